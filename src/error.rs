@@ -1,0 +1,122 @@
+//! One error type for the whole library: what failed first, the file last, then what to do.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Result of every fallible function in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of end an [`Error`] stands for; the command line turns it into the exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The work could not be done (exit status 1).
+    Failed,
+    /// The request itself was wrong (exit status 2).
+    Usage,
+    /// The user asked to stop; this is not a fault (exit status 130).
+    Cancelled,
+}
+
+/// A failure that a person can act on, printed as one line.
+#[derive(Clone, Debug)]
+pub struct Error {
+    kind: Kind,
+    what: String,
+    path: Option<PathBuf>,
+    hint: Option<String>,
+}
+
+impl Error {
+    /// A failure described by `what`: lower case, no full stop.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { kind: Kind::Failed, what: what.into(), path: None, hint: None }
+    }
+
+    /// A request that can not be carried out as it was put.
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self { kind: Kind::Usage, ..Self::new(what) }
+    }
+
+    /// The user's own wish to stop.
+    pub fn cancelled() -> Self {
+        Self { kind: Kind::Cancelled, ..Self::new("cancelled") }
+    }
+
+    /// Names the file or folder concerned, unless a deeper layer already did.
+    #[must_use]
+    pub fn at(mut self, path: impl AsRef<Path>) -> Self {
+        self.path.get_or_insert_with(|| path.as_ref().to_path_buf());
+        self
+    }
+
+    /// Says what the user can do about it, unless a deeper layer already did.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
+    /// Which kind of end this is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// True where the user stopped the work.
+    pub fn is_cancelled(&self) -> bool {
+        self.kind == Kind::Cancelled
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Messages of other libraries may span lines; ours never do.
+        let mut first = true;
+        for part in self.what.split_whitespace() {
+            if !first {
+                f.write_str(" ")?;
+            }
+            first = false;
+            f.write_str(part)?;
+        }
+        if let Some(path) = &self.path {
+            write!(f, ": {}", path.display())?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "; {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        // A candle error may carry a backtrace after its first line; people need the first line.
+        let text = error.to_string();
+        Self::new(text.lines().next().unwrap_or("tensor error").to_owned())
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::new(format!("not the JSON expected: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_what_path_hint() {
+        let error = Error::new("a\n  b").at("x.json").at("y.json").hint("do c").hint("do d");
+        assert_eq!(error.to_string(), "a b: x.json; do c");
+    }
+}

@@ -1,0 +1,142 @@
+//! One attention layer: projections, positions, scores, gate.
+
+use candle_core::{D, Tensor};
+
+use super::layer::Norm;
+use super::{AttentionSpec, Probe, Site, SiteMaps, TokenMask, Weights};
+use crate::error::Result;
+use crate::tensor::{Scoring, Visibility, attention, linear, rotary};
+
+/// A weight and, where the spec has one, a bias.
+#[derive(Clone, Debug)]
+pub(super) struct Linear {
+    pub weight: Tensor,
+    pub bias: Option<Tensor>,
+}
+
+impl Linear {
+    pub fn load(weights: &dyn Weights, role: &str, bias: bool) -> Result<Self> {
+        let bias = if bias { Some(weights.get(&format!("{role}.bias"))?) } else { None };
+        Ok(Self { weight: weights.get(&format!("{role}.weight"))?, bias })
+    }
+
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(linear(x, &self.weight, self.bias.as_ref())?)
+    }
+}
+
+/// Sines and cosines of a batch's positions, `[T, dims / 2]` each.
+#[derive(Clone, Debug)]
+pub(super) struct Angles {
+    pub cos: Tensor,
+    pub sin: Tensor,
+}
+
+/// What an attention layer reads besides its queries.
+pub(super) struct Context<'a> {
+    pub queries: &'a TokenMask,
+    pub keys: &'a TokenMask,
+    pub visibility: &'a Visibility,
+    pub angles: Option<&'a Angles>,
+    /// `[1 or N, H, T, S]`, already restricted to this layer's heads.
+    pub bias: Option<&'a Tensor>,
+    pub gate: Option<&'a Tensor>,
+}
+
+/// Weights of one attention layer.
+#[derive(Clone, Debug)]
+pub struct AttentionLayer {
+    spec: AttentionSpec,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+    query_norm: Option<Norm>,
+    key_norm: Option<Norm>,
+}
+
+impl AttentionLayer {
+    /// Loads the layer whose roles begin with `role`, e.g. `decoder.3.attention`.
+    pub(super) fn load(spec: &AttentionSpec, weights: &dyn Weights, role: &str) -> Result<Self> {
+        let bias = spec.projection_bias;
+        let norm = |name: &str| -> Result<Option<Norm>> {
+            spec.query_key_norm.map(|n| Norm::load(n, weights, &format!("{role}.{name}"))).transpose()
+        };
+        Ok(Self {
+            query: Linear::load(weights, &format!("{role}.query"), bias.query)?,
+            key: Linear::load(weights, &format!("{role}.key"), bias.key)?,
+            value: Linear::load(weights, &format!("{role}.value"), bias.value)?,
+            output: Linear::load(weights, &format!("{role}.output"), bias.output)?,
+            query_norm: norm("query_norm")?,
+            key_norm: norm("key_norm")?,
+            spec: spec.clone(),
+        })
+    }
+
+    /// `x [N, T, D]` attends to `memory [N, S, D]` (itself in self-attention); result `[N, T, D]`.
+    pub(super) fn forward(
+        &self,
+        site: Site,
+        x: &Tensor,
+        memory: &Tensor,
+        context: &Context<'_>,
+        probe: &mut dyn Probe,
+    ) -> Result<Tensor> {
+        let spec = &self.spec;
+        let query = split_heads(&self.query.forward(x)?, spec.heads)?;
+        let key = split_heads(&self.key.forward(memory)?, spec.kv_heads)?;
+        let value = split_heads(&self.value.forward(memory)?, spec.kv_heads)?;
+        let turn = |raw: &Tensor, norm: &Option<Norm>| -> Result<Tensor> {
+            let normal = match norm {
+                Some(norm) => norm.forward(raw)?,
+                None => raw.clone(),
+            };
+            Ok(match context.angles {
+                Some(angles) => rotary(&normal, &angles.cos, &angles.sin)?,
+                None => normal,
+            })
+        };
+        let scoring =
+            Scoring { scale: spec.scale, soft_cap: spec.soft_cap, bias: context.bias, visibility: context.visibility };
+        let keep = probe.wants_attention(site);
+        let (q, k) = (turn(&query, &self.query_norm)?, turn(&key, &self.key_norm)?);
+        let attended = attention(&q, &k, &value, &scoring, keep)?;
+        let output = match context.gate {
+            Some(gate) => attended.output.broadcast_mul(&gate.reshape((1, spec.heads, 1, 1))?)?,
+            None => attended.output,
+        };
+        if !probe.is_blind() {
+            probe.see(&SiteMaps {
+                site,
+                spec,
+                query: &query,
+                key: &key,
+                value: &value,
+                attention: attended.weights.as_ref(),
+                output: &output,
+                output_weight: &self.output_by_head()?,
+                queries: context.queries,
+                keys: context.keys,
+            })?;
+        }
+        self.output.forward(&join_heads(&output)?)
+    }
+
+    /// `W_O` as `[H, d, D]`, a view.
+    fn output_by_head(&self) -> Result<Tensor> {
+        Ok(self.output.weight.t()?.reshape((self.spec.heads, self.spec.head_dim, ()))?)
+    }
+}
+
+/// `[N, T, H d]` to `[N, H, T, d]`.
+fn split_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
+    let (n, t, width) = x.dims3()?;
+    Ok(x.reshape((n, t, heads, width.checked_div(heads).unwrap_or(0)))?.transpose(1, 2)?)
+}
+
+/// `[N, H, T, d]` to `[N, T, H d]`.
+fn join_heads(x: &Tensor) -> Result<Tensor> {
+    let (n, h, t, d) = x.dims4()?;
+    debug_assert_eq!(x.dim(D::Minus1).ok(), Some(d));
+    Ok(x.transpose(1, 2)?.reshape((n, t, h * d))?)
+}

@@ -1,0 +1,143 @@
+//! One batch of inputs, padded to its longest sequence.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::error::{Error, Result};
+
+/// Which positions of a padded batch are real: `[N, T]`, row-major.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenMask {
+    sequences: usize,
+    length: usize,
+    real: Vec<bool>,
+}
+
+impl TokenMask {
+    /// A mask over `sequences x length` positions; `real` is row-major.
+    pub fn new(sequences: usize, length: usize, real: Vec<bool>) -> Result<Self> {
+        if real.len() != sequences * length {
+            return Err(Error::new(format!(
+                "an attention mask of {} positions does not cover {sequences} x {length}",
+                real.len()
+            )));
+        }
+        Ok(Self { sequences, length, real })
+    }
+
+    /// A mask where nothing is padding.
+    pub fn full(sequences: usize, length: usize) -> Self {
+        Self { sequences, length, real: vec![true; sequences * length] }
+    }
+
+    /// Number of sequences `N`.
+    pub fn sequences(&self) -> usize {
+        self.sequences
+    }
+
+    /// Padded length `T`.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Row-major `[N, T]`.
+    pub fn real(&self) -> &[bool] {
+        &self.real
+    }
+
+    /// The row of one sequence.
+    pub fn row(&self, sequence: usize) -> &[bool] {
+        self.real.get(sequence * self.length..(sequence + 1) * self.length).unwrap_or(&[])
+    }
+
+    /// True where no position is padding.
+    pub fn is_full(&self) -> bool {
+        self.real.iter().all(|r| *r)
+    }
+
+    /// Number of real positions.
+    pub fn count(&self) -> usize {
+        self.real.iter().filter(|r| **r).count()
+    }
+
+    /// 1 at real and 0 at padded positions, `[N, T]`.
+    pub fn to_tensor(&self, dtype: DType, device: &Device) -> Result<Tensor> {
+        let ones: Vec<f32> = self.real.iter().map(|r| f32::from(u8::from(*r))).collect();
+        Ok(Tensor::from_vec(ones, (self.sequences, self.length), device)?.to_dtype(dtype)?)
+    }
+}
+
+/// Token ids `[N, T]` (u32) and which of them are real.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// `[N, T]`, u32; padded positions hold any id inside the vocabulary.
+    pub ids: Tensor,
+    /// Which positions are real.
+    pub mask: TokenMask,
+}
+
+impl Tokens {
+    /// Pads `rows` to the longest with `pad` and keeps each row's own mask.
+    pub fn pad(rows: &[(Vec<u32>, Vec<bool>)], pad: u32, device: &Device) -> Result<Self> {
+        let length = rows.iter().map(|(ids, _)| ids.len()).max().unwrap_or(0);
+        let mut ids = Vec::with_capacity(rows.len() * length);
+        let mut real = Vec::with_capacity(rows.len() * length);
+        for (row, mask) in rows {
+            ids.extend_from_slice(row);
+            ids.resize(ids.len() + length - row.len(), pad);
+            real.extend((0..length).map(|t| mask.get(t).copied().unwrap_or(false)));
+        }
+        Ok(Self {
+            ids: Tensor::from_vec(ids, (rows.len(), length), device)?,
+            mask: TokenMask::new(rows.len(), length, real)?,
+        })
+    }
+}
+
+/// What the first stack of a network reads.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Token ids.
+    Tokens(Tokens),
+    /// Images, `[N, 3, height, width]`, already normalised.
+    Pixels(Tensor),
+    /// Log-mel spectrogram, `[N, mel, frames]`.
+    Frames(Tensor),
+}
+
+impl Source {
+    /// Number of sequences (or images) `N`.
+    pub fn sequences(&self) -> Result<usize> {
+        Ok(match self {
+            Self::Tokens(tokens) => tokens.mask.sequences(),
+            Self::Pixels(x) | Self::Frames(x) => x.dim(0)?,
+        })
+    }
+}
+
+/// Inputs of one forward pass. A decoder-only model reads its tokens from `source` too.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// What the encoder reads, or a decoder-only model's tokens.
+    pub source: Source,
+    /// What the decoder of an encoder-decoder model reads (teacher forcing).
+    pub target: Option<Tokens>,
+    /// Target ids row-major `[N, T]` at the network's output positions; `None` at positions without a
+    /// target. Already aligned with the output: no shift is left to do.
+    pub labels: Option<Vec<Option<u32>>>,
+}
+
+impl Batch {
+    /// A batch of tokens without labels.
+    pub fn tokens(tokens: Tokens) -> Self {
+        Self { source: Source::Tokens(tokens), target: None, labels: None }
+    }
+
+    /// Real tokens (or images, or spectrograms) read, source and target together.
+    pub fn token_count(&self) -> Result<usize> {
+        let source = match &self.source {
+            Source::Tokens(tokens) => tokens.mask.count(),
+            other => other.sequences()?,
+        };
+        Ok(source + self.target.as_ref().map_or(0, |t| t.mask.count()))
+    }
+}

@@ -1,0 +1,46 @@
+//! A factor per head on its output.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::{NetworkSpec, Site};
+use crate::error::{Error, Result};
+
+/// Gates by site, each `[H]`; a site without an entry lets every head through.
+#[derive(Clone, Debug, Default)]
+pub struct Gates(BTreeMap<Site, Tensor>);
+
+impl Gates {
+    /// Gates that change nothing.
+    pub fn open() -> Self {
+        Self::default()
+    }
+
+    /// 1 for the kept heads and 0 for the others of every site named in `kept`.
+    pub fn keep(spec: &NetworkSpec, kept: &BTreeMap<Site, Vec<usize>>, dtype: DType, device: &Device) -> Result<Self> {
+        let mut gates = Self::default();
+        for (site, heads) in kept {
+            let attention =
+                spec.attention(*site).ok_or_else(|| Error::new(format!("the model has no attention site {site}")))?;
+            let mut values = vec![0f32; attention.heads];
+            for head in heads {
+                *values.get_mut(*head).ok_or_else(|| {
+                    Error::new(format!("{site} has {} heads, so there is no head {head}", attention.heads))
+                })? = 1.0;
+            }
+            gates.set(*site, Tensor::new(values, device)?.to_dtype(dtype)?);
+        }
+        Ok(gates)
+    }
+
+    /// Sets the gate `[H]` of a site.
+    pub fn set(&mut self, site: Site, gate: Tensor) {
+        self.0.insert(site, gate);
+    }
+
+    /// The gate of a site, where it has one.
+    pub fn get(&self, site: Site) -> Option<&Tensor> {
+        self.0.get(&site)
+    }
+}

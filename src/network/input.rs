@@ -1,0 +1,256 @@
+//! From inputs to the first hidden state.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::attention::Linear;
+use super::layer::Norm;
+use super::{
+    Counting, FrameInputSpec, InputSpec, PatchInputSpec, PositionSpec, Source, TokenInputSpec, TokenMask, Tokens,
+    Weights,
+};
+use crate::error::{Error, Result};
+use crate::tensor::gelu;
+
+/// Weights of a stack's input.
+#[derive(Clone, Debug)]
+pub(super) enum Input {
+    Tokens(TokenInput),
+    Patches(PatchInput),
+    Frames(FrameInput),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct TokenInput {
+    spec: TokenInputSpec,
+    pub table: Tensor,
+    types: Option<Tensor>,
+    positions: Option<Tensor>,
+    norm: Option<Norm>,
+    project: Option<Linear>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct PatchInput {
+    spec: PatchInputSpec,
+    patch: Linear,
+    class: Tensor,
+    distillation: Option<Tensor>,
+    positions: Tensor,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct FrameInput {
+    spec: FrameInputSpec,
+    first: Linear,
+    second: Linear,
+    positions: Tensor,
+}
+
+impl Input {
+    pub fn load(spec: &InputSpec, width: usize, weights: &dyn Weights, stack: &str) -> Result<Self> {
+        let get = |name: &str| weights.get(&format!("{stack}.embed.{name}"));
+        Ok(match spec {
+            InputSpec::Tokens(spec) => {
+                let has_table = matches!(spec.positions, PositionSpec::Table { .. });
+                let norm = |n| Norm::load(n, weights, &format!("{stack}.embed.norm"));
+                let project = || Linear::load(weights, &format!("{stack}.embed.project"), spec.project_bias);
+                Self::Tokens(TokenInput {
+                    table: get("tokens")?,
+                    types: if spec.types > 0 { Some(get("types")?) } else { None },
+                    positions: if has_table { Some(get("positions")?) } else { None },
+                    norm: spec.norm.map(norm).transpose()?,
+                    project: if spec.width == width { None } else { Some(project()?) },
+                    spec: spec.clone(),
+                })
+            }
+            InputSpec::Patches(spec) => Self::Patches(PatchInput {
+                patch: Linear::load(weights, &format!("{stack}.embed.patch"), true)?,
+                class: get("class")?,
+                distillation: if spec.distillation { Some(get("distillation")?) } else { None },
+                positions: get("positions")?,
+                spec: spec.clone(),
+            }),
+            InputSpec::Frames(spec) => Self::Frames(FrameInput {
+                first: Linear::load(weights, &format!("{stack}.embed.conv1"), true)?,
+                second: Linear::load(weights, &format!("{stack}.embed.conv2"), true)?,
+                positions: get("positions")?,
+                spec: spec.clone(),
+            }),
+        })
+    }
+
+    /// `[N, T, D]` and which positions are real.
+    pub fn forward(&self, source: &Source) -> Result<(Tensor, TokenMask)> {
+        match (self, source) {
+            (Self::Tokens(input), Source::Tokens(tokens)) => Ok((input.forward(tokens)?, tokens.mask.clone())),
+            (Self::Patches(input), Source::Pixels(pixels)) => full(input.forward(pixels)?),
+            (Self::Frames(input), Source::Frames(frames)) => full(input.forward(frames)?),
+            (wanted, given) => Err(Error::usage(format!(
+                "this model reads {}, not {}",
+                match wanted {
+                    Self::Tokens(_) => "tokens",
+                    Self::Patches(_) => "images (pixel_values)",
+                    Self::Frames(_) => "spectrograms (input_features)",
+                },
+                match given {
+                    Source::Tokens(_) => "tokens",
+                    Source::Pixels(_) => "images",
+                    Source::Frames(_) => "spectrograms",
+                }
+            ))),
+        }
+    }
+}
+
+fn full(hidden: Tensor) -> Result<(Tensor, TokenMask)> {
+    let (n, t, _) = hidden.dims3()?;
+    Ok((hidden, TokenMask::full(n, t)))
+}
+
+impl TokenInput {
+    pub fn forward(&self, tokens: &Tokens) -> Result<Tensor> {
+        let (n, t) = tokens.ids.dims2()?;
+        if let Some(longest) = self.spec.max_length.filter(|m| t > *m) {
+            return Err(Error::new(format!("a sequence of {t} tokens is longer than the model's {longest} positions"))
+                .hint("use a smaller --seq-len"));
+        }
+        let width = self.spec.width;
+        let mut hidden = self.table.index_select(&tokens.ids.flatten_all()?, 0)?.reshape((n, t, width))?;
+        if self.spec.scale != 1.0 {
+            hidden = (hidden * self.spec.scale)?;
+        }
+        if let Some(types) = &self.types {
+            hidden = hidden.broadcast_add(&types.get(0)?)?;
+        }
+        let after = matches!(self.spec.positions, PositionSpec::Table { after_projection: true, .. });
+        if !after {
+            hidden = self.add_positions(hidden, tokens)?;
+        }
+        if let Some(norm) = &self.norm {
+            hidden = norm.forward(&hidden)?;
+        }
+        if let Some(project) = &self.project {
+            hidden = project.forward(&hidden)?;
+        }
+        if after { self.add_positions(hidden, tokens) } else { Ok(hidden) }
+    }
+
+    fn add_positions(&self, hidden: Tensor, tokens: &Tokens) -> Result<Tensor> {
+        let (n, t, width) = hidden.dims3()?;
+        match &self.spec.positions {
+            PositionSpec::None => Ok(hidden),
+            PositionSpec::Sinusoidal => {
+                let table = sinusoids(t, width, hidden.dtype(), hidden.device())?;
+                Ok(hidden.broadcast_add(&table)?)
+            }
+            PositionSpec::Table { rows, offset, counting, .. } => {
+                let Some(table) = &self.positions else { return Ok(hidden) };
+                if *counting == Counting::Every {
+                    if offset + t > *rows {
+                        return Err(Error::new(format!(
+                            "{t} positions do not fit a table of {}",
+                            rows.saturating_sub(*offset)
+                        )));
+                    }
+                    return Ok(hidden.broadcast_add(&table.narrow(0, *offset, t)?)?);
+                }
+                let rows_read = counted_rows(tokens, *offset, *counting)?;
+                let rows_read = Tensor::from_vec(rows_read, n * t, hidden.device())?;
+                Ok((hidden + table.index_select(&rows_read, 0)?.reshape((n, t, width))?)?)
+            }
+        }
+    }
+}
+
+/// The row of the position table that each token reads where not every token counts, row-major `[N, T]`.
+fn counted_rows(tokens: &Tokens, offset: usize, counting: Counting) -> Result<Vec<u32>> {
+    let counts: Vec<bool> = match counting {
+        Counting::Unpadded { padding } => {
+            tokens.ids.flatten_all()?.to_vec1::<u32>()?.into_iter().map(|id| id != padding).collect()
+        }
+        _ => tokens.mask.real().to_vec(),
+    };
+    let mut rows = Vec::with_capacity(counts.len());
+    for sequence in counts.chunks(tokens.mask.length().max(1)) {
+        let mut seen = 0;
+        for counted in sequence {
+            seen += usize::from(*counted);
+            let row = if *counted { offset + seen - 1 } else { offset.saturating_sub(1) };
+            rows.push(u32::try_from(row).unwrap_or(u32::MAX));
+        }
+    }
+    Ok(rows)
+}
+
+/// Sines of `t / 10000^(2i/D)` in the first half of the width, cosines in the second, `[T, D]`.
+fn sinusoids(length: usize, width: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+    let half = width / 2;
+    let mut values = vec![0f32; length * width];
+    for t in 0..length {
+        for i in 0..half {
+            let angle = t as f64 / 10000f64.powf(2.0 * i as f64 / width as f64);
+            values[t * width + i] = angle.sin() as f32;
+            values[t * width + half + i] = angle.cos() as f32;
+        }
+    }
+    Ok(Tensor::from_vec(values, (length, width), device)?.to_dtype(dtype)?)
+}
+
+impl PatchInput {
+    /// `[N, C, height, width]` to `[N, 1 (+ 1) + patches, D]`.
+    fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
+        let (n, c, height, width) = pixels.dims4()?;
+        let (ph, pw) = self.spec.patch;
+        if c != self.spec.channels || (height, width) != self.spec.image {
+            return Err(Error::new(format!(
+                "images of {c} x {height} x {width} do not fit a model made for {} x {} x {}",
+                self.spec.channels, self.spec.image.0, self.spec.image.1
+            )));
+        }
+        let (gh, gw) = (height / ph.max(1), width / pw.max(1));
+        // A convolution whose stride is its width is one product over cut patches.
+        let cut = pixels
+            .narrow(2, 0, gh * ph)?
+            .narrow(3, 0, gw * pw)?
+            .reshape(&[n, c, gh, ph, gw, pw][..])?
+            .permute(vec![0, 2, 4, 1, 3, 5])?
+            .reshape((n, gh * gw, c * ph * pw))?
+            .to_dtype(self.patch.weight.dtype())?;
+        let kernel = Linear { weight: self.patch.weight.flatten_from(1)?, bias: self.patch.bias.clone() };
+        let patches = kernel.forward(&cut)?;
+        let width = patches.dim(2)?;
+        let class = self.class.reshape((1, 1, width))?.broadcast_as((n, 1, width))?;
+        let mut parts = vec![class];
+        if let Some(distillation) = &self.distillation {
+            parts.push(distillation.reshape((1, 1, width))?.broadcast_as((n, 1, width))?);
+        }
+        parts.push(patches);
+        let positions = self.positions.reshape(((), width))?;
+        Ok(Tensor::cat(&parts, 1)?.broadcast_add(&positions)?)
+    }
+}
+
+impl FrameInput {
+    /// `[N, bands, 2 * positions]` to `[N, positions, D]`.
+    fn forward(&self, frames: &Tensor) -> Result<Tensor> {
+        let (_, bands, length) = frames.dims3()?;
+        if bands != self.spec.bands || length != 2 * self.spec.positions {
+            return Err(Error::new(format!(
+                "a spectrogram of {bands} x {length} does not fit a model made for {} x {}",
+                self.spec.bands,
+                2 * self.spec.positions
+            )));
+        }
+        let convolve = |x: &Tensor, conv: &Linear, stride| -> Result<Tensor> {
+            let y = x.conv1d(&conv.weight, 1, stride, 1, 1)?;
+            let y = match &conv.bias {
+                Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1))?)?,
+                None => y,
+            };
+            Ok(gelu(&y)?)
+        };
+        let frames = frames.to_dtype(self.first.weight.dtype())?;
+        let hidden = convolve(&convolve(&frames, &self.first, 1)?, &self.second, 2)?;
+        Ok(hidden.transpose(1, 2)?.broadcast_add(&self.positions)?)
+    }
+}

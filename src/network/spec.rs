@@ -1,0 +1,389 @@
+//! What a transformer is, as data: one forward pass runs every [`NetworkSpec`].
+//!
+//! A family (BERT, Llama, ...) is a function from `config.json` to this type. Only the axes along which
+//! supported families differ are here.
+
+use serde::Serialize;
+
+use super::site::{Site, SiteKind};
+
+/// A whole network.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NetworkSpec {
+    /// The encoder (or vision) stack, if there is one.
+    pub encoder: Option<StackSpec>,
+    /// The decoder stack, if there is one; it has cross attention exactly where there is an encoder.
+    pub decoder: Option<StackSpec>,
+    /// The language-model head; `None` gives the last hidden state.
+    pub output: Option<OutputSpec>,
+}
+
+/// A stack of layers with its input and final normalisation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StackSpec {
+    /// Width of the residual stream `D`.
+    pub width: usize,
+    /// How inputs become the first hidden state.
+    pub input: InputSpec,
+    /// The layers in the order of their passes.
+    pub layers: Vec<LayerSpec>,
+    /// Normalisation after the last layer.
+    pub final_norm: Option<NormSpec>,
+    /// Width of a projection after the last layer, bias-free (OPT-350m); the output head reads it.
+    pub project_out: Option<usize>,
+}
+
+/// How inputs enter a stack.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum InputSpec {
+    /// A table of token embeddings.
+    Tokens(TokenInputSpec),
+    /// Images cut into patches.
+    Patches(PatchInputSpec),
+    /// Mel frames through two convolutions of width 3, the second with stride 2, each followed by GELU.
+    Frames(FrameInputSpec),
+}
+
+/// Token embeddings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TokenInputSpec {
+    /// Rows of the table.
+    pub vocabulary: usize,
+    /// Width of the table, where it differs from the stack's: then a projection follows.
+    pub width: usize,
+    /// Whether that projection, where there is one, has a bias.
+    pub project_bias: bool,
+    /// Factor on the token embedding (Gemma: sqrt of width, Granite: multiplier).
+    pub scale: f64,
+    /// Rows of the token-type table; type 0 is used at every position.
+    pub types: usize,
+    /// Absolute positions.
+    pub positions: PositionSpec,
+    /// Normalisation of the sum, before any projection.
+    pub norm: Option<NormSpec>,
+    /// Longest sequence the model can read, where it has a limit.
+    pub max_length: Option<usize>,
+}
+
+/// Absolute positions that are added to the embedding.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum PositionSpec {
+    /// None here (rotary, ALiBi, relative bias live in the attention).
+    None,
+    /// A learned or stored table read at `t + offset`.
+    Table {
+        /// Rows of the table.
+        rows: usize,
+        /// First row in use (OPT and BART: 2).
+        offset: usize,
+        /// Which positions count.
+        counting: Counting,
+        /// True where the table has the stack's width although the tokens have another, and is added after
+        /// their projection (OPT-350m).
+        after_projection: bool,
+    },
+    /// Sinusoids computed on the fly: sines in the first half of the width, cosines in the second (Marian).
+    Sinusoidal,
+}
+
+/// Which tokens advance a learned position; those that do not, read row `offset - 1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Counting {
+    /// All of them.
+    Every,
+    /// Those with another id than padding (RoBERTa).
+    Unpadded {
+        /// The id of padding.
+        padding: u32,
+    },
+    /// Those that the attention mask marks as real (OPT).
+    Attended,
+}
+
+/// Patches of images with leading learned tokens.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PatchInputSpec {
+    /// Input channels.
+    pub channels: usize,
+    /// Height and width of the images the position table was made for.
+    pub image: (usize, usize),
+    /// Height and width of a patch.
+    pub patch: (usize, usize),
+    /// Whether a distillation token follows the class token (DeiT).
+    pub distillation: bool,
+}
+
+/// Mel spectrogram input.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FrameInputSpec {
+    /// Mel bands.
+    pub bands: usize,
+    /// Positions after the convolutions; inputs have exactly twice as many frames.
+    pub positions: usize,
+}
+
+/// One layer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LayerSpec {
+    /// Which stored layer holds the weights (ALBERT: several passes read one).
+    pub stored: usize,
+    /// Self-attention.
+    pub attention: AttentionSpec,
+    /// Attention over the encoder's result.
+    pub cross: Option<AttentionSpec>,
+    /// The feed-forward part.
+    pub mlp: MlpSpec,
+    /// Kind of every norm in this layer.
+    pub norm: NormSpec,
+    /// Where the norms stand.
+    pub wiring: Wiring,
+    /// False where the first norm is the identity (ModernBERT's first layer).
+    pub has_attention_norm: bool,
+    /// Factor on each branch before it joins the residual stream (Granite).
+    pub residual_scale: f64,
+    /// Learned factor per channel on each branch (DINOv2).
+    pub channel_scale: bool,
+}
+
+/// Where a layer normalises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Wiring {
+    /// `x + f(norm(x))`.
+    Pre,
+    /// `norm(x + f(x))`.
+    Post,
+    /// `x + norm(f(norm(x)))` (Gemma 2 and 3).
+    Both,
+    /// `x + attention(norm1(x)) + mlp(norm2(x))` (GPT-NeoX).
+    Parallel,
+}
+
+/// Kind of a normalisation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct NormSpec {
+    /// Which formula.
+    pub kind: NormKind,
+    /// Added to the variance or mean square.
+    pub eps: f64,
+}
+
+/// Formula of a normalisation over the last axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum NormKind {
+    /// Mean and variance, weight and bias.
+    Layer,
+    /// Mean and variance, weight alone (ModernBERT).
+    LayerWithoutBias,
+    /// Root mean square, weight.
+    Rms,
+    /// Root mean square, `1 + weight` (Gemma).
+    RmsPlusOne,
+}
+
+/// One attention layer. A pruned model differs here and nowhere else.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AttentionSpec {
+    /// Query heads `H`.
+    pub heads: usize,
+    /// Key/value heads; `heads` is a multiple of it, query head `h` reads `h / (heads / kv_heads)`.
+    pub kv_heads: usize,
+    /// Head dimension `d`.
+    pub head_dim: usize,
+    /// Factor on the scores.
+    pub scale: f64,
+    /// `cap * tanh(score / cap)` after scaling (Gemma 2).
+    pub soft_cap: Option<f64>,
+    /// Whether a query sees only keys at or before its position.
+    pub causal: bool,
+    /// A query sees keys at a distance up to this: causal models `0..window`, others `|i - j| <= window`.
+    pub window: Option<usize>,
+    /// Rotary positions on queries and keys.
+    pub rotary: Option<RotarySpec>,
+    /// Bias added to the scores.
+    pub bias: ScoreBias,
+    /// Which projections have a bias.
+    pub projection_bias: ProjectionBias,
+    /// Normalisation of each head's queries and keys before rotary (Qwen3, Gemma 3).
+    pub query_key_norm: Option<NormSpec>,
+    /// Index of each query head in the model as it was before any pruning.
+    pub origin: Vec<usize>,
+    /// Query heads before any pruning.
+    pub origin_heads: usize,
+    /// Key/value heads before any pruning.
+    pub origin_kv_heads: usize,
+}
+
+impl AttentionSpec {
+    /// Query heads per key/value head.
+    pub fn queries_per_kv(&self) -> usize {
+        self.heads.checked_div(self.kv_heads).unwrap_or(1)
+    }
+}
+
+/// Biases of the four projections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ProjectionBias {
+    /// On queries.
+    pub query: bool,
+    /// On keys.
+    pub key: bool,
+    /// On values.
+    pub value: bool,
+    /// On the output projection.
+    pub output: bool,
+}
+
+impl ProjectionBias {
+    /// All four projections alike.
+    pub fn all(present: bool) -> Self {
+        Self { query: present, key: present, value: present, output: present }
+    }
+
+    /// Queries, keys and values alike, the output apart.
+    pub fn qkv(present: bool, output: bool) -> Self {
+        Self { query: present, key: present, value: present, output }
+    }
+}
+
+/// Bias on attention scores.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum ScoreBias {
+    /// None.
+    None,
+    /// `slope * key position`, a slope per original head (BLOOM).
+    Alibi,
+    /// A learned table of buckets by original heads, stored once per stack (T5).
+    Relative {
+        /// Rows of the table.
+        buckets: usize,
+        /// Distance from which all share the last bucket.
+        max_distance: usize,
+    },
+}
+
+/// Rotary position embedding.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RotarySpec {
+    /// Leading dimensions of the head that rotate (GPT-NeoX: a share).
+    pub dims: usize,
+    /// Angle per position of each pair, `dims / 2` entries; scaling is already in.
+    pub inverse_frequencies: Vec<f64>,
+    /// Factor on sines and cosines (YaRN).
+    pub attention_factor: f64,
+}
+
+/// The feed-forward part.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MlpSpec {
+    /// Inner width.
+    pub width: usize,
+    /// Non-linearity.
+    pub activation: Activation,
+    /// `activation(gate) * up` instead of `activation(up)`.
+    pub gated: bool,
+    /// Biases on all projections.
+    pub bias: bool,
+}
+
+/// Non-linearities of the supported families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Activation {
+    /// Exact GELU (error function).
+    Gelu,
+    /// GELU by hyperbolic tangent (`gelu_new`, `gelu_pytorch_tanh`).
+    GeluTanh,
+    /// `x * sigmoid(1.702 x)`.
+    QuickGelu,
+    /// `max(x, 0)`.
+    Relu,
+    /// `x * sigmoid(x)`.
+    Silu,
+}
+
+/// The language-model head.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OutputSpec {
+    /// Rows of the head.
+    pub vocabulary: usize,
+    /// What the model was trained to predict.
+    pub objective: Objective,
+    /// Dense, activation, norm before the head (BERT family).
+    pub transform: Option<TransformSpec>,
+    /// Whether the head is the token table of the stack that it follows.
+    pub tied: bool,
+    /// Bias on the logits.
+    pub bias: bool,
+    /// Factor on the hidden state before the head (T5: `D^-0.5`) times the factor on logits (Granite: 1/scaling).
+    pub scale: f64,
+    /// `cap * tanh(logit / cap)` (Gemma 2).
+    pub soft_cap: Option<f64>,
+}
+
+/// What a language-model head predicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// The next token (decoder-only and encoder-decoder models).
+    Causal,
+    /// The token under a mask.
+    Masked,
+}
+
+/// Transform before a masked-LM head.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TransformSpec {
+    /// Width of the dense layer's result.
+    pub width: usize,
+    /// Its activation.
+    pub activation: Activation,
+    /// Its norm.
+    pub norm: NormSpec,
+    /// Whether the dense layer has a bias.
+    pub bias: bool,
+}
+
+impl NetworkSpec {
+    /// Every attention layer with its spec: encoder, then decoder, then cross.
+    pub fn sites(&self) -> Vec<(Site, &AttentionSpec)> {
+        fn own(kind: SiteKind, stack: &Option<StackSpec>) -> impl Iterator<Item = (Site, &AttentionSpec)> {
+            let layers = stack.as_ref().map_or(&[][..], |s| &s.layers);
+            layers.iter().enumerate().map(move |(i, l)| (Site::new(kind, i), &l.attention))
+        }
+        let mut sites: Vec<_> = own(SiteKind::Encoder, &self.encoder).collect();
+        sites.extend(own(SiteKind::Decoder, &self.decoder));
+        let layers = self.decoder.as_ref().map_or(&[][..], |s| &s.layers);
+        sites.extend(
+            layers.iter().enumerate().filter_map(|(i, l)| Some((Site::new(SiteKind::Cross, i), l.cross.as_ref()?))),
+        );
+        sites
+    }
+
+    /// The attention layer at `site`.
+    pub fn attention(&self, site: Site) -> Option<&AttentionSpec> {
+        match site.kind {
+            SiteKind::Encoder => self.encoder.as_ref()?.layers.get(site.layer).map(|l| &l.attention),
+            SiteKind::Decoder => self.decoder.as_ref()?.layers.get(site.layer).map(|l| &l.attention),
+            SiteKind::Cross => self.decoder.as_ref()?.layers.get(site.layer)?.cross.as_ref(),
+        }
+    }
+
+    /// The attention layer at `site`, to change it.
+    pub fn attention_mut(&mut self, site: Site) -> Option<&mut AttentionSpec> {
+        match site.kind {
+            SiteKind::Encoder => self.encoder.as_mut()?.layers.get_mut(site.layer).map(|l| &mut l.attention),
+            SiteKind::Decoder => self.decoder.as_mut()?.layers.get_mut(site.layer).map(|l| &mut l.attention),
+            SiteKind::Cross => self.decoder.as_mut()?.layers.get_mut(site.layer)?.cross.as_mut(),
+        }
+    }
+
+    /// The stored layer whose weights `site` reads; sites that share one must keep the same heads.
+    pub fn stored_layer(&self, site: Site) -> Option<usize> {
+        let stack = if site.kind == SiteKind::Encoder { &self.encoder } else { &self.decoder };
+        stack.as_ref()?.layers.get(site.layer).map(|l| l.stored)
+    }
+
+    /// The stack whose result the output head reads.
+    pub fn last_stack(&self) -> Option<&StackSpec> {
+        self.decoder.as_ref().or(self.encoder.as_ref())
+    }
+}

@@ -1,0 +1,9 @@
+//! Long work: a cancel token, one overwritten progress cell, and a runner whose workers cannot take the caller down.
+//!
+//! The core reports through [`Ticket`]; whoever waits (a terminal bar, a window) reads [`Progress`] when it likes.
+
+mod progress;
+mod runner;
+
+pub use progress::{CancelToken, Progress, Ticket};
+pub use runner::{Runner, State, Task};

@@ -1,0 +1,18 @@
+//! Differentiable building blocks over candle tensors, with fast CPU kernels where candle's are slow.
+//!
+//! Every function here records a right backward; none keeps state between calls. candle-nn's fused
+//! operations are not used, since they record no backward.
+
+mod activation;
+mod attention;
+mod linear;
+mod norm;
+mod rotary;
+mod visibility;
+
+pub use activation::{gelu, gelu_tanh, quick_gelu, relu, silu};
+pub use attention::{Attended, Scoring, attention};
+pub use linear::linear;
+pub use norm::{layer_norm, rms_norm};
+pub use rotary::rotary;
+pub use visibility::Visibility;

@@ -1,0 +1,89 @@
+//! Which keys a query may see.
+
+use std::sync::OnceLock;
+
+use candle_core::{DType, Device, Result, Tensor};
+
+/// Score given to an unseen key: large enough to vanish in any softmax, finite so that a row without a
+/// visible key stays free of NaN.
+const UNSEEN: f32 = -1e30;
+
+/// Visibility of keys for one batch, built once and shared by all layers that agree on it.
+#[derive(Debug)]
+pub struct Visibility {
+    sequences: usize,
+    queries: usize,
+    keys: usize,
+    causal: bool,
+    window: Option<usize>,
+    /// `[N, S]` row-major; `None` where every key is real.
+    real_keys: Option<Vec<bool>>,
+    additive: OnceLock<Tensor>,
+}
+
+impl Visibility {
+    /// `real_keys` is row-major `[N, S]`. Causal: query `i` sees keys `j <= i`, with a window also `i - j < window`;
+    /// otherwise a window means `|i - j| <= window`.
+    pub fn new(shape: (usize, usize, usize), causal: bool, window: Option<usize>, real_keys: &[bool]) -> Self {
+        let (sequences, queries, keys) = shape;
+        let real_keys = real_keys.iter().any(|r| !r).then(|| real_keys.to_vec());
+        Self { sequences, queries, keys, causal, window, real_keys, additive: OnceLock::new() }
+    }
+
+    /// `(N, T, S)`.
+    pub fn shape(&self) -> (usize, usize, usize) {
+        (self.sequences, self.queries, self.keys)
+    }
+
+    /// Whether later keys are hidden.
+    pub fn is_causal(&self) -> bool {
+        self.causal
+    }
+
+    /// The window, where there is one.
+    pub fn window(&self) -> Option<usize> {
+        self.window
+    }
+
+    /// Row of real keys of a sequence; `None` where all are real.
+    pub fn real_keys(&self, sequence: usize) -> Option<&[bool]> {
+        self.real_keys.as_ref()?.get(sequence * self.keys..(sequence + 1) * self.keys)
+    }
+
+    /// Keys `first..end` that position rules (not padding) let `query` see.
+    pub fn span(&self, query: usize) -> (usize, usize) {
+        let end = if self.causal { (query + 1).min(self.keys) } else { self.keys };
+        match self.window {
+            None => (0, end),
+            Some(w) if self.causal => ((query + 1).saturating_sub(w), end),
+            Some(w) => (query.saturating_sub(w), (query + w + 1).min(end)),
+        }
+    }
+
+    /// True where every query sees every key.
+    pub fn is_everything(&self) -> bool {
+        !self.causal && self.window.is_none() && self.real_keys.is_none()
+    }
+
+    /// Zero where seen, very negative elsewhere: `[N or 1, 1, T, S]`; made at the first call.
+    pub fn additive(&self, dtype: DType, device: &Device) -> Result<Tensor> {
+        if let Some(ready) = self.additive.get() {
+            return ready.to_dtype(dtype);
+        }
+        let rows = if self.real_keys.is_some() { self.sequences } else { 1 };
+        let mut values = vec![UNSEEN; rows * self.queries * self.keys];
+        for n in 0..rows {
+            for t in 0..self.queries {
+                let (first, end) = self.span(t);
+                let row = (n * self.queries + t) * self.keys;
+                for s in first..end {
+                    if self.real_keys(n).is_none_or(|real| real[s]) {
+                        values[row + s] = 0.0;
+                    }
+                }
+            }
+        }
+        let made = Tensor::from_vec(values, (rows, 1, self.queries, self.keys), device)?;
+        self.additive.get_or_init(|| made).to_dtype(dtype)
+    }
+}
