@@ -6,9 +6,13 @@
 //! | --- | --- |
 //! | [`error`], [`task`] | one-line failures; cancel, progress, workers |
 //! | [`tensor`] | differentiable primitives and fast CPU kernels |
+//! | [`checkpoint`] | folders in Hugging Face layout: headers, bytes, configuration, atomic writing |
 //! | [`network`] | one transformer described by data; probes and gates |
+//! | [`model`] | configuration to spec, tensor names to roles: opens a folder as a network |
 
+pub mod checkpoint;
 pub mod error;
+pub mod model;
 pub mod network;
 pub mod task;
 pub mod tensor;

@@ -1,1 +1,3 @@
+//! The `pillars` program.
+
 fn main() {}

@@ -65,6 +65,22 @@ pub struct TokenInputSpec {
     pub max_length: Option<usize>,
 }
 
+impl TokenInputSpec {
+    /// A plain table of `vocabulary` rows without positions, types, norm or scale.
+    pub fn new(vocabulary: usize, width: usize) -> Self {
+        Self {
+            vocabulary,
+            width,
+            project_bias: false,
+            scale: 1.0,
+            types: 0,
+            positions: PositionSpec::None,
+            norm: None,
+            max_length: None,
+        }
+    }
+}
+
 /// Absolute positions that are added to the embedding.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum PositionSpec {
@@ -145,6 +161,23 @@ pub struct LayerSpec {
     pub channel_scale: bool,
 }
 
+impl LayerSpec {
+    /// A layer without cross attention or learned factors, whose weights are its own.
+    pub fn new(stored: usize, attention: AttentionSpec, mlp: MlpSpec, norm: NormSpec, wiring: Wiring) -> Self {
+        Self {
+            stored,
+            attention,
+            cross: None,
+            mlp,
+            norm,
+            wiring,
+            has_attention_norm: true,
+            residual_scale: 1.0,
+            channel_scale: false,
+        }
+    }
+}
+
 /// Where a layer normalises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Wiring {
@@ -214,6 +247,26 @@ pub struct AttentionSpec {
 }
 
 impl AttentionSpec {
+    /// Unpruned attention with a bias on no projection, scores scaled by `head_dim^-0.5`, and no positions.
+    pub fn new(heads: usize, kv_heads: usize, head_dim: usize) -> Self {
+        Self {
+            heads,
+            kv_heads,
+            head_dim,
+            scale: (head_dim as f64).powf(-0.5),
+            soft_cap: None,
+            causal: false,
+            window: None,
+            rotary: None,
+            bias: ScoreBias::None,
+            projection_bias: ProjectionBias::all(false),
+            query_key_norm: None,
+            origin: (0..heads).collect(),
+            origin_heads: heads,
+            origin_kv_heads: kv_heads,
+        }
+    }
+
     /// Query heads per key/value head.
     pub fn queries_per_kv(&self) -> usize {
         self.heads.checked_div(self.kv_heads).unwrap_or(1)
@@ -319,6 +372,13 @@ pub struct OutputSpec {
     pub soft_cap: Option<f64>,
 }
 
+impl OutputSpec {
+    /// A linear head without bias, transform or cap.
+    pub fn new(vocabulary: usize, objective: Objective, tied: bool) -> Self {
+        Self { vocabulary, objective, transform: None, tied, bias: false, scale: 1.0, soft_cap: None }
+    }
+}
+
 /// What a language-model head predicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -343,6 +403,16 @@ pub struct TransformSpec {
 }
 
 impl NetworkSpec {
+    /// A network of one encoder.
+    pub fn encoder(stack: StackSpec, output: Option<OutputSpec>) -> Self {
+        Self { encoder: Some(stack), decoder: None, output }
+    }
+
+    /// A network of one decoder.
+    pub fn decoder(stack: StackSpec, output: Option<OutputSpec>) -> Self {
+        Self { encoder: None, decoder: Some(stack), output }
+    }
+
     /// Every attention layer with its spec: encoder, then decoder, then cross.
     pub fn sites(&self) -> Vec<(Site, &AttentionSpec)> {
         fn own(kind: SiteKind, stack: &Option<StackSpec>) -> impl Iterator<Item = (Site, &AttentionSpec)> {

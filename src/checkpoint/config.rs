@@ -1,0 +1,148 @@
+//! `config.json`, read key by key with errors that name the key.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// No model comes near this many layers, heads or units; larger numbers are refused before they size anything.
+const LARGEST: u64 = 1 << 26;
+/// A configuration is a small file.
+const LARGEST_FILE_BYTES: u64 = 64 << 20;
+
+/// A model's configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    path: PathBuf,
+    value: Value,
+}
+
+impl Config {
+    /// Reads the file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let place = |e: Error| e.at(path);
+        let meta = std::fs::metadata(path)
+            .map_err(|_| Error::new("config.json is missing").at(path).hint("give a folder in Hugging Face layout"))?;
+        if meta.len() > LARGEST_FILE_BYTES {
+            return Err(Error::new("the configuration is too large to be one").at(path));
+        }
+        let text = std::fs::read_to_string(path).map_err(|e| place(e.into()))?;
+        let value: Value = serde_json::from_str(&text).map_err(|e| place(e.into()))?;
+        if !value.is_object() {
+            return Err(Error::new("the configuration is not a JSON object").at(path));
+        }
+        Ok(Self { path: path.to_path_buf(), value })
+    }
+
+    /// A configuration that is not in a file; `path` is what errors name.
+    pub fn new(path: impl Into<PathBuf>, keys: Map<String, Value>) -> Self {
+        Self { path: path.into(), value: Value::Object(keys) }
+    }
+
+    /// The whole document.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The file it came from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The value of a key, unless absent or null.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.value.get(key).filter(|v| !v.is_null())
+    }
+
+    /// An object under a key, as a configuration of its own.
+    pub fn section(&self, key: &str) -> Option<Self> {
+        let value = self.get(key).filter(|v| v.is_object())?.clone();
+        Some(Self { path: self.path.clone(), value })
+    }
+
+    /// A size, required.
+    pub fn size(&self, key: &str) -> Result<usize> {
+        self.size_opt(key)?.ok_or_else(|| self.lacks(key))
+    }
+
+    /// A size, where present.
+    pub fn size_opt(&self, key: &str) -> Result<Option<usize>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        match value.as_u64() {
+            Some(n) if n <= LARGEST => Ok(Some(n as usize)),
+            _ => Err(self.wrong(key, "a reasonable whole number")),
+        }
+    }
+
+    /// A size, or `default` where absent.
+    pub fn size_or(&self, key: &str, default: usize) -> Result<usize> {
+        Ok(self.size_opt(key)?.unwrap_or(default))
+    }
+
+    /// The first of `keys` that is present, as a size.
+    pub fn size_any(&self, keys: &[&str]) -> Result<usize> {
+        for key in keys {
+            if let Some(size) = self.size_opt(key)? {
+                return Ok(size);
+            }
+        }
+        Err(self.lacks(keys.first().copied().unwrap_or("?")))
+    }
+
+    /// A number, where present.
+    pub fn number_opt(&self, key: &str) -> Result<Option<f64>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(v) => v.as_f64().filter(|n| n.is_finite()).map(Some).ok_or_else(|| self.wrong(key, "a number")),
+        }
+    }
+
+    /// A number, or `default` where absent.
+    pub fn number_or(&self, key: &str, default: f64) -> Result<f64> {
+        Ok(self.number_opt(key)?.unwrap_or(default))
+    }
+
+    /// A truth value, or `default` where absent.
+    pub fn flag_or(&self, key: &str, default: bool) -> Result<bool> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(v) => v.as_bool().ok_or_else(|| self.wrong(key, "true or false")),
+        }
+    }
+
+    /// A text, where present.
+    pub fn text_opt(&self, key: &str) -> Result<Option<&str>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(v) => v.as_str().map(Some).ok_or_else(|| self.wrong(key, "a text")),
+        }
+    }
+
+    /// A token id; a list gives its first.
+    pub fn token_opt(&self, key: &str) -> Option<u32> {
+        let value = self.get(key)?;
+        let one = value.as_array().and_then(|a| a.first()).unwrap_or(value);
+        one.as_u64().and_then(|n| u32::try_from(n).ok())
+    }
+
+    /// The first architecture named.
+    pub fn architecture(&self) -> Option<&str> {
+        self.get("architectures")?.as_array()?.first()?.as_str()
+    }
+
+    /// An error about a value this program has no use for.
+    pub fn wrong(&self, key: &str, wanted: &str) -> Error {
+        let shown = self.value.get(key).map(|v| v.to_string().chars().take(60).collect::<String>()).unwrap_or_default();
+        Error::new(format!("'{key}' is {shown} where {wanted} is needed")).at(&self.path)
+    }
+
+    /// An error about something in the model that is not supported.
+    pub fn unsupported(&self, what: impl Into<String>) -> Error {
+        Error::new(what).at(&self.path)
+    }
+
+    fn lacks(&self, key: &str) -> Error {
+        Error::new(format!("'{key}' is missing")).at(&self.path)
+    }
+}

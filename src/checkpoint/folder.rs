@@ -1,0 +1,224 @@
+//! Opening a checkpoint folder and reading tensors from it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::header::{self, Entry};
+use super::{Config, Stored};
+use crate::error::{Error, Result};
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// What a header says of a tensor.
+#[derive(Clone, Debug)]
+pub struct TensorInfo {
+    /// Element type.
+    pub stored: Stored,
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Bytes in the file.
+    pub bytes: usize,
+    begin: u64,
+    shard: usize,
+}
+
+impl TensorInfo {
+    /// Number of elements.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().map(|d| *d as u64).product()
+    }
+}
+
+/// An opened folder: its configuration and the headers of its files. Weights are read on request.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    folder: PathBuf,
+    config: Config,
+    shards: Vec<(PathBuf, Arc<File>)>,
+    order: Vec<String>,
+    tensors: HashMap<String, TensorInfo>,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: HashMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Opens `folder`, reading `config.json` and every header but no weights.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        if !folder.is_dir() {
+            let hint = "give a folder that holds config.json and model.safetensors";
+            return Err(Error::new("no such model folder").at(folder).hint(hint));
+        }
+        let config = Config::read(&folder.join("config.json"))?;
+        let mut shards = Vec::new();
+        let mut order = Vec::new();
+        let mut tensors = HashMap::new();
+        for name in shard_names(folder)? {
+            let path = folder.join(&name);
+            for Entry { name, stored, shape, begin, bytes } in header::read(&path)? {
+                let info = TensorInfo { stored, shape, bytes, begin, shard: shards.len() };
+                if tensors.insert(name.clone(), info).is_some() {
+                    return Err(Error::new(format!("tensor '{name}' is in two files of the checkpoint")).at(&path));
+                }
+                order.push(name);
+            }
+            let file = File::open(&path).map_err(|e| Error::from(e).at(&path))?;
+            shards.push((path, Arc::new(file)));
+        }
+        if order.is_empty() {
+            return Err(Error::new("the checkpoint holds no tensors").at(folder));
+        }
+        Ok(Self { folder: folder.to_path_buf(), config, shards, order, tensors })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// `config.json`.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Names of all tensors in the order of the files.
+    pub fn names(&self) -> &[String] {
+        &self.order
+    }
+
+    /// Files that hold weights.
+    pub fn weight_files(&self) -> impl Iterator<Item = &Path> {
+        self.shards.iter().map(|(path, _)| path.as_path())
+    }
+
+    /// What the header says of a tensor.
+    pub fn info(&self, name: &str) -> Option<&TensorInfo> {
+        self.tensors.get(name)
+    }
+
+    /// Bytes of all tensors together.
+    pub fn bytes(&self) -> u64 {
+        self.tensors.values().map(|t| t.bytes as u64).sum()
+    }
+
+    /// The raw bytes of a tensor.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let info = self.required(name)?;
+        self.read_range(name, 0, info.bytes)
+    }
+
+    /// `length` raw bytes of a tensor from byte `from`. The range was checked against the file when it was opened.
+    pub fn read_range(&self, name: &str, from: usize, length: usize) -> Result<Vec<u8>> {
+        let info = self.required(name)?;
+        if from.saturating_add(length) > info.bytes {
+            return Err(Error::new(format!(
+                "tensor '{name}' has {} bytes, {} were asked for",
+                info.bytes,
+                from + length
+            )));
+        }
+        let (path, file) =
+            self.shards.get(info.shard).ok_or_else(|| Error::new("a file of the checkpoint is missing"))?;
+        let mut bytes = vec![0u8; length];
+        // Read at a position instead of mapping: a file that shrinks under us is an error here, not a crash.
+        read_exact_at(file, &mut bytes, info.begin + from as u64)
+            .map_err(|e| Error::new(format!("cannot read tensor '{name}': {e}")).at(path))?;
+        Ok(bytes)
+    }
+
+    /// A tensor in the type and place wanted; floats convert, integers keep their type.
+    pub fn tensor(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
+        let info = self.required(name)?;
+        let raw = Tensor::from_raw_buffer(&self.read(name)?, info.stored.dtype(), &info.shape, &Device::Cpu)?;
+        let converted = if raw.dtype().is_float() { raw.to_dtype(dtype)? } else { raw };
+        Ok(converted.to_device(device)?)
+    }
+
+    /// A short name of this checkpoint's contents: a hash of the configuration, the headers and a sample of every
+    /// tensor's bytes, so that it is quick for any size yet moves when weights are trained.
+    pub fn fingerprint(&self) -> Result<String> {
+        const SAMPLE: usize = 4096;
+        let mut hash = Sha256::new();
+        hash.update(serde_json::to_vec(self.config.value())?);
+        for name in &self.order {
+            let info = self.required(name)?;
+            hash.update(name.as_bytes());
+            hash.update(info.stored.name().as_bytes());
+            for d in &info.shape {
+                hash.update(d.to_le_bytes());
+            }
+            let length = info.bytes.min(SAMPLE);
+            hash.update(self.read_range(name, (info.bytes - length) / 2, length)?);
+        }
+        Ok(hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect())
+    }
+
+    fn required(&self, name: &str) -> Result<&TensorInfo> {
+        self.tensors
+            .get(name)
+            .ok_or_else(|| Error::new(format!("the checkpoint has no tensor '{name}'")).at(&self.folder))
+    }
+}
+
+/// File names of the weights, each a plain name inside the folder.
+fn shard_names(folder: &Path) -> Result<Vec<String>> {
+    if folder.join(SINGLE).is_file() {
+        return Ok(vec![SINGLE.to_owned()]);
+    }
+    let index_path = folder.join(INDEX);
+    if !index_path.is_file() {
+        let pickled = folder.join("pytorch_model.bin").exists() || folder.join("pytorch_model.bin.index.json").exists();
+        let error = if pickled {
+            Error::new("the weights are a Python pickle, which is never executed")
+                .hint("convert the model to safetensors (save_pretrained does)")
+        } else {
+            Error::new(format!("neither {SINGLE} nor {INDEX} is there")).hint("give a folder in Hugging Face layout")
+        };
+        return Err(error.at(folder));
+    }
+    let text = std::fs::read_to_string(&index_path).map_err(|e| Error::from(e).at(&index_path))?;
+    let index: Index = serde_json::from_str(&text).map_err(|e| Error::from(e).at(&index_path))?;
+    let mut names: Vec<String> = index.weight_map.into_values().collect();
+    names.sort();
+    names.dedup();
+    for name in &names {
+        let mut parts = Path::new(name).components();
+        let plain = matches!((parts.next(), parts.next()), (Some(std::path::Component::Normal(_)), None));
+        if !plain {
+            return Err(Error::new(format!("the index names '{name}', which leads out of the folder")).at(&index_path));
+        }
+        if !folder.join(name).is_file() {
+            return Err(Error::new("a file that the index names is missing")
+                .at(folder.join(name))
+                .hint("download it again"));
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, bytes: &mut [u8], from: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, from)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, bytes: &mut [u8], from: u64) -> std::io::Result<()> {
+    let mut done = 0;
+    while let Some(rest) = bytes.get_mut(done..).filter(|r| !r.is_empty()) {
+        match std::os::windows::fs::FileExt::seek_read(file, rest, from + done as u64)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            read => done += read,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! The header of one safetensors file.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use candle_core::DType;
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
+
+use crate::error::{Error, Result};
+
+/// The format's own limit on headers.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// Element types that can be stored and read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stored {
+    /// 64-bit float.
+    F64,
+    /// 32-bit float.
+    F32,
+    /// IEEE half.
+    F16,
+    /// Brain float.
+    BF16,
+    /// 64-bit integer.
+    I64,
+    /// 32-bit integer.
+    I32,
+    /// 32-bit unsigned integer.
+    U32,
+    /// Byte.
+    U8,
+    /// One byte per truth value.
+    Bool,
+}
+
+impl Stored {
+    /// Bytes of one element.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F64 | Self::I64 => 8,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F16 | Self::BF16 => 2,
+            Self::U8 | Self::Bool => 1,
+        }
+    }
+
+    /// The name in reports, as `config.json` writes it where it can.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F64 => "float64",
+            Self::F32 => "float32",
+            Self::F16 => "float16",
+            Self::BF16 => "bfloat16",
+            Self::I64 => "int64",
+            Self::I32 => "int32",
+            Self::U32 => "uint32",
+            Self::U8 => "uint8",
+            Self::Bool => "bool",
+        }
+    }
+
+    /// The type that candle reads the bytes as.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F64 => DType::F64,
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+            Self::BF16 => DType::BF16,
+            Self::I64 => DType::I64,
+            Self::I32 => DType::I32,
+            Self::U32 => DType::U32,
+            Self::U8 | Self::Bool => DType::U8,
+        }
+    }
+
+    /// The type as the safetensors crate names it.
+    pub fn safetensors(self) -> Dtype {
+        match self {
+            Self::F64 => Dtype::F64,
+            Self::F32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+            Self::BF16 => Dtype::BF16,
+            Self::I64 => Dtype::I64,
+            Self::I32 => Dtype::I32,
+            Self::U32 => Dtype::U32,
+            Self::U8 => Dtype::U8,
+            Self::Bool => Dtype::BOOL,
+        }
+    }
+
+    fn from_safetensors(dtype: Dtype) -> Option<Self> {
+        Some(match dtype {
+            Dtype::F64 => Self::F64,
+            Dtype::F32 => Self::F32,
+            Dtype::F16 => Self::F16,
+            Dtype::BF16 => Self::BF16,
+            Dtype::I64 => Self::I64,
+            Dtype::I32 => Self::I32,
+            Dtype::U32 => Self::U32,
+            Dtype::U8 => Self::U8,
+            Dtype::BOOL => Self::Bool,
+            _ => return None,
+        })
+    }
+}
+
+/// One tensor of a file: type, shape, and where its bytes are from the start of the file.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub name: String,
+    pub stored: Stored,
+    pub shape: Vec<usize>,
+    pub begin: u64,
+    pub bytes: usize,
+}
+
+/// Reads and checks the header of `path`; entries come in the order of their bytes.
+pub(super) fn read(path: &Path) -> Result<Vec<Entry>> {
+    read_unplaced(path).map_err(|e| e.at(path))
+}
+
+fn read_unplaced(path: &Path) -> Result<Vec<Entry>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let broken = |why: String| Error::new(format!("not a readable safetensors file ({why})")).hint("download it again");
+    let mut prefix = [0u8; 8];
+    file.read_exact(&mut prefix).map_err(|_| broken(format!("{length} bytes are no header")))?;
+    let header_bytes = u64::from_le_bytes(prefix);
+    if header_bytes > LONGEST_HEADER || header_bytes.saturating_add(8) > length {
+        return Err(broken(format!("its header claims {header_bytes} bytes in a file of {length}")));
+    }
+    let mut text = Vec::new();
+    (&mut file).take(header_bytes).read_to_end(&mut text)?;
+    let metadata: Metadata = serde_json::from_slice(&text).map_err(|e| broken(e.to_string()))?;
+    // Checks that shapes, types and offsets agree and that tensors follow each other without a hole.
+    let tensors =
+        metadata.offset_keys().into_iter().filter_map(|n| metadata.info(&n).cloned().map(|i| (n, i))).collect();
+    let metadata = Metadata::new(None, tensors).map_err(|e| broken(e.to_string()))?;
+    let data = length - 8 - header_bytes;
+    if metadata.data_len() as u64 != data {
+        return Err(broken(format!("its header describes {} bytes of data, the file has {data}", metadata.data_len())));
+    }
+    let mut entries = Vec::new();
+    for name in metadata.offset_keys() {
+        let Some(info) = metadata.info(&name) else { continue };
+        let stored = Stored::from_safetensors(info.dtype).ok_or_else(|| {
+            Error::new(format!("tensor '{name}' has type {:?}, which is not supported", info.dtype))
+                .hint("convert the checkpoint to float32, float16 or bfloat16")
+        })?;
+        let (begin, end) = info.data_offsets;
+        entries.push(Entry {
+            stored,
+            shape: info.shape.clone(),
+            begin: 8 + header_bytes + begin as u64,
+            bytes: end.saturating_sub(begin),
+            name,
+        });
+    }
+    Ok(entries)
+}

@@ -1,0 +1,18 @@
+//! Names of non-linearities in `config.json`.
+
+use crate::checkpoint::Config;
+use crate::error::Result;
+use crate::network::Activation;
+
+/// The activation under `key`, or `default` where absent.
+pub(super) fn activation(config: &Config, key: &str, default: &str) -> Result<Activation> {
+    let name = config.text_opt(key)?.unwrap_or(default);
+    Ok(match name {
+        "gelu" => Activation::Gelu,
+        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Activation::GeluTanh,
+        "quick_gelu" => Activation::QuickGelu,
+        "relu" => Activation::Relu,
+        "silu" | "swish" => Activation::Silu,
+        _ => return Err(config.wrong(key, "gelu, gelu_new, quick_gelu, relu or silu")),
+    })
+}

@@ -1,0 +1,19 @@
+//! From a checkpoint folder to a network: a family turns `config.json` into a
+//! [`NetworkSpec`](crate::network::NetworkSpec) and says under which name, and where inside which tensor, each
+//! role is stored.
+//!
+//! A family is data: see [`families`] for what adding one takes.
+
+mod activation;
+pub mod families;
+mod family;
+mod kept;
+mod layout;
+mod open;
+mod rope;
+mod weights;
+
+pub use family::{Family, Reading};
+pub use kept::{KEPT_KEY, apply_kept};
+pub use layout::{Layout, Part, Projection};
+pub use open::{HeadTensor, Model};

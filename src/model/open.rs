@@ -1,0 +1,285 @@
+//! Opening a model.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::path::Path;
+
+use candle_core::{DType, Device};
+
+use super::kept::{apply_kept, read_kept};
+use super::weights::Loader;
+use super::{Family, Layout, Part, Projection, Reading};
+use crate::checkpoint::{Checkpoint, Config, Stored};
+use crate::error::{Error, Result};
+use crate::network::{AttentionSpec, Network, NetworkSpec, Site, SiteKind, roles};
+
+/// A checkpoint folder whose configuration and tensor shapes are known to fit each other.
+#[derive(Clone, Debug)]
+pub struct Model {
+    checkpoint: Checkpoint,
+    family: &'static Family,
+    spec: NetworkSpec,
+    places: HashMap<String, Place>,
+}
+
+/// Where a role is stored.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub name: String,
+    pub layout: Layout,
+    /// Rows of the stored tensor (columns where transposed) in the order of the role; `None` for all.
+    pub rows: Option<Vec<Range<usize>>>,
+    /// Shape that the network expects.
+    pub shape: Vec<usize>,
+}
+
+/// A stored tensor that holds rows or columns of heads, for surgery.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadTensor {
+    /// Name in the checkpoint.
+    pub name: String,
+    /// Every site that reads it (several where passes share a layer).
+    pub sites: Vec<Site>,
+    /// Axis of the stored tensor along which heads lie.
+    pub axis: usize,
+    /// Which projections are in it, and the range along `axis` of each of their heads (key/value heads for
+    /// keys and values), head by head.
+    pub heads: Vec<(Projection, Vec<Range<usize>>)>,
+}
+
+impl Model {
+    /// Opens a folder. Reads `config.json` and headers, checks every shape, reads no weights.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let checkpoint = Checkpoint::open(folder)?;
+        let family = Family::of(checkpoint.config())?;
+        let has = |name: &str| stored_name(&checkpoint, family.prefix, name).is_some();
+        let reading = Reading { config: checkpoint.config(), has: &has };
+        let mut spec = (family.spec)(&reading)?;
+        check_sizes(&spec, checkpoint.config())?;
+        let kept = read_kept(checkpoint.config(), &spec)?;
+        apply_kept(&mut spec, &kept).map_err(|e| e.at(checkpoint.config().path()))?;
+        let places = places(&checkpoint, family, &spec)?;
+        Ok(Self { checkpoint, family, spec, places })
+    }
+
+    /// The folder with its headers.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// `config.json`.
+    pub fn config(&self) -> &Config {
+        self.checkpoint.config()
+    }
+
+    /// The family it belongs to.
+    pub fn family(&self) -> &'static Family {
+        self.family
+    }
+
+    /// What the network is, with the heads that this checkpoint has.
+    pub fn spec(&self) -> &NetworkSpec {
+        &self.spec
+    }
+
+    /// Loads the weights and gives the network.
+    pub fn network(&self, device: &Device, dtype: DType) -> Result<Network> {
+        Network::load(&self.spec, &self.weights(device, dtype))
+    }
+
+    /// Hands out this model's tensors by role. Each stored tensor is held once, however many roles read it.
+    pub fn weights(&self, device: &Device, dtype: DType) -> Loader<'_> {
+        Loader::new(self, device, dtype)
+    }
+
+    /// The element type of most weights.
+    pub fn stored(&self) -> Stored {
+        let mut bytes: HashMap<Stored, usize> = HashMap::new();
+        for place in self.places.values() {
+            if let Some(info) = self.checkpoint.info(&place.name) {
+                *bytes.entry(info.stored).or_default() += info.bytes;
+            }
+        }
+        bytes.into_iter().max_by_key(|(s, b)| (*b, s.bytes())).map_or(Stored::F32, |(s, _)| s)
+    }
+
+    /// Parameters that the network reads, each stored tensor counted once.
+    pub fn parameters(&self) -> u64 {
+        let names: HashSet<&str> = self.places.values().map(|p| p.name.as_str()).collect();
+        names.into_iter().filter_map(|n| self.checkpoint.info(n)).map(|i| i.elements()).sum()
+    }
+
+    /// Tensors of the checkpoint that the network does not read (heads of other tasks, position ids).
+    pub fn unused(&self) -> Vec<&str> {
+        let used: HashSet<&str> = self.places.values().map(|p| p.name.as_str()).collect();
+        self.checkpoint.names().iter().map(String::as_str).filter(|n| !used.contains(n)).collect()
+    }
+
+    /// Where a role is stored.
+    pub(super) fn place(&self, role: &str) -> Option<&Place> {
+        self.places.get(role)
+    }
+
+    /// The stored name of a role and how it lies there.
+    pub fn stored_as(&self, role: &str) -> Option<(&str, Layout)> {
+        self.places.get(role).map(|p| (p.name.as_str(), p.layout))
+    }
+
+    /// Every stored tensor in which heads lie, in the order of the checkpoint.
+    pub fn head_tensors(&self) -> Vec<HeadTensor> {
+        let mut found: HashMap<&str, HeadTensor> = HashMap::new();
+        let mut roles: Vec<_> = self.places.keys().collect();
+        roles.sort();
+        for role in roles {
+            let Some((sites, spec, projection)) = self.attention_role(role) else { continue };
+            // The output projection's bias belongs to no head.
+            let is_bias = role.ends_with(".bias");
+            if is_bias && projection == Projection::Output {
+                continue;
+            }
+            let Some(place) = self.places.get(role) else { continue };
+            let rows_axis = usize::from(place.layout.transposed && !is_bias);
+            let axis = if projection == Projection::Output { 1 - rows_axis } else { rows_axis };
+            let heads = 0..projection.heads(spec);
+            let ranges = heads.map(|h| projection.rows(place.layout.part, spec, h)).collect();
+            found
+                .entry(&place.name)
+                .or_insert_with(|| HeadTensor { name: place.name.clone(), sites, axis, heads: Vec::new() })
+                .heads
+                .push((projection, ranges));
+        }
+        self.checkpoint.names().iter().filter_map(|n| found.remove(n.as_str())).collect()
+    }
+
+    /// The sites, shape and projection of a role like `decoder.3.cross.query.weight`.
+    fn attention_role(&self, role: &str) -> Option<(Vec<Site>, &AttentionSpec, Projection)> {
+        let (sites, spec) = attention_of_role(&self.spec, role)?;
+        Some((sites, spec, Projection::of_role(role)?))
+    }
+}
+
+/// The sites that read the attention layer of a role, and its shape.
+fn attention_of_role<'a>(spec: &'a NetworkSpec, role: &str) -> Option<(Vec<Site>, &'a AttentionSpec)> {
+    let mut parts = role.split('.');
+    let (stack, stored, branch) = (parts.next()?, parts.next()?.parse::<usize>().ok()?, parts.next()?);
+    let kind = match (stack, branch) {
+        ("encoder", "attention") => SiteKind::Encoder,
+        ("decoder", "attention") => SiteKind::Decoder,
+        ("decoder", "cross") => SiteKind::Cross,
+        _ => return None,
+    };
+    let stack = if kind == SiteKind::Encoder { &spec.encoder } else { &spec.decoder };
+    let layers = &stack.as_ref()?.layers;
+    let sites: Vec<Site> =
+        (0..layers.len()).filter(|i| layers[*i].stored == stored).map(|i| Site::new(kind, i)).collect();
+    let attention = spec.attention(*sites.first()?)?;
+    Some((sites, attention))
+}
+
+/// The name under which the checkpoint holds `name`: as it is, without the base model's prefix, or with the spelling
+/// of norms in the oldest checkpoints.
+fn stored_name(checkpoint: &Checkpoint, prefix: &str, name: &str) -> Option<String> {
+    let stripped = name.strip_prefix(prefix).unwrap_or(name);
+    for base in [name, stripped] {
+        if checkpoint.info(base).is_some() {
+            return Some(base.to_owned());
+        }
+        let old = match base.rsplit_once('.') {
+            Some((stem, "weight")) => format!("{stem}.gamma"),
+            Some((stem, "bias")) => format!("{stem}.beta"),
+            _ => continue,
+        };
+        if checkpoint.info(&old).is_some() {
+            return Some(old);
+        }
+    }
+    None
+}
+
+/// Refuses shapes that no attention can have before anything is computed from them.
+fn check_sizes(spec: &NetworkSpec, config: &Config) -> Result<()> {
+    for (site, attention) in spec.sites() {
+        let AttentionSpec { heads, kv_heads, head_dim, .. } = attention;
+        if *heads == 0 || *kv_heads == 0 || *head_dim == 0 || heads % kv_heads != 0 {
+            let what = format!("{site} would have {heads} heads of {head_dim} over {kv_heads} key/value heads");
+            return Err(config.unsupported(what));
+        }
+    }
+    if spec.sites().is_empty() {
+        return Err(config.unsupported("the model has no layers"));
+    }
+    Ok(())
+}
+
+/// Finds every role in the checkpoint and checks its shape.
+fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Result<HashMap<String, Place>> {
+    let mut places = HashMap::new();
+    for (role, shape) in roles::tensors(spec) {
+        let (wanted, layout) = family
+            .name_of(&role)
+            .ok_or_else(|| Error::new(format!("the {} family has no name for '{role}'", family.model_type)))?;
+        let name = stored_name(checkpoint, family.prefix, &wanted).ok_or_else(|| {
+            Error::new(format!("tensor '{wanted}' is missing"))
+                .at(checkpoint.folder())
+                .hint("the checkpoint is incomplete, or its config.json belongs to another")
+        })?;
+        let info = checkpoint.info(&name).ok_or_else(|| Error::new("a tensor vanished"))?;
+        let rows = rows_of(spec, &role, &shape, layout);
+        let expected = stored_shape(spec, &role, &shape, layout);
+        let same_count =
+            layout.part == Part::Whole && info.elements() == shape.iter().map(|d| *d as u64).product::<u64>();
+        // Leading axes of one (class tokens, position tables) are written in several ways.
+        let squeezed = |s: &[usize]| s.iter().copied().filter(|d| *d != 1).collect::<Vec<_>>();
+        if info.shape != expected && !(same_count && squeezed(&info.shape) == squeezed(&expected)) {
+            return Err(Error::new(format!(
+                "tensor '{name}' is {:?} where the configuration asks for {expected:?}",
+                info.shape
+            ))
+            .at(checkpoint.folder())
+            .hint("config.json and the weights do not belong together"));
+        }
+        if !info.stored.dtype().is_float() {
+            return Err(
+                Error::new(format!("tensor '{name}' holds {}, not floats", info.stored.name())).at(checkpoint.folder())
+            );
+        }
+        places.insert(role, Place { name, layout, rows, shape });
+    }
+    Ok(places)
+}
+
+/// Rows of the stored tensor that make up a role; `None` where all of them do.
+fn rows_of(spec: &NetworkSpec, role: &str, shape: &[usize], layout: Layout) -> Option<Vec<Range<usize>>> {
+    match layout.part {
+        Part::Whole => None,
+        Part::Half(index) => {
+            let rows = shape.first().copied()?;
+            Some(Vec::from([index * rows..(index + 1) * rows]))
+        }
+        part @ (Part::Block(projection) | Part::Interleaved(projection)) => {
+            let (_, attention) = attention_of_role(spec, role)?;
+            let heads = 0..projection.heads(attention);
+            Some(heads.map(|h| projection.rows(part, attention, h)).collect())
+        }
+    }
+}
+
+/// The shape that the stored tensor must have for a role of `shape`.
+fn stored_shape(spec: &NetworkSpec, role: &str, shape: &[usize], layout: Layout) -> Vec<usize> {
+    let mut stored = shape.to_vec();
+    if let Some(rows) = stored.first_mut() {
+        match layout.part {
+            Part::Whole => {}
+            Part::Half(_) => *rows *= 2,
+            Part::Block(_) | Part::Interleaved(_) => {
+                if let Some((_, a)) = attention_of_role(spec, role) {
+                    *rows = (a.heads + 2 * a.kv_heads) * a.head_dim;
+                }
+            }
+        }
+    }
+    if layout.transposed && stored.len() == 2 {
+        stored.swap(0, 1);
+    }
+    stored
+}
