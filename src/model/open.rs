@@ -254,7 +254,7 @@ fn rows_of(spec: &NetworkSpec, role: &str, shape: &[usize], layout: Layout) -> O
         Part::Whole => None,
         Part::Half(index) => {
             let rows = shape.first().copied()?;
-            Some(Vec::from([index * rows..(index + 1) * rows]))
+            Some(std::iter::once(index * rows..(index + 1) * rows).collect())
         }
         part @ (Part::Block(projection) | Part::Interleaved(projection)) => {
             let (_, attention) = attention_of_role(spec, role)?;
