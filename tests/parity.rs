@@ -49,7 +49,7 @@ fn every_family_computes_what_transformers_computes() {
         report.push((family.model_type, worst));
     }
     for (family, (difference, key)) in &report {
-        println!("{family:<12} {difference:.1e} at {key}");
+        eprintln!("{family:<12} {difference:.1e} at {key}");
     }
     assert!(report.iter().all(|(_, (difference, _))| *difference < CLOSE));
 }
