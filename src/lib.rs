@@ -9,11 +9,15 @@
 //! | [`checkpoint`] | folders in Hugging Face layout: headers, bytes, configuration, atomic writing |
 //! | [`network`] | one transformer described by data; probes and gates |
 //! | [`model`] | configuration to spec, tensor names to roles: opens a folder as a network |
+//! | [`analysis`] | which heads compute alike; groups, votes, importance |
+//! | [`plan`] | which heads stay, and what that saves |
 
+pub mod analysis;
 pub mod checkpoint;
 pub mod error;
 pub mod model;
 pub mod network;
+pub mod plan;
 pub mod task;
 pub mod tensor;
 

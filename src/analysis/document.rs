@@ -1,0 +1,238 @@
+//! The result of an analysis, as it is kept in a file.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Document, Gram, Settings};
+use crate::error::{Error, Result};
+use crate::network::{FeatureMap, Site};
+
+/// Which model was analysed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// The folder it was read from.
+    pub path: String,
+    /// The family, e.g. `bert`.
+    pub family: String,
+    /// A digest of its shape and weights; analyses of one fingerprint add up.
+    pub fingerprint: String,
+    /// The type it ran in, e.g. `f32`.
+    pub dtype: String,
+    /// Attention layers.
+    #[serde(default)]
+    pub sites: usize,
+    /// Query heads of all attention layers.
+    #[serde(default)]
+    pub heads: usize,
+}
+
+/// What was found out about every attention layer of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Analysis {
+    /// Which model.
+    pub model: ModelInfo,
+    /// What was asked for.
+    pub settings: Settings,
+    /// Real tokens (or images, or spectrograms) read.
+    pub tokens: u64,
+    /// Batches read.
+    pub batches: u64,
+    /// Every attention layer: encoder, decoder, cross.
+    pub sites: Vec<SiteAnalysis>,
+    /// Batch counts at which [`SiteAnalysis::history`] was sampled, ascending; the last is `batches`.
+    #[serde(default)]
+    pub checkpoints: Vec<u64>,
+    /// Share of layers whose kept set after `checkpoints[i]` batches equals the final one.
+    #[serde(default)]
+    pub settled: Vec<f64>,
+    /// What a reader should know, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// One attention layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SiteAnalysis {
+    /// Which layer.
+    pub site: Site,
+    /// Query heads `H`.
+    pub heads: usize,
+    /// Key/value heads; query head `h` reads `h / (heads / kv_heads)`.
+    pub kv_heads: usize,
+    /// Head dimension `d`.
+    #[serde(default)]
+    pub head_dim: usize,
+    /// The stored layer of its stack that holds its weights; sites that share one keep the same heads.
+    #[serde(default)]
+    pub stored_layer: usize,
+    /// What each feature map showed.
+    pub features: BTreeMap<FeatureMap, FeatureAnalysis>,
+    /// Votes per head, over all batches and feature maps.
+    pub votes: Vec<u64>,
+    /// Heads with the most votes, ascending: as many as there are groups.
+    pub kept: Vec<usize>,
+    /// Votes between the weakest kept and the strongest other head; absent where no head is dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<u64>,
+    /// `votes` as they stood at each of [`Analysis::checkpoints`].
+    #[serde(default)]
+    pub history: Vec<Vec<u64>>,
+    /// Linear CKA between the outputs of every two heads (Kornblith et al. 2019), where asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cka: Option<Vec<Vec<f64>>>,
+    /// Other scores per head by name: `importance`, `magnitude`, `confidence`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub baselines: BTreeMap<String, Baseline>,
+}
+
+/// A score per head that does not come from votes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// The mean per head.
+    pub values: Vec<f64>,
+    /// How many samples the mean is over (its weight in a merge); 0 where it comes from the weights alone.
+    pub samples: u64,
+}
+
+/// One feature map of one layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeatureAnalysis {
+    /// Inner products of the heads' maps over the whole corpus, `H x H`.
+    pub gram: Gram,
+    /// Group of every head, numbered by lowest head.
+    pub groups: Vec<usize>,
+    /// Within-group sum of squared distances to the centre.
+    pub inertia: f64,
+    /// Silhouette coefficient per head; absent where there is one group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silhouette: Option<Vec<f64>>,
+    /// Mean over the heads that are not dead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_silhouette: Option<f64>,
+    /// Dunn index; absent where it is not defined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dunn: Option<f64>,
+    /// Heads whose map is zero everywhere: groups of their own that neither vote nor stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dead: Vec<usize>,
+    /// Quality of the best grouping for each number of groups.
+    #[serde(default)]
+    pub curve: Vec<CurvePoint>,
+    /// Votes per head over all batches.
+    pub votes: Vec<u64>,
+    /// Sum over a head's votes of `1 - (d / d')^2`: its distance to the centre against the runner-up's; a vote
+    /// without a runner-up counts 1, a tied one (nearly) 0.
+    #[serde(default)]
+    pub margins: Vec<f64>,
+    /// Votes that a tie rule decided.
+    #[serde(default)]
+    pub tied_votes: u64,
+    /// Sum over batches of the cosine between the head's map and its group's centre.
+    #[serde(default)]
+    pub scores: Vec<f64>,
+    /// Heads with the most votes, ascending: as many as there are groups.
+    pub kept: Vec<usize>,
+    /// The head with the most votes of every group, ascending.
+    #[serde(default)]
+    pub kept_per_group: Vec<usize>,
+    /// True where heads of one key/value group have this map in common by construction, so that its
+    /// likeness says nothing about redundancy.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kv_shared: bool,
+}
+
+/// Quality of the best grouping into a given number of groups.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Number of groups.
+    pub groups: usize,
+    /// Within-group sum of squares.
+    pub inertia: f64,
+    /// Mean silhouette; absent for one group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_silhouette: Option<f64>,
+    /// Dunn index; absent where it is not defined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dunn: Option<f64>,
+}
+
+impl Analysis {
+    /// The layer `site`.
+    pub fn site(&self, site: Site) -> Option<&SiteAnalysis> {
+        self.sites.iter().find(|s| s.site == site)
+    }
+}
+
+impl SiteAnalysis {
+    /// Votes of each head as a share of all that it could win: one per batch and feature map, `0..=1`.
+    pub fn vote_shares(&self, batches: u64) -> Vec<f64> {
+        let most = (batches * self.features.len() as u64).max(1) as f64;
+        self.votes.iter().map(|v| *v as f64 / most).collect()
+    }
+
+    fn check(&self) -> Result<()> {
+        let (site, heads) = (self.site, self.heads);
+        let fault = |what: &str| Err(Error::new(format!("this analysis contradicts itself at {site}: {what}")));
+        if heads == 0 || self.kv_heads == 0 || !heads.is_multiple_of(self.kv_heads) {
+            return fault("its numbers of heads are impossible");
+        }
+        let ascending =
+            |kept: &[usize]| kept.is_sorted_by(|a, b| a < b) && kept.last().is_none_or(|last| *last < heads);
+        if self.votes.len() != heads || self.history.iter().any(|votes| votes.len() != heads) {
+            return fault("votes are not one per head");
+        }
+        if !ascending(&self.kept) {
+            return fault("kept is no ascending list of heads");
+        }
+        if self.cka.as_ref().is_some_and(|m| m.len() != heads || m.iter().any(|row| row.len() != heads)) {
+            return fault("cka is not heads by heads");
+        }
+        if self.baselines.values().any(|b| b.values.len() != heads) {
+            return fault("a baseline is not one value per head");
+        }
+        for (map, feature) in &self.features {
+            let sizes = [
+                feature.gram.heads(),
+                feature.groups.len(),
+                feature.votes.len(),
+                feature.silhouette.as_ref().map_or(heads, Vec::len),
+            ];
+            if sizes.iter().any(|n| *n != heads) {
+                return fault(&format!("{map} has not one entry per head"));
+            }
+            let optional = [feature.margins.len(), feature.scores.len()];
+            if optional.iter().any(|n| *n != heads && *n != 0) {
+                return fault(&format!("{map} has not one entry per head"));
+            }
+            if feature.groups.iter().any(|g| *g >= heads)
+                || !ascending(&feature.kept)
+                || !ascending(&feature.kept_per_group)
+                || !ascending(&feature.dead)
+            {
+                return fault(&format!("{map} names a head or group that is not there"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Document for Analysis {
+    const FORMAT: &'static str = "pillars-analysis";
+    const VERSION: u64 = 1;
+    const NOUN: &'static str = "analysis";
+
+    fn check(&self) -> Result<()> {
+        let mut names: Vec<_> = self.sites.iter().map(|s| s.site).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(Error::new("this analysis names a site twice"));
+        }
+        if self.settled.len() != self.checkpoints.len()
+            || self.sites.iter().any(|s| s.history.len() != self.checkpoints.len())
+        {
+            return Err(Error::new("the history of this analysis does not match its checkpoints"));
+        }
+        self.sites.iter().try_for_each(SiteAnalysis::check)
+    }
+}

@@ -1,0 +1,98 @@
+//! Versioned JSON documents on disk.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// A document with a name and a version in its head; unknown keys are ignored when read.
+pub trait Document: Serialize + DeserializeOwned {
+    /// The `format` key, e.g. `pillars-analysis`.
+    const FORMAT: &'static str;
+    /// The `version` key that this build writes, and the newest that it reads.
+    const VERSION: u64;
+    /// What a message calls it, e.g. `analysis`.
+    const NOUN: &'static str;
+
+    /// What JSON types cannot say: sizes that fit, indices in range. The error names the fault.
+    fn check(&self) -> Result<()>;
+
+    /// The document as JSON, `format` and `version` first.
+    fn to_json(&self) -> Result<String> {
+        #[derive(Serialize)]
+        struct Headed<'a, T> {
+            format: &'static str,
+            version: u64,
+            #[serde(flatten)]
+            body: &'a T,
+        }
+        Ok(serde_json::to_string(&Headed { format: Self::FORMAT, version: Self::VERSION, body: self })?)
+    }
+
+    /// Reads a document, refusing another format, a newer version and contents that contradict themselves.
+    fn from_json(text: &str) -> Result<Self> {
+        let fields: Map<String, Value> = serde_json::from_str(text)?;
+        Self::from_fields(fields)
+    }
+
+    /// [`Document::from_json`] from a parsed object.
+    fn from_fields(fields: Map<String, Value>) -> Result<Self> {
+        let noun = Self::NOUN;
+        match fields.get("format").and_then(Value::as_str) {
+            Some(format) if format == Self::FORMAT => {}
+            Some(other) => return Err(Error::new(format!("not a {} file: its format is '{other}'", Self::FORMAT))),
+            None => return Err(Error::new(format!("not a {} file: it has no format", Self::FORMAT))),
+        }
+        match fields.get("version").and_then(Value::as_u64) {
+            Some(version) if (1..=Self::VERSION).contains(&version) => {}
+            Some(version) => {
+                return Err(Error::new(format!(
+                    "this {noun} has version {version}, newest known is {}",
+                    Self::VERSION
+                ))
+                .hint("open it with the release of pillars that wrote it"));
+            }
+            None => return Err(Error::new(format!("this {noun} has no version"))),
+        }
+        let document: Self = serde_json::from_value(Value::Object(fields))
+            .map_err(|error| Error::new(format!("this {noun} cannot be read: {error}")))?;
+        document.check()?;
+        Ok(document)
+    }
+
+    /// Reads the document at `path`.
+    fn read(path: &Path) -> Result<Self> {
+        Self::from_json(&std::fs::read_to_string(path).map_err(|e| Error::from(e).at(path))?).map_err(|e| e.at(path))
+    }
+
+    /// Writes the document, so that a reader of `path` sees either the old contents or all of the new.
+    fn write(&self, path: &Path) -> Result<()> {
+        self.check().map_err(|e| e.at(path))?;
+        write_whole(path, self.to_json()?.as_bytes()).map_err(|e| Error::from(e).at(path))
+    }
+}
+
+/// Writes to a temporary file beside `path`, syncs it and renames it.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::Builder::new().prefix(".pillars-").tempfile_in(folder)?;
+    #[cfg(unix)]
+    {
+        // A temporary file is private to its owner; a document is an ordinary file.
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(path).map_or(0o644, |m| m.permissions().mode());
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
+    }
+    file.write_all(bytes)?;
+    file.write_all(b"\n")?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}

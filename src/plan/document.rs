@@ -1,0 +1,204 @@
+//! The plan as it is kept in a file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Amount, Layout};
+use crate::analysis::Document;
+use crate::error::{Error, Result};
+use crate::network::Site;
+
+/// Which heads stay. Sites that are not named keep every head.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Heads that stay, ascending, by site.
+    pub kept: BTreeMap<Site, Vec<usize>>,
+    /// How it was made: the name of a [`super::Method`], `mask` or `manual`.
+    #[serde(default)]
+    pub method: String,
+    /// How much was asked to stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<Amount>,
+    /// Seed of a random method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Fingerprint of the model whose analysis it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// Query heads of every site that is named, before the plan.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub heads: BTreeMap<Site, usize>,
+    /// What the heads of each site were ranked by; more is better.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scores: BTreeMap<Site, Vec<f64>>,
+    /// Whether a layer may lose every head.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_empty: bool,
+    /// What was changed to make it legal, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// A plan from kept heads alone.
+    pub fn from_mask(kept: BTreeMap<Site, Vec<usize>>) -> Self {
+        Self { kept, method: "mask".to_owned(), ..Self::default() }
+    }
+
+    /// Reads a plan, or a bare mask `{"encoder.0": [kept heads], ..}`.
+    pub fn read_any(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::from(e).at(path))?;
+        Self::parse_any(&text).map_err(|e| e.at(path))
+    }
+
+    /// [`Plan::read_any`] from text.
+    pub fn parse_any(text: &str) -> Result<Self> {
+        let fields: Map<String, Value> = serde_json::from_str(text)?;
+        if fields.contains_key("format") {
+            return Self::from_fields(fields);
+        }
+        let mut kept = BTreeMap::new();
+        for (name, heads) in fields {
+            let site: Site = name.parse()?;
+            let mut heads: Vec<usize> = serde_json::from_value(heads)
+                .map_err(|_| Error::new(format!("the mask of {site} is not a list of head indices")))?;
+            heads.sort_unstable();
+            kept.insert(site, heads);
+        }
+        let plan = Self::from_mask(kept);
+        plan.check()?;
+        Ok(plan)
+    }
+
+    /// Heads of `site` that stay, of `heads`.
+    pub fn kept_at(&self, site: Site, heads: usize) -> Vec<usize> {
+        self.kept.get(&site).cloned().unwrap_or_else(|| (0..heads).collect())
+    }
+
+    /// Checks the plan against a model: its sites and heads exist, no layer loses every head unless that is
+    /// allowed, and sites that share weights keep the same heads. Whether a key/value group may be left
+    /// uneven is a question of surgery: see [`super::snap`].
+    pub fn validate(&self, layout: impl Into<Layout>) -> Result<()> {
+        self.check()?;
+        let layout = layout.into();
+        for (site, kept) in &self.kept {
+            if kept.is_empty() && !self.allow_empty {
+                return Err(Error::new(format!("{site} would lose every head"))
+                    .hint("keep at least one, or allow empty layers"));
+            }
+            let Some(shape) = layout.get(*site) else {
+                return Err(Error::new(format!("the plan names {site}, which the model does not have")));
+            };
+            if let Some(head) = kept.iter().find(|h| **h >= shape.heads) {
+                return Err(Error::new(format!(
+                    "the plan keeps head {head} of {site}, which has {} heads (0 to {})",
+                    shape.heads,
+                    shape.heads - 1
+                )));
+            }
+            if let Some(heads) = self.heads.get(site).filter(|n| **n != shape.heads) {
+                return Err(Error::new(format!(
+                    "the plan was made for {heads} heads at {site}, where the model has {}",
+                    shape.heads
+                )));
+            }
+        }
+        for class in layout.shared() {
+            let Some((first, rest)) = class.split_first() else { continue };
+            let kept = self.kept_at(first.site, first.heads);
+            if let Some(other) = rest.iter().find(|s| self.kept_at(s.site, s.heads) != kept) {
+                return Err(Error::new(format!(
+                    "{} and {} read the same weights, so they must keep the same heads",
+                    first.site, other.site
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Document for Plan {
+    const FORMAT: &'static str = "pillars-plan";
+    const VERSION: u64 = 1;
+    const NOUN: &'static str = "plan";
+
+    fn check(&self) -> Result<()> {
+        for (site, kept) in &self.kept {
+            if !kept.is_sorted_by(|a, b| a < b) {
+                return Err(Error::new(format!("the heads kept at {site} are not ascending, each once")));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SiteLayout;
+    use super::*;
+
+    fn site(name: &str) -> Site {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn a_plan_survives_its_file_and_a_mask_is_a_plan() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plan.json");
+        let mut plan = Plan::from_mask(BTreeMap::from([(site("encoder.0"), vec![0, 3])]));
+        plan.amount = Some(Amount::Keep(2));
+        plan.fingerprint = Some("abc".to_owned());
+        plan.write(&path).unwrap();
+        assert_eq!(Plan::read_any(&path).unwrap(), plan);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(r#"{"format":"pillars-plan","version":1,"kept":{"encoder.0":[0,3]}"#), "{text}");
+
+        let mask = Plan::parse_any(r#"{"decoder.1": [2, 0]}"#).unwrap();
+        assert_eq!(mask.kept, BTreeMap::from([(site("decoder.1"), vec![0, 2])]));
+        assert_eq!(mask.method, "mask");
+        // Nothing but the plan is left in the folder.
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn wrong_files_are_refused_in_one_clear_line() {
+        for (text, part) in [
+            (r#"{"encoder": [0]}"#, "'encoder' names no attention site"),
+            (r#"{"encoder.0": ["a"]}"#, "not a list of head indices"),
+            (r#"{"encoder.0": [1, 1]}"#, "not ascending"),
+            (r#"{"format": "pillars-analysis", "version": 1}"#, "not a pillars-plan file"),
+            (r#"{"format": "pillars-plan", "version": 2, "kept": {}}"#, "version 2"),
+            (r#"{"format": "pillars-plan", "version": 1}"#, "cannot be read"),
+            ("[]", "not the JSON expected"),
+        ] {
+            let error = Plan::parse_any(text).unwrap_err().to_string();
+            assert!(error.contains(part) && !error.contains('\n'), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_plan_is_checked_against_the_layers_it_is_for() {
+        let shape = |name: &str, stored| SiteLayout { site: site(name), heads: 4, kv_heads: 4, stored };
+        let layout = Layout::from_iter([shape("encoder.0", 0), shape("encoder.1", 0), shape("cross.0", 0)]);
+        let check = |text: &str| Plan::parse_any(text).unwrap().validate(&layout).map_err(|e| e.to_string());
+        assert_eq!(check(r#"{"encoder.0": [1, 2], "encoder.1": [2, 1]}"#), Ok(()));
+        assert_eq!(check(r#"{"cross.0": [3]}"#), Ok(()));
+        for (text, part) in [
+            (r#"{"encoder.0": [1]}"#, "encoder.0 and encoder.1 read the same weights"),
+            (r#"{"cross.0": [4]}"#, "head 4 of cross.0, which has 4 heads"),
+            (r#"{"decoder.0": [1]}"#, "decoder.0, which the model does not have"),
+            (r#"{"cross.0": []}"#, "cross.0 would lose every head"),
+        ] {
+            let error = check(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+        let mut empty = Plan::parse_any(r#"{"cross.0": []}"#).unwrap();
+        empty.allow_empty = true;
+        empty.validate(&layout).unwrap();
+        empty.heads.insert(site("cross.0"), 8);
+        assert!(empty.validate(&layout).is_err());
+    }
+}
