@@ -1,12 +1,12 @@
 //! Versioned JSON documents on disk.
 
-use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::checkpoint::write_atomically;
 use crate::error::{Error, Result};
 
 /// A document with a name and a version in its head; unknown keys are ignored when read.
@@ -72,27 +72,6 @@ pub trait Document: Serialize + DeserializeOwned {
     /// Writes the document, so that a reader of `path` sees either the old contents or all of the new.
     fn write(&self, path: &Path) -> Result<()> {
         self.check().map_err(|e| e.at(path))?;
-        write_whole(path, self.to_json()?.as_bytes()).map_err(|e| Error::from(e).at(path))
+        write_atomically(path, format!("{}\n", self.to_json()?).as_bytes())
     }
-}
-
-/// Writes to a temporary file beside `path`, syncs it and renames it.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new().prefix(".pillars-").tempfile_in(folder)?;
-    #[cfg(unix)]
-    {
-        // A temporary file is private to its owner; a document is an ordinary file.
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(path).map_or(0o644, |m| m.permissions().mode());
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
-    }
-    file.write_all(bytes)?;
-    file.write_all(b"\n")?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }

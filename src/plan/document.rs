@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Amount, Layout};
+use super::{Amount, Shape};
 use crate::analysis::Document;
 use crate::error::{Error, Result};
 use crate::network::Site;
@@ -81,32 +81,32 @@ impl Plan {
     /// Checks the plan against a model: its sites and heads exist, no layer loses every head unless that is
     /// allowed, and sites that share weights keep the same heads. Whether a key/value group may be left
     /// uneven is a question of surgery: see [`super::snap`].
-    pub fn validate(&self, layout: impl Into<Layout>) -> Result<()> {
+    pub fn validate(&self, shape: impl Into<Shape>) -> Result<()> {
         self.check()?;
-        let layout = layout.into();
+        let shape = shape.into();
         for (site, kept) in &self.kept {
             if kept.is_empty() && !self.allow_empty {
                 return Err(Error::new(format!("{site} would lose every head"))
                     .hint("keep at least one, or allow empty layers"));
             }
-            let Some(shape) = layout.get(*site) else {
+            let Some(found) = shape.get(*site) else {
                 return Err(Error::new(format!("the plan names {site}, which the model does not have")));
             };
-            if let Some(head) = kept.iter().find(|h| **h >= shape.heads) {
+            if let Some(head) = kept.iter().find(|h| **h >= found.heads) {
                 return Err(Error::new(format!(
                     "the plan keeps head {head} of {site}, which has {} heads (0 to {})",
-                    shape.heads,
-                    shape.heads - 1
+                    found.heads,
+                    found.heads - 1
                 )));
             }
-            if let Some(heads) = self.heads.get(site).filter(|n| **n != shape.heads) {
+            if let Some(heads) = self.heads.get(site).filter(|n| **n != found.heads) {
                 return Err(Error::new(format!(
                     "the plan was made for {heads} heads at {site}, where the model has {}",
-                    shape.heads
+                    found.heads
                 )));
             }
         }
-        for class in layout.shared() {
+        for class in shape.shared() {
             let Some((first, rest)) = class.split_first() else { continue };
             let kept = self.kept_at(first.site, first.heads);
             if let Some(other) = rest.iter().find(|s| self.kept_at(s.site, s.heads) != kept) {
@@ -137,7 +137,7 @@ impl Document for Plan {
 
 #[cfg(test)]
 mod tests {
-    use super::super::SiteLayout;
+    use super::super::SiteShape;
     use super::*;
 
     fn site(name: &str) -> Site {
@@ -181,9 +181,9 @@ mod tests {
 
     #[test]
     fn a_plan_is_checked_against_the_layers_it_is_for() {
-        let shape = |name: &str, stored| SiteLayout { site: site(name), heads: 4, kv_heads: 4, stored };
-        let layout = Layout::from_iter([shape("encoder.0", 0), shape("encoder.1", 0), shape("cross.0", 0)]);
-        let check = |text: &str| Plan::parse_any(text).unwrap().validate(&layout).map_err(|e| e.to_string());
+        let shape = |name: &str, stored| SiteShape { site: site(name), heads: 4, kv_heads: 4, stored };
+        let shape = Shape::from_iter([shape("encoder.0", 0), shape("encoder.1", 0), shape("cross.0", 0)]);
+        let check = |text: &str| Plan::parse_any(text).unwrap().validate(&shape).map_err(|e| e.to_string());
         assert_eq!(check(r#"{"encoder.0": [1, 2], "encoder.1": [2, 1]}"#), Ok(()));
         assert_eq!(check(r#"{"cross.0": [3]}"#), Ok(()));
         for (text, part) in [
@@ -197,8 +197,8 @@ mod tests {
         }
         let mut empty = Plan::parse_any(r#"{"cross.0": []}"#).unwrap();
         empty.allow_empty = true;
-        empty.validate(&layout).unwrap();
+        empty.validate(&shape).unwrap();
         empty.heads.insert(site("cross.0"), 8);
-        assert!(empty.validate(&layout).is_err());
+        assert!(empty.validate(&shape).is_err());
     }
 }

@@ -1,9 +1,9 @@
 //! Which heads stay: proposals from an analysis, what makes them legal, and what they save.
 
 mod document;
-mod layout;
 mod method;
+mod shape;
 
 pub use document::Plan;
-pub use layout::{Layout, SiteLayout};
 pub use method::{Amount, Method};
+pub use shape::{Shape, SiteShape};

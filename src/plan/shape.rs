@@ -5,7 +5,7 @@ use crate::network::{NetworkSpec, Site, SiteKind};
 
 /// Shape of one attention layer, as far as a plan must know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SiteLayout {
+pub struct SiteShape {
     /// Which layer.
     pub site: Site,
     /// Query heads `H`.
@@ -16,7 +16,7 @@ pub struct SiteLayout {
     pub stored: usize,
 }
 
-impl SiteLayout {
+impl SiteShape {
     /// Query heads per key/value head.
     pub fn queries_per_kv(&self) -> usize {
         self.heads.checked_div(self.kv_heads).unwrap_or(1).max(1)
@@ -25,24 +25,24 @@ impl SiteLayout {
 
 /// All attention layers of a model; made from a [`NetworkSpec`] or, where there is no model at hand, an [`Analysis`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
-    sites: Vec<SiteLayout>,
+pub struct Shape {
+    sites: Vec<SiteShape>,
 }
 
-impl Layout {
+impl Shape {
     /// Every layer, in the order of the source.
-    pub fn sites(&self) -> &[SiteLayout] {
+    pub fn sites(&self) -> &[SiteShape] {
         &self.sites
     }
 
     /// The layer `site`.
-    pub fn get(&self, site: Site) -> Option<&SiteLayout> {
+    pub fn get(&self, site: Site) -> Option<&SiteShape> {
         self.sites.iter().find(|s| s.site == site)
     }
 
     /// Layers by the weights they read: those in one list must keep the same heads.
-    pub fn shared(&self) -> Vec<Vec<SiteLayout>> {
-        let mut classes: Vec<((SiteKind, usize), Vec<SiteLayout>)> = Vec::new();
+    pub fn shared(&self) -> Vec<Vec<SiteShape>> {
+        let mut classes: Vec<((SiteKind, usize), Vec<SiteShape>)> = Vec::new();
         for site in &self.sites {
             let key = (site.site.kind, site.stored);
             match classes.iter_mut().find(|(k, _)| *k == key) {
@@ -54,9 +54,9 @@ impl Layout {
     }
 }
 
-impl From<&NetworkSpec> for Layout {
+impl From<&NetworkSpec> for Shape {
     fn from(spec: &NetworkSpec) -> Self {
-        let sites = spec.sites().into_iter().map(|(site, attention)| SiteLayout {
+        let sites = spec.sites().into_iter().map(|(site, attention)| SiteShape {
             site,
             heads: attention.heads,
             kv_heads: attention.kv_heads,
@@ -66,9 +66,9 @@ impl From<&NetworkSpec> for Layout {
     }
 }
 
-impl From<&Analysis> for Layout {
+impl From<&Analysis> for Shape {
     fn from(analysis: &Analysis) -> Self {
-        let sites = analysis.sites.iter().map(|s| SiteLayout {
+        let sites = analysis.sites.iter().map(|s| SiteShape {
             site: s.site,
             heads: s.heads,
             kv_heads: s.kv_heads,
@@ -78,14 +78,14 @@ impl From<&Analysis> for Layout {
     }
 }
 
-impl From<&Self> for Layout {
-    fn from(layout: &Self) -> Self {
-        layout.clone()
+impl From<&Self> for Shape {
+    fn from(shape: &Self) -> Self {
+        shape.clone()
     }
 }
 
-impl FromIterator<SiteLayout> for Layout {
-    fn from_iter<I: IntoIterator<Item = SiteLayout>>(sites: I) -> Self {
+impl FromIterator<SiteShape> for Shape {
+    fn from_iter<I: IntoIterator<Item = SiteShape>>(sites: I) -> Self {
         Self { sites: sites.into_iter().collect() }
     }
 }
