@@ -11,10 +11,12 @@
 //! | [`model`] | configuration to spec, tensor names to roles: opens a folder as a network |
 //! | [`analysis`] | which heads compute alike; groups, votes, importance |
 //! | [`plan`] | which heads stay, and what that saves |
+//! | [`figure`] | colour maps, rasters, tables, pictures as SVG, PNG or CSV |
 
 pub mod analysis;
 pub mod checkpoint;
 pub mod error;
+pub mod figure;
 pub mod model;
 pub mod network;
 pub mod plan;
