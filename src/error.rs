@@ -56,6 +56,13 @@ impl Error {
         self
     }
 
+    /// Puts the place before the message: `line 3: ..`.
+    #[must_use]
+    pub fn within(mut self, place: impl fmt::Display) -> Self {
+        self.what = format!("{place}: {}", self.what);
+        self
+    }
+
     /// Which kind of end this is.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -9,12 +9,14 @@
 //! | [`checkpoint`] | folders in Hugging Face layout: headers, bytes, configuration, atomic writing |
 //! | [`network`] | one transformer described by data; probes and gates |
 //! | [`model`] | configuration to spec, tensor names to roles: opens a folder as a network |
+//! | [`corpus`] | inputs of every kind become padded batches |
 //! | [`analysis`] | which heads compute alike; groups, votes, importance |
 //! | [`plan`] | which heads stay, and what that saves |
 //! | [`figure`] | colour maps, rasters, tables, pictures as SVG, PNG or CSV |
 
 pub mod analysis;
 pub mod checkpoint;
+pub mod corpus;
 pub mod error;
 pub mod figure;
 pub mod model;

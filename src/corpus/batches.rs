@@ -1,0 +1,154 @@
+//! A pass over a corpus: order, held-out split, and a worker that reads ahead.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use candle_core::Device;
+use rand::seq::SliceRandom;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::SeedableRng;
+
+use super::example::{Example, collate, to_device};
+use super::opened::Corpus;
+use super::settings::{Order, Purpose};
+use crate::error::{Error, Result};
+use crate::network::Batch;
+
+/// Batches that wait for the forward pass; more would only hold memory.
+const AHEAD: usize = 3;
+
+/// Batches among which sequences are put in order.
+const WINDOW: usize = 64;
+
+/// Numbers (ids or pixels) held in a window at most, so that a window of images stays small.
+const WINDOW_SIZE: usize = 1 << 24;
+
+/// One pass over a [`Corpus`]. Dropping it stops the worker.
+#[derive(Debug)]
+pub struct Batches {
+    receive: Option<Receiver<Result<Batch>>>,
+    device: Device,
+}
+
+impl Batches {
+    pub(super) fn start(corpus: &Corpus, device: &Device, pass: u64) -> Self {
+        let (send, receive) = sync_channel(AHEAD);
+        let corpus = corpus.clone();
+        let fault = send.clone();
+        let worker = std::thread::Builder::new().name("batches".to_owned()).spawn(move || {
+            let work = || Producer { corpus: &corpus, send: &send, pass, sent: 0 }.run();
+            let end = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+                Err(Error::new("internal fault while reading the input").at(corpus.input().path()))
+            });
+            if let Err(error) = end {
+                // The receiver may be gone: then nobody wants to know.
+                let _ = send.send(Err(error));
+            }
+        });
+        if let Err(error) = worker {
+            let _ = fault.send(Err(Error::new(format!("cannot start a thread: {error}"))));
+        }
+        Self { receive: Some(receive), device: device.clone() }
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.receive.as_ref()?.recv().ok()?.and_then(|batch| to_device(batch, &self.device));
+        if batch.is_err() {
+            // A fault ends the pass.
+            self.receive = None;
+        }
+        Some(batch)
+    }
+}
+
+struct Producer<'a> {
+    corpus: &'a Corpus,
+    send: &'a SyncSender<Result<Batch>>,
+    pass: u64,
+    sent: u64,
+}
+
+impl Producer<'_> {
+    fn run(&mut self) -> Result<()> {
+        let settings = &self.corpus.settings;
+        let size = settings.batch_size.max(1);
+        let limit = settings.batches.unwrap_or(u64::MAX);
+        // With a limit the window ends there, so that the same sequences are read in every order.
+        let window = match settings.order {
+            Order::AsRead => 1,
+            _ => usize::try_from(limit).unwrap_or(WINDOW).clamp(1, WINDOW),
+        };
+        let (mut waiting, mut held) = (Vec::with_capacity(size * window), 0);
+        let mut index = 0u64;
+        for example in self.corpus.origin.examples()? {
+            let example = example?;
+            let block = index / size as u64;
+            index += 1;
+            if !settings.part.has(block) {
+                continue;
+            }
+            held += example.size();
+            waiting.push(self.prepare(example, index - 1)?);
+            let full = waiting.len() >= size * window || (held >= WINDOW_SIZE && waiting.len().is_multiple_of(size));
+            if full {
+                if !self.flush(std::mem::take(&mut waiting))? {
+                    return Ok(());
+                }
+                held = 0;
+            }
+        }
+        self.corpus.counted.store(index + 1, Ordering::Relaxed);
+        if waiting.is_empty() && self.sent == 0 {
+            let what = if index == 0 { "the input holds no sequence" } else { "this part of the input is empty" };
+            return Err(Error::new(what).at(self.corpus.input().path()));
+        }
+        self.flush(waiting).map(|_| ())
+    }
+
+    fn prepare(&self, mut example: Example, _index: u64) -> Result<Example> {
+        if self.corpus.settings.purpose == Purpose::Score {
+            example.predict_next(&self.corpus.reading);
+        }
+        Ok(example)
+    }
+
+    /// Sends a window in batches; false once no more are wanted.
+    fn flush(&mut self, mut window: Vec<Example>) -> Result<bool> {
+        let settings = &self.corpus.settings;
+        let size = settings.batch_size.max(1);
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(
+            settings.seed
+                ^ self.pass.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                ^ self.sent.wrapping_mul(0xD1B5_4A32_D192_ED03),
+        );
+        if settings.order == Order::Shuffled {
+            window.shuffle(&mut random);
+        }
+        if settings.order != Order::AsRead {
+            window.sort_by_key(Example::length);
+        }
+        let mut batches = Vec::with_capacity(window.len().div_ceil(size));
+        let mut rest = window.into_iter().peekable();
+        while rest.peek().is_some() {
+            batches.push(rest.by_ref().take(size).collect::<Vec<_>>());
+        }
+        if settings.order == Order::Shuffled {
+            batches.shuffle(&mut random);
+        }
+        for batch in batches {
+            if settings.batches.is_some_and(|limit| self.sent >= limit) {
+                return Ok(false);
+            }
+            self.sent += 1;
+            if self.send.send(collate(batch, &self.corpus.reading)).is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(settings.batches.is_none_or(|limit| self.sent < limit))
+    }
+}

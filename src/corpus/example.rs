@@ -1,0 +1,182 @@
+//! One sequence, and the padded batch of several.
+
+use candle_core::{Device, Tensor};
+
+use super::reading::{Reading, SourceKind, TokenLimits};
+use crate::error::{Error, Result};
+use crate::network::{Batch, Source, Tokens};
+
+/// Label of a position that is not scored, as in Hugging Face data sets.
+pub(super) const IGNORED: i64 = -100;
+
+/// Ids of one sequence and which of them are real.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Row {
+    pub ids: Vec<u32>,
+    pub real: Vec<bool>,
+}
+
+impl Row {
+    /// Checks what a user wrote: length, vocabulary, mask, at least one real token.
+    pub fn checked(name: &str, ids: &[i64], mask: Option<&[i64]>, limits: &TokenLimits) -> Result<Self> {
+        if let Some(longest) = limits.max_length.filter(|longest| ids.len() > *longest) {
+            let what = format!("{name} has {} tokens, but the model has {longest} positions", ids.len());
+            return Err(Error::new(what).hint("split or shorten it"));
+        }
+        let real = match mask {
+            None => vec![true; ids.len()],
+            Some(mask) if mask.len() != ids.len() => {
+                let what = format!("a mask of {} entries does not fit {name} of {} tokens", mask.len(), ids.len());
+                return Err(Error::new(what));
+            }
+            Some(mask) => mask
+                .iter()
+                .map(|m| match m {
+                    0 => Ok(false),
+                    1 => Ok(true),
+                    other => Err(Error::new(format!("the mask of {name} holds {other}")).hint("use 1 and 0")),
+                })
+                .collect::<Result<_>>()?,
+        };
+        if !real.contains(&true) {
+            return Err(Error::new(format!("{name} has no real token")));
+        }
+        let inside = |id: &i64| u32::try_from(*id).ok().filter(|id| (*id as usize) < limits.vocabulary);
+        let ids = ids.iter().map(|id| {
+            let outside = || format!("id {id} of {name} is outside the vocabulary of {}", limits.vocabulary);
+            inside(id).ok_or_else(|| Error::new(outside()).hint("is this the right tokenizer for the model"))
+        });
+        Ok(Self { ids: ids.collect::<Result<_>>()?, real })
+    }
+}
+
+/// What the first stack reads of one sequence.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Content {
+    Tokens(Row),
+    /// Row-major values in the shape that the model wants.
+    Values(Vec<f32>),
+}
+
+/// One sequence (or image, or spectrogram) with what is predicted of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Example {
+    pub content: Content,
+    pub target: Option<Row>,
+    /// One entry per output position, already aligned with it.
+    pub labels: Option<Vec<Option<u32>>>,
+}
+
+impl Example {
+    /// Tokens of the longest part, by which sequences of alike length are found.
+    pub fn length(&self) -> usize {
+        let source = match &self.content {
+            Content::Tokens(row) => row.ids.len(),
+            Content::Values(_) => 0,
+        };
+        source.max(self.target.as_ref().map_or(0, |t| t.ids.len()))
+    }
+
+    /// Numbers held, to bound what is kept in memory.
+    pub fn size(&self) -> usize {
+        match &self.content {
+            Content::Tokens(row) => row.ids.len(),
+            Content::Values(values) => values.len(),
+        }
+    }
+
+    /// Gives a model that predicts the next token its labels, where the input brought none: the id one further
+    /// on, where both positions are real.
+    pub fn predict_next(&mut self, reading: &Reading) {
+        if self.labels.is_some() {
+            return;
+        }
+        let row = match (&self.content, &self.target) {
+            (_, Some(target)) => target,
+            (Content::Tokens(row), None) if reading.is_causal() => row,
+            _ => return,
+        };
+        let next = |t: usize| {
+            let both = *row.real.get(t)? && *row.real.get(t + 1)?;
+            row.ids.get(t + 1).copied().filter(|_| both)
+        };
+        self.labels = Some((0..row.ids.len()).map(next).collect());
+    }
+
+    /// Takes labels in the convention of Hugging Face: [`IGNORED`] where nothing is scored, and for decoder-only
+    /// models at the position of the token itself, so that they still move by one. A model without a
+    /// language-model head has no use for them.
+    pub fn set_labels(&mut self, labels: &[i64], reading: &Reading) -> Result<()> {
+        let length = match (&self.content, &self.target) {
+            _ if reading.objective.is_none() => return Ok(()),
+            (_, Some(target)) => target.ids.len(),
+            (Content::Tokens(row), None) => row.ids.len(),
+            _ => return Ok(()),
+        };
+        if labels.len() != length {
+            return Err(Error::new(format!("{} labels do not fit {length} positions", labels.len())));
+        }
+        let mut aligned = Vec::with_capacity(length);
+        for label in labels {
+            let known = u32::try_from(*label).ok().filter(|id| (*id as usize) < reading.classes);
+            match known {
+                Some(id) => aligned.push(Some(id)),
+                None if *label == IGNORED => aligned.push(None),
+                None => {
+                    let what = format!("label {label} is outside the vocabulary of {}", reading.classes);
+                    return Err(Error::new(what).hint("use -100 where nothing is scored"));
+                }
+            }
+        }
+        if reading.is_causal() && !aligned.is_empty() {
+            aligned.rotate_left(1);
+            if let Some(last) = aligned.last_mut() {
+                *last = None;
+            }
+        }
+        self.labels = Some(aligned);
+        Ok(())
+    }
+}
+
+/// Pads `examples` to one batch on the processor.
+pub(super) fn collate(examples: Vec<Example>, reading: &Reading) -> Result<Batch> {
+    let device = &Device::Cpu;
+    let n = examples.len();
+    let has_target = examples.iter().any(|e| e.target.is_some());
+    let has_labels = examples.iter().any(|e| e.labels.is_some());
+    let (mut rows, mut targets, mut values, mut labels) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for example in examples {
+        match example.content {
+            Content::Tokens(row) => rows.push((row.ids, row.real)),
+            Content::Values(more) => values.extend_from_slice(&more),
+        }
+        let target = example.target.unwrap_or_default();
+        targets.push((target.ids, target.real));
+        labels.push(example.labels.unwrap_or_default());
+    }
+    let source = match &reading.source {
+        SourceKind::Tokens(_) => Source::Tokens(Tokens::pad(&rows, reading.pad, device)?),
+        SourceKind::Pixels { shape: [c, h, w] } => Source::Pixels(Tensor::from_vec(values, (n, *c, *h, *w), device)?),
+        SourceKind::Frames { shape: [b, f] } => Source::Frames(Tensor::from_vec(values, (n, *b, *f), device)?),
+    };
+    let target = if has_target { Some(Tokens::pad(&targets, reading.pad, device)?) } else { None };
+    let length = match (&target, &source) {
+        (Some(tokens), _) | (None, Source::Tokens(tokens)) => tokens.mask.length(),
+        _ => 0,
+    };
+    let padded = |row: Vec<Option<u32>>| row.into_iter().chain(std::iter::repeat(None)).take(length);
+    let labels = has_labels.then(|| labels.into_iter().flat_map(padded).collect());
+    Ok(Batch { source, target, labels })
+}
+
+/// The same batch on `device`.
+pub(super) fn to_device(batch: Batch, device: &Device) -> Result<Batch> {
+    let tokens = |t: Tokens| -> Result<Tokens> { Ok(Tokens { ids: t.ids.to_device(device)?, mask: t.mask }) };
+    let source = match batch.source {
+        Source::Tokens(t) => Source::Tokens(tokens(t)?),
+        Source::Pixels(x) => Source::Pixels(x.to_device(device)?),
+        Source::Frames(x) => Source::Frames(x.to_device(device)?),
+    };
+    Ok(Batch { source, target: batch.target.map(tokens).transpose()?, labels: batch.labels })
+}

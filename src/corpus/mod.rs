@@ -1,0 +1,28 @@
+//! Inputs of every kind become padded batches: token lists, named tensors, text, sentence pairs, images.
+//!
+//! A [`Corpus`] can be read any number of times; every pass gives the same batches in the same order for the
+//! same settings. A worker thread reads and tokenises ahead of the forward pass. Memory does not grow with the
+//! size of the input.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `reading` | what a model can read, from its spec and `config.json` |
+//! | `example` | one sequence, and a padded batch of them |
+//! | `settings`, `opened` | what to read and how; an input with its settings |
+//! | `batches` | order, held-out split, reading ahead |
+//! | `tokens`, `inputs` | `--tokens`, `--inputs` |
+
+mod batches;
+mod example;
+mod inputs;
+mod opened;
+mod origin;
+mod reading;
+mod settings;
+mod tokens;
+
+pub use batches::Batches;
+pub use opened::Corpus;
+pub use origin::Total;
+pub use reading::{Reading, SourceKind, TokenLimits};
+pub use settings::{Input, Order, Part, Purpose, Settings};

@@ -1,0 +1,138 @@
+//! An input with its settings.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use candle_core::Device;
+use sha2::{Digest, Sha256};
+
+use super::batches::Batches;
+use super::inputs::NamedTensors;
+use super::origin::{Origin, Total};
+use super::reading::Reading;
+use super::settings::{Input, Part, Settings};
+use super::tokens::TokenLines;
+use crate::error::{Error, Result};
+use crate::task::Ticket;
+
+/// An input with its settings: it hands out batches, any number of times.
+#[derive(Clone)]
+pub struct Corpus {
+    pub(super) origin: Arc<dyn Origin>,
+    pub(super) reading: Arc<Reading>,
+    pub(super) settings: Settings,
+    input: Input,
+    /// Sequences counted by a pass that reached the end, plus one; 0 before that.
+    pub(super) counted: Arc<AtomicU64>,
+    fingerprint: Arc<OnceLock<String>>,
+}
+
+impl fmt::Debug for Corpus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Corpus").field("input", &self.input).field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Corpus {
+    /// Opens `input` for the model in `folder`, which says how to tokenise. Files of tokens are checked whole, so
+    /// that a fault in the last line is found before the work begins.
+    pub fn open(input: &Input, folder: &Path, reading: &Reading, settings: &Settings, ticket: &Ticket) -> Result<Self> {
+        let _ = folder;
+        if settings.batch_size == 0 {
+            return Err(Error::usage("a batch needs at least one sequence"));
+        }
+        let origin: Arc<dyn Origin> = match input {
+            Input::Tokens(path) => Arc::new(TokenLines::open(path, reading, ticket)?),
+            Input::Inputs(path) => Arc::new(NamedTensors::open(path, reading, ticket)?),
+            other => return Err(Error::usage(format!("{} are not read yet", other.kind()))),
+        };
+        Ok(Self {
+            origin,
+            reading: Arc::new(reading.clone()),
+            settings: settings.clone(),
+            input: input.clone(),
+            counted: Arc::default(),
+            fingerprint: Arc::default(),
+        })
+    }
+
+    /// What was opened.
+    pub fn input(&self) -> &Input {
+        &self.input
+    }
+
+    /// How sequences become batches.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The same input under other settings; `seq_len` stays as it was when the input was opened.
+    #[must_use]
+    pub fn with(&self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut other = self.clone();
+        change(&mut other.settings);
+        other.settings.seq_len = self.settings.seq_len;
+        other.settings.batch_size = other.settings.batch_size.max(1);
+        other
+    }
+
+    /// Splits off every `every`-th block of one batch: (training part, held-out part).
+    pub fn split(&self, every: u64) -> (Self, Self) {
+        (self.with(|s| s.part = Part::Training { every }), self.with(|s| s.part = Part::HeldOut { every }))
+    }
+
+    /// A pass over the batches, on `device`.
+    pub fn batches(&self, device: &Device) -> Batches {
+        self.pass(device, 0)
+    }
+
+    /// Pass number `pass`: under [`Order::Shuffled`] each has an order of its own, and masks differ from pass to pass.
+    pub fn pass(&self, device: &Device, pass: u64) -> Batches {
+        Batches::start(self, device, pass)
+    }
+
+    /// Number of batches in a pass, known or estimated; absent where not even a guess can be made.
+    pub fn total(&self) -> Option<Total> {
+        let sequences = match self.counted.load(Ordering::Relaxed) {
+            0 => self.origin.sequences()?,
+            counted => Total::Exact(counted - 1),
+        };
+        let settings = &self.settings;
+        let all = sequences.map(|n| settings.part.count(n.div_ceil(settings.batch_size.max(1) as u64)));
+        let limit = settings.batches.unwrap_or(u64::MAX);
+        Some(all.map(|n| n.min(limit)))
+    }
+
+    /// What is read, for a person and for provenance: `text emma.txt, packed to 128 tokens`.
+    pub fn describe(&self) -> String {
+        let name = self.input.path().file_name().unwrap_or(self.input.path().as_os_str());
+        format!("{} {}, {}", self.input.kind(), name.to_string_lossy(), self.origin.describe())
+    }
+
+    /// SHA-256 (hexadecimal) over the bytes of every file read, in order; computed once.
+    pub fn fingerprint(&self, ticket: &Ticket) -> Result<String> {
+        if let Some(known) = self.fingerprint.get() {
+            return Ok(known.clone());
+        }
+        let files = self.origin.files();
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0u8; 1 << 20];
+        for path in &files {
+            let mut file = std::fs::File::open(path).map_err(|e| Error::from(e).at(path))?;
+            if files.len() > 1 {
+                hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+            }
+            loop {
+                ticket.check()?;
+                match std::io::Read::read(&mut file, &mut buffer).map_err(|e| Error::from(e).at(path))? {
+                    0 => break,
+                    n => hash.update(buffer.get(..n).unwrap_or(&[])),
+                }
+            }
+        }
+        let text: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(self.fingerprint.get_or_init(|| text).clone())
+    }
+}

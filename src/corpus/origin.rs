@@ -1,0 +1,48 @@
+//! Where sequences come from.
+
+use std::path::PathBuf;
+
+use super::example::Example;
+use crate::error::Result;
+
+/// A number that is known, or one that is guessed from a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Total {
+    /// Known.
+    Exact(u64),
+    /// Guessed.
+    Estimate(u64),
+}
+
+impl Total {
+    /// The number, known or guessed.
+    pub fn value(self) -> u64 {
+        match self {
+            Self::Exact(n) | Self::Estimate(n) => n,
+        }
+    }
+
+    pub(super) fn map(self, f: impl Fn(u64) -> u64) -> Self {
+        match self {
+            Self::Exact(n) => Self::Exact(f(n)),
+            Self::Estimate(n) => Self::Estimate(f(n)),
+        }
+    }
+}
+
+pub(super) type Examples = Box<dyn Iterator<Item = Result<Example>> + Send>;
+
+/// Where sequences come from; it can be read again and again.
+pub(super) trait Origin: Send + Sync {
+    /// A fresh pass over the sequences.
+    fn examples(&self) -> Result<Examples>;
+
+    /// How many sequences there are, where it can be told without a pass.
+    fn sequences(&self) -> Option<Total>;
+
+    /// Files read, in order.
+    fn files(&self) -> Vec<PathBuf>;
+
+    /// What this is, for a person: `packed to 128 tokens`.
+    fn describe(&self) -> String;
+}

@@ -1,0 +1,124 @@
+//! What a model can read, gathered from its spec and a few values of its `config.json`.
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::network::{InputSpec, NetworkSpec, Objective, StackSpec};
+
+/// Bounds on the tokens that one stack reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenLimits {
+    /// Ids are below this.
+    pub vocabulary: usize,
+    /// Longest sequence, where there is a limit.
+    pub max_length: Option<usize>,
+}
+
+/// What the first stack reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Token ids.
+    Tokens(TokenLimits),
+    /// Images.
+    Pixels {
+        /// Channels, height, width.
+        shape: [usize; 3],
+    },
+    /// Log-mel spectrograms.
+    Frames {
+        /// Mel bands and frames.
+        shape: [usize; 2],
+    },
+}
+
+/// What a model can read and what it is asked to predict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What the first stack reads.
+    pub source: SourceKind,
+    /// What the decoder reads, where an encoder feeds it.
+    pub target: Option<TokenLimits>,
+    /// What the language-model head predicts, where there is one.
+    pub objective: Option<Objective>,
+    /// Number of classes of that head.
+    pub classes: usize,
+    /// Id that fills up short sequences.
+    pub pad: u32,
+    /// First id that the decoder of an encoder-decoder model reads.
+    pub decoder_start: Option<u32>,
+    /// Id that ends a target sentence.
+    pub end: Option<u32>,
+}
+
+impl Reading {
+    /// Reads shapes from `spec`, and `pad_token_id`, `decoder_start_token_id`, `bos_token_id` and `eos_token_id` from
+    /// `config`, the model's `config.json`.
+    ///
+    /// A decoder without a start token of its own begins with `bos_token_id`, else with padding, as T5 does.
+    pub fn new(spec: &NetworkSpec, config: &Value) -> Result<Self> {
+        let first = spec.encoder.as_ref().or(spec.decoder.as_ref());
+        let first = first.ok_or_else(|| Error::new("the network has no layers"))?;
+        let source = match &first.input {
+            InputSpec::Tokens(_) => SourceKind::Tokens(limits(first)?),
+            InputSpec::Patches(p) => SourceKind::Pixels { shape: [p.channels, p.image.0, p.image.1] },
+            InputSpec::Frames(f) => SourceKind::Frames { shape: [f.bands, 2 * f.positions] },
+        };
+        let target = match (&spec.encoder, &spec.decoder) {
+            (Some(_), Some(decoder)) => Some(limits(decoder)?),
+            _ => None,
+        };
+        let id = |key: &str| token_id(config.get(key)?);
+        let vocabulary = match (&target, &source) {
+            (Some(limits), _) | (None, SourceKind::Tokens(limits)) => limits.vocabulary,
+            _ => 0,
+        };
+        let inside = |id: &u32| (*id as usize) < vocabulary;
+        // Padded positions are masked, so where a model names no padding any id of the table will do.
+        let pad = id("pad_token_id").filter(inside).unwrap_or(0);
+        let start = id("decoder_start_token_id").or_else(|| id("bos_token_id")).filter(inside).unwrap_or(pad);
+        Ok(Self {
+            decoder_start: target.as_ref().map(|_| start),
+            end: id("eos_token_id").filter(inside),
+            objective: spec.output.as_ref().map(|o| o.objective),
+            classes: spec.output.as_ref().map_or(0, |o| o.vocabulary),
+            source,
+            target,
+            pad,
+        })
+    }
+
+    /// Bounds on the source tokens; an error where the model reads something else.
+    pub fn source_tokens(&self) -> Result<&TokenLimits> {
+        match &self.source {
+            SourceKind::Tokens(limits) => Ok(limits),
+            SourceKind::Pixels { .. } => {
+                Err(Error::usage("this model reads images, not tokens").hint("give --images or --inputs"))
+            }
+            SourceKind::Frames { .. } => Err(Error::usage("this model reads spectrograms, not tokens")
+                .hint("give --inputs with input_features and decoder_input_ids")),
+        }
+    }
+
+    /// True for a decoder-only language model.
+    pub fn is_causal(&self) -> bool {
+        self.target.is_none() && self.objective == Some(Objective::Causal)
+    }
+
+    /// True for a model that predicts tokens under a mask.
+    pub fn is_masked(&self) -> bool {
+        self.objective == Some(Objective::Masked)
+    }
+}
+
+/// An id, or the first of a list of ids (some configs list several end tokens).
+fn token_id(value: &Value) -> Option<u32> {
+    let one = value.as_array().map_or(Some(value), |list| list.first())?;
+    u32::try_from(one.as_u64()?).ok()
+}
+
+fn limits(stack: &StackSpec) -> Result<TokenLimits> {
+    match &stack.input {
+        InputSpec::Tokens(input) => Ok(TokenLimits { vocabulary: input.vocabulary, max_length: input.max_length }),
+        _ => Err(Error::new("a decoder that reads no tokens is not supported")),
+    }
+}

@@ -1,0 +1,167 @@
+//! What to read and how sequences become batches.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// A file or folder to read, as the command line and the window name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Input {
+    /// UTF-8 text.
+    Text(PathBuf),
+    /// JSON Lines of token ids.
+    Tokens(PathBuf),
+    /// A safetensors file that holds the model's inputs by name.
+    Inputs(PathBuf),
+    /// A folder of PNG and JPEG files.
+    Images(PathBuf),
+    /// Lines of columns between tabs: a source and its target text.
+    Pairs {
+        /// The file.
+        path: PathBuf,
+        /// Columns of source and target, counted from 1; the last two of the first line where absent.
+        columns: Option<(usize, usize)>,
+    },
+}
+
+impl Input {
+    /// The file or folder.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Text(path) | Self::Tokens(path) | Self::Inputs(path) | Self::Images(path) => path,
+            Self::Pairs { path, .. } => path,
+        }
+    }
+
+    /// What kind of input it is, as the flag of the command line is called.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Tokens(_) => "tokens",
+            Self::Inputs(_) => "inputs",
+            Self::Images(_) => "images",
+            Self::Pairs { .. } => "pairs",
+        }
+    }
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind(), self.path().display())
+    }
+}
+
+/// What the batches are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// To watch the model on the input as it stands; labels only where the input brings them.
+    #[default]
+    Observe,
+    /// To score or train: labels everywhere the model predicts, and masked tokens for masked-language models.
+    Score,
+}
+
+/// Order of the sequences. Whatever the order, it is the same in every run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// As they stand in the input.
+    #[default]
+    AsRead,
+    /// Sequences of like length together, within a window of batches, so that little work goes to padding.
+    ByLength,
+    /// Shuffled within a window, then of like length together, then the batches shuffled; every pass differs.
+    Shuffled,
+}
+
+impl FromStr for Order {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "as-read" => Ok(Self::AsRead),
+            "by-length" => Ok(Self::ByLength),
+            "shuffled" => Ok(Self::Shuffled),
+            _ => Err(Error::usage(format!("no order is called {name}")).hint("use as-read, by-length or shuffled")),
+        }
+    }
+}
+
+/// Which sequences take part. Sequences are split in blocks of one batch, counted in the order of the input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// All of them.
+    #[default]
+    All,
+    /// All but every `every`-th block.
+    Training {
+        /// Distance between blocks that are held out.
+        every: u64,
+    },
+    /// Every `every`-th block alone: the counterpart of `Training`.
+    HeldOut {
+        /// Distance between blocks that are held out.
+        every: u64,
+    },
+}
+
+impl Part {
+    /// Whether the block with this index takes part.
+    pub(super) fn has(self, block: u64) -> bool {
+        let held_out = |every: u64| every > 0 && block % every == every - 1;
+        match self {
+            Self::All => true,
+            Self::Training { every } => !held_out(every),
+            Self::HeldOut { every } => held_out(every),
+        }
+    }
+
+    /// How many of `blocks` blocks take part.
+    pub(super) fn count(self, blocks: u64) -> u64 {
+        match self {
+            Self::All => blocks,
+            Self::Training { every } => blocks - blocks.checked_div(every).unwrap_or(0),
+            Self::HeldOut { every } => blocks.checked_div(every).unwrap_or(0),
+        }
+    }
+}
+
+/// How sequences become batches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Sequences per batch.
+    pub batch_size: usize,
+    /// Longest sequence that text is packed or cut to; the model's own limit (at most 512) where absent.
+    pub seq_len: Option<usize>,
+    /// Stop after this many batches.
+    pub batches: Option<u64>,
+    /// Seed of masks and shuffles.
+    pub seed: u64,
+    /// Order of the sequences.
+    pub order: Order,
+    /// What the batches are for.
+    pub purpose: Purpose,
+    /// Which sequences take part.
+    pub part: Part,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            batch_size: 8,
+            seq_len: None,
+            batches: None,
+            seed: 0,
+            order: Order::default(),
+            purpose: Purpose::default(),
+            part: Part::default(),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! JSON Lines of token ids.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::example::{Content, Example, Row};
+use super::origin::{Examples, Origin, Total};
+use super::reading::Reading;
+use crate::error::{Error, Result};
+use crate::task::Ticket;
+
+/// One line; other keys (`token_type_ids`, ..) are read over.
+#[derive(Deserialize)]
+struct Line {
+    input_ids: Vec<i64>,
+    attention_mask: Option<Vec<i64>>,
+    decoder_input_ids: Option<Vec<i64>>,
+    decoder_attention_mask: Option<Vec<i64>>,
+    labels: Option<Vec<i64>>,
+}
+
+/// A file of token lists, checked whole when it is opened.
+pub(super) struct TokenLines {
+    path: PathBuf,
+    reading: Reading,
+    sequences: u64,
+    longest: usize,
+}
+
+impl TokenLines {
+    pub fn open(path: &Path, reading: &Reading, ticket: &Ticket) -> Result<Self> {
+        reading.source_tokens()?;
+        let (mut sequences, mut longest) = (0, 0);
+        ticket.stage("check tokens", None, "lines");
+        for example in Lines::open(path, reading)? {
+            longest = longest.max(example?.length());
+            sequences += 1;
+            ticket.advance(1)?;
+        }
+        if sequences == 0 {
+            return Err(Error::new("the file holds no line of tokens").at(path));
+        }
+        Ok(Self { path: path.to_path_buf(), reading: reading.clone(), sequences, longest })
+    }
+}
+
+impl Origin for TokenLines {
+    fn examples(&self) -> Result<Examples> {
+        Ok(Box::new(Lines::open(&self.path, &self.reading)?))
+    }
+
+    fn sequences(&self) -> Option<Total> {
+        Some(Total::Exact(self.sequences))
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.path.clone()]
+    }
+
+    fn describe(&self) -> String {
+        format!("{} sequences of up to {} tokens", self.sequences, self.longest)
+    }
+}
+
+struct Lines {
+    path: PathBuf,
+    reading: Reading,
+    file: BufReader<File>,
+    number: u64,
+    buffer: Vec<u8>,
+}
+
+impl Lines {
+    fn open(path: &Path, reading: &Reading) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::from(e).at(path))?;
+        let file = BufReader::with_capacity(1 << 18, file);
+        Ok(Self { path: path.to_path_buf(), reading: reading.clone(), file, number: 0, buffer: Vec::new() })
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<Example>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            self.buffer.clear();
+            match self.file.read_until(b'\n', &mut self.buffer) {
+                Ok(0) => return None,
+                Ok(_) => self.number += 1,
+                Err(error) => return Some(Err(Error::from(error).at(&self.path))),
+            }
+            let mut line = self.buffer.trim_ascii();
+            if self.number == 1 {
+                line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+            }
+            if !line.is_empty() {
+                let named = |e: Error| e.within(format_args!("line {}", self.number)).at(&self.path);
+                return Some(read(line, &self.reading).map_err(named));
+            }
+        }
+    }
+}
+
+/// One line as an example. A decoder reads `decoder_input_ids`, or the labels moved right by one behind the start token.
+fn read(line: &[u8], reading: &Reading) -> Result<Example> {
+    let line: Line = serde_json::from_slice(line).map_err(|error| {
+        // serde counts lines within the one line that it sees.
+        let text = error.to_string().replace(" at line 1 column", " at column");
+        Error::new(text).hint("each line is an object like {\"input_ids\": [1, 2, 3]}")
+    })?;
+    let limits = reading.source_tokens()?;
+    let source = Row::checked("input_ids", &line.input_ids, line.attention_mask.as_deref(), limits)?;
+    let target = decoder_row(
+        line.decoder_input_ids.as_deref(),
+        line.decoder_attention_mask.as_deref(),
+        line.labels.as_deref(),
+        reading,
+    )?;
+    let mut example = Example { content: Content::Tokens(source), target, labels: None };
+    if let Some(labels) = &line.labels {
+        example.set_labels(labels, reading)?;
+    }
+    Ok(example)
+}
+
+/// What the decoder of an encoder-decoder model reads; `None` for other models.
+pub(super) fn decoder_row(
+    ids: Option<&[i64]>,
+    mask: Option<&[i64]>,
+    labels: Option<&[i64]>,
+    reading: &Reading,
+) -> Result<Option<Row>> {
+    let Some(limits) = &reading.target else { return Ok(None) };
+    if let Some(ids) = ids {
+        return Row::checked("decoder_input_ids", ids, mask, limits).map(Some);
+    }
+    let (Some(labels), Some(start)) = (labels, reading.decoder_start) else {
+        let what = "an encoder-decoder model also needs decoder_input_ids (or labels)";
+        return Err(Error::new(what));
+    };
+    let before = labels.iter().take(labels.len().saturating_sub(1));
+    // Positions without a label follow the sentence: what the decoder reads there does not matter.
+    let shown = before.map(|label| if *label < 0 { i64::from(reading.pad) } else { *label });
+    let ids: Vec<i64> = std::iter::once(i64::from(start)).chain(shown).collect();
+    Row::checked("decoder_input_ids", &ids, mask, limits).map(Some)
+}
