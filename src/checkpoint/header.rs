@@ -107,18 +107,23 @@ impl Stored {
     }
 }
 
-/// One tensor of a file: type, shape, and where its bytes are from the start of the file.
+/// One tensor of a file.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub struct Entry {
+    /// Its name.
     pub name: String,
+    /// Element type.
     pub stored: Stored,
+    /// Shape.
     pub shape: Vec<usize>,
+    /// First byte, from the start of the file.
     pub begin: u64,
+    /// Number of bytes.
     pub bytes: usize,
 }
 
-/// Reads and checks the header of `path`; entries come in the order of their bytes.
-pub(super) fn read(path: &Path) -> Result<Vec<Entry>> {
+/// Reads and checks the header of `path` against its length; entries come in the order of their bytes.
+pub fn read_header(path: &Path) -> Result<Vec<Entry>> {
     read_unplaced(path).map_err(|e| e.at(path))
 }
 

@@ -10,5 +10,5 @@ mod write;
 
 pub use config::Config;
 pub use folder::{Checkpoint, TensorInfo};
-pub use header::Stored;
+pub use header::{Entry, Stored, read_header};
 pub use write::{FolderWriter, TensorPlan, write_atomically, write_safetensors};

@@ -112,7 +112,7 @@ impl Producer<'_> {
 
     fn prepare(&self, mut example: Example, _index: u64) -> Result<Example> {
         if self.corpus.settings.purpose == Purpose::Score {
-            example.predict_next(&self.corpus.reading);
+            example.predict_next(&self.corpus.intake);
         }
         Ok(example)
     }
@@ -145,7 +145,7 @@ impl Producer<'_> {
                 return Ok(false);
             }
             self.sent += 1;
-            if self.send.send(collate(batch, &self.corpus.reading)).is_err() {
+            if self.send.send(collate(batch, &self.corpus.intake)).is_err() {
                 return Ok(false);
             }
         }

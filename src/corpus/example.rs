@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 
-use super::reading::{Reading, SourceKind, TokenLimits};
+use super::intake::{Intake, SourceKind, TokenLimits};
 use crate::error::{Error, Result};
 use crate::network::{Batch, Source, Tokens};
 
@@ -87,13 +87,13 @@ impl Example {
 
     /// Gives a model that predicts the next token its labels, where the input brought none: the id one further
     /// on, where both positions are real.
-    pub fn predict_next(&mut self, reading: &Reading) {
+    pub fn predict_next(&mut self, intake: &Intake) {
         if self.labels.is_some() {
             return;
         }
         let row = match (&self.content, &self.target) {
             (_, Some(target)) => target,
-            (Content::Tokens(row), None) if reading.is_causal() => row,
+            (Content::Tokens(row), None) if intake.is_causal() => row,
             _ => return,
         };
         let next = |t: usize| {
@@ -106,9 +106,9 @@ impl Example {
     /// Takes labels in the convention of Hugging Face: [`IGNORED`] where nothing is scored, and for decoder-only
     /// models at the position of the token itself, so that they still move by one. A model without a
     /// language-model head has no use for them.
-    pub fn set_labels(&mut self, labels: &[i64], reading: &Reading) -> Result<()> {
+    pub fn set_labels(&mut self, labels: &[i64], intake: &Intake) -> Result<()> {
         let length = match (&self.content, &self.target) {
-            _ if reading.objective.is_none() => return Ok(()),
+            _ if intake.objective.is_none() => return Ok(()),
             (_, Some(target)) => target.ids.len(),
             (Content::Tokens(row), None) => row.ids.len(),
             _ => return Ok(()),
@@ -118,17 +118,17 @@ impl Example {
         }
         let mut aligned = Vec::with_capacity(length);
         for label in labels {
-            let known = u32::try_from(*label).ok().filter(|id| (*id as usize) < reading.classes);
+            let known = u32::try_from(*label).ok().filter(|id| (*id as usize) < intake.classes);
             match known {
                 Some(id) => aligned.push(Some(id)),
                 None if *label == IGNORED => aligned.push(None),
                 None => {
-                    let what = format!("label {label} is outside the vocabulary of {}", reading.classes);
+                    let what = format!("label {label} is outside the vocabulary of {}", intake.classes);
                     return Err(Error::new(what).hint("use -100 where nothing is scored"));
                 }
             }
         }
-        if reading.is_causal() && !aligned.is_empty() {
+        if intake.is_causal() && !aligned.is_empty() {
             aligned.rotate_left(1);
             if let Some(last) = aligned.last_mut() {
                 *last = None;
@@ -140,7 +140,7 @@ impl Example {
 }
 
 /// Pads `examples` to one batch on the processor.
-pub(super) fn collate(examples: Vec<Example>, reading: &Reading) -> Result<Batch> {
+pub(super) fn collate(examples: Vec<Example>, intake: &Intake) -> Result<Batch> {
     let device = &Device::Cpu;
     let n = examples.len();
     let has_target = examples.iter().any(|e| e.target.is_some());
@@ -155,12 +155,12 @@ pub(super) fn collate(examples: Vec<Example>, reading: &Reading) -> Result<Batch
         targets.push((target.ids, target.real));
         labels.push(example.labels.unwrap_or_default());
     }
-    let source = match &reading.source {
-        SourceKind::Tokens(_) => Source::Tokens(Tokens::pad(&rows, reading.pad, device)?),
+    let source = match &intake.source {
+        SourceKind::Tokens(_) => Source::Tokens(Tokens::pad(&rows, intake.pad, device)?),
         SourceKind::Pixels { shape: [c, h, w] } => Source::Pixels(Tensor::from_vec(values, (n, *c, *h, *w), device)?),
         SourceKind::Frames { shape: [b, f] } => Source::Frames(Tensor::from_vec(values, (n, *b, *f), device)?),
     };
-    let target = if has_target { Some(Tokens::pad(&targets, reading.pad, device)?) } else { None };
+    let target = if has_target { Some(Tokens::pad(&targets, intake.pad, device)?) } else { None };
     let length = match (&target, &source) {
         (Some(tokens), _) | (None, Source::Tokens(tokens)) => tokens.mask.length(),
         _ => 0,

@@ -6,7 +6,7 @@
 //!
 //! | module | job |
 //! | --- | --- |
-//! | `reading` | what a model can read, from its spec and `config.json` |
+//! | `intake` | what a model can read, from its spec and `config.json` |
 //! | `example` | one sequence, and a padded batch of them |
 //! | `settings`, `opened` | what to read and how; an input with its settings |
 //! | `batches` | order, held-out split, reading ahead |
@@ -15,14 +15,14 @@
 mod batches;
 mod example;
 mod inputs;
+mod intake;
 mod opened;
 mod origin;
-mod reading;
 mod settings;
 mod tokens;
 
 pub use batches::Batches;
+pub use intake::{Intake, SourceKind, TokenLimits};
 pub use opened::Corpus;
 pub use origin::Total;
-pub use reading::{Reading, SourceKind, TokenLimits};
 pub use settings::{Input, Order, Part, Purpose, Settings};

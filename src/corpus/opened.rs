@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::batches::Batches;
 use super::inputs::NamedTensors;
+use super::intake::Intake;
 use super::origin::{Origin, Total};
-use super::reading::Reading;
 use super::settings::{Input, Part, Settings};
 use super::tokens::TokenLines;
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ use crate::task::Ticket;
 #[derive(Clone)]
 pub struct Corpus {
     pub(super) origin: Arc<dyn Origin>,
-    pub(super) reading: Arc<Reading>,
+    pub(super) intake: Arc<Intake>,
     pub(super) settings: Settings,
     input: Input,
     /// Sequences counted by a pass that reached the end, plus one; 0 before that.
@@ -38,19 +38,19 @@ impl fmt::Debug for Corpus {
 impl Corpus {
     /// Opens `input` for the model in `folder`, which says how to tokenise. Files of tokens are checked whole, so
     /// that a fault in the last line is found before the work begins.
-    pub fn open(input: &Input, folder: &Path, reading: &Reading, settings: &Settings, ticket: &Ticket) -> Result<Self> {
+    pub fn open(input: &Input, folder: &Path, intake: &Intake, settings: &Settings, ticket: &Ticket) -> Result<Self> {
         let _ = folder;
         if settings.batch_size == 0 {
             return Err(Error::usage("a batch needs at least one sequence"));
         }
         let origin: Arc<dyn Origin> = match input {
-            Input::Tokens(path) => Arc::new(TokenLines::open(path, reading, ticket)?),
-            Input::Inputs(path) => Arc::new(NamedTensors::open(path, reading, ticket)?),
+            Input::Tokens(path) => Arc::new(TokenLines::open(path, intake, ticket)?),
+            Input::Inputs(path) => Arc::new(NamedTensors::open(path, intake, ticket)?),
             other => return Err(Error::usage(format!("{} are not read yet", other.kind()))),
         };
         Ok(Self {
             origin,
-            reading: Arc::new(reading.clone()),
+            intake: Arc::new(intake.clone()),
             settings: settings.clone(),
             input: input.clone(),
             counted: Arc::default(),

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::example::{Content, Example, Row};
+use super::intake::Intake;
 use super::origin::{Examples, Origin, Total};
-use super::reading::Reading;
 use crate::error::{Error, Result};
 use crate::task::Ticket;
 
@@ -25,17 +25,17 @@ struct Line {
 /// A file of token lists, checked whole when it is opened.
 pub(super) struct TokenLines {
     path: PathBuf,
-    reading: Reading,
+    intake: Intake,
     sequences: u64,
     longest: usize,
 }
 
 impl TokenLines {
-    pub fn open(path: &Path, reading: &Reading, ticket: &Ticket) -> Result<Self> {
-        reading.source_tokens()?;
+    pub fn open(path: &Path, intake: &Intake, ticket: &Ticket) -> Result<Self> {
+        intake.source_tokens()?;
         let (mut sequences, mut longest) = (0, 0);
         ticket.stage("check tokens", None, "lines");
-        for example in Lines::open(path, reading)? {
+        for example in Lines::open(path, intake)? {
             longest = longest.max(example?.length());
             sequences += 1;
             ticket.advance(1)?;
@@ -43,13 +43,13 @@ impl TokenLines {
         if sequences == 0 {
             return Err(Error::new("the file holds no line of tokens").at(path));
         }
-        Ok(Self { path: path.to_path_buf(), reading: reading.clone(), sequences, longest })
+        Ok(Self { path: path.to_path_buf(), intake: intake.clone(), sequences, longest })
     }
 }
 
 impl Origin for TokenLines {
     fn examples(&self) -> Result<Examples> {
-        Ok(Box::new(Lines::open(&self.path, &self.reading)?))
+        Ok(Box::new(Lines::open(&self.path, &self.intake)?))
     }
 
     fn sequences(&self) -> Option<Total> {
@@ -67,17 +67,17 @@ impl Origin for TokenLines {
 
 struct Lines {
     path: PathBuf,
-    reading: Reading,
+    intake: Intake,
     file: BufReader<File>,
     number: u64,
     buffer: Vec<u8>,
 }
 
 impl Lines {
-    fn open(path: &Path, reading: &Reading) -> Result<Self> {
+    fn open(path: &Path, intake: &Intake) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::from(e).at(path))?;
         let file = BufReader::with_capacity(1 << 18, file);
-        Ok(Self { path: path.to_path_buf(), reading: reading.clone(), file, number: 0, buffer: Vec::new() })
+        Ok(Self { path: path.to_path_buf(), intake: intake.clone(), file, number: 0, buffer: Vec::new() })
     }
 }
 
@@ -98,30 +98,30 @@ impl Iterator for Lines {
             }
             if !line.is_empty() {
                 let named = |e: Error| e.within(format_args!("line {}", self.number)).at(&self.path);
-                return Some(read(line, &self.reading).map_err(named));
+                return Some(read(line, &self.intake).map_err(named));
             }
         }
     }
 }
 
 /// One line as an example. A decoder reads `decoder_input_ids`, or the labels moved right by one behind the start token.
-fn read(line: &[u8], reading: &Reading) -> Result<Example> {
+fn read(line: &[u8], intake: &Intake) -> Result<Example> {
     let line: Line = serde_json::from_slice(line).map_err(|error| {
         // serde counts lines within the one line that it sees.
         let text = error.to_string().replace(" at line 1 column", " at column");
         Error::new(text).hint("each line is an object like {\"input_ids\": [1, 2, 3]}")
     })?;
-    let limits = reading.source_tokens()?;
+    let limits = intake.source_tokens()?;
     let source = Row::checked("input_ids", &line.input_ids, line.attention_mask.as_deref(), limits)?;
     let target = decoder_row(
         line.decoder_input_ids.as_deref(),
         line.decoder_attention_mask.as_deref(),
         line.labels.as_deref(),
-        reading,
+        intake,
     )?;
     let mut example = Example { content: Content::Tokens(source), target, labels: None };
     if let Some(labels) = &line.labels {
-        example.set_labels(labels, reading)?;
+        example.set_labels(labels, intake)?;
     }
     Ok(example)
 }
@@ -131,19 +131,19 @@ pub(super) fn decoder_row(
     ids: Option<&[i64]>,
     mask: Option<&[i64]>,
     labels: Option<&[i64]>,
-    reading: &Reading,
+    intake: &Intake,
 ) -> Result<Option<Row>> {
-    let Some(limits) = &reading.target else { return Ok(None) };
+    let Some(limits) = &intake.target else { return Ok(None) };
     if let Some(ids) = ids {
         return Row::checked("decoder_input_ids", ids, mask, limits).map(Some);
     }
-    let (Some(labels), Some(start)) = (labels, reading.decoder_start) else {
+    let (Some(labels), Some(start)) = (labels, intake.decoder_start) else {
         let what = "an encoder-decoder model also needs decoder_input_ids (or labels)";
         return Err(Error::new(what));
     };
     let before = labels.iter().take(labels.len().saturating_sub(1));
     // Positions without a label follow the sentence: what the decoder reads there does not matter.
-    let shown = before.map(|label| if *label < 0 { i64::from(reading.pad) } else { *label });
+    let shown = before.map(|label| if *label < 0 { i64::from(intake.pad) } else { *label });
     let ids: Vec<i64> = std::iter::once(i64::from(start)).chain(shown).collect();
     Row::checked("decoder_input_ids", &ids, mask, limits).map(Some)
 }

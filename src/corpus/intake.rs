@@ -1,8 +1,8 @@
 //! What a model can read, gathered from its spec and a few values of its `config.json`.
 
-use serde_json::Value;
-
+use crate::checkpoint::Config;
 use crate::error::{Error, Result};
+use crate::model::Model;
 use crate::network::{InputSpec, NetworkSpec, Objective, StackSpec};
 
 /// Bounds on the tokens that one stack reads.
@@ -33,7 +33,7 @@ pub enum SourceKind {
 
 /// What a model can read and what it is asked to predict.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reading {
+pub struct Intake {
     /// What the first stack reads.
     pub source: SourceKind,
     /// What the decoder reads, where an encoder feeds it.
@@ -50,12 +50,17 @@ pub struct Reading {
     pub end: Option<u32>,
 }
 
-impl Reading {
+impl Intake {
+    /// What `model` can read.
+    pub fn of(model: &Model) -> Result<Self> {
+        Self::new(model.spec(), model.config())
+    }
+
     /// Reads shapes from `spec`, and `pad_token_id`, `decoder_start_token_id`, `bos_token_id` and `eos_token_id` from
     /// `config`, the model's `config.json`.
     ///
     /// A decoder without a start token of its own begins with `bos_token_id`, else with padding, as T5 does.
-    pub fn new(spec: &NetworkSpec, config: &Value) -> Result<Self> {
+    pub fn new(spec: &NetworkSpec, config: &Config) -> Result<Self> {
         let first = spec.encoder.as_ref().or(spec.decoder.as_ref());
         let first = first.ok_or_else(|| Error::new("the network has no layers"))?;
         let source = match &first.input {
@@ -67,7 +72,7 @@ impl Reading {
             (Some(_), Some(decoder)) => Some(limits(decoder)?),
             _ => None,
         };
-        let id = |key: &str| token_id(config.get(key)?);
+        let id = |key: &str| config.token_opt(key);
         let vocabulary = match (&target, &source) {
             (Some(limits), _) | (None, SourceKind::Tokens(limits)) => limits.vocabulary,
             _ => 0,
@@ -108,12 +113,6 @@ impl Reading {
     pub fn is_masked(&self) -> bool {
         self.objective == Some(Objective::Masked)
     }
-}
-
-/// An id, or the first of a list of ids (some configs list several end tokens).
-fn token_id(value: &Value) -> Option<u32> {
-    let one = value.as_array().map_or(Some(value), |list| list.first())?;
-    u32::try_from(one.as_u64()?).ok()
 }
 
 fn limits(stack: &StackSpec) -> Result<TokenLimits> {
