@@ -2,17 +2,26 @@
 //!
 //! | module | job |
 //! | --- | --- |
-//! | [`color`] | sRGB colours, Oklab, contrast, colour-blind simulation |
-//! | [`palette`] | colour maps and the colours of groups |
-//! | [`theme`] | the named colours of a light and a dark figure |
+//! | [`color`], [`palette`], [`theme`] | colours: contrast, colour maps, groups, names for light and dark |
 //! | [`raster`] | matrices to pixels: ranges, pooling, ordering by group |
+//! | [`font`], [`scene`] | text that is measured, shapes that make a picture |
+//! | `svg`, [`table`], [`export`] | pictures as SVG and PNG, their numbers as CSV |
 
 pub mod color;
+pub mod export;
+pub mod font;
 pub mod palette;
 pub mod raster;
+pub mod scene;
+mod svg;
+pub mod table;
 pub mod theme;
 
 pub use color::Rgb;
-pub use palette::{ColorMap, GroupStyle};
-pub use raster::{Grid, Pool, Raster, Scale};
+pub use export::{DEFAULT_SCALE, Figure, Format, write};
+pub use palette::{ColorMap, GroupStyle, Marker};
+pub use raster::{Grid, Pool, Raster, Scale, order_by_group};
+pub use scene::Scene;
+pub use svg::to_svg;
+pub use table::Table;
 pub use theme::Theme;

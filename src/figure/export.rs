@@ -1,0 +1,217 @@
+//! A picture with its numbers, and the files that they become.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use resvg::{tiny_skia, usvg};
+
+use super::font;
+use super::raster::Raster;
+use super::scene::Scene;
+use super::svg::to_svg;
+use super::table::Table;
+use crate::checkpoint::write_atomically;
+use crate::error::{Error, Result};
+
+/// A picture and the numbers that it shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// The picture.
+    pub scene: Scene,
+    /// Its numbers.
+    pub table: Table,
+}
+
+/// Kinds of file that a figure can become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Shapes and text, for papers and editing.
+    Svg,
+    /// Pixels.
+    Png,
+    /// The numbers.
+    Csv,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Self; 3] = [Self::Svg, Self::Png, Self::Csv];
+
+    /// The file extension, without the dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Png => "png",
+            Self::Csv => "csv",
+        }
+    }
+
+    /// The format that the extension of `path` names.
+    ///
+    /// # Errors
+    /// A wrong request where it names none.
+    pub fn of(path: &Path) -> Result<Self> {
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        extension.parse().map_err(|e: Error| e.at(path))
+    }
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|f| f.extension() == text).ok_or_else(|| {
+            Error::usage(if text.is_empty() {
+                "the figure's file name has no extension".to_owned()
+            } else {
+                format!("'{text}' is no format of figures")
+            })
+            .hint("end the name in .svg, .png or .csv")
+        })
+    }
+}
+
+/// PNG pixels for each unit of a scene, unless asked otherwise: sharp on dense screens and in print.
+pub const DEFAULT_SCALE: f64 = 2.0;
+
+/// Most pixels of a PNG: half a gigabyte while it is drawn.
+const MAX_PIXELS: f64 = (1u64 << 27) as f64;
+
+impl Figure {
+    /// The contents of a file of this format. `scale` is PNG pixels per unit of the scene; the others ignore it.
+    ///
+    /// # Errors
+    /// Where `scale` is not positive or makes the picture too large.
+    pub fn to_bytes(&self, format: Format, scale: f64) -> Result<Vec<u8>> {
+        match format {
+            Format::Svg => Ok(to_svg(&self.scene)?.into_bytes()),
+            Format::Png => self.to_raster(scale)?.to_png(),
+            Format::Csv => Ok(self.table.to_csv().into_bytes()),
+        }
+    }
+
+    /// The picture as pixels, `scale` of them for each unit.
+    ///
+    /// # Errors
+    /// Where `scale` is not positive or makes the picture too large.
+    pub fn to_raster(&self, scale: f64) -> Result<Raster> {
+        if !(scale.is_finite() && scale > 0.0) {
+            return Err(Error::usage(format!("a picture cannot be drawn at scale {scale}")));
+        }
+        let (width, height) = ((self.scene.width * scale).ceil().max(1.0), (self.scene.height * scale).ceil().max(1.0));
+        if width * height > MAX_PIXELS {
+            return Err(Error::usage(format!("a picture of {width} x {height} pixels is too large"))
+                .hint("lower the scale, or write SVG"));
+        }
+        let failed = |what: &dyn std::fmt::Display| Error::new(format!("the picture could not be drawn: {what}"));
+        let options = usvg::Options {
+            fontdb: font::DATABASE.clone(),
+            font_family: "Inter".to_owned(),
+            ..usvg::Options::default()
+        };
+        let tree = usvg::Tree::from_str(&to_svg(&self.scene)?, &options).map_err(|e| failed(&e))?;
+        let mut pixmap =
+            tiny_skia::Pixmap::new(width as u32, height as u32).ok_or_else(|| failed(&"not enough memory"))?;
+        // The last pixel of a fractional size would otherwise stay half transparent.
+        let paper = self.scene.background;
+        pixmap.fill(tiny_skia::Color::from_rgba8(paper.r, paper.g, paper.b, 255));
+        resvg::render(&tree, tiny_skia::Transform::from_scale(scale as f32, scale as f32), &mut pixmap.as_mut());
+        // All pixels are opaque, so premultiplied and plain bytes are the same.
+        Ok(Raster { width: pixmap.width() as usize, height: pixmap.height() as usize, rgba: pixmap.take() })
+    }
+}
+
+/// Writes a figure in the format that the extension of `path` names (`svg`, `png` or `csv`); a reader sees the old
+/// file or the whole new one. `scale` is PNG pixels per unit, see [`DEFAULT_SCALE`].
+///
+/// # Errors
+/// A wrong request for other extensions and impossible scales; otherwise where the file cannot be written.
+pub fn write(figure: &Figure, path: &Path, scale: f64) -> Result<()> {
+    let bytes = figure.to_bytes(Format::of(path)?, scale).map_err(|e| e.at(path))?;
+    write_atomically(path, &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::color::Rgb;
+    use super::super::palette::Marker;
+    use super::super::scene::{Anchor, Fill, Item, Level, Rect, Stroke, Text};
+    use super::*;
+    use crate::error::Kind;
+
+    fn sample() -> Figure {
+        let red = Rgb::hex(0xFF0000);
+        let mut scene = Scene::new(40.0, 20.0, Rgb::WHITE, "a <test> & more");
+        scene.fill(vec![Rect::new(0.0, 0.0, 10.0, 10.0)], red);
+        let raster = Raster::from_fn(1, 2, |_, c| if c == 0 { Rgb::hex(0x00FF00) } else { Rgb::hex(0x0000FF) });
+        scene.push(Item::Image { rect: Rect::new(20.0, 0.0, 20.0, 10.0), raster });
+        scene.push(Item::Group {
+            clip: Some(Rect::new(0.0, 10.0, 5.0, 10.0)),
+            tip: Some("\u{0}tip".to_owned()),
+            items: vec![Item::Area {
+                corners: vec![[0.0, 10.0], [20.0, 10.0], [20.0, 20.0], [0.0, 20.0]],
+                fill: Fill { color: Rgb::BLACK, opacity: 0.5 },
+            }],
+        });
+        for marker in Marker::ALL {
+            scene.marks(vec![[15.0, 15.0], [16.0, 15.0]], marker, 1.0, red);
+        }
+        scene.line(vec![[0.0, 19.0], [1.0, f64::NAN]], Stroke::dashed(red, 1.0));
+        scene.text(Text::new("Ω & <", [30.0, 18.0], 8.0, Rgb::BLACK).bold().anchored(Anchor::Middle, Level::Middle));
+        let mut table = Table::new(["x"]);
+        table.push([1usize.into()]);
+        Figure { scene, table }
+    }
+
+    #[test]
+    fn svg_is_read_by_another_parser() {
+        let svg = to_svg(&sample().scene).unwrap();
+        let options = usvg::Options { fontdb: font::DATABASE.clone(), ..usvg::Options::default() };
+        let tree = usvg::Tree::from_str(&svg, &options).unwrap();
+        assert_eq!((tree.size().width(), tree.size().height()), (40.0, 20.0));
+        assert!(svg.contains("<title>a &lt;test&gt; &amp; more</title>"));
+        assert_eq!(to_svg(&sample().scene).unwrap(), svg);
+    }
+
+    #[test]
+    fn png_draws_shapes_images_and_clips_where_they_belong() {
+        let raster = sample().to_raster(2.0).unwrap();
+        assert_eq!((raster.width, raster.height), (80, 40));
+        assert_eq!(raster.pixel(10, 10), Some(Rgb::hex(0xFF0000)));
+        assert_eq!(raster.pixel(30, 10), Some(Rgb::WHITE));
+        // Nearest: the image has no pixel between its two colours.
+        for x in 41..59 {
+            assert_eq!(raster.pixel(x, 10), Some(Rgb::hex(0x00FF00)), "{x}");
+            assert_eq!(raster.pixel(x + 20, 10), Some(Rgb::hex(0x0000FF)), "{x}");
+        }
+        let grey = raster.pixel(5, 30).unwrap();
+        assert!((126..=129).contains(&grey.r) && grey.r == grey.g, "{grey}");
+        assert_eq!(raster.pixel(16, 30), Some(Rgb::WHITE), "outside the clip");
+        // Text is drawn: some dark pixels where it stands.
+        let dark = (50..70).flat_map(|x| (25..39).map(move |y| (x, y)));
+        assert!(dark.filter(|(x, y)| raster.pixel(*x, *y).is_some_and(|c| c.luminance() < 0.2)).count() > 20);
+        assert!(raster.rgba.chunks(4).all(|p| p[3] == 255));
+    }
+
+    #[test]
+    fn the_extension_decides() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, start) in [("a.svg", &b"<svg "[..]), ("b.PNG", b"\x89PNG"), ("c.csv", b"x\r\n1\r\n")] {
+            let path = folder.path().join(name);
+            write(&sample(), &path, 1.0).unwrap();
+            assert!(std::fs::read(&path).unwrap().starts_with(start), "{name}");
+        }
+        for name in ["d.pdf", "e", ".svg"] {
+            let error = write(&sample(), &folder.path().join(name), 1.0).unwrap_err();
+            assert!(error.kind() == Kind::Usage && error.to_string().contains(".svg, .png or .csv"), "{error}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn impossible_sizes_are_refused() {
+        for scale in [0.0, -1.0, f64::NAN, 1e9] {
+            assert!(sample().to_raster(scale).is_err(), "{scale}");
+        }
+    }
+}

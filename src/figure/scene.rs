@@ -1,0 +1,352 @@
+//! A picture as a list of shapes. One unit is one pixel at scale 1; y grows downwards.
+
+use super::color::Rgb;
+use super::font::{self, Weight};
+use super::palette::Marker;
+use super::raster::Raster;
+
+/// A place: `[x, y]`.
+pub type Point = [f64; 2];
+
+/// An upright rectangle.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rect {
+    /// Left edge.
+    pub x: f64,
+    /// Upper edge.
+    pub y: f64,
+    /// Width.
+    pub w: f64,
+    /// Height.
+    pub h: f64,
+}
+
+impl Rect {
+    /// The rectangle with this upper left corner and size.
+    pub const fn new(x: f64, y: f64, w: f64, h: f64) -> Self {
+        Self { x, y, w, h }
+    }
+
+    /// Right edge.
+    pub fn right(&self) -> f64 {
+        self.x + self.w
+    }
+
+    /// Lower edge.
+    pub fn bottom(&self) -> f64 {
+        self.y + self.h
+    }
+
+    /// The middle.
+    pub fn center(&self) -> Point {
+        [self.x + self.w / 2.0, self.y + self.h / 2.0]
+    }
+
+    /// Smaller by `by` on every side, never inside out.
+    #[must_use]
+    pub fn shrunk(&self, by: f64) -> Self {
+        let (dx, dy) = (by.min(self.w / 2.0), by.min(self.h / 2.0));
+        Self::new(self.x + dx, self.y + dy, self.w - 2.0 * dx, self.h - 2.0 * dy)
+    }
+}
+
+/// A line's colour and pattern.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stroke {
+    /// Colour.
+    pub color: Rgb,
+    /// Width.
+    pub width: f64,
+    /// Lengths of dash and gap; solid without.
+    pub dash: Option<[f64; 2]>,
+}
+
+impl Stroke {
+    /// A solid line.
+    pub fn solid(color: Rgb, width: f64) -> Self {
+        Self { color, width, dash: None }
+    }
+
+    /// A dashed line.
+    pub fn dashed(color: Rgb, width: f64) -> Self {
+        Self { color, width, dash: Some([4.0, 3.0]) }
+    }
+}
+
+/// An area's colour.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fill {
+    /// Colour.
+    pub color: Rgb,
+    /// 0 invisible to 1 solid.
+    pub opacity: f64,
+}
+
+impl From<Rgb> for Fill {
+    fn from(color: Rgb) -> Self {
+        Self { color, opacity: 1.0 }
+    }
+}
+
+/// Which part of a text lies at its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Anchor {
+    /// The beginning.
+    #[default]
+    Start,
+    /// The middle.
+    Middle,
+    /// The end.
+    End,
+}
+
+/// Which height of a text lies at its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    /// The line on which letters stand.
+    #[default]
+    Base,
+    /// Half the height of a capital.
+    Middle,
+    /// The top of a capital.
+    Top,
+}
+
+/// One line of text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Text {
+    /// The characters.
+    pub text: String,
+    /// Where it is anchored.
+    pub at: Point,
+    /// Font size.
+    pub size: f64,
+    /// Strokes.
+    pub weight: Weight,
+    /// Colour.
+    pub color: Rgb,
+    /// Across.
+    pub anchor: Anchor,
+    /// Up and down.
+    pub level: Level,
+    /// Turned about its place by this many degrees, clockwise.
+    pub turn: f64,
+}
+
+impl Text {
+    /// Regular text that starts at `at` and stands on it.
+    pub fn new(text: impl Into<String>, at: Point, size: f64, color: Rgb) -> Self {
+        Self {
+            text: text.into(),
+            at,
+            size,
+            weight: Weight::Regular,
+            color,
+            anchor: Anchor::Start,
+            level: Level::Base,
+            turn: 0.0,
+        }
+    }
+
+    /// The same, anchored so.
+    #[must_use]
+    pub fn anchored(mut self, anchor: Anchor, level: Level) -> Self {
+        (self.anchor, self.level) = (anchor, level);
+        self
+    }
+
+    /// The same, heavier.
+    #[must_use]
+    pub fn bold(mut self) -> Self {
+        self.weight = Weight::SemiBold;
+        self
+    }
+
+    /// The same, turned clockwise.
+    #[must_use]
+    pub fn turned(mut self, degrees: f64) -> Self {
+        self.turn = degrees;
+        self
+    }
+
+    /// Width of the line.
+    pub fn width(&self) -> f64 {
+        font::width(&self.text, self.size, self.weight)
+    }
+
+    /// How far the letters' base line lies below `at`.
+    pub fn base_offset(&self) -> f64 {
+        match self.level {
+            Level::Base => 0.0,
+            Level::Middle => self.size * font::CAP_HEIGHT / 2.0,
+            Level::Top => self.size * font::CAP_HEIGHT,
+        }
+    }
+}
+
+/// Something drawn; later items lie above earlier ones.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// Rectangles that look alike.
+    Rects {
+        /// Where.
+        rects: Vec<Rect>,
+        /// Inside.
+        fill: Option<Fill>,
+        /// Outline, centred on the edge.
+        stroke: Option<Stroke>,
+        /// Radius of the corners.
+        radius: f64,
+    },
+    /// Open lines that look alike.
+    Lines {
+        /// Corners of each line.
+        lines: Vec<Vec<Point>>,
+        /// Look.
+        stroke: Stroke,
+    },
+    /// A filled polygon.
+    Area {
+        /// Its corners.
+        corners: Vec<Point>,
+        /// Look.
+        fill: Fill,
+    },
+    /// Points that look alike.
+    Marks {
+        /// Where.
+        centers: Vec<Point>,
+        /// Shape.
+        marker: Marker,
+        /// Half the size.
+        radius: f64,
+        /// Inside.
+        fill: Option<Fill>,
+        /// Outline.
+        stroke: Option<Stroke>,
+    },
+    /// One line of text.
+    Text(Text),
+    /// Pixels stretched over a rectangle without smoothing.
+    Image {
+        /// Where.
+        rect: Rect,
+        /// The pixels.
+        raster: Raster,
+    },
+    /// Items that belong together.
+    Group {
+        /// Nothing outside is drawn.
+        clip: Option<Rect>,
+        /// Shown when the pointer rests on it.
+        tip: Option<String>,
+        /// What is drawn.
+        items: Vec<Item>,
+    },
+}
+
+/// Radius at which a marker looks as large as a circle of radius `r`, and its corners around the origin.
+/// A circle has none.
+pub fn marker_corners(marker: Marker, r: f64) -> Vec<Point> {
+    match marker {
+        Marker::Circle => Vec::new(),
+        // Equal areas: side = r * sqrt(pi).
+        Marker::Square => {
+            let s = r * 0.886;
+            vec![[-s, -s], [s, -s], [s, s], [-s, s]]
+        }
+        Marker::Diamond => {
+            let s = r * 1.253;
+            vec![[0.0, -s], [s, 0.0], [0.0, s], [-s, 0.0]]
+        }
+        Marker::Triangle => {
+            let s = r * 1.1;
+            vec![[0.0, -s * 1.2], [s * 1.25, s * 0.95], [-s * 1.25, s * 0.95]]
+        }
+        Marker::Wedge => {
+            let s = r * 1.1;
+            vec![[0.0, s * 1.2], [s * 1.25, -s * 0.95], [-s * 1.25, -s * 0.95]]
+        }
+    }
+}
+
+/// A picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scene {
+    /// Width.
+    pub width: f64,
+    /// Height.
+    pub height: f64,
+    /// Behind everything.
+    pub background: Rgb,
+    /// What it shows, for readers that do not see it.
+    pub title: String,
+    /// The shapes, lowest first.
+    pub items: Vec<Item>,
+}
+
+impl Scene {
+    /// An empty picture.
+    pub fn new(width: f64, height: f64, background: Rgb, title: impl Into<String>) -> Self {
+        Self { width, height, background, title: title.into(), items: Vec::new() }
+    }
+
+    /// Draws on top.
+    pub fn push(&mut self, item: Item) {
+        self.items.push(item);
+    }
+
+    /// Draws a line of text.
+    pub fn text(&mut self, text: Text) {
+        if !text.text.is_empty() {
+            self.items.push(Item::Text(text));
+        }
+    }
+
+    /// Draws filled rectangles with square corners.
+    pub fn fill(&mut self, rects: Vec<Rect>, fill: impl Into<Fill>) {
+        if !rects.is_empty() {
+            self.items.push(Item::Rects { rects, fill: Some(fill.into()), stroke: None, radius: 0.0 });
+        }
+    }
+
+    /// Outlines a rectangle.
+    pub fn outline(&mut self, rect: Rect, stroke: Stroke) {
+        self.items.push(Item::Rects { rects: vec![rect], fill: None, stroke: Some(stroke), radius: 0.0 });
+    }
+
+    /// Draws a line through `points`.
+    pub fn line(&mut self, points: Vec<Point>, stroke: Stroke) {
+        self.lines(vec![points], stroke);
+    }
+
+    /// Draws lines that look alike.
+    pub fn lines(&mut self, lines: Vec<Vec<Point>>, stroke: Stroke) {
+        if lines.iter().any(|line| line.len() > 1) {
+            self.items.push(Item::Lines { lines, stroke });
+        }
+    }
+
+    /// Draws points that look alike.
+    pub fn marks(&mut self, centers: Vec<Point>, marker: Marker, radius: f64, fill: impl Into<Fill>) {
+        if !centers.is_empty() {
+            self.items.push(Item::Marks { centers, marker, radius, fill: Some(fill.into()), stroke: None });
+        }
+    }
+
+    /// Every line of text in the picture, in drawing order.
+    pub fn texts(&self) -> Vec<&Text> {
+        fn collect<'a>(items: &'a [Item], out: &mut Vec<&'a Text>) {
+            for item in items {
+                match item {
+                    Item::Text(text) => out.push(text),
+                    Item::Group { items, .. } => collect(items, out),
+                    _ => {}
+                }
+            }
+        }
+        let mut out = Vec::new();
+        collect(&self.items, &mut out);
+        out
+    }
+}

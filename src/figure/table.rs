@@ -1,0 +1,161 @@
+//! The numbers of a picture as rows and columns, written as CSV (RFC 4180).
+
+use std::fmt::Write as _;
+
+/// One entry of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Words.
+    Text(String),
+    /// A measurement; NaN is written as an empty field.
+    Number(f64),
+    /// A count or an index.
+    Count(u64),
+    /// Nothing.
+    Empty,
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<f64> for Cell {
+    fn from(number: f64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<usize> for Cell {
+    fn from(count: usize) -> Self {
+        Self::Count(count as u64)
+    }
+}
+
+impl From<u64> for Cell {
+    fn from(count: u64) -> Self {
+        Self::Count(count)
+    }
+}
+
+impl From<bool> for Cell {
+    fn from(flag: bool) -> Self {
+        Self::Count(u64::from(flag))
+    }
+}
+
+impl<T: Into<Self>> From<Option<T>> for Cell {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Empty, Into::into)
+    }
+}
+
+/// Rows under named columns.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    columns: Vec<String>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// A table without rows. Column names say their unit, e.g. `kv_cache_bytes`.
+    pub fn new<S: Into<String>>(columns: impl IntoIterator<Item = S>) -> Self {
+        Self { columns: columns.into_iter().map(Into::into).collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row; it is cut or filled up to the number of columns.
+    pub fn push(&mut self, row: impl IntoIterator<Item = Cell>) {
+        let mut row: Vec<Cell> = row.into_iter().collect();
+        row.resize(self.columns.len(), Cell::Empty);
+        self.rows.push(row);
+    }
+
+    /// Names of the columns.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// The rows, each as long as there are columns.
+    pub fn rows(&self) -> &[Vec<Cell>] {
+        &self.rows
+    }
+
+    /// The table as CSV: a line of names, then the rows; lines end in CR LF, fields are quoted where they need it,
+    /// numbers are written with as many digits as tell them apart.
+    pub fn to_csv(&self) -> String {
+        let mut out = String::new();
+        line(&mut out, self.columns.iter().map(|name| quoted(name)));
+        for row in &self.rows {
+            line(&mut out, row.iter().map(field));
+        }
+        out
+    }
+}
+
+fn line(out: &mut String, fields: impl Iterator<Item = String>) {
+    for (i, field) in fields.enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        out.push_str(&field);
+    }
+    out.push_str("\r\n");
+}
+
+fn field(cell: &Cell) -> String {
+    match cell {
+        Cell::Text(text) => quoted(text),
+        Cell::Number(number) if number.is_nan() => String::new(),
+        Cell::Number(number) => {
+            let mut out = String::new();
+            let magnitude = number.abs();
+            // Plain digits where they are short, an exponent where they would run on.
+            if magnitude != 0.0 && !(1e-5..1e16).contains(&magnitude) {
+                let _ = write!(out, "{number:e}");
+            } else {
+                let _ = write!(out, "{number}");
+            }
+            out
+        }
+        Cell::Count(count) => count.to_string(),
+        Cell::Empty => String::new(),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_quoted_as_in_rfc_4180() {
+        let mut table = Table::new(["token", "say \"what\"", "a,b"]);
+        table.push(["\"x\"".into(), "two\r\nlines".into(), Cell::from(" plain ")]);
+        assert_eq!(table.to_csv(), "token,\"say \"\"what\"\"\",\"a,b\"\r\n\"\"\"x\"\"\",\"two\r\nlines\", plain \r\n");
+    }
+
+    #[test]
+    fn numbers_round_trip_and_gaps_stay_empty() {
+        let mut table = Table::new(["a", "b", "c", "d"]);
+        let values = [0.1 + 0.2, 1e-300, -2.5e20, f64::NAN];
+        table.push(values.map(Cell::from));
+        table.push([Cell::from(7usize), Cell::from(None::<f64>), Cell::from(true)]);
+        let csv = table.to_csv();
+        let rows: Vec<Vec<&str>> = csv.split_terminator("\r\n").map(|l| l.split(',').collect()).collect();
+        for (text, value) in rows[1].iter().zip(values).take(3) {
+            assert_eq!(text.parse::<f64>().unwrap(), value);
+        }
+        assert_eq!(rows[1][3], "");
+        assert_eq!(rows[2], ["7", "", "1", ""]);
+    }
+}
