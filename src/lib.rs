@@ -12,6 +12,7 @@
 //! | [`corpus`] | inputs of every kind become padded batches |
 //! | [`analysis`] | which heads compute alike; groups, votes, importance |
 //! | [`plan`] | which heads stay, and what that saves |
+//! | [`training`] | group-constrained training, voting, fine-tuning |
 //! | [`figure`] | colour maps, rasters, tables, pictures as SVG, PNG or CSV |
 
 pub mod analysis;
@@ -24,5 +25,6 @@ pub mod network;
 pub mod plan;
 pub mod task;
 pub mod tensor;
+pub mod training;
 
 pub use error::{Error, Result};

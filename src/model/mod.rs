@@ -11,9 +11,11 @@ mod kept;
 mod layout;
 mod open;
 mod rope;
+mod storage;
 mod weights;
 
 pub use family::{Family, Reading};
 pub use kept::{KEPT_KEY, apply_kept};
 pub use layout::{Layout, Part, Projection};
 pub use open::{HeadTensor, Model};
+pub use storage::Storage;

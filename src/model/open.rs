@@ -8,7 +8,7 @@ use candle_core::{DType, Device};
 
 use super::kept::{apply_kept, read_kept};
 use super::weights::Loader;
-use super::{Family, Layout, Part, Projection, Reading};
+use super::{Family, Layout, Part, Projection, Reading, Storage};
 use crate::checkpoint::{Checkpoint, Config, Stored};
 use crate::error::{Error, Result};
 use crate::network::{AttentionSpec, Network, NetworkSpec, Site, SiteKind, roles};
@@ -125,6 +125,13 @@ impl Model {
         self.places.get(role).map(|p| (p.name.as_str(), p.layout))
     }
 
+    /// How this model's roles lie in its stored tensors, for writing changed weights back.
+    pub fn storage(&self) -> Result<Storage> {
+        Storage::of(self.places.iter().map(|(role, place)| (role.clone(), place.clone())), |name| {
+            self.checkpoint.info(name).map(|info| info.shape.clone())
+        })
+    }
+
     /// Every stored tensor in which heads lie, in the order of the checkpoint.
     pub fn head_tensors(&self) -> Vec<HeadTensor> {
         let mut found: HashMap<&str, HeadTensor> = HashMap::new();
@@ -197,7 +204,7 @@ fn stored_name(checkpoint: &Checkpoint, prefix: &str, name: &str) -> Option<Stri
 }
 
 /// Refuses shapes that no attention can have before anything is computed from them.
-fn check_sizes(spec: &NetworkSpec, config: &Config) -> Result<()> {
+pub(super) fn check_sizes(spec: &NetworkSpec, config: &Config) -> Result<()> {
     for (site, attention) in spec.sites() {
         let AttentionSpec { heads, kv_heads, head_dim, .. } = attention;
         if *heads == 0 || *kv_heads == 0 || *head_dim == 0 || heads % kv_heads != 0 {
@@ -249,7 +256,7 @@ fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Resul
 }
 
 /// Rows of the stored tensor that make up a role; `None` where all of them do.
-fn rows_of(spec: &NetworkSpec, role: &str, shape: &[usize], layout: Layout) -> Option<Vec<Range<usize>>> {
+pub(super) fn rows_of(spec: &NetworkSpec, role: &str, shape: &[usize], layout: Layout) -> Option<Vec<Range<usize>>> {
     match layout.part {
         Part::Whole => None,
         Part::Half(index) => {
@@ -265,7 +272,7 @@ fn rows_of(spec: &NetworkSpec, role: &str, shape: &[usize], layout: Layout) -> O
 }
 
 /// The shape that the stored tensor must have for a role of `shape`.
-fn stored_shape(spec: &NetworkSpec, role: &str, shape: &[usize], layout: Layout) -> Vec<usize> {
+pub(super) fn stored_shape(spec: &NetworkSpec, role: &str, shape: &[usize], layout: Layout) -> Vec<usize> {
     let mut stored = shape.to_vec();
     if let Some(rows) = stored.first_mut() {
         match layout.part {

@@ -1,0 +1,155 @@
+//! From roles back to stored tensors: the inverse of reading, for checkpoints that are written.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+
+use super::open::{Place, check_sizes, rows_of, stored_shape};
+use super::{Family, Reading};
+use crate::checkpoint::Config;
+use crate::error::{Error, Result};
+use crate::network::{NetworkSpec, roles};
+
+/// How the roles of a network lie in stored tensors: several may share one (fused projections), and several roles
+/// may be one and the same block (tied tables, layers shared by several passes).
+#[derive(Clone, Debug)]
+pub struct Storage {
+    places: BTreeMap<String, Place>,
+    shapes: BTreeMap<String, Vec<usize>>,
+}
+
+impl Storage {
+    pub(super) fn of(
+        places: impl Iterator<Item = (String, Place)>,
+        shape_of: impl Fn(&str) -> Option<Vec<usize>>,
+    ) -> Result<Self> {
+        let places: BTreeMap<String, Place> = places.collect();
+        let mut shapes = BTreeMap::new();
+        for place in places.values() {
+            let shape = shape_of(&place.name).ok_or_else(|| Error::new(format!("'{}' has no shape", place.name)))?;
+            shapes.insert(place.name.clone(), shape);
+        }
+        Ok(Self { places, shapes })
+    }
+
+    /// The network that a configuration describes and where a new checkpoint of it stores its roles.
+    ///
+    /// Optional tensors that a family recognises by their presence are taken to be there.
+    pub fn fresh(config: &Config) -> Result<(NetworkSpec, Self)> {
+        let family = Family::of(config)?;
+        let spec = (family.spec)(&Reading { config, has: &|_| true })?;
+        check_sizes(&spec, config)?;
+        let mut places = BTreeMap::new();
+        let mut shapes = BTreeMap::new();
+        for (role, shape) in roles::tensors(&spec) {
+            let (name, layout) = family
+                .name_of(&role)
+                .ok_or_else(|| Error::new(format!("the {} family has no name for '{role}'", family.model_type)))?;
+            shapes.insert(name.clone(), stored_shape(&spec, &role, &shape, layout));
+            let rows = rows_of(&spec, &role, &shape, layout);
+            places.insert(role, Place { name, layout, rows, shape });
+        }
+        Ok((spec, Self { places, shapes }))
+    }
+
+    /// Every role with its shape.
+    pub fn roles(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.places.iter().map(|(role, place)| (role.as_str(), place.shape.as_slice()))
+    }
+
+    /// The stored tensor and the first of its rows that a role reads. Roles for which this is equal are one block.
+    pub fn block_of(&self, role: &str) -> Option<(&str, usize)> {
+        let place = self.places.get(role)?;
+        Some((&place.name, first_row(place)))
+    }
+
+    /// Every stored tensor with its shape, by name.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()))
+    }
+
+    /// The stored tensor `name` put together from the tensors of its roles, contiguous on the processor, in their type.
+    pub fn assemble(&self, name: &str, get: &dyn Fn(&str) -> Result<Tensor>) -> Result<Tensor> {
+        let shape = self.shapes.get(name).ok_or_else(|| Error::new(format!("there is no tensor '{name}'")))?;
+        // Pieces by their first row; roles that read the same rows count once.
+        let mut pieces: BTreeMap<usize, Tensor> = BTreeMap::new();
+        let mut transposed = false;
+        for (role, place) in self.places.iter().filter(|(_, p)| p.name == name) {
+            transposed = place.layout.transposed && shape.len() == 2;
+            if pieces.contains_key(&first_row(place)) {
+                continue;
+            }
+            let tensor = get(role)?.to_device(&Device::Cpu)?;
+            if tensor.dims() != place.shape.as_slice() {
+                return Err(Error::new(format!("'{role}' is {:?} where {:?} is stored", tensor.dims(), place.shape)));
+            }
+            match &place.rows {
+                None => {
+                    pieces.insert(0, tensor);
+                }
+                Some(ranges) => {
+                    let mut from = 0;
+                    for range in ranges {
+                        pieces.insert(range.start, tensor.narrow(0, from, range.len())?);
+                        from += range.len();
+                    }
+                }
+            }
+        }
+        let mut next = 0;
+        for (first, piece) in &pieces {
+            if *first != next {
+                return Err(Error::new(format!("row {next} of tensor '{name}' belongs to no role")));
+            }
+            next += piece.dim(0)?;
+        }
+        let pieces: Vec<Tensor> = pieces.into_values().collect();
+        let whole = match pieces.as_slice() {
+            [one] => one.clone(),
+            several => Tensor::cat(several, 0)?,
+        };
+        let turned = if transposed { whole.t()? } else { whole };
+        Ok(turned.contiguous()?.reshape(shape.as_slice())?)
+    }
+}
+
+fn first_row(place: &Place) -> usize {
+    place.rows.as_ref().and_then(|rows| rows.first()).map_or(0, |range| range.start)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use candle_core::DType;
+
+    use super::*;
+    use crate::model::Model;
+    use crate::network::Weights;
+
+    #[test]
+    fn every_fixture_is_put_together_again_bit_for_bit() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(fixtures).unwrap() {
+            // Families that this build does not read have tests of their own.
+            let Ok(model) = Model::open(entry.unwrap().path()) else { continue };
+            seen += 1;
+            let weights = model.weights(&Device::Cpu, DType::F32);
+            let storage = model.storage().unwrap();
+            for (name, shape) in storage.tensors() {
+                let made = storage.assemble(name, &|role| weights.get(role)).unwrap();
+                let stored = model.checkpoint().tensor(name, DType::F32, &Device::Cpu).unwrap();
+                assert_eq!(made.dims(), shape, "{name}");
+                let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                assert_eq!(values(&made), values(&stored), "{name} of {}", model.family().model_type);
+            }
+            // A new checkpoint of the same configuration has the same tensors, as far as the family knows them.
+            let (spec, fresh) = Storage::fresh(model.config()).unwrap();
+            assert_eq!(&spec, model.spec(), "{}", model.family().model_type);
+            let shapes = |s: &Storage| s.roles().map(|(r, s)| (r.to_owned(), s.to_vec())).collect::<Vec<_>>();
+            assert_eq!(shapes(&fresh), shapes(&storage));
+        }
+        assert!(seen >= 4);
+    }
+}

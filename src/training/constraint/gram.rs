@@ -1,0 +1,58 @@
+//! Gram matrices that still know how they came about.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Tensor};
+
+use crate::analysis::Gram;
+use crate::error::Result;
+use crate::network::{FeatureMap, Probe, Site, SiteMaps};
+
+/// `X X^T`, `[H, H]`, of one map of one layer: `X` has a row per head, padded positions are zero in it.
+pub fn differentiable_gram(maps: &SiteMaps<'_>, feature: FeatureMap) -> Result<Tensor> {
+    let map = maps.map(feature)?;
+    let (_, heads, positions, _) = map.dims4()?;
+    let real = maps.positions(feature);
+    let map = if real.is_full() {
+        map
+    } else {
+        let mask = real.to_tensor(map.dtype(), map.device())?;
+        map.broadcast_mul(&mask.reshape((real.sequences(), 1, positions, 1))?)?
+    };
+    let rows = map.transpose(0, 1)?.contiguous()?.reshape((heads, ()))?;
+    // Sums over many positions are taken in f32 at least.
+    let rows = if matches!(rows.dtype(), DType::F32 | DType::F64) { rows } else { rows.to_dtype(DType::F32)? };
+    Ok(rows.matmul(&rows.t()?)?)
+}
+
+/// Collects the Gram matrix of one feature map at every layer of a batch, graph and all.
+#[derive(Debug)]
+pub struct GramProbe {
+    feature: FeatureMap,
+    /// `[H, H]` by layer.
+    pub grams: BTreeMap<Site, Tensor>,
+}
+
+impl GramProbe {
+    /// A probe that has seen nothing.
+    pub fn new(feature: FeatureMap) -> Self {
+        Self { feature, grams: BTreeMap::new() }
+    }
+}
+
+impl Probe for GramProbe {
+    fn wants_attention(&self, _site: Site) -> bool {
+        self.feature == FeatureMap::Attention
+    }
+
+    fn see(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
+        self.grams.insert(maps.site, differentiable_gram(maps, self.feature)?);
+        Ok(())
+    }
+}
+
+/// The numbers of a Gram tensor, detached.
+pub(super) fn numbers(gram: &Tensor) -> Result<Gram> {
+    let heads = gram.dim(0)?;
+    Gram::from_rows(heads, gram.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+}

@@ -1,0 +1,12 @@
+//! The group constraint `L_z` (Ni et al. 2023, section 3.2, equation 4), differentiable through every head.
+//!
+//! All cosines between heads and hidden units follow from the Gram matrix of a layer's feature maps, so the only
+//! product of any size is `X X^T`, `H x H`, with its gradient.
+
+mod gram;
+mod term;
+mod weight;
+
+pub use gram::{GramProbe, differentiable_gram};
+pub use term::{SiteTerms, Term, site_terms, term};
+pub use weight::{Constraint, Diversity, Reduction};

@@ -1,0 +1,237 @@
+//! The two terms of every layer, from Gram matrices.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Tensor};
+
+use super::gram::numbers;
+use super::{Constraint, Diversity, Reduction};
+use crate::analysis::Gram;
+use crate::error::{Error, Result};
+use crate::network::Site;
+
+/// The terms of one layer, scalars that know how they came about.
+#[derive(Clone, Debug)]
+pub struct SiteTerms {
+    /// Mean over heads of `cos(x_h, z_g(h))`.
+    pub homogenisation: Tensor,
+    /// Mean over pairs of groups of `cos(z_c, z_c')`, or of its square; absent where there is one group.
+    pub diversification: Option<Tensor>,
+}
+
+/// Homogenisation and diversification of one layer from its Gram matrix `[H, H]` and the group of every head, which is
+/// a constant here. Heads in `dead` have no direction and take no part.
+///
+/// With `A [C, H]` the averaging over a group's heads, `A G` holds `<z_c, x_h>` and `A G A^T` holds `<z_c, z_c'>`.
+pub fn site_terms(gram: &Tensor, groups: &[usize], dead: &[bool], diversity: Diversity) -> Result<Option<SiteTerms>> {
+    let heads = gram.dim(0)?;
+    if groups.len() != heads {
+        return Err(Error::new(format!("{} assignments do not fit {heads} heads", groups.len())));
+    }
+    let alive: Vec<usize> = (0..heads).filter(|h| !dead.get(*h).copied().unwrap_or(false)).collect();
+    let mut labels: Vec<usize> = alive.iter().map(|h| groups[*h]).collect();
+    labels.sort_unstable();
+    labels.dedup();
+    let count = labels.len();
+    if count == 0 {
+        return Ok(None);
+    }
+    let mut member = vec![0f64; count * heads];
+    let mut mean = vec![0f64; count * heads];
+    for (c, label) in labels.iter().enumerate() {
+        let own: Vec<usize> = alive.iter().copied().filter(|h| groups[*h] == *label).collect();
+        for h in &own {
+            member[c * heads + h] = 1.0;
+            mean[c * heads + h] = 1.0 / own.len() as f64;
+        }
+    }
+    let (dtype, device) = (gram.dtype(), gram.device());
+    let constant = |values: Vec<f64>, rows: usize, columns: usize| -> Result<Tensor> {
+        Ok(Tensor::from_vec(values, (rows, columns), device)?.to_dtype(dtype)?)
+    };
+    let diagonal = |m: &Tensor, n: usize| -> Result<Tensor> {
+        let eye = (0..n * n).map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0 }).collect();
+        Ok((m * constant(eye, n, n)?)?.sum(1)?)
+    };
+    // A group whose members cancel has a centre without direction; its cosines are 0, not NaN.
+    let trace = numbers(&gram.detach())?;
+    let guard = (0..heads).map(|h| trace.norm2(h)).sum::<f64>().max(f64::from(f32::MIN_POSITIVE)) * 1e-12;
+
+    let averaging = constant(mean, count, heads)?;
+    let membership = constant(member.clone(), count, heads)?;
+    let centre_head = averaging.matmul(gram)?;
+    let centre_centre = centre_head.matmul(&averaging.t()?.contiguous()?)?;
+    let centre_norm = (diagonal(&centre_centre, count)?.relu()? + guard)?.sqrt()?;
+    // Dead heads get norm 1: they are in no group, so they add nothing below.
+    let shift = (0..heads).map(|h| if alive.contains(&h) { 0.0 } else { 1.0 }).collect();
+    let head_norm = (diagonal(gram, heads)? + constant(shift, 1, heads)?.squeeze(0)?)?.sqrt()?;
+    let norms = centre_norm.unsqueeze(1)?.matmul(&head_norm.unsqueeze(0)?)?;
+    let homogenisation = ((centre_head / norms)? * membership)?.sum_all()?;
+    let homogenisation = (homogenisation / alive.len() as f64)?;
+
+    let pairs = count * (count - 1) / 2;
+    let diversification = if pairs == 0 {
+        None
+    } else {
+        let norms = centre_norm.unsqueeze(1)?.matmul(&centre_norm.unsqueeze(0)?)?;
+        let cosines = (centre_centre / norms)?;
+        let cosines = if diversity == Diversity::SquaredCosine { cosines.sqr()? } else { cosines };
+        let upper = (0..count * count).map(|i| if i / count < i % count { 1.0 / pairs as f64 } else { 0.0 }).collect();
+        Some((cosines * constant(upper, count, count)?)?.sum_all()?)
+    };
+    Ok(Some(SiteTerms { homogenisation, diversification }))
+}
+
+/// The constraint on one batch.
+#[derive(Clone, Debug)]
+pub struct Term {
+    /// What is added to the mean task loss per token; `None` where the weights are zero.
+    pub loss: Option<Tensor>,
+    /// Mean over layers of the first term.
+    pub homogenisation: f64,
+    /// Mean over layers of the second term, 0 for a layer of one group.
+    pub diversification: f64,
+    /// What the heads of every layer were grouped by, and how.
+    pub sites: BTreeMap<Site, (Gram, Vec<usize>)>,
+}
+
+/// `L_z` of a batch of `tokens` predicted tokens from the Gram matrices of its layers; `group` says which group each
+/// head is in, anew for every batch.
+pub fn term(
+    constraint: &Constraint,
+    grams: &BTreeMap<Site, Tensor>,
+    tokens: usize,
+    mut group: impl FnMut(Site, &Gram) -> Result<Vec<usize>>,
+) -> Result<Term> {
+    let mut result = Term { loss: None, homogenisation: 0.0, diversification: 0.0, sites: BTreeMap::new() };
+    let layers = grams.len().max(1) as f64;
+    let scale = match constraint.reduction {
+        Reduction::Printed => 1.0 / layers,
+        Reduction::LayerSum => 1.0 / tokens.max(1) as f64,
+    };
+    let number = |x: &Tensor| -> Result<f64> { Ok(x.detach().to_dtype(DType::F64)?.to_scalar()?) };
+    for (site, gram) in grams {
+        let values = numbers(gram)?;
+        let groups = group(*site, &values)?;
+        let dead: Vec<bool> = (0..values.heads()).map(|h| values.is_dead(h)).collect();
+        if let Some(terms) = site_terms(gram, &groups, &dead, constraint.diversity)? {
+            let mut add = |x: &Tensor, weight: f64| -> Result<()> {
+                if weight != 0.0 {
+                    let part = (x * weight)?;
+                    result.loss = Some(match result.loss.take() {
+                        Some(sum) => (sum + part)?,
+                        None => part,
+                    });
+                }
+                Ok(())
+            };
+            add(&terms.homogenisation, -constraint.alpha * scale)?;
+            result.homogenisation += number(&terms.homogenisation)? / layers;
+            if let Some(diversification) = &terms.diversification {
+                add(diversification, constraint.beta * scale)?;
+                result.diversification += number(diversification)? / layers;
+            }
+        }
+        result.sites.insert(*site, (values, groups));
+    }
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::analysis::Groups;
+    use crate::network::SiteKind;
+
+    /// `cos(a, b)` of two vectors, as written.
+    fn cosine(a: &[f64], b: &[f64]) -> f64 {
+        let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    }
+
+    fn maps(heads: usize, length: usize) -> Vec<Vec<f64>> {
+        let value = |i: usize| ((i * 2_654_435_761) % 1000) as f64 / 500.0 - 1.0;
+        (0..heads).map(|h| (0..length).map(|k| value(h * length + k + 1)).collect()).collect()
+    }
+
+    fn gram(rows: &[Vec<f64>]) -> Tensor {
+        let x = Tensor::new(rows.to_vec(), &Device::Cpu).unwrap();
+        x.matmul(&x.t().unwrap()).unwrap()
+    }
+
+    fn scalar(x: &Tensor) -> f64 {
+        x.to_scalar().unwrap()
+    }
+
+    #[test]
+    fn terms_from_the_gram_matrix_equal_the_formula_on_the_maps() {
+        let rows = maps(5, 17);
+        let groups = [0, 1, 0, 2, 1];
+        // z_c = mean of x_h over the heads of c.
+        let centre = |c: usize| -> Vec<f64> {
+            let own: Vec<_> = (0..5).filter(|h| groups[*h] == c).collect();
+            (0..17).map(|k| own.iter().map(|h| rows[*h][k]).sum::<f64>() / own.len() as f64).collect()
+        };
+        let first = (0..5).map(|h| cosine(&rows[h], &centre(groups[h]))).sum::<f64>() / 5.0;
+        let pairs: Vec<f64> = [(0, 1), (0, 2), (1, 2)].iter().map(|(a, b)| cosine(&centre(*a), &centre(*b))).collect();
+        for (diversity, second) in [
+            (Diversity::Cosine, pairs.iter().sum::<f64>() / 3.0),
+            (Diversity::SquaredCosine, pairs.iter().map(|c| c * c).sum::<f64>() / 3.0),
+        ] {
+            let terms = site_terms(&gram(&rows), &groups, &[false; 5], diversity).unwrap().unwrap();
+            assert!((scalar(&terms.homogenisation) - first).abs() < 1e-10);
+            assert!((scalar(&terms.diversification.unwrap()) - second).abs() < 1e-10);
+        }
+    }
+
+    #[test]
+    fn one_group_has_no_second_term_and_all_apart_a_constant_first() {
+        let gram = gram(&maps(4, 9));
+        let one = site_terms(&gram, &[0; 4], &[false; 4], Diversity::Cosine).unwrap().unwrap();
+        assert!(one.diversification.is_none());
+        let apart = site_terms(&gram, &[0, 1, 2, 3], &[false; 4], Diversity::Cosine).unwrap().unwrap();
+        assert!((scalar(&apart.homogenisation) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn dead_heads_and_cancelling_groups_give_numbers_and_finite_gradients() {
+        let mut rows = maps(4, 9);
+        rows[1] = vec![0.0; 9];
+        rows[3] = rows[2].iter().map(|x| -x).collect();
+        let x = candle_core::Var::from_tensor(&Tensor::new(rows.clone(), &Device::Cpu).unwrap()).unwrap();
+        let gram = x.matmul(&x.t().unwrap()).unwrap();
+        let dead = [false, true, false, false];
+        let terms = site_terms(&gram, &[0, 1, 2, 2], &dead, Diversity::Cosine).unwrap().unwrap();
+        // Head 0 is its own centre; the centre of 2 and 3 has no direction: (1 + 0 + 0) / 3.
+        assert!((scalar(&terms.homogenisation) - 1.0 / 3.0).abs() < 1e-9);
+        let sum = (terms.homogenisation + terms.diversification.unwrap()).unwrap();
+        let gradient = sum.backward().unwrap().get(&x).unwrap().to_vec2::<f64>().unwrap();
+        assert!(gradient.iter().flatten().all(|g| g.is_finite()));
+        assert!(gradient[1].iter().all(|g| *g == 0.0));
+        let nothing = site_terms(&gram, &[0, 1, 2, 2], &[true; 4], Diversity::Cosine).unwrap();
+        assert!(nothing.is_none());
+    }
+
+    #[test]
+    fn reductions_weigh_as_they_say() {
+        let site = |layer| Site::new(SiteKind::Decoder, layer);
+        let grams = BTreeMap::from([(site(0), gram(&maps(4, 9))), (site(1), gram(&maps(4, 23)))]);
+        let constraint = |reduction| Constraint {
+            alpha: 0.3,
+            beta: 0.9,
+            reduction,
+            groups: Groups::Fixed(2),
+            ..Constraint::default()
+        };
+        let of = |c: &Constraint| term(c, &grams, 50, |_, _| Ok(vec![0, 1, 1, 0])).unwrap();
+        let printed = of(&constraint(Reduction::Printed));
+        let expected = -0.3 * printed.homogenisation + 0.9 * printed.diversification;
+        assert!((scalar(&printed.loss.unwrap()) - expected).abs() < 1e-10);
+        // (sum over 2 layers) / 50 tokens = mean * 2 / 50.
+        let summed = of(&constraint(Reduction::LayerSum));
+        assert!((scalar(&summed.loss.unwrap()) - expected * 2.0 / 50.0).abs() < 1e-10);
+        assert!(of(&Constraint { alpha: 0.0, beta: 0.0, ..Constraint::default() }).loss.is_none());
+    }
+}

@@ -1,0 +1,94 @@
+//! First values of weights, as the families' own code draws them.
+
+use std::f64::consts::TAU;
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{RngCore, SeedableRng};
+
+use crate::network::{NetworkSpec, NormKind};
+
+/// How weights begin.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Initial {
+    /// Normal with this deviation; projections back into the residual stream divided by `sqrt(2 layers)`
+    /// (Radford et al. 2019). Decoders and encoders alone.
+    Normal(f64),
+    /// Projections uniform in `sqrt(6 / (in + out))` (Glorot and Bengio 2010), tables normal with deviation
+    /// `width^-0.5` (Vaswani et al. 2017). Encoder-decoders.
+    Xavier,
+}
+
+impl Initial {
+    /// The usual way for a network of this kind.
+    pub fn usual(spec: &NetworkSpec) -> Self {
+        if spec.encoder.is_some() && spec.decoder.is_some() { Self::Xavier } else { Self::Normal(0.02) }
+    }
+
+    /// First values of the tensor `role` of `shape`, row-major; they depend on the role and the seed alone.
+    pub(super) fn values(self, spec: &NetworkSpec, role: &str, shape: &[usize], seed: u64) -> Vec<f32> {
+        let count = shape.iter().product();
+        let last = role.rsplit('.').next().unwrap_or(role);
+        let is_norm = role.rsplit('.').nth(1).is_some_and(|part| part.ends_with("norm"));
+        if last == "bias" {
+            return vec![0.0; count];
+        }
+        if is_norm {
+            return vec![if is_plus_one(spec) { 0.0 } else { 1.0 }; count];
+        }
+        if last == "scale" {
+            return vec![1.0; count];
+        }
+        let mut random = Random::new(seed, role);
+        let &[out, width] = shape else {
+            return (0..count).map(|_| (random.normal() * 0.02) as f32).collect();
+        };
+        let is_table = last != "weight" || role == "output.weight";
+        match self {
+            Self::Normal(deviation) => {
+                let back = role.ends_with("attention.output.weight")
+                    || role.ends_with("cross.output.weight")
+                    || role.ends_with("mlp.down.weight");
+                let layers = [&spec.encoder, &spec.decoder].into_iter().flatten().map(|s| s.layers.len()).max();
+                let depth = 2.0 * layers.unwrap_or(1).max(1) as f64;
+                let deviation = if back { deviation / depth.sqrt() } else { deviation };
+                (0..count).map(|_| (random.normal() * deviation) as f32).collect()
+            }
+            Self::Xavier if is_table => {
+                let deviation = (width.max(1) as f64).powf(-0.5);
+                (0..count).map(|_| (random.normal() * deviation) as f32).collect()
+            }
+            Self::Xavier => {
+                let limit = (6.0 / (out + width).max(1) as f64).sqrt();
+                (0..count).map(|_| ((2.0 * random.uniform() - 1.0) * limit) as f32).collect()
+            }
+        }
+    }
+}
+
+/// Whether norms of this network add one to their weight.
+fn is_plus_one(spec: &NetworkSpec) -> bool {
+    let stacks = [&spec.encoder, &spec.decoder];
+    stacks.into_iter().flatten().flat_map(|s| &s.layers).any(|l| l.norm.kind == NormKind::RmsPlusOne)
+}
+
+/// A stream of numbers of its own for every role, so that the order of drawing does not matter.
+struct Random(Xoshiro256PlusPlus);
+
+impl Random {
+    fn new(seed: u64, role: &str) -> Self {
+        // FNV-1a: stable across builds, which the standard library's hasher does not promise.
+        let hash = role.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+        Self(Xoshiro256PlusPlus::seed_from_u64(hash ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+
+    /// In `0..1`.
+    fn uniform(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+
+    /// Mean 0, deviation 1 (Box and Muller 1958).
+    fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+        radius * (TAU * self.uniform()).cos()
+    }
+}

@@ -1,0 +1,52 @@
+//! The task loss.
+
+use candle_core::{D, Tensor};
+
+use crate::error::{Error, Result};
+use crate::network::{Batch, Hidden, Network};
+
+/// The task loss of one batch.
+#[derive(Clone, Debug)]
+pub struct TaskLoss {
+    /// Mean over predicted tokens, differentiable, with label smoothing where asked for.
+    pub mean: Tensor,
+    /// Predicted tokens.
+    pub tokens: usize,
+}
+
+/// Mean cross-entropy per token at the positions that `batch` has labels for.
+///
+/// With `smoothing` e the target distribution is `1 - e` on the label plus `e / V` everywhere (Szegedy et al. 2016).
+pub fn task_loss(network: &Network, hidden: &Hidden, batch: &Batch, smoothing: f64) -> Result<TaskLoss> {
+    let labels = batch.labels.as_ref().ok_or_else(|| Error::new("the input has no labels to learn from"))?;
+    let (n, t, width) = hidden.states.dims3()?;
+    if labels.len() != n * t {
+        return Err(Error::new(format!("{} labels do not fit {n} x {t} positions", labels.len())));
+    }
+    let (mut rows, mut wanted) = (Vec::new(), Vec::new());
+    for (row, label) in (0u32..).zip(labels) {
+        if let Some(label) = label {
+            rows.push(row);
+            wanted.push(*label);
+        }
+    }
+    let tokens = rows.len();
+    if tokens == 0 {
+        return Err(Error::new("a batch has no position to learn from"));
+    }
+    let device = hidden.states.device();
+    let states = hidden.states.reshape((n * t, width))?;
+    // Logits of positions without a label are never formed.
+    let states = if tokens == n * t { states } else { states.index_select(&Tensor::new(rows, device)?, 0)? };
+    let logits = network.logits(&states)?;
+    let wanted = Tensor::new(wanted, device)?.unsqueeze(1)?;
+    // The maximum shifts both terms alike and is a constant to the gradient.
+    let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
+    let normaliser = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
+    let mut loss = (&normaliser - shifted.gather(&wanted, D::Minus1)?)?.mean_all()?;
+    if smoothing > 0.0 {
+        let flat = (normaliser - shifted.mean_keepdim(D::Minus1)?)?.mean_all()?;
+        loss = ((loss * (1.0 - smoothing))? + (flat * smoothing)?)?;
+    }
+    Ok(TaskLoss { mean: loss, tokens })
+}

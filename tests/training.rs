@@ -1,0 +1,172 @@
+//! The training loss and its gradients against PyTorch's autograd in double precision.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor};
+use pillars::analysis::Gram;
+use pillars::model::Model;
+use pillars::network::{Batch, Gates, Network, Objective, Site};
+use pillars::training::constraint::{Constraint, GramProbe, Reduction, Term, term};
+use pillars::training::{Parameters, task_loss};
+
+struct Case {
+    model: Model,
+    batch: Batch,
+    constraint: Constraint,
+    assignments: BTreeMap<Site, Vec<usize>>,
+}
+
+fn case(family: &str) -> Case {
+    let folder = common::fixtures().join(family);
+    let model = Model::open(&folder).unwrap();
+    let mut batch = common::batch(&common::reference(&folder.join("reference.safetensors")));
+    let labels = &common::reference(&folder.join("training.safetensors"))["labels"];
+    let causal = model.spec().encoder.is_none() && model.spec().output.as_ref().unwrap().objective == Objective::Causal;
+    let mut aligned = Vec::new();
+    for mut row in labels.to_vec2::<i64>().unwrap() {
+        if causal {
+            // A decoder-only model predicts the token after the one it reads.
+            row.rotate_left(1);
+            *row.last_mut().unwrap() = -100;
+        }
+        aligned.extend(row.into_iter().map(|l| u32::try_from(l).ok()));
+    }
+    batch.labels = Some(aligned);
+    let about: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("training.json")).unwrap()).unwrap();
+    let number = |key: &str| about[key].as_f64().unwrap();
+    let constraint = Constraint {
+        feature: about["feature"].as_str().unwrap().parse().unwrap(),
+        alpha: number("alpha"),
+        beta: number("beta"),
+        reduction: Reduction::Printed,
+        ..Constraint::default()
+    };
+    let assignments = serde_json::from_value(about["assignments"].clone()).unwrap();
+    Case { model, batch, constraint, assignments }
+}
+
+struct Computed {
+    task: Tensor,
+    term: Term,
+    total: Tensor,
+}
+
+fn compute(case: &Case, network: &Network) -> Computed {
+    let mut probe = GramProbe::new(case.constraint.feature);
+    let hidden = network.hidden(&case.batch, &Gates::open(), &mut probe).unwrap();
+    let task = task_loss(network, &hidden, &case.batch, 0.0).unwrap();
+    let given = |site: Site, _: &Gram| Ok(case.assignments[&site].clone());
+    let term = term(&case.constraint, &probe.grams, task.tokens, given).unwrap();
+    let total = (&task.mean + term.loss.as_ref().unwrap()).unwrap();
+    Computed { task: task.mean, term, total }
+}
+
+fn scalar(x: &Tensor) -> f64 {
+    x.to_dtype(DType::F64).unwrap().to_scalar().unwrap()
+}
+
+fn values(x: &Tensor) -> Vec<f64> {
+    x.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn check_against_autograd(family: &str, dtype: DType, tolerance: f64, gradient_tolerance: f64) {
+    let case = case(family);
+    let folder = common::fixtures().join(family);
+    let reference = common::reference(&folder.join("training.safetensors"));
+    let parameters = Parameters::of_model(&case.model, dtype, &Device::Cpu).unwrap();
+    let network = Network::load(case.model.spec(), &parameters).unwrap();
+    let got = compute(&case, &network);
+    for (name, got) in [
+        ("task_loss", scalar(&got.task)),
+        ("homogenisation", got.term.homogenisation),
+        ("diversification", got.term.diversification),
+        ("loss", scalar(&got.total)),
+    ] {
+        let want = scalar(&reference[name]);
+        assert!((got - want).abs() <= tolerance, "{family} {name}: {got} against {want}");
+    }
+    let gradients = got.total.backward().unwrap();
+    let mut checked = 0;
+    for (name, want) in &reference {
+        let Some(name) = name.strip_prefix("grad.") else { continue };
+        let assembled = parameters.storage().assemble(name, &|role| {
+            let parameter = parameters.of_role(role).unwrap();
+            let zero = || parameter.var.zeros_like().unwrap();
+            Ok(gradients.get(parameter.var.as_tensor()).cloned().unwrap_or_else(zero))
+        });
+        let (got, want) = (values(&assembled.unwrap()), values(want));
+        assert_eq!(got.len(), want.len(), "{family} {name}");
+        let largest = want.iter().fold(0f64, |m, x| m.max(x.abs()));
+        let worst = got.iter().zip(&want).fold(0f64, |m, (g, w)| m.max((g - w).abs()));
+        // Keys' biases shift all scores of a query alike: their true gradient is zero, and what autograd gives is rounding.
+        assert!(worst <= gradient_tolerance * largest.max(1e-4), "{family} grad {name}: {worst} of {largest}");
+        checked += 1;
+    }
+    let stored = parameters.storage().tensors().count();
+    assert_eq!(checked, stored, "{family}: a parameter without a reference gradient");
+}
+
+macro_rules! autograd {
+    ($($test:ident: $family:literal),+) => {
+        $(#[test]
+        fn $test() {
+            check_against_autograd($family, DType::F32, 1e-5, 1e-3);
+            check_against_autograd($family, DType::F64, 1e-6, 1e-5);
+        })+
+    };
+}
+
+autograd!(gpt2: "gpt2", llama: "llama", bert: "bert");
+
+/// Central differences of the whole loss, through whole blocks, at the largest entry of every parameter's gradient
+/// and at one drawn without regard to it.
+fn check_finite_differences(family: &str) {
+    let mut case = case(family);
+    // Orthogonal groups in place of opposite ones, and the scale of the authors' code: the paths not in the references.
+    case.constraint.diversity = pillars::training::constraint::Diversity::SquaredCosine;
+    let parameters = Parameters::of_model(&case.model, DType::F64, &Device::Cpu).unwrap();
+    let network = Network::load(case.model.spec(), &parameters).unwrap();
+    let gradients = compute(&case, &network).total.backward().unwrap();
+    let step = 1e-5;
+    for (index, parameter) in parameters.list().iter().enumerate() {
+        let before = parameter.var.as_tensor().copy().unwrap();
+        let gradient = values(gradients.get(parameter.var.as_tensor()).expect(&parameter.role));
+        let steepest = (0..gradient.len()).max_by(|a, b| gradient[*a].abs().total_cmp(&gradient[*b].abs())).unwrap();
+        for entry in [steepest, (index * 7919) % gradient.len()] {
+            let at = |delta: f64| {
+                let mut moved = values(&before);
+                moved[entry] += delta;
+                parameter.var.set(&Tensor::from_vec(moved, before.shape(), &Device::Cpu).unwrap()).unwrap();
+                scalar(&compute(&case, &network).total)
+            };
+            let numeric = (at(step) - at(-step)) / (2.0 * step);
+            parameter.var.set(&before).unwrap();
+            let exact = gradient[entry];
+            let allowed = 1e-6 * gradient[steepest].abs().max(1e-3);
+            assert!(
+                (numeric - exact).abs() <= allowed,
+                "{family} {} [{entry}]: {exact} where differences give {numeric}",
+                parameter.role
+            );
+        }
+    }
+}
+
+#[test]
+fn finite_differences_pre_norm() {
+    check_finite_differences("gpt2");
+}
+
+#[test]
+fn finite_differences_post_norm() {
+    check_finite_differences("bert");
+}
+
+#[test]
+fn finite_differences_rms_norm_and_grouped_keys() {
+    check_finite_differences("llama");
+}
