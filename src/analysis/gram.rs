@@ -82,6 +82,12 @@ impl Gram {
         Ok(())
     }
 
+    /// The Gram matrix of some heads, in the order given.
+    pub fn select(&self, heads: &[usize]) -> Self {
+        let values = heads.iter().flat_map(|i| heads.iter().map(|j| self.get(*i, *j))).collect();
+        Self { heads: heads.len(), values }
+    }
+
     /// The Gram matrix of the maps scaled to norm 1; dead heads stay zero.
     pub fn normalised(&self) -> Self {
         let h = self.heads;
