@@ -16,6 +16,7 @@ fn causal() -> Intake {
     Intake {
         source: SourceKind::Tokens(tokens(10, 5)),
         target: None,
+        decoder_only: true,
         objective: Some(Objective::Causal),
         classes: 10,
         pad: 9,
@@ -25,11 +26,11 @@ fn causal() -> Intake {
 }
 
 fn encoder_decoder() -> Intake {
-    Intake { target: Some(tokens(10, 4)), decoder_start: Some(7), end: Some(8), ..causal() }
+    Intake { target: Some(tokens(10, 4)), decoder_only: false, decoder_start: Some(7), end: Some(8), ..causal() }
 }
 
 fn masked() -> Intake {
-    Intake { objective: Some(Objective::Masked), ..causal() }
+    Intake { objective: Some(Objective::Masked), decoder_only: false, ..causal() }
 }
 
 fn write(folder: &Path, text: &str) -> PathBuf {

@@ -10,6 +10,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 
 use super::example::{Example, collate, to_device};
+use super::masking::sequence_key;
 use super::opened::Corpus;
 use super::settings::{Order, Purpose};
 use crate::error::{Error, Result};
@@ -93,7 +94,7 @@ impl Producer<'_> {
                 continue;
             }
             held += example.size();
-            waiting.push(self.prepare(example, index - 1)?);
+            waiting.push(self.prepare(example, index - 1));
             let full = waiting.len() >= size * window || (held >= WINDOW_SIZE && waiting.len().is_multiple_of(size));
             if full {
                 if !self.flush(std::mem::take(&mut waiting))? {
@@ -110,11 +111,15 @@ impl Producer<'_> {
         self.flush(waiting).map(|_| ())
     }
 
-    fn prepare(&self, mut example: Example, _index: u64) -> Result<Example> {
-        if self.corpus.settings.purpose == Purpose::Score {
-            example.predict_next(&self.corpus.intake);
+    fn prepare(&self, mut example: Example, sequence: u64) -> Example {
+        let Corpus { settings, intake, hiding, .. } = self.corpus;
+        if settings.purpose == Purpose::Score {
+            example.predict_next(intake);
+            if intake.is_masked() {
+                hiding.apply(&mut example, &settings.masking, sequence_key(settings.seed, self.pass, sequence));
+            }
         }
-        Ok(example)
+        example
     }
 
     /// Sends a window in batches; false once no more are wanted.

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 
 use super::intake::{Intake, SourceKind, TokenLimits};
 use crate::error::{Error, Result};
-use crate::network::{Batch, Source, Tokens};
+use crate::network::{Batch, Objective, Source, Tokens};
 
 /// Label of a position that is not scored, as in Hugging Face data sets.
 pub(super) const IGNORED: i64 = -100;
@@ -17,6 +17,11 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// A row without padding.
+    pub fn full(ids: Vec<u32>) -> Self {
+        Self { real: vec![true; ids.len()], ids }
+    }
+
     /// Checks what a user wrote: length, vocabulary, mask, at least one real token.
     pub fn checked(name: &str, ids: &[i64], mask: Option<&[i64]>, limits: &TokenLimits) -> Result<Self> {
         if let Some(longest) = limits.max_length.filter(|longest| ids.len() > *longest) {
@@ -68,6 +73,24 @@ pub(super) struct Example {
 }
 
 impl Example {
+    pub fn tokens(ids: Vec<u32>) -> Self {
+        Self { content: Content::Tokens(Row::full(ids)), target: None, labels: None }
+    }
+
+    /// Teacher forcing: the decoder reads the start token and `target` without its last token, and is scored on
+    /// `target`, which ends with the end token.
+    pub fn pair(source: Vec<u32>, mut target: Vec<u32>, intake: &Intake) -> Self {
+        if let Some(end) = intake.end.filter(|end| target.last() != Some(end)) {
+            target.push(end);
+        }
+        let start = intake.decoder_start.unwrap_or(intake.pad);
+        let read = std::iter::once(start).chain(target.iter().copied().take(target.len().saturating_sub(1)));
+        Self {
+            content: Content::Tokens(Row::full(source)),
+            target: Some(Row::full(read.collect())),
+            labels: Some(target.into_iter().map(Some).collect()),
+        }
+    }
     /// Tokens of the longest part, by which sequences of alike length are found.
     pub fn length(&self) -> usize {
         let source = match &self.content {
@@ -88,12 +111,12 @@ impl Example {
     /// Gives a model that predicts the next token its labels, where the input brought none: the id one further
     /// on, where both positions are real.
     pub fn predict_next(&mut self, intake: &Intake) {
-        if self.labels.is_some() {
+        if self.labels.is_some() || intake.objective != Some(Objective::Causal) {
             return;
         }
         let row = match (&self.content, &self.target) {
             (_, Some(target)) => target,
-            (Content::Tokens(row), None) if intake.is_causal() => row,
+            (Content::Tokens(row), None) => row,
             _ => return,
         };
         let next = |t: usize| {
@@ -128,7 +151,7 @@ impl Example {
                 }
             }
         }
-        if intake.is_causal() && !aligned.is_empty() {
+        if intake.decoder_only && !aligned.is_empty() {
             aligned.rotate_left(1);
             if let Some(last) = aligned.last_mut() {
                 *last = None;

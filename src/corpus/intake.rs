@@ -38,6 +38,8 @@ pub struct Intake {
     pub source: SourceKind,
     /// What the decoder reads, where an encoder feeds it.
     pub target: Option<TokenLimits>,
+    /// True where the source tokens are read by a decoder, left to right.
+    pub decoder_only: bool,
     /// What the language-model head predicts, where there is one.
     pub objective: Option<Objective>,
     /// Number of classes of that head.
@@ -84,6 +86,7 @@ impl Intake {
         Ok(Self {
             decoder_start: target.as_ref().map(|_| start),
             end: id("eos_token_id").filter(inside),
+            decoder_only: spec.encoder.is_none(),
             objective: spec.output.as_ref().map(|o| o.objective),
             classes: spec.output.as_ref().map_or(0, |o| o.vocabulary),
             source,
@@ -102,11 +105,6 @@ impl Intake {
             SourceKind::Frames { .. } => Err(Error::usage("this model reads spectrograms, not tokens")
                 .hint("give --inputs with input_features and decoder_input_ids")),
         }
-    }
-
-    /// True for a decoder-only language model.
-    pub fn is_causal(&self) -> bool {
-        self.target.is_none() && self.objective == Some(Objective::Causal)
     }
 
     /// True for a model that predicts tokens under a mask.

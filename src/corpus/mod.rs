@@ -10,19 +10,28 @@
 //! | `example` | one sequence, and a padded batch of them |
 //! | `settings`, `opened` | what to read and how; an input with its settings |
 //! | `batches` | order, held-out split, reading ahead |
-//! | `tokens`, `inputs` | `--tokens`, `--inputs` |
+//! | `tokens`, `inputs`, `text`, `pairs` | one kind of input each |
+//! | `tokenizer`, `reader`, `stream` | text to ids, files of any size in blocks and windows |
+//! | `masking` | hiding tokens that a masked-language model has to find |
 
 mod batches;
 mod example;
 mod inputs;
 mod intake;
+mod masking;
 mod opened;
 mod origin;
+mod pairs;
+mod reader;
 mod settings;
+mod stream;
+mod text;
+mod tokenizer;
 mod tokens;
 
 pub use batches::Batches;
 pub use intake::{Intake, SourceKind, TokenLimits};
 pub use opened::Corpus;
 pub use origin::Total;
-pub use settings::{Input, Order, Part, Purpose, Settings};
+pub use settings::{Input, MaskRule, Masking, Order, Packing, Part, Purpose, Settings};
+pub use tokenizer::TextTokenizer;

@@ -11,8 +11,12 @@ use sha2::{Digest, Sha256};
 use super::batches::Batches;
 use super::inputs::NamedTensors;
 use super::intake::Intake;
+use super::masking::Hiding;
 use super::origin::{Origin, Total};
-use super::settings::{Input, Part, Settings};
+use super::pairs::Pairs;
+use super::settings::{Input, Part, Purpose, Settings};
+use super::text::Text;
+use super::tokenizer::TextTokenizer;
 use super::tokens::TokenLines;
 use crate::error::{Error, Result};
 use crate::task::Ticket;
@@ -23,6 +27,7 @@ pub struct Corpus {
     pub(super) origin: Arc<dyn Origin>,
     pub(super) intake: Arc<Intake>,
     pub(super) settings: Settings,
+    pub(super) hiding: Arc<Hiding>,
     input: Input,
     /// Sequences counted by a pass that reached the end, plus one; 0 before that.
     pub(super) counted: Arc<AtomicU64>,
@@ -36,26 +41,62 @@ impl fmt::Debug for Corpus {
 }
 
 impl Corpus {
-    /// Opens `input` for the model in `folder`, which says how to tokenise. Files of tokens are checked whole, so
-    /// that a fault in the last line is found before the work begins.
+    /// Opens `input` for the model in `folder`, which says how to tokenise. Token lists and pairs are checked whole,
+    /// so that a fault in the last line is found before the work begins.
     pub fn open(input: &Input, folder: &Path, intake: &Intake, settings: &Settings, ticket: &Ticket) -> Result<Self> {
-        let _ = folder;
+        let load = || TextTokenizer::load(folder).map(Arc::new);
+        let text = matches!(input, Input::Text(_) | Input::Pairs { .. });
+        // Token lists need a tokenizer only to know which token is the mask.
+        let useful = intake.is_masked() && folder.join("tokenizer.json").is_file();
+        let tokenizer = if text || useful { Some(load()?) } else { None };
+        Self::with_tokenizer(input, folder, tokenizer, intake, settings, ticket)
+    }
+
+    /// [`Corpus::open`] with a tokenizer that need not be in the folder.
+    pub fn with_tokenizer(
+        input: &Input,
+        folder: &Path,
+        tokenizer: Option<Arc<TextTokenizer>>,
+        intake: &Intake,
+        settings: &Settings,
+        ticket: &Ticket,
+    ) -> Result<Self> {
         if settings.batch_size == 0 {
             return Err(Error::usage("a batch needs at least one sequence"));
         }
+        if !(0.0..=1.0).contains(&settings.masking.share) {
+            return Err(Error::usage(format!("a share of {} masked tokens is not in 0 to 1", settings.masking.share)));
+        }
+        let hiding = Hiding::new(tokenizer.as_deref(), intake.source_tokens().map_or(0, |l| l.vocabulary));
+        let text = || tokenizer.clone().ok_or_else(|| Error::new("text needs a tokenizer").at(folder));
         let origin: Arc<dyn Origin> = match input {
             Input::Tokens(path) => Arc::new(TokenLines::open(path, intake, ticket)?),
             Input::Inputs(path) => Arc::new(NamedTensors::open(path, intake, ticket)?),
-            other => return Err(Error::usage(format!("{} are not read yet", other.kind()))),
+            Input::Text(path) => Arc::new(Text::open(path, text()?, intake, settings)?),
+            Input::Pairs { path, columns } => Arc::new(Pairs::open(path, *columns, text()?, intake, settings, ticket)?),
+            Input::Images(_) => return Err(Error::usage("images are not read yet")),
         };
         Ok(Self {
             origin,
             intake: Arc::new(intake.clone()),
             settings: settings.clone(),
             input: input.clone(),
+            hiding: Arc::new(hiding),
             counted: Arc::default(),
             fingerprint: Arc::default(),
         })
+    }
+
+    /// What a person should know before trusting numbers from these batches.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.intake.is_masked() && self.settings.purpose == Purpose::Score && self.hiding.mask.is_none() {
+            notes.push("no mask token is known: tokens without labels are scored where they stand".to_owned());
+        }
+        if self.intake.target.is_some() && matches!(self.input, Input::Text(_)) {
+            notes.push("the decoder reads the same lines as the encoder; give --pairs for a real task".to_owned());
+        }
+        notes
     }
 
     /// What was opened.
@@ -68,12 +109,13 @@ impl Corpus {
         &self.settings
     }
 
-    /// The same input under other settings; `seq_len` stays as it was when the input was opened.
+    /// The same input under other settings; `seq_len` and `packing` stay as they were when the input was opened.
     #[must_use]
     pub fn with(&self, change: impl FnOnce(&mut Settings)) -> Self {
         let mut other = self.clone();
         change(&mut other.settings);
         other.settings.seq_len = self.settings.seq_len;
+        other.settings.packing = self.settings.packing;
         other.settings.batch_size = other.settings.batch_size.max(1);
         other
     }

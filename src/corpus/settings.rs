@@ -133,8 +133,47 @@ impl Part {
     }
 }
 
+/// Where the special tokens go in text that is packed for a decoder-only model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Packing {
+    /// Around the whole text, which is then cut: every token of the text stands in one sequence.
+    #[default]
+    Stream,
+    /// Before every sequence, for models that must see their first token (Gemma).
+    Sequences,
+}
+
+/// What stands in the place of a token that a masked-language model has to find.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MaskRule {
+    /// The mask token in 80 % of the cases, a random token in 10 %, the token itself in 10 % (Devlin et al. 2019,
+    /// section 3.1), as these models are trained.
+    #[default]
+    Bert,
+    /// The mask token always.
+    All,
+}
+
+/// Which tokens a masked-language model has to find. The choice depends on the seed, the sequence and the position
+/// alone, not on batches or order, so that two models see the same input.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Masking {
+    /// Share of the tokens, in `0..=1`; at least one of each sequence.
+    pub share: f64,
+    /// What stands in their place.
+    pub rule: MaskRule,
+}
+
+impl Default for Masking {
+    fn default() -> Self {
+        Self { share: 0.15, rule: MaskRule::default() }
+    }
+}
+
 /// How sequences become batches.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Sequences per batch.
     pub batch_size: usize,
@@ -150,6 +189,10 @@ pub struct Settings {
     pub purpose: Purpose,
     /// Which sequences take part.
     pub part: Part,
+    /// Special tokens of packed text.
+    pub packing: Packing,
+    /// Masks of masked-language models.
+    pub masking: Masking,
 }
 
 impl Default for Settings {
@@ -162,6 +205,8 @@ impl Default for Settings {
             order: Order::default(),
             purpose: Purpose::default(),
             part: Part::default(),
+            packing: Packing::default(),
+            masking: Masking::default(),
         }
     }
 }

@@ -1,0 +1,160 @@
+//! Sentence pairs between tabs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::example::Example;
+use super::intake::{Intake, TokenLimits};
+use super::origin::{Examples, Origin, Total};
+use super::reader::LineBlocks;
+use super::settings::Settings;
+use super::text::{check_ids, sequence_length};
+use super::tokenizer::TextTokenizer;
+use crate::error::{Error, Result};
+use crate::task::Ticket;
+
+/// A file of pairs; every line was seen to have its columns.
+pub(super) struct Pairs {
+    reader: PairReader,
+    pairs: u64,
+}
+
+#[derive(Clone)]
+struct PairReader {
+    path: PathBuf,
+    /// Columns of source and target, counted from 0.
+    columns: (usize, usize),
+    tokenizer: Arc<TextTokenizer>,
+    intake: Intake,
+    length: usize,
+}
+
+impl Pairs {
+    pub fn open(
+        path: &Path,
+        columns: Option<(usize, usize)>,
+        tokenizer: Arc<TextTokenizer>,
+        intake: &Intake,
+        settings: &Settings,
+        ticket: &Ticket,
+    ) -> Result<Self> {
+        if intake.target.is_none() {
+            let what = "pairs are for encoder-decoder models, which this is not";
+            return Err(Error::usage(what).hint("give --text"));
+        }
+        let length = sequence_length(settings, intake, &tokenizer)?;
+        let mut blocks = LineBlocks::open(path)?;
+        ticket.stage("check pairs", None, "lines");
+        let (mut chosen, mut pairs) = (None, 0);
+        while let Some(block) = blocks.read()? {
+            for (number, line) in block.iter().filter(|(_, line)| !line.trim().is_empty()) {
+                let columns = match chosen {
+                    Some(columns) => columns,
+                    None => *chosen.insert(choose(line, columns).map_err(|e| e.at(path))?),
+                };
+                pairs += u64::from(cells(*number, line, columns).map_err(|e| e.at(path))?.is_some());
+            }
+            ticket.advance(block.len() as u64)?;
+        }
+        let Some(columns) = chosen.filter(|_| pairs > 0) else {
+            return Err(Error::new("the file holds no pair").at(path).hint("each line is source, tab, target"));
+        };
+        let reader = PairReader { path: path.to_path_buf(), columns, tokenizer, intake: intake.clone(), length };
+        Ok(Self { reader, pairs })
+    }
+}
+
+impl Origin for Pairs {
+    fn examples(&self) -> Result<Examples> {
+        let blocks = LineBlocks::open(&self.reader.path)?;
+        Ok(Box::new(Lines { reader: self.reader.clone(), blocks, ready: Vec::new().into_iter() }))
+    }
+
+    fn sequences(&self) -> Option<Total> {
+        Some(Total::Exact(self.pairs))
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.reader.path.clone()]
+    }
+
+    fn describe(&self) -> String {
+        let (source, target) = self.reader.columns;
+        let length = self.reader.length;
+        format!("{} pairs of columns {} and {}, cut at {length} tokens", self.pairs, source + 1, target + 1)
+    }
+}
+
+/// Columns counted from 0: those asked for, else the last two.
+fn choose(line: &str, wanted: Option<(usize, usize)>) -> Result<(usize, usize)> {
+    let count = line.split('\t').count();
+    match wanted {
+        Some((source, target)) if source > 0 && target > 0 => Ok((source - 1, target - 1)),
+        Some(_) => Err(Error::usage("columns are counted from 1")),
+        None if count >= 2 => Ok((count - 2, count - 1)),
+        None => Err(Error::new("the first line has no tab").hint("each line is source, tab, target")),
+    }
+}
+
+/// Source and target of a line; `None` where one of them is empty.
+fn cells(number: u64, line: &str, (source, target): (usize, usize)) -> Result<Option<(&str, &str)>> {
+    let cell = |index: usize| {
+        line.split('\t').nth(index).map(str::trim).ok_or_else(|| {
+            let count = line.split('\t').count();
+            Error::new(format!("line {number} has {count} columns, but column {} is needed", index + 1))
+        })
+    };
+    let (source, target) = (cell(source)?, cell(target)?);
+    Ok((!source.is_empty() && !target.is_empty()).then_some((source, target)))
+}
+
+impl PairReader {
+    fn examples(&self, block: &[(u64, String)]) -> Result<Vec<Example>> {
+        let lines = block.iter().filter(|(_, line)| !line.trim().is_empty());
+        let pairs: Vec<(&str, &str)> =
+            lines.filter_map(|(number, line)| cells(*number, line, self.columns).transpose()).collect::<Result<_>>()?;
+        let (sources, targets): (Vec<&str>, Vec<&str>) = pairs.into_iter().unzip();
+        let limits = |side: Option<&TokenLimits>| side.map_or(usize::MAX, |l| l.vocabulary);
+        let vocabulary = limits(self.intake.source_tokens().ok()).min(limits(self.intake.target.as_ref()));
+        let limits = TokenLimits { vocabulary, max_length: None };
+        let sources = self.tokenizer.encode_all(&sources)?;
+        let targets = self.tokenizer.encode_all(&targets)?;
+        let mut examples = Vec::with_capacity(sources.len());
+        for (source, target) in sources.iter().zip(&targets) {
+            check_ids(source, &limits)?;
+            check_ids(target, &limits)?;
+            // What does not fit is cut off, the special tokens stay; one place is left for the end token.
+            let cut = |ids: &[u32], length: usize| self.tokenizer.wrap_pieces(ids, length).into_iter().next();
+            if let (Some(source), Some(target)) = (cut(source, self.length), cut(target, self.length - 1)) {
+                examples.push(Example::pair(source, target, &self.intake));
+            }
+        }
+        Ok(examples)
+    }
+}
+
+struct Lines {
+    reader: PairReader,
+    blocks: LineBlocks,
+    ready: std::vec::IntoIter<Example>,
+}
+
+impl Lines {
+    fn read(&mut self) -> Result<Option<Example>> {
+        loop {
+            if let Some(example) = self.ready.next() {
+                return Ok(Some(example));
+            }
+            let Some(block) = self.blocks.read()? else { return Ok(None) };
+            self.ready = self.reader.examples(&block)?.into_iter();
+        }
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<Example>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().map_err(|e| e.at(&self.reader.path)).transpose()
+    }
+}

@@ -1,0 +1,206 @@
+//! Text files in blocks: UTF-8 checked, line ends made equal.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Bytes read at a time.
+const BLOCK: usize = 1 << 16;
+
+/// Bytes of lines handed out at a time.
+const LINES: usize = 1 << 18;
+
+/// A line that is longer is cut at a blank, so that a file without line ends cannot fill the memory.
+const LONGEST_LINE: usize = 1 << 20;
+
+/// Reads a UTF-8 file block by block; a byte-order mark is dropped and `\r\n` becomes `\n`.
+#[derive(Debug)]
+pub(super) struct TextReader {
+    path: PathBuf,
+    file: File,
+    /// Bytes of a character (or line end) that the next block completes.
+    held: Vec<u8>,
+    /// Bytes of the file before `held`.
+    consumed: u64,
+    ended: bool,
+}
+
+impl TextReader {
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::from(e).at(path))?;
+        Ok(Self { path: path.to_path_buf(), file, held: Vec::new(), consumed: 0, ended: false })
+    }
+
+    /// Appends a block to `text`; false once the file has ended.
+    pub fn read(&mut self, text: &mut String) -> Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        let mut bytes = std::mem::take(&mut self.held);
+        let before = bytes.len();
+        let read =
+            (&mut self.file).take(BLOCK as u64).read_to_end(&mut bytes).map_err(|e| Error::from(e).at(&self.path))?;
+        self.ended = read == 0;
+        debug_assert!(bytes.len() == before + read);
+        let mut valid = match std::str::from_utf8(&bytes) {
+            Ok(all) => all,
+            Err(error) => {
+                let fault = error.error_len().is_some() || self.ended;
+                if fault {
+                    let at = self.consumed + error.valid_up_to() as u64;
+                    let what = format!("byte {at} is not UTF-8");
+                    return Err(Error::new(what).at(&self.path).hint("convert it, e.g. with iconv -t utf-8"));
+                }
+                let good = bytes.get(..error.valid_up_to()).unwrap_or(&[]);
+                std::str::from_utf8(good).unwrap_or_default()
+            }
+        };
+        // The other half of a line end may come with the next block.
+        if !self.ended
+            && let Some(rest) = valid.strip_suffix('\r')
+        {
+            valid = rest;
+        }
+        let taken = valid.len();
+        if self.consumed == 0 {
+            valid = valid.strip_prefix('\u{feff}').unwrap_or(valid);
+        }
+        if valid.contains('\r') {
+            text.push_str(&valid.replace("\r\n", "\n"))
+        } else {
+            text.push_str(valid)
+        }
+        self.consumed += taken as u64;
+        self.held = bytes.split_off(taken);
+        Ok(!self.ended || taken > 0)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Blocks of whole lines with their numbers, counted from 1.
+#[derive(Debug)]
+pub(super) struct LineBlocks {
+    reader: TextReader,
+    rest: String,
+    number: u64,
+    ended: bool,
+}
+
+impl LineBlocks {
+    pub fn open(path: &Path) -> Result<Self> {
+        Ok(Self { reader: TextReader::open(path)?, rest: String::new(), number: 1, ended: false })
+    }
+
+    pub fn path(&self) -> &Path {
+        self.reader.path()
+    }
+
+    /// The next block; `None` at the end of the file. Lines come without their ends.
+    pub fn read(&mut self) -> Result<Option<Vec<(u64, String)>>> {
+        loop {
+            while !self.ended && self.rest.len() < LINES {
+                self.ended = !self.reader.read(&mut self.rest)?;
+            }
+            if self.rest.is_empty() {
+                return Ok(None);
+            }
+            let (cut, line_ends) = match self.rest.rfind('\n') {
+                _ if self.ended => (self.rest.len(), true),
+                Some(at) => (at + 1, true),
+                None if self.rest.len() >= LONGEST_LINE => (last_blank(&self.rest), false),
+                None => {
+                    self.ended = !self.reader.read(&mut self.rest)?;
+                    continue;
+                }
+            };
+            let rest = self.rest.split_off(cut);
+            let block = std::mem::replace(&mut self.rest, rest);
+            let lines: Vec<(u64, String)> =
+                block.lines().zip(self.number..).map(|(line, number)| (number, line.to_owned())).collect();
+            // A line that was cut goes on under its own number.
+            self.number += lines.len() as u64 - u64::from(!line_ends);
+            return Ok(Some(lines));
+        }
+    }
+}
+
+/// Where to cut a text without line ends: behind its last blank, else at its end.
+fn last_blank(text: &str) -> usize {
+    text.char_indices().rev().find(|(_, c)| c.is_whitespace()).map_or(text.len(), |(at, c)| at + c.len_utf8())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(bytes: &[u8]) -> Result<String> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("text.txt");
+        std::fs::write(&path, bytes)?;
+        let (mut reader, mut text) = (TextReader::open(&path)?, String::new());
+        while reader.read(&mut text)? {}
+        Ok(text)
+    }
+
+    #[test]
+    fn blocks_join_without_loss() {
+        // Characters of two bytes and line ends of two bytes straddle every border of a block.
+        let text: String = (0..BLOCK).map(|i| if i % 7 == 0 { "\r\n" } else { "é" }).collect();
+        for shift in ["", "a"] {
+            let text = format!("{shift}{text}");
+            assert_eq!(whole(text.as_bytes()).unwrap(), text.replace("\r\n", "\n"));
+        }
+        assert_eq!(whole("\u{feff}a\rb\r".as_bytes()).unwrap(), "a\rb\r");
+        assert_eq!(whole(b"").unwrap(), "");
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_named_by_its_byte() {
+        let error = whole(b"abc\xff\xfe").unwrap_err().to_string();
+        assert!(error.contains("byte 3 is not UTF-8") && error.contains("text.txt"), "{error}");
+        let mut cut = vec![b'a'; BLOCK];
+        cut.extend_from_slice(&"é".as_bytes()[..1]);
+        assert!(whole(&cut).unwrap_err().to_string().contains(&format!("byte {BLOCK} ")));
+    }
+
+    #[test]
+    fn lines_keep_their_numbers_across_blocks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines.txt");
+        let lines: Vec<String> = (0..60_000).map(|i| format!("line {i}{}", "x".repeat(i % 13))).collect();
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        let mut blocks = LineBlocks::open(&path).unwrap();
+        let (mut read, mut count) = (Vec::new(), 0);
+        while let Some(block) = blocks.read().unwrap() {
+            read.extend(block);
+            count += 1;
+        }
+        assert!(count > 1);
+        let expected: Vec<(u64, String)> = (1..).zip(lines).collect();
+        assert!(read == expected);
+    }
+
+    #[test]
+    fn one_endless_line_is_cut_at_a_blank() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("line.txt");
+        let text = format!("{}\nend", "word ".repeat(LONGEST_LINE / 2));
+        std::fs::write(&path, &text).unwrap();
+        let mut blocks = LineBlocks::open(&path).unwrap();
+        let (mut joined, mut numbers) = (String::new(), Vec::new());
+        while let Some(block) = blocks.read().unwrap() {
+            for (number, line) in block {
+                assert!(line.len() < 2 * LONGEST_LINE && (line.ends_with(' ') || line == "end"));
+                joined.push_str(&line);
+                numbers.push(number);
+            }
+        }
+        assert_eq!(joined.len(), text.len() - 1);
+        assert_eq!((numbers.first(), numbers.last(), numbers.len()), (Some(&1), Some(&2), 4));
+    }
+}

@@ -1,0 +1,252 @@
+//! Plain text: packed for decoder-only models, line by line for the others.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::example::Example;
+use super::intake::{Intake, TokenLimits};
+use super::origin::{Examples, Origin, Total};
+use super::reader::{LineBlocks, TextReader};
+use super::settings::{Packing, Settings};
+use super::stream::{TokenStream, Windows};
+use super::tokenizer::TextTokenizer;
+use crate::error::{Error, Result};
+
+/// Length of sequences where neither the user nor the model sets a shorter one.
+const USUAL_LENGTH: usize = 512;
+
+/// The length that text is packed or cut to; an error where it does not fit the model or leaves no room for text.
+pub(super) fn sequence_length(settings: &Settings, intake: &Intake, tokenizer: &TextTokenizer) -> Result<usize> {
+    let limits = intake.source_tokens()?;
+    check_ids(&tokenizer.wrap(&[]), limits)?;
+    let source = limits.max_length;
+    let target = intake.target.as_ref().and_then(|t| t.max_length);
+    let longest = source.into_iter().chain(target).min();
+    let length = match (settings.seq_len, longest) {
+        (Some(wanted), Some(longest)) if wanted > longest => {
+            let what = format!("sequences of {wanted} tokens do not fit the model's {longest} positions");
+            return Err(Error::usage(what).hint(format!("use --seq-len {longest} or less")));
+        }
+        (Some(wanted), _) => wanted,
+        (None, longest) => longest.unwrap_or(USUAL_LENGTH).min(USUAL_LENGTH),
+    };
+    let least = tokenizer.added() + 2;
+    if length < least {
+        let what = format!("sequences of {length} tokens leave no room for text");
+        return Err(Error::usage(what).hint(format!("use --seq-len {least} or more")));
+    }
+    Ok(length)
+}
+
+/// Refuses ids that the model does not know.
+pub(super) fn check_ids(ids: &[u32], limits: &TokenLimits) -> Result<()> {
+    match ids.iter().find(|id| **id as usize >= limits.vocabulary) {
+        None => Ok(()),
+        Some(id) => {
+            let what = format!("the tokenizer gives id {id}, but the model's vocabulary has {}", limits.vocabulary);
+            Err(Error::new(what).hint("tokenizer.json belongs to another model"))
+        }
+    }
+}
+
+/// What text needs to become sequences.
+#[derive(Clone)]
+pub(super) struct TextSource {
+    pub path: PathBuf,
+    pub tokenizer: Arc<TextTokenizer>,
+    pub intake: Intake,
+    pub length: usize,
+    pub packing: Packing,
+}
+
+/// One file of text.
+pub(super) struct Text {
+    source: TextSource,
+    sequences: Total,
+}
+
+impl Text {
+    /// Reads the beginning of the file, to see that it can be tokenised and to guess how much there is.
+    pub fn open(path: &Path, tokenizer: Arc<TextTokenizer>, intake: &Intake, settings: &Settings) -> Result<Self> {
+        let length = sequence_length(settings, intake, &tokenizer)?;
+        let packing = settings.packing;
+        let source = TextSource { path: path.to_path_buf(), tokenizer, intake: intake.clone(), length, packing };
+        let bytes = std::fs::metadata(path).map_err(|e| Error::from(e).at(path))?.len();
+        let (mut read, mut sample) = (false, String::new());
+        let mut reader = TextReader::open(path)?;
+        while sample.len() < (1 << 17) {
+            read = reader.read(&mut sample)?;
+            if !read {
+                break;
+            }
+        }
+        if sample.trim().is_empty() && !read {
+            return Err(Error::new("the file holds no text").at(path));
+        }
+        // A cut last character or word changes a guess by nothing that matters.
+        let found = source.count(&sample).map_err(|e| e.at(path))?;
+        let sequences =
+            if read { Total::Estimate(found * bytes / (sample.len() as u64).max(1)) } else { Total::Exact(found) };
+        Ok(Self { source, sequences })
+    }
+}
+
+impl Origin for Text {
+    fn examples(&self) -> Result<Examples> {
+        let source = self.source.clone();
+        if source.intake.decoder_only {
+            Ok(Box::new(Packed::open(source)?))
+        } else {
+            Ok(Box::new(Lines::open(source)?))
+        }
+    }
+
+    fn sequences(&self) -> Option<Total> {
+        Some(self.sequences)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.source.path.clone()]
+    }
+
+    fn describe(&self) -> String {
+        let TextSource { intake, length, packing, .. } = &self.source;
+        if intake.target.is_some() {
+            format!("each line, of up to {length} tokens, read by the encoder and, moved by one, by the decoder")
+        } else if intake.decoder_only {
+            let special = if *packing == Packing::Sequences { ", special tokens before each sequence" } else { "" };
+            format!("packed to {length} tokens{special}")
+        } else {
+            format!("by line, up to {length} tokens")
+        }
+    }
+}
+
+impl TextSource {
+    /// Sequences that `text` gives.
+    fn count(&self, text: &str) -> Result<u64> {
+        if self.intake.decoder_only {
+            let added = self.tokenizer.added();
+            let ids = self.tokenizer.encode(text)?.len();
+            let front = self.tokenizer.prefix().len();
+            // A last sequence of one token predicts nothing and is left out.
+            let sequences = match self.packing {
+                Packing::Sequences if front > 0 => ids.div_ceil(self.length - front),
+                Packing::Sequences => ids.saturating_sub(1).div_ceil(self.length),
+                Packing::Stream => (ids + added).saturating_sub(1).div_ceil(self.length),
+            };
+            return Ok(sequences.max(1) as u64);
+        }
+        let lines: Vec<&str> = text.lines().collect();
+        Ok(self.sequences(&lines)?.len() as u64)
+    }
+
+    /// The sequences of whole lines.
+    fn sequences(&self, lines: &[&str]) -> Result<Vec<Example>> {
+        let limits = self.intake.source_tokens()?;
+        let mut examples = Vec::with_capacity(lines.len());
+        let lines: Vec<&str> = lines.iter().copied().filter(|line| !line.trim().is_empty()).collect();
+        for ids in self.tokenizer.encode_all(&lines)? {
+            check_ids(&ids, limits)?;
+            // Room for an end token that the tokenizer may not add.
+            let room = self.length - usize::from(self.intake.target.is_some() && self.intake.end.is_some());
+            for piece in self.tokenizer.wrap_pieces(&ids, room) {
+                examples.push(match &self.intake.target {
+                    Some(_) => Example::pair(piece.clone(), piece, &self.intake),
+                    None => Example::tokens(piece),
+                });
+            }
+        }
+        Ok(examples)
+    }
+}
+
+/// Ids of the whole text, cut in sequences of one length; the last is shorter.
+struct Packed {
+    source: TextSource,
+    stream: Option<TokenStream>,
+    ids: Vec<u32>,
+    /// First id that is not out.
+    next: usize,
+    any: bool,
+}
+
+impl Packed {
+    fn open(source: TextSource) -> Result<Self> {
+        let reader = TextReader::open(&source.path)?;
+        let stream = TokenStream::new(reader, Arc::clone(&source.tokenizer), Windows::default());
+        let ids = if source.packing == Packing::Stream { source.tokenizer.prefix().to_vec() } else { Vec::new() };
+        Ok(Self { stream: Some(stream), ids, next: 0, any: false, source })
+    }
+
+    fn read(&mut self) -> Result<Option<Example>> {
+        let front = match self.source.packing {
+            Packing::Stream => &[][..],
+            Packing::Sequences => self.source.tokenizer.prefix(),
+        };
+        let room = self.source.length - front.len();
+        while self.ids.len() - self.next < room {
+            let Some(stream) = &mut self.stream else { break };
+            let Some(more) = stream.read()? else {
+                self.stream = None;
+                if self.source.packing == Packing::Stream {
+                    self.ids.extend_from_slice(self.source.tokenizer.suffix());
+                }
+                break;
+            };
+            check_ids(&more, self.source.intake.source_tokens()?)?;
+            self.ids.drain(..self.next);
+            self.next = 0;
+            self.ids.extend(more);
+        }
+        let rest = self.ids.get(self.next..).unwrap_or(&[]);
+        let taken = rest.get(..room.min(rest.len())).unwrap_or(rest);
+        if taken.is_empty() || (taken.len() + front.len() < 2 && self.any) {
+            return Ok(None);
+        }
+        let example = Example::tokens([front, taken].concat());
+        self.next += taken.len();
+        self.any = true;
+        Ok(Some(example))
+    }
+}
+
+impl Iterator for Packed {
+    type Item = Result<Example>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().map_err(|e| e.at(&self.source.path)).transpose()
+    }
+}
+
+/// Each line that is not blank.
+struct Lines {
+    source: TextSource,
+    blocks: LineBlocks,
+    ready: std::vec::IntoIter<Example>,
+}
+
+impl Lines {
+    fn open(source: TextSource) -> Result<Self> {
+        Ok(Self { blocks: LineBlocks::open(&source.path)?, ready: Vec::new().into_iter(), source })
+    }
+
+    fn read(&mut self) -> Result<Option<Example>> {
+        loop {
+            if let Some(example) = self.ready.next() {
+                return Ok(Some(example));
+            }
+            let Some(block) = self.blocks.read()? else { return Ok(None) };
+            let lines: Vec<&str> = block.iter().map(|(_, line)| line.as_str()).collect();
+            self.ready = self.source.sequences(&lines)?.into_iter();
+        }
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<Example>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().map_err(|e| e.at(&self.source.path)).transpose()
+    }
+}

@@ -1,0 +1,140 @@
+//! Text to ids, as a model's `tokenizer.json` says.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde_json::Value;
+use tokenizers::{Encoding, Token, Tokenizer};
+
+use crate::error::{Error, Result};
+
+/// Names that mask tokens go by where `tokenizer_config.json` names none.
+const MASK_NAMES: [&str; 2] = ["[MASK]", "<mask>"];
+
+/// A tokenizer with its special tokens. Truncation and padding that the file may ask for are switched off.
+#[derive(Clone, Debug)]
+pub struct TextTokenizer {
+    inner: Tokenizer,
+    prefix: Vec<u32>,
+    suffix: Vec<u32>,
+    mask: Option<u32>,
+    special: Vec<u32>,
+}
+
+/// A token of a text with the bytes that it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub id: u32,
+    pub start: usize,
+    pub end: usize,
+}
+
+impl TextTokenizer {
+    /// Reads `tokenizer.json` of a model folder, and the name of the mask token from `tokenizer_config.json`.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join("tokenizer.json");
+        let bytes = std::fs::read(&path).map_err(|e| {
+            let hint = "write one with AutoTokenizer.from_pretrained(..).save_pretrained(..), or give --tokens";
+            Error::new(format!("cannot read the tokenizer: {e}")).at(&path).hint(hint)
+        })?;
+        let inner = Tokenizer::from_bytes(&bytes)
+            .map_err(|e| Error::new(format!("not a tokenizer.json that can be read: {e}")).at(&path))?;
+        let config = std::fs::read(folder.join("tokenizer_config.json")).ok();
+        let config: Option<Value> = config.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let named = config.as_ref().and_then(|config| {
+            let token = config.get("mask_token")?;
+            token.as_str().or_else(|| token.get("content")?.as_str()).map(str::to_owned)
+        });
+        Self::new(inner, named.as_deref()).map_err(|e| e.at(&path))
+    }
+
+    /// Wraps a tokenizer; `mask` names its mask token.
+    pub(super) fn new(mut inner: Tokenizer, mask: Option<&str>) -> Result<Self> {
+        inner.with_truncation(None).map_err(|e| Error::new(e.to_string()))?;
+        inner.with_padding(None);
+        // What surrounds a sequence is seen on a sequence of one token, so that no text needs to be chosen.
+        let probe = Encoding::from_tokens(vec![Token::new(0, "a".to_owned(), (0, 1))], 0);
+        let probe = inner.post_process(probe, None, true).map_err(|e| Error::new(e.to_string()))?;
+        let at = probe.get_special_tokens_mask().iter().position(|special| *special == 0).unwrap_or(0);
+        let ids = probe.get_ids();
+        let mut special: Vec<u32> =
+            inner.get_added_tokens_decoder().into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect();
+        special.sort_unstable();
+        Ok(Self {
+            prefix: ids.get(..at).unwrap_or(&[]).to_vec(),
+            suffix: ids.get(at + 1..).unwrap_or(&[]).to_vec(),
+            mask: mask.into_iter().chain(MASK_NAMES).find_map(|name| inner.token_to_id(name)),
+            special,
+            inner,
+        })
+    }
+
+    /// Ids put before every sequence.
+    pub fn prefix(&self) -> &[u32] {
+        &self.prefix
+    }
+
+    /// Ids put after every sequence.
+    pub fn suffix(&self) -> &[u32] {
+        &self.suffix
+    }
+
+    /// The token that hides another, where there is one.
+    pub fn mask(&self) -> Option<u32> {
+        self.mask
+    }
+
+    /// Ids of tokens that stand for no text, ascending.
+    pub fn special(&self) -> &[u32] {
+        &self.special
+    }
+
+    /// Number of tokens, those added to the model's own included.
+    pub fn vocabulary(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The token with this id as the vocabulary spells it.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// Ids of `text` without the special tokens around it.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode_fast(text, false);
+        Ok(encoding.map_err(|e| Error::new(format!("cannot tokenise: {e}")))?.get_ids().to_vec())
+    }
+
+    /// [`TextTokenizer::encode`] of several texts, on all cores.
+    pub(super) fn encode_all(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>> {
+        texts.par_iter().map(|text| self.encode(text)).collect()
+    }
+
+    /// Ids of `text` with the byte range of each, moved by `from`.
+    pub(super) fn pieces(&self, text: &str, from: usize) -> Result<Vec<Piece>> {
+        let encoding = self.inner.encode(text, false).map_err(|e| Error::new(format!("cannot tokenise: {e}")))?;
+        let ids = encoding.get_ids().iter().zip(encoding.get_offsets());
+        Ok(ids.map(|(id, (start, end))| Piece { id: *id, start: from + start, end: from + end }).collect())
+    }
+
+    /// `ids` with the special tokens around them.
+    pub fn wrap(&self, ids: &[u32]) -> Vec<u32> {
+        [&self.prefix, ids, &self.suffix].concat()
+    }
+
+    /// `ids` cut in pieces of at most `length` with the special tokens around each.
+    pub fn wrap_pieces(&self, ids: &[u32], length: usize) -> Vec<Vec<u32>> {
+        let room = length.saturating_sub(self.added()).max(1);
+        ids.chunks(room).map(|piece| self.wrap(piece)).collect()
+    }
+
+    /// Number of special tokens around a sequence.
+    pub fn added(&self) -> usize {
+        self.prefix.len() + self.suffix.len()
+    }
+
+    /// Text of ids, special tokens left out.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, true).map_err(|e| Error::new(format!("cannot turn ids into text: {e}")))
+    }
+}
