@@ -33,17 +33,20 @@ impl TextReader {
         Ok(Self { path: path.to_path_buf(), file, held: Vec::new(), consumed: 0, ended: false })
     }
 
+    /// Bytes of the file that were handed out.
+    pub fn consumed(&self) -> u64 {
+        self.consumed
+    }
+
     /// Appends a block to `text`; false once the file has ended.
     pub fn read(&mut self, text: &mut String) -> Result<bool> {
         if self.ended {
             return Ok(false);
         }
         let mut bytes = std::mem::take(&mut self.held);
-        let before = bytes.len();
         let read =
             (&mut self.file).take(BLOCK as u64).read_to_end(&mut bytes).map_err(|e| Error::from(e).at(&self.path))?;
         self.ended = read == 0;
-        debug_assert!(bytes.len() == before + read);
         let mut valid = match std::str::from_utf8(&bytes) {
             Ok(all) => all,
             Err(error) => {
@@ -76,10 +79,6 @@ impl TextReader {
         self.held = bytes.split_off(taken);
         Ok(!self.ended || taken > 0)
     }
-
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 /// Blocks of whole lines with their numbers, counted from 1.
@@ -94,10 +93,6 @@ pub(super) struct LineBlocks {
 impl LineBlocks {
     pub fn open(path: &Path) -> Result<Self> {
         Ok(Self { reader: TextReader::open(path)?, rest: String::new(), number: 1, ended: false })
-    }
-
-    pub fn path(&self) -> &Path {
-        self.reader.path()
     }
 
     /// The next block; `None` at the end of the file. Lines come without their ends.

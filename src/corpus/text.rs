@@ -86,7 +86,7 @@ impl Text {
         // A cut last character or word changes a guess by nothing that matters.
         let found = source.count(&sample).map_err(|e| e.at(path))?;
         let sequences =
-            if read { Total::Estimate(found * bytes / (sample.len() as u64).max(1)) } else { Total::Exact(found) };
+            if read { Total::Estimate(found * bytes / reader.consumed().max(1)) } else { Total::Exact(found) };
         Ok(Self { source, sequences })
     }
 }
