@@ -1,3 +1,7 @@
-//! The `pillars` program.
+//! The `pillars` program: a thin door to the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pillars::cli::run()
+}

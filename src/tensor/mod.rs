@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod device;
 mod linear;
 mod norm;
 mod rotary;
@@ -12,6 +13,7 @@ mod visibility;
 
 pub use activation::{gelu, gelu_tanh, quick_gelu, relu, silu};
 pub use attention::{Attended, Scoring, attention};
+pub use device::{DeviceChoice, device_name};
 pub use linear::linear;
 pub use norm::{layer_norm, rms_norm};
 pub use rotary::rotary;

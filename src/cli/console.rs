@@ -1,0 +1,158 @@
+//! stdout for results, stderr for progress, warnings and failures.
+#![allow(clippy::print_stdout, reason = "results of the command line belong on stdout")]
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::task::{CancelToken, Progress, Ticket};
+
+/// How often plain progress lines appear where stderr is no terminal.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+const POLL_EVERY: Duration = Duration::from_millis(100);
+
+/// The terminal, as the commands see it.
+pub(super) struct Console {
+    quiet: bool,
+    cancel: CancelToken,
+}
+
+impl Console {
+    /// Also takes over the interrupt signal: the first asks the work to stop, the second ends the process.
+    pub fn new(quiet: bool) -> Self {
+        let cancel = CancelToken::default();
+        let wish = cancel.clone();
+        // A second console in one process (tests) cannot take the signal again, and need not.
+        let _ = ctrlc::set_handler(move || {
+            if wish.is_cancelled() {
+                std::process::exit(130);
+            }
+            wish.cancel();
+        });
+        Self { quiet, cancel }
+    }
+
+    /// Prints a result.
+    pub fn print(&self, text: &str) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        match write!(out, "{text}{end}").and_then(|()| out.flush()) {
+            // A reader that closes the pipe has seen enough.
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Prints a result as JSON.
+    pub fn print_json(&self, value: &impl Serialize) -> Result<()> {
+        self.print(&serde_json::to_string_pretty(value)?)
+    }
+
+    /// Says something that is not the result.
+    pub fn warn(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("pillars: {text}");
+        }
+    }
+
+    /// Says why the command failed.
+    pub fn fail(&self, error: &Error) {
+        eprintln!("pillars: {error}");
+    }
+
+    /// Runs `work` while its progress shows.
+    pub fn watch<T>(&self, work: impl FnOnce(&Ticket) -> Result<T>) -> Result<T> {
+        let ticket = Ticket::new(self.cancel.clone(), || {});
+        let _reporter = (!self.quiet).then(|| Reporter::start(ticket.clone()));
+        work(&ticket)
+    }
+}
+
+/// A thread that shows a ticket's progress until it is dropped.
+struct Reporter {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Reporter {
+    fn start(ticket: Ticket) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stop);
+        let show = if std::io::stderr().is_terminal() { show_bar } else { show_lines };
+        // Without the thread there is no progress to see, and nothing else is lost.
+        let thread = std::thread::Builder::new().spawn(move || show(&ticket, &seen)).ok();
+        Self { stop, thread }
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn show_bar(ticket: &Ticket, stop: &AtomicBool) {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    let style = |text: &str| ProgressStyle::with_template(text).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let counted = style("{prefix} [{bar:30}] {pos}/{len} {msg}, {eta} left");
+    let open = style("{prefix} {pos} {msg}, {elapsed}");
+    let mut stage = String::new();
+    while !stop.load(Ordering::Relaxed) {
+        let now = ticket.progress();
+        if now.stage != stage {
+            stage.clone_from(&now.stage);
+            bar.reset();
+            bar.set_prefix(stage.clone());
+        }
+        match now.total {
+            Some(total) => {
+                bar.set_style(counted.clone());
+                bar.set_length(total);
+            }
+            None => bar.set_style(open.clone()),
+        }
+        bar.set_message(now.unit);
+        if !stage.is_empty() {
+            bar.set_position(now.done);
+        }
+        std::thread::park_timeout(POLL_EVERY);
+    }
+    bar.finish_and_clear();
+}
+
+fn show_lines(ticket: &Ticket, stop: &AtomicBool) {
+    let mut last: Option<(std::time::Instant, String)> = None;
+    while !stop.load(Ordering::Relaxed) {
+        let now = ticket.progress();
+        let due = match &last {
+            None => !now.stage.is_empty(),
+            Some((at, stage)) => *stage != now.stage || at.elapsed() >= PLAIN_EVERY,
+        };
+        if due {
+            eprintln!("pillars: {}", line(&now));
+            last = Some((std::time::Instant::now(), now.stage));
+        }
+        std::thread::park_timeout(POLL_EVERY);
+    }
+}
+
+fn line(progress: &Progress) -> String {
+    let Progress { stage, done, total, unit, .. } = progress;
+    let mut text = match total {
+        Some(total) => format!("{stage}: {done}/{total} {unit}"),
+        None => format!("{stage}: {done} {unit}"),
+    };
+    if let Some(left) = progress.remaining_secs() {
+        text.push_str(&format!(", {left:.0} s left"));
+    }
+    text
+}

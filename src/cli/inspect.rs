@@ -1,0 +1,130 @@
+//! `pillars inspect`: what a checkpoint is, from its headers alone.
+
+use serde_json::{Map, Value, json};
+
+use super::args::InspectArgs;
+use super::console::Console;
+use crate::error::Result;
+use crate::model::Model;
+use crate::network::{AttentionSpec, SiteKind};
+
+pub(super) fn run(args: &InspectArgs, console: &Console) -> Result<()> {
+    let model = Model::open(&args.model)?;
+    if args.json { console.print_json(&document(&model)) } else { console.print(&text(&model)) }
+}
+
+fn document(model: &Model) -> Value {
+    let spec = model.spec();
+    let sites: Vec<Value> = spec
+        .sites()
+        .into_iter()
+        .map(|(site, a)| {
+            json!({
+                "site": site, "heads": a.heads, "kv_heads": a.kv_heads, "head_dim": a.head_dim,
+                "origin_heads": a.origin_heads, "origin": a.origin, "attention_parameters": attention_parameters(a, width(model, site.kind)),
+            })
+        })
+        .collect();
+    let layers: Map<String, Value> =
+        kinds(model).into_iter().map(|(kind, n)| (kind.name().to_owned(), json!(n))).collect();
+    json!({
+        "family": model.family().model_type,
+        "title": model.family().title,
+        "path": model.checkpoint().folder(),
+        "dtype": model.stored().name(),
+        "layers": layers,
+        "width": spec.last_stack().map(|s| s.width),
+        "output": spec.output.as_ref().map(|o| json!({"objective": o.objective, "vocabulary": o.vocabulary, "tied": o.tied})),
+        "sites": sites,
+        "parameters": model.parameters(),
+        "bytes": model.checkpoint().bytes(),
+        "files": model.checkpoint().weight_files().count(),
+        "unused_tensors": model.unused(),
+    })
+}
+
+fn text(model: &Model) -> String {
+    let spec = model.spec();
+    let mut lines = vec![format!("{} ({})", model.family().title, model.checkpoint().folder().display())];
+    let files = model.checkpoint().weight_files().count();
+    let size = model.checkpoint().bytes() as f64 / 1e6;
+    let files = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+    lines.push(format!(
+        "parameters   {}, {size:.1} MB in {files}, {}",
+        grouped(model.parameters()),
+        model.stored().name()
+    ));
+    let head = match &spec.output {
+        Some(o) if o.tied => {
+            format!("{:?} language model, {} tokens, head tied to the embedding", o.objective, o.vocabulary)
+        }
+        Some(o) => format!("{:?} language model, {} tokens", o.objective, o.vocabulary),
+        None => "no language-model head".to_owned(),
+    };
+    lines.push(format!("output       {}", head.to_lowercase()));
+    for (kind, count) in kinds(model) {
+        let of_kind: Vec<&AttentionSpec> =
+            spec.sites().into_iter().filter(|(s, _)| s.kind == kind).map(|(_, a)| a).collect();
+        let heads: Vec<String> = of_kind.iter().map(|a| shape(a)).collect();
+        let uniform = heads.windows(2).all(|w| w[0] == w[1]);
+        let attention: u64 = of_kind.iter().map(|a| attention_parameters(a, width(model, kind))).sum();
+        let what = if uniform { format!("{count} x {}", heads[0]) } else { format!("{count} layers") };
+        lines.push(format!("{:<12} {what}; {} attention parameters", kind.name(), grouped(attention)));
+        if !uniform {
+            lines.extend(heads.iter().enumerate().map(|(i, h)| format!("  {}.{i:<4} {h}", kind.name())));
+        }
+    }
+    let unused = model.unused();
+    if !unused.is_empty() {
+        lines.push(format!("not used     {} tensors, e.g. {}", unused.len(), unused[0]));
+    }
+    lines.join("\n")
+}
+
+fn shape(a: &AttentionSpec) -> String {
+    let pruned = if a.heads < a.origin_heads { format!(" (of {})", a.origin_heads) } else { String::new() };
+    let heads = if a.heads == 1 { "head" } else { "heads" };
+    if a.kv_heads == a.heads {
+        format!("{} {heads}{pruned} of {}", a.heads, a.head_dim)
+    } else {
+        format!("{} query {heads}{pruned} of {}, {} key/value heads", a.heads, a.head_dim, a.kv_heads)
+    }
+}
+
+/// Attention layers by kind, those present.
+fn kinds(model: &Model) -> Vec<(SiteKind, usize)> {
+    let sites = model.spec().sites();
+    [SiteKind::Encoder, SiteKind::Decoder, SiteKind::Cross]
+        .into_iter()
+        .map(|kind| (kind, sites.iter().filter(|(s, _)| s.kind == kind).count()))
+        .filter(|(_, n)| *n > 0)
+        .collect()
+}
+
+fn width(model: &Model, kind: SiteKind) -> usize {
+    let spec = model.spec();
+    let stack = if kind == SiteKind::Encoder { &spec.encoder } else { &spec.decoder };
+    stack.as_ref().map_or(0, |s| s.width)
+}
+
+fn attention_parameters(a: &AttentionSpec, width: usize) -> u64 {
+    let (own, shared) = (a.heads * a.head_dim, a.kv_heads * a.head_dim);
+    let bias = a.projection_bias;
+    let biases = usize::from(bias.query) * own
+        + (usize::from(bias.key) + usize::from(bias.value)) * shared
+        + usize::from(bias.output) * width;
+    (2 * own * width + 2 * shared * width + biases) as u64
+}
+
+/// Digits in groups of three.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(' ');
+        }
+        text.push(c);
+    }
+    text
+}

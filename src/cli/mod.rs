@@ -1,0 +1,61 @@
+//! The command line: arguments as typed, a checked request, the run. Results go to stdout, progress and warnings
+//! to stderr; the exit status is decided here alone.
+
+mod args;
+mod console;
+mod inspect;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::error::{Error, Kind};
+use args::{Arguments, Command};
+use console::Console;
+
+/// Runs the program with the arguments of the process.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are not faults; clap knows which stream and status each has.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let console = Console::new(arguments.is_quiet());
+    match dispatch(arguments, &console) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console.fail(&error);
+            ExitCode::from(status(&error))
+        }
+    }
+}
+
+/// 1 failed, 2 wrong usage, 130 interrupted.
+fn status(error: &Error) -> u8 {
+    match error.kind() {
+        Kind::Failed => 1,
+        Kind::Usage => 2,
+        Kind::Cancelled => 130,
+    }
+}
+
+fn dispatch(arguments: Arguments, console: &Console) -> crate::Result<()> {
+    match arguments.command {
+        None => window(arguments.model),
+        Some(Command::Inspect(args)) => inspect::run(&args, console),
+        Some(Command::Features(_)) => Err(Error::new("not here yet")),
+    }
+}
+
+#[cfg(feature = "gui")]
+fn window(_model: Option<std::path::PathBuf>) -> crate::Result<()> {
+    Err(Error::new("the window is not there yet"))
+}
+
+#[cfg(not(feature = "gui"))]
+fn window(_model: Option<std::path::PathBuf>) -> crate::Result<()> {
+    Err(Error::usage("this build has no window").hint("name a command (pillars --help), or build with --features gui"))
+}

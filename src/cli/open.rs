@@ -1,0 +1,82 @@
+//! From arguments to an opened model, device and input.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{DType, Device};
+
+use super::args::{CommonArgs, DtypeChoice, InputArgs};
+use super::console::Console;
+use crate::corpus::{self, Corpus, Input, Purpose, Reading};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::network::Site;
+use crate::plan::{Plan, Shape};
+use crate::task::Ticket;
+
+/// An opened model and where it computes.
+pub(super) struct Session {
+    pub model: Model,
+    pub device: Device,
+    pub dtype: DType,
+}
+
+impl Session {
+    /// Opens the model and the device; says so where it is not the device one would expect.
+    pub fn open(folder: &Path, common: &CommonArgs, console: &Console) -> Result<Self> {
+        let model = Model::open(folder)?;
+        let (device, note) = common.device.open()?;
+        if let Some(note) = note {
+            console.warn(&note);
+        }
+        let dtype = match common.dtype {
+            DtypeChoice::F32 => DType::F32,
+            DtypeChoice::Bf16 => DType::BF16,
+            DtypeChoice::F16 => DType::F16,
+        };
+        Ok(Self { model, device, dtype })
+    }
+
+    /// Opens the input that was named, for `purpose`.
+    pub fn corpus(&self, input: &InputArgs, common: &CommonArgs, purpose: Purpose, ticket: &Ticket) -> Result<Corpus> {
+        let reading = Reading::new(self.model.spec(), self.model.config().value())?;
+        let settings = corpus::Settings {
+            batch_size: common.batch_size as usize,
+            seq_len: common.seq_len.map(|n| n as usize),
+            batches: common.batches,
+            seed: common.seed,
+            purpose,
+            ..corpus::Settings::default()
+        };
+        Corpus::open(&input.chosen()?, self.model.checkpoint().folder(), &reading, &settings, ticket)
+    }
+
+    /// Reads a plan or mask and checks it against the model.
+    pub fn plan(&self, path: &Path) -> Result<Plan> {
+        let plan = Plan::read_any(path)?;
+        plan.validate(Shape::from(self.model.spec())).map_err(|e| e.at(path))?;
+        Ok(plan)
+    }
+
+    /// The heads that stay at `path`, or none named where there is no path.
+    pub fn kept(&self, path: Option<&Path>) -> Result<BTreeMap<Site, Vec<usize>>> {
+        Ok(match path {
+            Some(path) => self.plan(path)?.kept,
+            None => BTreeMap::new(),
+        })
+    }
+}
+
+impl InputArgs {
+    /// The one input that was named.
+    pub fn chosen(&self) -> Result<Input> {
+        let Self { text, tokens, inputs, images, pairs } = self.clone();
+        let pairs = pairs.map(|path| Input::Pairs { path, columns: None });
+        text.map(Input::Text)
+            .or(tokens.map(Input::Tokens))
+            .or(inputs.map(Input::Inputs))
+            .or(images.map(Input::Images))
+            .or(pairs)
+            .ok_or_else(|| Error::usage("no input is given").hint("give --text, --tokens, --inputs, --images or --pairs"))
+    }
+}
