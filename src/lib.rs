@@ -14,9 +14,11 @@
 //! | [`plan`] | which heads stay, and what that saves |
 //! | [`training`] | group-constrained training, voting, fine-tuning |
 //! | [`figure`] | colour maps, rasters, tables, pictures as SVG, PNG or CSV |
+//! | [`cli`] | the command line over all of it |
 
 pub mod analysis;
 pub mod checkpoint;
+pub mod cli;
 pub mod corpus;
 pub mod error;
 pub mod figure;

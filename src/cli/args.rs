@@ -4,9 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::analysis::{Groups, Metric};
 use crate::network::FeatureMap;
-use crate::plan::Method;
 use crate::tensor::DeviceChoice;
 
 /// See which attention heads carry a transformer, and prune the rest with open eyes
@@ -24,7 +22,7 @@ pub(super) enum Command {
     /// Show a model's family, layers, heads and sizes; reads headers only
     Inspect(InspectArgs),
     /// Write raw feature maps and logits for notebooks and checks
-    Features(FeaturesArgs),
+    Features(Box<FeaturesArgs>),
 }
 
 impl Arguments {

@@ -3,7 +3,9 @@
 
 mod args;
 mod console;
+mod features;
 mod inspect;
+mod open;
 
 use std::process::ExitCode;
 
@@ -46,7 +48,7 @@ fn dispatch(arguments: Arguments, console: &Console) -> crate::Result<()> {
     match arguments.command {
         None => window(arguments.model),
         Some(Command::Inspect(args)) => inspect::run(&args, console),
-        Some(Command::Features(_)) => Err(Error::new("not here yet")),
+        Some(Command::Features(args)) => features::run(&args, console),
     }
 }
 

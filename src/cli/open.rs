@@ -7,7 +7,7 @@ use candle_core::{DType, Device};
 
 use super::args::{CommonArgs, DtypeChoice, InputArgs};
 use super::console::Console;
-use crate::corpus::{self, Corpus, Input, Purpose, Reading};
+use crate::corpus::{self, Corpus, Input, Intake, Purpose};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::network::Site;
@@ -39,7 +39,7 @@ impl Session {
 
     /// Opens the input that was named, for `purpose`.
     pub fn corpus(&self, input: &InputArgs, common: &CommonArgs, purpose: Purpose, ticket: &Ticket) -> Result<Corpus> {
-        let reading = Reading::new(self.model.spec(), self.model.config().value())?;
+        let intake = Intake::of(&self.model)?;
         let settings = corpus::Settings {
             batch_size: common.batch_size as usize,
             seq_len: common.seq_len.map(|n| n as usize),
@@ -48,7 +48,7 @@ impl Session {
             purpose,
             ..corpus::Settings::default()
         };
-        Corpus::open(&input.chosen()?, self.model.checkpoint().folder(), &reading, &settings, ticket)
+        Corpus::open(&input.chosen()?, self.model.checkpoint().folder(), &intake, &settings, ticket)
     }
 
     /// Reads a plan or mask and checks it against the model.
@@ -77,6 +77,8 @@ impl InputArgs {
             .or(inputs.map(Input::Inputs))
             .or(images.map(Input::Images))
             .or(pairs)
-            .ok_or_else(|| Error::usage("no input is given").hint("give --text, --tokens, --inputs, --images or --pairs"))
+            .ok_or_else(|| {
+                Error::usage("no input is given").hint("give --text, --tokens, --inputs, --images or --pairs")
+            })
     }
 }
