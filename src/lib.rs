@@ -13,6 +13,7 @@
 //! | [`analysis`] | which heads compute alike; groups, votes, importance |
 //! | [`plan`] | which heads stay, and what that saves |
 //! | [`training`] | group-constrained training, voting, fine-tuning |
+//! | [`pruning`] | a plan becomes a smaller checkpoint, proven against the masked model |
 //! | [`figure`] | colour maps, rasters, tables, pictures as SVG, PNG or CSV |
 //! | [`cli`] | the command line over all of it |
 
@@ -25,6 +26,7 @@ pub mod figure;
 pub mod model;
 pub mod network;
 pub mod plan;
+pub mod pruning;
 pub mod task;
 pub mod tensor;
 pub mod training;

@@ -59,7 +59,11 @@ impl Checkpoint {
             let hint = "give a folder that holds config.json and model.safetensors";
             return Err(Error::new("no such model folder").at(folder).hint(hint));
         }
-        let config = Config::read(&folder.join("config.json"))?;
+        Self::open_with(folder, Config::read(&folder.join("config.json"))?)
+    }
+
+    /// Opens the weights in `folder` under a configuration that is not, or not yet, in it.
+    pub fn open_with(folder: &Path, config: Config) -> Result<Self> {
         let mut shards = Vec::new();
         let mut order = Vec::new();
         let mut tensors = HashMap::new();

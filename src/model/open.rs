@@ -50,7 +50,11 @@ pub struct HeadTensor {
 impl Model {
     /// Opens a folder. Reads `config.json` and headers, checks every shape, reads no weights.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
-        let checkpoint = Checkpoint::open(folder)?;
+        Self::new(Checkpoint::open(folder)?)
+    }
+
+    /// The model in an opened checkpoint.
+    pub fn new(checkpoint: Checkpoint) -> Result<Self> {
         let family = Family::of(checkpoint.config())?;
         let has = |name: &str| stored_name(&checkpoint, family.prefix, name).is_some();
         let reading = Reading { config: checkpoint.config(), has: &has };

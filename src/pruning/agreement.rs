@@ -1,0 +1,249 @@
+//! Does the written model compute what it should?
+
+use candle_core::{D, DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::network::{Batch, Blind, Gates, Network};
+use crate::task::Ticket;
+
+/// Largest difference that float rounding explains, relative to the largest absolute value.
+pub const AGREEMENT: f64 = 1e-4;
+
+/// What the proof ran on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InputKind {
+    /// Input of the caller's choice.
+    Given,
+    /// Seeded random tokens, pixels or frames.
+    Random,
+}
+
+/// How well the written checkpoint agrees with what it should compute, in f32.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// `logits` or `last_hidden_state`.
+    pub compared: String,
+    /// Largest absolute difference at real positions.
+    pub max_difference: f64,
+    /// Largest absolute value of the reference.
+    pub max_value: f64,
+    /// `max_difference / max_value`; at most [`AGREEMENT`], or the export fails.
+    pub relative: f64,
+    /// Batches compared.
+    pub batches: usize,
+    /// Real positions compared.
+    pub positions: usize,
+    /// What the proof ran on.
+    pub input: InputKind,
+}
+
+/// How far the written model is from the model before pruning: not an error, but what pruning does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Largest absolute difference over the largest absolute value, at real positions.
+    pub relative: f64,
+    /// Share of positions whose largest logit is the same; absent without a language-model head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top1: Option<f64>,
+    /// Mean Kullback-Leibler divergence from the model before to the one after, nats per position; absent without a
+    /// language-model head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divergence: Option<f64>,
+    /// Mean loss per label before and after, nats; absent where the input has no labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<(f64, f64)>,
+}
+
+/// Results at the real positions of one batch, `[positions, V or D]`, f32, on the CPU.
+pub(super) type Rows = Vec<f32>;
+
+/// Results of one batch: one row of `width` numbers per real position.
+#[derive(Clone, Debug)]
+pub(super) struct Outcome {
+    width: usize,
+    rows: Rows,
+    labels: Option<Vec<Option<u32>>>,
+}
+
+/// Runs `network` on every batch.
+pub(super) fn run(network: &Network, batches: &[Batch], gates: &Gates, ticket: &Ticket) -> Result<Vec<Outcome>> {
+    batches
+        .iter()
+        .map(|batch| {
+            ticket.check()?;
+            let hidden = network.hidden(batch, gates, &mut Blind)?;
+            let states = if network.spec().output.is_some() { network.logits(&hidden.states)? } else { hidden.states };
+            let width = states.dim(D::Minus1)?;
+            let all = flat(&states)?;
+            let real = hidden.mask.real();
+            let rows = all.chunks(width.max(1)).zip(real).filter(|(_, real)| **real).flat_map(|(row, _)| row).copied();
+            let labels =
+                batch.labels.as_ref().map(|l| l.iter().zip(real).filter(|(_, r)| **r).map(|(l, _)| *l).collect());
+            let result = Outcome { width, rows: rows.collect(), labels };
+            ticket.advance(1)?;
+            Ok(result)
+        })
+        .collect()
+}
+
+fn flat(x: &Tensor) -> Result<Vec<f32>> {
+    Ok(x.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+}
+
+/// Largest absolute difference and largest absolute value of `want`; a value that is not finite counts as infinite
+/// difference.
+fn differ(got: &[Outcome], want: &[Outcome]) -> Result<(f64, f64)> {
+    let (mut difference, mut value) = (0f64, 0f64);
+    if got.len() != want.len() {
+        return Err(Error::new("the results compared are not of the same batches"));
+    }
+    for (got, want) in got.iter().zip(want) {
+        if got.width != want.width || got.rows.len() != want.rows.len() {
+            return Err(Error::new("the written model's result has another shape"));
+        }
+        for (g, w) in got.rows.iter().zip(&want.rows) {
+            let apart = (f64::from(*g) - f64::from(*w)).abs();
+            difference = if apart.is_finite() { difference.max(apart) } else { f64::INFINITY };
+            value = value.max(f64::from(w.abs()));
+        }
+    }
+    Ok((difference, value))
+}
+
+fn ratio(difference: f64, value: f64) -> f64 {
+    if difference == 0.0 { 0.0 } else { difference / value }
+}
+
+impl Agreement {
+    /// Compares what was written with what was wanted.
+    pub(super) fn of(got: &[Outcome], want: &[Outcome], logits: bool, input: InputKind) -> Result<Self> {
+        let (max_difference, max_value) = differ(got, want)?;
+        let positions = want.iter().map(|w| w.rows.len() / w.width.max(1)).sum();
+        if positions == 0 {
+            return Err(Error::new("the proof had nothing to compare").hint("give input with real tokens"));
+        }
+        Ok(Self {
+            compared: if logits { "logits" } else { "last_hidden_state" }.to_owned(),
+            max_difference,
+            max_value,
+            relative: ratio(max_difference, max_value),
+            batches: want.len(),
+            positions,
+            input,
+        })
+    }
+
+    /// An error unless the difference is rounding.
+    pub(super) fn check(&self) -> Result<()> {
+        // Written so that a ratio that is no number fails.
+        if self.relative <= AGREEMENT {
+            return Ok(());
+        }
+        Err(Error::new(format!(
+            "the written model does not compute what the masked one does: its {} differ by {:.1e} of the largest, {AGREEMENT:.0e} is allowed",
+            self.compared, self.relative
+        ))
+        .hint("nothing was written; please report this"))
+    }
+}
+
+impl Change {
+    /// What changed from `before` to `after`.
+    pub(super) fn of(after: &[Outcome], before: &[Outcome], logits: bool) -> Result<Self> {
+        let (difference, value) = differ(after, before)?;
+        let mut sums = Sums::default();
+        if logits {
+            for (after, before) in after.iter().zip(before) {
+                sums.add(after, before);
+            }
+        }
+        let mean = |sum: f64, of: usize| (of > 0).then(|| sum / of as f64);
+        Ok(Self {
+            relative: ratio(difference, value),
+            top1: mean(sums.same as f64, sums.positions),
+            divergence: mean(sums.divergence, sums.positions),
+            loss: mean(sums.loss_before, sums.labels).zip(mean(sums.loss_after, sums.labels)),
+        })
+    }
+}
+
+#[derive(Default)]
+struct Sums {
+    positions: usize,
+    same: usize,
+    divergence: f64,
+    labels: usize,
+    loss_before: f64,
+    loss_after: f64,
+}
+
+impl Sums {
+    fn add(&mut self, after: &Outcome, before: &Outcome) {
+        let width = before.width.max(1);
+        for (i, (a, b)) in after.rows.chunks(width).zip(before.rows.chunks(width)).enumerate() {
+            let (log_a, log_b) = (log_softmax(a), log_softmax(b));
+            self.positions += 1;
+            self.same += usize::from(largest(a) == largest(b));
+            self.divergence += log_b.iter().zip(&log_a).map(|(b, a)| b.exp() * (b - a)).sum::<f64>();
+            let label = before.labels.as_ref().and_then(|l| l.get(i).copied().flatten());
+            if let Some((a, b)) = label.and_then(|l| log_a.get(l as usize).zip(log_b.get(l as usize))) {
+                self.labels += 1;
+                self.loss_after -= a;
+                self.loss_before -= b;
+            }
+        }
+    }
+}
+
+fn log_softmax(row: &[f32]) -> Vec<f64> {
+    let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = row.iter().map(|x| f64::from(x - top).exp()).sum();
+    row.iter().map(|x| f64::from(x - top) - sum.ln()).collect()
+}
+
+fn largest(row: &[f32]) -> Option<usize> {
+    row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(i, _)| i)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(width: usize, rows: &[f32], labels: Option<Vec<Option<u32>>>) -> Outcome {
+        Outcome { width, rows: rows.to_vec(), labels }
+    }
+
+    #[test]
+    fn a_difference_or_a_nan_fails_and_rounding_passes() {
+        let want = [rows(2, &[100.0, -1.0], None)];
+        let check = |got: &[f32]| {
+            let agreement = Agreement::of(&[rows(2, got, None)], &want, true, InputKind::Given).unwrap();
+            (agreement.relative, agreement.check().is_ok())
+        };
+        assert_eq!(check(&[100.0, -1.0]), (0.0, true));
+        // 0.0078125 / 100 is below 1e-4.
+        assert_eq!(check(&[100.007_812_5, -1.0]), (0.000_078_125, true));
+        assert!(!check(&[100.0, -1.02]).1);
+        assert!(!check(&[100.0, f32::NAN]).1);
+        assert!(Agreement::of(&[], &[], true, InputKind::Given).is_err());
+    }
+
+    #[test]
+    fn change_counts_top1_divergence_and_loss() {
+        // softmax(0, ln 3) = (1/4, 3/4), softmax(0, 0) = (1/2, 1/2).
+        let before = [rows(2, &[0.0, 3f32.ln(), 0.0, 3f32.ln()], Some(vec![Some(1), None]))];
+        let after = [rows(2, &[0.0, 0.0, 0.0, 3f32.ln()], None)];
+        let change = Change::of(&after, &before, true).unwrap();
+        let divergence = 0.25 * (0.25f64 / 0.5).ln() + 0.75 * (0.75f64 / 0.5).ln();
+        assert!((change.divergence.unwrap() - divergence / 2.0).abs() < 1e-7);
+        let (loss_before, loss_after) = change.loss.unwrap();
+        assert!((loss_before + 0.75f64.ln()).abs() < 1e-7 && (loss_after + 0.5f64.ln()).abs() < 1e-7);
+        assert!((change.relative - 1.0).abs() < 1e-7);
+        // The tie of the first row goes to the last index, as `before` has it.
+        assert_eq!(change.top1, Some(1.0));
+        let hidden = Change::of(&after, &before, false).unwrap();
+        assert_eq!((hidden.top1, hidden.divergence, hidden.loss), (None, None, None));
+    }
+}

@@ -1,0 +1,134 @@
+//! A short model card, and what the source's card says that must go on being said.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use super::Report;
+use crate::model::Model;
+
+/// Keys of the source's card that stay true of the pruned model.
+const CARRIED: &[&str] = &["license", "license_name", "license_link", "pipeline_tag", "language"];
+
+/// `README.md` of an exported folder.
+pub(super) fn card(model: &Model, report: &Report) -> String {
+    let folder = model.checkpoint().folder();
+    let mut text = String::from("---\n");
+    // Writing to a String cannot fail.
+    let _ = front_matter(&mut text, model, folder);
+    let title = base_model(model).unwrap_or_else(|| report.source.clone());
+    let (heads, all) = heads(model, report);
+    let _ = write!(
+        text,
+        "---\n\n# {title}, {heads} of {all} attention heads\n\n\
+         Attention heads were removed with [Pillars](https://arxiv.org/abs/2305.14380) {} (format `{}`, heads chosen by \
+         `{}`). `{}` records the plan and the proof.\n\n\
+         | | before | after |\n| --- | --- | --- |\n\
+         | attention heads | {all} | {heads} |\n\
+         | parameters | {} | {} |\n\
+         | bytes of weights | {} | {} |\n\n\
+         The written folder was opened again and compared with the masked original on {} {} input batches: the {} differ \
+         by {:.1e} of the largest.\n",
+        report.tool,
+        report.export_format,
+        if report.plan.method.is_empty() { "hand" } else { report.plan.method.as_str() },
+        super::RECORD,
+        report.parameters.before,
+        report.parameters.after,
+        report.bytes.before,
+        report.bytes.after,
+        report.agreement.batches,
+        match report.agreement.input {
+            super::InputKind::Given => "given",
+            super::InputKind::Random => "random",
+        },
+        if report.agreement.compared == "logits" { "logits" } else { "last hidden states" },
+        report.agreement.relative,
+    );
+    for note in &report.notes {
+        let _ = write!(text, "\n- {note}");
+    }
+    if !report.notes.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+/// Heads that do something, and heads of the original model.
+fn heads(model: &Model, report: &Report) -> (usize, usize) {
+    let (mut heads, mut all) = (0, 0);
+    for (site, attention) in model.spec().sites() {
+        all += attention.origin_heads;
+        heads += report.plan.kept_at(site, attention.heads).len();
+    }
+    (heads, all)
+}
+
+fn front_matter(text: &mut String, model: &Model, folder: &Path) -> std::fmt::Result {
+    if let Some(base) = base_model(model) {
+        writeln!(text, "base_model: {}", scalar(&base))?;
+        writeln!(text, "base_model_relation: finetune")?;
+    }
+    writeln!(text, "library_name: transformers")?;
+    let source = std::fs::read_to_string(folder.join("README.md")).unwrap_or_default();
+    for (key, value) in top_level(&source).filter(|(key, _)| CARRIED.contains(key)) {
+        writeln!(text, "{key}: {}", scalar(value))?;
+    }
+    writeln!(text, "tags:\n- pillars\n- pruned\n- attention-head-pruning\n- {}", scalar(model.family().model_type))
+}
+
+/// The hub name of the source, where its configuration or its place in a download cache tells it.
+fn base_model(model: &Model) -> Option<String> {
+    let is_name = |name: &str| {
+        let plain = |part: &str| {
+            let sound = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            !part.is_empty() && !part.starts_with('.') && part.chars().all(sound)
+        };
+        matches!(name.split('/').collect::<Vec<_>>().as_slice(), [owner, name] if plain(owner) && plain(name))
+    };
+    if let Some(name) = model.config().get("_name_or_path").and_then(|v| v.as_str()).filter(|n| is_name(n)) {
+        return Some(name.to_owned());
+    }
+    let folder = model.checkpoint().folder().canonicalize().ok()?;
+    folder.iter().rev().filter_map(|part| part.to_str()?.strip_prefix("models--")).find_map(|cached| {
+        let name = cached.replacen("--", "/", 1);
+        is_name(&name).then_some(name)
+    })
+}
+
+/// Plain `key: value` lines of the YAML head of a card.
+fn top_level(card: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut lines = card.lines();
+    let open = lines.next().is_some_and(|l| l.trim_end() == "---");
+    let head = lines.take_while(|l| l.trim_end() != "---");
+    head.filter(move |_| open).filter_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        let value = value.trim().trim_matches(['"', '\'']);
+        (!key.starts_with([' ', '-', '#']) && !value.is_empty()).then_some((key, value))
+    })
+}
+
+/// A YAML scalar: plain where that is safe, else quoted (JSON strings are YAML strings).
+fn scalar(value: &str) -> String {
+    let plain = value.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && value.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
+    if plain { value.to_owned() } else { serde_json::Value::from(value).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_licence_is_read_from_the_head_alone() {
+        let card = "---\nlicense: \"apache-2.0\"\ntags:\n- a\n  license: nested\n---\nlicense: body\n";
+        let found: Vec<_> = top_level(card).collect();
+        assert_eq!(found, [("license", "apache-2.0")]);
+        assert_eq!(top_level("license: mit\n").count(), 0);
+    }
+
+    #[test]
+    fn scalars_cannot_break_out() {
+        assert_eq!(scalar("apache-2.0"), "apache-2.0");
+        assert_eq!(scalar("a: b # c"), "\"a: b # c\"");
+    }
+}

@@ -1,0 +1,179 @@
+//! What travels with the weights: tokenizer, chat template, preprocessor, licence.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use serde_json::Value;
+
+use super::RECORD;
+use crate::error::{Error, Result};
+
+/// Endings of files that hold weights, compiled models or training state; stale beside new weights.
+const WEIGHTS: &[&str] = &[
+    ".safetensors",
+    ".safetensors.index.json",
+    ".bin",
+    ".bin.index.json",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".h5",
+    ".msgpack",
+    ".msgpack.index.json",
+    ".h5.index.json",
+    ".onnx",
+    ".onnx_data",
+    ".gguf",
+    ".ggml",
+    ".ot",
+    ".tflite",
+    ".mlmodel",
+    ".npz",
+    ".npy",
+    ".pkl",
+    ".pickle",
+    ".pdparams",
+    ".engine",
+];
+
+/// Folders beside the weights that belong to a model although they hold no weights of ours.
+const FOLDERS: &[&str] = &["additional_chat_templates"];
+/// Where sentence-transformers says which folders its further modules are in.
+const MODULES: &str = "modules.json";
+/// The name under which the model's own card is kept beside ours.
+const SOURCE_CARD: &str = "README.source.md";
+
+/// Copies every file that belongs to the model and holds no weights. Links are followed to regular files; hidden
+/// files, and whatever this program writes itself, stay behind. Gives the names.
+pub(super) fn copy_side_files(source: &Path, target: &Path) -> Result<Vec<String>> {
+    let mut copied = copy_folder(source, target, Path::new(""), |name| !holds_weights(name))?;
+    for folder in module_folders(source).into_iter().chain(FOLDERS.iter().map(PathBuf::from)) {
+        // A module's folder comes whole: its weights are its own and no attention was cut in them.
+        if source.join(&folder).is_dir() && !target.join(&folder).exists() {
+            copied.extend(copy_folder(source, target, &folder, |_| true)?);
+        }
+    }
+    copied.sort();
+    Ok(copied)
+}
+
+fn copy_folder(source: &Path, target: &Path, inside: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+    let folder = source.join(inside);
+    let place = |e: std::io::Error| Error::from(e).at(&folder);
+    let top = inside.as_os_str().is_empty();
+    let mut copied = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(place)? {
+        let entry = entry.map_err(place)?;
+        // A name that is no text cannot be one that any reader looks for.
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        // A link that leads nowhere, a folder, a pipe or a device is no file of the model.
+        if !fs::metadata(entry.path()).is_ok_and(|m| m.is_file()) {
+            continue;
+        }
+        if name.starts_with('.') || !wanted(&name) || (top && is_ours(source, &name)) {
+            continue;
+        }
+        let name = if top && name == "README.md" { SOURCE_CARD } else { name.as_str() };
+        let relative = inside.join(name);
+        let path = target.join(&relative);
+        let make = || -> std::io::Result<()> {
+            fs::create_dir_all(path.parent().unwrap_or(target))?;
+            let mut reader = fs::File::open(entry.path())?;
+            let mut writer = fs::File::create(&path)?;
+            std::io::copy(&mut reader, &mut writer)?;
+            writer.sync_all()
+        };
+        make().map_err(|e| Error::new(format!("cannot copy this file: {e}")).at(entry.path()))?;
+        copied.push(relative.to_string_lossy().into_owned());
+    }
+    Ok(copied)
+}
+
+/// Whether a file name says weights.
+fn holds_weights(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    WEIGHTS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// Files that every export writes anew.
+fn is_ours(source: &Path, name: &str) -> bool {
+    let written_by_us = source.join(RECORD).is_file();
+    name == "config.json"
+        || name == RECORD
+        || (name.starts_with("modeling_pillars_") && name.ends_with(".py"))
+        || (written_by_us && name == "README.md")
+}
+
+/// Folders that `modules.json` names, each a plain name inside the model.
+fn module_folders(source: &Path) -> Vec<PathBuf> {
+    let Some(Value::Array(modules)) =
+        fs::read(source.join(MODULES)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok())
+    else {
+        return Vec::new();
+    };
+    let paths = modules.iter().filter_map(|m| m.get("path")?.as_str());
+    let plain = |path: &PathBuf| {
+        let mut parts = path.components();
+        matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
+    };
+    paths.map(PathBuf::from).filter(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_stay_and_everything_else_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, target) = (folder.path().join("source"), folder.path().join("target"));
+        for sub in ["1_Pooling", "onnx", "additional_chat_templates", "../outside"] {
+            fs::create_dir_all(source.join(sub)).unwrap();
+        }
+        fs::create_dir(&target).unwrap();
+        let modules = r#"[{"path": ""}, {"path": "1_Pooling"}, {"path": "../outside"}, {"path": "gone"}]"#;
+        for (name, text) in [
+            ("tokenizer.json", "{}"),
+            ("chat_template.jinja", "x"),
+            ("LICENSE", "MIT"),
+            ("README.md", "card"),
+            ("modules.json", modules),
+            ("1_Pooling/config.json", "{}"),
+            ("additional_chat_templates/tool.jinja", "x"),
+            ("onnx/model.onnx", "x"),
+            ("../outside/secret.txt", "x"),
+            ("config.json", "{}"),
+            ("model.safetensors", "x"),
+            ("pytorch_model.bin", "x"),
+            ("pytorch_model-00001-of-00002.bin", "x"),
+            ("model.safetensors.index.json", "{}"),
+            ("tf_model.h5", "x"),
+            (".gitattributes", "x"),
+            ("modeling_pillars_bert.py", "x"),
+        ] {
+            fs::write(source.join(name), text).unwrap();
+        }
+        #[cfg(unix)]
+        {
+            fs::write(folder.path().join("vocab"), "words").unwrap();
+            std::os::unix::fs::symlink(folder.path().join("vocab"), source.join("vocab.txt")).unwrap();
+            std::os::unix::fs::symlink("nowhere", source.join("broken.txt")).unwrap();
+            std::os::unix::fs::symlink("/dev", source.join("device")).unwrap();
+            std::os::unix::fs::symlink("/dev/zero", source.join("endless.txt")).unwrap();
+        }
+        let copied = copy_side_files(&source, &target).unwrap();
+        let expected = [
+            "1_Pooling/config.json",
+            "LICENSE",
+            "README.source.md",
+            "additional_chat_templates/tool.jinja",
+            "chat_template.jinja",
+            "modules.json",
+            "tokenizer.json",
+            "vocab.txt",
+        ];
+        assert_eq!(copied, expected);
+        assert_eq!(fs::read_to_string(target.join("vocab.txt")).unwrap(), "words");
+        assert!(!fs::symlink_metadata(target.join("vocab.txt")).unwrap().is_symlink());
+    }
+}

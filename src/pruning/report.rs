@@ -1,0 +1,75 @@
+//! What an export did, as `pillars.json` records it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Agreement, Change, Format};
+use crate::analysis::Document;
+use crate::error::Result;
+use crate::network::Site;
+use crate::plan::Plan;
+
+/// The file in an exported folder that records how it came to be, and by which this program knows its own folders.
+pub const RECORD: &str = "pillars.json";
+
+/// A quantity before and after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// In the source.
+    pub before: u64,
+    /// In the export.
+    pub after: u64,
+}
+
+/// How an exported checkpoint came to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of the program.
+    pub tool: String,
+    /// How removed heads were written.
+    pub export_format: Format,
+    /// The family, e.g. `bert`.
+    pub family: String,
+    /// Name of the source folder.
+    pub source: String,
+    /// Fingerprint of the source.
+    pub fingerprint: String,
+    /// The plan, in the head numbers of the source.
+    pub plan: Plan,
+    /// Heads of the original model that the written layers have, where they are fewer than it had.
+    pub kept: BTreeMap<Site, Vec<usize>>,
+    /// Heads that are there for the shape alone and add nothing, by site.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub zero_heads: BTreeMap<Site, usize>,
+    /// Parameters of all stored tensors.
+    pub parameters: Counts,
+    /// Bytes of all stored tensors.
+    pub bytes: Counts,
+    /// How well the written folder agrees with what it should compute.
+    pub agreement: Agreement,
+    /// What the pruning did to the results.
+    pub change: Change,
+    /// How it was trained, where the caller says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Value>,
+    /// Quality and speed before and after, where the caller measured them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Value>,
+    /// Files of the folder, weights first.
+    pub files: Vec<String>,
+    /// What a reader should know, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl Document for Report {
+    const FORMAT: &'static str = "pillars-export";
+    const VERSION: u64 = 1;
+    const NOUN: &'static str = "export record";
+
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! Inputs to prove an export with when the caller has none.
+
+use candle_core::{Device, Tensor};
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::error::Result;
+use crate::network::{Batch, InputSpec, NetworkSpec, Source, TokenMask, Tokens};
+
+/// Sequences of a batch.
+const SEQUENCES: usize = 2;
+/// Longest sequence drawn.
+const LENGTH: usize = 48;
+
+/// `batches` batches of uniformly random tokens, pixels or frames that a network of `spec` reads; the same for the
+/// same seed.
+pub fn sample_batches(spec: &NetworkSpec, batches: usize, seed: u64) -> Result<Vec<Batch>> {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+    (0..batches).map(|_| sample(spec, &mut random)).collect()
+}
+
+fn sample(spec: &NetworkSpec, random: &mut Xoshiro256PlusPlus) -> Result<Batch> {
+    let first = spec.encoder.as_ref().or(spec.decoder.as_ref());
+    let source = match first.map(|s| &s.input) {
+        Some(input) => source(input, random)?,
+        None => Source::Tokens(tokens(1, None, random)?),
+    };
+    let target = match (&spec.encoder, &spec.decoder) {
+        (Some(_), Some(decoder)) => match &decoder.input {
+            InputSpec::Tokens(t) => Some(tokens(t.vocabulary, t.max_length, random)?),
+            _ => None,
+        },
+        _ => None,
+    };
+    Ok(Batch { source, target, labels: None })
+}
+
+fn source(input: &InputSpec, random: &mut Xoshiro256PlusPlus) -> Result<Source> {
+    Ok(match input {
+        InputSpec::Tokens(t) => Source::Tokens(tokens(t.vocabulary, t.max_length, random)?),
+        InputSpec::Patches(p) => Source::Pixels(noise(&[SEQUENCES, p.channels, p.image.0, p.image.1], random)?),
+        InputSpec::Frames(f) => Source::Frames(noise(&[SEQUENCES, f.bands, 2 * f.positions], random)?),
+    })
+}
+
+/// Two sequences of different length, so that padding takes part.
+fn tokens(vocabulary: usize, longest: Option<usize>, random: &mut Xoshiro256PlusPlus) -> Result<Tokens> {
+    let length = longest.unwrap_or(LENGTH).clamp(1, LENGTH);
+    let highest = u32::try_from(vocabulary).unwrap_or(u32::MAX).max(1);
+    let ids: Vec<u32> = (0..SEQUENCES * length).map(|_| random.gen_range(0..highest)).collect();
+    let short = (length * 3 / 4).max(1);
+    let real = (0..SEQUENCES * length).map(|i| i < length || i - length < short).collect();
+    let mask = TokenMask::new(SEQUENCES, length, real)?;
+    Ok(Tokens { ids: Tensor::from_vec(ids, (SEQUENCES, length), &Device::Cpu)?, mask })
+}
+
+fn noise(shape: &[usize], random: &mut Xoshiro256PlusPlus) -> Result<Tensor> {
+    let values: Vec<f32> = (0..shape.iter().product::<usize>()).map(|_| random.gen_range(-1.0..1.0)).collect();
+    Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+}

@@ -1,0 +1,59 @@
+//! Where an export may go.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Refuses `out` where it is the model at `source`, holds it, or lies inside it.
+pub(super) fn check_apart(out: &Path, source: &Path) -> Result<()> {
+    let (Some(out_real), Some(source_real)) = (resolve(out), resolve(source)) else { return Ok(()) };
+    let what = if out_real == source_real {
+        "the result would replace the model itself"
+    } else if source_real.starts_with(&out_real) {
+        "the result would replace a folder that holds the model"
+    } else if out_real.starts_with(&source_real) {
+        "the result would lie inside the model's own folder"
+    } else {
+        return Ok(());
+    };
+    Err(Error::usage(what).at(out).hint("choose another folder"))
+}
+
+/// The path with links followed as far as it exists.
+fn resolve(path: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(path).ok()?;
+    let mut missing = Vec::new();
+    let mut existing = absolute.as_path();
+    loop {
+        if let Ok(mut real) = existing.canonicalize() {
+            real.extend(missing.iter().rev());
+            return Some(real);
+        }
+        missing.push(existing.file_name()?.to_owned());
+        existing = existing.parent()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_model_its_parents_and_its_insides_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("a/model");
+        std::fs::create_dir_all(&model).unwrap();
+        for out in ["a/model", "a", ".", "a/../a/model", "a/model/pruned", "a/model/x/y"] {
+            assert!(check_apart(&folder.path().join(out), &model).is_err(), "{out}");
+        }
+        for out in ["b", "a/model2", "a/mod", "a/other/model"] {
+            assert!(check_apart(&folder.path().join(out), &model).is_ok(), "{out}");
+        }
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(&model, folder.path().join("link")).unwrap();
+            assert!(check_apart(&folder.path().join("link"), &model).is_err());
+            assert!(check_apart(&folder.path().join("link/in"), &model).is_err());
+        }
+    }
+}
