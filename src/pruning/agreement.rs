@@ -223,8 +223,8 @@ mod tests {
             (agreement.relative, agreement.check().is_ok())
         };
         assert_eq!(check(&[100.0, -1.0]), (0.0, true));
-        // 0.0078125 / 100 is below 1e-4.
-        assert_eq!(check(&[100.007_812_5, -1.0]), (0.000_078_125, true));
+        // 1/128 of 100 is below 1e-4.
+        assert_eq!(check(&[100.0 + 1.0 / 128.0, -1.0]), (0.000_078_125, true));
         assert!(!check(&[100.0, -1.02]).1);
         assert!(!check(&[100.0, f32::NAN]).1);
         assert!(Agreement::of(&[], &[], true, InputKind::Given).is_err());

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::Format;
-use super::slots::{Slots, origins};
 use crate::error::{Error, Result};
 use crate::model::{KEPT_KEY, Model};
 use crate::network::Site;
@@ -13,15 +12,14 @@ use crate::network::Site;
 /// Families for which transformers 4.x reads `pruned_heads` when it opens a checkpoint (tested with 4.57.6).
 const READS_PRUNED_HEADS: &[&str] = &["bert", "roberta", "distilbert", "electra", "gpt2", "vit", "deit", "dinov2"];
 
-/// The configuration under which the written weights open, and the original heads that they have.
+/// The configuration under which the written weights, which have the original heads `kept`, open.
 pub(super) fn configure(
     model: &Model,
-    slots: &Slots,
+    kept: &BTreeMap<Site, Vec<usize>>,
     format: Format,
-) -> Result<(Map<String, Value>, BTreeMap<Site, Vec<usize>>)> {
+) -> Result<Map<String, Value>> {
     let source = model.config();
     let mut config = source.value().as_object().cloned().ok_or_else(|| Error::new("the configuration is no object"))?;
-    let kept = origins(model.spec(), slots)?;
     match format {
         // Shapes stay, and with them whatever the source says of earlier pruning.
         Format::Masked => {}
@@ -30,11 +28,11 @@ pub(super) fn configure(
             // A list of an earlier pruning would be incomplete now.
             config.remove("pruned_heads");
             if READS_PRUNED_HEADS.contains(&model.family().model_type) {
-                config.insert("pruned_heads".to_owned(), pruned_heads(model, &kept));
+                config.insert("pruned_heads".to_owned(), pruned_heads(model, kept));
             }
         }
     }
-    Ok((config, kept))
+    Ok(config)
 }
 
 /// `{"layer": [removed heads]}`, as transformers 4.x writes it.

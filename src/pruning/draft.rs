@@ -110,7 +110,8 @@ fn write_watched(
         Format::Compact => slots::compact(spec, plan),
         Format::Masked => slots::masked(spec, plan),
     };
-    let (config, kept) = configure(model, &slots, format)?;
+    let kept = slots::origins(spec, &slots)?;
+    let config = configure(model, &kept, format)?;
 
     let cuts = cuts(model, &slots)?;
     let tensors = tensors(checkpoint, &cuts)?;
