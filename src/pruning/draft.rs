@@ -322,7 +322,7 @@ mod tests {
         for at in 0..=tensors {
             let folder = tempfile::tempdir().unwrap();
             let error = export_until(at, &folder.path().join("out"), || Error::new("disk full")).unwrap_err();
-            assert_eq!(error.to_string(), "disk full", "at tensor {at}");
+            assert!(error.to_string().starts_with("disk full"), "at tensor {at}: {error}");
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "at tensor {at}");
         }
     }
