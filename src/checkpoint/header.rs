@@ -76,6 +76,13 @@ impl Stored {
         }
     }
 
+    /// The type that a tensor's elements are stored as.
+    pub fn of(dtype: DType) -> Option<Self> {
+        [Self::F64, Self::F32, Self::F16, Self::BF16, Self::I64, Self::I32, Self::U32, Self::U8]
+            .into_iter()
+            .find(|stored| stored.dtype() == dtype)
+    }
+
     /// The type as the safetensors crate names it.
     pub fn safetensors(self) -> Dtype {
         match self {

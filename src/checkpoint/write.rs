@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use candle_core::{DType, Device, Tensor};
 use serde_json::{Map, Value, json};
 
 use super::Stored;
@@ -49,6 +50,21 @@ impl TensorPlan {
     pub fn bytes(&self) -> usize {
         self.shape.iter().product::<usize>() * self.stored.bytes()
     }
+}
+
+/// Elements of a tensor as they are stored: row-major, little-endian.
+pub fn tensor_bytes(tensor: &Tensor) -> Result<Vec<u8>> {
+    let flat = tensor.to_device(&Device::Cpu)?.flatten_all()?;
+    Ok(match flat.dtype() {
+        DType::F64 => flat.to_vec1::<f64>()?.into_iter().flat_map(f64::to_le_bytes).collect(),
+        DType::F32 => flat.to_vec1::<f32>()?.into_iter().flat_map(f32::to_le_bytes).collect(),
+        DType::F16 => flat.to_vec1::<half::f16>()?.into_iter().flat_map(half::f16::to_le_bytes).collect(),
+        DType::BF16 => flat.to_vec1::<half::bf16>()?.into_iter().flat_map(half::bf16::to_le_bytes).collect(),
+        DType::I64 => flat.to_vec1::<i64>()?.into_iter().flat_map(i64::to_le_bytes).collect(),
+        DType::U32 => flat.to_vec1::<u32>()?.into_iter().flat_map(u32::to_le_bytes).collect(),
+        DType::U8 => flat.to_vec1::<u8>()?,
+        other => return Err(Error::new(format!("tensors of type {} are not written", other.as_str()))),
+    })
 }
 
 /// Writes one safetensors file, asking `bytes_of` for one tensor at a time in the order of `tensors`.

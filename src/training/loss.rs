@@ -1,7 +1,8 @@
 //! The task loss.
 
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
 
+use super::cross_entropy::cross_entropy;
 use crate::error::{Error, Result};
 use crate::network::{Batch, Hidden, Network};
 
@@ -39,14 +40,6 @@ pub fn task_loss(network: &Network, hidden: &Hidden, batch: &Batch, smoothing: f
     // Logits of positions without a label are never formed.
     let states = if tokens == n * t { states } else { states.index_select(&Tensor::new(rows, device)?, 0)? };
     let logits = network.logits(&states)?;
-    let wanted = Tensor::new(wanted, device)?.unsqueeze(1)?;
-    // The maximum shifts both terms alike and is a constant to the gradient.
-    let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
-    let normaliser = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
-    let mut loss = (&normaliser - shifted.gather(&wanted, D::Minus1)?)?.mean_all()?;
-    if smoothing > 0.0 {
-        let flat = (normaliser - shifted.mean_keepdim(D::Minus1)?)?.mean_all()?;
-        loss = ((loss * (1.0 - smoothing))? + (flat * smoothing)?)?;
-    }
-    Ok(TaskLoss { mean: loss, tokens })
+    let mean = cross_entropy(&logits, &Tensor::new(wanted, device)?, smoothing)?.mean_all()?;
+    Ok(TaskLoss { mean, tokens })
 }

@@ -7,10 +7,27 @@
 //! | `loss` | mean task loss per token |
 
 pub mod constraint;
+mod control;
+mod cross_entropy;
+mod feed;
 mod initial;
+mod learner;
 mod loss;
+mod metrics;
+mod movement;
+mod optimiser;
 mod parameters;
+mod schedule;
+mod state;
 
+pub use control::Control;
+pub use feed::{Feed, Position};
 pub use initial::Initial;
+pub use learner::{Learner, Step, StepSettings};
 pub use loss::{TaskLoss, task_loss};
+pub use metrics::{MetricsLog, Record, SiteRecord};
+pub use movement::{Centres, centres, movement};
+pub use optimiser::{AdamSettings, AdamW};
 pub use parameters::{Parameter, Parameters};
+pub use schedule::{Decay, Schedule};
+pub use state::{STATE, Stage, Standing, Sums};

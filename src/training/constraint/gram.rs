@@ -8,8 +8,8 @@ use crate::analysis::Gram;
 use crate::error::Result;
 use crate::network::{FeatureMap, Probe, Site, SiteMaps};
 
-/// `X X^T`, `[H, H]`, of one map of one layer: `X` has a row per head, padded positions are zero in it.
-pub fn differentiable_gram(maps: &SiteMaps<'_>, feature: FeatureMap) -> Result<Tensor> {
+/// One row per head of one map of one layer, `[H, N * positions * width]`; padded positions are zero.
+pub fn head_rows(maps: &SiteMaps<'_>, feature: FeatureMap) -> Result<Tensor> {
     let map = maps.map(feature)?;
     let (_, heads, positions, _) = map.dims4()?;
     let real = maps.positions(feature);
@@ -21,7 +21,11 @@ pub fn differentiable_gram(maps: &SiteMaps<'_>, feature: FeatureMap) -> Result<T
     };
     let rows = map.transpose(0, 1)?.contiguous()?.reshape((heads, ()))?;
     // Sums over many positions are taken in f32 at least.
-    let rows = if matches!(rows.dtype(), DType::F32 | DType::F64) { rows } else { rows.to_dtype(DType::F32)? };
+    Ok(if matches!(rows.dtype(), DType::F32 | DType::F64) { rows } else { rows.to_dtype(DType::F32)? })
+}
+
+/// `X X^T`, `[H, H]`, of [`head_rows`]; it knows how it came about.
+pub fn differentiable_gram(rows: &Tensor) -> Result<Tensor> {
     Ok(rows.matmul(&rows.t()?)?)
 }
 
@@ -46,7 +50,7 @@ impl Probe for GramProbe {
     }
 
     fn see(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
-        self.grams.insert(maps.site, differentiable_gram(maps, self.feature)?);
+        self.grams.insert(maps.site, differentiable_gram(&head_rows(maps, self.feature)?)?);
         Ok(())
     }
 }

@@ -3,10 +3,12 @@
 //! All cosines between heads and hidden units follow from the Gram matrix of a layer's feature maps, so the only
 //! product of any size is `X X^T`, `H x H`, with its gradient.
 
+mod assign;
 mod gram;
 mod term;
 mod weight;
 
-pub use gram::{GramProbe, differentiable_gram};
+pub use assign::assign;
+pub use gram::{GramProbe, differentiable_gram, head_rows};
 pub use term::{SiteTerms, Term, site_terms, term};
 pub use weight::{Constraint, Diversity, Reduction};

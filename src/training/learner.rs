@@ -1,0 +1,160 @@
+//! One step: batches to gradients to moved weights.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Tensor};
+
+use super::constraint::{Constraint, GramProbe, Reduction, assign, term};
+use super::{AdamSettings, AdamW, Parameters, task_loss};
+use crate::analysis::Gram;
+use crate::error::{Error, Result};
+use crate::network::{Batch, Blind, Gates, Network, NetworkSpec, Probe, Site, Weights};
+
+/// A network that learns.
+#[derive(Debug)]
+pub struct Learner {
+    parameters: Parameters,
+    network: Network,
+    optimiser: AdamW,
+}
+
+/// What a step goes by.
+#[derive(Debug)]
+pub struct StepSettings<'a> {
+    /// Learning rate.
+    pub rate: f64,
+    /// Label smoothing.
+    pub smoothing: f64,
+    /// The group constraint; `None` leaves it out and measures nothing.
+    pub constraint: Option<&'a Constraint>,
+    /// A factor per head.
+    pub gates: &'a Gates,
+    /// Seed of the grouping's starts.
+    pub seed: u64,
+}
+
+/// What a step found.
+#[derive(Clone, Debug, Default)]
+pub struct Step {
+    /// Mean task loss per predicted token.
+    pub task_loss: f64,
+    /// Predicted tokens.
+    pub tokens: usize,
+    /// What the constraint added to the loss.
+    pub constraint_loss: f64,
+    /// Mean over layers and batches of `cos(x_h, z_g(h))`, where measured.
+    pub homogenisation: Option<f64>,
+    /// Mean over layers and batches of `cos(z_c, z_c')`, where measured.
+    pub diversification: Option<f64>,
+    /// Norm of the gradient before it was shortened.
+    pub gradient_norm: f64,
+    /// Gram matrix and groups of every layer on the last batch, where measured.
+    pub sites: BTreeMap<Site, (Gram, Vec<usize>)>,
+}
+
+impl Learner {
+    /// A learner with a fresh optimiser.
+    pub fn new(spec: &NetworkSpec, parameters: Parameters, adam: AdamSettings) -> Result<Self> {
+        let network = Network::load(spec, &parameters)?;
+        let optimiser = AdamW::new(&parameters, adam)?;
+        Ok(Self { parameters, network, optimiser })
+    }
+
+    /// The weights.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The optimiser.
+    pub fn optimiser(&self) -> &AdamW {
+        &self.optimiser
+    }
+
+    /// The optimiser, to put a saved state back.
+    pub fn optimiser_mut(&mut self) -> &mut AdamW {
+        &mut self.optimiser
+    }
+
+    /// The network; its weights record what is done with them.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The same network for looking: it reads the weights as they are at any time and records nothing.
+    pub fn frozen(&self) -> Result<Network> {
+        struct Frozen<'a>(&'a Parameters);
+        impl Weights for Frozen<'_> {
+            fn get(&self, role: &str) -> Result<Tensor> {
+                Ok(self.0.get(role)?.detach())
+            }
+        }
+        Network::load(self.network.spec(), &Frozen(&self.parameters))
+    }
+
+    /// One step over `batches`, whose gradients add up as if they were one batch: the loss is the mean per predicted
+    /// token of all of them.
+    pub fn step(&mut self, batches: &[Batch], settings: &StepSettings<'_>) -> Result<Step> {
+        let count = |b: &Batch| b.labels.as_ref().map_or(0, |l| l.iter().flatten().count());
+        let total: usize = batches.iter().map(count).sum();
+        if total == 0 {
+            return Err(Error::new("the input has no position to learn from"));
+        }
+        let mut step = Step { tokens: total, ..Step::default() };
+        let mut sum: Vec<Option<Tensor>> = vec![None; self.parameters.list().len()];
+        for batch in batches.iter().filter(|b| count(b) > 0) {
+            let share = count(batch) as f64 / total as f64;
+            let loss = self.loss(batch, share, total, batches.len(), settings, &mut step)?;
+            let mut gradients = loss.backward()?;
+            for (sum, parameter) in sum.iter_mut().zip(self.parameters.list()) {
+                let Some(gradient) = gradients.remove(parameter.var.as_tensor()) else { continue };
+                *sum = Some(match sum.take() {
+                    Some(before) => (before + gradient)?,
+                    None => gradient,
+                });
+            }
+        }
+        step.gradient_norm = self.optimiser.step(&self.parameters, &sum, settings.rate)?;
+        Ok(step)
+    }
+
+    /// The loss of one batch as its part of the step's; notes what it found in `step`.
+    fn loss(
+        &self,
+        batch: &Batch,
+        share: f64,
+        total: usize,
+        batches: usize,
+        settings: &StepSettings<'_>,
+        step: &mut Step,
+    ) -> Result<Tensor> {
+        let mut grams = settings.constraint.map(|c| GramProbe::new(c.feature));
+        let probe: &mut dyn Probe = match &mut grams {
+            Some(grams) => grams,
+            None => &mut Blind,
+        };
+        let hidden = self.network.hidden(batch, settings.gates, probe)?;
+        let task = task_loss(&self.network, &hidden, batch, settings.smoothing)?;
+        step.task_loss += share * number(&task.mean)?;
+        let loss = (task.mean * share)?;
+        let (Some(constraint), Some(grams)) = (settings.constraint, grams) else { return Ok(loss) };
+        let part = 1.0 / batches.max(1) as f64;
+        // Every layer's sum is over the step's tokens; a mean over layers is also one over batches.
+        let weight = if constraint.reduction == Reduction::Printed { part } else { 1.0 };
+        let found = term(constraint, &grams.grams, total, |site, gram| assign(constraint, site, gram, settings.seed))?;
+        *step.homogenisation.get_or_insert(0.0) += part * found.homogenisation;
+        *step.diversification.get_or_insert(0.0) += part * found.diversification;
+        step.sites = found.sites;
+        match found.loss {
+            Some(term) => {
+                let term = (term * weight)?;
+                step.constraint_loss += number(&term)?;
+                Ok((loss + term)?)
+            }
+            None => Ok(loss),
+        }
+    }
+}
+
+fn number(x: &Tensor) -> Result<f64> {
+    Ok(x.detach().to_dtype(DType::F64)?.to_scalar()?)
+}

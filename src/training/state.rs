@@ -1,0 +1,136 @@
+//! Saving a run so that it can go on as if it had never stopped.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{Centres, Learner, Position};
+use crate::checkpoint::{Stored, TensorPlan, tensor_bytes, write_safetensors};
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+
+/// File name of a saved state.
+pub const STATE: &str = "state.safetensors";
+
+/// The parts of a run, in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Training with the group constraint.
+    #[default]
+    Constrained,
+    /// Frozen weights: the heads are voted on.
+    Voting,
+    /// The others are masked; training without the constraint.
+    FineTuning,
+    /// Removing masked heads and writing the result.
+    Writing,
+    /// Nothing is left to do.
+    Done,
+}
+
+impl Stage {
+    /// The word used in files and shown to people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Constrained => "constrained",
+            Self::Voting => "voting",
+            Self::FineTuning => "fine-tuning",
+            Self::Writing => "writing",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// Everything about a run that is not a weight.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The stage under way.
+    pub stage: Stage,
+    /// Steps taken in it.
+    pub step: u64,
+    /// Steps taken in all stages.
+    pub total_steps: u64,
+    /// Steps that the optimiser counts; it begins anew in fine-tuning.
+    pub optimiser_steps: u64,
+    /// Where the data stands.
+    pub position: Position,
+    /// Which heads stay, once voted.
+    pub plan: Option<Plan>,
+    /// Looks in a row at which hidden units had hardly moved.
+    pub calm_looks: u64,
+    /// Seconds of work.
+    pub seconds: f64,
+    /// Sums since the last record, so that a resumed run records the same means.
+    pub since_record: Sums,
+}
+
+/// Running sums between two records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sums {
+    /// Steps.
+    pub steps: u64,
+    /// Predicted tokens.
+    pub tokens: u64,
+    /// Task loss times tokens.
+    pub task_loss: f64,
+    /// Constraint loss, summed over steps.
+    pub constraint_loss: f64,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+const STANDING: &str = "standing";
+
+/// Writes a run's state in one file, which appears whole or not at all.
+pub(super) fn save(path: &Path, learner: &Learner, standing: &Standing, centres: Option<&Centres>) -> Result<()> {
+    let text = serde_json::to_vec(standing)?;
+    let mut tensors: HashMap<String, Tensor> = HashMap::new();
+    let mut plans = vec![TensorPlan { name: STANDING.to_owned(), stored: Stored::U8, shape: vec![text.len()] }];
+    let mut add = |name: String, tensor: &Tensor| -> Result<()> {
+        let stored = Stored::of(tensor.dtype()).ok_or_else(|| Error::new("a weight of a type that cannot be saved"))?;
+        plans.push(TensorPlan { name: name.clone(), stored, shape: tensor.dims().to_vec() });
+        tensors.insert(name, tensor.clone());
+        Ok(())
+    };
+    for (parameter, (first, second)) in learner.parameters().list().iter().zip(learner.optimiser().state()) {
+        add(format!("weight.{}", parameter.role), parameter.var.as_tensor())?;
+        add(format!("first.{}", parameter.role), first)?;
+        add(format!("second.{}", parameter.role), second)?;
+    }
+    for (site, centre) in centres.into_iter().flatten() {
+        add(format!("centres.{site}"), centre)?;
+    }
+    write_safetensors(path, &plans, |plan| match tensors.get(&plan.name) {
+        Some(tensor) => tensor_bytes(tensor),
+        None => Ok(text.clone()),
+    })
+}
+
+/// Reads what [`save`] wrote into `learner`.
+pub(super) fn load(path: &Path, learner: &mut Learner, device: &Device) -> Result<(Standing, Option<Centres>)> {
+    let fail = |what: &str| Error::new(what.to_owned()).at(path).hint("start the run anew");
+    let mut tensors = candle_core::safetensors::load(path, device).map_err(|e| Error::from(e).at(path))?;
+    let text = tensors.remove(STANDING).ok_or_else(|| fail("this is no saved training state"))?;
+    let standing: Standing =
+        serde_json::from_slice(&text.to_device(&Device::Cpu)?.to_vec1::<u8>()?).map_err(|e| Error::from(e).at(path))?;
+    let mut take = |name: String| tensors.remove(&name).ok_or_else(|| fail("the saved state is of another model"));
+    let mut weights = Vec::new();
+    let mut moments = Vec::new();
+    for parameter in learner.parameters().list() {
+        let role = &parameter.role;
+        weights.push(take(format!("weight.{role}"))?);
+        moments.push((take(format!("first.{role}"))?, take(format!("second.{role}"))?));
+    }
+    learner.parameters().restore(&weights)?;
+    learner.optimiser_mut().restore(standing.optimiser_steps, &moments)?;
+    let mut centres = Centres::new();
+    for (name, tensor) in tensors {
+        if let Some(site) = name.strip_prefix("centres.") {
+            centres.insert(site.parse()?, tensor);
+        }
+    }
+    Ok((standing, (!centres.is_empty()).then_some(centres)))
+}
