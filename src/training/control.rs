@@ -45,12 +45,12 @@ impl Control {
     }
 
     /// Takes the wish to vote, if there is one.
-    pub(super) fn take_vote(&self) -> bool {
+    pub fn take_vote(&self) -> bool {
         self.0.vote.swap(false, Ordering::Relaxed)
     }
 
     /// Waits while paused; an error once the work is cancelled.
-    pub(super) fn wait(&self, ticket: &Ticket) -> Result<()> {
+    pub fn wait(&self, ticket: &Ticket) -> Result<()> {
         while self.is_paused() && !self.is_stopping() {
             ticket.check()?;
             std::thread::sleep(Duration::from_millis(30));

@@ -158,3 +158,76 @@ impl Learner {
 fn number(x: &Tensor) -> Result<f64> {
     Ok(x.detach().to_dtype(DType::F64)?.to_scalar()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use candle_core::Device;
+
+    use super::*;
+    use crate::model::Model;
+    use crate::network::Tokens;
+
+    fn batch(rows: &[Vec<u32>]) -> Batch {
+        let padded: Vec<_> = rows.iter().map(|r| (r.clone(), vec![true; r.len()])).collect();
+        let tokens = Tokens::pad(&padded, 0, &Device::Cpu).unwrap();
+        let length = tokens.mask.length();
+        let labels = rows.iter().flat_map(|r| (0..length).map(|t| r.get(t + 1).copied())).collect();
+        Batch { labels: Some(labels), ..Batch::tokens(tokens) }
+    }
+
+    fn learner() -> Learner {
+        let model = Model::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama")).unwrap();
+        let parameters = Parameters::of_model(&model, DType::F64, &Device::Cpu).unwrap();
+        // The plain step direction shows in the first moment, so no decay and no shortening here.
+        let adam = AdamSettings { clip: None, weight_decay: 0.0, ..AdamSettings::default() };
+        Learner::new(model.spec(), parameters, adam).unwrap()
+    }
+
+    #[test]
+    fn accumulated_gradients_are_those_of_one_large_batch() {
+        let rows: Vec<Vec<u32>> = vec![(1..9).collect(), (20..25).collect(), (40..47).collect()];
+        let gates = Gates::open();
+        let settings = StepSettings { rate: 0.0, smoothing: 0.1, constraint: None, gates: &gates, seed: 0 };
+        let (mut whole, mut parts) = (learner(), learner());
+        let one = whole.step(&[batch(&rows)], &settings).unwrap();
+        let two = parts.step(&[batch(&rows[..1]), batch(&rows[1..])], &settings).unwrap();
+        assert_eq!((one.tokens, two.tokens), (17, 17));
+        assert!((one.task_loss - two.task_loss).abs() < 1e-12);
+        for ((a, _), (b, _)) in whole.optimiser().state().zip(parts.optimiser().state()) {
+            let difference: f64 = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap();
+            assert!(difference < 1e-12);
+        }
+    }
+
+    #[test]
+    fn training_lowers_the_loss_of_every_parameter_and_the_frozen_view_follows() {
+        let mut learner = learner();
+        let frozen = learner.frozen().unwrap();
+        let batch = batch(&[(3..15).collect(), (30..42).collect()]);
+        let gates = Gates::open();
+        let constraint = Constraint { groups: crate::analysis::Groups::Fixed(2), ..Constraint::default() };
+        let settings =
+            StepSettings { rate: 0.01, smoothing: 0.0, constraint: Some(&constraint), gates: &gates, seed: 0 };
+        let before = learner.parameters().snapshot().unwrap();
+        let first = learner.step(std::slice::from_ref(&batch), &settings).unwrap();
+        for (before, parameter) in before.iter().zip(learner.parameters().list()) {
+            let moved: f64 =
+                (before - parameter.var.as_tensor()).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap();
+            assert!(moved > 1e-4, "{} did not move", parameter.role);
+        }
+        let mut last = first.clone();
+        for _ in 0..40 {
+            last = learner.step(std::slice::from_ref(&batch), &settings).unwrap();
+        }
+        assert!(last.task_loss < 0.5 * first.task_loss, "{} {}", first.task_loss, last.task_loss);
+        assert!(first.sites.len() == 2 && first.homogenisation.is_some_and(|h| h > -1.0 && h <= 1.0));
+        let hidden = frozen.hidden(&batch, &gates, &mut Blind).unwrap();
+        let seen = number(&task_loss(&frozen, &hidden, &batch, 0.0).unwrap().mean).unwrap();
+        assert!(seen < last.task_loss);
+        // The frozen view records nothing that a gradient could follow.
+        let gradients = hidden.states.sum_all().unwrap().backward().unwrap();
+        assert!(learner.parameters().list().iter().all(|p| gradients.get(p.var.as_tensor()).is_none()));
+    }
+}

@@ -18,7 +18,7 @@ mod movement;
 mod optimiser;
 mod parameters;
 mod schedule;
-mod state;
+pub mod state;
 
 pub use control::Control;
 pub use feed::{Feed, Position};

@@ -203,3 +203,92 @@ fn mutable<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> candle_core::Res
     };
     range.and_then(|(a, b)| values.get_mut(a..b)).ok_or_else(|| candle_core::Error::Msg("not contiguous".to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use candle_core::Device;
+    use candle_nn::{Optimizer, ParamsAdamW};
+
+    use super::*;
+    use crate::model::Model;
+
+    fn parameters(dtype: DType) -> Parameters {
+        let model = Model::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama")).unwrap();
+        Parameters::of_model(&model, dtype, &Device::Cpu).unwrap()
+    }
+
+    /// A gradient of every parameter: a smooth function of its values and of the step.
+    fn gradients(parameters: &Parameters, step: u64) -> Vec<Option<Tensor>> {
+        let of = |x: &Tensor| ((x.detach() * 0.7).unwrap() + 0.01 * (step as f64 - 2.0)).unwrap();
+        parameters.list().iter().map(|p| Some(of(p.var.as_tensor()))).collect()
+    }
+
+    #[test]
+    fn equals_candles_optimiser_where_all_weights_decay() {
+        for (dtype, tolerance) in [(DType::F32, 1e-6), (DType::F64, 1e-14)] {
+            let settings = AdamSettings { clip: None, weight_decay: 0.1, ..AdamSettings::default() };
+            let ours = parameters(dtype);
+            let mut optimiser = AdamW::new(&ours, settings).unwrap();
+            let theirs = parameters(dtype);
+            let matrices: Vec<Var> = theirs.list().iter().filter(|p| p.decays()).map(|p| p.var.clone()).collect();
+            let AdamSettings { beta1, beta2, eps, weight_decay, .. } = settings;
+            let params = ParamsAdamW { lr: 0.01, beta1, beta2, eps, weight_decay };
+            let mut reference = candle_nn::AdamW::new(matrices, params).unwrap();
+            for step in 0..5 {
+                let of_ours = gradients(&ours, step);
+                let mut store = theirs.list()[0].var.sum_all().unwrap().backward().unwrap();
+                for (parameter, gradient) in theirs.list().iter().zip(gradients(&theirs, step)) {
+                    store.insert(parameter.var.as_tensor(), gradient.unwrap());
+                }
+                reference.step(&store).unwrap();
+                optimiser.step(&ours, &of_ours, 0.01).unwrap();
+            }
+            for (a, b) in ours.list().iter().zip(theirs.list()).filter(|(a, _)| a.decays()) {
+                let difference = (a.var.as_tensor() - b.var.as_tensor()).unwrap().abs().unwrap().max_all().unwrap();
+                let difference: f64 = difference.to_dtype(DType::F64).unwrap().to_scalar().unwrap();
+                assert!(difference <= tolerance, "{}: {difference}", a.role);
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_gradient_is_shortened_and_a_broken_one_moves_nothing() {
+        let parameters = parameters(DType::F64);
+        let settings = AdamSettings { clip: Some(0.5), ..AdamSettings::default() };
+        let mut optimiser = AdamW::new(&parameters, settings).unwrap();
+        let gradients = gradients(&parameters, 0);
+        let norm = optimiser.step(&parameters, &gradients, 0.0).unwrap();
+        // After one step the first moment is (1 - beta1) g 0.5 / |g|, so its norm over all parameters is 0.05.
+        let squares: f64 =
+            optimiser.state().map(|(m, _)| m.sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap()).sum();
+        assert!(norm > 0.5 && (squares.sqrt() - 0.05).abs() < 1e-12, "{norm} {}", squares.sqrt());
+        let broken = gradients.iter().map(|g| g.as_ref().map(|g| (g / 0.0).unwrap())).collect::<Vec<_>>();
+        let before = parameters.snapshot().unwrap();
+        assert!(optimiser.step(&parameters, &broken, 0.1).is_err());
+        for (a, b) in before.iter().zip(parameters.list()) {
+            assert_eq!(
+                (a - b.var.as_tensor()).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap(),
+                0.0
+            );
+        }
+    }
+
+    #[test]
+    fn norms_and_biases_do_not_decay() {
+        let parameters = parameters(DType::F32);
+        let mut optimiser =
+            AdamW::new(&parameters, AdamSettings { weight_decay: 0.5, ..AdamSettings::default() }).unwrap();
+        let before = parameters.snapshot().unwrap();
+        let zeros: Vec<_> = before.iter().map(|t| Some(t.zeros_like().unwrap())).collect();
+        optimiser.step(&parameters, &zeros, 0.1).unwrap();
+        for (before, parameter) in before.iter().zip(parameters.list()) {
+            // Decay alone: theta (1 - 0.1 * 0.5).
+            let factor = if before.rank() >= 2 { 0.95 } else { 1.0 };
+            let difference = ((before * factor).unwrap() - parameter.var.as_tensor()).unwrap();
+            let difference: f32 = difference.abs().unwrap().max_all().unwrap().to_scalar().unwrap();
+            assert!(difference < 1e-6, "{}", parameter.role);
+        }
+    }
+}

@@ -85,7 +85,7 @@ pub struct Sums {
 const STANDING: &str = "standing";
 
 /// Writes a run's state in one file, which appears whole or not at all.
-pub(super) fn save(path: &Path, learner: &Learner, standing: &Standing, centres: Option<&Centres>) -> Result<()> {
+pub fn save(path: &Path, learner: &Learner, standing: &Standing, centres: Option<&Centres>) -> Result<()> {
     let text = serde_json::to_vec(standing)?;
     let mut tensors: HashMap<String, Tensor> = HashMap::new();
     let mut plans = vec![TensorPlan { name: STANDING.to_owned(), stored: Stored::U8, shape: vec![text.len()] }];
@@ -110,7 +110,7 @@ pub(super) fn save(path: &Path, learner: &Learner, standing: &Standing, centres:
 }
 
 /// Reads what [`save`] wrote into `learner`.
-pub(super) fn load(path: &Path, learner: &mut Learner, device: &Device) -> Result<(Standing, Option<Centres>)> {
+pub fn load(path: &Path, learner: &mut Learner, device: &Device) -> Result<(Standing, Option<Centres>)> {
     let fail = |what: &str| Error::new(what.to_owned()).at(path).hint("start the run anew");
     let mut tensors = candle_core::safetensors::load(path, device).map_err(|e| Error::from(e).at(path))?;
     let text = tensors.remove(STANDING).ok_or_else(|| fail("this is no saved training state"))?;
