@@ -15,7 +15,9 @@
 //! | [`training`] | group-constrained training, voting, fine-tuning |
 //! | [`pruning`] | a plan becomes a smaller checkpoint, proven against the masked model |
 //! | [`figure`] | colour maps, rasters, tables, pictures as SVG, PNG or CSV |
+//! | [`workspace`] | what a person works on: plans with their history, settings, jobs |
 //! | [`cli`] | the command line over all of it |
+//! | `gui` | the desktop window (feature `gui`) |
 
 pub mod analysis;
 pub mod checkpoint;
@@ -23,6 +25,8 @@ pub mod cli;
 pub mod corpus;
 pub mod error;
 pub mod figure;
+#[cfg(feature = "gui")]
+pub mod gui;
 pub mod model;
 pub mod network;
 pub mod plan;
@@ -30,5 +34,6 @@ pub mod pruning;
 pub mod task;
 pub mod tensor;
 pub mod training;
+pub mod workspace;
 
 pub use error::{Error, Result};

@@ -1,0 +1,151 @@
+//! The frame loop: drain workers, apply wishes, draw.
+
+use std::path::PathBuf;
+
+use eframe::egui::{self, Key};
+
+use super::action::{Action, Outbox};
+use super::command::Command;
+use super::jobs::Jobs;
+use super::layout::Layout;
+use super::panels::{self, Buffers};
+use super::state::State;
+use super::theme::{self, Theme};
+use crate::workspace::{Settings, Store, ThemeChoice, sample};
+
+/// What panels and views are given: everything to read, and where to ask for changes.
+#[derive(Clone, Copy)]
+pub struct Cx<'a> {
+    /// Everything that is shown.
+    pub state: &'a State,
+    /// Colours by name.
+    pub theme: &'a Theme,
+    /// Where to ask.
+    pub out: &'a Outbox,
+}
+
+impl Cx<'_> {
+    /// Asks for `action`.
+    pub fn send(&self, action: Action) {
+        self.out.send(action);
+    }
+}
+
+/// The window.
+pub struct App {
+    pub(super) state: State,
+    pub(super) layout: Layout,
+    buffers: Buffers,
+    out: Outbox,
+}
+
+impl App {
+    /// An empty window that keeps what it remembers in `store`.
+    pub fn new(ctx: &egui::Context, store: Store, settings: Settings) -> Self {
+        theme::install(ctx);
+        let waker = ctx.clone();
+        let jobs = Jobs::new(move || waker.request_repaint());
+        let app = Self {
+            state: State::new(store, settings, jobs),
+            layout: Layout::default(),
+            buffers: Buffers::default(),
+            out: Outbox::default(),
+        };
+        app.apply_looks(ctx);
+        app
+    }
+
+    /// Opens `path`; without one the last model, on first start the sample.
+    pub fn start(&mut self, path: Option<PathBuf>) {
+        let last = || self.state.settings.recent.first().filter(|p| p.exists()).cloned();
+        if let Some(path) = path.or_else(last).or_else(|| sample().map(|s| s.model)) {
+            self.open(path);
+        }
+    }
+
+    /// Shows a warning among the messages.
+    pub fn warn(&mut self, text: String) {
+        self.state.messages.warn(text);
+    }
+
+    /// Everything that is shown.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn apply_looks(&self, ctx: &egui::Context) {
+        let preference = match self.state.settings.theme {
+            ThemeChoice::System => egui::ThemePreference::System,
+            ThemeChoice::Light => egui::ThemePreference::Light,
+            ThemeChoice::Dark => egui::ThemePreference::Dark,
+        };
+        if ctx.options(|o| o.theme_preference) != preference {
+            ctx.set_theme(preference);
+        }
+        if (ctx.zoom_factor() - self.state.settings.zoom).abs() > 1e-3 {
+            ctx.set_zoom_factor(self.state.settings.zoom);
+        }
+    }
+
+    /// Turns keys and dropped files into wishes.
+    fn read_input(&self, ctx: &egui::Context) {
+        for file in ctx.input(|i| i.raw.dropped_files.clone()) {
+            self.out.send(Action::Open(file.path().to_path_buf()));
+        }
+        if self.state.overlay.is_some() {
+            return;
+        }
+        let typing = ctx.text_edit_focused();
+        for command in Command::all() {
+            for keys in command.spec().keys {
+                let is_edit = matches!(command, Command::Undo | Command::Redo | Command::SelectAll);
+                if typing && (is_edit || keys.conflicts_with_text_editing()) {
+                    continue;
+                }
+                // Escape also closes menus and popups, which come first.
+                if keys.logical_key == Key::Escape && egui::Popup::is_any_open(ctx) {
+                    continue;
+                }
+                if ctx.input_mut(|i| i.consume_shortcut(&keys)) {
+                    self.out.command(command);
+                }
+            }
+        }
+    }
+
+    /// The title bar says what is open.
+    fn apply_title(&self, ctx: &egui::Context) {
+        let name = self.state.model.as_ref().map(|m| m.facts.name.as_str());
+        let title = name.map_or_else(|| "Pillars".to_owned(), |name| format!("{name} - Pillars"));
+        if ctx.input(|i| i.viewport().title.as_deref() != Some(&title)) {
+            ctx.send_viewport_cmd(egui::ViewportCommand::Title(title));
+        }
+    }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        for ended in self.state.jobs.poll() {
+            self.finish(ended);
+        }
+        self.read_input(ctx);
+        // A drag of a slider is one step in the history; it ends with the mouse button.
+        if !ctx.input(|i| i.pointer.any_down()) {
+            self.state.draft.finish();
+        }
+        for action in self.out.take() {
+            self.apply(ctx, action);
+        }
+        self.apply_looks(ctx);
+        self.apply_title(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        let theme = Theme::of(ui.visuals().dark_mode);
+        let cx = Cx { state: &self.state, theme, out: &self.out };
+        panels::show(ui, cx, &mut self.layout, &mut self.buffers);
+        if !self.out.is_empty() {
+            ui.ctx().request_repaint();
+        }
+    }
+}

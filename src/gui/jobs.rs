@@ -1,0 +1,138 @@
+//! Workers under way: at most one of each kind, polled once per frame.
+
+use std::path::PathBuf;
+
+use crate::error::Result;
+use crate::task::{Progress, Runner, State, Task, Ticket};
+use crate::workspace::Opened;
+
+/// What a worker is for. A new one of a kind replaces the old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobKind {
+    /// Opening a model.
+    Open,
+    /// A file dialog of the system.
+    Dialog,
+    /// Writing settings or a workspace.
+    Save,
+}
+
+impl JobKind {
+    /// False for work that is over before a person could want to watch it.
+    pub fn is_shown(self) -> bool {
+        !matches!(self, Self::Dialog | Self::Save)
+    }
+}
+
+/// What a dialog was opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialogPurpose {
+    /// A model folder.
+    OpenModel,
+}
+
+/// What a worker hands back.
+pub enum Outcome {
+    /// A model and what is known of it.
+    Opened(Box<Opened>),
+    /// What was chosen in a dialog, and whether it closed too soon for a person to have seen it.
+    Chosen(DialogPurpose, Option<PathBuf>, bool),
+    /// Something was written.
+    Saved,
+}
+
+/// A worker as the task list shows it.
+pub struct Job {
+    /// What it is for.
+    pub kind: JobKind,
+    /// What it does, for a person.
+    pub title: String,
+    /// How far it is.
+    pub progress: Progress,
+    task: Task<Outcome>,
+}
+
+impl Job {
+    /// True once a stop was asked for.
+    pub fn is_cancelling(&self) -> bool {
+        self.task.is_cancelling()
+    }
+}
+
+/// A worker that ended.
+pub struct Ended {
+    /// What it was for.
+    pub kind: JobKind,
+    /// What it did.
+    pub title: String,
+    /// What came out.
+    pub result: Result<Outcome>,
+}
+
+/// All workers under way.
+pub struct Jobs {
+    runner: Runner,
+    running: Vec<Job>,
+}
+
+impl Jobs {
+    /// No workers; later ones wake the window through `waker`.
+    pub fn new(waker: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { runner: Runner::new(waker), running: Vec::new() }
+    }
+
+    /// Starts a worker. One of the same kind is told to stop and its result is dropped.
+    pub fn start(
+        &mut self,
+        kind: JobKind,
+        title: impl Into<String>,
+        work: impl FnOnce(&Ticket) -> Result<Outcome> + Send + 'static,
+    ) {
+        self.cancel(kind);
+        self.running.retain(|job| job.kind != kind);
+        let title = title.into();
+        let task = self.runner.spawn(title.clone(), work);
+        self.running.push(Job { kind, title, progress: Progress::default(), task });
+    }
+
+    /// Asks the worker of a kind to stop.
+    pub fn cancel(&self, kind: JobKind) {
+        self.running.iter().filter(|job| job.kind == kind).for_each(|job| job.task.cancel());
+    }
+
+    /// Asks every worker that a person can see to stop.
+    pub fn cancel_all(&self) {
+        self.running.iter().filter(|job| job.kind.is_shown()).for_each(|job| job.task.cancel());
+    }
+
+    /// Workers under way.
+    pub fn running(&self) -> &[Job] {
+        &self.running
+    }
+
+    /// The worker of a kind.
+    pub fn get(&self, kind: JobKind) -> Option<&Job> {
+        self.running.iter().find(|job| job.kind == kind)
+    }
+
+    /// Workers that a person can see.
+    pub fn shown(&self) -> impl Iterator<Item = &Job> {
+        self.running.iter().filter(|job| job.kind.is_shown())
+    }
+
+    /// Looks at every worker without waiting and takes out those that ended.
+    pub fn poll(&mut self) -> Vec<Ended> {
+        let mut ended = Vec::new();
+        self.running.retain_mut(|job| match job.task.poll() {
+            State::Running(progress) => {
+                job.progress = progress;
+                true
+            }
+            State::Ended(result) => {
+                ended.push(Ended { kind: job.kind, title: std::mem::take(&mut job.title), result });
+                false
+            }
+        });
+        ended
+    }
+}

@@ -1,0 +1,119 @@
+//! What happened, newest last, kept so that it can be read and copied later.
+
+use crate::error::Error;
+
+/// How much attention a message asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Something was done or is worth knowing.
+    Info,
+    /// Something was done but not quite as asked.
+    Warning,
+    /// Something could not be done.
+    Error,
+}
+
+/// One line for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// How much attention it asks for.
+    pub level: Level,
+    /// What happened, in one line.
+    pub text: String,
+    /// How often it came in a row.
+    pub count: usize,
+}
+
+/// Messages that are kept before the oldest is forgotten.
+const LIMIT: usize = 500;
+
+/// All messages of this session.
+#[derive(Clone, Debug, Default)]
+pub struct Messages {
+    all: Vec<Message>,
+}
+
+impl Messages {
+    /// Adds a line; a repetition of the last one is counted.
+    pub fn add(&mut self, level: Level, text: impl Into<String>) {
+        let text = text.into();
+        if let Some(last) = self.all.last_mut().filter(|m| m.text == text && m.level == level) {
+            last.count += 1;
+            return;
+        }
+        if self.all.len() == LIMIT {
+            self.all.remove(0);
+        }
+        self.all.push(Message { level, text, count: 1 });
+    }
+
+    /// Something worth knowing.
+    pub fn info(&mut self, text: impl Into<String>) {
+        self.add(Level::Info, text);
+    }
+
+    /// Something to look at.
+    pub fn warn(&mut self, text: impl Into<String>) {
+        self.add(Level::Warning, text);
+    }
+
+    /// A failure under the name of what was tried; a stop that the person asked for is only noted.
+    pub fn fail(&mut self, what: &str, error: &Error) {
+        if error.is_cancelled() {
+            self.info(format!("{what}: cancelled"));
+        } else {
+            self.add(Level::Error, sentence(&format!("{what}: {error}")));
+        }
+    }
+
+    /// Every message, oldest first.
+    pub fn all(&self) -> &[Message] {
+        &self.all
+    }
+
+    /// The newest message.
+    pub fn last(&self) -> Option<&Message> {
+        self.all.last()
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.all.clear();
+    }
+
+    /// All messages as text, for the clipboard.
+    pub fn text(&self) -> String {
+        let line = |m: &Message| match m.level {
+            Level::Info => m.text.clone(),
+            Level::Warning => format!("warning: {}", m.text),
+            Level::Error => format!("error: {}", m.text),
+        };
+        self.all.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// `text` with a capital first letter.
+pub fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repetitions_count_and_cancels_are_no_errors() {
+        let mut messages = Messages::default();
+        messages.info("a");
+        messages.info("a");
+        messages.fail("export", &Error::cancelled());
+        messages.fail("export", &Error::new("disk full").at("/x"));
+        assert_eq!((messages.all()[0].count, messages.all()[1].level), (2, Level::Info));
+        assert_eq!(messages.text(), "a\nexport: cancelled\nerror: Export: disk full: /x");
+        for n in 0..LIMIT + 5 {
+            messages.info(n.to_string());
+        }
+        assert_eq!(messages.all().len(), LIMIT);
+    }
+}

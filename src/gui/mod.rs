@@ -1,0 +1,70 @@
+//! The desktop window.
+//!
+//! One frame is two steps: [`App::logic`](eframe::App::logic) drains workers and applies what the panels asked for, then
+//! [`App::ui`](eframe::App::ui) draws and asks for more. Panels and views borrow the [`State`] and send [`Action`]s; only
+//! `dispatch` changes the state.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `app` | the frame loop |
+//! | `state` | everything that is shown |
+//! | `command`, `action` | what a person can do: listed with a name and a key, or with something to do it to |
+//! | `dispatch` | the one place that changes the state |
+//! | `jobs` | workers under way |
+//! | `theme`, `widgets` | colours by name; parts used in several places |
+//! | `panels`, `views` | what surrounds the tabs; the tabs |
+
+mod action;
+mod app;
+mod command;
+mod dispatch;
+mod jobs;
+mod layout;
+mod messages;
+mod panels;
+mod selection;
+mod state;
+mod theme;
+mod views;
+mod widgets;
+
+use std::path::PathBuf;
+
+pub use action::Action;
+pub use app::App;
+pub use command::Command;
+pub use selection::Selection;
+pub use state::State;
+
+use crate::error::{Error, Result};
+use crate::workspace::Store;
+
+/// Opens the window on `start`: a model folder or a workspace file. Without one it opens the last workspace, on first
+/// start the bundled sample. Returns when the window is closed.
+pub fn run(start: Option<PathBuf>) -> Result<()> {
+    let store = Store::of_user();
+    let (settings, warnings) = store.settings();
+    let options = eframe::NativeOptions {
+        viewport: egui::ViewportBuilder::default()
+            .with_title("Pillars")
+            .with_app_id("pillars")
+            .with_inner_size(settings.window)
+            .with_min_inner_size([720.0, 480.0])
+            .with_drag_and_drop(true),
+        ..Default::default()
+    };
+    let create: eframe::AppCreator<'_> = Box::new(move |context| {
+        let mut app = App::new(&context.egui_ctx, store, settings);
+        for warning in warnings {
+            app.warn(warning);
+        }
+        app.start(start);
+        Ok(Box::new(app))
+    });
+    eframe::run_native("Pillars", options, create).map_err(|error| {
+        Error::new(format!("the window cannot be opened: {error}"))
+            .hint("use the commands (see pillars --help) where there is no display")
+    })
+}
+
+use eframe::egui;

@@ -1,0 +1,38 @@
+//! The menu bar.
+
+use eframe::egui::{self, Align, Layout, RichText, Ui};
+
+use super::super::app::Cx;
+use super::super::command::{Command, Menu};
+use super::super::widgets::{command_button, command_item};
+
+/// Menus on the left, what is open and the palette on the right.
+pub fn show(ui: &mut Ui, cx: Cx<'_>) {
+    egui::MenuBar::new().ui(ui, |ui| {
+        for menu in Menu::ALL {
+            ui.menu_button(menu.title(), |ui| {
+                ui.set_min_width(230.0);
+                for command in Command::all() {
+                    let spec = command.spec();
+                    if spec.menu != menu {
+                        continue;
+                    }
+                    if spec.begins_section {
+                        ui.separator();
+                    }
+                    if command_item(ui, cx, command).clicked() {
+                        ui.close();
+                    }
+                }
+            });
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            command_button(ui, cx, Command::Palette, "Commands");
+            if let Some(model) = &cx.state.model {
+                let (kept, all) = cx.state.kept_heads();
+                let text = format!("{}   {kept} of {all} heads kept", model.facts.name);
+                ui.add(egui::Label::new(RichText::new(text).color(cx.theme.muted)).truncate());
+            }
+        });
+    });
+}

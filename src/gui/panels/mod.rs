@@ -1,0 +1,68 @@
+//! What surrounds the tabs.
+
+mod inspector;
+mod menu;
+mod model;
+mod overlay;
+mod tasks;
+mod welcome;
+
+use eframe::egui::{self, CentralPanel, Frame, Margin, Panel, Ui};
+
+use super::app::Cx;
+use super::layout::Layout;
+
+/// Text being typed and other short-lived things that belong to one panel each.
+#[derive(Default)]
+pub struct Buffers {
+    welcome: welcome::Welcome,
+    overlay: overlay::Overlays,
+}
+
+/// Draws the whole window.
+pub fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut Layout, buffers: &mut Buffers) {
+    let theme = cx.theme;
+    let bar = Frame::new().fill(theme.bar).inner_margin(Margin::symmetric(8, 4));
+    let side = Frame::new().fill(theme.panel).inner_margin(Margin::symmetric(10, 6));
+    Panel::top("menu").frame(bar).show(ui, |ui| menu::show(ui, cx));
+    let settings = &cx.state.settings;
+    if settings.show_tasks {
+        let bottom = Panel::bottom("tasks").frame(side).resizable(true).default_size(112.0).min_size(64.0);
+        bottom.max_size(420.0).show(ui, |ui| tasks::show(ui, cx));
+    }
+    if cx.state.model.is_some() {
+        if settings.show_model {
+            let left = Panel::left("model").frame(side).default_size(250.0).min_size(200.0).max_size(420.0);
+            left.show(ui, |ui| scrolled(ui, "model scroll", |ui| model::show(ui, cx)));
+        }
+        if settings.show_inspector {
+            let right = Panel::right("inspector").frame(side).default_size(250.0).min_size(200.0).max_size(420.0);
+            right.show(ui, |ui| scrolled(ui, "inspector scroll", |ui| inspector::show(ui, cx)));
+        }
+        CentralPanel::default().frame(Frame::new().fill(theme.bar)).show(ui, |ui| layout.ui(ui, cx));
+    } else {
+        let centre = Frame::new().fill(theme.canvas).inner_margin(24);
+        CentralPanel::default().frame(centre).show(ui, |ui| {
+            scrolled(ui, "welcome scroll", |ui| buffers.welcome.show(ui, cx));
+        });
+    }
+    buffers.overlay.show(ui, cx);
+    drop_hint(ui, cx);
+}
+
+fn scrolled(ui: &mut Ui, id: &str, add: impl FnOnce(&mut Ui)) {
+    egui::ScrollArea::vertical().id_salt(id).auto_shrink(false).show(ui, add);
+}
+
+/// Says what a drop would do while files hang over the window.
+fn drop_hint(ui: &Ui, cx: Cx<'_>) {
+    if ui.ctx().input(|i| i.raw.hovered_files.is_empty()) {
+        return;
+    }
+    let area = ui.ctx().content_rect();
+    let painter = ui.ctx().layer_painter(egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("drop hint")));
+    painter.rect_filled(area, 0.0, cx.theme.canvas.gamma_multiply(0.85));
+    painter.rect_stroke(area.shrink(12.0), 8.0, egui::Stroke::new(2.0, cx.theme.accent), egui::StrokeKind::Inside);
+    let text = "Drop a model folder, a workspace or a plan to open it";
+    painter.text(area.center(), egui::Align2::CENTER_CENTER, text, egui::FontId::proportional(18.0), cx.theme.ink);
+}

@@ -1,0 +1,173 @@
+//! Boxes over the window: the command palette, a path to type, the list of keys.
+
+use eframe::egui::{self, Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui};
+
+use super::super::action::Action;
+use super::super::app::Cx;
+use super::super::command::Command;
+use super::super::state::Overlay;
+use super::super::widgets::{heading, note};
+
+/// What was typed into the boxes.
+#[derive(Default)]
+pub struct Overlays {
+    open: Option<Overlay>,
+    text: String,
+    chosen: usize,
+}
+
+impl Overlays {
+    /// Draws the box that is open.
+    pub fn show(&mut self, ui: &Ui, cx: Cx<'_>) {
+        let now = cx.state.overlay.clone();
+        let fresh = now != self.open;
+        if fresh {
+            self.text.clear();
+            self.chosen = 0;
+            self.open.clone_from(&now);
+        }
+        let Some(overlay) = now else { return };
+        let modal = Modal::new(Id::unique("overlay")).show(ui.ctx(), |ui| {
+            ui.set_width(520.0_f32.min(ui.ctx().content_rect().width() - 40.0));
+            match overlay {
+                Overlay::Palette => self.palette(ui, cx, fresh),
+                Overlay::Path => self.path(ui, cx, fresh),
+                Overlay::Shortcuts => shortcuts(ui, cx),
+            }
+        });
+        if modal.should_close() {
+            cx.send(Action::CloseOverlay);
+        }
+    }
+
+    fn palette(&mut self, ui: &mut Ui, cx: Cx<'_>, fresh: bool) {
+        let field = TextEdit::singleline(&mut self.text).hint_text("Command").desired_width(f32::INFINITY);
+        let field = ui.add(field);
+        if fresh || !field.has_focus() {
+            field.request_focus();
+        }
+        if field.changed() {
+            self.chosen = 0;
+        }
+        let found = matches(&self.text);
+        let (up, down, enter) =
+            ui.input(|i| (i.key_pressed(Key::ArrowUp), i.key_pressed(Key::ArrowDown), i.key_pressed(Key::Enter)));
+        if down {
+            self.chosen += 1;
+        }
+        self.chosen = self.chosen.saturating_sub(usize::from(up)).min(found.len().saturating_sub(1));
+        ui.separator();
+        if found.is_empty() {
+            note(ui, cx.theme, "No command has these letters");
+        }
+        ScrollArea::vertical().max_height(360.0).auto_shrink([false, true]).show(ui, |ui| {
+            for (index, command) in found.into_iter().enumerate() {
+                let spec = command.spec();
+                let enabled = command.enabled(cx.state);
+                let mut button = egui::Button::selectable(index == self.chosen, command.text_now(cx.state));
+                if let Some(keys) = spec.keys.first() {
+                    button = button.shortcut_text(ui.ctx().format_shortcut(keys));
+                }
+                let button = button.min_size(egui::vec2(ui.available_width(), 0.0));
+                let response = ui.add_enabled(enabled.is_ok(), button).on_hover_text(spec.tooltip);
+                if index == self.chosen && (up || down) {
+                    response.scroll_to_me(None);
+                }
+                let by_key = enter && index == self.chosen;
+                if enabled.is_ok() && (response.clicked() || by_key) {
+                    cx.send(Action::CloseOverlay);
+                    cx.out.command(command);
+                }
+            }
+        });
+    }
+
+    fn path(&mut self, ui: &mut Ui, cx: Cx<'_>, fresh: bool) {
+        heading(ui, cx.theme, "Open a path");
+        let field = TextEdit::singleline(&mut self.text).hint_text("Path of a model folder or a workspace");
+        let field = ui.add(field.desired_width(f32::INFINITY));
+        if fresh {
+            field.request_focus();
+        }
+        let enter = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
+        ui.add_space(4.0);
+        ui.horizontal(|ui| {
+            let path = self.text.trim();
+            let open = ui.add_enabled(!path.is_empty(), egui::Button::new("Open"));
+            if !path.is_empty() && (open.clicked() || enter) {
+                cx.send(Action::Open(path.into()));
+            }
+            if ui.button("Close").clicked() {
+                cx.send(Action::CloseOverlay);
+            }
+        });
+    }
+}
+
+/// Commands whose words hold all letters of `wanted` in order; those that hold it as it is come first.
+fn matches(wanted: &str) -> Vec<Command> {
+    let wanted = wanted.trim().to_lowercase();
+    let mut found: Vec<(usize, Command)> = Command::all()
+        .into_iter()
+        .filter_map(|command| {
+            let text = command.spec().text.to_lowercase();
+            let rank = match text.find(&wanted) {
+                Some(0) => 0,
+                Some(_) => 1,
+                None => {
+                    let mut rest = text.chars();
+                    if !wanted.chars().all(|letter| rest.any(|c| c == letter)) {
+                        return None;
+                    }
+                    2
+                }
+            };
+            Some((rank, command))
+        })
+        .collect();
+    found.sort_by_key(|(rank, _)| *rank);
+    found.into_iter().map(|(_, command)| command).collect()
+}
+
+fn shortcuts(ui: &mut Ui, cx: Cx<'_>) {
+    heading(ui, cx.theme, "Keyboard shortcuts");
+    ScrollArea::vertical().max_height(420.0).show(ui, |ui| {
+        egui::Grid::new("shortcuts").num_columns(2).striped(true).spacing([24.0, 4.0]).show(ui, |ui| {
+            for command in Command::all() {
+                let spec = command.spec();
+                if spec.keys.is_empty() {
+                    continue;
+                }
+                ui.label(spec.text);
+                let keys: Vec<_> = spec.keys.iter().map(|k| ui.ctx().format_shortcut(k)).collect();
+                ui.label(RichText::new(keys.join("  or  ")).monospace());
+                ui.end_row();
+            }
+            for (what, keys) in [
+                ("Move over the heads", "Arrow keys"),
+                ("Select a range of heads", "Shift + arrow keys"),
+                ("Move to the next control", "Tab"),
+            ] {
+                ui.label(what);
+                ui.label(RichText::new(keys).monospace());
+                ui.end_row();
+            }
+        });
+    });
+    if ui.button("Close").clicked() {
+        cx.send(Action::CloseOverlay);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_palette_finds_by_letters() {
+        assert_eq!(matches("undo").first(), Some(&Command::Undo));
+        assert_eq!(matches("zo in").first(), Some(&Command::ZoomIn));
+        assert_eq!(matches("").len(), Command::all().len());
+        assert!(matches("qqqq").is_empty());
+    }
+}

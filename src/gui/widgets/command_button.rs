@@ -1,0 +1,38 @@
+//! Buttons that read the command table.
+
+use eframe::egui::{Button, Response, Ui};
+
+use super::super::app::Cx;
+use super::super::command::Command;
+
+/// A button of a command; greyed out with the reason where it cannot be done.
+pub fn command_button(ui: &mut Ui, cx: Cx<'_>, command: Command, text: &str) -> Response {
+    show(ui, cx, command, Button::new(text))
+}
+
+/// A line of a menu: words, mark and keys.
+pub fn command_item(ui: &mut Ui, cx: Cx<'_>, command: Command) -> Response {
+    let mut button = Button::new(command.text_now(cx.state)).selected(command.is_on(cx.state) == Some(true));
+    if let Some(keys) = command.spec().keys.first() {
+        button = button.shortcut_text(ui.ctx().format_shortcut(keys));
+    }
+    show(ui, cx, command, button)
+}
+
+fn show(ui: &mut Ui, cx: Cx<'_>, command: Command, button: Button<'_>) -> Response {
+    let spec = command.spec();
+    let enabled = command.enabled(cx.state);
+    let mut hover = spec.tooltip.to_owned();
+    if let Some(keys) = spec.keys.first() {
+        hover = format!("{hover} ({})", ui.ctx().format_shortcut(keys));
+    }
+    let response = ui.add_enabled(enabled.is_ok(), button).on_hover_text(hover);
+    let response = match enabled {
+        Err(reason) => response.on_disabled_hover_text(format!("Not now: {reason}")),
+        Ok(()) => response,
+    };
+    if response.clicked() {
+        cx.out.command(command);
+    }
+    response
+}

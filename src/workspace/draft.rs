@@ -1,0 +1,249 @@
+//! Plans being edited: what a method proposes, overlaid by the heads that a person has fixed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::network::Site;
+use crate::plan::{Plan, Shape};
+
+/// One head of one attention layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct HeadRef {
+    /// The layer.
+    pub site: Site,
+    /// Index of the query head.
+    pub head: usize,
+}
+
+impl HeadRef {
+    /// Head `head` of `site`.
+    pub fn new(site: Site, head: usize) -> Self {
+        Self { site, head }
+    }
+}
+
+impl fmt::Display for HeadRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} head {}", self.site, self.head)
+    }
+}
+
+/// A plan under a name. A pinned head stays or goes whatever the proposal says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NamedPlan {
+    /// The name shown to people.
+    pub name: String,
+    /// What a method or a file proposed; a fresh plan keeps every head.
+    pub base: Plan,
+    /// Heads that a person fixed: true stays, false goes.
+    pub pins: BTreeMap<Site, BTreeMap<usize, bool>>,
+}
+
+impl NamedPlan {
+    /// A plan that keeps every head.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// Whether `head` is pinned, and to what.
+    pub fn pin(&self, head: HeadRef) -> Option<bool> {
+        self.pins.get(&head.site)?.get(&head.head).copied()
+    }
+
+    /// Whether `head` stays.
+    pub fn is_kept(&self, head: HeadRef) -> bool {
+        self.pin(head).unwrap_or_else(|| self.base.kept.get(&head.site).is_none_or(|kept| kept.contains(&head.head)))
+    }
+
+    /// Fixes `head`, or hands it back to the proposal.
+    pub fn set_pin(&mut self, head: HeadRef, stays: Option<bool>) {
+        let site = self.pins.entry(head.site).or_default();
+        match stays {
+            Some(stays) => site.insert(head.head, stays),
+            None => site.remove(&head.head),
+        };
+        if site.is_empty() {
+            self.pins.remove(&head.site);
+        }
+    }
+
+    /// The proposal with the pins laid over it, every site named.
+    pub fn plan(&self, shape: &Shape) -> Plan {
+        let kept = shape.sites().iter().map(|s| {
+            let heads = (0..s.heads).filter(|h| self.is_kept(HeadRef::new(s.site, *h))).collect();
+            (s.site, heads)
+        });
+        let mut plan = Plan { kept: kept.collect(), ..self.base.clone() };
+        plan.heads = shape.sites().iter().map(|s| (s.site, s.heads)).collect();
+        if !self.pins.is_empty() || plan.method.is_empty() {
+            plan.method = "manual".to_owned();
+        }
+        plan
+    }
+
+    /// Number of heads that are pinned.
+    pub fn pinned(&self) -> usize {
+        self.pins.values().map(BTreeMap::len).sum()
+    }
+}
+
+/// Every plan of a workspace; exactly one is being edited.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Written")]
+pub struct Draft {
+    plans: Vec<NamedPlan>,
+    active: usize,
+}
+
+/// As it may stand in a file: the index can point nowhere and the list can be empty.
+#[derive(Deserialize)]
+struct Written {
+    plans: Vec<NamedPlan>,
+    active: usize,
+}
+
+impl From<Written> for Draft {
+    fn from(Written { mut plans, active }: Written) -> Self {
+        if plans.is_empty() {
+            return Self::default();
+        }
+        plans.truncate(1000);
+        Self { active: active.min(plans.len() - 1), plans }
+    }
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self { plans: vec![NamedPlan::new("Plan 1")], active: 0 }
+    }
+}
+
+impl Draft {
+    /// All plans.
+    pub fn plans(&self) -> &[NamedPlan] {
+        &self.plans
+    }
+
+    /// Index of the plan being edited.
+    pub fn active_index(&self) -> usize {
+        self.active
+    }
+
+    /// The plan being edited.
+    pub fn active(&self) -> &NamedPlan {
+        &self.plans[self.active]
+    }
+
+    /// The plan being edited, to change it.
+    pub fn active_mut(&mut self) -> &mut NamedPlan {
+        &mut self.plans[self.active]
+    }
+
+    /// Edits plan `index` from now on; an index that does not exist changes nothing.
+    pub fn activate(&mut self, index: usize) {
+        if index < self.plans.len() {
+            self.active = index;
+        }
+    }
+
+    /// Adds a plan and edits it; a name that is taken gets a number.
+    pub fn add(&mut self, mut plan: NamedPlan) {
+        plan.name = self.free_name(&plan.name);
+        self.plans.push(plan);
+        self.active = self.plans.len() - 1;
+    }
+
+    /// Removes plan `index`; the last one is replaced by an empty plan.
+    pub fn remove(&mut self, index: usize) {
+        if index >= self.plans.len() {
+            return;
+        }
+        self.plans.remove(index);
+        if self.plans.is_empty() {
+            *self = Self::default();
+        } else if self.active >= index {
+            self.active = self.active.saturating_sub(1).min(self.plans.len() - 1);
+        }
+    }
+
+    /// Renames plan `index`, unless the name is empty.
+    pub fn rename(&mut self, index: usize, name: &str) {
+        let name = name.trim();
+        if name.is_empty() || self.plans.get(index).is_none_or(|p| p.name == name) {
+            return;
+        }
+        let free = self.free_name(name);
+        if let Some(plan) = self.plans.get_mut(index) {
+            plan.name = free;
+        }
+    }
+
+    fn free_name(&self, wanted: &str) -> String {
+        let taken = |name: &str| self.plans.iter().any(|p| p.name == name);
+        if !wanted.is_empty() && !taken(wanted) {
+            return wanted.to_owned();
+        }
+        let stem = wanted.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end();
+        let stem = if stem.is_empty() { "Plan" } else { stem };
+        (2..).map(|n| format!("{stem} {n}")).find(|name| !taken(name)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::SiteShape;
+
+    fn shape() -> Shape {
+        let site = |layer| SiteShape {
+            site: format!("encoder.{layer}").parse().unwrap(),
+            heads: 4,
+            kv_heads: 4,
+            stored: layer,
+        };
+        Shape::from_iter([site(0), site(1)])
+    }
+
+    #[test]
+    fn pins_lie_over_the_proposal() {
+        let shape = shape();
+        let site = shape.sites()[0].site;
+        let mut plan = NamedPlan::new("p");
+        plan.base.kept.insert(site, vec![0, 2]);
+        plan.set_pin(HeadRef::new(site, 1), Some(true));
+        plan.set_pin(HeadRef::new(site, 2), Some(false));
+        assert_eq!(plan.plan(&shape).kept[&site], [0, 1]);
+        assert_eq!(plan.plan(&shape).kept[&shape.sites()[1].site], [0, 1, 2, 3]);
+        plan.set_pin(HeadRef::new(site, 1), None);
+        plan.set_pin(HeadRef::new(site, 2), None);
+        assert_eq!((plan.plan(&shape).kept[&site].clone(), plan.pinned()), (vec![0, 2], 0));
+    }
+
+    #[test]
+    fn a_draft_always_has_one_plan_and_names_are_unique() {
+        let mut draft = Draft::default();
+        draft.add(NamedPlan::new("Plan 1"));
+        draft.add(NamedPlan::new("Plan 1"));
+        let names: Vec<_> = draft.plans().iter().map(|p| p.name.as_str()).collect();
+        assert_eq!(names, ["Plan 1", "Plan 2", "Plan 3"]);
+        draft.rename(0, "Plan 2");
+        assert_eq!(draft.plans()[0].name, "Plan 4");
+        for _ in 0..5 {
+            draft.remove(0);
+        }
+        assert_eq!((draft.plans().len(), draft.active_index()), (1, 0));
+    }
+
+    #[test]
+    fn a_broken_file_gives_a_usable_draft() {
+        let draft: Draft = serde_json::from_str(r#"{"plans": [], "active": 7}"#).unwrap();
+        assert_eq!(draft, Draft::default());
+        let draft: Draft = serde_json::from_str(r#"{"plans": [{"name": "a"}, {"name": "b"}], "active": 7}"#).unwrap();
+        assert_eq!(draft.active().name, "b");
+        let again: Draft = serde_json::from_str(&serde_json::to_string(&draft).unwrap()).unwrap();
+        assert_eq!(again, draft);
+    }
+}
