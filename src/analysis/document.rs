@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use super::{Document, Gram, Settings};
 use crate::error::{Error, Result};
+use crate::model::Model;
 use crate::network::{FeatureMap, Site};
 
 /// Which model was analysed.
@@ -25,6 +27,21 @@ pub struct ModelInfo {
     /// Query heads of all attention layers.
     #[serde(default)]
     pub heads: usize,
+}
+
+impl ModelInfo {
+    /// A model that runs in `dtype`.
+    pub fn of(model: &Model, dtype: DType) -> Result<Self> {
+        let sites = model.spec().sites();
+        Ok(Self {
+            path: model.checkpoint().folder().display().to_string(),
+            family: model.family().model_type.to_owned(),
+            fingerprint: model.checkpoint().fingerprint()?,
+            dtype: dtype.as_str().to_owned(),
+            sites: sites.len(),
+            heads: sites.iter().map(|(_, attention)| attention.heads).sum(),
+        })
+    }
 }
 
 /// What was found out about every attention layer of a model.

@@ -111,19 +111,25 @@ impl<'a> Points<'a> {
         Ok(self.whole(&labels))
     }
 
-    /// The number of groups in `2..=live - 1` whose grouping has the best mean silhouette (the least such number);
+    /// The grouping into `2..=live - 1` groups with the best mean silhouette (of equal ones that with fewest groups);
     /// with two live heads or fewer every head is its own group, since nothing speaks for putting them together.
-    pub fn best_number(&self, seed: u64) -> Result<usize> {
+    pub fn group_auto(&self, seed: u64) -> Result<Grouping> {
         let live = self.live.len();
-        let distances = Distances::new(&self.inner);
-        let mut best = (f64::NEG_INFINITY, live.max(1));
+        let distances = self.live_distances();
+        let mut best: Option<(f64, Grouping)> = None;
         for groups in 2..live {
-            let mean = distances.mean_silhouette(&self.live_labels(&self.group_lightly(groups, seed)?)).unwrap_or(0.0);
-            if mean > best.0 + 1e-12 {
-                best = (mean, groups);
+            let grouping = self.group_lightly(groups, seed)?;
+            let mean = distances.mean_silhouette(&self.live_labels(&grouping)).unwrap_or(0.0);
+            if best.as_ref().is_none_or(|(most, _)| mean > most + 1e-12) {
+                best = Some((mean, grouping));
             }
         }
-        Ok(best.1)
+        match best {
+            // Many heads were only looked at lightly.
+            Some((_, grouping)) if live > FEW => self.group(grouping.live_groups(), seed),
+            Some((_, grouping)) => Ok(grouping),
+            None => self.group(live.max(1), seed),
+        }
     }
 
     /// Labels of the live heads alone, canonical.
@@ -425,11 +431,10 @@ mod tests {
                 .collect();
             let gram = testing::gram(&vectors);
             let points = Points::new(&gram, Metric::Euclidean);
-            assert_eq!(points.best_number(0).unwrap(), 3);
             let expected: Vec<usize> = (0..heads).map(|h| h % 3).collect();
-            assert_eq!(points.group(3, 0).unwrap().labels, expected);
+            assert_eq!(points.group_auto(0).unwrap().labels, expected);
         }
         let pair = testing::gram(&testing::vectors(2, 8, 2, 1.0, 1));
-        assert_eq!(Points::new(&pair, Metric::Euclidean).best_number(0).unwrap(), 2);
+        assert_eq!(Points::new(&pair, Metric::Euclidean).group_auto(0).unwrap().labels, [0, 1]);
     }
 }

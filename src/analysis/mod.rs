@@ -3,24 +3,33 @@
 //! Everything rests on Gram matrices of the heads' feature maps: they add over batches, so memory does not grow
 //! with the corpus and analyses of its parts merge exactly.
 
+mod accumulate;
 mod document;
 mod exact;
 mod file;
 mod gram;
 mod grouping;
 mod hierarchy;
+mod moment;
 mod partition;
+mod probe;
 mod quality;
+mod run;
 mod settings;
 mod start;
+mod tally;
 #[cfg(test)]
 mod testing;
+mod votes;
 
 pub use document::{Analysis, Baseline, CurvePoint, FeatureAnalysis, ModelInfo, SiteAnalysis};
 pub use file::Document;
 pub use gram::Gram;
 pub use grouping::{Grouping, Points, canonical};
 pub use hierarchy::{Merge, cut, hierarchy, leaf_order};
+pub use probe::{BatchGrams, GramProbe};
 pub use quality::{Distances, plane};
+pub use run::{Analyzer, CONFIDENCE, analyze, merge};
 pub use settings::{Groups, Metric, Settings};
 pub use start::factor;
+pub use votes::{Ballot, top, top_of_groups, vote};

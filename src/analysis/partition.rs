@@ -51,7 +51,6 @@ impl<'a> Partition<'a> {
         (self.gram.norm2(h) - 2.0 * self.sum(c, h) / n + self.squares[c] / (n * n)).max(0.0)
     }
 
-    #[allow(dead_code)]
     /// Cosine of head `h` to the centre of group `c`; `None` where one of them is zero.
     pub fn cosine(&self, h: usize, c: usize) -> Option<f64> {
         let norm = (self.gram.norm2(h) * self.squares[c].max(0.0)).sqrt();

@@ -1,0 +1,129 @@
+//! One pass over a corpus, and the merging of such passes.
+
+use super::document::{Analysis, Baseline, ModelInfo};
+use super::tally::{Tally, join_baselines, site_names};
+use super::{GramProbe, Settings};
+use crate::error::{Error, Result};
+use crate::network::{Batch, Gates, Network};
+use crate::task::Ticket;
+
+/// The name of the baseline that a pass over a corpus can measure by itself.
+pub const CONFIDENCE: &str = "confidence";
+
+/// An analysis under way: batches go in one by one, and what they gave so far can be looked at in between.
+pub struct Analyzer {
+    model: ModelInfo,
+    with_cka: bool,
+    tally: Tally,
+    probe: GramProbe,
+}
+
+impl Analyzer {
+    /// Begins an analysis of `network`; settings that its layers cannot meet are refused.
+    pub fn new(network: &Network, model: ModelInfo, settings: &Settings) -> Result<Self> {
+        Ok(Self {
+            model,
+            with_cka: settings.cka,
+            tally: Tally::new(network.spec(), settings)?,
+            probe: GramProbe::new(&settings.features).with_cka(settings.cka).with_confidence(settings.confidence),
+        })
+    }
+
+    /// Runs one batch through the network and counts its votes. `gates` are open for a model as it is.
+    pub fn add(&mut self, network: &Network, batch: &Batch, gates: &Gates) -> Result<()> {
+        // Logits are not looked at, so the language-model head need not run.
+        network.hidden(batch, gates, &mut self.probe)?;
+        let grams = self.probe.take_batch();
+        self.tally.add_batch(&grams, batch.token_count()? as u64)
+    }
+
+    /// Batches so far.
+    pub fn batches(&self) -> u64 {
+        self.tally.batches()
+    }
+
+    /// The analysis of the batches so far.
+    pub fn snapshot(&self) -> Result<Analysis> {
+        let mut analysis = self.tally.clone().finish(&self.model)?;
+        for site in &mut analysis.sites {
+            if self.with_cka {
+                site.cka = self.probe.cka(site.site)?;
+            }
+            if let Some((values, samples)) = self.probe.confidence(site.site) {
+                site.baselines.insert(CONFIDENCE.to_owned(), Baseline { values, samples });
+            }
+        }
+        Ok(analysis)
+    }
+}
+
+/// Analyses `network` over `batches`: Gram matrices and groups of every layer, votes batch by batch.
+pub fn analyze(
+    network: &Network,
+    model: ModelInfo,
+    batches: impl IntoIterator<Item = Result<Batch>>,
+    settings: &Settings,
+    ticket: &Ticket,
+) -> Result<Analysis> {
+    let mut analyzer = Analyzer::new(network, model, settings)?;
+    let batches = batches.into_iter();
+    let total = match batches.size_hint() {
+        (low, Some(high)) if low == high => Some(high as u64),
+        _ => None,
+    };
+    ticket.stage("analyse", total, "batches");
+    for batch in batches {
+        ticket.check()?;
+        analyzer.add(network, &batch?, &Gates::open())?;
+        ticket.advance(1)?;
+    }
+    ticket.stage("group heads", None, "sites");
+    analyzer.snapshot()
+}
+
+/// Adds analyses of different parts of a corpus, in the order given: the same as one analysis of the whole. Another
+/// model or other settings are refused.
+pub fn merge(parts: &[Analysis]) -> Result<Analysis> {
+    let Some((first, rest)) = parts.split_first() else {
+        return Err(Error::usage("there is nothing to merge"));
+    };
+    let mut tally = Tally::of(first)?;
+    let mut inputs = vec![first.settings.input.clone()];
+    let mut baselines: Vec<_> = first.sites.iter().map(|s| s.baselines.clone()).collect();
+    for (index, part) in rest.iter().enumerate() {
+        let refuse = |what: String| {
+            Err(Error::usage(format!("analysis {} is of {what} than analysis 1", index + 2))
+                .hint("merge analyses of parts of one corpus, made with the same model and settings"))
+        };
+        let (model, other) = (&first.model, &part.model);
+        if model.fingerprint != other.fingerprint || site_names(first) != site_names(part) {
+            return refuse(format!("another model ({})", other.path));
+        }
+        if model.dtype != other.dtype {
+            return refuse(format!("a model run in another type ({})", other.dtype));
+        }
+        if let Some(setting) = first.settings.conflict(&part.settings) {
+            return refuse(format!("other settings ({setting})"));
+        }
+        tally.add(&Tally::of(part)?)?;
+        if !inputs.contains(&part.settings.input) {
+            inputs.push(part.settings.input.clone());
+        }
+        for (sum, site) in baselines.iter_mut().zip(&part.sites) {
+            *sum = join_baselines(sum, &site.baselines);
+        }
+    }
+    let mut merged = tally.finish(&first.model)?;
+    merged.settings.input = inputs.join(" + ");
+    for (site, baselines) in merged.sites.iter_mut().zip(baselines) {
+        site.baselines = baselines;
+    }
+    if rest.is_empty() {
+        for (site, original) in merged.sites.iter_mut().zip(&first.sites) {
+            site.cka = original.cka.clone();
+        }
+    } else if first.settings.cka {
+        merged.notes.push("linear CKA does not add over parts; analyse the whole corpus to get it".to_owned());
+    }
+    Ok(merged)
+}

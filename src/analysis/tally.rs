@@ -1,0 +1,398 @@
+//! Sums over batches: everything an analysis is made of, and all that merging adds.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use super::quality::Distances;
+use super::votes::{Ballot, top, top_of_groups, vote};
+use super::{
+    Analysis, Baseline, BatchGrams, CurvePoint, FeatureAnalysis, Gram, Grouping, Metric, ModelInfo, Points, Settings,
+    SiteAnalysis,
+};
+use crate::error::{Error, Result};
+use crate::network::{FeatureMap, NetworkSpec, Site};
+
+/// Most samples of the history of votes.
+const SAMPLES: usize = 64;
+/// Most groups for which a grouping's quality is listed.
+const CURVE: usize = 32;
+
+/// Sums of one feature map of one layer.
+#[derive(Clone, Debug)]
+struct FeatureTally {
+    gram: Gram,
+    votes: Vec<u64>,
+    margins: Vec<f64>,
+    scores: Vec<f64>,
+    tied: u64,
+}
+
+impl FeatureTally {
+    fn new(heads: usize) -> Self {
+        Self {
+            gram: Gram::zeros(heads),
+            votes: vec![0; heads],
+            margins: vec![0.0; heads],
+            scores: vec![0.0; heads],
+            tied: 0,
+        }
+    }
+
+    fn add(&mut self, other: &Self) -> Result<()> {
+        self.gram.add(&other.gram)?;
+        add(&mut self.votes, &other.votes);
+        add(&mut self.margins, &other.margins);
+        add(&mut self.scores, &other.scores);
+        self.tied += other.tied;
+        Ok(())
+    }
+}
+
+fn add<T: Copy + std::ops::AddAssign>(sums: &mut [T], more: &[T]) {
+    for (sum, m) in sums.iter_mut().zip(more) {
+        *sum += *m;
+    }
+}
+
+/// Sums of one layer.
+#[derive(Clone, Debug)]
+struct SiteTally {
+    /// An analysis of nothing: the layer's shape.
+    shape: SiteAnalysis,
+    /// Groups asked for; `None` where they are to be found.
+    groups: Option<usize>,
+    features: BTreeMap<FeatureMap, FeatureTally>,
+    /// Votes over all feature maps, at each checkpoint.
+    history: Vec<Vec<u64>>,
+}
+
+impl SiteTally {
+    fn votes(&self) -> Vec<u64> {
+        let mut votes = vec![0; self.shape.heads];
+        for feature in self.features.values() {
+            add(&mut votes, &feature.votes);
+        }
+        votes
+    }
+}
+
+/// Sums of a whole analysis.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    settings: Settings,
+    sites: Vec<SiteTally>,
+    batches: u64,
+    tokens: u64,
+    checkpoints: Vec<u64>,
+    stride: u64,
+}
+
+impl Tally {
+    /// An empty tally for every attention layer; refuses settings that cannot be met.
+    pub fn new(spec: &NetworkSpec, settings: &Settings) -> Result<Self> {
+        if settings.features.is_empty() {
+            return Err(Error::usage("no feature map is chosen").hint("choose at least one, for example output"));
+        }
+        let sites = spec.sites().into_iter().map(|(site, attention)| {
+            let shape = SiteAnalysis {
+                site,
+                heads: attention.heads,
+                kv_heads: attention.kv_heads,
+                head_dim: attention.head_dim,
+                stored_layer: spec.stored_layer(site).unwrap_or(site.layer),
+                features: BTreeMap::new(),
+                votes: Vec::new(),
+                kept: Vec::new(),
+                margin: None,
+                history: Vec::new(),
+                cka: None,
+                baselines: BTreeMap::new(),
+            };
+            Ok(SiteTally {
+                groups: settings.groups.at(site, attention.heads)?,
+                features: settings.features.iter().map(|f| (*f, FeatureTally::new(attention.heads))).collect(),
+                history: Vec::new(),
+                shape,
+            })
+        });
+        Ok(Self {
+            sites: sites.collect::<Result<_>>()?,
+            settings: settings.clone(),
+            batches: 0,
+            tokens: 0,
+            checkpoints: Vec::new(),
+            stride: 1,
+        })
+    }
+
+    /// Batches so far.
+    pub fn batches(&self) -> u64 {
+        self.batches
+    }
+
+    /// Adds one batch: its Gram matrices, and the votes of every layer and feature map on them.
+    pub fn add_batch(&mut self, grams: &BatchGrams, tokens: u64) -> Result<()> {
+        let Settings { metric, seed, .. } = self.settings;
+        let work = |site: &mut SiteTally| -> Result<()> {
+            let grams = grams
+                .get(&site.shape.site)
+                .ok_or_else(|| Error::new(format!("{} was not reached by the batch", site.shape.site)))?;
+            for (feature, tally) in &mut site.features {
+                let gram = grams
+                    .get(feature)
+                    .ok_or_else(|| Error::new(format!("the {feature} map of {} was not formed", site.shape.site)))?;
+                let ballot = ballot(gram, site.groups, metric, seed)?;
+                tally.add(&FeatureTally {
+                    gram: gram.clone(),
+                    votes: ballot.votes,
+                    margins: ballot.margins,
+                    scores: ballot.cosines,
+                    tied: ballot.tied,
+                })?;
+            }
+            Ok(())
+        };
+        self.sites.par_iter_mut().try_for_each(work)?;
+        self.batches += 1;
+        self.tokens += tokens;
+        if self.batches.is_multiple_of(self.stride) {
+            self.checkpoint();
+            if self.checkpoints.len() > SAMPLES {
+                self.thin();
+            }
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) {
+        self.checkpoints.push(self.batches);
+        for site in &mut self.sites {
+            site.history.push(site.votes());
+        }
+    }
+
+    /// Drops every other sample, counted from the end, so that the last stays.
+    fn thin(&mut self) {
+        let stays = |index: usize, length: usize| (length - 1 - index).is_multiple_of(2);
+        let keep = |index: usize| stays(index, self.checkpoints.len());
+        for site in &mut self.sites {
+            site.history = retain(&site.history, keep);
+        }
+        self.checkpoints = retain(&self.checkpoints, keep);
+        self.stride *= 2;
+    }
+
+    /// Adds what another part of the corpus gave, as if its batches came after those of `self`.
+    pub fn add(&mut self, other: &Self) -> Result<()> {
+        for (site, more) in self.sites.iter_mut().zip(&other.sites) {
+            let before = site.votes();
+            site.history.extend(more.history.iter().map(|votes| {
+                let mut votes = votes.clone();
+                add(&mut votes, &before);
+                votes
+            }));
+            for (feature, tally) in &mut site.features {
+                let more = more.features.get(feature).ok_or_else(|| Error::new("analyses of different features"))?;
+                tally.add(more)?;
+            }
+        }
+        self.checkpoints.extend(other.checkpoints.iter().map(|b| b + self.batches));
+        self.batches += other.batches;
+        self.tokens += other.tokens;
+        while self.checkpoints.len() > SAMPLES {
+            self.thin();
+        }
+        Ok(())
+    }
+
+    /// The sums behind an analysis.
+    pub fn of(analysis: &Analysis) -> Result<Self> {
+        let settings = &analysis.settings;
+        let sites = analysis.sites.iter().map(|site| {
+            let feature = |f: &FeatureAnalysis| {
+                let heads = site.heads;
+                let padded = |values: &[f64]| if values.is_empty() { vec![0.0; heads] } else { values.to_vec() };
+                FeatureTally {
+                    gram: f.gram.clone(),
+                    votes: f.votes.clone(),
+                    margins: padded(&f.margins),
+                    scores: padded(&f.scores),
+                    tied: f.tied_votes,
+                }
+            };
+            Ok(SiteTally {
+                groups: settings.groups.at(site.site, site.heads)?,
+                features: site.features.iter().map(|(name, f)| (*name, feature(f))).collect(),
+                history: site.history.clone(),
+                shape: SiteAnalysis {
+                    features: BTreeMap::new(),
+                    votes: Vec::new(),
+                    kept: Vec::new(),
+                    margin: None,
+                    history: Vec::new(),
+                    cka: None,
+                    baselines: BTreeMap::new(),
+                    ..site.clone()
+                },
+            })
+        });
+        Ok(Self {
+            sites: sites.collect::<Result<_>>()?,
+            settings: settings.clone(),
+            batches: analysis.batches,
+            tokens: analysis.tokens,
+            checkpoints: analysis.checkpoints.clone(),
+            stride: 1,
+        })
+    }
+
+    /// The analysis of what was added so far.
+    pub fn finish(mut self, model: &ModelInfo) -> Result<Analysis> {
+        if self.batches == 0 {
+            return Err(Error::new("there was no input to analyse").hint("give a text or token list that is not empty"));
+        }
+        if self.checkpoints.last() != Some(&self.batches) {
+            self.checkpoint();
+        }
+        let settings = self.settings;
+        let sites: Vec<SiteAnalysis> =
+            self.sites.into_par_iter().map(|site| finish_site(site, &settings)).collect::<Result<_>>()?;
+        let agree = |index: usize| {
+            let same = |site: &&SiteAnalysis| kept_of(site, &site.history[index]) == site.kept;
+            sites.iter().filter(same).count() as f64 / sites.len().max(1) as f64
+        };
+        Ok(Analysis {
+            model: ModelInfo { sites: sites.len(), heads: sites.iter().map(|s| s.heads).sum(), ..model.clone() },
+            settled: (0..self.checkpoints.len()).map(agree).collect(),
+            settings,
+            tokens: self.tokens,
+            batches: self.batches,
+            sites,
+            checkpoints: self.checkpoints,
+            notes: Vec::new(),
+        })
+    }
+}
+
+fn retain<T: Clone>(values: &[T], keep: impl Fn(usize) -> bool) -> Vec<T> {
+    values.iter().enumerate().filter(|(i, _)| keep(*i)).map(|(_, v)| v.clone()).collect()
+}
+
+/// Groups the heads on one batch and lets the groups vote.
+fn ballot(gram: &Gram, groups: Option<usize>, metric: Metric, seed: u64) -> Result<Ballot> {
+    let points = Points::new(gram, metric);
+    let grouping = match groups {
+        Some(groups) => points.group(groups, seed)?,
+        None => points.group_auto(seed)?,
+    };
+    Ok(vote(&points, gram, &grouping))
+}
+
+fn finish_site(tally: SiteTally, settings: &Settings) -> Result<SiteAnalysis> {
+    let votes = tally.votes();
+    let kv_shared = tally.shape.kv_heads < tally.shape.heads;
+    let mut site = SiteAnalysis { votes, history: tally.history, ..tally.shape };
+    for (name, feature) in tally.features {
+        let mut found = finish_feature(feature, tally.groups, settings)?;
+        found.kv_shared = kv_shared && name.is_shared_in_kv_group();
+        site.features.insert(name, found);
+    }
+    site.kept = kept_of(&site, &site.votes);
+    let others = (0..site.heads).filter(|h| !site.kept.contains(h)).map(|h| site.votes[h]).max();
+    let weakest = site.kept.iter().map(|h| site.votes[*h]).min();
+    site.margin = weakest.zip(others).map(|(kept, other)| kept.saturating_sub(other));
+    Ok(site)
+}
+
+/// `top-c` over all feature maps: as many heads as the feature map with the most groups has groups, dead heads left
+/// out where they are dead in every map; never none.
+fn kept_of(site: &SiteAnalysis, votes: &[u64]) -> Vec<usize> {
+    let count = site.features.values().map(|f| f.kept.len()).max().unwrap_or(1);
+    let alive = |h: &usize| !site.features.values().all(|f| f.dead.contains(h));
+    at_least_one(top(votes, (0..site.heads).filter(alive), count))
+}
+
+fn at_least_one(kept: Vec<usize>) -> Vec<usize> {
+    if kept.is_empty() { vec![0] } else { kept }
+}
+
+fn finish_feature(tally: FeatureTally, groups: Option<usize>, settings: &Settings) -> Result<FeatureAnalysis> {
+    let points = Points::new(&tally.gram, settings.metric);
+    let seed = settings.seed;
+    let groups = match groups {
+        Some(groups) => groups,
+        None => points.group_auto(seed)?.live_groups().max(1),
+    };
+    let grouping = points.group_thoroughly(groups, seed)?;
+    let distances = points.live_distances();
+    let heads = tally.gram.heads();
+    let silhouette = distances.silhouettes(&points.live_labels(&grouping)).map(|live| {
+        let mut all = vec![0.0; heads];
+        for (head, s) in points.live().iter().zip(live) {
+            all[*head] = s;
+        }
+        all
+    });
+    let own = curve_point(&points, &distances, &grouping);
+    let mut curve = Vec::new();
+    for count in 1..=points.live().len().min(CURVE) {
+        let point = match count == own.groups {
+            true => own,
+            false => curve_point(&points, &distances, &points.group_lightly(count, seed)?),
+        };
+        curve.push(point);
+    }
+    let live = || points.live().iter().copied();
+    Ok(FeatureAnalysis {
+        groups: grouping.labels.clone(),
+        inertia: grouping.inertia,
+        silhouette,
+        mean_silhouette: own.mean_silhouette,
+        dunn: own.dunn,
+        dead: grouping.dead.clone(),
+        curve,
+        kept: at_least_one(top(&tally.votes, live(), grouping.live_groups())),
+        kept_per_group: at_least_one(top_of_groups(&tally.votes, &grouping)),
+        votes: tally.votes,
+        margins: tally.margins,
+        tied_votes: tally.tied,
+        scores: tally.scores,
+        kv_shared: false,
+        gram: tally.gram,
+    })
+}
+
+fn curve_point(points: &Points<'_>, distances: &Distances, grouping: &Grouping) -> CurvePoint {
+    let labels = points.live_labels(grouping);
+    CurvePoint {
+        groups: grouping.live_groups(),
+        inertia: grouping.inertia,
+        mean_silhouette: distances.mean_silhouette(&labels),
+        dunn: distances.dunn(&labels),
+    }
+}
+
+/// The weighted mean of two baselines; those from weights alone do not change.
+pub(super) fn join_baselines(
+    first: &BTreeMap<String, Baseline>,
+    second: &BTreeMap<String, Baseline>,
+) -> BTreeMap<String, Baseline> {
+    let mut joined = BTreeMap::new();
+    for (name, a) in first {
+        let Some(b) = second.get(name) else { continue };
+        let samples = a.samples + b.samples;
+        let share = |n: u64| n as f64 / samples as f64;
+        let values = match samples {
+            0 => a.values.clone(),
+            _ => a.values.iter().zip(&b.values).map(|(x, y)| x * share(a.samples) + y * share(b.samples)).collect(),
+        };
+        joined.insert(name.clone(), Baseline { values, samples });
+    }
+    joined
+}
+
+/// Names of sites in their order, to compare two tallies.
+pub(super) fn site_names(analysis: &Analysis) -> Vec<(Site, usize)> {
+    analysis.sites.iter().map(|s| (s.site, s.heads)).collect()
+}

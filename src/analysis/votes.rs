@@ -1,0 +1,182 @@
+//! Voting-to-Stay (paper section 3.2; method page, section 6): in each group the head closest to its hidden unit
+//! gets a vote, batch by batch.
+
+use super::partition::Partition;
+use super::{Gram, Grouping, Points};
+
+/// Squared distances that differ by no more than this share of the group's largest squared norm are equal.
+const TIE: f64 = 1e-6;
+
+/// One batch's votes of one feature map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ballot {
+    /// 1 for the head of each group that got its vote.
+    pub votes: Vec<u64>,
+    /// How many of these votes the tie rule decided.
+    pub tied: u64,
+    /// For each head that got a vote `1 - (d / d')^2`, its distance to the centre against the runner-up's; 1 where it
+    /// is alone, 0 for the others.
+    pub margins: Vec<f64>,
+    /// Cosine of each head to the centre of its group; 0 for dead heads.
+    pub cosines: Vec<f64>,
+}
+
+/// Votes under `grouping`. `raw` is the Gram matrix as it is: among tied heads the one with the larger norm there
+/// gets the vote, then the lowest index. Dead heads neither vote nor get one.
+pub fn vote(points: &Points<'_>, raw: &Gram, grouping: &Grouping) -> Ballot {
+    let gram = points.gram();
+    let heads = gram.heads();
+    let partition = Partition::new(gram, grouping.labels.clone());
+    let mut ballot = Ballot { votes: vec![0; heads], tied: 0, margins: vec![0.0; heads], cosines: vec![0.0; heads] };
+    for members in grouping.live_members() {
+        let Some(first) = members.first() else { continue };
+        let group = grouping.labels[*first];
+        let distances: Vec<f64> = members.iter().map(|h| partition.distance2(*h, group)).collect();
+        let least = distances.iter().copied().fold(f64::INFINITY, f64::min);
+        let largest = members.iter().map(|h| gram.norm2(*h)).fold(0.0, f64::max);
+        let mut tied: Vec<usize> = (0..members.len()).filter(|m| distances[*m] - least <= TIE * largest).collect();
+        ballot.tied += u64::from(tied.len() > 1);
+        // A stable sort leaves heads of equal norm in the order of their index.
+        tied.sort_by(|a, b| raw.norm2(members[*b]).total_cmp(&raw.norm2(members[*a])));
+        if let Some(winner) = tied.first() {
+            let others = distances.iter().enumerate().filter(|(m, _)| m != winner).map(|(_, d)| *d);
+            let second = others.fold(f64::INFINITY, f64::min);
+            let lead = if second > 0.0 { 1.0 - distances[*winner] / second } else { 0.0 };
+            ballot.votes[members[*winner]] = 1;
+            ballot.margins[members[*winner]] = lead.max(0.0);
+        }
+        for head in members {
+            ballot.cosines[head] = partition.cosine(head, group).unwrap_or(0.0);
+        }
+    }
+    ballot
+}
+
+/// The `count` best of `heads` by `better` scores, ascending; of equal scores the lowest index.
+pub fn top<T: PartialOrd + Copy>(scores: &[T], heads: impl IntoIterator<Item = usize>, count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = heads.into_iter().collect();
+    order.sort_unstable();
+    order.sort_by(|a, b| scores[*b].partial_cmp(&scores[*a]).unwrap_or(std::cmp::Ordering::Equal));
+    order.truncate(count);
+    order.sort_unstable();
+    order
+}
+
+/// The head with the most votes of every group whose heads are not dead, ascending (ties: lowest index).
+pub fn top_of_groups<T: PartialOrd + Copy>(scores: &[T], grouping: &Grouping) -> Vec<usize> {
+    let mut kept: Vec<usize> =
+        grouping.live_members().into_iter().flat_map(|members| top(scores, members, 1)).collect();
+    kept.sort_unstable();
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Metric, testing};
+    use super::*;
+
+    /// The rule of the method page on raw vectors: votes and the number of tied ones.
+    fn plain(points: &testing::Vectors, norms: &[f64], labels: &[usize]) -> (Vec<u64>, u64) {
+        let (mut votes, mut ties) = (vec![0; labels.len()], 0);
+        for group in testing::members(labels) {
+            let centre = testing::mean(points, &group);
+            let distance = |h: usize| testing::distance(&points[h], &centre).powi(2);
+            let least = group.iter().map(|h| distance(*h)).fold(f64::INFINITY, f64::min);
+            let largest = group.iter().map(|h| testing::dot(&points[*h], &points[*h])).fold(0.0, f64::max);
+            let equal: Vec<usize> = group.iter().copied().filter(|h| distance(*h) - least <= 1e-6 * largest).collect();
+            let mut winner = equal[0];
+            for h in &equal {
+                if norms[*h] > norms[winner] {
+                    winner = *h;
+                }
+            }
+            votes[winner] += 1;
+            ties += u64::from(equal.len() > 1);
+        }
+        (votes, ties)
+    }
+
+    #[test]
+    fn votes_are_those_of_the_rule_on_raw_vectors() {
+        let mut seen_ties = 0;
+        for seed in 0..30 {
+            let heads = 10;
+            let vectors = testing::vectors(heads, 24, 4, 0.5, seed);
+            let raw = testing::gram(&vectors);
+            let norms: Vec<f64> = vectors.iter().map(|v| testing::dot(v, v)).collect();
+            let unit: testing::Vectors =
+                vectors.iter().zip(&norms).map(|(v, n)| v.iter().map(|x| x / n.sqrt()).collect()).collect();
+            for metric in [Metric::Euclidean, Metric::Cosine] {
+                let space = if metric == Metric::Cosine { &unit } else { &vectors };
+                let points = Points::new(&raw, metric);
+                for groups in 1..=heads {
+                    let grouping = points.group(groups, 0).unwrap();
+                    let ballot = vote(&points, &raw, &grouping);
+                    let (votes, tied) = plain(space, &norms, &grouping.labels);
+                    assert_eq!((&ballot.votes, ballot.tied), (&votes, tied), "{groups} {metric}");
+                    assert_eq!(ballot.votes.iter().sum::<u64>(), groups as u64);
+                    seen_ties += tied;
+                    for h in 0..heads {
+                        let members = &testing::members(&grouping.labels)[grouping.labels[h]];
+                        let centre = testing::mean(space, members);
+                        let norm = (testing::dot(&space[h], &space[h]) * testing::dot(&centre, &centre)).sqrt();
+                        assert!((ballot.cosines[h] - testing::dot(&space[h], &centre) / norm).abs() < 1e-9);
+                    }
+                }
+            }
+        }
+        assert!(seen_ties > 100);
+    }
+
+    #[test]
+    fn two_heads_alone_are_a_tie_for_the_larger() {
+        let vectors: testing::Vectors = vec![vec![1.0, 0.0], vec![1.0, 0.3], vec![-5.0, 0.0], vec![-5.0, 0.0]];
+        let raw = testing::gram(&vectors);
+        let points = Points::new(&raw, Metric::Euclidean);
+        let ballot = vote(&points, &raw, &points.group(2, 0).unwrap());
+        // Head 1 is longer than head 0; heads 2 and 3 are equal, so the lower index.
+        assert_eq!(ballot.votes, [0, 1, 1, 0]);
+        assert_eq!(ballot.tied, 2);
+        assert!(ballot.margins.iter().all(|m| *m < 1e-6), "{:?}", ballot.margins);
+    }
+
+    #[test]
+    fn margins_say_how_clear_a_vote_was() {
+        // On a line 0, 2, 3 with mean 5/3: squared distances 25/9, 1/9, 16/9; and one alone.
+        let vectors: testing::Vectors = vec![vec![0.0], vec![2.0], vec![3.0], vec![90.0]];
+        let raw = testing::gram(&vectors);
+        let points = Points::new(&raw, Metric::Euclidean);
+        let grouping = points.group(2, 0).unwrap();
+        assert_eq!(grouping.dead, [0]);
+        let moved: testing::Vectors = vectors.iter().map(|v| vec![v[0] + 100.0]).collect();
+        let raw = testing::gram(&moved);
+        let points = Points::new(&raw, Metric::Euclidean);
+        let ballot = vote(&points, &raw, &points.group(2, 0).unwrap());
+        assert_eq!(ballot.votes, [0, 1, 0, 1]);
+        assert!((ballot.margins[1] - (1.0 - 1.0 / 16.0)).abs() < 1e-6, "{:?}", ballot.margins);
+        assert_eq!(ballot.margins[3], 1.0);
+    }
+
+    #[test]
+    fn dead_heads_get_no_vote() {
+        let mut vectors = testing::vectors(5, 8, 2, 0.5, 3);
+        vectors[0] = vec![0.0; 8];
+        let raw = testing::gram(&vectors);
+        for metric in [Metric::Euclidean, Metric::Cosine] {
+            let points = Points::new(&raw, metric);
+            let ballot = vote(&points, &raw, &points.group(2, 0).unwrap());
+            assert_eq!(ballot.votes[0], 0);
+            assert_eq!(ballot.votes.iter().sum::<u64>(), 2);
+            assert_eq!(ballot.cosines[0], 0.0);
+        }
+    }
+
+    #[test]
+    fn top_takes_the_lowest_index_of_equals() {
+        assert_eq!(top(&[1, 3, 3, 0, 3], 0..5, 2), [1, 2]);
+        assert_eq!(top(&[1, 3, 3, 0, 3], [4, 3, 0], 2), [0, 4]);
+        assert_eq!(top(&[0.5, 0.1], 0..2, 9), [0, 1]);
+        let grouping = Grouping { labels: vec![0, 1, 0, 1, 2], inertia: 0.0, dead: vec![4] };
+        assert_eq!(top_of_groups(&[1u64, 0, 4, 0, 9], &grouping), [1, 2]);
+    }
+}
