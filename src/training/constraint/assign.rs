@@ -9,10 +9,9 @@ use super::Constraint;
 /// The group of every head of a layer on one batch; dead heads are groups of their own.
 pub fn assign(constraint: &Constraint, site: Site, gram: &Gram, seed: u64) -> Result<Vec<usize>> {
     let points = Points::new(gram, constraint.metric);
-    let wanted = match constraint.groups.at(site, gram.heads())? {
-        Some(number) => number,
-        None => points.best_number(seed)?,
+    let grouping = match constraint.groups.at(site, gram.heads())? {
+        Some(number) => points.group(number, seed)?,
+        None => points.group_auto(seed)?,
     };
-    let number = wanted.min(points.live().len()).max(1);
-    Ok(points.group(number, seed)?.labels)
+    Ok(grouping.labels)
 }
