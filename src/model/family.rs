@@ -12,27 +12,126 @@ pub struct Family {
     pub model_type: &'static str,
     /// The name people use.
     pub title: &'static str,
+    /// What tensor names begin with, e.g. `bert.`; a checkpoint of the bare model leaves it out, as do heads.
+    pub prefix: &'static str,
+    /// Names of its tensors, in parts that families share. Where a role has several, the first that the checkpoint
+    /// holds counts.
+    pub names: &'static [&'static [Name]],
     /// Configuration to spec.
     pub spec: fn(&Reading<'_>) -> Result<NetworkSpec>,
-    /// Role, tensor name, layout. `{i}` stands for a layer; both sides name a stem that `.weight` and `.bias` follow,
-    /// or a whole name.
-    pub names: &'static [(&'static str, &'static str, Layout)],
-    /// Prefix that a checkpoint of the base model leaves out, e.g. `bert.`.
-    pub prefix: &'static str,
 }
+
+/// Role, tensor name without the family's prefix, layout. `{i}` stands for a layer; both sides name a stem that
+/// `.weight` and `.bias` follow, or a whole name.
+pub type Name = (&'static str, &'static str, Layout);
+
+/// No model comes near these; larger numbers are refused before they size anything.
+const MOST_LAYERS: usize = 4096;
+const MOST_HEADS: usize = 4096;
+const WIDEST_HEAD: usize = 8192;
 
 /// What a family reads its spec from.
 pub struct Reading<'a> {
     /// `config.json`.
     pub config: &'a Config,
-    /// Whether the checkpoint holds a tensor of this name.
+    /// Whether the checkpoint holds a tensor of this name, with or without the family's prefix.
     pub has: &'a dyn Fn(&str) -> bool,
+    /// Tensors in the checkpoint.
+    pub tensors: usize,
 }
 
 impl Reading<'_> {
-    /// False where the first architecture is a bare model such as `GPT2Model`, which has no language-model head.
+    /// False where the first architecture has no language-model head: a bare model or a classifier.
     pub fn wants_head(&self) -> bool {
-        self.config.architecture().is_none_or(|name| !name.ends_with("Model") || name.contains("LMHead"))
+        const HEADS: [&str; 6] = ["LMHead", "CausalLM", "ConditionalGeneration", "MTModel", "MaskedLM", "DoubleHeads"];
+        self.config.architecture().is_none_or(|name| HEADS.iter().any(|head| name.contains(head)))
+    }
+
+    /// Width of the residual stream, by any of its names.
+    pub fn width(&self) -> Result<usize> {
+        self.config.size_any(&["hidden_size", "d_model", "dim", "n_embd", "n_embed"])
+    }
+
+    /// Attention heads of a layer, by any of their names.
+    pub fn heads(&self) -> Result<usize> {
+        self.heads_at(&["num_attention_heads", "n_heads", "n_head", "num_heads"])
+    }
+
+    /// Attention heads under one of `keys`.
+    pub fn heads_at(&self, keys: &[&str]) -> Result<usize> {
+        self.bounded(keys, 1, MOST_HEADS)
+    }
+
+    /// Key/value heads; as many as heads where the configuration says nothing.
+    pub fn kv_heads(&self, heads: usize) -> Result<usize> {
+        match self.config.get("num_key_value_heads") {
+            Some(_) => self.heads_at(&["num_key_value_heads"]),
+            None => Ok(heads),
+        }
+    }
+
+    /// Width of a head: `head_dim`, else `default`.
+    pub fn head_dim(&self, default: usize) -> Result<usize> {
+        match self.config.size_or("head_dim", default)? {
+            dim if dim <= WIDEST_HEAD => Ok(dim),
+            dim => Err(self.config.unsupported(format!("heads of {dim} dimensions are not supported"))),
+        }
+    }
+
+    /// Layers, by any of their names.
+    pub fn layers(&self) -> Result<usize> {
+        self.layers_at(&["num_hidden_layers", "n_layers", "n_layer", "num_layers"])
+    }
+
+    /// Layers under one of `keys`; more than the checkpoint could hold are refused.
+    pub fn layers_at(&self, keys: &[&str]) -> Result<usize> {
+        self.bounded(keys, 1, MOST_LAYERS.min(self.tensors))
+    }
+
+    /// Passes over layers that may be shared.
+    pub fn passes(&self) -> Result<usize> {
+        self.bounded(&["num_hidden_layers"], 1, MOST_LAYERS)
+    }
+
+    /// Inner width of the feed-forward part, by any of its names; four times `width` where it has none.
+    pub fn inner(&self, width: usize) -> Result<usize> {
+        for key in ["intermediate_size", "hidden_dim", "ffn_dim", "n_inner"] {
+            if let Some(size) = self.config.size_opt(key)? {
+                return Ok(size);
+            }
+        }
+        Ok(4 * width)
+    }
+
+    /// Which of `count` layers `layer_types` calls sliding, where it is there.
+    pub fn sliding_layers(&self, count: usize) -> Result<Option<Vec<bool>>> {
+        let Some(types) = self.config.get("layer_types") else { return Ok(None) };
+        let wrong =
+            || self.config.wrong("layer_types", &format!("{count} times 'full_attention' or 'sliding_attention'"));
+        let types = types.as_array().filter(|t| t.len() == count).ok_or_else(wrong)?;
+        let slides = types.iter().map(|kind| match kind.as_str() {
+            Some("full_attention") => Ok(false),
+            Some("sliding_attention") => Ok(true),
+            _ => Err(wrong()),
+        });
+        slides.collect::<Result<_>>().map(Some)
+    }
+
+    /// An error where `key` is true.
+    pub fn refuse(&self, key: &str) -> Result<()> {
+        if self.config.flag_or(key, false)? {
+            return Err(self.config.unsupported(format!("'{key}' is true, which is not supported")));
+        }
+        Ok(())
+    }
+
+    fn bounded(&self, keys: &[&str], least: usize, most: usize) -> Result<usize> {
+        let size = self.config.size_any(keys)?;
+        if (least..=most).contains(&size) {
+            return Ok(size);
+        }
+        let key = keys.iter().find(|k| self.config.get(k).is_some()).copied().unwrap_or("?");
+        Err(self.config.wrong(key, &format!("a number from {least} to {most}")))
     }
 }
 
@@ -43,19 +142,20 @@ impl Family {
             return Err(config.unsupported("'model_type' is missing").hint("add the model's type to config.json"));
         };
         super::families::all().find(|f| f.model_type == model_type).ok_or_else(|| {
+            let shown: String = model_type.chars().take(60).collect();
             let mut near: Vec<_> = super::families::all().map(|f| f.model_type).collect();
-            near.sort_by_key(|name| (edit_distance(name, model_type), *name));
+            near.sort_by_key(|name| (edit_distance(name, &shown), *name));
             near.truncate(3);
-            Error::new(format!("model_type '{model_type}' is not supported"))
+            Error::new(format!("model_type '{shown}' is not supported"))
                 .at(config.path())
                 .hint(format!("the nearest supported families are {}", near.join(", ")))
         })
     }
 
-    /// The tensor name and layout of a role, with the family's prefix.
-    pub(super) fn name_of(&self, role: &str) -> Option<(String, Layout)> {
+    /// The names under which a role may be stored, without the family's prefix, and how it lies there.
+    pub(super) fn names_of(&self, role: &str) -> impl Iterator<Item = (String, Layout)> {
         let role_parts: Vec<&str> = role.split('.').collect();
-        self.names.iter().find_map(|(pattern, name, layout)| {
+        self.names.iter().flat_map(|part| part.iter()).filter_map(move |(pattern, name, layout)| {
             let mut layer = None;
             let mut rest = role_parts.iter();
             for part in pattern.split('.') {

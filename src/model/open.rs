@@ -57,7 +57,7 @@ impl Model {
     pub fn new(checkpoint: Checkpoint) -> Result<Self> {
         let family = Family::of(checkpoint.config())?;
         let has = |name: &str| stored_name(&checkpoint, family.prefix, name).is_some();
-        let reading = Reading { config: checkpoint.config(), has: &has };
+        let reading = Reading { config: checkpoint.config(), has: &has, tensors: checkpoint.names().len() };
         let mut spec = (family.spec)(&reading)?;
         check_sizes(&spec, checkpoint.config())?;
         let kept = read_kept(checkpoint.config(), &spec)?;
@@ -187,21 +187,17 @@ fn attention_of_role<'a>(spec: &'a NetworkSpec, role: &str) -> Option<(Vec<Site>
     Some((sites, attention))
 }
 
-/// The name under which the checkpoint holds `name`: as it is, without the base model's prefix, or with the spelling
-/// of norms in the oldest checkpoints.
+/// The name under which the checkpoint holds `name`: behind the family's prefix, as the bare model writes it, or with
+/// the spelling of norms in the oldest checkpoints.
 fn stored_name(checkpoint: &Checkpoint, prefix: &str, name: &str) -> Option<String> {
-    let stripped = name.strip_prefix(prefix).unwrap_or(name);
-    for base in [name, stripped] {
-        if checkpoint.info(base).is_some() {
-            return Some(base.to_owned());
-        }
+    for base in [format!("{prefix}{name}"), name.to_owned()] {
         let old = match base.rsplit_once('.') {
-            Some((stem, "weight")) => format!("{stem}.gamma"),
-            Some((stem, "bias")) => format!("{stem}.beta"),
-            _ => continue,
+            Some((stem, "weight")) => Some(format!("{stem}.gamma")),
+            Some((stem, "bias")) => Some(format!("{stem}.beta")),
+            _ => None,
         };
-        if checkpoint.info(&old).is_some() {
-            return Some(old);
+        if let Some(found) = std::iter::once(base).chain(old).find(|n| checkpoint.info(n).is_some()) {
+            return Some(found);
         }
     }
     None
@@ -226,14 +222,7 @@ pub(super) fn check_sizes(spec: &NetworkSpec, config: &Config) -> Result<()> {
 fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Result<HashMap<String, Place>> {
     let mut places = HashMap::new();
     for (role, shape) in roles::tensors(spec) {
-        let (wanted, layout) = family
-            .name_of(&role)
-            .ok_or_else(|| Error::new(format!("the {} family has no name for '{role}'", family.model_type)))?;
-        let name = stored_name(checkpoint, family.prefix, &wanted).ok_or_else(|| {
-            Error::new(format!("tensor '{wanted}' is missing"))
-                .at(checkpoint.folder())
-                .hint("the checkpoint is incomplete, or its config.json belongs to another")
-        })?;
+        let (name, layout) = find(checkpoint, family, &role)?;
         let info = checkpoint.info(&name).ok_or_else(|| Error::new("a tensor vanished"))?;
         let rows = rows_of(spec, &role, &shape, layout);
         let expected = stored_shape(spec, &role, &shape, layout);
@@ -257,6 +246,22 @@ fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Resul
         places.insert(role, Place { name, layout, rows, shape });
     }
     Ok(places)
+}
+
+/// The stored tensor of a role.
+fn find(checkpoint: &Checkpoint, family: &Family, role: &str) -> Result<(String, Layout)> {
+    let mut wanted = None;
+    for (name, layout) in family.names_of(role) {
+        if let Some(stored) = stored_name(checkpoint, family.prefix, &name) {
+            return Ok((stored, layout));
+        }
+        wanted.get_or_insert(name);
+    }
+    let wanted =
+        wanted.ok_or_else(|| Error::new(format!("the {} family has no name for '{role}'", family.model_type)))?;
+    Err(Error::new(format!("tensor '{wanted}' is missing"))
+        .at(checkpoint.folder())
+        .hint("the checkpoint is incomplete, or its config.json belongs to another"))
 }
 
 /// Rows of the stored tensor that make up a role; `None` where all of them do.

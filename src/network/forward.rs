@@ -119,7 +119,7 @@ impl Stack {
         let name = kind.name();
         let relative = spec.layers.iter().any(|l| matches!(l.attention.bias, ScoreBias::Relative { .. }));
         Ok(Self {
-            input: Input::load(&spec.input, spec.width, weights, name)?,
+            input: Input::load(&spec.input, weights, name)?,
             layers: spec.layers.iter().map(|l| Layer::load(l, weights, name)).collect::<Result<_>>()?,
             final_norm: spec.final_norm.map(|n| Norm::load(n, weights, &format!("{name}.norm"))).transpose()?,
             project_out: spec.project_out.map(|_| weights.get(&format!("{name}.project_out"))).transpose()?,
@@ -245,23 +245,6 @@ impl<'a> Shared<'a> {
     }
 }
 
-impl RotarySpec {
-    /// Cosines and sines of positions `0..length`, `[length, dims / 2]` each.
-    fn angles(&self, length: usize, dtype: DType, device: &Device) -> Result<(Tensor, Tensor)> {
-        let half = self.inverse_frequencies.len();
-        let (mut cos, mut sin) = (Vec::with_capacity(length * half), Vec::with_capacity(length * half));
-        for t in 0..length {
-            for frequency in &self.inverse_frequencies {
-                let (s, c) = (t as f64 * frequency).sin_cos();
-                cos.push((c * self.attention_factor) as f32);
-                sin.push((s * self.attention_factor) as f32);
-            }
-        }
-        let tensor = |v| -> Result<Tensor> { Ok(Tensor::from_vec(v, (length, half), device)?.to_dtype(dtype)?) };
-        Ok((tensor(cos)?, tensor(sin)?))
-    }
-}
-
 /// ALiBi (Press et al. 2022) as BLOOM counts it: slope times the number of real tokens before the key, `[N, H, 1, S]`.
 fn alibi(heads: usize, mask: &TokenMask, x: &Tensor) -> Result<Tensor> {
     let (n, length) = (mask.sequences(), mask.length());
@@ -316,7 +299,7 @@ fn relative_bucket(distance: i64, buckets: usize, max_distance: usize, both_ways
     } else {
         // The models' own code takes these logarithms in f32; bucket borders depend on it.
         let share = (away as f32 / exact as f32).ln() / (max_distance as f64 / exact as f64).ln() as f32;
-        (exact + (share * (buckets - exact) as f32) as usize).min(buckets.saturating_sub(1))
+        exact.saturating_add((share * (buckets - exact) as f32) as usize).min(buckets.saturating_sub(1))
     };
     u32::try_from(base + within).unwrap_or(0)
 }

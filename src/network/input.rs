@@ -3,10 +3,11 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::attention::Linear;
+use super::interpolate::resample;
 use super::layer::Norm;
 use super::{
-    Counting, FrameInputSpec, InputSpec, PatchInputSpec, PositionSpec, Source, TokenInputSpec, TokenMask, Tokens,
-    Weights,
+    Counting, FrameInputSpec, InputSpec, PatchInputSpec, PositionSpec, ProjectSpec, Source, TokenInputSpec, TokenMask,
+    Tokens, Weights,
 };
 use crate::error::{Error, Result};
 use crate::tensor::gelu;
@@ -47,19 +48,19 @@ pub(super) struct FrameInput {
 }
 
 impl Input {
-    pub fn load(spec: &InputSpec, width: usize, weights: &dyn Weights, stack: &str) -> Result<Self> {
+    pub fn load(spec: &InputSpec, weights: &dyn Weights, stack: &str) -> Result<Self> {
         let get = |name: &str| weights.get(&format!("{stack}.embed.{name}"));
         Ok(match spec {
             InputSpec::Tokens(spec) => {
                 let has_table = matches!(spec.positions, PositionSpec::Table { .. });
                 let norm = |n| Norm::load(n, weights, &format!("{stack}.embed.norm"));
-                let project = || Linear::load(weights, &format!("{stack}.embed.project"), spec.project_bias);
+                let project = |p: ProjectSpec| Linear::load(weights, &format!("{stack}.embed.project"), p.bias);
                 Self::Tokens(TokenInput {
                     table: get("tokens")?,
                     types: if spec.types > 0 { Some(get("types")?) } else { None },
                     positions: if has_table { Some(get("positions")?) } else { None },
                     norm: spec.norm.map(norm).transpose()?,
-                    project: if spec.width == width { None } else { Some(project()?) },
+                    project: spec.project.map(project).transpose()?,
                     spec: spec.clone(),
                 })
             }
@@ -185,13 +186,12 @@ fn counted_rows(tokens: &Tokens, offset: usize, counting: Counting) -> Result<Ve
 /// Sines of `t / 10000^(2i/D)` in the first half of the width, cosines in the second, `[T, D]`.
 fn sinusoids(length: usize, width: usize, dtype: DType, device: &Device) -> Result<Tensor> {
     let half = width / 2;
-    let mut values = vec![0f32; length * width];
+    let mut values = Vec::with_capacity(length * width);
     for t in 0..length {
-        for i in 0..half {
-            let angle = t as f64 / 10000f64.powf(2.0 * i as f64 / width as f64);
-            values[t * width + i] = angle.sin() as f32;
-            values[t * width + half + i] = angle.cos() as f32;
-        }
+        let angle = |i: usize| t as f64 / 10000f64.powf(2.0 * i as f64 / width as f64);
+        // An odd width has one sine more.
+        values.extend((0..width - half).map(|i| angle(i).sin() as f32));
+        values.extend((0..half).map(|i| angle(i).cos() as f32));
     }
     Ok(Tensor::from_vec(values, (length, width), device)?.to_dtype(dtype)?)
 }
@@ -201,13 +201,15 @@ impl PatchInput {
     fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
         let (n, c, height, width) = pixels.dims4()?;
         let (ph, pw) = self.spec.patch;
-        if c != self.spec.channels || (height, width) != self.spec.image {
+        let grid = |(height, width): (usize, usize)| (height / ph.max(1), width / pw.max(1));
+        let (gh, gw) = grid((height, width));
+        let fits = (height, width) == self.spec.image || (self.spec.any_size && gh > 0 && gw > 0);
+        if c != self.spec.channels || !fits {
             return Err(Error::new(format!(
                 "images of {c} x {height} x {width} do not fit a model made for {} x {} x {}",
                 self.spec.channels, self.spec.image.0, self.spec.image.1
             )));
         }
-        let (gh, gw) = (height / ph.max(1), width / pw.max(1));
         // A convolution whose stride is its width is one product over cut patches.
         let cut = pixels
             .narrow(2, 0, gh * ph)?
@@ -225,7 +227,10 @@ impl PatchInput {
             parts.push(distillation.reshape((1, 1, width))?.broadcast_as((n, 1, width))?);
         }
         parts.push(patches);
-        let positions = self.positions.reshape(((), width))?;
+        let table = self.positions.reshape(((), width))?;
+        let (leading, made_for) = (parts.len() - 1, grid(self.spec.image));
+        let spread = resample(&table.narrow(0, leading, made_for.0 * made_for.1)?, made_for, (gh, gw))?;
+        let positions = Tensor::cat(&[&table.narrow(0, 0, leading)?, &spread], 0)?;
         Ok(Tensor::cat(&parts, 1)?.broadcast_add(&positions)?)
     }
 }

@@ -1,6 +1,6 @@
 //! One layer: attention, cross attention, feed-forward, and the norms around them.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::attention::{Context, Linear};
 use super::{
@@ -31,7 +31,11 @@ impl Norm {
         Ok(match self.spec.kind {
             NormKind::Layer | NormKind::LayerWithoutBias => layer_norm(x, &self.weight, self.bias.as_ref(), eps)?,
             NormKind::Rms => rms_norm(x, &self.weight, eps)?,
-            NormKind::RmsPlusOne => rms_norm(x, &(&self.weight + 1.0)?, eps)?,
+            // One plus a small weight has to be formed, and applied, with the digits that half precision lacks.
+            NormKind::RmsPlusOne => {
+                let wide = if x.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+                rms_norm(&x.to_dtype(wide)?, &(self.weight.to_dtype(wide)? + 1.0)?, eps)?.to_dtype(x.dtype())?
+            }
         })
     }
 }

@@ -8,10 +8,12 @@ mod batch;
 mod forward;
 mod gate;
 mod input;
+mod interpolate;
 mod layer;
 mod output;
 mod probe;
 pub mod roles;
+mod rotary;
 mod site;
 mod spec;
 
@@ -22,9 +24,10 @@ pub use gate::Gates;
 pub use layer::Layer;
 pub use probe::{Blind, Probe, SiteMaps};
 pub use roles::Weights;
+pub use rotary::{Beyond, RotarySpec};
 pub use site::{FeatureMap, Site, SiteKind};
 pub use spec::{
     Activation, AttentionSpec, Counting, FrameInputSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind,
-    NormSpec, Objective, OutputSpec, PatchInputSpec, PositionSpec, ProjectionBias, RotarySpec, ScoreBias, StackSpec,
+    NormSpec, Objective, OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, ProjectionBias, ScoreBias, StackSpec,
     TokenInputSpec, TransformSpec, Wiring,
 };

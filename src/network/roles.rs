@@ -110,8 +110,8 @@ impl List {
                 if let Some(norm) = t.norm {
                     self.norm(&format!("{role}.norm"), norm, t.width);
                 }
-                if t.width != width {
-                    self.linear(&format!("{role}.project"), width, t.width, t.project_bias);
+                if let Some(project) = t.project {
+                    self.linear(&format!("{role}.project"), width, t.width, project.bias);
                 }
             }
             InputSpec::Patches(p) => {

@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use super::RotarySpec;
 use super::site::{Site, SiteKind};
 
 /// A whole network.
@@ -49,10 +50,10 @@ pub enum InputSpec {
 pub struct TokenInputSpec {
     /// Rows of the table.
     pub vocabulary: usize,
-    /// Width of the table, where it differs from the stack's: then a projection follows.
+    /// Width of the table.
     pub width: usize,
-    /// Whether that projection, where there is one, has a bias.
-    pub project_bias: bool,
+    /// Projection to the stack's width: needed where the table has another, there anyway in ALBERT.
+    pub project: Option<ProjectSpec>,
     /// Factor on the token embedding (Gemma: sqrt of width, Granite: multiplier).
     pub scale: f64,
     /// Rows of the token-type table; type 0 is used at every position.
@@ -71,7 +72,7 @@ impl TokenInputSpec {
         Self {
             vocabulary,
             width,
-            project_bias: false,
+            project: None,
             scale: 1.0,
             types: 0,
             positions: PositionSpec::None,
@@ -79,6 +80,13 @@ impl TokenInputSpec {
             max_length: None,
         }
     }
+}
+
+/// A projection of embeddings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ProjectSpec {
+    /// Whether it has a bias.
+    pub bias: bool,
 }
 
 /// Absolute positions that are added to the embedding.
@@ -127,6 +135,8 @@ pub struct PatchInputSpec {
     pub patch: (usize, usize),
     /// Whether a distillation token follows the class token (DeiT).
     pub distillation: bool,
+    /// Whether images of other sizes are read too, with the position table interpolated (DINOv2).
+    pub any_size: bool,
 }
 
 /// Mel spectrogram input.
@@ -312,17 +322,6 @@ pub enum ScoreBias {
         /// Distance from which all share the last bucket.
         max_distance: usize,
     },
-}
-
-/// Rotary position embedding.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RotarySpec {
-    /// Leading dimensions of the head that rotate (GPT-NeoX: a share).
-    pub dims: usize,
-    /// Angle per position of each pair, `dims / 2` entries; scaling is already in.
-    pub inverse_frequencies: Vec<f64>,
-    /// Factor on sines and cosines (YaRN).
-    pub attention_factor: f64,
 }
 
 /// The feed-forward part.

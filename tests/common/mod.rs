@@ -11,6 +11,14 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
+/// Folders of all fixtures, sorted.
+pub fn fixture_folders() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(fixtures()).unwrap();
+    let mut folders: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
+    folders.sort();
+    folders
+}
+
 /// Tensors of a reference file, integers as they are.
 pub fn reference(path: &Path) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(path, &Device::Cpu).unwrap()

@@ -1,71 +1,188 @@
-//! BERT (Devlin et al. 2019): post-norm encoder, learned positions, masked-LM head behind a transform.
+//! Encoders with norms after each branch, learned positions and a masked-LM head behind a transform: BERT (Devlin et
+//! al. 2019) and its kin, told apart by a [`Kin`].
 
 use crate::error::Result;
 use crate::model::activation::activation;
-use crate::model::{Family, Layout, Reading};
+use crate::model::family::Name;
+use crate::model::{Layout, Reading};
 use crate::network::{
-    AttentionSpec, Counting, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec,
-    PositionSpec, ProjectionBias, StackSpec, TokenInputSpec, TransformSpec, Wiring,
+    Activation, AttentionSpec, Counting, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective,
+    OutputSpec, PositionSpec, ProjectSpec, ProjectionBias, StackSpec, TokenInputSpec, TransformSpec, Wiring,
 };
 
-pub(super) const FAMILIES: &[Family] =
-    &[Family { model_type: "bert", title: "BERT", spec, names: NAMES, prefix: "bert." }];
+/// Names of all of them.
+pub(super) const INPUT: &[Name] = &[
+    ("encoder.embed.tokens", "embeddings.word_embeddings.weight", Layout::PLAIN),
+    ("encoder.embed.positions", "embeddings.position_embeddings.weight", Layout::PLAIN),
+    ("encoder.embed.types", "embeddings.token_type_embeddings.weight", Layout::PLAIN),
+    ("encoder.embed.norm", "embeddings.LayerNorm", Layout::PLAIN),
+];
 
-const NAMES: &[(&str, &str, Layout)] = &[
-    ("encoder.embed.tokens", "bert.embeddings.word_embeddings.weight", Layout::PLAIN),
-    ("encoder.embed.positions", "bert.embeddings.position_embeddings.weight", Layout::PLAIN),
-    ("encoder.embed.types", "bert.embeddings.token_type_embeddings.weight", Layout::PLAIN),
-    ("encoder.embed.norm", "bert.embeddings.LayerNorm", Layout::PLAIN),
-    ("encoder.{i}.attention.query", "bert.encoder.layer.{i}.attention.self.query", Layout::PLAIN),
-    ("encoder.{i}.attention.key", "bert.encoder.layer.{i}.attention.self.key", Layout::PLAIN),
-    ("encoder.{i}.attention.value", "bert.encoder.layer.{i}.attention.self.value", Layout::PLAIN),
-    ("encoder.{i}.attention.output", "bert.encoder.layer.{i}.attention.output.dense", Layout::PLAIN),
-    ("encoder.{i}.attention.norm", "bert.encoder.layer.{i}.attention.output.LayerNorm", Layout::PLAIN),
-    ("encoder.{i}.mlp.up", "bert.encoder.layer.{i}.intermediate.dense", Layout::PLAIN),
-    ("encoder.{i}.mlp.down", "bert.encoder.layer.{i}.output.dense", Layout::PLAIN),
-    ("encoder.{i}.mlp.norm", "bert.encoder.layer.{i}.output.LayerNorm", Layout::PLAIN),
+pub(super) const LAYERS: &[Name] = &[
+    ("encoder.{i}.attention.query", "encoder.layer.{i}.attention.self.query", Layout::PLAIN),
+    ("encoder.{i}.attention.key", "encoder.layer.{i}.attention.self.key", Layout::PLAIN),
+    ("encoder.{i}.attention.value", "encoder.layer.{i}.attention.self.value", Layout::PLAIN),
+    ("encoder.{i}.attention.output", "encoder.layer.{i}.attention.output.dense", Layout::PLAIN),
+    ("encoder.{i}.attention.norm", "encoder.layer.{i}.attention.output.LayerNorm", Layout::PLAIN),
+    ("encoder.{i}.mlp.up", "encoder.layer.{i}.intermediate.dense", Layout::PLAIN),
+    ("encoder.{i}.mlp.down", "encoder.layer.{i}.output.dense", Layout::PLAIN),
+    ("encoder.{i}.mlp.norm", "encoder.layer.{i}.output.LayerNorm", Layout::PLAIN),
+];
+
+pub(super) const BERT_HEAD: &[Name] = &[
     ("output.transform", "cls.predictions.transform.dense", Layout::PLAIN),
     ("output.norm", "cls.predictions.transform.LayerNorm", Layout::PLAIN),
     ("output.weight", "cls.predictions.decoder.weight", Layout::PLAIN),
     ("output.bias", "cls.predictions.bias", Layout::PLAIN),
 ];
 
-fn spec(reading: &Reading<'_>) -> Result<NetworkSpec> {
+pub(super) const ROBERTA_HEAD: &[Name] = &[
+    ("output.transform", "lm_head.dense", Layout::PLAIN),
+    ("output.norm", "lm_head.layer_norm", Layout::PLAIN),
+    ("output.weight", "lm_head.decoder.weight", Layout::PLAIN),
+    ("output.bias", "lm_head.bias", Layout::PLAIN),
+];
+
+pub(super) const ELECTRA: &[Name] = &[
+    ("encoder.embed.project", "embeddings_project", Layout::PLAIN),
+    ("output.transform", "generator_predictions.dense", Layout::PLAIN),
+    ("output.norm", "generator_predictions.LayerNorm", Layout::PLAIN),
+    ("output.weight", "generator_lm_head.weight", Layout::PLAIN),
+    ("output.bias", "generator_lm_head.bias", Layout::PLAIN),
+];
+
+pub(super) const ALBERT: &[Name] = &[
+    ("encoder.embed.project", "encoder.embedding_hidden_mapping_in", Layout::PLAIN),
+    ("encoder.{i}.attention.query", "encoder.albert_layer_groups.{i}.albert_layers.0.attention.query", Layout::PLAIN),
+    ("encoder.{i}.attention.key", "encoder.albert_layer_groups.{i}.albert_layers.0.attention.key", Layout::PLAIN),
+    ("encoder.{i}.attention.value", "encoder.albert_layer_groups.{i}.albert_layers.0.attention.value", Layout::PLAIN),
+    ("encoder.{i}.attention.output", "encoder.albert_layer_groups.{i}.albert_layers.0.attention.dense", Layout::PLAIN),
+    (
+        "encoder.{i}.attention.norm",
+        "encoder.albert_layer_groups.{i}.albert_layers.0.attention.LayerNorm",
+        Layout::PLAIN,
+    ),
+    ("encoder.{i}.mlp.up", "encoder.albert_layer_groups.{i}.albert_layers.0.ffn", Layout::PLAIN),
+    ("encoder.{i}.mlp.down", "encoder.albert_layer_groups.{i}.albert_layers.0.ffn_output", Layout::PLAIN),
+    ("encoder.{i}.mlp.norm", "encoder.albert_layer_groups.{i}.albert_layers.0.full_layer_layer_norm", Layout::PLAIN),
+    ("output.transform", "predictions.dense", Layout::PLAIN),
+    ("output.norm", "predictions.LayerNorm", Layout::PLAIN),
+    ("output.weight", "predictions.decoder.weight", Layout::PLAIN),
+    ("output.bias", "predictions.bias", Layout::PLAIN),
+];
+
+pub(super) const DISTILBERT: &[Name] = &[
+    ("encoder.{i}.attention.query", "transformer.layer.{i}.attention.q_lin", Layout::PLAIN),
+    ("encoder.{i}.attention.key", "transformer.layer.{i}.attention.k_lin", Layout::PLAIN),
+    ("encoder.{i}.attention.value", "transformer.layer.{i}.attention.v_lin", Layout::PLAIN),
+    ("encoder.{i}.attention.output", "transformer.layer.{i}.attention.out_lin", Layout::PLAIN),
+    ("encoder.{i}.attention.norm", "transformer.layer.{i}.sa_layer_norm", Layout::PLAIN),
+    ("encoder.{i}.mlp.up", "transformer.layer.{i}.ffn.lin1", Layout::PLAIN),
+    ("encoder.{i}.mlp.down", "transformer.layer.{i}.ffn.lin2", Layout::PLAIN),
+    ("encoder.{i}.mlp.norm", "transformer.layer.{i}.output_layer_norm", Layout::PLAIN),
+    ("output.transform", "vocab_transform", Layout::PLAIN),
+    ("output.norm", "vocab_layer_norm", Layout::PLAIN),
+    ("output.weight", "vocab_projector.weight", Layout::PLAIN),
+    ("output.bias", "vocab_projector.bias", Layout::PLAIN),
+];
+
+/// How one of these families differs from the others.
+pub(super) struct Kin {
+    /// The tensor that only a checkpoint with a masked-LM head holds.
+    pub head: &'static str,
+    /// Activation of the head's transform, where it is not that of the layers.
+    pub head_activation: Option<Activation>,
+    /// The key of the layers' activation.
+    pub activation_key: &'static str,
+    /// Positions count from padding's id, by default this, and skip padding (RoBERTa).
+    pub padding: Option<usize>,
+    /// Embeddings of a width of their own, by default this, projected to the stack's.
+    pub embedding: Option<usize>,
+    /// Token types where the configuration says nothing.
+    pub types: usize,
+    /// Whether several passes share a layer (ALBERT).
+    pub shared: bool,
+}
+
+/// BERT itself.
+pub(super) const BERT: Kin = Kin {
+    head: "cls.predictions.transform.dense.weight",
+    head_activation: None,
+    activation_key: "hidden_act",
+    padding: None,
+    embedding: None,
+    types: 2,
+    shared: false,
+};
+
+/// RoBERTa (Liu et al. 2019).
+pub(super) const ROBERTA: Kin =
+    Kin { head: "lm_head.dense.weight", head_activation: Some(Activation::Gelu), padding: Some(1), ..BERT };
+
+/// The network of a configuration.
+pub(super) fn encoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
     let config = reading.config;
-    if config.flag_or("is_decoder", false)? {
-        return Err(config.unsupported("a BERT model used as a decoder is not supported"));
-    }
+    reading.refuse("is_decoder")?;
     if config.text_opt("position_embedding_type")?.is_some_and(|kind| kind != "absolute") {
         return Err(config.wrong("position_embedding_type", "absolute"));
     }
-    let width = config.size("hidden_size")?;
-    let heads = config.size("num_attention_heads")?;
+    let width = reading.width()?;
+    let heads = reading.heads()?;
     let rows = config.size("max_position_embeddings")?;
     let vocabulary = config.size("vocab_size")?;
-    let activation = activation(config, "hidden_act", "gelu")?;
+    let activation = activation(config, kin.activation_key, "gelu")?;
     let norm = NormSpec { kind: NormKind::Layer, eps: config.number_or("layer_norm_eps", 1e-12)? };
-    let attention = AttentionSpec {
-        projection_bias: ProjectionBias::all(true),
-        ..AttentionSpec::new(heads, heads, width / heads.max(1))
+    let embedding = match kin.embedding {
+        Some(default) => config.size_or("embedding_size", default)?,
+        None => width,
     };
-    let mlp = MlpSpec { width: config.size("intermediate_size")?, activation, gated: false, bias: true };
-    let layers = (0..config.size("num_hidden_layers")?)
-        .map(|i| LayerSpec::new(i, attention.clone(), mlp.clone(), norm, Wiring::Post))
+    let (offset, counting) = match kin.padding {
+        Some(default) => {
+            let padding = config.size_or("pad_token_id", default)?;
+            (padding + 1, Counting::Unpadded { padding: u32::try_from(padding).unwrap_or(u32::MAX) })
+        }
+        None => (0, Counting::Every),
+    };
+    let attention =
+        AttentionSpec { projection_bias: ProjectionBias::all(true), ..AttentionSpec::new(heads, heads, width / heads) };
+    let mlp = MlpSpec { width: reading.inner(width)?, activation, gated: false, bias: true };
+    let layers = stored_layers(reading, kin)?
+        .into_iter()
+        .map(|stored| LayerSpec::new(stored, attention.clone(), mlp.clone(), norm, Wiring::Post))
         .collect();
     let input = TokenInputSpec {
-        types: config.size_or("type_vocab_size", 2)?,
-        positions: PositionSpec::Table { rows, offset: 0, counting: Counting::Every, after_projection: false },
+        project: (kin.shared || embedding != width).then_some(ProjectSpec { bias: true }),
+        types: config.size_or("type_vocab_size", kin.types)?,
+        positions: PositionSpec::Table { rows, offset, counting, after_projection: false },
         norm: Some(norm),
-        max_length: Some(rows),
-        ..TokenInputSpec::new(vocabulary, width)
+        max_length: Some(rows.saturating_sub(offset)),
+        ..TokenInputSpec::new(vocabulary, embedding)
     };
-    let output = (reading.has)("cls.predictions.transform.dense.weight").then_some(()).map(|()| -> Result<_> {
-        Ok(OutputSpec {
-            transform: Some(TransformSpec { width, activation, norm, bias: true }),
-            bias: true,
-            ..OutputSpec::new(vocabulary, Objective::Masked, config.flag_or("tie_word_embeddings", true)?)
-        })
-    });
+    let transform =
+        TransformSpec { width: embedding, activation: kin.head_activation.unwrap_or(activation), norm, bias: true };
+    let output = OutputSpec {
+        transform: Some(transform),
+        bias: true,
+        ..OutputSpec::new(vocabulary, Objective::Masked, config.flag_or("tie_word_embeddings", true)?)
+    };
     let stack = StackSpec { width, input: InputSpec::Tokens(input), layers, final_norm: None, project_out: None };
-    Ok(NetworkSpec::encoder(stack, output.transpose()?))
+    Ok(NetworkSpec::encoder(stack, (reading.has)(kin.head).then_some(output)))
+}
+
+/// Which stored layer each pass reads.
+fn stored_layers(reading: &Reading<'_>, kin: &Kin) -> Result<Vec<usize>> {
+    if !kin.shared {
+        return Ok((0..reading.layers()?).collect());
+    }
+    let config = reading.config;
+    if config.size_or("inner_group_num", 1)? != 1 {
+        return Err(config.wrong("inner_group_num", "1"));
+    }
+    let passes = reading.passes()?;
+    let groups = config.size_or("num_hidden_groups", 1)?;
+    if groups == 0 || groups > passes {
+        return Err(config.wrong("num_hidden_groups", "a number from 1 to that of the layers"));
+    }
+    // Floats as in the model's own code, so that uneven groups fall alike.
+    Ok((0..passes).map(|i| (i as f64 / (passes as f64 / groups as f64)) as usize).collect())
 }

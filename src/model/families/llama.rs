@@ -1,83 +1,275 @@
-//! Llama (Touvron et al. 2023) and its near kin: pre-norm decoders with RMS norm, rotary positions, grouped
-//! key/value heads and a gated feed-forward part.
+//! Decoders with RMS norm, rotary positions, grouped key/value heads and a gated feed-forward part: Llama (Touvron
+//! et al. 2023) and its many kin, told apart by a [`Kin`].
 
 use crate::error::Result;
 use crate::model::activation::activation;
-use crate::model::rope::rotary;
-use crate::model::{Family, Layout, Reading};
+use crate::model::family::Name;
+use crate::model::rope::{Rope, longest};
+use crate::model::{Layout, Part, Projection, Reading};
 use crate::network::{
-    AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec,
-    ProjectionBias, StackSpec, TokenInputSpec, Wiring,
+    Activation, AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec,
+    ProjectionBias, RotarySpec, StackSpec, TokenInputSpec, Wiring,
 };
 
-pub(super) const FAMILIES: &[Family] = &[
-    Family { model_type: "llama", title: "Llama", spec: llama, names: NAMES, prefix: "model." },
-    Family { model_type: "qwen2", title: "Qwen2", spec: qwen2, names: NAMES, prefix: "model." },
-];
-
-const NAMES: &[(&str, &str, Layout)] = &[
-    ("decoder.embed.tokens", "model.embed_tokens.weight", Layout::PLAIN),
-    ("decoder.{i}.attention.norm", "model.layers.{i}.input_layernorm", Layout::PLAIN),
-    ("decoder.{i}.attention.query", "model.layers.{i}.self_attn.q_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.key", "model.layers.{i}.self_attn.k_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.value", "model.layers.{i}.self_attn.v_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.output", "model.layers.{i}.self_attn.o_proj", Layout::PLAIN),
-    ("decoder.{i}.mlp.norm", "model.layers.{i}.post_attention_layernorm", Layout::PLAIN),
-    ("decoder.{i}.mlp.up", "model.layers.{i}.mlp.up_proj", Layout::PLAIN),
-    ("decoder.{i}.mlp.gate", "model.layers.{i}.mlp.gate_proj", Layout::PLAIN),
-    ("decoder.{i}.mlp.down", "model.layers.{i}.mlp.down_proj", Layout::PLAIN),
-    ("decoder.norm", "model.norm", Layout::PLAIN),
+/// Everything but the norms inside a layer.
+pub(super) const NAMES: &[Name] = &[
+    ("decoder.embed.tokens", "embed_tokens.weight", Layout::PLAIN),
+    ("decoder.{i}.attention.norm", "layers.{i}.input_layernorm", Layout::PLAIN),
+    ("decoder.{i}.attention.query", "layers.{i}.self_attn.q_proj", Layout::PLAIN),
+    ("decoder.{i}.attention.key", "layers.{i}.self_attn.k_proj", Layout::PLAIN),
+    ("decoder.{i}.attention.value", "layers.{i}.self_attn.v_proj", Layout::PLAIN),
+    ("decoder.{i}.attention.output", "layers.{i}.self_attn.o_proj", Layout::PLAIN),
+    ("decoder.{i}.attention.query_norm", "layers.{i}.self_attn.q_norm", Layout::PLAIN),
+    ("decoder.{i}.attention.key_norm", "layers.{i}.self_attn.k_norm", Layout::PLAIN),
+    ("decoder.{i}.mlp.up", "layers.{i}.mlp.up_proj", Layout::PLAIN),
+    ("decoder.{i}.mlp.gate", "layers.{i}.mlp.gate_proj", Layout::PLAIN),
+    ("decoder.{i}.mlp.down", "layers.{i}.mlp.down_proj", Layout::PLAIN),
+    ("decoder.norm", "norm", Layout::PLAIN),
     ("output.weight", "lm_head.weight", Layout::PLAIN),
 ];
 
-fn llama(reading: &Reading<'_>) -> Result<NetworkSpec> {
-    let bias = reading.config.flag_or("attention_bias", false)?;
-    decoder(reading, |attention, _| attention.projection_bias = ProjectionBias::all(bias))
+/// One norm before each branch.
+pub(super) const NORMS: &[Name] = &[("decoder.{i}.mlp.norm", "layers.{i}.post_attention_layernorm", Layout::PLAIN)];
+
+/// Norms before and after each branch.
+pub(super) const BOTH_NORMS: &[Name] = &[
+    ("decoder.{i}.attention.post_norm", "layers.{i}.post_attention_layernorm", Layout::PLAIN),
+    ("decoder.{i}.mlp.norm", "layers.{i}.pre_feedforward_layernorm", Layout::PLAIN),
+    ("decoder.{i}.mlp.post_norm", "layers.{i}.post_feedforward_layernorm", Layout::PLAIN),
+];
+
+/// Projections that share a tensor.
+pub(super) const FUSED: &[Name] = &[
+    ("decoder.{i}.attention.query", "layers.{i}.self_attn.qkv_proj", Layout::part(Part::Block(Projection::Query))),
+    ("decoder.{i}.attention.key", "layers.{i}.self_attn.qkv_proj", Layout::part(Part::Block(Projection::Key))),
+    ("decoder.{i}.attention.value", "layers.{i}.self_attn.qkv_proj", Layout::part(Part::Block(Projection::Value))),
+    ("decoder.{i}.mlp.gate", "layers.{i}.mlp.gate_up_proj", Layout::part(Part::Half(0))),
+    ("decoder.{i}.mlp.up", "layers.{i}.mlp.gate_up_proj", Layout::part(Part::Half(1))),
+];
+
+/// How one of these families differs from the others.
+pub(super) struct Kin {
+    /// Embeddings scaled by the root of the width, `1 + weight` norms, GELU by hyperbolic tangent.
+    pub gemma: bool,
+    /// Norms before and after each branch instead of before alone.
+    pub both_norms: bool,
+    /// Which projections of the attention have biases.
+    pub bias: Bias,
+    /// Norms on each head's queries and keys.
+    pub query_key_norm: bool,
+    /// Head width where the configuration names none; else the model's width over its heads.
+    pub head_dim: Option<usize>,
+    /// Scores are divided by the root of `query_pre_attn_scalar`, by default this, instead of the head width.
+    pub query_scalar: Option<f64>,
+    /// Soft caps on scores and logits where the configuration names none.
+    pub caps: Option<[Option<f64>; 2]>,
+    /// Factors on embeddings, scores, branches and logits, as Granite has them.
+    pub multipliers: bool,
+    /// Whether the head is tied to the token table where the configuration does not say.
+    pub tied: bool,
+    /// Which layers see a window alone.
+    pub windows: Windows,
+    /// Whether `no_rope_layers` names layers without positions.
+    pub unplaced_layers: bool,
+    /// Rotary positions.
+    pub rope: Rope,
+    /// Rotary positions of layers with a window, where they are others.
+    pub window_rope: Option<Rope>,
 }
 
-fn qwen2(reading: &Reading<'_>) -> Result<NetworkSpec> {
-    let windowed = reading.config.flag_or("use_sliding_window", false)?;
-    let window = reading.config.size_opt("sliding_window")?.filter(|_| windowed);
-    let full_layers = reading.config.size_or("max_window_layers", usize::MAX >> 40)?;
-    decoder(reading, |attention, layer| {
-        attention.projection_bias = ProjectionBias::qkv(true, false);
-        attention.window = window.filter(|_| layer >= full_layers);
-    })
+/// Biases on the attention's projections.
+#[derive(Clone, Copy)]
+pub(super) enum Bias {
+    /// None.
+    Never,
+    /// On queries, keys and values.
+    Inputs,
+    /// On all four where `attention_bias` says so.
+    Flag,
 }
 
-/// The shared shape; `adapt` changes the attention of each layer.
-fn decoder(reading: &Reading<'_>, adapt: impl Fn(&mut AttentionSpec, usize)) -> Result<NetworkSpec> {
+/// Which layers see only the last `sliding_window` positions.
+#[derive(Clone, Copy)]
+pub(super) enum Windows {
+    /// None.
+    Never,
+    /// All of them; the window where the configuration has no such key.
+    Every(Option<usize>),
+    /// Where `use_sliding_window` is set: those that `layer_types` names, else those from `max_window_layers`, or those
+    /// without rotary positions.
+    Flagged,
+    /// Those that `layer_types` names, else all but every n-th, n under `sliding_window_pattern` or this.
+    AllBut(usize),
+}
+
+/// Llama itself.
+pub(super) const LLAMA: Kin = Kin {
+    gemma: false,
+    both_norms: false,
+    bias: Bias::Flag,
+    query_key_norm: false,
+    head_dim: None,
+    query_scalar: None,
+    caps: None,
+    multipliers: false,
+    tied: false,
+    windows: Windows::Never,
+    unplaced_layers: false,
+    rope: Rope::PLAIN,
+    window_rope: None,
+};
+
+/// What all Gemmas have in common.
+pub(super) const GEMMA: Kin = Kin { gemma: true, head_dim: Some(256), tied: true, ..LLAMA };
+
+/// The network of a configuration.
+pub(super) fn decoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
     let config = reading.config;
-    let width = config.size("hidden_size")?;
-    let heads = config.size("num_attention_heads")?;
-    let kv_heads = config.size_or("num_key_value_heads", heads)?;
-    let head_dim = config.size_or("head_dim", width / heads.max(1))?;
+    reading.refuse("use_bidirectional_attention")?;
+    let width = reading.width()?;
+    let heads = reading.heads()?;
+    let kv_heads = reading.kv_heads(heads)?;
+    let head_dim = reading.head_dim(kin.head_dim.unwrap_or(width / heads))?;
     let vocabulary = config.size("vocab_size")?;
-    let norm = NormSpec { kind: NormKind::Rms, eps: config.number_or("rms_norm_eps", 1e-6)? };
+    let multiplier = |key: &str| if kin.multipliers { config.number_or(key, 1.0) } else { Ok(1.0) };
+    let [score_cap, logit_cap] = match kin.caps {
+        None => [None, None],
+        Some([scores, logits]) => [
+            unless_null(reading, "attn_logit_softcapping", scores)?,
+            unless_null(reading, "final_logit_softcapping", logits)?,
+        ],
+    };
+    let plain = AttentionSpec::new(heads, kv_heads, head_dim);
+    let scale = match kin.query_scalar {
+        Some(default) => config.number_or("query_pre_attn_scalar", default)?.powf(-0.5),
+        None if kin.multipliers => config.number_or("attention_multiplier", 1.0)?,
+        None => plain.scale,
+    };
+    let attention = AttentionSpec {
+        causal: true,
+        scale,
+        soft_cap: score_cap,
+        projection_bias: match kin.bias {
+            Bias::Never => ProjectionBias::all(false),
+            Bias::Inputs => ProjectionBias::qkv(true, false),
+            Bias::Flag => ProjectionBias::all(config.flag_or("attention_bias", false)?),
+        },
+        ..plain
+    };
+    let kind = if kin.gemma { NormKind::RmsPlusOne } else { NormKind::Rms };
+    let norm = NormSpec { kind, eps: config.number_or("rms_norm_eps", 1e-6)? };
     let mlp = MlpSpec {
         width: config.size("intermediate_size")?,
-        activation: activation(config, "hidden_act", "silu")?,
+        activation: gate_activation(reading, kin)?,
         gated: true,
         bias: config.flag_or("mlp_bias", false)?,
     };
-    let rotary = rotary(config, head_dim, 10000.0)?;
-    let layers = (0..config.size("num_hidden_layers")?)
+    let wiring = if kin.both_norms { Wiring::Both } else { Wiring::Pre };
+    let residual_scale = multiplier("residual_multiplier")?;
+    let count = reading.layers()?;
+    let layout = Layers::read(reading, kin, count, head_dim)?;
+    let layers = (0..count)
         .map(|i| {
-            let mut attention = AttentionSpec {
-                causal: true,
-                rotary: Some(rotary.clone()),
-                ..AttentionSpec::new(heads, kv_heads, head_dim)
+            let window = layout.windows.get(i).copied().flatten();
+            let rotary = match &layout.window_rotary {
+                Some(rotary) if window.is_some() => Some(rotary),
+                _ => layout.placed.get(i).is_some_and(|p| *p).then_some(&layout.rotary),
             };
-            adapt(&mut attention, i);
-            LayerSpec::new(i, attention, mlp.clone(), norm, Wiring::Pre)
+            let attention = AttentionSpec {
+                window,
+                rotary: rotary.cloned(),
+                query_key_norm: kin.query_key_norm.then_some(norm),
+                ..attention.clone()
+            };
+            LayerSpec { residual_scale, ..LayerSpec::new(i, attention, mlp.clone(), norm, wiring) }
         })
         .collect();
     let input = TokenInputSpec {
-        max_length: config.size_opt("max_position_embeddings")?,
+        scale: if kin.gemma { (width as f64).sqrt() } else { multiplier("embedding_multiplier")? },
+        max_length: longest(config)?,
         ..TokenInputSpec::new(vocabulary, width)
     };
-    let tied = config.flag_or("tie_word_embeddings", false)?;
-    let output = reading.wants_head().then(|| OutputSpec::new(vocabulary, Objective::Causal, tied));
+    let output = OutputSpec {
+        scale: 1.0 / multiplier("logits_scaling")?,
+        soft_cap: logit_cap,
+        ..OutputSpec::new(vocabulary, Objective::Causal, config.flag_or("tie_word_embeddings", kin.tied)?)
+    };
     let stack = StackSpec { width, input: InputSpec::Tokens(input), layers, final_norm: Some(norm), project_out: None };
-    Ok(NetworkSpec::decoder(stack, output))
+    Ok(NetworkSpec::decoder(stack, reading.wants_head().then_some(output)))
+}
+
+/// The activation; Gemmas mean the approximation even where they say `gelu`.
+fn gate_activation(reading: &Reading<'_>, kin: &Kin) -> Result<Activation> {
+    let config = reading.config;
+    if !kin.gemma {
+        return activation(config, "hidden_act", "silu");
+    }
+    let key = if config.get("hidden_activation").is_some() { "hidden_activation" } else { "hidden_act" };
+    Ok(match activation(config, key, "gelu_pytorch_tanh")? {
+        Activation::Gelu => Activation::GeluTanh,
+        other => other,
+    })
+}
+
+/// A number that `null` turns off, or `default` where the key is absent.
+fn unless_null(reading: &Reading<'_>, key: &str, default: Option<f64>) -> Result<Option<f64>> {
+    match reading.config.value().get(key) {
+        None => Ok(default),
+        Some(_) => reading.config.number_opt(key),
+    }
+}
+
+/// What changes from layer to layer.
+struct Layers {
+    windows: Vec<Option<usize>>,
+    /// Layers with rotary positions.
+    placed: Vec<bool>,
+    rotary: RotarySpec,
+    window_rotary: Option<RotarySpec>,
+}
+
+impl Layers {
+    fn read(reading: &Reading<'_>, kin: &Kin, count: usize, head_dim: usize) -> Result<Self> {
+        let config = reading.config;
+        let placed = if kin.unplaced_layers { placed_layers(reading, count)? } else { vec![true; count] };
+        let window = match kin.windows {
+            Windows::Every(default) if config.value().get("sliding_window").is_none() => default,
+            Windows::Never => None,
+            Windows::AllBut(_) => Some(config.size_or("sliding_window", 4096)?),
+            Windows::Flagged if !config.flag_or("use_sliding_window", false)? => None,
+            _ => config.size_opt("sliding_window")?,
+        };
+        let slides: Vec<bool> = match (kin.windows, reading.sliding_layers(count)?) {
+            (Windows::Every(_), _) => vec![true; count],
+            (Windows::Never, _) => vec![false; count],
+            (_, Some(named)) => named,
+            (Windows::Flagged, None) if kin.unplaced_layers => placed.iter().map(|placed| !placed).collect(),
+            (Windows::Flagged, None) => {
+                let first = config.size_or("max_window_layers", 28)?;
+                (0..count).map(|i| i >= first).collect()
+            }
+            (Windows::AllBut(default), None) => {
+                let nth = config.size_or("sliding_window_pattern", default)?.max(1);
+                (0..count).map(|i| (i + 1) % nth != 0).collect()
+            }
+        };
+        Ok(Self {
+            windows: slides.into_iter().map(|slides| window.filter(|_| slides)).collect(),
+            placed,
+            rotary: kin.rope.read(config, head_dim)?,
+            window_rotary: kin.window_rope.map(|rope| rope.read(config, head_dim)).transpose()?,
+        })
+    }
+}
+
+/// Layers with rotary positions: `no_rope_layers` (1 with, 0 without), else all but every n-th.
+fn placed_layers(reading: &Reading<'_>, count: usize) -> Result<Vec<bool>> {
+    let config = reading.config;
+    let Some(list) = config.get("no_rope_layers") else {
+        let nth = config.size_or("no_rope_layer_interval", 4)?.max(1);
+        return Ok((0..count).map(|i| (i + 1) % nth != 0).collect());
+    };
+    let wrong = || config.wrong("no_rope_layers", &format!("a list of {count} times 0 or 1"));
+    let flags: Vec<bool> = list.as_array().ok_or_else(wrong)?.iter().filter_map(|v| Some(v.as_u64()? != 0)).collect();
+    if flags.len() == count { Ok(flags) } else { Err(wrong()) }
 }

@@ -1,12 +1,320 @@
-//! The families of checkpoints.
+//! The families of checkpoints: [one table](all), a row each.
+//!
+//! A row is data: how the family is called, what its tensors are called, and which shape its `config.json` describes.
+//! The shapes (`bert`, `gpt`, `llama`, ...) are shared by families that differ in a few named ways, their `Kin`. There is
+//! one forward pass for all of them, in [`network`](crate::network).
+//!
+//! # Adding a family
+//!
+//! A family whose differences have been met before is a row here and a folder `tests/fixtures/<model_type>`; nothing
+//! else is touched. Say it is called `helium`, is a Llama with norms on queries and keys and a head tied to its token
+//! table, and stores its feed-forward part under names of its own:
+//!
+//! ```text
+//! Family {
+//!     model_type: "helium",
+//!     title: "Helium",
+//!     prefix: "model.",
+//!     names: &[
+//!         llama::NAMES,
+//!         llama::NORMS,
+//!         &[
+//!             ("decoder.{i}.mlp.gate", "layers.{i}.ffn.w1", Layout::PLAIN),
+//!             ("decoder.{i}.mlp.up", "layers.{i}.ffn.w3", Layout::PLAIN),
+//!             ("decoder.{i}.mlp.down", "layers.{i}.ffn.w2", Layout::PLAIN),
+//!         ],
+//!     ],
+//!     spec: |r| llama::decoder(r, &llama::Kin { query_key_norm: true, tied: true, ..llama::LLAMA }),
+//! },
+//! ```
+//!
+//! The fixture is a tiny checkpoint with `reference.safetensors` (what the family's own code computes on it) and
+//! `mask.json`; `tests/parity.rs` finds it and compares. Roles on the left are those of
+//! [`network::roles`](crate::network::roles).
+//!
+//! A difference that is new is a field of the shape's `Kin`; one along an axis that no family has is a field of
+//! [`NetworkSpec`](crate::network::NetworkSpec) first, with its forward pass.
 
+mod bart;
 mod bert;
-mod gpt2;
+mod gpt;
 mod llama;
+mod modernbert;
+mod t5;
+mod vit;
 
+use self::llama::{Bias, Windows};
 use super::Family;
+use super::rope::Rope;
+use crate::network::Activation;
 
 /// Every supported family.
 pub fn all() -> impl Iterator<Item = &'static Family> {
-    [bert::FAMILIES, gpt2::FAMILIES, llama::FAMILIES].into_iter().flatten()
+    FAMILIES.iter()
 }
+
+static FAMILIES: &[Family] = &[
+    // Encoders.
+    Family {
+        model_type: "bert",
+        title: "BERT",
+        prefix: "bert.",
+        names: &[bert::INPUT, bert::LAYERS, bert::BERT_HEAD],
+        spec: |r| bert::encoder(r, &bert::BERT),
+    },
+    Family {
+        model_type: "roberta",
+        title: "RoBERTa",
+        prefix: "roberta.",
+        names: &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
+        spec: |r| bert::encoder(r, &bert::ROBERTA),
+    },
+    Family {
+        model_type: "xlm-roberta",
+        title: "XLM-RoBERTa",
+        prefix: "roberta.",
+        names: &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
+        spec: |r| bert::encoder(r, &bert::ROBERTA),
+    },
+    Family {
+        model_type: "distilbert",
+        title: "DistilBERT",
+        prefix: "distilbert.",
+        names: &[bert::INPUT, bert::DISTILBERT],
+        spec: |r| {
+            let kin =
+                bert::Kin { head: "vocab_transform.weight", activation_key: "activation", types: 0, ..bert::BERT };
+            bert::encoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "electra",
+        title: "ELECTRA",
+        prefix: "electra.",
+        names: &[bert::INPUT, bert::LAYERS, bert::ELECTRA],
+        spec: |r| {
+            let kin = bert::Kin {
+                head: "generator_predictions.dense.weight",
+                head_activation: Some(Activation::Gelu),
+                embedding: Some(128),
+                ..bert::BERT
+            };
+            bert::encoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "albert",
+        title: "ALBERT",
+        prefix: "albert.",
+        names: &[bert::INPUT, bert::ALBERT],
+        spec: |r| {
+            let kin = bert::Kin { head: "predictions.dense.weight", embedding: Some(128), shared: true, ..bert::BERT };
+            bert::encoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "modernbert",
+        title: "ModernBERT",
+        prefix: "model.",
+        names: &[modernbert::NAMES],
+        spec: modernbert::encoder,
+    },
+    // Decoders with layer norm.
+    Family { model_type: "gpt2", title: "GPT-2", prefix: "transformer.", names: &[gpt::GPT2_NAMES], spec: gpt::gpt2 },
+    Family { model_type: "opt", title: "OPT", prefix: "model.", names: &[gpt::OPT_NAMES], spec: gpt::opt },
+    Family {
+        model_type: "bloom",
+        title: "BLOOM",
+        prefix: "transformer.",
+        names: &[gpt::BLOOM_NAMES],
+        spec: gpt::bloom,
+    },
+    Family {
+        model_type: "gpt_neox",
+        title: "GPT-NeoX",
+        prefix: "gpt_neox.",
+        names: &[gpt::NEOX_NAMES],
+        spec: gpt::gpt_neox,
+    },
+    // Decoders with RMS norm.
+    Family {
+        model_type: "llama",
+        title: "Llama",
+        prefix: "model.",
+        names: &[llama::NAMES, llama::NORMS],
+        spec: |r| llama::decoder(r, &llama::LLAMA),
+    },
+    Family {
+        model_type: "mistral",
+        title: "Mistral",
+        prefix: "model.",
+        names: &[llama::NAMES, llama::NORMS],
+        spec: |r| {
+            let windows = Windows::Every(Some(4096));
+            llama::decoder(r, &llama::Kin { bias: Bias::Never, windows, ..llama::LLAMA })
+        },
+    },
+    Family {
+        model_type: "qwen2",
+        title: "Qwen2",
+        prefix: "model.",
+        names: &[llama::NAMES, llama::NORMS],
+        spec: |r| llama::decoder(r, &llama::Kin { bias: Bias::Inputs, windows: Windows::Flagged, ..llama::LLAMA }),
+    },
+    Family {
+        model_type: "qwen3",
+        title: "Qwen3",
+        prefix: "model.",
+        names: &[llama::NAMES, llama::NORMS],
+        spec: |r| {
+            let windows = Windows::Flagged;
+            llama::decoder(r, &llama::Kin { query_key_norm: true, head_dim: Some(128), windows, ..llama::LLAMA })
+        },
+    },
+    Family {
+        model_type: "gemma",
+        title: "Gemma",
+        prefix: "model.",
+        names: &[llama::NAMES, llama::NORMS],
+        spec: |r| llama::decoder(r, &llama::GEMMA),
+    },
+    Family {
+        model_type: "gemma2",
+        title: "Gemma 2",
+        prefix: "model.",
+        names: &[llama::NAMES, llama::BOTH_NORMS],
+        spec: |r| {
+            let kin = llama::Kin {
+                both_norms: true,
+                query_scalar: Some(256.0),
+                caps: Some([Some(50.0), Some(30.0)]),
+                windows: Windows::AllBut(2),
+                ..llama::GEMMA
+            };
+            llama::decoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "gemma3_text",
+        title: "Gemma 3",
+        prefix: "model.",
+        names: &[llama::NAMES, llama::BOTH_NORMS],
+        spec: |r| {
+            let full = Rope { layers: Some("full_attention"), theta: 1e6, ..Rope::PLAIN };
+            let local = Rope {
+                layers: Some("sliding_attention"),
+                theta_key: "rope_local_base_freq",
+                scaled: false,
+                ..Rope::PLAIN
+            };
+            let kin = llama::Kin {
+                both_norms: true,
+                query_key_norm: true,
+                query_scalar: Some(256.0),
+                caps: Some([None, None]),
+                windows: Windows::AllBut(6),
+                rope: full,
+                window_rope: Some(local),
+                ..llama::GEMMA
+            };
+            llama::decoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "phi3",
+        title: "Phi-3",
+        prefix: "model.",
+        names: &[llama::NAMES, llama::NORMS, llama::FUSED],
+        spec: |r| {
+            let rope = Rope { share: Some(1.0), ..Rope::PLAIN };
+            llama::decoder(r, &llama::Kin { bias: Bias::Never, windows: Windows::Every(None), rope, ..llama::LLAMA })
+        },
+    },
+    Family {
+        model_type: "granite",
+        title: "Granite",
+        prefix: "model.",
+        names: &[llama::NAMES, llama::NORMS],
+        spec: |r| llama::decoder(r, &llama::Kin { multipliers: true, ..llama::LLAMA }),
+    },
+    Family {
+        model_type: "smollm3",
+        title: "SmolLM3",
+        prefix: "model.",
+        names: &[llama::NAMES, llama::NORMS],
+        spec: |r| {
+            let kin = llama::Kin {
+                tied: true,
+                windows: Windows::Flagged,
+                unplaced_layers: true,
+                rope: Rope { theta: 2e6, ..Rope::PLAIN },
+                ..llama::LLAMA
+            };
+            llama::decoder(r, &kin)
+        },
+    },
+    // Encoder-decoders.
+    Family {
+        model_type: "bart",
+        title: "BART",
+        prefix: "model.",
+        names: &[bart::NAMES],
+        spec: |r| bart::encoder_decoder(r, &bart::BART),
+    },
+    Family {
+        model_type: "mbart",
+        title: "mBART",
+        prefix: "model.",
+        names: &[bart::NAMES],
+        spec: |r| bart::encoder_decoder(r, &bart::Kin { pre_norm: true, ..bart::BART }),
+    },
+    Family {
+        model_type: "marian",
+        title: "Marian",
+        prefix: "model.",
+        names: &[bart::NAMES],
+        spec: |r| {
+            let kin = bart::Kin { embedding_norm: false, positions: bart::Positions::Sinusoidal, ..bart::BART };
+            bart::encoder_decoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "whisper",
+        title: "Whisper",
+        prefix: "model.",
+        names: &[bart::NAMES],
+        spec: |r| {
+            let kin = bart::Kin {
+                pre_norm: true,
+                embedding_norm: false,
+                positions: bart::Positions::Learned(0),
+                key_bias: false,
+                frames: true,
+            };
+            bart::encoder_decoder(r, &kin)
+        },
+    },
+    Family { model_type: "t5", title: "T5", prefix: "", names: &[t5::NAMES], spec: t5::encoder_decoder },
+    // Vision encoders.
+    Family {
+        model_type: "vit",
+        title: "ViT",
+        prefix: "vit.",
+        names: &[vit::NAMES, vit::VIT_LAYERS],
+        spec: |r| vit::encoder(r, &vit::VIT),
+    },
+    Family {
+        model_type: "deit",
+        title: "DeiT",
+        prefix: "deit.",
+        names: &[vit::NAMES, vit::VIT_LAYERS],
+        spec: |r| vit::encoder(r, &vit::Kin { distillation: true, ..vit::VIT }),
+    },
+    Family {
+        model_type: "dinov2",
+        title: "DINOv2",
+        prefix: "dinov2.",
+        names: &[vit::NAMES, vit::DINO_LAYERS],
+        spec: |r| vit::encoder(r, &vit::Kin { dino: true, ..vit::VIT }),
+    },
+];

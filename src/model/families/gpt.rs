@@ -1,0 +1,201 @@
+//! Decoders with layer norm and a plain feed-forward part: GPT-2, OPT, BLOOM, GPT-NeoX.
+
+use crate::error::Result;
+use crate::model::activation::activation;
+use crate::model::family::Name;
+use crate::model::rope::{Rope, longest};
+use crate::model::{Layout, Part, Projection, Reading};
+use crate::network::{
+    Activation, AttentionSpec, Counting, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective,
+    OutputSpec, PositionSpec, ProjectSpec, ProjectionBias, ScoreBias, StackSpec, TokenInputSpec, Wiring,
+};
+
+pub(super) const GPT2_NAMES: &[Name] = &[
+    ("decoder.embed.tokens", "wte.weight", Layout::PLAIN),
+    ("decoder.embed.positions", "wpe.weight", Layout::PLAIN),
+    ("decoder.{i}.attention.norm", "h.{i}.ln_1", Layout::PLAIN),
+    ("decoder.{i}.attention.query", "h.{i}.attn.c_attn", fused(Projection::Query)),
+    ("decoder.{i}.attention.key", "h.{i}.attn.c_attn", fused(Projection::Key)),
+    ("decoder.{i}.attention.value", "h.{i}.attn.c_attn", fused(Projection::Value)),
+    ("decoder.{i}.attention.output", "h.{i}.attn.c_proj", Layout::TRANSPOSED),
+    ("decoder.{i}.mlp.norm", "h.{i}.ln_2", Layout::PLAIN),
+    ("decoder.{i}.mlp.up", "h.{i}.mlp.c_fc", Layout::TRANSPOSED),
+    ("decoder.{i}.mlp.down", "h.{i}.mlp.c_proj", Layout::TRANSPOSED),
+    ("decoder.norm", "ln_f", Layout::PLAIN),
+    ("output.weight", "lm_head.weight", Layout::PLAIN),
+];
+
+pub(super) const OPT_NAMES: &[Name] = &[
+    ("decoder.embed.tokens", "decoder.embed_tokens.weight", Layout::PLAIN),
+    ("decoder.embed.positions", "decoder.embed_positions.weight", Layout::PLAIN),
+    ("decoder.embed.project", "decoder.project_in", Layout::PLAIN),
+    ("decoder.{i}.attention.norm", "decoder.layers.{i}.self_attn_layer_norm", Layout::PLAIN),
+    ("decoder.{i}.attention.query", "decoder.layers.{i}.self_attn.q_proj", Layout::PLAIN),
+    ("decoder.{i}.attention.key", "decoder.layers.{i}.self_attn.k_proj", Layout::PLAIN),
+    ("decoder.{i}.attention.value", "decoder.layers.{i}.self_attn.v_proj", Layout::PLAIN),
+    ("decoder.{i}.attention.output", "decoder.layers.{i}.self_attn.out_proj", Layout::PLAIN),
+    ("decoder.{i}.mlp.norm", "decoder.layers.{i}.final_layer_norm", Layout::PLAIN),
+    ("decoder.{i}.mlp.up", "decoder.layers.{i}.fc1", Layout::PLAIN),
+    ("decoder.{i}.mlp.down", "decoder.layers.{i}.fc2", Layout::PLAIN),
+    ("decoder.norm", "decoder.final_layer_norm", Layout::PLAIN),
+    ("decoder.project_out", "decoder.project_out.weight", Layout::PLAIN),
+    ("output.weight", "lm_head.weight", Layout::PLAIN),
+];
+
+pub(super) const BLOOM_NAMES: &[Name] = &[
+    ("decoder.embed.tokens", "word_embeddings.weight", Layout::PLAIN),
+    ("decoder.embed.norm", "word_embeddings_layernorm", Layout::PLAIN),
+    ("decoder.{i}.attention.norm", "h.{i}.input_layernorm", Layout::PLAIN),
+    ("decoder.{i}.attention.query", "h.{i}.self_attention.query_key_value", by_head(Projection::Query)),
+    ("decoder.{i}.attention.key", "h.{i}.self_attention.query_key_value", by_head(Projection::Key)),
+    ("decoder.{i}.attention.value", "h.{i}.self_attention.query_key_value", by_head(Projection::Value)),
+    ("decoder.{i}.attention.output", "h.{i}.self_attention.dense", Layout::PLAIN),
+    ("decoder.{i}.mlp.norm", "h.{i}.post_attention_layernorm", Layout::PLAIN),
+    ("decoder.{i}.mlp.up", "h.{i}.mlp.dense_h_to_4h", Layout::PLAIN),
+    ("decoder.{i}.mlp.down", "h.{i}.mlp.dense_4h_to_h", Layout::PLAIN),
+    ("decoder.norm", "ln_f", Layout::PLAIN),
+    ("output.weight", "lm_head.weight", Layout::PLAIN),
+];
+
+pub(super) const NEOX_NAMES: &[Name] = &[
+    ("decoder.embed.tokens", "embed_in.weight", Layout::PLAIN),
+    ("decoder.{i}.attention.norm", "layers.{i}.input_layernorm", Layout::PLAIN),
+    ("decoder.{i}.attention.query", "layers.{i}.attention.query_key_value", by_head(Projection::Query)),
+    ("decoder.{i}.attention.key", "layers.{i}.attention.query_key_value", by_head(Projection::Key)),
+    ("decoder.{i}.attention.value", "layers.{i}.attention.query_key_value", by_head(Projection::Value)),
+    ("decoder.{i}.attention.output", "layers.{i}.attention.dense", Layout::PLAIN),
+    ("decoder.{i}.mlp.norm", "layers.{i}.post_attention_layernorm", Layout::PLAIN),
+    ("decoder.{i}.mlp.up", "layers.{i}.mlp.dense_h_to_4h", Layout::PLAIN),
+    ("decoder.{i}.mlp.down", "layers.{i}.mlp.dense_4h_to_h", Layout::PLAIN),
+    ("decoder.norm", "final_layer_norm", Layout::PLAIN),
+    ("output.weight", "embed_out.weight", Layout::PLAIN),
+    ("output.weight", "lm_head.weight", Layout::PLAIN),
+];
+
+const fn fused(projection: Projection) -> Layout {
+    Layout::transposed_part(Part::Block(projection))
+}
+
+const fn by_head(projection: Projection) -> Layout {
+    Layout::part(Part::Interleaved(projection))
+}
+
+/// What the four have in common; families change what differs.
+struct Decoder {
+    width: usize,
+    input: TokenInputSpec,
+    attention: AttentionSpec,
+    mlp: MlpSpec,
+    norm: NormSpec,
+    wiring: Wiring,
+    has_final_norm: bool,
+    tied: bool,
+}
+
+impl Decoder {
+    fn read(reading: &Reading<'_>, eps_key: &str) -> Result<Self> {
+        let config = reading.config;
+        let width = reading.width()?;
+        let heads = reading.heads()?;
+        Ok(Self {
+            width,
+            input: TokenInputSpec::new(config.size("vocab_size")?, width),
+            attention: AttentionSpec {
+                causal: true,
+                projection_bias: ProjectionBias::all(true),
+                ..AttentionSpec::new(heads, heads, reading.head_dim(width / heads)?)
+            },
+            mlp: MlpSpec { width: reading.inner(width)?, activation: Activation::GeluTanh, gated: false, bias: true },
+            norm: NormSpec { kind: NormKind::Layer, eps: config.number_or(eps_key, 1e-5)? },
+            wiring: Wiring::Pre,
+            has_final_norm: true,
+            tied: true,
+        })
+    }
+
+    /// Gives each learned position a row of a table, `offset` rows from its start.
+    fn place(&mut self, length: usize, offset: usize, counting: Counting, after_projection: bool) {
+        let rows = length + offset;
+        self.input.positions = PositionSpec::Table { rows, offset, counting, after_projection };
+        self.input.max_length = Some(length);
+    }
+
+    /// The network; `scale` gives the factor on the scores of a layer.
+    fn build(self, reading: &Reading<'_>, scale: impl Fn(usize) -> f64) -> Result<NetworkSpec> {
+        let (embedding, vocabulary) = (self.input.width, self.input.vocabulary);
+        let tied = reading.config.flag_or("tie_word_embeddings", self.tied)?;
+        let layers = (0..reading.layers()?)
+            .map(|i| {
+                let attention = AttentionSpec { scale: scale(i), ..self.attention.clone() };
+                LayerSpec::new(i, attention, self.mlp.clone(), self.norm, self.wiring)
+            })
+            .collect();
+        let stack = StackSpec {
+            width: self.width,
+            input: InputSpec::Tokens(self.input),
+            layers,
+            final_norm: self.has_final_norm.then_some(self.norm),
+            project_out: (embedding != self.width).then_some(embedding),
+        };
+        let output = OutputSpec::new(vocabulary, Objective::Causal, tied);
+        Ok(NetworkSpec::decoder(stack, reading.wants_head().then_some(output)))
+    }
+}
+
+/// GPT-2 (Radford et al. 2019): learned positions, fused and transposed projections.
+pub(super) fn gpt2(reading: &Reading<'_>) -> Result<NetworkSpec> {
+    let config = reading.config;
+    let mut decoder = Decoder::read(reading, "layer_norm_epsilon")?;
+    decoder.place(config.size_any(&["n_positions", "max_position_embeddings"])?, 0, Counting::Every, false);
+    decoder.mlp.activation = activation(config, "activation_function", "gelu_new")?;
+    let scale = if config.flag_or("scale_attn_weights", true)? { decoder.attention.scale } else { 1.0 };
+    let by_layer = config.flag_or("scale_attn_by_inverse_layer_idx", false)?;
+    decoder.build(reading, |i| if by_layer { scale / (i + 1) as f64 } else { scale })
+}
+
+/// OPT (Zhang et al. 2022): learned positions of attended tokens; its 350m norms after branches and has narrower
+/// embeddings.
+pub(super) fn opt(reading: &Reading<'_>) -> Result<NetworkSpec> {
+    let config = reading.config;
+    if !config.flag_or("layer_norm_elementwise_affine", true)? {
+        return Err(config.wrong("layer_norm_elementwise_affine", "true"));
+    }
+    let mut decoder = Decoder::read(reading, "layer_norm_eps")?;
+    decoder.place(config.size("max_position_embeddings")?, 2, Counting::Attended, true);
+    decoder.mlp.activation = activation(config, "activation_function", "relu")?;
+    let bias = config.flag_or("enable_bias", true)?;
+    decoder.mlp.bias = bias;
+    decoder.attention.projection_bias = ProjectionBias::all(bias);
+    let before = config.flag_or("do_layer_norm_before", true)?;
+    decoder.wiring = if before { Wiring::Pre } else { Wiring::Post };
+    decoder.has_final_norm = before && !config.flag_or("_remove_final_layer_norm", false)?;
+    decoder.input.width = config.size_or("word_embed_proj_dim", decoder.width)?;
+    decoder.input.project = (decoder.input.width != decoder.width).then_some(ProjectSpec { bias: false });
+    let scale = decoder.attention.scale;
+    decoder.build(reading, |_| scale)
+}
+
+/// BLOOM (Scao et al. 2022): ALiBi, a norm on the embeddings, projections interleaved head by head.
+pub(super) fn bloom(reading: &Reading<'_>) -> Result<NetworkSpec> {
+    reading.refuse("apply_residual_connection_post_layernorm")?;
+    let mut decoder = Decoder::read(reading, "layer_norm_epsilon")?;
+    decoder.input.norm = Some(decoder.norm);
+    decoder.attention.bias = ScoreBias::Alibi;
+    let scale = decoder.attention.scale;
+    decoder.build(reading, |_| scale)
+}
+
+/// GPT-NeoX (Black et al. 2022), Pythia: rotary positions on a share of each head, parallel branches.
+pub(super) fn gpt_neox(reading: &Reading<'_>) -> Result<NetworkSpec> {
+    const ROPE: Rope = Rope { theta_key: "rotary_emb_base", share: Some(0.25), ..Rope::PLAIN };
+    let config = reading.config;
+    let mut decoder = Decoder::read(reading, "layer_norm_eps")?;
+    decoder.input.max_length = longest(config)?;
+    decoder.attention.rotary = Some(ROPE.read(config, decoder.attention.head_dim)?);
+    decoder.attention.projection_bias = ProjectionBias::all(config.flag_or("attention_bias", true)?);
+    decoder.mlp.activation = activation(config, "hidden_act", "gelu")?;
+    decoder.wiring = if config.flag_or("use_parallel_residual", true)? { Wiring::Parallel } else { Wiring::Pre };
+    decoder.tied = false;
+    let scale = decoder.attention.scale;
+    decoder.build(reading, |_| scale)
+}

@@ -1,0 +1,114 @@
+//! T5 (Raffel et al. 2020): encoder-decoder with RMS norm, bucketed relative positions and unscaled scores. Version
+//! 1.1 gates its feed-forward part and has a head of its own.
+
+use crate::error::Result;
+use crate::model::activation::named;
+use crate::model::family::Name;
+use crate::model::{Layout, Reading};
+use crate::network::{
+    AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec, ScoreBias,
+    StackSpec, TokenInputSpec, Wiring,
+};
+
+pub(super) const NAMES: &[Name] = &[
+    ("encoder.embed.tokens", "shared.weight", Layout::PLAIN),
+    ("encoder.embed.tokens", "encoder.embed_tokens.weight", Layout::PLAIN),
+    ("encoder.relative", "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", Layout::PLAIN),
+    ("encoder.{i}.attention.norm", "encoder.block.{i}.layer.0.layer_norm", Layout::PLAIN),
+    ("encoder.{i}.attention.query", "encoder.block.{i}.layer.0.SelfAttention.q", Layout::PLAIN),
+    ("encoder.{i}.attention.key", "encoder.block.{i}.layer.0.SelfAttention.k", Layout::PLAIN),
+    ("encoder.{i}.attention.value", "encoder.block.{i}.layer.0.SelfAttention.v", Layout::PLAIN),
+    ("encoder.{i}.attention.output", "encoder.block.{i}.layer.0.SelfAttention.o", Layout::PLAIN),
+    ("encoder.{i}.mlp.norm", "encoder.block.{i}.layer.1.layer_norm", Layout::PLAIN),
+    ("encoder.{i}.mlp.up", "encoder.block.{i}.layer.1.DenseReluDense.wi", Layout::PLAIN),
+    ("encoder.{i}.mlp.gate", "encoder.block.{i}.layer.1.DenseReluDense.wi_0", Layout::PLAIN),
+    ("encoder.{i}.mlp.up", "encoder.block.{i}.layer.1.DenseReluDense.wi_1", Layout::PLAIN),
+    ("encoder.{i}.mlp.down", "encoder.block.{i}.layer.1.DenseReluDense.wo", Layout::PLAIN),
+    ("encoder.norm", "encoder.final_layer_norm", Layout::PLAIN),
+    ("decoder.embed.tokens", "shared.weight", Layout::PLAIN),
+    ("decoder.embed.tokens", "decoder.embed_tokens.weight", Layout::PLAIN),
+    ("decoder.relative", "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", Layout::PLAIN),
+    ("decoder.{i}.attention.norm", "decoder.block.{i}.layer.0.layer_norm", Layout::PLAIN),
+    ("decoder.{i}.attention.query", "decoder.block.{i}.layer.0.SelfAttention.q", Layout::PLAIN),
+    ("decoder.{i}.attention.key", "decoder.block.{i}.layer.0.SelfAttention.k", Layout::PLAIN),
+    ("decoder.{i}.attention.value", "decoder.block.{i}.layer.0.SelfAttention.v", Layout::PLAIN),
+    ("decoder.{i}.attention.output", "decoder.block.{i}.layer.0.SelfAttention.o", Layout::PLAIN),
+    ("decoder.{i}.cross.norm", "decoder.block.{i}.layer.1.layer_norm", Layout::PLAIN),
+    ("decoder.{i}.cross.query", "decoder.block.{i}.layer.1.EncDecAttention.q", Layout::PLAIN),
+    ("decoder.{i}.cross.key", "decoder.block.{i}.layer.1.EncDecAttention.k", Layout::PLAIN),
+    ("decoder.{i}.cross.value", "decoder.block.{i}.layer.1.EncDecAttention.v", Layout::PLAIN),
+    ("decoder.{i}.cross.output", "decoder.block.{i}.layer.1.EncDecAttention.o", Layout::PLAIN),
+    ("decoder.{i}.mlp.norm", "decoder.block.{i}.layer.2.layer_norm", Layout::PLAIN),
+    ("decoder.{i}.mlp.up", "decoder.block.{i}.layer.2.DenseReluDense.wi", Layout::PLAIN),
+    ("decoder.{i}.mlp.gate", "decoder.block.{i}.layer.2.DenseReluDense.wi_0", Layout::PLAIN),
+    ("decoder.{i}.mlp.up", "decoder.block.{i}.layer.2.DenseReluDense.wi_1", Layout::PLAIN),
+    ("decoder.{i}.mlp.down", "decoder.block.{i}.layer.2.DenseReluDense.wo", Layout::PLAIN),
+    ("decoder.norm", "decoder.final_layer_norm", Layout::PLAIN),
+    ("output.weight", "lm_head.weight", Layout::PLAIN),
+];
+
+pub(super) fn encoder_decoder(reading: &Reading<'_>) -> Result<NetworkSpec> {
+    let config = reading.config;
+    let width = reading.width()?;
+    let vocabulary = config.size("vocab_size")?;
+    let norm = NormSpec { kind: NormKind::Rms, eps: config.number_or("layer_norm_epsilon", 1e-6)? };
+    let buckets = config.size_or("relative_attention_num_buckets", 32)?;
+    let max_distance = config.size_or("relative_attention_max_distance", 128)?;
+    // Half of them are exact, in each direction.
+    if buckets < 4 || buckets % 4 != 0 || max_distance <= buckets / 2 {
+        return Err(
+            config.unsupported(format!("{buckets} relative buckets up to distance {max_distance} do not exist"))
+        );
+    }
+    let heads = reading.heads()?;
+    let plain = AttentionSpec { scale: 1.0, ..AttentionSpec::new(heads, heads, config.size("d_kv")?) };
+    let mlp = feed_forward(reading)?;
+    let stack = |count: usize, decodes: bool| {
+        let own =
+            AttentionSpec { causal: decodes, bias: ScoreBias::Relative { buckets, max_distance }, ..plain.clone() };
+        let layers = (0..count)
+            .map(|i| LayerSpec {
+                cross: decodes.then(|| plain.clone()),
+                ..LayerSpec::new(i, own.clone(), mlp.clone(), norm, Wiring::Pre)
+            })
+            .collect();
+        let input = InputSpec::Tokens(TokenInputSpec::new(vocabulary, width));
+        StackSpec { width, input, layers, final_norm: Some(norm), project_out: None }
+    };
+    let count = reading.layers()?;
+    let encoder = stack(count, false);
+    // T5 is also used as an encoder alone (T5EncoderModel), whose configuration still describes a decoder.
+    if config.architecture().is_some_and(|name| name.contains("Encoder")) {
+        return Ok(NetworkSpec::encoder(encoder, None));
+    }
+    let decoder_count = match config.get("num_decoder_layers") {
+        Some(_) => reading.layers_at(&["num_decoder_layers"])?,
+        None => count,
+    };
+    // An untied head reads unscaled states. transformers 5 calls every head tied and keeps `scale_decoder_outputs`.
+    let tied = config.flag_or("tie_word_embeddings", true)?;
+    let scaled = config.flag_or("scale_decoder_outputs", tied)?;
+    let output = OutputSpec {
+        scale: if scaled { (width as f64).powf(-0.5) } else { 1.0 },
+        ..OutputSpec::new(vocabulary, Objective::Causal, tied && (scaled || !(reading.has)("lm_head.weight")))
+    };
+    Ok(NetworkSpec {
+        encoder: Some(encoder),
+        decoder: Some(stack(decoder_count, true)),
+        output: reading.wants_head().then_some(output),
+    })
+}
+
+/// `feed_forward_proj`: `relu`, `gated-gelu` and the like.
+fn feed_forward(reading: &Reading<'_>) -> Result<MlpSpec> {
+    let config = reading.config;
+    let kind = config.text_opt("feed_forward_proj")?.unwrap_or("relu");
+    let (gated, name) = match kind.strip_prefix("gated-") {
+        // Version 1.1 means the approximation.
+        Some("gelu") => (true, "gelu_new"),
+        Some(name) => (true, name),
+        None => (false, kind),
+    };
+    let activation = named(name).ok_or_else(|| config.wrong("feed_forward_proj", "relu or gated-gelu"))?;
+    Ok(MlpSpec { width: config.size("d_ff")?, activation, gated, bias: false })
+}

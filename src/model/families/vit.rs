@@ -1,0 +1,120 @@
+//! Vision encoders over patches: ViT (Dosovitskiy et al. 2021), DeiT, DINOv2, told apart by a [`Kin`].
+
+use crate::error::Result;
+use crate::model::activation::activation;
+use crate::model::family::Name;
+use crate::model::{Layout, Part, Reading};
+use crate::network::{
+    Activation, AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, PatchInputSpec,
+    ProjectionBias, StackSpec, Wiring,
+};
+
+/// Names of all of them.
+pub(super) const NAMES: &[Name] = &[
+    ("encoder.embed.patch", "embeddings.patch_embeddings.projection", Layout::PLAIN),
+    ("encoder.embed.class", "embeddings.cls_token", Layout::PLAIN),
+    ("encoder.embed.distillation", "embeddings.distillation_token", Layout::PLAIN),
+    ("encoder.embed.positions", "embeddings.position_embeddings", Layout::PLAIN),
+    ("encoder.{i}.attention.query", "encoder.layer.{i}.attention.attention.query", Layout::PLAIN),
+    ("encoder.{i}.attention.key", "encoder.layer.{i}.attention.attention.key", Layout::PLAIN),
+    ("encoder.{i}.attention.value", "encoder.layer.{i}.attention.attention.value", Layout::PLAIN),
+    ("encoder.{i}.attention.output", "encoder.layer.{i}.attention.output.dense", Layout::PLAIN),
+    ("encoder.norm", "layernorm", Layout::PLAIN),
+];
+
+pub(super) const VIT_LAYERS: &[Name] = &[
+    ("encoder.{i}.attention.norm", "encoder.layer.{i}.layernorm_before", Layout::PLAIN),
+    ("encoder.{i}.mlp.norm", "encoder.layer.{i}.layernorm_after", Layout::PLAIN),
+    ("encoder.{i}.mlp.up", "encoder.layer.{i}.intermediate.dense", Layout::PLAIN),
+    ("encoder.{i}.mlp.down", "encoder.layer.{i}.output.dense", Layout::PLAIN),
+];
+
+pub(super) const DINO_LAYERS: &[Name] = &[
+    ("encoder.{i}.attention.norm", "encoder.layer.{i}.norm1", Layout::PLAIN),
+    ("encoder.{i}.attention.scale", "encoder.layer.{i}.layer_scale1.lambda1", Layout::PLAIN),
+    ("encoder.{i}.mlp.norm", "encoder.layer.{i}.norm2", Layout::PLAIN),
+    ("encoder.{i}.mlp.scale", "encoder.layer.{i}.layer_scale2.lambda1", Layout::PLAIN),
+    ("encoder.{i}.mlp.up", "encoder.layer.{i}.mlp.fc1", Layout::PLAIN),
+    ("encoder.{i}.mlp.down", "encoder.layer.{i}.mlp.fc2", Layout::PLAIN),
+    ("encoder.{i}.mlp.gate", "encoder.layer.{i}.mlp.weights_in", Layout::part(Part::Half(0))),
+    ("encoder.{i}.mlp.up", "encoder.layer.{i}.mlp.weights_in", Layout::part(Part::Half(1))),
+    ("encoder.{i}.mlp.down", "encoder.layer.{i}.mlp.weights_out", Layout::PLAIN),
+];
+
+/// How one of these families differs from the others.
+pub(super) struct Kin {
+    /// A distillation token after the class token (DeiT, Touvron et al. 2021).
+    pub distillation: bool,
+    /// DINOv2 (Oquab et al. 2023): learned factors on branches, a feed-forward part sized by a ratio and perhaps
+    /// gated, images of any size.
+    pub dino: bool,
+}
+
+/// ViT itself.
+pub(super) const VIT: Kin = Kin { distillation: false, dino: false };
+
+/// The network of a configuration.
+pub(super) fn encoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
+    let config = reading.config;
+    let width = reading.width()?;
+    let heads = reading.heads()?;
+    let eps = config.number_or("layer_norm_eps", if kin.dino { 1e-6 } else { 1e-12 })?;
+    let norm = NormSpec { kind: NormKind::Layer, eps };
+    let attention = AttentionSpec {
+        projection_bias: ProjectionBias::qkv(config.flag_or("qkv_bias", true)?, true),
+        ..AttentionSpec::new(heads, heads, reading.head_dim(width / heads)?)
+    };
+    let mlp = feed_forward(reading, kin, width)?;
+    let layers = (0..reading.layers()?)
+        .map(|i| LayerSpec {
+            channel_scale: kin.dino,
+            ..LayerSpec::new(i, attention.clone(), mlp.clone(), norm, Wiring::Pre)
+        })
+        .collect();
+    let input = PatchInputSpec {
+        channels: config.size_or("num_channels", 3)?,
+        image: pair(reading, "image_size", 224)?,
+        patch: pair(reading, "patch_size", if kin.dino { 14 } else { 16 })?,
+        distillation: kin.distillation,
+        any_size: kin.dino,
+    };
+    let stack =
+        StackSpec { width, input: InputSpec::Patches(input), layers, final_norm: Some(norm), project_out: None };
+    Ok(NetworkSpec::encoder(stack, None))
+}
+
+fn feed_forward(reading: &Reading<'_>, kin: &Kin, width: usize) -> Result<MlpSpec> {
+    let config = reading.config;
+    let plain = activation(config, "hidden_act", "gelu")?;
+    if !kin.dino {
+        return Ok(MlpSpec { width: reading.inner(width)?, activation: plain, gated: false, bias: true });
+    }
+    let ratio = config.number_or("mlp_ratio", 4.0)?;
+    if !(0.0..=1024.0).contains(&ratio) {
+        return Err(config.wrong("mlp_ratio", "a small number"));
+    }
+    let inner = (width as f64 * ratio) as usize;
+    Ok(if config.flag_or("use_swiglu_ffn", false)? {
+        // The gate costs a third matrix: two thirds of the width, to the next multiple of 8.
+        let inner = ((inner as f64 * 2.0 / 3.0) as usize).next_multiple_of(8);
+        MlpSpec { width: inner, activation: Activation::Silu, gated: true, bias: true }
+    } else {
+        MlpSpec { width: inner, activation: plain, gated: false, bias: true }
+    })
+}
+
+/// Height and width under `key`: one number for both, or a list of two.
+fn pair(reading: &Reading<'_>, key: &str, default: usize) -> Result<(usize, usize)> {
+    const LARGEST: u64 = 1 << 16;
+    let config = reading.config;
+    let wrong = || config.wrong(key, "a number of pixels, or two");
+    let size = |n: Option<u64>| n.filter(|n| (1..=LARGEST).contains(n)).map(|n| n as usize).ok_or_else(wrong);
+    match config.get(key) {
+        None => Ok((default, default)),
+        Some(value) => match value.as_array().map(Vec::as_slice) {
+            None => size(value.as_u64()).map(|n| (n, n)),
+            Some([height, width]) => Ok((size(height.as_u64())?, size(width.as_u64())?)),
+            Some(_) => Err(wrong()),
+        },
+    }
+}
