@@ -15,8 +15,8 @@ pub struct Family {
     /// What tensor names begin with, e.g. `bert.`; a checkpoint of the bare model leaves it out, as do heads.
     pub prefix: &'static str,
     /// Names of its tensors, in parts that families share. Where a role has several, the first that the checkpoint
-    /// holds counts.
-    pub names: &'static [&'static [Name]],
+    /// holds counts, and the first is the one to write.
+    pub names: fn(&Config) -> &'static [&'static [Name]],
     /// Configuration to spec.
     pub spec: fn(&Reading<'_>) -> Result<NetworkSpec>,
 }
@@ -43,8 +43,7 @@ pub struct Reading<'a> {
 impl Reading<'_> {
     /// False where the first architecture has no language-model head: a bare model or a classifier.
     pub fn wants_head(&self) -> bool {
-        const HEADS: [&str; 6] = ["LMHead", "CausalLM", "ConditionalGeneration", "MTModel", "MaskedLM", "DoubleHeads"];
-        self.config.architecture().is_none_or(|name| HEADS.iter().any(|head| name.contains(head)))
+        self.config.architecture().is_none_or(names_head)
     }
 
     /// Width of the residual stream, by any of its names.
@@ -152,10 +151,22 @@ impl Family {
         })
     }
 
+    /// The name under which a new checkpoint stores a role: behind the prefix, unless it belongs to a head or the
+    /// architecture is the bare model.
+    pub(super) fn name_to_write(&self, config: &Config, role: &str) -> Option<(String, Layout)> {
+        let (name, layout) = self.names_of(config, role).next()?;
+        let bare = config.architecture().is_some_and(|a| a.ends_with("Model") && !names_head(a));
+        Some(if bare || role.starts_with("output.") {
+            (name, layout)
+        } else {
+            (format!("{}{name}", self.prefix), layout)
+        })
+    }
+
     /// The names under which a role may be stored, without the family's prefix, and how it lies there.
-    pub(super) fn names_of(&self, role: &str) -> impl Iterator<Item = (String, Layout)> {
+    pub(super) fn names_of(&self, config: &Config, role: &str) -> impl Iterator<Item = (String, Layout)> {
         let role_parts: Vec<&str> = role.split('.').collect();
-        self.names.iter().flat_map(|part| part.iter()).filter_map(move |(pattern, name, layout)| {
+        (self.names)(config).iter().flat_map(|part| part.iter()).filter_map(move |(pattern, name, layout)| {
             let mut layer = None;
             let mut rest = role_parts.iter();
             for part in pattern.split('.') {
@@ -181,6 +192,12 @@ impl Family {
             Some((found, *layout))
         })
     }
+}
+
+/// Whether an architecture has a language-model head by its name.
+fn names_head(architecture: &str) -> bool {
+    const HEADS: [&str; 6] = ["LMHead", "CausalLM", "ConditionalGeneration", "MTModel", "MaskedLM", "DoubleHeads"];
+    HEADS.iter().any(|head| architecture.contains(head))
 }
 
 /// Levenshtein distance, on bytes.

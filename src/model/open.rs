@@ -251,7 +251,7 @@ fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Resul
 /// The stored tensor of a role.
 fn find(checkpoint: &Checkpoint, family: &Family, role: &str) -> Result<(String, Layout)> {
     let mut wanted = None;
-    for (name, layout) in family.names_of(role) {
+    for (name, layout) in family.names_of(checkpoint.config(), role) {
         if let Some(stored) = stored_name(checkpoint, family.prefix, &name) {
             return Ok((stored, layout));
         }

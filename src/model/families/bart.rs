@@ -12,12 +12,8 @@ use crate::network::{
 
 /// Names of all of them.
 pub(super) const NAMES: &[Name] = &[
-    ("encoder.embed.tokens", "shared.weight", Layout::PLAIN),
-    ("encoder.embed.tokens", "encoder.embed_tokens.weight", Layout::PLAIN),
     ("encoder.embed.positions", "encoder.embed_positions.weight", Layout::PLAIN),
     ("encoder.embed.norm", "encoder.layernorm_embedding", Layout::PLAIN),
-    ("encoder.embed.conv1", "encoder.conv1", Layout::PLAIN),
-    ("encoder.embed.conv2", "encoder.conv2", Layout::PLAIN),
     ("encoder.{i}.attention.norm", "encoder.layers.{i}.self_attn_layer_norm", Layout::PLAIN),
     ("encoder.{i}.attention.query", "encoder.layers.{i}.self_attn.q_proj", Layout::PLAIN),
     ("encoder.{i}.attention.key", "encoder.layers.{i}.self_attn.k_proj", Layout::PLAIN),
@@ -27,8 +23,6 @@ pub(super) const NAMES: &[Name] = &[
     ("encoder.{i}.mlp.up", "encoder.layers.{i}.fc1", Layout::PLAIN),
     ("encoder.{i}.mlp.down", "encoder.layers.{i}.fc2", Layout::PLAIN),
     ("encoder.norm", "encoder.layer_norm", Layout::PLAIN),
-    ("decoder.embed.tokens", "shared.weight", Layout::PLAIN),
-    ("decoder.embed.tokens", "decoder.embed_tokens.weight", Layout::PLAIN),
     ("decoder.embed.positions", "decoder.embed_positions.weight", Layout::PLAIN),
     ("decoder.embed.norm", "decoder.layernorm_embedding", Layout::PLAIN),
     ("decoder.{i}.attention.norm", "decoder.layers.{i}.self_attn_layer_norm", Layout::PLAIN),
@@ -45,9 +39,27 @@ pub(super) const NAMES: &[Name] = &[
     ("decoder.{i}.mlp.up", "decoder.layers.{i}.fc1", Layout::PLAIN),
     ("decoder.{i}.mlp.down", "decoder.layers.{i}.fc2", Layout::PLAIN),
     ("decoder.norm", "decoder.layer_norm", Layout::PLAIN),
+];
+
+/// One token table for both stacks.
+pub(super) const SHARED_TABLE: &[Name] = &[
+    ("encoder.embed.tokens", "shared.weight", Layout::PLAIN),
+    ("decoder.embed.tokens", "shared.weight", Layout::PLAIN),
+];
+
+/// A token table for each stack, as files hold it where the tables differ and old ones also where not; the head.
+pub(super) const TABLES: &[Name] = &[
+    ("encoder.embed.tokens", "encoder.embed_tokens.weight", Layout::PLAIN),
+    ("decoder.embed.tokens", "decoder.embed_tokens.weight", Layout::PLAIN),
     ("output.weight", "lm_head.weight", Layout::PLAIN),
-    ("output.weight", "proj_out.weight", Layout::PLAIN),
     ("output.bias", "final_logits_bias", Layout::PLAIN),
+];
+
+/// What Whisper names otherwise.
+pub(super) const WHISPER: &[Name] = &[
+    ("encoder.embed.conv1", "encoder.conv1", Layout::PLAIN),
+    ("encoder.embed.conv2", "encoder.conv2", Layout::PLAIN),
+    ("output.weight", "proj_out.weight", Layout::PLAIN),
 ];
 
 /// How one of these families differs from the others.
@@ -102,7 +114,7 @@ pub(super) fn encoder_decoder(reading: &Reading<'_>, kin: &Kin) -> Result<Networ
     let decoder = stack(reading, kin, width, Side::DECODER, InputSpec::Tokens(input))?;
     let tied = config.flag_or("tie_word_embeddings", true)?;
     let output = OutputSpec {
-        bias: (reading.has)("final_logits_bias"),
+        bias: !kin.frames && (reading.has)("final_logits_bias"),
         ..OutputSpec::new(config.size(vocabulary)?, Objective::Causal, tied)
     };
     Ok(NetworkSpec { encoder: Some(encoder), decoder: Some(decoder), output: reading.wants_head().then_some(output) })

@@ -11,21 +11,34 @@ use crate::network::{
     ProjectionBias, RotarySpec, StackSpec, TokenInputSpec, Wiring,
 };
 
-/// Everything but the norms inside a layer.
+/// What all of them name alike.
 pub(super) const NAMES: &[Name] = &[
     ("decoder.embed.tokens", "embed_tokens.weight", Layout::PLAIN),
     ("decoder.{i}.attention.norm", "layers.{i}.input_layernorm", Layout::PLAIN),
-    ("decoder.{i}.attention.query", "layers.{i}.self_attn.q_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.key", "layers.{i}.self_attn.k_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.value", "layers.{i}.self_attn.v_proj", Layout::PLAIN),
     ("decoder.{i}.attention.output", "layers.{i}.self_attn.o_proj", Layout::PLAIN),
     ("decoder.{i}.attention.query_norm", "layers.{i}.self_attn.q_norm", Layout::PLAIN),
     ("decoder.{i}.attention.key_norm", "layers.{i}.self_attn.k_norm", Layout::PLAIN),
-    ("decoder.{i}.mlp.up", "layers.{i}.mlp.up_proj", Layout::PLAIN),
-    ("decoder.{i}.mlp.gate", "layers.{i}.mlp.gate_proj", Layout::PLAIN),
     ("decoder.{i}.mlp.down", "layers.{i}.mlp.down_proj", Layout::PLAIN),
     ("decoder.norm", "norm", Layout::PLAIN),
     ("output.weight", "lm_head.weight", Layout::PLAIN),
+];
+
+/// Projections with a tensor each.
+pub(super) const APART: &[Name] = &[
+    ("decoder.{i}.attention.query", "layers.{i}.self_attn.q_proj", Layout::PLAIN),
+    ("decoder.{i}.attention.key", "layers.{i}.self_attn.k_proj", Layout::PLAIN),
+    ("decoder.{i}.attention.value", "layers.{i}.self_attn.v_proj", Layout::PLAIN),
+    ("decoder.{i}.mlp.gate", "layers.{i}.mlp.gate_proj", Layout::PLAIN),
+    ("decoder.{i}.mlp.up", "layers.{i}.mlp.up_proj", Layout::PLAIN),
+];
+
+/// Projections that share a tensor.
+pub(super) const FUSED: &[Name] = &[
+    ("decoder.{i}.attention.query", "layers.{i}.self_attn.qkv_proj", Layout::part(Part::Block(Projection::Query))),
+    ("decoder.{i}.attention.key", "layers.{i}.self_attn.qkv_proj", Layout::part(Part::Block(Projection::Key))),
+    ("decoder.{i}.attention.value", "layers.{i}.self_attn.qkv_proj", Layout::part(Part::Block(Projection::Value))),
+    ("decoder.{i}.mlp.gate", "layers.{i}.mlp.gate_up_proj", Layout::part(Part::Half(0))),
+    ("decoder.{i}.mlp.up", "layers.{i}.mlp.gate_up_proj", Layout::part(Part::Half(1))),
 ];
 
 /// One norm before each branch.
@@ -36,15 +49,6 @@ pub(super) const BOTH_NORMS: &[Name] = &[
     ("decoder.{i}.attention.post_norm", "layers.{i}.post_attention_layernorm", Layout::PLAIN),
     ("decoder.{i}.mlp.norm", "layers.{i}.pre_feedforward_layernorm", Layout::PLAIN),
     ("decoder.{i}.mlp.post_norm", "layers.{i}.post_feedforward_layernorm", Layout::PLAIN),
-];
-
-/// Projections that share a tensor.
-pub(super) const FUSED: &[Name] = &[
-    ("decoder.{i}.attention.query", "layers.{i}.self_attn.qkv_proj", Layout::part(Part::Block(Projection::Query))),
-    ("decoder.{i}.attention.key", "layers.{i}.self_attn.qkv_proj", Layout::part(Part::Block(Projection::Key))),
-    ("decoder.{i}.attention.value", "layers.{i}.self_attn.qkv_proj", Layout::part(Part::Block(Projection::Value))),
-    ("decoder.{i}.mlp.gate", "layers.{i}.mlp.gate_up_proj", Layout::part(Part::Half(0))),
-    ("decoder.{i}.mlp.up", "layers.{i}.mlp.gate_up_proj", Layout::part(Part::Half(1))),
 ];
 
 /// How one of these families differs from the others.

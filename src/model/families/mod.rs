@@ -15,7 +15,7 @@
 //!     model_type: "helium",
 //!     title: "Helium",
 //!     prefix: "model.",
-//!     names: &[
+//!     names: |_| &[
 //!         llama::NAMES,
 //!         llama::NORMS,
 //!         &[
@@ -43,6 +43,8 @@ mod modernbert;
 mod t5;
 mod vit;
 
+use serde_json::Value;
+
 use self::llama::{Bias, Windows};
 use super::Family;
 use super::rope::Rope;
@@ -59,28 +61,28 @@ static FAMILIES: &[Family] = &[
         model_type: "bert",
         title: "BERT",
         prefix: "bert.",
-        names: &[bert::INPUT, bert::LAYERS, bert::BERT_HEAD],
+        names: |_| &[bert::INPUT, bert::LAYERS, bert::BERT_HEAD],
         spec: |r| bert::encoder(r, &bert::BERT),
     },
     Family {
         model_type: "roberta",
         title: "RoBERTa",
         prefix: "roberta.",
-        names: &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
+        names: |_| &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
         spec: |r| bert::encoder(r, &bert::ROBERTA),
     },
     Family {
         model_type: "xlm-roberta",
         title: "XLM-RoBERTa",
         prefix: "roberta.",
-        names: &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
+        names: |_| &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
         spec: |r| bert::encoder(r, &bert::ROBERTA),
     },
     Family {
         model_type: "distilbert",
         title: "DistilBERT",
         prefix: "distilbert.",
-        names: &[bert::INPUT, bert::DISTILBERT],
+        names: |_| &[bert::INPUT, bert::DISTILBERT],
         spec: |r| {
             let kin =
                 bert::Kin { head: "vocab_transform.weight", activation_key: "activation", types: 0, ..bert::BERT };
@@ -91,7 +93,7 @@ static FAMILIES: &[Family] = &[
         model_type: "electra",
         title: "ELECTRA",
         prefix: "electra.",
-        names: &[bert::INPUT, bert::LAYERS, bert::ELECTRA],
+        names: |_| &[bert::INPUT, bert::LAYERS, bert::ELECTRA],
         spec: |r| {
             let kin = bert::Kin {
                 head: "generator_predictions.dense.weight",
@@ -106,7 +108,7 @@ static FAMILIES: &[Family] = &[
         model_type: "albert",
         title: "ALBERT",
         prefix: "albert.",
-        names: &[bert::INPUT, bert::ALBERT],
+        names: |_| &[bert::INPUT, bert::ALBERT],
         spec: |r| {
             let kin = bert::Kin { head: "predictions.dense.weight", embedding: Some(128), shared: true, ..bert::BERT };
             bert::encoder(r, &kin)
@@ -116,24 +118,30 @@ static FAMILIES: &[Family] = &[
         model_type: "modernbert",
         title: "ModernBERT",
         prefix: "model.",
-        names: &[modernbert::NAMES],
+        names: |_| &[modernbert::NAMES],
         spec: modernbert::encoder,
     },
     // Decoders with layer norm.
-    Family { model_type: "gpt2", title: "GPT-2", prefix: "transformer.", names: &[gpt::GPT2_NAMES], spec: gpt::gpt2 },
-    Family { model_type: "opt", title: "OPT", prefix: "model.", names: &[gpt::OPT_NAMES], spec: gpt::opt },
+    Family {
+        model_type: "gpt2",
+        title: "GPT-2",
+        prefix: "transformer.",
+        names: |_| &[gpt::GPT2_NAMES],
+        spec: gpt::gpt2,
+    },
+    Family { model_type: "opt", title: "OPT", prefix: "model.", names: |_| &[gpt::OPT_NAMES], spec: gpt::opt },
     Family {
         model_type: "bloom",
         title: "BLOOM",
         prefix: "transformer.",
-        names: &[gpt::BLOOM_NAMES],
+        names: |_| &[gpt::BLOOM_NAMES],
         spec: gpt::bloom,
     },
     Family {
         model_type: "gpt_neox",
         title: "GPT-NeoX",
         prefix: "gpt_neox.",
-        names: &[gpt::NEOX_NAMES],
+        names: |_| &[gpt::NEOX_NAMES],
         spec: gpt::gpt_neox,
     },
     // Decoders with RMS norm.
@@ -141,14 +149,14 @@ static FAMILIES: &[Family] = &[
         model_type: "llama",
         title: "Llama",
         prefix: "model.",
-        names: &[llama::NAMES, llama::NORMS],
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| llama::decoder(r, &llama::LLAMA),
     },
     Family {
         model_type: "mistral",
         title: "Mistral",
         prefix: "model.",
-        names: &[llama::NAMES, llama::NORMS],
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             let windows = Windows::Every(Some(4096));
             llama::decoder(r, &llama::Kin { bias: Bias::Never, windows, ..llama::LLAMA })
@@ -158,14 +166,14 @@ static FAMILIES: &[Family] = &[
         model_type: "qwen2",
         title: "Qwen2",
         prefix: "model.",
-        names: &[llama::NAMES, llama::NORMS],
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| llama::decoder(r, &llama::Kin { bias: Bias::Inputs, windows: Windows::Flagged, ..llama::LLAMA }),
     },
     Family {
         model_type: "qwen3",
         title: "Qwen3",
         prefix: "model.",
-        names: &[llama::NAMES, llama::NORMS],
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             let windows = Windows::Flagged;
             llama::decoder(r, &llama::Kin { query_key_norm: true, head_dim: Some(128), windows, ..llama::LLAMA })
@@ -175,14 +183,14 @@ static FAMILIES: &[Family] = &[
         model_type: "gemma",
         title: "Gemma",
         prefix: "model.",
-        names: &[llama::NAMES, llama::NORMS],
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| llama::decoder(r, &llama::GEMMA),
     },
     Family {
         model_type: "gemma2",
         title: "Gemma 2",
         prefix: "model.",
-        names: &[llama::NAMES, llama::BOTH_NORMS],
+        names: |_| &[llama::NAMES, llama::APART, llama::BOTH_NORMS],
         spec: |r| {
             let kin = llama::Kin {
                 both_norms: true,
@@ -198,7 +206,7 @@ static FAMILIES: &[Family] = &[
         model_type: "gemma3_text",
         title: "Gemma 3",
         prefix: "model.",
-        names: &[llama::NAMES, llama::BOTH_NORMS],
+        names: |_| &[llama::NAMES, llama::APART, llama::BOTH_NORMS],
         spec: |r| {
             let full = Rope { layers: Some("full_attention"), theta: 1e6, ..Rope::PLAIN };
             let local = Rope {
@@ -224,7 +232,7 @@ static FAMILIES: &[Family] = &[
         model_type: "phi3",
         title: "Phi-3",
         prefix: "model.",
-        names: &[llama::NAMES, llama::NORMS, llama::FUSED],
+        names: |_| &[llama::NAMES, llama::FUSED, llama::NORMS],
         spec: |r| {
             let rope = Rope { share: Some(1.0), ..Rope::PLAIN };
             llama::decoder(r, &llama::Kin { bias: Bias::Never, windows: Windows::Every(None), rope, ..llama::LLAMA })
@@ -234,14 +242,14 @@ static FAMILIES: &[Family] = &[
         model_type: "granite",
         title: "Granite",
         prefix: "model.",
-        names: &[llama::NAMES, llama::NORMS],
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| llama::decoder(r, &llama::Kin { multipliers: true, ..llama::LLAMA }),
     },
     Family {
         model_type: "smollm3",
         title: "SmolLM3",
         prefix: "model.",
-        names: &[llama::NAMES, llama::NORMS],
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             let kin = llama::Kin {
                 tied: true,
@@ -258,21 +266,24 @@ static FAMILIES: &[Family] = &[
         model_type: "bart",
         title: "BART",
         prefix: "model.",
-        names: &[bart::NAMES],
+        names: |_| &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
         spec: |r| bart::encoder_decoder(r, &bart::BART),
     },
     Family {
         model_type: "mbart",
         title: "mBART",
         prefix: "model.",
-        names: &[bart::NAMES],
+        names: |_| &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
         spec: |r| bart::encoder_decoder(r, &bart::Kin { pre_norm: true, ..bart::BART }),
     },
     Family {
         model_type: "marian",
         title: "Marian",
         prefix: "model.",
-        names: &[bart::NAMES],
+        names: |config| match config.get("share_encoder_decoder_embeddings") {
+            Some(Value::Bool(false)) => &[bart::NAMES, bart::TABLES],
+            _ => &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
+        },
         spec: |r| {
             let kin = bart::Kin { embedding_norm: false, positions: bart::Positions::Sinusoidal, ..bart::BART };
             bart::encoder_decoder(r, &kin)
@@ -282,7 +293,7 @@ static FAMILIES: &[Family] = &[
         model_type: "whisper",
         title: "Whisper",
         prefix: "model.",
-        names: &[bart::NAMES],
+        names: |_| &[bart::NAMES, bart::WHISPER, bart::TABLES],
         spec: |r| {
             let kin = bart::Kin {
                 pre_norm: true,
@@ -294,27 +305,38 @@ static FAMILIES: &[Family] = &[
             bart::encoder_decoder(r, &kin)
         },
     },
-    Family { model_type: "t5", title: "T5", prefix: "", names: &[t5::NAMES], spec: t5::encoder_decoder },
+    Family {
+        model_type: "t5",
+        title: "T5",
+        prefix: "",
+        names: |config| {
+            if t5::is_gated(config) { &[t5::NAMES, t5::GATED] } else { &[t5::NAMES, t5::PLAIN] }
+        },
+        spec: t5::encoder_decoder,
+    },
     // Vision encoders.
     Family {
         model_type: "vit",
         title: "ViT",
         prefix: "vit.",
-        names: &[vit::NAMES, vit::VIT_LAYERS],
+        names: |_| &[vit::NAMES, vit::VIT_LAYERS],
         spec: |r| vit::encoder(r, &vit::VIT),
     },
     Family {
         model_type: "deit",
         title: "DeiT",
         prefix: "deit.",
-        names: &[vit::NAMES, vit::VIT_LAYERS],
+        names: |_| &[vit::NAMES, vit::VIT_LAYERS],
         spec: |r| vit::encoder(r, &vit::Kin { distillation: true, ..vit::VIT }),
     },
     Family {
         model_type: "dinov2",
         title: "DINOv2",
         prefix: "dinov2.",
-        names: &[vit::NAMES, vit::DINO_LAYERS],
+        names: |config| match config.get("use_swiglu_ffn") {
+            Some(Value::Bool(true)) => &[vit::NAMES, vit::DINO_LAYERS, vit::DINO_GATED],
+            _ => &[vit::NAMES, vit::DINO_LAYERS, vit::DINO_PLAIN],
+        },
         spec: |r| vit::encoder(r, &vit::Kin { dino: true, ..vit::VIT }),
     },
 ];

@@ -1,6 +1,7 @@
 //! T5 (Raffel et al. 2020): encoder-decoder with RMS norm, bucketed relative positions and unscaled scores. Version
 //! 1.1 gates its feed-forward part and has a head of its own.
 
+use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::model::activation::named;
 use crate::model::family::Name;
@@ -20,9 +21,6 @@ pub(super) const NAMES: &[Name] = &[
     ("encoder.{i}.attention.value", "encoder.block.{i}.layer.0.SelfAttention.v", Layout::PLAIN),
     ("encoder.{i}.attention.output", "encoder.block.{i}.layer.0.SelfAttention.o", Layout::PLAIN),
     ("encoder.{i}.mlp.norm", "encoder.block.{i}.layer.1.layer_norm", Layout::PLAIN),
-    ("encoder.{i}.mlp.up", "encoder.block.{i}.layer.1.DenseReluDense.wi", Layout::PLAIN),
-    ("encoder.{i}.mlp.gate", "encoder.block.{i}.layer.1.DenseReluDense.wi_0", Layout::PLAIN),
-    ("encoder.{i}.mlp.up", "encoder.block.{i}.layer.1.DenseReluDense.wi_1", Layout::PLAIN),
     ("encoder.{i}.mlp.down", "encoder.block.{i}.layer.1.DenseReluDense.wo", Layout::PLAIN),
     ("encoder.norm", "encoder.final_layer_norm", Layout::PLAIN),
     ("decoder.embed.tokens", "shared.weight", Layout::PLAIN),
@@ -39,13 +37,29 @@ pub(super) const NAMES: &[Name] = &[
     ("decoder.{i}.cross.value", "decoder.block.{i}.layer.1.EncDecAttention.v", Layout::PLAIN),
     ("decoder.{i}.cross.output", "decoder.block.{i}.layer.1.EncDecAttention.o", Layout::PLAIN),
     ("decoder.{i}.mlp.norm", "decoder.block.{i}.layer.2.layer_norm", Layout::PLAIN),
-    ("decoder.{i}.mlp.up", "decoder.block.{i}.layer.2.DenseReluDense.wi", Layout::PLAIN),
-    ("decoder.{i}.mlp.gate", "decoder.block.{i}.layer.2.DenseReluDense.wi_0", Layout::PLAIN),
-    ("decoder.{i}.mlp.up", "decoder.block.{i}.layer.2.DenseReluDense.wi_1", Layout::PLAIN),
     ("decoder.{i}.mlp.down", "decoder.block.{i}.layer.2.DenseReluDense.wo", Layout::PLAIN),
     ("decoder.norm", "decoder.final_layer_norm", Layout::PLAIN),
     ("output.weight", "lm_head.weight", Layout::PLAIN),
 ];
+
+/// Version 1.0.
+pub(super) const PLAIN: &[Name] = &[
+    ("encoder.{i}.mlp.up", "encoder.block.{i}.layer.1.DenseReluDense.wi", Layout::PLAIN),
+    ("decoder.{i}.mlp.up", "decoder.block.{i}.layer.2.DenseReluDense.wi", Layout::PLAIN),
+];
+
+/// Version 1.1.
+pub(super) const GATED: &[Name] = &[
+    ("encoder.{i}.mlp.gate", "encoder.block.{i}.layer.1.DenseReluDense.wi_0", Layout::PLAIN),
+    ("encoder.{i}.mlp.up", "encoder.block.{i}.layer.1.DenseReluDense.wi_1", Layout::PLAIN),
+    ("decoder.{i}.mlp.gate", "decoder.block.{i}.layer.2.DenseReluDense.wi_0", Layout::PLAIN),
+    ("decoder.{i}.mlp.up", "decoder.block.{i}.layer.2.DenseReluDense.wi_1", Layout::PLAIN),
+];
+
+/// Whether the feed-forward part is gated.
+pub(super) fn is_gated(config: &Config) -> bool {
+    config.get("feed_forward_proj").and_then(|v| v.as_str()).is_some_and(|kind| kind.starts_with("gated-"))
+}
 
 pub(super) fn encoder_decoder(reading: &Reading<'_>) -> Result<NetworkSpec> {
     let config = reading.config;

@@ -34,8 +34,14 @@ pub(super) const DINO_LAYERS: &[Name] = &[
     ("encoder.{i}.attention.scale", "encoder.layer.{i}.layer_scale1.lambda1", Layout::PLAIN),
     ("encoder.{i}.mlp.norm", "encoder.layer.{i}.norm2", Layout::PLAIN),
     ("encoder.{i}.mlp.scale", "encoder.layer.{i}.layer_scale2.lambda1", Layout::PLAIN),
+];
+
+pub(super) const DINO_PLAIN: &[Name] = &[
     ("encoder.{i}.mlp.up", "encoder.layer.{i}.mlp.fc1", Layout::PLAIN),
     ("encoder.{i}.mlp.down", "encoder.layer.{i}.mlp.fc2", Layout::PLAIN),
+];
+
+pub(super) const DINO_GATED: &[Name] = &[
     ("encoder.{i}.mlp.gate", "encoder.layer.{i}.mlp.weights_in", Layout::part(Part::Half(0))),
     ("encoder.{i}.mlp.up", "encoder.layer.{i}.mlp.weights_in", Layout::part(Part::Half(1))),
     ("encoder.{i}.mlp.down", "encoder.layer.{i}.mlp.weights_out", Layout::PLAIN),
