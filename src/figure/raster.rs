@@ -242,7 +242,7 @@ impl Raster {
             return Err(Error::new("the picture has no pixels"));
         }
         let mut out = Cursor::new(Vec::new());
-        PngEncoder::new_with_quality(&mut out, CompressionType::Best, FilterType::Adaptive)
+        PngEncoder::new_with_quality(&mut out, CompressionType::Default, FilterType::Adaptive)
             .write_image(&self.rgba, side(self.width)?, side(self.height)?, ExtendedColorType::Rgba8)
             .map_err(|e| Error::new(format!("the PNG could not be encoded: {e}")))?;
         Ok(out.into_inner())

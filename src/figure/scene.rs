@@ -42,7 +42,17 @@ impl Rect {
         [self.x + self.w / 2.0, self.y + self.h / 2.0]
     }
 
-    /// Smaller by `by` on every side, never inside out.
+    /// True where `other` lies within this rectangle.
+    pub fn contains(&self, other: &Self) -> bool {
+        other.x >= self.x && other.right() <= self.right() && other.y >= self.y && other.bottom() <= self.bottom()
+    }
+
+    /// True where the rectangles have an area in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.x < other.right() && other.x < self.right() && self.y < other.bottom() && other.y < self.bottom()
+    }
+
+    /// Smaller by `by` on every side, never inside out; larger where `by` is negative.
     #[must_use]
     pub fn shrunk(&self, by: f64) -> Self {
         let (dx, dy) = (by.min(self.w / 2.0), by.min(self.h / 2.0));
@@ -174,6 +184,18 @@ impl Text {
         font::width(&self.text, self.size, self.weight)
     }
 
+    /// The rectangle that capitals fill, for text that is not turned.
+    pub fn frame(&self) -> Rect {
+        let (w, h) = (self.width(), self.size * font::CAP_HEIGHT);
+        let left = match self.anchor {
+            Anchor::Start => 0.0,
+            Anchor::Middle => -w / 2.0,
+            Anchor::End => -w,
+        };
+        let [x, y] = self.at;
+        Rect::new(x + left, y + self.base_offset() - h, w, h)
+    }
+
     /// How far the letters' base line lies below `at`.
     pub fn base_offset(&self) -> f64 {
         match self.level {
@@ -301,6 +323,13 @@ impl Scene {
         if !text.text.is_empty() {
             self.items.push(Item::Text(text));
         }
+    }
+
+    /// Draws a line of text on a patch of colour, so that what lies behind does not make it unreadable.
+    pub fn text_on(&mut self, text: Text, paper: Rgb) {
+        let fill = Some(Fill { color: paper, opacity: 0.85 });
+        self.push(Item::Rects { rects: vec![text.frame().shrunk(-2.0)], fill, stroke: None, radius: 2.0 });
+        self.text(text);
     }
 
     /// Draws filled rectangles with square corners.

@@ -7,8 +7,8 @@ use super::palette::Marker;
 use super::scene::{Anchor, Fill, Item, Point, Rect, Scene, Stroke, Text, marker_corners};
 use crate::error::Result;
 
-/// Image pixels per unit, at least: viewers that smooth small images then blur only a hair's breadth.
-const PIXELS_PER_UNIT: f64 = 2.0;
+/// Image pixels per unit, at least: viewers that smooth small images then blur no more than a unit.
+const PIXELS_PER_UNIT: f64 = 1.0;
 /// Enlarged images stay below this many pixels a side.
 const IMAGE_SIDE: usize = 2048;
 

@@ -77,6 +77,13 @@ impl Table {
         self.rows.push(row);
     }
 
+    /// Adds the rows of a table with the same columns.
+    pub fn append(&mut self, other: Self) {
+        for row in other.rows {
+            self.push(row);
+        }
+    }
+
     /// Names of the columns.
     pub fn columns(&self) -> &[String] {
         &self.columns

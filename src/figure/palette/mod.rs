@@ -124,12 +124,11 @@ impl GroupStyle {
     /// The style of group `group` on `theme`.
     pub fn of(theme: &Theme, group: usize) -> Self {
         let colors = if theme.is_dark { &ON_DARK } else { &ON_LIGHT };
-        // 5 shapes and 12 colours share no divisor: 60 groups pass before a pair repeats.
-        Self {
-            color: colors[group % GROUP_COLORS],
-            cycle: group / GROUP_COLORS,
-            marker: Marker::ALL[group % Marker::ALL.len()],
-        }
+        let (index, cycle) = (group % GROUP_COLORS, group / GROUP_COLORS);
+        // Every fifth colour moves on by one more, since blue and sky blue are five apart; every cycle too, so that 60
+        // groups pass before a pair of colour and shape repeats.
+        let shape = index + index / Marker::ALL.len() + cycle;
+        Self { color: colors[index], cycle, marker: Marker::ALL[shape % Marker::ALL.len()] }
     }
 }
 

@@ -1,0 +1,243 @@
+//! The frame of every figure: title, subtitle, legends, content, notes, one below the other.
+
+use super::axis::Axis;
+use super::color::Rgb;
+use super::export::Figure;
+use super::font::{self, Weight};
+use super::number::Unit;
+use super::palette::{GroupStyle, Marker};
+use super::raster::{Raster, Scale};
+use super::scene::{Anchor, Fill, Item, Level, Point, Rect, Scene, Stroke, Text};
+use super::table::Table;
+use super::theme::Theme;
+
+/// Font sizes in units of a scene; none is smaller than [`SMALL`].
+pub(super) const TITLE: f64 = 15.0;
+pub(super) const LABEL: f64 = 11.0;
+pub(super) const SMALL: f64 = 9.5;
+/// Empty border around the content.
+pub(super) const MARGIN: f64 = 18.0;
+
+/// The words around a figure.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Caption {
+    /// What it shows, in sentence case.
+    pub title: String,
+    /// Model, input, settings.
+    pub subtitle: String,
+    /// What a reader must know not to be misled; below the figure.
+    pub notes: Vec<String>,
+}
+
+impl Caption {
+    /// A caption without notes.
+    pub fn new(title: impl Into<String>, subtitle: impl Into<String>) -> Self {
+        Self { title: title.into(), subtitle: subtitle.into(), notes: Vec::new() }
+    }
+
+    /// The same with one more note.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+}
+
+/// A legend entry's sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Sample {
+    /// A filled cell.
+    Cell(Fill),
+    /// A small cell on empty ground: a head that goes.
+    SmallCell(Rgb),
+    /// A group's cell with its notches.
+    Group(GroupStyle),
+    /// A line with or without points on it.
+    Line(Stroke, Option<Marker>),
+    /// A point.
+    Mark(Marker, Rgb),
+    /// A point in a ring.
+    Ringed(Rgb, Rgb),
+    /// A bracket below cells.
+    Bracket(Rgb),
+    /// A frame.
+    Frame(Rgb),
+}
+
+/// A figure in the making; everything is placed below what came before.
+pub(super) struct Page<'a> {
+    pub scene: Scene,
+    pub theme: &'a Theme,
+    /// Where the next thing goes.
+    pub y: f64,
+    notes: Vec<String>,
+}
+
+impl<'a> Page<'a> {
+    /// A page of this width that begins with the caption; wide enough for a short one whatever is asked for.
+    pub fn new(width: f64, caption: &Caption, theme: &'a Theme) -> Self {
+        let width = width.max(320.0).round();
+        let scene = Scene::new(width, 0.0, theme.background, caption.title.clone());
+        let mut page = Self { scene, theme, y: MARGIN, notes: caption.notes.clone() };
+        page.paragraph(&caption.title, TITLE, theme.ink, Weight::SemiBold);
+        if !caption.subtitle.is_empty() {
+            page.y += 2.0;
+            page.paragraph(&caption.subtitle, LABEL, theme.muted, Weight::Regular);
+        }
+        page.y += 12.0;
+        page
+    }
+
+    /// Width between the margins.
+    pub fn inner(&self) -> f64 {
+        self.scene.width - 2.0 * MARGIN
+    }
+
+    /// The next `height` units over the whole width.
+    pub fn take(&mut self, height: f64) -> Rect {
+        let rect = Rect::new(MARGIN, self.y, self.inner(), height);
+        self.y += height;
+        rect
+    }
+
+    fn paragraph(&mut self, text: &str, size: f64, color: Rgb, weight: Weight) {
+        for line in font::wrapped(text, self.inner(), size, weight) {
+            let mut text = Text::new(line, [MARGIN, self.y], size, color).anchored(Anchor::Start, Level::Top);
+            text.weight = weight;
+            self.scene.text(text);
+            self.y += (size * 1.4).round();
+        }
+    }
+
+    /// A heading inside the figure.
+    pub fn heading(&mut self, text: &str) {
+        self.paragraph(text, LABEL + 1.0, self.theme.ink, Weight::SemiBold);
+        self.y += 4.0;
+    }
+
+    /// Samples with their names, as many in a line as fit.
+    pub fn legend(&mut self, entries: &[(Sample, String)]) {
+        if entries.is_empty() {
+            return;
+        }
+        let (mut x, right) = (MARGIN, self.scene.width - MARGIN);
+        for (sample, name) in entries {
+            let sample_width = if matches!(sample, Sample::Line(..) | Sample::Bracket(_)) { 22.0 } else { 12.0 };
+            let name = font::shortened(name, self.inner() - sample_width - 6.0, LABEL, Weight::Regular);
+            let width = sample_width + 6.0 + font::width(&name, LABEL, Weight::Regular);
+            if x > MARGIN && x + width > right {
+                x = MARGIN;
+                self.y += 18.0;
+            }
+            draw_sample(&mut self.scene, *sample, Rect::new(x, self.y, sample_width, 12.0));
+            let at = [x + sample_width + 6.0, self.y + 6.0];
+            self.scene.text(Text::new(name, at, LABEL, self.theme.ink).anchored(Anchor::Start, Level::Middle));
+            x += width + 16.0;
+        }
+        self.y += 12.0 + 12.0;
+    }
+
+    /// The colours of a scale with their values and, beside them, the colour of cells without one and what it means.
+    pub fn color_bar(&mut self, scale: &Scale, label: &str, unit: Unit, missing: Option<(Rgb, &str)>) {
+        let width = (self.inner() * 0.5).clamp(120.0, 260.0);
+        let label_width = font::width(label, LABEL, Weight::Regular);
+        let beside = label_width + 10.0 + width <= self.inner();
+        let x = if beside { MARGIN + label_width + 12.0 } else { MARGIN };
+        let at = [MARGIN, self.y + 5.0];
+        self.scene.text(Text::new(label, at, LABEL, self.theme.muted).anchored(Anchor::Start, Level::Middle));
+        if !beside {
+            self.y += 18.0;
+        }
+        let bar = Rect::new(x, self.y, width, 10.0);
+        self.bar(bar, scale, unit);
+        if let Some((color, name)) = missing {
+            let name_width = font::width(name, LABEL, Weight::Regular);
+            let mut at = [bar.right() + 26.0, self.y];
+            if at[0] + 18.0 + name_width > self.scene.width - MARGIN {
+                at = [x, self.y + 30.0];
+                self.y += 22.0;
+            }
+            let rect = Rect::new(at[0], at[1] - 1.0, 12.0, 12.0);
+            draw_sample(&mut self.scene, Sample::Cell(color.into()), rect);
+            self.scene.outline(rect, Stroke::solid(self.theme.axis, 0.75));
+            let at = [at[0] + 18.0, at[1] + 5.0];
+            self.scene.text(Text::new(name, at, LABEL, self.theme.ink).anchored(Anchor::Start, Level::Middle));
+        }
+        self.y += 10.0 + 26.0;
+    }
+
+    fn bar(&mut self, bar: Rect, scale: &Scale, unit: Unit) {
+        let steps = 256;
+        let raster = Raster::from_fn(1, steps, |_, c| {
+            scale.map.color((c as f64 + 0.5) / steps as f64).unwrap_or(self.theme.missing)
+        });
+        self.scene.push(Item::Image { rect: bar, raster });
+        self.scene.outline(bar, Stroke::solid(self.theme.axis, 0.75));
+        let axis = Axis::exact("", unit, (scale.low, scale.high), 4);
+        for (tick, text) in axis.ticks.iter().zip(axis.tick_labels()) {
+            let x = bar.x + bar.w * axis.position(*tick);
+            self.scene.line(vec![[x, bar.bottom()], [x, bar.bottom() + 3.0]], Stroke::solid(self.theme.axis, 1.0));
+            let text = Text::new(text, [x, bar.bottom() + 6.0], SMALL, self.theme.muted);
+            self.scene.text(text.anchored(Anchor::Middle, Level::Top));
+        }
+    }
+
+    /// Adds the notes and ends the page there.
+    pub fn finish(mut self, table: Table) -> Figure {
+        let notes = std::mem::take(&mut self.notes);
+        if !notes.is_empty() {
+            self.y += 10.0;
+        }
+        for note in notes {
+            self.paragraph(&note, SMALL + 0.5, self.theme.muted, Weight::Regular);
+        }
+        self.scene.height = (self.y + MARGIN - 4.0).ceil();
+        Figure { scene: self.scene, table }
+    }
+}
+
+fn draw_sample(scene: &mut Scene, sample: Sample, rect: Rect) {
+    let [x, y] = rect.center();
+    match sample {
+        Sample::Cell(fill) => scene.fill(vec![rect], fill),
+        Sample::SmallCell(color) => scene.fill(vec![Rect::new(x - 2.5, y - 2.5, 5.0, 5.0)], color),
+        Sample::Group(style) => {
+            scene.fill(vec![rect], style.color);
+            notches(scene, rect, style);
+        }
+        Sample::Line(stroke, marker) => {
+            scene.line(vec![[rect.x, y], [rect.right(), y]], stroke);
+            if let Some(marker) = marker {
+                scene.marks(vec![[x, y]], marker, 3.2, stroke.color);
+            }
+        }
+        Sample::Mark(marker, color) => scene.marks(vec![[x, y]], marker, 4.0, color),
+        Sample::Ringed(color, ring) => {
+            scene.marks(vec![[x, y]], Marker::Circle, 3.2, color);
+            ring_around(scene, vec![[x, y]], 5.4, ring);
+        }
+        Sample::Bracket(color) => scene.lines(vec![bracket(rect.x, rect.right(), y + 2.0)], Stroke::solid(color, 1.25)),
+        Sample::Frame(color) => scene.outline(rect.shrunk(1.0), Stroke::solid(color, 1.5)),
+    }
+}
+
+/// A line below cells from `left` to `right` with its ends turned up.
+pub(super) fn bracket(left: f64, right: f64, y: f64) -> Vec<Point> {
+    vec![[left, y - 2.0], [left, y], [right, y], [right, y - 2.0]]
+}
+
+/// Rings around points.
+pub(super) fn ring_around(scene: &mut Scene, centers: Vec<Point>, radius: f64, color: Rgb) {
+    let stroke = Some(Stroke::solid(color, 1.5));
+    scene.push(Item::Marks { centers, marker: Marker::Circle, radius, fill: None, stroke });
+}
+
+/// One notch in the upper left corner for every time the group colours have been used up.
+pub(super) fn notches(scene: &mut Scene, cell: Rect, style: GroupStyle) {
+    let side = (cell.w.min(cell.h) * 0.2).clamp(1.0, 4.0);
+    let rects = (0..style.cycle)
+        .map(|i| Rect::new(cell.x + 1.0 + i as f64 * (side + 1.0), cell.y + 1.0, side, side))
+        .take_while(|r| r.right() <= cell.right())
+        .collect();
+    scene.fill(rects, style.color.ink());
+}

@@ -1,0 +1,159 @@
+//! Where heads look: attention weights over the tokens of one input.
+
+use crate::figure::export::Figure;
+use crate::figure::font::{self, Weight};
+use crate::figure::number::Unit;
+use crate::figure::page::{Caption, LABEL, MARGIN, Page, SMALL};
+use crate::figure::palette::ColorMap;
+use crate::figure::raster::{Grid, Pool, Raster, Scale};
+use crate::figure::scene::{Anchor, Item, Level, Rect, Scene, Stroke, Text};
+use crate::figure::table::Table;
+use crate::figure::theme::Theme;
+
+/// The pattern of one head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionPanel {
+    /// `decoder.3` and so on.
+    pub site: String,
+    /// Head.
+    pub head: usize,
+    /// Weights `T x S`: rows are queries and sum to one; NaN where a position may not be seen.
+    pub weights: Grid,
+}
+
+/// The patterns of some heads on one input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionMaps {
+    /// Words around it.
+    pub caption: Caption,
+    /// The `T` query tokens.
+    pub queries: Vec<String>,
+    /// The `S` key tokens.
+    pub keys: Vec<String>,
+    /// The heads.
+    pub panels: Vec<AttentionPanel>,
+}
+
+/// Larger matrices are pooled: no screen shows more cells.
+const MOST_CELLS: usize = 640;
+/// Longest token beside a matrix.
+const TOKEN: f64 = 96.0;
+
+impl AttentionMaps {
+    /// Draws it: one head large with its tokens, several as small pictures.
+    pub fn figure(&self, theme: &Theme) -> Figure {
+        let high = self.panels.iter().filter_map(|p| p.weights.range()).map(|(_, high)| high).fold(0.0, f64::max);
+        let scale = Scale::new(ColorMap::Viridis, 0.0, if high > 0.0 { high } else { 1.0 });
+        let mut caption = self.caption.clone();
+        if self.panels.len() > 1 {
+            caption
+                .notes
+                .insert(0, "Rows are queries, columns are keys, the first token is at the top left.".to_owned());
+        }
+        let longest = self.panels.iter().map(|p| p.weights.rows().max(p.weights.cols())).max().unwrap_or(0);
+        if longest > MOST_CELLS {
+            caption.notes.push(format!(
+                "{longest} positions are shown as {}: each cell holds the largest weight of its block.",
+                longest.div_ceil(longest.div_ceil(MOST_CELLS))
+            ));
+        }
+        let mut page;
+        if let [panel] = self.panels.as_slice() {
+            let (rows, cols) = (panel.weights.rows().max(1), panel.weights.cols().max(1));
+            let cell = (MOST_CELLS as f64 / rows.max(cols) as f64).min(26.0);
+            let cell = if cell >= 1.0 { cell.floor() } else { cell };
+            let [left, top] = [&self.queries, &self.keys].map(|tokens| token_room(tokens));
+            let side = Rect::new(0.0, 0.0, cols as f64 * cell, rows as f64 * cell);
+            page = Page::new((2.0 * MARGIN + left + side.w + 10.0).max(400.0), &caption, theme);
+            page.color_bar(
+                &scale,
+                "Attention weight",
+                Unit::Plain,
+                panel.weights.has_missing().then_some((theme.surface, "not visible")),
+            );
+            let area = Rect::new(MARGIN + left, page.y + top + 14.0, side.w, side.h);
+            draw_matrix(&mut page.scene, panel, area, &scale, theme);
+            self.tokens(&mut page.scene, area, cell, theme);
+            page.y = area.bottom() + 4.0;
+        } else {
+            let (columns, side) = match self.panels.len() {
+                0..=4 => (2, 300.0),
+                5..=9 => (3, 236.0),
+                10..=16 => (4, 176.0),
+                17..=36 => (6, 124.0),
+                n => ((n as f64).sqrt().ceil().min(12.0) as usize, 78.0),
+            };
+            page = Page::new(2.0 * MARGIN + columns as f64 * (side + 12.0) - 12.0, &caption, theme);
+            let missing = self.panels.iter().any(|p| p.weights.has_missing());
+            page.color_bar(&scale, "Attention weight", Unit::Plain, missing.then_some((theme.surface, "not visible")));
+            for line in self.panels.chunks(columns) {
+                let row = page.take(side + 24.0);
+                for (i, panel) in line.iter().enumerate() {
+                    let x = row.x + i as f64 * (side + 12.0);
+                    let name =
+                        font::shortened(&format!("{} head {}", panel.site, panel.head), side, SMALL, Weight::Regular);
+                    page.scene
+                        .text(Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, Level::Top));
+                    draw_matrix(&mut page.scene, panel, Rect::new(x, row.y + 14.0, side, side), &scale, theme);
+                }
+            }
+        }
+        page.finish(self.table())
+    }
+
+    /// Tokens beside and above the matrix, as many as have room.
+    fn tokens(&self, scene: &mut Scene, area: Rect, cell: f64, theme: &Theme) {
+        let every = ((SMALL + 1.5) / cell).ceil().max(1.0) as usize;
+        let word = |token: &String| font::shortened(&font::printable(token), TOKEN, SMALL, Weight::Regular);
+        for (i, token) in self.queries.iter().enumerate().step_by(every) {
+            let at = [area.x - 6.0, area.y + (i as f64 + 0.5) * cell];
+            if at[1] < area.bottom() {
+                scene.text(Text::new(word(token), at, SMALL, theme.ink).anchored(Anchor::End, Level::Middle));
+            }
+        }
+        for (i, token) in self.keys.iter().enumerate().step_by(every) {
+            let at = [area.x + (i as f64 + 0.5) * cell, area.y - 6.0];
+            if at[0] < area.right() {
+                let text = Text::new(word(token), at, SMALL, theme.ink).anchored(Anchor::Start, Level::Middle);
+                scene.text(text.turned(-90.0));
+            }
+        }
+        let corner = [area.x - 6.0, area.y - 6.0];
+        let label = |text, at| Text::new(text, at, LABEL - 1.0, theme.muted).anchored(Anchor::End, Level::Base);
+        scene.text(label("query ↓  key →", corner));
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new(["site", "head", "query", "key", "query_token", "key_token", "weight"]);
+        for panel in &self.panels {
+            for q in 0..panel.weights.rows() {
+                for k in 0..panel.weights.cols() {
+                    table.push([
+                        panel.site.as_str().into(),
+                        panel.head.into(),
+                        q.into(),
+                        k.into(),
+                        self.queries.get(q).cloned().into(),
+                        self.keys.get(k).cloned().into(),
+                        panel.weights.get(q, k).into(),
+                    ]);
+                }
+            }
+        }
+        table
+    }
+}
+
+/// Room for the longest token, and at least for the words in the corner.
+fn token_room(tokens: &[String]) -> f64 {
+    let widths = tokens.iter().map(|t| font::width(&font::printable(t), SMALL, Weight::Regular));
+    widths.fold(0.0, f64::max).clamp(78.0, TOKEN) + 8.0
+}
+
+fn draw_matrix(scene: &mut Scene, panel: &AttentionPanel, area: Rect, scale: &Scale, theme: &Theme) {
+    let weights = panel.weights.pooled(MOST_CELLS, Pool::Max);
+    if weights.rows() > 0 && weights.cols() > 0 {
+        scene.push(Item::Image { rect: area, raster: Raster::from_grid(&weights, scale, theme.surface) });
+    }
+    scene.outline(area, Stroke::solid(theme.axis, 1.0));
+}

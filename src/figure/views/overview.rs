@@ -1,0 +1,287 @@
+//! Every head of a model: attention layers by heads.
+
+use std::collections::BTreeMap;
+
+use super::group_legend;
+use crate::figure::color::Rgb;
+use crate::figure::export::Figure;
+use crate::figure::font::{self, Weight};
+use crate::figure::number::Unit;
+use crate::figure::page::{Caption, LABEL, MARGIN, Page, SMALL, Sample, bracket, notches};
+use crate::figure::palette::GroupStyle;
+use crate::figure::raster::Scale;
+use crate::figure::scene::{Anchor, Item, Level, Rect, Scene, Stroke, Text};
+use crate::figure::table::{Cell, Table};
+use crate::figure::theme::Theme;
+
+/// One attention layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OverviewRow {
+    /// `encoder.0` and so on.
+    pub name: String,
+    /// Query heads.
+    pub heads: usize,
+    /// Key/value heads; brackets show which query heads share one.
+    pub kv_heads: usize,
+    /// Group of each head within this layer; empty where unknown.
+    pub groups: Vec<usize>,
+    /// A number for each head, NaN where there is none; empty where groups are shown.
+    pub values: Vec<f64>,
+    /// Heads that stay; `None` before anything is decided.
+    pub kept: Option<Vec<usize>>,
+}
+
+/// What the colour of a cell says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Paint {
+    /// The head's group in its layer.
+    Groups,
+    /// The head's number.
+    Values {
+        /// What is measured.
+        label: String,
+        /// The name of the column in the table, e.g. `vote_share`.
+        column: String,
+        /// How it is written.
+        unit: Unit,
+        /// Its colours.
+        scale: Scale,
+    },
+}
+
+/// A model at a glance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overview {
+    /// Words around it.
+    pub caption: Caption,
+    /// The layers from top to bottom.
+    pub rows: Vec<OverviewRow>,
+    /// What colours say.
+    pub paint: Paint,
+}
+
+/// Cells with a tip of their own make a file three times as large; above this many they go without.
+const MOST_TIPS: usize = 1024;
+
+impl Overview {
+    /// Draws it.
+    pub fn figure(&self, theme: &Theme) -> Figure {
+        let layout = Layout::of(&self.rows);
+        let mut page = Page::new(layout.width, &self.caption, theme);
+        self.legend(&mut page);
+        let top = page.y + 18.0;
+        layout.head_numbers(&mut page.scene, top, theme);
+        let mut cells = Cells { theme, paint: &self.paint, full: BTreeMap::new(), small: BTreeMap::new() };
+        let total: usize = self.rows.iter().map(|r| r.heads).sum();
+        let mut brackets = Vec::new();
+        let mut grounds = Vec::new();
+        let mut overlays = Scene::new(0.0, 0.0, theme.background, "");
+        let mut y = top;
+        let mut kind = "";
+        let mut named = f64::NEG_INFINITY;
+        for row in &self.rows {
+            let this = row.name.split('.').next().unwrap_or_default();
+            if !kind.is_empty() && kind != this {
+                y += 10.0;
+            }
+            kind = this;
+            // Names that would touch the one above are left out.
+            if y + layout.cell / 2.0 - named >= SMALL + 2.0 {
+                named = y + layout.cell / 2.0;
+                let at = [layout.left - 8.0, named];
+                page.scene.text(
+                    Text::new(&*row.name, at, LABEL.min(layout.pitch.max(SMALL)), theme.ink)
+                        .anchored(Anchor::End, Level::Middle),
+                );
+                if let Some(kept) = &row.kept {
+                    let text = format!("{} / {}", kept.len(), row.heads);
+                    let at = [layout.right + 8.0, named];
+                    page.scene.text(Text::new(text, at, SMALL, theme.muted).anchored(Anchor::Start, Level::Middle));
+                }
+            }
+            for head in 0..row.heads {
+                let rect = Rect::new(layout.left + head as f64 * layout.step, y, layout.cell, layout.cell);
+                if !row.keeps(head) {
+                    grounds.push(rect);
+                }
+                cells.add(row, head, rect, &mut overlays, total <= MOST_TIPS);
+            }
+            if row.kv_heads > 0 && row.kv_heads < row.heads {
+                let share = row.heads / row.kv_heads;
+                brackets.extend((0..row.kv_heads).map(|g| {
+                    let left = layout.left + (g * share) as f64 * layout.step;
+                    bracket(
+                        left + 0.5,
+                        left + (share - 1) as f64 * layout.step + layout.cell - 0.5,
+                        y + layout.cell + 3.0,
+                    )
+                }));
+            }
+            y += layout.pitch;
+        }
+        page.scene.fill(grounds, theme.grid);
+        cells.flush(&mut page.scene);
+        page.scene.items.append(&mut overlays.items);
+        page.scene.lines(brackets, Stroke::solid(theme.axis, 1.25));
+        if self.rows.iter().any(|r| r.kept.is_some()) {
+            let at = [layout.right + 8.0, top - 7.0];
+            page.scene.text(Text::new("kept", at, SMALL, theme.muted));
+        }
+        page.y = y;
+        page.finish(self.table())
+    }
+
+    fn legend(&self, page: &mut Page<'_>) {
+        let theme = page.theme;
+        let mut entries = Vec::new();
+        if self.paint == Paint::Groups {
+            let count = self.rows.iter().flat_map(|r| &r.groups).max().map_or(0, |g| g + 1);
+            entries = group_legend(theme, count);
+        }
+        if self.rows.iter().any(|r| r.kept.is_some()) {
+            entries.push((Sample::Cell(theme.axis.into()), "kept".to_owned()));
+            entries.push((Sample::SmallCell(theme.axis), "pruned".to_owned()));
+        }
+        if self.rows.iter().any(|r| r.kv_heads > 0 && r.kv_heads < r.heads) {
+            entries.push((Sample::Bracket(theme.axis), "one key/value head".to_owned()));
+        }
+        if let Paint::Values { label, unit, scale, .. } = &self.paint {
+            let missing = self.rows.iter().any(|r| (0..r.heads).any(|h| r.value(h).is_nan()));
+            page.color_bar(scale, label, *unit, missing.then_some((page.theme.missing, "no value")));
+        }
+        page.legend(&entries);
+    }
+
+    fn table(&self) -> Table {
+        let column = match &self.paint {
+            Paint::Groups => None,
+            Paint::Values { column, .. } => Some(column.as_str()),
+        };
+        let mut table = Table::new(["site", "head", "kv_head", "group", "kept"].into_iter().chain(column));
+        for row in &self.rows {
+            for head in 0..row.heads {
+                let share = (row.heads / row.kv_heads.max(1)).max(1);
+                let mut cells = vec![
+                    row.name.as_str().into(),
+                    head.into(),
+                    (head / share).into(),
+                    row.groups.get(head).copied().into(),
+                    row.kept.as_ref().map(|k| k.contains(&head)).into(),
+                ];
+                cells.extend(column.map(|_| Cell::from(row.value(head))));
+                table.push(cells);
+            }
+        }
+        table
+    }
+}
+
+impl OverviewRow {
+    fn value(&self, head: usize) -> f64 {
+        self.values.get(head).copied().unwrap_or(f64::NAN)
+    }
+
+    fn keeps(&self, head: usize) -> bool {
+        self.kept.as_ref().is_none_or(|kept| kept.contains(&head))
+    }
+}
+
+/// Sizes that hold 1 to 128 heads by 1 to 128 layers on a page.
+struct Layout {
+    cell: f64,
+    step: f64,
+    pitch: f64,
+    left: f64,
+    right: f64,
+    width: f64,
+    heads: usize,
+}
+
+impl Layout {
+    fn of(rows: &[OverviewRow]) -> Self {
+        let heads = rows.iter().map(|r| r.heads).max().unwrap_or(0).max(1);
+        let cell = (760.0 / heads as f64).min(720.0 / rows.len().max(1) as f64).floor().clamp(6.0, 28.0);
+        let gap = if cell >= 14.0 { 2.0 } else { 1.0 };
+        let shared = rows.iter().any(|r| r.kv_heads > 0 && r.kv_heads < r.heads);
+        let names = rows.iter().map(|r| font::width(&r.name, LABEL, Weight::Regular)).fold(30.0, f64::max);
+        let (step, left) = (cell + gap, (MARGIN + names + 8.0).ceil());
+        let right = left + heads as f64 * step - gap;
+        let counts = if rows.iter().any(|r| r.kept.is_some()) { 56.0 } else { 0.0 };
+        let pitch = step + if shared { 5.0 } else { 0.0 };
+        Self { cell, step, pitch, left, right, width: (right + counts + MARGIN).max(460.0), heads }
+    }
+
+    fn head_numbers(&self, scene: &mut Scene, top: f64, theme: &Theme) {
+        let room = font::width(&(self.heads - 1).to_string(), SMALL, Weight::Regular) + 4.0;
+        let every = [1, 2, 4, 8, 16, 32].into_iter().find(|n| *n as f64 * self.step >= room).unwrap_or(64);
+        for head in (0..self.heads).step_by(every) {
+            let at = [self.left + head as f64 * self.step + self.cell / 2.0, top - 7.0];
+            scene.text(Text::new(head.to_string(), at, SMALL, theme.muted).anchored(Anchor::Middle, Level::Base));
+        }
+        let at = [self.left - 8.0, top - 7.0];
+        scene.text(Text::new("head", at, SMALL, theme.muted).anchored(Anchor::End, Level::Base));
+    }
+}
+
+struct Cells<'a> {
+    theme: &'a Theme,
+    paint: &'a Paint,
+    full: BTreeMap<[u8; 4], Vec<Rect>>,
+    small: BTreeMap<[u8; 4], Vec<Rect>>,
+}
+
+impl Cells<'_> {
+    fn add(&mut self, row: &OverviewRow, head: usize, rect: Rect, overlays: &mut Scene, with_tip: bool) {
+        let (color, style, number) = match self.paint {
+            Paint::Groups => match row.groups.get(head) {
+                Some(group) => {
+                    let style = GroupStyle::of(self.theme, *group);
+                    (style.color, Some(style), group.to_string())
+                }
+                None => (self.theme.missing, None, String::new()),
+            },
+            Paint::Values { scale, .. } => (scale.color(row.value(head), self.theme.missing), None, String::new()),
+        };
+        let kept = row.keeps(head);
+        // A head that goes shrinks: told apart without colour, and its own colour stays readable.
+        let shape = if kept { rect } else { rect.shrunk((rect.w * 0.29).round()) };
+        let mut marks = Scene::new(0.0, 0.0, self.theme.background, "");
+        if let Some(style) = style.filter(|s| kept && s.cycle > 0 && rect.w >= 10.0) {
+            notches(&mut marks, rect, style);
+        }
+        if kept && rect.w >= 18.0 {
+            let text = Text::new(number, rect.center(), SMALL, color.ink());
+            marks.text(text.anchored(Anchor::Middle, Level::Middle));
+        }
+        if with_tip {
+            let mut items =
+                vec![Item::Rects { rects: vec![shape], fill: Some(color.into()), stroke: None, radius: 0.0 }];
+            items.append(&mut marks.items);
+            overlays.push(Item::Group { clip: None, tip: Some(self.tip(row, head)), items });
+        } else {
+            let layer = if kept { &mut self.full } else { &mut self.small };
+            layer.entry(color.rgba()).or_default().push(shape);
+            overlays.items.append(&mut marks.items);
+        }
+    }
+
+    fn tip(&self, row: &OverviewRow, head: usize) -> String {
+        let mut tip = format!("{} head {head}", row.name);
+        if let Some(group) = row.groups.get(head) {
+            tip += &format!(", group {group}");
+        }
+        if let Paint::Values { label, unit, .. } = self.paint {
+            tip += &format!(", {} {}", label.to_lowercase(), unit.format(row.value(head)));
+        }
+        if row.kept.is_some() {
+            tip += if row.keeps(head) { ", kept" } else { ", pruned" };
+        }
+        tip
+    }
+
+    fn flush(self, scene: &mut Scene) {
+        for ([r, g, b, _], rects) in self.full.into_iter().chain(self.small) {
+            scene.fill(rects, Rgb::new(r, g, b));
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! How alike the heads of one layer are: a matrix ordered by group under its tree.
+
+use super::group_legend;
+use crate::figure::axis::Axis;
+use crate::figure::color::Rgb;
+use crate::figure::export::Figure;
+use crate::figure::number::Unit;
+use crate::figure::page::{Caption, MARGIN, Page, SMALL, Sample};
+use crate::figure::palette::{ColorMap, GroupStyle, Marker};
+use crate::figure::raster::{Grid, Raster, Scale};
+use crate::figure::scene::{Anchor, Item, Level, Rect, Scene, Stroke, Text};
+use crate::figure::table::Table;
+use crate::figure::theme::Theme;
+use crate::figure::tree::{Tree, grouped};
+
+/// What a number between two heads says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Likeness {
+    /// Cosine of the angle between their maps: 1 alike, 0 unrelated, -1 opposite.
+    Cosine,
+    /// Euclidean distance between their maps: 0 equal.
+    Distance,
+    /// Linear centred kernel alignment (Kornblith et al. 2019): 1 alike up to rotation and scale, 0 unrelated.
+    Cka,
+}
+
+impl Likeness {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Cosine, Self::Distance, Self::Cka];
+
+    /// The word used for views and columns.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cosine => "cosine",
+            Self::Distance => "distance",
+            Self::Cka => "cka",
+        }
+    }
+
+    /// The words beside the colours.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Cosine => "Cosine",
+            Self::Distance => "Distance",
+            Self::Cka => "Linear CKA",
+        }
+    }
+
+    /// The colours of a matrix of this kind.
+    pub fn scale(self, matrix: &Grid) -> Scale {
+        match self {
+            Self::Cosine => Scale::new(ColorMap::BlueRed, -1.0, 1.0),
+            Self::Cka => Scale::new(ColorMap::Viridis, 0.0, 1.0),
+            Self::Distance => {
+                let high = matrix.range().map_or(1.0, |(_, high)| high);
+                Scale::new(ColorMap::Viridis, 0.0, if high > 0.0 { high } else { 1.0 })
+            }
+        }
+    }
+
+    /// How far apart heads with this number are.
+    pub fn distance(self, value: f64) -> f64 {
+        match self {
+            Self::Cosine | Self::Cka => 1.0 - value,
+            Self::Distance => value,
+        }
+    }
+}
+
+/// The heads of one layer against each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Similarity {
+    /// Words around it.
+    pub caption: Caption,
+    /// `encoder.0` and so on, for the table.
+    pub site: String,
+    /// `H x H` in the order of heads; NaN where a head has no direction.
+    pub matrix: Grid,
+    /// What the numbers say.
+    pub likeness: Likeness,
+    /// Group of each head.
+    pub groups: Vec<usize>,
+    /// Heads that stay; `None` before anything is decided.
+    pub kept: Option<Vec<usize>>,
+}
+
+/// Height of the tree.
+const TREE: f64 = 76.0;
+/// Width of the strip that shows groups.
+const STRIP: f64 = 7.0;
+
+impl Similarity {
+    /// Heads in the order in which they are drawn, and their tree.
+    pub fn tree(&self) -> Tree {
+        grouped(&self.groups, |i, j| self.likeness.distance(self.matrix.get(i, j)))
+    }
+
+    /// Draws it.
+    pub fn figure(&self, theme: &Theme) -> Figure {
+        let heads = self.groups.len().max(1);
+        // Small layers show their numbers.
+        let cell = if heads <= 12 { 34.0 } else { (560.0 / heads as f64).floor().clamp(4.0, 28.0) };
+        let left = 34.0 + STRIP + 4.0;
+        let side = cell * heads as f64;
+        let mut page = Page::new((2.0 * MARGIN + left + side + 14.0).max(420.0), &self.caption, theme);
+        let scale = self.likeness.scale(&self.matrix);
+        let missing = self.matrix.has_missing().then_some((theme.missing, "no direction"));
+        page.color_bar(&scale, self.likeness.label(), Unit::Plain, missing);
+        let mut entries = group_legend(theme, self.groups.iter().max().map_or(0, |g| g + 1));
+        if self.kept.is_some() {
+            entries.push((Sample::Mark(Marker::Circle, theme.ink), "kept".to_owned()));
+        }
+        page.legend(&entries);
+        let tree = self.tree();
+        page.y += 10.0;
+        let top = page.y + TREE + STRIP + 4.0;
+        let square = Rect::new(MARGIN + left, top, side, side);
+        let measure = match self.likeness {
+            Likeness::Cosine => "1 − cosine",
+            Likeness::Distance => "distance",
+            Likeness::Cka => "1 − CKA",
+        };
+        draw_tree(
+            &mut page.scene,
+            (&tree, measure),
+            &self.groups,
+            Rect::new(square.x, page.y, side, TREE - 4.0),
+            theme,
+        );
+        let sorted = self.matrix.reordered(&tree.order, &tree.order);
+        let raster = Raster::from_grid(&sorted, &scale, theme.missing);
+        page.scene.push(Item::Image { rect: square, raster });
+        if heads <= 12 {
+            write_values(&mut page.scene, &sorted, &scale, square, cell, theme);
+        }
+        self.strips(&mut page.scene, &tree.order, square, cell, theme);
+        self.names(&mut page.scene, &tree.order, square, cell, theme);
+        page.y = square.bottom() + 16.0;
+        page.finish(self.table())
+    }
+
+    /// Group colours beside and above the matrix, and a frame around each group.
+    fn strips(&self, scene: &mut Scene, order: &[usize], square: Rect, cell: f64, theme: &Theme) {
+        let mut start = 0;
+        while let Some(first) = order.get(start) {
+            let group = self.groups[*first];
+            let length = order[start..].iter().take_while(|h| self.groups[**h] == group).count();
+            let (offset, extent) = (start as f64 * cell, length as f64 * cell);
+            let color = GroupStyle::of(theme, group).color;
+            let gap = if cell >= 8.0 { 1.0 } else { 0.0 };
+            scene.fill(
+                vec![
+                    Rect::new(square.x - 3.0 - STRIP, square.y + offset, STRIP, extent - gap),
+                    Rect::new(square.x + offset, square.y - 3.0 - STRIP, extent - gap, STRIP),
+                ],
+                color,
+            );
+            let frame = Rect::new(square.x + offset, square.y + offset, extent, extent);
+            // Two lines, so that the frame shows on every colour of the map.
+            scene.outline(frame, Stroke::solid(Rgb::WHITE, 3.0));
+            scene.outline(frame, Stroke::solid(Rgb::BLACK, 1.25));
+            start += length;
+        }
+    }
+
+    fn names(&self, scene: &mut Scene, order: &[usize], square: Rect, cell: f64, theme: &Theme) {
+        let mut clear = f64::NEG_INFINITY;
+        for (place, head) in order.iter().enumerate() {
+            let middle = (place as f64 + 0.5) * cell;
+            let kept = self.kept.as_ref().is_some_and(|k| k.contains(head));
+            if kept {
+                scene.marks(
+                    vec![[square.right() + 7.0, square.y + middle]],
+                    Marker::Circle,
+                    (cell / 3.0).clamp(1.5, 3.0),
+                    theme.ink,
+                );
+            }
+            if middle - clear < SMALL + 1.0 {
+                continue;
+            }
+            clear = middle;
+            let at = [square.x - STRIP - 8.0, square.y + middle];
+            let name = Text::new(head.to_string(), at, SMALL, theme.ink).anchored(Anchor::End, Level::Middle);
+            scene.text(if kept { name.bold() } else { name });
+        }
+        let at = [square.x - STRIP - 8.0, square.y - 8.0];
+        scene.text(Text::new("head", at, SMALL, theme.muted).anchored(Anchor::End, Level::Base));
+    }
+
+    pub(super) fn table(&self) -> Table {
+        let mut table = Table::new(["site", "head", "other_head", "group", "other_group", self.likeness.name()]);
+        for i in 0..self.groups.len() {
+            for j in 0..self.groups.len() {
+                let groups = [self.groups[i].into(), self.groups[j].into()];
+                let [mine, other] = groups;
+                table.push([self.site.as_str().into(), i.into(), j.into(), mine, other, self.matrix.get(i, j).into()]);
+            }
+        }
+        table
+    }
+}
+
+fn write_values(scene: &mut Scene, sorted: &Grid, scale: &Scale, square: Rect, cell: f64, theme: &Theme) {
+    let short = |v: f64| if v.is_nan() { String::new() } else { Unit::Plain.labels(&[v], 0.01).concat() };
+    let whole = |v: f64| Unit::Count.format(v.round());
+    let fits = scale.high <= 10.0;
+    for row in 0..sorted.rows() {
+        for col in 0..sorted.cols() {
+            let value = sorted.get(row, col);
+            let at = [square.x + (col as f64 + 0.5) * cell, square.y + (row as f64 + 0.5) * cell];
+            let text = if fits || value.is_nan() { short(value) } else { whole(value) };
+            let text = Text::new(text, at, SMALL, scale.color(value, theme.missing).ink());
+            if text.width() <= cell - 3.0 {
+                scene.text(text.anchored(Anchor::Middle, Level::Middle));
+            }
+        }
+    }
+}
+
+/// Draws the tree hanging over `area`, branches inside a group in its colour.
+fn draw_tree(scene: &mut Scene, (tree, measure): (&Tree, &str), groups: &[usize], area: Rect, theme: &Theme) {
+    let n = tree.order.len();
+    let top = tree.joins.last().map_or(0.0, |j| j.height);
+    if n < 2 || top <= 0.0 {
+        return;
+    }
+    let at = [area.right(), area.y - 5.0];
+    scene.text(Text::new(format!("tree: mean {measure}"), at, SMALL, theme.muted).anchored(Anchor::End, Level::Base));
+    let axis = Axis::linear("", Unit::Plain, (0.0, top), 2);
+    let labels = axis.tick_labels();
+    for (tick, label) in axis.ticks.iter().zip(labels).filter(|(t, _)| axis.position(**t) <= 1.0) {
+        let y = area.bottom() - area.h * axis.position(*tick);
+        scene.line(vec![[area.x, y], [area.right(), y]], Stroke::solid(theme.grid, 1.0));
+        if *tick > 0.0 {
+            let at = [area.x - 5.0, y];
+            scene.text(Text::new(label, at, SMALL, theme.muted).anchored(Anchor::End, Level::Middle));
+        }
+    }
+    let step = area.w / n as f64;
+    let mut places = vec![0.0; n];
+    for (place, leaf) in tree.order.iter().enumerate() {
+        places[*leaf] = area.x + (place as f64 + 0.5) * step;
+    }
+    let mut heights = vec![area.bottom(); n];
+    let mut owners: Vec<Option<usize>> = groups.iter().copied().map(Some).collect();
+    for join in &tree.joins {
+        let (a, b) = (join.left, join.right);
+        let y = area.bottom() - area.h * axis.position(join.height);
+        let owner = if owners[a] == owners[b] { owners[a] } else { None };
+        let color = owner.map_or(theme.axis, |g| GroupStyle::of(theme, g).color);
+        let corners = vec![[places[a], heights[a]], [places[a], y], [places[b], y], [places[b], heights[b]]];
+        scene.line(corners, Stroke::solid(color, if step >= 8.0 { 1.75 } else { 1.0 }));
+        places.push((places[a] + places[b]) / 2.0);
+        heights.push(y);
+        owners.push(owner);
+    }
+}

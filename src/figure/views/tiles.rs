@@ -1,0 +1,227 @@
+//! One kind of picture for every layer at once, small.
+
+use super::{GroupMap, Likeness, Similarity, VoteBars, group_legend};
+use crate::figure::axis::Axis;
+use crate::figure::color::Rgb;
+use crate::figure::export::Figure;
+use crate::figure::font::{self, Weight};
+use crate::figure::number::Unit;
+use crate::figure::page::{Caption, MARGIN, Page, SMALL, Sample};
+use crate::figure::palette::ColorMap;
+use crate::figure::plot::Plot;
+use crate::figure::raster::{Grid, Raster, Scale, order_by_group};
+use crate::figure::scene::{Anchor, Item, Level, Rect, Scene, Stroke, Text};
+use crate::figure::table::Table;
+use crate::figure::theme::Theme;
+
+/// A picture of one layer that can also be drawn small.
+pub(super) trait Tile {
+    /// The layer.
+    fn site(&self) -> &str;
+
+    /// Its most telling number, written where there is room; may be empty.
+    fn remark(&self) -> String;
+
+    /// Draws into `area` without any words.
+    fn draw_small(&self, scene: &mut Scene, area: Rect, theme: &Theme);
+
+    /// The numbers, the layer in the first column.
+    fn numbers(&self) -> Table;
+
+    /// Height of a tile of this width.
+    fn height(width: f64) -> f64;
+
+    /// What colours mean, for all tiles together.
+    fn legend(tiles: &[Self], page: &mut Page<'_>)
+    where
+        Self: Sized;
+}
+
+/// Draws a tile for every layer, in reading order.
+fn tiles<T: Tile>(caption: &Caption, tiles: &[T], theme: &Theme) -> Figure {
+    let (columns, width) = match tiles.len() {
+        0..=4 => (tiles.len().max(1), 220.0),
+        5..=12 => (4, 200.0),
+        13..=36 => (6, 150.0),
+        n => (((n as f64 * 1.2).sqrt().ceil() as usize).min(12), 92.0),
+    };
+    let mut page = Page::new((2.0 * MARGIN + columns as f64 * (width + 14.0) - 14.0).max(460.0), caption, theme);
+    T::legend(tiles, &mut page);
+    let height = T::height(width);
+    let mut numbers: Option<Table> = None;
+    for line in tiles.chunks(columns) {
+        let row = page.take(height + 28.0);
+        for (i, tile) in line.iter().enumerate() {
+            let x = row.x + i as f64 * (width + 14.0);
+            let name = font::shortened(tile.site(), width, SMALL, Weight::Regular);
+            let name = Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, Level::Top);
+            let remark = Text::new(tile.remark(), [x + width, row.y + 2.0], SMALL, theme.muted);
+            if name.width() + remark.width() + 6.0 <= width {
+                page.scene.text(remark.anchored(Anchor::End, Level::Top));
+            }
+            page.scene.text(name);
+            tile.draw_small(&mut page.scene, Rect::new(x, row.y + 15.0, width, height), theme);
+        }
+    }
+    for tile in tiles {
+        match &mut numbers {
+            None => numbers = Some(tile.numbers()),
+            Some(table) => table.append(tile.numbers()),
+        }
+    }
+    page.finish(numbers.unwrap_or_default())
+}
+
+impl Similarity {
+    /// Every layer at once, small.
+    pub fn tiles(caption: &Caption, layers: &[Self], theme: &Theme) -> Figure {
+        tiles(caption, layers, theme)
+    }
+}
+
+impl GroupMap {
+    /// Every layer at once, small, each under its mean silhouette.
+    pub fn tiles(caption: &Caption, layers: &[Self], theme: &Theme) -> Figure {
+        tiles(caption, layers, theme)
+    }
+}
+
+impl VoteBars {
+    /// Every layer at once, small, each with an axis of its own.
+    pub fn tiles(caption: &Caption, layers: &[Self], theme: &Theme) -> Figure {
+        tiles(caption, layers, theme)
+    }
+}
+
+impl Tile for Similarity {
+    fn site(&self) -> &str {
+        &self.site
+    }
+
+    fn remark(&self) -> String {
+        String::new()
+    }
+
+    fn draw_small(&self, scene: &mut Scene, area: Rect, theme: &Theme) {
+        let order = order_by_group(&self.groups);
+        let sorted = self.matrix.reordered(&order, &order);
+        let scale = self.likeness.scale(&self.matrix);
+        scene.push(Item::Image { rect: area, raster: Raster::from_grid(&sorted, &scale, theme.missing) });
+        let cell = area.w / order.len().max(1) as f64;
+        let mut start = 0;
+        while let Some(first) = order.get(start) {
+            let length = order[start..].iter().take_while(|h| self.groups[**h] == self.groups[*first]).count();
+            let (at, side) = (start as f64 * cell, length as f64 * cell);
+            let frame = Rect::new(area.x + at, area.y + at, side, side);
+            scene.outline(frame, Stroke::solid(Rgb::WHITE, 2.0));
+            scene.outline(frame, Stroke::solid(Rgb::BLACK, 1.0));
+            start += length;
+        }
+    }
+
+    fn numbers(&self) -> Table {
+        self.table()
+    }
+
+    fn height(width: f64) -> f64 {
+        width
+    }
+
+    fn legend(tiles: &[Self], page: &mut Page<'_>) {
+        let missing = tiles.iter().any(|t| t.matrix.has_missing()).then_some((page.theme.missing, "no direction"));
+        match tiles.first().map(|t| t.likeness) {
+            // Distances have no common range: every layer has its own.
+            Some(Likeness::Distance) => {
+                let scale = Scale::new(ColorMap::Viridis, 0.0, 1.0);
+                page.color_bar(&scale, "Distance, share of the layer's largest", Unit::Share, missing);
+            }
+            Some(likeness) => {
+                let scale = likeness.scale(&Grid::from_rows::<[f64; 0]>(&[]));
+                page.color_bar(&scale, likeness.label(), Unit::Plain, missing);
+            }
+            None => {}
+        }
+        page.legend(&[(Sample::Frame(page.theme.ink), "group".to_owned())]);
+    }
+}
+
+impl Tile for GroupMap {
+    fn site(&self) -> &str {
+        &self.site
+    }
+
+    fn remark(&self) -> String {
+        self.mean_silhouette().map_or_else(String::new, |mean| Unit::Plain.labels(&[mean], 0.01).concat())
+    }
+
+    fn draw_small(&self, scene: &mut Scene, area: Rect, theme: &Theme) {
+        let radius = if area.w < 120.0 || self.points.len() > 48 { 2.0 } else { 3.2 };
+        self.draw_points(scene, area, radius, theme);
+    }
+
+    fn numbers(&self) -> Table {
+        self.table()
+    }
+
+    fn height(width: f64) -> f64 {
+        width
+    }
+
+    fn legend(tiles: &[Self], page: &mut Page<'_>) {
+        let count = tiles.iter().flat_map(|t| &t.groups).max().map_or(0, |g| g + 1);
+        let mut entries = group_legend(page.theme, count);
+        if tiles.iter().any(|t| t.kept.is_some()) {
+            entries.push((Sample::Ringed(page.theme.muted, page.theme.ink), "kept".to_owned()));
+        }
+        page.legend(&entries);
+    }
+}
+
+impl Tile for VoteBars {
+    fn site(&self) -> &str {
+        &self.site
+    }
+
+    fn remark(&self) -> String {
+        let high = self.shares.iter().copied().filter(|v| v.is_finite()).fold(0.0, f64::max);
+        format!("top {}", Unit::Share.format(high))
+    }
+
+    fn draw_small(&self, scene: &mut Scene, area: Rect, theme: &Theme) {
+        let high = self.shares.iter().chain(&self.threshold).copied().filter(|v| v.is_finite()).fold(0.02, f64::max);
+        let plot = Plot {
+            area: Rect { h: area.h - 1.0, ..area },
+            x: Axis::integers("", 0, self.shares.len().max(1) - 1, 4),
+            y: Axis::exact("", Unit::Share, (0.0, high), 2),
+        };
+        self.draw_bars(scene, &plot, &self.shares, theme);
+        scene.line(vec![[area.x, area.bottom()], [area.right(), area.bottom()]], Stroke::solid(theme.axis, 1.0));
+        let limits =
+            [(self.chance, Stroke::dashed(theme.muted, 1.0)), (self.threshold, Stroke::solid(theme.accent, 1.25))];
+        for (value, stroke) in limits {
+            let y = value.map_or(f64::NAN, |v| plot.down(v));
+            if y >= area.y {
+                scene.line(vec![[area.x, y], [area.right(), y]], stroke);
+            }
+        }
+    }
+
+    fn numbers(&self) -> Table {
+        self.table()
+    }
+
+    fn height(width: f64) -> f64 {
+        (width * 0.55).round()
+    }
+
+    fn legend(tiles: &[Self], page: &mut Page<'_>) {
+        let mut entries = VoteBars::samples(page.theme);
+        if tiles.iter().any(|t| t.threshold.is_some()) {
+            entries.push((Sample::Line(Stroke::solid(page.theme.accent, 1.5), None), "threshold".to_owned()));
+        }
+        if tiles.iter().any(|t| t.chance.is_some()) {
+            entries.push((Sample::Line(Stroke::dashed(page.theme.muted, 1.0), None), "chance".to_owned()));
+        }
+        page.legend(&entries);
+    }
+}
