@@ -12,6 +12,7 @@
 //! | [`corpus`] | inputs of every kind become padded batches |
 //! | [`analysis`] | which heads compute alike; groups, votes, importance |
 //! | [`plan`] | which heads stay, and what that saves |
+//! | [`evaluation`] | loss, perplexity, accuracy, likeness, speed |
 //! | [`training`] | group-constrained training, voting, fine-tuning |
 //! | [`pruning`] | a plan becomes a smaller checkpoint, proven against the masked model |
 //! | [`figure`] | colour maps, rasters, tables, pictures as SVG, PNG or CSV |
@@ -24,6 +25,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod corpus;
 pub mod error;
+pub mod evaluation;
 pub mod figure;
 #[cfg(feature = "gui")]
 pub mod gui;

@@ -1,0 +1,60 @@
+//! Two candidates side by side.
+
+use serde::{Deserialize, Serialize};
+
+use super::quality::{Quality, Tally};
+use super::similarity::{Likeness, Similarity};
+use crate::error::Result;
+use crate::network::{Batch, Gates, Network};
+use crate::task::Ticket;
+
+/// A network with its gates: the original, a masked one, a smaller one.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// The network.
+    pub network: &'a Network,
+    /// Its gates.
+    pub gates: &'a Gates,
+}
+
+/// What changed between two candidates that read the same batches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The first candidate.
+    pub before: Quality,
+    /// The second candidate.
+    pub after: Quality,
+    /// Share of scored tokens at which both have the same largest logit; absent without a language-model head.
+    pub agreement: Option<f64>,
+    /// Likeness of their last hidden states.
+    pub similarity: Similarity,
+}
+
+/// Runs both candidates over each batch, so that they see the same input. Both read tokens of the same device.
+pub fn compare(
+    before: Candidate<'_>,
+    after: Candidate<'_>,
+    batches: impl IntoIterator<Item = Result<Batch>>,
+    total: Option<u64>,
+    ticket: &Ticket,
+) -> Result<Comparison> {
+    ticket.stage("compare", total, "batches");
+    let (mut first, mut second, mut likeness) = (Tally::default(), Tally::default(), Likeness::default());
+    let (mut agreed, mut scored) = (0u64, 0u64);
+    for batch in batches {
+        let batch = batch?;
+        let (hidden, scores) = first.batch(before.network, before.gates, &batch)?;
+        ticket.check()?;
+        let (other_hidden, other_scores) = second.batch(after.network, after.gates, &batch)?;
+        likeness.batch(before.network.spec(), &hidden, &other_hidden)?;
+        agreed += scores.iter().zip(&other_scores).filter(|(a, b)| a.top == b.top).count() as u64;
+        scored += scores.len() as u64;
+        ticket.advance(1)?;
+    }
+    Ok(Comparison {
+        before: first.quality()?,
+        after: second.quality()?,
+        agreement: (scored > 0).then(|| agreed as f64 / scored as f64),
+        similarity: likeness.similarity()?,
+    })
+}

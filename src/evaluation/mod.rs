@@ -1,0 +1,14 @@
+//! How good and how fast a network is: loss, perplexity, accuracy, likeness of embeddings, tokens per second.
+//!
+//! Everything compares like with like: two candidates see the same batches in one pass, and speed is measured apart
+//! from quality, on a stated batch, after warming up.
+
+mod compare;
+mod quality;
+mod similarity;
+mod speed;
+
+pub use compare::{Candidate, Comparison, compare};
+pub use quality::{Quality, evaluate};
+pub use similarity::Similarity;
+pub use speed::{Speed, Timing, speed};

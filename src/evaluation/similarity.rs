@@ -1,0 +1,126 @@
+//! How alike the results of two networks are, for models that predict nothing.
+
+use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::network::{Hidden, InputSpec, NetworkSpec};
+
+/// Likeness of the last hidden states of two networks on the same input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Similarity {
+    /// Mean over sequences of the cosine between their embeddings: the mean over real positions, as
+    /// sentence-transformers pools, or the class token of a vision model.
+    pub mean_cosine: f64,
+    /// The smallest of these cosines.
+    pub least_cosine: f64,
+    /// Largest absolute difference of one number of a hidden state at a real position.
+    pub max_abs_difference: f64,
+    /// Sequences compared.
+    pub sequences: u64,
+}
+
+/// Sums that become a [`Similarity`].
+#[derive(Debug, Default)]
+pub(super) struct Likeness {
+    sum: f64,
+    least: Option<f64>,
+    difference: f64,
+    sequences: u64,
+}
+
+impl Likeness {
+    pub fn batch(&mut self, spec: &NetworkSpec, before: &Hidden, after: &Hidden) -> Result<()> {
+        if before.states.dims() != after.states.dims() {
+            let what =
+                format!("hidden states {:?} and {:?} can not be compared", before.states.dims(), after.states.dims());
+            return Err(Error::new(what));
+        }
+        let stack = spec.last_stack().map(|s| &s.input);
+        let by_class = matches!(stack, Some(InputSpec::Patches(_)));
+        for (a, b) in embeddings(before, by_class)?.iter().zip(embeddings(after, by_class)?) {
+            let cosine = cosine(a, &b);
+            self.sum += cosine;
+            self.least = Some(self.least.map_or(cosine, |least| least.min(cosine)));
+            self.sequences += 1;
+        }
+        let mask = before.mask.to_tensor(DType::F32, before.states.device())?.unsqueeze(2)?;
+        let apart = (before.states.to_dtype(DType::F32)? - after.states.to_dtype(DType::F32)?)?.abs()?;
+        let most = f64::from(apart.broadcast_mul(&mask)?.max_all()?.to_scalar::<f32>()?);
+        // Unlike `max`, this lets a NaN through, which must not hide.
+        self.difference = if self.difference >= most { self.difference } else { most };
+        Ok(())
+    }
+
+    pub fn similarity(&self) -> Result<Similarity> {
+        let least = self.least.ok_or_else(|| Error::new("there is no batch to compare"))?;
+        Ok(Similarity {
+            mean_cosine: self.sum / self.sequences as f64,
+            least_cosine: least,
+            max_abs_difference: self.difference,
+            sequences: self.sequences,
+        })
+    }
+}
+
+/// One embedding per sequence.
+fn embeddings(hidden: &Hidden, by_class: bool) -> Result<Vec<Vec<f32>>> {
+    let states = hidden.states.to_dtype(DType::F32)?;
+    let pooled = if by_class {
+        states.narrow(1, 0, 1)?.squeeze(1)?
+    } else {
+        let mask = hidden.mask.to_tensor(DType::F32, states.device())?;
+        let count = mask.sum_keepdim(1)?.clamp(1.0, f64::MAX)?;
+        states.broadcast_mul(&mask.unsqueeze(2)?)?.sum(1)?.broadcast_div(&count)?
+    };
+    Ok(Tensor::to_device(&pooled, &Device::Cpu)?.to_vec2()?)
+}
+
+/// Cosine in f64; two vectors of zeros are alike, a zero and another are not.
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    let norms = (dot(a, a) * dot(b, b)).sqrt();
+    if norms == 0.0 { f64::from(u8::from(dot(a, a) == dot(b, b))) } else { dot(a, b) / norms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::TokenMask;
+
+    #[test]
+    fn embeddings_are_means_over_real_positions() {
+        // Two sequences; the second has one real position, and numbers without meaning behind it.
+        let states = |padding: f32| {
+            let values = vec![3f32, 4.0, 1.0, 0.0, 1.0, 1.0, padding, padding];
+            Hidden {
+                states: Tensor::from_vec(values, (2, 2, 2), &Device::Cpu).unwrap(),
+                mask: TokenMask::new(2, 2, vec![true, true, true, false]).unwrap(),
+            }
+        };
+        assert_eq!(embeddings(&states(9.0), false).unwrap(), [[2.0, 2.0], [1.0, 1.0]]);
+        assert_eq!(embeddings(&states(9.0), true).unwrap(), [[3.0, 4.0], [1.0, 1.0]]);
+        let spec = NetworkSpec { encoder: None, decoder: None, output: None };
+        let mut likeness = Likeness::default();
+        likeness.batch(&spec, &states(9.0), &states(-5.0)).unwrap();
+        let same = likeness.similarity().unwrap();
+        assert!((same.mean_cosine - 1.0).abs() < 1e-12 && same.max_abs_difference == 0.0 && same.sequences == 2);
+
+        let mut other = states(9.0);
+        // First embedding (2, 2) to (2, -2): cosine 0; the second stays.
+        other.states =
+            Tensor::from_vec(vec![3f32, -4.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0], (2, 2, 2), &Device::Cpu).unwrap();
+        let mut likeness = Likeness::default();
+        likeness.batch(&spec, &states(9.0), &other).unwrap();
+        let found = likeness.similarity().unwrap();
+        assert!((found.mean_cosine - 0.5).abs() < 1e-12 && found.least_cosine.abs() < 1e-12);
+        assert_eq!(found.max_abs_difference, 8.0);
+    }
+
+    #[test]
+    fn cosines_of_zeros_are_defined() {
+        assert_eq!(cosine(&[0.0, 0.0], &[0.0, 0.0]), 1.0);
+        assert_eq!(cosine(&[0.0, 0.0], &[1.0, 0.0]), 0.0);
+        assert_eq!(cosine(&[2.0, 0.0], &[-1.0, 0.0]), -1.0);
+    }
+}

@@ -1,0 +1,311 @@
+//! Cross-entropy of rows of logits.
+
+use candle_core::{CpuStorage, CustomOp1, D, DType, Device, Layout, Result, Shape, Storage, Tensor, WithDType, bail};
+use rayon::prelude::*;
+
+/// What one row of logits says of its label.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RowScore {
+    /// `-ln softmax(row)[label]`, in nats.
+    pub loss: f64,
+    /// Index of the largest logit, the lowest of equals.
+    pub top: u32,
+}
+
+/// Scores rows of `logits [M, V]` against one label each. Nothing of the size of the logits is made on the
+/// processor; no gradient flows. Half-precision logits are scored in f32.
+pub fn score_rows(logits: &Tensor, labels: &[u32]) -> Result<Vec<RowScore>> {
+    check(logits, labels)?;
+    let logits = widened(logits)?;
+    if !logits.device().is_cpu() {
+        return score_rows_there(&logits, labels);
+    }
+    let logits = logits.contiguous()?;
+    let (storage, layout) = logits.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(CpuStorage::F32(x)) => score(slice(x, layout)?, labels),
+        Storage::Cpu(CpuStorage::F64(x)) => score(slice(x, layout)?, labels),
+        _ => bail!("cross-entropy needs floats"),
+    }
+}
+
+/// Mean over rows of the cross-entropy between `logits [M, V]` and `labels`, differentiable in the logits.
+///
+/// With `smoothing` e the target distribution is `1 - e` on the label plus `e / V` everywhere (Szegedy et al. 2016,
+/// section 7). Half-precision logits are taken in f32.
+pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<Tensor> {
+    check(logits, labels)?;
+    if labels.is_empty() {
+        bail!("the mean cross-entropy of no row is not defined");
+    }
+    let logits = widened(logits)?;
+    if logits.device().is_cpu() {
+        return logits.contiguous()?.apply_op1(CrossEntropy { labels: labels.to_vec(), smoothing });
+    }
+    let wanted = Tensor::new(labels, logits.device())?.unsqueeze(1)?;
+    // The maximum shifts both terms alike and is a constant to the gradient.
+    let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
+    let normaliser = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
+    let loss = (&normaliser - shifted.gather(&wanted, D::Minus1)?)?.mean_all()?;
+    if smoothing == 0.0 {
+        return Ok(loss);
+    }
+    let flat = (normaliser - shifted.mean_keepdim(D::Minus1)?)?.mean_all()?;
+    (loss * (1.0 - smoothing))? + (flat * smoothing)?
+}
+
+fn check(logits: &Tensor, labels: &[u32]) -> Result<()> {
+    let (rows, classes) = logits.dims2()?;
+    if rows != labels.len() {
+        bail!("{} labels do not fit {rows} rows of logits", labels.len());
+    }
+    match labels.iter().find(|label| **label as usize >= classes) {
+        Some(label) => bail!("label {label} is outside the {classes} classes"),
+        None => Ok(()),
+    }
+}
+
+fn widened(logits: &Tensor) -> Result<Tensor> {
+    match logits.dtype() {
+        DType::F32 | DType::F64 => Ok(logits.clone()),
+        _ => logits.to_dtype(DType::F32),
+    }
+}
+
+fn slice<'a, T>(storage: &'a [T], layout: &Layout) -> Result<&'a [T]> {
+    let range = layout.contiguous_offsets().and_then(|(from, to)| storage.get(from..to));
+    range.ok_or_else(|| candle_core::Error::msg("the logits are not contiguous"))
+}
+
+/// Scoring where the logits are, on an accelerator; three numbers per row travel.
+fn score_rows_there(logits: &Tensor, labels: &[u32]) -> Result<Vec<RowScore>> {
+    let wanted = Tensor::new(labels, logits.device())?.unsqueeze(1)?;
+    let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?;
+    let normaliser = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
+    let loss = (normaliser - shifted.gather(&wanted, D::Minus1)?)?.flatten_all()?;
+    let loss: Vec<f64> = loss.to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec1()?;
+    let top: Vec<u32> = logits.argmax(D::Minus1)?.to_vec1()?;
+    Ok(loss.into_iter().zip(top).map(|(loss, top)| RowScore { loss, top }).collect())
+}
+
+/// Numbers that are summed in the type of the logits before the sum goes on in f64.
+const BLOCK: usize = 256;
+
+/// The float types that logits are scored in.
+trait Logit: WithDType {
+    fn exponential(self) -> Self;
+}
+
+impl Logit for f32 {
+    fn exponential(self) -> Self {
+        self.exp()
+    }
+}
+
+impl Logit for f64 {
+    fn exponential(self) -> Self {
+        self.exp()
+    }
+}
+
+fn score<T: Logit>(logits: &[T], labels: &[u32]) -> Result<Vec<RowScore>> {
+    let classes = logits.len().checked_div(labels.len()).unwrap_or(0).max(1);
+    let rows = logits.par_chunks(classes).zip(labels);
+    Ok(rows.map(|(row, label)| RowScore { loss: surprise(row, *label), top: largest(row).0 }).collect())
+}
+
+/// Index and value of the largest number, the first of equals.
+fn largest<T: Logit>(row: &[T]) -> (u32, T) {
+    let mut best = (0u32, row.first().copied().unwrap_or_else(T::zero));
+    for (index, value) in (0u32..).zip(row) {
+        if *value > best.1 {
+            best = (index, *value);
+        }
+    }
+    best
+}
+
+/// `ln sum exp(x - max)`, and the maximum.
+fn normaliser<T: Logit>(row: &[T]) -> (f64, T) {
+    let max = largest(row).1;
+    let block = |block: &[T]| block.iter().fold(T::zero(), |sum, x| sum + (*x - max).exponential()).to_f64();
+    (row.chunks(BLOCK).map(block).sum::<f64>().ln(), max)
+}
+
+fn surprise<T: Logit>(row: &[T], label: u32) -> f64 {
+    let (normaliser, max) = normaliser(row);
+    normaliser - row.get(label as usize).map_or(f64::NAN, |x| x.to_f64() - max.to_f64())
+}
+
+struct CrossEntropy {
+    labels: Vec<u32>,
+    smoothing: f64,
+}
+
+impl CrossEntropy {
+    fn loss<T: Logit>(&self, logits: &[T]) -> f64 {
+        let classes = (logits.len() / self.labels.len()).max(1);
+        let rows = logits.par_chunks(classes).zip(&self.labels).map(|(row, label)| {
+            let on_label = surprise(row, *label);
+            if self.smoothing == 0.0 {
+                return on_label;
+            }
+            let (normaliser, max) = normaliser(row);
+            let mean = row.iter().map(|x| x.to_f64() - max.to_f64()).sum::<f64>() / classes as f64;
+            (1.0 - self.smoothing) * on_label + self.smoothing * (normaliser - mean)
+        });
+        // Collected first, so that the order of the sum does not depend on threads.
+        rows.collect::<Vec<f64>>().iter().sum::<f64>() / self.labels.len() as f64
+    }
+
+    /// `(softmax - target) * factor`, row by row.
+    fn slope<T: Logit>(&self, logits: &[T], factor: f64) -> Vec<T> {
+        let classes = (logits.len() / self.labels.len()).max(1);
+        let factor = factor / self.labels.len() as f64;
+        let flat = self.smoothing / classes as f64;
+        let mut slope = vec![T::zero(); logits.len()];
+        let rows = slope.par_chunks_mut(classes).zip(logits.par_chunks(classes)).zip(&self.labels);
+        rows.for_each(|((slope, row), label)| {
+            let max = largest(row).1;
+            let mut total = 0.0;
+            for (slope, row) in slope.chunks_mut(BLOCK).zip(row.chunks(BLOCK)) {
+                let mut sum = T::zero();
+                for (slope, x) in slope.iter_mut().zip(row) {
+                    *slope = (*x - max).exponential();
+                    sum += *slope;
+                }
+                total += sum.to_f64();
+            }
+            let (scale, shift) = (T::from_f64(factor / total), T::from_f64(-flat * factor));
+            for slope in slope.iter_mut() {
+                *slope = *slope * scale + shift;
+            }
+            if let Some(slope) = slope.get_mut(*label as usize) {
+                *slope += T::from_f64(-(1.0 - self.smoothing) * factor);
+            }
+        });
+        slope
+    }
+}
+
+impl CustomOp1 for CrossEntropy {
+    fn name(&self) -> &'static str {
+        "cross-entropy"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let loss = match storage {
+            CpuStorage::F32(x) => CpuStorage::F32(vec![self.loss(slice(x, layout)?) as f32]),
+            CpuStorage::F64(x) => CpuStorage::F64(vec![self.loss(slice(x, layout)?)]),
+            _ => bail!("cross-entropy needs floats"),
+        };
+        Ok((loss, Shape::from(())))
+    }
+
+    fn bwd(&self, logits: &Tensor, _loss: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let factor = grad.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        let (storage, layout) = logits.storage_and_layout();
+        let shape = logits.shape();
+        Ok(Some(match &*storage {
+            Storage::Cpu(CpuStorage::F32(x)) => {
+                Tensor::from_vec(self.slope(slice(x, layout)?, factor), shape, &Device::Cpu)?
+            }
+            Storage::Cpu(CpuStorage::F64(x)) => {
+                Tensor::from_vec(self.slope(slice(x, layout)?, factor), shape, &Device::Cpu)?
+            }
+            _ => bail!("cross-entropy needs floats"),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Var;
+
+    use super::*;
+
+    const LABELS: [u32; 3] = [2, 0, 6];
+
+    /// `[3, 7]`, of mixed size and sign.
+    fn logits() -> Vec<f64> {
+        (0..21).map(|i| ((i * 37 % 23) as f64 - 11.0) * 0.4).collect()
+    }
+
+    /// The definition: `-sum_v target_v ln softmax_v`, mean over rows.
+    fn defined(logits: &[f64], smoothing: f64) -> f64 {
+        let row = |(row, label): (&[f64], &u32)| {
+            let sum: f64 = row.iter().map(|x| x.exp()).sum();
+            let target = |v: usize| smoothing / 7.0 + if v == *label as usize { 1.0 - smoothing } else { 0.0 };
+            -row.iter().enumerate().map(|(v, x)| target(v) * (x.exp() / sum).ln()).sum::<f64>()
+        };
+        logits.chunks(7).zip(&LABELS).map(row).sum::<f64>() / 3.0
+    }
+
+    #[test]
+    fn values_and_gradients_follow_the_definition() {
+        for smoothing in [0.0, 0.1] {
+            let x = Var::from_vec(logits(), (3, 7), &Device::Cpu).unwrap();
+            // A factor behind the loss must reach the gradient.
+            let loss = (cross_entropy(x.as_tensor(), &LABELS, smoothing).unwrap() * 3.0).unwrap();
+            assert!((loss.to_scalar::<f64>().unwrap() - 3.0 * defined(&logits(), smoothing)).abs() < 1e-12);
+            let slope: Vec<f64> = loss.backward().unwrap().get(&x).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+            for i in 0..21 {
+                let moved = |step: f64| {
+                    let mut x = logits();
+                    x[i] += step;
+                    3.0 * defined(&x, smoothing)
+                };
+                let expected = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+                assert!((slope[i] - expected).abs() < 1e-8, "{i}: {} {expected}", slope[i]);
+            }
+        }
+    }
+
+    #[test]
+    fn single_and_half_precision_agree_with_double() {
+        let x = Tensor::from_vec(logits(), (3, 7), &Device::Cpu).unwrap();
+        for (dtype, tolerance) in [(DType::F32, 1e-6), (DType::BF16, 0.05), (DType::F16, 0.005)] {
+            let given = x.to_dtype(dtype).unwrap();
+            let loss = cross_entropy(&given, &LABELS, 0.1).unwrap().to_scalar::<f32>().unwrap();
+            assert!((f64::from(loss) - defined(&logits(), 0.1)).abs() < tolerance, "{dtype:?} {loss}");
+        }
+    }
+
+    #[test]
+    fn rows_are_scored_one_by_one_whatever_their_size() {
+        // Logits of 1000 overflow exp; equal largest logits: the first counts.
+        let x =
+            Tensor::new(&[[1000f32, 1000.0, 0.0], [-1000.0, -3000.0, -1000.0], [0.0, 0.0, 2.0]], &Device::Cpu).unwrap();
+        let scores = score_rows(&x, &[1, 2, 0]).unwrap();
+        let two = 2f64.ln();
+        let last = (2.0 + 2f64.exp()).ln();
+        for (score, (loss, top)) in scores.iter().zip([(two, 0), (two, 0), (last, 2)]) {
+            assert!((score.loss - loss).abs() < 1e-6 && score.top == top, "{score:?}");
+        }
+        assert_eq!(score_rows_there(&x, &[1, 2, 0]).unwrap().iter().map(|s| s.top).collect::<Vec<_>>(), [0, 0, 2]);
+        // A view that is not contiguous.
+        let turned = score_rows(&x.t().unwrap(), &[0, 0, 0]).unwrap();
+        let expected = (1.0 + (-1000f64).exp() * 2.0).ln();
+        assert!((turned[0].loss - expected).abs() < 1e-6 && turned[0].top == 0);
+    }
+
+    #[test]
+    fn both_paths_give_the_same() {
+        let x =
+            Tensor::from_vec((0..6000).map(|i| ((i * 7919 % 1000) as f32) / 100.0).collect(), (4, 1500), &Device::Cpu)
+                .unwrap();
+        let labels = [3, 700, 1499, 0];
+        for (fused, plain) in score_rows(&x, &labels).unwrap().iter().zip(score_rows_there(&x, &labels).unwrap()) {
+            assert!((fused.loss - plain.loss).abs() < 1e-5 && fused.top == plain.top, "{fused:?} {plain:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_labels_are_errors() {
+        let x = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+        assert!(score_rows(&x, &[0]).is_err());
+        assert!(score_rows(&x, &[0, 3]).is_err());
+        assert!(cross_entropy(&Tensor::zeros((0, 3), DType::F32, &Device::Cpu).unwrap(), &[], 0.0).is_err());
+        assert!(score_rows(&Tensor::zeros((0, 3), DType::F32, &Device::Cpu).unwrap(), &[]).unwrap().is_empty());
+    }
+}
