@@ -2,9 +2,9 @@
 
 use candle_core::Tensor;
 
-use super::cross_entropy::cross_entropy;
 use crate::error::{Error, Result};
 use crate::network::{Batch, Hidden, Network};
+use crate::tensor::cross_entropy;
 
 /// The task loss of one batch.
 #[derive(Clone, Debug)]
@@ -40,6 +40,6 @@ pub fn task_loss(network: &Network, hidden: &Hidden, batch: &Batch, smoothing: f
     // Logits of positions without a label are never formed.
     let states = if tokens == n * t { states } else { states.index_select(&Tensor::new(rows, device)?, 0)? };
     let logits = network.logits(&states)?;
-    let mean = cross_entropy(&logits, &Tensor::new(wanted, device)?, smoothing)?.mean_all()?;
+    let mean = cross_entropy(&logits, &wanted, smoothing)?;
     Ok(TaskLoss { mean, tokens })
 }

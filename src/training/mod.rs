@@ -8,7 +8,6 @@
 
 pub mod constraint;
 mod control;
-mod cross_entropy;
 mod feed;
 mod initial;
 mod learner;
