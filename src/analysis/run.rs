@@ -2,13 +2,10 @@
 
 use super::document::{Analysis, Baseline, ModelInfo};
 use super::tally::{Tally, join_baselines, site_names};
-use super::{GramProbe, Settings};
+use super::{GramProbe, Settings, baseline};
 use crate::error::{Error, Result};
 use crate::network::{Batch, Gates, Network};
 use crate::task::Ticket;
-
-/// The name of the baseline that a pass over a corpus can measure by itself.
-pub const CONFIDENCE: &str = "confidence";
 
 /// An analysis under way: batches go in one by one, and what they gave so far can be looked at in between.
 pub struct Analyzer {
@@ -50,7 +47,7 @@ impl Analyzer {
                 site.cka = self.probe.cka(site.site)?;
             }
             if let Some((values, samples)) = self.probe.confidence(site.site) {
-                site.baselines.insert(CONFIDENCE.to_owned(), Baseline { values, samples });
+                site.baselines.insert(baseline::CONFIDENCE.to_owned(), Baseline { values, samples });
             }
         }
         Ok(analysis)
