@@ -82,6 +82,11 @@ impl Gram {
         Ok(())
     }
 
+    /// The Gram matrix of maps scaled by `factor.sqrt()`.
+    pub fn scaled(&self, factor: f64) -> Self {
+        Self { heads: self.heads, values: self.values.iter().map(|v| v * factor).collect() }
+    }
+
     /// The Gram matrix of some heads, in the order given.
     pub fn select(&self, heads: &[usize]) -> Self {
         let values = heads.iter().flat_map(|i| heads.iter().map(|j| self.get(*i, *j))).collect();

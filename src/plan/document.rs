@@ -82,8 +82,24 @@ impl Plan {
     /// allowed, and sites that share weights keep the same heads. Whether a key/value group may be left
     /// uneven is a question of surgery: see [`super::snap`].
     pub fn validate(&self, shape: impl Into<Shape>) -> Result<()> {
-        self.check()?;
         let shape = shape.into();
+        self.fits(&shape)?;
+        for class in shape.shared() {
+            let Some((first, rest)) = class.split_first() else { continue };
+            let kept = self.kept_at(first.site, first.heads);
+            if let Some(other) = rest.iter().find(|s| self.kept_at(s.site, s.heads) != kept) {
+                return Err(Error::new(format!(
+                    "{} and {} read the same weights, so they must keep the same heads",
+                    first.site, other.site
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every site and head that is named exists, and enough heads stay.
+    pub(super) fn fits(&self, shape: &Shape) -> Result<()> {
+        self.check()?;
         for (site, kept) in &self.kept {
             if kept.is_empty() && !self.allow_empty {
                 return Err(Error::new(format!("{site} would lose every head"))
@@ -103,16 +119,6 @@ impl Plan {
                 return Err(Error::new(format!(
                     "the plan was made for {heads} heads at {site}, where the model has {}",
                     found.heads
-                )));
-            }
-        }
-        for class in shape.shared() {
-            let Some((first, rest)) = class.split_first() else { continue };
-            let kept = self.kept_at(first.site, first.heads);
-            if let Some(other) = rest.iter().find(|s| self.kept_at(s.site, s.heads) != kept) {
-                return Err(Error::new(format!(
-                    "{} and {} read the same weights, so they must keep the same heads",
-                    first.site, other.site
                 )));
             }
         }

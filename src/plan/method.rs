@@ -89,6 +89,7 @@ pub enum Amount {
     Keep(usize),
     /// This share of all heads of the model goes, wherever the lowest ranks are.
     Ratio(f64),
-    /// Heads ranked at or above this value stay; what the value means depends on the method.
+    /// Heads at or above this value stay, and the best of every layer: a share of all possible votes, a mean cosine
+    /// (`score`), a mean weight (`confidence`), else a share of the layer's largest score.
     Threshold(f64),
 }

@@ -1,9 +1,15 @@
 //! Which heads stay: proposals from an analysis, what makes them legal, and what they save.
 
+mod cost;
 mod document;
 mod method;
+mod propose;
 mod shape;
+mod snap;
 
+pub use cost::{Cost, Saving, apply, smallest};
 pub use document::Plan;
 pub use method::{Amount, Method};
+pub use propose::{Request, propose};
 pub use shape::{Shape, SiteShape};
+pub use snap::snap;
