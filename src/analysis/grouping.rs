@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn no_partition_of_ten_heads_or_fewer_is_better() {
-        for (heads, seeds) in [(4, 6), (6, 6), (8, 4), (9, 2), (10, 1)] {
+        for (heads, seeds) in [(4, 6), (7, 4), (9, 1), (10, 1)] {
             for seed in 0..seeds {
                 for vectors in samples(heads, seed) {
                     let gram = testing::gram(&vectors);

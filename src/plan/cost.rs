@@ -165,7 +165,7 @@ fn positions(stack: &StackSpec, length: usize) -> usize {
 fn input_flops(stack: &StackSpec, positions: usize) -> u64 {
     let width = stack.width;
     let flops = match &stack.input {
-        InputSpec::Tokens(t) => positions * if t.width == width { 0 } else { t.width * width },
+        InputSpec::Tokens(t) => positions * t.project.map_or(0, |_| t.width * width),
         InputSpec::Patches(p) => {
             let grid = (p.image.0 / p.patch.0.max(1)) * (p.image.1 / p.patch.1.max(1));
             grid * p.channels * p.patch.0 * p.patch.1 * width
@@ -256,14 +256,9 @@ mod tests {
         let stack = |decoder: bool| StackSpec {
             width: 512,
             input: InputSpec::Tokens(TokenInputSpec {
-                vocabulary,
-                width: 512,
-                project_bias: false,
                 scale: 512f64.sqrt(),
-                types: 0,
                 positions: PositionSpec::Sinusoidal,
-                norm: None,
-                max_length: None,
+                ..TokenInputSpec::new(vocabulary, 512)
             }),
             layers: (0..6)
                 .map(|stored| LayerSpec {
