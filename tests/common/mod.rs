@@ -11,9 +11,19 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
+/// What tests read besides fixtures.
+pub fn test_data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
+}
+
 /// Folders of all fixtures, sorted.
 pub fn fixture_folders() -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(fixtures()).unwrap();
+    folders_in(&fixtures())
+}
+
+/// Folders in a folder, sorted.
+pub fn folders_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
     let mut folders: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
     folders.sort();
     folders

@@ -162,7 +162,8 @@ fn tokens(reading: &Reading<'_>, kin: &Kin, width: usize, vocabulary: &str, leng
     let config = reading.config;
     let length = config.size(length)?;
     Ok(TokenInputSpec {
-        scale: if config.flag_or("scale_embedding", false)? { (width as f64).sqrt() } else { 1.0 },
+        // Whisper's own code reads `scale_embedding` and then does not scale.
+        scale: if !kin.frames && config.flag_or("scale_embedding", false)? { (width as f64).sqrt() } else { 1.0 },
         positions: match kin.positions {
             Positions::Learned(offset) => PositionSpec::Table {
                 rows: length + offset,

@@ -1,6 +1,7 @@
 //! Encoders with norms after each branch, learned positions and a masked-LM head behind a transform: BERT (Devlin et
 //! al. 2019) and its kin, told apart by a [`Kin`].
 
+use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
@@ -36,12 +37,16 @@ pub(super) const BERT_HEAD: &[Name] = &[
     ("output.bias", "cls.predictions.bias", Layout::PLAIN),
 ];
 
+pub(super) const BERT_UNTIED: &[Name] = &[("output.bias", "cls.predictions.decoder.bias", Layout::PLAIN)];
+
 pub(super) const ROBERTA_HEAD: &[Name] = &[
     ("output.transform", "lm_head.dense", Layout::PLAIN),
     ("output.norm", "lm_head.layer_norm", Layout::PLAIN),
     ("output.weight", "lm_head.decoder.weight", Layout::PLAIN),
     ("output.bias", "lm_head.bias", Layout::PLAIN),
 ];
+
+pub(super) const ROBERTA_UNTIED: &[Name] = &[("output.bias", "lm_head.decoder.bias", Layout::PLAIN)];
 
 pub(super) const ELECTRA: &[Name] = &[
     ("encoder.embed.project", "embeddings_project", Layout::PLAIN),
@@ -71,6 +76,8 @@ pub(super) const ALBERT: &[Name] = &[
     ("output.bias", "predictions.bias", Layout::PLAIN),
 ];
 
+pub(super) const ALBERT_UNTIED: &[Name] = &[("output.bias", "predictions.decoder.bias", Layout::PLAIN)];
+
 pub(super) const DISTILBERT: &[Name] = &[
     ("encoder.{i}.attention.query", "transformer.layer.{i}.attention.q_lin", Layout::PLAIN),
     ("encoder.{i}.attention.key", "transformer.layer.{i}.attention.k_lin", Layout::PLAIN),
@@ -85,6 +92,11 @@ pub(super) const DISTILBERT: &[Name] = &[
     ("output.weight", "vocab_projector.weight", Layout::PLAIN),
     ("output.bias", "vocab_projector.bias", Layout::PLAIN),
 ];
+
+/// Whether the head has a matrix, and with it a bias, of its own.
+pub(super) fn is_untied(config: &Config) -> bool {
+    config.get("tie_word_embeddings").and_then(|v| v.as_bool()) == Some(false)
+}
 
 /// How one of these families differs from the others.
 pub(super) struct Kin {

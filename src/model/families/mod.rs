@@ -61,21 +61,30 @@ static FAMILIES: &[Family] = &[
         model_type: "bert",
         title: "BERT",
         prefix: "bert.",
-        names: |_| &[bert::INPUT, bert::LAYERS, bert::BERT_HEAD],
+        names: |config| match bert::is_untied(config) {
+            true => &[bert::INPUT, bert::LAYERS, bert::BERT_UNTIED, bert::BERT_HEAD],
+            false => &[bert::INPUT, bert::LAYERS, bert::BERT_HEAD],
+        },
         spec: |r| bert::encoder(r, &bert::BERT),
     },
     Family {
         model_type: "roberta",
         title: "RoBERTa",
         prefix: "roberta.",
-        names: |_| &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
+        names: |config| match bert::is_untied(config) {
+            true => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_UNTIED, bert::ROBERTA_HEAD],
+            false => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
+        },
         spec: |r| bert::encoder(r, &bert::ROBERTA),
     },
     Family {
         model_type: "xlm-roberta",
         title: "XLM-RoBERTa",
         prefix: "roberta.",
-        names: |_| &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
+        names: |config| match bert::is_untied(config) {
+            true => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_UNTIED, bert::ROBERTA_HEAD],
+            false => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
+        },
         spec: |r| bert::encoder(r, &bert::ROBERTA),
     },
     Family {
@@ -108,7 +117,10 @@ static FAMILIES: &[Family] = &[
         model_type: "albert",
         title: "ALBERT",
         prefix: "albert.",
-        names: |_| &[bert::INPUT, bert::ALBERT],
+        names: |config| match bert::is_untied(config) {
+            true => &[bert::INPUT, bert::ALBERT_UNTIED, bert::ALBERT],
+            false => &[bert::INPUT, bert::ALBERT],
+        },
         spec: |r| {
             let kin = bert::Kin { head: "predictions.dense.weight", embedding: Some(128), shared: true, ..bert::BERT };
             bert::encoder(r, &kin)
