@@ -8,11 +8,14 @@
 //! | [`font`], [`scene`] | text that is measured, shapes that make a picture |
 //! | `page`, [`plot`], [`views`] | the frame of a figure, plots, every picture from plain inputs |
 //! | `svg`, [`table`], [`export`] | pictures as SVG and PNG, their numbers as CSV |
+//! | [`measure`], [`build`] | numbers per head, pictures of an analysis |
 
 pub mod axis;
+pub mod build;
 pub mod color;
 pub mod export;
 pub mod font;
+pub mod measure;
 pub mod number;
 mod page;
 pub mod palette;
@@ -25,8 +28,10 @@ pub mod theme;
 pub mod tree;
 pub mod views;
 
+pub use build::{Lens, Request, View, build};
 pub use color::Rgb;
 pub use export::{DEFAULT_SCALE, Figure, Format, write};
+pub use measure::Measure;
 pub use number::Unit;
 pub use page::Caption;
 pub use palette::{ColorMap, GroupStyle, Marker};

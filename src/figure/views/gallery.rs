@@ -28,7 +28,7 @@ fn box_of(text: &Text) -> Rect {
 }
 
 /// Text lies on the page, is large enough, and covers no other text; the SVG is read by another parser.
-pub(super) fn check(name: &str, figure: &Figure) {
+pub(in crate::figure) fn check(name: &str, figure: &Figure) {
     if let Some(folder) = std::env::var_os("PILLARS_GALLERY") {
         std::fs::create_dir_all(&folder).unwrap();
         crate::figure::write(figure, &Path::new(&folder).join(format!("{name}.png")), 1.5).unwrap();

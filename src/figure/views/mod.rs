@@ -4,11 +4,12 @@ mod attention;
 mod cost;
 mod curves;
 #[cfg(test)]
-mod gallery;
+pub(super) mod gallery;
 mod map;
 mod overview;
 #[cfg(test)]
-mod samples;
+pub(super) mod samples;
+mod settling;
 mod similarity;
 mod tiles;
 mod training;
@@ -23,6 +24,7 @@ pub use cost::{CostBars, CostRow};
 pub use curves::{MethodCurve, QualityCurves, RandomPoint};
 pub use map::{GroupMap, QualityPoint};
 pub use overview::{Overview, OverviewRow, Paint};
+pub use settling::Settling;
 pub use similarity::{Likeness, Similarity};
 pub use training::{TrainingCurves, TrainingPlot};
 pub use votes::VoteBars;

@@ -1,15 +1,16 @@
 //! The vote of one layer: how often each head was chosen, how clearly, and when the result stood.
 
-use crate::figure::axis::{Axis, extent};
+use super::settling;
+use crate::figure::axis::Axis;
 use crate::figure::color::Rgb;
 use crate::figure::export::Figure;
 use crate::figure::number::Unit;
 use crate::figure::page::{Caption, Page, SMALL, Sample};
-use crate::figure::plot::{Chart, Limit, Plot, Series};
+use crate::figure::palette::GroupStyle;
+use crate::figure::plot::Plot;
 use crate::figure::scene::{Anchor, Level, Point, Rect, Scene, Stroke, Text};
 use crate::figure::table::Table;
 use crate::figure::theme::Theme;
-use crate::figure::{GroupStyle, Marker};
 
 /// The vote of one layer.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +58,8 @@ impl VoteBars {
             page.y += 12.0;
             page.heading("How many batches until the vote settled");
             let outer = page.take(170.0);
-            self.draw_settled(&mut page.scene, Rect { w: outer.w - LIMIT_NAMES, ..outer }, theme);
+            let outer = Rect { w: outer.w - LIMIT_NAMES, ..outer };
+            settling::chart(&self.settled, "batches", theme).draw(&mut page.scene, outer, theme);
         }
         page.finish(self.table())
     }
@@ -124,31 +126,6 @@ impl VoteBars {
             );
             scene.text(text.anchored(Anchor::Start, Level::Middle));
         }
-    }
-
-    fn draw_settled(&self, scene: &mut Scene, outer: Rect, theme: &Theme) {
-        let (first, last) = extent(self.settled.iter().map(|p| p[0])).unwrap_or((0.0, 1.0));
-        let x = Axis::exact("batches", Unit::Count, (first.min(1.0), last), 6);
-        let mut chart =
-            Chart::new(x, Axis::exact("Layers whose kept heads equal the final ones", Unit::Share, (0.0, 1.0), 4));
-        if let Some(at) = self.settled_at() {
-            let name = format!("settled after {}", Unit::Count.format(at));
-            chart.limits.push(Limit { name, value: at, is_vertical: true, stroke: Stroke::dashed(theme.accent, 1.25) });
-        }
-        let style = GroupStyle::of(theme, 0);
-        chart.series.push(Series {
-            name: String::new(),
-            points: self.settled.clone(),
-            stroke: Stroke::solid(style.color, 1.75),
-            marker: (self.settled.len() <= 40).then_some(Marker::Circle),
-        });
-        chart.draw(scene, outer, theme);
-    }
-
-    /// The first sample from which on every layer kept its final heads.
-    fn settled_at(&self) -> Option<f64> {
-        let unsettled = self.settled.iter().rposition(|p| p[1] < 1.0);
-        self.settled.get(unsettled.map_or(0, |i| i + 1)).map(|p| p[0])
     }
 
     pub(super) fn table(&self) -> Table {

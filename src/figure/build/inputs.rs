@@ -1,0 +1,298 @@
+//! What each picture shows, taken from an analysis and, where there is one, a plan.
+
+use crate::analysis::{Analysis, Metric, SiteAnalysis, plane, top};
+use crate::error::{Error, Result};
+use crate::figure::measure::Measure;
+use crate::figure::number::Unit;
+use crate::figure::page::Caption;
+use crate::figure::raster::Grid;
+use crate::figure::views::{
+    GroupMap, Likeness, Overview, OverviewRow, Paint, QualityPoint, Settling, Similarity, VoteBars,
+};
+use crate::network::FeatureMap;
+use crate::plan::{Amount, Method, Plan};
+
+/// An analysis looked at through one feature map, with the heads that stay.
+#[derive(Clone, Copy, Debug)]
+pub struct Lens<'a> {
+    /// What was found out.
+    pub analysis: &'a Analysis,
+    /// The map that is looked at.
+    pub feature: FeatureMap,
+    /// Which heads stay; without a plan those that the analysis' votes keep.
+    pub plan: Option<&'a Plan>,
+}
+
+impl<'a> Lens<'a> {
+    /// Looks through `feature`, or through `output` where it was analysed, or through the first map that was.
+    ///
+    /// # Errors
+    /// A wrong request where the analysis does not hold the map; otherwise where it holds none at all, or where the
+    /// plan is for other layers.
+    pub fn new(analysis: &'a Analysis, feature: Option<FeatureMap>, plan: Option<&'a Plan>) -> Result<Self> {
+        let held: Vec<FeatureMap> = FeatureMap::ALL
+            .into_iter()
+            .filter(|map| analysis.sites.iter().any(|s| s.features.contains_key(map)))
+            .collect();
+        let first = held.first().copied().ok_or_else(|| Error::new("this analysis holds no feature map"))?;
+        let usual = if held.contains(&FeatureMap::Output) { FeatureMap::Output } else { first };
+        let feature = feature.unwrap_or(usual);
+        if !held.contains(&feature) {
+            let names: Vec<&str> = held.iter().map(|m| m.name()).collect();
+            return Err(Error::usage(format!("this analysis does not hold the feature map {feature}"))
+                .hint(format!("it holds {}", names.join(", "))));
+        }
+        if let Some(plan) = plan {
+            plan.validate(analysis)?;
+        }
+        Ok(Self { analysis, feature, plan })
+    }
+
+    /// Heads of a layer that stay.
+    pub fn kept(&self, site: &SiteAnalysis) -> Vec<usize> {
+        self.plan.map_or_else(|| site.kept.clone(), |plan| plan.kept_at(site.site, site.heads))
+    }
+
+    fn groups(&self, site: &SiteAnalysis) -> Vec<usize> {
+        site.features.get(&self.feature).map_or_else(|| vec![0; site.heads], |f| f.groups.clone())
+    }
+
+    /// The line under a title: model, what was looked at, how much was read.
+    fn subtitle(&self, parts: &[String]) -> String {
+        let model = &self.analysis.model;
+        let name = std::path::Path::new(&model.path).file_name().map(|n| n.to_string_lossy().into_owned());
+        let mut words: Vec<String> = name.into_iter().chain([model.family.clone()]).filter(|w| !w.is_empty()).collect();
+        words.dedup();
+        words.extend(parts.iter().cloned());
+        let count = |n: u64, one: &str, many: &str| {
+            format!("{} {}", Unit::Count.format(n as f64), if n == 1 { one } else { many })
+        };
+        let read = count(self.analysis.tokens, "token", "tokens");
+        words.push(format!("{read} in {}", count(self.analysis.batches, "batch", "batches")));
+        words.join(" · ")
+    }
+
+    fn kept_note(&self) -> String {
+        match self.plan {
+            Some(plan) => format!("Kept heads are those of the plan (method: {}).", plan.method),
+            None => "Kept heads are those with the most votes, as many as the layer has groups.".to_owned(),
+        }
+    }
+
+    /// What must be said about likeness under this map.
+    fn likeness_notes(&self, mut caption: Caption) -> Caption {
+        let map = self.feature;
+        if map.is_basis_dependent() {
+            caption = caption.note(format!(
+                "Likeness of {map} maps depends on a basis that each head is free to choose; attention and residual maps \
+                 do not."
+            ));
+        }
+        if self.analysis.sites.iter().any(|s| s.features.get(&map).is_some_and(|f| f.kv_shared)) {
+            caption = caption.note(format!(
+                "Heads that share a key/value head have equal {map} maps by construction, not by redundancy."
+            ));
+        }
+        caption
+    }
+
+    /// Every head of the model; by group without a measure.
+    pub fn overview(&self, measure: Option<&Measure>) -> Overview {
+        let analysis = self.analysis;
+        let rows: Vec<OverviewRow> = analysis
+            .sites
+            .iter()
+            .map(|site| OverviewRow {
+                name: site.site.to_string(),
+                heads: site.heads,
+                kv_heads: site.kv_heads,
+                groups: self.groups(site),
+                values: measure.map_or_else(Vec::new, |m| m.values(site, self.feature, analysis.batches)),
+                kept: Some(self.kept(site)),
+            })
+            .collect();
+        let uses_map = measure.is_none_or(Measure::needs_feature);
+        let mut parts = Vec::new();
+        if uses_map {
+            parts.push(self.feature.to_string());
+        }
+        let (title, paint) = match measure {
+            None => {
+                parts.push(self.metric().to_owned());
+                ("Heads by group".to_owned(), Paint::Groups)
+            }
+            Some(measure) => {
+                let scale = measure.scale(rows.iter().flat_map(|r| r.values.iter().copied()));
+                let title = format!("Heads by {}", measure.label().to_lowercase());
+                let (label, column) = (measure.label(), measure.name().to_owned());
+                (title, Paint::Values { label, column, unit: measure.unit(), scale })
+            }
+        };
+        let mut caption = Caption::new(title, self.subtitle(&parts));
+        caption = match measure {
+            None => caption.note(
+                "Groups are numbered within each layer; equal numbers in different layers have nothing in common.",
+            ),
+            Some(measure) => caption.note(format!("{}.", measure.meaning())),
+        };
+        caption = caption.note(self.kept_note());
+        if uses_map {
+            caption = self.likeness_notes(caption);
+        }
+        Overview { caption, rows, paint }
+    }
+
+    /// The heads of a layer against each other.
+    ///
+    /// # Errors
+    /// Where the analysis does not hold what is asked for.
+    pub fn similarity(&self, site: &SiteAnalysis, likeness: Likeness) -> Result<Similarity> {
+        let heads = site.heads;
+        let matrix = match likeness {
+            Likeness::Cka => {
+                let cka = site.cka.as_ref().ok_or_else(|| {
+                    Error::new("this analysis holds no CKA").hint("analyse again and ask for CKA, or look at cosines")
+                })?;
+                Grid::from_rows(cka)
+            }
+            Likeness::Cosine | Likeness::Distance => {
+                let gram = &self.feature_of(site)?.gram;
+                let normalised = (self.analysis.settings.metric == Metric::Cosine).then(|| gram.normalised());
+                let space = normalised.as_ref().unwrap_or(gram);
+                Grid::from_fn(heads, heads, |i, j| match likeness {
+                    Likeness::Cosine => gram.cosine(i, j).unwrap_or(f64::NAN),
+                    _ => space.distance2(i, j).sqrt(),
+                })
+            }
+        };
+        let map = if likeness == Likeness::Cka { FeatureMap::Output } else { self.feature };
+        let what = match (likeness, self.analysis.settings.metric) {
+            (Likeness::Cosine, _) => "cosine".to_owned(),
+            (Likeness::Distance, Metric::Euclidean) => "distance".to_owned(),
+            (Likeness::Distance, Metric::Cosine) => "distance of unit maps".to_owned(),
+            (Likeness::Cka, _) => "linear CKA".to_owned(),
+        };
+        let parts = [map.to_string(), what, "ordered by group".to_owned()];
+        let mut caption = Caption::new(format!("Redundancy of the heads of {}", site.site), self.subtitle(&parts));
+        // CKA does not change with the basis.
+        if likeness != Likeness::Cka {
+            caption = self.likeness_notes(caption);
+        }
+        Ok(Similarity {
+            caption: caption.note(self.kept_note()),
+            site: site.site.to_string(),
+            matrix,
+            likeness,
+            groups: self.groups(site),
+            kept: Some(self.kept(site)),
+        })
+    }
+
+    /// The groups of a layer.
+    ///
+    /// # Errors
+    /// Where the layer was not analysed on this map.
+    pub fn group_map(&self, site: &SiteAnalysis) -> Result<GroupMap> {
+        let feature = self.feature_of(site)?;
+        let points = match self.analysis.settings.metric {
+            Metric::Euclidean => plane(&feature.gram),
+            Metric::Cosine => plane(&feature.gram.normalised()),
+        };
+        let count = feature.groups.iter().max().map_or(0, |g| g + 1);
+        let mut parts = vec![self.feature.to_string(), self.metric().to_owned()];
+        parts.push(format!("{count} group{}", if count == 1 { "" } else { "s" }));
+        let caption = Caption::new(format!("Groups of the heads of {}", site.site), self.subtitle(&parts))
+            .note("The map is a projection to two dimensions (classical scaling): heads are at least as far apart as they look.");
+        Ok(GroupMap {
+            caption: self.likeness_notes(caption.note(self.kept_note())),
+            site: site.site.to_string(),
+            points,
+            groups: feature.groups.clone(),
+            silhouette: if feature.silhouette.is_some() {
+                Measure::Silhouette.values(site, self.feature, self.analysis.batches)
+            } else {
+                Vec::new()
+            },
+            quality: feature
+                .curve
+                .iter()
+                .map(|p| QualityPoint { groups: p.groups, silhouette: p.mean_silhouette, dunn: p.dunn })
+                .collect(),
+            kept: Some(self.kept(site)),
+        })
+    }
+
+    /// The vote of a layer over all feature maps.
+    pub fn votes(&self, site: &SiteAnalysis) -> VoteBars {
+        let analysis = self.analysis;
+        let shares = site.vote_shares(analysis.batches);
+        let sums = |h: usize| {
+            let per_map = site.features.values().filter(|f| f.margins.len() == site.heads);
+            per_map.fold((0.0, 0), |(sum, votes), f| (sum + f.margins[h], votes + f.votes[h]))
+        };
+        let mean = |h: usize| match sums(h) {
+            (_, 0) => f64::NAN,
+            (sum, votes) => sum / votes as f64,
+        };
+        let maps: Vec<&str> = site.features.keys().map(|m| m.name()).collect();
+        let ties: u64 = site.features.values().map(|f| f.tied_votes).sum();
+        let all: u64 = site.votes.iter().sum();
+        let mut caption = Caption::new(
+            format!("Votes for the heads of {}", site.site),
+            self.subtitle(&[maps.join(", "), self.metric().to_owned()]),
+        );
+        if ties > 0 && all > 0 {
+            let share = Unit::Share.format(ties as f64 / all as f64);
+            caption =
+                caption.note(format!("{share} of the votes were tied and went to the head with the larger norm."));
+        }
+        if site.margin == Some(0) && self.plan.is_none() {
+            caption = caption.note("The weakest kept head has no more votes than the strongest pruned one.");
+        }
+        VoteBars {
+            caption: caption.note(self.kept_note()),
+            site: site.site.to_string(),
+            margins: (0..site.heads).map(mean).collect(),
+            kept: self.kept(site),
+            threshold: self.threshold(),
+            chance: (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64),
+            settled: self.settled(),
+            shares,
+        }
+    }
+
+    /// When the vote stood.
+    pub fn settling(&self) -> Settling {
+        let layer = |site: &SiteAnalysis| {
+            let alive = |h: &usize| !site.features.values().all(|f| f.dead.contains(h));
+            let equal = |votes: &Vec<u64>| top(votes, (0..site.heads).filter(alive), site.kept.len()) == site.kept;
+            (site.site.to_string(), site.history.iter().map(equal).collect())
+        };
+        let caption = Caption::new("How soon the vote settled", self.subtitle(&[self.metric().to_owned()]))
+            .note("Thick: the heads with the most votes so far are the final ones; thin: they are not. The mark is where this lasts.");
+        Settling { caption, settled: self.settled(), layers: self.analysis.sites.iter().map(layer).collect() }
+    }
+
+    fn settled(&self) -> Vec<[f64; 2]> {
+        self.analysis.checkpoints.iter().zip(&self.analysis.settled).map(|(b, share)| [*b as f64, *share]).collect()
+    }
+
+    /// The share of votes that the plan asks for, where it decides by one.
+    fn threshold(&self) -> Option<f64> {
+        let plan = self.plan.filter(|p| p.method == Method::Votes.name())?;
+        match plan.amount {
+            Some(Amount::Threshold(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    fn metric(&self) -> &'static str {
+        self.analysis.settings.metric.name()
+    }
+
+    fn feature_of(&self, site: &'a SiteAnalysis) -> Result<&'a crate::analysis::FeatureAnalysis> {
+        site.features
+            .get(&self.feature)
+            .ok_or_else(|| Error::new(format!("{} was not analysed on {} maps", site.site, self.feature)))
+    }
+}

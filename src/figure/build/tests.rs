@@ -1,0 +1,211 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::analysis::{Baseline, CurvePoint, Distances, FeatureAnalysis, Gram, Metric, ModelInfo, Points, Settings};
+use crate::figure::table::Cell;
+use crate::figure::views::gallery::check;
+use crate::figure::views::samples::noise;
+use crate::figure::{Figure, Grid};
+use crate::network::SiteKind;
+
+/// Heads of `width` numbers around three centres; head 5 is zero where `has_dead`.
+fn gram(heads: usize, seed: usize, has_dead: bool) -> Gram {
+    let width = 7;
+    let value = |h: usize, k: usize| {
+        let centre = (noise(h + seed * 3) * 3.0) as usize;
+        let x = noise(centre * 131 + k * 17 + seed) - 0.5 + 0.3 * (noise(h * 53 + k * 7 + seed) - 0.5);
+        if has_dead && h == 5 { 0.0 } else { x }
+    };
+    let product = |i: usize, j: usize| (0..width).map(|k| value(i, k) * value(j, k)).sum::<f64>();
+    let values = (0..heads * heads).map(|n| product(n / heads, n % heads)).collect();
+    Gram::from_rows(heads, values).unwrap()
+}
+
+fn feature(gram: Gram, votes: Vec<u64>, groups: usize) -> FeatureAnalysis {
+    let heads = gram.heads();
+    let points = Points::new(&gram, Metric::Euclidean);
+    let grouping = points.group(groups, 0).unwrap();
+    let distances = Distances::new(&gram);
+    let silhouette = distances.silhouettes(&grouping.labels);
+    FeatureAnalysis {
+        groups: grouping.labels.clone(),
+        inertia: grouping.inertia,
+        mean_silhouette: distances.mean_silhouette(&grouping.labels),
+        dunn: distances.dunn(&grouping.labels),
+        silhouette,
+        dead: grouping.dead.clone(),
+        curve: (1..=heads.min(6))
+            .map(|groups| CurvePoint {
+                groups,
+                inertia: 1.0,
+                mean_silhouette: (groups > 1).then(|| noise(groups)),
+                dunn: None,
+            })
+            .collect(),
+        margins: votes.iter().map(|v| *v as f64 * 0.5).collect(),
+        tied_votes: 3,
+        scores: Vec::new(),
+        kept: vec![0],
+        kept_per_group: vec![0],
+        kv_shared: false,
+        votes,
+        gram,
+    }
+}
+
+fn site(kind: SiteKind, layer: usize, heads: usize, kv_heads: usize) -> SiteAnalysis {
+    let votes: Vec<u64> = (0..heads).map(|h| (noise(h * 3 + layer) * 20.0) as u64).collect();
+    let groups = 3.min(heads);
+    let seed = layer + 10 * kind as usize;
+    let mut features = BTreeMap::new();
+    features.insert(FeatureMap::Output, feature(gram(heads, seed, heads == 8), votes.clone(), groups));
+    let mut value = feature(gram(heads, seed + 50, false), votes.clone(), groups);
+    value.kv_shared = kv_heads < heads;
+    features.insert(FeatureMap::Value, value);
+    let doubled: Vec<u64> = votes.iter().map(|v| v * 2).collect();
+    SiteAnalysis {
+        site: Site::new(kind, layer),
+        heads,
+        kv_heads,
+        head_dim: 4,
+        stored_layer: layer,
+        features,
+        kept: crate::analysis::top(&doubled, 0..heads, groups),
+        margin: Some(0),
+        history: vec![(0..heads as u64).collect(), doubled.clone()],
+        votes: doubled,
+        cka: Some((0..heads).map(|i| (0..heads).map(|j| if i == j { 1.0 } else { noise(i + j) }).collect()).collect()),
+        baselines: BTreeMap::from([(
+            "importance".to_owned(),
+            Baseline { values: (0..heads).map(|h| noise(h) * 1e-3).collect(), samples: 4 },
+        )]),
+    }
+}
+
+fn analysis() -> Analysis {
+    Analysis {
+        model: ModelInfo { path: "/models/bart-tiny".to_owned(), family: "bart".to_owned(), ..ModelInfo::default() },
+        settings: Settings::default(),
+        tokens: 65_536,
+        batches: 40,
+        sites: vec![
+            site(SiteKind::Encoder, 0, 8, 8),
+            site(SiteKind::Encoder, 1, 12, 4),
+            site(SiteKind::Decoder, 0, 1, 1),
+            site(SiteKind::Cross, 0, 2, 2),
+        ],
+        checkpoints: vec![1, 40],
+        settled: vec![0.25, 1.0],
+        notes: Vec::new(),
+    }
+}
+
+/// The column `name` of a figure's table.
+fn column(figure: &Figure, name: &str) -> Vec<Cell> {
+    let index = figure.table.columns().iter().position(|c| c == name).unwrap();
+    figure.table.rows().iter().map(|row| row[index].clone()).collect()
+}
+
+#[test]
+fn every_view_of_every_layer_can_be_drawn() {
+    let analysis = analysis();
+    for view in View::available(&analysis) {
+        let sites = std::iter::once(None).chain(analysis.sites.iter().map(|s| Some(s.site)));
+        for site in sites {
+            for theme in Theme::ALL {
+                let request = Request { site, theme, ..Request::new(view.clone()) };
+                let name = site.map_or_else(|| "all".to_owned(), |s| s.to_string());
+                check(&format!("build-{view}-{name}-{}", theme.name), &build(&analysis, &request).unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn names_of_views_lead_back() {
+    for view in View::available(&analysis()) {
+        assert_eq!(view.to_string().parse::<View>().unwrap(), view);
+    }
+    for wrong in ["", "overview-", "redundancy-x", "groups-2", "pie"] {
+        let error = wrong.parse::<View>().unwrap_err();
+        assert_eq!(error.kind(), crate::error::Kind::Usage, "{wrong}");
+    }
+}
+
+#[test]
+fn tables_hold_the_analysis_numbers() {
+    let analysis = analysis();
+    let first = &analysis.sites[0];
+    let request = Request { site: Some(first.site), ..Request::new(View::Redundancy(Likeness::Cosine)) };
+    let figure = build(&analysis, &request).unwrap();
+    let gram = &first.features[&FeatureMap::Output].gram;
+    let cosines = column(&figure, "cosine");
+    for (n, cell) in cosines.iter().enumerate() {
+        let (i, j) = (n / 8, n % 8);
+        // cos = G_ij / sqrt(G_ii G_jj); head 5 has no direction.
+        let expected = gram.get(i, j) / (gram.get(i, i) * gram.get(j, j)).sqrt();
+        match cell {
+            Cell::Number(found) if i == 5 || j == 5 => assert!(found.is_nan()),
+            Cell::Number(found) => assert!((found - expected).abs() < 1e-12),
+            other => panic!("{other:?}"),
+        }
+    }
+    let votes = build(&analysis, &Request::new(View::Votes)).unwrap();
+    let shares = column(&votes, "vote_share");
+    assert_eq!(shares.len(), 8 + 12 + 1 + 2);
+    // 40 batches with two feature maps: 80 votes can be won.
+    assert_eq!(shares[0], Cell::Number(first.votes[0] as f64 / 80.0));
+    assert_eq!(column(&votes, "site")[8], Cell::Text("encoder.1".to_owned()));
+}
+
+#[test]
+fn a_plan_decides_what_is_kept() {
+    let analysis = analysis();
+    let kept = |plan: Option<&Plan>| {
+        let figure = build(&analysis, &Request { plan, ..Request::new(View::Overview(None)) }).unwrap();
+        column(&figure, "kept")[..8].to_vec()
+    };
+    let plan = Plan::parse_any(r#"{"encoder.0": [1, 6]}"#).unwrap();
+    let expected: Vec<Cell> = (0..8).map(|h| Cell::from(h == 1 || h == 6)).collect();
+    assert_eq!(kept(Some(&plan)), expected);
+    let votes: Vec<Cell> = (0..8).map(|h| Cell::from(analysis.sites[0].kept.contains(&h))).collect();
+    assert_eq!(kept(None), votes);
+    let wrong = Plan::parse_any(r#"{"encoder.7": [0]}"#).unwrap();
+    assert!(build(&analysis, &Request { plan: Some(&wrong), ..Request::new(View::Votes) }).is_err());
+}
+
+#[test]
+fn wrong_requests_say_what_there_is() {
+    let analysis = analysis();
+    let fails = |request: Request<'_>| build(&analysis, &request).unwrap_err();
+    for (error, part) in [
+        (fails(Request { site: "decoder.9".parse().ok(), ..Request::new(View::Votes) }), "it has encoder.0, encoder.1"),
+        (fails(Request { feature: Some(FeatureMap::Key), ..Request::new(View::Groups) }), "it holds value, output"),
+        (fails(Request::new("overview-luck".parse().unwrap())), "importance"),
+    ] {
+        assert!(error.kind() == crate::error::Kind::Usage && error.to_string().contains(part), "{error}");
+    }
+    let mut bare = analysis.clone();
+    bare.sites[1].cka = None;
+    assert!(build(&bare, &Request::new(View::Redundancy(Likeness::Cka))).is_err());
+    bare.sites.clear();
+    for view in View::available(&bare) {
+        assert!(build(&bare, &Request::new(view)).is_err());
+    }
+}
+
+#[test]
+fn the_settling_of_a_layer_is_read_from_its_history() {
+    let figure = build(&analysis(), &Request::new(View::Settling)).unwrap();
+    let rows: Vec<Vec<Cell>> = figure.table.rows().to_vec();
+    assert_eq!(rows[0], ["all".into(), 1.0.into(), 0.25.into()]);
+    // The last sample holds the final votes, so every layer agrees with itself there.
+    assert!(rows.iter().filter(|r| r[0] != "all".into() && r[1] == 40.0.into()).all(|r| r[2] == true.into()));
+}
+
+#[test]
+fn colours_of_distances_reach_from_zero_to_the_largest() {
+    let grid = Grid::from_rows(&[[0.0, 3.0], [3.0, 0.0]]);
+    let scale = Likeness::Distance.scale(&grid);
+    assert_eq!((scale.low, scale.high), (0.0, 3.0));
+}
