@@ -1,0 +1,503 @@
+//! Analyses of every family, recomputed from raw feature maps in the plainest way.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor};
+use common::{batch, fixtures, reference};
+use pillars::analysis::{
+    self, Analysis, Document, Gram, Groups, Metric, ModelInfo, Points, Settings, analyze, baseline, importance,
+    magnitude, merge,
+};
+use pillars::error::Result;
+use pillars::model::Model;
+use pillars::network::{Batch, FeatureMap, Gates, Network, Probe, Site, SiteMaps, Source, TokenMask, Tokens};
+use pillars::plan::{Amount, Cost, Method, Request, Saving, propose, snap};
+use pillars::task::Ticket;
+
+/// One vector per head.
+type Vectors = Vec<Vec<f64>>;
+
+/// Keeps every map of every head as a flat vector of its real positions.
+#[derive(Default)]
+struct Raw(BTreeMap<(Site, FeatureMap), Vectors>);
+
+impl Probe for Raw {
+    fn wants_attention(&self, _site: Site) -> bool {
+        true
+    }
+
+    fn see(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
+        for feature in FeatureMap::ALL {
+            let map = maps.map(feature)?.to_dtype(DType::F64)?.contiguous()?;
+            let (n, heads, t, width) = map.dims4()?;
+            let all = map.flatten_all()?.to_vec1::<f64>()?;
+            let real = maps.positions(feature);
+            let vectors = self.0.entry((maps.site, feature)).or_insert_with(|| vec![Vec::new(); heads]);
+            for (h, vector) in vectors.iter_mut().enumerate() {
+                for a in 0..n {
+                    for b in (0..t).filter(|b| real.row(a)[*b]) {
+                        let first = ((a * heads + h) * t + b) * width;
+                        vector.extend_from_slice(&all[first..first + width]);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn raw(network: &Network, batch: &Batch) -> BTreeMap<(Site, FeatureMap), Vectors> {
+    let mut probe = Raw::default();
+    network.hidden(batch, &Gates::open(), &mut probe).unwrap();
+    probe.0
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+fn gram(vectors: &Vectors) -> Gram {
+    let values = vectors.iter().flat_map(|a| vectors.iter().map(|b| dot(a, b))).collect();
+    Gram::from_rows(vectors.len(), values).unwrap()
+}
+
+fn distance2(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum()
+}
+
+fn centre(vectors: &Vectors, members: &[usize]) -> Vec<f64> {
+    let mean = |k: usize| members.iter().map(|m| vectors[*m][k]).sum::<f64>() / members.len() as f64;
+    (0..vectors[0].len()).map(mean).collect()
+}
+
+/// All partitions of `heads` heads into `groups` groups, as members.
+fn partitions(heads: usize, groups: usize) -> Vec<Vec<Vec<usize>>> {
+    let mut all = vec![Vec::<Vec<usize>>::new()];
+    for h in 0..heads {
+        let mut next = Vec::new();
+        for partition in all {
+            for c in 0..=partition.len() {
+                let mut grown = partition.clone();
+                match grown.get_mut(c) {
+                    Some(group) => group.push(h),
+                    None => grown.push(vec![h]),
+                }
+                next.push(grown);
+            }
+        }
+        all = next;
+    }
+    all.retain(|p| p.len() == groups);
+    all
+}
+
+/// The votes of one batch by the rule: the partition with the least inertia of all, then the head closest to each
+/// centre; squared distances within 1e-6 of the largest squared norm are equal, then the larger norm, then the lower
+/// index. `None` where two partitions are equally good to rounding.
+fn votes(vectors: &Vectors, groups: usize) -> Option<Vec<u64>> {
+    let inertia = |partition: &Vec<Vec<usize>>| -> f64 {
+        let of = |group: &Vec<usize>| {
+            let z = centre(vectors, group);
+            group.iter().map(|h| distance2(&vectors[*h], &z)).sum::<f64>()
+        };
+        partition.iter().map(of).sum()
+    };
+    let mut all: Vec<(f64, Vec<Vec<usize>>)> =
+        partitions(vectors.len(), groups).into_iter().map(|p| (inertia(&p), p)).collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let scale: f64 = vectors.iter().map(|v| dot(v, v)).sum();
+    if all.len() > 1 && all[1].0 - all[0].0 < 1e-9 * scale {
+        return None;
+    }
+    let mut votes = vec![0; vectors.len()];
+    for group in &all[0].1 {
+        let z = centre(vectors, group);
+        let largest = group.iter().map(|h| dot(&vectors[*h], &vectors[*h])).fold(0.0, f64::max);
+        let least = group.iter().map(|h| distance2(&vectors[*h], &z)).fold(f64::INFINITY, f64::min);
+        let winner = group
+            .iter()
+            .copied()
+            .filter(|h| distance2(&vectors[*h], &z) - least <= 1e-6 * largest)
+            .reduce(|a, b| if dot(&vectors[b], &vectors[b]) > dot(&vectors[a], &vectors[a]) { b } else { a });
+        votes[winner.unwrap()] += 1;
+    }
+    Some(votes)
+}
+
+/// The sequences of a reference one by one: batches of different content.
+fn singles(whole: &Batch) -> Vec<Batch> {
+    let pick = |x: &Tensor, n: usize| x.narrow(0, n, 1).unwrap();
+    let tokens = |t: &Tokens, n: usize| {
+        let mask = TokenMask::new(1, t.mask.length(), t.mask.row(n).to_vec()).unwrap();
+        Tokens { ids: pick(&t.ids, n), mask }
+    };
+    let count = whole.source.sequences().unwrap();
+    (0..count)
+        .map(|n| Batch {
+            source: match &whole.source {
+                Source::Tokens(t) => Source::Tokens(tokens(t, n)),
+                Source::Pixels(x) => Source::Pixels(pick(x, n)),
+                Source::Frames(x) => Source::Frames(pick(x, n)),
+            },
+            target: whole.target.as_ref().map(|t| tokens(t, n)),
+            labels: None,
+        })
+        .collect()
+}
+
+/// Every folder of fixtures.
+fn families() -> Vec<String> {
+    let folders = std::fs::read_dir(fixtures()).unwrap();
+    let mut names: Vec<String> = folders.map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert!(names.len() >= 29);
+    names
+}
+
+fn open(family: &str, dtype: DType) -> (Model, Network, Batch) {
+    let folder = fixtures().join(family);
+    let model = Model::open(&folder).unwrap();
+    let network = model.network(&Device::Cpu, dtype).unwrap();
+    let batch = batch(&reference(&folder.join("reference.safetensors")));
+    (model, network, batch)
+}
+
+fn run(model: &Model, network: &Network, batches: &[Batch], settings: &Settings) -> Analysis {
+    let info = ModelInfo::of(model, DType::F32).unwrap();
+    analyze(network, info, batches.iter().cloned().map(Ok), settings, &Ticket::default()).unwrap()
+}
+
+fn close(found: &Gram, expected: &Gram, tolerance: f64, what: &str) {
+    for i in 0..expected.heads() {
+        for j in 0..expected.heads() {
+            let scale = (expected.norm2(i) * expected.norm2(j)).sqrt();
+            let difference = (found.get(i, j) - expected.get(i, j)).abs();
+            assert!(difference <= tolerance * scale, "{what} {i} {j}: {difference} of {scale}");
+        }
+    }
+}
+
+#[test]
+fn every_family_gives_the_grams_and_votes_of_its_raw_maps() {
+    let mut compared = 0;
+    for family in families() {
+        let (model, network, whole) = open(&family, DType::F32);
+        let batches = singles(&whole);
+        let settings = Settings { features: FeatureMap::ALL.to_vec(), groups: Groups::Fixed(2), ..Settings::default() };
+        let found = run(&model, &network, &batches, &settings);
+        assert_eq!(found.sites.len(), model.spec().sites().len());
+        assert_eq!(found.batches, batches.len() as u64);
+        let parts: Vec<_> = batches.iter().map(|b| raw(&network, b)).collect();
+        for site in &found.sites {
+            let mut sum = vec![0; site.heads];
+            for (name, feature) in &site.features {
+                let key = (site.site, *name);
+                let what = format!("{family} {} {name}", site.site);
+                let mut expected = Gram::zeros(site.heads);
+                let mut counted = vec![0; site.heads];
+                let mut is_clear = true;
+                for part in &parts {
+                    expected.add(&gram(&part[&key])).unwrap();
+                    match votes(&part[&key], 2) {
+                        Some(votes) => counted.iter_mut().zip(votes).for_each(|(c, v)| *c += v),
+                        None => is_clear = false,
+                    }
+                }
+                // The residual map goes through f32 products of weights.
+                let tolerance = if *name == FeatureMap::Residual { 1e-6 } else { 1e-12 };
+                close(&feature.gram, &expected, tolerance, &what);
+                if is_clear {
+                    assert_eq!(feature.votes, counted, "{what}");
+                    compared += 1;
+                }
+                assert_eq!(feature.votes.iter().sum::<u64>(), 2 * batches.len() as u64, "{what}");
+                assert_eq!(feature.kv_shared, site.kv_heads < site.heads && name.is_shared_in_kv_group());
+                sum.iter_mut().zip(&feature.votes).for_each(|(s, v)| *s += v);
+            }
+            assert_eq!(site.votes, sum);
+            assert_eq!(site.history.last(), Some(&sum));
+            assert_eq!(site.kept.len(), 2);
+        }
+        assert_eq!(found.settled.last(), Some(&1.0));
+    }
+    // Six maps of every layer of 29 families, but for layers where partitions are equally good.
+    assert!(compared > 400, "{compared}");
+}
+
+#[test]
+fn two_halves_merge_to_the_whole() {
+    for family in ["bert", "llama", "t5"] {
+        let (model, network, whole) = open(family, DType::F32);
+        let mut batches = singles(&whole);
+        batches.extend(singles(&whole).into_iter().rev());
+        for (groups, metric) in [(Groups::Fixed(2), Metric::Euclidean), (Groups::Auto, Metric::Cosine)] {
+            let settings = Settings {
+                features: vec![FeatureMap::Output, FeatureMap::Attention, FeatureMap::Value],
+                groups,
+                metric,
+                confidence: true,
+                input: "whole".to_owned(),
+                ..Settings::default()
+            };
+            let whole = run(&model, &network, &batches, &settings);
+            let half = |range: &[Batch], name: &str| {
+                run(&model, &network, range, &Settings { input: name.to_owned(), ..settings.clone() })
+            };
+            // Through files, as a cluster would.
+            let folder = tempfile::tempdir().unwrap();
+            let parts = [half(&batches[..2], "first"), half(&batches[2..], "second")].map(|part| {
+                let path = folder.path().join(format!("{}.json", part.settings.input));
+                part.write(&path).unwrap();
+                Analysis::read(&path).unwrap()
+            });
+            let merged = merge(&parts).unwrap();
+            assert_eq!((merged.tokens, merged.batches), (whole.tokens, whole.batches));
+            assert_eq!(merged.settings.input, "first + second");
+            assert_eq!(merged.checkpoints, whole.checkpoints);
+            assert_eq!(merged.settled, whole.settled);
+            for (m, w) in merged.sites.iter().zip(&whole.sites) {
+                assert_eq!((&m.votes, &m.kept, m.margin, &m.history), (&w.votes, &w.kept, w.margin, &w.history));
+                for (name, found) in &m.features {
+                    let expected = &w.features[name];
+                    assert_eq!(found.votes, expected.votes);
+                    assert_eq!(found.groups, expected.groups);
+                    assert_eq!(found.kept, expected.kept);
+                    assert_eq!(found.tied_votes, expected.tied_votes);
+                    close(&found.gram, &expected.gram, 1e-9, "merged");
+                    for (a, b) in found.scores.iter().zip(&expected.scores) {
+                        assert!((a - b).abs() < 1e-9);
+                    }
+                }
+                let (a, b) = (&m.baselines[baseline::CONFIDENCE], &w.baselines[baseline::CONFIDENCE]);
+                assert_eq!(a.samples, b.samples);
+                assert!(a.values.iter().zip(&b.values).all(|(x, y)| (x - y).abs() < 1e-9));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_belong_together_is_not_merged() {
+    let (model, network, whole) = open("bert", DType::F32);
+    let batches = singles(&whole);
+    let one = run(&model, &network, &batches[..1], &Settings::default());
+    let mut other = one.clone();
+    other.model.fingerprint.push('x');
+    let refused = |other: &Analysis| merge(&[one.clone(), other.clone()]).unwrap_err().to_string();
+    assert!(refused(&other).contains("another model"));
+    let mut other = one.clone();
+    other.settings.seed = 9;
+    assert!(refused(&other).contains("other settings (seed)"));
+    assert!(merge(&[]).is_err());
+    assert_eq!(merge(std::slice::from_ref(&one)).unwrap(), one);
+    // A file that says something impossible.
+    let text = one.to_json().unwrap().replace("\"kv_heads\":4", "\"kv_heads\":3");
+    assert!(Analysis::from_json(&text).unwrap_err().to_string().contains("encoder.0"));
+    let text = one.to_json().unwrap();
+    assert!(text.starts_with(r#"{"format":"pillars-analysis","version":1,"model":"#));
+    assert_eq!(Analysis::from_json(&text).unwrap().sites[0].votes, one.sites[0].votes);
+}
+
+#[test]
+fn impossible_settings_and_empty_input_are_refused() {
+    let (model, network, whole) = open("bert", DType::F32);
+    let info = || ModelInfo::of(&model, DType::F32).unwrap();
+    let attempt = |settings: Settings, batches: Vec<Batch>| {
+        let batches = batches.into_iter().map(Ok);
+        analyze(&network, info(), batches, &settings, &Ticket::default()).unwrap_err().to_string()
+    };
+    let fixed = |n| Settings { groups: Groups::Fixed(n), ..Settings::default() };
+    assert!(attempt(fixed(5), vec![whole.clone()]).contains("4 heads, which cannot form 5 groups"));
+    assert!(attempt(fixed(0), vec![whole.clone()]).contains("cannot form 0 groups"));
+    assert!(attempt(Settings { features: vec![], ..fixed(2) }, vec![whole.clone()]).contains("no feature map"));
+    assert!(attempt(fixed(2), vec![]).contains("no input"));
+    let ticket = Ticket::default();
+    ticket.cancel_token().cancel();
+    let stopped = analyze(&network, info(), [Ok(whole)], &fixed(2), &ticket).unwrap_err();
+    assert!(stopped.is_cancelled());
+}
+
+/// A smooth scalar of what the network gives: mean of squares, weighted by position.
+fn loss(result: &Tensor, _batch: &Batch) -> Result<Tensor> {
+    let width = result.dim(2)?;
+    let weights: Vec<f64> = (0..width).map(|k| 1.0 + (k % 7) as f64 / 3.0).collect();
+    let weights = Tensor::new(weights, result.device())?.to_dtype(result.dtype())?;
+    Ok(result.sqr()?.broadcast_mul(&weights)?.mean_all()?)
+}
+
+#[test]
+fn importance_is_the_finite_difference_of_the_loss_by_each_gate() {
+    for family in ["bert", "llama", "t5", "gemma2"] {
+        let (model, network, whole) = open(family, DType::F64);
+        let batches = singles(&whole);
+        let found = importance(&network, batches.iter().cloned().map(Ok), loss, &Ticket::default()).unwrap();
+        let at = |batch: &Batch, site: Site, head: usize, gate: f64| -> f64 {
+            let heads = model.spec().attention(site).unwrap().heads;
+            let mut gates = Gates::open();
+            let values: Vec<f64> = (0..heads).map(|h| if h == head { gate } else { 1.0 }).collect();
+            gates.set(site, Tensor::new(values, &Device::Cpu).unwrap());
+            let result = network.forward(batch, &gates, &mut pillars::network::Blind).unwrap();
+            loss(&result, batch).unwrap().to_scalar::<f64>().unwrap()
+        };
+        for (site, scores) in &found {
+            assert_eq!(scores.samples, batches.len() as u64);
+            for (head, score) in scores.values.iter().enumerate() {
+                let slope = |b: &Batch| (at(b, *site, head, 1.0 + 1e-4) - at(b, *site, head, 1.0 - 1e-4)) / 2e-4;
+                let expected = batches.iter().map(|b| slope(b).abs()).sum::<f64>() / batches.len() as f64;
+                assert!(
+                    (score - expected).abs() < 1e-5 * expected.max(1e-3),
+                    "{family} {site} {head}: {score} {expected}"
+                );
+            }
+        }
+        assert_eq!(found.len(), model.spec().sites().len());
+    }
+}
+
+#[test]
+fn confidence_and_cka_are_those_of_the_raw_maps() {
+    let (model, network, whole) = open("llama", DType::F32);
+    let settings = Settings { cka: true, confidence: true, groups: Groups::Fixed(2), ..Settings::default() };
+    let found = run(&model, &network, std::slice::from_ref(&whole), &settings);
+    let maps = raw(&network, &whole);
+    let keys = match &whole.source {
+        Source::Tokens(t) => t.mask.length(),
+        _ => unreachable!(),
+    };
+    for site in &found.sites {
+        let confidence = &site.baselines[baseline::CONFIDENCE];
+        for (value, map) in confidence.values.iter().zip(&maps[&(site.site, FeatureMap::Attention)]) {
+            let largest: Vec<f64> = map.chunks(keys).map(|row| row.iter().copied().fold(0.0, f64::max)).collect();
+            assert_eq!(confidence.samples, largest.len() as u64);
+            assert!((value - largest.iter().sum::<f64>() / largest.len() as f64).abs() < 1e-12);
+        }
+        let (dim, outputs) = (site.head_dim, &maps[&(site.site, FeatureMap::Output)]);
+        let tokens = outputs[0].len() / dim;
+        // Centred features [token][d], then |X_i^T X_j|_F^2.
+        let centred: Vectors = outputs
+            .iter()
+            .map(|o| {
+                let mean: Vec<f64> =
+                    (0..dim).map(|k| (0..tokens).map(|t| o[t * dim + k]).sum::<f64>() / tokens as f64).collect();
+                (0..tokens * dim).map(|k| o[k] - mean[k % dim]).collect()
+            })
+            .collect();
+        let hsic = |i: usize, j: usize| -> f64 {
+            let product = |a: usize, b: usize| -> f64 {
+                (0..tokens).map(|t| centred[i][t * dim + a] * centred[j][t * dim + b]).sum()
+            };
+            (0..dim * dim).map(|k| product(k / dim, k % dim).powi(2)).sum()
+        };
+        let cka = site.cka.as_ref().unwrap();
+        for i in 0..site.heads {
+            for j in 0..site.heads {
+                let expected = hsic(i, j) / (hsic(i, i) * hsic(j, j)).sqrt();
+                assert!((cka[i][j] - expected).abs() < 1e-9, "{} {expected}", cka[i][j]);
+            }
+        }
+    }
+}
+
+#[test]
+fn magnitude_is_the_norm_of_a_heads_rows_and_columns() {
+    let (model, _, _) = open("llama", DType::F32);
+    let found = magnitude(model.spec(), &model.weights(&Device::Cpu, DType::F32)).unwrap();
+    let stored = reference(&model.checkpoint().folder().join("model.safetensors"));
+    let attention = model.spec().sites()[0].1.clone();
+    let (d, repeat) = (attention.head_dim, attention.queries_per_kv());
+    let matrix = |layer: usize, name: &str| {
+        stored[&format!("model.layers.{layer}.self_attn.{name}.weight")].to_vec2::<f32>().unwrap()
+    };
+    let square = |x: &f32| f64::from(*x).powi(2);
+    for (site, scores) in &found {
+        for (h, score) in scores.values.iter().enumerate() {
+            let rows = |name: &str, head: usize| -> f64 {
+                matrix(site.layer, name)[head * d..(head + 1) * d].iter().flatten().map(square).sum()
+            };
+            let columns: f64 =
+                matrix(site.layer, "o_proj").iter().flat_map(|row| &row[h * d..(h + 1) * d]).map(square).sum();
+            let shared = (rows("k_proj", h / repeat) + rows("v_proj", h / repeat)) / repeat as f64;
+            let expected = (rows("q_proj", h) + shared + columns).sqrt();
+            assert!((score - expected).abs() < 1e-6 * expected);
+        }
+    }
+}
+
+#[test]
+fn groups_of_real_features_are_the_best_there_are() {
+    // Attention maps of several layers of a pretrained model over one text are maps of one shape.
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models/rxnfp-bert-pretrained");
+    let model = Model::open(&folder).unwrap();
+    let network = model.network(&Device::Cpu, DType::F32).unwrap();
+    let ids: Vec<u32> = (0..24u32).map(|k| 12 + (k * k * 7 + k * 3) % 80).collect();
+    let tokens = Tokens::pad(&[(ids.clone(), vec![true; ids.len()])], 0, &Device::Cpu).unwrap();
+    let maps = raw(&network, &Batch::tokens(tokens));
+    for feature in [FeatureMap::Attention, FeatureMap::Output, FeatureMap::Value] {
+        for (first, heads) in [(0, 9), (2, 9), (9, 9)] {
+            let vectors: Vectors = (first..12)
+                .flat_map(|layer| maps[&(format!("encoder.{layer}").parse().unwrap(), feature)].clone())
+                .take(heads)
+                .collect();
+            let gram = gram(&vectors);
+            for metric in [Metric::Euclidean, Metric::Cosine] {
+                let points = Points::new(&gram, metric);
+                let inner = points.gram();
+                for groups in 2..heads {
+                    let inertia = |partition: &Vec<Vec<usize>>| -> f64 {
+                        let of = |group: &Vec<usize>| {
+                            let pairs = group.iter().flat_map(|i| group.iter().map(move |j| inner.get(*i, *j)));
+                            group.iter().map(|h| inner.norm2(*h)).sum::<f64>() - pairs.sum::<f64>() / group.len() as f64
+                        };
+                        partition.iter().map(of).sum()
+                    };
+                    let least = partitions(heads, groups).iter().map(inertia).fold(f64::INFINITY, f64::min);
+                    let found = points.group(groups, 0).unwrap();
+                    let slack = 1e-9 * inner.norm2(0);
+                    assert!(found.inertia <= least + slack, "{feature} {metric} {groups}: {} {least}", found.inertia);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn costs_count_every_parameter_of_every_family_and_plans_are_carried_out() {
+    for family in families() {
+        let (model, network, whole) = open(&family, DType::F32);
+        let cost = Cost::of(model.spec(), 16);
+        assert_eq!(cost.parameters, model.parameters(), "{family}");
+        assert!(cost.attention_parameters < cost.parameters_without_embeddings);
+        let settings = Settings { groups: Groups::Fixed(2), ..Settings::default() };
+        let found = run(&model, &network, &[whole], &settings);
+        for method in [Method::Votes, Method::PerGroup, Method::Score, Method::Random, Method::RandomInGroup] {
+            for amount in [Amount::Groups, Amount::Keep(3), Amount::Ratio(0.5)] {
+                let plan = propose(&found, &Request::new(method, amount)).unwrap();
+                plan.validate(model.spec()).unwrap();
+                let (legal, notes) = snap(model.spec(), &plan).unwrap();
+                // The analysis knows as much of the model as snapping needs.
+                assert_eq!(snap(&found, &plan).unwrap(), (legal.clone(), notes));
+                let saving = Saving::of(model.spec(), &legal, 16).unwrap();
+                assert!(saving.after.parameters <= saving.before.parameters);
+                assert!(saving.least.parameters <= saving.after.parameters, "{family}");
+                assert!(saving.least.flops <= saving.after.flops && saving.after.flops <= saving.before.flops);
+            }
+        }
+    }
+}
+
+#[test]
+fn snapshots_show_an_analysis_under_way() {
+    let (model, network, whole) = open("gpt2", DType::F32);
+    let batches = singles(&whole);
+    let settings = Settings { groups: Groups::Fixed(2), ..Settings::default() };
+    let info = ModelInfo::of(&model, DType::F32).unwrap();
+    let mut under_way = analysis::Analyzer::new(&network, info, &settings).unwrap();
+    assert!(under_way.snapshot().is_err());
+    for (done, batch) in batches.iter().enumerate() {
+        under_way.add(&network, batch, &Gates::open()).unwrap();
+        assert_eq!(under_way.snapshot().unwrap(), run(&model, &network, &batches[..=done], &settings));
+    }
+}
