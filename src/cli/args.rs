@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::analysis::{Groups, Metric};
 use crate::network::FeatureMap;
+use crate::plan::Method;
+use crate::pruning::Format;
 use crate::tensor::DeviceChoice;
 
 /// See which attention heads carry a transformer, and prune the rest with open eyes
@@ -23,13 +26,26 @@ pub(super) enum Command {
     Inspect(InspectArgs),
     /// Write raw feature maps and logits for notebooks and checks
     Features(Box<FeaturesArgs>),
+    /// Group the heads of every layer by what they compute on the input, and let its batches vote
+    Analyze(Box<AnalyzeArgs>),
+    /// Add analyses of different parts of a corpus
+    Merge(MergeArgs),
+    /// Choose which heads stay
+    Plan(PlanArgs),
+    /// Measure loss, perplexity, accuracy and speed; with a plan, before and after
+    Evaluate(Box<EvaluateArgs>),
+    /// Write the smaller checkpoint, reopen it, and prove it equal to the masked model
+    Prune(Box<PruneArgs>),
 }
 
 impl Arguments {
     pub fn is_quiet(&self) -> bool {
         match &self.command {
             Some(Command::Features(a)) => a.common.quiet,
-            _ => false,
+            Some(Command::Analyze(a)) => a.common.quiet,
+            Some(Command::Evaluate(a)) => a.common.quiet,
+            Some(Command::Prune(a)) => a.common.quiet,
+            Some(Command::Inspect(_) | Command::Merge(_) | Command::Plan(_)) | None => false,
         }
     }
 }
@@ -62,9 +78,130 @@ pub(super) struct FeaturesArgs {
     pub mask: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct AnalyzeArgs {
+    /// Folder in Hugging Face layout
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub input: InputArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// File to write
+    #[arg(long, value_name = "A.json")]
+    pub out: PathBuf,
+    /// Maps that are compared and vote: query, key, value, attention, output, residual
+    #[arg(long, value_delimiter = ',', value_name = "MAP,..", default_value = "output")]
+    pub feature: Vec<FeatureMap>,
+    /// Groups per layer, or auto for the number with the best silhouette
+    #[arg(long, default_value_t, value_name = "N|auto")]
+    pub groups: Groups,
+    /// euclidean or cosine
+    #[arg(long, default_value_t, value_name = "METRIC")]
+    pub metric: Metric,
+    /// Also compute linear CKA between heads
+    #[arg(long)]
+    pub cka: bool,
+    /// Classic scores to measure beside the votes: importance, magnitude, confidence
+    #[arg(long, value_delimiter = ',', value_name = "SCORE,..")]
+    pub scores: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MergeArgs {
+    /// Analyses of one model with equal settings
+    #[arg(required = true, num_args = 2.., value_name = "A.json")]
+    pub analyses: Vec<PathBuf>,
+    /// File to write
+    #[arg(long, value_name = "C.json")]
+    pub out: PathBuf,
+    /// Print the merged analysis too
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    /// Analysis to plan from
+    #[arg(value_name = "A.json")]
+    pub analysis: PathBuf,
+    /// What heads are ranked by: votes, per-group, score, importance, magnitude, confidence, random, random-in-group
+    #[arg(long, default_value = "votes", value_name = "METHOD")]
+    pub method: Method,
+    #[command(flatten)]
+    pub amount: AmountArgs,
+    /// Seed of random methods
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Let a layer lose every head
+    #[arg(long)]
+    pub allow_empty: bool,
+    /// File to write
+    #[arg(long, value_name = "P.json")]
+    pub out: PathBuf,
+    /// Print the plan too
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How many heads stay; without any, as many per layer as it has groups.
+#[derive(Clone, Debug, Args)]
+#[group(multiple = false)]
+pub(super) struct AmountArgs {
+    /// Heads that stay in every layer
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub keep: Option<u32>,
+    /// Share of all heads of the model that stays, wherever the best ranks are
+    #[arg(long, value_name = "R")]
+    pub ratio: Option<f64>,
+    /// Heads whose share of the votes (or rank value) is at least this stay
+    #[arg(long, value_name = "S")]
+    pub threshold: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EvaluateArgs {
+    /// Folder in Hugging Face layout
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub input: InputArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Heads that stay: a plan
+    #[arg(long, value_name = "P.json", conflicts_with = "mask")]
+    pub plan: Option<PathBuf>,
+    /// Heads that stay: a mask
+    #[arg(long, value_name = "MASK.json")]
+    pub mask: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PruneArgs {
+    /// Folder in Hugging Face layout
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub input: InputArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Heads that stay: a plan or a mask
+    #[arg(long, value_name = "P.json")]
+    pub plan: PathBuf,
+    /// Folder to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// compact: real removal, smallest; masked: original shapes, opens everywhere
+    #[arg(long, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
+    /// Say what each format would give, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Replace a folder that pillars wrote
+    #[arg(long)]
+    pub force: bool,
+}
+
 /// Where the model's inputs come from: one of these.
 #[derive(Clone, Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub(super) struct InputArgs {
     /// UTF-8 text, tokenised with the model's tokenizer.json
     #[arg(long, value_name = "FILE")]

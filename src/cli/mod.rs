@@ -1,11 +1,15 @@
 //! The command line: arguments as typed, a checked request, the run. Results go to stdout, progress and warnings
 //! to stderr; the exit status is decided here alone.
 
+mod analyze;
 mod args;
 mod console;
+mod evaluate;
 mod features;
 mod inspect;
 mod open;
+mod plan;
+mod prune;
 
 use std::process::ExitCode;
 
@@ -49,6 +53,11 @@ fn dispatch(arguments: Arguments, console: &Console) -> crate::Result<()> {
         None => window(arguments.model),
         Some(Command::Inspect(args)) => inspect::run(&args, console),
         Some(Command::Features(args)) => features::run(&args, console),
+        Some(Command::Analyze(args)) => analyze::run(&args, console),
+        Some(Command::Merge(args)) => analyze::merge(&args, console),
+        Some(Command::Plan(args)) => plan::run(&args, console),
+        Some(Command::Evaluate(args)) => evaluate::run(&args, console),
+        Some(Command::Prune(args)) => prune::run(&args, console),
     }
 }
 

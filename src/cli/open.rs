@@ -68,6 +68,11 @@ impl Session {
 }
 
 impl InputArgs {
+    /// Whether any input was named.
+    pub fn is_given(&self) -> bool {
+        [&self.text, &self.tokens, &self.inputs, &self.images, &self.pairs].iter().any(|p| p.is_some())
+    }
+
     /// The one input that was named.
     pub fn chosen(&self) -> Result<Input> {
         let Self { text, tokens, inputs, images, pairs } = self.clone();

@@ -1,0 +1,72 @@
+//! `pillars analyze` and `pillars merge`.
+
+use super::args::{AnalyzeArgs, MergeArgs};
+use super::console::Console;
+use super::open::Session;
+use crate::analysis::{self, Analysis, Document, ModelInfo, Settings};
+use crate::corpus::Purpose;
+use crate::error::{Error, Result};
+
+pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
+    let session = Session::open(&args.model, &args.common, console)?;
+    let result = console.watch(|ticket| {
+        let corpus = session.corpus(&args.input, &args.common, Purpose::Observe, ticket)?;
+        let settings = Settings {
+            features: args.feature.clone(),
+            groups: args.groups.clone(),
+            metric: args.metric,
+            seed: args.common.seed,
+            cka: args.cka,
+            input: corpus.describe(),
+            seq_len: corpus.settings().seq_len,
+            batch_size: Some(corpus.settings().batch_size),
+            ..Settings::default()
+        };
+        ticket.stage("load weights", None, "");
+        let network = session.model.network(&session.device, session.dtype)?;
+        let info = ModelInfo::of(&session.model, session.dtype)?;
+        let result = analysis::analyze(&network, info, corpus.batches(&session.device), &settings, ticket)?;
+        if result.batches == 0 {
+            return Err(Error::new("the input holds nothing to read").at(corpus.input().path()));
+        }
+        Ok(result)
+    })?;
+    result.write(&args.out)?;
+    for note in &result.notes {
+        console.warn(note);
+    }
+    if args.common.json { console.print(&result.to_json()?) } else { console.print(&summary(&result)) }
+}
+
+pub(super) fn merge(args: &MergeArgs, console: &Console) -> Result<()> {
+    let parts = args.analyses.iter().map(|path| Analysis::read(path)).collect::<Result<Vec<_>>>()?;
+    let merged = analysis::merge(&parts)?;
+    merged.write(&args.out)?;
+    if args.json { console.print(&merged.to_json()?) } else { console.print(&summary(&merged)) }
+}
+
+/// A table of the sites: groups of the first feature map, how clear they are, votes and what they keep.
+fn summary(analysis: &Analysis) -> String {
+    let mut lines = vec![format!("{} tokens in {} batches", analysis.tokens, analysis.batches)];
+    let Some(feature) = analysis.settings.features.first() else { return lines.join("\n") };
+    lines.push(format!("{:<12} {:>5} {:>7} {:>10}  {:<24} {:<24} kept", "site", "heads", "groups", "silhouette", feature.name(), "votes"));
+    for site in &analysis.sites {
+        let Some(found) = site.features.get(feature) else { continue };
+        let groups = found.groups.iter().max().map_or(0, |g| g + 1);
+        let silhouette = found.mean_silhouette.map_or("-".to_owned(), |s| format!("{s:.3}"));
+        lines.push(format!(
+            "{:<12} {:>5} {groups:>7} {silhouette:>10}  {:<24} {:<24} {}",
+            site.site.to_string(),
+            site.heads,
+            list(&found.groups),
+            list(&site.votes),
+            list(&site.kept),
+        ));
+    }
+    lines.join("\n")
+}
+
+/// Numbers with spaces between them.
+pub(super) fn list<T: ToString>(numbers: &[T]) -> String {
+    numbers.iter().map(T::to_string).collect::<Vec<_>>().join(" ")
+}

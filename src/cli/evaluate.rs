@@ -1,0 +1,73 @@
+//! `pillars evaluate`.
+
+use super::args::EvaluateArgs;
+use super::console::Console;
+use super::open::Session;
+use crate::corpus::Purpose;
+use crate::error::Result;
+use crate::evaluation::{Candidate, Comparison, Quality, compare, evaluate};
+use crate::network::Gates;
+
+pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
+    let session = Session::open(&args.model, &args.common, console)?;
+    let path = args.plan.as_deref().or(args.mask.as_deref());
+    let kept = session.kept(path)?;
+    let gates = Gates::keep(session.model.spec(), &kept, session.dtype, &session.device)?;
+    let open = Gates::open();
+    let measure = |ticket: &_| -> Result<(Option<Quality>, Option<Comparison>)> {
+        let corpus = session.corpus(&args.input, &args.common, Purpose::Score, ticket)?;
+        let total = corpus.total().map(|t| t.value());
+        let network = session.model.network(&session.device, session.dtype)?;
+        let batches = corpus.batches(&session.device);
+        if path.is_none() {
+            return Ok((Some(evaluate(&network, &open, batches, total, ticket)?), None));
+        }
+        let before = Candidate { network: &network, gates: &open };
+        let after = Candidate { network: &network, gates: &gates };
+        Ok((None, Some(compare(before, after, batches, total, ticket)?)))
+    };
+    match console.watch(measure)? {
+        (Some(quality), _) if args.common.json => console.print_json(&quality),
+        (Some(quality), _) => console.print(&rows(&[("", &quality)])),
+        (None, Some(comparison)) if args.common.json => console.print_json(&comparison),
+        (None, Some(comparison)) => console.print(&table(&comparison)),
+        (None, None) => Ok(()),
+    }
+}
+
+/// Before and after, with what only a comparison can tell.
+pub(super) fn table(comparison: &Comparison) -> String {
+    let mut text = rows(&[("before", &comparison.before), ("after", &comparison.after)]);
+    if let Some(agreement) = comparison.agreement {
+        text.push_str(&format!("\nsame top token      {:.2} %", 100.0 * agreement));
+    }
+    let likeness = &comparison.similarity;
+    text.push_str(&format!(
+        "\nembedding cosine    {:.5} mean, {:.5} least of {} sequences",
+        likeness.mean_cosine, likeness.least_cosine, likeness.sequences
+    ));
+    text
+}
+
+fn rows(columns: &[(&str, &Quality)]) -> String {
+    type Cell = fn(&Quality) -> Option<String>;
+    let measures: [(&str, Cell); 5] = [
+        ("loss per token", |q| q.loss_per_token.map(|x| format!("{x:.4}"))),
+        ("perplexity", |q| q.perplexity.map(|x| format!("{x:.3}"))),
+        ("top-1 accuracy", |q| q.accuracy.map(|x| format!("{:.2} %", 100.0 * x))),
+        ("tokens read", |q| Some(q.tokens.to_string())),
+        ("tokens/s", |q| Some(format!("{:.0}", q.tokens_per_sec))),
+    ];
+    let mut lines = Vec::new();
+    if columns.len() > 1 {
+        let heads: String = columns.iter().map(|(name, _)| format!("{name:>14}")).collect();
+        lines.push(format!("{:<16}{heads}", ""));
+    }
+    for (name, cell) in measures {
+        let cells: Vec<String> = columns.iter().filter_map(|(_, q)| cell(q)).collect();
+        if cells.len() == columns.len() {
+            lines.push(format!("{name:<16}{}", cells.iter().map(|c| format!("{c:>14}")).collect::<String>()));
+        }
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,95 @@
+//! `pillars prune`.
+
+use serde_json::{Value, json};
+
+use super::args::PruneArgs;
+use super::console::Console;
+use super::evaluate::table;
+use super::open::Session;
+use crate::corpus::Purpose;
+use crate::error::Result;
+use crate::evaluation::{Candidate, Comparison, compare};
+use crate::network::Gates;
+use crate::pruning::{self, Draft, ExportOptions, Report};
+use crate::task::Ticket;
+
+pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
+    let session = Session::open(&args.model, &args.common, console)?;
+    let plan = session.plan(&args.plan)?;
+    let (report, comparison) = console.watch(|ticket| {
+        let options = ExportOptions {
+            force: args.force,
+            device: session.device.clone(),
+            seed: args.common.seed,
+            ..ExportOptions::default()
+        };
+        let corpus = if args.input.is_given() {
+            Some(session.corpus(&args.input, &args.common, Purpose::Score, ticket)?)
+        } else {
+            None
+        };
+        let mut batches = corpus.as_ref().map(|c| c.batches(&session.device));
+        let input = batches.as_mut().map(|b| b as &mut dyn Iterator<Item = _>);
+        let draft = pruning::write(&session.model, &plan, args.format, &args.out, &options, input, ticket)?;
+        let comparison = match &corpus {
+            Some(corpus) => Some(measure(&session, &draft, corpus, ticket)?),
+            None => None,
+        };
+        let measured = comparison.as_ref().map(serde_json::to_value).transpose()?;
+        Ok((draft.finish(measured)?, comparison))
+    })?;
+    for note in &report.notes {
+        console.warn(note);
+    }
+    if args.common.json {
+        let mut document = serde_json::to_value(&report)?;
+        if let Value::Object(keys) = &mut document {
+            keys.insert("path".to_owned(), json!(args.out));
+        }
+        return console.print_json(&document);
+    }
+    console.print(&summary(args, &report, comparison.as_ref()))
+}
+
+/// Quality of the original and of the written model on the whole input.
+fn measure(session: &Session, draft: &Draft, corpus: &crate::corpus::Corpus, ticket: &Ticket) -> Result<Comparison> {
+    let before = session.model.network(&session.device, session.dtype)?;
+    let after = draft.model().network(&session.device, session.dtype)?;
+    let open = Gates::open();
+    compare(
+        Candidate { network: &before, gates: &open },
+        Candidate { network: &after, gates: &open },
+        corpus.batches(&session.device),
+        corpus.total().map(|t| t.value()),
+        ticket,
+    )
+}
+
+fn summary(args: &PruneArgs, report: &Report, comparison: Option<&Comparison>) -> String {
+    let change = |before: u64, after: u64| 100.0 * (after as f64 / before.max(1) as f64 - 1.0);
+    let heads: usize = report.kept.values().map(Vec::len).sum();
+    let mut lines = vec![
+        format!("{} checkpoint in {}", report.export_format, args.out.display()),
+        format!("heads kept       {heads} in {} sites", report.kept.len()),
+        format!(
+            "parameters       {} -> {} ({:+.1} %)",
+            report.parameters.before,
+            report.parameters.after,
+            change(report.parameters.before, report.parameters.after)
+        ),
+        format!(
+            "bytes            {} -> {} ({:+.1} %)",
+            report.bytes.before,
+            report.bytes.after,
+            change(report.bytes.before, report.bytes.after)
+        ),
+        format!(
+            "agreement        {:.1e} of the largest of the masked model's {}, over {} positions",
+            report.agreement.relative, report.agreement.compared, report.agreement.positions
+        ),
+    ];
+    if let Some(comparison) = comparison {
+        lines.push(table(comparison));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,221 @@
+//! The command line as a script sees it: names, files, exit statuses, single-line errors.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::{fixtures, reference, relative_difference};
+use pillars::network::TokenMask;
+use serde_json::Value;
+
+fn pillars(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pillars")).args(arguments).output().unwrap()
+}
+
+fn fixture(family: &str, file: &str) -> String {
+    fixtures().join(family).join(file).to_str().unwrap().to_owned()
+}
+
+fn sample(file: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models").join(file).to_str().unwrap().to_owned()
+}
+
+/// Runs a command that must succeed and gives its stdout.
+fn good(arguments: &[&str]) -> String {
+    let output = pillars(arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?} failed: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a command that must fail with `status` and one line on stderr; gives that line.
+fn bad(arguments: &[&str], status: i32) -> String {
+    let output = pillars(arguments);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "a failed command prints no result");
+    let lines: Vec<&str> = stderr.lines().filter(|l| !l.contains(": load weights") && !l.contains("pass:")).collect();
+    assert_eq!(lines.len(), 1, "{stderr}");
+    lines[0].to_owned()
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn name(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    fn is_empty(&self) -> bool {
+        std::fs::read_dir(self.0.path()).unwrap().next().is_none()
+    }
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn inspect_reads_headers_and_answers_in_json() {
+    let shown = json(&good(&["inspect", &fixture("llama", ""), "--json"]));
+    assert_eq!(shown["family"], "llama");
+    assert_eq!(shown["layers"]["decoder"], 2);
+    assert_eq!(shown["sites"][0]["site"], "decoder.0");
+    assert_eq!(shown["sites"][0]["heads"], 4);
+    assert_eq!(shown["sites"][0]["kv_heads"], 2);
+    // Embedding and head 96 x 32 each; per layer q and o 32 x 32, k and v 16 x 32, three 56 x 32, two norms; a norm.
+    let layer = 2 * 32 * 32 + 2 * 16 * 32 + 3 * 56 * 32 + 2 * 32;
+    assert_eq!(shown["parameters"], 2 * 96 * 32 + 2 * layer + 32);
+}
+
+#[test]
+fn features_equal_the_references() {
+    let folder = Folder::new();
+    for family in ["bert", "gpt2", "llama", "qwen2"] {
+        let (model, out) = (fixture(family, ""), folder.name(&format!("{family}.safetensors")));
+        let input = fixture(family, "reference.safetensors");
+        good(&["features", &model, "--inputs", &input, "--features", "query,residual", "--batch-size", "2", "--out", &out, "--quiet"]);
+        let (got, want) = (reference(Path::new(&out)), reference(Path::new(&input)));
+        let kind = if family == "bert" { "encoder" } else { "decoder" };
+        assert_eq!(got[&format!("query.{kind}.0")].dims(), [3, 4, 9, 8]);
+        assert_eq!(got[&format!("residual.{kind}.1")].dims(), [3, 4, 9, 32]);
+        let real = want["attention_mask"].flatten_all().unwrap().to_vec1::<i64>().unwrap();
+        let real = TokenMask::new(3, 9, real.iter().map(|r| *r != 0).collect()).unwrap();
+        for (name, want) in want.iter().filter(|(n, _)| n.starts_with("attn.") || n.starts_with("out.") || *n == "logits") {
+            let axis = if name.starts_with("attn.") { 2 } else { 1 };
+            assert!(relative_difference(&got[name], want, &real, axis) < 1e-4, "{family} {name}");
+        }
+        let masked = folder.name("masked.safetensors");
+        good(&["features", &model, "--inputs", &input, "--mask", &fixture(family, "mask.json"), "--out", &masked, "--quiet"]);
+        let masked = reference(Path::new(&masked));
+        assert!(relative_difference(&masked["logits"], &want["masked.logits"], &real, 1) < 1e-4, "{family} masked");
+    }
+}
+
+#[test]
+fn bad_token_lines_are_named() {
+    let folder = Folder::new();
+    let model = fixture("gpt2", "");
+    let cases = [
+        ("{\"input_ids\": [1, 2, 96]}", "96"),
+        ("{\"input_ids\": [1, 2], \"attention_mask\": [0, 0]}", "line 1"),
+        ("{\"input_ids\": []}", "line 1"),
+        ("{\"input_ids\": [1]}\nnonsense", "line 2"),
+        (&format!("{{\"input_ids\": {:?}}}", vec![1; 41]), "41"),
+        ("", "no line"),
+    ];
+    for (text, named) in cases {
+        let input = Folder::new();
+        std::fs::write(input.path("t.jsonl"), text).unwrap();
+        let out = folder.name("f.safetensors");
+        let line = bad(&["features", &model, "--tokens", &input.name("t.jsonl"), "--out", &out, "--quiet"], 1);
+        assert!(line.contains(named) && line.contains("t.jsonl"), "{line}");
+        assert!(folder.is_empty(), "a failed command leaves nothing behind");
+    }
+}
+
+#[test]
+fn wrong_usage_is_status_two() {
+    for arguments in [
+        &["features", "x"][..],
+        &["analyze", "x", "--text", "a", "--tokens", "b", "--out", "c"],
+        &["analyze", "x", "--text", "a", "--feature", "colour", "--out", "c"],
+        &["inspect"],
+    ] {
+        assert_eq!(pillars(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn missing_files_are_one_line() {
+    assert!(bad(&["inspect", "/nowhere"], 1).contains("/nowhere"));
+    let line = bad(&["features", &fixture("bert", ""), "--text", "/nowhere.txt", "--out", "/tmp/never", "--quiet"], 1);
+    assert!(line.contains("tokenizer.json") || line.contains("/nowhere.txt"), "{line}");
+}
+
+#[test]
+fn the_main_job_runs_from_text_to_a_proven_checkpoint() {
+    let folder = Folder::new();
+    let (model, text) = (sample("rxnfp-bert-pretrained"), sample("reactions.txt"));
+    let (a, p, out) = (folder.name("a.json"), folder.name("p.json"), folder.name("smaller"));
+    let common = ["--text", &text, "--batches", "4", "--quiet"];
+    good(&[&["analyze", &model, "--groups", "2", "--out", &a], &common[..]].concat());
+    let analysis = json(&std::fs::read_to_string(&a).unwrap());
+    assert_eq!(analysis["format"], "pillars-analysis");
+    assert_eq!(analysis["batches"], 4);
+    assert_eq!(analysis["sites"].as_array().unwrap().len(), 12);
+    let site = &analysis["sites"][3];
+    let votes: u64 = site["votes"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap()).sum();
+    assert_eq!(votes, 4 * 2, "each of two groups votes once a batch");
+    assert_eq!(site["kept"].as_array().unwrap().len(), 2);
+
+    good(&["plan", &a, "--keep", "2", "--out", &p]);
+    let plan = json(&std::fs::read_to_string(&p).unwrap());
+    assert_eq!(plan["format"], "pillars-plan");
+    assert_eq!(plan["kept"]["encoder.3"], site["kept"]);
+
+    let quality = json(&good(&[&["evaluate", &model, "--plan", &p, "--json"], &common[..]].concat()));
+    let loss = |when: &str| quality[when]["loss_per_token"].as_f64().unwrap();
+    assert!(loss("before") > 0.0 && loss("after") > loss("before"), "{quality}");
+
+    let report = json(&good(&["prune", &model, "--plan", &p, "--out", &out, "--json", "--quiet"]));
+    assert!(report["agreement"]["relative"].as_f64().unwrap() <= 1e-4, "{report}");
+    let inspected = json(&good(&["inspect", &out, "--json"]));
+    assert!(inspected["sites"].as_array().unwrap().iter().all(|s| s["heads"] == 2 && s["origin_heads"] == 4));
+    // Two of four heads of 64 go: q, k, v rows with biases, and output columns, in float16.
+    let removed = 12 * 2 * 64 * (3 * (256 + 1) + 256) * 2;
+    let before = json(&good(&["inspect", &model, "--json"]))["bytes"].as_u64().unwrap();
+    assert_eq!(before - inspected["bytes"].as_u64().unwrap(), removed);
+    for file in ["tokenizer.json", "vocab.txt", "config.json", "pillars.json"] {
+        assert!(Path::new(&out).join(file).is_file(), "{file}");
+    }
+    // The folder is there now: refused without --force, as is the model itself.
+    assert!(bad(&["prune", &model, "--plan", &p, "--out", &out, "--quiet"], 1).contains("smaller"));
+    bad(&["prune", &model, "--plan", &p, "--out", &model, "--force", "--quiet"], 1);
+    good(&["prune", &model, "--plan", &p, "--out", &out, "--force", "--quiet", "--format", "masked"]);
+}
+
+#[test]
+fn halves_of_a_corpus_merge_to_the_whole() {
+    let folder = Folder::new();
+    let model = sample("rxnfp-bert-pretrained");
+    let lines: Vec<String> = std::fs::read_to_string(sample("reactions.txt")).unwrap().lines().map(str::to_owned).collect();
+    let write = |name: &str, lines: &[String]| std::fs::write(folder.path(name), lines.join("\n")).unwrap();
+    write("whole.txt", &lines[..32]);
+    write("one.txt", &lines[..16]);
+    write("two.txt", &lines[16..32]);
+    for part in ["whole", "one", "two"] {
+        let (text, out) = (folder.name(&format!("{part}.txt")), folder.name(&format!("{part}.json")));
+        good(&["analyze", &model, "--text", &text, "--groups", "2", "--out", &out, "--quiet"]);
+    }
+    let (one, two, merged) = (folder.name("one.json"), folder.name("two.json"), folder.name("merged.json"));
+    good(&["merge", &one, &two, "--out", &merged]);
+    let read = |name: &str| json(&std::fs::read_to_string(folder.path(name)).unwrap());
+    let (whole, merged) = (read("whole.json"), read("merged.json"));
+    assert_eq!(whole["tokens"], merged["tokens"]);
+    for (w, m) in whole["sites"].as_array().unwrap().iter().zip(merged["sites"].as_array().unwrap()) {
+        assert_eq!(w["votes"], m["votes"]);
+        assert_eq!(w["kept"], m["kept"]);
+        let flat = |s: &Value| -> Vec<f64> {
+            let rows = s["features"]["output"]["gram"].as_array().unwrap();
+            rows.iter().flat_map(|r| r.as_array().unwrap()).map(|x| x.as_f64().unwrap()).collect()
+        };
+        for (w, m) in flat(w).iter().zip(flat(m)) {
+            assert!((w - m).abs() <= 1e-9 * w.abs().max(1.0));
+        }
+    }
+    let other = folder.name("other.json");
+    good(&["analyze", &model, "--text", &folder.name("one.txt"), "--groups", "3", "--out", &other, "--quiet"]);
+    bad(&["merge", &one, &other, "--out", &folder.name("never.json")], 1);
+    assert!(!folder.path("never.json").exists());
+}
