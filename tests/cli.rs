@@ -84,19 +84,43 @@ fn features_equal_the_references() {
     for family in ["bert", "gpt2", "llama", "qwen2"] {
         let (model, out) = (fixture(family, ""), folder.name(&format!("{family}.safetensors")));
         let input = fixture(family, "reference.safetensors");
-        good(&["features", &model, "--inputs", &input, "--features", "query,residual", "--batch-size", "2", "--out", &out, "--quiet"]);
+        good(&[
+            "features",
+            &model,
+            "--inputs",
+            &input,
+            "--features",
+            "query,residual",
+            "--batch-size",
+            "2",
+            "--out",
+            &out,
+            "--quiet",
+        ]);
         let (got, want) = (reference(Path::new(&out)), reference(Path::new(&input)));
         let kind = if family == "bert" { "encoder" } else { "decoder" };
         assert_eq!(got[&format!("query.{kind}.0")].dims(), [3, 4, 9, 8]);
         assert_eq!(got[&format!("residual.{kind}.1")].dims(), [3, 4, 9, 32]);
         let real = want["attention_mask"].flatten_all().unwrap().to_vec1::<i64>().unwrap();
         let real = TokenMask::new(3, 9, real.iter().map(|r| *r != 0).collect()).unwrap();
-        for (name, want) in want.iter().filter(|(n, _)| n.starts_with("attn.") || n.starts_with("out.") || *n == "logits") {
+        for (name, want) in
+            want.iter().filter(|(n, _)| n.starts_with("attn.") || n.starts_with("out.") || *n == "logits")
+        {
             let axis = if name.starts_with("attn.") { 2 } else { 1 };
             assert!(relative_difference(&got[name], want, &real, axis) < 1e-4, "{family} {name}");
         }
         let masked = folder.name("masked.safetensors");
-        good(&["features", &model, "--inputs", &input, "--mask", &fixture(family, "mask.json"), "--out", &masked, "--quiet"]);
+        good(&[
+            "features",
+            &model,
+            "--inputs",
+            &input,
+            "--mask",
+            &fixture(family, "mask.json"),
+            "--out",
+            &masked,
+            "--quiet",
+        ]);
         let masked = reference(Path::new(&masked));
         assert!(relative_difference(&masked["logits"], &want["masked.logits"], &real, 1) < 1e-4, "{family} masked");
     }
@@ -189,7 +213,8 @@ fn the_main_job_runs_from_text_to_a_proven_checkpoint() {
 fn halves_of_a_corpus_merge_to_the_whole() {
     let folder = Folder::new();
     let model = sample("rxnfp-bert-pretrained");
-    let lines: Vec<String> = std::fs::read_to_string(sample("reactions.txt")).unwrap().lines().map(str::to_owned).collect();
+    let lines: Vec<String> =
+        std::fs::read_to_string(sample("reactions.txt")).unwrap().lines().map(str::to_owned).collect();
     let write = |name: &str, lines: &[String]| std::fs::write(folder.path(name), lines.join("\n")).unwrap();
     write("whole.txt", &lines[..32]);
     write("one.txt", &lines[..16]);

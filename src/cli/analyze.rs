@@ -49,7 +49,15 @@ pub(super) fn merge(args: &MergeArgs, console: &Console) -> Result<()> {
 fn summary(analysis: &Analysis) -> String {
     let mut lines = vec![format!("{} tokens in {} batches", analysis.tokens, analysis.batches)];
     let Some(feature) = analysis.settings.features.first() else { return lines.join("\n") };
-    lines.push(format!("{:<12} {:>5} {:>7} {:>10}  {:<24} {:<24} kept", "site", "heads", "groups", "silhouette", feature.name(), "votes"));
+    lines.push(format!(
+        "{:<12} {:>5} {:>7} {:>10}  {:<24} {:<24} kept",
+        "site",
+        "heads",
+        "groups",
+        "silhouette",
+        feature.name(),
+        "votes"
+    ));
     for site in &analysis.sites {
         let Some(found) = site.features.get(feature) else { continue };
         let groups = found.groups.iter().max().map_or(0, |g| g + 1);

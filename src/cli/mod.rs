@@ -62,8 +62,8 @@ fn dispatch(arguments: Arguments, console: &Console) -> crate::Result<()> {
 }
 
 #[cfg(feature = "gui")]
-fn window(_model: Option<std::path::PathBuf>) -> crate::Result<()> {
-    Err(Error::new("the window is not there yet"))
+fn window(model: Option<std::path::PathBuf>) -> crate::Result<()> {
+    crate::gui::run(model)
 }
 
 #[cfg(not(feature = "gui"))]

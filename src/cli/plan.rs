@@ -9,12 +9,8 @@ use crate::plan::{Amount, Plan, Request, propose, snap};
 
 pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
     let analysis = Analysis::read(&args.analysis)?;
-    let request = Request {
-        method: args.method,
-        amount: args.amount.amount(),
-        seed: args.seed,
-        allow_empty: args.allow_empty,
-    };
+    let request =
+        Request { method: args.method, amount: args.amount.amount(), seed: args.seed, allow_empty: args.allow_empty };
     let proposed = propose(&analysis, &request)?;
     let (mut plan, notes) = snap(&analysis, &proposed)?;
     plan.notes.extend(notes);
