@@ -89,7 +89,7 @@ pub fn merge(parts: &[Analysis]) -> Result<Analysis> {
     let mut baselines: Vec<_> = first.sites.iter().map(|s| s.baselines.clone()).collect();
     for (index, part) in rest.iter().enumerate() {
         let refuse = |what: String| {
-            Err(Error::usage(format!("analysis {} is of {what} than analysis 1", index + 2))
+            Err(Error::new(format!("analysis {} is of {what} than analysis 1", index + 2))
                 .hint("merge analyses of parts of one corpus, made with the same model and settings"))
         };
         let (model, other) = (&first.model, &part.model);

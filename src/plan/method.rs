@@ -87,7 +87,7 @@ pub enum Amount {
     Groups,
     /// This many in every layer (all, where it has fewer).
     Keep(usize),
-    /// This share of all heads of the model goes, wherever the lowest ranks are.
+    /// This share of all heads of the model stays, wherever the highest ranks are.
     Ratio(f64),
     /// Heads at or above this value stay, and the best of every layer: a share of all possible votes, a mean cosine
     /// (`score`), a mean weight (`confidence`), else a share of the layer's largest score.

@@ -60,12 +60,12 @@ pub fn propose(analysis: &Analysis, request: &Request) -> Result<Plan> {
         Amount::Groups => each(&layers, request, analysis, &mut rng, |l| l.groups)?,
         Amount::Keep(n) => each(&layers, request, analysis, &mut rng, |_| n)?,
         Amount::Ratio(ratio) if picks_by_group(request.method) => {
-            let stay = |l: &Layer<'_>| ((1.0 - ratio) * l.heads as f64).round() as usize;
+            let stay = |l: &Layer<'_>| (ratio * l.heads as f64).round() as usize;
             each(&layers, request, analysis, &mut rng, stay)?
         }
         Amount::Ratio(ratio) => {
             let heads: usize = layers.iter().map(|l| l.heads).sum();
-            let wanted = (ratio * heads as f64).round() as usize;
+            let wanted = heads - (ratio * heads as f64).round() as usize;
             let (kept, gone) = lowest_gone(&layers, wanted, request.least());
             if gone < wanted {
                 notes.push(format!("{gone} heads go instead of {wanted}, since every layer keeps at least one"));
@@ -357,23 +357,23 @@ mod tests {
         assert_eq!(kept(&all, Method::Votes, Amount::Ratio(0.5)), map(&[1, 2], &[0, 3, 4]));
         assert_eq!(kept(&all, Method::Score, Amount::Ratio(0.5)), map(&[1, 2], &[0, 3, 4]));
         // Three of five per layer.
-        assert_eq!(kept(&all, Method::PerGroup, Amount::Ratio(0.4))["encoder.0"].len(), 3);
+        assert_eq!(kept(&all, Method::PerGroup, Amount::Ratio(0.6))["encoder.0"].len(), 3);
         // Shares 0.4 and more; at least the best.
         assert_eq!(kept(&all, Method::Votes, Amount::Threshold(0.4)), map(&[1, 2], &[0]));
         assert_eq!(kept(&all, Method::Votes, Amount::Threshold(0.85)), map(&[1], &[0]));
         // Importance 1..5 and 100..500: raw ranks the second layer above all of the first.
-        assert_eq!(kept(&all, Method::Importance, Amount::Ratio(0.4)), map(&[4], &[0, 1, 2, 3, 4]));
-        assert_eq!(kept(&all, Method::ImportanceNormalised, Amount::Ratio(0.4)), map(&[2, 3, 4], &[2, 3, 4]));
+        assert_eq!(kept(&all, Method::Importance, Amount::Ratio(0.6)), map(&[4], &[0, 1, 2, 3, 4]));
+        assert_eq!(kept(&all, Method::ImportanceNormalised, Amount::Ratio(0.6)), map(&[2, 3, 4], &[2, 3, 4]));
         assert_eq!(kept(&all, Method::Importance, Amount::Threshold(0.8)), map(&[3, 4], &[3, 4]));
     }
 
     #[test]
     fn a_layer_keeps_a_head_unless_it_may_be_emptied() {
         let all = two_layers();
-        let plan = propose(&all, &Request::new(Method::Votes, Amount::Ratio(1.0))).unwrap();
+        let plan = propose(&all, &Request::new(Method::Votes, Amount::Ratio(0.0))).unwrap();
         assert_eq!(plan.kept.values().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
         assert_eq!(plan.notes, ["8 heads go instead of 10, since every layer keeps at least one"]);
-        let request = Request { allow_empty: true, ..Request::new(Method::Votes, Amount::Ratio(1.0)) };
+        let request = Request { allow_empty: true, ..Request::new(Method::Votes, Amount::Ratio(0.0)) };
         let plan = propose(&all, &request).unwrap();
         assert!(plan.kept.values().all(Vec::is_empty));
         plan.validate(&all).unwrap();
@@ -410,7 +410,7 @@ mod tests {
         ]);
         // Votes 5, 9, 8, 11, 3.
         assert_eq!(kept(&all, Method::Votes, Amount::Keep(2)), map(&[1, 3], &[1, 3]));
-        assert_eq!(kept(&all, Method::Votes, Amount::Ratio(0.4)), map(&[1, 2, 3], &[1, 2, 3]));
+        assert_eq!(kept(&all, Method::Votes, Amount::Ratio(0.6)), map(&[1, 2, 3], &[1, 2, 3]));
         assert_eq!(kept(&all, Method::Random, Amount::Keep(2))["encoder.0"].len(), 2);
     }
 

@@ -16,7 +16,7 @@ pub(super) fn check_apart(out: &Path, source: &Path) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::usage(what).at(out).hint("choose another folder"))
+    Err(Error::new(what).at(out).hint("choose another folder"))
 }
 
 /// The path with links followed as far as it exists.
