@@ -49,7 +49,7 @@ fn batches(corpus: &Corpus) -> impl Iterator<Item = Result<Batch>> {
 #[test]
 fn losses_equal_those_of_torch() {
     let temporary = tempfile::tempdir().unwrap();
-    for family in ["gpt2", "llama", "bert"] {
+    for family in ["gpt2", "llama", "bert", "bart"] {
         let (_, network, intake) = open(family);
         let mut tensors = reference(&fixtures().join(family).join("reference.safetensors"));
         let training = reference(&fixtures().join(family).join("training.safetensors"));
@@ -82,7 +82,7 @@ fn defined(logits: &[Vec<Vec<f32>>], labels: &[(usize, usize, u32)]) -> (f64, f6
 #[test]
 fn causal_and_translation_models_are_scored_on_their_next_token() {
     let temporary = tempfile::tempdir().unwrap();
-    for family in ["gpt2", "qwen2"] {
+    for family in ["gpt2", "qwen2", "t5", "whisper"] {
         let (_, network, intake) = open(family);
         let tensors = reference(&fixtures().join(family).join("reference.safetensors"));
         let read = tensors.get("decoder_input_ids").unwrap_or_else(|| &tensors["input_ids"]);
@@ -136,6 +136,31 @@ fn a_masked_network_is_compared_with_its_original_on_the_same_batches() {
     let same = compare(before, before, batches(&corpus), None, &Ticket::default()).unwrap();
     assert_eq!((same.agreement, same.similarity.max_abs_difference), (Some(1.0), 0.0));
     assert!((same.similarity.mean_cosine - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn models_that_predict_nothing_are_compared_by_their_embeddings() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (model, network, intake) = open("vit");
+    let folder = fixtures().join("vit");
+    let tensors = reference(&folder.join("reference.safetensors"));
+    let corpus = corpus(&inputs(temporary.path(), &tensors, &NAMES), &intake, &settings(1));
+    let kept = Gates::keep(model.spec(), &mask(&folder), DType::F32, &Device::Cpu).unwrap();
+    let before = Candidate { network: &network, gates: &Gates::open() };
+    let after = Candidate { network: &network, gates: &kept };
+    let found = compare(before, after, batches(&corpus), None, &Ticket::default()).unwrap();
+    assert_eq!((found.before.loss_per_token, found.agreement, found.before.tokens), (None, None, 2));
+    let states = |name: &str| -> Vec<Vec<Vec<f32>>> { tensors[name].to_vec3().unwrap() };
+    let (original, masked) = (states("last_hidden_state"), states("masked.last_hidden_state"));
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    let cosine = |a: &[f32], b: &[f32]| dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+    // The class token is the first position.
+    let cosines = [0, 1].map(|n| cosine(&original[n][0], &masked[n][0]));
+    assert!((found.similarity.mean_cosine - (cosines[0] + cosines[1]) / 2.0).abs() < 1e-5, "{found:?} {cosines:?}");
+    assert!((found.similarity.least_cosine - cosines[0].min(cosines[1])).abs() < 1e-5);
+    let apart = original.iter().flatten().flatten().zip(masked.iter().flatten().flatten()).map(|(a, b)| (a - b).abs());
+    let most = f64::from(apart.fold(0f32, f32::max));
+    assert!((found.similarity.max_abs_difference - most).abs() < 1e-4 * most);
 }
 
 #[test]

@@ -12,10 +12,12 @@
 //! | `batches` | order, held-out split, reading ahead |
 //! | `tokens`, `inputs`, `text`, `pairs` | one kind of input each |
 //! | `tokenizer`, `reader`, `stream` | text to ids, files of any size in blocks and windows |
+//! | `images`, `resample` | a folder of images; resizing to the last bit as image processors do |
 //! | `masking` | hiding tokens that a masked-language model has to find |
 
 mod batches;
 mod example;
+mod images;
 mod inputs;
 mod intake;
 mod masking;
@@ -23,6 +25,7 @@ mod opened;
 mod origin;
 mod pairs;
 mod reader;
+mod resample;
 mod settings;
 mod stream;
 mod text;

@@ -9,6 +9,7 @@ use candle_core::Device;
 use sha2::{Digest, Sha256};
 
 use super::batches::Batches;
+use super::images::Images;
 use super::inputs::NamedTensors;
 use super::intake::Intake;
 use super::masking::Hiding;
@@ -74,7 +75,7 @@ impl Corpus {
             Input::Inputs(path) => Arc::new(NamedTensors::open(path, intake, ticket)?),
             Input::Text(path) => Arc::new(Text::open(path, text()?, intake, settings)?),
             Input::Pairs { path, columns } => Arc::new(Pairs::open(path, *columns, text()?, intake, settings, ticket)?),
-            Input::Images(_) => return Err(Error::usage("images are not read yet")),
+            Input::Images(images) => Arc::new(Images::open(images, folder, intake, ticket)?),
         };
         Ok(Self {
             origin,
@@ -89,7 +90,7 @@ impl Corpus {
 
     /// What a person should know before trusting numbers from these batches.
     pub fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes = self.origin.notes();
         if self.intake.is_masked() && self.settings.purpose == Purpose::Score && self.hiding.mask.is_none() {
             notes.push("no mask token is known: tokens without labels are scored where they stand".to_owned());
         }

@@ -45,4 +45,9 @@ pub(super) trait Origin: Send + Sync {
 
     /// What this is, for a person: `packed to 128 tokens`.
     fn describe(&self) -> String;
+
+    /// What a person should know before trusting numbers from this input.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

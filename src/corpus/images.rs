@@ -1,0 +1,253 @@
+//! A folder of images, made into what a vision model reads by its `preprocessor_config.json`.
+
+use std::path::{Path, PathBuf};
+
+use image::{DynamicImage, ImageDecoder, ImageReader};
+use rayon::prelude::*;
+use serde_json::Value;
+
+use super::example::{Content, Example};
+use super::intake::{Intake, SourceKind};
+use super::origin::{Examples, Origin, Total};
+use super::resample::{Filter, Rgb};
+use crate::checkpoint::Config;
+use crate::error::{Error, Result};
+use crate::task::Ticket;
+
+/// Images decoded at a time, on all cores.
+const GROUP: usize = 16;
+
+/// The files of a folder, in the order of their names.
+pub(super) struct Images {
+    files: Vec<PathBuf>,
+    processor: Processor,
+}
+
+impl Images {
+    /// Finds the files and reads their headers, so that what is no image is named before the work begins.
+    pub fn open(folder: &Path, model: &Path, intake: &Intake, ticket: &Ticket) -> Result<Self> {
+        let SourceKind::Pixels { shape } = intake.source else {
+            return Err(Error::usage("images are for vision models, which this is not").hint("give --text"));
+        };
+        let processor = Processor::read(&model.join("preprocessor_config.json"), shape)?;
+        let named = |e: std::io::Error| Error::from(e).at(folder);
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(named)? {
+            let path = entry.map_err(named)?.path();
+            let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+            if ["png", "jpg", "jpeg"].iter().any(|known| ending == *known) && path.is_file() {
+                files.push(path);
+            }
+        }
+        files.sort();
+        if files.is_empty() {
+            return Err(Error::new("the folder holds no PNG or JPEG file").at(folder));
+        }
+        ticket.stage("check images", Some(files.len() as u64), "images");
+        for file in &files {
+            reader(file)?.into_dimensions().map_err(|e| unreadable(&e, file))?;
+            ticket.advance(1)?;
+        }
+        Ok(Self { files, processor })
+    }
+}
+
+impl Origin for Images {
+    fn examples(&self) -> Result<Examples> {
+        let (files, processor) = (self.files.clone(), self.processor.clone());
+        let groups = (0..files.len()).step_by(GROUP).flat_map(move |from| {
+            let group = files.get(from..(from + GROUP).min(files.len())).unwrap_or(&[]);
+            group.par_iter().map(|file| example(file, &processor)).collect::<Vec<_>>()
+        });
+        Ok(Box::new(groups))
+    }
+
+    fn sequences(&self) -> Option<Total> {
+        Some(Total::Exact(self.files.len() as u64))
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.files.clone()
+    }
+
+    fn describe(&self) -> String {
+        let [_, height, width] = self.processor.shape;
+        format!("{} images as {height} x {width}", self.files.len())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let note = "the model has no preprocessor_config.json: images are resized (bilinear) and scaled to -1..1";
+        if self.processor.is_default { vec![note.to_owned()] } else { Vec::new() }
+    }
+}
+
+fn unreadable(error: &dyn std::fmt::Display, file: &Path) -> Error {
+    Error::new(format!("cannot read the image: {error}")).at(file).hint("remove it from the folder or convert it")
+}
+
+fn reader(file: &Path) -> Result<ImageReader<std::io::BufReader<std::fs::File>>> {
+    // The content says what it is, whatever the name says.
+    ImageReader::open(file).and_then(ImageReader::with_guessed_format).map_err(|e| unreadable(&e, file))
+}
+
+fn example(file: &Path, processor: &Processor) -> Result<Example> {
+    let read = || -> image::ImageResult<DynamicImage> {
+        let reader = ImageReader::open(file)?.with_guessed_format()?;
+        let mut decoder = reader.into_decoder()?;
+        let orientation = decoder.orientation()?;
+        let mut image = DynamicImage::from_decoder(decoder)?;
+        image.apply_orientation(orientation);
+        Ok(image)
+    };
+    let rgb = read().map_err(|e| unreadable(&e, file))?.into_rgb8();
+    let image = Rgb { width: rgb.width() as usize, height: rgb.height() as usize, bytes: rgb.into_raw() };
+    let values = processor.apply(&image).map_err(|e| e.at(file))?;
+    Ok(Example { content: Content::Values(values), target: None, labels: None })
+}
+
+/// How large the resized image is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Size {
+    /// Height and width.
+    Exact(usize, usize),
+    /// The shorter side; the other keeps the proportions.
+    Shortest(usize),
+}
+
+/// What `preprocessor_config.json` asks for, in its order: resize, crop, rescale, normalise.
+#[derive(Clone, Debug, PartialEq)]
+struct Processor {
+    resize: Option<(Size, Filter)>,
+    /// Height and width.
+    crop: Option<(usize, usize)>,
+    rescale: f64,
+    normalise: Option<([f32; 3], [f32; 3])>,
+    /// What the model reads: channels, height, width.
+    shape: [usize; 3],
+    is_default: bool,
+}
+
+impl Processor {
+    fn read(path: &Path, shape: [usize; 3]) -> Result<Self> {
+        if shape[0] != 3 {
+            return Err(
+                Error::new(format!("the model reads {} channels; images have 3", shape[0])).hint("give --inputs")
+            );
+        }
+        if !path.is_file() {
+            return Ok(Self {
+                resize: Some((Size::Exact(shape[1], shape[2]), Filter::Bilinear)),
+                crop: None,
+                rescale: 1.0 / 255.0,
+                normalise: Some(([0.5; 3], [0.5; 3])),
+                shape,
+                is_default: true,
+            });
+        }
+        Self::of(&Config::read(path)?, shape).map_err(|e| e.at(path))
+    }
+
+    fn of(config: &Config, shape: [usize; 3]) -> Result<Self> {
+        // Classes differ in what they do where the file says nothing: ViT's crops nothing and is bilinear.
+        let class = match config.text_opt("image_processor_type")? {
+            Some(class) => Some(class),
+            None => config.text_opt("feature_extractor_type")?,
+        };
+        let plain = class.is_none_or(|class| class.starts_with("ViT"));
+        let square = plain || class.is_some_and(|class| class.starts_with("DeiT"));
+        let resize = if config.flag_or("do_resize", true)? {
+            let size = match config.get("size") {
+                None => Size::Exact(shape[1], shape[2]),
+                Some(value) => {
+                    size(value, square).ok_or_else(|| config.wrong("size", "height and width, or shortest_edge"))?
+                }
+            };
+            let code = config.size_or("resample", if plain { 2 } else { 3 })?;
+            Some((size, Filter::of_code(code as u64)?))
+        } else {
+            None
+        };
+        let crop = if config.flag_or("do_center_crop", !plain)? {
+            match config.get("crop_size").map(|value| size(value, true)) {
+                None => Some((shape[1], shape[2])),
+                Some(Some(Size::Exact(height, width))) => Some((height, width)),
+                Some(_) => return Err(config.wrong("crop_size", "height and width")),
+            }
+        } else {
+            None
+        };
+        let rescale =
+            if config.flag_or("do_rescale", true)? { config.number_or("rescale_factor", 1.0 / 255.0)? } else { 1.0 };
+        let normalise = if config.flag_or("do_normalize", true)? {
+            let std = channels(config, "image_std")?;
+            if std.contains(&0.0) {
+                return Err(config.wrong("image_std", "a spread above zero"));
+            }
+            Some((channels(config, "image_mean")?, std))
+        } else {
+            None
+        };
+        Ok(Self { resize, crop, rescale, normalise, shape, is_default: false })
+    }
+
+    /// Values `[3, height, width]` of an image.
+    fn apply(&self, image: &Rgb) -> Result<Vec<f32>> {
+        let mut image = image.clone();
+        if let Some((size, filter)) = self.resize {
+            let (height, width) = match size {
+                Size::Exact(height, width) => (height, width),
+                Size::Shortest(short) => {
+                    let long = |long: usize, of: usize| (short as f64 * long as f64 / of.max(1) as f64) as usize;
+                    if image.width <= image.height {
+                        (long(image.height, image.width), short)
+                    } else {
+                        (short, long(image.width, image.height))
+                    }
+                }
+            };
+            image = image.resize(width, height, filter);
+        }
+        if let Some((height, width)) = self.crop {
+            image = image.centre(width, height);
+        }
+        let [_, height, width] = self.shape;
+        if (image.height, image.width) != (height, width) {
+            let what = format!(
+                "an image comes out as {} x {}, but the model reads {height} x {width}",
+                image.height, image.width
+            );
+            return Err(
+                Error::new(what).hint("check preprocessor_config.json, or prepare the images and give --inputs")
+            );
+        }
+        let (mean, std) = self.normalise.unwrap_or(([0.0; 3], [1.0; 3]));
+        let mut values = Vec::with_capacity(image.bytes.len());
+        for (channel, (mean, std)) in mean.iter().zip(std).enumerate() {
+            let level = |value: &u8| ((f64::from(*value) * self.rescale) as f32 - mean) / std;
+            values.extend(image.bytes.iter().skip(channel).step_by(3).map(level));
+        }
+        Ok(values)
+    }
+}
+
+/// `{height, width}`, `{shortest_edge}`, or one number, which is a square or the shorter side.
+fn size(value: &Value, number_is_square: bool) -> Option<Size> {
+    let number =
+        |value: &Value| value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| (1..=1 << 14).contains(n));
+    if let Some(side) = number(value) {
+        return Some(if number_is_square { Size::Exact(side, side) } else { Size::Shortest(side) });
+    }
+    match (value.get("height"), value.get("width"), value.get("shortest_edge")) {
+        (Some(height), Some(width), _) => Some(Size::Exact(number(height)?, number(width)?)),
+        (_, _, Some(short)) if value.get("longest_edge").is_none() => Some(Size::Shortest(number(short)?)),
+        _ => None,
+    }
+}
+
+/// One number per channel; 0.5 where the file says nothing.
+fn channels(config: &Config, key: &str) -> Result<[f32; 3]> {
+    let Some(value) = config.get(key) else { return Ok([0.5; 3]) };
+    let numbers: Option<Vec<f32>> =
+        value.as_array().and_then(|list| list.iter().map(|v| v.as_f64().map(|v| v as f32)).collect());
+    numbers.and_then(|numbers| numbers.try_into().ok()).ok_or_else(|| config.wrong(key, "a list of three numbers"))
+}

@@ -1,0 +1,119 @@
+//! Images come out as transformers' own image processors (4.57.6, Pillow 12) make them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use pillars::corpus::{Corpus, Input, Intake, Settings, SourceKind};
+use pillars::network::Source;
+use pillars::task::Ticket;
+use serde_json::{Value, json};
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+fn intake(height: usize, width: usize) -> Intake {
+    Intake {
+        source: SourceKind::Pixels { shape: [3, height, width] },
+        target: None,
+        decoder_only: false,
+        objective: None,
+        classes: 0,
+        pad: 0,
+        decoder_start: None,
+        end: None,
+    }
+}
+
+/// Reads a folder of images with a processor's configuration.
+fn read(folder: &Path, processor: Option<&Value>, intake: &Intake) -> pillars::Result<Tensor> {
+    let model = tempfile::tempdir().unwrap();
+    if let Some(processor) = processor {
+        std::fs::write(model.path().join("preprocessor_config.json"), processor.to_string()).unwrap();
+    }
+    let input = Input::Images(folder.to_path_buf());
+    let settings = Settings { batch_size: 3, ..Settings::default() };
+    let corpus = Corpus::open(&input, model.path(), intake, &settings, &Ticket::default())?;
+    assert_eq!(corpus.notes().len(), usize::from(processor.is_none()));
+    let mut parts = Vec::new();
+    for batch in corpus.batches(&Device::Cpu) {
+        let Source::Pixels(pixels) = batch?.source else { panic!("not pixels") };
+        parts.push(pixels);
+    }
+    Ok(Tensor::cat(&parts, 0).unwrap())
+}
+
+fn farthest(a: &Tensor, b: &Tensor) -> f32 {
+    (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
+}
+
+#[test]
+fn every_processor_gives_its_reference() {
+    let processors: Value = serde_json::from_slice(&std::fs::read(data("images/processors.json")).unwrap()).unwrap();
+    let reference = candle_core::safetensors::load(data("images/reference.safetensors"), &Device::Cpu).unwrap();
+    assert_eq!(processors.as_object().unwrap().len(), 10);
+    for (name, processor) in processors.as_object().unwrap() {
+        let found = read(&data("images"), Some(processor), &intake(16, 16)).unwrap();
+        assert_eq!(found.dims(), reference[name].dims(), "{name}");
+        // One level of 255 would be 0.004 to 0.017 after normalising.
+        assert!(farthest(&found, &reference[name]) < 1e-6, "{name}: {}", farthest(&found, &reference[name]));
+    }
+    // A model without a configuration for its images is read as ViT's is written.
+    let plain = read(&data("images"), None, &intake(16, 16)).unwrap();
+    assert!(farthest(&plain, &reference["vit"]) < 1e-6);
+    // Older files give the size as one number.
+    let old = json!({"feature_extractor_type": "ViTFeatureExtractor", "size": 16, "resample": 2});
+    assert!(farthest(&read(&data("images"), Some(&old), &intake(16, 16)).unwrap(), &reference["vit"]) < 1e-6);
+}
+
+#[test]
+fn a_jpeg_is_decoded_as_pillow_does_within_rounding() {
+    let keep = json!({"do_resize": false, "do_rescale": false, "do_normalize": false});
+    let found = read(&data("photos"), Some(&keep), &intake(24, 32)).unwrap();
+    let pixels: Vec<Vec<Vec<f32>>> = found.squeeze(0).unwrap().to_vec3().unwrap();
+    // Every eighth pixel of every eighth row, by Pillow.
+    let expected = [
+        [[127, 184, 81], [148, 101, 135], [40, 125, 118], [208, 154, 177]],
+        [[131, 156, 236], [138, 109, 5], [196, 97, 216], [49, 178, 96]],
+        [[151, 43, 101], [111, 148, 167], [141, 120, 67], [60, 75, 142]],
+    ];
+    for (y, row) in expected.iter().enumerate() {
+        for (x, pixel) in row.iter().enumerate() {
+            for (channel, value) in pixel.iter().enumerate() {
+                let got = pixels[channel][y * 8][x * 8];
+                assert!((got - *value as f32).abs() <= 3.0, "{y} {x} {channel}: {got} for {value}");
+            }
+        }
+    }
+}
+
+#[test]
+fn faults_name_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let fault =
+        |processor: &Value, intake: &Intake| read(folder.path(), Some(processor), intake).unwrap_err().to_string();
+    assert!(fault(&json!({}), &intake(16, 16)).contains("no PNG or JPEG"));
+    let good = std::fs::read(data("images/b_tall.png")).unwrap();
+    std::fs::write(folder.path().join("a.png"), &good).unwrap();
+    // The configuration: a size that the model does not read, and nonsense.
+    let error = fault(&json!({"size": {"height": 8, "width": 8}}), &intake(16, 16));
+    assert!(error.contains("8 x 8, but the model reads 16 x 16") && error.contains("a.png"), "{error}");
+    for (wrong, expected) in [
+        (json!({"size": {"longest_edge": 8}}), "'size'"),
+        (json!({"resample": 9}), "'resample' is 9"),
+        (json!({"image_mean": [0.5]}), "'image_mean'"),
+        (json!({"image_std": [0.5, 0, 0.5]}), "'image_std'"),
+        (json!({"do_center_crop": true, "crop_size": "x"}), "'crop_size'"),
+    ] {
+        let error = fault(&wrong, &intake(16, 16));
+        assert!(error.contains(expected) && error.contains("preprocessor_config.json"), "{error}");
+    }
+    let words = Intake { source: SourceKind::Frames { shape: [2, 2] }, ..intake(1, 1) };
+    assert!(fault(&json!({}), &words).contains("vision models"));
+    // A file whose beginning is right is found out when it is read, one that is no image at once.
+    std::fs::write(folder.path().join("b.png"), &good[..good.len() / 2]).unwrap();
+    assert!(fault(&json!({"size": 16}), &intake(16, 16)).contains("b.png"));
+    std::fs::write(folder.path().join("b.png"), b"no image").unwrap();
+    assert!(fault(&json!({"size": 16}), &intake(16, 16)).contains("b.png"));
+}
