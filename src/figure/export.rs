@@ -1,7 +1,9 @@
 //! A picture with its numbers, and the files that they become.
 
+use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use resvg::{tiny_skia, usvg};
 
@@ -14,12 +16,18 @@ use crate::checkpoint::write_atomically;
 use crate::error::{Error, Result};
 
 /// A picture and the numbers that it shows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone)]
 pub struct Figure {
     /// The picture.
     pub scene: Scene,
-    /// Its numbers.
-    pub table: Table,
+    /// Numbers can outweigh their picture by far: attention over a long text has millions. They wait until asked for.
+    numbers: Arc<dyn Fn() -> Table + Send + Sync>,
+}
+
+impl fmt::Debug for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Figure").field("scene", &self.scene).finish_non_exhaustive()
+    }
 }
 
 /// Kinds of file that a figure can become.
@@ -78,6 +86,16 @@ pub const DEFAULT_SCALE: f64 = 2.0;
 const MAX_PIXELS: f64 = (1u64 << 27) as f64;
 
 impl Figure {
+    /// A picture whose numbers `table` gives.
+    pub fn new(scene: Scene, table: impl Fn() -> Table + Send + Sync + 'static) -> Self {
+        Self { scene, numbers: Arc::new(table) }
+    }
+
+    /// The numbers.
+    pub fn table(&self) -> Table {
+        (self.numbers)()
+    }
+
     /// The contents of a file of this format. `scale` is PNG pixels per unit of the scene; the others ignore it.
     ///
     /// # Errors
@@ -86,7 +104,7 @@ impl Figure {
         match format {
             Format::Svg => Ok(to_svg(&self.scene)?.into_bytes()),
             Format::Png => self.to_raster(scale)?.to_png(),
-            Format::Csv => Ok(self.table.to_csv().into_bytes()),
+            Format::Csv => Ok(self.table().to_csv().into_bytes()),
         }
     }
 
@@ -103,7 +121,7 @@ impl Figure {
             return Err(Error::usage(format!("a picture of {width} x {height} pixels is too large"))
                 .hint("lower the scale, or write SVG"));
         }
-        let failed = |what: &dyn std::fmt::Display| Error::new(format!("the picture could not be drawn: {what}"));
+        let failed = |what: &dyn fmt::Display| Error::new(format!("the picture could not be drawn: {what}"));
         let options = usvg::Options {
             fontdb: font::DATABASE.clone(),
             font_family: "Inter".to_owned(),
@@ -158,9 +176,11 @@ mod tests {
         }
         scene.line(vec![[0.0, 19.0], [1.0, f64::NAN]], Stroke::dashed(red, 1.0));
         scene.text(Text::new("Ω & <", [30.0, 18.0], 8.0, Rgb::BLACK).bold().anchored(Anchor::Middle, Level::Middle));
-        let mut table = Table::new(["x"]);
-        table.push([1usize.into()]);
-        Figure { scene, table }
+        Figure::new(scene, || {
+            let mut table = Table::new(["x"]);
+            table.push([1usize.into()]);
+            table
+        })
     }
 
     #[test]

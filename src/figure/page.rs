@@ -182,8 +182,8 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Adds the notes and ends the page there.
-    pub fn finish(mut self, table: Table) -> Figure {
+    /// Adds the notes and ends the page there. `table` gives the numbers when they are asked for.
+    pub fn finish(mut self, table: impl Fn() -> Table + Send + Sync + 'static) -> Figure {
         let notes = std::mem::take(&mut self.notes);
         if !notes.is_empty() {
             self.y += 10.0;
@@ -192,7 +192,7 @@ impl<'a> Page<'a> {
             self.paragraph(&note, SMALL + 0.5, self.theme.muted, Weight::Regular);
         }
         self.scene.height = (self.y + MARGIN - 4.0).ceil();
-        Figure { scene: self.scene, table }
+        Figure::new(self.scene, table)
     }
 }
 

@@ -34,7 +34,7 @@ pub struct AttentionMaps {
     pub panels: Vec<AttentionPanel>,
 }
 
-/// Larger matrices are pooled: no screen shows more cells.
+/// Larger matrices are pooled to what a page shows.
 const MOST_CELLS: usize = 640;
 /// Longest token beside a matrix.
 const TOKEN: f64 = 96.0;
@@ -50,11 +50,13 @@ impl AttentionMaps {
                 .notes
                 .insert(0, "Rows are queries, columns are keys, the first token is at the top left.".to_owned());
         }
+        let (columns, side) = grid(self.panels.len());
         let longest = self.panels.iter().map(|p| p.weights.rows().max(p.weights.cols())).max().unwrap_or(0);
-        if longest > MOST_CELLS {
+        let most = most_cells(side);
+        if longest > most {
             caption.notes.push(format!(
                 "{longest} positions are shown as {}: each cell holds the largest weight of its block.",
-                longest.div_ceil(longest.div_ceil(MOST_CELLS))
+                longest.div_ceil(longest.div_ceil(most))
             ));
         }
         let mut page;
@@ -76,13 +78,6 @@ impl AttentionMaps {
             self.tokens(&mut page.scene, area, cell, theme);
             page.y = area.bottom() + 4.0;
         } else {
-            let (columns, side) = match self.panels.len() {
-                0..=4 => (2, 300.0),
-                5..=9 => (3, 236.0),
-                10..=16 => (4, 176.0),
-                17..=36 => (6, 124.0),
-                n => ((n as f64).sqrt().ceil().min(12.0) as usize, 78.0),
-            };
             page = Page::new(2.0 * MARGIN + columns as f64 * (side + 12.0) - 12.0, &caption, theme);
             let missing = self.panels.iter().any(|p| p.weights.has_missing());
             page.color_bar(&scale, "Attention weight", Unit::Plain, missing.then_some((theme.surface, "not visible")));
@@ -98,7 +93,8 @@ impl AttentionMaps {
                 }
             }
         }
-        page.finish(self.table())
+        let view = self.clone();
+        page.finish(move || view.table())
     }
 
     /// Tokens beside and above the matrix, as many as have room.
@@ -144,6 +140,23 @@ impl AttentionMaps {
     }
 }
 
+/// Columns of panels, and how wide each is.
+fn grid(panels: usize) -> (usize, f64) {
+    match panels {
+        0 | 1 => (1, MOST_CELLS as f64),
+        2..=4 => (2, 300.0),
+        5..=9 => (3, 236.0),
+        10..=16 => (4, 176.0),
+        17..=36 => (6, 124.0),
+        n => ((n as f64).sqrt().ceil().min(12.0) as usize, 78.0),
+    }
+}
+
+/// Two cells for each unit are all that a dense screen can tell apart.
+fn most_cells(side: f64) -> usize {
+    ((side * 2.0) as usize).clamp(1, MOST_CELLS)
+}
+
 /// Room for the longest token, and at least for the words in the corner.
 fn token_room(tokens: &[String]) -> f64 {
     let widths = tokens.iter().map(|t| font::width(&font::printable(t), SMALL, Weight::Regular));
@@ -151,7 +164,7 @@ fn token_room(tokens: &[String]) -> f64 {
 }
 
 fn draw_matrix(scene: &mut Scene, panel: &AttentionPanel, area: Rect, scale: &Scale, theme: &Theme) {
-    let weights = panel.weights.pooled(MOST_CELLS, Pool::Max);
+    let weights = panel.weights.pooled(most_cells(area.w.max(area.h)), Pool::Max);
     if weights.rows() > 0 && weights.cols() > 0 {
         scene.push(Item::Image { rect: area, raster: Raster::from_grid(&weights, scale, theme.surface) });
     }

@@ -77,7 +77,8 @@ impl CostBars {
             scene.text(text.anchored(Anchor::End, Level::Middle));
         }
         page.scene.line(vec![[left, outer.y], [left, outer.bottom() - 4.0]], Stroke::solid(theme.axis, 1.0));
-        page.finish(self.table())
+        let view = self.clone();
+        page.finish(move || view.table())
     }
 
     fn table(&self) -> Table {

@@ -64,7 +64,8 @@ impl QualityCurves {
         page.legend(&chart.legend());
         let outer = page.take(340.0);
         chart.draw(&mut page.scene, outer, theme);
-        page.finish(self.table())
+        let view = self.clone();
+        page.finish(move || view.table())
     }
 
     fn chart(&self, theme: &Theme) -> Chart {

@@ -92,7 +92,8 @@ impl GroupMap {
             self.draw_quality(&mut page.scene, Rect::new(x, y + 16.0, w, QUALITY - 16.0), theme);
         }
         page.y += 6.0;
-        page.finish(self.table())
+        let view = self.clone();
+        page.finish(move || view.table())
     }
 
     fn draw_map(&self, scene: &mut Scene, area: Rect, theme: &Theme) {

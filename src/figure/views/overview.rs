@@ -128,7 +128,8 @@ impl Overview {
             page.scene.text(Text::new("kept", at, SMALL, theme.muted));
         }
         page.y = y;
-        page.finish(self.table())
+        let view = self.clone();
+        page.finish(move || view.table())
     }
 
     fn legend(&self, page: &mut Page<'_>) {

@@ -69,7 +69,8 @@ impl Settling {
             page.y += step;
         }
         page.y += 4.0;
-        page.finish(self.table())
+        let view = self.clone();
+        page.finish(move || view.table())
     }
 
     /// Thin while the kept heads differ from the final ones, thick while they equal them, a mark where they stay so.

@@ -136,7 +136,8 @@ impl Similarity {
         self.strips(&mut page.scene, &tree.order, square, cell, theme);
         self.names(&mut page.scene, &tree.order, square, cell, theme);
         page.y = square.bottom() + 16.0;
-        page.finish(self.table())
+        let view = self.clone();
+        page.finish(move || view.table())
     }
 
     /// Group colours beside and above the matrix, and a frame around each group.

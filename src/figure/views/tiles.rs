@@ -38,7 +38,7 @@ pub(super) trait Tile {
 }
 
 /// Draws a tile for every layer, in reading order.
-fn tiles<T: Tile>(caption: &Caption, tiles: &[T], theme: &Theme) -> Figure {
+fn tiles<T: Tile + Clone + Send + Sync + 'static>(caption: &Caption, tiles: &[T], theme: &Theme) -> Figure {
     let (columns, width) = match tiles.len() {
         0..=4 => (tiles.len().max(1), 220.0),
         5..=12 => (4, 200.0),
@@ -48,7 +48,6 @@ fn tiles<T: Tile>(caption: &Caption, tiles: &[T], theme: &Theme) -> Figure {
     let mut page = Page::new((2.0 * MARGIN + columns as f64 * (width + 14.0) - 14.0).max(460.0), caption, theme);
     T::legend(tiles, &mut page);
     let height = T::height(width);
-    let mut numbers: Option<Table> = None;
     for line in tiles.chunks(columns) {
         let row = page.take(height + 28.0);
         for (i, tile) in line.iter().enumerate() {
@@ -63,13 +62,13 @@ fn tiles<T: Tile>(caption: &Caption, tiles: &[T], theme: &Theme) -> Figure {
             tile.draw_small(&mut page.scene, Rect::new(x, row.y + 15.0, width, height), theme);
         }
     }
-    for tile in tiles {
-        match &mut numbers {
-            None => numbers = Some(tile.numbers()),
-            Some(table) => table.append(tile.numbers()),
-        }
-    }
-    page.finish(numbers.unwrap_or_default())
+    let layers = tiles.to_vec();
+    page.finish(move || {
+        let mut all = layers.iter().map(Tile::numbers);
+        let mut table = all.next().unwrap_or_default();
+        all.for_each(|next| table.append(next));
+        table
+    })
 }
 
 impl Similarity {

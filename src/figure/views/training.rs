@@ -89,7 +89,8 @@ impl TrainingCurves {
                 page.scene.text(Text::new(name, [x + 8.0, y], SMALL, theme.ink).anchored(Anchor::Start, Level::Middle));
             }
         }
-        page.finish(self.table())
+        let view = self.clone();
+        page.finish(move || view.table())
     }
 
     fn table(&self) -> Table {

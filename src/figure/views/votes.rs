@@ -61,7 +61,8 @@ impl VoteBars {
             let outer = Rect { w: outer.w - LIMIT_NAMES, ..outer };
             settling::chart(&self.settled, "batches", theme).draw(&mut page.scene, outer, theme);
         }
-        page.finish(self.table())
+        let view = self.clone();
+        page.finish(move || view.table())
     }
 
     /// Colours of heads that stay and of those that go.
