@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor, Var};
 
 use super::{Analysis, Baseline};
 use crate::error::{Error, Result};
-use crate::network::{Batch, Blind, Gates, Network, NetworkSpec, Site, SiteKind, Weights};
+use crate::network::{Batch, Gates, Network, NetworkSpec, Site, SiteKind, Weights};
 use crate::task::Ticket;
 
 /// Names under which [`Analysis::set_baseline`] keeps these scores.
@@ -20,12 +20,12 @@ pub mod baseline {
 }
 
 /// Michel et al. 2019: `I_h = mean over batches of |dL / d gate_h|` at open gates, per site. `loss` gives the scalar
-/// loss of a batch from what [`Network::forward`] returned. With several sequences in a batch the derivative is that
+/// loss of a batch that `network` reads through the gates. With several sequences in a batch the derivative is that
 /// of their joint loss, as in the authors' code; batches of one sequence give the paper's expectation.
 pub fn importance(
     network: &Network,
     batches: impl IntoIterator<Item = Result<Batch>>,
-    loss: impl Fn(&Tensor, &Batch) -> Result<Tensor>,
+    loss: impl Fn(&Gates, &Batch) -> Result<Tensor>,
     ticket: &Ticket,
 ) -> Result<BTreeMap<Site, Baseline>> {
     let mut vars = Vec::new();
@@ -45,7 +45,7 @@ pub fn importance(
     for batch in batches {
         ticket.check()?;
         let batch = batch?;
-        let gradients = loss(&network.forward(&batch, &gates, &mut Blind)?, &batch)?.backward()?;
+        let gradients = loss(&gates, &batch)?.backward()?;
         for (site, var, sums) in &mut vars {
             let gradient = gradients
                 .get(var)

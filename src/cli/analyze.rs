@@ -1,11 +1,13 @@
 //! `pillars analyze` and `pillars merge`.
 
-use super::args::{AnalyzeArgs, MergeArgs};
+use super::args::{AnalyzeArgs, MergeArgs, Score};
 use super::console::Console;
 use super::open::Session;
-use crate::analysis::{self, Analysis, Document, ModelInfo, Settings};
+use crate::analysis::{self, Analysis, Document, ModelInfo, Settings, baseline, importance, magnitude};
 use crate::corpus::Purpose;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::network::{Batch, Blind, Gates};
+use crate::training::task_loss;
 
 pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
     let session = Session::open(&args.model, &args.common, console)?;
@@ -17,17 +19,28 @@ pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
             metric: args.metric,
             seed: args.common.seed,
             cka: args.cka,
+            confidence: args.scores.contains(&Score::Confidence),
             input: corpus.describe(),
             seq_len: corpus.settings().seq_len,
             batch_size: Some(corpus.settings().batch_size),
-            ..Settings::default()
         };
         ticket.stage("load weights", None, "");
         let network = session.model.network(&session.device, session.dtype)?;
         let info = ModelInfo::of(&session.model, session.dtype)?;
         let result = analysis::analyze(&network, info, corpus.batches(&session.device), &settings, ticket)?;
-        if result.batches == 0 {
-            return Err(Error::new("the input holds nothing to read").at(corpus.input().path()));
+        let mut result = result;
+        if args.scores.contains(&Score::Magnitude) {
+            let weights = session.model.weights(&session.device, session.dtype);
+            result.set_baseline(baseline::MAGNITUDE, magnitude(session.model.spec(), &weights)?)?;
+        }
+        if args.scores.contains(&Score::Importance) {
+            let scored = session.corpus(&args.input, &args.common, Purpose::Score, ticket)?;
+            let loss = |gates: &Gates, batch: &Batch| -> Result<_> {
+                let hidden = network.hidden(batch, gates, &mut Blind)?;
+                Ok(task_loss(&network, &hidden, batch, 0.0)?.mean)
+            };
+            let found = importance(&network, scored.batches(&session.device), loss, ticket)?;
+            result.set_baseline(baseline::IMPORTANCE, found)?;
         }
         Ok(result)
     })?;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::analysis::{Groups, Metric};
-use crate::network::FeatureMap;
+use crate::figure::{DEFAULT_SCALE, View};
+use crate::network::{FeatureMap, Site};
 use crate::plan::Method;
 use crate::pruning::Format;
 use crate::tensor::DeviceChoice;
@@ -34,6 +35,8 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Measure loss, perplexity, accuracy and speed; with a plan, before and after
     Evaluate(Box<EvaluateArgs>),
+    /// Draw a picture of an analysis as SVG, PNG or CSV
+    Figure(FigureArgs),
     /// Write the smaller checkpoint, reopen it, and prove it equal to the masked model
     Prune(Box<PruneArgs>),
 }
@@ -45,7 +48,7 @@ impl Arguments {
             Some(Command::Analyze(a)) => a.common.quiet,
             Some(Command::Evaluate(a)) => a.common.quiet,
             Some(Command::Prune(a)) => a.common.quiet,
-            Some(Command::Inspect(_) | Command::Merge(_) | Command::Plan(_)) | None => false,
+            Some(Command::Inspect(_) | Command::Merge(_) | Command::Plan(_) | Command::Figure(_)) | None => false,
         }
     }
 }
@@ -101,9 +104,20 @@ pub(super) struct AnalyzeArgs {
     /// Also compute linear CKA between heads
     #[arg(long)]
     pub cka: bool,
-    /// Classic scores to measure beside the votes: importance, magnitude, confidence
-    #[arg(long, value_delimiter = ',', value_name = "SCORE,..")]
-    pub scores: Vec<String>,
+    /// Classic scores to measure beside the votes
+    #[arg(long, value_delimiter = ',', value_enum, value_name = "SCORE,..")]
+    pub scores: Vec<Score>,
+}
+
+/// Scores of heads that do not come from votes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Score {
+    /// Mean absolute derivative of the loss by the head's gate (Michel et al. 2019)
+    Importance,
+    /// Norm of the head's weights
+    Magnitude,
+    /// Mean largest attention weight (Voita et al. 2019)
+    Confidence,
 }
 
 #[derive(Debug, Args)]
@@ -172,6 +186,34 @@ pub(super) struct EvaluateArgs {
     /// Heads that stay: a mask
     #[arg(long, value_name = "MASK.json")]
     pub mask: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FigureArgs {
+    /// Analysis to draw
+    #[arg(value_name = "A.json")]
+    pub analysis: PathBuf,
+    /// overview, overview-MEASURE, redundancy, redundancy-distance, redundancy-cka, groups, votes or settling
+    #[arg(long, value_name = "NAME")]
+    pub view: View,
+    /// Attention layer, e.g. encoder.3; without it all
+    #[arg(long, value_name = "SITE")]
+    pub site: Option<Site>,
+    /// Feature map to look through
+    #[arg(long, value_name = "MAP")]
+    pub feature: Option<FeatureMap>,
+    /// Plan whose choice is marked, instead of the votes' own
+    #[arg(long, value_name = "P.json")]
+    pub plan: Option<PathBuf>,
+    /// Draw on dark instead of white
+    #[arg(long)]
+    pub dark: bool,
+    /// PNG pixels per unit
+    #[arg(long, default_value_t = DEFAULT_SCALE, value_name = "X")]
+    pub scale: f64,
+    /// File to write; its extension names the format: svg, png or csv
+    #[arg(long, value_name = "F")]
+    pub out: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ mod args;
 mod console;
 mod evaluate;
 mod features;
+mod figure;
 mod inspect;
 mod open;
 mod plan;
@@ -57,6 +58,7 @@ fn dispatch(arguments: Arguments, console: &Console) -> crate::Result<()> {
         Some(Command::Merge(args)) => analyze::merge(&args, console),
         Some(Command::Plan(args)) => plan::run(&args, console),
         Some(Command::Evaluate(args)) => evaluate::run(&args, console),
+        Some(Command::Figure(args)) => figure::run(&args, console),
         Some(Command::Prune(args)) => prune::run(&args, console),
     }
 }
