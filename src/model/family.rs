@@ -84,7 +84,12 @@ impl Reading<'_> {
 
     /// Layers under one of `keys`; more than the checkpoint could hold are refused.
     pub fn layers_at(&self, keys: &[&str]) -> Result<usize> {
-        self.bounded(keys, 1, MOST_LAYERS.min(self.tensors))
+        let layers = self.bounded(keys, 1, MOST_LAYERS)?;
+        if layers > self.tensors {
+            let what = format!("{layers} layers do not fit in the {} tensors that there are", self.tensors);
+            return Err(self.config.unsupported(what).hint("the checkpoint is incomplete"));
+        }
+        Ok(layers)
     }
 
     /// Passes over layers that may be shared.
@@ -143,7 +148,8 @@ impl Family {
         super::families::all().find(|f| f.model_type == model_type).ok_or_else(|| {
             let shown: String = model_type.chars().take(60).collect();
             let mut near: Vec<_> = super::families::all().map(|f| f.model_type).collect();
-            near.sort_by_key(|name| (edit_distance(name, &shown), *name));
+            let kin = |name: &str| name.starts_with(&shown) || shown.starts_with(name);
+            near.sort_by_key(|name| (!kin(name), edit_distance(name, &shown), *name));
             near.truncate(3);
             Error::new(format!("model_type '{shown}' is not supported"))
                 .at(config.path())

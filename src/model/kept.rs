@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
-use crate::network::{NetworkSpec, Site, SiteKind};
+use crate::network::{AttentionSpec, NetworkSpec, Site, SiteKind};
 
 /// The key of `config.json` under which a compact checkpoint says which heads it kept:
 /// `{"pillars": {"kept": {"encoder.0": [0, 3]}}}`, by the indices of the original model.
@@ -37,6 +37,17 @@ pub fn apply_kept(spec: &mut NetworkSpec, kept: &BTreeMap<Site, Vec<usize>>) -> 
         attention.origin = heads.iter().filter_map(|h| attention.origin.get(*h).copied()).collect();
         attention.heads = heads.len();
         attention.kv_heads = served.len();
+    }
+    // Passes that read one layer (ALBERT) read the same heads of it.
+    let sites: Vec<_> = spec.sites().into_iter().map(|(site, a)| (site.kind, spec.stored_layer(site), a)).collect();
+    for (i, (kind, stored, attention)) in sites.iter().enumerate() {
+        let same_layer = |(k, s, _): &&(SiteKind, Option<usize>, &AttentionSpec)| (k, s) == (kind, stored);
+        if let Some((.., first)) = sites[..i].iter().find(same_layer)
+            && first.origin != attention.origin
+        {
+            let what = format!("{}s that share layer {} keep different heads", kind.name(), stored.unwrap_or(0));
+            return Err(Error::new(what).hint("keep the same heads in all of them"));
+        }
     }
     Ok(())
 }

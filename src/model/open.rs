@@ -50,12 +50,19 @@ pub struct HeadTensor {
 impl Model {
     /// Opens a folder. Reads `config.json` and headers, checks every shape, reads no weights.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let adapter = folder.as_ref().join("adapter_config.json");
+        if adapter.is_file() {
+            return Err(Error::new("the folder holds an adapter, not a whole model")
+                .at(adapter)
+                .hint("merge it into its base model first (merge_and_unload does)"));
+        }
         Self::new(Checkpoint::open(folder)?)
     }
 
     /// The model in an opened checkpoint.
     pub fn new(checkpoint: Checkpoint) -> Result<Self> {
         let family = Family::of(checkpoint.config())?;
+        check_supported(checkpoint.config())?;
         let has = |name: &str| stored_name(&checkpoint, family.prefix, name).is_some();
         let reading = Reading { config: checkpoint.config(), has: &has, tensors: checkpoint.names().len() };
         let mut spec = (family.spec)(&reading)?;
@@ -203,6 +210,26 @@ fn stored_name(checkpoint: &Checkpoint, prefix: &str, name: &str) -> Option<Stri
     None
 }
 
+/// Refuses what no family here can have, whatever its other keys say.
+fn check_supported(config: &Config) -> Result<()> {
+    if config.get("quantization_config").is_some() {
+        return Err(config
+            .unsupported("'quantization_config' is there: quantised weights are not supported")
+            .hint("use the model's float32, float16 or bfloat16 checkpoint"));
+    }
+    for key in ["num_local_experts", "num_experts", "n_routed_experts"] {
+        if config.size_or(key, 0)? > 1 {
+            return Err(config.unsupported(format!("'{key}' is there: mixtures of experts are not supported")));
+        }
+    }
+    if config.flag_or("add_cross_attention", false)? {
+        return Err(config.unsupported(
+            "'add_cross_attention' is true: a decoder that reads another model's encoder is not supported",
+        ));
+    }
+    Ok(())
+}
+
 /// Refuses shapes that no attention can have before anything is computed from them.
 pub(super) fn check_sizes(spec: &NetworkSpec, config: &Config) -> Result<()> {
     for (site, attention) in spec.sites() {
@@ -226,8 +253,8 @@ fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Resul
         let info = checkpoint.info(&name).ok_or_else(|| Error::new("a tensor vanished"))?;
         let rows = rows_of(spec, &role, &shape, layout);
         let expected = stored_shape(spec, &role, &shape, layout);
-        let same_count =
-            layout.part == Part::Whole && info.elements() == shape.iter().map(|d| *d as u64).product::<u64>();
+        let count = shape.iter().try_fold(1u64, |n, d| n.checked_mul(*d as u64));
+        let same_count = layout.part == Part::Whole && Some(info.elements()) == count;
         // Leading axes of one (class tokens, position tables) are written in several ways.
         let squeezed = |s: &[usize]| s.iter().copied().filter(|d| *d != 1).collect::<Vec<_>>();
         if info.shape != expected && !(same_count && squeezed(&info.shape) == squeezed(&expected)) {

@@ -72,15 +72,21 @@ pub(super) fn longest(config: &Config) -> Result<Option<usize>> {
     };
     let factor = scaling.number_opt("factor")?.unwrap_or(1.0).clamp(1.0, 1e6);
     let stretched = |length: usize| (length as f64 * factor) as usize;
-    Ok(Some(match kind(&scaling)? {
+    Ok(Some(match kind(&scaling)?.1 {
         "linear" | "dynamic" => stretched(length),
         "yarn" => scaling.size_opt("original_max_position_embeddings")?.map_or(length, stretched).max(length),
         _ => length,
     }))
 }
 
-fn kind(parameters: &Config) -> Result<&str> {
-    Ok(parameters.text_opt("rope_type")?.or(parameters.text_opt("type")?).unwrap_or("default"))
+/// The kind of scaling, behind the key that names it.
+fn kind(parameters: &Config) -> Result<(&'static str, &str)> {
+    for key in ["rope_type", "type"] {
+        if let Some(kind) = parameters.text_opt(key)? {
+            return Ok((key, kind));
+        }
+    }
+    Ok(("rope_type", "default"))
 }
 
 /// A change of the frequencies, as `rope_scaling` describes it.
@@ -95,7 +101,8 @@ impl Scaling<'_> {
     fn apply(self) -> Result<RotarySpec> {
         // Phi-3 called LongRoPE `su` first, then by mistake `yarn`; neither had YaRN's keys.
         let lists = self.parameters.get("long_factor").is_some();
-        match kind(&self.parameters)? {
+        let (key, kind) = kind(&self.parameters)?;
+        match kind {
             "default" => Ok(self.plain),
             "linear" => {
                 let factor = self.factor()?;
@@ -106,7 +113,7 @@ impl Scaling<'_> {
             "longrope" => self.long(),
             "su" | "yarn" if lists => self.long(),
             "yarn" => self.yarn(),
-            other => Err(self.config.unsupported(format!("rotary scaling '{other}' is not supported"))),
+            _ => Err(self.parameters.wrong(key, "default, linear, dynamic, yarn, longrope or llama3")),
         }
     }
 
@@ -234,5 +241,227 @@ impl Scaling<'_> {
         self.plain.inverse_frequencies = short;
         self.plain.beyond = Beyond::Other { length: original as usize, inverse_frequencies: long };
         Ok(self.plain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn config(keys: Value) -> Config {
+        Config::new("config.json", keys.as_object().cloned().unwrap())
+    }
+
+    /// Heads of 16 dimensions.
+    fn read(keys: Value) -> Result<RotarySpec> {
+        Rope::PLAIN.read(&config(keys), 16)
+    }
+
+    #[track_caller]
+    fn assert_close(got: &[f64], want: &[f64]) {
+        assert_eq!(got.len(), want.len());
+        for (got, want) in got.iter().zip(want) {
+            assert!((got / want - 1.0).abs() < 1e-6, "{got} instead of {want}");
+        }
+    }
+
+    /// `theta^(-2 i / 16)`.
+    fn plain(theta: f64) -> Vec<f64> {
+        (0..8).map(|i| theta.powf(-f64::from(i) / 8.0)).collect()
+    }
+
+    #[test]
+    fn bases_under_all_their_names() {
+        let plainly = |keys| read(keys).unwrap().inverse_frequencies;
+        assert_close(&plainly(json!({})), &plain(10000.0));
+        assert_close(&plainly(json!({"rope_theta": 500.0})), &plain(500.0));
+        assert_close(&plainly(json!({"rope_parameters": {"rope_theta": 500.0}})), &plain(500.0));
+        assert_close(&plainly(json!({"rope_theta": 500.0, "rope_scaling": null})), &plain(500.0));
+        let by_kind = json!({"rope_parameters": {"sliding_attention": {"rope_theta": 7.0, "rope_type": "default"}}});
+        let sliding = Rope { layers: Some("sliding_attention"), ..Rope::PLAIN };
+        assert_close(&sliding.read(&config(by_kind), 16).unwrap().inverse_frequencies, &plain(7.0));
+    }
+
+    #[test]
+    fn linear_divides_every_frequency() {
+        for keys in [
+            json!({"rope_scaling": {"type": "linear", "factor": 4.0}}),
+            json!({"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}}),
+        ] {
+            let want: Vec<f64> = plain(10000.0).iter().map(|f| f / 4.0).collect();
+            assert_close(&read(keys).unwrap().inverse_frequencies, &want);
+        }
+    }
+
+    #[test]
+    fn dynamic_raises_the_base_with_the_length() {
+        let spec = read(json!({
+            "max_position_embeddings": 2048, "rope_theta": 10000.0, "rope_scaling": {"type": "dynamic", "factor": 2.0},
+        }));
+        let spec = spec.unwrap();
+        assert_close(&spec.frequencies_at(2048), &plain(10000.0));
+        // theta (factor T / L - (factor - 1))^(d / (d - 2)) with T = 3000: 10000 (2 * 3000 / 2048 - 1)^(16/14).
+        assert_close(&spec.frequencies_at(3000), &plain(10000.0 * (6000f64 / 2048.0 - 1.0).powf(16.0 / 14.0)));
+        // What transformers computes for T = 8192.
+        let known = [1.0, 0.2394814, 0.05735132, 0.01373457, 0.003289174, 0.0007876959, 0.0001886385, 4.517539e-05];
+        assert_close(&spec.frequencies_at(8192), &known);
+        assert_eq!(spec.attention_factor, 1.0);
+    }
+
+    #[test]
+    fn llama3_keeps_fast_frequencies_and_slows_others() {
+        let spec = read(json!({"rope_theta": 500000.0, "rope_scaling": {
+            "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        }}));
+        let got = spec.unwrap().inverse_frequencies;
+        // Wavelengths 2 pi / f below 8192 / 4 stay, those above 8192 / 1 are divided by 8.
+        let want: Vec<f64> = plain(500000.0)
+            .into_iter()
+            .map(|f| {
+                let turns = 8192.0 * f / (2.0 * PI);
+                let kept = ((turns - 1.0) / 3.0).clamp(0.0, 1.0);
+                f * kept + f / 8.0 * (1.0 - kept)
+            })
+            .collect();
+        assert_close(&got, &want);
+        // What transformers computes.
+        assert_close(
+            &got,
+            &[1.0, 0.1939228, 0.03760603, 0.007292665, 0.000524846, 3.428102e-05, 6.64787e-06, 1.289173e-06],
+        );
+    }
+
+    #[test]
+    fn yarn_ramps_between_kept_and_slowed_and_scales_scores() {
+        let spec = read(json!({"rope_theta": 1e6, "max_position_embeddings": 32768, "rope_scaling": {
+            "type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8192,
+        }}));
+        let spec = spec.unwrap();
+        // What transformers computes; the factor is 0.1 ln 4 + 1.
+        assert_close(
+            &spec.inverse_frequencies,
+            &[1.0, 0.1778279, 0.03162278, 0.00421756, 0.0005, 4.445699e-05, 7.905694e-06, 1.405853e-06],
+        );
+        assert_close(&[spec.attention_factor], &[0.1 * 4f64.ln() + 1.0]);
+
+        let spec = read(json!({"max_position_embeddings": 163840, "rope_scaling": {
+            "type": "yarn", "factor": 40, "mscale": 1.0, "mscale_all_dim": 0.707, "beta_fast": 16, "beta_slow": 2,
+            "original_max_position_embeddings": 4096,
+        }}));
+        let spec = spec.unwrap();
+        assert_close(
+            &spec.inverse_frequencies,
+            &[1.0, 0.3162278, 0.1, 0.03162278, 0.006749999, 0.001106797, 2.5e-05, 7.905694e-06],
+        );
+        assert_close(&[spec.attention_factor], &[(0.1 * 40f64.ln() + 1.0) / (0.0707 * 40f64.ln() + 1.0)]);
+
+        let spec = read(json!({"max_position_embeddings": 32768, "rope_parameters": {
+            "rope_type": "yarn", "factor": 4.0, "truncate": false, "attention_factor": 1.25, "rope_theta": 10000.0,
+            "original_max_position_embeddings": 8192,
+        }}));
+        let spec = spec.unwrap();
+        assert_close(
+            &spec.inverse_frequencies,
+            &[1.0, 0.3162278, 0.1, 0.03162278, 0.008056971, 0.001759974, 0.000307408, 7.905695e-05],
+        );
+        assert_eq!(spec.attention_factor, 1.25);
+    }
+
+    #[test]
+    fn longrope_switches_lists_with_the_length() {
+        for kind in ["longrope", "su", "yarn"] {
+            let spec = read(json!({
+                "max_position_embeddings": 131072, "original_max_position_embeddings": 4096, "rope_theta": 10000.0,
+                "rope_scaling": {
+                    "type": kind,
+                    "short_factor": [1.0, 1.02, 1.04, 1.1, 1.3, 1.7, 2.1, 2.5],
+                    "long_factor": [1.05, 1.2, 2.0, 4.5, 9.0, 17.0, 28.0, 41.0],
+                },
+            }));
+            let spec = spec.unwrap();
+            // What transformers computes; the factor is sqrt(1 + ln 32 / ln 4096).
+            assert_close(
+                &spec.frequencies_at(4096),
+                &[1.0, 0.3100272, 0.09615385, 0.02874798, 0.007692308, 0.001860163, 0.0004761905, 0.0001264911],
+            );
+            assert_close(
+                &spec.frequencies_at(4097),
+                &[0.952381, 0.2635231, 0.05, 0.007027284, 0.001111111, 0.0001860163, 3.571429e-05, 7.712873e-06],
+            );
+            assert_close(&[spec.attention_factor], &[(1.0 + 32f64.ln() / 4096f64.ln()).sqrt()]);
+        }
+    }
+
+    #[test]
+    fn a_share_of_the_head_rotates() {
+        let rope = Rope { share: Some(0.25), ..Rope::PLAIN };
+        let dims = |keys| rope.read(&config(keys), 16).unwrap().dims;
+        assert_eq!(dims(json!({})), 4);
+        assert_eq!(dims(json!({"rotary_pct": 0.5})), 8);
+        assert_eq!(dims(json!({"partial_rotary_factor": 1.0})), 16);
+        assert_eq!(dims(json!({"rope_parameters": {"partial_rotary_factor": 0.125}})), 2);
+        assert_eq!(Rope::PLAIN.read(&config(json!({"rotary_pct": 0.5})), 16).unwrap().dims, 16);
+    }
+
+    #[test]
+    fn the_longest_sequence_follows_the_scaling() {
+        let cases = [
+            (json!({"max_position_embeddings": 100}), 100),
+            (json!({"max_position_embeddings": 100, "rope_scaling": {"type": "linear", "factor": 4}}), 400),
+            (json!({"max_position_embeddings": 100, "rope_scaling": {"type": "dynamic", "factor": 2.5}}), 250),
+            (json!({"max_position_embeddings": 400, "rope_parameters": {"rope_type": "llama3", "factor": 4}}), 400),
+            (
+                json!({"max_position_embeddings": 100, "rope_scaling": {
+                    "type": "yarn", "factor": 4, "original_max_position_embeddings": 100,
+                }}),
+                400,
+            ),
+            (
+                json!({"max_position_embeddings": 400, "rope_scaling": {
+                    "type": "yarn", "factor": 4, "original_max_position_embeddings": 100,
+                }}),
+                400,
+            ),
+        ];
+        for (keys, want) in cases {
+            assert_eq!(longest(&config(keys.clone())).unwrap(), Some(want), "{keys}");
+        }
+        assert_eq!(longest(&config(json!({}))).unwrap(), None);
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        let long = |short: Value| {
+            json!({"max_position_embeddings": 64, "rope_scaling": {
+            "type": "longrope", "short_factor": short, "long_factor": [1, 1, 1, 1, 1, 1, 1, 1]}})
+        };
+        let cases = BTreeMap::from([
+            ("'rope_theta' is \"x\"", json!({"rope_theta": "x"})),
+            ("base 0 ", json!({"rope_theta": 0})),
+            ("base -3 ", json!({"rope_theta": -3})),
+            ("'factor'", json!({"rope_scaling": {"type": "linear"}})),
+            ("'factor' is 0", json!({"rope_scaling": {"type": "linear", "factor": 0}})),
+            (
+                "'factor' is -1",
+                json!({"rope_scaling": {"type": "dynamic", "factor": -1}, "max_position_embeddings": 9}),
+            ),
+            ("'max_position_embeddings' is missing", json!({"rope_scaling": {"type": "dynamic", "factor": 2}})),
+            ("'low_freq_factor'", json!({"rope_scaling": {"type": "llama3", "factor": 8}})),
+            ("'short_factor' is [1,2]", long(json!([1, 2]))),
+            ("'short_factor' is [1,1,1,1,1,1,1,0]", long(json!([1, 1, 1, 1, 1, 1, 1, 0]))),
+            ("'short_factor' is \"x\"", long(json!("x"))),
+            ("'type' is \"mrope\"", json!({"rope_scaling": {"type": "mrope"}})),
+        ]);
+        for (shown, keys) in cases {
+            let error = read(keys.clone()).expect_err(shown).to_string();
+            assert!(error.contains(shown), "{keys}: {error}");
+        }
+        assert!(Rope::PLAIN.read(&config(json!({})), 7).is_err());
+        assert!(Rope::PLAIN.read(&config(json!({})), 0).is_err());
     }
 }
