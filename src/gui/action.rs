@@ -4,16 +4,46 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 
 use super::Command;
-use crate::network::Site;
-use crate::workspace::HeadRef;
+use super::views::View;
+use crate::network::{FeatureMap, Site};
+use crate::pruning::Format;
+use crate::workspace::job::Shown;
+use crate::workspace::{HeadRef, Proposal, RunSettings};
+
+/// What a path is wanted for. A dialog of the system and a typed path answer the same question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PathPurpose {
+    /// Open a model, a workspace, a plan, an analysis or an input, by what lies there.
+    Open,
+    /// What the model reads.
+    Input,
+    /// A folder of images that the model reads.
+    Images,
+    /// Where the model of a workspace went.
+    Relocate,
+    /// Where the workspace is written.
+    SaveWorkspace,
+    /// Where the plan is written.
+    SavePlan,
+    /// Where the analysis is written.
+    SaveAnalysis,
+    /// The folder of the pruned checkpoint.
+    Export,
+    /// Where the picture of a view is written.
+    Picture(View),
+}
 
 /// A wish with everything needed to carry it out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// A listed command.
     Command(Command),
-    /// Open a model folder, a workspace or a plan, by what lies at the path.
-    Open(PathBuf),
+    /// Use a path for something.
+    Path(PathPurpose, PathBuf),
+    /// Ask for a path with a dialog of the system.
+    AskPath(PathPurpose),
+    /// Ask for a path to be typed.
+    TypePath(PathPurpose),
     /// Drop a place from the recent ones.
     Forget(PathBuf),
     /// Select one head alone.
@@ -22,16 +52,38 @@ pub enum Action {
     SelectAlso(HeadRef),
     /// Select the rectangle from the anchor to this head.
     SelectTo(HeadRef),
+    /// Select these heads.
+    SelectAll(Vec<HeadRef>),
     /// Move the cursor by layers and heads; the last part extends the range.
     Step(isize, isize, bool),
     /// Show a layer in the views of one layer.
     ShowSite(Site),
+    /// Show a feature map in the views of one map.
+    ShowFeature(FeatureMap),
+    /// Select a group of the layer that is shown, with its heads, or none.
+    SelectGroup(Option<usize>),
+    /// What the next run is asked to do.
+    SetRun(Box<RunSettings>),
     /// Fix heads to stay or go.
     SetKept(Vec<HeadRef>, bool),
     /// Fix heads to what they are now, or hand them back to the proposal.
     SetPinned(Vec<HeadRef>, bool),
-    /// Size of everything.
-    SetZoom(f32),
+    /// Let a method propose the plan.
+    Propose(Proposal),
+    /// The same as one step of a longer interaction.
+    AdjustProposal(Proposal),
+    /// Edit another plan.
+    ActivatePlan(usize),
+    /// Give a plan another name.
+    RenamePlan(usize, String),
+    /// How removed heads are written.
+    SetExportFormat(Format),
+    /// Whether an export may replace a folder that this program wrote.
+    SetExportForce(bool),
+    /// Show attention on this input.
+    ShowInput(Shown),
+    /// Group the heads of the layer that is shown into so many groups; `None` goes back to those of the run.
+    Regroup(Option<usize>),
     /// Close the box over the window.
     CloseOverlay,
     /// Put text into the clipboard.

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use eframe::egui::{self, Key};
 
-use super::action::{Action, Outbox};
+use super::action::{Action, Outbox, PathPurpose};
 use super::command::Command;
-use super::jobs::Jobs;
+use super::dispatch::Autosave;
+use super::jobs::{AttentionKey, Jobs, RegroupKey};
 use super::layout::Layout;
 use super::panels::{self, Buffers};
 use super::state::State;
@@ -35,6 +36,11 @@ impl Cx<'_> {
 pub struct App {
     pub(super) state: State,
     pub(super) layout: Layout,
+    pub(super) autosave: Autosave,
+    /// What was asked for last, so that a failure is not asked for again.
+    pub(super) asked_patterns: Option<AttentionKey>,
+    pub(super) asked_grouping: Option<RegroupKey>,
+    revisions: u64,
     buffers: Buffers,
     out: Outbox,
 }
@@ -48,6 +54,10 @@ impl App {
         let app = Self {
             state: State::new(store, settings, jobs),
             layout: Layout::default(),
+            autosave: Autosave::default(),
+            asked_patterns: None,
+            asked_grouping: None,
+            revisions: 0,
             buffers: Buffers::default(),
             out: Outbox::default(),
         };
@@ -55,12 +65,23 @@ impl App {
         app
     }
 
-    /// Opens `path`; without one the last model, on first start the sample.
+    /// Opens `path`; without one the workspace of the last start, on first start the sample.
     pub fn start(&mut self, path: Option<PathBuf>) {
-        let last = || self.state.settings.recent.first().filter(|p| p.exists()).cloned();
-        if let Some(path) = path.or_else(last).or_else(|| sample().map(|s| s.model)) {
-            self.open(path);
+        match path {
+            Some(path) => self.open(path),
+            None if self.state.store.has_workspace() => self.restore(),
+            None => {
+                if let Some(sample) = sample() {
+                    self.open(sample.model);
+                }
+            }
         }
+    }
+
+    /// A number that no result had before.
+    pub(super) fn next_revision(&mut self) -> u64 {
+        self.revisions += 1;
+        self.revisions
     }
 
     /// Shows a warning among the messages.
@@ -90,7 +111,8 @@ impl App {
     /// Turns keys and dropped files into wishes.
     fn read_input(&self, ctx: &egui::Context) {
         for file in ctx.input(|i| i.raw.dropped_files.clone()) {
-            self.out.send(Action::Open(file.path().to_path_buf()));
+            let purpose = if self.state.lost.is_some() { PathPurpose::Relocate } else { PathPurpose::Open };
+            self.out.send(Action::Path(purpose, file.path().to_path_buf()));
         }
         if self.state.overlay.is_some() {
             return;
@@ -113,9 +135,20 @@ impl App {
         }
     }
 
+    /// The next start begins with a window as large as this one.
+    fn remember_size(&mut self, ctx: &egui::Context) {
+        let inner = ctx.input(|i| i.viewport().inner_rect);
+        if let Some(rect) = inner {
+            // Points of the desktop, whatever the zoom.
+            let zoom = ctx.zoom_factor();
+            self.state.settings.window = [(rect.width() * zoom).round(), (rect.height() * zoom).round()];
+        }
+    }
+
     /// The title bar says what is open.
     fn apply_title(&self, ctx: &egui::Context) {
-        let name = self.state.model.as_ref().map(|m| m.facts.name.as_str());
+        let file = self.state.file.as_ref().and_then(|f| f.file_stem()).map(|n| n.to_string_lossy().into_owned());
+        let name = file.or_else(|| self.state.model.as_ref().map(|m| m.facts.name.clone()));
         let title = name.map_or_else(|| "Pillars".to_owned(), |name| format!("{name} - Pillars"));
         if ctx.input(|i| i.viewport().title.as_deref() != Some(&title)) {
             ctx.send_viewport_cmd(egui::ViewportCommand::Title(title));
@@ -136,8 +169,11 @@ impl eframe::App for App {
         for action in self.out.take() {
             self.apply(ctx, action);
         }
+        self.fetch();
+        self.autosave(ctx);
         self.apply_looks(ctx);
         self.apply_title(ctx);
+        self.remember_size(ctx);
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
@@ -147,5 +183,9 @@ impl eframe::App for App {
         if !self.out.is_empty() {
             ui.ctx().request_repaint();
         }
+    }
+
+    fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
+        self.save_now();
     }
 }

@@ -1,45 +1,78 @@
 //! Workers under way: at most one of each kind, polled once per frame.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::action::PathPurpose;
+use crate::analysis::{Analysis, Grouping};
 use crate::error::Result;
+use crate::network::{FeatureMap, Site};
+use crate::pruning::Report;
 use crate::task::{Progress, Runner, State, Task, Ticket};
-use crate::workspace::Opened;
+use crate::workspace::HeadRef;
+use crate::workspace::job::{Measured, Patterns, Place, Shown, Sweep};
 
 /// What a worker is for. A new one of a kind replaces the old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobKind {
-    /// Opening a model.
+    /// Opening whatever lies at a path.
     Open,
+    /// Running the model over its input.
+    Analyse,
+    /// Quality of one plan.
+    Measure,
+    /// Quality against the share of heads kept.
+    Sweep,
+    /// Writing a pruned checkpoint.
+    Export,
+    /// Attention patterns.
+    Attention,
+    /// Grouping a layer anew.
+    Regroup,
     /// A file dialog of the system.
     Dialog,
-    /// Writing settings or a workspace.
+    /// Writing settings and the workspace by itself.
+    Autosave,
+    /// Writing a file that a person asked for.
     Save,
 }
 
 impl JobKind {
     /// False for work that is over before a person could want to watch it.
     pub fn is_shown(self) -> bool {
-        !matches!(self, Self::Dialog | Self::Save)
+        !matches!(self, Self::Dialog | Self::Autosave | Self::Regroup | Self::Attention)
     }
-}
-
-/// What a dialog was opened for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DialogPurpose {
-    /// A model folder.
-    OpenModel,
 }
 
 /// What a worker hands back.
 pub enum Outcome {
-    /// A model and what is known of it.
-    Opened(Box<Opened>),
+    /// What lay at a path.
+    Opened(Place),
+    /// What a run found out.
+    Analysed(Arc<Analysis>),
+    /// Quality of one plan.
+    Measured(Box<Measured>),
+    /// Quality against the share of heads kept.
+    Swept(Box<Sweep>),
+    /// A pruned checkpoint with its proof.
+    Exported(PathBuf, Box<Report>),
+    /// Attention patterns of these heads on this input.
+    Patterns(AttentionKey, Box<Patterns>),
+    /// Another grouping of a layer.
+    Regrouped(RegroupKey, Grouping),
     /// What was chosen in a dialog, and whether it closed too soon for a person to have seen it.
-    Chosen(DialogPurpose, Option<PathBuf>, bool),
-    /// Something was written.
-    Saved,
+    Chosen(PathPurpose, Option<PathBuf>, bool),
+    /// A file that a person asked for was written.
+    Written(PathBuf),
+    /// Settings and workspace were written.
+    Autosaved,
 }
+
+/// Which attention patterns: the input and the heads.
+pub type AttentionKey = (Shown, Vec<HeadRef>);
+
+/// Which grouping: of which result, layer, map, into how many groups.
+pub type RegroupKey = (u64, Site, FeatureMap, usize);
 
 /// A worker as the task list shows it.
 pub struct Job {

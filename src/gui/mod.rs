@@ -24,10 +24,8 @@ mod messages;
 mod panels;
 mod selection;
 mod state;
-#[allow(dead_code, reason = "the views of results that follow use the rest")]
 mod theme;
 mod views;
-#[allow(dead_code, reason = "the views of results that follow use the rest")]
 mod widgets;
 
 use std::path::PathBuf;

@@ -1,13 +1,21 @@
 //! Everything that the window shows.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Selection;
-use super::jobs::Jobs;
+use super::action::PathPurpose;
+use super::jobs::{AttentionKey, Jobs, RegroupKey};
 use super::messages::Messages;
+use crate::analysis::{Analysis, FeatureAnalysis, Grouping, SiteAnalysis};
 use crate::error::Error;
+use crate::network::{FeatureMap, Site};
 use crate::plan::Plan;
-use crate::workspace::{Draft, HeadRef, History, Opened, Settings, Store};
+use crate::pruning::{Format, Report};
+use crate::workspace::job::{Measured, Patterns, Shown, Sweep};
+use crate::workspace::{
+    CheckedRun, Draft, Fault, HeadRef, History, Opened, Outlook, RunSettings, Settings, Store, Workspace,
+};
 
 /// A box over the window that has the keyboard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,9 +23,41 @@ pub enum Overlay {
     /// Commands by name.
     Palette,
     /// A path to type.
-    Path,
+    Path(PathPurpose),
     /// All keys.
     Shortcuts,
+    /// What this program is.
+    About,
+}
+
+/// What a run found out.
+#[derive(Clone)]
+pub struct Results {
+    /// All of it.
+    pub analysis: Arc<Analysis>,
+    /// Counts results, so that what is computed from them knows when it is out of date.
+    pub revision: u64,
+}
+
+/// How a pruned checkpoint is written, and what came of it.
+#[derive(Default)]
+pub struct Export {
+    /// How removed heads are written.
+    pub format: Format,
+    /// Whether a folder that this program wrote may be replaced.
+    pub force: bool,
+    /// The last export of this session.
+    pub done: Option<(PathBuf, Report)>,
+    /// Why the last export failed.
+    pub failure: Option<Error>,
+}
+
+/// A workspace whose model is not where it was.
+pub struct Lost {
+    /// The workspace, waiting for its model.
+    pub workspace: Workspace,
+    /// Why the model cannot be opened.
+    pub error: Error,
 }
 
 /// Everything that the window shows. Panels read it; only `dispatch` changes it.
@@ -32,8 +72,38 @@ pub struct State {
     pub opening: Option<PathBuf>,
     /// Why the last path could not be opened.
     pub open_failure: Option<(PathBuf, Error)>,
+    /// A workspace whose model is not where it was.
+    pub lost: Option<Lost>,
+    /// The file of the workspace, where it was opened from one or saved to one.
+    pub file: Option<PathBuf>,
+    /// What the next run is asked to do.
+    pub run: RunSettings,
+    /// Those settings checked against the model; `None` without one.
+    pub checked: Option<Result<CheckedRun, Vec<Fault>>>,
+    /// What the last run found out.
+    pub results: Option<Results>,
     /// The plans being edited, with their history.
     pub draft: History<Draft>,
+    /// What the plan being edited would do; `None` without a model.
+    pub outlook: Option<Result<Outlook, Error>>,
+    /// Why the proposal of the plan being edited cannot be made.
+    pub proposal_fault: Option<Error>,
+    /// Quality of plans.
+    pub measured: Vec<Measured>,
+    /// Quality against the share of heads kept.
+    pub sweep: Option<Sweep>,
+    /// How a pruned checkpoint is written.
+    pub export: Export,
+    /// The input whose attention is shown.
+    pub shown: Shown,
+    /// Attention patterns.
+    pub patterns: Option<(AttentionKey, Patterns)>,
+    /// Why there are no attention patterns.
+    pub pattern_fault: Option<Error>,
+    /// Another grouping of the layer that is shown, as a question: what if.
+    pub regrouped: Option<(RegroupKey, Grouping)>,
+    /// The number of groups asked for in that question.
+    pub what_if: Option<usize>,
     /// What is selected.
     pub selection: Selection,
     /// Workers under way.
@@ -55,7 +125,22 @@ impl State {
             model: None,
             opening: None,
             open_failure: None,
+            lost: None,
+            file: None,
+            run: RunSettings::default(),
+            checked: None,
+            results: None,
             draft: History::new(Draft::default()),
+            outlook: None,
+            proposal_fault: None,
+            measured: Vec::new(),
+            sweep: None,
+            export: Export::default(),
+            shown: Shown::Nth(0),
+            patterns: None,
+            pattern_fault: None,
+            regrouped: None,
+            what_if: None,
             selection: Selection::default(),
             jobs,
             messages: Messages::default(),
@@ -72,6 +157,39 @@ impl State {
     /// The plan being edited, every layer named; `None` without a model.
     pub fn plan(&self) -> Option<Plan> {
         Some(self.draft.now().active().plan(&self.model.as_ref()?.facts.shape))
+    }
+
+    /// The plan being edited as it can be carried out.
+    pub fn legal_plan(&self) -> Option<&Plan> {
+        Some(&self.outlook.as_ref()?.as_ref().ok()?.legal)
+    }
+
+    /// The quality that was measured for exactly the heads that stay now.
+    pub fn measured_now(&self) -> Option<&Measured> {
+        let plan = self.legal_plan()?;
+        self.measured.iter().rev().find(|m| m.kept == plan.kept)
+    }
+
+    /// The layer shown by views of one layer.
+    pub fn site(&self) -> Option<Site> {
+        let first = || Some(self.model.as_ref()?.facts.shape.sites().first()?.site);
+        self.selection.site.or_else(first)
+    }
+
+    /// What the last run found out about the layer that is shown.
+    pub fn site_results(&self) -> Option<&SiteAnalysis> {
+        self.results.as_ref()?.analysis.site(self.site()?)
+    }
+
+    /// The feature map shown: the one chosen where the last run has it, else its first.
+    pub fn feature(&self) -> Option<FeatureMap> {
+        let ran = &self.results.as_ref()?.analysis.settings.features;
+        self.selection.feature.filter(|f| ran.contains(f)).or_else(|| ran.first().copied())
+    }
+
+    /// What the last run found out about the layer and the feature map that are shown.
+    pub fn feature_results(&self) -> Option<&FeatureAnalysis> {
+        self.site_results()?.features.get(&self.feature()?)
     }
 
     /// Heads that stay and heads in all.

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::network::Site;
-use crate::plan::{Plan, Shape};
+use crate::plan::{Amount, Method, Plan, Shape};
 
 /// One head of one attention layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,12 +30,26 @@ impl fmt::Display for HeadRef {
     }
 }
 
+/// What a method is asked to propose.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// What heads are ranked by.
+    pub method: Method,
+    /// How many stay.
+    pub amount: Amount,
+    /// Seed of the random methods.
+    #[serde(default)]
+    pub seed: u64,
+}
+
 /// A plan under a name. A pinned head stays or goes whatever the proposal says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NamedPlan {
     /// The name shown to people.
     pub name: String,
+    /// What a method is asked to propose; absent for plans that keep every head or come from a file.
+    pub proposal: Option<Proposal>,
     /// What a method or a file proposed; a fresh plan keeps every head.
     pub base: Plan,
     /// Heads that a person fixed: true stays, false goes.
@@ -125,6 +139,11 @@ impl Draft {
     /// All plans.
     pub fn plans(&self) -> &[NamedPlan] {
         &self.plans
+    }
+
+    /// All plans, to change them.
+    pub fn plans_mut(&mut self) -> &mut [NamedPlan] {
+        &mut self.plans
     }
 
     /// Index of the plan being edited.

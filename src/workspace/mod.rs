@@ -3,23 +3,32 @@
 //!
 //! | module | job |
 //! | --- | --- |
+//! | `document` | the saved document |
 //! | `draft` | named plans, pinned heads |
 //! | `history` | undo and redo with names |
+//! | `outlook` | what a plan would do |
+//! | `run_settings` | what a run is asked to do, checked |
 //! | `settings` | theme, zoom, recent models; survives a bad field |
 //! | `store` | where settings and the autosaved workspace lie |
 //! | `sample` | the bundled model |
 //! | `job` | every piece of long work, in one place |
 
+mod document;
 mod draft;
 mod history;
 pub mod job;
+mod outlook;
+mod run_settings;
 mod sample;
 mod settings;
 mod store;
 
-pub use draft::{Draft, HeadRef, NamedPlan};
+pub use document::{ModelRef, Workspace};
+pub use draft::{Draft, HeadRef, NamedPlan, Proposal};
 pub use history::History;
-pub use job::{ModelFacts, Opened};
+pub use job::{LoadedNetwork, ModelFacts, Opened};
+pub use outlook::Outlook;
+pub use run_settings::{CheckedRun, Fault, Field, Precision, RunSettings, guess_input};
 pub use sample::{Sample, sample};
 pub use settings::{RECENT_LIMIT, Settings, ThemeChoice};
 pub use store::Store;

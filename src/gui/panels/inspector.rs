@@ -1,41 +1,140 @@
 //! On the right: what is selected.
 
-use eframe::egui::Ui;
+use eframe::egui::{RichText, Ui};
 
+use super::super::action::Action;
 use super::super::app::Cx;
 use super::super::command::Command;
-use super::super::widgets::{command_button, fact, facts, heading, note};
+use super::super::theme::Theme;
+use super::super::widgets::{command_button, fact, facts, heading, note, swatch};
+use crate::analysis::SiteAnalysis;
+use crate::figure::{Measure, Unit};
+use crate::network::FeatureMap;
+use crate::workspace::HeadRef;
 
 /// The selected head, or how to select one.
 pub fn show(ui: &mut Ui, cx: Cx<'_>) {
     let (state, theme) = (cx.state, cx.theme);
-    let Some(model) = &state.model else { return };
     heading(ui, theme, "Selection");
     let Some(head) = state.selection.cursor else {
         note(ui, theme, "Click a head, drag over several, or walk with the arrow keys");
+        layer(ui, cx);
         return;
     };
+    own(ui, cx, head);
     let many = state.selection.heads.len();
+    if many > 1 {
+        let kept = state.selection.heads.iter().filter(|h| state.is_kept(**h)).count();
+        note(ui, theme, format!("{many} heads are selected, {kept} of them kept; the buttons act on all"));
+    }
+    ui.add_space(2.0);
+    ui.horizontal_wrapped(|ui| {
+        command_button(ui, cx, Command::KeepHeads, "Keep");
+        command_button(ui, cx, Command::PruneHeads, "Prune");
+        command_button(ui, cx, Command::PinHeads, "Pin");
+        command_button(ui, cx, Command::UnpinHeads, "Unpin");
+    });
+    let (Some(results), Some(map)) = (&state.results, state.feature()) else { return };
+    if let Some(site) = results.analysis.site(head.site) {
+        numbers(ui, cx, head, site, map);
+        neighbours(ui, cx, head, site, map);
+    }
+    layer(ui, cx);
+}
+
+/// What the head is and whether it stays.
+fn own(ui: &mut Ui, cx: Cx<'_>, head: HeadRef) {
+    let (state, theme) = (cx.state, cx.theme);
     let plan = state.draft.now().active();
     facts(ui, "selection facts", |ui| {
         fact(ui, theme, "Layer", head.site.to_string());
         fact(ui, theme, "Head", head.head.to_string());
         let pinned = if plan.pin(head).is_some() { ", pinned" } else { "" };
         fact(ui, theme, "State", format!("{}{pinned}", if plan.is_kept(head) { "kept" } else { "pruned" }));
-        if let Some(site) = model.facts.shape.get(head.site).filter(|s| s.kv_heads != s.heads) {
+        let shape = state.model.as_ref().and_then(|m| m.facts.shape.get(head.site));
+        if let Some(site) = shape.filter(|s| s.kv_heads != s.heads) {
             let per = site.queries_per_kv();
             let first = head.head / per * per;
-            fact(ui, theme, "Key/value", format!("head {}, shared by {first} to {}", head.head / per, first + per - 1));
+            let text = format!("head {}, for {first} to {}", head.head / per, first + per - 1);
+            fact(ui, theme, "Key/value", text);
+        }
+        let attention = state.model.as_ref().and_then(|m| m.model.spec().attention(head.site));
+        if let Some(origin) = attention.and_then(|a| a.origin.get(head.head)).filter(|o| **o != head.head) {
+            fact(ui, theme, "Before pruning", format!("head {origin}"));
         }
     });
-    if many > 1 {
-        note(ui, theme, format!("{many} heads are selected; the buttons act on all"));
+}
+
+fn numbers(ui: &mut Ui, cx: Cx<'_>, head: HeadRef, site: &SiteAnalysis, map: FeatureMap) {
+    let theme = cx.theme;
+    let Some(results) = &cx.state.results else { return };
+    heading(ui, theme, &format!("On {map}"));
+    let group = site.features.get(&map).and_then(|f| f.groups.get(head.head).copied());
+    if let Some(group) = group {
+        ui.horizontal(|ui| {
+            swatch(ui, theme, Some(theme.group(group)), &format!("group {group}"));
+            if ui.small_button("Select the group").clicked() {
+                cx.send(Action::ShowSite(head.site));
+                cx.send(Action::SelectGroup(Some(group)));
+            }
+        });
     }
-    ui.add_space(4.0);
-    ui.horizontal_wrapped(|ui| {
-        command_button(ui, cx, Command::KeepHeads, "Keep");
-        command_button(ui, cx, Command::PruneHeads, "Prune");
-        command_button(ui, cx, Command::PinHeads, "Pin");
-        command_button(ui, cx, Command::UnpinHeads, "Unpin");
+    facts(ui, "head numbers", |ui| {
+        let votes = site.votes.get(head.head).copied().unwrap_or(0);
+        fact(ui, theme, "Votes", format!("{votes} of {}", results.analysis.batches * site.features.len() as u64));
+        for measure in Measure::available(&results.analysis) {
+            let value = measure.values(site, map, results.analysis.batches).get(head.head).copied();
+            let text = measure.unit().format(value.unwrap_or(f64::NAN));
+            fact(ui, theme, &measure.label(), text).on_hover_text(measure.meaning());
+        }
+    });
+}
+
+/// The heads of the layer that are most like this one.
+fn neighbours(ui: &mut Ui, cx: Cx<'_>, head: HeadRef, site: &SiteAnalysis, map: FeatureMap) {
+    let Some(feature) = site.features.get(&map) else { return };
+    let theme: &Theme = cx.theme;
+    let others = (0..site.heads).filter(|h| *h != head.head);
+    let mut alike: Vec<(usize, f64)> = others.filter_map(|h| Some((h, feature.gram.cosine(head.head, h)?))).collect();
+    alike.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
+    if alike.is_empty() {
+        return;
+    }
+    heading(ui, theme, "Most alike");
+    for (other, cosine) in alike.into_iter().take(4) {
+        ui.horizontal(|ui| {
+            let group = feature.groups.get(other).copied().unwrap_or(0);
+            swatch(ui, theme, Some(theme.group(group)), "");
+            let reference = HeadRef::new(head.site, other);
+            if ui.link(format!("head {other}")).clicked() {
+                cx.send(Action::Select(reference));
+            }
+            let state = if cx.state.is_kept(reference) { "" } else { ", pruned" };
+            let text = format!("cosine {}{state}", Unit::Plain.format(cosine));
+            ui.label(RichText::new(text).color(theme.muted));
+        });
+    }
+}
+
+/// The layer that is shown.
+fn layer(ui: &mut Ui, cx: Cx<'_>) {
+    let (Some(site), Some(feature)) = (cx.state.site_results(), cx.state.feature_results()) else { return };
+    let theme = cx.theme;
+    heading(ui, theme, &format!("Layer {}", site.site));
+    facts(ui, "layer numbers", |ui| {
+        let kept = (0..site.heads).filter(|h| cx.state.is_kept(HeadRef::new(site.site, *h))).count();
+        fact(ui, theme, "Heads kept", format!("{kept} of {}", site.heads));
+        fact(ui, theme, "Groups", feature.groups.iter().max().map_or(0, |g| g + 1).to_string());
+        let number = |v: Option<f64>| Unit::Plain.format(v.unwrap_or(f64::NAN));
+        fact(ui, theme, "Mean silhouette", number(feature.mean_silhouette));
+        fact(ui, theme, "Dunn index", number(feature.dunn))
+            .on_hover_text("Least distance between groups by the largest within one; absent where all are alone");
+        if let Some(margin) = site.margin {
+            fact(ui, theme, "Vote margin", format!("{margin} votes"))
+                .on_hover_text("Between the weakest kept head and the strongest other, by votes");
+        }
+        if !feature.dead.is_empty() {
+            fact(ui, theme, "Dead heads", feature.dead.len().to_string()).on_hover_text("Their map is zero everywhere");
+        }
     });
 }

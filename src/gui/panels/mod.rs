@@ -4,6 +4,7 @@ mod inspector;
 mod menu;
 mod model;
 mod overlay;
+mod run;
 mod tasks;
 mod welcome;
 
@@ -33,7 +34,14 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut Layout, buffers: &mut Buffers)
     if cx.state.model.is_some() {
         if settings.show_model {
             let left = Panel::left("model").frame(side).default_size(250.0).min_size(200.0).max_size(420.0);
-            left.show(ui, |ui| scrolled(ui, "model scroll", |ui| model::show(ui, cx)));
+            left.show(ui, |ui| {
+                let foot = Frame::new().inner_margin(Margin::symmetric(0, 6));
+                Panel::bottom("run").frame(foot).show_separator_line(false).show(ui, |ui| run::progress(ui, cx));
+                scrolled(ui, "model scroll", |ui| {
+                    model::show(ui, cx);
+                    run::show(ui, cx);
+                });
+            });
         }
         if settings.show_inspector {
             let right = Panel::right("inspector").frame(side).default_size(250.0).min_size(200.0).max_size(420.0);

@@ -1,38 +1,54 @@
 //! On the left: the model.
 
-use eframe::egui::Ui;
+use eframe::egui::{RichText, Ui};
 
 use super::super::app::Cx;
-use super::super::widgets::{bytes, count, fact, facts, heading, note};
+use super::super::theme::STRONG;
+use super::super::widgets::note;
+use crate::figure::Unit;
+use crate::workspace::ModelFacts;
 
-/// What the model is.
+/// What the model is, in a few lines.
 pub fn show(ui: &mut Ui, cx: Cx<'_>) {
     let Some(model) = &cx.state.model else { return };
-    let (facts_of, theme) = (&model.facts, cx.theme);
-    heading(ui, theme, "Model");
-    facts(ui, "model facts", |ui| {
-        fact(ui, theme, "Name", &facts_of.name).on_hover_text(facts_of.folder.display().to_string());
-        fact(ui, theme, "Family", facts_of.family);
-        fact(ui, theme, "Attention", format!("{} layers", facts_of.shape.sites().len()));
-        fact(ui, theme, "Heads", facts_of.heads().to_string());
-        if facts_of.is_grouped() {
-            let kv: usize = facts_of.shape.sites().iter().map(|s| s.kv_heads).sum();
-            fact(ui, theme, "Key/value", format!("{kv} heads"));
-        }
-        fact(ui, theme, "Head width", widths(&facts_of.head_dims));
-        fact(ui, theme, "Width", facts_of.width.to_string());
-        fact(ui, theme, "Parameters", count(facts_of.parameters));
-        fact(ui, theme, "On disk", format!("{} {}", bytes(facts_of.bytes), facts_of.dtype));
-    });
-    if facts_of.is_pruned {
+    let (facts, theme) = (&model.facts, cx.theme);
+    ui.add_space(4.0);
+    let name = RichText::new(&facts.name).size(14.0).family(eframe::egui::FontFamily::Name(STRONG.into()));
+    let label = eframe::egui::Label::new(name.color(theme.ink)).truncate();
+    ui.add(label).on_hover_text(format!("{}\nfingerprint {}", facts.folder.display(), facts.fingerprint));
+    ui.spacing_mut().item_spacing.y = 2.0;
+    for line in lines(facts) {
+        ui.label(RichText::new(line).color(theme.muted));
+    }
+    if facts.is_pruned {
         note(ui, theme, "Some heads of this checkpoint were removed before");
     }
-    if facts_of.unused > 0 {
-        note(ui, theme, format!("{} stored tensors are not read by the network", facts_of.unused));
+    if facts.unused > 0 {
+        note(ui, theme, format!("{} stored tensors are not read by the network", facts.unused));
     }
 }
 
-fn widths(dims: &[usize]) -> String {
-    let (low, high) = (dims.iter().min().copied().unwrap_or(0), dims.iter().max().copied().unwrap_or(0));
+fn lines(facts: &ModelFacts) -> Vec<String> {
+    let sites = facts.shape.sites();
+    let heads = span(sites.iter().map(|s| s.heads));
+    let mut lines = vec![
+        format!("{}, {} attention layers", facts.family, sites.len()),
+        format!("{heads} heads of width {} in each, {} in all", span(facts.head_dims.iter().copied()), facts.heads()),
+    ];
+    if facts.is_grouped() {
+        lines.push(format!("{} key/value heads in each", span(sites.iter().map(|s| s.kv_heads))));
+    }
+    lines.push(format!(
+        "{} parameters, {} {}",
+        Unit::Count.format(facts.parameters as f64),
+        Unit::Bytes.format(facts.bytes as f64),
+        facts.dtype
+    ));
+    lines
+}
+
+/// One number where all agree, else the least and the largest.
+fn span(all: impl Iterator<Item = usize> + Clone) -> String {
+    let (low, high) = (all.clone().min().unwrap_or(0), all.max().unwrap_or(0));
     if low == high { low.to_string() } else { format!("{low} to {high}") }
 }

@@ -1,8 +1,8 @@
-//! Boxes over the window: the command palette, a path to type, the list of keys.
+//! Boxes over the window: the command palette, a path to type, the list of keys, what this program is.
 
 use eframe::egui::{self, Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui};
 
-use super::super::action::Action;
+use super::super::action::{Action, PathPurpose};
 use super::super::app::Cx;
 use super::super::command::Command;
 use super::super::state::Overlay;
@@ -22,17 +22,18 @@ impl Overlays {
         let now = cx.state.overlay.clone();
         let fresh = now != self.open;
         if fresh {
-            self.text.clear();
+            self.text = first_text(&now, cx);
             self.chosen = 0;
             self.open.clone_from(&now);
         }
         let Some(overlay) = now else { return };
         let modal = Modal::new(Id::unique("overlay")).show(ui.ctx(), |ui| {
-            ui.set_width(520.0_f32.min(ui.ctx().content_rect().width() - 40.0));
+            ui.set_width(560.0_f32.min(ui.ctx().content_rect().width() - 40.0));
             match overlay {
                 Overlay::Palette => self.palette(ui, cx, fresh),
-                Overlay::Path => self.path(ui, cx, fresh),
+                Overlay::Path(purpose) => self.path(ui, cx, purpose, fresh),
                 Overlay::Shortcuts => shortcuts(ui, cx),
+                Overlay::About => about(ui, cx),
             }
         });
         if modal.should_close() {
@@ -82,25 +83,65 @@ impl Overlays {
         });
     }
 
-    fn path(&mut self, ui: &mut Ui, cx: Cx<'_>, fresh: bool) {
-        heading(ui, cx.theme, "Open a path");
-        let field = TextEdit::singleline(&mut self.text).hint_text("Path of a model folder or a workspace");
-        let field = ui.add(field.desired_width(f32::INFINITY));
+    fn path(&mut self, ui: &mut Ui, cx: Cx<'_>, purpose: PathPurpose, fresh: bool) {
+        let (title, verb, hint) = words(purpose);
+        heading(ui, cx.theme, title);
+        let field = TextEdit::singleline(&mut self.text).hint_text(hint).desired_width(f32::INFINITY);
+        let field = ui.add(field);
         if fresh {
             field.request_focus();
         }
         let enter = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
+        note(ui, cx.theme, "A path from the root or from where the program was started; ~ is your home folder");
         ui.add_space(4.0);
         ui.horizontal(|ui| {
             let path = self.text.trim();
-            let open = ui.add_enabled(!path.is_empty(), egui::Button::new("Open"));
+            let open = ui.add_enabled(!path.is_empty(), egui::Button::new(verb));
             if !path.is_empty() && (open.clicked() || enter) {
-                cx.send(Action::Open(path.into()));
+                cx.send(Action::Path(purpose, expand(path)));
             }
             if ui.button("Close").clicked() {
                 cx.send(Action::CloseOverlay);
             }
         });
+    }
+}
+
+/// A path as typed, with `~` for the home folder.
+pub fn expand(path: &str) -> std::path::PathBuf {
+    match (path.strip_prefix('~'), dirs::home_dir()) {
+        (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with(['/', '\\']) => {
+            home.join(rest.trim_start_matches(['/', '\\']))
+        }
+        _ => path.into(),
+    }
+}
+
+/// What a field begins with.
+fn first_text(overlay: &Option<Overlay>, cx: Cx<'_>) -> String {
+    match overlay {
+        Some(Overlay::Path(PathPurpose::Input)) => {
+            cx.state.run.input.as_ref().map_or_else(String::new, |i| i.path().display().to_string())
+        }
+        Some(Overlay::Path(PathPurpose::SaveWorkspace)) => {
+            cx.state.file.as_ref().map_or_else(String::new, |f| f.display().to_string())
+        }
+        _ => String::new(),
+    }
+}
+
+/// Title, verb and hint.
+fn words(purpose: PathPurpose) -> (&'static str, &'static str, &'static str) {
+    match purpose {
+        PathPurpose::Open => ("Open a path", "Open", "Model folder, workspace, plan or analysis"),
+        PathPurpose::Input => ("What the model reads", "Use", "Text, .jsonl, .safetensors, .tsv or a folder of images"),
+        PathPurpose::Images => ("Folder of images", "Use", "Folder with PNG or JPEG files"),
+        PathPurpose::Relocate => ("Where the model went", "Open", "Model folder"),
+        PathPurpose::SaveWorkspace => ("Save the workspace", "Save", "File name, .pillars is added"),
+        PathPurpose::SavePlan => ("Save the plan", "Save", "File name, .json is added"),
+        PathPurpose::SaveAnalysis => ("Save the analysis", "Save", "File name, .json is added"),
+        PathPurpose::Export => ("Export the pruned model", "Export", "New folder"),
+        PathPurpose::Picture(_) => ("Save the picture", "Save", "File name that ends in .svg, .png or .csv"),
     }
 }
 
@@ -146,6 +187,7 @@ fn shortcuts(ui: &mut Ui, cx: Cx<'_>) {
             for (what, keys) in [
                 ("Move over the heads", "Arrow keys"),
                 ("Select a range of heads", "Shift + arrow keys"),
+                ("Move the vote threshold", "Up, Down"),
                 ("Move to the next control", "Tab"),
             ] {
                 ui.label(what);
@@ -154,6 +196,22 @@ fn shortcuts(ui: &mut Ui, cx: Cx<'_>) {
             }
         });
     });
+    if ui.button("Close").clicked() {
+        cx.send(Action::CloseOverlay);
+    }
+}
+
+fn about(ui: &mut Ui, cx: Cx<'_>) {
+    heading(ui, cx.theme, &format!("Pillars {}", env!("CARGO_PKG_VERSION")));
+    ui.label(env!("CARGO_PKG_DESCRIPTION"));
+    note(ui, cx.theme, format!("Licence: {}", env!("CARGO_PKG_LICENSE")));
+    note(
+        ui,
+        cx.theme,
+        "Method: Ni, Mao, Yang, Lei, Cambria, Finding the Pillars of Strength for Multi-Head Attention, ACL 2023",
+    );
+    note(ui, cx.theme, format!("Settings and the autosaved workspace: {}", cx.state.store.folder().display()));
+    ui.add_space(6.0);
     if ui.button("Close").clicked() {
         cx.send(Action::CloseOverlay);
     }
@@ -169,5 +227,14 @@ mod tests {
         assert_eq!(matches("zo in").first(), Some(&Command::ZoomIn));
         assert_eq!(matches("").len(), Command::all().len());
         assert!(matches("qqqq").is_empty());
+    }
+
+    #[test]
+    fn a_tilde_is_the_home_folder() {
+        assert_eq!(expand("/a/~b"), std::path::PathBuf::from("/a/~b"));
+        assert_eq!(expand("~b"), std::path::PathBuf::from("~b"));
+        if let Some(home) = dirs::home_dir() {
+            assert_eq!(expand("~/x"), home.join("x"));
+        }
     }
 }

@@ -2,10 +2,11 @@
 
 use eframe::egui::{self, RichText, TextEdit, Ui};
 
-use super::super::action::Action;
+use super::super::action::{Action, PathPurpose};
 use super::super::app::Cx;
 use super::super::command::Command;
 use super::super::widgets::{command_button, heading, note};
+use super::overlay::expand;
 
 /// The typed path.
 #[derive(Default)]
@@ -39,11 +40,11 @@ impl Welcome {
         if let Some(path) = &cx.state.opening {
             ui.label(format!("Opening {} …", path.display()));
         }
+        lost(ui, cx);
         if let Some((path, error)) = &cx.state.open_failure {
-            egui::Frame::new().fill(theme.panel).inner_margin(10).corner_radius(6).show(ui, |ui| {
-                ui.set_min_width(ui.available_width());
+            notice(ui, cx, |ui| {
                 ui.label(RichText::new(format!("{} could not be opened", path.display())).color(theme.danger));
-                ui.label(error.to_string());
+                ui.add(egui::Label::new(error.to_string()).wrap().selectable(true));
             });
         }
         heading(ui, theme, "Open a model");
@@ -51,11 +52,7 @@ impl Welcome {
             command_button(ui, cx, Command::OpenSample, "Open the sample");
             command_button(ui, cx, Command::OpenModel, "Choose a folder…");
         });
-        note(
-            ui,
-            theme,
-            "A folder in Hugging Face layout: config.json and model.safetensors, or its shards with an index",
-        );
+        note(ui, theme, "A folder in Hugging Face layout: config.json and model.safetensors, or its shards and index");
         ui.add_space(4.0);
         self.typed(ui, cx);
         note(ui, theme, "Or drop a folder or a workspace anywhere on this window");
@@ -71,10 +68,36 @@ impl Welcome {
             let path = self.path.trim();
             let button = ui.add_enabled(!path.is_empty(), egui::Button::new("Open"));
             if !path.is_empty() && (button.clicked() || entered) {
-                cx.send(Action::Open(path.into()));
+                cx.send(Action::Path(PathPurpose::Open, expand(path)));
             }
         });
     }
+}
+
+/// A workspace whose model is not where it was.
+fn lost(ui: &mut Ui, cx: Cx<'_>) {
+    let Some(lost) = &cx.state.lost else { return };
+    notice(ui, cx, |ui| {
+        ui.label(RichText::new("The model of this workspace is not where it was").color(cx.theme.warning));
+        ui.add(egui::Label::new(lost.error.to_string()).wrap().selectable(true));
+        ui.label("Say where it went; plans and results are kept. Or drop its folder here");
+        ui.horizontal(|ui| {
+            if ui.button("Choose its folder…").clicked() {
+                cx.send(Action::AskPath(PathPurpose::Relocate));
+            }
+            if ui.button("Type its path…").clicked() {
+                cx.send(Action::TypePath(PathPurpose::Relocate));
+            }
+        });
+    });
+}
+
+fn notice(ui: &mut Ui, cx: Cx<'_>, add: impl FnOnce(&mut Ui)) {
+    egui::Frame::new().fill(cx.theme.panel).inner_margin(10).corner_radius(6).show(ui, |ui| {
+        ui.set_min_width(ui.available_width());
+        add(ui);
+    });
+    ui.add_space(6.0);
 }
 
 fn recent(ui: &mut Ui, cx: Cx<'_>) {
@@ -86,7 +109,7 @@ fn recent(ui: &mut Ui, cx: Cx<'_>) {
         ui.horizontal(|ui| {
             let text = path.display().to_string();
             if ui.link(text.as_str()).clicked() {
-                cx.send(Action::Open(path.clone()));
+                cx.send(Action::Path(PathPurpose::Open, path.clone()));
             }
             if ui.small_button("Forget").on_hover_text("Take it off this list").clicked() {
                 cx.send(Action::Forget(path.clone()));

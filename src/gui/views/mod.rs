@@ -1,27 +1,58 @@
 //! The tabs.
 
+mod attention;
+mod groups;
 mod overview;
+mod prune;
+mod redundancy;
+mod training;
+mod votes;
+
+use std::sync::Arc;
 
 use eframe::egui::{Key, Ui};
+use serde::{Deserialize, Serialize};
 
 use super::app::Cx;
+use super::state::State;
+use crate::error::{Error, Result};
+use crate::figure::{self, Figure};
 
 /// One tab.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum View {
     /// All heads of the model.
     Overview,
+    /// How alike the heads of a layer are.
+    Redundancy,
+    /// The groups of a layer.
+    Groups,
+    /// The vote of a layer.
+    Votes,
+    /// Which heads stay and what that saves.
+    Prune,
+    /// Where heads look.
+    Attention,
+    /// A training run.
+    Training,
 }
 
 impl View {
     /// Every view, in the order of the tabs.
-    pub const ALL: [Self; 1] = [Self::Overview];
+    pub const ALL: [Self; 7] =
+        [Self::Overview, Self::Redundancy, Self::Groups, Self::Votes, Self::Prune, Self::Attention, Self::Training];
 
     /// The word on the tab.
     pub fn title(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
+            Self::Redundancy => "Redundancy",
+            Self::Groups => "Groups",
+            Self::Votes => "Votes",
+            Self::Prune => "Prune",
+            Self::Attention => "Attention",
+            Self::Training => "Training",
         }
     }
 
@@ -29,6 +60,12 @@ impl View {
     pub fn tooltip(self) -> &'static str {
         match self {
             Self::Overview => "Every head of the model as a cell",
+            Self::Redundancy => "How alike the heads of a layer are, under their tree",
+            Self::Groups => "Map and silhouettes of a layer's groups; change their number",
+            Self::Votes => "Votes of a layer with a threshold to drag",
+            Self::Prune => "Which heads stay, what that saves, how good it is, and the export",
+            Self::Attention => "Where heads look, over the tokens of an input",
+            Self::Training => "Losses and silhouettes as they happen",
         }
     }
 
@@ -36,14 +73,34 @@ impl View {
     pub fn key(self) -> Key {
         match self {
             Self::Overview => Key::Num1,
+            Self::Redundancy => Key::Num2,
+            Self::Groups => Key::Num3,
+            Self::Votes => Key::Num4,
+            Self::Prune => Key::Num5,
+            Self::Attention => Key::Num6,
+            Self::Training => Key::Num7,
         }
     }
 }
 
+/// What draws a picture, away from the window.
+pub type Draw = Box<dyn FnOnce() -> Result<Figure> + Send>;
+
 /// What each view remembers.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Views {
     overview: overview::Overview,
+    redundancy: redundancy::Redundancy,
+    #[serde(skip)]
+    groups: groups::Groups,
+    #[serde(skip)]
+    votes: votes::Votes,
+    #[serde(skip)]
+    prune: prune::Prune,
+    attention: attention::Attention,
+    #[serde(skip)]
+    training: training::Training,
 }
 
 impl Views {
@@ -51,6 +108,36 @@ impl Views {
     pub fn ui(&mut self, which: View, ui: &mut Ui, cx: Cx<'_>) {
         match which {
             View::Overview => self.overview.ui(ui, cx),
+            View::Redundancy => self.redundancy.ui(ui, cx),
+            View::Groups => self.groups.ui(ui, cx),
+            View::Votes => self.votes.ui(ui, cx),
+            View::Prune => self.prune.ui(ui, cx),
+            View::Attention => self.attention.ui(ui, cx),
+            View::Training => self.training.ui(ui, cx),
         }
     }
+
+    /// What draws the picture of a view as it stands.
+    pub fn picture(&self, which: View, state: &State) -> Result<Draw> {
+        match which {
+            View::Overview => self.overview.picture(state),
+            View::Redundancy => self.redundancy.picture(state),
+            View::Groups => picture_of(state, figure::View::Groups, true),
+            View::Votes => picture_of(state, figure::View::Votes, true),
+            View::Prune => self.prune.picture(state),
+            View::Attention => self.attention.picture(state),
+            View::Training => Err(Error::new("there is no training run to draw")),
+        }
+    }
+}
+
+/// What draws a picture of the results, as the plan being edited stands.
+fn picture_of(state: &State, view: figure::View, of_site: bool) -> Result<Draw> {
+    let results = state.results.as_ref().ok_or_else(|| Error::new("nothing was run yet").hint("press Run first"))?;
+    let analysis = Arc::clone(&results.analysis);
+    let (site, feature, plan) = (state.site().filter(|_| of_site), state.feature(), state.plan());
+    Ok(Box::new(move || {
+        let request = figure::Request { site, feature, plan: plan.as_ref(), ..figure::Request::new(view) };
+        figure::build(&analysis, &request)
+    }))
 }

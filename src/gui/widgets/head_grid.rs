@@ -21,6 +21,18 @@ pub struct Cell {
     pub pinned: bool,
     /// Whether it is selected.
     pub selected: bool,
+    /// Notches that tell groups of one colour apart.
+    pub notches: usize,
+}
+
+/// A column of words to the right of the heads.
+pub struct Summary {
+    /// Its title.
+    pub title: &'static str,
+    /// What it means.
+    pub width: f32,
+    /// One entry per layer.
+    pub entries: Vec<String>,
 }
 
 /// A grid of heads that can be clicked, dragged over and walked with the arrow keys.
@@ -29,6 +41,8 @@ pub struct HeadGrid<'a> {
     pub shape: &'a Shape,
     /// Heads of each layer from left to right, where they are not in their own order.
     pub order: Option<&'a [Vec<usize>]>,
+    /// Columns about whole layers, where there is room.
+    pub summaries: &'a [Summary],
     /// Where the keyboard is.
     pub cursor: Option<HeadRef>,
     /// The layer shown by other views.
@@ -73,7 +87,11 @@ impl HeadGrid<'_> {
         let columns = sites.iter().map(|s| s.heads).max().unwrap_or(0);
         let gaps = sites.iter().map(|s| gaps_before(s, s.heads)).max().unwrap_or(0) as f32 * GROUP_GAP;
         let room = ui.available_size();
-        let by_width = (room.x - NAMES - gaps - 12.0) / columns.max(1) as f32;
+        let words: f32 = self.summaries.iter().map(|s| s.width).sum::<f32>() + 16.0;
+        let heads_room = room.x - NAMES - gaps - 12.0;
+        let with_summaries = (heads_room - words) / columns.max(1) as f32 >= 16.0;
+        let words = if with_summaries && !self.summaries.is_empty() { words } else { 0.0 };
+        let by_width = (heads_room - words) / columns.max(1) as f32;
         let by_height = (room.y - NUMBERS - 4.0) / sites.len().max(1) as f32;
         let cell_side = by_width.min(by_height.max(13.0)).clamp(5.0, 34.0).floor();
         let size =
@@ -82,6 +100,9 @@ impl HeadGrid<'_> {
         let geometry = Geometry { origin: rect.min + vec2(NAMES, NUMBERS), cell: cell_side, row: cell_side };
 
         self.paint(ui, theme, &geometry, rect, &response, &cell);
+        if words > 0.0 {
+            self.summarise(ui, theme, &geometry, geometry.origin.x + cell_side * columns as f32 + gaps + 16.0);
+        }
         self.speak(ui, &geometry, &response, &cell, &spoken);
         let pointer = response.interact_pointer_pos().or(response.hover_pos());
         let head = pointer.and_then(|p| self.head_at(&geometry, p));
@@ -146,6 +167,22 @@ impl HeadGrid<'_> {
         }
     }
 
+    fn summarise(&self, ui: &Ui, theme: &Theme, geometry: &Geometry, mut left: f32) {
+        let font = FontId::proportional(11.0);
+        for summary in self.summaries {
+            let right = left + summary.width - 12.0;
+            let top = pos2(right, geometry.origin.y - 4.0);
+            ui.painter().text(top, Align2::RIGHT_BOTTOM, summary.title, font.clone(), theme.muted);
+            for (row, text) in summary.entries.iter().enumerate() {
+                let at = pos2(right, geometry.origin.y + (row as f32 + 0.5) * geometry.row);
+                if geometry.row >= 12.0 || row % 2 == 0 {
+                    ui.painter().text(at, Align2::RIGHT_CENTER, text, font.clone(), theme.ink);
+                }
+            }
+            left += summary.width;
+        }
+    }
+
     fn paint_cell(
         &self,
         painter: &egui::Painter,
@@ -178,6 +215,10 @@ impl HeadGrid<'_> {
             let at = inner.right_top() + vec2(-3.5, 3.5);
             let color = if cell.kept { Theme::ink_on(cell.fill) } else { theme.ink };
             painter.circle_filled(at, 1.8, color);
+        }
+        for notch in 0..cell.notches.min(3) {
+            let at = inner.left_bottom() + vec2(2.0 + 4.0 * notch as f32, -2.0);
+            painter.vline(at.x, at.y - side * 0.2..=at.y, Stroke::new(1.5, Theme::ink_on(cell.fill)));
         }
         if side >= 20.0 && cell.kept {
             let at = inner.center();

@@ -1,13 +1,21 @@
 //! Parts used in several places.
 
+mod color_bar;
 mod command_button;
+mod empty;
 mod facts;
-mod format;
 mod head_grid;
 mod legend;
+mod matrix;
+mod pickers;
+mod plot;
 
+pub use color_bar::color_bar;
 pub use command_button::{command_button, command_item};
+pub use empty::{empty, needs_run};
 pub use facts::{fact, facts, heading, note};
-pub use format::{bytes, count};
-pub use head_grid::{Cell, HeadGrid, Pointed};
+pub use head_grid::{Cell, HeadGrid, Pointed, Summary};
 pub use legend::swatch;
+pub use matrix::{MatrixTexture, cell_at, paint_texture};
+pub use pickers::{choice, feature_picker, site_picker};
+pub use plot::{PlotArea, dashed};

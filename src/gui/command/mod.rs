@@ -1,0 +1,253 @@
+//! Every listed action: its words, its keys, and whether it can be done now. The menu, the palette and the keyboard
+//! read this table and nothing else.
+
+mod table;
+
+use eframe::egui::KeyboardShortcut;
+
+use super::State;
+use super::jobs::JobKind;
+use super::views::View;
+use crate::workspace::{ThemeChoice, sample};
+
+/// An action that needs no more than its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the table says what each one does")]
+pub enum Command {
+    OpenModel,
+    TypePath,
+    OpenSample,
+    ChooseInput,
+    TypeInput,
+    ChooseImages,
+    SaveWorkspace,
+    SaveWorkspaceAs,
+    SavePlan,
+    SaveAnalysis,
+    SavePicture,
+    CloseModel,
+    Quit,
+    Undo,
+    Redo,
+    NewPlan,
+    DuplicatePlan,
+    DeletePlan,
+    KeepHeads,
+    PruneHeads,
+    FlipHeads,
+    PinHeads,
+    UnpinHeads,
+    UnpinAll,
+    SelectAll,
+    SelectSite,
+    ClearSelection,
+    Run,
+    Measure,
+    Sweep,
+    Export,
+    Cancel,
+    Show(View),
+    NextSite,
+    PreviousSite,
+    ResetLayout,
+    ToggleModel,
+    ToggleInspector,
+    ToggleTasks,
+    Theme(ThemeChoice),
+    ZoomIn,
+    ZoomOut,
+    ZoomReset,
+    Palette,
+    Shortcuts,
+    About,
+    CopyMessages,
+    ClearMessages,
+}
+
+/// The menu a command stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Menu {
+    /// Opening, saving, leaving.
+    File,
+    /// The plan and the selection.
+    Edit,
+    /// Work on the model.
+    Run,
+    /// What is shown.
+    View,
+    /// Finding one's way.
+    Help,
+}
+
+impl Menu {
+    /// Every menu, from left to right.
+    pub const ALL: [Self; 5] = [Self::File, Self::Edit, Self::Run, Self::View, Self::Help];
+
+    /// The word in the menu bar.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::File => "File",
+            Self::Edit => "Edit",
+            Self::Run => "Run",
+            Self::View => "View",
+            Self::Help => "Help",
+        }
+    }
+}
+
+/// What a command is called and how it is reached.
+pub struct Spec {
+    /// Menu it stands in.
+    pub menu: Menu,
+    /// Words in the menu and the palette.
+    pub text: &'static str,
+    /// A longer explanation.
+    pub tooltip: &'static str,
+    /// Keys; the first is shown.
+    pub keys: Vec<KeyboardShortcut>,
+}
+
+impl Command {
+    /// Every command in the order of the menus, in sections with a line between.
+    pub fn sections() -> Vec<Vec<Self>> {
+        vec![
+            vec![Self::OpenModel, Self::TypePath, Self::OpenSample],
+            vec![Self::ChooseInput, Self::TypeInput, Self::ChooseImages],
+            vec![Self::SaveWorkspace, Self::SaveWorkspaceAs],
+            vec![Self::SavePlan, Self::SaveAnalysis, Self::SavePicture],
+            vec![Self::CloseModel, Self::Quit],
+            vec![Self::Undo, Self::Redo],
+            vec![Self::NewPlan, Self::DuplicatePlan, Self::DeletePlan],
+            vec![Self::KeepHeads, Self::PruneHeads, Self::FlipHeads],
+            vec![Self::PinHeads, Self::UnpinHeads, Self::UnpinAll],
+            vec![Self::SelectAll, Self::SelectSite, Self::ClearSelection],
+            vec![Self::Run, Self::Measure, Self::Sweep, Self::Export],
+            vec![Self::Cancel],
+            View::ALL.map(Self::Show).to_vec(),
+            vec![Self::NextSite, Self::PreviousSite],
+            vec![Self::ToggleModel, Self::ToggleInspector, Self::ToggleTasks, Self::ResetLayout],
+            [ThemeChoice::System, ThemeChoice::Light, ThemeChoice::Dark].map(Self::Theme).to_vec(),
+            vec![Self::ZoomIn, Self::ZoomOut, Self::ZoomReset],
+            vec![Self::Palette, Self::Shortcuts, Self::About],
+            vec![Self::CopyMessages, Self::ClearMessages],
+        ]
+    }
+
+    /// Every command, in the order of the menus.
+    pub fn all() -> Vec<Self> {
+        Self::sections().concat()
+    }
+
+    /// Words and keys.
+    pub fn spec(self) -> Spec {
+        table::spec(self)
+    }
+
+    /// Words as things stand: undo and redo say what they would change.
+    pub fn text_now(self, state: &State) -> String {
+        let text = self.spec().text;
+        let name = match self {
+            Self::Undo => state.draft.undo_name(),
+            Self::Redo => state.draft.redo_name(),
+            _ => None,
+        };
+        name.map_or_else(|| text.to_owned(), |name| format!("{text}: {name}"))
+    }
+
+    /// Whether a mark stands before it in the menu.
+    pub fn is_on(self, state: &State) -> Option<bool> {
+        match self {
+            Self::ToggleModel => Some(state.settings.show_model),
+            Self::ToggleInspector => Some(state.settings.show_inspector),
+            Self::ToggleTasks => Some(state.settings.show_tasks),
+            Self::Theme(choice) => Some(state.settings.theme == choice),
+            _ => None,
+        }
+    }
+
+    /// `Err` says why it cannot be done now.
+    pub fn enabled(self, state: &State) -> Result<(), &'static str> {
+        let model = || if state.model.is_some() { Ok(()) } else { Err("open a model first") };
+        let heads = || {
+            model()?;
+            if state.selection.heads.is_empty() { Err("select heads first") } else { Ok(()) }
+        };
+        let ready = || match &state.checked {
+            Some(Ok(_)) => Ok(()),
+            None => Err("open a model first"),
+            Some(Err(_)) => Err("the settings on the left need attention"),
+        };
+        let legal = || match &state.outlook {
+            Some(Ok(_)) => Ok(()),
+            None => Err("open a model first"),
+            Some(Err(_)) => Err("the plan cannot be carried out as it is"),
+        };
+        let idle = |kind| if state.jobs.get(kind).is_some() { Err("it is under way") } else { Ok(()) };
+        let results = || if state.results.is_some() { Ok(()) } else { Err("run the model first") };
+        match self {
+            Self::OpenModel if state.jobs.get(JobKind::Dialog).is_some() => Err("a dialog is open already"),
+            Self::OpenSample if sample().is_none() => Err("the sample is not installed beside the program"),
+            Self::Undo if state.draft.undo_name().is_none() => Err("there is nothing to undo"),
+            Self::Redo if state.draft.redo_name().is_none() => Err("there is nothing to redo"),
+            Self::KeepHeads | Self::PruneHeads | Self::FlipHeads | Self::PinHeads | Self::UnpinHeads => heads(),
+            Self::UnpinAll if state.draft.now().active().pinned() == 0 => Err("no head is pinned"),
+            Self::Run => ready().and(idle(JobKind::Analyse)),
+            Self::Measure => ready().and(legal()).and(idle(JobKind::Measure)),
+            Self::Sweep => ready().and(results()).and(idle(JobKind::Sweep)),
+            Self::Export => legal().and(idle(JobKind::Export)),
+            Self::SaveAnalysis | Self::SavePicture => results(),
+            Self::ChooseInput
+            | Self::TypeInput
+            | Self::ChooseImages
+            | Self::SaveWorkspace
+            | Self::SaveWorkspaceAs
+            | Self::SavePlan
+            | Self::CloseModel
+            | Self::NewPlan
+            | Self::DuplicatePlan
+            | Self::DeletePlan
+            | Self::SelectAll
+            | Self::SelectSite
+            | Self::NextSite
+            | Self::PreviousSite
+            | Self::Show(_) => model(),
+            Self::Cancel if state.jobs.shown().next().is_none() => Err("nothing is under way"),
+            Self::CopyMessages | Self::ClearMessages if state.messages.all().is_empty() => Err("there are none"),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eframe::egui::{Key, Modifiers};
+    use std::collections::{HashMap, HashSet};
+
+    #[test]
+    fn no_two_commands_share_a_key() {
+        let mut taken: HashMap<(Modifiers, Key), Command> = HashMap::new();
+        for command in Command::all() {
+            for keys in command.spec().keys {
+                let other = taken.insert((keys.modifiers, keys.logical_key), command);
+                assert!(other.is_none(), "{command:?} and {other:?} share {keys:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_is_listed_once_with_words_of_its_own() {
+        let all = Command::all();
+        assert_eq!(all.len(), all.iter().collect::<HashSet<_>>().len());
+        let texts: HashSet<_> = all.iter().map(|c| c.spec().text).collect();
+        assert_eq!(texts.len(), all.len());
+        for command in all {
+            let spec = command.spec();
+            assert!(spec.text.starts_with(char::is_uppercase) && !spec.text.ends_with('.'), "{}", spec.text);
+            assert!(!spec.tooltip.is_empty() && !spec.tooltip.ends_with('.'), "{}", spec.tooltip);
+        }
+        for section in Command::sections() {
+            assert!(section.windows(2).all(|pair| pair[0].spec().menu == pair[1].spec().menu), "{section:?}");
+        }
+    }
+}

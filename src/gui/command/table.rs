@@ -1,0 +1,132 @@
+//! Words and keys of every command.
+
+use eframe::egui::{Key, KeyboardShortcut, Modifiers};
+
+use super::{Command, Menu, Spec};
+use crate::workspace::ThemeChoice;
+
+/// The row of a command.
+pub(super) fn spec(command: Command) -> Spec {
+    use Menu::{Edit, File, Help, Run, View};
+    let (menu, text, tooltip, keys) = match command {
+        Command::OpenModel => {
+            (File, "Open model…", "Choose a folder with config.json and model.safetensors", vec![ctrl(Key::O)])
+        }
+        Command::TypePath => (
+            File,
+            "Open path…",
+            "Type the path of a model folder, a workspace, a plan or an analysis",
+            vec![ctrl(Key::L)],
+        ),
+        Command::OpenSample => {
+            (File, "Open the bundled sample", "A small BERT of chemical reactions, with text", none())
+        }
+        Command::ChooseInput => {
+            (File, "Choose input…", "A file that the model reads: text, tokens, tensors or pairs", vec![ctrl(Key::I)])
+        }
+        Command::TypeInput => (File, "Input path…", "Type the path of what the model reads", vec![ctrl_shift(Key::I)]),
+        Command::ChooseImages => (File, "Choose images…", "A folder of PNG and JPEG files for a vision model", none()),
+        Command::SaveWorkspace => {
+            (File, "Save workspace", "One file with the model's place, the results and the plans", vec![ctrl(Key::S)])
+        }
+        Command::SaveWorkspaceAs => {
+            (File, "Save workspace as…", "The same under another name", vec![ctrl_shift(Key::S)])
+        }
+        Command::SavePlan => (File, "Save plan…", "Which heads stay, for the command line and for others", none()),
+        Command::SaveAnalysis => (File, "Save analysis…", "What the last run found out, for the command line", none()),
+        Command::SavePicture => (File, "Save picture…", "The view in front as SVG, PNG or CSV", vec![ctrl(Key::P)]),
+        Command::CloseModel => (File, "Close model", "Back to the welcome screen", vec![ctrl(Key::W)]),
+        Command::Quit => (File, "Quit", "Close the window; the workspace is kept", vec![ctrl(Key::Q)]),
+        Command::Undo => (Edit, "Undo", "Take back the last change of the plan", vec![ctrl(Key::Z)]),
+        Command::Redo => (Edit, "Redo", "Do the undone change again", vec![ctrl_shift(Key::Z), ctrl(Key::Y)]),
+        Command::NewPlan => (Edit, "New plan", "A plan that keeps every head", vec![ctrl(Key::N)]),
+        Command::DuplicatePlan => (Edit, "Duplicate plan", "A copy to change", vec![ctrl(Key::D)]),
+        Command::DeletePlan => (Edit, "Delete plan", "Undo brings it back", none()),
+        Command::KeepHeads => (Edit, "Keep selected heads", "Fix the selected heads to stay", vec![key(Key::K)]),
+        Command::PruneHeads => {
+            (Edit, "Prune selected heads", "Fix the selected heads to go", vec![key(Key::X), key(Key::Delete)])
+        }
+        Command::FlipHeads => {
+            (Edit, "Flip selected heads", "Keep what would go, prune what would stay", vec![key(Key::F)])
+        }
+        Command::PinHeads => {
+            (Edit, "Pin selected heads", "Hold them as they are when a threshold moves", vec![key(Key::P)])
+        }
+        Command::UnpinHeads => {
+            (Edit, "Unpin selected heads", "Let the method decide about them again", vec![key(Key::U)])
+        }
+        Command::UnpinAll => (Edit, "Unpin every head", "Leave the whole plan to the method", none()),
+        Command::SelectAll => (Edit, "Select all heads", "Every head of the model", vec![ctrl(Key::A)]),
+        Command::SelectSite => {
+            (Edit, "Select the layer", "Every head of the layer that is shown", vec![ctrl_shift(Key::A)])
+        }
+        Command::ClearSelection => (Edit, "Clear the selection", "Select nothing", vec![key(Key::Escape)]),
+        Command::Run => (
+            Run,
+            "Run",
+            "Read the input, group the heads of every layer, let them vote",
+            vec![ctrl(Key::R), key(Key::F5)],
+        ),
+        Command::Measure => (
+            Run,
+            "Measure quality",
+            "The plan beside the whole model and a random control",
+            vec![ctrl(Key::M), key(Key::F6)],
+        ),
+        Command::Sweep => (
+            Run,
+            "Measure the quality curve",
+            "Every method beside random draws, from all heads down to a quarter",
+            vec![ctrl_shift(Key::M)],
+        ),
+        Command::Export => {
+            (Run, "Export pruned model…", "Write the smaller checkpoint, reopen it, prove it", vec![ctrl(Key::E)])
+        }
+        Command::Cancel => (Run, "Cancel", "Stop the work under way at its next safe point", vec![ctrl(Key::Period)]),
+        Command::Show(view) => (View, view.title(), view.tooltip(), vec![ctrl(view.key())]),
+        Command::NextSite => (View, "Next layer", "Show the next attention layer", vec![key(Key::CloseBracket)]),
+        Command::PreviousSite => {
+            (View, "Previous layer", "Show the attention layer before", vec![key(Key::OpenBracket)])
+        }
+        Command::ToggleModel => (View, "Model panel", "Show or hide the panel on the left", vec![ctrl(Key::B)]),
+        Command::ToggleInspector => {
+            (View, "Inspector", "Show or hide the panel on the right", vec![ctrl_shift(Key::B)])
+        }
+        Command::ToggleTasks => {
+            (View, "Tasks and messages", "Show or hide the panel at the bottom", vec![ctrl(Key::J)])
+        }
+        Command::ResetLayout => (View, "Reset the layout", "All views in one row of tabs, all panels open", none()),
+        Command::Theme(ThemeChoice::System) => (View, "Theme of the system", "Light or dark as the desktop is", none()),
+        Command::Theme(ThemeChoice::Light) => (View, "Light theme", "Dark on light", none()),
+        Command::Theme(ThemeChoice::Dark) => (View, "Dark theme", "Light on dark", none()),
+        Command::ZoomIn => {
+            (View, "Zoom in", "Everything larger, up to 300 %", vec![ctrl(Key::Plus), ctrl(Key::Equals)])
+        }
+        Command::ZoomOut => (View, "Zoom out", "Everything smaller, down to 50 %", vec![ctrl(Key::Minus)]),
+        Command::ZoomReset => (View, "Actual size", "Zoom 100 %", vec![ctrl(Key::Num0)]),
+        Command::Palette => {
+            (Help, "Command palette…", "Find any command by its name", vec![ctrl_shift(Key::P), ctrl(Key::K)])
+        }
+        Command::Shortcuts => (Help, "Keyboard shortcuts", "Every command with its keys", vec![key(Key::F1)]),
+        Command::About => (Help, "About Pillars", "Version, licence, method", none()),
+        Command::CopyMessages => (Help, "Copy all messages", "Put the messages into the clipboard", none()),
+        Command::ClearMessages => (Help, "Clear messages", "Forget the messages", none()),
+    };
+    Spec { menu, text, tooltip, keys }
+}
+
+fn ctrl(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND, key)
+}
+
+fn ctrl_shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), key)
+}
+
+fn key(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::NONE, key)
+}
+
+fn none() -> Vec<KeyboardShortcut> {
+    Vec::new()
+}

@@ -1,0 +1,193 @@
+//! The one place that changes the state.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `paths` | opening, dialogs, writing files |
+//! | `plans` | proposals, pins, named plans |
+//! | `work` | runs, measurements, exports; what workers bring |
+//! | `autosave` | settings and workspace, by themselves |
+
+mod autosave;
+mod paths;
+mod plans;
+mod work;
+
+use eframe::egui::{self, ViewportCommand};
+
+pub use autosave::Autosave;
+
+use super::action::{Action, PathPurpose};
+use super::app::App;
+use super::command::Command;
+use super::state::Overlay;
+use crate::workspace::{HeadRef, NamedPlan, Settings, sample};
+
+impl App {
+    /// Carries out one wish.
+    pub(super) fn apply(&mut self, ctx: &egui::Context, action: Action) {
+        match action {
+            Action::Command(command) => self.apply_command(ctx, command),
+            Action::Path(purpose, path) => self.use_path(purpose, path),
+            Action::AskPath(purpose) => self.ask_path(purpose),
+            Action::TypePath(purpose) => self.state.overlay = Some(Overlay::Path(purpose)),
+            Action::Forget(path) => self.change_settings(|s| s.forget(&path)),
+            Action::Select(head) => self.state.selection.only(head),
+            Action::SelectAlso(head) => self.state.selection.toggle(head),
+            Action::SelectTo(head) => {
+                if let Some(model) = &self.state.model {
+                    self.state.selection.extend(head, &model.facts.shape);
+                }
+            }
+            Action::SelectAll(heads) => self.select_where(|head| heads.contains(&head)),
+            Action::Step(rows, columns, extend) => {
+                if let Some(model) = &self.state.model {
+                    self.state.selection.step(&model.facts.shape, rows, columns, extend);
+                }
+            }
+            Action::ShowSite(site) => self.state.selection.show_site(site),
+            Action::ShowFeature(map) => self.state.selection.feature = Some(map),
+            Action::SelectGroup(group) => self.select_group(group),
+            Action::SetRun(run) => {
+                self.state.run = *run;
+                self.check_run();
+            }
+            Action::SetKept(heads, kept) => self.pin(&heads, |_| Some(kept), if kept { "keep" } else { "prune" }),
+            Action::SetPinned(heads, true) => {
+                let draft = self.state.draft.now().clone();
+                self.pin(&heads, |head| Some(draft.active().is_kept(head)), "pin");
+            }
+            Action::SetPinned(heads, false) => self.pin(&heads, |_| None, "unpin"),
+            Action::Propose(proposal) => self.propose(proposal, false),
+            Action::AdjustProposal(proposal) => self.propose(proposal, true),
+            Action::ActivatePlan(index) => self.edit_plans("change to another plan", |draft| draft.activate(index)),
+            Action::RenamePlan(index, name) => self.edit_plans("rename the plan", |draft| draft.rename(index, &name)),
+            Action::SetExportFormat(format) => self.state.export.format = format,
+            Action::SetExportForce(force) => self.state.export.force = force,
+            Action::ShowInput(shown) => self.state.shown = shown,
+            Action::Regroup(groups) => self.state.what_if = groups,
+            Action::CloseOverlay => self.state.overlay = None,
+            Action::Copy(text) => ctx.copy_text(text),
+        }
+    }
+
+    fn apply_command(&mut self, ctx: &egui::Context, command: Command) {
+        if let Err(reason) = command.enabled(&self.state) {
+            self.state.messages.info(format!("{}: {reason}", command.spec().text));
+            return;
+        }
+        let selected: Vec<HeadRef> = self.state.selection.heads.iter().copied().collect();
+        match command {
+            Command::OpenModel => self.ask_path(PathPurpose::Open),
+            Command::TypePath => self.state.overlay = Some(Overlay::Path(PathPurpose::Open)),
+            Command::OpenSample => {
+                if let Some(sample) = sample() {
+                    self.open(sample.model);
+                }
+            }
+            Command::ChooseInput => self.ask_path(PathPurpose::Input),
+            Command::TypeInput => self.state.overlay = Some(Overlay::Path(PathPurpose::Input)),
+            Command::ChooseImages => self.ask_path(PathPurpose::Images),
+            Command::SaveWorkspace => match self.state.file.clone() {
+                Some(path) => self.use_path(PathPurpose::SaveWorkspace, path),
+                None => self.ask_path(PathPurpose::SaveWorkspace),
+            },
+            Command::SaveWorkspaceAs => self.ask_path(PathPurpose::SaveWorkspace),
+            Command::SavePlan => self.ask_path(PathPurpose::SavePlan),
+            Command::SaveAnalysis => self.ask_path(PathPurpose::SaveAnalysis),
+            Command::SavePicture => {
+                let view = self.layout.front();
+                self.ask_path(PathPurpose::Picture(view));
+            }
+            Command::CloseModel => self.close(),
+            Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
+            Command::Undo => {
+                if let Some(name) = self.state.draft.undo() {
+                    self.state.messages.info(format!("Undone: {name}"));
+                    self.plan_changed();
+                }
+            }
+            Command::Redo => {
+                if let Some(name) = self.state.draft.redo() {
+                    self.state.messages.info(format!("Done again: {name}"));
+                    self.plan_changed();
+                }
+            }
+            Command::KeepHeads => self.apply(ctx, Action::SetKept(selected, true)),
+            Command::PruneHeads => self.apply(ctx, Action::SetKept(selected, false)),
+            Command::FlipHeads => {
+                let draft = self.state.draft.now().clone();
+                self.pin(&selected, |head| Some(!draft.active().is_kept(head)), "flip");
+            }
+            Command::PinHeads => self.apply(ctx, Action::SetPinned(selected, true)),
+            Command::UnpinHeads => self.apply(ctx, Action::SetPinned(selected, false)),
+            Command::UnpinAll => self.edit_plans("unpin every head", |draft| draft.active_mut().pins.clear()),
+            Command::NewPlan => self.edit_plans("new plan", |draft| draft.add(NamedPlan::new("Plan"))),
+            Command::DuplicatePlan => self.edit_plans("duplicate the plan", |draft| {
+                let copy = draft.active().clone();
+                draft.add(copy);
+            }),
+            Command::DeletePlan => self.edit_plans("delete the plan", |draft| draft.remove(draft.active_index())),
+            Command::SelectAll => self.select_where(|_| true),
+            Command::SelectSite => {
+                let site = self.state.site();
+                self.select_where(|head| Some(head.site) == site);
+            }
+            Command::ClearSelection => self.state.selection.clear(),
+            Command::NextSite => self.step_site(1),
+            Command::PreviousSite => self.step_site(-1),
+            Command::Run => self.run(),
+            Command::Measure => self.measure(),
+            Command::Sweep => self.sweep(),
+            Command::Export => self.ask_path(PathPurpose::Export),
+            Command::Cancel => self.state.jobs.cancel_all(),
+            Command::Palette => self.state.overlay = Some(Overlay::Palette),
+            Command::Shortcuts => self.state.overlay = Some(Overlay::Shortcuts),
+            Command::About => self.state.overlay = Some(Overlay::About),
+            Command::Show(view) => self.layout.show(view),
+            Command::ResetLayout => {
+                self.layout.reset();
+                self.change_settings(|s| (s.show_model, s.show_inspector, s.show_tasks) = (true, true, true));
+            }
+            Command::ToggleModel => self.change_settings(|s| s.show_model = !s.show_model),
+            Command::ToggleInspector => self.change_settings(|s| s.show_inspector = !s.show_inspector),
+            Command::ToggleTasks => self.change_settings(|s| s.show_tasks = !s.show_tasks),
+            Command::Theme(choice) => self.change_settings(|s| s.theme = choice),
+            Command::ZoomIn => self.change_settings(|s| s.set_zoom((s.zoom * 10.0 + 1e-3).floor() / 10.0 + 0.1)),
+            Command::ZoomOut => self.change_settings(|s| s.set_zoom((s.zoom * 10.0 - 1e-3).ceil() / 10.0 - 0.1)),
+            Command::ZoomReset => self.change_settings(|s| s.set_zoom(1.0)),
+            Command::CopyMessages => ctx.copy_text(self.state.messages.text()),
+            Command::ClearMessages => self.state.messages.clear(),
+        }
+    }
+
+    fn select_where(&mut self, wanted: impl Fn(HeadRef) -> bool) {
+        let Some(model) = &self.state.model else { return };
+        let all = model.facts.shape.sites().iter().flat_map(|s| (0..s.heads).map(|h| HeadRef::new(s.site, h)));
+        let selection = &mut self.state.selection;
+        selection.heads = all.filter(|h| wanted(*h)).collect();
+        let first = selection.heads.first().copied();
+        selection.cursor = selection.cursor.filter(|c| selection.heads.contains(c)).or(first);
+    }
+
+    fn select_group(&mut self, group: Option<usize>) {
+        let labels = self.state.feature_results().map(|f| f.groups.clone()).unwrap_or_default();
+        let site = self.state.site();
+        if group.is_some() {
+            self.select_where(|h| Some(h.site) == site && labels.get(h.head).copied() == group);
+        }
+        self.state.selection.group = group;
+    }
+
+    fn step_site(&mut self, by: isize) {
+        let Some(model) = &self.state.model else { return };
+        let sites = model.facts.shape.sites();
+        let now = sites.iter().position(|s| Some(s.site) == self.state.site()).unwrap_or(0);
+        if let Some(next) = sites.get(now.saturating_add_signed(by).min(sites.len().saturating_sub(1))) {
+            self.state.selection.show_site(next.site);
+        }
+    }
+
+    fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.state.settings);
+    }
+}

@@ -1,0 +1,118 @@
+//! Proposals, pins and named plans.
+
+use super::super::app::App;
+use crate::plan::{Request, propose};
+use crate::workspace::{Draft, HeadRef, NamedPlan, Outlook, Proposal};
+
+/// Length for which costs are told where the run has none.
+const USUAL_LENGTH: usize = 128;
+
+impl App {
+    /// Fixes heads, or hands them back where `to` says `None`.
+    pub(super) fn pin(&mut self, heads: &[HeadRef], to: impl Fn(HeadRef) -> Option<bool>, verb: &str) {
+        let what = match heads {
+            [] => return,
+            [head] => head.to_string(),
+            many => format!("{} heads", many.len()),
+        };
+        self.edit_plans(&format!("{verb} {what}"), |draft| {
+            for head in heads {
+                draft.active_mut().set_pin(*head, to(*head));
+            }
+        });
+    }
+
+    /// Changes the plans as one step of the history.
+    pub(super) fn edit_plans(&mut self, name: &str, change: impl FnOnce(&mut Draft)) {
+        self.state.draft.edit(name, change);
+        self.plan_changed();
+    }
+
+    /// Lets a method propose the plan being edited; `is_adjustment` joins steps until the mouse is let go.
+    pub(super) fn propose(&mut self, proposal: Proposal, is_adjustment: bool) {
+        let name = format!("{} by {}", amount_words(&proposal), proposal.method);
+        let base = self.proposed(&proposal);
+        let change = |draft: &mut Draft| {
+            let plan = draft.active_mut();
+            if let Some(base) = base {
+                plan.base = base;
+            }
+            plan.proposal = Some(proposal);
+        };
+        if is_adjustment {
+            self.state.draft.adjust("change the threshold", change);
+        } else {
+            self.state.draft.edit(name, change);
+        }
+        self.plan_changed();
+    }
+
+    /// Makes every proposal anew from the results that are there now.
+    pub(super) fn propose_again(&mut self) {
+        let plans: Vec<_> = self.state.draft.now().plans().iter().map(|p| p.proposal.clone()).collect();
+        let bases: Vec<_> = plans.iter().map(|p| p.as_ref().and_then(|p| self.proposed(p))).collect();
+        self.state.draft.follow(|draft| {
+            for (plan, base) in draft.plans_mut().iter_mut().zip(bases) {
+                if let Some(base) = base {
+                    plan.base = base;
+                }
+            }
+        });
+        self.plan_changed();
+    }
+
+    /// What a method proposes; a fault is kept for the view to show.
+    fn proposed(&mut self, proposal: &Proposal) -> Option<crate::plan::Plan> {
+        let analysis = &self.state.results.as_ref()?.analysis;
+        let request = Request { seed: proposal.seed, ..Request::new(proposal.method, proposal.amount) };
+        match propose(analysis, &request) {
+            Ok(plan) => {
+                self.state.proposal_fault = None;
+                Some(plan)
+            }
+            Err(error) => {
+                self.state.proposal_fault = Some(error);
+                None
+            }
+        }
+    }
+
+    /// Adds a plan that came from a file.
+    pub(super) fn import_plan(&mut self, name: String, plan: crate::plan::Plan) {
+        let Some(model) = &self.state.model else {
+            self.state.messages.warn("Open a model before its plan");
+            return;
+        };
+        if let Err(error) = plan.validate(&model.facts.shape) {
+            self.state.messages.fail(&format!("Plan {name}"), &error);
+            return;
+        }
+        if plan.fingerprint.as_ref().is_some_and(|f| *f != model.facts.fingerprint) {
+            self.state.messages.warn(format!("Plan {name} was made for a model with another fingerprint"));
+        }
+        self.state.messages.info(format!("Plan {name} opened"));
+        let plan = NamedPlan { base: plan, ..NamedPlan::new(name) };
+        self.edit_plans("open a plan", |draft| draft.add(plan));
+    }
+
+    /// Brings everything that follows from the plan up to date.
+    pub(super) fn plan_changed(&mut self) {
+        self.state.plan_revision += 1;
+        let length = self.state.run.seq_len.unwrap_or(USUAL_LENGTH);
+        self.state.outlook = match (&self.state.model, self.state.plan()) {
+            (Some(model), Some(plan)) => Some(Outlook::of(&model.model, &plan, length)),
+            _ => None,
+        };
+    }
+}
+
+fn amount_words(proposal: &Proposal) -> String {
+    use crate::figure::Unit::Share;
+    use crate::plan::Amount;
+    match proposal.amount {
+        Amount::Groups => "keep one head per group".to_owned(),
+        Amount::Keep(n) => format!("keep {n} heads per layer"),
+        Amount::Ratio(ratio) => format!("prune {}", Share.format(ratio)),
+        Amount::Threshold(least) => format!("keep from {}", Share.format(least)),
+    }
+}

@@ -1,0 +1,228 @@
+//! Runs, measurements and exports, and what workers bring.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::app::App;
+use super::super::jobs::{Ended, JobKind, Outcome};
+use super::super::messages::sentence;
+use super::super::state::Results;
+use crate::analysis::{Analysis, Points};
+use crate::figure::Unit;
+use crate::plan::Method;
+use crate::workspace::Opened;
+use crate::workspace::job::{self, ExportRequest, Measured};
+
+/// Shares of heads that go, along the curve of quality.
+const RATIOS: [f64; 6] = [0.0, 0.15, 0.3, 0.45, 0.6, 0.75];
+
+impl App {
+    /// Checks the settings of the next run against the model.
+    pub(super) fn check_run(&mut self) {
+        self.state.checked = self.state.model.as_ref().map(|m| self.state.run.check(&m.model));
+        // Patterns are of the run's input, which may be another now.
+        self.state.patterns = None;
+        self.state.pattern_fault = None;
+        self.asked_patterns = None;
+    }
+
+    /// Reads the input, groups the heads of every layer, lets them vote.
+    pub(super) fn run(&mut self) {
+        let (Some(opened), Some(Ok(run))) = (&self.state.model, &self.state.checked) else { return };
+        let (Opened { model, facts, loaded }, run) = (opened.clone(), run.clone());
+        self.state.jobs.start(JobKind::Analyse, "Run", move |ticket| {
+            Ok(Outcome::Analysed(Arc::new(job::analyse(&model, &facts, &loaded, &run, ticket)?)))
+        });
+    }
+
+    /// Measures the quality of the plan being edited.
+    pub(super) fn measure(&mut self) {
+        let (Some(opened), Some(Ok(run)), Some(plan)) =
+            (&self.state.model, &self.state.checked, self.state.legal_plan().cloned())
+        else {
+            return;
+        };
+        let (Opened { model, loaded, .. }, run) = (opened.clone(), run.clone());
+        let name = self.state.draft.now().active().name.clone();
+        self.state.jobs.start(JobKind::Measure, format!("Measure {name}"), move |ticket| {
+            Ok(Outcome::Measured(Box::new(job::measure(&model, &loaded, &run, &name, &plan, ticket)?)))
+        });
+    }
+
+    /// Measures quality against the share of heads kept.
+    pub(super) fn sweep(&mut self) {
+        let (Some(opened), Some(Ok(run)), Some(results)) =
+            (&self.state.model, &self.state.checked, &self.state.results)
+        else {
+            return;
+        };
+        let (Opened { model, loaded, .. }, run) = (opened.clone(), run.clone());
+        let analysis = Arc::clone(&results.analysis);
+        let has = |name: &str| analysis.sites.iter().all(|s| s.baselines.contains_key(name));
+        let mut methods = vec![Method::Votes, Method::PerGroup];
+        let baselines = [("importance", Method::Importance), ("confidence", Method::Confidence)];
+        methods.extend(baselines.iter().filter(|(name, _)| has(name)).map(|(_, method)| *method));
+        self.state.jobs.start(JobKind::Sweep, "Measure the quality curve", move |ticket| {
+            Ok(Outcome::Swept(Box::new(job::sweep(&model, &loaded, &run, &analysis, &methods, &RATIOS, ticket)?)))
+        });
+    }
+
+    /// Writes the pruned checkpoint into `out`.
+    pub(super) fn export(&mut self, out: PathBuf) {
+        let (Some(opened), Some(plan)) = (&self.state.model, self.state.legal_plan().cloned()) else { return };
+        let run = self.state.checked.as_ref().and_then(|c| c.as_ref().ok()).cloned();
+        let model = Arc::clone(&opened.model);
+        let request =
+            ExportRequest { out: out.clone(), format: self.state.export.format, force: self.state.export.force };
+        self.state.export.done = None;
+        self.state.export.failure = None;
+        self.state.jobs.start(JobKind::Export, format!("Export to {}", out.display()), move |ticket| {
+            let report = job::export(&model, &plan, &request, run.as_ref(), ticket)?;
+            Ok(Outcome::Exported(request.out, Box::new(report)))
+        });
+    }
+
+    /// Starts what the views in front need and do not have: attention patterns, another grouping.
+    pub(in super::super) fn fetch(&mut self) {
+        self.fetch_grouping();
+        self.fetch_patterns();
+    }
+
+    fn fetch_grouping(&mut self) {
+        let state = &mut self.state;
+        let (Some(groups), Some(site), Some(map)) = (state.what_if, state.site(), state.feature()) else {
+            state.regrouped = None;
+            return;
+        };
+        let Some(results) = &state.results else { return };
+        let key = (results.revision, site, map, groups);
+        let is_there = state.regrouped.as_ref().is_some_and(|(held, _)| *held == key);
+        if is_there || self.asked_grouping == Some(key) {
+            return;
+        }
+        self.asked_grouping = Some(key);
+        let analysis = Arc::clone(&results.analysis);
+        state.jobs.start(JobKind::Regroup, "Group heads", move |_| {
+            let missing = || crate::Error::new("the layer was not analysed");
+            let feature = analysis.site(site).and_then(|s| s.features.get(&map)).ok_or_else(missing)?;
+            let settings = &analysis.settings;
+            let grouping = Points::new(&feature.gram, settings.metric).group_thoroughly(groups, settings.seed)?;
+            Ok(Outcome::Regrouped(key, grouping))
+        });
+    }
+
+    fn fetch_patterns(&mut self) {
+        let state = &mut self.state;
+        if !self.layout.is_visible(super::super::views::View::Attention) {
+            return;
+        }
+        let (Some(opened), Some(Ok(run))) = (&state.model, &state.checked) else { return };
+        let heads: Vec<_> = state.selection.heads.iter().copied().take(MOST_PATTERNS).collect();
+        if heads.is_empty() {
+            return;
+        }
+        let key = (state.shown.clone(), heads);
+        let is_there = state.patterns.as_ref().is_some_and(|(held, _)| *held == key);
+        if is_there || self.asked_patterns.as_ref() == Some(&key) {
+            return;
+        }
+        self.asked_patterns = Some(key.clone());
+        let (Opened { model, loaded, .. }, run) = (opened.clone(), run.clone());
+        state.jobs.start(JobKind::Attention, "Attention patterns", move |ticket| {
+            let found = job::attention(&model, &loaded, &run, &key.0, &key.1, ticket)?;
+            Ok(Outcome::Patterns(key, Box::new(found)))
+        });
+    }
+
+    /// Takes in what a worker brought.
+    pub(in super::super) fn finish(&mut self, ended: Ended) {
+        let Ended { kind, title, result } = ended;
+        match result {
+            Ok(outcome) => self.take_in(outcome),
+            Err(error) => {
+                match kind {
+                    JobKind::Open => self.open_failed(&error),
+                    JobKind::Export if !error.is_cancelled() => self.state.export.failure = Some(error.clone()),
+                    JobKind::Attention => {
+                        if !error.is_cancelled() {
+                            self.state.pattern_fault = Some(error);
+                        }
+                        return;
+                    }
+                    _ => {}
+                }
+                self.state.messages.fail(&title, &error);
+            }
+        }
+        if kind == JobKind::Open {
+            self.state.opening = None;
+        }
+    }
+
+    fn take_in(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Opened(place) => self.adopt(place),
+            Outcome::Analysed(analysis) => {
+                self.state.messages.info(format!(
+                    "Run finished: {} tokens in {} batches",
+                    Unit::Count.format(analysis.tokens as f64),
+                    analysis.batches
+                ));
+                for note in &analysis.notes {
+                    self.state.messages.warn(sentence(note));
+                }
+                self.adopt_analysis(analysis);
+            }
+            Outcome::Measured(measured) => self.adopt_measured(*measured),
+            Outcome::Swept(sweep) => {
+                self.state.messages.info("Quality curve measured");
+                self.state.sweep = Some(*sweep);
+            }
+            Outcome::Exported(path, report) => {
+                let proof = Unit::Plain.format(report.agreement.relative);
+                self.state.messages.info(format!(
+                    "Exported to {}: reopened, and equal to the masked model within {proof} of the largest value",
+                    path.display()
+                ));
+                self.state.export.done = Some((path, *report));
+            }
+            Outcome::Patterns(key, patterns) => {
+                self.state.pattern_fault = None;
+                self.state.patterns = Some((key, *patterns));
+            }
+            Outcome::Regrouped(key, grouping) => self.state.regrouped = Some((key, grouping)),
+            Outcome::Chosen(purpose, Some(path), _) => self.use_path(purpose, path),
+            Outcome::Chosen(purpose, None, unseen) => self.dialog_closed(purpose, unseen),
+            Outcome::Written(path) => self.state.messages.info(format!("Written {}", path.display())),
+            Outcome::Autosaved => {}
+        }
+    }
+
+    /// Shows another result; proposals are made anew from it.
+    pub(super) fn adopt_analysis(&mut self, analysis: Arc<Analysis>) {
+        let revision = self.next_revision();
+        self.state.results = Some(Results { analysis, revision });
+        self.state.regrouped = None;
+        self.state.what_if = None;
+        self.propose_again();
+    }
+
+    fn adopt_measured(&mut self, measured: Measured) {
+        let (before, after) = (&measured.comparison.before, &measured.comparison.after);
+        let text = match (before.perplexity, after.perplexity) {
+            (Some(before), Some(after)) => {
+                format!("perplexity {} to {}", Unit::Plain.format(before), Unit::Plain.format(after))
+            }
+            _ => format!(
+                "embeddings keep a cosine of {}",
+                Unit::Plain.format(measured.comparison.similarity.mean_cosine)
+            ),
+        };
+        self.state.messages.info(format!("Measured {}: {text}", measured.name));
+        self.state.measured.retain(|m| m.kept != measured.kept);
+        self.state.measured.push(measured);
+    }
+}
+
+/// Heads whose patterns are computed at once.
+const MOST_PATTERNS: usize = 16;

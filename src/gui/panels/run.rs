@@ -1,0 +1,216 @@
+//! On the left, below the model: what a run is asked to do, and its progress.
+
+use eframe::egui::{self, ComboBox, DragValue, ProgressBar, RichText, Ui};
+
+use super::super::action::Action;
+use super::super::app::Cx;
+use super::super::command::Command;
+use super::super::jobs::JobKind;
+use super::super::widgets::{command_button, heading, note};
+use super::tasks::words;
+use crate::analysis::{Groups, Metric};
+use crate::corpus::Input;
+use crate::network::FeatureMap;
+use crate::tensor::DeviceChoice;
+use crate::workspace::{Field, Precision, RunSettings};
+
+/// Input and settings of the run.
+pub fn show(ui: &mut Ui, cx: Cx<'_>) {
+    let mut run = cx.state.run.clone();
+    heading(ui, cx.theme, "Input");
+    input(ui, cx, &mut run);
+    faults(ui, cx, Field::Input);
+    heading(ui, cx.theme, "Feature maps that vote");
+    maps(ui, cx, &mut run);
+    faults(ui, cx, Field::Features);
+    heading(ui, cx.theme, "Run");
+    egui::Grid::new("run settings").num_columns(2).spacing([10.0, 5.0]).show(ui, |ui| fields(ui, cx, &mut run));
+    faults(ui, cx, Field::Groups);
+    faults(ui, cx, Field::Batches);
+    egui::CollapsingHeader::new("More measures").show(ui, |ui| {
+        ui.checkbox(&mut run.confidence, "Confidence").on_hover_text("Mean largest attention weight of each head");
+        ui.checkbox(&mut run.cka, "Linear CKA")
+            .on_hover_text("Likeness up to rotation and scale; costs one more product of the size of a projection");
+    });
+    if run != cx.state.run {
+        cx.send(Action::SetRun(Box::new(run)));
+    }
+}
+
+fn input(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
+    match &run.input {
+        Some(input) => {
+            let path = input.path();
+            let name =
+                path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+            ui.add(egui::Label::new(name).truncate()).on_hover_text(path.display().to_string());
+        }
+        None => note(ui, cx.theme, "Nothing chosen. Drop a file on the window, or"),
+    }
+    ui.horizontal(|ui| {
+        command_button(ui, cx, Command::ChooseInput, "Choose…");
+        command_button(ui, cx, Command::TypeInput, "Path…");
+        let Some(input) = &run.input else { return };
+        let path = input.path().to_path_buf();
+        let kinds = [
+            ("Text", Input::Text(path.clone())),
+            ("Token ids", Input::Tokens(path.clone())),
+            ("Tensors", Input::Inputs(path.clone())),
+            ("Pairs", Input::Pairs { path: path.clone(), columns: None }),
+            ("Images", Input::Images(path)),
+        ];
+        let now = kinds.iter().find(|(_, k)| k.kind() == input.kind()).map_or("", |(name, _)| name);
+        let mut chosen = None;
+        let combo = ComboBox::from_id_salt("input kind").selected_text(now).width(92.0).show_ui(ui, |ui| {
+            for (name, kind) in kinds {
+                if ui.selectable_label(name == now, name).clicked() {
+                    chosen = Some(kind);
+                }
+            }
+        });
+        combo.response.on_hover_text("How the input is read");
+        run.input = chosen.or(run.input.take());
+    });
+}
+
+fn maps(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
+    ui.horizontal_wrapped(|ui| {
+        for map in FeatureMap::ALL {
+            let mut on = run.features.contains(&map);
+            let basis = if map.is_basis_dependent() { " Depends on the basis inside the head." } else { "" };
+            let hover = format!("{}{basis}", meaning(map));
+            if ui.toggle_value(&mut on, map.name()).on_hover_text(hover).changed() {
+                run.features.retain(|m| *m != map);
+                if on {
+                    run.features.push(map);
+                    run.features.sort_unstable();
+                }
+            }
+        }
+    });
+    let shared = cx.state.model.as_ref().is_some_and(|m| m.facts.is_grouped());
+    if shared && run.features.iter().any(|m| m.is_shared_in_kv_group()) {
+        note(ui, cx.theme, "Keys and values are the same for heads that share a key/value head; that is no redundancy");
+    }
+}
+
+fn meaning(map: FeatureMap) -> &'static str {
+    match map {
+        FeatureMap::Query => "What the head asks for.",
+        FeatureMap::Key => "What positions offer to the head.",
+        FeatureMap::Value => "What positions hand over; the paper's V.",
+        FeatureMap::Attention => "Where the head looks; the paper's A.",
+        FeatureMap::Output => "Weights times values, before the output projection; the paper's default.",
+        FeatureMap::Residual => "What the head adds to the residual stream.",
+    }
+}
+
+fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
+    let name = |ui: &mut Ui, text: &str| ui.label(RichText::new(text).color(cx.theme.muted));
+    let label = name(ui, "Groups per layer").on_hover_text("C: how many kinds of heads a layer has");
+    ui.horizontal(|ui| {
+        let mut auto = run.groups == Groups::Auto;
+        if ui.checkbox(&mut auto, "auto").on_hover_text("The number with the best mean silhouette").changed() {
+            run.groups = if auto { Groups::Auto } else { Groups::Fixed(2) };
+        }
+        if let Groups::Fixed(n) = &mut run.groups {
+            ui.add(DragValue::new(n).range(1..=256)).labelled_by(label.id);
+        }
+    });
+    ui.end_row();
+    let label = name(ui, "Metric");
+    let combo = ComboBox::from_id_salt("metric").selected_text(run.metric.name()).show_ui(ui, |ui| {
+        for metric in [Metric::Euclidean, Metric::Cosine] {
+            ui.selectable_value(&mut run.metric, metric, metric.name());
+        }
+    });
+    combo.response.labelled_by(label.id);
+    ui.end_row();
+    let label = name(ui, "Sequence length").on_hover_text("Longest sequence in tokens");
+    let mut length = run.seq_len.unwrap_or(128);
+    if ui.add(DragValue::new(&mut length).range(1..=131_072).suffix(" tokens")).labelled_by(label.id).changed() {
+        run.seq_len = Some(length);
+    }
+    ui.end_row();
+    let label = name(ui, "Batch size");
+    ui.add(DragValue::new(&mut run.batch_size).range(1..=4096).suffix(" sequences")).labelled_by(label.id);
+    ui.end_row();
+    let label = name(ui, "Batches").on_hover_text("Stop after so many");
+    ui.horizontal(|ui| {
+        let mut all = run.batches.is_none();
+        if ui.checkbox(&mut all, "all").changed() {
+            run.batches = (!all).then_some(32);
+        }
+        if let Some(n) = &mut run.batches {
+            ui.add(DragValue::new(n).range(1..=1_000_000)).labelled_by(label.id);
+        }
+    });
+    ui.end_row();
+    let label = name(ui, "Device");
+    let combo = ComboBox::from_id_salt("device").selected_text(run.device.to_string()).show_ui(ui, |ui| {
+        for device in devices() {
+            ui.selectable_value(&mut run.device, device, device.to_string());
+        }
+    });
+    combo.response.labelled_by(label.id);
+    ui.end_row();
+    let label = name(ui, "Compute in");
+    let combo = ComboBox::from_id_salt("precision").selected_text(run.precision.name()).show_ui(ui, |ui| {
+        for precision in Precision::ALL {
+            ui.selectable_value(&mut run.precision, precision, precision.name());
+        }
+    });
+    combo.response.labelled_by(label.id);
+    ui.end_row();
+    let label = name(ui, "Seed");
+    ui.add(DragValue::new(&mut run.seed)).labelled_by(label.id);
+    ui.end_row();
+}
+
+/// Devices that this build can use.
+fn devices() -> Vec<DeviceChoice> {
+    let mut devices = vec![DeviceChoice::Auto, DeviceChoice::Cpu];
+    if cfg!(feature = "cuda") {
+        devices.push(DeviceChoice::Cuda(0));
+    }
+    if cfg!(feature = "metal") {
+        devices.push(DeviceChoice::Metal);
+    }
+    devices
+}
+
+fn faults(ui: &mut Ui, cx: Cx<'_>, field: Field) {
+    let Some(Err(faults)) = &cx.state.checked else { return };
+    for fault in faults.iter().filter(|f| f.field == field) {
+        ui.label(RichText::new(&fault.text).small().color(cx.theme.warning));
+    }
+}
+
+/// Run, or how far it is.
+pub fn progress(ui: &mut Ui, cx: Cx<'_>) {
+    let Some(job) = cx.state.jobs.get(JobKind::Analyse) else {
+        let text = RichText::new("Run").strong().color(cx.theme.on_accent);
+        let enabled = Command::Run.enabled(cx.state);
+        let button = egui::Button::new(text).fill(cx.theme.accent).min_size([ui.available_width(), 28.0].into());
+        let keys = Command::Run.spec().keys.first().map(|k| ui.ctx().format_shortcut(k)).unwrap_or_default();
+        let response = ui.add_enabled(enabled.is_ok(), button);
+        let response = response.on_hover_text(format!("{} ({keys})", Command::Run.spec().tooltip));
+        let response = match enabled {
+            Err(reason) => response.on_disabled_hover_text(format!("Not now: {reason}")),
+            Ok(()) => response,
+        };
+        if response.clicked() {
+            cx.out.command(Command::Run);
+        }
+        return;
+    };
+    let share = job.progress.fraction().unwrap_or(0.0) as f32;
+    ui.horizontal(|ui| {
+        let width = (ui.available_width() - 66.0).max(40.0);
+        let bar = ProgressBar::new(share).desired_width(width).fill(cx.theme.accent).show_percentage();
+        ui.add(bar);
+        command_button(ui, cx, Command::Cancel, "Cancel");
+    });
+    let text = if job.is_cancelling() { "Stopping at the next safe point".to_owned() } else { words(&job.progress) };
+    note(ui, cx.theme, text);
+}

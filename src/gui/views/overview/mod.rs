@@ -1,0 +1,276 @@
+//! Every head of the model as a cell.
+
+mod react;
+mod summary;
+
+use std::collections::BTreeMap;
+
+use eframe::egui::{ComboBox, RichText, ScrollArea, Ui};
+use serde::{Deserialize, Serialize};
+
+use self::summary::summaries;
+use super::super::app::Cx;
+use super::super::state::State;
+use super::super::theme::color;
+use super::super::widgets::{Cell, HeadGrid, choice, color_bar, feature_picker, swatch};
+use super::{Draw, picture_of};
+use crate::analysis::SiteAnalysis;
+use crate::error::Result;
+use crate::figure::{self, ColorMap, GroupStyle, Measure, Scale};
+use crate::network::{FeatureMap, Site};
+use crate::workspace::HeadRef;
+
+/// What the colour of a cell says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Paint {
+    /// The group of the head in its layer.
+    #[default]
+    Group,
+    /// A number.
+    Measure(Measure),
+    /// Nothing but kept or pruned.
+    State,
+}
+
+/// In which order heads of a layer stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Sort {
+    /// By index.
+    #[default]
+    Index,
+    /// Heads of a group side by side.
+    Group,
+    /// Largest number first.
+    Value,
+}
+
+/// What a click on a head does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Click {
+    /// Keeps a head that would go, prunes one that would stay.
+    #[default]
+    Flip,
+    /// Selects and changes nothing.
+    Select,
+}
+
+/// What the overview remembers.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Overview {
+    paint: Paint,
+    sort: Sort,
+    click: Click,
+    /// Where a drag over heads began.
+    #[serde(skip)]
+    drag_from: Option<HeadRef>,
+    #[serde(skip)]
+    cache: Option<Cached>,
+}
+
+struct Cached {
+    key: (u64, Paint, Sort, FeatureMap),
+    values: Option<BTreeMap<Site, Vec<f64>>>,
+    scale: Scale,
+    order: Option<Vec<Vec<usize>>>,
+}
+
+impl Cached {
+    /// The number of a head; NaN where there is none.
+    fn value(&self, head: HeadRef) -> f64 {
+        let of_site = self.values.as_ref().and_then(|v| v.get(&head.site));
+        of_site.and_then(|v| v.get(head.head)).copied().unwrap_or(f64::NAN)
+    }
+}
+
+impl Overview {
+    /// What draws its picture.
+    pub fn picture(&self, state: &State) -> Result<Draw> {
+        let measure = match &self.paint {
+            Paint::Measure(measure) => Some(measure.clone()),
+            Paint::Group | Paint::State => None,
+        };
+        picture_of(state, figure::View::Overview(measure), false)
+    }
+
+    /// Draws the overview.
+    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+        let (state, theme) = (cx.state, cx.theme);
+        let Some(model) = &state.model else { return };
+        self.refresh(cx);
+        ui.horizontal_wrapped(|ui| self.toolbar(ui, cx));
+        ui.horizontal_wrapped(|ui| self.legend(ui, cx));
+        ui.add_space(6.0);
+        let plan = state.draft.now().active();
+        let summaries = summaries(cx);
+        let results = state.results.as_ref();
+        let map = state.feature();
+        let paint = if results.is_some() { &self.paint } else { &Paint::State };
+        let cache = self.cache.as_ref();
+        let style = |head: HeadRef| match paint {
+            Paint::State => (theme.accent, 0),
+            Paint::Group => {
+                let group = results
+                    .and_then(|r| r.analysis.site(head.site)?.features.get(&map?)?.groups.get(head.head).copied());
+                group.map_or((theme.missing, 0), |g| {
+                    let style = GroupStyle::of(theme.figure, g);
+                    (color(style.color), style.cycle)
+                })
+            }
+            Paint::Measure(_) => {
+                let fill = cache.map(|c| c.scale.color(c.value(head), theme.figure.missing));
+                (color(fill.unwrap_or(theme.figure.missing)), 0)
+            }
+        };
+        let grid = HeadGrid {
+            shape: &model.facts.shape,
+            order: cache.and_then(|c| c.order.as_deref()),
+            summaries: &summaries,
+            cursor: state.selection.cursor,
+            site: state.selection.site,
+        };
+        let pointed = ScrollArea::both().auto_shrink(false).show(ui, |ui| {
+            let cell = |head: HeadRef| {
+                let (fill, notches) = style(head);
+                Cell {
+                    fill,
+                    kept: plan.is_kept(head),
+                    pinned: plan.pin(head).is_some(),
+                    selected: state.selection.heads.contains(&head),
+                    notches,
+                }
+            };
+            grid.show(ui, theme, cell, |head| self.words(cx, head))
+        });
+        self.react(ui, cx, &pointed.inner);
+    }
+
+    fn toolbar(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+        if let Some(results) = &cx.state.results {
+            let label = ui.label(RichText::new("Colour").color(cx.theme.muted));
+            let text = match &self.paint {
+                Paint::Group => "Group".to_owned(),
+                Paint::State => "Kept".to_owned(),
+                Paint::Measure(measure) => measure.label(),
+            };
+            let combo = ComboBox::from_id_salt("paint").selected_text(text).width(130.0).show_ui(ui, |ui| {
+                ui.selectable_value(&mut self.paint, Paint::Group, "Group")
+                    .on_hover_text("Heads of a layer that compute alike; colours mean nothing across layers");
+                for measure in Measure::available(&results.analysis) {
+                    let meaning = measure.meaning();
+                    let text = measure.label();
+                    ui.selectable_value(&mut self.paint, Paint::Measure(measure), text).on_hover_text(meaning);
+                }
+                ui.selectable_value(&mut self.paint, Paint::State, "Kept").on_hover_text("Kept or pruned, no more");
+            });
+            combo.response.labelled_by(label.id);
+            feature_picker(ui, cx);
+            choice(
+                ui,
+                cx,
+                "Order",
+                &mut self.sort,
+                &[
+                    (Sort::Index, "Index", "Heads as they are numbered"),
+                    (Sort::Group, "Group", "Heads of a group side by side"),
+                    (Sort::Value, "Value", "Largest number first"),
+                ],
+            );
+        }
+        choice(
+            ui,
+            cx,
+            "Click",
+            &mut self.click,
+            &[
+                (Click::Flip, "Keep or prune", "A click keeps a head that would go and prunes one that would stay"),
+                (Click::Select, "Select", "A click selects and changes nothing"),
+            ],
+        );
+    }
+
+    fn legend(&self, ui: &mut Ui, cx: Cx<'_>) {
+        let theme = cx.theme;
+        swatch(ui, theme, None, "pruned");
+        ui.label(RichText::new("•  pinned").small().color(theme.muted));
+        if cx.state.model.as_ref().is_some_and(|m| m.facts.is_grouped()) {
+            ui.label(
+                RichText::new("Heads side by side without a gap share a key/value head").small().color(theme.muted),
+            );
+        }
+        let Some(results) = &cx.state.results else { return };
+        match &self.paint {
+            Paint::State => {}
+            Paint::Group => {
+                let groups = results.analysis.sites.iter().flat_map(|s| s.features.values()).flat_map(|f| &f.groups);
+                let count = groups.max().map_or(0, |g| g + 1);
+                for group in 0..count.min(8) {
+                    swatch(ui, theme, Some(theme.group(group)), &format!("group {group}"));
+                }
+                if count > 8 {
+                    ui.label(RichText::new(format!("and {} more", count - 8)).small().color(theme.muted));
+                }
+            }
+            Paint::Measure(measure) => {
+                let Some(cache) = &self.cache else { return };
+                let missing = cache.values.iter().flat_map(|v| v.values()).flatten().any(|v| v.is_nan());
+                color_bar(ui, theme, &cache.scale, measure.unit(), missing.then_some("none"));
+            }
+        }
+    }
+
+    /// Computes values and orders again where what they come from changed.
+    fn refresh(&mut self, cx: Cx<'_>) {
+        let (Some(results), Some(map)) = (&cx.state.results, cx.state.feature()) else {
+            self.cache = None;
+            return;
+        };
+        let key = (results.revision, self.paint.clone(), self.sort, map);
+        if self.cache.as_ref().is_some_and(|c| c.key == key) {
+            return;
+        }
+        let (values, scale) = match &self.paint {
+            Paint::Measure(measure) => {
+                let values: BTreeMap<_, _> = measure.of_model(&results.analysis, map).into_iter().collect();
+                let scale = measure.scale(values.values().flatten().copied());
+                (Some(values), scale)
+            }
+            Paint::Group | Paint::State => (None, Scale::new(ColorMap::Viridis, 0.0, 1.0)),
+        };
+        let mut cache = Cached { key, values, scale, order: None };
+        if self.sort != Sort::Index {
+            let rows = results.analysis.sites.iter().map(|site| self.sorted(site, map, &cache));
+            cache.order = Some(rows.collect());
+        }
+        self.cache = Some(cache);
+    }
+
+    fn sorted(&self, site: &SiteAnalysis, map: FeatureMap, cache: &Cached) -> Vec<usize> {
+        let mut heads: Vec<usize> = (0..site.heads).collect();
+        if self.sort == Sort::Value && cache.values.is_some() {
+            // Heads without a value come last.
+            let value = |head: usize| Some(cache.value(HeadRef::new(site.site, head))).filter(|v| !v.is_nan());
+            heads.sort_by(|a, b| value(*b).partial_cmp(&value(*a)).unwrap_or(std::cmp::Ordering::Equal));
+        } else {
+            let groups = site.features.get(&map).map(|f| f.groups.as_slice()).unwrap_or(&[]);
+            heads.sort_by_key(|h| groups.get(*h).copied());
+        }
+        heads
+    }
+
+    /// What a screen reader and the tooltip say of a head beside its state.
+    fn words(&self, cx: Cx<'_>, head: HeadRef) -> String {
+        let Some(site) = cx.state.results.as_ref().and_then(|r| r.analysis.site(head.site)) else {
+            return String::new();
+        };
+        let mut parts = vec![format!("{} votes", site.votes.get(head.head).copied().unwrap_or(0))];
+        if let Some(group) = cx.state.feature().and_then(|m| site.features.get(&m)?.groups.get(head.head)) {
+            parts.push(format!("group {group}"));
+        }
+        if let (Paint::Measure(measure), Some(cache)) = (&self.paint, &self.cache) {
+            let value = measure.unit().format(cache.value(head));
+            parts.push(format!("{} {value}", measure.label().to_lowercase()));
+        }
+        parts.join(", ")
+    }
+}

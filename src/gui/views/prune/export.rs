@@ -1,0 +1,105 @@
+//! Writing the pruned checkpoint, with its proof.
+
+use std::path::PathBuf;
+
+use eframe::egui::{Button, RichText, TextEdit, Ui};
+
+use super::super::super::action::{Action, PathPurpose};
+use super::super::super::app::Cx;
+use super::super::super::command::Command;
+use super::super::super::jobs::JobKind;
+use super::super::super::widgets::{command_button, fact, facts, heading, note};
+use crate::figure::Unit;
+use crate::pruning::{Format, InputKind, Report};
+
+/// The folder being typed.
+#[derive(Default)]
+pub struct ExportPanel {
+    folder: String,
+}
+
+impl ExportPanel {
+    /// Draws formats, folder, button, proof.
+    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+        let theme = cx.theme;
+        heading(ui, theme, "Export");
+        let now = cx.state.export.format;
+        for format in Format::ALL {
+            if ui.radio(now == format, format.name()).on_hover_text(meaning(format)).clicked() {
+                cx.send(Action::SetExportFormat(format));
+            }
+            if now == format {
+                note(ui, theme, meaning(format));
+            }
+        }
+        ui.horizontal(|ui| {
+            let label = ui.label(RichText::new("Folder").color(theme.muted));
+            let width = (ui.available_width() - 80.0).max(60.0);
+            let field = TextEdit::singleline(&mut self.folder).hint_text("New folder to write").desired_width(width);
+            ui.add(field).labelled_by(label.id);
+            if ui.button("Browse…").clicked() {
+                cx.send(Action::AskPath(PathPurpose::Export));
+            }
+        });
+        let mut force = cx.state.export.force;
+        let hover = "Only a folder that this program wrote is ever replaced";
+        if ui.checkbox(&mut force, "Replace an earlier export").on_hover_text(hover).changed() {
+            cx.send(Action::SetExportForce(force));
+        }
+        let path = self.folder.trim();
+        let enabled = Command::Export.enabled(cx.state);
+        ui.horizontal(|ui| {
+            let ready = enabled.is_ok() && !path.is_empty();
+            let button = ui.add_enabled(ready, Button::new("Export"));
+            let reason = enabled.err().unwrap_or("name a folder first");
+            if button.on_disabled_hover_text(format!("Not now: {reason}")).clicked() {
+                cx.send(Action::Path(PathPurpose::Export, PathBuf::from(path)));
+            }
+            if cx.state.jobs.get(JobKind::Export).is_some() {
+                command_button(ui, cx, Command::Cancel, "Cancel");
+                note(ui, theme, "Writing and proving");
+            }
+        });
+        if let Some(error) = &cx.state.export.failure {
+            ui.label(RichText::new(error.to_string()).color(theme.danger));
+        }
+        if let Some((path, report)) = &cx.state.export.done {
+            proof(ui, cx, path, report);
+        }
+    }
+}
+
+fn proof(ui: &mut Ui, cx: Cx<'_>, path: &std::path::Path, report: &Report) {
+    let theme = cx.theme;
+    ui.add_space(4.0);
+    ui.label(RichText::new("Proved equal to the masked model").strong().color(theme.good));
+    facts(ui, "proof", |ui| {
+        let agreement = &report.agreement;
+        let plain = |v: f64| Unit::Plain.format(v);
+        fact(ui, theme, "Folder", path.display().to_string()).on_hover_text(path.display().to_string());
+        fact(ui, theme, "Compared", agreement.compared.replace('_', " "));
+        let relative = format!("{} of the largest value", plain(agreement.relative));
+        fact(ui, theme, "Difference", relative).on_hover_text("Float rounding explains up to 1e-4");
+        let input = match agreement.input {
+            InputKind::Given => "the run's input",
+            InputKind::Random => "random input",
+        };
+        fact(ui, theme, "On", format!("{} positions of {input}", agreement.positions));
+        let size = |n: u64| Unit::Bytes.format(n as f64);
+        fact(ui, theme, "Size", format!("{} to {}", size(report.bytes.before), size(report.bytes.after)));
+        if let Some(top1) = report.change.top1 {
+            fact(ui, theme, "Same first token", Unit::Share.format(top1))
+                .on_hover_text("Against the model before pruning");
+        }
+    });
+    for text in &report.notes {
+        note(ui, theme, text.as_str());
+    }
+}
+
+fn meaning(format: Format) -> &'static str {
+    match format {
+        Format::Compact => "Every layer loses exactly its pruned heads: the smallest file; Pillars opens it",
+        Format::Masked => "Shapes stay and pruned heads add nothing: stock software opens it, nothing gets smaller",
+    }
+}

@@ -1,0 +1,61 @@
+//! Which heads stay, what that saves, how good it is, and the export.
+
+mod cost;
+mod export;
+mod plans;
+mod quality;
+
+use eframe::egui::{ScrollArea, Ui};
+
+use super::super::app::Cx;
+use super::super::state::State;
+use super::Draw;
+use crate::error::{Error, Result};
+use crate::figure;
+use crate::figure::Caption;
+use crate::figure::views::CostBars;
+
+/// What the prune view remembers.
+#[derive(Default)]
+pub struct Prune {
+    plans: plans::Plans,
+    export: export::ExportPanel,
+}
+
+impl Prune {
+    /// What draws its picture: the curve of quality where it was measured, else what the plan saves.
+    pub fn picture(&self, state: &State) -> Result<Draw> {
+        if let Some(sweep) = &state.sweep {
+            let curves = quality::curves(sweep);
+            return Ok(Box::new(move || Ok(curves.figure(&figure::Theme::LIGHT))));
+        }
+        let (Some(model), Some(Ok(outlook))) = (&state.model, &state.outlook) else {
+            return Err(Error::new("there is no plan to draw"));
+        };
+        let rows = cost::rows(model, outlook).into_iter().map(|r| r.row).collect();
+        let caption = Caption::new(format!("What {} saves", state.draft.now().active().name), model.facts.name.clone());
+        let bars = CostBars { caption, rows };
+        Ok(Box::new(move || Ok(bars.figure(&figure::Theme::LIGHT))))
+    }
+
+    /// Draws the view.
+    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+        let room = ui.available_width();
+        let left = (room * 0.40).clamp(250.0, 380.0);
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            ui.horizontal_top(|ui| {
+                ui.vertical(|ui| {
+                    ui.set_width(left);
+                    self.plans.ui(ui, cx);
+                    self.export.ui(ui, cx);
+                });
+                ui.add_space(14.0);
+                ui.vertical(|ui| {
+                    ui.set_width((room - left - 36.0).max(220.0));
+                    cost::ui(ui, cx);
+                    quality::ui(ui, cx);
+                });
+            });
+        });
+    }
+}

@@ -1,0 +1,249 @@
+//! Named plans, the method behind the one being edited, and how many heads it keeps.
+
+use eframe::egui::{ComboBox, DragValue, RichText, Slider, TextEdit, Ui};
+
+use super::super::super::action::Action;
+use super::super::super::app::Cx;
+use super::super::super::command::Command;
+use super::super::super::widgets::{choice, command_button, heading, note};
+use crate::figure::Unit;
+use crate::plan::{Amount, Method};
+use crate::workspace::Proposal;
+
+/// The name being typed.
+#[derive(Default)]
+pub struct Plans {
+    renaming: Option<(usize, String)>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Groups,
+    Keep,
+    Ratio,
+    Threshold,
+}
+
+impl Plans {
+    /// Draws the list and the controls.
+    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+        heading(ui, cx.theme, "Plans");
+        self.list(ui, cx);
+        ui.horizontal_wrapped(|ui| {
+            command_button(ui, cx, Command::NewPlan, "New");
+            command_button(ui, cx, Command::DuplicatePlan, "Duplicate");
+            if ui.button("Rename").clicked() {
+                let draft = cx.state.draft.now();
+                self.renaming = Some((draft.active_index(), draft.active().name.clone()));
+            }
+            command_button(ui, cx, Command::DeletePlan, "Delete");
+            command_button(ui, cx, Command::SavePlan, "Save…");
+        });
+        heading(ui, cx.theme, "Which heads stay");
+        method_ui(ui, cx);
+        legality(ui, cx);
+    }
+
+    fn list(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+        let draft = cx.state.draft.now();
+        let mut done = false;
+        for (index, plan) in draft.plans().iter().enumerate() {
+            if let Some((_, name)) = self.renaming.as_mut().filter(|(i, _)| *i == index) {
+                let field = ui.add(TextEdit::singleline(name).hint_text("Name of the plan"));
+                if !field.has_focus() && !field.lost_focus() {
+                    field.request_focus();
+                }
+                if field.lost_focus() {
+                    cx.send(Action::RenamePlan(index, name.clone()));
+                    done = true;
+                }
+                continue;
+            }
+            ui.horizontal(|ui| {
+                if ui.radio(index == draft.active_index(), plan.name.as_str()).clicked() {
+                    cx.send(Action::ActivatePlan(index));
+                }
+                let mut words = plan.proposal.as_ref().map_or_else(String::new, |p| p.method.name().to_owned());
+                if plan.pinned() > 0 {
+                    let gap = if words.is_empty() { "" } else { ", " };
+                    words = format!("{words}{gap}{} pinned", plan.pinned());
+                }
+                ui.label(RichText::new(words).small().color(cx.theme.muted));
+            });
+        }
+        if done {
+            self.renaming = None;
+        }
+    }
+}
+
+fn method_ui(ui: &mut Ui, cx: Cx<'_>) {
+    let Some(results) = &cx.state.results else {
+        note(ui, cx.theme, "Run the model to let a method choose; until then click heads in the overview");
+        return;
+    };
+    let plan = cx.state.draft.now().active();
+    let now = plan.proposal.clone();
+    let mut method = now.as_ref().map(|p| p.method);
+    ui.horizontal(|ui| {
+        let label = ui.label(RichText::new("Chosen by").color(cx.theme.muted));
+        let text = method.map_or("hand", Method::name);
+        let combo = ComboBox::from_id_salt("method").selected_text(text).width(170.0).show_ui(ui, |ui| {
+            for option in Method::ALL {
+                let missing =
+                    needs(option).is_some_and(|n| results.analysis.sites.iter().any(|s| !s.baselines.contains_key(n)));
+                let button = eframe::egui::Button::selectable(method == Some(option), option.name());
+                let response = ui.add_enabled(!missing, button).on_hover_text(meaning(option));
+                if response.on_disabled_hover_text("The last run did not measure this").clicked() {
+                    method = Some(option);
+                }
+            }
+        });
+        combo.response.labelled_by(label.id);
+    });
+    let Some(method) = method else {
+        note(ui, cx.theme, "Every head stays but those you prune; choose a method to start from");
+        return;
+    };
+    let proposal = now.unwrap_or(Proposal { method, amount: Amount::Groups, seed: 0 });
+    if proposal.method != method {
+        let amount = match proposal.amount {
+            Amount::Threshold(_) if !has_threshold(method) => Amount::Groups,
+            amount => amount,
+        };
+        cx.send(Action::Propose(Proposal { method, amount, ..proposal }));
+        return;
+    }
+    if plan.proposal.is_none() {
+        cx.send(Action::Propose(proposal.clone()));
+    }
+    amount_ui(ui, cx, &proposal);
+    if let Some(error) = &cx.state.proposal_fault {
+        ui.label(RichText::new(error.to_string()).small().color(cx.theme.danger));
+    }
+}
+
+fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
+    let mut mode = match proposal.amount {
+        Amount::Groups => Mode::Groups,
+        Amount::Keep(_) => Mode::Keep,
+        Amount::Ratio(_) => Mode::Ratio,
+        Amount::Threshold(_) => Mode::Threshold,
+    };
+    let before = mode;
+    ui.horizontal_wrapped(|ui| {
+        let mut modes = vec![
+            (Mode::Groups, "Per group", "As many heads in every layer as it has groups"),
+            (Mode::Keep, "Number", "The same number of heads in every layer"),
+            (Mode::Ratio, "Share", "A share of all heads goes, wherever the lowest ranks are"),
+        ];
+        if has_threshold(proposal.method) {
+            modes.push((Mode::Threshold, "Threshold", "Heads at or above a value stay"));
+        }
+        choice(ui, cx, "Keep by", &mut mode, &modes);
+    });
+    let heads = cx.state.model.as_ref().and_then(|m| m.facts.shape.sites().iter().map(|s| s.heads).max()).unwrap_or(1);
+    if mode != before {
+        let amount = match mode {
+            Mode::Groups => Amount::Groups,
+            Mode::Keep => Amount::Keep(heads.div_ceil(2)),
+            Mode::Ratio => Amount::Ratio(0.3),
+            Mode::Threshold => Amount::Threshold(0.2),
+        };
+        cx.send(Action::Propose(Proposal { amount, ..proposal.clone() }));
+        return;
+    }
+    let adjust = |amount| cx.send(Action::AdjustProposal(Proposal { amount, ..proposal.clone() }));
+    ui.spacing_mut().slider_width = (ui.available_width() - 150.0).max(80.0);
+    match proposal.amount {
+        Amount::Groups => {}
+        Amount::Keep(mut n) => {
+            if ui.add(Slider::new(&mut n, 1..=heads).text("heads per layer")).changed() {
+                adjust(Amount::Keep(n));
+            }
+        }
+        Amount::Ratio(ratio) => {
+            let mut percent = ratio * 100.0;
+            let slider = Slider::new(&mut percent, 0.0..=100.0).suffix(" %").max_decimals(0).text("of heads go");
+            if ui.add(slider).changed() {
+                adjust(Amount::Ratio(percent / 100.0));
+            }
+        }
+        Amount::Threshold(least) => {
+            let mut percent = least * 100.0;
+            let words = if proposal.method == Method::Votes { "vote share" } else { "threshold" };
+            let slider = Slider::new(&mut percent, 0.0..=100.0).suffix(" %").max_decimals(1).text(words);
+            if ui.add(slider).changed() {
+                adjust(Amount::Threshold(percent / 100.0));
+            }
+        }
+    }
+    if matches!(proposal.method, Method::Random | Method::RandomInGroup) {
+        ui.horizontal(|ui| {
+            let label = ui.label(RichText::new("Draw").color(cx.theme.muted));
+            let mut seed = proposal.seed;
+            if ui.add(DragValue::new(&mut seed)).labelled_by(label.id).changed() {
+                cx.send(Action::AdjustProposal(Proposal { seed, ..proposal.clone() }));
+            }
+        });
+    }
+}
+
+/// What surgery makes of the plan.
+fn legality(ui: &mut Ui, cx: Cx<'_>) {
+    let theme = cx.theme;
+    let plan = cx.state.draft.now().active();
+    let (kept, all) = cx.state.kept_heads();
+    let share = Unit::Share.format(1.0 - kept as f64 / all.max(1) as f64);
+    ui.add_space(4.0);
+    ui.label(RichText::new(format!("{kept} of {all} heads kept, {share} pruned")).strong().color(theme.ink));
+    if plan.pinned() > 0 {
+        ui.horizontal(|ui| {
+            note(ui, theme, format!("{} heads are pinned", plan.pinned()));
+            command_button(ui, cx, Command::UnpinAll, "Unpin all");
+        });
+    }
+    match &cx.state.outlook {
+        None => {}
+        Some(Err(error)) => {
+            ui.label(RichText::new(error.to_string()).small().color(theme.danger));
+        }
+        Some(Ok(outlook)) => {
+            const SHOWN: usize = 4;
+            for text in plan.base.notes.iter().chain(&outlook.notes).take(SHOWN) {
+                ui.label(RichText::new(text).small().color(theme.warning));
+            }
+            if outlook.notes.len() > SHOWN {
+                note(ui, theme, format!("and {} more layers like these", outlook.notes.len() - SHOWN));
+            }
+        }
+    }
+}
+
+/// The score that a method needs from the run.
+fn needs(method: Method) -> Option<&'static str> {
+    match method {
+        Method::Importance | Method::ImportanceNormalised => Some("importance"),
+        Method::Magnitude => Some("magnitude"),
+        Method::Confidence => Some("confidence"),
+        _ => None,
+    }
+}
+
+fn has_threshold(method: Method) -> bool {
+    !matches!(method, Method::PerGroup | Method::Random | Method::RandomInGroup)
+}
+
+fn meaning(method: Method) -> &'static str {
+    match method {
+        Method::Votes => "Most votes of the layer (the authors' code); two of the most voted may sit in one group",
+        Method::PerGroup => "Most votes of each group: no group is lost",
+        Method::Score => "Largest summed cosine to the centre of the group",
+        Method::Importance => "Mean absolute derivative of the loss by the head's gate (Michel et al. 2019)",
+        Method::ImportanceNormalised => "The same, divided by the layer's norm",
+        Method::Magnitude => "Norm of the head's weights",
+        Method::Confidence => "Mean largest attention weight (Voita et al. 2019)",
+        Method::Random => "Heads drawn at random: the control that a method has to beat",
+        Method::RandomInGroup => "A random member of each group",
+    }
+}

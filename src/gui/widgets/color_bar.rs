@@ -1,0 +1,47 @@
+//! The colours of a scale with the values at their ends.
+
+use eframe::egui::{Color32, Mesh, Pos2, Rect, RichText, Sense, Ui, pos2, vec2};
+
+use super::super::theme::{Theme, color};
+use crate::figure::{Rgb, Scale, Unit};
+
+/// Width of the gradient.
+const WIDTH: f32 = 110.0;
+
+/// A gradient with its ends; `missing` names the colour of cells without a value.
+pub fn color_bar(ui: &mut Ui, theme: &Theme, scale: &Scale, unit: Unit, missing: Option<&str>) {
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 5.0;
+        let text = |value| RichText::new(unit.format(value)).small().color(theme.muted);
+        ui.label(text(scale.low));
+        let (rect, _) = ui.allocate_exact_size(vec2(WIDTH, 10.0), Sense::hover());
+        ui.painter().add(gradient(rect, scale));
+        ui.label(text(scale.high));
+        if let Some(words) = missing {
+            super::swatch(ui, theme, Some(theme.missing), words);
+        }
+    });
+}
+
+fn gradient(rect: Rect, scale: &Scale) -> Mesh {
+    let mut mesh = Mesh::default();
+    let table = scale.map.table();
+    let column = |x: f32, fill: Color32, mesh: &mut Mesh| {
+        let at = |y: f32| -> Pos2 { pos2(x, y) };
+        mesh.colored_vertex(at(rect.top()), fill);
+        mesh.colored_vertex(at(rect.bottom()), fill);
+    };
+    let steps = 32;
+    for step in 0..=steps {
+        let share = step as f32 / steps as f32;
+        let index = ((table.len() - 1) as f32 * share) as usize;
+        let rgb = table.get(index).copied().unwrap_or(Rgb::BLACK);
+        column(rect.left() + rect.width() * share, color(rgb), &mut mesh);
+    }
+    for step in 0..steps {
+        let first = 2 * step;
+        mesh.add_triangle(first, first + 1, first + 2);
+        mesh.add_triangle(first + 1, first + 2, first + 3);
+    }
+    mesh
+}

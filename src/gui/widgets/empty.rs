@@ -1,0 +1,36 @@
+//! What a view says when it has nothing to show.
+
+use eframe::egui::{RichText, Ui};
+
+use super::super::app::Cx;
+use super::super::command::Command;
+use super::command_button;
+
+/// Says what is missing and offers the command that brings it.
+pub fn empty(ui: &mut Ui, cx: Cx<'_>, title: &str, text: &str, command: Option<(Command, &str)>) {
+    ui.add_space((ui.available_height() * 0.3).clamp(8.0, 160.0));
+    ui.vertical_centered(|ui| {
+        ui.label(RichText::new(title).heading().color(cx.theme.ink));
+        ui.label(RichText::new(text).color(cx.theme.muted));
+        ui.add_space(6.0);
+        if let Some((command, words)) = command {
+            command_button(ui, cx, command, words);
+        }
+    });
+}
+
+/// The usual reason: nothing ran yet.
+pub fn needs_run(ui: &mut Ui, cx: Cx<'_>, what: &str) {
+    let running = cx.state.jobs.get(super::super::jobs::JobKind::Analyse).is_some();
+    if running {
+        empty(ui, cx, "The run is under way", &format!("{what} appear when it is done"), None);
+    } else {
+        empty(
+            ui,
+            cx,
+            "Nothing was run yet",
+            &format!("{what} come from a run over some input: choose it on the left"),
+            Some((Command::Run, "Run")),
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! The saved document: which model, what was asked of it, what came out, and the plans made from it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::job::{Measured, Sweep};
+use super::{Draft, RunSettings};
+use crate::analysis::{Analysis, Document};
+use crate::error::Result;
+use crate::network::{FeatureMap, Site};
+
+/// Which model a workspace is about; the fingerprint tells it from another that lies in its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelRef {
+    /// Its folder when the workspace was saved.
+    pub folder: PathBuf,
+    /// Digest of its configuration, headers and samples of its weights.
+    pub fingerprint: String,
+}
+
+/// Everything about one model that a person would not want to do again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Workspace {
+    /// The model.
+    pub model: Option<ModelRef>,
+    /// What runs are asked to do.
+    pub run: RunSettings,
+    /// The plans.
+    pub draft: Draft,
+    /// The layer shown.
+    pub site: Option<Site>,
+    /// The feature map shown.
+    pub feature: Option<FeatureMap>,
+    /// Where the views stand and what they show; only the window understands it.
+    pub view: Value,
+    /// Quality of plans.
+    pub measured: Vec<Measured>,
+    /// Quality against the share of heads kept.
+    pub sweep: Option<Sweep>,
+    /// The result of the last run.
+    #[serde(skip_serializing_if = "Option::is_none", with = "shared")]
+    pub analysis: Option<Arc<Analysis>>,
+}
+
+impl Document for Workspace {
+    const FORMAT: &'static str = "pillars-workspace";
+    const VERSION: u64 = 1;
+    const NOUN: &'static str = "workspace";
+
+    fn check(&self) -> Result<()> {
+        self.analysis.as_ref().map_or(Ok(()), |a| a.check())
+    }
+}
+
+/// An analysis is shared with the views that show it, but a file holds its own.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::analysis::Analysis;
+
+    pub fn serialize<S: Serializer>(analysis: &Option<Arc<Analysis>>, to: S) -> Result<S::Ok, S::Error> {
+        analysis.as_deref().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Arc<Analysis>>, D::Error> {
+        Ok(Option::<Analysis>::deserialize(from)?.map(Arc::new))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::{HeadRef, NamedPlan};
+
+    #[test]
+    fn a_workspace_survives_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.pillars");
+        let mut workspace = Workspace {
+            model: Some(ModelRef { folder: "/models/x".into(), fingerprint: "0123".to_owned() }),
+            site: "encoder.3".parse().ok(),
+            view: serde_json::json!({"tabs": [1, 2]}),
+            ..Workspace::default()
+        };
+        let mut plan = NamedPlan::new("mine");
+        plan.set_pin(HeadRef::new("encoder.0".parse().unwrap(), 2), Some(false));
+        workspace.draft.add(plan);
+        workspace.write(&path).unwrap();
+        assert_eq!(Workspace::read(&path).unwrap(), workspace);
+    }
+
+    #[test]
+    fn other_files_and_newer_ones_are_refused() {
+        assert!(Workspace::from_json(r#"{"format": "pillars-plan", "version": 1, "kept": {}}"#).is_err());
+        let newer = Workspace::from_json(r#"{"format": "pillars-workspace", "version": 9}"#).unwrap_err();
+        assert!(newer.to_string().contains("version 9"));
+        // Fields that an older release did not know take their defaults.
+        let sparse = Workspace::from_json(r#"{"format": "pillars-workspace", "version": 1}"#).unwrap();
+        assert_eq!(sparse, Workspace::default());
+    }
+}

@@ -1,0 +1,166 @@
+//! Quality of a plan beside the whole model and a random control.
+
+use std::collections::BTreeMap;
+
+use rand::seq::SliceRandom;
+use rand_xoshiro::Xoshiro256Plus;
+use rand_xoshiro::rand_core::SeedableRng;
+use serde::{Deserialize, Serialize};
+
+use super::LoadedNetwork;
+use crate::analysis::Analysis;
+use crate::corpus::{Corpus, Purpose};
+use crate::error::Result;
+use crate::evaluation::{Candidate, Comparison, Quality, compare, evaluate};
+use crate::model::Model;
+use crate::network::{Gates, Site};
+use crate::plan::{Amount, Method, Plan, Request, propose};
+use crate::task::Ticket;
+use crate::workspace::CheckedRun;
+
+/// What one plan does to quality.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Name of the plan.
+    pub name: String,
+    /// The heads that stayed.
+    pub kept: BTreeMap<Site, Vec<usize>>,
+    /// The whole model beside the masked one, on the same batches.
+    pub comparison: Comparison,
+    /// As many heads in every layer, drawn at random.
+    pub random: Quality,
+}
+
+/// Masks the heads that `plan` removes and measures, beside the whole model and as many random heads per layer.
+pub fn measure(
+    model: &Model,
+    loaded: &LoadedNetwork,
+    run: &CheckedRun,
+    name: &str,
+    plan: &Plan,
+    ticket: &Ticket,
+) -> Result<Measured> {
+    let corpus = scoring(model, run, ticket)?;
+    let network = loaded.get(model, run.device, run.precision, ticket)?;
+    let total = corpus.total().map(|t| t.value());
+    let gates =
+        |kept: &BTreeMap<Site, Vec<usize>>| Gates::keep(network.spec(), kept, network.dtype(), network.device());
+    let open = Gates::open();
+    let masked = gates(&plan.kept)?;
+    let before = Candidate { network: &network, gates: &open };
+    let after = Candidate { network: &network, gates: &masked };
+    let comparison = compare(before, after, corpus.batches(network.device()), total, ticket)?;
+    let control = gates(&random_like(model, plan, run.corpus.seed))?;
+    let random = evaluate(&network, &control, corpus.batches(network.device()), total, ticket)?;
+    Ok(Measured { name: name.to_owned(), kept: plan.kept.clone(), comparison, random })
+}
+
+/// Quality at one share of heads removed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepPoint {
+    /// Share of all heads that stayed.
+    pub kept: f64,
+    /// The measure: perplexity, or 1 minus the mean cosine to the whole model's embeddings.
+    pub value: f64,
+}
+
+/// Quality against the share of heads kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// True where `value` is a perplexity; else a distance of embeddings.
+    pub is_perplexity: bool,
+    /// The value of the whole model.
+    pub whole: f64,
+    /// A curve per method.
+    pub curves: Vec<(Method, Vec<SweepPoint>)>,
+    /// One curve per draw of random heads.
+    pub random: Vec<Vec<SweepPoint>>,
+}
+
+/// Draws of the random control.
+const DRAWS: u64 = 3;
+
+/// Measures `methods` and random draws at each of `ratios` (shares of heads that go).
+pub fn sweep(
+    model: &Model,
+    loaded: &LoadedNetwork,
+    run: &CheckedRun,
+    analysis: &Analysis,
+    methods: &[Method],
+    ratios: &[f64],
+    ticket: &Ticket,
+) -> Result<Sweep> {
+    let corpus = scoring(model, run, ticket)?;
+    let network = loaded.get(model, run.device, run.precision, ticket)?;
+    let open = Gates::open();
+    let heads: usize = network.spec().sites().iter().map(|(_, a)| a.heads).sum();
+    let steps = (methods.len() as u64 + DRAWS) * ratios.len() as u64;
+    let is_perplexity = network.spec().output.is_some();
+    let mut done = 0;
+    let quiet = Ticket::new(ticket.cancel_token().clone(), || {});
+    let mut score = |plan: &Plan| -> Result<SweepPoint> {
+        ticket.stage("measure", Some(steps), "plans");
+        ticket.advance(done)?;
+        done += 1;
+        let gates = Gates::keep(network.spec(), &plan.kept, network.dtype(), network.device())?;
+        let kept = plan.kept.values().map(Vec::len).sum::<usize>() as f64 / heads.max(1) as f64;
+        let batches = corpus.batches(network.device());
+        let value = if is_perplexity {
+            evaluate(&network, &gates, batches, None, &quiet)?.perplexity.unwrap_or(f64::NAN)
+        } else {
+            let (before, after) =
+                (Candidate { network: &network, gates: &open }, Candidate { network: &network, gates: &gates });
+            1.0 - compare(before, after, batches, None, &quiet)?.similarity.mean_cosine
+        };
+        Ok(SweepPoint { kept, value })
+    };
+    let mut curve = |method, seed| -> Result<Vec<SweepPoint>> {
+        let mut points = Vec::with_capacity(ratios.len());
+        for ratio in ratios {
+            let request = Request { seed, ..Request::new(method, Amount::Ratio(*ratio)) };
+            let point = score(&propose(analysis, &request)?)?;
+            // A file cannot hold what is not finite, and a curve cannot show it.
+            if point.value.is_finite() {
+                points.push(point);
+            }
+        }
+        points.sort_by(|a, b| a.kept.total_cmp(&b.kept));
+        Ok(points)
+    };
+    let mut found = Sweep { is_perplexity, ..Sweep::default() };
+    for method in methods {
+        found.curves.push((*method, curve(*method, 0)?));
+    }
+    for seed in 0..DRAWS {
+        found.random.push(curve(Method::Random, run.corpus.seed.wrapping_add(seed))?);
+    }
+    if is_perplexity {
+        found.whole =
+            evaluate(&network, &open, corpus.batches(network.device()), None, &quiet)?.perplexity.unwrap_or(f64::NAN);
+    }
+    Ok(found)
+}
+
+/// The run's input with labels to score.
+fn scoring(model: &Model, run: &CheckedRun, ticket: &Ticket) -> Result<Corpus> {
+    ticket.stage("read the input", None, "lines");
+    let mut settings = run.corpus.clone();
+    settings.purpose = Purpose::Score;
+    Corpus::open(&run.input, model.checkpoint().folder(), &run.intake, &settings, ticket)
+}
+
+/// As many heads as `plan` keeps in every layer, drawn at random; layers that share weights get the same.
+fn random_like(model: &Model, plan: &Plan, seed: u64) -> BTreeMap<Site, Vec<usize>> {
+    let mut rng = Xoshiro256Plus::seed_from_u64(seed);
+    let mut kept = BTreeMap::new();
+    for class in crate::plan::Shape::from(model.spec()).shared() {
+        let Some(first) = class.first() else { continue };
+        let count = plan.kept_at(first.site, first.heads).len();
+        let mut heads: Vec<usize> = (0..first.heads).collect();
+        heads.shuffle(&mut rng);
+        heads.truncate(count);
+        heads.sort_unstable();
+        kept.extend(class.iter().map(|s| (s.site, heads.clone())));
+    }
+    kept
+}

@@ -1,0 +1,149 @@
+//! Opening whatever lies at a path.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::{LoadedNetwork, ModelFacts, Opened};
+use crate::analysis::{Analysis, Document};
+use crate::corpus::Input;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::plan::{Plan, Shape};
+use crate::task::Ticket;
+use crate::workspace::{Workspace, guess_input};
+
+/// What was found at a path.
+#[derive(Debug)]
+pub enum Place {
+    /// A model folder.
+    Model(Box<Opened>),
+    /// A workspace with its model, or why that cannot be opened.
+    Workspace(Box<Workspace>, Result<Box<Opened>>),
+    /// A plan or mask under the name of its file.
+    Plan(String, Box<Plan>),
+    /// An analysis.
+    Analysis(Box<Analysis>),
+    /// Something that a model may read.
+    Input(Input),
+}
+
+/// Opens a model folder, a workspace, a plan, an analysis or an input, whichever lies at `path`.
+pub fn open_place(path: &Path, ticket: &Ticket) -> Result<Place> {
+    if !path.exists() {
+        return Err(Error::new("nothing is there").at(path).hint("check the path"));
+    }
+    if path.is_dir() {
+        let is_model = path.join("config.json").exists();
+        let images = || guess_input(path);
+        return if is_model || !holds_images(path) {
+            Ok(Place::Model(Box::new(open_model(path, ticket)?)))
+        } else {
+            Ok(Place::Input(images()))
+        };
+    }
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let parent = path.parent().unwrap_or(Path::new("."));
+    if matches!(name, "config.json" | "model.safetensors" | "model.safetensors.index.json") {
+        return Ok(Place::Model(Box::new(open_model(parent, ticket)?)));
+    }
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    if !matches!(extension.as_str(), "json" | "pillars") {
+        return Ok(Place::Input(guess_input(path)));
+    }
+    ticket.stage("reading the file", None, "files");
+    let text = std::fs::read_to_string(path).map_err(|e| Error::from(e).at(path))?;
+    let fields: Map<String, Value> = serde_json::from_str(&text).map_err(|e| Error::from(e).at(path))?;
+    let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or("plan").to_owned();
+    match fields.get("format").and_then(Value::as_str) {
+        Some(Workspace::FORMAT) => open_workspace(Workspace::from_fields(fields).map_err(|e| e.at(path))?, ticket),
+        Some(Analysis::FORMAT) => Ok(Place::Analysis(Box::new(Analysis::from_fields(fields).map_err(|e| e.at(path))?))),
+        _ => Ok(Place::Plan(stem, Box::new(Plan::parse_any(&text).map_err(|e| e.at(path))?))),
+    }
+}
+
+/// Opens the model of a workspace, wherever the workspace says it lies.
+pub fn open_workspace(workspace: Workspace, ticket: &Ticket) -> Result<Place> {
+    let opened = match &workspace.model {
+        Some(model) => open_model(&model.folder, ticket).map(Box::new),
+        None => Err(Error::new("the workspace names no model").hint("open a model folder")),
+    };
+    if opened.as_ref().is_err_and(Error::is_cancelled) {
+        return Err(Error::cancelled());
+    }
+    Ok(Place::Workspace(Box::new(workspace), opened))
+}
+
+fn holds_images(folder: &Path) -> bool {
+    let is_image = |path: PathBuf| {
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+        matches!(extension.as_str(), "png" | "jpg" | "jpeg")
+    };
+    std::fs::read_dir(folder).is_ok_and(|all| all.flatten().take(1000).any(|e| is_image(e.path())))
+}
+
+/// Opens a checkpoint folder: configuration and headers, no weights.
+pub fn open_model(folder: &Path, ticket: &Ticket) -> Result<Opened> {
+    ticket.stage("reading headers", None, "files");
+    let model = Model::open(folder)?;
+    ticket.check()?;
+    ticket.stage("computing the fingerprint", None, "tensors");
+    let fingerprint = model.checkpoint().fingerprint()?;
+    let spec = model.spec();
+    let sites = spec.sites();
+    let facts = ModelFacts {
+        folder: folder.to_path_buf(),
+        name: folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned()),
+        family: model.family().title,
+        model_type: model.family().model_type,
+        fingerprint,
+        shape: Shape::from(spec),
+        head_dims: sites.iter().map(|(_, a)| a.head_dim).collect(),
+        width: spec.last_stack().map_or(0, |s| s.width),
+        parameters: model.parameters(),
+        bytes: model.checkpoint().bytes(),
+        dtype: model.stored().name(),
+        stored_width: model.stored().bytes(),
+        unused: model.unused().len(),
+        has_tokenizer: folder.join("tokenizer.json").is_file(),
+        is_pruned: sites.iter().any(|(_, a)| a.heads != a.origin_heads),
+    };
+    Ok(Opened { model: Arc::new(model), facts, loaded: LoadedNetwork::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixture(family: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family)
+    }
+
+    #[test]
+    fn facts_of_a_checkpoint() {
+        let facts = open_model(&fixture("llama"), &Ticket::default()).unwrap().facts;
+        assert_eq!(facts.name, "llama");
+        assert!(facts.is_grouped() && !facts.is_pruned && !facts.has_tokenizer);
+        assert_eq!(facts.head_dims.len(), facts.shape.sites().len());
+        assert_eq!(facts.heads(), facts.shape.sites().iter().map(|s| s.heads).sum::<usize>());
+    }
+
+    #[test]
+    fn a_path_is_opened_as_what_it_is() {
+        let open = |path: &Path| open_place(path, &Ticket::default());
+        assert!(matches!(open(&fixture("bert")), Ok(Place::Model(_))));
+        assert!(matches!(open(&fixture("bert").join("model.safetensors")), Ok(Place::Model(_))));
+        assert!(matches!(open(&fixture("bert").join("reference.safetensors")), Ok(Place::Input(Input::Inputs(_)))));
+        assert!(matches!(open(&fixture("bert").join("mask.json")), Ok(Place::Plan(name, _)) if name == "mask"));
+        assert!(open(Path::new("/no/such/place")).is_err());
+        let scratch = tempfile::tempdir().unwrap();
+        let empty = open(scratch.path()).unwrap_err().to_string();
+        assert!(empty.contains("config.json"), "{empty}");
+        let path = scratch.path().join("w.pillars");
+        let model = crate::workspace::ModelRef { folder: "/moved/away".into(), fingerprint: "f".to_owned() };
+        Workspace { model: Some(model), ..Workspace::default() }.write(&path).unwrap();
+        let Ok(Place::Workspace(workspace, Err(error))) = open(&path) else { panic!("no workspace") };
+        assert!(workspace.model.is_some() && error.to_string().contains("/moved/away"));
+    }
+}
