@@ -13,8 +13,8 @@
 //! | [`analysis`] | which heads compute alike; groups, votes, importance |
 //! | [`plan`] | which heads stay, and what that saves |
 //! | [`evaluation`] | loss, perplexity, accuracy, likeness, speed |
-//! | [`training`] | group-constrained training, voting, fine-tuning |
 //! | [`pruning`] | a plan becomes a smaller checkpoint, proven against the masked model |
+//! | [`training`] | group-constrained training, voting, fine-tuning, removal |
 //! | [`figure`] | colour maps, rasters, tables, pictures as SVG, PNG or CSV |
 //! | [`workspace`] | what a person works on: plans with their history, settings, jobs |
 //! | [`cli`] | the command line over all of it |

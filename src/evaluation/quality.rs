@@ -56,7 +56,11 @@ impl Tally {
         let began = Instant::now();
         let hidden = network.hidden(batch, gates, &mut Blind)?;
         self.has_head = network.spec().output.is_some();
-        let (rows, labels) = if self.has_head { labelled(batch, &hidden)? } else { Default::default() };
+        let (rows, labels) = if self.has_head {
+            batch.labelled(hidden.mask.sequences() * hidden.mask.length())?
+        } else {
+            Default::default()
+        };
         let scores = score(network, &hidden.states, &rows, &labels)?;
         network.device().synchronize()?;
         self.time += began.elapsed();
@@ -109,18 +113,6 @@ pub fn evaluate(
         ticket.advance(1)?;
     }
     tally.quality()
-}
-
-/// Rows of the flattened output positions that have a label, and the labels.
-fn labelled(batch: &Batch, hidden: &Hidden) -> Result<(Vec<u32>, Vec<u32>)> {
-    let Some(labels) = &batch.labels else {
-        return Err(Error::new("the batches carry no labels to score"));
-    };
-    let positions = hidden.mask.sequences() * hidden.mask.length();
-    if labels.len() != positions {
-        return Err(Error::new(format!("{} labels do not fit {positions} positions", labels.len())));
-    }
-    Ok((0u32..).zip(labels).filter_map(|(row, label)| Some((row, (*label)?))).unzip())
 }
 
 /// Scores `rows` of hidden states `[N, T, D]`; logits of other rows are never formed.

@@ -57,6 +57,11 @@ impl Storage {
         self.places.iter().map(|(role, place)| (role.as_str(), place.shape.as_slice()))
     }
 
+    /// Whether the network has this role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.places.contains_key(role)
+    }
+
     /// The stored tensor and the first of its rows that a role reads. Roles for which this is equal are one block.
     pub fn block_of(&self, role: &str) -> Option<(&str, usize)> {
         let place = self.places.get(role)?;

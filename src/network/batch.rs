@@ -132,6 +132,15 @@ impl Batch {
         Self { source: Source::Tokens(tokens), target: None, labels: None }
     }
 
+    /// Rows of the flattened output positions, `positions` in all, that have a label, and the labels.
+    pub fn labelled(&self, positions: usize) -> Result<(Vec<u32>, Vec<u32>)> {
+        let labels = self.labels.as_ref().ok_or_else(|| Error::new("the batches carry no labels to score"))?;
+        if labels.len() != positions {
+            return Err(Error::new(format!("{} labels do not fit {positions} positions", labels.len())));
+        }
+        Ok((0u32..).zip(labels).filter_map(|(row, label)| Some((row, (*label)?))).unzip())
+    }
+
     /// Real tokens (or images, or spectrograms) read, source and target together.
     pub fn token_count(&self) -> Result<usize> {
         let source = match &self.source {

@@ -8,7 +8,7 @@ use super::layer::{Memory, Norm};
 use super::output::Output;
 use super::{
     AttentionSpec, Batch, Blind, Gates, Layer, NetworkSpec, Probe, RotarySpec, ScoreBias, Site, SiteKind, Source,
-    StackSpec, TokenMask, Weights,
+    StackSpec, TokenMask, Tokens, Weights,
 };
 use crate::error::{Error, Result};
 use crate::tensor::{Visibility, linear};
@@ -81,17 +81,30 @@ impl Network {
 
     /// The last hidden state, before any language-model head.
     pub fn hidden(&self, batch: &Batch, gates: &Gates, probe: &mut dyn Probe) -> Result<Hidden> {
-        let encoded = self.encoder.as_ref().map(|s| s.forward(&batch.source, None, gates, probe)).transpose()?;
-        let Some(decoder) = &self.decoder else {
-            return encoded.ok_or_else(|| Error::new("the network has no layers"));
-        };
-        let Some(memory) = encoded else {
-            return decoder.forward(&batch.source, None, gates, probe);
-        };
-        let target = batch.target.clone().ok_or_else(|| {
-            Error::usage("an encoder-decoder model also needs what its decoder reads (decoder_input_ids)")
-        })?;
-        decoder.forward(&Source::Tokens(target), Some(&memory), gates, probe)
+        match (&self.encoder, &self.decoder) {
+            (Some(_), None) => self.encode(&batch.source, gates, probe),
+            (None, Some(decoder)) => decoder.forward(&batch.source, None, gates, probe),
+            _ => {
+                let memory = self.encode(&batch.source, gates, probe)?;
+                let target = batch.target.as_ref().ok_or_else(|| {
+                    Error::usage("an encoder-decoder model also needs what its decoder reads (decoder_input_ids)")
+                })?;
+                self.decode(&memory, target, gates, probe)
+            }
+        }
+    }
+
+    /// What the encoder makes of `source`; an error where there is none.
+    pub fn encode(&self, source: &Source, gates: &Gates, probe: &mut dyn Probe) -> Result<Hidden> {
+        let encoder = self.encoder.as_ref().ok_or_else(|| Error::new("the network has no encoder"))?;
+        encoder.forward(source, None, gates, probe)
+    }
+
+    /// What the decoder of an encoder-decoder makes of `target`, reading `memory`, the encoder's result.
+    pub fn decode(&self, memory: &Hidden, target: &Tokens, gates: &Gates, probe: &mut dyn Probe) -> Result<Hidden> {
+        let decoder = self.decoder.as_ref().filter(|_| self.encoder.is_some());
+        let decoder = decoder.ok_or_else(|| Error::new("the network is no encoder-decoder"))?;
+        decoder.forward(&Source::Tokens(target.clone()), Some(memory), gates, probe)
     }
 
     /// Logits `[.., V]` of hidden states `[.., D]`; an error where the checkpoint has no language-model head.

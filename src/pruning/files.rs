@@ -45,7 +45,7 @@ const SOURCE_CARD: &str = "README.source.md";
 
 /// Copies every file that belongs to the model and holds no weights. Links are followed to regular files; hidden
 /// files, and whatever this program writes itself, stay behind. Gives the names.
-pub(super) fn copy_side_files(source: &Path, target: &Path) -> Result<Vec<String>> {
+pub fn copy_side_files(source: &Path, target: &Path) -> Result<Vec<String>> {
     let mut copied = copy_folder(source, target, Path::new(""), |name| !holds_weights(name))?;
     for folder in module_folders(source).into_iter().chain(FOLDERS.iter().map(PathBuf::from)) {
         // A module's folder comes whole: its weights are its own and no attention was cut in them.

@@ -19,7 +19,9 @@ mod target;
 
 pub use agreement::{AGREEMENT, Agreement, Change, InputKind};
 pub use draft::{Draft, ExportOptions, export, write};
+pub use files::copy_side_files;
 pub use format::Format;
 pub use report::{Counts, RECORD, Report};
 pub use sample::sample_batches;
-pub use shards::SHARD_BYTES;
+pub use shards::{SHARD_BYTES, write_weights};
+pub use target::check_apart;

@@ -31,7 +31,7 @@ fn split(tensors: Vec<TensorPlan>, limit: u64) -> Vec<Vec<TensorPlan>> {
 }
 
 /// Writes `tensors` into `folder`, asking `bytes_of` for one at a time. Gives the names of the files.
-pub(super) fn write_weights(
+pub fn write_weights(
     folder: &Path,
     tensors: Vec<TensorPlan>,
     limit: u64,

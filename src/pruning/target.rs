@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 /// Refuses `out` where it is the model at `source`, holds it, or lies inside it.
-pub(super) fn check_apart(out: &Path, source: &Path) -> Result<()> {
+pub fn check_apart(out: &Path, source: &Path) -> Result<()> {
     let (Some(out_real), Some(source_real)) = (resolve(out), resolve(source)) else { return Ok(()) };
     let what = if out_real == source_real {
         "the result would replace the model itself"

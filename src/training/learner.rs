@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
 
-use super::constraint::{Constraint, GramProbe, Reduction, assign, term};
+use super::constraint::{Constraint, GramGraph, Reduction, assign, term};
 use super::{AdamSettings, AdamW, Parameters, task_loss};
 use crate::analysis::Gram;
 use crate::error::{Error, Result};
@@ -106,7 +106,8 @@ impl Learner {
             let loss = self.loss(batch, share, total, batches.len(), settings, &mut step)?;
             let mut gradients = loss.backward()?;
             for (sum, parameter) in sum.iter_mut().zip(self.parameters.list()) {
-                let Some(gradient) = gradients.remove(parameter.var.as_tensor()) else { continue };
+                let gradient = gradients.remove(parameter.var.as_tensor()).filter(|_| !parameter.fixed);
+                let Some(gradient) = gradient else { continue };
                 *sum = Some(match sum.take() {
                     Some(before) => (before + gradient)?,
                     None => gradient,
@@ -127,7 +128,7 @@ impl Learner {
         settings: &StepSettings<'_>,
         step: &mut Step,
     ) -> Result<Tensor> {
-        let mut grams = settings.constraint.map(|c| GramProbe::new(c.feature));
+        let mut grams = settings.constraint.map(|c| GramGraph::new(c.feature));
         let probe: &mut dyn Probe = match &mut grams {
             Some(grams) => grams,
             None => &mut Blind,

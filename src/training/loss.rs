@@ -1,9 +1,13 @@
 //! The task loss.
 
+use std::collections::BTreeMap;
+
 use candle_core::Tensor;
 
+use crate::analysis::{Baseline, importance};
 use crate::error::{Error, Result};
-use crate::network::{Batch, Hidden, Network};
+use crate::network::{Batch, Blind, Gates, Hidden, Network, Site};
+use crate::task::Ticket;
 use crate::tensor::cross_entropy;
 
 /// The task loss of one batch.
@@ -19,27 +23,33 @@ pub struct TaskLoss {
 ///
 /// With `smoothing` e the target distribution is `1 - e` on the label plus `e / V` everywhere (Szegedy et al. 2016).
 pub fn task_loss(network: &Network, hidden: &Hidden, batch: &Batch, smoothing: f64) -> Result<TaskLoss> {
-    let labels = batch.labels.as_ref().ok_or_else(|| Error::new("the input has no labels to learn from"))?;
-    let (n, t, width) = hidden.states.dims3()?;
-    if labels.len() != n * t {
-        return Err(Error::new(format!("{} labels do not fit {n} x {t} positions", labels.len())));
-    }
-    let (mut rows, mut wanted) = (Vec::new(), Vec::new());
-    for (row, label) in (0u32..).zip(labels) {
-        if let Some(label) = label {
-            rows.push(row);
-            wanted.push(*label);
-        }
-    }
-    let tokens = rows.len();
-    if tokens == 0 {
+    let (rows, labels) = labelled(&hidden.states, batch)?;
+    // Logits of positions without a label are never formed.
+    let mean = cross_entropy(&network.logits(&rows)?, &labels, smoothing)?;
+    Ok(TaskLoss { mean, tokens: labels.len() })
+}
+
+/// Derivatives of the task loss by each head's gate (Michel et al. 2019), for [`crate::plan::Method::Importance`].
+pub fn gate_importance(
+    network: &Network,
+    batches: impl IntoIterator<Item = Result<Batch>>,
+    ticket: &Ticket,
+) -> Result<BTreeMap<Site, Baseline>> {
+    let loss = |gates: &Gates, batch: &Batch| {
+        let hidden = network.hidden(batch, gates, &mut Blind)?;
+        Ok(task_loss(network, &hidden, batch, 0.0)?.mean)
+    };
+    importance(network, batches, loss, ticket)
+}
+
+/// The rows of `x [N, T, ..]` that `batch` has labels for, and the labels.
+fn labelled(x: &Tensor, batch: &Batch) -> Result<(Tensor, Vec<u32>)> {
+    let rows = x.flatten_to(1)?;
+    let (places, labels) = batch.labelled(rows.dim(0)?)?;
+    if places.is_empty() {
         return Err(Error::new("a batch has no position to learn from"));
     }
-    let device = hidden.states.device();
-    let states = hidden.states.reshape((n * t, width))?;
-    // Logits of positions without a label are never formed.
-    let states = if tokens == n * t { states } else { states.index_select(&Tensor::new(rows, device)?, 0)? };
-    let logits = network.logits(&states)?;
-    let mean = cross_entropy(&logits, &wanted, smoothing)?;
-    Ok(TaskLoss { mean, tokens })
+    let all = places.len() == rows.dim(0)?;
+    let rows = if all { rows } else { rows.index_select(&Tensor::new(places, x.device())?, 0)? };
+    Ok((rows, labels))
 }

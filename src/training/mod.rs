@@ -6,8 +6,11 @@
 //! | `constraint` | homogenisation and diversification of head groups (METHOD, section 5) |
 //! | `loss` | mean task loss per token |
 
+mod bleu;
+mod blueprint;
 pub mod constraint;
 mod control;
+mod decode;
 mod feed;
 mod initial;
 mod learner;
@@ -16,17 +19,28 @@ mod metrics;
 mod movement;
 mod optimiser;
 mod parameters;
+mod rouge;
+mod run;
 mod schedule;
+mod scratch;
+mod settings;
 pub mod state;
 
+pub use bleu::{Bleu, bleu, tokenize_13a};
+pub use blueprint::Blueprint;
 pub use control::Control;
+pub use decode::{Found, Search, decode};
 pub use feed::{Feed, Position};
 pub use initial::Initial;
 pub use learner::{Learner, Step, StepSettings};
-pub use loss::{TaskLoss, task_loss};
+pub use loss::{TaskLoss, gate_importance, task_loss};
 pub use metrics::{MetricsLog, Record, SiteRecord};
 pub use movement::{Centres, centres, movement};
 pub use optimiser::{AdamSettings, AdamW};
 pub use parameters::{Parameter, Parameters};
+pub use rouge::{Rouge, mean_rouge, rouge};
+pub use run::{Event, Outcome, RunFolder, RunOptions, Summary, request_of, train};
 pub use schedule::{Decay, Schedule};
+pub use scratch::prepare;
+pub use settings::{Beginning, Request, TrainSettings, VoteAt, Voting};
 pub use state::{STATE, Stage, Standing, Sums};

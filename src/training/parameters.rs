@@ -16,6 +16,9 @@ pub struct Parameter {
     pub role: String,
     /// Its values.
     pub var: Var,
+    /// True where the families' own code never trains it: a bias on the logits that is a buffer (BART, Marian), a
+    /// table of sinusoids (Whisper's encoder).
+    pub fixed: bool,
 }
 
 impl Parameter {
@@ -68,7 +71,9 @@ impl Parameters {
                 storage.block_of(role).ok_or_else(|| Error::new(format!("'{role}' is stored nowhere")))?;
             let place = blocks.entry((name.to_owned(), row)).or_insert(list.len());
             if *place == list.len() {
-                list.push(Parameter { role: role.to_owned(), var: Var::from_tensor(&first(role, shape)?)? });
+                let sinusoids = role == "encoder.embed.positions" && storage.has_role("encoder.embed.conv1.weight");
+                let fixed = name.ends_with("final_logits_bias") || sinusoids;
+                list.push(Parameter { role: role.to_owned(), var: Var::from_tensor(&first(role, shape)?)?, fixed });
             }
             index.insert(role.to_owned(), *place);
         }

@@ -31,20 +31,20 @@ pub fn differentiable_gram(rows: &Tensor) -> Result<Tensor> {
 
 /// Collects the Gram matrix of one feature map at every layer of a batch, graph and all.
 #[derive(Debug)]
-pub struct GramProbe {
+pub struct GramGraph {
     feature: FeatureMap,
     /// `[H, H]` by layer.
     pub grams: BTreeMap<Site, Tensor>,
 }
 
-impl GramProbe {
+impl GramGraph {
     /// A probe that has seen nothing.
     pub fn new(feature: FeatureMap) -> Self {
         Self { feature, grams: BTreeMap::new() }
     }
 }
 
-impl Probe for GramProbe {
+impl Probe for GramGraph {
     fn wants_attention(&self, _site: Site) -> bool {
         self.feature == FeatureMap::Attention
     }

@@ -1,0 +1,169 @@
+//! What a trained checkpoint is written as: configuration, tensor names, files beside the weights.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use serde_json::{Map, Value};
+
+use super::Parameters;
+use crate::checkpoint::{Checkpoint, Config, Stored, TensorPlan, tensor_bytes, write_atomically};
+use crate::error::{Error, Result};
+use crate::model::{Model, Storage};
+use crate::network::NetworkSpec;
+use crate::pruning::{SHARD_BYTES, copy_side_files, write_weights};
+
+/// What is trained, apart from its weights.
+#[derive(Clone, Debug)]
+pub struct Blueprint {
+    config: Config,
+    spec: NetworkSpec,
+    storage: Storage,
+    /// The checkpoint that training begins from.
+    base: Option<Model>,
+    /// The folder whose tokenizer and other files go along.
+    side: PathBuf,
+}
+
+impl Blueprint {
+    /// Training that begins from the weights of a checkpoint.
+    pub fn of_model(model: &Model) -> Result<Self> {
+        let config = model.config();
+        Ok(Self {
+            config: config.clone(),
+            spec: model.spec().clone(),
+            storage: model.storage()?,
+            side: model.checkpoint().folder().to_path_buf(),
+            base: Some(model.clone()),
+        })
+    }
+
+    /// Training from scratch of what `config` describes; `side` holds the tokenizer.
+    pub fn fresh(config: &Config, side: &Path) -> Result<Self> {
+        let (spec, storage) = Storage::fresh(config)?;
+        Ok(Self { config: config.clone(), spec, storage, base: None, side: side.to_path_buf() })
+    }
+
+    /// What the network is.
+    pub fn spec(&self) -> &NetworkSpec {
+        &self.spec
+    }
+
+    /// Where its roles are stored.
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    /// The checkpoint that training begins from, if there is one.
+    pub fn base(&self) -> Option<&Model> {
+        self.base.as_ref()
+    }
+
+    /// The folder that holds the tokenizer.
+    pub fn side(&self) -> &Path {
+        &self.side
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Writes `parameters` as a checkpoint into the empty `folder`, the configuration last, so that a folder cut short
+    /// opens nowhere. Tensors that the network does not read are taken over as they are.
+    pub fn write(&self, folder: &Path, parameters: &Parameters, stored: Stored) -> Result<()> {
+        let copies = self.copies()?;
+        let plan = |name: &str, shape: &[usize]| TensorPlan { name: name.to_owned(), stored, shape: shape.to_vec() };
+        let mut plans = Vec::new();
+        let shapes: HashMap<&str, &[usize]> = self.storage.tensors().collect();
+        match &self.base {
+            Some(model) => {
+                for name in model.checkpoint().names() {
+                    let source = copies.get(name).map_or(name.as_str(), String::as_str);
+                    plans.push(match (shapes.get(source), model.checkpoint().info(name)) {
+                        (Some(shape), _) => plan(name, shape),
+                        (None, Some(info)) => {
+                            TensorPlan { name: name.clone(), stored: info.stored, shape: info.shape.clone() }
+                        }
+                        (None, None) => return Err(Error::new("a tensor vanished")),
+                    });
+                }
+            }
+            None => plans.extend(self.storage.tensors().map(|(name, shape)| plan(name, shape))),
+        }
+        write_weights(folder, plans, SHARD_BYTES, |plan| {
+            let source = copies.get(&plan.name).unwrap_or(&plan.name);
+            match (shapes.contains_key(source.as_str()), &self.base) {
+                (true, _) => {
+                    let tensor = parameters.stored_tensor(source)?.to_dtype(stored.dtype())?;
+                    if stored != Stored::F64
+                        && !tensor.to_dtype(candle_core::DType::F32)?.sum_all()?.to_scalar::<f32>()?.is_finite()
+                    {
+                        return Err(
+                            Error::new(format!("'{source}' does not fit {}", stored.name())).hint("write it as f32")
+                        );
+                    }
+                    tensor_bytes(&tensor)
+                }
+                (false, Some(model)) => model.checkpoint().read(&plan.name),
+                (false, None) => Err(Error::new("a tensor vanished")),
+            }
+        })?;
+        copy_side_files(&self.side, folder)?;
+        let mut config = object(&self.config)?;
+        let key = if config.contains_key("torch_dtype") { "torch_dtype" } else { "dtype" };
+        config.insert(key.to_owned(), stored.name().into());
+        let text = format!("{}\n", serde_json::to_string_pretty(&Value::Object(config))?);
+        write_atomically(&folder.join("config.json"), text.as_bytes())
+    }
+
+    /// Stored tensors that the network does not read but that hold a copy of one it reads (a tied head written twice):
+    /// their names, and the names of what they copy.
+    fn copies(&self) -> Result<HashMap<String, String>> {
+        let mut copies = HashMap::new();
+        let Some(model) = &self.base else { return Ok(copies) };
+        let checkpoint = model.checkpoint();
+        for name in model.unused() {
+            let Some(info) = checkpoint.info(name) else { continue };
+            for (used, shape) in self.storage.tensors() {
+                let same =
+                    shape == info.shape.as_slice() && checkpoint.info(used).is_some_and(|u| u.stored == info.stored);
+                // Small tensors (zero biases) are equal by chance.
+                if same && info.shape.len() >= 2 && same_bytes(checkpoint, name, used)? {
+                    copies.insert(name.to_owned(), used.to_owned());
+                    break;
+                }
+            }
+        }
+        Ok(copies)
+    }
+
+    /// The parameters that training begins with.
+    pub fn parameters(&self, seed: u64, device: &Device) -> Result<Parameters> {
+        let dtype = candle_core::DType::F32;
+        match &self.base {
+            Some(model) => Parameters::of_model(model, dtype, device),
+            None => {
+                let initial = super::Initial::usual(&self.spec);
+                Parameters::fresh(&self.spec, self.storage.clone(), initial, seed, dtype, device)
+            }
+        }
+    }
+}
+
+fn object(config: &Config) -> Result<Map<String, Value>> {
+    config.value().as_object().cloned().ok_or_else(|| config.unsupported("the configuration is not an object"))
+}
+
+/// Whether two tensors of one size hold the same bytes; read in pieces, so that a difference is found early.
+fn same_bytes(checkpoint: &Checkpoint, a: &str, b: &str) -> Result<bool> {
+    const PIECE: usize = 1 << 20;
+    let total = checkpoint.info(a).map_or(0, |i| i.bytes);
+    for from in (0..total).step_by(PIECE) {
+        let length = PIECE.min(total - from);
+        if checkpoint.read_range(a, from, length)? != checkpoint.read_range(b, from, length)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,236 @@
+//! Text from an encoder-decoder model: greedy and beam search.
+
+use candle_core::{D, DType, Tensor};
+
+use crate::error::{Error, Result};
+use crate::network::{Blind, Gates, Hidden, Network, Source, TokenMask, Tokens};
+use crate::task::Ticket;
+
+/// How to search.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Search {
+    /// First id that the decoder reads.
+    pub start: u32,
+    /// Id that ends a sequence.
+    pub end: u32,
+    /// Most ids of a result, the end included.
+    pub longest: usize,
+    /// Hypotheses that are followed; one is greedy search.
+    pub beams: usize,
+    /// A hypothesis of `n` ids counts its log-probability divided by `n` to this power.
+    pub length_penalty: f64,
+}
+
+impl Search {
+    /// Greedy search.
+    pub fn greedy(start: u32, end: u32, longest: usize) -> Self {
+        Self { start, end, longest, beams: 1, length_penalty: 1.0 }
+    }
+}
+
+/// What a search found for one sequence.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// Ids, without the start and the end.
+    pub ids: Vec<u32>,
+    /// Log-probability divided by the length to the power of the penalty.
+    pub score: f64,
+}
+
+/// One hypothesis that is being followed.
+#[derive(Clone, Debug)]
+struct Beam {
+    ids: Vec<u32>,
+    log_probability: f64,
+}
+
+/// The best target sequence for every sequence of `source`.
+///
+/// The encoder runs once, the decoder over the whole prefix at each step (there is no key/value cache). A sentence is
+/// done when as many hypotheses have ended as there are beams.
+pub fn decode(
+    network: &Network,
+    source: &Source,
+    gates: &Gates,
+    search: &Search,
+    ticket: &Ticket,
+) -> Result<Vec<Found>> {
+    if search.beams == 0 || search.longest == 0 {
+        return Err(Error::usage("a search needs at least one beam and one token"));
+    }
+    let memory = network.encode(source, gates, &mut Blind)?;
+    let sentences = memory.mask.sequences();
+    let mut going: Vec<Vec<Beam>> = vec![vec![Beam { ids: vec![search.start], log_probability: 0.0 }]; sentences];
+    let mut ended: Vec<Vec<Found>> = vec![Vec::new(); sentences];
+    for length in 1..=search.longest {
+        ticket.check()?;
+        let rows: Vec<u32> = going.iter().enumerate().flat_map(|(s, beams)| vec![s as u32; beams.len()]).collect();
+        if rows.is_empty() {
+            break;
+        }
+        let scores = next_scores(network, &memory, &rows, &going, gates)?;
+        let mut scores = scores.into_iter();
+        for (beams, ended) in going.iter_mut().zip(&mut ended) {
+            let own: Vec<Vec<f32>> = scores.by_ref().take(beams.len()).collect();
+            let last = length == search.longest;
+            *beams = advance(beams, &own, ended, search, last);
+        }
+    }
+    Ok(ended
+        .into_iter()
+        .map(|mut found| {
+            found.sort_by(|a, b| b.score.total_cmp(&a.score));
+            found.into_iter().next().unwrap_or_default()
+        })
+        .collect())
+}
+
+/// Log-probabilities of the next id for every hypothesis.
+fn next_scores(
+    network: &Network,
+    memory: &Hidden,
+    rows: &[u32],
+    going: &[Vec<Beam>],
+    gates: &Gates,
+) -> Result<Vec<Vec<f32>>> {
+    let device = memory.states.device();
+    let beams: Vec<&Beam> = going.iter().flatten().collect();
+    let length = beams.first().map_or(0, |b| b.ids.len());
+    let ids: Vec<u32> = beams.iter().flat_map(|b| b.ids.iter().copied()).collect();
+    let real = rows.iter().flat_map(|r| memory.mask.row(*r as usize).iter().copied()).collect();
+    let memory = Hidden {
+        states: memory.states.index_select(&Tensor::new(rows, device)?, 0)?,
+        mask: TokenMask::new(rows.len(), memory.mask.length(), real)?,
+    };
+    let target = Tokens {
+        ids: Tensor::from_vec(ids, (beams.len(), length), device)?,
+        mask: TokenMask::full(beams.len(), length),
+    };
+    let hidden = network.decode(&memory, &target, gates, &mut Blind)?;
+    let newest = hidden.states.narrow(1, length - 1, 1)?.squeeze(1)?;
+    let logits = network.logits(&newest)?.to_dtype(DType::F32)?;
+    Ok(candle_nn::ops::log_softmax(&logits, D::Minus1)?.to_vec2()?)
+}
+
+/// Follows the best continuations of one sentence; hypotheses that end go to `ended`.
+fn advance(beams: &[Beam], scores: &[Vec<f32>], ended: &mut Vec<Found>, search: &Search, last: bool) -> Vec<Beam> {
+    let mut candidates: Vec<(f64, usize, u32)> = Vec::new();
+    for (index, (beam, row)) in beams.iter().zip(scores).enumerate() {
+        let of = |(id, score): (usize, &f32)| (beam.log_probability + f64::from(*score), index, id as u32);
+        candidates.extend(row.iter().enumerate().map(of));
+    }
+    // Twice as many as beams: even if every other one ends, as many go on. Ties go to the earlier beam and lower id.
+    let wanted = (2 * search.beams).min(candidates.len());
+    let order =
+        |a: &(f64, usize, u32), b: &(f64, usize, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2));
+    if wanted < candidates.len() {
+        candidates.select_nth_unstable_by(wanted, order);
+        candidates.truncate(wanted);
+    }
+    candidates.sort_unstable_by(order);
+    let score = |log_probability: f64, length: usize| log_probability / (length as f64).powf(search.length_penalty);
+    let mut next = Vec::with_capacity(search.beams);
+    for (rank, (log_probability, index, id)) in candidates.into_iter().enumerate() {
+        let Some(beam) = beams.get(index) else { continue };
+        let produced = beam.ids.len();
+        let ids = || beam.ids.iter().skip(1).copied();
+        if id == search.end {
+            // One that ends outside the best is no rival to those that go on.
+            if rank < search.beams {
+                ended.push(Found { ids: ids().collect(), score: score(log_probability, produced) });
+            }
+        } else if last {
+            if rank < search.beams {
+                ended.push(Found { ids: ids().chain([id]).collect(), score: score(log_probability, produced) });
+            }
+        } else if next.len() < search.beams {
+            next.push(Beam { ids: beam.ids.iter().copied().chain([id]).collect(), log_probability });
+        }
+    }
+    if ended.len() >= search.beams { Vec::new() } else { next }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::path::Path;
+
+    use candle_core::{Device, IndexOp};
+
+    use super::*;
+    use crate::model::Model;
+    use crate::network::Batch;
+
+    /// The bart fixture and its padded sources.
+    fn setup() -> (Network, Source) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bart");
+        let network = Model::open(&folder).unwrap().network(&Device::Cpu, DType::F32).unwrap();
+        let inputs: HashMap<String, Tensor> =
+            candle_core::safetensors::load(folder.join("reference.safetensors"), &Device::Cpu).unwrap();
+        let ids = &inputs["input_ids"];
+        let (n, t) = ids.dims2().unwrap();
+        let mask = inputs["attention_mask"].flatten_all().unwrap().to_vec1::<i64>().unwrap();
+        let mask = TokenMask::new(n, t, mask.iter().map(|m| *m != 0).collect()).unwrap();
+        assert!(!mask.is_full());
+        (network, Source::Tokens(Tokens { ids: ids.to_dtype(DType::U32).unwrap(), mask }))
+    }
+
+    /// Log-probabilities after each prefix by the whole model with teacher forcing, one sentence at a time.
+    fn log_probabilities(network: &Network, source: &Source, sentence: usize, read: &[u32]) -> Vec<Vec<f32>> {
+        let Source::Tokens(tokens) = source else { panic!() };
+        let real: Vec<u32> = tokens.ids.i(sentence).unwrap().to_vec1().unwrap();
+        let real: Vec<u32> =
+            real.into_iter().zip(tokens.mask.row(sentence)).filter(|(_, r)| **r).map(|(id, _)| id).collect();
+        let pad = |ids: &[u32]| Tokens::pad(&[(ids.to_vec(), vec![true; ids.len()])], 0, &Device::Cpu).unwrap();
+        let batch = Batch { source: Source::Tokens(pad(&real)), target: Some(pad(read)), labels: None };
+        let logits = network.run(&batch).unwrap().i(0).unwrap();
+        candle_nn::ops::log_softmax(&logits, D::Minus1).unwrap().to_vec2().unwrap()
+    }
+
+    #[test]
+    fn greedy_search_takes_the_most_likely_id_each_time() {
+        let (network, source) = setup();
+        let found = decode(&network, &source, &Gates::open(), &Search::greedy(2, 2, 6), &Ticket::default()).unwrap();
+        for (sentence, found) in found.iter().enumerate() {
+            let (mut read, mut ids) = (vec![2u32], Vec::new());
+            for _ in 0..6 {
+                let rows = log_probabilities(&network, &source, sentence, &read);
+                let row = rows.last().unwrap();
+                let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap() as u32;
+                if best == 2 {
+                    break;
+                }
+                ids.push(best);
+                read.push(best);
+            }
+            assert_eq!(found.ids, ids);
+        }
+    }
+
+    #[test]
+    fn as_many_beams_as_ids_find_the_best_of_all_sequences() {
+        let (network, source) = setup();
+        for length_penalty in [0.0, 1.0] {
+            let search = Search { start: 2, end: 2, longest: 2, beams: 96, length_penalty };
+            let found = decode(&network, &source, &Gates::open(), &search, &Ticket::default()).unwrap();
+            for (sentence, found) in found.iter().enumerate() {
+                // Every sequence of up to two ids: the end alone, an id and the end, two ids cut off.
+                let first = &log_probabilities(&network, &source, sentence, &[2])[0];
+                let mut best = (f64::from(first[2]), vec![]);
+                for a in (0..96u32).filter(|a| *a != 2) {
+                    let second = &log_probabilities(&network, &source, sentence, &[2, a])[1];
+                    for b in 0..96u32 {
+                        let sum = f64::from(first[a as usize]) + f64::from(second[b as usize]);
+                        let ids = if b == 2 { vec![a] } else { vec![a, b] };
+                        let score = sum / 2f64.powf(length_penalty);
+                        if score > best.0 {
+                            best = (score, ids);
+                        }
+                    }
+                }
+                assert!((found.score - best.0).abs() < 1e-5, "{found:?} {best:?}");
+                assert_eq!(found.ids, best.1);
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The folder of a run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::RunOptions;
+use crate::checkpoint::write_atomically;
+use crate::error::{Error, Result};
+use crate::pruning::{RECORD, check_apart};
+use crate::training::{Beginning, Request, STATE};
+
+const INSIDE: &str = "training";
+const REQUEST: &str = "run.json";
+
+/// Paths inside the folder of a run.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    out: PathBuf,
+    /// Whether this call made the folder, so that a failure may remove it.
+    made: bool,
+}
+
+impl RunFolder {
+    /// The folder at `out`, whatever is in it.
+    pub fn at(out: &Path) -> Self {
+        Self { out: out.to_path_buf(), made: false }
+    }
+
+    /// Makes the folder of `request`, or finds the run in it that is to go on. An occupied folder is refused unless
+    /// it is to be resumed, or replaced and was written by this program.
+    pub(super) fn open(request: &Request, options: &RunOptions) -> Result<Self> {
+        let mut folder = Self::at(&request.out);
+        if request.beginning == Beginning::Weights {
+            check_apart(&request.out, &request.model)?;
+        }
+        let out = &request.out;
+        let occupied = match fs::read_dir(out) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(_) if out.exists() => return Err(Error::new("this is a file, not a folder").at(out)),
+            Err(_) => false,
+        };
+        if occupied && options.resume && folder.inside(REQUEST).is_file() {
+            if folder.request()?.without_place() != request.without_place() {
+                return Err(Error::usage("the run in this folder was begun with other settings")
+                    .at(out)
+                    .hint("repeat the command it was begun with, or choose another folder"));
+            }
+            return Ok(folder);
+        }
+        if occupied && !options.force {
+            return Err(Error::new("the folder exists and is not empty")
+                .at(out)
+                .hint("choose another, give --resume to go on with the run in it, or --force"));
+        }
+        if occupied {
+            if !folder.inside(REQUEST).is_file() && !out.join(RECORD).is_file() {
+                return Err(Error::new("the folder was not written by pillars, so it is not replaced")
+                    .at(out)
+                    .hint("choose another"));
+            }
+            fs::remove_dir_all(out).map_err(|e| Error::from(e).at(out))?;
+        }
+        folder.made = !out.exists() || occupied;
+        let inside = out.join(INSIDE);
+        fs::create_dir_all(&inside).map_err(|e| Error::from(e).at(&inside))?;
+        let text = format!("{}\n", serde_json::to_string_pretty(request)?);
+        write_atomically(&folder.inside(REQUEST), text.as_bytes())?;
+        Ok(folder)
+    }
+
+    /// The folder itself: the result.
+    pub fn out(&self) -> &Path {
+        &self.out
+    }
+
+    /// The model with every head, after constrained training.
+    pub fn full(&self) -> PathBuf {
+        self.out.join("full")
+    }
+
+    /// What the run itself keeps.
+    pub fn inside(&self, name: &str) -> PathBuf {
+        self.out.join(INSIDE).join(name)
+    }
+
+    /// Where records are.
+    pub fn metrics(&self) -> PathBuf {
+        self.out.join(INSIDE)
+    }
+
+    /// Whether there is something to resume.
+    pub fn has_state(&self) -> bool {
+        self.inside(STATE).is_file()
+    }
+
+    /// What was asked for.
+    pub fn request(&self) -> Result<Request> {
+        let path = self.inside(REQUEST);
+        let bytes = fs::read(&path).map_err(|e| Error::new(format!("there is no run here: {e}")).at(&path))?;
+        serde_json::from_slice(&bytes).map_err(|e| Error::from(e).at(&path))
+    }
+
+    /// Removes what this call made.
+    pub(super) fn remove(&self) {
+        // The error that led here is what the user has to see.
+        let _ = if self.made { fs::remove_dir_all(&self.out) } else { fs::remove_dir_all(self.out.join(INSIDE)) };
+    }
+
+    /// An empty folder inside the run's own.
+    pub(super) fn empty(&self, name: &str) -> Result<PathBuf> {
+        let path = self.inside(name);
+        if path.exists() {
+            fs::remove_dir_all(&path).map_err(|e| Error::from(e).at(&path))?;
+        }
+        fs::create_dir_all(&path).map_err(|e| Error::from(e).at(&path))?;
+        Ok(path)
+    }
+
+    /// Moves the files of `result` to the top, the configuration last, so that a result cut short opens nowhere.
+    pub(super) fn publish(&self, result: &Path) -> Result<()> {
+        let place = |e: std::io::Error| Error::from(e).at(result);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(result).map_err(place)? {
+            names.push(entry.map_err(place)?.file_name());
+        }
+        names.sort_by_key(|name| name == "config.json");
+        for name in names {
+            let target = self.out.join(&name);
+            if target.is_dir() {
+                fs::remove_dir_all(&target).map_err(place)?;
+            }
+            fs::rename(result.join(&name), &target).map_err(place)?;
+        }
+        fs::remove_dir_all(result).map_err(place)
+    }
+}
+
+impl Request {
+    /// The request apart from where it is carried out.
+    fn without_place(&self) -> Self {
+        Self { out: PathBuf::new(), ..self.clone() }
+    }
+}

@@ -1,0 +1,88 @@
+//! A whole run: constrained training, the vote, fine-tuning, removal; each stage goes on where a kill left it.
+//!
+//! The folder of a run:
+//!
+//! | path | what |
+//! | --- | --- |
+//! | `config.json`, `model.safetensors`, .. | the result, which appears at the end |
+//! | `full/` | the model after constrained training, every head in it |
+//! | `training/run.json` | the request |
+//! | `training/state.safetensors` | weights, optimiser, position in the data |
+//! | `training/metrics.{jsonl,csv}` | one record every few steps |
+//! | `training/votes.json`, `training/plan.json` | the vote and what it keeps |
+//! | `training/summary.json` | quality of each stage |
+
+mod folder;
+mod stages;
+mod summary;
+mod work;
+
+use std::path::Path;
+
+use candle_core::Device;
+
+pub use folder::RunFolder;
+pub use summary::{Outcome, Summary};
+
+use super::{Control, Record, Request, Stage};
+use crate::error::Result;
+use crate::task::Ticket;
+use work::Run;
+
+/// What a run reports while it is under way.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// A stage begins.
+    Stage(Stage),
+    /// A new record.
+    Record(&'a Record),
+    /// Something a person should know.
+    Note(&'a str),
+}
+
+/// Where and how a run is carried out.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Where it computes.
+    pub device: Device,
+    /// Go on with the run in the folder, where there is one.
+    pub resume: bool,
+    /// Replace a folder that an earlier run or export wrote.
+    pub force: bool,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self { device: Device::Cpu, resume: false, force: false }
+    }
+}
+
+/// Carries `request` out, or goes on with it.
+///
+/// A cancelled run saves its state first, so that it can be resumed; resumed, it gives the same weights as one that was
+/// never stopped.
+pub fn train(
+    request: &Request,
+    options: &RunOptions,
+    control: &Control,
+    observe: &mut dyn FnMut(Event<'_>),
+    ticket: &Ticket,
+) -> Result<Summary> {
+    request.settings.check()?;
+    let folder = RunFolder::open(request, options)?;
+    let begun = Run::open(request, &folder, options, control, observe, ticket);
+    match begun.and_then(Run::carry_out) {
+        // What failed before there was anything to resume leaves nothing behind.
+        Err(error) if !folder.has_state() => {
+            folder.remove();
+            Err(error)
+        }
+        Err(error) => Err(error.hint("go on with --resume")),
+        done => done,
+    }
+}
+
+/// The request of the run in `folder`.
+pub fn request_of(folder: &Path) -> Result<Request> {
+    RunFolder::at(folder).request()
+}

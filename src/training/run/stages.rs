@@ -1,0 +1,198 @@
+//! The stages of a run.
+
+use std::path::Path;
+
+use candle_core::DType;
+use serde_json::json;
+
+use super::work::{End, Run};
+use super::{Event, Outcome, Summary};
+use crate::analysis::{self, Document, ModelInfo, baseline};
+use crate::corpus::{Order, Purpose};
+use crate::error::Result;
+use crate::model::Model;
+use crate::network::Gates;
+use crate::plan::{self, Method, Plan};
+use crate::pruning::{ExportOptions, export};
+use crate::training::{AdamW, Stage, VoteAt, Voting, gate_importance};
+
+impl Run<'_> {
+    /// Does what is left of the run.
+    pub fn carry_out(mut self) -> Result<Summary> {
+        loop {
+            match self.standing.stage {
+                Stage::Constrained => {
+                    if self.constrained()? == End::Stopped {
+                        return self.stopped();
+                    }
+                }
+                Stage::Voting => self.vote()?,
+                Stage::FineTuning => {
+                    if self.fine_tune()? == End::Stopped {
+                        return self.stopped();
+                    }
+                }
+                Stage::Writing => self.write()?,
+                Stage::Done => return Ok(self.summary),
+            }
+        }
+    }
+
+    fn stopped(mut self) -> Result<Summary> {
+        self.summary.outcome = Outcome::Stopped;
+        self.summary.seconds = self.standing.seconds;
+        Ok(self.summary)
+    }
+
+    fn voting(&self) -> Option<Voting> {
+        self.settings().voting.clone()
+    }
+
+    fn constrained(&mut self) -> Result<End> {
+        let settings = self.settings();
+        let until_calm = settings.voting.as_ref().is_some_and(|v| v.at == VoteAt::Converged);
+        let end = self.steps(
+            settings.first_steps(),
+            &settings.schedule(),
+            Some(&settings.constraint),
+            &Gates::open(),
+            until_calm,
+        )?;
+        if end == End::Finished {
+            self.summary.constrained_steps = self.standing.step;
+            self.summary.full_loss = Some(self.held_out_loss(&Gates::open())?);
+            if self.voting().is_some() {
+                let full = self.folder.empty("full")?;
+                self.blueprint.write(&full, self.learner.parameters(), settings.stored)?;
+                replace(&full, &self.folder.full())?;
+                self.enter(Stage::Voting)?;
+            } else {
+                self.enter(Stage::Writing)?;
+            }
+        }
+        Ok(end)
+    }
+
+    /// Freezes the weights and lets the training batches vote.
+    fn vote(&mut self) -> Result<()> {
+        (self.observe)(Event::Stage(Stage::Voting));
+        let Some(voting) = self.voting() else { return self.enter(Stage::Writing) };
+        let settings = self.settings();
+        let constraint = &settings.constraint;
+        let corpus = self.training.with(|s| {
+            s.order = Order::AsRead;
+            s.purpose = Purpose::Observe;
+            s.batches = voting.batches;
+        });
+        let model = Model::open(self.folder.full())?;
+        let asked = analysis::Settings {
+            features: if voting.features.is_empty() { vec![constraint.feature] } else { voting.features.clone() },
+            groups: constraint.groups.clone(),
+            metric: constraint.metric,
+            seed: settings.seed,
+            confidence: voting.method == Method::Confidence,
+            input: corpus.describe(),
+            seq_len: corpus.settings().seq_len,
+            batch_size: Some(corpus.settings().batch_size),
+            ..analysis::Settings::default()
+        };
+        let info = ModelInfo::of(&model, DType::F32)?;
+        let mut found = analysis::analyze(&self.frozen, info, corpus.batches(&self.device), &asked, self.ticket)?;
+        match voting.method {
+            Method::Importance | Method::ImportanceNormalised => {
+                let scored = corpus.with(|s| s.purpose = Purpose::Score);
+                let scores = gate_importance(&self.frozen, scored.batches(&self.device), self.ticket)?;
+                found.set_baseline(baseline::IMPORTANCE, scores)?;
+            }
+            Method::Magnitude => {
+                let scores = analysis::magnitude(self.blueprint.spec(), self.learner.parameters())?;
+                found.set_baseline(baseline::MAGNITUDE, scores)?;
+            }
+            _ => {}
+        }
+        found.write(&self.folder.inside("votes.json"))?;
+        let asked = plan::Request { seed: settings.seed, ..plan::Request::new(voting.method, voting.amount) };
+        let (plan, notes) = plan::snap(self.blueprint.spec(), &plan::propose(&found, &asked)?)?;
+        for note in &notes {
+            (self.observe)(Event::Note(note));
+        }
+        plan.write(&self.folder.inside("plan.json"))?;
+        self.begin_fine_tuning(plan)
+    }
+
+    fn begin_fine_tuning(&mut self, plan: Plan) -> Result<()> {
+        let gates = Gates::keep(self.blueprint.spec(), &plan.kept, DType::F32, &self.device)?;
+        self.summary.masked_loss = Some(self.held_out_loss(&gates)?);
+        self.summary.kept = plan.kept.clone();
+        self.standing.plan = Some(plan);
+        // Moments of the constrained loss would push the first steps where the new loss does not want to go.
+        *self.learner.optimiser_mut() = AdamW::new(self.learner.parameters(), self.settings().adam)?;
+        self.enter(Stage::FineTuning)
+    }
+
+    fn fine_tune(&mut self) -> Result<End> {
+        let (Some(voting), Some(plan)) = (self.voting(), self.standing.plan.clone()) else {
+            self.enter(Stage::Writing)?;
+            return Ok(End::Finished);
+        };
+        let gates = Gates::keep(self.blueprint.spec(), &plan.kept, DType::F32, &self.device)?;
+        let schedule = self.settings().finetune_schedule(&voting);
+        let end = self.steps(voting.finetune_steps, &schedule, None, &gates, false)?;
+        if end == End::Finished {
+            self.summary.finetune_steps = self.standing.step;
+            self.summary.final_loss = Some(self.held_out_loss(&gates)?);
+            self.enter(Stage::Writing)?;
+        }
+        Ok(end)
+    }
+
+    /// Writes the result: without the masked heads where there was a vote.
+    fn write(&mut self) -> Result<()> {
+        (self.observe)(Event::Stage(Stage::Writing));
+        let settings = self.settings();
+        let recipe = json!({"settings": settings, "summary": self.summary});
+        let weights = self.folder.empty("weights")?;
+        self.blueprint.write(&weights, self.learner.parameters(), settings.stored)?;
+        match self.standing.plan.clone() {
+            None => {
+                self.summary.final_loss = self.summary.full_loss;
+                self.summary.parameters_after = self.summary.parameters_before;
+                self.folder.publish(&weights)?;
+            }
+            Some(plan) => {
+                let result = self.folder.inside("result");
+                if result.exists() {
+                    std::fs::remove_dir_all(&result).map_err(|e| crate::Error::from(e).at(&result))?;
+                }
+                let options = ExportOptions {
+                    device: self.device.clone(),
+                    seed: settings.seed,
+                    recipe: Some(recipe),
+                    ..ExportOptions::default()
+                };
+                let model = Model::open(&weights)?;
+                let format = self.voting().map_or_else(Default::default, |v| v.format);
+                let mut input = self.held_out.iter().cloned().map(Ok);
+                let report = export(&model, &plan, format, &result, &options, Some(&mut input), self.ticket)?;
+                drop(model);
+                self.summary.parameters_after = Model::open(&result)?.parameters();
+                for note in &report.notes {
+                    (self.observe)(Event::Note(note));
+                }
+                self.folder.publish(&result)?;
+                std::fs::remove_dir_all(&weights).map_err(|e| crate::Error::from(e).at(&weights))?;
+            }
+        }
+        self.summary.outcome = Outcome::Done;
+        self.summary.seconds = self.standing.seconds;
+        self.enter(Stage::Done)
+    }
+}
+
+/// Puts the folder `made` in the place of `target`.
+fn replace(made: &Path, target: &Path) -> Result<()> {
+    if target.exists() {
+        std::fs::remove_dir_all(target).map_err(|e| crate::Error::from(e).at(target))?;
+    }
+    std::fs::rename(made, target).map_err(|e| crate::Error::from(e).at(target))
+}

@@ -1,0 +1,50 @@
+//! What a run came to.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::network::Site;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Every stage is done and the result written.
+    #[default]
+    Done,
+    /// Stopped on request; it can be resumed.
+    Stopped,
+}
+
+/// What a run came to. Losses are means per predicted token on the held-out data.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Steps of constrained training.
+    pub constrained_steps: u64,
+    /// Whether it ended because hidden units hardly moved any more.
+    pub converged: bool,
+    /// Steps of fine-tuning.
+    pub finetune_steps: u64,
+    /// Loss of the model with every head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_loss: Option<f64>,
+    /// Loss right after masking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masked_loss: Option<f64>,
+    /// Loss after fine-tuning: that of the result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub final_loss: Option<f64>,
+    /// Heads that stay.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<Site, Vec<usize>>,
+    /// Parameters of the model with every head.
+    pub parameters_before: u64,
+    /// Parameters of the result.
+    pub parameters_after: u64,
+    /// Seconds of work.
+    pub seconds: f64,
+}

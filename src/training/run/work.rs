@@ -1,0 +1,308 @@
+//! A run under way: opening it, one stretch of steps, looking, saving.
+
+use std::time::Instant;
+
+use candle_core::Device;
+
+use super::folder::RunFolder;
+use super::{Event, RunOptions, Summary};
+use crate::analysis::{Distances, Metric};
+use crate::corpus::{Corpus, Intake, Order, Part, Purpose};
+use crate::error::{Error, Result};
+use crate::evaluation::{Quality, evaluate};
+use crate::model::Model;
+use crate::network::{Batch, Gates, Network};
+use crate::task::Ticket;
+use crate::training::constraint::Constraint;
+use crate::training::{
+    Beginning, Blueprint, Centres, Control, Feed, Learner, MetricsLog, Record, Request, STATE, Schedule, SiteRecord,
+    Stage, Standing, Step, StepSettings, Sums, TrainSettings, centres, movement, prepare, state,
+};
+
+/// Looks in a row below the threshold after which hidden units count as converged.
+const CALM: u64 = 2;
+
+/// Why a stretch of steps ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// All steps are taken, or the stage's own goal is reached.
+    Finished,
+    /// The user wants to stop.
+    Stopped,
+}
+
+/// A run under way.
+pub(super) struct Run<'a> {
+    pub request: &'a Request,
+    pub folder: &'a RunFolder,
+    pub control: &'a Control,
+    pub observe: &'a mut dyn FnMut(Event<'_>),
+    pub ticket: &'a Ticket,
+    pub device: Device,
+    pub blueprint: Blueprint,
+    pub learner: Learner,
+    /// The learner's network for looking.
+    pub frozen: Network,
+    pub training: Corpus,
+    pub held_out: Vec<Batch>,
+    pub standing: Standing,
+    pub centres: Option<Centres>,
+    pub log: MetricsLog,
+    pub summary: Summary,
+    clock: Instant,
+}
+
+impl<'a> Run<'a> {
+    /// Opens model and data, and puts a saved state back where there is one.
+    pub fn open(
+        request: &'a Request,
+        folder: &'a RunFolder,
+        options: &RunOptions,
+        control: &'a Control,
+        observe: &'a mut dyn FnMut(Event<'_>),
+        ticket: &'a Ticket,
+    ) -> Result<Self> {
+        let settings = &request.settings;
+        let device = options.device.clone();
+        let blueprint = match &request.beginning {
+            Beginning::Weights => Blueprint::of_model(&Model::open(&request.model)?)?,
+            Beginning::Scratch { vocabulary } => {
+                let origin = folder.inside("origin");
+                let config = if origin.join("config.json").is_file() {
+                    crate::checkpoint::Config::read(&origin.join("config.json"))?
+                } else {
+                    prepare(&request.model, *vocabulary, &request.input, &folder.empty("origin")?, ticket)?
+                };
+                Blueprint::fresh(&config, &origin)?
+            }
+        };
+        let (training, held_out) = open_data(request, &blueprint, &device, ticket)?;
+        for (site, attention) in blueprint.spec().sites() {
+            settings.constraint.groups.at(site, attention.heads)?;
+        }
+        let parameters = blueprint.parameters(settings.seed, &device)?;
+        let mut learner = Learner::new(blueprint.spec(), parameters, settings.adam)?;
+        let (mut standing, mut centres) = (Standing::default(), None);
+        let path = folder.inside(STATE);
+        if folder.has_state() {
+            (standing, centres) = state::load(&path, &mut learner, &device)?;
+        }
+        let log = MetricsLog::open(&folder.metrics(), standing.total_steps)?;
+        let summary = match std::fs::read(folder.inside("summary.json")) {
+            Ok(bytes) => serde_json::from_slice(&bytes)?,
+            Err(_) => Summary { parameters_before: learner.parameters().count(), ..Summary::default() },
+        };
+        let frozen = learner.frozen()?;
+        Ok(Self {
+            request,
+            folder,
+            control,
+            observe,
+            ticket,
+            device,
+            blueprint,
+            learner,
+            frozen,
+            training,
+            held_out,
+            standing,
+            centres,
+            log,
+            summary,
+            clock: Instant::now(),
+        })
+    }
+
+    /// How to train.
+    pub fn settings(&self) -> &'a TrainSettings {
+        &self.request.settings
+    }
+
+    /// Quality on the held-out data.
+    pub fn quality(&self, gates: &Gates) -> Result<Quality> {
+        // The progress that people see is that of the stage.
+        let silent = Ticket::new(self.ticket.cancel_token().clone(), || {});
+        evaluate(&self.frozen, gates, self.held_out.iter().cloned().map(Ok), None, &silent)
+    }
+
+    /// Mean loss per token on the held-out data.
+    pub fn held_out_loss(&self, gates: &Gates) -> Result<f64> {
+        let loss = self.quality(gates)?.loss_per_token;
+        loss.ok_or_else(|| Error::new("this model predicts nothing, so there is nothing to train it on"))
+    }
+
+    /// Writes everything that a resumption needs.
+    pub fn save(&mut self) -> Result<()> {
+        self.standing.optimiser_steps = self.learner.optimiser().steps();
+        state::save(&self.folder.inside(STATE), &self.learner, &self.standing, self.centres.as_ref())
+    }
+
+    /// Goes on to `stage` and saves.
+    pub fn enter(&mut self, stage: Stage) -> Result<()> {
+        self.standing.stage = stage;
+        self.standing.step = 0;
+        self.standing.since_record = Sums::default();
+        let text = format!("{}\n", serde_json::to_string_pretty(&self.summary)?);
+        crate::checkpoint::write_atomically(&self.folder.inside("summary.json"), text.as_bytes())?;
+        self.save()
+    }
+
+    /// Steps up to the `last` of this stage. `constraint` is part of the loss where it has a weight, and measured
+    /// where there is a record; `converged` ends the stage early.
+    pub fn steps(
+        &mut self,
+        last: u64,
+        schedule: &Schedule,
+        constraint: Option<&Constraint>,
+        gates: &Gates,
+        until_calm: bool,
+    ) -> Result<End> {
+        let settings = self.settings();
+        let stage = self.standing.stage;
+        (self.observe)(Event::Stage(stage));
+        self.ticket.stage(stage.name(), Some(last), "steps");
+        // A cancel that came in between is seen at the first step.
+        let _ = self.ticket.advance(self.standing.step);
+        let mut feed = Feed::new(&self.training, &self.device, self.standing.position);
+        self.clock = Instant::now();
+        while self.standing.step < last {
+            if let Err(cancelled) = self.control.wait(self.ticket) {
+                self.save()?;
+                return Err(cancelled);
+            }
+            if self.control.is_stopping() {
+                self.save()?;
+                return Ok(End::Stopped);
+            }
+            let batches = (0..settings.accumulate).map(|_| feed.next_batch()).collect::<Result<Vec<_>>>()?;
+            let next = self.standing.step + 1;
+            let looks = next.is_multiple_of(settings.look_every) || next == last;
+            let records = looks || next.is_multiple_of(settings.record_every);
+            let rate = schedule.rate(self.standing.step);
+            let step = self.learner.step(
+                &batches,
+                &StepSettings {
+                    rate,
+                    smoothing: settings.smoothing,
+                    constraint: constraint.filter(|c| records || !c.is_idle()),
+                    gates,
+                    seed: settings.seed,
+                },
+            )?;
+            self.standing.position = feed.position();
+            self.count(&step);
+            let mut calm = false;
+            if records {
+                let mut record = self.record(&step, rate, last);
+                if looks {
+                    record.validation_loss = Some(self.held_out_loss(gates)?);
+                    record.movement = if constraint.is_some() { self.look()? } else { None };
+                    calm = until_calm && self.standing.calm_looks >= CALM;
+                }
+                self.standing.since_record = Sums::default();
+                self.log.append(&record)?;
+                (self.observe)(Event::Record(&record));
+                // Looking is no part of a step's time.
+                self.clock = Instant::now();
+            }
+            // Progress is told after the step is whole, so that a cancel here loses nothing.
+            let cancelled = self.ticket.advance(1);
+            let vote = self.control.take_vote() && stage == Stage::Constrained;
+            if cancelled.is_err() || calm || vote || self.standing.total_steps.is_multiple_of(settings.save_every) {
+                self.save()?;
+            }
+            cancelled?;
+            if calm || vote {
+                self.summary.converged = calm;
+                break;
+            }
+        }
+        Ok(End::Finished)
+    }
+
+    /// Adds a step to the sums.
+    fn count(&mut self, step: &Step) {
+        let seconds = self.clock.elapsed().as_secs_f64();
+        self.clock = Instant::now();
+        let standing = &mut self.standing;
+        standing.step += 1;
+        standing.total_steps += 1;
+        standing.seconds += seconds;
+        let sums = &mut standing.since_record;
+        sums.steps += 1;
+        sums.tokens += step.tokens as u64;
+        sums.task_loss += step.task_loss * step.tokens as f64;
+        sums.constraint_loss += step.constraint_loss;
+        sums.seconds += seconds;
+    }
+
+    fn record(&self, step: &Step, rate: f64, last: u64) -> Record {
+        let Standing { stage, step: done, total_steps, seconds, since_record: sums, .. } = &self.standing;
+        let per_second = sums.tokens as f64 / sums.seconds.max(1e-9);
+        let sites = step.sites.iter().map(|(site, (gram, groups))| {
+            let metric = self.settings().constraint.metric;
+            let gram = if metric == Metric::Cosine { gram.normalised() } else { gram.clone() };
+            let distances = Distances::new(&gram);
+            let silhouette = distances.mean_silhouette(groups);
+            (*site, SiteRecord { groups: groups.clone(), silhouette, dunn: distances.dunn(groups) })
+        });
+        Record {
+            stage: *stage,
+            step: *done,
+            total_steps: *total_steps,
+            task_loss: sums.task_loss / (sums.tokens.max(1)) as f64,
+            constraint_loss: sums.constraint_loss / sums.steps.max(1) as f64,
+            homogenisation: step.homogenisation,
+            diversification: step.diversification,
+            rate,
+            gradient_norm: step.gradient_norm,
+            tokens_per_second: per_second,
+            seconds: *seconds,
+            remaining_secs: Some((last - done) as f64 * sums.seconds / sums.steps.max(1) as f64),
+            validation_loss: None,
+            movement: None,
+            sites: sites.collect(),
+        }
+    }
+
+    /// Compares hidden units on a held-out batch with the last look.
+    fn look(&mut self) -> Result<Option<f64>> {
+        let settings = self.settings();
+        let Some(batch) = self.held_out.first() else { return Ok(None) };
+        let now = centres(&self.frozen, batch, &settings.constraint, settings.seed)?;
+        let moved = self.centres.as_ref().map(|before| movement(before, &now)).transpose()?;
+        self.centres = Some(now);
+        if let Some(moved) = moved {
+            let calm = moved < settings.converged_below;
+            self.standing.calm_looks = if calm { self.standing.calm_looks + 1 } else { 0 };
+        }
+        Ok(moved)
+    }
+}
+
+/// Training data without end and the held-out batches.
+fn open_data(
+    request: &Request,
+    blueprint: &Blueprint,
+    device: &Device,
+    ticket: &Ticket,
+) -> Result<(Corpus, Vec<Batch>)> {
+    let settings = &request.settings;
+    let intake = Intake::new(blueprint.spec(), blueprint.config())?;
+    let mut reading = request.reading.clone();
+    reading.purpose = Purpose::Score;
+    let open = |input, reading: &_| Corpus::open(input, blueprint.side(), &intake, reading, ticket);
+    let whole = open(&request.input, &reading)?;
+    let every = settings.held_out_every;
+    let (training, held_out) = match &request.held_out {
+        Some(input) => (whole, open(input, &reading)?),
+        None => (whole.with(|s| s.part = Part::Training { every }), whole.with(|s| s.part = Part::HeldOut { every })),
+    };
+    let training = training.with(|s| s.order = Order::Shuffled);
+    let held_out = held_out.with(|s| {
+        s.order = Order::AsRead;
+        s.batches = Some(settings.held_out_batches);
+    });
+    let held_out = held_out.batches(device).collect::<Result<Vec<_>>>()?;
+    Ok((training, held_out))
+}
