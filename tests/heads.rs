@@ -3,11 +3,13 @@
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
-use common::{Keeper, batch, fixture_folders, folders_in, mask, reference, relative_difference, test_data};
+use common::{
+    Keeper, batch, fixture_folders, folders_in, mask, reference, relative_difference, reopened, tensors_of, test_data,
+};
 use pillars::model::{HeadTensor, Model, Projection};
 use pillars::network::{AttentionSpec, Blind, Gates, Site, TokenMask, roles};
 
@@ -34,10 +36,7 @@ fn zero(values: &mut [f32], shape: &[usize], axis: usize, range: &Range<usize>) 
 
 /// `model` with the dropped heads of `projections` set to zero, written and opened again.
 fn zeroed(model: &Model, kept: &Kept, projections: &[Projection]) -> (tempfile::TempDir, Model) {
-    let mut tensors = HashMap::new();
-    for name in model.checkpoint().names() {
-        tensors.insert(name.clone(), model.checkpoint().tensor(name, DType::F32, &Device::Cpu).unwrap());
-    }
+    let mut tensors = tensors_of(model);
     for HeadTensor { name, sites, axis, heads } in model.head_tensors() {
         let Some(left) = kept.get(&sites[0]) else { continue };
         assert!(sites.iter().all(|s| kept[s] == *left), "{name} is shared");
@@ -51,11 +50,7 @@ fn zeroed(model: &Model, kept: &Kept, projections: &[Projection]) -> (tempfile::
         }
         tensors.insert(name, Tensor::from_vec(values, shape, &Device::Cpu).unwrap());
     }
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::copy(model.config().path(), folder.path().join("config.json")).unwrap();
-    candle_core::safetensors::save(&tensors, folder.path().join("model.safetensors")).unwrap();
-    let opened = Model::open(folder.path()).unwrap();
-    (folder, opened)
+    reopened(model.config().value(), &tensors)
 }
 
 #[test]

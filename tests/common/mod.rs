@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use pillars::network::{Batch, FeatureMap, Probe, Site, SiteMaps, Source, TokenMask, Tokens};
+use pillars::model::Model;
+use pillars::network::{Batch, Blind, FeatureMap, Gates, Probe, Site, SiteMaps, Source, TokenMask, Tokens};
 
 pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
@@ -32,6 +33,22 @@ pub fn folders_in(folder: &Path) -> Vec<PathBuf> {
 /// Tensors of a reference file, integers as they are.
 pub fn reference(path: &Path) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(path, &Device::Cpu).unwrap()
+}
+
+/// Every tensor of a model's checkpoint by name, floats as f32.
+pub fn tensors_of(model: &Model) -> HashMap<String, Tensor> {
+    let checkpoint = model.checkpoint();
+    let read = |name: &String| (name.clone(), checkpoint.tensor(name, DType::F32, &Device::Cpu).unwrap());
+    checkpoint.names().iter().map(read).collect()
+}
+
+/// A checkpoint of these parts, written and opened.
+pub fn reopened(config: &serde_json::Value, tensors: &HashMap<String, Tensor>) -> (tempfile::TempDir, Model) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    candle_core::safetensors::save(tensors, folder.path().join("model.safetensors")).unwrap();
+    let opened = Model::open(folder.path()).unwrap_or_else(|e| panic!("{e}"));
+    (folder, opened)
 }
 
 pub fn mask(folder: &Path) -> BTreeMap<Site, Vec<usize>> {
@@ -106,4 +123,50 @@ pub fn relative_difference(got: &Tensor, want: &Tensor, real: &TokenMask, axis: 
         }
     }
     worst / largest
+}
+
+/// How far a model is from a reference.
+pub struct Compared {
+    /// The largest [`relative_difference`] and the tensor that it is in.
+    pub worst: (f64, String),
+    /// Tensors of the reference that were compared.
+    pub compared: usize,
+}
+
+/// Runs `model` in f32 on the inputs of a reference and compares every `attn.*`, `out.*` and result with it, the
+/// `masked.*` ones with the gates of `kept`.
+pub fn compare(
+    model: &Model,
+    reference: &HashMap<String, Tensor>,
+    kept: Option<&BTreeMap<Site, Vec<usize>>>,
+) -> Compared {
+    let network = model.network(&Device::Cpu, DType::F32).unwrap();
+    let batch = batch(reference);
+    let mut keeper = Keeper::default();
+    let hidden = network.hidden(&batch, &Gates::open(), &mut keeper).unwrap();
+    let has_head = network.spec().output.is_some();
+    let head = |states: &Tensor| if has_head { network.logits(states).unwrap() } else { states.clone() };
+    let result = if has_head { "logits" } else { "last_hidden_state" };
+    let masked = kept.map(|kept| {
+        let gates = Gates::keep(model.spec(), kept, DType::F32, &Device::Cpu).unwrap();
+        network.hidden(&batch, &gates, &mut Blind).unwrap()
+    });
+    let mut all = Compared { worst: (0.0, String::new()), compared: 0 };
+    for (key, want) in reference {
+        let (got, real, axis) = if key.starts_with("attn.") || key.starts_with("out.") {
+            (keeper.maps[key].clone(), &keeper.queries[key], if key.starts_with("attn.") { 2 } else { 1 })
+        } else if key == result {
+            (head(&hidden.states), &hidden.mask, 1)
+        } else if let (true, Some(masked)) = (*key == format!("masked.{result}"), &masked) {
+            (head(&masked.states), &masked.mask, 1)
+        } else {
+            continue;
+        };
+        all.compared += 1;
+        let difference = relative_difference(&got, want, real, axis);
+        if difference > all.worst.0 {
+            all.worst = (difference, key.clone());
+        }
+    }
+    all
 }

@@ -1,0 +1,60 @@
+//! Checkpoints in half precision, and networks that run in it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod common;
+
+use candle_core::{DType, Device, Tensor};
+use common::{batch, fixture_folders, reference, relative_difference, reopened, tensors_of};
+use pillars::checkpoint::Stored;
+use pillars::model::Model;
+use pillars::network::{Blind, Gates, TokenMask};
+
+/// A copy of `model` with its weights changed, opened.
+fn rewritten(model: &Model, change: impl Fn(Tensor) -> Tensor) -> (tempfile::TempDir, Model) {
+    let tensors = tensors_of(model).into_iter().map(|(name, tensor)| (name, change(tensor))).collect();
+    reopened(model.config().value(), &tensors)
+}
+
+#[test]
+fn half_precision_files_open_and_run_in_f32() {
+    for folder in fixture_folders() {
+        let model = Model::open(&folder).unwrap();
+        let family = model.family().model_type;
+        let batch = batch(&reference(&folder.join("reference.safetensors")));
+        assert_eq!(model.stored(), Stored::F32);
+        for (dtype, stored) in [(DType::F16, Stored::F16), (DType::BF16, Stored::BF16)] {
+            let (_half, half) = rewritten(&model, |t| t.to_dtype(dtype).unwrap());
+            let (_full, rounded) = rewritten(&model, |t| t.to_dtype(dtype).unwrap().to_dtype(DType::F32).unwrap());
+            assert_eq!((half.stored(), rounded.stored()), (stored, Stored::F32));
+            let run = |model: &Model| {
+                let network = model.network(&Device::Cpu, DType::F32).unwrap();
+                network.run(&batch).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+            };
+            // The same numbers in another file: the same result to the last bit.
+            assert_eq!(run(&half), run(&rounded), "{family} in {dtype:?}");
+        }
+    }
+}
+
+#[test]
+fn networks_run_in_half_precision() {
+    // A unit is what rounding moves a number of size one by.
+    for folder in fixture_folders() {
+        let model = Model::open(&folder).unwrap();
+        let family = model.family().model_type;
+        let reference = reference(&folder.join("reference.safetensors"));
+        let batch = batch(&reference);
+        let want = model.network(&Device::Cpu, DType::F32).unwrap().run(&batch).unwrap();
+        let everywhere = TokenMask::full(want.dim(0).unwrap(), want.dim(1).unwrap());
+        for (dtype, unit) in [(DType::F16, 2f64.powi(-11)), (DType::BF16, 2f64.powi(-8))] {
+            let network = model.network(&Device::Cpu, dtype).unwrap();
+            assert_eq!(network.dtype(), dtype);
+            let got = network.forward(&batch, &Gates::open(), &mut Blind);
+            let got = got.unwrap_or_else(|e| panic!("{family} in {dtype:?}: {e}"));
+            let units = relative_difference(&got, &want, &everywhere, 1) / unit;
+            // A dozen results in a row are each off by up to half a unit of the last place, and norms and softmax
+            // enlarge what comes before them: a few units are due, a hundred would be an operation gone wrong.
+            assert!(units < 32.0, "{family} in {dtype:?} is {units:.0} units away");
+        }
+    }
+}
