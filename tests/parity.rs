@@ -27,7 +27,8 @@ fn every_family_computes_what_transformers_computes() {
     let tested: BTreeSet<&str> = report.iter().map(|(family, _)| *family).collect();
     let supported: BTreeSet<&str> = families::all().map(|f| f.model_type).collect();
     assert_eq!(tested, supported);
-    assert_eq!((report.len(), tested.len()), (29, 29));
+    assert_eq!(report.len(), tested.len());
+    assert!(report.len() >= 29);
     for (family, difference) in &report {
         assert!(*difference < CLOSE, "{family} differs by {difference:.1e}");
     }

@@ -16,21 +16,22 @@
 //!     title: "Helium",
 //!     prefix: "model.",
 //!     names: |_| &[
-//!         llama::NAMES,
-//!         llama::NORMS,
 //!         &[
 //!             ("decoder.{i}.mlp.gate", "layers.{i}.ffn.w1", Layout::PLAIN),
 //!             ("decoder.{i}.mlp.up", "layers.{i}.ffn.w3", Layout::PLAIN),
 //!             ("decoder.{i}.mlp.down", "layers.{i}.ffn.w2", Layout::PLAIN),
 //!         ],
+//!         llama::NAMES,
+//!         llama::APART,
+//!         llama::NORMS,
 //!     ],
 //!     spec: |r| llama::decoder(r, &llama::Kin { query_key_norm: true, tied: true, ..llama::LLAMA }),
 //! },
 //! ```
 //!
 //! The fixture is a tiny checkpoint with `reference.safetensors` (what the family's own code computes on it) and
-//! `mask.json`; `tests/parity.rs` finds it and compares. Roles on the left are those of
-//! [`network::roles`](crate::network::roles).
+//! `mask.json`; the tests find it: parity, surgery, writing, precision, broken configurations. Roles on the left are
+//! those of [`network::roles`](crate::network::roles); of names for one role the first counts.
 //!
 //! A difference that is new is a field of the shape's `Kin`; one along an axis that no family has is a field of
 //! [`NetworkSpec`](crate::network::NetworkSpec) first, with its forward pass.
@@ -352,3 +353,60 @@ static FAMILIES: &[Family] = &[
         spec: |r| vit::encoder(r, &vit::Kin { dino: true, ..vit::VIT }),
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::checkpoint::Config;
+    use crate::model::{Layout, Reading};
+    use crate::network::roles;
+
+    #[test]
+    fn rows_have_names_of_their_own() {
+        let types: BTreeSet<_> = all().map(|f| f.model_type).collect();
+        let titles: BTreeSet<_> = all().map(|f| f.title).collect();
+        assert_eq!((types.len(), titles.len()), (all().count(), all().count()));
+    }
+
+    /// The row that the module's documentation shows.
+    static EXAMPLE: Family = Family {
+        model_type: "helium",
+        title: "Helium",
+        prefix: "model.",
+        names: |_| {
+            &[
+                &[
+                    ("decoder.{i}.mlp.gate", "layers.{i}.ffn.w1", Layout::PLAIN),
+                    ("decoder.{i}.mlp.up", "layers.{i}.ffn.w3", Layout::PLAIN),
+                    ("decoder.{i}.mlp.down", "layers.{i}.ffn.w2", Layout::PLAIN),
+                ],
+                llama::NAMES,
+                llama::APART,
+                llama::NORMS,
+            ]
+        },
+        spec: |r| llama::decoder(r, &llama::Kin { query_key_norm: true, tied: true, ..llama::LLAMA }),
+    };
+
+    #[test]
+    fn the_example_of_the_documentation_is_a_family() {
+        let keys = json!({"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 96,
+                          "intermediate_size": 48});
+        let config = Config::new("config.json", keys.as_object().cloned().unwrap());
+        let spec = (EXAMPLE.spec)(&Reading { config: &config, has: &|_| true, tensors: 40 }).unwrap();
+        let stored = |role: &str| EXAMPLE.name_to_write(&config, role).map(|(name, _)| name);
+        for (role, _) in roles::tensors(&spec) {
+            assert!(stored(&role).is_some(), "{role} has no name");
+        }
+        assert_eq!(stored("decoder.1.mlp.up.weight").as_deref(), Some("model.layers.1.ffn.w3.weight"));
+        assert_eq!(
+            stored("decoder.0.attention.key_norm.weight").as_deref(),
+            Some("model.layers.0.self_attn.k_norm.weight")
+        );
+        assert!(spec.output.is_some_and(|o| o.tied));
+    }
+}
