@@ -83,6 +83,40 @@ fn zeroing_what_belongs_to_heads_is_closing_their_gates() {
 }
 
 #[test]
+fn layers_that_lost_every_head_still_run() {
+    for folder in fixture_folders() {
+        let model = Model::open(&folder).unwrap();
+        let family = model.family().model_type;
+        let batch = batch(&reference(&folder.join("reference.safetensors")));
+        let network = model.network(&Device::Cpu, DType::F32).unwrap();
+        // The first layer of each kind, with those that share its weights.
+        let firsts = model.spec().sites().into_iter().map(|(s, _)| s).filter(|s| s.layer == 0);
+        for first in firsts.collect::<Vec<_>>() {
+            let mut tensors = tensors_of(&model);
+            let mut kept = Kept::new();
+            for tensor in model.head_tensors().iter().filter(|t| t.sites.contains(&first)) {
+                let empty = tensors[&tensor.name].narrow(tensor.axis, 0, 0).unwrap();
+                tensors.insert(tensor.name.clone(), empty.contiguous().unwrap());
+                kept.extend(tensor.sites.iter().map(|s| (*s, Vec::new())));
+            }
+            let mut config = model.config().value().clone();
+            config["pillars"] = serde_json::json!({"kept": kept});
+            let (_folder, emptied) = reopened(&config, &tensors);
+            let mut keeper = Keeper::default();
+            let emptied = emptied.network(&Device::Cpu, DType::F32).unwrap();
+            let got = emptied.forward(&batch, &Gates::open(), &mut keeper).unwrap();
+            let seen = 2 * (model.spec().sites().len() - kept.len());
+            assert_eq!(keeper.maps.len(), seen, "{family}: probes see the other sites alone");
+            let gates = Gates::keep(model.spec(), &kept, DType::F32, &Device::Cpu).unwrap();
+            let want = network.forward(&batch, &gates, &mut Blind).unwrap();
+            let everywhere = TokenMask::full(want.dim(0).unwrap(), want.dim(1).unwrap());
+            let difference = relative_difference(&got, &want, &everywhere, 1);
+            assert!(difference < 1e-5, "{family} without {first}: {difference:.1e}");
+        }
+    }
+}
+
+#[test]
 fn queries_and_keys_of_a_head_are_its_own() {
     use Projection::{Key, Query};
     for folder in fixture_folders() {

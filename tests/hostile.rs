@@ -176,6 +176,35 @@ fn try_changes(folder: &Path) -> (usize, usize) {
 }
 
 #[test]
+fn lists_of_kept_heads_are_checked() {
+    let cases = [
+        ("bert", json!({"pillars": {"kept": {"encoder.0": [0, 9]}}}), "not ascending heads below 4"),
+        ("bert", json!({"pillars": {"kept": {"encoder.0": [2, 1]}}}), "not ascending heads below 4"),
+        ("bert", json!({"pillars": {"kept": {"encoder.0": [1, 1]}}}), "not ascending heads below 4"),
+        ("bert", json!({"pillars": {"kept": {"encoder.7": [0]}}}), "no attention site encoder.7"),
+        ("bert", json!({"pillars": {"kept": {"cross.0": [0]}}}), "no attention site cross.0"),
+        ("bert", json!({"pillars": {"kept": {"encoder.99999999999999999999": [0]}}}), "'pillars.kept' is broken"),
+        ("bert", json!({"pillars": {"kept": {"encoder.0": [-1]}}}), "'pillars.kept' is broken"),
+        ("bert", json!({"pillars": {"kept": 3}}), "'pillars.kept' is broken"),
+        ("bert", json!({"pillars": {"kept": {"encoder.0": [0]}}}), "where the configuration asks for"),
+        ("bert", json!({"pillars": {"kept": {"encoder.0": []}}}), "where the configuration asks for"),
+        ("bert", json!({"pruned_heads": {"0": [0]}}), "where the configuration asks for"),
+        ("bert", json!({"pruned_heads": {"9": [0]}}), "'pruned_heads'"),
+        ("bert", json!({"pruned_heads": {"x": [0]}}), "'pruned_heads'"),
+        ("bert", json!({"pruned_heads": {"0": 1}}), "'pruned_heads'"),
+        ("llama", json!({"pillars": {"kept": {"decoder.0": [0, 1, 2]}}}), "unequal numbers of query heads"),
+        ("albert", json!({"pillars": {"kept": {"encoder.0": [0, 1]}}}), "share layer 0 keep different heads"),
+    ];
+    for (family, more, shown) in cases {
+        let folder = fixtures().join(family);
+        let mut keys = keys_of(&folder);
+        keys.extend(more.as_object().unwrap().clone());
+        let text = assert_one_line(&open(&folder, keys).expect_err(shown));
+        assert!(text.contains(shown), "{more}: {text}");
+    }
+}
+
+#[test]
 fn what_is_not_supported_is_named() {
     let cases = [
         ("llama", "quantization_config", json!({"quant_method": "gptq", "bits": 4})),

@@ -53,6 +53,8 @@ impl<'a> Loader<'a> {
                 let turned = if transposed { whole.t()? } else { whole };
                 let parts = match rows {
                     None => turned,
+                    // A layer that lost all its heads.
+                    Some(rows) if rows.is_empty() => turned.narrow(0, 0, 0)?,
                     Some(rows) => {
                         let parts =
                             rows.iter().map(|r| Ok(turned.narrow(0, r.start, r.len())?)).collect::<Result<Vec<_>>>()?;

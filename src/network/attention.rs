@@ -83,6 +83,9 @@ impl AttentionLayer {
         probe: &mut dyn Probe,
     ) -> Result<Tensor> {
         let spec = &self.spec;
+        if spec.heads == 0 {
+            return self.without_heads(x);
+        }
         let query = split_heads(&self.query.forward(x)?, spec.heads)?;
         let key = split_heads(&self.key.forward(memory)?, spec.kv_heads)?;
         let value = split_heads(&self.value.forward(memory)?, spec.kv_heads)?;
@@ -120,6 +123,16 @@ impl AttentionLayer {
             })?;
         }
         self.output.forward(&join_heads(&output)?)
+    }
+
+    /// What a layer gives that lost all its heads: the bias of its output projection. Probes do not see it.
+    fn without_heads(&self, x: &Tensor) -> Result<Tensor> {
+        let (n, t, _) = x.dims3()?;
+        let nothing = Tensor::zeros((n, t, self.output.weight.dim(0)?), x.dtype(), x.device())?;
+        Ok(match &self.output.bias {
+            Some(bias) => nothing.broadcast_add(bias)?,
+            None => nothing,
+        })
     }
 
     /// `W_O` as `[H, d, D]`, a view.

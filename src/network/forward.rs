@@ -195,6 +195,7 @@ impl Stack {
     /// Bias on this layer's scores, `[1 or N, H, 1 or T, S]`.
     fn score_bias(&self, spec: &AttentionSpec, shared: &mut Shared<'_>, x: &Tensor) -> Result<Option<Tensor>> {
         let all = match spec.bias {
+            _ if spec.heads == 0 => return Ok(None),
             ScoreBias::None => return Ok(None),
             ScoreBias::Alibi => match &shared.bias {
                 Some(ready) => ready.clone(),

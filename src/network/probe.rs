@@ -10,7 +10,7 @@ pub trait Probe {
     /// Whether softmax weights of this site are to be kept; they cost memory.
     fn wants_attention(&self, site: Site) -> bool;
 
-    /// Called once per site and batch, in the order of the forward pass.
+    /// Called once per site and batch, in the order of the forward pass; not for a site that lost all its heads.
     fn see(&mut self, maps: &SiteMaps<'_>) -> Result<()>;
 
     /// True where nothing is looked at, so that maps need not be formed.
