@@ -1,7 +1,7 @@
 //! Proposals, pins and named plans.
 
 use super::super::app::App;
-use crate::plan::{Request, propose};
+use crate::plan::{Amount, Method, Request, propose};
 use crate::workspace::{Draft, HeadRef, NamedPlan, Outlook, Proposal};
 
 /// Length for which costs are told where the run has none.
@@ -61,6 +61,14 @@ impl App {
         self.plan_changed();
     }
 
+    /// Lets the votes fill a plan that nobody has touched yet.
+    pub(super) fn propose_first(&mut self) {
+        let plan = self.state.draft.now().active();
+        if plan.proposal.is_none() && plan.pinned() == 0 && plan.base.kept.is_empty() {
+            self.propose(Proposal { method: Method::Votes, amount: Amount::Groups, seed: 0 }, false);
+        }
+    }
+
     /// What a method proposes; a fault is kept for the view to show.
     fn proposed(&mut self, proposal: &Proposal) -> Option<crate::plan::Plan> {
         let analysis = &self.state.results.as_ref()?.analysis;
@@ -108,7 +116,6 @@ impl App {
 
 fn amount_words(proposal: &Proposal) -> String {
     use crate::figure::Unit::Share;
-    use crate::plan::Amount;
     match proposal.amount {
         Amount::Groups => "keep one head per group".to_owned(),
         Amount::Keep(n) => format!("keep {n} heads per layer"),

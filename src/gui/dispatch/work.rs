@@ -205,6 +205,7 @@ impl App {
         self.state.regrouped = None;
         self.state.what_if = None;
         self.propose_again();
+        self.propose_first();
     }
 
     fn adopt_measured(&mut self, measured: Measured) {

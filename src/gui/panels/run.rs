@@ -191,9 +191,10 @@ pub fn progress(ui: &mut Ui, cx: Cx<'_>) {
     let Some(job) = cx.state.jobs.get(JobKind::Analyse) else {
         let text = RichText::new("Run").strong().color(cx.theme.on_accent);
         let enabled = Command::Run.enabled(cx.state);
-        let button = egui::Button::new(text).fill(cx.theme.accent).min_size([ui.available_width(), 28.0].into());
+        let button = egui::Button::new(text).fill(cx.theme.accent);
         let keys = Command::Run.spec().keys.first().map(|k| ui.ctx().format_shortcut(k)).unwrap_or_default();
-        let response = ui.add_enabled(enabled.is_ok(), button);
+        let size = egui::vec2(ui.available_width(), 28.0);
+        let response = ui.add_enabled_ui(enabled.is_ok(), |ui| ui.add_sized(size, button)).inner;
         let response = response.on_hover_text(format!("{} ({keys})", Command::Run.spec().tooltip));
         let response = match enabled {
             Err(reason) => response.on_disabled_hover_text(format!("Not now: {reason}")),

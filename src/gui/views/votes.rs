@@ -127,8 +127,14 @@ fn threshold_ui(ui: &Ui, cx: Cx<'_>, plot: &PlotArea, parent: Id) {
         Some(t) => format!("keep from {}", Unit::Share.format(t)),
         None => "drag to set a threshold".to_owned(),
     };
-    let at = pos2(plot.rect.right() - 4.0, y - 3.0);
-    ui.painter().text(at, Align2::RIGHT_BOTTOM, text, FontId::proportional(11.0), theme.warning);
+    // On a ground of its own, since bars may stand behind it.
+    let galley = ui.painter().layout_no_wrap(text, FontId::proportional(11.0), theme.warning);
+    let above = y - galley.size().y - 5.0;
+    let top = if above < plot.rect.top() { y + 5.0 } else { above };
+    let at = pos2(plot.rect.right() - galley.size().x - 6.0, top);
+    let ground = Rect::from_min_size(at, galley.size()).expand2(vec2(4.0, 1.0));
+    ui.painter().rect_filled(ground, 3.0, theme.canvas.gamma_multiply(0.9));
+    ui.painter().galley(at, galley, theme.warning);
     let set = |value: f64| {
         let amount = Amount::Threshold(value.clamp(0.0, 1.0));
         let seed = proposal.as_ref().map_or(0, |p| p.seed);

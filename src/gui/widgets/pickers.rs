@@ -1,6 +1,6 @@
 //! Choosing the layer and the feature map that views of one layer show.
 
-use eframe::egui::{ComboBox, RichText, Ui};
+use eframe::egui::{Button, ComboBox, RichText, TextWrapMode, Ui};
 
 use super::super::action::Action;
 use super::super::app::Cx;
@@ -37,13 +37,10 @@ pub fn feature_picker(ui: &mut Ui, cx: Cx<'_>) {
 /// A row of buttons of which one is on.
 pub fn choice<T: Clone + PartialEq>(ui: &mut Ui, cx: Cx<'_>, name: &str, now: &mut T, options: &[(T, &str, &str)]) {
     ui.label(RichText::new(name).color(cx.theme.muted));
-    ui.scope(|ui| {
-        ui.spacing_mut().item_spacing.x = 2.0;
-        for (value, text, hover) in options {
-            let response = ui.selectable_label(*now == *value, *text).on_hover_text(*hover);
-            if response.clicked() {
-                *now = value.clone();
-            }
+    for (value, text, hover) in options {
+        let button = Button::selectable(*now == *value, *text).wrap_mode(TextWrapMode::Extend);
+        if ui.add(button).on_hover_text(*hover).clicked() {
+            now.clone_from(value);
         }
-    });
+    }
 }

@@ -73,7 +73,9 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
         }
         ui.end_row();
         for Row { row, meaning } in rows(model, outlook) {
-            ui.label(RichText::new(&row.name).color(theme.muted)).on_hover_text(meaning);
+            let part = row.name.starts_with(char::is_lowercase);
+            let name = if part { format!("   {}", row.name) } else { row.name.clone() };
+            ui.label(RichText::new(name).color(theme.muted)).on_hover_text(meaning);
             ui.label(row.unit.format(row.before));
             ui.label(RichText::new(row.unit.format(row.after)).strong());
             let same = row.before == row.after;
