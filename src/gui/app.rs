@@ -41,6 +41,9 @@ pub struct App {
     pub(super) asked_patterns: Option<AttentionKey>,
     pub(super) asked_grouping: Option<RegroupKey>,
     revisions: u64,
+    /// Whether paths may be asked for with dialogs of the system.
+    pub(super) has_dialogs: bool,
+    title: String,
     buffers: Buffers,
     out: Outbox,
 }
@@ -58,11 +61,20 @@ impl App {
             asked_patterns: None,
             asked_grouping: None,
             revisions: 0,
+            has_dialogs: true,
+            title: String::new(),
             buffers: Buffers::default(),
             out: Outbox::default(),
         };
         app.apply_looks(ctx);
         app
+    }
+
+    /// The same window, in which every path is typed: for desktops without file dialogs, and for tests.
+    #[must_use]
+    pub fn without_dialogs(mut self) -> Self {
+        self.has_dialogs = false;
+        self
     }
 
     /// Opens `path`; without one the workspace of the last start, on first start the sample.
@@ -118,19 +130,21 @@ impl App {
             return;
         }
         let typing = ctx.text_edit_focused();
-        for command in Command::all() {
-            for keys in command.spec().keys {
-                let is_edit = matches!(command, Command::Undo | Command::Redo | Command::SelectAll);
-                if typing && (is_edit || keys.conflicts_with_text_editing()) {
-                    continue;
-                }
-                // Escape also closes menus and popups, which come first.
-                if keys.logical_key == Key::Escape && egui::Popup::is_any_open(ctx) {
-                    continue;
-                }
-                if ctx.input_mut(|i| i.consume_shortcut(&keys)) {
-                    self.out.command(command);
-                }
+        let mut all: Vec<_> =
+            Command::all().into_iter().flat_map(|c| c.spec().keys.into_iter().map(move |k| (k, c))).collect();
+        // Keys match where more modifiers are held than they name, so those that name more come first.
+        all.sort_by_key(|(keys, _)| !keys.modifiers.shift);
+        for (keys, command) in all {
+            let is_edit = matches!(command, Command::Undo | Command::Redo | Command::SelectAll);
+            if typing && (is_edit || keys.conflicts_with_text_editing()) {
+                continue;
+            }
+            // Escape also closes menus and popups, which come first.
+            if keys.logical_key == Key::Escape && egui::Popup::is_any_open(ctx) {
+                continue;
+            }
+            if ctx.input_mut(|i| i.consume_shortcut(&keys)) {
+                self.out.command(command);
             }
         }
     }
@@ -146,11 +160,13 @@ impl App {
     }
 
     /// The title bar says what is open.
-    fn apply_title(&self, ctx: &egui::Context) {
+    fn apply_title(&mut self, ctx: &egui::Context) {
         let file = self.state.file.as_ref().and_then(|f| f.file_stem()).map(|n| n.to_string_lossy().into_owned());
         let name = file.or_else(|| self.state.model.as_ref().map(|m| m.facts.name.clone()));
         let title = name.map_or_else(|| "Pillars".to_owned(), |name| format!("{name} - Pillars"));
-        if ctx.input(|i| i.viewport().title.as_deref() != Some(&title)) {
+        // A command to the window asks for another frame, so it is sent only when there is something to say.
+        if self.title != title {
+            self.title.clone_from(&title);
             ctx.send_viewport_cmd(egui::ViewportCommand::Title(title));
         }
     }

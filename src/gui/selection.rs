@@ -64,12 +64,13 @@ impl Selection {
     pub fn step(&mut self, shape: &Shape, rows: isize, columns: isize, extend: bool) {
         let sites = shape.sites();
         let Some(first) = sites.first() else { return };
-        let from = self.cursor.unwrap_or(HeadRef::new(first.site, 0));
+        let Some(from) = self.cursor else {
+            // The first key only shows where the cursor is.
+            return self.only(HeadRef::new(self.site.unwrap_or(first.site), 0));
+        };
         let row = sites.iter().position(|s| s.site == from.site).unwrap_or(0);
-        let row = row.saturating_add_signed(rows).min(sites.len() - 1);
-        let Some(site) = sites.get(row) else { return };
-        let moved = if self.cursor.is_none() { 0 } else { columns };
-        let head = from.head.saturating_add_signed(moved).min(site.heads.saturating_sub(1));
+        let Some(site) = sites.get(row.saturating_add_signed(rows).min(sites.len() - 1)) else { return };
+        let head = from.head.saturating_add_signed(columns).min(site.heads.saturating_sub(1));
         let to = HeadRef::new(site.site, head);
         if extend { self.extend(to, shape) } else { self.only(to) }
     }

@@ -83,7 +83,7 @@ impl Default for RunSettings {
     fn default() -> Self {
         Self {
             input: None,
-            seq_len: Some(128),
+            seq_len: None,
             batch_size: 8,
             batches: None,
             features: vec![FeatureMap::Output],
@@ -185,7 +185,7 @@ impl RunSettings {
                 analysis: self.analysis(),
                 input: input.clone(),
                 intake,
-                importance: self.importance,
+                importance: self.importance && model.spec().output.is_some(),
                 device: self.device,
                 precision: self.precision,
             }),

@@ -52,6 +52,10 @@ impl App {
 
     /// Asks for a path with a dialog of the system, off the window's thread.
     pub(super) fn ask_path(&mut self, purpose: PathPurpose) {
+        if !self.has_dialogs {
+            self.state.overlay = Some(Overlay::Path(purpose));
+            return;
+        }
         let folder = self.state.model.as_ref().and_then(|m| m.facts.folder.parent().map(Path::to_path_buf));
         let name = self.state.model.as_ref().map_or_else(|| "model".to_owned(), |m| m.facts.name.clone());
         self.state.jobs.start(JobKind::Dialog, "Choose a path", move |_| {

@@ -119,7 +119,7 @@ fn amount_words(proposal: &Proposal) -> String {
     match proposal.amount {
         Amount::Groups => "keep one head per group".to_owned(),
         Amount::Keep(n) => format!("keep {n} heads per layer"),
-        Amount::Ratio(ratio) => format!("prune {}", Share.format(ratio)),
+        Amount::Ratio(ratio) => format!("keep {} of the heads", Share.format(ratio)),
         Amount::Threshold(least) => format!("keep from {}", Share.format(least)),
     }
 }

@@ -13,8 +13,8 @@ use crate::plan::Method;
 use crate::workspace::Opened;
 use crate::workspace::job::{self, ExportRequest, Measured};
 
-/// Shares of heads that go, along the curve of quality.
-const RATIOS: [f64; 6] = [0.0, 0.15, 0.3, 0.45, 0.6, 0.75];
+/// Shares of heads that stay, along the curve of quality.
+const RATIOS: [f64; 6] = [1.0, 0.85, 0.7, 0.55, 0.4, 0.25];
 
 impl App {
     /// Checks the settings of the next run against the model.
@@ -29,9 +29,9 @@ impl App {
     /// Reads the input, groups the heads of every layer, lets them vote.
     pub(super) fn run(&mut self) {
         let (Some(opened), Some(Ok(run))) = (&self.state.model, &self.state.checked) else { return };
-        let (Opened { model, facts, loaded }, run) = (opened.clone(), run.clone());
+        let (Opened { model, loaded, .. }, run) = (opened.clone(), run.clone());
         self.state.jobs.start(JobKind::Analyse, "Run", move |ticket| {
-            Ok(Outcome::Analysed(Arc::new(job::analyse(&model, &facts, &loaded, &run, ticket)?)))
+            Ok(Outcome::Analysed(Arc::new(job::analyse(&model, &loaded, &run, ticket)?)))
         });
     }
 

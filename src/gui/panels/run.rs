@@ -28,6 +28,11 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>) {
     faults(ui, cx, Field::Groups);
     faults(ui, cx, Field::Batches);
     egui::CollapsingHeader::new("More measures").show(ui, |ui| {
+        let predicts = cx.state.model.as_ref().is_some_and(|m| m.model.spec().output.is_some());
+        let importance = egui::Checkbox::new(&mut run.importance, "Importance");
+        ui.add_enabled(predicts, importance)
+            .on_hover_text("Derivative of the loss by each head (Michel et al. 2019); a second pass with gradients")
+            .on_disabled_hover_text("This checkpoint predicts nothing, so it has no loss");
         ui.checkbox(&mut run.confidence, "Confidence").on_hover_text("Mean largest attention weight of each head");
         ui.checkbox(&mut run.cka, "Linear CKA")
             .on_hover_text("Likeness up to rotation and scale; costs one more product of the size of a projection");
@@ -127,10 +132,15 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
     combo.response.labelled_by(label.id);
     ui.end_row();
     let label = name(ui, "Sequence length").on_hover_text("Longest sequence in tokens");
-    let mut length = run.seq_len.unwrap_or(128);
-    if ui.add(DragValue::new(&mut length).range(1..=131_072).suffix(" tokens")).labelled_by(label.id).changed() {
-        run.seq_len = Some(length);
-    }
+    ui.horizontal(|ui| {
+        let mut auto = run.seq_len.is_none();
+        if ui.checkbox(&mut auto, "auto").on_hover_text("The model's own limit, 128 at most for text").changed() {
+            run.seq_len = (!auto).then_some(128);
+        }
+        if let Some(length) = &mut run.seq_len {
+            ui.add(DragValue::new(length).range(1..=131_072).suffix(" tokens")).labelled_by(label.id);
+        }
+    });
     ui.end_row();
     let label = name(ui, "Batch size");
     ui.add(DragValue::new(&mut run.batch_size).range(1..=4096).suffix(" sequences")).labelled_by(label.id);

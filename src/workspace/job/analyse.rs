@@ -4,14 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device};
 
-use crate::analysis::{Analysis, Analyzer, ModelInfo};
-use crate::corpus::Corpus;
+use crate::analysis::{Analysis, Analyzer, ModelInfo, baseline, importance, magnitude};
+use crate::corpus::{Corpus, Purpose};
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::network::{Gates, Network};
+use crate::network::{Batch, Blind, Gates, Network};
 use crate::task::Ticket;
 use crate::tensor::{DeviceChoice, device_name};
-use crate::workspace::{CheckedRun, ModelFacts, Precision};
+use crate::training::task_loss;
+use crate::workspace::{CheckedRun, Precision};
 
 /// The weights of the open model, loaded once and shared by everything that runs it.
 #[derive(Clone, Default)]
@@ -53,19 +54,13 @@ impl LoadedNetwork {
 }
 
 /// Features, groups and votes of every layer.
-pub fn analyse(
-    model: &Model,
-    facts: &ModelFacts,
-    loaded: &LoadedNetwork,
-    run: &CheckedRun,
-    ticket: &Ticket,
-) -> Result<Analysis> {
+pub fn analyse(model: &Model, loaded: &LoadedNetwork, run: &CheckedRun, ticket: &Ticket) -> Result<Analysis> {
     ticket.stage("read the input", None, "lines");
     let corpus = Corpus::open(&run.input, model.checkpoint().folder(), &run.intake, &run.corpus, ticket)?;
     let network = loaded.get(model, run.device, run.precision, ticket)?;
     let mut settings = run.analysis.clone();
     settings.input = corpus.describe();
-    let info = model_info(facts, network.dtype());
+    let info = ModelInfo::of(model, network.dtype())?;
     let mut analyzer = Analyzer::new(&network, info, &settings)?;
     ticket.stage("analyse", corpus.total().map(|t| t.value()), "batches");
     for batch in corpus.batches(network.device()) {
@@ -79,21 +74,21 @@ pub fn analyse(
     ticket.stage("group heads", None, "layers");
     let mut analysis = analyzer.snapshot()?;
     analysis.notes.extend(corpus.notes());
+    let weights = model.weights(network.device(), network.dtype());
+    analysis.set_baseline(baseline::MAGNITUDE, magnitude(model.spec(), &weights)?)?;
+    if run.importance {
+        let scored = corpus.with(|s| s.purpose = Purpose::Score);
+        let loss = |gates: &Gates, batch: &Batch| -> Result<_> {
+            let hidden = network.hidden(batch, gates, &mut Blind)?;
+            Ok(task_loss(&network, &hidden, batch, 0.0)?.mean)
+        };
+        let found = importance(&network, scored.batches(network.device()), loss, ticket)?;
+        analysis.set_baseline(baseline::IMPORTANCE, found)?;
+    }
     Ok(analysis)
 }
 
 /// Where a network runs, for a person.
 pub fn place(device: &Device, dtype: DType) -> String {
     format!("{} {}", device_name(device), dtype.as_str())
-}
-
-fn model_info(facts: &ModelFacts, dtype: DType) -> ModelInfo {
-    ModelInfo {
-        path: facts.folder.display().to_string(),
-        family: facts.model_type.to_owned(),
-        fingerprint: facts.fingerprint.clone(),
-        dtype: dtype.as_str().to_owned(),
-        sites: facts.shape.sites().len(),
-        heads: facts.heads(),
-    }
 }

@@ -55,7 +55,7 @@ pub fn measure(
     Ok(Measured { name: name.to_owned(), kept: plan.kept.clone(), comparison, random })
 }
 
-/// Quality at one share of heads removed.
+/// Quality at one share of heads kept.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SweepPoint {
     /// Share of all heads that stayed.
@@ -80,7 +80,7 @@ pub struct Sweep {
 /// Draws of the random control.
 const DRAWS: u64 = 3;
 
-/// Measures `methods` and random draws at each of `ratios` (shares of heads that go).
+/// Measures `methods` and random draws at each of `ratios` (shares of heads that stay).
 pub fn sweep(
     model: &Model,
     loaded: &LoadedNetwork,

@@ -135,7 +135,7 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
         let mut modes = vec![
             (Mode::Groups, "Per group", "As many heads in every layer as it has groups"),
             (Mode::Keep, "Number", "The same number of heads in every layer"),
-            (Mode::Ratio, "Share", "A share of all heads goes, wherever the lowest ranks are"),
+            (Mode::Ratio, "Share", "A share of all heads stays, wherever the highest ranks are"),
         ];
         if has_threshold(proposal.method) {
             modes.push((Mode::Threshold, "Threshold", "Heads at or above a value stay"));
@@ -147,7 +147,7 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
         let amount = match mode {
             Mode::Groups => Amount::Groups,
             Mode::Keep => Amount::Keep(heads.div_ceil(2)),
-            Mode::Ratio => Amount::Ratio(0.3),
+            Mode::Ratio => Amount::Ratio(0.7),
             Mode::Threshold => Amount::Threshold(0.2),
         };
         cx.send(Action::Propose(Proposal { amount, ..proposal.clone() }));
@@ -164,7 +164,7 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
         }
         Amount::Ratio(ratio) => {
             let mut percent = ratio * 100.0;
-            let slider = Slider::new(&mut percent, 0.0..=100.0).suffix(" %").max_decimals(0).text("of heads go");
+            let slider = Slider::new(&mut percent, 0.0..=100.0).suffix(" %").max_decimals(0).text("of heads");
             if ui.add(slider).changed() {
                 adjust(Amount::Ratio(percent / 100.0));
             }

@@ -1,0 +1,157 @@
+//! A window on a desk of its own: a scratch folder for what it remembers, fixtures to open, hands to type.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{self, Key, Modifiers};
+use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT, Queryable};
+use pillars::gui::{App, State};
+use pillars::workspace::{HeadRef, Store};
+
+pub struct Desk {
+    pub harness: Harness<'static, App>,
+    pub folder: tempfile::TempDir,
+}
+
+pub fn fixture(family: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family)
+}
+
+/// `lines` sequences of `length` tokens below 96, without pattern but always the same.
+pub fn tokens(folder: &Path, lines: usize, length: usize) -> PathBuf {
+    let path = folder.join("tokens.jsonl");
+    let line = |l: usize| {
+        let ids: Vec<String> = (0..length).map(|t| (5 + (l * 31 + t * t * 7 + t * l) % 90).to_string()).collect();
+        format!("{{\"input_ids\": [{}]}}\n", ids.join(", "))
+    };
+    std::fs::write(&path, (0..lines).map(line).collect::<String>()).unwrap();
+    path
+}
+
+impl Desk {
+    /// A window that was never opened before, started on `path`.
+    pub fn start(path: Option<PathBuf>) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), path)
+    }
+
+    /// A window that remembers what lies in `folder`.
+    pub fn start_in(folder: tempfile::TempDir, path: Option<PathBuf>) -> Self {
+        let store = Store::at(folder.path().join("remembered"));
+        let builder = Harness::builder().with_size([1280.0, 800.0]).with_max_steps(16);
+        let mut harness = builder.build_eframe(move |context| {
+            let (settings, _) = store.settings();
+            let mut app = App::new(&context.egui_ctx, store, settings).without_dialogs();
+            app.start(path);
+            app
+        });
+        harness.run_ok();
+        let mut desk = Self { harness, folder };
+        desk.settle();
+        desk
+    }
+
+    /// A window with a tiny model and something for it to read.
+    pub fn with_input(family: &str) -> Self {
+        let mut desk = Self::start(Some(fixture(family)));
+        let input = tokens(desk.folder.path(), 12, 10);
+        desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
+        assert!(desk.state().checked.as_ref().unwrap().is_ok(), "the input suits the model");
+        desk
+    }
+
+    /// The same after a run.
+    pub fn with_results(family: &str) -> Self {
+        let mut desk = Self::with_input(family);
+        desk.press(Key::F5);
+        desk.settle();
+        assert!(desk.state().results.is_some(), "{}", desk.messages());
+        desk
+    }
+
+    pub fn state(&self) -> &State {
+        self.harness.state().state()
+    }
+
+    pub fn messages(&self) -> String {
+        self.state().messages.text()
+    }
+
+    /// Lets the window come to rest, workers included. An idle window asks for no more frames, so this ends.
+    pub fn settle(&mut self) {
+        let began = Instant::now();
+        loop {
+            self.harness.step();
+            if self.state().jobs.running().is_empty() {
+                break;
+            }
+            assert!(began.elapsed() < Duration::from_secs(120), "a worker does not end: {}", self.messages());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.harness.run();
+    }
+
+    /// Waits until `done`, letting workers go on.
+    pub fn wait(&mut self, what: &str, done: impl Fn(&State) -> bool) {
+        let began = Instant::now();
+        while !done(self.state()) {
+            assert!(began.elapsed() < Duration::from_secs(120), "{what} did not come: {}", self.messages());
+            self.harness.step();
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    pub fn press(&mut self, key: Key) {
+        self.chord(Modifiers::NONE, key);
+    }
+
+    pub fn chord(&mut self, modifiers: Modifiers, key: Key) {
+        self.harness.key_press_modifiers(modifiers, key);
+        self.harness.run();
+    }
+
+    pub fn type_text(&mut self, text: &str) {
+        self.harness.event(egui::Event::Text(text.to_owned()));
+        self.harness.run();
+    }
+
+    /// Opens the box of a path with its keys, types the path, presses Enter.
+    pub fn type_path(&mut self, keys: (Modifiers, Key), path: &Path) {
+        self.chord(keys.0, keys.1);
+        self.type_text(path.to_str().unwrap());
+        self.harness.key_press(Key::Enter);
+        self.harness.run_ok();
+        self.settle();
+    }
+
+    pub fn click(&mut self, label: &str) {
+        self.harness.get_by_role_and_label(Role::Button, label).click();
+        self.harness.run_ok();
+    }
+
+    /// Text that can be read anywhere in the window.
+    pub fn shows(&self, text: &str) -> bool {
+        self.harness.query_all_by_label_contains(text).next().is_some()
+    }
+
+    pub fn head(&self, site: &str, head: usize) -> HeadRef {
+        HeadRef::new(site.parse().unwrap(), head)
+    }
+
+    pub fn click_head(&mut self, head: HeadRef, modifiers: Modifiers) {
+        self.harness.get_by_role_and_label(Role::Cell, &head.to_string()).click_modifiers(modifiers);
+        self.harness.run();
+    }
+
+    /// What a screen reader says of a head.
+    pub fn spoken(&self, head: HeadRef) -> String {
+        let name = head.to_string();
+        let node = self.harness.get_by_role_and_label(Role::Cell, &name);
+        node.accesskit_node().value().unwrap_or_default()
+    }
+
+    pub fn kept(&self) -> usize {
+        self.state().kept_heads().0
+    }
+}

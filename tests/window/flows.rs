@@ -1,0 +1,246 @@
+//! From a model to a pruned checkpoint.
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{Key, Modifiers};
+use egui_kittest::kittest::Queryable;
+use pillars::model::Model;
+use pillars::plan::{Amount, Method};
+use pillars::workspace::ThemeChoice;
+
+use crate::desk::{Desk, fixture, tokens};
+
+#[test]
+fn a_model_opens_and_every_head_can_be_kept_or_pruned() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    assert!(desk.shows("bert") && desk.shows("8 in all"));
+    let head = desk.head("encoder.1", 2);
+    assert!(desk.spoken(head).starts_with("kept"));
+    desk.click_head(head, Modifiers::NONE);
+    assert!(desk.spoken(head).starts_with("pruned, pinned"));
+    assert_eq!(desk.kept(), 7);
+    // Shift extends a range from there, which changes nothing but the selection.
+    desk.click_head(desk.head("encoder.0", 1), Modifiers::SHIFT);
+    assert_eq!((desk.state().selection.heads.len(), desk.kept()), (4, 7));
+    desk.press(Key::X);
+    assert_eq!(desk.kept(), 4);
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    assert_eq!(desk.kept(), 7);
+    assert!(desk.messages().contains("Undone: prune 4 heads"));
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    assert_eq!(desk.kept(), 8);
+    desk.chord(Modifiers::COMMAND, Key::Y);
+    assert_eq!(desk.kept(), 7);
+}
+
+#[test]
+fn a_run_fills_every_view_and_the_votes_fill_the_plan() {
+    let mut desk = Desk::with_results("bert");
+    assert!(desk.kept() < 8, "the votes prune some of the heads");
+    let names = ["Overview", "Redundancy", "Groups", "Votes", "Prune", "Attention", "Training"];
+    for (number, name) in
+        [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7].iter().zip(names)
+    {
+        desk.chord(Modifiers::COMMAND, *number);
+        desk.settle();
+        assert!(desk.harness.query_by_role_and_label(Role::Button, name).is_some());
+    }
+    desk.chord(Modifiers::COMMAND, Key::Num2);
+    assert!(desk.shows("Cosine between the heads of encoder.0"));
+    desk.press(Key::CloseBracket);
+    assert!(desk.shows("Cosine between the heads of encoder.1"));
+    desk.chord(Modifiers::COMMAND, Key::Num3);
+    assert!(desk.shows("Silhouettes of encoder.1"));
+    desk.chord(Modifiers::COMMAND, Key::Num4);
+    assert!(desk.shows("votes from 2 batches"));
+    desk.chord(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::A);
+    desk.chord(Modifiers::COMMAND, Key::Num6);
+    desk.settle();
+    assert!(desk.shows("Attention of encoder.1 head 3"));
+}
+
+#[test]
+fn the_settings_say_why_a_run_cannot_start() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    assert!(desk.shows("Choose what the model reads"));
+    desk.press(Key::F5);
+    assert!(desk.messages().contains("Run: the settings on the left need attention"));
+    assert!(desk.state().jobs.running().is_empty());
+}
+
+#[test]
+fn a_run_can_be_cancelled_in_the_middle() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    let input = tokens(desk.folder.path(), 30_000, 12);
+    desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
+    desk.harness.key_press(Key::F5);
+    desk.wait("progress", |state| {
+        state.jobs.shown().any(|job| job.progress.stage == "analyse" && job.progress.done > 2)
+    });
+    assert!(desk.shows("of 3750 batches"));
+    desk.harness.key_press_modifiers(Modifiers::COMMAND, Key::Period);
+    desk.settle();
+    assert!(desk.state().results.is_none());
+    assert!(desk.messages().contains("Run: cancelled") && !desk.messages().contains("error"));
+    // And it can start again.
+    desk.harness.key_press(Key::F5);
+    desk.wait("progress", |state| state.jobs.shown().any(|job| job.progress.done > 0));
+    desk.harness.key_press_modifiers(Modifiers::COMMAND, Key::Period);
+    desk.settle();
+}
+
+#[test]
+fn moving_the_threshold_moves_the_plan_and_what_it_saves() {
+    let mut desk = Desk::with_results("bert");
+    desk.chord(Modifiers::COMMAND, Key::Num4);
+    let slider = |desk: &Desk| desk.harness.get_by_role_and_label(Role::Slider, "Vote threshold").focus();
+    slider(&desk);
+    desk.harness.run();
+    desk.press(Key::ArrowUp);
+    let proposal = desk.state().draft.now().active().proposal.clone().unwrap();
+    assert_eq!((proposal.method, proposal.amount), (Method::Votes, Amount::Threshold(0.01)));
+    let (low, parameters) = (desk.kept(), desk.state().outlook.as_ref().unwrap().as_ref().unwrap().after().parameters);
+    for _ in 0..99 {
+        desk.press(Key::ArrowUp);
+    }
+    // Above every share only the best head of each layer stays.
+    assert_eq!(desk.kept(), 2);
+    assert!(low > 2);
+    assert!(desk.state().outlook.as_ref().unwrap().as_ref().unwrap().after().parameters < parameters);
+    // The presses of one key are one step back.
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    assert!(desk.shows("heads kept,"));
+}
+
+#[test]
+fn pins_hold_when_the_method_changes_its_mind() {
+    let mut desk = Desk::with_results("bert");
+    let gone = desk.state().plan().unwrap().kept.clone();
+    let site = *gone.keys().next().unwrap();
+    let pruned = (0..4).find(|h| !gone[&site].contains(h)).unwrap();
+    let head = desk.head(&site.to_string(), pruned);
+    desk.click_head(head, Modifiers::NONE);
+    assert!(desk.state().is_kept(head));
+    desk.chord(Modifiers::COMMAND, Key::Num4);
+    desk.harness.get_by_role_and_label(Role::Slider, "Vote threshold").focus();
+    desk.harness.run();
+    for _ in 0..100 {
+        desk.press(Key::ArrowUp);
+    }
+    assert!(desk.state().is_kept(head));
+    desk.chord(Modifiers::COMMAND, Key::Num1);
+    desk.press(Key::U);
+    assert!(!desk.state().is_kept(head));
+}
+
+#[test]
+fn the_palette_finds_commands_by_letters() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    desk.chord(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::P);
+    desk.type_text("drk th");
+    assert!(desk.shows("Dark theme"));
+    desk.press(Key::Enter);
+    assert_eq!(desk.state().settings.theme, ThemeChoice::Dark);
+    assert!(desk.state().overlay.is_none());
+    for _ in 0..30 {
+        desk.chord(Modifiers::COMMAND, Key::Plus);
+    }
+    assert_eq!(desk.state().settings.zoom, 3.0);
+    desk.chord(Modifiers::COMMAND, Key::Num0);
+    assert_eq!(desk.state().settings.zoom, 1.0);
+}
+
+#[test]
+fn quality_is_shown_beside_a_random_control() {
+    let mut desk = Desk::with_results("bert");
+    desk.press(Key::F6);
+    desk.settle();
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    for text in ["whole model", "this plan", "random", "perplexity", "Measured Plan 1"] {
+        assert!(desk.shows(text), "{text}: {}", desk.messages());
+    }
+    let measured = desk.state().measured_now().unwrap().clone();
+    assert!(measured.comparison.before.perplexity.unwrap() > 1.0);
+    // Another plan was not measured.
+    desk.chord(Modifiers::COMMAND, Key::N);
+    assert!(desk.state().measured_now().is_none());
+    desk.chord(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::M);
+    desk.settle();
+    assert!(desk.shows("Quality against heads kept"), "{}", desk.messages());
+    let sweep = desk.state().sweep.as_ref().unwrap();
+    // Every curve begins with the whole model.
+    for points in sweep.curves.iter().map(|(_, p)| p).chain(&sweep.random) {
+        let last = points.last().unwrap();
+        assert_eq!((last.kept, last.value), (1.0, sweep.whole));
+    }
+}
+
+#[test]
+fn an_export_shows_its_proof_and_opens() {
+    for family in ["bert", "llama"] {
+        let mut desk = Desk::with_results(family);
+        let kept = desk.state().legal_plan().unwrap().kept.clone();
+        let out = desk.folder.path().join("pruned");
+        desk.chord(Modifiers::COMMAND, Key::Num5);
+        desk.harness.get_by_role_and_label(Role::TextInput, "Folder").focus();
+        desk.harness.run();
+        desk.type_text(out.to_str().unwrap());
+        desk.click("Export");
+        desk.settle();
+        assert!(desk.shows("Proved equal to the masked model"), "{}", desk.messages());
+        let written = Model::open(&out).unwrap();
+        for (site, heads) in kept {
+            assert_eq!(written.spec().attention(site).unwrap().heads, heads.len(), "{family} {site}");
+        }
+        // The same folder again is refused with a reason, and stays as it is.
+        desk.click("Export");
+        desk.settle();
+        assert!(desk.state().export.failure.is_some() && Model::open(&out).is_ok());
+    }
+}
+
+#[test]
+fn what_if_groups_change_the_map_but_not_the_plan() {
+    let mut desk = Desk::with_results("bert");
+    desk.chord(Modifiers::COMMAND, Key::Num3);
+    let plan = desk.state().plan();
+    let ran = desk.state().feature_results().unwrap().groups.iter().max().unwrap() + 1;
+    let wanted = if ran == 3 { 2 } else { 3 };
+    desk.harness.get_by_role_and_label(Role::SpinButton, "Groups").set_value_accesskit(wanted as f64);
+    desk.harness.run_ok();
+    desk.settle();
+    let grouping = &desk.state().regrouped.as_ref().unwrap().1;
+    assert_eq!(grouping.groups(), wanted);
+    assert_eq!(desk.state().plan(), plan);
+    desk.click(&format!("Use {wanted} in the next run"));
+    desk.click("Back to the run");
+    assert!(desk.state().regrouped.is_none());
+    desk.press(Key::F5);
+    desk.settle();
+    let groups = &desk.state().feature_results().unwrap().groups;
+    assert_eq!(groups.iter().max().unwrap() + 1, wanted);
+}
+
+#[test]
+fn everything_can_be_done_from_the_keyboard() {
+    let mut desk = Desk::with_results("bert");
+    desk.harness.get_by_role_and_label(Role::Grid, "Heads").focus();
+    desk.harness.run();
+    desk.press(Key::ArrowDown);
+    desk.press(Key::ArrowRight);
+    assert_eq!(desk.state().selection.cursor, Some(desk.head("encoder.0", 1)));
+    desk.chord(Modifiers::SHIFT, Key::ArrowDown);
+    desk.chord(Modifiers::SHIFT, Key::ArrowRight);
+    assert_eq!(desk.state().selection.heads.len(), 4);
+    desk.press(Key::K);
+    assert!(desk.state().selection.heads.iter().all(|h| desk.state().is_kept(*h)));
+    let before = desk.kept();
+    desk.press(Key::F);
+    assert_eq!(desk.kept(), before - 4);
+    desk.press(Key::Escape);
+    assert!(desk.state().selection.heads.is_empty());
+    desk.chord(Modifiers::COMMAND, Key::A);
+    assert_eq!(desk.state().selection.heads.len(), 8);
+    desk.chord(Modifiers::COMMAND, Key::D);
+    assert_eq!(desk.state().draft.now().plans().len(), 2);
+}

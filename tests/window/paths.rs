@@ -1,0 +1,168 @@
+//! Opening, failing to open, saving, coming back.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{DroppedFile, Key, Modifiers};
+use egui_kittest::kittest::Queryable;
+
+use crate::desk::{Desk, fixture};
+
+#[test]
+fn a_broken_model_says_what_is_wrong_and_what_to_do() {
+    let scratch = tempfile::tempdir().unwrap();
+    let broken = scratch.path().join("broken");
+    std::fs::create_dir(&broken).unwrap();
+    std::fs::copy(fixture("bert").join("config.json"), broken.join("config.json")).unwrap();
+    let mut desk = Desk::start(Some(broken.clone()));
+    assert!(desk.shows("could not be opened") && desk.shows("model.safetensors"), "{}", desk.messages());
+    assert!(desk.shows("Open the sample") && desk.messages().starts_with("error: Open broken"));
+    // A typed path opens another.
+    desk.harness.get_by_role_and_label(Role::TextInput, "Path").focus();
+    desk.harness.run();
+    desk.type_text(fixture("gpt2").to_str().unwrap());
+    desk.harness.key_press(Key::Enter);
+    desk.harness.run_ok();
+    desk.settle();
+    assert_eq!(desk.state().model.as_ref().unwrap().facts.name, "gpt2");
+    assert!(!desk.shows("could not be opened"));
+    // A failure later keeps the model that is open.
+    desk.type_path((Modifiers::COMMAND, Key::L), Path::new("/no/such/place"));
+    assert!(desk.messages().contains("nothing is there"));
+    assert!(desk.state().model.is_some());
+}
+
+#[derive(Debug)]
+struct Dropped(std::path::PathBuf);
+
+impl DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|e| e.to_string())
+    }
+}
+
+#[test]
+fn folders_masks_and_inputs_can_be_dropped_on_the_window() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    let drop = |desk: &mut Desk, path: std::path::PathBuf| {
+        desk.harness.input_mut().dropped_files.push(Arc::new(Dropped(path)));
+        desk.harness.step();
+        desk.settle();
+    };
+    drop(&mut desk, fixture("llama"));
+    assert_eq!(desk.state().model.as_ref().unwrap().facts.name, "llama");
+    drop(&mut desk, fixture("llama").join("mask.json"));
+    assert_eq!(desk.state().draft.now().active().name, "mask");
+    assert!(desk.kept() < desk.state().kept_heads().1);
+    // A plan of another model is refused in words.
+    drop(&mut desk, fixture("bert").join("mask.json"));
+    assert!(desk.messages().contains("encoder.0, which the model does not have"), "{}", desk.messages());
+    let input = crate::desk::tokens(desk.folder.path(), 3, 5);
+    drop(&mut desk, input.clone());
+    assert_eq!(desk.state().run.input.as_ref().unwrap().path(), input);
+}
+
+#[test]
+fn a_workspace_comes_back_as_it_was() {
+    let mut desk = Desk::with_results("bert");
+    let head = desk.head("encoder.1", 0);
+    desk.click_head(head, Modifiers::NONE);
+    desk.chord(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::P);
+    desk.type_text("light theme");
+    desk.press(Key::Enter);
+    let (plan, theme) = (desk.state().plan(), desk.state().settings.theme);
+    let kept = desk.state().is_kept(head);
+    // Saved by itself a moment after the last change.
+    std::thread::sleep(std::time::Duration::from_millis(1600));
+    desk.harness.step();
+    desk.settle();
+
+    let Desk { folder, harness } = desk;
+    drop(harness);
+    let again = Desk::start_in(folder, None);
+    assert_eq!((again.state().plan(), again.state().settings.theme), (plan, theme));
+    assert!(again.state().results.is_some() && again.state().checked.as_ref().unwrap().is_ok());
+    assert_eq!(again.state().draft.now().active().pin(head), Some(kept));
+    assert_eq!(again.state().settings.recent.len(), 1);
+}
+
+#[test]
+fn a_saved_workspace_finds_its_model_again() {
+    let mut desk = Desk::with_results("bert");
+    // The model lies in a folder that will move.
+    let (there, then) = (desk.folder.path().join("there"), desk.folder.path().join("then"));
+    copy(&fixture("bert"), &there);
+    desk.type_path((Modifiers::COMMAND, Key::L), &there);
+    desk.click_head(desk.head("encoder.0", 3), Modifiers::NONE);
+    let file = desk.folder.path().join("work");
+    desk.chord(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::S);
+    save_to(&mut desk, &file);
+    let saved = file.with_extension("pillars");
+    assert!(saved.is_file(), "{}", desk.messages());
+
+    std::fs::rename(&there, &then).unwrap();
+    desk.type_path((Modifiers::COMMAND, Key::L), &saved);
+    assert!(desk.shows("The model of this workspace is not where it was"), "{}", desk.messages());
+    desk.click("Type its path…");
+    desk.type_text(then.to_str().unwrap());
+    desk.harness.key_press(Key::Enter);
+    desk.harness.run_ok();
+    desk.settle();
+    assert_eq!(desk.kept(), 7, "{}", desk.messages());
+    assert_eq!(desk.state().draft.now().active().pin(desk.head("encoder.0", 3)), Some(false));
+}
+
+/// Types the path that is asked for.
+fn save_to(desk: &mut Desk, file: &Path) {
+    assert!(desk.state().overlay.is_some(), "no dialog and no box: {}", desk.messages());
+    desk.type_text(file.to_str().unwrap());
+    desk.harness.key_press(Key::Enter);
+    desk.harness.run_ok();
+    desk.settle();
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+#[test]
+fn pictures_plans_and_analyses_are_written() {
+    let mut desk = Desk::with_results("bert");
+    let out = desk.folder.path().to_path_buf();
+    for (view, name, begins) in [
+        (Key::Num1, "overview.svg", "<svg"),
+        (Key::Num2, "redundancy.csv", "site"),
+        (Key::Num3, "groups.svg", "<svg"),
+        (Key::Num4, "votes.csv", "site"),
+        (Key::Num5, "cost.csv", "measure"),
+    ] {
+        desk.chord(Modifiers::COMMAND, view);
+        desk.chord(Modifiers::COMMAND, Key::P);
+        desk.settle();
+        save_to(&mut desk, &out.join(name));
+        let text = std::fs::read_to_string(out.join(name)).unwrap_or_else(|_| panic!("{name}: {}", desk.messages()));
+        assert!(text.starts_with(begins), "{name} begins {:?}", &text[..40.min(text.len())]);
+    }
+    for (words, name) in [("save plan", "p.json"), ("save analysis", "a.json")] {
+        desk.chord(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::P);
+        desk.type_text(words);
+        desk.press(Key::Enter);
+        desk.settle();
+        save_to(&mut desk, &out.join(name));
+        assert!(out.join(name).is_file(), "{}", desk.messages());
+    }
+    // Both open again.
+    desk.type_path((Modifiers::COMMAND, Key::L), &out.join("p.json"));
+    assert_eq!(desk.state().draft.now().plans().len(), 2);
+    desk.type_path((Modifiers::COMMAND, Key::L), &out.join("a.json"));
+    assert!(desk.messages().contains("Analysis opened"));
+}
