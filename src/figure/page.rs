@@ -168,7 +168,8 @@ impl<'a> Page<'a> {
 
     fn bar(&mut self, bar: Rect, scale: &Scale, unit: Unit) {
         let steps = 256;
-        let raster = Raster::from_fn(1, steps, |_, c| {
+        // Several rows: viewers that smooth would fade a single one towards its edges.
+        let raster = Raster::from_fn(10, steps, |_, c| {
             scale.map.color((c as f64 + 0.5) / steps as f64).unwrap_or(self.theme.missing)
         });
         self.scene.push(Item::Image { rect: bar, raster });

@@ -1,6 +1,8 @@
 //! From an analysis to a picture: what the command line and the window's export share.
 
 mod inputs;
+mod saving;
+mod training;
 
 use std::fmt;
 use std::str::FromStr;

@@ -20,6 +20,8 @@ pub struct CostRow {
     pub before: f64,
     /// After; NaN where it was not measured.
     pub after: f64,
+    /// The least that pruning heads could ever reach, where that is known.
+    pub least: Option<f64>,
     /// True for speed and the like.
     pub more_is_better: bool,
 }
@@ -42,7 +44,12 @@ impl CostBars {
         let mut page = Page::new(820.0, &self.caption, theme);
         let colors = [theme.axis.mix(theme.background, 0.55), GroupStyle::of(theme, 0).color];
         let entries = colors.map(|c| Sample::Cell(c.into())).into_iter().zip(["before", "after"].map(str::to_owned));
-        page.legend(&entries.collect::<Vec<_>>());
+        let mut entries: Vec<_> = entries.collect();
+        if self.rows.iter().any(|r| r.least.is_some()) {
+            let stroke = Stroke::solid(theme.ink, 2.0);
+            entries.push((Sample::Line(stroke, None), "with one head left per layer".to_owned()));
+        }
+        page.legend(&entries);
         let longest = |text: &dyn Fn(&CostRow) -> String| {
             self.rows.iter().map(|r| font::width(&text(r), LABEL, Weight::Regular)).fold(0.0, f64::max).ceil()
         };
@@ -65,6 +72,10 @@ impl CostBars {
             if row.ratio().is_finite() {
                 scene.fill(vec![after], colors[1]);
             }
+            let least = row.least.filter(|l| row.before > 0.0 && l.is_finite()).map(|l| left + full * l / row.before);
+            if let Some(x) = least {
+                scene.line(vec![[x, middle - 13.0], [x, middle + 14.0]], Stroke::solid(theme.ink, 2.0));
+            }
             let at = [right + 16.0 + values, middle];
             scene.text(Text::new(row.values(), at, LABEL, theme.ink).anchored(Anchor::End, Level::Middle));
             let better = if row.more_is_better { row.after > row.before } else { row.after < row.before };
@@ -82,7 +93,7 @@ impl CostBars {
     }
 
     fn table(&self) -> Table {
-        let mut table = Table::new(["measure", "unit", "before", "after", "after_share"]);
+        let mut table = Table::new(["measure", "unit", "before", "after", "after_share", "least"]);
         for row in &self.rows {
             let unit = match row.unit {
                 Unit::Plain => "",
@@ -96,6 +107,7 @@ impl CostBars {
                 row.before.into(),
                 row.after.into(),
                 row.ratio().into(),
+                row.least.into(),
             ]);
         }
         table
@@ -103,6 +115,18 @@ impl CostBars {
 }
 
 impl CostRow {
+    /// A measure of which less is better.
+    pub fn new(name: impl Into<String>, unit: Unit, before: f64, after: f64) -> Self {
+        Self { name: name.into(), unit, before, after, least: None, more_is_better: false }
+    }
+
+    /// The same, of which more is better.
+    #[must_use]
+    pub fn more_is_better(mut self) -> Self {
+        self.more_is_better = true;
+        self
+    }
+
     /// After as a share of before; NaN where there is none.
     fn ratio(&self) -> f64 {
         if self.before > 0.0 { self.after / self.before } else { f64::NAN }

@@ -130,11 +130,9 @@ pub fn quality_curves(curves: usize, growth: f64) -> QualityCurves {
 
 pub fn cost_bars() -> CostBars {
     let row = |name: &str, unit, before: f64, after: f64| CostRow {
-        name: name.into(),
-        unit,
-        before,
-        after,
+        least: name.contains("arameters").then_some(after * 0.8),
         more_is_better: name.starts_with("Tokens per second"),
+        ..CostRow::new(name, unit, before, after)
     };
     CostBars {
         caption: Caption::new("Before and after", "transformer, 6+6 layers · plan votes, 2 of 8 heads per layer")

@@ -1,0 +1,121 @@
+//! What a plan saves, as bars.
+
+use crate::evaluation::{Quality, Speed};
+use crate::figure::number::Unit;
+use crate::figure::page::Caption;
+use crate::figure::views::{CostBars, CostRow};
+use crate::plan::{Cost, Saving};
+
+impl CostBars {
+    /// Sizes before and after a plan, where each number takes `width` bytes. `subtitle` names model and plan.
+    pub fn of(saving: &Saving, width: usize, subtitle: impl Into<String>) -> Self {
+        let row = |name: &str, unit, measure: &dyn Fn(&Cost) -> u64| CostRow {
+            least: Some(measure(&saving.least) as f64),
+            ..CostRow::new(name, unit, measure(&saving.before) as f64, measure(&saving.after) as f64)
+        };
+        let mut rows = vec![
+            row("Parameters", Unit::Count, &|c| c.parameters),
+            row("Parameters without embeddings", Unit::Count, &|c| c.parameters_without_embeddings),
+            row("Attention parameters", Unit::Count, &|c| c.attention_parameters),
+            row("Weights", Unit::Bytes, &|c| c.bytes(width)),
+            row(&format!("FLOPs per token at length {}", saving.before.length), Unit::Count, &|c| c.flops_per_token),
+        ];
+        if saving.before.cache_per_token > 0 {
+            rows.push(row("Key/value cache per token", Unit::Bytes, &|c| c.cache_bytes_per_token(width)));
+        }
+        let mut caption = Caption::new("Before and after", subtitle).note(format!(
+            "Attention holds {} of all parameters. FLOPs count a multiply-add once.",
+            Unit::Share.format(saving.before.attention_share())
+        ));
+        if saving.before.cache_per_token > 0
+            && saving.before.cache_per_token == saving.after.cache_per_token
+            && saving.after.heads < saving.before.heads
+        {
+            caption = caption.note("The cache shrinks only where a key/value head goes with all of its query heads.");
+        }
+        Self { caption, rows }
+    }
+
+    /// Adds measured speed, of one batch on one device.
+    #[must_use]
+    pub fn with_speed(mut self, before: &Speed, after: &Speed) -> Self {
+        let row = CostRow::new("Tokens per second", Unit::Count, before.tokens_per_sec, after.tokens_per_sec);
+        self.rows.push(row.more_is_better());
+        let runs = |n: usize| format!("{n} run{}", if n == 1 { "" } else { "s" });
+        self.caption = self.caption.note(format!(
+            "Speed is the median of {} on {} with {} sequences in a batch.",
+            runs(after.repetitions),
+            after.device,
+            after.sequences
+        ));
+        self
+    }
+
+    /// Adds measured quality, both on the same input.
+    #[must_use]
+    pub fn with_quality(mut self, before: &Quality, after: &Quality) -> Self {
+        let pair = |name: &str, unit, of: &dyn Fn(&Quality) -> Option<f64>| {
+            Some(CostRow::new(name, unit, of(before)?, of(after)?))
+        };
+        self.rows.extend(pair("Perplexity", Unit::Plain, &|q| q.perplexity));
+        self.rows.extend(pair("Accuracy", Unit::Share, &|q| q.accuracy).map(CostRow::more_is_better));
+        self.caption = self.caption.note(format!(
+            "Quality is measured on {} scored tokens, the same before and after.",
+            Unit::Count.format(after.scored_tokens as f64)
+        ));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figure::Theme;
+    use crate::figure::views::gallery::check;
+
+    fn cost(attention: u64, cache: u64, heads: u64) -> Cost {
+        Cost {
+            parameters: 60_000_000 + attention,
+            parameters_without_embeddings: 30_000_000 + attention,
+            attention_parameters: attention,
+            length: 30,
+            flops: 60_000_000,
+            flops_per_token: 2_000_000,
+            cache_per_token: cache,
+            cache_per_source_token: 0,
+            heads,
+        }
+    }
+
+    #[test]
+    fn bars_are_the_saving() {
+        let saving = Saving {
+            before: cost(20_000_000, 12_288, 96),
+            after: cost(5_000_000, 12_288, 24),
+            least: cost(2_500_000, 1536, 12),
+        };
+        let quality = |perplexity| Quality {
+            loss_per_token: None,
+            perplexity: Some(perplexity),
+            accuracy: None,
+            scored_tokens: 4096,
+            tokens: 4100,
+            sequences: 32,
+            batches: 4,
+            secs: 1.0,
+            tokens_per_sec: 4100.0,
+        };
+        let bars = CostBars::of(&saving, 2, "gpt2 · votes").with_quality(&quality(18.6), &quality(19.4));
+        let row = |name: &str| bars.rows.iter().find(|r| r.name == name).unwrap();
+        let weights = row("Weights");
+        // 80 M, 65 M and 62.5 M parameters of 2 bytes.
+        assert_eq!((weights.before, weights.after, weights.least), (160e6, 130e6, Some(125e6)));
+        assert_eq!(row("Perplexity").after, 19.4);
+        assert!(bars.rows.iter().all(|r| r.name != "Accuracy"));
+        assert!(bars.caption.notes.iter().any(|n| n.contains("25 %")), "{:?}", bars.caption.notes);
+        assert!(bars.caption.notes.iter().any(|n| n.contains("key/value head")));
+        for theme in Theme::ALL {
+            check(&format!("build-saving-{}", theme.name), &bars.figure(theme));
+        }
+    }
+}
