@@ -21,8 +21,7 @@ pub fn rows(model: &Opened, outlook: &Outlook) -> Vec<Row> {
     let (before, after) = (outlook.before(), outlook.after());
     let mut rows = Vec::new();
     let mut add = |name: &str, unit, before: u64, after: u64, meaning: &str| {
-        let row =
-            CostRow { name: name.to_owned(), unit, before: before as f64, after: after as f64, more_is_better: false };
+        let row = CostRow::new(name, unit, before as f64, after as f64);
         rows.push(Row { row, meaning: meaning.to_owned() });
     };
     add("Heads", Unit::Count, before.heads, after.heads, "Query heads; layers that share weights count once");
