@@ -103,10 +103,11 @@ impl Measure {
     pub fn scale(&self, values: impl IntoIterator<Item = f64>) -> Scale {
         let (low, high) = super::axis::extent(values).unwrap_or((0.0, 1.0));
         match self {
-            Self::Silhouette => Scale::new(ColorMap::BlueRed, -1.0, 1.0),
             Self::Margin | Self::Redundancy => Scale::new(ColorMap::Viridis, 0.0, 1.0),
-            _ if low < 0.0 => {
+            // A silhouette of 0 lies between two groups: the middle means something even where none is negative.
+            _ if low < 0.0 || *self == Self::Silhouette => {
                 let reach = low.abs().max(high.abs());
+                let reach = if reach > 0.0 { reach } else { 1.0 };
                 Scale::new(ColorMap::BlueRed, -reach, reach)
             }
             _ => Scale::new(ColorMap::Viridis, 0.0, if high > 0.0 { high } else { 1.0 }),
@@ -198,6 +199,8 @@ mod tests {
         assert_eq!((scale.map, scale.low, scale.high), (ColorMap::Viridis, 0.0, 0.4));
         let scale = Measure::Baseline("x".to_owned()).scale([-3.0, 1.0]);
         assert_eq!((scale.map, scale.low, scale.high), (ColorMap::BlueRed, -3.0, 3.0));
+        let scale = Measure::Silhouette.scale([0.1, 0.2]);
+        assert_eq!((scale.low, scale.high), (-0.2, 0.2));
         assert_eq!(Measure::Energy.scale([]).high, 1.0);
     }
 }

@@ -82,7 +82,7 @@ impl GroupMap {
         title(&mut page.scene, "Map of the heads", [whole.x, whole.y], theme);
         self.draw_map(&mut page.scene, map, theme);
         let x = map.right() + 34.0;
-        let right = Rect::new(x, whole.y + 14.0, whole.right() - x, bars + 30.0);
+        let right = Rect::new(x, whole.y + 18.0, whole.right() - x, bars + 26.0);
         title(&mut page.scene, "Silhouette of each head", [x, whole.y], theme);
         self.draw_bars(&mut page.scene, right, theme);
         if with_curve {

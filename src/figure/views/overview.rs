@@ -71,7 +71,8 @@ impl Overview {
         self.legend(&mut page);
         let top = page.y + 18.0;
         layout.head_numbers(&mut page.scene, top, theme);
-        let mut cells = Cells { theme, paint: &self.paint, full: BTreeMap::new(), small: BTreeMap::new() };
+        let mut cells =
+            Cells { theme, paint: &self.paint, full: BTreeMap::new(), small: BTreeMap::new(), faint: Vec::new() };
         let total: usize = self.rows.iter().map(|r| r.heads).sum();
         let mut brackets = Vec::new();
         let mut grounds = Vec::new();
@@ -120,8 +121,12 @@ impl Overview {
             y += layout.pitch;
         }
         page.scene.fill(grounds, theme.grid);
-        cells.flush(&mut page.scene);
+        let faint = cells.flush(&mut page.scene);
         page.scene.items.append(&mut overlays.items);
+        if !faint.is_empty() {
+            let stroke = Some(Stroke::solid(theme.axis, 0.75));
+            page.scene.push(Item::Rects { rects: faint, fill: None, stroke, radius: 0.0 });
+        }
         page.scene.lines(brackets, Stroke::solid(theme.axis, 1.25));
         if self.rows.iter().any(|r| r.kept.is_some()) {
             let at = [layout.right + 8.0, top - 7.0];
@@ -229,6 +234,8 @@ struct Cells<'a> {
     paint: &'a Paint,
     full: BTreeMap<[u8; 4], Vec<Rect>>,
     small: BTreeMap<[u8; 4], Vec<Rect>>,
+    /// Cells whose colour the background would swallow: they get an outline.
+    faint: Vec<Rect>,
 }
 
 impl Cells<'_> {
@@ -246,6 +253,9 @@ impl Cells<'_> {
         let kept = row.keeps(head);
         // A head that goes shrinks: told apart without colour, and its own colour stays readable.
         let shape = if kept { rect } else { rect.shrunk((rect.w * 0.29).round()) };
+        if color.contrast(self.theme.background) < 1.5 && shape.w >= 4.0 {
+            self.faint.push(shape.shrunk(0.4));
+        }
         let mut marks = Scene::new(0.0, 0.0, self.theme.background, "");
         if let Some(style) = style.filter(|s| kept && s.cycle > 0 && rect.w >= 10.0) {
             notches(&mut marks, rect, style);
@@ -280,9 +290,11 @@ impl Cells<'_> {
         tip
     }
 
-    fn flush(self, scene: &mut Scene) {
+    /// Draws what has no tip of its own; returns the cells that need an outline.
+    fn flush(self, scene: &mut Scene) -> Vec<Rect> {
         for ([r, g, b, _], rects) in self.full.into_iter().chain(self.small) {
             scene.fill(rects, Rgb::new(r, g, b));
         }
+        self.faint
     }
 }

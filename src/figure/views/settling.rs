@@ -54,7 +54,7 @@ impl Settling {
     pub fn figure(&self, theme: &Theme) -> Figure {
         let mut page = Page::new(720.0, &self.caption, theme);
         let names = self.layers.iter().map(|(n, _)| font::width(n, SMALL, Weight::Regular)).fold(0.0, f64::max);
-        let shift = (names - 40.0).max(0.0);
+        let shift = (names - 26.0).max(0.0);
         let outer = page.take(190.0);
         let outer = Rect::new(outer.x + shift, outer.y, outer.w - shift, outer.h);
         let plot = chart(&self.settled, "batches", theme).draw(&mut page.scene, outer, theme);
