@@ -30,7 +30,7 @@ pub use grouping::{Grouping, Points, canonical};
 pub use hierarchy::{Merge, cut, hierarchy, leaf_order};
 pub use importance::{baseline, importance, magnitude, normalised_by_layer};
 pub use probe::{BatchGrams, GramProbe};
-pub use quality::{Distances, plane};
+pub use quality::{Distances, centre_distances, plane};
 pub use run::{Analyzer, analyze, merge};
 pub use settings::{Groups, Metric, Settings};
 pub use start::factor;

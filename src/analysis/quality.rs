@@ -2,7 +2,8 @@
 
 use nalgebra::{DMatrix, SymmetricEigen};
 
-use super::Gram;
+use super::partition::Partition;
+use super::{Gram, canonical};
 
 /// Distances between all pairs of heads.
 #[derive(Clone, Debug)]
@@ -85,6 +86,14 @@ impl Distances {
     }
 }
 
+/// Distance of every head to the centre of its group.
+pub fn centre_distances(gram: &Gram, labels: &[usize]) -> Vec<f64> {
+    let mut names = labels.to_vec();
+    canonical(&mut names);
+    let partition = Partition::new(gram, names.clone());
+    names.iter().enumerate().map(|(head, group)| partition.distance2(head, *group).sqrt()).collect()
+}
+
 /// Classical multidimensional scaling (Torgerson 1952) to two dimensions: the plane that keeps most of the
 /// distances between heads. Each axis points so that its largest coordinate is positive.
 pub fn plane(gram: &Gram) -> Vec<[f64; 2]> {
@@ -156,6 +165,18 @@ mod tests {
         let expected = Distances::new(&testing::gram(&unit)).silhouettes(&labels).unwrap();
         for (f, e) in found.iter().zip(expected) {
             assert!((f - e).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn distances_to_the_centre_are_those_of_the_raw_vectors() {
+        let vectors = testing::vectors(7, 20, 3, 0.4, 6);
+        let labels = [5, 0, 5, 2, 0, 5, 2];
+        let found = centre_distances(&testing::gram(&vectors), &labels);
+        for (head, found) in found.iter().enumerate() {
+            let members: Vec<usize> = (0..7).filter(|h| labels[*h] == labels[head]).collect();
+            let expected = testing::distance(&vectors[head], &testing::mean(&vectors, &members));
+            assert!((found - expected).abs() < 1e-9, "{found} {expected}");
         }
     }
 
