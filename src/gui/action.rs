@@ -7,6 +7,7 @@ use super::Command;
 use super::views::View;
 use crate::network::{FeatureMap, Site};
 use crate::pruning::Format;
+use crate::training::TrainSettings;
 use crate::workspace::job::Shown;
 use crate::workspace::{HeadRef, Proposal, RunSettings};
 
@@ -29,6 +30,8 @@ pub enum PathPurpose {
     SaveAnalysis,
     /// The folder of the pruned checkpoint.
     Export,
+    /// The folder of a training run.
+    Train,
     /// Where the picture of a view is written.
     Picture(View),
 }
@@ -80,6 +83,10 @@ pub enum Action {
     SetExportFormat(Format),
     /// Whether an export may replace a folder that this program wrote.
     SetExportForce(bool),
+    /// What the next training is asked to do.
+    SetTraining(Box<TrainSettings>),
+    /// Whether training begins with fresh weights, and whether it goes on with the run in the folder.
+    SetTrainingStart(bool, bool),
     /// Show attention on this input.
     ShowInput(Shown),
     /// Group the heads of the layer that is shown into so many groups; `None` goes back to those of the run.

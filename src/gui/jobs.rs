@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::network::{FeatureMap, Site};
 use crate::pruning::Report;
 use crate::task::{Progress, Runner, State, Task, Ticket};
+use crate::training::Summary;
 use crate::workspace::HeadRef;
 use crate::workspace::job::{Measured, Patterns, Place, Shown, Sweep};
 
@@ -25,6 +26,8 @@ pub enum JobKind {
     Sweep,
     /// Writing a pruned checkpoint.
     Export,
+    /// Training with the group constraint.
+    Train,
     /// Attention patterns.
     Attention,
     /// Grouping a layer anew.
@@ -56,6 +59,8 @@ pub enum Outcome {
     Swept(Box<Sweep>),
     /// A pruned checkpoint with its proof.
     Exported(PathBuf, Box<Report>),
+    /// A trained model in this folder.
+    Trained(PathBuf, Box<Summary>),
     /// Attention patterns of these heads on this input.
     Patterns(AttentionKey, Box<Patterns>),
     /// Another grouping of a layer.

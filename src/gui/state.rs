@@ -12,7 +12,8 @@ use crate::error::Error;
 use crate::network::{FeatureMap, Site};
 use crate::plan::Plan;
 use crate::pruning::{Format, Report};
-use crate::workspace::job::{Measured, Patterns, Shown, Sweep};
+use crate::training::{Summary, TrainSettings};
+use crate::workspace::job::{Measured, Patterns, Shown, Sweep, Watched};
 use crate::workspace::{
     CheckedRun, Draft, Fault, HeadRef, History, Opened, Outlook, RunSettings, Settings, Store, Workspace,
 };
@@ -49,6 +50,23 @@ pub struct Export {
     /// The last export of this session.
     pub done: Option<(PathBuf, Report)>,
     /// Why the last export failed.
+    pub failure: Option<Error>,
+}
+
+/// A training run: what it is asked to do, what it tells, what came of it.
+#[derive(Default)]
+pub struct Training {
+    /// What the next one is asked to do.
+    pub settings: TrainSettings,
+    /// Whether it begins with fresh weights.
+    pub from_scratch: bool,
+    /// Whether it goes on with the run in the folder.
+    pub resume: bool,
+    /// The one under way, or the last.
+    pub watched: Option<(PathBuf, Watched)>,
+    /// What the last one came to.
+    pub summary: Option<Summary>,
+    /// Why the last one failed.
     pub failure: Option<Error>,
 }
 
@@ -94,6 +112,8 @@ pub struct State {
     pub sweep: Option<Sweep>,
     /// How a pruned checkpoint is written.
     pub export: Export,
+    /// A training run.
+    pub training: Training,
     /// The input whose attention is shown.
     pub shown: Shown,
     /// Attention patterns.
@@ -136,6 +156,7 @@ impl State {
             measured: Vec::new(),
             sweep: None,
             export: Export::default(),
+            training: Training::default(),
             shown: Shown::Nth(0),
             patterns: None,
             pattern_fault: None,

@@ -86,7 +86,7 @@ impl Theme {
             button: toward_ink(0.10),
             hovered: toward_ink(0.17),
             pressed: toward_ink(0.24),
-            border: color(figure.surface.mix(figure.axis, 0.30)),
+            border: color(figure.surface.mix(figure.axis, 0.34)),
             outline: color(figure.surface.mix(figure.axis, 0.75)),
             ink: color(ink),
             muted: color(figure.muted),
@@ -129,7 +129,7 @@ impl Theme {
             weak_text_color: Some(self.muted),
             widgets: Widgets {
                 noninteractive: widget(self.panel, self.border, self.ink),
-                inactive: widget(self.button, self.button, self.ink),
+                inactive: WidgetVisuals { bg_fill: self.field, ..widget(self.button, self.border, self.ink) },
                 hovered: widget(self.hovered, self.outline, self.ink),
                 active: widget(self.pressed, self.accent, self.ink),
                 open: widget(self.pressed, self.outline, self.ink),

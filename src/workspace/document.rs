@@ -11,6 +11,7 @@ use super::{Draft, RunSettings};
 use crate::analysis::{Analysis, Document};
 use crate::error::Result;
 use crate::network::{FeatureMap, Site};
+use crate::training::TrainSettings;
 
 /// Which model a workspace is about; the fingerprint tells it from another that lies in its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub struct Workspace {
     pub model: Option<ModelRef>,
     /// What runs are asked to do.
     pub run: RunSettings,
+    /// What trainings are asked to do.
+    pub training: TrainSettings,
     /// The plans.
     pub draft: Draft,
     /// The layer shown.

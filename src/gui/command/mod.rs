@@ -45,6 +45,10 @@ pub enum Command {
     Measure,
     Sweep,
     Export,
+    Train,
+    PauseTraining,
+    StopTraining,
+    VoteNow,
     Cancel,
     Show(View),
     NextSite,
@@ -122,6 +126,7 @@ impl Command {
             vec![Self::PinHeads, Self::UnpinHeads, Self::UnpinAll],
             vec![Self::SelectAll, Self::SelectSite, Self::ClearSelection],
             vec![Self::Run, Self::Measure, Self::Sweep, Self::Export],
+            vec![Self::Train, Self::PauseTraining, Self::StopTraining, Self::VoteNow],
             vec![Self::Cancel],
             View::ALL.map(Self::Show).to_vec(),
             vec![Self::NextSite, Self::PreviousSite],
@@ -161,6 +166,7 @@ impl Command {
             Self::ToggleInspector => Some(state.settings.show_inspector),
             Self::ToggleTasks => Some(state.settings.show_tasks),
             Self::Theme(choice) => Some(state.settings.theme == choice),
+            Self::PauseTraining => Some(state.training.watched.as_ref().is_some_and(|(_, w)| w.control.is_paused())),
             _ => None,
         }
     }
@@ -195,6 +201,10 @@ impl Command {
             Self::Measure => ready().and(legal()).and(idle(JobKind::Measure)),
             Self::Sweep => ready().and(results()).and(idle(JobKind::Sweep)),
             Self::Export => legal().and(idle(JobKind::Export)),
+            Self::Train => ready().and(idle(JobKind::Train)),
+            Self::PauseTraining | Self::StopTraining | Self::VoteNow if state.jobs.get(JobKind::Train).is_none() => {
+                Err("no training is under way")
+            }
             Self::SaveAnalysis | Self::SavePicture => results(),
             Self::ChooseInput
             | Self::TypeInput

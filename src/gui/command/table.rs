@@ -82,6 +82,14 @@ pub(super) fn spec(command: Command) -> Spec {
         Command::Export => {
             (Run, "Export pruned model…", "Write the smaller checkpoint, reopen it, prove it", vec![ctrl(Key::E)])
         }
+        Command::Train => {
+            (Run, "Train…", "Make heads of a group alike, vote, fine-tune and remove; into a folder of its own", none())
+        }
+        Command::PauseTraining => (Run, "Pause training", "Halt after the step under way, or go on", none()),
+        Command::StopTraining => {
+            (Run, "Stop training", "Save the state after the step under way; it can go on later", none())
+        }
+        Command::VoteNow => (Run, "Vote now", "End constrained training after the step under way and vote", none()),
         Command::Cancel => (Run, "Cancel", "Stop the work under way at its next safe point", vec![ctrl(Key::Period)]),
         Command::Show(view) => (View, view.title(), view.tooltip(), vec![ctrl(view.key())]),
         Command::NextSite => (View, "Next layer", "Show the next attention layer", vec![key(Key::CloseBracket)]),

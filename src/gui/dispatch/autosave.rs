@@ -24,6 +24,7 @@ pub struct Autosave {
 struct Fingerprint {
     settings: Settings,
     run: crate::workspace::RunSettings,
+    training: crate::training::TrainSettings,
     plan_revision: u64,
     results: u64,
     measured: usize,
@@ -39,6 +40,7 @@ impl App {
         let now = Fingerprint {
             settings: state.settings.clone(),
             run: state.run.clone(),
+            training: state.training.settings.clone(),
             plan_revision: state.plan_revision,
             results: state.results.as_ref().map_or(0, |r| r.revision),
             measured: state.measured.len() + usize::from(state.sweep.is_some()),

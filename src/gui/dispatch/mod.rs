@@ -4,22 +4,26 @@
 //! | --- | --- |
 //! | `paths` | opening, dialogs, writing files |
 //! | `plans` | proposals, pins, named plans |
+//! | `training` | a training run |
 //! | `work` | runs, measurements, exports; what workers bring |
 //! | `autosave` | settings and workspace, by themselves |
 
 mod autosave;
 mod paths;
 mod plans;
+mod training;
 mod work;
 
 use eframe::egui::{self, ViewportCommand};
 
 pub use autosave::Autosave;
+pub use work::MOST_PATTERNS;
 
 use super::action::{Action, PathPurpose};
 use super::app::App;
 use super::command::Command;
 use super::state::Overlay;
+use crate::training::Control;
 use crate::workspace::{HeadRef, NamedPlan, Settings, sample};
 
 impl App {
@@ -63,6 +67,10 @@ impl App {
             Action::RenamePlan(index, name) => self.edit_plans("rename the plan", |draft| draft.rename(index, &name)),
             Action::SetExportFormat(format) => self.state.export.format = format,
             Action::SetExportForce(force) => self.state.export.force = force,
+            Action::SetTraining(settings) => self.state.training.settings = *settings,
+            Action::SetTrainingStart(from_scratch, resume) => {
+                (self.state.training.from_scratch, self.state.training.resume) = (from_scratch, resume);
+            }
             Action::ShowInput(shown) => self.state.shown = shown,
             Action::Regroup(groups) => self.state.what_if = groups,
             Action::CloseOverlay => self.state.overlay = None,
@@ -139,6 +147,10 @@ impl App {
             Command::Measure => self.measure(),
             Command::Sweep => self.sweep(),
             Command::Export => self.ask_path(PathPurpose::Export),
+            Command::Train => self.ask_path(PathPurpose::Train),
+            Command::PauseTraining => self.tell_training(|c| c.set_paused(!c.is_paused())),
+            Command::StopTraining => self.tell_training(Control::stop),
+            Command::VoteNow => self.tell_training(Control::vote_now),
             Command::Cancel => self.state.jobs.cancel_all(),
             Command::Palette => self.state.overlay = Some(Overlay::Palette),
             Command::Shortcuts => self.state.overlay = Some(Overlay::Shortcuts),

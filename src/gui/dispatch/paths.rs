@@ -46,6 +46,7 @@ impl App {
                 }
             }
             PathPurpose::Export => self.export(path),
+            PathPurpose::Train => self.train(path),
             PathPurpose::Picture(view) => self.write_picture(view, with_extension(path, "svg")),
         }
     }
@@ -71,6 +72,7 @@ impl App {
                 PathPurpose::SavePlan => dialog.set_file_name("plan.json").save_file(),
                 PathPurpose::SaveAnalysis => dialog.set_file_name("analysis.json").save_file(),
                 PathPurpose::Export => dialog.set_file_name(format!("{name}-pruned")).save_file(),
+                PathPurpose::Train => dialog.set_file_name(format!("{name}-trained")).save_file(),
                 PathPurpose::Picture(view) => {
                     dialog.set_file_name(format!("{}.svg", view.title().to_lowercase())).save_file()
                 }
@@ -172,6 +174,7 @@ impl App {
         self.adopt_model(opened);
         let state = &mut self.state;
         state.run = workspace.run;
+        state.training.settings = workspace.training;
         if !same {
             state
                 .messages
@@ -249,6 +252,7 @@ impl App {
         Workspace {
             model,
             run: state.run.clone(),
+            training: state.training.settings.clone(),
             draft: state.draft.now().clone(),
             site: state.selection.site,
             feature: state.selection.feature,
@@ -288,6 +292,7 @@ fn title(purpose: PathPurpose) -> &'static str {
         PathPurpose::SavePlan => "Save the plan",
         PathPurpose::SaveAnalysis => "Save the analysis",
         PathPurpose::Export => "Folder of the pruned checkpoint",
+        PathPurpose::Train => "Folder of the trained model",
         PathPurpose::Picture(_) => "Save the picture (.svg, .png or .csv)",
     }
 }

@@ -143,6 +143,7 @@ impl App {
                 match kind {
                     JobKind::Open => self.open_failed(&error),
                     JobKind::Export if !error.is_cancelled() => self.state.export.failure = Some(error.clone()),
+                    JobKind::Train if !error.is_cancelled() => self.state.training.failure = Some(error.clone()),
                     JobKind::Attention => {
                         if !error.is_cancelled() {
                             self.state.pattern_fault = Some(error);
@@ -186,6 +187,7 @@ impl App {
                 ));
                 self.state.export.done = Some((path, *report));
             }
+            Outcome::Trained(path, summary) => self.trained(&path, *summary),
             Outcome::Patterns(key, patterns) => {
                 self.state.pattern_fault = None;
                 self.state.patterns = Some((key, *patterns));
@@ -226,4 +228,4 @@ impl App {
 }
 
 /// Heads whose patterns are computed at once.
-const MOST_PATTERNS: usize = 16;
+pub const MOST_PATTERNS: usize = 16;

@@ -141,6 +141,7 @@ fn words(purpose: PathPurpose) -> (&'static str, &'static str, &'static str) {
         PathPurpose::SavePlan => ("Save the plan", "Save", "File name, .json is added"),
         PathPurpose::SaveAnalysis => ("Save the analysis", "Save", "File name, .json is added"),
         PathPurpose::Export => ("Export the pruned model", "Export", "New folder"),
+        PathPurpose::Train => ("Train the model", "Train", "New folder for the trained model"),
         PathPurpose::Picture(_) => ("Save the picture", "Save", "File name that ends in .svg, .png or .csv"),
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::super::action::Action;
 use super::super::app::Cx;
 use super::super::command::Command;
+use super::super::dispatch::MOST_PATTERNS;
 use super::super::state::State;
 use super::super::theme::Theme;
 use super::super::widgets::{MatrixTexture, cell_at, choice, color_bar, empty, note, paint_texture};
@@ -90,7 +91,8 @@ impl Attention {
         self.textures.retain(|head, _| patterns.weights.contains_key(head));
         let heads: Vec<HeadRef> = patterns.weights.keys().copied().collect();
         let (room, count) = (ui.available_size(), heads.len().max(1));
-        let columns = (1..=count).max_by(|a, b| side(room, count, *a).total_cmp(&side(room, count, *b))).unwrap_or(1);
+        let columns =
+            (1..=count).rev().max_by(|a, b| side(room, count, *a).total_cmp(&side(room, count, *b))).unwrap_or(1);
         let each = side(room, count, columns).max(150.0);
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             for row in heads.chunks(columns) {
@@ -133,7 +135,7 @@ impl Attention {
             cx.send(Action::ShowInput(Shown::Nth(now + 1)));
         }
         let label = ui.label(RichText::new("or text").color(theme.muted));
-        let width = (ui.available_width() - 260.0).clamp(100.0, 420.0);
+        let width = (ui.available_width() - 300.0).clamp(80.0, 420.0);
         let hint = "Type a text and press Enter";
         let field = ui.add(TextEdit::singleline(&mut self.text).hint_text(hint).desired_width(width));
         let field = field.labelled_by(label.id);
@@ -145,6 +147,10 @@ impl Attention {
             (Range::Whole, "0 to 1", "The same colours for all heads"),
         ];
         choice(ui, cx, "Colours", &mut self.range, &ranges);
+        let selected = cx.state.selection.heads.len();
+        if selected > MOST_PATTERNS {
+            note(ui, theme, format!("the first {MOST_PATTERNS} of {selected} selected heads"));
+        }
     }
 }
 
@@ -205,7 +211,8 @@ fn panel_ui(
             upright(&painter, at, &shown(token), font.clone(), theme);
         }
     } else {
-        painter.text(rect.left_center() - vec2(4.0, 0.0), Align2::RIGHT_CENTER, "query", font.clone(), theme.muted);
+        let middle = painter.layout_no_wrap("query".to_owned(), font.clone(), theme.muted).size().x / 2.0;
+        upright(&painter, rect.left_center() + vec2(-10.0, middle), "query", font.clone(), theme);
         painter.text(rect.center_top() - vec2(0.0, 4.0), Align2::CENTER_BOTTOM, "key", font, theme.muted);
     }
     let under = response.hover_pos().and_then(|at| cell_at(rect, grid.rows(), grid.cols(), at));

@@ -126,7 +126,7 @@ impl Views {
             View::Votes => picture_of(state, figure::View::Votes, true),
             View::Prune => self.prune.picture(state),
             View::Attention => self.attention.picture(state),
-            View::Training => Err(Error::new("there is no training run to draw")),
+            View::Training => training::picture(state),
         }
     }
 }

@@ -5,6 +5,7 @@ mod attention;
 mod export;
 mod measure;
 mod open;
+mod train;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ pub use attention::{Patterns, Shown, attention};
 pub use export::{ExportRequest, export};
 pub use measure::{Measured, Sweep, SweepPoint, measure, sweep};
 pub use open::{Place, open_model, open_place, open_workspace};
+pub use train::{Told, TrainRequest, Watched, train};
 
 use crate::model::Model;
 use crate::plan::Shape;

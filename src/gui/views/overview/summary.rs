@@ -3,7 +3,6 @@
 use super::super::super::app::Cx;
 use super::super::super::widgets::Summary;
 use crate::analysis::FeatureAnalysis;
-use crate::figure::Unit;
 use crate::plan::SiteShape;
 use crate::workspace::HeadRef;
 
@@ -23,7 +22,7 @@ pub(super) fn summaries(cx: Cx<'_>) -> Vec<Summary> {
         sites.iter().map(|s| entry(s).unwrap_or_default()).collect()
     };
     let groups = of(&|f| f.groups.iter().max().map_or(0, |g| g + 1).to_string());
-    let fit = of(&|f| Unit::Plain.format(f.mean_silhouette.unwrap_or(f64::NAN)));
+    let fit = of(&|f| f.mean_silhouette.map_or_else(|| "–".to_owned(), |s| format!("{s:.3}")));
     all.push(Summary { title: "groups", width: 64.0, entries: groups });
     all.push(Summary { title: "silhouette", width: 84.0, entries: fit });
     all

@@ -31,7 +31,7 @@ impl Plans {
         self.list(ui, cx);
         ui.horizontal_wrapped(|ui| {
             command_button(ui, cx, Command::NewPlan, "New");
-            command_button(ui, cx, Command::DuplicatePlan, "Duplicate");
+            command_button(ui, cx, Command::DuplicatePlan, "Copy");
             if ui.button("Rename").clicked() {
                 let draft = cx.state.draft.now();
                 self.renaming = Some((draft.active_index(), draft.active().name.clone()));
@@ -133,14 +133,14 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
     let before = mode;
     ui.horizontal_wrapped(|ui| {
         let mut modes = vec![
-            (Mode::Groups, "Per group", "As many heads in every layer as it has groups"),
+            (Mode::Groups, "Groups", "As many heads in every layer as it has groups"),
             (Mode::Keep, "Number", "The same number of heads in every layer"),
             (Mode::Ratio, "Share", "A share of all heads stays, wherever the highest ranks are"),
         ];
         if has_threshold(proposal.method) {
             modes.push((Mode::Threshold, "Threshold", "Heads at or above a value stay"));
         }
-        choice(ui, cx, "Keep by", &mut mode, &modes);
+        choice(ui, cx, "Keep", &mut mode, &modes);
     });
     let heads = cx.state.model.as_ref().and_then(|m| m.facts.shape.sites().iter().map(|s| s.heads).max()).unwrap_or(1);
     if mode != before {

@@ -1,0 +1,50 @@
+//! A training run.
+
+use std::path::PathBuf;
+
+use super::super::app::App;
+use super::super::jobs::{JobKind, Outcome};
+use crate::figure::Unit;
+use crate::training::{Control, Outcome as End, Summary};
+use crate::workspace::job::{self, TrainRequest, Watched};
+
+impl App {
+    /// Trains the open model into `out`.
+    pub(super) fn train(&mut self, out: PathBuf) {
+        let (Some(opened), Some(Ok(run))) = (&self.state.model, &self.state.checked) else { return };
+        let (model, run) = (opened.model.clone(), run.clone());
+        let training = &mut self.state.training;
+        let wanted = TrainRequest {
+            settings: training.settings.clone(),
+            out: out.clone(),
+            from_scratch: training.from_scratch,
+            resume: training.resume,
+        };
+        let watched = Watched::default();
+        training.watched = Some((out.clone(), watched.clone()));
+        training.summary = None;
+        training.failure = None;
+        self.state.jobs.start(JobKind::Train, format!("Train into {}", out.display()), move |ticket| {
+            let summary = job::train(&model, &run, &wanted, &watched, ticket)?;
+            Ok(Outcome::Trained(wanted.out, Box::new(summary)))
+        });
+    }
+
+    /// Pauses, stops or goes on to the vote.
+    pub(super) fn tell_training(&mut self, tell: impl FnOnce(&Control)) {
+        if let Some((_, watched)) = &self.state.training.watched {
+            tell(&watched.control);
+        }
+    }
+
+    /// Takes in what a run came to.
+    pub(super) fn trained(&mut self, out: &std::path::Path, summary: Summary) {
+        let loss = |l: Option<f64>| l.map_or_else(|| "unknown".to_owned(), |l| Unit::Plain.format(l));
+        let text = match summary.outcome {
+            End::Done => format!("Trained: loss per token {}, written to {}", loss(summary.final_loss), out.display()),
+            End::Stopped => format!("Training stopped; it can go on from {}", out.display()),
+        };
+        self.state.messages.info(text);
+        self.state.training.summary = Some(summary);
+    }
+}

@@ -1,0 +1,89 @@
+//! Training a model with the group constraint, watched as it goes.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::corpus::Purpose;
+use crate::error::Result;
+use crate::model::Model;
+use crate::task::Ticket;
+use crate::training::{self, Beginning, Control, Event, Record, Request, RunOptions, Stage, Summary, TrainSettings};
+use crate::workspace::CheckedRun;
+
+/// What a run has told so far.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// The stage under way.
+    pub stage: Stage,
+    /// One record every few steps.
+    pub records: Vec<Record>,
+    /// Steps of all stages together at which a stage began.
+    pub stages: Vec<(u64, Stage)>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+/// A run under way: what it told, and how to talk to it.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    told: Arc<Mutex<Told>>,
+    /// Pause, stop, vote now.
+    pub control: Control,
+}
+
+impl Watched {
+    /// What it told so far.
+    pub fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear(&self, event: Event<'_>) {
+        let mut told = self.told();
+        match event {
+            Event::Stage(stage) => {
+                let at = told.records.last().map_or(0, |r| r.total_steps);
+                told.stage = stage;
+                told.stages.push((at, stage));
+            }
+            Event::Record(record) => told.records.push(record.clone()),
+            Event::Note(note) => told.notes.push(note.to_owned()),
+        }
+    }
+}
+
+/// What to train and where to put it.
+#[derive(Clone, Debug)]
+pub struct TrainRequest {
+    /// How.
+    pub settings: TrainSettings,
+    /// The folder to write.
+    pub out: PathBuf,
+    /// From fresh weights instead of the model's.
+    pub from_scratch: bool,
+    /// Go on with the run that is in the folder.
+    pub resume: bool,
+}
+
+/// Trains `model` on the run's input; `watched` hears of everything.
+pub fn train(
+    model: &Model,
+    run: &CheckedRun,
+    wanted: &TrainRequest,
+    watched: &Watched,
+    ticket: &Ticket,
+) -> Result<Summary> {
+    let mut reading = run.corpus.clone();
+    reading.purpose = Purpose::Score;
+    let request = Request {
+        model: model.checkpoint().folder().to_path_buf(),
+        beginning: if wanted.from_scratch { Beginning::Scratch { vocabulary: None } } else { Beginning::Weights },
+        input: run.input.clone(),
+        held_out: None,
+        reading,
+        out: wanted.out.clone(),
+        settings: wanted.settings.clone(),
+    };
+    let (device, _) = run.device.open()?;
+    let options = RunOptions { device, resume: wanted.resume, force: false };
+    training::train(&request, &options, &watched.control, &mut |event| watched.hear(event), ticket)
+}
