@@ -244,3 +244,40 @@ fn everything_can_be_done_from_the_keyboard() {
     desk.chord(Modifiers::COMMAND, Key::D);
     assert_eq!(desk.state().draft.now().plans().len(), 2);
 }
+
+#[test]
+fn a_training_run_is_watched_paused_and_opened() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    let input = tokens(desk.folder.path(), 400, 10);
+    desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
+    desk.chord(Modifiers::COMMAND, Key::Num7);
+    let set = |desk: &mut Desk, label: &str, value: f64| {
+        desk.harness.get_by_role_and_label(Role::SpinButton, label).set_value_accesskit(value);
+        desk.harness.run();
+    };
+    set(&mut desk, "Steps", 5000.0);
+    set(&mut desk, "Fine-tuning steps", 10.0);
+    assert_eq!(desk.state().training.settings.steps, 5000);
+    let out = desk.folder.path().join("trained");
+    desk.harness.get_by_role_and_label(Role::TextInput, "Folder").focus();
+    desk.harness.run();
+    desk.type_text(out.to_str().unwrap());
+    desk.click("Train");
+    let records = |state: &pillars::gui::State| {
+        state.training.watched.as_ref().map_or(0, |(_, watched)| watched.told().records.len())
+    };
+    desk.wait("a record", |state| records(state) > 0);
+    desk.click("Pause");
+    desk.wait("the pause", |state| state.training.watched.as_ref().unwrap().1.control.is_paused());
+    // The vote ends the first stage long before its last step.
+    desk.click("Vote now");
+    desk.click("Go on");
+    desk.settle();
+    assert!(desk.shows("after fine-tuning"), "{}", desk.messages());
+    assert!(desk.state().training.summary.as_ref().unwrap().constrained_steps < 5000);
+    assert!(desk.shows("Loss per token") && desk.shows("Cosine"));
+    desk.click("Open the result");
+    desk.settle();
+    assert_eq!(desk.state().model.as_ref().unwrap().facts.name, "trained");
+    assert!(desk.state().kept_heads().1 < 8, "the result has fewer heads");
+}

@@ -135,9 +135,8 @@ impl Attention {
             cx.send(Action::ShowInput(Shown::Nth(now + 1)));
         }
         let label = ui.label(RichText::new("or text").color(theme.muted));
-        let width = (ui.available_width() - 300.0).clamp(80.0, 420.0);
         let hint = "Type a text and press Enter";
-        let field = ui.add(TextEdit::singleline(&mut self.text).hint_text(hint).desired_width(width));
+        let field = ui.add(TextEdit::singleline(&mut self.text).hint_text(hint).desired_width(250.0));
         let field = field.labelled_by(label.id);
         if field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter)) && !self.text.trim().is_empty() {
             cx.send(Action::ShowInput(Shown::Text(self.text.clone())));
