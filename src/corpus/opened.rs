@@ -131,7 +131,7 @@ impl Corpus {
         self.pass(device, 0)
     }
 
-    /// Pass number `pass`: under [`Order::Shuffled`] each has an order of its own, and masks differ from pass to pass.
+    /// Pass number `pass`: under [`Order::Shuffled`](super::Order::Shuffled) each has an order of its own, and masks differ from pass to pass.
     pub fn pass(&self, device: &Device, pass: u64) -> Batches {
         Batches::start(self, device, pass)
     }

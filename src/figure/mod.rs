@@ -8,7 +8,7 @@
 //! | [`font`], [`scene`] | text that is measured, shapes that make a picture |
 //! | `page`, [`plot`], [`views`] | the frame of a figure, plots, every picture from plain inputs |
 //! | `svg`, [`table`], [`export`] | pictures as SVG and PNG, their numbers as CSV |
-//! | [`measure`], [`build`] | numbers per head, pictures of an analysis |
+//! | [`measure`], [`build`](mod@build) | numbers per head, pictures of an analysis |
 
 pub mod axis;
 pub mod build;

@@ -76,7 +76,7 @@ pub fn write(
     write_watched(model, plan, format, out, options, input, ticket, &mut |_| Ok(()))
 }
 
-/// [`write`] and [`Draft::finish`] in one.
+/// [`write()`] and [`Draft::finish`] in one.
 pub fn export(
     model: &Model,
     plan: &Plan,
@@ -89,7 +89,7 @@ pub fn export(
     write(model, plan, format, out, options, input, ticket)?.finish(None)
 }
 
-/// [`write`] that calls `watch` before each tensor; an error of it fails the export, as a full disk would.
+/// [`write()`] that calls `watch` before each tensor; an error of it fails the export, as a full disk would.
 #[expect(clippy::too_many_arguments, reason = "the public face plus one hook for tests")]
 fn write_watched(
     model: &Model,

@@ -1,6 +1,6 @@
 //! From a plan to a smaller checkpoint on disk, proven before it appears.
 //!
-//! [`write`] cuts the stored tensors one at a time into a hidden folder, opens what it wrote with the same reader as
+//! [`write()`] cuts the stored tensors one at a time into a hidden folder, opens what it wrote with the same reader as
 //! any other model, and compares it with the masked original on real input. Only then [`Draft::finish`] gives the
 //! folder its configuration, its record ([`RECORD`]) and its name; until that moment nothing in it opens.
 
