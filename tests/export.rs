@@ -107,7 +107,9 @@ fn every_format_of_every_family_computes_what_the_masked_model_computes() {
                 assert_eq!(saved, expected as u64, "{what}");
             }
             assert_eq!(report.bytes.before - report.bytes.after, saved);
-            assert_eq!(Report::read(&out.join(RECORD)).unwrap(), report);
+            // Reading JSON may round the last digit of a float, so both sides are read from text.
+            let told = Report::from_json(&report.to_json().unwrap()).unwrap();
+            assert_eq!(Report::read(&out.join(RECORD)).unwrap(), told);
             assert_eq!(written.checkpoint().names(), model.checkpoint().names(), "{what}: order of tensors");
         }
     }
@@ -278,7 +280,7 @@ fn only_what_pillars_wrote_is_replaced() {
     for out in [source.clone(), folder.path().join("models"), source.join("pruned")] {
         for force in [false, true] {
             let error = to(&out, force).unwrap_err();
-            assert_eq!(error.kind(), Kind::Usage, "{error}");
+            assert_eq!(error.kind(), Kind::Failed, "{error}");
         }
     }
     assert_eq!(listing(&source), ["config.json", "model.safetensors"]);
