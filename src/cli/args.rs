@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::train::TrainArgs;
 use crate::analysis::{Groups, Metric};
 use crate::figure::{DEFAULT_SCALE, View};
 use crate::network::{FeatureMap, Site};
@@ -39,6 +40,8 @@ pub(super) enum Command {
     Figure(FigureArgs),
     /// Write the smaller checkpoint, reopen it, and prove it equal to the masked model
     Prune(Box<PruneArgs>),
+    /// Train with the group constraint, vote, fine-tune, and remove the heads that lost
+    Train(Box<TrainArgs>),
 }
 
 impl Arguments {
@@ -48,6 +51,7 @@ impl Arguments {
             Some(Command::Analyze(a)) => a.common.quiet,
             Some(Command::Evaluate(a)) => a.common.quiet,
             Some(Command::Prune(a)) => a.common.quiet,
+            Some(Command::Train(a)) => a.common.quiet,
             Some(Command::Inspect(_) | Command::Merge(_) | Command::Plan(_) | Command::Figure(_)) | None => false,
         }
     }

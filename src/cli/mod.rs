@@ -11,6 +11,7 @@ mod inspect;
 mod open;
 mod plan;
 mod prune;
+mod train;
 
 use std::process::ExitCode;
 
@@ -60,6 +61,7 @@ fn dispatch(arguments: Arguments, console: &Console) -> crate::Result<()> {
         Some(Command::Evaluate(args)) => evaluate::run(&args, console),
         Some(Command::Figure(args)) => figure::run(&args, console),
         Some(Command::Prune(args)) => prune::run(&args, console),
+        Some(Command::Train(args)) => train::run(&args, console),
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
 }
 
 impl AmountArgs {
-    fn amount(&self) -> Amount {
+    pub fn amount(&self) -> Amount {
         match (self.keep, self.ratio, self.threshold) {
             (Some(keep), _, _) => Amount::Keep(keep as usize),
             (_, Some(ratio), _) => Amount::Ratio(ratio),

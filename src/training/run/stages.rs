@@ -159,7 +159,7 @@ impl Run<'_> {
                 self.summary.parameters_after = self.summary.parameters_before;
                 self.folder.publish(&weights)?;
             }
-            Some(plan) => {
+            Some(mut plan) => {
                 let result = self.folder.inside("result");
                 if result.exists() {
                     std::fs::remove_dir_all(&result).map_err(|e| crate::Error::from(e).at(&result))?;
@@ -171,6 +171,8 @@ impl Run<'_> {
                     ..ExportOptions::default()
                 };
                 let model = Model::open(&weights)?;
+                // The heads are those that were voted on; only their weights moved since.
+                plan.fingerprint = Some(model.checkpoint().fingerprint()?);
                 let format = self.voting().map_or_else(Default::default, |v| v.format);
                 let mut input = self.held_out.iter().cloned().map(Ok);
                 let report = export(&model, &plan, format, &result, &options, Some(&mut input), self.ticket)?;

@@ -1,0 +1,293 @@
+//! `pillars train`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::args::{AmountArgs, CommonArgs, DtypeChoice, InputArgs};
+use super::console::Console;
+use crate::analysis::{Groups, Metric};
+use crate::checkpoint::Stored;
+use crate::corpus::{self, Input};
+use crate::error::{Error, Result};
+use crate::network::FeatureMap;
+use crate::plan::Method;
+use crate::pruning::Format;
+use crate::training::constraint::{Constraint, Diversity, Reduction};
+use crate::training::{
+    AdamSettings, Beginning, Control, Decay, Event, Outcome, Record, Request, RunOptions, Summary, TrainSettings,
+    VoteAt, Voting, train,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct TrainArgs {
+    /// Folder in Hugging Face layout; with --from-scratch a config.json or its folder is enough
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub input: InputArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Folder to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Begin with random weights; trains a tokenizer on the input where the model has none
+    #[arg(long)]
+    pub from_scratch: bool,
+    /// Size of that tokenizer; the configuration's vocab_size without it
+    #[arg(long, value_name = "N", requires = "from_scratch")]
+    pub vocabulary: Option<usize>,
+    /// Go on with the run in --out
+    #[arg(long)]
+    pub resume: bool,
+    /// Replace a folder that pillars wrote
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub optimisation: OptimisationArgs,
+    #[command(flatten)]
+    pub constraint: ConstraintArgs,
+    #[command(flatten)]
+    pub vote: VoteArgs,
+    /// Held-out data of the same kind as the input; a part of the input without it
+    #[arg(long, value_name = "FILE")]
+    pub held_out: Option<PathBuf>,
+    /// Without --held-out, hold out every N-th block of one batch
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub held_out_every: u64,
+    /// Batches of held-out data to measure
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub held_out_batches: u64,
+    /// Steps between records
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub record_every: u64,
+    /// Steps between measurements on held-out data
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub look_every: u64,
+    /// Steps between saved states
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub save_every: u64,
+    /// Type that the weights are written in (they are trained in f32)
+    #[arg(long, value_enum, default_value_t)]
+    pub write_dtype: DtypeChoice,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Optimisation")]
+pub(super) struct OptimisationArgs {
+    /// Most steps with the constraint
+    #[arg(long, value_name = "N", default_value_t = 1500)]
+    pub steps: u64,
+    /// Largest learning rate
+    #[arg(long, value_name = "R", default_value_t = 5e-4)]
+    pub lr: f64,
+    /// Steps of warm-up; a twentieth of the steps without it
+    #[arg(long, value_name = "N")]
+    pub warmup: Option<u64>,
+    /// constant, inverse-sqrt or cosine
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub schedule: Decay,
+    /// Share of a weight that the learning rate takes away at each step
+    #[arg(long, value_name = "R", default_value_t = 0.01)]
+    pub weight_decay: f64,
+    /// Largest norm of the gradient; 0 for no limit
+    #[arg(long, value_name = "R", default_value_t = 1.0)]
+    pub clip: f64,
+    /// Batches whose gradients make one step
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub accumulate: usize,
+    /// Label smoothing
+    #[arg(long, value_name = "R", default_value_t = 0.0)]
+    pub label_smoothing: f64,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Group constraint")]
+pub(super) struct ConstraintArgs {
+    /// Groups per layer
+    #[arg(long, value_name = "C", default_value = "2")]
+    pub groups: Groups,
+    /// Weight of homogenisation; with --beta 0 plain training
+    #[arg(long, value_name = "A", default_value_t = 0.5)]
+    pub alpha: f64,
+    /// Weight of diversification
+    #[arg(long, value_name = "B", default_value_t = 0.7)]
+    pub beta: f64,
+    /// Map whose likeness counts
+    #[arg(long, value_name = "F", default_value_t = FeatureMap::Output)]
+    pub feature: FeatureMap,
+    /// Distance by which heads are grouped: euclidean or cosine
+    #[arg(long, value_name = "METRIC", default_value_t)]
+    pub metric: Metric,
+    /// cosine (the paper: opposite groups are best) or squared-cosine (orthogonal groups are)
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub diversity: Diversity,
+    /// layer-sum (the authors' code: sum over layers by tokens, gentle) or printed (mean over layers, strong)
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub reduction: Reduction,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Vote and removal")]
+pub(super) struct VoteArgs {
+    /// Only train: no vote, no removal
+    #[arg(long)]
+    pub no_vote: bool,
+    /// Step at which the heads are voted on, or converged; the last step without it
+    #[arg(long, value_name = "N|converged")]
+    pub vote_at: Option<VoteAt>,
+    /// Most batches that vote; all of the training data without it
+    #[arg(long, value_name = "N")]
+    pub vote_batches: Option<u64>,
+    /// What heads are ranked by: votes, per-group, score, importance, magnitude, confidence, random, random-in-group
+    #[arg(long, value_name = "METHOD", default_value_t = Method::Votes)]
+    pub method: Method,
+    #[command(flatten)]
+    pub amount: AmountArgs,
+    /// Steps of training without the other heads and without the constraint
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    pub finetune_steps: u64,
+    /// Largest learning rate of these; a fifth of --lr without it
+    #[arg(long, value_name = "R")]
+    pub finetune_lr: Option<f64>,
+    /// How the result is written
+    #[arg(long, value_name = "FORMAT", default_value_t)]
+    pub format: Format,
+}
+
+pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<()> {
+    if args.common.dtype != DtypeChoice::F32 {
+        return Err(Error::usage("training computes in f32").hint("use --write-dtype for the type of the result"));
+    }
+    let request = request(args)?;
+    let (device, note) = args.common.device.open()?;
+    if let Some(note) = note {
+        console.warn(&note);
+    }
+    let options = RunOptions { device, resume: args.resume, force: args.force };
+    let summary = console.watch(|ticket| {
+        let mut notes = |event: Event<'_>| match event {
+            Event::Record(record) if record.validation_loss.is_some() => console.warn(&line(record)),
+            Event::Note(note) => console.warn(note),
+            _ => {}
+        };
+        train(&request, &options, &Control::default(), &mut notes, ticket)
+    })?;
+    if args.common.json { console.print_json(&summary) } else { console.print(&table(&summary)) }
+}
+
+fn request(args: &TrainArgs) -> Result<Request> {
+    let (optimisation, constraint, vote) = (&args.optimisation, &args.constraint, &args.vote);
+    let input = args.input.chosen()?;
+    let settings = TrainSettings {
+        steps: optimisation.steps,
+        rate: optimisation.lr,
+        warmup: optimisation.warmup,
+        decay: optimisation.schedule,
+        adam: AdamSettings {
+            weight_decay: optimisation.weight_decay,
+            clip: (optimisation.clip > 0.0).then_some(optimisation.clip),
+            ..AdamSettings::default()
+        },
+        accumulate: optimisation.accumulate,
+        smoothing: optimisation.label_smoothing,
+        constraint: Constraint {
+            feature: constraint.feature,
+            groups: constraint.groups.clone(),
+            metric: constraint.metric,
+            alpha: constraint.alpha,
+            beta: constraint.beta,
+            diversity: constraint.diversity,
+            reduction: constraint.reduction,
+        },
+        voting: (!vote.no_vote).then(|| Voting {
+            at: vote.vote_at.unwrap_or_default(),
+            batches: vote.vote_batches,
+            method: vote.method,
+            amount: vote.amount.amount(),
+            format: vote.format,
+            finetune_steps: vote.finetune_steps,
+            finetune_rate: vote.finetune_lr,
+            ..Voting::default()
+        }),
+        record_every: args.record_every,
+        look_every: args.look_every,
+        held_out_batches: args.held_out_batches,
+        held_out_every: args.held_out_every,
+        save_every: args.save_every,
+        seed: args.common.seed,
+        stored: match args.write_dtype {
+            DtypeChoice::F32 => Stored::F32,
+            DtypeChoice::Bf16 => Stored::BF16,
+            DtypeChoice::F16 => Stored::F16,
+        },
+        ..TrainSettings::default()
+    };
+    Ok(Request {
+        model: args.model.clone(),
+        beginning: if args.from_scratch {
+            Beginning::Scratch { vocabulary: args.vocabulary }
+        } else {
+            Beginning::Weights
+        },
+        held_out: args.held_out.clone().map(|path| same_kind(&input, path)),
+        input,
+        reading: corpus::Settings {
+            batch_size: args.common.batch_size as usize,
+            seq_len: args.common.seq_len.map(|n| n as usize),
+            batches: args.common.batches,
+            seed: args.common.seed,
+            ..corpus::Settings::default()
+        },
+        out: args.out.clone(),
+        settings,
+    })
+}
+
+/// Another file of the kind of `input`.
+fn same_kind(input: &Input, path: PathBuf) -> Input {
+    match input {
+        Input::Text(_) => Input::Text(path),
+        Input::Tokens(_) => Input::Tokens(path),
+        Input::Inputs(_) => Input::Inputs(path),
+        Input::Images(_) => Input::Images(path),
+        Input::Pairs { columns, .. } => Input::Pairs { path, columns: *columns },
+    }
+}
+
+/// What a look shows while the run goes on.
+fn line(record: &Record) -> String {
+    let mut text = format!("{} step {}: loss {:.3}", record.stage.name(), record.step, record.task_loss);
+    if let Some(perplexity) = record.perplexity() {
+        text.push_str(&format!(", held-out perplexity {perplexity:.2}"));
+    }
+    if let (Some(alike), Some(apart)) = (record.homogenisation, record.diversification) {
+        text.push_str(&format!(", alike {alike:.2}, apart {apart:.2}"));
+    }
+    if let Some(movement) = record.movement {
+        text.push_str(&format!(", moved {movement:.3}"));
+    }
+    text.push_str(&format!(", {:.0} tokens/s", record.tokens_per_second));
+    text
+}
+
+fn table(summary: &Summary) -> String {
+    if summary.outcome == Outcome::Stopped {
+        return "stopped; go on with --resume".to_owned();
+    }
+    let mut lines = vec![format!("{:<34}{:>12}{:>12}", "held-out", "loss", "perplexity")];
+    for (name, loss) in [
+        ("every head", summary.full_loss),
+        ("kept heads, before fine-tuning", summary.masked_loss),
+        ("result", summary.final_loss),
+    ] {
+        if let Some(loss) = loss {
+            lines.push(format!("{name:<34}{loss:>12.4}{:>12.2}", loss.exp()));
+        }
+    }
+    let (before, after) = (summary.parameters_before, summary.parameters_after);
+    lines.push(format!("parameters {before} -> {after}"));
+    for (site, heads) in &summary.kept {
+        lines.push(format!("{site} keeps {heads:?}"));
+    }
+    lines.join("\n")
+}
