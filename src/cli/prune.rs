@@ -10,12 +10,19 @@ use crate::corpus::Purpose;
 use crate::error::Result;
 use crate::evaluation::{Candidate, Comparison, compare};
 use crate::network::Gates;
+use crate::plan::{Cost, Plan, Saving};
 use crate::pruning::{self, Draft, ExportOptions, Report};
 use crate::task::Ticket;
+
+/// Length at which a forecast counts; sizes and cache per token do not depend on it.
+const FORECAST_LENGTH: usize = 128;
 
 pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     let session = Session::open(&args.model, &args.common, console)?;
     let plan = session.plan(&args.plan)?;
+    if args.dry_run {
+        return forecast(&session, &plan, args.common.json, console);
+    }
     let (report, comparison) = console.watch(|ticket| {
         let options = ExportOptions {
             force: args.force,
@@ -49,6 +56,32 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
         return console.print_json(&document);
     }
     console.print(&summary(args, &report, comparison.as_ref()))
+}
+
+/// What the formats would give; nothing is written.
+fn forecast(session: &Session, plan: &Plan, as_json: bool, console: &Console) -> Result<()> {
+    let saving = Saving::of(session.model.spec(), plan, FORECAST_LENGTH)?;
+    let width = session.model.stored().bytes();
+    let cache = |cost: &Cost| cost.cache_bytes_per_token(width);
+    if as_json {
+        return console.print_json(&json!({
+            "parameters": {"before": saving.before.parameters, "compact": saving.after.parameters, "masked": saving.before.parameters},
+            "bytes": {"before": saving.before.bytes(width), "compact": saving.after.bytes(width), "masked": saving.before.bytes(width)},
+            "cache_bytes_per_token": {"before": cache(&saving.before), "compact": cache(&saving.after), "masked": cache(&saving.before)},
+        }));
+    }
+    let row = |name: &str, cost: &Cost, opens: &str| {
+        format!("{name:<10} {:>14} {:>14} {:>16}  {opens}", cost.parameters, cost.bytes(width), cache(cost))
+    };
+    console.print(
+        &[
+            format!("{:<10} {:>14} {:>14} {:>16}  opens in", "", "parameters", "bytes", "cache B/token"),
+            row("original", &saving.before, "-"),
+            row("compact", &saving.after, "Pillars"),
+            row("masked", &saving.before, "whatever opens the original"),
+        ]
+        .join("\n"),
+    )
 }
 
 /// Quality of the original and of the written model on the whole input.
