@@ -215,6 +215,79 @@ fn dies() {
     let _ = train(&request, &options, &Control::default(), &mut watch, &Ticket::default());
 }
 
+/// The arguments of [`Place::request`] as a person would type them, without the folder to write.
+fn typed(place: &Place) -> Vec<String> {
+    let path = |name: &str| place.path(name).display().to_string();
+    let options = "--from-scratch --steps 24 --lr 3e-3 --accumulate 2 --label-smoothing 0.1 --record-every 3 --look-every 8 \
+        --save-every 7 --held-out-batches 3 --held-out-every 6 --vote-batches 4 --finetune-steps 11 --batch-size 4 \
+        --seq-len 24 --device cpu --quiet";
+    let mut typed = vec!["train".to_owned(), path("llama.json"), "--text".to_owned(), path("text.txt")];
+    typed.extend(options.split_whitespace().map(str::to_owned));
+    typed
+}
+
+/// Starts the program; it is killed, not asked to stop, once it has written `records` records.
+fn kill_after(arguments: &[String], metrics: &Path, records: usize) {
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_pillars")).args(arguments).spawn().unwrap();
+    let written = || std::fs::read_to_string(metrics).map_or(0, |text| text.lines().count());
+    while written() < records {
+        assert_eq!(child.try_wait().unwrap(), None, "the run ended before it was killed");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    // SIGKILL on Unix.
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success());
+}
+
+#[test]
+fn a_program_killed_by_the_system_goes_on_to_the_same_weights() {
+    let place = Place::new();
+    let whole = place.request("whole");
+    run(&whole).unwrap();
+    let out = place.path("killed");
+    let arguments =
+        [typed(&place), vec!["--resume".to_owned(), "--out".to_owned(), out.display().to_string()]].concat();
+    // Wherever the signals strike: in the first stage, and, having gone on, in the last.
+    for records in [4, 11] {
+        kill_after(&arguments, &out.join("training/metrics.jsonl"), records);
+        assert!(!out.join("config.json").exists());
+    }
+    let done = std::process::Command::new(env!("CARGO_BIN_EXE_pillars")).args(&arguments).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(weights(&whole.out), weights(&out));
+    assert_eq!(weights(&whole.out.join("full")), weights(&out.join("full")));
+    let table = String::from_utf8(done.stdout).unwrap();
+    assert!(table.contains("unigram model") && table.contains("kept heads, before fine-tuning"), "{table}");
+}
+
+#[test]
+fn a_plan_takes_the_place_of_the_vote() {
+    let place = Place::new();
+    let mut request = place.request("stem");
+    request.settings.voting = None;
+    let stem = run(&request).unwrap();
+    assert!(stem.unigram_loss.is_some());
+    let plan = pillars::plan::Plan::parse_any(r#"{"decoder.0": [1], "decoder.1": [0, 2, 3]}"#).unwrap();
+    let mut pruned = place.request("pruned");
+    pruned.model = request.out.clone();
+    pruned.beginning = Beginning::Weights;
+    pruned.settings.voting =
+        Some(Voting { at: VoteAt::Step(0), plan: Some(plan.clone()), finetune_steps: 5, ..Voting::default() });
+    let summary = run(&pruned).unwrap();
+    assert_eq!((summary.constrained_steps, summary.finetune_steps), (0, 5));
+    assert_eq!(summary.kept, plan.kept);
+    // No step was taken before the heads went.
+    assert!((summary.full_loss.unwrap() - stem.full_loss.unwrap()).abs() < 1e-6);
+    assert_eq!(summary.unigram_loss, stem.unigram_loss);
+    // A plan of another model is refused before anything is written.
+    let other = pillars::plan::Plan::parse_any(r#"{"decoder.9": [1]}"#).unwrap();
+    let mut refused = pruned.clone();
+    refused.out = place.path("refused");
+    refused.settings.voting = Some(Voting { plan: Some(other), ..Voting::default() });
+    assert!(run(&refused).unwrap_err().to_string().contains("decoder.9"));
+    assert!(!refused.out.exists());
+}
+
 #[test]
 fn a_run_that_fails_at_once_leaves_nothing() {
     let place = Place::new();

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::network::{FeatureMap, Site};
+use crate::network::{FeatureMap, Site, SiteKind};
 
 /// How far two heads are apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +47,8 @@ impl FromStr for Metric {
     }
 }
 
-/// Number of groups `C` per attention layer; in JSON a number, `"auto"` or an object by site.
+/// Number of groups `C` per attention layer; in JSON a number, `"auto"` or an object by kind of site or by site. On the
+/// command line `2`, `auto`, `encoder=4,decoder=2,cross=3` or `decoder.0=2,decoder.1=4`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Written", try_from = "Written")]
 pub enum Groups {
@@ -56,6 +57,8 @@ pub enum Groups {
     Auto,
     /// The same number everywhere.
     Fixed(usize),
+    /// A number for each kind of site.
+    PerKind(BTreeMap<SiteKind, usize>),
     /// A number for each site.
     PerSite(BTreeMap<Site, usize>),
 }
@@ -64,6 +67,7 @@ pub enum Groups {
 #[serde(untagged)]
 enum Written {
     Number(usize),
+    PerKind(BTreeMap<SiteKind, usize>),
     PerSite(BTreeMap<Site, usize>),
     Word(String),
 }
@@ -73,6 +77,7 @@ impl From<Groups> for Written {
         match groups {
             Groups::Auto => Self::Word("auto".to_owned()),
             Groups::Fixed(n) => Self::Number(n),
+            Groups::PerKind(map) => Self::PerKind(map),
             Groups::PerSite(map) => Self::PerSite(map),
         }
     }
@@ -84,6 +89,7 @@ impl TryFrom<Written> for Groups {
     fn try_from(written: Written) -> Result<Self> {
         match written {
             Written::Number(n) => Ok(Self::Fixed(n)),
+            Written::PerKind(map) => Ok(Self::PerKind(map)),
             Written::PerSite(map) => Ok(Self::PerSite(map)),
             Written::Word(word) => word.parse(),
         }
@@ -94,12 +100,28 @@ impl FromStr for Groups {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            number => number.parse().map(Self::Fixed).map_err(|_| {
-                Error::usage(format!("'{text}' is no number of groups")).hint("give a number of at least 1, or auto")
-            }),
+        let wrong = || {
+            Error::usage(format!("'{text}' is no number of groups"))
+                .hint("give a number of at least 1, auto, or numbers by kind of layer: encoder=4,decoder=2,cross=3")
+        };
+        if text == "auto" {
+            return Ok(Self::Auto);
         }
+        if !text.contains('=') {
+            return text.parse().map(Self::Fixed).map_err(|_| wrong());
+        }
+        let mut numbers = Vec::new();
+        for part in text.split(',') {
+            let (name, number) = part.split_once('=').ok_or_else(wrong)?;
+            numbers.push((name.trim(), number.trim().parse::<usize>().map_err(|_| wrong())?));
+        }
+        let kind =
+            |name: &str| [SiteKind::Encoder, SiteKind::Decoder, SiteKind::Cross].into_iter().find(|k| k.name() == name);
+        if numbers.iter().all(|(name, _)| kind(name).is_some()) {
+            return Ok(Self::PerKind(numbers.into_iter().filter_map(|(name, n)| Some((kind(name)?, n))).collect()));
+        }
+        let sites = numbers.into_iter().map(|(name, n)| Ok((name.parse()?, n)));
+        sites.collect::<Result<_>>().map(Self::PerSite).map_err(|_| wrong())
     }
 }
 
@@ -108,9 +130,17 @@ impl fmt::Display for Groups {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::Fixed(n) => write!(f, "{n}"),
-            Self::PerSite(_) => f.write_str("per site"),
+            Self::PerKind(map) => list(f, map.iter().map(|(kind, n)| (kind.name().to_owned(), *n))),
+            Self::PerSite(map) => list(f, map.iter().map(|(site, n)| (site.to_string(), *n))),
         }
     }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, numbers: impl Iterator<Item = (String, usize)>) -> fmt::Result {
+    for (i, (name, n)) in numbers.enumerate() {
+        write!(f, "{}{name}={n}", if i == 0 { "" } else { "," })?;
+    }
+    Ok(())
 }
 
 impl Groups {
@@ -120,6 +150,10 @@ impl Groups {
         let wanted = match self {
             Self::Auto => return Ok(None),
             Self::Fixed(n) => *n,
+            Self::PerKind(map) => *map.get(&site.kind).ok_or_else(|| {
+                let what = format!("no number of groups is given for {} layers", site.kind.name());
+                Error::usage(what).hint("name every kind of layer that the model has")
+            })?,
             Self::PerSite(map) => *map.get(&site).ok_or_else(|| {
                 Error::usage(format!("no number of groups is given for {site}")).hint("name every site, or use auto")
             })?,
@@ -193,5 +227,34 @@ impl Settings {
         ]
         .into_iter()
         .find_map(|(equal, name)| (!equal).then_some(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_groups_are_read_as_they_are_written() {
+        let site = |name: &str| name.parse::<Site>().unwrap();
+        for (text, json) in [
+            ("auto", r#""auto""#),
+            ("3", "3"),
+            ("encoder=4,cross=3", r#"{"encoder":4,"cross":3}"#),
+            ("decoder.0=2,decoder.1=4", r#"{"decoder.0":2,"decoder.1":4}"#),
+        ] {
+            let groups: Groups = text.parse().unwrap();
+            assert_eq!(groups.to_string(), text);
+            assert_eq!(serde_json::to_string(&groups).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Groups>(json).unwrap(), groups);
+        }
+        let groups: Groups = "encoder=4,cross=3".parse().unwrap();
+        assert_eq!(groups.at(site("encoder.7"), 8).unwrap(), Some(4));
+        assert_eq!(groups.at(site("cross.0"), 8).unwrap(), Some(3));
+        assert!(groups.at(site("decoder.0"), 8).unwrap_err().to_string().contains("decoder layers"));
+        assert!(groups.at(site("encoder.0"), 3).is_err());
+        for text in ["", "two", "encoder", "encoder=", "encoder=x", "encoder=2,decoder.0=2", "middle=2"] {
+            assert!(text.parse::<Groups>().is_err(), "{text}");
+        }
     }
 }

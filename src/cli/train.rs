@@ -11,7 +11,7 @@ use crate::checkpoint::Stored;
 use crate::corpus::{self, Input};
 use crate::error::{Error, Result};
 use crate::network::FeatureMap;
-use crate::plan::Method;
+use crate::plan::{Method, Plan};
 use crate::pruning::Format;
 use crate::training::constraint::{Constraint, Diversity, Reduction};
 use crate::training::{
@@ -103,7 +103,7 @@ pub(super) struct OptimisationArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Group constraint")]
 pub(super) struct ConstraintArgs {
-    /// Groups per layer
+    /// Groups per layer: a number, auto, or numbers by kind of layer (encoder=4,decoder=2,cross=3)
     #[arg(long, value_name = "C", default_value = "2")]
     pub groups: Groups,
     /// Weight of homogenisation; with --beta 0 plain training
@@ -141,6 +141,9 @@ pub(super) struct VoteArgs {
     /// What heads are ranked by: votes, per-group, score, importance, magnitude, confidence, random, random-in-group
     #[arg(long, value_name = "METHOD", default_value_t = Method::Votes)]
     pub method: Method,
+    /// Heads that stay, instead of a vote: a plan or a mask
+    #[arg(long, value_name = "P.json", conflicts_with_all = ["method", "keep", "ratio", "threshold", "vote_batches", "no_vote"])]
+    pub plan: Option<PathBuf>,
     #[command(flatten)]
     pub amount: AmountArgs,
     /// Steps of training without the other heads and without the constraint
@@ -176,6 +179,7 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<()> {
 }
 
 fn request(args: &TrainArgs) -> Result<Request> {
+    let plan = args.vote.plan.as_deref().map(Plan::read_any).transpose()?;
     let (optimisation, constraint, vote) = (&args.optimisation, &args.constraint, &args.vote);
     let input = args.input.chosen()?;
     let settings = TrainSettings {
@@ -204,6 +208,7 @@ fn request(args: &TrainArgs) -> Result<Request> {
             batches: vote.vote_batches,
             method: vote.method,
             amount: vote.amount.amount(),
+            plan,
             format: vote.format,
             finetune_steps: vote.finetune_steps,
             finetune_rate: vote.finetune_lr,
@@ -276,6 +281,7 @@ fn table(summary: &Summary) -> String {
     }
     let mut lines = vec![format!("{:<34}{:>12}{:>12}", "held-out", "loss", "perplexity")];
     for (name, loss) in [
+        ("unigram model", summary.unigram_loss),
         ("every head", summary.full_loss),
         ("kept heads, before fine-tuning", summary.masked_loss),
         ("result", summary.final_loss),

@@ -33,6 +33,8 @@ pub struct Progress {
     pub total: Option<u64>,
     /// What is counted: `batches`, `tokens`, `tensors`.
     pub unit: &'static str,
+    /// Units that were finished before this stage's clock began: an earlier attempt did them.
+    pub begun_at: u64,
     /// Seconds since the stage began.
     pub elapsed_secs: f64,
 }
@@ -45,8 +47,9 @@ impl Progress {
 
     /// Expected seconds to the end of this stage, where they can be told.
     pub fn remaining_secs(&self) -> Option<f64> {
-        let fraction = self.fraction()?;
-        (fraction > 0.0).then(|| self.elapsed_secs * (1.0 - fraction) / fraction)
+        let total = self.total?;
+        let done = self.done.saturating_sub(self.begun_at);
+        (done > 0).then(|| self.elapsed_secs * total.saturating_sub(self.done) as f64 / done as f64)
     }
 }
 
@@ -94,11 +97,22 @@ impl Ticket {
 
     /// Begins a stage of `total` units, counted in `unit`.
     pub fn stage(&self, stage: impl Into<String>, total: Option<u64>, unit: &'static str) {
+        self.stage_from(stage, 0, total, unit);
+    }
+
+    /// Goes on with a stage of which `done` units were finished earlier.
+    pub fn stage_from(&self, stage: impl Into<String>, done: u64, total: Option<u64>, unit: &'static str) {
         let mut cell = self.lock();
-        cell.progress = Progress { stage: stage.into(), done: 0, total, unit, elapsed_secs: 0.0 };
+        cell.progress = Progress { stage: stage.into(), done, total, unit, begun_at: done, elapsed_secs: 0.0 };
         cell.stage_began = Instant::now();
         cell.last_wake = None;
         drop(cell);
+        self.wake();
+    }
+
+    /// Says what is done now within the stage under way, whose count and clock go on.
+    pub fn rename(&self, stage: impl Into<String>) {
+        self.lock().progress.stage = stage.into();
         self.wake();
     }
 

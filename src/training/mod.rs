@@ -4,7 +4,12 @@
 //! | --- | --- |
 //! | `parameters`, `initial` | variables by role, from a checkpoint or from a seed |
 //! | `constraint` | homogenisation and diversification of head groups (METHOD, section 5) |
-//! | `loss` | mean task loss per token |
+//! | `loss`, `unigram` | mean task loss per token; what a model that only counts tokens would reach |
+//! | `learner`, `optimiser`, `schedule` | one step: gradients to moved weights |
+//! | `feed`, `movement`, `metrics`, `control` | batches without end; convergence; records; pause, stop, vote now |
+//! | `scratch`, `blueprint` | configuration and tokenizer of a new model; how it is written |
+//! | `run`, `state` | the stages of a whole run, each resumable |
+//! | `decode`, `bleu`, `rouge` | text from encoder-decoders, and how good it is |
 
 mod bleu;
 mod blueprint;
@@ -25,6 +30,7 @@ mod schedule;
 mod scratch;
 mod settings;
 pub mod state;
+mod unigram;
 
 pub use bleu::{Bleu, bleu, tokenize_13a};
 pub use blueprint::Blueprint;
@@ -44,3 +50,4 @@ pub use schedule::{Decay, Schedule};
 pub use scratch::prepare;
 pub use settings::{Beginning, Request, TrainSettings, VoteAt, Voting};
 pub use state::{STATE, Stage, Standing, Sums};
+pub use unigram::unigram_loss;

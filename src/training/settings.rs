@@ -10,7 +10,7 @@ use crate::checkpoint::Stored;
 use crate::corpus::{self, Input};
 use crate::error::{Error, Result};
 use crate::network::FeatureMap;
-use crate::plan::{Amount, Method};
+use crate::plan::{Amount, Method, Plan};
 use crate::pruning::Format;
 
 /// When constrained training ends and the heads are voted on.
@@ -54,6 +54,9 @@ pub struct Voting {
     pub method: Method,
     /// How many stay.
     pub amount: Amount,
+    /// Heads that stay whatever a vote would say: no vote is held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
     /// How the result is written.
     pub format: Format,
     /// Steps of training without the others and without the constraint.
@@ -70,6 +73,7 @@ impl Default for Voting {
             features: Vec::new(),
             method: Method::Votes,
             amount: Amount::Groups,
+            plan: None,
             format: Format::default(),
             finetune_steps: 300,
             finetune_rate: None,

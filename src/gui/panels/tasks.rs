@@ -79,8 +79,14 @@ mod tests {
 
     #[test]
     fn progress_reads_as_a_sentence() {
-        let progress =
-            Progress { stage: "analysing".to_owned(), done: 30, total: Some(40), unit: "batches", elapsed_secs: 90.0 };
+        let progress = Progress {
+            stage: "analysing".to_owned(),
+            done: 30,
+            total: Some(40),
+            unit: "batches",
+            elapsed_secs: 90.0,
+            ..Progress::default()
+        };
         assert_eq!(words(&progress), "analysing  30 of 40 batches  30 s left");
         assert_eq!(words(&Progress { total: None, ..progress }), "analysing  30 batches");
         assert_eq!([59.4, 61.0, 7322.0].map(duration), ["59 s", "1 min 01 s", "2 h 02 min"]);

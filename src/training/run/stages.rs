@@ -61,6 +61,7 @@ impl Run<'_> {
         if end == End::Finished {
             self.summary.constrained_steps = self.standing.step;
             self.summary.full_loss = Some(self.held_out_loss(&Gates::open())?);
+            self.summary.unigram_loss = self.unigram_loss()?;
             if self.voting().is_some() {
                 let full = self.folder.empty("full")?;
                 self.blueprint.write(&full, self.learner.parameters(), settings.stored)?;
@@ -77,6 +78,20 @@ impl Run<'_> {
     fn vote(&mut self) -> Result<()> {
         (self.observe)(Event::Stage(Stage::Voting));
         let Some(voting) = self.voting() else { return self.enter(Stage::Writing) };
+        let proposed = match &voting.plan {
+            Some(plan) => plan.clone(),
+            None => self.propose(&voting)?,
+        };
+        let (plan, notes) = plan::snap(self.blueprint.spec(), &proposed)?;
+        for note in &notes {
+            (self.observe)(Event::Note(note));
+        }
+        plan.write(&self.folder.inside("plan.json"))?;
+        self.begin_fine_tuning(plan)
+    }
+
+    /// Holds the vote; its analysis stays in the folder.
+    fn propose(&self, voting: &Voting) -> Result<Plan> {
         let settings = self.settings();
         let constraint = &settings.constraint;
         let corpus = self.training.with(|s| {
@@ -112,12 +127,7 @@ impl Run<'_> {
         }
         found.write(&self.folder.inside("votes.json"))?;
         let asked = plan::Request { seed: settings.seed, ..plan::Request::new(voting.method, voting.amount) };
-        let (plan, notes) = plan::snap(self.blueprint.spec(), &plan::propose(&found, &asked)?)?;
-        for note in &notes {
-            (self.observe)(Event::Note(note));
-        }
-        plan.write(&self.folder.inside("plan.json"))?;
-        self.begin_fine_tuning(plan)
+        plan::propose(&found, &asked)
     }
 
     fn begin_fine_tuning(&mut self, plan: Plan) -> Result<()> {

@@ -29,6 +29,9 @@ pub struct Summary {
     pub converged: bool,
     /// Steps of fine-tuning.
     pub finetune_steps: u64,
+    /// Loss of a model that knows only how often each token stands in the training data: what any model must beat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unigram_loss: Option<f64>,
     /// Loss of the model with every head.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub full_loss: Option<f64>,

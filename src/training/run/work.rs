@@ -16,11 +16,14 @@ use crate::task::Ticket;
 use crate::training::constraint::Constraint;
 use crate::training::{
     Beginning, Blueprint, Centres, Control, Feed, Learner, MetricsLog, Record, Request, STATE, Schedule, SiteRecord,
-    Stage, Standing, Step, StepSettings, Sums, TrainSettings, centres, movement, prepare, state,
+    Stage, Standing, Step, StepSettings, Sums, TrainSettings, centres, movement, prepare, state, unigram_loss,
 };
 
 /// Looks in a row below the threshold after which hidden units count as converged.
 const CALM: u64 = 2;
+
+/// Batches that a unigram model counts at most: frequencies are long settled by then.
+const UNIGRAM_BATCHES: u64 = 4096;
 
 /// Why a stretch of steps ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,9 @@ impl<'a> Run<'a> {
         for (site, attention) in blueprint.spec().sites() {
             settings.constraint.groups.at(site, attention.heads)?;
         }
+        if let Some(plan) = settings.voting.as_ref().and_then(|v| v.plan.as_ref()) {
+            plan.validate(blueprint.spec())?;
+        }
         let parameters = blueprint.parameters(settings.seed, &device)?;
         let mut learner = Learner::new(blueprint.spec(), parameters, settings.adam)?;
         let (mut standing, mut centres) = (Standing::default(), None);
@@ -131,6 +137,16 @@ impl<'a> Run<'a> {
         loss.ok_or_else(|| Error::new("this model predicts nothing, so there is nothing to train it on"))
     }
 
+    /// Loss of a unigram model of the training data on the held-out data, for comparison; the same everywhere.
+    pub fn unigram_loss(&self) -> Result<Option<f64>> {
+        let Some(output) = &self.blueprint.spec().output else { return Ok(None) };
+        let training = self.training.with(|s| {
+            s.order = Order::AsRead;
+            s.batches = Some(s.batches.unwrap_or(UNIGRAM_BATCHES).min(UNIGRAM_BATCHES));
+        });
+        unigram_loss(training.batches(&Device::Cpu), &self.held_out, output.vocabulary, self.ticket)
+    }
+
     /// Writes everything that a resumption needs.
     pub fn save(&mut self) -> Result<()> {
         self.standing.optimiser_steps = self.learner.optimiser().steps();
@@ -160,9 +176,7 @@ impl<'a> Run<'a> {
         let settings = self.settings();
         let stage = self.standing.stage;
         (self.observe)(Event::Stage(stage));
-        self.ticket.stage(stage.name(), Some(last), "steps");
-        // A cancel that came in between is seen at the first step.
-        let _ = self.ticket.advance(self.standing.step);
+        self.ticket.stage_from(stage.name(), self.standing.step, Some(last), "steps");
         let mut feed = Feed::new(&self.training, &self.device, self.standing.position);
         self.clock = Instant::now();
         while self.standing.step < last {
