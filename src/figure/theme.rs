@@ -33,6 +33,10 @@ pub struct Theme {
     pub missing: Rgb,
     /// The random control and other references that are not the subject.
     pub reference: Rgb,
+    /// Heads that stay, where colour says nothing else.
+    pub kept: Rgb,
+    /// Heads that go, where colour says nothing else.
+    pub pruned: Rgb,
 }
 
 impl Theme {
@@ -52,6 +56,8 @@ impl Theme {
         good: Rgb::hex(0x1E7A46),
         missing: Rgb::hex(0x5C515B),
         reference: Rgb::hex(0x6F7683),
+        kept: Rgb::hex(0x2C77B8),
+        pruned: Rgb::hex(0x8C929D),
     };
 
     /// Light on near black: for screens and slides.
@@ -70,6 +76,8 @@ impl Theme {
         good: Rgb::hex(0x6CD39A),
         missing: Rgb::hex(0x786C63),
         reference: Rgb::hex(0x9BA3B1),
+        kept: Rgb::hex(0x4593D6),
+        pruned: Rgb::hex(0x6C7380),
     };
 
     /// Both themes.
@@ -89,7 +97,7 @@ mod tests {
                 for color in texts {
                     assert!(color.contrast(paper) >= 4.5, "{} text {color} on {paper}", theme.name);
                 }
-                for color in [theme.axis, theme.missing, theme.reference] {
+                for color in [theme.axis, theme.missing, theme.reference, theme.kept, theme.pruned] {
                     assert!(color.contrast(paper) >= 3.0, "{} mark {color} on {paper}", theme.name);
                 }
             }

@@ -13,12 +13,15 @@ use super::state::State;
 use super::theme::Theme;
 use super::views::{Draw, View, Views};
 use crate::error::Result;
+use crate::figure;
 
 /// Which view stands where, with what each view remembers.
 pub struct Layout {
     tree: Tree<View>,
     views: Views,
     front: View,
+    /// The colours of the last frame, which pictures take up.
+    theme: &'static figure::Theme,
 }
 
 /// As it stands in a workspace.
@@ -30,7 +33,7 @@ struct Saved<'a> {
 
 impl Default for Layout {
     fn default() -> Self {
-        Self { tree: all_tabs(), views: Views::default(), front: View::Overview }
+        Self { tree: all_tabs(), views: Views::default(), front: View::Overview, theme: &figure::Theme::LIGHT }
     }
 }
 
@@ -90,11 +93,12 @@ impl Layout {
 
     /// What draws the picture of a view, away from the window.
     pub fn picture(&self, view: View, state: &State) -> Result<Draw> {
-        self.views.picture(view, state)
+        self.views.picture(view, state, self.theme)
     }
 
     /// Draws the tabs and the views in front.
     pub fn ui(&mut self, ui: &mut egui::Ui, cx: Cx<'_>) {
+        self.theme = cx.theme.figure;
         let mut panes = Panes { cx, views: &mut self.views, front: &mut self.front };
         self.tree.ui(&mut panes, ui);
     }

@@ -30,6 +30,12 @@ pub struct Theme {
     pub hovered: Color32,
     /// Buttons held down.
     pub pressed: Color32,
+    /// Behind a row of buttons of which one is on.
+    pub track: Color32,
+    /// The one that is on.
+    pub pill: Color32,
+    /// Behind cells that belong together.
+    pub plate: Color32,
     /// Lines between parts.
     pub border: Color32,
     /// Lines that must be seen: outlines of fields and empty cells.
@@ -50,6 +56,10 @@ pub struct Theme {
     pub danger: Color32,
     /// Gained or proved.
     pub good: Color32,
+    /// Heads that stay, where colour says nothing else.
+    pub kept: Color32,
+    /// Heads that go, where colour says nothing else.
+    pub pruned: Color32,
     /// Cells without a value.
     pub missing: Color32,
     /// The random control.
@@ -86,6 +96,9 @@ impl Theme {
             button: toward_ink(0.10),
             hovered: toward_ink(0.17),
             pressed: toward_ink(0.24),
+            track: toward_ink(0.065),
+            pill: if figure.is_dark { toward_ink(0.20) } else { color(paper) },
+            plate: toward_ink(0.10),
             border: color(figure.surface.mix(figure.axis, 0.34)),
             outline: color(figure.surface.mix(figure.axis, 0.75)),
             ink: color(ink),
@@ -96,6 +109,8 @@ impl Theme {
             warning: color(figure.warning),
             danger: color(figure.danger),
             good: color(figure.good),
+            kept: color(figure.kept),
+            pruned: color(figure.pruned),
             missing: color(figure.missing),
             reference: color(figure.reference),
             grid: color(figure.grid),
@@ -215,6 +230,8 @@ fn fonts() -> FontDefinitions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figure::ColorMap;
+    use crate::figure::palette::GROUP_COLORS;
 
     fn rgb(color: Color32) -> Rgb {
         Rgb::new(color.r(), color.g(), color.b())
@@ -231,10 +248,51 @@ mod tests {
                     assert!(contrast >= 4.5, "{name}: {text:?} on {paper:?} is {contrast:.2}");
                 }
             }
-            for paper in [theme.button, theme.hovered, theme.pressed, theme.chosen] {
+            for paper in
+                [theme.button, theme.hovered, theme.pressed, theme.chosen, theme.track, theme.pill, theme.plate]
+            {
                 assert!(rgb(theme.ink).contrast(rgb(paper)) >= 4.5, "{name}: ink on {paper:?}");
             }
+            assert!(rgb(theme.muted).contrast(rgb(theme.track)) >= 4.5, "{name}: choices that are off");
             assert!(rgb(theme.on_accent).contrast(rgb(theme.accent)) >= 4.5, "{name}");
+        }
+    }
+
+    #[test]
+    fn marks_show_on_their_surface() {
+        for theme in [Theme::of(false), Theme::of(true)] {
+            let name = theme.figure.name;
+            // WCAG 2.2, 1.4.11 (AA): what carries meaning, 3:1.
+            let marks = [
+                ("outline", theme.outline),
+                ("accent", theme.accent),
+                ("kept", theme.kept),
+                ("pruned", theme.pruned),
+                ("missing", theme.missing),
+                ("reference", theme.reference),
+                ("warning", theme.warning),
+            ];
+            let groups = (0..GROUP_COLORS).map(|g| ("group", theme.group(g)));
+            for (mark, fill) in marks.into_iter().chain(groups) {
+                let contrast = rgb(fill).contrast(rgb(theme.canvas));
+                assert!(contrast >= 3.0, "{name}: {mark} {fill:?} on the canvas is {contrast:.2}");
+                // What is written on a mark.
+                let written = rgb(Theme::ink_on(fill)).contrast(rgb(fill));
+                assert!(written >= 4.5, "{name}: text on {mark} {fill:?} is {written:.2}");
+            }
+            for paper in [theme.panel, theme.bar, theme.raised] {
+                assert!(rgb(theme.outline).contrast(rgb(paper)) >= 3.0, "{name}: outline on {paper:?}");
+                assert!(rgb(theme.accent).contrast(rgb(paper)) >= 3.0, "{name}: accent on {paper:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_written_legibly_on_every_colour_of_the_maps() {
+        for map in ColorMap::ALL {
+            for fill in map.table() {
+                assert!(fill.ink().contrast(*fill) >= 4.5, "{} {fill}", map.name());
+            }
         }
     }
 }

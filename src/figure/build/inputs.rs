@@ -1,6 +1,6 @@
 //! What each picture shows, taken from an analysis and, where there is one, a plan.
 
-use crate::analysis::{Analysis, Metric, SiteAnalysis, plane, top};
+use crate::analysis::{Analysis, Distances, Metric, Points, SiteAnalysis, plane, top};
 use crate::error::{Error, Result};
 use crate::figure::measure::Measure;
 use crate::figure::number::Unit;
@@ -109,6 +109,7 @@ impl<'a> Lens<'a> {
                 groups: self.groups(site),
                 values: measure.map_or_else(Vec::new, |m| m.values(site, self.feature, analysis.batches)),
                 kept: Some(self.kept(site)),
+                order: (0..site.heads).collect(),
             })
             .collect();
         let uses_map = measure.is_none_or(Measure::needs_feature);
@@ -172,7 +173,7 @@ impl<'a> Lens<'a> {
             (Likeness::Distance, Metric::Cosine) => "distance of unit maps".to_owned(),
             (Likeness::Cka, _) => "linear CKA".to_owned(),
         };
-        let parts = [map.to_string(), what, "ordered by group".to_owned()];
+        let parts = [map.to_string(), what];
         let mut caption = Caption::new(format!("Redundancy of the heads of {}", site.site), self.subtitle(&parts));
         // CKA does not change with the basis.
         if likeness != Likeness::Cka {
@@ -185,20 +186,26 @@ impl<'a> Lens<'a> {
             likeness,
             groups: self.groups(site),
             kept: Some(self.kept(site)),
+            by_index: false,
         })
     }
 
-    /// The groups of a layer.
+    /// The groups of a layer: those that were found, or others to look at.
     ///
     /// # Errors
     /// Where the layer was not analysed on this map.
-    pub fn group_map(&self, site: &SiteAnalysis) -> Result<GroupMap> {
+    pub fn group_map(&self, site: &SiteAnalysis, others: Option<&[usize]>) -> Result<GroupMap> {
         let feature = self.feature_of(site)?;
-        let points = match self.analysis.settings.metric {
-            Metric::Euclidean => plane(&feature.gram),
-            Metric::Cosine => plane(&feature.gram.normalised()),
+        let space = Points::new(&feature.gram, self.analysis.settings.metric);
+        let groups = others.unwrap_or(&feature.groups);
+        let silhouette = match others {
+            Some(groups) => Distances::new(space.gram()).silhouettes(groups).unwrap_or_default(),
+            None if feature.silhouette.is_some() => {
+                Measure::Silhouette.values(site, self.feature, self.analysis.batches)
+            }
+            None => Vec::new(),
         };
-        let count = feature.groups.iter().max().map_or(0, |g| g + 1);
+        let count = groups.iter().max().map_or(0, |g| g + 1);
         let mut parts = vec![self.feature.to_string(), self.metric().to_owned()];
         parts.push(format!("{count} group{}", if count == 1 { "" } else { "s" }));
         let caption = Caption::new(format!("Groups of the heads of {}", site.site), self.subtitle(&parts))
@@ -206,13 +213,9 @@ impl<'a> Lens<'a> {
         Ok(GroupMap {
             caption: self.likeness_notes(caption.note(self.kept_note())),
             site: site.site.to_string(),
-            points,
-            groups: feature.groups.clone(),
-            silhouette: if feature.silhouette.is_some() {
-                Measure::Silhouette.values(site, self.feature, self.analysis.batches)
-            } else {
-                Vec::new()
-            },
+            points: plane(space.gram()),
+            groups: groups.to_vec(),
+            silhouette,
             quality: feature
                 .curve
                 .iter()

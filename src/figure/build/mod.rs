@@ -11,7 +11,7 @@ use super::export::Figure;
 use super::measure::Measure;
 use super::page::Caption;
 use super::theme::Theme;
-use super::views::{GroupMap, Likeness, Similarity, VoteBars};
+use super::views::{GroupMap, Likeness, Order, Similarity, VoteBars};
 use crate::analysis::{Analysis, SiteAnalysis};
 use crate::error::{Error, Result};
 use crate::network::{FeatureMap, Site};
@@ -108,12 +108,16 @@ pub struct Request<'a> {
     pub plan: Option<&'a Plan>,
     /// On which background.
     pub theme: &'a Theme,
+    /// In which order heads stand; without one the overview by index and the redundancy by group.
+    pub order: Option<Order>,
+    /// Other groups of the heads of the layer, in place of those that the analysis found.
+    pub groups: Option<&'a [usize]>,
 }
 
 impl Request<'_> {
     /// All layers, the usual feature map, the votes' own choice, on white.
     pub fn new(view: View) -> Self {
-        Self { view, site: None, feature: None, plan: None, theme: &Theme::LIGHT }
+        Self { view, site: None, feature: None, plan: None, theme: &Theme::LIGHT, order: None, groups: None }
     }
 }
 
@@ -131,13 +135,16 @@ pub fn build(analysis: &Analysis, request: &Request<'_>) -> Result<Figure> {
                 known(analysis, measure)?;
             }
             let mut overview = lens.overview(measure.as_ref());
+            overview.sort(request.order.unwrap_or(Order::Index));
             if let Some(site) = request.site {
                 overview.rows.retain(|row| row.name == site.to_string());
             }
             Ok(overview.figure(theme))
         }
         View::Redundancy(likeness) => {
-            let layers: Vec<Similarity> = sites.iter().map(|s| lens.similarity(s, *likeness)).collect::<Result<_>>()?;
+            let by_index = request.order == Some(Order::Index);
+            let layer = |s: &&SiteAnalysis| Ok(lens.similarity(s, *likeness)?.ordered(by_index));
+            let layers: Vec<Similarity> = sites.iter().map(layer).collect::<Result<_>>()?;
             Ok(match layers.as_slice() {
                 [one] => one.figure(theme),
                 all => {
@@ -146,7 +153,8 @@ pub fn build(analysis: &Analysis, request: &Request<'_>) -> Result<Figure> {
             })
         }
         View::Groups => {
-            let layers: Vec<GroupMap> = sites.iter().map(|s| lens.group_map(s)).collect::<Result<_>>()?;
+            let layer = |s: &&SiteAnalysis| lens.group_map(s, request.groups.filter(|g| g.len() == s.heads));
+            let layers: Vec<GroupMap> = sites.iter().map(layer).collect::<Result<_>>()?;
             Ok(match layers.as_slice() {
                 [one] => one.figure(theme),
                 all => {

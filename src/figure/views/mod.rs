@@ -23,7 +23,7 @@ pub use attention::{AttentionMaps, AttentionPanel};
 pub use cost::{CostBars, CostRow};
 pub use curves::{MethodCurve, QualityCurves, RandomPoint};
 pub use map::{GroupMap, QualityPoint};
-pub use overview::{Overview, OverviewRow, Paint};
+pub use overview::{Order, Overview, OverviewRow, Paint};
 pub use settling::Settling;
 pub use similarity::{Likeness, Similarity};
 pub use training::{TrainingCurves, TrainingPlot};

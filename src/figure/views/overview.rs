@@ -29,6 +29,8 @@ pub struct OverviewRow {
     pub values: Vec<f64>,
     /// Heads that stay; `None` before anything is decided.
     pub kept: Option<Vec<usize>>,
+    /// Heads from left to right.
+    pub order: Vec<usize>,
 }
 
 /// What the colour of a cell says.
@@ -49,6 +51,17 @@ pub enum Paint {
     },
 }
 
+/// In which order the heads of a layer stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// As they are numbered.
+    Index,
+    /// Heads of a group side by side.
+    Group,
+    /// Largest number first; heads without one last.
+    Value,
+}
+
 /// A model at a glance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Overview {
@@ -64,15 +77,44 @@ pub struct Overview {
 const MOST_TIPS: usize = 1024;
 
 impl Overview {
+    /// Puts the heads of every layer in order.
+    pub fn sort(&mut self, order: Order) {
+        for row in &mut self.rows {
+            row.order = (0..row.heads).collect();
+            match (order, &self.paint) {
+                (Order::Index, _) => {}
+                (Order::Value, Paint::Values { .. }) => {
+                    // Heads without a value come last.
+                    let value = |head: usize| row.values.get(head).copied().filter(|v| !v.is_nan());
+                    row.order.sort_by(|a, b| value(*b).partial_cmp(&value(*a)).unwrap_or(std::cmp::Ordering::Equal));
+                }
+                (Order::Group | Order::Value, _) => row.order.sort_by_key(|h| row.groups.get(*h).copied()),
+            }
+        }
+    }
+
+    fn is_straight(&self) -> bool {
+        self.rows.iter().all(|row| row.order.is_sorted())
+    }
+
     /// Draws it.
     pub fn figure(&self, theme: &Theme) -> Figure {
         let layout = Layout::of(&self.rows);
         let mut page = Page::new(layout.width, &self.caption, theme);
         self.legend(&mut page);
         let top = page.y + 18.0;
-        layout.head_numbers(&mut page.scene, top, theme);
-        let mut cells =
-            Cells { theme, paint: &self.paint, full: BTreeMap::new(), small: BTreeMap::new(), faint: Vec::new() };
+        let straight = self.is_straight();
+        if straight {
+            layout.head_numbers(&mut page.scene, top, theme);
+        }
+        let mut cells = Cells {
+            theme,
+            paint: &self.paint,
+            straight,
+            full: BTreeMap::new(),
+            small: BTreeMap::new(),
+            faint: Vec::new(),
+        };
         let total: usize = self.rows.iter().map(|r| r.heads).sum();
         let mut brackets = Vec::new();
         let mut grounds = Vec::new();
@@ -100,14 +142,14 @@ impl Overview {
                     page.scene.text(Text::new(text, at, SMALL, theme.muted).anchored(Anchor::Start, Level::Middle));
                 }
             }
-            for head in 0..row.heads {
-                let rect = Rect::new(layout.left + head as f64 * layout.step, y, layout.cell, layout.cell);
+            for (column, head) in row.order.iter().copied().enumerate() {
+                let rect = Rect::new(layout.left + column as f64 * layout.step, y, layout.cell, layout.cell);
                 if !row.keeps(head) {
                     grounds.push(rect);
                 }
                 cells.add(row, head, rect, &mut overlays, total <= MOST_TIPS);
             }
-            if row.kv_heads > 0 && row.kv_heads < row.heads {
+            if straight && row.kv_heads > 0 && row.kv_heads < row.heads {
                 let share = row.heads / row.kv_heads;
                 brackets.extend((0..row.kv_heads).map(|g| {
                     let left = layout.left + (g * share) as f64 * layout.step;
@@ -148,7 +190,7 @@ impl Overview {
             entries.push((Sample::Cell(theme.axis.into()), "kept".to_owned()));
             entries.push((Sample::SmallCell(theme.axis), "pruned".to_owned()));
         }
-        if self.rows.iter().any(|r| r.kv_heads > 0 && r.kv_heads < r.heads) {
+        if self.is_straight() && self.rows.iter().any(|r| r.kv_heads > 0 && r.kv_heads < r.heads) {
             entries.push((Sample::Bracket(theme.axis), "one key/value head".to_owned()));
         }
         if let Paint::Values { label, unit, scale, .. } = &self.paint {
@@ -232,6 +274,8 @@ impl Layout {
 struct Cells<'a> {
     theme: &'a Theme,
     paint: &'a Paint,
+    /// Whether the numbers over the columns say which head a cell is.
+    straight: bool,
     full: BTreeMap<[u8; 4], Vec<Rect>>,
     small: BTreeMap<[u8; 4], Vec<Rect>>,
     /// Cells whose colour the background would swallow: they get an outline.
@@ -250,6 +294,7 @@ impl Cells<'_> {
             },
             Paint::Values { scale, .. } => (scale.color(row.value(head), self.theme.missing), None, String::new()),
         };
+        let number = if self.straight { number } else { head.to_string() };
         let kept = row.keeps(head);
         // A head that goes shrinks: told apart without colour, and its own colour stays readable.
         let shape = if kept { rect } else { rect.shrunk((rect.w * 0.29).round()) };

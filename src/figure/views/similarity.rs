@@ -82,6 +82,8 @@ pub struct Similarity {
     pub groups: Vec<usize>,
     /// Heads that stay; `None` before anything is decided.
     pub kept: Option<Vec<usize>>,
+    /// Whether heads stand as they are numbered, without a tree.
+    pub by_index: bool,
 }
 
 /// Height of the tree.
@@ -93,6 +95,19 @@ impl Similarity {
     /// Heads in the order in which they are drawn, and their tree.
     pub fn tree(&self) -> Tree {
         grouped(&self.groups, |i, j| self.likeness.distance(self.matrix.get(i, j)))
+    }
+
+    /// The same with its heads as they are numbered, or by group; the words say which.
+    #[must_use]
+    pub fn ordered(mut self, by_index: bool) -> Self {
+        self.by_index = by_index;
+        self.caption.subtitle += if by_index { " · ordered by index" } else { " · ordered by group" };
+        self
+    }
+
+    /// Heads from left to right.
+    pub fn order(&self) -> Vec<usize> {
+        if self.by_index { (0..self.groups.len()).collect() } else { self.tree().order }
     }
 
     /// Draws it.
@@ -111,30 +126,28 @@ impl Similarity {
             entries.push((Sample::Mark(Marker::Circle, theme.ink), "kept".to_owned()));
         }
         page.legend(&entries);
-        let tree = self.tree();
+        let tree = (!self.by_index).then(|| self.tree());
+        let order = tree.as_ref().map_or_else(|| (0..self.groups.len()).collect(), |t| t.order.clone());
         page.y += 10.0;
-        let top = page.y + TREE + STRIP + 4.0;
+        let top = page.y + if tree.is_some() { TREE } else { 0.0 } + STRIP + 4.0;
         let square = Rect::new(MARGIN + left, top, side, side);
         let measure = match self.likeness {
             Likeness::Cosine => "1 − cosine",
             Likeness::Distance => "distance",
             Likeness::Cka => "1 − CKA",
         };
-        draw_tree(
-            &mut page.scene,
-            (&tree, measure),
-            &self.groups,
-            Rect::new(square.x, page.y, side, TREE - 4.0),
-            theme,
-        );
-        let sorted = self.matrix.reordered(&tree.order, &tree.order);
+        if let Some(tree) = &tree {
+            let area = Rect::new(square.x, page.y, side, TREE - 4.0);
+            draw_tree(&mut page.scene, (tree, measure), &self.groups, area, theme);
+        }
+        let sorted = self.matrix.reordered(&order, &order);
         let raster = Raster::from_grid(&sorted, &scale, theme.missing);
         page.scene.push(Item::Image { rect: square, raster });
         if heads <= 12 {
             write_values(&mut page.scene, &sorted, &scale, square, cell, theme);
         }
-        self.strips(&mut page.scene, &tree.order, square, cell, theme);
-        self.names(&mut page.scene, &tree.order, square, cell, theme);
+        self.strips(&mut page.scene, &order, square, cell, theme);
+        self.names(&mut page.scene, &order, square, cell, theme);
         page.y = square.bottom() + 16.0;
         let view = self.clone();
         page.finish(move || view.table())

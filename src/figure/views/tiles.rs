@@ -102,7 +102,7 @@ impl Tile for Similarity {
     }
 
     fn draw_small(&self, scene: &mut Scene, area: Rect, theme: &Theme) {
-        let order = order_by_group(&self.groups);
+        let order = if self.by_index { (0..self.groups.len()).collect() } else { order_by_group(&self.groups) };
         let sorted = self.matrix.reordered(&order, &order);
         let scale = self.likeness.scale(&self.matrix);
         scene.push(Item::Image { rect: area, raster: Raster::from_grid(&sorted, &scale, theme.missing) });

@@ -6,7 +6,6 @@ use crate::figure::color::Rgb;
 use crate::figure::export::Figure;
 use crate::figure::number::Unit;
 use crate::figure::page::{Caption, Page, SMALL, Sample};
-use crate::figure::palette::GroupStyle;
 use crate::figure::plot::Plot;
 use crate::figure::scene::{Anchor, Level, Point, Rect, Scene, Stroke, Text};
 use crate::figure::table::Table;
@@ -67,7 +66,7 @@ impl VoteBars {
 
     /// Colours of heads that stay and of those that go.
     fn colors(theme: &Theme) -> [Rgb; 2] {
-        [GroupStyle::of(theme, 0).color, theme.reference.mix(theme.background, 0.35)]
+        [theme.kept, theme.pruned]
     }
 
     pub(super) fn samples(theme: &Theme) -> Vec<(Sample, String)> {

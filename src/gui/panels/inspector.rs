@@ -72,7 +72,7 @@ fn numbers(ui: &mut Ui, cx: Cx<'_>, head: HeadRef, site: &SiteAnalysis, map: Fea
     let group = site.features.get(&map).and_then(|f| f.groups.get(head.head).copied());
     if let Some(group) = group {
         ui.horizontal(|ui| {
-            swatch(ui, theme, Some(theme.group(group)), &format!("group {group}"));
+            swatch(ui, theme, theme.group(group), &format!("group {group}"));
             if ui.small_button("Select the group").clicked() {
                 cx.send(Action::ShowSite(head.site));
                 cx.send(Action::SelectGroup(Some(group)));
@@ -104,7 +104,7 @@ fn neighbours(ui: &mut Ui, cx: Cx<'_>, head: HeadRef, site: &SiteAnalysis, map: 
     for (other, cosine) in alike.into_iter().take(4) {
         ui.horizontal(|ui| {
             let group = feature.groups.get(other).copied().unwrap_or(0);
-            swatch(ui, theme, Some(theme.group(group)), "");
+            swatch(ui, theme, theme.group(group), "");
             let reference = HeadRef::new(head.site, other);
             if ui.link(format!("head {other}")).clicked() {
                 cx.send(Action::Select(reference));

@@ -43,7 +43,7 @@ pub struct Attention {
 
 impl Attention {
     /// What draws its picture.
-    pub fn picture(&self, state: &State) -> Result<Draw> {
+    pub fn picture(&self, state: &State, theme: &'static figure::Theme) -> Result<Draw> {
         let Some((_, patterns)) = &state.patterns else {
             return Err(Error::new("no attention is shown").hint("select heads and open the attention view"));
         };
@@ -63,7 +63,7 @@ impl Attention {
             keys: patterns.keys.get(&site).cloned().unwrap_or_default(),
             panels: panels.map(panel).collect(),
         };
-        Ok(Box::new(move || Ok(maps.figure(&figure::Theme::LIGHT))))
+        Ok(Box::new(move || Ok(maps.figure(theme))))
     }
 
     /// Draws the view.

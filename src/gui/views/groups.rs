@@ -7,11 +7,14 @@ use eframe::egui::{
 
 use super::super::action::Action;
 use super::super::app::Cx;
+use super::super::state::State;
 use super::super::theme::{Theme, color};
 use super::super::widgets::{PlotArea, dashed, feature_picker, heading, needs_run, note, site_picker};
+use super::{Draw, Picture};
 use crate::analysis::{Distances, FeatureAnalysis, Points, SiteAnalysis, plane};
+use crate::error::Result;
 use crate::figure::axis::Axis;
-use crate::figure::{GroupStyle, Marker, Unit};
+use crate::figure::{self, GroupStyle, Marker, Unit};
 use crate::network::{FeatureMap, Site};
 use crate::workspace::{HeadRef, RunSettings};
 
@@ -28,6 +31,15 @@ struct Cached {
 }
 
 impl Groups {
+    /// What draws its picture.
+    pub fn picture(&self, state: &State, theme: &'static figure::Theme) -> Result<Draw> {
+        let groups = state.regrouped.as_ref().filter(|((_, site, map, _), _)| {
+            (state.site(), state.feature()) == (Some(*site), Some(*map)) && state.what_if.is_some()
+        });
+        let groups = groups.map(|(_, grouping)| grouping.labels.clone());
+        Picture { groups, ..Picture::of_site() }.draw(state, theme, figure::View::Groups)
+    }
+
     /// Draws the view.
     pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         let (Some(site), Some(feature)) = (cx.state.site_results(), cx.state.feature_results()) else {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::app::Cx;
 use super::state::State;
 use crate::error::{Error, Result};
+use crate::figure::views::Order;
 use crate::figure::{self, Figure};
 
 /// One tab.
@@ -118,26 +119,45 @@ impl Views {
     }
 
     /// What draws the picture of a view as it stands.
-    pub fn picture(&self, which: View, state: &State) -> Result<Draw> {
+    pub fn picture(&self, which: View, state: &State, theme: &'static figure::Theme) -> Result<Draw> {
         match which {
-            View::Overview => self.overview.picture(state),
-            View::Redundancy => self.redundancy.picture(state),
-            View::Groups => picture_of(state, figure::View::Groups, true),
-            View::Votes => picture_of(state, figure::View::Votes, true),
+            View::Overview => self.overview.picture(state, theme),
+            View::Redundancy => self.redundancy.picture(state, theme),
+            View::Groups => self.groups.picture(state, theme),
+            View::Votes => Picture::of_site().draw(state, theme, figure::View::Votes),
             View::Prune => self.prune.picture(state),
-            View::Attention => self.attention.picture(state),
+            View::Attention => self.attention.picture(state, theme),
             View::Training => training::picture(state),
         }
     }
 }
 
-/// What draws a picture of the results, as the plan being edited stands.
-fn picture_of(state: &State, view: figure::View, of_site: bool) -> Result<Draw> {
-    let results = state.results.as_ref().ok_or_else(|| Error::new("nothing was run yet").hint("press Run first"))?;
-    let analysis = Arc::clone(&results.analysis);
-    let (site, feature, plan) = (state.site().filter(|_| of_site), state.feature(), state.plan());
-    Ok(Box::new(move || {
-        let request = figure::Request { site, feature, plan: plan.as_ref(), ..figure::Request::new(view) };
-        figure::build(&analysis, &request)
-    }))
+/// A picture of the results, as the plan being edited stands.
+#[derive(Default)]
+struct Picture {
+    /// Of the layer that is shown, or of all.
+    of_site: bool,
+    /// In which order heads stand.
+    order: Option<Order>,
+    /// Other groups for the layer that is shown.
+    groups: Option<Vec<usize>>,
+}
+
+impl Picture {
+    fn of_site() -> Self {
+        Self { of_site: true, ..Self::default() }
+    }
+
+    /// What draws it.
+    fn draw(self, state: &State, theme: &'static figure::Theme, view: figure::View) -> Result<Draw> {
+        let results =
+            state.results.as_ref().ok_or_else(|| Error::new("nothing was run yet").hint("press Run first"))?;
+        let analysis = Arc::clone(&results.analysis);
+        let (site, feature, plan) = (state.site().filter(|_| self.of_site), state.feature(), state.plan());
+        Ok(Box::new(move || {
+            let groups = self.groups.as_deref();
+            let plan = plan.as_ref();
+            figure::build(&analysis, &figure::Request { view, site, feature, plan, theme, order: self.order, groups })
+        }))
+    }
 }

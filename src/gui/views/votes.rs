@@ -31,8 +31,8 @@ impl Votes {
         ui.horizontal_wrapped(|ui| {
             site_picker(ui, cx);
             ui.add_space(8.0);
-            swatch(ui, theme, Some(theme.accent), "kept");
-            swatch(ui, theme, Some(theme.outline), "pruned");
+            swatch(ui, theme, theme.kept, "kept");
+            swatch(ui, theme, theme.pruned, "pruned");
             let tied: u64 = site.features.values().map(|f| f.tied_votes).sum();
             let cast: u64 = site.votes.iter().sum();
             let text = format!("{cast} votes from {} batches, {tied} of them tied", results.analysis.batches);
@@ -80,7 +80,7 @@ fn bars_ui(ui: &mut Ui, cx: Cx<'_>, site: &SiteAnalysis, shares: &[f64], size: e
             middle - width / 2.0..=middle + width / 2.0,
             plot.down(*share).min(plot.rect.bottom() - 1.0)..=plot.rect.bottom(),
         );
-        painter.rect_filled(bar, 1.0, if kept { theme.accent } else { theme.outline });
+        painter.rect_filled(bar, 1.0, if kept { theme.kept } else { theme.pruned });
         if cx.state.selection.heads.contains(&reference) {
             painter.rect_stroke(bar.expand(2.0), 2.0, Stroke::new(2.0, theme.ink), egui::StrokeKind::Outside);
         }
@@ -175,7 +175,7 @@ fn margins_ui(ui: &mut Ui, cx: Cx<'_>, site: &SiteAnalysis, size: egui::Vec2) {
             plot.down(*margin).min(plot.rect.bottom() - 1.0)..=plot.rect.bottom(),
         );
         let kept = cx.state.is_kept(HeadRef::new(site.site, head));
-        painter.rect_filled(bar, 1.0, if kept { cx.theme.accent } else { cx.theme.outline });
+        painter.rect_filled(bar, 1.0, if kept { cx.theme.kept } else { cx.theme.pruned });
     }
     response.widget_info(|| WidgetInfo::labeled(egui::Role::Image, true, "Winning margins"));
 }

@@ -18,7 +18,7 @@ pub fn color_bar(ui: &mut Ui, theme: &Theme, scale: &Scale, unit: Unit, missing:
         ui.painter().add(gradient(rect, scale));
         ui.label(text(scale.high));
         if let Some(words) = missing {
-            super::swatch(ui, theme, Some(theme.missing), words);
+            super::swatch(ui, theme, theme.missing, words);
         }
     });
 }

@@ -1,5 +1,6 @@
 //! Parts used in several places.
 
+mod background;
 mod color_bar;
 mod command_button;
 mod empty;
@@ -10,12 +11,13 @@ mod matrix;
 mod pickers;
 mod plot;
 
+pub use background::Background;
 pub use color_bar::color_bar;
 pub use command_button::{command_button, command_item};
 pub use empty::{empty, needs_run};
 pub use facts::{fact, facts, heading, note};
 pub use head_grid::{Cell, HeadGrid, Pointed, Summary};
-pub use legend::swatch;
+pub use legend::{Mark, group_legend, swatch};
 pub use matrix::{MatrixTexture, cell_at, paint_texture};
 pub use pickers::{choice, feature_picker, site_picker};
 pub use plot::{PlotArea, dashed};

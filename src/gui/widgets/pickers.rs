@@ -1,6 +1,6 @@
 //! Choosing the layer and the feature map that views of one layer show.
 
-use eframe::egui::{Button, ComboBox, RichText, TextWrapMode, Ui};
+use eframe::egui::{ComboBox, Rect, RichText, Role, Sense, Stroke, StrokeKind, TextStyle, Ui, WidgetInfo, pos2, vec2};
 
 use super::super::action::Action;
 use super::super::app::Cx;
@@ -34,12 +34,44 @@ pub fn feature_picker(ui: &mut Ui, cx: Cx<'_>) {
     combo.response.labelled_by(label.id);
 }
 
-/// A row of buttons of which one is on.
+/// Room left and right of the words of a choice.
+const PAD: f32 = 9.0;
+
+/// A row of words of which one is on, behind its name. Name and words stay together where the line is broken.
 pub fn choice<T: Clone + PartialEq>(ui: &mut Ui, cx: Cx<'_>, name: &str, now: &mut T, options: &[(T, &str, &str)]) {
-    ui.label(RichText::new(name).color(cx.theme.muted));
-    for (value, text, hover) in options {
-        let button = Button::selectable(*now == *value, *text).wrap_mode(TextWrapMode::Extend);
-        if ui.add(button).on_hover_text(*hover).clicked() {
+    let theme = cx.theme;
+    let font = TextStyle::Button.resolve(ui.style());
+    let galley = |text: &str, color| ui.painter().layout_no_wrap(text.to_owned(), font.clone(), color);
+    let title = galley(name, theme.muted);
+    let words: Vec<_> = options
+        .iter()
+        .map(|(value, text, _)| galley(text, if value == now { theme.ink } else { theme.muted }))
+        .collect();
+    let before = if name.is_empty() { 0.0 } else { title.size().x + ui.spacing().item_spacing.x };
+    let width: f32 = words.iter().map(|w| w.size().x + 2.0 * PAD).sum();
+    let height = ui.spacing().interact_size.y;
+    let (rect, _) = ui.allocate_exact_size(vec2(before + width, height), Sense::hover());
+    let title_at = rect.left_center() - vec2(0.0, title.size().y / 2.0);
+    ui.painter().galley(title_at, title, theme.muted);
+    let track = Rect::from_min_max(rect.min + vec2(before, 0.0), rect.max);
+    ui.painter().rect_filled(track, 5.0, theme.track);
+    let mut left = track.left();
+    for ((value, text, hover), word) in options.iter().zip(words) {
+        let place = Rect::from_min_size(pos2(left, track.top()), vec2(word.size().x + 2.0 * PAD, height));
+        left = place.right();
+        let is_on = value == now;
+        let response = ui.interact(place, ui.scope_id().with((name, *text)), Sense::click()).on_hover_text(*hover);
+        response.widget_info(|| WidgetInfo::selected(Role::RadioButton, ui.is_enabled(), is_on, *text));
+        if is_on {
+            let pill = place.shrink(1.5);
+            ui.painter().rect(pill, 4.0, theme.pill, Stroke::new(1.0, theme.border), StrokeKind::Inside);
+        }
+        if response.has_focus() {
+            ui.painter().rect_stroke(place, 5.0, Stroke::new(1.5, theme.accent), StrokeKind::Inside);
+        }
+        let ink = if is_on || response.hovered() { theme.ink } else { theme.muted };
+        ui.painter().galley_with_override_text_color(place.center() - word.size() / 2.0, word, ink);
+        if response.clicked() {
             now.clone_from(value);
         }
     }

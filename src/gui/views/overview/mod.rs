@@ -12,11 +12,12 @@ use self::summary::summaries;
 use super::super::app::Cx;
 use super::super::state::State;
 use super::super::theme::color;
-use super::super::widgets::{Cell, HeadGrid, choice, color_bar, feature_picker, swatch};
-use super::{Draw, picture_of};
+use super::super::widgets::{Cell, HeadGrid, Mark, choice, color_bar, feature_picker, swatch};
+use super::{Draw, Picture};
 use crate::analysis::SiteAnalysis;
 use crate::error::Result;
-use crate::figure::{self, ColorMap, GroupStyle, Measure, Scale};
+use crate::figure::views::Order;
+use crate::figure::{self, ColorMap, GroupStyle, Measure, Scale, Unit};
 use crate::network::{FeatureMap, Site};
 use crate::workspace::HeadRef;
 
@@ -75,6 +76,23 @@ struct Cached {
     order: Option<Vec<Vec<usize>>>,
 }
 
+/// The group of a head on the map that is shown.
+fn group_of(cx: Cx<'_>, head: HeadRef) -> Option<usize> {
+    let site = cx.state.results.as_ref()?.analysis.site(head.site)?;
+    site.features.get(&cx.state.feature()?)?.groups.get(head.head).copied()
+}
+
+/// A number in so few characters that it fits a cell.
+fn short(unit: Unit, value: f64) -> String {
+    match unit {
+        _ if value.is_nan() => "–".to_owned(),
+        Unit::Share => format!("{:.0} %", value * 100.0),
+        _ if value.abs() >= 100.0 => format!("{value:.0}"),
+        _ if value.abs() >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}").replace('-', "−"),
+    }
+}
+
 impl Cached {
     /// The number of a head; NaN where there is none.
     fn value(&self, head: HeadRef) -> f64 {
@@ -85,12 +103,17 @@ impl Cached {
 
 impl Overview {
     /// What draws its picture.
-    pub fn picture(&self, state: &State) -> Result<Draw> {
+    pub fn picture(&self, state: &State, theme: &'static figure::Theme) -> Result<Draw> {
         let measure = match &self.paint {
             Paint::Measure(measure) => Some(measure.clone()),
             Paint::Group | Paint::State => None,
         };
-        picture_of(state, figure::View::Overview(measure), false)
+        let order = match self.sort {
+            Sort::Index => Order::Index,
+            Sort::Group => Order::Group,
+            Sort::Value => Order::Value,
+        };
+        Picture { order: Some(order), ..Picture::default() }.draw(state, theme, figure::View::Overview(measure))
     }
 
     /// Draws the overview.
@@ -104,19 +127,14 @@ impl Overview {
         let plan = state.draft.now().active();
         let summaries = summaries(cx);
         let results = state.results.as_ref();
-        let map = state.feature();
         let paint = if results.is_some() { &self.paint } else { &Paint::State };
         let cache = self.cache.as_ref();
         let style = |head: HeadRef| match paint {
-            Paint::State => (theme.accent, 0),
-            Paint::Group => {
-                let group = results
-                    .and_then(|r| r.analysis.site(head.site)?.features.get(&map?)?.groups.get(head.head).copied());
-                group.map_or((theme.missing, 0), |g| {
-                    let style = GroupStyle::of(theme.figure, g);
-                    (color(style.color), style.cycle)
-                })
-            }
+            Paint::State => (theme.kept, 0),
+            Paint::Group => group_of(cx, head).map_or((theme.missing, 0), |g| {
+                let style = GroupStyle::of(theme.figure, g);
+                (color(style.color), style.cycle)
+            }),
             Paint::Measure(_) => {
                 let fill = cache.map(|c| c.scale.color(c.value(head), theme.figure.missing));
                 (color(fill.unwrap_or(theme.figure.missing)), 0)
@@ -140,7 +158,7 @@ impl Overview {
                     notches,
                 }
             };
-            grid.show(ui, theme, cell, |head| self.words(cx, head))
+            grid.show(ui, theme, cell, |head| self.label(cx, paint, head), |head| self.words(cx, head))
         });
         self.react(ui, cx, &pointed.inner);
     }
@@ -191,12 +209,14 @@ impl Overview {
 
     fn legend(&self, ui: &mut Ui, cx: Cx<'_>) {
         let theme = cx.theme;
-        swatch(ui, theme, None, "pruned");
-        ui.label(RichText::new("•  pinned").small().color(theme.muted));
-        if cx.state.model.as_ref().is_some_and(|m| m.facts.is_grouped()) {
-            ui.label(
-                RichText::new("Heads side by side without a gap share a key/value head").small().color(theme.muted),
-            );
+        let state = cx.state;
+        swatch(ui, theme, Mark::Kept(theme.kept), "kept");
+        swatch(ui, theme, Mark::Pruned(theme.kept), "pruned");
+        if state.draft.now().active().pinned() > 0 {
+            swatch(ui, theme, Mark::Pinned(theme.kept), "pinned");
+        }
+        if state.model.as_ref().is_some_and(|m| m.facts.is_grouped()) && self.sort == Sort::Index {
+            swatch(ui, theme, Mark::Plate, "share a key/value head");
         }
         let Some(results) = &cx.state.results else { return };
         match &self.paint {
@@ -205,7 +225,7 @@ impl Overview {
                 let groups = results.analysis.sites.iter().flat_map(|s| s.features.values()).flat_map(|f| &f.groups);
                 let count = groups.max().map_or(0, |g| g + 1);
                 for group in 0..count.min(8) {
-                    swatch(ui, theme, Some(theme.group(group)), &format!("group {group}"));
+                    swatch(ui, theme, theme.group(group), &format!("group {group}"));
                 }
                 if count > 8 {
                     ui.label(RichText::new(format!("and {} more", count - 8)).small().color(theme.muted));
@@ -256,6 +276,18 @@ impl Overview {
             heads.sort_by_key(|h| groups.get(*h).copied());
         }
         heads
+    }
+
+    /// What stands in a cell that has room: what its colour says, or which head it is where no numbers over the columns
+    /// say so.
+    fn label(&self, cx: Cx<'_>, paint: &Paint, head: HeadRef) -> String {
+        match (paint, &self.cache) {
+            (Paint::Measure(measure), Some(cache)) => short(measure.unit(), cache.value(head)),
+            (Paint::Group, _) if self.sort == Sort::Index => {
+                group_of(cx, head).map_or_else(String::new, |group| group.to_string())
+            }
+            _ => head.head.to_string(),
+        }
     }
 
     /// What a screen reader and the tooltip say of a head beside its state.

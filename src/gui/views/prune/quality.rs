@@ -133,9 +133,9 @@ fn curve(ui: &mut Ui, cx: Cx<'_>, sweep: &Sweep) {
     ui.add_space(6.0);
     ui.horizontal_wrapped(|ui| {
         for (index, (method, _)) in sweep.curves.iter().enumerate() {
-            swatch(ui, theme, Some(theme.group(index)), method.name());
+            swatch(ui, theme, theme.group(index), method.name());
         }
-        swatch(ui, theme, Some(theme.reference), &format!("random, range of {} draws", sweep.random.len()));
+        swatch(ui, theme, theme.reference, &format!("random, range of {} draws", sweep.random.len()));
     });
     let (outer, response) = ui.allocate_exact_size(vec2(ui.available_width(), 230.0), Sense::hover());
     let painter = ui.painter_at(outer);

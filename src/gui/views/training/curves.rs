@@ -64,7 +64,7 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>, told: &Told) {
     for plot in plots(told) {
         ui.horizontal_wrapped(|ui| {
             for (index, (name, _)) in plot.series.iter().enumerate() {
-                swatch(ui, theme, Some(theme.group(index)), name);
+                swatch(ui, theme, theme.group(index), name);
             }
         });
         let (outer, response) = ui.allocate_exact_size(vec2(ui.available_width(), 150.0), Sense::hover());

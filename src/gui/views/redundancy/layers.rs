@@ -1,0 +1,204 @@
+//! Every layer at once, small: one texture that holds a pooled matrix for each.
+
+use std::sync::Arc;
+
+use eframe::egui::{
+    Align2, Color32, ColorImage, FontId, Pos2, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, TextureHandle,
+    TextureOptions, Ui, Vec2, WidgetInfo, pos2, vec2,
+};
+
+use super::super::super::action::Action;
+use super::super::super::app::Cx;
+use super::super::super::widgets::{Background, cell_at, note};
+use super::{Kind, numbers};
+use crate::analysis::Analysis;
+use crate::figure::{Pool, Raster, Rgb, order_by_group};
+use crate::network::FeatureMap;
+
+/// What the tiles are made of: result, map, numbers, order, pixels of a tile, colour of what is missing.
+type Key = (u64, FeatureMap, Kind, bool, usize, Rgb);
+
+/// Pixels of all tiles, `columns` of them in a row.
+struct Atlas {
+    columns: usize,
+    /// Pixels of a tile's side; a tile of fewer heads fills a part.
+    side: usize,
+    /// Pixels used of each tile.
+    used: Vec<usize>,
+    raster: Raster,
+}
+
+/// What the view of all layers remembers.
+#[derive(Default)]
+pub struct Layers {
+    atlas: Background<Key, Atlas>,
+    texture: Option<(Key, TextureHandle)>,
+}
+
+/// Height of a layer's name over its tile, and room between tiles.
+const NAME: f32 = 18.0;
+const GAP: f32 = 12.0;
+/// Smallest and largest side of a tile.
+const SIDES: (f32, f32) = (64.0, 220.0);
+
+impl Layers {
+    /// Draws the tiles; true where one was clicked, which shows that layer.
+    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, kind: Kind, by_index: bool) -> bool {
+        let (Some(results), Some(map)) = (&cx.state.results, cx.state.feature()) else { return false };
+        let sites = &results.analysis.sites;
+        let room = ui.available_size() - vec2(14.0, 0.0);
+        let (columns, side) = arrange(room, sites.len());
+        let heads = sites.iter().map(|s| s.heads).max().unwrap_or(1).max(1);
+        let pixels = heads.min((side * ui.ctx().pixels_per_point()).ceil() as usize).max(1);
+        let key = (results.revision, map, kind, by_index, pixels, cx.theme.figure.missing);
+        let analysis = Arc::clone(&results.analysis);
+        let most = ui.ctx().input(|i| i.max_texture_side);
+        let made = self.atlas.get(ui.ctx(), key, move || Ok(atlas(&analysis, key, most)));
+        let Some(Ok(atlas)) = made else {
+            note(ui, cx.theme, "Drawing every layer …");
+            return false;
+        };
+        if self.texture.as_ref().is_none_or(|(held, _)| *held != key) && !atlas.raster.rgba.is_empty() {
+            let size = [atlas.raster.width, atlas.raster.height];
+            let image = ColorImage::from_rgba_unmultiplied(size, &atlas.raster.rgba);
+            self.texture = Some((key, ui.ctx().load_texture("layers", image, TextureOptions::NEAREST)));
+        }
+        let Some((_, texture)) = &self.texture else { return false };
+        let mut opened = false;
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            let rows = sites.len().div_ceil(columns.max(1));
+            let size = vec2(columns as f32 * (side + GAP) - GAP, rows as f32 * (side + NAME + GAP));
+            let (outer, response) = ui.allocate_exact_size(size, Sense::click());
+            let painter = ui.painter_at(outer);
+            let place = |i: usize| tile(outer.min, side, columns, i);
+            let whole = vec2(atlas.raster.width.max(1) as f32, atlas.raster.height.max(1) as f32);
+            for (i, site) in sites.iter().enumerate() {
+                let rect = place(i);
+                if !ui.is_rect_visible(rect.expand2(vec2(0.0, NAME))) {
+                    continue;
+                }
+                let is_shown = cx.state.site() == Some(site.site);
+                let ink = if is_shown { cx.theme.accent } else { cx.theme.muted };
+                let at = rect.left_top() - vec2(0.0, 4.0);
+                painter.text(at, Align2::LEFT_BOTTOM, site.site, FontId::proportional(11.0), ink);
+                let used = atlas.used.get(i).copied().unwrap_or(0) as f32;
+                let corner = vec2((i % atlas.columns * atlas.side) as f32, (i / atlas.columns * atlas.side) as f32);
+                let uv = Rect::from_min_size((corner / whole).to_pos2(), Vec2::splat(used) / whole);
+                painter.image(texture.id(), rect, uv, Color32::WHITE);
+                if is_shown {
+                    painter.rect_stroke(rect.expand(2.0), 2.0, Stroke::new(1.5, cx.theme.accent), StrokeKind::Outside);
+                }
+            }
+            response.widget_info(|| {
+                WidgetInfo::labeled(Role::Image, true, format!("{} in every layer", kind.likeness().label()))
+            });
+            let under = response.hover_pos().and_then(|at| {
+                let i = (0..sites.len()).find(|i| place(*i).expand2(vec2(0.0, NAME)).contains(at))?;
+                Some((sites.get(i)?, place(i), at))
+            });
+            let Some((site, rect, at)) = under else { return };
+            if response.clicked() {
+                cx.send(Action::ShowSite(site.site));
+                opened = true;
+            }
+            let feature = site.features.get(&map);
+            let pair = feature.and_then(|f| {
+                let order = if by_index { (0..site.heads).collect() } else { order_by_group(&f.groups) };
+                let (r, c) = cell_at(rect, site.heads, site.heads, at)?;
+                let (i, j) = (*order.get(r)?, *order.get(c)?);
+                let value = value(kind, site, f, i, j);
+                Some(format!(", heads {i} and {j}: {}", crate::figure::Unit::Plain.format(value)))
+            });
+            response.on_hover_text_at_pointer(format!("{}{}", site.site, pair.unwrap_or_default()));
+        });
+        opened
+    }
+}
+
+fn value(
+    kind: Kind,
+    site: &crate::analysis::SiteAnalysis,
+    feature: &crate::analysis::FeatureAnalysis,
+    i: usize,
+    j: usize,
+) -> f64 {
+    match (kind, &site.cka) {
+        (Kind::Cosine, _) => feature.gram.cosine(i, j).unwrap_or(f64::NAN),
+        (Kind::Cka, Some(rows)) => rows.get(i).and_then(|r| r.get(j)).copied().unwrap_or(f64::NAN),
+        _ => feature.gram.distance2(i, j).sqrt(),
+    }
+}
+
+/// How many tiles stand in a row, and their side: as large as all of them fit, within limits.
+fn arrange(room: Vec2, count: usize) -> (usize, f32) {
+    let side = |columns: usize| {
+        let rows = count.div_ceil(columns).max(1) as f32;
+        ((room.x + GAP) / columns as f32 - GAP).min(room.y / rows - NAME - GAP)
+    };
+    let widest = (((room.x + GAP) / (SIDES.0 + GAP)) as usize).clamp(1, count.max(1));
+    let columns = (1..=widest).max_by(|a, b| side(*a).total_cmp(&side(*b))).unwrap_or(1);
+    let found = side(columns);
+    if found >= SIDES.0 {
+        return (columns, found.min(SIDES.1).floor());
+    }
+    // They do not fit at once: fill the width and scroll.
+    (widest, (((room.x + GAP) / widest as f32 - GAP).clamp(24.0, SIDES.1)).floor())
+}
+
+fn tile(corner: Pos2, side: f32, columns: usize, i: usize) -> Rect {
+    let (row, column) = (i / columns.max(1), i % columns.max(1));
+    let at = corner.to_vec2() + vec2(column as f32 * (side + GAP), row as f32 * (side + NAME + GAP) + NAME);
+    Rect::from_min_size(pos2(at.x, at.y), vec2(side, side))
+}
+
+/// Draws every layer into one picture whose sides a texture can have.
+fn atlas(analysis: &Analysis, key: Key, most: usize) -> Atlas {
+    let (_, map, kind, by_index, wanted, missing) = key;
+    let count = analysis.sites.len().max(1);
+    let columns = (count as f64).sqrt().ceil() as usize;
+    let side = wanted.min(most / columns.max(1)).max(1);
+    let (width, height) = (columns * side, count.div_ceil(columns) * side);
+    let mut raster = Raster { width, height, rgba: vec![0; width * height * 4] };
+    let mut used = Vec::with_capacity(count);
+    for (i, site) in analysis.sites.iter().enumerate() {
+        let Some(feature) = site.features.get(&map) else {
+            used.push(0);
+            continue;
+        };
+        let order = if by_index { (0..site.heads).collect() } else { order_by_group(&feature.groups) };
+        let grid = numbers(kind, site, feature);
+        let scale = kind.likeness().scale(&grid);
+        let pooled = grid.reordered(&order, &order).pooled(side, Pool::Mean);
+        let small = Raster::from_grid(&pooled, &scale, missing);
+        let (left, top) = (i % columns * side, i / columns * side);
+        for row in 0..small.height {
+            let from = row * small.width * 4;
+            let to = ((top + row) * width + left) * 4;
+            if let (Some(source), Some(target)) =
+                (small.rgba.get(from..from + small.width * 4), raster.rgba.get_mut(to..to + small.width * 4))
+            {
+                target.copy_from_slice(source);
+            }
+        }
+        used.push(small.width);
+    }
+    Atlas { columns, side, used, raster }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_fit_their_room() {
+        for (room, count) in
+            [(vec2(760.0, 420.0), 12), (vec2(1300.0, 800.0), 48), (vec2(760.0, 420.0), 128), (vec2(90.0, 90.0), 3)]
+        {
+            let (columns, side) = arrange(room, count);
+            let last = tile(pos2(0.0, 0.0), side, columns, columns - 1);
+            assert!(last.right() <= room.x + 0.5, "{count} tiles of {side} in {room:?}");
+            let bottom = tile(pos2(0.0, 0.0), side, columns, count - 1).bottom();
+            assert!(bottom <= room.y || side <= SIDES.0 + GAP, "{count} tiles of {side} end at {bottom}");
+        }
+    }
+}

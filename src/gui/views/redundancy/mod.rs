@@ -1,0 +1,185 @@
+//! How alike the heads of a layer are, and of all layers at once.
+
+mod layers;
+mod matrix;
+mod pair;
+
+use eframe::egui::{RichText, Ui};
+use serde::{Deserialize, Serialize};
+
+use self::layers::Layers;
+use self::matrix::Drawing;
+use super::super::app::Cx;
+use super::super::state::State;
+use super::super::widgets::{
+    MatrixTexture, choice, color_bar, feature_picker, group_legend, needs_run, note, site_picker,
+};
+use super::{Draw, Picture};
+use crate::analysis::{FeatureAnalysis, SiteAnalysis};
+use crate::error::Result;
+use crate::figure::tree::Tree;
+use crate::figure::views::{Likeness, Order, Similarity};
+use crate::figure::{self, Caption, Grid};
+use crate::network::{FeatureMap, Site};
+
+/// What the numbers between two heads are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// Cosine of their maps.
+    #[default]
+    Cosine,
+    /// Distance of their maps.
+    Distance,
+    /// Linear centred kernel alignment.
+    Cka,
+}
+
+impl Kind {
+    fn likeness(self) -> Likeness {
+        match self {
+            Self::Cosine => Likeness::Cosine,
+            Self::Distance => Likeness::Distance,
+            Self::Cka => Likeness::Cka,
+        }
+    }
+}
+
+/// What the redundancy view remembers.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Redundancy {
+    kind: Kind,
+    by_index: bool,
+    all_layers: bool,
+    #[serde(skip)]
+    texture: MatrixTexture,
+    #[serde(skip)]
+    cache: Option<(Key, Similarity, Tree)>,
+    #[serde(skip)]
+    layers: Layers,
+}
+
+type Key = (u64, Site, FeatureMap, Kind, bool);
+
+impl Redundancy {
+    /// What draws its picture.
+    pub fn picture(&self, state: &State, theme: &'static figure::Theme) -> Result<Draw> {
+        let order = if self.by_index { Order::Index } else { Order::Group };
+        let picture = Picture { of_site: !self.all_layers, order: Some(order), groups: None };
+        picture.draw(state, theme, figure::View::Redundancy(self.kind.likeness()))
+    }
+
+    /// Draws the view.
+    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+        let (Some(site), Some(feature)) = (cx.state.site_results(), cx.state.feature_results()) else {
+            needs_run(ui, cx, "Similarities of heads");
+            return;
+        };
+        ui.horizontal_wrapped(|ui| self.toolbar(ui, cx, site));
+        self.refresh(cx, site, feature);
+        let Some((key, similarity, tree)) = &self.cache else { return };
+        let scale = similarity.likeness.scale(&similarity.matrix);
+        ui.horizontal_wrapped(|ui| {
+            let label = similarity.likeness.label();
+            if self.all_layers && self.kind == Kind::Distance {
+                note(ui, cx.theme, "Distance, each layer from 0 to its own largest");
+            } else {
+                ui.label(RichText::new(label).small().color(cx.theme.muted));
+                let missing = similarity.matrix.has_missing().then_some("no direction");
+                color_bar(ui, cx.theme, &scale, figure::Unit::Plain, missing);
+            }
+            if !self.all_layers {
+                ui.add_space(8.0);
+                group_legend(ui, cx.theme, similarity.groups.iter().max().map_or(0, |g| g + 1));
+            }
+        });
+        about(ui, cx, feature);
+        ui.add_space(4.0);
+        if self.all_layers {
+            if self.layers.ui(ui, cx, self.kind, self.by_index) {
+                self.all_layers = false;
+            }
+            return;
+        }
+        let order: Vec<usize> = if self.by_index { (0..site.heads).collect() } else { tree.order.clone() };
+        let texture = self.texture.get(ui, (key, cx.theme.figure.name), cx.theme.figure.missing, || {
+            (similarity.matrix.reordered(&order, &order), scale)
+        });
+        let draw = Drawing { cx, site, feature, similarity, tree: (!self.by_index).then_some(tree), order: &order };
+        draw.show(ui, texture);
+    }
+
+    fn toolbar(&mut self, ui: &mut Ui, cx: Cx<'_>, site: &SiteAnalysis) {
+        let several = cx.state.results.as_ref().is_some_and(|r| r.analysis.sites.len() > 1);
+        if several {
+            let scopes = [
+                (false, "One layer", "The heads of one layer, large"),
+                (true, "All layers", "Every layer side by side, small; a click shows one"),
+            ];
+            choice(ui, cx, "", &mut self.all_layers, &scopes);
+        }
+        if !self.all_layers {
+            site_picker(ui, cx);
+        }
+        feature_picker(ui, cx);
+        let mut kinds = vec![
+            (Kind::Cosine, "Cosine", "1 alike, 0 unrelated, -1 opposite"),
+            (Kind::Distance, "Distance", "0 equal; depends on the size of the maps"),
+        ];
+        if site.cka.is_some() {
+            kinds.push((Kind::Cka, "CKA", "1 alike up to rotation and scale, 0 unrelated"));
+        } else if self.kind == Kind::Cka {
+            self.kind = Kind::Cosine;
+        }
+        choice(ui, cx, "Show", &mut self.kind, &kinds);
+        let orders = [(false, "Group", "Groups side by side, under their tree"), (true, "Index", "As numbered")];
+        choice(ui, cx, "Order", &mut self.by_index, &orders);
+    }
+
+    fn refresh(&mut self, cx: Cx<'_>, site: &SiteAnalysis, feature: &FeatureAnalysis) {
+        let (Some(results), Some(map)) = (&cx.state.results, cx.state.feature()) else { return };
+        let key = (results.revision, site.site, map, self.kind, self.by_index);
+        if self.cache.as_ref().is_some_and(|(held, ..)| *held == key) {
+            return;
+        }
+        let similarity = Similarity {
+            caption: Caption::new(format!("Heads of {}", site.site), map.name()),
+            site: site.site.to_string(),
+            matrix: numbers(self.kind, site, feature),
+            likeness: self.kind.likeness(),
+            groups: feature.groups.clone(),
+            kept: None,
+            by_index: self.by_index,
+        };
+        let tree = similarity.tree();
+        self.cache = Some((key, similarity, tree));
+    }
+}
+
+/// The numbers between the heads of a layer; NaN where there is none.
+fn numbers(kind: Kind, site: &SiteAnalysis, feature: &FeatureAnalysis) -> Grid {
+    let heads = site.heads;
+    match (kind, &site.cka) {
+        (Kind::Cosine, _) => Grid::from_fn(heads, heads, |i, j| feature.gram.cosine(i, j).unwrap_or(f64::NAN)),
+        (Kind::Cka, Some(rows)) => Grid::from_rows(rows),
+        _ => Grid::from_fn(heads, heads, |i, j| feature.gram.distance2(i, j).sqrt()),
+    }
+}
+
+/// What must be known to read likeness under this map.
+fn about(ui: &mut Ui, cx: Cx<'_>, feature: &FeatureAnalysis) {
+    let Some(map) = cx.state.feature() else { return };
+    if map.is_basis_dependent() {
+        note(
+            ui,
+            cx.theme,
+            format!(
+                "The likeness of {map} maps depends on a basis that each head is free to choose; attention and residual \
+                 maps do not."
+            ),
+        );
+    }
+    if feature.kv_shared {
+        note(ui, cx.theme, "Heads that share a key/value head have this map in common by construction.");
+    }
+}

@@ -1,0 +1,135 @@
+//! Two heads beside each other, and which pairs of the layer are most alike.
+
+use eframe::egui::{self, Align2, FontId, Grid, Label, Rect, RichText, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+
+use super::super::super::action::Action;
+use super::super::super::theme::color;
+use super::super::super::widgets::{fact, facts, heading, note};
+use super::matrix::Drawing;
+use crate::figure::{GroupStyle, Unit};
+use crate::workspace::HeadRef;
+
+/// Pairs in the list.
+const LISTED: usize = 8;
+
+impl Drawing<'_> {
+    /// The two heads under the pointer, else those selected; below them the pairs most alike.
+    pub(super) fn beside(&self, ui: &mut Ui, hovered: Option<(usize, usize)>) {
+        let theme = self.cx.theme;
+        heading(ui, theme, "Pair");
+        match hovered.or(self.selected_pair()) {
+            Some(pair) => self.pair(ui, pair),
+            None => note(ui, theme, "Point at a cell to compare two heads, click to hold them"),
+        }
+        ui.add_space(8.0);
+        self.most_alike(ui);
+    }
+
+    /// The two selected heads of this layer.
+    pub(super) fn selected_pair(&self) -> Option<(usize, usize)> {
+        let mut here = self.cx.state.selection.heads.iter().filter(|h| h.site == self.site.site).map(|h| h.head);
+        let first = here.next()?;
+        Some((first, here.next().unwrap_or(first)))
+    }
+
+    fn pair(&self, ui: &mut Ui, (i, j): (usize, usize)) {
+        let theme = self.cx.theme;
+        let plain = |v: f64| Unit::Plain.format(v);
+        let gram = &self.feature.gram;
+        facts(ui, "pair", |ui| {
+            fact(ui, theme, "Heads", if i == j { i.to_string() } else { format!("{i} and {j}") });
+            let group = |h: usize| self.feature.groups.get(h).copied().unwrap_or(0);
+            let groups =
+                if group(i) == group(j) { group(i).to_string() } else { format!("{} and {}", group(i), group(j)) };
+            fact(ui, theme, "Groups", groups);
+            let state = |h: usize| {
+                if self.cx.state.is_kept(HeadRef::new(self.site.site, h)) { "kept" } else { "pruned" }
+            };
+            let states = if i == j || state(i) == state(j) {
+                state(i).to_owned()
+            } else {
+                format!("{}, {}", state(i), state(j))
+            };
+            fact(ui, theme, "State", states);
+            let votes = |h: usize| self.site.votes.get(h).copied().unwrap_or(0);
+            fact(ui, theme, "Votes", if i == j { votes(i).to_string() } else { format!("{}, {}", votes(i), votes(j)) });
+            let norm = |h: usize| plain(gram.norm2(h).sqrt());
+            fact(ui, theme, "Norms", if i == j { norm(i) } else { format!("{}, {}", norm(i), norm(j)) });
+            if let Some(cka) = self.site.cka.as_ref().and_then(|m| m.get(i)?.get(j).copied()) {
+                fact(ui, theme, "Linear CKA", plain(cka));
+            }
+        });
+        ui.add_space(6.0);
+        Grid::new("pair by map").num_columns(3).spacing([14.0, 3.0]).show(ui, |ui| {
+            for title in ["Map", "Cosine", "Distance"] {
+                ui.label(RichText::new(title).small().color(theme.muted));
+            }
+            ui.end_row();
+            for (map, feature) in &self.site.features {
+                ui.label(RichText::new(map.name()).color(theme.muted));
+                ui.label(plain(feature.gram.cosine(i, j).unwrap_or(f64::NAN)));
+                ui.add(Label::new(plain(feature.gram.distance2(i, j).sqrt())).truncate());
+                ui.end_row();
+            }
+        });
+    }
+
+    /// Pairs by how alike they are; a click selects one.
+    fn most_alike(&self, ui: &mut Ui) {
+        let theme = self.cx.theme;
+        let heads = self.order.len();
+        let pairs = (0..heads).flat_map(|i| (i + 1..heads).map(move |j| (i, j)));
+        let mut pairs: Vec<(usize, usize, f64)> = pairs
+            .filter_map(|(i, j)| Some((i, j, self.similarity.matrix.get(i, j))).filter(|p| p.2.is_finite()))
+            .collect();
+        let nearness = |value: f64| -self.similarity.likeness.distance(value.abs());
+        let first = LISTED.min(pairs.len());
+        if first == 0 {
+            return;
+        }
+        let by_nearness = |a: &(usize, usize, f64), b: &(usize, usize, f64)| nearness(b.2).total_cmp(&nearness(a.2));
+        if pairs.len() > first {
+            pairs.select_nth_unstable_by(first, by_nearness);
+        }
+        pairs.truncate(first);
+        pairs.sort_by(by_nearness);
+        heading(ui, theme, "Most alike");
+        let longest = pairs.iter().map(|p| p.2.abs()).fold(f64::MIN_POSITIVE, f64::max);
+        for (i, j, value) in pairs {
+            if ui.available_height() < 22.0 {
+                break;
+            }
+            let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width().min(260.0), 22.0), Sense::click());
+            let painter = ui.painter_at(rect);
+            if response.hovered() || response.has_focus() {
+                painter.rect_filled(rect, 4.0, theme.track);
+            }
+            let mut left = rect.left() + 4.0;
+            for head in [i, j] {
+                let group = self.feature.groups.get(head).copied().unwrap_or(0);
+                let fill = color(GroupStyle::of(theme.figure, group).color);
+                let mark = Rect::from_center_size(pos2(left + 5.0, rect.center().y), vec2(10.0, 10.0));
+                painter.rect_filled(mark, 3.0, fill);
+                let font = FontId::proportional(12.0);
+                painter.text(pos2(left + 14.0, rect.center().y), Align2::LEFT_CENTER, head, font, theme.ink);
+                left += 40.0;
+            }
+            let room = Rect::from_x_y_ranges(left..=rect.right() - 60.0, rect.center().y - 3.0..=rect.center().y + 3.0);
+            if room.is_positive() {
+                painter.rect_filled(room, 3.0, theme.track);
+                let share = (value.abs() / longest) as f32;
+                painter.rect_filled(Rect::from_min_size(room.min, room.size() * vec2(share, 1.0)), 3.0, theme.kept);
+            }
+            let text = Unit::Plain.format(value);
+            let at = pos2(rect.right() - 4.0, rect.center().y);
+            painter.text(at, Align2::RIGHT_CENTER, &text, FontId::proportional(12.0), theme.ink);
+            let label = self.similarity.likeness.label().to_lowercase();
+            response
+                .widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("heads {i} and {j}: {label} {text}")));
+            if response.on_hover_cursor(egui::CursorIcon::PointingHand).clicked() {
+                self.cx.send(Action::Select(HeadRef::new(self.site.site, i)));
+                self.cx.send(Action::SelectAlso(HeadRef::new(self.site.site, j)));
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Something that a view shows and that takes longer than a frame to make.
+
+use eframe::egui::Context;
+
+use crate::error::Result;
+use crate::task::{Runner, State, Task};
+
+/// The last thing made, and the worker that makes the next.
+pub struct Background<K, T> {
+    made: Option<(K, Result<T>)>,
+    under_way: Option<(K, Task<T>)>,
+}
+
+impl<K, T> Default for Background<K, T> {
+    fn default() -> Self {
+        Self { made: None, under_way: None }
+    }
+}
+
+impl<K: PartialEq + Clone, T: Send + 'static> Background<K, T> {
+    /// What was made for `key`; what was made before until it is there, `None` before anything is. The window is woken
+    /// when it comes. A worker for another key is told to stop.
+    pub fn get(
+        &mut self,
+        ctx: &Context,
+        key: K,
+        make: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Option<&Result<T>> {
+        if let Some((wanted, mut task)) = self.under_way.take() {
+            match task.poll() {
+                State::Ended(result) => self.made = Some((wanted, result)),
+                State::Running(_) => self.under_way = Some((wanted, task)),
+            }
+        }
+        let is_made = self.made.as_ref().is_some_and(|(made, _)| *made == key);
+        let is_coming = self.under_way.as_ref().is_some_and(|(wanted, _)| *wanted == key);
+        if !is_made && !is_coming {
+            if let Some((_, task)) = self.under_way.take() {
+                task.cancel();
+            }
+            let waker = ctx.clone();
+            let runner = Runner::new(move || waker.request_repaint());
+            self.under_way = Some((key, runner.spawn("picture", move |_| make())));
+        }
+        self.made.as_ref().map(|(_, made)| made)
+    }
+}

@@ -1,0 +1,154 @@
+//! All heads of a model as cells: a row per layer, a column per head.
+
+mod geometry;
+mod paint;
+
+use eframe::egui::{Color32, Id, Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo};
+
+use self::geometry::Geometry;
+use super::super::theme::Theme;
+use crate::network::Site;
+use crate::plan::{Shape, SiteShape};
+use crate::workspace::HeadRef;
+
+/// How one head is drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Cell {
+    /// Its colour.
+    pub fill: Color32,
+    /// Whether it stays; of pruned heads a small piece remains.
+    pub kept: bool,
+    /// Whether a person fixed it.
+    pub pinned: bool,
+    /// Whether it is selected.
+    pub selected: bool,
+    /// Notches that tell groups of one colour apart.
+    pub notches: usize,
+}
+
+/// A column of words to the right of the heads.
+pub struct Summary {
+    /// Its title.
+    pub title: &'static str,
+    /// Its width.
+    pub width: f32,
+    /// One entry per layer.
+    pub entries: Vec<String>,
+}
+
+/// A grid of heads that can be clicked, dragged over and walked with the arrow keys.
+pub struct HeadGrid<'a> {
+    /// The layers.
+    pub shape: &'a Shape,
+    /// Heads of each layer from left to right, where they are not in their own order.
+    pub order: Option<&'a [Vec<usize>]>,
+    /// Columns about whole layers, where there is room.
+    pub summaries: &'a [Summary],
+    /// Where the keyboard is.
+    pub cursor: Option<HeadRef>,
+    /// The layer shown by other views.
+    pub site: Option<Site>,
+}
+
+/// What the pointer is over and did.
+pub struct Pointed {
+    /// The whole grid.
+    pub response: Response,
+    /// The head under the pointer.
+    pub head: Option<HeadRef>,
+    /// The name of a layer was clicked.
+    pub row: Option<Site>,
+}
+
+/// Cells of which each gets a node of its own for screen readers; beyond, only the cursor is spoken.
+const SPOKEN: usize = 2048;
+
+impl HeadGrid<'_> {
+    /// Draws the grid; `cell` says how a head looks, `label` what stands in it where there is room, and `spoken` what a
+    /// screen reader says of it.
+    pub fn show(
+        &self,
+        ui: &mut Ui,
+        theme: &Theme,
+        cell: impl Fn(HeadRef) -> Cell,
+        label: impl Fn(HeadRef) -> String,
+        spoken: impl Fn(HeadRef) -> String,
+    ) -> Pointed {
+        let geometry = Geometry::fit(self.shape, self.order.is_none(), self.summaries, ui.available_size());
+        let (rect, response) = ui.allocate_exact_size(geometry.size, Sense::click_and_drag());
+        let geometry = geometry.at(rect.min);
+        self.paint(ui, theme, &geometry, rect, &response, &cell, &label);
+        if geometry.has_summaries {
+            self.summarise(ui, theme, &geometry);
+        }
+        self.speak(ui, &geometry, &response, &cell, &spoken);
+        let pointer = response.interact_pointer_pos().or(response.hover_pos());
+        let head = pointer.and_then(|p| self.head_at(&geometry, p));
+        let row = pointer
+            .filter(|p| response.clicked() && p.x < geometry.origin.x)
+            .and_then(|p| self.shape.sites().get(geometry.row_at(p.y)?))
+            .map(|s| s.site);
+        Pointed { response, head, row }
+    }
+
+    /// Names the grid and, where they are few enough, every cell for screen readers.
+    fn speak(
+        &self,
+        ui: &Ui,
+        geometry: &Geometry,
+        response: &Response,
+        cell: &impl Fn(HeadRef) -> Cell,
+        spoken: &impl Fn(HeadRef) -> String,
+    ) {
+        let state = |head: HeadRef| {
+            let cell = cell(head);
+            let pinned = if cell.pinned { ", pinned" } else { "" };
+            format!("{}{pinned}, {}", if cell.kept { "kept" } else { "pruned" }, spoken(head))
+        };
+        response.widget_info(|| {
+            let mut info = WidgetInfo::labeled(Role::Grid, ui.is_enabled(), "Heads");
+            info.current_text_value = self.cursor.map(|head| format!("{head}: {}", state(head)));
+            info
+        });
+        // Off unless a screen reader (or a test) listens.
+        if ui.ctx().accesskit_node_builder(response.id, |_| ()).is_none() {
+            return;
+        }
+        let total: usize = self.shape.sites().iter().map(|s| s.heads).sum();
+        if total > SPOKEN {
+            return;
+        }
+        for (row, site) in self.shape.sites().iter().enumerate() {
+            for column in 0..site.heads {
+                let head = HeadRef::new(site.site, self.head_in(row, column));
+                let id: Id = response.id.with(head);
+                let place = geometry.place(row, site, column);
+                let cell_response = ui.interact(place, id, Sense::hover());
+                cell_response.widget_info(|| {
+                    let mut info =
+                        WidgetInfo::selected(Role::Cell, ui.is_enabled(), cell(head).selected, head.to_string());
+                    info.current_text_value = Some(state(head));
+                    info
+                });
+            }
+        }
+    }
+
+    fn head_in(&self, row: usize, column: usize) -> usize {
+        self.order.and_then(|o| o.get(row)?.get(column).copied()).unwrap_or(column)
+    }
+
+    fn place_of(&self, geometry: &Geometry, head: HeadRef) -> Option<Rect> {
+        let row = self.shape.sites().iter().position(|s| s.site == head.site)?;
+        let site = self.shape.sites().get(row)?;
+        let column = (0..site.heads).find(|c| self.head_in(row, *c) == head.head)?;
+        Some(geometry.place(row, site, column))
+    }
+
+    fn head_at(&self, geometry: &Geometry, at: Pos2) -> Option<HeadRef> {
+        let row = geometry.row_at(at.y)?;
+        let site: &SiteShape = self.shape.sites().get(row)?;
+        let column = geometry.column_at(site, at.x)?;
+        Some(HeadRef::new(site.site, self.head_in(row, column)))
+    }
+}

@@ -1,0 +1,153 @@
+//! How a head grid looks.
+
+use eframe::egui::{
+    self, Align2, FontFamily, FontId, Mesh, Painter, Rect, Response, Stroke, StrokeKind, Ui, pos2, vec2,
+};
+
+use super::super::super::theme::{STRONG, Theme};
+use super::geometry::{Geometry, HEADING, gaps_before};
+use super::{Cell, HeadGrid};
+use crate::network::SiteKind;
+use crate::workspace::HeadRef;
+
+/// Cells smaller than this are plain squares of one mesh, which keeps 16,384 of them within a frame.
+const DENSE: f32 = 14.0;
+
+/// The words over layers of one kind.
+fn kind_title(kind: SiteKind) -> &'static str {
+    match kind {
+        SiteKind::Encoder => "Encoder self-attention",
+        SiteKind::Decoder => "Decoder self-attention",
+        SiteKind::Cross => "Cross-attention: decoder over encoder",
+    }
+}
+
+impl HeadGrid<'_> {
+    pub(super) fn paint(
+        &self,
+        ui: &Ui,
+        theme: &Theme,
+        geometry: &Geometry,
+        rect: Rect,
+        response: &Response,
+        cell: &impl Fn(HeadRef) -> Cell,
+        label: &impl Fn(HeadRef) -> String,
+    ) {
+        let clip = ui.clip_rect();
+        let painter = ui.painter_at(rect.intersect(clip));
+        let small = FontId::proportional(if geometry.cell.y >= DENSE { 11.0 } else { 9.0 });
+        self.numbers(&painter, theme, geometry, &small);
+        for (kind, top) in &geometry.headings {
+            let at = pos2(rect.left(), geometry.origin.y + top + HEADING - 6.0);
+            let font = FontId::new(12.0, FontFamily::Name(STRONG.into()));
+            painter.text(at, Align2::LEFT_BOTTOM, kind_title(*kind), font, theme.muted);
+        }
+        let mut fills = Mesh::default();
+        let mut labels = Vec::new();
+        let name_stride = [1, 2, 4, 8].into_iter().find(|s| *s as f32 * geometry.cell.y >= 12.0).unwrap_or(16);
+        for (row, site) in self.shape.sites().iter().enumerate() {
+            let top = geometry.top(row);
+            if top > clip.bottom() || top + geometry.cell.y < clip.top() {
+                continue;
+            }
+            let shown = self.site == Some(site.site);
+            if row % name_stride == 0 || shown {
+                let at = pos2(geometry.origin.x - 12.0, top + geometry.cell.y / 2.0);
+                let color = if shown { theme.accent } else { theme.muted };
+                painter.text(at, Align2::RIGHT_CENTER, site.site, small.clone(), color);
+            }
+            if geometry.grouped && site.kv_heads < site.heads && geometry.cell.y >= 8.0 {
+                let per = site.queries_per_kv();
+                for first in (0..site.heads).step_by(per) {
+                    let last = (first + per).min(site.heads) - 1;
+                    let plate = geometry.place(row, site, first).union(geometry.place(row, site, last));
+                    let inset = if geometry.cell.y >= DENSE { vec2(-2.0, 1.0) } else { vec2(-1.0, 0.0) };
+                    painter.rect_filled(plate.shrink2(inset), 4.0, theme.plate);
+                }
+            }
+            for column in 0..site.heads {
+                let place = geometry.place(row, site, column);
+                if !place.intersects(clip) {
+                    continue;
+                }
+                let head = HeadRef::new(site.site, self.head_in(row, column));
+                let cell = cell(head);
+                self.paint_cell(&painter, theme, place, cell, &mut fills);
+                if cell.kept && place.height() >= 18.0 {
+                    labels.push((place.center(), head, Theme::ink_on(cell.fill)));
+                }
+            }
+        }
+        painter.add(fills);
+        for (at, head, ink) in labels {
+            painter.text(at, Align2::CENTER_CENTER, label(head), FontId::proportional(10.5), ink);
+        }
+        if response.has_focus()
+            && let Some(place) = self.cursor.and_then(|h| self.place_of(geometry, h))
+        {
+            painter.rect_stroke(place.expand(1.0), 4.0, Stroke::new(2.0, theme.ink), StrokeKind::Outside);
+        }
+    }
+
+    /// Numbers over the columns, where columns are heads in their own order.
+    fn numbers(&self, painter: &Painter, theme: &Theme, geometry: &Geometry, font: &FontId) {
+        let sites = self.shape.sites();
+        let Some(widest) = sites.iter().max_by_key(|s| (s.heads, gaps_before(s, s.heads))) else { return };
+        let alike = sites.iter().all(|s| gaps_before(s, s.heads) == gaps_before(widest, widest.heads));
+        if self.order.is_some() || !(alike || !geometry.grouped) {
+            return;
+        }
+        let stride = [1, 2, 4, 8, 16, 32].into_iter().find(|s| *s as f32 * geometry.cell.x >= 20.0).unwrap_or(64);
+        for column in (0..widest.heads).step_by(stride) {
+            let at = pos2(geometry.place(0, widest, column).center().x, geometry.origin.y - 5.0);
+            painter.text(at, Align2::CENTER_BOTTOM, column, font.clone(), theme.muted);
+        }
+        let at = pos2(geometry.origin.x - 12.0, geometry.origin.y - 5.0);
+        painter.text(at, Align2::RIGHT_BOTTOM, "Head", font.clone(), theme.muted);
+    }
+
+    pub(super) fn summarise(&self, ui: &Ui, theme: &Theme, geometry: &Geometry) {
+        let font = FontId::proportional(11.0);
+        let mut left = geometry.origin.x + geometry.width + 8.0;
+        for summary in self.summaries {
+            let right = left + summary.width;
+            let top = pos2(right, geometry.origin.y - 5.0);
+            ui.painter().text(top, Align2::RIGHT_BOTTOM, summary.title, font.clone(), theme.muted);
+            let stride = if geometry.cell.y >= 12.0 { 1 } else { 2 };
+            for (row, text) in summary.entries.iter().enumerate().step_by(stride) {
+                let at = pos2(right, geometry.top(row) + geometry.cell.y / 2.0);
+                if ui.clip_rect().y_range().contains(at.y) {
+                    ui.painter().text(at, Align2::RIGHT_CENTER, text, font.clone(), theme.ink);
+                }
+            }
+            left = right;
+        }
+    }
+
+    /// A kept head fills its cell; of a pruned one a small piece remains, as in exported pictures.
+    fn paint_cell(&self, painter: &Painter, theme: &Theme, place: Rect, cell: Cell, fills: &mut Mesh) {
+        let side = place.height();
+        let inner = place.shrink(if side > 10.0 { 1.5 } else { 0.5 });
+        let small = Rect::from_center_size(inner.center(), (inner.size() * 0.4).round().max(vec2(1.0, 1.0)));
+        if side < DENSE {
+            fills.add_colored_rect(if cell.kept { inner } else { small }, cell.fill);
+        } else if cell.kept {
+            painter.rect_filled(inner, 3.0, cell.fill);
+        } else {
+            painter.rect_stroke(inner, 3.0, Stroke::new(1.0, theme.border), StrokeKind::Inside);
+            painter.rect_filled(small, 2.0, cell.fill);
+        }
+        if cell.pinned && side >= 9.0 {
+            let at = inner.right_top() + vec2(-5.0, 5.0);
+            let color = if cell.kept { Theme::ink_on(cell.fill) } else { theme.ink };
+            painter.circle_filled(at, 2.0, color);
+        }
+        for notch in 0..cell.notches.min(3) {
+            let at = inner.left_bottom() + vec2(3.0 + 4.0 * notch as f32, -2.0);
+            painter.vline(at.x, at.y - side * 0.2..=at.y, Stroke::new(1.5, Theme::ink_on(cell.fill)));
+        }
+        if cell.selected {
+            painter.rect_stroke(place.shrink(0.5), 4.0, Stroke::new(2.0, theme.ink), egui::StrokeKind::Inside);
+        }
+    }
+}
