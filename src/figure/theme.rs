@@ -57,7 +57,7 @@ impl Theme {
         missing: Rgb::hex(0x5C515B),
         reference: Rgb::hex(0x6F7683),
         kept: Rgb::hex(0x2C77B8),
-        pruned: Rgb::hex(0x8C929D),
+        pruned: Rgb::hex(0x828893),
     };
 
     /// Light on near black: for screens and slides.

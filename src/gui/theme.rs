@@ -100,7 +100,7 @@ impl Theme {
             pill: if figure.is_dark { toward_ink(0.20) } else { color(paper) },
             plate: toward_ink(0.10),
             border: color(figure.surface.mix(figure.axis, 0.34)),
-            outline: color(figure.surface.mix(figure.axis, 0.75)),
+            outline: color(figure.axis),
             ink: color(ink),
             muted: color(figure.muted),
             accent: color(figure.accent),

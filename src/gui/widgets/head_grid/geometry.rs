@@ -56,7 +56,7 @@ impl Geometry {
         let by_width = ((heads_room - words) / columns).clamp(5.0, 72.0);
         let by_height = (room.y - NUMBERS - 4.0 - kinds as f32 * HEADING) / sites.len().max(1) as f32;
         // Never taller than wide, never more than twice as wide as tall.
-        let height = by_height.max(13.0).min(40.0).min(by_width).floor();
+        let height = by_height.clamp(13.0, 40.0).min(by_width).floor();
         let cell = vec2(by_width.min(height * 2.0).floor(), height);
         let mut tops = Vec::with_capacity(sites.len());
         let mut headings = Vec::new();

@@ -77,7 +77,7 @@ impl HeadGrid<'_> {
         let geometry = Geometry::fit(self.shape, self.order.is_none(), self.summaries, ui.available_size());
         let (rect, response) = ui.allocate_exact_size(geometry.size, Sense::click_and_drag());
         let geometry = geometry.at(rect.min);
-        self.paint(ui, theme, &geometry, rect, &response, &cell, &label);
+        self.paint(ui, theme, &geometry, &response, &cell, &label);
         if geometry.has_summaries {
             self.summarise(ui, theme, &geometry);
         }

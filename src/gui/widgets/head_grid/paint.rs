@@ -28,17 +28,16 @@ impl HeadGrid<'_> {
         ui: &Ui,
         theme: &Theme,
         geometry: &Geometry,
-        rect: Rect,
         response: &Response,
         cell: &impl Fn(HeadRef) -> Cell,
         label: &impl Fn(HeadRef) -> String,
     ) {
         let clip = ui.clip_rect();
-        let painter = ui.painter_at(rect.intersect(clip));
+        let painter = ui.painter_at(response.rect.intersect(clip));
         let small = FontId::proportional(if geometry.cell.y >= DENSE { 11.0 } else { 9.0 });
         self.numbers(&painter, theme, geometry, &small);
         for (kind, top) in &geometry.headings {
-            let at = pos2(rect.left(), geometry.origin.y + top + HEADING - 6.0);
+            let at = pos2(response.rect.left(), geometry.origin.y + top + HEADING - 6.0);
             let font = FontId::new(12.0, FontFamily::Name(STRONG.into()));
             painter.text(at, Align2::LEFT_BOTTOM, kind_title(*kind), font, theme.muted);
         }
@@ -94,7 +93,7 @@ impl HeadGrid<'_> {
         let sites = self.shape.sites();
         let Some(widest) = sites.iter().max_by_key(|s| (s.heads, gaps_before(s, s.heads))) else { return };
         let alike = sites.iter().all(|s| gaps_before(s, s.heads) == gaps_before(widest, widest.heads));
-        if self.order.is_some() || !(alike || !geometry.grouped) {
+        if self.order.is_some() || (geometry.grouped && !alike) {
             return;
         }
         let stride = [1, 2, 4, 8, 16, 32].into_iter().find(|s| *s as f32 * geometry.cell.x >= 20.0).unwrap_or(64);
