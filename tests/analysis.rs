@@ -280,6 +280,52 @@ fn two_halves_merge_to_the_whole() {
 }
 
 #[test]
+fn an_analysis_is_the_same_each_time_and_after_its_file() {
+    let (model, network, whole) = open("gpt2", DType::F32);
+    let settings = Settings {
+        features: FeatureMap::ALL.to_vec(),
+        groups: Groups::Fixed(2),
+        cka: true,
+        confidence: true,
+        ..Settings::default()
+    };
+    let once = run(&model, &network, &singles(&whole), &settings);
+    assert_eq!(once.to_json().unwrap(), run(&model, &network, &singles(&whole), &settings).to_json().unwrap());
+    // Every last digit, of thousands of numbers.
+    assert_eq!(Analysis::from_json(&once.to_json().unwrap()).unwrap(), once);
+    for x in [0.1 + 0.2, 1.0 / 3.0, 2.0f64.powi(-1040), 1.797_693_134_862_315_7e308, 5.2e-17] {
+        assert_eq!(serde_json::from_str::<f64>(&serde_json::to_string(&x).unwrap()).unwrap(), x);
+    }
+}
+
+#[test]
+fn grams_do_not_depend_on_how_sequences_are_batched() {
+    for family in ["bert", "llama", "bart", "vit"] {
+        let (model, network, whole) = open(family, DType::F32);
+        let settings = Settings {
+            features: FeatureMap::ALL.to_vec(),
+            groups: Groups::Fixed(2),
+            cka: true,
+            confidence: true,
+            ..Settings::default()
+        };
+        let apart = run(&model, &network, &singles(&whole), &settings);
+        let together = run(&model, &network, std::slice::from_ref(&whole), &settings);
+        assert_eq!(apart.tokens, together.tokens);
+        for (a, t) in apart.sites.iter().zip(&together.sites) {
+            for (name, feature) in &a.features {
+                close(&t.features[name].gram, &feature.gram, 1e-5, &format!("{family} {} {name}", a.site));
+                // Votes are per batch: fewer batches cast fewer.
+                assert_eq!(feature.votes.iter().sum::<u64>(), 2 * apart.batches);
+                assert_eq!(t.features[name].votes.iter().sum::<u64>(), 2);
+            }
+            let (a, t) = (a.cka.as_ref().unwrap(), t.cka.as_ref().unwrap());
+            assert!(a.iter().flatten().zip(t.iter().flatten()).all(|(x, y)| (x - y).abs() < 1e-5));
+        }
+    }
+}
+
+#[test]
 fn what_does_not_belong_together_is_not_merged() {
     let (model, network, whole) = open("bert", DType::F32);
     let batches = singles(&whole);

@@ -59,7 +59,7 @@ pub enum Groups {
     Fixed(usize),
     /// A number for each kind of site.
     PerKind(BTreeMap<SiteKind, usize>),
-    /// A number for each site.
+    /// A number for some sites; the others are [`Groups::Auto`].
     PerSite(BTreeMap<Site, usize>),
 }
 
@@ -144,6 +144,14 @@ fn list(f: &mut fmt::Formatter<'_>, numbers: impl Iterator<Item = (String, usize
 }
 
 impl Groups {
+    /// Refuses a number for a site that is not among `sites`.
+    pub fn check(&self, sites: &[Site]) -> Result<()> {
+        let Self::PerSite(map) = self else { return Ok(()) };
+        let Some(unknown) = map.keys().find(|site| !sites.contains(site)) else { return Ok(()) };
+        let last = sites.last().map(|last| format!("the last is {last}")).unwrap_or_default();
+        Err(Error::usage(format!("groups are asked for at {unknown}, which the model does not have")).hint(last))
+    }
+
     /// The number asked for at `site` with `heads` heads; `None` where it is to be found. More groups than
     /// heads, or none, is refused.
     pub fn at(&self, site: Site, heads: usize) -> Result<Option<usize>> {
@@ -154,9 +162,10 @@ impl Groups {
                 let what = format!("no number of groups is given for {} layers", site.kind.name());
                 Error::usage(what).hint("name every kind of layer that the model has")
             })?,
-            Self::PerSite(map) => *map.get(&site).ok_or_else(|| {
-                Error::usage(format!("no number of groups is given for {site}")).hint("name every site, or use auto")
-            })?,
+            Self::PerSite(map) => match map.get(&site) {
+                Some(number) => *number,
+                None => return Ok(None),
+            },
         };
         if wanted == 0 || wanted > heads {
             return Err(Error::usage(format!("{site} has {heads} heads, which cannot form {wanted} groups"))
@@ -253,6 +262,11 @@ mod tests {
         assert_eq!(groups.at(site("cross.0"), 8).unwrap(), Some(3));
         assert!(groups.at(site("decoder.0"), 8).unwrap_err().to_string().contains("decoder layers"));
         assert!(groups.at(site("encoder.0"), 3).is_err());
+        let groups: Groups = "decoder.0=2".parse().unwrap();
+        assert_eq!(groups.at(site("decoder.0"), 8).unwrap(), Some(2));
+        assert_eq!(groups.at(site("decoder.1"), 8).unwrap(), None);
+        assert!(groups.check(&[site("decoder.0")]).is_ok());
+        assert!(groups.check(&[site("encoder.0")]).unwrap_err().to_string().contains("at decoder.0"));
         for text in ["", "two", "encoder", "encoder=", "encoder=x", "encoder=2,decoder.0=2", "middle=2"] {
             assert!(text.parse::<Groups>().is_err(), "{text}");
         }

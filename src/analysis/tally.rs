@@ -94,6 +94,8 @@ impl Tally {
         if settings.features.is_empty() {
             return Err(Error::usage("no feature map is chosen").hint("choose at least one, for example output"));
         }
+        let names: Vec<Site> = spec.sites().iter().map(|(site, _)| *site).collect();
+        settings.groups.check(&names)?;
         let sites = spec.sites().into_iter().map(|(site, attention)| {
             let shape = SiteAnalysis {
                 site,

@@ -8,7 +8,7 @@ use super::train::TrainArgs;
 use crate::analysis::{Groups, Metric};
 use crate::figure::{DEFAULT_SCALE, View};
 use crate::network::{FeatureMap, Site};
-use crate::plan::Method;
+use crate::plan::Ranking;
 use crate::pruning::Format;
 use crate::tensor::DeviceChoice;
 
@@ -99,8 +99,9 @@ pub(super) struct AnalyzeArgs {
     /// Maps that are compared and vote: query, key, value, attention, output, residual
     #[arg(long, value_delimiter = ',', value_name = "MAP,..", default_value = "output")]
     pub feature: Vec<FeatureMap>,
-    /// Groups per layer, or auto for the number with the best silhouette
-    #[arg(long, default_value_t, value_name = "N|auto")]
+    /// Groups per layer: a number, auto for the number with the best silhouette, or numbers by kind of layer
+    /// (encoder=4,decoder=2,cross=3) or by layer (encoder.0=3,encoder.5=2; the others are auto)
+    #[arg(long, default_value_t, value_name = "N|auto|LAYER=N,..")]
     pub groups: Groups,
     /// euclidean or cosine
     #[arg(long, default_value_t, value_name = "METRIC")]
@@ -142,9 +143,10 @@ pub(super) struct PlanArgs {
     /// Analysis to plan from
     #[arg(value_name = "A.json")]
     pub analysis: PathBuf,
-    /// What heads are ranked by: votes, per-group, score, importance, magnitude, confidence, random, random-in-group
-    #[arg(long, default_value = "votes", value_name = "METHOD")]
-    pub method: Method,
+    /// What heads are ranked by: votes, per-group, score, importance, importance-normalised, magnitude, confidence, random,
+    /// random-in-group. votes:value (and so on) lets one feature map count alone
+    #[arg(long, default_value = "votes", value_name = "METHOD[:MAP]")]
+    pub method: Ranking,
     #[command(flatten)]
     pub amount: AmountArgs,
     /// Seed of random methods
@@ -171,6 +173,9 @@ pub(super) struct AmountArgs {
     /// Share of all heads of the model that stays, wherever the best ranks are
     #[arg(long, value_name = "R")]
     pub ratio: Option<f64>,
+    /// Share of the heads of every layer that stays
+    #[arg(long, value_name = "R")]
+    pub layer_ratio: Option<f64>,
     /// Heads whose share of the votes (or rank value) is at least this stay
     #[arg(long, value_name = "S")]
     pub threshold: Option<f64>,

@@ -10,7 +10,7 @@ use crate::plan::{Amount, Plan, Request, propose, snap};
 pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
     let analysis = Analysis::read(&args.analysis)?;
     let request =
-        Request { method: args.method, amount: args.amount.amount(), seed: args.seed, allow_empty: args.allow_empty };
+        Request { ranking: args.method, amount: args.amount.amount(), seed: args.seed, allow_empty: args.allow_empty };
     let proposed = propose(&analysis, &request)?;
     let (mut plan, notes) = snap(&analysis, &proposed)?;
     plan.notes.extend(notes);
@@ -23,12 +23,11 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
 
 impl AmountArgs {
     pub fn amount(&self) -> Amount {
-        match (self.keep, self.ratio, self.threshold) {
-            (Some(keep), _, _) => Amount::Keep(keep as usize),
-            (_, Some(ratio), _) => Amount::Ratio(ratio),
-            (_, _, Some(threshold)) => Amount::Threshold(threshold),
-            _ => Amount::Groups,
-        }
+        let keep = self.keep.map(|n| Amount::Keep(n as usize));
+        keep.or(self.ratio.map(Amount::Ratio))
+            .or(self.layer_ratio.map(Amount::LayerRatio))
+            .or(self.threshold.map(Amount::Threshold))
+            .unwrap_or_default()
     }
 }
 

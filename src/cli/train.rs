@@ -142,7 +142,7 @@ pub(super) struct VoteArgs {
     #[arg(long, value_name = "METHOD", default_value_t = Method::Votes)]
     pub method: Method,
     /// Heads that stay, instead of a vote: a plan or a mask
-    #[arg(long, value_name = "P.json", conflicts_with_all = ["method", "keep", "ratio", "threshold", "vote_batches", "no_vote"])]
+    #[arg(long, value_name = "P.json", conflicts_with_all = ["method", "keep", "ratio", "layer_ratio", "threshold", "vote_batches", "no_vote"])]
     pub plan: Option<PathBuf>,
     #[command(flatten)]
     pub amount: AmountArgs,

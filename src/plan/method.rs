@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::network::FeatureMap;
 
 /// What heads are ranked by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,16 @@ impl Method {
         Self::RandomInGroup,
     ];
 
+    /// True where the method looks at the groups of feature maps, so that one of them can be chosen.
+    pub fn reads_maps(self) -> bool {
+        matches!(self, Self::Votes | Self::PerGroup | Self::Score | Self::RandomInGroup)
+    }
+
+    /// True where the choice depends on a seed.
+    pub fn is_random(self) -> bool {
+        matches!(self, Self::Random | Self::RandomInGroup)
+    }
+
     /// The word used on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
@@ -78,9 +89,64 @@ impl FromStr for Method {
     }
 }
 
-/// How many heads stay; in JSON `"groups"`, `{"keep": 4}`, `{"ratio": 0.5}`, `{"threshold": 0.1}`.
+/// A method and, for those that compare feature maps, the one map whose groups and votes count; without one, all maps
+/// of the analysis count together. Written `votes`, or `votes:value`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Ranking {
+    /// What heads are ranked by.
+    pub method: Method,
+    /// The map that counts alone.
+    pub map: Option<FeatureMap>,
+}
+
+impl From<Method> for Ranking {
+    fn from(method: Method) -> Self {
+        Self { method, map: None }
+    }
+}
+
+impl fmt::Display for Ranking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.map {
+            Some(map) => write!(f, "{}:{map}", self.method),
+            None => write!(f, "{}", self.method),
+        }
+    }
+}
+
+impl FromStr for Ranking {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let Some((method, map)) = text.split_once(':') else { return Ok(text.parse::<Method>()?.into()) };
+        let method: Method = method.parse()?;
+        if !method.reads_maps() {
+            return Err(Error::usage(format!("{method} compares no feature maps, so none can be chosen for it"))
+                .hint(format!("write {method} alone")));
+        }
+        Ok(Self { method, map: Some(map.parse()?) })
+    }
+}
+
+impl From<Ranking> for String {
+    fn from(ranking: Ranking) -> Self {
+        ranking.to_string()
+    }
+}
+
+impl TryFrom<String> for Ranking {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+/// How many heads stay; in JSON `"groups"`, `{"keep": 4}`, `{"ratio": 0.5}`, `{"layer-ratio": 0.5}`,
+/// `{"threshold": 0.1}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Amount {
     /// In every layer as many as it has groups.
     #[default]
@@ -89,7 +155,33 @@ pub enum Amount {
     Keep(usize),
     /// This share of all heads of the model stays, wherever the highest ranks are.
     Ratio(f64),
+    /// This share of the heads of every layer stays, rounded: every method keeps equally many in each.
+    LayerRatio(f64),
     /// Heads at or above this value stay, and the best of every layer: a share of all possible votes, a mean cosine
     /// (`score`), a mean weight (`confidence`), else a share of the layer's largest score.
     Threshold(f64),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rankings_are_read_as_they_are_written() {
+        for text in ["votes", "votes:value", "per-group:attention", "score:residual", "random-in-group:key", "random"] {
+            let ranking: Ranking = text.parse().unwrap();
+            assert_eq!(ranking.to_string(), text);
+            let json = serde_json::to_string(&ranking).unwrap();
+            assert_eq!(serde_json::from_str::<Ranking>(&json).unwrap(), ranking);
+        }
+        assert_eq!(Ranking::from(Method::Votes), "votes".parse().unwrap());
+        for (text, part) in [
+            ("importance:value", "compares no feature maps"),
+            ("random:value", "compares no feature maps"),
+            ("votes:colour", "no feature map"),
+            ("vote", "no method"),
+        ] {
+            assert!(text.parse::<Ranking>().unwrap_err().to_string().contains(part), "{text}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ mod snap;
 
 pub use cost::{Cost, Saving, apply, smallest};
 pub use document::Plan;
-pub use method::{Amount, Method};
+pub use method::{Amount, Method, Ranking};
 pub use propose::{Request, propose};
 pub use shape::{Shape, SiteShape};
 pub use snap::snap;

@@ -4,9 +4,9 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 
-use super::{Amount, Method, Plan, Shape};
+use super::{Amount, Method, Plan, Ranking, Shape};
 use crate::analysis::{
-    Analysis, Gram, Grouping, Points, SiteAnalysis, baseline, normalised_by_layer, top, top_of_groups,
+    Analysis, FeatureAnalysis, Gram, Grouping, Points, SiteAnalysis, baseline, normalised_by_layer, top, top_of_groups,
 };
 use crate::error::{Error, Result};
 
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Request {
     /// What heads are ranked by.
-    pub method: Method,
+    pub ranking: Ranking,
     /// How many stay.
     pub amount: Amount,
     /// Seed of the random methods.
@@ -25,8 +25,12 @@ pub struct Request {
 
 impl Request {
     /// With seed 0, and at least one head in every layer.
-    pub fn new(method: Method, amount: Amount) -> Self {
-        Self { method, amount, seed: 0, allow_empty: false }
+    pub fn new(ranking: impl Into<Ranking>, amount: Amount) -> Self {
+        Self { ranking: ranking.into(), amount, seed: 0, allow_empty: false }
+    }
+
+    fn method(&self) -> Method {
+        self.ranking.method
     }
 
     fn least(&self) -> usize {
@@ -37,12 +41,31 @@ impl Request {
 /// The layers that read one stored layer's weights: they keep the same heads, so they are ranked as one.
 struct Layer<'a> {
     passes: Vec<&'a SiteAnalysis>,
+    ranking: Ranking,
     heads: usize,
     /// As many as the layer has groups.
     groups: usize,
     scores: Vec<f64>,
     /// Heads that have a signal in at least one feature map, or all where none has.
     alive: Vec<usize>,
+}
+
+impl<'a> Layer<'a> {
+    /// This share of its heads, rounded.
+    fn share(&self, ratio: f64) -> usize {
+        (ratio * self.heads as f64).round() as usize
+    }
+
+    /// What the maps showed that count.
+    fn maps(&self) -> impl Iterator<Item = &'a FeatureAnalysis> {
+        let ranking = self.ranking;
+        self.passes.iter().flat_map(move |pass| maps(pass, ranking))
+    }
+}
+
+/// The feature maps of a site that count under a ranking.
+fn maps(site: &SiteAnalysis, ranking: Ranking) -> impl Iterator<Item = &FeatureAnalysis> {
+    site.features.iter().filter(move |(map, _)| ranking.map.is_none_or(|wanted| wanted == **map)).map(|(_, f)| f)
 }
 
 /// Which heads stay, by one method. Layers that share weights get the same heads; key/value groups are not looked
@@ -53,16 +76,16 @@ pub fn propose(analysis: &Analysis, request: &Request) -> Result<Plan> {
     let mut layers = Vec::new();
     for class in Shape::from(analysis).shared() {
         let passes: Vec<_> = class.iter().filter_map(|s| analysis.site(s.site)).collect();
-        layers.push(layer(analysis, passes, request.method, &mut rng)?);
+        layers.push(layer(analysis, passes, request.ranking, &mut rng)?);
     }
     let mut notes = Vec::new();
     let kept: Vec<Vec<usize>> = match request.amount {
         Amount::Groups => each(&layers, request, analysis, &mut rng, |l| l.groups)?,
         Amount::Keep(n) => each(&layers, request, analysis, &mut rng, |_| n)?,
-        Amount::Ratio(ratio) if picks_by_group(request.method) => {
-            let stay = |l: &Layer<'_>| (ratio * l.heads as f64).round() as usize;
-            each(&layers, request, analysis, &mut rng, stay)?
+        Amount::Ratio(ratio) if picks_by_group(request.method()) => {
+            each(&layers, request, analysis, &mut rng, |l| l.share(ratio))?
         }
+        Amount::LayerRatio(ratio) => each(&layers, request, analysis, &mut rng, |l| l.share(ratio))?,
         Amount::Ratio(ratio) => {
             let heads: usize = layers.iter().map(|l| l.heads).sum();
             let wanted = heads - (ratio * heads as f64).round() as usize;
@@ -75,9 +98,9 @@ pub fn propose(analysis: &Analysis, request: &Request) -> Result<Plan> {
         Amount::Threshold(least) => layers.iter().map(|l| above(l, request, least)).collect(),
     };
     let mut plan = Plan {
-        method: request.method.name().to_owned(),
+        method: request.ranking.to_string(),
         amount: Some(request.amount),
-        seed: matches!(request.method, Method::Random | Method::RandomInGroup).then_some(request.seed),
+        seed: request.method().is_random().then_some(request.seed),
         fingerprint: Some(analysis.model.fingerprint.clone()),
         allow_empty: request.allow_empty,
         notes,
@@ -98,12 +121,12 @@ fn check_amount(request: &Request) -> Result<()> {
         Amount::Keep(0) if !request.allow_empty => {
             Err(Error::usage("a layer cannot keep 0 heads").hint("keep at least 1, or allow empty layers"))
         }
-        Amount::Ratio(ratio) if !(0.0..=1.0).contains(&ratio) => {
+        Amount::Ratio(ratio) | Amount::LayerRatio(ratio) if !(0.0..=1.0).contains(&ratio) => {
             Err(Error::usage(format!("{ratio} is no share of heads")).hint("give a number from 0 to 1"))
         }
         Amount::Threshold(least) if !least.is_finite() => Err(Error::usage(format!("{least} is no threshold"))),
-        Amount::Threshold(_) if picks_by_group(request.method) || request.method == Method::Random => {
-            Err(Error::usage(format!("{} has no scores that a threshold could cut", request.method))
+        Amount::Threshold(_) if picks_by_group(request.method()) || request.method() == Method::Random => {
+            Err(Error::usage(format!("{} has no scores that a threshold could cut", request.ranking))
                 .hint("give a number of heads or a ratio"))
         }
         _ => Ok(()),
@@ -118,7 +141,7 @@ fn picks_by_group(method: Method) -> bool {
 fn layer<'a>(
     analysis: &Analysis,
     passes: Vec<&'a SiteAnalysis>,
-    method: Method,
+    ranking: Ranking,
     rng: &mut impl Rng,
 ) -> Result<Layer<'a>> {
     let heads = passes.first().map_or(0, |p| p.heads);
@@ -127,39 +150,46 @@ fn layer<'a>(
         if pass.heads != heads {
             return Err(Error::new(format!("{} shares weights with a layer of other size", pass.site)));
         }
-        for (sum, score) in scores.iter_mut().zip(scores_of(analysis, pass, method)?) {
+        if let Some(map) = ranking.map.filter(|map| !pass.features.contains_key(map)) {
+            let held: Vec<&str> = pass.features.keys().map(|m| m.name()).collect();
+            return Err(Error::usage(format!("this analysis does not hold the feature map {map}"))
+                .hint(format!("it holds {}", held.join(", "))));
+        }
+        for (sum, score) in scores.iter_mut().zip(scores_of(analysis, pass, ranking)?) {
             *sum += score / passes.len() as f64;
         }
     }
-    if method == Method::Random {
+    if ranking.method == Method::Random {
         scores = (0..heads).map(|_| rng.r#gen()).collect();
     }
-    let dead = |h: &usize| passes.iter().all(|p| p.features.values().all(|f| f.dead.contains(h)));
+    let dead = |h: &usize| passes.iter().all(|p| maps(p, ranking).all(|f| f.dead.contains(h)));
     let mut alive: Vec<usize> = (0..heads).filter(|h| !dead(h)).collect();
     if alive.is_empty() {
         alive = (0..heads).collect();
     }
-    let groups = passes.iter().map(|p| p.kept.len()).max().unwrap_or(1).max(1);
-    Ok(Layer { passes, heads, groups, scores, alive })
+    let kept = |p: &&SiteAnalysis| match ranking.map {
+        Some(_) => maps(p, ranking).map(|f| f.kept.len()).max().unwrap_or(1),
+        None => p.kept.len(),
+    };
+    let groups = passes.iter().map(kept).max().unwrap_or(1).max(1);
+    Ok(Layer { passes, ranking, heads, groups, scores, alive })
 }
 
-fn scores_of(analysis: &Analysis, site: &SiteAnalysis, method: Method) -> Result<Vec<f64>> {
+fn scores_of(analysis: &Analysis, site: &SiteAnalysis, ranking: Ranking) -> Result<Vec<f64>> {
     let baseline = |name: &str| {
         site.baselines.get(name).map(|b| b.values.clone()).ok_or_else(|| {
             Error::usage(format!("this analysis holds no {name} of heads"))
                 .hint(format!("analyse the model again with {name}, or choose another method"))
         })
     };
-    Ok(match method {
-        Method::Votes | Method::PerGroup => site.vote_shares(analysis.batches),
-        Method::Score => {
-            let most = (analysis.batches * site.features.len() as u64).max(1) as f64;
-            let mut mean = vec![0.0; site.heads];
-            for (h, sum) in mean.iter_mut().enumerate() {
-                *sum = site.features.values().map(|f| f.scores.get(h).copied().unwrap_or(0.0)).sum::<f64>() / most;
-            }
-            mean
-        }
+    // The mean of what each batch gave, over the maps that count.
+    let mean = |of: &dyn Fn(&FeatureAnalysis, usize) -> f64| -> Vec<f64> {
+        let most = (analysis.batches * maps(site, ranking).count() as u64).max(1) as f64;
+        (0..site.heads).map(|h| maps(site, ranking).map(|f| of(f, h)).sum::<f64>() / most).collect()
+    };
+    Ok(match ranking.method {
+        Method::Votes | Method::PerGroup => mean(&|f, h| f.votes.get(h).copied().unwrap_or(0) as f64),
+        Method::Score => mean(&|f, h| f.scores.get(h).copied().unwrap_or(0.0)),
         Method::Importance => baseline(baseline::IMPORTANCE)?,
         Method::ImportanceNormalised => normalised_by_layer(&baseline(baseline::IMPORTANCE)?),
         Method::Magnitude => baseline(baseline::MAGNITUDE)?,
@@ -179,7 +209,7 @@ fn each(
     let mut kept = Vec::with_capacity(layers.len());
     for layer in layers {
         let number = number(layer).max(request.least()).min(layer.heads);
-        let mut chosen = match request.method {
+        let mut chosen = match request.method() {
             _ if number == 0 => Vec::new(),
             Method::PerGroup => top_of_groups(&layer.scores, &grouping(layer, analysis, number)?),
             Method::RandomInGroup => {
@@ -207,10 +237,10 @@ fn ranked(layer: &Layer<'_>, number: usize) -> Vec<usize> {
     kept
 }
 
-/// Groups of a layer over the whole corpus, all its feature maps (and passes) with equal weight.
+/// Groups of a layer over the whole corpus, the feature maps that count (and passes) with equal weight.
 fn grouping(layer: &Layer<'_>, analysis: &Analysis, groups: usize) -> Result<Grouping> {
     let settings = &analysis.settings;
-    let grams: Vec<&Gram> = layer.passes.iter().flat_map(|p| p.features.values().map(|f| &f.gram)).collect();
+    let grams: Vec<&Gram> = layer.maps().map(|f| &f.gram).collect();
     let joint;
     let gram = match grams.as_slice() {
         [single] => *single,
@@ -256,7 +286,7 @@ fn lowest_gone(layers: &[Layer<'_>], wanted: usize, least: usize) -> (Vec<Vec<us
 fn above(layer: &Layer<'_>, request: &Request, least: f64) -> Vec<usize> {
     let largest = layer.scores.iter().copied().fold(0.0, f64::max);
     // Scores without a natural scale count as shares of the layer's largest.
-    let is_relative = matches!(request.method, Method::Importance | Method::ImportanceNormalised | Method::Magnitude);
+    let is_relative = matches!(request.method(), Method::Importance | Method::ImportanceNormalised | Method::Magnitude);
     let scale = if is_relative && largest > 0.0 { largest } else { 1.0 };
     let kept: Vec<usize> = layer.alive.iter().copied().filter(|h| layer.scores[*h] / scale >= least).collect();
     if kept.is_empty() { ranked(layer, request.least()) } else { kept }
@@ -358,6 +388,9 @@ mod tests {
         assert_eq!(kept(&all, Method::Score, Amount::Ratio(0.5)), map(&[1, 2], &[0, 3, 4]));
         // Three of five per layer.
         assert_eq!(kept(&all, Method::PerGroup, Amount::Ratio(0.6))["encoder.0"].len(), 3);
+        // In each layer, 2.5 rounded.
+        assert_eq!(kept(&all, Method::Votes, Amount::LayerRatio(0.5)), map(&[1, 2, 3], &[0, 3, 4]));
+        assert_eq!(kept(&all, Method::Votes, Amount::LayerRatio(0.0)), map(&[1], &[0]));
         // Shares 0.4 and more; at least the best.
         assert_eq!(kept(&all, Method::Votes, Amount::Threshold(0.4)), map(&[1, 2], &[0]));
         assert_eq!(kept(&all, Method::Votes, Amount::Threshold(0.85)), map(&[1], &[0]));
@@ -365,6 +398,32 @@ mod tests {
         assert_eq!(kept(&all, Method::Importance, Amount::Ratio(0.6)), map(&[4], &[0, 1, 2, 3, 4]));
         assert_eq!(kept(&all, Method::ImportanceNormalised, Amount::Ratio(0.6)), map(&[2, 3, 4], &[2, 3, 4]));
         assert_eq!(kept(&all, Method::Importance, Amount::Threshold(0.8)), map(&[3, 4], &[3, 4]));
+    }
+
+    #[test]
+    fn one_map_alone_or_several_together() {
+        let mut all = two_layers();
+        // A second map, in which the first and the last heads of a layer win.
+        for site in &mut all.sites {
+            let mut other = layer("encoder.9", 9, &[1.0, 1.0, 9.0, 9.0, 9.0], &[7, 0, 0, 0, 6]).features;
+            let other = other.remove(&FeatureMap::Output).unwrap();
+            site.votes.iter_mut().zip(&other.votes).for_each(|(sum, v)| *sum += v);
+            site.features.insert(FeatureMap::Value, other);
+        }
+        let kept = |ranking: &str, amount| {
+            let plan = propose(&all, &Request::new(ranking.parse::<Ranking>().unwrap(), amount)).unwrap();
+            assert_eq!(plan.method, ranking);
+            plan.kept.into_iter().map(|(site, kept)| (site.to_string(), kept)).collect::<BTreeMap<_, _>>()
+        };
+        assert_eq!(kept("votes:output", Amount::Keep(2)), map(&[1, 2], &[0, 3]));
+        assert_eq!(kept("votes:value", Amount::Keep(2)), map(&[0, 4], &[0, 4]));
+        assert_eq!(kept("score:value", Amount::Keep(2)), map(&[0, 4], &[0, 4]));
+        // Votes 8, 9, 8, 2, 6 and 11, 0, 0, 3, 9.
+        assert_eq!(kept("votes", Amount::Keep(2)), map(&[0, 1], &[0, 4]));
+        // Groups {0, 1} and {2, 3, 4} of the second map.
+        assert_eq!(kept("per-group:value", Amount::Groups), map(&[0, 4], &[0, 4]));
+        let lacking = Request::new("votes:key".parse::<Ranking>().unwrap(), Amount::Groups);
+        assert!(propose(&all, &lacking).unwrap_err().to_string().contains("it holds value, output"));
     }
 
     #[test]

@@ -120,6 +120,7 @@ fn amount_words(proposal: &Proposal) -> String {
         Amount::Groups => "keep one head per group".to_owned(),
         Amount::Keep(n) => format!("keep {n} heads per layer"),
         Amount::Ratio(ratio) => format!("keep {} of the heads", Share.format(ratio)),
+        Amount::LayerRatio(ratio) => format!("keep {} of the heads of every layer", Share.format(ratio)),
         Amount::Threshold(least) => format!("keep from {}", Share.format(least)),
     }
 }

@@ -21,6 +21,7 @@ enum Mode {
     Groups,
     Keep,
     Ratio,
+    LayerRatio,
     Threshold,
 }
 
@@ -128,6 +129,7 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
         Amount::Groups => Mode::Groups,
         Amount::Keep(_) => Mode::Keep,
         Amount::Ratio(_) => Mode::Ratio,
+        Amount::LayerRatio(_) => Mode::LayerRatio,
         Amount::Threshold(_) => Mode::Threshold,
     };
     let before = mode;
@@ -136,6 +138,7 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
             (Mode::Groups, "Groups", "As many heads in every layer as it has groups"),
             (Mode::Keep, "Number", "The same number of heads in every layer"),
             (Mode::Ratio, "Share", "A share of all heads stays, wherever the highest ranks are"),
+            (Mode::LayerRatio, "Share of each layer", "The same share of the heads of every layer stays"),
         ];
         if has_threshold(proposal.method) {
             modes.push((Mode::Threshold, "Threshold", "Heads at or above a value stay"));
@@ -148,6 +151,7 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
             Mode::Groups => Amount::Groups,
             Mode::Keep => Amount::Keep(heads.div_ceil(2)),
             Mode::Ratio => Amount::Ratio(0.7),
+            Mode::LayerRatio => Amount::LayerRatio(0.7),
             Mode::Threshold => Amount::Threshold(0.2),
         };
         cx.send(Action::Propose(Proposal { amount, ..proposal.clone() }));
@@ -162,11 +166,12 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
                 adjust(Amount::Keep(n));
             }
         }
-        Amount::Ratio(ratio) => {
+        Amount::Ratio(ratio) | Amount::LayerRatio(ratio) => {
             let mut percent = ratio * 100.0;
             let slider = Slider::new(&mut percent, 0.0..=100.0).suffix(" %").max_decimals(0).text("of heads");
             if ui.add(slider).changed() {
-                adjust(Amount::Ratio(percent / 100.0));
+                let ratio = percent / 100.0;
+                adjust(if mode == Mode::Ratio { Amount::Ratio(ratio) } else { Amount::LayerRatio(ratio) });
             }
         }
         Amount::Threshold(least) => {
