@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
 use common::{batch, fixture_folders, fixtures, reference, reopened, tensors_of, test_data};
-use pillars::model::{InputKind, Model};
+use pillars::corpus::{Intake, SourceKind};
+use pillars::model::Model;
 use pillars::network::{Batch, Objective};
 
 fn run(model: &Model, batch: &Batch) -> Vec<f32> {
@@ -140,32 +141,28 @@ fn encoder_decoders_with_a_table_for_each_stack_are_read() {
 
 #[test]
 fn a_model_says_what_it_reads_and_with_which_ids() {
-    let open = |family: &str| Model::open(fixtures().join(family)).unwrap();
+    let open = |family: &str| Intake::of(&Model::open(fixtures().join(family)).unwrap()).unwrap();
+    let source = |intake: &Intake| intake.source_tokens().unwrap().max_length;
+    let target = |intake: &Intake| intake.target.as_ref().and_then(|limits| limits.max_length);
     let bart = open("bart");
-    assert_eq!((bart.bos_token_id(), bart.pad_token_id(), bart.eos_token_id()), (Some(0), Some(1), Some(2)));
-    assert_eq!((bart.decoder_start_token_id(), bart.mask_token_id()), (Some(2), None));
-    assert_eq!((bart.max_length(), bart.max_target_length()), (Some(40), Some(40)));
-    assert_eq!((bart.input_kind(), bart.objective()), (InputKind::Tokens, Some(Objective::Causal)));
+    assert_eq!((bart.decoder_start, bart.pad, bart.end), (Some(2), 1, Some(2)));
+    assert_eq!((source(&bart), target(&bart), bart.objective), (Some(40), Some(40), Some(Objective::Causal)));
     // T5 begins with padding; mBART's start depends on the language, so the common one stands in.
-    assert_eq!(open("t5").decoder_start_token_id(), Some(0));
-    assert_eq!(open("t5").max_length(), None);
-    assert_eq!(open("mbart").decoder_start_token_id(), Some(0));
-    assert_eq!(open("marian").decoder_start_token_id(), Some(95));
+    assert_eq!((open("t5").decoder_start, source(&open("t5"))), (Some(0), None));
+    assert_eq!(open("mbart").decoder_start, Some(0));
+    assert_eq!(open("marian").decoder_start, Some(95));
     let bert = open("bert");
-    assert_eq!((bert.objective(), bert.decoder_start_token_id()), (Some(Objective::Masked), None));
-    assert_eq!((bert.max_length(), bert.max_target_length()), (Some(40), None));
+    assert_eq!((bert.objective, bert.decoder_start), (Some(Objective::Masked), None));
+    assert_eq!((source(&bert), target(&bert)), (Some(40), None));
     // RoBERTa's first positions are never read.
-    assert_eq!(open("roberta").max_length(), Some(40));
+    assert_eq!(source(&open("roberta")), Some(40));
     // 50256 is outside this tiny vocabulary.
-    assert_eq!((open("gpt2").bos_token_id(), open("gpt2").max_length()), (None, Some(40)));
-    assert_eq!((open("vit").input_kind(), open("vit").objective()), (InputKind::Pixels, None));
-    assert_eq!((open("vit").max_length(), open("vit").pad_token_id()), (None, None));
+    assert_eq!((open("gpt2").end, source(&open("gpt2"))), (None, Some(40)));
+    let vit = open("vit");
+    assert!(matches!(vit.source, SourceKind::Pixels { .. }) && vit.objective.is_none());
     let whisper = open("whisper");
-    assert_eq!((whisper.input_kind(), whisper.max_length()), (InputKind::Frames, None));
-    assert_eq!((whisper.max_target_length(), whisper.decoder_start_token_id()), (Some(40), Some(1)));
-    assert!(!bert.has_tokenizer() && bert.tokenizer_path().is_none());
-    let bundled = Model::open(test_data().join("../../sample_models/rxnfp-bert-pretrained")).unwrap();
-    assert!(bundled.has_tokenizer() && bundled.tokenizer_path().unwrap().is_file());
-    let gemma = Model::open(test_data().join("variants/gemma3-old")).unwrap();
-    assert_eq!(gemma.max_length(), Some(128), "32 positions, stretched by 4");
+    assert!(matches!(whisper.source, SourceKind::Frames { .. }));
+    assert_eq!((target(&whisper), whisper.decoder_start), (Some(40), Some(1)));
+    let gemma = Intake::of(&Model::open(test_data().join("variants/gemma3-old")).unwrap()).unwrap();
+    assert_eq!(source(&gemma), Some(128), "32 positions, stretched by 4");
 }

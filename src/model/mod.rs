@@ -5,7 +5,6 @@
 //! A family is data: see [`families`] for what adding one takes.
 
 mod activation;
-mod facts;
 pub mod families;
 mod family;
 mod kept;
@@ -15,7 +14,6 @@ mod rope;
 mod storage;
 mod weights;
 
-pub use facts::InputKind;
 pub use family::{Family, Reading};
 pub use kept::{KEPT_KEY, apply_kept};
 pub use layout::{Layout, Part, Projection};
