@@ -112,7 +112,7 @@ fn passes(criterion: &mut Criterion) {
         group.bench_function(format!("forward with grams of {name}"), |b| {
             b.iter(|| {
                 network.hidden(&batch, &Gates::open(), &mut probe).unwrap();
-                black_box(probe.take_batch())
+                black_box(probe.take_batches())
             });
         });
     }
@@ -120,7 +120,7 @@ fn passes(criterion: &mut Criterion) {
     group.bench_function("whole analysis of output", |b| {
         b.iter(|| {
             let batches = std::iter::once(Ok(batch.clone()));
-            black_box(analyze(&network, ModelInfo::default(), batches, &settings, &Ticket::default()).unwrap())
+            black_box(analyze(&network, ModelInfo::default(), batches, None, &settings, &Ticket::default()).unwrap())
         });
     });
     group.finish();

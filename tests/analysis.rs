@@ -167,7 +167,7 @@ fn open(family: &str, dtype: DType) -> (Model, Network, Batch) {
 
 fn run(model: &Model, network: &Network, batches: &[Batch], settings: &Settings) -> Analysis {
     let info = ModelInfo::of(model, DType::F32).unwrap();
-    analyze(network, info, batches.iter().cloned().map(Ok), settings, &Ticket::default()).unwrap()
+    analyze(network, info, batches.iter().cloned().map(Ok), None, settings, &Ticket::default()).unwrap()
 }
 
 fn close(found: &Gram, expected: &Gram, tolerance: f64, what: &str) {
@@ -353,7 +353,7 @@ fn impossible_settings_and_empty_input_are_refused() {
     let info = || ModelInfo::of(&model, DType::F32).unwrap();
     let attempt = |settings: Settings, batches: Vec<Batch>| {
         let batches = batches.into_iter().map(Ok);
-        analyze(&network, info(), batches, &settings, &Ticket::default()).unwrap_err().to_string()
+        analyze(&network, info(), batches, None, &settings, &Ticket::default()).unwrap_err().to_string()
     };
     let fixed = |n| Settings { groups: Groups::Fixed(n), ..Settings::default() };
     assert!(attempt(fixed(5), vec![whole.clone()]).contains("4 heads, which cannot form 5 groups"));
@@ -362,7 +362,7 @@ fn impossible_settings_and_empty_input_are_refused() {
     assert!(attempt(fixed(2), vec![]).contains("no input"));
     let ticket = Ticket::default();
     ticket.cancel_token().cancel();
-    let stopped = analyze(&network, info(), [Ok(whole)], &fixed(2), &ticket).unwrap_err();
+    let stopped = analyze(&network, info(), [Ok(whole)], None, &fixed(2), &ticket).unwrap_err();
     assert!(stopped.is_cancelled());
 }
 
@@ -545,7 +545,7 @@ fn snapshots_show_an_analysis_under_way() {
     let mut under_way = analysis::Analyzer::new(&network, info, &settings).unwrap();
     assert!(under_way.snapshot().is_err());
     for (done, batch) in batches.iter().enumerate() {
-        under_way.add(&network, batch, &Gates::open()).unwrap();
+        under_way.add(&network, std::slice::from_ref(batch), &Gates::open(), &Ticket::default()).unwrap();
         assert_eq!(under_way.snapshot().unwrap(), run(&model, &network, &batches[..=done], &settings));
     }
 }

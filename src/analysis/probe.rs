@@ -23,7 +23,8 @@ pub struct GramProbe {
     features: Vec<FeatureMap>,
     with_cka: bool,
     with_confidence: bool,
-    batch: BatchGrams,
+    /// By place among the batches that advance together.
+    batches: Vec<BatchGrams>,
     weights: BTreeMap<Site, Blocks>,
     moments: BTreeMap<Site, Moment>,
     confidences: BTreeMap<Site, Confidence>,
@@ -59,9 +60,9 @@ impl GramProbe {
         self
     }
 
-    /// The Gram matrices of what passed since the last call.
-    pub fn take_batch(&mut self) -> BatchGrams {
-        std::mem::take(&mut self.batch)
+    /// The Gram matrices of what passed since the last call, of every batch that advanced.
+    pub fn take_batches(&mut self) -> Vec<BatchGrams> {
+        std::mem::take(&mut self.batches)
     }
 
     /// Linear CKA between the heads of `site` over all batches, where it was asked for.
@@ -128,7 +129,10 @@ impl Probe for GramProbe {
             let gram = self
                 .gram(maps, feature, moment.as_ref())
                 .map_err(|e| Error::new(format!("the {feature} map of {} cannot be compared: {e}", maps.site)))?;
-            let slot = self.batch.entry(maps.site).or_default();
+            let place = self.batches.len().max(maps.batch + 1);
+            self.batches.resize_with(place, BatchGrams::new);
+            let Some(batch) = self.batches.get_mut(maps.batch) else { continue };
+            let slot = batch.entry(maps.site).or_default();
             match slot.get_mut(&feature) {
                 Some(sum) => sum.add(&gram)?,
                 None => {

@@ -26,12 +26,24 @@ impl Analyzer {
         })
     }
 
-    /// Runs one batch through the network and counts its votes. `gates` are open for a model as it is.
-    pub fn add(&mut self, network: &Network, batch: &Batch, gates: &Gates) -> Result<()> {
+    /// Runs batches that advance together through the network and counts their votes, batch by batch in their order.
+    /// `gates` are open for a model as it is.
+    pub fn add(&mut self, network: &Network, batches: &[Batch], gates: &Gates, ticket: &Ticket) -> Result<()> {
         // Logits are not looked at, so the language-model head need not run.
-        network.hidden(batch, gates, &mut self.probe)?;
-        let grams = self.probe.take_batch();
-        self.tally.add_batch(&grams, batch.token_count()? as u64)
+        network.hidden_of(batches, gates, &mut self.probe, ticket)?;
+        let mut grams = self.probe.take_batches();
+        // A network without a head left is not seen at all.
+        grams.resize_with(batches.len(), Default::default);
+        for (grams, batch) in grams.iter().zip(batches) {
+            self.tally.add_batch(grams, batch.token_count()? as u64)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that the Gram matrices of a batch hold until its group is done.
+    pub fn bytes_per_batch(network: &Network, settings: &Settings) -> u64 {
+        let heads = network.spec().sites().into_iter().map(|(_, a)| (a.heads * a.heads) as u64);
+        heads.sum::<u64>() * (settings.features.len() * size_of::<f64>()) as u64
     }
 
     /// Batches so far.
@@ -54,25 +66,22 @@ impl Analyzer {
     }
 }
 
-/// Analyses `network` over `batches`: Gram matrices and groups of every layer, votes batch by batch.
+/// Analyses `network` over `batches`, `total` of them where that is known: Gram matrices and groups of every layer,
+/// votes batch by batch. Votes depend on the batches and their order alone, not on how many advance together.
 pub fn analyze(
     network: &Network,
     model: ModelInfo,
     batches: impl IntoIterator<Item = Result<Batch>>,
+    total: Option<u64>,
     settings: &Settings,
     ticket: &Ticket,
 ) -> Result<Analysis> {
     let mut analyzer = Analyzer::new(network, model, settings)?;
-    let batches = batches.into_iter();
-    let total = match batches.size_hint() {
-        (low, Some(high)) if low == high => Some(high as u64),
-        _ => None,
-    };
     ticket.stage("analyse", total, "batches");
-    for batch in batches {
-        ticket.check()?;
-        analyzer.add(network, &batch?, &Gates::open())?;
-        ticket.advance(1)?;
+    for group in network.groups(batches.into_iter(), 1, Analyzer::bytes_per_batch(network, settings)) {
+        let group = group?;
+        analyzer.add(network, &group, &Gates::open(), ticket)?;
+        ticket.advance(group.len() as u64)?;
     }
     ticket.stage("group heads", None, "sites");
     analyzer.snapshot()

@@ -121,23 +121,34 @@ impl Checkpoint {
         self.read_range(name, 0, info.bytes)
     }
 
-    /// `length` raw bytes of a tensor from byte `from`. The range was checked against the file when it was opened.
+    /// `length` raw bytes of a tensor from byte `from`.
     pub fn read_range(&self, name: &str, from: usize, length: usize) -> Result<Vec<u8>> {
-        let info = self.required(name)?;
-        if from.saturating_add(length) > info.bytes {
-            return Err(Error::new(format!(
-                "tensor '{name}' has {} bytes, {} were asked for",
-                info.bytes,
-                from + length
-            )));
-        }
+        // The length is checked before memory is asked for.
+        self.within(name, from, length)?;
+        let mut bytes = vec![0u8; length];
+        self.read_into(name, from, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fills `bytes` with those of a tensor from byte `from` on.
+    pub(super) fn read_into(&self, name: &str, from: usize, bytes: &mut [u8]) -> Result<()> {
+        let info = self.within(name, from, bytes.len())?;
         let (path, file) =
             self.shards.get(info.shard).ok_or_else(|| Error::new("a file of the checkpoint is missing"))?;
-        let mut bytes = vec![0u8; length];
         // Read at a position instead of mapping: a file that shrinks under us is an error here, not a crash.
-        read_exact_at(file, &mut bytes, info.begin + from as u64)
-            .map_err(|e| Error::new(format!("cannot read tensor '{name}': {e}")).at(path))?;
-        Ok(bytes)
+        read_exact_at(file, bytes, info.begin + from as u64)
+            .map_err(|e| Error::new(format!("cannot read tensor '{name}': {e}")).at(path))
+    }
+
+    /// The tensor, where it has `length` bytes from byte `from`; its place was checked against the file when it was
+    /// opened.
+    fn within(&self, name: &str, from: usize, length: usize) -> Result<&TensorInfo> {
+        let info = self.required(name)?;
+        let end = from.saturating_add(length);
+        if end > info.bytes {
+            return Err(Error::new(format!("tensor '{name}' has {} bytes, {end} were asked for", info.bytes)));
+        }
+        Ok(info)
     }
 
     /// A tensor in the type and place wanted; floats convert, integers keep their type.
@@ -167,7 +178,7 @@ impl Checkpoint {
         Ok(hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect())
     }
 
-    fn required(&self, name: &str) -> Result<&TensorInfo> {
+    pub(super) fn required(&self, name: &str) -> Result<&TensorInfo> {
         self.tensors
             .get(name)
             .ok_or_else(|| Error::new(format!("the checkpoint has no tensor '{name}'")).at(&self.folder))

@@ -4,6 +4,7 @@
 //! file before memory is asked for; nothing is executed; no name leads out of the folder.
 
 mod config;
+mod floats;
 mod folder;
 mod header;
 mod write;

@@ -27,10 +27,10 @@ pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
         ticket.stage("load weights", None, "");
         let network = session.model.network(&session.device, session.dtype)?;
         let info = ModelInfo::of(&session.model, session.dtype)?;
-        let result = analysis::analyze(&network, info, corpus.batches(&session.device), &settings, ticket)?;
-        let mut result = result;
+        let (batches, total) = (corpus.batches(&session.device), corpus.total().map(|t| t.value()));
+        let mut result = analysis::analyze(&network, info, batches, total, &settings, ticket)?;
         if args.scores.contains(&Score::Magnitude) {
-            let weights = session.model.weights(&session.device, session.dtype);
+            let weights = session.model.reader(&session.device, session.dtype);
             result.set_baseline(baseline::MAGNITUDE, magnitude(session.model.spec(), &weights)?)?;
         }
         if args.scores.contains(&Score::Importance) {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::quality::{Quality, Tally};
+use super::quality::{COPIES, Quality, Tally};
 use super::similarity::{Likeness, Similarity};
 use crate::error::Result;
 use crate::network::{Batch, Gates, Network};
@@ -30,7 +30,8 @@ pub struct Comparison {
     pub similarity: Similarity,
 }
 
-/// Runs both candidates over each batch, so that they see the same input. Both read tokens of the same device.
+/// Runs both candidates over each batch, so that they see the same input. Both read tokens of the same device, and
+/// where weights are not held, both leave the same memory to waiting batches.
 pub fn compare(
     before: Candidate<'_>,
     after: Candidate<'_>,
@@ -41,15 +42,17 @@ pub fn compare(
     ticket.stage("compare", total, "batches");
     let (mut first, mut second, mut likeness) = (Tally::default(), Tally::default(), Likeness::default());
     let (mut agreed, mut scored) = (0u64, 0u64);
-    for batch in batches {
-        let batch = batch?;
-        let (hidden, scores) = first.batch(before.network, before.gates, &batch)?;
-        ticket.check()?;
-        let (other_hidden, other_scores) = second.batch(after.network, after.gates, &batch)?;
-        likeness.batch(before.network.spec(), &hidden, &other_hidden)?;
-        agreed += scores.iter().zip(&other_scores).filter(|(a, b)| a.top == b.top).count() as u64;
-        scored += scores.len() as u64;
-        ticket.advance(1)?;
+    // Both candidates' hidden states are held until a group is compared.
+    for group in before.network.groups(batches.into_iter(), COPIES + 1, 0) {
+        let group = group?;
+        let ours = first.group(before, &group, ticket)?;
+        let theirs = second.group(after, &group, ticket)?;
+        for ((hidden, scores), (other_hidden, other_scores)) in ours.iter().zip(&theirs) {
+            likeness.batch(before.network.spec(), hidden, other_hidden)?;
+            agreed += scores.iter().zip(other_scores).filter(|(a, b)| a.top == b.top).count() as u64;
+            scored += scores.len() as u64;
+        }
+        ticket.advance(group.len() as u64)?;
     }
     Ok(Comparison {
         before: first.quality()?,

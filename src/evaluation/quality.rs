@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::Candidate;
 use crate::error::{Error, Result};
 use crate::network::{Batch, Blind, Gates, Hidden, Network};
 use crate::task::Ticket;
-use crate::tensor::{RowScore, score_rows};
+use crate::tensor::{RowScore, RowTally, tally_rows};
 
 /// Logits made at a time; rows of hidden states are cut so that a large vocabulary does not fill the memory.
-const LOGITS: usize = 1 << 24;
+const LOGITS: usize = 1 << 22;
 
 /// How well a network predicts. Without a language-model head there is nothing to predict, and only the counts are
 /// there.
@@ -51,26 +52,35 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Scores one batch; gives the hidden state and the score of every labelled position in order.
-    pub fn batch(&mut self, network: &Network, gates: &Gates, batch: &Batch) -> Result<(Hidden, Vec<RowScore>)> {
+    /// Scores batches that advance together; gives the hidden state of each and the score of every labelled position
+    /// in order.
+    pub fn group(
+        &mut self,
+        candidate: Candidate<'_>,
+        batches: &[Batch],
+        ticket: &Ticket,
+    ) -> Result<Vec<(Hidden, Vec<RowScore>)>> {
+        let Candidate { network, gates } = candidate;
         let began = Instant::now();
-        let hidden = network.hidden(batch, gates, &mut Blind)?;
+        let hidden = network.hidden_of(batches, gates, &mut Blind, ticket)?;
         self.has_head = network.spec().output.is_some();
-        let (rows, labels) = if self.has_head {
-            batch.labelled(hidden.mask.sequences() * hidden.mask.length())?
-        } else {
-            Default::default()
+        let wanted = |(hidden, batch): (&Hidden, &Batch)| match self.has_head {
+            true => batch.labelled(hidden.mask.sequences() * hidden.mask.length()),
+            false => Ok(Default::default()),
         };
-        let scores = score(network, &hidden.states, &rows, &labels)?;
+        let wanted = hidden.iter().zip(batches).map(wanted).collect::<Result<Vec<_>>>()?;
+        let scores = score(network, &hidden, &wanted)?;
         network.device().synchronize()?;
         self.time += began.elapsed();
-        self.loss += scores.iter().map(|s| s.loss).sum::<f64>();
-        self.right += scores.iter().zip(&labels).filter(|(s, label)| s.top == **label).count() as u64;
-        self.scored += scores.len() as u64;
-        self.tokens += batch.token_count()? as u64;
-        self.sequences += batch.source.sequences()? as u64;
-        self.batches += 1;
-        Ok((hidden, scores))
+        for ((scores, (_, labels)), batch) in scores.iter().zip(&wanted).zip(batches) {
+            self.loss += scores.iter().map(|s| s.loss).sum::<f64>();
+            self.right += scores.iter().zip(labels).filter(|(s, label)| s.top == **label).count() as u64;
+            self.scored += scores.len() as u64;
+            self.tokens += batch.token_count()? as u64;
+            self.sequences += batch.source.sequences()? as u64;
+            self.batches += 1;
+        }
+        Ok(hidden.into_iter().zip(scores).collect())
     }
 
     pub fn quality(&self) -> Result<Quality> {
@@ -97,6 +107,9 @@ impl Tally {
     }
 }
 
+/// Times that the hidden states of a batch are held while it is scored: as they are, and as the head reads them.
+pub(super) const COPIES: u64 = 2;
+
 /// Scores `network` with `gates` on `batches`, which must carry labels ([`crate::corpus::Purpose::Score`]) where it
 /// has a language-model head; `total` is for the progress alone.
 pub fn evaluate(
@@ -108,27 +121,44 @@ pub fn evaluate(
 ) -> Result<Quality> {
     ticket.stage("evaluate", total, "batches");
     let mut tally = Tally::default();
-    for batch in batches {
-        tally.batch(network, gates, &batch?)?;
-        ticket.advance(1)?;
+    for group in network.groups(batches.into_iter(), COPIES, 0) {
+        let group = group?;
+        tally.group(Candidate { network, gates }, &group, ticket)?;
+        ticket.advance(group.len() as u64)?;
     }
     tally.quality()
 }
 
-/// Scores `rows` of hidden states `[N, T, D]`; logits of other rows are never formed.
-fn score(network: &Network, states: &Tensor, rows: &[u32], labels: &[u32]) -> Result<Vec<RowScore>> {
-    let Some(output) = &network.spec().output else { return Ok(Vec::new()) };
-    let states = states.flatten_to(1)?;
-    let at_once = rows_at_once(output.vocabulary);
-    let mut scores = Vec::with_capacity(rows.len());
-    for (rows, labels) in rows.chunks(at_once).zip(labels.chunks(at_once)) {
-        let states = states.index_select(&Tensor::new(rows, states.device())?, 0)?;
-        scores.extend(score_rows(&network.logits(&states)?, labels)?);
+/// Scores rows of hidden states `[N, T, D]`, those that are wanted with their labels, of batches that advance together.
+/// The vocabulary passes in blocks, each read once for all of them; logits of other rows are never formed.
+fn score(network: &Network, hidden: &[Hidden], wanted: &[(Vec<u32>, Vec<u32>)]) -> Result<Vec<Vec<RowScore>>> {
+    let Some(output) = network.output() else { return Ok(vec![Vec::new(); hidden.len()]) };
+    let mut rows = Vec::with_capacity(hidden.len());
+    for (hidden, (places, labels)) in hidden.iter().zip(wanted) {
+        let places = Tensor::new(places.as_slice(), hidden.states.device())?;
+        let states = hidden.states.flatten_to(1)?.index_select(&places, 0)?;
+        let prepared = if labels.is_empty() { states } else { output.prepare(&states)? };
+        rows.push((prepared, labels, vec![RowTally::default(); labels.len()]));
     }
-    Ok(scores)
+    for classes in output.blocks() {
+        let step = rows_at_once(classes.len());
+        let block = output.block(classes.clone())?;
+        for (prepared, labels, tallies) in &mut rows {
+            let mut from = 0;
+            for (labels, tallies) in labels.chunks(step).zip(tallies.chunks_mut(step)) {
+                let logits = block.logits(&prepared.narrow(0, from, labels.len())?)?;
+                tally_rows(&logits, classes.start, labels, tallies)?;
+                from += labels.len();
+            }
+        }
+    }
+    let score = |tally: &RowTally| {
+        tally.score().ok_or_else(|| Error::new("a label is outside the vocabulary of the language-model head"))
+    };
+    rows.iter().map(|(.., tallies)| tallies.iter().map(score).collect()).collect()
 }
 
-/// Positions whose logits fit the bound on memory.
-pub(super) fn rows_at_once(vocabulary: usize) -> usize {
-    (LOGITS / vocabulary.max(1)).max(1)
+/// Positions whose logits of so many classes fit the bound on memory.
+pub(super) fn rows_at_once(classes: usize) -> usize {
+    (LOGITS / classes.max(1)).max(1)
 }

@@ -80,11 +80,15 @@ pub fn speed(network: &Network, gates: &Gates, batch: &Batch, timing: &Timing, t
 
 /// The logits of every position, made in parts and dropped.
 fn pass_through_head(network: &Network, hidden: &Hidden) -> Result<()> {
-    let Some(output) = &network.spec().output else { return Ok(()) };
-    let states = hidden.states.flatten_to(1)?;
-    let (rows, step) = (states.dim(0)?, rows_at_once(output.vocabulary));
-    for from in (0..rows).step_by(step) {
-        network.logits(&states.narrow(0, from, step.min(rows - from))?)?;
+    let Some(output) = network.output() else { return Ok(()) };
+    let states = output.prepare(&hidden.states.flatten_to(1)?)?;
+    let rows = states.dim(0)?;
+    for classes in output.blocks() {
+        let step = rows_at_once(classes.len());
+        let block = output.block(classes)?;
+        for from in (0..rows).step_by(step) {
+            block.logits(&states.narrow(0, from, step.min(rows - from))?)?;
+        }
     }
     Ok(())
 }

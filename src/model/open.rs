@@ -7,7 +7,7 @@ use std::path::Path;
 use candle_core::{DType, Device};
 
 use super::kept::{apply_kept, read_kept};
-use super::weights::Loader;
+use super::weights::{Loader, Reader};
 use super::{Family, Layout, Part, Projection, Reading, Storage};
 use crate::checkpoint::{Checkpoint, Config, Stored};
 use crate::error::{Error, Result};
@@ -31,6 +31,13 @@ pub(super) struct Place {
     pub rows: Option<Vec<Range<usize>>>,
     /// Shape that the network expects.
     pub shape: Vec<usize>,
+}
+
+impl Place {
+    /// Stored name and first row: roles for which this is equal are one block.
+    pub fn block(&self) -> (&str, usize) {
+        (&self.name, self.rows.as_ref().and_then(|rows| rows.first()).map_or(0, |range| range.start))
+    }
 }
 
 /// A stored tensor that holds rows or columns of heads, for surgery.
@@ -98,9 +105,14 @@ impl Model {
         Network::load(&self.spec, &self.weights(device, dtype))
     }
 
-    /// Hands out this model's tensors by role. Each stored tensor is held once, however many roles read it.
-    pub fn weights(&self, device: &Device, dtype: DType) -> Loader<'_> {
-        Loader::new(self, device, dtype)
+    /// Hands out this model's tensors by role and holds them: each stored tensor once, however many roles read it.
+    pub fn weights(&self, device: &Device, dtype: DType) -> Loader {
+        Loader::new(self.reader(device, dtype))
+    }
+
+    /// Reads this model's tensors by role and holds none.
+    pub fn reader(&self, device: &Device, dtype: DType) -> Reader {
+        Reader::new(self, device, dtype)
     }
 
     /// The element type of most weights.

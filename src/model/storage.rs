@@ -65,7 +65,7 @@ impl Storage {
     /// The stored tensor and the first of its rows that a role reads. Roles for which this is equal are one block.
     pub fn block_of(&self, role: &str) -> Option<(&str, usize)> {
         let place = self.places.get(role)?;
-        Some((&place.name, first_row(place)))
+        Some(place.block())
     }
 
     /// Every stored tensor with its shape, by name.
@@ -81,7 +81,7 @@ impl Storage {
         let mut transposed = false;
         for (role, place) in self.places.iter().filter(|(_, p)| p.name == name) {
             transposed = place.layout.transposed && shape.len() == 2;
-            if pieces.contains_key(&first_row(place)) {
+            if pieces.contains_key(&place.block().1) {
                 continue;
             }
             let tensor = get(role)?.to_device(&Device::Cpu)?;
@@ -116,10 +116,6 @@ impl Storage {
         let turned = if transposed { whole.t()? } else { whole };
         Ok(turned.contiguous()?.reshape(shape.as_slice())?)
     }
-}
-
-fn first_row(place: &Place) -> usize {
-    place.rows.as_ref().and_then(|rows| rows.first()).map_or(0, |range| range.start)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
 
@@ -10,74 +11,104 @@ use super::open::Place;
 use crate::error::{Error, Result};
 use crate::network::Weights;
 
-/// Hands out a model's tensors by role in one type and place.
-pub struct Loader<'a> {
-    model: &'a Model,
+/// Reads a model's tensors by role in one type and place, afresh each time: it holds nothing.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    model: Model,
     device: Device,
     dtype: DType,
-    /// Tensors by stored name and first row, so that shared layers and tied tables are held once.
-    ready: RefCell<HashMap<(String, usize), Tensor>>,
 }
 
-impl<'a> Loader<'a> {
-    pub(super) fn new(model: &'a Model, device: &Device, dtype: DType) -> Self {
-        Self { model, device: device.clone(), dtype, ready: RefCell::default() }
+impl Reader {
+    pub(super) fn new(model: &Model, device: &Device, dtype: DType) -> Self {
+        Self { model: model.clone(), device: device.clone(), dtype }
+    }
+
+    fn place(&self, role: &str) -> Result<&Place> {
+        self.model.place(role).ok_or_else(|| Error::new(format!("the model has no '{role}'")))
     }
 
     fn read(&self, place: &Place) -> Result<Tensor> {
         let checkpoint = self.model.checkpoint();
         let info = checkpoint.info(&place.name).ok_or_else(|| Error::new("a tensor vanished"))?;
+        let turned = place.layout.transposed && info.shape.len() == 2;
         let columns: usize = info.shape.iter().skip(1).product();
-        let transposed = place.layout.transposed && info.shape.len() == 2;
-        let raw = match &place.rows {
-            // Rows of a row-major tensor are bytes in a row: read those alone.
-            Some(rows) if !transposed => {
-                let row_bytes = columns * info.stored.bytes();
-                let mut bytes = Vec::with_capacity(rows.iter().map(|r| r.len() * row_bytes).sum());
-                for range in rows {
-                    bytes.extend(checkpoint.read_range(
-                        &place.name,
-                        range.start * row_bytes,
-                        range.len() * row_bytes,
-                    )?);
-                }
-                Tensor::from_raw_buffer(&bytes, info.stored.dtype(), &place.shape, &Device::Cpu)?
-            }
-            rows => {
-                let whole = Tensor::from_raw_buffer(
-                    &checkpoint.read(&place.name)?,
-                    info.stored.dtype(),
-                    &info.shape,
-                    &Device::Cpu,
-                )?;
-                let turned = if transposed { whole.t()? } else { whole };
-                let parts = match rows {
-                    None => turned,
-                    // A layer that lost all its heads.
-                    Some(rows) if rows.is_empty() => turned.narrow(0, 0, 0)?,
-                    Some(rows) => {
-                        let parts =
-                            rows.iter().map(|r| Ok(turned.narrow(0, r.start, r.len())?)).collect::<Result<Vec<_>>>()?;
-                        Tensor::cat(&parts, 0)?
-                    }
-                };
-                parts.contiguous()?.reshape(place.shape.as_slice())?
-            }
+        let all = info.shape.first().copied().unwrap_or(1);
+        let whole = 0..if turned { columns } else { all };
+        let along = joined(place.rows.clone().unwrap_or_else(|| Vec::from([whole])));
+        let floats = if turned {
+            // The role's rows are columns here.
+            let width: usize = along.iter().map(Range::len).sum();
+            let of_row = |row: usize| along.iter().map(move |r| row * columns + r.start..row * columns + r.end);
+            // Rows of which everything is read follow each other.
+            let ranges = joined((0..all).flat_map(of_row).collect());
+            checkpoint.floats(&place.name, &ranges, self.dtype)?.reshape((all, width))?.t()?.contiguous()?
+        } else {
+            let ranges: Vec<_> = along.iter().map(|r| r.start * columns..r.end * columns).collect();
+            checkpoint.floats(&place.name, &ranges, self.dtype)?
         };
-        Ok(raw.to_dtype(self.dtype)?.to_device(&self.device)?)
+        Ok(floats.reshape(place.shape.as_slice())?.to_device(&self.device)?)
     }
 }
 
-impl Weights for Loader<'_> {
+/// Ranges that follow each other made one.
+fn joined(ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    let mut joined: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
+
+impl Weights for Reader {
     fn get(&self, role: &str) -> Result<Tensor> {
-        let place = self.model.place(role).ok_or_else(|| Error::new(format!("the model has no '{role}'")))?;
-        let first = place.rows.as_ref().and_then(|r| r.first()).map_or(0, |r| r.start);
-        let key = (place.name.clone(), first);
-        if let Some(ready) = self.ready.borrow().get(&key) {
+        self.read(self.place(role)?)
+    }
+
+    fn rows(&self, role: &str, ranges: &[Range<usize>]) -> Result<Tensor> {
+        let place = self.place(role)?;
+        if place.layout.transposed || place.rows.is_some() {
+            return crate::network::roles::rows_of(&self.get(role)?, ranges);
+        }
+        let [rows, width] = place.shape.as_slice() else {
+            return Err(Error::new(format!("'{role}' is no table")));
+        };
+        if ranges.iter().any(|r| r.end > *rows) {
+            return Err(Error::new(format!("'{role}' has {rows} rows; one behind them was asked for")));
+        }
+        let numbers: Vec<_> = ranges.iter().map(|r| r.start * width..r.end * width).collect();
+        let floats = self.model.checkpoint().floats(&place.name, &numbers, self.dtype)?;
+        Ok(floats.reshape(((), *width))?.to_device(&self.device)?)
+    }
+}
+
+/// Hands out a model's tensors by role and holds them, each once, so that shared layers and tied tables are one tensor.
+#[derive(Debug)]
+pub struct Loader {
+    reader: Reader,
+    /// By stored name and first row.
+    ready: RefCell<HashMap<(String, usize), Tensor>>,
+}
+
+impl Loader {
+    pub(super) fn new(reader: Reader) -> Self {
+        Self { reader, ready: RefCell::default() }
+    }
+}
+
+impl Weights for Loader {
+    fn get(&self, role: &str) -> Result<Tensor> {
+        let place = self.reader.place(role)?;
+        let (name, row) = place.block();
+        let block = (name.to_owned(), row);
+        if let Some(ready) = self.ready.borrow().get(&block) {
             return Ok(ready.clone());
         }
-        let tensor = self.read(place)?;
-        self.ready.borrow_mut().insert(key, tensor.clone());
+        let tensor = self.reader.read(place)?;
+        self.ready.borrow_mut().insert(block, tensor.clone());
         Ok(tensor)
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Angles {
 
 /// What an attention layer reads besides its queries.
 pub(super) struct Context<'a> {
+    /// Place of the batch among those that advance together.
+    pub batch: usize,
     pub queries: &'a TokenMask,
     pub keys: &'a TokenMask,
     pub visibility: &'a Visibility,
@@ -110,6 +112,7 @@ impl AttentionLayer {
         };
         if !probe.is_blind() {
             probe.see(&SiteMaps {
+                batch: context.batch,
                 site,
                 spec,
                 query: &query,

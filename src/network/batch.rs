@@ -114,6 +114,16 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Ids or values held, padding included.
+    pub fn numbers(&self) -> u64 {
+        match self {
+            Self::Tokens(tokens) => tokens.ids.elem_count() as u64,
+            Self::Pixels(x) | Self::Frames(x) => x.elem_count() as u64,
+        }
+    }
+}
+
 /// Inputs of one forward pass. A decoder-only model reads its tokens from `source` too.
 #[derive(Clone, Debug)]
 pub struct Batch {

@@ -5,6 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use super::attention::Linear;
 use super::interpolate::resample;
 use super::layer::Norm;
+use super::part::{Left, Table};
 use super::{
     Counting, FrameInputSpec, InputSpec, PatchInputSpec, PositionSpec, ProjectSpec, Source, TokenInputSpec, TokenMask,
     Tokens, Weights,
@@ -23,7 +24,7 @@ pub(super) enum Input {
 #[derive(Clone, Debug)]
 pub(super) struct TokenInput {
     spec: TokenInputSpec,
-    pub table: Tensor,
+    pub table: Table,
     types: Option<Tensor>,
     positions: Option<Tensor>,
     norm: Option<Norm>,
@@ -48,7 +49,8 @@ pub(super) struct FrameInput {
 }
 
 impl Input {
-    pub fn load(spec: &InputSpec, weights: &dyn Weights, stack: &str) -> Result<Self> {
+    /// Reads everything but the token table, which stays in `left` where that is given.
+    pub fn load(spec: &InputSpec, weights: &dyn Weights, left: Option<&Left>, stack: &str) -> Result<Self> {
         let get = |name: &str| weights.get(&format!("{stack}.embed.{name}"));
         Ok(match spec {
             InputSpec::Tokens(spec) => {
@@ -56,7 +58,7 @@ impl Input {
                 let norm = |n| Norm::load(n, weights, &format!("{stack}.embed.norm"));
                 let project = |p: ProjectSpec| Linear::load(weights, &format!("{stack}.embed.project"), p.bias);
                 Self::Tokens(TokenInput {
-                    table: get("tokens")?,
+                    table: Table::new(weights, left, &format!("{stack}.embed.tokens"), (spec.vocabulary, spec.width))?,
                     types: if spec.types > 0 { Some(get("types")?) } else { None },
                     positions: if has_table { Some(get("positions")?) } else { None },
                     norm: spec.norm.map(norm).transpose()?,
@@ -78,6 +80,16 @@ impl Input {
                 spec: spec.clone(),
             }),
         })
+    }
+
+    /// Where the weights are, and their type.
+    pub fn place(&self) -> Result<(Device, DType)> {
+        let of = |tensor: &Tensor| Ok((tensor.device().clone(), tensor.dtype()));
+        match self {
+            Self::Tokens(input) => input.table.place(),
+            Self::Patches(input) => of(&input.positions),
+            Self::Frames(input) => of(&input.positions),
+        }
     }
 
     /// `[N, T, D]` and which positions are real.
@@ -116,7 +128,7 @@ impl TokenInput {
                 .hint("use a smaller --seq-len"));
         }
         let width = self.spec.width;
-        let mut hidden = self.table.index_select(&tokens.ids.flatten_all()?, 0)?.reshape((n, t, width))?;
+        let mut hidden = self.table.gather(&tokens.ids.flatten_all()?)?.reshape((n, t, width))?;
         if self.spec.scale != 1.0 {
             hidden = (hidden * self.spec.scale)?;
         }

@@ -5,25 +5,34 @@
 
 mod attention;
 mod batch;
+mod extent;
 mod forward;
 mod gate;
+mod groups;
 mod input;
 mod interpolate;
 mod layer;
 mod output;
+mod part;
 mod probe;
 pub mod roles;
 mod rotary;
+mod score_bias;
 mod site;
 mod spec;
+mod stack;
 
 pub use attention::AttentionLayer;
 pub use batch::{Batch, Source, TokenMask, Tokens};
+pub use extent::Extent;
 pub use forward::{Hidden, Network};
 pub use gate::Gates;
+pub use groups::Groups;
 pub use layer::Layer;
+pub use output::{Output, OutputBlock};
+pub use part::block_bytes;
 pub use probe::{Blind, Probe, SiteMaps};
-pub use roles::Weights;
+pub use roles::{Residence, Weights};
 pub use rotary::{Beyond, RotarySpec};
 pub use site::{FeatureMap, Site, SiteKind};
 pub use spec::{

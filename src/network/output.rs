@@ -1,41 +1,61 @@
 //! The language-model head.
 
-use candle_core::Tensor;
+use std::ops::Range;
+
+use candle_core::{D, Tensor};
 
 use super::attention::Linear;
 use super::layer::{Norm, activate};
-use super::{OutputSpec, Weights};
+use super::part::{Left, Table};
+use super::{NetworkSpec, OutputSpec, Weights};
 use crate::error::Result;
 use crate::tensor::linear;
 
-/// Weights of the head.
+/// Weights of the head. Its table may be larger than any layer, so it is used block by block.
 #[derive(Clone, Debug)]
-pub(super) struct Output {
+pub struct Output {
     spec: OutputSpec,
     transform: Option<(Linear, Norm)>,
-    weight: Tensor,
+    table: Table,
     bias: Option<Tensor>,
 }
 
+/// The head's weights for some classes of the vocabulary.
+#[derive(Clone, Debug)]
+pub struct OutputBlock {
+    classes: Range<usize>,
+    weight: Tensor,
+    bias: Option<Tensor>,
+    soft_cap: Option<f64>,
+}
+
 impl Output {
-    /// `table` is the token table, used where the head is tied to it.
-    pub fn load(spec: &OutputSpec, weights: &dyn Weights, table: Option<&Tensor>) -> Result<Self> {
+    /// `tokens` is the token table of the last stack, used where the head is tied to it.
+    pub(super) fn load(
+        spec: &OutputSpec,
+        weights: &dyn Weights,
+        left: Option<&Left>,
+        tokens: Option<&Table>,
+        network: &NetworkSpec,
+    ) -> Result<Self> {
         let transform = spec.transform.as_ref().map(|t| -> Result<_> {
             Ok((Linear::load(weights, "output.transform", t.bias)?, Norm::load(t.norm, weights, "output.norm")?))
         });
+        let stack = network.last_stack().map_or(0, |s| s.project_out.unwrap_or(s.width));
+        let width = spec.transform.as_ref().map_or(stack, |t| t.width);
         Ok(Self {
             transform: transform.transpose()?,
-            weight: match table.filter(|_| spec.tied) {
+            table: match tokens.filter(|_| spec.tied) {
                 Some(table) => table.clone(),
-                None => weights.get("output.weight")?,
+                None => Table::new(weights, left, "output.weight", (spec.vocabulary, width))?,
             },
             bias: if spec.bias { Some(weights.get("output.bias")?) } else { None },
             spec: spec.clone(),
         })
     }
 
-    /// Logits `[.., V]` of hidden states `[.., D]`.
-    pub fn forward(&self, hidden: &Tensor) -> Result<Tensor> {
+    /// What the blocks read of hidden states `[.., D]`.
+    pub fn prepare(&self, hidden: &Tensor) -> Result<Tensor> {
         let mut hidden = hidden.clone();
         if let (Some((dense, norm)), Some(spec)) = (&self.transform, &self.spec.transform) {
             hidden = norm.forward(&activate(&dense.forward(&hidden)?, spec.activation)?)?;
@@ -43,8 +63,52 @@ impl Output {
         if self.spec.scale != 1.0 {
             hidden = (hidden * self.spec.scale)?;
         }
-        let logits = linear(&hidden, &self.weight, self.bias.as_ref())?;
-        Ok(match self.spec.soft_cap {
+        Ok(hidden)
+    }
+
+    /// The classes of every block, in order.
+    pub fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        self.table.blocks()
+    }
+
+    /// The weights of one block.
+    pub fn block(&self, classes: Range<usize>) -> Result<OutputBlock> {
+        let narrow = |bias: &Tensor| bias.narrow(0, classes.start, classes.len());
+        Ok(OutputBlock {
+            weight: self.table.block(classes.clone())?,
+            bias: self.bias.as_ref().map(narrow).transpose()?,
+            soft_cap: self.spec.soft_cap,
+            classes,
+        })
+    }
+
+    /// Logits `[.., V]` of hidden states `[.., D]`.
+    pub(super) fn forward(&self, hidden: &Tensor) -> Result<Tensor> {
+        let prepared = self.prepare(hidden)?;
+        if let Some(weight) = self.table.tracked() {
+            // In training one product has the cheaper gradient.
+            let classes = 0..self.spec.vocabulary;
+            let (weight, bias) = (weight.clone(), self.bias.clone());
+            return OutputBlock { classes, weight, bias, soft_cap: self.spec.soft_cap }.logits(&prepared);
+        }
+        let parts = self.blocks().map(|classes| self.block(classes)?.logits(&prepared)).collect::<Result<Vec<_>>>()?;
+        match parts.as_slice() {
+            [all] => Ok(all.clone()),
+            parts => Ok(Tensor::cat(parts, D::Minus1)?),
+        }
+    }
+}
+
+impl OutputBlock {
+    /// The classes whose logits it gives.
+    pub fn classes(&self) -> &Range<usize> {
+        &self.classes
+    }
+
+    /// Logits `[.., classes]` of prepared states `[.., width]`.
+    pub fn logits(&self, prepared: &Tensor) -> Result<Tensor> {
+        let logits = linear(prepared, &self.weight, self.bias.as_ref())?;
+        Ok(match self.soft_cap {
             Some(cap) => ((logits / cap)?.tanh()? * cap)?,
             None => logits,
         })

@@ -10,7 +10,8 @@ pub trait Probe {
     /// Whether softmax weights of this site are to be kept; they cost memory.
     fn wants_attention(&self, site: Site) -> bool;
 
-    /// Called once per site and batch, in the order of the forward pass; not for a site that lost all its heads.
+    /// Called once per site and batch: sites in the order of the forward pass, within a site the batches in theirs;
+    /// not for a site that lost all its heads.
     fn see(&mut self, maps: &SiteMaps<'_>) -> Result<()>;
 
     /// True where nothing is looked at, so that maps need not be formed.
@@ -41,6 +42,8 @@ impl Probe for Blind {
 /// use the masks.
 #[derive(Debug)]
 pub struct SiteMaps<'a> {
+    /// Place of the batch among those that advance together; they pass a layer one after the other.
+    pub batch: usize,
     /// Which layer.
     pub site: Site,
     /// Its shape.

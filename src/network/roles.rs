@@ -23,6 +23,7 @@
 //! `<stack>` is `encoder` or `decoder`; `<i>` is the stored layer.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use candle_core::Tensor;
 
@@ -36,6 +37,20 @@ use crate::error::Result;
 pub trait Weights {
     /// The tensor with `role`; an error names what is missing.
     fn get(&self, role: &str) -> Result<Tensor>;
+
+    /// Rows of the tensor with `role`, range after range. A source that leaves tensors in a file reads those alone.
+    fn rows(&self, role: &str, ranges: &[Range<usize>]) -> Result<Tensor> {
+        rows_of(&self.get(role)?, ranges)
+    }
+}
+
+/// Rows of `table`, range after range.
+pub(crate) fn rows_of(table: &Tensor, ranges: &[Range<usize>]) -> Result<Tensor> {
+    let parts = ranges.iter().map(|r| table.narrow(0, r.start, r.len())).collect::<Result<Vec<_>, _>>()?;
+    match parts.as_slice() {
+        [one] => Ok(one.clone()),
+        several => Ok(Tensor::cat(several, 0)?),
+    }
 }
 
 /// Role and shape of every tensor that a network of this spec asks for, each once.
@@ -51,6 +66,31 @@ pub fn tensors(spec: &NetworkSpec) -> Vec<(String, Vec<usize>)> {
         list.output(output, width);
     }
     list.0
+}
+
+/// How long a network that does not hold its weights keeps the tensor of a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Residence<'a> {
+    /// Always: it is small.
+    Always,
+    /// While batches pass the layer: its stack and the number under which it is stored.
+    Layer(&'a str, usize),
+    /// A table with a row per token, used in blocks.
+    Table,
+}
+
+impl<'a> Residence<'a> {
+    /// That of `role`.
+    pub fn of(role: &'a str) -> Self {
+        if role == "output.weight" || role.ends_with(".embed.tokens") {
+            return Self::Table;
+        }
+        let mut parts = role.split('.');
+        match (parts.next(), parts.next().and_then(|part| part.parse().ok())) {
+            (Some(stack), Some(stored)) => Self::Layer(stack, stored),
+            _ => Self::Always,
+        }
+    }
 }
 
 #[derive(Default)]

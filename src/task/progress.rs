@@ -29,6 +29,8 @@ pub struct Progress {
     pub stage: String,
     /// Units finished in this stage.
     pub done: u64,
+    /// Units' worth of work that is done on units not yet finished.
+    pub underway: f64,
     /// Units in this stage, where known.
     pub total: Option<u64>,
     /// What is counted: `batches`, `tokens`, `tensors`.
@@ -42,14 +44,15 @@ pub struct Progress {
 impl Progress {
     /// Share done in `0..=1`, where the total is known.
     pub fn fraction(&self) -> Option<f64> {
-        self.total.filter(|t| *t > 0).map(|t| (self.done as f64 / t as f64).min(1.0))
+        self.total.filter(|t| *t > 0).map(|t| ((self.done as f64 + self.underway) / t as f64).min(1.0))
     }
 
     /// Expected seconds to the end of this stage, where they can be told.
     pub fn remaining_secs(&self) -> Option<f64> {
         let total = self.total?;
-        let done = self.done.saturating_sub(self.begun_at);
-        (done > 0).then(|| self.elapsed_secs * total.saturating_sub(self.done) as f64 / done as f64)
+        let done = self.done.saturating_sub(self.begun_at) as f64 + self.underway;
+        let left = (total.saturating_sub(self.done) as f64 - self.underway).max(0.0);
+        (done > 0.0).then(|| self.elapsed_secs * left / done)
     }
 }
 
@@ -103,7 +106,7 @@ impl Ticket {
     /// Goes on with a stage of which `done` units were finished earlier.
     pub fn stage_from(&self, stage: impl Into<String>, done: u64, total: Option<u64>, unit: &'static str) {
         let mut cell = self.lock();
-        cell.progress = Progress { stage: stage.into(), done, total, unit, begun_at: done, elapsed_secs: 0.0 };
+        cell.progress = Progress { stage: stage.into(), done, total, unit, begun_at: done, ..Progress::default() };
         cell.stage_began = Instant::now();
         cell.last_wake = None;
         drop(cell);
@@ -118,9 +121,19 @@ impl Ticket {
 
     /// Adds finished units and polls the cancel token.
     pub fn advance(&self, units: u64) -> Result<()> {
-        self.lock().progress.done += units;
+        {
+            let mut cell = self.lock();
+            cell.progress.done += units;
+            cell.progress.underway = 0.0;
+        }
         self.wake();
         self.check()
+    }
+
+    /// Says how many units' worth of work is done on those not yet finished; [`Ticket::advance`] takes it back.
+    pub fn underway(&self, units: f64) {
+        self.lock().progress.underway = units;
+        self.wake();
     }
 
     /// A copy of the state now.

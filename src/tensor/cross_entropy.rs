@@ -12,21 +12,98 @@ pub struct RowScore {
     pub top: u32,
 }
 
-/// Scores rows of `logits [M, V]` against one label each. Nothing of the size of the logits is made on the
-/// processor; no gradient flows. Half-precision logits are scored in f32.
-pub fn score_rows(logits: &Tensor, labels: &[u32]) -> Result<Vec<RowScore>> {
-    check(logits, labels)?;
+/// What blocks of one row of logits said so far of its label.
+#[derive(Clone, Copy, Debug)]
+pub struct RowTally {
+    /// Largest logit and its index.
+    top: (u32, f64),
+    /// `sum exp(x - largest)`.
+    sum: f64,
+    /// The label's logit, once its block has passed.
+    wanted: Option<f64>,
+}
+
+impl Default for RowTally {
+    fn default() -> Self {
+        Self { top: (0, f64::NEG_INFINITY), sum: 0.0, wanted: None }
+    }
+}
+
+impl RowTally {
+    fn add(&mut self, block: Self) {
+        if self.sum == 0.0 && self.top.1 == f64::NEG_INFINITY {
+            let wanted = self.wanted.or(block.wanted);
+            *self = Self { wanted, ..block };
+            return;
+        }
+        // A NaN stays one: it fails both comparisons, and the sum carries it on.
+        let top = if block.top.1 > self.top.1 { block.top } else { self.top };
+        self.sum = self.sum * (self.top.1 - top.1).exp() + block.sum * (block.top.1 - top.1).exp();
+        self.top = top;
+        self.wanted = self.wanted.or(block.wanted);
+    }
+
+    /// The score of the row, all of whose blocks have passed; `None` where its label is in none of them.
+    pub fn score(&self) -> Option<RowScore> {
+        Some(RowScore { loss: self.sum.ln() - (self.wanted? - self.top.1), top: self.top.0 })
+    }
+}
+
+/// Adds `logits [M, B]` of the classes from `first` on to the tallies of the rows, which have one label each. Blocks
+/// come in the order of the classes. Nothing of the size of the logits is made on the processor; no gradient flows.
+/// Half-precision logits are scored in f32.
+pub fn tally_rows(logits: &Tensor, first: usize, labels: &[u32], tallies: &mut [RowTally]) -> Result<()> {
+    let (rows, classes) = logits.dims2()?;
+    if (rows, rows) != (labels.len(), tallies.len()) {
+        bail!("{} labels do not fit {rows} rows of logits", labels.len());
+    }
     let logits = widened(logits)?;
-    if !logits.device().is_cpu() {
-        return score_rows_there(&logits, labels);
+    let blocks = if logits.device().is_cpu() {
+        let logits = logits.contiguous()?;
+        let (storage, layout) = logits.storage_and_layout();
+        match &*storage {
+            Storage::Cpu(CpuStorage::F32(x)) => tally(slice(x, layout)?, classes, first, labels),
+            Storage::Cpu(CpuStorage::F64(x)) => tally(slice(x, layout)?, classes, first, labels),
+            _ => bail!("cross-entropy needs floats"),
+        }
+    } else {
+        tally_there(&logits, first, labels)?
+    };
+    for (tally, block) in tallies.iter_mut().zip(blocks) {
+        tally.add(block);
     }
-    let logits = logits.contiguous()?;
-    let (storage, layout) = logits.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(CpuStorage::F32(x)) => score(slice(x, layout)?, labels),
-        Storage::Cpu(CpuStorage::F64(x)) => score(slice(x, layout)?, labels),
-        _ => bail!("cross-entropy needs floats"),
-    }
+    Ok(())
+}
+
+fn tally<T: Logit>(logits: &[T], classes: usize, first: usize, labels: &[u32]) -> Vec<RowTally> {
+    let rows = logits.par_chunks(classes.max(1)).zip(labels);
+    let of = |(row, label): (&[T], &u32)| {
+        let (sum, (at, max)) = normaliser(row);
+        let wanted = (*label as usize).checked_sub(first).and_then(|at| row.get(at));
+        RowTally { top: (at.saturating_add(index(first)), max.to_f64()), sum, wanted: wanted.map(|x| x.to_f64()) }
+    };
+    rows.map(of).collect()
+}
+
+/// The same where the logits are, on an accelerator; four numbers per row travel.
+fn tally_there(logits: &Tensor, first: usize, labels: &[u32]) -> Result<Vec<RowTally>> {
+    let classes = logits.dim(1)?;
+    let places: Vec<Option<u32>> =
+        labels.iter().map(|l| (*l as usize).checked_sub(first).filter(|at| *at < classes).map(index)).collect();
+    let asked: Vec<u32> = places.iter().map(|place| place.unwrap_or(0)).collect();
+    let max = logits.max_keepdim(D::Minus1)?;
+    let sum = logits.broadcast_sub(&max)?.exp()?.sum(D::Minus1)?;
+    let wanted = logits.gather(&Tensor::new(asked, logits.device())?.unsqueeze(1)?, D::Minus1)?;
+    let here = |x: Tensor| x.flatten_all()?.to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec1::<f64>();
+    let (max, sum, wanted) = (here(max)?, here(sum)?, here(wanted)?);
+    let top: Vec<u32> = logits.argmax(D::Minus1)?.to_vec1()?;
+    let tops = top.into_iter().map(|at| at.saturating_add(index(first))).zip(max);
+    let wanted = places.iter().zip(wanted).map(|(place, wanted)| place.map(|_| wanted));
+    Ok(tops.zip(sum).zip(wanted).map(|((top, sum), wanted)| RowTally { top, sum, wanted }).collect())
+}
+
+fn index(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 /// Mean over rows of the cross-entropy between `logits [M, V]` and `labels`, differentiable in the logits.
@@ -77,17 +154,6 @@ fn slice<'a, T>(storage: &'a [T], layout: &Layout) -> Result<&'a [T]> {
     range.ok_or_else(|| candle_core::Error::msg("the logits are not contiguous"))
 }
 
-/// Scoring where the logits are, on an accelerator; three numbers per row travel.
-fn score_rows_there(logits: &Tensor, labels: &[u32]) -> Result<Vec<RowScore>> {
-    let wanted = Tensor::new(labels, logits.device())?.unsqueeze(1)?;
-    let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?)?;
-    let normaliser = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
-    let loss = (normaliser - shifted.gather(&wanted, D::Minus1)?)?.flatten_all()?;
-    let loss: Vec<f64> = loss.to_dtype(DType::F64)?.to_device(&Device::Cpu)?.to_vec1()?;
-    let top: Vec<u32> = logits.argmax(D::Minus1)?.to_vec1()?;
-    Ok(loss.into_iter().zip(top).map(|(loss, top)| RowScore { loss, top }).collect())
-}
-
 /// Numbers that are summed in the type of the logits before the sum goes on in f64.
 const BLOCK: usize = 256;
 
@@ -108,12 +174,6 @@ impl Logit for f64 {
     }
 }
 
-fn score<T: Logit>(logits: &[T], labels: &[u32]) -> Result<Vec<RowScore>> {
-    let classes = logits.len().checked_div(labels.len()).unwrap_or(0).max(1);
-    let rows = logits.par_chunks(classes).zip(labels);
-    Ok(rows.map(|(row, label)| RowScore { loss: surprise(row, *label), top: largest(row).0 }).collect())
-}
-
 /// Index and value of the largest number, the first of equals.
 fn largest<T: Logit>(row: &[T]) -> (u32, T) {
     let mut best = (0u32, row.first().copied().unwrap_or_else(T::zero));
@@ -125,16 +185,16 @@ fn largest<T: Logit>(row: &[T]) -> (u32, T) {
     best
 }
 
-/// `ln sum exp(x - max)`, and the maximum.
-fn normaliser<T: Logit>(row: &[T]) -> (f64, T) {
-    let max = largest(row).1;
-    let block = |block: &[T]| block.iter().fold(T::zero(), |sum, x| sum + (*x - max).exponential()).to_f64();
-    (row.chunks(BLOCK).map(block).sum::<f64>().ln(), max)
+/// `sum exp(x - max)`, and the maximum with its index.
+fn normaliser<T: Logit>(row: &[T]) -> (f64, (u32, T)) {
+    let top = largest(row);
+    let block = |block: &[T]| block.iter().fold(T::zero(), |sum, x| sum + (*x - top.1).exponential()).to_f64();
+    (row.chunks(BLOCK).map(block).sum::<f64>(), top)
 }
 
 fn surprise<T: Logit>(row: &[T], label: u32) -> f64 {
-    let (normaliser, max) = normaliser(row);
-    normaliser - row.get(label as usize).map_or(f64::NAN, |x| x.to_f64() - max.to_f64())
+    let (sum, (_, max)) = normaliser(row);
+    sum.ln() - row.get(label as usize).map_or(f64::NAN, |x| x.to_f64() - max.to_f64())
 }
 
 struct CrossEntropy {
@@ -150,9 +210,9 @@ impl CrossEntropy {
             if self.smoothing == 0.0 {
                 return on_label;
             }
-            let (normaliser, max) = normaliser(row);
+            let (sum, (_, max)) = normaliser(row);
             let mean = row.iter().map(|x| x.to_f64() - max.to_f64()).sum::<f64>() / classes as f64;
-            (1.0 - self.smoothing) * on_label + self.smoothing * (normaliser - mean)
+            (1.0 - self.smoothing) * on_label + self.smoothing * (sum.ln() - mean)
         });
         // Collected first, so that the order of the sum does not depend on threads.
         rows.collect::<Vec<f64>>().iter().sum::<f64>() / self.labels.len() as f64
@@ -271,41 +331,62 @@ mod tests {
         }
     }
 
+    /// Scores rows whose logits pass in blocks of `width` classes.
+    fn scores(x: &Tensor, labels: &[u32], width: usize) -> Vec<RowScore> {
+        let mut tallies = vec![RowTally::default(); labels.len()];
+        let classes = x.dim(1).unwrap();
+        for from in (0..classes).step_by(width) {
+            let block = x.narrow(1, from, width.min(classes - from)).unwrap();
+            tally_rows(&block, from, labels, &mut tallies).unwrap();
+        }
+        tallies.iter().map(|tally| tally.score().unwrap()).collect()
+    }
+
     #[test]
     fn rows_are_scored_one_by_one_whatever_their_size() {
         // Logits of 1000 overflow exp; equal largest logits: the first counts.
         let x =
             Tensor::new(&[[1000f32, 1000.0, 0.0], [-1000.0, -3000.0, -1000.0], [0.0, 0.0, 2.0]], &Device::Cpu).unwrap();
-        let scores = score_rows(&x, &[1, 2, 0]).unwrap();
         let two = 2f64.ln();
         let last = (2.0 + 2f64.exp()).ln();
-        for (score, (loss, top)) in scores.iter().zip([(two, 0), (two, 0), (last, 2)]) {
-            assert!((score.loss - loss).abs() < 1e-6 && score.top == top, "{score:?}");
+        for width in [3, 2, 1] {
+            let scores = scores(&x, &[1, 2, 0], width);
+            for (score, (loss, top)) in scores.iter().zip([(two, 0), (two, 0), (last, 2)]) {
+                assert!((score.loss - loss).abs() < 1e-6 && score.top == top, "{score:?}");
+            }
         }
-        assert_eq!(score_rows_there(&x, &[1, 2, 0]).unwrap().iter().map(|s| s.top).collect::<Vec<_>>(), [0, 0, 2]);
+        let there = tally_there(&x, 0, &[1, 2, 0]).unwrap();
+        assert_eq!(there.iter().map(|t| t.top.0).collect::<Vec<_>>(), [0, 0, 2]);
         // A view that is not contiguous.
-        let turned = score_rows(&x.t().unwrap(), &[0, 0, 0]).unwrap();
+        let turned = scores(&x.t().unwrap(), &[0, 0, 0], 3);
         let expected = (1.0 + (-1000f64).exp() * 2.0).ln();
         assert!((turned[0].loss - expected).abs() < 1e-6 && turned[0].top == 0);
     }
 
     #[test]
-    fn both_paths_give_the_same() {
+    fn both_paths_and_all_blocks_give_the_same() {
         let x =
             Tensor::from_vec((0..6000).map(|i| ((i * 7919 % 1000) as f32) / 100.0).collect(), (4, 1500), &Device::Cpu)
                 .unwrap();
         let labels = [3, 700, 1499, 0];
-        for (fused, plain) in score_rows(&x, &labels).unwrap().iter().zip(score_rows_there(&x, &labels).unwrap()) {
-            assert!((fused.loss - plain.loss).abs() < 1e-5 && fused.top == plain.top, "{fused:?} {plain:?}");
+        let there = tally_there(&x, 0, &labels).unwrap();
+        let there: Vec<RowScore> = there.iter().map(|t| t.score().unwrap()).collect();
+        for found in [there, scores(&x, &labels, 700), scores(&x, &labels, 1)] {
+            for (fused, other) in scores(&x, &labels, 1500).iter().zip(found) {
+                assert!((fused.loss - other.loss).abs() < 1e-5 && fused.top == other.top, "{fused:?} {other:?}");
+            }
         }
     }
 
     #[test]
     fn wrong_labels_are_errors() {
         let x = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
-        assert!(score_rows(&x, &[0]).is_err());
-        assert!(score_rows(&x, &[0, 3]).is_err());
-        assert!(cross_entropy(&Tensor::zeros((0, 3), DType::F32, &Device::Cpu).unwrap(), &[], 0.0).is_err());
-        assert!(score_rows(&Tensor::zeros((0, 3), DType::F32, &Device::Cpu).unwrap(), &[]).unwrap().is_empty());
+        let mut tallies = [RowTally::default(); 2];
+        assert!(tally_rows(&x, 0, &[0], &mut tallies).is_err());
+        tally_rows(&x, 0, &[0, 3], &mut tallies).unwrap();
+        assert!(tallies[0].score().is_some() && tallies[1].score().is_none());
+        let none = Tensor::zeros((0, 3), DType::F32, &Device::Cpu).unwrap();
+        assert!(cross_entropy(&none, &[], 0.0).is_err());
+        tally_rows(&none, 0, &[], &mut []).unwrap();
     }
 }

@@ -14,7 +14,7 @@ mod visibility;
 
 pub use activation::{gelu, gelu_tanh, quick_gelu, relu, silu};
 pub use attention::{Attended, Scoring, attention};
-pub use cross_entropy::{RowScore, cross_entropy, score_rows};
+pub use cross_entropy::{RowScore, RowTally, cross_entropy, tally_rows};
 pub use device::{DeviceChoice, device_name};
 pub use linear::linear;
 pub use norm::{layer_norm, rms_norm};

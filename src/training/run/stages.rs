@@ -112,7 +112,10 @@ impl Run<'_> {
             ..analysis::Settings::default()
         };
         let info = ModelInfo::of(&model, DType::F32)?;
-        let mut found = analysis::analyze(&self.frozen, info, corpus.batches(&self.device), &asked, self.ticket)?;
+        let mut found = {
+            let batches = corpus.batches(&self.device);
+            analysis::analyze(&self.frozen, info, batches, corpus.total().map(|t| t.value()), &asked, self.ticket)?
+        };
         match voting.method {
             Method::Importance | Method::ImportanceNormalised => {
                 let scored = corpus.with(|s| s.purpose = Purpose::Score);

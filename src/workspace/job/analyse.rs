@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device};
 
-use crate::analysis::{Analysis, Analyzer, ModelInfo, baseline, importance, magnitude};
+use crate::analysis::{Analysis, ModelInfo, analyze, baseline, importance, magnitude};
 use crate::corpus::{Corpus, Purpose};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Model;
 use crate::network::{Batch, Blind, Gates, Network};
 use crate::task::Ticket;
@@ -61,20 +61,10 @@ pub fn analyse(model: &Model, loaded: &LoadedNetwork, run: &CheckedRun, ticket: 
     let mut settings = run.analysis.clone();
     settings.input = corpus.describe();
     let info = ModelInfo::of(model, network.dtype())?;
-    let mut analyzer = Analyzer::new(&network, info, &settings)?;
-    ticket.stage("analyse", corpus.total().map(|t| t.value()), "batches");
-    for batch in corpus.batches(network.device()) {
-        ticket.check()?;
-        analyzer.add(&network, &batch?, &Gates::open())?;
-        ticket.advance(1)?;
-    }
-    if analyzer.batches() == 0 {
-        return Err(Error::new("the input holds nothing to read").at(run.input.path()));
-    }
-    ticket.stage("group heads", None, "layers");
-    let mut analysis = analyzer.snapshot()?;
+    let (batches, total) = (corpus.batches(network.device()), corpus.total().map(|t| t.value()));
+    let mut analysis = analyze(&network, info, batches, total, &settings, ticket)?;
     analysis.notes.extend(corpus.notes());
-    let weights = model.weights(network.device(), network.dtype());
+    let weights = model.reader(network.device(), network.dtype());
     analysis.set_baseline(baseline::MAGNITUDE, magnitude(model.spec(), &weights)?)?;
     if run.importance {
         let scored = corpus.with(|s| s.purpose = Purpose::Score);

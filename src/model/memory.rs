@@ -1,0 +1,160 @@
+//! Running a model within a bound on memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+use serde::{Deserialize, Serialize};
+
+use super::Model;
+use crate::error::{Error, Result};
+use crate::network::{Extent, Network, Residence, block_bytes, roles};
+
+/// What the program needs beside a model and its batches: its code, a tokenizer and text on its way through it, and
+/// memory that was handed back but that the system has not taken yet.
+pub const PROGRAM: u64 = 96 << 20;
+
+/// A bound on the memory that is used; `512MiB`, `4GiB`, `100KiB` or plain bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MemoryLimit(pub u64);
+
+const UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("TiB", 40)];
+
+impl FromStr for MemoryLimit {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || {
+            Error::usage(format!("'{text}' is no amount of memory"))
+                .hint("write 4GiB, 512MiB, 100KiB or a number of bytes")
+        };
+        let unit = UNITS.iter().find_map(|(name, shift)| Some((text.strip_suffix(name)?, *shift)));
+        let (number, shift) = unit.unwrap_or((text, 0));
+        let bytes = match number.trim().parse::<u64>() {
+            Ok(whole) => whole.checked_mul(1 << shift),
+            // Half a GiB is a way to say it; half a byte is not.
+            Err(_) if shift > 0 => {
+                let number = number.trim().parse::<f64>().map_err(|_| wrong())? * (1u64 << shift) as f64;
+                (number.is_finite() && number >= 0.0 && number < u64::MAX as f64).then_some(number as u64)
+            }
+            Err(_) => None,
+        };
+        bytes.filter(|bytes| *bytes > 0).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl fmt::Display for MemoryLimit {
+    /// In the largest unit that shows it well, rounded up.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes >= 10 << 30 => write!(f, "{}GiB", bytes.div_ceil(1 << 30)),
+            bytes if bytes >= 1 << 20 => write!(f, "{}MiB", bytes.div_ceil(1 << 20)),
+            bytes if bytes >= 1 << 10 => write!(f, "{}KiB", bytes.div_ceil(1 << 10)),
+            bytes => write!(f, "{bytes}"),
+        }
+    }
+}
+
+/// Memory for one network and what passes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Bytes in all; [`PROGRAM`] is not in it.
+    pub bytes: u64,
+    /// The largest batch that will come.
+    pub largest: Extent,
+    /// Times that the hidden states of a batch are held until its group is done.
+    pub copies: u64,
+    /// Further bytes that a batch holds until its group is done.
+    pub extra: u64,
+    /// Whether softmax weights are kept for a probe.
+    pub attention: bool,
+}
+
+/// Bytes of a model's weights in one type, by how long a network has to hold them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct WeightBytes {
+    /// All of them.
+    all: u64,
+    /// What is neither a layer nor a token table.
+    always: u64,
+    /// The largest layer.
+    layer: u64,
+    /// The largest block of a token table.
+    block: u64,
+}
+
+impl Model {
+    /// Loads the weights where they fit, with what passes them, in `room`; else leaves layers and token tables in the
+    /// checkpoint and reads each when batches come to it. The results are the same. Fails where not even one layer
+    /// and one batch fit, and says how much they need.
+    pub fn network_within(&self, device: &Device, dtype: DType, room: &Room) -> Result<Network> {
+        let weights = self.weight_bytes(dtype)?;
+        let number = dtype.size_in_bytes() as u64;
+        let waiting = room.largest.waiting(self.spec()) * number * room.copies + room.extra;
+        let working = room.largest.working(self.spec(), room.attention) * number;
+        if weights.all + waiting + working <= room.bytes {
+            return self.network(device, dtype);
+        }
+        // While a table's block is in use, no layer is; logits of a block take as much as the block itself.
+        let passing = weights.always + (weights.layer + working).max(2 * weights.block);
+        if passing + waiting > room.bytes {
+            let what = format!(
+                "{} of memory cannot hold one layer and one batch, which need {}",
+                MemoryLimit(room.bytes + PROGRAM),
+                MemoryLimit(passing + waiting + PROGRAM)
+            );
+            return Err(Error::usage(what).at(self.checkpoint().folder()).hint(
+                "give at least that much with --memory, or make batches smaller with --batch-size and --seq-len",
+            ));
+        }
+        Network::stream(self.spec(), Arc::new(self.reader(device, dtype)), room.bytes - passing)
+    }
+
+    /// Fails unless blocks of this type and the roles' shapes are known, which opening has seen to.
+    fn weight_bytes(&self, dtype: DType) -> Result<WeightBytes> {
+        let number = dtype.size_in_bytes();
+        let mut blocks = BTreeSet::new();
+        let mut layers: BTreeMap<(String, usize), u64> = BTreeMap::new();
+        let mut bytes = WeightBytes { all: 0, always: 0, layer: 0, block: 0 };
+        for (role, shape) in roles::tensors(self.spec()) {
+            let size = shape.iter().map(|d| *d as u64).product::<u64>() * number as u64;
+            let place = self.place(&role).ok_or_else(|| Error::new(format!("the model has no '{role}'")))?;
+            if blocks.insert(place.block()) {
+                bytes.all += size;
+            }
+            match Residence::of(&role) {
+                Residence::Always => bytes.always += size,
+                Residence::Layer(stack, stored) => *layers.entry((stack.to_owned(), stored)).or_default() += size,
+                Residence::Table => {
+                    let (rows, width) = (shape.first().copied().unwrap_or(0), shape.get(1).copied().unwrap_or(1));
+                    bytes.block = bytes.block.max(block_bytes(rows, width, number));
+                }
+            }
+        }
+        bytes.layer = layers.into_values().max().unwrap_or(0);
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_read_and_written() {
+        let bytes = |text: &str| text.parse::<MemoryLimit>().map(|m| m.0).ok();
+        assert_eq!(bytes("4GiB"), Some(4 << 30));
+        assert_eq!(bytes("512MiB"), Some(512 << 20));
+        assert_eq!(bytes("1.5 KiB"), Some(1536));
+        assert_eq!(bytes("123456"), Some(123_456));
+        for wrong in ["", "0", "GiB", "-1GiB", "4GB", "1.5", "99999999999GiB", "1e400GiB", "nanMiB"] {
+            assert!(bytes(wrong).is_none(), "{wrong}");
+        }
+        assert_eq!(MemoryLimit(3 << 30).to_string(), "3072MiB");
+        assert_eq!(MemoryLimit((3 << 20) + 1).to_string(), "4MiB");
+        assert_eq!(MemoryLimit(1 << 44).to_string(), "16384GiB");
+    }
+}

@@ -1,0 +1,91 @@
+//! What batches cost in memory beside the weights. Estimates, on the high side.
+
+use super::{AttentionSpec, Batch, InputSpec, NetworkSpec, Source, StackSpec};
+use crate::error::Result;
+
+/// Size of a batch, as far as memory depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Sequences `N`.
+    pub sequences: usize,
+    /// Positions of the first stack: tokens, or patches, or frames behind the convolutions.
+    pub source: usize,
+    /// Positions of the decoder of an encoder-decoder; 0 without one.
+    pub target: usize,
+}
+
+impl Extent {
+    /// Of `batch`, read by a network of `spec`.
+    pub fn of(batch: &Batch, spec: &NetworkSpec) -> Result<Self> {
+        let source = match &batch.source {
+            Source::Tokens(tokens) => tokens.mask.length(),
+            Source::Pixels(pixels) => {
+                let (_, _, height, width) = pixels.dims4()?;
+                Self::positions(spec, (height, width))
+            }
+            Source::Frames(_) => Self::positions(spec, (0, 0)),
+        };
+        let target = batch.target.as_ref().map_or(0, |t| t.mask.length());
+        Ok(Self { sequences: batch.source.sequences()?, source, target })
+    }
+
+    /// Positions that the first stack makes of an image of this size, or of a spectrogram.
+    pub fn positions(spec: &NetworkSpec, image: (usize, usize)) -> usize {
+        match first_stack(spec).map(|s| &s.input) {
+            Some(InputSpec::Patches(p)) => {
+                1 + usize::from(p.distillation) + (image.0 / p.patch.0.max(1)) * (image.1 / p.patch.1.max(1))
+            }
+            Some(InputSpec::Frames(f)) => f.positions,
+            _ => 0,
+        }
+    }
+
+    /// Numbers of the hidden states of such a batch that wait between two layers.
+    pub fn waiting(&self, spec: &NetworkSpec) -> u64 {
+        let Self { sequences, source, target } = *self;
+        let of =
+            |stack: &Option<StackSpec>, length| stack.as_ref().map_or(0, |s| product(&[sequences, length, s.width]));
+        match (&spec.encoder, &spec.decoder) {
+            (Some(_), Some(_)) => of(&spec.encoder, source) + of(&spec.decoder, target),
+            _ => of(&spec.encoder, source) + of(&spec.decoder, source),
+        }
+    }
+
+    /// Most numbers that are in use beside weights and waiting states while such a batch passes one layer or the
+    /// input; with `attention`, softmax weights are kept for a probe.
+    pub fn working(&self, spec: &NetworkSpec, attention: bool) -> u64 {
+        let Self { sequences, source, target } = *self;
+        let own = |stack: &StackSpec, length: usize| {
+            let layers = stack.layers.iter().flat_map(|layer| {
+                let memory = layer.cross.as_ref().map(|cross| (cross, source));
+                let sites = std::iter::once((&layer.attention, length)).chain(memory);
+                let attended =
+                    sites.map(|(spec, keys)| attending(spec, sequences, length, keys, attention)).max().unwrap_or(0);
+                let inner = if layer.mlp.gated { 4 } else { 3 };
+                [attended, product(&[sequences, length, inner, layer.mlp.width])]
+            });
+            // The stream, what a branch reads of it, and what comes out.
+            layers.max().unwrap_or(0) + product(&[3, sequences, length, stack.width])
+        };
+        match (&spec.encoder, &spec.decoder) {
+            (Some(encoder), Some(decoder)) => own(encoder, source).max(own(decoder, target)),
+            (Some(only), None) | (None, Some(only)) => own(only, source),
+            (None, None) => 0,
+        }
+    }
+}
+
+/// Numbers that one attention layer makes: projections as they are and turned, scores before and behind the softmax.
+fn attending(spec: &AttentionSpec, sequences: usize, queries: usize, keys: usize, attention: bool) -> u64 {
+    let (own, shared) = (spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim);
+    let projections = product(&[sequences, queries, 4, own]) + product(&[sequences, keys, 2, own + 2 * shared]);
+    projections + product(&[2 + usize::from(attention), sequences, spec.heads, queries, keys])
+}
+
+fn first_stack(spec: &NetworkSpec) -> Option<&StackSpec> {
+    spec.encoder.as_ref().or(spec.decoder.as_ref())
+}
+
+fn product(factors: &[usize]) -> u64 {
+    factors.iter().fold(1u64, |n, f| n.saturating_mul(*f as u64))
+}

@@ -1,0 +1,155 @@
+//! Parts of a network that are held, and parts that stay in the checkpoint until a pass comes to them.
+//!
+//! Layers and token tables are nearly all of a model. A network that was loaded holds them; one that was streamed reads
+//! each of them when a pass needs it and drops it behind. Both run the same code on the same numbers, so their results
+//! are equal bit for bit.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::Weights;
+use crate::error::{Error, Result};
+
+/// Weights that a network leaves where they are.
+#[derive(Clone)]
+pub(super) struct Left(pub Arc<dyn Weights + Send + Sync>);
+
+impl fmt::Debug for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Left")
+    }
+}
+
+/// A part that is held, or left to be read.
+#[derive(Clone, Debug)]
+pub(super) enum Part<T> {
+    Held(T),
+    Left(Left),
+}
+
+impl<T: Clone> Part<T> {
+    /// Reads the part now, or leaves it.
+    pub fn new(
+        weights: &dyn Weights,
+        left: Option<&Left>,
+        read: impl FnOnce(&dyn Weights) -> Result<T>,
+    ) -> Result<Self> {
+        match left {
+            Some(left) => Ok(Self::Left(left.clone())),
+            None => Ok(Self::Held(read(weights)?)),
+        }
+    }
+
+    /// The part, read where it is not held.
+    pub fn get(&self, read: impl FnOnce(&dyn Weights) -> Result<T>) -> Result<Cow<'_, T>> {
+        match self {
+            Self::Held(part) => Ok(Cow::Borrowed(part)),
+            Self::Left(left) => Ok(Cow::Owned(read(&*left.0)?)),
+        }
+    }
+}
+
+/// Numbers in a block of a table. What is computed block by block is the same whether the table is held or not.
+const BLOCK: usize = 1 << 22;
+
+/// A table with a row per token: embeddings, or the weights of a language-model head.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    rows: usize,
+    width: usize,
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Held(Tensor),
+    Left(Left, String),
+}
+
+impl Table {
+    pub fn new(weights: &dyn Weights, left: Option<&Left>, role: &str, shape: (usize, usize)) -> Result<Self> {
+        let source = match left {
+            Some(left) => Source::Left(left.clone(), role.to_owned()),
+            None => Source::Held(weights.get(role)?),
+        };
+        Ok(Self { rows: shape.0, width: shape.1, source })
+    }
+
+    /// Where it is, and its type.
+    pub fn place(&self) -> Result<(Device, DType)> {
+        let one = self.block(0..1.min(self.rows))?;
+        Ok((one.device().clone(), one.dtype()))
+    }
+
+    /// The whole table where it is held and gradients flow into it.
+    pub fn tracked(&self) -> Option<&Tensor> {
+        match &self.source {
+            Source::Held(table) if table.track_op() => Some(table),
+            _ => None,
+        }
+    }
+
+    /// The rows of `ids [M]`, `[M, width]`.
+    pub fn gather(&self, ids: &Tensor) -> Result<Tensor> {
+        match &self.source {
+            Source::Held(table) => Ok(table.index_select(ids, 0)?),
+            Source::Left(left, role) => {
+                let ids = ids.to_vec1::<u32>()?;
+                let mut rows = ids.clone();
+                rows.sort_unstable();
+                rows.dedup();
+                let read = left.0.rows(role, &neighbours(&rows))?;
+                let place = |id: &u32| rows.binary_search(id).ok().and_then(|at| u32::try_from(at).ok());
+                let places = ids.iter().map(place).collect::<Option<Vec<_>>>();
+                let places = places.ok_or_else(|| Error::new("a row of the token table was not read"))?;
+                Ok(read.index_select(&Tensor::new(places, read.device())?, 0)?)
+            }
+        }
+    }
+
+    /// Rows in blocks of one size, which depends on the table's width alone.
+    pub fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (rows, step) = (self.rows, (BLOCK / self.width.max(1)).max(1));
+        (0..rows).step_by(step).map(move |from| from..rows.min(from + step))
+    }
+
+    /// Rows of one block.
+    pub fn block(&self, rows: Range<usize>) -> Result<Tensor> {
+        match &self.source {
+            Source::Held(table) => Ok(table.narrow(0, rows.start, rows.len())?),
+            Source::Left(left, role) => left.0.rows(role, &[rows]),
+        }
+    }
+}
+
+/// Bytes of the largest block of a token table `[rows, width]` whose numbers have `number` bytes.
+pub fn block_bytes(rows: usize, width: usize, number: usize) -> u64 {
+    (rows.min((BLOCK / width.max(1)).max(1)) * width * number) as u64
+}
+
+/// Ascending rows as ranges of rows that follow each other.
+fn neighbours(rows: &[u32]) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    for row in rows.iter().map(|row| *row as usize) {
+        match ranges.last_mut() {
+            Some(last) if last.end == row => last.end += 1,
+            _ => ranges.push(row..row + 1),
+        }
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_follow_each_other_are_read_together() {
+        assert_eq!(neighbours(&[0, 1, 2, 7, 9, 10]), [0..3, 7..8, 9..11]);
+        assert!(neighbours(&[]).is_empty());
+    }
+}

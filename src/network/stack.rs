@@ -1,0 +1,264 @@
+//! A stack of layers. Batches that advance together pass a layer one after the other before the next layer is looked
+//! at, so that a layer which is not held is read once for all of them.
+
+use std::borrow::Cow;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::attention::{Angles, Context};
+use super::input::Input;
+use super::layer::{Memory, Norm};
+use super::part::{Left, Part, Table};
+use super::score_bias::{alibi, relative};
+use super::{
+    AttentionSpec, Gates, Hidden, Layer, Probe, RotarySpec, ScoreBias, Site, SiteKind, Source, StackSpec, TokenMask,
+    Weights,
+};
+use crate::error::{Error, Result};
+use crate::task::Ticket;
+use crate::tensor::{Visibility, linear};
+
+/// The weights of one stack. What is neither a layer nor a token table is small and always held.
+#[derive(Clone, Debug)]
+pub(super) struct Stack {
+    spec: StackSpec,
+    kind: SiteKind,
+    input: Input,
+    layers: Vec<Part<Layer>>,
+    final_norm: Option<Norm>,
+    project_out: Option<Tensor>,
+    /// `[buckets, heads before pruning]`.
+    relative: Option<Tensor>,
+}
+
+/// One batch at the entrance of a stack.
+pub(super) struct Entry<'a> {
+    pub source: Source,
+    /// The encoder's result, where a decoder reads it.
+    pub memory: Option<&'a Hidden>,
+}
+
+/// What watches a pass and may stop it.
+pub(super) struct Watch<'a> {
+    pub gates: &'a Gates,
+    pub probe: &'a mut dyn Probe,
+    pub ticket: &'a Ticket,
+    /// Passes of one batch through one layer: those behind, and all of them.
+    pub steps: (usize, usize),
+}
+
+impl Watch<'_> {
+    /// Counts a step of `lanes` batches that advance together; an error once a stop was asked for.
+    fn step(&mut self, lanes: usize) -> Result<()> {
+        self.steps.0 += 1;
+        self.ticket.underway(lanes as f64 * self.steps.0 as f64 / self.steps.1.max(1) as f64);
+        self.ticket.check()
+    }
+}
+
+/// A batch on its way through the layers.
+struct Lane<'a> {
+    x: Tensor,
+    mask: TokenMask,
+    memory: Option<&'a Hidden>,
+}
+
+impl Stack {
+    /// Reads the stack of `kind`; layers and the token table stay in `left` where that is given.
+    pub fn load(spec: &StackSpec, kind: SiteKind, weights: &dyn Weights, left: Option<&Left>) -> Result<Self> {
+        let name = kind.name();
+        let has_relative = spec.layers.iter().any(|l| matches!(l.attention.bias, ScoreBias::Relative { .. }));
+        let layer = |spec| Part::new(weights, left, |weights| Layer::load(spec, weights, name));
+        Ok(Self {
+            input: Input::load(&spec.input, weights, left, name)?,
+            layers: spec.layers.iter().map(layer).collect::<Result<_>>()?,
+            final_norm: spec.final_norm.map(|n| Norm::load(n, weights, &format!("{name}.norm"))).transpose()?,
+            project_out: spec.project_out.map(|_| weights.get(&format!("{name}.project_out"))).transpose()?,
+            relative: if has_relative { Some(weights.get(&format!("{name}.relative"))?) } else { None },
+            spec: spec.clone(),
+            kind,
+        })
+    }
+
+    /// Layers that a pass goes through.
+    pub fn depth(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The token table, where the stack reads tokens.
+    pub fn table(&self) -> Option<&Table> {
+        match &self.input {
+            Input::Tokens(input) => Some(&input.table),
+            _ => None,
+        }
+    }
+
+    /// Where the weights are, and their type.
+    pub fn place(&self) -> Result<(Device, DType)> {
+        self.input.place()
+    }
+
+    /// Every batch through the stack; results in their order.
+    pub fn forward(&self, entries: &[Entry<'_>], watch: &mut Watch<'_>) -> Result<Vec<Hidden>> {
+        let mut lanes = entries.iter().map(|entry| self.enter(entry)).collect::<Result<Vec<_>>>()?;
+        // What layers share is kept from layer to layer only where one batch is on its way: it may be large.
+        let alone = lanes.len() == 1;
+        let mut kept = None;
+        let mut last: Option<(usize, Cow<'_, Layer>)> = None;
+        for index in 0..self.layers.len() {
+            let layer = self.layer(index, last.take())?;
+            for (at, lane) in lanes.iter_mut().enumerate() {
+                let mut shared = kept.take().unwrap_or_default();
+                lane.x = self.pass(index, &layer, at, lane, &mut shared, watch)?;
+                kept = alone.then_some(shared);
+                watch.step(entries.len())?;
+            }
+            last = Some((index, layer));
+        }
+        drop(last);
+        let leave = |lane: Lane<'_>| -> Result<Hidden> {
+            let mut x = lane.x;
+            if let Some(norm) = &self.final_norm {
+                x = norm.forward(&x)?;
+            }
+            if let Some(project) = &self.project_out {
+                x = linear(&x, project, None)?;
+            }
+            Ok(Hidden { states: x, mask: lane.mask })
+        };
+        lanes.into_iter().map(leave).collect()
+    }
+
+    fn enter<'a>(&self, entry: &Entry<'a>) -> Result<Lane<'a>> {
+        let (x, mask) = self.input.forward(&entry.source)?;
+        Ok(Lane { x, mask, memory: entry.memory })
+    }
+
+    /// A layer; passes that share one (ALBERT) read it once. The one before is dropped before another is read.
+    fn layer<'a>(&'a self, index: usize, last: Option<(usize, Cow<'a, Layer>)>) -> Result<Cow<'a, Layer>> {
+        let spec = self.spec.layers.get(index);
+        if let Some((before, layer)) = last
+            && self.spec.layers.get(before) == spec
+        {
+            return Ok(layer);
+        }
+        let (part, spec) = self.layers.get(index).zip(spec).ok_or_else(|| Error::new("a layer vanished"))?;
+        part.get(|weights| Layer::load(spec, weights, self.kind.name()))
+    }
+
+    /// One batch, the one at place `at` of those that advance together, through one layer.
+    fn pass(
+        &self,
+        index: usize,
+        layer: &Layer,
+        at: usize,
+        lane: &Lane<'_>,
+        shared: &mut Shared,
+        watch: &mut Watch<'_>,
+    ) -> Result<Tensor> {
+        let spec = self.spec.layers.get(index).map(|layer| &layer.attention);
+        let spec = spec.ok_or_else(|| Error::new("a layer vanished"))?;
+        let Lane { x, mask, memory } = lane;
+        shared.prepare(spec, mask, x)?;
+        if let Some(memory) = memory
+            && shared.everything.is_none()
+        {
+            let shape = (mask.sequences(), mask.length(), memory.mask.length());
+            shared.everything = Some(Visibility::new(shape, false, None, memory.mask.real()));
+        }
+        let bias = self.score_bias(spec, shared, mask, x)?;
+        let cross = memory.zip(shared.everything.as_ref()).map(|(memory, visibility)| Memory {
+            hidden: &memory.states,
+            context: Context {
+                batch: at,
+                queries: mask,
+                keys: &memory.mask,
+                visibility,
+                angles: None,
+                bias: None,
+                gate: watch.gates.get(Site::new(SiteKind::Cross, index)),
+            },
+        });
+        let site = Site::new(self.kind, index);
+        let context = Context {
+            batch: at,
+            queries: mask,
+            keys: mask,
+            visibility: shared.visibility(spec)?,
+            angles: shared.angles(spec),
+            bias: bias.as_ref(),
+            gate: watch.gates.get(site),
+        };
+        layer.forward(site, x, &context, cross.as_ref(), watch.probe)
+    }
+
+    /// Bias on this layer's scores, `[1 or N, H, 1 or T, S]`.
+    fn score_bias(
+        &self,
+        spec: &AttentionSpec,
+        shared: &mut Shared,
+        mask: &TokenMask,
+        x: &Tensor,
+    ) -> Result<Option<Tensor>> {
+        let all = match spec.bias {
+            _ if spec.heads == 0 => return Ok(None),
+            ScoreBias::None => return Ok(None),
+            ScoreBias::Alibi => match &shared.bias {
+                Some(ready) => ready.clone(),
+                None => alibi(spec.origin_heads, mask, x)?,
+            },
+            ScoreBias::Relative { buckets, max_distance } => match &shared.bias {
+                Some(ready) => ready.clone(),
+                None => {
+                    let table =
+                        self.relative.as_ref().ok_or_else(|| Error::new("the relative bias table is missing"))?;
+                    relative(table, mask.length(), buckets, max_distance, !spec.causal)?
+                }
+            },
+        };
+        shared.bias = Some(all.clone());
+        if spec.heads == spec.origin_heads {
+            return Ok(Some(all));
+        }
+        let origin: Vec<u32> = spec.origin.iter().map(|h| u32::try_from(*h).unwrap_or(u32::MAX)).collect();
+        let origin = Tensor::new(origin, x.device())?;
+        Ok(Some(all.index_select(&origin, 1)?))
+    }
+}
+
+/// What layers of one stack share within one batch.
+#[derive(Default)]
+struct Shared {
+    visibilities: Vec<Visibility>,
+    angles: Vec<(RotarySpec, Angles)>,
+    bias: Option<Tensor>,
+    /// What cross attention sees.
+    everything: Option<Visibility>,
+}
+
+impl Shared {
+    fn prepare(&mut self, spec: &AttentionSpec, mask: &TokenMask, x: &Tensor) -> Result<()> {
+        let length = mask.length();
+        if self.visibility(spec).is_err() {
+            let shape = (mask.sequences(), length, length);
+            self.visibilities.push(Visibility::new(shape, spec.causal, spec.window, mask.real()));
+        }
+        if let Some(rotary) = &spec.rotary
+            && self.angles(spec).is_none()
+        {
+            let (cos, sin) = rotary.angles(length, x.dtype(), x.device())?;
+            self.angles.push((rotary.clone(), Angles { cos, sin }));
+        }
+        Ok(())
+    }
+
+    fn visibility(&self, spec: &AttentionSpec) -> Result<&Visibility> {
+        let found = self.visibilities.iter().find(|v| v.is_causal() == spec.causal && v.window() == spec.window);
+        found.ok_or_else(|| Error::new("visibility was not prepared"))
+    }
+
+    fn angles(&self, spec: &AttentionSpec) -> Option<&Angles> {
+        let rotary = spec.rotary.as_ref()?;
+        self.angles.iter().find(|(r, _)| r == rotary).map(|(_, a)| a)
+    }
+}

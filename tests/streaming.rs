@@ -1,0 +1,190 @@
+//! A network that leaves its layers and tables in the checkpoint computes what one that holds them computes, bit for
+//! bit, and reads each of them once for all batches that advance together.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use candle_core::{DType, Device, Tensor};
+use common::{batch, fixture_folders, mask, reference};
+use pillars::model::{Model, Reader};
+use pillars::network::{
+    Batch, FeatureMap, Gates, Hidden, Network, Probe, Site, SiteMaps, Source, TokenMask, Tokens, Weights, roles,
+};
+use pillars::task::{CancelToken, Ticket};
+
+/// A reader that counts how often each role is read.
+struct Counted {
+    reader: Reader,
+    reads: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Counted {
+    fn new(model: &Model) -> Arc<Self> {
+        Arc::new(Self { reader: model.reader(&Device::Cpu, DType::F32), reads: Mutex::default() })
+    }
+
+    fn count(&self, role: &str) {
+        *self.reads.lock().unwrap().entry(role.to_owned()).or_default() += 1;
+    }
+
+    /// Reads since the last call.
+    fn take(&self) -> BTreeMap<String, usize> {
+        std::mem::take(&mut self.reads.lock().unwrap())
+    }
+}
+
+impl Weights for Counted {
+    fn get(&self, role: &str) -> pillars::Result<Tensor> {
+        self.count(role);
+        self.reader.get(role)
+    }
+
+    fn rows(&self, role: &str, ranges: &[Range<usize>]) -> pillars::Result<Tensor> {
+        self.count(role);
+        self.reader.rows(role, ranges)
+    }
+}
+
+/// Every map of every site, by batch.
+#[derive(Default)]
+struct All(BTreeMap<(usize, Site, FeatureMap), Vec<u32>>);
+
+impl Probe for All {
+    fn wants_attention(&self, _site: Site) -> bool {
+        true
+    }
+
+    fn see(&mut self, maps: &SiteMaps<'_>) -> pillars::Result<()> {
+        for map in FeatureMap::ALL {
+            self.0.insert((maps.batch, maps.site, map), bits(&maps.map(map)?));
+        }
+        Ok(())
+    }
+}
+
+fn bits(x: &Tensor) -> Vec<u32> {
+    x.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+}
+
+/// The first `length` positions of tokens.
+fn shortened(tokens: &Tokens, length: usize) -> Tokens {
+    let (n, t) = tokens.ids.dims2().unwrap();
+    let real = (0..n).flat_map(|i| tokens.mask.real()[i * t..i * t + length].to_vec()).collect();
+    Tokens {
+        ids: tokens.ids.narrow(1, 0, length).unwrap().contiguous().unwrap(),
+        mask: TokenMask::new(n, length, real).unwrap(),
+    }
+}
+
+/// The batch of a fixture, a shorter one, and the first again.
+fn batches(folder: &std::path::Path) -> Vec<Batch> {
+    let whole = batch(&reference(&folder.join("reference.safetensors")));
+    let mut short = whole.clone();
+    if let Source::Tokens(tokens) = &whole.source {
+        short.source = Source::Tokens(shortened(tokens, tokens.mask.length() - 2));
+    }
+    short.target = short.target.map(|target| shortened(&target, target.mask.length() - 3));
+    vec![whole.clone(), short, whole]
+}
+
+#[test]
+fn every_family_gives_the_same_bits_and_reads_each_layer_once() {
+    for folder in fixture_folders() {
+        let model = Model::open(&folder).unwrap();
+        let held = model.network(&Device::Cpu, DType::F32).unwrap();
+        let counted = Counted::new(&model);
+        let streamed = Network::stream(model.spec(), counted.clone(), 1 << 30).unwrap();
+        let gates = Gates::keep(model.spec(), &mask(&folder), DType::F32, &Device::Cpu).unwrap();
+        let batches = batches(&folder);
+        let name = model.family().model_type;
+
+        let mut want = All::default();
+        let one_by_one: Vec<Hidden> = batches
+            .iter()
+            .enumerate()
+            .map(|(place, batch)| {
+                let mut seen = All::default();
+                let hidden = held.hidden(batch, &gates, &mut seen).unwrap();
+                want.0.extend(seen.0.into_iter().map(|((_, site, map), x)| ((place, site, map), x)));
+                hidden
+            })
+            .collect();
+        counted.take();
+        let mut got = All::default();
+        let together = streamed.hidden_of(&batches, &gates, &mut got, &Ticket::default()).unwrap();
+        assert!(got.0 == want.0, "{name}");
+        for (a, b) in together.iter().zip(&one_by_one) {
+            assert!(bits(&a.states) == bits(&b.states) && a.mask == b.mask, "{name}");
+        }
+
+        // Every role of a layer once, also where several passes share it; nothing that is held again.
+        let reads = counted.take();
+        let is_layer = |role: &str| role.split('.').nth(1).is_some_and(|part| part.parse::<usize>().is_ok());
+        for (role, _) in roles::tensors(model.spec()) {
+            let expected = if is_layer(&role) { Some(&1) } else { None };
+            if role.ends_with(".embed.tokens") {
+                assert_eq!(reads.get(&role), Some(&batches.len()), "{name}: rows of {role}");
+            } else {
+                assert_eq!(reads.get(&role), expected, "{name}: {role}");
+            }
+        }
+
+        if model.spec().output.is_some() {
+            let logits = |network: &Network, hidden: &Hidden| bits(&network.logits(&hidden.states).unwrap());
+            assert!(logits(&streamed, &together[1]) == logits(&held, &one_by_one[1]), "{name}");
+        }
+    }
+}
+
+#[test]
+fn groups_hold_as_many_batches_as_have_room() {
+    let folder = common::fixtures().join("bart");
+    let model = Model::open(&folder).unwrap();
+    let batches = batches(&folder);
+    let sizes = |waiting: Option<u64>| -> Vec<usize> {
+        let network = match waiting {
+            Some(bytes) => Network::stream(model.spec(), Counted::new(&model), bytes).unwrap(),
+            None => model.network(&Device::Cpu, DType::F32).unwrap(),
+        };
+        let all = batches.iter().cloned().map(Ok);
+        network.groups(all, 1, 0).map(|group| group.unwrap().len()).collect()
+    };
+    assert_eq!(sizes(None), [1, 1, 1]);
+    // Never fewer than one.
+    assert_eq!(sizes(Some(0)), [1, 1, 1]);
+    assert_eq!(sizes(Some(1 << 30)), [3]);
+    let width = model.spec().last_stack().unwrap().width;
+    let positions = |batch: &Batch| match (&batch.source, &batch.target) {
+        (Source::Tokens(source), Some(target)) => source.mask.real().len() + target.mask.real().len(),
+        _ => panic!("bart reads tokens"),
+    };
+    let ids = |batch: &Batch| batch.source.numbers() as usize;
+    let bytes = |batch: &Batch| (4 * (positions(batch) * width + ids(batch))) as u64;
+    assert_eq!(sizes(Some(bytes(&batches[0]) + bytes(&batches[1]))), [2, 1]);
+    assert_eq!(sizes(Some(bytes(&batches[0]) + bytes(&batches[1]) - 1)), [1, 1, 1]);
+}
+
+#[test]
+fn a_group_can_be_stopped_and_says_how_far_it_is() {
+    let folder = common::fixtures().join("llama");
+    let model = Model::open(&folder).unwrap();
+    let network = Network::stream(model.spec(), Counted::new(&model), 1 << 30).unwrap();
+    let batches = batches(&folder);
+    let ticket = Ticket::default();
+    ticket.stage("analyse", Some(6), "batches");
+    network.hidden_of(&batches, &Gates::open(), &mut pillars::network::Blind, &ticket).unwrap();
+    // The three batches have passed, but whoever runs them has not said so yet.
+    let progress = ticket.progress();
+    assert_eq!((progress.done, progress.fraction()), (0, Some(0.5)));
+    ticket.advance(3).unwrap();
+    assert_eq!((ticket.progress().done, ticket.progress().fraction()), (3, Some(0.5)));
+    let stopped = CancelToken::default();
+    stopped.cancel();
+    let ticket = Ticket::new(stopped, || {});
+    let ended = network.hidden_of(&batches, &Gates::open(), &mut pillars::network::Blind, &ticket);
+    assert!(ended.unwrap_err().is_cancelled());
+}
