@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 
 use super::Command;
+use super::jobs::JobKind;
 use super::views::View;
 use crate::network::{FeatureMap, Site};
 use crate::pruning::Format;
@@ -16,6 +17,8 @@ use crate::workspace::{HeadRef, Proposal, RunSettings};
 pub enum PathPurpose {
     /// Open a model, a workspace, a plan, an analysis or an input, by what lies there.
     Open,
+    /// A file to open: a workspace, a plan or an analysis.
+    OpenFile,
     /// What the model reads.
     Input,
     /// A folder of images that the model reads.
@@ -91,6 +94,14 @@ pub enum Action {
     ShowInput(Shown),
     /// Group the heads of the layer that is shown into so many groups; `None` goes back to those of the run.
     Regroup(Option<usize>),
+    /// What a person writes about the model.
+    SetNotes(String),
+    /// Measure the quality of one of the plans.
+    MeasurePlan(usize),
+    /// Stop one piece of work.
+    Cancel(JobKind),
+    /// Leave, whatever is under way.
+    QuitAnyway,
     /// Close the box over the window.
     CloseOverlay,
     /// Put text into the clipboard.

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use eframe::egui::{self, Key};
 
 use super::action::{Action, Outbox, PathPurpose};
-use super::command::Command;
+use super::command::{Command, by_keys};
 use super::dispatch::Autosave;
 use super::jobs::{AttentionKey, Jobs, RegroupKey};
 use super::layout::Layout;
+use super::messages::sentence;
 use super::panels::{self, Buffers};
-use super::state::State;
+use super::state::{Overlay, State};
 use super::theme::{self, Theme};
+use super::views::View;
 use crate::workspace::{Settings, Store, ThemeChoice, sample};
 
 /// What panels and views are given: everything to read, and where to ask for changes.
@@ -44,6 +46,8 @@ pub struct App {
     /// Whether paths may be asked for with dialogs of the system.
     pub(super) has_dialogs: bool,
     title: String,
+    /// A person was asked about the work under way and wants to leave.
+    pub(super) may_quit: bool,
     buffers: Buffers,
     out: Outbox,
 }
@@ -63,6 +67,7 @@ impl App {
             revisions: 0,
             has_dialogs: true,
             title: String::new(),
+            may_quit: false,
             buffers: Buffers::default(),
             out: Outbox::default(),
         };
@@ -130,11 +135,7 @@ impl App {
             return;
         }
         let typing = ctx.text_edit_focused();
-        let mut all: Vec<_> =
-            Command::all().into_iter().flat_map(|c| c.spec().keys.into_iter().map(move |k| (k, c))).collect();
-        // Keys match where more modifiers are held than they name, so those that name more come first.
-        all.sort_by_key(|(keys, _)| !keys.modifiers.shift);
-        for (keys, command) in all {
+        for (keys, command) in by_keys() {
             let is_edit = matches!(command, Command::Undo | Command::Redo | Command::SelectAll);
             if typing && (is_edit || keys.conflicts_with_text_editing()) {
                 continue;
@@ -146,6 +147,26 @@ impl App {
             if ctx.input_mut(|i| i.consume_shortcut(&keys)) {
                 self.out.command(command);
             }
+        }
+    }
+
+    /// Says once where the model computes, where that is not what was hoped for.
+    fn note_device(&mut self) {
+        let placed = self.state.model.as_ref().and_then(|m| m.loaded.placed());
+        if placed != self.state.placed {
+            if let Some(why) = placed.as_ref().and_then(|p| p.fallback.as_ref()) {
+                self.state.messages.warn(sentence(why));
+            }
+            self.state.placed = placed;
+        }
+    }
+
+    /// Asks before work under way is thrown away.
+    fn guard_exit(&mut self, ctx: &egui::Context) {
+        let closing = ctx.input(|i| i.viewport().close_requested());
+        if closing && !self.may_quit && self.state.jobs.shown().next().is_some() {
+            ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
+            self.state.overlay = Some(Overlay::Quit);
         }
     }
 
@@ -162,6 +183,8 @@ impl App {
     /// The title bar says what is open.
     fn apply_title(&mut self, ctx: &egui::Context) {
         let file = self.state.file.as_ref().and_then(|f| f.file_stem()).map(|n| n.to_string_lossy().into_owned());
+        let edited = if self.autosave.is_edited() { " (edited)" } else { "" };
+        let file = file.map(|name| format!("{name}{edited}"));
         let name = file.or_else(|| self.state.model.as_ref().map(|m| m.facts.name.clone()));
         let title = name.map_or_else(|| "Pillars".to_owned(), |name| format!("{name} - Pillars"));
         // A command to the window asks for another frame, so it is sent only when there is something to say.
@@ -177,6 +200,10 @@ impl eframe::App for App {
         for ended in self.state.jobs.poll() {
             self.finish(ended);
         }
+        self.note_device();
+        let layers = [View::Redundancy, View::Groups, View::Votes];
+        self.state.has_looked |= self.state.results.is_some() && layers.contains(&self.layout.front());
+        self.guard_exit(ctx);
         self.read_input(ctx);
         // A drag of a slider is one step in the history; it ends with the mouse button.
         if !ctx.input(|i| i.pointer.any_down()) {

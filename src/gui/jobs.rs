@@ -49,8 +49,8 @@ impl JobKind {
 
 /// What a worker hands back.
 pub enum Outcome {
-    /// What lay at a path.
-    Opened(Place),
+    /// What lay at a path, and what could not be brought back with it.
+    Opened(Place, Vec<String>),
     /// What a run found out.
     Analysed(Arc<Analysis>),
     /// Quality of one plan.
@@ -91,6 +91,11 @@ pub struct Job {
 }
 
 impl Job {
+    /// How far it is, in words.
+    pub fn words(&self) -> String {
+        if self.is_cancelling() { "Stopping at the next safe point".to_owned() } else { words(&self.progress) }
+    }
+
     /// True once a stop was asked for.
     pub fn is_cancelling(&self) -> bool {
         self.task.is_cancelling()
@@ -138,6 +143,15 @@ impl Jobs {
         self.running.iter().filter(|job| job.kind == kind).for_each(|job| job.task.cancel());
     }
 
+    /// Asks the workers of these kinds to stop and drops what they would bring; names those that a person could see.
+    pub fn abandon(&mut self, kinds: &[JobKind]) -> Vec<String> {
+        let (gone, stay): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.running).into_iter().partition(|job| kinds.contains(&job.kind));
+        self.running = stay;
+        gone.iter().for_each(|job| job.task.cancel());
+        gone.into_iter().filter(|job| job.kind.is_shown()).map(|job| job.title).collect()
+    }
+
     /// Asks every worker that a person can see to stop.
     pub fn cancel_all(&self) {
         self.running.iter().filter(|job| job.kind.is_shown()).for_each(|job| job.task.cancel());
@@ -172,5 +186,48 @@ impl Jobs {
             }
         });
         ended
+    }
+}
+
+/// Progress in words: stage, counts, time left.
+fn words(progress: &Progress) -> String {
+    let mut text = progress.stage.clone();
+    match progress.total {
+        Some(total) => text.push_str(&format!("  {} of {total} {}", progress.done, progress.unit)),
+        None if progress.done > 0 => text.push_str(&format!("  {} {}", progress.done, progress.unit)),
+        None => {}
+    }
+    if let Some(left) = progress.remaining_secs().filter(|_| progress.elapsed_secs > 1.0) {
+        text.push_str(&format!("  {} left", duration(left)));
+    }
+    text
+}
+
+fn duration(secs: f64) -> String {
+    let secs = secs.round().max(0.0) as u64;
+    match secs {
+        0..60 => format!("{secs} s"),
+        60..3600 => format!("{} min {:02} s", secs / 60, secs % 60),
+        _ => format!("{} h {:02} min", secs / 3600, secs % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_reads_as_a_sentence() {
+        let progress = Progress {
+            stage: "analysing".to_owned(),
+            done: 30,
+            total: Some(40),
+            unit: "batches",
+            elapsed_secs: 90.0,
+            ..Progress::default()
+        };
+        assert_eq!(words(&progress), "analysing  30 of 40 batches  30 s left");
+        assert_eq!(words(&Progress { total: None, ..progress }), "analysing  30 batches");
+        assert_eq!([59.4, 61.0, 7322.0].map(duration), ["59 s", "1 min 01 s", "2 h 02 min"]);
     }
 }

@@ -3,7 +3,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use eframe::egui::{self, Stroke, WidgetText};
-use egui_tiles::{Behavior, SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse};
+use egui_tiles::{
+    Behavior, Container, LinearDir, SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse,
+};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -59,6 +61,63 @@ impl Layout {
         self.tree.active_tiles().iter().any(is)
     }
 
+    /// Takes the view in front out of its row of tabs and puts it beside or below the others; false where it is alone.
+    pub fn split(&mut self, dir: LinearDir) -> bool {
+        let tiles = &mut self.tree.tiles;
+        let Some(pane) = tiles.find_pane(&self.front) else { return false };
+        let Some(row) = tiles.parent_of(pane) else { return false };
+        let above = tiles.parent_of(row);
+        match tiles.get_mut(row) {
+            Some(Tile::Container(container)) if container.num_children() > 1 => container.remove_child(pane),
+            _ => return false,
+        };
+        let alone = tiles.insert_tab_tile(vec![pane]);
+        let both = tiles.insert_container(Container::new_linear(dir, vec![row, alone]));
+        match above.and_then(|id| tiles.get_mut(id)) {
+            Some(Tile::Container(container)) => _ = container.replace_child(row, both),
+            _ => self.tree.root = Some(both),
+        }
+        true
+    }
+
+    /// Moves the view in front into the next row of tabs; false where there is one row.
+    pub fn move_on(&mut self) -> bool {
+        let rows = self.rows();
+        let Some(pane) = self.tree.tiles.find_pane(&self.front) else { return false };
+        let Some(now) = rows.iter().position(|row| self.tree.tiles.parent_of(pane) == Some(*row)) else { return false };
+        let Some(next) = rows.get((now + 1) % rows.len()).filter(|_| rows.len() > 1) else { return false };
+        self.tree.move_tile_to_container(pane, *next, usize::MAX, false);
+        self.show(self.front);
+        true
+    }
+
+    /// Brings the next view of the same row of tabs to the front, or the one before.
+    pub fn cycle(&mut self, forward: bool) {
+        let tiles = &mut self.tree.tiles;
+        let Some(row) = tiles.find_pane(&self.front).and_then(|pane| tiles.parent_of(pane)) else { return };
+        let Some(Tile::Container(Container::Tabs(tabs))) = tiles.get(row) else { return };
+        let views: Vec<View> = tabs.children.iter().filter_map(|id| tiles.get_pane(id)).copied().collect();
+        let Some(now) = views.iter().position(|v| *v == self.front) else { return };
+        let step = if forward { 1 } else { views.len() - 1 };
+        if let Some(view) = views.get((now + step) % views.len()) {
+            self.show(*view);
+        }
+    }
+
+    /// Every row of tabs, from the left and from above.
+    fn rows(&self) -> Vec<TileId> {
+        let mut found = Vec::new();
+        let mut open: Vec<TileId> = self.tree.root.into_iter().collect();
+        while let Some(id) = open.pop() {
+            match self.tree.tiles.get(id) {
+                Some(Tile::Container(Container::Tabs(_))) => found.push(id),
+                Some(Tile::Container(container)) => open.extend(container.children_vec().into_iter().rev()),
+                _ => {}
+            }
+        }
+        found
+    }
+
     /// All views in one row of tabs.
     pub fn reset(&mut self) {
         self.tree = all_tabs();
@@ -99,8 +158,23 @@ impl Layout {
     /// Draws the tabs and the views in front.
     pub fn ui(&mut self, ui: &mut egui::Ui, cx: Cx<'_>) {
         self.theme = cx.theme.figure;
-        let mut panes = Panes { cx, views: &mut self.views, front: &mut self.front };
+        let is_split = self.rows().len() > 1;
+        let mut panes = Panes { cx, views: &mut self.views, front: &mut self.front, is_split };
         self.tree.ui(&mut panes, ui);
+        // A click on a tab brings another view forward.
+        if !self.is_visible(self.front) {
+            let active = self.tree.active_tiles();
+            let is_beside = |id: &&TileId| self.tree.tiles.parent_of(**id) == self.row_of(self.front);
+            let shown = active.iter().filter(|id| self.tree.tiles.get_pane(id).is_some());
+            let next = shown.clone().find(is_beside).or(shown.clone().next());
+            if let Some(view) = next.and_then(|id| self.tree.tiles.get_pane(id)) {
+                self.front = *view;
+            }
+        }
+    }
+
+    fn row_of(&self, view: View) -> Option<TileId> {
+        self.tree.tiles.find_pane(&view).and_then(|pane| self.tree.tiles.parent_of(pane))
     }
 }
 
@@ -108,6 +182,7 @@ struct Panes<'a> {
     cx: Cx<'a>,
     views: &'a mut Views,
     front: &'a mut View,
+    is_split: bool,
 }
 
 impl Panes<'_> {
@@ -180,15 +255,66 @@ impl Behavior<View> for Panes<'_> {
     fn tab_text_color(
         &self,
         _visuals: &egui::Visuals,
-        _tiles: &Tiles<View>,
-        _tile: TileId,
+        tiles: &Tiles<View>,
+        tile: TileId,
         state: &TabState,
     ) -> egui::Color32 {
-        if state.active { self.theme().ink } else { self.theme().muted }
+        // Where several views can be seen, commands act on one of them.
+        match (state.active, self.is_split && tiles.get_pane(&tile) == Some(self.front)) {
+            (true, true) => self.theme().accent,
+            (true, false) => self.theme().ink,
+            (false, _) => self.theme().muted,
+        }
     }
 
-    // The keys of the view menu do this, without the pointer.
+    // A listed command does this, without the pointer.
     fn cycle_tabs_with_keyboard(&self) -> bool {
-        true
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Views of every row of tabs.
+    fn stands(layout: &Layout) -> Vec<Vec<View>> {
+        let views = |row: &TileId| {
+            let ids = layout.tree.tiles.get_container(*row).map(Container::children_vec).unwrap_or_default();
+            ids.iter().filter_map(|id| layout.tree.tiles.get_pane(id)).copied().collect()
+        };
+        layout.rows().iter().map(views).collect()
+    }
+
+    #[test]
+    fn views_split_move_and_come_back() {
+        let mut layout = Layout::default();
+        layout.show(View::Votes);
+        assert!(layout.split(LinearDir::Horizontal));
+        assert_eq!(stands(&layout)[1], [View::Votes]);
+        assert!(!layout.split(LinearDir::Vertical), "a view alone in its row stays");
+        layout.show(View::Prune);
+        assert!(layout.move_on());
+        assert_eq!(stands(&layout)[1], [View::Votes, View::Prune]);
+        assert!(layout.split(LinearDir::Vertical));
+        assert_eq!(stands(&layout)[1..], [vec![View::Votes], vec![View::Prune]]);
+        assert!(layout.is_visible(View::Votes) && layout.is_visible(View::Prune));
+        let mut again = Layout::default();
+        again.restore(&layout.save());
+        assert_eq!(stands(&again), stands(&layout));
+        again.restore(&serde_json::json!({"tree": 7, "views": "x"}));
+        assert_eq!(stands(&again), stands(&layout), "what cannot be understood changes nothing");
+        layout.reset();
+        assert_eq!(stands(&layout), [View::ALL.to_vec()]);
+        assert!(!layout.move_on());
+    }
+
+    #[test]
+    fn views_of_a_row_come_forward_in_turn() {
+        let mut layout = Layout::default();
+        layout.cycle(false);
+        assert_eq!(layout.front(), View::Training);
+        layout.cycle(true);
+        assert_eq!(layout.front(), View::Overview);
     }
 }

@@ -13,9 +13,10 @@ use crate::network::{FeatureMap, Site};
 use crate::plan::Plan;
 use crate::pruning::{Format, Report};
 use crate::training::{Summary, TrainSettings};
-use crate::workspace::job::{Measured, Patterns, Shown, Sweep, Watched};
+use crate::workspace::job::{Measured, Patterns, Placed, Shown, Sweep, Watched};
 use crate::workspace::{
-    CheckedRun, Draft, Fault, HeadRef, History, Opened, Outlook, RunSettings, Settings, Store, Workspace,
+    CheckedRun, Draft, Fault, HeadRef, History, NamedPlan, Opened, Outlook, Proposal, RunSettings, Settings, Store,
+    Workspace,
 };
 
 /// A box over the window that has the keyboard.
@@ -29,6 +30,8 @@ pub enum Overlay {
     Shortcuts,
     /// What this program is.
     About,
+    /// Whether to leave while work is under way.
+    Quit,
 }
 
 /// What a run found out.
@@ -38,6 +41,15 @@ pub struct Results {
     pub analysis: Arc<Analysis>,
     /// Counts results, so that what is computed from them knows when it is out of date.
     pub revision: u64,
+}
+
+/// A plan with what it would do.
+#[derive(Clone)]
+pub struct Compared {
+    /// The plan.
+    pub plan: NamedPlan,
+    /// What it would do, or why it cannot be carried out.
+    pub outlook: Result<Outlook, Error>,
 }
 
 /// How a pruned checkpoint is written, and what came of it.
@@ -94,6 +106,12 @@ pub struct State {
     pub lost: Option<Lost>,
     /// The file of the workspace, where it was opened from one or saved to one.
     pub file: Option<PathBuf>,
+    /// What a person wrote about the model.
+    pub notes: String,
+    /// Whether results were looked at in the views of one layer.
+    pub has_looked: bool,
+    /// Where the model computes, once something ran.
+    pub placed: Option<Placed>,
     /// What the next run is asked to do.
     pub run: RunSettings,
     /// Those settings checked against the model; `None` without one.
@@ -104,6 +122,8 @@ pub struct State {
     pub draft: History<Draft>,
     /// What the plan being edited would do; `None` without a model.
     pub outlook: Option<Result<Outlook, Error>>,
+    /// The same for every plan, in their order.
+    pub compared: Vec<Compared>,
     /// Why the proposal of the plan being edited cannot be made.
     pub proposal_fault: Option<Error>,
     /// Quality of plans.
@@ -147,11 +167,15 @@ impl State {
             open_failure: None,
             lost: None,
             file: None,
+            notes: String::new(),
+            has_looked: false,
+            placed: None,
             run: RunSettings::default(),
             checked: None,
             results: None,
             draft: History::new(Draft::default()),
             outlook: None,
+            compared: Vec::new(),
             proposal_fault: None,
             measured: Vec::new(),
             sweep: None,
@@ -175,6 +199,14 @@ impl State {
         self.draft.now().active().is_kept(head)
     }
 
+    /// Whether a person had a hand in the plan being edited: it is no longer what the first run proposed.
+    pub fn has_chosen(&self) -> bool {
+        let draft = self.draft.now();
+        let plan = draft.active();
+        let is_first = plan.proposal.as_ref().is_none_or(|p| *p == Proposal::first());
+        draft.plans().len() > 1 || plan.pinned() > 0 || !is_first
+    }
+
     /// The plan being edited, every layer named; `None` without a model.
     pub fn plan(&self) -> Option<Plan> {
         Some(self.draft.now().active().plan(&self.model.as_ref()?.facts.shape))
@@ -187,8 +219,13 @@ impl State {
 
     /// The quality that was measured for exactly the heads that stay now.
     pub fn measured_now(&self) -> Option<&Measured> {
-        let plan = self.legal_plan()?;
-        self.measured.iter().rev().find(|m| m.kept == plan.kept)
+        self.measured_of(self.legal_plan()?)
+    }
+
+    /// The quality that was measured on this input for exactly the heads that `plan` keeps.
+    pub fn measured_of(&self, plan: &Plan) -> Option<&Measured> {
+        let of = self.run.reading();
+        self.measured.iter().rev().find(|m| m.kept == plan.kept && m.of == of)
     }
 
     /// The layer shown by views of one layer.

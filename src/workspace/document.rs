@@ -28,6 +28,11 @@ pub struct ModelRef {
 pub struct Workspace {
     /// The model.
     pub model: Option<ModelRef>,
+    /// What a person wrote about it. Since version 2.
+    pub notes: String,
+    /// The file it was opened from or saved to; only the autosaved copy says so. Since version 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
     /// What runs are asked to do.
     pub run: RunSettings,
     /// What trainings are asked to do.
@@ -51,7 +56,7 @@ pub struct Workspace {
 
 impl Document for Workspace {
     const FORMAT: &'static str = "pillars-workspace";
-    const VERSION: u64 = 1;
+    const VERSION: u64 = 2;
     const NOUN: &'static str = "workspace";
 
     fn check(&self) -> Result<()> {
@@ -87,6 +92,7 @@ mod tests {
         let path = folder.path().join("a.pillars");
         let mut workspace = Workspace {
             model: Some(ModelRef { folder: "/models/x".into(), fingerprint: "0123".to_owned() }),
+            notes: "heads 1 and 2 of layer 3\nlook alike".to_owned(),
             site: "encoder.3".parse().ok(),
             view: serde_json::json!({"tabs": [1, 2]}),
             ..Workspace::default()
@@ -103,8 +109,12 @@ mod tests {
         assert!(Workspace::from_json(r#"{"format": "pillars-plan", "version": 1, "kept": {}}"#).is_err());
         let newer = Workspace::from_json(r#"{"format": "pillars-workspace", "version": 9}"#).unwrap_err();
         assert!(newer.to_string().contains("version 9"));
-        // Fields that an older release did not know take their defaults.
+        // Version 1 had no notes; fields that an older release did not know take their defaults.
         let sparse = Workspace::from_json(r#"{"format": "pillars-workspace", "version": 1}"#).unwrap();
         assert_eq!(sparse, Workspace::default());
+        let old = include_str!("../../tests/data/workspace-1.pillars");
+        let old = Workspace::from_json(old).unwrap();
+        assert_eq!((old.draft.active().name.as_str(), old.notes.as_str()), ("By votes", ""));
+        assert_eq!(old.analysis.as_ref().map(|a| a.tokens), Some(120));
     }
 }

@@ -42,6 +42,13 @@ pub struct Proposal {
     pub seed: u64,
 }
 
+impl Proposal {
+    /// What fills a plan that nobody has touched: as many of the most voted heads as a layer has groups.
+    pub fn first() -> Self {
+        Self { method: Method::Votes, amount: Amount::Groups, seed: 0 }
+    }
+}
+
 /// A plan under a name. A pinned head stays or goes whatever the proposal says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

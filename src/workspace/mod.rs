@@ -31,4 +31,4 @@ pub use outlook::Outlook;
 pub use run_settings::{CheckedRun, Fault, Field, Precision, RunSettings, guess_input};
 pub use sample::{Sample, sample};
 pub use settings::{RECENT_LIMIT, Settings, ThemeChoice};
-pub use store::Store;
+pub use store::{Restored, Store};

@@ -193,6 +193,17 @@ impl RunSettings {
         }
     }
 
+    /// What is read and how, in words: measurements compare only where this is the same.
+    pub fn reading(&self) -> String {
+        let name = match &self.input {
+            Some(input) => input.path().file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+            None => "nothing".to_owned(),
+        };
+        let length = self.seq_len.map_or_else(String::new, |n| format!(", at most {n} tokens long"));
+        let batches = self.batches.map_or_else(String::new, |n| format!(", {n} batches of {}", self.batch_size));
+        format!("{name}{length}{batches}")
+    }
+
     fn corpus(&self, purpose: Purpose) -> corpus::Settings {
         corpus::Settings {
             batch_size: self.batch_size,
@@ -272,6 +283,14 @@ mod tests {
         assert_eq!(faults(&nothing, "bert"), [Field::Input, Field::Features, Field::Batches]);
         let groups = RunSettings { groups: Groups::Fixed(99), ..RunSettings::default() };
         assert_eq!(faults(&groups, "bert"), [Field::Input, Field::Groups]);
+    }
+
+    #[test]
+    fn what_is_read_is_told_in_words() {
+        let mut run = RunSettings { input: Some(Input::Text("/x/a.txt".into())), ..RunSettings::default() };
+        assert_eq!(run.reading(), "a.txt");
+        (run.seq_len, run.batches) = (Some(64), Some(3));
+        assert_eq!(run.reading(), "a.txt, at most 64 tokens long, 3 batches of 8");
     }
 
     #[test]

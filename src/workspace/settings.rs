@@ -37,6 +37,8 @@ pub struct Settings {
     pub show_inspector: bool,
     /// Whether tasks and messages are open.
     pub show_tasks: bool,
+    /// Whether the first steps are shown.
+    pub show_guide: bool,
     /// Size of the window in points.
     pub window: [f32; 2],
 }
@@ -50,6 +52,7 @@ impl Default for Settings {
             show_model: true,
             show_inspector: true,
             show_tasks: true,
+            show_guide: true,
             window: [1280.0, 800.0],
         }
     }
@@ -72,6 +75,7 @@ impl Settings {
         read(&fields, "show_model", &mut settings.show_model, &mut warn);
         read(&fields, "show_inspector", &mut settings.show_inspector, &mut warn);
         read(&fields, "show_tasks", &mut settings.show_tasks, &mut warn);
+        read(&fields, "show_guide", &mut settings.show_guide, &mut warn);
         read(&fields, "window", &mut settings.window, &mut warn);
         settings.set_zoom(settings.zoom);
         settings.recent.truncate(RECENT_LIMIT);

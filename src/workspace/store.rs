@@ -7,12 +7,24 @@ use crate::analysis::{Analysis, Document};
 use crate::checkpoint::write_atomically;
 use crate::error::{Error, Result};
 
-/// A folder with settings and the autosaved workspace. The analysis lies in a file of its own, because it is large and
-/// changes seldom.
+/// A folder with settings and an autosaved workspace per model. Its analysis lies in a file of its own, because it is
+/// large and changes seldom.
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: PathBuf,
 }
+
+/// A workspace that was read back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restored {
+    /// The workspace.
+    pub workspace: Workspace,
+    /// What could not be read, in sentences.
+    pub warnings: Vec<String>,
+}
+
+/// Name of the file that says which workspace was open last.
+const LAST: &str = "last";
 
 impl Store {
     /// Keeps everything in `folder`, which need not exist yet.
@@ -43,52 +55,110 @@ impl Store {
 
     /// Writes the settings.
     pub fn save_settings(&self, settings: &Settings) -> Result<()> {
-        self.make_folder()?;
+        make_folder(&self.folder)?;
         write_atomically(&self.folder.join("settings.json"), settings.to_json().as_bytes())
     }
 
     /// True where a workspace was saved before.
     pub fn has_workspace(&self) -> bool {
-        self.workspace_path().is_file()
+        self.last().is_some_and(|key| self.workspace_path(&key).is_file())
     }
 
-    /// The autosaved workspace with its analysis. An analysis that cannot be read, or is of another model, is left out.
-    pub fn workspace(&self) -> Result<Workspace> {
-        let mut workspace = Workspace::read(&self.workspace_path())?;
-        let analysis = Analysis::read(&self.analysis_path()).ok();
-        let fits = |a: &Analysis| workspace.model.as_ref().is_some_and(|m| m.fingerprint == a.model.fingerprint);
-        workspace.analysis = analysis.filter(fits).map(std::sync::Arc::new);
-        Ok(workspace)
+    /// The workspace that was open last.
+    pub fn workspace(&self) -> Result<Restored> {
+        let missing = || Error::new("no workspace was saved here yet").at(&self.folder);
+        let key = self.last().ok_or_else(missing)?;
+        self.read(&key)?.ok_or_else(missing)
     }
 
-    /// Writes the workspace; its analysis only where `with_analysis` says that it changed.
+    /// What was saved for the model with this fingerprint, if anything.
+    pub fn workspace_of(&self, fingerprint: &str) -> Result<Option<Restored>> {
+        key(fingerprint).map_or(Ok(None), |key| self.read(&key))
+    }
+
+    /// Writes the workspace of a model; its analysis only where `with_analysis` says that it changed. A workspace
+    /// without a model is not worth a file: the last one stays.
     pub fn save_workspace(&self, workspace: &Workspace, with_analysis: bool) -> Result<()> {
-        self.make_folder()?;
+        let Some(key) = workspace.model.as_ref().and_then(|m| key(&m.fingerprint)) else { return Ok(()) };
+        let path = self.workspace_path(&key);
+        make_folder(path.parent().unwrap_or(&self.folder))?;
         if with_analysis {
+            let path = self.analysis_path(&key);
             match &workspace.analysis {
-                Some(analysis) => analysis.write(&self.analysis_path())?,
-                None => match std::fs::remove_file(self.analysis_path()) {
-                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(Error::from(e).at(self.analysis_path()));
-                    }
+                Some(analysis) => analysis.write(&path)?,
+                None => match std::fs::remove_file(&path) {
+                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::from(e).at(path)),
                     _ => {}
                 },
             }
         }
-        Workspace { analysis: None, ..workspace.clone() }.write(&self.workspace_path())
+        Workspace { analysis: None, ..workspace.clone() }.write(&path)?;
+        if self.last().as_ref() != Some(&key) {
+            write_atomically(&self.folder.join(LAST), key.as_bytes())?;
+        }
+        Ok(())
     }
 
-    fn workspace_path(&self) -> PathBuf {
-        self.folder.join("autosave.pillars")
+    /// The workspace under `key`. A file that cannot be read is put aside, so that no later save writes over it. An
+    /// analysis that cannot be read, or is of another model, costs only itself.
+    fn read(&self, key: &str) -> Result<Option<Restored>> {
+        let path = self.workspace_path(key);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let mut workspace = Workspace::read(&path).map_err(|error| match put_aside(&path) {
+            Some(aside) => error.hint(format!("nothing is lost: it was put aside as {}", aside.display())),
+            None => error,
+        })?;
+        let mut warnings = Vec::new();
+        let path = self.analysis_path(key);
+        if path.is_file() {
+            match Analysis::read(&path) {
+                Ok(analysis) => {
+                    let fits = workspace.model.as_ref().is_some_and(|m| m.fingerprint == analysis.model.fingerprint);
+                    workspace.analysis = Some(analysis).filter(|_| fits).map(std::sync::Arc::new);
+                }
+                Err(error) => {
+                    let aside = put_aside(&path).map(|p| format!("; it was put aside as {}", p.display()));
+                    warnings.push(format!(
+                        "The results of the last run are left out: {error}{}",
+                        aside.unwrap_or_default()
+                    ));
+                }
+            }
+        }
+        Ok(Some(Restored { workspace, warnings }))
     }
 
-    fn analysis_path(&self) -> PathBuf {
-        self.folder.join("autosave-analysis.json")
+    fn last(&self) -> Option<String> {
+        key(std::fs::read_to_string(self.folder.join(LAST)).ok()?.trim())
     }
 
-    fn make_folder(&self) -> Result<()> {
-        std::fs::create_dir_all(&self.folder).map_err(|e| Error::from(e).at(&self.folder))
+    fn workspace_path(&self, key: &str) -> PathBuf {
+        self.folder.join("workspaces").join(format!("{key}.pillars"))
     }
+
+    fn analysis_path(&self, key: &str) -> PathBuf {
+        self.folder.join("workspaces").join(format!("{key}-analysis.json"))
+    }
+}
+
+/// A fingerprint as a file name; it may come from a file that a person edited.
+fn key(fingerprint: &str) -> Option<String> {
+    let is_plain = !fingerprint.is_empty() && fingerprint.chars().all(|c| c.is_ascii_alphanumeric());
+    is_plain.then(|| fingerprint.chars().take(64).collect())
+}
+
+/// Renames a file so that nothing writes over it, and says where it is now.
+fn put_aside(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let mut free = (1..1000).map(|n| path.with_file_name(format!("unreadable-{n}-{name}"))).filter(|p| !p.exists());
+    let aside = free.next()?;
+    std::fs::rename(path, &aside).ok().map(|()| aside)
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|e| Error::from(e).at(folder))
 }
 
 #[cfg(test)]
@@ -126,14 +196,40 @@ mod tests {
         let model = |fingerprint: &str| Some(ModelRef { folder: "/m".into(), fingerprint: fingerprint.to_owned() });
         let mut workspace = Workspace { model: model("a"), analysis: Some(Arc::new(analysis)), ..Workspace::default() };
         store.save_workspace(&workspace, true).unwrap();
-        assert_eq!(store.workspace().unwrap(), workspace);
-        workspace.model = model("b");
-        store.save_workspace(&workspace, false).unwrap();
-        assert_eq!(store.workspace().unwrap().analysis, None);
+        let back = |store: &Store| store.workspace().unwrap().workspace;
+        assert_eq!(back(&store), workspace);
+        // Another model does not cost the first one its work.
+        let other = Workspace { model: model("b"), notes: "b".to_owned(), ..Workspace::default() };
+        store.save_workspace(&other, true).unwrap();
+        assert_eq!(back(&store), other);
+        assert_eq!(store.workspace_of("a").unwrap().unwrap().workspace, workspace);
+        assert_eq!(store.workspace_of("c").unwrap(), None);
+        assert_eq!(store.workspace_of("../settings").unwrap(), None);
         workspace.analysis = None;
         store.save_workspace(&workspace, true).unwrap();
-        workspace.model = model("a");
-        store.save_workspace(&workspace, false).unwrap();
-        assert_eq!(store.workspace().unwrap().analysis, None);
+        assert_eq!(back(&store), workspace);
+    }
+
+    #[test]
+    fn a_damaged_workspace_is_put_aside_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::at(folder.path());
+        let model = Some(ModelRef { folder: "/m".into(), fingerprint: "a".to_owned() });
+        let workspace = Workspace { model, notes: "dear".to_owned(), ..Workspace::default() };
+        store.save_workspace(&workspace, true).unwrap();
+        let path = store.workspace_path("a");
+        let whole = std::fs::read_to_string(&path).unwrap();
+        // Torn in the middle, as by a full disk.
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let said = store.workspace().unwrap_err().to_string();
+        assert!(said.contains("unreadable-1-a.pillars"), "{said}");
+        assert!(store.workspace().is_err() && !store.has_workspace());
+        store.save_workspace(&workspace, true).unwrap();
+        let aside = std::fs::read_to_string(path.with_file_name("unreadable-1-a.pillars")).unwrap();
+        assert_eq!(aside, whole[..whole.len() / 2]);
+        // A damaged analysis costs only itself.
+        std::fs::write(store.analysis_path("a"), "{").unwrap();
+        let restored = store.workspace().unwrap();
+        assert_eq!((restored.workspace, restored.warnings.len()), (workspace, 1));
     }
 }

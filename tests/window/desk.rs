@@ -30,6 +30,11 @@ pub fn tokens(folder: &Path, lines: usize, length: usize) -> PathBuf {
     path
 }
 
+/// Tests stand among temporary files, so that nothing they write by mistake lands among the sources.
+fn stand_aside() {
+    std::env::set_current_dir(std::env::temp_dir()).unwrap();
+}
+
 impl Desk {
     /// A window that was never opened before, started on `path`.
     pub fn start(path: Option<PathBuf>) -> Self {
@@ -38,6 +43,7 @@ impl Desk {
 
     /// A window that remembers what lies in `folder`.
     pub fn start_in(folder: tempfile::TempDir, path: Option<PathBuf>) -> Self {
+        stand_aside();
         let store = Store::at(folder.path().join("remembered"));
         let builder = Harness::builder().with_size([1280.0, 800.0]).with_max_steps(16);
         let mut harness = builder.build_eframe(move |context| {
@@ -50,6 +56,21 @@ impl Desk {
         let mut desk = Self { harness, folder };
         desk.settle();
         desk
+    }
+
+    /// Closes the window as a person does and opens it again.
+    pub fn reopen(self) -> Self {
+        let Self { folder, mut harness } = self;
+        eframe::App::on_exit(harness.state_mut(), None);
+        drop(harness);
+        Self::start_in(folder, None)
+    }
+
+    /// Finds a command by its words in the palette and carries it out.
+    pub fn command(&mut self, words: &str) {
+        self.chord(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::P);
+        self.type_text(words);
+        self.press(Key::Enter);
     }
 
     /// A window with a tiny model and something for it to read.

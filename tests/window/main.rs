@@ -6,3 +6,5 @@ mod desk;
 mod flows;
 mod paths;
 mod pictures;
+mod spoken;
+mod workspaces;

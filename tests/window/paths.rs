@@ -72,19 +72,10 @@ fn a_workspace_comes_back_as_it_was() {
     let mut desk = Desk::with_results("bert");
     let head = desk.head("encoder.1", 0);
     desk.click_head(head, Modifiers::NONE);
-    desk.chord(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::P);
-    desk.type_text("light theme");
-    desk.press(Key::Enter);
+    desk.command("light theme");
     let (plan, theme) = (desk.state().plan(), desk.state().settings.theme);
     let kept = desk.state().is_kept(head);
-    // Saved by itself a moment after the last change.
-    std::thread::sleep(std::time::Duration::from_millis(1600));
-    desk.harness.step();
-    desk.settle();
-
-    let Desk { folder, harness } = desk;
-    drop(harness);
-    let again = Desk::start_in(folder, None);
+    let again = desk.reopen();
     assert_eq!((again.state().plan(), again.state().settings.theme), (plan, theme));
     assert!(again.state().results.is_some() && again.state().checked.as_ref().unwrap().is_ok());
     assert_eq!(again.state().draft.now().active().pin(head), Some(kept));
@@ -94,10 +85,13 @@ fn a_workspace_comes_back_as_it_was() {
 #[test]
 fn a_saved_workspace_finds_its_model_again() {
     let mut desk = Desk::with_results("bert");
-    // The model lies in a folder that will move.
+    // The model lies in a folder that will move. It is the same model, so the work on it comes along.
     let (there, then) = (desk.folder.path().join("there"), desk.folder.path().join("then"));
     copy(&fixture("bert"), &there);
     desk.type_path((Modifiers::COMMAND, Key::L), &there);
+    assert!(desk.messages().contains("Results and plans are back"), "{}", desk.messages());
+    desk.command("start afresh");
+    assert!(desk.state().results.is_none() && desk.kept() == 8);
     desk.click_head(desk.head("encoder.0", 3), Modifiers::NONE);
     let file = desk.folder.path().join("work");
     desk.chord(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::S);
@@ -153,9 +147,7 @@ fn pictures_plans_and_analyses_are_written() {
         assert!(text.starts_with(begins), "{name} begins {:?}", &text[..40.min(text.len())]);
     }
     for (words, name) in [("save plan", "p.json"), ("save analysis", "a.json")] {
-        desk.chord(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::P);
-        desk.type_text(words);
-        desk.press(Key::Enter);
+        desk.command(words);
         desk.settle();
         save_to(&mut desk, &out.join(name));
         assert!(out.join(name).is_file(), "{}", desk.messages());

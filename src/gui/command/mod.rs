@@ -15,6 +15,7 @@ use crate::workspace::{ThemeChoice, sample};
 #[allow(missing_docs, reason = "the table says what each one does")]
 pub enum Command {
     OpenModel,
+    OpenFile,
     TypePath,
     OpenSample,
     ChooseInput,
@@ -25,6 +26,7 @@ pub enum Command {
     SavePlan,
     SaveAnalysis,
     SavePicture,
+    StartAfresh,
     CloseModel,
     Quit,
     Undo,
@@ -51,6 +53,11 @@ pub enum Command {
     VoteNow,
     Cancel,
     Show(View),
+    NextView,
+    PreviousView,
+    SplitRight,
+    SplitDown,
+    MoveView,
     NextSite,
     PreviousSite,
     ResetLayout,
@@ -62,10 +69,20 @@ pub enum Command {
     ZoomOut,
     ZoomReset,
     Palette,
+    Guide,
     Shortcuts,
     About,
     CopyMessages,
     ClearMessages,
+}
+
+/// Every command with each of its keys, in the order in which they are to be looked at.
+pub fn by_keys() -> Vec<(KeyboardShortcut, Command)> {
+    let mut all: Vec<_> =
+        Command::all().into_iter().flat_map(|c| c.spec().keys.into_iter().map(move |k| (k, c))).collect();
+    // Keys match where more modifiers are held than they name, so those that name more come first.
+    all.sort_by_key(|(keys, _)| !keys.modifiers.shift);
+    all
 }
 
 /// The menu a command stands in.
@@ -115,11 +132,11 @@ impl Command {
     /// Every command in the order of the menus, in sections with a line between.
     pub fn sections() -> Vec<Vec<Self>> {
         vec![
-            vec![Self::OpenModel, Self::TypePath, Self::OpenSample],
+            vec![Self::OpenModel, Self::OpenFile, Self::TypePath, Self::OpenSample],
             vec![Self::ChooseInput, Self::TypeInput, Self::ChooseImages],
             vec![Self::SaveWorkspace, Self::SaveWorkspaceAs],
             vec![Self::SavePlan, Self::SaveAnalysis, Self::SavePicture],
-            vec![Self::CloseModel, Self::Quit],
+            vec![Self::StartAfresh, Self::CloseModel, Self::Quit],
             vec![Self::Undo, Self::Redo],
             vec![Self::NewPlan, Self::DuplicatePlan, Self::DeletePlan],
             vec![Self::KeepHeads, Self::PruneHeads, Self::FlipHeads],
@@ -129,11 +146,13 @@ impl Command {
             vec![Self::Train, Self::PauseTraining, Self::StopTraining, Self::VoteNow],
             vec![Self::Cancel],
             View::ALL.map(Self::Show).to_vec(),
+            vec![Self::NextView, Self::PreviousView],
+            vec![Self::SplitRight, Self::SplitDown, Self::MoveView],
             vec![Self::NextSite, Self::PreviousSite],
             vec![Self::ToggleModel, Self::ToggleInspector, Self::ToggleTasks, Self::ResetLayout],
             [ThemeChoice::System, ThemeChoice::Light, ThemeChoice::Dark].map(Self::Theme).to_vec(),
             vec![Self::ZoomIn, Self::ZoomOut, Self::ZoomReset],
-            vec![Self::Palette, Self::Shortcuts, Self::About],
+            vec![Self::Palette, Self::Guide, Self::Shortcuts, Self::About],
             vec![Self::CopyMessages, Self::ClearMessages],
         ]
     }
@@ -165,6 +184,7 @@ impl Command {
             Self::ToggleModel => Some(state.settings.show_model),
             Self::ToggleInspector => Some(state.settings.show_inspector),
             Self::ToggleTasks => Some(state.settings.show_tasks),
+            Self::Guide => Some(state.settings.show_guide),
             Self::Theme(choice) => Some(state.settings.theme == choice),
             Self::PauseTraining => Some(state.training.watched.as_ref().is_some_and(|(_, w)| w.control.is_paused())),
             _ => None,
@@ -191,7 +211,20 @@ impl Command {
         let idle = |kind| if state.jobs.get(kind).is_some() { Err("it is under way") } else { Ok(()) };
         let results = || if state.results.is_some() { Ok(()) } else { Err("run the model first") };
         match self {
-            Self::OpenModel if state.jobs.get(JobKind::Dialog).is_some() => Err("a dialog is open already"),
+            Self::OpenModel
+            | Self::OpenFile
+            | Self::ChooseInput
+            | Self::ChooseImages
+            | Self::SaveWorkspaceAs
+            | Self::SavePlan
+            | Self::SaveAnalysis
+            | Self::SavePicture
+            | Self::Export
+            | Self::Train
+                if state.jobs.get(JobKind::Dialog).is_some() =>
+            {
+                Err("a dialog is open already")
+            }
             Self::OpenSample if sample().is_none() => Err("the sample is not installed beside the program"),
             Self::Undo if state.draft.undo_name().is_none() => Err("there is nothing to undo"),
             Self::Redo if state.draft.redo_name().is_none() => Err("there is nothing to redo"),
@@ -212,7 +245,13 @@ impl Command {
             | Self::SaveWorkspace
             | Self::SaveWorkspaceAs
             | Self::SavePlan
+            | Self::StartAfresh
             | Self::CloseModel
+            | Self::NextView
+            | Self::PreviousView
+            | Self::SplitRight
+            | Self::SplitDown
+            | Self::MoveView
             | Self::NewPlan
             | Self::DuplicatePlan
             | Self::DeletePlan
@@ -241,6 +280,18 @@ mod tests {
             for keys in command.spec().keys {
                 let other = taken.insert((keys.modifiers, keys.logical_key), command);
                 assert!(other.is_none(), "{command:?} and {other:?} share {keys:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_keys_hide_behind_keys_with_fewer_modifiers() {
+        // Keys match where more modifiers are held than they name, so the longer ones have to be looked at first.
+        let ordered = by_keys();
+        for (place, (keys, command)) in ordered.iter().enumerate() {
+            for (earlier, other) in &ordered[..place] {
+                let hides = earlier.logical_key == keys.logical_key && keys.modifiers.contains(earlier.modifiers);
+                assert!(!hides, "{other:?} takes the keys of {command:?}");
             }
         }
     }

@@ -12,6 +12,9 @@ pub(super) fn spec(command: Command) -> Spec {
         Command::OpenModel => {
             (File, "Open model…", "Choose a folder with config.json and model.safetensors", vec![ctrl(Key::O)])
         }
+        Command::OpenFile => {
+            (File, "Open file…", "Choose a workspace, a plan or an analysis that was saved", vec![ctrl_shift(Key::O)])
+        }
         Command::TypePath => (
             File,
             "Open path…",
@@ -35,6 +38,9 @@ pub(super) fn spec(command: Command) -> Spec {
         Command::SavePlan => (File, "Save plan…", "Which heads stay, for the command line and for others", none()),
         Command::SaveAnalysis => (File, "Save analysis…", "What the last run found out, for the command line", none()),
         Command::SavePicture => (File, "Save picture…", "The view in front as SVG, PNG or CSV", vec![ctrl(Key::P)]),
+        Command::StartAfresh => {
+            (File, "Start afresh", "Forget the results, plans and notes of this model; the model stays open", none())
+        }
         Command::CloseModel => (File, "Close model", "Back to the welcome screen", vec![ctrl(Key::W)]),
         Command::Quit => (File, "Quit", "Close the window; the workspace is kept", vec![ctrl(Key::Q)]),
         Command::Undo => (Edit, "Undo", "Take back the last change of the plan", vec![ctrl(Key::Z)]),
@@ -92,6 +98,21 @@ pub(super) fn spec(command: Command) -> Spec {
         Command::VoteNow => (Run, "Vote now", "End constrained training after the step under way and vote", none()),
         Command::Cancel => (Run, "Cancel", "Stop the work under way at its next safe point", vec![ctrl(Key::Period)]),
         Command::Show(view) => (View, view.title(), view.tooltip(), vec![ctrl(view.key())]),
+        Command::NextView => {
+            (View, "Next view", "Bring the next tab of the row to the front", vec![ctrl(Key::Tab), ctrl(Key::PageDown)])
+        }
+        Command::PreviousView => {
+            (View, "Previous view", "Bring the tab before to the front", vec![ctrl_shift(Key::Tab), ctrl(Key::PageUp)])
+        }
+        Command::SplitRight => {
+            (View, "Split right", "Put the view in front beside the others", vec![ctrl(Key::Backslash)])
+        }
+        Command::SplitDown => {
+            (View, "Split down", "Put the view in front below the others", vec![ctrl_shift(Key::Backslash)])
+        }
+        Command::MoveView => {
+            (View, "Move to the next pane", "Put the view in front among the tabs of the next pane", none())
+        }
         Command::NextSite => (View, "Next layer", "Show the next attention layer", vec![key(Key::CloseBracket)]),
         Command::PreviousSite => {
             (View, "Previous layer", "Show the attention layer before", vec![key(Key::OpenBracket)])
@@ -115,6 +136,7 @@ pub(super) fn spec(command: Command) -> Spec {
         Command::Palette => {
             (Help, "Command palette…", "Find any command by its name", vec![ctrl_shift(Key::P), ctrl(Key::K)])
         }
+        Command::Guide => (Help, "First steps", "Show or hide the way from a model to a smaller one", none()),
         Command::Shortcuts => (Help, "Keyboard shortcuts", "Every command with its keys", vec![key(Key::F1)]),
         Command::About => (Help, "About Pillars", "Version, licence, method", none()),
         Command::CopyMessages => (Help, "Copy all messages", "Put the messages into the clipboard", none()),

@@ -1,12 +1,14 @@
 //! Settings and workspace, written by themselves a moment after they change.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use eframe::egui;
 
 use super::super::app::App;
 use super::super::jobs::{JobKind, Outcome};
-use crate::workspace::{Settings, Workspace};
+use crate::analysis::Analysis;
+use crate::workspace::{ModelRef, Settings, Workspace};
 
 /// How long changes are gathered before they are written.
 const PAUSE: Duration = Duration::from_millis(1500);
@@ -17,20 +19,55 @@ pub struct Autosave {
     written: Option<(Settings, Workspace)>,
     changed_at: Option<Instant>,
     seen: Option<Fingerprint>,
+    /// The work as it stands in the file that a person named.
+    in_file: Option<Work>,
+    /// Take the work of this frame for what stands in that file.
+    is_fresh: bool,
+    /// Snapshots that were taken.
+    taken: u64,
+    disk: Arc<Mutex<OnDisk>>,
+}
+
+impl Autosave {
+    /// The work as it is now stands in its file.
+    pub(super) fn mark_written(&mut self) {
+        self.is_fresh = true;
+    }
+
+    /// Whether there is work that the file does not hold.
+    pub(in super::super) fn is_edited(&self) -> bool {
+        self.seen.as_ref().zip(self.in_file.as_ref()).is_some_and(|(seen, file)| seen.work != *file)
+    }
+}
+
+/// What lies on the disk; workers hold it while they write.
+#[derive(Default)]
+struct OnDisk {
+    /// Its snapshot, so that a slow write of an older one never replaces a newer one.
+    number: u64,
+    /// Its model and analysis, which is large and written only when it is another.
+    analysis: Option<(Option<ModelRef>, Option<Arc<Analysis>>)>,
 }
 
 /// What is compared to notice a change without looking at everything.
 #[derive(PartialEq)]
 struct Fingerprint {
     settings: Settings,
-    run: crate::workspace::RunSettings,
-    training: crate::training::TrainSettings,
-    plan_revision: u64,
-    results: u64,
-    measured: usize,
+    work: Work,
     site: Option<crate::network::Site>,
     feature: Option<crate::network::FeatureMap>,
     layout: u64,
+}
+
+/// What would be missed.
+#[derive(Clone, PartialEq)]
+struct Work {
+    run: crate::workspace::RunSettings,
+    training: crate::training::TrainSettings,
+    notes: String,
+    plan_revision: u64,
+    results: u64,
+    measured: usize,
 }
 
 impl App {
@@ -39,15 +76,21 @@ impl App {
         let state = &self.state;
         let now = Fingerprint {
             settings: state.settings.clone(),
-            run: state.run.clone(),
-            training: state.training.settings.clone(),
-            plan_revision: state.plan_revision,
-            results: state.results.as_ref().map_or(0, |r| r.revision),
-            measured: state.measured.len() + usize::from(state.sweep.is_some()),
+            work: Work {
+                run: state.run.clone(),
+                training: state.training.settings.clone(),
+                notes: state.notes.clone(),
+                plan_revision: state.plan_revision,
+                results: state.results.as_ref().map_or(0, |r| r.revision),
+                measured: state.measured.len() + usize::from(state.sweep.is_some()),
+            },
             site: state.selection.site,
             feature: state.selection.feature,
             layout: self.layout.revision(),
         };
+        if std::mem::take(&mut self.autosave.is_fresh) {
+            self.autosave.in_file = Some(now.work.clone());
+        }
         if self.autosave.seen.as_ref() != Some(&now) {
             let is_first = self.autosave.seen.is_none();
             self.autosave.seen = Some(now);
@@ -63,13 +106,18 @@ impl App {
         }
         // One at a time: a slow write must not overtake a later one.
         if self.state.jobs.get(JobKind::Autosave).is_none() {
-            self.autosave.changed_at = None;
-            if let Some(write) = self.what_to_save() {
-                self.state.jobs.start(JobKind::Autosave, "Save by itself", move |_| {
-                    write()?;
-                    Ok(Outcome::Autosaved)
-                });
-            }
+            self.flush();
+        }
+    }
+
+    /// Writes on a worker what is not written yet.
+    pub(super) fn flush(&mut self) {
+        self.autosave.changed_at = None;
+        if let Some(write) = self.what_to_save() {
+            self.state.jobs.start(JobKind::Autosave, "Save by itself", move |_| {
+                write()?;
+                Ok(Outcome::Autosaved)
+            });
         }
     }
 
@@ -82,20 +130,30 @@ impl App {
         }
     }
 
-    fn what_to_save(&mut self) -> Option<impl FnOnce() -> crate::Result<()> + Send + 'static> {
+    /// What writes everything that is not written yet; it may run on a worker.
+    pub(super) fn what_to_save(&mut self) -> Option<impl FnOnce() -> crate::Result<()> + Send + use<>> {
         let (settings, workspace) = (self.state.settings.clone(), self.workspace());
         let last = self.autosave.written.as_ref();
         if last.is_some_and(|(s, w)| *s == settings && is_same(w, &workspace)) {
             return None;
         }
-        let address = |w: &Workspace| w.analysis.as_ref().map(std::sync::Arc::as_ptr);
-        let with_analysis = last.is_none_or(|(_, w)| address(w) != address(&workspace));
         self.autosave.written = Some((settings.clone(), workspace.clone()));
         let store = self.state.store.clone();
+        self.autosave.taken += 1;
+        let (number, disk) = (self.autosave.taken, Arc::clone(&self.autosave.disk));
         Some(move || {
+            let mut disk = disk.lock().unwrap_or_else(PoisonError::into_inner);
+            if disk.number > number {
+                return Ok(());
+            }
+            let analysis = (workspace.model.clone(), workspace.analysis.clone());
+            let is_there = disk.analysis.as_ref().is_some_and(|(model, held)| {
+                *model == analysis.0 && held.as_ref().map(Arc::as_ptr) == analysis.1.as_ref().map(Arc::as_ptr)
+            });
             store.save_settings(&settings)?;
-            // Without a model there is nothing to come back to; the last workspace stays.
-            if workspace.model.is_some() { store.save_workspace(&workspace, with_analysis) } else { Ok(()) }
+            store.save_workspace(&workspace, !is_there)?;
+            *disk = OnDisk { number, analysis: Some(analysis) };
+            Ok(())
         })
     }
 }

@@ -2,19 +2,22 @@
 //!
 //! | module | job |
 //! | --- | --- |
-//! | `paths` | opening, dialogs, writing files |
+//! | `opening` | opening and closing models and workspaces |
+//! | `files` | dialogs, what a path is used for, writing files |
 //! | `plans` | proposals, pins, named plans |
 //! | `training` | a training run |
 //! | `work` | runs, measurements, exports; what workers bring |
 //! | `autosave` | settings and workspace, by themselves |
 
 mod autosave;
-mod paths;
+mod files;
+mod opening;
 mod plans;
 mod training;
 mod work;
 
 use eframe::egui::{self, ViewportCommand};
+use egui_tiles::LinearDir;
 
 pub use autosave::Autosave;
 pub use work::MOST_PATTERNS;
@@ -31,7 +34,7 @@ impl App {
     pub(super) fn apply(&mut self, ctx: &egui::Context, action: Action) {
         match action {
             Action::Command(command) => self.apply_command(ctx, command),
-            Action::Path(purpose, path) => self.use_path(purpose, path),
+            Action::Path(purpose, path) => self.use_path(purpose, &path),
             Action::AskPath(purpose) => self.ask_path(purpose),
             Action::TypePath(purpose) => self.state.overlay = Some(Overlay::Path(purpose)),
             Action::Forget(path) => self.change_settings(|s| s.forget(&path)),
@@ -52,8 +55,14 @@ impl App {
             Action::ShowFeature(map) => self.state.selection.feature = Some(map),
             Action::SelectGroup(group) => self.select_group(group),
             Action::SetRun(run) => {
+                let is_other_length = self.state.run.seq_len != run.seq_len;
                 self.state.run = *run;
                 self.check_run();
+                if is_other_length {
+                    // Costs are told for one length.
+                    self.state.compared.clear();
+                    self.plan_changed();
+                }
             }
             Action::SetKept(heads, kept) => self.pin(&heads, |_| Some(kept), if kept { "keep" } else { "prune" }),
             Action::SetPinned(heads, true) => {
@@ -73,6 +82,13 @@ impl App {
             }
             Action::ShowInput(shown) => self.state.shown = shown,
             Action::Regroup(groups) => self.state.what_if = groups,
+            Action::SetNotes(notes) => self.state.notes = notes,
+            Action::MeasurePlan(index) => self.measure(index),
+            Action::Cancel(kind) => self.state.jobs.cancel(kind),
+            Action::QuitAnyway => {
+                self.may_quit = true;
+                ctx.send_viewport_cmd(ViewportCommand::Close);
+            }
             Action::CloseOverlay => self.state.overlay = None,
             Action::Copy(text) => ctx.copy_text(text),
         }
@@ -86,6 +102,7 @@ impl App {
         let selected: Vec<HeadRef> = self.state.selection.heads.iter().copied().collect();
         match command {
             Command::OpenModel => self.ask_path(PathPurpose::Open),
+            Command::OpenFile => self.ask_path(PathPurpose::OpenFile),
             Command::TypePath => self.state.overlay = Some(Overlay::Path(PathPurpose::Open)),
             Command::OpenSample => {
                 if let Some(sample) = sample() {
@@ -96,7 +113,7 @@ impl App {
             Command::TypeInput => self.state.overlay = Some(Overlay::Path(PathPurpose::Input)),
             Command::ChooseImages => self.ask_path(PathPurpose::Images),
             Command::SaveWorkspace => match self.state.file.clone() {
-                Some(path) => self.use_path(PathPurpose::SaveWorkspace, path),
+                Some(path) => self.use_path(PathPurpose::SaveWorkspace, &path),
                 None => self.ask_path(PathPurpose::SaveWorkspace),
             },
             Command::SaveWorkspaceAs => self.ask_path(PathPurpose::SaveWorkspace),
@@ -106,6 +123,7 @@ impl App {
                 let view = self.layout.front();
                 self.ask_path(PathPurpose::Picture(view));
             }
+            Command::StartAfresh => self.start_afresh(),
             Command::CloseModel => self.close(),
             Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
             Command::Undo => {
@@ -141,10 +159,20 @@ impl App {
                 self.select_where(|head| Some(head.site) == site);
             }
             Command::ClearSelection => self.state.selection.clear(),
+            Command::NextView => self.layout.cycle(true),
+            Command::PreviousView => self.layout.cycle(false),
+            Command::SplitRight => self.split(LinearDir::Horizontal),
+            Command::SplitDown => self.split(LinearDir::Vertical),
+            Command::MoveView => {
+                if !self.layout.move_on() {
+                    self.state.messages.info("Move to the next pane: there is one pane, split it first");
+                }
+            }
+            Command::Guide => self.change_settings(|s| s.show_guide = !s.show_guide),
             Command::NextSite => self.step_site(1),
             Command::PreviousSite => self.step_site(-1),
             Command::Run => self.run(),
-            Command::Measure => self.measure(),
+            Command::Measure => self.measure(self.state.draft.now().active_index()),
             Command::Sweep => self.sweep(),
             Command::Export => self.ask_path(PathPurpose::Export),
             Command::Train => self.ask_path(PathPurpose::Train),
@@ -196,6 +224,12 @@ impl App {
         let now = sites.iter().position(|s| Some(s.site) == self.state.site()).unwrap_or(0);
         if let Some(next) = sites.get(now.saturating_add_signed(by).min(sites.len().saturating_sub(1))) {
             self.state.selection.show_site(next.site);
+        }
+    }
+
+    fn split(&mut self, dir: LinearDir) {
+        if !self.layout.split(dir) {
+            self.state.messages.info("Split: the view stands alone in its pane already");
         }
     }
 

@@ -1,7 +1,8 @@
 //! Proposals, pins and named plans.
 
 use super::super::app::App;
-use crate::plan::{Amount, Method, Request, propose};
+use super::super::state::Compared;
+use crate::plan::{Amount, Request, propose};
 use crate::workspace::{Draft, HeadRef, NamedPlan, Outlook, Proposal};
 
 /// Length for which costs are told where the run has none.
@@ -65,7 +66,7 @@ impl App {
     pub(super) fn propose_first(&mut self) {
         let plan = self.state.draft.now().active();
         if plan.proposal.is_none() && plan.pinned() == 0 && plan.base.kept.is_empty() {
-            self.propose(Proposal { method: Method::Votes, amount: Amount::Groups, seed: 0 }, false);
+            self.propose(Proposal::first(), false);
         }
     }
 
@@ -103,14 +104,26 @@ impl App {
         self.edit_plans("open a plan", |draft| draft.add(plan));
     }
 
-    /// Brings everything that follows from the plan up to date.
+    /// Brings everything that follows from the plans up to date.
     pub(super) fn plan_changed(&mut self) {
         self.state.plan_revision += 1;
         let length = self.state.run.seq_len.unwrap_or(USUAL_LENGTH);
-        self.state.outlook = match (&self.state.model, self.state.plan()) {
-            (Some(model), Some(plan)) => Some(Outlook::of(&model.model, &plan, length)),
-            _ => None,
+        let before = std::mem::take(&mut self.state.compared);
+        let Some(model) = &self.state.model else {
+            self.state.outlook = None;
+            return;
         };
+        let draft = self.state.draft.now();
+        let compare = |plan: &NamedPlan| {
+            // While a threshold moves, only one of them changes.
+            let same = before.iter().find(|c| c.plan == *plan).cloned();
+            same.unwrap_or_else(|| {
+                let outlook = Outlook::of(&model.model, &plan.plan(&model.facts.shape), length);
+                Compared { plan: plan.clone(), outlook }
+            })
+        };
+        self.state.compared = draft.plans().iter().map(compare).collect();
+        self.state.outlook = self.state.compared.get(draft.active_index()).map(|c| c.outlook.clone());
     }
 }
 

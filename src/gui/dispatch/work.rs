@@ -11,7 +11,7 @@ use crate::analysis::{Analysis, Points};
 use crate::figure::Unit;
 use crate::plan::Method;
 use crate::workspace::Opened;
-use crate::workspace::job::{self, ExportRequest, Measured};
+use crate::workspace::job::{self, ExportRequest, Measured, Sweep};
 
 /// Shares of heads that stay, along the curve of quality.
 const RATIOS: [f64; 6] = [1.0, 0.85, 0.7, 0.55, 0.4, 0.25];
@@ -35,17 +35,22 @@ impl App {
         });
     }
 
-    /// Measures the quality of the plan being edited.
-    pub(super) fn measure(&mut self) {
-        let (Some(opened), Some(Ok(run)), Some(plan)) =
-            (&self.state.model, &self.state.checked, self.state.legal_plan().cloned())
+    /// Measures the quality of one plan.
+    pub(super) fn measure(&mut self, index: usize) {
+        let (Some(opened), Some(Ok(run)), Some(compared)) =
+            (&self.state.model, &self.state.checked, self.state.compared.get(index))
         else {
             return;
         };
+        let plan = match &compared.outlook {
+            Ok(outlook) => outlook.legal.clone(),
+            Err(error) => return self.state.messages.fail(&format!("Measure {}", compared.plan.name), error),
+        };
         let (Opened { model, loaded, .. }, run) = (opened.clone(), run.clone());
-        let name = self.state.draft.now().active().name.clone();
+        let (name, of) = (compared.plan.name.clone(), self.state.run.reading());
         self.state.jobs.start(JobKind::Measure, format!("Measure {name}"), move |ticket| {
-            Ok(Outcome::Measured(Box::new(job::measure(&model, &loaded, &run, &name, &plan, ticket)?)))
+            let measured = job::measure(&model, &loaded, &run, &name, &plan, ticket)?;
+            Ok(Outcome::Measured(Box::new(Measured { of, ..measured })))
         });
     }
 
@@ -57,13 +62,14 @@ impl App {
             return;
         };
         let (Opened { model, loaded, .. }, run) = (opened.clone(), run.clone());
-        let analysis = Arc::clone(&results.analysis);
+        let (analysis, of) = (Arc::clone(&results.analysis), self.state.run.reading());
         let has = |name: &str| analysis.sites.iter().all(|s| s.baselines.contains_key(name));
         let mut methods = vec![Method::Votes, Method::PerGroup];
         let baselines = [("importance", Method::Importance), ("confidence", Method::Confidence)];
         methods.extend(baselines.iter().filter(|(name, _)| has(name)).map(|(_, method)| *method));
         self.state.jobs.start(JobKind::Sweep, "Measure the quality curve", move |ticket| {
-            Ok(Outcome::Swept(Box::new(job::sweep(&model, &loaded, &run, &analysis, &methods, &RATIOS, ticket)?)))
+            let sweep = job::sweep(&model, &loaded, &run, &analysis, &methods, &RATIOS, ticket)?;
+            Ok(Outcome::Swept(Box::new(Sweep { of, ..sweep })))
         });
     }
 
@@ -162,7 +168,7 @@ impl App {
 
     fn take_in(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Opened(place) => self.adopt(place),
+            Outcome::Opened(place, warnings) => self.adopt(place, warnings),
             Outcome::Analysed(analysis) => {
                 self.state.messages.info(format!(
                     "Run finished: {} tokens in {} batches",
@@ -193,7 +199,7 @@ impl App {
                 self.state.patterns = Some((key, *patterns));
             }
             Outcome::Regrouped(key, grouping) => self.state.regrouped = Some((key, grouping)),
-            Outcome::Chosen(purpose, Some(path), _) => self.use_path(purpose, path),
+            Outcome::Chosen(purpose, Some(path), _) => self.use_path(purpose, &path),
             Outcome::Chosen(purpose, None, unseen) => self.dialog_closed(purpose, unseen),
             Outcome::Written(path) => self.state.messages.info(format!("Written {}", path.display())),
             Outcome::Autosaved => {}
@@ -222,7 +228,7 @@ impl App {
             ),
         };
         self.state.messages.info(format!("Measured {}: {text}", measured.name));
-        self.state.measured.retain(|m| m.kept != measured.kept);
+        self.state.measured.retain(|m| m.kept != measured.kept || m.of != measured.of);
         self.state.measured.push(measured);
     }
 }

@@ -1,6 +1,6 @@
 //! On the right: what is selected.
 
-use eframe::egui::{RichText, Ui};
+use eframe::egui::{RichText, TextEdit, Ui};
 
 use super::super::action::Action;
 use super::super::app::Cx;
@@ -12,8 +12,24 @@ use crate::figure::{Measure, Unit};
 use crate::network::FeatureMap;
 use crate::workspace::HeadRef;
 
-/// The selected head, or how to select one.
+/// The selected head, or how to select one; below, what a person wrote.
 pub fn show(ui: &mut Ui, cx: Cx<'_>) {
+    selection(ui, cx);
+    notes(ui, cx);
+}
+
+fn notes(ui: &mut Ui, cx: Cx<'_>) {
+    heading(ui, cx.theme, "Notes");
+    let mut text = cx.state.notes.clone();
+    let field = TextEdit::multiline(&mut text).hint_text("What you find out; it is saved with the workspace");
+    let field = ui.add(field.desired_width(f32::INFINITY).desired_rows(4));
+    ui.ctx().accesskit_node_builder(field.id, |node| node.set_label("Notes"));
+    if field.changed() {
+        cx.send(Action::SetNotes(text));
+    }
+}
+
+fn selection(ui: &mut Ui, cx: Cx<'_>) {
     let (state, theme) = (cx.state, cx.theme);
     heading(ui, theme, "Selection");
     let Some(head) = state.selection.cursor else {

@@ -1,5 +1,6 @@
 //! What surrounds the tabs.
 
+mod guide;
 mod inspector;
 mod menu;
 mod model;
@@ -46,6 +47,10 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut Layout, buffers: &mut Buffers)
         if settings.show_inspector {
             let right = Panel::right("inspector").frame(side).default_size(250.0).min_size(200.0).max_size(420.0);
             right.show(ui, |ui| scrolled(ui, "inspector scroll", |ui| inspector::show(ui, cx)));
+        }
+        if settings.show_guide {
+            let strip = Frame::new().fill(theme.panel).inner_margin(Margin::symmetric(10, 5));
+            Panel::top("guide").frame(strip).show(ui, |ui| guide::show(ui, cx));
         }
         CentralPanel::default().frame(Frame::new().fill(theme.bar)).show(ui, |ui| layout.ui(ui, cx));
     } else {

@@ -5,6 +5,7 @@ use eframe::egui::{self, Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui};
 use super::super::action::{Action, PathPurpose};
 use super::super::app::Cx;
 use super::super::command::Command;
+use super::super::jobs::JobKind;
 use super::super::state::Overlay;
 use super::super::widgets::{heading, note};
 
@@ -34,6 +35,7 @@ impl Overlays {
                 Overlay::Path(purpose) => self.path(ui, cx, purpose, fresh),
                 Overlay::Shortcuts => shortcuts(ui, cx),
                 Overlay::About => about(ui, cx),
+                Overlay::Quit => quit(ui, cx),
             }
         });
         if modal.should_close() {
@@ -42,8 +44,8 @@ impl Overlays {
     }
 
     fn palette(&mut self, ui: &mut Ui, cx: Cx<'_>, fresh: bool) {
-        let field = TextEdit::singleline(&mut self.text).hint_text("Command").desired_width(f32::INFINITY);
-        let field = ui.add(field);
+        let field = TextEdit::singleline(&mut self.text).hint_text("Type a few letters").desired_width(f32::INFINITY);
+        let field = named(ui.add(field), "Command");
         if fresh || !field.has_focus() {
             field.request_focus();
         }
@@ -87,7 +89,7 @@ impl Overlays {
         let (title, verb, hint) = words(purpose);
         heading(ui, cx.theme, title);
         let field = TextEdit::singleline(&mut self.text).hint_text(hint).desired_width(f32::INFINITY);
-        let field = ui.add(field);
+        let field = named(ui.add(field), title);
         if fresh {
             field.request_focus();
         }
@@ -98,22 +100,12 @@ impl Overlays {
             let path = self.text.trim();
             let open = ui.add_enabled(!path.is_empty(), egui::Button::new(verb));
             if !path.is_empty() && (open.clicked() || enter) {
-                cx.send(Action::Path(purpose, expand(path)));
+                cx.send(Action::Path(purpose, path.into()));
             }
             if ui.button("Close").clicked() {
                 cx.send(Action::CloseOverlay);
             }
         });
-    }
-}
-
-/// A path as typed, with `~` for the home folder.
-pub fn expand(path: &str) -> std::path::PathBuf {
-    match (path.strip_prefix('~'), dirs::home_dir()) {
-        (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with(['/', '\\']) => {
-            home.join(rest.trim_start_matches(['/', '\\']))
-        }
-        _ => path.into(),
     }
 }
 
@@ -134,6 +126,7 @@ fn first_text(overlay: &Option<Overlay>, cx: Cx<'_>) -> String {
 fn words(purpose: PathPurpose) -> (&'static str, &'static str, &'static str) {
     match purpose {
         PathPurpose::Open => ("Open a path", "Open", "Model folder, workspace, plan or analysis"),
+        PathPurpose::OpenFile => ("Open a file", "Open", "Workspace, plan or analysis"),
         PathPurpose::Input => ("What the model reads", "Use", "Text, .jsonl, .safetensors, .tsv or a folder of images"),
         PathPurpose::Images => ("Folder of images", "Use", "Folder with PNG or JPEG files"),
         PathPurpose::Relocate => ("Where the model went", "Open", "Model folder"),
@@ -169,6 +162,33 @@ fn matches(wanted: &str) -> Vec<Command> {
         .collect();
     found.sort_by_key(|(rank, _)| *rank);
     found.into_iter().map(|(_, command)| command).collect()
+}
+
+/// A field that has no label beside it.
+fn named(field: egui::Response, name: &str) -> egui::Response {
+    field.ctx.accesskit_node_builder(field.id, |node| node.set_label(name));
+    field
+}
+
+/// What would be thrown away by leaving now.
+fn quit(ui: &mut Ui, cx: Cx<'_>) {
+    heading(ui, cx.theme, "Work is under way");
+    for job in cx.state.jobs.shown() {
+        ui.label(&job.title);
+        note(ui, cx.theme, job.words());
+    }
+    if cx.state.jobs.get(JobKind::Train).is_some() {
+        note(ui, cx.theme, "Training goes on later from its last saved state; stop it first to lose no step");
+    }
+    ui.add_space(6.0);
+    ui.horizontal(|ui| {
+        if ui.button("Stay").clicked() {
+            cx.send(Action::CloseOverlay);
+        }
+        if ui.button("Quit anyway").clicked() {
+            cx.send(Action::QuitAnyway);
+        }
+    });
 }
 
 fn shortcuts(ui: &mut Ui, cx: Cx<'_>) {
@@ -228,14 +248,5 @@ mod tests {
         assert_eq!(matches("zo in").first(), Some(&Command::ZoomIn));
         assert_eq!(matches("").len(), Command::all().len());
         assert!(matches("qqqq").is_empty());
-    }
-
-    #[test]
-    fn a_tilde_is_the_home_folder() {
-        assert_eq!(expand("/a/~b"), std::path::PathBuf::from("/a/~b"));
-        assert_eq!(expand("~b"), std::path::PathBuf::from("~b"));
-        if let Some(home) = dirs::home_dir() {
-            assert_eq!(expand("~/x"), home.join("x"));
-        }
     }
 }

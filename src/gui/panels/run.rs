@@ -7,7 +7,6 @@ use super::super::app::Cx;
 use super::super::command::Command;
 use super::super::jobs::JobKind;
 use super::super::widgets::{command_button, heading, note};
-use super::tasks::words;
 use crate::analysis::{Groups, Metric};
 use crate::corpus::Input;
 use crate::network::FeatureMap;
@@ -164,6 +163,15 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
     });
     combo.response.labelled_by(label.id);
     ui.end_row();
+    if let Some(placed) = &cx.state.placed {
+        name(ui, "Runs on");
+        let color = if placed.fallback.is_some() { cx.theme.warning } else { cx.theme.ink };
+        let label = ui.label(RichText::new(&placed.device).color(color));
+        if let Some(why) = &placed.fallback {
+            label.on_hover_text(why);
+        }
+        ui.end_row();
+    }
     let label = name(ui, "Compute in");
     let combo = ComboBox::from_id_salt("precision").selected_text(run.precision.name()).show_ui(ui, |ui| {
         for precision in Precision::ALL {
@@ -222,6 +230,5 @@ pub fn progress(ui: &mut Ui, cx: Cx<'_>) {
         ui.add(bar);
         command_button(ui, cx, Command::Cancel, "Cancel");
     });
-    let text = if job.is_cancelling() { "Stopping at the next safe point".to_owned() } else { words(&job.progress) };
-    note(ui, cx.theme, text);
+    note(ui, cx.theme, job.words());
 }

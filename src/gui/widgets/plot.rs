@@ -43,6 +43,12 @@ impl PlotArea {
         self.rect.bottom() - self.rect.height() * self.y.position(y) as f32
     }
 
+    /// The value of the x axis at a place in the window.
+    pub fn x_at(&self, across: f32) -> f64 {
+        let share = f64::from((across - self.rect.left()) / self.rect.width().max(1.0));
+        self.x.low + share * (self.x.high - self.x.low)
+    }
+
     /// The value of the y axis at a height in the window.
     pub fn y_at(&self, down: f32) -> f64 {
         let share = f64::from((self.rect.bottom() - down) / self.rect.height().max(1.0));

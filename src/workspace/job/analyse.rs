@@ -16,10 +16,23 @@ use crate::workspace::{CheckedRun, Precision};
 
 /// The weights of the open model, loaded once and shared by everything that runs it.
 #[derive(Clone, Default)]
-pub struct LoadedNetwork(Arc<Mutex<Option<Held>>>);
+pub struct LoadedNetwork {
+    held: Arc<Mutex<Option<Held>>>,
+    /// Apart from the weights, which are locked while they load.
+    placed: Arc<Mutex<Option<Placed>>>,
+}
 
 /// Where and in which type it was loaded, and the network.
 type Held = (DeviceChoice, Precision, Arc<Network>);
+
+/// Where a model computes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The device, e.g. `cuda:0`.
+    pub device: String,
+    /// Why it is not the fastest one, where that was wanted and cannot be used.
+    pub fallback: Option<String>,
+}
 
 impl std::fmt::Debug for LoadedNetwork {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -28,6 +41,11 @@ impl std::fmt::Debug for LoadedNetwork {
 }
 
 impl LoadedNetwork {
+    /// Where the model computes, once something ran; never waits.
+    pub fn placed(&self) -> Option<Placed> {
+        self.placed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The network on a device and in a type; loads it where the last one was elsewhere.
     pub fn get(
         &self,
@@ -36,7 +54,7 @@ impl LoadedNetwork {
         precision: Precision,
         ticket: &Ticket,
     ) -> Result<Arc<Network>> {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, kind, network)) = held.as_ref()
             && (*at, *kind) == (device, precision)
         {
@@ -45,7 +63,9 @@ impl LoadedNetwork {
         // Room for the new one before it is loaded.
         *held = None;
         ticket.stage("load weights", None, "tensors");
-        let (place, _) = device.open()?;
+        let (place, fallback) = device.open()?;
+        let placed = Placed { device: device_name(&place), fallback };
+        *self.placed.lock().unwrap_or_else(PoisonError::into_inner) = Some(placed);
         let network = Arc::new(model.network(&place, precision.dtype())?);
         ticket.check()?;
         *held = Some((device, precision, Arc::clone(&network)));

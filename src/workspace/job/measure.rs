@@ -23,6 +23,9 @@ use crate::workspace::CheckedRun;
 pub struct Measured {
     /// Name of the plan.
     pub name: String,
+    /// What it was measured on, for a person; see [`RunSettings::reading`](crate::workspace::RunSettings::reading).
+    #[serde(default)]
+    pub of: String,
     /// The heads that stayed.
     pub kept: BTreeMap<Site, Vec<usize>>,
     /// The whole model beside the masked one, on the same batches.
@@ -52,7 +55,7 @@ pub fn measure(
     let comparison = compare(before, after, corpus.batches(network.device()), total, ticket)?;
     let control = gates(&random_like(model, plan, run.corpus.seed))?;
     let random = evaluate(&network, &control, corpus.batches(network.device()), total, ticket)?;
-    Ok(Measured { name: name.to_owned(), kept: plan.kept.clone(), comparison, random })
+    Ok(Measured { name: name.to_owned(), of: String::new(), kept: plan.kept.clone(), comparison, random })
 }
 
 /// Quality at one share of heads kept.
@@ -67,6 +70,9 @@ pub struct SweepPoint {
 /// Quality against the share of heads kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sweep {
+    /// What it was measured on, as in [`Measured::of`].
+    #[serde(default)]
+    pub of: String,
     /// True where `value` is a perplexity; else a distance of embeddings.
     pub is_perplexity: bool,
     /// The value of the whole model.
@@ -75,6 +81,24 @@ pub struct Sweep {
     pub curves: Vec<(Method, Vec<SweepPoint>)>,
     /// One curve per draw of random heads.
     pub random: Vec<Vec<SweepPoint>>,
+}
+
+impl Sweep {
+    /// The points that no other point beats in both heads and value, with their methods, fewest heads first. Random
+    /// draws count too: a method that chance beats is not best.
+    pub fn front(&self) -> Vec<(&'static str, SweepPoint)> {
+        let chosen = self.curves.iter().flat_map(|(method, points)| points.iter().map(|p| (method.name(), *p)));
+        let drawn = self.random.iter().flatten().map(|p| (Method::Random.name(), *p));
+        let mut all: Vec<_> = chosen.chain(drawn).collect();
+        all.sort_by(|(_, a), (_, b)| a.kept.total_cmp(&b.kept).then(a.value.total_cmp(&b.value)));
+        let mut best = f64::INFINITY;
+        all.retain(|(_, point)| {
+            let is_better = point.value < best;
+            best = best.min(point.value);
+            is_better
+        });
+        all
+    }
 }
 
 /// Draws of the random control.
@@ -163,4 +187,25 @@ fn random_like(model: &Model, plan: &Plan, seed: u64) -> BTreeMap<Site, Vec<usiz
         kept.extend(class.iter().map(|s| (s.site, heads.clone())));
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_front_holds_what_nothing_beats() {
+        let point = |kept, value| SweepPoint { kept, value };
+        let sweep = Sweep {
+            curves: vec![
+                (Method::Votes, vec![point(0.5, 9.0), point(0.75, 4.0), point(1.0, 3.0)]),
+                (Method::Score, vec![point(0.5, 8.0), point(0.75, 5.0), point(1.0, 3.0)]),
+            ],
+            random: vec![vec![point(0.25, 20.0), point(0.75, 4.5)]],
+            ..Sweep::default()
+        };
+        // By hand: 20 with a quarter, 8 with half, 4 with three quarters, 3 with all; each equal pair counts once.
+        let front: Vec<_> = sweep.front().into_iter().map(|(name, p)| (name, p.kept, p.value)).collect();
+        assert_eq!(front, [("random", 0.25, 20.0), ("score", 0.5, 8.0), ("votes", 0.75, 4.0), ("votes", 1.0, 3.0)]);
+    }
 }

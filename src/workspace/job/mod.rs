@@ -10,7 +10,7 @@ mod train;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use analyse::{LoadedNetwork, analyse, place};
+pub use analyse::{LoadedNetwork, Placed, analyse, place};
 pub use attention::{Patterns, Shown, attention};
 pub use export::{ExportRequest, export};
 pub use measure::{Measured, Sweep, SweepPoint, measure, sweep};

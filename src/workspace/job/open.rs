@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::plan::{Plan, Shape};
 use crate::task::Ticket;
-use crate::workspace::{Workspace, guess_input};
+use crate::workspace::{ModelRef, Workspace, guess_input};
 
 /// What was found at a path.
 #[derive(Debug)]
@@ -57,22 +57,41 @@ pub fn open_place(path: &Path, ticket: &Ticket) -> Result<Place> {
     let fields: Map<String, Value> = serde_json::from_str(&text).map_err(|e| Error::from(e).at(path))?;
     let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or("plan").to_owned();
     match fields.get("format").and_then(Value::as_str) {
-        Some(Workspace::FORMAT) => open_workspace(Workspace::from_fields(fields).map_err(|e| e.at(path))?, ticket),
+        Some(Workspace::FORMAT) => {
+            let workspace = Workspace::from_fields(fields).map_err(|e| e.at(path))?;
+            open_workspace(Workspace { file: Some(path.to_path_buf()), ..workspace }, ticket)
+        }
         Some(Analysis::FORMAT) => Ok(Place::Analysis(Box::new(Analysis::from_fields(fields).map_err(|e| e.at(path))?))),
         _ => Ok(Place::Plan(stem, Box::new(Plan::parse_any(&text).map_err(|e| e.at(path))?))),
     }
 }
 
-/// Opens the model of a workspace, wherever the workspace says it lies.
-pub fn open_workspace(workspace: Workspace, ticket: &Ticket) -> Result<Place> {
-    let opened = match &workspace.model {
-        Some(model) => open_model(&model.folder, ticket).map(Box::new),
-        None => Err(Error::new("the workspace names no model").hint("open a model folder")),
+/// Opens the model of a workspace: where the workspace says it lies, else beside the file of the workspace, where both
+/// were carried to another machine together.
+pub fn open_workspace(mut workspace: Workspace, ticket: &Ticket) -> Result<Place> {
+    let Some(model) = &mut workspace.model else {
+        let error = Error::new("the workspace names no model").hint("open a model folder");
+        return Ok(Place::Workspace(Box::new(workspace), Err(error)));
     };
+    let mut opened = open_model(&model.folder, ticket);
+    if opened.is_err()
+        && let Some(folder) = beside(model, workspace.file.as_deref())
+        && let Ok(other) = open_model(&folder, ticket)
+        && other.facts.fingerprint == model.fingerprint
+    {
+        model.folder = folder;
+        opened = Ok(other);
+    }
     if opened.as_ref().is_err_and(Error::is_cancelled) {
         return Err(Error::cancelled());
     }
-    Ok(Place::Workspace(Box::new(workspace), opened))
+    Ok(Place::Workspace(Box::new(workspace), opened.map(Box::new)))
+}
+
+/// A folder of the model's name beside `file`.
+fn beside(model: &ModelRef, file: Option<&Path>) -> Option<PathBuf> {
+    let folder = file?.parent()?.join(model.folder.file_name()?);
+    folder.is_dir().then_some(folder)
 }
 
 fn holds_images(folder: &Path) -> bool {
@@ -145,5 +164,30 @@ mod tests {
         Workspace { model: Some(model), ..Workspace::default() }.write(&path).unwrap();
         let Ok(Place::Workspace(workspace, Err(error))) = open(&path) else { panic!("no workspace") };
         assert!(workspace.model.is_some() && error.to_string().contains("/moved/away"));
+        assert_eq!(workspace.file, Some(path));
+    }
+
+    #[test]
+    fn a_workspace_finds_its_model_beside_itself() {
+        let scratch = tempfile::tempdir().unwrap();
+        let here = scratch.path().join("bert");
+        std::fs::create_dir(&here).unwrap();
+        for name in ["config.json", "model.safetensors"] {
+            std::fs::copy(fixture("bert").join(name), here.join(name)).unwrap();
+        }
+        let fingerprint = open_model(&here, &Ticket::default()).unwrap().facts.fingerprint;
+        let path = scratch.path().join("w.pillars");
+        let save = |fingerprint: &str| {
+            let model = ModelRef { folder: "/elsewhere/bert".into(), fingerprint: fingerprint.to_owned() };
+            Workspace { model: Some(model), ..Workspace::default() }.write(&path).unwrap();
+        };
+        save(&fingerprint);
+        let found = open_place(&path, &Ticket::default()).unwrap();
+        assert!(
+            matches!(found, Place::Workspace(w, Ok(o)) if o.facts.folder == here && w.model.unwrap().folder == here)
+        );
+        // Another model of the same name is not taken for it.
+        save("0123456789abcdef");
+        assert!(matches!(open_place(&path, &Ticket::default()), Ok(Place::Workspace(_, Err(_)))));
     }
 }

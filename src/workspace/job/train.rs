@@ -83,7 +83,10 @@ pub fn train(
         out: wanted.out.clone(),
         settings: wanted.settings.clone(),
     };
-    let (device, _) = run.device.open()?;
+    let (device, fallback) = run.device.open()?;
+    if let Some(why) = &fallback {
+        watched.hear(Event::Note(why));
+    }
     let options = RunOptions { device, resume: wanted.resume, force: false };
     training::train(&request, &options, &watched.control, &mut |event| watched.hear(event), ticket)
 }

@@ -1,5 +1,6 @@
 //! Which heads stay, what that saves, how good it is, and the export.
 
+mod compare;
 mod cost;
 mod export;
 mod plans;
@@ -20,6 +21,7 @@ use crate::figure::views::CostBars;
 pub struct Prune {
     plans: plans::Plans,
     export: export::ExportPanel,
+    quality: quality::QualityPanel,
 }
 
 impl Prune {
@@ -53,7 +55,8 @@ impl Prune {
                 ui.vertical(|ui| {
                     ui.set_width((room - left - 36.0).max(220.0));
                     cost::ui(ui, cx);
-                    quality::ui(ui, cx);
+                    compare::ui(ui, cx);
+                    self.quality.ui(ui, cx);
                 });
             });
         });

@@ -2,6 +2,7 @@
 
 use eframe::egui::{self, Grid, RichText, Sense, Stroke, Ui, WidgetInfo, vec2};
 
+use super::super::super::action::Action;
 use super::super::super::app::Cx;
 use super::super::super::command::Command;
 use super::super::super::jobs::JobKind;
@@ -13,37 +14,68 @@ use crate::figure::views::{MethodCurve, QualityCurves, RandomPoint};
 use crate::figure::{Caption, GroupStyle, Unit};
 use crate::workspace::job::{Measured, Sweep, SweepPoint};
 
-/// Draws both.
-pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
-    heading(ui, cx.theme, "Quality");
-    ui.horizontal_wrapped(|ui| {
-        command_button(ui, cx, Command::Measure, "Measure this plan");
-        command_button(ui, cx, Command::Sweep, "Measure the curve");
-        if cx.state.jobs.get(JobKind::Measure).or(cx.state.jobs.get(JobKind::Sweep)).is_some() {
-            command_button(ui, cx, Command::Cancel, "Cancel");
-            note(ui, cx.theme, "Measuring: see below");
-        }
-    });
-    match cx.state.measured_now() {
-        Some(measured) => table(ui, cx, measured),
-        None => note(
-            ui,
-            cx.theme,
-            "This plan was not measured yet. Without the paper's training the loss can be large; measure before you export",
-        ),
-    }
-    let others: Vec<&Measured> = cx.state.measured.iter().filter(|m| Some(*m) != cx.state.measured_now()).collect();
-    if !others.is_empty() {
-        egui::CollapsingHeader::new("Plans measured before").show(ui, |ui| {
-            for measured in others {
-                ui.label(RichText::new(&measured.name).small().color(cx.theme.muted));
-                table(ui, cx, measured);
-            }
+/// How the quality is shown.
+#[derive(Default)]
+pub struct QualityPanel {
+    as_table: bool,
+}
+
+impl QualityPanel {
+    /// Draws both.
+    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+        let theme = cx.theme;
+        heading(ui, theme, "Quality");
+        ui.horizontal_wrapped(|ui| {
+            command_button(ui, cx, Command::Measure, "Measure this plan");
+            command_button(ui, cx, Command::Sweep, "Measure the curve");
         });
+        for kind in [JobKind::Measure, JobKind::Sweep] {
+            progress(ui, cx, kind);
+        }
+        match cx.state.measured_now() {
+            Some(measured) => table(ui, cx, measured),
+            None => note(
+                ui,
+                theme,
+                "This plan was not measured on this input yet. Without the paper's training the loss can be large; \
+                 measure before you export",
+            ),
+        }
+        let others: Vec<&Measured> = cx.state.measured.iter().filter(|m| Some(*m) != cx.state.measured_now()).collect();
+        if !others.is_empty() {
+            egui::CollapsingHeader::new("Plans measured before").show(ui, |ui| {
+                for measured in others {
+                    ui.label(
+                        RichText::new(format!("{}, on {}", measured.name, measured.of)).small().color(theme.muted),
+                    );
+                    table(ui, cx, measured);
+                }
+            });
+        }
+        if let Some(sweep) = &cx.state.sweep {
+            ui.add_space(6.0);
+            ui.horizontal_wrapped(|ui| {
+                if sweep.of != cx.state.run.reading() {
+                    note(ui, theme, format!("The curve was measured on {}", sweep.of));
+                }
+                ui.checkbox(&mut self.as_table, "Curve as a table");
+            });
+            if self.as_table { curve_table(ui, cx, sweep) } else { curve(ui, cx, sweep) }
+        }
     }
-    if let Some(sweep) = &cx.state.sweep {
-        curve(ui, cx, sweep);
-    }
+}
+
+/// How far a measurement is, with a way to stop it.
+fn progress(ui: &mut Ui, cx: Cx<'_>, kind: JobKind) {
+    let Some(job) = cx.state.jobs.get(kind) else { return };
+    ui.horizontal(|ui| {
+        let share = job.progress.fraction().unwrap_or(0.0) as f32;
+        ui.add(egui::ProgressBar::new(share).desired_width(160.0).fill(cx.theme.accent));
+        if ui.button("Cancel").clicked() {
+            cx.send(Action::Cancel(kind));
+        }
+        note(ui, cx.theme, job.words());
+    });
 }
 
 fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
@@ -52,7 +84,7 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     let candidates =
         [("whole model", &comparison.before), ("this plan", &comparison.after), ("random", &measured.random)];
     let predicts = comparison.before.perplexity.is_some();
-    ui.push_id(&measured.name, |ui| {
+    ui.push_id((&measured.name, &measured.of, &measured.kept), |ui| {
         Grid::new("quality").num_columns(5).spacing([16.0, 3.0]).show(ui, |ui| {
             let titles: &[&str] = if predicts {
                 &["", "loss per token", "perplexity", "accuracy", "tokens/s"]
@@ -130,12 +162,12 @@ fn band(sweep: &Sweep) -> Vec<RandomPoint> {
 
 fn curve(ui: &mut Ui, cx: Cx<'_>, sweep: &Sweep) {
     let theme = cx.theme;
-    ui.add_space(6.0);
     ui.horizontal_wrapped(|ui| {
         for (index, (method, _)) in sweep.curves.iter().enumerate() {
             swatch(ui, theme, theme.group(index), method.name());
         }
         swatch(ui, theme, theme.reference, &format!("random, range of {} draws", sweep.random.len()));
+        swatch(ui, theme, theme.good, "best at each size");
     });
     let (outer, response) = ui.allocate_exact_size(vec2(ui.available_width(), 230.0), Sense::hover());
     let painter = ui.painter_at(outer);
@@ -158,6 +190,9 @@ fn curve(ui: &mut Ui, cx: Cx<'_>, sweep: &Sweep) {
         }
     }
     plot.line(&painter, band.iter().map(|p| [p.kept, p.mean]), Stroke::new(1.5, theme.reference));
+    for (_, point) in sweep.front() {
+        painter.circle_stroke(plot.at(point.kept, point.value), 5.5, Stroke::new(1.5, theme.good));
+    }
     for (index, (_, points)) in sweep.curves.iter().enumerate() {
         let tint = color(GroupStyle::of(theme.figure, index).color);
         plot.line(&painter, points.iter().map(|p| [p.kept, p.value]), Stroke::new(2.0, tint));
@@ -168,5 +203,58 @@ fn curve(ui: &mut Ui, cx: Cx<'_>, sweep: &Sweep) {
     let (kept, heads) = cx.state.kept_heads();
     let x = plot.across(kept as f64 / heads.max(1) as f64);
     painter.vline(x, plot.rect.y_range(), Stroke::new(1.0, theme.warning));
-    response.widget_info(|| WidgetInfo::labeled(egui::Role::Image, true, "Quality against heads kept"));
+    response.widget_info(|| {
+        let best = sweep.front().iter().map(|(name, p)| in_words(name, p)).collect::<Vec<_>>().join("; ");
+        let mut info = WidgetInfo::labeled(egui::Role::Image, true, "Quality against heads kept");
+        info.current_text_value = Some(format!("{}. Best at each size: {best}", measure(sweep)));
+        info
+    });
+    if let Some(at) = response.hover_pos().filter(|at| plot.rect.contains(*at)) {
+        response.on_hover_text_at_pointer(values_at(sweep, plot.x_at(at.x)));
+    }
+}
+
+/// The values of every curve at the share nearest to `kept`.
+fn values_at(sweep: &Sweep, kept: f64) -> String {
+    let nearest = |points: &[SweepPoint]| {
+        points.iter().min_by(|a, b| (a.kept - kept).abs().total_cmp(&(b.kept - kept).abs())).copied()
+    };
+    let curves = sweep.curves.iter().filter_map(|(method, points)| Some(in_words(method.name(), &nearest(points)?)));
+    let draws: Vec<f64> = sweep.random.iter().filter_map(|points| Some(nearest(points)?.value)).collect();
+    let random = extent(draws.iter().copied())
+        .map(|(low, high)| format!("random: {} to {}", Unit::Plain.format(low), Unit::Plain.format(high)));
+    curves.chain(random).collect::<Vec<_>>().join("\n")
+}
+
+fn in_words(name: &str, point: &SweepPoint) -> String {
+    format!("{name}: {} with {} of the heads", Unit::Plain.format(point.value), Unit::Share.format(point.kept))
+}
+
+/// The same numbers to read.
+fn curve_table(ui: &mut Ui, cx: Cx<'_>, sweep: &Sweep) {
+    let theme = cx.theme;
+    note(ui, theme, measure(sweep));
+    let front = sweep.front();
+    Grid::new("curve table").num_columns(4).striped(true).spacing([16.0, 3.0]).show(ui, |ui| {
+        for title in ["method", "heads kept", "value", ""] {
+            ui.label(RichText::new(title).small().color(theme.muted));
+        }
+        ui.end_row();
+        for (method, points) in &sweep.curves {
+            for point in points {
+                ui.label(method.name());
+                ui.label(Unit::Share.format(point.kept));
+                ui.label(Unit::Plain.format(point.value));
+                let is_best = front.iter().any(|(name, best)| *name == method.name() && best == point);
+                ui.label(RichText::new(if is_best { "best at its size" } else { "" }).small().color(theme.good));
+                ui.end_row();
+            }
+        }
+        for point in band(sweep) {
+            ui.label(RichText::new("random").color(theme.muted));
+            ui.label(Unit::Share.format(point.kept));
+            ui.label(format!("{} to {}", Unit::Plain.format(point.low), Unit::Plain.format(point.high)));
+            ui.end_row();
+        }
+    });
 }

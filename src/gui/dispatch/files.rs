@@ -1,0 +1,161 @@
+//! Dialogs for paths, what a path is used for, and writing files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::action::PathPurpose;
+use super::super::app::App;
+use super::super::jobs::{JobKind, Outcome};
+use super::super::state::Overlay;
+use super::super::views::View;
+use crate::analysis::Document;
+use crate::corpus::Input;
+use crate::error::Result;
+use crate::workspace::{Workspace, guess_input};
+
+/// A dialog that closes sooner than this was never seen: the desktop has no file portal.
+const UNSEEN: Duration = Duration::from_millis(200);
+
+impl App {
+    /// Uses a path that was chosen, typed or dropped.
+    pub(super) fn use_path(&mut self, purpose: PathPurpose, path: &Path) {
+        self.state.overlay = None;
+        let path = whole(path);
+        match purpose {
+            PathPurpose::Open | PathPurpose::OpenFile => self.open(path),
+            PathPurpose::Input => self.set_input(guess_input(&path)),
+            PathPurpose::Images => self.set_input(Input::Images(path)),
+            PathPurpose::Relocate => self.relocate(path),
+            PathPurpose::SaveWorkspace => {
+                let path = with_extension(path, "pillars");
+                self.state.settings.remember(&path);
+                // The file does not name itself: it may be carried elsewhere.
+                let workspace = Workspace { file: None, ..self.workspace() };
+                self.state.file = Some(path.clone());
+                self.autosave.mark_written();
+                self.write(path, move |path| workspace.write(path));
+            }
+            PathPurpose::SavePlan => {
+                if let Some(plan) = self.state.plan() {
+                    self.write(with_extension(path, "json"), move |path| plan.write(path));
+                }
+            }
+            PathPurpose::SaveAnalysis => {
+                if let Some(results) = &self.state.results {
+                    let analysis = Arc::clone(&results.analysis);
+                    self.write(with_extension(path, "json"), move |path| analysis.write(path));
+                }
+            }
+            PathPurpose::Export => self.export(path),
+            PathPurpose::Train => self.train(path),
+            PathPurpose::Picture(view) => self.write_picture(view, with_extension(path, "svg")),
+        }
+    }
+
+    /// Asks for a path with a dialog of the system, off the window's thread.
+    pub(super) fn ask_path(&mut self, purpose: PathPurpose) {
+        if !self.has_dialogs {
+            self.state.overlay = Some(Overlay::Path(purpose));
+            return;
+        }
+        let folder = self.state.model.as_ref().and_then(|m| m.facts.folder.parent().map(Path::to_path_buf));
+        let name = self.state.model.as_ref().map_or_else(|| "model".to_owned(), |m| m.facts.name.clone());
+        self.state.jobs.start(JobKind::Dialog, "Choose a path", move |_| {
+            let began = Instant::now();
+            let mut dialog = rfd::FileDialog::new().set_title(title(purpose));
+            if let Some(folder) = folder {
+                dialog = dialog.set_directory(folder);
+            }
+            let chosen = match purpose {
+                PathPurpose::Open | PathPurpose::Images | PathPurpose::Relocate => dialog.pick_folder(),
+                PathPurpose::Input => dialog.pick_file(),
+                PathPurpose::OpenFile => {
+                    dialog.add_filter("Workspaces, plans, analyses", &["pillars", "json"]).pick_file()
+                }
+                PathPurpose::SaveWorkspace => dialog.set_file_name(format!("{name}.pillars")).save_file(),
+                PathPurpose::SavePlan => dialog.set_file_name("plan.json").save_file(),
+                PathPurpose::SaveAnalysis => dialog.set_file_name("analysis.json").save_file(),
+                PathPurpose::Export => dialog.set_file_name(format!("{name}-pruned")).save_file(),
+                PathPurpose::Train => dialog.set_file_name(format!("{name}-trained")).save_file(),
+                PathPurpose::Picture(view) => {
+                    dialog.set_file_name(format!("{}.svg", view.title().to_lowercase())).save_file()
+                }
+            };
+            Ok(Outcome::Chosen(purpose, chosen, began.elapsed() < UNSEEN))
+        });
+    }
+
+    /// A dialog gave nothing: where nobody can have seen it, the path is typed instead.
+    pub(super) fn dialog_closed(&mut self, purpose: PathPurpose, unseen: bool) {
+        if unseen {
+            self.state
+                .messages
+                .info("This desktop shows no file dialogs: type the path, or drop the file on the window");
+            self.state.overlay = Some(Overlay::Path(purpose));
+        }
+    }
+
+    /// Writes a file on a worker.
+    fn write(&mut self, path: PathBuf, write: impl FnOnce(&Path) -> Result<()> + Send + 'static) {
+        self.state.jobs.start(JobKind::Save, format!("Write {}", path.display()), move |_| {
+            write(&path)?;
+            Ok(Outcome::Written(path))
+        });
+    }
+
+    /// Draws a view as a file on a worker.
+    fn write_picture(&mut self, view: View, path: PathBuf) {
+        match self.layout.picture(view, &self.state) {
+            Ok(draw) => {
+                self.write(path, move |path| crate::figure::write(&draw()?, path, crate::figure::DEFAULT_SCALE))
+            }
+            Err(error) => self.state.messages.fail("Save the picture", &error),
+        }
+    }
+}
+
+fn title(purpose: PathPurpose) -> &'static str {
+    match purpose {
+        PathPurpose::Open => "Open a model folder",
+        PathPurpose::OpenFile => "Open a workspace, a plan or an analysis",
+        PathPurpose::Input => "What the model reads",
+        PathPurpose::Images => "Folder of images",
+        PathPurpose::Relocate => "Where the model went",
+        PathPurpose::SaveWorkspace => "Save the workspace",
+        PathPurpose::SavePlan => "Save the plan",
+        PathPurpose::SaveAnalysis => "Save the analysis",
+        PathPurpose::Export => "Folder of the pruned checkpoint",
+        PathPurpose::Train => "Folder of the trained model",
+        PathPurpose::Picture(_) => "Save the picture (.svg, .png or .csv)",
+    }
+}
+
+/// `path` with `extension` where it has none.
+fn with_extension(path: PathBuf, extension: &str) -> PathBuf {
+    if path.extension().is_some() { path } else { path.with_extension(extension) }
+}
+
+/// The path from the root, with `~` for the home folder: what is remembered must mean the same at the next start.
+fn whole(path: &Path) -> PathBuf {
+    let expanded = match (path.strip_prefix("~"), dirs::home_dir()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_path_buf(),
+    };
+    std::path::absolute(&expanded).unwrap_or(expanded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typed_paths_are_made_whole() {
+        assert_eq!(whole(Path::new("/a/~b")), Path::new("/a/~b"));
+        assert_eq!(whole(Path::new("x/y")), std::env::current_dir().unwrap().join("x/y"));
+        if let Some(home) = dirs::home_dir() {
+            assert_eq!(whole(Path::new("~/x")), home.join("x"));
+            assert_eq!(whole(Path::new("~")), home);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Opening models and workspaces, and closing them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::app::App;
+use super::super::jobs::{JobKind, Outcome};
+use super::super::selection::Selection;
+use super::super::state::Lost;
+use crate::corpus::Input;
+use crate::error::Error;
+use crate::workspace::job::{Place, open_place, open_workspace};
+use crate::workspace::{Draft, History, ModelRef, Opened, Workspace, sample};
+
+/// What is found out about one model and means nothing for another.
+const OF_ONE_MODEL: [JobKind; 5] =
+    [JobKind::Analyse, JobKind::Measure, JobKind::Sweep, JobKind::Attention, JobKind::Regroup];
+
+impl App {
+    /// Opens whatever lies at `path`. A model comes back with the work of the last time, where there is any.
+    pub(in super::super) fn open(&mut self, path: PathBuf) {
+        let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+        self.open_with(format!("Open {name}"), path, |path, ticket| open_place(&path, ticket), true);
+    }
+
+    /// Opens the workspace of the last start.
+    pub(in super::super) fn restore(&mut self) {
+        let store = self.state.store.clone();
+        self.state.opening = Some(store.folder().to_path_buf());
+        self.state.jobs.start(JobKind::Open, "Restore the last workspace", move |ticket| {
+            let restored = store.workspace()?;
+            Ok(Outcome::Opened(open_workspace(restored.workspace, ticket)?, restored.warnings))
+        });
+    }
+
+    /// The model of a workspace lies somewhere else now.
+    pub(super) fn relocate(&mut self, folder: PathBuf) {
+        let Some(Lost { workspace, .. }) = &self.state.lost else { return };
+        let mut workspace = workspace.clone();
+        let open = move |folder, ticket: &crate::task::Ticket| {
+            if let Some(model) = &mut workspace.model {
+                model.folder = folder;
+            }
+            open_workspace(workspace, ticket)
+        };
+        self.open_with("Open the workspace".to_owned(), folder, open, false);
+    }
+
+    fn open_with(
+        &mut self,
+        title: String,
+        path: PathBuf,
+        open: impl FnOnce(PathBuf, &crate::task::Ticket) -> crate::Result<Place> + Send + 'static,
+        bring_back: bool,
+    ) {
+        self.state.overlay = None;
+        self.state.open_failure = None;
+        self.state.opening = Some(path.clone());
+        // The work on the model that is open now is written before anything else is read.
+        let save = self.what_to_save();
+        let store = self.state.store.clone();
+        self.state.jobs.start(JobKind::Open, title, move |ticket| {
+            if let Some(save) = save {
+                save()?;
+            }
+            match open(path, ticket)? {
+                Place::Model(opened) if bring_back => match store.workspace_of(&opened.facts.fingerprint) {
+                    Ok(Some(restored)) => {
+                        let workspace = Box::new(restored.workspace);
+                        Ok(Outcome::Opened(Place::Workspace(workspace, Ok(opened)), restored.warnings))
+                    }
+                    Ok(None) => Ok(Outcome::Opened(Place::Model(opened), Vec::new())),
+                    Err(error) => Ok(Outcome::Opened(Place::Model(opened), vec![error.to_string()])),
+                },
+                place => Ok(Outcome::Opened(place, Vec::new())),
+            }
+        });
+    }
+
+    /// Notes a failure for the welcome screen.
+    pub(super) fn open_failed(&mut self, error: &Error) {
+        if let Some(path) = self.state.opening.take().filter(|_| !error.is_cancelled()) {
+            self.state.open_failure = Some((path, error.clone()));
+        }
+    }
+
+    /// Takes in what lay at a path.
+    pub(super) fn adopt(&mut self, place: Place, warnings: Vec<String>) {
+        match place {
+            Place::Model(opened) => {
+                self.state.settings.remember(&opened.facts.folder);
+                self.adopt_model(*opened);
+            }
+            Place::Workspace(workspace, Ok(opened)) => self.adopt_workspace(*workspace, *opened),
+            Place::Workspace(workspace, Err(error)) => {
+                self.state.messages.fail("Open the workspace", &error);
+                self.close();
+                self.state.lost = Some(Lost { workspace: *workspace, error });
+            }
+            Place::Plan(name, plan) => self.import_plan(name, *plan),
+            Place::Analysis(analysis) => {
+                let fits = |m: &Opened| m.facts.fingerprint == analysis.model.fingerprint;
+                if self.state.model.as_ref().is_some_and(fits) {
+                    self.state.messages.info("Analysis opened");
+                    self.adopt_analysis(Arc::from(analysis));
+                } else {
+                    let text = format!("This analysis is of {}: open that model first", analysis.model.path);
+                    self.state.messages.warn(text);
+                }
+            }
+            Place::Input(input) if self.state.model.is_some() => self.set_input(input),
+            Place::Input(_) => self.state.messages.warn("Open a model before what it reads"),
+        }
+        for warning in warnings {
+            self.state.messages.warn(warning);
+        }
+    }
+
+    fn adopt_model(&mut self, opened: Opened) {
+        let facts = &opened.facts;
+        let layers = facts.shape.sites().len();
+        self.state.messages.info(format!(
+            "Opened {}: {}, {layers} attention layers, {} heads",
+            facts.name,
+            facts.family,
+            facts.heads()
+        ));
+        self.forget_model();
+        if let Some(first) = facts.shape.sites().first() {
+            self.state.selection.show_site(first.site);
+        }
+        if let Some(sample) = sample().filter(|s| s.model == facts.folder) {
+            self.state.run.input = sample.text.map(Input::Text);
+        }
+        self.state.model = Some(opened);
+        self.check_run();
+        self.plan_changed();
+    }
+
+    fn adopt_workspace(&mut self, workspace: Workspace, opened: Opened) {
+        let same = workspace.model.as_ref().is_some_and(|m| m.fingerprint == opened.facts.fingerprint);
+        let place = workspace.file.as_deref().filter(|_| same).unwrap_or(&opened.facts.folder);
+        self.state.settings.remember(place);
+        self.adopt_model(opened);
+        let state = &mut self.state;
+        state.run = workspace.run;
+        state.training.settings = workspace.training;
+        if !same {
+            state
+                .messages
+                .warn("The model is not the one this workspace was saved for: its results and plans are left out");
+            self.check_run();
+            return;
+        }
+        state.file = workspace.file;
+        state.notes = workspace.notes;
+        state.draft = History::new(workspace.draft);
+        state.selection.site = workspace.site.or(state.selection.site);
+        state.selection.feature = workspace.feature;
+        state.measured = workspace.measured;
+        state.sweep = workspace.sweep;
+        if let Some(analysis) = workspace.analysis {
+            self.adopt_analysis(analysis);
+            self.state.messages.info("Results and plans are back; File, Start afresh begins anew");
+        }
+        self.layout.restore(&workspace.view);
+        self.check_run();
+        self.plan_changed();
+        self.autosave.mark_written();
+    }
+
+    /// Forgets results, plans and notes; the model stays open.
+    pub(super) fn start_afresh(&mut self) {
+        if let Some(opened) = self.state.model.clone() {
+            let input = self.state.run.input.clone();
+            self.adopt_model(opened);
+            self.state.run.input = input;
+            self.check_run();
+        }
+    }
+
+    pub(super) fn set_input(&mut self, input: Input) {
+        self.state.run.input = Some(input);
+        self.check_run();
+    }
+
+    /// Back to the welcome screen.
+    pub(super) fn close(&mut self) {
+        self.state.jobs.cancel_all();
+        self.forget_model();
+        self.state.model = None;
+        self.state.checked = None;
+        self.state.outlook = None;
+    }
+
+    /// Forgets everything that belongs to one model, and drops the work on it that is under way.
+    fn forget_model(&mut self) {
+        self.flush();
+        let dropped = self.state.jobs.abandon(&OF_ONE_MODEL);
+        for title in dropped {
+            self.state.messages.info(format!("{title}: cancelled, for its model was closed"));
+        }
+        let state = &mut self.state;
+        state.lost = None;
+        state.file = None;
+        state.notes.clear();
+        state.has_looked = false;
+        state.placed = None;
+        state.results = None;
+        state.selection = Selection::default();
+        state.draft = History::new(Draft::default());
+        state.measured.clear();
+        state.sweep = None;
+        state.patterns = None;
+        state.pattern_fault = None;
+        state.regrouped = None;
+        state.what_if = None;
+        state.export.done = None;
+        state.export.failure = None;
+        state.compared.clear();
+        state.plan_revision += 1;
+        self.asked_patterns = None;
+        self.asked_grouping = None;
+    }
+
+    /// Everything that would be saved.
+    pub(super) fn workspace(&self) -> Workspace {
+        let state = &self.state;
+        let model = state.model.as_ref().map(|m| ModelRef {
+            folder: std::path::absolute(&m.facts.folder).unwrap_or_else(|_| m.facts.folder.clone()),
+            fingerprint: m.facts.fingerprint.clone(),
+        });
+        Workspace {
+            model,
+            notes: state.notes.clone(),
+            file: state.file.clone(),
+            run: state.run.clone(),
+            training: state.training.settings.clone(),
+            draft: state.draft.now().clone(),
+            site: state.selection.site,
+            feature: state.selection.feature,
+            view: self.layout.save(),
+            measured: state.measured.clone(),
+            sweep: state.sweep.clone(),
+            analysis: state.results.as_ref().map(|r| Arc::clone(&r.analysis)),
+        }
+    }
+}

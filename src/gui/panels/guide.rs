@@ -1,0 +1,111 @@
+//! The first steps, from a model to a smaller one: what is done, what comes next, and the button for it.
+
+use eframe::egui::{self, Align, Layout, RichText, Ui};
+
+use super::super::app::Cx;
+use super::super::command::Command;
+use super::super::jobs::JobKind;
+use super::super::state::State;
+use super::super::views::View;
+use super::super::widgets::{command_button, note};
+
+/// One step of the way.
+struct Step {
+    name: &'static str,
+    is_done: fn(&State) -> bool,
+    text: &'static str,
+    command: Command,
+    verb: &'static str,
+}
+
+const STEPS: [Step; 6] = [
+    Step {
+        name: "Load",
+        is_done: |state| matches!(&state.checked, Some(Ok(_))),
+        text: "The model is open; choose what it reads: a text file, token ids or tensors",
+        command: Command::ChooseInput,
+        verb: "Choose input…",
+    },
+    Step {
+        name: "Run",
+        is_done: |state| state.results.is_some(),
+        text: "The model reads the input; the heads of every layer are grouped by what they compute, and vote",
+        command: Command::Run,
+        verb: "Run",
+    },
+    Step {
+        name: "Look",
+        is_done: |state| state.has_looked,
+        text: "See which heads repeat each other: Redundancy, Groups and Votes show one layer at a time",
+        command: Command::Show(View::Redundancy),
+        verb: "Show redundancy",
+    },
+    Step {
+        name: "Choose",
+        is_done: State::has_chosen,
+        text: "The votes proposed a plan. Move its threshold in Prune, or click heads in the overview; undo takes it back",
+        command: Command::Show(View::Prune),
+        verb: "Show the plan",
+    },
+    Step {
+        name: "Measure",
+        is_done: |state| state.measured_now().is_some(),
+        text: "What does the plan cost in quality? It is measured beside the whole model and random heads",
+        command: Command::Measure,
+        verb: "Measure quality",
+    },
+    Step {
+        name: "Export",
+        is_done: |state| state.export.done.is_some(),
+        text: "Write the smaller checkpoint; it is reopened and compared with the masked model",
+        command: Command::Export,
+        verb: "Export…",
+    },
+];
+
+/// Draws the steps and the next one.
+pub fn show(ui: &mut Ui, cx: Cx<'_>) {
+    let next = STEPS.iter().find(|step| !(step.is_done)(cx.state));
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("First steps").strong().color(cx.theme.ink));
+        for (place, step) in STEPS.iter().enumerate() {
+            let is_done = (step.is_done)(cx.state);
+            let color = match next {
+                Some(next) if next.name == step.name => cx.theme.accent,
+                _ if is_done => cx.theme.good,
+                _ => cx.theme.muted,
+            };
+            let mark = if is_done { "\u{2713}".to_owned() } else { (place + 1).to_string() };
+            let label = ui.label(RichText::new(format!("{mark} {}", step.name)).color(color));
+            label.on_hover_text(step.text);
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            command_button(ui, cx, Command::Guide, "Hide");
+        });
+    });
+    ui.horizontal(|ui| match next {
+        Some(step) => {
+            if cx.state.jobs.shown().any(|job| is_of(step, job.kind)) {
+                note(ui, cx.theme, "Under way: its progress is below");
+            } else {
+                command_button(ui, cx, step.command, step.verb);
+                ui.add(egui::Label::new(RichText::new(step.text).small().color(cx.theme.muted)).truncate())
+                    .on_hover_text(step.text);
+            }
+        }
+        None => {
+            command_button(ui, cx, Command::SaveWorkspace, "Save workspace");
+            note(ui, cx.theme, "That is all. Try another method or threshold beside this plan, or train first");
+        }
+    });
+}
+
+fn is_of(step: &Step, kind: JobKind) -> bool {
+    let own = match step.command {
+        Command::Run => JobKind::Analyse,
+        Command::Measure => JobKind::Measure,
+        Command::Export => JobKind::Export,
+        _ => return false,
+    };
+    own == kind
+}

@@ -1,0 +1,130 @@
+//! Every plan beside the others: what it saves, how good it is, and whether another is better at both.
+
+use eframe::egui::{Button, Grid, RichText, Ui};
+
+use super::super::super::action::Action;
+use super::super::super::app::Cx;
+use super::super::super::command::Command;
+use super::super::super::jobs::JobKind;
+use super::super::super::state::Compared;
+use super::super::super::widgets::{command_button, heading, note};
+use crate::evaluation::Quality;
+use crate::figure::Unit;
+use crate::workspace::Outlook;
+use crate::workspace::job::Measured;
+
+/// Draws the table.
+pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
+    let (state, theme) = (cx.state, cx.theme);
+    heading(ui, theme, "Plans side by side");
+    if state.compared.len() < 2 {
+        ui.horizontal_wrapped(|ui| {
+            command_button(ui, cx, Command::DuplicatePlan, "Copy the plan");
+            note(ui, theme, "and change the copy: plans stand here beside each other");
+        });
+        return;
+    }
+    let Some(model) = &state.model else { return };
+    let predicts = model.model.spec().output.is_some();
+    let has_cache = state.compared.iter().any(|c| c.outlook.as_ref().is_ok_and(|o| o.before().cache_per_token > 0));
+    let measured: Vec<Option<&Measured>> = state.compared.iter().map(|c| measured(cx, c)).collect();
+    let beaten = beaten(&state.compared, &measured);
+    let mut titles = vec!["plan", "heads", "parameters", "FLOPs per token"];
+    titles.extend(has_cache.then_some("KV cache"));
+    titles.push(if predicts { "perplexity" } else { "cosine" });
+    Grid::new("plans side by side").num_columns(titles.len() + 1).spacing([14.0, 4.0]).show(ui, |ui| {
+        for title in &titles {
+            ui.label(RichText::new(*title).small().color(theme.muted));
+        }
+        ui.end_row();
+        for (index, compared) in state.compared.iter().enumerate() {
+            let is_active = index == state.draft.now().active_index();
+            let name = Button::selectable(is_active, compared.plan.name.as_str());
+            if ui.add(name).on_hover_text("Edit this plan").clicked() {
+                cx.send(Action::ActivatePlan(index));
+            }
+            match &compared.outlook {
+                Ok(outlook) => costs(ui, outlook, has_cache),
+                Err(error) => {
+                    ui.label(RichText::new("cannot be carried out").color(theme.danger))
+                        .on_hover_text(error.to_string());
+                    for _ in 1..titles.len() - 2 {
+                        ui.label("");
+                    }
+                }
+            }
+            match measured.get(index).copied().flatten() {
+                Some(measured) => quality(ui, cx, measured, predicts),
+                None => measure_button(ui, cx, index, compared),
+            }
+            if let Some(better) = beaten.get(index).and_then(|b| b.as_deref()) {
+                ui.label(RichText::new(format!("{better} is smaller and better")).small().color(theme.warning));
+            }
+            ui.end_row();
+        }
+    });
+}
+
+/// The quality of a plan where it was measured on this input.
+fn measured<'a>(cx: Cx<'a>, compared: &Compared) -> Option<&'a Measured> {
+    cx.state.measured_of(&compared.outlook.as_ref().ok()?.legal)
+}
+
+fn costs(ui: &mut Ui, outlook: &Outlook, has_cache: bool) {
+    let (before, after) = (outlook.before(), outlook.after());
+    let mut cell = |before: u64, after: u64, unit: Unit| {
+        let change = Unit::change(before as f64, after as f64).filter(|_| before != after);
+        let text = unit.format(after as f64);
+        ui.label(change.map_or_else(|| text.clone(), |change| format!("{text}  {change}")));
+    };
+    cell(before.heads, after.heads, Unit::Count);
+    cell(before.parameters, after.parameters, Unit::Count);
+    cell(before.flops_per_token, after.flops_per_token, Unit::Count);
+    if has_cache {
+        cell(before.cache_per_token, after.cache_per_token, Unit::Count);
+    }
+}
+
+fn quality(ui: &mut Ui, cx: Cx<'_>, measured: &Measured, predicts: bool) {
+    let comparison = &measured.comparison;
+    let text = if predicts {
+        let of = |q: &Quality| Unit::Plain.format(q.perplexity.unwrap_or(f64::NAN));
+        format!("{}  whole {}, random {}", of(&comparison.after), of(&comparison.before), of(&measured.random))
+    } else {
+        Unit::Plain.format(comparison.similarity.mean_cosine)
+    };
+    ui.label(RichText::new(text).color(cx.theme.ink)).on_hover_text(format!("Measured on {}", measured.of));
+}
+
+fn measure_button(ui: &mut Ui, cx: Cx<'_>, index: usize, compared: &Compared) {
+    let is_ready = matches!(cx.state.checked, Some(Ok(_)))
+        && compared.outlook.is_ok()
+        && cx.state.jobs.get(JobKind::Measure).is_none();
+    let button = ui.add_enabled(is_ready, Button::new("Measure").small());
+    ui.ctx().accesskit_node_builder(button.id, |node| node.set_label(format!("Measure {}", compared.plan.name)));
+    let button = button.on_disabled_hover_text("Not now: a measurement is under way, or the settings need attention");
+    if button.clicked() {
+        cx.send(Action::MeasurePlan(index));
+    }
+}
+
+/// For every plan the name of one that is at least as small and as good, and better at one of both.
+fn beaten(plans: &[Compared], measured: &[Option<&Measured>]) -> Vec<Option<String>> {
+    let points: Vec<Option<(u64, f64)>> = plans
+        .iter()
+        .zip(measured)
+        .map(|(plan, measured)| {
+            let size = plan.outlook.as_ref().ok()?.after().parameters;
+            let comparison = &(*measured)?.comparison;
+            Some((size, comparison.after.perplexity.unwrap_or(1.0 - comparison.similarity.mean_cosine)))
+        })
+        .collect();
+    let beats = |a: (u64, f64), b: (u64, f64)| a.0 <= b.0 && a.1 <= b.1 && a != b;
+    points
+        .iter()
+        .map(|point| {
+            let better = points.iter().position(|other| other.zip(*point).is_some_and(|(a, b)| beats(a, b)))?;
+            plans.get(better).map(|plan| plan.plan.name.clone())
+        })
+        .collect()
+}

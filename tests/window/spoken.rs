@@ -1,0 +1,101 @@
+//! What a screen reader finds: every control has a name, in every view and box.
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{Key, Modifiers};
+use egui_kittest::kittest::{NodeT, Queryable};
+
+use crate::desk::Desk;
+
+/// Controls that a person acts on and that say nothing about themselves.
+fn unnamed(desk: &Desk) -> Vec<String> {
+    let acts = |role| {
+        matches!(
+            role,
+            Role::Button
+                | Role::CheckBox
+                | Role::RadioButton
+                | Role::ComboBox
+                | Role::Slider
+                | Role::SpinButton
+                | Role::TextInput
+                | Role::MultilineTextInput
+                | Role::Link
+                | Role::Tab
+                | Role::MenuItem
+                | Role::Grid
+                | Role::Image
+                | Role::ProgressIndicator
+        )
+    };
+    let nodes = desk.harness.root().children_recursive();
+    let nodes: Vec<_> = nodes.map(|n| n.accesskit_node()).filter(|n| acts(n.role())).collect();
+    assert!(nodes.len() > 3, "nothing to act on was found");
+    nodes
+        .into_iter()
+        .filter(|n| n.label().is_none_or(|l| l.trim().is_empty()))
+        .map(|n| format!("{:?} {:?} at {:?}", n.role(), n.value(), n.raw_bounds()))
+        .collect()
+}
+
+fn check(desk: &Desk, place: &str) {
+    let unnamed = unnamed(desk);
+    assert!(unnamed.is_empty(), "{place}: {unnamed:#?}");
+}
+
+#[test]
+fn every_control_has_a_name() {
+    let mut desk = Desk::with_results("bert");
+    desk.command("select all heads");
+    desk.press(Key::F6);
+    desk.settle();
+    desk.command("measure the quality curve");
+    desk.settle();
+    desk.command("duplicate plan");
+    let keys = [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7];
+    for (number, key) in keys.into_iter().enumerate() {
+        desk.chord(Modifiers::COMMAND, key);
+        desk.settle();
+        check(&desk, &format!("view {}", number + 1));
+    }
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.harness.get_by_role_and_label(Role::CheckBox, "Curve as a table").click();
+    desk.harness.run();
+    check(&desk, "the curve as a table");
+    for (place, keys) in [
+        ("palette", (Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::P)),
+        ("path", (Modifiers::COMMAND, Key::L)),
+        ("shortcuts", (Modifiers::NONE, Key::F1)),
+    ] {
+        desk.chord(keys.0, keys.1);
+        assert!(desk.state().overlay.is_some());
+        check(&desk, place);
+        desk.press(Key::Escape);
+        assert!(desk.state().overlay.is_none(), "Escape closes the {place}");
+    }
+    for menu in ["File", "Edit", "Run", "View", "Help"] {
+        desk.harness.get_all_by_role_and_label(Role::Button, menu).next().unwrap().click();
+        desk.harness.run();
+        check(&desk, menu);
+        desk.press(Key::Escape);
+    }
+    desk.command("close model");
+    check(&desk, "the welcome screen");
+}
+
+#[test]
+fn plots_say_their_values() {
+    let mut desk = Desk::with_results("bert");
+    desk.command("measure the quality curve");
+    desk.settle();
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    let said = |desk: &Desk| {
+        let node = desk.harness.get_by_role_and_label(Role::Image, "Quality against heads kept");
+        node.accesskit_node().value().unwrap()
+    };
+    // Where fewest heads stay, something is always the best.
+    assert!(
+        said(&desk).contains("Best at each size") && said(&desk).contains("with 25 % of the heads"),
+        "{}",
+        said(&desk)
+    );
+}

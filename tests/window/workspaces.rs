@@ -1,0 +1,178 @@
+//! Work that is kept: saved by itself, brought back, damaged, moved, of another model.
+
+use std::path::PathBuf;
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{self, Key, Modifiers};
+use egui_kittest::kittest::Queryable;
+
+use crate::desk::{Desk, fixture, tokens};
+
+/// Files of the autosaved workspaces that end so.
+fn kept(desk: &Desk, end: &str) -> Vec<PathBuf> {
+    let folder = desk.folder.path().join("remembered/workspaces");
+    let all = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    all.filter(|p| p.to_str().unwrap().ends_with(end)).collect()
+}
+
+#[test]
+fn work_survives_a_crash() {
+    let mut desk = Desk::with_results("bert");
+    let head = desk.head("encoder.1", 0);
+    desk.click_head(head, Modifiers::NONE);
+    let (plan, tokens) = (desk.state().plan(), desk.state().results.as_ref().unwrap().analysis.tokens);
+    // Saved by itself a moment after the last change; the window never gets to say goodbye.
+    std::thread::sleep(std::time::Duration::from_millis(1600));
+    desk.harness.step();
+    desk.settle();
+    let Desk { folder, harness } = desk;
+    std::mem::forget(harness);
+    let again = Desk::start_in(folder, None);
+    assert_eq!(again.state().plan(), plan, "{}", again.messages());
+    assert_eq!(again.state().results.as_ref().unwrap().analysis.tokens, tokens);
+}
+
+#[test]
+fn a_damaged_workspace_is_told_and_kept() {
+    let desk = Desk::with_results("bert").reopen();
+    let [path] = &kept(&desk, ".pillars")[..] else { panic!("one workspace is kept") };
+    let (path, half) = (path.clone(), std::fs::read_to_string(path).unwrap()[..200].to_owned());
+    let Desk { folder, harness } = desk;
+    drop(harness);
+    std::fs::write(&path, &half).unwrap();
+    let mut again = Desk::start_in(folder, None);
+    assert!(again.shows("could not be opened") && again.shows("nothing is lost"), "{}", again.messages());
+    assert!(again.harness.query_by_role_and_label(Role::Button, "Open the sample").is_some());
+    // Working on does not write over what is left of it.
+    again.type_path((Modifiers::COMMAND, Key::L), &fixture("bert"));
+    let again = again.reopen();
+    let aside: Vec<_> = kept(&again, ".pillars").into_iter().filter(|p| *p != path).collect();
+    assert_eq!(std::fs::read_to_string(&aside[0]).unwrap(), half);
+}
+
+#[test]
+fn every_model_has_its_own_work() {
+    let mut desk = Desk::with_results("bert");
+    let plan = desk.state().plan();
+    desk.type_path((Modifiers::COMMAND, Key::L), &fixture("llama"));
+    assert!(desk.state().results.is_none());
+    desk.click_head(desk.head("decoder.0", 1), Modifiers::NONE);
+    // At once, before anything was saved by itself.
+    desk.type_path((Modifiers::COMMAND, Key::L), &fixture("bert"));
+    assert!(desk.state().results.is_some() && desk.state().plan() == plan, "{}", desk.messages());
+    desk.type_path((Modifiers::COMMAND, Key::L), &fixture("llama"));
+    assert_eq!(desk.state().draft.now().active().pin(desk.head("decoder.0", 1)), Some(false));
+    let desk = desk.reopen();
+    assert_eq!(desk.state().model.as_ref().unwrap().facts.name, "llama");
+}
+
+#[test]
+fn a_run_does_not_outlive_its_model() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    let input = tokens(desk.folder.path(), 30_000, 12);
+    desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
+    desk.harness.key_press(Key::F5);
+    desk.wait("progress", |state| state.jobs.shown().any(|job| job.progress.done > 0));
+    desk.harness.key_press_modifiers(Modifiers::COMMAND, Key::L);
+    desk.harness.step();
+    desk.harness.step();
+    desk.harness.event(egui::Event::Text(fixture("gpt2").to_str().unwrap().to_owned()));
+    desk.harness.step();
+    desk.harness.key_press(Key::Enter);
+    desk.wait("the other model", |state| state.model.as_ref().is_some_and(|m| m.facts.name == "gpt2"));
+    desk.settle();
+    assert!(desk.state().results.is_none());
+    assert!(desk.messages().contains("Run: cancelled, for its model was closed"), "{}", desk.messages());
+}
+
+#[test]
+fn saving_never_writes_over_the_file_of_another_model() {
+    let mut desk = Desk::with_results("bert");
+    let file = desk.folder.path().join("first.pillars");
+    desk.chord(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::S);
+    desk.type_text(file.to_str().unwrap());
+    desk.press(Key::Enter);
+    desk.settle();
+    let written = std::fs::read(&file).unwrap();
+    desk.type_path((Modifiers::COMMAND, Key::L), &fixture("llama"));
+    desk.chord(Modifiers::COMMAND, Key::S);
+    assert!(desk.state().overlay.is_some(), "a name is asked for");
+    desk.press(Key::Escape);
+    assert_eq!(std::fs::read(&file).unwrap(), written);
+    // Opened again, it is the file that saving writes; so it is after the next start.
+    desk.type_path((Modifiers::COMMAND, Key::L), &file);
+    assert_eq!(desk.state().file.as_ref(), Some(&file));
+    desk.click_head(desk.head("encoder.0", 0), Modifiers::NONE);
+    let mut desk = desk.reopen();
+    assert_eq!(desk.state().file.as_ref(), Some(&file));
+    desk.chord(Modifiers::COMMAND, Key::S);
+    desk.settle();
+    assert!(desk.state().overlay.is_none() && std::fs::read(&file).unwrap() != written);
+}
+
+#[test]
+fn an_older_workspace_is_read_and_a_newer_one_refused() {
+    let mut desk = Desk::start(None);
+    // As version 1 wrote it; its model has moved since.
+    let old = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/workspace-1.pillars");
+    desk.type_path((Modifiers::COMMAND, Key::L), old.as_ref());
+    assert!(desk.shows("The model of this workspace is not where it was"), "{}", desk.messages());
+    desk.click("Type its path…");
+    desk.type_text(fixture("bert").to_str().unwrap());
+    desk.press(Key::Enter);
+    desk.settle();
+    assert_eq!(desk.state().draft.now().active().name, "By votes");
+    assert_eq!((desk.state().results.as_ref().unwrap().analysis.tokens, desk.kept()), (120, 4));
+    let newer = desk.folder.path().join("newer.pillars");
+    std::fs::write(&newer, r#"{"format": "pillars-workspace", "version": 99}"#).unwrap();
+    desk.type_path((Modifiers::COMMAND, Key::L), &newer);
+    assert!(desk.messages().lines().last().unwrap().contains("this workspace has version 99, newest known is 2"));
+    assert!(desk.state().results.is_some(), "what is open stays");
+}
+
+#[test]
+fn notes_and_the_layout_come_back() {
+    let mut desk = Desk::with_results("bert");
+    desk.harness.get_by_role_and_label(Role::MultilineTextInput, "Notes").focus();
+    desk.harness.run();
+    desk.type_text("heads 0 and 3 look alike");
+    // Letters are text there, not commands.
+    assert_eq!(
+        (desk.state().notes.as_str(), desk.state().draft.undo_name()),
+        ("heads 0 and 3 look alike", desk.state().draft.undo_name())
+    );
+    desk.chord(Modifiers::COMMAND, Key::Num4);
+    desk.chord(Modifiers::COMMAND, Key::Backslash);
+    desk.chord(Modifiers::COMMAND, Key::Num1);
+    let both = |desk: &Desk| {
+        desk.shows("votes from 2 batches") && desk.harness.query_by_role_and_label(Role::Grid, "Heads").is_some()
+    };
+    assert!(both(&desk), "two views stand beside each other");
+    let mut desk = desk.reopen();
+    assert_eq!(desk.state().notes, "heads 0 and 3 look alike");
+    assert!(both(&desk), "and they stand so again");
+    desk.command("reset the layout");
+    assert!(!both(&desk));
+}
+
+#[test]
+fn leaving_asks_before_it_throws_work_away() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    let input = tokens(desk.folder.path(), 30_000, 12);
+    desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
+    desk.harness.key_press(Key::F5);
+    desk.wait("progress", |state| state.jobs.shown().any(|job| job.progress.done > 0));
+    let root = desk.harness.input_mut().viewports.get_mut(&egui::ViewportId::ROOT).unwrap();
+    root.events.push(egui::ViewportEvent::Close);
+    desk.harness.step();
+    desk.harness.step();
+    assert!(desk.shows("Work is under way") && desk.shows("Quit anyway"));
+    desk.harness.get_by_role_and_label(Role::Button, "Stay").click();
+    desk.harness.step();
+    desk.harness.step();
+    assert!(desk.state().overlay.is_none() && desk.state().jobs.shown().next().is_some());
+    // Each piece of work has a button of its own.
+    desk.harness.get_by_role_and_label(Role::Button, "Cancel: Run").click();
+    desk.settle();
+    assert!(desk.messages().contains("Run: cancelled"), "{}", desk.messages());
+}
