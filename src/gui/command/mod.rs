@@ -80,7 +80,7 @@ pub enum Command {
 pub fn by_keys() -> Vec<(KeyboardShortcut, Command)> {
     let mut all: Vec<_> =
         Command::all().into_iter().flat_map(|c| c.spec().keys.into_iter().map(move |k| (k, c))).collect();
-    // Keys match where more modifiers are held than they name, so those that name more come first.
+    // Keys match where Shift is held beside what they name, so those that name it come first.
     all.sort_by_key(|(keys, _)| !keys.modifiers.shift);
     all
 }
@@ -286,11 +286,12 @@ mod tests {
 
     #[test]
     fn no_keys_hide_behind_keys_with_fewer_modifiers() {
-        // Keys match where more modifiers are held than they name, so the longer ones have to be looked at first.
+        // Keys match where Shift or Alt is held beside what they name, so the longer ones have to be looked at first.
         let ordered = by_keys();
         for (place, (keys, command)) in ordered.iter().enumerate() {
             for (earlier, other) in &ordered[..place] {
-                let hides = earlier.logical_key == keys.logical_key && keys.modifiers.contains(earlier.modifiers);
+                let hides =
+                    earlier.logical_key == keys.logical_key && keys.modifiers.matches_logically(earlier.modifiers);
                 assert!(!hides, "{other:?} takes the keys of {command:?}");
             }
         }

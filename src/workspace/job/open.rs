@@ -183,9 +183,8 @@ mod tests {
         };
         save(&fingerprint);
         let found = open_place(&path, &Ticket::default()).unwrap();
-        assert!(
-            matches!(found, Place::Workspace(w, Ok(o)) if o.facts.folder == here && w.model.unwrap().folder == here)
-        );
+        let Place::Workspace(workspace, Ok(opened)) = found else { panic!("no workspace with its model") };
+        assert_eq!((&opened.facts.folder, &workspace.model.unwrap().folder), (&here, &here));
         // Another model of the same name is not taken for it.
         save("0123456789abcdef");
         assert!(matches!(open_place(&path, &Ticket::default()), Ok(Place::Workspace(_, Err(_)))));
