@@ -10,10 +10,14 @@ use std::sync::{Arc, Mutex};
 
 use candle_core::{DType, Device, Tensor};
 use common::{batch, fixture_folders, mask, reference};
-use pillars::model::{Model, Reader};
+use pillars::analysis::{Analyzer, Groups, ModelInfo, Settings, analyze};
+use pillars::evaluation::{COMPARED_COPIES, Candidate, compare};
+use pillars::model::{MemoryLimit, Model, Needs, Reader, Room};
 use pillars::network::{
-    Batch, FeatureMap, Gates, Hidden, Network, Probe, Site, SiteMaps, Source, TokenMask, Tokens, Weights, roles,
+    Batch, Extent, FeatureMap, Gates, Hidden, Network, Probe, Site, SiteMaps, Source, TokenMask, Tokens, Weights, roles,
 };
+use pillars::plan::Plan;
+use pillars::pruning::{self, ExportOptions, Format};
 use pillars::task::{CancelToken, Ticket};
 
 /// A reader that counts how often each role is read.
@@ -187,4 +191,113 @@ fn a_group_can_be_stopped_and_says_how_far_it_is() {
     let ticket = Ticket::new(stopped, || {});
     let ended = network.hidden_of(&batches, &Gates::open(), &mut pillars::network::Blind, &ticket);
     assert!(ended.unwrap_err().is_cancelled());
+}
+
+/// A memory in which `model` has to leave its layers in the checkpoint, with hardly a batch to spare.
+fn tight(model: &Model, batches: &[Batch], needs: Needs) -> Room {
+    let extents = batches.iter().map(|b| Extent::of(b, model.spec()).unwrap());
+    let largest = extents.max_by_key(|e| e.sequences * (e.source + e.target)).unwrap();
+    let room = Room { limit: MemoryLimit(0), largest, needs };
+    Room { limit: model.least_memory(DType::F32, &room).unwrap(), ..room }
+}
+
+const FAMILIES: [&str; 6] = ["bert", "gpt2", "llama", "albert", "bart", "t5"];
+
+#[test]
+fn an_analysis_within_little_memory_is_the_same() {
+    for family in FAMILIES {
+        let folder = common::fixtures().join(family);
+        let (model, batches) = (Model::open(&folder).unwrap(), batches(&folder));
+        let settings = Settings {
+            features: vec![FeatureMap::Output, FeatureMap::Attention, FeatureMap::Residual],
+            groups: Groups::Fixed(2),
+            cka: true,
+            confidence: true,
+            ..Settings::default()
+        };
+        let info = ModelInfo::of(&model, DType::F32).unwrap();
+        let run = |network: &Network| {
+            let all = batches.iter().cloned().map(Ok);
+            analyze(network, info.clone(), all, None, &settings, &Ticket::default()).unwrap()
+        };
+        let want = run(&model.network(&Device::Cpu, DType::F32).unwrap());
+        let room = tight(&model, &batches, Analyzer::needs(model.spec(), &settings));
+        let least = model.network_within(&Device::Cpu, DType::F32, &room).unwrap();
+        assert!(least.waiting().is_some(), "{family}");
+        assert_eq!(run(&least), want, "{family}");
+        let more = Network::stream(model.spec(), Counted::new(&model), 1 << 30).unwrap();
+        assert_eq!(run(&more), want, "{family}");
+
+        // A byte less is refused with what is needed, and with room for everything nothing is left behind.
+        let less = Room { limit: MemoryLimit(room.limit.0 - 1), ..room };
+        let error = model.network_within(&Device::Cpu, DType::F32, &less).unwrap_err().to_string();
+        assert!(error.contains(&format!("need {} of memory", room.limit)), "{error}");
+        let ample = Room { limit: MemoryLimit(1 << 30), ..room };
+        assert!(model.network_within(&Device::Cpu, DType::F32, &ample).unwrap().waiting().is_none());
+    }
+}
+
+#[test]
+fn an_evaluation_within_little_memory_is_the_same() {
+    for family in FAMILIES {
+        let folder = common::fixtures().join(family);
+        let model = Model::open(&folder).unwrap();
+        let mut batches = batches(&folder);
+        for (i, batch) in batches.iter_mut().enumerate() {
+            let tokens = match (&batch.source, &batch.target) {
+                (_, Some(target)) => target,
+                (Source::Tokens(source), None) => source,
+                _ => panic!("{family} reads tokens"),
+            };
+            let ids = tokens.ids.flatten_all().unwrap().to_vec1::<u32>().unwrap();
+            let labels = ids.iter().zip(tokens.mask.real()).enumerate();
+            batch.labels =
+                Some(labels.map(|(at, (id, real))| (*real && !(at + i).is_multiple_of(3)).then_some(*id)).collect());
+        }
+        let gates = Gates::keep(model.spec(), &mask(&folder), DType::F32, &Device::Cpu).unwrap();
+        let open = Gates::open();
+        let run = |network: &Network| {
+            let (before, after) = (Candidate { network, gates: &open }, Candidate { network, gates: &gates });
+            let mut found = compare(before, after, batches.iter().cloned().map(Ok), None, &Ticket::default()).unwrap();
+            for quality in [&mut found.before, &mut found.after] {
+                (quality.secs, quality.tokens_per_sec) = (0.0, 0.0);
+            }
+            found
+        };
+        let want = run(&model.network(&Device::Cpu, DType::F32).unwrap());
+        assert_eq!(want.before.batches, 3);
+        let room = tight(&model, &batches, Needs { copies: COMPARED_COPIES, ..Needs::ONE });
+        let least = model.network_within(&Device::Cpu, DType::F32, &room).unwrap();
+        assert!(least.waiting().is_some(), "{family}");
+        assert_eq!(run(&least), want, "{family}");
+        assert_eq!(run(&Network::stream(model.spec(), Counted::new(&model), 1 << 30).unwrap()), want, "{family}");
+    }
+}
+
+#[test]
+fn an_export_within_little_memory_is_the_same() {
+    for family in FAMILIES {
+        let folder = common::fixtures().join(family);
+        let (model, batches) = (Model::open(&folder).unwrap(), batches(&folder));
+        let plan = Plan::read_any(&folder.join("mask.json")).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let export = |name: &str, memory: Option<MemoryLimit>| {
+            let options = ExportOptions { memory, ..ExportOptions::default() };
+            let mut input = batches.iter().cloned().map(Ok);
+            let out = scratch.path().join(name);
+            pruning::export(&model, &plan, Format::Masked, &out, &options, Some(&mut input), &Ticket::default())
+        };
+        let want = export("whole", None).unwrap();
+        // The proof's own results come on top of what a pass needs: a little more than the program has to do.
+        let needs = Needs { copies: 2, throughout: 1 << 20, ..Needs::ONE };
+        let memory = tight(&model, &batches, needs).limit;
+        let got = export("bounded", Some(memory)).unwrap();
+        // Fewer positions may be compared, but they are among those of the other proof.
+        assert!(got.agreement.max_difference <= want.agreement.max_difference, "{family}");
+        let files = |name: &str| std::fs::read(scratch.path().join(name).join("model.safetensors")).unwrap();
+        assert!(files("whole") == files("bounded"), "{family}");
+        let refused = export("refused", Some(MemoryLimit(1))).unwrap_err().to_string();
+        assert!(refused.contains("--memory"), "{refused}");
+        assert!(!scratch.path().join("refused").exists());
+    }
 }

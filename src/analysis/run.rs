@@ -4,7 +4,8 @@ use super::document::{Analysis, Baseline, ModelInfo};
 use super::tally::{Tally, join_baselines, site_names};
 use super::{GramProbe, Settings, baseline};
 use crate::error::{Error, Result};
-use crate::network::{Batch, Gates, Network};
+use crate::model::Needs;
+use crate::network::{AttentionSpec, Batch, FeatureMap, Gates, Network, NetworkSpec};
 use crate::task::Ticket;
 
 /// An analysis under way: batches go in one by one, and what they gave so far can be looked at in between.
@@ -40,10 +41,25 @@ impl Analyzer {
         Ok(())
     }
 
-    /// Bytes that the Gram matrices of a batch hold until its group is done.
-    pub fn bytes_per_batch(network: &Network, settings: &Settings) -> u64 {
-        let heads = network.spec().sites().into_iter().map(|(_, a)| (a.heads * a.heads) as u64);
-        heads.sum::<u64>() * (settings.features.len() * size_of::<f64>()) as u64
+    /// What an analysis of a network of `spec` holds: Gram matrices of a batch until its group is done; second moments
+    /// and products of output weights throughout, where CKA or residual maps are asked for.
+    pub fn needs(spec: &NetworkSpec, settings: &Settings) -> Needs {
+        let sites = spec.sites();
+        let number = size_of::<f64>() as u64;
+        let grams: u64 = sites.iter().map(|(_, a)| (a.heads * a.heads) as u64 * number).sum();
+        let square = |a: &AttentionSpec| ((a.heads * a.head_dim) as u64).pow(2) * number;
+        let squares: u64 = sites.iter().map(|(_, a)| square(a)).sum();
+        let largest = sites.iter().map(|(_, a)| square(a)).max().unwrap_or(0);
+        let residual = settings.features.contains(&FeatureMap::Residual);
+        let kept = u64::from(settings.cka) + u64::from(residual);
+        // That of the batch at hand comes on top.
+        let passing = if kept > 0 { largest } else { 0 };
+        Needs {
+            per_batch: grams * settings.features.len() as u64,
+            throughout: grams * settings.features.len() as u64 + squares * kept + passing,
+            attention: settings.confidence || settings.features.contains(&FeatureMap::Attention),
+            ..Needs::ONE
+        }
     }
 
     /// Batches so far.
@@ -78,7 +94,8 @@ pub fn analyze(
 ) -> Result<Analysis> {
     let mut analyzer = Analyzer::new(network, model, settings)?;
     ticket.stage("analyse", total, "batches");
-    for group in network.groups(batches.into_iter(), 1, Analyzer::bytes_per_batch(network, settings)) {
+    let needs = Analyzer::needs(network.spec(), settings);
+    for group in network.groups(batches.into_iter(), needs.copies, needs.per_batch) {
         let group = group?;
         analyzer.add(network, &group, &Gates::open(), ticket)?;
         ticket.advance(group.len() as u64)?;

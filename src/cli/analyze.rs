@@ -3,17 +3,21 @@
 use super::args::{AnalyzeArgs, MergeArgs, Score};
 use super::console::Console;
 use super::open::Session;
-use crate::analysis::{self, Analysis, Document, ModelInfo, Settings, baseline, importance, magnitude};
+use crate::analysis::{self, Analysis, Analyzer, Document, ModelInfo, Settings, baseline, importance, magnitude};
 use crate::corpus::Purpose;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::network::{Batch, Blind, Gates};
 use crate::training::task_loss;
 
 pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
+    if args.memory.memory.is_some() && args.scores.contains(&Score::Importance) {
+        return Err(Error::usage("importance needs gradients through the whole model, which --memory does not bound")
+            .hint("leave out one of the two"));
+    }
     let session = Session::open(&args.model, &args.common, console)?;
     let result = console.watch(|ticket| {
         let corpus = session.corpus(&args.input, &args.common, Purpose::Observe, ticket)?;
-        let settings = Settings {
+        let mut settings = Settings {
             features: args.feature.clone(),
             groups: args.groups.clone(),
             metric: args.metric,
@@ -22,10 +26,13 @@ pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
             confidence: args.scores.contains(&Score::Confidence),
             input: corpus.describe(),
             seq_len: corpus.settings().seq_len,
-            batch_size: Some(corpus.settings().batch_size),
+            batch_size: None,
         };
         ticket.stage("load weights", None, "");
-        let network = session.model.network(&session.device, session.dtype)?;
+        let needs = Analyzer::needs(session.model.spec(), &settings);
+        let corpus = session.fit(corpus, &args.common, &args.memory, needs)?;
+        let network = session.network(&session.model, &corpus, &args.memory, needs)?;
+        settings.batch_size = Some(corpus.settings().batch_size);
         let info = ModelInfo::of(&session.model, session.dtype)?;
         let (batches, total) = (corpus.batches(&session.device), corpus.total().map(|t| t.value()));
         let mut result = analysis::analyze(&network, info, batches, total, &settings, ticket)?;

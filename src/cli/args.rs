@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::train::TrainArgs;
 use crate::analysis::{Groups, Metric};
 use crate::figure::{DEFAULT_SCALE, View};
+use crate::model::MemoryLimit;
 use crate::network::{FeatureMap, Site};
 use crate::plan::Ranking;
 use crate::pruning::Format;
@@ -93,6 +94,8 @@ pub(super) struct AnalyzeArgs {
     pub input: InputArgs,
     #[command(flatten)]
     pub common: CommonArgs,
+    #[command(flatten)]
+    pub memory: MemoryArgs,
     /// File to write
     #[arg(long, value_name = "A.json")]
     pub out: PathBuf,
@@ -189,6 +192,8 @@ pub(super) struct EvaluateArgs {
     pub input: InputArgs,
     #[command(flatten)]
     pub common: CommonArgs,
+    #[command(flatten)]
+    pub memory: MemoryArgs,
     /// Heads that stay: a plan
     #[arg(long, value_name = "P.json", conflicts_with = "mask")]
     pub plan: Option<PathBuf>,
@@ -233,6 +238,8 @@ pub(super) struct PruneArgs {
     pub input: InputArgs,
     #[command(flatten)]
     pub common: CommonArgs,
+    #[command(flatten)]
+    pub memory: MemoryArgs,
     /// Heads that stay: a plan or a mask
     #[arg(long, value_name = "P.json")]
     pub plan: PathBuf,
@@ -271,6 +278,14 @@ pub(super) struct InputArgs {
     pub pairs: Option<PathBuf>,
 }
 
+/// How much memory a command may use.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct MemoryArgs {
+    /// Most memory to use, e.g. 4GiB: a model that is larger is read layer by layer, with the same results
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<MemoryLimit>,
+}
+
 /// What every command that runs a model takes.
 #[derive(Clone, Debug, Args)]
 pub(super) struct CommonArgs {
@@ -280,10 +295,11 @@ pub(super) struct CommonArgs {
     /// Type to compute in
     #[arg(long, value_enum, default_value_t)]
     pub dtype: DtypeChoice,
-    /// Sequences per batch
-    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
-    pub batch_size: u32,
-    /// Longest sequence in tokens; without it the model's own limit, 128 at most for text
+    /// Sequences per batch; without it 8, or as many of 8, 4, 2 and 1 as --memory has room for. Votes are cast by
+    /// batches, so they depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub batch_size: Option<u32>,
+    /// Longest sequence in tokens; without it the model's own limit, 512 at most for text
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub seq_len: Option<u32>,
     /// Stop after so many batches
@@ -298,6 +314,24 @@ pub(super) struct CommonArgs {
     /// No progress, no warnings
     #[arg(long)]
     pub quiet: bool,
+}
+
+/// Sequences per batch where nothing else is asked for.
+const BATCH_SIZE: u32 = 8;
+
+impl CommonArgs {
+    /// Sequences per batch, where memory sets no other limit.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size.unwrap_or(BATCH_SIZE) as usize
+    }
+
+    /// Sequences per batch that may be tried, the best first.
+    pub fn batch_sizes(&self) -> Vec<usize> {
+        match self.batch_size {
+            Some(size) => vec![size as usize],
+            None => (0..=BATCH_SIZE.ilog2()).map(|halved| (BATCH_SIZE >> halved) as usize).collect(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

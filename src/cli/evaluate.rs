@@ -5,7 +5,8 @@ use super::console::Console;
 use super::open::Session;
 use crate::corpus::Purpose;
 use crate::error::Result;
-use crate::evaluation::{Candidate, Comparison, Quality, compare, evaluate};
+use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, Quality, SCORED_COPIES, compare, evaluate};
+use crate::model::Needs;
 use crate::network::Gates;
 
 pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
@@ -16,8 +17,11 @@ pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
     let open = Gates::open();
     let measure = |ticket: &_| -> Result<(Option<Quality>, Option<Comparison>)> {
         let corpus = session.corpus(&args.input, &args.common, Purpose::Score, ticket)?;
+        let copies = if path.is_none() { SCORED_COPIES } else { COMPARED_COPIES };
+        let needs = Needs { copies, ..Needs::ONE };
+        let corpus = session.fit(corpus, &args.common, &args.memory, needs)?;
+        let network = session.network(&session.model, &corpus, &args.memory, needs)?;
         let total = corpus.total().map(|t| t.value());
-        let network = session.model.network(&session.device, session.dtype)?;
         let batches = corpus.batches(&session.device);
         if path.is_none() {
             return Ok((Some(evaluate(&network, &open, batches, total, ticket)?), None));

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 
-use super::args::{CommonArgs, DtypeChoice, InputArgs};
+use super::args::{CommonArgs, DtypeChoice, InputArgs, MemoryArgs};
 use super::console::Console;
 use crate::corpus::{self, Corpus, Input, Intake, Purpose};
 use crate::error::{Error, Result};
-use crate::model::Model;
-use crate::network::Site;
+use crate::model::{Model, Needs, Room};
+use crate::network::{Network, Site};
 use crate::plan::{Plan, Shape};
 use crate::task::Ticket;
 
@@ -41,7 +41,7 @@ impl Session {
     pub fn corpus(&self, input: &InputArgs, common: &CommonArgs, purpose: Purpose, ticket: &Ticket) -> Result<Corpus> {
         let intake = Intake::of(&self.model)?;
         let settings = corpus::Settings {
-            batch_size: common.batch_size as usize,
+            batch_size: common.batch_size(),
             seq_len: common.seq_len.map(|n| n as usize),
             batches: common.batches,
             seed: common.seed,
@@ -49,6 +49,32 @@ impl Session {
             ..corpus::Settings::default()
         };
         Corpus::open(&input.chosen()?, self.model.checkpoint().folder(), &intake, &settings, ticket)
+    }
+
+    /// The corpus in batches that memory has room for.
+    pub fn fit(&self, corpus: Corpus, common: &CommonArgs, memory: &MemoryArgs, needs: Needs) -> Result<Corpus> {
+        let mut refused = Ok(corpus.clone());
+        for size in common.batch_sizes() {
+            let corpus = corpus.with(|s| s.batch_size = size);
+            let Some(room) = self.room(&corpus, memory, needs) else { return Ok(corpus) };
+            match self.model.check_room(self.dtype, &room) {
+                Ok(()) => return Ok(corpus),
+                Err(error) => refused = Err(error),
+            }
+        }
+        refused
+    }
+
+    /// The network of `model`, whole or left in the checkpoint, as memory allows.
+    pub fn network(&self, model: &Model, corpus: &Corpus, memory: &MemoryArgs, needs: Needs) -> Result<Network> {
+        match self.room(corpus, memory, needs) {
+            Some(room) => model.network_within(&self.device, self.dtype, &room),
+            None => model.network(&self.device, self.dtype),
+        }
+    }
+
+    fn room(&self, corpus: &Corpus, memory: &MemoryArgs, needs: Needs) -> Option<Room> {
+        Some(Room { limit: memory.memory?, largest: corpus.largest(self.model.spec()), needs })
     }
 
     /// Reads a plan or mask and checks it against the model.

@@ -6,9 +6,10 @@ use super::args::PruneArgs;
 use super::console::Console;
 use super::evaluate::table;
 use super::open::Session;
-use crate::corpus::Purpose;
+use crate::corpus::{Corpus, Purpose};
 use crate::error::Result;
-use crate::evaluation::{Candidate, Comparison, compare};
+use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, compare};
+use crate::model::Needs;
 use crate::network::Gates;
 use crate::plan::{Cost, Plan, Saving};
 use crate::pruning::{self, Draft, ExportOptions, Report};
@@ -16,6 +17,9 @@ use crate::task::Ticket;
 
 /// Length at which a forecast counts; sizes and cache per token do not depend on it.
 const FORECAST_LENGTH: usize = 128;
+
+/// What comparing the original with the written model needs.
+const MEASURING: Needs = Needs { networks: 2, copies: COMPARED_COPIES, ..Needs::ONE };
 
 pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     let session = Session::open(&args.model, &args.common, console)?;
@@ -28,10 +32,12 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
             force: args.force,
             device: session.device.clone(),
             seed: args.common.seed,
+            memory: args.memory.memory,
             ..ExportOptions::default()
         };
         let corpus = if args.input.is_given() {
-            Some(session.corpus(&args.input, &args.common, Purpose::Score, ticket)?)
+            let corpus = session.corpus(&args.input, &args.common, Purpose::Score, ticket)?;
+            Some(session.fit(corpus, &args.common, &args.memory, MEASURING)?)
         } else {
             None
         };
@@ -39,7 +45,7 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
         let input = batches.as_mut().map(|b| b as &mut dyn Iterator<Item = _>);
         let draft = pruning::write(&session.model, &plan, args.format, &args.out, &options, input, ticket)?;
         let comparison = match &corpus {
-            Some(corpus) => Some(measure(&session, &draft, corpus, ticket)?),
+            Some(corpus) => Some(measure(&session, args, &draft, corpus, ticket)?),
             None => None,
         };
         let measured = comparison.as_ref().map(serde_json::to_value).transpose()?;
@@ -85,9 +91,9 @@ fn forecast(session: &Session, plan: &Plan, as_json: bool, console: &Console) ->
 }
 
 /// Quality of the original and of the written model on the whole input.
-fn measure(session: &Session, draft: &Draft, corpus: &crate::corpus::Corpus, ticket: &Ticket) -> Result<Comparison> {
-    let before = session.model.network(&session.device, session.dtype)?;
-    let after = draft.model().network(&session.device, session.dtype)?;
+fn measure(session: &Session, args: &PruneArgs, draft: &Draft, corpus: &Corpus, ticket: &Ticket) -> Result<Comparison> {
+    let before = session.network(&session.model, corpus, &args.memory, MEASURING)?;
+    let after = session.network(draft.model(), corpus, &args.memory, MEASURING)?;
     let open = Gates::open();
     compare(
         Candidate { network: &before, gates: &open },

@@ -237,7 +237,7 @@ fn request(args: &TrainArgs) -> Result<Request> {
         held_out: args.held_out.clone().map(|path| same_kind(&input, path)),
         input,
         reading: corpus::Settings {
-            batch_size: args.common.batch_size as usize,
+            batch_size: args.common.batch_size(),
             seq_len: args.common.seq_len.map(|n| n as usize),
             batches: args.common.batches,
             seed: args.common.seed,

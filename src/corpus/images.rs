@@ -66,6 +66,10 @@ impl Origin for Images {
         Some(Total::Exact(self.files.len() as u64))
     }
 
+    fn longest(&self) -> usize {
+        0
+    }
+
     fn files(&self) -> Vec<PathBuf> {
         self.files.clone()
     }

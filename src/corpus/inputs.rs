@@ -62,6 +62,10 @@ impl Origin for NamedTensors {
         Some(Total::Exact(self.layout.sequences as u64))
     }
 
+    fn longest(&self) -> usize {
+        self.layout.longest()
+    }
+
     fn files(&self) -> Vec<PathBuf> {
         vec![self.path.clone()]
     }
@@ -118,6 +122,13 @@ impl Layout {
             }
         }
         Ok(layout)
+    }
+
+    /// Tokens of a row, of the source or of what the decoder reads.
+    fn longest(&self) -> usize {
+        let rows = [Some(&self.source), self.decoder_input_ids.as_ref(), self.labels.as_ref()];
+        let lengths = rows.into_iter().flatten().filter(|entry| entry.shape.len() == 2);
+        lengths.filter_map(|entry| entry.shape.get(1).copied()).max().unwrap_or(0)
     }
 
     fn example(&self, file: &mut File, row: usize, intake: &Intake) -> Result<Example> {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::batches::Batches;
 use super::images::Images;
 use super::inputs::NamedTensors;
-use super::intake::Intake;
+use super::intake::{Intake, SourceKind};
 use super::masking::Hiding;
 use super::origin::{Origin, Total};
 use super::pairs::Pairs;
@@ -20,6 +20,7 @@ use super::text::Text;
 use super::tokenizer::TextTokenizer;
 use super::tokens::TokenLines;
 use crate::error::{Error, Result};
+use crate::network::{Extent, NetworkSpec};
 use crate::task::Ticket;
 
 /// An input with its settings: it hands out batches, any number of times.
@@ -146,6 +147,18 @@ impl Corpus {
         let all = sequences.map(|n| settings.part.count(n.div_ceil(settings.batch_size.max(1) as u64)));
         let limit = settings.batches.unwrap_or(u64::MAX);
         Some(all.map(|n| n.min(limit)))
+    }
+
+    /// The largest batch that may come, for a network of `spec`.
+    pub fn largest(&self, spec: &NetworkSpec) -> Extent {
+        let longest = self.origin.longest();
+        let source = match &self.intake.source {
+            SourceKind::Tokens(_) => longest,
+            SourceKind::Pixels { shape: [_, height, width] } => Extent::positions(spec, (*height, *width)),
+            SourceKind::Frames { .. } => Extent::positions(spec, (0, 0)),
+        };
+        let target = if self.intake.target.is_some() { longest } else { 0 };
+        Extent { sequences: self.settings.batch_size.max(1), source, target }
     }
 
     /// What is read, for a person and for provenance: `text emma.txt, packed to 128 tokens`.

@@ -40,6 +40,9 @@ pub(super) trait Origin: Send + Sync {
     /// How many sequences there are, where it can be told without a pass.
     fn sequences(&self) -> Option<Total>;
 
+    /// Tokens of the longest sequence that may come; 0 where there are none.
+    fn longest(&self) -> usize;
+
     /// Files read, in order.
     fn files(&self) -> Vec<PathBuf>;
 

@@ -74,6 +74,10 @@ impl Origin for Pairs {
         Some(Total::Exact(self.pairs))
     }
 
+    fn longest(&self) -> usize {
+        self.reader.length
+    }
+
     fn files(&self) -> Vec<PathBuf> {
         vec![self.reader.path.clone()]
     }

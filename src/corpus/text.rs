@@ -105,6 +105,10 @@ impl Origin for Text {
         Some(self.sequences)
     }
 
+    fn longest(&self) -> usize {
+        self.source.length
+    }
+
     fn files(&self) -> Vec<PathBuf> {
         vec![self.source.path.clone()]
     }

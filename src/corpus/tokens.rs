@@ -56,6 +56,10 @@ impl Origin for TokenLines {
         Some(Total::Exact(self.sequences))
     }
 
+    fn longest(&self) -> usize {
+        self.longest
+    }
+
     fn files(&self) -> Vec<PathBuf> {
         vec![self.path.clone()]
     }

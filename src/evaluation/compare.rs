@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::quality::{COPIES, Quality, Tally};
+use super::quality::{Quality, SCORED_COPIES, Tally};
 use super::similarity::{Likeness, Similarity};
 use crate::error::Result;
 use crate::network::{Batch, Gates, Network};
@@ -30,6 +30,9 @@ pub struct Comparison {
     pub similarity: Similarity,
 }
 
+/// Times that [`compare`] holds the hidden states of a batch: those of both candidates, and what a head reads.
+pub const COMPARED_COPIES: u64 = SCORED_COPIES + 1;
+
 /// Runs both candidates over each batch, so that they see the same input. Both read tokens of the same device, and
 /// where weights are not held, both leave the same memory to waiting batches.
 pub fn compare(
@@ -42,8 +45,7 @@ pub fn compare(
     ticket.stage("compare", total, "batches");
     let (mut first, mut second, mut likeness) = (Tally::default(), Tally::default(), Likeness::default());
     let (mut agreed, mut scored) = (0u64, 0u64);
-    // Both candidates' hidden states are held until a group is compared.
-    for group in before.network.groups(batches.into_iter(), COPIES + 1, 0) {
+    for group in before.network.groups(batches.into_iter(), COMPARED_COPIES, 0) {
         let group = group?;
         let ours = first.group(before, &group, ticket)?;
         let theirs = second.group(after, &group, ticket)?;

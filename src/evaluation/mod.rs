@@ -8,7 +8,7 @@ mod quality;
 mod similarity;
 mod speed;
 
-pub use compare::{Candidate, Comparison, compare};
-pub use quality::{Quality, evaluate};
+pub use compare::{COMPARED_COPIES, Candidate, Comparison, compare};
+pub use quality::{Quality, SCORED_COPIES, evaluate};
 pub use similarity::Similarity;
 pub use speed::{Speed, Timing, speed};

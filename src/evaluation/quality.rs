@@ -107,8 +107,8 @@ impl Tally {
     }
 }
 
-/// Times that the hidden states of a batch are held while it is scored: as they are, and as the head reads them.
-pub(super) const COPIES: u64 = 2;
+/// Times that [`evaluate`] holds the hidden states of a batch: as they are, and as the head reads them.
+pub const SCORED_COPIES: u64 = 2;
 
 /// Scores `network` with `gates` on `batches`, which must carry labels ([`crate::corpus::Purpose::Score`]) where it
 /// has a language-model head; `total` is for the progress alone.
@@ -121,7 +121,7 @@ pub fn evaluate(
 ) -> Result<Quality> {
     ticket.stage("evaluate", total, "batches");
     let mut tally = Tally::default();
-    for group in network.groups(batches.into_iter(), COPIES, 0) {
+    for group in network.groups(batches.into_iter(), SCORED_COPIES, 0) {
         let group = group?;
         tally.group(Candidate { network, gates }, &group, ticket)?;
         ticket.advance(group.len() as u64)?;

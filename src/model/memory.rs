@@ -58,19 +58,52 @@ impl fmt::Display for MemoryLimit {
     }
 }
 
-/// Memory for one network and what passes it.
+/// What some work needs beside a network's weights and the layer that batches pass.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
-    /// Bytes in all; [`PROGRAM`] is not in it.
-    pub bytes: u64,
-    /// The largest batch that will come.
-    pub largest: Extent,
+pub struct Needs {
+    /// Networks that are there at a time.
+    pub networks: u64,
     /// Times that the hidden states of a batch are held until its group is done.
     pub copies: u64,
     /// Further bytes that a batch holds until its group is done.
-    pub extra: u64,
+    pub per_batch: u64,
+    /// Bytes that are held throughout.
+    pub throughout: u64,
     /// Whether softmax weights are kept for a probe.
     pub attention: bool,
+}
+
+impl Needs {
+    /// Of one network whose hidden states are looked at and dropped.
+    pub const ONE: Self = Self { networks: 1, copies: 1, per_batch: 0, throughout: 0, attention: false };
+}
+
+/// Memory for a network and what passes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Bytes in all, of which [`PROGRAM`] goes to the program itself.
+    pub limit: MemoryLimit,
+    /// The largest batch that will come.
+    pub largest: Extent,
+    /// What the batches are for.
+    pub needs: Needs,
+}
+
+impl Room {
+    /// Bytes for each network and what passes it.
+    fn own(&self) -> u64 {
+        self.limit.0.saturating_sub(PROGRAM + self.needs.throughout) / self.needs.networks.max(1)
+    }
+}
+
+/// Bytes while batches pass a network.
+struct PassBytes {
+    /// In all, where every weight is held.
+    held: u64,
+    /// Of weights and of what is worked with, where layers and tables are left in the checkpoint.
+    passing: u64,
+    /// Of one batch that waits between layers.
+    waiting: u64,
 }
 
 /// Bytes of a model's weights in one type, by how long a network has to hold them.
@@ -88,29 +121,46 @@ struct WeightBytes {
 
 impl Model {
     /// Loads the weights where they fit, with what passes them, in `room`; else leaves layers and token tables in the
-    /// checkpoint and reads each when batches come to it. The results are the same. Fails where not even one layer
-    /// and one batch fit, and says how much they need.
+    /// checkpoint and reads each when batches come to it. The results are the same. Fails as [`Model::check_room`]
+    /// does.
     pub fn network_within(&self, device: &Device, dtype: DType, room: &Room) -> Result<Network> {
-        let weights = self.weight_bytes(dtype)?;
-        let number = dtype.size_in_bytes() as u64;
-        let waiting = room.largest.waiting(self.spec()) * number * room.copies + room.extra;
-        let working = room.largest.working(self.spec(), room.attention) * number;
-        if weights.all + waiting + working <= room.bytes {
+        self.check_room(dtype, room)?;
+        let bytes = self.pass_bytes(dtype, room)?;
+        let own = room.own();
+        if bytes.held <= own {
             return self.network(device, dtype);
         }
-        // While a table's block is in use, no layer is; logits of a block take as much as the block itself.
-        let passing = weights.always + (weights.layer + working).max(2 * weights.block);
-        if passing + waiting > room.bytes {
-            let what = format!(
-                "{} of memory cannot hold one layer and one batch, which need {}",
-                MemoryLimit(room.bytes + PROGRAM),
-                MemoryLimit(passing + waiting + PROGRAM)
-            );
-            return Err(Error::usage(what).at(self.checkpoint().folder()).hint(
-                "give at least that much with --memory, or make batches smaller with --batch-size and --seq-len",
-            ));
+        Network::stream(self.spec(), Arc::new(self.reader(device, dtype)), own - bytes.passing)
+    }
+
+    /// Fails where not even one layer and one batch fit, and says how much they need.
+    pub fn check_room(&self, dtype: DType, room: &Room) -> Result<()> {
+        let (needed, limit) = (self.least_memory(dtype, room)?, room.limit);
+        if needed <= limit {
+            return Ok(());
         }
-        Network::stream(self.spec(), Arc::new(self.reader(device, dtype)), room.bytes - passing)
+        Err(Error::usage(format!("one layer and one batch need {needed} of memory, {limit} are allowed"))
+            .at(self.checkpoint().folder())
+            .hint(format!("give --memory {needed} or more, or smaller batches with --batch-size and --seq-len")))
+    }
+
+    /// The smallest limit for what comes and is needed in `room`, whatever its own limit is.
+    pub fn least_memory(&self, dtype: DType, room: &Room) -> Result<MemoryLimit> {
+        let bytes = self.pass_bytes(dtype, room)?;
+        let one = bytes.held.min(bytes.passing.saturating_add(bytes.waiting));
+        let Needs { networks, throughout, .. } = room.needs;
+        Ok(MemoryLimit(one.saturating_mul(networks).saturating_add(throughout).saturating_add(PROGRAM)))
+    }
+
+    fn pass_bytes(&self, dtype: DType, room: &Room) -> Result<PassBytes> {
+        let Room { largest, needs, .. } = room;
+        let weights = self.weight_bytes(dtype)?;
+        let number = dtype.size_in_bytes() as u64;
+        let waiting = largest.waiting(self.spec()) * number * needs.copies + needs.per_batch;
+        let working = largest.working(self.spec(), needs.attention) * number;
+        // While a block of a table is in use no layer is; logits of a block take up to twice its room.
+        let passing = weights.always + (weights.layer + working).max(3 * weights.block);
+        Ok(PassBytes { held: weights.all + working + waiting, passing, waiting })
     }
 
     /// Fails unless blocks of this type and the roles' shapes are known, which opening has seen to.

@@ -18,7 +18,7 @@ mod weights;
 pub use family::{Family, Reading};
 pub use kept::{KEPT_KEY, apply_kept};
 pub use layout::{Layout, Part, Projection};
-pub use memory::{MemoryLimit, PROGRAM, Room};
+pub use memory::{MemoryLimit, Needs, PROGRAM, Room};
 pub use open::{HeadTensor, Model};
 pub use storage::Storage;
 pub use weights::{Loader, Reader};

@@ -56,6 +56,9 @@ pub struct Change {
     pub loss: Option<(f64, f64)>,
 }
 
+/// Times that [`run`] holds the hidden states of a batch: as they are, and those that the head reads.
+pub(super) const COPIES: u64 = 2;
+
 /// Results at the real positions of one batch, `[positions, V or D]`, f32, on the CPU.
 pub(super) type Rows = Vec<f32>;
 
@@ -67,25 +70,46 @@ pub(super) struct Outcome {
     labels: Option<Vec<Option<u32>>>,
 }
 
-/// Runs `network` on every batch.
-pub(super) fn run(network: &Network, batches: &[Batch], gates: &Gates, ticket: &Ticket) -> Result<Vec<Outcome>> {
-    batches
-        .iter()
-        .map(|batch| {
-            ticket.check()?;
-            let hidden = network.hidden(batch, gates, &mut Blind)?;
-            let states = if network.spec().output.is_some() { network.logits(&hidden.states)? } else { hidden.states };
-            let width = states.dim(D::Minus1)?;
-            let all = flat(&states)?;
-            let real = hidden.mask.real();
-            let rows = all.chunks(width.max(1)).zip(real).filter(|(_, real)| **real).flat_map(|(row, _)| row).copied();
-            let labels =
-                batch.labels.as_ref().map(|l| l.iter().zip(real).filter(|(_, r)| **r).map(|(l, _)| *l).collect());
-            let result = Outcome { width, rows: rows.collect(), labels };
-            ticket.advance(1)?;
-            Ok(result)
-        })
-        .collect()
+/// Runs `network` on every batch. Results of at most `most` positions of a batch are kept, spread evenly over it.
+pub(super) fn run(
+    network: &Network,
+    batches: &[Batch],
+    gates: &Gates,
+    most: usize,
+    ticket: &Ticket,
+) -> Result<Vec<Outcome>> {
+    let mut outcomes = Vec::with_capacity(batches.len());
+    for group in network.groups(batches.iter().cloned().map(Ok), COPIES, 0) {
+        let group = group?;
+        let hidden = network.hidden_of(&group, gates, &mut Blind, ticket)?;
+        let places: Vec<Vec<u32>> = hidden.iter().map(|hidden| spread(hidden.mask.real(), most)).collect();
+        let chosen = hidden.iter().zip(&places).map(|(hidden, places)| -> Result<Tensor> {
+            let places = Tensor::new(places.as_slice(), hidden.states.device())?;
+            Ok(hidden.states.flatten_to(1)?.index_select(&places, 0)?)
+        });
+        // All at once, so that the head's table is read once.
+        let states = Tensor::cat(&chosen.collect::<Result<Vec<_>>>()?, 0)?;
+        drop(hidden);
+        let states = if network.output().is_some() { network.logits(&states)? } else { states };
+        let (mut from, width) = (0, states.dim(D::Minus1)?);
+        for (batch, places) in group.iter().zip(places) {
+            let rows = flat(&states.narrow(0, from, places.len())?)?;
+            from += places.len();
+            let label = |labels: &Vec<Option<u32>>| {
+                places.iter().map(|place| labels.get(*place as usize).copied().flatten()).collect()
+            };
+            outcomes.push(Outcome { width, rows, labels: batch.labels.as_ref().map(label) });
+        }
+        ticket.advance(group.len() as u64)?;
+    }
+    Ok(outcomes)
+}
+
+/// Indices of at most `most` of the real positions, spread evenly over them.
+fn spread(real: &[bool], most: usize) -> Vec<u32> {
+    let places: Vec<u32> = (0u32..).zip(real).filter(|(_, real)| **real).map(|(place, _)| place).collect();
+    let most = most.clamp(1, places.len().max(1));
+    (0..most.min(places.len())).filter_map(|i| places.get(i * places.len() / most).copied()).collect()
 }
 
 fn flat(x: &Tensor) -> Result<Vec<f32>> {
@@ -213,6 +237,16 @@ mod tests {
 
     fn rows(width: usize, rows: &[f32], labels: Option<Vec<Option<u32>>>) -> Outcome {
         Outcome { width, rows: rows.to_vec(), labels }
+    }
+
+    #[test]
+    fn positions_are_spread_over_the_real_ones() {
+        let real = [true, false, true, true, false, true, true];
+        assert_eq!(spread(&real, 100), [0, 2, 3, 5, 6]);
+        assert_eq!(spread(&real, 5), [0, 2, 3, 5, 6]);
+        assert_eq!(spread(&real, 2), [0, 3]);
+        assert_eq!(spread(&real, 0), [0]);
+        assert!(spread(&[false], 3).is_empty());
     }
 
     #[test]

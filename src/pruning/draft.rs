@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::{DType, Device};
 use serde_json::{Map, Value};
 
-use super::agreement::run;
+use super::agreement::{COPIES, run};
 use super::card::card;
 use super::config::configure;
 use super::cut::Cut;
@@ -18,8 +18,8 @@ use super::{Agreement, Change, Counts, Format, InputKind, RECORD, Report, SHARD_
 use crate::analysis::Document;
 use crate::checkpoint::{Checkpoint, Config, FolderWriter, TensorPlan, write_atomically};
 use crate::error::{Error, Result};
-use crate::model::Model;
-use crate::network::{Batch, Gates};
+use crate::model::{MemoryLimit, Model, Needs, PROGRAM, Room};
+use crate::network::{Batch, Extent, Gates};
 use crate::plan::Plan;
 use crate::task::Ticket;
 
@@ -39,13 +39,23 @@ pub struct ExportOptions {
     pub proof_batches: usize,
     /// Seed of the random input that stands in where none is given.
     pub seed: u64,
+    /// Most memory that the proof may use; without it every weight is loaded.
+    pub memory: Option<MemoryLimit>,
     /// How the model was trained, for the record.
     pub recipe: Option<Value>,
 }
 
 impl Default for ExportOptions {
     fn default() -> Self {
-        Self { force: false, shard_bytes: SHARD_BYTES, device: Device::Cpu, proof_batches: 4, seed: 0, recipe: None }
+        Self {
+            force: false,
+            shard_bytes: SHARD_BYTES,
+            device: Device::Cpu,
+            proof_batches: 4,
+            seed: 0,
+            memory: None,
+            recipe: None,
+        }
     }
 }
 
@@ -234,39 +244,46 @@ fn prove(
         Some(input) => (input.take(options.proof_batches.max(1)).collect::<Result<Vec<_>>>()?, InputKind::Given),
         None => (sample_batches(spec, 1, options.seed)?, InputKind::Random),
     };
-    let batches = held(batches, model)?;
     let device = &options.device;
+    let (most, room) = rows_and_room(model, &batches, options)?;
+    let open = |model: &Model| match &room {
+        Some(room) => model.network_within(device, DType::F32, room),
+        None => model.network(device, DType::F32),
+    };
     ticket.stage("prove", Some(3 * batches.len() as u64), "batches");
-    let network = model.network(device, DType::F32)?;
+    let network = open(model)?;
     let gates = Gates::keep(spec, &plan.kept, DType::F32, device)?;
-    let before = run(&network, &batches, &Gates::open(), ticket)?;
-    let masked = run(&network, &batches, &gates, ticket)?;
+    let before = run(&network, &batches, &Gates::open(), most, ticket)?;
+    let masked = run(&network, &batches, &gates, most, ticket)?;
     drop(network);
-    let got = run(&written.network(device, DType::F32)?, &batches, &Gates::open(), ticket)?;
+    let got = run(&open(written)?, &batches, &Gates::open(), most, ticket)?;
     let logits = spec.output.is_some();
     let agreement = Agreement::of(&got, &masked, logits, kind)?;
     agreement.check()?;
     Ok((agreement, Change::of(&got, &before, logits)?))
 }
 
-/// As many of the batches as have results that fit in memory; always the first.
-fn held(batches: Vec<Batch>, model: &Model) -> Result<Vec<Batch>> {
+/// Positions of each batch whose results are compared, and the room for a network where memory is bounded.
+fn rows_and_room(model: &Model, batches: &[Batch], options: &ExportOptions) -> Result<(usize, Option<Room>)> {
     let spec = model.spec();
     let stack = spec.last_stack().map_or(1, |s| s.width);
     let width = spec.output.as_ref().map_or(stack, |o| o.vocabulary);
-    let mut numbers = 0usize;
-    let mut kept = Vec::new();
+    let share = |limit: MemoryLimit| usize::try_from(limit.0.saturating_sub(PROGRAM) / 64).unwrap_or(HELD);
+    let numbers = options.memory.map_or(HELD, share).min(HELD);
+    let most = (numbers / width.max(1) / batches.len().max(1)).max(1);
+    let Some(limit) = options.memory else { return Ok((most, None)) };
+    let mut largest = Extent { sequences: 0, source: 0, target: 0 };
+    let mut positions = 0;
     for batch in batches {
-        let positions = match &batch.target {
-            Some(target) => target.mask.count(),
-            None => batch.token_count()?,
-        };
-        numbers = numbers.saturating_add(positions.saturating_mul(width));
-        if kept.is_empty() || numbers <= HELD {
-            kept.push(batch);
-        }
+        let extent = Extent::of(batch, spec)?;
+        largest.sequences = largest.sequences.max(extent.sequences);
+        largest.source = largest.source.max(extent.source);
+        largest.target = largest.target.max(extent.target);
+        positions += most.min(extent.sequences * extent.source.max(extent.target));
     }
-    Ok(kept)
+    // Results of the three runs stay, and those at hand are there twice more.
+    let throughout = (5 * positions * width * size_of::<f32>()) as u64;
+    Ok((most, Some(Room { limit, largest, needs: Needs { copies: COPIES, throughout, ..Needs::ONE } })))
 }
 
 fn notes(
