@@ -1,19 +1,188 @@
 //! Affine maps.
 
-use candle_core::{Result, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, bail};
+use rayon::prelude::*;
+
+use super::kernel::{Matrix, Real, Threads, numbers, product, reading, tensor};
+use super::portable;
 
 /// `x W^T + b` over the last axis: `x [.., in]`, `weight [out, in]`, `bias [out]`.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let (out, width) = weight.dims2()?;
-    let mut shape = x.dims().to_vec();
-    // One large product instead of a batch of small ones.
-    let flat = x.reshape(((), width))?.matmul(&weight.t()?)?;
-    let flat = match bias {
-        Some(bias) => flat.broadcast_add(bias)?,
-        None => flat,
-    };
-    if let Some(last) = shape.last_mut() {
-        *last = out;
+    let wide = matches!(x.dtype(), DType::F32 | DType::F64);
+    if !x.device().is_cpu() || !wide {
+        return portable::linear(x, weight, bias);
     }
-    flat.reshape(shape)
+    let x = x.contiguous()?;
+    let weight = if weight.stride().contains(&1) { weight.clone() } else { weight.contiguous()? };
+    match bias {
+        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Affine),
+        None => x.apply_op2(&weight, Affine),
+    }
+}
+
+/// Columns that one task sums.
+const COLUMNS: usize = 256;
+
+#[derive(Clone, Copy, Debug)]
+struct Affine;
+
+/// One large product instead of a batch of small ones; it begins with the bias where there is one.
+fn forward<T: Real>(
+    x: (&CpuStorage, &Layout),
+    weight: (&CpuStorage, &Layout),
+    bias: Option<(&CpuStorage, &Layout)>,
+) -> Result<(CpuStorage, Shape)> {
+    let (columns, width) = weight.1.shape().dims2()?;
+    let mut shape = x.1.dims().to_vec();
+    match shape.last_mut() {
+        Some(last) if *last == width => *last = columns,
+        _ => bail!("a weight of {columns} x {width} does not fit {:?}", x.1.dims()),
+    }
+    let rows = shape.iter().product::<usize>() / columns.max(1);
+    let mut out = vec![T::zero(); rows * columns];
+    if let Some((storage, layout)) = bias {
+        let bias = numbers::<T>(storage, layout)?;
+        if bias.len() != columns {
+            bail!("a bias of {} numbers does not fit {columns}", bias.len());
+        }
+        out.par_chunks_mut(columns.max(1)).for_each(|row| row.copy_from_slice(bias));
+    }
+    let x = Matrix::new(numbers(x.0, x.1)?, rows, width, width)?;
+    let weight = Matrix::<T>::of(weight.0, weight.1)?;
+    product((&mut out, columns), x, weight.t(), 1.0, bias.is_some(), Threads::All)?;
+    Ok((T::to_cpu_storage_owned(out), Shape::from(shape)))
+}
+
+/// `dx = g W`, `dW = g^T x`, `db = sum of the rows of g`, of those that lead to a variable.
+fn backward<T: Real>(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, grad: &Tensor) -> Result<[Option<Tensor>; 3]> {
+    let (columns, width) = weight.dims2()?;
+    let rows = grad.elem_count() / columns.max(1);
+    reading(grad, |grad| {
+        let g = Matrix::<T>::new(grad, rows, columns, columns)?;
+        let to_x = x.track_op().then(|| -> Result<Tensor> {
+            let (storage, layout) = weight.storage_and_layout();
+            let Storage::Cpu(storage) = &*storage else { bail!("a weight is not where its device says") };
+            let mut to = vec![T::zero(); rows * width];
+            product((&mut to, width), g, Matrix::of(storage, layout)?, 1.0, false, Threads::All)?;
+            tensor(to, x.shape())
+        });
+        let to_weight = weight.track_op().then(|| {
+            reading(x, |x| {
+                let mut to = vec![T::zero(); columns * width];
+                let x = Matrix::new(x, rows, width, width)?;
+                product((&mut to, width), g.t(), x, 1.0, false, Threads::All)?;
+                tensor(to, weight.shape())
+            })
+        });
+        let to_bias = bias.filter(|b| b.track_op()).map(|bias| {
+            let mut to = vec![T::zero(); columns];
+            to.par_chunks_mut(COLUMNS).enumerate().for_each(|(part, to)| {
+                let first = part * COLUMNS;
+                for row in grad.chunks_exact(columns) {
+                    to.iter_mut().zip(&row[first..]).for_each(|(sum, g)| *sum += *g);
+                }
+            });
+            tensor(to, bias.shape())
+        });
+        Ok([to_x.transpose()?, to_weight.transpose()?, to_bias.transpose()?])
+    })
+}
+
+fn backward_any(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, grad: &Tensor) -> Result<[Option<Tensor>; 3]> {
+    match x.dtype() {
+        DType::F32 => backward::<f32>(x, weight, bias, grad),
+        _ => backward::<f64>(x, weight, bias, grad),
+    }
+}
+
+impl CustomOp2 for Affine {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+        match x {
+            CpuStorage::F32(_) => forward::<f32>((x, xl), (w, wl), None),
+            _ => forward::<f64>((x, xl), (w, wl), None),
+        }
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let [x, weight, _] = backward_any(x, w, None, grad)?;
+        Ok((x, weight))
+    }
+}
+
+impl CustomOp3 for Affine {
+    fn name(&self) -> &'static str {
+        "linear with bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+        b: &CpuStorage,
+        bl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        match x {
+            CpuStorage::F32(_) => forward::<f32>((x, xl), (w, wl), Some((b, bl))),
+            _ => forward::<f64>((x, xl), (w, wl), Some((b, bl))),
+        }
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let [x, weight, bias] = backward_any(x, w, Some(b), grad)?;
+        Ok((x, weight, bias))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_close, assert_gradients, random};
+    use super::*;
+
+    #[test]
+    fn values_are_those_of_the_plain_operations() {
+        let x = random(&[3, 5, 17], 1);
+        let bias = random(&[600], 3);
+        // As stored, and as a transposed view.
+        for weight in [random(&[600, 17], 2), random(&[17, 600], 2).t().unwrap()] {
+            for (dtype, tolerance) in [(DType::F64, 1e-14), (DType::F32, 2e-6), (DType::BF16, 3e-2)] {
+                let to = |x: &Tensor| x.to_dtype(dtype).unwrap();
+                for bias in [Some(&bias), None] {
+                    let expected = portable::linear(&x, &weight, bias).unwrap();
+                    let found = linear(&to(&x), &to(&weight), bias.map(to).as_ref()).unwrap();
+                    assert_close(&found, &expected, tolerance);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_are_finite_differences() {
+        let at = [random(&[2, 3, 5], 4), random(&[4, 5], 5), random(&[4], 6)];
+        assert_gradients(&at, |a| linear(&a[0], &a[1], Some(&a[2])));
+        assert_gradients(&at[..2], |a| linear(&a[0], &a[1], None));
+        let turned = [random(&[2, 3, 5], 4), random(&[5, 4], 5), random(&[4], 6)];
+        assert_gradients(&turned, |a| linear(&a[0], &a[1].t()?, Some(&a[2])));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let x = random(&[2, 4], 1);
+        assert!(linear(&x, &random(&[3, 5], 1), None).is_err());
+        assert!(linear(&x, &random(&[3, 4], 1), Some(&random(&[4], 1))).is_err());
+        assert_eq!(linear(&x, &random(&[0, 4], 1), None).unwrap().dims(), [2, 0]);
+        assert_eq!(linear(&random(&[0, 4], 1), &random(&[3, 4], 1), None).unwrap().dims(), [0, 3]);
+    }
 }

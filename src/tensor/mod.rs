@@ -1,15 +1,21 @@
 //! Differentiable building blocks over candle tensors, with fast CPU kernels where candle's are slow.
 //!
 //! Every function here records a right backward; none keeps state between calls. candle-nn's fused
-//! operations are not used, since they record no backward.
+//! operations are not used, since they record no backward. On the processor, [`attention`], norms, activations and
+//! [`rotary`] are kernels of our own with backward formulas of their own; other devices run the same in candle's
+//! operations (`portable`), with which tests compare the kernels.
 
 mod activation;
 mod attention;
 mod cross_entropy;
 mod device;
+mod kernel;
 mod linear;
 mod norm;
+mod portable;
 mod rotary;
+#[cfg(test)]
+mod testing;
 mod visibility;
 
 pub use activation::{gelu, gelu_tanh, quick_gelu, relu, silu};

@@ -1,6 +1,6 @@
 //! Which keys a query may see.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -8,8 +8,8 @@ use candle_core::{DType, Device, Result, Tensor};
 /// visible key stays free of NaN.
 const UNSEEN: f32 = -1e30;
 
-/// Visibility of keys for one batch, built once and shared by all layers that agree on it.
-#[derive(Debug)]
+/// Visibility of keys for one batch, built once and shared by all layers that agree on it; a clone is cheap.
+#[derive(Clone, Debug)]
 pub struct Visibility {
     sequences: usize,
     queries: usize,
@@ -17,8 +17,8 @@ pub struct Visibility {
     causal: bool,
     window: Option<usize>,
     /// `[N, S]` row-major; `None` where every key is real.
-    real_keys: Option<Vec<bool>>,
-    additive: OnceLock<Tensor>,
+    real_keys: Option<Arc<[bool]>>,
+    additive: Arc<OnceLock<Tensor>>,
 }
 
 impl Visibility {
@@ -26,8 +26,8 @@ impl Visibility {
     /// otherwise a window means `|i - j| <= window`.
     pub fn new(shape: (usize, usize, usize), causal: bool, window: Option<usize>, real_keys: &[bool]) -> Self {
         let (sequences, queries, keys) = shape;
-        let real_keys = real_keys.iter().any(|r| !r).then(|| real_keys.to_vec());
-        Self { sequences, queries, keys, causal, window, real_keys, additive: OnceLock::new() }
+        let real_keys = real_keys.iter().any(|r| !r).then(|| real_keys.into());
+        Self { sequences, queries, keys, causal, window, real_keys, additive: Arc::default() }
     }
 
     /// `(N, T, S)`.

@@ -1,0 +1,241 @@
+//! Per-head scaled dot-product attention.
+//!
+//! On the processor, blocks of queries small enough for the cache go through scores, softmax and values one after
+//! the other, so that no weights are formed as a whole unless they are asked for.
+
+mod backward;
+mod fused;
+mod kept;
+mod weights;
+
+use candle_core::{Result, Tensor};
+
+use super::kernel::widened;
+use super::{Visibility, portable};
+use fused::Fused;
+use kept::{Mix, Weigh};
+use weights::Rules;
+
+/// How scores are formed.
+#[derive(Clone, Copy, Debug)]
+pub struct Scoring<'a> {
+    /// Factor on the products of queries and keys.
+    pub scale: f64,
+    /// `cap * tanh(score / cap)` after scaling.
+    pub soft_cap: Option<f64>,
+    /// Added after the cap: `[1 or N, H, 1 or T, S]`.
+    pub bias: Option<&'a Tensor>,
+    /// Which keys count.
+    pub visibility: &'a Visibility,
+}
+
+/// Result of [`attention`].
+#[derive(Debug)]
+pub struct Attended {
+    /// Weights times values, `[N, H, T, d]`.
+    pub output: Tensor,
+    /// Softmax weights `[N, H, T, S]`, where asked for.
+    pub weights: Option<Tensor>,
+}
+
+/// `softmax(q k^T) v` per head: `q [N, H, T, d]`, `k` and `v` `[N, H_kv, S, d]`, `H` a multiple of `H_kv`.
+///
+/// A query that sees no key has weights without meaning (zero or even).
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scoring: &Scoring<'_>, keep_weights: bool) -> Result<Attended> {
+    // A bias that learns is a fourth argument with a gradient, of which candle's operations take three.
+    let learns = scoring.bias.is_some_and(Tensor::track_op);
+    if !q.device().is_cpu() || learns {
+        return portable::attention(q, k, v, scoring, keep_weights);
+    }
+    let dtype = q.dtype();
+    let [q, k, v] = [q, k, v].map(|x| side_by_side(&widened(x)?));
+    let (q, k, v) = (q?, k?, v?);
+    let rules = Rules::new(&q, &k, &v, scoring)?;
+    let (output, weights) = if keep_weights {
+        let weights = q.apply_op2(&k, Weigh(rules))?;
+        (weights.apply_op2(&v, Mix)?, Some(weights.to_dtype(dtype)?))
+    } else {
+        (q.apply_op3(&k, &v, Fused(rules))?, None)
+    };
+    // The kernels write heads side by side, ready to be joined.
+    Ok(Attended { output: output.transpose(1, 2)?.to_dtype(dtype)?, weights })
+}
+
+/// With the numbers of a row side by side.
+fn side_by_side(x: &Tensor) -> Result<Tensor> {
+    if x.stride().last() == Some(&1) { Ok(x.clone()) } else { x.contiguous() }
+}
+
+/// Runs a generic function for the float type of a tensor.
+macro_rules! by_type {
+    ($dtype:expr, $run:ident($($argument:expr),*)) => {
+        match $dtype {
+            candle_core::DType::F32 => $run::<f32>($($argument),*),
+            candle_core::DType::F64 => $run::<f64>($($argument),*),
+            other => candle_core::bail!("attention needs floats, not {other:?}"),
+        }
+    };
+}
+use by_type;
+
+/// Queries per block: few enough for the cache, and for as many tasks as large machines have processors. It depends
+/// on shapes alone.
+fn block_rows(sequences: usize, queries: usize, keys: usize) -> usize {
+    const CACHE: usize = 1 << 15;
+    const TASKS: usize = 64;
+    let fitting = (CACHE / keys.max(1)).clamp(8, 64);
+    let sharing = (sequences * queries).div_ceil(TASKS).next_multiple_of(8);
+    fitting.min(sharing.max(16))
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::DType;
+
+    use super::super::testing::{assert_close, assert_gradients, random};
+    use super::*;
+
+    struct Case {
+        shape: (usize, usize, usize, usize, usize, usize),
+        causal: bool,
+        window: Option<usize>,
+        padded: bool,
+        soft_cap: Option<f64>,
+        bias: Option<[usize; 4]>,
+    }
+
+    const PLAIN: Case =
+        Case { shape: (2, 4, 2, 9, 9, 5), causal: false, window: None, padded: false, soft_cap: None, bias: None };
+
+    /// `(N, H, H_kv, T, S, d)`: grouped heads, more queries than a block, windows, padding, biases of both shapes.
+    fn cases() -> Vec<Case> {
+        vec![
+            PLAIN,
+            Case { causal: true, ..PLAIN },
+            Case { causal: true, window: Some(3), padded: true, ..PLAIN },
+            Case { window: Some(2), ..PLAIN },
+            Case { padded: true, soft_cap: Some(0.7), ..PLAIN },
+            Case { causal: true, soft_cap: Some(0.7), bias: Some([2, 4, 1, 9]), ..PLAIN },
+            Case { bias: Some([1, 4, 9, 9]), padded: true, ..PLAIN },
+            Case { shape: (1, 2, 1, 1, 21, 3), ..PLAIN },
+        ]
+    }
+
+    impl Case {
+        fn visibility(&self) -> Visibility {
+            let (n, _, _, t, s, _) = self.shape;
+            // Every sequence's first key is real, so that every query sees one: others have no weights to compare.
+            let real: Vec<bool> = (0..n * s).map(|i| !self.padded || i % s == 0 || i % 5 != 2).collect();
+            Visibility::new((n, t, s), self.causal, self.window, &real)
+        }
+
+        /// Queries, keys and values as views of heads inside tokens.
+        fn arguments(&self) -> [Tensor; 3] {
+            let (n, h, kv, t, s, d) = self.shape;
+            [(t, h, 1), (s, kv, 2), (s, kv, 3)].map(|(t, h, seed)| (random(&[n, t, h, d], seed) * 2.0).unwrap())
+        }
+    }
+
+    fn views(x: &[Tensor]) -> Vec<Tensor> {
+        x.iter().map(|x| x.transpose(1, 2).unwrap()).collect()
+    }
+
+    #[test]
+    fn results_are_those_of_the_plain_operations() {
+        let long = Case { shape: (2, 3, 3, 70, 150, 8), padded: true, ..PLAIN };
+        let long_causal = Case { shape: (1, 4, 2, 131, 131, 16), causal: true, ..PLAIN };
+        let long_window = Case { shape: (1, 2, 1, 131, 131, 4), window: Some(20), ..PLAIN };
+        for (index, case) in cases().into_iter().chain([long, long_causal, long_window]).enumerate() {
+            let visibility = case.visibility();
+            let bias = case.bias.map(|shape| random(&shape, 7));
+            fn scoring<'a>(case: &Case, visibility: &'a Visibility, bias: Option<&'a Tensor>) -> Scoring<'a> {
+                Scoring { scale: 0.6, soft_cap: case.soft_cap, bias, visibility }
+            }
+            let x = views(&case.arguments());
+            let expected =
+                portable::attention(&x[0], &x[1], &x[2], &scoring(&case, &visibility, bias.as_ref()), true).unwrap();
+            for (dtype, tolerance) in [(DType::F64, 1e-13), (DType::F32, 5e-6), (DType::BF16, 4e-2), (DType::F16, 6e-3)]
+            {
+                let x: Vec<Tensor> = x.iter().map(|x| x.to_dtype(dtype).unwrap()).collect();
+                let bias = bias.as_ref().map(|b| b.to_dtype(dtype).unwrap());
+                for keep in [false, true] {
+                    let found =
+                        attention(&x[0], &x[1], &x[2], &scoring(&case, &visibility, bias.as_ref()), keep).unwrap();
+                    assert_eq!(found.output.dtype(), dtype, "case {index}");
+                    assert_close(&found.output, &expected.output, tolerance);
+                    assert_eq!(found.weights.is_some(), keep);
+                    if let Some(weights) = found.weights {
+                        assert_close(&weights, expected.weights.as_ref().unwrap(), tolerance);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_are_finite_differences() {
+        for case in cases() {
+            let case =
+                Case { shape: (case.shape.0, case.shape.1, case.shape.2, case.shape.3, case.shape.4, 3), ..case };
+            let visibility = case.visibility();
+            let bias = case.bias.map(|shape| random(&shape, 7));
+            let scoring = Scoring { scale: 0.6, soft_cap: case.soft_cap, bias: bias.as_ref(), visibility: &visibility };
+            let run = |x: &[Tensor], keep| {
+                let x = views(x);
+                attention(&x[0], &x[1], &x[2], &scoring, keep)
+            };
+            assert_gradients(&case.arguments(), |x| run(x, false)?.output.contiguous());
+            assert_gradients(&case.arguments(), |x| run(x, true)?.output.contiguous());
+            assert_gradients(&case.arguments()[..2], |x| {
+                let values = case.arguments()[2].clone();
+                let kept = run(&[x[0].clone(), x[1].clone(), values], true)?;
+                kept.weights.ok_or_else(|| candle_core::Error::msg("no weights"))
+            });
+        }
+    }
+
+    #[test]
+    fn a_bias_that_learns_gets_its_gradient() {
+        let case = Case { causal: true, bias: Some([1, 4, 9, 9]), ..PLAIN };
+        let visibility = case.visibility();
+        let x = views(&case.arguments());
+        assert_gradients(&[random(&[1, 4, 9, 9], 7)], |bias| {
+            let scoring = Scoring { scale: 0.6, soft_cap: None, bias: Some(&bias[0]), visibility: &visibility };
+            attention(&x[0], &x[1], &x[2], &scoring, false)?.output.contiguous()
+        });
+    }
+
+    #[test]
+    fn queries_without_a_key_give_numbers() {
+        let x = views(&PLAIN.arguments());
+        let mut real = vec![true; 18];
+        real[..9].fill(false);
+        let visibility = Visibility::new((2, 9, 9), true, None, &real);
+        let scoring = Scoring { scale: 1.0, soft_cap: None, bias: None, visibility: &visibility };
+        let found = attention(&x[0], &x[1], &x[2], &scoring, true).unwrap();
+        let blind = found.output.get(0).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+        assert_eq!(blind, 0.0);
+        let sums = found.weights.unwrap().get(1).unwrap().sum(2).unwrap();
+        assert_close(&sums, &Tensor::ones((4, 9), DType::F64, x[0].device()).unwrap(), 1e-14);
+    }
+
+    #[test]
+    fn results_do_not_depend_on_threads() {
+        let case = Case { shape: (3, 4, 2, 70, 70, 8), causal: true, ..PLAIN };
+        let visibility = case.visibility();
+        let scoring = Scoring { scale: 0.6, soft_cap: None, bias: None, visibility: &visibility };
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let variables =
+                case.arguments().map(|x| candle_core::Var::from_tensor(&x.to_dtype(DType::F32).unwrap()).unwrap());
+            let x = views(&variables.each_ref().map(|v| v.as_tensor().clone()));
+            pool.install(|| {
+                let output = attention(&x[0], &x[1], &x[2], &scoring, false).unwrap().output;
+                let grads = output.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+                let tensors = std::iter::once(output).chain(variables.iter().map(|v| grads.get(v).unwrap().clone()));
+                tensors.map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap()).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(run(1), run(3));
+    }
+}
