@@ -246,7 +246,7 @@ pub(super) struct PruneArgs {
     /// Folder to write
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// compact: real removal, smallest; masked: original shapes, opens everywhere
+    /// native: equal layers, opens in stock transformers; compact: real removal, smallest; masked: original shapes
     #[arg(long, default_value_t, value_name = "FORMAT")]
     pub format: Format,
     /// Say what each format would give, and write nothing

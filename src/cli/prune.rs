@@ -11,12 +11,9 @@ use crate::error::Result;
 use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, compare};
 use crate::model::Needs;
 use crate::network::Gates;
-use crate::plan::{Cost, Plan, Saving};
-use crate::pruning::{self, Draft, ExportOptions, Report};
+use crate::plan::Plan;
+use crate::pruning::{self, Draft, ExportOptions, Format, Report, forecast};
 use crate::task::Ticket;
-
-/// Length at which a forecast counts; sizes and cache per token do not depend on it.
-const FORECAST_LENGTH: usize = 128;
 
 /// What comparing the original with the written model needs.
 const MEASURING: Needs = Needs { networks: 2, copies: COMPARED_COPIES, ..Needs::ONE };
@@ -25,7 +22,7 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     let session = Session::open(&args.model, &args.common, console)?;
     let plan = session.plan(&args.plan)?;
     if args.dry_run {
-        return forecast(&session, &plan, args.common.json, console);
+        return foretell(&session, &plan, args.common.json, console);
     }
     let (report, comparison) = console.watch(|ticket| {
         let options = ExportOptions {
@@ -64,30 +61,36 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     console.print(&summary(args, &report, comparison.as_ref()))
 }
 
-/// What the formats would give; nothing is written.
-fn forecast(session: &Session, plan: &Plan, as_json: bool, console: &Console) -> Result<()> {
-    let saving = Saving::of(session.model.spec(), plan, FORECAST_LENGTH)?;
-    let width = session.model.stored().bytes();
-    let cache = |cost: &Cost| cost.cache_bytes_per_token(width);
+/// What every format would give; nothing is written.
+fn foretell(session: &Session, plan: &Plan, as_json: bool, console: &Console) -> Result<()> {
+    let told = Format::ALL.map(|format| (format, forecast(&session.model, plan, format)));
     if as_json {
-        return console.print_json(&json!({
-            "parameters": {"before": saving.before.parameters, "compact": saving.after.parameters, "masked": saving.before.parameters},
-            "bytes": {"before": saving.before.bytes(width), "compact": saving.after.bytes(width), "masked": saving.before.bytes(width)},
-            "cache_bytes_per_token": {"before": cache(&saving.before), "compact": cache(&saving.after), "masked": cache(&saving.before)},
-        }));
+        let formats = told.into_iter().map(|(format, told)| match told {
+            Ok(forecast) => Ok(serde_json::to_value(forecast)?),
+            Err(error) => Ok(json!({"format": format, "refused": error.to_string()})),
+        });
+        return console.print_json(&json!({"formats": formats.collect::<Result<Vec<Value>>>()?}));
     }
-    let row = |name: &str, cost: &Cost, opens: &str| {
-        format!("{name:<10} {:>14} {:>14} {:>16}  {opens}", cost.parameters, cost.bytes(width), cache(cost))
+    let mut lines = vec![format!("{:<10} {:>14} {:>14} {:>16}  opens in", "", "parameters", "bytes", "cache B/token")];
+    let row = |name: &str, [parameters, bytes, cache]: [u64; 3], opens: &str| {
+        format!("{name:<10} {parameters:>14} {bytes:>14} {cache:>16}  {opens}")
     };
-    console.print(
-        &[
-            format!("{:<10} {:>14} {:>14} {:>16}  opens in", "", "parameters", "bytes", "cache B/token"),
-            row("original", &saving.before, "-"),
-            row("compact", &saving.after, "Pillars"),
-            row("masked", &saving.before, "whatever opens the original"),
-        ]
-        .join("\n"),
-    )
+    if let Some(Ok(first)) = told.iter().map(|(_, told)| told).find(|told| told.is_ok()) {
+        let before = [first.parameters.before, first.bytes.before, first.cache_bytes_per_token.before];
+        lines.push(row("original", before, "-"));
+    }
+    let mut remarks = Vec::new();
+    for (format, told) in &told {
+        match told {
+            Ok(told) => {
+                let after = [told.parameters.after, told.bytes.after, told.cache_bytes_per_token.after];
+                lines.push(row(format.name(), after, &told.opens_in.join(", ")));
+                remarks.extend(told.notes.iter().map(|note| format!("{format}: {note}")));
+            }
+            Err(error) => remarks.push(format!("{format}: {error}")),
+        }
+    }
+    console.print(&lines.into_iter().chain(remarks).collect::<Vec<_>>().join("\n"))
 }
 
 /// Quality of the original and of the written model on the whole input.

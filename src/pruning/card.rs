@@ -26,6 +26,7 @@ pub(super) fn card(model: &Model, report: &Report) -> String {
          | attention heads | {all} | {heads} |\n\
          | parameters | {} | {} |\n\
          | bytes of weights | {} | {} |\n\n\
+         Opens in {}.\n\n\
          The written folder was opened again and compared with the masked original on {} {} input batches: the {} differ \
          by {:.1e} of the largest.\n",
         report.tool,
@@ -36,6 +37,7 @@ pub(super) fn card(model: &Model, report: &Report) -> String {
         report.parameters.after,
         report.bytes.before,
         report.bytes.after,
+        report.opens_in.join("; "),
         report.agreement.batches,
         match report.agreement.input {
             super::InputKind::Given => "given",

@@ -52,6 +52,14 @@ impl Cut {
         Ok(Self { shape: info.shape.clone(), stored: info.stored, axis: tensor.axis, runs: runs(tensor, site) })
     }
 
+    /// The columns `columns` of a matrix, in this order; those that it does not have are zero.
+    pub fn columns(info: &TensorInfo, columns: &[usize]) -> Self {
+        let width = info.shape.get(1).copied().unwrap_or(0);
+        let run = |column: &usize| if *column < width { Run::Copy(*column..column + 1) } else { Run::Zero(1) };
+        let runs = columns.iter().map(run).collect();
+        Self { shape: info.shape.clone(), stored: info.stored, axis: 1, runs }
+    }
+
     /// The tensor as it will be written.
     pub fn plan(&self, name: &str) -> TensorPlan {
         let mut shape = self.shape.clone();

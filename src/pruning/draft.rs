@@ -1,6 +1,5 @@
 //! Writing an export and proving it before it appears.
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use candle_core::{DType, Device};
@@ -8,16 +7,14 @@ use serde_json::{Map, Value};
 
 use super::agreement::{COPIES, run};
 use super::card::card;
-use super::config::configure;
-use super::cut::Cut;
 use super::files::copy_side_files;
 use super::shards::write_weights;
-use super::slots::{self, Slots};
+use super::surgery::Surgery;
 use super::target::check_apart;
-use super::{Agreement, Change, Counts, Format, InputKind, RECORD, Report, SHARD_BYTES, sample_batches};
+use super::{Agreement, Change, Format, InputKind, RECORD, Report, SHARD_BYTES, sample_batches};
 use crate::analysis::Document;
 use crate::checkpoint::{Checkpoint, Config, FolderWriter, TensorPlan, write_atomically};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{MemoryLimit, Model, Needs, PROGRAM, Room};
 use crate::network::{Batch, Extent, Gates};
 use crate::plan::Plan;
@@ -112,21 +109,13 @@ fn write_watched(
     watch: &mut dyn FnMut(&TensorPlan) -> Result<()>,
 ) -> Result<Draft> {
     let checkpoint = model.checkpoint();
-    let spec = model.spec();
-    plan.validate(spec)?;
+    let surgery = Surgery::new(model, plan, format)?;
     check_apart(out, checkpoint.folder())?;
     let writer = FolderWriter::new(out, options.force, RECORD)?;
-    let slots = match format {
-        Format::Compact => slots::compact(spec, plan),
-        Format::Masked => slots::masked(spec, plan),
-    };
-    let kept = slots::origins(spec, &slots)?;
-    let config = configure(model, &kept, format)?;
-
-    let cuts = cuts(model, &slots)?;
-    let tensors = tensors(checkpoint, &cuts)?;
-    let parameters = Counts { before: elements(checkpoint), after: tensors.iter().map(count).sum() };
-    let bytes = Counts { before: checkpoint.bytes(), after: tensors.iter().map(|t| t.bytes() as u64).sum() };
+    let (parameters, bytes) = (surgery.parameters(checkpoint), surgery.bytes(checkpoint));
+    let (cache_bytes_per_token, _) = surgery.cache(model);
+    let zero_heads = surgery.zero_heads();
+    let Surgery { cuts, tensors, module, config, kept, opens_in, mut notes, .. } = surgery;
     ticket.stage("write weights", Some(tensors.len() as u64), "tensors");
     let mut files = write_weights(writer.path(), tensors, options.shard_bytes, |tensor| {
         watch(tensor)?;
@@ -139,28 +128,36 @@ fn write_watched(
         Ok(bytes)
     })?;
     files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
+    if let Some((name, text)) = module {
+        write_atomically(&writer.path().join(&name), text.as_bytes())?;
+        files.push(name);
+    }
 
     // The configuration reaches the folder last: without it, what a killed export leaves behind opens nowhere.
     let config_file = Config::new(writer.path().join("config.json"), config.clone());
     let written = Model::new(Checkpoint::open_with(writer.path(), config_file)?)?;
     let (agreement, change) = prove(model, plan, &written, options, input, ticket)?;
 
-    let zero_heads: BTreeMap<_, _> = slots.iter().map(|(s, x)| (*s, x.padded())).filter(|(_, n)| *n > 0).collect();
     let fingerprint = checkpoint.fingerprint()?;
     let source = checkpoint.folder().canonicalize().ok();
     let source = source.as_deref().and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned());
+    if plan.fingerprint.as_deref().is_some_and(|made_for| made_for != fingerprint) {
+        notes.push("the plan was made for a model with another fingerprint".to_owned());
+    }
     let mut report = Report {
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         export_format: format,
         family: model.family().model_type.to_owned(),
         source: source.unwrap_or_default(),
-        notes: notes(plan, format, &zero_heads, &fingerprint),
+        notes,
         fingerprint,
         plan: plan.clone(),
         kept,
         zero_heads,
         parameters,
         bytes,
+        cache_bytes_per_token,
+        opens_in,
         agreement,
         change,
         recipe: options.recipe.clone(),
@@ -195,38 +192,6 @@ impl Draft {
         self.writer.finish()?;
         Ok(self.report)
     }
-}
-
-/// How each stored tensor that holds heads is cut.
-fn cuts(model: &Model, slots: &Slots) -> Result<HashMap<String, Cut>> {
-    let checkpoint = model.checkpoint();
-    let tensors = model.head_tensors().into_iter();
-    tensors
-        .map(|tensor| {
-            let info = checkpoint.info(&tensor.name).ok_or_else(|| Error::new("a tensor vanished"))?;
-            Ok((tensor.name.clone(), Cut::new(&tensor, info, slots)?))
-        })
-        .collect()
-}
-
-/// Every tensor as it will be written, in the order of the source.
-fn tensors(checkpoint: &Checkpoint, cuts: &HashMap<String, Cut>) -> Result<Vec<TensorPlan>> {
-    let names = checkpoint.names().iter();
-    names
-        .map(|name| {
-            let info = checkpoint.info(name).ok_or_else(|| Error::new("a tensor vanished"))?;
-            let whole = || TensorPlan { name: name.clone(), stored: info.stored, shape: info.shape.clone() };
-            Ok(cuts.get(name).map_or_else(whole, |cut| cut.plan(name)))
-        })
-        .collect()
-}
-
-fn count(tensor: &TensorPlan) -> u64 {
-    tensor.shape.iter().map(|d| *d as u64).product()
-}
-
-fn elements(checkpoint: &Checkpoint) -> u64 {
-    checkpoint.names().iter().filter_map(|n| checkpoint.info(n)).map(|i| i.elements()).sum()
 }
 
 /// Runs the masked source and the written model on the same input, one after the other so that one network is in
@@ -286,28 +251,10 @@ fn rows_and_room(model: &Model, batches: &[Batch], options: &ExportOptions) -> R
     Ok((most, Some(Room { limit, largest, needs: Needs { copies: COPIES, throughout, ..Needs::ONE } })))
 }
 
-fn notes(
-    plan: &Plan,
-    format: Format,
-    zero_heads: &BTreeMap<crate::network::Site, usize>,
-    fingerprint: &str,
-) -> Vec<String> {
-    let mut notes = Vec::new();
-    let zeros: usize = zero_heads.values().sum();
-    if format == Format::Masked {
-        notes.push(format!("{zeros} heads are zero; shapes and sizes are those of the source"));
-    } else if zeros > 0 {
-        notes.push(format!("{zeros} zero heads fill shapes that the plan alone would leave uneven"));
-    }
-    if plan.fingerprint.as_deref().is_some_and(|made_for| made_for != fingerprint) {
-        notes.push("the plan was made for a model with another fingerprint".to_owned());
-    }
-    notes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
     use std::path::PathBuf;
 
     const DIES_AT: &str = "PILLARS_TEST_EXPORT_DIES_AT";

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::Value;
 
 use super::RECORD;
+use super::remote::is_module;
 use crate::error::{Error, Result};
 
 /// Endings of files that hold weights, compiled models or training state; stale beside new weights.
@@ -98,10 +99,7 @@ fn holds_weights(name: &str) -> bool {
 /// Files that every export writes anew.
 fn is_ours(source: &Path, name: &str) -> bool {
     let written_by_us = source.join(RECORD).is_file();
-    name == "config.json"
-        || name == RECORD
-        || (name.starts_with("modeling_pillars_") && name.ends_with(".py"))
-        || (written_by_us && name == "README.md")
+    name == "config.json" || name == RECORD || is_module(name) || (written_by_us && name == "README.md")
 }
 
 /// Folders that `modules.json` names, each a plain name inside the model.

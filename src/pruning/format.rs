@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
+    /// The same number of heads in every layer, as stock transformers wants it; zero heads fill up.
+    Native,
     /// Every layer loses exactly its removed heads.
     #[default]
     Compact,
@@ -20,13 +22,25 @@ pub enum Format {
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 2] = [Self::Compact, Self::Masked];
+    pub const ALL: [Self; 3] = [Self::Native, Self::Compact, Self::Masked];
 
     /// The word used on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Native => "native",
             Self::Compact => "compact",
             Self::Masked => "masked",
+        }
+    }
+
+    /// What it does, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Native => {
+                "Every layer keeps the same number of heads, zero heads fill up: stock transformers opens it"
+            }
+            Self::Compact => "Every layer loses exactly its pruned heads: the smallest file",
+            Self::Masked => "Shapes stay and pruned heads add nothing: opens everywhere, nothing gets smaller",
         }
     }
 }

@@ -1,25 +1,29 @@
 //! From a plan to a smaller checkpoint on disk, proven before it appears.
 //!
-//! [`write()`] cuts the stored tensors one at a time into a hidden folder, opens what it wrote with the same reader as
+//! [`forecast()`] says what each [`Format`] would give. [`write()`] cuts the stored tensors one at a time into a hidden folder, opens what it wrote with the same reader as
 //! any other model, and compares it with the masked original on real input. Only then [`Draft::finish`] gives the
 //! folder its configuration, its record ([`RECORD`]) and its name; until that moment nothing in it opens.
 
 mod agreement;
 mod card;
-mod config;
 mod cut;
 mod draft;
 mod files;
+mod forecast;
 mod format;
+mod native;
+mod remote;
 mod report;
 mod sample;
 mod shards;
 mod slots;
+mod surgery;
 mod target;
 
 pub use agreement::{AGREEMENT, Agreement, Change, InputKind};
 pub use draft::{Draft, ExportOptions, export, write};
 pub use files::copy_side_files;
+pub use forecast::{Forecast, forecast};
 pub use format::Format;
 pub use report::{Counts, RECORD, Report};
 pub use sample::sample_batches;

@@ -15,12 +15,18 @@ use crate::plan::Plan;
 pub const RECORD: &str = "pillars.json";
 
 /// A quantity before and after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// In the source.
     pub before: u64,
     /// In the export.
     pub after: u64,
+}
+
+impl Counts {
+    pub(super) fn times(self, factor: u64) -> Self {
+        Self { before: self.before * factor, after: self.after * factor }
+    }
 }
 
 /// How an exported checkpoint came to be.
@@ -47,6 +53,12 @@ pub struct Report {
     pub parameters: Counts,
     /// Bytes of all stored tensors.
     pub bytes: Counts,
+    /// Bytes of keys and values that every generated token leaves behind, at the type of the weights.
+    #[serde(default)]
+    pub cache_bytes_per_token: Counts,
+    /// What opens the folder.
+    #[serde(default)]
+    pub opens_in: Vec<String>,
     /// How well the written folder agrees with what it should compute.
     pub agreement: Agreement,
     /// What the pruning did to the results.

@@ -39,19 +39,42 @@ impl SiteSlots {
         self.queries.iter().filter(|s| matches!(s, Slot::Zero(_))).count()
     }
 
-    /// The slots `heads` (ascending), of which those outside `kept` are zero. Every key/value head that is read
-    /// must be read by as many of `heads` as the others.
-    fn of(spec: &AttentionSpec, heads: &[usize], kept: &[usize]) -> Self {
+    /// The heads in `kept` (ascending) in `keys` key/value slots that `each` query heads read; zero heads take what is
+    /// left. A zero head takes the place of a removed head of the layer where there is one, so that heads stay in
+    /// their order, and else repeats one.
+    pub fn filled(spec: &AttentionSpec, kept: &[usize], keys: usize, each: usize) -> Self {
         let per_kv = spec.queries_per_kv().max(1);
         let kept: BTreeSet<usize> = kept.iter().copied().collect();
         let serving: BTreeSet<usize> = kept.iter().map(|h| h / per_kv).collect();
-        let slot = |keep: bool, head: usize| if keep { Slot::Keep(head) } else { Slot::Zero(head) };
-        let keys: BTreeSet<usize> = heads.iter().map(|h| h / per_kv).collect();
-        Self {
-            queries: heads.iter().map(|h| slot(kept.contains(h), *h)).collect(),
-            keys: keys.into_iter().map(|k| slot(serving.contains(&k), k)).collect(),
+        let unused = (0..spec.kv_heads).filter(|k| !serving.contains(k));
+        let mut groups: Vec<usize> = serving.iter().copied().chain(unused).take(keys.max(serving.len())).collect();
+        groups.sort_unstable();
+        let repeats = keys.saturating_sub(groups.len());
+        let mut slots = Self { queries: Vec::new(), keys: Vec::new() };
+        for kv in groups {
+            let mut heads: Vec<usize> = (kv * per_kv..(kv + 1) * per_kv).collect();
+            heads.sort_by_key(|h| !kept.contains(h));
+            heads.truncate(each);
+            heads.sort_unstable();
+            let read = |h: usize| if kept.contains(&h) { Slot::Keep(h) } else { Slot::Zero(h) };
+            slots.queries.extend(heads.iter().copied().map(read));
+            slots.queries.extend(std::iter::repeat_n(Slot::Zero(kv * per_kv), each.saturating_sub(heads.len())));
+            slots.keys.push(if serving.contains(&kv) { Slot::Keep(kv) } else { Slot::Zero(kv) });
         }
+        slots.queries.extend(std::iter::repeat_n(Slot::Zero(0), repeats * each));
+        slots.keys.extend(std::iter::repeat_n(Slot::Zero(0), repeats));
+        slots
     }
+}
+
+/// The least that a layer needs for its heads: key/value heads, and query heads to each.
+pub(super) fn least(spec: &AttentionSpec, kept: &[usize]) -> (usize, usize) {
+    let per_kv = spec.queries_per_kv().max(1);
+    let mut groups: BTreeMap<usize, usize> = BTreeMap::new();
+    for head in kept {
+        *groups.entry(head / per_kv).or_default() += 1;
+    }
+    (groups.len().max(1), groups.values().copied().max().unwrap_or(1))
 }
 
 /// The heads of every attention layer as they will be written.
@@ -59,45 +82,29 @@ pub(super) type Slots = BTreeMap<Site, SiteSlots>;
 
 /// Every layer in its original shape, removed heads zero.
 pub(super) fn masked(spec: &NetworkSpec, plan: &Plan) -> Slots {
-    let sites = spec.sites().into_iter();
-    sites
-        .map(|(site, attention)| {
-            let all: Vec<usize> = (0..attention.heads).collect();
-            (site, SiteSlots::of(attention, &all, &plan.kept_at(site, attention.heads)))
-        })
-        .collect()
+    each_site(spec, plan, |attention, _| (attention.kv_heads, attention.queries_per_kv()))
 }
 
 /// Every layer with its kept heads alone. Zero heads come in only where a shape needs them: one in a layer that keeps
 /// none, and as many as it takes for every key/value head to serve equally many query heads.
 pub(super) fn compact(spec: &NetworkSpec, plan: &Plan) -> Slots {
+    each_site(spec, plan, least)
+}
+
+/// Every layer in the shape that `shape` gives: key/value heads, and query heads to each.
+pub(super) fn each_site(
+    spec: &NetworkSpec,
+    plan: &Plan,
+    shape: impl Fn(&AttentionSpec, &[usize]) -> (usize, usize),
+) -> Slots {
     let sites = spec.sites().into_iter();
     sites
         .map(|(site, attention)| {
             let kept = plan.kept_at(site, attention.heads);
-            (site, SiteSlots::of(attention, &evened(attention, &kept), &kept))
+            let (keys, each) = shape(attention, &kept);
+            (site, SiteSlots::filled(attention, &kept, keys, each))
         })
         .collect()
-}
-
-/// `kept` and the fewest other heads that make every key/value head in use serve equally many.
-fn evened(spec: &AttentionSpec, kept: &[usize]) -> Vec<usize> {
-    let per_kv = spec.queries_per_kv().max(1);
-    if kept.is_empty() {
-        return vec![0];
-    }
-    let mut groups: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
-    for head in kept {
-        groups.entry(head / per_kv).or_default().insert(*head);
-    }
-    let most = groups.values().map(BTreeSet::len).max().unwrap_or(0);
-    for (group, heads) in &mut groups {
-        let candidates = group * per_kv..(group + 1) * per_kv;
-        let lacking = most - heads.len();
-        let added: Vec<usize> = candidates.filter(|h| !heads.contains(h)).take(lacking).collect();
-        heads.extend(added);
-    }
-    groups.into_values().flatten().collect()
 }
 
 /// Original indices of the written heads of every site that is narrower than the original model: what `config.json`
@@ -118,24 +125,45 @@ pub(super) fn origins(spec: &NetworkSpec, slots: &Slots) -> Result<BTreeMap<Site
 mod tests {
     use super::*;
 
+    fn compact(spec: &AttentionSpec, kept: &[usize]) -> SiteSlots {
+        let (keys, each) = least(spec, kept);
+        SiteSlots::filled(spec, kept, keys, each)
+    }
+
     #[test]
     fn uneven_key_value_groups_are_filled_with_the_fewest_zero_heads() {
         let spec = AttentionSpec::new(12, 3, 4);
         // Heads 0..4 share key/value head 0, and so on; group 1 keeps nothing and goes as a whole.
-        assert_eq!(evened(&spec, &[1, 2, 11]), [1, 2, 8, 11]);
-        assert_eq!(evened(&spec, &[0, 4, 8]), [0, 4, 8]);
-        assert_eq!(evened(&spec, &[]), [0]);
-        let slots = SiteSlots::of(&spec, &[1, 2, 8, 11], &[1, 2, 11]);
+        let slots = compact(&spec, &[1, 2, 11]);
         assert_eq!(slots.queries, [Slot::Keep(1), Slot::Keep(2), Slot::Zero(8), Slot::Keep(11)]);
         assert_eq!(slots.keys, [Slot::Keep(0), Slot::Keep(2)]);
         assert_eq!(slots.padded(), 1);
+        assert_eq!(compact(&spec, &[0, 4, 8]).queries, [Slot::Keep(0), Slot::Keep(4), Slot::Keep(8)]);
+        let none = compact(&spec, &[]);
+        assert_eq!((none.queries.as_slice(), none.keys.as_slice()), (&[Slot::Zero(0)][..], &[Slot::Zero(0)][..]));
     }
 
     #[test]
     fn a_masked_key_value_head_is_zero_only_when_nothing_kept_reads_it() {
         let spec = AttentionSpec::new(4, 2, 4);
-        let slots = SiteSlots::of(&spec, &[0, 1, 2, 3], &[1]);
+        let slots = SiteSlots::filled(&spec, &[1], 2, 2);
         assert_eq!(slots.queries, [Slot::Zero(0), Slot::Keep(1), Slot::Zero(2), Slot::Zero(3)]);
         assert_eq!(slots.keys, [Slot::Keep(0), Slot::Zero(1)]);
+    }
+
+    #[test]
+    fn zero_heads_take_the_places_of_removed_ones_and_then_repeat() {
+        let spec = AttentionSpec::new(4, 4, 8);
+        let slots = SiteSlots::filled(&spec, &[1, 3], 3, 1);
+        assert_eq!(slots.queries, [Slot::Zero(0), Slot::Keep(1), Slot::Keep(3)]);
+        // A layer of two heads in a model that needs three.
+        let spec = AttentionSpec::new(2, 2, 8);
+        let slots = SiteSlots::filled(&spec, &[0, 1], 3, 1);
+        assert_eq!(slots.queries, [Slot::Keep(0), Slot::Keep(1), Slot::Zero(0)]);
+        assert_eq!(slots.keys, slots.queries);
+        // Two key/value heads of one query head each where two query heads are needed.
+        let slots = SiteSlots::filled(&spec, &[1], 1, 2);
+        assert_eq!(slots.queries, [Slot::Keep(1), Slot::Zero(1)]);
+        assert_eq!(slots.keys, [Slot::Keep(1)]);
     }
 }

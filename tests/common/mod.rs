@@ -5,11 +5,40 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use pillars::model::Model;
+use pillars::checkpoint::{Config, Stored, TensorPlan, write_safetensors};
+use pillars::model::{Family, Model, Storage};
 use pillars::network::{Batch, Blind, FeatureMap, Gates, Probe, Site, SiteMaps, Source, TokenMask, Tokens};
 
 pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+/// Folder of a family's fixture; two are named apart from their `model_type`.
+pub fn family_fixture(family: &Family) -> PathBuf {
+    fixtures().join(if family.model_type == "gemma3_text" { "gemma3" } else { family.model_type })
+}
+
+/// A checkpoint of a configuration with small random weights, opened; the same for the same configuration.
+pub fn random_model(config: &serde_json::Value) -> (tempfile::TempDir, Model) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let keys = Config::new("config.json", config.as_object().unwrap().clone());
+    let (_, storage) = Storage::fresh(&keys).unwrap();
+    let plans: Vec<TensorPlan> = storage
+        .tensors()
+        .map(|(name, shape)| TensorPlan { name: name.to_owned(), stored: Stored::F32, shape: shape.to_vec() })
+        .collect();
+    let mut state = 1u32;
+    write_safetensors(&folder.path().join("model.safetensors"), &plans, |plan| {
+        let values = (0..plan.bytes() / 4).map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32 * 0.4 - 0.2
+        });
+        Ok(values.flat_map(f32::to_le_bytes).collect())
+    })
+    .unwrap();
+    let opened = Model::open(folder.path()).unwrap_or_else(|e| panic!("{e}"));
+    (folder, opened)
 }
 
 /// What tests read besides fixtures.

@@ -10,7 +10,7 @@ use super::super::super::command::Command;
 use super::super::super::jobs::JobKind;
 use super::super::super::widgets::{command_button, fact, facts, heading, note};
 use crate::figure::Unit;
-use crate::pruning::{Format, InputKind, Report};
+use crate::pruning::{Counts, Format, InputKind, Report};
 
 /// The folder being typed.
 #[derive(Default)]
@@ -25,13 +25,12 @@ impl ExportPanel {
         heading(ui, theme, "Export");
         let now = cx.state.export.format;
         for format in Format::ALL {
-            if ui.radio(now == format, format.name()).on_hover_text(meaning(format)).clicked() {
+            if ui.radio(now == format, format.name()).on_hover_text(format.meaning()).clicked() {
                 cx.send(Action::SetExportFormat(format));
             }
-            if now == format {
-                note(ui, theme, meaning(format));
-            }
         }
+        note(ui, theme, now.meaning());
+        foretold(ui, cx, now);
         ui.horizontal(|ui| {
             let label = ui.label(RichText::new("Folder").color(theme.muted));
             let width = (ui.available_width() - 80.0).max(60.0);
@@ -69,6 +68,36 @@ impl ExportPanel {
     }
 }
 
+/// What the chosen format would give, or why there is none.
+fn foretold(ui: &mut Ui, cx: Cx<'_>, format: Format) {
+    let theme = cx.theme;
+    let (Some(opened), Some(Ok(outlook))) = (&cx.state.model, &cx.state.outlook) else { return };
+    let told = outlook.forecasts(&opened.model).iter().find(|(f, _)| *f == format);
+    let forecast = match told {
+        Some((_, Ok(forecast))) => forecast,
+        Some((_, Err(error))) => {
+            ui.label(RichText::new(error.to_string()).color(theme.danger));
+            return;
+        }
+        None => return,
+    };
+    facts(ui, "forecast", |ui| {
+        let change = |unit: Unit, counts: Counts| {
+            let (before, after) = (counts.before as f64, counts.after as f64);
+            format!("{} to {}", unit.format(before), unit.format(after))
+        };
+        fact(ui, theme, "Opens in", forecast.opens_in.join(", "));
+        fact(ui, theme, "Parameters", change(Unit::Count, forecast.parameters));
+        fact(ui, theme, "Weights", change(Unit::Bytes, forecast.bytes));
+        if forecast.cache_bytes_per_token.before > 0 {
+            fact(ui, theme, "Cache per token", change(Unit::Bytes, forecast.cache_bytes_per_token));
+        }
+    });
+    for text in &forecast.notes {
+        note(ui, theme, text.as_str());
+    }
+}
+
 fn proof(ui: &mut Ui, cx: Cx<'_>, path: &std::path::Path, report: &Report) {
     let theme = cx.theme;
     ui.add_space(4.0);
@@ -94,12 +123,5 @@ fn proof(ui: &mut Ui, cx: Cx<'_>, path: &std::path::Path, report: &Report) {
     });
     for text in &report.notes {
         note(ui, theme, text.as_str());
-    }
-}
-
-fn meaning(format: Format) -> &'static str {
-    match format {
-        Format::Compact => "Every layer loses exactly its pruned heads: the smallest file; Pillars opens it",
-        Format::Masked => "Shapes stay and pruned heads add nothing: stock software opens it, nothing gets smaller",
     }
 }

@@ -1,0 +1,50 @@
+//! What every format would give, told before anything is written.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::surgery::Surgery;
+use super::{Counts, Format};
+use crate::error::Result;
+use crate::model::Model;
+use crate::network::Site;
+use crate::plan::Plan;
+
+/// What an export in one format would be: exactly what it then is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Forecast {
+    /// The format.
+    pub format: Format,
+    /// What opens it.
+    pub opens_in: Vec<String>,
+    /// Parameters of all stored tensors.
+    pub parameters: Counts,
+    /// Bytes of all stored tensors.
+    pub bytes: Counts,
+    /// Bytes of keys and values that every generated token leaves behind, at the type of the weights; 0 without a
+    /// decoder.
+    pub cache_bytes_per_token: Counts,
+    /// Bytes of keys and values of cross attention that every source token leaves behind, at the type of the weights.
+    pub cache_bytes_per_source_token: Counts,
+    /// Heads that are there for the shape alone and add nothing, by site.
+    pub zero_heads: BTreeMap<Site, usize>,
+    /// What a reader should know, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// The forecast for `format`; an error says in one line why there is no such export of this model. Reads headers only.
+pub fn forecast(model: &Model, plan: &Plan, format: Format) -> Result<Forecast> {
+    let surgery = Surgery::new(model, plan, format)?;
+    let (cache_bytes_per_token, cache_bytes_per_source_token) = surgery.cache(model);
+    Ok(Forecast {
+        format,
+        parameters: surgery.parameters(model.checkpoint()),
+        bytes: surgery.bytes(model.checkpoint()),
+        cache_bytes_per_token,
+        cache_bytes_per_source_token,
+        zero_heads: surgery.zero_heads(),
+        opens_in: surgery.opens_in,
+        notes: surgery.notes,
+    })
+}

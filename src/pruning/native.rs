@@ -1,0 +1,295 @@
+//! What stock transformers opens: [the table](legality), and the shapes that it leaves.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::remote;
+use super::slots::{SiteSlots, Slot, Slots, each_site, least};
+use crate::checkpoint::Config;
+use crate::error::{Error, Result};
+use crate::model::{Family, Model};
+use crate::network::{AttentionSpec, NetworkSpec, ScoreBias, Site, SiteKind};
+use crate::plan::Plan;
+
+/// What stock transformers opens of a family when attention is narrower than the model, found by opening tiny
+/// checkpoints of every family with 4.57.6 and 5.23.0 (`tests/with_transformers.py`).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Legality {
+    /// The same number of heads in every layer, at a width that the configuration states.
+    Uniform(Uniform),
+    /// No other number of heads than the model came with.
+    Never {
+        /// How the width of a head is worked out, which is why: fewer heads would be wider heads.
+        width: &'static str,
+    },
+}
+
+/// How a family states a number of heads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Uniform {
+    /// Key of the number of (query) heads.
+    heads: &'static str,
+    /// Key of the number of key/value heads, where there is one; query heads are a multiple of it.
+    kv_heads: Option<&'static str>,
+    /// Key of the width of a head.
+    width: &'static str,
+    /// Whether 4.57 opens it too.
+    opens_in_4: bool,
+    /// Which numbers of query heads are refused.
+    limit: Limit,
+}
+
+/// Which numbers of query heads a family's configuration refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    /// None.
+    None,
+    /// Those that do not divide the model's width.
+    Divides,
+    /// With scaled rotary positions, those that do not give the true width of a head when the model's width is divided
+    /// by them: the lengths of the scaling factors are checked against that.
+    Scaled,
+}
+
+const GROUPED: Uniform = Uniform {
+    heads: "num_attention_heads",
+    kv_heads: Some("num_key_value_heads"),
+    width: "head_dim",
+    opens_in_4: true,
+    limit: Limit::None,
+};
+
+/// The row of a family.
+pub(super) fn legality(family: &Family) -> Legality {
+    let never = |width| Legality::Never { width };
+    Legality::Uniform(match family.model_type {
+        "mistral" | "qwen2" | "qwen3" | "gemma" | "granite" | "smollm3" => GROUPED,
+        "llama" | "gemma2" | "gemma3_text" => Uniform { limit: Limit::Divides, ..GROUPED },
+        "phi3" => Uniform { limit: Limit::Scaled, ..GROUPED },
+        // One number for encoder, decoder and cross attention; the table of relative positions has a column for each.
+        "t5" => Uniform { heads: "num_heads", kv_heads: None, width: "d_kv", ..GROUPED },
+        "vit" | "deit" | "dinov2" => Uniform { kv_heads: None, opens_in_4: false, ..GROUPED },
+        "distilbert" => return never("dim / n_heads"),
+        "gpt2" => return never("n_embd / n_head"),
+        "bart" | "mbart" | "marian" => return never("d_model / encoder_attention_heads and decoder_attention_heads"),
+        "whisper" => return never("d_model / encoder_attention_heads and decoder_attention_heads"),
+        "bloom" => return never("hidden_size / n_head"),
+        // bert, roberta, xlm-roberta, electra, albert, modernbert, opt, gpt_neox, and what comes later and was not tried.
+        _ => return never("hidden_size / num_attention_heads"),
+    })
+}
+
+/// A plan in shapes that stock transformers opens.
+pub(super) struct Native {
+    /// The heads of every layer.
+    pub slots: Slots,
+    /// Columns (heads of the original model) of the tables of relative positions, by stack.
+    pub columns: BTreeMap<SiteKind, Vec<usize>>,
+    /// The configuration that says so.
+    pub config: Map<String, Value>,
+    /// What opens it.
+    pub opens_in: Vec<String>,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// The smallest shapes that stock transformers opens and that hold every head that `plan` keeps.
+pub(super) fn native(model: &Model, plan: &Plan) -> Result<Native> {
+    let family = model.family();
+    let uniform = match legality(family) {
+        Legality::Uniform(uniform) => uniform,
+        Legality::Never { width } => return Err(refusal(family, width)),
+    };
+    let (spec, config) = (model.spec(), model.config());
+    let columns = columns(spec, plan);
+    let needed = needed(spec, plan, &columns);
+    let (own, other) = (smallest(spec, needed, |q| legal(uniform.limit, model, q)), smallest(spec, needed, |_| true));
+    let (shape, rename) = match (own, other) {
+        (Some(own), _) if own == needed => (own, false),
+        (_, Some(free)) if as_mistral(model) => (free, true),
+        (Some(own), _) => (own, false),
+        _ => return Err(refusal(family, "hidden_size / num_attention_heads")),
+    };
+    let (keys, each) = shape;
+    let columns: BTreeMap<_, _> = columns.into_iter().map(|(k, heads)| (k, lengthened(heads, keys, spec))).collect();
+    let mut slots = each_site(spec, plan, |_, _| (keys, each));
+    for (site, attention) in spec.sites() {
+        if let Some(columns) = columns.get(&site.kind) {
+            slots.insert(site, by_column(attention, &plan.kept_at(site, attention.heads), columns));
+        }
+    }
+    let mut config = source_config(config)?;
+    for stale in [crate::model::KEPT_KEY, "pruned_heads"] {
+        config.remove(stale);
+    }
+    remote::forget(&mut config);
+    config.insert(uniform.heads.to_owned(), json!(keys * each));
+    if let Some(key) = uniform.kv_heads {
+        config.insert(key.to_owned(), json!(keys));
+    }
+    let width = spec.sites().first().map_or(0, |(_, a)| a.head_dim);
+    config.insert(uniform.width.to_owned(), json!(width));
+    if rename {
+        rename_to_mistral(&mut config);
+    }
+    let notes = notes(spec, needed, shape, rename);
+    let versions = if uniform.opens_in_4 { "transformers 4.57 and 5" } else { "transformers 5" };
+    Ok(Native { slots, columns, config, opens_in: vec!["Pillars".to_owned(), versions.to_owned()], notes })
+}
+
+fn refusal(family: &Family, width: &str) -> Error {
+    let title = family.title;
+    Error::new(format!("no native format for {title}: transformers takes {width} for the width of its heads"))
+        .hint("choose compact (smaller) or masked (opens everywhere)")
+}
+
+/// The keys of the configuration that was opened.
+pub(super) fn source_config(config: &Config) -> Result<Map<String, Value>> {
+    config.value().as_object().cloned().ok_or_else(|| Error::new("the configuration is no object").at(config.path()))
+}
+
+/// Of every stack whose self-attention shares one table of relative positions, the original heads that any of its
+/// layers keeps: a column of the table belongs to the same slot in every layer.
+fn columns(spec: &NetworkSpec, plan: &Plan) -> BTreeMap<SiteKind, Vec<usize>> {
+    let mut columns: BTreeMap<SiteKind, Vec<usize>> = BTreeMap::new();
+    for (site, attention) in spec.sites() {
+        if matches!(attention.bias, ScoreBias::Relative { .. }) {
+            let kept = plan.kept_at(site, attention.heads).into_iter();
+            columns.entry(site.kind).or_default().extend(kept.filter_map(|h| attention.origin.get(h)));
+        }
+    }
+    for heads in columns.values_mut() {
+        heads.sort_unstable();
+        heads.dedup();
+    }
+    columns
+}
+
+/// Key/value heads, and query heads to each, that every layer needs at least.
+fn needed(spec: &NetworkSpec, plan: &Plan, columns: &BTreeMap<SiteKind, Vec<usize>>) -> (usize, usize) {
+    let sites = spec.sites().into_iter();
+    let shapes = sites.map(|(site, attention)| match columns.get(&site.kind) {
+        Some(columns) => (columns.len().max(1), 1),
+        None => least(attention, &plan.kept_at(site, attention.heads)),
+    });
+    shapes.fold((1, 1), |(keys, each), (k, e)| (keys.max(k), each.max(e)))
+}
+
+/// The shape with the fewest heads that holds `needed`, is no larger than the original model, and has a number of query
+/// heads that `legal` allows.
+fn smallest(spec: &NetworkSpec, (keys, each): (usize, usize), legal: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
+    let most = spec.sites().iter().fold((keys, each), |(k, e), (_, a)| {
+        (k.max(a.origin_kv_heads), e.max(a.origin_heads.checked_div(a.origin_kv_heads).unwrap_or(1)))
+    });
+    let shapes = (keys..=most.0).flat_map(|k| (each..=most.1).map(move |e| (k, e)));
+    shapes.filter(|(k, e)| legal(k * e)).min_by_key(|(k, e)| (k * e + k, k * e))
+}
+
+/// Whether the family opens `queries` heads in a layer.
+fn legal(limit: Limit, model: &Model, queries: usize) -> bool {
+    let width = model.spec().last_stack().map_or(0, |s| s.width);
+    let sites = model.spec().sites();
+    let head_dim = sites.first().map_or(0, |(_, a)| a.head_dim);
+    match limit {
+        Limit::None => true,
+        Limit::Divides => width.is_multiple_of(queries),
+        Limit::Scaled => is_rope_plain(model.config()) || width.checked_div(queries) == Some(head_dim),
+    }
+}
+
+/// Whether rotary positions are not scaled.
+fn is_rope_plain(config: &Config) -> bool {
+    ["rope_scaling", "rope_parameters"].into_iter().filter_map(|key| config.get(key)).all(|rope| {
+        let kind = rope.get("rope_type").or(rope.get("type")).and_then(Value::as_str);
+        kind.is_none_or(|kind| kind == "default")
+    })
+}
+
+/// Whether a Llama is a Mistral too: the same network, whose configuration takes any number of heads. Scaled positions
+/// and biases are Llama's alone.
+fn as_mistral(model: &Model) -> bool {
+    let config = model.config();
+    let biased = |key: &str| config.get(key).is_some_and(|v| v.as_bool() != Some(false));
+    let named = config.architecture().is_none_or(|name| name.starts_with("Llama"));
+    let is_llama = model.family().model_type == "llama";
+    is_llama && named && !biased("attention_bias") && !biased("mlp_bias") && is_rope_plain(config)
+}
+
+fn rename_to_mistral(config: &mut Map<String, Value>) {
+    config.insert("model_type".to_owned(), json!("mistral"));
+    config.insert("sliding_window".to_owned(), Value::Null);
+    if let Some(Value::Array(names)) = config.get_mut("architectures") {
+        for name in names.iter_mut() {
+            *name = json!(name.as_str().unwrap_or_default().replacen("Llama", "Mistral", 1));
+        }
+    }
+}
+
+/// `heads` and as many other original heads as make `length`; repeats where there are no others.
+fn lengthened(mut heads: Vec<usize>, length: usize, spec: &NetworkSpec) -> Vec<usize> {
+    let all = spec.sites().first().map_or(0, |(_, a)| a.origin_heads);
+    let others: Vec<usize> = (0..all).filter(|h| !heads.contains(h)).collect();
+    heads.extend(others.into_iter().chain(std::iter::repeat(0)).take(length.saturating_sub(heads.len())));
+    heads.sort_unstable();
+    heads
+}
+
+/// The slots of a layer whose slot `i` stands for the original head `columns[i]`.
+fn by_column(attention: &AttentionSpec, kept: &[usize], columns: &[usize]) -> SiteSlots {
+    let mut taken = Vec::new();
+    let slots: Vec<Slot> = columns
+        .iter()
+        .map(|column| match attention.origin.iter().position(|o| o == column) {
+            Some(head) if kept.contains(&head) && !taken.contains(&head) => {
+                taken.push(head);
+                Slot::Keep(head)
+            }
+            head => Slot::Zero(head.unwrap_or(0)),
+        })
+        .collect();
+    SiteSlots { queries: slots.clone(), keys: slots }
+}
+
+fn notes(spec: &NetworkSpec, needed: (usize, usize), shape: (usize, usize), rename: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    let (keys, each) = shape;
+    let whole = |a: &AttentionSpec| keys * each >= a.heads;
+    if spec.sites().iter().all(|(_, a)| whole(a)) {
+        notes.push("every layer keeps its number of heads, so nothing gets smaller".to_owned());
+    } else if shape != needed {
+        notes.push(format!(
+            "{} heads in a layer instead of {}, the next number that transformers opens",
+            keys * each,
+            needed.0 * needed.1
+        ));
+    }
+    if rename {
+        notes.push("written as mistral, the same network, because llama opens no such number of heads".to_owned());
+    }
+    notes
+}
+
+/// The stack of a role such as `encoder.relative`.
+pub(super) fn relative_role(kind: SiteKind) -> Option<&'static str> {
+    match kind {
+        SiteKind::Encoder => Some("encoder.relative"),
+        SiteKind::Decoder => Some("decoder.relative"),
+        SiteKind::Cross => None,
+    }
+}
+
+/// Original indices of the heads that are more than zeros, of every layer that lost some.
+pub(super) fn kept(spec: &NetworkSpec, slots: &Slots) -> BTreeMap<Site, Vec<usize>> {
+    let sites = spec.sites().into_iter();
+    let kept = sites.filter_map(|(site, attention)| {
+        let queries = slots.get(&site)?.queries.iter();
+        let kept = queries.filter_map(|slot| match slot {
+            Slot::Keep(head) => attention.origin.get(*head).copied(),
+            Slot::Zero(_) => None,
+        });
+        let kept: Vec<usize> = kept.collect();
+        (kept.len() < attention.origin_heads).then_some((site, kept))
+    });
+    kept.collect()
+}

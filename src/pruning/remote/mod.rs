@@ -1,0 +1,137 @@
+//! The Python with which transformers opens ragged checkpoints: one file for every family, with its name filled in.
+
+use serde_json::{Map, Value, json};
+
+use crate::model::{KEPT_KEY, Model};
+use crate::network::{InputSpec, NetworkSpec};
+
+const TEMPLATE: &str = include_str!("modeling.py");
+
+/// What file names of this module begin with.
+const STEM: &str = "modeling_pillars_";
+
+/// Classes of transformers that open a checkpoint, without their common beginning `Auto`.
+const ENCODER: &[&str] = &[
+    "Model",
+    "ModelForPreTraining",
+    "ModelForMaskedLM",
+    "ModelForSequenceClassification",
+    "ModelForTokenClassification",
+    "ModelForQuestionAnswering",
+    "ModelForMultipleChoice",
+    "ModelForNextSentencePrediction",
+    "ModelForTextEncoding",
+];
+const DECODER: &[&str] = &[
+    "Model",
+    "ModelForCausalLM",
+    "ModelForSequenceClassification",
+    "ModelForTokenClassification",
+    "ModelForQuestionAnswering",
+];
+const ENCODER_DECODER: &[&str] = &[
+    "Model",
+    "ModelForPreTraining",
+    "ModelForSeq2SeqLM",
+    "ModelForSequenceClassification",
+    "ModelForQuestionAnswering",
+    "ModelForTextEncoding",
+];
+const FRAMES: &[&str] = &["Model", "ModelForSpeechSeq2Seq", "ModelForAudioClassification"];
+const PIXELS: &[&str] = &["Model", "ModelForImageClassification", "ModelForMaskedImageModeling", "Backbone"];
+
+/// Whether a file of a model's folder is such a module.
+pub(super) fn is_module(name: &str) -> bool {
+    name.starts_with(STEM) && name.ends_with(".py")
+}
+
+/// The module's name, without its ending.
+fn stem(model: &Model) -> String {
+    format!("{STEM}{}", model.family().model_type.replace('-', "_"))
+}
+
+/// What the module's classes begin with: `PillarsXlmRoberta`.
+fn prefix(model: &Model) -> String {
+    let words = model.family().model_type.split(['-', '_']);
+    let capital =
+        |word: &str| word.chars().take(1).map(|c| c.to_ascii_uppercase()).chain(word.chars().skip(1)).collect();
+    format!("Pillars{}", words.map(capital).collect::<Vec<String>>().concat())
+}
+
+/// Name and text of the module that a configuration needs; none where no layer is narrower than the original.
+pub(super) fn module(model: &Model, config: &Map<String, Value>) -> Option<(String, String)> {
+    let kept = config.get(KEPT_KEY)?.get("kept")?.as_object()?;
+    if kept.is_empty() {
+        return None;
+    }
+    let NetworkSpec { encoder, decoder, .. } = model.spec();
+    let only = match (encoder, decoder) {
+        (Some(_), Some(_)) => "None",
+        (None, Some(_)) => "\"decoder\"",
+        _ => "\"encoder\"",
+    };
+    let family = model.family();
+    let text = TEMPLATE
+        .replace("{title}", family.title)
+        .replace("{model_type}", family.model_type)
+        .replace("{prefix}", &prefix(model))
+        .replace("{only_stack}", only);
+    Some((format!("{}.py", stem(model)), text))
+}
+
+/// Points a configuration at the module.
+pub(super) fn refer(model: &Model, config: &mut Map<String, Value>) {
+    let NetworkSpec { encoder, decoder, .. } = model.spec();
+    let autos = match (encoder.as_ref().map(|stack| &stack.input), decoder) {
+        (Some(InputSpec::Frames(_)), _) => FRAMES,
+        (Some(InputSpec::Patches(_)), _) => PIXELS,
+        (Some(InputSpec::Tokens(_)), Some(_)) => ENCODER_DECODER,
+        (Some(InputSpec::Tokens(_)), None) => ENCODER,
+        (None, _) => DECODER,
+    };
+    // Code of the source's own for its model would not know of the cut; what reads its inputs still does its work.
+    let own = config.get("auto_map").and_then(Value::as_object).cloned().unwrap_or_default();
+    let reads = |key: &str| key.contains("Tokenizer") || key.contains("Processor") || key.contains("Extractor");
+    let mut map: Map<String, Value> = own.into_iter().filter(|(key, _)| reads(key)).collect();
+    let classes = format!("{}.{}", stem(model), prefix(model));
+    map.extend(autos.iter().map(|auto| (format!("Auto{auto}"), json!(format!("{classes}{auto}")))));
+    config.insert("auto_map".to_owned(), Value::Object(map));
+}
+
+/// Takes every reference to such a module out of a configuration.
+pub(super) fn forget(config: &mut Map<String, Value>) {
+    let Some(Value::Object(map)) = config.get_mut("auto_map") else { return };
+    map.retain(|_, class| !class.as_str().is_some_and(|class| class.starts_with(STEM)));
+    if map.is_empty() {
+        config.remove("auto_map");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_references_are_forgotten_and_readers_of_input_are_kept() {
+        let model = Model::open(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/phi3")).unwrap();
+        let own = json!({"auto_map": {"AutoModelForCausalLM": "modeling_phi3.Phi3", "AutoTokenizer": "tok.Tok"}});
+        let mut config = own.as_object().cloned().unwrap();
+        refer(&model, &mut config);
+        let class = &config["auto_map"]["AutoModelForCausalLM"];
+        assert_eq!(class, "modeling_pillars_phi3.PillarsPhi3ModelForCausalLM");
+        assert_eq!(config["auto_map"]["AutoTokenizer"], "tok.Tok");
+        forget(&mut config);
+        assert_eq!(config["auto_map"], json!({"AutoTokenizer": "tok.Tok"}));
+    }
+
+    #[test]
+    fn the_template_has_no_hole_left() {
+        let model = Model::open(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/t5")).unwrap();
+        let config = json!({"pillars": {"kept": {"cross.0": [0]}}});
+        let (name, text) = module(&model, config.as_object().unwrap()).unwrap();
+        assert_eq!(name, "modeling_pillars_t5.py");
+        assert!(text.contains("= \"t5\", \"PillarsT5\", None\n"));
+        assert!(["{title}", "{model_type}", "{prefix}", "{only_stack}"].iter().all(|hole| !text.contains(hole)));
+        assert!(module(&model, json!({"pillars": {"kept": {}}}).as_object().unwrap()).is_none());
+    }
+}

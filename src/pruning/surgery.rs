@@ -1,0 +1,199 @@
+//! What an export will write, decided before a byte is read or written.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Map, Value, json};
+
+use super::cut::Cut;
+use super::native::{self, native, relative_role, source_config};
+use super::remote;
+use super::slots::{self, Slots};
+use super::{Counts, Format};
+use crate::checkpoint::{Checkpoint, TensorPlan};
+use crate::error::{Error, Result};
+use crate::model::{KEPT_KEY, Model};
+use crate::network::{NetworkSpec, Site};
+use crate::plan::{Cost, Plan};
+
+/// Families for which transformers 4.x reads `pruned_heads` when it opens a checkpoint (tested with 4.57.6).
+const READS_PRUNED_HEADS: &[&str] = &["bert", "roberta", "distilbert", "electra", "gpt2", "vit", "deit", "dinov2"];
+
+/// How every stored tensor and the configuration change under a plan and a format.
+pub(super) struct Surgery {
+    /// The heads of every layer as they will be written.
+    slots: Slots,
+    /// How each tensor that holds heads is cut.
+    pub cuts: HashMap<String, Cut>,
+    /// Every tensor as it will be written, in the order of the source.
+    pub tensors: Vec<TensorPlan>,
+    /// `config.json`.
+    pub config: Map<String, Value>,
+    /// Name and text of the Python module that the configuration needs.
+    pub module: Option<(String, String)>,
+    /// Original heads that the written layers have, of every layer that lost some.
+    pub kept: BTreeMap<Site, Vec<usize>>,
+    /// What opens the result.
+    pub opens_in: Vec<String>,
+    /// What a reader should know, in sentences.
+    pub notes: Vec<String>,
+}
+
+impl Surgery {
+    /// Plans the surgery; an error where the plan does not fit the model or the format cannot hold it.
+    pub fn new(model: &Model, plan: &Plan, format: Format) -> Result<Self> {
+        let spec = model.spec();
+        plan.validate(spec)?;
+        let mut columns = BTreeMap::new();
+        let (slots, kept, config, opens_in, notes) = match format {
+            Format::Native => {
+                let native = native(model, plan)?;
+                let kept = native::kept(spec, &native.slots);
+                columns = native.columns;
+                (native.slots, kept, native.config, native.opens_in, native.notes)
+            }
+            Format::Compact => {
+                let slots = slots::compact(spec, plan);
+                let kept = slots::origins(spec, &slots)?;
+                let config = compact_config(model, &kept)?;
+                let opens_in = compact_opens_in(model, &kept);
+                (slots, kept, config, opens_in, Vec::new())
+            }
+            Format::Masked => {
+                let slots = slots::masked(spec, plan);
+                let kept = slots::origins(spec, &slots)?;
+                // Shapes stay, and with them whatever the source says of earlier pruning.
+                let opens_in = vec!["Pillars".to_owned(), "whatever opens the original".to_owned()];
+                (slots, kept, source_config(model.config())?, opens_in, Vec::new())
+            }
+        };
+        let checkpoint = model.checkpoint();
+        let mut cuts = cuts(model, &slots)?;
+        for (kind, columns) in columns {
+            let stored = relative_role(kind).and_then(|role| model.stored_as(role));
+            let (name, _) = stored.ok_or_else(|| Error::new("the table of relative positions is missing"))?;
+            let info = checkpoint.info(name).ok_or_else(|| Error::new("a tensor vanished"))?;
+            cuts.insert(name.to_owned(), Cut::columns(info, &columns));
+        }
+        let tensors = tensors(checkpoint, &cuts)?;
+        let module = remote::module(model, &config);
+        let mut surgery = Self { slots, cuts, tensors, module, config, kept, opens_in, notes };
+        let zeros = surgery.zero_heads().values().sum::<usize>();
+        match format {
+            Format::Masked => {
+                surgery.notes.push(format!("{zeros} heads are zero; shapes and sizes are those of the source"));
+            }
+            _ if zeros > 0 => surgery.notes.push(format!(
+                "{zeros} zero head{} a shape that the plan alone would leave uneven",
+                if zeros == 1 { " fills" } else { "s fill" }
+            )),
+            _ => {}
+        }
+        Ok(surgery)
+    }
+
+    /// Heads that are there for the shape alone and add nothing, by site.
+    pub fn zero_heads(&self) -> BTreeMap<Site, usize> {
+        self.slots.iter().map(|(site, slots)| (*site, slots.padded())).filter(|(_, zeros)| *zeros > 0).collect()
+    }
+
+    /// Parameters before and after.
+    pub fn parameters(&self, checkpoint: &Checkpoint) -> Counts {
+        let before = checkpoint.names().iter().filter_map(|n| checkpoint.info(n)).map(|i| i.elements()).sum();
+        let count = |tensor: &TensorPlan| tensor.shape.iter().map(|d| *d as u64).product::<u64>();
+        Counts { before, after: self.tensors.iter().map(count).sum() }
+    }
+
+    /// Bytes of all tensors before and after.
+    pub fn bytes(&self, checkpoint: &Checkpoint) -> Counts {
+        Counts { before: checkpoint.bytes(), after: self.tensors.iter().map(|t| t.bytes() as u64).sum() }
+    }
+
+    /// Bytes of keys and values that a generated token and a source token leave behind, before and after, at the type
+    /// of the weights.
+    pub fn cache(&self, model: &Model) -> (Counts, Counts) {
+        let width = model.stored().bytes();
+        let (before, after) = (Cost::of(model.spec(), 1), Cost::of(&self.narrowed(model.spec()), 1));
+        let counts = |of: fn(&Cost) -> u64| Counts { before: of(&before), after: of(&after) }.times(width as u64);
+        (counts(|c| c.cache_per_token), counts(|c| c.cache_per_source_token))
+    }
+
+    /// The network that is left.
+    fn narrowed(&self, spec: &NetworkSpec) -> NetworkSpec {
+        let mut left = spec.clone();
+        for (site, slots) in &self.slots {
+            if let Some(attention) = left.attention_mut(*site) {
+                attention.heads = slots.queries.len();
+                attention.kv_heads = slots.keys.len();
+            }
+        }
+        left
+    }
+}
+
+/// How each stored tensor that holds heads is cut.
+fn cuts(model: &Model, slots: &Slots) -> Result<HashMap<String, Cut>> {
+    let checkpoint = model.checkpoint();
+    let tensors = model.head_tensors().into_iter();
+    tensors
+        .map(|tensor| {
+            let info = checkpoint.info(&tensor.name).ok_or_else(|| Error::new("a tensor vanished"))?;
+            Ok((tensor.name.clone(), Cut::new(&tensor, info, slots)?))
+        })
+        .collect()
+}
+
+/// Every tensor as it will be written, in the order of the source.
+fn tensors(checkpoint: &Checkpoint, cuts: &HashMap<String, Cut>) -> Result<Vec<TensorPlan>> {
+    let names = checkpoint.names().iter();
+    names
+        .map(|name| {
+            let info = checkpoint.info(name).ok_or_else(|| Error::new("a tensor vanished"))?;
+            let whole = || TensorPlan { name: name.clone(), stored: info.stored, shape: info.shape.clone() };
+            Ok(cuts.get(name).map_or_else(whole, |cut| cut.plan(name)))
+        })
+        .collect()
+}
+
+/// The configuration under which ragged weights, which have the original heads `kept`, open.
+fn compact_config(model: &Model, kept: &BTreeMap<Site, Vec<usize>>) -> Result<Map<String, Value>> {
+    let mut config = source_config(model.config())?;
+    config.insert(KEPT_KEY.to_owned(), json!({"version": 1, "kept": kept}));
+    // What an earlier pruning left would not fit now.
+    config.remove("pruned_heads");
+    remote::forget(&mut config);
+    if !kept.is_empty() {
+        remote::refer(model, &mut config);
+    }
+    if reads_pruned_heads(model) {
+        config.insert("pruned_heads".to_owned(), pruned_heads(model, kept));
+    }
+    Ok(config)
+}
+
+fn reads_pruned_heads(model: &Model) -> bool {
+    READS_PRUNED_HEADS.contains(&model.family().model_type)
+}
+
+fn compact_opens_in(model: &Model, kept: &BTreeMap<Site, Vec<usize>>) -> Vec<String> {
+    let mut opens_in = vec!["Pillars".to_owned()];
+    if kept.is_empty() {
+        opens_in.push("whatever opens the original".to_owned());
+        return opens_in;
+    }
+    opens_in.push("transformers 4.57 and 5 with trust_remote_code=True".to_owned());
+    if reads_pruned_heads(model) {
+        opens_in.push("transformers 4.57".to_owned());
+    }
+    opens_in
+}
+
+/// `{"layer": [removed heads]}`, as transformers 4.x writes it.
+fn pruned_heads(model: &Model, kept: &BTreeMap<Site, Vec<usize>>) -> Value {
+    let mut pruned = Map::new();
+    for (site, heads) in kept {
+        let all = model.spec().attention(*site).map_or(0, |a| a.origin_heads);
+        let removed: Vec<usize> = (0..all).filter(|h| !heads.contains(h)).collect();
+        pruned.insert(site.layer.to_string(), Value::from(removed));
+    }
+    Value::Object(pruned)
+}

@@ -1,0 +1,234 @@
+//! What each format gives is told exactly before it is written, and what stock transformers cannot open is refused.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use common::{family_fixture, random_model};
+use pillars::analysis::Document;
+use pillars::checkpoint::Config;
+use pillars::model::{Family, Model, families};
+use pillars::network::Site;
+use pillars::plan::{Cost, Plan};
+use pillars::pruning::{self, ExportOptions, Format, RECORD, Report, forecast};
+use pillars::task::Ticket;
+use serde_json::json;
+
+fn export(model: &Model, plan: &Plan, format: Format, out: &Path) -> pillars::Result<Report> {
+    let options = ExportOptions { force: true, ..ExportOptions::default() };
+    pruning::export(model, plan, format, out, &options, None, &Ticket::default())
+}
+
+/// Plans that differ in what they ask of a shape: ragged from layer to layer, uneven inside a layer, one layer
+/// whole.
+fn plans(model: &Model) -> Vec<(&'static str, Plan)> {
+    let sites = model.spec().sites();
+    let plan = |choose: &dyn Fn(usize, usize) -> Vec<usize>| {
+        let kept = sites.iter().map(|(site, a)| {
+            // Passes over one stored layer keep the same heads.
+            let stored = model.spec().stored_layer(*site).unwrap();
+            (*site, choose(stored, a.heads))
+        });
+        Plan::from_mask(kept.collect())
+    };
+    let mut whole = plan(&|_, heads| (1..heads).collect());
+    let last = sites.last().unwrap().0;
+    let twins: Vec<Site> = sites
+        .iter()
+        .map(|(s, _)| *s)
+        .filter(|s| s.kind == last.kind && model.spec().stored_layer(*s) == model.spec().stored_layer(last))
+        .collect();
+    for site in twins {
+        whole.kept.remove(&site);
+    }
+    vec![
+        ("ragged", plan(&|layer, heads| (0..heads).filter(|h| h % 4 <= layer % 3).collect())),
+        ("uneven", plan(&|_, heads| (0..heads - 1).collect())),
+        ("one layer whole", whole),
+    ]
+}
+
+#[test]
+fn forecasts_are_what_is_then_written() {
+    let families: Vec<&'static Family> = families::all().collect();
+    // Mostly waiting for the disk: side by side.
+    let counts = std::thread::scope(|scope| {
+        let parts: Vec<_> = families
+            .chunks(4)
+            .map(|part| scope.spawn(|| part.iter().map(|f| foretell(f)).collect::<Vec<_>>()))
+            .collect();
+        parts.into_iter().flat_map(|p| p.join().unwrap()).collect::<Vec<(usize, usize)>>()
+    });
+    let (written, refused) = counts.iter().fold((0, 0), |(w, r), (more, less)| (w + more, r + less));
+    // Fourteen families open in stock transformers with fewer heads, all in the other formats.
+    assert_eq!((written, refused), (3 * (2 * 29 + 14), 3 * 15));
+}
+
+/// Exports a family under every plan in every format, as foretold. How many there were, and how many were refused.
+fn foretell(family: &Family) -> (usize, usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let (mut written, mut refused) = (0, 0);
+    let model = Model::open(family_fixture(family)).unwrap();
+    for (name, plan) in plans(&model) {
+        for format in Format::ALL {
+            let what = format!("{} {name} {format}", family.model_type);
+            let told = match forecast(&model, &plan, format) {
+                Ok(told) => told,
+                Err(error) => {
+                    assert_eq!(export(&model, &plan, format, &out).unwrap_err().to_string(), error.to_string());
+                    refused += 1;
+                    continue;
+                }
+            };
+            let report = export(&model, &plan, format, &out).unwrap_or_else(|e| panic!("{what}: {e}"));
+            assert_eq!((told.bytes, told.parameters), (report.bytes, report.parameters), "{what}");
+            assert_eq!((&told.zero_heads, &told.opens_in), (&report.zero_heads, &report.opens_in), "{what}");
+            assert!(told.notes.iter().all(|note| report.notes.contains(note)), "{what}");
+            // And from the files, by the reader that any model is read with.
+            let after = Model::open(&out).unwrap();
+            let checkpoint = after.checkpoint();
+            assert_eq!(checkpoint.bytes(), told.bytes.after, "{what}");
+            let elements: u64 = checkpoint.names().iter().map(|n| checkpoint.info(n).unwrap().elements()).sum();
+            assert_eq!(elements, told.parameters.after, "{what}");
+            let cache = |model: &Model| {
+                let cost = Cost::of(model.spec(), 1);
+                (cost.cache_per_token * 4, cost.cache_per_source_token * 4)
+            };
+            let (tokens, sources) = (told.cache_bytes_per_token, told.cache_bytes_per_source_token);
+            assert_eq!(cache(&model), (tokens.before, sources.before), "{what}");
+            assert_eq!(cache(&after), (tokens.after, sources.after), "{what}");
+            written += 1;
+        }
+    }
+    (written, refused)
+}
+
+#[test]
+fn what_stock_transformers_cannot_open_is_refused_in_one_line_that_names_the_other_formats() {
+    for family in families::all() {
+        let model = Model::open(family_fixture(family)).unwrap();
+        let plan = Plan::from_mask(model.spec().sites().into_iter().map(|(site, _)| (site, vec![0])).collect());
+        if let Err(error) = forecast(&model, &plan, Format::Native) {
+            let text = error.to_string();
+            for part in [family.title, "native", "compact", "masked", "/"] {
+                assert!(text.contains(part), "{text}");
+            }
+            assert!(!text.contains('\n'), "{text}");
+        }
+    }
+}
+
+/// A Llama of eight heads of four numbers, with as many key/value heads as asked for.
+fn llama(kv_heads: usize, more: serde_json::Value) -> (tempfile::TempDir, Model) {
+    let mut config = json!({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 32, "num_attention_heads": 8,
+        "num_key_value_heads": kv_heads, "head_dim": 4, "num_hidden_layers": 2, "intermediate_size": 48,
+        "vocab_size": 64, "max_position_embeddings": 64, "tie_word_embeddings": true,
+    });
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    random_model(&config)
+}
+
+fn plan(text: &str) -> Plan {
+    Plan::parse_any(text).unwrap()
+}
+
+/// The keys of the written configuration that native formats set.
+fn written(model: &Model, plan: &Plan) -> (Report, serde_json::Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let report = export(model, plan, Format::Native, &folder.path().join("out")).unwrap();
+    let config = Config::read(&folder.path().join("out/config.json")).unwrap();
+    assert!(Report::read(&folder.path().join("out").join(RECORD)).is_ok());
+    (report, config.value().clone())
+}
+
+#[test]
+fn uneven_layers_are_padded_to_the_smallest_uniform_number() {
+    let (_folder, model) = llama(8, json!({}));
+    // Two and four heads: four divide the width.
+    let (report, config) = written(&model, &plan(r#"{"decoder.0": [0, 5], "decoder.1": [1, 2, 3, 7]}"#));
+    assert_eq!((&config["model_type"], &config["num_attention_heads"]), (&json!("llama"), &json!(4)));
+    assert_eq!((&config["num_key_value_heads"], &config["head_dim"]), (&json!(4), &json!(4)));
+    assert_eq!(report.zero_heads.values().sum::<usize>(), 2);
+    assert!(report.notes.iter().any(|n| n.starts_with("2 zero heads")), "{:?}", report.notes);
+    // Three do not: a Mistral opens any number.
+    let three = plan(r#"{"decoder.0": [0, 5], "decoder.1": [1, 2, 7]}"#);
+    let (report, config) = written(&model, &three);
+    assert_eq!((&config["model_type"], &config["num_attention_heads"]), (&json!("mistral"), &json!(3)));
+    assert_eq!((&config["architectures"], &config["sliding_window"]), (&json!(["MistralForCausalLM"]), &json!(null)));
+    assert_eq!(report.zero_heads.values().sum::<usize>(), 1);
+    // With scaled positions or biases it is no Mistral: four again, and it is said.
+    for more in [
+        json!({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}}),
+        json!({"rope_scaling": {"type": "linear", "factor": 2.0}}),
+        json!({"attention_bias": true}),
+    ] {
+        let (_folder, model) = llama(8, more);
+        let (report, config) = written(&model, &three);
+        assert_eq!((&config["model_type"], &config["num_attention_heads"]), (&json!("llama"), &json!(4)));
+        assert_eq!(report.zero_heads.values().sum::<usize>(), 3);
+        assert!(report.notes.iter().any(|n| n.starts_with("4 heads in a layer instead of 3")), "{:?}", report.notes);
+    }
+}
+
+#[test]
+fn query_heads_stay_a_multiple_of_key_value_heads() {
+    let (_folder, model) = llama(4, json!({}));
+    // Two query heads of one group, one of another: two groups of two.
+    let (report, config) = written(&model, &plan(r#"{"decoder.0": [0, 1, 4], "decoder.1": [6]}"#));
+    assert_eq!((&config["num_attention_heads"], &config["num_key_value_heads"]), (&json!(4), &json!(2)));
+    assert_eq!(report.zero_heads.values().sum::<usize>(), 1 + 3);
+    // Three groups of one: a Mistral of three.
+    let (_, config) = written(&model, &plan(r#"{"decoder.0": [0, 2, 4], "decoder.1": [6]}"#));
+    assert_eq!((&config["num_attention_heads"], &config["num_key_value_heads"]), (&json!(3), &json!(3)));
+    assert_eq!(config["model_type"], "mistral");
+}
+
+#[test]
+fn layers_of_t5_share_the_columns_of_their_relative_positions() {
+    let family = families::all().find(|f| f.model_type == "t5").unwrap();
+    let model = Model::open(family_fixture(family)).unwrap();
+    let plan = plan(
+        r#"{"encoder.0": [1], "encoder.1": [3], "decoder.0": [2], "decoder.1": [2], "cross.0": [0], "cross.1": [1]}"#,
+    );
+    let (report, config) = written(&model, &plan);
+    // Heads 1 and 3 each need their column in the encoder, so everything has two heads.
+    assert_eq!((&config["num_heads"], &config["d_kv"]), (&json!(2), &json!(8)));
+    assert_eq!(report.zero_heads.values().sum::<usize>(), 6);
+    let kept: BTreeMap<Site, Vec<usize>> = plan.kept.clone();
+    assert_eq!(report.kept, kept);
+}
+
+#[test]
+fn compact_folders_hold_the_module_that_their_configuration_names_and_native_ones_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    for family in families::all() {
+        let model = Model::open(family_fixture(family)).unwrap();
+        let out = folder.path().join(family.model_type);
+        export(&model, &plans(&model)[0].1, Format::Compact, &out).unwrap();
+        let config = Config::read(&out.join("config.json")).unwrap();
+        let map = config.get("auto_map").unwrap().as_object().unwrap();
+        let modules: BTreeSet<&str> =
+            map.values().map(|class| class.as_str().unwrap().split_once('.').unwrap().0).collect();
+        let module = modules.into_iter().next().unwrap();
+        assert_eq!(module, format!("modeling_pillars_{}", family.model_type.replace('-', "_")));
+        let text = std::fs::read_to_string(out.join(format!("{module}.py"))).unwrap();
+        assert!(text.contains(&format!("\"{}\"", family.model_type)), "{module}");
+        assert!(map.contains_key("AutoModel"));
+
+        // What is cut again, or written whole, does not keep a module of before.
+        let cut = Model::open(&out).unwrap();
+        let again = folder.path().join("again");
+        let all = Plan::from_mask(BTreeMap::new());
+        if export(&cut, &all, Format::Native, &again).is_ok() {
+            let config = Config::read(&again.join("config.json")).unwrap();
+            assert!(config.get("auto_map").is_none() && config.get("pillars").is_none());
+            assert!(!again.join(format!("{module}.py")).exists());
+        }
+        export(&cut, &all, Format::Masked, &again).unwrap();
+        assert!(again.join(format!("{module}.py")).exists(), "shapes stay, and with them what opens them");
+    }
+}

@@ -1,0 +1,199 @@
+"""Opens what `pillars prune` writes with transformers, and compares it with the masked model. Not part of `cargo test`,
+for it needs PyTorch and transformers; run it once with each version:
+
+    cargo build && python3 -m venv /tmp/v && /tmp/v/bin/pip install torch transformers==5.23.0 && /tmp/v/bin/python tests/with_transformers.py
+
+Every family's fixture is exported under a uniform and a ragged plan in every format that Pillars writes of it. A folder
+passes if it opens with no missing, unexpected or mismatched keys, both with eager and sdpa attention, and computes what
+the masked export computes when stock transformers opens that one (1e-4 of the largest value, at real positions). For
+the causal models greedy generation with a cache must give the same tokens too. Prints a table in Markdown.
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import subprocess
+import tempfile
+import warnings
+
+import safetensors.torch
+import torch
+import transformers
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TOLERANCE = 1e-4
+AUTO = [
+    ("ForSpeechSeq2Seq", "AutoModelForSpeechSeq2Seq"),
+    ("ForCausalLM", "AutoModelForCausalLM"),
+    ("LMHeadModel", "AutoModelForCausalLM"),
+    ("ForMaskedLM", "AutoModelForMaskedLM"),
+    ("ForConditionalGeneration", "AutoModelForSeq2SeqLM"),
+    ("MTModel", "AutoModelForSeq2SeqLM"),
+    ("Model", "AutoModel"),
+]
+
+
+def plans(fixture):
+    """A uniform and a ragged plan, by the number of heads of every layer that `mask.json` names."""
+    sites = json.loads((fixture / "mask.json").read_text())
+    shared = len({json.dumps(heads) for heads in sites.values()}) == 1 and "albert" in fixture.name
+    uniform = {site: [1, 3] for site in sites}
+    ragged = {}
+    for index, site in enumerate(sites):
+        ragged[site] = [0, 2, 3] if (0 if shared else index) % 2 == 0 else [2]
+    # The fixture's own mask, for which the reference has values of its own.
+    return {"uniform": uniform, "ragged": ragged, "mask": sites}
+
+
+def auto_class(config):
+    architecture = config["architectures"][0]
+    if config["model_type"] == "whisper":
+        return transformers.AutoModelForSpeechSeq2Seq
+    for ending, name in AUTO:
+        if architecture.endswith(ending):
+            return getattr(transformers, name)
+    raise ValueError(architecture)
+
+
+def open_model(folder, attention, remote, lacks=None):
+    """The model in a folder. `lacks` is what the original checkpoint lacks too, an unused pooler say; a list to fill."""
+    config = json.loads((folder / "config.json").read_text())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model, info = auto_class(config).from_pretrained(
+            folder, output_loading_info=True, trust_remote_code=remote, attn_implementation=attention
+        )
+    wrong = {key: sorted(map(str, value)) for key, value in info.items() if value and key != "error_msgs"}
+    if lacks == []:
+        lacks.extend(wrong.pop("missing_keys", []))
+    elif lacks is not None and wrong.get("missing_keys") == lacks:
+        wrong.pop("missing_keys")
+    if wrong or info.get("error_msgs"):
+        raise ValueError(f"{wrong or info['error_msgs']}"[:200])
+    return model.eval()
+
+
+def inputs(reference):
+    names = ["input_ids", "attention_mask", "decoder_input_ids", "pixel_values", "input_features"]
+    return {name: reference[name] for name in names if name in reference}
+
+
+def values(model, given):
+    with torch.no_grad():
+        output = model(**given)
+    return output.logits if "logits" in output else output.last_hidden_state
+
+
+def difference(got, want, given):
+    if got.shape != want.shape:
+        return float("inf")
+    apart = (got - want).abs()
+    mask = given.get("attention_mask")
+    if mask is not None and mask.shape == apart.shape[:2] and "decoder_input_ids" not in given:
+        apart = apart * mask[..., None]
+    return (apart.max() / want.abs().max()).item()
+
+
+def generated(model, given):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # One sentence without padding.
+        ids = given["input_ids"][:1, :4]
+        return model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, min_new_tokens=8, do_sample=False,
+            use_cache=True, pad_token_id=0,
+        ).tolist()
+
+
+def prune(pillars, fixture, plan, form, out):
+    plan_file = out.parent / f"{out.name}.plan.json"
+    plan_file.write_text(json.dumps(plan))
+    command = [pillars, "prune", fixture, "--plan", plan_file, "--format", form, "--out", out, "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stderr.strip() if done.returncode else None
+
+
+def check(folder, masked, given, remote, generates):
+    """One line: how well `folder` agrees with what `masked` gives."""
+    worst = 0.0
+    for attention in ("eager", "sdpa"):
+        try:
+            model = open_model(folder, attention, remote, masked["lacks"])
+        except ValueError as error:
+            # Families without an sdpa kernel say so.
+            if attention == "sdpa" and "scaled_dot_product_attention" in str(error):
+                continue
+            raise
+        worst = max(worst, difference(values(model, given), masked["values"], given))
+        if generates and generated(model, given) != masked["generated"]:
+            raise ValueError("generates other tokens")
+    if not worst <= TOLERANCE:
+        raise ValueError(f"differs by {worst:.1e}")
+    return f"{worst:.0e}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pillars", type=pathlib.Path, default=ROOT / "target/debug/pillars")
+    parser.add_argument("--families", nargs="*")
+    arguments = parser.parse_args()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    fixtures = sorted(p for p in (ROOT / "tests/fixtures").iterdir() if p.is_dir())
+    version = transformers.__version__
+    print(f"transformers {version}, torch {torch.__version__}\n")
+    print("| family | plan | native | compact, remote code | compact, stock |\n| --- | --- | --- | --- | --- |")
+    failures = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        for fixture in fixtures:
+            if arguments.families and fixture.name not in arguments.families:
+                continue
+            reference = safetensors.torch.load_file(fixture / "reference.safetensors")
+            given = inputs(reference)
+            config = json.loads((fixture / "config.json").read_text())
+            generates = re.search("CausalLM|LMHead", config["architectures"][0]) is not None
+            for name, plan in plans(fixture).items():
+                cells = []
+                where = {form: scratch / f"{fixture.name}-{name}-{form}" for form in ("masked", "native", "compact")}
+                refused = {form: prune(arguments.pillars, fixture, plan, form, out) for form, out in where.items()}
+                if refused["masked"] or refused["compact"]:
+                    raise SystemExit(refused["masked"] or refused["compact"])
+                lacks = []
+                stock = open_model(where["masked"], "eager", False, lacks)
+                masked = {"values": values(stock, given), "generated": generates and generated(stock, given)}
+                masked["lacks"] = lacks or None
+                if name == "mask":
+                    want = reference.get("masked.logits", reference.get("masked.last_hidden_state"))
+                    apart = difference(masked["values"], want, given)
+                    if not apart <= TOLERANCE:
+                        raise SystemExit(f"{fixture.name}: the masked export differs from the reference by {apart:.1e}")
+                told = (where["compact"] / "pillars.json").read_text()
+                own = json.loads(told)["opens_in"]
+                native_told = [] if refused["native"] else json.loads((where["native"] / "pillars.json").read_text())["opens_in"]
+                reads = lambda opens: any(f"4.57" in o if version.startswith("4") else re.search(r"\b5\b", o) for o in opens)
+                for form, remote, promised in [
+                    ("native", False, reads(native_told)),
+                    ("compact", True, reads([o for o in own if "trust_remote_code" in o])),
+                    ("compact", False, reads([o for o in own if "trust_remote_code" not in o])),
+                ]:
+                    if form == "native" and refused["native"]:
+                        cells.append("refused")
+                        continue
+                    try:
+                        cells.append(check(where[form], masked, given, remote, generates))
+                        if not promised:
+                            cells[-1] += " (not promised)"
+                    except Exception as error:  # whatever transformers raises is the result
+                        if promised:
+                            failures += 1
+                            cells.append(f"FAILS: {type(error).__name__} {str(error).splitlines()[0][:160]}")
+                        else:
+                            cells.append("-")
+                print(f"| {fixture.name} | {name} | {' | '.join(cells)} |", flush=True)
+    raise SystemExit(f"{failures} failures" if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
