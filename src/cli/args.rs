@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::curve::CurveArgs;
+use super::figure::AnyView;
 use super::train::TrainArgs;
 use crate::analysis::{Groups, Metric};
-use crate::figure::{DEFAULT_SCALE, View};
+use crate::figure::DEFAULT_SCALE;
 use crate::model::MemoryLimit;
 use crate::network::{FeatureMap, Site};
 use crate::plan::Ranking;
@@ -37,7 +39,9 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Measure loss, perplexity, accuracy and speed; with a plan, before and after
     Evaluate(Box<EvaluateArgs>),
-    /// Draw a picture of an analysis as SVG, PNG or CSV
+    /// Measure quality against the share of heads kept, for every method beside random heads
+    Curve(Box<CurveArgs>),
+    /// Draw a picture of an analysis or of quality curves as SVG, PNG or CSV
     Figure(FigureArgs),
     /// Write the smaller checkpoint, reopen it, and prove it equal to the masked model
     Prune(Box<PruneArgs>),
@@ -51,6 +55,7 @@ impl Arguments {
             Some(Command::Features(a)) => a.common.quiet,
             Some(Command::Analyze(a)) => a.common.quiet,
             Some(Command::Evaluate(a)) => a.common.quiet,
+            Some(Command::Curve(a)) => a.common.quiet,
             Some(Command::Prune(a)) => a.common.quiet,
             Some(Command::Train(a)) => a.common.quiet,
             Some(Command::Inspect(_) | Command::Merge(_) | Command::Plan(_) | Command::Figure(_)) | None => false,
@@ -204,12 +209,14 @@ pub(super) struct EvaluateArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct FigureArgs {
-    /// Analysis to draw
-    #[arg(value_name = "A.json")]
-    pub analysis: PathBuf,
-    /// overview, overview-MEASURE, redundancy, redundancy-distance, redundancy-cka, groups, votes or settling
+    /// Analysis or quality curves to draw
+    #[arg(value_name = "FILE.json")]
+    pub document: PathBuf,
+    /// Of an analysis: overview, overview-MEASURE, redundancy, redundancy-distance, redundancy-cka, groups, votes, settling.
+    /// Of quality curves: quality, pareto-parameters, pareto-flops, pareto-speed, each with -loss, -perplexity, -accuracy,
+    /// -agreement or -cosine behind it for a measure other than the usual one
     #[arg(long, value_name = "NAME")]
-    pub view: View,
+    pub view: AnyView,
     /// Attention layer, e.g. encoder.3; without it all
     #[arg(long, value_name = "SITE")]
     pub site: Option<Site>,
@@ -225,7 +232,7 @@ pub(super) struct FigureArgs {
     /// PNG pixels per unit
     #[arg(long, default_value_t = DEFAULT_SCALE, value_name = "X")]
     pub scale: f64,
-    /// File to write; its extension names the format: svg, png or csv
+    /// File to write; its extension names the format: svg, png or csv. A file of that name is replaced
     #[arg(long, value_name = "F")]
     pub out: PathBuf,
 }

@@ -1,22 +1,65 @@
 //! `pillars figure`: the pictures of the window, without it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use super::args::FigureArgs;
 use super::console::Console;
 use crate::analysis::{Analysis, Document};
-use crate::error::Result;
-use crate::figure::{Request, Theme, build, write};
+use crate::error::{Error, Result};
+use crate::evaluation::curve::Curves;
+use crate::figure::{CurveView, Figure, Request, Theme, View, build, write};
 use crate::plan::Plan;
 
+/// A picture of an analysis, or of quality curves.
+#[derive(Clone, Debug)]
+pub(super) enum AnyView {
+    Analysis(View),
+    Curves(CurveView),
+}
+
+impl fmt::Display for AnyView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Analysis(view) => view.fmt(f),
+            Self::Curves(view) => view.fmt(f),
+        }
+    }
+}
+
+impl FromStr for AnyView {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match CurveView::named(text) {
+            Some(view) => view.map(Self::Curves),
+            None => text.parse().map(Self::Analysis),
+        }
+    }
+}
+
 pub(super) fn run(args: &FigureArgs, console: &Console) -> Result<()> {
-    let analysis = Analysis::read(&args.analysis)?;
-    let plan = args.plan.as_deref().map(Plan::read_any).transpose()?;
-    let request = Request {
-        site: args.site,
-        feature: args.feature,
-        plan: plan.as_ref(),
-        theme: if args.dark { &Theme::DARK } else { &Theme::LIGHT },
-        ..Request::new(args.view.clone())
+    let theme = if args.dark { &Theme::DARK } else { &Theme::LIGHT };
+    let figure = match &args.view {
+        AnyView::Analysis(view) => of_analysis(args, view, theme)?,
+        AnyView::Curves(view) => {
+            if args.site.is_some() || args.feature.is_some() || args.plan.is_some() {
+                return Err(Error::usage(format!("{view} shows the whole model"))
+                    .hint("leave out --site, --feature and --plan"));
+            }
+            let curves = Curves::read(&args.document)
+                .map_err(|e| e.hint(format!("{view} shows what pillars curve wrote; other views show an analysis")))?;
+            view.figure(&curves, theme)?
+        }
     };
-    write(&build(&analysis, &request)?, &args.out, args.scale)?;
-    console.print(&format!("{} of {} in {}", args.view, args.analysis.display(), args.out.display()))
+    write(&figure, &args.out, args.scale)?;
+    console.print(&format!("{} of {} in {}", args.view, args.document.display(), args.out.display()))
+}
+
+fn of_analysis(args: &FigureArgs, view: &View, theme: &Theme) -> Result<Figure> {
+    let analysis = Analysis::read(&args.document)?;
+    let plan = args.plan.as_deref().map(Plan::read_any).transpose()?;
+    let request =
+        Request { site: args.site, feature: args.feature, plan: plan.as_ref(), theme, ..Request::new(view.clone()) };
+    build(&analysis, &request)
 }

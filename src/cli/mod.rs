@@ -4,6 +4,7 @@
 mod analyze;
 mod args;
 mod console;
+mod curve;
 mod evaluate;
 mod features;
 mod figure;
@@ -59,6 +60,7 @@ fn dispatch(arguments: Arguments, console: &Console) -> crate::Result<()> {
         Some(Command::Merge(args)) => analyze::merge(&args, console),
         Some(Command::Plan(args)) => plan::run(&args, console),
         Some(Command::Evaluate(args)) => evaluate::run(&args, console),
+        Some(Command::Curve(args)) => curve::run(&args, console),
         Some(Command::Figure(args)) => figure::run(&args, console),
         Some(Command::Prune(args)) => prune::run(&args, console),
         Some(Command::Train(args)) => train::run(&args, console),

@@ -4,6 +4,7 @@
 //! from quality, on a stated batch, after warming up.
 
 mod compare;
+pub mod curve;
 mod quality;
 mod similarity;
 mod speed;

@@ -36,8 +36,7 @@ impl Likeness {
                 format!("hidden states {:?} and {:?} can not be compared", before.states.dims(), after.states.dims());
             return Err(Error::new(what));
         }
-        let stack = spec.last_stack().map(|s| &s.input);
-        let by_class = matches!(stack, Some(InputSpec::Patches(_)));
+        let by_class = by_class(spec);
         for (a, b) in embeddings(before, by_class)?.iter().zip(embeddings(after, by_class)?) {
             let cosine = cosine(a, &b);
             self.sum += cosine;
@@ -63,8 +62,13 @@ impl Likeness {
     }
 }
 
+/// True where the class token stands for the whole input.
+pub(super) fn by_class(spec: &NetworkSpec) -> bool {
+    matches!(spec.last_stack().map(|s| &s.input), Some(InputSpec::Patches(_)))
+}
+
 /// One embedding per sequence.
-fn embeddings(hidden: &Hidden, by_class: bool) -> Result<Vec<Vec<f32>>> {
+pub(super) fn embeddings(hidden: &Hidden, by_class: bool) -> Result<Vec<Vec<f32>>> {
     let states = hidden.states.to_dtype(DType::F32)?;
     let pooled = if by_class {
         states.narrow(1, 0, 1)?.squeeze(1)?
@@ -77,7 +81,7 @@ fn embeddings(hidden: &Hidden, by_class: bool) -> Result<Vec<Vec<f32>>> {
 }
 
 /// Cosine in f64; two vectors of zeros are alike, a zero and another are not.
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
+pub(super) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
     let norms = (dot(a, a) * dot(b, b)).sqrt();
     if norms == 0.0 { f64::from(u8::from(dot(a, a) == dot(b, b))) } else { dot(a, b) / norms }

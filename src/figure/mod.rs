@@ -28,7 +28,7 @@ pub mod theme;
 pub mod tree;
 pub mod views;
 
-pub use build::{Lens, Request, View, build};
+pub use build::{CurveView, Lens, Price, Request, View, build};
 pub use color::Rgb;
 pub use export::{DEFAULT_SCALE, Figure, Format, write};
 pub use measure::Measure;

@@ -55,8 +55,8 @@ pub enum Outcome {
     Analysed(Arc<Analysis>),
     /// Quality of one plan.
     Measured(Box<Measured>),
-    /// Quality against the share of heads kept.
-    Swept(Box<Sweep>),
+    /// Quality against the share of heads kept, and whether all of it was measured.
+    Swept(Box<Sweep>, bool),
     /// A pruned checkpoint with its proof.
     Exported(PathBuf, Box<Report>),
     /// A trained model in this folder.

@@ -189,7 +189,7 @@ impl Model {
 }
 
 /// The sites that read the attention layer of a role, and its shape.
-fn attention_of_role<'a>(spec: &'a NetworkSpec, role: &str) -> Option<(Vec<Site>, &'a AttentionSpec)> {
+pub(super) fn attention_of_role<'a>(spec: &'a NetworkSpec, role: &str) -> Option<(Vec<Site>, &'a AttentionSpec)> {
     let mut parts = role.split('.');
     let (stack, stored, branch) = (parts.next()?, parts.next()?.parse::<usize>().ok()?, parts.next()?);
     let kind = match (stack, branch) {

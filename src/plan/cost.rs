@@ -1,6 +1,6 @@
 //! What a network costs, and what a plan saves (method page, section 8). From the spec alone.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Plan;
 use crate::error::Result;
@@ -8,7 +8,7 @@ use crate::model::apply_kept;
 use crate::network::{AttentionSpec, InputSpec, NetworkSpec, SiteKind, StackSpec, roles};
 
 /// Sizes and speeds of a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
     /// All parameters; a table that encoder and decoder share counts once.
     pub parameters: u64,

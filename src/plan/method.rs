@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::{Analysis, baseline};
 use crate::error::{Error, Result};
 use crate::network::FeatureMap;
 
@@ -49,6 +50,16 @@ impl Method {
     /// True where the method looks at the groups of feature maps, so that one of them can be chosen.
     pub fn reads_maps(self) -> bool {
         matches!(self, Self::Votes | Self::PerGroup | Self::Score | Self::RandomInGroup)
+    }
+
+    /// The score of an analysis that the method ranks by, where it is one.
+    pub fn baseline(self) -> Option<&'static str> {
+        match self {
+            Self::Importance | Self::ImportanceNormalised => Some(baseline::IMPORTANCE),
+            Self::Magnitude => Some(baseline::MAGNITUDE),
+            Self::Confidence => Some(baseline::CONFIDENCE),
+            _ => None,
+        }
     }
 
     /// True where the choice depends on a seed.
@@ -98,6 +109,26 @@ pub struct Ranking {
     pub method: Method,
     /// The map that counts alone.
     pub map: Option<FeatureMap>,
+}
+
+impl Ranking {
+    /// Every way to choose heads that `analysis` can serve: for methods that compare maps, all maps together and each
+    /// alone.
+    pub fn available(analysis: &Analysis) -> Vec<Self> {
+        let maps = &analysis.settings.features;
+        let held =
+            |name: &str| !analysis.sites.is_empty() && analysis.sites.iter().all(|s| s.baselines.contains_key(name));
+        let mut all = Vec::new();
+        for method in Method::ALL {
+            if method.baseline().is_none_or(held) {
+                all.push(method.into());
+                if method.reads_maps() && maps.len() > 1 {
+                    all.extend(maps.iter().map(|map| Self { method, map: Some(*map) }));
+                }
+            }
+        }
+        all
+    }
 }
 
 impl From<Method> for Ranking {

@@ -1,6 +1,7 @@
 //! From an analysis to a picture: what the command line and the window's export share.
 
 mod inputs;
+mod quality;
 mod saving;
 mod training;
 
@@ -18,6 +19,7 @@ use crate::network::{FeatureMap, Site};
 use crate::plan::Plan;
 
 pub use inputs::Lens;
+pub use quality::{CurveView, Price};
 
 /// A picture of an analysis.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

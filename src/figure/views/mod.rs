@@ -12,6 +12,7 @@ pub(super) mod samples;
 mod settling;
 mod similarity;
 mod tiles;
+mod tradeoff;
 mod training;
 mod votes;
 
@@ -26,6 +27,7 @@ pub use map::{GroupMap, QualityPoint};
 pub use overview::{Order, Overview, OverviewRow, Paint};
 pub use settling::Settling;
 pub use similarity::{Likeness, Similarity};
+pub use tradeoff::TradeOff;
 pub use training::{TrainingCurves, TrainingPlot};
 pub use votes::VoteBars;
 

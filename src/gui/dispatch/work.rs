@@ -67,9 +67,19 @@ impl App {
         let mut methods = vec![Method::Votes, Method::PerGroup];
         let baselines = [("importance", Method::Importance), ("confidence", Method::Confidence)];
         methods.extend(baselines.iter().filter(|(name, _)| has(name)).map(|(_, method)| *method));
+        let before = self.state.sweep.as_ref().and_then(|s| s.measured.clone());
         self.state.jobs.start(JobKind::Sweep, "Measure the quality curve", move |ticket| {
-            let sweep = job::sweep(&model, &loaded, &run, &analysis, &methods, &RATIOS, ticket)?;
-            Ok(Outcome::Swept(Box::new(Sweep { of, ..sweep })))
+            let mut so_far = None;
+            let mut keep = |sweep| so_far = Some(sweep);
+            let before = before.as_ref();
+            let found = job::sweep(&model, &loaded, &run, &analysis, &methods, &RATIOS, before, &mut keep, ticket);
+            let (sweep, is_whole) = match (found, so_far) {
+                (Ok(sweep), _) => (sweep, true),
+                // What was measured before a stop is kept, and need not be measured again.
+                (Err(error), Some(sweep)) if error.is_cancelled() => (sweep, false),
+                (Err(error), _) => return Err(error),
+            };
+            Ok(Outcome::Swept(Box::new(Sweep { of, ..sweep }), is_whole))
         });
     }
 
@@ -181,8 +191,11 @@ impl App {
                 self.adopt_analysis(analysis);
             }
             Outcome::Measured(measured) => self.adopt_measured(*measured),
-            Outcome::Swept(sweep) => {
-                self.state.messages.info("Quality curve measured");
+            Outcome::Swept(sweep, is_whole) => {
+                self.state.messages.info(match is_whole {
+                    true => "Quality curve measured",
+                    false => "Stopped: measure the curve again to go on where it stopped",
+                });
                 self.state.sweep = Some(*sweep);
             }
             Outcome::Exported(path, report) => {

@@ -11,10 +11,11 @@ use super::LoadedNetwork;
 use crate::analysis::Analysis;
 use crate::corpus::{Corpus, Purpose};
 use crate::error::Result;
+use crate::evaluation::curve::{Curves, Effect, Gauge, Point, Subject, Wanted, curves};
 use crate::evaluation::{Candidate, Comparison, Quality, compare, evaluate};
 use crate::model::Model;
 use crate::network::{Gates, Site};
-use crate::plan::{Amount, Method, Plan, Request, propose};
+use crate::plan::{Amount, Method, Plan, Ranking};
 use crate::task::Ticket;
 use crate::workspace::CheckedRun;
 
@@ -81,6 +82,9 @@ pub struct Sweep {
     pub curves: Vec<(Method, Vec<SweepPoint>)>,
     /// One curve per draw of random heads.
     pub random: Vec<Vec<SweepPoint>>,
+    /// Everything that was measured, to go on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Curves>,
 }
 
 impl Sweep {
@@ -104,7 +108,9 @@ impl Sweep {
 /// Draws of the random control.
 const DRAWS: u64 = 3;
 
-/// Measures `methods` and random draws at each of `ratios` (shares of heads that stay).
+/// Measures `methods` and random draws at each of `ratios` (shares of heads that stay). Points of `before` are not
+/// measured again; `keep` sees what is there after every point.
+#[expect(clippy::too_many_arguments, reason = "what a person opened, what they want, and what they have")]
 pub fn sweep(
     model: &Model,
     loaded: &LoadedNetwork,
@@ -112,57 +118,59 @@ pub fn sweep(
     analysis: &Analysis,
     methods: &[Method],
     ratios: &[f64],
+    before: Option<&Curves>,
+    keep: &mut dyn FnMut(Sweep),
     ticket: &Ticket,
 ) -> Result<Sweep> {
     let corpus = scoring(model, run, ticket)?;
     let network = loaded.get(model, run.device, run.precision, ticket)?;
-    let open = Gates::open();
-    let heads: usize = network.spec().sites().iter().map(|(_, a)| a.heads).sum();
-    let steps = (methods.len() as u64 + DRAWS) * ratios.len() as u64;
-    let is_perplexity = network.spec().output.is_some();
-    let mut done = 0;
-    let quiet = Ticket::new(ticket.cancel_token().clone(), || {});
-    let mut score = |plan: &Plan| -> Result<SweepPoint> {
-        ticket.stage("measure", Some(steps), "plans");
-        ticket.advance(done)?;
-        done += 1;
-        let gates = Gates::keep(network.spec(), &plan.kept, network.dtype(), network.device())?;
-        let kept = plan.kept.values().map(Vec::len).sum::<usize>() as f64 / heads.max(1) as f64;
-        let batches = corpus.batches(network.device());
-        let value = if is_perplexity {
-            evaluate(&network, &gates, batches, None, &quiet)?.perplexity.unwrap_or(f64::NAN)
-        } else {
-            let (before, after) =
-                (Candidate { network: &network, gates: &open }, Candidate { network: &network, gates: &gates });
-            1.0 - compare(before, after, batches, None, &quiet)?.similarity.mean_cosine
+    let subject = Subject { network: &network, weights: None, analysis, corpus: &corpus };
+    let wanted = Wanted {
+        rankings: methods.iter().copied().chain([Method::Random]).map(Ranking::from).collect(),
+        amounts: ratios.iter().map(|r| Amount::Ratio(*r)).collect(),
+        draws: DRAWS,
+        seed: run.corpus.seed,
+        length: run.corpus.seq_len.unwrap_or(LENGTH),
+    };
+    let mut seen = |found: &Curves| {
+        keep(Sweep::drawn(found));
+        Ok(())
+    };
+    Ok(Sweep::drawn(&curves(&subject, &wanted, before, &mut seen, ticket)?))
+}
+
+/// Tokens for which FLOPs are counted where the run does not cut its text.
+const LENGTH: usize = 128;
+
+impl Sweep {
+    /// What is drawn of measured points.
+    fn drawn(found: &Curves) -> Self {
+        let is_perplexity = found.gauge() == Gauge::Perplexity;
+        let value = |effect: &Effect| match is_perplexity {
+            true => effect.perplexity,
+            false => Some(1.0 - effect.cosine),
         };
-        Ok(SweepPoint { kept, value })
-    };
-    let mut curve = |method, seed| -> Result<Vec<SweepPoint>> {
-        let mut points = Vec::with_capacity(ratios.len());
-        for ratio in ratios {
-            let request = Request { seed, ..Request::new(method, Amount::Ratio(*ratio)) };
-            let point = score(&propose(analysis, &request)?)?;
-            // A file cannot hold what is not finite, and a curve cannot show it.
-            if point.value.is_finite() {
-                points.push(point);
-            }
+        let place = |p: &&Point| Some(SweepPoint { kept: p.kept_share, value: value(&p.effect)? });
+        let curve = |wanted: Ranking, seed: Option<u64>| {
+            let points = found.points.iter().filter(|p| p.ranking == wanted && (seed.is_none() || p.seed == seed));
+            let mut points: Vec<SweepPoint> = points.filter_map(|p| place(&p)).collect();
+            points.sort_by(|a, b| a.kept.total_cmp(&b.kept));
+            points
+        };
+        let random = Ranking::from(Method::Random);
+        let chosen = found.rankings().into_iter().filter(|r| *r != random);
+        let mut seeds: Vec<u64> = found.points.iter().filter(|p| p.ranking == random).filter_map(|p| p.seed).collect();
+        seeds.sort_unstable();
+        seeds.dedup();
+        Self {
+            of: String::new(),
+            is_perplexity,
+            whole: found.whole.and_then(|w| value(&w.effect)).unwrap_or_default(),
+            curves: chosen.map(|ranking| (ranking.method, curve(ranking, None))).collect(),
+            random: seeds.into_iter().map(|seed| curve(random, Some(seed))).collect(),
+            measured: Some(found.clone()),
         }
-        points.sort_by(|a, b| a.kept.total_cmp(&b.kept));
-        Ok(points)
-    };
-    let mut found = Sweep { is_perplexity, ..Sweep::default() };
-    for method in methods {
-        found.curves.push((*method, curve(*method, 0)?));
     }
-    for seed in 0..DRAWS {
-        found.random.push(curve(Method::Random, run.corpus.seed.wrapping_add(seed))?);
-    }
-    if is_perplexity {
-        found.whole =
-            evaluate(&network, &open, corpus.batches(network.device()), None, &quiet)?.perplexity.unwrap_or(f64::NAN);
-    }
-    Ok(found)
 }
 
 /// The run's input with labels to score.

@@ -1,0 +1,138 @@
+//! Measured points as they are kept in a file.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::analysis::{Document, ModelInfo};
+use crate::corpus::Part;
+use crate::error::{Error, Result};
+use crate::network::Site;
+use crate::plan::{Amount, Cost, Ranking};
+
+/// What the points were measured on. Points of equal readings compare.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// In words.
+    pub input: String,
+    /// SHA-256 of every byte of the input.
+    pub fingerprint: String,
+    /// Longest sequence in tokens, where one was asked for.
+    pub seq_len: Option<usize>,
+    /// Sequences per batch.
+    pub batch_size: usize,
+    /// Batches read at most.
+    pub batches: Option<u64>,
+    /// Seed of masks.
+    pub seed: u64,
+    /// Which part of the input.
+    #[serde(default)]
+    pub part: Part,
+}
+
+/// What masking does to a model.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Effect {
+    /// Mean cross-entropy per scored token, nats; absent without a language-model head, or where it is not finite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_per_token: Option<f64>,
+    /// `exp` of the loss per token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perplexity: Option<f64>,
+    /// Share of scored tokens whose largest logit was the right one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// Share of scored tokens whose largest logit is that of the whole model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
+    /// Mean cosine of sequence embeddings to those of the whole model.
+    pub cosine: f64,
+}
+
+/// The whole model.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Whole {
+    /// Its quality; its cosine and agreement with itself are 1.
+    pub effect: Effect,
+    /// What it costs.
+    pub cost: Cost,
+    /// Real tokens per second of a forward pass, where speed was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_sec: Option<f64>,
+    /// Tokens read.
+    pub tokens: u64,
+    /// Tokens scored.
+    pub scored_tokens: u64,
+}
+
+/// One choice of heads, measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// How the heads were chosen.
+    pub ranking: Ranking,
+    /// How many were asked to stay.
+    pub amount: Amount,
+    /// Seed of a random method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Heads that stayed.
+    pub kept: BTreeMap<Site, Vec<usize>>,
+    /// Share of all heads that stayed.
+    pub kept_share: f64,
+    /// Quality of the model with the others masked.
+    pub effect: Effect,
+    /// What it costs once the others are removed.
+    pub cost: Cost,
+    /// Real tokens per second of a forward pass without the others, where speed was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_sec: Option<f64>,
+}
+
+/// Quality against the share of heads kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Curves {
+    /// Which model.
+    pub model: ModelInfo,
+    /// Digest of the analysis that the choices come from.
+    pub analysis: String,
+    /// What that analysis had read, in words.
+    pub analysed: String,
+    /// What the points were measured on.
+    pub reading: Reading,
+    /// Tokens of each input for which FLOPs hold.
+    pub length: usize,
+    /// The model with every head.
+    pub whole: Option<Whole>,
+    /// The measured choices.
+    pub points: Vec<Point>,
+    /// What a reader should know, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl Document for Curves {
+    const FORMAT: &'static str = "pillars-curves";
+    const VERSION: u64 = 1;
+    const NOUN: &'static str = "file of quality curves";
+
+    fn check(&self) -> Result<()> {
+        let numbers = self.points.iter().map(|p| (p.kept_share, p.effect.cosine));
+        let wrong = |(share, cosine): (f64, f64)| !(0.0..=1.0).contains(&share) || !cosine.is_finite();
+        if numbers.into_iter().any(wrong) {
+            return Err(Error::new("these quality curves hold a point that cannot be"));
+        }
+        Ok(())
+    }
+}
+
+impl Curves {
+    /// True where points of `other` are as good as measured here.
+    pub(super) fn continues(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.model, &other.model);
+        ours.fingerprint == theirs.fingerprint
+            && ours.dtype == theirs.dtype
+            && self.length == other.length
+            && Reading { input: String::new(), ..self.reading.clone() }
+                == Reading { input: String::new(), ..other.reading.clone() }
+    }
+}

@@ -1,0 +1,18 @@
+//! Quality against the share of heads kept: every method beside random draws, each point a masked evaluation of the
+//! real model on the same input.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `document` | what was measured, as it is kept in a file |
+//! | `yardstick` | one mask against the whole model |
+//! | `run` | which points to measure, and which were measured before |
+//! | `summary` | means and spreads, and what nothing beats |
+
+mod document;
+mod run;
+mod summary;
+mod yardstick;
+
+pub use document::{Curves, Effect, Point, Reading, Whole};
+pub use run::{Subject, Wanted, curves};
+pub use summary::{Gauge, Row, Spread};

@@ -1,0 +1,233 @@
+//! Which points to measure, and measuring them.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use super::document::{Curves, Effect, Point, Reading, Whole};
+use super::yardstick::Yardstick;
+use crate::analysis::{Analysis, Document};
+use crate::corpus::Corpus;
+use crate::error::{Error, Result};
+use crate::evaluation::{Timing, speed};
+use crate::model::{Narrowed, apply_kept};
+use crate::network::{Gates, Network, Site, Weights};
+use crate::plan::{Amount, Cost, Method, Plan, Ranking, Request, apply, propose, snap};
+use crate::task::Ticket;
+
+/// What is measured.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// The whole model.
+    pub network: &'a Network,
+    /// Its weights, where speed is to be measured on smaller models.
+    pub weights: Option<&'a dyn Weights>,
+    /// Where the choices come from.
+    pub analysis: &'a Analysis,
+    /// What quality is measured on: text that the analysis did not read.
+    pub corpus: &'a Corpus,
+}
+
+/// Which points are wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// Ways to choose heads.
+    pub rankings: Vec<Ranking>,
+    /// How many heads stay, in several ways.
+    pub amounts: Vec<Amount>,
+    /// Draws of the random methods.
+    pub draws: u64,
+    /// Seed of the first draw.
+    pub seed: u64,
+    /// Tokens of each input for which FLOPs are counted.
+    pub length: usize,
+}
+
+/// Passes over one batch to tell how fast a model is.
+const TIMING: Timing = Timing { warm_up: 1, repetitions: 5 };
+
+/// One choice of heads.
+struct Choice {
+    ranking: Ranking,
+    amount: Amount,
+    seed: Option<u64>,
+    kept: BTreeMap<Site, Vec<usize>>,
+}
+
+/// Measures every wanted point. `before` holds points that need not be measured again; `keep` sees the curves after
+/// every point, and what it has kept is enough to go on from after a cancel.
+///
+/// Plans are snapped to what the model allows first, so that every point could be exported.
+///
+/// # Errors
+/// A wrong request where the analysis lacks what a method needs; where analysis and network are of different models;
+/// where the input is empty; where `keep` fails.
+pub fn curves(
+    subject: &Subject<'_>,
+    wanted: &Wanted,
+    before: Option<&Curves>,
+    keep: &mut dyn FnMut(&Curves) -> Result<()>,
+    ticket: &Ticket,
+) -> Result<Curves> {
+    let Subject { network, analysis, corpus, .. } = *subject;
+    let choices = choices(analysis, wanted)?;
+    let mut found = empty(subject, wanted, ticket)?;
+    let before = before.filter(|b| found.continues(b));
+    if let Some(before) = before {
+        found.whole = before.whole;
+        if before.analysis == found.analysis {
+            found.points.clone_from(&before.points);
+        }
+    }
+    // A mask that was measured once, by whichever method, is known.
+    let mut known: BTreeMap<Kept, (Effect, Option<f64>)> = BTreeMap::new();
+    for point in before.iter().flat_map(|b| &b.points) {
+        let speed = known.get(&point.kept).and_then(|(_, speed)| *speed).or(point.tokens_per_sec);
+        known.insert(point.kept.clone(), (point.effect, speed));
+    }
+    let unknown = choices.iter().filter(|c| !known.contains_key(&c.kept)).map(|c| &c.kept);
+    let passes = unknown.collect::<std::collections::BTreeSet<_>>().len() as u64;
+    let batches = corpus.total().map(|t| t.value());
+    let mut gauge = None;
+    if passes > 0 || found.whole.is_none() {
+        ticket.stage("measure", batches.map(|b| b * (passes + 1)), "batches");
+        let (yardstick, effect, quality) = Yardstick::new(network, corpus, ticket)?;
+        found.whole = Some(Whole {
+            effect,
+            cost: Cost::of(network.spec(), wanted.length),
+            tokens_per_sec: found.whole.and_then(|w| w.tokens_per_sec),
+            tokens: quality.tokens,
+            scored_tokens: quality.scored_tokens,
+        });
+        gauge = Some(yardstick);
+    }
+    let mut clock = Clock::new(subject);
+    if let Some(whole) = found.whole.as_mut().filter(|w| w.tokens_per_sec.is_none()) {
+        whole.tokens_per_sec = clock.measure(&BTreeMap::new(), ticket)?;
+    }
+    let heads: usize = network.spec().sites().iter().map(|(_, a)| a.heads).sum();
+    for choice in choices {
+        let Choice { ranking, amount, seed, kept } = choice;
+        let (effect, speed) = match (known.get(&kept), &gauge) {
+            (Some(known), _) => *known,
+            (None, Some(gauge)) => (gauge.measure(&kept, ticket)?, None),
+            (None, None) => return Err(Error::new("a point was forgotten")),
+        };
+        let speed = match speed {
+            Some(speed) => Some(speed),
+            None => clock.measure(&kept, ticket)?,
+        };
+        known.insert(kept.clone(), (effect, speed));
+        let left = apply(network.spec(), &Plan::from_mask(kept.clone()))?;
+        let is_this = |p: &Point| p.ranking == ranking && p.amount == amount && p.seed == seed;
+        let point = Point {
+            kept_share: kept.values().map(Vec::len).sum::<usize>() as f64 / heads.max(1) as f64,
+            cost: Cost::of(&left, wanted.length),
+            tokens_per_sec: speed,
+            ranking,
+            amount,
+            seed,
+            kept,
+            effect,
+        };
+        match found.points.iter_mut().find(|p| is_this(p)) {
+            Some(held) => *held = point,
+            None => found.points.push(point),
+        }
+        keep(&found)?;
+    }
+    keep(&found)?;
+    Ok(found)
+}
+
+/// The heads that stay, by site.
+type Kept = BTreeMap<Site, Vec<usize>>;
+
+/// Every choice that is wanted, made legal.
+fn choices(analysis: &Analysis, wanted: &Wanted) -> Result<Vec<Choice>> {
+    let mut all = Vec::new();
+    for amount in &wanted.amounts {
+        for ranking in &wanted.rankings {
+            let draws = if ranking.method.is_random() { wanted.draws.max(1) } else { 1 };
+            for draw in 0..draws {
+                let seed = wanted.seed.wrapping_add(draw);
+                let plan = propose(analysis, &Request { seed, ..Request::new(*ranking, *amount) })?;
+                let (plan, _) = snap(analysis, &plan)?;
+                all.push(Choice { ranking: *ranking, amount: *amount, seed: plan.seed, kept: plan.kept });
+            }
+        }
+    }
+    if all.is_empty() {
+        return Err(Error::usage("no method and share is given").hint("give at least one of each"));
+    }
+    Ok(all)
+}
+
+/// Curves without points, which say what they are about.
+fn empty(subject: &Subject<'_>, wanted: &Wanted, ticket: &Ticket) -> Result<Curves> {
+    let Subject { network, analysis, corpus, .. } = *subject;
+    let sites: Vec<(Site, usize)> = network.spec().sites().iter().map(|(site, a)| (*site, a.heads)).collect();
+    if sites != analysis.sites.iter().map(|s| (s.site, s.heads)).collect::<Vec<_>>() {
+        return Err(Error::new("the analysis is of another model").hint("analyse this model first"));
+    }
+    let settings = corpus.settings();
+    let reading = Reading {
+        input: corpus.describe(),
+        fingerprint: corpus.fingerprint(ticket)?,
+        seq_len: settings.seq_len,
+        batch_size: settings.batch_size,
+        batches: settings.batches,
+        seed: settings.seed,
+        part: settings.part,
+    };
+    let mut notes = corpus.notes();
+    if reading.input == analysis.settings.input {
+        notes.push("the analysis read the same input: measure on other text, or hold a part out".to_owned());
+    }
+    if wanted.rankings.iter().any(|r| r.method == Method::Random) && wanted.draws < 3 {
+        notes.push("fewer than three random draws say little about chance".to_owned());
+    }
+    let digest = Sha256::digest(analysis.to_json()?.as_bytes());
+    Ok(Curves {
+        model: crate::analysis::ModelInfo { dtype: network.dtype().as_str().to_owned(), ..analysis.model.clone() },
+        analysis: digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
+        analysed: analysis.settings.input.clone(),
+        reading,
+        length: wanted.length,
+        whole: None,
+        points: Vec::new(),
+        notes,
+    })
+}
+
+/// Tells how fast a model without some heads is. Models of one shape are equally fast, whichever heads they lost.
+struct Clock<'a> {
+    subject: &'a Subject<'a>,
+    known: BTreeMap<Vec<(usize, usize)>, f64>,
+}
+
+impl<'a> Clock<'a> {
+    fn new(subject: &'a Subject<'a>) -> Self {
+        Self { subject, known: BTreeMap::new() }
+    }
+
+    /// Tokens per second; `None` where speed is not asked for.
+    fn measure(&mut self, kept: &Kept, ticket: &Ticket) -> Result<Option<f64>> {
+        let Subject { network, weights, corpus, .. } = self.subject;
+        let Some(weights) = weights else { return Ok(None) };
+        let mut left = network.spec().clone();
+        apply_kept(&mut left, kept)?;
+        let shape: Vec<(usize, usize)> = left.sites().iter().map(|(_, a)| (a.heads, a.kv_heads)).collect();
+        if let Some(speed) = self.known.get(&shape) {
+            return Ok(Some(*speed));
+        }
+        let batch = corpus.batches(network.device()).next().transpose()?;
+        let batch = batch.ok_or_else(|| Error::new("there is no batch to time"))?;
+        let smaller = Network::load(&left, &Narrowed::new(*weights, network.spec(), kept))?;
+        // Its own progress would hide that of the points.
+        let silent = Ticket::new(ticket.cancel_token().clone(), || {});
+        let found = speed(&smaller, &Gates::open(), &batch, &TIMING, &silent)?.tokens_per_sec;
+        self.known.insert(shape, found);
+        Ok(Some(found))
+    }
+}

@@ -1,0 +1,211 @@
+//! What measured points say together.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::document::{Curves, Effect, Point, Whole};
+use crate::error::{Error, Result};
+use crate::plan::{Amount, Ranking};
+
+/// Which number quality is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Gauge {
+    /// Mean cross-entropy per token, nats.
+    Loss,
+    /// `exp` of the loss.
+    Perplexity,
+    /// Share of tokens whose largest logit is right.
+    Accuracy,
+    /// Share of tokens whose largest logit is the whole model's.
+    Agreement,
+    /// Mean cosine of embeddings to the whole model's.
+    Cosine,
+}
+
+impl Gauge {
+    /// Every one.
+    pub const ALL: [Self; 5] = [Self::Loss, Self::Perplexity, Self::Accuracy, Self::Agreement, Self::Cosine];
+
+    /// The word used on the command line and as the name of a column.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Perplexity => "perplexity",
+            Self::Accuracy => "accuracy",
+            Self::Agreement => "agreement",
+            Self::Cosine => "cosine",
+        }
+    }
+
+    /// What it is, with its direction.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Loss => "Loss per token, nats (lower is better)",
+            Self::Perplexity => "Perplexity (lower is better)",
+            Self::Accuracy => "Top-1 accuracy (higher is better)",
+            Self::Agreement => "Same top token as the whole model (higher is better)",
+            Self::Cosine => "Cosine to the whole model's embeddings (higher is better)",
+        }
+    }
+
+    /// True where more is better.
+    pub fn rises(self) -> bool {
+        matches!(self, Self::Accuracy | Self::Agreement | Self::Cosine)
+    }
+
+    /// True where it is a share of tokens.
+    pub fn is_share(self) -> bool {
+        matches!(self, Self::Accuracy | Self::Agreement)
+    }
+
+    /// The number; absent where the model has no language-model head to measure it by.
+    pub fn of(self, effect: &Effect) -> Option<f64> {
+        match self {
+            Self::Loss => effect.loss_per_token,
+            Self::Perplexity => effect.perplexity,
+            Self::Accuracy => effect.accuracy,
+            Self::Agreement => effect.agreement,
+            Self::Cosine => Some(effect.cosine),
+        }
+    }
+}
+
+impl fmt::Display for Gauge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Gauge {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|g| g.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::usage(format!("'{text}' is no measure of quality")).hint(format!("choose from {names}"))
+        })
+    }
+}
+
+/// Mean and spread of several numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// How many.
+    pub count: usize,
+    /// Their mean.
+    pub mean: f64,
+    /// Standard deviation of the sample; 0 for one.
+    pub deviation: f64,
+    /// The least.
+    pub low: f64,
+    /// The largest.
+    pub high: f64,
+}
+
+impl Spread {
+    /// Of some numbers; `None` for none.
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let count = values.len();
+        let mean = values.iter().sum::<f64>() / count as f64;
+        let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
+        (count > 0).then(|| Self {
+            count,
+            mean,
+            deviation: if count > 1 { (squares / (count - 1) as f64).sqrt() } else { 0.0 },
+            low: values.iter().copied().fold(f64::INFINITY, f64::min),
+            high: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        })
+    }
+}
+
+/// All draws of one method and amount.
+#[derive(Clone, Debug)]
+pub struct Row<'a> {
+    /// How the heads were chosen.
+    pub ranking: Ranking,
+    /// How many were asked to stay.
+    pub amount: Amount,
+    /// One point, or one for each draw.
+    pub points: Vec<&'a Point>,
+}
+
+impl Row<'_> {
+    /// Mean of a number over the draws.
+    pub fn mean(&self, of: impl Fn(&Point) -> f64) -> f64 {
+        self.points.iter().map(|p| of(p)).sum::<f64>() / self.points.len().max(1) as f64
+    }
+
+    /// Quality over the draws; `None` where any of them has none.
+    pub fn quality(&self, gauge: Gauge) -> Option<Spread> {
+        let values: Option<Vec<f64>> = self.points.iter().map(|p| gauge.of(&p.effect)).collect();
+        Spread::of(&values?)
+    }
+}
+
+impl Curves {
+    /// The usual measure: perplexity where the model predicts tokens, otherwise the cosine of embeddings.
+    pub fn gauge(&self) -> Gauge {
+        let predicts = self.whole.is_some_and(|w| w.effect.loss_per_token.is_some());
+        if predicts { Gauge::Perplexity } else { Gauge::Cosine }
+    }
+
+    /// Methods in the order in which they were first measured.
+    pub fn rankings(&self) -> Vec<Ranking> {
+        let mut all = Vec::new();
+        for point in &self.points {
+            if !all.contains(&point.ranking) {
+                all.push(point.ranking);
+            }
+        }
+        all
+    }
+
+    /// Amounts, most heads first.
+    pub fn amounts(&self) -> Vec<Amount> {
+        let mut all: Vec<(f64, Amount)> = Vec::new();
+        for point in &self.points {
+            if !all.iter().any(|(_, amount)| *amount == point.amount) {
+                all.push((point.kept_share, point.amount));
+            }
+        }
+        all.sort_by(|a, b| b.0.total_cmp(&a.0));
+        all.into_iter().map(|(_, amount)| amount).collect()
+    }
+
+    /// The draws of one method and amount.
+    pub fn row(&self, ranking: Ranking, amount: Amount) -> Row<'_> {
+        let points = self.points.iter().filter(|p| p.ranking == ranking && p.amount == amount).collect();
+        Row { ranking, amount, points }
+    }
+
+    /// The points of one method, fewest heads first; draws of one amount together.
+    pub fn curve(&self, ranking: Ranking) -> Vec<Row<'_>> {
+        let rows = self.amounts().into_iter().rev().map(|amount| self.row(ranking, amount));
+        rows.filter(|row| !row.points.is_empty()).collect()
+    }
+
+    /// What no other point beats in both cost and quality, cheapest first; the whole model takes part, and so do
+    /// random draws: a method that chance beats is not best. Points without a cost are left out.
+    pub fn front(
+        &self,
+        gauge: Gauge,
+        cost: impl Fn(&crate::plan::Cost, Option<f64>) -> Option<f64>,
+        more_is_better: bool,
+    ) -> Vec<(Option<Ranking>, f64, f64)> {
+        let sign = |x: f64, rises: bool| if rises { -x } else { x };
+        let of = |name, effect: &Effect, price: Option<f64>| {
+            Some((name, sign(price?, more_is_better), sign(gauge.of(effect)?, gauge.rises())))
+        };
+        let point = |p: &Point| of(Some(p.ranking), &p.effect, cost(&p.cost, p.tokens_per_sec));
+        let whole = |w: Whole| of(None, &w.effect, cost(&w.cost, w.tokens_per_sec));
+        let mut all: Vec<_> = self.points.iter().filter_map(point).chain(self.whole.and_then(whole)).collect();
+        all.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.2.total_cmp(&b.2)));
+        let mut best = f64::INFINITY;
+        all.retain(|(_, _, loss)| {
+            let is_better = *loss < best;
+            best = best.min(*loss);
+            is_better
+        });
+        all.into_iter().map(|(name, x, y)| (name, sign(x, more_is_better), sign(y, gauge.rises()))).collect()
+    }
+}

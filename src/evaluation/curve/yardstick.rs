@@ -1,0 +1,84 @@
+//! One mask against the whole model.
+
+use std::collections::BTreeMap;
+
+use super::document::Effect;
+use crate::corpus::Corpus;
+use crate::error::Result;
+use crate::evaluation::quality::{Quality, Tally};
+use crate::evaluation::similarity::{by_class, cosine, embeddings};
+use crate::evaluation::{Candidate, SCORED_COPIES};
+use crate::network::{Gates, Network, Site};
+use crate::task::Ticket;
+
+/// What the whole model gave on the input: one embedding per sequence and one token per scored position, so that
+/// every mask costs one pass instead of two.
+pub(super) struct Yardstick<'a> {
+    network: &'a Network,
+    corpus: &'a Corpus,
+    embeddings: Vec<Vec<f32>>,
+    tops: Vec<u32>,
+    by_class: bool,
+}
+
+impl<'a> Yardstick<'a> {
+    /// Runs the whole model.
+    pub fn new(network: &'a Network, corpus: &'a Corpus, ticket: &Ticket) -> Result<(Self, Effect, Quality)> {
+        let by_class = by_class(network.spec());
+        let mut own = Self { network, corpus, embeddings: Vec::new(), tops: Vec::new(), by_class };
+        let (mut all, mut tops) = (Vec::new(), Vec::new());
+        let quality = own.pass(&Gates::open(), ticket, |embeddings, best| {
+            all.extend(embeddings);
+            tops.extend(best);
+        })?;
+        (own.embeddings, own.tops) = (all, tops);
+        let agreement = network.spec().output.as_ref().map(|_| 1.0);
+        let effect = effect(&quality, agreement, 1.0);
+        Ok((own, effect, quality))
+    }
+
+    /// Runs the model with all heads masked but `kept`.
+    pub fn measure(&self, kept: &BTreeMap<Site, Vec<usize>>, ticket: &Ticket) -> Result<Effect> {
+        let network = self.network;
+        let gates = Gates::keep(network.spec(), kept, network.dtype(), network.device())?;
+        let (mut alike, mut sequences, mut agreed, mut scored) = (0.0, 0usize, 0usize, 0usize);
+        let quality = self.pass(&gates, ticket, |embeddings, tops| {
+            for embedding in embeddings {
+                alike += self.embeddings.get(sequences).map_or(0.0, |whole| cosine(whole, &embedding));
+                sequences += 1;
+            }
+            for top in tops {
+                agreed += usize::from(self.tops.get(scored) == Some(&top));
+                scored += 1;
+            }
+        })?;
+        let agreement = network.spec().output.as_ref().map(|_| agreed as f64 / scored.max(1) as f64);
+        Ok(effect(&quality, agreement, alike / sequences.max(1) as f64))
+    }
+
+    /// One pass over the input; `see` gets the embeddings of a batch and the largest logit of its scored positions.
+    fn pass(&self, gates: &Gates, ticket: &Ticket, mut see: impl FnMut(Vec<Vec<f32>>, Vec<u32>)) -> Result<Quality> {
+        let network = self.network;
+        let mut tally = Tally::default();
+        for group in network.groups(self.corpus.batches(network.device()), SCORED_COPIES, 0) {
+            let group = group?;
+            for (hidden, scores) in tally.group(Candidate { network, gates }, &group, ticket)? {
+                see(embeddings(&hidden, self.by_class)?, scores.iter().map(|s| s.top).collect());
+            }
+            ticket.advance(group.len() as u64)?;
+        }
+        tally.quality()
+    }
+}
+
+/// A number that is not finite cannot stand in a file.
+fn effect(quality: &Quality, agreement: Option<f64>, cosine: f64) -> Effect {
+    let finite = |value: Option<f64>| value.filter(|v| v.is_finite());
+    Effect {
+        loss_per_token: finite(quality.loss_per_token),
+        perplexity: finite(quality.perplexity),
+        accuracy: quality.accuracy,
+        agreement,
+        cosine: if cosine.is_finite() { cosine } else { 0.0 },
+    }
+}

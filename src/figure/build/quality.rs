@@ -1,0 +1,232 @@
+//! Quality curves and trade-offs, from measured points.
+
+use std::fmt;
+
+use crate::error::{Error, Result};
+use crate::evaluation::curve::{Curves, Gauge, Row};
+use crate::figure::export::Figure;
+use crate::figure::number::Unit;
+use crate::figure::page::Caption;
+use crate::figure::theme::Theme;
+use crate::figure::views::{MethodCurve, QualityCurves, RandomPoint, TradeOff};
+use crate::plan::{Cost, Method};
+
+/// What a trade-off sets quality against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Price {
+    /// Parameters that are left.
+    Parameters,
+    /// FLOPs per token.
+    Flops,
+    /// Measured tokens per second.
+    Speed,
+}
+
+impl Price {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Parameters, Self::Flops, Self::Speed];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Parameters => "parameters",
+            Self::Flops => "flops",
+            Self::Speed => "speed",
+        }
+    }
+
+    fn label(self, length: usize) -> String {
+        match self {
+            Self::Parameters => "Parameters (fewer is better)".to_owned(),
+            Self::Flops => format!("FLOPs per token at length {length} (fewer is better)"),
+            Self::Speed => "Tokens per second, measured (more is better)".to_owned(),
+        }
+    }
+
+    fn of(self, cost: &Cost, tokens_per_sec: Option<f64>) -> Option<f64> {
+        match self {
+            Self::Parameters => Some(cost.parameters as f64),
+            Self::Flops => Some(cost.flops_per_token as f64),
+            Self::Speed => tokens_per_sec,
+        }
+    }
+}
+
+/// A picture of quality curves, with the measure where it is not the usual one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CurveView {
+    /// Quality against the share of heads kept.
+    Quality(Option<Gauge>),
+    /// Quality against what a model costs.
+    Pareto(Price, Option<Gauge>),
+}
+
+impl fmt::Display for CurveView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gauge = match self {
+            Self::Quality(gauge) => {
+                f.write_str("quality")?;
+                gauge
+            }
+            Self::Pareto(price, gauge) => {
+                write!(f, "pareto-{}", price.name())?;
+                gauge
+            }
+        };
+        gauge.map_or(Ok(()), |gauge| write!(f, "-{gauge}"))
+    }
+}
+
+impl CurveView {
+    /// Every view, by the usual measure.
+    pub const ALL: [Self; 4] = [
+        Self::Quality(None),
+        Self::Pareto(Price::Parameters, None),
+        Self::Pareto(Price::Flops, None),
+        Self::Pareto(Price::Speed, None),
+    ];
+
+    /// The view of this name; `None` where the first word names a picture of something else.
+    pub fn named(text: &str) -> Option<Result<Self>> {
+        let mut words = text.split('-');
+        let price = match words.next()? {
+            "quality" => None,
+            "pareto" => {
+                let word = words.next();
+                match Price::ALL.into_iter().find(|p| Some(p.name()) == word) {
+                    Some(price) => Some(price),
+                    None => {
+                        let error = Error::usage(format!("'{text}' is no view"));
+                        return Some(Err(error.hint("choose pareto-parameters, pareto-flops or pareto-speed")));
+                    }
+                }
+            }
+            _ => return None,
+        };
+        let gauge = match words.next() {
+            None => None,
+            Some(word) => match word.parse() {
+                Ok(gauge) => Some(gauge),
+                Err(error) => return Some(Err(error)),
+            },
+        };
+        if words.next().is_some() {
+            return Some(Err(Error::usage(format!("'{text}' is no view"))));
+        }
+        Some(Ok(price.map_or(Self::Quality(gauge), |price| Self::Pareto(price, gauge))))
+    }
+
+    /// Draws it.
+    ///
+    /// # Errors
+    /// Where the curves hold no point, or not what is asked for.
+    pub fn figure(self, curves: &Curves, theme: &Theme) -> Result<Figure> {
+        match self {
+            Self::Quality(gauge) => Ok(QualityCurves::of(curves, gauge)?.figure(theme)),
+            Self::Pareto(price, gauge) => Ok(TradeOff::of(curves, price, gauge)?.figure(theme)),
+        }
+    }
+}
+
+/// The measure that is asked for, or the usual one.
+fn gauge(curves: &Curves, wanted: Option<Gauge>) -> Result<Gauge> {
+    let gauge = wanted.unwrap_or_else(|| curves.gauge());
+    if curves.points.is_empty() {
+        return Err(Error::new("no point was measured yet"));
+    }
+    let is_there = curves.points.iter().any(|p| gauge.of(&p.effect).is_some());
+    is_there.then_some(gauge).ok_or_else(|| {
+        Error::usage(format!("these curves hold no {gauge}")).hint("this model predicts no tokens: look at cosine")
+    })
+}
+
+fn unit(gauge: Gauge) -> Unit {
+    if gauge.is_share() { Unit::Share } else { Unit::Plain }
+}
+
+fn caption(curves: &Curves, title: &str) -> Caption {
+    let model = std::path::Path::new(&curves.model.path).file_name().map(|n| n.to_string_lossy().into_owned());
+    let mut parts: Vec<String> = model.into_iter().chain([curves.model.family.clone()]).collect();
+    parts.dedup();
+    parts.push(curves.reading.input.clone());
+    if let Some(whole) = curves.whole {
+        parts.push(format!("{} tokens", Unit::Count.format(whole.tokens as f64)));
+    }
+    let caption = Caption::new(title, parts.join(" · "))
+        .note("Every point is the model itself with the other heads masked, on the same input.");
+    curves.notes.iter().fold(caption, |caption, note| {
+        let mut letters = note.chars();
+        let first = letters.next().map(char::to_uppercase).into_iter().flatten();
+        caption.note(format!("{}.", first.chain(letters).collect::<String>()))
+    })
+}
+
+impl QualityCurves {
+    /// Quality against the share of heads kept; random heads become a band from the least to the largest draw.
+    ///
+    /// # Errors
+    /// Where no point was measured, or none by this measure.
+    pub fn of(curves: &Curves, wanted: Option<Gauge>) -> Result<Self> {
+        let gauge = gauge(curves, wanted)?;
+        let place = |row: &Row<'_>| Some([row.mean(|p| p.kept_share), row.quality(gauge)?.mean]);
+        let methods = curves.rankings().into_iter().filter(|r| r.method != Method::Random).map(|ranking| {
+            let rows = curves.curve(ranking);
+            let draws = rows.iter().map(|r| r.points.len()).max().unwrap_or(1);
+            let name = if draws > 1 { format!("{ranking}, mean of {draws}") } else { ranking.to_string() };
+            MethodCurve { name, points: rows.iter().filter_map(place).collect() }
+        });
+        let random = curves.curve(Method::Random.into());
+        let draws = random.iter().map(|r| r.points.len()).max().unwrap_or(0);
+        let band = |row: &Row<'_>| {
+            let spread = row.quality(gauge)?;
+            let kept = row.mean(|p| p.kept_share);
+            Some(RandomPoint { kept, mean: spread.mean, low: spread.low, high: spread.high })
+        };
+        Ok(Self {
+            caption: caption(curves, "Quality against heads kept"),
+            measure: gauge.label().to_owned(),
+            column: gauge.name().to_owned(),
+            unit: unit(gauge),
+            curves: methods.collect(),
+            random: random.iter().filter_map(band).collect(),
+            random_name: format!("random, range of {draws} draws"),
+            whole: curves.whole.and_then(|w| gauge.of(&w.effect)),
+        })
+    }
+}
+
+impl TradeOff {
+    /// Quality against what a model costs, with the points that no other beats.
+    ///
+    /// # Errors
+    /// Where no point was measured, none by this measure, or speed was not.
+    pub fn of(curves: &Curves, price: Price, wanted: Option<Gauge>) -> Result<Self> {
+        let gauge = gauge(curves, wanted)?;
+        let methods = curves.rankings().into_iter().map(|ranking| {
+            let points = curves.points.iter().filter(|p| p.ranking == ranking);
+            let place = |p: &crate::evaluation::curve::Point| {
+                Some([price.of(&p.cost, p.tokens_per_sec)?, gauge.of(&p.effect)?])
+            };
+            let points: Vec<_> = points.filter_map(place).collect();
+            MethodCurve { name: ranking.to_string(), points }
+        });
+        let methods: Vec<MethodCurve> = methods.filter(|m| !m.points.is_empty()).collect();
+        if methods.is_empty() {
+            return Err(Error::usage(format!("these curves hold no {}", price.name()))
+                .hint("measure again with pillars curve --speed"));
+        }
+        let front = curves.front(gauge, |cost, speed| price.of(cost, speed), price == Price::Speed);
+        let whole =
+            |w: crate::evaluation::curve::Whole| Some([price.of(&w.cost, w.tokens_per_sec)?, gauge.of(&w.effect)?]);
+        let note = "The line joins what no other point beats in both; random draws take part in it.";
+        Ok(Self {
+            caption: caption(curves, "What quality costs").note(note),
+            price: price.label(curves.length),
+            columns: [price.name().to_owned(), gauge.name().to_owned()],
+            measure: gauge.label().to_owned(),
+            unit: unit(gauge),
+            methods,
+            whole: curves.whole.and_then(whole),
+            front: front.into_iter().map(|(_, x, y)| [x, y]).collect(),
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! Weights without some heads, cut in memory.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+
+use super::Projection;
+use super::open::attention_of_role;
+use crate::error::Result;
+use crate::network::{NetworkSpec, Site, Weights};
+
+/// Hands out the weights of a whole network cut to its kept heads: what the spec that
+/// [`apply_kept`](super::apply_kept) leaves asks for. Nothing is written, so that a plan can be timed or analysed
+/// before it is carried out.
+pub struct Narrowed<'a> {
+    whole: &'a dyn Weights,
+    spec: &'a NetworkSpec,
+    kept: &'a BTreeMap<Site, Vec<usize>>,
+}
+
+impl<'a> Narrowed<'a> {
+    /// `kept` are heads of `spec`, which `whole` belongs to; sites that are not named keep all.
+    pub fn new(whole: &'a dyn Weights, spec: &'a NetworkSpec, kept: &'a BTreeMap<Site, Vec<usize>>) -> Self {
+        Self { whole, spec, kept }
+    }
+}
+
+impl Weights for Narrowed<'_> {
+    fn get(&self, role: &str) -> Result<Tensor> {
+        let tensor = self.whole.get(role)?;
+        let (Some((sites, attention)), Some(projection)) =
+            (attention_of_role(self.spec, role), Projection::of_role(role))
+        else {
+            return Ok(tensor);
+        };
+        let Some(queries) = sites.first().and_then(|site| self.kept.get(site)) else { return Ok(tensor) };
+        // The output projection's bias belongs to no head.
+        let axis = match (projection, tensor.rank()) {
+            (Projection::Output, 1) => return Ok(tensor),
+            (Projection::Output, _) => 1,
+            _ => 0,
+        };
+        let mut heads = queries.clone();
+        if matches!(projection, Projection::Key | Projection::Value) {
+            heads = heads.iter().map(|h| h / attention.queries_per_kv()).collect();
+            heads.dedup();
+        }
+        let d = attention.head_dim;
+        let indices: Vec<u32> = heads.iter().flat_map(|h| h * d..(h + 1) * d).map(|i| i as u32).collect();
+        if indices.is_empty() {
+            return Ok(tensor.narrow(axis, 0, 0)?.contiguous()?);
+        }
+        let count = indices.len();
+        Ok(tensor.index_select(&Tensor::from_vec(indices, count, tensor.device())?, axis)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use candle_core::{DType, Device};
+
+    use super::super::{Model, apply_kept};
+    use super::*;
+    use crate::network::{Batch, Blind, Gates, Network, Tokens};
+
+    #[test]
+    fn a_network_without_heads_computes_what_the_masked_one_does() {
+        for (family, kept) in [("bert", vec![0, 3]), ("gpt2", vec![1]), ("llama", vec![0, 2]), ("bart", vec![2, 3])] {
+            let model = Model::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family)).unwrap();
+            let spec = model.spec();
+            let kept: BTreeMap<Site, Vec<usize>> =
+                spec.sites().iter().skip(1).map(|(site, _)| (*site, kept.clone())).collect();
+            let weights = model.weights(&Device::Cpu, DType::F64);
+            let mut left = spec.clone();
+            apply_kept(&mut left, &kept).unwrap();
+            let network = Network::load(&left, &Narrowed::new(&weights, spec, &kept)).unwrap();
+            let whole = Network::load(spec, &weights).unwrap();
+            let gates = Gates::keep(spec, &kept, DType::F64, &Device::Cpu).unwrap();
+            let rows = [(vec![3, 5, 7, 9, 11], vec![true; 5])];
+            let tokens = || Tokens::pad(&rows, 0, &Device::Cpu).unwrap();
+            let mut batch = Batch::tokens(tokens());
+            if spec.encoder.is_some() && spec.decoder.is_some() {
+                batch.target = Some(tokens());
+            }
+            let run = |network: &Network, gates: &Gates| network.hidden(&batch, gates, &mut Blind).unwrap().states;
+            let difference = (run(&network, &Gates::open()) - run(&whole, &gates)).unwrap().abs().unwrap();
+            let most = difference.flatten_all().unwrap().max(0).unwrap().to_scalar::<f64>().unwrap();
+            assert!(most < 1e-9, "{family}: {most}");
+        }
+    }
+}
