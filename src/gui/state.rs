@@ -250,6 +250,15 @@ impl State {
         self.site_results()?.features.get(&self.feature()?)
     }
 
+    /// Heads whose attention is shown: those selected, else those of the layer that is shown.
+    pub fn attention_heads(&self) -> impl Iterator<Item = HeadRef> + '_ {
+        let selected = &self.selection.heads;
+        let site = || self.model.as_ref()?.facts.shape.get(self.site()?);
+        let of_site = site().filter(|_| selected.is_empty());
+        let whole = of_site.into_iter().flat_map(|s| (0..s.heads).map(move |h| HeadRef::new(s.site, h)));
+        selected.iter().copied().chain(whole)
+    }
+
     /// Heads that stay and heads in all.
     pub fn kept_heads(&self) -> (usize, usize) {
         let Some(model) = &self.model else { return (0, 0) };

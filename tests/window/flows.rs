@@ -212,7 +212,7 @@ fn what_if_groups_change_the_map_but_not_the_plan() {
     let grouping = &desk.state().regrouped.as_ref().unwrap().1;
     assert_eq!(grouping.groups(), wanted);
     assert_eq!(desk.state().plan(), plan);
-    desk.click(&format!("Use {wanted} in the next run"));
+    desk.click(&format!("Use {wanted} for this layer"));
     desk.click("Back to the run");
     assert!(desk.state().regrouped.is_none());
     desk.press(Key::F5);

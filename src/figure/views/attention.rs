@@ -10,13 +10,15 @@ use crate::figure::scene::{Anchor, Item, Level, Rect, Scene, Stroke, Text};
 use crate::figure::table::Table;
 use crate::figure::theme::Theme;
 
+use super::PatchImage;
+
 /// The pattern of one head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionPanel {
     /// `decoder.3` and so on.
     pub site: String,
-    /// Head.
-    pub head: usize,
+    /// Which head; `None` for the mean of several.
+    pub head: Option<usize>,
     /// Weights `T x S`: rows are queries and sum to one; NaN where a position may not be seen.
     pub weights: Grid,
 }
@@ -32,6 +34,21 @@ pub struct AttentionMaps {
     pub keys: Vec<String>,
     /// The heads.
     pub panels: Vec<AttentionPanel>,
+    /// Whether the colours of each head end at its own largest weight.
+    pub each_own_range: bool,
+    /// The image whose patches are the tokens, and the query whose weights lie over it.
+    pub image: Option<(PatchImage, usize)>,
+}
+
+impl AttentionPanel {
+    fn name(&self) -> String {
+        self.head
+            .map_or_else(|| format!("{} mean of the heads", self.site), |head| format!("{} head {head}", self.site))
+    }
+
+    fn high(&self) -> f64 {
+        self.weights.range().map_or(1.0, |(_, high)| if high > 0.0 { high } else { 1.0 })
+    }
 }
 
 /// Larger matrices are pooled to what a page shows.
@@ -42,9 +59,12 @@ const TOKEN: f64 = 96.0;
 impl AttentionMaps {
     /// Draws it: one head large with its tokens, several as small pictures.
     pub fn figure(&self, theme: &Theme) -> Figure {
-        let high = self.panels.iter().filter_map(|p| p.weights.range()).map(|(_, high)| high).fold(0.0, f64::max);
+        let high = self.panels.iter().map(AttentionPanel::high).fold(0.0, f64::max);
         let scale = Scale::new(ColorMap::Viridis, 0.0, if high > 0.0 { high } else { 1.0 });
         let mut caption = self.caption.clone();
+        if let Some((image, query)) = &self.image {
+            return self.over_image(image, *query, caption, theme);
+        }
         if self.panels.len() > 1 {
             caption
                 .notes
@@ -80,16 +100,62 @@ impl AttentionMaps {
         } else {
             page = Page::new(2.0 * MARGIN + columns as f64 * (side + 12.0) - 12.0, &caption, theme);
             let missing = self.panels.iter().any(|p| p.weights.has_missing());
-            page.color_bar(&scale, "Attention weight", Unit::Plain, missing.then_some((theme.surface, "not visible")));
+            self.color_bar(&mut page, &scale, missing);
             for line in self.panels.chunks(columns) {
                 let row = page.take(side + 24.0);
                 for (i, panel) in line.iter().enumerate() {
                     let x = row.x + i as f64 * (side + 12.0);
-                    let name =
-                        font::shortened(&format!("{} head {}", panel.site, panel.head), side, SMALL, Weight::Regular);
+                    let name = font::shortened(&panel.name(), side, SMALL, Weight::Regular);
                     page.scene
                         .text(Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, Level::Top));
+                    let scale = if self.each_own_range { Scale { high: panel.high(), ..scale } } else { scale };
                     draw_matrix(&mut page.scene, panel, Rect::new(x, row.y + 14.0, side, side), &scale, theme);
+                }
+            }
+        }
+        let view = self.clone();
+        page.finish(move || view.table())
+    }
+
+    fn color_bar(&self, page: &mut Page<'_>, scale: &Scale, missing: bool) {
+        let missing = missing.then_some((page.theme.surface, "not visible"));
+        if self.each_own_range && self.panels.len() > 1 {
+            let share = Scale { high: 1.0, ..*scale };
+            page.color_bar(&share, "Attention weight, share of the head's largest", Unit::Share, missing);
+        } else {
+            page.color_bar(scale, "Attention weight", Unit::Plain, missing);
+        }
+    }
+
+    /// What one query looks at, over the image.
+    fn over_image(&self, image: &PatchImage, query: usize, mut caption: Caption, theme: &Theme) -> Figure {
+        let name = self.queries.get(query).cloned().unwrap_or_else(|| query.to_string());
+        caption.notes.insert(0, format!("Weights that the query {name} gives to the patches of the image."));
+        let row_of =
+            |panel: &AttentionPanel| Grid::from_fn(1, panel.weights.cols(), |_, c| panel.weights.get(query, c));
+        let highest = |panel: &AttentionPanel| row_of(panel).range().map_or(0.0, |(_, high)| high).max(1e-9);
+        let high = self.panels.iter().map(highest).fold(0.0, f64::max);
+        let scale = Scale::new(ColorMap::Viridis, 0.0, if high > 0.0 { high } else { 1.0 });
+        let (columns, side) = grid(self.panels.len());
+        let side = side.min(420.0);
+        let mut page = Page::new((2.0 * MARGIN + columns as f64 * (side + 12.0) - 12.0).max(400.0), &caption, theme);
+        self.color_bar(&mut page, &scale, false);
+        let tall = side * image.rows as f64 / image.columns.max(1) as f64;
+        for line in self.panels.chunks(columns) {
+            let row = page.take(tall + 24.0);
+            for (i, panel) in line.iter().enumerate() {
+                let x = row.x + i as f64 * (side + 12.0);
+                let name = font::shortened(&panel.name(), side, SMALL, Weight::Regular);
+                page.scene
+                    .text(Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, Level::Top));
+                let scale = if self.each_own_range { Scale { high: highest(panel), ..scale } } else { scale };
+                let rect = Rect::new(x, row.y + 14.0, side, tall);
+                page.scene.push(Item::Image { rect, raster: image.under(&panel.weights, query, &scale) });
+                if let Some((r, c)) = image.patch(query) {
+                    let (w, h) = (side / image.columns as f64, tall / image.rows as f64);
+                    let patch = Rect::new(rect.x + c as f64 * w, rect.y + r as f64 * h, w, h);
+                    page.scene.outline(patch, Stroke::solid(crate::figure::Rgb::BLACK, 3.0));
+                    page.scene.outline(patch, Stroke::solid(crate::figure::Rgb::WHITE, 1.5));
                 }
             }
         }

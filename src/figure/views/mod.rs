@@ -7,6 +7,7 @@ mod curves;
 pub(super) mod gallery;
 mod map;
 mod overview;
+mod patches;
 #[cfg(test)]
 pub(super) mod samples;
 mod settling;
@@ -25,6 +26,7 @@ pub use cost::{CostBars, CostRow};
 pub use curves::{MethodCurve, QualityCurves, RandomPoint};
 pub use map::{GroupMap, QualityPoint};
 pub use overview::{Order, Overview, OverviewRow, Paint};
+pub use patches::PatchImage;
 pub use settling::Settling;
 pub use similarity::{Likeness, Similarity};
 pub use tradeoff::TradeOff;

@@ -174,12 +174,14 @@ pub fn attention_maps(panels: usize, length: usize) -> AttentionMaps {
             k => 0.6 * noise(h + q * 3 + k * 7).powi(3) + if k + h == q { 0.5 } else { 0.0 },
         })
     };
-    let panel = |head| AttentionPanel { site: "decoder.3".into(), head, weights: weights(head) };
+    let panel = |head| AttentionPanel { site: "decoder.3".into(), head: Some(head), weights: weights(head) };
     AttentionMaps {
         caption: Caption::new("Where the heads look", "gpt2 · line 3 of corpus.txt"),
         queries: tokens.clone(),
         keys: tokens,
         panels: (0..panels).map(panel).collect(),
+        each_own_range: panels.is_multiple_of(2),
+        image: None,
     }
 }
 

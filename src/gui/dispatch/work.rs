@@ -133,7 +133,7 @@ impl App {
             return;
         }
         let (Some(opened), Some(Ok(run))) = (&state.model, &state.checked) else { return };
-        let heads: Vec<_> = state.selection.heads.iter().copied().take(MOST_PATTERNS).collect();
+        let heads: Vec<_> = state.attention_heads().take(MOST_PATTERNS).collect();
         if heads.is_empty() {
             return;
         }

@@ -15,6 +15,10 @@ pub enum Mark {
     Pruned(Color32),
     /// A head that a person fixed.
     Pinned(Color32),
+    /// A colour too faint to be seen without an outline.
+    Outlined(Color32),
+    /// A point that is not filled.
+    Hollow(Color32),
     /// Cells that belong together.
     Plate,
     /// A line.
@@ -40,7 +44,8 @@ pub fn swatch(ui: &mut Ui, theme: &Theme, mark: impl Into<Mark>, text: &str) {
         eframe::egui::TextStyle::Small,
     );
     let gap = if text.is_empty() { 0.0 } else { 5.0 };
-    let whole = vec2(size + gap + galley.size().x, galley.size().y.max(size));
+    let after = if text.is_empty() { 0.0 } else { 8.0 };
+    let whole = vec2(size + gap + galley.size().x + after, galley.size().y.max(size));
     let (outer, response) = ui.allocate_exact_size(whole, Sense::hover());
     response.widget_info(|| eframe::egui::WidgetInfo::labeled(eframe::egui::Role::Label, true, text));
     let rect = Rect::from_center_size(outer.left_center() + vec2(size / 2.0, 0.0), vec2(size, size));
@@ -56,6 +61,12 @@ pub fn swatch(ui: &mut Ui, theme: &Theme, mark: impl Into<Mark>, text: &str) {
         Mark::Pinned(fill) => {
             painter.rect_filled(rect, 3.0, fill);
             painter.circle_filled(rect.center(), 2.0, Theme::ink_on(fill));
+        }
+        Mark::Outlined(fill) => {
+            painter.rect(rect, 3.0, fill, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
+        }
+        Mark::Hollow(color) => {
+            painter.circle_stroke(rect.center(), 5.0, Stroke::new(1.5, color));
         }
         Mark::Plate => {
             painter.rect_filled(rect.expand2(vec2(2.0, 0.0)), 3.0, theme.plate);

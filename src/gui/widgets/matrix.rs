@@ -22,16 +22,22 @@ impl MatrixTexture {
         missing: Rgb,
         make: impl FnOnce() -> (Grid, Scale),
     ) -> &TextureHandle {
+        self.get_raster(ui, (key, missing), || {
+            let (grid, scale) = make();
+            let side = ui.ctx().input(|i| i.max_texture_side).min(4096);
+            Raster::from_grid(&grid.pooled(side, Pool::Max), &scale, missing)
+        })
+    }
+
+    /// The texture of the picture that `make` draws; `key` must change with it.
+    pub fn get_raster(&mut self, ui: &Ui, key: impl Hash, make: impl FnOnce() -> Raster) -> &TextureHandle {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
-        missing.hash(&mut hasher);
         let key = hasher.finish();
         let held = match self.held.take().filter(|(held, _)| *held == key) {
             Some(held) => held,
             None => {
-                let (grid, scale) = make();
-                let side = ui.ctx().input(|i| i.max_texture_side).min(4096);
-                let raster = Raster::from_grid(&grid.pooled(side, Pool::Max), &scale, missing);
+                let raster = make();
                 let size = [raster.width.max(1), raster.height.max(1)];
                 let image = if raster.rgba.is_empty() {
                     ColorImage::filled(size, Color32::TRANSPARENT)

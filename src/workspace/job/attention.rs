@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::LoadedNetwork;
 use crate::corpus::{Corpus, Input, TextTokenizer};
 use crate::error::{Error, Result};
-use crate::figure::{Grid, Pool};
+use crate::figure::views::PatchImage;
+use crate::figure::{Grid, Pool, Raster, Rgb};
 use crate::model::Model;
-use crate::network::{Batch, Gates, Probe, Site, SiteMaps, Source, Tokens};
+use crate::network::{Batch, Gates, InputSpec, Probe, Site, SiteMaps, Source, Tokens};
 use crate::task::Ticket;
 use crate::workspace::{CheckedRun, HeadRef};
 
@@ -25,6 +26,24 @@ pub struct Patterns {
     pub keys: BTreeMap<Site, Vec<String>>,
     /// Weights `T x S` of each head, pooled where they were longer than 1024.
     pub weights: BTreeMap<HeadRef, Grid>,
+    /// The image that was read, where the tokens are patches of one.
+    pub image: Option<PatchImage>,
+}
+
+impl Patterns {
+    /// The mean weights of the heads of each layer that has several here.
+    pub fn means(&self) -> BTreeMap<Site, Grid> {
+        let mut of_site: BTreeMap<Site, Vec<&Grid>> = BTreeMap::new();
+        for (head, grid) in &self.weights {
+            of_site.entry(head.site).or_default().push(grid);
+        }
+        let mean = |grids: Vec<&Grid>| {
+            let (rows, cols) = grids.first().map_or((0, 0), |g| (g.rows(), g.cols()));
+            let count = grids.len().max(1) as f64;
+            Grid::from_fn(rows, cols, |r, c| grids.iter().map(|g| g.get(r, c)).sum::<f64>() / count)
+        };
+        of_site.into_iter().map(|(site, grids)| (site, mean(grids))).collect()
+    }
 }
 
 /// What is shown: an input of the run, or a text.
@@ -70,7 +89,11 @@ pub fn attention(
     };
     let mut probe = Keep { heads, queries: BTreeMap::new(), keys: BTreeMap::new(), weights: BTreeMap::new() };
     network.hidden(&batch, &Gates::open(), &mut probe)?;
-    let source = tokens_of(&batch.source, tokenizer.as_ref())?;
+    let image = image_of(model, &batch.source)?;
+    let source = match &image {
+        Some(image) => patch_names(image),
+        None => tokens_of(&batch.source, tokenizer.as_ref())?,
+    };
     let target = match &batch.target {
         Some(tokens) => tokens_of(&Source::Tokens(tokens.clone()), tokenizer.as_ref())?,
         None => source.clone(),
@@ -92,6 +115,7 @@ pub fn attention(
         queries: label(probe.queries, &|s| s.kind == Encoder || decoder_only),
         keys: label(probe.keys, &|s| matches!(s.kind, Encoder | Cross) || decoder_only),
         weights: probe.weights,
+        image,
     })
 }
 
@@ -115,6 +139,33 @@ fn tokens_of(source: &Source, tokenizer: Option<&TextTokenizer>) -> Result<Vec<S
     let ids: Vec<Vec<u32>> = tokens.ids.to_device(&candle_core::Device::Cpu)?.to_vec2()?;
     let spelled = |id: &u32| tokenizer.and_then(|t| t.token(*id)).unwrap_or_else(|| id.to_string());
     Ok(ids.first().map(|row| row.iter().map(spelled).collect()).unwrap_or_default())
+}
+
+/// The first image of a batch, stretched from black to white, with its patches.
+fn image_of(model: &Model, source: &Source) -> Result<Option<PatchImage>> {
+    let spec = model.spec().encoder.as_ref().map(|stack| &stack.input);
+    let (Source::Pixels(pixels), Some(InputSpec::Patches(patches))) = (source, spec) else { return Ok(None) };
+    let pixels = pixels.get(0)?.to_dtype(candle_core::DType::F32)?.to_device(&candle_core::Device::Cpu)?;
+    let (channels, height, width) = pixels.dims3()?;
+    let values: Vec<f32> = pixels.flatten_all()?.to_vec1()?;
+    let (low, high) = values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), v| (a.min(*v), b.max(*v)));
+    let span = if high > low { high - low } else { 1.0 };
+    let shade = |channel: usize, y: usize, x: usize| {
+        let value = values.get((channel.min(channels.saturating_sub(1)) * height + y) * width + x);
+        value.map_or(0, |v| ((v - low) / span * 255.0).round() as u8)
+    };
+    let raster = Raster::from_fn(height, width, |y, x| Rgb::new(shade(0, y, x), shade(1, y, x), shade(2, y, x)));
+    let (down, across) = patches.patch;
+    let (rows, columns) = (height / down.max(1), width / across.max(1));
+    let leading = if patches.distillation { 2 } else { 1 };
+    Ok((rows > 0 && columns > 0).then_some(PatchImage { pixels: raster, rows, columns, leading }))
+}
+
+/// Names of the tokens of an image: those of the model's own, then row and column of every patch.
+fn patch_names(image: &PatchImage) -> Vec<String> {
+    let own = ["class", "distillation"].iter().take(image.leading).map(|name| (*name).to_owned());
+    let patches = (0..image.rows).flat_map(|row| (0..image.columns).map(move |column| format!("{row},{column}")));
+    own.chain(patches).collect()
 }
 
 struct Keep<'a> {
@@ -181,5 +232,26 @@ mod tests {
         assert_eq!(last.queries, found.queries);
         let text = Shown::Text("a".to_owned());
         assert!(attention(&opened.model, &opened.loaded, &run, &text, &[head], &Ticket::default()).is_err());
+    }
+
+    #[test]
+    fn an_image_has_its_patches_for_tokens() {
+        for (family, leading) in [("vit", 1), ("deit", 2)] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family);
+            let opened = job::open_model(&folder, &Ticket::default()).unwrap();
+            let input = guess_input(&folder.join("reference.safetensors"));
+            let run = RunSettings { input: Some(input), ..RunSettings::default() }.check(&opened.model).unwrap();
+            let heads = [0, 1].map(|h| HeadRef::new("encoder.0".parse().unwrap(), h));
+            let found =
+                attention(&opened.model, &opened.loaded, &run, &Shown::Nth(0), &heads, &Ticket::default()).unwrap();
+            let image = found.image.as_ref().unwrap();
+            let tokens = leading + image.rows * image.columns;
+            assert_eq!((image.leading, found.queries[&heads[0].site].len()), (leading, tokens));
+            assert_eq!(found.queries[&heads[0].site][0], "class");
+            assert_eq!(found.keys[&heads[0].site][image.token(1, 2)], "1,2");
+            let mean = &found.means()[&heads[0].site];
+            let half = (found.weights[&heads[0]].get(3, 5) + found.weights[&heads[1]].get(3, 5)) / 2.0;
+            assert!((mean.get(3, 5) - half).abs() < 1e-12);
+        }
     }
 }

@@ -168,18 +168,18 @@ fn numbers(kind: Kind, site: &SiteAnalysis, feature: &FeatureAnalysis) -> Grid {
 
 /// What must be known to read likeness under this map.
 fn about(ui: &mut Ui, cx: Cx<'_>, feature: &FeatureAnalysis) {
-    let Some(map) = cx.state.feature() else { return };
-    if map.is_basis_dependent() {
-        note(
-            ui,
-            cx.theme,
-            format!(
-                "The likeness of {map} maps depends on a basis that each head is free to choose; attention and residual \
-                 maps do not."
-            ),
-        );
+    if cx.state.feature().is_some_and(FeatureMap::is_basis_dependent) {
+        note(ui, cx.theme, basis_note(cx));
     }
     if feature.kv_shared {
         note(ui, cx.theme, "Heads that share a key/value head have this map in common by construction.");
     }
+}
+
+/// What must be known to read likeness under a map that depends on a basis.
+pub(super) fn basis_note(cx: Cx<'_>) -> String {
+    let map = cx.state.feature().map_or("these", FeatureMap::name);
+    format!(
+        "The likeness of {map} maps depends on a basis that each head is free to choose; attention and residual maps do not."
+    )
 }

@@ -1,0 +1,76 @@
+//! Weights over the patches of an image.
+
+use crate::figure::color::Rgb;
+use crate::figure::raster::{Grid, Raster, Scale};
+
+/// An image as a model reads it: patches in reading order, after tokens of the model's own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PatchImage {
+    /// The image.
+    pub pixels: Raster,
+    /// Patches down.
+    pub rows: usize,
+    /// Patches across.
+    pub columns: usize,
+    /// Tokens before the first patch: the class token, the distillation token.
+    pub leading: usize,
+}
+
+/// How strongly weights cover the image.
+const COVER: f64 = 0.62;
+
+impl PatchImage {
+    /// The token of a patch.
+    pub fn token(&self, row: usize, column: usize) -> usize {
+        self.leading + row * self.columns + column
+    }
+
+    /// The patch of a token; `None` for tokens of the model's own and beyond the image.
+    pub fn patch(&self, token: usize) -> Option<(usize, usize)> {
+        let index = token.checked_sub(self.leading)?;
+        let patch = (index / self.columns.max(1), index % self.columns.max(1));
+        (patch.0 < self.rows).then_some(patch)
+    }
+
+    /// The image in grey under the weights that the query `query` gives to its patches.
+    pub fn under(&self, weights: &Grid, query: usize, scale: &Scale) -> Raster {
+        let (width, height) = (self.pixels.width.max(1), self.pixels.height.max(1));
+        Raster::from_fn(height, width, |y, x| {
+            let pixel = self.pixels.pixel(x, y).unwrap_or(Rgb::BLACK);
+            let light = (0.299 * f64::from(pixel.r) + 0.587 * f64::from(pixel.g) + 0.114 * f64::from(pixel.b)) as u8;
+            let grey = Rgb::new(light, light, light);
+            let token = self.token(y * self.rows / height, x * self.columns / width);
+            let weight = weights.get(query, token);
+            if weight.is_nan() { grey } else { grey.mix(scale.color(weight, grey), COVER) }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figure::palette::ColorMap;
+
+    #[test]
+    fn patches_lie_in_reading_order_after_the_leading_tokens() {
+        let pixels = Raster::from_fn(4, 6, |_, _| Rgb::new(255, 255, 255));
+        let image = PatchImage { pixels, rows: 2, columns: 3, leading: 1 };
+        assert_eq!((image.token(0, 0), image.token(1, 2)), (1, 6));
+        assert_eq!(
+            (image.patch(0), image.patch(1), image.patch(6), image.patch(7)),
+            (None, Some((0, 0)), Some((1, 2)), None)
+        );
+        // Only the patch at row 1, column 2 has weight.
+        let weights = Grid::from_fn(7, 7, |_, key| if key == 6 { 1.0 } else { 0.0 });
+        let scale = Scale::new(ColorMap::Viridis, 0.0, 1.0);
+        let under = image.under(&weights, 0, &scale);
+        let white = Rgb::new(255, 255, 255);
+        let [low, high] = [0, 255].map(|i| white.mix(ColorMap::Viridis.table()[i], COVER));
+        for y in 0..4 {
+            for x in 0..6 {
+                let expected = if y >= 2 && x >= 4 { high } else { low };
+                assert_eq!(under.pixel(x, y), Some(expected), "{x}, {y}");
+            }
+        }
+    }
+}
