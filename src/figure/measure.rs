@@ -129,7 +129,9 @@ impl Measure {
         match self {
             Self::VoteShare => site.vote_shares(batches),
             Self::Margin => feature.filter(|f| f.margins.len() == site.heads).map_or_else(missing, |f| {
-                let mean = |(sum, votes): (&f64, &u64)| if *votes > 0 { sum / *votes as f64 } else { f64::NAN };
+                // What is left of a tie by rounding is a tie.
+                let clear = |margin: f64| if margin.abs() < 1e-9 { 0.0 } else { margin };
+                let mean = |(sum, votes): (&f64, &u64)| if *votes > 0 { clear(sum / *votes as f64) } else { f64::NAN };
                 f.margins.iter().zip(&f.votes).map(mean).collect()
             }),
             Self::Redundancy => feature.map_or_else(missing, |f| redundancy(&f.gram)),

@@ -154,7 +154,9 @@ impl Attention {
         };
         let (room, count) = (ui.available_size() - egui::vec2(12.0, 0.0), panels.len().max(1));
         let columns = (1..=count).max_by(|a, b| {
-            let [a, b] = [a, b].map(|n| fit(room, count, *n, shape).x);
+            // Full rows look better than a little more size.
+            let bonus = |n: usize| if count.is_multiple_of(n) { 1.05 } else { 1.0 };
+            let [a, b] = [a, b].map(|n| fit(room, count, *n, shape).x * bonus(*n));
             a.total_cmp(&b)
         });
         let columns = columns.unwrap_or(1);
