@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::app::Cx;
+use super::command::Command;
 use super::state::State;
 use super::theme::Theme;
 use super::views::{Draw, View, Views};
@@ -155,6 +156,11 @@ impl Layout {
         self.views.picture(view, state, self.theme)
     }
 
+    /// Shows the numbers of the view in front in place of its picture, or the picture again.
+    pub fn toggle_table(&mut self) {
+        self.views.toggle_table(self.front);
+    }
+
     /// Draws the tabs and the views in front.
     pub fn ui(&mut self, ui: &mut egui::Ui, cx: Cx<'_>) {
         self.theme = cx.theme.figure;
@@ -202,6 +208,36 @@ impl Behavior<View> for Panes<'_> {
             self.views.ui(*pane, ui, self.cx);
         });
         UiResponse::None
+    }
+
+    /// What can be done with every view: at the right of its row of tabs.
+    fn top_bar_right_ui(
+        &mut self,
+        tiles: &Tiles<View>,
+        ui: &mut egui::Ui,
+        _tile: TileId,
+        tabs: &egui_tiles::Tabs,
+        _scroll: &mut f32,
+    ) {
+        let Some(view) = tabs.active.and_then(|id| tiles.get_pane(&id)).copied() else { return };
+        if self.cx.state.model.is_none() {
+            return;
+        }
+        ui.add_space(8.0);
+        for (command, text) in [(Command::SavePicture, "Save picture…"), (Command::ToggleTable, "Table")] {
+            let is_on = command == Command::ToggleTable && self.views.is_table(view);
+            let button = egui::Button::selectable(is_on, egui::RichText::new(text).size(12.0));
+            let enabled = command.enabled(self.cx.state);
+            let response = ui.add_enabled(enabled.is_ok(), button).on_hover_text(command.spec().tooltip);
+            let response = match enabled {
+                Err(reason) => response.on_disabled_hover_text(format!("Not now: {reason}")),
+                Ok(()) => response,
+            };
+            if response.clicked() {
+                *self.front = view;
+                self.cx.out.command(command);
+            }
+        }
     }
 
     fn tab_title_for_pane(&mut self, pane: &View) -> WidgetText {

@@ -55,6 +55,7 @@ pub enum Command {
     Show(View),
     NextView,
     PreviousView,
+    ToggleTable,
     SplitRight,
     SplitDown,
     MoveView,
@@ -147,6 +148,7 @@ impl Command {
             vec![Self::Cancel],
             View::ALL.map(Self::Show).to_vec(),
             vec![Self::NextView, Self::PreviousView],
+            vec![Self::ToggleTable],
             vec![Self::SplitRight, Self::SplitDown, Self::MoveView],
             vec![Self::NextSite, Self::PreviousSite],
             vec![Self::ToggleModel, Self::ToggleInspector, Self::ToggleTasks, Self::ResetLayout],
@@ -249,6 +251,7 @@ impl Command {
             | Self::CloseModel
             | Self::NextView
             | Self::PreviousView
+            | Self::ToggleTable
             | Self::SplitRight
             | Self::SplitDown
             | Self::MoveView

@@ -104,6 +104,12 @@ pub(super) fn spec(command: Command) -> Spec {
         Command::PreviousView => {
             (View, "Previous view", "Bring the tab before to the front", vec![ctrl_shift(Key::Tab), ctrl(Key::PageUp)])
         }
+        Command::ToggleTable => (
+            View,
+            "Picture or table",
+            "Show the numbers of the view in front in place of its picture",
+            vec![ctrl(Key::T)],
+        ),
         Command::SplitRight => {
             (View, "Split right", "Put the view in front beside the others", vec![ctrl(Key::Backslash)])
         }

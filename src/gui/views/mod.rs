@@ -5,9 +5,11 @@ mod groups;
 mod overview;
 mod prune;
 mod redundancy;
+mod table;
 mod training;
 mod votes;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eframe::egui::{Key, Ui};
@@ -20,7 +22,7 @@ use crate::figure::views::Order;
 use crate::figure::{self, Figure};
 
 /// One tab.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum View {
     /// All heads of the model.
@@ -102,11 +104,36 @@ pub struct Views {
     attention: attention::Attention,
     #[serde(skip)]
     training: training::Training,
+    /// Views whose numbers are shown in place of their picture.
+    tables: Vec<View>,
+    #[serde(skip)]
+    table: BTreeMap<View, table::TableView>,
 }
 
 impl Views {
+    /// Whether the numbers of a view are shown in place of its picture.
+    pub fn is_table(&self, which: View) -> bool {
+        self.tables.contains(&which)
+    }
+
+    /// Shows the numbers of a view in place of its picture, or the picture again.
+    pub fn toggle_table(&mut self, which: View) {
+        if self.is_table(which) {
+            self.tables.retain(|view| *view != which);
+        } else {
+            self.tables.push(which);
+        }
+    }
+
     /// Draws one view.
     pub fn ui(&mut self, which: View, ui: &mut Ui, cx: Cx<'_>) {
+        if self.is_table(which) {
+            let mut table = self.table.remove(&which).unwrap_or_default();
+            let settings = serde_json::to_string(&*self).unwrap_or_default();
+            table.ui(ui, cx, which, &settings, || self.picture(which, cx.state, cx.theme.figure));
+            self.table.insert(which, table);
+            return;
+        }
         match which {
             View::Overview => self.overview.ui(ui, cx),
             View::Redundancy => self.redundancy.ui(ui, cx),

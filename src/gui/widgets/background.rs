@@ -17,30 +17,46 @@ impl<K, T> Default for Background<K, T> {
     }
 }
 
-impl<K: PartialEq + Clone, T: Send + 'static> Background<K, T> {
+impl<K: PartialEq, T: Send + 'static> Background<K, T> {
     /// What was made for `key`; what was made before until it is there, `None` before anything is. The window is woken
-    /// when it comes. A worker for another key is told to stop.
+    /// when it comes.
     pub fn get(
         &mut self,
         ctx: &Context,
         key: K,
         make: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Option<&Result<T>> {
+        if !self.is_asked(&key) {
+            self.ask(ctx, key, make);
+        }
+        self.made()
+    }
+
+    /// Whether what belongs to `key` is there or under way.
+    pub fn is_asked(&self, key: &K) -> bool {
+        match &self.under_way {
+            Some((wanted, _)) => wanted == key,
+            None => self.made.as_ref().is_some_and(|(made, _)| made == key),
+        }
+    }
+
+    /// Starts a worker for `key`; one for another key is told to stop.
+    pub fn ask(&mut self, ctx: &Context, key: K, make: impl FnOnce() -> Result<T> + Send + 'static) {
+        if let Some((_, task)) = self.under_way.take() {
+            task.cancel();
+        }
+        let waker = ctx.clone();
+        let runner = Runner::new(move || waker.request_repaint());
+        self.under_way = Some((key, runner.spawn("picture", move |_| make())));
+    }
+
+    /// The last thing that came.
+    pub fn made(&mut self) -> Option<&Result<T>> {
         if let Some((wanted, mut task)) = self.under_way.take() {
             match task.poll() {
                 State::Ended(result) => self.made = Some((wanted, result)),
                 State::Running(_) => self.under_way = Some((wanted, task)),
             }
-        }
-        let is_made = self.made.as_ref().is_some_and(|(made, _)| *made == key);
-        let is_coming = self.under_way.as_ref().is_some_and(|(wanted, _)| *wanted == key);
-        if !is_made && !is_coming {
-            if let Some((_, task)) = self.under_way.take() {
-                task.cancel();
-            }
-            let waker = ctx.clone();
-            let runner = Runner::new(move || waker.request_repaint());
-            self.under_way = Some((key, runner.spawn("picture", move |_| make())));
         }
         self.made.as_ref().map(|(_, made)| made)
     }

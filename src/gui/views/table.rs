@@ -1,0 +1,101 @@
+//! The numbers of a view as rows and columns: what its picture shows, for those who cannot see it or want to read it.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use eframe::egui::{RichText, ScrollArea, TextWrapMode, Ui};
+use egui_extras::{Column, TableBuilder};
+
+use super::super::app::Cx;
+use super::super::jobs::JobKind;
+use super::super::state::State;
+use super::super::widgets::{Background, note};
+use super::{Draw, View};
+use crate::error::Result;
+use crate::figure::table::Cell;
+use crate::figure::{Table, Unit};
+
+/// The table of one view, made anew when what it shows changes.
+#[derive(Default)]
+pub struct TableView {
+    made: Background<u64, Table>,
+}
+
+/// Height of a row.
+const ROW: f32 = 20.0;
+
+impl TableView {
+    /// Draws the table of `view`; `picture` gives the figure whose numbers they are, `settings` changes with what the view
+    /// was asked to show.
+    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, view: View, settings: &str, picture: impl FnOnce() -> Result<Draw>) {
+        let key = key_of(cx.state, view, settings);
+        if !self.made.is_asked(&key) {
+            match picture() {
+                Ok(draw) => self.made.ask(ui.ctx(), key, move || Ok(draw()?.table())),
+                Err(error) => return note(ui, cx.theme, error.to_string()),
+            }
+        }
+        match self.made.made() {
+            None => note(ui, cx.theme, "Collecting the numbers …"),
+            Some(Err(error)) => _ = ui.label(RichText::new(error.to_string()).color(cx.theme.danger)),
+            Some(Ok(table)) => rows_ui(ui, cx, view, table),
+        }
+    }
+}
+
+/// Changes with whatever the picture of a view depends on.
+fn key_of(state: &State, view: View, settings: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (view, settings, state.plan_revision, state.results.as_ref().map(|r| r.revision)).hash(&mut hasher);
+    (state.site(), state.feature(), state.what_if, state.regrouped.as_ref().map(|(key, _)| *key)).hash(&mut hasher);
+    (state.measured.len(), state.sweep.is_some()).hash(&mut hasher);
+    if view == View::Attention {
+        format!("{:?}", state.patterns.as_ref().map(|(key, _)| key)).hash(&mut hasher);
+    }
+    if view == View::Training {
+        state.jobs.get(JobKind::Train).map(|job| job.progress.done).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn rows_ui(ui: &mut Ui, cx: Cx<'_>, view: View, table: &Table) {
+    let count = table.rows().len();
+    let plural = if count == 1 { "row" } else { "rows" };
+    note(ui, cx.theme, format!("{} as a table of {count} {plural}; saved as .csv it has every digit", view.title()));
+    ui.add_space(4.0);
+    ScrollArea::horizontal().auto_shrink(false).show(ui, |ui| {
+        ui.style_mut().wrap_mode = Some(TextWrapMode::Extend);
+        let columns = table.columns().len().max(1);
+        let width = (ui.available_width() / columns as f32 - 10.0).clamp(80.0, 160.0);
+        let builder = TableBuilder::new(ui)
+            .id_salt(view)
+            .striped(true)
+            .auto_shrink(false)
+            .columns(Column::initial(width).at_least(40.0).clip(true).resizable(true), columns);
+        let headed = builder.header(ROW + 2.0, |mut row| {
+            for name in table.columns() {
+                row.col(|ui| {
+                    ui.label(RichText::new(name.replace('_', " ")).small().color(cx.theme.muted));
+                });
+            }
+        });
+        headed.body(|body| {
+            body.rows(ROW, count, |mut row| {
+                let Some(cells) = table.rows().get(row.index()) else { return };
+                for cell in cells {
+                    row.col(|ui| {
+                        ui.label(written(cell));
+                    });
+                }
+            });
+        });
+    });
+}
+
+fn written(cell: &Cell) -> String {
+    match cell {
+        Cell::Text(text) => crate::figure::font::printable(text),
+        Cell::Number(number) => Unit::Plain.format(*number),
+        Cell::Count(count) => count.to_string(),
+        Cell::Empty => "–".to_owned(),
+    }
+}
