@@ -281,3 +281,35 @@ fn a_training_run_is_watched_paused_and_opened() {
     assert_eq!(desk.state().model.as_ref().unwrap().facts.name, "trained");
     assert!(desk.state().kept_heads().1 < 8, "the result has fewer heads");
 }
+
+#[test]
+fn every_view_has_its_numbers_as_a_table_and_rests() {
+    let mut desk = Desk::with_results("bert");
+    // A column that only the table of this view has, and the number of its rows.
+    let heads = 8;
+    let expected = [
+        (Key::Num1, "kv head", heads),
+        (Key::Num2, "other head", 16),
+        (Key::Num3, "silhouette", 4),
+        (Key::Num4, "mean margin", 4),
+        (Key::Num6, "query token", 4 * 10 * 10),
+    ];
+    for (key, column, rows) in expected {
+        desk.chord(Modifiers::COMMAND, key);
+        desk.settle();
+        desk.chord(Modifiers::COMMAND, Key::T);
+        let began = std::time::Instant::now();
+        while !desk.shows(&format!("as a table of {rows} rows")) {
+            assert!(began.elapsed().as_secs() < 60, "no table of {rows} rows with {column}");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            desk.harness.step();
+        }
+        assert!(desk.shows(column), "{column}");
+        // An idle window asks for no frame; `run` fails where one is asked for again and again.
+        desk.harness.run();
+        desk.chord(Modifiers::COMMAND, Key::T);
+        desk.settle();
+        assert!(!desk.shows("as a table of"));
+        desk.harness.run();
+    }
+}
