@@ -24,10 +24,14 @@ pub(super) struct Console {
 }
 
 impl Console {
-    /// Also takes over the interrupt signal: the first asks the work to stop, the second ends the process.
+    /// Leaves the interrupt signal as it is.
     pub fn new(quiet: bool) -> Self {
-        let cancel = CancelToken::default();
-        let wish = cancel.clone();
+        Self { quiet, cancel: CancelToken::default() }
+    }
+
+    /// Takes over the interrupt signal: the first asks the work to stop, the second ends the process.
+    pub fn take_interrupts(&self) {
+        let wish = self.cancel.clone();
         // A second console in one process (tests) cannot take the signal again, and need not.
         let _ = ctrlc::set_handler(move || {
             if wish.is_cancelled() {
@@ -35,7 +39,6 @@ impl Console {
             }
             wish.cancel();
         });
-        Self { quiet, cancel }
     }
 
     /// Prints a result.

@@ -33,6 +33,10 @@ pub fn run() -> ExitCode {
         }
     };
     let console = Console::new(arguments.is_quiet());
+    // The window closes on an interrupt by itself.
+    if arguments.command.is_some() {
+        console.take_interrupts();
+    }
     match dispatch(arguments, &console) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -14,6 +14,7 @@ use super::panels::{self, Buffers};
 use super::state::{Overlay, State};
 use super::theme::{self, Theme};
 use super::views::View;
+use crate::task::CancelToken;
 use crate::workspace::{Settings, Store, ThemeChoice, sample};
 
 /// What panels and views are given: everything to read, and where to ask for changes.
@@ -48,6 +49,7 @@ pub struct App {
     title: String,
     /// A person was asked about the work under way and wants to leave.
     pub(super) may_quit: bool,
+    quit: CancelToken,
     buffers: Buffers,
     out: Outbox,
 }
@@ -68,6 +70,7 @@ impl App {
             has_dialogs: true,
             title: String::new(),
             may_quit: false,
+            quit: CancelToken::default(),
             buffers: Buffers::default(),
             out: Outbox::default(),
         };
@@ -79,6 +82,13 @@ impl App {
     #[must_use]
     pub fn without_dialogs(mut self) -> Self {
         self.has_dialogs = false;
+        self
+    }
+
+    /// The same window, which closes once `quit` is cancelled.
+    #[must_use]
+    pub fn closed_by(mut self, quit: CancelToken) -> Self {
+        self.quit = quit;
         self
     }
 
@@ -128,8 +138,10 @@ impl App {
     /// Turns keys and dropped files into wishes.
     fn read_input(&self, ctx: &egui::Context) {
         for file in ctx.input(|i| i.raw.dropped_files.clone()) {
-            let purpose = if self.state.lost.is_some() { PathPurpose::Relocate } else { PathPurpose::Open };
-            self.out.send(Action::Path(purpose, file.path().to_path_buf()));
+            let path = file.path().to_path_buf();
+            let is_answer = self.state.lost.is_some() && path.is_dir();
+            let purpose = if is_answer { PathPurpose::Relocate } else { PathPurpose::Open };
+            self.out.send(Action::Path(purpose, path));
         }
         if self.state.overlay.is_some() {
             return;
@@ -161,8 +173,12 @@ impl App {
         }
     }
 
-    /// Asks before work under way is thrown away.
+    /// Asks before work under way is thrown away; a signal from outside is not asked back.
     fn guard_exit(&mut self, ctx: &egui::Context) {
+        if self.quit.is_cancelled() && !self.may_quit {
+            self.may_quit = true;
+            ctx.send_viewport_cmd(egui::ViewportCommand::Close);
+        }
         let closing = ctx.input(|i| i.viewport().close_requested());
         if closing && !self.may_quit && self.state.jobs.shown().next().is_some() {
             ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);

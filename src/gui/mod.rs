@@ -37,6 +37,7 @@ pub use selection::Selection;
 pub use state::State;
 
 use crate::error::{Error, Result};
+use crate::task::CancelToken;
 use crate::workspace::Store;
 
 /// Opens the window on `start`: a model folder or a workspace file. Without one it opens the last workspace, on first
@@ -54,7 +55,14 @@ pub fn run(start: Option<PathBuf>) -> Result<()> {
         ..Default::default()
     };
     let create: eframe::AppCreator<'_> = Box::new(move |context| {
-        let mut app = App::new(&context.egui_ctx, store, settings);
+        let (quit, ctx) = (CancelToken::default(), context.egui_ctx.clone());
+        let wish = quit.clone();
+        // Without it an interrupt only costs the last moment's work, which is no reason not to open.
+        let _ = ctrlc::set_handler(move || {
+            wish.cancel();
+            ctx.request_repaint();
+        });
+        let mut app = App::new(&context.egui_ctx, store, settings).closed_by(quit);
         for warning in warnings {
             app.warn(warning);
         }

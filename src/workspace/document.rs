@@ -54,6 +54,14 @@ pub struct Workspace {
     pub analysis: Option<Arc<Analysis>>,
 }
 
+impl Workspace {
+    /// True where nothing was found out, planned or written yet.
+    pub fn is_empty(&self) -> bool {
+        let has_results = self.analysis.is_some() || !self.measured.is_empty() || self.sweep.is_some();
+        !has_results && self.notes.is_empty() && self.draft == Draft::default()
+    }
+}
+
 impl Document for Workspace {
     const FORMAT: &'static str = "pillars-workspace";
     const VERSION: u64 = 2;

@@ -76,6 +76,19 @@ impl Store {
         key(fingerprint).map_or(Ok(None), |key| self.read(&key))
     }
 
+    /// Copies what was saved for a model into a file of its own, because something else is about to take its place.
+    /// Says where, if there was anything that a person would miss.
+    pub fn keep_earlier(&self, fingerprint: &str) -> Result<Option<PathBuf>> {
+        let Some(key) = key(fingerprint) else { return Ok(None) };
+        let Some(Restored { workspace, .. }) = self.read(&key)? else { return Ok(None) };
+        if workspace.is_empty() {
+            return Ok(None);
+        }
+        let path = self.workspace_path(&format!("{key}-earlier"));
+        workspace.write(&path)?;
+        Ok(Some(path))
+    }
+
     /// Writes the workspace of a model; its analysis only where `with_analysis` says that it changed. A workspace
     /// without a model is not worth a file: the last one stays.
     pub fn save_workspace(&self, workspace: &Workspace, with_analysis: bool) -> Result<()> {
@@ -208,6 +221,21 @@ mod tests {
         workspace.analysis = None;
         store.save_workspace(&workspace, true).unwrap();
         assert_eq!(back(&store), workspace);
+    }
+
+    #[test]
+    fn what_is_replaced_is_kept_if_anybody_would_miss_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::at(folder.path());
+        let model = Some(ModelRef { folder: "/m".into(), fingerprint: "a".to_owned() });
+        let mut workspace = Workspace { model, ..Workspace::default() };
+        assert_eq!(store.keep_earlier("a").unwrap(), None);
+        store.save_workspace(&workspace, true).unwrap();
+        assert_eq!(store.keep_earlier("a").unwrap(), None, "nothing was done in it");
+        workspace.notes = "dear".to_owned();
+        store.save_workspace(&workspace, true).unwrap();
+        let kept = store.keep_earlier("a").unwrap().unwrap();
+        assert_eq!(Workspace::read(&kept).unwrap(), workspace);
     }
 
     #[test]

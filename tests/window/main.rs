@@ -4,6 +4,7 @@
 
 mod desk;
 mod flows;
+mod keyboard;
 mod paths;
 mod pictures;
 mod spoken;

@@ -91,6 +91,8 @@ fn a_saved_workspace_finds_its_model_again() {
     desk.type_path((Modifiers::COMMAND, Key::L), &there);
     assert!(desk.messages().contains("Results and plans are back"), "{}", desk.messages());
     desk.command("start afresh");
+    desk.settle();
+    assert!(desk.messages().contains("The work before is kept"), "{}", desk.messages());
     assert!(desk.state().results.is_none() && desk.kept() == 8);
     desk.click_head(desk.head("encoder.0", 3), Modifiers::NONE);
     let file = desk.folder.path().join("work");

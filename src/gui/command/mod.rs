@@ -3,7 +3,7 @@
 
 mod table;
 
-use eframe::egui::KeyboardShortcut;
+use eframe::egui::{self, KeyboardShortcut};
 
 use super::State;
 use super::jobs::JobKind;
@@ -75,6 +75,16 @@ pub enum Command {
     About,
     CopyMessages,
     ClearMessages,
+}
+
+/// Keys as a person reads them on the caps.
+pub fn caps(ctx: &egui::Context, keys: &KeyboardShortcut) -> String {
+    let text = ctx.format_shortcut(keys);
+    let names =
+        [("OpenBracket", "["), ("CloseBracket", "]"), ("Backslash", "\\"), ("Period", "."), ("PageUp", "Page Up")];
+    let names = names.into_iter().chain([("PageDown", "Page Down"), ("Plus", "+"), ("Minus", "-"), ("Equals", "=")]);
+    let found = names.into_iter().find(|(name, _)| text.ends_with(name));
+    found.map_or_else(|| text.clone(), |(name, cap)| format!("{}{cap}", text.trim_end_matches(name)))
 }
 
 /// Every command with each of its keys, in the order in which they are to be looked at.
@@ -285,6 +295,14 @@ mod tests {
                 assert!(other.is_none(), "{command:?} and {other:?} share {keys:?}");
             }
         }
+    }
+
+    #[test]
+    fn keys_read_as_on_the_caps() {
+        let ctx = egui::Context::default();
+        let read = |command: Command| caps(&ctx, &command.spec().keys[0]);
+        assert_eq!(read(Command::SplitDown).rsplit('+').next(), Some("\\"));
+        assert_eq!([read(Command::NextSite), read(Command::Run)].map(|k| k.chars().last()), [Some(']'), Some('R')]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Opening models and workspaces, and closing them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::app::App;
@@ -15,6 +15,11 @@ use crate::workspace::{Draft, History, ModelRef, Opened, Workspace, sample};
 /// What is found out about one model and means nothing for another.
 const OF_ONE_MODEL: [JobKind; 5] =
     [JobKind::Analyse, JobKind::Measure, JobKind::Sweep, JobKind::Attention, JobKind::Regroup];
+
+/// Where the work went that something else took the place of.
+fn kept_in(path: &Path) -> String {
+    format!("The work before is kept: open {} to go back to it", path.display())
+}
 
 impl App {
     /// Opens whatever lies at `path`. A model comes back with the work of the last time, where there is any.
@@ -72,6 +77,11 @@ impl App {
                     Ok(None) => Ok(Outcome::Opened(Place::Model(opened), Vec::new())),
                     Err(error) => Ok(Outcome::Opened(Place::Model(opened), vec![error.to_string()])),
                 },
+                Place::Workspace(workspace, Ok(opened)) if bring_back => {
+                    let kept = store.keep_earlier(&opened.facts.fingerprint)?;
+                    let notes = kept.into_iter().map(|path| kept_in(&path)).collect();
+                    Ok(Outcome::Opened(Place::Workspace(workspace, Ok(opened)), notes))
+                }
                 place => Ok(Outcome::Opened(place, Vec::new())),
             }
         });
@@ -169,14 +179,18 @@ impl App {
         self.autosave.mark_written();
     }
 
-    /// Forgets results, plans and notes; the model stays open.
+    /// Forgets results, plans and notes; the model stays open. What is forgotten is kept in a file.
     pub(super) fn start_afresh(&mut self) {
-        if let Some(opened) = self.state.model.clone() {
-            let input = self.state.run.input.clone();
-            self.adopt_model(opened);
-            self.state.run.input = input;
-            self.check_run();
-        }
+        let Some(opened) = self.state.model.clone() else { return };
+        let (save, store) = (self.what_to_save(), self.state.store.clone());
+        self.state.jobs.start(JobKind::Open, "Start afresh", move |_| {
+            if let Some(save) = save {
+                save()?;
+            }
+            let kept = store.keep_earlier(&opened.facts.fingerprint)?;
+            let notes = kept.into_iter().map(|path| kept_in(&path)).collect();
+            Ok(Outcome::Opened(Place::Model(Box::new(opened)), notes))
+        });
     }
 
     pub(super) fn set_input(&mut self, input: Input) {

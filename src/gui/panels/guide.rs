@@ -68,6 +68,7 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>) {
     let next = STEPS.iter().find(|step| !(step.is_done)(cx.state));
     ui.horizontal(|ui| {
         ui.label(RichText::new("First steps").strong().color(cx.theme.ink));
+        ui.spacing_mut().item_spacing.x = 14.0;
         for (place, step) in STEPS.iter().enumerate() {
             let is_done = (step.is_done)(cx.state);
             let color = match next {

@@ -2,6 +2,7 @@
 
 use eframe::egui::{self, Align, Layout, RichText, Ui};
 
+use super::super::action::{Action, PathPurpose};
 use super::super::app::Cx;
 use super::super::command::{Command, Menu};
 use super::super::widgets::{command_button, command_item};
@@ -35,10 +36,32 @@ fn menu_items(ui: &mut Ui, cx: Cx<'_>, menu: Menu) {
             ui.separator();
         }
         is_first = false;
+        let opens = section.contains(&Command::OpenModel);
         for command in section {
             if command_item(ui, cx, command).clicked() {
                 ui.close();
             }
         }
+        if opens {
+            recent(ui, cx);
+        }
     }
+}
+
+/// What was open before.
+fn recent(ui: &mut Ui, cx: Cx<'_>) {
+    let all = &cx.state.settings.recent;
+    ui.add_enabled_ui(!all.is_empty(), |ui| {
+        ui.menu_button("Open recent", |ui| {
+            ui.set_min_width(250.0);
+            for path in all {
+                let name =
+                    path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+                if ui.button(name).on_hover_text(path.display().to_string()).clicked() {
+                    cx.send(Action::Path(PathPurpose::Open, path.clone()));
+                    ui.close();
+                }
+            }
+        });
+    });
 }

@@ -1,5 +1,6 @@
 //! What surrounds the tabs.
 
+mod focus;
 mod guide;
 mod inspector;
 mod menu;
@@ -19,6 +20,7 @@ use super::layout::Layout;
 pub struct Buffers {
     welcome: welcome::Welcome,
     overlay: overlay::Overlays,
+    focus: focus::FocusRing,
 }
 
 /// Draws the whole window.
@@ -29,7 +31,7 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut Layout, buffers: &mut Buffers)
     Panel::top("menu").frame(bar).show(ui, |ui| menu::show(ui, cx));
     let settings = &cx.state.settings;
     if settings.show_tasks {
-        let bottom = Panel::bottom("tasks").frame(side).resizable(true).default_size(112.0).min_size(64.0);
+        let bottom = Panel::bottom("tasks").frame(side).resizable(true).default_size(96.0).min_size(64.0);
         bottom.max_size(420.0).show(ui, |ui| tasks::show(ui, cx));
     }
     if cx.state.model.is_some() {
@@ -61,6 +63,7 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut Layout, buffers: &mut Buffers)
     }
     buffers.overlay.show(ui, cx);
     drop_hint(ui, cx);
+    buffers.focus.show(ui.ctx(), theme);
 }
 
 fn scrolled(ui: &mut Ui, id: &str, add: impl FnOnce(&mut Ui)) {

@@ -1,10 +1,10 @@
 //! Boxes over the window: the command palette, a path to type, the list of keys, what this program is.
 
-use eframe::egui::{self, Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui};
+use eframe::egui::{self, Align2, Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui};
 
 use super::super::action::{Action, PathPurpose};
 use super::super::app::Cx;
-use super::super::command::Command;
+use super::super::command::{Command, caps};
 use super::super::jobs::JobKind;
 use super::super::state::Overlay;
 use super::super::widgets::{heading, note};
@@ -28,7 +28,10 @@ impl Overlays {
             self.open.clone_from(&now);
         }
         let Some(overlay) = now else { return };
-        let modal = Modal::new(Id::unique("overlay")).show(ui.ctx(), |ui| {
+        // From a fixed height downwards, so that the box does not jump while its contents change.
+        let id = Id::unique("overlay");
+        let place = Modal::default_area(id).anchor(Align2::CENTER_TOP, [0.0, 72.0]);
+        let modal = Modal::new(id).area(place).show(ui.ctx(), |ui| {
             ui.set_width(560.0_f32.min(ui.ctx().content_rect().width() - 40.0));
             match overlay {
                 Overlay::Palette => self.palette(ui, cx, fresh),
@@ -52,7 +55,7 @@ impl Overlays {
         if field.changed() {
             self.chosen = 0;
         }
-        let found = matches(&self.text);
+        let found = matches(&self.text, |command| command.enabled(cx.state).is_ok());
         let (up, down, enter) =
             ui.input(|i| (i.key_pressed(Key::ArrowUp), i.key_pressed(Key::ArrowDown), i.key_pressed(Key::Enter)));
         if down {
@@ -63,13 +66,15 @@ impl Overlays {
         if found.is_empty() {
             note(ui, cx.theme, "No command has these letters");
         }
-        ScrollArea::vertical().max_height(360.0).auto_shrink([false, true]).show(ui, |ui| {
+        ScrollArea::vertical().min_scrolled_height(360.0).max_height(360.0).auto_shrink([false, true]).show(ui, |ui| {
             for (index, command) in found.into_iter().enumerate() {
                 let spec = command.spec();
                 let enabled = command.enabled(cx.state);
                 let mut button = egui::Button::selectable(index == self.chosen, command.text_now(cx.state));
-                if let Some(keys) = spec.keys.first() {
-                    button = button.shortcut_text(ui.ctx().format_shortcut(keys));
+                match (enabled, spec.keys.first()) {
+                    (Err(reason), _) => button = button.shortcut_text(reason),
+                    (Ok(()), Some(keys)) => button = button.shortcut_text(caps(ui.ctx(), keys)),
+                    (Ok(()), None) => {}
                 }
                 let button = button.min_size(egui::vec2(ui.available_width(), 0.0));
                 let response = ui.add_enabled(enabled.is_ok(), button).on_hover_text(spec.tooltip);
@@ -139,27 +144,23 @@ fn words(purpose: PathPurpose) -> (&'static str, &'static str, &'static str) {
     }
 }
 
-/// Commands whose words hold all letters of `wanted` in order; those that hold it as it is come first.
-fn matches(wanted: &str) -> Vec<Command> {
+/// Commands whose words hold all letters of `wanted` in order. Those that can be carried out come first, then those
+/// that hold the letters as they are.
+fn matches(wanted: &str, is_enabled: impl Fn(Command) -> bool) -> Vec<Command> {
     let wanted = wanted.trim().to_lowercase();
-    let mut found: Vec<(usize, Command)> = Command::all()
-        .into_iter()
-        .filter_map(|command| {
-            let text = command.spec().text.to_lowercase();
-            let rank = match text.find(&wanted) {
-                Some(0) => 0,
-                Some(_) => 1,
-                None => {
-                    let mut rest = text.chars();
-                    if !wanted.chars().all(|letter| rest.any(|c| c == letter)) {
-                        return None;
-                    }
-                    2
-                }
-            };
-            Some((rank, command))
-        })
-        .collect();
+    let rank = |command: Command| {
+        let text = command.spec().text.to_lowercase();
+        let how_well = match text.find(&wanted) {
+            Some(0) => 0,
+            Some(_) => 1,
+            None => {
+                let mut rest = text.chars();
+                wanted.chars().all(|letter| rest.any(|c| c == letter)).then_some(2)?
+            }
+        };
+        Some((!is_enabled(command), how_well))
+    };
+    let mut found: Vec<_> = Command::all().into_iter().filter_map(|c| Some((rank(c)?, c))).collect();
     found.sort_by_key(|(rank, _)| *rank);
     found.into_iter().map(|(_, command)| command).collect()
 }
@@ -193,7 +194,7 @@ fn quit(ui: &mut Ui, cx: Cx<'_>) {
 
 fn shortcuts(ui: &mut Ui, cx: Cx<'_>) {
     heading(ui, cx.theme, "Keyboard shortcuts");
-    ScrollArea::vertical().max_height(420.0).show(ui, |ui| {
+    ScrollArea::vertical().min_scrolled_height(420.0).max_height(420.0).show(ui, |ui| {
         egui::Grid::new("shortcuts").num_columns(2).striped(true).spacing([24.0, 4.0]).show(ui, |ui| {
             for command in Command::all() {
                 let spec = command.spec();
@@ -201,7 +202,7 @@ fn shortcuts(ui: &mut Ui, cx: Cx<'_>) {
                     continue;
                 }
                 ui.label(spec.text);
-                let keys: Vec<_> = spec.keys.iter().map(|k| ui.ctx().format_shortcut(k)).collect();
+                let keys: Vec<_> = spec.keys.iter().map(|k| caps(ui.ctx(), k)).collect();
                 ui.label(RichText::new(keys.join("  or  ")).monospace());
                 ui.end_row();
             }
@@ -244,9 +245,13 @@ mod tests {
 
     #[test]
     fn the_palette_finds_by_letters() {
-        assert_eq!(matches("undo").first(), Some(&Command::Undo));
-        assert_eq!(matches("zo in").first(), Some(&Command::ZoomIn));
-        assert_eq!(matches("").len(), Command::all().len());
-        assert!(matches("qqqq").is_empty());
+        let all = |wanted| matches(wanted, |_| true);
+        assert_eq!(all("undo").first(), Some(&Command::Undo));
+        assert_eq!(all("zo in").first(), Some(&Command::ZoomIn));
+        assert_eq!(all("").len(), Command::all().len());
+        assert!(all("qqqq").is_empty());
+        // What cannot be done now comes last.
+        let found = matches("save", |command| command != Command::SaveWorkspace);
+        assert_eq!((found.first(), found.last()), (Some(&Command::SaveWorkspaceAs), Some(&Command::SaveWorkspace)));
     }
 }

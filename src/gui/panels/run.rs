@@ -4,7 +4,7 @@ use eframe::egui::{self, ComboBox, DragValue, ProgressBar, RichText, Ui};
 
 use super::super::action::Action;
 use super::super::app::Cx;
-use super::super::command::Command;
+use super::super::command::{Command, caps};
 use super::super::jobs::JobKind;
 use super::super::widgets::{command_button, heading, note};
 use crate::analysis::{Groups, Metric};
@@ -210,7 +210,7 @@ pub fn progress(ui: &mut Ui, cx: Cx<'_>) {
         let text = RichText::new("Run").strong().color(cx.theme.on_accent);
         let enabled = Command::Run.enabled(cx.state);
         let button = egui::Button::new(text).fill(cx.theme.accent);
-        let keys = Command::Run.spec().keys.first().map(|k| ui.ctx().format_shortcut(k)).unwrap_or_default();
+        let keys = Command::Run.spec().keys.first().map(|k| caps(ui.ctx(), k)).unwrap_or_default();
         let size = egui::vec2(ui.available_width(), 28.0);
         let response = ui.add_enabled_ui(enabled.is_ok(), |ui| ui.add_sized(size, button)).inner;
         let response = response.on_hover_text(format!("{} ({keys})", Command::Run.spec().tooltip));

@@ -21,21 +21,26 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>) {
     for job in cx.state.jobs.shown() {
         job_row(ui, cx, job);
     }
-    egui::ScrollArea::vertical().id_salt("messages").auto_shrink(false).stick_to_bottom(true).show(ui, |ui| {
-        if cx.state.messages.all().is_empty() && cx.state.jobs.shown().next().is_none() {
-            ui.label(RichText::new("Nothing under way").color(cx.theme.muted));
-        }
-        for message in cx.state.messages.all() {
-            let (mark, color) = match message.level {
-                Level::Info => ("", cx.theme.ink),
-                Level::Warning => ("Warning: ", cx.theme.warning),
-                Level::Error => ("Error: ", cx.theme.danger),
-            };
-            let times = if message.count > 1 { format!("  (x{})", message.count) } else { String::new() };
-            let text = RichText::new(format!("{mark}{}{times}", message.text)).color(color);
-            ui.add(egui::Label::new(text).wrap().selectable(true));
-        }
-    });
+    egui::ScrollArea::vertical()
+        .id_salt("messages")
+        .min_scrolled_height(30.0)
+        .auto_shrink(false)
+        .stick_to_bottom(true)
+        .show(ui, |ui| {
+            if cx.state.messages.all().is_empty() && cx.state.jobs.shown().next().is_none() {
+                ui.label(RichText::new("Nothing under way").color(cx.theme.muted));
+            }
+            for message in cx.state.messages.all() {
+                let (mark, color) = match message.level {
+                    Level::Info => ("", cx.theme.ink),
+                    Level::Warning => ("Warning: ", cx.theme.warning),
+                    Level::Error => ("Error: ", cx.theme.danger),
+                };
+                let times = if message.count > 1 { format!("  (x{})", message.count) } else { String::new() };
+                let text = RichText::new(format!("{mark}{}{times}", message.text)).color(color);
+                ui.add(egui::Label::new(text).wrap().selectable(true));
+            }
+        });
 }
 
 fn job_row(ui: &mut Ui, cx: Cx<'_>, job: &Job) {

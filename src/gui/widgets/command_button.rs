@@ -3,7 +3,7 @@
 use eframe::egui::{Button, Response, Ui};
 
 use super::super::app::Cx;
-use super::super::command::Command;
+use super::super::command::{Command, caps};
 
 /// A button of a command; greyed out with the reason where it cannot be done.
 pub fn command_button(ui: &mut Ui, cx: Cx<'_>, command: Command, text: &str) -> Response {
@@ -14,7 +14,7 @@ pub fn command_button(ui: &mut Ui, cx: Cx<'_>, command: Command, text: &str) -> 
 pub fn command_item(ui: &mut Ui, cx: Cx<'_>, command: Command) -> Response {
     let mut button = Button::new(command.text_now(cx.state)).selected(command.is_on(cx.state) == Some(true));
     if let Some(keys) = command.spec().keys.first() {
-        button = button.shortcut_text(ui.ctx().format_shortcut(keys));
+        button = button.shortcut_text(caps(ui.ctx(), keys));
     }
     show(ui, cx, command, button)
 }
@@ -24,7 +24,7 @@ fn show(ui: &mut Ui, cx: Cx<'_>, command: Command, button: Button<'_>) -> Respon
     let enabled = command.enabled(cx.state);
     let mut hover = spec.tooltip.to_owned();
     if let Some(keys) = spec.keys.first() {
-        hover = format!("{hover} ({})", ui.ctx().format_shortcut(keys));
+        hover = format!("{hover} ({})", caps(ui.ctx(), keys));
     }
     let response = ui.add_enabled(enabled.is_ok(), button).on_hover_text(hover);
     let response = match enabled {

@@ -1,6 +1,6 @@
 //! Every plan beside the others: what it saves, how good it is, and whether another is better at both.
 
-use eframe::egui::{Button, Grid, RichText, Ui};
+use eframe::egui::{Button, Grid, RichText, ScrollArea, Ui};
 
 use super::super::super::action::Action;
 use super::super::super::app::Cx;
@@ -32,7 +32,8 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
     let mut titles = vec!["plan", "heads", "parameters", "FLOPs per token"];
     titles.extend(has_cache.then_some("KV cache"));
     titles.push(if predicts { "perplexity" } else { "cosine" });
-    Grid::new("plans side by side").num_columns(titles.len() + 1).spacing([14.0, 4.0]).show(ui, |ui| {
+    let table = Grid::new("plans side by side").num_columns(titles.len() + 1).spacing([14.0, 4.0]);
+    let rows = |ui: &mut Ui| {
         for title in &titles {
             ui.label(RichText::new(*title).small().color(theme.muted));
         }
@@ -44,7 +45,7 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
                 cx.send(Action::ActivatePlan(index));
             }
             match &compared.outlook {
-                Ok(outlook) => costs(ui, outlook, has_cache),
+                Ok(outlook) => costs(ui, outlook, has_cache.then_some(model.facts.stored_width)),
                 Err(error) => {
                     ui.label(RichText::new("cannot be carried out").color(theme.danger))
                         .on_hover_text(error.to_string());
@@ -58,11 +59,13 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
                 None => measure_button(ui, cx, index, compared),
             }
             if let Some(better) = beaten.get(index).and_then(|b| b.as_deref()) {
-                ui.label(RichText::new(format!("{better} is smaller and better")).small().color(theme.warning));
+                ui.label(RichText::new(format!("beaten by {better}")).small().color(theme.warning))
+                    .on_hover_text("It has no more parameters and is no worse, and is better in one of both");
             }
             ui.end_row();
         }
-    });
+    };
+    ScrollArea::horizontal().id_salt("plans scroll").show(ui, |ui| table.show(ui, rows));
 }
 
 /// The quality of a plan where it was measured on this input.
@@ -70,7 +73,8 @@ fn measured<'a>(cx: Cx<'a>, compared: &Compared) -> Option<&'a Measured> {
     cx.state.measured_of(&compared.outlook.as_ref().ok()?.legal)
 }
 
-fn costs(ui: &mut Ui, outlook: &Outlook, has_cache: bool) {
+/// `cache` is the width of a cached number, where there is a cache.
+fn costs(ui: &mut Ui, outlook: &Outlook, cache: Option<usize>) {
     let (before, after) = (outlook.before(), outlook.after());
     let mut cell = |before: u64, after: u64, unit: Unit| {
         let change = Unit::change(before as f64, after as f64).filter(|_| before != after);
@@ -80,8 +84,8 @@ fn costs(ui: &mut Ui, outlook: &Outlook, has_cache: bool) {
     cell(before.heads, after.heads, Unit::Count);
     cell(before.parameters, after.parameters, Unit::Count);
     cell(before.flops_per_token, after.flops_per_token, Unit::Count);
-    if has_cache {
-        cell(before.cache_per_token, after.cache_per_token, Unit::Count);
+    if let Some(width) = cache {
+        cell(before.cache_bytes_per_token(width), after.cache_bytes_per_token(width), Unit::Bytes);
     }
 }
 

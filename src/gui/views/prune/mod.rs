@@ -16,6 +16,9 @@ use crate::figure;
 use crate::figure::Caption;
 use crate::figure::views::CostBars;
 
+/// Width from which two columns stand side by side.
+const TWO_COLUMNS: f32 = 560.0;
+
 /// What the prune view remembers.
 #[derive(Default)]
 pub struct Prune {
@@ -40,25 +43,40 @@ impl Prune {
         Ok(Box::new(move || Ok(bars.figure(&figure::Theme::LIGHT))))
     }
 
-    /// Draws the view.
+    /// Draws the view: side by side where there is room, else one below the other.
     pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
-        let room = ui.available_width();
-        let left = (room * 0.40).clamp(250.0, 380.0);
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            let room = ui.available_width();
+            if room < TWO_COLUMNS {
+                self.choice(ui, cx);
+                self.effect(ui, cx);
+                return;
+            }
+            let left = (room * 0.40).clamp(250.0, 380.0);
             ui.horizontal_top(|ui| {
                 ui.vertical(|ui| {
                     ui.set_width(left);
-                    self.plans.ui(ui, cx);
-                    self.export.ui(ui, cx);
+                    self.choice(ui, cx);
                 });
                 ui.add_space(14.0);
                 ui.vertical(|ui| {
                     ui.set_width((room - left - 36.0).max(220.0));
-                    cost::ui(ui, cx);
-                    compare::ui(ui, cx);
-                    self.quality.ui(ui, cx);
+                    self.effect(ui, cx);
                 });
             });
         });
+    }
+
+    /// What a person decides.
+    fn choice(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+        self.plans.ui(ui, cx);
+        self.export.ui(ui, cx);
+    }
+
+    /// What comes of it.
+    fn effect(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+        cost::ui(ui, cx);
+        compare::ui(ui, cx);
+        self.quality.ui(ui, cx);
     }
 }

@@ -5,7 +5,7 @@ use eframe::egui::{ComboBox, DragValue, RichText, Slider, TextEdit, Ui};
 use super::super::super::action::Action;
 use super::super::super::app::Cx;
 use super::super::super::command::Command;
-use super::super::super::widgets::{choice, command_button, heading, note};
+use super::super::super::widgets::{command_button, heading, note};
 use crate::figure::Unit;
 use crate::plan::{Amount, Method};
 use crate::workspace::Proposal;
@@ -133,17 +133,24 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
         Amount::Threshold(_) => Mode::Threshold,
     };
     let before = mode;
-    ui.horizontal_wrapped(|ui| {
-        let mut modes = vec![
-            (Mode::Groups, "Groups", "As many heads in every layer as it has groups"),
-            (Mode::Keep, "Number", "The same number of heads in every layer"),
-            (Mode::Ratio, "Share", "A share of all heads stays, wherever the highest ranks are"),
-            (Mode::LayerRatio, "Share of each layer", "The same share of the heads of every layer stays"),
-        ];
-        if has_threshold(proposal.method) {
-            modes.push((Mode::Threshold, "Threshold", "Heads at or above a value stay"));
-        }
-        choice(ui, cx, "Keep", &mut mode, &modes);
+    let mut modes = vec![
+        (Mode::Groups, "as many as groups", "As many heads in every layer as it has groups"),
+        (Mode::Keep, "a number per layer", "The same number of heads in every layer"),
+        (Mode::Ratio, "a share of all heads", "A share of all heads stays, wherever the highest ranks are"),
+        (Mode::LayerRatio, "a share of each layer", "The same share of the heads of every layer stays"),
+    ];
+    if has_threshold(proposal.method) {
+        modes.push((Mode::Threshold, "from a threshold", "Heads at or above a value stay"));
+    }
+    ui.horizontal(|ui| {
+        let label = ui.label(RichText::new("Keep").color(cx.theme.muted));
+        let text = modes.iter().find(|(m, ..)| *m == mode).map_or("", |(_, text, _)| text);
+        let combo = ComboBox::from_id_salt("amount").selected_text(text).width(170.0).show_ui(ui, |ui| {
+            for (value, text, hover) in &modes {
+                ui.selectable_value(&mut mode, *value, *text).on_hover_text(*hover);
+            }
+        });
+        combo.response.labelled_by(label.id);
     });
     let heads = cx.state.model.as_ref().and_then(|m| m.facts.shape.sites().iter().map(|s| s.heads).max()).unwrap_or(1);
     if mode != before {

@@ -6,9 +6,14 @@ use super::super::super::action::Action;
 use super::super::super::app::Cx;
 use super::super::super::widgets::{heading, note};
 use crate::analysis::Groups;
+use crate::figure::Unit;
 use crate::network::FeatureMap;
-use crate::training::constraint::{Diversity, Reduction};
+use crate::plan::Method;
+use crate::training::constraint::{Constraint, Diversity, Reduction};
 use crate::training::{VoteAt, Voting};
+
+/// Tokens of a sequence where the run leaves its length to the model.
+const USUAL_LENGTH: usize = 128;
 
 /// Draws the settings.
 pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
@@ -70,6 +75,7 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
         combo.response.labelled_by(label.id);
         ui.end_row();
     });
+    scale(ui, cx, constraint);
     heading(ui, cx.theme, "Vote and fine-tuning");
     let mut votes = settings.voting.is_some();
     if ui.checkbox(&mut votes, "Vote, prune and fine-tune").changed() {
@@ -81,15 +87,30 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
             let text = match voting.at {
                 VoteAt::End => "after the last step".to_owned(),
                 VoteAt::Converged => "once groups hardly move".to_owned(),
-                VoteAt::Step(n) => format!("after step {n}"),
+                VoteAt::Step(_) => "after a step".to_owned(),
             };
-            let combo = ComboBox::from_id_salt("vote at").selected_text(text).show_ui(ui, |ui| {
-                ui.selectable_value(&mut voting.at, VoteAt::End, "after the last step");
-                ui.selectable_value(&mut voting.at, VoteAt::Converged, "once groups hardly move");
-                let step = VoteAt::Step(settings.steps / 2);
-                ui.selectable_value(&mut voting.at, step, format!("after step {}", settings.steps / 2));
+            let half = (settings.steps / 2).max(1);
+            ui.horizontal(|ui| {
+                let combo = ComboBox::from_id_salt("vote at").selected_text(text).show_ui(ui, |ui| {
+                    ui.selectable_value(&mut voting.at, VoteAt::End, "after the last step");
+                    ui.selectable_value(&mut voting.at, VoteAt::Converged, "once groups hardly move");
+                    if ui.selectable_label(matches!(voting.at, VoteAt::Step(_)), "after a step").clicked() {
+                        voting.at = VoteAt::Step(half);
+                    }
+                });
+                combo.response.labelled_by(label.id);
+                if let VoteAt::Step(step) = &mut voting.at {
+                    ui.add(DragValue::new(step).range(1..=settings.steps.max(1))).labelled_by(label.id);
+                }
             });
-            combo.response.labelled_by(label.id);
+            ui.end_row();
+            let label = name(ui, "Heads chosen by");
+            let combo = ComboBox::from_id_salt("vote method").selected_text(voting.method.name()).show_ui(ui, |ui| {
+                for method in Method::ALL {
+                    ui.selectable_value(&mut voting.method, method, method.name());
+                }
+            });
+            combo.response.labelled_by(label.id).on_hover_text("Compare votes with importance and random heads");
             ui.end_row();
             let label = name(ui, "Fine-tuning steps");
             ui.add(DragValue::new(&mut voting.finetune_steps).range(0..=10_000_000)).labelled_by(label.id);
@@ -101,5 +122,36 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
     note(ui, cx.theme, "Input, length, batch size, device and seed are those of the left panel");
     if settings != cx.state.training.settings {
         cx.send(Action::SetTraining(Box::new(settings)));
+    }
+}
+
+/// What the weights of the constraint mean beside the loss, in numbers of this run.
+fn scale(ui: &mut Ui, cx: Cx<'_>, constraint: &Constraint) {
+    let layers = cx.state.model.as_ref().map_or(0, |m| m.facts.shape.sites().len());
+    let run = &cx.state.run;
+    let tokens = run.batch_size * run.seq_len.unwrap_or(USUAL_LENGTH);
+    let share = layers as f64 / tokens.max(1) as f64;
+    let number = |v: f64| Unit::Plain.format(v);
+    let (alpha, beta) = (constraint.alpha, constraint.beta);
+    let text = match constraint.reduction {
+        Reduction::LayerSum => format!(
+            "As in the authors' code, the {layers} layers are summed beside a loss summed over some {tokens} tokens: \
+             like plain weights of {} and {} beside a mean loss. It does no harm",
+            number(alpha * share),
+            number(beta * share),
+        ),
+        Reduction::Printed => format!(
+            "As the paper prints it, a plain weight beside a mean loss: {} here is like {} in the authors' code. \
+             Large values freeze the groups at once and cost quality; begin near {}",
+            number(alpha),
+            number(alpha / share.max(f64::MIN_POSITIVE)),
+            number(0.001),
+        ),
+    };
+    note(ui, cx.theme, text);
+    if constraint.groups == Groups::Fixed(2) && constraint.diversity == Diversity::Cosine && beta > 0.0 {
+        let text = "With two groups the cosine is least where their hidden units are opposite, which is one direction; \
+                    squared-cosine asks for a right angle";
+        note(ui, cx.theme, text);
     }
 }

@@ -5,23 +5,28 @@ mod form;
 
 use std::path::PathBuf;
 
-use eframe::egui::{Button, RichText, ScrollArea, TextEdit, Ui};
+use eframe::egui::{
+    Button, CentralPanel, Frame, Label, Margin, Panel, ProgressBar, RichText, ScrollArea, TextEdit, Ui, vec2,
+};
 
 use super::super::action::{Action, PathPurpose};
 use super::super::app::Cx;
 use super::super::command::Command;
 use super::super::jobs::JobKind;
+use super::super::messages::sentence;
 use super::super::state::State;
 use super::super::widgets::{command_button, empty, fact, facts, heading, note};
 use super::Draw;
 use crate::error::{Error, Result};
 use crate::figure::{self, Unit};
-use crate::training::{Outcome, Summary};
+use crate::training::constraint::{Constraint, Diversity};
+use crate::training::{Outcome, Record, Summary};
 
 /// The folder being typed.
 #[derive(Default)]
 pub struct Training {
     folder: String,
+    as_table: bool,
 }
 
 /// What draws its picture.
@@ -36,27 +41,23 @@ pub fn picture(state: &State) -> Result<Draw> {
 impl Training {
     /// Draws the view.
     pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
-        let room = ui.available_width();
-        let left = (room * 0.34).clamp(240.0, 320.0);
-        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            ui.horizontal_top(|ui| {
-                ui.vertical(|ui| {
-                    ui.set_width(left);
-                    form::ui(ui, cx);
-                    self.start_ui(ui, cx);
-                });
-                ui.add_space(14.0);
-                ui.vertical(|ui| {
-                    ui.set_width((room - left - 36.0).max(220.0));
-                    right(ui, cx);
-                });
-            });
+        let frame = Frame::new().inner_margin(Margin { right: 10, ..Margin::ZERO });
+        let left = (ui.available_width() * 0.36).clamp(220.0, 300.0);
+        let side = Panel::left("training settings").frame(frame).default_size(left).min_size(200.0);
+        side.show(ui, |ui| {
+            // The button stays in sight however long the settings are.
+            let foot = Frame::new().inner_margin(Margin { top: 4, ..Margin::ZERO });
+            Panel::bottom("training start").frame(foot).show(ui, |ui| self.start_ui(ui, cx));
+            ScrollArea::vertical().id_salt("training form").auto_shrink(false).show(ui, |ui| form::ui(ui, cx));
+        });
+        let rest = Frame::new().inner_margin(Margin { left: 10, ..Margin::ZERO });
+        CentralPanel::default().frame(rest).show(ui, |ui| {
+            ScrollArea::vertical().id_salt("training curves").auto_shrink(false).show(ui, |ui| self.right(ui, cx));
         });
     }
 
     fn start_ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         let theme = cx.theme;
-        heading(ui, theme, "Start");
         ui.horizontal(|ui| {
             let label = ui.label(RichText::new("Folder").color(theme.muted));
             let width = (ui.available_width() - 80.0).max(60.0);
@@ -73,54 +74,77 @@ impl Training {
         if (scratch, resume) != (training.from_scratch, training.resume) {
             cx.send(Action::SetTrainingStart(scratch, resume));
         }
-        if cx.state.jobs.get(JobKind::Train).is_some() {
+        if let Some(job) = cx.state.jobs.get(JobKind::Train) {
             let paused = training.watched.as_ref().is_some_and(|(_, w)| w.control.is_paused());
             ui.horizontal_wrapped(|ui| {
                 command_button(ui, cx, Command::PauseTraining, if paused { "Go on" } else { "Pause" });
                 command_button(ui, cx, Command::VoteNow, "Vote now");
                 command_button(ui, cx, Command::StopTraining, "Stop");
             });
+            let share = job.progress.fraction().unwrap_or(0.0) as f32;
+            ui.add(ProgressBar::new(share).desired_height(10.0).fill(theme.accent));
+            note(ui, theme, if paused { "Paused; nothing is computed".to_owned() } else { job.words() });
             return;
         }
         let (path, enabled) = (self.folder.trim(), Command::Train.enabled(cx.state));
         let fault = training.settings.check().err();
         let ready = enabled.is_ok() && !path.is_empty() && fault.is_none();
         let reason = enabled.err().unwrap_or("name a folder, and see above");
-        let button = ui.add_enabled(ready, Button::new("Train"));
+        let text = RichText::new("Train").strong().color(theme.on_accent);
+        let size = vec2(ui.available_width(), 28.0);
+        let button = ui.add_enabled_ui(ready, |ui| ui.add_sized(size, Button::new(text).fill(theme.accent))).inner;
         if button.on_disabled_hover_text(format!("Not now: {reason}")).clicked() {
             cx.send(Action::Path(PathPurpose::Train, PathBuf::from(path)));
         }
         if let Some(error) = fault {
             ui.label(RichText::new(error.to_string()).small().color(theme.warning));
+        } else if !ready {
+            note(ui, theme, sentence(reason));
         }
+    }
+
+    fn right(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+        let training = &cx.state.training;
+        if let Some(error) = &training.failure {
+            ui.add(Label::new(RichText::new(error.to_string()).color(cx.theme.danger)).wrap().selectable(true));
+            if ui.button("Copy the message").clicked() {
+                cx.send(Action::Copy(error.to_string()));
+            }
+        }
+        let Some((out, watched)) = &training.watched else {
+            let text = "Training makes the heads of a group alike, so that one can stand for all. Name a folder on the \
+                        left and press Train: its curves appear here";
+            let input = Command::Train.enabled(cx.state).is_err().then_some((Command::ChooseInput, "Choose input…"));
+            return empty(ui, cx, "No training run yet", text, input);
+        };
+        let told = watched.told();
+        heading(ui, cx.theme, &format!("{}: {}", out.display(), told.stage.name()));
+        if let Some(last) = told.records.last() {
+            let speed = Unit::Count.format(last.tokens_per_second.round());
+            let angle = angle(last, &training.settings.constraint)
+                .map_or_else(String::new, |angle| format!(", hidden units at {angle:.0}° to each other"));
+            note(ui, cx.theme, format!("Step {} of this stage, {speed} tokens/s{angle}", last.step));
+        } else if cx.state.jobs.get(JobKind::Train).is_some() {
+            note(ui, cx.theme, "The first record comes after a few steps");
+        }
+        for text in told.notes.iter().rev().take(3) {
+            ui.label(RichText::new(text).small().color(cx.theme.warning));
+        }
+        if let Some(summary) = &training.summary {
+            summary_ui(ui, cx, out, summary);
+        }
+        ui.checkbox(&mut self.as_table, "Curves as a table");
+        if self.as_table { curves::table(ui, cx, &told) } else { curves::ui(ui, cx, &told) }
     }
 }
 
-fn right(ui: &mut Ui, cx: Cx<'_>) {
-    let training = &cx.state.training;
-    if let Some(error) = &training.failure {
-        ui.label(RichText::new(error.to_string()).color(cx.theme.danger));
-    }
-    let Some((out, watched)) = &training.watched else {
-        let text = "Training makes the heads of a group alike, so that one can stand for all. Its curves appear here";
-        empty(ui, cx, "No training run yet", text, None);
-        return;
+/// The mean angle between hidden units in degrees: opposite ones (180) span one direction, 90 two.
+fn angle(record: &Record, constraint: &Constraint) -> Option<f64> {
+    let cosine = match constraint.diversity {
+        Diversity::Cosine => record.diversification?,
+        Diversity::SquaredCosine => record.diversification?.max(0.0).sqrt(),
     };
-    let told = watched.told();
-    heading(ui, cx.theme, &format!("{}: {}", out.display(), told.stage.name()));
-    if let Some(last) = told.records.last() {
-        let speed = Unit::Count.format(last.tokens_per_second.round());
-        note(ui, cx.theme, format!("step {} of this stage, {speed} tokens/s", last.step));
-    } else if cx.state.jobs.get(JobKind::Train).is_some() {
-        note(ui, cx.theme, "The first record comes after a few steps");
-    }
-    for text in told.notes.iter().rev().take(3) {
-        ui.label(RichText::new(text).small().color(cx.theme.warning));
-    }
-    if let Some(summary) = &training.summary {
-        summary_ui(ui, cx, out, summary);
-    }
-    curves::ui(ui, cx, &told);
+    Some(cosine.clamp(-1.0, 1.0).acos().to_degrees())
 }
 
 fn summary_ui(ui: &mut Ui, cx: Cx<'_>, out: &std::path::Path, summary: &Summary) {

@@ -1,0 +1,105 @@
+//! The whole way from an empty window to a pruned checkpoint without a pointer.
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{Key, Modifiers};
+use egui_kittest::kittest::{NodeT, Queryable};
+use pillars::model::Model;
+
+use crate::desk::{Desk, fixture, tokens};
+
+const SHIFTED: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
+
+impl Desk {
+    /// Presses Tab until a control of this role and name has the keyboard.
+    fn tab_to(&mut self, role: Role, name: &str) {
+        for _ in 0..300 {
+            self.press(Key::Tab);
+            let found = self.harness.query_all_by_role_and_label(role, name).any(|n| n.accesskit_node().is_focused());
+            if found {
+                return;
+            }
+        }
+        panic!("Tab never comes to {role:?} {name}");
+    }
+}
+
+#[test]
+fn a_model_is_pruned_from_the_keyboard_alone() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    desk.command("close model");
+    assert!(desk.state().model.is_none());
+    // Load: the field of the welcome screen.
+    desk.tab_to(Role::TextInput, "Path");
+    desk.type_text(fixture("llama").to_str().unwrap());
+    desk.harness.key_press(Key::Enter);
+    desk.harness.run_ok();
+    desk.settle();
+    assert!(desk.shows("First steps") && desk.shows("choose what it reads"), "{}", desk.messages());
+    let input = tokens(desk.folder.path(), 12, 10);
+    desk.type_path((SHIFTED, Key::I), &input);
+    // Run: the button that the first steps offer next.
+    desk.tab_to(Role::Button, "Run");
+    desk.press(Key::Space);
+    desk.settle();
+    assert!(desk.state().results.is_some(), "{}", desk.messages());
+    // Look: the next offer, then through the layers.
+    desk.tab_to(Role::Button, "Show redundancy");
+    desk.press(Key::Enter);
+    desk.press(Key::CloseBracket);
+    assert_eq!(desk.state().site().unwrap().to_string(), "decoder.1");
+    // Choose: walk over the heads, prune a whole key/value group, take it back, do it again.
+    desk.chord(Modifiers::COMMAND, Key::Num1);
+    desk.tab_to(Role::Grid, "Heads");
+    desk.press(Key::ArrowDown);
+    desk.chord(Modifiers::SHIFT, Key::ArrowRight);
+    assert_eq!(desk.state().selection.heads.len(), 2);
+    desk.press(Key::X);
+    let kept = desk.kept();
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    desk.chord(SHIFTED, Key::Z);
+    assert_eq!(desk.kept(), kept);
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    // Measure and export: the last offers.
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.tab_to(Role::ComboBox, "Chosen by");
+    desk.tab_to(Role::ComboBox, "Keep");
+    desk.press(Key::Space);
+    desk.tab_to(Role::Button, "a share of all heads");
+    desk.press(Key::Space);
+    assert!(desk.state().has_chosen());
+    desk.tab_to(Role::Button, "Measure quality");
+    desk.press(Key::Space);
+    desk.settle();
+    assert!(desk.state().measured_now().is_some(), "{}", desk.messages());
+    desk.tab_to(Role::Button, "Export…");
+    desk.press(Key::Space);
+    desk.settle();
+    let out = desk.folder.path().join("smaller");
+    desk.type_text(out.to_str().unwrap());
+    desk.press(Key::Enter);
+    desk.settle();
+    let heads: usize = Model::open(&out).unwrap().spec().sites().iter().map(|(_, a)| a.heads).sum();
+    assert_eq!(heads, desk.state().legal_plan().unwrap().kept.values().map(Vec::len).sum::<usize>());
+    assert!(desk.shows("That is all"), "{}", desk.messages());
+    // The way is walked once; it can be put away and fetched again.
+    desk.tab_to(Role::Button, "Hide");
+    desk.press(Key::Space);
+    assert!(!desk.shows("First steps"));
+    desk.command("first steps");
+    assert!(desk.shows("First steps"));
+}
+
+#[test]
+fn the_palette_puts_last_what_cannot_be_done_and_says_why() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    desk.chord(SHIFTED, Key::P);
+    desk.type_text("save");
+    assert!(desk.shows("run the model first"));
+    let said = |desk: &Desk, text: &str| {
+        let mut nodes = desk.harness.query_all_by_label_contains(text);
+        nodes.any(|n| n.accesskit_node().is_disabled())
+    };
+    assert!(said(&desk, "Save analysis…") && !said(&desk, "Save plan…"));
+    desk.press(Key::Escape);
+    assert!(desk.state().overlay.is_none());
+}
