@@ -89,6 +89,19 @@ fn a_run_can_be_cancelled_in_the_middle() {
 }
 
 #[test]
+fn a_measurement_can_be_cancelled_in_the_middle() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    let input = tokens(desk.folder.path(), 30_000, 12);
+    desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
+    desk.harness.key_press(Key::F6);
+    desk.wait("progress", |state| state.jobs.shown().any(|job| job.progress.done > 0));
+    desk.harness.get_by_role_and_label(Role::Button, "Cancel: Measure Plan 1").click();
+    desk.settle();
+    assert!(desk.state().measured.is_empty());
+    assert!(desk.messages().contains("Measure Plan 1: cancelled") && !desk.messages().contains("error"));
+}
+
+#[test]
 fn moving_the_threshold_moves_the_plan_and_what_it_saves() {
     let mut desk = Desk::with_results("bert");
     desk.chord(Modifiers::COMMAND, Key::Num4);

@@ -33,6 +33,19 @@ fn a_broken_model_says_what_is_wrong_and_what_to_do() {
     assert!(desk.state().model.is_some());
 }
 
+#[test]
+fn an_unknown_family_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    copy(&fixture("bert"), &scratch.path().join("strange"));
+    let strange = scratch.path().join("strange");
+    let config = std::fs::read_to_string(strange.join("config.json")).unwrap();
+    std::fs::write(strange.join("config.json"), config.replace("\"bert\"", "\"mamba\"")).unwrap();
+    let mut desk = Desk::start(Some(strange));
+    assert!(desk.shows("could not be opened") && desk.shows("mamba"), "{}", desk.messages());
+    desk.click("Copy the message");
+    assert!(desk.harness.query_by_role_and_label(Role::Button, "Try again").is_some());
+}
+
 #[derive(Debug)]
 struct Dropped(std::path::PathBuf);
 

@@ -5,6 +5,7 @@ use eframe::egui::{self, Align, Layout, RichText, Ui};
 use super::super::action::{Action, PathPurpose};
 use super::super::app::Cx;
 use super::super::command::{Command, Menu};
+use super::super::messages::Level;
 use super::super::widgets::{command_button, command_item};
 
 /// Menus on the left, what is open and the palette on the right.
@@ -15,6 +16,9 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>) {
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             command_button(ui, cx, Command::Palette, "Commands");
+            if !cx.state.settings.show_tasks {
+                status(ui, cx);
+            }
             if let Some(model) = &cx.state.model {
                 let (kept, all) = cx.state.kept_heads();
                 let plan = &cx.state.draft.now().active().name;
@@ -23,6 +27,26 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>) {
             }
         });
     });
+}
+
+/// Work and trouble in a few words, where the panel that shows them is closed.
+fn status(ui: &mut Ui, cx: Cx<'_>) {
+    let trouble = cx.state.messages.last().filter(|m| m.level != Level::Info);
+    let color = match trouble.map(|m| m.level) {
+        Some(Level::Error) => cx.theme.danger,
+        Some(_) => cx.theme.warning,
+        None => cx.theme.muted,
+    };
+    let working = cx.state.jobs.shown().map(|job| format!("{}: {}", job.title, job.words()));
+    let text = working.chain(trouble.map(|m| m.text.clone())).collect::<Vec<_>>().join("   ");
+    if !text.is_empty() {
+        let short: String = text.chars().take(60).collect();
+        let short = if short.len() < text.len() { format!("{short}…") } else { short };
+        let button = ui.button(RichText::new(short).color(color)).on_hover_text(text);
+        if button.clicked() {
+            cx.out.command(Command::ToggleTasks);
+        }
+    }
 }
 
 fn menu_items(ui: &mut Ui, cx: Cx<'_>, menu: Menu) {
