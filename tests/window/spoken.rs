@@ -58,9 +58,9 @@ fn every_control_has_a_name() {
         check(&desk, &format!("view {}", number + 1));
     }
     desk.chord(Modifiers::COMMAND, Key::Num5);
-    desk.harness.get_by_role_and_label(Role::CheckBox, "Curve as a table").click();
-    desk.harness.run();
+    desk.chord(Modifiers::COMMAND, Key::T);
     check(&desk, "the curve as a table");
+    desk.chord(Modifiers::COMMAND, Key::T);
     for (place, keys) in [
         ("palette", (Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::P)),
         ("path", (Modifiers::COMMAND, Key::L)),

@@ -152,9 +152,9 @@ impl Views {
             View::Redundancy => self.redundancy.picture(state, theme),
             View::Groups => self.groups.picture(state, theme),
             View::Votes => Picture::of_site().draw(state, theme, figure::View::Votes),
-            View::Prune => self.prune.picture(state),
+            View::Prune => self.prune.picture(state, theme),
             View::Attention => self.attention.picture(state, theme),
-            View::Training => training::picture(state),
+            View::Training => training::picture(state, theme),
         }
     }
 }

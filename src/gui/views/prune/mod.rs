@@ -24,15 +24,14 @@ const TWO_COLUMNS: f32 = 560.0;
 pub struct Prune {
     plans: plans::Plans,
     export: export::ExportPanel,
-    quality: quality::QualityPanel,
 }
 
 impl Prune {
     /// What draws its picture: the curve of quality where it was measured, else what the plan saves.
-    pub fn picture(&self, state: &State) -> Result<Draw> {
+    pub fn picture(&self, state: &State, theme: &'static figure::Theme) -> Result<Draw> {
         if let Some(sweep) = &state.sweep {
             let curves = quality::curves(sweep);
-            return Ok(Box::new(move || Ok(curves.figure(&figure::Theme::LIGHT))));
+            return Ok(Box::new(move || Ok(curves.figure(theme))));
         }
         let (Some(model), Some(Ok(outlook))) = (&state.model, &state.outlook) else {
             return Err(Error::new("there is no plan to draw"));
@@ -40,7 +39,7 @@ impl Prune {
         let rows = cost::rows(model, outlook).into_iter().map(|r| r.row).collect();
         let caption = Caption::new(format!("What {} saves", state.draft.now().active().name), model.facts.name.clone());
         let bars = CostBars { caption, rows };
-        Ok(Box::new(move || Ok(bars.figure(&figure::Theme::LIGHT))))
+        Ok(Box::new(move || Ok(bars.figure(theme))))
     }
 
     /// Draws the view: side by side where there is room, else one below the other.
@@ -49,7 +48,7 @@ impl Prune {
             let room = ui.available_width();
             if room < TWO_COLUMNS {
                 self.choice(ui, cx);
-                self.effect(ui, cx);
+                Self::effect(ui, cx);
                 return;
             }
             let left = (room * 0.40).clamp(250.0, 380.0);
@@ -61,7 +60,7 @@ impl Prune {
                 ui.add_space(14.0);
                 ui.vertical(|ui| {
                     ui.set_width((room - left - 36.0).max(220.0));
-                    self.effect(ui, cx);
+                    Self::effect(ui, cx);
                 });
             });
         });
@@ -74,9 +73,9 @@ impl Prune {
     }
 
     /// What comes of it.
-    fn effect(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+    fn effect(ui: &mut Ui, cx: Cx<'_>) {
         cost::ui(ui, cx);
         compare::ui(ui, cx);
-        self.quality.ui(ui, cx);
+        quality::ui(ui, cx);
     }
 }

@@ -14,54 +14,41 @@ use crate::figure::views::{MethodCurve, QualityCurves, RandomPoint};
 use crate::figure::{Caption, GroupStyle, Unit};
 use crate::workspace::job::{Measured, Sweep, SweepPoint};
 
-/// How the quality is shown.
-#[derive(Default)]
-pub struct QualityPanel {
-    as_table: bool,
-}
-
-impl QualityPanel {
-    /// Draws both.
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
-        let theme = cx.theme;
-        heading(ui, theme, "Quality");
-        ui.horizontal_wrapped(|ui| {
-            command_button(ui, cx, Command::Measure, "Measure this plan");
-            command_button(ui, cx, Command::Sweep, "Measure the curve");
+/// Draws both.
+pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
+    let theme = cx.theme;
+    heading(ui, theme, "Quality");
+    ui.horizontal_wrapped(|ui| {
+        command_button(ui, cx, Command::Measure, "Measure this plan");
+        command_button(ui, cx, Command::Sweep, "Measure the curve");
+    });
+    for kind in [JobKind::Measure, JobKind::Sweep] {
+        progress(ui, cx, kind);
+    }
+    match cx.state.measured_now() {
+        Some(measured) => table(ui, cx, measured),
+        None => note(
+            ui,
+            theme,
+            "This plan was not measured on this input yet. Without the paper's training the loss can be large; \
+             measure before you export",
+        ),
+    }
+    let others: Vec<&Measured> = cx.state.measured.iter().filter(|m| Some(*m) != cx.state.measured_now()).collect();
+    if !others.is_empty() {
+        egui::CollapsingHeader::new("Plans measured before").show(ui, |ui| {
+            for measured in others {
+                ui.label(RichText::new(format!("{}, on {}", measured.name, measured.of)).small().color(theme.muted));
+                table(ui, cx, measured);
+            }
         });
-        for kind in [JobKind::Measure, JobKind::Sweep] {
-            progress(ui, cx, kind);
+    }
+    if let Some(sweep) = &cx.state.sweep {
+        ui.add_space(6.0);
+        if sweep.of != cx.state.run.reading() {
+            note(ui, theme, format!("The curve was measured on {}", sweep.of));
         }
-        match cx.state.measured_now() {
-            Some(measured) => table(ui, cx, measured),
-            None => note(
-                ui,
-                theme,
-                "This plan was not measured on this input yet. Without the paper's training the loss can be large; \
-                 measure before you export",
-            ),
-        }
-        let others: Vec<&Measured> = cx.state.measured.iter().filter(|m| Some(*m) != cx.state.measured_now()).collect();
-        if !others.is_empty() {
-            egui::CollapsingHeader::new("Plans measured before").show(ui, |ui| {
-                for measured in others {
-                    ui.label(
-                        RichText::new(format!("{}, on {}", measured.name, measured.of)).small().color(theme.muted),
-                    );
-                    table(ui, cx, measured);
-                }
-            });
-        }
-        if let Some(sweep) = &cx.state.sweep {
-            ui.add_space(6.0);
-            ui.horizontal_wrapped(|ui| {
-                if sweep.of != cx.state.run.reading() {
-                    note(ui, theme, format!("The curve was measured on {}", sweep.of));
-                }
-                ui.checkbox(&mut self.as_table, "Curve as a table");
-            });
-            if self.as_table { curve_table(ui, cx, sweep) } else { curve(ui, cx, sweep) }
-        }
+        curve(ui, cx, sweep);
     }
 }
 
@@ -228,33 +215,4 @@ fn values_at(sweep: &Sweep, kept: f64) -> String {
 
 fn in_words(name: &str, point: &SweepPoint) -> String {
     format!("{name}: {} with {} of the heads", Unit::Plain.format(point.value), Unit::Share.format(point.kept))
-}
-
-/// The same numbers to read.
-fn curve_table(ui: &mut Ui, cx: Cx<'_>, sweep: &Sweep) {
-    let theme = cx.theme;
-    note(ui, theme, measure(sweep));
-    let front = sweep.front();
-    Grid::new("curve table").num_columns(4).striped(true).spacing([16.0, 3.0]).show(ui, |ui| {
-        for title in ["method", "heads kept", "value", ""] {
-            ui.label(RichText::new(title).small().color(theme.muted));
-        }
-        ui.end_row();
-        for (method, points) in &sweep.curves {
-            for point in points {
-                ui.label(method.name());
-                ui.label(Unit::Share.format(point.kept));
-                ui.label(Unit::Plain.format(point.value));
-                let is_best = front.iter().any(|(name, best)| *name == method.name() && best == point);
-                ui.label(RichText::new(if is_best { "best at its size" } else { "" }).small().color(theme.good));
-                ui.end_row();
-            }
-        }
-        for point in band(sweep) {
-            ui.label(RichText::new("random").color(theme.muted));
-            ui.label(Unit::Share.format(point.kept));
-            ui.label(format!("{} to {}", Unit::Plain.format(point.low), Unit::Plain.format(point.high)));
-            ui.end_row();
-        }
-    });
 }

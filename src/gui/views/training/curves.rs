@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use eframe::egui::{self, Grid, RichText, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
+use eframe::egui::{self, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
 
 use super::super::super::app::Cx;
 use super::super::super::widgets::{PlotArea, dashed, swatch};
@@ -97,34 +97,6 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>, told: &Told) {
             info
         });
     }
-}
-
-/// Rows of the table; the newest are worth reading.
-const MOST_ROWS: usize = 200;
-
-/// The same numbers to read, the newest first.
-pub fn table(ui: &mut Ui, cx: Cx<'_>, told: &Told) {
-    let titles = ["step", "loss", "held out", "homogenisation", "diversification", "silhouette"];
-    Grid::new("training table").num_columns(titles.len()).striped(true).spacing([16.0, 3.0]).show(ui, |ui| {
-        for title in titles {
-            ui.label(RichText::new(title).small().color(cx.theme.muted));
-        }
-        ui.end_row();
-        for record in told.records.iter().rev().take(MOST_ROWS) {
-            ui.label(record.total_steps.to_string());
-            let values = [
-                Some(record.task_loss),
-                record.validation_loss,
-                record.homogenisation,
-                record.diversification,
-                record.mean_silhouette(),
-            ];
-            for value in values {
-                ui.label(Unit::Plain.format(value.unwrap_or(f64::NAN)));
-            }
-            ui.end_row();
-        }
-    });
 }
 
 /// The values at the step under the pointer.

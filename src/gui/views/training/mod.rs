@@ -26,16 +26,15 @@ use crate::training::{Outcome, Record, Summary};
 #[derive(Default)]
 pub struct Training {
     folder: String,
-    as_table: bool,
 }
 
 /// What draws its picture.
-pub fn picture(state: &State) -> Result<Draw> {
+pub fn picture(state: &State, theme: &'static figure::Theme) -> Result<Draw> {
     let Some((out, watched)) = &state.training.watched else {
         return Err(Error::new("there is no training run to draw"));
     };
     let figure = curves::figure(out, &watched.told());
-    Ok(Box::new(move || Ok(figure.figure(&figure::Theme::LIGHT))))
+    Ok(Box::new(move || Ok(figure.figure(theme))))
 }
 
 impl Training {
@@ -52,7 +51,7 @@ impl Training {
         });
         let rest = Frame::new().inner_margin(Margin { left: 10, ..Margin::ZERO });
         CentralPanel::default().frame(rest).show(ui, |ui| {
-            ScrollArea::vertical().id_salt("training curves").auto_shrink(false).show(ui, |ui| self.right(ui, cx));
+            ScrollArea::vertical().id_salt("training curves").auto_shrink(false).show(ui, |ui| right(ui, cx));
         });
     }
 
@@ -98,44 +97,45 @@ impl Training {
         }
         if let Some(error) = fault {
             ui.label(RichText::new(error.to_string()).small().color(theme.warning));
-        } else if !ready {
-            note(ui, theme, sentence(reason));
+        } else {
+            // Always a line, so that nothing jumps under the pointer.
+            let text = if ready { "Writes that folder; it can be paused and stopped" } else { reason };
+            note(ui, theme, sentence(text));
         }
     }
+}
 
-    fn right(&mut self, ui: &mut Ui, cx: Cx<'_>) {
-        let training = &cx.state.training;
-        if let Some(error) = &training.failure {
-            ui.add(Label::new(RichText::new(error.to_string()).color(cx.theme.danger)).wrap().selectable(true));
-            if ui.button("Copy the message").clicked() {
-                cx.send(Action::Copy(error.to_string()));
-            }
+fn right(ui: &mut Ui, cx: Cx<'_>) {
+    let training = &cx.state.training;
+    if let Some(error) = &training.failure {
+        ui.add(Label::new(RichText::new(error.to_string()).color(cx.theme.danger)).wrap().selectable(true));
+        if ui.button("Copy the message").clicked() {
+            cx.send(Action::Copy(error.to_string()));
         }
-        let Some((out, watched)) = &training.watched else {
-            let text = "Training makes the heads of a group alike, so that one can stand for all. Name a folder on the \
-                        left and press Train: its curves appear here";
-            let input = Command::Train.enabled(cx.state).is_err().then_some((Command::ChooseInput, "Choose input…"));
-            return empty(ui, cx, "No training run yet", text, input);
-        };
-        let told = watched.told();
-        heading(ui, cx.theme, &format!("{}: {}", out.display(), told.stage.name()));
-        if let Some(last) = told.records.last() {
-            let speed = Unit::Count.format(last.tokens_per_second.round());
-            let angle = angle(last, &training.settings.constraint)
-                .map_or_else(String::new, |angle| format!(", hidden units at {angle:.0}° to each other"));
-            note(ui, cx.theme, format!("Step {} of this stage, {speed} tokens/s{angle}", last.step));
-        } else if cx.state.jobs.get(JobKind::Train).is_some() {
-            note(ui, cx.theme, "The first record comes after a few steps");
-        }
-        for text in told.notes.iter().rev().take(3) {
-            ui.label(RichText::new(text).small().color(cx.theme.warning));
-        }
-        if let Some(summary) = &training.summary {
-            summary_ui(ui, cx, out, summary);
-        }
-        ui.checkbox(&mut self.as_table, "Curves as a table");
-        if self.as_table { curves::table(ui, cx, &told) } else { curves::ui(ui, cx, &told) }
     }
+    let Some((out, watched)) = &training.watched else {
+        let text = "Training makes the heads of a group alike, so that one can stand for all. Name a folder on the \
+                    left and press Train: its curves appear here";
+        let input = Command::Train.enabled(cx.state).is_err().then_some((Command::ChooseInput, "Choose input…"));
+        return empty(ui, cx, "No training run yet", text, input);
+    };
+    let told = watched.told();
+    heading(ui, cx.theme, &format!("{}: {}", out.display(), told.stage.name()));
+    if let Some(last) = told.records.last() {
+        let speed = Unit::Count.format(last.tokens_per_second.round());
+        let angle = angle(last, &training.settings.constraint)
+            .map_or_else(String::new, |angle| format!(", hidden units at {angle:.0}° to each other"));
+        note(ui, cx.theme, format!("Step {} of this stage, {speed} tokens/s{angle}", last.step));
+    } else if cx.state.jobs.get(JobKind::Train).is_some() {
+        note(ui, cx.theme, "The first record comes after a few steps");
+    }
+    for text in told.notes.iter().rev().take(3) {
+        ui.label(RichText::new(text).small().color(cx.theme.warning));
+    }
+    if let Some(summary) = &training.summary {
+        summary_ui(ui, cx, out, summary);
+    }
+    curves::ui(ui, cx, &told);
 }
 
 /// The mean angle between hidden units in degrees: opposite ones (180) span one direction, 90 two.
