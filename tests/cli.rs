@@ -244,3 +244,28 @@ fn halves_of_a_corpus_merge_to_the_whole() {
     bad(&["merge", &one, &other, "--out", &folder.name("never.json")], 1);
     assert!(!folder.path("never.json").exists());
 }
+
+#[test]
+fn a_bound_on_memory_is_kept_or_refused_with_what_is_needed() {
+    let folder = Folder::new();
+    let inputs = fixture("llama", "reference.safetensors");
+    let analyze = |memory: &str, out: &str| {
+        let base = ["analyze", &fixture("llama", ""), "--inputs", &inputs, "--groups", "2", "--quiet", "--json"];
+        [&base[..], &["--memory", memory, "--out", out]].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let run = |memory: &str| {
+        let arguments = analyze(memory, &folder.name("a.json"));
+        good(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    assert_eq!(run("1GiB"), run("128MiB"));
+    let refuse = |memory: &str| {
+        let arguments = analyze(memory, &folder.name("b.json"));
+        bad(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), 2)
+    };
+    let refused = refuse("100KiB");
+    assert!(refused.contains("of memory, 100KiB are allowed") && refused.contains("give --memory"), "{refused}");
+    assert!(!folder.path("b.json").exists());
+    let output = pillars(&["evaluate", &fixture("llama", ""), "--inputs", &inputs, "--memory", "4GB"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("4GiB, 512MiB"));
+}

@@ -243,7 +243,7 @@ fn converted(family: &str, stored: Stored, out: &Path) {
     write_safetensors(&out.join("model.safetensors"), &plans, |plan| {
         let values = checkpoint.tensor(&plan.name, DType::F32, &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
         Ok(match stored {
-            Stored::F16 => values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect(),
+            Stored::F16 => values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect::<Vec<u8>>(),
             Stored::BF16 => values.iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect(),
             _ => values.iter().flat_map(|v| f64::from(*v).to_le_bytes()).collect(),
         })

@@ -11,10 +11,12 @@ use std::sync::{Arc, Mutex};
 use candle_core::{DType, Device, Tensor};
 use common::{batch, fixture_folders, mask, reference};
 use pillars::analysis::{Analyzer, Groups, ModelInfo, Settings, analyze};
-use pillars::evaluation::{COMPARED_COPIES, Candidate, compare};
+use pillars::evaluation::{COMPARED_COPIES, Candidate, compare, evaluate};
 use pillars::model::{MemoryLimit, Model, Needs, Reader, Room};
 use pillars::network::{
-    Batch, Extent, FeatureMap, Gates, Hidden, Network, Probe, Site, SiteMaps, Source, TokenMask, Tokens, Weights, roles,
+    Activation, AttentionSpec, Batch, Extent, FeatureMap, Gates, Hidden, InputSpec, LayerSpec, MlpSpec, Network,
+    NetworkSpec, NormKind, NormSpec, Objective, OutputSpec, Probe, Site, SiteMaps, Source, StackSpec, TokenInputSpec,
+    TokenMask, Tokens, Weights, Wiring, roles,
 };
 use pillars::plan::Plan;
 use pillars::pruning::{self, ExportOptions, Format};
@@ -300,4 +302,97 @@ fn an_export_within_little_memory_is_the_same() {
         assert!(refused.contains("--memory"), "{refused}");
         assert!(!scratch.path().join("refused").exists());
     }
+}
+
+/// A network of one small layer whose token table, tied to its head, is larger than a block.
+struct Wide {
+    spec: NetworkSpec,
+    reads: Mutex<usize>,
+}
+
+const WIDTH: usize = 64;
+
+impl Wide {
+    const CLASSES: usize = 150_000;
+
+    fn new() -> Arc<Self> {
+        let norm = NormSpec { kind: NormKind::Rms, eps: 1e-6 };
+        let attention = AttentionSpec { causal: true, ..AttentionSpec::new(2, 2, WIDTH / 2) };
+        let mlp = MlpSpec { width: WIDTH, activation: Activation::Silu, gated: true, bias: false };
+        let stack = StackSpec {
+            width: WIDTH,
+            input: InputSpec::Tokens(TokenInputSpec::new(Self::CLASSES, WIDTH)),
+            layers: vec![LayerSpec::new(0, attention, mlp, norm, Wiring::Pre)],
+            final_norm: Some(norm),
+            project_out: None,
+        };
+        let output = OutputSpec::new(Self::CLASSES, Objective::Causal, true);
+        Arc::new(Self { spec: NetworkSpec::decoder(stack, Some(output)), reads: Mutex::default() })
+    }
+
+    fn row(row: usize, width: usize) -> impl Iterator<Item = f32> {
+        let mut state = row as u32 * 2_654_435_761 + 1;
+        (0..width).map(move |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+        })
+    }
+}
+
+impl Weights for Wide {
+    fn get(&self, role: &str) -> pillars::Result<Tensor> {
+        let (_, shape) = roles::tensors(&self.spec).into_iter().find(|(r, _)| r == role).unwrap();
+        let width = *shape.last().unwrap();
+        let rows = shape.iter().product::<usize>() / width;
+        let values: Vec<f32> = (0..rows).flat_map(|row| Self::row(row, width)).collect();
+        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+    }
+
+    fn rows(&self, role: &str, ranges: &[Range<usize>]) -> pillars::Result<Tensor> {
+        assert_eq!(role, "decoder.embed.tokens");
+        *self.reads.lock().unwrap() += 1;
+        let rows: Vec<usize> = ranges.iter().cloned().flatten().collect();
+        let values: Vec<f32> = rows.iter().flat_map(|row| Self::row(*row, WIDTH)).collect();
+        Ok(Tensor::from_vec(values, (rows.len(), WIDTH), &Device::Cpu)?)
+    }
+}
+
+#[test]
+fn a_large_vocabulary_passes_in_blocks_that_are_read_once() {
+    let weights = Wide::new();
+    let held = Network::load(&weights.spec, &*weights).unwrap();
+    let streamed = Network::stream(&weights.spec, weights.clone(), 1 << 30).unwrap();
+    let batch = |seed: usize| {
+        let ids: Vec<u32> = (0..10).map(|i| ((seed * 31 + i * 14_983) % Wide::CLASSES) as u32).collect();
+        let labels = ids.iter().map(|id| Some((id + 65_000) % Wide::CLASSES as u32)).collect();
+        let tokens = Tokens::pad(&[(ids, vec![true; 10])], 0, &Device::Cpu).unwrap();
+        Batch { labels: Some(labels), ..Batch::tokens(tokens) }
+    };
+    let batches: Vec<Batch> = (0..3).map(batch).collect();
+    *weights.reads.lock().unwrap() = 0;
+    let score = |network: &Network| {
+        let all = batches.iter().cloned().map(Ok);
+        let mut found = evaluate(network, &Gates::open(), all, None, &Ticket::default()).unwrap();
+        (found.secs, found.tokens_per_sec) = (0.0, 0.0);
+        found
+    };
+    let got = score(&streamed);
+    // The rows of each batch's tokens, then three blocks of 65,536 rows for all batches.
+    assert_eq!(*weights.reads.lock().unwrap(), 3 + 3);
+    assert_eq!(got, score(&held));
+
+    // Against one product of the whole table.
+    let hidden = held.hidden(&batches[0], &Gates::open(), &mut pillars::network::Blind).unwrap().states;
+    let table = weights.get("decoder.embed.tokens").unwrap();
+    let plain = hidden.squeeze(0).unwrap().matmul(&table.t().unwrap()).unwrap();
+    let logits = held.logits(&hidden).unwrap().squeeze(0).unwrap();
+    assert!(bits(&logits) == bits(&streamed.logits(&hidden).unwrap()));
+    let apart = (&logits - &plain).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+    assert!(apart < 1e-4, "{apart}");
+    let labels =
+        Tensor::new(batches[0].labels.clone().unwrap().into_iter().flatten().collect::<Vec<u32>>(), &Device::Cpu);
+    let wanted = plain.gather(&labels.unwrap().unsqueeze(1).unwrap(), 1).unwrap().squeeze(1).unwrap();
+    let plain_loss = (plain.log_sum_exp(1).unwrap() - wanted).unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap();
+    let alone = evaluate(&held, &Gates::open(), [Ok(batches[0].clone())], None, &Ticket::default()).unwrap();
+    assert!((alone.loss_per_token.unwrap() - f64::from(plain_loss)).abs() < 1e-4);
 }

@@ -12,4 +12,4 @@ mod write;
 pub use config::Config;
 pub use folder::{Checkpoint, TensorInfo};
 pub use header::{Entry, Stored, read_header};
-pub use write::{FolderWriter, TensorPlan, tensor_bytes, write_atomically, write_safetensors};
+pub use write::{Content, FolderWriter, TensorPlan, tensor_bytes, write_atomically, write_safetensors};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Map, Value, json};
 
-use super::Stored;
+use super::{Checkpoint, Stored};
 use crate::error::{Error, Result};
 
 /// Writes `bytes` to a temporary file beside `path`, syncs it and renames it into place.
@@ -67,11 +67,47 @@ pub fn tensor_bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     })
 }
 
-/// Writes one safetensors file, asking `bytes_of` for one tensor at a time in the order of `tensors`.
-pub fn write_safetensors(
+/// Bytes copied from one file to another at a time.
+const PIECE: usize = 8 << 20;
+
+/// The bytes of a tensor that is written.
+pub enum Content<'a> {
+    /// These.
+    Bytes(Vec<u8>),
+    /// Those of a tensor of a checkpoint, by its name: copied piece by piece, whatever its size.
+    Stored(&'a Checkpoint, String),
+}
+
+impl From<Vec<u8>> for Content<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl Content<'_> {
+    /// Writes the bytes and gives their number.
+    fn write(&self, file: &mut impl Write) -> Result<usize> {
+        match self {
+            Self::Bytes(bytes) => {
+                file.write_all(bytes)?;
+                Ok(bytes.len())
+            }
+            Self::Stored(checkpoint, name) => {
+                let length = checkpoint.required(name)?.bytes;
+                for from in (0..length).step_by(PIECE) {
+                    file.write_all(&checkpoint.read_range(name, from, PIECE.min(length - from))?)?;
+                }
+                Ok(length)
+            }
+        }
+    }
+}
+
+/// Writes one safetensors file, asking `content_of` for one tensor at a time in the order of `tensors`.
+pub fn write_safetensors<'a, C: Into<Content<'a>>>(
     path: &Path,
     tensors: &[TensorPlan],
-    mut bytes_of: impl FnMut(&TensorPlan) -> Result<Vec<u8>>,
+    mut content_of: impl FnMut(&TensorPlan) -> Result<C>,
 ) -> Result<()> {
     let mut header = Map::new();
     header.insert("__metadata__".to_owned(), json!({"format": "pt"}));
@@ -90,11 +126,10 @@ pub fn write_safetensors(
         file.write_all(&(text.len() as u64).to_le_bytes())?;
         file.write_all(&text)?;
         for tensor in tensors {
-            let bytes = bytes_of(tensor)?;
-            if bytes.len() != tensor.bytes() {
+            let content: Content<'a> = content_of(tensor)?.into();
+            if content.write(file)? != tensor.bytes() {
                 return Err(Error::new(format!("tensor '{}' came with a wrong size", tensor.name)));
             }
-            file.write_all(&bytes)?;
         }
         Ok(())
     })

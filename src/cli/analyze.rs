@@ -17,6 +17,7 @@ pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
     let session = Session::open(&args.model, &args.common, console)?;
     let result = console.watch(|ticket| {
         let corpus = session.corpus(&args.input, &args.common, Purpose::Observe, ticket)?;
+        let corpus = corpus.with(|s| s.order = args.order);
         let mut settings = Settings {
             features: args.feature.clone(),
             groups: args.groups.clone(),

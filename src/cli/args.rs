@@ -8,6 +8,7 @@ use super::curve::CurveArgs;
 use super::figure::AnyView;
 use super::train::TrainArgs;
 use crate::analysis::{Groups, Metric};
+use crate::corpus::Order;
 use crate::figure::DEFAULT_SCALE;
 use crate::model::MemoryLimit;
 use crate::network::{FeatureMap, Site};
@@ -114,6 +115,10 @@ pub(super) struct AnalyzeArgs {
     /// euclidean or cosine
     #[arg(long, default_value_t, value_name = "METRIC")]
     pub metric: Metric,
+    /// as-read: batches follow the input, so that parts of a corpus merge exactly; by-length: within 64 batches,
+    /// sequences of like length share one, which spares work on padding where lines differ, and votes differ
+    #[arg(long, default_value = "as-read", value_name = "ORDER")]
+    pub order: Order,
     /// Also compute linear CKA between heads
     #[arg(long)]
     pub cka: bool,

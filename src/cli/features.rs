@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor};
 use super::args::FeaturesArgs;
 use super::console::Console;
 use super::open::Session;
-use crate::checkpoint::{Stored, TensorPlan, write_safetensors};
+use crate::checkpoint::{Stored, TensorPlan, tensor_bytes, write_safetensors};
 use crate::corpus::Purpose;
 use crate::error::{Error, Result};
 use crate::network::{FeatureMap, Gates, Probe, Site, SiteMaps};
@@ -114,7 +114,6 @@ fn write(args: &FeaturesArgs, tensors: &BTreeMap<String, Tensor>) -> Result<()> 
         .collect();
     write_safetensors(&args.out, &plans, |plan| {
         let tensor = tensors.get(&plan.name).ok_or_else(|| Error::new("a tensor vanished"))?;
-        let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-        Ok(values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        tensor_bytes(tensor)
     })
 }

@@ -7,7 +7,7 @@ use candle_core::{DType, Device};
 
 use super::args::{CommonArgs, DtypeChoice, InputArgs, MemoryArgs};
 use super::console::Console;
-use crate::corpus::{self, Corpus, Input, Intake, Purpose};
+use crate::corpus::{self, Corpus, Input, Intake, Order, Purpose};
 use crate::error::{Error, Result};
 use crate::model::{Model, Needs, Room};
 use crate::network::{Network, Site};
@@ -40,15 +40,18 @@ impl Session {
     /// Opens the input that was named, for `purpose`.
     pub fn corpus(&self, input: &InputArgs, common: &CommonArgs, purpose: Purpose, ticket: &Ticket) -> Result<Corpus> {
         let intake = Intake::of(&self.model)?;
+        let input = input.chosen()?;
         let settings = corpus::Settings {
             batch_size: common.batch_size(),
             seq_len: common.seq_len.map(|n| n as usize),
             batches: common.batches,
             seed: common.seed,
             purpose,
+            // A score is the same in every order; votes are cast by batches, which are those of the input.
+            order: if purpose == Purpose::Score { Order::ByLength } else { Order::AsRead },
             ..corpus::Settings::default()
         };
-        Corpus::open(&input.chosen()?, self.model.checkpoint().folder(), &intake, &settings, ticket)
+        Corpus::open(&input, self.model.checkpoint().folder(), &intake, &settings, ticket)
     }
 
     /// The corpus in batches that memory has room for.

@@ -6,7 +6,7 @@ use super::args::PruneArgs;
 use super::console::Console;
 use super::evaluate::table;
 use super::open::Session;
-use crate::corpus::{Corpus, Purpose};
+use crate::corpus::{Corpus, Order, Purpose};
 use crate::error::Result;
 use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, compare};
 use crate::model::Needs;
@@ -38,7 +38,9 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
         } else {
             None
         };
-        let mut batches = corpus.as_ref().map(|c| c.batches(&session.device));
+        // The proof reads the first batches, which shall not be those of the shortest lines.
+        let first = corpus.as_ref().map(|c| c.with(|s| s.order = Order::AsRead));
+        let mut batches = first.as_ref().map(|c| c.batches(&session.device));
         let input = batches.as_mut().map(|b| b as &mut dyn Iterator<Item = _>);
         let draft = pruning::write(&session.model, &plan, args.format, &args.out, &options, input, ticket)?;
         let comparison = match &corpus {

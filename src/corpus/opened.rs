@@ -15,7 +15,7 @@ use super::intake::{Intake, SourceKind};
 use super::masking::Hiding;
 use super::origin::{Origin, Total};
 use super::pairs::Pairs;
-use super::settings::{Input, Part, Purpose, Settings};
+use super::settings::{Input, Order, Part, Purpose, Settings};
 use super::text::Text;
 use super::tokenizer::TextTokenizer;
 use super::tokens::TokenLines;
@@ -164,7 +164,12 @@ impl Corpus {
     /// What is read, for a person and for provenance: `text emma.txt, packed to 128 tokens`.
     pub fn describe(&self) -> String {
         let name = self.input.path().file_name().unwrap_or(self.input.path().as_os_str());
-        format!("{} {}, {}", self.input.kind(), name.to_string_lossy(), self.origin.describe())
+        let order = match self.settings.order {
+            Order::AsRead => "",
+            Order::ByLength => ", like lengths together",
+            Order::Shuffled => ", shuffled",
+        };
+        format!("{} {}, {}{order}", self.input.kind(), name.to_string_lossy(), self.origin.describe())
     }
 
     /// SHA-256 (hexadecimal) over the bytes of every file read, in order; computed once.

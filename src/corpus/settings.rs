@@ -74,7 +74,8 @@ pub enum Order {
     /// As they stand in the input.
     #[default]
     AsRead,
-    /// Sequences of like length together, within a window of batches, so that little work goes to padding.
+    /// Sequences of like length together, within a window of 64 batches, so that little work goes to padding.
+    /// Sequences of one length stay in the order of the input.
     ByLength,
     /// Shuffled within a window, then of like length together, then the batches shuffled; every pass differs.
     Shuffled,

@@ -21,7 +21,9 @@ pub struct RotarySpec {
 }
 
 /// Frequencies that depend on the padded length of a batch. They are taken afresh for each batch, so that a result
-/// does not depend on the batches before it.
+/// does not depend on the batches before it: what a freshly loaded model of transformers 5 computes on that batch. Its
+/// own dynamic NTK scaling, once a long batch has passed, keeps that batch's frequencies for all that follow until one
+/// is shorter than the model's positions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Beyond {
     /// None.

@@ -13,7 +13,7 @@ use super::surgery::Surgery;
 use super::target::check_apart;
 use super::{Agreement, Change, Format, InputKind, RECORD, Report, SHARD_BYTES, sample_batches};
 use crate::analysis::Document;
-use crate::checkpoint::{Checkpoint, Config, FolderWriter, TensorPlan, write_atomically};
+use crate::checkpoint::{Checkpoint, Config, Content, FolderWriter, TensorPlan, write_atomically};
 use crate::error::Result;
 use crate::model::{MemoryLimit, Model, Needs, PROGRAM, Room};
 use crate::network::{Batch, Extent, Gates};
@@ -119,13 +119,12 @@ fn write_watched(
     ticket.stage("write weights", Some(tensors.len() as u64), "tensors");
     let mut files = write_weights(writer.path(), tensors, options.shard_bytes, |tensor| {
         watch(tensor)?;
-        let bytes = checkpoint.read(&tensor.name)?;
-        let bytes = match cuts.get(&tensor.name) {
-            Some(cut) => cut.apply(&bytes)?,
-            None => bytes,
+        let content = match cuts.get(&tensor.name) {
+            Some(cut) => Content::Bytes(cut.apply(&checkpoint.read(&tensor.name)?)?),
+            None => Content::Stored(checkpoint, tensor.name.clone()),
         };
         ticket.advance(1)?;
-        Ok(bytes)
+        Ok(content)
     })?;
     files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
     if let Some((name, text)) = module {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::checkpoint::{TensorPlan, write_atomically, write_safetensors};
+use crate::checkpoint::{Content, TensorPlan, write_atomically, write_safetensors};
 use crate::error::Result;
 
 /// Weights larger than this are split into files of at most this many bytes of tensors.
@@ -30,17 +30,17 @@ fn split(tensors: Vec<TensorPlan>, limit: u64) -> Vec<Vec<TensorPlan>> {
     shards
 }
 
-/// Writes `tensors` into `folder`, asking `bytes_of` for one at a time. Gives the names of the files.
-pub fn write_weights(
+/// Writes `tensors` into `folder`, asking `content_of` for one at a time. Gives the names of the files.
+pub fn write_weights<'a, C: Into<Content<'a>>>(
     folder: &Path,
     tensors: Vec<TensorPlan>,
     limit: u64,
-    mut bytes_of: impl FnMut(&TensorPlan) -> Result<Vec<u8>>,
+    mut content_of: impl FnMut(&TensorPlan) -> Result<C>,
 ) -> Result<Vec<String>> {
     let shards = split(tensors, limit);
     if let [single] = shards.as_slice() {
         let name = "model.safetensors".to_owned();
-        write_safetensors(&folder.join(&name), single, bytes_of)?;
+        write_safetensors(&folder.join(&name), single, content_of)?;
         return Ok(vec![name]);
     }
     let mut places = Map::new();
@@ -48,7 +48,7 @@ pub fn write_weights(
     let mut total = 0u64;
     for (index, shard) in shards.iter().enumerate() {
         let name = format!("model-{:05}-of-{:05}.safetensors", index + 1, shards.len());
-        write_safetensors(&folder.join(&name), shard, &mut bytes_of)?;
+        write_safetensors(&folder.join(&name), shard, &mut content_of)?;
         for tensor in shard {
             total += tensor.bytes() as u64;
             places.insert(tensor.name.clone(), Value::from(name.as_str()));
