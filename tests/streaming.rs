@@ -331,7 +331,7 @@ impl Wide {
     }
 
     fn row(row: usize, width: usize) -> impl Iterator<Item = f32> {
-        let mut state = row as u32 * 2_654_435_761 + 1;
+        let mut state = (row as u32).wrapping_mul(2_654_435_761).wrapping_add(1);
         (0..width).map(move |_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 8) as f32 / (1 << 24) as f32 - 0.5

@@ -34,7 +34,7 @@ pub fn random_model(config: &serde_json::Value) -> (tempfile::TempDir, Model) {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 8) as f32 / (1 << 24) as f32 * 0.4 - 0.2
         });
-        Ok(values.flat_map(f32::to_le_bytes).collect())
+        Ok(values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>())
     })
     .unwrap();
     let opened = Model::open(folder.path()).unwrap_or_else(|e| panic!("{e}"));
