@@ -6,13 +6,14 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use common::{family_fixture, random_model};
+use candle_core::{DType, Device, Tensor};
+use common::{family_fixture, fixtures, random_model, relative_difference, reopened, tensors_of};
 use pillars::analysis::Document;
 use pillars::checkpoint::Config;
 use pillars::model::{Family, Model, families};
-use pillars::network::Site;
+use pillars::network::{Batch, Blind, Gates, Site, Tokens};
 use pillars::plan::{Cost, Plan};
-use pillars::pruning::{self, ExportOptions, Format, RECORD, Report, forecast};
+use pillars::pruning::{self, AGREEMENT, ExportOptions, Format, RECORD, Reference, Report, forecast};
 use pillars::task::Ticket;
 use serde_json::json;
 
@@ -62,8 +63,9 @@ fn forecasts_are_what_is_then_written() {
         parts.into_iter().flat_map(|p| p.join().unwrap()).collect::<Vec<(usize, usize)>>()
     });
     let (written, refused) = counts.iter().fold((0, 0), |(w, r), (more, less)| (w + more, r + less));
-    // Fourteen families open in stock transformers with fewer heads, all in the other formats.
-    assert_eq!((written, refused), (3 * (2 * 29 + 14), 3 * 15));
+    // Fourteen families open in stock transformers with fewer heads, ten with fewer key/value heads, all in the other
+    // formats.
+    assert_eq!((written, refused), (3 * (2 * 29 + 14 + 10), 3 * (15 + 19)));
 }
 
 /// Exports a family under every plan in every format, as foretold. How many there were, and how many were refused.
@@ -111,12 +113,14 @@ fn what_stock_transformers_cannot_open_is_refused_in_one_line_that_names_the_oth
     for family in families::all() {
         let model = Model::open(family_fixture(family)).unwrap();
         let plan = Plan::from_mask(model.spec().sites().into_iter().map(|(site, _)| (site, vec![0])).collect());
-        if let Err(error) = forecast(&model, &plan, Format::Native) {
-            let text = error.to_string();
-            for part in [family.title, "native", "compact", "masked", "/"] {
-                assert!(text.contains(part), "{text}");
+        for (format, reason) in [(Format::Native, " / "), (Format::Gqa, "its own keys")] {
+            if let Err(error) = forecast(&model, &plan, format) {
+                let text = error.to_string();
+                for part in [family.title, format.name(), "compact", "masked", reason] {
+                    assert!(text.contains(part), "{text}");
+                }
+                assert!(!text.contains('\n'), "{text}");
             }
-            assert!(!text.contains('\n'), "{text}");
         }
     }
 }
@@ -231,4 +235,109 @@ fn compact_folders_hold_the_module_that_their_configuration_names_and_native_one
         export(&cut, &all, Format::Masked, &again).unwrap();
         assert!(again.join(format!("{module}.py")).exists(), "shapes stay, and with them what opens them");
     }
+}
+
+/// `[K d, ..]` of rows of key/value heads, each replaced by the mean of its group's.
+fn averaged(tensor: &Tensor, groups: &[Vec<usize>]) -> Tensor {
+    let rows = tensor.to_vec2::<f32>().unwrap();
+    let dim = rows.len() / groups.iter().map(Vec::len).sum::<usize>();
+    let mut means = rows.clone();
+    for group in groups {
+        for (head, i) in group.iter().flat_map(|head| (0..dim).map(move |i| (*head, i))) {
+            for (column, mean) in means[head * dim + i].iter_mut().enumerate() {
+                *mean = group.iter().map(|g| rows[g * dim + i][column]).sum::<f32>() / group.len() as f32;
+            }
+        }
+    }
+    Tensor::new(means, &Device::Cpu).unwrap()
+}
+
+#[test]
+fn merged_key_value_heads_compute_what_averaged_ones_compute() {
+    let (_folder, model) = llama(8, json!({}));
+    let mut plan = plan(r#"{"decoder.0": [0, 5], "decoder.1": [3, 4]}"#);
+    // Groups of one size in the first layer; the second has none, so neighbours merge.
+    plan.groups.insert("decoder.0".parse().unwrap(), vec![0, 1, 0, 1, 0, 1, 0, 1]);
+    let groups = [vec![vec![0, 2, 4, 6], vec![1, 3, 5, 7]], vec![vec![0, 1, 2, 3], vec![4, 5, 6, 7]]];
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let report = export(&model, &plan, Format::Gqa, &out).unwrap();
+    assert_eq!(report.agreement.reference, Reference::Pooled);
+    assert!(report.notes.iter().any(|n| n.contains("8 key/value heads of a layer become 2")), "{:?}", report.notes);
+    assert!(report.notes.iter().any(|n| n.contains("not the masked model")));
+    assert_eq!(report.cache_bytes_per_token.before, 4 * report.cache_bytes_per_token.after);
+    let config = Config::read(&out.join("config.json")).unwrap();
+    assert_eq!(config.value()["num_key_value_heads"], 2);
+    assert_eq!(config.value()["num_attention_heads"], 8);
+
+    // The same network in the original's shapes, averaged here.
+    let mut tensors = tensors_of(&model);
+    for (layer, groups) in groups.iter().enumerate() {
+        for name in ["k_proj", "v_proj"] {
+            let name = format!("model.layers.{layer}.self_attn.{name}.weight");
+            let means = averaged(&tensors[&name], groups);
+            tensors.insert(name, means);
+        }
+    }
+    let (_pooled, pooled) = reopened(model.config().value(), &tensors);
+    let tokens = Tokens::pad(&[(vec![5, 9, 33, 2, 60, 7], vec![true; 6])], 0, &Device::Cpu).unwrap();
+    let batch = Batch::tokens(tokens);
+    let run = |model: &Model, gates: &Gates| {
+        let network = model.network(&Device::Cpu, DType::F32).unwrap();
+        let hidden = network.hidden(&batch, gates, &mut Blind).unwrap();
+        (network.logits(&hidden.states).unwrap(), hidden.mask)
+    };
+    let (got, real) = run(&Model::open(&out).unwrap(), &Gates::open());
+    let (want, _) = run(&pooled, &Gates::open());
+    let difference = relative_difference(&got, &want, &real, 1);
+    assert!(difference <= AGREEMENT, "{difference:.1e}");
+    // It is neither the original nor the masked model, and does not claim to be.
+    let masked = Gates::keep(model.spec(), &plan.kept, DType::F32, &Device::Cpu).unwrap();
+    for gates in [Gates::open(), masked] {
+        let (other, _) = run(&model, &gates);
+        assert!(relative_difference(&got, &other, &real, 1) > 1e-3);
+    }
+}
+
+#[test]
+fn merging_asks_for_groups_of_one_size_and_for_whole_models() {
+    let (_folder, model) = llama(8, json!({}));
+    // Three key/value heads do not divide eight: four stay.
+    let told = forecast(&model, &plan(r#"{"decoder.0": [0, 5, 6], "decoder.1": [3]}"#), Format::Gqa).unwrap();
+    let said = told.notes.iter().any(|n| n.starts_with("4 key/value heads in a layer instead of 3"));
+    assert!(said, "{:?}", told.notes);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    export(&model, &plan(r#"{"decoder.0": [0, 5]}"#), Format::Compact, &out).unwrap();
+    let cut = Model::open(&out).unwrap();
+    let error = forecast(&cut, &plan(r#"{"decoder.1": [0, 5]}"#), Format::Gqa).unwrap_err().to_string();
+    assert!(error.contains("lost heads already"), "{error}");
+}
+
+#[test]
+fn the_record_of_an_export_repeats_it() {
+    let source = fixtures().join("llama");
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let prune = |plan: &Path, out: &Path, more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pillars"));
+        command.arg("prune").arg(&source).arg("--plan").arg(plan).arg("--out").arg(out).arg("--quiet").args(more);
+        assert!(command.status().unwrap().success());
+    };
+    std::fs::write(path("plan.json"), r#"{"decoder.0": [0, 1], "decoder.1": [1, 3]}"#).unwrap();
+    prune(&path("plan.json"), &path("first"), &["--format", "native"]);
+    // The format comes from the record too.
+    prune(&path("first").join(RECORD), &path("second"), &[]);
+    for file in ["config.json", "model.safetensors"] {
+        assert_eq!(std::fs::read(path("first").join(file)).unwrap(), std::fs::read(path("second").join(file)).unwrap());
+    }
+    let record = |name: &str| Report::read(&path(name).join(RECORD)).unwrap();
+    assert_eq!(record("first").plan, record("second").plan);
+    // A dry run needs no folder.
+    let dry = std::process::Command::new(env!("CARGO_BIN_EXE_pillars"))
+        .args(["prune", source.to_str().unwrap(), "--plan", path("plan.json").to_str().unwrap(), "--dry-run", "--json"])
+        .output()
+        .unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&dry.stdout).unwrap();
+    assert_eq!(told["formats"].as_array().unwrap().len(), Format::ALL.len());
 }

@@ -252,15 +252,16 @@ pub(super) struct PruneArgs {
     pub common: CommonArgs,
     #[command(flatten)]
     pub memory: MemoryArgs,
-    /// Heads that stay: a plan or a mask
+    /// Heads that stay: a plan, a mask, or the pillars.json of an export, which is then repeated
     #[arg(long, value_name = "P.json")]
     pub plan: PathBuf,
     /// Folder to write
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// native: equal layers, opens in stock transformers; compact: real removal, smallest; masked: original shapes
-    #[arg(long, default_value_t, value_name = "FORMAT")]
-    pub format: Format,
+    #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
+    pub out: Option<PathBuf>,
+    /// native: equal layers, opens in stock transformers; compact: real removal, smallest; masked: original shapes; gqa:
+    /// key/value heads averaged instead of removed. Without it compact, or that of the pillars.json
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
     /// Say what each format would give, and write nothing
     #[arg(long)]
     pub dry_run: bool,

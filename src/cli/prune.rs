@@ -1,18 +1,21 @@
 //! `pillars prune`.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::args::PruneArgs;
 use super::console::Console;
 use super::evaluate::table;
 use super::open::Session;
+use crate::analysis::Document;
 use crate::corpus::{Corpus, Order, Purpose};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, compare};
 use crate::model::Needs;
 use crate::network::Gates;
 use crate::plan::Plan;
-use crate::pruning::{self, Draft, ExportOptions, Format, Report, forecast};
+use crate::pruning::{self, Draft, ExportOptions, Format, Report, Speeds, forecast};
 use crate::task::Ticket;
 
 /// What comparing the original with the written model needs.
@@ -24,6 +27,8 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     if args.dry_run {
         return foretell(&session, &plan, args.common.json, console);
     }
+    let format = format(args);
+    let out = args.out.as_deref().ok_or_else(|| Error::usage("name the folder to write with --out"))?;
     let (report, comparison) = console.watch(|ticket| {
         let options = ExportOptions {
             force: args.force,
@@ -42,13 +47,12 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
         let first = corpus.as_ref().map(|c| c.with(|s| s.order = Order::AsRead));
         let mut batches = first.as_ref().map(|c| c.batches(&session.device));
         let input = batches.as_mut().map(|b| b as &mut dyn Iterator<Item = _>);
-        let draft = pruning::write(&session.model, &plan, args.format, &args.out, &options, input, ticket)?;
+        let draft = pruning::write(&session.model, &plan, format, out, &options, input, ticket)?;
         let comparison = match &corpus {
             Some(corpus) => Some(measure(&session, args, &draft, corpus, ticket)?),
             None => None,
         };
-        let measured = comparison.as_ref().map(serde_json::to_value).transpose()?;
-        Ok((draft.finish(measured)?, comparison))
+        Ok((draft.finish(comparison.clone())?, comparison))
     })?;
     for note in &report.notes {
         console.warn(note);
@@ -56,11 +60,17 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     if args.common.json {
         let mut document = serde_json::to_value(&report)?;
         if let Value::Object(keys) = &mut document {
-            keys.insert("path".to_owned(), json!(args.out));
+            keys.insert("path".to_owned(), json!(out));
         }
         return console.print_json(&document);
     }
-    console.print(&summary(args, &report, comparison.as_ref()))
+    console.print(&summary(out, &report, comparison.as_ref()))
+}
+
+/// The format that was asked for, else the one of the record that the plan comes from.
+fn format(args: &PruneArgs) -> Format {
+    let recorded = || Report::read(&args.plan).ok().map(|report| report.export_format);
+    args.format.or_else(recorded).unwrap_or_default()
 }
 
 /// What every format would give; nothing is written.
@@ -109,11 +119,11 @@ fn measure(session: &Session, args: &PruneArgs, draft: &Draft, corpus: &Corpus, 
     )
 }
 
-fn summary(args: &PruneArgs, report: &Report, comparison: Option<&Comparison>) -> String {
+fn summary(out: &Path, report: &Report, comparison: Option<&Comparison>) -> String {
     let change = |before: u64, after: u64| 100.0 * (after as f64 / before.max(1) as f64 - 1.0);
     let heads: usize = report.kept.values().map(Vec::len).sum();
     let mut lines = vec![
-        format!("{} checkpoint in {}", report.export_format, args.out.display()),
+        format!("{} checkpoint in {}", report.export_format, out.display()),
         format!("heads kept       {heads} in {} sites", report.kept.len()),
         format!(
             "parameters       {} -> {} ({:+.1} %)",
@@ -127,11 +137,24 @@ fn summary(args: &PruneArgs, report: &Report, comparison: Option<&Comparison>) -
             report.bytes.after,
             change(report.bytes.before, report.bytes.after)
         ),
-        format!(
-            "agreement        {:.1e} of the largest of the masked model's {}, over {} positions",
-            report.agreement.relative, report.agreement.compared, report.agreement.positions
-        ),
     ];
+    let cache = report.cache_bytes_per_token;
+    if cache.before > 0 {
+        let change = change(cache.before, cache.after);
+        lines.push(format!("cache per token  {} -> {} bytes ({change:+.1} %)", cache.before, cache.after));
+    }
+    if let Some(Speeds { before, after }) = &report.speed {
+        let (before, after) = (before.tokens_per_sec, after.tokens_per_sec);
+        lines.push(format!("tokens per sec   {before:.0} -> {after:.0} ({:+.1} %)", 100.0 * (after / before - 1.0)));
+    }
+    lines.push(format!("opens in         {}", report.opens_in.join("; ")));
+    lines.push(format!(
+        "agreement        {:.1e} of the largest of the {}'s {}, over {} positions",
+        report.agreement.relative,
+        report.agreement.reference.name(),
+        report.agreement.compared,
+        report.agreement.positions
+    ));
     if let Some(comparison) = comparison {
         lines.push(table(comparison));
     }

@@ -11,6 +11,9 @@ use crate::analysis::Document;
 use crate::error::{Error, Result};
 use crate::network::Site;
 
+/// The format of the record that an export leaves in its folder.
+const RECIPE: &str = "pillars-export";
+
 /// Which heads stay. Sites that are not named keep every head.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -34,6 +37,9 @@ pub struct Plan {
     /// What the heads of each site were ranked by; more is better.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub scores: BTreeMap<Site, Vec<f64>>,
+    /// The group of every head, by site, where it comes from an analysis; merged heads are of one group.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<Site, Vec<usize>>,
     /// Whether a layer may lose every head.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_empty: bool,
@@ -48,7 +54,7 @@ impl Plan {
         Self { kept, method: "mask".to_owned(), ..Self::default() }
     }
 
-    /// Reads a plan, or a bare mask `{"encoder.0": [kept heads], ..}`.
+    /// Reads a plan, a bare mask `{"encoder.0": [kept heads], ..}`, or the plan in the record of an export.
     pub fn read_any(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::from(e).at(path))?;
         Self::parse_any(&text).map_err(|e| e.at(path))
@@ -57,6 +63,12 @@ impl Plan {
     /// [`Plan::read_any`] from text.
     pub fn parse_any(text: &str) -> Result<Self> {
         let fields: Map<String, Value> = serde_json::from_str(text)?;
+        // The record of an export holds the plan that it carried out: a recipe replays.
+        if fields.get("format").and_then(Value::as_str) == Some(RECIPE) {
+            let plan: Self = serde_json::from_value(fields.get("plan").cloned().unwrap_or_default())?;
+            plan.check()?;
+            return Ok(plan);
+        }
         if fields.contains_key("format") {
             return Self::from_fields(fields);
         }

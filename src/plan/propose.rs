@@ -111,6 +111,9 @@ pub fn propose(analysis: &Analysis, request: &Request) -> Result<Plan> {
             plan.kept.insert(pass.site, kept.clone());
             plan.heads.insert(pass.site, layer.heads);
             plan.scores.insert(pass.site, layer.scores.clone());
+            if let Some(map) = layer.maps().next() {
+                plan.groups.insert(pass.site, map.groups.clone());
+            }
         }
     }
     Ok(plan)

@@ -20,6 +20,27 @@ pub enum InputKind {
     Random,
 }
 
+/// What the written checkpoint must compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reference {
+    /// The original with the removed heads masked.
+    #[default]
+    Masked,
+    /// The original in which every key/value head computes the mean of its group: merging, done on another way.
+    Pooled,
+}
+
+impl Reference {
+    /// The model that it is, in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Masked => "masked original",
+            Self::Pooled => "original with averaged key/value heads",
+        }
+    }
+}
+
 /// How well the written checkpoint agrees with what it should compute, in f32.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
@@ -37,6 +58,9 @@ pub struct Agreement {
     pub positions: usize,
     /// What the proof ran on.
     pub input: InputKind,
+    /// What it must equal.
+    #[serde(default)]
+    pub reference: Reference,
 }
 
 /// How far the written model is from the model before pruning: not an error, but what pruning does.
@@ -142,7 +166,13 @@ fn ratio(difference: f64, value: f64) -> f64 {
 
 impl Agreement {
     /// Compares what was written with what was wanted.
-    pub(super) fn of(got: &[Outcome], want: &[Outcome], logits: bool, input: InputKind) -> Result<Self> {
+    pub(super) fn of(
+        got: &[Outcome],
+        want: &[Outcome],
+        logits: bool,
+        input: InputKind,
+        reference: Reference,
+    ) -> Result<Self> {
         let (max_difference, max_value) = differ(got, want)?;
         let positions = want.iter().map(|w| w.rows.len() / w.width.max(1)).sum();
         if positions == 0 {
@@ -156,6 +186,7 @@ impl Agreement {
             batches: want.len(),
             positions,
             input,
+            reference,
         })
     }
 
@@ -166,8 +197,10 @@ impl Agreement {
             return Ok(());
         }
         Err(Error::new(format!(
-            "the written model does not compute what the masked one does: its {} differ by {:.1e} of the largest, {AGREEMENT:.0e} is allowed",
-            self.compared, self.relative
+            "the written model does not compute what the {} does: its {} differ by {:.1e} of the largest, {AGREEMENT:.0e} is allowed",
+            self.reference.name(),
+            self.compared,
+            self.relative
         ))
         .hint("nothing was written; please report this"))
     }
@@ -253,7 +286,8 @@ mod tests {
     fn a_difference_or_a_nan_fails_and_rounding_passes() {
         let want = [rows(2, &[100.0, -1.0], None)];
         let check = |got: &[f32]| {
-            let agreement = Agreement::of(&[rows(2, got, None)], &want, true, InputKind::Given).unwrap();
+            let agreement =
+                Agreement::of(&[rows(2, got, None)], &want, true, InputKind::Given, Reference::Masked).unwrap();
             (agreement.relative, agreement.check().is_ok())
         };
         assert_eq!(check(&[100.0, -1.0]), (0.0, true));
@@ -261,7 +295,7 @@ mod tests {
         assert_eq!(check(&[100.0 + 1.0 / 128.0, -1.0]), (0.000_078_125, true));
         assert!(!check(&[100.0, -1.02]).1);
         assert!(!check(&[100.0, f32::NAN]).1);
-        assert!(Agreement::of(&[], &[], true, InputKind::Given).is_err());
+        assert!(Agreement::of(&[], &[], true, InputKind::Given, Reference::Masked).is_err());
     }
 
     #[test]

@@ -3,45 +3,72 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::Report;
+use super::{Counts, Format, InputKind, Report};
+use crate::evaluation::Speed;
 use crate::model::Model;
 
 /// Keys of the source's card that stay true of the pruned model.
 const CARRIED: &[&str] = &["license", "license_name", "license_link", "pipeline_tag", "language"];
 
+/// What a card says of the source, kept until the rest is known.
+#[derive(Debug)]
+pub(super) struct Head {
+    front_matter: String,
+    title: String,
+    /// Heads that do something, and heads of the original model.
+    heads: (usize, usize),
+}
+
+impl Head {
+    /// Of a model under the plan and the format that a report tells.
+    pub fn of(model: &Model, report: &Report) -> Self {
+        let (mut kept, mut all) = (0, 0);
+        for (site, attention) in model.spec().sites() {
+            all += attention.origin_heads;
+            kept += match report.export_format {
+                Format::Gqa => attention.heads,
+                _ => report.plan.kept_at(site, attention.heads).len(),
+            };
+        }
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = front_matter(&mut text, model, model.checkpoint().folder());
+        let title = base_model(model).unwrap_or_else(|| report.source.clone());
+        Self { front_matter: text, title, heads: (kept, all) }
+    }
+}
+
 /// `README.md` of an exported folder.
-pub(super) fn card(model: &Model, report: &Report) -> String {
-    let folder = model.checkpoint().folder();
-    let mut text = String::from("---\n");
-    // Writing to a String cannot fail.
-    let _ = front_matter(&mut text, model, folder);
-    let title = base_model(model).unwrap_or_else(|| report.source.clone());
-    let (heads, all) = heads(model, report);
-    let _ = write!(
-        text,
-        "---\n\n# {title}, {heads} of {all} attention heads\n\n\
-         Attention heads were removed with [Pillars](https://arxiv.org/abs/2305.14380) {} (format `{}`, heads chosen by \
-         `{}`). `{}` records the plan and the proof.\n\n\
-         | | before | after |\n| --- | --- | --- |\n\
-         | attention heads | {all} | {heads} |\n\
-         | parameters | {} | {} |\n\
-         | bytes of weights | {} | {} |\n\n\
-         Opens in {}.\n\n\
-         The written folder was opened again and compared with the masked original on {} {} input batches: the {} differ \
-         by {:.1e} of the largest.\n",
+pub(super) fn card(head: &Head, report: &Report) -> String {
+    let Head { front_matter, title, heads: (heads, all) } = head;
+    let what = match report.export_format {
+        Format::Gqa => "key/value heads averaged".to_owned(),
+        _ => format!("{heads} of {all} attention heads"),
+    };
+    let method = if report.plan.method.is_empty() { "hand" } else { report.plan.method.as_str() };
+    let mut text = format!(
+        "---\n{front_matter}---\n\n# {title}, {what}\n\n\
+         Pruned with [Pillars](https://arxiv.org/abs/2305.14380) {} (format `{}`, heads chosen by `{method}`). `{}` \
+         records the plan and the proof, and replays: `pillars prune ORIGINAL --plan {} --out DIR`.\n\n\
+         | | before | after |\n| --- | --- | --- |\n",
         report.tool,
         report.export_format,
-        if report.plan.method.is_empty() { "hand" } else { report.plan.method.as_str() },
         super::RECORD,
-        report.parameters.before,
-        report.parameters.after,
-        report.bytes.before,
-        report.bytes.after,
+        super::RECORD,
+    );
+    for (name, before, after) in rows(report, (*heads, *all)) {
+        let _ = writeln!(text, "| {name} | {before} | {after} |");
+    }
+    let _ = write!(
+        text,
+        "\nOpens in {}.\n\nThe written folder was opened again and compared with the {} on {} {} input batches: the {} \
+         differ by {:.1e} of the largest.\n",
         report.opens_in.join("; "),
+        report.agreement.reference.name(),
         report.agreement.batches,
         match report.agreement.input {
-            super::InputKind::Given => "given",
-            super::InputKind::Random => "random",
+            InputKind::Given => "given",
+            InputKind::Random => "random",
         },
         if report.agreement.compared == "logits" { "logits" } else { "last hidden states" },
         report.agreement.relative,
@@ -55,14 +82,31 @@ pub(super) fn card(model: &Model, report: &Report) -> String {
     text
 }
 
-/// Heads that do something, and heads of the original model.
-fn heads(model: &Model, report: &Report) -> (usize, usize) {
-    let (mut heads, mut all) = (0, 0);
-    for (site, attention) in model.spec().sites() {
-        all += attention.origin_heads;
-        heads += report.plan.kept_at(site, attention.heads).len();
+/// The measures of the table: name, before, after.
+fn rows(report: &Report, (heads, all): (usize, usize)) -> Vec<(&'static str, String, String)> {
+    let counts = |name, counts: Counts| (name, counts.before.to_string(), counts.after.to_string());
+    let mut rows = vec![
+        ("attention heads", all.to_string(), heads.to_string()),
+        counts("parameters", report.parameters),
+        counts("bytes of weights", report.bytes),
+    ];
+    if report.cache_bytes_per_token.before > 0 {
+        rows.push(counts("KV-cache bytes per token", report.cache_bytes_per_token));
     }
-    (heads, all)
+    let measured = report.measured.as_ref().and_then(|m| Some((m.before.loss_per_token?, m.after.loss_per_token?)));
+    if let Some((before, after)) = measured.or(report.change.loss) {
+        rows.push(("loss per token", format!("{before:.4}"), format!("{after:.4}")));
+        rows.push(("perplexity", format!("{:.3}", before.exp()), format!("{:.3}", after.exp())));
+    }
+    if let Some(speed) = &report.speed {
+        let name = match speed.before.length {
+            Some(_) => "tokens per second",
+            None => "inputs per second",
+        };
+        let rate = |speed: &Speed| format!("{:.0}", speed.tokens_per_sec);
+        rows.push((name, rate(&speed.before), rate(&speed.after)));
+    }
+    rows
 }
 
 fn front_matter(text: &mut String, model: &Model, folder: &Path) -> std::fmt::Result {

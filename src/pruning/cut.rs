@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::average::mean;
 use super::slots::{SiteSlots, Slot, Slots};
 use crate::checkpoint::{Stored, TensorInfo, TensorPlan};
 use crate::error::{Error, Result};
@@ -14,6 +15,8 @@ enum Run {
     Copy(Range<usize>),
     /// This many zeros.
     Zero(usize),
+    /// The mean of these positions of the source, all of one length.
+    Mean(Vec<Range<usize>>),
 }
 
 impl Run {
@@ -21,6 +24,7 @@ impl Run {
         match self {
             Self::Copy(range) => range.len(),
             Self::Zero(length) => *length,
+            Self::Mean(ranges) => ranges.first().map_or(0, Range::len),
         }
     }
 }
@@ -78,11 +82,16 @@ impl Cut {
         let mut result = Vec::with_capacity(outer * written * inner);
         for row in 0..outer {
             let begin = row * length * inner;
+            let part = |range: &Range<usize>| {
+                let source = bytes.get(begin + range.start * inner..begin + range.end * inner);
+                source.ok_or_else(|| Error::new("a tensor is shorter than it says"))
+            };
             for run in &self.runs {
                 match run {
-                    Run::Copy(range) => {
-                        let source = bytes.get(begin + range.start * inner..begin + range.end * inner);
-                        result.extend_from_slice(source.ok_or_else(|| Error::new("a tensor is shorter than it says"))?);
+                    Run::Copy(range) => result.extend_from_slice(part(range)?),
+                    Run::Mean(ranges) => {
+                        let parts = ranges.iter().map(part).collect::<Result<Vec<_>>>()?;
+                        result.extend(mean(self.stored, &parts)?);
                     }
                     Run::Zero(length) => result.resize(result.len() + length * inner, 0),
                 }
@@ -104,8 +113,10 @@ fn runs(tensor: &HeadTensor, site: &SiteSlots) -> Vec<Run> {
         _ => false,
     };
     let run = |projection: Projection, heads: &[Range<usize>], slot: &Slot| -> Run {
-        let range = heads.get(slot.head()).cloned().unwrap_or(0..0);
+        let range_of = |head: usize| heads.get(head).cloned().unwrap_or(0..0);
+        let range = range_of(slot.head());
         match slot {
+            Slot::Mean(heads) => Run::Mean(heads.iter().map(|h| range_of(*h)).collect()),
             Slot::Zero(_) if matches!(projection, Projection::Value | Projection::Output) => Run::Zero(range.len()),
             Slot::Zero(_) | Slot::Keep(_) => Run::Copy(range),
         }

@@ -6,22 +6,27 @@ use candle_core::{DType, Device};
 use serde_json::{Map, Value};
 
 use super::agreement::{COPIES, run};
-use super::card::card;
+use super::card::{Head, card};
 use super::files::copy_side_files;
+use super::gqa::pooled;
 use super::shards::write_weights;
 use super::surgery::Surgery;
 use super::target::check_apart;
-use super::{Agreement, Change, Format, InputKind, RECORD, Report, SHARD_BYTES, sample_batches};
+use super::{Agreement, Change, Format, InputKind, RECORD, Reference, Report, SHARD_BYTES, Speeds, sample_batches};
 use crate::analysis::Document;
 use crate::checkpoint::{Checkpoint, Config, Content, FolderWriter, TensorPlan, write_atomically};
 use crate::error::Result;
+use crate::evaluation::{Comparison, Speed, Timing, speed};
 use crate::model::{MemoryLimit, Model, Needs, PROGRAM, Room};
-use crate::network::{Batch, Extent, Gates};
+use crate::network::{Batch, Extent, Gates, Network};
 use crate::plan::Plan;
 use crate::task::Ticket;
 
 /// Numbers of the results that a proof may hold in memory at a time.
 const HELD: usize = 1 << 26;
+
+/// Enough to tell a faster model from a slower one; the proof has warmed both up.
+const TIMING: Timing = Timing { warm_up: 0, repetitions: 3 };
 
 /// How to export.
 #[derive(Clone, Debug)]
@@ -38,6 +43,8 @@ pub struct ExportOptions {
     pub seed: u64,
     /// Most memory that the proof may use; without it every weight is loaded.
     pub memory: Option<MemoryLimit>,
+    /// How to time forward passes before and after; `None` to leave it.
+    pub timing: Option<Timing>,
     /// How the model was trained, for the record.
     pub recipe: Option<Value>,
 }
@@ -51,6 +58,7 @@ impl Default for ExportOptions {
             proof_batches: 4,
             seed: 0,
             memory: None,
+            timing: Some(TIMING),
             recipe: None,
         }
     }
@@ -62,7 +70,7 @@ pub struct Draft {
     writer: FolderWriter,
     model: Model,
     config: Map<String, Value>,
-    card: String,
+    head: Head,
     report: Report,
 }
 
@@ -135,7 +143,7 @@ fn write_watched(
     // The configuration reaches the folder last: without it, what a killed export leaves behind opens nowhere.
     let config_file = Config::new(writer.path().join("config.json"), config.clone());
     let written = Model::new(Checkpoint::open_with(writer.path(), config_file)?)?;
-    let (agreement, change) = prove(model, plan, &written, options, input, ticket)?;
+    let Proof { agreement, change, speed } = prove(model, plan, format, &written, options, input, ticket)?;
 
     let fingerprint = checkpoint.fingerprint()?;
     let source = checkpoint.folder().canonicalize().ok();
@@ -160,11 +168,12 @@ fn write_watched(
         agreement,
         change,
         recipe: options.recipe.clone(),
+        speed,
         measured: None,
         files,
     };
     report.files.extend(["config.json", "README.md", RECORD].map(str::to_owned));
-    Ok(Draft { card: card(model, &report), writer, model: written, config, report })
+    Ok(Draft { head: Head::of(model, &report), writer, model: written, config, report })
 }
 
 impl Draft {
@@ -178,11 +187,12 @@ impl Draft {
         &self.report
     }
 
-    /// Records `measured` (quality and speed before and after, as the caller tells them) and gives the folder its name.
-    pub fn finish(mut self, measured: Option<Value>) -> Result<Report> {
+    /// Records `measured` (quality before and after, on the whole input of the caller) and gives the folder its name.
+    pub fn finish(mut self, measured: Option<Comparison>) -> Result<Report> {
         self.report.measured = measured;
         let folder = self.writer.path();
-        write_atomically(&folder.join("README.md"), self.card.as_bytes())?;
+        let text = card(&self.head, &self.report);
+        write_atomically(&folder.join("README.md"), text.as_bytes())?;
         self.report.write(&folder.join(RECORD))?;
         let config = format!("{}\n", serde_json::to_string_pretty(&Value::Object(self.config))?);
         write_atomically(&folder.join("config.json"), config.as_bytes())?;
@@ -193,16 +203,24 @@ impl Draft {
     }
 }
 
-/// Runs the masked source and the written model on the same input, one after the other so that one network is in
+/// What came out of comparing the written model with what it must equal.
+struct Proof {
+    agreement: Agreement,
+    change: Change,
+    speed: Option<Speeds>,
+}
+
+/// Runs the source, what must be computed and the written model on the same input, one after the other so that one network is in
 /// memory at a time.
 fn prove(
     model: &Model,
     plan: &Plan,
+    format: Format,
     written: &Model,
     options: &ExportOptions,
     input: Option<&mut dyn Iterator<Item = Result<Batch>>>,
     ticket: &Ticket,
-) -> Result<(Agreement, Change)> {
+) -> Result<Proof> {
     let spec = model.spec();
     let (batches, kind) = match input {
         Some(input) => (input.take(options.proof_batches.max(1)).collect::<Result<Vec<_>>>()?, InputKind::Given),
@@ -216,15 +234,30 @@ fn prove(
     };
     ticket.stage("prove", Some(3 * batches.len() as u64), "batches");
     let network = open(model)?;
-    let gates = Gates::keep(spec, &plan.kept, DType::F32, device)?;
     let before = run(&network, &batches, &Gates::open(), most, ticket)?;
-    let masked = run(&network, &batches, &gates, most, ticket)?;
-    drop(network);
-    let got = run(&open(written)?, &batches, &Gates::open(), most, ticket)?;
+    let speed_before = timed(&network, &batches, options, ticket)?;
+    let (want, reference) = if format == Format::Gqa {
+        drop(network);
+        let network = pooled(model, plan, device, room.as_ref())?;
+        (run(&network, &batches, &Gates::open(), most, ticket)?, Reference::Pooled)
+    } else {
+        let gates = Gates::keep(spec, &plan.kept, DType::F32, device)?;
+        (run(&network, &batches, &gates, most, ticket)?, Reference::Masked)
+    };
+    let network = open(written)?;
+    let got = run(&network, &batches, &Gates::open(), most, ticket)?;
     let logits = spec.output.is_some();
-    let agreement = Agreement::of(&got, &masked, logits, kind)?;
+    let agreement = Agreement::of(&got, &want, logits, kind, reference)?;
     agreement.check()?;
-    Ok((agreement, Change::of(&got, &before, logits)?))
+    let speed_after = timed(&network, &batches, options, ticket)?;
+    let speed = speed_before.zip(speed_after).map(|(before, after)| Speeds { before, after });
+    Ok(Proof { agreement, change: Change::of(&got, &before, logits)?, speed })
+}
+
+/// Speed on the first batch, which has run before. Where weights stay on disk there is no speed to speak of.
+fn timed(network: &Network, batches: &[Batch], options: &ExportOptions, ticket: &Ticket) -> Result<Option<Speed>> {
+    let timed = options.timing.as_ref().filter(|_| options.memory.is_none()).zip(batches.first());
+    timed.map(|(timing, batch)| speed(network, &Gates::open(), batch, timing, ticket)).transpose()
 }
 
 /// Positions of each batch whose results are compared, and the room for a network where memory is bounded.

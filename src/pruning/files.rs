@@ -44,8 +44,9 @@ const MODULES: &str = "modules.json";
 /// The name under which the model's own card is kept beside ours.
 const SOURCE_CARD: &str = "README.source.md";
 
-/// Copies every file that belongs to the model and holds no weights. Links are followed to regular files; hidden
-/// files, and whatever this program writes itself, stay behind. Gives the names.
+/// Copies every file that belongs to the model and holds no weights. Links are followed to regular files inside the
+/// folder, or in the download cache that the folder is part of; hidden files, links that lead elsewhere, and whatever
+/// this program writes itself stay behind. Gives the names.
 pub fn copy_side_files(source: &Path, target: &Path) -> Result<Vec<String>> {
     let mut copied = copy_folder(source, target, Path::new(""), |name| !holds_weights(name))?;
     for folder in module_folders(source).into_iter().chain(FOLDERS.iter().map(PathBuf::from)) {
@@ -62,6 +63,7 @@ fn copy_folder(source: &Path, target: &Path, inside: &Path, wanted: impl Fn(&str
     let folder = source.join(inside);
     let place = |e: std::io::Error| Error::from(e).at(&folder);
     let top = inside.as_os_str().is_empty();
+    let roots = roots(source);
     let mut copied = Vec::new();
     for entry in fs::read_dir(&folder).map_err(place)? {
         let entry = entry.map_err(place)?;
@@ -69,6 +71,10 @@ fn copy_folder(source: &Path, target: &Path, inside: &Path, wanted: impl Fn(&str
         let Ok(name) = entry.file_name().into_string() else { continue };
         // A link that leads nowhere, a folder, a pipe or a device is no file of the model.
         if !fs::metadata(entry.path()).is_ok_and(|m| m.is_file()) {
+            continue;
+        }
+        // A link may be anybody's: what it leads to outside is not the model's.
+        if !entry.path().canonicalize().is_ok_and(|real| roots.iter().any(|root| real.starts_with(root))) {
             continue;
         }
         if name.starts_with('.') || !wanted(&name) || (top && is_ours(source, &name)) {
@@ -88,6 +94,15 @@ fn copy_folder(source: &Path, target: &Path, inside: &Path, wanted: impl Fn(&str
         copied.push(relative.to_string_lossy().into_owned());
     }
     Ok(copied)
+}
+
+/// Where a model's files may lie: its folder, and the files of the download cache (`models--owner--name/blobs`) whose
+/// snapshot the folder is.
+fn roots(source: &Path) -> Vec<PathBuf> {
+    let Ok(folder) = source.canonicalize() else { return Vec::new() };
+    let cached = |path: &&Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("models--"));
+    let snapshot = folder.ancestors().skip(1).take(2).find(cached).map(|root| root.join("blobs"));
+    std::iter::once(folder.clone()).chain(snapshot).collect()
 }
 
 /// Whether a file name says weights.
@@ -153,8 +168,10 @@ mod tests {
         }
         #[cfg(unix)]
         {
-            fs::write(folder.path().join("vocab"), "words").unwrap();
-            std::os::unix::fs::symlink(folder.path().join("vocab"), source.join("vocab.txt")).unwrap();
+            fs::write(folder.path().join("secret"), "mine").unwrap();
+            std::os::unix::fs::symlink(folder.path().join("secret"), source.join("secret.txt")).unwrap();
+            std::os::unix::fs::symlink("../secret", source.join("secret2.txt")).unwrap();
+            std::os::unix::fs::symlink("LICENSE", source.join("COPYING")).unwrap();
             std::os::unix::fs::symlink("nowhere", source.join("broken.txt")).unwrap();
             std::os::unix::fs::symlink("/dev", source.join("device")).unwrap();
             std::os::unix::fs::symlink("/dev/zero", source.join("endless.txt")).unwrap();
@@ -162,16 +179,33 @@ mod tests {
         let copied = copy_side_files(&source, &target).unwrap();
         let expected = [
             "1_Pooling/config.json",
+            "COPYING",
             "LICENSE",
             "README.source.md",
             "additional_chat_templates/tool.jinja",
             "chat_template.jinja",
             "modules.json",
             "tokenizer.json",
-            "vocab.txt",
         ];
         assert_eq!(copied, expected);
-        assert_eq!(fs::read_to_string(target.join("vocab.txt")).unwrap(), "words");
-        assert!(!fs::symlink_metadata(target.join("vocab.txt")).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(target.join("COPYING")).unwrap(), "MIT");
+        assert!(!fs::symlink_metadata(target.join("COPYING")).unwrap().is_symlink());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_snapshot_of_a_download_cache_is_read_through_its_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().join("models--owner--name");
+        let (blobs, source, target) = (cache.join("blobs"), cache.join("snapshots/abc"), folder.path().join("target"));
+        for path in [&blobs, &source, &target] {
+            fs::create_dir_all(path).unwrap();
+        }
+        fs::write(blobs.join("1f"), "{}").unwrap();
+        fs::write(cache.join("other"), "x").unwrap();
+        std::os::unix::fs::symlink("../../blobs/1f", source.join("tokenizer.json")).unwrap();
+        std::os::unix::fs::symlink("../../other", source.join("other.txt")).unwrap();
+        assert_eq!(copy_side_files(&source, &target).unwrap(), ["tokenizer.json"]);
+        assert_eq!(fs::read_to_string(target.join("tokenizer.json")).unwrap(), "{}");
     }
 }

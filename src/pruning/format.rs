@@ -18,11 +18,13 @@ pub enum Format {
     Compact,
     /// Original shapes; removed heads add nothing.
     Masked,
+    /// Key/value heads merged instead of removed; query heads stay.
+    Gqa,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 3] = [Self::Native, Self::Compact, Self::Masked];
+    pub const ALL: [Self; 4] = [Self::Native, Self::Compact, Self::Masked, Self::Gqa];
 
     /// The word used on the command line and in files.
     pub fn name(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Format {
             Self::Native => "native",
             Self::Compact => "compact",
             Self::Masked => "masked",
+            Self::Gqa => "gqa",
         }
     }
 
@@ -41,6 +44,9 @@ impl Format {
             }
             Self::Compact => "Every layer loses exactly its pruned heads: the smallest file",
             Self::Masked => "Shapes stay and pruned heads add nothing: opens everywhere, nothing gets smaller",
+            Self::Gqa => {
+                "Query heads stay and share the mean of their key/value heads: a smaller cache, not the masked model"
+            }
         }
     }
 }

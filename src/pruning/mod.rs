@@ -5,12 +5,14 @@
 //! folder its configuration, its record ([`RECORD`]) and its name; until that moment nothing in it opens.
 
 mod agreement;
+mod average;
 mod card;
 mod cut;
 mod draft;
 mod files;
 mod forecast;
 mod format;
+mod gqa;
 mod native;
 mod remote;
 mod report;
@@ -20,12 +22,12 @@ mod slots;
 mod surgery;
 mod target;
 
-pub use agreement::{AGREEMENT, Agreement, Change, InputKind};
+pub use agreement::{AGREEMENT, Agreement, Change, InputKind, Reference};
 pub use draft::{Draft, ExportOptions, export, write};
 pub use files::copy_side_files;
 pub use forecast::{Forecast, forecast};
 pub use format::Format;
-pub use report::{Counts, RECORD, Report};
+pub use report::{Counts, RECORD, Report, Speeds};
 pub use sample::sample_batches;
 pub use shards::{SHARD_BYTES, write_weights};
 pub use target::check_apart;

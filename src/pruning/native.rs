@@ -8,7 +8,7 @@ use super::remote;
 use super::slots::{SiteSlots, Slot, Slots, each_site, least};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
-use crate::model::{Family, Model};
+use crate::model::{Family, KEPT_KEY, Model};
 use crate::network::{AttentionSpec, NetworkSpec, ScoreBias, Site, SiteKind};
 use crate::plan::Plan;
 
@@ -29,11 +29,11 @@ pub(super) enum Legality {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Uniform {
     /// Key of the number of (query) heads.
-    heads: &'static str,
+    pub heads: &'static str,
     /// Key of the number of key/value heads, where there is one; query heads are a multiple of it.
-    kv_heads: Option<&'static str>,
+    pub kv_heads: Option<&'static str>,
     /// Key of the width of a head.
-    width: &'static str,
+    pub width: &'static str,
     /// Whether 4.57 opens it too.
     opens_in_4: bool,
     /// Which numbers of query heads are refused.
@@ -120,10 +120,7 @@ pub(super) fn native(model: &Model, plan: &Plan) -> Result<Native> {
         }
     }
     let mut config = source_config(config)?;
-    for stale in [crate::model::KEPT_KEY, "pruned_heads"] {
-        config.remove(stale);
-    }
-    remote::forget(&mut config);
+    forget_pruning(&mut config);
     config.insert(uniform.heads.to_owned(), json!(keys * each));
     if let Some(key) = uniform.kv_heads {
         config.insert(key.to_owned(), json!(keys));
@@ -147,6 +144,13 @@ fn refusal(family: &Family, width: &str) -> Error {
 /// The keys of the configuration that was opened.
 pub(super) fn source_config(config: &Config) -> Result<Map<String, Value>> {
     config.value().as_object().cloned().ok_or_else(|| Error::new("the configuration is no object").at(config.path()))
+}
+
+/// Takes what says that heads are missing out of a configuration.
+pub(super) fn forget_pruning(config: &mut Map<String, Value>) {
+    config.remove(KEPT_KEY);
+    config.remove("pruned_heads");
+    remote::forget(config);
 }
 
 /// Of every stack whose self-attention shares one table of relative positions, the original heads that any of its
@@ -286,7 +290,7 @@ pub(super) fn kept(spec: &NetworkSpec, slots: &Slots) -> BTreeMap<Site, Vec<usiz
         let queries = slots.get(&site)?.queries.iter();
         let kept = queries.filter_map(|slot| match slot {
             Slot::Keep(head) => attention.origin.get(*head).copied(),
-            Slot::Zero(_) => None,
+            Slot::Zero(_) | Slot::Mean(_) => None,
         });
         let kept: Vec<usize> = kept.collect();
         (kept.len() < attention.origin_heads).then_some((site, kept))

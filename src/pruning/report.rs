@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{Agreement, Change, Format};
 use crate::analysis::Document;
 use crate::error::Result;
+use crate::evaluation::{Comparison, Speed};
 use crate::network::Site;
 use crate::plan::Plan;
 
@@ -21,6 +22,15 @@ pub struct Counts {
     pub before: u64,
     /// In the export.
     pub after: u64,
+}
+
+/// Speed of whole forward passes on one batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Speeds {
+    /// Of the source.
+    pub before: Speed,
+    /// Of the export.
+    pub after: Speed,
 }
 
 impl Counts {
@@ -66,9 +76,12 @@ pub struct Report {
     /// How it was trained, where the caller says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Value>,
-    /// Quality and speed before and after, where the caller measured them.
+    /// Speed before and after, on the first batch of the proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub measured: Option<Value>,
+    pub speed: Option<Speeds>,
+    /// Quality before and after, where the caller measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Comparison>,
     /// Files of the folder, weights first.
     pub files: Vec<String>,
     /// What a reader should know, in sentences.

@@ -13,13 +13,16 @@ pub(super) enum Slot {
     Keep(usize),
     /// The place of a removed head: its values and its part of `W_O` are zero, so it adds nothing.
     Zero(usize),
+    /// The mean of several key/value heads, which query heads share from now on.
+    Mean(Vec<usize>),
 }
 
 impl Slot {
-    /// The head whose place this is.
+    /// The head whose place this is, the first of several.
     pub fn head(&self) -> usize {
         match self {
             Self::Keep(head) | Self::Zero(head) => *head,
+            Self::Mean(heads) => heads.first().copied().unwrap_or(0),
         }
     }
 }

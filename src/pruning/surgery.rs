@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Map, Value, json};
 
 use super::cut::Cut;
+use super::gqa::{Gqa, gqa};
 use super::native::{self, native, relative_role, source_config};
 use super::remote;
 use super::slots::{self, Slots};
@@ -64,6 +65,10 @@ impl Surgery {
                 // Shapes stay, and with them whatever the source says of earlier pruning.
                 let opens_in = vec!["Pillars".to_owned(), "whatever opens the original".to_owned()];
                 (slots, kept, source_config(model.config())?, opens_in, Vec::new())
+            }
+            Format::Gqa => {
+                let Gqa { slots, config, opens_in, notes } = gqa(model, plan)?;
+                (slots, BTreeMap::new(), config, opens_in, notes)
             }
         };
         let checkpoint = model.checkpoint();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use eframe::egui::{Button, RichText, TextEdit, Ui};
+use eframe::egui::{Button, Grid, RichText, TextEdit, Ui};
 
 use super::super::super::action::{Action, PathPurpose};
 use super::super::super::app::Cx;
@@ -10,7 +10,7 @@ use super::super::super::command::Command;
 use super::super::super::jobs::JobKind;
 use super::super::super::widgets::{command_button, fact, facts, heading, note};
 use crate::figure::Unit;
-use crate::pruning::{Counts, Format, InputKind, Report};
+use crate::pruning::{Format, InputKind, Reference, Report};
 
 /// The folder being typed.
 #[derive(Default)]
@@ -24,13 +24,7 @@ impl ExportPanel {
         let theme = cx.theme;
         heading(ui, theme, "Export");
         let now = cx.state.export.format;
-        for format in Format::ALL {
-            if ui.radio(now == format, format.name()).on_hover_text(format.meaning()).clicked() {
-                cx.send(Action::SetExportFormat(format));
-            }
-        }
-        note(ui, theme, now.meaning());
-        foretold(ui, cx, now);
+        formats(ui, cx, now);
         ui.horizontal(|ui| {
             let label = ui.label(RichText::new("Folder").color(theme.muted));
             let width = (ui.available_width() - 80.0).max(60.0);
@@ -68,40 +62,63 @@ impl ExportPanel {
     }
 }
 
-/// What the chosen format would give, or why there is none.
-fn foretold(ui: &mut Ui, cx: Cx<'_>, format: Format) {
+/// What every format would give, format by format, and of the chosen one what opens it.
+fn formats(ui: &mut Ui, cx: Cx<'_>, now: Format) {
     let theme = cx.theme;
-    let (Some(opened), Some(Ok(outlook))) = (&cx.state.model, &cx.state.outlook) else { return };
-    let told = outlook.forecasts(&opened.model).iter().find(|(f, _)| *f == format);
-    let forecast = match told {
-        Some((_, Ok(forecast))) => forecast,
-        Some((_, Err(error))) => {
-            ui.label(RichText::new(error.to_string()).color(theme.danger));
-            return;
-        }
-        None => return,
+    let told = match (&cx.state.model, &cx.state.outlook) {
+        (Some(opened), Some(Ok(outlook))) => outlook.forecasts(&opened.model),
+        _ => &[],
     };
-    facts(ui, "forecast", |ui| {
-        let change = |unit: Unit, counts: Counts| {
-            let (before, after) = (counts.before as f64, counts.after as f64);
-            format!("{} to {}", unit.format(before), unit.format(after))
-        };
-        fact(ui, theme, "Opens in", forecast.opens_in.join(", "));
-        fact(ui, theme, "Parameters", change(Unit::Count, forecast.parameters));
-        fact(ui, theme, "Weights", change(Unit::Bytes, forecast.bytes));
-        if forecast.cache_bytes_per_token.before > 0 {
-            fact(ui, theme, "Cache per token", change(Unit::Bytes, forecast.cache_bytes_per_token));
+    let of = |format: Format| told.iter().find(|(f, _)| *f == format).map(|(_, told)| told);
+    let caches = told.iter().any(|(_, told)| told.as_ref().is_ok_and(|t| t.cache_bytes_per_token.before > 0));
+    Grid::new("formats").num_columns(4).spacing([12.0, 2.0]).show(ui, |ui| {
+        for title in ["", "parameters", "weights", if caches { "cache per token" } else { "" }] {
+            ui.label(RichText::new(title).small().color(theme.muted));
+        }
+        ui.end_row();
+        for format in Format::ALL {
+            if ui.radio(now == format, format.name()).on_hover_text(format.meaning()).clicked() {
+                cx.send(Action::SetExportFormat(format));
+            }
+            match of(format) {
+                Some(Ok(told)) => {
+                    ui.label(Unit::Count.format(told.parameters.after as f64));
+                    ui.label(Unit::Bytes.format(told.bytes.after as f64));
+                    if caches {
+                        ui.label(Unit::Bytes.format(told.cache_bytes_per_token.after as f64));
+                    }
+                }
+                Some(Err(error)) => {
+                    ui.label(RichText::new("not this model").color(theme.muted)).on_hover_text(error.to_string());
+                }
+                None => {}
+            }
+            ui.end_row();
         }
     });
-    for text in &forecast.notes {
-        note(ui, theme, text.as_str());
+    note(ui, theme, now.meaning());
+    match of(now) {
+        Some(Ok(told)) => {
+            note(ui, theme, format!("Opens in {}", told.opens_in.join("; ")));
+            for text in &told.notes {
+                note(ui, theme, text.as_str());
+            }
+        }
+        Some(Err(error)) => {
+            ui.label(RichText::new(error.to_string()).color(theme.danger));
+        }
+        None => {}
     }
 }
 
 fn proof(ui: &mut Ui, cx: Cx<'_>, path: &std::path::Path, report: &Report) {
     let theme = cx.theme;
     ui.add_space(4.0);
-    ui.label(RichText::new("Proved equal to the masked model").strong().color(theme.good));
+    let equal = match report.agreement.reference {
+        Reference::Masked => "Proved equal to the masked model",
+        Reference::Pooled => "Proved equal to the model with averaged key/value heads",
+    };
+    ui.label(RichText::new(equal).strong().color(theme.good));
     facts(ui, "proof", |ui| {
         let agreement = &report.agreement;
         let plain = |v: f64| Unit::Plain.format(v);
@@ -116,6 +133,10 @@ fn proof(ui: &mut Ui, cx: Cx<'_>, path: &std::path::Path, report: &Report) {
         fact(ui, theme, "On", format!("{} positions of {input}", agreement.positions));
         let size = |n: u64| Unit::Bytes.format(n as f64);
         fact(ui, theme, "Size", format!("{} to {}", size(report.bytes.before), size(report.bytes.after)));
+        if let Some(speed) = &report.speed {
+            let change = Unit::change(speed.before.tokens_per_sec, speed.after.tokens_per_sec).unwrap_or_default();
+            fact(ui, theme, "Speed", format!("{:.0} tokens per second, {change}", speed.after.tokens_per_sec));
+        }
         if let Some(top1) = report.change.top1 {
             fact(ui, theme, "Same first token", Unit::Share.format(top1))
                 .on_hover_text("Against the model before pruning");
