@@ -1,8 +1,9 @@
 //! Inputs of every kind become padded batches: token lists, named tensors, text, sentence pairs, images.
 //!
 //! A [`Corpus`] can be read any number of times; every pass gives the same batches in the same order for the
-//! same settings. A worker thread reads and tokenises ahead of the forward pass. Memory does not grow with the
-//! size of the input.
+//! same settings. A worker thread reads ahead of the forward pass by a few batches and tokenises on all cores. Memory
+//! does not grow with the size of the input: text passes in blocks of 256 KiB, and at most 64 batches (of
+//! [`Order::ByLength`] and [`Order::Shuffled`]) wait to be put in order.
 //!
 //! | module | job |
 //! | --- | --- |

@@ -3,6 +3,10 @@
 //! role is stored.
 //!
 //! A family is data: see [`families`] for what adding one takes.
+//!
+//! [`Model::network`] loads a whole model. [`Model::network_within`] does so where it fits a [`MemoryLimit`] with the
+//! batches that will come, else leaves its layers in the files, and refuses with the least memory that would do. Files
+//! are read at a position and not mapped, so what is resident is what is held.
 
 mod activation;
 pub mod families;

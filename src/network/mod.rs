@@ -2,6 +2,27 @@
 //! a [`Probe`] sees every feature map as it passes, a gate per head multiplies its output.
 //!
 //! Roles name a tensor by what it does, whatever a checkpoint calls it; [`roles`] lists them.
+//!
+//! # Models that are larger than memory
+//!
+//! There is one forward pass. [`Network::load`] holds every weight; [`Network::stream`] leaves layers and token tables
+//! to its [`Weights`] (a file) and reads each when batches come to it: onto the device, if that is where it runs.
+//! Batches advance together: all of a group pass a layer before the next is read, so each layer is read once for
+//! the group, and a [`Probe`] is told which batch it sees. [`Network::groups`] makes groups as large as the memory for
+//! waiting hidden states allows; with every weight held they are of one batch. Of a token table only the rows in use
+//! are read, and logits are formed by blocks of the vocabulary, held or not. What a batch gives does not depend on
+//! the group it is in, so results are equal bit for bit on a processor. Passes that share a layer (ALBERT) read it once.
+//!
+//! [`Extent`] estimates what batches cost beside the weights; the room `model` weighs it against a limit.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `forward`, `stack`, `layer`, `attention` | the pass: stacks in turn, layers over batches, one layer, one attention layer |
+//! | `input`, `output`, `interpolate` | the first hidden state; the language-model head; position tables of images |
+//! | `rotary`, `score_bias` | positions inside attention |
+//! | `part`, `groups`, `extent` | what is held and what is read; batches that advance together; what they cost |
+//! | `probe`, `gate`, `batch`, `site` | watching, masking, what is read, names of attention layers |
+//! | `spec`, `roles` | what a network is; which tensors it asks for |
 
 mod attention;
 mod batch;
