@@ -406,6 +406,56 @@ fn importance_is_the_finite_difference_of_the_loss_by_each_gate() {
 }
 
 #[test]
+fn without_a_head_importance_is_how_far_embeddings_move() {
+    // A vision model without a head: its embedding is the class token.
+    let (model, network, whole) = open("dinov2", DType::F64);
+    assert!(model.spec().output.is_none());
+    let batch = singles(&whole).remove(0);
+    let embedding = |gates: &Gates| -> Vec<f64> {
+        let hidden = network.hidden(&batch, gates, &mut pillars::network::Blind).unwrap();
+        let pooled = pillars::evaluation::pooled(model.spec(), &hidden).unwrap();
+        let e = pooled.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        let norm = dot(&e, &e).sqrt();
+        e.iter().map(|x| x / norm).collect()
+    };
+    // One batch again and again: the mean over projections <r, u> of |dot(r, du)| is sqrt(2 / pi) |du| for many
+    // signs (a sum of many terms is nearly normal).
+    let batches = (0..150).map(|_| Ok(batch.clone()));
+    let found = pillars::training::gate_importance(&network, batches, &Ticket::default()).unwrap();
+    for (site, scores) in &found {
+        for (head, score) in scores.values.iter().enumerate() {
+            let at = |gate: f64| {
+                let mut gates = Gates::open();
+                let values: Vec<f64> = (0..scores.values.len()).map(|h| if h == head { gate } else { 1.0 }).collect();
+                gates.set(*site, Tensor::new(values, &Device::Cpu).unwrap());
+                embedding(&gates)
+            };
+            let moved = distance2(&at(1.0 + 1e-4), &at(1.0 - 1e-4)).sqrt() / 2e-4;
+            let expected = (2.0 / std::f64::consts::PI).sqrt() * moved;
+            // The mean of 150 draws is within a quarter with room to spare.
+            assert!((score / expected - 1.0).abs() < 0.25, "{site} {head}: {score} {expected}");
+        }
+    }
+}
+
+#[test]
+fn timings_are_those_of_the_run() {
+    let (model, network, whole) = open("bert", DType::F32);
+    let info = ModelInfo::of(&model, DType::F32).unwrap();
+    let batches = singles(&whole).into_iter().map(Ok);
+    let began = std::time::Instant::now();
+    let settings = Settings { groups: Groups::Fixed(2), ..Settings::default() };
+    let (found, timings) =
+        analysis::analyze_timed(&network, info, batches, None, &settings, &Ticket::default()).unwrap();
+    let passed = began.elapsed();
+    assert_eq!(found, run(&model, &network, &singles(&whole), &settings));
+    let parts = [timings.forward, timings.gram, timings.grouping];
+    assert!(parts.iter().all(|part| !part.is_zero()) && timings.total() <= passed, "{timings:?} of {passed:?}");
+    assert!(timings.total() > passed / 4, "{timings:?} of {passed:?}");
+    assert!(timings.to_string().contains("% forward pass"));
+}
+
+#[test]
 fn confidence_and_cka_are_those_of_the_raw_maps() {
     let (model, network, whole) = open("llama", DType::F32);
     let settings = Settings { cka: true, confidence: true, groups: Groups::Fixed(2), ..Settings::default() };

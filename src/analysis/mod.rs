@@ -31,7 +31,7 @@ pub use hierarchy::{Merge, cut, hierarchy, leaf_order};
 pub use importance::{baseline, importance, magnitude, normalised_by_layer};
 pub use probe::{BatchGrams, GramProbe};
 pub use quality::{Distances, centre_distances, plane};
-pub use run::{Analyzer, analyze, merge};
+pub use run::{Analyzer, Timings, analyze, analyze_timed, merge};
 pub use settings::{Groups, Metric, Settings};
 pub use start::factor;
 pub use votes::{Ballot, top, top_of_groups, vote};

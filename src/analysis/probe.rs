@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::time::{Duration, Instant};
 
 use candle_core::{D, DType, Device};
 
@@ -28,6 +29,7 @@ pub struct GramProbe {
     weights: BTreeMap<Site, Blocks>,
     moments: BTreeMap<Site, Moment>,
     confidences: BTreeMap<Site, Confidence>,
+    time: Duration,
 }
 
 /// Sums over query positions of the largest attention weight per head.
@@ -63,6 +65,11 @@ impl GramProbe {
     /// The Gram matrices of what passed since the last call, of every batch that advanced.
     pub fn take_batches(&mut self) -> Vec<BatchGrams> {
         std::mem::take(&mut self.batches)
+    }
+
+    /// Time spent on what passed, without the forward pass itself.
+    pub fn time(&self) -> Duration {
+        self.time
     }
 
     /// Linear CKA between the heads of `site` over all batches, where it was asked for.
@@ -123,6 +130,15 @@ impl Probe for GramProbe {
     }
 
     fn see(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
+        let began = Instant::now();
+        self.take_in(maps)?;
+        self.time += began.elapsed();
+        Ok(())
+    }
+}
+
+impl GramProbe {
+    fn take_in(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
         let needs_moment = self.with_cka || self.features.contains(&FeatureMap::Residual);
         let moment = if needs_moment { Some(Moment::of(maps.output, maps.queries)?) } else { None };
         for feature in self.features.clone() {

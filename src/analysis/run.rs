@@ -1,5 +1,7 @@
 //! One pass over a corpus, and the merging of such passes.
 
+use std::time::{Duration, Instant};
+
 use super::document::{Analysis, Baseline, ModelInfo};
 use super::tally::{Tally, join_baselines, site_names};
 use super::{GramProbe, Settings, baseline};
@@ -8,12 +10,51 @@ use crate::model::Needs;
 use crate::network::{AttentionSpec, Batch, FeatureMap, Gates, Network, NetworkSpec};
 use crate::task::Ticket;
 
+/// Where the time of an analysis went. It differs from run to run, so it is no part of the result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// The network.
+    pub forward: Duration,
+    /// Gram matrices, and what CKA, residual maps and confidence need.
+    pub gram: Duration,
+    /// Groups and votes of every batch, and those of the whole.
+    pub grouping: Duration,
+}
+
+impl Timings {
+    /// Share of the whole that the network took, `0..=1`.
+    pub fn forward_share(&self) -> f64 {
+        self.forward.as_secs_f64() / self.total().as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    /// All of it.
+    pub fn total(&self) -> Duration {
+        self.forward + self.gram + self.grouping
+    }
+}
+
+impl std::fmt::Display for Timings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let total = self.total().as_secs_f64();
+        let share = |part: Duration| 100.0 * part.as_secs_f64() / total.max(f64::MIN_POSITIVE);
+        write!(
+            f,
+            "{:.1} % forward pass, {:.1} % Gram matrices, {:.1} % groups and votes of {total:.2} s",
+            share(self.forward),
+            share(self.gram),
+            share(self.grouping)
+        )
+    }
+}
+
 /// An analysis under way: batches go in one by one, and what they gave so far can be looked at in between.
 pub struct Analyzer {
     model: ModelInfo,
     with_cka: bool,
     tally: Tally,
     probe: GramProbe,
+    network: Duration,
+    grouping: Duration,
 }
 
 impl Analyzer {
@@ -24,6 +65,8 @@ impl Analyzer {
             with_cka: settings.cka,
             tally: Tally::new(network.spec(), settings)?,
             probe: GramProbe::new(&settings.features).with_cka(settings.cka).with_confidence(settings.confidence),
+            network: Duration::ZERO,
+            grouping: Duration::ZERO,
         })
     }
 
@@ -31,13 +74,17 @@ impl Analyzer {
     /// `gates` are open for a model as it is.
     pub fn add(&mut self, network: &Network, batches: &[Batch], gates: &Gates, ticket: &Ticket) -> Result<()> {
         // Logits are not looked at, so the language-model head need not run.
+        let began = Instant::now();
         network.hidden_of(batches, gates, &mut self.probe, ticket)?;
+        self.network += began.elapsed();
+        let began = Instant::now();
         let mut grams = self.probe.take_batches();
         // A network without a head left is not seen at all.
         grams.resize_with(batches.len(), Default::default);
         for (grams, batch) in grams.iter().zip(batches) {
             self.tally.add_batch(grams, batch.token_count()? as u64)?;
         }
+        self.grouping += began.elapsed();
         Ok(())
     }
 
@@ -60,6 +107,12 @@ impl Analyzer {
             attention: settings.confidence || settings.features.contains(&FeatureMap::Attention),
             ..Needs::ONE
         }
+    }
+
+    /// Where the time went so far, without what [`Analyzer::snapshot`] takes.
+    pub fn timings(&self) -> Timings {
+        let gram = self.probe.time();
+        Timings { forward: self.network.saturating_sub(gram), gram, grouping: self.grouping }
     }
 
     /// Batches so far.
@@ -92,6 +145,18 @@ pub fn analyze(
     settings: &Settings,
     ticket: &Ticket,
 ) -> Result<Analysis> {
+    Ok(analyze_timed(network, model, batches, total, settings, ticket)?.0)
+}
+
+/// [`analyze`], and where the time went.
+pub fn analyze_timed(
+    network: &Network,
+    model: ModelInfo,
+    batches: impl IntoIterator<Item = Result<Batch>>,
+    total: Option<u64>,
+    settings: &Settings,
+    ticket: &Ticket,
+) -> Result<(Analysis, Timings)> {
     let mut analyzer = Analyzer::new(network, model, settings)?;
     ticket.stage("analyse", total, "batches");
     let needs = Analyzer::needs(network.spec(), settings);
@@ -101,7 +166,10 @@ pub fn analyze(
         ticket.advance(group.len() as u64)?;
     }
     ticket.stage("group heads", None, "sites");
-    analyzer.snapshot()
+    let began = Instant::now();
+    let found = analyzer.snapshot()?;
+    let timings = analyzer.timings();
+    Ok((found, Timings { grouping: timings.grouping + began.elapsed(), ..timings }))
 }
 
 /// Adds analyses of different parts of a corpus, in the order given: the same as one analysis of the whole. Another

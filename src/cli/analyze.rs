@@ -3,11 +3,10 @@
 use super::args::{AnalyzeArgs, MergeArgs, Score};
 use super::console::Console;
 use super::open::Session;
-use crate::analysis::{self, Analysis, Analyzer, Document, ModelInfo, Settings, baseline, importance, magnitude};
-use crate::corpus::Purpose;
+use crate::analysis::{self, Analysis, Analyzer, Document, ModelInfo, Settings, baseline, magnitude};
+use crate::corpus::{Corpus, Part, Purpose};
 use crate::error::{Error, Result};
-use crate::network::{Batch, Blind, Gates};
-use crate::training::task_loss;
+use crate::training::gate_importance;
 
 pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
     if args.memory.memory.is_some() && args.scores.contains(&Score::Importance) {
@@ -15,9 +14,10 @@ pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
             .hint("leave out one of the two"));
     }
     let session = Session::open(&args.model, &args.common, console)?;
-    let result = console.watch(|ticket| {
+    let (result, timings) = console.watch(|ticket| {
         let corpus = session.corpus(&args.input, &args.common, Purpose::Observe, ticket)?;
         let corpus = corpus.with(|s| s.order = args.order);
+        let corpus = held(corpus, args.held_out_every, |every| Part::Training { every });
         let mut settings = Settings {
             features: args.feature.clone(),
             groups: args.groups.clone(),
@@ -36,27 +36,32 @@ pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
         settings.batch_size = Some(corpus.settings().batch_size);
         let info = ModelInfo::of(&session.model, session.dtype)?;
         let (batches, total) = (corpus.batches(&session.device), corpus.total().map(|t| t.value()));
-        let mut result = analysis::analyze(&network, info, batches, total, &settings, ticket)?;
+        let (mut result, timings) = analysis::analyze_timed(&network, info, batches, total, &settings, ticket)?;
         if args.scores.contains(&Score::Magnitude) {
             let weights = session.model.reader(&session.device, session.dtype);
             result.set_baseline(baseline::MAGNITUDE, magnitude(session.model.spec(), &weights)?)?;
         }
         if args.scores.contains(&Score::Importance) {
-            let scored = session.corpus(&args.input, &args.common, Purpose::Score, ticket)?;
-            let loss = |gates: &Gates, batch: &Batch| -> Result<_> {
-                let hidden = network.hidden(batch, gates, &mut Blind)?;
-                Ok(task_loss(&network, &hidden, batch, 0.0)?.mean)
-            };
-            let found = importance(&network, scored.batches(&session.device), loss, ticket)?;
+            let scored = corpus.with(|s| s.purpose = Purpose::Score);
+            let found = gate_importance(&network, scored.batches(&session.device), ticket)?;
             result.set_baseline(baseline::IMPORTANCE, found)?;
         }
-        Ok(result)
+        Ok((result, timings))
     })?;
     result.write(&args.out)?;
     for note in &result.notes {
         console.warn(note);
     }
+    console.warn(&timings.to_string());
     if args.common.json { console.print(&result.to_json()?) } else { console.print(&summary(&result)) }
+}
+
+/// The part of a corpus that takes part where every N-th batch is held out.
+pub(super) fn held(corpus: Corpus, every: Option<u64>, part: impl Fn(u64) -> Part) -> Corpus {
+    match every {
+        Some(every) => corpus.with(|s| s.part = part(every)),
+        None => corpus,
+    }
 }
 
 pub(super) fn merge(args: &MergeArgs, console: &Console) -> Result<()> {

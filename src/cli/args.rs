@@ -105,7 +105,8 @@ pub(super) struct AnalyzeArgs {
     /// File to write
     #[arg(long, value_name = "A.json")]
     pub out: PathBuf,
-    /// Maps that are compared and vote: query, key, value, attention, output, residual
+    /// Maps that are compared and vote: query, key, value, attention, output, residual. Likeness of query, key, value and
+    /// output depends on a basis that each head is free to choose; that of attention and residual does not
     #[arg(long, value_delimiter = ',', value_name = "MAP,..", default_value = "output")]
     pub feature: Vec<FeatureMap>,
     /// Groups per layer: a number, auto for the number with the best silhouette, or numbers by kind of layer
@@ -125,12 +126,16 @@ pub(super) struct AnalyzeArgs {
     /// Classic scores to measure beside the votes
     #[arg(long, value_delimiter = ',', value_enum, value_name = "SCORE,..")]
     pub scores: Vec<Score>,
+    /// Leave out every N-th batch: curve and evaluate read those alone under the same option and batch size
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    pub held_out_every: Option<u64>,
 }
 
 /// Scores of heads that do not come from votes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Score {
-    /// Mean absolute derivative of the loss by the head's gate (Michel et al. 2019)
+    /// Mean absolute derivative of the loss by the head's gate (Michel et al. 2019); without a language-model head, of
+    /// random projections of the embeddings
     Importance,
     /// Norm of the head's weights
     Magnitude,
@@ -210,6 +215,9 @@ pub(super) struct EvaluateArgs {
     /// Heads that stay: a mask
     #[arg(long, value_name = "MASK.json")]
     pub mask: Option<PathBuf>,
+    /// Read only every N-th batch: those that analyze leaves out under the same option and batch size
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    pub held_out_every: Option<u64>,
 }
 
 #[derive(Debug, Args)]

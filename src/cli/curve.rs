@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::analyze::held;
 use super::args::{CommonArgs, InputArgs, MemoryArgs};
 use super::console::Console;
 use super::open::Session;
 use crate::analysis::{Analysis, Document};
-use crate::corpus::Purpose;
+use crate::corpus::{Part, Purpose};
 use crate::error::{Error, Result};
 use crate::evaluation::SCORED_COPIES;
 use crate::evaluation::curve::{Curves, Gauge, Subject, Wanted, curves};
@@ -42,6 +43,9 @@ pub(super) struct CurveArgs {
     /// Draws of the random methods, each with a seed of its own
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
+    /// Read only every N-th batch: those that analyze left out under the same option and batch size
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    pub held_out_every: Option<u64>,
     /// Also time a forward pass without the removed heads
     #[arg(long, conflicts_with = "memory")]
     pub speed: bool,
@@ -76,6 +80,7 @@ pub(super) fn run(args: &CurveArgs, console: &Console) -> Result<()> {
     let rankings = if args.methods.is_empty() { Ranking::available(&analysis) } else { args.methods.clone() };
     let found = console.watch(|ticket| {
         let corpus = session.corpus(&args.input, &args.common, Purpose::Score, ticket)?;
+        let corpus = held(corpus, args.held_out_every, |every| Part::HeldOut { every });
         let needs = Needs { copies: SCORED_COPIES, ..Needs::ONE };
         let corpus = session.fit(corpus, &args.common, &args.memory, needs)?;
         ticket.stage("load weights", None, "");

@@ -1,9 +1,10 @@
 //! `pillars evaluate`.
 
+use super::analyze::held;
 use super::args::EvaluateArgs;
 use super::console::Console;
 use super::open::Session;
-use crate::corpus::Purpose;
+use crate::corpus::{Part, Purpose};
 use crate::error::Result;
 use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, Quality, SCORED_COPIES, compare, evaluate};
 use crate::model::Needs;
@@ -17,6 +18,7 @@ pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
     let open = Gates::open();
     let measure = |ticket: &_| -> Result<(Option<Quality>, Option<Comparison>)> {
         let corpus = session.corpus(&args.input, &args.common, Purpose::Score, ticket)?;
+        let corpus = held(corpus, args.held_out_every, |every| Part::HeldOut { every });
         let copies = if path.is_none() { SCORED_COPIES } else { COMPARED_COPIES };
         let needs = Needs { copies, ..Needs::ONE };
         let corpus = session.fit(corpus, &args.common, &args.memory, needs)?;

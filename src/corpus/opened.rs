@@ -169,7 +169,12 @@ impl Corpus {
             Order::ByLength => ", like lengths together",
             Order::Shuffled => ", shuffled",
         };
-        format!("{} {}, {}{order}", self.input.kind(), name.to_string_lossy(), self.origin.describe())
+        let part = match self.settings.part {
+            Part::All => String::new(),
+            Part::Training { every } => format!(", without every {every}th batch"),
+            Part::HeldOut { every } => format!(", every {every}th batch alone"),
+        };
+        format!("{} {}, {}{order}{part}", self.input.kind(), name.to_string_lossy(), self.origin.describe())
     }
 
     /// SHA-256 (hexadecimal) over the bytes of every file read, in order; computed once.

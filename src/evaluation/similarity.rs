@@ -36,8 +36,7 @@ impl Likeness {
                 format!("hidden states {:?} and {:?} can not be compared", before.states.dims(), after.states.dims());
             return Err(Error::new(what));
         }
-        let by_class = by_class(spec);
-        for (a, b) in embeddings(before, by_class)?.iter().zip(embeddings(after, by_class)?) {
+        for (a, b) in embeddings(spec, before)?.iter().zip(embeddings(spec, after)?) {
             let cosine = cosine(a, &b);
             self.sum += cosine;
             self.least = Some(self.least.map_or(cosine, |least| least.min(cosine)));
@@ -63,20 +62,29 @@ impl Likeness {
 }
 
 /// True where the class token stands for the whole input.
-pub(super) fn by_class(spec: &NetworkSpec) -> bool {
+fn by_class(spec: &NetworkSpec) -> bool {
     matches!(spec.last_stack().map(|s| &s.input), Some(InputSpec::Patches(_)))
 }
 
-/// One embedding per sequence.
-pub(super) fn embeddings(hidden: &Hidden, by_class: bool) -> Result<Vec<Vec<f32>>> {
+/// One embedding per sequence, `[N, D]`, differentiable: the mean over real positions, as sentence-transformers pools,
+/// or the class token of a vision model.
+pub fn pooled(spec: &NetworkSpec, hidden: &Hidden) -> Result<Tensor> {
+    pool(hidden, by_class(spec))
+}
+
+fn pool(hidden: &Hidden, by_class: bool) -> Result<Tensor> {
+    if by_class {
+        return Ok(hidden.states.narrow(1, 0, 1)?.squeeze(1)?);
+    }
+    let mask = hidden.mask.to_tensor(hidden.states.dtype(), hidden.states.device())?;
+    let count = mask.sum_keepdim(1)?.clamp(1.0, f64::MAX)?;
+    Ok(hidden.states.broadcast_mul(&mask.unsqueeze(2)?)?.sum(1)?.broadcast_div(&count)?)
+}
+
+/// [`pooled`] as numbers.
+pub(super) fn embeddings(spec: &NetworkSpec, hidden: &Hidden) -> Result<Vec<Vec<f32>>> {
     let states = hidden.states.to_dtype(DType::F32)?;
-    let pooled = if by_class {
-        states.narrow(1, 0, 1)?.squeeze(1)?
-    } else {
-        let mask = hidden.mask.to_tensor(DType::F32, states.device())?;
-        let count = mask.sum_keepdim(1)?.clamp(1.0, f64::MAX)?;
-        states.broadcast_mul(&mask.unsqueeze(2)?)?.sum(1)?.broadcast_div(&count)?
-    };
+    let pooled = pooled(spec, &Hidden { states, mask: hidden.mask.clone() })?;
     Ok(Tensor::to_device(&pooled, &Device::Cpu)?.to_vec2()?)
 }
 
@@ -102,8 +110,9 @@ mod tests {
                 mask: TokenMask::new(2, 2, vec![true, true, true, false]).unwrap(),
             }
         };
-        assert_eq!(embeddings(&states(9.0), false).unwrap(), [[2.0, 2.0], [1.0, 1.0]]);
-        assert_eq!(embeddings(&states(9.0), true).unwrap(), [[3.0, 4.0], [1.0, 1.0]]);
+        let pool = |by_class| pool(&states(9.0), by_class).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(pool(false), [[2.0, 2.0], [1.0, 1.0]]);
+        assert_eq!(pool(true), [[3.0, 4.0], [1.0, 1.0]]);
         let spec = NetworkSpec { encoder: None, decoder: None, output: None };
         let mut likeness = Likeness::default();
         likeness.batch(&spec, &states(9.0), &states(-5.0)).unwrap();

@@ -1,13 +1,9 @@
 //! The task loss.
 
-use std::collections::BTreeMap;
-
 use candle_core::Tensor;
 
-use crate::analysis::{Baseline, importance};
 use crate::error::{Error, Result};
-use crate::network::{Batch, Blind, Gates, Hidden, Network, Site};
-use crate::task::Ticket;
+use crate::network::{Batch, Hidden, Network};
 use crate::tensor::cross_entropy;
 
 /// The task loss of one batch.
@@ -27,19 +23,6 @@ pub fn task_loss(network: &Network, hidden: &Hidden, batch: &Batch, smoothing: f
     // Logits of positions without a label are never formed.
     let mean = cross_entropy(&network.logits(&rows)?, &labels, smoothing)?;
     Ok(TaskLoss { mean, tokens: labels.len() })
-}
-
-/// Derivatives of the task loss by each head's gate (Michel et al. 2019), for [`crate::plan::Method::Importance`].
-pub fn gate_importance(
-    network: &Network,
-    batches: impl IntoIterator<Item = Result<Batch>>,
-    ticket: &Ticket,
-) -> Result<BTreeMap<Site, Baseline>> {
-    let loss = |gates: &Gates, batch: &Batch| {
-        let hidden = network.hidden(batch, gates, &mut Blind)?;
-        Ok(task_loss(network, &hidden, batch, 0.0)?.mean)
-    };
-    importance(network, batches, loss, ticket)
 }
 
 /// The rows of `x [N, T, ..]` that `batch` has labels for, and the labels.

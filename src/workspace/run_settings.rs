@@ -185,7 +185,7 @@ impl RunSettings {
                 analysis: self.analysis(),
                 input: input.clone(),
                 intake,
-                importance: self.importance && model.spec().output.is_some(),
+                importance: self.importance,
                 device: self.device,
                 precision: self.precision,
             }),

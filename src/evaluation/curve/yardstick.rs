@@ -6,7 +6,7 @@ use super::document::Effect;
 use crate::corpus::Corpus;
 use crate::error::Result;
 use crate::evaluation::quality::{Quality, Tally};
-use crate::evaluation::similarity::{by_class, cosine, embeddings};
+use crate::evaluation::similarity::{cosine, embeddings};
 use crate::evaluation::{Candidate, SCORED_COPIES};
 use crate::network::{Gates, Network, Site};
 use crate::task::Ticket;
@@ -18,14 +18,12 @@ pub(super) struct Yardstick<'a> {
     corpus: &'a Corpus,
     embeddings: Vec<Vec<f32>>,
     tops: Vec<u32>,
-    by_class: bool,
 }
 
 impl<'a> Yardstick<'a> {
     /// Runs the whole model.
     pub fn new(network: &'a Network, corpus: &'a Corpus, ticket: &Ticket) -> Result<(Self, Effect, Quality)> {
-        let by_class = by_class(network.spec());
-        let mut own = Self { network, corpus, embeddings: Vec::new(), tops: Vec::new(), by_class };
+        let mut own = Self { network, corpus, embeddings: Vec::new(), tops: Vec::new() };
         let (mut all, mut tops) = (Vec::new(), Vec::new());
         let quality = own.pass(&Gates::open(), ticket, |embeddings, best| {
             all.extend(embeddings);
@@ -63,7 +61,7 @@ impl<'a> Yardstick<'a> {
         for group in network.groups(self.corpus.batches(network.device()), SCORED_COPIES, 0) {
             let group = group?;
             for (hidden, scores) in tally.group(Candidate { network, gates }, &group, ticket)? {
-                see(embeddings(&hidden, self.by_class)?, scores.iter().map(|s| s.top).collect());
+                see(embeddings(network.spec(), &hidden)?, scores.iter().map(|s| s.top).collect());
             }
             ticket.advance(group.len() as u64)?;
         }

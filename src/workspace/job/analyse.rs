@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device};
 
-use crate::analysis::{Analysis, ModelInfo, analyze, baseline, importance, magnitude};
+use crate::analysis::{Analysis, ModelInfo, analyze, baseline, magnitude};
 use crate::corpus::{Corpus, Purpose};
 use crate::error::Result;
 use crate::model::Model;
-use crate::network::{Batch, Blind, Gates, Network};
+use crate::network::Network;
 use crate::task::Ticket;
 use crate::tensor::{DeviceChoice, device_name};
-use crate::training::task_loss;
+use crate::training::gate_importance;
 use crate::workspace::{CheckedRun, Precision};
 
 /// The weights of the open model, loaded once and shared by everything that runs it.
@@ -88,11 +88,7 @@ pub fn analyse(model: &Model, loaded: &LoadedNetwork, run: &CheckedRun, ticket: 
     analysis.set_baseline(baseline::MAGNITUDE, magnitude(model.spec(), &weights)?)?;
     if run.importance {
         let scored = corpus.with(|s| s.purpose = Purpose::Score);
-        let loss = |gates: &Gates, batch: &Batch| -> Result<_> {
-            let hidden = network.hidden(batch, gates, &mut Blind)?;
-            Ok(task_loss(&network, &hidden, batch, 0.0)?.mean)
-        };
-        let found = importance(&network, scored.batches(network.device()), loss, ticket)?;
+        let found = gate_importance(&network, scored.batches(network.device()), ticket)?;
         analysis.set_baseline(baseline::IMPORTANCE, found)?;
     }
     Ok(analysis)
