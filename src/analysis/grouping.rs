@@ -1,4 +1,4 @@
-//! Grouping of heads by k-means on their Gram matrix (method page, section 4).
+//! Grouping of heads on their Gram matrix (method page, section 4): by k-means, or by cutting a hierarchy.
 //!
 //! The objective is the within-group sum of squares, which a Gram matrix gives exactly:
 //! `sum_h G_hh - sum_c Q_c / n_c` with `Q_c` the sum of `G` over the pairs of group `c`.
@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::exact::Exact;
 use super::partition::Partition;
 use super::quality::Distances;
-use super::{Gram, Metric, factor, start};
+use super::{Clustering, Gram, Metric, cut, factor, hierarchy, start};
 use crate::error::{Error, Result};
 
 /// A partition of a layer's heads.
@@ -54,6 +54,7 @@ pub struct Points<'a> {
     dead: Vec<usize>,
     /// Gram matrix of the live heads.
     inner: Cow<'a, Gram>,
+    clustering: Clustering,
 }
 
 impl<'a> Points<'a> {
@@ -65,7 +66,13 @@ impl<'a> Points<'a> {
         };
         let (dead, live): (Vec<usize>, Vec<usize>) = (0..gram.heads()).partition(|h| gram.is_dead(*h));
         let inner = if dead.is_empty() { gram.clone() } else { Cow::Owned(gram.select(&live)) };
-        Self { gram, live, dead, inner }
+        Self { gram, live, dead, inner, clustering: Clustering::KMeans }
+    }
+
+    /// The same heads, grouped in another way.
+    #[must_use]
+    pub fn by(self, clustering: Clustering) -> Self {
+        Self { clustering, ..self }
     }
 
     /// Inner products under the metric: with [`Metric::Cosine`] those of maps of norm 1.
@@ -107,7 +114,12 @@ impl<'a> Points<'a> {
                 .hint(format!("give a number from 1 to {heads}")));
         }
         let groups = groups.min(self.live.len());
-        let labels = if groups == 0 { Vec::new() } else { best(&self.inner, groups, seed, effort) };
+        let labels = match self.clustering {
+            _ if groups == 0 => Vec::new(),
+            Clustering::KMeans => best(&self.inner, groups, seed, effort),
+            // The metric is already in the Gram matrix.
+            Clustering::AverageLinkage => cut(self.live.len(), &hierarchy(&self.inner, Metric::Euclidean), groups),
+        };
         Ok(self.whole(&labels))
     }
 
@@ -415,6 +427,50 @@ mod tests {
         let silent = Gram::zeros(3);
         let grouping = Points::new(&silent, Metric::Cosine).group(2, 0).unwrap();
         assert_eq!((grouping.labels, grouping.inertia), (vec![0, 1, 2], 0.0));
+    }
+
+    #[test]
+    fn a_cut_hierarchy_groups_as_its_dendrogram_says() {
+        for seed in 0..6 {
+            let mut vectors = testing::vectors(9, 12, 3, 0.6, seed);
+            vectors[4] = vec![0.0; 12];
+            let gram = testing::gram(&vectors);
+            for metric in [Metric::Euclidean, Metric::Cosine] {
+                let points = Points::new(&gram, metric).by(Clustering::AverageLinkage);
+                for groups in 1..=8 {
+                    // Plain average linkage of the live vectors, stopped at the number wanted.
+                    let live: Vec<usize> = (0..9).filter(|h| *h != 4).collect();
+                    let unit = |h: usize| -> Vec<f64> {
+                        let norm = testing::dot(&vectors[h], &vectors[h]).sqrt();
+                        vectors[h].iter().map(|x| if metric == Metric::Cosine { x / norm } else { *x }).collect()
+                    };
+                    let mut clusters: Vec<Vec<usize>> = live.iter().map(|h| vec![*h]).collect();
+                    while clusters.len() > groups {
+                        let mean = |a: &[usize], b: &[usize]| {
+                            let pairs =
+                                a.iter().flat_map(|i| b.iter().map(|j| testing::distance(&unit(*i), &unit(*j))));
+                            pairs.sum::<f64>() / (a.len() * b.len()) as f64
+                        };
+                        let pairs = (0..clusters.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
+                        let (a, b) = pairs
+                            .min_by(|x, y| {
+                                let of = |p: &(usize, usize)| mean(&clusters[p.0], &clusters[p.1]);
+                                of(x).total_cmp(&of(y))
+                            })
+                            .unwrap();
+                        let joined = clusters.remove(b);
+                        clusters[a].extend(joined);
+                    }
+                    let grouping = points.group(groups, 0).unwrap();
+                    let mut members = grouping.live_members();
+                    clusters.iter_mut().for_each(|c| c.sort_unstable());
+                    clusters.sort();
+                    members.sort();
+                    assert_eq!(members, clusters, "{metric} {groups}");
+                    assert_eq!(grouping.dead, [4]);
+                }
+            }
+        }
     }
 
     #[test]

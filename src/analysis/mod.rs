@@ -32,6 +32,6 @@ pub use importance::{baseline, importance, magnitude, normalised_by_layer};
 pub use probe::{BatchGrams, GramProbe};
 pub use quality::{Distances, centre_distances, plane};
 pub use run::{Analyzer, Timings, analyze, analyze_timed, merge};
-pub use settings::{Groups, Metric, Settings};
+pub use settings::{Clustering, Groups, Metric, Settings};
 pub use start::factor;
 pub use votes::{Ballot, top, top_of_groups, vote};

@@ -47,6 +47,44 @@ impl FromStr for Metric {
     }
 }
 
+/// How heads are put into groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Clustering {
+    /// Least within-group sum of squares (the paper, equation 3).
+    #[default]
+    #[serde(rename = "k-means")]
+    KMeans,
+    /// Average linkage, cut at the number of groups wanted: the groups are those of the dendrogram.
+    #[serde(rename = "average-linkage")]
+    AverageLinkage,
+}
+
+impl Clustering {
+    /// The word used on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KMeans => "k-means",
+            Self::AverageLinkage => "average-linkage",
+        }
+    }
+}
+
+impl fmt::Display for Clustering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Clustering {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        [Self::KMeans, Self::AverageLinkage].into_iter().find(|c| c.name() == text).ok_or_else(|| {
+            Error::usage(format!("'{text}' is no way to group heads")).hint("choose k-means or average-linkage")
+        })
+    }
+}
+
 /// Number of groups `C` per attention layer; in JSON a number, `"auto"` or an object by kind of site or by site. On the
 /// command line `2`, `auto`, `encoder=4,decoder=2,cross=3` or `decoder.0=2,decoder.1=4`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +223,8 @@ pub struct Settings {
     pub groups: Groups,
     /// How far two heads are apart.
     pub metric: Metric,
+    /// How heads are put into groups.
+    pub clustering: Clustering,
     /// Seed of the grouping's starts.
     pub seed: u64,
     /// Whether linear CKA between heads is computed.
@@ -205,6 +245,7 @@ impl Default for Settings {
             features: vec![FeatureMap::Output],
             groups: Groups::Auto,
             metric: Metric::Euclidean,
+            clustering: Clustering::KMeans,
             seed: 0,
             cka: false,
             confidence: false,
@@ -228,6 +269,7 @@ impl Settings {
             (sorted(self) == sorted(other), "features"),
             (self.groups == other.groups, "groups"),
             (self.metric == other.metric, "metric"),
+            (self.clustering == other.clustering, "clustering"),
             (self.seed == other.seed, "seed"),
             (self.cka == other.cka, "cka"),
             (self.confidence == other.confidence, "confidence"),

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::quality::Distances;
 use super::votes::{Ballot, top, top_of_groups, vote};
 use super::{
-    Analysis, Baseline, BatchGrams, CurvePoint, FeatureAnalysis, Gram, Grouping, Metric, ModelInfo, Points, Settings,
+    Analysis, Baseline, BatchGrams, CurvePoint, FeatureAnalysis, Gram, Grouping, ModelInfo, Points, Settings,
     SiteAnalysis,
 };
 use crate::error::{Error, Result};
@@ -15,8 +15,6 @@ use crate::network::{FeatureMap, NetworkSpec, Site};
 
 /// Most samples of the history of votes.
 const SAMPLES: usize = 64;
-/// Most groups for which a grouping's quality is listed.
-const CURVE: usize = 32;
 
 /// Sums of one feature map of one layer.
 #[derive(Clone, Debug)]
@@ -135,7 +133,7 @@ impl Tally {
 
     /// Adds one batch: its Gram matrices, and the votes of every layer and feature map on them.
     pub fn add_batch(&mut self, grams: &BatchGrams, tokens: u64) -> Result<()> {
-        let Settings { metric, seed, .. } = self.settings;
+        let settings = self.settings.clone();
         let work = |site: &mut SiteTally| -> Result<()> {
             let grams = grams
                 .get(&site.shape.site)
@@ -144,7 +142,7 @@ impl Tally {
                 let gram = grams
                     .get(feature)
                     .ok_or_else(|| Error::new(format!("the {feature} map of {} was not formed", site.shape.site)))?;
-                let ballot = ballot(gram, site.groups, metric, seed)?;
+                let ballot = ballot(gram, site.groups, &settings)?;
                 tally.add(&FeatureTally {
                     gram: gram.clone(),
                     votes: ballot.votes,
@@ -282,8 +280,9 @@ fn retain<T: Clone>(values: &[T], keep: impl Fn(usize) -> bool) -> Vec<T> {
 }
 
 /// Groups the heads on one batch and lets the groups vote.
-fn ballot(gram: &Gram, groups: Option<usize>, metric: Metric, seed: u64) -> Result<Ballot> {
-    let points = Points::new(gram, metric);
+fn ballot(gram: &Gram, groups: Option<usize>, settings: &Settings) -> Result<Ballot> {
+    let points = Points::new(gram, settings.metric).by(settings.clustering);
+    let seed = settings.seed;
     let grouping = match groups {
         Some(groups) => points.group(groups, seed)?,
         None => points.group_auto(seed)?,
@@ -320,7 +319,7 @@ fn at_least_one(kept: Vec<usize>) -> Vec<usize> {
 }
 
 fn finish_feature(tally: FeatureTally, groups: Option<usize>, settings: &Settings) -> Result<FeatureAnalysis> {
-    let points = Points::new(&tally.gram, settings.metric);
+    let points = Points::new(&tally.gram, settings.metric).by(settings.clustering);
     let seed = settings.seed;
     let groups = match groups {
         Some(groups) => groups,
@@ -338,7 +337,7 @@ fn finish_feature(tally: FeatureTally, groups: Option<usize>, settings: &Setting
     });
     let own = curve_point(&points, &distances, &grouping);
     let mut curve = Vec::new();
-    for count in 1..=points.live().len().min(CURVE) {
+    for count in 1..=points.live().len() {
         let point = match count == own.groups {
             true => own,
             false => curve_point(&points, &distances, &points.group_lightly(count, seed)?),

@@ -22,6 +22,7 @@ pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
             features: args.feature.clone(),
             groups: args.groups.clone(),
             metric: args.metric,
+            clustering: args.clustering,
             seed: args.common.seed,
             cka: args.cka,
             confidence: args.scores.contains(&Score::Confidence),
@@ -95,6 +96,12 @@ fn summary(analysis: &Analysis) -> String {
             list(&found.groups),
             list(&site.votes),
             list(&site.kept),
+        ));
+    }
+    if let Some(size) = analysis.settings.batch_size {
+        lines.push(format!(
+            "Votes are cast by batches of {size} sequences and depend on how the input is cut into them; Gram matrices and \
+             the groups made from them do not."
         ));
     }
     lines.join("\n")

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::curve::CurveArgs;
 use super::figure::AnyView;
 use super::train::TrainArgs;
-use crate::analysis::{Groups, Metric};
+use crate::analysis::{Clustering, Groups, Metric};
 use crate::corpus::Order;
 use crate::figure::DEFAULT_SCALE;
 use crate::model::MemoryLimit;
@@ -37,7 +37,7 @@ pub(super) enum Command {
     /// Add analyses of different parts of a corpus
     Merge(MergeArgs),
     /// Choose which heads stay
-    Plan(PlanArgs),
+    Plan(Box<PlanArgs>),
     /// Measure loss, perplexity, accuracy and speed; with a plan, before and after
     Evaluate(Box<EvaluateArgs>),
     /// Measure quality against the share of heads kept, for every method beside random heads
@@ -59,7 +59,8 @@ impl Arguments {
             Some(Command::Curve(a)) => a.common.quiet,
             Some(Command::Prune(a)) => a.common.quiet,
             Some(Command::Train(a)) => a.common.quiet,
-            Some(Command::Inspect(_) | Command::Merge(_) | Command::Plan(_) | Command::Figure(_)) | None => false,
+            Some(Command::Plan(a)) => a.common.quiet,
+            Some(Command::Inspect(_) | Command::Merge(_) | Command::Figure(_)) | None => false,
         }
     }
 }
@@ -120,6 +121,9 @@ pub(super) struct AnalyzeArgs {
     /// sequences of like length share one, which spares work on padding where lines differ, and votes differ
     #[arg(long, default_value = "as-read", value_name = "ORDER")]
     pub order: Order,
+    /// k-means, or average-linkage: the dendrogram cut at the number of groups
+    #[arg(long, default_value_t, value_name = "WAY")]
+    pub clustering: Clustering,
     /// Also compute linear CKA between heads
     #[arg(long)]
     pub cka: bool,
@@ -167,18 +171,23 @@ pub(super) struct PlanArgs {
     pub method: Ranking,
     #[command(flatten)]
     pub amount: AmountArgs,
-    /// Seed of random methods
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub seed: u64,
     /// Let a layer lose every head
     #[arg(long)]
     pub allow_empty: bool,
+    /// Choose in so many rounds: after each, the model that is left is analysed anew on the input that is named, under the
+    /// settings of A.json
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// Model for the rounds, where it is no longer in the folder that was analysed
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub input: InputArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
     /// File to write
     #[arg(long, value_name = "P.json")]
     pub out: PathBuf,
-    /// Print the plan too
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// How many heads stay; without any, as many per layer as it has groups.

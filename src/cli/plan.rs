@@ -3,22 +3,60 @@
 use super::analyze::list;
 use super::args::{AmountArgs, PlanArgs};
 use super::console::Console;
+use super::open::Session;
 use crate::analysis::{Analysis, Document};
-use crate::error::Result;
+use crate::corpus::Purpose;
+use crate::error::{Error, Result};
 use crate::plan::{Amount, Plan, Request, propose, snap};
+use crate::workspace::job::Rounds;
 
 pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
     let analysis = Analysis::read(&args.analysis)?;
-    let request =
-        Request { ranking: args.method, amount: args.amount.amount(), seed: args.seed, allow_empty: args.allow_empty };
-    let proposed = propose(&analysis, &request)?;
-    let (mut plan, notes) = snap(&analysis, &proposed)?;
-    plan.notes.extend(notes);
+    let request = Request {
+        ranking: args.method,
+        amount: args.amount.amount(),
+        seed: args.common.seed,
+        allow_empty: args.allow_empty,
+    };
+    let plan = match args.rounds {
+        1 if args.input.is_given() || args.model.is_some() => {
+            return Err(
+                Error::usage("a plan in one round reads no input").hint("give --rounds, or leave the input out")
+            );
+        }
+        1 => {
+            // Its notes are in the plan already.
+            snap(&analysis, &propose(&analysis, &request)?)?.0
+        }
+        _ => in_rounds(args, &analysis, request, console)?,
+    };
     plan.write(&args.out)?;
     for note in &plan.notes {
         console.warn(note);
     }
-    if args.json { console.print(&plan.to_json()?) } else { console.print(&summary(&plan)) }
+    if args.common.json { console.print(&plan.to_json()?) } else { console.print(&summary(&plan)) }
+}
+
+fn in_rounds(args: &PlanArgs, analysis: &Analysis, request: Request, console: &Console) -> Result<Plan> {
+    let folder = args.model.clone().unwrap_or_else(|| analysis.model.path.clone().into());
+    let session = Session::open(&folder, &args.common, console)?;
+    // Batches vote, so they are those of the first analysis where nothing else is asked for.
+    let mut common = args.common.clone();
+    let number = |n: Option<usize>| n.and_then(|n| u32::try_from(n).ok());
+    common.batch_size = common.batch_size.or(number(analysis.settings.batch_size));
+    common.seq_len = common.seq_len.or(number(analysis.settings.seq_len));
+    console.watch(|ticket| {
+        let corpus = session.corpus(&args.input, &common, Purpose::Observe, ticket)?;
+        let rounds = Rounds {
+            model: &session.model,
+            device: &session.device,
+            dtype: session.dtype,
+            corpus: &corpus,
+            request,
+            count: args.rounds as usize,
+        };
+        rounds.plan(analysis, ticket)
+    })
 }
 
 impl AmountArgs {
@@ -34,7 +72,8 @@ impl AmountArgs {
 fn summary(plan: &Plan) -> String {
     let kept: usize = plan.kept.values().map(Vec::len).sum();
     let heads: usize = plan.heads.values().sum();
-    let mut lines = vec![format!("{kept} of {heads} heads stay, by {}", plan.method)];
+    let rounds = plan.rounds.map(|n| format!(" in {n} rounds")).unwrap_or_default();
+    let mut lines = vec![format!("{kept} of {heads} heads stay, by {}{rounds}", plan.method)];
     for (site, kept) in &plan.kept {
         let heads = plan.heads.get(site).copied().unwrap_or(0);
         lines.push(format!("{:<12} {:>3} of {heads:<3} {}", site.to_string(), kept.len(), list(kept)));

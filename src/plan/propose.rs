@@ -259,7 +259,7 @@ fn grouping(layer: &Layer<'_>, analysis: &Analysis, groups: usize) -> Result<Gro
             &joint
         }
     };
-    Points::new(gram, settings.metric).group_thoroughly(groups, settings.seed)
+    Points::new(gram, settings.metric).by(settings.clustering).group_thoroughly(groups, settings.seed)
 }
 
 /// Removes the `wanted` lowest-ranked heads of the whole model, leaving `least` in every layer; also says how many went.

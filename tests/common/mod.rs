@@ -1,6 +1,8 @@
 //! What the integration tests share.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+pub mod heads;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 

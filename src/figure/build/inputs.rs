@@ -249,6 +249,11 @@ impl<'a> Lens<'a> {
             caption =
                 caption.note(format!("{share} of the votes were tied and went to the head with the larger norm."));
         }
+        if let Some(size) = analysis.settings.batch_size {
+            caption = caption.note(format!(
+                "Votes are cast by batches of {size} sequences and depend on how the input is cut into them."
+            ));
+        }
         if site.margin == Some(0) && self.plan.is_none() {
             caption = caption.note("The weakest kept head has no more votes than the strongest pruned one.");
         }

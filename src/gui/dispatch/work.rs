@@ -122,7 +122,8 @@ impl App {
             let missing = || crate::Error::new("the layer was not analysed");
             let feature = analysis.site(site).and_then(|s| s.features.get(&map)).ok_or_else(missing)?;
             let settings = &analysis.settings;
-            let grouping = Points::new(&feature.gram, settings.metric).group_thoroughly(groups, settings.seed)?;
+            let points = Points::new(&feature.gram, settings.metric).by(settings.clustering);
+            let grouping = points.group_thoroughly(groups, settings.seed)?;
             Ok(Outcome::Regrouped(key, grouping))
         });
     }

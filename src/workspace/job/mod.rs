@@ -5,6 +5,7 @@ mod attention;
 mod export;
 mod measure;
 mod open;
+mod rounds;
 mod train;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub use attention::{Patterns, Shown, attention};
 pub use export::{ExportRequest, export};
 pub use measure::{Measured, Sweep, SweepPoint, measure, sweep};
 pub use open::{Place, open_model, open_place, open_workspace};
+pub use rounds::Rounds;
 pub use train::{Told, TrainRequest, Watched, train};
 
 use crate::model::Model;
