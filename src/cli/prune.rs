@@ -149,10 +149,10 @@ fn summary(out: &Path, report: &Report, comparison: Option<&Comparison>) -> Stri
     }
     lines.push(format!("opens in         {}", report.opens_in.join("; ")));
     lines.push(format!(
-        "agreement        {:.1e} of the largest of the {}'s {}, over {} positions",
+        "agreement        {:.1e} of the largest {} of the {}, over {} positions",
         report.agreement.relative,
-        report.agreement.reference.name(),
         report.agreement.compared,
+        report.agreement.reference.name(),
         report.agreement.positions
     ));
     if let Some(comparison) = comparison {
