@@ -16,6 +16,7 @@
 //! | [`pruning`] | a plan becomes a smaller checkpoint, proven against the masked model |
 //! | [`training`] | group-constrained training, voting, fine-tuning, removal |
 //! | [`figure`] | colour maps, rasters, tables, pictures as SVG, PNG or CSV |
+//! | [`experiment`] | the paper's ablation: arms, seeds, means and spreads |
 //! | [`workspace`] | what a person works on: plans with their history, settings, jobs |
 //! | [`cli`] | the command line over all of it |
 //! | `gui` | the desktop window (feature `gui`) |
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod corpus;
 pub mod error;
 pub mod evaluation;
+pub mod experiment;
 pub mod figure;
 #[cfg(feature = "gui")]
 pub mod gui;

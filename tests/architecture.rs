@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// From the ground up; a room may use those before it. The crate's own docs draw the same map.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 17] = [
     "error",
     "task",
     "tensor",
@@ -19,6 +19,7 @@ const ROOMS: [&str; 16] = [
     "pruning",
     "training",
     "figure",
+    "experiment",
     "workspace",
     "cli",
     "gui",

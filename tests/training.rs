@@ -17,6 +17,7 @@ struct Case {
     batch: Batch,
     constraint: Constraint,
     assignments: BTreeMap<Site, Vec<usize>>,
+    smoothing: f64,
 }
 
 fn case(family: &str) -> Case {
@@ -46,7 +47,7 @@ fn case(family: &str) -> Case {
         ..Constraint::default()
     };
     let assignments = serde_json::from_value(about["assignments"].clone()).unwrap();
-    Case { model, batch, constraint, assignments }
+    Case { model, batch, constraint, assignments, smoothing: 0.0 }
 }
 
 struct Computed {
@@ -58,7 +59,7 @@ struct Computed {
 fn compute(case: &Case, network: &Network) -> Computed {
     let mut probe = GramGraph::new(case.constraint.feature);
     let hidden = network.hidden(&case.batch, &Gates::open(), &mut probe).unwrap();
-    let task = task_loss(network, &hidden, &case.batch, 0.0).unwrap();
+    let task = task_loss(network, &hidden, &case.batch, case.smoothing).unwrap();
     let given = |site: Site, _: &Gram| Ok(case.assignments[&site].clone());
     let term = term(&case.constraint, &probe.grams, task.tokens, given).unwrap();
     let total = (&task.mean + term.loss.as_ref().unwrap()).unwrap();
@@ -128,7 +129,12 @@ autograd!(gpt2: "gpt2", llama: "llama", bert: "bert", bart: "bart");
 /// and at one drawn without regard to it.
 fn check_finite_differences(family: &str) {
     let mut case = case(family);
-    // Orthogonal groups in place of opposite ones, and the scale of the authors' code: the paths not in the references.
+    // Orthogonal groups in place of opposite ones, the scale of the authors' code (weighted up to count beside the task)
+    // and smoothed labels: the paths not in the references.
+    case.constraint.reduction = Reduction::LayerSum;
+    case.constraint.alpha *= 20.0;
+    case.constraint.beta *= 20.0;
+    case.smoothing = 0.1;
     case.constraint.diversity = pillars::training::constraint::Diversity::SquaredCosine;
     let parameters = Parameters::of_model(&case.model, DType::F64, &Device::Cpu).unwrap();
     let network = Network::load(case.model.spec(), &parameters).unwrap();
@@ -136,6 +142,9 @@ fn check_finite_differences(family: &str) {
     let step = 1e-5;
     for (index, parameter) in parameters.list().iter().enumerate() {
         let before = parameter.var.as_tensor().copy().unwrap();
+        if parameter.fixed {
+            continue;
+        }
         let gradient = values(gradients.get(parameter.var.as_tensor()).expect(&parameter.role));
         let steepest = (0..gradient.len()).max_by(|a, b| gradient[*a].abs().total_cmp(&gradient[*b].abs())).unwrap();
         for entry in [steepest, (index * 7919) % gradient.len()] {
@@ -166,6 +175,11 @@ fn finite_differences_pre_norm() {
 #[test]
 fn finite_differences_post_norm() {
     check_finite_differences("bert");
+}
+
+#[test]
+fn finite_differences_cross_attention() {
+    check_finite_differences("bart");
 }
 
 #[test]

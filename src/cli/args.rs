@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::curve::CurveArgs;
+use super::experiment::ExperimentArgs;
 use super::figure::AnyView;
 use super::train::TrainArgs;
 use crate::analysis::{Clustering, Groups, Metric};
@@ -48,6 +49,8 @@ pub(super) enum Command {
     Prune(Box<PruneArgs>),
     /// Train with the group constraint, vote, fine-tune, and remove the heads that lost
     Train(Box<TrainArgs>),
+    /// Run the paper's ablation: plain and constrained training, votes, controls, over several seeds
+    Experiment(Box<ExperimentArgs>),
 }
 
 impl Arguments {
@@ -60,6 +63,7 @@ impl Arguments {
             Some(Command::Prune(a)) => a.common.quiet,
             Some(Command::Train(a)) => a.common.quiet,
             Some(Command::Plan(a)) => a.common.quiet,
+            Some(Command::Experiment(a)) => a.quiet,
             Some(Command::Inspect(_) | Command::Merge(_) | Command::Figure(_)) | None => false,
         }
     }

@@ -6,6 +6,7 @@ mod args;
 mod console;
 mod curve;
 mod evaluate;
+mod experiment;
 mod features;
 mod figure;
 mod inspect;
@@ -68,6 +69,7 @@ fn dispatch(arguments: Arguments, console: &Console) -> crate::Result<()> {
         Some(Command::Figure(args)) => figure::run(&args, console),
         Some(Command::Prune(args)) => prune::run(&args, console),
         Some(Command::Train(args)) => train::run(&args, console),
+        Some(Command::Experiment(args)) => experiment::run(&args, console),
     }
 }
 

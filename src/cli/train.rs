@@ -126,6 +126,20 @@ pub(super) struct ConstraintArgs {
     pub reduction: Reduction,
 }
 
+impl ConstraintArgs {
+    pub(super) fn constraint(&self) -> Constraint {
+        Constraint {
+            feature: self.feature,
+            groups: self.groups.clone(),
+            metric: self.metric,
+            alpha: self.alpha,
+            beta: self.beta,
+            diversity: self.diversity,
+            reduction: self.reduction,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Vote and removal")]
 pub(super) struct VoteArgs {
@@ -194,15 +208,7 @@ fn request(args: &TrainArgs) -> Result<Request> {
         },
         accumulate: optimisation.accumulate,
         smoothing: optimisation.label_smoothing,
-        constraint: Constraint {
-            feature: constraint.feature,
-            groups: constraint.groups.clone(),
-            metric: constraint.metric,
-            alpha: constraint.alpha,
-            beta: constraint.beta,
-            diversity: constraint.diversity,
-            reduction: constraint.reduction,
-        },
+        constraint: constraint.constraint(),
         voting: (!vote.no_vote).then(|| Voting {
             at: vote.vote_at.unwrap_or_default(),
             batches: vote.vote_batches,
@@ -260,7 +266,7 @@ fn same_kind(input: &Input, path: PathBuf) -> Input {
 }
 
 /// What a look shows while the run goes on.
-fn line(record: &Record) -> String {
+pub(super) fn line(record: &Record) -> String {
     let mut text = format!("{} step {}: loss {:.3}", record.stage.name(), record.step, record.task_loss);
     if let Some(perplexity) = record.perplexity() {
         text.push_str(&format!(", held-out perplexity {perplexity:.2}"));

@@ -106,6 +106,11 @@ impl Corpus {
         &self.input
     }
 
+    /// What the model takes in.
+    pub fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
     /// How sequences become batches.
     pub fn settings(&self) -> &Settings {
         &self.settings

@@ -1,8 +1,10 @@
 //! One step: batches to gradients to moved weights.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use candle_core::{DType, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::constraint::{Constraint, GramGraph, Reduction, assign, term};
 use super::{AdamSettings, AdamW, Parameters, task_loss};
@@ -50,6 +52,43 @@ pub struct Step {
     pub gradient_norm: f64,
     /// Gram matrix and groups of every layer on the last batch, where measured.
     pub sites: BTreeMap<Site, (Gram, Vec<usize>)>,
+    /// Where the time went.
+    pub parts: StepParts,
+}
+
+/// Seconds of a step by its parts. On a GPU work goes on behind the program's back, so that parts blur there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepParts {
+    /// Through the network to the task loss.
+    pub forward: f64,
+    /// Products of head maps, grouping and the group terms; their gradients are part of `backward`.
+    pub constraint: f64,
+    /// All gradients.
+    pub backward: f64,
+    /// Moving the weights.
+    pub optimiser: f64,
+}
+
+impl StepParts {
+    /// Adds the seconds of another step.
+    pub fn add(&mut self, other: &Self) {
+        self.forward += other.forward;
+        self.constraint += other.constraint;
+        self.backward += other.backward;
+        self.optimiser += other.optimiser;
+    }
+
+    /// The seconds of one of `steps` steps.
+    #[must_use]
+    pub fn per_step(&self, steps: u64) -> Self {
+        let part = |sum: f64| sum / steps.max(1) as f64;
+        Self {
+            forward: part(self.forward),
+            constraint: part(self.constraint),
+            backward: part(self.backward),
+            optimiser: part(self.optimiser),
+        }
+    }
 }
 
 impl Learner {
@@ -104,6 +143,7 @@ impl Learner {
         for batch in batches.iter().filter(|b| count(b) > 0) {
             let share = count(batch) as f64 / total as f64;
             let loss = self.loss(batch, share, total, batches.len(), settings, &mut step)?;
+            let began = Instant::now();
             let mut gradients = loss.backward()?;
             for (sum, parameter) in sum.iter_mut().zip(self.parameters.list()) {
                 let gradient = gradients.remove(parameter.var.as_tensor()).filter(|_| !parameter.fixed);
@@ -113,8 +153,11 @@ impl Learner {
                     None => gradient,
                 });
             }
+            step.parts.backward += began.elapsed().as_secs_f64();
         }
+        let began = Instant::now();
         step.gradient_norm = self.optimiser.step(&self.parameters, &sum, settings.rate)?;
+        step.parts.optimiser = began.elapsed().as_secs_f64();
         Ok(step)
     }
 
@@ -128,6 +171,7 @@ impl Learner {
         settings: &StepSettings<'_>,
         step: &mut Step,
     ) -> Result<Tensor> {
+        let began = Instant::now();
         let mut grams = settings.constraint.map(|c| GramGraph::new(c.feature));
         let probe: &mut dyn Probe = match &mut grams {
             Some(grams) => grams,
@@ -137,6 +181,10 @@ impl Learner {
         let task = task_loss(&self.network, &hidden, batch, settings.smoothing)?;
         step.task_loss += share * number(&task.mean)?;
         let loss = (task.mean * share)?;
+        let products = grams.as_ref().map_or(0.0, |g| g.seconds);
+        step.parts.forward += began.elapsed().as_secs_f64() - products;
+        step.parts.constraint += products;
+        let began = Instant::now();
         let (Some(constraint), Some(grams)) = (settings.constraint, grams) else { return Ok(loss) };
         let part = 1.0 / batches.max(1) as f64;
         // Every layer's sum is over the step's tokens; a mean over layers is also one over batches.
@@ -145,14 +193,16 @@ impl Learner {
         *step.homogenisation.get_or_insert(0.0) += part * found.homogenisation;
         *step.diversification.get_or_insert(0.0) += part * found.diversification;
         step.sites = found.sites;
-        match found.loss {
+        let loss = match found.loss {
             Some(term) => {
                 let term = (term * weight)?;
                 step.constraint_loss += number(&term)?;
-                Ok((loss + term)?)
+                (loss + term)?
             }
-            None => Ok(loss),
-        }
+            None => loss,
+        };
+        step.parts.constraint += began.elapsed().as_secs_f64();
+        Ok(loss)
     }
 }
 

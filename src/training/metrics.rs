@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Stage;
+use super::{Stage, StepParts};
 use crate::checkpoint::write_atomically;
 use crate::error::{Error, Result};
 use crate::network::Site;
@@ -41,6 +41,8 @@ pub struct Record {
     pub tokens_per_second: f64,
     /// Seconds of work so far, those before a resumption included.
     pub seconds: f64,
+    /// Seconds of a step by its parts, mean since the last record.
+    pub parts: StepParts,
     /// Expected seconds to the end of this stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remaining_secs: Option<f64>,
@@ -92,7 +94,8 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 /// Columns of the CSV file.
 const COLUMNS: &str = "stage,step,total_steps,task_loss,constraint_loss,homogenisation,diversification,silhouette,dunn,\
-                       rate,gradient_norm,tokens_per_second,seconds,validation_loss,validation_perplexity,movement\n";
+                       rate,gradient_norm,tokens_per_second,seconds,validation_loss,validation_perplexity,movement,\
+                       forward_secs,constraint_secs,backward_secs,optimiser_secs,remaining_secs\n";
 
 /// Writes records as JSON Lines and as CSV.
 #[derive(Debug)]
@@ -158,6 +161,10 @@ fn row(r: &Record) -> String {
     for value in [r.validation_loss, r.perplexity(), r.movement] {
         optional(&mut line, value);
     }
+    let StepParts { forward, constraint, backward, optimiser } = r.parts;
+    for value in [Some(forward), Some(constraint), Some(backward), Some(optimiser), r.remaining_secs] {
+        optional(&mut line, value);
+    }
     line.push('\n');
     line
 }
@@ -184,7 +191,7 @@ mod tests {
         assert_eq!(steps, [10, 20]);
         let table = std::fs::read_to_string(folder.path().join("metrics.csv")).unwrap();
         let columns: Vec<usize> = table.lines().map(|l| l.split(',').count()).collect();
-        assert_eq!(columns, [16, 16, 16]);
+        assert_eq!(columns, [21, 21, 21]);
         // exp(2) in the perplexity column.
         assert!(table.lines().nth(1).unwrap().contains("7.38905609893065"));
     }

@@ -6,15 +6,17 @@
 //! | `constraint` | homogenisation and diversification of head groups (METHOD, section 5) |
 //! | `loss`, `unigram` | mean task loss per token; what a model that only counts tokens would reach |
 //! | `learner`, `optimiser`, `schedule` | one step: gradients to moved weights |
-//! | `feed`, `movement`, `metrics`, `control` | batches without end; convergence; records; pause, stop, vote now |
+//! | `data`, `feed`, `movement`, `metrics`, `control` | what is learnt from; batches without end; convergence; records; pause, stop, vote now |
 //! | `scratch`, `blueprint` | configuration and tokenizer of a new model; how it is written |
 //! | `run`, `state` | the stages of a whole run, each resumable |
-//! | `decode`, `bleu`, `rouge` | text from encoder-decoders, and how good it is |
+//! | `vote` | frozen weights, voting batches |
+//! | `decode`, `translate`, `bleu`, `rouge` | text from encoder-decoders, and how good it is |
 
 mod bleu;
 mod blueprint;
 pub mod constraint;
 mod control;
+mod data;
 mod decode;
 mod feed;
 mod importance;
@@ -31,16 +33,19 @@ mod schedule;
 mod scratch;
 mod settings;
 pub mod state;
+mod translate;
 mod unigram;
+mod vote;
 
 pub use bleu::{Bleu, bleu, tokenize_13a};
 pub use blueprint::Blueprint;
 pub use control::Control;
+pub use data::Data;
 pub use decode::{Found, Search, decode};
 pub use feed::{Feed, Position};
 pub use importance::gate_importance;
 pub use initial::Initial;
-pub use learner::{Learner, Step, StepSettings};
+pub use learner::{Learner, Step, StepParts, StepSettings};
 pub use loss::{TaskLoss, task_loss};
 pub use metrics::{MetricsLog, Record, SiteRecord};
 pub use movement::{Centres, centres, movement};
@@ -52,4 +57,6 @@ pub use schedule::{Decay, Schedule};
 pub use scratch::prepare;
 pub use settings::{Beginning, Request, TrainSettings, VoteAt, Voting};
 pub use state::{STATE, Stage, Standing, Sums};
+pub use translate::{Translations, translate};
 pub use unigram::unigram_loss;
+pub use vote::vote;

@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Centres, Learner, Position};
+use super::{Centres, Learner, Position, StepParts};
 use crate::checkpoint::{Stored, TensorPlan, tensor_bytes, write_safetensors};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -80,6 +80,9 @@ pub struct Sums {
     pub constraint_loss: f64,
     /// Seconds.
     pub seconds: f64,
+    /// Seconds by parts of a step.
+    #[serde(default)]
+    pub parts: StepParts,
 }
 
 const STANDING: &str = "standing";

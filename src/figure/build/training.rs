@@ -60,6 +60,7 @@ mod tests {
             gradient_norm: 1.0,
             tokens_per_second: 1e4,
             seconds: step as f64,
+            parts: Default::default(),
             remaining_secs: None,
             validation_loss: step.is_multiple_of(200).then_some(5.0),
             movement: None,

@@ -1,6 +1,7 @@
 //! Gram matrices that still know how they came about.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use candle_core::{DType, Tensor};
 
@@ -35,12 +36,14 @@ pub struct GramGraph {
     feature: FeatureMap,
     /// `[H, H]` by layer.
     pub grams: BTreeMap<Site, Tensor>,
+    /// Seconds that the products took.
+    pub seconds: f64,
 }
 
 impl GramGraph {
     /// A probe that has seen nothing.
     pub fn new(feature: FeatureMap) -> Self {
-        Self { feature, grams: BTreeMap::new() }
+        Self { feature, grams: BTreeMap::new(), seconds: 0.0 }
     }
 }
 
@@ -50,7 +53,9 @@ impl Probe for GramGraph {
     }
 
     fn see(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
+        let began = Instant::now();
         self.grams.insert(maps.site, differentiable_gram(&head_rows(maps, self.feature)?)?);
+        self.seconds += began.elapsed().as_secs_f64();
         Ok(())
     }
 }

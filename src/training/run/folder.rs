@@ -40,7 +40,9 @@ impl RunFolder {
             Err(_) => false,
         };
         if occupied && options.resume && folder.inside(REQUEST).is_file() {
-            if folder.request()?.without_place() != request.without_place() {
+            // Both through JSON, which may round the last digit of a number.
+            let asked: Request = serde_json::from_str(&serde_json::to_string(request)?)?;
+            if folder.request()?.without_place() != asked.without_place() {
                 return Err(Error::usage("the run in this folder was begun with other settings")
                     .at(out)
                     .hint("repeat the command it was begun with, or choose another folder"));

@@ -7,14 +7,13 @@ use serde_json::json;
 
 use super::work::{End, Run};
 use super::{Event, Outcome, Summary};
-use crate::analysis::{self, Document, ModelInfo, baseline};
-use crate::corpus::{Order, Purpose};
+use crate::analysis::Document;
 use crate::error::Result;
 use crate::model::Model;
 use crate::network::Gates;
-use crate::plan::{self, Method, Plan};
+use crate::plan::{self, Plan};
 use crate::pruning::{ExportOptions, export};
-use crate::training::{AdamW, Stage, VoteAt, Voting, gate_importance};
+use crate::training::{AdamW, Stage, VoteAt, Voting, vote};
 
 impl Run<'_> {
     /// Does what is left of the run.
@@ -93,41 +92,8 @@ impl Run<'_> {
     /// Holds the vote; its analysis stays in the folder.
     fn propose(&self, voting: &Voting) -> Result<Plan> {
         let settings = self.settings();
-        let constraint = &settings.constraint;
-        let corpus = self.training.with(|s| {
-            s.order = Order::AsRead;
-            s.purpose = Purpose::Observe;
-            s.batches = voting.batches;
-        });
         let model = Model::open(self.folder.full())?;
-        let asked = analysis::Settings {
-            features: if voting.features.is_empty() { vec![constraint.feature] } else { voting.features.clone() },
-            groups: constraint.groups.clone(),
-            metric: constraint.metric,
-            seed: settings.seed,
-            confidence: voting.method == Method::Confidence,
-            input: corpus.describe(),
-            seq_len: corpus.settings().seq_len,
-            batch_size: Some(corpus.settings().batch_size),
-            ..analysis::Settings::default()
-        };
-        let info = ModelInfo::of(&model, DType::F32)?;
-        let mut found = {
-            let batches = corpus.batches(&self.device);
-            analysis::analyze(&self.frozen, info, batches, corpus.total().map(|t| t.value()), &asked, self.ticket)?
-        };
-        match voting.method {
-            Method::Importance | Method::ImportanceNormalised => {
-                let scored = corpus.with(|s| s.purpose = Purpose::Score);
-                let scores = gate_importance(&self.frozen, scored.batches(&self.device), self.ticket)?;
-                found.set_baseline(baseline::IMPORTANCE, scores)?;
-            }
-            Method::Magnitude => {
-                let scores = analysis::magnitude(self.blueprint.spec(), self.learner.parameters())?;
-                found.set_baseline(baseline::MAGNITUDE, scores)?;
-            }
-            _ => {}
-        }
+        let found = vote(&self.frozen, &model, &self.training, settings, voting, &[voting.method], self.ticket)?;
         found.write(&self.folder.inside("votes.json"))?;
         let asked = plan::Request { seed: settings.seed, ..plan::Request::new(voting.method, voting.amount) };
         plan::propose(&found, &asked)

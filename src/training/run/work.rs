@@ -7,7 +7,7 @@ use candle_core::Device;
 use super::folder::RunFolder;
 use super::{Event, RunOptions, Summary};
 use crate::analysis::{Distances, Metric};
-use crate::corpus::{Corpus, Intake, Order, Part, Purpose};
+use crate::corpus::{Corpus, Order};
 use crate::error::{Error, Result};
 use crate::evaluation::{Quality, evaluate};
 use crate::model::Model;
@@ -15,8 +15,9 @@ use crate::network::{Batch, Gates, Network};
 use crate::task::Ticket;
 use crate::training::constraint::Constraint;
 use crate::training::{
-    Beginning, Blueprint, Centres, Control, Feed, Learner, MetricsLog, Record, Request, STATE, Schedule, SiteRecord,
-    Stage, Standing, Step, StepSettings, Sums, TrainSettings, centres, movement, prepare, state, unigram_loss,
+    Beginning, Blueprint, Centres, Control, Data, Feed, Learner, MetricsLog, Record, Request, STATE, Schedule,
+    SiteRecord, Stage, Standing, Step, StepSettings, Sums, TrainSettings, centres, movement, prepare, state,
+    unigram_loss,
 };
 
 /// Looks in a row below the threshold after which hidden units count as converged.
@@ -79,7 +80,8 @@ impl<'a> Run<'a> {
                 Blueprint::fresh(&config, &origin)?
             }
         };
-        let (training, held_out) = open_data(request, &blueprint, &device, ticket)?;
+        let Data { training, held_out } = Data::open(request, &blueprint, ticket)?;
+        let held_out = held_out.batches(&device).collect::<Result<Vec<_>>>()?;
         for (site, attention) in blueprint.spec().sites() {
             settings.constraint.groups.at(site, attention.heads)?;
         }
@@ -248,6 +250,7 @@ impl<'a> Run<'a> {
         sums.task_loss += step.task_loss * step.tokens as f64;
         sums.constraint_loss += step.constraint_loss;
         sums.seconds += seconds;
+        sums.parts.add(&step.parts);
     }
 
     fn record(&self, step: &Step, rate: f64, last: u64) -> Record {
@@ -272,6 +275,7 @@ impl<'a> Run<'a> {
             gradient_norm: step.gradient_norm,
             tokens_per_second: per_second,
             seconds: *seconds,
+            parts: sums.parts.per_step(sums.steps),
             remaining_secs: Some((last - done) as f64 * sums.seconds / sums.steps.max(1) as f64),
             validation_loss: None,
             movement: None,
@@ -292,31 +296,4 @@ impl<'a> Run<'a> {
         }
         Ok(moved)
     }
-}
-
-/// Training data without end and the held-out batches.
-fn open_data(
-    request: &Request,
-    blueprint: &Blueprint,
-    device: &Device,
-    ticket: &Ticket,
-) -> Result<(Corpus, Vec<Batch>)> {
-    let settings = &request.settings;
-    let intake = Intake::new(blueprint.spec(), blueprint.config())?;
-    let mut reading = request.reading.clone();
-    reading.purpose = Purpose::Score;
-    let open = |input, reading: &_| Corpus::open(input, blueprint.side(), &intake, reading, ticket);
-    let whole = open(&request.input, &reading)?;
-    let every = settings.held_out_every;
-    let (training, held_out) = match &request.held_out {
-        Some(input) => (whole, open(input, &reading)?),
-        None => (whole.with(|s| s.part = Part::Training { every }), whole.with(|s| s.part = Part::HeldOut { every })),
-    };
-    let training = training.with(|s| s.order = Order::Shuffled);
-    let held_out = held_out.with(|s| {
-        s.order = Order::AsRead;
-        s.batches = Some(settings.held_out_batches);
-    });
-    let held_out = held_out.batches(device).collect::<Result<Vec<_>>>()?;
-    Ok((training, held_out))
 }

@@ -1,0 +1,68 @@
+//! What the group constraint costs beside the training step that it is part of: a decoder of 4 layers, 8 heads and
+//! width 128 on 8 x 128 tokens, the small size of `pillars experiment`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use std::path::Path;
+
+use candle_core::Device;
+use criterion::{Criterion, criterion_group, criterion_main};
+use pillars::checkpoint::Config;
+use pillars::experiment::{Shape, Task, architecture};
+use pillars::network::{Batch, Gates, Tokens};
+use pillars::training::constraint::Constraint;
+use pillars::training::{AdamSettings, Blueprint, Learner, StepParts, StepSettings};
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256Plus;
+
+const SEQUENCES: usize = 8;
+const LENGTH: usize = 128;
+
+fn learner(shape: &Shape) -> Learner {
+    let value = architecture(Task::Text, shape, LENGTH);
+    let config = Config::new("config.json", value.as_object().unwrap().clone());
+    let blueprint = Blueprint::fresh(&config, Path::new("")).unwrap();
+    let parameters = blueprint.parameters(0, &Device::Cpu).unwrap();
+    Learner::new(blueprint.spec(), parameters, AdamSettings::default()).unwrap()
+}
+
+fn batch(vocabulary: u32) -> Batch {
+    let mut rng = Xoshiro256Plus::seed_from_u64(1);
+    let mut draw = |_| rng.gen_range(0..vocabulary);
+    let rows: Vec<_> =
+        (0..SEQUENCES).map(|_| ((0..LENGTH).map(&mut draw).collect::<Vec<u32>>(), vec![true; LENGTH])).collect();
+    let labels = rows.iter().flat_map(|(ids, _)| (0..LENGTH).map(|t| ids.get(t + 1).copied())).collect();
+    Batch { labels: Some(labels), ..Batch::tokens(Tokens::pad(&rows, 0, &Device::Cpu).unwrap()) }
+}
+
+fn steps(criterion: &mut Criterion) {
+    let shape = Shape { layers: 4, width: 128, heads: 8, inner: 344, vocabulary: 2048 };
+    let batch = batch(2048);
+    let gates = Gates::open();
+    let constraint = Constraint { groups: pillars::analysis::Groups::Fixed(2), ..Constraint::default() };
+    let mut group = criterion.benchmark_group("training step");
+    group.sample_size(20);
+    for (name, constraint) in [("plain", None), ("with the group constraint", Some(&constraint))] {
+        let mut learner = learner(&shape);
+        let settings = StepSettings { rate: 1e-3, smoothing: 0.0, constraint, gates: &gates, seed: 0 };
+        let (mut parts, mut count) = (StepParts::default(), 0);
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                parts.add(&learner.step(std::slice::from_ref(&batch), &settings).unwrap().parts);
+                count += 1;
+            });
+        });
+        let StepParts { forward, constraint, backward, optimiser } = parts.per_step(count);
+        let ms = |secs: f64| 1e3 * secs;
+        eprintln!(
+            "  forward {:.1} ms, constraint {:.2} ms, backward {:.1} ms, optimiser {:.2} ms",
+            ms(forward),
+            ms(constraint),
+            ms(backward),
+            ms(optimiser)
+        );
+    }
+    group.finish();
+}
+
+criterion_group!(benches, steps);
+criterion_main!(benches);

@@ -1,0 +1,145 @@
+//! What is compared.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::plan::Method;
+
+/// A model with every head that arms begin from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stem {
+    /// Trained on the task alone.
+    Plain,
+    /// Trained with the group constraint.
+    Constrained,
+}
+
+impl Stem {
+    /// Both, in the order in which they are trained.
+    pub const ALL: [Self; 2] = [Self::Plain, Self::Constrained];
+
+    /// The word used in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Constrained => "constrained",
+        }
+    }
+}
+
+/// One row of the ablation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arm {
+    /// Plain training, every head.
+    Vanilla,
+    /// Grouped Head Attention: the constraint, every head.
+    Ght,
+    /// Pillars of Strength: the constraint, then the most voted heads (`top-c`).
+    GhtPs,
+    /// The constraint, then the most voted head of each group.
+    GhtPsPerGroup,
+    /// The constraint, then heads at random.
+    RandomHeads,
+    /// The constraint, then a random member of each group.
+    RandomMembers,
+    /// The constraint, then the heads of most importance (Michel et al. 2019).
+    Importance,
+    /// Plain training, then the most voted heads.
+    VotesUnconstrained,
+    /// Plain training, then the heads of most importance.
+    ImportanceUnconstrained,
+    /// Plain training, then heads at random.
+    RandomUnconstrained,
+}
+
+impl Arm {
+    /// All, in the order of the table.
+    pub const ALL: [Self; 10] = [
+        Self::Vanilla,
+        Self::Ght,
+        Self::GhtPs,
+        Self::GhtPsPerGroup,
+        Self::RandomHeads,
+        Self::RandomMembers,
+        Self::Importance,
+        Self::VotesUnconstrained,
+        Self::ImportanceUnconstrained,
+        Self::RandomUnconstrained,
+    ];
+
+    /// The word used on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vanilla => "vanilla",
+            Self::Ght => "ght",
+            Self::GhtPs => "ght-ps",
+            Self::GhtPsPerGroup => "ght-ps-per-group",
+            Self::RandomHeads => "random-heads",
+            Self::RandomMembers => "random-members",
+            Self::Importance => "importance",
+            Self::VotesUnconstrained => "votes-unconstrained",
+            Self::ImportanceUnconstrained => "importance-unconstrained",
+            Self::RandomUnconstrained => "random-unconstrained",
+        }
+    }
+
+    /// What a reader of the table sees.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Vanilla => "Vanilla, every head",
+            Self::Ght => "GHT: constraint, every head",
+            Self::GhtPs => "GHT-PS: constraint, most voted heads",
+            Self::GhtPsPerGroup => "Constraint, most voted head of each group",
+            Self::RandomHeads => "Constraint, random heads",
+            Self::RandomMembers => "Constraint, random member of each group",
+            Self::Importance => "Constraint, most important heads",
+            Self::VotesUnconstrained => "No constraint, most voted heads",
+            Self::ImportanceUnconstrained => "No constraint, most important heads",
+            Self::RandomUnconstrained => "No constraint, random heads",
+        }
+    }
+
+    /// The model it begins from.
+    pub fn stem(self) -> Stem {
+        match self {
+            Self::Vanilla | Self::VotesUnconstrained | Self::ImportanceUnconstrained | Self::RandomUnconstrained => {
+                Stem::Plain
+            }
+            _ => Stem::Constrained,
+        }
+    }
+
+    /// How it chooses heads; `None` where all stay.
+    pub fn method(self) -> Option<Method> {
+        match self {
+            Self::Vanilla | Self::Ght => None,
+            Self::GhtPs | Self::VotesUnconstrained => Some(Method::Votes),
+            Self::GhtPsPerGroup => Some(Method::PerGroup),
+            Self::RandomHeads | Self::RandomUnconstrained => Some(Method::Random),
+            Self::RandomMembers => Some(Method::RandomInGroup),
+            Self::Importance | Self::ImportanceUnconstrained => Some(Method::Importance),
+        }
+    }
+}
+
+impl fmt::Display for Arm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Arm {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|a| a.name() == text).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|a| a.name()).collect();
+            Error::usage(format!("'{text}' is no arm")).hint(format!("choose from {}", names.join(", ")))
+        })
+    }
+}

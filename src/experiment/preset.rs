@@ -1,0 +1,161 @@
+//! Architectures and settings that fit two cores or a GPU.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Arm;
+use super::request::{Request, Shape, Translation};
+use crate::corpus::{self, Input};
+use crate::error::{Error, Result};
+use crate::training::{Decay, TrainSettings, Voting};
+
+/// What the experiment is to fit on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Size {
+    /// Two cores, within an hour.
+    #[default]
+    Small,
+    /// One GPU, within a day: the paper's 6 layers of 8 heads, width 512.
+    Gpu,
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Small => "small",
+            Self::Gpu => "gpu",
+        })
+    }
+}
+
+impl FromStr for Size {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "small" => Ok(Self::Small),
+            "gpu" => Ok(Self::Gpu),
+            _ => Err(Error::usage(format!("'{text}' is no size")).hint("choose small or gpu")),
+        }
+    }
+}
+
+/// What is learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// The next token of a text: a decoder.
+    Text,
+    /// The target side of sentence pairs: an encoder-decoder.
+    Pairs,
+}
+
+impl Task {
+    /// The task that an input sets.
+    pub fn of(input: &Input) -> Result<Self> {
+        match input {
+            Input::Text(_) => Ok(Self::Text),
+            Input::Pairs { .. } => Ok(Self::Pairs),
+            other => Err(Error::usage(format!("an experiment cannot learn from {}", other.kind()))
+                .hint("give --text or --pairs")),
+        }
+    }
+}
+
+/// The experiment of a size; every part can still be changed.
+pub fn preset(input: Input, size: Size, out: std::path::PathBuf) -> Result<Request> {
+    let task = Task::of(&input)?;
+    let shape = match (size, task) {
+        (Size::Small, Task::Text) => Shape { layers: 4, width: 128, heads: 8, inner: 344, vocabulary: 2048 },
+        (Size::Small, Task::Pairs) => Shape { layers: 2, width: 128, heads: 8, inner: 256, vocabulary: 4096 },
+        (Size::Gpu, Task::Text) => Shape { layers: 6, width: 512, heads: 8, inner: 1376, vocabulary: 8192 },
+        (Size::Gpu, Task::Pairs) => Shape { layers: 6, width: 512, heads: 8, inner: 1024, vocabulary: 10_000 },
+    };
+    let (steps, finetune_steps, batch_size, seq_len, rate) = match (size, task) {
+        (Size::Small, Task::Text) => (800, 160, 8, 128, 3e-3),
+        (Size::Small, Task::Pairs) => (800, 160, 32, 64, 2e-3),
+        (Size::Gpu, Task::Text) => (20_000, 4000, 64, 256, 6e-4),
+        (Size::Gpu, Task::Pairs) => (30_000, 6000, 128, 128, 5e-4),
+    };
+    let (smoothing, decay) = match task {
+        Task::Text => (0.0, Decay::Cosine),
+        Task::Pairs => (0.1, Decay::Cosine),
+    };
+    Ok(Request {
+        input,
+        held_out: None,
+        architecture: None,
+        shape,
+        out,
+        seeds: if size == Size::Small { 2 } else { 3 },
+        arms: Arm::ALL.to_vec(),
+        reading: corpus::Settings { batch_size, seq_len: Some(seq_len), ..corpus::Settings::default() },
+        training: TrainSettings {
+            steps,
+            rate,
+            decay,
+            smoothing,
+            look_every: (steps / 16).max(1),
+            save_every: (steps / 8).max(1),
+            voting: Some(Voting {
+                batches: Some(if size == Size::Small { 64 } else { 1000 }),
+                finetune_steps,
+                ..Voting::default()
+            }),
+            ..TrainSettings::default()
+        },
+        translation: (task == Task::Pairs).then(|| Translation {
+            sentences: if size == Size::Small { 200 } else { 2000 },
+            beams: if size == Size::Small { 1 } else { 5 },
+        }),
+    })
+}
+
+/// The configuration of a model of `shape` for `task`: a Llama decoder, or Marian's encoder and decoder (the
+/// original Transformer, post-norm with sinusoids), each with tied tables.
+pub fn architecture(task: Task, shape: &Shape, positions: usize) -> Value {
+    let Shape { layers, width, heads, inner, vocabulary } = *shape;
+    match task {
+        Task::Text => json!({
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "hidden_size": width,
+            "intermediate_size": inner,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": heads,
+            "hidden_act": "silu",
+            "max_position_embeddings": positions,
+            "vocab_size": vocabulary,
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 10000.0,
+            "tie_word_embeddings": true,
+        }),
+        Task::Pairs => json!({
+            "architectures": ["MarianMTModel"],
+            "model_type": "marian",
+            "is_encoder_decoder": true,
+            "d_model": width,
+            "encoder_layers": layers,
+            "decoder_layers": layers,
+            "encoder_attention_heads": heads,
+            "decoder_attention_heads": heads,
+            "encoder_ffn_dim": inner,
+            "decoder_ffn_dim": inner,
+            "activation_function": "relu",
+            "scale_embedding": true,
+            "share_encoder_decoder_embeddings": true,
+            "tie_word_embeddings": true,
+            "max_position_embeddings": positions,
+            "vocab_size": vocabulary,
+            "decoder_vocab_size": vocabulary,
+            "pad_token_id": 0,
+            "eos_token_id": 2,
+            "decoder_start_token_id": 0,
+        }),
+    }
+}

@@ -1,0 +1,305 @@
+//! What came out: means and spreads over seeds.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Arm, Request, Stem};
+use crate::figure::Table;
+use crate::network::Site;
+use crate::training::{Record, Summary};
+
+/// A model with every head at the end of its training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StemResult {
+    /// Which.
+    pub stem: Stem,
+    /// Its seed.
+    pub seed: u64,
+    /// Held-out loss per token.
+    pub loss: Option<f64>,
+    /// Held-out loss of a model that only counts tokens.
+    pub unigram_loss: Option<f64>,
+    /// Group measures, each the mean of the last tenth of the records: batches differ.
+    pub measures: Measures,
+    /// Seconds of training.
+    pub seconds: f64,
+}
+
+/// How alike the heads of groups are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measures {
+    /// Mean cosine of heads to the centre of their group.
+    pub homogenisation: Option<f64>,
+    /// Mean cosine (or its square) of pairs of centres.
+    pub diversification: Option<f64>,
+    /// Mean silhouette.
+    pub silhouette: Option<f64>,
+    /// Mean Dunn index.
+    pub dunn: Option<f64>,
+}
+
+impl StemResult {
+    pub(super) fn new(stem: Stem, seed: u64, summary: &Summary, records: &[Record]) -> Self {
+        let last = records.len().div_ceil(10).max(1);
+        let tail = records.get(records.len().saturating_sub(last)..).unwrap_or(&[]);
+        let mean = |value: &dyn Fn(&Record) -> Option<f64>| Spread::of(tail.iter().filter_map(value)).map(|s| s.mean);
+        Self {
+            stem,
+            seed,
+            loss: summary.full_loss,
+            unigram_loss: summary.unigram_loss,
+            measures: Measures {
+                homogenisation: mean(&|r| r.homogenisation),
+                diversification: mean(&|r| r.diversification),
+                silhouette: mean(&Record::mean_silhouette),
+                dunn: mean(&Record::mean_dunn),
+            },
+            seconds: summary.seconds,
+        }
+    }
+}
+
+/// One arm of one seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ArmResult {
+    /// Which.
+    pub arm: Arm,
+    /// Its seed.
+    pub seed: u64,
+    /// Heads that stay, where some went.
+    pub kept: BTreeMap<Site, Vec<usize>>,
+    /// Heads of all layers.
+    pub heads: usize,
+    /// Parameters of the written model.
+    pub parameters: u64,
+    /// The same without embeddings, as the paper counts.
+    pub parameters_without_embeddings: u64,
+    /// Multiply-adds of a sequence of 30 tokens.
+    pub flops: u64,
+    /// Held-out loss per token at the end.
+    pub loss: f64,
+    /// Held-out loss right after heads were masked.
+    pub masked_loss: Option<f64>,
+    /// BLEU of held-out pairs.
+    pub bleu: Option<f64>,
+    /// Seconds of training after the stem.
+    pub seconds: f64,
+}
+
+/// Mean and sample standard deviation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The mean.
+    pub mean: f64,
+    /// Sample standard deviation; absent for one value.
+    pub deviation: Option<f64>,
+    /// How many values.
+    pub count: usize,
+}
+
+impl Spread {
+    /// Of some values; absent where there is none.
+    pub fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let values: Vec<f64> = values.collect();
+        let count = values.len();
+        let mean = values.iter().sum::<f64>() / count as f64;
+        let squares: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
+        let deviation = (count > 1).then(|| (squares / (count - 1) as f64).sqrt());
+        (count > 0).then_some(Self { mean, deviation, count })
+    }
+}
+
+/// A stem over all seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StemRow {
+    /// Which.
+    pub stem: Stem,
+    /// Held-out perplexity.
+    pub perplexity: Option<Spread>,
+    /// Mean cosine of heads to the centre of their group.
+    pub homogenisation: Option<Spread>,
+    /// Mean cosine (or its square) of pairs of centres.
+    pub diversification: Option<Spread>,
+    /// Mean silhouette.
+    pub silhouette: Option<Spread>,
+    /// Mean Dunn index.
+    pub dunn: Option<Spread>,
+}
+
+/// An arm over all seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Which.
+    pub arm: Arm,
+    /// Heads of all layers, mean.
+    pub heads: f64,
+    /// Parameters without embeddings, mean.
+    pub parameters_without_embeddings: f64,
+    /// Held-out loss per token.
+    pub loss: Spread,
+    /// Held-out perplexity.
+    pub perplexity: Spread,
+    /// Loss minus that of the vanilla arm of the same seed: seeds have equal first weights and batches, so this varies
+    /// less than the losses do.
+    pub loss_above_vanilla: Option<Spread>,
+    /// Held-out perplexity right after heads were masked.
+    pub masked_perplexity: Option<Spread>,
+    /// BLEU of held-out pairs.
+    pub bleu: Option<Spread>,
+}
+
+/// The whole ablation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Name and version of the document.
+    pub format: &'static str,
+    /// Version of the document.
+    pub version: u32,
+    /// What was asked for.
+    pub request: Request,
+    /// Whether every arm of every seed is there.
+    pub complete: bool,
+    /// Held-out perplexity of a model that only counts tokens.
+    pub unigram_perplexity: Option<f64>,
+    /// Models with every head.
+    pub stems: Vec<StemRow>,
+    /// The table.
+    pub rows: Vec<Row>,
+    /// Every stem of every seed.
+    pub stem_runs: Vec<StemResult>,
+    /// Every arm of every seed.
+    pub runs: Vec<ArmResult>,
+}
+
+impl Report {
+    pub(super) fn new(request: &Request, stem_runs: Vec<StemResult>, runs: Vec<ArmResult>) -> Self {
+        let vanilla = |seed: u64| runs.iter().find(|r| r.arm == Arm::Vanilla && r.seed == seed).map(|r| r.loss);
+        let mut rows = Vec::new();
+        for arm in &request.arms {
+            let own: Vec<&ArmResult> = runs.iter().filter(|r| r.arm == *arm).collect();
+            let spread = |value: &dyn Fn(&ArmResult) -> Option<f64>| Spread::of(own.iter().filter_map(|r| value(r)));
+            let mean = |value: &dyn Fn(&ArmResult) -> f64| spread(&|r| Some(value(r))).map_or(f64::NAN, |s| s.mean);
+            let (Some(loss), Some(perplexity)) = (spread(&|r| Some(r.loss)), spread(&|r| Some(r.loss.exp()))) else {
+                continue;
+            };
+            rows.push(Row {
+                arm: *arm,
+                heads: mean(&|r| r.heads as f64),
+                parameters_without_embeddings: mean(&|r| r.parameters_without_embeddings as f64),
+                loss,
+                perplexity,
+                loss_above_vanilla: spread(&|r| Some(r.loss - vanilla(r.seed)?)).filter(|_| *arm != Arm::Vanilla),
+                masked_perplexity: spread(&|r| r.masked_loss.map(f64::exp)),
+                bleu: spread(&|r| r.bleu),
+            });
+        }
+        let stems = request.stems().into_iter().map(|stem| {
+            let own = || stem_runs.iter().filter(move |r| r.stem == stem);
+            let of = |value: &dyn Fn(&StemResult) -> Option<f64>| Spread::of(own().filter_map(value));
+            StemRow {
+                stem,
+                perplexity: of(&|r| r.loss.map(f64::exp)),
+                homogenisation: of(&|r| r.measures.homogenisation),
+                diversification: of(&|r| r.measures.diversification),
+                silhouette: of(&|r| r.measures.silhouette),
+                dunn: of(&|r| r.measures.dunn),
+            }
+        });
+        Self {
+            format: "pillars-experiment",
+            version: 1,
+            request: request.clone(),
+            complete: runs.len() as u64 == request.seeds * request.arms.len() as u64,
+            unigram_perplexity: stem_runs.iter().find_map(|r| r.unigram_loss).map(f64::exp),
+            stems: stems.collect(),
+            rows,
+            stem_runs,
+            runs,
+        }
+    }
+
+    /// One row per arm.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new([
+            "arm",
+            "seeds",
+            "heads",
+            "parameters_without_embeddings",
+            "loss",
+            "loss_deviation",
+            "perplexity",
+            "perplexity_deviation",
+            "loss_above_vanilla",
+            "loss_above_vanilla_deviation",
+            "masked_perplexity",
+            "bleu",
+            "bleu_deviation",
+        ]);
+        for row in &self.rows {
+            let (above, bleu) = (row.loss_above_vanilla, row.bleu);
+            table.push([
+                row.arm.name().into(),
+                row.loss.count.into(),
+                row.heads.into(),
+                row.parameters_without_embeddings.into(),
+                row.loss.mean.into(),
+                row.loss.deviation.into(),
+                row.perplexity.mean.into(),
+                row.perplexity.deviation.into(),
+                above.map(|s| s.mean).into(),
+                above.and_then(|s| s.deviation).into(),
+                row.masked_perplexity.map(|s| s.mean).into(),
+                bleu.map(|s| s.mean).into(),
+                bleu.and_then(|s| s.deviation).into(),
+            ]);
+        }
+        table
+    }
+
+    /// One row per arm and seed.
+    pub fn runs_table(&self) -> Table {
+        let mut table = Table::new([
+            "arm",
+            "seed",
+            "heads",
+            "parameters",
+            "parameters_without_embeddings",
+            "flops_at_30",
+            "loss",
+            "masked_loss",
+            "bleu",
+            "seconds",
+        ]);
+        for run in &self.runs {
+            table.push([
+                run.arm.name().into(),
+                run.seed.into(),
+                run.heads.into(),
+                run.parameters.into(),
+                run.parameters_without_embeddings.into(),
+                run.flops.into(),
+                run.loss.into(),
+                run.masked_loss.into(),
+                run.bleu.into(),
+                run.seconds.into(),
+            ]);
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spreads_are_sample_deviations() {
+        // Mean 5; squares 9, 1, 1, 1, 0, 0, 4, 16 sum to 32, over 7.
+        let spread = Spread::of([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0].into_iter()).unwrap();
+        assert_eq!((spread.mean, spread.count), (5.0, 8));
+        assert!((spread.deviation.unwrap() - (32.0f64 / 7.0).sqrt()).abs() < 1e-12);
+        assert_eq!(Spread::of([3.0].into_iter()).unwrap().deviation, None);
+        assert_eq!(Spread::of(std::iter::empty()), None);
+    }
+}

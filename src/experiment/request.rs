@@ -1,0 +1,111 @@
+//! What an experiment is asked to do.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Arm, Stem, Task};
+use crate::corpus::{self, Input};
+use crate::error::{Error, Result};
+use crate::training::{TrainSettings, VoteAt, Voting};
+
+/// Sizes of a model that an experiment makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Layers of each stack.
+    pub layers: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Heads per attention layer.
+    pub heads: usize,
+    /// Width inside the feed-forward layers.
+    pub inner: usize,
+    /// Tokens of the vocabulary.
+    pub vocabulary: usize,
+}
+
+/// How translations are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Translation {
+    /// Held-out pairs to translate.
+    pub sentences: usize,
+    /// Hypotheses followed; one is greedy search.
+    pub beams: usize,
+}
+
+/// An experiment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Text or pairs to learn from.
+    pub input: Input,
+    /// Held-out data of the same kind; a part of the input where absent.
+    pub held_out: Option<Input>,
+    /// A configuration of the user's own, instead of one of `shape`.
+    pub architecture: Option<PathBuf>,
+    /// Sizes of the model.
+    pub shape: Shape,
+    /// The folder to write.
+    pub out: PathBuf,
+    /// Repetitions; the first has the seed of `training`, each the next one.
+    pub seeds: u64,
+    /// What is compared.
+    pub arms: Vec<Arm>,
+    /// How sequences become batches.
+    pub reading: corpus::Settings,
+    /// How the models are trained; its voting says how many heads stay, what votes, and how pruned models go on.
+    pub training: TrainSettings,
+    /// How translations are measured, for pairs.
+    pub translation: Option<Translation>,
+}
+
+impl Request {
+    /// Refuses what cannot be carried out.
+    pub fn check(&self) -> Result<()> {
+        let task = Task::of(&self.input)?;
+        if self.seeds == 0 || self.arms.is_empty() {
+            return Err(Error::usage("an experiment needs at least one seed and one arm"));
+        }
+        let voting = self.voting();
+        if voting.at != VoteAt::End || voting.plan.is_some() {
+            return Err(Error::usage("an experiment votes after the last step of each model"));
+        }
+        if voting.finetune_steps == 0 {
+            return Err(Error::usage("an experiment needs at least one step of fine-tuning"));
+        }
+        if let Some(translation) = self.translation {
+            if task == Task::Text {
+                return Err(Error::usage("only pairs are translated"));
+            }
+            if translation.sentences == 0 || translation.beams == 0 {
+                return Err(Error::usage("a translation needs at least one sentence and one beam"));
+            }
+        }
+        let Shape { layers, width, heads, inner, vocabulary } = self.shape;
+        if [layers, width, heads, inner, vocabulary].contains(&0) || !width.is_multiple_of(heads) {
+            let what = format!("no model has {layers} layers of {heads} heads in a width of {width}");
+            return Err(Error::usage(what).hint("the width must be a multiple of the number of heads"));
+        }
+        self.training.check()
+    }
+
+    /// How heads are chosen, and how pruned models go on.
+    pub fn voting(&self) -> Voting {
+        self.training.voting.clone().unwrap_or_default()
+    }
+
+    /// The seed of every repetition.
+    pub fn seed_list(&self) -> Vec<u64> {
+        (0..self.seeds).map(|i| self.training.seed.wrapping_add(i)).collect()
+    }
+
+    /// The models that the arms begin from.
+    pub fn stems(&self) -> Vec<Stem> {
+        Stem::ALL.into_iter().filter(|stem| self.arms.iter().any(|arm| arm.stem() == *stem)).collect()
+    }
+
+    /// Training steps of the whole experiment.
+    pub fn steps(&self) -> u64 {
+        let stems = self.stems().len() as u64 * self.training.steps;
+        self.seeds * (stems + self.arms.len() as u64 * self.voting().finetune_steps)
+    }
+}

@@ -1,0 +1,41 @@
+//! What a run learns from, and what it is measured on.
+
+use super::{Blueprint, Request};
+use crate::corpus::{Corpus, Intake, Order, Part, Purpose};
+use crate::error::Result;
+use crate::task::Ticket;
+
+/// Two corpora that share no sequence.
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// Shuffled, pass after pass in another order.
+    pub training: Corpus,
+    /// As it stands, as many batches as are to be measured.
+    pub held_out: Corpus,
+}
+
+impl Data {
+    /// Opens the input of `request` and holds a part of it out, unless other data is named for that.
+    pub fn open(request: &Request, blueprint: &Blueprint, ticket: &Ticket) -> Result<Self> {
+        let settings = &request.settings;
+        let intake = Intake::new(blueprint.spec(), blueprint.config())?;
+        let mut reading = request.reading.clone();
+        reading.purpose = Purpose::Score;
+        let open = |input, reading: &_| Corpus::open(input, blueprint.side(), &intake, reading, ticket);
+        let whole = open(&request.input, &reading)?;
+        let every = settings.held_out_every;
+        let (training, held_out) = match &request.held_out {
+            Some(input) => (whole, open(input, &reading)?),
+            None => {
+                (whole.with(|s| s.part = Part::Training { every }), whole.with(|s| s.part = Part::HeldOut { every }))
+            }
+        };
+        Ok(Self {
+            training: training.with(|s| s.order = Order::Shuffled),
+            held_out: held_out.with(|s| {
+                s.order = Order::AsRead;
+                s.batches = Some(settings.held_out_batches);
+            }),
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! What an encoder-decoder model makes of the source side of pairs, beside the target side.
+
+use super::{Bleu, Rouge, Search, bleu, decode, mean_rouge};
+use crate::corpus::{Corpus, TextTokenizer};
+use crate::error::{Error, Result};
+use crate::network::{Batch, Gates, Network, Source};
+use crate::task::Ticket;
+
+/// Texts that a model wrote, each beside its reference.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Translations {
+    /// The model's text and the reference.
+    pub pairs: Vec<(String, String)>,
+    /// Pairs that were passed over because they were cut to the longest sequence: their references are not whole.
+    pub cut: usize,
+}
+
+impl Translations {
+    /// Corpus BLEU.
+    pub fn bleu(&self) -> Bleu {
+        bleu(self.texts())
+    }
+
+    /// Mean ROUGE.
+    pub fn rouge(&self) -> Rouge {
+        mean_rouge(self.texts())
+    }
+
+    fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(system, reference)| (system.as_str(), reference.as_str()))
+    }
+}
+
+/// Translates up to `sentences` pairs of `corpus`, which must carry labels, with `beams` hypotheses (one is greedy).
+///
+/// A translation may have half as many tokens again as the longest source of its batch, and ten more.
+pub fn translate(
+    network: &Network,
+    gates: &Gates,
+    tokenizer: &TextTokenizer,
+    corpus: &Corpus,
+    (sentences, beams): (usize, usize),
+    ticket: &Ticket,
+) -> Result<Translations> {
+    let intake = corpus.intake();
+    let (Some(limits), Some(start)) = (&intake.target, intake.decoder_start) else {
+        return Err(Error::usage("only encoder-decoder models translate, which this is not"));
+    };
+    let end = intake.end.ok_or_else(|| Error::new("the model's configuration names no eos_token_id"))?;
+    // Sequences are cut to the length that was asked for; the target leaves a place for its start.
+    let most = corpus.settings().seq_len.unwrap_or(usize::MAX);
+    let mut found = Translations::default();
+    ticket.stage("translate", Some(sentences as u64), "sentences");
+    for batch in corpus.batches(network.device()) {
+        let batch = batch?;
+        let sources = source_lengths(&batch)?;
+        let longest = sources.iter().copied().max().unwrap_or(0);
+        let longest = (longest + longest / 2 + 10).min(limits.max_length.unwrap_or(usize::MAX));
+        let search = Search { start, end, longest, beams, length_penalty: 1.0 };
+        let systems = decode(network, &batch.source, gates, &search, ticket)?;
+        let labels = batch.labels.as_deref().ok_or_else(|| Error::new("the pairs carry no labels"))?;
+        let width = labels.len() / sources.len().max(1);
+        for ((system, source), labels) in systems.iter().zip(sources).zip(labels.chunks(width.max(1))) {
+            if found.pairs.len() == sentences {
+                return Ok(found);
+            }
+            let reference: Vec<u32> = labels.iter().flatten().copied().collect();
+            if source >= most || reference.len() + 1 >= most {
+                found.cut += 1;
+                continue;
+            }
+            let text = |ids: &[u32]| tokenizer.decode(ids).map(|text| text.trim().to_owned());
+            found.pairs.push((text(&system.ids)?, text(&reference)?));
+            ticket.advance(1)?;
+        }
+    }
+    Ok(found)
+}
+
+fn source_lengths(batch: &Batch) -> Result<Vec<usize>> {
+    match &batch.source {
+        Source::Tokens(tokens) => {
+            let mask = &tokens.mask;
+            Ok((0..mask.sequences()).map(|n| mask.row(n).iter().filter(|real| **real).count()).collect())
+        }
+        _ => Err(Error::usage("only sentence pairs can be translated").hint("give --pairs")),
+    }
+}

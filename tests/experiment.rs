@@ -1,0 +1,161 @@
+//! The ablation, on sizes that finish in seconds.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use std::path::Path;
+use std::process::Command;
+
+use pillars::corpus::Input;
+use pillars::experiment::{Arm, Event, Report, Request, Shape, Size, Stem, preset, run};
+use pillars::model::Model;
+use pillars::task::{CancelToken, Ticket};
+use pillars::training::RunOptions;
+
+/// Lines with something to learn: one language's words follow from the other's.
+fn lines() -> Vec<(String, String)> {
+    let words = [("cat", "gato"), ("dog", "perro"), ("bird", "ave"), ("man", "hombre")];
+    let line = |i: usize| {
+        let (a, b) = (words[i % 4], words[(i * i + i / 4) % 4]);
+        (format!("the {} sees the {} .", a.0, b.0), format!("el {} ve el {} .", a.1, b.1))
+    };
+    (0..400).map(line).collect()
+}
+
+fn request(folder: &Path, out: &str) -> Request {
+    let text: String = lines().into_iter().map(|(a, _)| a + "\n").collect();
+    std::fs::write(folder.join("text.txt"), text).unwrap();
+    let mut request = preset(Input::Text(folder.join("text.txt")), Size::Small, folder.join(out)).unwrap();
+    request.shape = Shape { layers: 2, width: 16, heads: 4, inner: 24, vocabulary: 280 };
+    request.seeds = 1;
+    request.arms = vec![Arm::Vanilla, Arm::GhtPs, Arm::RandomHeads, Arm::ImportanceUnconstrained];
+    (request.reading.batch_size, request.reading.seq_len) = (4, Some(16));
+    let training = &mut request.training;
+    (training.steps, training.record_every, training.look_every, training.save_every) = (20, 2, 10, 5);
+    (training.held_out_batches, training.held_out_every) = (3, 6);
+    let voting = training.voting.as_mut().unwrap();
+    (voting.finetune_steps, voting.batches) = (6, Some(4));
+    request
+}
+
+fn carry_out(request: &Request) -> Report {
+    let options = RunOptions { resume: true, ..RunOptions::default() };
+    run(request, &options, &mut |_| {}, &Ticket::default()).unwrap()
+}
+
+#[test]
+fn arms_share_their_stems_and_keep_equally_many_heads() {
+    let folder = tempfile::tempdir().unwrap();
+    let request = request(folder.path(), "out");
+    let report = carry_out(&request);
+    assert!(report.complete);
+    let arms: Vec<Arm> = report.rows.iter().map(|r| r.arm).collect();
+    assert_eq!(arms, request.arms);
+    let heads: Vec<usize> = report.runs.iter().map(|r| r.heads).collect();
+    assert_eq!(heads, [8, 4, 4, 4]);
+    assert!(report.rows[0].loss_above_vanilla.is_none() && report.rows[0].masked_perplexity.is_none());
+    let row = &report.rows[1];
+    assert!((row.loss_above_vanilla.unwrap().mean - (report.runs[1].loss - report.runs[0].loss)).abs() < 1e-12);
+    assert!((row.perplexity.mean - report.runs[1].loss.exp()).abs() < 1e-9 && row.perplexity.deviation.is_none());
+    // 2 of 4 heads, 4 wide, out of four 16-wide projections, in 2 layers.
+    let parameters = |i: usize| report.runs[i].parameters_without_embeddings;
+    assert_eq!(parameters(0) - parameters(1), 2 * 4 * 2 * 4 * 16);
+    // What the report says is what the written models are.
+    let pruned = Model::open(request.out.join("seed-0/ght-ps")).unwrap();
+    assert!(pruned.spec().sites().iter().all(|(site, a)| a.origin == report.runs[1].kept[site]));
+    let constrained = report.stems.iter().find(|s| s.stem == Stem::Constrained).unwrap();
+    let plain = report.stems.iter().find(|s| s.stem == Stem::Plain).unwrap();
+    assert!(constrained.homogenisation.unwrap().mean > plain.homogenisation.unwrap().mean);
+    for name in ["table.md", "table.csv", "runs.csv", "results.json", "curves.svg", "curves.csv"] {
+        assert!(request.out.join(name).is_file(), "{name}");
+    }
+    assert!(!request.out.join("seed-0/ght-ps/full").exists());
+    assert!(!request.out.join("seed-0/plain/training/state.safetensors").exists());
+    // Stems begin with equal weights and see equal batches; without its weights the constraint changes nothing.
+    let mut idle = self::request(folder.path(), "idle");
+    idle.arms = vec![Arm::Vanilla, Arm::Ght];
+    (idle.training.constraint.alpha, idle.training.constraint.beta) = (0.0, 0.0);
+    let idle = carry_out(&idle);
+    assert_eq!(idle.runs[0].loss, idle.runs[1].loss);
+    assert!((idle.runs[0].loss - report.runs[0].loss).abs() < 1e-12);
+}
+
+#[test]
+fn an_interrupted_experiment_goes_on_to_the_same_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = carry_out(&request(folder.path(), "whole"));
+    let broken = request(folder.path(), "broken");
+    let options = RunOptions { resume: true, ..RunOptions::default() };
+    // Stopped within the second model, then in the middle of an arm.
+    for stop in ["constrained model", "random-heads"] {
+        let cancel = CancelToken::default();
+        let ticket = Ticket::new(cancel.clone(), || {});
+        let mut watch = |event: Event<'_>| {
+            if matches!(event, Event::Record(name, record) if name.ends_with(stop) && record.step >= 4) {
+                cancel.cancel();
+            }
+        };
+        let error = run(&broken, &options, &mut watch, &ticket).unwrap_err();
+        assert!(error.is_cancelled(), "{error}");
+    }
+    let before = std::fs::metadata(broken.out.join("seed-0/vanilla.json")).unwrap().modified().unwrap();
+    let mut trained = Vec::new();
+    let mut watch = |event: Event<'_>| {
+        if let Event::Record(name, _) = event {
+            trained.push(name.to_owned());
+        }
+    };
+    let resumed = run(&broken, &options, &mut watch, &Ticket::default()).unwrap();
+    assert_eq!(resumed.rows, whole.rows);
+    assert_eq!(std::fs::metadata(broken.out.join("seed-0/vanilla.json")).unwrap().modified().unwrap(), before);
+    assert!(!trained.iter().any(|n| n.ends_with("model") || n.ends_with("vanilla") || n.ends_with("ght-ps")));
+    // Other settings are another experiment.
+    let mut other = broken.clone();
+    other.training.rate = 1e-4;
+    assert!(run(&other, &options, &mut |_| {}, &Ticket::default()).unwrap_err().to_string().contains("other settings"));
+}
+
+#[test]
+fn pairs_are_translated_from_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let pairs: String = lines().into_iter().map(|(a, b)| format!("{a}\t{b}\n")).collect();
+    std::fs::write(folder.path().join("pairs.tsv"), pairs).unwrap();
+    let out = folder.path().join("out");
+    let options = "--arms vanilla,ght-ps --seeds 1 --steps 60 --finetune-steps 10 --lr 1e-2 --layers 1 --width 16 --heads 4 \
+        --inner 24 --vocabulary 290 --batch-size 8 --seq-len 24 --vote-batches 4 --held-out-batches 2 --held-out-every 6 \
+        --translate 12 --device cpu --quiet --json --groups encoder=1,decoder=2,cross=3";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pillars"));
+    command.args(["experiment", "--pairs"]).arg(folder.path().join("pairs.tsv")).arg("--out").arg(&out);
+    command.args(options.split_whitespace());
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(report["format"], "pillars-experiment");
+    // One, two and three groups in the three attention layers: as many heads.
+    assert_eq!(report["runs"][1]["heads"], 6);
+    let bleu = report["runs"][0]["bleu"].as_f64().unwrap();
+    assert!((0.0..=100.0).contains(&bleu));
+    assert!(std::fs::read_to_string(out.join("table.md")).unwrap().contains("BLEU of 12 held-out pairs, greedy"));
+    // The folder is not replaced without being asked to be.
+    let again = command.output().unwrap();
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("--resume"));
+}
+
+#[test]
+fn an_experiment_that_cannot_begin_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = RunOptions::default();
+    let refused = |change: &dyn Fn(&mut Request), part: &str| {
+        let mut request = request(folder.path(), "out");
+        change(&mut request);
+        let error = run(&request, &options, &mut |_| {}, &Ticket::default()).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+        assert!(!request.out.exists(), "{error}");
+    };
+    refused(&|r| r.seeds = 0, "at least one seed");
+    refused(&|r| r.shape.width = 30, "multiple of the number of heads");
+    refused(&|r| r.shape.vocabulary = 10, "cannot hold all bytes");
+    refused(&|r| r.input = Input::Text("missing.txt".into()), "missing.txt");
+    refused(&|r| r.input = Input::Tokens("missing.jsonl".into()), "cannot learn from tokens");
+    refused(&|r| r.architecture = Some("missing.json".into()), "missing.json");
+    refused(&|r| r.training.constraint.groups = pillars::analysis::Groups::Fixed(9), "cannot form 9 groups");
+}
