@@ -195,10 +195,7 @@ impl RunSettings {
 
     /// What is read and how, in words: measurements compare only where this is the same.
     pub fn reading(&self) -> String {
-        let name = match &self.input {
-            Some(input) => input.path().file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
-            None => "nothing".to_owned(),
-        };
+        let name = self.input.as_ref().map_or_else(|| "nothing".to_owned(), |i| i.path().display().to_string());
         let length = self.seq_len.map_or_else(String::new, |n| format!(", at most {n} tokens long"));
         let batches = self.batches.map_or_else(String::new, |n| format!(", {n} batches of {}", self.batch_size));
         format!("{name}{length}{batches}")
@@ -288,9 +285,9 @@ mod tests {
     #[test]
     fn what_is_read_is_told_in_words() {
         let mut run = RunSettings { input: Some(Input::Text("/x/a.txt".into())), ..RunSettings::default() };
-        assert_eq!(run.reading(), "a.txt");
+        assert_eq!(run.reading(), "/x/a.txt");
         (run.seq_len, run.batches) = (Some(64), Some(3));
-        assert_eq!(run.reading(), "a.txt, at most 64 tokens long, 3 batches of 8");
+        assert_eq!(run.reading(), "/x/a.txt, at most 64 tokens long, 3 batches of 8");
     }
 
     #[test]

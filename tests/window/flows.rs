@@ -36,6 +36,8 @@ fn a_model_opens_and_every_head_can_be_kept_or_pruned() {
 fn a_run_fills_every_view_and_the_votes_fill_the_plan() {
     let mut desk = Desk::with_results("bert");
     assert!(desk.kept() < 8, "the votes prune some of the heads");
+    assert_eq!(desk.state().placed.as_ref().unwrap().device, "cpu");
+    assert!(desk.shows("Runs on"));
     let names = ["Overview", "Redundancy", "Groups", "Votes", "Prune", "Attention", "Training"];
     for (number, name) in
         [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7].iter().zip(names)
@@ -161,6 +163,48 @@ fn the_palette_finds_commands_by_letters() {
     assert_eq!(desk.state().settings.zoom, 3.0);
     desk.chord(Modifiers::COMMAND, Key::Num0);
     assert_eq!(desk.state().settings.zoom, 1.0);
+}
+
+#[test]
+fn trouble_shows_where_the_messages_are_closed() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    desk.chord(Modifiers::COMMAND, Key::J);
+    assert!(!desk.shows("Tasks and messages"));
+    desk.type_path((Modifiers::COMMAND, Key::L), std::path::Path::new("/no/such/place"));
+    let trouble = desk.messages().lines().last().unwrap().trim_start_matches("error: ")[..20].to_owned();
+    desk.harness.get_by(|n| n.role() == Role::Button && n.label().is_some_and(|l| l.starts_with(&trouble))).click();
+    desk.harness.run();
+    assert!(desk.shows("Tasks and messages"), "the words open the panel");
+}
+
+#[test]
+fn plans_stand_side_by_side_and_are_measured_on_demand() {
+    let mut desk = Desk::with_results("bert");
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.click("Copy the plan");
+    desk.command("select the layer");
+    desk.press(Key::X);
+    assert_eq!(desk.state().compared.len(), 2);
+    // A layer without heads cannot be cut out; the other plan can be measured all the same.
+    assert!(desk.state().compared[1].outlook.is_err() && desk.shows("cannot be carried out"));
+    desk.click("Measure Plan 1");
+    desk.settle();
+    let first = desk.state().compared[0].outlook.as_ref().unwrap().legal.clone();
+    assert_eq!(desk.state().measured_of(&first).unwrap().name, "Plan 1", "{}", desk.messages());
+    // On another input it counts for nothing, even under the same name.
+    desk.type_path((Modifiers::COMMAND, Key::L), &tokens(&desk.folder.path().join("remembered"), 5, 7));
+    assert!(desk.state().measured_of(&first).is_none());
+    assert!(desk.harness.query_by_role_and_label(Role::Button, "Measure Plan 1").is_some());
+    // Renamed, it keeps its numbers; deleted, undo brings it back.
+    desk.click("Rename");
+    desk.type_text("ed");
+    desk.press(Key::Enter);
+    assert!(desk.state().draft.now().active().name.contains("ed"));
+    desk.command("delete plan");
+    assert_eq!(desk.state().compared.len(), 1);
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    assert_eq!(desk.state().compared.len(), 2);
+    assert!(desk.messages().contains("Undone: delete the plan"));
 }
 
 #[test]
