@@ -1,5 +1,6 @@
 //! The tabs in the middle: views that can be split, moved and stacked.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use eframe::egui::{self, Stroke, WidgetText};
@@ -135,12 +136,8 @@ impl Layout {
             self.views = views;
         }
         let tree = saved.get("tree").and_then(|t| serde_json::from_value::<Tree<View>>(t.clone()).ok());
-        if let Some(tree) = tree {
-            let panes: Vec<View> =
-                tree.tiles.tiles().filter_map(|t| if let Tile::Pane(p) = t { Some(*p) } else { None }).collect();
-            if panes.len() == View::ALL.len() && View::ALL.iter().all(|v| panes.contains(v)) {
-                self.tree = tree;
-            }
+        if let Some(tree) = tree.filter(is_sound) {
+            self.tree = tree;
         }
     }
 
@@ -182,6 +179,31 @@ impl Layout {
     fn row_of(&self, view: View) -> Option<TileId> {
         self.tree.tiles.find_pane(&view).and_then(|pane| self.tree.tiles.parent_of(pane))
     }
+}
+
+/// Whether a tree from a file can be drawn: every view once, no tile inside itself, sizes that are numbers.
+fn is_sound(tree: &Tree<View>) -> bool {
+    let mut seen = HashSet::new();
+    let mut views = Vec::new();
+    let mut open: Vec<TileId> = tree.root.into_iter().collect();
+    while let Some(id) = open.pop() {
+        if !seen.insert(id) {
+            return false;
+        }
+        match tree.tiles.get(id) {
+            Some(Tile::Pane(view)) => views.push(*view),
+            Some(Tile::Container(container)) => {
+                if let Container::Linear(linear) = container
+                    && !linear.shares.iter().all(|(_, share)| share.is_finite() && *share > 0.0)
+                {
+                    return false;
+                }
+                open.extend(container.children_vec());
+            }
+            None => return false,
+        }
+    }
+    views.len() == View::ALL.len() && View::ALL.iter().all(|view| views.contains(view))
 }
 
 struct Panes<'a> {
@@ -340,6 +362,21 @@ mod tests {
         assert_eq!(stands(&again), stands(&layout));
         again.restore(&serde_json::json!({"tree": 7, "views": "x"}));
         assert_eq!(stands(&again), stands(&layout), "what cannot be understood changes nothing");
+        // Neither does a tile that holds itself, or a view that stands nowhere.
+        let mut looped = layout.save();
+        let tiles = looped["tree"]["tiles"]["tiles"].as_object_mut().unwrap();
+        let (root, _) = tiles.iter().find(|(_, tile)| tile.pointer("/Container/Linear").is_some()).unwrap();
+        let root: u64 = root.parse().unwrap();
+        for tile in tiles.values_mut() {
+            if let Some(children) = tile.pointer_mut("/Container/Tabs/children").and_then(|c| c.as_array_mut()) {
+                children.push(root.into());
+            }
+        }
+        again.restore(&looped);
+        let mut torn = layout.save();
+        torn["tree"]["tiles"]["tiles"].as_object_mut().unwrap().retain(|_, tile| tile.get("Pane").is_none());
+        again.restore(&torn);
+        assert_eq!(stands(&again), stands(&layout));
         layout.reset();
         assert_eq!(stands(&layout), [View::ALL.to_vec()]);
         assert!(!layout.move_on());

@@ -1,6 +1,7 @@
 //! The model that comes with the program.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Name of the sample's folder.
 const MODEL: &str = "rxnfp-bert-pretrained";
@@ -16,8 +17,14 @@ pub struct Sample {
     pub text: Option<PathBuf>,
 }
 
-/// The bundled sample: beside the program, above it, or in the source tree it was built from.
+/// The bundled sample: beside the program, above it, or in the source tree it was built from. It is looked for once,
+/// because a window asks in every frame.
 pub fn sample() -> Option<Sample> {
+    static FOUND: OnceLock<Option<Sample>> = OnceLock::new();
+    FOUND.get_or_init(find).clone()
+}
+
+fn find() -> Option<Sample> {
     let program = std::env::current_exe().ok();
     let beside = program.iter().flat_map(|p| p.ancestors().skip(1).take(2).map(|d| d.join("sample_models")));
     let shared = program.iter().flat_map(|p| p.ancestors().nth(2).map(|d| d.join("share/pillars/sample_models")));

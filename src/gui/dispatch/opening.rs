@@ -165,7 +165,9 @@ impl App {
         state.file = workspace.file;
         state.notes = workspace.notes;
         state.draft = History::new(workspace.draft);
-        state.selection.site = workspace.site.or(state.selection.site);
+        let has =
+            |site: &crate::network::Site| state.model.as_ref().is_some_and(|m| m.facts.shape.get(*site).is_some());
+        state.selection.site = workspace.site.filter(has).or(state.selection.site);
         state.selection.feature = workspace.feature;
         state.measured = workspace.measured;
         state.sweep = workspace.sweep;

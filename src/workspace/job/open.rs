@@ -29,6 +29,9 @@ pub enum Place {
     Input(Input),
 }
 
+/// Bytes of the largest document that is read; that of 128 layers with 128 heads has some 50 million.
+const LARGEST: u64 = 2 << 30;
+
 /// Opens a model folder, a workspace, a plan, an analysis or an input, whichever lies at `path`.
 pub fn open_place(path: &Path, ticket: &Ticket) -> Result<Place> {
     if !path.exists() {
@@ -51,6 +54,10 @@ pub fn open_place(path: &Path, ticket: &Ticket) -> Result<Place> {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
     if !matches!(extension.as_str(), "json" | "pillars") {
         return Ok(Place::Input(guess_input(path)));
+    }
+    let bytes = std::fs::metadata(path).map_err(|e| Error::from(e).at(path))?.len();
+    if bytes > LARGEST {
+        return Err(Error::new("too large for a workspace, a plan or an analysis").at(path).hint("check the path"));
     }
     ticket.stage("reading the file", None, "files");
     let text = std::fs::read_to_string(path).map_err(|e| Error::from(e).at(path))?;
