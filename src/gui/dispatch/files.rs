@@ -14,8 +14,9 @@ use crate::corpus::Input;
 use crate::error::Result;
 use crate::workspace::{Workspace, guess_input};
 
-/// A dialog that closes sooner than this was never seen: the desktop has no file portal.
-const UNSEEN: Duration = Duration::from_millis(200);
+/// A dialog that closes sooner than this was never seen: the desktop has no file portal. A busy machine needs a while to
+/// find that out, and a person who cancels as fast loses nothing by being asked for the path in another way.
+const UNSEEN: Duration = Duration::from_secs(1);
 
 impl App {
     /// Uses a path that was chosen, typed or dropped.
@@ -89,6 +90,7 @@ impl App {
     /// A dialog gave nothing: where nobody can have seen it, the path is typed instead.
     pub(super) fn dialog_closed(&mut self, purpose: PathPurpose, unseen: bool) {
         if unseen {
+            self.has_dialogs = false;
             self.state
                 .messages
                 .info("This desktop shows no file dialogs: type the path, or drop the file on the window");
