@@ -47,8 +47,7 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
             match &compared.outlook {
                 Ok(outlook) => costs(ui, outlook, has_cache.then_some(model.facts.stored_width)),
                 Err(error) => {
-                    ui.label(RichText::new("cannot be carried out").color(theme.danger))
-                        .on_hover_text(error.to_string());
+                    ui.label(RichText::new("impossible").color(theme.danger)).on_hover_text(error.to_string());
                     for _ in 1..titles.len() - 2 {
                         ui.label("");
                     }
