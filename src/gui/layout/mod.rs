@@ -1,20 +1,24 @@
 //! The tabs in the middle: views that can be split, moved and stacked.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | `panes` | how tabs and panes look |
+//! | `sound` | whether a tree from a file can be drawn |
 
-use std::collections::HashSet;
+mod panes;
+mod sound;
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use eframe::egui::{self, Stroke, WidgetText};
-use egui_tiles::{
-    Behavior, Container, LinearDir, SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse,
-};
-
+use eframe::egui;
+use egui_tiles::{Container, LinearDir, Tile, TileId, Tree};
 use serde::Serialize;
 use serde_json::Value;
 
+use self::panes::Panes;
+use self::sound::is_sound;
 use super::app::Cx;
-use super::command::Command;
 use super::state::State;
-use super::theme::Theme;
 use super::views::{Draw, View, Views};
 use crate::error::Result;
 use crate::figure;
@@ -178,156 +182,6 @@ impl Layout {
 
     fn row_of(&self, view: View) -> Option<TileId> {
         self.tree.tiles.find_pane(&view).and_then(|pane| self.tree.tiles.parent_of(pane))
-    }
-}
-
-/// Whether a tree from a file can be drawn: every view once, no tile inside itself, sizes that are numbers.
-fn is_sound(tree: &Tree<View>) -> bool {
-    let mut seen = HashSet::new();
-    let mut views = Vec::new();
-    let mut open: Vec<TileId> = tree.root.into_iter().collect();
-    while let Some(id) = open.pop() {
-        if !seen.insert(id) {
-            return false;
-        }
-        match tree.tiles.get(id) {
-            Some(Tile::Pane(view)) => views.push(*view),
-            Some(Tile::Container(container)) => {
-                if let Container::Linear(linear) = container
-                    && !linear.shares.iter().all(|(_, share)| share.is_finite() && *share > 0.0)
-                {
-                    return false;
-                }
-                open.extend(container.children_vec());
-            }
-            None => return false,
-        }
-    }
-    views.len() == View::ALL.len() && View::ALL.iter().all(|view| views.contains(view))
-}
-
-struct Panes<'a> {
-    cx: Cx<'a>,
-    views: &'a mut Views,
-    front: &'a mut View,
-    is_split: bool,
-}
-
-impl Panes<'_> {
-    fn theme(&self) -> &Theme {
-        self.cx.theme
-    }
-}
-
-impl Behavior<View> for Panes<'_> {
-    fn pane_ui(&mut self, ui: &mut egui::Ui, _tile: TileId, pane: &mut View) -> UiResponse {
-        egui::Frame::new().fill(self.theme().canvas).inner_margin(10).show(ui, |ui| {
-            let area = ui.available_rect_before_wrap();
-            if ui.rect_contains_pointer(area) && ui.input(|i| i.pointer.any_pressed()) {
-                *self.front = *pane;
-            }
-            ui.set_min_size(ui.available_size());
-            self.views.ui(*pane, ui, self.cx);
-        });
-        UiResponse::None
-    }
-
-    /// What can be done with every view: at the right of its row of tabs.
-    fn top_bar_right_ui(
-        &mut self,
-        tiles: &Tiles<View>,
-        ui: &mut egui::Ui,
-        _tile: TileId,
-        tabs: &egui_tiles::Tabs,
-        _scroll: &mut f32,
-    ) {
-        let Some(view) = tabs.active.and_then(|id| tiles.get_pane(&id)).copied() else { return };
-        if self.cx.state.model.is_none() {
-            return;
-        }
-        ui.add_space(8.0);
-        for (command, text) in [(Command::SavePicture, "Save picture…"), (Command::ToggleTable, "Table")] {
-            let is_on = command == Command::ToggleTable && self.views.is_table(view);
-            let button = egui::Button::selectable(is_on, egui::RichText::new(text).size(12.0));
-            let enabled = command.enabled(self.cx.state);
-            let response = ui.add_enabled(enabled.is_ok(), button).on_hover_text(command.spec().tooltip);
-            let response = match enabled {
-                Err(reason) => response.on_disabled_hover_text(format!("Not now: {reason}")),
-                Ok(()) => response,
-            };
-            if response.clicked() {
-                *self.front = view;
-                self.cx.out.command(command);
-            }
-        }
-    }
-
-    fn tab_title_for_pane(&mut self, pane: &View) -> WidgetText {
-        pane.title().into()
-    }
-
-    fn simplification_options(&self) -> SimplificationOptions {
-        SimplificationOptions { all_panes_must_have_tabs: true, ..Default::default() }
-    }
-
-    fn tab_bar_height(&self, _style: &egui::Style) -> f32 {
-        28.0
-    }
-
-    fn gap_width(&self, _style: &egui::Style) -> f32 {
-        4.0
-    }
-
-    fn tab_title_spacing(&self, _visuals: &egui::Visuals) -> f32 {
-        12.0
-    }
-
-    fn tab_bar_color(&self, _visuals: &egui::Visuals) -> egui::Color32 {
-        self.theme().bar
-    }
-
-    fn tab_bg_color(
-        &self,
-        _visuals: &egui::Visuals,
-        _tiles: &Tiles<View>,
-        _tile: TileId,
-        state: &TabState,
-    ) -> egui::Color32 {
-        if state.active { self.theme().canvas } else { self.theme().bar }
-    }
-
-    fn tab_outline_stroke(
-        &self,
-        _visuals: &egui::Visuals,
-        _tiles: &Tiles<View>,
-        _tile: TileId,
-        _state: &TabState,
-    ) -> Stroke {
-        Stroke::NONE
-    }
-
-    fn tab_bar_hline_stroke(&self, _visuals: &egui::Visuals) -> Stroke {
-        Stroke::new(1.0, self.theme().border)
-    }
-
-    fn tab_text_color(
-        &self,
-        _visuals: &egui::Visuals,
-        tiles: &Tiles<View>,
-        tile: TileId,
-        state: &TabState,
-    ) -> egui::Color32 {
-        // Where several views can be seen, commands act on one of them.
-        match (state.active, self.is_split && tiles.get_pane(&tile) == Some(self.front)) {
-            (true, true) => self.theme().accent,
-            (true, false) => self.theme().ink,
-            (false, _) => self.theme().muted,
-        }
-    }
-
-    // A listed command does this, without the pointer.
-    fn cycle_tabs_with_keyboard(&self) -> bool {
-        false
     }
 }
 

@@ -1,0 +1,84 @@
+//! Whether a command can be carried out as things stand.
+
+use super::super::State;
+use super::super::jobs::JobKind;
+use super::Command;
+use crate::workspace::sample;
+
+impl Command {
+    /// `Err` says why it cannot be done now.
+    pub fn enabled(self, state: &State) -> Result<(), &'static str> {
+        let model = || if state.model.is_some() { Ok(()) } else { Err("open a model first") };
+        let heads = || {
+            model()?;
+            if state.selection.heads.is_empty() { Err("select heads first") } else { Ok(()) }
+        };
+        let ready = || match &state.checked {
+            Some(Ok(_)) => Ok(()),
+            None => Err("open a model first"),
+            Some(Err(_)) => Err("the settings on the left need attention"),
+        };
+        let legal = || match &state.outlook {
+            Some(Ok(_)) => Ok(()),
+            None => Err("open a model first"),
+            Some(Err(_)) => Err("the plan cannot be carried out as it is"),
+        };
+        let idle = |kind| if state.jobs.get(kind).is_some() { Err("it is under way") } else { Ok(()) };
+        let results = || if state.results.is_some() { Ok(()) } else { Err("run the model first") };
+        match self {
+            Self::OpenModel
+            | Self::OpenFile
+            | Self::ChooseInput
+            | Self::ChooseImages
+            | Self::SaveWorkspaceAs
+            | Self::SavePlan
+            | Self::SaveAnalysis
+            | Self::SavePicture
+            | Self::Export
+            | Self::Train
+                if state.jobs.get(JobKind::Dialog).is_some() =>
+            {
+                Err("a dialog is open already")
+            }
+            Self::OpenSample if sample().is_none() => Err("the sample is not installed beside the program"),
+            Self::Undo if state.draft.undo_name().is_none() => Err("there is nothing to undo"),
+            Self::Redo if state.draft.redo_name().is_none() => Err("there is nothing to redo"),
+            Self::KeepHeads | Self::PruneHeads | Self::FlipHeads | Self::PinHeads | Self::UnpinHeads => heads(),
+            Self::UnpinAll if state.draft.now().active().pinned() == 0 => Err("no head is pinned"),
+            Self::Run => ready().and(idle(JobKind::Analyse)),
+            Self::Measure => ready().and(legal()).and(idle(JobKind::Measure)),
+            Self::Sweep => ready().and(results()).and(idle(JobKind::Sweep)),
+            Self::Export => legal().and(idle(JobKind::Export)),
+            Self::Train => ready().and(idle(JobKind::Train)),
+            Self::PauseTraining | Self::StopTraining | Self::VoteNow if state.jobs.get(JobKind::Train).is_none() => {
+                Err("no training is under way")
+            }
+            Self::SaveAnalysis | Self::SavePicture => results(),
+            Self::ChooseInput
+            | Self::TypeInput
+            | Self::ChooseImages
+            | Self::SaveWorkspace
+            | Self::SaveWorkspaceAs
+            | Self::SavePlan
+            | Self::StartAfresh
+            | Self::CloseModel
+            | Self::NextView
+            | Self::PreviousView
+            | Self::ToggleTable
+            | Self::SplitRight
+            | Self::SplitDown
+            | Self::MoveView
+            | Self::NewPlan
+            | Self::DuplicatePlan
+            | Self::DeletePlan
+            | Self::SelectAll
+            | Self::SelectSite
+            | Self::NextSite
+            | Self::PreviousSite
+            | Self::Show(_) => model(),
+            Self::Cancel if state.jobs.shown().next().is_none() => Err("nothing is under way"),
+            Self::CopyMessages | Self::ClearMessages if state.messages.all().is_empty() => Err("there are none"),
+            _ => Ok(()),
+        }
+    }
+}
