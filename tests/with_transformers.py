@@ -142,14 +142,12 @@ def generated_by_us(pillars, folder, ids, count):
     return ids
 
 
-def check_merged(pillars, folder, attentions, given):
+def check_merged(pillars, folder, given):
     """How well transformers agrees with Pillars on an export with merged key/value heads."""
     ids = given["input_ids"][:1, :4]
     want = ours(pillars, folder, ids[0].tolist())
-    worst = max(
-        difference(values(open_model(folder, attention, False), {"input_ids": ids}), want, {})
-        for attention in attentions
-    )
+    # Of the kinds of attention, eager is the one that every version computes in full (sdpa of 4.57 leaves Gemma 2's cap).
+    worst = difference(values(open_model(folder, "eager", False), {"input_ids": ids}), want, {})
     if not worst <= TOLERANCE:
         raise ValueError(f"differs by {worst:.1e}")
     return f"{worst:.0e}"
@@ -249,7 +247,7 @@ def main():
                     cells.append("refused")
                 else:
                     try:
-                        cells.append(check_merged(arguments.pillars, where["gqa"], masked, given))
+                        cells.append(check_merged(arguments.pillars, where["gqa"], given))
                     except Exception as error:
                         failures += 1
                         cells.append(f"FAILS: {type(error).__name__} {str(error).splitlines()[0][:160]}")
