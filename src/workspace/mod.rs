@@ -10,7 +10,7 @@
 //! | `run_settings` | what a run is asked to do, checked |
 //! | `settings` | theme, zoom, recent models; survives a bad field |
 //! | `store` | where settings and the autosaved workspace lie |
-//! | `sample` | the bundled model |
+//! | `sample` | the bundled models |
 //! | `job` | every piece of long work, in one place |
 
 mod document;
@@ -29,6 +29,6 @@ pub use history::History;
 pub use job::{LoadedNetwork, ModelFacts, Opened};
 pub use outlook::Outlook;
 pub use run_settings::{CheckedRun, Fault, Field, Precision, RunSettings, guess_input};
-pub use sample::{Sample, sample};
+pub use sample::{Sample, sample, samples};
 pub use settings::{RECENT_LIMIT, Settings, ThemeChoice};
 pub use store::{Restored, Store};

@@ -10,7 +10,7 @@ use super::super::state::Lost;
 use crate::corpus::Input;
 use crate::error::Error;
 use crate::workspace::job::{Place, open_place, open_workspace};
-use crate::workspace::{Draft, History, ModelRef, Opened, Workspace, sample};
+use crate::workspace::{Draft, History, ModelRef, Opened, Workspace, samples};
 
 /// What is found out about one model and means nothing for another.
 const OF_ONE_MODEL: [JobKind; 5] =
@@ -139,8 +139,8 @@ impl App {
         if let Some(first) = facts.shape.sites().first() {
             self.state.selection.show_site(first.site);
         }
-        if let Some(sample) = sample().filter(|s| s.model == facts.folder) {
-            self.state.run.input = sample.text.map(Input::Text);
+        if let Some(sample) = samples().iter().find(|s| s.model == facts.folder) {
+            self.state.run.input = sample.text.clone().map(Input::Text);
         }
         self.state.model = Some(opened);
         self.check_run();

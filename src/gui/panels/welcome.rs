@@ -6,6 +6,7 @@ use super::super::action::{Action, PathPurpose};
 use super::super::app::Cx;
 use super::super::command::Command;
 use super::super::widgets::{command_button, heading, note};
+use crate::workspace::samples;
 
 /// The typed path.
 #[derive(Default)]
@@ -39,9 +40,14 @@ impl Welcome {
         opening(ui, cx);
         lost(ui, cx);
         failed(ui, cx);
-        heading(ui, theme, "Begin with the sample");
+        heading(ui, theme, "Begin with a sample");
         note(ui, theme, "A small BERT of chemical reactions, with text for it to read: everything is ready to run");
         command_button(ui, cx, Command::OpenSample, "Open the sample");
+        for sample in samples().iter().skip(1) {
+            if ui.button(sample.about).clicked() {
+                cx.send(Action::Path(PathPurpose::Open, sample.model.clone()));
+            }
+        }
         ui.add_space(4.0);
         heading(ui, theme, "Open your own");
         ui.horizontal(|ui| {
