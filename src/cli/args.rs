@@ -238,7 +238,8 @@ pub(super) struct FigureArgs {
     /// Analysis or quality curves to draw
     #[arg(value_name = "FILE.json")]
     pub document: PathBuf,
-    /// Of an analysis: overview, overview-MEASURE, redundancy, redundancy-distance, redundancy-cka, groups, votes, settling.
+    /// Of an analysis: overview, overview-MEASURE, redundancy, redundancy-distance, redundancy-cka, groups, scores,
+    /// votes, settling.
     /// Of quality curves: quality, pareto-parameters, pareto-flops, pareto-speed, each with -loss, -perplexity, -accuracy,
     /// -agreement or -cosine behind it for a measure other than the usual one
     #[arg(long, value_name = "NAME")]

@@ -7,7 +7,7 @@ use crate::figure::number::Unit;
 use crate::figure::page::Caption;
 use crate::figure::raster::Grid;
 use crate::figure::views::{
-    GroupMap, Likeness, Overview, OverviewRow, Paint, QualityPoint, Settling, Similarity, VoteBars,
+    GroupMap, GroupScores, Likeness, Overview, OverviewRow, Paint, QualityPoint, Settling, Similarity, VoteBars,
 };
 use crate::network::FeatureMap;
 use crate::plan::{Amount, Method, Plan};
@@ -223,6 +223,18 @@ impl<'a> Lens<'a> {
                 .collect(),
             kept: Some(self.kept(site)),
         })
+    }
+
+    /// How good groupings of some layers are against their number.
+    pub fn scores(&self, sites: &[&SiteAnalysis]) -> GroupScores {
+        let layer = |site: &&SiteAnalysis| {
+            let curve = site.features.get(&self.feature).map_or_else(Vec::new, |f| f.curve.clone());
+            (site.site.to_string(), curve)
+        };
+        let parts = [self.feature.to_string(), self.metric().to_owned()];
+        let caption = Caption::new("How many groups", self.subtitle(&parts))
+            .note("Each point is the best grouping into so many groups. Inertia always falls; where it stops falling fast is its elbow.");
+        GroupScores { caption: self.likeness_notes(caption), layers: sites.iter().map(layer).collect() }
     }
 
     /// The vote of a layer over all feature maps.

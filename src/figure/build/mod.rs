@@ -32,6 +32,8 @@ pub enum View {
     Groups,
     /// The vote of a layer.
     Votes,
+    /// How good groupings are against their number.
+    Scores,
     /// When the vote stood.
     Settling,
 }
@@ -47,7 +49,7 @@ impl View {
             .chain(measures)
             .map(Self::Overview)
             .chain(likenesses.map(Self::Redundancy))
-            .chain([Self::Groups, Self::Votes, Self::Settling])
+            .chain([Self::Groups, Self::Scores, Self::Votes, Self::Settling])
             .collect()
     }
 
@@ -65,6 +67,7 @@ impl fmt::Display for View {
             Self::Redundancy(Likeness::Cosine) => f.write_str("redundancy"),
             Self::Redundancy(likeness) => write!(f, "redundancy-{}", likeness.name()),
             Self::Groups => f.write_str("groups"),
+            Self::Scores => f.write_str("scores"),
             Self::Votes => f.write_str("votes"),
             Self::Settling => f.write_str("settling"),
         }
@@ -83,6 +86,7 @@ impl FromStr for View {
             ("redundancy", None) => Ok(Self::Redundancy(Likeness::Cosine)),
             ("redundancy", Some(name)) => likeness(name).map(Self::Redundancy).ok_or_else(|| unknown(text)),
             ("groups", None) => Ok(Self::Groups),
+            ("scores", None) => Ok(Self::Scores),
             ("votes", None) => Ok(Self::Votes),
             ("settling", None) => Ok(Self::Settling),
             _ => Err(unknown(text)),
@@ -93,7 +97,7 @@ impl FromStr for View {
 fn unknown(text: &str) -> Error {
     Error::usage(format!("'{text}' is no view")).hint(
         "choose overview, overview-MEASURE (votes, margin, redundancy, silhouette, energy, importance, ..), redundancy, \
-         redundancy-distance, redundancy-cka, groups, votes or settling",
+         redundancy-distance, redundancy-cka, groups, scores, votes or settling",
     )
 }
 
@@ -165,6 +169,7 @@ pub fn build(analysis: &Analysis, request: &Request<'_>) -> Result<Figure> {
                 }
             })
         }
+        View::Scores => Ok(lens.scores(&sites).figure(theme)),
         View::Votes => {
             let layers: Vec<VoteBars> = sites.iter().map(|s| lens.votes(s)).collect();
             Ok(match layers.as_slice() {

@@ -10,6 +10,7 @@ mod overview;
 mod patches;
 #[cfg(test)]
 pub(super) mod samples;
+mod scores;
 mod settling;
 mod similarity;
 mod tiles;
@@ -27,6 +28,7 @@ pub use curves::{MethodCurve, QualityCurves, RandomPoint};
 pub use map::{GroupMap, QualityPoint};
 pub use overview::{Order, Overview, OverviewRow, Paint};
 pub use patches::PatchImage;
+pub use scores::GroupScores;
 pub use settling::Settling;
 pub use similarity::{Likeness, Similarity};
 pub use tradeoff::TradeOff;
