@@ -64,10 +64,12 @@ impl Window {
             ..RawInput::default()
         };
         let (app, frame) = (&mut self.app, &mut self.frame);
-        let output = self.ctx.run_ui(input, |ui| {
+        let mut output = self.ctx.run_ui(input, |ui| {
             app.logic(&ui.ctx().clone(), frame);
             app.ui(ui, frame);
         });
+        // There is no screen to bring textures to.
+        output.textures_delta.clear();
         self.ctx.tessellate(output.shapes, output.pixels_per_point).len()
     }
 
@@ -181,10 +183,10 @@ fn analysis(model: &Model) -> Analysis {
             head_dim: 1,
             stored_layer: layer,
             features: BTreeMap::from([(FeatureMap::Output, feature)]),
-            votes,
             kept: (0..groups).collect(),
             margin: Some(1),
-            history: Vec::new(),
+            history: vec![votes.clone(); batches as usize],
+            votes,
             cka: None,
             baselines: BTreeMap::new(),
         }

@@ -20,6 +20,16 @@ pub struct Tree {
     pub order: Vec<usize>,
 }
 
+impl Tree {
+    /// Where the axis of heights begins: at 0, or little below the lowest join where all of them lie high, which would
+    /// make them one line.
+    pub fn foot(&self) -> f64 {
+        let heights = || self.joins.iter().map(|j| j.height);
+        let (low, high) = heights().fold((f64::INFINITY, 0.0f64), |(low, high), h| (low.min(h), high.max(h)));
+        if low > 0.5 * high && low < high { low - 0.35 * (high - low) } else { 0.0 }
+    }
+}
+
 /// Average linkage (UPGMA), first inside each group until it is one branch, then of the groups. The group with the
 /// lowest leaf stands first. A distance that is missing counts as the largest.
 pub fn grouped(groups: &[usize], distance: impl Fn(usize, usize) -> f64) -> Tree {

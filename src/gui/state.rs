@@ -263,7 +263,6 @@ impl State {
     pub fn kept_heads(&self) -> (usize, usize) {
         let Some(model) = &self.model else { return (0, 0) };
         let plan = self.draft.now().active();
-        let all = model.facts.shape.sites().iter().flat_map(|s| (0..s.heads).map(|h| HeadRef::new(s.site, h)));
-        (all.filter(|h| plan.is_kept(*h)).count(), model.facts.heads())
+        (model.facts.shape.sites().iter().map(|site| plan.kept_at(site)).sum(), model.facts.heads())
     }
 }

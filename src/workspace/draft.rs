@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::network::Site;
-use crate::plan::{Amount, Method, Plan, Shape};
+use crate::plan::{Amount, Method, Plan, Shape, SiteShape};
 
 /// One head of one attention layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -77,6 +77,16 @@ impl NamedPlan {
     /// Whether `head` stays.
     pub fn is_kept(&self, head: HeadRef) -> bool {
         self.pin(head).unwrap_or_else(|| self.base.kept.get(&head.site).is_none_or(|kept| kept.contains(&head.head)))
+    }
+
+    /// How many heads of a layer stay.
+    pub fn kept_at(&self, site: &SiteShape) -> usize {
+        match (self.pins.get(&site.site), self.base.kept.get(&site.site)) {
+            // Without a pin there is nothing to look up.
+            (None, None) => site.heads,
+            (None, Some(kept)) => kept.iter().filter(|head| **head < site.heads).count(),
+            (Some(_), _) => (0..site.heads).filter(|head| self.is_kept(HeadRef::new(site.site, *head))).count(),
+        }
     }
 
     /// Fixes `head`, or hands it back to the proposal.

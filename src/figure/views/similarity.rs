@@ -241,12 +241,12 @@ fn draw_tree(scene: &mut Scene, (tree, measure): (&Tree, &str), groups: &[usize]
     }
     let at = [area.right(), area.y - 5.0];
     scene.text(Text::new(format!("tree: mean {measure}"), at, SMALL, theme.muted).anchored(Anchor::End, Level::Base));
-    let axis = Axis::linear("", Unit::Plain, (0.0, top), 2);
+    let axis = Axis::linear("", Unit::Plain, (tree.foot(), top), 2);
     let labels = axis.tick_labels();
     for (tick, label) in axis.ticks.iter().zip(labels).filter(|(t, _)| axis.position(**t) <= 1.0) {
         let y = area.bottom() - area.h * axis.position(*tick);
         scene.line(vec![[area.x, y], [area.right(), y]], Stroke::solid(theme.grid, 1.0));
-        if *tick > 0.0 {
+        if *tick > axis.low {
             let at = [area.x - 5.0, y];
             scene.text(Text::new(label, at, SMALL, theme.muted).anchored(Anchor::End, Level::Middle));
         }

@@ -117,6 +117,9 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
         if ui.checkbox(&mut auto, "auto").on_hover_text("The number with the best mean silhouette").changed() {
             run.groups = if auto { Groups::Auto } else { Groups::Fixed(2) };
         }
+        if matches!(run.groups, Groups::PerSite(_) | Groups::PerKind(_)) {
+            ui.label("by layer").on_hover_text(run.groups.to_string());
+        }
         if let Groups::Fixed(n) = &mut run.groups {
             ui.add(DragValue::new(n).range(1..=256)).labelled_by(label.id);
         }

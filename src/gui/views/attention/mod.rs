@@ -152,7 +152,7 @@ impl Attention {
             Some(image) => image.columns as f32 / image.rows.max(1) as f32,
             None => panels.first().map_or(1.0, |p| p.weights.cols().max(1) as f32 / p.weights.rows().max(1) as f32),
         };
-        let (room, count) = (ui.available_size() - egui::vec2(12.0, 0.0), panels.len().max(1));
+        let (room, count) = (ui.available_size() - egui::vec2(12.0, 6.0), panels.len().max(1));
         let columns = (1..=count).max_by(|a, b| {
             // Full rows look better than a little more size.
             let bonus = |n: usize| if count.is_multiple_of(n) { 1.05 } else { 1.0 };

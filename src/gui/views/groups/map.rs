@@ -1,7 +1,7 @@
 //! Where the heads of a layer lie in the plane that keeps their distances best.
 
 use eframe::egui::{
-    self, Align2, Color32, FontId, Painter, Pos2, Role, Sense, Shape, Stroke, Ui, Vec2, WidgetInfo, vec2,
+    self, Align2, Color32, FontId, Painter, Pos2, Rect, Role, Sense, Shape, Stroke, Ui, Vec2, WidgetInfo, vec2,
 };
 
 use super::super::super::action::Action;
@@ -50,10 +50,9 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, site: Site, points: &[[f64; 2]], label
         if cx.state.selection.heads.contains(&reference) || nearest == Some(head) {
             painter.circle_stroke(*at, radius + 4.0, Stroke::new(2.0, theme.ink));
         }
-        if places.len() <= NUMBERED {
-            let text = *at + vec2(radius + 7.0, 0.0);
-            painter.text(text, Align2::LEFT_CENTER, head, FontId::proportional(11.0), theme.ink);
-        }
+    }
+    if places.len() <= NUMBERED {
+        numbers(&painter, theme, &places, radius);
     }
     if let Some(head) = nearest {
         if response.clicked() {
@@ -65,6 +64,28 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, site: Site, points: &[[f64; 2]], label
         response.clone().on_hover_text_at_pointer(format!("head {head}, group {group}, {state}; at {x}, {y}"));
     }
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Map of the heads of {site}")));
+}
+
+/// The number of every head beside its point, on the first side that is free; without one where none is.
+fn numbers(painter: &Painter, theme: &Theme, places: &[Pos2], radius: f32) {
+    let mut taken: Vec<Rect> = places.iter().map(|at| Rect::from_center_size(*at, Vec2::splat(2.0 * radius))).collect();
+    let inner = painter.clip_rect().shrink(2.0);
+    for (head, at) in places.iter().enumerate() {
+        let galley = painter.layout_no_wrap(head.to_string(), FontId::proportional(11.0), theme.ink);
+        let gap = radius + 5.0;
+        let sides = [
+            Align2::LEFT_CENTER.anchor_size(*at + vec2(gap, 0.0), galley.size()),
+            Align2::RIGHT_CENTER.anchor_size(*at - vec2(gap, 0.0), galley.size()),
+            Align2::CENTER_BOTTOM.anchor_size(*at - vec2(0.0, gap - 2.0), galley.size()),
+            Align2::CENTER_TOP.anchor_size(*at + vec2(0.0, gap - 2.0), galley.size()),
+        ];
+        let is_free =
+            |rect: &&Rect| inner.contains_rect(**rect) && !taken.iter().any(|t| t.intersects(rect.shrink(1.0)));
+        if let Some(rect) = sides.iter().find(is_free).copied() {
+            taken.push(rect);
+            painter.galley(rect.min, galley, theme.ink);
+        }
+    }
 }
 
 /// A faint line from every head to the mean of its group, with a cross at the mean.

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use eframe::egui::{ComboBox, RichText, ScrollArea, Ui};
 use serde::{Deserialize, Serialize};
 
-use self::summary::summaries;
+use self::summary::Summaries;
 use super::super::app::Cx;
 use super::super::state::State;
 use super::super::theme::color;
-use super::super::widgets::{Cell, HeadGrid, Mark, choice, color_bar, feature_picker, swatch};
+use super::super::widgets::{Cell, HeadGrid, Mark, choice, color_bar, feature_picker, group_legend, swatch};
 use super::{Draw, Picture};
 use crate::analysis::SiteAnalysis;
 use crate::error::Result;
@@ -67,19 +67,17 @@ pub struct Overview {
     drag_from: Option<HeadRef>,
     #[serde(skip)]
     cache: Option<Cached>,
+    #[serde(skip)]
+    summaries: Summaries,
 }
 
+/// What changes with neither the pointer nor the plan.
 struct Cached {
     key: (u64, Paint, Sort, FeatureMap),
     values: Option<BTreeMap<Site, Vec<f64>>>,
     scale: Scale,
     order: Option<Vec<Vec<usize>>>,
-}
-
-/// The group of a head on the map that is shown.
-fn group_of(cx: Cx<'_>, head: HeadRef) -> Option<usize> {
-    let site = cx.state.results.as_ref()?.analysis.site(head.site)?;
-    site.features.get(&cx.state.feature()?)?.groups.get(head.head).copied()
+    groups: BTreeMap<Site, Vec<usize>>,
 }
 
 /// A number in so few characters that it fits a cell.
@@ -89,7 +87,7 @@ fn short(unit: Unit, value: f64) -> String {
         Unit::Share => format!("{:.0} %", value * 100.0),
         _ if value.abs() >= 100.0 => format!("{value:.0}"),
         _ if value.abs() >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}").replace('-', "−"),
+        _ => Unit::Plain.labels(&[value], 0.01).concat(),
     }
 }
 
@@ -98,6 +96,11 @@ impl Cached {
     fn value(&self, head: HeadRef) -> f64 {
         let of_site = self.values.as_ref().and_then(|v| v.get(&head.site));
         of_site.and_then(|v| v.get(head.head)).copied().unwrap_or(f64::NAN)
+    }
+
+    /// The group of a head on the map that is shown.
+    fn group(&self, head: HeadRef) -> Option<usize> {
+        self.groups.get(&head.site)?.get(head.head).copied()
     }
 }
 
@@ -125,13 +128,13 @@ impl Overview {
         ui.horizontal_wrapped(|ui| self.legend(ui, cx));
         ui.add_space(6.0);
         let plan = state.draft.now().active();
-        let summaries = summaries(cx);
+        self.summaries.refresh(cx);
         let results = state.results.as_ref();
         let paint = if results.is_some() { &self.paint } else { &Paint::State };
         let cache = self.cache.as_ref();
         let style = |head: HeadRef| match paint {
             Paint::State => (theme.kept, 0),
-            Paint::Group => group_of(cx, head).map_or((theme.missing, 0), |g| {
+            Paint::Group => cache.and_then(|c| c.group(head)).map_or((theme.missing, 0), |g| {
                 let style = GroupStyle::of(theme.figure, g);
                 (color(style.color), style.cycle)
             }),
@@ -143,7 +146,7 @@ impl Overview {
         let grid = HeadGrid {
             shape: &model.facts.shape,
             order: cache.and_then(|c| c.order.as_deref()),
-            summaries: &summaries,
+            summaries: self.summaries.columns(),
             cursor: state.selection.cursor,
             site: state.selection.site,
         };
@@ -158,7 +161,7 @@ impl Overview {
                     notches,
                 }
             };
-            grid.show(ui, theme, cell, |head| self.label(cx, paint, head), |head| self.words(cx, head))
+            grid.show(ui, theme, cell, |head| self.label(paint, head), |head| self.words(cx, head))
         });
         self.react(ui, cx, &pointed.inner);
     }
@@ -210,10 +213,13 @@ impl Overview {
     fn legend(&self, ui: &mut Ui, cx: Cx<'_>) {
         let theme = cx.theme;
         let state = cx.state;
-        swatch(ui, theme, Mark::Kept(theme.kept), "kept");
-        swatch(ui, theme, Mark::Pruned(theme.kept), "pruned");
+        // Where colours say something else, kept and pruned are a matter of shape.
+        let says_state = state.results.is_none() || self.paint == Paint::State;
+        let sample = if says_state { theme.kept } else { theme.outline };
+        swatch(ui, theme, Mark::Kept(sample), "kept");
+        swatch(ui, theme, Mark::Pruned(sample), "pruned");
         if state.draft.now().active().pinned() > 0 {
-            swatch(ui, theme, Mark::Pinned(theme.kept), "pinned");
+            swatch(ui, theme, Mark::Pinned(sample), "pinned");
         }
         if state.model.as_ref().is_some_and(|m| m.facts.is_grouped()) && self.sort == Sort::Index {
             swatch(ui, theme, Mark::Plate, "share a key/value head");
@@ -222,14 +228,8 @@ impl Overview {
         match &self.paint {
             Paint::State => {}
             Paint::Group => {
-                let groups = results.analysis.sites.iter().flat_map(|s| s.features.values()).flat_map(|f| &f.groups);
-                let count = groups.max().map_or(0, |g| g + 1);
-                for group in 0..count.min(8) {
-                    swatch(ui, theme, theme.group(group), &format!("group {group}"));
-                }
-                if count > 8 {
-                    ui.label(RichText::new(format!("and {} more", count - 8)).small().color(theme.muted));
-                }
+                let of_map = results.analysis.sites.iter().filter_map(|s| s.features.get(&state.feature()?));
+                group_legend(ui, theme, of_map.flat_map(|f| &f.groups).max().map_or(0, |g| g + 1));
             }
             Paint::Measure(measure) => {
                 let Some(cache) = &self.cache else { return };
@@ -257,7 +257,9 @@ impl Overview {
             }
             Paint::Group | Paint::State => (None, Scale::new(ColorMap::Viridis, 0.0, 1.0)),
         };
-        let mut cache = Cached { key, values, scale, order: None };
+        let groups = results.analysis.sites.iter();
+        let groups = groups.filter_map(|s| Some((s.site, s.features.get(&map)?.groups.clone()))).collect();
+        let mut cache = Cached { key, values, scale, order: None, groups };
         if self.sort != Sort::Index {
             let rows = results.analysis.sites.iter().map(|site| self.sorted(site, map, &cache));
             cache.order = Some(rows.collect());
@@ -280,11 +282,11 @@ impl Overview {
 
     /// What stands in a cell that has room: what its colour says, or which head it is where no numbers over the columns
     /// say so.
-    fn label(&self, cx: Cx<'_>, paint: &Paint, head: HeadRef) -> String {
+    fn label(&self, paint: &Paint, head: HeadRef) -> String {
         match (paint, &self.cache) {
             (Paint::Measure(measure), Some(cache)) => short(measure.unit(), cache.value(head)),
-            (Paint::Group, _) if self.sort == Sort::Index => {
-                group_of(cx, head).map_or_else(String::new, |group| group.to_string())
+            (Paint::Group, Some(cache)) if self.sort == Sort::Index => {
+                cache.group(head).map_or_else(String::new, |group| group.to_string())
             }
             _ => head.head.to_string(),
         }

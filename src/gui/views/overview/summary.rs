@@ -3,18 +3,36 @@
 use super::super::super::app::Cx;
 use super::super::super::widgets::Summary;
 use crate::analysis::FeatureAnalysis;
+use crate::network::FeatureMap;
 use crate::plan::SiteShape;
-use crate::workspace::HeadRef;
 
-/// Columns about whole layers.
-pub(super) fn summaries(cx: Cx<'_>) -> Vec<Summary> {
+/// Columns about whole layers, made anew where the plan or the results changed.
+#[derive(Default)]
+pub(super) struct Summaries {
+    made: Option<(Key, Vec<Summary>)>,
+}
+
+/// Plan, result, feature map.
+type Key = (u64, Option<u64>, Option<FeatureMap>);
+
+impl Summaries {
+    pub fn refresh(&mut self, cx: Cx<'_>) {
+        let key = (cx.state.plan_revision, cx.state.results.as_ref().map(|r| r.revision), cx.state.feature());
+        if self.made.as_ref().is_none_or(|(held, _)| *held != key) {
+            self.made = Some((key, summaries(cx)));
+        }
+    }
+
+    pub fn columns(&self) -> &[Summary] {
+        self.made.as_ref().map_or(&[], |(_, columns)| columns)
+    }
+}
+
+fn summaries(cx: Cx<'_>) -> Vec<Summary> {
     let Some(model) = &cx.state.model else { return Vec::new() };
     let plan = cx.state.draft.now().active();
     let sites = model.facts.shape.sites();
-    let kept = sites.iter().map(|s| {
-        let kept = (0..s.heads).filter(|h| plan.is_kept(HeadRef::new(s.site, *h))).count();
-        format!("{kept} / {}", s.heads)
-    });
+    let kept = sites.iter().map(|s| format!("{} / {}", plan.kept_at(s), s.heads));
     let mut all = vec![Summary { title: "kept", width: 64.0, entries: kept.collect() }];
     let (Some(results), Some(map)) = (&cx.state.results, cx.state.feature()) else { return all };
     let of = |f: &dyn Fn(&FeatureAnalysis) -> String| -> Vec<String> {

@@ -166,11 +166,11 @@ impl Drawing<'_> {
         if highest <= 0.0 {
             return;
         }
-        let axis = Axis::linear("", Unit::Plain, (0.0, highest), 2);
+        let axis = Axis::linear("", Unit::Plain, (tree.foot(), highest), 2);
         let level = |height: f64| base - (base - top) * axis.position(height) as f32;
         for (tick, text) in axis.ticks.iter().zip(axis.tick_labels()) {
             let y = level(*tick);
-            if *tick > 0.0 && y >= top - 1.0 {
+            if *tick > axis.low && y >= top - 1.0 {
                 painter.hline(rect.x_range(), y, Stroke::new(1.0, theme.grid));
                 let at = pos2(rect.left() - STRIP - 7.0, y);
                 painter.text(at, Align2::RIGHT_CENTER, text, FontId::proportional(9.5), theme.muted);
@@ -202,6 +202,6 @@ fn short(value: f64) -> String {
     match value {
         v if v.is_nan() => "–".to_owned(),
         v if v.abs() >= 10.0 => Unit::Count.format(v.round()),
-        v => format!("{v:.2}").replace('-', "−"),
+        v => Unit::Plain.labels(&[v], 0.01).concat(),
     }
 }

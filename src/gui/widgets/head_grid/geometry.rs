@@ -53,10 +53,10 @@ impl Geometry {
         let heads_room = room.x - NAMES - gaps_width - 4.0;
         let has_summaries = !summaries.is_empty() && (heads_room - words) / columns >= 16.0;
         let words = if has_summaries { words } else { 0.0 };
-        let by_width = ((heads_room - words) / columns).clamp(5.0, 72.0);
+        let by_width = ((heads_room - words) / columns).clamp(5.0, 96.0);
         let by_height = (room.y - NUMBERS - 4.0 - kinds as f32 * HEADING) / sites.len().max(1) as f32;
         // Never taller than wide, never more than twice as wide as tall.
-        let height = by_height.clamp(13.0, 40.0).min(by_width).floor();
+        let height = by_height.clamp(13.0, 48.0).min(by_width).floor();
         let cell = vec2(by_width.min(height * 2.0).floor(), height);
         let mut tops = Vec::with_capacity(sites.len());
         let mut headings = Vec::new();
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn few_heads_get_room_and_many_still_fit_the_width() {
         let small = Geometry::fit(&shape(&[("encoder.0", 4, 4)]), true, &[], vec2(760.0, 440.0));
-        assert_eq!(small.cell, vec2(72.0, 40.0));
+        assert_eq!(small.cell, vec2(96.0, 48.0));
         let rows: Vec<(String, usize, usize)> = (0..128).map(|l| (format!("decoder.{l}"), 128, 128)).collect();
         let rows: Vec<(&str, usize, usize)> = rows.iter().map(|(s, h, k)| (s.as_str(), *h, *k)).collect();
         let large = Geometry::fit(&shape(&rows), true, &[], vec2(760.0, 440.0));
