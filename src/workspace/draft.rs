@@ -251,11 +251,15 @@ mod tests {
         plan.base.kept.insert(site, vec![0, 2]);
         plan.set_pin(HeadRef::new(site, 1), Some(true));
         plan.set_pin(HeadRef::new(site, 2), Some(false));
-        assert_eq!(plan.plan(&shape).kept[&site], [0, 1]);
+        plan.set_pin(HeadRef::new(site, 3), Some(true));
+        assert_eq!(plan.plan(&shape).kept[&site], [0, 1, 3]);
+        assert_eq!(shape.sites().iter().map(|s| plan.kept_at(s)).collect::<Vec<_>>(), [3, 4]);
+        plan.set_pin(HeadRef::new(site, 3), None);
         assert_eq!(plan.plan(&shape).kept[&shape.sites()[1].site], [0, 1, 2, 3]);
         plan.set_pin(HeadRef::new(site, 1), None);
         plan.set_pin(HeadRef::new(site, 2), None);
         assert_eq!((plan.plan(&shape).kept[&site].clone(), plan.pinned()), (vec![0, 2], 0));
+        assert_eq!(plan.kept_at(&shape.sites()[0]), 2);
     }
 
     #[test]

@@ -47,7 +47,9 @@ impl Behavior<View> for Panes<'_> {
         _scroll: &mut f32,
     ) {
         let Some(view) = tabs.active.and_then(|id| tiles.get_pane(&id)).copied() else { return };
-        if self.cx.state.model.is_none() {
+        // Where there is little room, tabs come first; the menu and the keys do the same.
+        let is_narrow = ui.available_width() < tabs.children.len() as f32 * 78.0 + 150.0;
+        if self.cx.state.model.is_none() || is_narrow {
             return;
         }
         ui.add_space(8.0);

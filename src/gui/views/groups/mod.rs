@@ -106,7 +106,7 @@ impl Groups {
                 let bars = ui.available_height() - curves - 30.0;
                 silhouettes::ui(ui, cx, site.site, labels, silhouettes.as_deref(), vec2(width, bars.max(60.0)));
                 heading(ui, cx.theme, "How many groups");
-                curves::ui(ui, cx, feature, labels, vec2(width, ui.available_height() - 4.0));
+                curves::ui(ui, cx, feature, labels, vec2(width, (ui.available_height() - 4.0).min(300.0)));
             });
         });
     }
