@@ -63,6 +63,25 @@ pub struct NamedPlan {
     pub pins: BTreeMap<Site, BTreeMap<usize, bool>>,
 }
 
+/// What a plan says of one layer.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerPlan<'a> {
+    kept: Option<&'a [usize]>,
+    pins: Option<&'a BTreeMap<usize, bool>>,
+}
+
+impl LayerPlan<'_> {
+    /// Whether `head` is pinned, and to what.
+    pub fn pin(&self, head: usize) -> Option<bool> {
+        self.pins?.get(&head).copied()
+    }
+
+    /// Whether `head` stays.
+    pub fn is_kept(&self, head: usize) -> bool {
+        self.pin(head).unwrap_or_else(|| self.kept.is_none_or(|kept| kept.contains(&head)))
+    }
+}
+
 impl NamedPlan {
     /// A plan that keeps every head.
     pub fn new(name: impl Into<String>) -> Self {
@@ -71,12 +90,17 @@ impl NamedPlan {
 
     /// Whether `head` is pinned, and to what.
     pub fn pin(&self, head: HeadRef) -> Option<bool> {
-        self.pins.get(&head.site)?.get(&head.head).copied()
+        self.at(head.site).pin(head.head)
     }
 
     /// Whether `head` stays.
     pub fn is_kept(&self, head: HeadRef) -> bool {
-        self.pin(head).unwrap_or_else(|| self.base.kept.get(&head.site).is_none_or(|kept| kept.contains(&head.head)))
+        self.at(head.site).is_kept(head.head)
+    }
+
+    /// The part of the plan that is about one layer.
+    pub fn at(&self, site: Site) -> LayerPlan<'_> {
+        LayerPlan { kept: self.base.kept.get(&site).map(Vec::as_slice), pins: self.pins.get(&site) }
     }
 
     /// How many heads of a layer stay.

@@ -24,7 +24,7 @@ mod settings;
 mod store;
 
 pub use document::{ModelRef, Workspace};
-pub use draft::{Draft, HeadRef, NamedPlan, Proposal};
+pub use draft::{Draft, HeadRef, LayerPlan, NamedPlan, Proposal};
 pub use history::History;
 pub use job::{LoadedNetwork, ModelFacts, Opened};
 pub use outlook::Outlook;

@@ -3,7 +3,7 @@
 //! look at them.
 
 use eframe::egui::{Key, Modifiers};
-use egui_kittest::{Harness, SnapshotOptions};
+use egui_kittest::{Harness, SnapshotOptions, SnapshotResults};
 use pillars::gui::App;
 use pillars::workspace::{Settings, Store, ThemeChoice};
 
@@ -42,10 +42,13 @@ fn views_look_as_they_did() {
         (ThemeChoice::Dark, "bart", Key::Num4, "votes_dark"),
         (ThemeChoice::Light, "vit", Key::Num6, "attention_image_light"),
     ];
+    let mut results = SnapshotResults::new();
     for (theme, family, key, name) in pictures {
         let mut desk = desk(theme, family);
         desk.chord(Modifiers::COMMAND, key);
         desk.settle();
         desk.harness.snapshot_options(name, &options);
+        results.extend_harness(&mut desk.harness);
     }
+    results.unwrap();
 }

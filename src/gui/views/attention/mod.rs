@@ -153,14 +153,15 @@ impl Attention {
             None => panels.first().map_or(1.0, |p| p.weights.cols().max(1) as f32 / p.weights.rows().max(1) as f32),
         };
         let (room, count) = (ui.available_size() - egui::vec2(12.0, 6.0), panels.len().max(1));
-        let columns = (1..=count).max_by(|a, b| {
+        let most = (((room.x + GAP) / (SMALLEST + GAP)) as usize).clamp(1, count);
+        let columns = (1..=most).max_by(|a, b| {
             // Full rows look better than a little more size.
             let bonus = |n: usize| if count.is_multiple_of(n) { 1.05 } else { 1.0 };
             let [a, b] = [a, b].map(|n| fit(room, count, *n, shape).x * bonus(*n));
             a.total_cmp(&b)
         });
         let columns = columns.unwrap_or(1);
-        let each = fit(room, count, columns, shape).max(egui::vec2(150.0, 150.0 / shape.clamp(0.5, 2.0)));
+        let each = fit(room, count, columns, shape).max(egui::vec2(SMALLEST, SMALLEST / shape.clamp(0.5, 2.0) + TITLE));
         let held: Vec<_> = panels.iter().map(|p| (p.site, p.head)).collect();
         self.textures.retain(|panel, _| held.contains(panel));
         let mut chosen = None;
@@ -304,6 +305,8 @@ impl Attention {
     }
 }
 
+/// Least width of a panel.
+const SMALLEST: f32 = 150.0;
 /// Room between panels.
 const GAP: f32 = 14.0;
 /// Height of the name over a panel.

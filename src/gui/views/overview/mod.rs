@@ -132,17 +132,7 @@ impl Overview {
         let results = state.results.as_ref();
         let paint = if results.is_some() { &self.paint } else { &Paint::State };
         let cache = self.cache.as_ref();
-        let style = |head: HeadRef| match paint {
-            Paint::State => (theme.kept, 0),
-            Paint::Group => cache.and_then(|c| c.group(head)).map_or((theme.missing, 0), |g| {
-                let style = GroupStyle::of(theme.figure, g);
-                (color(style.color), style.cycle)
-            }),
-            Paint::Measure(_) => {
-                let fill = cache.map(|c| c.scale.color(c.value(head), theme.figure.missing));
-                (color(fill.unwrap_or(theme.figure.missing)), 0)
-            }
-        };
+        let selection = &state.selection.heads;
         let grid = HeadGrid {
             shape: &model.facts.shape,
             order: cache.and_then(|c| c.order.as_deref()),
@@ -151,17 +141,29 @@ impl Overview {
             site: state.selection.site,
         };
         let pointed = ScrollArea::both().auto_shrink(false).show(ui, |ui| {
-            let cell = |head: HeadRef| {
-                let (fill, notches) = style(head);
-                Cell {
-                    fill,
-                    kept: plan.is_kept(head),
-                    pinned: plan.pin(head).is_some(),
-                    selected: state.selection.heads.contains(&head),
-                    notches,
+            let row = |site: Site| {
+                // What belongs to a layer is looked up once: a model can have 16,384 heads.
+                let look = plan.at(site);
+                let groups = cache.and_then(|c| c.groups.get(&site));
+                let values = cache.and_then(|c| Some((c.values.as_ref()?.get(&site)?, c.scale)));
+                move |head: usize| {
+                    let (fill, notches) = match paint {
+                        Paint::State => (theme.kept, 0),
+                        Paint::Group => groups.and_then(|g| g.get(head)).map_or((theme.missing, 0), |g| {
+                            let style = GroupStyle::of(theme.figure, *g);
+                            (color(style.color), style.cycle)
+                        }),
+                        Paint::Measure(_) => {
+                            let value = values.and_then(|(v, scale)| Some((*v.get(head)?, scale)));
+                            let missing = theme.figure.missing;
+                            (color(value.map_or(missing, |(v, scale)| scale.color(v, missing))), 0)
+                        }
+                    };
+                    let selected = !selection.is_empty() && selection.contains(&HeadRef::new(site, head));
+                    Cell { fill, kept: look.is_kept(head), pinned: look.pin(head).is_some(), selected, notches }
                 }
             };
-            grid.show(ui, theme, cell, |head| self.label(paint, head), |head| self.words(cx, head))
+            grid.show(ui, theme, row, |head| self.label(paint, head), |head| self.words(cx, head))
         });
         self.react(ui, cx, &pointed.inner);
     }

@@ -64,31 +64,31 @@ pub struct Pointed {
 const SPOKEN: usize = 2048;
 
 impl HeadGrid<'_> {
-    /// Draws the grid; `cell` says how a head looks, `label` what stands in it where there is room, and `spoken` what a
+    /// Draws the grid; `row` says for a layer how each of its heads looks, `label` what stands in it where there is room, and `spoken` what a
     /// screen reader says of it.
-    pub fn show(
+    pub fn show<Row: Fn(usize) -> Cell>(
         &self,
         ui: &mut Ui,
         theme: &Theme,
-        cell: impl Fn(HeadRef) -> Cell,
+        row: impl Fn(Site) -> Row,
         label: impl Fn(HeadRef) -> String,
         spoken: impl Fn(HeadRef) -> String,
     ) -> Pointed {
         let geometry = Geometry::fit(self.shape, self.order.is_none(), self.summaries, ui.available_size());
         let (rect, response) = ui.allocate_exact_size(geometry.size, Sense::click_and_drag());
         let geometry = geometry.at(rect.min);
-        self.paint(ui, theme, &geometry, &response, &cell, &label);
+        self.paint(ui, theme, &geometry, &response, &row, &label);
         if geometry.has_summaries {
             self.summarise(ui, theme, &geometry);
         }
-        self.speak(ui, &geometry, &response, &cell, &spoken);
+        self.speak(ui, &geometry, &response, &|head: HeadRef| row(head.site)(head.head), &spoken);
         let pointer = response.interact_pointer_pos().or(response.hover_pos());
         let head = pointer.and_then(|p| self.head_at(&geometry, p));
-        let row = pointer
+        let name = pointer
             .filter(|p| response.clicked() && p.x < geometry.origin.x)
             .and_then(|p| self.shape.sites().get(geometry.row_at(p.y)?))
             .map(|s| s.site);
-        Pointed { response, head, row }
+        Pointed { response, head, row: name }
     }
 
     /// Names the grid and, where they are few enough, every cell for screen readers.

@@ -7,7 +7,7 @@ use eframe::egui::{
 use super::super::super::theme::{STRONG, Theme};
 use super::geometry::{Geometry, HEADING, gaps_before};
 use super::{Cell, HeadGrid};
-use crate::network::SiteKind;
+use crate::network::{Site, SiteKind};
 use crate::workspace::HeadRef;
 
 /// Cells smaller than this are plain squares of one mesh, which keeps 16,384 of them within a frame.
@@ -23,13 +23,13 @@ fn kind_title(kind: SiteKind) -> &'static str {
 }
 
 impl HeadGrid<'_> {
-    pub(super) fn paint(
+    pub(super) fn paint<Row: Fn(usize) -> Cell>(
         &self,
         ui: &Ui,
         theme: &Theme,
         geometry: &Geometry,
         response: &Response,
-        cell: &impl Fn(HeadRef) -> Cell,
+        look: &impl Fn(Site) -> Row,
         label: &impl Fn(HeadRef) -> String,
     ) {
         let clip = ui.clip_rect();
@@ -64,13 +64,14 @@ impl HeadGrid<'_> {
                     painter.rect_filled(plate.shrink2(inset), 4.0, theme.plate);
                 }
             }
+            let look = look(site.site);
             for column in 0..site.heads {
                 let place = geometry.place(row, site, column);
                 if !place.intersects(clip) {
                     continue;
                 }
                 let head = HeadRef::new(site.site, self.head_in(row, column));
-                let cell = cell(head);
+                let cell = look(head.head);
                 self.paint_cell(&painter, theme, place, cell, &mut fills);
                 if cell.kept && place.height() >= 18.0 {
                     labels.push((place.center(), head, Theme::ink_on(cell.fill)));
