@@ -13,8 +13,10 @@ use crate::desk::{Desk, fixture};
 fn desk(theme: ThemeChoice, family: &'static str) -> Desk {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::at(folder.path().join("remembered"));
-    let settings = Settings { theme, show_guide: false, show_tasks: false, ..Settings::default() };
-    let builder = Harness::builder().with_size([1100.0, 620.0]).with_max_steps(16).with_render_cursor(false).wgpu();
+    // Only the view: what surrounds it has tests of its own.
+    let (show_model, show_inspector, show_tasks, show_guide) = (false, false, false, false);
+    let settings = Settings { theme, show_model, show_inspector, show_tasks, show_guide, ..Settings::default() };
+    let builder = Harness::builder().with_size([800.0, 540.0]).with_max_steps(16).with_render_cursor(false).wgpu();
     let harness = builder.build_eframe(move |context| {
         let mut app = App::new(&context.egui_ctx, store, settings).without_dialogs();
         app.start(Some(fixture(family)));
@@ -35,7 +37,8 @@ fn views_look_as_they_did() {
         return;
     }
     // A last digit may round otherwise on another processor.
-    let options = SnapshotOptions::new().max_failed_pixels(150);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots");
+    let options = SnapshotOptions::new().output_path(folder).max_failed_pixels(150);
     let pictures = [
         (ThemeChoice::Light, "bart", Key::Num1, "overview_encoder_decoder_light"),
         (ThemeChoice::Dark, "llama", Key::Num2, "redundancy_grouped_queries_dark"),
