@@ -3,7 +3,7 @@
 //! On the processor, rows are converted to f64 block by block and multiplied by a kernel of our own, so the map is
 //! never copied as a whole. Rows are dealt into a number of parts that depends on their number alone, and parts
 //! are summed in order: the result does not depend on the number of threads. On another device one f32 product
-//! per batch runs there.
+//! per sequence runs there, and their sum is f64.
 
 use candle_core::{CpuStorage, D, DType, Device, Storage, Tensor};
 use half::slice::HalfFloatSliceExt;
@@ -54,16 +54,20 @@ pub(super) fn expand(shared: &Gram, repeat: usize) -> Gram {
     shared.select(&heads)
 }
 
+/// One f32 product per sequence, so that sums in f32 stay short; their sum is taken in f64 where the map is, and
+/// `H x H` numbers travel. Apple's devices have no f64: there those of every sequence travel.
 fn on_device(map: &Tensor, real: &TokenMask) -> Result<Vec<f64>> {
-    let heads = map.dim(1)?;
+    let (sequences, heads, length, width) = map.dims4()?;
     let mut map = map.detach().to_dtype(DType::F32)?;
     if !real.is_full() {
         // Chosen, not multiplied: padding may hold anything, infinities too.
         let chosen = real.to_tensor(DType::U8, map.device())?.unsqueeze(1)?.unsqueeze(3)?.broadcast_as(map.shape())?;
         map = chosen.where_cond(&map, &map.zeros_like()?)?;
     }
-    let flat = map.transpose(0, 1)?.contiguous()?.reshape((heads, ()))?;
-    Ok(flat.matmul(&flat.t()?)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+    let flat = map.contiguous()?.reshape((sequences, heads, length * width))?;
+    let parts = flat.matmul(&flat.transpose(1, 2)?)?;
+    let parts = if parts.device().is_metal() { parts.to_device(&Device::Cpu)? } else { parts };
+    Ok(parts.to_dtype(DType::F64)?.sum(0)?.flatten_all()?.to_vec1()?)
 }
 
 fn on_processor(map: &Tensor, real: &TokenMask, reach: Reach) -> Result<Vec<f64>> {

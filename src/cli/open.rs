@@ -25,7 +25,7 @@ impl Session {
     /// Opens the model and the device; says so where it is not the device one would expect.
     pub fn open(folder: &Path, common: &CommonArgs, console: &Console) -> Result<Self> {
         let model = Model::open(folder)?;
-        let (device, note) = common.device.open()?;
+        let (device, note) = common.device.open();
         if let Some(note) = note {
             console.warn(&note);
         }

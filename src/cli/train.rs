@@ -176,7 +176,7 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<()> {
         return Err(Error::usage("training computes in f32").hint("use --write-dtype for the type of the result"));
     }
     let request = request(args)?;
-    let (device, note) = args.common.device.open()?;
+    let (device, note) = args.common.device.open();
     if let Some(note) = note {
         console.warn(&note);
     }

@@ -66,42 +66,38 @@ impl TryFrom<String> for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// Opens the device. `auto` falls back to the processor and then says why in the second value, where this
-    /// build could have used something faster.
-    pub fn open(self) -> Result<(Device, Option<String>)> {
+    /// Opens the device. One that this build or machine does not have falls back to the processor, and the second value
+    /// then says so and why; `auto` in a build without graphics devices is the processor and has nothing to say.
+    pub fn open(self) -> (Device, Option<String>) {
+        let opened = match self {
+            Self::Auto if cuda_is_available() => Self::Cuda(0).graphics(),
+            Self::Auto if metal_is_available() => Self::Metal.graphics(),
+            Self::Auto | Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(_) | Self::Metal => self.graphics(),
+        };
+        match opened {
+            Ok(device) => (device, None),
+            Err(why) => (Device::Cpu, Some(format!("{self}: {why}; the processor is used instead"))),
+        }
+    }
+
+    /// The graphics device, or why there is none.
+    fn graphics(self) -> std::result::Result<Device, String> {
+        // A driver's report may have lines of its own; the first says what is the matter.
+        let cannot = |e: candle_core::Error| {
+            let text = e.to_string();
+            format!("the device cannot be opened ({})", text.lines().next().unwrap_or("no reason given"))
+        };
         match self {
-            Self::Cpu => Ok((Device::Cpu, None)),
             Self::Cuda(_) if !cuda_is_available() => {
-                Err(Error::new("this build has no CUDA").hint("build with --features cuda, or use --device cpu"))
-            }
-            Self::Cuda(n) => {
-                let opened = Device::new_cuda(n).map_err(|e| Error::from(e).hint("use --device cpu"))?;
-                Ok((opened, None))
+                Err("this build has no CUDA (build with --features cuda)".to_owned())
             }
             Self::Metal if !metal_is_available() => {
-                Err(Error::new("this build has no Metal").hint("build with --features metal, or use --device cpu"))
+                Err("this build has no Metal (build with --features metal)".to_owned())
             }
-            Self::Metal => {
-                let opened = Device::new_metal(0).map_err(|e| Error::from(e).hint("use --device cpu"))?;
-                Ok((opened, None))
-            }
-            Self::Auto => {
-                let faster = if cuda_is_available() {
-                    Some(Device::new_cuda(0))
-                } else if metal_is_available() {
-                    Some(Device::new_metal(0))
-                } else {
-                    None
-                };
-                Ok(match faster {
-                    None => (Device::Cpu, None),
-                    Some(Ok(device)) => (device, None),
-                    Some(Err(error)) => {
-                        let why = Error::from(error);
-                        (Device::Cpu, Some(format!("the graphics device cannot be used ({why}), so the processor is")))
-                    }
-                })
-            }
+            Self::Cuda(n) => Device::new_cuda(n).map_err(cannot),
+            Self::Metal => Device::new_metal(0).map_err(cannot),
+            Self::Auto | Self::Cpu => Ok(Device::Cpu),
         }
     }
 }
@@ -125,6 +121,20 @@ mod tests {
             assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
         }
         assert!("gpu".parse::<DeviceChoice>().is_err());
-        assert!(DeviceChoice::Cpu.open().is_ok_and(|(d, why)| d.is_cpu() && why.is_none()));
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_gives_the_processor_and_says_so() {
+        let (device, why) = DeviceChoice::Cpu.open();
+        assert!(device.is_cpu() && why.is_none());
+        // No machine has a thousand.
+        for missing in [DeviceChoice::Cuda(1000), DeviceChoice::Metal] {
+            let (device, why) = missing.open();
+            if missing == DeviceChoice::Metal && metal_is_available() {
+                continue;
+            }
+            let why = why.unwrap();
+            assert!(device.is_cpu() && why.starts_with(&missing.to_string()) && why.lines().count() == 1, "{why}");
+        }
     }
 }

@@ -83,7 +83,7 @@ pub fn train(
         out: wanted.out.clone(),
         settings: wanted.settings.clone(),
     };
-    let (device, fallback) = run.device.open()?;
+    let (device, fallback) = run.device.open();
     if let Some(why) = &fallback {
         watched.hear(Event::Note(why));
     }
