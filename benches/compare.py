@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""Pillars against Python on one machine, alternately in one run.
+
+Wanted once:
+
+    python3 -m venv venv
+    venv/bin/pip install torch --index-url https://download.pytorch.org/whl/cpu
+    venv/bin/pip install transformers scikit-learn
+    cargo build --release
+    cargo bench --bench parts --no-run      # prints the path of the executable
+
+    venv/bin/python benches/compare.py analysis --model all-MiniLM-L6-v2 --text novel.txt \
+        --binary target/release/pillars --parts target/release/deps/parts-...
+    venv/bin/python benches/compare.py training --parts target/release/deps/parts-...
+
+`analysis`: 40,000 tokens of the text in sequences of 128 and batches of 8 through a BERT-like encoder; feature
+`output`, 4 groups, k-means and votes on every batch. Python is transformers, and scikit-learn on the raw features, as
+the published method does it. Compared: the whole process of ours against the time of Python's work without its
+imports; the forward passes alone.
+
+`training`: processor time of one AdamW step of a GPT-2 of 4 layers, 8 heads, width 128, 2048 tokens, batch 16 x 128.
+
+Every side runs in a process of its own, in turns, on as many threads as `--threads` says; the best of the rounds
+counts, since other work on the machine only ever slows.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+
+def python_analysis(model_folder, text, threads):
+    """One run of the reference; prints seconds of its parts."""
+    import numpy as np
+    import torch
+    from sklearn.cluster import KMeans
+    from transformers import AutoModel, AutoTokenizer
+
+    torch.set_num_threads(threads)
+    start = time.perf_counter()
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    model = AutoModel.from_pretrained(model_folder).eval()
+    opened = time.perf_counter()
+    lines = open(text, encoding="utf-8").read().splitlines()
+    encoded = tokenizer(lines, truncation=True, max_length=128)
+    batches = [
+        tokenizer.pad({k: encoded[k][i : i + 8] for k in ("input_ids", "attention_mask")}, return_tensors="pt")
+        for i in range(0, len(lines), 8)
+    ]
+    tokenised = time.perf_counter()
+
+    heads = model.config.num_attention_heads
+    features = {}
+
+    def keep(layer):
+        return lambda module, given: features.__setitem__(layer, given[0])
+
+    layers = model.encoder.layer
+    forward = grouping = 0.0
+    votes = np.zeros((len(layers), heads), dtype=int)
+    grams = np.zeros((len(layers), heads, heads))
+    hooks = [layer.attention.output.dense.register_forward_pre_hook(keep(i)) for i, layer in enumerate(layers)]
+    with torch.inference_mode():
+        for batch in batches:
+            before = time.perf_counter()
+            model(**batch)
+            between = time.perf_counter()
+            real = batch["attention_mask"].bool()
+            for i, x in features.items():
+                x = x[real].view(-1, heads, x.shape[-1] // heads).transpose(0, 1).reshape(heads, -1).numpy()
+                grams[i] += x @ x.T
+                groups = KMeans(n_clusters=4, n_init=10, random_state=0).fit(x)
+                distance = np.linalg.norm(x - groups.cluster_centers_[groups.labels_], axis=1)
+                for c in range(4):
+                    own = np.flatnonzero(groups.labels_ == c)
+                    votes[i, own[np.argmin(distance[own])]] += 1
+            forward += between - before
+            grouping += time.perf_counter() - between
+    total = time.perf_counter() - start
+    for hook in hooks:
+        hook.remove()
+    # The forward pass alone, unwatched.
+    with torch.inference_mode():
+        cpu = time.process_time()
+        before = time.perf_counter()
+        for batch in batches:
+            model(**batch)
+        alone = time.perf_counter() - before
+        cpu = time.process_time() - cpu
+    tokens = int(sum(batch["attention_mask"].sum() for batch in batches))
+    print(json.dumps({
+        "tokens": tokens, "total": total, "open": opened - start, "tokenise": tokenised - opened,
+        "forward_watched": forward, "grouping": grouping, "forward": alone, "forward_cpu": cpu,
+    }))
+
+
+def python_training(folder, steps, threads):
+    """AdamW steps of the reference; prints seconds a step."""
+    import torch
+    from transformers import GPT2LMHeadModel
+
+    torch.set_num_threads(threads)
+    model = GPT2LMHeadModel.from_pretrained(folder).train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.01)
+    ids = torch.tensor([[(n * 7919 + t * 104729) % 2048 for t in range(128)] for n in range(16)])
+
+    def step():
+        loss = model(input_ids=ids, labels=ids).loss
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        return loss.item()
+
+    first = step()
+    cpu, wall = time.process_time(), time.perf_counter()
+    for _ in range(steps):
+        last = step()
+    print(json.dumps({
+        "first": first, "last": last,
+        "wall": (time.perf_counter() - wall) / steps, "cpu": (time.process_time() - cpu) / steps,
+    }))
+
+
+def excerpt(model_folder, text, tokens, to):
+    """Writes the first `tokens` tokens of `text` as lines of 126, which two special tokens make 128."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    words = open(text, encoding="utf-8").read().split()
+    lengths = [len(ids) for ids in tokenizer(words, add_special_tokens=False)["input_ids"]]
+    lines, line, length, total = [], [], 0, 0
+    for word, count in zip(words, lengths):
+        if length + count > 126:
+            lines.append(" ".join(line))
+            total += length + 2
+            line, length = [], 0
+            if total >= tokens:
+                break
+        line.append(word)
+        length += count
+    open(to, "w", encoding="utf-8").write("\n".join(lines) + "\n")
+
+
+def run(command, threads):
+    env = dict(os.environ, RAYON_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
+    env["TOKENIZERS_PARALLELISM"] = "true"
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
+    return done.stdout
+
+
+def best(results):
+    return {key: min(r[key] for r in results) for key in results[0]}
+
+
+def analysis(args):
+    with tempfile.TemporaryDirectory() as folder:
+        lines = os.path.join(folder, "lines.txt")
+        excerpt(args.model, args.text, args.tokens, lines)
+        theirs, ours, parts = [], [], []
+        for round in range(args.rounds):
+            command = [sys.executable, __file__, "python-analysis", args.model, lines, str(args.threads)]
+            theirs.append(json.loads(run(command, args.threads).splitlines()[-1]))
+            out = os.path.join(folder, f"{round}.json")
+            command = [args.binary, "analyze", args.model, "--text", lines, "--seq-len", "128", "--batch-size", "8",
+                       "--feature", "output", "--groups", "4", "--device", "cpu", "--quiet", "--out", out]
+            start = time.perf_counter()
+            run(command, args.threads)
+            ours.append(time.perf_counter() - start)
+            parts.append(json.loads(run([args.parts, "analysis", args.model, lines], args.threads)))
+        python, part, whole = best(theirs), best(parts), min(ours)
+        print(f"tokens: Python {python['tokens']}, ours {part['tokens']}; best of {args.rounds}, {args.threads} threads")
+        print(f"{'seconds':<28}{'Python':>10}{'ours':>10}{'ratio':>8}")
+
+        def row(name, a, b):
+            print(f"{name:<28}{a:>10.2f}{b:>10.2f}{a / b:>8.2f}")
+
+        row("whole, Python's imports out", python["total"], whole)
+        row("open model", python["open"], part["open"])
+        row("tokenise", python["tokenise"], part["tokenise"])
+        row("forward alone", python["forward"], part["forward"])
+        row("forward alone, processor", python["forward_cpu"], part["forward_cpu"])
+        row("gram, groups and votes", python["grouping"], max(part["analysis"] - part["forward"], 1e-3))
+        print(f"share of the forward pass in our analysis: {part['forward'] / part['analysis']:.3f} of the time, "
+              f"{part['forward_cpu'] / part['analysis_cpu']:.3f} of the processor time")
+
+
+def training(args):
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(0)
+        config = GPT2Config(vocab_size=2048, n_positions=128, n_embd=128, n_layer=4, n_head=8,
+                            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
+        GPT2LMHeadModel(config).save_pretrained(folder)
+        theirs, ours = [], []
+        for _ in range(args.rounds):
+            command = [sys.executable, __file__, "python-training", folder, str(args.steps), str(args.threads)]
+            theirs.append(json.loads(run(command, args.threads).splitlines()[-1]))
+            ours.append(json.loads(run([args.parts, "training", folder, str(args.steps)], args.threads)))
+        python, own = best(theirs), best(ours)
+        print(f"first loss: Python {python['first']:.5f}, ours {own['first']:.5f}")
+        for key in ("wall", "cpu"):
+            print(f"{key} of a step: Python {python[key] * 1e3:.1f} ms, ours {own[key] * 1e3:.1f} ms: "
+                  f"{own[key] / python[key]:.2f} times Python's")
+
+
+def main():
+    if len(sys.argv) > 1 and sys.argv[1] == "python-analysis":
+        return python_analysis(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    if len(sys.argv) > 1 and sys.argv[1] == "python-training":
+        return python_training(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["analysis", "training"])
+    parser.add_argument("--parts", required=True, help="executable of `cargo bench --bench parts --no-run`")
+    parser.add_argument("--binary", default="target/release/pillars")
+    parser.add_argument("--model", help="folder of the checkpoint")
+    parser.add_argument("--text", help="English prose")
+    parser.add_argument("--tokens", type=int, default=40_000)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    if args.what == "analysis" and not (args.model and args.text):
+        parser.error("analysis needs --model and --text")
+    analysis(args) if args.what == "analysis" else training(args)
+
+
+if __name__ == "__main__":
+    main()

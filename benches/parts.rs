@@ -1,0 +1,115 @@
+//! What the parts of an analysis of a real model cost, and what a training step costs, as JSON for `compare.py`:
+//!
+//! - `cargo bench --bench parts -- analysis MODEL TEXT`: seconds of opening, tokenising, the forward pass alone, and
+//!   the forward pass with Gram matrices, groups and votes (feature `output`, 4 groups, batch 8, length 128).
+//! - `cargo bench --bench parts -- training MODEL STEPS`: processor and wall seconds of a step on random tokens, batch
+//!   16 x 128.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(clippy::print_stdout)]
+
+use std::path::Path;
+use std::time::Instant;
+
+use candle_core::{DType, Device};
+use pillars::analysis::{Groups, ModelInfo, Settings, analyze};
+use pillars::corpus::{self, Corpus, Input, Intake};
+use pillars::model::Model;
+use pillars::network::{Batch, Blind, Gates, Tokens};
+use pillars::task::Ticket;
+use pillars::training::{AdamSettings, Learner, Parameters, StepSettings};
+
+fn timed<T>(f: impl FnOnce() -> T) -> (T, f64) {
+    let start = Instant::now();
+    let result = f();
+    (result, start.elapsed().as_secs_f64())
+}
+
+/// Seconds of all threads of this process so far; in steps of a hundredth. Linux only.
+fn processor_secs() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    [11, 12].iter().filter_map(|i| fields.get(*i)?.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
+fn analysis(folder: &Path, text: &Path) {
+    let ticket = Ticket::default();
+    let ((model, network), open) = timed(|| {
+        let model = Model::open(folder).unwrap();
+        let network = model.network(&Device::Cpu, DType::F32).unwrap();
+        (model, network)
+    });
+    let (batches, tokenise) = timed(|| {
+        let settings = corpus::Settings { batch_size: 8, seq_len: Some(128), ..corpus::Settings::default() };
+        let intake = Intake::of(&model).unwrap();
+        let corpus = Corpus::open(&Input::Text(text.to_path_buf()), folder, &intake, &settings, &ticket).unwrap();
+        corpus.batches(&Device::Cpu).collect::<Result<Vec<Batch>, _>>().unwrap()
+    });
+    let pass = || {
+        for batch in &batches {
+            network.hidden(batch, &Gates::open(), &mut Blind).unwrap();
+        }
+    };
+    let settings = Settings { groups: Groups::Fixed(4), ..Settings::default() };
+    let whole = || {
+        let batches = batches.iter().cloned().map(Ok);
+        let info = ModelInfo::of(&model, DType::F32).unwrap();
+        analyze(&network, info, batches, None, &settings, &ticket).unwrap().tokens
+    };
+    // Alternately, and the best of each: a machine with other work slows both.
+    let (mut forward, mut analysis, mut tokens) = (f64::INFINITY, f64::INFINITY, 0);
+    let (mut forward_cpu, mut analysis_cpu) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..3 {
+        let before = processor_secs();
+        forward = forward.min(timed(pass).1);
+        let between = processor_secs();
+        let (found, secs) = timed(whole);
+        tokens = found;
+        analysis = analysis.min(secs);
+        forward_cpu = forward_cpu.min(between - before);
+        analysis_cpu = analysis_cpu.min(processor_secs() - between);
+    }
+    let batches = batches.len();
+    println!(
+        "{}",
+        serde_json::json!({
+            "tokens": tokens, "batches": batches, "open": open, "tokenise": tokenise,
+            "forward": forward, "analysis": analysis,
+            "forward_cpu": forward_cpu, "analysis_cpu": analysis_cpu,
+        })
+    );
+}
+
+fn training(folder: &Path, steps: u32) {
+    let model = Model::open(folder).unwrap();
+    let parameters = Parameters::of_model(&model, DType::F32, &Device::Cpu).unwrap();
+    let mut learner = Learner::new(model.spec(), parameters, AdamSettings::default()).unwrap();
+    let (sequences, length) = (16u32, 128u32);
+    let rows: Vec<(Vec<u32>, Vec<bool>)> = (0..sequences)
+        .map(|n| ((0..length).map(|t| (n * 7919 + t * 104_729) % 2048).collect(), vec![true; length as usize]))
+        .collect();
+    let labels = rows.iter().flat_map(|(ids, _)| {
+        let next = ids.iter().skip(1).map(|id| Some(*id));
+        next.chain([None]).collect::<Vec<_>>()
+    });
+    let labels = labels.collect();
+    let batch = Batch { labels: Some(labels), ..Batch::tokens(Tokens::pad(&rows, 0, &Device::Cpu).unwrap()) };
+    let gates = Gates::open();
+    let settings = StepSettings { rate: 1e-4, smoothing: 0.0, constraint: None, gates: &gates, seed: 0 };
+    let mut step = || learner.step(std::slice::from_ref(&batch), &settings).unwrap().task_loss;
+    let first = step();
+    let before = processor_secs();
+    let (last, secs) = timed(|| (0..steps).map(|_| step()).last().unwrap_or(first));
+    let cpu = processor_secs() - before;
+    let steps = f64::from(steps);
+    println!("{}", serde_json::json!({"first": first, "last": last, "wall": secs / steps, "cpu": cpu / steps}));
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["analysis", model, text] => analysis(Path::new(model), Path::new(text)),
+        ["training", model, steps] => training(Path::new(model), steps.parse().unwrap()),
+        // `cargo bench` runs every bench without arguments; this one needs a model.
+        _ => println!("cargo bench --bench parts -- analysis MODEL TEXT | training MODEL STEPS"),
+    }
+}
