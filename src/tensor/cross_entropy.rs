@@ -1,7 +1,9 @@
 //! Cross-entropy of rows of logits.
 
-use candle_core::{CpuStorage, CustomOp1, D, DType, Device, Layout, Result, Shape, Storage, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, CustomOp1, D, DType, Device, Layout, Result, Shape, Storage, Tensor, bail};
 use rayon::prelude::*;
+
+use super::kernel::{Real, exponentials, largest, numbers, sum_of_exponentials, widened};
 
 /// What one row of logits says of its label.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,8 +64,8 @@ pub fn tally_rows(logits: &Tensor, first: usize, labels: &[u32], tallies: &mut [
         let logits = logits.contiguous()?;
         let (storage, layout) = logits.storage_and_layout();
         match &*storage {
-            Storage::Cpu(CpuStorage::F32(x)) => tally(slice(x, layout)?, classes, first, labels),
-            Storage::Cpu(CpuStorage::F64(x)) => tally(slice(x, layout)?, classes, first, labels),
+            Storage::Cpu(x @ CpuStorage::F32(_)) => tally::<f32>(numbers(x, layout)?, classes, first, labels),
+            Storage::Cpu(x @ CpuStorage::F64(_)) => tally::<f64>(numbers(x, layout)?, classes, first, labels),
             _ => bail!("cross-entropy needs floats"),
         }
     } else {
@@ -75,7 +77,7 @@ pub fn tally_rows(logits: &Tensor, first: usize, labels: &[u32], tallies: &mut [
     Ok(())
 }
 
-fn tally<T: Logit>(logits: &[T], classes: usize, first: usize, labels: &[u32]) -> Vec<RowTally> {
+fn tally<T: Real>(logits: &[T], classes: usize, first: usize, labels: &[u32]) -> Vec<RowTally> {
     let rows = logits.par_chunks(classes.max(1)).zip(labels);
     let of = |(row, label): (&[T], &u32)| {
         let (sum, (at, max)) = normaliser(row);
@@ -142,57 +144,13 @@ fn check(logits: &Tensor, labels: &[u32]) -> Result<()> {
     }
 }
 
-fn widened(logits: &Tensor) -> Result<Tensor> {
-    match logits.dtype() {
-        DType::F32 | DType::F64 => Ok(logits.clone()),
-        _ => logits.to_dtype(DType::F32),
-    }
-}
-
-fn slice<'a, T>(storage: &'a [T], layout: &Layout) -> Result<&'a [T]> {
-    let range = layout.contiguous_offsets().and_then(|(from, to)| storage.get(from..to));
-    range.ok_or_else(|| candle_core::Error::msg("the logits are not contiguous"))
-}
-
-/// Numbers that are summed in the type of the logits before the sum goes on in f64.
-const BLOCK: usize = 256;
-
-/// The float types that logits are scored in.
-trait Logit: WithDType {
-    fn exponential(self) -> Self;
-}
-
-impl Logit for f32 {
-    fn exponential(self) -> Self {
-        self.exp()
-    }
-}
-
-impl Logit for f64 {
-    fn exponential(self) -> Self {
-        self.exp()
-    }
-}
-
-/// Index and value of the largest number, the first of equals.
-fn largest<T: Logit>(row: &[T]) -> (u32, T) {
-    let mut best = (0u32, row.first().copied().unwrap_or_else(T::zero));
-    for (index, value) in (0u32..).zip(row) {
-        if *value > best.1 {
-            best = (index, *value);
-        }
-    }
-    best
-}
-
 /// `sum exp(x - max)`, and the maximum with its index.
-fn normaliser<T: Logit>(row: &[T]) -> (f64, (u32, T)) {
-    let top = largest(row);
-    let block = |block: &[T]| block.iter().fold(T::zero(), |sum, x| sum + (*x - top.1).exponential()).to_f64();
-    (row.chunks(BLOCK).map(block).sum::<f64>(), top)
+fn normaliser<T: Real>(row: &[T]) -> (f64, (u32, T)) {
+    let (at, max) = largest(row);
+    (sum_of_exponentials(row, max), (index(at), max))
 }
 
-fn surprise<T: Logit>(row: &[T], label: u32) -> f64 {
+fn surprise<T: Real>(row: &[T], label: u32) -> f64 {
     let (sum, (_, max)) = normaliser(row);
     sum.ln() - row.get(label as usize).map_or(f64::NAN, |x| x.to_f64() - max.to_f64())
 }
@@ -203,7 +161,7 @@ struct CrossEntropy {
 }
 
 impl CrossEntropy {
-    fn loss<T: Logit>(&self, logits: &[T]) -> f64 {
+    fn loss<T: Real>(&self, logits: &[T]) -> f64 {
         let classes = (logits.len() / self.labels.len()).max(1);
         let rows = logits.par_chunks(classes).zip(&self.labels).map(|(row, label)| {
             let on_label = surprise(row, *label);
@@ -219,7 +177,7 @@ impl CrossEntropy {
     }
 
     /// `(softmax - target) * factor`, row by row.
-    fn slope<T: Logit>(&self, logits: &[T], factor: f64) -> Vec<T> {
+    fn slope<T: Real>(&self, logits: &[T], factor: f64) -> Vec<T> {
         let classes = (logits.len() / self.labels.len()).max(1);
         let factor = factor / self.labels.len() as f64;
         let flat = self.smoothing / classes as f64;
@@ -227,15 +185,7 @@ impl CrossEntropy {
         let rows = slope.par_chunks_mut(classes).zip(logits.par_chunks(classes)).zip(&self.labels);
         rows.for_each(|((slope, row), label)| {
             let max = largest(row).1;
-            let mut total = 0.0;
-            for (slope, row) in slope.chunks_mut(BLOCK).zip(row.chunks(BLOCK)) {
-                let mut sum = T::zero();
-                for (slope, x) in slope.iter_mut().zip(row) {
-                    *slope = (*x - max).exponential();
-                    sum += *slope;
-                }
-                total += sum.to_f64();
-            }
+            let total = exponentials(row, max, slope);
             let (scale, shift) = (T::from_f64(factor / total), T::from_f64(-flat * factor));
             for slope in slope.iter_mut() {
                 *slope = *slope * scale + shift;
@@ -255,8 +205,8 @@ impl CustomOp1 for CrossEntropy {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let loss = match storage {
-            CpuStorage::F32(x) => CpuStorage::F32(vec![self.loss(slice(x, layout)?) as f32]),
-            CpuStorage::F64(x) => CpuStorage::F64(vec![self.loss(slice(x, layout)?)]),
+            CpuStorage::F32(_) => CpuStorage::F32(vec![self.loss::<f32>(numbers(storage, layout)?) as f32]),
+            CpuStorage::F64(_) => CpuStorage::F64(vec![self.loss::<f64>(numbers(storage, layout)?)]),
             _ => bail!("cross-entropy needs floats"),
         };
         Ok((loss, Shape::from(())))
@@ -267,11 +217,11 @@ impl CustomOp1 for CrossEntropy {
         let (storage, layout) = logits.storage_and_layout();
         let shape = logits.shape();
         Ok(Some(match &*storage {
-            Storage::Cpu(CpuStorage::F32(x)) => {
-                Tensor::from_vec(self.slope(slice(x, layout)?, factor), shape, &Device::Cpu)?
+            Storage::Cpu(x @ CpuStorage::F32(_)) => {
+                Tensor::from_vec(self.slope::<f32>(numbers(x, layout)?, factor), shape, &Device::Cpu)?
             }
-            Storage::Cpu(CpuStorage::F64(x)) => {
-                Tensor::from_vec(self.slope(slice(x, layout)?, factor), shape, &Device::Cpu)?
+            Storage::Cpu(x @ CpuStorage::F64(_)) => {
+                Tensor::from_vec(self.slope::<f64>(numbers(x, layout)?, factor), shape, &Device::Cpu)?
             }
             _ => bail!("cross-entropy needs floats"),
         }))

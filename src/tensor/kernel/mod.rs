@@ -8,12 +8,14 @@ mod heads;
 mod math;
 mod product;
 mod real;
+mod row;
 
 pub(super) use each::{Curve, Curve2, map, map2};
 pub(super) use heads::Heads;
 pub(super) use math::{exp, sigmoid, tanh};
 pub(super) use product::{Matrix, Threads, product};
 pub(super) use real::Real;
+pub(super) use row::{exponentials, largest, sum_of_exponentials};
 
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Storage, Tensor, bail};
 
