@@ -176,8 +176,8 @@ impl Corpus {
         };
         let part = match self.settings.part {
             Part::All => String::new(),
-            Part::Training { every } => format!(", without every {every}th batch"),
-            Part::HeldOut { every } => format!(", every {every}th batch alone"),
+            Part::Training { every } => format!(", without one batch in {every}"),
+            Part::HeldOut { every } => format!(", one batch in {every} alone"),
         };
         format!("{} {}, {}{order}{part}", self.input.kind(), name.to_string_lossy(), self.origin.describe())
     }

@@ -7,6 +7,7 @@
 //! | `yardstick` | one mask against the whole model |
 //! | `run` | which points to measure, and which were measured before |
 //! | `summary` | means and spreads, and what nothing beats |
+#![doc = include_str!("study.md")]
 
 mod document;
 mod run;
