@@ -36,9 +36,9 @@ fn views_look_as_they_did() {
         eprintln!("not compared: set WGPU_BACKEND=vulkan where Mesa's software Vulkan is installed");
         return;
     }
-    // A last digit may round otherwise on another processor.
+    // A last digit may round otherwise on another processor; a view that moved differs in thousands of pixels.
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots");
-    let options = SnapshotOptions::new().output_path(folder).max_failed_pixels(150);
+    let options = SnapshotOptions::new().output_path(folder).max_failed_pixels(400);
     let pictures = [
         (ThemeChoice::Light, "bart", Key::Num1, "overview_encoder_decoder_light"),
         (ThemeChoice::Dark, "llama", Key::Num2, "redundancy_grouped_queries_dark"),
