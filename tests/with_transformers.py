@@ -1,7 +1,7 @@
 """Opens what `pillars prune` writes with transformers, and compares it with the masked model. Not part of `cargo test`,
 for it needs PyTorch and transformers; run it once with each version:
 
-    cargo build && python3 -m venv /tmp/v && /tmp/v/bin/pip install torch transformers==5.23.0 && /tmp/v/bin/python tests/with_transformers.py
+    cargo build && python3 -m venv target/venv && target/venv/bin/pip install torch transformers==5.23.0 && target/venv/bin/python tests/with_transformers.py
 
 Every family's fixture is exported under a uniform and a ragged plan in every format that Pillars writes of it. A folder
 passes if it opens with no missing, unexpected or mismatched keys, both with eager and sdpa attention, and computes what
