@@ -67,7 +67,7 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
         let label = name(ui, "Scale");
         let combo = ComboBox::from_id_salt("reduction").selected_text(constraint.reduction.name()).show_ui(ui, |ui| {
             ui.selectable_value(&mut constraint.reduction, Reduction::LayerSum, "layer-sum")
-                .on_hover_text("As the authors' code weighs it: a sum beside a loss summed over tokens. Does no harm");
+                .on_hover_text("As the authors' code weighs it: a sum beside a loss summed over tokens");
             ui.selectable_value(&mut constraint.reduction, Reduction::Printed, "printed").on_hover_text(
                 "A plain weight beside a mean loss: 0.5 is a thousand times stronger than the authors' 0.5",
             );
@@ -136,7 +136,8 @@ fn scale(ui: &mut Ui, cx: Cx<'_>, constraint: &Constraint) {
     let text = match constraint.reduction {
         Reduction::LayerSum => format!(
             "As in the authors' code, the {layers} layers are summed beside a loss summed over some {tokens} tokens: \
-             like plain weights of {} and {} beside a mean loss. It does no harm",
+             like plain weights of {} and {} beside a mean loss. Fewer tokens make it stronger: compare the held-out loss \
+             with a run without the constraint",
             number(alpha * share),
             number(beta * share),
         ),
