@@ -4,7 +4,7 @@
 //!
 //! | room | job |
 //! | --- | --- |
-//! | [`error`], [`task`] | one-line failures; cancel, progress, workers |
+//! | [`error`], [`words`], [`task`] | one-line failures; counts in words; cancel, progress, workers |
 //! | [`tensor`] | differentiable primitives and fast CPU kernels |
 //! | [`checkpoint`] | folders in Hugging Face layout: headers, bytes, configuration, atomic writing |
 //! | [`network`] | one transformer described by data; probes and gates |
@@ -38,6 +38,7 @@ pub mod pruning;
 pub mod task;
 pub mod tensor;
 pub mod training;
+pub mod words;
 pub mod workspace;
 
 pub use error::{Error, Result};

@@ -7,6 +7,7 @@ use crate::analysis::{self, Analysis, Analyzer, Document, ModelInfo, Settings, b
 use crate::corpus::{Corpus, Part, Purpose};
 use crate::error::{Error, Result};
 use crate::training::gate_importance;
+use crate::words::counted;
 
 pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
     if args.memory.memory.is_some() && args.scores.contains(&Score::Importance) {
@@ -74,7 +75,7 @@ pub(super) fn merge(args: &MergeArgs, console: &Console) -> Result<()> {
 
 /// A table of the sites: groups of the first feature map, how clear they are, votes and what they keep.
 fn summary(analysis: &Analysis) -> String {
-    let mut lines = vec![format!("{} tokens in {} batches", analysis.tokens, analysis.batches)];
+    let mut lines = vec![format!("{} in {}", counted(analysis.tokens, "tokens"), counted(analysis.batches, "batches"))];
     let Some(feature) = analysis.settings.features.first() else { return lines.join("\n") };
     lines.push(format!(
         "{:<12} {:>5} {:>7} {:>10}  {:<24} {:<24} kept",

@@ -7,6 +7,7 @@ use super::console::Console;
 use crate::error::Result;
 use crate::model::Model;
 use crate::network::{AttentionSpec, SiteKind};
+use crate::words::counted;
 
 pub(super) fn run(args: &InspectArgs, console: &Console) -> Result<()> {
     let model = Model::open(&args.model)?;
@@ -48,7 +49,7 @@ fn text(model: &Model) -> String {
     let mut lines = vec![format!("{} ({})", model.family().title, model.checkpoint().folder().display())];
     let files = model.checkpoint().weight_files().count();
     let size = model.checkpoint().bytes() as f64 / 1e6;
-    let files = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+    let files = counted(files, "files");
     lines.push(format!(
         "parameters   {}, {size:.1} MB in {files}, {}",
         grouped(model.parameters()),
@@ -68,7 +69,7 @@ fn text(model: &Model) -> String {
         let heads: Vec<String> = of_kind.iter().map(|a| shape(a)).collect();
         let uniform = heads.windows(2).all(|w| w[0] == w[1]);
         let attention: u64 = of_kind.iter().map(|a| attention_parameters(a, width(model, kind))).sum();
-        let what = if uniform { format!("{count} x {}", heads[0]) } else { format!("{count} layers") };
+        let what = if uniform { format!("{count} x {}", heads[0]) } else { counted(count, "layers") };
         lines.push(format!("{:<12} {what}; {} attention parameters", kind.name(), grouped(attention)));
         if !uniform {
             lines.extend(heads.iter().enumerate().map(|(i, h)| format!("  {}.{i:<4} {h}", kind.name())));
@@ -76,18 +77,18 @@ fn text(model: &Model) -> String {
     }
     let unused = model.unused();
     if !unused.is_empty() {
-        lines.push(format!("not used     {} tensors, e.g. {}", unused.len(), unused[0]));
+        lines.push(format!("not used     {}, e.g. {}", counted(unused.len(), "tensors"), unused[0]));
     }
     lines.join("\n")
 }
 
 fn shape(a: &AttentionSpec) -> String {
     let pruned = if a.heads < a.origin_heads { format!(" (of {})", a.origin_heads) } else { String::new() };
-    let heads = if a.heads == 1 { "head" } else { "heads" };
     if a.kv_heads == a.heads {
-        format!("{} {heads}{pruned} of {}", a.heads, a.head_dim)
+        format!("{}{pruned} of {}", counted(a.heads, "heads"), a.head_dim)
     } else {
-        format!("{} query {heads}{pruned} of {}, {} key/value heads", a.heads, a.head_dim, a.kv_heads)
+        let (heads, shared) = (counted(a.heads, "query heads"), counted(a.kv_heads, "key/value heads"));
+        format!("{heads}{pruned} of {}, {shared}", a.head_dim)
     }
 }
 

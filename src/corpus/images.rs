@@ -13,6 +13,7 @@ use super::resample::{Filter, Rgb};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 use crate::task::Ticket;
+use crate::words::counted;
 
 /// Images decoded at a time, on all cores.
 const GROUP: usize = 16;
@@ -76,7 +77,7 @@ impl Origin for Images {
 
     fn describe(&self) -> String {
         let [_, height, width] = self.processor.shape;
-        format!("{} images as {height} x {width}", self.files.len())
+        format!("{} as {height} x {width}", counted(self.files.len(), "images"))
     }
 
     fn notes(&self) -> Vec<String> {

@@ -11,6 +11,7 @@ use super::intake::Intake;
 use super::origin::{Examples, Origin, Total};
 use crate::error::{Error, Result};
 use crate::task::Ticket;
+use crate::words::counted;
 
 /// One line; other keys (`token_type_ids`, ..) are read over.
 #[derive(Deserialize)]
@@ -65,7 +66,7 @@ impl Origin for TokenLines {
     }
 
     fn describe(&self) -> String {
-        format!("{} sequences of up to {} tokens", self.sequences, self.longest)
+        format!("{} of up to {}", counted(self.sequences, "sequences"), counted(self.longest, "tokens"))
     }
 }
 

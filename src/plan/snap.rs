@@ -2,6 +2,7 @@
 
 use super::{Plan, Shape, SiteShape};
 use crate::error::Result;
+use crate::words::counted;
 
 /// The nearest plan that surgery can carry out, and in sentences what had to change.
 ///
@@ -116,10 +117,10 @@ fn served(choice: &Choice) -> String {
     let mut read: Vec<usize> = choice.kept.iter().map(|h| h / choice.site.queries_per_kv()).collect();
     read.dedup();
     let each = choice.kept.len().checked_div(read.len()).unwrap_or(0);
-    let plural = if each == 1 { "" } else { "s" };
+    let each = counted(each, "query heads");
     match read.len() {
-        1 => format!("the one key/value head left serves {each} query head{plural}"),
-        n => format!("each of {n} key/value heads serves {each} query head{plural}"),
+        1 => format!("the one key/value head left serves {each}"),
+        n => format!("each of {n} key/value heads serves {each}"),
     }
 }
 

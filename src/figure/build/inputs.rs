@@ -11,6 +11,7 @@ use crate::figure::views::{
 };
 use crate::network::FeatureMap;
 use crate::plan::{Amount, Method, Plan};
+use crate::words::{counted, noun};
 
 /// An analysis looked at through one feature map, with the heads that stay.
 #[derive(Clone, Copy, Debug)]
@@ -64,11 +65,9 @@ impl<'a> Lens<'a> {
         let mut words: Vec<String> = name.into_iter().chain([model.family.clone()]).filter(|w| !w.is_empty()).collect();
         words.dedup();
         words.extend(parts.iter().cloned());
-        let count = |n: u64, one: &str, many: &str| {
-            format!("{} {}", Unit::Count.format(n as f64), if n == 1 { one } else { many })
-        };
-        let read = count(self.analysis.tokens, "token", "tokens");
-        words.push(format!("{read} in {}", count(self.analysis.batches, "batch", "batches")));
+        let count = |n: u64, many: &str| format!("{} {}", Unit::Count.format(n as f64), noun(n, many));
+        let read = count(self.analysis.tokens, "tokens");
+        words.push(format!("{read} in {}", count(self.analysis.batches, "batches")));
         words.join(" · ")
     }
 
@@ -207,7 +206,7 @@ impl<'a> Lens<'a> {
         };
         let count = groups.iter().max().map_or(0, |g| g + 1);
         let mut parts = vec![self.feature.to_string(), self.metric().to_owned()];
-        parts.push(format!("{count} group{}", if count == 1 { "" } else { "s" }));
+        parts.push(counted(count, "groups"));
         let caption = Caption::new(format!("Groups of the heads of {}", site.site), self.subtitle(&parts))
             .note("The map is a projection to two dimensions (classical scaling): heads are at least as far apart as they look.");
         Ok(GroupMap {
@@ -263,7 +262,8 @@ impl<'a> Lens<'a> {
         }
         if let Some(size) = analysis.settings.batch_size {
             caption = caption.note(format!(
-                "Votes are cast by batches of {size} sequences and depend on how the input is cut into them."
+                "Votes are cast by batches of {} and depend on how the input is cut into them.",
+                counted(size, "sequences")
             ));
         }
         if site.margin == Some(0) && self.plan.is_none() {

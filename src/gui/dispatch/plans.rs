@@ -3,6 +3,7 @@
 use super::super::app::App;
 use super::super::state::Compared;
 use crate::plan::{Amount, Request, propose};
+use crate::words::counted;
 use crate::workspace::{Draft, HeadRef, NamedPlan, Outlook, Proposal};
 
 /// Length for which costs are told where the run has none.
@@ -14,7 +15,7 @@ impl App {
         let what = match heads {
             [] => return,
             [head] => head.to_string(),
-            many => format!("{} heads", many.len()),
+            many => counted(many.len(), "heads"),
         };
         self.edit_plans(&format!("{verb} {what}"), |draft| {
             for head in heads {
@@ -131,7 +132,7 @@ fn amount_words(proposal: &Proposal) -> String {
     use crate::figure::Unit::Share;
     match proposal.amount {
         Amount::Groups => "keep one head per group".to_owned(),
-        Amount::Keep(n) => format!("keep {n} heads per layer"),
+        Amount::Keep(n) => format!("keep {} per layer", counted(n, "heads")),
         Amount::Ratio(ratio) => format!("keep {} of the heads", Share.format(ratio)),
         Amount::LayerRatio(ratio) => format!("keep {} of the heads of every layer", Share.format(ratio)),
         Amount::Threshold(least) => format!("keep from {}", Share.format(least)),

@@ -10,6 +10,7 @@ use super::super::widgets::{command_button, fact, facts, heading, note, swatch};
 use crate::analysis::SiteAnalysis;
 use crate::figure::{Measure, Unit};
 use crate::network::FeatureMap;
+use crate::words::counted;
 use crate::workspace::HeadRef;
 
 /// The selected head, or how to select one; below, what a person wrote.
@@ -146,7 +147,7 @@ fn layer(ui: &mut Ui, cx: Cx<'_>) {
         fact(ui, theme, "Dunn index", number(feature.dunn))
             .on_hover_text("Least distance between groups by the largest within one; absent where all are alone");
         if let Some(margin) = site.margin {
-            fact(ui, theme, "Vote margin", format!("{margin} votes"))
+            fact(ui, theme, "Vote margin", counted(margin, "votes"))
                 .on_hover_text("Between the weakest kept head and the strongest other, by votes");
         }
         if !feature.dead.is_empty() {

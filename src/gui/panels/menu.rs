@@ -7,6 +7,7 @@ use super::super::app::Cx;
 use super::super::command::{Command, Menu};
 use super::super::messages::Level;
 use super::super::widgets::{command_button, command_item};
+use crate::words::counted;
 
 /// Menus on the left, what is open and the palette on the right.
 pub fn show(ui: &mut Ui, cx: Cx<'_>) {
@@ -22,7 +23,7 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>) {
             if let Some(model) = &cx.state.model {
                 let (kept, all) = cx.state.kept_heads();
                 let plan = &cx.state.draft.now().active().name;
-                let text = format!("{}   {plan}: {kept} of {all} heads kept", model.facts.name);
+                let text = format!("{}   {plan}: {kept} of {} kept", model.facts.name, counted(all, "heads"));
                 ui.add(egui::Label::new(RichText::new(text).color(cx.theme.muted)).truncate());
             }
         });

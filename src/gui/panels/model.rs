@@ -6,6 +6,7 @@ use super::super::app::Cx;
 use super::super::theme::STRONG;
 use super::super::widgets::note;
 use crate::figure::Unit;
+use crate::words::counted;
 use crate::workspace::ModelFacts;
 
 /// What the model is, in a few lines.
@@ -24,7 +25,7 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>) {
         note(ui, theme, "Some heads of this checkpoint were removed before");
     }
     if facts.unused > 0 {
-        note(ui, theme, format!("{} stored tensors are not read by the network", facts.unused));
+        note(ui, theme, format!("Not read by the network: {}", counted(facts.unused, "stored tensors")));
     }
 }
 
@@ -32,7 +33,7 @@ fn lines(facts: &ModelFacts) -> Vec<String> {
     let sites = facts.shape.sites();
     let heads = span(sites.iter().map(|s| s.heads));
     let mut lines = vec![
-        format!("{}, {} attention layers", facts.family, sites.len()),
+        format!("{}, {}", facts.family, counted(sites.len(), "attention layers")),
         format!("{heads} heads of width {} in each, {} in all", span(facts.head_dims.iter().copied()), facts.heads()),
     ];
     if facts.is_grouped() {

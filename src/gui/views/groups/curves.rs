@@ -8,6 +8,7 @@ use super::super::super::widgets::{PlotArea, dashed, note};
 use crate::analysis::FeatureAnalysis;
 use crate::figure::Unit;
 use crate::figure::axis::{Axis, extent};
+use crate::words::counted;
 
 /// A number against the number of groups.
 struct Curve {
@@ -66,7 +67,8 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, feature: &FeatureAnalysis, labels: &[u
             let value = curve.points.iter().find(|p| p[0] == groups).map_or(f64::NAN, |p| p[1]);
             painter.circle(plot.at(groups, value), 4.5, cx.theme.canvas, Stroke::new(2.0, cx.theme.ink));
             let text = format!(
-                "{groups} groups: {} {}. Click to see them",
+                "{}: {} {}. Click to see them",
+                counted(groups as u64, "groups"),
                 curve.name.to_lowercase(),
                 Unit::Plain.format(value)
             );

@@ -7,6 +7,7 @@ use eframe::egui::{DragValue, RichText, Ui};
 use super::super::super::action::Action;
 use super::super::super::app::Cx;
 use crate::analysis::{FeatureAnalysis, Groups, SiteAnalysis};
+use crate::words::counted;
 use crate::workspace::RunSettings;
 
 /// The number of groups, to be changed and taken over.
@@ -22,10 +23,10 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, site: &SiteAnalysis, feature: &Feature
     }
     let shown = labels.iter().max().map_or(0, |g| g + 1);
     let Some(groups) = cx.state.what_if else {
-        ui.label(RichText::new(format!("{shown} groups, as in the run")).small().color(cx.theme.muted));
+        ui.label(RichText::new(format!("{}, as in the run", counted(shown, "groups"))).small().color(cx.theme.muted));
         return;
     };
-    if ui.button("Back to the run").on_hover_text(format!("The run found {ran} groups")).clicked() {
+    if ui.button("Back to the run").on_hover_text(format!("The run found {}", counted(ran, "groups"))).clicked() {
         cx.send(Action::Regroup(None));
     }
     let here = format!("Use {groups} for this layer");

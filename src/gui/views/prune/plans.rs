@@ -8,6 +8,7 @@ use super::super::super::command::Command;
 use super::super::super::widgets::{command_button, heading, note};
 use crate::figure::Unit;
 use crate::plan::{Amount, Method};
+use crate::words::counted;
 use crate::workspace::Proposal;
 
 /// The name being typed.
@@ -208,10 +209,12 @@ fn legality(ui: &mut Ui, cx: Cx<'_>) {
     let (kept, all) = cx.state.kept_heads();
     let share = Unit::Share.format(1.0 - kept as f64 / all.max(1) as f64);
     ui.add_space(4.0);
-    ui.label(RichText::new(format!("{kept} of {all} heads kept, {share} pruned")).strong().color(theme.ink));
+    ui.label(
+        RichText::new(format!("{kept} of {} kept, {share} pruned", counted(all, "heads"))).strong().color(theme.ink),
+    );
     if plan.pinned() > 0 {
         ui.horizontal(|ui| {
-            note(ui, theme, format!("{} heads are pinned", plan.pinned()));
+            note(ui, theme, format!("{} pinned", counted(plan.pinned(), "heads")));
             command_button(ui, cx, Command::UnpinAll, "Unpin all");
         });
     }

@@ -12,6 +12,7 @@ use crate::analysis::SiteAnalysis;
 use crate::figure::Unit;
 use crate::figure::axis::Axis;
 use crate::figure::views::VoteBars;
+use crate::words::counted;
 use crate::workspace::HeadRef;
 
 /// Width beside the votes for the names of limits.
@@ -38,8 +39,9 @@ pub(super) fn shares_ui(ui: &mut Ui, cx: Cx<'_>, site: &SiteAnalysis, votes: &Vo
         }
         let won = site.votes.get(head).copied().unwrap_or(0);
         let share = Unit::Share.format(votes.shares.get(head).copied().unwrap_or(f64::NAN));
-        let plural = if won == 1 { "vote" } else { "votes" };
-        response.clone().on_hover_text_at_pointer(format!("head {head}: {won} {plural}, {share} of what it could win"));
+        response
+            .clone()
+            .on_hover_text_at_pointer(format!("head {head}: {}, {share} of what it could win", counted(won, "votes")));
     }
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Votes of {}", site.site)));
     threshold_ui(ui, cx, &plot, votes.chance, response.id);

@@ -12,6 +12,7 @@ use crate::analysis::SiteAnalysis;
 use crate::figure::Lens;
 use crate::figure::views::VoteBars;
 use crate::network::Site;
+use crate::words::counted;
 
 /// What the votes view remembers.
 #[derive(Default)]
@@ -78,6 +79,6 @@ fn summary(cx: Cx<'_>, site: &SiteAnalysis) -> String {
     let tied: u64 = site.features.values().map(|f| f.tied_votes).sum();
     let cast: u64 = site.votes.iter().sum();
     let maps: Vec<&str> = site.features.keys().map(|m| m.name()).collect();
-    let plural = if batches == 1 { "batch" } else { "batches" };
-    format!("{cast} votes from {batches} {plural} on {}, {tied} of them tied", maps.join(", "))
+    let (cast, batches) = (counted(cast, "votes"), counted(batches, "batches"));
+    format!("{cast} from {batches} on {}, {tied} of them tied", maps.join(", "))
 }

@@ -7,6 +7,7 @@ use super::super::super::widgets::{PlotArea, note};
 use crate::figure::Unit;
 use crate::figure::axis::Axis;
 use crate::figure::views::VoteBars;
+use crate::words::counted;
 
 /// Share of layers whose kept heads are the final ones, against batches.
 pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, votes: &VoteBars, size: Vec2) {
@@ -32,7 +33,8 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, votes: &VoteBars, size: Vec2) {
     });
     if let Some([batches, share]) = nearest {
         painter.circle(plot.at(*batches, *share), 4.5, cx.theme.canvas, Stroke::new(2.0, cx.theme.ink));
-        let text = format!("after {batches} batches: {} of the layers", Unit::Share.format(*share));
+        let text =
+            format!("after {}: {} of the layers", counted(*batches as u64, "batches"), Unit::Share.format(*share));
         response.on_hover_text_at_pointer(text);
     }
 }

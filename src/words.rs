@@ -1,0 +1,39 @@
+//! Numbers and what they count, in words that agree.
+
+/// `noun`, given as for many, as it is written behind `count`: `batches`, but 1 `batch`.
+pub fn noun(count: impl TryInto<u64>, noun: &str) -> String {
+    if number(count) != 1 {
+        return noun.to_owned();
+    }
+    // The last word carries the ending: "attention layers", "key/value heads".
+    match noun.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None if ["ches", "shes", "sses", "xes"].iter().any(|end| noun.ends_with(end)) => {
+            noun.strip_suffix("es").unwrap_or(noun).to_owned()
+        }
+        None => noun.strip_suffix('s').unwrap_or(noun).to_owned(),
+    }
+}
+
+/// A number and what it counts: `3 batches`, `1 batch`, `0 batches`.
+pub fn counted(count: impl TryInto<u64>, many: &str) -> String {
+    let count = number(count);
+    format!("{count} {}", noun(count, many))
+}
+
+fn number(count: impl TryInto<u64>) -> u64 {
+    count.try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_no_plural() {
+        let ones = ["batches", "votes", "queries", "losses", "boxes", "attention layers", "pieces", "passes"];
+        let one = ones.map(|many| counted(1, many));
+        assert_eq!(one, ["1 batch", "1 vote", "1 query", "1 loss", "1 box", "1 attention layer", "1 piece", "1 pass"]);
+        assert_eq!([0, 2].map(|n| counted(n, "batches")), ["0 batches", "2 batches"]);
+    }
+}
