@@ -435,3 +435,58 @@ fn snapshots_show_an_analysis_under_way() {
         assert_eq!(under_way.snapshot().unwrap(), run(&model, &network, &batches[..=done], &settings));
     }
 }
+
+/// Mean entropy of the softmax weights, written out.
+#[derive(Default)]
+struct Entropies(BTreeMap<Site, (Vec<f64>, u64)>);
+
+impl Probe for Entropies {
+    fn wants_attention(&self, _site: Site) -> bool {
+        true
+    }
+
+    fn see(&mut self, maps: &SiteMaps<'_>) -> pillars::Result<()> {
+        let (sums, count) = self.0.entry(maps.site).or_default();
+        let (sequences, heads, queries, _) = maps.attention.unwrap().dims4().unwrap();
+        sums.resize(heads, 0.0);
+        let weights = maps.attention.unwrap().flatten_to(2).unwrap().to_vec2::<f32>().unwrap();
+        for n in 0..sequences {
+            for t in (0..queries).filter(|t| maps.queries.real()[n * queries + t]) {
+                *count += 1;
+                for (head, sum) in sums.iter_mut().enumerate() {
+                    let row = weights[(n * heads + head) * queries + t].iter().map(|w| f64::from(*w));
+                    *sum -= row.filter(|w| *w > 0.0).map(|w| w * w.ln()).sum::<f64>();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn entropy_is_measured_where_attention_maps_are_compared() {
+    for family in ["bert", "llama", "bart"] {
+        let (model, network, whole) = open(family, DType::F32);
+        let with = Settings { features: vec![FeatureMap::Attention, FeatureMap::Output], ..Settings::default() };
+        let found = run(&model, &network, std::slice::from_ref(&whole), &with);
+        let mut expected = Entropies::default();
+        network.hidden(&whole, &Gates::open(), &mut expected).unwrap();
+        for site in &found.sites {
+            let entropy = &site.baselines[baseline::ENTROPY];
+            let (sums, count) = &expected.0[&site.site];
+            assert_eq!(entropy.samples, *count);
+            for (value, sum) in entropy.values.iter().zip(sums) {
+                let mean = sum / *count as f64;
+                assert!(
+                    (value - mean).abs() < 1e-5 * mean.max(1.0) && mean > 0.0,
+                    "{family} {}: {value}, {mean}",
+                    site.site
+                );
+            }
+        }
+        // It is not worth the weights alone.
+        let without =
+            run(&model, &network, std::slice::from_ref(&whole), &Settings { confidence: true, ..Settings::default() });
+        assert!(without.sites.iter().all(|s| !s.baselines.contains_key(baseline::ENTROPY)));
+    }
+}

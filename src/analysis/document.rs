@@ -98,7 +98,7 @@ pub struct SiteAnalysis {
     /// Linear CKA between the outputs of every two heads (Kornblith et al. 2019), where asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cka: Option<Vec<Vec<f64>>>,
-    /// Other scores per head by name: `importance`, `magnitude`, `confidence`.
+    /// Other scores per head by name: `importance`, `magnitude`, `confidence`, `entropy`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub baselines: BTreeMap<String, Baseline>,
 }

@@ -17,6 +17,8 @@ pub mod baseline {
     pub const MAGNITUDE: &str = "magnitude";
     /// Mean largest attention weight (Voita et al. 2019, section 4).
     pub const CONFIDENCE: &str = "confidence";
+    /// Mean entropy of the attention, nats; measured where attention maps are compared.
+    pub const ENTROPY: &str = "entropy";
 }
 
 /// Michel et al. 2019: `I_h = mean over batches of |dL / d gate_h|` at open gates, per site. `loss` gives the scalar

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
-use candle_core::{D, DType, Device};
+use candle_core::{D, DType, Device, Tensor};
 
 use super::Gram;
 use super::accumulate::{Reach, expand, gram_of};
 use super::moment::{Blocks, Moment};
 use crate::error::{Error, Result};
-use crate::network::{FeatureMap, Probe, Site, SiteKind, SiteMaps};
+use crate::network::{FeatureMap, Probe, Site, SiteKind, SiteMaps, TokenMask};
 
 /// The Gram matrices of one batch, by site and feature map.
 pub type BatchGrams = BTreeMap<Site, BTreeMap<FeatureMap, Gram>>;
@@ -28,15 +28,36 @@ pub struct GramProbe {
     batches: Vec<BatchGrams>,
     weights: BTreeMap<Site, Blocks>,
     moments: BTreeMap<Site, Moment>,
-    confidences: BTreeMap<Site, Confidence>,
+    confidences: BTreeMap<Site, Sums>,
+    entropies: BTreeMap<Site, Sums>,
     time: Duration,
 }
 
-/// Sums over query positions of the largest attention weight per head.
+/// Sums over query positions of a number per head.
 #[derive(Clone, Debug, Default)]
-struct Confidence {
+struct Sums {
     sums: Vec<f64>,
     positions: u64,
+}
+
+impl Sums {
+    /// Adds `values` of shape `[N, H, T]`; padding takes no part.
+    fn add(&mut self, values: &Tensor, queries: &TokenMask) -> Result<()> {
+        let values = values.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
+        let values = values.transpose(0, 1)?.flatten_from(1)?.to_vec2::<f64>()?;
+        self.sums.resize(values.len(), 0.0);
+        for (sum, head) in self.sums.iter_mut().zip(&values) {
+            *sum += head.iter().zip(queries.real()).filter(|(_, real)| **real).map(|(v, _)| v).sum::<f64>();
+        }
+        self.positions += queries.count() as u64;
+        Ok(())
+    }
+
+    /// The means, and the number of query positions.
+    fn means(&self) -> (Vec<f64>, u64) {
+        let positions = self.positions.max(1) as f64;
+        (self.sums.iter().map(|s| s / positions).collect(), self.positions)
+    }
 }
 
 impl GramProbe {
@@ -80,9 +101,13 @@ impl GramProbe {
     /// Mean largest attention weight of every head of `site` (Voita et al. 2019) and the number of query
     /// positions, where it was asked for.
     pub fn confidence(&self, site: Site) -> Option<(Vec<f64>, u64)> {
-        let found = self.confidences.get(&site)?;
-        let positions = found.positions.max(1) as f64;
-        Some((found.sums.iter().map(|s| s / positions).collect(), found.positions))
+        self.confidences.get(&site).map(Sums::means)
+    }
+
+    /// Mean entropy of the attention of every head of `site` in nats and the number of query positions; absent where
+    /// attention maps were not compared, for it would cost their computation.
+    pub fn entropy(&self, site: Site) -> Option<(Vec<f64>, u64)> {
+        self.entropies.get(&site).map(Sums::means)
     }
 
     fn gram(&mut self, maps: &SiteMaps<'_>, feature: FeatureMap, moment: Option<&Moment>) -> Result<Gram> {
@@ -111,16 +136,17 @@ impl GramProbe {
 
     fn add_confidence(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
         let weights = maps.attention.ok_or_else(|| Error::new("attention weights were not handed to the probe"))?;
-        // [N, H, T]
-        let largest = weights.detach().max(D::Minus1)?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
-        let largest = largest.transpose(0, 1)?.flatten_from(1)?.to_vec2::<f64>()?;
-        let found = self.confidences.entry(maps.site).or_default();
-        found.sums.resize(largest.len(), 0.0);
-        for (sum, head) in found.sums.iter_mut().zip(&largest) {
-            *sum += head.iter().zip(maps.queries.real()).filter(|(_, real)| **real).map(|(w, _)| w).sum::<f64>();
-        }
-        found.positions += maps.queries.count() as u64;
-        Ok(())
+        let largest = weights.detach().max(D::Minus1)?;
+        self.confidences.entry(maps.site).or_default().add(&largest, maps.queries)
+    }
+
+    /// `-sum_s w_s ln w_s` over the keys `s` of every query.
+    fn add_entropy(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
+        let weights = maps.attention.ok_or_else(|| Error::new("attention weights were not handed to the probe"))?;
+        let weights = weights.detach().to_dtype(DType::F32)?;
+        // A weight of 0 adds nothing, whatever its logarithm.
+        let entropy = (weights.maximum(f32::MIN_POSITIVE)?.log()? * &weights)?.sum(D::Minus1)?.neg()?;
+        self.entropies.entry(maps.site).or_default().add(&entropy, maps.queries)
     }
 }
 
@@ -167,6 +193,9 @@ impl GramProbe {
         }
         if self.with_confidence {
             self.add_confidence(maps)?;
+        }
+        if self.features.contains(&FeatureMap::Attention) {
+            self.add_entropy(maps)?;
         }
         Ok(())
     }

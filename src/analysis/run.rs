@@ -127,8 +127,14 @@ impl Analyzer {
             if self.with_cka {
                 site.cka = self.probe.cka(site.site)?;
             }
-            if let Some((values, samples)) = self.probe.confidence(site.site) {
-                site.baselines.insert(baseline::CONFIDENCE.to_owned(), Baseline { values, samples });
+            let measured = [
+                (baseline::CONFIDENCE, self.probe.confidence(site.site)),
+                (baseline::ENTROPY, self.probe.entropy(site.site)),
+            ];
+            for (name, found) in measured {
+                if let Some((values, samples)) = found {
+                    site.baselines.insert(name.to_owned(), Baseline { values, samples });
+                }
             }
         }
         Ok(analysis)

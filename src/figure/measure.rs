@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::number::Unit;
 use super::palette::ColorMap;
 use super::raster::Scale;
-use crate::analysis::{Analysis, Gram, SiteAnalysis};
+use crate::analysis::{Analysis, Gram, SiteAnalysis, baseline};
 use crate::network::{FeatureMap, Site};
 
 /// A number per head.
@@ -23,7 +23,7 @@ pub enum Measure {
     Silhouette,
     /// Share of the layer's squared norm.
     Energy,
-    /// A score that does not come from votes, by its name: `importance`, `magnitude`, `confidence`.
+    /// A score that does not come from votes, by its name: `importance`, `magnitude`, `confidence`, `entropy`.
     Baseline(String),
 }
 
@@ -56,6 +56,7 @@ impl Measure {
             Self::Redundancy => "Redundancy".to_owned(),
             Self::Silhouette => "Silhouette".to_owned(),
             Self::Energy => "Share of norm".to_owned(),
+            Self::Baseline(name) if name == baseline::ENTROPY => "Attention entropy".to_owned(),
             Self::Baseline(name) => {
                 let mut chars = name.chars();
                 chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
@@ -81,6 +82,9 @@ impl Measure {
                 "importance" => "Mean absolute derivative of the loss by the head's gate (Michel et al. 2019)",
                 "confidence" => "Mean largest attention weight (Voita et al. 2019)",
                 "magnitude" => "Norm of the head's weights",
+                baseline::ENTROPY => {
+                    "Mean entropy of the attention in nats: 0 looks at one token, the logarithm of the length at all alike"
+                }
                 _ => "A score that does not come from votes; more means more important",
             },
         }

@@ -5,7 +5,7 @@ mod summary;
 
 use std::collections::BTreeMap;
 
-use eframe::egui::{ComboBox, RichText, ScrollArea, Ui};
+use eframe::egui::{Button, ComboBox, RichText, ScrollArea, Ui};
 use serde::{Deserialize, Serialize};
 
 use self::summary::Summaries;
@@ -14,11 +14,12 @@ use super::super::state::State;
 use super::super::theme::color;
 use super::super::widgets::{Cell, HeadGrid, Mark, choice, color_bar, feature_picker, group_legend, swatch};
 use super::{Draw, Picture};
-use crate::analysis::SiteAnalysis;
+use crate::analysis::{SiteAnalysis, baseline};
 use crate::error::Result;
 use crate::figure::views::Order;
 use crate::figure::{self, ColorMap, GroupStyle, Measure, Scale, Unit};
 use crate::network::{FeatureMap, Site};
+use crate::words::counted;
 use crate::workspace::HeadRef;
 
 /// What the colour of a cell says.
@@ -184,6 +185,12 @@ impl Overview {
                     let text = measure.label();
                     ui.selectable_value(&mut self.paint, Paint::Measure(measure), text).on_hover_text(meaning);
                 }
+                let entropy = Measure::Baseline(baseline::ENTROPY.to_owned());
+                if !Measure::available(&results.analysis).contains(&entropy) {
+                    ui.add_enabled(false, Button::selectable(false, entropy.label())).on_disabled_hover_text(
+                        "Let the attention map vote in the next run: the entropy is measured along with it",
+                    );
+                }
                 ui.selectable_value(&mut self.paint, Paint::State, "Kept").on_hover_text("Kept or pruned, no more");
             });
             combo.response.labelled_by(label.id);
@@ -299,7 +306,7 @@ impl Overview {
         let Some(site) = cx.state.results.as_ref().and_then(|r| r.analysis.site(head.site)) else {
             return String::new();
         };
-        let mut parts = vec![format!("{} votes", site.votes.get(head.head).copied().unwrap_or(0))];
+        let mut parts = vec![counted(site.votes.get(head.head).copied().unwrap_or(0), "votes")];
         if let Some(group) = cx.state.feature().and_then(|m| site.features.get(&m)?.groups.get(head.head)) {
             parts.push(format!("group {group}"));
         }
