@@ -2,206 +2,20 @@
 //! points with the pointer moving over the view. A frame at 120 Hz lasts 8.3 ms.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use std::collections::BTreeMap;
+#[path = "../tests/common/large.rs"]
+mod large;
+
 use std::hint::black_box;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::DType;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
-use eframe::App as _;
-use eframe::egui::{self, Event, Key, Modifiers, Pos2, RawInput, Rect, pos2, vec2};
-use pillars::analysis::{
-    Analysis, CurvePoint, Distances, Document, FeatureAnalysis, Gram, Groups, ModelInfo, Settings, SiteAnalysis,
-};
-use pillars::gui::App;
+use eframe::egui::{Key, Modifiers};
+use large::{VIEWS, Window, open_large};
+use pillars::analysis::{Document, ModelInfo};
 use pillars::model::Model;
-use pillars::network::{FeatureMap, Site, SiteKind};
 use pillars::workspace::{ModelRef, RunSettings, Store, Workspace, guess_input, sample};
-use rand::{Rng, SeedableRng};
-use rand_xoshiro::Xoshiro256Plus;
-
-const LAYERS: usize = 128;
-const HEADS: usize = 128;
-const VIEWS: [(&str, Key); 7] = [
-    ("overview", Key::Num1),
-    ("redundancy", Key::Num2),
-    ("groups", Key::Num3),
-    ("votes", Key::Num4),
-    ("prune", Key::Num5),
-    ("attention", Key::Num6),
-    ("training", Key::Num7),
-];
-
-/// A window without a screen.
-struct Window {
-    ctx: egui::Context,
-    app: App,
-    frame: eframe::Frame,
-    frames: u64,
-}
-
-impl Window {
-    fn open(store: Store, path: &Path) -> Self {
-        let ctx = egui::Context::default();
-        let (settings, _) = store.settings();
-        let mut app = App::new(&ctx, store, settings).without_dialogs();
-        app.start(Some(path.to_path_buf()));
-        let mut window = Self { ctx, app, frame: eframe::Frame::_new_kittest(), frames: 0 };
-        window.settle();
-        window
-    }
-
-    /// One frame; returns how many shapes were to be painted.
-    fn draw(&mut self, events: Vec<Event>) -> usize {
-        self.frames += 1;
-        let input = RawInput {
-            screen_rect: Some(Rect::from_min_size(Pos2::ZERO, vec2(1920.0, 1080.0))),
-            time: Some(self.frames as f64 / 60.0),
-            max_texture_side: Some(16_384),
-            events,
-            ..RawInput::default()
-        };
-        let (app, frame) = (&mut self.app, &mut self.frame);
-        let mut output = self.ctx.run_ui(input, |ui| {
-            app.logic(&ui.ctx().clone(), frame);
-            app.ui(ui, frame);
-        });
-        // There is no screen to bring textures to.
-        output.textures_delta.clear();
-        self.ctx.tessellate(output.shapes, output.pixels_per_point).len()
-    }
-
-    /// A frame in which the pointer has moved.
-    fn hover(&mut self) -> usize {
-        let step = (self.frames % 60) as f32 * 3.0;
-        self.draw(vec![Event::PointerMoved(pos2(500.0 + step, 400.0 + step))])
-    }
-
-    fn press(&mut self, modifiers: Modifiers, key: Key) {
-        let event = |pressed| Event::Key { key, physical_key: None, pressed, repeat: false, modifiers };
-        self.draw(vec![event(true), event(false)]);
-    }
-
-    /// Frames until workers are done.
-    fn settle(&mut self) {
-        for _ in 0..3 {
-            self.draw(Vec::new());
-            while !self.app.state().jobs.running().is_empty() {
-                std::thread::sleep(Duration::from_millis(5));
-                self.draw(Vec::new());
-            }
-        }
-    }
-}
-
-/// A GPT-2 of 128 layers of 128 heads of width 1, with random weights.
-fn write_model(folder: &Path) {
-    let config = serde_json::json!({
-        "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "activation_function": "gelu_new",
-        "n_layer": LAYERS, "n_head": HEADS, "n_embd": HEADS, "n_inner": 8, "n_positions": 64, "vocab_size": 64,
-        "layer_norm_epsilon": 1e-5, "tie_word_embeddings": true,
-    });
-    std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
-    let mut rng = Xoshiro256Plus::seed_from_u64(1);
-    let mut tensors = BTreeMap::new();
-    let mut add = |name: String, shape: &[usize]| {
-        let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.gen_range(-0.1..0.1)).collect();
-        tensors.insert(name, Tensor::from_vec(values, shape, &Device::Cpu).unwrap());
-    };
-    add("transformer.wte.weight".into(), &[64, HEADS]);
-    add("transformer.wpe.weight".into(), &[64, HEADS]);
-    for part in ["weight", "bias"] {
-        add(format!("transformer.ln_f.{part}"), &[HEADS]);
-    }
-    for layer in 0..LAYERS {
-        let parts: [(&str, &[usize]); 12] = [
-            ("ln_1.weight", &[HEADS]),
-            ("ln_1.bias", &[HEADS]),
-            ("ln_2.weight", &[HEADS]),
-            ("ln_2.bias", &[HEADS]),
-            ("attn.c_attn.weight", &[HEADS, 3 * HEADS]),
-            ("attn.c_attn.bias", &[3 * HEADS]),
-            ("attn.c_proj.weight", &[HEADS, HEADS]),
-            ("attn.c_proj.bias", &[HEADS]),
-            ("mlp.c_fc.weight", &[HEADS, 8]),
-            ("mlp.c_fc.bias", &[8]),
-            ("mlp.c_proj.weight", &[8, HEADS]),
-            ("mlp.c_proj.bias", &[HEADS]),
-        ];
-        for (name, shape) in parts {
-            add(format!("transformer.h.{layer}.{name}"), shape);
-        }
-    }
-    candle_core::safetensors::save(&tensors.into_iter().collect(), folder.join("model.safetensors")).unwrap();
-}
-
-/// An analysis of that model in which heads lie about 8 centres.
-fn analysis(model: &Model) -> Analysis {
-    let mut rng = Xoshiro256Plus::seed_from_u64(2);
-    let groups = 8;
-    let batches = 40;
-    let site = |layer: usize| {
-        let centres: Vec<[f64; 4]> = (0..groups).map(|_| std::array::from_fn(|_| rng.gen_range(-4.0..4.0))).collect();
-        let labels: Vec<usize> = (0..HEADS).map(|h| if h < groups { h } else { rng.gen_range(0..groups) }).collect();
-        let points: Vec<[f64; 4]> =
-            labels.iter().map(|g| std::array::from_fn(|axis| centres[*g][axis] + rng.gen_range(-1.0..1.0))).collect();
-        let dot = |a: &[f64; 4], b: &[f64; 4]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
-        let values = points.iter().flat_map(|a| points.iter().map(move |b| dot(a, b))).collect();
-        let gram = Gram::from_rows(HEADS, values).unwrap();
-        let silhouette = Distances::new(&gram).silhouettes(&labels);
-        let mean_silhouette = silhouette.as_ref().map(|s| s.iter().sum::<f64>() / HEADS as f64);
-        let votes: Vec<u64> = (0..HEADS).map(|_| rng.gen_range(0..=batches)).collect();
-        let curve = (2..40).map(|groups| CurvePoint {
-            groups,
-            inertia: 100.0 / groups as f64,
-            mean_silhouette: Some(0.5 - (groups as f64 - 8.0).abs() * 0.01),
-            dunn: Some(0.3),
-        });
-        let feature = FeatureAnalysis {
-            gram,
-            groups: labels,
-            inertia: 1.0,
-            silhouette,
-            mean_silhouette,
-            dunn: Some(0.3),
-            dead: Vec::new(),
-            curve: curve.collect(),
-            votes: votes.clone(),
-            margins: votes.iter().map(|v| *v as f64 * 0.3).collect(),
-            tied_votes: 3,
-            scores: vec![0.5; HEADS],
-            kept: (0..groups).collect(),
-            kept_per_group: (0..groups).collect(),
-            kv_shared: false,
-        };
-        SiteAnalysis {
-            site: Site::new(SiteKind::Decoder, layer),
-            heads: HEADS,
-            kv_heads: HEADS,
-            head_dim: 1,
-            stored_layer: layer,
-            features: BTreeMap::from([(FeatureMap::Output, feature)]),
-            kept: (0..groups).collect(),
-            margin: Some(1),
-            history: vec![votes.clone(); batches as usize],
-            votes,
-            cka: None,
-            baselines: BTreeMap::new(),
-        }
-    };
-    Analysis {
-        model: ModelInfo::of(model, DType::F32).unwrap(),
-        settings: Settings { groups: Groups::Fixed(groups), ..Settings::default() },
-        tokens: 4000,
-        batches,
-        sites: (0..LAYERS).map(site).collect(),
-        checkpoints: (1..=batches).collect(),
-        settled: (1..=batches).map(|b| b as f64 / batches as f64).collect(),
-        notes: Vec::new(),
-    }
-}
 
 /// The bundled sample after a run over two batches.
 fn open_sample(folder: &Path) -> Window {
@@ -216,24 +30,6 @@ fn open_sample(folder: &Path) -> Window {
     let mut window = Window::open(Store::at(folder.join("remembered")), &path);
     window.press(Modifiers::NONE, Key::F5);
     window.settle();
-    assert!(window.app.state().results.is_some(), "{}", window.app.state().messages.text());
-    window
-}
-
-/// The synthetic model with its analysis.
-fn open_large(folder: &Path) -> Window {
-    write_model(folder);
-    let model = Model::open(folder).unwrap();
-    let analysis = analysis(&model);
-    let lines: String = (0..4).map(|l| format!("{{\"input_ids\": {:?}}}\n", [l + 1; 48])).collect();
-    std::fs::write(folder.join("tokens.jsonl"), lines).unwrap();
-    let reference = ModelRef { folder: folder.to_path_buf(), fingerprint: analysis.model.fingerprint.clone() };
-    let run = RunSettings { input: Some(guess_input(&folder.join("tokens.jsonl"))), ..RunSettings::default() };
-    let path = folder.join("large.pillars");
-    let workspace =
-        Workspace { model: Some(reference), run, analysis: Some(Arc::new(analysis)), ..Workspace::default() };
-    workspace.write(&path).unwrap();
-    let window = Window::open(Store::at(folder.join("remembered")), &path);
     assert!(window.app.state().results.is_some(), "{}", window.app.state().messages.text());
     window
 }
@@ -254,7 +50,18 @@ fn frames(c: &mut Criterion) {
     group.finish();
     let mut group = c.benchmark_group("frame of 128 layers x 128 heads");
     group.sample_size(30).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(300));
-    views(&mut group, &mut open_large(large.path()));
+    views(&mut group, &mut open_large(large.path(), serde_json::Value::Null));
+    group.finish();
+    let mut group = c.benchmark_group("frame of 128 x 128 heads, every layer at once");
+    group.sample_size(30).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(300));
+    let every = serde_json::json!({"views": {"redundancy": {"all_layers": true}}});
+    let mut window = open_large(large.path(), every);
+    window.press(Modifiers::COMMAND, Key::Num2);
+    window.settle();
+    group.bench_function("redundancy", |b| b.iter(|| black_box(window.hover())));
+    window.press(Modifiers::COMMAND, Key::T);
+    window.settle();
+    group.bench_function("redundancy as a table", |b| b.iter(|| black_box(window.hover())));
     group.finish();
 }
 

@@ -1,6 +1,7 @@
 //! The numbers of a picture as rows and columns, written as CSV (RFC 4180).
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 /// One entry of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,30 +58,75 @@ impl<T: Into<Self>> From<Option<T>> for Cell {
     }
 }
 
+/// Rows that stand below each other.
+#[derive(Clone)]
+enum Block {
+    /// As they were given.
+    Held(Vec<Vec<Cell>>),
+    /// Written when they are looked at: how many, and what writes one.
+    Made(usize, Arc<dyn Fn(usize) -> Vec<Cell> + Send + Sync>),
+}
+
+impl Block {
+    fn len(&self) -> usize {
+        match self {
+            Self::Held(rows) => rows.len(),
+            Self::Made(count, _) => *count,
+        }
+    }
+
+    fn row(&self, place: usize) -> Option<Vec<Cell>> {
+        match self {
+            Self::Held(rows) => rows.get(place).cloned(),
+            Self::Made(count, make) => (place < *count).then(|| make(place)),
+        }
+    }
+}
+
 /// Rows under named columns.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default)]
 pub struct Table {
     columns: Vec<String>,
-    rows: Vec<Vec<Cell>>,
+    /// Each with the number of rows before it.
+    blocks: Vec<(usize, Block)>,
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("columns", &self.columns).field("rows", &self.len()).finish_non_exhaustive()
+    }
 }
 
 impl Table {
     /// A table without rows. Column names say their unit, e.g. `kv_cache_bytes`.
     pub fn new<S: Into<String>>(columns: impl IntoIterator<Item = S>) -> Self {
-        Self { columns: columns.into_iter().map(Into::into).collect(), rows: Vec::new() }
+        Self { columns: columns.into_iter().map(Into::into).collect(), blocks: Vec::new() }
+    }
+
+    /// A table of `count` rows that `row` writes when they are looked at: the pairs of all heads of a large model are
+    /// millions of rows, of which a window shows fifty.
+    pub fn made<S: Into<String>>(
+        columns: impl IntoIterator<Item = S>,
+        count: usize,
+        row: impl Fn(usize) -> Vec<Cell> + Send + Sync + 'static,
+    ) -> Self {
+        Self { blocks: vec![(0, Block::Made(count, Arc::new(row)))], ..Self::new(columns) }
     }
 
     /// Adds a row; it is cut or filled up to the number of columns.
     pub fn push(&mut self, row: impl IntoIterator<Item = Cell>) {
         let mut row: Vec<Cell> = row.into_iter().collect();
         row.resize(self.columns.len(), Cell::Empty);
-        self.rows.push(row);
+        match self.blocks.last_mut() {
+            Some((_, Block::Held(rows))) => rows.push(row),
+            _ => self.blocks.push((self.len(), Block::Held(vec![row]))),
+        }
     }
 
     /// Adds the rows of a table with the same columns.
     pub fn append(&mut self, other: Self) {
-        for row in other.rows {
-            self.push(row);
+        for (_, block) in other.blocks {
+            self.blocks.push((self.len(), block));
         }
     }
 
@@ -89,9 +135,26 @@ impl Table {
         &self.columns
     }
 
-    /// The rows, each as long as there are columns.
-    pub fn rows(&self) -> &[Vec<Cell>] {
-        &self.rows
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.blocks.last().map_or(0, |(before, block)| before + block.len())
+    }
+
+    /// True without rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One row, as long as there are columns.
+    pub fn row(&self, place: usize) -> Option<Vec<Cell>> {
+        let behind = self.blocks.partition_point(|(before, _)| *before <= place);
+        let (before, block) = self.blocks.get(behind.checked_sub(1)?)?;
+        block.row(place - before)
+    }
+
+    /// The rows.
+    pub fn rows(&self) -> impl Iterator<Item = Vec<Cell>> + '_ {
+        (0..self.len()).filter_map(|place| self.row(place))
     }
 
     /// The table as CSV: a line of names, then the rows; lines end in CR LF, fields are quoted where they need it,
@@ -99,7 +162,7 @@ impl Table {
     pub fn to_csv(&self) -> String {
         let mut out = String::new();
         line(&mut out, self.columns.iter().map(|name| quoted(name)));
-        for row in &self.rows {
+        for row in self.rows() {
             line(&mut out, row.iter().map(field));
         }
         out
@@ -149,6 +212,21 @@ mod tests {
         let mut table = Table::new(["token", "say \"what\"", "a,b"]);
         table.push(["\"x\"".into(), "two\r\nlines".into(), Cell::from(" plain ")]);
         assert_eq!(table.to_csv(), "token,\"say \"\"what\"\"\",\"a,b\"\r\n\"\"\"x\"\"\",\"two\r\nlines\", plain \r\n");
+    }
+
+    #[test]
+    fn blocks_of_rows_stand_below_each_other() {
+        let made = |first: usize| Table::made(["n"], 3, move |place| vec![Cell::from(first + place)]);
+        let mut table = made(0);
+        table.append(Table::new(["n"]));
+        table.push([Cell::from(3usize)]);
+        table.append(made(4));
+        table.push([Cell::from(7usize)]);
+        table.push([Cell::from(8usize)]);
+        let all: Vec<Cell> = table.rows().flatten().collect();
+        assert_eq!(all, (0..9).map(|n: usize| Cell::from(n)).collect::<Vec<_>>());
+        assert_eq!((table.len(), table.row(9)), (9, None));
+        assert_eq!((Table::default().len(), Table::default().row(0)), (0, None));
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn analysis() -> Analysis {
 fn column(figure: &Figure, name: &str) -> Vec<Cell> {
     let table = figure.table();
     let index = table.columns().iter().position(|c| c == name).unwrap();
-    table.rows().iter().map(|row| row[index].clone()).collect()
+    table.rows().map(|row| row[index].clone()).collect()
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn wrong_requests_say_what_there_is() {
 #[test]
 fn the_settling_of_a_layer_is_read_from_its_history() {
     let figure = build(&analysis(), &Request::new(View::Settling)).unwrap();
-    let rows: Vec<Vec<Cell>> = figure.table().rows().to_vec();
+    let rows: Vec<Vec<Cell>> = figure.table().rows().collect();
     assert_eq!(rows[0], ["all".into(), 1.0.into(), 0.25.into()]);
     // The last sample holds the final votes, so every layer agrees with itself there.
     assert!(rows.iter().filter(|r| r[0] != "all".into() && r[1] == 40.0.into()).all(|r| r[2] == true.into()));

@@ -1,5 +1,7 @@
 //! Where heads look: attention weights over the tokens of one input.
 
+use std::sync::Arc;
+
 use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
 use crate::figure::number::Unit;
@@ -186,21 +188,24 @@ impl AttentionMaps {
     }
 
     fn table(&self) -> Table {
-        let mut table = Table::new(["site", "head", "query", "key", "query_token", "key_token", "weight"]);
+        let columns = ["site", "head", "query", "key", "query_token", "key_token", "weight"];
+        let mut table = Table::new(columns);
+        let (queries, keys) = (Arc::new(self.queries.clone()), Arc::new(self.keys.clone()));
         for panel in &self.panels {
-            for q in 0..panel.weights.rows() {
-                for k in 0..panel.weights.cols() {
-                    table.push([
-                        panel.site.as_str().into(),
-                        panel.head.into(),
-                        q.into(),
-                        k.into(),
-                        self.queries.get(q).cloned().into(),
-                        self.keys.get(k).cloned().into(),
-                        panel.weights.get(q, k).into(),
-                    ]);
-                }
-            }
+            let (panel, queries, keys) = (panel.clone(), Arc::clone(&queries), Arc::clone(&keys));
+            let width = panel.weights.cols();
+            table.append(Table::made(columns, panel.weights.rows() * width, move |place| {
+                let (q, k) = (place / width, place % width);
+                vec![
+                    panel.site.as_str().into(),
+                    panel.head.into(),
+                    q.into(),
+                    k.into(),
+                    queries.get(q).cloned().into(),
+                    keys.get(k).cloned().into(),
+                    panel.weights.get(q, k).into(),
+                ]
+            }));
         }
         table
     }

@@ -68,16 +68,21 @@ impl QualityCurves {
         page.finish(move || view.table())
     }
 
-    fn chart(&self, theme: &Theme) -> Chart {
+    /// The axis of quality, with about so many ticks.
+    pub fn axis(&self, ticks: usize) -> Axis {
         let random = self.random.iter().flat_map(|r| [r.mean, r.low, r.high]);
         let values = self.curves.iter().flat_map(|c| &c.points).map(|p| p[1]).chain(random).chain(self.whole);
         let (low, high) = extent(values).unwrap_or((0.0, 1.0));
-        let y = if low > 0.0 && high / low > LOG_ABOVE {
-            Axis::log(self.measure.clone(), self.unit, (low, high), 6)
+        if low > 0.0 && high / low > LOG_ABOVE {
+            Axis::log(self.measure.clone(), self.unit, (low, high), ticks)
         } else {
-            Axis::linear(self.measure.clone(), self.unit, (low, high), 6)
-        };
-        let mut chart = Chart::new(Axis::exact("share of heads kept", Unit::Share, (0.0, 1.0), 5), y);
+            Axis::linear(self.measure.clone(), self.unit, (low, high), ticks)
+        }
+    }
+
+    fn chart(&self, theme: &Theme) -> Chart {
+        let x = Axis::exact("share of heads kept", Unit::Share, (0.0, 1.0), 5);
+        let mut chart = Chart::new(x, self.axis(6));
         if !self.random.is_empty() {
             chart.bands.push(Band {
                 name: self.random_name.clone(),

@@ -116,7 +116,7 @@ mod tests {
             for theme in Theme::ALL {
                 let figure = scores.figure(theme);
                 check(&format!("scores-{layers}-{}", theme.name), &figure);
-                assert_eq!(figure.table().rows().len(), 8 * layers);
+                assert_eq!(figure.table().len(), 8 * layers);
             }
         }
         let points = layer(0).1;

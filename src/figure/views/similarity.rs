@@ -203,15 +203,14 @@ impl Similarity {
     }
 
     pub(super) fn table(&self) -> Table {
-        let mut table = Table::new(["site", "head", "other_head", "group", "other_group", self.likeness.name()]);
-        for i in 0..self.groups.len() {
-            for j in 0..self.groups.len() {
-                let groups = [self.groups[i].into(), self.groups[j].into()];
-                let [mine, other] = groups;
-                table.push([self.site.as_str().into(), i.into(), j.into(), mine, other, self.matrix.get(i, j).into()]);
-            }
-        }
-        table
+        let columns = ["site", "head", "other_head", "group", "other_group", self.likeness.name()];
+        let (site, groups, matrix) = (self.site.clone(), self.groups.clone(), self.matrix.clone());
+        let heads = groups.len();
+        Table::made(columns, heads * heads, move |place| {
+            let (i, j) = (place / heads, place % heads);
+            let [mine, other] = [groups[i].into(), groups[j].into()];
+            vec![site.as_str().into(), i.into(), j.into(), mine, other, matrix.get(i, j).into()]
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use eframe::egui::{RichText, ScrollArea, TextWrapMode, Ui};
+use eframe::egui::{Button, RichText, ScrollArea, TextWrapMode, Ui};
 use egui_extras::{Column, TableBuilder};
 
 use super::super::app::Cx;
@@ -13,15 +13,20 @@ use super::{Draw, View};
 use crate::error::Result;
 use crate::figure::table::Cell;
 use crate::figure::{Table, Unit};
+use crate::words::counted;
 
 /// The table of one view, made anew when what it shows changes.
 #[derive(Default)]
 pub struct TableView {
     made: Background<u64, Table>,
+    /// Which page of a very long table is shown.
+    page: usize,
 }
 
 /// Height of a row.
 const ROW: f32 = 20.0;
+/// Rows of a page. The place of a row many millions of points down could no longer be told from that of its neighbour.
+const PAGE: usize = 100_000;
 
 impl TableView {
     /// Draws the table of `view`; `picture` gives the figure whose numbers they are, `settings` changes with what the view
@@ -37,7 +42,7 @@ impl TableView {
         match self.made.made() {
             None => note(ui, cx.theme, "Collecting the numbers …"),
             Some(Err(error)) => _ = ui.label(RichText::new(error.to_string()).color(cx.theme.danger)),
-            Some(Ok(table)) => rows_ui(ui, cx, view, table),
+            Some(Ok(table)) => rows_ui(ui, cx, view, table, &mut self.page),
         }
     }
 }
@@ -47,7 +52,7 @@ fn key_of(state: &State, view: View, settings: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     (view, settings, state.plan_revision, state.results.as_ref().map(|r| r.revision)).hash(&mut hasher);
     (state.site(), state.feature(), state.what_if, state.regrouped.as_ref().map(|(key, _)| *key)).hash(&mut hasher);
-    (state.measured.len(), state.sweep.is_some()).hash(&mut hasher);
+    state.measured_revision.hash(&mut hasher);
     if view == View::Attention {
         format!("{:?}", state.patterns.as_ref().map(|(key, _)| key)).hash(&mut hasher);
     }
@@ -57,17 +62,23 @@ fn key_of(state: &State, view: View, settings: &str) -> u64 {
     hasher.finish()
 }
 
-fn rows_ui(ui: &mut Ui, cx: Cx<'_>, view: View, table: &Table) {
-    let count = table.rows().len();
-    let plural = if count == 1 { "row" } else { "rows" };
-    note(ui, cx.theme, format!("{} as a table of {count} {plural}; saved as .csv it has every digit", view.title()));
+fn rows_ui(ui: &mut Ui, cx: Cx<'_>, view: View, table: &Table, page: &mut usize) {
+    let count = table.len();
+    let rows = counted(count, "rows");
+    note(ui, cx.theme, format!("{} as a table of {rows}; saved as .csv it has every digit", view.title()));
     ui.add_space(4.0);
+    let pages = count.div_ceil(PAGE).max(1);
+    *page = (*page).min(pages - 1);
+    if pages > 1 {
+        pager(ui, count, pages, page);
+    }
+    let (first, shown) = (*page * PAGE, (count - *page * PAGE).min(PAGE));
     ScrollArea::horizontal().auto_shrink(false).show(ui, |ui| {
         ui.style_mut().wrap_mode = Some(TextWrapMode::Extend);
         let columns = table.columns().len().max(1);
         let width = (ui.available_width() / columns as f32 - 10.0).clamp(80.0, 160.0);
         let builder = TableBuilder::new(ui)
-            .id_salt(view)
+            .id_salt((view, *page))
             .striped(true)
             .auto_shrink(false)
             .columns(Column::initial(width).at_least(40.0).clip(true).resizable(true), columns);
@@ -79,16 +90,31 @@ fn rows_ui(ui: &mut Ui, cx: Cx<'_>, view: View, table: &Table) {
             }
         });
         headed.body(|body| {
-            body.rows(ROW, count, |mut row| {
-                let Some(cells) = table.rows().get(row.index()) else { return };
+            body.rows(ROW, shown, |mut row| {
+                let Some(cells) = table.row(first + row.index()) else { return };
                 for cell in cells {
                     row.col(|ui| {
-                        ui.label(written(cell));
+                        ui.label(written(&cell));
                     });
                 }
             });
         });
     });
+}
+
+/// Which rows are shown, and a way to the others.
+fn pager(ui: &mut Ui, count: usize, pages: usize, page: &mut usize) {
+    ui.horizontal(|ui| {
+        if ui.add_enabled(*page > 0, Button::new("Previous rows")).clicked() {
+            *page -= 1;
+        }
+        if ui.add_enabled(*page + 1 < pages, Button::new("Next rows")).clicked() {
+            *page += 1;
+        }
+        let first = *page * PAGE;
+        ui.label(format!("rows {} to {} of {count}", first + 1, (first + PAGE).min(count)));
+    });
+    ui.add_space(4.0);
 }
 
 fn written(cell: &Cell) -> String {

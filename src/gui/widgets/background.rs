@@ -32,6 +32,27 @@ impl<K: PartialEq, T: Send + 'static> Background<K, T> {
         self.made()
     }
 
+    /// The same, made at once where `is_quick` says that it takes less than a frame: nothing flickers. Comes with its key,
+    /// by which the rest of a picture can be drawn as it belongs to it.
+    pub fn get_keyed(
+        &mut self,
+        ctx: &Context,
+        key: K,
+        is_quick: bool,
+        make: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Option<(&K, &Result<T>)> {
+        if !self.is_asked(&key) {
+            if is_quick {
+                self.under_way = None;
+                self.made = Some((key, make()));
+            } else {
+                self.ask(ctx, key, make);
+            }
+        }
+        self.made();
+        self.made.as_ref().map(|(key, made)| (key, made))
+    }
+
     /// Whether what belongs to `key` is there or under way.
     pub fn is_asked(&self, key: &K) -> bool {
         match &self.under_way {

@@ -5,30 +5,46 @@ mod map;
 mod number;
 mod silhouettes;
 
+use std::sync::Arc;
+
 use eframe::egui::{RichText, Ui, vec2};
 
 use super::super::app::Cx;
 use super::super::state::State;
-use super::super::widgets::{Mark, feature_picker, group_legend, heading, needs_run, note, site_picker, swatch};
+use super::super::widgets::{
+    Background, Mark, feature_picker, group_legend, heading, needs_run, note, site_picker, swatch,
+};
 use super::{Draw, Picture};
-use crate::analysis::{Distances, FeatureAnalysis, Gram, Points, plane};
-use crate::error::Result;
+use crate::analysis::{Distances, Gram, Metric, Points, plane};
+use crate::error::{Error, Result};
 use crate::figure::{self, Unit};
 use crate::network::{FeatureMap, Site};
 
 /// What the groups view remembers.
 #[derive(Default)]
 pub struct Groups {
-    cache: Option<Cached>,
+    placed: Background<(u64, Site, FeatureMap), Placed>,
 }
 
-struct Cached {
-    key: (u64, Site, FeatureMap),
+/// Where the heads of a layer lie.
+struct Placed {
     points: Vec<[f64; 2]>,
     /// Share of the squared distances that the plane keeps.
     kept: f64,
     distances: Distances,
 }
+
+impl Placed {
+    fn of(gram: &Gram, metric: Metric) -> Self {
+        let space = Points::new(gram, metric);
+        let points = plane(space.gram());
+        let kept = kept_by(&points, space.gram());
+        Self { points, kept, distances: Distances::new(space.gram()) }
+    }
+}
+
+/// Up to so many heads are placed within a small part of a frame.
+const QUICK: usize = 48;
 
 /// Narrower than this, the parts stand below each other.
 const BESIDE: f32 = 560.0;
@@ -45,17 +61,30 @@ impl Groups {
 
     /// Draws the view.
     pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
-        let (Some(site), Some(feature)) = (cx.state.site_results(), cx.state.feature_results()) else {
+        let (Some(results), Some(site), Some(map)) = (&cx.state.results, cx.state.site_results(), cx.state.feature())
+        else {
             needs_run(ui, cx, "Groups of heads");
             return;
         };
-        self.refresh(cx, feature);
-        let Some(cached) = &self.cache else { return };
-        let key = cached.key;
+        let analysis = Arc::clone(&results.analysis);
+        let key = (results.revision, site.site, map);
+        let placed = self.placed.get_keyed(ui.ctx(), key, site.heads <= QUICK, move || {
+            let missing = || Error::new("the layer was not analysed");
+            let feature = analysis.site(key.1).and_then(|s| s.features.get(&map)).ok_or_else(missing)?;
+            Ok(Placed::of(&feature.gram, analysis.settings.metric))
+        });
+        // While the next layer is being placed, the last one stays, with all that belongs to it.
+        let placed = placed.filter(|(key, _)| key.0 == results.revision);
+        let Some((key, placed)) = placed.and_then(|(key, placed)| Some((*key, placed.as_ref().ok()?))) else {
+            note(ui, cx.theme, "Placing the heads …");
+            return;
+        };
+        let Some(site) = results.analysis.site(key.1) else { return };
+        let Some(feature) = site.features.get(&key.2) else { return };
         let what_if = cx.state.regrouped.as_ref().filter(|((r, s, m, _), _)| (*r, *s, *m) == key).map(|(_, g)| g);
         let labels = what_if.map_or(feature.groups.as_slice(), |g| g.labels.as_slice());
         let silhouettes = match what_if {
-            Some(_) => cached.distances.silhouettes(labels),
+            Some(_) => placed.distances.silhouettes(labels),
             None => feature.silhouette.clone(),
         };
         ui.horizontal_wrapped(|ui| {
@@ -64,7 +93,7 @@ impl Groups {
             number::ui(ui, cx, site, feature, labels);
         });
         let mean = silhouettes.as_ref().map(|s| s.iter().sum::<f64>() / s.len().max(1) as f64);
-        let dunn = if what_if.is_some() { cached.distances.dunn(labels) } else { feature.dunn };
+        let dunn = if what_if.is_some() { placed.distances.dunn(labels) } else { feature.dunn };
         ui.horizontal_wrapped(|ui| {
             let number = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), |v| Unit::Plain.format(v));
             let text = format!("Mean silhouette {} · Dunn index {}", number(mean), number(dunn));
@@ -79,7 +108,7 @@ impl Groups {
         let room = ui.available_size();
         if room.x < BESIDE {
             heading(ui, cx.theme, "Map of the heads");
-            map::ui(ui, cx, site.site, &cached.points, labels, vec2(room.x, (room.y * 0.5).max(120.0)));
+            map::ui(ui, cx, site.site, &placed.points, labels, vec2(room.x, (room.y * 0.5).max(120.0)));
             heading(ui, cx.theme, "Silhouette of each head");
             let rest = (ui.available_height() - 4.0).max(60.0);
             silhouettes::ui(ui, cx, site.site, labels, silhouettes.as_deref(), vec2(room.x, rest));
@@ -92,10 +121,10 @@ impl Groups {
                 ui.set_width(map_width);
                 heading(ui, cx.theme, "Map of the heads");
                 let size = vec2(map_width, ui.available_height() - 22.0);
-                map::ui(ui, cx, site.site, &cached.points, labels, size);
+                map::ui(ui, cx, site.site, &placed.points, labels, size);
                 let text = format!(
                     "Classical scaling to a plane: it keeps {} of the squared distances. Lines lead to the group's mean.",
-                    Unit::Share.format(cached.kept)
+                    Unit::Share.format(placed.kept)
                 );
                 note(ui, cx.theme, text);
             });
@@ -109,20 +138,6 @@ impl Groups {
                 curves::ui(ui, cx, feature, labels, vec2(width, (ui.available_height() - 4.0).min(300.0)));
             });
         });
-    }
-
-    fn refresh(&mut self, cx: Cx<'_>, feature: &FeatureAnalysis) {
-        let (Some(results), Some(site), Some(map)) = (&cx.state.results, cx.state.site(), cx.state.feature()) else {
-            return;
-        };
-        let key = (results.revision, site, map);
-        if self.cache.as_ref().is_some_and(|c| c.key == key) {
-            return;
-        }
-        let space = Points::new(&feature.gram, results.analysis.settings.metric);
-        let points = plane(space.gram());
-        let kept = kept_by(&points, space.gram());
-        self.cache = Some(Cached { key, points, kept, distances: Distances::new(space.gram()) });
     }
 }
 

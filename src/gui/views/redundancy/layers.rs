@@ -1,10 +1,11 @@
-//! Every layer at once, small: one texture that holds a pooled matrix for each.
+//! Every layer at once, small: one texture that holds a pooled matrix for each. Larger tiles are pooled less, so that
+//! looking closer shows finer cells; a click shows the layer itself.
 
 use std::sync::Arc;
 
 use eframe::egui::{
-    Align2, Color32, ColorImage, FontId, Pos2, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, TextureHandle,
-    TextureOptions, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Align2, Color32, ColorImage, FontId, Pos2, Rect, Role, ScrollArea, Sense, Slider, Stroke, StrokeKind,
+    TextureFilter, TextureHandle, TextureOptions, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
 use super::super::super::action::Action;
@@ -28,50 +29,87 @@ struct Atlas {
     raster: Raster,
 }
 
+impl Atlas {
+    /// Where a tile stands in the texture, as shares of its size.
+    fn uv(&self, i: usize) -> Rect {
+        let whole = vec2(self.raster.width.max(1) as f32, self.raster.height.max(1) as f32);
+        let corner = vec2((i % self.columns * self.side) as f32, (i / self.columns * self.side) as f32);
+        let used = self.used.get(i).copied().unwrap_or(0) as f32;
+        Rect::from_min_size((corner / whole).to_pos2(), Vec2::splat(used) / whole)
+    }
+}
+
 /// What the view of all layers remembers.
-#[derive(Default)]
 pub struct Layers {
-    atlas: Background<Key, Atlas>,
-    texture: Option<(Key, TextureHandle)>,
+    /// The tiles as a texture, with the place of each. Millions of pixels take longer than a frame, also to be copied.
+    drawn: Background<Key, (TextureHandle, Vec<Rect>)>,
+    /// How many times larger tiles are than where all of them fit.
+    size: f32,
+    before: Stand,
+}
+
+/// How the tiles stood in the last frame.
+#[derive(Default)]
+struct Stand {
+    columns: usize,
+    side: f32,
+    /// How far down they were scrolled.
+    offset: f32,
+}
+
+impl Default for Layers {
+    fn default() -> Self {
+        Self { drawn: Background::default(), size: 1.0, before: Stand::default() }
+    }
 }
 
 /// Height of a layer's name over its tile, and room between tiles.
 const NAME: f32 = 18.0;
 const GAP: f32 = 12.0;
-/// Smallest and largest side of a tile.
+/// Smallest and largest side of a tile while all of them are to fit.
 const SIDES: (f32, f32) = (64.0, 220.0);
+/// Cells keep their edges where they are larger than a pixel of the screen, and join where they are smaller.
+const SMALLER_SMOOTH: TextureOptions =
+    TextureOptions { minification: TextureFilter::Linear, ..TextureOptions::NEAREST };
+/// How much larger a person may make them.
+const LARGEST: f32 = 12.0;
 
 impl Layers {
     /// Draws the tiles; true where one was clicked, which shows that layer.
     pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, kind: Kind, by_index: bool) -> bool {
         let (Some(results), Some(map)) = (&cx.state.results, cx.state.feature()) else { return false };
         let sites = &results.analysis.sites;
+        self.resize(ui);
         let room = ui.available_size() - vec2(14.0, 0.0);
-        let (columns, side) = arrange(room, sites.len());
+        let (columns, side) = enlarged(room, arrange(room, sites.len()), self.size);
         let heads = sites.iter().map(|s| s.heads).max().unwrap_or(1).max(1);
-        let pixels = heads.min((side * ui.ctx().pixels_per_point()).ceil() as usize).max(1);
+        // In steps, so that a window being resized does not draw anew for every point.
+        let pixels = ((side * ui.ctx().pixels_per_point()).ceil().max(1.0) as usize).next_power_of_two().min(heads);
         let key = (results.revision, map, kind, by_index, pixels, cx.theme.figure.missing);
-        let analysis = Arc::clone(&results.analysis);
-        let most = ui.ctx().input(|i| i.max_texture_side);
-        let made = self.atlas.get(ui.ctx(), key, move || Ok(atlas(&analysis, key, most)));
-        let Some(Ok(atlas)) = made else {
+        let (analysis, ctx) = (Arc::clone(&results.analysis), ui.ctx().clone());
+        let made = self.drawn.get(ui.ctx(), key, move || {
+            let most = ctx.input(|i| i.max_texture_side);
+            let atlas = atlas(&analysis, key, most);
+            let places = (0..analysis.sites.len()).map(|i| atlas.uv(i)).collect();
+            let size = [atlas.raster.width, atlas.raster.height];
+            let image = ColorImage::from_rgba_unmultiplied(size, &atlas.raster.rgba);
+            Ok((ctx.load_texture("layers", image, SMALLER_SMOOTH), places))
+        });
+        let Some(Ok((texture, places))) = made else {
             note(ui, cx.theme, "Drawing every layer …");
             return false;
         };
-        if self.texture.as_ref().is_none_or(|(held, _)| *held != key) && !atlas.raster.rgba.is_empty() {
-            let size = [atlas.raster.width, atlas.raster.height];
-            let image = ColorImage::from_rgba_unmultiplied(size, &atlas.raster.rgba);
-            self.texture = Some((key, ui.ctx().load_texture("layers", image, TextureOptions::NEAREST)));
-        }
-        let Some((_, texture)) = &self.texture else { return false };
         let mut opened = false;
-        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+        let mut area = ScrollArea::both().auto_shrink(false);
+        if let Some(down) = self.before.follow(ui, (columns, side), sites.len()) {
+            area = area.vertical_scroll_offset(down);
+        }
+        let shown = area.show(ui, |ui| {
             let rows = sites.len().div_ceil(columns.max(1));
             let size = vec2(columns as f32 * (side + GAP) - GAP, rows as f32 * (side + NAME + GAP));
             let (outer, response) = ui.allocate_exact_size(size, Sense::click());
             let painter = ui.painter_at(outer);
             let place = |i: usize| tile(outer.min, side, columns, i);
-            let whole = vec2(atlas.raster.width.max(1) as f32, atlas.raster.height.max(1) as f32);
             for (i, site) in sites.iter().enumerate() {
                 let rect = place(i);
                 if !ui.is_rect_visible(rect.expand2(vec2(0.0, NAME))) {
@@ -81,9 +119,7 @@ impl Layers {
                 let ink = if is_shown { cx.theme.accent } else { cx.theme.muted };
                 let at = rect.left_top() - vec2(0.0, 4.0);
                 painter.text(at, Align2::LEFT_BOTTOM, site.site, FontId::proportional(11.0), ink);
-                let used = atlas.used.get(i).copied().unwrap_or(0) as f32;
-                let corner = vec2((i % atlas.columns * atlas.side) as f32, (i / atlas.columns * atlas.side) as f32);
-                let uv = Rect::from_min_size((corner / whole).to_pos2(), Vec2::splat(used) / whole);
+                let uv = places.get(i).copied().unwrap_or(Rect::ZERO);
                 painter.image(texture.id(), rect, uv, Color32::WHITE);
                 if is_shown {
                     painter.rect_stroke(rect.expand(2.0), 2.0, Stroke::new(1.5, cx.theme.accent), StrokeKind::Outside);
@@ -111,7 +147,41 @@ impl Layers {
             });
             response.on_hover_text_at_pointer(format!("{}{}", site.site, pair.unwrap_or_default()));
         });
+        self.before.offset = shown.state.clamped_offset().y;
         opened
+    }
+
+    /// Ways to look closer.
+    fn resize(&mut self, ui: &mut Ui) {
+        if ui.rect_contains_pointer(ui.available_rect_before_wrap()) {
+            self.size = (self.size * ui.input(|i| i.zoom_delta())).clamp(1.0, LARGEST);
+        }
+        ui.horizontal(|ui| {
+            let slider = Slider::new(&mut self.size, 1.0..=LARGEST).logarithmic(true).show_value(false);
+            let label = ui.label("Size of the tiles");
+            ui.add(slider).labelled_by(label.id).on_hover_text(
+                "Larger tiles show finer cells. Ctrl and the wheel do the same; a click on a tile shows its layer alone",
+            );
+        });
+    }
+}
+
+impl Stand {
+    /// How far to scroll so that the layer under the pointer stays there while tiles grow or shrink.
+    fn follow(&mut self, ui: &Ui, (columns, side): (usize, f32), count: usize) -> Option<f32> {
+        let before = std::mem::replace(self, Self { columns, side, offset: self.offset });
+        if (before.columns, before.side) == (columns, side) || before.side <= 0.0 {
+            return None;
+        }
+        let at = ui.ctx().pointer_latest_pos()? - ui.cursor().min;
+        let (down, right) = ((at.y + before.offset) / (before.side + NAME + GAP), at.x / (before.side + GAP));
+        if at.y < 0.0 || right < 0.0 {
+            return None;
+        }
+        let column = (right as usize).min(before.columns.max(1) - 1);
+        let under = (down as usize * before.columns + column).min(count.max(1) - 1);
+        let now = tile(Pos2::ZERO, side, columns, under).top() - NAME + down.fract() * (side + NAME + GAP);
+        Some((now - at.y).max(0.0))
     }
 }
 
@@ -143,6 +213,13 @@ fn arrange(room: Vec2, count: usize) -> (usize, f32) {
     }
     // They do not fit at once: fill the width and scroll.
     (widest, (((room.x + GAP) / widest as f32 - GAP).clamp(24.0, SIDES.1)).floor())
+}
+
+/// The same, `size` times as large.
+fn enlarged(room: Vec2, (columns, side): (usize, f32), size: f32) -> (usize, f32) {
+    let larger = (side * size).floor();
+    let fitting = ((room.x + GAP) / (larger + GAP)) as usize;
+    if larger <= side { (columns, side) } else { (fitting.clamp(1, columns.max(1)), larger) }
 }
 
 fn tile(corner: Pos2, side: f32, columns: usize, i: usize) -> Rect {
@@ -188,6 +265,18 @@ fn atlas(analysis: &Analysis, key: Key, most: usize) -> Atlas {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn larger_tiles_stand_in_fewer_columns() {
+        let room = vec2(760.0, 420.0);
+        let (columns, side) = arrange(room, 128);
+        assert_eq!(enlarged(room, (columns, side), 1.0), (columns, side));
+        for size in [1.5, 3.0, LARGEST] {
+            let (fewer, larger) = enlarged(room, (columns, side), size);
+            assert!(fewer < columns && larger >= (side * size).floor(), "{fewer} of {larger}");
+            assert!(fewer == 1 || tile(Pos2::ZERO, larger, fewer, fewer - 1).right() <= room.x);
+        }
+    }
 
     #[test]
     fn tiles_fit_their_room() {

@@ -32,6 +32,7 @@ pub(super) struct Drawing<'a> {
     pub similarity: &'a Similarity,
     pub tree: Option<&'a Tree>,
     pub order: &'a [usize],
+    pub most_alike: &'a [(usize, usize, f64)],
 }
 
 impl Drawing<'_> {

@@ -4,19 +4,22 @@ mod layers;
 mod matrix;
 mod pair;
 
+use std::sync::Arc;
+
 use eframe::egui::{RichText, Ui};
 use serde::{Deserialize, Serialize};
 
 use self::layers::Layers;
 use self::matrix::Drawing;
+use self::pair::most_alike;
 use super::super::app::Cx;
 use super::super::state::State;
 use super::super::widgets::{
-    MatrixTexture, choice, color_bar, feature_picker, group_legend, needs_run, note, site_picker,
+    Background, MatrixTexture, choice, color_bar, feature_picker, group_legend, needs_run, note, site_picker,
 };
 use super::{Draw, Picture};
-use crate::analysis::{FeatureAnalysis, SiteAnalysis};
-use crate::error::Result;
+use crate::analysis::{Analysis, FeatureAnalysis, SiteAnalysis};
+use crate::error::{Error, Result};
 use crate::figure::tree::Tree;
 use crate::figure::views::{Likeness, Order, Similarity};
 use crate::figure::{self, Caption, Grid};
@@ -54,12 +57,22 @@ pub struct Redundancy {
     #[serde(skip)]
     texture: MatrixTexture,
     #[serde(skip)]
-    cache: Option<(Key, Similarity, Tree)>,
+    drawn: Background<Key, Drawn>,
     #[serde(skip)]
     layers: Layers,
 }
 
 type Key = (u64, Site, FeatureMap, Kind, bool);
+
+/// The matrix of a layer and the tree over it.
+struct Drawn {
+    similarity: Similarity,
+    tree: Tree,
+    most_alike: Vec<(usize, usize, f64)>,
+}
+
+/// Up to so many heads are joined to a tree within a small part of a frame.
+const QUICK: usize = 48;
 
 impl Redundancy {
     /// What draws its picture.
@@ -71,13 +84,25 @@ impl Redundancy {
 
     /// Draws the view.
     pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
-        let (Some(site), Some(feature)) = (cx.state.site_results(), cx.state.feature_results()) else {
+        let (Some(results), Some(site), Some(map)) = (&cx.state.results, cx.state.site_results(), cx.state.feature())
+        else {
             needs_run(ui, cx, "Similarities of heads");
             return;
         };
         ui.horizontal_wrapped(|ui| self.toolbar(ui, cx, site));
-        self.refresh(cx, site, feature);
-        let Some((key, similarity, tree)) = &self.cache else { return };
+        let key = (results.revision, site.site, map, self.kind, self.by_index);
+        let analysis = Arc::clone(&results.analysis);
+        let make = move || Drawn::of(&analysis, key);
+        let drawn = self.drawn.get_keyed(ui.ctx(), key, site.heads <= QUICK, make);
+        // While the next matrix is being made, the last one stays, with all that belongs to it.
+        let drawn = drawn.filter(|(key, _)| key.0 == results.revision);
+        let Some((key, drawn)) = drawn.and_then(|(key, drawn)| Some((*key, drawn.as_ref().ok()?))) else {
+            note(ui, cx.theme, "Comparing the heads …");
+            return;
+        };
+        let Some(site) = results.analysis.site(key.1) else { return };
+        let Some(feature) = site.features.get(&key.2) else { return };
+        let Drawn { similarity, tree, most_alike } = drawn;
         let scale = similarity.likeness.scale(&similarity.matrix);
         ui.horizontal_wrapped(|ui| {
             let label = similarity.likeness.label();
@@ -101,11 +126,13 @@ impl Redundancy {
             }
             return;
         }
-        let order: Vec<usize> = if self.by_index { (0..site.heads).collect() } else { tree.order.clone() };
+        let by_index = key.4;
+        let order: Vec<usize> = if by_index { (0..site.heads).collect() } else { tree.order.clone() };
         let texture = self.texture.get(ui, (key, cx.theme.figure.name), cx.theme.figure.missing, || {
             (similarity.matrix.reordered(&order, &order), scale)
         });
-        let draw = Drawing { cx, site, feature, similarity, tree: (!self.by_index).then_some(tree), order: &order };
+        let draw =
+            Drawing { cx, site, feature, similarity, tree: (!by_index).then_some(tree), order: &order, most_alike };
         draw.show(ui, texture);
     }
 
@@ -135,24 +162,25 @@ impl Redundancy {
         let orders = [(false, "Group", "Groups side by side, under their tree"), (true, "Index", "As numbered")];
         choice(ui, cx, "Order", &mut self.by_index, &orders);
     }
+}
 
-    fn refresh(&mut self, cx: Cx<'_>, site: &SiteAnalysis, feature: &FeatureAnalysis) {
-        let (Some(results), Some(map)) = (&cx.state.results, cx.state.feature()) else { return };
-        let key = (results.revision, site.site, map, self.kind, self.by_index);
-        if self.cache.as_ref().is_some_and(|(held, ..)| *held == key) {
-            return;
-        }
+impl Drawn {
+    fn of(analysis: &Analysis, (_, site, map, kind, by_index): Key) -> Result<Self> {
+        let missing = || Error::new("the layer was not analysed");
+        let site = analysis.site(site).ok_or_else(missing)?;
+        let feature = site.features.get(&map).ok_or_else(missing)?;
         let similarity = Similarity {
             caption: Caption::new(format!("Heads of {}", site.site), map.name()),
             site: site.site.to_string(),
-            matrix: numbers(self.kind, site, feature),
-            likeness: self.kind.likeness(),
+            matrix: numbers(kind, site, feature),
+            likeness: kind.likeness(),
             groups: feature.groups.clone(),
             kept: None,
-            by_index: self.by_index,
+            by_index,
         };
         let tree = similarity.tree();
-        self.cache = Some((key, similarity, tree));
+        let most_alike = most_alike(&similarity);
+        Ok(Self { similarity, tree, most_alike })
     }
 }
 

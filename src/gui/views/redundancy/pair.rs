@@ -6,11 +6,24 @@ use super::super::super::action::Action;
 use super::super::super::theme::color;
 use super::super::super::widgets::{fact, facts, heading, note};
 use super::matrix::Drawing;
+use crate::figure::views::Similarity;
 use crate::figure::{GroupStyle, Unit};
 use crate::workspace::HeadRef;
 
 /// Pairs in the list.
 const LISTED: usize = 8;
+
+/// The pairs of heads that are most alike, opposite ones among them: two heads and the number between them.
+pub(super) fn most_alike(similarity: &Similarity) -> Vec<(usize, usize, f64)> {
+    let heads = similarity.groups.len();
+    let pairs = (0..heads).flat_map(|i| (i + 1..heads).map(move |j| (i, j)));
+    let value = |(i, j): (usize, usize)| Some((i, j, similarity.matrix.get(i, j))).filter(|p| p.2.is_finite());
+    let mut pairs: Vec<(usize, usize, f64)> = pairs.filter_map(value).collect();
+    let distance = |pair: &(usize, usize, f64)| similarity.likeness.distance(pair.2.abs());
+    pairs.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+    pairs.truncate(LISTED);
+    pairs
+}
 
 impl Drawing<'_> {
     /// The two heads under the pointer, else those selected; below them the pairs most alike.
@@ -77,25 +90,13 @@ impl Drawing<'_> {
     /// Pairs by how alike they are; a click selects one.
     fn most_alike(&self, ui: &mut Ui) {
         let theme = self.cx.theme;
-        let heads = self.order.len();
-        let pairs = (0..heads).flat_map(|i| (i + 1..heads).map(move |j| (i, j)));
-        let mut pairs: Vec<(usize, usize, f64)> = pairs
-            .filter_map(|(i, j)| Some((i, j, self.similarity.matrix.get(i, j))).filter(|p| p.2.is_finite()))
-            .collect();
-        let nearness = |value: f64| -self.similarity.likeness.distance(value.abs());
-        let first = LISTED.min(pairs.len());
-        if first == 0 {
+        let pairs = self.most_alike;
+        if pairs.is_empty() {
             return;
         }
-        let by_nearness = |a: &(usize, usize, f64), b: &(usize, usize, f64)| nearness(b.2).total_cmp(&nearness(a.2));
-        if pairs.len() > first {
-            pairs.select_nth_unstable_by(first, by_nearness);
-        }
-        pairs.truncate(first);
-        pairs.sort_by(by_nearness);
         heading(ui, theme, "Most alike");
         let longest = pairs.iter().map(|p| p.2.abs()).fold(f64::MIN_POSITIVE, f64::max);
-        for (i, j, value) in pairs {
+        for &(i, j, value) in pairs {
             if ui.available_height() < 22.0 {
                 break;
             }

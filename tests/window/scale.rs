@@ -1,0 +1,47 @@
+//! 128 layers of 128 heads: no frame is long, the first of a view included.
+
+use std::time::Duration;
+
+use eframe::egui::{Key, Modifiers};
+
+use crate::large::{LAYERS, VIEWS, Window, key_events, open_large};
+
+/// Tests are built without optimisation and share a machine; the benches tell what a frame really costs. What took long
+/// before it was left to workers took several times this.
+const LONGEST: Duration = Duration::from_millis(150);
+
+fn check(what: &str, (longest, until_done): (Duration, Duration)) {
+    eprintln!("{what:<40} longest frame {longest:>9.2?}, done after {until_done:>9.2?}");
+    assert!(longest < LONGEST, "{what}: a frame took {longest:?}");
+}
+
+fn every_layer(folder: &std::path::Path, as_table: bool) -> Window {
+    let tables = if as_table { vec!["redundancy"] } else { Vec::new() };
+    let view = serde_json::json!({"views": {"redundancy": {"all_layers": true}, "tables": tables}});
+    let mut window = open_large(folder, view);
+    window.longest(Vec::new());
+    window
+}
+
+#[test]
+fn no_view_of_a_large_model_has_a_long_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = open_large(folder.path(), serde_json::Value::Null);
+    for (name, key) in VIEWS {
+        check(&format!("first frame of {name}"), window.longest(key_events(Modifiers::COMMAND, key)));
+        check(&format!("the same again: {name}"), window.longest(Vec::new()));
+        let next = key_events(Modifiers::NONE, Key::CloseBracket);
+        check(&format!("next layer in {name}"), window.longest(next));
+    }
+}
+
+#[test]
+fn every_layer_of_a_large_model_at_once_stays_fluid() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = every_layer(folder.path(), false);
+    check("every layer", window.longest(key_events(Modifiers::COMMAND, Key::Num2)));
+    let mut window = every_layer(folder.path(), true);
+    // 128 x 128 x 128 rows: none of them is written before it is seen.
+    check("every layer as a table", window.longest(key_events(Modifiers::COMMAND, Key::Num2)));
+    assert_eq!(window.app.state().model.as_ref().unwrap().facts.shape.sites().len(), LAYERS);
+}
