@@ -1,16 +1,38 @@
 //! A ring around the control that has the keyboard.
 
-use eframe::egui::{Context, Event, Key, Stroke, StrokeKind};
+use eframe::egui::{Context, Event, Id, Key, Rect, Stroke, StrokeKind, Ui};
 
 use super::super::theme::Theme;
+
+/// How long a control is followed after the keyboard came to it.
+const FOLLOWED_SECS: f64 = 3.0;
 
 /// Whether a person walks through the window with keys; those who use the pointer need no ring.
 #[derive(Default)]
 pub struct FocusRing {
     by_keys: bool,
+    /// The control that had the keyboard in the last frame, where it was, and since when it has it.
+    last: Option<(Id, Rect)>,
+    since_secs: f64,
 }
 
 impl FocusRing {
+    /// Brings the control that the keyboard came to into view where the whole window is scrolled, `canvas` being all of
+    /// it: areas inside care only for their own part, and take a moment to bring it to where it stays.
+    pub fn follow(&mut self, ui: &Ui, canvas: Rect) {
+        let time = ui.input(|i| i.time);
+        let control = ui.ctx().memory(|m| m.focused()).and_then(|id| ui.ctx().read_response(id));
+        let now = control.as_ref().map(|c| (c.id, c.rect.translate(-canvas.min.to_vec2())));
+        if now.map(|(id, _)| id) != self.last.map(|(id, _)| id) {
+            self.since_secs = time;
+        }
+        let has_moved = std::mem::replace(&mut self.last, now) != now;
+        if let Some(control) = control.filter(|_| has_moved && time - self.since_secs < FOLLOWED_SECS) {
+            ui.scroll_to_rect(control.rect, None);
+            ui.ctx().request_repaint();
+        }
+    }
+
     /// Draws the ring, after everything else.
     pub fn show(&mut self, ctx: &Context, theme: &Theme) {
         ctx.input(|input| {

@@ -10,7 +10,7 @@ mod run;
 mod tasks;
 mod welcome;
 
-use eframe::egui::{self, CentralPanel, Frame, Margin, Panel, Ui};
+use eframe::egui::{self, CentralPanel, Frame, Margin, Panel, ScrollArea, Sense, Ui, UiBuilder, Vec2, vec2};
 
 use super::app::Cx;
 use super::layout::Layout;
@@ -23,9 +23,32 @@ pub struct Buffers {
     focus: focus::FocusRing,
 }
 
+/// The least room in which everything can be used; with very large letters or in a very small window it is scrolled.
+const LEAST: Vec2 = vec2(720.0, 520.0);
+/// Narrower than this, the inspector stands below the model, so that the views keep most of the width.
+const TWO_SIDES: f32 = 900.0;
+
 /// Draws the whole window.
 pub fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut Layout, buffers: &mut Buffers) {
+    let room = ui.available_size();
+    if room.x >= LEAST.x && room.y >= LEAST.y {
+        content(ui, cx, layout, buffers);
+    } else {
+        ScrollArea::both().id_salt("window scroll").auto_shrink(false).show(ui, |ui| {
+            let (rect, _) = ui.allocate_exact_size(room.max(LEAST), Sense::hover());
+            ui.scope_builder(UiBuilder::new().max_rect(rect), |ui| content(ui, cx, layout, buffers));
+            buffers.focus.follow(ui, rect);
+        });
+    }
+    buffers.overlay.show(ui, cx);
+    drop_hint(ui, cx);
+    buffers.focus.show(ui.ctx(), cx.theme);
+}
+
+/// The menu, the panels and what is between them.
+fn content(ui: &mut Ui, cx: Cx<'_>, layout: &mut Layout, buffers: &mut Buffers) {
     let theme = cx.theme;
+    let has_two_sides = ui.available_width() >= TWO_SIDES;
     let bar = Frame::new().fill(theme.bar).inner_margin(Margin::symmetric(8, 4));
     let side = Frame::new().fill(theme.panel).inner_margin(Margin::symmetric(10, 6));
     Panel::top("menu").frame(bar).show(ui, |ui| menu::show(ui, cx));
@@ -35,18 +58,23 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut Layout, buffers: &mut Buffers)
         bottom.max_size(420.0).show(ui, |ui| tasks::show(ui, cx));
     }
     if cx.state.model.is_some() {
-        if settings.show_model {
+        if settings.show_model || (settings.show_inspector && !has_two_sides) {
             let left = Panel::left("model").frame(side).default_size(250.0).min_size(200.0).max_size(420.0);
             left.show(ui, |ui| {
                 let foot = Frame::new().inner_margin(Margin::symmetric(0, 6));
                 Panel::bottom("run").frame(foot).show_separator_line(false).show(ui, |ui| run::progress(ui, cx));
                 scrolled(ui, "model scroll", |ui| {
-                    model::show(ui, cx);
-                    run::show(ui, cx);
+                    if settings.show_model {
+                        model::show(ui, cx);
+                        run::show(ui, cx);
+                    }
+                    if settings.show_inspector && !has_two_sides {
+                        inspector::show(ui, cx);
+                    }
                 });
             });
         }
-        if settings.show_inspector {
+        if settings.show_inspector && has_two_sides {
             let right = Panel::right("inspector").frame(side).default_size(250.0).min_size(200.0).max_size(420.0);
             right.show(ui, |ui| scrolled(ui, "inspector scroll", |ui| inspector::show(ui, cx)));
         }
@@ -61,13 +89,10 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut Layout, buffers: &mut Buffers)
             scrolled(ui, "welcome scroll", |ui| buffers.welcome.show(ui, cx));
         });
     }
-    buffers.overlay.show(ui, cx);
-    drop_hint(ui, cx);
-    buffers.focus.show(ui.ctx(), theme);
 }
 
 fn scrolled(ui: &mut Ui, id: &str, add: impl FnOnce(&mut Ui)) {
-    egui::ScrollArea::vertical().id_salt(id).auto_shrink(false).show(ui, add);
+    ScrollArea::vertical().id_salt(id).auto_shrink(false).show(ui, add);
 }
 
 /// Says what a drop would do while files hang over the window.

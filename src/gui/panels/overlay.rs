@@ -30,7 +30,7 @@ impl Overlays {
         let Some(overlay) = now else { return };
         // From a fixed height downwards, so that the box does not jump while its contents change.
         let id = Id::unique("overlay");
-        let place = Modal::default_area(id).anchor(Align2::CENTER_TOP, [0.0, 72.0]);
+        let place = Modal::default_area(id).anchor(Align2::CENTER_TOP, [0.0, drop(ui)]);
         let modal = Modal::new(id).area(place).show(ui.ctx(), |ui| {
             ui.set_width(560.0_f32.min(ui.ctx().content_rect().width() - 40.0));
             match overlay {
@@ -66,28 +66,32 @@ impl Overlays {
         if found.is_empty() {
             note(ui, cx.theme, "No command has these letters");
         }
-        ScrollArea::vertical().min_scrolled_height(360.0).max_height(360.0).auto_shrink([false, true]).show(ui, |ui| {
-            for (index, command) in found.into_iter().enumerate() {
-                let spec = command.spec();
-                let enabled = command.enabled(cx.state);
-                let mut button = egui::Button::selectable(index == self.chosen, command.text_now(cx.state));
-                match (enabled, spec.keys.first()) {
-                    (Err(reason), _) => button = button.shortcut_text(reason),
-                    (Ok(()), Some(keys)) => button = button.shortcut_text(caps(ui.ctx(), keys)),
-                    (Ok(()), None) => {}
+        let height = left_of(ui, 360.0);
+        ScrollArea::vertical().min_scrolled_height(height).max_height(height).auto_shrink([false, true]).show(
+            ui,
+            |ui| {
+                for (index, command) in found.into_iter().enumerate() {
+                    let spec = command.spec();
+                    let enabled = command.enabled(cx.state);
+                    let mut button = egui::Button::selectable(index == self.chosen, command.text_now(cx.state));
+                    match (enabled, spec.keys.first()) {
+                        (Err(reason), _) => button = button.shortcut_text(reason),
+                        (Ok(()), Some(keys)) => button = button.shortcut_text(caps(ui.ctx(), keys)),
+                        (Ok(()), None) => {}
+                    }
+                    let button = button.min_size(egui::vec2(ui.available_width(), 0.0));
+                    let response = ui.add_enabled(enabled.is_ok(), button).on_hover_text(spec.tooltip);
+                    if index == self.chosen && (up || down) {
+                        response.scroll_to_me(None);
+                    }
+                    let by_key = enter && index == self.chosen;
+                    if enabled.is_ok() && (response.clicked() || by_key) {
+                        cx.send(Action::CloseOverlay);
+                        cx.out.command(command);
+                    }
                 }
-                let button = button.min_size(egui::vec2(ui.available_width(), 0.0));
-                let response = ui.add_enabled(enabled.is_ok(), button).on_hover_text(spec.tooltip);
-                if index == self.chosen && (up || down) {
-                    response.scroll_to_me(None);
-                }
-                let by_key = enter && index == self.chosen;
-                if enabled.is_ok() && (response.clicked() || by_key) {
-                    cx.send(Action::CloseOverlay);
-                    cx.out.command(command);
-                }
-            }
-        });
+            },
+        );
     }
 
     fn path(&mut self, ui: &mut Ui, cx: Cx<'_>, purpose: PathPurpose, fresh: bool) {
@@ -192,9 +196,20 @@ fn quit(ui: &mut Ui, cx: Cx<'_>) {
     });
 }
 
+/// How far below the upper edge boxes hang; little where letters are large and the window is small.
+fn drop(ui: &Ui) -> f32 {
+    (ui.ctx().content_rect().height() * 0.1).min(72.0)
+}
+
+/// Height of a list, at most `wanted`, so that its box ends inside the window.
+fn left_of(ui: &Ui, wanted: f32) -> f32 {
+    (ui.ctx().content_rect().bottom() - ui.cursor().top() - 24.0).clamp(80.0, wanted)
+}
+
 fn shortcuts(ui: &mut Ui, cx: Cx<'_>) {
     heading(ui, cx.theme, "Keyboard shortcuts");
-    ScrollArea::vertical().min_scrolled_height(420.0).max_height(420.0).show(ui, |ui| {
+    let height = left_of(ui, 420.0);
+    ScrollArea::vertical().min_scrolled_height(height).max_height(height).show(ui, |ui| {
         egui::Grid::new("shortcuts").num_columns(2).striped(true).spacing([24.0, 4.0]).show(ui, |ui| {
             for command in Command::all() {
                 let spec = command.spec();

@@ -1,0 +1,89 @@
+//! Small windows, large letters, fine pixels.
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{Key, Modifiers, Rect};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use pillars::gui::App;
+use pillars::workspace::{Settings, Store};
+
+use crate::desk::{Desk, fixture};
+
+/// A window of 1280 x 720 pixels of a screen with so many pixels to a point, everything in it `zoom` times as large.
+fn desk(pixels_per_point: f32, zoom: f32) -> Desk {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::at(folder.path().join("remembered"));
+    let settings = Settings { zoom, ..Settings::default() };
+    let points = [1280.0 / pixels_per_point / zoom, 720.0 / pixels_per_point / zoom];
+    let builder = Harness::builder().with_size(points).with_pixels_per_point(pixels_per_point).with_max_steps(16);
+    let harness = builder.wgpu().build_eframe(move |context| {
+        let mut app = App::new(&context.egui_ctx, store, settings).without_dialogs();
+        app.start(Some(fixture("bert")));
+        app
+    });
+    let mut desk = Desk { harness, folder };
+    desk.settle();
+    let input = crate::desk::tokens(desk.folder.path(), 12, 10);
+    desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
+    desk.press(Key::F5);
+    desk.settle();
+    assert!(desk.state().results.is_some(), "{}", desk.messages());
+    desk
+}
+
+impl Desk {
+    /// Whether a control can be brought into the window, by scrolling where it is not there yet.
+    fn is_reachable(&mut self, role: Role, name: &str) -> bool {
+        let window = Rect::from_min_size(eframe::egui::Pos2::ZERO, self.harness.ctx.content_rect().size());
+        let Some(node) = self.harness.query_all_by_role_and_label(role, name).next() else { return false };
+        node.focus();
+        node.scroll_to_me();
+        self.harness.run_ok();
+        let found = self.harness.query_all_by_role_and_label(role, name).next();
+        // What is larger than its place is scrolled inside it.
+        let is_seen = |rect: Rect| {
+            let seen = window.expand(1.0).intersect(rect);
+            rect.area() > 20.0 && (seen.contains_rect(rect) || seen.size().min_elem() > 40.0)
+        };
+        found.is_some_and(|node| is_seen(node.rect()))
+    }
+}
+
+#[test]
+fn every_control_stays_in_reach_at_every_size() {
+    let mut lost = Vec::new();
+    for (pixels_per_point, zoom) in [(1.0, 0.5), (1.0, 1.0), (1.0, 1.5), (2.0, 1.0), (1.0, 3.0)] {
+        let mut desk = desk(pixels_per_point, zoom);
+        let place = format!("{pixels_per_point} pixels to a point, zoom {zoom}");
+        for (view, role, name) in [
+            (Key::Num1, Role::Grid, "Heads"),
+            (Key::Num2, Role::RadioButton, "All layers"),
+            (Key::Num3, Role::SpinButton, "Groups"),
+            (Key::Num4, Role::Slider, "Vote threshold"),
+            (Key::Num5, Role::Button, "Measure this plan"),
+            (Key::Num5, Role::TextInput, "Folder"),
+            (Key::Num6, Role::Button, "Next"),
+            (Key::Num7, Role::TextInput, "Folder"),
+        ] {
+            desk.chord(Modifiers::COMMAND, view);
+            desk.settle();
+            if !desk.is_reachable(role, name) {
+                lost.push(format!("{place}: {role:?} {name}"));
+            }
+        }
+        for (role, name) in
+            [(Role::Button, "Run"), (Role::Button, "File"), (Role::Button, "Overview"), (Role::ComboBox, "Metric")]
+        {
+            if !desk.is_reachable(role, name) {
+                lost.push(format!("{place}: {role:?} {name}"));
+            }
+        }
+        // It draws.
+        desk.harness.render().unwrap();
+        desk.command("zoom in");
+        assert!(desk.state().settings.zoom > zoom || zoom == 3.0);
+        desk.command("actual size");
+        assert_eq!(desk.state().settings.zoom, 1.0);
+    }
+    assert!(lost.is_empty(), "{lost:#?}");
+}
