@@ -7,7 +7,7 @@ use eframe::egui::{self, Key};
 use super::action::{Action, Outbox, PathPurpose};
 use super::command::{Command, by_keys};
 use super::dispatch::Autosave;
-use super::jobs::{AttentionKey, Jobs, RegroupKey};
+use super::jobs::{AttentionKey, JobKind, Jobs, Outcome, RegroupKey};
 use super::layout::Layout;
 use super::messages::sentence;
 use super::panels::{self, Buffers};
@@ -15,6 +15,7 @@ use super::state::{Overlay, State};
 use super::theme::{self, Theme};
 use super::views::View;
 use crate::task::CancelToken;
+use crate::tensor::DeviceChoice;
 use crate::workspace::{Settings, Store, ThemeChoice, sample};
 
 /// What panels and views are given: everything to read, and where to ask for changes.
@@ -94,6 +95,12 @@ impl App {
 
     /// Opens `path`; without one the workspace of the last start, on first start the sample.
     pub fn start(&mut self, path: Option<PathBuf>) {
+        // A driver may take a second to answer.
+        let found = |_: &crate::task::Ticket| Ok(Outcome::Devices(DeviceChoice::available()));
+        self.state.jobs.start(JobKind::Devices, "Look for devices", found);
+        let store = self.state.store.clone();
+        let tidied = move |_: &crate::task::Ticket| Ok(Outcome::Tidied(store.tidy(std::time::SystemTime::now())));
+        self.state.jobs.start(JobKind::Tidy, "Remove old autosaves", tidied);
         match path {
             Some(path) => self.open(path),
             None if self.state.store.has_workspace() => self.restore(),

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use super::action::PathPurpose;
 use crate::analysis::{Analysis, Grouping};
 use crate::error::Result;
+use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Site};
 use crate::pruning::Report;
 use crate::task::{Progress, Runner, State, Task, Ticket};
+use crate::tensor::DeviceChoice;
 use crate::training::Summary;
+use crate::words::counted;
 use crate::workspace::HeadRef;
-use crate::workspace::job::{Measured, Patterns, Place, Shown, Sweep};
+use crate::workspace::job::{Measured, Patterns, Place, Shown};
 
 /// What a worker is for. A new one of a kind replaces the old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +26,7 @@ pub enum JobKind {
     /// Quality of one plan.
     Measure,
     /// Quality against the share of heads kept.
-    Sweep,
+    Curves,
     /// Writing a pruned checkpoint.
     Export,
     /// Training with the group constraint.
@@ -32,6 +35,10 @@ pub enum JobKind {
     Attention,
     /// Grouping a layer anew.
     Regroup,
+    /// Looking for devices to compute on.
+    Devices,
+    /// Removing old autosaves.
+    Tidy,
     /// A file dialog of the system.
     Dialog,
     /// Writing settings and the workspace by itself.
@@ -43,7 +50,7 @@ pub enum JobKind {
 impl JobKind {
     /// False for work that is over before a person could want to watch it.
     pub fn is_shown(self) -> bool {
-        !matches!(self, Self::Dialog | Self::Autosave | Self::Regroup | Self::Attention)
+        !matches!(self, Self::Devices | Self::Tidy | Self::Dialog | Self::Autosave | Self::Regroup | Self::Attention)
     }
 }
 
@@ -56,7 +63,7 @@ pub enum Outcome {
     /// Quality of one plan.
     Measured(Box<Measured>),
     /// Quality against the share of heads kept, and whether all of it was measured.
-    Swept(Box<Sweep>, bool),
+    Curves(Box<Curves>, bool),
     /// A pruned checkpoint with its proof.
     Exported(PathBuf, Box<Report>),
     /// A trained model in this folder.
@@ -65,12 +72,16 @@ pub enum Outcome {
     Patterns(AttentionKey, Box<Patterns>),
     /// Another grouping of a layer.
     Regrouped(RegroupKey, Grouping),
+    /// Where this machine can compute.
+    Devices(Vec<DeviceChoice>),
     /// What was chosen in a dialog, and whether it closed too soon for a person to have seen it.
     Chosen(PathPurpose, Option<PathBuf>, bool),
     /// A file that a person asked for was written.
     Written(PathBuf),
-    /// Settings and workspace were written.
-    Autosaved,
+    /// Settings and workspace were written; where the work of another window on the same model is kept.
+    Autosaved(Option<PathBuf>),
+    /// Old autosaves were removed.
+    Tidied(Vec<PathBuf>),
 }
 
 /// Which attention patterns: the input and the heads.
@@ -193,8 +204,8 @@ impl Jobs {
 fn words(progress: &Progress) -> String {
     let mut text = progress.stage.clone();
     match progress.total {
-        Some(total) => text.push_str(&format!("  {} of {total} {}", progress.done, progress.unit)),
-        None if progress.done > 0 => text.push_str(&format!("  {} {}", progress.done, progress.unit)),
+        Some(total) => text.push_str(&format!("  {} of {}", progress.done, counted(total, progress.unit))),
+        None if progress.done > 0 => text.push_str(&format!("  {}", counted(progress.done, progress.unit))),
         None => {}
     }
     if let Some(left) = progress.remaining_secs().filter(|_| progress.elapsed_secs > 1.0) {

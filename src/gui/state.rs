@@ -9,11 +9,13 @@ use super::jobs::{AttentionKey, Jobs, RegroupKey};
 use super::messages::Messages;
 use crate::analysis::{Analysis, FeatureAnalysis, Grouping, SiteAnalysis};
 use crate::error::Error;
+use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Site};
 use crate::plan::Plan;
 use crate::pruning::{Format, Report};
+use crate::tensor::DeviceChoice;
 use crate::training::{Summary, TrainSettings};
-use crate::workspace::job::{Measured, Patterns, Placed, Shown, Sweep, Watched};
+use crate::workspace::job::{Measured, Patterns, Placed, Shown, Watched};
 use crate::workspace::{
     CheckedRun, Draft, Fault, HeadRef, History, NamedPlan, Opened, Outlook, Proposal, RunSettings, Settings, Store,
     Workspace,
@@ -110,6 +112,8 @@ pub struct State {
     pub notes: String,
     /// Whether results were looked at in the views of one layer.
     pub has_looked: bool,
+    /// Where this machine can compute.
+    pub devices: Vec<DeviceChoice>,
     /// Where the model computes, once something ran.
     pub placed: Option<Placed>,
     /// What the next run is asked to do.
@@ -129,7 +133,9 @@ pub struct State {
     /// Quality of plans.
     pub measured: Vec<Measured>,
     /// Quality against the share of heads kept.
-    pub sweep: Option<Sweep>,
+    pub curves: Option<Curves>,
+    /// Changes with both.
+    pub measured_revision: u64,
     /// How a pruned checkpoint is written.
     pub export: Export,
     /// A training run.
@@ -169,6 +175,7 @@ impl State {
             file: None,
             notes: String::new(),
             has_looked: false,
+            devices: vec![DeviceChoice::Auto, DeviceChoice::Cpu],
             placed: None,
             run: RunSettings::default(),
             checked: None,
@@ -178,7 +185,8 @@ impl State {
             compared: Vec::new(),
             proposal_fault: None,
             measured: Vec::new(),
-            sweep: None,
+            curves: None,
+            measured_revision: 0,
             export: Export::default(),
             training: Training::default(),
             shown: Shown::Nth(0),

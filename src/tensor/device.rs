@@ -65,7 +65,26 @@ impl TryFrom<String> for DeviceChoice {
     }
 }
 
+/// NVIDIA devices of this machine; the driver is asked, and no device is opened.
+#[cfg(feature = "cuda")]
+fn cuda_devices() -> usize {
+    let count = candle_core::cuda_backend::cudarc::driver::CudaContext::device_count();
+    count.ok().and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
+}
+
+/// This build cannot use any.
+#[cfg(not(feature = "cuda"))]
+fn cuda_devices() -> usize {
+    0
+}
+
 impl DeviceChoice {
+    /// Every choice that this build and machine have: the automatic one, the processor, each graphics device.
+    pub fn available() -> Vec<Self> {
+        let graphics = (0..cuda_devices()).map(Self::Cuda).chain(metal_is_available().then_some(Self::Metal));
+        [Self::Auto, Self::Cpu].into_iter().chain(graphics).collect()
+    }
+
     /// Opens the device. One that this build or machine does not have falls back to the processor, and the second value
     /// then says so and why; `auto` in a build without graphics devices is the processor and has nothing to say.
     pub fn open(self) -> (Device, Option<String>) {
@@ -121,6 +140,13 @@ mod tests {
             assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
         }
         assert!("gpu".parse::<DeviceChoice>().is_err());
+    }
+
+    #[test]
+    fn what_is_offered_can_be_opened() {
+        let all = DeviceChoice::available();
+        assert_eq!(all[..2], [DeviceChoice::Auto, DeviceChoice::Cpu]);
+        assert!(all.iter().all(|choice| choice.open().1.is_none()), "{all:?}");
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::job::{Measured, Sweep};
+use super::job::Measured;
 use super::{Draft, RunSettings};
 use crate::analysis::{Analysis, Document};
 use crate::error::Result;
+use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Site};
 use crate::training::TrainSettings;
 
@@ -47,8 +48,9 @@ pub struct Workspace {
     pub view: Value,
     /// Quality of plans.
     pub measured: Vec<Measured>,
-    /// Quality against the share of heads kept.
-    pub sweep: Option<Sweep>,
+    /// Quality against the share of heads kept. Until version 2 it was called `sweep` and held what was drawn beside it.
+    #[serde(alias = "sweep", deserialize_with = "earlier::curves")]
+    pub curves: Option<Curves>,
     /// The result of the last run.
     #[serde(skip_serializing_if = "Option::is_none", with = "shared")]
     pub analysis: Option<Arc<Analysis>>,
@@ -57,14 +59,14 @@ pub struct Workspace {
 impl Workspace {
     /// True where nothing was found out, planned or written yet.
     pub fn is_empty(&self) -> bool {
-        let has_results = self.analysis.is_some() || !self.measured.is_empty() || self.sweep.is_some();
+        let has_results = self.analysis.is_some() || !self.measured.is_empty() || self.curves.is_some();
         !has_results && self.notes.is_empty() && self.draft == Draft::default()
     }
 }
 
 impl Document for Workspace {
     const FORMAT: &'static str = "pillars-workspace";
-    const VERSION: u64 = 2;
+    const VERSION: u64 = 3;
     const NOUN: &'static str = "workspace";
 
     fn check(&self) -> Result<()> {
@@ -89,9 +91,42 @@ mod shared {
     }
 }
 
+/// What earlier versions wrote in another way.
+mod earlier {
+    use serde::{Deserialize, Deserializer};
+
+    use crate::evaluation::curve::Curves;
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Held {
+        Curves(Box<Curves>),
+        Sweep {
+            /// The very first sweeps kept only what was drawn; they have to be measured again.
+            #[serde(default)]
+            measured: Option<Box<Curves>>,
+            /// What it was measured on, in the words of the window.
+            #[serde(default)]
+            of: String,
+        },
+    }
+
+    pub fn curves<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Curves>, D::Error> {
+        Ok(match Option::<Held>::deserialize(from)? {
+            None => None,
+            Some(Held::Curves(curves)) => Some(*curves),
+            Some(Held::Sweep { measured, of }) => measured.map(|mut curves| {
+                curves.reading.input = of;
+                *curves
+            }),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluation::curve::Reading;
     use crate::workspace::{HeadRef, NamedPlan};
 
     #[test]
@@ -124,5 +159,36 @@ mod tests {
         let old = Workspace::from_json(old).unwrap();
         assert_eq!((old.draft.active().name.as_str(), old.notes.as_str()), ("By votes", ""));
         assert_eq!(old.analysis.as_ref().map(|a| a.tokens), Some(120));
+    }
+
+    #[test]
+    fn curves_of_the_second_version_come_back() {
+        let curves = Curves {
+            model: crate::analysis::ModelInfo::default(),
+            analysis: "00".to_owned(),
+            analysed: "text a.txt".to_owned(),
+            reading: Reading::default(),
+            length: 128,
+            whole: None,
+            points: Vec::new(),
+            notes: Vec::new(),
+        };
+        let sweep = |measured: Option<&Curves>| {
+            let mut sweep = serde_json::json!({
+                "of": "/x/a.txt", "is_perplexity": true, "whole": 3.5, "random": [[{"kept": 0.5, "value": 9.0}]],
+                "curves": [["votes", [{"kept": 0.5, "value": 4.0}, {"kept": 1.0, "value": 3.5}]]],
+            });
+            if let Some(curves) = measured {
+                sweep["measured"] = serde_json::to_value(curves).unwrap();
+            }
+            serde_json::json!({"format": "pillars-workspace", "version": 2, "sweep": sweep}).to_string()
+        };
+        let found = Workspace::from_json(&sweep(Some(&curves))).unwrap().curves.unwrap();
+        assert_eq!(found.reading.input, "/x/a.txt", "the words by which the window knows its input");
+        assert_eq!(Curves { reading: Reading::default(), ..found }, curves);
+        // What was drawn without what was measured is not brought back, and costs nothing else.
+        assert_eq!(Workspace::from_json(&sweep(None)).unwrap(), Workspace::default());
+        let now = Workspace { curves: Some(curves), ..Workspace::default() };
+        assert_eq!(Workspace::from_json(&now.to_json().unwrap()).unwrap(), now);
     }
 }

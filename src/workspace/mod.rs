@@ -10,6 +10,8 @@
 //! | `run_settings` | what a run is asked to do, checked |
 //! | `settings` | theme, zoom, recent models; survives a bad field |
 //! | `store` | where settings and the autosaved workspace lie |
+//! | `stamps` | whether a file is still as this window left it |
+//! | `tidy` | removes autosaves that nobody will miss |
 //! | `sample` | the bundled models |
 //! | `job` | every piece of long work, in one place |
 
@@ -21,7 +23,9 @@ mod outlook;
 mod run_settings;
 mod sample;
 mod settings;
+mod stamps;
 mod store;
+mod tidy;
 
 pub use document::{ModelRef, Workspace};
 pub use draft::{Draft, HeadRef, LayerPlan, NamedPlan, Proposal};
@@ -29,6 +33,7 @@ pub use history::History;
 pub use job::{LoadedNetwork, ModelFacts, Opened};
 pub use outlook::Outlook;
 pub use run_settings::{CheckedRun, Fault, Field, Precision, RunSettings, guess_input};
-pub use sample::{Sample, sample, samples};
+pub use sample::{Sample, sample, sample_at, samples};
 pub use settings::{RECENT_LIMIT, Settings, ThemeChoice};
+pub use stamps::Stamps;
 pub use store::{Restored, Store};

@@ -6,10 +6,11 @@ use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{self, Groups, Metric};
-use crate::corpus::{self, Input, Intake, Purpose, SourceKind};
-use crate::model::Model;
+use crate::corpus::{self, Corpus, Input, Intake, Part, Purpose, SourceKind};
+use crate::model::{MemoryLimit, Model, Needs, Room};
 use crate::network::FeatureMap;
 use crate::tensor::DeviceChoice;
+use crate::words::counted;
 
 /// The type that weights and activations have while they compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -77,6 +78,10 @@ pub struct RunSettings {
     pub device: DeviceChoice,
     /// In which type.
     pub precision: Precision,
+    /// Leave every so-manieth batch out of the run, and measure quality on those alone.
+    pub held_out_every: Option<u64>,
+    /// Most memory to use; a model that is larger is read layer by layer.
+    pub memory: Option<MemoryLimit>,
 }
 
 impl Default for RunSettings {
@@ -95,6 +100,8 @@ impl Default for RunSettings {
             seed: 0,
             device: DeviceChoice::Auto,
             precision: Precision::F32,
+            held_out_every: None,
+            memory: None,
         }
     }
 }
@@ -110,6 +117,8 @@ pub enum Field {
     Groups,
     /// Batch size, length, number of batches.
     Batches,
+    /// Most memory to use.
+    Memory,
 }
 
 /// Why settings cannot run.
@@ -138,6 +147,27 @@ pub struct CheckedRun {
     pub device: DeviceChoice,
     /// In which type.
     pub precision: Precision,
+    /// Leave every so-manieth batch out of the run, and measure quality on those alone.
+    pub held_out_every: Option<u64>,
+    /// Most memory to use.
+    pub memory: Option<MemoryLimit>,
+}
+
+impl CheckedRun {
+    /// The part of the input that the run reads.
+    pub fn observed(&self) -> Part {
+        self.held_out_every.map_or(Part::All, |every| Part::Training { every })
+    }
+
+    /// The part of the input that quality is measured on: what the run did not read, where anything was held out.
+    pub fn measured(&self) -> Part {
+        self.held_out_every.map_or(Part::All, |every| Part::HeldOut { every })
+    }
+
+    /// The memory for `needs` and batches of `corpus`; `None` where it is not bounded.
+    pub fn room(&self, model: &Model, corpus: &Corpus, needs: Needs) -> Option<Room> {
+        Some(Room { limit: self.memory?, largest: corpus.largest(model.spec()), needs })
+    }
 }
 
 impl RunSettings {
@@ -160,6 +190,15 @@ impl RunSettings {
         }
         if self.batch_size == 0 {
             fault(Field::Batches, "A batch needs at least one sequence");
+        }
+        if self.held_out_every.is_some_and(|every| every < 2) {
+            fault(Field::Batches, "Holding every batch out leaves nothing to read");
+        }
+        if self.memory.is_some() && self.importance {
+            fault(
+                Field::Memory,
+                "Importance needs gradients through the whole model, whose memory has no bound: leave out one",
+            );
         }
         for (site, attention) in model.spec().sites() {
             if let Err(error) = self.groups.at(site, attention.heads) {
@@ -188,6 +227,8 @@ impl RunSettings {
                 importance: self.importance,
                 device: self.device,
                 precision: self.precision,
+                held_out_every: self.held_out_every,
+                memory: self.memory,
             }),
             _ => Err(faults),
         }
@@ -196,9 +237,11 @@ impl RunSettings {
     /// What is read and how, in words: measurements compare only where this is the same.
     pub fn reading(&self) -> String {
         let name = self.input.as_ref().map_or_else(|| "nothing".to_owned(), |i| i.path().display().to_string());
-        let length = self.seq_len.map_or_else(String::new, |n| format!(", at most {n} tokens long"));
-        let batches = self.batches.map_or_else(String::new, |n| format!(", {n} batches of {}", self.batch_size));
-        format!("{name}{length}{batches}")
+        let length = self.seq_len.map_or_else(String::new, |n| format!(", at most {} long", counted(n, "tokens")));
+        let batches =
+            self.batches.map_or_else(String::new, |n| format!(", {} of {}", counted(n, "batches"), self.batch_size));
+        let part = self.held_out_every.map_or_else(String::new, |every| format!(", one batch in {every} alone"));
+        format!("{name}{length}{batches}{part}")
     }
 
     fn corpus(&self, purpose: Purpose) -> corpus::Settings {
@@ -280,6 +323,9 @@ mod tests {
         assert_eq!(faults(&nothing, "bert"), [Field::Input, Field::Features, Field::Batches]);
         let groups = RunSettings { groups: Groups::Fixed(99), ..RunSettings::default() };
         assert_eq!(faults(&groups, "bert"), [Field::Input, Field::Groups]);
+        let memory = Some(MemoryLimit(1 << 30));
+        let bound = RunSettings { memory, importance: true, held_out_every: Some(1), ..RunSettings::default() };
+        assert_eq!(faults(&bound, "bert"), [Field::Input, Field::Batches, Field::Memory]);
     }
 
     #[test]
@@ -288,6 +334,8 @@ mod tests {
         assert_eq!(run.reading(), "/x/a.txt");
         (run.seq_len, run.batches) = (Some(64), Some(3));
         assert_eq!(run.reading(), "/x/a.txt, at most 64 tokens long, 3 batches of 8");
+        (run.seq_len, run.batches, run.held_out_every) = (None, None, Some(5));
+        assert_eq!(run.reading(), "/x/a.txt, one batch in 5 alone");
     }
 
     #[test]

@@ -33,6 +33,12 @@ pub fn samples() -> &'static [Sample] {
     FOUND.get_or_init(find)
 }
 
+/// The sample whose model lies in `folder`, wherever that is: beside the program or in a copy of its own.
+pub fn sample_at(folder: &Path) -> Option<Sample> {
+    let folder = folder.canonicalize().ok()?;
+    samples_in(folder.parent()?).into_iter().find(|sample| sample.model == folder)
+}
+
 fn find() -> Vec<Sample> {
     let program = std::env::current_exe().ok();
     let beside = program.iter().flat_map(|p| p.ancestors().skip(1).take(2).map(|d| d.join("sample_models")));
@@ -68,6 +74,11 @@ mod tests {
         assert_eq!(found.iter().map(|s| (&s.model, &s.text)).collect::<Vec<_>>(), [(&model, &None)]);
         std::fs::write(folder.path().join(text), "It is a truth").unwrap();
         assert_eq!(samples_in(folder.path())[0].text, Some(folder.path().join(text)));
+        // As it may be named on the command line.
+        let roundabout = model.join("../austen-plain/.");
+        let found = sample_at(&roundabout).unwrap();
+        assert_eq!(found.text.unwrap().canonicalize().unwrap(), folder.path().join(text).canonicalize().unwrap());
+        assert_eq!(sample_at(folder.path()), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Settings, Workspace};
+use super::{Settings, Stamps, Workspace};
 use crate::analysis::{Analysis, Document};
 use crate::checkpoint::write_atomically;
 use crate::error::{Error, Result};
@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: PathBuf,
+    stamps: Stamps,
 }
 
 /// A workspace that was read back.
@@ -29,7 +30,7 @@ const LAST: &str = "last";
 impl Store {
     /// Keeps everything in `folder`, which need not exist yet.
     pub fn at(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self { folder: folder.into(), stamps: Stamps::default() }
     }
 
     /// The user's own place: `PILLARS_HOME` where it is set, else the configuration folder of the system.
@@ -42,6 +43,11 @@ impl Store {
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Files as this window last read or wrote them.
+    pub fn stamps(&self) -> &Stamps {
+        &self.stamps
     }
 
     /// The settings, with what could not be understood. No file yet is no fault.
@@ -79,23 +85,32 @@ impl Store {
     /// Copies what was saved for a model into a file of its own, because something else is about to take its place.
     /// Says where, if there was anything that a person would miss.
     pub fn keep_earlier(&self, fingerprint: &str) -> Result<Option<PathBuf>> {
-        let Some(key) = key(fingerprint) else { return Ok(None) };
-        let Some(Restored { workspace, .. }) = self.read(&key)? else { return Ok(None) };
+        key(fingerprint).map_or(Ok(None), |key| self.copy_of(&key, "earlier"))
+    }
+
+    /// Copies what was saved under `key` into a file beside; `None` where there is nothing that a person would miss.
+    fn copy_of(&self, key: &str, what: &str) -> Result<Option<PathBuf>> {
+        let Some(Restored { workspace, .. }) = self.read(key)? else { return Ok(None) };
         if workspace.is_empty() {
             return Ok(None);
         }
-        let path = self.workspace_path(&format!("{key}-earlier"));
+        let path = self.workspace_path(&format!("{key}-{what}"));
         workspace.write(&path)?;
         Ok(Some(path))
     }
 
     /// Writes the workspace of a model; its analysis only where `with_analysis` says that it changed. A workspace
     /// without a model is not worth a file: the last one stays.
-    pub fn save_workspace(&self, workspace: &Workspace, with_analysis: bool) -> Result<()> {
-        let Some(key) = workspace.model.as_ref().and_then(|m| key(&m.fingerprint)) else { return Ok(()) };
+    ///
+    /// Where another window wrote its own work on the model since this one last looked, that work is put into a file
+    /// beside, and the path of that file is returned.
+    pub fn save_workspace(&self, workspace: &Workspace, with_analysis: bool) -> Result<Option<PathBuf>> {
+        let Some(key) = workspace.model.as_ref().and_then(|m| key(&m.fingerprint)) else { return Ok(None) };
         let path = self.workspace_path(&key);
         make_folder(path.parent().unwrap_or(&self.folder))?;
-        if with_analysis {
+        let is_changed = self.stamps.is_changed(&path);
+        let other = if is_changed { self.copy_of(&key, "other")? } else { None };
+        if with_analysis || is_changed {
             let path = self.analysis_path(&key);
             match &workspace.analysis {
                 Some(analysis) => analysis.write(&path)?,
@@ -106,16 +121,18 @@ impl Store {
             }
         }
         Workspace { analysis: None, ..workspace.clone() }.write(&path)?;
+        self.stamps.note(&path);
         if self.last().as_ref() != Some(&key) {
             write_atomically(&self.folder.join(LAST), key.as_bytes())?;
         }
-        Ok(())
+        Ok(other)
     }
 
     /// The workspace under `key`. A file that cannot be read is put aside, so that no later save writes over it. An
     /// analysis that cannot be read, or is of another model, costs only itself.
     fn read(&self, key: &str) -> Result<Option<Restored>> {
         let path = self.workspace_path(key);
+        self.stamps.note(&path);
         if !path.is_file() {
             return Ok(None);
         }
@@ -143,11 +160,11 @@ impl Store {
         Ok(Some(Restored { workspace, warnings }))
     }
 
-    fn last(&self) -> Option<String> {
+    pub(super) fn last(&self) -> Option<String> {
         key(std::fs::read_to_string(self.folder.join(LAST)).ok()?.trim())
     }
 
-    fn workspace_path(&self, key: &str) -> PathBuf {
+    pub(super) fn workspace_path(&self, key: &str) -> PathBuf {
         self.folder.join("workspaces").join(format!("{key}.pillars"))
     }
 
@@ -236,6 +253,26 @@ mod tests {
         store.save_workspace(&workspace, true).unwrap();
         let kept = store.keep_earlier("a").unwrap().unwrap();
         assert_eq!(Workspace::read(&kept).unwrap(), workspace);
+    }
+
+    #[test]
+    fn two_windows_on_one_model_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        // Each window has a store of its own on the same folder.
+        let (first, second) = (Store::at(folder.path()), Store::at(folder.path()));
+        let model = Some(ModelRef { folder: "/m".into(), fingerprint: "a".to_owned() });
+        let work = |notes: &str| Workspace { model: model.clone(), notes: notes.to_owned(), ..Workspace::default() };
+        for store in [&first, &second] {
+            assert_eq!(store.workspace_of("a").unwrap(), None);
+        }
+        assert_eq!(first.save_workspace(&work("of the first"), false).unwrap(), None);
+        assert_eq!(first.save_workspace(&work("of the first, still"), false).unwrap(), None, "its own is no other's");
+        let other = second.save_workspace(&work("of the second"), false).unwrap().unwrap();
+        assert_eq!(Workspace::read(&other).unwrap(), work("of the first, still"));
+        assert_eq!(second.workspace().unwrap().workspace, work("of the second"));
+        // The latest of each is always there.
+        assert_eq!(first.save_workspace(&work("of the first again"), false).unwrap(), Some(other.clone()));
+        assert_eq!(Workspace::read(&other).unwrap(), work("of the second"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use eframe::egui::accesskit::Role;
 use eframe::egui::{Key, Modifiers};
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 use pillars::model::Model;
 use pillars::plan::{Amount, Method};
 use pillars::workspace::ThemeChoice;
@@ -226,12 +226,18 @@ fn quality_is_shown_beside_a_random_control() {
     desk.chord(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::M);
     desk.settle();
     assert!(desk.shows("Quality against heads kept"), "{}", desk.messages());
-    let sweep = desk.state().sweep.as_ref().unwrap();
-    // Every curve begins with the whole model.
-    for points in sweep.curves.iter().map(|(_, p)| p).chain(&sweep.random) {
-        let last = points.last().unwrap();
-        assert_eq!((last.kept, last.value), (1.0, sweep.whole));
+    let curves = desk.state().curves.as_ref().unwrap();
+    // Every curve begins with the whole model, and chance is drawn more than once.
+    let whole = curves.whole.unwrap().effect;
+    for ranking in curves.rankings() {
+        let row = curves.curve(ranking).pop().unwrap();
+        assert!(row.points.iter().all(|p| p.kept_share == 1.0 && p.effect == whole), "{ranking}");
+        assert_eq!(row.points.len(), if ranking.method == Method::Random { 3 } else { 1 });
     }
+    // What is best is said in words.
+    let picture = desk.harness.get_by_role_and_label(Role::Image, "Quality against heads kept");
+    let said = picture.accesskit_node().value().unwrap();
+    assert!(said.starts_with("Perplexity") && said.contains("with 25 % of the heads"), "{said}");
 }
 
 #[test]

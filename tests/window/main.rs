@@ -4,8 +4,16 @@
 
 mod desk;
 mod flows;
+mod gallery;
 mod keyboard;
+#[path = "../common/large.rs"]
+mod large;
 mod paths;
 mod pictures;
+mod rest;
+mod scale;
+mod settings;
+mod sizes;
 mod spoken;
+mod tabs;
 mod workspaces;

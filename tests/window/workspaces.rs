@@ -126,7 +126,7 @@ fn an_older_workspace_is_read_and_a_newer_one_refused() {
     let newer = desk.folder.path().join("newer.pillars");
     std::fs::write(&newer, r#"{"format": "pillars-workspace", "version": 99}"#).unwrap();
     desk.type_path((Modifiers::COMMAND, Key::L), &newer);
-    assert!(desk.messages().lines().last().unwrap().contains("this workspace has version 99, newest known is 2"));
+    assert!(desk.messages().lines().last().unwrap().contains("this workspace has version 99, newest known is 3"));
     assert!(desk.state().results.is_some(), "what is open stays");
 }
 
@@ -175,4 +175,62 @@ fn leaving_asks_before_it_throws_work_away() {
     desk.harness.get_by_role_and_label(Role::Button, "Cancel: Run").click();
     desk.settle();
     assert!(desk.messages().contains("Run: cancelled"), "{}", desk.messages());
+}
+
+#[test]
+fn another_window_on_the_same_model_loses_nothing() {
+    use pillars::analysis::Document;
+    use pillars::workspace::{Store, Workspace};
+    let mut desk = Desk::with_results("bert");
+    let rest = |desk: &mut Desk| {
+        std::thread::sleep(std::time::Duration::from_millis(1600));
+        desk.harness.step();
+        desk.settle();
+    };
+    rest(&mut desk);
+    let fingerprint = desk.state().model.as_ref().unwrap().facts.fingerprint.clone();
+    // The other window has a store of its own on the same folder.
+    let other = Store::at(desk.folder.path().join("remembered"));
+    let theirs =
+        Workspace { notes: "theirs".to_owned(), ..other.workspace_of(&fingerprint).unwrap().unwrap().workspace };
+    other.save_workspace(&theirs, false).unwrap();
+    desk.click_head(desk.head("encoder.0", 0), Modifiers::NONE);
+    rest(&mut desk);
+    assert!(desk.messages().contains("Another window works on this model too"), "{}", desk.messages());
+    let [beside] = &kept(&desk, "-other.pillars")[..] else { panic!("their work is kept in one file") };
+    assert_eq!(Workspace::read(beside).unwrap().notes, "theirs");
+    let mine = other.workspace_of(&fingerprint).unwrap().unwrap().workspace;
+    assert_eq!((mine.notes.as_str(), &mine.draft), ("", desk.state().draft.now()));
+    // It is told once.
+    let told = desk.messages().matches("Another window").count();
+    desk.click_head(desk.head("encoder.0", 0), Modifiers::NONE);
+    other.save_workspace(&theirs, false).unwrap();
+    rest(&mut desk);
+    assert_eq!(desk.messages().matches("Another window").count(), told);
+}
+
+#[test]
+fn a_named_file_that_somebody_else_wrote_is_not_written_over_unasked() {
+    let mut desk = Desk::with_results("bert");
+    let file = desk.folder.path().join("shared.pillars");
+    let save_as = |desk: &mut Desk, path: &std::path::Path| {
+        desk.type_text(path.to_str().unwrap());
+        desk.press(Key::Enter);
+        desk.settle();
+    };
+    desk.chord(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::S);
+    save_as(&mut desk, &file);
+    desk.click_head(desk.head("encoder.0", 0), Modifiers::NONE);
+    desk.chord(Modifiers::COMMAND, Key::S);
+    desk.settle();
+    assert!(desk.state().overlay.is_none(), "its own file it may write: {}", desk.messages());
+    std::fs::write(&file, "theirs").unwrap();
+    desk.click_head(desk.head("encoder.0", 0), Modifiers::NONE);
+    desk.chord(Modifiers::COMMAND, Key::S);
+    assert!(desk.state().overlay.is_some() && desk.messages().contains("was written by something else"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "theirs");
+    // The box offers the same name; taken, it is meant.
+    desk.press(Key::Enter);
+    desk.settle();
+    assert!(std::fs::read_to_string(&file).unwrap().contains("pillars-workspace"), "{}", desk.messages());
 }

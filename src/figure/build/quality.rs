@@ -10,6 +10,7 @@ use crate::figure::page::Caption;
 use crate::figure::theme::Theme;
 use crate::figure::views::{MethodCurve, QualityCurves, RandomPoint, TradeOff};
 use crate::plan::{Cost, Method};
+use crate::words::{counted, noun};
 
 /// What a trade-off sets quality against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -149,7 +150,7 @@ fn caption(curves: &Curves, title: &str) -> Caption {
     parts.dedup();
     parts.push(curves.reading.input.clone());
     if let Some(whole) = curves.whole {
-        parts.push(format!("{} tokens", Unit::Count.format(whole.tokens as f64)));
+        parts.push(format!("{} {}", Unit::Count.format(whole.tokens as f64), noun(whole.tokens, "tokens")));
     }
     let caption = Caption::new(title, parts.join(" · "))
         .note("Every point is the model itself with the other heads masked, on the same input.");
@@ -188,7 +189,7 @@ impl QualityCurves {
             unit: unit(gauge),
             curves: methods.collect(),
             random: random.iter().filter_map(band).collect(),
-            random_name: format!("random, range of {draws} draws"),
+            random_name: format!("random, range of {}", counted(draws, "draws")),
             whole: curves.whole.and_then(|w| gauge.of(&w.effect)),
         })
     }

@@ -47,7 +47,7 @@ impl Command {
             Self::UnpinAll if state.draft.now().active().pinned() == 0 => Err("no head is pinned"),
             Self::Run => ready().and(idle(JobKind::Analyse)),
             Self::Measure => ready().and(legal()).and(idle(JobKind::Measure)),
-            Self::Sweep => ready().and(results()).and(idle(JobKind::Sweep)),
+            Self::MeasureCurves => ready().and(results()).and(idle(JobKind::Curves)),
             Self::Export => legal().and(idle(JobKind::Export)),
             Self::Train => ready().and(idle(JobKind::Train)),
             Self::PauseTraining | Self::StopTraining | Self::VoteNow if state.jobs.get(JobKind::Train).is_none() => {

@@ -79,7 +79,7 @@ pub(super) fn spec(command: Command) -> Spec {
             "The plan beside the whole model and a random control",
             vec![ctrl(Key::M), key(Key::F6)],
         ),
-        Command::Sweep => (
+        Command::MeasureCurves => (
             Run,
             "Measure the quality curve",
             "Every method beside random draws, from all heads down to a quarter",

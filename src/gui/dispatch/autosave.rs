@@ -1,5 +1,7 @@
 //! Settings and workspace, written by themselves a moment after they change.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -7,6 +9,7 @@ use eframe::egui;
 
 use super::super::app::App;
 use super::super::jobs::{JobKind, Outcome};
+use super::opening::other_window;
 use crate::analysis::Analysis;
 use crate::workspace::{ModelRef, Settings, Workspace};
 
@@ -26,6 +29,8 @@ pub struct Autosave {
     /// Snapshots that were taken.
     taken: u64,
     disk: Arc<Mutex<OnDisk>>,
+    /// Files with the work of other windows that a person knows of.
+    told: HashSet<PathBuf>,
 }
 
 impl Autosave {
@@ -67,7 +72,7 @@ struct Work {
     notes: String,
     plan_revision: u64,
     results: u64,
-    measured: usize,
+    measured: u64,
 }
 
 impl App {
@@ -82,7 +87,7 @@ impl App {
                 notes: state.notes.clone(),
                 plan_revision: state.plan_revision,
                 results: state.results.as_ref().map_or(0, |r| r.revision),
-                measured: state.measured.len() + usize::from(state.sweep.is_some()),
+                measured: state.measured_revision,
             },
             site: state.selection.site,
             feature: state.selection.feature,
@@ -114,11 +119,15 @@ impl App {
     pub(super) fn flush(&mut self) {
         self.autosave.changed_at = None;
         if let Some(write) = self.what_to_save() {
-            self.state.jobs.start(JobKind::Autosave, "Save by itself", move |_| {
-                write()?;
-                Ok(Outcome::Autosaved)
-            });
+            self.state.jobs.start(JobKind::Autosave, "Save by itself", move |_| Ok(Outcome::Autosaved(write()?)));
         }
+    }
+
+    /// Says where the work of another window on the same model is, once for every model.
+    pub(super) fn note_other_window(&mut self, other: Option<PathBuf>) {
+        let Some(path) = other.filter(|path| !self.autosave.told.contains(path)) else { return };
+        self.state.messages.warn(other_window(&path));
+        self.autosave.told.insert(path);
     }
 
     /// Writes what is still unwritten before the window goes.
@@ -131,7 +140,7 @@ impl App {
     }
 
     /// What writes everything that is not written yet; it may run on a worker.
-    pub(super) fn what_to_save(&mut self) -> Option<impl FnOnce() -> crate::Result<()> + Send + use<>> {
+    pub(super) fn what_to_save(&mut self) -> Option<impl FnOnce() -> crate::Result<Option<PathBuf>> + Send + use<>> {
         let (settings, workspace) = (self.state.settings.clone(), self.workspace());
         let last = self.autosave.written.as_ref();
         if last.is_some_and(|(s, w)| *s == settings && is_same(w, &workspace)) {
@@ -144,16 +153,16 @@ impl App {
         Some(move || {
             let mut disk = disk.lock().unwrap_or_else(PoisonError::into_inner);
             if disk.number > number {
-                return Ok(());
+                return Ok(None);
             }
             let analysis = (workspace.model.clone(), workspace.analysis.clone());
             let is_there = disk.analysis.as_ref().is_some_and(|(model, held)| {
                 *model == analysis.0 && held.as_ref().map(Arc::as_ptr) == analysis.1.as_ref().map(Arc::as_ptr)
             });
             store.save_settings(&settings)?;
-            store.save_workspace(&workspace, !is_there)?;
+            let other = store.save_workspace(&workspace, !is_there)?;
             *disk = OnDisk { number, analysis: Some(analysis) };
-            Ok(())
+            Ok(other)
         })
     }
 }

@@ -35,7 +35,12 @@ impl App {
                 let workspace = Workspace { file: None, ..self.workspace() };
                 self.state.file = Some(path.clone());
                 self.autosave.mark_written();
-                self.write(path, move |path| workspace.write(path));
+                let stamps = self.state.store.stamps().clone();
+                self.write(path, move |path| {
+                    workspace.write(path)?;
+                    stamps.note(path);
+                    Ok(())
+                });
             }
             PathPurpose::SavePlan => {
                 if let Some(plan) = self.state.plan() {

@@ -113,6 +113,14 @@ impl App {
             Command::TypeInput => self.state.overlay = Some(Overlay::Path(PathPurpose::Input)),
             Command::ChooseImages => self.ask_path(PathPurpose::Images),
             Command::SaveWorkspace => match self.state.file.clone() {
+                // Another window, or another program: what it wrote may be dear.
+                Some(path) if self.state.store.stamps().is_changed(&path) => {
+                    let name = path.display();
+                    self.state.messages.warn(format!(
+                        "{name} was written by something else since: choose another name, or the same to replace it"
+                    ));
+                    self.ask_path(PathPurpose::SaveWorkspace);
+                }
                 Some(path) => self.use_path(PathPurpose::SaveWorkspace, &path),
                 None => self.ask_path(PathPurpose::SaveWorkspace),
             },
@@ -174,7 +182,7 @@ impl App {
             Command::PreviousSite => self.step_site(-1),
             Command::Run => self.run(),
             Command::Measure => self.measure(self.state.draft.now().active_index()),
-            Command::Sweep => self.sweep(),
+            Command::MeasureCurves => self.measure_curves(),
             Command::Export => self.ask_path(PathPurpose::Export),
             Command::Train => self.ask_path(PathPurpose::Train),
             Command::PauseTraining => self.tell_training(|c| c.set_paused(!c.is_paused())),

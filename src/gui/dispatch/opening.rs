@@ -9,16 +9,22 @@ use super::super::selection::Selection;
 use super::super::state::Lost;
 use crate::corpus::Input;
 use crate::error::Error;
+use crate::words::counted;
 use crate::workspace::job::{Place, open_place, open_workspace};
-use crate::workspace::{Draft, History, ModelRef, Opened, Workspace, samples};
+use crate::workspace::{Draft, History, ModelRef, Opened, RunSettings, Workspace, sample_at};
 
 /// What is found out about one model and means nothing for another.
 const OF_ONE_MODEL: [JobKind; 5] =
-    [JobKind::Analyse, JobKind::Measure, JobKind::Sweep, JobKind::Attention, JobKind::Regroup];
+    [JobKind::Analyse, JobKind::Measure, JobKind::Curves, JobKind::Attention, JobKind::Regroup];
 
 /// Where the work went that something else took the place of.
 fn kept_in(path: &Path) -> String {
     format!("The work before is kept: open {} to go back to it", path.display())
+}
+
+/// Where the work of another window went that saved on the same model.
+pub(super) fn other_window(path: &Path) -> String {
+    format!("Another window works on this model too; its work is kept: open {} to see it", path.display())
 }
 
 impl App {
@@ -65,24 +71,32 @@ impl App {
         let save = self.what_to_save();
         let store = self.state.store.clone();
         self.state.jobs.start(JobKind::Open, title, move |ticket| {
-            if let Some(save) = save {
-                save()?;
+            let other = save.map(|save| save()).transpose()?.flatten();
+            let mut notes: Vec<String> = other.iter().map(|path| other_window(path)).collect();
+            let file = path.clone();
+            let place = open(path, ticket)?;
+            if matches!(place, Place::Workspace(..)) {
+                store.stamps().note(&file);
             }
-            match open(path, ticket)? {
+            match place {
                 Place::Model(opened) if bring_back => match store.workspace_of(&opened.facts.fingerprint) {
                     Ok(Some(restored)) => {
                         let workspace = Box::new(restored.workspace);
-                        Ok(Outcome::Opened(Place::Workspace(workspace, Ok(opened)), restored.warnings))
+                        notes.extend(restored.warnings);
+                        Ok(Outcome::Opened(Place::Workspace(workspace, Ok(opened)), notes))
                     }
-                    Ok(None) => Ok(Outcome::Opened(Place::Model(opened), Vec::new())),
-                    Err(error) => Ok(Outcome::Opened(Place::Model(opened), vec![error.to_string()])),
+                    Ok(None) => Ok(Outcome::Opened(Place::Model(opened), notes)),
+                    Err(error) => {
+                        notes.push(error.to_string());
+                        Ok(Outcome::Opened(Place::Model(opened), notes))
+                    }
                 },
                 Place::Workspace(workspace, Ok(opened)) if bring_back => {
                     let kept = store.keep_earlier(&opened.facts.fingerprint)?;
-                    let notes = kept.into_iter().map(|path| kept_in(&path)).collect();
+                    notes.extend(kept.iter().map(|path| kept_in(path)));
                     Ok(Outcome::Opened(Place::Workspace(workspace, Ok(opened)), notes))
                 }
-                place => Ok(Outcome::Opened(place, Vec::new())),
+                place => Ok(Outcome::Opened(place, notes)),
             }
         });
     }
@@ -130,17 +144,18 @@ impl App {
         let facts = &opened.facts;
         let layers = facts.shape.sites().len();
         self.state.messages.info(format!(
-            "Opened {}: {}, {layers} attention layers, {} heads",
+            "Opened {}: {}, {}, {}",
             facts.name,
             facts.family,
-            facts.heads()
+            counted(layers, "attention layers"),
+            counted(facts.heads(), "heads")
         ));
         self.forget_model();
         if let Some(first) = facts.shape.sites().first() {
             self.state.selection.show_site(first.site);
         }
-        if let Some(sample) = samples().iter().find(|s| s.model == facts.folder) {
-            self.state.run.input = sample.text.clone().map(Input::Text);
+        if let Some(sample) = sample_at(&facts.folder) {
+            self.state.run.input = sample.text.map(Input::Text);
         }
         self.state.model = Some(opened);
         self.check_run();
@@ -151,9 +166,11 @@ impl App {
         let same = workspace.model.as_ref().is_some_and(|m| m.fingerprint == opened.facts.fingerprint);
         let place = workspace.file.as_deref().filter(|_| same).unwrap_or(&opened.facts.folder);
         self.state.settings.remember(place);
+        // Where nothing was chosen to read the last time, a sample still has its own text.
+        let text = sample_at(&opened.facts.folder).and_then(|sample| sample.text).map(Input::Text);
         self.adopt_model(opened);
         let state = &mut self.state;
-        state.run = workspace.run;
+        state.run = RunSettings { input: workspace.run.input.or(text), ..workspace.run };
         state.training.settings = workspace.training;
         if !same {
             state
@@ -170,7 +187,8 @@ impl App {
         state.selection.site = workspace.site.filter(has).or(state.selection.site);
         state.selection.feature = workspace.feature;
         state.measured = workspace.measured;
-        state.sweep = workspace.sweep;
+        state.curves = workspace.curves;
+        state.measured_revision += 1;
         if let Some(analysis) = workspace.analysis {
             self.adopt_analysis(analysis);
             self.state.messages.info("Results and plans are back; File, Start afresh begins anew");
@@ -226,7 +244,8 @@ impl App {
         state.selection = Selection::default();
         state.draft = History::new(Draft::default());
         state.measured.clear();
-        state.sweep = None;
+        state.curves = None;
+        state.measured_revision += 1;
         state.patterns = None;
         state.pattern_fault = None;
         state.regrouped = None;
@@ -257,7 +276,7 @@ impl App {
             feature: state.selection.feature,
             view: self.layout.save(),
             measured: state.measured.clone(),
-            sweep: state.sweep.clone(),
+            curves: state.curves.clone(),
             analysis: state.results.as_ref().map(|r| Arc::clone(&r.analysis)),
         }
     }

@@ -8,10 +8,12 @@ use super::super::jobs::{Ended, JobKind, Outcome};
 use super::super::messages::sentence;
 use super::super::state::Results;
 use crate::analysis::{Analysis, Points};
+use crate::evaluation::curve::Curves;
 use crate::figure::Unit;
 use crate::plan::Method;
+use crate::words::{counted, noun};
 use crate::workspace::Opened;
-use crate::workspace::job::{self, ExportRequest, Measured, Sweep};
+use crate::workspace::job::{self, ExportRequest, Measured};
 
 /// Shares of heads that stay, along the curve of quality.
 const RATIOS: [f64; 6] = [1.0, 0.85, 0.7, 0.55, 0.4, 0.25];
@@ -55,7 +57,7 @@ impl App {
     }
 
     /// Measures quality against the share of heads kept.
-    pub(super) fn sweep(&mut self) {
+    pub(super) fn measure_curves(&mut self) {
         let (Some(opened), Some(Ok(run)), Some(results)) =
             (&self.state.model, &self.state.checked, &self.state.results)
         else {
@@ -67,19 +69,25 @@ impl App {
         let mut methods = vec![Method::Votes, Method::PerGroup];
         let baselines = [("importance", Method::Importance), ("confidence", Method::Confidence)];
         methods.extend(baselines.iter().filter(|(name, _)| has(name)).map(|(_, method)| *method));
-        let before = self.state.sweep.as_ref().and_then(|s| s.measured.clone());
-        self.state.jobs.start(JobKind::Sweep, "Measure the quality curve", move |ticket| {
+        let before = self.state.curves.clone();
+        self.state.jobs.start(JobKind::Curves, "Measure the quality curve", move |ticket| {
             let mut so_far = None;
-            let mut keep = |sweep| so_far = Some(sweep);
+            let mut keep = |found: &Curves| {
+                so_far = Some(found.clone());
+                Ok(())
+            };
             let before = before.as_ref();
-            let found = job::sweep(&model, &loaded, &run, &analysis, &methods, &RATIOS, before, &mut keep, ticket);
-            let (sweep, is_whole) = match (found, so_far) {
-                (Ok(sweep), _) => (sweep, true),
+            let found =
+                job::measure_curves(&model, &loaded, &run, &analysis, &methods, &RATIOS, before, &mut keep, ticket);
+            let (mut curves, is_whole) = match (found, so_far) {
+                (Ok(curves), _) => (curves, true),
                 // What was measured before a stop is kept, and need not be measured again.
-                (Err(error), Some(sweep)) if error.is_cancelled() => (sweep, false),
+                (Err(error), Some(curves)) if error.is_cancelled() => (curves, false),
                 (Err(error), _) => return Err(error),
             };
-            Ok(Outcome::Swept(Box::new(Sweep { of, ..sweep }), is_whole))
+            // The words by which the window tells whether they were measured on what it reads now.
+            curves.reading.input = of;
+            Ok(Outcome::Curves(Box::new(curves), is_whole))
         });
     }
 
@@ -182,9 +190,10 @@ impl App {
             Outcome::Opened(place, warnings) => self.adopt(place, warnings),
             Outcome::Analysed(analysis) => {
                 self.state.messages.info(format!(
-                    "Run finished: {} tokens in {} batches",
+                    "Run finished: {} {} in {}",
                     Unit::Count.format(analysis.tokens as f64),
-                    analysis.batches
+                    noun(analysis.tokens, "tokens"),
+                    counted(analysis.batches, "batches")
                 ));
                 for note in &analysis.notes {
                     self.state.messages.warn(sentence(note));
@@ -192,12 +201,13 @@ impl App {
                 self.adopt_analysis(analysis);
             }
             Outcome::Measured(measured) => self.adopt_measured(*measured),
-            Outcome::Swept(sweep, is_whole) => {
+            Outcome::Curves(curves, is_whole) => {
                 self.state.messages.info(match is_whole {
                     true => "Quality curve measured",
                     false => "Stopped: measure the curve again to go on where it stopped",
                 });
-                self.state.sweep = Some(*sweep);
+                self.state.curves = Some(*curves);
+                self.state.measured_revision += 1;
             }
             Outcome::Exported(path, report) => {
                 let proof = Unit::Plain.format(report.agreement.relative);
@@ -213,10 +223,17 @@ impl App {
                 self.state.patterns = Some((key, *patterns));
             }
             Outcome::Regrouped(key, grouping) => self.state.regrouped = Some((key, grouping)),
+            Outcome::Devices(devices) => self.state.devices = devices,
             Outcome::Chosen(purpose, Some(path), _) => self.use_path(purpose, &path),
             Outcome::Chosen(purpose, None, unseen) => self.dialog_closed(purpose, unseen),
             Outcome::Written(path) => self.state.messages.info(format!("Written {}", path.display())),
-            Outcome::Autosaved => {}
+            Outcome::Autosaved(other) => self.note_other_window(other),
+            Outcome::Tidied(gone) if gone.is_empty() => {}
+            Outcome::Tidied(gone) => {
+                self.state
+                    .messages
+                    .info(format!("Removed {} that nobody needed for long", counted(gone.len(), "autosaves")));
+            }
         }
     }
 
@@ -244,6 +261,7 @@ impl App {
         self.state.messages.info(format!("Measured {}: {text}", measured.name));
         self.state.measured.retain(|m| m.kept != measured.kept || m.of != measured.of);
         self.state.measured.push(measured);
+        self.state.measured_revision += 1;
     }
 }
 

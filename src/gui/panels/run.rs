@@ -9,8 +9,8 @@ use super::super::jobs::JobKind;
 use super::super::widgets::{command_button, heading, note};
 use crate::analysis::{Groups, Metric};
 use crate::corpus::Input;
+use crate::model::MemoryLimit;
 use crate::network::FeatureMap;
-use crate::tensor::DeviceChoice;
 use crate::workspace::{Field, Precision, RunSettings};
 
 /// Input and settings of the run.
@@ -26,6 +26,7 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>) {
     egui::Grid::new("run settings").num_columns(2).spacing([10.0, 5.0]).show(ui, |ui| fields(ui, cx, &mut run));
     faults(ui, cx, Field::Groups);
     faults(ui, cx, Field::Batches);
+    faults(ui, cx, Field::Memory);
     egui::CollapsingHeader::new("More measures").show(ui, |ui| {
         let predicts = cx.state.model.as_ref().is_some_and(|m| m.model.spec().output.is_some());
         let importance = egui::Checkbox::new(&mut run.importance, "Importance");
@@ -158,10 +159,12 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
         }
     });
     ui.end_row();
+    held_out(ui, cx, run);
+    ui.end_row();
     let label = name(ui, "Device");
     let combo = ComboBox::from_id_salt("device").selected_text(run.device.to_string()).show_ui(ui, |ui| {
-        for device in devices() {
-            ui.selectable_value(&mut run.device, device, device.to_string());
+        for device in &cx.state.devices {
+            ui.selectable_value(&mut run.device, *device, device.to_string());
         }
     });
     combo.response.labelled_by(label.id);
@@ -183,21 +186,47 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
     });
     combo.response.labelled_by(label.id);
     ui.end_row();
+    memory(ui, cx, run);
+    ui.end_row();
     let label = name(ui, "Seed");
     ui.add(DragValue::new(&mut run.seed)).labelled_by(label.id);
     ui.end_row();
 }
 
-/// Devices that this build can use.
-fn devices() -> Vec<DeviceChoice> {
-    let mut devices = vec![DeviceChoice::Auto, DeviceChoice::Cpu];
-    if cfg!(feature = "cuda") {
-        devices.push(DeviceChoice::Cuda(0));
-    }
-    if cfg!(feature = "metal") {
-        devices.push(DeviceChoice::Metal);
-    }
-    devices
+/// What the run leaves out, so that quality is measured on text that chose nothing.
+fn held_out(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
+    let label = ui.label(RichText::new("Held out").color(cx.theme.muted)).on_hover_text(
+        "Batches that the run leaves out; quality is measured on them alone, on text that took no part in the choice",
+    );
+    ui.horizontal(|ui| {
+        let mut none = run.held_out_every.is_none();
+        if ui.checkbox(&mut none, "nothing").on_hover_text("Quality is measured on all of the input").changed() {
+            run.held_out_every = (!none).then_some(5);
+        }
+        if let Some(every) = &mut run.held_out_every {
+            ui.add(DragValue::new(every).range(2..=1000).prefix("1 batch in ")).labelled_by(label.id);
+        }
+    });
+}
+
+/// How much memory may be used.
+fn memory(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
+    let label = ui
+        .label(RichText::new("Memory limit").color(cx.theme.muted))
+        .on_hover_text("A model that is larger is read layer by layer from its files: slower, with the same results");
+    ui.horizontal(|ui| {
+        let mut none = run.memory.is_none();
+        if ui.checkbox(&mut none, "no limit").changed() {
+            run.memory = (!none).then_some(MemoryLimit(4 << 30));
+        }
+        if let Some(MemoryLimit(bytes)) = &mut run.memory {
+            let mut mebibytes = *bytes >> 20;
+            let field = DragValue::new(&mut mebibytes).range(64..=1 << 24).speed(16).suffix(" MiB");
+            if ui.add(field).labelled_by(label.id).changed() {
+                *bytes = mebibytes << 20;
+            }
+        }
+    });
 }
 
 fn faults(ui: &mut Ui, cx: Cx<'_>, field: Field) {

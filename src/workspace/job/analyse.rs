@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device};
 
-use crate::analysis::{Analysis, ModelInfo, analyze, baseline, magnitude};
+use crate::analysis::{Analysis, Analyzer, ModelInfo, analyze, baseline, magnitude};
 use crate::corpus::{Corpus, Purpose};
 use crate::error::Result;
-use crate::model::Model;
+use crate::model::{Model, Room};
 use crate::network::Network;
 use crate::task::Ticket;
 use crate::tensor::{DeviceChoice, device_name};
@@ -22,8 +22,8 @@ pub struct LoadedNetwork {
     placed: Arc<Mutex<Option<Placed>>>,
 }
 
-/// Where and in which type it was loaded, and the network.
-type Held = (DeviceChoice, Precision, Arc<Network>);
+/// Where, in which type and in how much memory it was loaded, and the network.
+type Held = ((DeviceChoice, Precision, Option<Room>), Arc<Network>);
 
 /// Where a model computes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,29 +46,29 @@ impl LoadedNetwork {
         self.placed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The network on a device and in a type; loads it where the last one was elsewhere.
-    pub fn get(
-        &self,
-        model: &Model,
-        device: DeviceChoice,
-        precision: Precision,
-        ticket: &Ticket,
-    ) -> Result<Arc<Network>> {
+    /// The network where and as `run` wants it, within `room` where memory is bounded; loads it where the last one was
+    /// another.
+    pub fn get(&self, model: &Model, run: &CheckedRun, room: Option<Room>, ticket: &Ticket) -> Result<Arc<Network>> {
+        let key = (run.device, run.precision, room);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, kind, network)) = held.as_ref()
-            && (*at, *kind) == (device, precision)
+        if let Some((of, network)) = held.as_ref()
+            && *of == key
         {
             return Ok(Arc::clone(network));
         }
         // Room for the new one before it is loaded.
         *held = None;
         ticket.stage("load weights", None, "tensors");
-        let (place, fallback) = device.open();
+        let (place, fallback) = run.device.open();
         let placed = Placed { device: device_name(&place), fallback };
         *self.placed.lock().unwrap_or_else(PoisonError::into_inner) = Some(placed);
-        let network = Arc::new(model.network(&place, precision.dtype())?);
+        let dtype = run.precision.dtype();
+        let network = Arc::new(match &room {
+            Some(room) => model.network_within(&place, dtype, room)?,
+            None => model.network(&place, dtype)?,
+        });
         ticket.check()?;
-        *held = Some((device, precision, Arc::clone(&network)));
+        *held = Some((key, Arc::clone(&network)));
         Ok(network)
     }
 }
@@ -77,8 +77,10 @@ impl LoadedNetwork {
 pub fn analyse(model: &Model, loaded: &LoadedNetwork, run: &CheckedRun, ticket: &Ticket) -> Result<Analysis> {
     ticket.stage("read the input", None, "lines");
     let corpus = Corpus::open(&run.input, model.checkpoint().folder(), &run.intake, &run.corpus, ticket)?;
-    let network = loaded.get(model, run.device, run.precision, ticket)?;
+    let corpus = corpus.with(|s| s.part = run.observed());
     let mut settings = run.analysis.clone();
+    let room = run.room(model, &corpus, Analyzer::needs(model.spec(), &settings));
+    let network = loaded.get(model, run, room, ticket)?;
     settings.input = corpus.describe();
     let info = ModelInfo::of(model, network.dtype())?;
     let (batches, total) = (corpus.batches(network.device()), corpus.total().map(|t| t.value()));

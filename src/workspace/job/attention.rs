@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::LoadedNetwork;
-use crate::corpus::{Corpus, Input, TextTokenizer};
+use crate::corpus::{self, Corpus, Input, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::figure::views::PatchImage;
 use crate::figure::{Grid, Pool, Raster, Rgb};
-use crate::model::Model;
+use crate::model::{Model, Needs, Room};
 use crate::network::{Batch, Gates, InputSpec, Probe, Site, SiteMaps, Source, Tokens};
 use crate::task::Ticket;
 use crate::workspace::{CheckedRun, HeadRef};
@@ -66,7 +66,7 @@ pub fn attention(
 ) -> Result<Patterns> {
     let folder = model.checkpoint().folder();
     let tokenizer = if folder.join("tokenizer.json").is_file() { Some(TextTokenizer::load(folder)?) } else { None };
-    let network = loaded.get(model, run.device, run.precision, ticket)?;
+    let network = loaded.get(model, run, room(model, run, ticket)?, ticket)?;
     ticket.stage("attention", None, "inputs");
     let batch = match shown {
         Shown::Text(text) => {
@@ -117,6 +117,16 @@ pub fn attention(
         weights: probe.weights,
         image,
     })
+}
+
+/// Memory for one input with its softmax weights; `None` where it is not bounded.
+fn room(model: &Model, run: &CheckedRun, ticket: &Ticket) -> Result<Option<Room>> {
+    if run.memory.is_none() {
+        return Ok(None);
+    }
+    let settings = corpus::Settings { batch_size: 1, ..run.corpus.clone() };
+    let corpus = Corpus::open(&run.input, model.checkpoint().folder(), &run.intake, &settings, ticket)?;
+    Ok(run.room(model, &corpus, Needs { attention: true, ..Needs::ONE }))
 }
 
 /// One input of the run, alone in a batch.

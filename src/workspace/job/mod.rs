@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub use analyse::{LoadedNetwork, Placed, analyse, place};
 pub use attention::{Patterns, Shown, attention};
 pub use export::{ExportRequest, export};
-pub use measure::{Measured, Sweep, SweepPoint, measure, sweep};
+pub use measure::{Measured, measure, measure_curves};
 pub use open::{Place, open_model, open_place, open_workspace};
 pub use rounds::Rounds;
 pub use train::{Told, TrainRequest, Watched, train};

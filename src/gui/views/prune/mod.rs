@@ -14,7 +14,7 @@ use super::Draw;
 use crate::error::{Error, Result};
 use crate::figure;
 use crate::figure::Caption;
-use crate::figure::views::CostBars;
+use crate::figure::views::{CostBars, QualityCurves};
 
 /// Width from which two columns stand side by side.
 const TWO_COLUMNS: f32 = 560.0;
@@ -29,9 +29,9 @@ pub struct Prune {
 impl Prune {
     /// What draws its picture: the curve of quality where it was measured, else what the plan saves.
     pub fn picture(&self, state: &State, theme: &'static figure::Theme) -> Result<Draw> {
-        if let Some(sweep) = &state.sweep {
-            let curves = quality::curves(sweep);
-            return Ok(Box::new(move || Ok(curves.figure(theme))));
+        if let Some(curves) = &state.curves {
+            let drawn = QualityCurves::of(curves, None)?;
+            return Ok(Box::new(move || Ok(drawn.figure(theme))));
         }
         let (Some(model), Some(Ok(outlook))) = (&state.model, &state.outlook) else {
             return Err(Error::new("there is no plan to draw"));

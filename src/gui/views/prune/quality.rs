@@ -9,10 +9,12 @@ use super::super::super::jobs::JobKind;
 use super::super::super::theme::color;
 use super::super::super::widgets::{PlotArea, command_button, heading, note, swatch};
 use crate::evaluation::Quality;
-use crate::figure::axis::{Axis, extent};
-use crate::figure::views::{MethodCurve, QualityCurves, RandomPoint};
-use crate::figure::{Caption, GroupStyle, Unit};
-use crate::workspace::job::{Measured, Sweep, SweepPoint};
+use crate::evaluation::curve::Curves;
+use crate::figure::axis::Axis;
+use crate::figure::views::{MethodCurve, QualityCurves};
+use crate::figure::{GroupStyle, Unit};
+use crate::plan::Ranking;
+use crate::workspace::job::Measured;
 
 /// Draws both.
 pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
@@ -20,9 +22,9 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
     heading(ui, theme, "Quality");
     ui.horizontal_wrapped(|ui| {
         command_button(ui, cx, Command::Measure, "Measure this plan");
-        command_button(ui, cx, Command::Sweep, "Measure the curve");
+        command_button(ui, cx, Command::MeasureCurves, "Measure the curve");
     });
-    for kind in [JobKind::Measure, JobKind::Sweep] {
+    for kind in [JobKind::Measure, JobKind::Curves] {
         progress(ui, cx, kind);
     }
     match cx.state.measured_now() {
@@ -43,12 +45,15 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
             }
         });
     }
-    if let Some(sweep) = &cx.state.sweep {
+    if let Some(curves) = &cx.state.curves {
         ui.add_space(6.0);
-        if sweep.of != cx.state.run.reading() {
-            note(ui, theme, format!("The curve was measured on {}", sweep.of));
+        if curves.reading.input != cx.state.run.reading() {
+            note(ui, theme, format!("The curve was measured on {}", curves.reading.input));
         }
-        curve(ui, cx, sweep);
+        match QualityCurves::of(curves, None) {
+            Ok(drawn) => curve(ui, cx, curves, &drawn),
+            Err(error) => note(ui, theme, error.to_string()),
+        }
     }
 }
 
@@ -111,64 +116,20 @@ fn row(ui: &mut Ui, quality: &Quality, predicts: bool) {
     ui.label(Unit::Count.format(quality.tokens_per_sec.round()));
 }
 
-/// The curve as a figure, for export.
-pub fn curves(sweep: &Sweep) -> QualityCurves {
-    let points = |all: &[SweepPoint]| all.iter().map(|p| [p.kept, p.value]).collect();
-    QualityCurves {
-        caption: Caption::new("Quality against heads kept", ""),
-        measure: measure(sweep).to_owned(),
-        column: if sweep.is_perplexity { "perplexity" } else { "embedding_distance" }.to_owned(),
-        unit: Unit::Plain,
-        curves: sweep
-            .curves
-            .iter()
-            .map(|(method, all)| MethodCurve { name: method.name().to_owned(), points: points(all) })
-            .collect(),
-        random: band(sweep),
-        random_name: format!("random, range of {} draws", sweep.random.len()),
-        whole: Some(sweep.whole).filter(|w| w.is_finite() && sweep.is_perplexity),
-    }
-}
-
-fn measure(sweep: &Sweep) -> &'static str {
-    if sweep.is_perplexity { "Perplexity (lower is better)" } else { "1 - cosine of embeddings (lower is better)" }
-}
-
-/// Mean and range of the random draws at each share.
-fn band(sweep: &Sweep) -> Vec<RandomPoint> {
-    let Some(first) = sweep.random.first() else { return Vec::new() };
-    (0..first.len())
-        .filter_map(|place| {
-            let at: Vec<&SweepPoint> = sweep.random.iter().filter_map(|draw| draw.get(place)).collect();
-            let (low, high) = extent(at.iter().map(|p| p.value))?;
-            let mean = |f: fn(&SweepPoint) -> f64| at.iter().map(|p| f(p)).sum::<f64>() / at.len() as f64;
-            Some(RandomPoint { kept: mean(|p| p.kept), mean: mean(|p| p.value), low, high })
-        })
-        .collect()
-}
-
-fn curve(ui: &mut Ui, cx: Cx<'_>, sweep: &Sweep) {
+fn curve(ui: &mut Ui, cx: Cx<'_>, curves: &Curves, drawn: &QualityCurves) {
     let theme = cx.theme;
     ui.horizontal_wrapped(|ui| {
-        for (index, (method, _)) in sweep.curves.iter().enumerate() {
-            swatch(ui, theme, theme.group(index), method.name());
+        for (index, method) in drawn.curves.iter().enumerate() {
+            swatch(ui, theme, theme.group(index), &method.name);
         }
-        swatch(ui, theme, theme.reference, &format!("random, range of {} draws", sweep.random.len()));
+        swatch(ui, theme, theme.reference, &drawn.random_name);
         swatch(ui, theme, theme.good, "best at each size");
     });
     let (outer, response) = ui.allocate_exact_size(vec2(ui.available_width(), 230.0), Sense::hover());
     let painter = ui.painter_at(outer);
-    let all = sweep.curves.iter().flat_map(|(_, points)| points).chain(sweep.random.iter().flatten());
-    let (low, high) = extent(all.map(|p| p.value)).unwrap_or((0.0, 1.0));
-    let y = if low > 0.0 && high / low > 20.0 {
-        Axis::log(measure(sweep), Unit::Plain, (low, high), 5)
-    } else {
-        Axis::linear(measure(sweep), Unit::Plain, (low, high), 4)
-    };
-    let plot = PlotArea::fit(outer, Axis::exact("Heads kept", Unit::Share, (0.0, 1.0), 6), y);
+    let plot = PlotArea::fit(outer, Axis::exact("Heads kept", Unit::Share, (0.0, 1.0), 6), drawn.axis(4));
     plot.frame(&painter, theme);
-    let band = band(sweep);
-    for pair in band.windows(2) {
+    for pair in drawn.random.windows(2) {
         if let [a, b] = pair {
             let corners =
                 vec![plot.at(a.kept, a.low), plot.at(b.kept, b.low), plot.at(b.kept, b.high), plot.at(a.kept, a.high)];
@@ -176,43 +137,55 @@ fn curve(ui: &mut Ui, cx: Cx<'_>, sweep: &Sweep) {
             painter.add(egui::Shape::convex_polygon(corners, fill, Stroke::NONE));
         }
     }
-    plot.line(&painter, band.iter().map(|p| [p.kept, p.mean]), Stroke::new(1.5, theme.reference));
-    for (_, point) in sweep.front() {
-        painter.circle_stroke(plot.at(point.kept, point.value), 5.5, Stroke::new(1.5, theme.good));
+    plot.line(&painter, drawn.random.iter().map(|p| [p.kept, p.mean]), Stroke::new(1.5, theme.reference));
+    let best = best(curves);
+    for (_, kept, quality) in &best {
+        painter.circle_stroke(plot.at(*kept, *quality), 5.5, Stroke::new(1.5, theme.good));
     }
-    for (index, (_, points)) in sweep.curves.iter().enumerate() {
+    for (index, MethodCurve { points, .. }) in drawn.curves.iter().enumerate() {
         let tint = color(GroupStyle::of(theme.figure, index).color);
-        plot.line(&painter, points.iter().map(|p| [p.kept, p.value]), Stroke::new(2.0, tint));
-        for point in points {
-            painter.circle_filled(plot.at(point.kept, point.value), 3.0, tint);
+        plot.line(&painter, points.iter().copied(), Stroke::new(2.0, tint));
+        for [kept, quality] in points {
+            painter.circle_filled(plot.at(*kept, *quality), 3.0, tint);
         }
     }
     let (kept, heads) = cx.state.kept_heads();
     let x = plot.across(kept as f64 / heads.max(1) as f64);
     painter.vline(x, plot.rect.y_range(), Stroke::new(1.0, theme.warning));
     response.widget_info(|| {
-        let best = sweep.front().iter().map(|(name, p)| in_words(name, p)).collect::<Vec<_>>().join("; ");
+        let best = best.iter().map(|(name, kept, quality)| in_words(drawn, name, *kept, *quality));
+        let best = best.collect::<Vec<_>>().join("; ");
         let mut info = WidgetInfo::labeled(egui::Role::Image, true, "Quality against heads kept");
-        info.current_text_value = Some(format!("{}. Best at each size: {best}", measure(sweep)));
+        info.current_text_value = Some(format!("{}. Best at each size: {best}", drawn.measure));
         info
     });
     if let Some(at) = response.hover_pos().filter(|at| plot.rect.contains(*at)) {
-        response.on_hover_text_at_pointer(values_at(sweep, plot.x_at(at.x)));
+        response.on_hover_text_at_pointer(values_at(drawn, plot.x_at(at.x)));
     }
 }
 
-/// The values of every curve at the share nearest to `kept`.
-fn values_at(sweep: &Sweep, kept: f64) -> String {
-    let nearest = |points: &[SweepPoint]| {
-        points.iter().min_by(|a, b| (a.kept - kept).abs().total_cmp(&(b.kept - kept).abs())).copied()
-    };
-    let curves = sweep.curves.iter().filter_map(|(method, points)| Some(in_words(method.name(), &nearest(points)?)));
-    let draws: Vec<f64> = sweep.random.iter().filter_map(|points| Some(nearest(points)?.value)).collect();
-    let random = extent(draws.iter().copied())
-        .map(|(low, high)| format!("random: {} to {}", Unit::Plain.format(low), Unit::Plain.format(high)));
-    curves.chain(random).collect::<Vec<_>>().join("\n")
+/// What no other choice beats in both heads and quality: by which method, the share of heads kept, the quality.
+fn best(curves: &Curves) -> Vec<(String, f64, f64)> {
+    let whole = curves.whole.map_or(1, |w| w.cost.heads.max(1)) as f64;
+    let front = curves.front(curves.gauge(), |cost, _| Some(cost.heads as f64), false);
+    let named = |ranking: Option<Ranking>| ranking.map_or_else(|| "whole model".to_owned(), |r| r.to_string());
+    front.into_iter().map(|(ranking, heads, quality)| (named(ranking), heads / whole, quality)).collect()
 }
 
-fn in_words(name: &str, point: &SweepPoint) -> String {
-    format!("{name}: {} with {} of the heads", Unit::Plain.format(point.value), Unit::Share.format(point.kept))
+/// The values of every curve at the share nearest to `kept`.
+fn values_at(drawn: &QualityCurves, kept: f64) -> String {
+    let nearer = |a: f64, b: f64| (a - kept).abs().total_cmp(&(b - kept).abs());
+    let of = |curve: &MethodCurve| {
+        let [kept, quality] = curve.points.iter().min_by(|a, b| nearer(a[0], b[0]))?;
+        Some(in_words(drawn, &curve.name, *kept, *quality))
+    };
+    let random = drawn.random.iter().min_by(|a, b| nearer(a.kept, b.kept)).map(|r| {
+        let [low, high] = [r.low, r.high].map(|quality| drawn.unit.format(quality));
+        format!("random: {low} to {high} with {} of the heads", Unit::Share.format(r.kept))
+    });
+    drawn.curves.iter().filter_map(of).chain(random).collect::<Vec<_>>().join("\n")
+}
+
+fn in_words(drawn: &QualityCurves, name: &str, kept: f64, quality: f64) -> String {
+    format!("{name}: {} with {} of the heads", drawn.unit.format(quality), Unit::Share.format(kept))
 }

@@ -1,0 +1,78 @@
+//! Every view of the bundled sample in both themes and two sizes, to be looked at. Set `PILLARS_GALLERY` to a folder.
+
+use std::path::{Path, PathBuf};
+
+use eframe::egui::{Key, Modifiers, vec2};
+use egui_kittest::Harness;
+use pillars::gui::App;
+use pillars::workspace::{Settings, Store, ThemeChoice};
+
+use crate::desk::Desk;
+
+const VIEWS: [(Key, &str); 7] = [
+    (Key::Num1, "overview"),
+    (Key::Num2, "redundancy"),
+    (Key::Num3, "groups"),
+    (Key::Num4, "votes"),
+    (Key::Num5, "prune"),
+    (Key::Num6, "attention"),
+    (Key::Num7, "training"),
+];
+
+/// Draws what the window shows into a file.
+fn write(desk: &mut Desk, path: &Path) {
+    desk.harness.render().unwrap().save(path).unwrap();
+}
+
+/// The sample after a run, in a window that draws: pixels to a point, zoom, points of width and height.
+fn sample(pixels_per_point: f32, zoom: f32, size: [f32; 2]) -> Desk {
+    let (folder, path) = Desk::sample_workspace();
+    let store = Store::at(folder.path().join("remembered"));
+    let settings = Settings { zoom, ..Settings::default() };
+    let points = size.map(|side| side / pixels_per_point / zoom);
+    let builder = Harness::builder().with_size(points).with_pixels_per_point(pixels_per_point).with_max_steps(16);
+    let harness = builder.with_render_cursor(false).wgpu().build_eframe(move |context| {
+        let mut app = App::new(&context.egui_ctx, store, settings).without_dialogs();
+        app.start(Some(path));
+        app
+    });
+    let mut desk = Desk { harness, folder };
+    desk.settle();
+    desk.press(Key::F5);
+    desk.settle();
+    assert!(desk.state().results.is_some(), "{}", desk.messages());
+    desk
+}
+
+fn views(desk: &mut Desk, folder: &Path, name: &str) {
+    for (key, view) in VIEWS {
+        desk.chord(Modifiers::COMMAND, key);
+        desk.settle();
+        desk.rest();
+        write(desk, &folder.join(format!("{view}-{name}.png")));
+    }
+}
+
+#[test]
+fn every_view_can_be_looked_at() {
+    let Some(folder) = std::env::var_os("PILLARS_GALLERY").map(PathBuf::from) else {
+        eprintln!("nothing is drawn: set PILLARS_GALLERY to a folder");
+        return;
+    };
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut desk = sample(1.0, 1.0, [1280.0, 720.0]);
+    desk.command("measure the quality curve");
+    desk.settle();
+    for (theme, words) in [(ThemeChoice::Light, "light theme"), (ThemeChoice::Dark, "dark theme")] {
+        desk.command(words);
+        assert_eq!(desk.state().settings.theme, theme);
+        for size in [vec2(1280.0, 720.0), vec2(1920.0, 1080.0)] {
+            desk.harness.set_size(size);
+            desk.harness.run_ok();
+            views(&mut desk, &folder, &format!("{}-{}", &words[..words.len() - 6], size.y));
+        }
+    }
+    views(&mut sample(1.0, 3.0, [1280.0, 720.0]), &folder, "zoom-3");
+    views(&mut sample(1.0, 0.5, [1280.0, 720.0]), &folder, "zoom-half");
+    views(&mut sample(2.0, 1.0, [1280.0, 720.0]), &folder, "two-pixels-to-a-point");
+}

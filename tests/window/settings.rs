@@ -1,0 +1,126 @@
+//! What a run is asked to do.
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{Key, Modifiers};
+use egui_kittest::kittest::Queryable;
+use pillars::corpus::Input;
+use pillars::model::MemoryLimit;
+
+use crate::desk::{Desk, fixture, tokens};
+
+const SHIFTED: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
+
+impl Desk {
+    fn toggle(&mut self, name: &str) {
+        let node = self.harness.get_by_role_and_label(Role::CheckBox, name);
+        node.scroll_to_me();
+        node.click_accesskit();
+        self.harness.run_ok();
+    }
+
+    fn set(&mut self, name: &str, value: f64) {
+        self.harness.get_by_role_and_label(Role::SpinButton, name).set_value_accesskit(value);
+        self.harness.run_ok();
+    }
+}
+
+#[test]
+fn quality_is_measured_on_what_the_run_left_out() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    // 40 sequences of 10 tokens: 5 batches of 8.
+    let input = tokens(desk.folder.path(), 40, 10);
+    desk.type_path((SHIFTED, Key::I), &input);
+    desk.toggle("nothing");
+    assert_eq!(desk.state().run.held_out_every, Some(5));
+    desk.press(Key::F5);
+    desk.settle();
+    let analysis = &desk.state().results.as_ref().unwrap().analysis;
+    assert_eq!((analysis.batches, analysis.tokens), (4, 320), "{}", desk.messages());
+    desk.press(Key::F6);
+    desk.settle();
+    let measured = desk.state().measured_now().unwrap();
+    assert_eq!(measured.comparison.before.tokens, 80);
+    assert!(measured.of.ends_with("one batch in 5 alone"), "{}", measured.of);
+    desk.chord(SHIFTED, Key::M);
+    desk.settle();
+    let curves = desk.state().curves.as_ref().unwrap();
+    assert_eq!(curves.whole.unwrap().tokens, 80);
+    // Measured on everything, it is another number.
+    desk.toggle("nothing");
+    assert!(desk.state().measured_now().is_none());
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    assert!(desk.shows("The curve was measured on") && desk.shows("one batch in 5 alone"));
+}
+
+#[test]
+fn memory_is_bounded_where_a_person_says_so() {
+    let mut desk = Desk::with_results("bert");
+    let whole = desk.state().results.as_ref().unwrap().analysis.clone();
+    desk.toggle("no limit");
+    assert_eq!(desk.state().run.memory, Some(MemoryLimit(4 << 30)));
+    let run = |desk: &mut Desk| {
+        desk.press(Key::F5);
+        desk.settle();
+        desk.state().results.as_ref().unwrap().analysis.sites.clone()
+    };
+    assert_eq!(run(&mut desk), whole.sites, "the same results");
+    // Less than one layer and one batch need.
+    desk.set("Memory limit", 64.0);
+    assert_eq!(desk.state().run.memory, Some(MemoryLimit(64 << 20)));
+    run(&mut desk);
+    assert!(desk.messages().contains("one layer and one batch need"), "{}", desk.messages());
+    // What needs gradients cannot be bounded, and the form says so.
+    desk.toggle("no limit");
+    assert_eq!(desk.state().run.memory, None);
+}
+
+#[test]
+fn a_sample_named_on_the_command_line_comes_with_its_text() {
+    let sample = pillars::workspace::sample().expect("the bundled sample");
+    let twin = sample.model.with_file_name("austen-plain");
+    // In the words of somebody who stands elsewhere.
+    let desk = Desk::start(Some(twin.join("../austen-plain")));
+    let text = sample.model.with_file_name("austen.txt");
+    let input = desk.state().run.input.clone().unwrap();
+    assert!(matches!(&input, Input::Text(path) if path.canonicalize().unwrap() == text.canonicalize().unwrap()));
+    assert!(desk.state().checked.as_ref().unwrap().is_ok());
+}
+
+#[test]
+fn only_devices_that_are_there_are_offered() {
+    let desk = Desk::start(Some(fixture("bert")));
+    assert_eq!(desk.state().devices, pillars::tensor::DeviceChoice::available());
+}
+
+#[test]
+fn entropy_is_offered_where_attention_maps_were_compared() {
+    let mut desk = Desk::with_results("bert");
+    let open = |desk: &mut Desk| {
+        desk.chord(Modifiers::COMMAND, Key::Num1);
+        desk.harness.get_by_role_and_label(Role::ComboBox, "Colour").click();
+        desk.harness.run();
+    };
+    let is_offered = |desk: &Desk| {
+        let node = desk.harness.get_by_role_and_label(Role::Button, "Attention entropy");
+        !egui_kittest::kittest::NodeT::accesskit_node(&node).is_disabled()
+    };
+    open(&mut desk);
+    assert!(!is_offered(&desk));
+    desk.press(Key::Escape);
+    desk.click("attention");
+    desk.press(Key::F5);
+    desk.settle();
+    open(&mut desk);
+    assert!(is_offered(&desk), "{}", desk.messages());
+    desk.click("Attention entropy");
+    let head = desk.head("encoder.0", 1);
+    assert!(desk.spoken(head).contains("attention entropy"), "{}", desk.spoken(head));
+}
+
+#[test]
+fn a_command_that_cannot_be_carried_out_says_why_under_the_pointer() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    desk.harness.get_by_role_and_label(Role::Button, "Save picture…").hover();
+    desk.harness.run_steps(40);
+    assert!(desk.shows("Not now: run the model first"));
+}
