@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Device, Tensor};
 use common::heads::{Vectors, close, distance2, dot, families, gram, open, partitions, raw, run, singles, votes};
 use common::reference;
@@ -12,7 +14,7 @@ use pillars::analysis::{
 };
 use pillars::error::Result;
 use pillars::model::Model;
-use pillars::network::{Batch, FeatureMap, Gates, Site, Source, Tokens};
+use pillars::network::{Batch, FeatureMap, Gates, Probe, Site, SiteMaps, Source, Tokens};
 use pillars::plan::{Amount, Cost, Method, Request, Saving, propose, snap};
 use pillars::task::Ticket;
 
@@ -445,7 +447,7 @@ impl Probe for Entropies {
         true
     }
 
-    fn see(&mut self, maps: &SiteMaps<'_>) -> pillars::Result<()> {
+    fn see(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
         let (sums, count) = self.0.entry(maps.site).or_default();
         let (sequences, heads, queries, _) = maps.attention.unwrap().dims4().unwrap();
         sums.resize(heads, 0.0);

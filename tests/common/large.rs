@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Tensor};
 use eframe::App as _;
-use eframe::egui::{self, Event, Key, Modifiers, Pos2, RawInput, Rect, pos2, vec2};
+use eframe::egui::epaint::{ClippedPrimitive, Primitive};
+use eframe::egui::{self, Event, Key, Modifiers, Pos2, RawInput, Rect, TextureId, pos2, vec2};
 use pillars::analysis::{
     Analysis, CurvePoint, Distances, Document, FeatureAnalysis, Gram, Groups, ModelInfo, Settings, SiteAnalysis,
 };
@@ -51,8 +52,8 @@ impl Window {
         window
     }
 
-    /// One frame; returns how many shapes were to be painted.
-    pub fn draw(&mut self, events: Vec<Event>) -> usize {
+    /// One frame; returns what is to be painted.
+    pub fn draw(&mut self, events: Vec<Event>) -> Vec<ClippedPrimitive> {
         self.frames += 1;
         let input = RawInput {
             screen_rect: Some(Rect::from_min_size(Pos2::ZERO, vec2(1920.0, 1080.0))),
@@ -68,7 +69,7 @@ impl Window {
         });
         // There is no screen to bring textures to.
         output.textures_delta.clear();
-        self.ctx.tessellate(output.shapes, output.pixels_per_point).len()
+        self.ctx.tessellate(output.shapes, output.pixels_per_point)
     }
 
     /// Frames for a while, workers included: how long the longest of them took, and how long until nothing was to do.
@@ -90,10 +91,22 @@ impl Window {
         (longest, began.elapsed())
     }
 
+    /// Frames until a picture is among what is painted, beside letters and shapes; how long that took.
+    pub fn until_picture(&mut self, mut events: Vec<Event>) -> Duration {
+        let began = Instant::now();
+        let is_picture =
+            |p: &ClippedPrimitive| matches!(&p.primitive, Primitive::Mesh(m) if m.texture_id != TextureId::default());
+        while !self.draw(std::mem::take(&mut events)).iter().any(is_picture) {
+            assert!(began.elapsed() < Duration::from_secs(60), "no picture comes");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        began.elapsed()
+    }
+
     /// A frame in which the pointer has moved.
     pub fn hover(&mut self) -> usize {
         let step = (self.frames % 60) as f32 * 3.0;
-        self.draw(vec![Event::PointerMoved(pos2(500.0 + step, 400.0 + step))])
+        self.draw(vec![Event::PointerMoved(pos2(500.0 + step, 400.0 + step))]).len()
     }
 
     pub fn press(&mut self, modifiers: Modifiers, key: Key) {

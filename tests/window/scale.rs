@@ -27,6 +27,8 @@ fn every_layer(folder: &std::path::Path, as_table: bool) -> Window {
 fn no_view_of_a_large_model_has_a_long_frame() {
     let folder = tempfile::tempdir().unwrap();
     let mut window = open_large(folder.path(), serde_json::Value::Null);
+    let measured = serde_json::json!({"views": {"overview": {"paint": {"Measure": "Redundancy"}}}});
+    check("overview by redundancy", open_large(folder.path(), measured).longest(Vec::new()));
     for (name, key) in VIEWS {
         check(&format!("first frame of {name}"), window.longest(key_events(Modifiers::COMMAND, key)));
         check(&format!("the same again: {name}"), window.longest(Vec::new()));
@@ -39,6 +41,10 @@ fn no_view_of_a_large_model_has_a_long_frame() {
 fn every_layer_of_a_large_model_at_once_stays_fluid() {
     let folder = tempfile::tempdir().unwrap();
     let mut window = every_layer(folder.path(), false);
+    let drawn = window.until_picture(key_events(Modifiers::COMMAND, Key::Num2));
+    eprintln!("the tiles of every layer are there after {drawn:.2?}");
+    assert!(drawn < Duration::from_secs(10), "the tiles took {drawn:?}");
+    window.press(Modifiers::COMMAND, Key::Num1);
     check("every layer", window.longest(key_events(Modifiers::COMMAND, Key::Num2)));
     let mut window = every_layer(folder.path(), true);
     // 128 x 128 x 128 rows: none of them is written before it is seen.
