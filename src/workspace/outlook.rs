@@ -1,11 +1,8 @@
 //! What a plan would do, from the spec alone: what surgery makes of it, and what it saves.
 
-use std::sync::OnceLock;
-
 use crate::error::Error;
 use crate::model::Model;
 use crate::plan::{Cost, Plan, Saving, snap};
-use crate::pruning::{Forecast, Format, forecast};
 
 /// A plan seen through the eyes of surgery.
 #[derive(Clone, Debug)]
@@ -16,7 +13,6 @@ pub struct Outlook {
     pub notes: Vec<String>,
     /// Costs before, after and at the least.
     pub saving: Saving,
-    forecasts: OnceLock<Vec<(Format, Result<Forecast, Error>)>>,
 }
 
 impl Outlook {
@@ -25,12 +21,7 @@ impl Outlook {
         let spec = model.spec();
         let (legal, notes) = snap(spec, plan)?;
         let saving = Saving::of(spec, &legal, length)?;
-        Ok(Self { legal, notes, saving, forecasts: OnceLock::new() })
-    }
-
-    /// What every format would give, or in one line why there is none; worked out when it is first asked for.
-    pub fn forecasts(&self, model: &Model) -> &[(Format, Result<Forecast, Error>)] {
-        self.forecasts.get_or_init(|| Format::ALL.map(|format| (format, forecast(model, &self.legal, format))).into())
+        Ok(Self { legal, notes, saving })
     }
 
     /// Bytes of the weights before and after, at the width in which most of them are stored.

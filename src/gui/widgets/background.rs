@@ -61,10 +61,12 @@ impl<K: PartialEq, T: Send + 'static> Background<K, T> {
         }
     }
 
-    /// Starts a worker for `key`; one for another key is told to stop.
+    /// Starts a worker for `key`, unless one is busy still: that one wakes the window when it ends, which then asks again
+    /// for what it wants by then. However fast a slider moves, there is one worker.
     pub fn ask(&mut self, ctx: &Context, key: K, make: impl FnOnce() -> Result<T> + Send + 'static) {
-        if let Some((_, task)) = self.under_way.take() {
-            task.cancel();
+        self.made();
+        if self.under_way.is_some() {
+            return;
         }
         let waker = ctx.clone();
         let runner = Runner::new(move || waker.request_repaint());
@@ -80,5 +82,36 @@ impl<K: PartialEq, T: Send + 'static> Background<K, T> {
             }
         }
         self.made.as_ref().map(|(_, made)| made)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn one_thing_is_made_at_a_time_and_the_last_wish_comes_true() {
+        let ctx = Context::default();
+        let mut background = Background::<u32, u32>::default();
+        let (go, wait) = mpsc::channel::<()>();
+        assert!(background.get(&ctx, 1, move || Ok(wait.recv().map_or(0, |()| 1))).is_none());
+        // While the first is being made, no other is begun.
+        for wish in 2..50 {
+            assert!(background.get(&ctx, wish, move || panic!("{wish} was begun")).is_none());
+        }
+        go.send(()).unwrap();
+        let mut seen = Vec::new();
+        while seen.last() != Some(&9) {
+            let found =
+                background.get_keyed(&ctx, 9, false, || Ok(9)).map(|(key, made)| (*key, *made.as_ref().unwrap()));
+            if let Some((key, made)) = found {
+                assert_eq!(key, made, "what comes has its own key");
+                seen.push(made);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert_eq!(seen.first(), Some(&1));
+        assert_eq!(background.get_keyed(&ctx, 10, true, || Ok(10)).map(|(key, _)| *key), Some(10), "at once");
     }
 }

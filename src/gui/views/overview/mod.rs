@@ -1,24 +1,28 @@
 //! Every head of the model as a cell.
 
+mod cached;
 mod react;
 mod summary;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use eframe::egui::{Button, ComboBox, RichText, ScrollArea, Ui};
 use serde::{Deserialize, Serialize};
 
+use self::cached::{Cached, Key};
 use self::summary::Summaries;
 use super::super::app::Cx;
 use super::super::state::State;
 use super::super::theme::color;
-use super::super::widgets::{Cell, HeadGrid, Mark, choice, color_bar, feature_picker, group_legend, swatch};
+use super::super::widgets::{
+    Background, Cell, HeadGrid, Mark, choice, color_bar, feature_picker, group_legend, swatch,
+};
 use super::{Draw, Picture};
-use crate::analysis::{SiteAnalysis, baseline};
+use crate::analysis::baseline;
 use crate::error::Result;
 use crate::figure::views::Order;
-use crate::figure::{self, ColorMap, GroupStyle, Measure, Scale, Unit};
-use crate::network::{FeatureMap, Site};
+use crate::figure::{self, GroupStyle, Measure, Unit};
+use crate::network::Site;
 use crate::words::counted;
 use crate::workspace::HeadRef;
 
@@ -33,6 +37,9 @@ pub enum Paint {
     /// Nothing but kept or pruned.
     State,
 }
+
+/// Up to so many heads, colours are made within a small part of a frame.
+const QUICK: usize = 2048;
 
 /// In which order heads of a layer stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -67,18 +74,11 @@ pub struct Overview {
     #[serde(skip)]
     drag_from: Option<HeadRef>,
     #[serde(skip)]
-    cache: Option<Cached>,
+    cache: Option<Arc<Cached>>,
+    #[serde(skip)]
+    drawn: Background<Key, Arc<Cached>>,
     #[serde(skip)]
     summaries: Summaries,
-}
-
-/// What changes with neither the pointer nor the plan.
-struct Cached {
-    key: (u64, Paint, Sort, FeatureMap),
-    values: Option<BTreeMap<Site, Vec<f64>>>,
-    scale: Scale,
-    order: Option<Vec<Vec<usize>>>,
-    groups: BTreeMap<Site, Vec<usize>>,
 }
 
 /// A number in so few characters that it fits a cell.
@@ -89,19 +89,6 @@ fn short(unit: Unit, value: f64) -> String {
         _ if value.abs() >= 100.0 => format!("{value:.0}"),
         _ if value.abs() >= 10.0 => format!("{value:.1}"),
         _ => Unit::Plain.labels(&[value], 0.01).concat(),
-    }
-}
-
-impl Cached {
-    /// The number of a head; NaN where there is none.
-    fn value(&self, head: HeadRef) -> f64 {
-        let of_site = self.values.as_ref().and_then(|v| v.get(&head.site));
-        of_site.and_then(|v| v.get(head.head)).copied().unwrap_or(f64::NAN)
-    }
-
-    /// The group of a head on the map that is shown.
-    fn group(&self, head: HeadRef) -> Option<usize> {
-        self.groups.get(&head.site)?.get(head.head).copied()
     }
 }
 
@@ -124,15 +111,20 @@ impl Overview {
     pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         let (state, theme) = (cx.state, cx.theme);
         let Some(model) = &state.model else { return };
-        self.refresh(cx);
+        self.refresh(ui, cx);
         ui.horizontal_wrapped(|ui| self.toolbar(ui, cx));
         ui.horizontal_wrapped(|ui| self.legend(ui, cx));
         ui.add_space(6.0);
         let plan = state.draft.now().active();
         self.summaries.refresh(cx);
         let results = state.results.as_ref();
-        let paint = if results.is_some() { &self.paint } else { &Paint::State };
-        let cache = self.cache.as_ref();
+        let cache = self.cache.as_deref();
+        // Colours and numbers are those that were made, until others are.
+        let paint = match (results, cache) {
+            (None, _) => &Paint::State,
+            (_, Some(cache)) => &cache.key.1,
+            (_, None) => &self.paint,
+        };
         let selection = &state.selection.heads;
         let grid = HeadGrid {
             shape: &model.facts.shape,
@@ -249,7 +241,7 @@ impl Overview {
     }
 
     /// Computes values and orders again where what they come from changed.
-    fn refresh(&mut self, cx: Cx<'_>) {
+    fn refresh(&mut self, ui: &Ui, cx: Cx<'_>) {
         let (Some(results), Some(map)) = (&cx.state.results, cx.state.feature()) else {
             self.cache = None;
             return;
@@ -258,35 +250,13 @@ impl Overview {
         if self.cache.as_ref().is_some_and(|c| c.key == key) {
             return;
         }
-        let (values, scale) = match &self.paint {
-            Paint::Measure(measure) => {
-                let values: BTreeMap<_, _> = measure.of_model(&results.analysis, map).into_iter().collect();
-                let scale = measure.scale(values.values().flatten().copied());
-                (Some(values), scale)
-            }
-            Paint::Group | Paint::State => (None, Scale::new(ColorMap::Viridis, 0.0, 1.0)),
-        };
-        let groups = results.analysis.sites.iter();
-        let groups = groups.filter_map(|s| Some((s.site, s.features.get(&map)?.groups.clone()))).collect();
-        let mut cache = Cached { key, values, scale, order: None, groups };
-        if self.sort != Sort::Index {
-            let rows = results.analysis.sites.iter().map(|site| self.sorted(site, map, &cache));
-            cache.order = Some(rows.collect());
-        }
-        self.cache = Some(cache);
-    }
-
-    fn sorted(&self, site: &SiteAnalysis, map: FeatureMap, cache: &Cached) -> Vec<usize> {
-        let mut heads: Vec<usize> = (0..site.heads).collect();
-        if self.sort == Sort::Value && cache.values.is_some() {
-            // Heads without a value come last.
-            let value = |head: usize| Some(cache.value(HeadRef::new(site.site, head))).filter(|v| !v.is_nan());
-            heads.sort_by(|a, b| value(*b).partial_cmp(&value(*a)).unwrap_or(std::cmp::Ordering::Equal));
-        } else {
-            let groups = site.features.get(&map).map(|f| f.groups.as_slice()).unwrap_or(&[]);
-            heads.sort_by_key(|h| groups.get(*h).copied());
-        }
-        heads
+        let analysis = Arc::clone(&results.analysis);
+        let is_quick = analysis.model.heads <= QUICK;
+        let made =
+            self.drawn.get_keyed(ui.ctx(), key.clone(), is_quick, move || Ok(Arc::new(Cached::of(&analysis, key))));
+        // While the next colours are being made, the last ones stay, if they are of this result.
+        let of_this = |cache: &&Arc<Cached>| cache.key.0 == results.revision;
+        self.cache = made.and_then(|(_, made)| made.as_ref().ok()).filter(of_this).map(Arc::clone);
     }
 
     /// What stands in a cell that has room: what its colour says, or which head it is where no numbers over the columns

@@ -1,6 +1,7 @@
 //! Writing the pruned checkpoint, with its proof.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use eframe::egui::{Button, Grid, RichText, TextEdit, Ui};
 
@@ -8,15 +9,21 @@ use super::super::super::action::{Action, PathPurpose};
 use super::super::super::app::Cx;
 use super::super::super::command::Command;
 use super::super::super::jobs::JobKind;
-use super::super::super::widgets::{command_button, fact, facts, heading, note};
+use super::super::super::widgets::{Background, command_button, fact, facts, heading, note};
+use crate::error::Result;
 use crate::figure::Unit;
-use crate::pruning::{Format, InputKind, Reference, Report};
+use crate::pruning::{Forecast, Format, InputKind, Reference, Report, forecast};
 
 /// The folder being typed.
 #[derive(Default)]
 pub struct ExportPanel {
     folder: String,
+    /// What every format would give for the plan of this revision, or in one line why there is none.
+    told: Background<u64, Vec<(Format, Result<Forecast>)>>,
 }
+
+/// Up to so many layers, what formats give is told within a small part of a frame.
+const QUICK: usize = 8;
 
 impl ExportPanel {
     /// Draws formats, folder, button, proof.
@@ -24,7 +31,9 @@ impl ExportPanel {
         let theme = cx.theme;
         heading(ui, theme, "Export");
         let now = cx.state.export.format;
-        formats(ui, cx, now);
+        self.forecast(ui, cx);
+        let told = self.told.made().and_then(|told| told.as_ref().ok()).filter(|_| cx.state.legal_plan().is_some());
+        formats(ui, cx, now, told.map_or(&[], Vec::as_slice));
         ui.horizontal(|ui| {
             let label = ui.label(RichText::new("Folder").color(theme.muted));
             let width = (ui.available_width() - 80.0).max(60.0);
@@ -60,15 +69,24 @@ impl ExportPanel {
             proof(ui, cx, path, report);
         }
     }
+
+    /// Works out what every format would give where the plan changed.
+    fn forecast(&mut self, ui: &Ui, cx: Cx<'_>) {
+        let (Some(opened), Some(plan)) = (&cx.state.model, cx.state.legal_plan()) else { return };
+        let key = cx.state.plan_revision;
+        if self.told.is_asked(&key) {
+            return;
+        }
+        let (model, plan) = (Arc::clone(&opened.model), plan.clone());
+        let is_quick = opened.facts.shape.sites().len() <= QUICK;
+        let make = move || Ok(Format::ALL.map(|format| (format, forecast(&model, &plan, format))).into());
+        self.told.get_keyed(ui.ctx(), key, is_quick, make);
+    }
 }
 
 /// What every format would give, format by format, and of the chosen one what opens it.
-fn formats(ui: &mut Ui, cx: Cx<'_>, now: Format) {
+fn formats(ui: &mut Ui, cx: Cx<'_>, now: Format, told: &[(Format, Result<Forecast>)]) {
     let theme = cx.theme;
-    let told = match (&cx.state.model, &cx.state.outlook) {
-        (Some(opened), Some(Ok(outlook))) => outlook.forecasts(&opened.model),
-        _ => &[],
-    };
     let of = |format: Format| told.iter().find(|(f, _)| *f == format).map(|(_, told)| told);
     let caches = told.iter().any(|(_, told)| told.as_ref().is_ok_and(|t| t.cache_bytes_per_token.before > 0));
     Grid::new("formats").num_columns(4).spacing([12.0, 2.0]).show(ui, |ui| {
