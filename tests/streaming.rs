@@ -200,7 +200,7 @@ fn tight(model: &Model, batches: &[Batch], needs: Needs) -> Room {
     let extents = batches.iter().map(|b| Extent::of(b, model.spec()).unwrap());
     let largest = extents.max_by_key(|e| e.sequences * (e.source + e.target)).unwrap();
     let room = Room { limit: MemoryLimit(0), largest, needs };
-    Room { limit: model.least_memory(DType::F32, &room).unwrap(), ..room }
+    Room { limit: model.least_memory(&Device::Cpu, DType::F32, &room).unwrap(), ..room }
 }
 
 const FAMILIES: [&str; 6] = ["bert", "gpt2", "llama", "albert", "bart", "t5"];

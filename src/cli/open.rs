@@ -60,7 +60,7 @@ impl Session {
         for size in common.batch_sizes() {
             let corpus = corpus.with(|s| s.batch_size = size);
             let Some(room) = self.room(&corpus, memory, needs) else { return Ok(corpus) };
-            match self.model.check_room(self.dtype, &room) {
+            match self.model.check_room(&self.device, self.dtype, &room) {
                 Ok(()) => return Ok(corpus),
                 Err(error) => refused = Err(error),
             }

@@ -124,8 +124,8 @@ impl Model {
     /// checkpoint and reads each when batches come to it. The results are the same. Fails as [`Model::check_room`]
     /// does.
     pub fn network_within(&self, device: &Device, dtype: DType, room: &Room) -> Result<Network> {
-        self.check_room(dtype, room)?;
-        let bytes = self.pass_bytes(dtype, room)?;
+        self.check_room(device, dtype, room)?;
+        let bytes = self.pass_bytes(device, dtype, room)?;
         let own = room.own();
         if bytes.held <= own {
             return self.network(device, dtype);
@@ -134,8 +134,8 @@ impl Model {
     }
 
     /// Fails where not even one layer and one batch fit, and says how much they need.
-    pub fn check_room(&self, dtype: DType, room: &Room) -> Result<()> {
-        let (needed, limit) = (self.least_memory(dtype, room)?, room.limit);
+    pub fn check_room(&self, device: &Device, dtype: DType, room: &Room) -> Result<()> {
+        let (needed, limit) = (self.least_memory(device, dtype, room)?, room.limit);
         if needed <= limit {
             return Ok(());
         }
@@ -145,19 +145,26 @@ impl Model {
     }
 
     /// The smallest limit for what comes and is needed in `room`, whatever its own limit is.
-    pub fn least_memory(&self, dtype: DType, room: &Room) -> Result<MemoryLimit> {
-        let bytes = self.pass_bytes(dtype, room)?;
+    pub fn least_memory(&self, device: &Device, dtype: DType, room: &Room) -> Result<MemoryLimit> {
+        let bytes = self.pass_bytes(device, dtype, room)?;
         let one = bytes.held.min(bytes.passing.saturating_add(bytes.waiting));
         let Needs { networks, throughout, .. } = room.needs;
         Ok(MemoryLimit(one.saturating_mul(networks).saturating_add(throughout).saturating_add(PROGRAM)))
     }
 
-    fn pass_bytes(&self, dtype: DType, room: &Room) -> Result<PassBytes> {
+    fn pass_bytes(&self, device: &Device, dtype: DType, room: &Room) -> Result<PassBytes> {
         let Room { largest, needs, .. } = room;
+        // Matrices of every query by every key at a time. The processor forms them for a probe alone, in the kernel's
+        // type and the network's; elsewhere scores are there before and behind the softmax.
+        let formed = match (device.is_cpu(), needs.attention) {
+            (true, false) => 0,
+            (true, true) | (false, false) => 2,
+            (false, true) => 3,
+        };
         let weights = self.weight_bytes(dtype)?;
         let number = dtype.size_in_bytes() as u64;
         let waiting = largest.waiting(self.spec()) * number * needs.copies + needs.per_batch;
-        let working = largest.working(self.spec(), needs.attention) * number;
+        let working = largest.working(self.spec(), formed) * number;
         // While a block of a table is in use no layer is; logits of a block take up to twice its room.
         let passing = weights.always + (weights.layer + working).max(3 * weights.block);
         Ok(PassBytes { held: weights.all + working + waiting, passing, waiting })

@@ -2,6 +2,7 @@
 
 use super::{AttentionSpec, Batch, InputSpec, NetworkSpec, Source, StackSpec};
 use crate::error::Result;
+use crate::tensor::block_numbers;
 
 /// Size of a batch, as far as memory depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +53,16 @@ impl Extent {
     }
 
     /// Most numbers that are in use beside weights and waiting states while such a batch passes one layer or the
-    /// input; with `attention`, softmax weights are kept for a probe.
-    pub fn working(&self, spec: &NetworkSpec, attention: bool) -> u64 {
+    /// input, where attention holds `formed` matrices of every query by every key at a time: none where it goes block
+    /// by block.
+    pub fn working(&self, spec: &NetworkSpec, formed: usize) -> u64 {
         let Self { sequences, source, target } = *self;
         let own = |stack: &StackSpec, length: usize| {
             let layers = stack.layers.iter().flat_map(|layer| {
                 let memory = layer.cross.as_ref().map(|cross| (cross, source));
                 let sites = std::iter::once((&layer.attention, length)).chain(memory);
                 let attended =
-                    sites.map(|(spec, keys)| attending(spec, sequences, length, keys, attention)).max().unwrap_or(0);
+                    sites.map(|(spec, keys)| attending(spec, sequences, length, keys, formed)).max().unwrap_or(0);
                 let inner = if layer.mlp.gated { 4 } else { 3 };
                 [attended, product(&[sequences, length, inner, layer.mlp.width])]
             });
@@ -75,11 +77,12 @@ impl Extent {
     }
 }
 
-/// Numbers that one attention layer makes: projections as they are and turned, scores before and behind the softmax.
-fn attending(spec: &AttentionSpec, sequences: usize, queries: usize, keys: usize, attention: bool) -> u64 {
+/// Numbers that one attention layer makes: projections as they are and turned, and scores, whole or a block per thread.
+fn attending(spec: &AttentionSpec, sequences: usize, queries: usize, keys: usize, formed: usize) -> u64 {
     let (own, shared) = (spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim);
     let projections = product(&[sequences, queries, 4, own]) + product(&[sequences, keys, 2, own + 2 * shared]);
-    projections + product(&[2 + usize::from(attention), sequences, spec.heads, queries, keys])
+    let blocks = product(&[rayon::current_num_threads(), block_numbers(keys)]);
+    projections + blocks + product(&[formed, sequences, spec.heads, queries, keys])
 }
 
 fn first_stack(spec: &NetworkSpec) -> Option<&StackSpec> {

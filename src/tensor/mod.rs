@@ -19,7 +19,7 @@ mod testing;
 mod visibility;
 
 pub use activation::{gelu, gelu_tanh, quick_gelu, relu, silu};
-pub use attention::{Attended, Scoring, attention};
+pub use attention::{Attended, Scoring, attention, block_numbers};
 pub use cross_entropy::{RowScore, RowTally, cross_entropy, tally_rows};
 pub use device::{DeviceChoice, device_name};
 pub use linear::linear;

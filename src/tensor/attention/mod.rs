@@ -78,12 +78,21 @@ macro_rules! by_type {
 }
 use by_type;
 
+/// Numbers of a block of scores that fit the cache.
+const CACHE: usize = 1 << 15;
+/// Fewest queries per block.
+const FEWEST: usize = 8;
+
+/// Most numbers of a block of scores for `keys` keys on the processor; every thread has one.
+pub fn block_numbers(keys: usize) -> usize {
+    CACHE.max(keys.saturating_mul(FEWEST))
+}
+
 /// Queries per block: few enough for the cache, and for as many tasks as large machines have processors. It depends
 /// on shapes alone.
 fn block_rows(sequences: usize, queries: usize, keys: usize) -> usize {
-    const CACHE: usize = 1 << 15;
     const TASKS: usize = 64;
-    let fitting = (CACHE / keys.max(1)).clamp(8, 64);
+    let fitting = (CACHE / keys.max(1)).clamp(FEWEST, 64);
     let sharing = (sequences * queries).div_ceil(TASKS).next_multiple_of(8);
     fitting.min(sharing.max(16))
 }
