@@ -134,6 +134,32 @@ fn pairs_are_translated_from_the_command_line() {
     let bleu = report["runs"][0]["bleu"].as_f64().unwrap();
     assert!((0.0..=100.0).contains(&bleu));
     assert!(std::fs::read_to_string(out.join("table.md")).unwrap().contains("BLEU of 12 held-out pairs, greedy"));
+    // The model of an arm is translated with by the other commands too.
+    let pillars = |options: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pillars"));
+        command.args(options.split_whitespace()).arg("--pairs").arg(folder.path().join("pairs.tsv"));
+        let done = command.args(["--device", "cpu", "--quiet", "--json"]).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        serde_json::from_slice::<serde_json::Value>(&done.stdout).unwrap()
+    };
+    let model = out.join("seed-0/vanilla").display().to_string();
+    let whole = pillars(&format!("evaluate {model} --translate 9 --beams 2"));
+    assert_eq!(whole["translation"]["sentences"], 9);
+    let plan = folder.path().join("plan.json");
+    std::fs::write(&plan, r#"{"encoder.0": [0], "decoder.0": [1], "cross.0": [2]}"#).unwrap();
+    let masked = pillars(&format!("evaluate {model} --translate 9 --beams 2 --mask {}", plan.display()));
+    assert_eq!(masked["before"]["translation"], whole["translation"]);
+    assert_ne!(masked["after"]["translation"], whole["translation"]);
+    let tuned = folder.path().join("tuned");
+    let run = format!("train {model} --out {} --no-vote --steps 4 --look-every 2 --translate 3", tuned.display());
+    let summary = pillars(&run);
+    assert_eq!(summary["final_translation"]["sentences"], 3);
+    let table = std::fs::read_to_string(tuned.join("training/metrics.csv")).unwrap();
+    let column = table.lines().next().unwrap().split(',').position(|name| name == "bleu").unwrap();
+    let scores: Vec<&str> = table.lines().skip(1).map(|row| row.split(',').nth(column).unwrap()).collect();
+    let last = summary["final_translation"]["bleu"].as_f64().unwrap();
+    assert_eq!(scores.len(), 2);
+    assert_eq!(scores[1].parse::<f64>().unwrap(), last);
     // The folder is not replaced without being asked to be.
     let again = command.output().unwrap();
     assert_eq!(again.status.code(), Some(1));

@@ -10,6 +10,7 @@ use super::figure::AnyView;
 use super::train::TrainArgs;
 use crate::analysis::{Clustering, Groups, Metric};
 use crate::corpus::Order;
+use crate::evaluation::generation::Translation;
 use crate::figure::DEFAULT_SCALE;
 use crate::model::MemoryLimit;
 use crate::network::{FeatureMap, Site};
@@ -231,6 +232,8 @@ pub(super) struct EvaluateArgs {
     /// Read only every N-th batch: those that analyze leaves out under the same option and batch size
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
     pub held_out_every: Option<u64>,
+    #[command(flatten)]
+    pub translation: TranslationArgs,
 }
 
 #[derive(Debug, Args)]
@@ -319,6 +322,24 @@ pub(super) struct MemoryArgs {
     /// Most memory to use, e.g. 4GiB: a model that is larger is read layer by layer, with the same results
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<MemoryLimit>,
+}
+
+/// Whether and how held-out pairs are translated.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct TranslationArgs {
+    /// Translate so many pairs and report BLEU and ROUGE; encoder-decoders alone
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "pairs")]
+    pub translate: Option<u32>,
+    /// Beams of the translation; 1 is greedy
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000), requires = "translate")]
+    pub beams: u32,
+}
+
+impl TranslationArgs {
+    pub fn chosen(&self) -> Option<Translation> {
+        let Self { translate, beams } = *self;
+        translate.map(|sentences| Translation { sentences: sentences as usize, beams: beams as usize })
+    }
 }
 
 /// What every command that runs a model takes.

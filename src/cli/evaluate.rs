@@ -4,8 +4,9 @@ use super::analyze::held;
 use super::args::EvaluateArgs;
 use super::console::Console;
 use super::open::Session;
-use crate::corpus::{Part, Purpose};
+use crate::corpus::{Part, Purpose, TextTokenizer};
 use crate::error::Result;
+use crate::evaluation::generation::{TranslationScore, translate};
 use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, Quality, SCORED_COPIES, compare, evaluate};
 use crate::model::Needs;
 use crate::network::Gates;
@@ -25,12 +26,21 @@ pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
         let network = session.network(&session.model, &corpus, &args.memory, needs)?;
         let total = corpus.total().map(|t| t.value());
         let batches = corpus.batches(&session.device);
+        let translated = |gates: &Gates| -> Result<Option<TranslationScore>> {
+            let Some(wanted) = args.translation.chosen() else { return Ok(None) };
+            let tokenizer = TextTokenizer::load(session.model.checkpoint().folder())?;
+            Ok(translate(&network, gates, &tokenizer, &corpus, wanted, ticket)?.score())
+        };
         if path.is_none() {
-            return Ok((Some(evaluate(&network, &open, batches, total, ticket)?), None));
+            let quality = evaluate(&network, &open, batches, total, ticket)?;
+            return Ok((Some(Quality { translation: translated(&open)?, ..quality }), None));
         }
         let before = Candidate { network: &network, gates: &open };
         let after = Candidate { network: &network, gates: &gates };
-        Ok((None, Some(compare(before, after, batches, total, ticket)?)))
+        let mut comparison = compare(before, after, batches, total, ticket)?;
+        comparison.before.translation = translated(&open)?;
+        comparison.after.translation = translated(&gates)?;
+        Ok((None, Some(comparison)))
     };
     match console.watch(measure)? {
         (Some(quality), _) if args.common.json => console.print_json(&quality),
@@ -57,10 +67,15 @@ pub(super) fn table(comparison: &Comparison) -> String {
 
 fn rows(columns: &[(&str, &Quality)]) -> String {
     type Cell = fn(&Quality) -> Option<String>;
-    let measures: [(&str, Cell); 5] = [
+    let measures: [(&str, Cell); 7] = [
         ("loss per token", |q| q.loss_per_token.map(|x| format!("{x:.4}"))),
         ("perplexity", |q| q.perplexity.map(|x| format!("{x:.3}"))),
         ("top-1 accuracy", |q| q.accuracy.map(|x| format!("{:.2} %", 100.0 * x))),
+        ("BLEU", |q| q.translation.map(|t| format!("{:.2}", t.bleu))),
+        ("ROUGE-1/2/L", |q| {
+            let rouge = q.translation?.rouge;
+            Some([rouge.one, rouge.two, rouge.longest].map(|x| format!("{:.1}", 100.0 * x)).join("/"))
+        }),
         ("tokens read", |q| Some(q.tokens.to_string())),
         ("tokens/s", |q| Some(format!("{:.0}", q.tokens_per_sec))),
     ];

@@ -9,7 +9,8 @@ use super::console::Console;
 use super::train::{ConstraintArgs, line};
 use crate::corpus::Input;
 use crate::error::{Error, Result};
-use crate::experiment::{self, Arm, Event, Request, Size, Translation, preset};
+use crate::evaluation::generation::Translation;
+use crate::experiment::{self, Arm, Event, Request, Size, preset};
 use crate::tensor::DeviceChoice;
 use crate::training::RunOptions;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::{AmountArgs, CommonArgs, DtypeChoice, InputArgs};
+use super::args::{AmountArgs, CommonArgs, DtypeChoice, InputArgs, TranslationArgs};
 use super::console::Console;
 use crate::analysis::{Groups, Metric};
 use crate::checkpoint::Stored;
@@ -57,6 +57,8 @@ pub(super) struct TrainArgs {
     /// Batches of held-out data to measure
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub held_out_batches: u64,
+    #[command(flatten)]
+    pub translation: TranslationArgs,
     /// Steps between records
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub record_every: u64,
@@ -223,6 +225,7 @@ fn request(args: &TrainArgs) -> Result<Request> {
         record_every: args.record_every,
         look_every: args.look_every,
         held_out_batches: args.held_out_batches,
+        translation: args.translation.chosen(),
         held_out_every: args.held_out_every,
         save_every: args.save_every,
         seed: args.common.seed,
@@ -271,6 +274,9 @@ pub(super) fn line(record: &Record) -> String {
     if let Some(perplexity) = record.perplexity() {
         text.push_str(&format!(", held-out perplexity {perplexity:.2}"));
     }
+    if let Some(score) = record.translation {
+        text.push_str(&format!(", BLEU {:.2}, ROUGE-L {:.3}", score.bleu, score.rouge.longest));
+    }
     if let (Some(alike), Some(apart)) = (record.homogenisation, record.diversification) {
         text.push_str(&format!(", alike {alike:.2}, apart {apart:.2}"));
     }
@@ -295,6 +301,9 @@ fn table(summary: &Summary) -> String {
         if let Some(loss) = loss {
             lines.push(format!("{name:<34}{loss:>12.4}{:>12.2}", loss.exp()));
         }
+    }
+    if let Some(score) = summary.final_translation {
+        lines.push(format!("BLEU {:.2}, ROUGE-L {:.3}, {} pairs", score.bleu, score.rouge.longest, score.sentences));
     }
     let (before, after) = (summary.parameters_before, summary.parameters_after);
     lines.push(format!("parameters {before} -> {after}"));

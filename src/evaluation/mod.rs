@@ -1,10 +1,12 @@
-//! How good and how fast a network is: loss, perplexity, accuracy, likeness of embeddings, tokens per second.
+//! How good and how fast a network is: loss, perplexity, accuracy, likeness of embeddings, translations, tokens per
+//! second.
 //!
 //! Everything compares like with like: two candidates see the same batches in one pass, and speed is measured apart
 //! from quality, on a stated batch, after warming up.
 
 mod compare;
 pub mod curve;
+pub mod generation;
 mod quality;
 mod similarity;
 mod speed;

@@ -6,6 +6,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::Candidate;
+use super::generation::TranslationScore;
 use crate::error::{Error, Result};
 use crate::network::{Batch, Blind, Gates, Hidden, Network};
 use crate::task::Ticket;
@@ -36,6 +37,9 @@ pub struct Quality {
     pub secs: f64,
     /// `tokens / secs`, without warming up: see [`super::speed()`] for a measurement to rely on.
     pub tokens_per_sec: f64,
+    /// How good its translations are, where an encoder-decoder was asked for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub translation: Option<TranslationScore>,
 }
 
 /// Sums that become a [`Quality`].
@@ -103,6 +107,7 @@ impl Tally {
             batches: self.batches,
             secs,
             tokens_per_sec: self.tokens as f64 / secs.max(f64::MIN_POSITIVE),
+            translation: None,
         })
     }
 }

@@ -28,5 +28,5 @@ pub use curves::curves;
 pub use place::Place;
 pub use preset::{Size, Task, architecture, preset};
 pub use report::{ArmResult, Report, Row, Spread, StemResult, StemRow};
-pub use request::{Request, Shape, Translation};
+pub use request::{Request, Shape};
 pub use run::{Event, run};

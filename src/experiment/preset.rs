@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Arm;
-use super::request::{Request, Shape, Translation};
+use super::request::{Request, Shape};
 use crate::corpus::{self, Input};
 use crate::error::{Error, Result};
+use crate::evaluation::generation::Translation;
 use crate::training::{Decay, TrainSettings, Voting};
 
 /// What the experiment is to fit on.

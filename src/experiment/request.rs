@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Arm, Stem, Task};
 use crate::corpus::{self, Input};
 use crate::error::{Error, Result};
+use crate::evaluation::generation::Translation;
 use crate::training::{TrainSettings, VoteAt, Voting};
 
 /// Sizes of a model that an experiment makes.
@@ -22,15 +23,6 @@ pub struct Shape {
     pub inner: usize,
     /// Tokens of the vocabulary.
     pub vocabulary: usize,
-}
-
-/// How translations are measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Translation {
-    /// Held-out pairs to translate.
-    pub sentences: usize,
-    /// Hypotheses followed; one is greedy search.
-    pub beams: usize,
 }
 
 /// An experiment.

@@ -7,6 +7,7 @@ use super::{Arm, ArmResult, Report, Request, Stem, StemResult, architecture, cur
 use crate::analysis::{Analysis, Document};
 use crate::corpus::TextTokenizer;
 use crate::error::{Error, Result};
+use crate::evaluation::generation::translate;
 use crate::figure::{self, DEFAULT_SCALE, Theme};
 use crate::model::Model;
 use crate::network::Gates;
@@ -14,7 +15,7 @@ use crate::plan::{self, Cost, Method, Plan};
 use crate::task::Ticket;
 use crate::training::{
     self, Beginning, Blueprint, Control, Data, Decay, MetricsLog, Outcome, Record, RunOptions, Summary, TrainSettings,
-    VoteAt, Voting, prepare, translate,
+    VoteAt, Voting, prepare,
 };
 
 /// Length at which floating-point operations are counted, as in the paper.
@@ -238,9 +239,8 @@ impl Work<'_> {
         let tokenizer = TextTokenizer::load(&wanted.out)?;
         let silent = self.silent();
         let held_out = Data::open(wanted, &Blueprint::of_model(model)?, &silent)?.held_out.with(|s| s.batches = None);
-        let how = (translation.sentences, translation.beams);
-        let found = translate(&network, &Gates::open(), &tokenizer, &held_out, how, &silent)?;
-        Ok((!found.pairs.is_empty()).then(|| found.bleu().score))
+        let found = translate(&network, &Gates::open(), &tokenizer, &held_out, translation, &silent)?;
+        Ok(found.score().map(|score| score.bleu))
     }
 
     /// A ticket whose progress nobody sees, but which stops with the experiment's.

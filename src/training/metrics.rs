@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Stage, StepParts};
 use crate::checkpoint::write_atomically;
 use crate::error::{Error, Result};
+use crate::evaluation::generation::TranslationScore;
 use crate::network::Site;
 
 /// One moment of a run.
@@ -49,6 +50,9 @@ pub struct Record {
     /// Mean loss per token on held-out text, where it was measured at this step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_loss: Option<f64>,
+    /// How good translations of held-out pairs are, where they were measured at this step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub translation: Option<TranslationScore>,
     /// Relative movement of hidden units since it was last measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub movement: Option<f64>,
@@ -95,7 +99,7 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 /// Columns of the CSV file.
 const COLUMNS: &str = "stage,step,total_steps,task_loss,constraint_loss,homogenisation,diversification,silhouette,dunn,\
                        rate,gradient_norm,tokens_per_second,seconds,validation_loss,validation_perplexity,movement,\
-                       forward_secs,constraint_secs,backward_secs,optimiser_secs,remaining_secs\n";
+                       forward_secs,constraint_secs,backward_secs,optimiser_secs,remaining_secs,bleu,rouge_1,rouge_2,rouge_l\n";
 
 /// Writes records as JSON Lines and as CSV.
 #[derive(Debug)]
@@ -165,6 +169,10 @@ fn row(r: &Record) -> String {
     for value in [Some(forward), Some(constraint), Some(backward), Some(optimiser), r.remaining_secs] {
         optional(&mut line, value);
     }
+    let rouge = r.translation.map(|t| t.rouge);
+    for value in [r.translation.map(|t| t.bleu), rouge.map(|x| x.one), rouge.map(|x| x.two), rouge.map(|x| x.longest)] {
+        optional(&mut line, value);
+    }
     line.push('\n');
     line
 }
@@ -191,7 +199,7 @@ mod tests {
         assert_eq!(steps, [10, 20]);
         let table = std::fs::read_to_string(folder.path().join("metrics.csv")).unwrap();
         let columns: Vec<usize> = table.lines().map(|l| l.split(',').count()).collect();
-        assert_eq!(columns, [21, 21, 21]);
+        assert_eq!(columns, [25, 25, 25]);
         // exp(2) in the perplexity column.
         assert!(table.lines().nth(1).unwrap().contains("7.38905609893065"));
     }

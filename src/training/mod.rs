@@ -10,14 +10,11 @@
 //! | `scratch`, `blueprint` | configuration and tokenizer of a new model; how it is written |
 //! | `run`, `state` | the stages of a whole run, each resumable |
 //! | `vote` | frozen weights, voting batches |
-//! | `decode`, `translate`, `bleu`, `rouge` | text from encoder-decoders, and how good it is |
 
-mod bleu;
 mod blueprint;
 pub mod constraint;
 mod control;
 mod data;
-mod decode;
 mod feed;
 mod importance;
 mod initial;
@@ -27,21 +24,17 @@ mod metrics;
 mod movement;
 mod optimiser;
 mod parameters;
-mod rouge;
 mod run;
 mod schedule;
 mod scratch;
 mod settings;
 pub mod state;
-mod translate;
 mod unigram;
 mod vote;
 
-pub use bleu::{Bleu, bleu, tokenize_13a};
 pub use blueprint::Blueprint;
 pub use control::Control;
 pub use data::Data;
-pub use decode::{Found, Search, decode};
 pub use feed::{Feed, Position};
 pub use importance::gate_importance;
 pub use initial::Initial;
@@ -51,12 +44,10 @@ pub use metrics::{MetricsLog, Record, SiteRecord};
 pub use movement::{Centres, centres, movement};
 pub use optimiser::{AdamSettings, AdamW};
 pub use parameters::{Parameter, Parameters};
-pub use rouge::{Rouge, mean_rouge, rouge};
 pub use run::{Event, Outcome, RunFolder, RunOptions, Summary, request_of, train};
 pub use schedule::{Decay, Schedule};
 pub use scratch::prepare;
 pub use settings::{Beginning, Request, TrainSettings, VoteAt, Voting};
 pub use state::{STATE, Stage, Standing, Sums};
-pub use translate::{Translations, translate};
 pub use unigram::unigram_loss;
 pub use vote::vote;

@@ -9,6 +9,7 @@ use super::{AdamSettings, Decay, Schedule};
 use crate::checkpoint::Stored;
 use crate::corpus::{self, Input};
 use crate::error::{Error, Result};
+use crate::evaluation::generation::Translation;
 use crate::network::FeatureMap;
 use crate::plan::{Amount, Method, Plan};
 use crate::pruning::Format;
@@ -111,6 +112,9 @@ pub struct TrainSettings {
     pub look_every: u64,
     /// Batches of held-out data that are measured.
     pub held_out_batches: u64,
+    /// How held-out pairs are translated at every look, where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub translation: Option<Translation>,
     /// Every this many blocks of one batch are held out, where no other data is named.
     pub held_out_every: u64,
     /// Steps between saved states.
@@ -138,6 +142,7 @@ impl Default for TrainSettings {
             record_every: 10,
             look_every: 100,
             held_out_batches: 20,
+            translation: None,
             held_out_every: 20,
             save_every: 200,
             seed: 0,
@@ -200,6 +205,9 @@ impl TrainSettings {
         ];
         if let Some((name, _)) = counts.iter().find(|(_, n)| *n == 0) {
             return Err(Error::usage(format!("the number of {name} is 0, where at least 1 is needed")));
+        }
+        if self.translation.is_some_and(|t| t.sentences == 0 || t.beams == 0) {
+            return Err(Error::usage("a translation needs at least one sentence and one beam"));
         }
         if self.held_out_every < 2 {
             return Err(Error::usage("holding out every block leaves nothing to train on"));

@@ -104,6 +104,7 @@ mod tests {
             batches: 4,
             secs: 1.0,
             tokens_per_sec: 4100.0,
+            translation: None,
         };
         let bars = CostBars::of(&saving, 2, "gpt2 · votes").with_quality(&quality(18.6), &quality(19.4));
         let row = |name: &str| bars.rows.iter().find(|r| r.name == name).unwrap();

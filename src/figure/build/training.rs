@@ -21,13 +21,17 @@ impl TrainingCurves {
             (!series.is_empty()).then(|| TrainingPlot { label: label.to_owned(), unit: Unit::Plain, series })
         };
         let plots = [
-            plot("Loss per token", &[("training", &|r| Some(r.task_loss)), ("validation", &|r| r.validation_loss)]),
+            plot("Loss per token", &[("training", &|r| Some(r.task_loss)), ("held out", &|r| r.validation_loss)]),
             plot(
-                "Group constraint",
-                &[("homogenisation", &|r| r.homogenisation), ("diversification", &|r| r.diversification)],
+                "Cosine",
+                &[
+                    ("homogenisation: heads to their hidden unit", &|r| r.homogenisation),
+                    ("diversification: hidden units to each other", &|r| r.diversification),
+                ],
             ),
-            plot("Mean silhouette of the groups", &[("", &|r| r.mean_silhouette())]),
-            plot("Movement of hidden units", &[("", &|r| r.movement)]),
+            plot("Grouping", &[("mean silhouette", &|r| r.mean_silhouette())]),
+            plot("Translation", &[("BLEU of held-out pairs", &|r| r.translation.map(|t| t.bleu))]),
+            plot("Movement", &[("of hidden units since the last look", &|r| r.movement)]),
         ];
         let changes = records.windows(2).filter(|w| w[0].stage != w[1].stage);
         let events = changes.map(|w| (w[0].total_steps as f64, w[1].stage.name().to_owned())).collect();
@@ -40,6 +44,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::evaluation::generation::{Rouge, TranslationScore};
     use crate::figure::Theme;
     use crate::figure::views::gallery::check;
     use crate::training::{SiteRecord, Stage};
@@ -63,6 +68,7 @@ mod tests {
             parts: Default::default(),
             remaining_secs: None,
             validation_loss: step.is_multiple_of(200).then_some(5.0),
+            translation: None,
             movement: None,
             sites: if grouped { BTreeMap::from([("decoder.0".parse().unwrap(), site)]) } else { BTreeMap::new() },
         }
@@ -78,6 +84,11 @@ mod tests {
         assert_eq!(curves.plots[0].series[1].1, validation);
         assert_eq!(curves.plots[2].series[0].1.last(), Some(&[600.0, 0.6]));
         assert_eq!(curves.events, [(600.0, "fine-tuning".to_owned())]);
+        let translation = Some(TranslationScore { bleu: 12.5, rouge: Rouge::default(), sentences: 20 });
+        let translated = Record { translation, ..record(50) };
+        let curves = TrainingCurves::of(&[translated], curves.caption.clone());
+        assert_eq!(curves.plots[3].series[0].1, [[50.0, 12.5]]);
+        let curves = TrainingCurves::of(&records, curves.caption);
         for theme in Theme::ALL {
             check(&format!("build-training-{}", theme.name), &curves.figure(theme));
         }

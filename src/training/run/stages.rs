@@ -61,6 +61,9 @@ impl Run<'_> {
             self.summary.constrained_steps = self.standing.step;
             self.summary.full_loss = Some(self.held_out_loss(&Gates::open())?);
             self.summary.unigram_loss = self.unigram_loss()?;
+            if self.voting().is_none() {
+                self.summary.final_translation = self.translated(&Gates::open())?;
+            }
             if self.voting().is_some() {
                 let full = self.folder.empty("full")?;
                 self.blueprint.write(&full, self.learner.parameters(), settings.stored)?;
@@ -120,6 +123,7 @@ impl Run<'_> {
         if end == End::Finished {
             self.summary.finetune_steps = self.standing.step;
             self.summary.final_loss = Some(self.held_out_loss(&gates)?);
+            self.summary.final_translation = self.translated(&gates)?;
             self.enter(Stage::Writing)?;
         }
         Ok(end)

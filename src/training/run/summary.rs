@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::evaluation::generation::TranslationScore;
 use crate::network::Site;
 
 /// How a run ended.
@@ -41,6 +42,9 @@ pub struct Summary {
     /// Loss after fine-tuning: that of the result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_loss: Option<f64>,
+    /// How good the result's translations of held-out pairs are, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub final_translation: Option<TranslationScore>,
     /// Heads that stay.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub kept: BTreeMap<Site, Vec<usize>>,

@@ -7,8 +7,9 @@ use candle_core::Device;
 use super::folder::RunFolder;
 use super::{Event, RunOptions, Summary};
 use crate::analysis::{Distances, Metric};
-use crate::corpus::{Corpus, Order};
+use crate::corpus::{Corpus, Order, TextTokenizer};
 use crate::error::{Error, Result};
+use crate::evaluation::generation::{Translation, TranslationScore, translate};
 use crate::evaluation::{Quality, evaluate};
 use crate::model::Model;
 use crate::network::{Batch, Gates, Network};
@@ -49,11 +50,20 @@ pub(super) struct Run<'a> {
     pub frozen: Network,
     pub training: Corpus,
     pub held_out: Vec<Batch>,
+    /// What is translated at every look, where that was asked for.
+    pairs: Option<Pairs>,
     pub standing: Standing,
     pub centres: Option<Centres>,
     pub log: MetricsLog,
     pub summary: Summary,
     clock: Instant,
+}
+
+/// Held-out pairs and how they are translated.
+struct Pairs {
+    how: Translation,
+    tokenizer: TextTokenizer,
+    corpus: Corpus,
 }
 
 impl<'a> Run<'a> {
@@ -81,6 +91,14 @@ impl<'a> Run<'a> {
             }
         };
         let Data { training, held_out } = Data::open(request, &blueprint, ticket)?;
+        let pairs = match settings.translation {
+            Some(how) => {
+                let tokenizer = TextTokenizer::load(blueprint.side())?;
+                // As many as are to be translated, however many batches are measured otherwise.
+                Some(Pairs { how, tokenizer, corpus: held_out.with(|s| s.batches = None) })
+            }
+            None => None,
+        };
         let held_out = held_out.batches(&device).collect::<Result<Vec<_>>>()?;
         for (site, attention) in blueprint.spec().sites() {
             settings.constraint.groups.at(site, attention.heads)?;
@@ -113,6 +131,7 @@ impl<'a> Run<'a> {
             frozen,
             training,
             held_out,
+            pairs,
             standing,
             centres,
             log,
@@ -137,6 +156,13 @@ impl<'a> Run<'a> {
     pub fn held_out_loss(&self, gates: &Gates) -> Result<f64> {
         let loss = self.quality(gates)?.loss_per_token;
         loss.ok_or_else(|| Error::new("this model predicts nothing, so there is nothing to train it on"))
+    }
+
+    /// How good translations of the held-out pairs are, where that was asked for.
+    pub fn translated(&self, gates: &Gates) -> Result<Option<TranslationScore>> {
+        let Some(Pairs { how, tokenizer, corpus }) = &self.pairs else { return Ok(None) };
+        let silent = Ticket::new(self.ticket.cancel_token().clone(), || {});
+        Ok(translate(&self.frozen, gates, tokenizer, corpus, *how, &silent)?.score())
     }
 
     /// Loss of a unigram model of the training data on the held-out data, for comparison; the same everywhere.
@@ -212,6 +238,7 @@ impl<'a> Run<'a> {
                 let mut record = self.record(&step, rate, last);
                 if looks {
                     record.validation_loss = Some(self.held_out_loss(gates)?);
+                    record.translation = self.translated(gates)?;
                     record.movement = if constraint.is_some() { self.look()? } else { None };
                     calm = until_calm && self.standing.calm_looks >= CALM;
                 }
@@ -278,6 +305,7 @@ impl<'a> Run<'a> {
             parts: sums.parts.per_step(sums.steps),
             remaining_secs: Some((last - done) as f64 * sums.seconds / sums.steps.max(1) as f64),
             validation_loss: None,
+            translation: None,
             movement: None,
             sites: sites.collect(),
         }

@@ -9,7 +9,7 @@ use super::super::super::widgets::{PlotArea, dashed, swatch};
 use crate::figure::axis::{Axis, extent};
 use crate::figure::views::{TrainingCurves, TrainingPlot};
 use crate::figure::{Caption, Unit};
-use crate::training::{Record, Stage};
+use crate::training::Stage;
 use crate::workspace::job::Told;
 
 /// Points drawn of one line; more than a screen has columns would not be seen.
@@ -17,11 +17,9 @@ const MOST_POINTS: usize = 1200;
 
 /// The curves as a figure, for export; the window draws the same plots.
 pub fn figure(out: &Path, told: &Told) -> TrainingCurves {
-    TrainingCurves {
-        caption: Caption::new(format!("Training of {}", out.display()), ""),
-        plots: plots(told),
-        events: events(told),
-    }
+    let caption = Caption::new(format!("Training of {}", out.display()), "");
+    // A stage may have begun that has no record yet.
+    TrainingCurves { events: events(told), ..TrainingCurves::of(&told.records, caption) }
 }
 
 fn events(told: &Told) -> Vec<(f64, String)> {
@@ -29,39 +27,13 @@ fn events(told: &Told) -> Vec<(f64, String)> {
     told.stages.iter().filter(|(step, _)| *step > 0).map(of).collect()
 }
 
-fn plots(told: &Told) -> Vec<TrainingPlot> {
-    let series = |name: &str, value: &dyn Fn(&Record) -> Option<f64>| {
-        let points: Vec<[f64; 2]> =
-            told.records.iter().filter_map(|r| Some([r.total_steps as f64, value(r)?])).collect();
-        (name.to_owned(), points)
-    };
-    let plot = |label: &str, series: Vec<(String, Vec<[f64; 2]>)>| TrainingPlot {
-        label: label.to_owned(),
-        unit: Unit::Plain,
-        series: series.into_iter().filter(|(_, points)| !points.is_empty()).collect(),
-    };
-    vec![
-        plot(
-            "Loss per token",
-            vec![series("training", &|r| Some(r.task_loss)), series("held out", &|r| r.validation_loss)],
-        ),
-        plot(
-            "Cosine",
-            vec![
-                series("homogenisation: heads to their hidden unit", &|r| r.homogenisation),
-                series("diversification: hidden units to each other", &|r| r.diversification),
-            ],
-        ),
-        plot("Grouping", vec![series("mean silhouette", &Record::mean_silhouette)]),
-    ]
-}
-
 /// Draws the plots one below the other.
-pub fn ui(ui: &mut Ui, cx: Cx<'_>, told: &Told) {
+pub fn ui(ui: &mut Ui, cx: Cx<'_>, out: &Path, told: &Told) {
     let theme = cx.theme;
     let steps = told.records.iter().map(|r| r.total_steps as f64);
     let last = steps.fold(1.0, f64::max);
-    for plot in plots(told) {
+    let curves = figure(out, told);
+    for plot in curves.plots {
         ui.horizontal_wrapped(|ui| {
             for (index, (name, _)) in plot.series.iter().enumerate() {
                 swatch(ui, theme, theme.group(index), name);
@@ -73,8 +45,8 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>, told: &Told) {
         let y = Axis::linear(plot.label.clone(), plot.unit, range, 4);
         let area = PlotArea::fit(outer, Axis::exact("", Unit::Count, (0.0, last), 8), y);
         area.frame(&painter, theme);
-        for (step, name) in events(told) {
-            let x = area.across(step);
+        for (step, name) in &curves.events {
+            let x = area.across(*step);
             let stroke = Stroke::new(1.0, theme.warning);
             dashed(&painter, pos2(x, area.rect.top()), pos2(x, area.rect.bottom()), stroke);
             let font = egui::FontId::proportional(10.0);

@@ -135,7 +135,7 @@ fn right(ui: &mut Ui, cx: Cx<'_>) {
     if let Some(summary) = &training.summary {
         summary_ui(ui, cx, out, summary);
     }
-    curves::ui(ui, cx, &told);
+    curves::ui(ui, cx, out, &told);
 }
 
 /// The mean angle between hidden units in degrees: opposite ones (180) span one direction, 90 two.
@@ -154,6 +154,9 @@ fn summary_ui(ui: &mut Ui, cx: Cx<'_>, out: &std::path::Path, summary: &Summary)
         fact(ui, theme, "Perplexity, all heads", number(summary.full_loss));
         fact(ui, theme, "after masking", number(summary.masked_loss));
         fact(ui, theme, "after fine-tuning", number(summary.final_loss));
+        if let Some(score) = summary.final_translation {
+            fact(ui, theme, "BLEU of held-out pairs", Unit::Plain.format(score.bleu));
+        }
         let count = |n: u64| Unit::Count.format(n as f64);
         let sizes = format!("{} to {}", count(summary.parameters_before), count(summary.parameters_after));
         fact(ui, theme, "Parameters", sizes);

@@ -1,10 +1,32 @@
 //! What an encoder-decoder model makes of the source side of pairs, beside the target side.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Bleu, Rouge, Search, bleu, decode, mean_rouge};
 use crate::corpus::{Corpus, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::network::{Batch, Gates, Network, Source};
 use crate::task::Ticket;
+
+/// How translations (or summaries) are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Translation {
+    /// Most pairs to translate.
+    pub sentences: usize,
+    /// Hypotheses followed; one is greedy search.
+    pub beams: usize,
+}
+
+/// How good translations are.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TranslationScore {
+    /// Corpus BLEU in `0..=100`, as sacreBLEU computes it.
+    pub bleu: f64,
+    /// Mean ROUGE.
+    pub rouge: Rouge,
+    /// Pairs that were translated.
+    pub sentences: usize,
+}
 
 /// Texts that a model wrote, each beside its reference.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +43,12 @@ impl Translations {
         bleu(self.texts())
     }
 
+    /// Both measures; `None` where nothing was translated.
+    pub fn score(&self) -> Option<TranslationScore> {
+        let sentences = self.pairs.len();
+        (sentences > 0).then(|| TranslationScore { bleu: self.bleu().score, rouge: self.rouge(), sentences })
+    }
+
     /// Mean ROUGE.
     pub fn rouge(&self) -> Rouge {
         mean_rouge(self.texts())
@@ -31,7 +59,7 @@ impl Translations {
     }
 }
 
-/// Translates up to `sentences` pairs of `corpus`, which must carry labels, with `beams` hypotheses (one is greedy).
+/// Translates pairs of `corpus`, which must carry labels.
 ///
 /// A translation may have half as many tokens again as the longest source of its batch, and ten more.
 pub fn translate(
@@ -39,9 +67,10 @@ pub fn translate(
     gates: &Gates,
     tokenizer: &TextTokenizer,
     corpus: &Corpus,
-    (sentences, beams): (usize, usize),
+    wanted: Translation,
     ticket: &Ticket,
 ) -> Result<Translations> {
+    let Translation { sentences, beams } = wanted;
     let intake = corpus.intake();
     let (Some(limits), Some(start)) = (&intake.target, intake.decoder_start) else {
         return Err(Error::usage("only encoder-decoder models translate, which this is not"));
