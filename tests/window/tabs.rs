@@ -42,6 +42,10 @@ fn a_tab_dragged_aside_splits_the_view_and_stays_so() {
     desk.drag(tab, edge);
     assert!(both(&desk), "two views stand beside each other");
     assert!(desk.tab("Votes").x > left.x + 100.0 && (desk.tab("Votes").y - left.y).abs() < 4.0);
+    // The other tabs stay in one row with the view that was there.
+    let row: Vec<f32> = ["Overview", "Redundancy", "Training"].map(|name| desk.tab(name).y).to_vec();
+    assert!(row.iter().all(|y| (y - left.y).abs() < 4.0), "{row:?}");
+    assert!(desk.harness.query_by_label_contains("Horizontal").is_none());
     let mut desk = desk.reopen();
     assert!(both(&desk), "and they stand so again");
     // Back among the others.

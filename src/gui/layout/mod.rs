@@ -2,9 +2,11 @@
 //!
 //! | module | job |
 //! | --- | --- |
+//! | `lift` | rows of tabs stand beside each other |
 //! | `panes` | how tabs and panes look |
 //! | `sound` | whether a tree from a file can be drawn |
 
+mod lift;
 mod panes;
 mod sound;
 
@@ -15,6 +17,7 @@ use egui_tiles::{Container, LinearDir, Tile, TileId, Tree};
 use serde::Serialize;
 use serde_json::Value;
 
+use self::lift::lift;
 use self::panes::Panes;
 use self::sound::is_sound;
 use super::app::Cx;
@@ -28,6 +31,8 @@ pub struct Layout {
     tree: Tree<View>,
     views: Views,
     front: View,
+    /// The tab that was moved last.
+    dragged: Option<TileId>,
     /// The colours of the last frame, which pictures take up.
     theme: &'static figure::Theme,
 }
@@ -41,7 +46,13 @@ struct Saved<'a> {
 
 impl Default for Layout {
     fn default() -> Self {
-        Self { tree: all_tabs(), views: Views::default(), front: View::Overview, theme: &figure::Theme::LIGHT }
+        Self {
+            tree: all_tabs(),
+            views: Views::default(),
+            front: View::Overview,
+            dragged: None,
+            theme: &figure::Theme::LIGHT,
+        }
     }
 }
 
@@ -142,6 +153,7 @@ impl Layout {
         let tree = saved.get("tree").and_then(|t| serde_json::from_value::<Tree<View>>(t.clone()).ok());
         if let Some(tree) = tree.filter(is_sound) {
             self.tree = tree;
+            lift(&mut self.tree, None);
         }
     }
 
@@ -168,6 +180,10 @@ impl Layout {
         let is_split = self.rows().len() > 1;
         let mut panes = Panes { cx, views: &mut self.views, front: &mut self.front, is_split };
         self.tree.ui(&mut panes, ui);
+        match self.tree.dragged_id(ui.ctx()) {
+            Some(dragged) => self.dragged = Some(dragged),
+            None => lift(&mut self.tree, self.dragged),
+        }
         // A click on a tab brings another view forward.
         if !self.is_visible(self.front) {
             let active = self.tree.active_tiles();
@@ -234,6 +250,28 @@ mod tests {
         layout.reset();
         assert_eq!(stands(&layout), [View::ALL.to_vec()]);
         assert!(!layout.move_on());
+    }
+
+    #[test]
+    fn a_split_inside_a_tab_becomes_rows_beside_each_other() {
+        // As it comes of a tab dropped at the left edge of another one: its place among the tabs is taken by both.
+        let mut layout = Layout::default();
+        let tiles = &mut layout.tree.tiles;
+        let root = layout.tree.root.unwrap();
+        let [votes, overview] = [View::Votes, View::Overview].map(|view| tiles.find_pane(&view).unwrap());
+        let Some(Tile::Container(row)) = tiles.get_mut(root) else { panic!() };
+        row.remove_child(votes);
+        let (left, right) = (tiles.insert_tab_tile(vec![votes]), tiles.insert_tab_tile(vec![overview]));
+        let both = tiles.insert_container(Container::new_linear(LinearDir::Horizontal, vec![left, right]));
+        let Some(Tile::Container(row)) = tiles.get_mut(root) else { panic!() };
+        row.replace_child(overview, both).unwrap();
+        lift(&mut layout.tree, Some(votes));
+        let others: Vec<View> = View::ALL.into_iter().filter(|view| *view != View::Votes).collect();
+        assert_eq!(stands(&layout), [vec![View::Votes], others]);
+        assert!(is_sound(&layout.tree));
+        let again = layout.save();
+        lift(&mut layout.tree, Some(votes));
+        assert_eq!(layout.save(), again, "nothing is left to do");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod legend;
 mod matrix;
 mod pickers;
 mod plot;
+mod slide;
 
 pub use background::Background;
 pub use color_bar::color_bar;
@@ -21,3 +22,4 @@ pub use legend::{Mark, group_legend, swatch};
 pub use matrix::{MatrixTexture, cell_at, paint_texture};
 pub use pickers::{choice, feature_picker, site_picker};
 pub use plot::{PlotArea, dashed};
+pub use slide::slide;

@@ -8,6 +8,7 @@ use super::super::app::Cx;
 /// The layer that is shown, for every view of one layer.
 pub fn site_picker(ui: &mut Ui, cx: Cx<'_>) {
     let (Some(model), Some(now)) = (&cx.state.model, cx.state.site()) else { return };
+    break_before(ui, 150.0);
     let label = ui.label(RichText::new("Layer").color(cx.theme.muted)).on_hover_text("[ and ] step through the layers");
     let combo = ComboBox::from_id_salt("site").selected_text(now.to_string()).width(96.0).show_ui(ui, |ui| {
         for site in model.facts.shape.sites() {
@@ -22,6 +23,7 @@ pub fn site_picker(ui: &mut Ui, cx: Cx<'_>) {
 /// The feature map that is shown, among those of the last run.
 pub fn feature_picker(ui: &mut Ui, cx: Cx<'_>) {
     let (Some(results), Some(now)) = (&cx.state.results, cx.state.feature()) else { return };
+    break_before(ui, 130.0);
     let label =
         ui.label(RichText::new("Map").color(cx.theme.muted)).on_hover_text("Feature map: what heads are compared by");
     let combo = ComboBox::from_id_salt("feature").selected_text(now.name()).width(84.0).show_ui(ui, |ui| {
@@ -32,6 +34,13 @@ pub fn feature_picker(ui: &mut Ui, cx: Cx<'_>) {
         }
     });
     combo.response.labelled_by(label.id);
+}
+
+/// Begins another line where the rest of this one has no room of `width`: a name and its control stay together.
+fn break_before(ui: &mut Ui, width: f32) {
+    if ui.available_size_before_wrap().x < width {
+        ui.end_row();
+    }
 }
 
 /// Room left and right of the words of a choice.

@@ -1,5 +1,6 @@
 //! Axes and bars in a rectangle, with the ticks of the exported figures.
 
+use eframe::egui::text::{LayoutJob, TextWrapping};
 use eframe::egui::{Align2, FontId, Painter, Pos2, Rect, Shape, Stroke, pos2, vec2};
 
 use super::super::theme::Theme;
@@ -70,7 +71,11 @@ impl PlotArea {
         }
         painter.hline(self.rect.x_range(), self.rect.bottom(), Stroke::new(1.0, theme.outline));
         let above = self.rect.left_top() + vec2(0.0, -5.0);
-        painter.text(above, Align2::LEFT_BOTTOM, &self.y.label, font.clone(), theme.muted);
+        // In a narrow plot the label ends in an ellipsis, not in half a letter.
+        let mut label = LayoutJob::simple_singleline(self.y.label.clone(), font.clone(), theme.muted);
+        label.wrap = TextWrapping::truncate_at_width((painter.clip_rect().right() - above.x - 2.0).max(0.0));
+        let label = painter.layout_job(label);
+        painter.galley(above - vec2(0.0, label.size().y), label, theme.muted);
         let below = pos2(self.rect.center().x, self.rect.bottom() + 19.0);
         painter.text(below, Align2::CENTER_TOP, &self.x.label, font, theme.muted);
     }

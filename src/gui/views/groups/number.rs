@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use eframe::egui::{DragValue, RichText, Ui};
+use eframe::egui::{DragValue, Label, RichText, Ui};
 
 use super::super::super::action::Action;
 use super::super::super::app::Cx;
@@ -23,7 +23,8 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, site: &SiteAnalysis, feature: &Feature
     }
     let shown = labels.iter().max().map_or(0, |g| g + 1);
     let Some(groups) = cx.state.what_if else {
-        ui.label(RichText::new(format!("{}, as in the run", counted(shown, "groups"))).small().color(cx.theme.muted));
+        let text = RichText::new(format!("{}, as in the run", counted(shown, "groups")));
+        ui.add(Label::new(text.small().color(cx.theme.muted)).extend());
         return;
     };
     if ui.button("Back to the run").on_hover_text(format!("The run found {}", counted(ran, "groups"))).clicked() {

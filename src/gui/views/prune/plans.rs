@@ -5,7 +5,7 @@ use eframe::egui::{ComboBox, DragValue, RichText, Slider, TextEdit, Ui};
 use super::super::super::action::Action;
 use super::super::super::app::Cx;
 use super::super::super::command::Command;
-use super::super::super::widgets::{command_button, heading, note};
+use super::super::super::widgets::{command_button, heading, note, slide};
 use crate::figure::Unit;
 use crate::plan::{Amount, Method};
 use crate::words::counted;
@@ -170,14 +170,14 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
     match proposal.amount {
         Amount::Groups => {}
         Amount::Keep(mut n) => {
-            if ui.add(Slider::new(&mut n, 1..=heads).text("heads per layer")).changed() {
+            if slide(ui, cx.theme, Slider::new(&mut n, 1..=heads).text("heads per layer")).changed() {
                 adjust(Amount::Keep(n));
             }
         }
         Amount::Ratio(ratio) | Amount::LayerRatio(ratio) => {
             let mut percent = ratio * 100.0;
             let slider = Slider::new(&mut percent, 0.0..=100.0).suffix(" %").max_decimals(0).text("of heads");
-            if ui.add(slider).changed() {
+            if slide(ui, cx.theme, slider).changed() {
                 let ratio = percent / 100.0;
                 adjust(if mode == Mode::Ratio { Amount::Ratio(ratio) } else { Amount::LayerRatio(ratio) });
             }
@@ -186,7 +186,7 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
             let mut percent = least * 100.0;
             let words = if proposal.method == Method::Votes { "vote share" } else { "threshold" };
             let slider = Slider::new(&mut percent, 0.0..=100.0).suffix(" %").max_decimals(1).text(words);
-            if ui.add(slider).changed() {
+            if slide(ui, cx.theme, slider).changed() {
                 adjust(Amount::Threshold(percent / 100.0));
             }
         }

@@ -10,7 +10,8 @@ use eframe::egui::{
 
 use super::super::super::action::Action;
 use super::super::super::app::Cx;
-use super::super::super::widgets::{Background, cell_at, note};
+use super::super::super::theme::Theme;
+use super::super::super::widgets::{Background, cell_at, note, slide};
 use super::{Kind, numbers};
 use crate::analysis::Analysis;
 use crate::figure::{Pool, Raster, Rgb, order_by_group};
@@ -79,7 +80,7 @@ impl Layers {
     pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, kind: Kind, by_index: bool) -> bool {
         let (Some(results), Some(map)) = (&cx.state.results, cx.state.feature()) else { return false };
         let sites = &results.analysis.sites;
-        self.resize(ui);
+        self.resize(ui, cx.theme);
         let room = ui.available_size() - vec2(14.0, 0.0);
         let (columns, side) = enlarged(room, arrange(room, sites.len()), self.size);
         let heads = sites.iter().map(|s| s.heads).max().unwrap_or(1).max(1);
@@ -152,14 +153,14 @@ impl Layers {
     }
 
     /// Ways to look closer.
-    fn resize(&mut self, ui: &mut Ui) {
+    fn resize(&mut self, ui: &mut Ui, theme: &Theme) {
         if ui.rect_contains_pointer(ui.available_rect_before_wrap()) {
             self.size = (self.size * ui.input(|i| i.zoom_delta())).clamp(1.0, LARGEST);
         }
         ui.horizontal(|ui| {
             let slider = Slider::new(&mut self.size, 1.0..=LARGEST).logarithmic(true).show_value(false);
             let label = ui.label("Size of the tiles");
-            ui.add(slider).labelled_by(label.id).on_hover_text(
+            slide(ui, theme, slider).labelled_by(label.id).on_hover_text(
                 "Larger tiles show finer cells. Ctrl and the wheel do the same; a click on a tile shows its layer alone",
             );
         });

@@ -1,0 +1,14 @@
+//! Sliders that can be seen.
+
+use eframe::egui::{Response, Slider, Ui};
+
+use super::super::theme::Theme;
+
+/// Adds a slider with a rail that stands out from the canvas, which fields to type in do not have to.
+pub fn slide(ui: &mut Ui, theme: &Theme, slider: Slider<'_>) -> Response {
+    ui.scope(|ui| {
+        ui.visuals_mut().widgets.inactive.bg_fill = theme.track;
+        ui.add(slider)
+    })
+    .inner
+}
