@@ -127,7 +127,7 @@ impl GramProbe {
                 let moment = moment.ok_or_else(|| Error::new("no second moment was formed"))?;
                 let weight = match self.weights.entry(maps.site) {
                     Entry::Occupied(kept) => kept.into_mut(),
-                    Entry::Vacant(slot) => slot.insert(Blocks::of_weight(maps.output_weight)?),
+                    Entry::Vacant(slot) => slot.insert(Blocks::of_weight(&maps.output_by_head()?)?),
                 };
                 moment.residual(weight)
             }

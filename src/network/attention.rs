@@ -120,7 +120,7 @@ impl AttentionLayer {
                 value: &value,
                 attention: attended.weights.as_ref(),
                 output: &output,
-                output_weight: &self.output_by_head()?,
+                output_weight: &self.output.weight,
                 queries: context.queries,
                 keys: context.keys,
             })?;
@@ -136,11 +136,6 @@ impl AttentionLayer {
             Some(bias) => nothing.broadcast_add(bias)?,
             None => nothing,
         })
-    }
-
-    /// `W_O` as `[H, d, D]`, a view.
-    fn output_by_head(&self) -> Result<Tensor> {
-        Ok(self.output.weight.t()?.reshape((self.spec.heads, self.spec.head_dim, ()))?)
     }
 }
 

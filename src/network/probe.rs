@@ -58,7 +58,7 @@ pub struct SiteMaps<'a> {
     pub attention: Option<&'a Tensor>,
     /// Gated weights times values, `[N, H, T, d]`.
     pub output: &'a Tensor,
-    /// Each head's rows of `W_O`, `[H, d, D]`.
+    /// `W_O`, `[D, H d]`.
     pub output_weight: &'a Tensor,
     /// Real query positions, `[N, T]`.
     pub queries: &'a TokenMask,
@@ -78,9 +78,14 @@ impl SiteMaps<'_> {
             }
             FeatureMap::Output => Ok(self.output.clone()),
             FeatureMap::Residual => {
-                Ok(self.output.contiguous()?.broadcast_matmul(&self.output_weight.unsqueeze(0)?)?)
+                Ok(self.output.contiguous()?.broadcast_matmul(&self.output_by_head()?.unsqueeze(0)?)?)
             }
         }
+    }
+
+    /// Each head's rows of `W_O`, `[H, d, D]`. A copy, where the weight is not stored by heads.
+    pub fn output_by_head(&self) -> Result<Tensor> {
+        Ok(self.output_weight.t()?.reshape((self.spec.heads, self.spec.head_dim, ()))?)
     }
 
     /// Real positions along the third axis of a map.
