@@ -59,7 +59,7 @@ impl fmt::Display for MemoryLimit {
 }
 
 /// What some work needs beside a network's weights and the layer that batches pass.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
     /// Networks that are there at a time.
     pub networks: u64,
@@ -79,7 +79,7 @@ impl Needs {
 }
 
 /// Memory for a network and what passes it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// Bytes in all, of which [`PROGRAM`] goes to the program itself.
     pub limit: MemoryLimit,

@@ -5,6 +5,7 @@ use crate::figure::number::Unit;
 use crate::figure::page::Caption;
 use crate::figure::views::{CostBars, CostRow};
 use crate::plan::{Cost, Saving};
+use crate::words::counted;
 
 impl CostBars {
     /// Sizes before and after a plan, where each number takes `width` bytes. `subtitle` names model and plan.
@@ -41,12 +42,11 @@ impl CostBars {
     pub fn with_speed(mut self, before: &Speed, after: &Speed) -> Self {
         let row = CostRow::new("Tokens per second", Unit::Count, before.tokens_per_sec, after.tokens_per_sec);
         self.rows.push(row.more_is_better());
-        let runs = |n: usize| format!("{n} run{}", if n == 1 { "" } else { "s" });
         self.caption = self.caption.note(format!(
-            "Speed is the median of {} on {} with {} sequences in a batch.",
-            runs(after.repetitions),
+            "Speed is the median of {} on {} with {} in a batch.",
+            counted(after.repetitions, "runs"),
             after.device,
-            after.sequences
+            counted(after.sequences, "sequences")
         ));
         self
     }

@@ -23,7 +23,7 @@ pub struct LoadedNetwork {
 }
 
 /// Where, in which type and in how much memory it was loaded, and the network.
-type Held = ((DeviceChoice, Precision, Option<String>), Arc<Network>);
+type Held = ((DeviceChoice, Precision, Option<Room>), Arc<Network>);
 
 /// Where a model computes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl LoadedNetwork {
     /// The network where and as `run` wants it, within `room` where memory is bounded; loads it where the last one was
     /// another.
     pub fn get(&self, model: &Model, run: &CheckedRun, room: Option<Room>, ticket: &Ticket) -> Result<Arc<Network>> {
-        let key = (run.device, run.precision, room.map(|room| format!("{room:?}")));
+        let key = (run.device, run.precision, room);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, network)) = held.as_ref()
             && *of == key
