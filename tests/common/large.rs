@@ -3,7 +3,7 @@
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -248,6 +248,14 @@ fn analysis(model: &Model) -> Analysis {
 
 /// The synthetic model with its analysis, in a window whose views stand as `view` says.
 pub fn open_large(folder: &Path, view: serde_json::Value) -> Window {
+    let path = write_large(folder, view);
+    let window = Window::open(Store::at(folder.join("remembered")), &path);
+    assert!(window.app.state().results.is_some(), "{}", window.app.state().messages.text());
+    window
+}
+
+/// The workspace of the synthetic model with its analysis, beside the model.
+pub fn write_large(folder: &Path, view: serde_json::Value) -> PathBuf {
     write_model(folder);
     let model = Model::open(folder).unwrap();
     let analysis = analysis(&model);
@@ -259,7 +267,5 @@ pub fn open_large(folder: &Path, view: serde_json::Value) -> Window {
     let workspace =
         Workspace { model: Some(reference), run, view, analysis: Some(Arc::new(analysis)), ..Workspace::default() };
     workspace.write(&path).unwrap();
-    let window = Window::open(Store::at(folder.join("remembered")), &path);
-    assert!(window.app.state().results.is_some(), "{}", window.app.state().messages.text());
-    window
+    path
 }

@@ -8,6 +8,7 @@ mod gallery;
 mod keyboard;
 #[path = "../common/large.rs"]
 mod large;
+mod layers;
 mod paths;
 mod pictures;
 mod rest;

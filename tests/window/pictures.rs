@@ -9,6 +9,11 @@ use pillars::workspace::{Settings, Store, ThemeChoice};
 
 use crate::desk::{Desk, fixture};
 
+/// Whether pictures can be made here.
+pub fn can_draw() -> bool {
+    std::env::var("WGPU_BACKEND").as_deref() == Ok("vulkan")
+}
+
 /// A window after a run of a tiny model over the inputs that its reference was computed on.
 fn desk(theme: ThemeChoice, family: &'static str) -> Desk {
     let folder = tempfile::tempdir().unwrap();
@@ -32,7 +37,7 @@ fn desk(theme: ThemeChoice, family: &'static str) -> Desk {
 
 #[test]
 fn views_look_as_they_did() {
-    if std::env::var("WGPU_BACKEND").as_deref() != Ok("vulkan") {
+    if !can_draw() {
         eprintln!("not compared: set WGPU_BACKEND=vulkan where Mesa's software Vulkan is installed");
         return;
     }

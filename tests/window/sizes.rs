@@ -8,6 +8,7 @@ use pillars::gui::App;
 use pillars::workspace::{Settings, Store};
 
 use crate::desk::{Desk, fixture};
+use crate::pictures::can_draw;
 
 /// A window of 1280 x 720 pixels of a screen with so many pixels to a point, everything in it `zoom` times as large.
 fn desk(pixels_per_point: f32, zoom: f32) -> Desk {
@@ -16,7 +17,8 @@ fn desk(pixels_per_point: f32, zoom: f32) -> Desk {
     let settings = Settings { zoom, ..Settings::default() };
     let points = [1280.0 / pixels_per_point / zoom, 720.0 / pixels_per_point / zoom];
     let builder = Harness::builder().with_size(points).with_pixels_per_point(pixels_per_point).with_max_steps(16);
-    let harness = builder.wgpu().build_eframe(move |context| {
+    let builder = if can_draw() { builder.wgpu() } else { builder };
+    let harness = builder.build_eframe(move |context| {
         let mut app = App::new(&context.egui_ctx, store, settings).without_dialogs();
         app.start(Some(fixture("bert")));
         app
@@ -78,8 +80,9 @@ fn every_control_stays_in_reach_at_every_size() {
                 lost.push(format!("{place}: {role:?} {name}"));
             }
         }
-        // It draws.
-        desk.harness.render().unwrap();
+        if can_draw() {
+            desk.harness.render().unwrap();
+        }
         desk.command("zoom in");
         assert!(desk.state().settings.zoom > zoom || zoom == 3.0);
         desk.command("actual size");
