@@ -6,7 +6,7 @@ use super::super::app::Cx;
 use super::super::theme::STRONG;
 use super::super::widgets::note;
 use crate::figure::Unit;
-use crate::words::counted;
+use crate::words::{counted, noun};
 use crate::workspace::ModelFacts;
 
 /// What the model is, in a few lines.
@@ -31,13 +31,13 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>) {
 
 fn lines(facts: &ModelFacts) -> Vec<String> {
     let sites = facts.shape.sites();
-    let heads = span(sites.iter().map(|s| s.heads));
+    let heads = spanned(sites.iter().map(|s| s.heads), "heads");
     let mut lines = vec![
         format!("{}, {}", facts.family, counted(sites.len(), "attention layers")),
-        format!("{heads} heads of width {} in each, {} in all", span(facts.head_dims.iter().copied()), facts.heads()),
+        format!("{heads} of width {} in each, {} in all", span(facts.head_dims.iter().copied()), facts.heads()),
     ];
     if facts.is_grouped() {
-        lines.push(format!("{} key/value heads in each", span(sites.iter().map(|s| s.kv_heads))));
+        lines.push(format!("{} in each", spanned(sites.iter().map(|s| s.kv_heads), "key/value heads")));
     }
     lines.push(format!(
         "{} parameters, {} {}",
@@ -46,6 +46,11 @@ fn lines(facts: &ModelFacts) -> Vec<String> {
         facts.dtype
     ));
     lines
+}
+
+/// The same with what is counted.
+fn spanned(all: impl Iterator<Item = usize> + Clone, many: &str) -> String {
+    format!("{} {}", span(all.clone()), noun(all.max().unwrap_or(0), many))
 }
 
 /// One number where all agree, else the least and the largest.

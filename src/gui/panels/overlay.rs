@@ -66,7 +66,7 @@ impl Overlays {
         if found.is_empty() {
             note(ui, cx.theme, "No command has these letters");
         }
-        let height = left_of(ui, 360.0);
+        let height = left_of(ui, 360.0, 24.0);
         ScrollArea::vertical().min_scrolled_height(height).max_height(height).auto_shrink([false, true]).show(
             ui,
             |ui| {
@@ -201,14 +201,14 @@ fn drop(ui: &Ui) -> f32 {
     (ui.ctx().content_rect().height() * 0.1).min(72.0)
 }
 
-/// Height of a list, at most `wanted`, so that its box ends inside the window.
-fn left_of(ui: &Ui, wanted: f32) -> f32 {
-    (ui.ctx().content_rect().bottom() - ui.cursor().top() - 24.0).clamp(80.0, wanted)
+/// Height of a list, at most `wanted`, so that its box ends inside the window with room for what is `below` the list.
+fn left_of(ui: &Ui, wanted: f32, below: f32) -> f32 {
+    (ui.ctx().content_rect().bottom() - ui.cursor().top() - below).clamp(80.0, wanted)
 }
 
 fn shortcuts(ui: &mut Ui, cx: Cx<'_>) {
     heading(ui, cx.theme, "Keyboard shortcuts");
-    let height = left_of(ui, 420.0);
+    let height = left_of(ui, 420.0, 64.0);
     ScrollArea::vertical().min_scrolled_height(height).max_height(height).show(ui, |ui| {
         egui::Grid::new("shortcuts").num_columns(2).striped(true).spacing([24.0, 4.0]).show(ui, |ui| {
             for command in Command::all() {

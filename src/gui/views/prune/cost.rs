@@ -6,6 +6,7 @@ use super::super::super::app::Cx;
 use super::super::super::widgets::{heading, note};
 use crate::figure::Unit;
 use crate::figure::views::CostRow;
+use crate::words::counted;
 use crate::workspace::{Opened, Outlook};
 
 /// One measure with what it means.
@@ -39,7 +40,7 @@ pub fn rows(model: &Opened, outlook: &Outlook) -> Vec<Row> {
         Unit::Count,
         before.flops_per_token,
         after.flops_per_token,
-        &format!("One forward pass over {} tokens; a multiply-add counts once", before.length),
+        &format!("One forward pass over {}; a multiply-add counts once", counted(before.length, "tokens")),
     );
     let width = model.facts.stored_width;
     if before.cache_per_token > 0 {
