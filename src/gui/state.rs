@@ -133,7 +133,7 @@ pub struct State {
     /// Quality of plans.
     pub measured: Vec<Measured>,
     /// Quality against the share of heads kept.
-    pub curves: Option<Curves>,
+    pub curves: Option<Arc<Curves>>,
     /// Changes with both.
     pub measured_revision: u64,
     /// How a pruned checkpoint is written.

@@ -49,8 +49,8 @@ pub struct Workspace {
     /// Quality of plans.
     pub measured: Vec<Measured>,
     /// Quality against the share of heads kept. Until version 2 it was called `sweep` and held what was drawn beside it.
-    #[serde(alias = "sweep", deserialize_with = "earlier::curves")]
-    pub curves: Option<Curves>,
+    #[serde(alias = "sweep", serialize_with = "shared::serialize", deserialize_with = "earlier::curves")]
+    pub curves: Option<Arc<Curves>>,
     /// The result of the last run.
     #[serde(skip_serializing_if = "Option::is_none", with = "shared")]
     pub analysis: Option<Arc<Analysis>>,
@@ -74,7 +74,7 @@ impl Document for Workspace {
     }
 }
 
-/// An analysis is shared with the views that show it, but a file holds its own.
+/// What is large is shared with the views that show it, but a file holds its own.
 mod shared {
     use std::sync::Arc;
 
@@ -82,8 +82,8 @@ mod shared {
 
     use crate::analysis::Analysis;
 
-    pub fn serialize<S: Serializer>(analysis: &Option<Arc<Analysis>>, to: S) -> Result<S::Ok, S::Error> {
-        analysis.as_deref().serialize(to)
+    pub fn serialize<T: Serialize, S: Serializer>(held: &Option<Arc<T>>, to: S) -> Result<S::Ok, S::Error> {
+        held.as_deref().serialize(to)
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Arc<Analysis>>, D::Error> {
@@ -93,6 +93,8 @@ mod shared {
 
 /// What earlier versions wrote in another way.
 mod earlier {
+    use std::sync::Arc;
+
     use serde::{Deserialize, Deserializer};
 
     use crate::evaluation::curve::Curves;
@@ -111,15 +113,16 @@ mod earlier {
         },
     }
 
-    pub fn curves<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Curves>, D::Error> {
-        Ok(match Option::<Held>::deserialize(from)? {
+    pub fn curves<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Arc<Curves>>, D::Error> {
+        let found = match Option::<Held>::deserialize(from)? {
             None => None,
-            Some(Held::Curves(curves)) => Some(*curves),
+            Some(Held::Curves(curves)) => Some(curves),
             Some(Held::Sweep { measured, of }) => measured.map(|mut curves| {
                 curves.reading.input = of;
-                *curves
+                curves
             }),
-        })
+        };
+        Ok(found.map(Arc::from))
     }
 }
 
@@ -183,12 +186,12 @@ mod tests {
             }
             serde_json::json!({"format": "pillars-workspace", "version": 2, "sweep": sweep}).to_string()
         };
-        let found = Workspace::from_json(&sweep(Some(&curves))).unwrap().curves.unwrap();
+        let found = Arc::unwrap_or_clone(Workspace::from_json(&sweep(Some(&curves))).unwrap().curves.unwrap());
         assert_eq!(found.reading.input, "/x/a.txt", "the words by which the window knows its input");
         assert_eq!(Curves { reading: Reading::default(), ..found }, curves);
         // What was drawn without what was measured is not brought back, and costs nothing else.
         assert_eq!(Workspace::from_json(&sweep(None)).unwrap(), Workspace::default());
-        let now = Workspace { curves: Some(curves), ..Workspace::default() };
+        let now = Workspace { curves: Some(Arc::new(curves)), ..Workspace::default() };
         assert_eq!(Workspace::from_json(&now.to_json().unwrap()).unwrap(), now);
     }
 }

@@ -82,6 +82,12 @@ fn work_under_way_does_ask_for_frames() {
     desk.harness.key_press(Key::F5);
     desk.harness.step();
     desk.wait("progress", |state| state.jobs.shown().any(|job| job.progress.done > 0));
+    // The worker asks for a frame whenever there is something to show; nobody else does here.
+    let began = Instant::now();
+    while !desk.harness.ctx.has_requested_repaint() {
+        assert!(began.elapsed() < Duration::from_secs(5), "progress is not shown");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     desk.harness.key_press_modifiers(Modifiers::COMMAND, Key::Period);
     desk.settle();
     desk.rest();

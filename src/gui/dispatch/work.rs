@@ -76,7 +76,7 @@ impl App {
                 so_far = Some(found.clone());
                 Ok(())
             };
-            let before = before.as_ref();
+            let before = before.as_deref();
             let found =
                 job::measure_curves(&model, &loaded, &run, &analysis, &methods, &RATIOS, before, &mut keep, ticket);
             let (mut curves, is_whole) = match (found, so_far) {
@@ -206,7 +206,7 @@ impl App {
                     true => "Quality curve measured",
                     false => "Stopped: measure the curve again to go on where it stopped",
                 });
-                self.state.curves = Some(*curves);
+                self.state.curves = Some(Arc::from(curves));
                 self.state.measured_revision += 1;
             }
             Outcome::Exported(path, report) => {
