@@ -3,6 +3,9 @@
 //!
 //! Beside criterion's report every pair prints one ratio, of medians of alternating runs, since a machine that does
 //! other things slows both alike.
+//!
+//! `count.py` counts instructions instead: with `PILLARS_COUNT=SIDE:TIMES:NAME` one side of one pair runs so many
+//! times and nothing else does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 #![allow(clippy::print_stdout)]
 
@@ -37,8 +40,28 @@ fn heads(width: usize, seed: u64) -> Tensor {
     random(&[SEQUENCES, LENGTH, HEADS, width], seed).transpose(1, 2).unwrap()
 }
 
+/// Runs what `PILLARS_COUNT` asks for; true where it asks for anything.
+fn counted(name: &str, candle: &dyn Fn() -> Tensor, ours: &dyn Fn() -> Tensor) -> bool {
+    let Ok(wanted) = std::env::var("PILLARS_COUNT") else { return false };
+    let mut parts = wanted.splitn(3, ':');
+    let (side, times) = (parts.next(), parts.next().and_then(|n| n.parse().ok()).unwrap_or(0));
+    match parts.next() {
+        None | Some("") => println!("{name}"),
+        Some(chosen) if chosen == name => {
+            for _ in 0..times {
+                black_box(if side == Some("candle") { candle() } else { ours() });
+            }
+        }
+        Some(_) => {}
+    }
+    true
+}
+
 /// Both sides to criterion, and their ratio to the screen.
 fn compare(criterion: &mut Criterion, name: &str, candle: impl Fn() -> Tensor, ours: impl Fn() -> Tensor) {
+    if counted(name, &candle, &ours) {
+        return;
+    }
     let mut group = criterion.benchmark_group(name);
     group.sample_size(10);
     group.bench_function("candle", |b| b.iter(|| black_box(candle())));
