@@ -12,7 +12,7 @@
 //! | [`corpus`] | inputs of every kind become padded batches |
 //! | [`analysis`] | which heads compute alike; groups, votes, importance |
 //! | [`plan`] | which heads stay, and what that saves |
-//! | [`evaluation`] | loss, perplexity, accuracy, likeness, speed |
+//! | [`evaluation`] | loss, perplexity, accuracy, likeness, translations, speed |
 //! | [`pruning`] | a plan becomes a smaller checkpoint, proven against the masked model |
 //! | [`training`] | group-constrained training, voting, fine-tuning, removal |
 //! | [`figure`] | colour maps, rasters, tables, pictures as SVG, PNG or CSV |

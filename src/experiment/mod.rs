@@ -13,6 +13,8 @@
 //! | `run` | trains what is missing |
 //! | `report`, `markdown` | means and spreads over seeds; as text |
 //! | `curves` | the constraint against its plain twin, as a figure |
+//!
+//! `study.md` beside this file tells what came out on novels and on translated verses.
 
 mod arm;
 mod curves;
