@@ -9,7 +9,7 @@ use super::part::Left;
 use super::stack::{Entry, Stack, Watch};
 use super::{Batch, Blind, Gates, NetworkSpec, Probe, SiteKind, Source, TokenMask, Tokens, Weights};
 use crate::error::{Error, Result};
-use crate::task::Ticket;
+use crate::task::{Ticket, on_workers};
 
 /// The result of the last stack.
 #[derive(Clone, Debug)]
@@ -98,7 +98,16 @@ impl Network {
         ticket: &Ticket,
     ) -> Result<Vec<Hidden>> {
         let depth: usize = [&self.encoder, &self.decoder].into_iter().flatten().map(Stack::depth).sum();
-        let mut watch = Watch { gates, probe, ticket, steps: (0, depth * batches.len()) };
+        let watch = Watch { gates, probe, ticket, steps: (0, depth * batches.len()) };
+        self.at_work(|| self.pass(batches, watch))
+    }
+
+    /// Does the work of a pass: on the processor among the threads of the kernels.
+    fn at_work<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        if self.device.is_cpu() { on_workers(work) } else { work() }
+    }
+
+    fn pass(&self, batches: &[Batch], mut watch: Watch<'_>) -> Result<Vec<Hidden>> {
         let first: Vec<Entry<'_>> = batches.iter().map(|b| Entry { source: b.source.clone(), memory: None }).collect();
         match (&self.encoder, &self.decoder) {
             (Some(only), None) | (None, Some(only)) => only.forward(&first, &mut watch),
@@ -120,14 +129,15 @@ impl Network {
     /// What the encoder makes of `source`; an error where there is none.
     pub fn encode(&self, source: &Source, gates: &Gates, probe: &mut dyn Probe) -> Result<Hidden> {
         let encoder = self.encoder.as_ref().ok_or_else(|| Error::new("the network has no encoder"))?;
-        one(encoder, Entry { source: source.clone(), memory: None }, gates, probe)
+        self.at_work(|| one(encoder, Entry { source: source.clone(), memory: None }, gates, probe))
     }
 
     /// What the decoder of an encoder-decoder makes of `target`, reading `memory`, the encoder's result.
     pub fn decode(&self, memory: &Hidden, target: &Tokens, gates: &Gates, probe: &mut dyn Probe) -> Result<Hidden> {
         let decoder = self.decoder.as_ref().filter(|_| self.encoder.is_some());
         let decoder = decoder.ok_or_else(|| Error::new("the network is no encoder-decoder"))?;
-        one(decoder, Entry { source: Source::Tokens(target.clone()), memory: Some(memory) }, gates, probe)
+        let entry = Entry { source: Source::Tokens(target.clone()), memory: Some(memory) };
+        self.at_work(|| one(decoder, entry, gates, probe))
     }
 
     /// Logits `[.., V]` of hidden states `[.., D]`; an error where the checkpoint has no language-model head.

@@ -6,7 +6,7 @@ use super::{AttentionSpec, FeatureMap, Site, TokenMask};
 use crate::error::{Error, Result};
 
 /// Sees what every head computes; it must copy what it keeps.
-pub trait Probe {
+pub trait Probe: Send {
     /// Whether softmax weights of this site are to be kept; they cost memory.
     fn wants_attention(&self, site: Site) -> bool;
 

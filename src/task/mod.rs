@@ -4,6 +4,8 @@
 
 mod progress;
 mod runner;
+mod workers;
 
 pub use progress::{CancelToken, Progress, Ticket};
 pub use runner::{Runner, State, Task};
+pub use workers::on_workers;
