@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::accesskit::Role;
 use eframe::egui::{self, Key, Modifiers};
-use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
+use egui_kittest::{Harness, HarnessBuilder};
 use pillars::gui::{App, State};
-use pillars::workspace::{HeadRef, Store};
+use pillars::workspace::{HeadRef, Settings, Store};
 
 pub struct Desk {
     pub harness: Harness<'static, App>,
@@ -85,6 +85,26 @@ impl Desk {
     /// The same after a run.
     pub fn with_results(family: &str) -> Self {
         let mut desk = Self::with_input(family);
+        desk.press(Key::F5);
+        desk.settle();
+        assert!(desk.state().results.is_some(), "{}", desk.messages());
+        desk
+    }
+
+    /// The same in a window of its own making with these settings, which it does not look up.
+    pub fn with_results_in(builder: HarnessBuilder<App>, settings: Settings) -> Self {
+        stand_aside();
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::at(folder.path().join("remembered"));
+        let harness = builder.build_eframe(move |context| {
+            let mut app = App::new(&context.egui_ctx, store, settings).without_dialogs();
+            app.start(Some(fixture("bert")));
+            app
+        });
+        let mut desk = Self { harness, folder };
+        desk.settle();
+        let input = tokens(desk.folder.path(), 12, 10);
+        desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
         desk.press(Key::F5);
         desk.settle();
         assert!(desk.state().results.is_some(), "{}", desk.messages());

@@ -6,10 +6,9 @@ use eframe::egui::accesskit::Role;
 use eframe::egui::{Event, Key, Modifiers, Rect};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use pillars::gui::App;
-use pillars::workspace::{Settings, Store};
+use pillars::workspace::Settings;
 
-use crate::desk::{Desk, fixture};
+use crate::desk::Desk;
 use crate::large::{HEADS, LAYERS, write_large};
 use crate::pictures::can_draw;
 
@@ -66,20 +65,8 @@ fn tiles_show_the_numbers_that_are_asked_for_last() {
         eprintln!("not drawn: set WGPU_BACKEND=vulkan where Mesa's software Vulkan is installed");
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::at(folder.path().join("remembered"));
     let builder = Harness::builder().with_size([1280.0, 800.0]).with_max_steps(16).with_render_cursor(false).wgpu();
-    let harness = builder.build_eframe(move |context| {
-        let mut app = App::new(&context.egui_ctx, store, Settings::default()).without_dialogs();
-        app.start(Some(fixture("bert")));
-        app
-    });
-    let mut desk = Desk { harness, folder };
-    desk.settle();
-    let input = crate::desk::tokens(desk.folder.path(), 12, 10);
-    desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
-    desk.press(Key::F5);
-    desk.settle();
+    let mut desk = Desk::with_results_in(builder, Settings::default());
     desk.chord(Modifiers::COMMAND, Key::Num2);
     desk.choose("All layers");
     desk.wait_for("the tiles", |desk| desk.tiles("Cosine").is_some());

@@ -4,33 +4,18 @@ use eframe::egui::accesskit::Role;
 use eframe::egui::{Key, Modifiers, Rect};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use pillars::gui::App;
-use pillars::workspace::{Settings, Store};
+use pillars::workspace::Settings;
 
-use crate::desk::{Desk, fixture};
+use crate::desk::Desk;
 use crate::pictures::can_draw;
 
 /// A window of 1280 x 720 pixels of a screen with so many pixels to a point, everything in it `zoom` times as large.
 fn desk(pixels_per_point: f32, zoom: f32) -> Desk {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::at(folder.path().join("remembered"));
     let settings = Settings { zoom, ..Settings::default() };
     let points = [1280.0 / pixels_per_point / zoom, 720.0 / pixels_per_point / zoom];
     let builder = Harness::builder().with_size(points).with_pixels_per_point(pixels_per_point).with_max_steps(16);
     let builder = if can_draw() { builder.wgpu() } else { builder };
-    let harness = builder.build_eframe(move |context| {
-        let mut app = App::new(&context.egui_ctx, store, settings).without_dialogs();
-        app.start(Some(fixture("bert")));
-        app
-    });
-    let mut desk = Desk { harness, folder };
-    desk.settle();
-    let input = crate::desk::tokens(desk.folder.path(), 12, 10);
-    desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
-    desk.press(Key::F5);
-    desk.settle();
-    assert!(desk.state().results.is_some(), "{}", desk.messages());
-    desk
+    Desk::with_results_in(builder, settings)
 }
 
 impl Desk {
