@@ -9,7 +9,8 @@ use super::part::Left;
 use super::stack::{Entry, Stack, Watch};
 use super::{Batch, Blind, Gates, NetworkSpec, Probe, SiteKind, Source, TokenMask, Tokens, Weights};
 use crate::error::{Error, Result};
-use crate::task::{Ticket, on_workers};
+use crate::task::Ticket;
+use crate::tensor::at_work;
 
 /// The result of the last stack.
 #[derive(Clone, Debug)]
@@ -99,12 +100,7 @@ impl Network {
     ) -> Result<Vec<Hidden>> {
         let depth: usize = [&self.encoder, &self.decoder].into_iter().flatten().map(Stack::depth).sum();
         let watch = Watch { gates, probe, ticket, steps: (0, depth * batches.len()) };
-        self.at_work(|| self.pass(batches, watch))
-    }
-
-    /// Does the work of a pass: on the processor among the threads of the kernels.
-    fn at_work<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        if self.device.is_cpu() { on_workers(work) } else { work() }
+        at_work(&self.device, || self.pass(batches, watch))
     }
 
     fn pass(&self, batches: &[Batch], mut watch: Watch<'_>) -> Result<Vec<Hidden>> {
@@ -129,7 +125,7 @@ impl Network {
     /// What the encoder makes of `source`; an error where there is none.
     pub fn encode(&self, source: &Source, gates: &Gates, probe: &mut dyn Probe) -> Result<Hidden> {
         let encoder = self.encoder.as_ref().ok_or_else(|| Error::new("the network has no encoder"))?;
-        self.at_work(|| one(encoder, Entry { source: source.clone(), memory: None }, gates, probe))
+        at_work(&self.device, || one(encoder, Entry { source: source.clone(), memory: None }, gates, probe))
     }
 
     /// What the decoder of an encoder-decoder makes of `target`, reading `memory`, the encoder's result.
@@ -137,7 +133,7 @@ impl Network {
         let decoder = self.decoder.as_ref().filter(|_| self.encoder.is_some());
         let decoder = decoder.ok_or_else(|| Error::new("the network is no encoder-decoder"))?;
         let entry = Entry { source: Source::Tokens(target.clone()), memory: Some(memory) };
-        self.at_work(|| one(decoder, entry, gates, probe))
+        at_work(&self.device, || one(decoder, entry, gates, probe))
     }
 
     /// Logits `[.., V]` of hidden states `[.., D]`; an error where the checkpoint has no language-model head.

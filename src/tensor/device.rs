@@ -8,6 +8,7 @@ use candle_core::utils::{cuda_is_available, metal_is_available};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::task::on_workers;
 
 /// A wish for a device, as written after `--device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +129,11 @@ pub fn device_name(device: &Device) -> String {
         candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
         candle_core::DeviceLocation::Metal { .. } => "metal".to_owned(),
     }
+}
+
+/// Does work on `device`: that of the processor among the threads of its kernels, as [`on_workers`] has it.
+pub fn at_work<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
+    if device.is_cpu() { on_workers(work) } else { work() }
 }
 
 #[cfg(test)]

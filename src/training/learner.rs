@@ -11,7 +11,7 @@ use super::{AdamSettings, AdamW, Parameters, task_loss};
 use crate::analysis::Gram;
 use crate::error::{Error, Result};
 use crate::network::{Batch, Blind, Gates, Network, NetworkSpec, Probe, Site, Weights};
-use crate::task::on_workers;
+use crate::tensor::at_work;
 
 /// A network that learns.
 #[derive(Debug)]
@@ -134,11 +134,8 @@ impl Learner {
     /// One step over `batches`, whose gradients add up as if they were one batch: the loss is the mean per predicted
     /// token of all of them.
     pub fn step(&mut self, batches: &[Batch], settings: &StepSettings<'_>) -> Result<Step> {
-        if self.network.device().is_cpu() {
-            on_workers(|| self.take_step(batches, settings))
-        } else {
-            self.take_step(batches, settings)
-        }
+        let device = self.network.device().clone();
+        at_work(&device, || self.take_step(batches, settings))
     }
 
     fn take_step(&mut self, batches: &[Batch], settings: &StepSettings<'_>) -> Result<Step> {
