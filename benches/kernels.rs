@@ -20,6 +20,10 @@ use pillars::tensor::{
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SEQUENCES: usize = 8;
 const LENGTH: usize = 128;
 const HEADS: usize = 12;

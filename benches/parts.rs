@@ -18,6 +18,10 @@ use pillars::network::{Batch, Blind, Gates, Tokens};
 use pillars::task::Ticket;
 use pillars::training::{AdamSettings, Learner, Parameters, StepSettings};
 
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn timed<T>(f: impl FnOnce() -> T) -> (T, f64) {
     let start = Instant::now();
     let result = f();

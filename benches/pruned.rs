@@ -26,6 +26,10 @@ use pillars::pruning::{ExportOptions, Format, export};
 use pillars::task::Ticket;
 use serde_json::json;
 
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Pairs of runs whose medians are compared.
 const PAIRS: usize = 15;
 

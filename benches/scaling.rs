@@ -24,6 +24,10 @@ use pillars::network::{
 };
 use pillars::task::Ticket;
 
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const HEAD_DIM: usize = 32;
 const VOCABULARY: u32 = 1000;
 

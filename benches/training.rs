@@ -16,6 +16,10 @@ use pillars::training::{AdamSettings, Blueprint, Learner, StepParts, StepSetting
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SEQUENCES: usize = 8;
 const LENGTH: usize = 128;
 

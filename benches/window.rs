@@ -17,6 +17,10 @@ use pillars::analysis::{Document, ModelInfo};
 use pillars::model::Model;
 use pillars::workspace::{ModelRef, RunSettings, Store, Workspace, guess_input, sample};
 
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The bundled sample after a run over two batches.
 fn open_sample(folder: &Path) -> Window {
     let sample = sample().expect("the bundled sample");

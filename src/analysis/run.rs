@@ -73,9 +73,8 @@ impl Analyzer {
     /// Runs batches that advance together through the network and counts their votes, batch by batch in their order.
     /// `gates` are open for a model as it is.
     pub fn add(&mut self, network: &Network, batches: &[Batch], gates: &Gates, ticket: &Ticket) -> Result<()> {
-        // Logits are not looked at, so the language-model head need not run.
         let began = Instant::now();
-        network.hidden_of(batches, gates, &mut self.probe, ticket)?;
+        network.show(batches, gates, &mut self.probe, ticket)?;
         self.network += began.elapsed();
         let began = Instant::now();
         let mut grams = self.probe.take_batches();

@@ -84,9 +84,25 @@ impl AttentionLayer {
         context: &Context<'_>,
         probe: &mut dyn Probe,
     ) -> Result<Tensor> {
+        match self.heads(site, x, memory, context, probe)? {
+            Some(output) => self.output.forward(&join_heads(&output)?),
+            None => self.without_heads(x),
+        }
+    }
+
+    /// Gated weights times values of every head, `[N, H, T, d]`, after the probe has seen what led there; `None` where
+    /// no head is left.
+    pub(super) fn heads(
+        &self,
+        site: Site,
+        x: &Tensor,
+        memory: &Tensor,
+        context: &Context<'_>,
+        probe: &mut dyn Probe,
+    ) -> Result<Option<Tensor>> {
         let spec = &self.spec;
         if spec.heads == 0 {
-            return self.without_heads(x);
+            return Ok(None);
         }
         let query = split_heads(&self.query.forward(x)?, spec.heads)?;
         let key = split_heads(&self.key.forward(memory)?, spec.kv_heads)?;
@@ -125,7 +141,7 @@ impl AttentionLayer {
                 keys: context.keys,
             })?;
         }
-        self.output.forward(&join_heads(&output)?)
+        Ok(Some(output))
     }
 
     /// What a layer gives that lost all its heads: the bias of its output projection. Probes do not see it.

@@ -98,28 +98,43 @@ impl Network {
         probe: &mut dyn Probe,
         ticket: &Ticket,
     ) -> Result<Vec<Hidden>> {
-        let depth: usize = [&self.encoder, &self.decoder].into_iter().flatten().map(Stack::depth).sum();
-        let watch = Watch { gates, probe, ticket, steps: (0, depth * batches.len()) };
-        at_work(&self.device, || self.pass(batches, watch))
+        self.to_last(batches, (gates, probe, ticket), |stack, entries, watch| stack.forward(entries, watch))
     }
 
-    fn pass(&self, batches: &[Batch], mut watch: Watch<'_>) -> Result<Vec<Hidden>> {
-        let first: Vec<Entry<'_>> = batches.iter().map(|b| Entry { source: b.source.clone(), memory: None }).collect();
-        match (&self.encoder, &self.decoder) {
-            (Some(only), None) | (None, Some(only)) => only.forward(&first, &mut watch),
-            (Some(encoder), Some(decoder)) => {
-                let missing =
-                    || Error::usage("an encoder-decoder model also needs what its decoder reads (decoder_input_ids)");
-                let targets =
-                    batches.iter().map(|b| b.target.clone().ok_or_else(missing)).collect::<Result<Vec<_>>>()?;
-                let memories = encoder.forward(&first, &mut watch)?;
-                let second = targets.into_iter().zip(&memories);
-                let second: Vec<Entry<'_>> =
-                    second.map(|(t, memory)| Entry { source: Source::Tokens(t), memory: Some(memory) }).collect();
-                decoder.forward(&second, &mut watch)
+    /// [`Network::hidden_of`] for the probe alone: what comes after the last attention that it sees is left out.
+    pub fn show(&self, batches: &[Batch], gates: &Gates, probe: &mut dyn Probe, ticket: &Ticket) -> Result<()> {
+        self.to_last(batches, (gates, probe, ticket), |stack, entries, watch| stack.show(entries, watch))
+    }
+
+    /// Batches as far as the last stack, through which `last` takes them.
+    fn to_last<R: Send>(
+        &self,
+        batches: &[Batch],
+        (gates, probe, ticket): (&Gates, &mut dyn Probe, &Ticket),
+        last: impl FnOnce(&Stack, &[Entry<'_>], &mut Watch<'_>) -> Result<R> + Send,
+    ) -> Result<R> {
+        let depth: usize = [&self.encoder, &self.decoder].into_iter().flatten().map(Stack::depth).sum();
+        let mut watch = Watch { gates, probe, ticket, steps: (0, depth * batches.len()) };
+        at_work(&self.device, || {
+            let first = batches.iter().map(|b| Entry { source: b.source.clone(), memory: None });
+            let first: Vec<Entry<'_>> = first.collect();
+            match (&self.encoder, &self.decoder) {
+                (Some(only), None) | (None, Some(only)) => last(only, &first, &mut watch),
+                (Some(encoder), Some(decoder)) => {
+                    let missing = || {
+                        Error::usage("an encoder-decoder model also needs what its decoder reads (decoder_input_ids)")
+                    };
+                    let targets =
+                        batches.iter().map(|b| b.target.clone().ok_or_else(missing)).collect::<Result<Vec<_>>>()?;
+                    let memories = encoder.forward(&first, &mut watch)?;
+                    let second = targets.into_iter().zip(&memories);
+                    let second: Vec<Entry<'_>> =
+                        second.map(|(t, memory)| Entry { source: Source::Tokens(t), memory: Some(memory) }).collect();
+                    last(decoder, &second, &mut watch)
+                }
+                (None, None) => Err(Error::new("the network has no layers")),
             }
-            (None, None) => Err(Error::new("the network has no layers")),
-        }
+        })
     }
 
     /// What the encoder makes of `source`; an error where there is none.

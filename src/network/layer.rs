@@ -7,7 +7,7 @@ use super::{
     Activation, AttentionLayer, LayerSpec, MlpSpec, NormKind, NormSpec, Probe, Site, SiteKind, Weights, Wiring,
 };
 use crate::error::{Error, Result};
-use crate::tensor::{gelu, gelu_tanh, layer_norm, quick_gelu, relu, rms_norm, silu};
+use crate::tensor::{add, gelu, gelu_tanh, layer_norm, quick_gelu, relu, rms_norm, silu};
 
 /// A normalisation with its weights.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ impl Branch {
         if self.residual_scale != 1.0 {
             y = (y * self.residual_scale)?;
         }
-        let sum = (x + y)?;
+        let sum = add(x, &y)?;
         match (&self.norm, self.wiring) {
             (Some(norm), Wiring::Post) => norm.forward(&sum),
             _ => Ok(sum),
@@ -174,14 +174,10 @@ impl Layer {
         memory: Option<&Memory<'_>>,
         probe: &mut dyn Probe,
     ) -> Result<Tensor> {
-        let read = self.attention_branch.enter(x)?;
-        let attended = self.attention.forward(site, &read, &read, context, probe)?;
-        let mut hidden = self.attention_branch.join(x, attended)?;
+        let mut hidden = self.attend(site, x, context, probe)?;
         if let Some((cross, branch)) = &self.cross {
-            let memory = memory.ok_or_else(|| Error::new("cross attention has no encoder to read"))?;
-            let read = branch.enter(&hidden)?;
-            let site = Site::new(SiteKind::Cross, site.layer);
-            let attended = cross.forward(site, &read, memory.hidden, &memory.context, probe)?;
+            let (site, memory) = (Site::new(SiteKind::Cross, site.layer), encoded(memory)?);
+            let attended = cross.forward(site, &branch.enter(&hidden)?, memory.hidden, &memory.context, probe)?;
             hidden = branch.join(&hidden, attended)?;
         }
         // Parallel layers feed both branches from the layer's input.
@@ -189,4 +185,33 @@ impl Layer {
         let mixed = self.mlp.forward(&self.mlp_branch.enter(source)?)?;
         self.mlp_branch.join(&hidden, mixed)
     }
+
+    /// Lets the probe see what it sees in [`Layer::forward`] and leaves out what comes after its last attention.
+    pub(super) fn show(
+        &self,
+        site: Site,
+        x: &Tensor,
+        context: &Context<'_>,
+        memory: Option<&Memory<'_>>,
+        probe: &mut dyn Probe,
+    ) -> Result<()> {
+        let Some((cross, branch)) = &self.cross else {
+            let read = self.attention_branch.enter(x)?;
+            return self.attention.heads(site, &read, &read, context, probe).map(drop);
+        };
+        let hidden = self.attend(site, x, context, probe)?;
+        let (site, memory) = (Site::new(SiteKind::Cross, site.layer), encoded(memory)?);
+        cross.heads(site, &branch.enter(&hidden)?, memory.hidden, &memory.context, probe).map(drop)
+    }
+
+    /// The stream after self-attention.
+    fn attend(&self, site: Site, x: &Tensor, context: &Context<'_>, probe: &mut dyn Probe) -> Result<Tensor> {
+        let read = self.attention_branch.enter(x)?;
+        let attended = self.attention.forward(site, &read, &read, context, probe)?;
+        self.attention_branch.join(x, attended)
+    }
+}
+
+fn encoded<'a, 'b>(memory: Option<&'a Memory<'b>>) -> Result<&'a Memory<'b>> {
+    memory.ok_or_else(|| Error::new("cross attention has no encoder to read"))
 }

@@ -100,22 +100,6 @@ impl Stack {
 
     /// Every batch through the stack; results in their order.
     pub fn forward(&self, entries: &[Entry<'_>], watch: &mut Watch<'_>) -> Result<Vec<Hidden>> {
-        let mut lanes = entries.iter().map(|entry| self.enter(entry)).collect::<Result<Vec<_>>>()?;
-        // What layers share is kept from layer to layer only where one batch is on its way: it may be large.
-        let alone = lanes.len() == 1;
-        let mut kept = None;
-        let mut last: Option<(usize, Cow<'_, Layer>)> = None;
-        for index in 0..self.layers.len() {
-            let layer = self.layer(index, last.take())?;
-            for (at, lane) in lanes.iter_mut().enumerate() {
-                let mut shared = kept.take().unwrap_or_default();
-                lane.x = self.pass(index, &layer, at, lane, &mut shared, watch)?;
-                kept = alone.then_some(shared);
-                watch.step(entries.len())?;
-            }
-            last = Some((index, layer));
-        }
-        drop(last);
         let leave = |lane: Lane<'_>| -> Result<Hidden> {
             let mut x = lane.x;
             if let Some(norm) = &self.final_norm {
@@ -126,7 +110,33 @@ impl Stack {
             }
             Ok(Hidden { states: x, mask: lane.mask })
         };
-        lanes.into_iter().map(leave).collect()
+        self.advance(entries, watch, true)?.into_iter().map(leave).collect()
+    }
+
+    /// Every batch as far as the probe sees something, which is the attention of the last layer.
+    pub fn show(&self, entries: &[Entry<'_>], watch: &mut Watch<'_>) -> Result<()> {
+        self.advance(entries, watch, false).map(drop)
+    }
+
+    /// Batches through all layers, the last one `whole` or as far as its attention.
+    fn advance<'a>(&self, entries: &[Entry<'a>], watch: &mut Watch<'_>, whole: bool) -> Result<Vec<Lane<'a>>> {
+        let mut lanes = entries.iter().map(|entry| self.enter(entry)).collect::<Result<Vec<_>>>()?;
+        // What layers share is kept from layer to layer only where one batch is on its way: it may be large.
+        let alone = lanes.len() == 1;
+        let mut kept = None;
+        let mut last: Option<(usize, Cow<'_, Layer>)> = None;
+        for index in 0..self.layers.len() {
+            let layer = self.layer(index, last.take())?;
+            let whole = whole || index + 1 < self.layers.len();
+            for (at, lane) in lanes.iter_mut().enumerate() {
+                let mut shared = kept.take().unwrap_or_default();
+                self.pass((index, &layer, whole), at, lane, &mut shared, watch)?;
+                kept = alone.then_some(shared);
+                watch.step(entries.len())?;
+            }
+            last = Some((index, layer));
+        }
+        Ok(lanes)
     }
 
     fn enter<'a>(&self, entry: &Entry<'a>) -> Result<Lane<'a>> {
@@ -146,16 +156,16 @@ impl Stack {
         part.get(|weights| Layer::load(spec, weights, self.kind.name()))
     }
 
-    /// One batch, the one at place `at` of those that advance together, through one layer.
+    /// One batch, the one at place `at` of those that advance together, through one layer, the whole of it or as far as
+    /// its attention.
     fn pass(
         &self,
-        index: usize,
-        layer: &Layer,
+        (index, layer, whole): (usize, &Layer, bool),
         at: usize,
-        lane: &Lane<'_>,
+        lane: &mut Lane<'_>,
         shared: &mut Shared,
         watch: &mut Watch<'_>,
-    ) -> Result<Tensor> {
+    ) -> Result<()> {
         let spec = self.spec.layers.get(index).map(|layer| &layer.attention);
         let spec = spec.ok_or_else(|| Error::new("a layer vanished"))?;
         let Lane { x, mask, memory } = lane;
@@ -189,7 +199,12 @@ impl Stack {
             bias: bias.as_ref(),
             gate: watch.gates.get(site),
         };
-        layer.forward(site, x, &context, cross.as_ref(), watch.probe)
+        if whole {
+            *x = layer.forward(site, x, &context, cross.as_ref(), watch.probe)?;
+        } else {
+            layer.show(site, x, &context, cross.as_ref(), watch.probe)?;
+        }
+        Ok(())
     }
 
     /// Bias on this layer's scores, `[1 or N, H, 1 or T, S]`.

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, bail};
 use rayon::prelude::*;
 
-use super::kernel::{Matrix, Real, Threads, numbers, product, reading, tensor};
+use super::kernel::{Matrix, Real, Target, Threads, numbers, product, reading, repeated, tensor};
 use super::portable;
 
 /// `x W^T + b` over the last axis: `x [.., in]`, `weight [out, in]`, `bias [out]`.
@@ -39,17 +39,20 @@ fn forward<T: Real>(
         _ => bail!("a weight of {columns} x {width} does not fit {:?}", x.1.dims()),
     }
     let rows = shape.iter().product::<usize>() / columns.max(1);
-    let mut out = vec![T::zero(); rows * columns];
-    if let Some((storage, layout)) = bias {
-        let bias = numbers::<T>(storage, layout)?;
-        if bias.len() != columns {
-            bail!("a bias of {} numbers does not fit {columns}", bias.len());
+    let mut out = match bias {
+        Some((storage, layout)) => {
+            let bias = numbers::<T>(storage, layout)?;
+            if bias.len() != columns {
+                bail!("a bias of {} numbers does not fit {columns}", bias.len());
+            }
+            repeated(bias, rows)
         }
-        out.par_chunks_mut(columns.max(1)).for_each(|row| row.copy_from_slice(bias));
-    }
+        None => repeated(&vec![T::zero(); columns], rows),
+    };
     let x = Matrix::new(numbers(x.0, x.1)?, rows, width, width)?;
     let weight = Matrix::<T>::of(weight.0, weight.1)?;
-    product((&mut out, columns), x, weight.t(), 1.0, bias.is_some(), Threads::All)?;
+    let to = Target::new(&mut out, rows, columns, columns)?;
+    product(to, x, weight.t(), 1.0, bias.is_some(), Threads::All)?;
     Ok((T::to_cpu_storage_owned(out), Shape::from(shape)))
 }
 
@@ -63,14 +66,15 @@ fn backward<T: Real>(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, grad: &
             let (storage, layout) = weight.storage_and_layout();
             let Storage::Cpu(storage) = &*storage else { bail!("a weight is not where its device says") };
             let mut to = vec![T::zero(); rows * width];
-            product((&mut to, width), g, Matrix::of(storage, layout)?, 1.0, false, Threads::All)?;
+            let target = Target::new(&mut to, rows, width, width)?;
+            product(target, g, Matrix::of(storage, layout)?, 1.0, false, Threads::All)?;
             tensor(to, x.shape())
         });
         let to_weight = weight.track_op().then(|| {
             reading(x, |x| {
                 let mut to = vec![T::zero(); columns * width];
                 let x = Matrix::new(x, rows, width, width)?;
-                product((&mut to, width), g.t(), x, 1.0, false, Threads::All)?;
+                product(Target::new(&mut to, columns, width, width)?, g.t(), x, 1.0, false, Threads::All)?;
                 tensor(to, weight.shape())
             })
         });

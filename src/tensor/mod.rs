@@ -14,6 +14,7 @@ mod linear;
 mod norm;
 mod portable;
 mod rotary;
+mod sum;
 #[cfg(test)]
 mod testing;
 mod visibility;
@@ -25,4 +26,5 @@ pub use device::{DeviceChoice, at_work, device_name};
 pub use linear::linear;
 pub use norm::{layer_norm, rms_norm};
 pub use rotary::rotary;
+pub use sum::add;
 pub use visibility::Visibility;

@@ -8,6 +8,7 @@ use super::constraint::{Constraint, assign, differentiable_gram, head_rows};
 use crate::analysis::Gram;
 use crate::error::Result;
 use crate::network::{Batch, Gates, Network, Probe, Site, SiteMaps};
+use crate::task::Ticket;
 
 /// Hidden units `z_c` of every layer on one batch, `[C, positions * d]`.
 pub type Centres = BTreeMap<Site, Tensor>;
@@ -15,7 +16,7 @@ pub type Centres = BTreeMap<Site, Tensor>;
 /// The hidden units of `network` on `batch`, grouped as training would group them.
 pub fn centres(network: &Network, batch: &Batch, constraint: &Constraint, seed: u64) -> Result<Centres> {
     let mut probe = CentreProbe { constraint, seed, centres: Centres::new() };
-    network.hidden(batch, &Gates::open(), &mut probe)?;
+    network.show(std::slice::from_ref(batch), &Gates::open(), &mut probe, &Ticket::default())?;
     Ok(probe.centres)
 }
 

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::block_rows;
 use super::weights::Rules;
-use crate::tensor::kernel::{Heads, Matrix, Real, Threads, product, tensor};
+use crate::tensor::kernel::{Heads, Matrix, Real, Target, Threads, product, tensor};
 
 /// Gradients of queries, keys and, where they took part, values.
 pub(super) struct Pulled {
@@ -35,10 +35,10 @@ pub(super) fn pull<T: Real>(
     let value = value_guard.as_ref().map(|(storage, layout)| heads::<T>(storage, layout)).transpose()?;
     let given = heads::<T>(&grad_guard.0, grad_guard.1)?;
 
-    let (sequences, all, queries, width) = query.shape();
+    let (_, all, queries, width) = query.shape();
     let (_, shared, keys, _) = key.shape();
     let repeat = all / shared.max(1);
-    let rows = block_rows(sequences, queries, keys);
+    let rows = block_rows(keys);
     let mut to_query = vec![T::zero(); q.elem_count()];
     let mut to_key = vec![T::zero(); k.elem_count()];
     let mut to_value = vec![T::zero(); k.elem_count()];
@@ -71,8 +71,9 @@ pub(super) fn pull<T: Real>(
                             Some(value) => {
                                 let given = given.rows(n, h, asked.start, asked.end)?;
                                 let values = value.rows(n, kv, span.start, span.end)?;
-                                product((&mut *slopes, step), given, values.t(), 1.0, false, Threads::One)?;
-                                let to = (&mut to_value[behind..], width);
+                                let to = Target::new(slopes, asked.len(), step, step)?;
+                                product(to, given, values.t(), 1.0, false, Threads::One)?;
+                                let to = Target::new(&mut to_value[behind..], step, width, width)?;
                                 product(to, table(weights)?.t(), given, 1.0, true, Threads::One)?;
                             }
                             None => {
@@ -87,9 +88,10 @@ pub(super) fn pull<T: Real>(
                             arch.dispatch(Scores { weights, slopes, capped });
                         }
                         let slopes = table(slopes)?;
-                        let to = (&mut to_key[behind..], width);
+                        let to = Target::new(&mut to_key[behind..], step, width, width)?;
                         product(to, slopes.t(), query_rows, rules.scale, true, Threads::One)?;
-                        let to = (&mut to_query[((h - kv * repeat) * queries + start) * width..], width);
+                        let to = &mut to_query[((h - kv * repeat) * queries + start) * width..];
+                        let to = Target::new(to, asked.len(), width, width)?;
                         product(to, slopes, key_rows, rules.scale, false, Threads::One)?;
                     }
                 }

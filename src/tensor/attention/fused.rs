@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::backward::{Pulled, pull};
 use super::weights::Rules;
-use super::{block_rows, by_type};
+use super::{block_rows, by_type, heads_of};
 use crate::tensor::kernel::{Heads, Matrix, Real, Threads, product};
 
 /// `q [N, H, T, d]`, `k` and `v` `[N, H_kv, S, d]` to weights times values, `[N, T, H, d]`.
@@ -20,28 +20,25 @@ fn forward<T: Real>(rules: &Rules, parts: [(&CpuStorage, &Layout); 3]) -> Result
     let (_, shared, keys, _) = k.shape();
     let repeat = heads / shared.max(1);
     let mut out = vec![T::zero(); sequences * queries * heads * width];
-    let rows = block_rows(sequences, queries, keys);
+    let rows = block_rows(keys);
+    let parts = heads_of(&mut out, (sequences, heads, queries, width))?;
+    let blocks: Vec<_> = parts
+        .into_iter()
+        .flat_map(|(at, to)| to.below(rows).enumerate().map(move |(block, to)| (at, block, to)))
+        .collect();
     rules.with(|scorer| {
-        let sequences = out.par_chunks_mut((queries * heads * width).max(1)).enumerate();
-        let blocks = sequences.flat_map(|(n, out)| {
-            out.par_chunks_mut((rows * heads * width).max(1)).enumerate().map(move |(block, out)| (n, block, out))
-        });
-        blocks.try_for_each_init(
+        blocks.into_par_iter().try_for_each_init(
             || vec![T::zero(); rows * keys],
-            |weights, (n, block, out)| {
+            |weights, ((n, h), block, to)| {
                 let asked = block * rows..((block + 1) * rows).min(queries);
                 let span = scorer.span(&asked);
                 let step = span.len();
-                for h in 0..heads {
-                    let weights = &mut weights[..asked.len() * step];
-                    scorer.scores((&q, &k), (n, h), &asked, &span, (&mut *weights, step))?;
-                    scorer.normalise((n, h), heads, &asked, &span, (&mut *weights, step));
-                    let weights = Matrix::new(weights, asked.len(), step, step)?;
-                    let values = v.rows(n, h / repeat, span.start, span.end)?;
-                    let out = (&mut out[h * width..], heads * width);
-                    product(out, weights, values, 1.0, false, Threads::One)?;
-                }
-                Ok::<(), candle_core::Error>(())
+                let weights = &mut weights[..asked.len() * step];
+                scorer.scores((&q, &k), (n, h), &asked, &span, (&mut *weights, step))?;
+                scorer.normalise((n, h), heads, &asked, &span, (&mut *weights, step));
+                let weights = Matrix::new(weights, asked.len(), step, step)?;
+                let values = v.rows(n, h / repeat, span.start, span.end)?;
+                product(to, weights, values, 1.0, false, Threads::One)
             },
         )
     })?;

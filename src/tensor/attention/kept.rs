@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use super::backward::pull;
 use super::weights::Rules;
-use super::{block_rows, by_type};
-use crate::tensor::kernel::{Heads, Real, Threads, product, tensor};
+use super::{block_rows, by_type, heads_of};
+use crate::tensor::kernel::{Heads, Real, Target, Threads, product, tensor};
 
 /// `q [N, H, T, d]` and `k [N, H_kv, S, d]` to softmax weights `[N, H, T, S]`.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ fn weigh<T: Real>(rules: &Rules, q: (&CpuStorage, &Layout), k: (&CpuStorage, &La
     let (sequences, heads, queries, _) = q.shape();
     let (_, _, keys, _) = k.shape();
     let mut out = vec![T::zero(); sequences * heads * queries * keys];
-    let rows = block_rows(sequences, queries, keys);
+    let rows = block_rows(keys);
     rules.with(|scorer| {
         out.par_chunks_mut((queries * keys).max(1)).enumerate().try_for_each(|(part, out)| {
             let at = (part / heads, part % heads);
@@ -63,11 +63,10 @@ fn mix<T: Real>(weights: (&CpuStorage, &Layout), v: (&CpuStorage, &Layout)) -> R
     let (_, shared, _, width) = v.shape();
     let repeat = heads / shared.max(1);
     let mut out = vec![T::zero(); sequences * queries * heads * width];
-    out.par_chunks_mut((queries * heads * width).max(1)).enumerate().try_for_each(|(n, out)| {
-        (0..heads).try_for_each(|h| {
-            let (weights, values) = (weights.rows(n, h, 0, queries)?, v.rows(n, h / repeat, 0, keys)?);
-            product((&mut out[h * width..], heads * width), weights, values, 1.0, false, Threads::One)
-        })
+    let parts = heads_of(&mut out, (sequences, heads, queries, width))?;
+    parts.into_par_iter().try_for_each(|((n, h), to)| {
+        let (weights, values) = (weights.rows(n, h, 0, queries)?, v.rows(n, h / repeat, 0, keys)?);
+        product(to, weights, values, 1.0, false, Threads::One)
     })?;
     Ok(T::to_cpu_storage_owned(out))
 }
@@ -92,8 +91,10 @@ fn unmix<T: Real>(weights: &Tensor, v: &Tensor, grad: &Tensor) -> Result<(Tensor
         for (index, to_weights) in to_weights.chunks_mut((queries * keys).max(1)).enumerate() {
             let h = kv * repeat + index;
             let g = g.rows(n, h, 0, queries)?;
-            product((to_weights, keys), g, value.rows(n, kv, 0, keys)?.t(), 1.0, false, Threads::One)?;
-            product((&mut *to_values, width), w.rows(n, h, 0, queries)?.t(), g, 1.0, true, Threads::One)?;
+            let to = Target::new(to_weights, queries, keys, keys)?;
+            product(to, g, value.rows(n, kv, 0, keys)?.t(), 1.0, false, Threads::One)?;
+            let to = Target::new(to_values, keys, width, width)?;
+            product(to, w.rows(n, h, 0, queries)?.t(), g, 1.0, true, Threads::One)?;
         }
         Ok::<(), candle_core::Error>(())
     })?;

@@ -10,7 +10,7 @@ mod weights;
 
 use candle_core::{Result, Tensor};
 
-use super::kernel::widened;
+use super::kernel::{Real, Target, widened};
 use super::{Visibility, portable};
 use fused::Fused;
 use kept::{Mix, Weigh};
@@ -82,19 +82,30 @@ use by_type;
 const CACHE: usize = 1 << 15;
 /// Fewest queries per block.
 const FEWEST: usize = 8;
+/// Most of them: enough for a product that keeps a processor busy.
+const MOST: usize = 128;
 
 /// Most numbers of a block of scores for `keys` keys on the processor; every thread has one.
 pub fn block_numbers(keys: usize) -> usize {
     CACHE.max(keys.saturating_mul(FEWEST))
 }
 
-/// Queries per block: few enough for the cache, and for as many tasks as large machines have processors. It depends
-/// on shapes alone.
-fn block_rows(sequences: usize, queries: usize, keys: usize) -> usize {
-    const TASKS: usize = 64;
-    let fitting = (CACHE / keys.max(1)).clamp(FEWEST, 64);
-    let sharing = (sequences * queries).div_ceil(TASKS).next_multiple_of(8);
-    fitting.min(sharing.max(16))
+/// Queries per block: few enough for the cache.
+fn block_rows(keys: usize) -> usize {
+    (CACHE / keys.max(1)).clamp(FEWEST, MOST)
+}
+
+/// A target for every head `(n, h)` inside `out [N, T, H, d]`, given `(N, H, T, d)`.
+fn heads_of<T: Real>(
+    out: &mut [T],
+    (sequences, heads, queries, width): (usize, usize, usize, usize),
+) -> Result<Vec<((usize, usize), Target<'_, T>)>> {
+    let mut parts = Vec::with_capacity(sequences * heads);
+    for (n, out) in out.chunks_mut((queries * heads * width).max(1)).enumerate() {
+        let all = Target::new(out, queries, heads * width, heads * width)?;
+        parts.extend(all.beside(width).enumerate().map(|(h, to)| ((n, h), to)));
+    }
+    Ok(parts)
 }
 
 #[cfg(test)]

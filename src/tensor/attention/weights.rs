@@ -7,7 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::Scoring;
 use crate::tensor::Visibility;
-use crate::tensor::kernel::{Heads, Real, Threads, exp, product, reading, tanh};
+use crate::tensor::kernel::{Heads, Real, Target, Threads, exp, product, reading, tanh};
 
 /// Score of an unseen key; a row without a larger one sees nothing.
 const UNSEEN: f64 = -1e30;
@@ -96,7 +96,8 @@ impl<T: Real> Scorer<'_, T> {
         let shared = h / (q.shape().1 / k.shape().1);
         let rows = q.rows(n, h, queries.start, queries.end)?;
         let columns = k.rows(n, shared, span.start, span.end)?.t();
-        product((&mut *to, step), rows, columns, self.rules.scale, false, Threads::One)?;
+        let target = Target::new(to, queries.len(), span.len(), step)?;
+        product(target, rows, columns, self.rules.scale, false, Threads::One)?;
         if let Some(cap) = self.rules.soft_cap {
             let arch = Arch::new();
             to.chunks_mut(step.max(1)).take(queries.len()).for_each(|row| {

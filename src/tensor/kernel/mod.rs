@@ -4,6 +4,7 @@
 //! Work is cut into blocks by shape alone, so that a result does not depend on the number of threads.
 
 mod each;
+mod fresh;
 mod heads;
 mod math;
 mod product;
@@ -11,9 +12,10 @@ mod real;
 mod row;
 
 pub(super) use each::{Curve, Curve2, map, map2};
+pub(super) use fresh::{changed, repeated};
 pub(super) use heads::Heads;
 pub(super) use math::{exp, sigmoid, tanh};
-pub(super) use product::{Matrix, Threads, product};
+pub(super) use product::{Matrix, Target, Threads, product};
 pub(super) use real::Real;
 pub(super) use row::{exponentials, largest, sum_of_exponentials};
 

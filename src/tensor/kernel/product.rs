@@ -1,25 +1,23 @@
-//! Products of matrices that lie inside slices, by the gemm crate.
+//! Products of matrices that lie inside slices, by faer.
+//!
+//! Faer multiplies on one thread with the widest vectors that the processor has; products for all threads are cut here
+//! into parts, which any thread takes that has nothing to do.
 
 use candle_core::{CpuStorage, Layout, Result, bail};
-use gemm::Parallelism;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
 
 use super::Real;
 
 /// A matrix inside a slice.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::tensor) struct Matrix<'a, T> {
-    data: &'a [T],
-    rows: usize,
-    columns: usize,
-    /// Steps from a row and from a column to the next.
-    steps: (usize, usize),
-}
+pub(in crate::tensor) struct Matrix<'a, T>(MatRef<'a, T>);
 
 impl<'a, T: Real> Matrix<'a, T> {
     /// `rows x columns` numbers of `data`, a row `step` numbers after the one before.
     pub fn new(data: &'a [T], rows: usize, columns: usize, step: usize) -> Result<Self> {
         check(data.len(), rows, columns, step)?;
-        Ok(Self { data, rows, columns, steps: (step, 1) })
+        Ok(Self(MatRef::from_row_major_slice_with_stride(data, rows, columns, step)))
     }
 
     /// A matrix on the processor whose rows or columns lie side by side.
@@ -35,7 +33,48 @@ impl<'a, T: Real> Matrix<'a, T> {
 
     /// Transposed.
     pub fn t(self) -> Self {
-        Self { rows: self.columns, columns: self.rows, steps: (self.steps.1, self.steps.0), ..self }
+        Self(self.0.transpose())
+    }
+}
+
+/// A matrix inside a slice that a product is written to.
+#[derive(Debug)]
+pub(in crate::tensor) struct Target<'a, T>(MatMut<'a, T>);
+
+impl<'a, T: Real> Target<'a, T> {
+    /// `rows x columns` numbers of `data`, a row `step` numbers after the one before.
+    pub fn new(data: &'a mut [T], rows: usize, columns: usize, step: usize) -> Result<Self> {
+        check(data.len(), rows, columns, step)?;
+        if columns > step && rows > 1 {
+            bail!("rows of {columns} numbers overlap at {step} numbers apart");
+        }
+        // By way of columns: faer 0.24 mistakes one side for the other in the constructor that takes rows.
+        let step = step.max(columns);
+        Ok(Self(MatMut::from_column_major_slice_with_stride_mut(data, columns, rows, step).transpose_mut()))
+    }
+
+    /// Parts of `columns` columns side by side, as many as fit.
+    pub fn beside(self, columns: usize) -> impl Iterator<Item = Self> {
+        let mut left = Some(self.0);
+        std::iter::from_fn(move || {
+            let (part, rest) = left.take().filter(|l| columns > 0 && l.ncols() >= columns)?.split_at_col_mut(columns);
+            left = Some(rest);
+            Some(Self(part))
+        })
+    }
+
+    /// Parts of `rows` rows one below the other, the last one perhaps of fewer.
+    pub fn below(self, rows: usize) -> impl Iterator<Item = Self> {
+        let mut left = Some(self.0);
+        std::iter::from_fn(move || {
+            let all = left.take().filter(|l| rows > 0 && l.nrows() > 0)?;
+            let (part, rest) = {
+                let rows = rows.min(all.nrows());
+                all.split_at_row_mut(rows)
+            };
+            left = Some(rest);
+            Some(Self(part))
+        })
     }
 }
 
@@ -56,52 +95,56 @@ pub(in crate::tensor) enum Threads {
     All,
 }
 
-/// `to = factor a b`, or `to += factor a b` where `add`; a row of `to` begins `step` numbers after the one before.
+/// `to = factor a b`, or `to += factor a b` where `add`.
 pub(in crate::tensor) fn product<T: Real>(
-    (to, step): (&mut [T], usize),
-    a: Matrix<'_, T>,
-    b: Matrix<'_, T>,
+    Target(to): Target<'_, T>,
+    Matrix(a): Matrix<'_, T>,
+    Matrix(b): Matrix<'_, T>,
     factor: f64,
     add: bool,
     threads: Threads,
 ) -> Result<()> {
-    if a.columns != b.rows {
-        bail!("matrices of {} x {} and {} x {} do not multiply", a.rows, a.columns, b.rows, b.columns);
-    }
-    check(to.len(), a.rows, b.columns, step)?;
-    if b.columns > step && a.rows > 1 {
-        bail!("rows of {} numbers overlap at {step} numbers apart", b.columns);
-    }
-    let parallelism = match threads {
-        Threads::One => Parallelism::None,
-        Threads::All => Parallelism::Rayon(rayon::current_num_threads()),
-    };
-    // SAFETY: both checks above and those of `Matrix::new` keep every index inside its slice, `to` is borrowed
-    // mutably, and its rows do not overlap. f32 and f64 are what the crate multiplies.
-    unsafe {
-        gemm::gemm(
-            a.rows,
-            b.columns,
-            a.columns,
-            to.as_mut_ptr(),
-            1,
-            step as isize,
-            add,
-            a.data.as_ptr(),
-            a.steps.1 as isize,
-            a.steps.0 as isize,
-            b.data.as_ptr(),
-            b.steps.1 as isize,
-            b.steps.0 as isize,
-            T::one(),
-            T::from_f64(factor),
-            false,
-            false,
-            false,
-            parallelism,
+    let (rows, columns) = (a.nrows(), b.ncols());
+    if a.ncols() != b.nrows() || (to.nrows(), to.ncols()) != (rows, columns) {
+        bail!(
+            "matrices of {rows} x {} and {} x {columns} do not multiply to {} x {}",
+            a.ncols(),
+            b.nrows(),
+            to.nrows(),
+            to.ncols()
         );
     }
+    let how = (T::from_f64(factor), if add { Accum::Add } else { Accum::Replace });
+    match threads {
+        Threads::One => matmul(to, how.1, a, b, how.0, Par::Seq),
+        Threads::All => in_parts(to, a, b, how),
+    }
     Ok(())
+}
+
+/// Multiplications of a part: a third of a millisecond, beside which handing it over is nothing.
+const PART: usize = 1 << 25;
+/// Terms of a sum that count for the size of a part; longer ones gain nothing from narrower parts.
+const DEPTH: usize = 512;
+/// Parts begin at multiples of this: a register or two.
+const EDGE: usize = 16;
+
+/// Halves the result along its longer side until parts are small. It depends on shapes alone, not on threads.
+fn in_parts<T: Real>(to: MatMut<'_, T>, a: MatRef<'_, T>, b: MatRef<'_, T>, how: (T, Accum)) {
+    let (rows, columns) = (to.nrows(), to.ncols());
+    let work = rows.saturating_mul(columns).saturating_mul(a.ncols().min(DEPTH));
+    let longer = rows.max(columns);
+    if work <= PART || longer < 2 * EDGE {
+        return matmul(to, how.1, a, b, how.0, Par::Seq);
+    }
+    let half = (longer / 2).next_multiple_of(EDGE);
+    if rows >= columns {
+        let ((top, bottom), (above, below)) = (to.split_at_row_mut(half), a.split_at_row(half));
+        rayon::join(|| in_parts(top, above, b, how), || in_parts(bottom, below, b, how));
+    } else {
+        let ((left, right), (before, behind)) = (to.split_at_col_mut(half), b.split_at_col(half));
+        rayon::join(|| in_parts(left, a, before, how), || in_parts(right, a, behind, how));
+    }
 }
 
 #[cfg(test)]
@@ -114,14 +157,47 @@ mod tests {
         let a = [1.0, 2.0, 3.0, 0.0, 4.0, 5.0, 6.0];
         let a = Matrix::new(&a, 2, 3, 4).unwrap();
         let mut to = [1.0; 7];
-        product((&mut to, 5), a, a.t(), 0.5, true, Threads::One).unwrap();
+        product(Target::new(&mut to, 2, 2, 5).unwrap(), a, a.t(), 0.5, true, Threads::One).unwrap();
         assert_eq!(to, [8.0, 17.0, 1.0, 1.0, 1.0, 17.0, 39.5]);
-        product((&mut to, 5), a, a.t(), 1.0, false, Threads::All).unwrap();
+        product(Target::new(&mut to, 2, 2, 5).unwrap(), a, a.t(), 1.0, false, Threads::All).unwrap();
         assert_eq!(to, [14.0, 32.0, 1.0, 1.0, 1.0, 32.0, 77.0]);
         // Nothing summed is zero.
         let none = Matrix::new(&[], 2, 0, 0).unwrap();
-        product((&mut to, 5), none, none.t(), 1.0, false, Threads::One).unwrap();
+        product(Target::new(&mut to, 2, 2, 5).unwrap(), none, none.t(), 1.0, false, Threads::One).unwrap();
         assert_eq!(to[..2], [0.0, 0.0]);
+    }
+
+    /// Parts of both directions, sizes that no part divides, operands of every order.
+    #[test]
+    fn parts_are_those_of_one_product() {
+        let number = |i: usize| ((i * 7919) % 1000) as f32 / 1000.0 - 0.5;
+        for (rows, columns, depth) in [(700, 130, 513), (33, 3001, 400), (1, 70_000, 500), (513, 517, 600)] {
+            let a: Vec<f32> = (0..rows * depth).map(number).collect();
+            let b: Vec<f32> = (0..depth * columns).map(|i| number(i + 17)).collect();
+            let matrices = [
+                (Matrix::new(&a, rows, depth, depth), Matrix::new(&b, depth, columns, columns)),
+                (Matrix::new(&a, rows, depth, depth), Matrix::new(&b, columns, depth, depth).map(Matrix::t)),
+                (Matrix::new(&a, depth, rows, rows).map(Matrix::t), Matrix::new(&b, depth, columns, columns)),
+            ];
+            for (a, b) in matrices {
+                let (a, b) = (a.unwrap(), b.unwrap());
+                // With a gap behind each row, and room behind the last.
+                let step = columns + 3;
+                let mut whole = vec![1.0; (rows + 1) * step];
+                let mut parts = whole.clone();
+                product(Target::new(&mut whole, rows, columns, step).unwrap(), a, b, 0.5, true, Threads::One).unwrap();
+                product(Target::new(&mut parts, rows, columns, step).unwrap(), a, b, 0.5, true, Threads::All).unwrap();
+                for outside in whole.chunks(step).map(|row| &row[columns..]).chain([&parts[rows * step..]]) {
+                    assert!(outside.iter().all(|x| *x == 1.0));
+                }
+                let worst = whole.iter().zip(&parts).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+                assert!(worst < 1e-4, "{rows} x {columns} x {depth}: {worst}");
+                let plain: f64 =
+                    (0..depth).map(|k| f64::from(a.0[(rows - 1, k)]) * f64::from(b.0[(k, columns / 2)])).sum();
+                let found = f64::from(parts[(rows - 1) * step + columns / 2]);
+                assert!((found - 1.0 - 0.5 * plain).abs() < 1e-4, "{found} {plain}");
+            }
+        }
     }
 
     #[test]
@@ -130,8 +206,31 @@ mod tests {
         assert!(Matrix::new(&data, 2, 3, 4).is_err());
         assert!(Matrix::new(&data, usize::MAX, 3, usize::MAX).is_err());
         let a = Matrix::new(&data, 2, 3, 3).unwrap();
-        assert!(product((&mut [0.0; 4], 2), a, a, 1.0, false, Threads::One).is_err());
-        assert!(product((&mut [0.0; 3], 2), a, a.t(), 1.0, false, Threads::One).is_err());
-        assert!(product((&mut [0.0; 4], 1), a, a.t(), 1.0, false, Threads::One).is_err());
+        let mut to = [0.0; 4];
+        assert!(product(Target::new(&mut to, 2, 2, 2).unwrap(), a, a, 1.0, false, Threads::One).is_err());
+        assert!(product(Target::new(&mut to, 1, 2, 2).unwrap(), a, a.t(), 1.0, false, Threads::One).is_err());
+        assert!(Target::new(&mut to, 2, 3, 2).is_err());
+        assert!(Target::new(&mut to, 3, 2, 1).is_err());
+    }
+
+    #[test]
+    fn targets_fall_into_parts() {
+        let mut to = [0.0; 12];
+        let ones = [1.0, 2.0, 3.0];
+        let columns: Vec<_> = Target::new(&mut to, 3, 4, 4).unwrap().beside(2).collect();
+        assert_eq!(columns.len(), 2);
+        for (number, column) in columns.into_iter().enumerate() {
+            let blocks: Vec<_> = column.below(2).collect();
+            assert_eq!(blocks.len(), 2);
+            for (block, rows) in blocks.into_iter().zip([2, 1]) {
+                let left = Matrix::new(&ones, rows, 1, 1).unwrap();
+                let right = [10.0 * number as f64, 1.0];
+                let right = Matrix::new(&right, 1, 2, 2).unwrap();
+                product(block, left, right, 1.0, false, Threads::One).unwrap();
+            }
+        }
+        assert_eq!(to, [0.0, 1.0, 10.0, 1.0, 0.0, 2.0, 20.0, 2.0, 0.0, 1.0, 10.0, 1.0]);
+        assert_eq!(Target::new(&mut to, 3, 4, 4).unwrap().beside(0).count(), 0);
+        assert_eq!(Target::new(&mut to, 3, 4, 4).unwrap().below(0).count(), 0);
     }
 }

@@ -1,13 +1,14 @@
 //! Vectors of f32 and f64 under one name.
 
 use candle_core::WithDType;
+use faer::traits::ComplexField;
 use pulp::Simd;
 use pulp::bytemuck::Pod;
 
 /// A float type that kernels compute in, and its vectors.
 ///
 /// Arguments and results are plain arithmetic; where a name says less, it is said there.
-pub(in crate::tensor) trait Real: WithDType + Pod {
+pub(in crate::tensor) trait Real: WithDType + Pod + ComplexField {
     /// A register of numbers.
     type Lanes<S: Simd>: Copy + Pod;
 

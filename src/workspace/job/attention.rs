@@ -88,7 +88,7 @@ pub fn attention(
         Shown::Nth(index) => nth(model, run, *index, network.device(), ticket)?,
     };
     let mut probe = Keep { heads, queries: BTreeMap::new(), keys: BTreeMap::new(), weights: BTreeMap::new() };
-    network.hidden(&batch, &Gates::open(), &mut probe)?;
+    network.show(std::slice::from_ref(&batch), &Gates::open(), &mut probe, ticket)?;
     let image = image_of(model, &batch.source)?;
     let source = match &image {
         Some(image) => patch_names(image),
