@@ -186,9 +186,10 @@ def analysis(args):
         row("tokenise", python["tokenise"], part["tokenise"])
         row("forward alone", python["forward"], part["forward"])
         row("forward alone, processor", python["forward_cpu"], part["forward_cpu"])
-        row("gram, groups and votes", python["grouping"], max(part["analysis"] - part["forward"], 1e-3))
-        print(f"share of the forward pass in our analysis: {part['forward'] / part['analysis']:.3f} of the time, "
-              f"{part['forward_cpu'] / part['analysis_cpu']:.3f} of the processor time")
+        row("forward as far as watched", python["forward_watched"], part["watched"])
+        row("gram, groups and votes", python["grouping"], part["gram"] + part["grouping"])
+        print(f"shares of our analysis: forward {part['watched'] / part['analysis']:.3f}, "
+              f"Gram {part['gram'] / part['analysis']:.3f}, groups and votes {part['grouping'] / part['analysis']:.3f}")
 
 
 def training(args):

@@ -139,6 +139,11 @@ fn every_family_gives_the_same_bits_and_reads_each_layer_once() {
             }
         }
 
+        // A probe alone sees the same, though the end is left out.
+        let mut shown = All::default();
+        streamed.show(&batches, &gates, &mut shown, &Ticket::default()).unwrap();
+        assert!(shown.0 == want.0, "{name}");
+
         if model.spec().output.is_some() {
             let logits = |network: &Network, hidden: &Hidden| bits(&network.logits(&hidden.states).unwrap());
             assert!(logits(&streamed, &together[1]) == logits(&held, &one_by_one[1]), "{name}");

@@ -3,6 +3,7 @@
 use candle_core::{D, Tensor};
 
 use super::layer::Norm;
+use super::packing::Packing;
 use super::{AttentionSpec, Probe, Site, SiteMaps, TokenMask, Weights};
 use crate::error::Result;
 use crate::tensor::{Scoring, Visibility, attention, linear, rotary};
@@ -38,6 +39,8 @@ pub(super) struct Context<'a> {
     pub batch: usize,
     pub queries: &'a TokenMask,
     pub keys: &'a TokenMask,
+    /// Of queries, and of keys.
+    pub packing: [&'a Packing; 2],
     pub visibility: &'a Visibility,
     pub angles: Option<&'a Angles>,
     /// `[1 or N, H, T, S]`, already restricted to this layer's heads.
@@ -75,7 +78,7 @@ impl AttentionLayer {
         })
     }
 
-    /// `x [N, T, D]` attends to `memory [N, S, D]` (itself in self-attention); result `[N, T, D]`.
+    /// `x [N, T, D]` attends to `memory [N, S, D]` (itself in self-attention); result `[N, T, D]`. All are packed.
     pub(super) fn forward(
         &self,
         site: Site,
@@ -85,7 +88,7 @@ impl AttentionLayer {
         probe: &mut dyn Probe,
     ) -> Result<Tensor> {
         match self.heads(site, x, memory, context, probe)? {
-            Some(output) => self.output.forward(&join_heads(&output)?),
+            Some(output) => self.output.forward(&context.packing[0].pack(join_heads(&output)?)?),
             None => self.without_heads(x),
         }
     }
@@ -104,9 +107,10 @@ impl AttentionLayer {
         if spec.heads == 0 {
             return Ok(None);
         }
-        let query = split_heads(&self.query.forward(x)?, spec.heads)?;
-        let key = split_heads(&self.key.forward(memory)?, spec.kv_heads)?;
-        let value = split_heads(&self.value.forward(memory)?, spec.kv_heads)?;
+        let [queries, keys] = context.packing;
+        let query = split_heads(&queries.unpack(self.query.forward(x)?)?, spec.heads)?;
+        let key = split_heads(&keys.unpack(self.key.forward(memory)?)?, spec.kv_heads)?;
+        let value = split_heads(&keys.unpack(self.value.forward(memory)?)?, spec.kv_heads)?;
         let turn = |raw: &Tensor, norm: &Option<Norm>| -> Result<Tensor> {
             let normal = match norm {
                 Some(norm) => norm.forward(raw)?,

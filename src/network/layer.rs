@@ -132,6 +132,7 @@ impl Branch {
 
 /// What a layer's cross attention reads.
 pub(super) struct Memory<'a> {
+    /// Packed.
     pub hidden: &'a Tensor,
     pub context: Context<'a>,
 }
@@ -165,7 +166,7 @@ impl Layer {
         })
     }
 
-    /// `x [N, T, D]` through the layer. `index` is the pass, `kind` the stack.
+    /// `x [N, T, D]`, packed, through the layer.
     pub(super) fn forward(
         &self,
         site: Site,

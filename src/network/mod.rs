@@ -34,6 +34,7 @@ mod input;
 mod interpolate;
 mod layer;
 mod output;
+mod packing;
 mod part;
 mod probe;
 pub mod roles;

@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use super::attention::{Angles, Context};
 use super::input::Input;
 use super::layer::{Memory, Norm};
+use super::packing::Packing;
 use super::part::{Left, Part, Table};
 use super::score_bias::{alibi, relative};
 use super::{
@@ -58,9 +59,19 @@ impl Watch<'_> {
 
 /// A batch on its way through the layers.
 struct Lane<'a> {
+    /// Packed.
     x: Tensor,
     mask: TokenMask,
-    memory: Option<&'a Hidden>,
+    packing: Packing,
+    memory: Option<Encoded<'a>>,
+}
+
+/// The encoder's result on the way through the decoder.
+struct Encoded<'a> {
+    /// Packed.
+    states: Tensor,
+    mask: &'a TokenMask,
+    packing: Packing,
 }
 
 impl Stack {
@@ -108,7 +119,7 @@ impl Stack {
             if let Some(project) = &self.project_out {
                 x = linear(&x, project, None)?;
             }
-            Ok(Hidden { states: x, mask: lane.mask })
+            Ok(Hidden { states: lane.packing.unpack(x)?, mask: lane.mask })
         };
         self.advance(entries, watch, true)?.into_iter().map(leave).collect()
     }
@@ -141,7 +152,12 @@ impl Stack {
 
     fn enter<'a>(&self, entry: &Entry<'a>) -> Result<Lane<'a>> {
         let (x, mask) = self.input.forward(&entry.source)?;
-        Ok(Lane { x, mask, memory: entry.memory })
+        let packing = Packing::new(&mask, x.device())?;
+        let memory = entry.memory.map(|memory| -> Result<Encoded<'a>> {
+            let packing = Packing::new(&memory.mask, x.device())?;
+            Ok(Encoded { states: packing.pack(memory.states.clone())?, mask: &memory.mask, packing })
+        });
+        Ok(Lane { x: packing.pack(x)?, mask, packing, memory: memory.transpose()? })
     }
 
     /// A layer; passes that share one (ALBERT) read it once. The one before is dropped before another is read.
@@ -168,7 +184,7 @@ impl Stack {
     ) -> Result<()> {
         let spec = self.spec.layers.get(index).map(|layer| &layer.attention);
         let spec = spec.ok_or_else(|| Error::new("a layer vanished"))?;
-        let Lane { x, mask, memory } = lane;
+        let Lane { x, mask, packing, memory } = lane;
         shared.prepare(spec, mask, x)?;
         if let Some(memory) = memory
             && shared.everything.is_none()
@@ -177,12 +193,13 @@ impl Stack {
             shared.everything = Some(Visibility::new(shape, false, None, memory.mask.real()));
         }
         let bias = self.score_bias(spec, shared, mask, x)?;
-        let cross = memory.zip(shared.everything.as_ref()).map(|(memory, visibility)| Memory {
+        let cross = memory.as_ref().zip(shared.everything.as_ref()).map(|(memory, visibility)| Memory {
             hidden: &memory.states,
             context: Context {
                 batch: at,
                 queries: mask,
-                keys: &memory.mask,
+                keys: memory.mask,
+                packing: [packing, &memory.packing],
                 visibility,
                 angles: None,
                 bias: None,
@@ -194,6 +211,7 @@ impl Stack {
             batch: at,
             queries: mask,
             keys: mask,
+            packing: [packing, packing],
             visibility: shared.visibility(spec)?,
             angles: shared.angles(spec),
             bias: bias.as_ref(),

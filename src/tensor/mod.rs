@@ -14,6 +14,7 @@ mod linear;
 mod norm;
 mod portable;
 mod rotary;
+mod rows;
 mod sum;
 #[cfg(test)]
 mod testing;
@@ -26,5 +27,6 @@ pub use device::{DeviceChoice, at_work, device_name};
 pub use linear::linear;
 pub use norm::{layer_norm, rms_norm};
 pub use rotary::rotary;
+pub use rows::RowMove;
 pub use sum::add;
 pub use visibility::Visibility;

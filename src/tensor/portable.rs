@@ -65,6 +65,11 @@ pub(super) fn rotary(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     Tensor::cat(&[&turned_first, &turned_second, &rest], D::Minus1)
 }
 
+/// Rows `index`, those times 0 that are `some` 0.
+pub(super) fn rows(x: &Tensor, index: &Tensor, some: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.index_select(index, 0)?.broadcast_mul(&some.to_dtype(x.dtype())?)
+}
+
 pub(super) fn attention(
     q: &Tensor,
     k: &Tensor,
