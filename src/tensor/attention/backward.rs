@@ -54,7 +54,7 @@ pub(super) fn pull<T: Real>(
                 for h in kv * repeat..(kv + 1) * repeat {
                     for start in (0..queries).step_by(rows) {
                         let asked = start..(start + rows).min(queries);
-                        let span = scorer.span(&asked);
+                        let span = scorer.span(n, &asked);
                         let (step, size) = (span.len(), asked.len() * span.len());
                         let (weights, slopes, scores) =
                             (&mut weights[..size], &mut slopes[..size], &mut scores[..size]);

@@ -31,7 +31,7 @@ fn forward<T: Real>(rules: &Rules, parts: [(&CpuStorage, &Layout); 3]) -> Result
             || vec![T::zero(); rows * keys],
             |weights, ((n, h), block, to)| {
                 let asked = block * rows..((block + 1) * rows).min(queries);
-                let span = scorer.span(&asked);
+                let span = scorer.span(n, &asked);
                 let step = span.len();
                 let weights = &mut weights[..asked.len() * step];
                 scorer.scores((&q, &k), (n, h), &asked, &span, (&mut *weights, step))?;

@@ -24,7 +24,7 @@ fn weigh<T: Real>(rules: &Rules, q: (&CpuStorage, &Layout), k: (&CpuStorage, &La
             let at = (part / heads, part % heads);
             for (block, out) in out.chunks_mut((rows * keys).max(1)).enumerate() {
                 let asked = block * rows..((block + 1) * rows).min(queries);
-                let span = scorer.span(&asked);
+                let span = scorer.span(at.0, &asked);
                 // Keys before and behind the span keep the weight 0.
                 let out = &mut out[span.start..];
                 scorer.scores((&q, &k), at, &asked, &span, (&mut *out, keys))?;

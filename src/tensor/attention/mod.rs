@@ -145,7 +145,9 @@ mod tests {
         fn visibility(&self) -> Visibility {
             let (n, _, _, t, s, _) = self.shape;
             // Every sequence's first key is real, so that every query sees one: others have no weights to compare.
-            let real: Vec<bool> = (0..n * s).map(|i| !self.padded || i % s == 0 || i % 5 != 2).collect();
+            // Padding lies in between, and behind all but the first sequence.
+            let real = |i: usize| i % s == 0 || (i % 5 != 2 && i % s + i / s < s);
+            let real: Vec<bool> = (0..n * s).map(|i| !self.padded || real(i)).collect();
             Visibility::new((n, t, s), self.causal, self.window, &real)
         }
 

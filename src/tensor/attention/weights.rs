@@ -55,11 +55,21 @@ impl Rules {
             real.map(|real| real.iter().map(|r| T::from_f64(if *r { 0.0 } else { UNSEEN })).collect())
         });
         let padding = padding.collect();
+        let extents = (0..sequences).map(|n| match self.visibility.real_keys(n) {
+            Some(real) if real.contains(&true) => {
+                let behind = real.iter().rev().take_while(|r| !**r).count();
+                real.iter().take_while(|r| !**r).count()..keys - behind
+            }
+            _ => 0..keys,
+        });
+        let extents = extents.collect();
         match &self.bias {
-            None => run(&Scorer { rules: self, keys, padding, bias: None }),
+            None => run(&Scorer { rules: self, keys, padding, extents, bias: None }),
             Some(bias) => {
                 let (n, _, t, _) = bias.dims4()?;
-                reading(bias, |numbers| run(&Scorer { rules: self, keys, padding, bias: Some((numbers, (n, t))) }))
+                reading(bias, |numbers| {
+                    run(&Scorer { rules: self, keys, padding, extents, bias: Some((numbers, (n, t))) })
+                })
             }
         }
     }
@@ -71,15 +81,18 @@ pub(super) struct Scorer<'a, T> {
     keys: usize,
     /// Per sequence: added to the scores of its keys.
     padding: Vec<Option<Vec<T>>>,
+    /// Per sequence: from its first real key to its last; all where none is real.
+    extents: Vec<Range<usize>>,
     /// Numbers, and how many sequences and positions they are for.
     bias: Option<(&'a [T], (usize, usize))>,
 }
 
 impl<T: Real> Scorer<'_, T> {
-    /// Keys that any of `queries` may see.
-    pub fn span(&self, queries: &Range<usize>) -> Range<usize> {
-        let first = self.rules.visibility.span(queries.start).0;
-        let end = self.rules.visibility.span(queries.end.saturating_sub(1)).1;
+    /// Keys that any of `queries` of sequence `n` may see; padding in front of all and behind all is none of them.
+    pub fn span(&self, n: usize, queries: &Range<usize>) -> Range<usize> {
+        let extent = self.extents.get(n).cloned().unwrap_or(0..self.keys);
+        let first = self.rules.visibility.span(queries.start).0.max(extent.start);
+        let end = self.rules.visibility.span(queries.end.saturating_sub(1)).1.min(extent.end);
         first.min(end)..end
     }
 
