@@ -3,6 +3,10 @@
 //!
 //! Roles name a tensor by what it does, whatever a checkpoint calls it; [`roles`] lists them.
 //!
+//! Outside attention a batch is the list of its real positions, unless hardly any is padding: nothing is computed for
+//! padding. Probes and results see places, padding as zeros or as numbers without meaning.
+//! [`Network::show`] runs for a probe alone and leaves out what it does not see.
+//!
 //! # Models that are larger than memory
 //!
 //! There is one forward pass. [`Network::load`] holds every weight; [`Network::stream`] leaves layers and token tables
@@ -19,6 +23,7 @@
 //! | --- | --- |
 //! | `forward`, `stack`, `layer`, `attention` | the pass: stacks in turn, layers over batches, one layer, one attention layer |
 //! | `input`, `output`, `interpolate` | the first hidden state; the language-model head; position tables of images |
+//! | `packing` | real positions side by side: no work on padding |
 //! | `rotary`, `score_bias` | positions inside attention |
 //! | `part`, `groups`, `extent` | what is held and what is read; batches that advance together; what they cost |
 //! | `probe`, `gate`, `batch`, `site` | watching, masking, what is read, names of attention layers |
