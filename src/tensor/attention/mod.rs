@@ -95,11 +95,14 @@ fn block_rows(keys: usize) -> usize {
     (CACHE / keys.max(1)).clamp(FEWEST, MOST)
 }
 
-/// A target for every head `(n, h)` inside `out [N, T, H, d]`, given `(N, H, T, d)`.
+/// Head `h` of sequence `n` as `(n, h)`, and where its result goes, `[T, d]`.
+type Part<'a, T> = ((usize, usize), Target<'a, T>);
+
+/// The parts of `out [N, T, H, d]`, given `(N, H, T, d)`.
 fn heads_of<T: Real>(
     out: &mut [T],
     (sequences, heads, queries, width): (usize, usize, usize, usize),
-) -> Result<Vec<((usize, usize), Target<'_, T>)>> {
+) -> Result<Vec<Part<'_, T>>> {
     let mut parts = Vec::with_capacity(sequences * heads);
     for (n, out) in out.chunks_mut((queries * heads * width).max(1)).enumerate() {
         let all = Target::new(out, queries, heads * width, heads * width)?;
@@ -146,7 +149,7 @@ mod tests {
             let (n, _, _, t, s, _) = self.shape;
             // Every sequence's first key is real, so that every query sees one: others have no weights to compare.
             // Padding lies in between, and behind all but the first sequence.
-            let real = |i: usize| i % s == 0 || (i % 5 != 2 && i % s + i / s < s);
+            let real = |i: usize| i.is_multiple_of(s) || (i % 5 != 2 && i % s + i / s < s);
             let real: Vec<bool> = (0..n * s).map(|i| !self.padded || real(i)).collect();
             Visibility::new((n, t, s), self.causal, self.window, &real)
         }
