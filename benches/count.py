@@ -5,8 +5,9 @@ not depend on what else a machine does.
     cargo bench --bench kernels --no-run     # prints the path of the executable
     python3 benches/count.py target/release/deps/kernels-...
 
-One sequence where the seconds are those of eight. Each side runs once and four times; a third of the difference is one run without start and random inputs. valgrind
-knows no AVX-512, so what is counted is what a processor without it runs.
+One sequence is counted where seconds are those of eight. Each side runs once and four times; a third of the difference
+is one run without start and random inputs. valgrind knows no AVX-512, so what is counted is what a processor without it
+runs.
 """
 
 import os
