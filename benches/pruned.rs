@@ -1,6 +1,6 @@
 //! What a checkpoint that really lost half its heads gains: 4 layers of BERT-base (12 heads, width 768), exported as
 //! `compact` with 6 heads a layer, against the original, on the same 4 sequences. Beside criterion's own figures it
-//! prints the ratio of medians over runs that alternate, so that a busy machine slows both.
+//! prints the ratio of medians over runs that alternate, so that a busy machine slows both. And what the surgery takes.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,12 +13,15 @@
 #[path = "../tests/common/mod.rs"]
 mod common;
 
+use std::fs::File;
 use std::hint::black_box;
+use std::io::Write;
+use std::path::Path;
 use std::time::Instant;
 
 use candle_core::{DType, Device};
 use common::random_model;
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pillars::model::Model;
 use pillars::network::{Batch, Blind, Gates, Network, Tokens};
 use pillars::plan::Plan;
@@ -51,6 +54,26 @@ fn median(mut secs: Vec<f64>) -> f64 {
     secs[secs.len() / 2]
 }
 
+/// Cuts, writes, reopens and compares with the masked model, beside a plain write of as many bytes to the disk.
+fn surgery(criterion: &mut Criterion, model: &Model, plan: &Plan, out: &Path) {
+    let options = ExportOptions { timing: None, force: true, ..ExportOptions::default() };
+    let mut cut = || export(model, plan, Format::Compact, out, &options, None, &Ticket::default()).unwrap();
+    cut();
+    let bytes = std::fs::read(out.join("model.safetensors")).unwrap();
+    let beside = out.with_extension("plain");
+    let plain = || {
+        let mut file = File::create(&beside).unwrap();
+        file.write_all(&bytes).unwrap();
+        file.sync_all().unwrap();
+    };
+    let mut group = criterion.benchmark_group("surgery");
+    group.sample_size(10);
+    group.throughput(Throughput::Bytes(bytes.len() as u64));
+    group.bench_function("cut, write, reopen, compare", |b| b.iter(&mut cut));
+    group.bench_function("plain write", |b| b.iter(plain));
+    group.finish();
+}
+
 fn halved(criterion: &mut Criterion) {
     let (_source, model) = random_model(&json!({
         "architectures": ["BertModel"], "model_type": "bert", "hidden_size": 768, "num_attention_heads": 12,
@@ -61,8 +84,7 @@ fn halved(criterion: &mut Criterion) {
     let plan = Plan::from_mask(sites.iter().map(|(site, _)| (*site, (0..12).step_by(2).collect())).collect());
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("halved");
-    let options = ExportOptions { timing: None, ..ExportOptions::default() };
-    export(&model, &plan, Format::Compact, &out, &options, None, &Ticket::default()).unwrap();
+    surgery(criterion, &model, &plan, &out);
     let before = model.network(&Device::Cpu, DType::F32).unwrap();
     let after = Model::open(&out).unwrap().network(&Device::Cpu, DType::F32).unwrap();
     for length in [32, 128, 512] {
