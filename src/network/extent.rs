@@ -77,7 +77,8 @@ impl Extent {
     }
 }
 
-/// Numbers that one attention layer makes: projections packed, in their places and turned, and scores, whole or a block per thread.
+/// Numbers that one attention layer makes: projections packed, in their places and turned, and scores, whole or a block
+/// per thread.
 fn attending(spec: &AttentionSpec, sequences: usize, queries: usize, keys: usize, formed: usize) -> u64 {
     let (own, shared) = (spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim);
     let projections = product(&[sequences, queries, 5, own]) + product(&[sequences, keys, 2, own + 2 * shared]);

@@ -1,8 +1,8 @@
 //! Differentiable building blocks over candle tensors, with fast CPU kernels where candle's are slow.
 //!
 //! Every function here records a right backward; none keeps state between calls. candle-nn's fused
-//! operations are not used, since they record no backward. On the processor, [`attention`], norms, activations and
-//! [`rotary`] are kernels of our own with backward formulas of their own; other devices run the same in candle's
+//! operations are not used, since they record no backward. On the processor, [`attention`], norms, activations, [`rotary`],
+//! sums and moves of rows are kernels of our own with backward formulas of their own; other devices run the same in candle's
 //! operations (`portable`), with which tests compare the kernels.
 
 mod activation;

@@ -1,12 +1,11 @@
 //! Rows of a table side by side, and back in their places.
 
-use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, WithDType, bail};
 use half::{bf16, f16};
-use rayon::prelude::*;
 
+use super::kernel::written;
 use super::portable;
 
 /// Which row each row of a result is; `NONE` makes it zeros.
@@ -17,7 +16,7 @@ const NONE: u32 = u32::MAX;
 pub struct RowMove {
     from: Arc<[u32]>,
     back: Arc<[u32]>,
-    /// `from` with 0 for nothing, and 1 or 0 for something or nothing, where the processor does not compute.
+    /// `from` as [`indexed`] has it, where the processor does not compute.
     there: Option<(Tensor, Tensor)>,
 }
 
@@ -28,15 +27,7 @@ impl RowMove {
         let mut places = 0..;
         let back: Vec<u32> =
             chosen.iter().map(|real| if *real { places.next().unwrap_or(NONE) } else { NONE }).collect();
-        let there = |rows: &[u32]| -> Result<Option<(Tensor, Tensor)>> {
-            if device.is_cpu() {
-                return Ok(None);
-            }
-            let index: Vec<u32> = rows.iter().map(|row| if *row == NONE { 0 } else { *row }).collect();
-            let some: Vec<f32> = rows.iter().map(|row| f32::from(u8::from(*row != NONE))).collect();
-            let some = Tensor::from_vec(some, (rows.len(), 1), device)?;
-            Ok(Some((Tensor::from_vec(index, rows.len(), device)?, some)))
-        };
+        let there = |rows| if device.is_cpu() { Ok(None) } else { indexed(rows, device).map(Some) };
         let (there, here) = (there(&from)?, there(&back)?);
         let (from, back): (Arc<[u32]>, Arc<[u32]>) = (from.into(), back.into());
         let out = Self { from: Arc::clone(&from), back: Arc::clone(&back), there };
@@ -58,21 +49,21 @@ impl RowMove {
     fn forward<T: WithDType>(&self, storage: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
         let (_, width) = layout.shape().dims2()?;
         let x = T::cpu_storage_as_slice(storage)?.get(layout.start_offset()..).unwrap_or(&[]);
-        let mut out = Vec::with_capacity(self.from.len() * width);
-        let room = &mut out.spare_capacity_mut()[..self.from.len() * width];
-        room.par_chunks_mut(width.max(1)).zip(&self.from[..]).for_each(|(room, from)| {
-            let at = *from as usize * width;
-            match x.get(at..at + width).filter(|_| *from != NONE) {
-                Some(row) => {
-                    room.write_copy_of_slice(row);
-                }
-                None => room.fill(MaybeUninit::new(T::zero())),
-            }
+        let nothing = vec![T::zero(); width];
+        let out = written(self.from.len() * width, width, |place, room| {
+            let from = self.from[place];
+            let at = from as usize * width;
+            room.write_copy_of_slice(x.get(at..at + width).filter(|_| from != NONE).unwrap_or(&nothing))
         });
-        // SAFETY: chunks of `width` cover this many numbers, and each was written.
-        unsafe { out.set_len(self.from.len() * width) };
         Ok(T::to_cpu_storage_owned(out))
     }
+}
+
+/// `rows` with 0 for nothing, `[S]`, and 1 or 0 for something or nothing, `[S, 1]`.
+fn indexed(rows: &[u32], device: &Device) -> Result<(Tensor, Tensor)> {
+    let index: Vec<u32> = rows.iter().map(|row| if *row == NONE { 0 } else { *row }).collect();
+    let some: Vec<f32> = rows.iter().map(|row| f32::from(u8::from(*row != NONE))).collect();
+    Ok((Tensor::from_vec(index, rows.len(), device)?, Tensor::from_vec(some, (rows.len(), 1), device)?))
 }
 
 impl CustomOp1 for RowMove {
@@ -140,13 +131,8 @@ mod tests {
     /// The path of other devices, run on this one.
     #[test]
     fn plain_operations_move_the_same() {
-        let there = |rows: &[u32]| {
-            let index: Vec<u32> = rows.iter().map(|r| if *r == NONE { 0 } else { *r }).collect();
-            let some: Vec<f32> = rows.iter().map(|r| f32::from(u8::from(*r != NONE))).collect();
-            (Tensor::new(index, &Device::Cpu).unwrap(), Tensor::from_vec(some, (rows.len(), 1), &Device::Cpu).unwrap())
-        };
         for (one, x) in moves().into_iter().zip([random(&[6, 3], 1), random(&[3, 3], 2)]) {
-            let other = RowMove { there: Some(there(&one.from)), ..one.clone() };
+            let other = RowMove { there: Some(indexed(&one.from, &Device::Cpu).unwrap()), ..one.clone() };
             assert_close(&other.apply(&x).unwrap(), &one.apply(&x).unwrap(), 0.0);
             assert_gradients(&[x], |x| other.apply(&x[0]));
         }

@@ -1,31 +1,46 @@
 //! Vectors whose numbers all threads write at once. Zeros that one thread writes first, for all to write over, would
 //! cost as much as many a kernel.
 
+use std::mem::MaybeUninit;
+
+use candle_core::WithDType;
 use rayon::prelude::*;
 
-use super::Real;
-
-/// `row`, `rows` times.
-pub(in crate::tensor) fn repeated<T: Real>(row: &[T], rows: usize) -> Vec<T> {
-    let mut out = Vec::with_capacity(row.len() * rows);
-    let room = &mut out.spare_capacity_mut()[..row.len() * rows];
-    room.par_chunks_mut(row.len().max(1)).for_each(|room| {
-        room.write_copy_of_slice(row);
+/// `count` numbers, each block of `size` of them, the last one perhaps shorter, written by `write`, which is told its
+/// place and gives the block back.
+pub(in crate::tensor) fn written<T: WithDType>(
+    count: usize,
+    size: usize,
+    write: impl for<'a> Fn(usize, &'a mut [MaybeUninit<T>]) -> &'a mut [T] + Sync,
+) -> Vec<T> {
+    let mut out = Vec::with_capacity(count);
+    let room = &mut out.spare_capacity_mut()[..count];
+    room.par_chunks_mut(size.max(1)).enumerate().for_each(|(place, block)| {
+        let (at, length) = (block.as_ptr().cast::<T>(), block.len());
+        let block = write(place, block);
+        assert!(block.as_ptr() == at && block.len() == length, "a block was not written");
     });
-    // SAFETY: chunks are as long as the row, which divides their sum, and each was written.
-    unsafe { out.set_len(row.len() * rows) };
+    // SAFETY: blocks cover this many numbers, and every one came back as numbers where it lies.
+    unsafe { out.set_len(count) };
     out
 }
 
+/// `row`, `rows` times.
+pub(in crate::tensor) fn repeated<T: WithDType>(row: &[T], rows: usize) -> Vec<T> {
+    written(row.len() * rows, row.len(), |_, room| room.write_copy_of_slice(row))
+}
+
 /// A copy of `from`, each block of `size` numbers, the last one perhaps shorter, handed to `change` with its place.
-pub(in crate::tensor) fn changed<T: Real>(from: &[T], size: usize, change: impl Fn(usize, &mut [T]) + Sync) -> Vec<T> {
-    let mut out = Vec::with_capacity(from.len());
-    let room = &mut out.spare_capacity_mut()[..from.len()];
-    let blocks = room.par_chunks_mut(size).zip(from.par_chunks(size)).enumerate();
-    blocks.for_each(|(place, (room, from))| change(place, room.write_copy_of_slice(from)));
-    // SAFETY: blocks of both slices, which are equally long, fall together, and each was written.
-    unsafe { out.set_len(from.len()) };
-    out
+pub(in crate::tensor) fn changed<T: WithDType>(
+    from: &[T],
+    size: usize,
+    change: impl Fn(usize, &mut [T]) + Sync,
+) -> Vec<T> {
+    written(from.len(), size, |place, room| {
+        let block = room.write_copy_of_slice(&from[place * size..][..room.len()]);
+        change(place, block);
+        block
+    })
 }
 
 #[cfg(test)]

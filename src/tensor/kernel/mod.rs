@@ -12,7 +12,7 @@ mod real;
 mod row;
 
 pub(super) use each::{Curve, Curve2, map, map2};
-pub(super) use fresh::{changed, repeated};
+pub(super) use fresh::{changed, repeated, written};
 pub(super) use heads::Heads;
 pub(super) use math::{exp, sigmoid, tanh};
 pub(super) use product::{Matrix, Target, Threads, product};
