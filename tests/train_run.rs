@@ -11,6 +11,7 @@ use pillars::evaluation::evaluate;
 use pillars::model::Model;
 use pillars::network::Gates;
 use pillars::task::{CancelToken, Ticket};
+use pillars::tensor::Precision;
 use pillars::training::constraint::Constraint;
 use pillars::training::{
     Beginning, Control, Event, MetricsLog, Outcome, Request, RunOptions, Stage, Summary, TrainSettings, VoteAt, Voting,
@@ -173,6 +174,43 @@ fn a_cancelled_run_goes_on_to_the_same_weights() {
     let mut other = place.request("broken");
     other.settings.rate = 1e-3;
     assert!(run(&other).unwrap_err().to_string().contains("other settings"));
+}
+
+#[test]
+fn runs_in_16_bits_write_weights_of_32_and_go_on_to_the_same() {
+    let place = Place::new();
+    let plain = place.request("plain");
+    let expected = run(&plain).unwrap();
+    for precision in [Precision::Bf16, Precision::F16] {
+        let of = |name: &str| {
+            let mut request = place.request(&format!("{name}-{precision}"));
+            request.settings.precision = precision;
+            request
+        };
+        let (whole, broken) = (of("whole"), of("broken"));
+        let summary = run(&whole).unwrap();
+        // As good as in f32, and held-out losses are those of the weights that are written.
+        assert!((summary.full_loss.unwrap() - expected.full_loss.unwrap()).abs() < 0.1, "{summary:?}");
+        assert!((summary.final_loss.unwrap() - expected.final_loss.unwrap()).abs() < 0.1, "{summary:?}");
+        assert_ne!(weights(&whole.out), weights(&plain.out));
+        assert_eq!(Model::open(&whole.out).unwrap().stored().dtype(), DType::F32);
+        let cancel = CancelToken::default();
+        let mut watch = |event: Event<'_>| {
+            if matches!(event, Event::Record(r) if r.total_steps >= 9) {
+                cancel.cancel();
+            }
+        };
+        let options = RunOptions { resume: true, ..RunOptions::default() };
+        let ticket = Ticket::new(cancel.clone(), || {});
+        let error = train(&broken, &options, &Control::default(), &mut watch, &ticket).unwrap_err();
+        assert!(error.is_cancelled());
+        run(&broken).unwrap();
+        assert_eq!(weights(&whole.out), weights(&broken.out));
+        // Another type is another run.
+        let mut other = broken.clone();
+        other.settings.precision = Precision::F32;
+        assert!(run(&other).unwrap_err().to_string().contains("other settings"));
+    }
 }
 
 const DIES_AT: &str = "PILLARS_TEST_TRAINING_DIES_AT";

@@ -125,6 +125,48 @@ macro_rules! autograd {
 
 autograd!(gpt2: "gpt2", llama: "llama", bert: "bert", bart: "bart");
 
+/// How far apart two vectors are, by the second's length.
+fn apart(got: &[f64], want: &[f64]) -> f64 {
+    let length = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
+    length(&mut got.iter().zip(want).map(|(g, w)| g - w)) / length(&mut want.iter().copied()).max(f64::MIN_POSITIVE)
+}
+
+/// Passes in 16 bits over weights of 32: the loss and all gradients are those of PyTorch's double precision but for
+/// what rounding does to numbers of so few bits.
+#[test]
+fn gradients_in_16_bits_are_those_of_autograd_but_for_rounding() {
+    for family in ["gpt2", "llama", "bert", "bart"] {
+        let case = case(family);
+        let reference = common::reference(&common::fixtures().join(family).join("training.safetensors"));
+        for (dtype, unit) in [(DType::F16, 2f64.powi(-11)), (DType::BF16, 2f64.powi(-8))] {
+            let parameters = Parameters::of_model(&case.model, DType::F32, &Device::Cpu).unwrap();
+            let network = Network::load(case.model.spec(), &parameters.rounded(dtype).unwrap()).unwrap();
+            let got = compute(&case, &network);
+            assert_eq!((got.task.dtype(), got.total.dtype()), (DType::F32, DType::F32));
+            for (name, got) in [("task_loss", scalar(&got.task)), ("homogenisation", got.term.homogenisation)] {
+                let want = scalar(&reference[name]);
+                assert!((got - want).abs() < 8.0 * unit * want.abs(), "{family} {dtype:?} {name}: {got}, {want}");
+            }
+            // As large as it may become, so that f16 keeps small numbers.
+            let gradients = (got.total * 1024.0).unwrap().backward().unwrap();
+            let (mut all, mut wanted) = (Vec::new(), Vec::new());
+            for (name, want) in &reference {
+                let Some(name) = name.strip_prefix("grad.") else { continue };
+                let assembled = parameters.storage().assemble(name, &|role| {
+                    let parameter = parameters.of_role(role).unwrap();
+                    let gradient = gradients.get(parameter.var.as_tensor()).unwrap();
+                    assert_eq!(gradient.dtype(), DType::F32);
+                    Ok((gradient / 1024.0).unwrap())
+                });
+                all.extend(values(&assembled.unwrap()));
+                wanted.extend(values(want));
+            }
+            let apart = apart(&all, &wanted);
+            assert!(apart < 16.0 * unit, "{family} in {dtype:?}: {apart} is {} units", apart / unit);
+        }
+    }
+}
+
 /// Central differences of the whole loss, through whole blocks, at the largest entry of every parameter's gradient
 /// and at one drawn without regard to it.
 fn check_finite_differences(family: &str) {

@@ -8,6 +8,7 @@ use super::{Analysis, Baseline};
 use crate::error::{Error, Result};
 use crate::network::{Batch, Gates, Network, NetworkSpec, Site, SiteKind, Weights};
 use crate::task::Ticket;
+use crate::tensor::wide;
 
 /// Names under which [`Analysis::set_baseline`] keeps these scores.
 pub mod baseline {
@@ -34,7 +35,7 @@ pub fn importance(
     let mut gates = Gates::open();
     for (site, attention) in network.spec().sites() {
         let var = Var::ones(attention.heads, DType::F32, network.device())?;
-        gates.set(site, var.as_tensor().to_dtype(network.dtype())?);
+        gates.set(site, var.as_tensor().to_dtype(wide(network.dtype()))?);
         vars.push((site, var, vec![0.0; attention.heads]));
     }
     let batches = batches.into_iter();

@@ -16,7 +16,7 @@ use crate::model::MemoryLimit;
 use crate::network::{FeatureMap, Site};
 use crate::plan::Ranking;
 use crate::pruning::Format;
-use crate::tensor::DeviceChoice;
+use crate::tensor::{DeviceChoice, Precision};
 
 /// See which attention heads carry a transformer, and prune the rest with open eyes
 #[derive(Debug, Parser)]
@@ -348,9 +348,9 @@ pub(super) struct CommonArgs {
     /// auto, cpu, cuda, cuda:N or metal
     #[arg(long, default_value_t, value_name = "DEVICE")]
     pub device: DeviceChoice,
-    /// Type to compute in
-    #[arg(long, value_enum, default_value_t)]
-    pub dtype: DtypeChoice,
+    /// Type to compute in: f32, bf16 or f16
+    #[arg(long, default_value_t, value_name = "TYPE")]
+    pub dtype: Precision,
     /// Sequences per batch; without it 8, or as many of 8, 4, 2 and 1 as --memory has room for. Votes are cast by
     /// batches, so they depend on it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
@@ -388,12 +388,4 @@ impl CommonArgs {
             None => (0..=BATCH_SIZE.ilog2()).map(|halved| (BATCH_SIZE >> halved) as usize).collect(),
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum DtypeChoice {
-    #[default]
-    F32,
-    Bf16,
-    F16,
 }

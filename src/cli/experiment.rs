@@ -11,7 +11,7 @@ use crate::corpus::Input;
 use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
 use crate::experiment::{self, Arm, Event, Request, Size, preset};
-use crate::tensor::DeviceChoice;
+use crate::tensor::{DeviceChoice, Precision};
 use crate::training::RunOptions;
 
 #[derive(Debug, Args)]
@@ -55,6 +55,9 @@ pub(super) struct ExperimentArgs {
     /// auto, cpu, cuda, cuda:N or metal
     #[arg(long, default_value_t, value_name = "DEVICE")]
     pub device: DeviceChoice,
+    /// Type to train in: f32, bf16 or f16; the weights themselves, votes and what is measured are f32
+    #[arg(long, default_value_t, value_name = "TYPE")]
+    pub dtype: Precision,
     /// Print one JSON document to stdout
     #[arg(long)]
     pub json: bool,
@@ -196,6 +199,7 @@ fn request(args: &ExperimentArgs) -> Result<Request> {
     let training = &mut request.training;
     training.voting = Some(voting);
     training.seed = args.seed;
+    training.precision = args.dtype;
     training.constraint = args.constraint.constraint();
     if let Some(steps) = effort.steps {
         training.steps = steps;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 
-use super::args::{CommonArgs, DtypeChoice, InputArgs, MemoryArgs};
+use super::args::{CommonArgs, InputArgs, MemoryArgs};
 use super::console::Console;
 use crate::corpus::{self, Corpus, Input, Intake, Order, Purpose};
 use crate::error::{Error, Result};
@@ -29,12 +29,7 @@ impl Session {
         if let Some(note) = note {
             console.warn(&note);
         }
-        let dtype = match common.dtype {
-            DtypeChoice::F32 => DType::F32,
-            DtypeChoice::Bf16 => DType::BF16,
-            DtypeChoice::F16 => DType::F16,
-        };
-        Ok(Self { model, device, dtype })
+        Ok(Self { model, device, dtype: common.dtype.dtype() })
     }
 
     /// Opens the input that was named, for `purpose`.

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::{AmountArgs, CommonArgs, DtypeChoice, InputArgs, TranslationArgs};
+use super::args::{AmountArgs, CommonArgs, InputArgs, TranslationArgs};
 use super::console::Console;
 use crate::analysis::{Groups, Metric};
 use crate::checkpoint::Stored;
 use crate::corpus::{self, Input};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::network::FeatureMap;
 use crate::plan::{Method, Plan};
 use crate::pruning::Format;
+use crate::tensor::Precision;
 use crate::training::constraint::{Constraint, Diversity, Reduction};
 use crate::training::{
     AdamSettings, Beginning, Control, Decay, Event, Outcome, Record, Request, RunOptions, Summary, TrainSettings,
@@ -68,9 +69,9 @@ pub(super) struct TrainArgs {
     /// Steps between saved states
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub save_every: u64,
-    /// Type that the weights are written in (they are trained in f32)
-    #[arg(long, value_enum, default_value_t)]
-    pub write_dtype: DtypeChoice,
+    /// Type that the weights are written in, f32, bf16 or f16; whatever --dtype says, it is f32 weights that learn
+    #[arg(long, default_value_t, value_name = "TYPE")]
+    pub write_dtype: Precision,
 }
 
 #[derive(Debug, Args)]
@@ -174,9 +175,6 @@ pub(super) struct VoteArgs {
 }
 
 pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<()> {
-    if args.common.dtype != DtypeChoice::F32 {
-        return Err(Error::usage("training computes in f32").hint("use --write-dtype for the type of the result"));
-    }
     let request = request(args)?;
     let (device, note) = args.common.device.open();
     if let Some(note) = note {
@@ -229,11 +227,8 @@ fn request(args: &TrainArgs) -> Result<Request> {
         held_out_every: args.held_out_every,
         save_every: args.save_every,
         seed: args.common.seed,
-        stored: match args.write_dtype {
-            DtypeChoice::F32 => Stored::F32,
-            DtypeChoice::Bf16 => Stored::BF16,
-            DtypeChoice::F16 => Stored::F16,
-        },
+        precision: args.common.dtype,
+        stored: Stored::of(args.write_dtype.dtype()).unwrap_or(Stored::F32),
         ..TrainSettings::default()
     };
     Ok(Request {

@@ -6,7 +6,7 @@ use super::layer::Norm;
 use super::packing::Packing;
 use super::{AttentionSpec, Probe, Site, SiteMaps, TokenMask, Weights};
 use crate::error::Result;
-use crate::tensor::{Scoring, Visibility, attention, linear, rotary};
+use crate::tensor::{Scoring, Visibility, add_shared, attention, linear, rotary, wide};
 
 /// A weight and, where the spec has one, a bias.
 #[derive(Clone, Debug)]
@@ -127,7 +127,7 @@ impl AttentionLayer {
         let (q, k) = (turn(&query, &self.query_norm)?, turn(&key, &self.key_norm)?);
         let attended = attention(&q, &k, &value, &scoring, keep)?;
         let output = match context.gate {
-            Some(gate) => attended.output.broadcast_mul(&gate.reshape((1, spec.heads, 1, 1))?)?,
+            Some(gate) => gated(&attended.output, gate)?,
             None => attended.output,
         };
         if !probe.is_blind() {
@@ -153,10 +153,18 @@ impl AttentionLayer {
         let (n, t, _) = x.dims3()?;
         let nothing = Tensor::zeros((n, t, self.output.weight.dim(0)?), x.dtype(), x.device())?;
         Ok(match &self.output.bias {
-            Some(bias) => nothing.broadcast_add(bias)?,
+            Some(bias) => add_shared(&nothing, bias)?,
             None => nothing,
         })
     }
+}
+
+/// Heads `[N, H, T, d]` times their gates `[H]`. Gates of more bits than the heads get their gradient, a sum over all of a
+/// head's numbers, in their own.
+fn gated(output: &Tensor, gate: &Tensor) -> Result<Tensor> {
+    let (gate, dtype) = (gate.reshape((1, (), 1, 1))?, output.dtype());
+    let within = if gate.dtype() == dtype { dtype } else { wide(dtype) };
+    Ok(output.to_dtype(within)?.broadcast_mul(&gate.to_dtype(within)?)?.to_dtype(dtype)?)
 }
 
 /// `[N, T, H d]` to `[N, H, T, d]`.

@@ -11,7 +11,7 @@ use super::{
     Tokens, Weights,
 };
 use crate::error::{Error, Result};
-use crate::tensor::gelu;
+use crate::tensor::{add_shared, gelu, lookup, wide};
 
 /// Weights of a stack's input.
 #[derive(Clone, Debug)]
@@ -133,7 +133,7 @@ impl TokenInput {
             hidden = (hidden * self.spec.scale)?;
         }
         if let Some(types) = &self.types {
-            hidden = hidden.broadcast_add(&types.get(0)?)?;
+            hidden = add_shared(&hidden, &types.get(0)?)?;
         }
         let after = matches!(self.spec.positions, PositionSpec::Table { after_projection: true, .. });
         if !after {
@@ -165,11 +165,11 @@ impl TokenInput {
                             rows.saturating_sub(*offset)
                         )));
                     }
-                    return Ok(hidden.broadcast_add(&table.narrow(0, *offset, t)?)?);
+                    return Ok(add_shared(&hidden, &table.narrow(0, *offset, t)?)?);
                 }
                 let rows_read = counted_rows(tokens, *offset, *counting)?;
                 let rows_read = Tensor::from_vec(rows_read, n * t, hidden.device())?;
-                Ok((hidden + table.index_select(&rows_read, 0)?.reshape((n, t, width))?)?)
+                Ok((hidden + lookup(table, &rows_read)?.reshape((n, t, width))?)?)
             }
         }
     }
@@ -243,7 +243,7 @@ impl PatchInput {
         let (leading, made_for) = (parts.len() - 1, grid(self.spec.image));
         let spread = resample(&table.narrow(0, leading, made_for.0 * made_for.1)?, made_for, (gh, gw))?;
         let positions = Tensor::cat(&[&table.narrow(0, 0, leading)?, &spread], 0)?;
-        Ok(Tensor::cat(&parts, 1)?.broadcast_add(&positions)?)
+        Ok(add_shared(&Tensor::cat(&parts, 1)?, &positions)?)
     }
 }
 
@@ -258,16 +258,19 @@ impl FrameInput {
                 2 * self.spec.positions
             )));
         }
+        let dtype = self.first.weight.dtype();
+        // Where they learn, gradients are sums over every position, which 16 bits would lose.
+        let within = if self.first.weight.track_op() { wide(dtype) } else { dtype };
         let convolve = |x: &Tensor, conv: &Linear, stride| -> Result<Tensor> {
-            let y = x.conv1d(&conv.weight, 1, stride, 1, 1)?;
+            let y = x.conv1d(&conv.weight.to_dtype(within)?, 1, stride, 1, 1)?;
             let y = match &conv.bias {
-                Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1))?)?,
+                Some(bias) => y.broadcast_add(&bias.to_dtype(within)?.reshape((1, (), 1))?)?,
                 None => y,
             };
             Ok(gelu(&y)?)
         };
-        let frames = frames.to_dtype(self.first.weight.dtype())?;
-        let hidden = convolve(&convolve(&frames, &self.first, 1)?, &self.second, 2)?;
-        Ok(hidden.transpose(1, 2)?.broadcast_add(&self.positions)?)
+        let frames = frames.to_dtype(within)?;
+        let hidden = convolve(&convolve(&frames, &self.first, 1)?, &self.second, 2)?.to_dtype(dtype)?;
+        Ok(add_shared(&hidden.transpose(1, 2)?, &self.positions)?)
     }
 }

@@ -1,8 +1,9 @@
 //! A position table made for one grid of patches, read at another.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 use crate::error::Result;
+use crate::tensor::wide;
 
 /// Sharpness of the cubic kernel (Keys 1981); PyTorch's `interpolate` has this.
 const SHARPNESS: f64 = -0.75;
@@ -14,12 +15,12 @@ pub(super) fn resample(table: &Tensor, from: (usize, usize), to: (usize, usize))
     }
     let (dtype, device) = (table.dtype(), table.device());
     // The models' own code does not resample in half precision.
-    let wide = if dtype == DType::F64 { dtype } else { DType::F32 };
+    let within = wide(dtype);
     let along = |rows: usize, new: usize| -> Result<Tensor> {
-        Ok(Tensor::from_vec(weights(rows, new), (new, rows), device)?.to_dtype(wide)?)
+        Ok(Tensor::from_vec(weights(rows, new), (new, rows), device)?.to_dtype(within)?)
     };
     let (_, d) = table.dims2()?;
-    let rows = along(from.0, to.0)?.matmul(&table.to_dtype(wide)?.reshape((from.0, from.1 * d))?)?;
+    let rows = along(from.0, to.0)?.matmul(&table.to_dtype(within)?.reshape((from.0, from.1 * d))?)?;
     let columns_first = rows.reshape((to.0, from.1, d))?.transpose(0, 1)?.reshape((from.1, to.0 * d))?;
     let columns = along(from.1, to.1)?.matmul(&columns_first)?.reshape((to.1, to.0, d))?;
     Ok(columns.transpose(0, 1)?.reshape((to.0 * to.1, d))?.to_dtype(dtype)?)

@@ -1,13 +1,13 @@
 //! One layer: attention, cross attention, feed-forward, and the norms around them.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 use super::attention::{Context, Linear};
 use super::{
     Activation, AttentionLayer, LayerSpec, MlpSpec, NormKind, NormSpec, Probe, Site, SiteKind, Weights, Wiring,
 };
 use crate::error::{Error, Result};
-use crate::tensor::{add, gelu, gelu_tanh, layer_norm, quick_gelu, relu, rms_norm, silu};
+use crate::tensor::{add, gelu, gelu_tanh, layer_norm, quick_gelu, relu, rms_norm, silu, wide};
 
 /// A normalisation with its weights.
 #[derive(Clone, Debug)]
@@ -33,8 +33,8 @@ impl Norm {
             NormKind::Rms => rms_norm(x, &self.weight, eps)?,
             // One plus a small weight has to be formed, and applied, with the digits that half precision lacks.
             NormKind::RmsPlusOne => {
-                let wide = if x.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-                rms_norm(&x.to_dtype(wide)?, &(self.weight.to_dtype(wide)? + 1.0)?, eps)?.to_dtype(x.dtype())?
+                let within = wide(x.dtype());
+                rms_norm(&x.to_dtype(within)?, &(self.weight.to_dtype(within)? + 1.0)?, eps)?.to_dtype(x.dtype())?
             }
         })
     }

@@ -13,6 +13,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::Weights;
 use crate::error::{Error, Result};
+use crate::tensor::lookup;
 
 /// Weights that a network leaves where they are.
 #[derive(Clone)]
@@ -96,7 +97,7 @@ impl Table {
     /// The rows of `ids [M]`, `[M, width]`.
     pub fn gather(&self, ids: &Tensor) -> Result<Tensor> {
         match &self.source {
-            Source::Held(table) => Ok(table.index_select(ids, 0)?),
+            Source::Held(table) => Ok(lookup(table, ids)?),
             Source::Left(left, role) => {
                 let ids = ids.to_vec1::<u32>()?;
                 let mut rows = ids.clone();

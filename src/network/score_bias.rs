@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use super::TokenMask;
 use crate::error::Result;
+use crate::tensor::lookup;
 
 /// ALiBi (Press et al. 2022) as BLOOM counts it: slope times the number of real tokens before the key, `[N, H, 1, S]`.
 pub(super) fn alibi(heads: usize, mask: &TokenMask, x: &Tensor) -> Result<Tensor> {
@@ -47,7 +48,7 @@ pub(super) fn relative(
     }
     let rows = Tensor::from_vec(rows, length * length, table.device())?;
     let heads = table.dim(1)?;
-    let bias = table.index_select(&rows, 0)?.reshape((length, length, heads))?;
+    let bias = lookup(table, &rows)?.reshape((length, length, heads))?;
     Ok(bias.permute((2, 0, 1))?.unsqueeze(0)?.contiguous()?)
 }
 

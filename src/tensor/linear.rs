@@ -3,21 +3,22 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, bail};
 use rayon::prelude::*;
 
-use super::kernel::{Matrix, Real, Target, Threads, numbers, product, reading, repeated, tensor};
+use super::kernel::{Matrix, Real, Target, Threads, numbers, product, reading, repeated, tensor, widened};
 use super::portable;
 
 /// `x W^T + b` over the last axis: `x [.., in]`, `weight [out, in]`, `bias [out]`.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let wide = matches!(x.dtype(), DType::F32 | DType::F64);
-    if !x.device().is_cpu() || !wide {
+    if !x.device().is_cpu() {
         return portable::linear(x, weight, bias);
     }
-    let x = x.contiguous()?;
-    let weight = if weight.stride().contains(&1) { weight.clone() } else { weight.contiguous()? };
+    let dtype = x.dtype();
+    let (x, weight) = (widened(x)?.contiguous()?, widened(weight)?);
+    let weight = if weight.stride().contains(&1) { weight } else { weight.contiguous()? };
     match bias {
-        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Affine),
-        None => x.apply_op2(&weight, Affine),
+        Some(bias) => x.apply_op3(&weight, &widened(bias)?.contiguous()?, Affine)?,
+        None => x.apply_op2(&weight, Affine)?,
     }
+    .to_dtype(dtype)
 }
 
 /// Columns that one task sums.

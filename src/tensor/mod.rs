@@ -4,6 +4,9 @@
 //! operations are not used, since they record no backward. On the processor, [`attention`], norms, activations, [`rotary`],
 //! sums and moves of rows are kernels of our own with backward formulas of their own; other devices run the same in candle's
 //! operations (`portable`), with which tests compare the kernels.
+//!
+//! Numbers of 16 bits are stored and multiplied as such; whatever is summed over many of them, forward or backward, is
+//! summed in f32. The processor computes in f32 altogether and rounds what comes out.
 
 mod activation;
 mod attention;
@@ -13,8 +16,10 @@ mod kernel;
 mod linear;
 mod norm;
 mod portable;
+mod precision;
 mod rotary;
 mod rows;
+mod shared;
 mod sum;
 #[cfg(test)]
 mod testing;
@@ -26,7 +31,9 @@ pub use cross_entropy::{RowScore, RowTally, cross_entropy, tally_rows};
 pub use device::{DeviceChoice, at_work, device_name};
 pub use linear::linear;
 pub use norm::{layer_norm, rms_norm};
+pub use precision::{Precision, wide};
 pub use rotary::rotary;
 pub use rows::RowMove;
+pub use shared::{add_shared, lookup};
 pub use sum::add;
 pub use visibility::Visibility;

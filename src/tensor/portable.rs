@@ -2,11 +2,12 @@
 //!
 //! On a processor they are several times slower than the kernels beside them, which tests compare with these.
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{D, Result, Tensor};
 
 use super::activation::Nonlinearity;
 use super::attention::{Attended, Scoring};
 use super::kernel::widened;
+use super::precision::wide;
 
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (out, width) = weight.dims2()?;
@@ -14,7 +15,7 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
     // One large product instead of a batch of small ones.
     let flat = x.reshape(((), width))?.matmul(&weight.t()?)?;
     let flat = match bias {
-        Some(bias) => flat.broadcast_add(bias)?,
+        Some(bias) => super::add_shared(&flat, bias)?,
         None => flat,
     };
     if let Some(last) = shape.last_mut() {
@@ -70,6 +71,14 @@ pub(super) fn rows(x: &Tensor, index: &Tensor, some: &Tensor) -> Result<Tensor> 
     x.contiguous()?.index_select(index, 0)?.broadcast_mul(&some.to_dtype(x.dtype())?)
 }
 
+/// `x + y`, with `y` again and again along the leading axes of `x` that it lacks. The gradient of a product's factor is a
+/// product too, and devices sum products of 16 bits in f32, at no cost in memory for numbers of 32.
+pub(super) fn add_shared(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let times = x.elem_count() / y.elem_count().max(1);
+    let ones = Tensor::ones((times, 1), x.dtype(), x.device())?;
+    x + ones.matmul(&y.reshape((1, ()))?)?.reshape(x.shape())?
+}
+
 pub(super) fn attention(
     q: &Tensor,
     k: &Tensor,
@@ -84,7 +93,7 @@ pub(super) fn attention(
     if let Some(cap) = scoring.soft_cap {
         scores = ((scores / cap)?.tanh()? * cap)?;
     }
-    let mut scores = if scores.dtype() == DType::F64 { scores } else { scores.to_dtype(DType::F32)? };
+    let mut scores = scores.to_dtype(wide(scores.dtype()))?;
     if let Some(bias) = scoring.bias {
         scores = scores.broadcast_add(&bias.to_dtype(scores.dtype())?)?;
     }
@@ -111,4 +120,72 @@ fn repeat_heads(x: &Tensor, repeat: usize) -> Result<Tensor> {
     }
     let (n, h, s, d) = x.dims4()?;
     x.unsqueeze(2)?.broadcast_as((n, h, repeat, s, d))?.reshape((n, h * repeat, s, d))
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+
+    use super::super::testing::{assert_half_gradients, random};
+    use super::super::{Visibility, add, cross_entropy, lookup};
+    use super::*;
+
+    /// What other devices compute in 16 bits, and how they learn in it, run on this one.
+    #[test]
+    fn plain_operations_learn_in_16_bits() {
+        let wide = [random(&[64, 3, 24], 1), random(&[40, 24], 2), random(&[40], 3)];
+        assert_half_gradients(&wide, 6.0, |a| linear(&a[0], &a[1], Some(&a[2])));
+        assert_half_gradients(&wide[..2], 6.0, |a| linear(&a[0], &a[1], None));
+        for f in [
+            Nonlinearity::Gelu,
+            Nonlinearity::GeluTanh,
+            Nonlinearity::QuickGelu,
+            Nonlinearity::Relu,
+            Nonlinearity::Silu,
+        ] {
+            assert_half_gradients(&wide[..1], 8.0, |a| activate(&a[0], f));
+        }
+        let norm = [random(&[64, 3, 24], 4), random(&[24], 5), random(&[24], 6)];
+        assert_half_gradients(&norm, 3.0, |a| layer_norm(&a[0], &a[1], Some(&a[2]), 1e-5));
+        assert_half_gradients(&norm[..2], 3.0, |a| rms_norm(&a[0], &a[1], 1e-5));
+        let (cos, sin) = (random(&[9, 4], 7), random(&[9, 4], 8));
+        assert_half_gradients(&[random(&[2, 4, 9, 10], 9)], 3.0, |a| {
+            rotary(&a[0], &cos.to_dtype(a[0].dtype())?, &sin.to_dtype(a[0].dtype())?)
+        });
+        assert_half_gradients(&[random(&[5, 3], 10), random(&[5, 3], 11)], 3.0, |a| add(&a[0], &a[1]));
+    }
+
+    #[test]
+    fn plain_attention_learns_in_16_bits() {
+        let visibility = Visibility::new((2, 9, 9), true, Some(5), &[true; 18]);
+        let at =
+            [random(&[2, 4, 9, 8], 1), random(&[2, 2, 9, 8], 2), random(&[2, 2, 9, 8], 3), random(&[1, 4, 9, 9], 4)];
+        fn scoring<'a>(visibility: &'a Visibility, bias: Option<&'a Tensor>) -> Scoring<'a> {
+            Scoring { scale: 0.6, soft_cap: Some(4.0), bias, visibility }
+        }
+        assert_half_gradients(&at, 6.0, |a| {
+            Ok(attention(&a[0], &a[1], &a[2], &scoring(&visibility, Some(&a[3])), false)?.output)
+        });
+        assert_half_gradients(&at[..2], 6.0, |a| {
+            let values = at[2].to_dtype(a[0].dtype())?;
+            let kept = attention(&a[0], &a[1], &values, &scoring(&visibility, None), true)?.weights;
+            kept.ok_or_else(|| candle_core::Error::msg("no weights"))
+        });
+    }
+
+    #[test]
+    fn what_many_positions_read_learns_in_16_bits() {
+        let ids: Vec<u32> = (0..3000).map(|i| i * i % 7).collect();
+        let ids = Tensor::from_vec(ids, 3000, &Device::Cpu).unwrap();
+        assert_half_gradients(&[random(&[7, 6], 1)], 2.0, |a| lookup(&a[0], &ids));
+        // Candle's products of f16 on the processor, which nothing else here uses, are summed in f16.
+        assert_half_gradients(&[random(&[300, 7, 6], 2), random(&[7, 6], 1)], 8.0, |a| add_shared(&a[0], &a[1]));
+        assert_half_gradients(&[random(&[300, 7, 6], 2), random(&[7, 6], 1)], 2.0, |a| {
+            super::super::add_shared(&a[0], &a[1])
+        });
+        let labels: Vec<u32> = (0..50).map(|i| i * 3 % 11).collect();
+        assert_half_gradients(&[random(&[50, 11], 3)], 3.0, |a| {
+            cross_entropy(&a[0], &labels, 0.1)?.to_dtype(a[0].dtype())
+        });
+    }
 }

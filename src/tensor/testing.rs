@@ -52,3 +52,30 @@ pub(super) fn assert_gradients(at: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Te
         }
     }
 }
+
+/// `f` and its gradients, of the same random weighing, where it reads `at` in `dtype`.
+fn weighed_in(dtype: DType, at: &[Tensor], f: &impl Fn(&[Tensor]) -> Result<Tensor>) -> Vec<Vec<f64>> {
+    let variables: Vec<Var> = at.iter().map(|x| Var::from_tensor(x).unwrap()).collect();
+    let arguments: Vec<Tensor> = variables.iter().map(|v| v.to_dtype(dtype).unwrap()).collect();
+    let found = f(&arguments).unwrap();
+    assert_eq!(found.dtype(), dtype);
+    let weighed = (found.to_dtype(DType::F64).unwrap() * random(found.dims(), 99)).unwrap();
+    let grads = weighed.sum_all().unwrap().backward().unwrap();
+    let grads = variables.iter().map(|v| doubles(grads.get(v).unwrap()));
+    std::iter::once(doubles(&found)).chain(grads).collect()
+}
+
+/// Asserts that in 16 bits `f` and its gradients are what they are in doubles but for rounding: each, as a vector, off by
+/// less than `units` of the last place.
+pub(super) fn assert_half_gradients(at: &[Tensor], units: f64, f: impl Fn(&[Tensor]) -> Result<Tensor>) {
+    let length = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
+    for (dtype, unit) in [(DType::F16, 2f64.powi(-11)), (DType::BF16, 2f64.powi(-8))] {
+        let at: Vec<Tensor> = at.iter().map(|x| x.to_dtype(dtype).unwrap().to_dtype(DType::F64).unwrap()).collect();
+        let (found, expected) = (weighed_in(dtype, &at, &f), weighed_in(DType::F64, &at, &f));
+        for (which, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let error = length(&mut found.iter().zip(expected).map(|(f, e)| f - e));
+            let apart = error / length(&mut expected.iter().copied()) / unit;
+            assert!(apart < units, "{dtype:?}, {which}: {apart} units");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! One step: batches to gradients to moved weights.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -7,11 +8,11 @@ use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::constraint::{Constraint, GramGraph, Reduction, assign, term};
-use super::{AdamSettings, AdamW, Parameters, task_loss};
+use super::{AdamSettings, AdamW, LossScale, Parameters, task_loss};
 use crate::analysis::Gram;
 use crate::error::{Error, Result};
 use crate::network::{Batch, Blind, Gates, Network, NetworkSpec, Probe, Site, Weights};
-use crate::tensor::at_work;
+use crate::tensor::{Precision, at_work};
 
 /// A network that learns.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Learner {
     parameters: Parameters,
     network: Network,
     optimiser: AdamW,
+    precision: Precision,
+    scale: Option<LossScale>,
 }
 
 /// What a step goes by.
@@ -93,11 +96,28 @@ impl StepParts {
 }
 
 impl Learner {
-    /// A learner with a fresh optimiser.
+    /// A learner with a fresh optimiser that computes in the parameters' own type.
     pub fn new(spec: &NetworkSpec, parameters: Parameters, adam: AdamSettings) -> Result<Self> {
         let network = Network::load(spec, &parameters)?;
         let optimiser = AdamW::new(&parameters, adam)?;
-        Ok(Self { parameters, network, optimiser })
+        Ok(Self { parameters, network, optimiser, precision: Precision::F32, scale: None })
+    }
+
+    /// The same, with passes and gradients in `precision`, where that is not f32: every step rounds the parameters to it,
+    /// and moves them as they are (mixed precision; Micikevicius et al. 2018, section 3.1).
+    #[must_use]
+    pub fn computing_in(self, precision: Precision) -> Self {
+        Self { precision, scale: (precision == Precision::F16).then(LossScale::default), ..self }
+    }
+
+    /// The factor on the loss, where the type needs one.
+    pub fn loss_scale(&self) -> Option<LossScale> {
+        self.scale
+    }
+
+    /// Puts a saved factor back.
+    pub fn restore_loss_scale(&mut self, scale: Option<LossScale>) {
+        self.scale = self.scale.map(|fresh| scale.unwrap_or(fresh));
     }
 
     /// The weights.
@@ -139,18 +159,51 @@ impl Learner {
     }
 
     fn take_step(&mut self, batches: &[Batch], settings: &StepSettings<'_>) -> Result<Step> {
-        let count = |b: &Batch| b.labels.as_ref().map_or(0, |l| l.iter().flatten().count());
-        let total: usize = batches.iter().map(count).sum();
+        let total: usize = batches.iter().map(labels).sum();
         if total == 0 {
             return Err(Error::new("the input has no position to learn from"));
         }
-        let mut step = Step { tokens: total, ..Step::default() };
-        let mut sum: Vec<Option<Tensor>> = vec![None; self.parameters.list().len()];
-        for batch in batches.iter().filter(|b| count(b) > 0) {
-            let share = count(batch) as f64 / total as f64;
-            let loss = self.loss(batch, share, total, batches.len(), settings, &mut step)?;
+        let mut parts = StepParts::default();
+        loop {
+            let mut step = Step { tokens: total, parts, ..Step::default() };
+            let factor = self.scale.map_or(1.0, LossScale::factor);
+            let gradients = self.gradients(batches, (total, factor), settings, &mut step)?;
             let began = Instant::now();
-            let mut gradients = loss.backward()?;
+            let norm = self.optimiser.step(&self.parameters, &gradients, factor, settings.rate)?;
+            step.parts.optimiser += began.elapsed().as_secs_f64();
+            if let Some(norm) = norm {
+                self.scale.iter_mut().for_each(LossScale::keep);
+                step.gradient_norm = norm;
+                return Ok(step);
+            }
+            // With a smaller factor the step is done again, so that no batch is lost.
+            if !step.task_loss.is_finite() || !self.scale.as_mut().is_some_and(LossScale::halve) {
+                return Err(diverged(&step, self.precision));
+            }
+            parts = step.parts;
+        }
+    }
+
+    /// Gradients of the loss times `factor`, by parameter, of the mean over the `total` tokens of all batches.
+    fn gradients(
+        &self,
+        batches: &[Batch],
+        (total, factor): (usize, f64),
+        settings: &StepSettings<'_>,
+        step: &mut Step,
+    ) -> Result<Vec<Option<Tensor>>> {
+        let began = Instant::now();
+        let network = match self.precision {
+            Precision::F32 => Cow::Borrowed(&self.network),
+            other => Cow::Owned(Network::load(self.network.spec(), &self.parameters.rounded(other.dtype())?)?),
+        };
+        step.parts.forward += began.elapsed().as_secs_f64();
+        let mut sum: Vec<Option<Tensor>> = vec![None; self.parameters.list().len()];
+        for batch in batches.iter().filter(|b| labels(b) > 0) {
+            let share = labels(batch) as f64 / total as f64;
+            let loss = loss(&network, batch, (share, total, batches.len()), settings, step)?;
+            let began = Instant::now();
+            let mut gradients = (loss * factor)?.backward()?;
             for (sum, parameter) in sum.iter_mut().zip(self.parameters.list()) {
                 let gradient = gradients.remove(parameter.var.as_tensor()).filter(|_| !parameter.fixed);
                 let Some(gradient) = gradient else { continue };
@@ -161,55 +214,64 @@ impl Learner {
             }
             step.parts.backward += began.elapsed().as_secs_f64();
         }
-        let began = Instant::now();
-        step.gradient_norm = self.optimiser.step(&self.parameters, &sum, settings.rate)?;
-        step.parts.optimiser = began.elapsed().as_secs_f64();
-        Ok(step)
+        Ok(sum)
     }
+}
 
-    /// The loss of one batch as its part of the step's; notes what it found in `step`.
-    fn loss(
-        &self,
-        batch: &Batch,
-        share: f64,
-        total: usize,
-        batches: usize,
-        settings: &StepSettings<'_>,
-        step: &mut Step,
-    ) -> Result<Tensor> {
-        let began = Instant::now();
-        let mut grams = settings.constraint.map(|c| GramGraph::new(c.feature));
-        let probe: &mut dyn Probe = match &mut grams {
-            Some(grams) => grams,
-            None => &mut Blind,
-        };
-        let hidden = self.network.hidden(batch, settings.gates, probe)?;
-        let task = task_loss(&self.network, &hidden, batch, settings.smoothing)?;
-        step.task_loss += share * number(&task.mean)?;
-        let loss = (task.mean * share)?;
-        let products = grams.as_ref().map_or(0.0, |g| g.seconds);
-        step.parts.forward += began.elapsed().as_secs_f64() - products;
-        step.parts.constraint += products;
-        let began = Instant::now();
-        let (Some(constraint), Some(grams)) = (settings.constraint, grams) else { return Ok(loss) };
-        let part = 1.0 / batches.max(1) as f64;
-        // Every layer's sum is over the step's tokens; a mean over layers is also one over batches.
-        let weight = if constraint.reduction == Reduction::Printed { part } else { 1.0 };
-        let found = term(constraint, &grams.grams, total, |site, gram| assign(constraint, site, gram, settings.seed))?;
-        *step.homogenisation.get_or_insert(0.0) += part * found.homogenisation;
-        *step.diversification.get_or_insert(0.0) += part * found.diversification;
-        step.sites = found.sites;
-        let loss = match found.loss {
-            Some(term) => {
-                let term = (term * weight)?;
-                step.constraint_loss += number(&term)?;
-                (loss + term)?
-            }
-            None => loss,
-        };
-        step.parts.constraint += began.elapsed().as_secs_f64();
-        Ok(loss)
+/// Predicted tokens of a batch.
+fn labels(batch: &Batch) -> usize {
+    batch.labels.as_ref().map_or(0, |l| l.iter().flatten().count())
+}
+
+fn diverged(step: &Step, precision: Precision) -> Error {
+    let what = if step.task_loss.is_finite() { "gradient" } else { "loss" };
+    let error = Error::new(format!("training diverged: the {what} is not finite"));
+    match precision {
+        Precision::F16 => error.hint("compute in bf16, which has the range of f32, or lower --lr"),
+        _ => error.hint("lower --lr, or warm up longer"),
     }
+}
+
+/// The loss of one batch as its `share` of a step of `total` tokens in `batches` batches; notes what it found in `step`.
+fn loss(
+    network: &Network,
+    batch: &Batch,
+    (share, total, batches): (f64, usize, usize),
+    settings: &StepSettings<'_>,
+    step: &mut Step,
+) -> Result<Tensor> {
+    let began = Instant::now();
+    let mut grams = settings.constraint.map(|c| GramGraph::new(c.feature));
+    let probe: &mut dyn Probe = match &mut grams {
+        Some(grams) => grams,
+        None => &mut Blind,
+    };
+    let hidden = network.hidden(batch, settings.gates, probe)?;
+    let task = task_loss(network, &hidden, batch, settings.smoothing)?;
+    step.task_loss += share * number(&task.mean)?;
+    let loss = (task.mean * share)?;
+    let products = grams.as_ref().map_or(0.0, |g| g.seconds);
+    step.parts.forward += began.elapsed().as_secs_f64() - products;
+    step.parts.constraint += products;
+    let began = Instant::now();
+    let (Some(constraint), Some(grams)) = (settings.constraint, grams) else { return Ok(loss) };
+    let part = 1.0 / batches.max(1) as f64;
+    // Every layer's sum is over the step's tokens; a mean over layers is also one over batches.
+    let weight = if constraint.reduction == Reduction::Printed { part } else { 1.0 };
+    let found = term(constraint, &grams.grams, total, |site, gram| assign(constraint, site, gram, settings.seed))?;
+    *step.homogenisation.get_or_insert(0.0) += part * found.homogenisation;
+    *step.diversification.get_or_insert(0.0) += part * found.diversification;
+    step.sites = found.sites;
+    let loss = match found.loss {
+        Some(term) => {
+            let term = (term * weight)?;
+            step.constraint_loss += number(&term)?;
+            (loss + term)?
+        }
+        None => loss,
+    };
+    step.parts.constraint += began.elapsed().as_secs_f64();
+    Ok(loss)
 }
 
 fn number(x: &Tensor) -> Result<f64> {
@@ -286,5 +348,89 @@ mod tests {
         // The frozen view records nothing that a gradient could follow.
         let gradients = hidden.states.sum_all().unwrap().backward().unwrap();
         assert!(learner.parameters().list().iter().all(|p| gradients.get(p.var.as_tensor()).is_none()));
+    }
+
+    fn mixed(precision: Precision) -> Learner {
+        let model = Model::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama")).unwrap();
+        let parameters = Parameters::of_model(&model, DType::F32, &Device::Cpu).unwrap();
+        Learner::new(model.spec(), parameters, AdamSettings::default()).unwrap().computing_in(precision)
+    }
+
+    #[test]
+    fn passes_in_16_bits_learn_as_those_in_32_do() {
+        let batches = [batch(&[(3..15).collect(), (30..42).collect()]), batch(&[(5..25).collect()])];
+        let gates = Gates::open();
+        let constraint = Constraint { groups: crate::analysis::Groups::Fixed(2), ..Constraint::default() };
+        let settings =
+            StepSettings { rate: 0.01, smoothing: 0.1, constraint: Some(&constraint), gates: &gates, seed: 0 };
+        let course = |precision| {
+            let mut learner = mixed(precision);
+            let steps: Vec<Step> = (0..30).map(|_| learner.step(&batches, &settings).unwrap()).collect();
+            assert!(learner.parameters().list().iter().all(|p| p.var.dtype() == DType::F32));
+            steps
+        };
+        let expected = course(Precision::F32);
+        for (precision, unit) in [(Precision::Bf16, 2f64.powi(-8)), (Precision::F16, 2f64.powi(-11))] {
+            let got = course(precision);
+            let (first, wanted) = (&got[0], &expected[0]);
+            assert!((first.gradient_norm / wanted.gradient_norm - 1.0).abs() < 8.0 * unit, "{precision}");
+            for (got, expected) in got.iter().zip(&expected) {
+                // A pass in 16 bits must not be one in 32, and must follow it.
+                assert_ne!(got.task_loss, expected.task_loss);
+                assert!((got.task_loss - expected.task_loss).abs() < 16.0 * unit * first.task_loss, "{precision}");
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_beyond_f16_halve_the_factor_and_lose_no_batch() {
+        let gates = Gates::open();
+        let settings = StepSettings { rate: 0.01, smoothing: 0.0, constraint: None, gates: &gates, seed: 0 };
+        let batch = batch(&[(3..15).collect()]);
+        let mut plain = mixed(Precision::F16);
+        let mut steep = mixed(Precision::F16);
+        // 2^24 over 11 tokens is far beyond 65504.
+        let largest = serde_json::from_str(r#"{"exponent": 24, "calm": 7}"#).unwrap();
+        steep.restore_loss_scale(Some(largest));
+        let expected = plain.step(std::slice::from_ref(&batch), &settings).unwrap();
+        let got = steep.step(std::slice::from_ref(&batch), &settings).unwrap();
+        let scale = steep.loss_scale().unwrap();
+        assert!(scale.factor() < largest.factor() && scale.factor() >= 65536.0, "{scale:?}");
+        assert_eq!(steep.optimiser().steps(), 1);
+        assert_eq!(got.task_loss, expected.task_loss);
+        // The factor is a power of two: the gradients are equal but for what the smaller one rounds to nothing.
+        assert!((got.gradient_norm / expected.gradient_norm - 1.0).abs() < 1e-3);
+        for (a, b) in plain.parameters().list().iter().zip(steep.parameters().list()) {
+            let difference: f32 = (a.var.as_tensor() - b.var.as_tensor())
+                .unwrap()
+                .abs()
+                .unwrap()
+                .mean_all()
+                .unwrap()
+                .to_scalar()
+                .unwrap();
+            assert!(difference < 1e-3, "{} {difference}", a.role);
+        }
+        // A factor is kept for f16 alone.
+        let mut other = mixed(Precision::Bf16);
+        other.restore_loss_scale(Some(largest));
+        assert_eq!(other.loss_scale(), None);
+    }
+
+    #[test]
+    fn weights_beyond_the_range_are_an_error_with_a_way_out() {
+        let mut learner = mixed(Precision::F16);
+        for parameter in learner.parameters().list() {
+            parameter.var.set(&(parameter.var.as_detached_tensor() * 1e5).unwrap()).unwrap();
+        }
+        let before = learner.parameters().snapshot().unwrap();
+        let gates = Gates::open();
+        let settings = StepSettings { rate: 0.01, smoothing: 0.0, constraint: None, gates: &gates, seed: 0 };
+        let error = learner.step(&[batch(&[(3..15).collect()])], &settings).unwrap_err().to_string();
+        assert!(error.contains("not finite") && error.contains("bf16"), "{error}");
+        for (before, parameter) in before.iter().zip(learner.parameters().list()) {
+            let moved = (before - parameter.var.as_tensor()).unwrap().abs().unwrap().max_all().unwrap();
+            assert_eq!(moved.to_scalar::<f32>().unwrap(), 0.0);
+        }
     }
 }

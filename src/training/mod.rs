@@ -5,7 +5,7 @@
 //! | `parameters`, `initial` | variables by role, from a checkpoint or from a seed |
 //! | `constraint` | homogenisation and diversification of head groups (METHOD, section 5) |
 //! | `loss`, `unigram` | mean task loss per token; what a model that only counts tokens would reach |
-//! | `learner`, `optimiser`, `schedule` | one step: gradients to moved weights |
+//! | `learner`, `optimiser`, `schedule`, `loss_scale` | one step: gradients to moved weights, in f32 or mixed precision |
 //! | `data`, `feed`, `movement`, `metrics`, `control` | what is learnt from; batches without end; convergence; records; pause, stop, vote now |
 //! | `scratch`, `blueprint` | configuration and tokenizer of a new model; how it is written |
 //! | `run`, `state` | the stages of a whole run, each resumable |
@@ -20,6 +20,7 @@ mod importance;
 mod initial;
 mod learner;
 mod loss;
+mod loss_scale;
 mod metrics;
 mod movement;
 mod optimiser;
@@ -40,10 +41,11 @@ pub use importance::gate_importance;
 pub use initial::Initial;
 pub use learner::{Learner, Step, StepParts, StepSettings};
 pub use loss::{TaskLoss, task_loss};
+pub use loss_scale::LossScale;
 pub use metrics::{MetricsLog, Record, SiteRecord};
 pub use movement::{Centres, centres, movement};
 pub use optimiser::{AdamSettings, AdamW};
-pub use parameters::{Parameter, Parameters};
+pub use parameters::{Parameter, Parameters, Rounded};
 pub use run::{Event, Outcome, RunFolder, RunOptions, Summary, request_of, train};
 pub use schedule::{Decay, Schedule};
 pub use scratch::prepare;

@@ -77,24 +77,34 @@ impl AdamW {
         Ok(())
     }
 
-    /// Moves the parameters by their gradients, in the order of the parameters; `None` where a parameter has none. Returns the norm of the
-    /// whole gradient before it was shortened; a gradient that is not finite moves nothing and is an error.
-    pub fn step(&mut self, parameters: &Parameters, gradients: &[Option<Tensor>], rate: f64) -> Result<f64> {
+    /// Moves the parameters by their gradients, in the order of the parameters; `None` where a parameter has none. The
+    /// gradients are those of the loss times `scale`.
+    ///
+    /// Returns the norm of the loss's whole gradient before it was shortened; `None`, and nothing moves, where it is not
+    /// finite.
+    pub fn step(
+        &mut self,
+        parameters: &Parameters,
+        gradients: &[Option<Tensor>],
+        scale: f64,
+        rate: f64,
+    ) -> Result<Option<f64>> {
         let list = parameters.list();
         if gradients.len() != list.len() || self.moments.len() != list.len() {
             return Err(Error::new("gradients and parameters do not fit"));
         }
         let mut squares = 0.0;
         for gradient in gradients.iter().flatten() {
+            // Squares of scaled gradients could leave the range of f32.
+            let gradient = if scale == 1.0 { gradient.clone() } else { (gradient / scale)? };
             squares += gradient.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
         }
         let norm = squares.sqrt();
         if !norm.is_finite() {
-            return Err(
-                Error::new("training diverged: the gradient is not finite").hint("lower --lr, or warm up longer")
-            );
+            return Ok(None);
         }
-        let shorten = self.settings.clip.filter(|longest| norm > *longest).map_or(1.0, |longest| longest / norm);
+        let shorten =
+            self.settings.clip.filter(|longest| norm > *longest).map_or(1.0, |longest| longest / norm) / scale;
         self.steps += 1;
         let AdamSettings { beta1, beta2, eps, weight_decay, .. } = self.settings;
         let exponent = i32::try_from(self.steps).unwrap_or(i32::MAX);
@@ -119,7 +129,7 @@ impl AdamW {
                 parameter.var.set(&((theta.detach() * (1.0 - rate * decay))? - change)?)?;
             }
         }
-        Ok(norm)
+        Ok(Some(norm))
     }
 }
 
@@ -243,7 +253,7 @@ mod tests {
                     store.insert(parameter.var.as_tensor(), gradient.unwrap());
                 }
                 reference.step(&store).unwrap();
-                optimiser.step(&ours, &of_ours, 0.01).unwrap();
+                optimiser.step(&ours, &of_ours, 1.0, 0.01).unwrap().unwrap();
             }
             for (a, b) in ours.list().iter().zip(theirs.list()).filter(|(a, _)| a.decays()) {
                 let difference = (a.var.as_tensor() - b.var.as_tensor()).unwrap().abs().unwrap().max_all().unwrap();
@@ -259,14 +269,14 @@ mod tests {
         let settings = AdamSettings { clip: Some(0.5), ..AdamSettings::default() };
         let mut optimiser = AdamW::new(&parameters, settings).unwrap();
         let gradients = gradients(&parameters, 0);
-        let norm = optimiser.step(&parameters, &gradients, 0.0).unwrap();
+        let norm = optimiser.step(&parameters, &gradients, 1.0, 0.0).unwrap().unwrap();
         // After one step the first moment is (1 - beta1) g 0.5 / |g|, so its norm over all parameters is 0.05.
         let squares: f64 =
             optimiser.state().map(|(m, _)| m.sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap()).sum();
         assert!(norm > 0.5 && (squares.sqrt() - 0.05).abs() < 1e-12, "{norm} {}", squares.sqrt());
         let broken = gradients.iter().map(|g| g.as_ref().map(|g| (g / 0.0).unwrap())).collect::<Vec<_>>();
         let before = parameters.snapshot().unwrap();
-        assert!(optimiser.step(&parameters, &broken, 0.1).is_err());
+        assert!(optimiser.step(&parameters, &broken, 1.0, 0.1).unwrap().is_none());
         for (a, b) in before.iter().zip(parameters.list()) {
             assert_eq!(
                 (a - b.var.as_tensor()).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap(),
@@ -282,7 +292,7 @@ mod tests {
             AdamW::new(&parameters, AdamSettings { weight_decay: 0.5, ..AdamSettings::default() }).unwrap();
         let before = parameters.snapshot().unwrap();
         let zeros: Vec<_> = before.iter().map(|t| Some(t.zeros_like().unwrap())).collect();
-        optimiser.step(&parameters, &zeros, 0.1).unwrap();
+        optimiser.step(&parameters, &zeros, 1.0, 0.1).unwrap().unwrap();
         for (before, parameter) in before.iter().zip(parameters.list()) {
             // Decay alone: theta (1 - 0.1 * 0.5).
             let factor = if before.rank() >= 2 { 0.95 } else { 1.0 };

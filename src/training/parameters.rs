@@ -90,6 +90,12 @@ impl Parameters {
         self.list.get(*self.index.get(role)?)
     }
 
+    /// The values as `dtype` has them.
+    pub fn rounded(&self, dtype: DType) -> Result<Rounded<'_>> {
+        let blocks = self.list.iter().map(|p| Ok(p.var.to_dtype(dtype)?));
+        Ok(Rounded { parameters: self, blocks: blocks.collect::<Result<_>>()? })
+    }
+
     /// How roles lie in stored tensors.
     pub fn storage(&self) -> &Storage {
         &self.storage
@@ -124,7 +130,25 @@ impl Parameters {
 
 impl Weights for Parameters {
     fn get(&self, role: &str) -> Result<Tensor> {
-        let parameter = self.of_role(role).ok_or_else(|| Error::new(format!("the model has no '{role}'")))?;
+        let parameter = self.of_role(role).ok_or_else(|| absent(role))?;
         Ok(parameter.var.as_tensor().clone())
+    }
+}
+
+fn absent(role: &str) -> Error {
+    Error::new(format!("the model has no '{role}'"))
+}
+
+/// Today's values in another type, each block once. Gradients of a network loaded from it flow on into the variables.
+#[derive(Debug)]
+pub struct Rounded<'a> {
+    parameters: &'a Parameters,
+    blocks: Vec<Tensor>,
+}
+
+impl Weights for Rounded<'_> {
+    fn get(&self, role: &str) -> Result<Tensor> {
+        let block = self.parameters.index.get(role).and_then(|place| self.blocks.get(*place));
+        Ok(block.ok_or_else(|| absent(role))?.clone())
     }
 }

@@ -13,6 +13,7 @@ use crate::evaluation::generation::Translation;
 use crate::network::FeatureMap;
 use crate::plan::{Amount, Method, Plan};
 use crate::pruning::Format;
+use crate::tensor::Precision;
 
 /// When constrained training ends and the heads are voted on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +122,9 @@ pub struct TrainSettings {
     pub save_every: u64,
     /// Seed of fresh weights and groupings.
     pub seed: u64,
+    /// The type that passes and gradients are computed in. The weights that learn, the optimiser's moments and the
+    /// loss are f32 whatever it is, and so is everything that is measured on held-out data.
+    pub precision: Precision,
     /// The type that weights are written in: `f32`, `f16` or `bf16`.
     #[serde(with = "stored_name")]
     pub stored: Stored,
@@ -146,6 +150,7 @@ impl Default for TrainSettings {
             held_out_every: 20,
             save_every: 200,
             seed: 0,
+            precision: Precision::F32,
             stored: Stored::F32,
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Centres, Learner, Position, StepParts};
+use super::{Centres, Learner, LossScale, Position, StepParts};
 use crate::checkpoint::{Stored, TensorPlan, tensor_bytes, write_safetensors};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -55,6 +55,9 @@ pub struct Standing {
     pub total_steps: u64,
     /// Steps that the optimiser counts; it begins anew in fine-tuning.
     pub optimiser_steps: u64,
+    /// The factor on the loss, where the type that is computed in needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<LossScale>,
     /// Where the data stands.
     pub position: Position,
     /// Which heads stay, once voted.
@@ -129,6 +132,7 @@ pub fn load(path: &Path, learner: &mut Learner, device: &Device) -> Result<(Stan
     }
     learner.parameters().restore(&weights)?;
     learner.optimiser_mut().restore(standing.optimiser_steps, &moments)?;
+    learner.restore_loss_scale(standing.loss_scale);
     let mut centres = Centres::new();
     for (name, tensor) in tensors {
         if let Some(site) = name.strip_prefix("centres.") {

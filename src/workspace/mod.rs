@@ -32,7 +32,7 @@ pub use draft::{Draft, HeadRef, LayerPlan, NamedPlan, Proposal};
 pub use history::History;
 pub use job::{LoadedNetwork, ModelFacts, Opened};
 pub use outlook::Outlook;
-pub use run_settings::{CheckedRun, Fault, Field, Precision, RunSettings, guess_input};
+pub use run_settings::{CheckedRun, Fault, Field, RunSettings, guess_input};
 pub use sample::{Sample, sample, sample_at, samples};
 pub use settings::{RECENT_LIMIT, Settings, ThemeChoice};
 pub use stamps::Stamps;

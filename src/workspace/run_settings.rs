@@ -2,51 +2,14 @@
 
 use std::path::Path;
 
-use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{self, Groups, Metric};
 use crate::corpus::{self, Corpus, Input, Intake, Part, Purpose, SourceKind};
 use crate::model::{MemoryLimit, Model, Needs, Room};
 use crate::network::FeatureMap;
-use crate::tensor::DeviceChoice;
+use crate::tensor::{DeviceChoice, Precision};
 use crate::words::counted;
-
-/// The type that weights and activations have while they compute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32 bits.
-    #[default]
-    F32,
-    /// 16 bits with the range of 32.
-    Bf16,
-    /// 16 bits.
-    F16,
-}
-
-impl Precision {
-    /// Every type.
-    pub const ALL: [Self; 3] = [Self::F32, Self::Bf16, Self::F16];
-
-    /// The word used on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-            Self::F16 => "f16",
-        }
-    }
-
-    /// As the tensor library calls it.
-    pub fn dtype(self) -> DType {
-        match self {
-            Self::F32 => DType::F32,
-            Self::Bf16 => DType::BF16,
-            Self::F16 => DType::F16,
-        }
-    }
-}
 
 /// What a person has chosen so far; it need not fit together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

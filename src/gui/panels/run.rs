@@ -11,7 +11,8 @@ use crate::analysis::{Groups, Metric};
 use crate::corpus::Input;
 use crate::model::MemoryLimit;
 use crate::network::FeatureMap;
-use crate::workspace::{Field, Precision, RunSettings};
+use crate::tensor::Precision;
+use crate::workspace::{Field, RunSettings};
 
 /// Input and settings of the run.
 pub fn show(ui: &mut Ui, cx: Cx<'_>) {

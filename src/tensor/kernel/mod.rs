@@ -19,7 +19,9 @@ pub(super) use product::{Matrix, Target, Threads, product};
 pub(super) use real::Real;
 pub(super) use row::{exponentials, largest, sum_of_exponentials};
 
-use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, Tensor, bail};
+
+use super::precision::wide;
 
 /// The numbers of a contiguous tensor on the processor.
 pub(super) fn numbers<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
@@ -47,8 +49,5 @@ pub(super) fn tensor<T: Real>(numbers: Vec<T>, shape: impl Into<Shape>) -> Resul
 
 /// Half precision is computed in f32.
 pub(super) fn widened(x: &Tensor) -> Result<Tensor> {
-    match x.dtype() {
-        DType::F16 | DType::BF16 => x.to_dtype(DType::F32),
-        _ => Ok(x.clone()),
-    }
+    x.to_dtype(wide(x.dtype()))
 }

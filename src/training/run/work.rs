@@ -107,7 +107,8 @@ impl<'a> Run<'a> {
             plan.validate(blueprint.spec())?;
         }
         let parameters = blueprint.parameters(settings.seed, &device)?;
-        let mut learner = Learner::new(blueprint.spec(), parameters, settings.adam)?;
+        let learner = Learner::new(blueprint.spec(), parameters, settings.adam)?;
+        let mut learner = learner.computing_in(settings.precision);
         let (mut standing, mut centres) = (Standing::default(), None);
         let path = folder.inside(STATE);
         if folder.has_state() {
@@ -178,6 +179,7 @@ impl<'a> Run<'a> {
     /// Writes everything that a resumption needs.
     pub fn save(&mut self) -> Result<()> {
         self.standing.optimiser_steps = self.learner.optimiser().steps();
+        self.standing.loss_scale = self.learner.loss_scale();
         state::save(&self.folder.inside(STATE), &self.learner, &self.standing, self.centres.as_ref())
     }
 

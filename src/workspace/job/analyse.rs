@@ -10,9 +10,9 @@ use crate::error::Result;
 use crate::model::{Model, Room};
 use crate::network::Network;
 use crate::task::Ticket;
-use crate::tensor::{DeviceChoice, device_name};
+use crate::tensor::{DeviceChoice, Precision, device_name};
 use crate::training::gate_importance;
-use crate::workspace::{CheckedRun, Precision};
+use crate::workspace::CheckedRun;
 
 /// The weights of the open model, loaded once and shared by everything that runs it.
 #[derive(Clone, Default)]

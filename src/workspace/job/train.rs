@@ -81,7 +81,7 @@ pub fn train(
         held_out: None,
         reading,
         out: wanted.out.clone(),
-        settings: wanted.settings.clone(),
+        settings: TrainSettings { seed: run.analysis.seed, precision: run.precision, ..wanted.settings.clone() },
     };
     let (device, fallback) = run.device.open();
     if let Some(why) = &fallback {

@@ -119,7 +119,7 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
     } else {
         note(ui, cx.theme, "Ends after the first stage with every head");
     }
-    note(ui, cx.theme, "Input, length, batch size, device and seed are those of the left panel");
+    note(ui, cx.theme, "Input, length, batch size, device, type and seed are those of the left panel");
     if settings != cx.state.training.settings {
         cx.send(Action::SetTraining(Box::new(settings)));
     }
