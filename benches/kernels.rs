@@ -191,7 +191,7 @@ fn attentions(criterion: &mut Criterion) {
     let scale = (HEAD as f64).powf(-0.5);
     let real = vec![true; sequences() * LENGTH];
     for causal in [false, true] {
-        let visibility = Visibility::new((sequences(), LENGTH, LENGTH), causal, None, &real);
+        let visibility = Visibility::new((sequences(), LENGTH, LENGTH), causal, None, [&real, &real]);
         let mask = causal.then(|| visibility.additive(DType::F32, &Device::Cpu).unwrap());
         let scoring = Scoring { scale, soft_cap: None, bias: None, visibility: &visibility };
         let plain = |q: &Tensor| plain_attention(q, &k, &v, scale, mask.as_ref());

@@ -105,8 +105,14 @@ impl Producer<'_> {
         }
         self.corpus.counted.store(index + 1, Ordering::Relaxed);
         if waiting.is_empty() && self.sent == 0 {
-            let what = if index == 0 { "the input holds no sequence" } else { "this part of the input is empty" };
-            return Err(Error::new(what).at(self.corpus.input().path()));
+            let path = self.corpus.input().path();
+            return Err(if index == 0 {
+                Error::new("the input holds no sequence").at(path)
+            } else {
+                Error::new("the input is too short to leave a part of it out")
+                    .at(path)
+                    .hint("give more of it, smaller batches or shorter sequences")
+            });
         }
         self.flush(waiting).map(|_| ())
     }

@@ -150,7 +150,7 @@ impl Work<'_> {
         self.ticket.rename(format!("seed {seed}, vote on the {} model", stem.name()));
         let model = Model::open(&wanted.out)?;
         let network = model.network(&self.device, DType::F32)?;
-        let silent = self.silent();
+        let silent = self.ticket.silent();
         let data = Data::open(&wanted, &Blueprint::of_model(&model)?, &silent)?;
         let voting = self.request.voting();
         // The constraint of both twins says how heads are grouped, whether or not it was part of the loss.
@@ -237,21 +237,16 @@ impl Work<'_> {
         let Some(translation) = self.request.translation else { return Ok(None) };
         let network = model.network(&self.device, DType::F32)?;
         let tokenizer = TextTokenizer::load(&wanted.out)?;
-        let silent = self.silent();
+        let silent = self.ticket.silent();
         let held_out = Data::open(wanted, &Blueprint::of_model(model)?, &silent)?.held_out.with(|s| s.batches = None);
         let found = translate(&network, &Gates::open(), &tokenizer, &held_out, translation, &silent)?;
         Ok(found.score().map(|score| score.bleu))
     }
 
-    /// A ticket whose progress nobody sees, but which stops with the experiment's.
-    fn silent(&self) -> Ticket {
-        Ticket::new(self.ticket.cancel_token().clone(), || {})
-    }
-
     fn train(&mut self, wanted: &training::Request, name: &str) -> Result<Summary> {
         self.ticket.rename(name);
         let options = RunOptions { device: self.device.clone(), resume: true, force: false };
-        let silent = self.silent();
+        let silent = self.ticket.silent();
         let (ticket, observe) = (self.ticket, &mut *self.observe);
         let mut seen = 0;
         let mut hear = |event: training::Event<'_>| match event {

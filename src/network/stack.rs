@@ -190,7 +190,7 @@ impl Stack {
             && shared.everything.is_none()
         {
             let shape = (mask.sequences(), mask.length(), memory.mask.length());
-            shared.everything = Some(Visibility::new(shape, false, None, memory.mask.real()));
+            shared.everything = Some(Visibility::new(shape, false, None, [mask.real(), memory.mask.real()]));
         }
         let bias = self.score_bias(spec, shared, mask, x)?;
         let cross = memory.as_ref().zip(shared.everything.as_ref()).map(|(memory, visibility)| Memory {
@@ -274,7 +274,7 @@ impl Shared {
         let length = mask.length();
         if self.visibility(spec).is_err() {
             let shape = (mask.sequences(), length, length);
-            self.visibilities.push(Visibility::new(shape, spec.causal, spec.window, mask.real()));
+            self.visibilities.push(Visibility::new(shape, spec.causal, spec.window, [mask.real(); 2]));
         }
         if let Some(rotary) = &spec.rotary
             && self.angles(spec).is_none()

@@ -257,7 +257,8 @@ fn prove(
 /// Speed on the first batch, which has run before. Where weights stay on disk there is no speed to speak of.
 fn timed(network: &Network, batches: &[Batch], options: &ExportOptions, ticket: &Ticket) -> Result<Option<Speed>> {
     let timed = options.timing.as_ref().filter(|_| options.memory.is_none()).zip(batches.first());
-    timed.map(|(timing, batch)| speed(network, &Gates::open(), batch, timing, ticket)).transpose()
+    // The stage under way is the proof's, which goes on.
+    timed.map(|(timing, batch)| speed(network, &Gates::open(), batch, timing, &ticket.silent())).transpose()
 }
 
 /// Positions of each batch whose results are compared, and the room for a network where memory is bounded.

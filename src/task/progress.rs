@@ -88,6 +88,12 @@ impl Ticket {
         Self { cancel, cell: Arc::new(Mutex::new(cell)), waker: Arc::new(waker) }
     }
 
+    /// A ticket for a part whose progress nobody sees, but which stops with the whole.
+    #[must_use]
+    pub fn silent(&self) -> Self {
+        Self::new(self.cancel.clone(), || {})
+    }
+
     /// The token that stops this work.
     pub fn cancel_token(&self) -> &CancelToken {
         &self.cancel

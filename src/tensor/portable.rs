@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn plain_attention_learns_in_16_bits() {
-        let visibility = Visibility::new((2, 9, 9), true, Some(5), &[true; 18]);
+        let visibility = Visibility::new((2, 9, 9), true, Some(5), [&[true; 18]; 2]);
         let at =
             [random(&[2, 4, 9, 8], 1), random(&[2, 2, 9, 8], 2), random(&[2, 2, 9, 8], 3), random(&[1, 4, 9, 9], 4)];
         fn scoring<'a>(visibility: &'a Visibility, bias: Option<&'a Tensor>) -> Scoring<'a> {

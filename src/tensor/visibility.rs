@@ -1,5 +1,6 @@
 //! Which keys a query may see.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use candle_core::{DType, Device, Result, Tensor};
@@ -18,16 +19,29 @@ pub struct Visibility {
     window: Option<usize>,
     /// `[N, S]` row-major; `None` where every key is real.
     real_keys: Option<Arc<[bool]>>,
+    /// Per sequence, from its first real query to the last; `None` where every query is real.
+    asked: Option<Arc<[Range<usize>]>>,
     additive: Arc<OnceLock<Tensor>>,
 }
 
 impl Visibility {
-    /// `real_keys` is row-major `[N, S]`. Causal: query `i` sees keys `j <= i`, with a window also `i - j < window`;
-    /// otherwise a window means `|i - j| <= window`.
-    pub fn new(shape: (usize, usize, usize), causal: bool, window: Option<usize>, real_keys: &[bool]) -> Self {
+    /// `real` says which queries and which keys are no padding, row-major `[N, T]` and `[N, S]`. What padded queries are
+    /// given has no meaning. Causal: query `i` sees keys `j <= i`, with a window also `i - j < window`; otherwise a
+    /// window means `|i - j| <= window`.
+    pub fn new(shape: (usize, usize, usize), causal: bool, window: Option<usize>, real: [&[bool]; 2]) -> Self {
         let (sequences, queries, keys) = shape;
-        let real_keys = real_keys.iter().any(|r| !r).then(|| real_keys.into());
-        Self { sequences, queries, keys, causal, window, real_keys, additive: Arc::default() }
+        let [asked, real_keys] = real.map(|real| real.contains(&false).then_some(real));
+        let asked = asked.map(|real| (0..sequences).map(|n| extent(real.get(n * queries..).unwrap_or(&[]), queries)));
+        Self {
+            sequences,
+            queries,
+            keys,
+            causal,
+            window,
+            real_keys: real_keys.map(Into::into),
+            asked: asked.map(Iterator::collect),
+            additive: Arc::default(),
+        }
     }
 
     /// `(N, T, S)`.
@@ -48,6 +62,17 @@ impl Visibility {
     /// Row of real keys of a sequence; `None` where all are real.
     pub fn real_keys(&self, sequence: usize) -> Option<&[bool]> {
         self.real_keys.as_ref()?.get(sequence * self.keys..(sequence + 1) * self.keys)
+    }
+
+    /// Queries of a sequence outside which all is padding.
+    pub fn asked(&self, sequence: usize) -> Range<usize> {
+        let asked = self.asked.as_ref().and_then(|asked| asked.get(sequence));
+        asked.cloned().unwrap_or(0..self.queries)
+    }
+
+    /// Keys of a sequence outside which all is padding.
+    pub fn offered(&self, sequence: usize) -> Range<usize> {
+        self.real_keys(sequence).map_or(0..self.keys, |real| extent(real, self.keys))
     }
 
     /// Keys `first..end` that position rules (not padding) let `query` see.
@@ -85,5 +110,14 @@ impl Visibility {
         }
         let made = Tensor::from_vec(values, (rows, 1, self.queries, self.keys), device)?;
         self.additive.get_or_init(|| made).to_dtype(dtype)
+    }
+}
+
+/// From the first of the leading `length` that is real to the last; empty where none is.
+fn extent(real: &[bool], length: usize) -> Range<usize> {
+    let real = real.get(..length).unwrap_or(real);
+    match real.iter().position(|r| *r) {
+        Some(first) => first..real.iter().rposition(|r| *r).map_or(first, |last| last + 1),
+        None => 0..0,
     }
 }

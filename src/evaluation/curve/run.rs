@@ -225,7 +225,7 @@ impl<'a> Clock<'a> {
         let batch = batch.ok_or_else(|| Error::new("there is no batch to time"))?;
         let smaller = Network::load(&left, &Narrowed::new(*weights, network.spec(), kept))?;
         // Its own progress would hide that of the points.
-        let silent = Ticket::new(ticket.cancel_token().clone(), || {});
+        let silent = ticket.silent();
         let found = speed(&smaller, &Gates::open(), &batch, &TIMING, &silent)?.tokens_per_sec;
         self.known.insert(shape, found);
         Ok(Some(found))

@@ -52,8 +52,7 @@ pub(super) fn pull<T: Real>(
             |[weights, slopes, scores], (part, ((to_query, to_key), to_value))| {
                 let (n, kv) = (part / shared, part % shared);
                 for h in kv * repeat..(kv + 1) * repeat {
-                    for start in (0..queries).step_by(rows) {
-                        let asked = start..(start + rows).min(queries);
+                    for asked in scorer.blocks(n, rows) {
                         let span = scorer.span(n, &asked);
                         let (step, size) = (span.len(), asked.len() * span.len());
                         let (weights, slopes, scores) =
@@ -90,7 +89,7 @@ pub(super) fn pull<T: Real>(
                         let slopes = table(slopes)?;
                         let to = Target::new(&mut to_key[behind..], step, width, width)?;
                         product(to, slopes.t(), query_rows, rules.scale, true, Threads::One)?;
-                        let to = &mut to_query[((h - kv * repeat) * queries + start) * width..];
+                        let to = &mut to_query[((h - kv * repeat) * queries + asked.start) * width..];
                         let to = Target::new(to, asked.len(), width, width)?;
                         product(to, slopes, key_rows, rules.scale, false, Threads::One)?;
                     }

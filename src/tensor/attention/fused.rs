@@ -22,15 +22,16 @@ fn forward<T: Real>(rules: &Rules, parts: [(&CpuStorage, &Layout); 3]) -> Result
     let mut out = vec![T::zero(); sequences * queries * heads * width];
     let rows = block_rows(keys);
     let parts = heads_of(&mut out, (sequences, heads, queries, width))?;
-    let blocks: Vec<_> = parts
-        .into_iter()
-        .flat_map(|(at, to)| to.below(rows).enumerate().map(move |(block, to)| (at, block, to)))
-        .collect();
     rules.with(|scorer| {
-        blocks.into_par_iter().try_for_each_init(
+        let blocks = parts.into_iter().flat_map(|((n, h), to)| {
+            let asked: Vec<_> = scorer.blocks(n, rows).collect();
+            let from = asked.first().map_or(queries, |first| first.start);
+            to.from_row(from).below(rows).zip(asked).map(move |(to, asked)| ((n, h), asked, to))
+        });
+        blocks.collect::<Vec<_>>().into_par_iter().try_for_each_init(
             || vec![T::zero(); rows * keys],
-            |weights, ((n, h), block, to)| {
-                let asked = block * rows..((block + 1) * rows).min(queries);
+            |weights, ((n, h), asked, to)| {
+                let to = to.first_rows(asked.len());
                 let span = scorer.span(n, &asked);
                 let step = span.len();
                 let weights = &mut weights[..asked.len() * step];

@@ -22,11 +22,10 @@ fn weigh<T: Real>(rules: &Rules, q: (&CpuStorage, &Layout), k: (&CpuStorage, &La
     rules.with(|scorer| {
         out.par_chunks_mut((queries * keys).max(1)).enumerate().try_for_each(|(part, out)| {
             let at = (part / heads, part % heads);
-            for (block, out) in out.chunks_mut((rows * keys).max(1)).enumerate() {
-                let asked = block * rows..((block + 1) * rows).min(queries);
+            for asked in scorer.blocks(at.0, rows) {
                 let span = scorer.span(at.0, &asked);
                 // Keys before and behind the span keep the weight 0.
-                let out = &mut out[span.start..];
+                let out = &mut out[asked.start * keys + span.start..asked.end * keys];
                 scorer.scores((&q, &k), at, &asked, &span, (&mut *out, keys))?;
                 scorer.normalise(at, heads, &asked, &span, (out, keys));
             }

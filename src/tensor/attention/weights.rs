@@ -55,14 +55,7 @@ impl Rules {
             real.map(|real| real.iter().map(|r| T::from_f64(if *r { 0.0 } else { UNSEEN })).collect())
         });
         let padding = padding.collect();
-        let extents = (0..sequences).map(|n| match self.visibility.real_keys(n) {
-            Some(real) if real.contains(&true) => {
-                let behind = real.iter().rev().take_while(|r| !**r).count();
-                real.iter().take_while(|r| !**r).count()..keys - behind
-            }
-            _ => 0..keys,
-        });
-        let extents = extents.collect();
+        let extents = (0..sequences).map(|n| self.visibility.offered(n)).collect();
         match &self.bias {
             None => run(&Scorer { rules: self, keys, padding, extents, bias: None }),
             Some(bias) => {
@@ -81,13 +74,19 @@ pub(super) struct Scorer<'a, T> {
     keys: usize,
     /// Per sequence: added to the scores of its keys.
     padding: Vec<Option<Vec<T>>>,
-    /// Per sequence: from its first real key to its last; all where none is real.
+    /// Per sequence: from its first real key to its last.
     extents: Vec<Range<usize>>,
     /// Numbers, and how many sequences and positions they are for.
     bias: Option<(&'a [T], (usize, usize))>,
 }
 
 impl<T: Real> Scorer<'_, T> {
+    /// Queries of sequence `n` in blocks of `rows`; padding in front of all and behind all is in none of them.
+    pub fn blocks(&self, n: usize, rows: usize) -> impl Iterator<Item = Range<usize>> + use<T> {
+        let Range { start, end } = self.rules.visibility.asked(n);
+        (start..end).step_by(rows.max(1)).map(move |from| from..end.min(from + rows))
+    }
+
     /// Keys that any of `queries` of sequence `n` may see; padding in front of all and behind all is none of them.
     pub fn span(&self, n: usize, queries: &Range<usize>) -> Range<usize> {
         let extent = self.extents.get(n).cloned().unwrap_or(0..self.keys);

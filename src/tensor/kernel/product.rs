@@ -63,6 +63,18 @@ impl<'a, T: Real> Target<'a, T> {
         })
     }
 
+    /// What is left without the `rows` first rows, or as many as there are.
+    pub fn from_row(self, rows: usize) -> Self {
+        let rows = rows.min(self.0.nrows());
+        Self(self.0.split_at_row_mut(rows).1)
+    }
+
+    /// The `rows` first rows, or as many as there are.
+    pub fn first_rows(self, rows: usize) -> Self {
+        let rows = rows.min(self.0.nrows());
+        Self(self.0.split_at_row_mut(rows).0)
+    }
+
     /// Parts of `rows` rows one below the other, the last one perhaps of fewer.
     pub fn below(self, rows: usize) -> impl Iterator<Item = Self> {
         let mut left = Some(self.0);

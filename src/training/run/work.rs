@@ -149,7 +149,7 @@ impl<'a> Run<'a> {
     /// Quality on the held-out data.
     pub fn quality(&self, gates: &Gates) -> Result<Quality> {
         // The progress that people see is that of the stage.
-        let silent = Ticket::new(self.ticket.cancel_token().clone(), || {});
+        let silent = self.ticket.silent();
         evaluate(&self.frozen, gates, self.held_out.iter().cloned().map(Ok), None, &silent)
     }
 
@@ -162,7 +162,7 @@ impl<'a> Run<'a> {
     /// How good translations of the held-out pairs are, where that was asked for.
     pub fn translated(&self, gates: &Gates) -> Result<Option<TranslationScore>> {
         let Some(Pairs { how, tokenizer, corpus }) = &self.pairs else { return Ok(None) };
-        let silent = Ticket::new(self.ticket.cancel_token().clone(), || {});
+        let silent = self.ticket.silent();
         Ok(translate(&self.frozen, gates, tokenizer, corpus, *how, &silent)?.score())
     }
 
