@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Model;
 use crate::error::{Error, Result};
 use crate::network::{Extent, Network, Residence, block_bytes, roles};
+use crate::tensor::wide;
 
 /// What the program needs beside a model and its batches: its code, a tokenizer and text on its way through it, and
 /// memory that was handed back but that the system has not taken yet.
@@ -115,6 +116,8 @@ struct WeightBytes {
     always: u64,
     /// The largest layer.
     layer: u64,
+    /// The largest matrix of a layer.
+    matrix: u64,
     /// The largest block of a token table.
     block: u64,
 }
@@ -163,10 +166,14 @@ impl Model {
         };
         let weights = self.weight_bytes(dtype)?;
         let number = dtype.size_in_bytes() as u64;
+        // The processor computes in f32 whatever the type: one matrix at a time is there in both.
+        let inside = if device.is_cpu() { wide(dtype).size_in_bytes() as u64 } else { number };
+        let copied = |bytes: u64| if inside > number { bytes / number * inside } else { 0 };
         let waiting = largest.waiting(self.spec()) * number * needs.copies + needs.per_batch;
-        let working = largest.working(self.spec(), formed) * number;
+        let working = largest.working(self.spec(), formed) * inside + copied(weights.matrix);
         // While a block of a table is in use no layer is; logits of a block take up to twice its room.
-        let passing = weights.always + (weights.layer + working).max(3 * weights.block);
+        let logits = 2 * (weights.block / number * inside);
+        let passing = weights.always + (weights.layer + working).max(weights.block + copied(weights.block) + logits);
         Ok(PassBytes { held: weights.all + working + waiting, passing, waiting })
     }
 
@@ -175,7 +182,7 @@ impl Model {
         let number = dtype.size_in_bytes();
         let mut blocks = BTreeSet::new();
         let mut layers: BTreeMap<(String, usize), u64> = BTreeMap::new();
-        let mut bytes = WeightBytes { all: 0, always: 0, layer: 0, block: 0 };
+        let mut bytes = WeightBytes { all: 0, always: 0, layer: 0, matrix: 0, block: 0 };
         for (role, shape) in roles::tensors(self.spec()) {
             let size = shape.iter().map(|d| *d as u64).product::<u64>() * number as u64;
             let place = self.place(&role).ok_or_else(|| Error::new(format!("the model has no '{role}'")))?;
@@ -184,7 +191,10 @@ impl Model {
             }
             match Residence::of(&role) {
                 Residence::Always => bytes.always += size,
-                Residence::Layer(stack, stored) => *layers.entry((stack.to_owned(), stored)).or_default() += size,
+                Residence::Layer(stack, stored) => {
+                    *layers.entry((stack.to_owned(), stored)).or_default() += size;
+                    bytes.matrix = bytes.matrix.max(size);
+                }
                 Residence::Table => {
                     let (rows, width) = (shape.first().copied().unwrap_or(0), shape.get(1).copied().unwrap_or(1));
                     bytes.block = bytes.block.max(block_bytes(rows, width, number));
