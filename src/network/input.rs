@@ -5,6 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use super::attention::Linear;
 use super::interpolate::resample;
 use super::layer::Norm;
+use super::packing::Packing;
 use super::part::{Left, Table};
 use super::{
     Counting, FrameInputSpec, InputSpec, PatchInputSpec, PositionSpec, ProjectSpec, Source, TokenInputSpec, TokenMask,
@@ -92,10 +93,13 @@ impl Input {
         }
     }
 
-    /// `[N, T, D]` and which positions are real.
-    pub fn forward(&self, source: &Source) -> Result<(Tensor, TokenMask)> {
+    /// The first hidden state, packed as is told, and which positions are real.
+    pub fn forward(&self, source: &Source) -> Result<(Tensor, TokenMask, Packing)> {
         match (self, source) {
-            (Self::Tokens(input), Source::Tokens(tokens)) => Ok((input.forward(tokens)?, tokens.mask.clone())),
+            (Self::Tokens(input), Source::Tokens(tokens)) => {
+                let packing = Packing::new(&tokens.mask, tokens.ids.device())?;
+                Ok((input.forward(tokens, packing.places())?, tokens.mask.clone(), packing))
+            }
             (Self::Patches(input), Source::Pixels(pixels)) => full(input.forward(pixels)?),
             (Self::Frames(input), Source::Frames(frames)) => full(input.forward(frames)?),
             (wanted, given) => Err(Error::usage(format!(
@@ -115,20 +119,28 @@ impl Input {
     }
 }
 
-fn full(hidden: Tensor) -> Result<(Tensor, TokenMask)> {
+fn full(hidden: Tensor) -> Result<(Tensor, TokenMask, Packing)> {
     let (n, t, _) = hidden.dims3()?;
-    Ok((hidden, TokenMask::full(n, t)))
+    let mask = TokenMask::full(n, t);
+    let packing = Packing::new(&mask, hidden.device())?;
+    Ok((hidden, mask, packing))
 }
 
 impl TokenInput {
-    pub fn forward(&self, tokens: &Tokens) -> Result<Tensor> {
+    /// `[N, T, D]`, or `[1, R, D]` of `places` alone where they are given.
+    pub fn forward(&self, tokens: &Tokens, places: Option<Vec<u32>>) -> Result<Tensor> {
         let (n, t) = tokens.ids.dims2()?;
         if let Some(longest) = self.spec.max_length.filter(|m| t > *m) {
             return Err(Error::new(format!("a sequence of {t} tokens is longer than the model's {longest} positions"))
                 .hint("use a smaller --seq-len"));
         }
         let width = self.spec.width;
-        let mut hidden = self.table.gather(&tokens.ids.flatten_all()?)?.reshape((n, t, width))?;
+        let all = tokens.ids.flatten_all()?;
+        let (ids, shape) = match &places {
+            Some(places) => (all.index_select(&Tensor::new(places.as_slice(), all.device())?, 0)?, (1, places.len())),
+            None => (all, (n, t)),
+        };
+        let mut hidden = self.table.gather(&ids)?.reshape((shape.0, shape.1, width))?;
         if self.spec.scale != 1.0 {
             hidden = (hidden * self.spec.scale)?;
         }
@@ -137,7 +149,7 @@ impl TokenInput {
         }
         let after = matches!(self.spec.positions, PositionSpec::Table { after_projection: true, .. });
         if !after {
-            hidden = self.add_positions(hidden, tokens)?;
+            hidden = self.add_positions(hidden, tokens, places.as_deref())?;
         }
         if let Some(norm) = &self.norm {
             hidden = norm.forward(&hidden)?;
@@ -145,17 +157,26 @@ impl TokenInput {
         if let Some(project) = &self.project {
             hidden = project.forward(&hidden)?;
         }
-        if after { self.add_positions(hidden, tokens) } else { Ok(hidden) }
+        if after { self.add_positions(hidden, tokens, places.as_deref()) } else { Ok(hidden) }
     }
 
-    fn add_positions(&self, hidden: Tensor, tokens: &Tokens) -> Result<Tensor> {
-        let (n, t, width) = hidden.dims3()?;
+    fn add_positions(&self, hidden: Tensor, tokens: &Tokens, places: Option<&[u32]>) -> Result<Tensor> {
+        let t = tokens.mask.length();
+        let add_rows = |table: &Tensor, rows: Vec<u32>| -> Result<Tensor> {
+            let rows = Tensor::new(rows, hidden.device())?;
+            Ok((&hidden + lookup(table, &rows)?.reshape(hidden.shape())?)?)
+        };
+        // Rows of `table [T, D]` by the position alone.
+        let add_every = |table: &Tensor| match places {
+            None => Ok(add_shared(&hidden, table)?),
+            Some(places) => {
+                let length = u32::try_from(t).unwrap_or(u32::MAX).max(1);
+                add_rows(table, places.iter().map(|place| place % length).collect())
+            }
+        };
         match &self.spec.positions {
             PositionSpec::None => Ok(hidden),
-            PositionSpec::Sinusoidal => {
-                let table = sinusoids(t, width, hidden.dtype(), hidden.device())?;
-                Ok(hidden.broadcast_add(&table)?)
-            }
+            PositionSpec::Sinusoidal => add_every(&sinusoids(t, hidden.dim(2)?, hidden.dtype(), hidden.device())?),
             PositionSpec::Table { rows, offset, counting, .. } => {
                 let Some(table) = &self.positions else { return Ok(hidden) };
                 if *counting == Counting::Every {
@@ -165,11 +186,13 @@ impl TokenInput {
                             rows.saturating_sub(*offset)
                         )));
                     }
-                    return Ok(add_shared(&hidden, &table.narrow(0, *offset, t)?)?);
+                    return add_every(&table.narrow(0, *offset, t)?);
                 }
-                let rows_read = counted_rows(tokens, *offset, *counting)?;
-                let rows_read = Tensor::from_vec(rows_read, n * t, hidden.device())?;
-                Ok((hidden + lookup(table, &rows_read)?.reshape((n, t, width))?)?)
+                let mut rows = counted_rows(tokens, *offset, *counting)?;
+                if let Some(places) = places {
+                    rows = places.iter().filter_map(|place| rows.get(*place as usize).copied()).collect();
+                }
+                add_rows(table, rows)
             }
         }
     }

@@ -24,6 +24,11 @@ impl Packing {
         Ok(Self { sequences, length, moves })
     }
 
+    /// Places of the real positions in `[N T]`, in their order, where packing is worth while.
+    pub fn places(&self) -> Option<Vec<u32>> {
+        self.moves.as_ref().map(|[out, _]| out.origins().flatten().collect())
+    }
+
     /// `[N, T, D]` to `[1, R, D]`, the real positions in their order, where that is worth while.
     pub fn pack(&self, x: Tensor) -> Result<Tensor> {
         match &self.moves {
@@ -51,6 +56,11 @@ mod tests {
         let pass = |real: Vec<bool>| {
             let packing = Packing::new(&TokenMask::new(2, 5, real).unwrap(), &Device::Cpu).unwrap();
             let packed = packing.pack(x.clone()).unwrap();
+            if let Some(places) = packing.places() {
+                let places = Tensor::new(places, &Device::Cpu).unwrap();
+                let rows = x.flatten_to(1).unwrap().index_select(&places, 0).unwrap().unsqueeze(0).unwrap();
+                assert_eq!(packed.to_vec3::<f32>().unwrap(), rows.to_vec3::<f32>().unwrap());
+            }
             (packed.dims().to_vec(), packing.unpack(packed).unwrap())
         };
         let (shape, back) = pass([true, true, true, true, false, false, true, true, false, false].to_vec());

@@ -151,13 +151,12 @@ impl Stack {
     }
 
     fn enter<'a>(&self, entry: &Entry<'a>) -> Result<Lane<'a>> {
-        let (x, mask) = self.input.forward(&entry.source)?;
-        let packing = Packing::new(&mask, x.device())?;
+        let (x, mask, packing) = self.input.forward(&entry.source)?;
         let memory = entry.memory.map(|memory| -> Result<Encoded<'a>> {
             let packing = Packing::new(&memory.mask, x.device())?;
             Ok(Encoded { states: packing.pack(memory.states.clone())?, mask: &memory.mask, packing })
         });
-        Ok(Lane { x: packing.pack(x)?, mask, packing, memory: memory.transpose()? })
+        Ok(Lane { x, mask, packing, memory: memory.transpose()? })
     }
 
     /// A layer; passes that share one (ALBERT) read it once. The one before is dropped before another is read.

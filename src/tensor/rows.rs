@@ -34,6 +34,11 @@ impl RowMove {
         Ok([out, Self { from: back, back: from, there: here }])
     }
 
+    /// Where each row of the result comes from; `None` where it is zeros.
+    pub fn origins(&self) -> impl Iterator<Item = Option<u32>> {
+        self.from.iter().map(|from| Some(*from).filter(|from| *from != NONE))
+    }
+
     /// Moves the rows of `x [R, D]`.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
         let rows = x.dim(0)?;

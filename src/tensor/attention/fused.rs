@@ -26,7 +26,7 @@ fn forward<T: Real>(rules: &Rules, parts: [(&CpuStorage, &Layout); 3]) -> Result
         let blocks = parts.into_iter().flat_map(|((n, h), to)| {
             let asked: Vec<_> = scorer.blocks(n, rows).collect();
             let from = asked.first().map_or(queries, |first| first.start);
-            to.from_row(from).below(rows).zip(asked).map(move |(to, asked)| ((n, h), asked, to))
+            to.below_row(from).below(rows).zip(asked).map(move |(to, asked)| ((n, h), asked, to))
         });
         blocks.collect::<Vec<_>>().into_par_iter().try_for_each_init(
             || vec![T::zero(); rows * keys],

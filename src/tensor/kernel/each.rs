@@ -29,8 +29,8 @@ pub(in crate::tensor) fn map<T: Real>(x: &[T], f: impl Curve<T>) -> Vec<T> {
 pub(in crate::tensor) fn map2<T: Real>(x: &[T], y: &[T], f: impl Curve2<T>) -> Vec<T> {
     let arch = Arch::new();
     let pairs = x.len().min(y.len());
-    changed(&x[..pairs], BLOCK, |place, x| {
-        let y = &y[place * BLOCK..][..x.len()];
+    changed(&x[..pairs], BLOCK, |first, x| {
+        let y = &y[first..][..x.len()];
         arch.dispatch(Each2 { x, y, f });
     })
 }

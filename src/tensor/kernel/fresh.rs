@@ -30,16 +30,23 @@ pub(in crate::tensor) fn repeated<T: WithDType>(row: &[T], rows: usize) -> Vec<T
     written(row.len() * rows, row.len(), |_, room| room.write_copy_of_slice(row))
 }
 
-/// A copy of `from`, each block of `size` numbers, the last one perhaps shorter, handed to `change` with its place.
+/// Numbers that are copied and changed while the nearest cache holds them.
+const NEAR: usize = 1 << 10;
+
+/// A copy of `from`, shared out in blocks of `size` numbers, of which pieces are handed to `change` with the place of their
+/// first number.
 pub(in crate::tensor) fn changed<T: WithDType>(
     from: &[T],
     size: usize,
     change: impl Fn(usize, &mut [T]) + Sync,
 ) -> Vec<T> {
     written(from.len(), size, |place, room| {
-        let block = room.write_copy_of_slice(&from[place * size..][..room.len()]);
-        change(place, block);
-        block
+        let from = &from[place * size..][..room.len()];
+        for (piece, (room, from)) in room.chunks_mut(NEAR).zip(from.chunks(NEAR)).enumerate() {
+            change(place * size + piece * NEAR, room.write_copy_of_slice(from));
+        }
+        // SAFETY: the pieces cover the block, and numbers were written to each.
+        unsafe { room.assume_init_mut() }
     })
 }
 
@@ -55,10 +62,15 @@ mod tests {
 
     #[test]
     fn blocks_change_where_they_are() {
-        let found = changed(&[1f64, 2.0, 3.0, 4.0, 5.0], 2, |place, block| {
-            block.iter_mut().for_each(|x| *x += 10.0 * place as f64);
+        let found = changed(&[1f64, 2.0, 3.0, 4.0, 5.0], 2, |first, block| {
+            block.iter_mut().for_each(|x| *x += 10.0 * first as f64);
         });
-        assert_eq!(found, [1.0, 2.0, 13.0, 14.0, 25.0]);
+        assert_eq!(found, [1.0, 2.0, 23.0, 24.0, 45.0]);
+        let from: Vec<f32> = (0..5000).map(|i| i as f32).collect();
+        let places = changed(&from, 3000, |first, piece| {
+            piece.iter_mut().enumerate().for_each(|(i, x)| *x -= (first + i) as f32);
+        });
+        assert_eq!(places, vec![0.0; 5000]);
         assert!(changed::<f64>(&[], 2, |_, _| ()).is_empty());
     }
 }

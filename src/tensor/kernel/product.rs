@@ -64,7 +64,7 @@ impl<'a, T: Real> Target<'a, T> {
     }
 
     /// What is left without the `rows` first rows, or as many as there are.
-    pub fn from_row(self, rows: usize) -> Self {
+    pub fn below_row(self, rows: usize) -> Self {
         let rows = rows.min(self.0.nrows());
         Self(self.0.split_at_row_mut(rows).1)
     }
