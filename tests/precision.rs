@@ -3,8 +3,8 @@
 
 mod common;
 
-use candle_core::{DType, Device, Tensor};
-use common::{batch, fixture_folders, reference, relative_difference, reopened, tensors_of};
+use candle_core::{DType, Tensor};
+use common::{batch, device, fixture_folders, reference, relative_difference, reopened, tensors_of};
 use pillars::checkpoint::Stored;
 use pillars::model::Model;
 use pillars::network::{Blind, Gates, TokenMask};
@@ -27,7 +27,7 @@ fn half_precision_files_open_and_run_in_f32() {
             let (_full, rounded) = rewritten(&model, |t| t.to_dtype(dtype).unwrap().to_dtype(DType::F32).unwrap());
             assert_eq!((half.stored(), rounded.stored()), (stored, Stored::F32));
             let run = |model: &Model| {
-                let network = model.network(&Device::Cpu, DType::F32).unwrap();
+                let network = model.network(&device(), DType::F32).unwrap();
                 network.run(&batch).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
             };
             // The same numbers in another file: the same result to the last bit.
@@ -44,10 +44,10 @@ fn networks_run_in_half_precision() {
         let family = model.family().model_type;
         let reference = reference(&folder.join("reference.safetensors"));
         let batch = batch(&reference);
-        let want = model.network(&Device::Cpu, DType::F32).unwrap().run(&batch).unwrap();
+        let want = model.network(&device(), DType::F32).unwrap().run(&batch).unwrap();
         let everywhere = TokenMask::full(want.dim(0).unwrap(), want.dim(1).unwrap());
         for (dtype, unit) in [(DType::F16, 2f64.powi(-11)), (DType::BF16, 2f64.powi(-8))] {
-            let network = model.network(&Device::Cpu, dtype).unwrap();
+            let network = model.network(&device(), dtype).unwrap();
             assert_eq!(network.dtype(), dtype);
             let got = network.forward(&batch, &Gates::open(), &mut Blind);
             let got = got.unwrap_or_else(|e| panic!("{family} in {dtype:?}: {e}"));

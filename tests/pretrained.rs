@@ -5,8 +5,8 @@ mod common;
 
 use std::path::Path;
 
-use candle_core::{DType, Device};
-use common::{batch, compare, reference, relative_difference, test_data};
+use candle_core::DType;
+use common::{batch, compare, device, reference, relative_difference, test_data};
 use pillars::checkpoint::Stored;
 use pillars::model::Model;
 use pillars::network::{Blind, Gates};
@@ -27,7 +27,7 @@ fn a_chemistry_bert_in_half_precision() {
     assert!(compared.worst.0 < CLOSE, "{} differs by {:.1e}", compared.worst.1, compared.worst.0);
     // From the published f32 numbers. Rounding a weight to f16 moves it by up to 2^-11 = 4.9e-4 of its size; what that
     // does to a logit is of the same order, since the errors of many weights average out (transformers itself: 4.5e-4).
-    let network = model.network(&Device::Cpu, DType::F32).unwrap();
+    let network = model.network(&device(), DType::F32).unwrap();
     let hidden = network.hidden(&batch(&reference), &Gates::open(), &mut Blind).unwrap();
     let logits = network.logits(&hidden.states).unwrap();
     let difference = relative_difference(&logits, &reference["full.logits"], &hidden.mask, 1);

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use candle_core::{DType, Device, Tensor};
-use common::{batch, fixture_folders, mask, reference};
+use common::{batch, device, fixture_folders, mask, reference};
 use pillars::analysis::{Analyzer, Groups, ModelInfo, Settings, analyze};
 use pillars::evaluation::{COMPARED_COPIES, Candidate, compare, evaluate};
 use pillars::model::{MemoryLimit, Model, Needs, Reader, Room};
@@ -30,7 +30,7 @@ struct Counted {
 
 impl Counted {
     fn new(model: &Model) -> Arc<Self> {
-        Arc::new(Self { reader: model.reader(&Device::Cpu, DType::F32), reads: Mutex::default() })
+        Arc::new(Self { reader: model.reader(&device(), DType::F32), reads: Mutex::default() })
     }
 
     fn count(&self, role: &str) {
@@ -101,10 +101,10 @@ fn batches(folder: &std::path::Path) -> Vec<Batch> {
 fn every_family_gives_the_same_bits_and_reads_each_layer_once() {
     for folder in fixture_folders() {
         let model = Model::open(&folder).unwrap();
-        let held = model.network(&Device::Cpu, DType::F32).unwrap();
+        let held = model.network(&device(), DType::F32).unwrap();
         let counted = Counted::new(&model);
         let streamed = Network::stream(model.spec(), counted.clone(), 1 << 30).unwrap();
-        let gates = Gates::keep(model.spec(), &mask(&folder), DType::F32, &Device::Cpu).unwrap();
+        let gates = Gates::keep(model.spec(), &mask(&folder), DType::F32, &device()).unwrap();
         let batches = batches(&folder);
         let name = model.family().model_type;
 
@@ -159,7 +159,7 @@ fn groups_hold_as_many_batches_as_have_room() {
     let sizes = |waiting: Option<u64>| -> Vec<usize> {
         let network = match waiting {
             Some(bytes) => Network::stream(model.spec(), Counted::new(&model), bytes).unwrap(),
-            None => model.network(&Device::Cpu, DType::F32).unwrap(),
+            None => model.network(&device(), DType::F32).unwrap(),
         };
         let all = batches.iter().cloned().map(Ok);
         network.groups(all, 1, 0).map(|group| group.unwrap().len()).collect()
@@ -205,7 +205,7 @@ fn tight(model: &Model, batches: &[Batch], needs: Needs) -> Room {
     let extents = batches.iter().map(|b| Extent::of(b, model.spec()).unwrap());
     let largest = extents.max_by_key(|e| e.sequences * (e.source + e.target)).unwrap();
     let room = Room { limit: MemoryLimit(0), largest, needs };
-    Room { limit: model.least_memory(&Device::Cpu, DType::F32, &room).unwrap(), ..room }
+    Room { limit: model.least_memory(&device(), DType::F32, &room).unwrap(), ..room }
 }
 
 const FAMILIES: [&str; 6] = ["bert", "gpt2", "llama", "albert", "bart", "t5"];
@@ -227,9 +227,9 @@ fn an_analysis_within_little_memory_is_the_same() {
             let all = batches.iter().cloned().map(Ok);
             analyze(network, info.clone(), all, None, &settings, &Ticket::default()).unwrap()
         };
-        let want = run(&model.network(&Device::Cpu, DType::F32).unwrap());
+        let want = run(&model.network(&device(), DType::F32).unwrap());
         let room = tight(&model, &batches, Analyzer::needs(model.spec(), &settings));
-        let least = model.network_within(&Device::Cpu, DType::F32, &room).unwrap();
+        let least = model.network_within(&device(), DType::F32, &room).unwrap();
         assert!(least.waiting().is_some(), "{family}");
         assert_eq!(run(&least), want, "{family}");
         let more = Network::stream(model.spec(), Counted::new(&model), 1 << 30).unwrap();
@@ -237,10 +237,10 @@ fn an_analysis_within_little_memory_is_the_same() {
 
         // A byte less is refused with what is needed, and with room for everything nothing is left behind.
         let less = Room { limit: MemoryLimit(room.limit.0 - 1), ..room };
-        let error = model.network_within(&Device::Cpu, DType::F32, &less).unwrap_err().to_string();
+        let error = model.network_within(&device(), DType::F32, &less).unwrap_err().to_string();
         assert!(error.contains(&format!("need {} of memory", room.limit)), "{error}");
         let ample = Room { limit: MemoryLimit(1 << 30), ..room };
-        assert!(model.network_within(&Device::Cpu, DType::F32, &ample).unwrap().waiting().is_none());
+        assert!(model.network_within(&device(), DType::F32, &ample).unwrap().waiting().is_none());
     }
 }
 
@@ -261,7 +261,7 @@ fn an_evaluation_within_little_memory_is_the_same() {
             batch.labels =
                 Some(labels.map(|(at, (id, real))| (*real && !(at + i).is_multiple_of(3)).then_some(*id)).collect());
         }
-        let gates = Gates::keep(model.spec(), &mask(&folder), DType::F32, &Device::Cpu).unwrap();
+        let gates = Gates::keep(model.spec(), &mask(&folder), DType::F32, &device()).unwrap();
         let open = Gates::open();
         let run = |network: &Network| {
             let (before, after) = (Candidate { network, gates: &open }, Candidate { network, gates: &gates });
@@ -271,10 +271,10 @@ fn an_evaluation_within_little_memory_is_the_same() {
             }
             found
         };
-        let want = run(&model.network(&Device::Cpu, DType::F32).unwrap());
+        let want = run(&model.network(&device(), DType::F32).unwrap());
         assert_eq!(want.before.batches, 3);
         let room = tight(&model, &batches, Needs { copies: COMPARED_COPIES, ..Needs::ONE });
-        let least = model.network_within(&Device::Cpu, DType::F32, &room).unwrap();
+        let least = model.network_within(&device(), DType::F32, &room).unwrap();
         assert!(least.waiting().is_some(), "{family}");
         assert_eq!(run(&least), want, "{family}");
         assert_eq!(run(&Network::stream(model.spec(), Counted::new(&model), 1 << 30).unwrap()), want, "{family}");

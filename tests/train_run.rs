@@ -5,7 +5,8 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device};
+use candle_core::DType;
+use common::device;
 use pillars::corpus::{self, Input};
 use pillars::evaluation::evaluate;
 use pillars::model::Model;
@@ -76,7 +77,7 @@ fn request(folder: &Path, out: &str) -> Request {
 }
 
 fn run(request: &Request) -> pillars::Result<Summary> {
-    let options = RunOptions { resume: true, ..RunOptions::default() };
+    let options = RunOptions { resume: true, device: device(), ..RunOptions::default() };
     train(request, &options, &Control::default(), &mut |_| {}, &Ticket::default())
 }
 
@@ -95,7 +96,14 @@ fn a_run_trains_votes_fine_tunes_and_writes_what_opens() {
         Event::Record(_) => records += 1,
         Event::Note(_) => {}
     };
-    let summary = train(&request, &RunOptions::default(), &Control::default(), &mut watch, &Ticket::default()).unwrap();
+    let summary = train(
+        &request,
+        &RunOptions { device: device(), ..RunOptions::default() },
+        &Control::default(),
+        &mut watch,
+        &Ticket::default(),
+    )
+    .unwrap();
     assert_eq!(stages, [Stage::Constrained, Stage::Voting, Stage::FineTuning, Stage::Writing]);
     assert_eq!((summary.outcome, summary.constrained_steps, summary.finetune_steps), (Outcome::Done, 24, 11));
     let log = MetricsLog::read(&request.out.join("training")).unwrap();
@@ -107,7 +115,7 @@ fn a_run_trains_votes_fine_tunes_and_writes_what_opens() {
     // Held-out loss of the full model is that of the folder `full`, read again as any model is.
     let loss = |folder: &Path| {
         let model = Model::open(folder).unwrap();
-        let network = model.network(&Device::Cpu, DType::F32).unwrap();
+        let network = model.network(&device(), DType::F32).unwrap();
         let intake = corpus::Intake::of(&model).unwrap();
         let settings = corpus::Settings {
             purpose: corpus::Purpose::Score,
@@ -116,7 +124,7 @@ fn a_run_trains_votes_fine_tunes_and_writes_what_opens() {
             ..request.reading.clone()
         };
         let data = corpus::Corpus::open(&request.input, folder, &intake, &settings, &Ticket::default()).unwrap();
-        let batches: Vec<_> = data.batches(&Device::Cpu).collect::<Result<_, _>>().unwrap();
+        let batches: Vec<_> = data.batches(&device()).collect::<Result<_, _>>().unwrap();
         let batches = batches.into_iter().map(Ok);
         let quality = evaluate(&network, &Gates::open(), batches, None, &Ticket::default()).unwrap();
         quality.loss_per_token.unwrap()
@@ -130,7 +138,13 @@ fn a_run_trains_votes_fine_tunes_and_writes_what_opens() {
     assert_eq!(summary.parameters_before - summary.parameters_after, 2 * 4 * 2 * 8 * 32);
     assert!(!request.out.join("training/weights").exists() && !request.out.join("training/result").exists());
     // The folder is not replaced without being asked to be.
-    let again = train(&request, &RunOptions::default(), &Control::default(), &mut |_| {}, &Ticket::default());
+    let again = train(
+        &request,
+        &RunOptions { device: device(), ..RunOptions::default() },
+        &Control::default(),
+        &mut |_| {},
+        &Ticket::default(),
+    );
     assert!(again.unwrap_err().to_string().contains("--force"));
 }
 
@@ -149,7 +163,7 @@ fn a_cancelled_run_goes_on_to_the_same_weights() {
                 cancel.cancel();
             }
         };
-        let options = RunOptions { resume: true, ..RunOptions::default() };
+        let options = RunOptions { resume: true, device: device(), ..RunOptions::default() };
         let error = train(&broken, &options, &Control::default(), &mut watch, &ticket).unwrap_err();
         assert!(error.is_cancelled() && !broken.out.join("config.json").exists());
     }
@@ -200,7 +214,7 @@ fn runs_in_16_bits_write_weights_of_32_and_go_on_to_the_same() {
                 cancel.cancel();
             }
         };
-        let options = RunOptions { resume: true, ..RunOptions::default() };
+        let options = RunOptions { resume: true, device: device(), ..RunOptions::default() };
         let ticket = Ticket::new(cancel.clone(), || {});
         let error = train(&broken, &options, &Control::default(), &mut watch, &ticket).unwrap_err();
         assert!(error.is_cancelled());
@@ -243,7 +257,7 @@ fn a_killed_run_goes_on_from_its_saved_state_to_the_same_weights() {
 fn dies() {
     let (Ok(at), Ok(folder)) = (std::env::var(DIES_AT), std::env::var(DIES_IN)) else { return };
     let at: u64 = at.parse().unwrap();
-    let options = RunOptions { resume: true, ..RunOptions::default() };
+    let options = RunOptions { resume: true, device: device(), ..RunOptions::default() };
     let mut watch = |event: Event<'_>| {
         if matches!(event, Event::Record(r) if r.total_steps >= at) {
             std::process::abort();

@@ -5,7 +5,8 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
+use common::device;
 use pillars::analysis::Gram;
 use pillars::model::Model;
 use pillars::network::{Batch, Gates, Network, Objective, Site};
@@ -78,7 +79,7 @@ fn check_against_autograd(family: &str, dtype: DType, tolerance: f64, gradient_t
     let case = case(family);
     let folder = common::fixtures().join(family);
     let reference = common::reference(&folder.join("training.safetensors"));
-    let parameters = Parameters::of_model(&case.model, dtype, &Device::Cpu).unwrap();
+    let parameters = Parameters::of_model(&case.model, dtype, &device()).unwrap();
     let network = Network::load(case.model.spec(), &parameters).unwrap();
     let got = compute(&case, &network);
     for (name, got) in [
@@ -139,7 +140,7 @@ fn gradients_in_16_bits_are_those_of_autograd_but_for_rounding() {
         let case = case(family);
         let reference = common::reference(&common::fixtures().join(family).join("training.safetensors"));
         for (dtype, unit) in [(DType::F16, 2f64.powi(-11)), (DType::BF16, 2f64.powi(-8))] {
-            let parameters = Parameters::of_model(&case.model, DType::F32, &Device::Cpu).unwrap();
+            let parameters = Parameters::of_model(&case.model, DType::F32, &device()).unwrap();
             let network = Network::load(case.model.spec(), &parameters.rounded(dtype).unwrap()).unwrap();
             let got = compute(&case, &network);
             assert_eq!((got.task.dtype(), got.total.dtype()), (DType::F32, DType::F32));
@@ -178,7 +179,7 @@ fn check_finite_differences(family: &str) {
     case.constraint.beta *= 20.0;
     case.smoothing = 0.1;
     case.constraint.diversity = pillars::training::constraint::Diversity::SquaredCosine;
-    let parameters = Parameters::of_model(&case.model, DType::F64, &Device::Cpu).unwrap();
+    let parameters = Parameters::of_model(&case.model, DType::F64, &device()).unwrap();
     let network = Network::load(case.model.spec(), &parameters).unwrap();
     let gradients = compute(&case, &network).total.backward().unwrap();
     let step = 1e-5;
@@ -193,7 +194,7 @@ fn check_finite_differences(family: &str) {
             let at = |delta: f64| {
                 let mut moved = values(&before);
                 moved[entry] += delta;
-                parameter.var.set(&Tensor::from_vec(moved, before.shape(), &Device::Cpu).unwrap()).unwrap();
+                parameter.var.set(&Tensor::from_vec(moved, before.shape(), &device()).unwrap()).unwrap();
                 scalar(&compute(&case, &network).total)
             };
             let numeric = (at(step) - at(-step)) / (2.0 * step);

@@ -10,6 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use pillars::checkpoint::{Config, Stored, TensorPlan, write_safetensors};
 use pillars::model::{Family, Model, Storage};
 use pillars::network::{Batch, Blind, FeatureMap, Gates, Probe, Site, SiteMaps, Source, TokenMask, Tokens};
+use pillars::tensor::DeviceChoice;
 
 pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
@@ -61,9 +62,21 @@ pub fn folders_in(folder: &Path) -> Vec<PathBuf> {
     folders
 }
 
+/// Where networks compute in tests that compare them with references: on the processor, or on what `PILLARS_DEVICE` names.
+///
+/// ```sh
+/// PILLARS_DEVICE=cuda cargo test --features cuda --test parity --test precision --test training --test train_run --test streaming
+/// ```
+pub fn device() -> Device {
+    let Ok(name) = std::env::var("PILLARS_DEVICE") else { return Device::Cpu };
+    let (device, fallback) = name.parse::<DeviceChoice>().unwrap().open();
+    assert_eq!(fallback, None);
+    device
+}
+
 /// Tensors of a reference file, integers as they are.
 pub fn reference(path: &Path) -> HashMap<String, Tensor> {
-    candle_core::safetensors::load(path, &Device::Cpu).unwrap()
+    candle_core::safetensors::load(path, &device()).unwrap()
 }
 
 /// Every tensor of a model's checkpoint by name, floats as f32.
@@ -171,7 +184,7 @@ pub fn compare(
     reference: &HashMap<String, Tensor>,
     kept: Option<&BTreeMap<Site, Vec<usize>>>,
 ) -> Compared {
-    let network = model.network(&Device::Cpu, DType::F32).unwrap();
+    let network = model.network(&device(), DType::F32).unwrap();
     let batch = batch(reference);
     let mut keeper = Keeper::default();
     let hidden = network.hidden(&batch, &Gates::open(), &mut keeper).unwrap();
@@ -179,7 +192,7 @@ pub fn compare(
     let head = |states: &Tensor| if has_head { network.logits(states).unwrap() } else { states.clone() };
     let result = if has_head { "logits" } else { "last_hidden_state" };
     let masked = kept.map(|kept| {
-        let gates = Gates::keep(model.spec(), kept, DType::F32, &Device::Cpu).unwrap();
+        let gates = Gates::keep(model.spec(), kept, DType::F32, &device()).unwrap();
         network.hidden(&batch, &gates, &mut Blind).unwrap()
     });
     let mut all = Compared { worst: (0.0, String::new()), compared: 0 };
