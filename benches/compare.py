@@ -20,6 +20,10 @@ imports; the forward passes alone.
 
 `training`: processor time of one AdamW step of a GPT-2 of 4 layers, 8 heads, width 128, 2048 tokens, batch 16 x 128.
 
+`--device cuda --dtype bf16` does both on a graphics device (build with `--features cuda`; PyTorch for it, not the one
+above), in f32, bf16 or f16: the forward passes and analyses in that type, training in mixed precision (PyTorch's
+autocast, with a gradient scaler in f16).
+
 Every side runs in a process of its own, in turns, on as many threads as `--threads` says; the best of the rounds
 counts, since other work on the machine only ever slows.
 """
@@ -33,7 +37,18 @@ import tempfile
 import time
 
 
-def python_analysis(model_folder, text, threads):
+TYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
+
+
+def settle(device):
+    """Waits until a graphics device has done what it was given."""
+    import torch
+
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def python_analysis(model_folder, text, threads, device, dtype):
     """One run of the reference; prints seconds of its parts."""
     import numpy as np
     import torch
@@ -43,7 +58,7 @@ def python_analysis(model_folder, text, threads):
     torch.set_num_threads(threads)
     start = time.perf_counter()
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    model = AutoModel.from_pretrained(model_folder).eval()
+    model = AutoModel.from_pretrained(model_folder, dtype=TYPES[dtype]).eval().to(device)
     opened = time.perf_counter()
     lines = open(text, encoding="utf-8").read().splitlines()
     encoded = tokenizer(lines, truncation=True, max_length=128)
@@ -51,6 +66,7 @@ def python_analysis(model_folder, text, threads):
         tokenizer.pad({k: encoded[k][i : i + 8] for k in ("input_ids", "attention_mask")}, return_tensors="pt")
         for i in range(0, len(lines), 8)
     ]
+    batches = [{key: x.to(device) for key, x in batch.items()} for batch in batches]
     tokenised = time.perf_counter()
 
     heads = model.config.num_attention_heads
@@ -68,10 +84,11 @@ def python_analysis(model_folder, text, threads):
         for batch in batches:
             before = time.perf_counter()
             model(**batch)
+            settle(device)
             between = time.perf_counter()
             real = batch["attention_mask"].bool()
             for i, x in features.items():
-                x = x[real].view(-1, heads, x.shape[-1] // heads).transpose(0, 1).reshape(heads, -1).numpy()
+                x = x[real].view(-1, heads, x.shape[-1] // heads).transpose(0, 1).reshape(heads, -1).float().cpu().numpy()
                 grams[i] += x @ x.T
                 groups = KMeans(n_clusters=4, n_init=10, random_state=0).fit(x)
                 distance = np.linalg.norm(x - groups.cluster_centers_[groups.labels_], axis=1)
@@ -89,6 +106,7 @@ def python_analysis(model_folder, text, threads):
         before = time.perf_counter()
         for batch in batches:
             model(**batch)
+        settle(device)
         alone = time.perf_counter() - before
         cpu = time.process_time() - cpu
     tokens = int(sum(batch["attention_mask"].sum() for batch in batches))
@@ -98,22 +116,28 @@ def python_analysis(model_folder, text, threads):
     }))
 
 
-def python_training(folder, steps, threads):
+def python_training(folder, steps, threads, device, dtype):
     """AdamW steps of the reference; prints seconds a step."""
     import torch
     from transformers import GPT2LMHeadModel
 
     torch.set_num_threads(threads)
-    model = GPT2LMHeadModel.from_pretrained(folder).train()
+    model = GPT2LMHeadModel.from_pretrained(folder).train().to(device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.01)
-    ids = torch.tensor([[(n * 7919 + t * 104729) % 2048 for t in range(128)] for n in range(16)])
+    ids = torch.tensor([[(n * 7919 + t * 104729) % 2048 for t in range(128)] for n in range(16)], device=device)
+    kind = device.split(":")[0]
+    scaler = torch.amp.GradScaler(kind, enabled=dtype == "f16")
+    autocast = torch.autocast(kind, dtype=getattr(torch, TYPES[dtype]), enabled=dtype != "f32")
 
     def step():
-        loss = model(input_ids=ids, labels=ids).loss
+        with autocast:
+            loss = model(input_ids=ids, labels=ids).loss
         optimiser.zero_grad()
-        loss.backward()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimiser)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        scaler.step(optimiser)
+        scaler.update()
         return loss.item()
 
     first = step()
@@ -165,17 +189,20 @@ def analysis(args):
         excerpt(args.model, args.text, args.tokens, lines)
         theirs, ours, parts = [], [], []
         for round in range(args.rounds):
-            command = [sys.executable, __file__, "python-analysis", args.model, lines, str(args.threads)]
+            command = [sys.executable, __file__, "python-analysis", args.model, lines, str(args.threads),
+                       args.device, args.dtype]
             theirs.append(json.loads(run(command, args.threads).splitlines()[-1]))
             out = os.path.join(folder, f"{round}.json")
             command = [args.binary, "analyze", args.model, "--text", lines, "--seq-len", "128", "--batch-size", "8",
-                       "--feature", "output", "--groups", "4", "--device", "cpu", "--quiet", "--out", out]
+                       "--feature", "output", "--groups", "4", "--device", args.device, "--dtype", args.dtype,
+                       "--quiet", "--out", out]
             start = time.perf_counter()
             run(command, args.threads)
             ours.append(time.perf_counter() - start)
-            parts.append(json.loads(run([args.parts, "analysis", args.model, lines], args.threads)))
+            parts.append(json.loads(run([args.parts, "analysis", args.model, lines, args.device, args.dtype], args.threads)))
         python, part, whole = best(theirs), best(parts), min(ours)
-        print(f"tokens: Python {python['tokens']}, ours {part['tokens']}; best of {args.rounds}, {args.threads} threads")
+        print(f"tokens: Python {python['tokens']}, ours {part['tokens']}; best of {args.rounds}, {args.threads} threads, "
+              f"{args.device} {args.dtype}")
         print(f"{'seconds':<28}{'Python':>10}{'ours':>10}{'ratio':>8}")
 
         def row(name, a, b):
@@ -203,9 +230,11 @@ def training(args):
         GPT2LMHeadModel(config).save_pretrained(folder)
         theirs, ours = [], []
         for _ in range(args.rounds):
-            command = [sys.executable, __file__, "python-training", folder, str(args.steps), str(args.threads)]
+            command = [sys.executable, __file__, "python-training", folder, str(args.steps), str(args.threads),
+                       args.device, args.dtype]
             theirs.append(json.loads(run(command, args.threads).splitlines()[-1]))
-            ours.append(json.loads(run([args.parts, "training", folder, str(args.steps)], args.threads)))
+            command = [args.parts, "training", folder, str(args.steps), args.device, args.dtype]
+            ours.append(json.loads(run(command, args.threads)))
         python, own = best(theirs), best(ours)
         print(f"first loss: Python {python['first']:.5f}, ours {own['first']:.5f}")
         for key in ("wall", "cpu"):
@@ -215,9 +244,9 @@ def training(args):
 
 def main():
     if len(sys.argv) > 1 and sys.argv[1] == "python-analysis":
-        return python_analysis(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+        return python_analysis(sys.argv[2], sys.argv[3], int(sys.argv[4]), *sys.argv[5:])
     if len(sys.argv) > 1 and sys.argv[1] == "python-training":
-        return python_training(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        return python_training(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["analysis", "training"])
     parser.add_argument("--parts", required=True, help="executable of `cargo bench --bench parts --no-run`")
@@ -228,6 +257,8 @@ def main():
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--dtype", default="f32", choices=TYPES)
     args = parser.parse_args()
     if args.what == "analysis" and not (args.model and args.text):
         parser.error("analysis needs --model and --text")

@@ -5,6 +5,8 @@
 //!   8, length 128).
 //! - `cargo bench --bench parts -- training MODEL STEPS`: processor and wall seconds of a step on random tokens, batch
 //!   16 x 128.
+//!
+//! `DEVICE TYPE` behind them, as after `--device` and `--dtype`, are `cpu f32` where they are left out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 #![allow(clippy::print_stdout)]
 
@@ -17,6 +19,7 @@ use pillars::corpus::{self, Corpus, Input, Intake};
 use pillars::model::Model;
 use pillars::network::{Batch, Blind, Gates, Tokens};
 use pillars::task::Ticket;
+use pillars::tensor::{DeviceChoice, Precision};
 use pillars::training::{AdamSettings, Learner, Parameters, StepSettings};
 
 /// That of the program.
@@ -36,28 +39,47 @@ fn processor_secs() -> f64 {
     [11, 12].iter().filter_map(|i| fields.get(*i)?.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
-fn analysis(folder: &Path, text: &Path) {
+/// Where to compute and in what.
+struct Place {
+    device: Device,
+    precision: Precision,
+}
+
+impl Place {
+    fn named(device: &str, precision: &str) -> Self {
+        let (device, fallback) = device.parse::<DeviceChoice>().unwrap().open();
+        // What ran elsewhere would be measured as if it had not.
+        assert_eq!(fallback, None);
+        Self { device, precision: precision.parse().unwrap() }
+    }
+}
+
+fn analysis(folder: &Path, text: &Path, Place { device, precision }: &Place) {
+    let dtype = precision.dtype();
     let ticket = Ticket::default();
     let ((model, network), open) = timed(|| {
         let model = Model::open(folder).unwrap();
-        let network = model.network(&Device::Cpu, DType::F32).unwrap();
+        let network = model.network(device, dtype).unwrap();
         (model, network)
     });
     let (batches, tokenise) = timed(|| {
         let settings = corpus::Settings { batch_size: 8, seq_len: Some(128), ..corpus::Settings::default() };
         let intake = Intake::of(&model).unwrap();
         let corpus = Corpus::open(&Input::Text(text.to_path_buf()), folder, &intake, &settings, &ticket).unwrap();
-        corpus.batches(&Device::Cpu).collect::<Result<Vec<Batch>, _>>().unwrap()
+        corpus.batches(device).collect::<Result<Vec<Batch>, _>>().unwrap()
     });
     let pass = || {
         for batch in &batches {
             network.hidden(batch, &Gates::open(), &mut Blind).unwrap();
         }
+        device.synchronize().unwrap();
     };
+    // The first pass of all loads the device's kernels.
+    pass();
     let settings = Settings { groups: Groups::Fixed(4), ..Settings::default() };
     let whole = || {
         let batches = batches.iter().cloned().map(Ok);
-        let info = ModelInfo::of(&model, DType::F32).unwrap();
+        let info = ModelInfo::of(&model, dtype).unwrap();
         analyze_timed(&network, info, batches, None, &settings, &ticket).unwrap()
     };
     // Alternately, and the best of each: a machine with other work slows both.
@@ -85,10 +107,11 @@ fn analysis(folder: &Path, text: &Path) {
     );
 }
 
-fn training(folder: &Path, steps: u32) {
+fn training(folder: &Path, steps: u32, Place { device, precision }: &Place) {
     let model = Model::open(folder).unwrap();
-    let parameters = Parameters::of_model(&model, DType::F32, &Device::Cpu).unwrap();
-    let mut learner = Learner::new(model.spec(), parameters, AdamSettings::default()).unwrap();
+    let parameters = Parameters::of_model(&model, DType::F32, device).unwrap();
+    let learner = Learner::new(model.spec(), parameters, AdamSettings::default()).unwrap();
+    let mut learner = learner.computing_in(*precision);
     let (sequences, length) = (16u32, 128u32);
     let rows: Vec<(Vec<u32>, Vec<bool>)> = (0..sequences)
         .map(|n| ((0..length).map(|t| (n * 7919 + t * 104_729) % 2048).collect(), vec![true; length as usize]))
@@ -98,13 +121,17 @@ fn training(folder: &Path, steps: u32) {
         next.chain([None]).collect::<Vec<_>>()
     });
     let labels = labels.collect();
-    let batch = Batch { labels: Some(labels), ..Batch::tokens(Tokens::pad(&rows, 0, &Device::Cpu).unwrap()) };
+    let batch = Batch { labels: Some(labels), ..Batch::tokens(Tokens::pad(&rows, 0, device).unwrap()) };
     let gates = Gates::open();
     let settings = StepSettings { rate: 1e-4, smoothing: 0.0, constraint: None, gates: &gates, seed: 0 };
     let mut step = || learner.step(std::slice::from_ref(&batch), &settings).unwrap().task_loss;
     let first = step();
     let before = processor_secs();
-    let (last, secs) = timed(|| (0..steps).map(|_| step()).last().unwrap_or(first));
+    let (last, secs) = timed(|| {
+        let last = (0..steps).map(|_| step()).last().unwrap_or(first);
+        device.synchronize().unwrap();
+        last
+    });
     let cpu = processor_secs() - before;
     let steps = f64::from(steps);
     println!("{}", serde_json::json!({"first": first, "last": last, "wall": secs / steps, "cpu": cpu / steps}));
@@ -112,10 +139,19 @@ fn training(folder: &Path, steps: u32) {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let of = |place: &[&str]| match place {
+        [] => Place::named("cpu", "f32"),
+        [device, precision] => Place::named(device, precision),
+        _ => panic!("DEVICE and TYPE go together"),
+    };
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["analysis", model, text] => analysis(Path::new(model), Path::new(text)),
-        ["training", model, steps] => training(Path::new(model), steps.parse().unwrap()),
+        ["analysis", model, text, ref place @ ..] => analysis(Path::new(model), Path::new(text), &of(place)),
+        ["training", model, steps, ref place @ ..] => {
+            training(Path::new(model), steps.parse().unwrap(), &of(place));
+        }
         // `cargo bench` runs every bench without arguments; this one needs a model.
-        _ => println!("cargo bench --bench parts -- analysis MODEL TEXT | training MODEL STEPS"),
+        _ => println!(
+            "cargo bench --bench parts -- analysis MODEL TEXT [DEVICE TYPE] | training MODEL STEPS [DEVICE TYPE]"
+        ),
     }
 }

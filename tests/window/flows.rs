@@ -5,6 +5,7 @@ use eframe::egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
 use pillars::model::Model;
 use pillars::plan::{Amount, Method};
+use pillars::tensor::Precision;
 use pillars::workspace::ThemeChoice;
 
 use crate::desk::{Desk, fixture, tokens};
@@ -322,6 +323,11 @@ fn a_training_run_is_watched_paused_and_opened() {
     };
     set(&mut desk, "Steps", 5000.0);
     set(&mut desk, "Fine-tuning steps", 10.0);
+    // Seed and type are those of the left panel.
+    set(&mut desk, "Seed", 5.0);
+    desk.harness.get_by_role_and_label(Role::ComboBox, "Compute in").click();
+    desk.harness.run();
+    desk.click("bf16");
     assert_eq!(desk.state().training.settings.steps, 5000);
     let out = desk.folder.path().join("trained");
     desk.harness.get_by_role_and_label(Role::TextInput, "Folder").focus();
@@ -339,6 +345,8 @@ fn a_training_run_is_watched_paused_and_opened() {
     desk.click("Go on");
     desk.settle();
     assert!(desk.shows("after fine-tuning"), "{}", desk.messages());
+    let asked = pillars::training::request_of(&out).unwrap();
+    assert_eq!((asked.settings.seed, asked.settings.precision), (5, Precision::Bf16));
     assert!(desk.state().training.summary.as_ref().unwrap().constrained_steps < 5000);
     assert!(desk.shows("Loss per token") && desk.shows("Cosine"));
     desk.click("Open the result");
