@@ -15,7 +15,7 @@ use std::time::Instant;
 use candle_core::{D, DType, Device, Tensor, Var};
 use criterion::{Criterion, criterion_group, criterion_main};
 use pillars::tensor::{
-    Scoring, Visibility, attention, gelu, gelu_tanh, layer_norm, linear, relu, rms_norm, rotary, silu,
+    Scoring, Visibility, at_work, attention, gelu, gelu_tanh, layer_norm, linear, relu, rms_norm, rotary, silu,
 };
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
@@ -65,22 +65,24 @@ fn counted(name: &str, candle: &dyn Fn() -> Tensor, ours: &dyn Fn() -> Tensor) -
     true
 }
 
-/// Both sides to criterion, and their ratio to the screen.
-fn compare(criterion: &mut Criterion, name: &str, candle: impl Fn() -> Tensor, ours: impl Fn() -> Tensor) {
+/// Both sides to criterion, and their ratio to the screen. Ours run where passes run them, among the threads that share
+/// their parts; candle's where a program of candle's calls them.
+fn compare(criterion: &mut Criterion, name: &str, candle: impl Fn() -> Tensor, ours: impl Fn() -> Tensor + Sync) {
     if counted(name, &candle, &ours) {
         return;
     }
     let mut group = criterion.benchmark_group(name);
     group.sample_size(10);
     group.bench_function("candle", |b| b.iter(|| black_box(candle())));
-    group.bench_function("ours", |b| b.iter(|| black_box(ours())));
+    group.bench_function("ours", |b| at_work(&Device::Cpu, || b.iter(|| black_box(ours()))));
     group.finish();
     let time = |f: &dyn Fn() -> Tensor| {
         let start = Instant::now();
         black_box(f());
         start.elapsed().as_secs_f64()
     };
-    let (mut theirs, mut own): (Vec<f64>, Vec<f64>) = (0..RUNS).map(|_| (time(&candle), time(&ours))).unzip();
+    let (mut theirs, mut own): (Vec<f64>, Vec<f64>) =
+        (0..RUNS).map(|_| (time(&candle), at_work(&Device::Cpu, || time(&ours)))).unzip();
     theirs.sort_by(f64::total_cmp);
     own.sort_by(f64::total_cmp);
     let (theirs, own) = (theirs[RUNS / 2], own[RUNS / 2]);
