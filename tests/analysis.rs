@@ -244,6 +244,30 @@ fn importance_is_the_finite_difference_of_the_loss_by_each_gate() {
 }
 
 #[test]
+fn importance_in_16_bits_is_that_in_32_but_for_rounding() {
+    for family in ["bert", "llama", "t5", "gemma2"] {
+        let scores = |dtype: DType| -> Vec<f64> {
+            let (_, network, whole) = open(family, dtype);
+            let of_gates = |gates: &Gates, batch: &Batch| {
+                let result = network.forward(batch, gates, &mut pillars::network::Blind)?;
+                loss(&result.to_dtype(DType::F32)?, batch)
+            };
+            let batches = singles(&whole).into_iter().map(Ok);
+            let found = importance(&network, batches, of_gates, &Ticket::default()).unwrap();
+            found.into_values().flat_map(|scores| scores.values).collect()
+        };
+        let expected = scores(DType::F32);
+        for (dtype, unit) in [(DType::F16, 2f64.powi(-11)), (DType::BF16, 2f64.powi(-8))] {
+            let difference: Vec<f64> = scores(dtype).iter().zip(&expected).map(|(a, b)| a - b).collect();
+            let apart = (dot(&difference, &difference) / dot(&expected, &expected)).sqrt();
+            // T5 does not scale its scores, so that its softmax magnifies what rounding did before.
+            let most = if family == "t5" { 64.0 } else { 16.0 };
+            assert!(apart > 0.0 && apart < most * unit, "{family} in {dtype:?}: {} units", apart / unit);
+        }
+    }
+}
+
+#[test]
 fn without_a_head_importance_is_how_far_embeddings_move() {
     // A vision model without a head: its embedding is the class token.
     let (model, network, whole) = open("dinov2", DType::F64);

@@ -179,7 +179,8 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
         }
         ui.end_row();
     }
-    let label = name(ui, "Compute in");
+    let label = name(ui, "Compute in")
+        .on_hover_text("Type of weights and activations as they compute; weights that training moves stay f32");
     let combo = ComboBox::from_id_salt("precision").selected_text(run.precision.name()).show_ui(ui, |ui| {
         for precision in Precision::ALL {
             ui.selectable_value(&mut run.precision, precision, precision.name());
