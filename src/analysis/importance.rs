@@ -8,7 +8,7 @@ use super::{Analysis, Baseline};
 use crate::error::{Error, Result};
 use crate::network::{Batch, Gates, Network, NetworkSpec, Site, SiteKind, Weights};
 use crate::task::Ticket;
-use crate::tensor::wide;
+use crate::tensor::{doubles, wide};
 
 /// Names under which [`Analysis::set_baseline`] keeps these scores.
 pub mod baseline {
@@ -53,7 +53,7 @@ pub fn importance(
             let gradient = gradients
                 .get(var)
                 .ok_or_else(|| Error::new(format!("the loss does not depend on the heads of {site}")))?;
-            for (sum, g) in sums.iter_mut().zip(gradient.to_dtype(DType::F64)?.to_vec1::<f64>()?) {
+            for (sum, g) in sums.iter_mut().zip(doubles(gradient)?) {
                 *sum += g.abs();
             }
         }
@@ -90,7 +90,7 @@ pub fn magnitude(spec: &NetworkSpec, weights: &dyn Weights) -> Result<BTreeMap<S
             let weight = weights.get(&format!("{stack}.{stored}.{part}.{projection}.weight"))?;
             let rows = if projection == "output" { weight.t()?.contiguous()? } else { weight };
             let by_head = rows.detach().to_dtype(DType::F32)?.reshape((heads, ()))?.sqr()?.sum(1)?;
-            Ok(by_head.to_dtype(DType::F64)?.to_vec1()?)
+            doubles(&by_head)
         };
         let (query, output) = (squares("query", attention.heads)?, squares("output", attention.heads)?);
         let (key, value) = (squares("key", attention.kv_heads)?, squares("value", attention.kv_heads)?);

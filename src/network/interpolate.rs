@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::tensor::wide;
+use crate::tensor::{constant, wide};
 
 /// Sharpness of the cubic kernel (Keys 1981); PyTorch's `interpolate` has this.
 const SHARPNESS: f64 = -0.75;
@@ -16,9 +16,8 @@ pub(super) fn resample(table: &Tensor, from: (usize, usize), to: (usize, usize))
     let (dtype, device) = (table.dtype(), table.device());
     // The models' own code does not resample in half precision.
     let within = wide(dtype);
-    let along = |rows: usize, new: usize| -> Result<Tensor> {
-        Ok(Tensor::from_vec(weights(rows, new), (new, rows), device)?.to_dtype(within)?)
-    };
+    let along =
+        |rows: usize, new: usize| -> Result<Tensor> { constant(weights(rows, new), (new, rows), within, device) };
     let (_, d) = table.dims2()?;
     let rows = along(from.0, to.0)?.matmul(&table.to_dtype(within)?.reshape((from.0, from.1 * d))?)?;
     let columns_first = rows.reshape((to.0, from.1, d))?.transpose(0, 1)?.reshape((from.1, to.0 * d))?;

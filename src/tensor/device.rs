@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use candle_core::Device;
 use candle_core::utils::{cuda_is_available, metal_is_available};
+use candle_core::{DType, Device, Shape, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -129,6 +129,16 @@ pub fn device_name(device: &Device) -> String {
         candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
         candle_core::DeviceLocation::Metal { .. } => "metal".to_owned(),
     }
+}
+
+/// All numbers of `x` in their order, in one transfer. Apple's devices have no f64, so it is the processor that widens.
+pub fn doubles(x: &Tensor) -> Result<Vec<f64>> {
+    Ok(x.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+}
+
+/// `values` as `dtype` on `device`, narrowed by the processor.
+pub fn constant(values: Vec<f64>, shape: impl Into<Shape>, dtype: DType, device: &Device) -> Result<Tensor> {
+    Ok(Tensor::from_vec(values, shape.into(), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
 }
 
 /// Does work on `device`: that of the processor among the threads of its kernels, as [`on_workers`] has it.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::constraint::{Constraint, GramGraph, Reduction, assign, term};
@@ -12,7 +12,7 @@ use super::{AdamSettings, AdamW, LossScale, Parameters, task_loss};
 use crate::analysis::Gram;
 use crate::error::{Error, Result};
 use crate::network::{Batch, Blind, Gates, Network, NetworkSpec, Probe, Site, Weights};
-use crate::tensor::{Precision, at_work};
+use crate::tensor::{Precision, at_work, doubles};
 
 /// A network that learns.
 #[derive(Debug)]
@@ -275,14 +275,14 @@ fn loss(
 }
 
 fn number(x: &Tensor) -> Result<f64> {
-    Ok(x.detach().to_dtype(DType::F64)?.to_scalar()?)
+    doubles(x)?.first().copied().ok_or_else(|| Error::new("a loss without a number"))
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use candle_core::Device;
+    use candle_core::{DType, Device};
 
     use super::*;
     use crate::model::Model;

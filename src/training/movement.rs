@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
-use super::constraint::{Constraint, assign, differentiable_gram, head_rows};
-use crate::analysis::Gram;
+use super::constraint::{Constraint, assign, differentiable_gram, gram_numbers, head_rows};
 use crate::error::Result;
 use crate::network::{Batch, Gates, Network, Probe, Site, SiteMaps};
 use crate::task::Ticket;
+use crate::tensor::constant;
 
 /// Hidden units `z_c` of every layer on one batch, `[C, positions * d]`.
 pub type Centres = BTreeMap<Site, Tensor>;
@@ -33,9 +33,8 @@ impl Probe for CentreProbe<'_> {
 
     fn see(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
         let rows = head_rows(maps, self.constraint.feature)?.detach();
-        let gram = differentiable_gram(&rows)?;
-        let heads = gram.dim(0)?;
-        let gram = Gram::from_rows(heads, gram.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)?;
+        let gram = gram_numbers(&differentiable_gram(&rows)?)?;
+        let heads = gram.heads();
         let groups = assign(self.constraint, maps.site, &gram, self.seed)?;
         let count = groups.iter().max().map_or(0, |last| last + 1);
         let mut mean = vec![0f64; count * heads];
@@ -45,7 +44,7 @@ impl Probe for CentreProbe<'_> {
                 mean[c * heads + h] = 1.0 / size as f64;
             }
         }
-        let mean = Tensor::from_vec(mean, (count, heads), rows.device())?.to_dtype(rows.dtype())?;
+        let mean = constant(mean, (count, heads), rows.dtype(), rows.device())?;
         self.centres.insert(maps.site, mean.matmul(&rows)?);
         Ok(())
     }
@@ -58,7 +57,7 @@ pub fn movement(before: &Centres, now: &Centres) -> Result<f64> {
     let mut layers = 0usize;
     for (site, now) in now {
         let Some(before) = before.get(site) else { continue };
-        let both = Tensor::cat(&[before, now], 0)?.to_dtype(DType::F64)?;
+        let both = Tensor::cat(&[before, now], 0)?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
         let gram: Vec<Vec<f64>> = both.matmul(&both.t()?)?.to_vec2()?;
         let old = before.dim(0)?;
         let (mut moved, mut length) = (0.0, 0.0);
@@ -77,8 +76,6 @@ pub fn movement(before: &Centres, now: &Centres) -> Result<f64> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::*;
     use crate::network::SiteKind;
 

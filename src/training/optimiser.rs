@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Parameters;
 use crate::error::{Error, Result};
+use crate::tensor::doubles;
 
 /// Settings of the optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,13 +94,15 @@ impl AdamW {
         if gradients.len() != list.len() || self.moments.len() != list.len() {
             return Err(Error::new("gradients and parameters do not fit"));
         }
-        let mut squares = 0.0;
-        for gradient in gradients.iter().flatten() {
+        let squares = gradients.iter().flatten().map(|gradient| {
             // Squares of scaled gradients could leave the range of f32.
             let gradient = if scale == 1.0 { gradient.clone() } else { (gradient / scale)? };
-            squares += gradient.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        }
-        let norm = squares.sqrt();
+            Ok(gradient.sqr()?.sum_all()?)
+        });
+        let squares = squares.collect::<Result<Vec<Tensor>>>()?;
+        // Together in one transfer.
+        let squares = if squares.is_empty() { Vec::new() } else { doubles(&Tensor::stack(&squares, 0)?)? };
+        let norm = squares.iter().sum::<f64>().sqrt();
         if !norm.is_finite() {
             return Ok(None);
         }

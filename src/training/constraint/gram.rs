@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 use crate::analysis::Gram;
 use crate::error::Result;
 use crate::network::{FeatureMap, Probe, Site, SiteMaps};
+use crate::tensor::{doubles, wide};
 
 /// One row per head of one map of one layer, `[H, N * positions * width]`; padded positions are zero.
 pub fn head_rows(maps: &SiteMaps<'_>, feature: FeatureMap) -> Result<Tensor> {
@@ -22,7 +23,7 @@ pub fn head_rows(maps: &SiteMaps<'_>, feature: FeatureMap) -> Result<Tensor> {
     };
     let rows = map.transpose(0, 1)?.contiguous()?.reshape((heads, ()))?;
     // Sums over many positions are taken in f32 at least.
-    Ok(if matches!(rows.dtype(), DType::F32 | DType::F64) { rows } else { rows.to_dtype(DType::F32)? })
+    Ok(rows.to_dtype(wide(rows.dtype()))?)
 }
 
 /// `X X^T`, `[H, H]`, of [`head_rows`]; it knows how it came about.
@@ -60,8 +61,8 @@ impl Probe for GramGraph {
     }
 }
 
-/// The numbers of a Gram tensor, detached.
-pub(super) fn numbers(gram: &Tensor) -> Result<Gram> {
+/// The numbers of a Gram tensor `[H, H]`.
+pub fn gram_numbers(gram: &Tensor) -> Result<Gram> {
     let heads = gram.dim(0)?;
-    Gram::from_rows(heads, gram.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+    Gram::from_rows(heads, doubles(gram)?)
 }

@@ -9,6 +9,6 @@ mod term;
 mod weight;
 
 pub use assign::assign;
-pub use gram::{GramGraph, differentiable_gram, head_rows};
+pub use gram::{GramGraph, differentiable_gram, gram_numbers, head_rows};
 pub use term::{SiteTerms, Term, site_terms, term};
 pub use weight::{Constraint, Diversity, Reduction};

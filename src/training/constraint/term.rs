@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
-use super::gram::numbers;
+use super::gram::gram_numbers;
 use super::{Constraint, Diversity, Reduction};
 use crate::analysis::Gram;
 use crate::error::{Error, Result};
 use crate::network::Site;
+use crate::tensor::{constant, doubles};
 
 /// The terms of one layer, scalars that know how they came about.
 #[derive(Clone, Debug)]
@@ -20,15 +21,15 @@ pub struct SiteTerms {
 }
 
 /// Homogenisation and diversification of one layer from its Gram matrix `[H, H]` and the group of every head, which is
-/// a constant here. Heads in `dead` have no direction and take no part.
+/// a constant here. `numbers` are those of the matrix; dead heads have no direction and take no part.
 ///
 /// With `A [C, H]` the averaging over a group's heads, `A G` holds `<z_c, x_h>` and `A G A^T` holds `<z_c, z_c'>`.
-pub fn site_terms(gram: &Tensor, groups: &[usize], dead: &[bool], diversity: Diversity) -> Result<Option<SiteTerms>> {
+pub fn site_terms(gram: &Tensor, numbers: &Gram, groups: &[usize], diversity: Diversity) -> Result<Option<SiteTerms>> {
     let heads = gram.dim(0)?;
-    if groups.len() != heads {
+    if groups.len() != heads || numbers.heads() != heads {
         return Err(Error::new(format!("{} assignments do not fit {heads} heads", groups.len())));
     }
-    let alive: Vec<usize> = (0..heads).filter(|h| !dead.get(*h).copied().unwrap_or(false)).collect();
+    let alive: Vec<usize> = (0..heads).filter(|h| !numbers.is_dead(*h)).collect();
     let mut labels: Vec<usize> = alive.iter().map(|h| groups[*h]).collect();
     labels.sort_unstable();
     labels.dedup();
@@ -46,25 +47,24 @@ pub fn site_terms(gram: &Tensor, groups: &[usize], dead: &[bool], diversity: Div
         }
     }
     let (dtype, device) = (gram.dtype(), gram.device());
-    let constant = |values: Vec<f64>, rows: usize, columns: usize| -> Result<Tensor> {
-        Ok(Tensor::from_vec(values, (rows, columns), device)?.to_dtype(dtype)?)
+    let matrix = |values: Vec<f64>, rows: usize, columns: usize| -> Result<Tensor> {
+        constant(values, (rows, columns), dtype, device)
     };
     let diagonal = |m: &Tensor, n: usize| -> Result<Tensor> {
         let eye = (0..n * n).map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0 }).collect();
-        Ok((m * constant(eye, n, n)?)?.sum(1)?)
+        Ok((m * matrix(eye, n, n)?)?.sum(1)?)
     };
     // A group whose members cancel has a centre without direction; its cosines are 0, not NaN.
-    let trace = numbers(&gram.detach())?;
-    let guard = (0..heads).map(|h| trace.norm2(h)).sum::<f64>().max(f64::from(f32::MIN_POSITIVE)) * 1e-12;
+    let guard = (0..heads).map(|h| numbers.norm2(h)).sum::<f64>().max(f64::from(f32::MIN_POSITIVE)) * 1e-12;
 
-    let averaging = constant(mean, count, heads)?;
-    let membership = constant(member.clone(), count, heads)?;
+    let averaging = matrix(mean, count, heads)?;
+    let membership = matrix(member.clone(), count, heads)?;
     let centre_head = averaging.matmul(gram)?;
     let centre_centre = centre_head.matmul(&averaging.t()?.contiguous()?)?;
     let centre_norm = (diagonal(&centre_centre, count)?.relu()? + guard)?.sqrt()?;
     // Dead heads get norm 1: they are in no group, so they add nothing below.
     let shift = (0..heads).map(|h| if alive.contains(&h) { 0.0 } else { 1.0 }).collect();
-    let head_norm = (diagonal(gram, heads)? + constant(shift, 1, heads)?.squeeze(0)?)?.sqrt()?;
+    let head_norm = (diagonal(gram, heads)? + matrix(shift, 1, heads)?.squeeze(0)?)?.sqrt()?;
     let norms = centre_norm.unsqueeze(1)?.matmul(&head_norm.unsqueeze(0)?)?;
     let homogenisation = ((centre_head / norms)? * membership)?.sum_all()?;
     let homogenisation = (homogenisation / alive.len() as f64)?;
@@ -77,9 +77,14 @@ pub fn site_terms(gram: &Tensor, groups: &[usize], dead: &[bool], diversity: Div
         let cosines = (centre_centre / norms)?;
         let cosines = if diversity == Diversity::SquaredCosine { cosines.sqr()? } else { cosines };
         let upper = (0..count * count).map(|i| if i / count < i % count { 1.0 / pairs as f64 } else { 0.0 }).collect();
-        Some((cosines * constant(upper, count, count)?)?.sum_all()?)
+        Some((cosines * matrix(upper, count, count)?)?.sum_all()?)
     };
     Ok(Some(SiteTerms { homogenisation, diversification }))
+}
+
+/// Sum of scalars, read in one transfer.
+fn sum(scalars: &[Tensor]) -> Result<f64> {
+    Ok(if scalars.is_empty() { 0.0 } else { doubles(&Tensor::stack(scalars, 0)?)?.iter().sum() })
 }
 
 /// The constraint on one batch.
@@ -109,12 +114,11 @@ pub fn term(
         Reduction::Printed => 1.0 / layers,
         Reduction::LayerSum => 1.0 / tokens.max(1) as f64,
     };
-    let number = |x: &Tensor| -> Result<f64> { Ok(x.detach().to_dtype(DType::F64)?.to_scalar()?) };
+    let (mut alike, mut apart) = (Vec::new(), Vec::new());
     for (site, gram) in grams {
-        let values = numbers(gram)?;
+        let values = gram_numbers(gram)?;
         let groups = group(*site, &values)?;
-        let dead: Vec<bool> = (0..values.heads()).map(|h| values.is_dead(h)).collect();
-        if let Some(terms) = site_terms(gram, &groups, &dead, constraint.diversity)? {
+        if let Some(terms) = site_terms(gram, &values, &groups, constraint.diversity)? {
             let mut add = |x: &Tensor, weight: f64| -> Result<()> {
                 if weight != 0.0 {
                     let part = (x * weight)?;
@@ -126,14 +130,16 @@ pub fn term(
                 Ok(())
             };
             add(&terms.homogenisation, -constraint.alpha * scale)?;
-            result.homogenisation += number(&terms.homogenisation)? / layers;
+            alike.push(terms.homogenisation.detach());
             if let Some(diversification) = &terms.diversification {
                 add(diversification, constraint.beta * scale)?;
-                result.diversification += number(diversification)? / layers;
+                apart.push(diversification.detach());
             }
         }
         result.sites.insert(*site, (values, groups));
     }
+    result.homogenisation = sum(&alike)? / layers;
+    result.diversification = sum(&apart)? / layers;
     Ok(result)
 }
 
@@ -161,6 +167,10 @@ mod tests {
         x.matmul(&x.t().unwrap()).unwrap()
     }
 
+    fn terms_of(gram: &Tensor, groups: &[usize], diversity: Diversity) -> Option<SiteTerms> {
+        site_terms(gram, &gram_numbers(gram).unwrap(), groups, diversity).unwrap()
+    }
+
     fn scalar(x: &Tensor) -> f64 {
         x.to_scalar().unwrap()
     }
@@ -180,7 +190,7 @@ mod tests {
             (Diversity::Cosine, pairs.iter().sum::<f64>() / 3.0),
             (Diversity::SquaredCosine, pairs.iter().map(|c| c * c).sum::<f64>() / 3.0),
         ] {
-            let terms = site_terms(&gram(&rows), &groups, &[false; 5], diversity).unwrap().unwrap();
+            let terms = terms_of(&gram(&rows), &groups, diversity).unwrap();
             assert!((scalar(&terms.homogenisation) - first).abs() < 1e-10);
             assert!((scalar(&terms.diversification.unwrap()) - second).abs() < 1e-10);
         }
@@ -189,9 +199,9 @@ mod tests {
     #[test]
     fn one_group_has_no_second_term_and_all_apart_a_constant_first() {
         let gram = gram(&maps(4, 9));
-        let one = site_terms(&gram, &[0; 4], &[false; 4], Diversity::Cosine).unwrap().unwrap();
+        let one = terms_of(&gram, &[0; 4], Diversity::Cosine).unwrap();
         assert!(one.diversification.is_none());
-        let apart = site_terms(&gram, &[0, 1, 2, 3], &[false; 4], Diversity::Cosine).unwrap().unwrap();
+        let apart = terms_of(&gram, &[0, 1, 2, 3], Diversity::Cosine).unwrap();
         assert!((scalar(&apart.homogenisation) - 1.0).abs() < 1e-9);
     }
 
@@ -202,15 +212,14 @@ mod tests {
         rows[3] = rows[2].iter().map(|x| -x).collect();
         let x = candle_core::Var::from_tensor(&Tensor::new(rows.clone(), &Device::Cpu).unwrap()).unwrap();
         let gram = x.matmul(&x.t().unwrap()).unwrap();
-        let dead = [false, true, false, false];
-        let terms = site_terms(&gram, &[0, 1, 2, 2], &dead, Diversity::Cosine).unwrap().unwrap();
+        let terms = terms_of(&gram, &[0, 1, 2, 2], Diversity::Cosine).unwrap();
         // Head 0 is its own centre; the centre of 2 and 3 has no direction: (1 + 0 + 0) / 3.
         assert!((scalar(&terms.homogenisation) - 1.0 / 3.0).abs() < 1e-9);
         let sum = (terms.homogenisation + terms.diversification.unwrap()).unwrap();
         let gradient = sum.backward().unwrap().get(&x).unwrap().to_vec2::<f64>().unwrap();
         assert!(gradient.iter().flatten().all(|g| g.is_finite()));
         assert!(gradient[1].iter().all(|g| *g == 0.0));
-        let nothing = site_terms(&gram, &[0, 1, 2, 2], &[true; 4], Diversity::Cosine).unwrap();
+        let nothing = terms_of(&gram.zeros_like().unwrap(), &[0, 1, 2, 2], Diversity::Cosine);
         assert!(nothing.is_none());
     }
 
