@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, bail};
 use rayon::prelude::*;
 
-use super::kernel::{Matrix, Real, Target, Threads, numbers, product, reading, repeated, tensor, widened};
+use super::kernel::{Matrix, Real, Target, Threads, narrowed, numbers, product, reading, repeated, tensor, widened};
 use super::portable;
 
 /// `x W^T + b` over the last axis: `x [.., in]`, `weight [out, in]`, `bias [out]`.
@@ -14,11 +14,11 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     let dtype = x.dtype();
     let (x, weight) = (widened(x)?.contiguous()?, widened(weight)?);
     let weight = if weight.stride().contains(&1) { weight } else { weight.contiguous()? };
-    match bias {
+    let y = match bias {
         Some(bias) => x.apply_op3(&weight, &widened(bias)?.contiguous()?, Affine)?,
         None => x.apply_op2(&weight, Affine)?,
-    }
-    .to_dtype(dtype)
+    };
+    narrowed(&y, dtype)
 }
 
 /// Columns that one task sums.

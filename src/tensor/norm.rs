@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::kernel::{Real, numbers, reading, tensor, widened};
+use super::kernel::{Real, narrowed, numbers, reading, tensor, widened};
 use super::portable;
 
 /// Layer norm (Ba et al. 2016): `(x - mean) / sqrt(var + eps) * weight + bias` over the last axis.
@@ -32,7 +32,7 @@ fn on_processor(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, norm: Norm) 
         Some(bias) => wide.apply_op3(&weight, &widened(bias)?.contiguous()?, norm)?,
         None => wide.apply_op2(&weight, norm)?,
     };
-    normal.to_dtype(x.dtype())
+    narrowed(&normal, x.dtype())
 }
 
 /// Numbers per task, rounded to whole rows.

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::kernel::{Heads, Real, reading, widened};
+use super::kernel::{Heads, Real, narrowed, reading, widened};
 use super::portable;
 
 /// Rotates pairs `(x_i, x_{i + n})` of the leading `2 n` dimensions (Su et al. 2021, in the half-split layout).
@@ -20,7 +20,7 @@ pub fn rotary(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
         return portable::rotary(x, cos, sin);
     }
     let turn = Turn { cos: widened(cos)?, sin: widened(sin)?, back: false };
-    widened(x)?.apply_op1(turn)?.to_dtype(x.dtype())
+    narrowed(&widened(x)?.apply_op1(turn)?, x.dtype())
 }
 
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ mod weights;
 
 use candle_core::{Result, Tensor};
 
-use super::kernel::{Real, Target, widened};
+use super::kernel::{Real, Target, narrowed, widened};
 use super::{Visibility, portable};
 use fused::Fused;
 use kept::{Mix, Weigh};
@@ -53,12 +53,12 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scoring: &Scoring<'_>, keep
     let rules = Rules::new(&q, &k, &v, scoring)?;
     let (output, weights) = if keep_weights {
         let weights = q.apply_op2(&k, Weigh(rules))?;
-        (weights.apply_op2(&v, Mix)?, Some(weights.to_dtype(dtype)?))
+        (weights.apply_op2(&v, Mix)?, Some(narrowed(&weights, dtype)?))
     } else {
         (q.apply_op3(&k, &v, Fused(rules))?, None)
     };
     // The kernels write heads side by side, ready to be joined.
-    Ok(Attended { output: output.transpose(1, 2)?.to_dtype(dtype)?, weights })
+    Ok(Attended { output: narrowed(&output, dtype)?.transpose(1, 2)?, weights })
 }
 
 /// With the numbers of a row side by side.

@@ -3,6 +3,7 @@
 //!
 //! Work is cut into blocks by shape alone, so that a result does not depend on the number of threads.
 
+mod cast;
 mod each;
 mod fresh;
 mod heads;
@@ -11,6 +12,7 @@ mod product;
 mod real;
 mod row;
 
+pub(super) use cast::{narrowed, widened};
 pub(super) use each::{Curve, Curve2, map, map2};
 pub(super) use fresh::{changed, repeated, written};
 pub(super) use heads::Heads;
@@ -19,12 +21,10 @@ pub(super) use product::{Matrix, Target, Threads, product};
 pub(super) use real::Real;
 pub(super) use row::{exponentials, largest, sum_of_exponentials};
 
-use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, Tensor, bail};
-
-use super::precision::wide;
+use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, Tensor, WithDType, bail};
 
 /// The numbers of a contiguous tensor on the processor.
-pub(super) fn numbers<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+pub(super) fn numbers<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
     let all = T::cpu_storage_as_slice(storage)?;
     match layout.contiguous_offsets().and_then(|(from, to)| all.get(from..to)) {
         Some(numbers) => Ok(numbers),
@@ -45,9 +45,4 @@ pub(super) fn reading<T: Real, R>(x: &Tensor, read: impl FnOnce(&[T]) -> Result<
 /// A tensor on the processor.
 pub(super) fn tensor<T: Real>(numbers: Vec<T>, shape: impl Into<Shape>) -> Result<Tensor> {
     Tensor::from_vec(numbers, shape.into(), &Device::Cpu)
-}
-
-/// Half precision is computed in f32.
-pub(super) fn widened(x: &Tensor) -> Result<Tensor> {
-    x.to_dtype(wide(x.dtype()))
 }
