@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use super::Gram;
 use crate::error::{Error, Result};
 use crate::network::TokenMask;
+use crate::tensor::has_kernels;
 
 /// Numbers per block buffer: 32 KiB of f64, a first-level cache.
 const BLOCK: usize = 4096;
@@ -38,11 +39,8 @@ pub(super) fn gram_of(map: &Tensor, real: &TokenMask, reach: Reach) -> Result<Gr
         return Err(Error::new(format!("a map of {n} x {t} positions does not fit its mask")));
     }
     let map = if map.stride()[3] == 1 { map.clone() } else { map.contiguous()? };
-    let values = match map.device() {
-        Device::Cpu => on_processor(&map, real, reach)?,
-        _ => on_device(&map, real)?,
-    };
-    Gram::from_rows(heads, values)
+    let here = has_kernels(map.device());
+    Gram::from_rows(heads, if here { on_processor(&map, real, reach)? } else { on_device(&map, real)? })
 }
 
 /// The same for a key/value map, where `repeat` query heads in a row read one of its heads.

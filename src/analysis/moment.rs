@@ -10,6 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use super::Gram;
 use crate::error::{Error, Result};
 use crate::network::TokenMask;
+use crate::tensor::has_kernels;
 
 /// Tokens per product on the processor.
 const TOKENS: usize = 2048;
@@ -108,7 +109,7 @@ impl Moment {
             flat = flat.index_select(&Tensor::new(rows, flat.device())?, 0)?;
         }
         let tokens = flat.dim(0)?;
-        if !flat.device().is_cpu() {
+        if !has_kernels(flat.device()) {
             let flat = flat.to_dtype(DType::F32)?;
             return Ok(Self { tokens, sum: flat.sum(0)?, blocks: Blocks::of_tokens(&flat, cut)? });
         }

@@ -7,7 +7,8 @@ use candle_core::{DType, Device, Tensor};
 use super::{NetworkSpec, Site};
 use crate::error::{Error, Result};
 
-/// Gates by site, each `[H]`, in the network's type, or in f32 where that has 16 bits; a site without an entry lets every head through.
+/// Gates by site, each `[H]`, in the network's type, or in f32 where that has 16 bits; a site without an entry lets every
+/// head through.
 #[derive(Clone, Debug, Default)]
 pub struct Gates(BTreeMap<Site, Tensor>);
 

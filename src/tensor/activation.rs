@@ -5,6 +5,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
 use pulp::Simd;
 
+use super::device::has_kernels;
 use super::kernel::{Curve, Curve2, Real, map, map2, narrowed, numbers, reading, sigmoid, tensor, widened};
 use super::portable;
 
@@ -34,7 +35,7 @@ pub fn silu(x: &Tensor) -> Result<Tensor> {
 }
 
 fn activate(x: &Tensor, f: Nonlinearity) -> Result<Tensor> {
-    if x.device().is_cpu() {
+    if has_kernels(x.device()) {
         narrowed(&widened(x)?.contiguous()?.apply_op1(f)?, x.dtype())
     } else {
         portable::activate(x, f)

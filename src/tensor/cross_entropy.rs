@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, D, DType, Device, Layout, Result, Shape, Storage, Tensor, bail};
 use rayon::prelude::*;
 
+use super::device::has_kernels;
 use super::kernel::{Real, exponentials, largest, numbers, sum_of_exponentials, widened};
 
 /// What one row of logits says of its label.
@@ -60,7 +61,7 @@ pub fn tally_rows(logits: &Tensor, first: usize, labels: &[u32], tallies: &mut [
         bail!("{} labels do not fit {rows} rows of logits", labels.len());
     }
     let logits = widened(logits)?;
-    let blocks = if logits.device().is_cpu() {
+    let blocks = if has_kernels(logits.device()) {
         let logits = logits.contiguous()?;
         let (storage, layout) = logits.storage_and_layout();
         match &*storage {
@@ -118,7 +119,7 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<
         bail!("the mean cross-entropy of no row is not defined");
     }
     let logits = widened(logits)?;
-    if logits.device().is_cpu() {
+    if has_kernels(logits.device()) {
         return logits.contiguous()?.apply_op1(CrossEntropy { labels: labels.to_vec(), smoothing });
     }
     let wanted = Tensor::new(labels, logits.device())?.unsqueeze(1)?;

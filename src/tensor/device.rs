@@ -141,9 +141,37 @@ pub fn constant(values: Vec<f64>, shape: impl Into<Shape>, dtype: DType, device:
     Ok(Tensor::from_vec(values, shape.into(), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
 }
 
+/// Whether kernels of our own compute on `device`; on others candle's operations do.
+pub fn has_kernels(device: &Device) -> bool {
+    #[cfg(test)]
+    if WITHOUT.get() {
+        return false;
+    }
+    device.is_cpu()
+}
+
+#[cfg(test)]
+thread_local! {
+    static WITHOUT: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// What other devices do, done by this thread on the processor.
+#[cfg(test)]
+pub(crate) fn without_kernels<R>(run: impl FnOnce() -> R) -> R {
+    struct Back;
+    impl Drop for Back {
+        fn drop(&mut self) {
+            WITHOUT.set(false);
+        }
+    }
+    let _back = Back;
+    WITHOUT.set(true);
+    run()
+}
+
 /// Does work on `device`: that of the processor among the threads of its kernels, as [`on_workers`] has it.
 pub fn at_work<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
-    if device.is_cpu() { on_workers(work) } else { work() }
+    if has_kernels(device) { on_workers(work) } else { work() }
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, bail};
 use rayon::prelude::*;
 
+use super::device::has_kernels;
 use super::kernel::{Matrix, Real, Target, Threads, narrowed, numbers, product, reading, repeated, tensor, widened};
 use super::portable;
 
 /// `x W^T + b` over the last axis: `x [.., in]`, `weight [out, in]`, `bias [out]`.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if !has_kernels(x.device()) {
         return portable::linear(x, weight, bias);
     }
     let dtype = x.dtype();

@@ -28,7 +28,9 @@ mod visibility;
 pub use activation::{gelu, gelu_tanh, quick_gelu, relu, silu};
 pub use attention::{Attended, Scoring, attention, block_numbers};
 pub use cross_entropy::{RowScore, RowTally, cross_entropy, tally_rows};
-pub use device::{DeviceChoice, at_work, constant, device_name, doubles};
+#[cfg(test)]
+pub(crate) use device::without_kernels;
+pub use device::{DeviceChoice, at_work, constant, device_name, doubles, has_kernels};
 pub use linear::linear;
 pub use norm::{layer_norm, rms_norm};
 pub use precision::{Precision, wide};

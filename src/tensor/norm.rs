@@ -4,12 +4,13 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::device::has_kernels;
 use super::kernel::{Real, narrowed, numbers, reading, tensor, widened};
 use super::portable;
 
 /// Layer norm (Ba et al. 2016): `(x - mean) / sqrt(var + eps) * weight + bias` over the last axis.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
-    if x.device().is_cpu() {
+    if has_kernels(x.device()) {
         on_processor(x, weight, bias, Norm { eps, centred: true })
     } else {
         portable::layer_norm(x, weight, bias, eps)
@@ -18,7 +19,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) 
 
 /// Root-mean-square norm (Zhang and Sennrich 2019): `x / sqrt(mean(x^2) + eps) * weight` over the last axis.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
-    if x.device().is_cpu() {
+    if has_kernels(x.device()) {
         on_processor(x, weight, None, Norm { eps, centred: false })
     } else {
         portable::rms_norm(x, weight, eps)

@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::device::has_kernels;
 use super::kernel::{Heads, Real, narrowed, reading, widened};
 use super::portable;
 
@@ -16,7 +17,7 @@ pub fn rotary(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     if sin.dims2()? != (positions, half) || positions != length || 2 * half > width {
         bail!("angles of {positions} positions and {half} pairs do not turn {length} positions of {width} numbers");
     }
-    if !x.device().is_cpu() {
+    if !has_kernels(x.device()) {
         return portable::rotary(x, cos, sin);
     }
     let turn = Turn { cos: widened(cos)?, sin: widened(sin)?, back: false };

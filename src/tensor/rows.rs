@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, WithDType, bail};
 use half::{bf16, f16};
 
+use super::device::has_kernels;
 use super::kernel::written;
 use super::portable;
 
@@ -27,7 +28,7 @@ impl RowMove {
         let mut places = 0..;
         let back: Vec<u32> =
             chosen.iter().map(|real| if *real { places.next().unwrap_or(NONE) } else { NONE }).collect();
-        let there = |rows| if device.is_cpu() { Ok(None) } else { indexed(rows, device).map(Some) };
+        let there = |rows| if has_kernels(device) { Ok(None) } else { indexed(rows, device).map(Some) };
         let (there, here) = (there(&from)?, there(&back)?);
         let (from, back): (Arc<[u32]>, Arc<[u32]>) = (from.into(), back.into());
         let out = Self { from: Arc::clone(&from), back: Arc::clone(&back), there };

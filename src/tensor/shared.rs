@@ -3,6 +3,7 @@
 
 use candle_core::{Result, Tensor};
 
+use super::device::has_kernels;
 use super::portable;
 use super::precision::wide;
 
@@ -22,7 +23,7 @@ pub fn add_shared(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     if !y.track_op() || wide(dtype) == dtype || x.elem_count() == 0 {
         return x.broadcast_add(y);
     }
-    if x.device().is_cpu() {
+    if has_kernels(x.device()) {
         let within = wide(dtype);
         return x.to_dtype(within)?.broadcast_add(&y.to_dtype(within)?)?.to_dtype(dtype);
     }

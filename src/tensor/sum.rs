@@ -3,13 +3,14 @@
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
 use pulp::Simd;
 
+use super::device::has_kernels;
 use super::kernel::{Curve2, Real, map2, numbers};
 
 /// `x + y` of one shape.
 pub fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     let wide = matches!(x.dtype(), DType::F32 | DType::F64);
     // Candle's sum hands blocks to threads of its own, which other kernels' threads then wait for.
-    if x.device().is_cpu() && wide { x.contiguous()?.apply_op2(&y.contiguous()?, Sum) } else { x + y }
+    if has_kernels(x.device()) && wide { x.contiguous()?.apply_op2(&y.contiguous()?, Sum) } else { x + y }
 }
 
 #[derive(Clone, Copy)]

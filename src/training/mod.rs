@@ -15,6 +15,8 @@ mod blueprint;
 pub mod constraint;
 mod control;
 mod data;
+#[cfg(test)]
+mod elsewhere;
 mod feed;
 mod importance;
 mod initial;

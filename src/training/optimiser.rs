@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Parameters;
 use crate::error::{Error, Result};
-use crate::tensor::doubles;
+use crate::tensor::{doubles, has_kernels};
 
 /// Settings of the optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -116,7 +116,7 @@ impl AdamW {
             let Some(gradient) = gradient else { continue };
             let decay = if parameter.decays() { weight_decay } else { 0.0 };
             let (m, v, theta) = (moments.first.as_tensor(), moments.second.as_tensor(), parameter.var.as_tensor());
-            if theta.device().is_cpu() && theta.dtype() == DType::F32 {
+            if has_kernels(theta.device()) && theta.dtype() == DType::F32 {
                 let gradient = gradient.contiguous()?;
                 m.inplace_op2(&gradient, &Average { decay: beta1, factor: shorten, square: false })?;
                 v.inplace_op2(&gradient, &Average { decay: beta2, factor: shorten, square: true })?;

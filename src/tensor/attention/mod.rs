@@ -10,6 +10,7 @@ mod weights;
 
 use candle_core::{Result, Tensor};
 
+use super::device::has_kernels;
 use super::kernel::{Real, Target, narrowed, widened};
 use super::{Visibility, portable};
 use fused::Fused;
@@ -44,7 +45,7 @@ pub struct Attended {
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scoring: &Scoring<'_>, keep_weights: bool) -> Result<Attended> {
     // A bias that learns is a fourth argument with a gradient, of which candle's operations take three.
     let learns = scoring.bias.is_some_and(Tensor::track_op);
-    if !q.device().is_cpu() || learns {
+    if !has_kernels(q.device()) || learns {
         return portable::attention(q, k, v, scoring, keep_weights);
     }
     let dtype = q.dtype();

@@ -6,6 +6,7 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::numbers;
+use crate::tensor::device::has_kernels;
 use crate::tensor::precision::wide;
 
 /// Numbers per task.
@@ -24,7 +25,7 @@ pub(in crate::tensor) fn narrowed(x: &Tensor, dtype: DType) -> Result<Tensor> {
 fn cast(x: &Tensor, to: DType) -> Result<Tensor> {
     let half = |dtype| matches!(dtype, DType::F16 | DType::BF16);
     let ours = matches!((x.dtype(), to), (from, DType::F32) if half(from)) || (x.dtype() == DType::F32 && half(to));
-    if x.device().is_cpu() && ours { x.contiguous()?.apply_op1(Cast { to }) } else { x.to_dtype(to) }
+    if has_kernels(x.device()) && ours { x.contiguous()?.apply_op1(Cast { to }) } else { x.to_dtype(to) }
 }
 
 #[derive(Clone, Copy)]

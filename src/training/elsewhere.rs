@@ -1,0 +1,158 @@
+//! What other devices compute, computed on the processor: whole networks, analyses and steps in candle's operations
+//! against the same by the kernels.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+
+use super::constraint::Constraint;
+use super::{AdamSettings, Learner, Parameters, StepSettings};
+use crate::analysis::{Analysis, Gram, Groups, ModelInfo, Settings, SiteAnalysis, analyze};
+use crate::evaluation::evaluate;
+use crate::model::Model;
+use crate::network::{Batch, FeatureMap, Gates, Source, TokenMask, Tokens};
+use crate::task::Ticket;
+use crate::tensor::{Precision, doubles, without_kernels};
+
+fn fixtures() -> Vec<PathBuf> {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut folders: Vec<_> = std::fs::read_dir(all).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    assert!(folders.len() >= 29);
+    folders
+}
+
+/// The inputs of a reference, every position labelled with the token that is read there.
+fn batch(folder: &Path) -> Batch {
+    let of = candle_core::safetensors::load(folder.join("reference.safetensors"), &Device::Cpu).unwrap();
+    let tokens = |ids: &Tensor, mask: Option<&Tensor>| {
+        let (n, t) = ids.dims2().unwrap();
+        let real = mask.map_or_else(|| vec![1.0; n * t], |mask| doubles(mask).unwrap());
+        let mask = TokenMask::new(n, t, real.into_iter().map(|m| m != 0.0).collect()).unwrap();
+        Tokens { ids: ids.to_dtype(DType::U32).unwrap(), mask }
+    };
+    let read = |ids: &str, mask: &str| of.get(ids).map(|ids| tokens(ids, of.get(mask)));
+    let source = match (read("input_ids", "attention_mask"), of.get("pixel_values")) {
+        (Some(tokens), _) => Source::Tokens(tokens),
+        (None, Some(pixels)) => Source::Pixels(pixels.clone()),
+        (None, None) => Source::Frames(of["input_features"].clone()),
+    };
+    let target = read("decoder_input_ids", "decoder_attention_mask");
+    let labelled = match (&target, &source) {
+        (Some(tokens), _) | (None, Source::Tokens(tokens)) => Some(tokens),
+        _ => None,
+    };
+    let labels = labelled.map(|tokens| {
+        let ids = tokens.ids.flatten_all().unwrap().to_vec1::<u32>().unwrap();
+        ids.into_iter().zip(tokens.mask.real()).map(|(id, real)| real.then_some(id)).collect()
+    });
+    Batch { source, target, labels }
+}
+
+/// The length of `a - b` by that of `b`.
+fn apart(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let length = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
+    length(&mut a.iter().zip(b).map(|(a, b)| a - b)) / length(&mut b.iter().copied()).max(f64::MIN_POSITIVE)
+}
+
+/// A type with what rounding to it moves a number of size one by.
+const TYPES: [(Precision, f64); 3] = [(Precision::F32, 6e-8), (Precision::F16, 4.9e-4), (Precision::Bf16, 3.9e-3)];
+
+#[test]
+fn networks_and_analyses_elsewhere_are_those_here() {
+    let mut differ = 0;
+    for folder in fixtures() {
+        let model = Model::open(&folder).unwrap();
+        let batch = batch(&folder);
+        let settings = Settings {
+            features: FeatureMap::ALL.to_vec(),
+            groups: Groups::Fixed(1),
+            cka: true,
+            confidence: true,
+            ..Settings::default()
+        };
+        for (precision, unit) in TYPES {
+            let run = || -> (Vec<f64>, Analysis, Option<f64>) {
+                let dtype = precision.dtype();
+                let network = model.network(&Device::Cpu, dtype).unwrap();
+                let info = ModelInfo::of(&model, dtype).unwrap();
+                let once = || [Ok(batch.clone())].into_iter();
+                let found = analyze(&network, info, once(), None, &settings, &Ticket::default()).unwrap();
+                let quality = evaluate(&network, &Gates::open(), once(), None, &Ticket::default()).unwrap();
+                let result = network.run(&batch).unwrap();
+                let real = match (&batch.target, &batch.source) {
+                    (Some(tokens), _) | (None, Source::Tokens(tokens)) => Some(tokens.mask.clone()),
+                    _ => None,
+                };
+                let mask = real.map(|real| real.to_tensor(dtype, &Device::Cpu).unwrap().unsqueeze(2).unwrap());
+                let result = mask.map_or(result.clone(), |mask| result.broadcast_mul(&mask).unwrap());
+                (doubles(&result).unwrap(), found, quality.loss_per_token)
+            };
+            let (here, there) = (run(), without_kernels(run));
+            let family = model.family().model_type;
+            // A dozen operations each round once, and norms and softmax enlarge what came before them.
+            let most = 64.0 * unit;
+            let results = apart(&there.0, &here.0);
+            differ += usize::from(results > 0.0);
+            assert!(results < most, "{family} in {precision}: results are {} units apart", results / unit);
+            let losses = there.2.zip(here.2).map_or(0.0, |(there, here)| (there / here - 1.0).abs());
+            assert!(losses < most && there.2.is_some() == here.2.is_some(), "{family} in {precision}: {losses}");
+            let numbers = |found: &Analysis| -> Vec<(String, Vec<f64>)> {
+                let all = |gram: &Gram| (0..gram.heads()).flat_map(|h| gram.row(h).to_vec()).collect();
+                let of_site = |site: &SiteAnalysis| -> Vec<(String, Vec<f64>)> {
+                    let grams = site.features.iter();
+                    let grams = grams.map(|(map, feature)| (format!("{} {map}", site.site), all(&feature.gram)));
+                    let cka = site.cka.iter().map(|cka| (format!("{} CKA", site.site), cka.concat()));
+                    let scores = site.baselines.iter();
+                    let scores = scores.map(|(name, scores)| (format!("{} {name}", site.site), scores.values.clone()));
+                    grams.chain(cka).chain(scores).collect()
+                };
+                found.sites.iter().flat_map(of_site).collect()
+            };
+            for ((name, there), (_, here)) in numbers(&there.1).into_iter().zip(numbers(&here.1)) {
+                let gram = apart(&there, &here);
+                assert!(gram < most, "{family} in {precision}, {name}: {} units apart", gram / unit);
+            }
+        }
+    }
+    // Two ways were taken, which round differently.
+    assert!(differ > 60, "{differ}");
+}
+
+#[test]
+fn steps_elsewhere_are_those_here() {
+    let mut learnt = 0;
+    for folder in fixtures() {
+        let model = Model::open(&folder).unwrap();
+        let batch = batch(&folder);
+        if model.spec().output.is_none() || batch.labels.is_none() {
+            continue;
+        }
+        learnt += 1;
+        let gates = Gates::open();
+        let constraint = Constraint { groups: Groups::Fixed(2), alpha: 5.0, beta: 7.0, ..Constraint::default() };
+        let settings =
+            StepSettings { rate: 1e-4, smoothing: 0.1, constraint: Some(&constraint), gates: &gates, seed: 0 };
+        for (precision, unit) in TYPES {
+            let run = || {
+                let parameters = Parameters::of_model(&model, DType::F32, &Device::Cpu).unwrap();
+                let learner = Learner::new(model.spec(), parameters, AdamSettings::default()).unwrap();
+                let mut learner = learner.computing_in(precision);
+                let step = learner.step(std::slice::from_ref(&batch), &settings).unwrap();
+                // After one step the first moments are the gradients, shortened.
+                let moments = learner.optimiser().state().flat_map(|(first, _)| doubles(first).unwrap());
+                (step.task_loss, step.homogenisation.unwrap(), moments.collect::<Vec<f64>>())
+            };
+            let (here, there) = (run(), without_kernels(run));
+            let family = model.family().model_type;
+            let most = 128.0 * unit;
+            for (name, there, here) in [("loss", there.0, here.0), ("likeness", there.1, here.1)] {
+                assert!((there - here).abs() < most * here.abs(), "{family} in {precision}: {name} {there} {here}");
+            }
+            let gradients = apart(&there.2, &here.2);
+            assert!(gradients < most, "{family} in {precision}: gradients are {} units apart", gradients / unit);
+        }
+    }
+    assert!(learnt >= 24, "{learnt}");
+}
