@@ -141,7 +141,7 @@ impl RunSettings {
         let folder = model.checkpoint().folder();
         match &self.input {
             None => fault(Field::Input, "Choose what the model reads"),
-            Some(input) if !input.path().exists() => fault(Field::Input, "The input is not there any more"),
+            Some(input) if !input.path().exists() => fault(Field::Input, "The input is not there"),
             Some(input) => {
                 if let Some(text) = input_fault(input, folder) {
                     fault(Field::Input, text);

@@ -7,7 +7,7 @@ use eframe::egui::accesskit::Role;
 use eframe::egui::{DroppedFile, Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 
-use crate::desk::{Desk, fixture};
+use crate::desk::{Desk, fixture, tokens};
 
 #[test]
 fn a_broken_model_says_what_is_wrong_and_what_to_do() {
@@ -31,6 +31,25 @@ fn a_broken_model_says_what_is_wrong_and_what_to_do() {
     desk.type_path((Modifiers::COMMAND, Key::L), Path::new("/no/such/place"));
     assert!(desk.messages().contains("nothing is there"));
     assert!(desk.state().model.is_some());
+}
+
+#[test]
+fn a_typed_path_takes_the_place_of_the_one_before() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    let keys = (Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I);
+    for lines in [30, 40] {
+        let input = tokens(desk.folder.path(), lines, 10);
+        let named = input.with_file_name(format!("{lines}.jsonl"));
+        std::fs::rename(&input, &named).unwrap();
+        desk.type_path(keys, &named);
+        assert_eq!(desk.state().run.input.as_ref().unwrap().path(), named);
+    }
+    // What stands there is seen, and stays where nothing is typed.
+    desk.chord(keys.0, keys.1);
+    desk.harness.key_press(Key::Enter);
+    desk.harness.run_ok();
+    desk.settle();
+    assert!(desk.state().run.input.as_ref().unwrap().path().ends_with("40.jsonl"));
 }
 
 #[test]

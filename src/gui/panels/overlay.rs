@@ -1,5 +1,7 @@
 //! Boxes over the window: the command palette, a path to type, the list of keys, what this program is.
 
+use eframe::egui::text::CCursorRange;
+use eframe::egui::text_edit::TextEditState;
 use eframe::egui::{self, Align2, Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui};
 
 use super::super::action::{Action, PathPurpose};
@@ -101,6 +103,10 @@ impl Overlays {
         let field = named(ui.add(field), title);
         if fresh {
             field.request_focus();
+            // What is typed takes the place of the path that stands there.
+            let mut state = TextEditState::load(ui.ctx(), field.id).unwrap_or_default();
+            state.cursor.set_char_range(Some(CCursorRange::select_all_str(&self.text)));
+            state.store(ui.ctx(), field.id);
         }
         let enter = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
         note(ui, cx.theme, "A path from the root or from where the program was started; ~ is your home folder");
