@@ -45,6 +45,11 @@ impl<T: Clone> Part<T> {
         }
     }
 
+    /// Whether it is read each time.
+    pub fn is_left(&self) -> bool {
+        matches!(self, Self::Left(_))
+    }
+
     /// The part, read where it is not held.
     pub fn get(&self, read: impl FnOnce(&dyn Weights) -> Result<T>) -> Result<Cow<'_, T>> {
         match self {

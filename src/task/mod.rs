@@ -1,11 +1,14 @@
-//! Long work: a cancel token, one overwritten progress cell, and a runner whose workers cannot take the caller down.
+//! Long work: a cancel token, one overwritten progress cell, and a runner whose workers cannot take the caller down; the
+//! threads of kernels, and memory that is handed back.
 //!
 //! The core reports through [`Ticket`]; whoever waits (a terminal bar, a window) reads [`Progress`] when it likes.
 
+mod memory;
 mod progress;
 mod runner;
 mod workers;
 
+pub use memory::hand_back;
 pub use progress::{CancelToken, Progress, Ticket};
 pub use runner::{Runner, State, Task};
 pub use workers::on_workers;
