@@ -2,6 +2,7 @@
 //! against the same by the kernels.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
@@ -10,7 +11,7 @@ use super::{AdamSettings, Learner, Parameters, StepSettings};
 use crate::analysis::{Analysis, Gram, Groups, ModelInfo, Settings, SiteAnalysis, analyze};
 use crate::evaluation::evaluate;
 use crate::model::Model;
-use crate::network::{Batch, FeatureMap, Gates, Source, TokenMask, Tokens};
+use crate::network::{Batch, Blind, FeatureMap, Gates, Hidden, Network, Source, TokenMask, Tokens};
 use crate::task::Ticket;
 use crate::tensor::{Precision, doubles, without_kernels};
 
@@ -118,6 +119,31 @@ fn networks_and_analyses_elsewhere_are_those_here() {
     }
     // Two ways were taken, which round differently.
     assert!(differ > 60, "{differ}");
+}
+
+#[test]
+fn layers_that_are_read_one_by_one_elsewhere_give_the_same_bits() {
+    for folder in fixtures() {
+        let model = Model::open(&folder).unwrap();
+        let batches = [batch(&folder), batch(&folder)];
+        for (precision, _) in TYPES {
+            without_kernels(|| {
+                let dtype = precision.dtype();
+                let held = model.network(&Device::Cpu, dtype).unwrap();
+                let left = Arc::new(model.reader(&Device::Cpu, dtype));
+                let streamed = Network::stream(model.spec(), left, u64::MAX).unwrap();
+                let gates = Gates::open();
+                let bits = |hidden: &Hidden| doubles(&hidden.states).unwrap();
+                let want = bits(&held.hidden(&batches[0], &gates, &mut Blind).unwrap());
+                // Both advance together, layer by layer.
+                let got = streamed.hidden_of(&batches, &gates, &mut Blind, &Ticket::default()).unwrap();
+                assert_eq!(got.len(), 2);
+                for got in got {
+                    assert_eq!(bits(&got), want, "{} in {precision}", model.family().model_type);
+                }
+            });
+        }
+    }
 }
 
 #[test]
