@@ -90,7 +90,7 @@ pub fn magnitude(spec: &NetworkSpec, weights: &dyn Weights) -> Result<BTreeMap<S
             let weight = weights.get(&format!("{stack}.{stored}.{part}.{projection}.weight"))?;
             let rows = if projection == "output" { weight.t()?.contiguous()? } else { weight };
             let by_head = rows.detach().to_dtype(DType::F32)?.reshape((heads, ()))?.sqr()?.sum(1)?;
-            doubles(&by_head)
+            Ok(doubles(&by_head)?)
         };
         let (query, output) = (squares("query", attention.heads)?, squares("output", attention.heads)?);
         let (key, value) = (squares("key", attention.kv_heads)?, squares("value", attention.kv_heads)?);

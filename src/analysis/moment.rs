@@ -5,12 +5,12 @@
 
 use std::ops::Range;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 
 use super::Gram;
 use crate::error::{Error, Result};
 use crate::network::TokenMask;
-use crate::tensor::has_kernels;
+use crate::tensor::{has_kernels, to_f64};
 
 /// Tokens per product on the processor.
 const TOKENS: usize = 2048;
@@ -84,11 +84,6 @@ impl Blocks {
     }
 }
 
-/// f64 on the processor, since not every device knows f64.
-fn to_f64(x: &Tensor) -> Result<Tensor> {
-    Ok(x.to_device(&Device::Cpu)?.to_dtype(DType::F64)?)
-}
-
 /// Sums over tokens: their number, `o` and `o o^T`.
 #[derive(Clone, Debug)]
 pub(super) struct Moment {
@@ -132,7 +127,7 @@ impl Moment {
 
     /// On the processor in f64, for totals.
     pub fn into_total(self) -> Result<Self> {
-        let bands = self.blocks.bands.iter().map(to_f64).collect::<Result<_>>()?;
+        let bands = self.blocks.bands.iter().map(to_f64).collect::<candle_core::Result<_>>()?;
         Ok(Self { tokens: self.tokens, sum: to_f64(&self.sum)?, blocks: Blocks { bands, ..self.blocks } })
     }
 
@@ -172,6 +167,8 @@ impl Moment {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::super::testing;
     use super::*;
 

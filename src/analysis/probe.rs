@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, DType, Tensor};
 
 use super::Gram;
 use super::accumulate::{Reach, expand, gram_of};
 use super::moment::{Blocks, Moment};
 use crate::error::{Error, Result};
 use crate::network::{FeatureMap, Probe, Site, SiteKind, SiteMaps, TokenMask};
+use crate::tensor::to_f64;
 
 /// The Gram matrices of one batch, by site and feature map.
 pub type BatchGrams = BTreeMap<Site, BTreeMap<FeatureMap, Gram>>;
@@ -43,8 +44,7 @@ struct Sums {
 impl Sums {
     /// Adds `values` of shape `[N, H, T]`; padding takes no part.
     fn add(&mut self, values: &Tensor, queries: &TokenMask) -> Result<()> {
-        let values = values.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
-        let values = values.transpose(0, 1)?.flatten_from(1)?.to_vec2::<f64>()?;
+        let values = to_f64(values)?.transpose(0, 1)?.flatten_from(1)?.to_vec2::<f64>()?;
         self.sums.resize(values.len(), 0.0);
         for (sum, head) in self.sums.iter_mut().zip(&values) {
             *sum += head.iter().zip(queries.real()).filter(|(_, real)| **real).map(|(v, _)| v).sum::<f64>();

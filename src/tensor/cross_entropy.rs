@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, D, DType, Device, Layout, Result, Shape, Storage, Tensor, bail};
 use rayon::prelude::*;
 
-use super::device::has_kernels;
+use super::device::{doubles, has_kernels};
 use super::kernel::{Real, exponentials, largest, numbers, sum_of_exponentials, widened};
 
 /// What one row of logits says of its label.
@@ -97,8 +97,7 @@ fn tally_there(logits: &Tensor, first: usize, labels: &[u32]) -> Result<Vec<RowT
     let max = logits.max_keepdim(D::Minus1)?;
     let sum = logits.broadcast_sub(&max)?.exp()?.sum(D::Minus1)?;
     let wanted = logits.gather(&Tensor::new(asked, logits.device())?.unsqueeze(1)?, D::Minus1)?;
-    let here = |x: Tensor| x.to_device(&Device::Cpu)?.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>();
-    let (max, sum, wanted) = (here(max)?, here(sum)?, here(wanted)?);
+    let (max, sum, wanted) = (doubles(&max)?, doubles(&sum)?, doubles(&wanted)?);
     let top: Vec<u32> = logits.argmax(D::Minus1)?.to_vec1()?;
     let tops = top.into_iter().map(|at| at.saturating_add(index(first))).zip(max);
     let wanted = places.iter().zip(wanted).map(|(place, wanted)| place.map(|_| wanted));

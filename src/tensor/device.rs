@@ -131,9 +131,14 @@ pub fn device_name(device: &Device) -> String {
     }
 }
 
-/// All numbers of `x` in their order, in one transfer. Apple's devices have no f64, so it is the processor that widens.
-pub fn doubles(x: &Tensor) -> Result<Vec<f64>> {
-    Ok(x.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+/// `x` in f64 on the processor, in one transfer. Apple's devices have no f64, so it is the processor that widens.
+pub fn to_f64(x: &Tensor) -> candle_core::Result<Tensor> {
+    x.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)
+}
+
+/// All numbers of `x` in their order, as [`to_f64`] has them.
+pub fn doubles(x: &Tensor) -> candle_core::Result<Vec<f64>> {
+    to_f64(x)?.flatten_all()?.to_vec1()
 }
 
 /// `values` as `dtype` on `device`, narrowed by the processor.

@@ -30,7 +30,7 @@ pub use attention::{Attended, Scoring, attention, block_numbers};
 pub use cross_entropy::{RowScore, RowTally, cross_entropy, tally_rows};
 #[cfg(test)]
 pub(crate) use device::without_kernels;
-pub use device::{DeviceChoice, at_work, constant, device_name, doubles, has_kernels};
+pub use device::{DeviceChoice, at_work, constant, device_name, doubles, has_kernels, to_f64};
 pub use linear::linear;
 pub use norm::{layer_norm, rms_norm};
 pub use precision::{Precision, wide};

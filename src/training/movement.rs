@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Tensor;
 
 use super::constraint::{Constraint, assign, differentiable_gram, gram_numbers, head_rows};
 use crate::error::Result;
 use crate::network::{Batch, Gates, Network, Probe, Site, SiteMaps};
 use crate::task::Ticket;
-use crate::tensor::constant;
+use crate::tensor::{constant, to_f64};
 
 /// Hidden units `z_c` of every layer on one batch, `[C, positions * d]`.
 pub type Centres = BTreeMap<Site, Tensor>;
@@ -57,7 +57,7 @@ pub fn movement(before: &Centres, now: &Centres) -> Result<f64> {
     let mut layers = 0usize;
     for (site, now) in now {
         let Some(before) = before.get(site) else { continue };
-        let both = Tensor::cat(&[before, now], 0)?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
+        let both = to_f64(&Tensor::cat(&[before, now], 0)?)?;
         let gram: Vec<Vec<f64>> = both.matmul(&both.t()?)?.to_vec2()?;
         let old = before.dim(0)?;
         let (mut moved, mut length) = (0.0, 0.0);
@@ -76,6 +76,8 @@ pub fn movement(before: &Centres, now: &Centres) -> Result<f64> {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
     use crate::network::SiteKind;
 
