@@ -9,6 +9,7 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use crate::error::{Error, Result};
+use crate::tensor::Precision;
 
 /// The format's own limit on headers.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -34,6 +35,16 @@ pub enum Stored {
     U8,
     /// One byte per truth value.
     Bool,
+}
+
+impl From<Precision> for Stored {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Bf16 => Self::BF16,
+            Precision::F16 => Self::F16,
+        }
+    }
 }
 
 impl Stored {

@@ -7,7 +7,6 @@ use clap::Args;
 use super::args::{AmountArgs, CommonArgs, InputArgs, TranslationArgs};
 use super::console::Console;
 use crate::analysis::{Groups, Metric};
-use crate::checkpoint::Stored;
 use crate::corpus::{self, Input};
 use crate::error::Result;
 use crate::network::FeatureMap;
@@ -228,7 +227,7 @@ fn request(args: &TrainArgs) -> Result<Request> {
         save_every: args.save_every,
         seed: args.common.seed,
         precision: args.common.dtype,
-        stored: Stored::of(args.write_dtype.dtype()).unwrap_or(Stored::F32),
+        stored: args.write_dtype,
         ..TrainSettings::default()
     };
     Ok(Request {

@@ -1,4 +1,4 @@
-//! The type to compute in.
+//! The types of numbers to choose from.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The type that weights and activations have while they compute.
+/// A type that weights and activations have while they compute, or that weights are written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -55,7 +55,7 @@ impl FromStr for Precision {
 
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|precision| precision.name() == text);
-        found.ok_or_else(|| Error::usage(format!("'{text}' is no type to compute in")).hint("choose f32, bf16 or f16"))
+        found.ok_or_else(|| Error::usage(format!("'{text}' is no type of numbers")).hint("choose f32, bf16 or f16"))
     }
 }
 

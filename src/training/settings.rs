@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::constraint::Constraint;
 use super::{AdamSettings, Decay, Schedule};
-use crate::checkpoint::Stored;
 use crate::corpus::{self, Input};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
@@ -126,8 +125,7 @@ pub struct TrainSettings {
     /// loss are f32 whatever it is, and so is everything that is measured on held-out data.
     pub precision: Precision,
     /// The type that weights are written in: `f32`, `f16` or `bf16`.
-    #[serde(with = "stored_name")]
-    pub stored: Stored,
+    pub stored: Precision,
 }
 
 impl Default for TrainSettings {
@@ -151,26 +149,8 @@ impl Default for TrainSettings {
             save_every: 200,
             seed: 0,
             precision: Precision::F32,
-            stored: Stored::F32,
+            stored: Precision::F32,
         }
-    }
-}
-
-mod stored_name {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use super::Stored;
-
-    const NAMES: [(&str, Stored); 3] = [("f32", Stored::F32), ("f16", Stored::F16), ("bf16", Stored::BF16)];
-
-    pub fn serialize<S: Serializer>(stored: &Stored, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(NAMES.iter().find(|(_, s)| s == stored).map_or("f32", |(name, _)| name))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Stored, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let found = NAMES.iter().find(|(name, _)| *name == text).map(|(_, stored)| *stored);
-        found.ok_or_else(|| serde::de::Error::custom(format!("'{text}' is not f32, f16 or bf16")))
     }
 }
 

@@ -66,7 +66,7 @@ impl Run<'_> {
             }
             if self.voting().is_some() {
                 let full = self.folder.empty("full")?;
-                self.blueprint.write(&full, self.learner.parameters(), settings.stored)?;
+                self.blueprint.write(&full, self.learner.parameters(), settings.stored.into())?;
                 replace(&full, &self.folder.full())?;
                 self.enter(Stage::Voting)?;
             } else {
@@ -135,7 +135,7 @@ impl Run<'_> {
         let settings = self.settings();
         let recipe = json!({"settings": settings, "summary": self.summary});
         let weights = self.folder.empty("weights")?;
-        self.blueprint.write(&weights, self.learner.parameters(), settings.stored)?;
+        self.blueprint.write(&weights, self.learner.parameters(), settings.stored.into())?;
         match self.standing.plan.clone() {
             None => {
                 self.summary.final_loss = self.summary.full_loss;
