@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Model;
 use crate::error::{Error, Result};
 use crate::network::{Extent, Network, Residence, block_bytes, roles};
-use crate::tensor::wide;
+use crate::tensor::{has_kernels, wide};
 
 /// What the program needs beside a model and its batches: its code, a tokenizer and text on its way through it, and
 /// memory that was handed back but that the system has not taken yet.
@@ -159,7 +159,7 @@ impl Model {
         let Room { largest, needs, .. } = room;
         // Matrices of every query by every key at a time. The processor forms them for a probe alone, in the kernel's
         // type and the network's; elsewhere scores are there before and behind the softmax.
-        let formed = match (device.is_cpu(), needs.attention) {
+        let formed = match (has_kernels(device), needs.attention) {
             (true, false) => 0,
             (true, true) | (false, false) => 2,
             (false, true) => 3,
@@ -167,7 +167,7 @@ impl Model {
         let weights = self.weight_bytes(dtype)?;
         let number = dtype.size_in_bytes() as u64;
         // The processor computes in f32 whatever the type: one matrix at a time is there in both.
-        let inside = if device.is_cpu() { wide(dtype).size_in_bytes() as u64 } else { number };
+        let inside = if has_kernels(device) { wide(dtype).size_in_bytes() as u64 } else { number };
         let copied = |bytes: u64| if inside > number { bytes / number * inside } else { 0 };
         let waiting = largest.waiting(self.spec()) * number * needs.copies + needs.per_batch;
         let working = largest.working(self.spec(), formed) * inside + copied(weights.matrix);

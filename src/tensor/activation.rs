@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, b
 use pulp::Simd;
 
 use super::device::has_kernels;
-use super::kernel::{Curve, Curve2, Real, map, map2, narrowed, numbers, reading, sigmoid, tensor, widened};
+use super::kernel::{Curve, Curve2, Real, cast, map, map2, numbers, reading, sigmoid, tensor, widened};
 use super::portable;
 
 /// Exact GELU, `x * Phi(x)`.
@@ -36,7 +36,7 @@ pub fn silu(x: &Tensor) -> Result<Tensor> {
 
 fn activate(x: &Tensor, f: Nonlinearity) -> Result<Tensor> {
     if has_kernels(x.device()) {
-        narrowed(&widened(x)?.contiguous()?.apply_op1(f)?, x.dtype())
+        cast(&widened(x)?.contiguous()?.apply_op1(f)?, x.dtype())
     } else {
         portable::activate(x, f)
     }

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape
 use rayon::prelude::*;
 
 use super::device::has_kernels;
-use super::kernel::{Matrix, Real, Target, Threads, narrowed, numbers, product, reading, repeated, tensor, widened};
+use super::kernel::{Matrix, Real, Target, Threads, cast, numbers, product, reading, repeated, tensor, widened};
 use super::portable;
 
 /// `x W^T + b` over the last axis: `x [.., in]`, `weight [out, in]`, `bias [out]`.
@@ -19,7 +19,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
         Some(bias) => x.apply_op3(&weight, &widened(bias)?.contiguous()?, Affine)?,
         None => x.apply_op2(&weight, Affine)?,
     };
-    narrowed(&y, dtype)
+    cast(&y, dtype)
 }
 
 /// Columns that one task sums.

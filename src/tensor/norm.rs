@@ -5,7 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::device::has_kernels;
-use super::kernel::{Real, narrowed, numbers, reading, tensor, widened};
+use super::kernel::{Real, cast, numbers, reading, tensor, widened};
 use super::portable;
 
 /// Layer norm (Ba et al. 2016): `(x - mean) / sqrt(var + eps) * weight + bias` over the last axis.
@@ -33,7 +33,7 @@ fn on_processor(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, norm: Norm) 
         Some(bias) => wide.apply_op3(&weight, &widened(bias)?.contiguous()?, norm)?,
         None => wide.apply_op2(&weight, norm)?,
     };
-    narrowed(&normal, x.dtype())
+    cast(&normal, x.dtype())
 }
 
 /// Numbers per task, rounded to whole rows.

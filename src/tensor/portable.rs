@@ -7,7 +7,6 @@ use candle_core::{D, Result, Tensor};
 use super::activation::Nonlinearity;
 use super::attention::{Attended, Scoring};
 use super::kernel::widened;
-use super::precision::wide;
 
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (out, width) = weight.dims2()?;
@@ -93,7 +92,7 @@ pub(super) fn attention(
     if let Some(cap) = scoring.soft_cap {
         scores = ((scores / cap)?.tanh()? * cap)?;
     }
-    let mut scores = scores.to_dtype(wide(scores.dtype()))?;
+    let mut scores = widened(&scores)?;
     if let Some(bias) = scoring.bias {
         scores = scores.broadcast_add(&bias.to_dtype(scores.dtype())?)?;
     }

@@ -5,7 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::device::has_kernels;
-use super::kernel::{Heads, Real, narrowed, reading, widened};
+use super::kernel::{Heads, Real, cast, reading, widened};
 use super::portable;
 
 /// Rotates pairs `(x_i, x_{i + n})` of the leading `2 n` dimensions (Su et al. 2021, in the half-split layout).
@@ -21,7 +21,7 @@ pub fn rotary(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
         return portable::rotary(x, cos, sin);
     }
     let turn = Turn { cos: widened(cos)?, sin: widened(sin)?, back: false };
-    narrowed(&widened(x)?.apply_op1(turn)?, x.dtype())
+    cast(&widened(x)?.apply_op1(turn)?, x.dtype())
 }
 
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@
 use candle_core::{Result, Tensor};
 
 use super::device::has_kernels;
+use super::kernel::{cast, widened};
 use super::portable;
 use super::precision::wide;
 
@@ -11,7 +12,7 @@ use super::precision::wide;
 pub fn lookup(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     let dtype = table.dtype();
     if table.track_op() && wide(dtype) != dtype {
-        table.to_dtype(wide(dtype))?.index_select(ids, 0)?.to_dtype(dtype)
+        cast(&widened(table)?.index_select(ids, 0)?, dtype)
     } else {
         table.index_select(ids, 0)
     }
@@ -24,8 +25,7 @@ pub fn add_shared(x: &Tensor, y: &Tensor) -> Result<Tensor> {
         return x.broadcast_add(y);
     }
     if has_kernels(x.device()) {
-        let within = wide(dtype);
-        return x.to_dtype(within)?.broadcast_add(&y.to_dtype(within)?)?.to_dtype(dtype);
+        return cast(&widened(x)?.broadcast_add(&widened(y)?)?, dtype);
     }
     portable::add_shared(x, y)
 }

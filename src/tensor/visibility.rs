@@ -21,6 +21,8 @@ pub struct Visibility {
     real_keys: Option<Arc<[bool]>>,
     /// Per sequence, from its first real query to the last; `None` where every query is real.
     asked: Option<Arc<[Range<usize>]>>,
+    /// The same of keys.
+    offered: Option<Arc<[Range<usize>]>>,
     additive: Arc<OnceLock<Tensor>>,
 }
 
@@ -30,8 +32,10 @@ impl Visibility {
     /// window means `|i - j| <= window`.
     pub fn new(shape: (usize, usize, usize), causal: bool, window: Option<usize>, real: [&[bool]; 2]) -> Self {
         let (sequences, queries, keys) = shape;
-        let [asked, real_keys] = real.map(|real| real.contains(&false).then_some(real));
-        let asked = asked.map(|real| (0..sequences).map(|n| extent(real.get(n * queries..).unwrap_or(&[]), queries)));
+        let [real_queries, real_keys] = real.map(|real| real.contains(&false).then_some(real));
+        let extents = |real: &[bool], length: usize| {
+            (0..sequences).map(|n| extent(real.get(n * length..).unwrap_or(&[]), length)).collect()
+        };
         Self {
             sequences,
             queries,
@@ -39,7 +43,8 @@ impl Visibility {
             causal,
             window,
             real_keys: real_keys.map(Into::into),
-            asked: asked.map(Iterator::collect),
+            asked: real_queries.map(|real| extents(real, queries)),
+            offered: real_keys.map(|real| extents(real, keys)),
             additive: Arc::default(),
         }
     }
@@ -66,13 +71,12 @@ impl Visibility {
 
     /// Queries of a sequence outside which all is padding.
     pub fn asked(&self, sequence: usize) -> Range<usize> {
-        let asked = self.asked.as_ref().and_then(|asked| asked.get(sequence));
-        asked.cloned().unwrap_or(0..self.queries)
+        extent_of(self.asked.as_deref(), sequence, self.queries)
     }
 
     /// Keys of a sequence outside which all is padding.
     pub fn offered(&self, sequence: usize) -> Range<usize> {
-        self.real_keys(sequence).map_or(0..self.keys, |real| extent(real, self.keys))
+        extent_of(self.offered.as_deref(), sequence, self.keys)
     }
 
     /// Keys `first..end` that position rules (not padding) let `query` see.
@@ -111,6 +115,11 @@ impl Visibility {
         let made = Tensor::from_vec(values, (rows, 1, self.queries, self.keys), device)?;
         self.additive.get_or_init(|| made).to_dtype(dtype)
     }
+}
+
+/// What is kept of a sequence; all of it where nothing is.
+fn extent_of(extents: Option<&[Range<usize>]>, sequence: usize, length: usize) -> Range<usize> {
+    extents.and_then(|extents| extents.get(sequence)).cloned().unwrap_or(0..length)
 }
 
 /// From the first of the leading `length` that is real to the last; empty where none is.

@@ -39,15 +39,20 @@ fn batch(folder: &Path) -> Batch {
         (None, None) => Source::Frames(of["input_features"].clone()),
     };
     let target = read("decoder_input_ids", "decoder_attention_mask");
-    let labelled = match (&target, &source) {
-        (Some(tokens), _) | (None, Source::Tokens(tokens)) => Some(tokens),
-        _ => None,
-    };
-    let labels = labelled.map(|tokens| {
+    let batch = Batch { source, target, labels: None };
+    let labels = last_read(&batch).map(|tokens| {
         let ids = tokens.ids.flatten_all().unwrap().to_vec1::<u32>().unwrap();
         ids.into_iter().zip(tokens.mask.real()).map(|(id, real)| real.then_some(id)).collect()
     });
-    Batch { source, target, labels }
+    Batch { labels, ..batch }
+}
+
+/// The tokens that the last stack reads, where it reads any.
+fn last_read(batch: &Batch) -> Option<&Tokens> {
+    match (&batch.target, &batch.source) {
+        (Some(tokens), _) | (None, Source::Tokens(tokens)) => Some(tokens),
+        _ => None,
+    }
 }
 
 /// The length of `a - b` by that of `b`.
@@ -82,11 +87,8 @@ fn networks_and_analyses_elsewhere_are_those_here() {
                 let found = analyze(&network, info, once(), None, &settings, &Ticket::default()).unwrap();
                 let quality = evaluate(&network, &Gates::open(), once(), None, &Ticket::default()).unwrap();
                 let result = network.run(&batch).unwrap();
-                let real = match (&batch.target, &batch.source) {
-                    (Some(tokens), _) | (None, Source::Tokens(tokens)) => Some(tokens.mask.clone()),
-                    _ => None,
-                };
-                let mask = real.map(|real| real.to_tensor(dtype, &Device::Cpu).unwrap().unsqueeze(2).unwrap());
+                let mask = last_read(&batch).map(|tokens| tokens.mask.to_tensor(dtype, &Device::Cpu).unwrap());
+                let mask = mask.map(|mask| mask.unsqueeze(2).unwrap());
                 let result = mask.map_or(result.clone(), |mask| result.broadcast_mul(&mask).unwrap());
                 (doubles(&result).unwrap(), found, quality.loss_per_token)
             };

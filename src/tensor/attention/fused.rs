@@ -24,14 +24,12 @@ fn forward<T: Real>(rules: &Rules, parts: [(&CpuStorage, &Layout); 3]) -> Result
     let parts = heads_of(&mut out, (sequences, heads, queries, width))?;
     rules.with(|scorer| {
         let blocks = parts.into_iter().flat_map(|((n, h), to)| {
-            let asked: Vec<_> = scorer.blocks(n, rows).collect();
-            let from = asked.first().map_or(queries, |first| first.start);
-            to.below_row(from).below(rows).zip(asked).map(move |(to, asked)| ((n, h), asked, to))
+            let blocks = to.rows(scorer.asked(n)).below(rows).zip(scorer.blocks(n, rows));
+            blocks.map(move |(to, asked)| ((n, h), asked, to))
         });
         blocks.collect::<Vec<_>>().into_par_iter().try_for_each_init(
             || vec![T::zero(); rows * keys],
             |weights, ((n, h), asked, to)| {
-                let to = to.first_rows(asked.len());
                 let span = scorer.span(n, &asked);
                 let step = span.len();
                 let weights = &mut weights[..asked.len() * step];

@@ -11,7 +11,7 @@ mod weights;
 use candle_core::{Result, Tensor};
 
 use super::device::has_kernels;
-use super::kernel::{Real, Target, narrowed, widened};
+use super::kernel::{Real, Target, cast, widened};
 use super::{Visibility, portable};
 use fused::Fused;
 use kept::{Mix, Weigh};
@@ -54,12 +54,12 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scoring: &Scoring<'_>, keep
     let rules = Rules::new(&q, &k, &v, scoring)?;
     let (output, weights) = if keep_weights {
         let weights = q.apply_op2(&k, Weigh(rules))?;
-        (weights.apply_op2(&v, Mix)?, Some(narrowed(&weights, dtype)?))
+        (weights.apply_op2(&v, Mix)?, Some(cast(&weights, dtype)?))
     } else {
         (q.apply_op3(&k, &v, Fused(rules))?, None)
     };
     // The kernels write heads side by side, ready to be joined.
-    Ok(Attended { output: narrowed(&output, dtype)?.transpose(1, 2)?, weights })
+    Ok(Attended { output: cast(&output, dtype)?.transpose(1, 2)?, weights })
 }
 
 /// With the numbers of a row side by side.

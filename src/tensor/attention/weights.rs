@@ -55,14 +55,11 @@ impl Rules {
             real.map(|real| real.iter().map(|r| T::from_f64(if *r { 0.0 } else { UNSEEN })).collect())
         });
         let padding = padding.collect();
-        let extents = (0..sequences).map(|n| self.visibility.offered(n)).collect();
         match &self.bias {
-            None => run(&Scorer { rules: self, keys, padding, extents, bias: None }),
+            None => run(&Scorer { rules: self, keys, padding, bias: None }),
             Some(bias) => {
                 let (n, _, t, _) = bias.dims4()?;
-                reading(bias, |numbers| {
-                    run(&Scorer { rules: self, keys, padding, extents, bias: Some((numbers, (n, t))) })
-                })
+                reading(bias, |numbers| run(&Scorer { rules: self, keys, padding, bias: Some((numbers, (n, t))) }))
             }
         }
     }
@@ -74,22 +71,25 @@ pub(super) struct Scorer<'a, T> {
     keys: usize,
     /// Per sequence: added to the scores of its keys.
     padding: Vec<Option<Vec<T>>>,
-    /// Per sequence: from its first real key to its last.
-    extents: Vec<Range<usize>>,
     /// Numbers, and how many sequences and positions they are for.
     bias: Option<(&'a [T], (usize, usize))>,
 }
 
 impl<T: Real> Scorer<'_, T> {
-    /// Queries of sequence `n` in blocks of `rows`; padding in front of all and behind all is in none of them.
+    /// Queries of sequence `n`; padding in front of all and behind all is none of them.
+    pub fn asked(&self, n: usize) -> Range<usize> {
+        self.rules.visibility.asked(n)
+    }
+
+    /// The same in blocks of `rows`.
     pub fn blocks(&self, n: usize, rows: usize) -> impl Iterator<Item = Range<usize>> + use<T> {
-        let Range { start, end } = self.rules.visibility.asked(n);
+        let Range { start, end } = self.asked(n);
         (start..end).step_by(rows.max(1)).map(move |from| from..end.min(from + rows))
     }
 
     /// Keys that any of `queries` of sequence `n` may see; padding in front of all and behind all is none of them.
     pub fn span(&self, n: usize, queries: &Range<usize>) -> Range<usize> {
-        let extent = self.extents.get(n).cloned().unwrap_or(0..self.keys);
+        let extent = self.rules.visibility.offered(n);
         let first = self.rules.visibility.span(queries.start).0.max(extent.start);
         let end = self.rules.visibility.span(queries.end.saturating_sub(1)).1.min(extent.end);
         first.min(end)..end

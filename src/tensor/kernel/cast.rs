@@ -17,14 +17,10 @@ pub(in crate::tensor) fn widened(x: &Tensor) -> Result<Tensor> {
     cast(x, wide(x.dtype()))
 }
 
-/// What was computed, in the type that it came from.
-pub(in crate::tensor) fn narrowed(x: &Tensor, dtype: DType) -> Result<Tensor> {
-    cast(x, dtype)
-}
-
-fn cast(x: &Tensor, to: DType) -> Result<Tensor> {
-    let half = |dtype| matches!(dtype, DType::F16 | DType::BF16);
-    let ours = matches!((x.dtype(), to), (from, DType::F32) if half(from)) || (x.dtype() == DType::F32 && half(to));
+/// `x` as `to` has it.
+pub(in crate::tensor) fn cast(x: &Tensor, to: DType) -> Result<Tensor> {
+    let from = x.dtype();
+    let ours = from != to && wide(from) == DType::F32 && wide(to) == DType::F32 && [from, to].contains(&DType::F32);
     if has_kernels(x.device()) && ours { x.contiguous()?.apply_op1(Cast { to }) } else { x.to_dtype(to) }
 }
 
@@ -87,13 +83,13 @@ mod tests {
                     values.into_iter().map(f32::to_bits).collect()
                 };
                 let expected = x.to_dtype(dtype).unwrap();
-                let found = narrowed(&x, dtype).unwrap();
+                let found = cast(&x, dtype).unwrap();
                 assert_eq!((found.dtype(), found.dims()), (dtype, x.dims()));
                 assert_eq!(bits(&found), bits(&expected));
                 assert_eq!(bits(&widened(&found).unwrap()), bits(&expected));
             }
             let var = candle_core::Var::from_tensor(&wide).unwrap();
-            let there = widened(&narrowed(var.as_tensor(), dtype).unwrap()).unwrap();
+            let there = widened(&cast(var.as_tensor(), dtype).unwrap()).unwrap();
             let gradients = (there * 3.0).unwrap().sum_all().unwrap().backward().unwrap();
             let gradient = gradients.get(&var).unwrap();
             assert_eq!(gradient.dtype(), DType::F32);

@@ -12,7 +12,7 @@ mod product;
 mod real;
 mod row;
 
-pub(super) use cast::{narrowed, widened};
+pub(super) use cast::{cast, widened};
 pub(super) use each::{Curve, Curve2, map, map2};
 pub(super) use fresh::{changed, repeated, written};
 pub(super) use heads::Heads;

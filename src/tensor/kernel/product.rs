@@ -3,6 +3,8 @@
 //! Faer multiplies on one thread with the widest vectors that the processor has; products for all threads are cut here
 //! into parts, which any thread takes that has nothing to do.
 
+use std::ops::Range;
+
 use candle_core::{CpuStorage, Layout, Result, bail};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -63,16 +65,10 @@ impl<'a, T: Real> Target<'a, T> {
         })
     }
 
-    /// What is left without the `rows` first rows, or as many as there are.
-    pub fn below_row(self, rows: usize) -> Self {
-        let rows = rows.min(self.0.nrows());
-        Self(self.0.split_at_row_mut(rows).1)
-    }
-
-    /// The `rows` first rows, or as many as there are.
-    pub fn first_rows(self, rows: usize) -> Self {
-        let rows = rows.min(self.0.nrows());
-        Self(self.0.split_at_row_mut(rows).0)
+    /// Some of its rows, as far as there are so many.
+    pub fn rows(self, rows: Range<usize>) -> Self {
+        let end = rows.end.min(self.0.nrows());
+        Self(self.0.split_at_row_mut(end).0.split_at_row_mut(rows.start.min(end)).1)
     }
 
     /// Parts of `rows` rows one below the other, the last one perhaps of fewer.
