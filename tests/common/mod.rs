@@ -65,7 +65,7 @@ pub fn folders_in(folder: &Path) -> Vec<PathBuf> {
 /// Where networks compute in tests that compare them with references: on the processor, or on what `PILLARS_DEVICE` names.
 ///
 /// ```sh
-/// PILLARS_DEVICE=cuda cargo test --features cuda --test parity --test precision --test training --test train_run --test streaming
+/// PILLARS_DEVICE=cuda cargo test --features cuda --test core -- parity precision training train_run streaming
 /// ```
 pub fn device() -> Device {
     let Ok(name) = std::env::var("PILLARS_DEVICE") else { return Device::Cpu };

@@ -1,6 +1,4 @@
 //! Arrows between rooms point one way, and only the window knows egui.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -1,12 +1,8 @@
 //! Configurations of published models at their real size: the network they describe has as many parameters as
 //! transformers counts, see `tests/data/published/make.py`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::test_data;
+use crate::common::test_data;
 use pillars::checkpoint::Config;
 use pillars::model::{Storage, families};
 use serde_json::Value;

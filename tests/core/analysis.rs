@@ -1,13 +1,11 @@
 //! Analyses of every family, recomputed from raw feature maps in the plainest way.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
 use std::collections::BTreeMap;
 
+use crate::common::heads::{
+    Vectors, close, distance2, dot, families, gram, open, partitions, raw, run, singles, votes,
+};
+use crate::common::reference;
 use candle_core::{DType, Device, Tensor};
-use common::heads::{Vectors, close, distance2, dot, families, gram, open, partitions, raw, run, singles, votes};
-use common::reference;
 use pillars::analysis::{
     self, Analysis, Document, Gram, Groups, Metric, ModelInfo, Points, Settings, analyze, baseline, importance,
     magnitude, merge,

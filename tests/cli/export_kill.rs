@@ -1,14 +1,10 @@
 //! Killing an export at any moment: nothing is left that looks complete and is not.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::random_model;
+use crate::common::random_model;
 use pillars::analysis::Document;
 use pillars::model::Model;
 use pillars::pruning::{RECORD, Report};

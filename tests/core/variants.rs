@@ -1,11 +1,7 @@
 //! What families do beyond the fixtures (older spellings, windows, scalings, ties, bare models), against values that
 //! transformers computed: see `tests/data/variants/make.py`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
+use crate::common::{batch, folders_in, reference, relative_difference, test_data};
 use candle_core::{DType, Device};
-use common::{batch, folders_in, reference, relative_difference, test_data};
 use pillars::model::Model;
 use pillars::network::{Blind, Gates};
 

@@ -1,6 +1,4 @@
 //! Text, lines and sentence pairs become the sequences that the model's own tokenizer gives.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;

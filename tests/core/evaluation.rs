@@ -1,6 +1,4 @@
 //! Evaluation gives the losses that PyTorch gives, and what follows from logits of transformers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -12,8 +10,7 @@ use pillars::model::Model;
 use pillars::network::{Batch, Gates, Network};
 use pillars::task::Ticket;
 
-mod common;
-use common::{fixtures, mask, reference};
+use crate::common::{fixtures, mask, reference};
 
 fn open(family: &str) -> (Model, Network, Intake) {
     let model = Model::open(fixtures().join(family)).unwrap();

@@ -1,13 +1,9 @@
 //! Quality curves: every point a masked evaluation, measured once.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::common::fixtures;
 use candle_core::{DType, Device};
-use common::fixtures;
 use pillars::analysis::{Analysis, Document, Groups, ModelInfo, Settings, analyze, magnitude};
 use pillars::corpus::{self, Corpus, Input, Intake, Purpose};
 use pillars::evaluation::curve::{Curves, Gauge, Subject, Wanted, curves};

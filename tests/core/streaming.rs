@@ -1,15 +1,11 @@
 //! A network that leaves its layers and tables in the checkpoint computes what one that holds them computes, bit for
 //! bit, and reads each of them once for all batches that advance together.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
+use crate::common::{batch, device, fixture_folders, mask, reference};
 use candle_core::{DType, Device, Tensor};
-use common::{batch, device, fixture_folders, mask, reference};
 use pillars::analysis::{Analyzer, Groups, ModelInfo, Settings, analyze};
 use pillars::evaluation::{COMPARED_COPIES, Candidate, compare, evaluate};
 use pillars::model::{MemoryLimit, Model, Needs, Reader, Room};
@@ -153,7 +149,7 @@ fn every_family_gives_the_same_bits_and_reads_each_layer_once() {
 
 #[test]
 fn groups_hold_as_many_batches_as_have_room() {
-    let folder = common::fixtures().join("bart");
+    let folder = crate::common::fixtures().join("bart");
     let model = Model::open(&folder).unwrap();
     let batches = batches(&folder);
     let sizes = |waiting: Option<u64>| -> Vec<usize> {
@@ -181,7 +177,7 @@ fn groups_hold_as_many_batches_as_have_room() {
 
 #[test]
 fn a_group_can_be_stopped_and_says_how_far_it_is() {
-    let folder = common::fixtures().join("llama");
+    let folder = crate::common::fixtures().join("llama");
     let model = Model::open(&folder).unwrap();
     let network = Network::stream(model.spec(), Counted::new(&model), 1 << 30).unwrap();
     let batches = batches(&folder);
@@ -213,7 +209,7 @@ const FAMILIES: [&str; 6] = ["bert", "gpt2", "llama", "albert", "bart", "t5"];
 #[test]
 fn an_analysis_within_little_memory_is_the_same() {
     for family in FAMILIES {
-        let folder = common::fixtures().join(family);
+        let folder = crate::common::fixtures().join(family);
         let (model, batches) = (Model::open(&folder).unwrap(), batches(&folder));
         let settings = Settings {
             features: vec![FeatureMap::Output, FeatureMap::Attention, FeatureMap::Residual],
@@ -247,7 +243,7 @@ fn an_analysis_within_little_memory_is_the_same() {
 #[test]
 fn an_evaluation_within_little_memory_is_the_same() {
     for family in FAMILIES {
-        let folder = common::fixtures().join(family);
+        let folder = crate::common::fixtures().join(family);
         let model = Model::open(&folder).unwrap();
         let mut batches = batches(&folder);
         for (i, batch) in batches.iter_mut().enumerate() {
@@ -284,7 +280,7 @@ fn an_evaluation_within_little_memory_is_the_same() {
 #[test]
 fn an_export_within_little_memory_is_the_same() {
     for family in FAMILIES {
-        let folder = common::fixtures().join(family);
+        let folder = crate::common::fixtures().join(family);
         let (model, batches) = (Model::open(&folder).unwrap(), batches(&folder));
         let plan = Plan::read_any(&folder.join("mask.json")).unwrap();
         let scratch = tempfile::tempdir().unwrap();

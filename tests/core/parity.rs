@@ -1,11 +1,7 @@
 //! Every family against values that Hugging Face transformers computed.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::{Compared, compare, fixture_folders, mask, reference};
+use crate::common::{Compared, compare, fixture_folders, mask, reference};
 use pillars::model::{Model, families};
 
 /// Agreement that float rounding allows, relative to the largest reference value.

@@ -1,13 +1,9 @@
 //! Choosing heads in rounds, against masked models looked at in the plainest way.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
 use std::collections::BTreeMap;
 
+use crate::common::heads::{Vectors, gated, run, singles, votes};
+use crate::common::{batch, fixtures, reference};
 use candle_core::{DType, Device};
-use common::heads::{Vectors, gated, run, singles, votes};
-use common::{batch, fixtures, reference};
 use pillars::analysis::{Analysis, Groups, Settings};
 use pillars::corpus::{self, Corpus, Input, Intake};
 use pillars::model::Model;

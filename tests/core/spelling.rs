@@ -1,13 +1,9 @@
 //! Checkpoints as people keep them: of the bare model, with the oldest names, with tensors that no one reads; and what
 //! a model says of itself.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
 use std::collections::HashMap;
 
+use crate::common::{batch, fixture_folders, fixtures, reference, reopened, tensors_of, test_data};
 use candle_core::{DType, Device, Tensor};
-use common::{batch, fixture_folders, fixtures, reference, reopened, tensors_of, test_data};
 use pillars::corpus::{Intake, SourceKind};
 use pillars::model::Model;
 use pillars::network::{Batch, Objective};

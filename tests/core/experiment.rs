@@ -1,6 +1,4 @@
 //! The ablation, on sizes that finish in seconds.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
 use std::path::Path;
 use std::process::Command;
 

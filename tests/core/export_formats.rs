@@ -1,13 +1,9 @@
 //! What each format gives is told exactly before it is written, and what stock transformers cannot open is refused.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::common::{family_fixture, fixtures, random_model, relative_difference, reopened, tensors_of};
 use candle_core::{DType, Device, Tensor};
-use common::{family_fixture, fixtures, random_model, relative_difference, reopened, tensors_of};
 use pillars::analysis::Document;
 use pillars::checkpoint::Config;
 use pillars::model::{Family, Model, families};

@@ -1,14 +1,10 @@
 //! Exports of every family: they open, compute what the masked model computes, and have the size that was promised.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
+use crate::common::{batch, family_fixture, fixtures, mask, reference, relative_difference};
 use candle_core::{DType, Device, Tensor};
-use common::{batch, family_fixture, fixtures, mask, reference, relative_difference};
 use pillars::analysis::Document;
 use pillars::checkpoint::{Checkpoint, Config, Stored, TensorPlan, write_safetensors};
 use pillars::error::Kind;

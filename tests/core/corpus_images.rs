@@ -1,6 +1,4 @@
 //! Images come out as transformers' own image processors (4.57.6, Pillow 12) make them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};

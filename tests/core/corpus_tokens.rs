@@ -1,6 +1,4 @@
 //! Token lists and named tensors become the batches that their files describe.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};

@@ -1,15 +1,11 @@
 //! Where heads lie in stored tensors: zeroing what belongs to a head is the same as closing its gate.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use candle_core::{DType, Device, Tensor};
-use common::{
+use crate::common::{
     Keeper, batch, fixture_folders, folders_in, mask, reference, relative_difference, reopened, tensors_of, test_data,
 };
+use candle_core::{DType, Device, Tensor};
 use pillars::model::{HeadTensor, Model, Projection};
 use pillars::network::{AttentionSpec, Blind, Gates, Site, TokenMask, roles};
 

@@ -1,12 +1,8 @@
 //! Whole training runs: what they write, and that a stopped one goes on to the same weights.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 
+use crate::common::device;
 use candle_core::DType;
-use common::device;
 use pillars::corpus::{self, Input};
 use pillars::evaluation::evaluate;
 use pillars::model::Model;
@@ -238,7 +234,7 @@ fn a_killed_run_goes_on_from_its_saved_state_to_the_same_weights() {
     // Killed after the state of step 7 and within fine-tuning after that of step 28, with records written since.
     for at in ["12", "33"] {
         let status = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--ignored", "dies"])
+            .args(["--exact", "--ignored", "train_run::dies"])
             .env(DIES_AT, at)
             .env(DIES_IN, place.folder.path())
             .output()
@@ -358,7 +354,7 @@ fn a_run_that_fails_at_once_leaves_nothing() {
 #[test]
 fn a_checkpoint_goes_on_training_and_keeps_its_names() {
     let place = Place::new();
-    let source = common::fixtures().join("bert");
+    let source = crate::common::fixtures().join("bert");
     let mut request = place.request("out");
     request.model = source.clone();
     request.beginning = Beginning::Weights;

