@@ -63,7 +63,8 @@ fn analysis(folder: &Path, text: &Path, Place { device, precision }: &Place) {
         (model, network)
     });
     let (batches, tokenise) = timed(|| {
-        let settings = corpus::Settings { batch_size: 8, seq_len: Some(128), ..corpus::Settings::default() };
+        let settings =
+            corpus::CorpusSettings { batch_size: 8, seq_len: Some(128), ..corpus::CorpusSettings::default() };
         let intake = Intake::of(&model).unwrap();
         let corpus = Corpus::open(&Input::Text(text.to_path_buf()), folder, &intake, &settings, &ticket).unwrap();
         corpus.batches(device).collect::<Result<Vec<Batch>, _>>().unwrap()

@@ -9,7 +9,7 @@ use std::time::Instant;
 use candle_core::Device;
 use criterion::{Criterion, criterion_group, criterion_main};
 use pillars::checkpoint::Config;
-use pillars::experiment::{Shape, Task, architecture};
+use pillars::experiment::{ExperimentTask, ModelShape, architecture};
 use pillars::network::{Batch, Gates, Tokens};
 use pillars::training::constraint::Constraint;
 use pillars::training::{AdamSettings, Blueprint, Learner, StepParts, StepSettings};
@@ -23,8 +23,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const SEQUENCES: usize = 8;
 const LENGTH: usize = 128;
 
-fn learner(shape: &Shape) -> Learner {
-    let value = architecture(Task::Text, shape, LENGTH);
+fn learner(shape: &ModelShape) -> Learner {
+    let value = architecture(ExperimentTask::Text, shape, LENGTH);
     let config = Config::new("config.json", value.as_object().unwrap().clone());
     let blueprint = Blueprint::fresh(&config, Path::new("")).unwrap();
     let parameters = blueprint.parameters(0, &Device::Cpu).unwrap();
@@ -49,7 +49,7 @@ fn middle(mut seconds: Vec<f64>) -> f64 {
 }
 
 fn steps(criterion: &mut Criterion) {
-    let shape = Shape { layers: 4, width: 128, heads: 8, inner: 344, vocabulary: 2048 };
+    let shape = ModelShape { layers: 4, width: 128, heads: 8, inner: 344, vocabulary: 2048 };
     let batch = batch(2048);
     let gates = Gates::open();
     let constraint = Constraint { groups: pillars::analysis::Groups::Fixed(2), ..Constraint::default() };

@@ -5,6 +5,7 @@
 
 mod accumulate;
 mod document;
+mod eigen;
 mod exact;
 mod file;
 mod gram;

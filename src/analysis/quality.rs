@@ -1,7 +1,6 @@
 //! How good a grouping is, from the Gram matrix alone.
 
-use nalgebra::{DMatrix, SymmetricEigen};
-
+use super::eigen::SymmetricEigen;
 use super::partition::Partition;
 use super::{Gram, canonical};
 
@@ -101,17 +100,14 @@ pub fn plane(gram: &Gram) -> Vec<[f64; 2]> {
     let n = heads.max(1) as f64;
     let means: Vec<f64> = (0..heads).map(|i| gram.row(i).iter().sum::<f64>() / n).collect();
     let grand = means.iter().sum::<f64>() / n;
-    let centred = DMatrix::from_fn(heads, heads, |i, j| gram.get(i, j) - means[i] - means[j] + grand);
-    let eigen = SymmetricEigen::new(centred);
-    let mut order: Vec<usize> = (0..heads).collect();
-    order.sort_by(|a, b| eigen.eigenvalues[*b].total_cmp(&eigen.eigenvalues[*a]));
+    let eigen = SymmetricEigen::new(heads, |i, j| gram.get(i, j) - means[i] - means[j] + grand);
     let mut points = vec![[0.0; 2]; heads];
-    for (axis, k) in order.into_iter().take(2).enumerate() {
-        let length = eigen.eigenvalues[k].max(0.0).sqrt();
-        let column = eigen.eigenvectors.column(k);
+    for (axis, k) in (0..heads).rev().take(2).enumerate() {
+        let length = eigen.values[k].max(0.0).sqrt();
+        let column: Vec<f64> = (0..heads).map(|head| eigen.vectors[(head, k)]).collect();
         let largest = column.iter().copied().fold(0.0, |most: f64, v| if v.abs() > most.abs() { v } else { most });
         let sign = if largest < 0.0 { -1.0 } else { 1.0 };
-        for (point, v) in points.iter_mut().zip(column.iter()) {
+        for (point, v) in points.iter_mut().zip(column) {
             point[axis] = sign * length * v;
         }
     }

@@ -3,12 +3,12 @@
 use linfa::DatasetBase;
 use linfa::traits::{Fit, Predict};
 use linfa_clustering::{KMeans, KMeansInit};
-use nalgebra::{DMatrix, SymmetricEigen};
 use ndarray::Array2;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 
 use super::Gram;
+use super::eigen::SymmetricEigen;
 
 /// The generator of all seeded choices in this room.
 pub(crate) fn rng(seed: u64) -> Xoshiro256Plus {
@@ -19,13 +19,11 @@ pub(crate) fn rng(seed: u64) -> Xoshiro256Plus {
 /// Negative eigenvalues are round-off and become 0.
 pub fn factor(gram: &Gram) -> Array2<f64> {
     let heads = gram.heads();
-    let eigen = SymmetricEigen::new(DMatrix::from_fn(heads, heads, |i, j| gram.get(i, j)));
-    let largest = eigen.eigenvalues.iter().copied().fold(0.0, f64::max);
+    let eigen = SymmetricEigen::new(heads, |i, j| gram.get(i, j));
+    let largest = eigen.values.iter().copied().fold(0.0, f64::max);
     let floor = largest * heads as f64 * f64::EPSILON;
-    let axes: Vec<usize> = (0..heads).filter(|k| eigen.eigenvalues[*k] > floor).collect();
-    Array2::from_shape_fn((heads, axes.len()), |(i, k)| {
-        eigen.eigenvectors[(i, axes[k])] * eigen.eigenvalues[axes[k]].sqrt()
-    })
+    let axes: Vec<usize> = (0..heads).filter(|k| eigen.values[*k] > floor).collect();
+    Array2::from_shape_fn((heads, axes.len()), |(i, k)| eigen.vectors[(i, axes[k])] * eigen.values[axes[k]].sqrt())
 }
 
 /// One run of library k-means on the rows of [`factor`]; `None` where it gives up or leaves a group empty.

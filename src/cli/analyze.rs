@@ -4,7 +4,7 @@ use super::args::{AnalyzeArgs, MergeArgs, Score};
 use super::console::Console;
 use super::open::Session;
 use crate::analysis::{self, Analysis, Analyzer, Document, ModelInfo, Settings, baseline, magnitude};
-use crate::corpus::{Corpus, Part, Purpose};
+use crate::corpus::{Corpus, CorpusPart, Purpose};
 use crate::error::{Error, Result};
 use crate::training::gate_importance;
 use crate::words::counted;
@@ -18,7 +18,7 @@ pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
     let (result, timings) = console.watch(|ticket| {
         let corpus = session.corpus(&args.input, &args.common, Purpose::Observe, ticket)?;
         let corpus = corpus.with(|s| s.order = args.order);
-        let corpus = held(corpus, args.held_out_every, |every| Part::Training { every });
+        let corpus = held(corpus, args.held_out_every, |every| CorpusPart::Training { every });
         let mut settings = Settings {
             features: args.feature.clone(),
             groups: args.groups.clone(),
@@ -59,7 +59,7 @@ pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
 }
 
 /// The part of a corpus that takes part where every N-th batch is held out.
-pub(super) fn held(corpus: Corpus, every: Option<u64>, part: impl Fn(u64) -> Part) -> Corpus {
+pub(super) fn held(corpus: Corpus, every: Option<u64>, part: impl Fn(u64) -> CorpusPart) -> Corpus {
     match every {
         Some(every) => corpus.with(|s| s.part = part(every)),
         None => corpus,

@@ -9,7 +9,7 @@ use super::experiment::ExperimentArgs;
 use super::figure::AnyView;
 use super::train::TrainArgs;
 use crate::analysis::{Clustering, Groups, Metric};
-use crate::corpus::Order;
+use crate::corpus::BatchOrder;
 use crate::evaluation::generation::Translation;
 use crate::figure::DEFAULT_SCALE;
 use crate::model::MemoryLimit;
@@ -125,7 +125,7 @@ pub(super) struct AnalyzeArgs {
     /// as-read: batches follow the input, so that parts of a corpus merge exactly; by-length: within 64 batches,
     /// sequences of like length share one, which spares work on padding where lines differ, and votes differ
     #[arg(long, default_value = "as-read", value_name = "ORDER")]
-    pub order: Order,
+    pub order: BatchOrder,
     /// k-means, or average-linkage: the dendrogram cut at the number of groups
     #[arg(long, default_value_t, value_name = "WAY")]
     pub clustering: Clustering,

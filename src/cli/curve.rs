@@ -9,7 +9,7 @@ use super::args::{CommonArgs, InputArgs, MemoryArgs};
 use super::console::Console;
 use super::open::Session;
 use crate::analysis::{Analysis, Document};
-use crate::corpus::{Part, Purpose};
+use crate::corpus::{CorpusPart, Purpose};
 use crate::error::{Error, Result};
 use crate::evaluation::SCORED_COPIES;
 use crate::evaluation::curve::{Curves, Gauge, Subject, Wanted, curves};
@@ -80,7 +80,7 @@ pub(super) fn run(args: &CurveArgs, console: &Console) -> Result<()> {
     let rankings = if args.methods.is_empty() { Ranking::available(&analysis) } else { args.methods.clone() };
     let found = console.watch(|ticket| {
         let corpus = session.corpus(&args.input, &args.common, Purpose::Score, ticket)?;
-        let corpus = held(corpus, args.held_out_every, |every| Part::HeldOut { every });
+        let corpus = held(corpus, args.held_out_every, |every| CorpusPart::HeldOut { every });
         let needs = Needs { copies: SCORED_COPIES, ..Needs::ONE };
         let corpus = session.fit(corpus, &args.common, &args.memory, needs)?;
         ticket.stage("load weights", None, "");

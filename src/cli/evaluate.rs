@@ -4,7 +4,7 @@ use super::analyze::held;
 use super::args::EvaluateArgs;
 use super::console::Console;
 use super::open::Session;
-use crate::corpus::{Part, Purpose, TextTokenizer};
+use crate::corpus::{CorpusPart, Purpose, TextTokenizer};
 use crate::error::Result;
 use crate::evaluation::generation::{TranslationScore, translate};
 use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, Quality, SCORED_COPIES, compare, evaluate};
@@ -19,7 +19,7 @@ pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
     let open = Gates::open();
     let measure = |ticket: &_| -> Result<(Option<Quality>, Option<Comparison>)> {
         let corpus = session.corpus(&args.input, &args.common, Purpose::Score, ticket)?;
-        let corpus = held(corpus, args.held_out_every, |every| Part::HeldOut { every });
+        let corpus = held(corpus, args.held_out_every, |every| CorpusPart::HeldOut { every });
         let copies = if path.is_none() { SCORED_COPIES } else { COMPARED_COPIES };
         let needs = Needs { copies, ..Needs::ONE };
         let corpus = session.fit(corpus, &args.common, &args.memory, needs)?;

@@ -10,7 +10,7 @@ use super::train::{ConstraintArgs, line};
 use crate::corpus::Input;
 use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
-use crate::experiment::{self, Arm, Event, Request, Size, preset};
+use crate::experiment::{self, Arm, ExperimentEvent, ExperimentPlan, Preset, preset};
 use crate::tensor::{DeviceChoice, Precision};
 use crate::training::RunOptions;
 
@@ -26,7 +26,7 @@ pub(super) struct ExperimentArgs {
     pub out: PathBuf,
     /// small: two cores, within an hour; gpu: the paper's sizes
     #[arg(long, value_name = "SIZE", default_value_t)]
-    pub size: Size,
+    pub size: Preset,
     /// Repetitions with other first weights and batches; 2, or 3 on a GPU, without it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: Option<u64>,
@@ -152,25 +152,25 @@ pub(super) fn run(args: &ExperimentArgs, console: &Console) -> Result<()> {
     }
     let options = RunOptions { device, resume: args.resume, force: args.force };
     let report = console.watch(|ticket| {
-        let mut notes = |event: Event<'_>| match event {
-            Event::Record(name, record) if record.validation_loss.is_some() => {
+        let mut notes = |event: ExperimentEvent<'_>| match event {
+            ExperimentEvent::Record(name, record) if record.validation_loss.is_some() => {
                 console.warn(&format!("{name}, {}", line(record)));
             }
-            Event::Record(..) => {}
-            Event::Finished(result) => {
+            ExperimentEvent::Record(..) => {}
+            ExperimentEvent::Finished(result) => {
                 let bleu = result.bleu.map_or(String::new(), |b| format!(", BLEU {b:.2}"));
                 let perplexity = result.loss.exp();
                 console
                     .warn(&format!("seed {}, {}: held-out perplexity {perplexity:.2}{bleu}", result.seed, result.arm));
             }
-            Event::Note(note) => console.warn(note),
+            ExperimentEvent::Note(note) => console.warn(note),
         };
         experiment::run(&request, &options, &mut notes, ticket)
     })?;
     if args.json { console.print_json(&report) } else { console.print(&report.to_markdown()) }
 }
 
-fn request(args: &ExperimentArgs) -> Result<Request> {
+fn request(args: &ExperimentArgs) -> Result<ExperimentPlan> {
     let of_pairs = |path: PathBuf| Input::Pairs { path, columns: None };
     let (make, path): (fn(PathBuf) -> Input, _) = match (&args.input.text, &args.input.pairs) {
         (Some(path), _) => (Input::Text, path),

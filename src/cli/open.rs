@@ -7,7 +7,7 @@ use candle_core::{DType, Device};
 
 use super::args::{CommonArgs, InputArgs, MemoryArgs};
 use super::console::Console;
-use crate::corpus::{self, Corpus, Input, Intake, Order, Purpose};
+use crate::corpus::{self, BatchOrder, Corpus, Input, Intake, Purpose};
 use crate::error::{Error, Result};
 use crate::model::{Model, Needs, Room};
 use crate::network::{Network, Site};
@@ -36,15 +36,15 @@ impl Session {
     pub fn corpus(&self, input: &InputArgs, common: &CommonArgs, purpose: Purpose, ticket: &Ticket) -> Result<Corpus> {
         let intake = Intake::of(&self.model)?;
         let input = input.chosen()?;
-        let settings = corpus::Settings {
+        let settings = corpus::CorpusSettings {
             batch_size: common.batch_size(),
             seq_len: common.seq_len.map(|n| n as usize),
             batches: common.batches,
             seed: common.seed,
             purpose,
             // A score is the same in every order; votes are cast by batches, which are those of the input.
-            order: if purpose == Purpose::Score { Order::ByLength } else { Order::AsRead },
-            ..corpus::Settings::default()
+            order: if purpose == Purpose::Score { BatchOrder::ByLength } else { BatchOrder::AsRead },
+            ..corpus::CorpusSettings::default()
         };
         Corpus::open(&input, self.model.checkpoint().folder(), &intake, &settings, ticket)
     }

@@ -9,7 +9,7 @@ use super::console::Console;
 use super::evaluate::table;
 use super::open::Session;
 use crate::analysis::Document;
-use crate::corpus::{Corpus, Order, Purpose};
+use crate::corpus::{BatchOrder, Corpus, Purpose};
 use crate::error::{Error, Result};
 use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, compare};
 use crate::model::Needs;
@@ -44,7 +44,7 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
             None
         };
         // The proof reads the first batches, which shall not be those of the shortest lines.
-        let first = corpus.as_ref().map(|c| c.with(|s| s.order = Order::AsRead));
+        let first = corpus.as_ref().map(|c| c.with(|s| s.order = BatchOrder::AsRead));
         let mut batches = first.as_ref().map(|c| c.batches(&session.device));
         let input = batches.as_mut().map(|b| b as &mut dyn Iterator<Item = _>);
         let draft = pruning::write(&session.model, &plan, format, out, &options, input, ticket)?;

@@ -15,8 +15,8 @@ use crate::pruning::Format;
 use crate::tensor::Precision;
 use crate::training::constraint::{Constraint, Diversity, Reduction};
 use crate::training::{
-    AdamSettings, Beginning, Control, Decay, Event, Outcome, Record, Request, RunOptions, Summary, TrainSettings,
-    VoteAt, Voting, train,
+    AdamSettings, Beginning, Control, Decay, Record, RunOptions, TrainSettings, TrainingEnd, TrainingEvent,
+    TrainingRun, TrainingSummary, VoteAt, Voting, train,
 };
 
 #[derive(Debug, Args)]
@@ -181,9 +181,9 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<()> {
     }
     let options = RunOptions { device, resume: args.resume, force: args.force };
     let summary = console.watch(|ticket| {
-        let mut notes = |event: Event<'_>| match event {
-            Event::Record(record) if record.validation_loss.is_some() => console.warn(&line(record)),
-            Event::Note(note) => console.warn(note),
+        let mut notes = |event: TrainingEvent<'_>| match event {
+            TrainingEvent::Record(record) if record.validation_loss.is_some() => console.warn(&line(record)),
+            TrainingEvent::Note(note) => console.warn(note),
             _ => {}
         };
         train(&request, &options, &Control::default(), &mut notes, ticket)
@@ -191,7 +191,7 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<()> {
     if args.common.json { console.print_json(&summary) } else { console.print(&table(&summary)) }
 }
 
-fn request(args: &TrainArgs) -> Result<Request> {
+fn request(args: &TrainArgs) -> Result<TrainingRun> {
     let plan = args.vote.plan.as_deref().map(Plan::read_any).transpose()?;
     let (optimisation, constraint, vote) = (&args.optimisation, &args.constraint, &args.vote);
     let input = args.input.chosen()?;
@@ -230,7 +230,7 @@ fn request(args: &TrainArgs) -> Result<Request> {
         stored: args.write_dtype,
         ..TrainSettings::default()
     };
-    Ok(Request {
+    Ok(TrainingRun {
         model: args.model.clone(),
         beginning: if args.from_scratch {
             Beginning::Scratch { vocabulary: args.vocabulary }
@@ -239,12 +239,12 @@ fn request(args: &TrainArgs) -> Result<Request> {
         },
         held_out: args.held_out.clone().map(|path| same_kind(&input, path)),
         input,
-        reading: corpus::Settings {
+        reading: corpus::CorpusSettings {
             batch_size: args.common.batch_size(),
             seq_len: args.common.seq_len.map(|n| n as usize),
             batches: args.common.batches,
             seed: args.common.seed,
-            ..corpus::Settings::default()
+            ..corpus::CorpusSettings::default()
         },
         out: args.out.clone(),
         settings,
@@ -281,8 +281,8 @@ pub(super) fn line(record: &Record) -> String {
     text
 }
 
-fn table(summary: &Summary) -> String {
-    if summary.outcome == Outcome::Stopped {
+fn table(summary: &TrainingSummary) -> String {
+    if summary.outcome == TrainingEnd::Stopped {
         return "stopped; go on with --resume".to_owned();
     }
     let mut lines = vec![format!("{:<34}{:>12}{:>12}", "held-out", "loss", "perplexity")];

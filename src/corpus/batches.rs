@@ -12,7 +12,7 @@ use rand_xoshiro::rand_core::SeedableRng;
 use super::example::{Example, collate, to_device};
 use super::masking::sequence_key;
 use super::opened::Corpus;
-use super::settings::{Order, Purpose};
+use super::settings::{BatchOrder, Purpose};
 use crate::error::{Error, Result};
 use crate::network::Batch;
 
@@ -81,7 +81,7 @@ impl Producer<'_> {
         let limit = settings.batches.unwrap_or(u64::MAX);
         // With a limit the window ends there, so that the same sequences are read in every order.
         let window = match settings.order {
-            Order::AsRead => 1,
+            BatchOrder::AsRead => 1,
             _ => usize::try_from(limit).unwrap_or(WINDOW).clamp(1, WINDOW),
         };
         let (mut waiting, mut held) = (Vec::with_capacity(size * window), 0);
@@ -137,10 +137,10 @@ impl Producer<'_> {
                 ^ self.pass.wrapping_mul(0x9E37_79B9_7F4A_7C15)
                 ^ self.sent.wrapping_mul(0xD1B5_4A32_D192_ED03),
         );
-        if settings.order == Order::Shuffled {
+        if settings.order == BatchOrder::Shuffled {
             window.shuffle(&mut random);
         }
-        if settings.order != Order::AsRead {
+        if settings.order != BatchOrder::AsRead {
             window.sort_by_key(Example::length);
         }
         let mut batches = Vec::with_capacity(window.len().div_ceil(size));
@@ -148,7 +148,7 @@ impl Producer<'_> {
         while rest.peek().is_some() {
             batches.push(rest.by_ref().take(size).collect::<Vec<_>>());
         }
-        if settings.order == Order::Shuffled {
+        if settings.order == BatchOrder::Shuffled {
             batches.shuffle(&mut random);
         }
         for batch in batches {

@@ -11,12 +11,12 @@ pub(super) const IGNORED: i64 = -100;
 
 /// Ids of one sequence and which of them are real.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct TokenRow {
     pub ids: Vec<u32>,
     pub real: Vec<bool>,
 }
 
-impl Row {
+impl TokenRow {
     /// A row without padding.
     pub fn full(ids: Vec<u32>) -> Self {
         Self { real: vec![true; ids.len()], ids }
@@ -57,8 +57,8 @@ impl Row {
 
 /// What the first stack reads of one sequence.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Content {
-    Tokens(Row),
+pub(super) enum SourceContent {
+    Tokens(TokenRow),
     /// Row-major values in the shape that the model wants.
     Values(Vec<f32>),
 }
@@ -66,15 +66,15 @@ pub(super) enum Content {
 /// One sequence (or image, or spectrogram) with what is predicted of it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Example {
-    pub content: Content,
-    pub target: Option<Row>,
+    pub content: SourceContent,
+    pub target: Option<TokenRow>,
     /// One entry per output position, already aligned with it.
     pub labels: Option<Vec<Option<u32>>>,
 }
 
 impl Example {
     pub fn tokens(ids: Vec<u32>) -> Self {
-        Self { content: Content::Tokens(Row::full(ids)), target: None, labels: None }
+        Self { content: SourceContent::Tokens(TokenRow::full(ids)), target: None, labels: None }
     }
 
     /// Teacher forcing: the decoder reads the start token and `target` without its last token, and is scored on
@@ -86,16 +86,16 @@ impl Example {
         let start = intake.decoder_start.unwrap_or(intake.pad);
         let read = std::iter::once(start).chain(target.iter().copied().take(target.len().saturating_sub(1)));
         Self {
-            content: Content::Tokens(Row::full(source)),
-            target: Some(Row::full(read.collect())),
+            content: SourceContent::Tokens(TokenRow::full(source)),
+            target: Some(TokenRow::full(read.collect())),
             labels: Some(target.into_iter().map(Some).collect()),
         }
     }
     /// Tokens of the longest part, by which sequences of alike length are found.
     pub fn length(&self) -> usize {
         let source = match &self.content {
-            Content::Tokens(row) => row.ids.len(),
-            Content::Values(_) => 0,
+            SourceContent::Tokens(row) => row.ids.len(),
+            SourceContent::Values(_) => 0,
         };
         source.max(self.target.as_ref().map_or(0, |t| t.ids.len()))
     }
@@ -103,8 +103,8 @@ impl Example {
     /// Numbers held, to bound what is kept in memory.
     pub fn size(&self) -> usize {
         match &self.content {
-            Content::Tokens(row) => row.ids.len(),
-            Content::Values(values) => values.len(),
+            SourceContent::Tokens(row) => row.ids.len(),
+            SourceContent::Values(values) => values.len(),
         }
     }
 
@@ -116,7 +116,7 @@ impl Example {
         }
         let row = match (&self.content, &self.target) {
             (_, Some(target)) => target,
-            (Content::Tokens(row), None) => row,
+            (SourceContent::Tokens(row), None) => row,
             _ => return,
         };
         let next = |t: usize| {
@@ -133,7 +133,7 @@ impl Example {
         let length = match (&self.content, &self.target) {
             _ if intake.objective.is_none() => return Ok(()),
             (_, Some(target)) => target.ids.len(),
-            (Content::Tokens(row), None) => row.ids.len(),
+            (SourceContent::Tokens(row), None) => row.ids.len(),
             _ => return Ok(()),
         };
         if labels.len() != length {
@@ -171,8 +171,8 @@ pub(super) fn collate(examples: Vec<Example>, intake: &Intake) -> Result<Batch> 
     let (mut rows, mut targets, mut values, mut labels) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for example in examples {
         match example.content {
-            Content::Tokens(row) => rows.push((row.ids, row.real)),
-            Content::Values(more) => values.extend_from_slice(&more),
+            SourceContent::Tokens(row) => rows.push((row.ids, row.real)),
+            SourceContent::Values(more) => values.extend_from_slice(&more),
         }
         let target = example.target.unwrap_or_default();
         targets.push((target.ids, target.real));

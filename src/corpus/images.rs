@@ -6,10 +6,10 @@ use image::{DynamicImage, ImageDecoder, ImageReader};
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::example::{Content, Example};
+use super::example::{Example, SourceContent};
 use super::intake::{Intake, SourceKind};
 use super::origin::{Examples, Origin, Total};
-use super::resample::{Filter, Rgb};
+use super::resample::{Filter, RgbImage};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 use crate::task::Ticket;
@@ -105,14 +105,14 @@ fn example(file: &Path, processor: &Processor) -> Result<Example> {
         Ok(image)
     };
     let rgb = read().map_err(|e| unreadable(&e, file))?.into_rgb8();
-    let image = Rgb { width: rgb.width() as usize, height: rgb.height() as usize, bytes: rgb.into_raw() };
+    let image = RgbImage { width: rgb.width() as usize, height: rgb.height() as usize, bytes: rgb.into_raw() };
     let values = processor.apply(&image).map_err(|e| e.at(file))?;
-    Ok(Example { content: Content::Values(values), target: None, labels: None })
+    Ok(Example { content: SourceContent::Values(values), target: None, labels: None })
 }
 
 /// How large the resized image is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Size {
+enum ResizeRule {
     /// Height and width.
     Exact(usize, usize),
     /// The shorter side; the other keeps the proportions.
@@ -122,7 +122,7 @@ enum Size {
 /// What `preprocessor_config.json` asks for, in its order: resize, crop, rescale, normalise.
 #[derive(Clone, Debug, PartialEq)]
 struct Processor {
-    resize: Option<(Size, Filter)>,
+    resize: Option<(ResizeRule, Filter)>,
     /// Height and width.
     crop: Option<(usize, usize)>,
     rescale: f64,
@@ -141,7 +141,7 @@ impl Processor {
         }
         if !path.is_file() {
             return Ok(Self {
-                resize: Some((Size::Exact(shape[1], shape[2]), Filter::Bilinear)),
+                resize: Some((ResizeRule::Exact(shape[1], shape[2]), Filter::Bilinear)),
                 crop: None,
                 rescale: 1.0 / 255.0,
                 normalise: Some(([0.5; 3], [0.5; 3])),
@@ -162,7 +162,7 @@ impl Processor {
         let square = plain || class.is_some_and(|class| class.starts_with("DeiT"));
         let resize = if config.flag_or("do_resize", true)? {
             let size = match config.get("size") {
-                None => Size::Exact(shape[1], shape[2]),
+                None => ResizeRule::Exact(shape[1], shape[2]),
                 Some(value) => {
                     size(value, square).ok_or_else(|| config.wrong("size", "height and width, or shortest_edge"))?
                 }
@@ -175,7 +175,7 @@ impl Processor {
         let crop = if config.flag_or("do_center_crop", !plain)? {
             match config.get("crop_size").map(|value| size(value, true)) {
                 None => Some((shape[1], shape[2])),
-                Some(Some(Size::Exact(height, width))) => Some((height, width)),
+                Some(Some(ResizeRule::Exact(height, width))) => Some((height, width)),
                 Some(_) => return Err(config.wrong("crop_size", "height and width")),
             }
         } else {
@@ -196,12 +196,12 @@ impl Processor {
     }
 
     /// Values `[3, height, width]` of an image.
-    fn apply(&self, image: &Rgb) -> Result<Vec<f32>> {
+    fn apply(&self, image: &RgbImage) -> Result<Vec<f32>> {
         let mut image = image.clone();
         if let Some((size, filter)) = self.resize {
             let (height, width) = match size {
-                Size::Exact(height, width) => (height, width),
-                Size::Shortest(short) => {
+                ResizeRule::Exact(height, width) => (height, width),
+                ResizeRule::Shortest(short) => {
                     let long = |long: usize, of: usize| (short as f64 * long as f64 / of.max(1) as f64) as usize;
                     if image.width <= image.height {
                         (long(image.height, image.width), short)
@@ -236,15 +236,15 @@ impl Processor {
 }
 
 /// `{height, width}`, `{shortest_edge}`, or one number, which is a square or the shorter side.
-fn size(value: &Value, number_is_square: bool) -> Option<Size> {
+fn size(value: &Value, number_is_square: bool) -> Option<ResizeRule> {
     let number =
         |value: &Value| value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| (1..=1 << 14).contains(n));
     if let Some(side) = number(value) {
-        return Some(if number_is_square { Size::Exact(side, side) } else { Size::Shortest(side) });
+        return Some(if number_is_square { ResizeRule::Exact(side, side) } else { ResizeRule::Shortest(side) });
     }
     match (value.get("height"), value.get("width"), value.get("shortest_edge")) {
-        (Some(height), Some(width), _) => Some(Size::Exact(number(height)?, number(width)?)),
-        (_, _, Some(short)) if value.get("longest_edge").is_none() => Some(Size::Shortest(number(short)?)),
+        (Some(height), Some(width), _) => Some(ResizeRule::Exact(number(height)?, number(width)?)),
+        (_, _, Some(short)) if value.get("longest_edge").is_none() => Some(ResizeRule::Shortest(number(short)?)),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 
-use super::example::{Content, Example, Row};
+use super::example::{Example, SourceContent, TokenRow};
 use super::intake::{Intake, SourceKind};
 use super::origin::{Examples, Origin, Total};
 use super::tokens::decoder_row;
@@ -18,12 +18,12 @@ use crate::task::Ticket;
 pub(super) struct NamedTensors {
     path: PathBuf,
     intake: Intake,
-    layout: Layout,
+    layout: TensorLayout,
 }
 
 /// Where the tensors lie in the file.
 #[derive(Clone)]
-struct Layout {
+struct TensorLayout {
     sequences: usize,
     /// `pixel_values`, `input_features` or `input_ids`.
     source: Entry,
@@ -36,7 +36,7 @@ struct Layout {
 impl NamedTensors {
     /// Checks the header against the file and, for token ids, every row.
     pub fn open(path: &Path, intake: &Intake, ticket: &Ticket) -> Result<Self> {
-        let layout = Layout::read(path, intake).map_err(|e| e.at(path))?;
+        let layout = TensorLayout::read(path, intake).map_err(|e| e.at(path))?;
         let origin = Self { path: path.to_path_buf(), intake: intake.clone(), layout };
         if matches!(intake.source, SourceKind::Tokens(_)) {
             ticket.stage("check inputs", Some(origin.layout.sequences as u64), "sequences");
@@ -75,7 +75,7 @@ impl Origin for NamedTensors {
     }
 }
 
-impl Layout {
+impl TensorLayout {
     fn read(path: &Path, intake: &Intake) -> Result<Self> {
         let entries = read_header(path)?;
         let place = |name: &str| entries.iter().find(|entry| entry.name == name).cloned();
@@ -140,9 +140,9 @@ impl Layout {
         let content = match &intake.source {
             SourceKind::Tokens(limits) => {
                 let ids = integers(&self.source, file, row)?;
-                Content::Tokens(Row::checked("input_ids", &ids, mask.as_deref(), limits)?)
+                SourceContent::Tokens(TokenRow::checked("input_ids", &ids, mask.as_deref(), limits)?)
             }
-            _ => Content::Values(floats(&self.source, file, row)?),
+            _ => SourceContent::Values(floats(&self.source, file, row)?),
         };
         let target = decoder_row(decoder.as_deref(), decoder_mask.as_deref(), labels.as_deref(), intake)?;
         let mut example = Example { content, target, labels: None };

@@ -1,6 +1,6 @@
 //! Hiding tokens that a masked-language model has to find.
 
-use super::example::{Content, Example};
+use super::example::{Example, SourceContent};
 use super::settings::{MaskRule, Masking};
 use super::tokenizer::TextTokenizer;
 
@@ -31,7 +31,7 @@ impl Hiding {
         if example.labels.is_some() {
             return;
         }
-        let Content::Tokens(row) = &mut example.content else { return };
+        let SourceContent::Tokens(row) = &mut example.content else { return };
         let mut labels = vec![None; row.ids.len()];
         let open = |t: &usize| row.real.get(*t) == Some(&true) && !self.special.contains_sorted(row.ids.get(*t));
         let candidates: Vec<usize> = (0..row.ids.len()).filter(open).collect();
@@ -112,7 +112,7 @@ mod tests {
     fn hidden(masking: &Masking, key: u64) -> (Vec<u32>, Vec<Option<u32>>) {
         let mut example = example();
         hiding().apply(&mut example, masking, key);
-        let Content::Tokens(row) = example.content else { panic!("tokens") };
+        let SourceContent::Tokens(row) = example.content else { panic!("tokens") };
         (row.ids, example.labels.unwrap())
     }
 

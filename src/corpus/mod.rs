@@ -3,7 +3,7 @@
 //! A [`Corpus`] can be read any number of times; every pass gives the same batches in the same order for the
 //! same settings. A worker thread reads ahead of the forward pass by a few batches and tokenises on all cores. Memory
 //! does not grow with the size of the input: text passes in blocks of 256 KiB, and at most 64 batches (of
-//! [`Order::ByLength`] and [`Order::Shuffled`]) wait to be put in order.
+//! [`BatchOrder::ByLength`] and [`BatchOrder::Shuffled`]) wait to be put in order.
 //!
 //! | module | job |
 //! | --- | --- |
@@ -37,5 +37,5 @@ pub use batches::Batches;
 pub use intake::{Intake, SourceKind, TokenLimits};
 pub use opened::Corpus;
 pub use origin::Total;
-pub use settings::{Input, MaskRule, Masking, Order, Packing, Part, Purpose, Settings};
+pub use settings::{BatchOrder, CorpusPart, CorpusSettings, Input, MaskRule, Masking, Purpose, TextPacking};
 pub use tokenizer::TextTokenizer;

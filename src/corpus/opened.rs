@@ -14,9 +14,9 @@ use super::inputs::NamedTensors;
 use super::intake::{Intake, SourceKind};
 use super::masking::Hiding;
 use super::origin::{Origin, Total};
-use super::pairs::Pairs;
-use super::settings::{Input, Order, Part, Purpose, Settings};
-use super::text::Text;
+use super::pairs::PairFile;
+use super::settings::{BatchOrder, CorpusPart, CorpusSettings, Input, Purpose};
+use super::text::TextFile;
 use super::tokenizer::TextTokenizer;
 use super::tokens::TokenLines;
 use crate::error::{Error, Result};
@@ -28,7 +28,7 @@ use crate::task::Ticket;
 pub struct Corpus {
     pub(super) origin: Arc<dyn Origin>,
     pub(super) intake: Arc<Intake>,
-    pub(super) settings: Settings,
+    pub(super) settings: CorpusSettings,
     pub(super) hiding: Arc<Hiding>,
     input: Input,
     /// Sequences counted by a pass that reached the end, plus one; 0 before that.
@@ -45,7 +45,13 @@ impl fmt::Debug for Corpus {
 impl Corpus {
     /// Opens `input` for the model in `folder`, which says how to tokenise. Token lists and pairs are checked whole,
     /// so that a fault in the last line is found before the work begins.
-    pub fn open(input: &Input, folder: &Path, intake: &Intake, settings: &Settings, ticket: &Ticket) -> Result<Self> {
+    pub fn open(
+        input: &Input,
+        folder: &Path,
+        intake: &Intake,
+        settings: &CorpusSettings,
+        ticket: &Ticket,
+    ) -> Result<Self> {
         let load = || TextTokenizer::load(folder).map(Arc::new);
         let text = matches!(input, Input::Text(_) | Input::Pairs { .. });
         // Token lists need a tokenizer only to know which token is the mask.
@@ -60,7 +66,7 @@ impl Corpus {
         folder: &Path,
         tokenizer: Option<Arc<TextTokenizer>>,
         intake: &Intake,
-        settings: &Settings,
+        settings: &CorpusSettings,
         ticket: &Ticket,
     ) -> Result<Self> {
         if settings.batch_size == 0 {
@@ -74,8 +80,10 @@ impl Corpus {
         let origin: Arc<dyn Origin> = match input {
             Input::Tokens(path) => Arc::new(TokenLines::open(path, intake, ticket)?),
             Input::Inputs(path) => Arc::new(NamedTensors::open(path, intake, ticket)?),
-            Input::Text(path) => Arc::new(Text::open(path, text()?, intake, settings)?),
-            Input::Pairs { path, columns } => Arc::new(Pairs::open(path, *columns, text()?, intake, settings, ticket)?),
+            Input::Text(path) => Arc::new(TextFile::open(path, text()?, intake, settings)?),
+            Input::Pairs { path, columns } => {
+                Arc::new(PairFile::open(path, *columns, text()?, intake, settings, ticket)?)
+            }
             Input::Images(images) => Arc::new(Images::open(images, folder, intake, ticket)?),
         };
         Ok(Self {
@@ -112,13 +120,13 @@ impl Corpus {
     }
 
     /// How sequences become batches.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &CorpusSettings {
         &self.settings
     }
 
     /// The same input under other settings; `seq_len` and `packing` stay as they were when the input was opened.
     #[must_use]
-    pub fn with(&self, change: impl FnOnce(&mut Settings)) -> Self {
+    pub fn with(&self, change: impl FnOnce(&mut CorpusSettings)) -> Self {
         let mut other = self.clone();
         change(&mut other.settings);
         other.settings.seq_len = self.settings.seq_len;
@@ -129,7 +137,7 @@ impl Corpus {
 
     /// Splits off every `every`-th block of one batch: (training part, held-out part).
     pub fn split(&self, every: u64) -> (Self, Self) {
-        (self.with(|s| s.part = Part::Training { every }), self.with(|s| s.part = Part::HeldOut { every }))
+        (self.with(|s| s.part = CorpusPart::Training { every }), self.with(|s| s.part = CorpusPart::HeldOut { every }))
     }
 
     /// A pass over the batches, on `device`.
@@ -137,7 +145,7 @@ impl Corpus {
         self.pass(device, 0)
     }
 
-    /// Pass number `pass`: under [`Order::Shuffled`](super::Order::Shuffled) each has an order of its own, and masks differ from pass to pass.
+    /// Pass number `pass`: under [`BatchOrder::Shuffled`](super::BatchOrder::Shuffled) each has an order of its own, and masks differ from pass to pass.
     pub fn pass(&self, device: &Device, pass: u64) -> Batches {
         Batches::start(self, device, pass)
     }
@@ -170,14 +178,14 @@ impl Corpus {
     pub fn describe(&self) -> String {
         let name = self.input.path().file_name().unwrap_or(self.input.path().as_os_str());
         let order = match self.settings.order {
-            Order::AsRead => "",
-            Order::ByLength => ", like lengths together",
-            Order::Shuffled => ", shuffled",
+            BatchOrder::AsRead => "",
+            BatchOrder::ByLength => ", like lengths together",
+            BatchOrder::Shuffled => ", shuffled",
         };
         let part = match self.settings.part {
-            Part::All => String::new(),
-            Part::Training { every } => format!(", without one batch in {every}"),
-            Part::HeldOut { every } => format!(", one batch in {every} alone"),
+            CorpusPart::All => String::new(),
+            CorpusPart::Training { every } => format!(", without one batch in {every}"),
+            CorpusPart::HeldOut { every } => format!(", one batch in {every} alone"),
         };
         format!("{} {}, {}{order}{part}", self.input.kind(), name.to_string_lossy(), self.origin.describe())
     }

@@ -7,14 +7,14 @@ use super::example::Example;
 use super::intake::{Intake, TokenLimits};
 use super::origin::{Examples, Origin, Total};
 use super::reader::LineBlocks;
-use super::settings::Settings;
+use super::settings::CorpusSettings;
 use super::text::{check_ids, sequence_length};
 use super::tokenizer::TextTokenizer;
 use crate::error::{Error, Result};
 use crate::task::Ticket;
 
 /// A file of pairs; every line was seen to have its columns.
-pub(super) struct Pairs {
+pub(super) struct PairFile {
     reader: PairReader,
     pairs: u64,
 }
@@ -29,13 +29,13 @@ struct PairReader {
     length: usize,
 }
 
-impl Pairs {
+impl PairFile {
     pub fn open(
         path: &Path,
         columns: Option<(usize, usize)>,
         tokenizer: Arc<TextTokenizer>,
         intake: &Intake,
-        settings: &Settings,
+        settings: &CorpusSettings,
         ticket: &Ticket,
     ) -> Result<Self> {
         if intake.target.is_none() {
@@ -64,10 +64,10 @@ impl Pairs {
     }
 }
 
-impl Origin for Pairs {
+impl Origin for PairFile {
     fn examples(&self) -> Result<Examples> {
         let blocks = LineBlocks::open(&self.reader.path)?;
-        Ok(Box::new(Lines { reader: self.reader.clone(), blocks, ready: Vec::new().into_iter() }))
+        Ok(Box::new(PairLines { reader: self.reader.clone(), blocks, ready: Vec::new().into_iter() }))
     }
 
     fn sequences(&self) -> Option<Total> {
@@ -137,13 +137,13 @@ impl PairReader {
     }
 }
 
-struct Lines {
+struct PairLines {
     reader: PairReader,
     blocks: LineBlocks,
     ready: std::vec::IntoIter<Example>,
 }
 
-impl Lines {
+impl PairLines {
     fn read(&mut self) -> Result<Option<Example>> {
         loop {
             if let Some(example) = self.ready.next() {
@@ -155,7 +155,7 @@ impl Lines {
     }
 }
 
-impl Iterator for Lines {
+impl Iterator for PairLines {
     type Item = Result<Example>;
 
     fn next(&mut self) -> Option<Self::Item> {

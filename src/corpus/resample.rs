@@ -61,13 +61,13 @@ impl Filter {
 
 /// An RGB image, row by row, three bytes a pixel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rgb {
+pub(super) struct RgbImage {
     pub width: usize,
     pub height: usize,
     pub bytes: Vec<u8>,
 }
 
-impl Rgb {
+impl RgbImage {
     /// A black image.
     pub fn black(width: usize, height: usize) -> Self {
         Self { width, height, bytes: vec![0; width * height * 3] }
@@ -187,11 +187,11 @@ fn blend<'a>(pixel: &mut [u8], window: impl Iterator<Item = &'a [u8]>, weights: 
 mod tests {
     use super::*;
 
-    fn grey(values: &[u8]) -> Rgb {
-        Rgb { width: values.len(), height: 1, bytes: values.iter().flat_map(|v| [*v; 3]).collect() }
+    fn grey(values: &[u8]) -> RgbImage {
+        RgbImage { width: values.len(), height: 1, bytes: values.iter().flat_map(|v| [*v; 3]).collect() }
     }
 
-    fn first_channel(image: &Rgb) -> Vec<u8> {
+    fn first_channel(image: &RgbImage) -> Vec<u8> {
         image.bytes.chunks(3).map(|p| p[0]).collect()
     }
 

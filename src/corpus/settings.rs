@@ -70,7 +70,7 @@ pub enum Purpose {
 /// Order of the sequences. Whatever the order, it is the same in every run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Order {
+pub enum BatchOrder {
     /// As they stand in the input.
     #[default]
     AsRead,
@@ -81,7 +81,7 @@ pub enum Order {
     Shuffled,
 }
 
-impl FromStr for Order {
+impl FromStr for BatchOrder {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
@@ -97,7 +97,7 @@ impl FromStr for Order {
 /// Which sequences take part. Sequences are split in blocks of one batch, counted in the order of the input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Part {
+pub enum CorpusPart {
     /// All of them.
     #[default]
     All,
@@ -113,7 +113,7 @@ pub enum Part {
     },
 }
 
-impl Part {
+impl CorpusPart {
     /// Whether the block with this index takes part.
     pub(super) fn has(self, block: u64) -> bool {
         let held_out = |every: u64| every > 0 && block % every == every - 1;
@@ -137,7 +137,7 @@ impl Part {
 /// Where the special tokens go in text that is packed for a decoder-only model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Packing {
+pub enum TextPacking {
     /// Around the whole text, which is then cut: every token of the text stands in one sequence.
     #[default]
     Stream,
@@ -175,7 +175,7 @@ impl Default for Masking {
 
 /// How sequences become batches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
+pub struct CorpusSettings {
     /// Sequences per batch.
     pub batch_size: usize,
     /// Longest sequence that text is packed or cut to; the model's own limit (at most 512) where absent.
@@ -185,28 +185,28 @@ pub struct Settings {
     /// Seed of masks and shuffles.
     pub seed: u64,
     /// Order of the sequences.
-    pub order: Order,
+    pub order: BatchOrder,
     /// What the batches are for.
     pub purpose: Purpose,
     /// Which sequences take part.
-    pub part: Part,
+    pub part: CorpusPart,
     /// Special tokens of packed text.
-    pub packing: Packing,
+    pub packing: TextPacking,
     /// Masks of masked-language models.
     pub masking: Masking,
 }
 
-impl Default for Settings {
+impl Default for CorpusSettings {
     fn default() -> Self {
         Self {
             batch_size: 8,
             seq_len: None,
             batches: None,
             seed: 0,
-            order: Order::default(),
+            order: BatchOrder::default(),
             purpose: Purpose::default(),
-            part: Part::default(),
-            packing: Packing::default(),
+            part: CorpusPart::default(),
+            packing: TextPacking::default(),
             masking: Masking::default(),
         }
     }

@@ -16,7 +16,7 @@ use crate::error::Result;
 
 /// Sizes in bytes; tests use small ones.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Windows {
+pub(super) struct WindowSizes {
     /// Text that each window adds.
     pub core: usize,
     /// Text that it shares with the one before.
@@ -27,7 +27,7 @@ pub(super) struct Windows {
     pub longest: usize,
 }
 
-impl Default for Windows {
+impl Default for WindowSizes {
     fn default() -> Self {
         Self { core: 1 << 17, overlap: 1 << 12, group: 8, longest: 1 << 21 }
     }
@@ -47,7 +47,7 @@ struct Window {
 pub(super) struct TokenStream {
     reader: TextReader,
     tokenizer: Arc<TextTokenizer>,
-    sizes: Windows,
+    sizes: WindowSizes,
     /// Text read but not yet in a window, with the overlap before it.
     buffer: String,
     /// Bytes of the text before `buffer`.
@@ -59,7 +59,7 @@ pub(super) struct TokenStream {
 }
 
 impl TokenStream {
-    pub fn new(reader: TextReader, tokenizer: Arc<TextTokenizer>, sizes: Windows) -> Self {
+    pub fn new(reader: TextReader, tokenizer: Arc<TextTokenizer>, sizes: WindowSizes) -> Self {
         let (buffer, ready) = (String::new(), VecDeque::new());
         Self { reader, tokenizer, sizes, buffer, base: 0, ended: false, ready, current: None }
     }
@@ -119,7 +119,7 @@ impl TokenStream {
 
     /// Reads ahead and tokenises the next windows.
     fn fill(&mut self) -> Result<()> {
-        let Windows { core, overlap, group, .. } = self.sizes;
+        let WindowSizes { core, overlap, group, .. } = self.sizes;
         while !self.ended && self.buffer.len() < overlap + core * group {
             self.ended = !self.reader.read(&mut self.buffer)?;
         }
@@ -292,7 +292,7 @@ mod tests {
         vec![("gpt2", gpt2), ("llama3", llama3), ("llama2", llama2), ("bert", bert), ("t5", t5)]
     }
 
-    fn streamed(tokenizer: &Arc<TextTokenizer>, text: &str, sizes: Windows) -> Vec<u32> {
+    fn streamed(tokenizer: &Arc<TextTokenizer>, text: &str, sizes: WindowSizes) -> Vec<u32> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("text.txt");
         std::fs::write(&path, text).unwrap();
@@ -312,7 +312,7 @@ mod tests {
             let whole = tokenizer.encode(&text).unwrap();
             assert!(whole.len() > 2000, "{name}: {}", whole.len());
             for (core, overlap) in [(700, 300), (2048, 512), (5000, 1000), (1 << 20, 1 << 10)] {
-                let sizes = Windows { core, overlap, group: 3, longest: 1 << 20 };
+                let sizes = WindowSizes { core, overlap, group: 3, longest: 1 << 20 };
                 assert!(streamed(&tokenizer, &text, sizes) == whole, "{name}, windows of {core}");
             }
         }
@@ -325,9 +325,9 @@ mod tests {
         let tokenizer = bpe(byte_level, &"aaaaaaaa aaaa\n".repeat(50));
         let tokenizer = Arc::new(TextTokenizer::new(tokenizer, None).unwrap());
         let whole = tokenizer.encode(&text).unwrap();
-        let sizes = Windows { core: 701, overlap: 300, group: 2, longest: 1 << 20 };
+        let sizes = WindowSizes { core: 701, overlap: 300, group: 2, longest: 1 << 20 };
         assert_eq!(streamed(&tokenizer, &text, sizes), whole);
-        let cut = streamed(&tokenizer, &text, Windows { longest: 1500, ..sizes });
+        let cut = streamed(&tokenizer, &text, WindowSizes { longest: 1500, ..sizes });
         assert_eq!(tokenizer.decode(&cut).unwrap(), text);
         let blanks = " ".repeat(10_000);
         let bert = Arc::new(TextTokenizer::new(kinds(&prose(100)).remove(3).1, None).unwrap());

@@ -7,8 +7,8 @@ use super::example::Example;
 use super::intake::{Intake, TokenLimits};
 use super::origin::{Examples, Origin, Total};
 use super::reader::{LineBlocks, TextReader};
-use super::settings::{Packing, Settings};
-use super::stream::{TokenStream, Windows};
+use super::settings::{CorpusSettings, TextPacking};
+use super::stream::{TokenStream, WindowSizes};
 use super::tokenizer::TextTokenizer;
 use crate::error::{Error, Result};
 
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 const USUAL_LENGTH: usize = 512;
 
 /// The length that text is packed or cut to; an error where it does not fit the model or leaves no room for text.
-pub(super) fn sequence_length(settings: &Settings, intake: &Intake, tokenizer: &TextTokenizer) -> Result<usize> {
+pub(super) fn sequence_length(settings: &CorpusSettings, intake: &Intake, tokenizer: &TextTokenizer) -> Result<usize> {
     let limits = intake.source_tokens()?;
     check_ids(&tokenizer.wrap(&[]), limits)?;
     let source = limits.max_length;
@@ -56,18 +56,23 @@ pub(super) struct TextSource {
     pub tokenizer: Arc<TextTokenizer>,
     pub intake: Intake,
     pub length: usize,
-    pub packing: Packing,
+    pub packing: TextPacking,
 }
 
 /// One file of text.
-pub(super) struct Text {
+pub(super) struct TextFile {
     source: TextSource,
     sequences: Total,
 }
 
-impl Text {
+impl TextFile {
     /// Reads the beginning of the file, to see that it can be tokenised and to guess how much there is.
-    pub fn open(path: &Path, tokenizer: Arc<TextTokenizer>, intake: &Intake, settings: &Settings) -> Result<Self> {
+    pub fn open(
+        path: &Path,
+        tokenizer: Arc<TextTokenizer>,
+        intake: &Intake,
+        settings: &CorpusSettings,
+    ) -> Result<Self> {
         let length = sequence_length(settings, intake, &tokenizer)?;
         let packing = settings.packing;
         let source = TextSource { path: path.to_path_buf(), tokenizer, intake: intake.clone(), length, packing };
@@ -91,13 +96,13 @@ impl Text {
     }
 }
 
-impl Origin for Text {
+impl Origin for TextFile {
     fn examples(&self) -> Result<Examples> {
         let source = self.source.clone();
         if source.intake.decoder_only {
             Ok(Box::new(Packed::open(source)?))
         } else {
-            Ok(Box::new(Lines::open(source)?))
+            Ok(Box::new(TextLines::open(source)?))
         }
     }
 
@@ -118,7 +123,7 @@ impl Origin for Text {
         if intake.target.is_some() {
             format!("each line, of up to {length} tokens, read by the encoder and, moved by one, by the decoder")
         } else if intake.decoder_only {
-            let special = if *packing == Packing::Sequences { ", special tokens before each sequence" } else { "" };
+            let special = if *packing == TextPacking::Sequences { ", special tokens before each sequence" } else { "" };
             format!("packed to {length} tokens{special}")
         } else {
             format!("by line, up to {length} tokens")
@@ -135,9 +140,9 @@ impl TextSource {
             let front = self.tokenizer.prefix().len();
             // A last sequence of one token predicts nothing and is left out.
             let sequences = match self.packing {
-                Packing::Sequences if front > 0 => ids.div_ceil(self.length - front),
-                Packing::Sequences => ids.saturating_sub(1).div_ceil(self.length),
-                Packing::Stream => (ids + added).saturating_sub(1).div_ceil(self.length),
+                TextPacking::Sequences if front > 0 => ids.div_ceil(self.length - front),
+                TextPacking::Sequences => ids.saturating_sub(1).div_ceil(self.length),
+                TextPacking::Stream => (ids + added).saturating_sub(1).div_ceil(self.length),
             };
             return Ok(sequences.max(1) as u64);
         }
@@ -178,22 +183,22 @@ struct Packed {
 impl Packed {
     fn open(source: TextSource) -> Result<Self> {
         let reader = TextReader::open(&source.path)?;
-        let stream = TokenStream::new(reader, Arc::clone(&source.tokenizer), Windows::default());
-        let ids = if source.packing == Packing::Stream { source.tokenizer.prefix().to_vec() } else { Vec::new() };
+        let stream = TokenStream::new(reader, Arc::clone(&source.tokenizer), WindowSizes::default());
+        let ids = if source.packing == TextPacking::Stream { source.tokenizer.prefix().to_vec() } else { Vec::new() };
         Ok(Self { stream: Some(stream), ids, next: 0, any: false, source })
     }
 
     fn read(&mut self) -> Result<Option<Example>> {
         let front = match self.source.packing {
-            Packing::Stream => &[][..],
-            Packing::Sequences => self.source.tokenizer.prefix(),
+            TextPacking::Stream => &[][..],
+            TextPacking::Sequences => self.source.tokenizer.prefix(),
         };
         let room = self.source.length - front.len();
         while self.ids.len() - self.next < room {
             let Some(stream) = &mut self.stream else { break };
             let Some(more) = stream.read()? else {
                 self.stream = None;
-                if self.source.packing == Packing::Stream {
+                if self.source.packing == TextPacking::Stream {
                     self.ids.extend_from_slice(self.source.tokenizer.suffix());
                 }
                 break;
@@ -224,13 +229,13 @@ impl Iterator for Packed {
 }
 
 /// Each line that is not blank.
-struct Lines {
+struct TextLines {
     source: TextSource,
     blocks: LineBlocks,
     ready: std::vec::IntoIter<Example>,
 }
 
-impl Lines {
+impl TextLines {
     fn open(source: TextSource) -> Result<Self> {
         Ok(Self { blocks: LineBlocks::open(&source.path)?, ready: Vec::new().into_iter(), source })
     }
@@ -247,7 +252,7 @@ impl Lines {
     }
 }
 
-impl Iterator for Lines {
+impl Iterator for TextLines {
     type Item = Result<Example>;
 
     fn next(&mut self) -> Option<Self::Item> {

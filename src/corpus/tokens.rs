@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::example::{Content, Example, Row};
+use super::example::{Example, SourceContent, TokenRow};
 use super::intake::Intake;
 use super::origin::{Examples, Origin, Total};
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::words::counted;
 
 /// One line; other keys (`token_type_ids`, ..) are read over.
 #[derive(Deserialize)]
-struct Line {
+struct TokenLine {
     input_ids: Vec<i64>,
     attention_mask: Option<Vec<i64>>,
     decoder_input_ids: Option<Vec<i64>>,
@@ -36,7 +36,7 @@ impl TokenLines {
         intake.source_tokens()?;
         let (mut sequences, mut longest) = (0, 0);
         ticket.stage("check tokens", None, "lines");
-        for example in Lines::open(path, intake)? {
+        for example in TokenLineReader::open(path, intake)? {
             longest = longest.max(example?.length());
             sequences += 1;
             ticket.advance(1)?;
@@ -50,7 +50,7 @@ impl TokenLines {
 
 impl Origin for TokenLines {
     fn examples(&self) -> Result<Examples> {
-        Ok(Box::new(Lines::open(&self.path, &self.intake)?))
+        Ok(Box::new(TokenLineReader::open(&self.path, &self.intake)?))
     }
 
     fn sequences(&self) -> Option<Total> {
@@ -70,7 +70,7 @@ impl Origin for TokenLines {
     }
 }
 
-struct Lines {
+struct TokenLineReader {
     path: PathBuf,
     intake: Intake,
     file: BufReader<File>,
@@ -78,7 +78,7 @@ struct Lines {
     buffer: Vec<u8>,
 }
 
-impl Lines {
+impl TokenLineReader {
     fn open(path: &Path, intake: &Intake) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::from(e).at(path))?;
         let file = BufReader::with_capacity(1 << 18, file);
@@ -86,7 +86,7 @@ impl Lines {
     }
 }
 
-impl Iterator for Lines {
+impl Iterator for TokenLineReader {
     type Item = Result<Example>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -111,20 +111,20 @@ impl Iterator for Lines {
 
 /// One line as an example. A decoder reads `decoder_input_ids`, or the labels moved right by one behind the start token.
 fn read(line: &[u8], intake: &Intake) -> Result<Example> {
-    let line: Line = serde_json::from_slice(line).map_err(|error| {
+    let line: TokenLine = serde_json::from_slice(line).map_err(|error| {
         // serde counts lines within the one line that it sees.
         let text = error.to_string().replace(" at line 1 column", " at column");
         Error::new(text).hint("each line is an object like {\"input_ids\": [1, 2, 3]}")
     })?;
     let limits = intake.source_tokens()?;
-    let source = Row::checked("input_ids", &line.input_ids, line.attention_mask.as_deref(), limits)?;
+    let source = TokenRow::checked("input_ids", &line.input_ids, line.attention_mask.as_deref(), limits)?;
     let target = decoder_row(
         line.decoder_input_ids.as_deref(),
         line.decoder_attention_mask.as_deref(),
         line.labels.as_deref(),
         intake,
     )?;
-    let mut example = Example { content: Content::Tokens(source), target, labels: None };
+    let mut example = Example { content: SourceContent::Tokens(source), target, labels: None };
     if let Some(labels) = &line.labels {
         example.set_labels(labels, intake)?;
     }
@@ -137,10 +137,10 @@ pub(super) fn decoder_row(
     mask: Option<&[i64]>,
     labels: Option<&[i64]>,
     intake: &Intake,
-) -> Result<Option<Row>> {
+) -> Result<Option<TokenRow>> {
     let Some(limits) = &intake.target else { return Ok(None) };
     if let Some(ids) = ids {
-        return Row::checked("decoder_input_ids", ids, mask, limits).map(Some);
+        return TokenRow::checked("decoder_input_ids", ids, mask, limits).map(Some);
     }
     let (Some(labels), Some(start)) = (labels, intake.decoder_start) else {
         let what = "an encoder-decoder model also needs decoder_input_ids (or labels)";
@@ -150,5 +150,5 @@ pub(super) fn decoder_row(
     // Positions without a label follow the sentence: what the decoder reads there does not matter.
     let shown = before.map(|label| if *label < 0 { i64::from(intake.pad) } else { *label });
     let ids: Vec<i64> = std::iter::once(i64::from(start)).chain(shown).collect();
-    Row::checked("decoder_input_ids", &ids, mask, limits).map(Some)
+    TokenRow::checked("decoder_input_ids", &ids, mask, limits).map(Some)
 }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::quality::{Quality, SCORED_COPIES, Tally};
-use super::similarity::{Likeness, Similarity};
+use super::quality::{Quality, QualitySums, SCORED_COPIES};
+use super::similarity::{HiddenSimilarity, SimilaritySums};
 use crate::error::Result;
 use crate::network::{Batch, Gates, Network};
 use crate::task::Ticket;
@@ -27,7 +27,7 @@ pub struct Comparison {
     /// Share of scored tokens at which both have the same largest logit; absent without a language-model head.
     pub agreement: Option<f64>,
     /// Likeness of their last hidden states.
-    pub similarity: Similarity,
+    pub similarity: HiddenSimilarity,
 }
 
 /// Times that [`compare`] holds the hidden states of a batch: those of both candidates, and what a head reads.
@@ -43,7 +43,8 @@ pub fn compare(
     ticket: &Ticket,
 ) -> Result<Comparison> {
     ticket.stage("compare", total, "batches");
-    let (mut first, mut second, mut likeness) = (Tally::default(), Tally::default(), Likeness::default());
+    let (mut first, mut second, mut likeness) =
+        (QualitySums::default(), QualitySums::default(), SimilaritySums::default());
     let (mut agreed, mut scored) = (0u64, 0u64);
     for group in before.network.groups(batches.into_iter(), COMPARED_COPIES, 0) {
         let group = group?;

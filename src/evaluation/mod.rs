@@ -13,5 +13,5 @@ mod speed;
 
 pub use compare::{COMPARED_COPIES, Candidate, Comparison, compare};
 pub use quality::{Quality, SCORED_COPIES, evaluate};
-pub use similarity::{Similarity, pooled};
+pub use similarity::{HiddenSimilarity, pooled};
 pub use speed::{Speed, Timing, speed};

@@ -44,7 +44,7 @@ pub struct Quality {
 
 /// Sums that become a [`Quality`].
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct QualitySums {
     loss: f64,
     right: u64,
     scored: u64,
@@ -55,7 +55,7 @@ pub(super) struct Tally {
     has_head: bool,
 }
 
-impl Tally {
+impl QualitySums {
     /// Scores batches that advance together; gives the hidden state of each and the score of every labelled position
     /// in order.
     pub fn group(
@@ -125,7 +125,7 @@ pub fn evaluate(
     ticket: &Ticket,
 ) -> Result<Quality> {
     ticket.stage("evaluate", total, "batches");
-    let mut tally = Tally::default();
+    let mut tally = QualitySums::default();
     for group in network.groups(batches.into_iter(), SCORED_COPIES, 0) {
         let group = group?;
         tally.group(Candidate { network, gates }, &group, ticket)?;

@@ -8,7 +8,7 @@ use crate::network::{Hidden, InputSpec, NetworkSpec};
 
 /// Likeness of the last hidden states of two networks on the same input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Similarity {
+pub struct HiddenSimilarity {
     /// Mean over sequences of the cosine between their embeddings: the mean over real positions, as
     /// sentence-transformers pools, or the class token of a vision model.
     pub mean_cosine: f64,
@@ -20,16 +20,16 @@ pub struct Similarity {
     pub sequences: u64,
 }
 
-/// Sums that become a [`Similarity`].
+/// Sums that become a [`HiddenSimilarity`].
 #[derive(Debug, Default)]
-pub(super) struct Likeness {
+pub(super) struct SimilaritySums {
     sum: f64,
     least: Option<f64>,
     difference: f64,
     sequences: u64,
 }
 
-impl Likeness {
+impl SimilaritySums {
     pub fn batch(&mut self, spec: &NetworkSpec, before: &Hidden, after: &Hidden) -> Result<()> {
         if before.states.dims() != after.states.dims() {
             let what =
@@ -50,9 +50,9 @@ impl Likeness {
         Ok(())
     }
 
-    pub fn similarity(&self) -> Result<Similarity> {
+    pub fn similarity(&self) -> Result<HiddenSimilarity> {
         let least = self.least.ok_or_else(|| Error::new("there is no batch to compare"))?;
-        Ok(Similarity {
+        Ok(HiddenSimilarity {
             mean_cosine: self.sum / self.sequences as f64,
             least_cosine: least,
             max_abs_difference: self.difference,
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(pool(false), [[2.0, 2.0], [1.0, 1.0]]);
         assert_eq!(pool(true), [[3.0, 4.0], [1.0, 1.0]]);
         let spec = NetworkSpec { encoder: None, decoder: None, output: None };
-        let mut likeness = Likeness::default();
+        let mut likeness = SimilaritySums::default();
         likeness.batch(&spec, &states(9.0), &states(-5.0)).unwrap();
         let same = likeness.similarity().unwrap();
         assert!((same.mean_cosine - 1.0).abs() < 1e-12 && same.max_abs_difference == 0.0 && same.sequences == 2);
@@ -123,7 +123,7 @@ mod tests {
         // First embedding (2, 2) to (2, -2): cosine 0; the second stays.
         other.states =
             Tensor::from_vec(vec![3f32, -4.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0], (2, 2, 2), &Device::Cpu).unwrap();
-        let mut likeness = Likeness::default();
+        let mut likeness = SimilaritySums::default();
         likeness.batch(&spec, &states(9.0), &other).unwrap();
         let found = likeness.similarity().unwrap();
         assert!((found.mean_cosine - 0.5).abs() < 1e-12 && found.least_cosine.abs() < 1e-12);

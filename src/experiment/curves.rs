@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::{Request, Stem, StemResult};
+use super::{ExperimentPlan, Stem, StemResult};
 use crate::figure::views::{TrainingCurves, TrainingPlot};
 use crate::figure::{Caption, Unit};
 use crate::training::Record;
 
 /// A measure of a record.
-type Measure<'a> = &'a dyn Fn(&Record) -> Option<f64>;
+type RecordMeasure<'a> = &'a dyn Fn(&Record) -> Option<f64>;
 
 /// Losses and group measures of the models with every head, each the mean over the seeds that are finished.
-pub fn curves(request: &Request, stems: &[(StemResult, Vec<Record>)]) -> TrainingCurves {
-    let series = |measure: Measure<'_>| -> Vec<(String, Vec<[f64; 2]>)> {
+pub fn curves(request: &ExperimentPlan, stems: &[(StemResult, Vec<Record>)]) -> TrainingCurves {
+    let series = |measure: RecordMeasure<'_>| -> Vec<(String, Vec<[f64; 2]>)> {
         let lines = Stem::ALL.into_iter().filter_map(|stem| {
             let mut sums: BTreeMap<u64, (f64, u64)> = BTreeMap::new();
             for record in stems.iter().filter(|(s, _)| s.stem == stem).flat_map(|(_, records)| records) {
@@ -26,7 +26,7 @@ pub fn curves(request: &Request, stems: &[(StemResult, Vec<Record>)]) -> Trainin
         });
         lines.collect()
     };
-    let plots: [(&str, Measure<'_>); 5] = [
+    let plots: [(&str, RecordMeasure<'_>); 5] = [
         ("Held-out loss per token", &|r| r.validation_loss),
         ("Homogenisation", &|r| r.homogenisation),
         ("Diversification", &|r| r.diversification),

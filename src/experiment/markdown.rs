@@ -1,8 +1,8 @@
 //! The report as text.
 
-use super::{Arm, Report, Spread};
+use super::{Arm, ExperimentReport, MeanDeviation};
 
-impl Report {
+impl ExperimentReport {
     /// Tables in Markdown, with what a reader must know beside them.
     pub fn to_markdown(&self) -> String {
         let mut text = String::new();
@@ -86,10 +86,12 @@ impl Report {
 }
 
 /// `12.34 ± 0.56`, or an empty cell.
-fn spread(spread: Option<Spread>, digits: usize) -> String {
+fn spread(spread: Option<MeanDeviation>, digits: usize) -> String {
     match spread {
         None => String::new(),
-        Some(Spread { mean, deviation: None, .. }) => format!("{mean:.digits$}"),
-        Some(Spread { mean, deviation: Some(deviation), .. }) => format!("{mean:.digits$} ± {deviation:.digits$}"),
+        Some(MeanDeviation { mean, deviation: None, .. }) => format!("{mean:.digits$}"),
+        Some(MeanDeviation { mean, deviation: Some(deviation), .. }) => {
+            format!("{mean:.digits$} ± {deviation:.digits$}")
+        }
     }
 }

@@ -27,8 +27,8 @@ mod run;
 
 pub use arm::{Arm, Stem};
 pub use curves::curves;
-pub use place::Place;
-pub use preset::{Size, Task, architecture, preset};
-pub use report::{ArmResult, Report, Row, Spread, StemResult, StemRow};
-pub use request::{Request, Shape};
-pub use run::{Event, run};
+pub use place::ExperimentPaths;
+pub use preset::{ExperimentTask, Preset, architecture, preset};
+pub use report::{ArmResult, ArmSummary, ExperimentReport, MeanDeviation, StemResult, StemRow};
+pub use request::{ExperimentPlan, ModelShape};
+pub use run::{ExperimentEvent, run};

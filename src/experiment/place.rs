@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Arm, Request, Stem};
+use super::{Arm, ExperimentPlan, Stem};
 use crate::checkpoint::write_atomically;
 use crate::error::{Error, Result};
 
@@ -25,7 +25,7 @@ const REQUEST: &str = "experiment.json";
 
 /// Paths inside the folder.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct ExperimentPaths {
     out: PathBuf,
     /// Whether this call made what is inside, so that a failure may remove it.
     is_new: bool,
@@ -33,10 +33,10 @@ pub struct Place {
     made: bool,
 }
 
-impl Place {
+impl ExperimentPaths {
     /// Makes the folder of `request`, or finds the experiment in it that is to go on. An occupied folder is refused
     /// unless it is to be resumed, or replaced and holds an experiment.
-    pub(super) fn open(request: &Request, resume: bool, force: bool) -> Result<Self> {
+    pub(super) fn open(request: &ExperimentPlan, resume: bool, force: bool) -> Result<Self> {
         let out = request.out.clone();
         let mut place = Self { out: out.clone(), is_new: true, made: !out.exists() };
         let known = out.join(REQUEST);
@@ -46,10 +46,10 @@ impl Place {
             Err(_) => false,
         };
         if occupied && resume && known.is_file() {
-            let before: Request = read(&known)?;
+            let before: ExperimentPlan = read(&known)?;
             // Both through JSON, which may round the last digit of a number.
-            let asked: Request = serde_json::from_str(&serde_json::to_string(request)?)?;
-            if (Request { out: PathBuf::new(), ..before }) != (Request { out: PathBuf::new(), ..asked }) {
+            let asked: ExperimentPlan = serde_json::from_str(&serde_json::to_string(request)?)?;
+            if (ExperimentPlan { out: PathBuf::new(), ..before }) != (ExperimentPlan { out: PathBuf::new(), ..asked }) {
                 return Err(Error::usage("the experiment in this folder was begun with other settings")
                     .at(&out)
                     .hint("repeat the command it was begun with, or choose another folder"));

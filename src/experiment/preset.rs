@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Arm;
-use super::request::{Request, Shape};
+use super::request::{ExperimentPlan, ModelShape};
 use crate::corpus::{self, Input};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
@@ -16,7 +16,7 @@ use crate::training::{Decay, TrainSettings, Voting};
 /// What the experiment is to fit on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Size {
+pub enum Preset {
     /// Two cores, within an hour.
     #[default]
     Small,
@@ -24,7 +24,7 @@ pub enum Size {
     Gpu,
 }
 
-impl fmt::Display for Size {
+impl fmt::Display for Preset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Small => "small",
@@ -33,7 +33,7 @@ impl fmt::Display for Size {
     }
 }
 
-impl FromStr for Size {
+impl FromStr for Preset {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -48,14 +48,14 @@ impl FromStr for Size {
 /// What is learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Task {
+pub enum ExperimentTask {
     /// The next token of a text: a decoder.
     Text,
     /// The target side of sentence pairs: an encoder-decoder.
     Pairs,
 }
 
-impl Task {
+impl ExperimentTask {
     /// The task that an input sets.
     pub fn of(input: &Input) -> Result<Self> {
         match input {
@@ -68,33 +68,41 @@ impl Task {
 }
 
 /// The experiment of a size; every part can still be changed.
-pub fn preset(input: Input, size: Size, out: std::path::PathBuf) -> Result<Request> {
-    let task = Task::of(&input)?;
+pub fn preset(input: Input, size: Preset, out: std::path::PathBuf) -> Result<ExperimentPlan> {
+    let task = ExperimentTask::of(&input)?;
     let shape = match (size, task) {
-        (Size::Small, Task::Text) => Shape { layers: 4, width: 128, heads: 8, inner: 344, vocabulary: 2048 },
-        (Size::Small, Task::Pairs) => Shape { layers: 2, width: 128, heads: 8, inner: 256, vocabulary: 4096 },
-        (Size::Gpu, Task::Text) => Shape { layers: 6, width: 512, heads: 8, inner: 1376, vocabulary: 8192 },
-        (Size::Gpu, Task::Pairs) => Shape { layers: 6, width: 512, heads: 8, inner: 1024, vocabulary: 10_000 },
+        (Preset::Small, ExperimentTask::Text) => {
+            ModelShape { layers: 4, width: 128, heads: 8, inner: 344, vocabulary: 2048 }
+        }
+        (Preset::Small, ExperimentTask::Pairs) => {
+            ModelShape { layers: 2, width: 128, heads: 8, inner: 256, vocabulary: 4096 }
+        }
+        (Preset::Gpu, ExperimentTask::Text) => {
+            ModelShape { layers: 6, width: 512, heads: 8, inner: 1376, vocabulary: 8192 }
+        }
+        (Preset::Gpu, ExperimentTask::Pairs) => {
+            ModelShape { layers: 6, width: 512, heads: 8, inner: 1024, vocabulary: 10_000 }
+        }
     };
     let (steps, finetune_steps, batch_size, seq_len, rate) = match (size, task) {
-        (Size::Small, Task::Text) => (800, 160, 8, 128, 3e-3),
-        (Size::Small, Task::Pairs) => (800, 160, 32, 64, 2e-3),
-        (Size::Gpu, Task::Text) => (20_000, 4000, 64, 256, 6e-4),
-        (Size::Gpu, Task::Pairs) => (30_000, 6000, 128, 128, 5e-4),
+        (Preset::Small, ExperimentTask::Text) => (800, 160, 8, 128, 3e-3),
+        (Preset::Small, ExperimentTask::Pairs) => (800, 160, 32, 64, 2e-3),
+        (Preset::Gpu, ExperimentTask::Text) => (20_000, 4000, 64, 256, 6e-4),
+        (Preset::Gpu, ExperimentTask::Pairs) => (30_000, 6000, 128, 128, 5e-4),
     };
     let (smoothing, decay) = match task {
-        Task::Text => (0.0, Decay::Cosine),
-        Task::Pairs => (0.1, Decay::Cosine),
+        ExperimentTask::Text => (0.0, Decay::Cosine),
+        ExperimentTask::Pairs => (0.1, Decay::Cosine),
     };
-    Ok(Request {
+    Ok(ExperimentPlan {
         input,
         held_out: None,
         architecture: None,
         shape,
         out,
-        seeds: if size == Size::Small { 2 } else { 3 },
+        seeds: if size == Preset::Small { 2 } else { 3 },
         arms: Arm::ALL.to_vec(),
-        reading: corpus::Settings { batch_size, seq_len: Some(seq_len), ..corpus::Settings::default() },
+        reading: corpus::CorpusSettings { batch_size, seq_len: Some(seq_len), ..corpus::CorpusSettings::default() },
         training: TrainSettings {
             steps,
             rate,
@@ -103,25 +111,25 @@ pub fn preset(input: Input, size: Size, out: std::path::PathBuf) -> Result<Reque
             look_every: (steps / 16).max(1),
             save_every: (steps / 8).max(1),
             voting: Some(Voting {
-                batches: Some(if size == Size::Small { 64 } else { 1000 }),
+                batches: Some(if size == Preset::Small { 64 } else { 1000 }),
                 finetune_steps,
                 ..Voting::default()
             }),
             ..TrainSettings::default()
         },
-        translation: (task == Task::Pairs).then(|| Translation {
-            sentences: if size == Size::Small { 200 } else { 2000 },
-            beams: if size == Size::Small { 1 } else { 5 },
+        translation: (task == ExperimentTask::Pairs).then(|| Translation {
+            sentences: if size == Preset::Small { 200 } else { 2000 },
+            beams: if size == Preset::Small { 1 } else { 5 },
         }),
     })
 }
 
 /// The configuration of a model of `shape` for `task`: a Llama decoder, or Marian's encoder and decoder (the
 /// original Transformer, post-norm with sinusoids), each with tied tables.
-pub fn architecture(task: Task, shape: &Shape, positions: usize) -> Value {
-    let Shape { layers, width, heads, inner, vocabulary } = *shape;
+pub fn architecture(task: ExperimentTask, shape: &ModelShape, positions: usize) -> Value {
+    let ModelShape { layers, width, heads, inner, vocabulary } = *shape;
     match task {
-        Task::Text => json!({
+        ExperimentTask::Text => json!({
             "architectures": ["LlamaForCausalLM"],
             "model_type": "llama",
             "hidden_size": width,
@@ -136,7 +144,7 @@ pub fn architecture(task: Task, shape: &Shape, positions: usize) -> Value {
             "rope_theta": 10000.0,
             "tie_word_embeddings": true,
         }),
-        Task::Pairs => json!({
+        ExperimentTask::Pairs => json!({
             "architectures": ["MarianMTModel"],
             "model_type": "marian",
             "is_encoder_decoder": true,

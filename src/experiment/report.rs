@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Arm, Request, Stem};
+use super::{Arm, ExperimentPlan, Stem};
 use crate::figure::Table;
 use crate::network::Site;
-use crate::training::{Record, Summary};
+use crate::training::{Record, TrainingSummary};
 
 /// A model with every head at the end of its training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,10 +40,11 @@ pub struct Measures {
 }
 
 impl StemResult {
-    pub(super) fn new(stem: Stem, seed: u64, summary: &Summary, records: &[Record]) -> Self {
+    pub(super) fn new(stem: Stem, seed: u64, summary: &TrainingSummary, records: &[Record]) -> Self {
         let last = records.len().div_ceil(10).max(1);
         let tail = records.get(records.len().saturating_sub(last)..).unwrap_or(&[]);
-        let mean = |value: &dyn Fn(&Record) -> Option<f64>| Spread::of(tail.iter().filter_map(value)).map(|s| s.mean);
+        let mean =
+            |value: &dyn Fn(&Record) -> Option<f64>| MeanDeviation::of(tail.iter().filter_map(value)).map(|s| s.mean);
         Self {
             stem,
             seed,
@@ -89,7 +90,7 @@ pub struct ArmResult {
 
 /// Mean and sample standard deviation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Spread {
+pub struct MeanDeviation {
     /// The mean.
     pub mean: f64,
     /// Sample standard deviation; absent for one value.
@@ -98,7 +99,7 @@ pub struct Spread {
     pub count: usize,
 }
 
-impl Spread {
+impl MeanDeviation {
     /// Of some values; absent where there is none.
     pub fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         let values: Vec<f64> = values.collect();
@@ -116,20 +117,20 @@ pub struct StemRow {
     /// Which.
     pub stem: Stem,
     /// Held-out perplexity.
-    pub perplexity: Option<Spread>,
+    pub perplexity: Option<MeanDeviation>,
     /// Mean cosine of heads to the centre of their group.
-    pub homogenisation: Option<Spread>,
+    pub homogenisation: Option<MeanDeviation>,
     /// Mean cosine (or its square) of pairs of centres.
-    pub diversification: Option<Spread>,
+    pub diversification: Option<MeanDeviation>,
     /// Mean silhouette.
-    pub silhouette: Option<Spread>,
+    pub silhouette: Option<MeanDeviation>,
     /// Mean Dunn index.
-    pub dunn: Option<Spread>,
+    pub dunn: Option<MeanDeviation>,
 }
 
 /// An arm over all seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct ArmSummary {
     /// Which.
     pub arm: Arm,
     /// Heads of all layers, mean.
@@ -137,27 +138,27 @@ pub struct Row {
     /// Parameters without embeddings, mean.
     pub parameters_without_embeddings: f64,
     /// Held-out loss per token.
-    pub loss: Spread,
+    pub loss: MeanDeviation,
     /// Held-out perplexity.
-    pub perplexity: Spread,
+    pub perplexity: MeanDeviation,
     /// Loss minus that of the vanilla arm of the same seed: seeds have equal first weights and batches, so this varies
     /// less than the losses do.
-    pub loss_above_vanilla: Option<Spread>,
+    pub loss_above_vanilla: Option<MeanDeviation>,
     /// Held-out perplexity right after heads were masked.
-    pub masked_perplexity: Option<Spread>,
+    pub masked_perplexity: Option<MeanDeviation>,
     /// BLEU of held-out pairs.
-    pub bleu: Option<Spread>,
+    pub bleu: Option<MeanDeviation>,
 }
 
 /// The whole ablation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
+pub struct ExperimentReport {
     /// Name and version of the document.
     pub format: &'static str,
     /// Version of the document.
     pub version: u32,
     /// What was asked for.
-    pub request: Request,
+    pub request: ExperimentPlan,
     /// Whether every arm of every seed is there.
     pub complete: bool,
     /// Held-out perplexity of a model that only counts tokens.
@@ -165,25 +166,26 @@ pub struct Report {
     /// Models with every head.
     pub stems: Vec<StemRow>,
     /// The table.
-    pub rows: Vec<Row>,
+    pub rows: Vec<ArmSummary>,
     /// Every stem of every seed.
     pub stem_runs: Vec<StemResult>,
     /// Every arm of every seed.
     pub runs: Vec<ArmResult>,
 }
 
-impl Report {
-    pub(super) fn new(request: &Request, stem_runs: Vec<StemResult>, runs: Vec<ArmResult>) -> Self {
+impl ExperimentReport {
+    pub(super) fn new(request: &ExperimentPlan, stem_runs: Vec<StemResult>, runs: Vec<ArmResult>) -> Self {
         let vanilla = |seed: u64| runs.iter().find(|r| r.arm == Arm::Vanilla && r.seed == seed).map(|r| r.loss);
         let mut rows = Vec::new();
         for arm in &request.arms {
             let own: Vec<&ArmResult> = runs.iter().filter(|r| r.arm == *arm).collect();
-            let spread = |value: &dyn Fn(&ArmResult) -> Option<f64>| Spread::of(own.iter().filter_map(|r| value(r)));
+            let spread =
+                |value: &dyn Fn(&ArmResult) -> Option<f64>| MeanDeviation::of(own.iter().filter_map(|r| value(r)));
             let mean = |value: &dyn Fn(&ArmResult) -> f64| spread(&|r| Some(value(r))).map_or(f64::NAN, |s| s.mean);
             let (Some(loss), Some(perplexity)) = (spread(&|r| Some(r.loss)), spread(&|r| Some(r.loss.exp()))) else {
                 continue;
             };
-            rows.push(Row {
+            rows.push(ArmSummary {
                 arm: *arm,
                 heads: mean(&|r| r.heads as f64),
                 parameters_without_embeddings: mean(&|r| r.parameters_without_embeddings as f64),
@@ -196,7 +198,7 @@ impl Report {
         }
         let stems = request.stems().into_iter().map(|stem| {
             let own = || stem_runs.iter().filter(move |r| r.stem == stem);
-            let of = |value: &dyn Fn(&StemResult) -> Option<f64>| Spread::of(own().filter_map(value));
+            let of = |value: &dyn Fn(&StemResult) -> Option<f64>| MeanDeviation::of(own().filter_map(value));
             StemRow {
                 stem,
                 perplexity: of(&|r| r.loss.map(f64::exp)),
@@ -296,10 +298,10 @@ mod tests {
     #[test]
     fn spreads_are_sample_deviations() {
         // Mean 5; squares 9, 1, 1, 1, 0, 0, 4, 16 sum to 32, over 7.
-        let spread = Spread::of([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0].into_iter()).unwrap();
+        let spread = MeanDeviation::of([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0].into_iter()).unwrap();
         assert_eq!((spread.mean, spread.count), (5.0, 8));
         assert!((spread.deviation.unwrap() - (32.0f64 / 7.0).sqrt()).abs() < 1e-12);
-        assert_eq!(Spread::of([3.0].into_iter()).unwrap().deviation, None);
-        assert_eq!(Spread::of(std::iter::empty()), None);
+        assert_eq!(MeanDeviation::of([3.0].into_iter()).unwrap().deviation, None);
+        assert_eq!(MeanDeviation::of(std::iter::empty()), None);
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Arm, Stem, Task};
+use super::{Arm, ExperimentTask, Stem};
 use crate::corpus::{self, Input};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
@@ -12,7 +12,7 @@ use crate::training::{TrainSettings, VoteAt, Voting};
 
 /// Sizes of a model that an experiment makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shape {
+pub struct ModelShape {
     /// Layers of each stack.
     pub layers: usize,
     /// Width of the residual stream.
@@ -27,7 +27,7 @@ pub struct Shape {
 
 /// An experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Request {
+pub struct ExperimentPlan {
     /// Text or pairs to learn from.
     pub input: Input,
     /// Held-out data of the same kind; a part of the input where absent.
@@ -35,7 +35,7 @@ pub struct Request {
     /// A configuration of the user's own, instead of one of `shape`.
     pub architecture: Option<PathBuf>,
     /// Sizes of the model.
-    pub shape: Shape,
+    pub shape: ModelShape,
     /// The folder to write.
     pub out: PathBuf,
     /// Repetitions; the first has the seed of `training`, each the next one.
@@ -43,17 +43,17 @@ pub struct Request {
     /// What is compared.
     pub arms: Vec<Arm>,
     /// How sequences become batches.
-    pub reading: corpus::Settings,
+    pub reading: corpus::CorpusSettings,
     /// How the models are trained; its voting says how many heads stay, what votes, and how pruned models go on.
     pub training: TrainSettings,
     /// How translations are measured, for pairs.
     pub translation: Option<Translation>,
 }
 
-impl Request {
+impl ExperimentPlan {
     /// Refuses what cannot be carried out.
     pub fn check(&self) -> Result<()> {
-        let task = Task::of(&self.input)?;
+        let task = ExperimentTask::of(&self.input)?;
         if self.seeds == 0 || self.arms.is_empty() {
             return Err(Error::usage("an experiment needs at least one seed and one arm"));
         }
@@ -65,14 +65,14 @@ impl Request {
             return Err(Error::usage("an experiment needs at least one step of fine-tuning"));
         }
         if let Some(translation) = self.translation {
-            if task == Task::Text {
+            if task == ExperimentTask::Text {
                 return Err(Error::usage("only pairs are translated"));
             }
             if translation.sentences == 0 || translation.beams == 0 {
                 return Err(Error::usage("a translation needs at least one sentence and one beam"));
             }
         }
-        let Shape { layers, width, heads, inner, vocabulary } = self.shape;
+        let ModelShape { layers, width, heads, inner, vocabulary } = self.shape;
         if [layers, width, heads, inner, vocabulary].contains(&0) || !width.is_multiple_of(heads) {
             let what = format!("no model has {layers} layers of {heads} heads in a width of {width}");
             return Err(Error::usage(what).hint("the width must be a multiple of the number of heads"));

@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Device};
 
-use super::place::{self, Place};
-use super::{Arm, ArmResult, Report, Request, Stem, StemResult, architecture, curves};
+use super::place::{self, ExperimentPaths};
+use super::{Arm, ArmResult, ExperimentPlan, ExperimentReport, Stem, StemResult, architecture, curves};
 use crate::analysis::{Analysis, Document};
 use crate::corpus::TextTokenizer;
 use crate::error::{Error, Result};
@@ -14,8 +14,8 @@ use crate::network::Gates;
 use crate::plan::{self, Cost, Method, Plan};
 use crate::task::Ticket;
 use crate::training::{
-    self, Beginning, Blueprint, Control, Data, Decay, MetricsLog, Outcome, Record, RunOptions, Summary, TrainSettings,
-    VoteAt, Voting, prepare,
+    self, Beginning, Blueprint, Control, Data, Decay, MetricsLog, Record, RunOptions, TrainSettings, TrainingEnd,
+    TrainingSummary, VoteAt, Voting, prepare,
 };
 
 /// Length at which floating-point operations are counted, as in the paper.
@@ -23,7 +23,7 @@ const COUNTED_LENGTH: usize = 30;
 
 /// What an experiment tells while it is under way.
 #[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
+pub enum ExperimentEvent<'a> {
     /// A record of the training run that is named.
     Record(&'a str, &'a Record),
     /// An arm is finished.
@@ -35,30 +35,30 @@ pub enum Event<'a> {
 /// Carries `request` out, or goes on with it: what is finished is not done again, and what was interrupted goes on from
 /// its saved state. The report is written anew after every arm.
 pub fn run(
-    request: &Request,
+    request: &ExperimentPlan,
     options: &RunOptions,
-    observe: &mut dyn FnMut(Event<'_>),
+    observe: &mut dyn FnMut(ExperimentEvent<'_>),
     ticket: &Ticket,
-) -> Result<Report> {
+) -> Result<ExperimentReport> {
     request.check()?;
-    let place = Place::open(request, options.resume, options.force)?;
-    let mut work = Work { request, place: &place, device: options.device.clone(), observe, ticket };
+    let place = ExperimentPaths::open(request, options.resume, options.force)?;
+    let mut work = ActiveExperiment { request, place: &place, device: options.device.clone(), observe, ticket };
     work.carry_out().map_err(|error| {
         place.remove_if_idle();
         if request.out.exists() { error.hint("go on with --resume") } else { error }
     })
 }
 
-struct Work<'a> {
-    request: &'a Request,
-    place: &'a Place,
+struct ActiveExperiment<'a> {
+    request: &'a ExperimentPlan,
+    place: &'a ExperimentPaths,
     device: Device,
-    observe: &'a mut dyn FnMut(Event<'_>),
+    observe: &'a mut dyn FnMut(ExperimentEvent<'_>),
     ticket: &'a Ticket,
 }
 
-impl Work<'_> {
-    fn carry_out(&mut self) -> Result<Report> {
+impl ActiveExperiment<'_> {
+    fn carry_out(&mut self) -> Result<ExperimentReport> {
         self.prepare()?;
         self.ticket.stage_from("experiment", self.steps_done(), Some(self.request.steps()), "steps");
         for seed in self.request.seed_list() {
@@ -87,7 +87,7 @@ impl Work<'_> {
             Some(path) => (path.clone(), None),
             None => {
                 let positions = request.reading.seq_len.unwrap_or(128);
-                let task = super::Task::of(&request.input)?;
+                let task = super::ExperimentTask::of(&request.input)?;
                 let path = self.place.file("architecture.json");
                 place::write(&path, &architecture(task, &request.shape, positions))?;
                 (path, Some(request.shape.vocabulary))
@@ -120,11 +120,11 @@ impl Work<'_> {
         settings
     }
 
-    fn stem_request(&self, seed: u64, stem: Stem) -> training::Request {
+    fn stem_request(&self, seed: u64, stem: Stem) -> training::TrainingRun {
         let request = self.request;
         let mut reading = request.reading.clone();
         reading.seed = seed;
-        training::Request {
+        training::TrainingRun {
             model: self.place.origin(),
             beginning: Beginning::Scratch { vocabulary: None },
             input: request.input.clone(),
@@ -171,7 +171,7 @@ impl Work<'_> {
         let wanted = self.arm_request(seed, arm, plan);
         let name = format!("seed {seed}, {arm}");
         let summary = self.train(&wanted, &name)?;
-        if summary.outcome != Outcome::Done {
+        if summary.outcome != TrainingEnd::Done {
             return Err(Error::cancelled());
         }
         self.ticket.rename(format!("{name}, measuring"));
@@ -197,7 +197,7 @@ impl Work<'_> {
             std::fs::remove_dir_all(&full).map_err(|e| Error::from(e).at(&full))?;
         }
         place::write(&self.place.figures(seed, arm), &result)?;
-        (self.observe)(Event::Finished(&result));
+        (self.observe)(ExperimentEvent::Finished(&result));
         Ok(())
     }
 
@@ -206,7 +206,7 @@ impl Work<'_> {
         plan::propose(&votes, &plan::Request { seed, ..plan::Request::new(method, self.request.voting().amount) })
     }
 
-    fn arm_request(&self, seed: u64, arm: Arm, plan: Option<Plan>) -> training::Request {
+    fn arm_request(&self, seed: u64, arm: Arm, plan: Option<Plan>) -> training::TrainingRun {
         let stem = self.stem_request(seed, arm.stem());
         let voting = self.request.voting();
         let mut settings = stem.settings;
@@ -223,7 +223,7 @@ impl Work<'_> {
         let mut reading = stem.reading;
         // Another order than that of the first steps.
         reading.seed = seed.wrapping_add(1 << 32);
-        training::Request {
+        training::TrainingRun {
             model: stem.out,
             beginning: Beginning::Weights,
             reading,
@@ -233,7 +233,7 @@ impl Work<'_> {
         }
     }
 
-    fn bleu(&self, wanted: &training::Request, model: &Model) -> Result<Option<f64>> {
+    fn bleu(&self, wanted: &training::TrainingRun, model: &Model) -> Result<Option<f64>> {
         let Some(translation) = self.request.translation else { return Ok(None) };
         let network = model.network(&self.device, DType::F32)?;
         let tokenizer = TextTokenizer::load(&wanted.out)?;
@@ -243,27 +243,27 @@ impl Work<'_> {
         Ok(found.score().map(|score| score.bleu))
     }
 
-    fn train(&mut self, wanted: &training::Request, name: &str) -> Result<Summary> {
+    fn train(&mut self, wanted: &training::TrainingRun, name: &str) -> Result<TrainingSummary> {
         self.ticket.rename(name);
         let options = RunOptions { device: self.device.clone(), resume: true, force: false };
         let silent = self.ticket.silent();
         let (ticket, observe) = (self.ticket, &mut *self.observe);
         let mut seen = 0;
-        let mut hear = |event: training::Event<'_>| match event {
-            training::Event::Record(record) => {
+        let mut hear = |event: training::TrainingEvent<'_>| match event {
+            training::TrainingEvent::Record(record) => {
                 // A cancel is seen by the run itself, which then saves its state.
                 let _ = ticket.advance(record.total_steps.saturating_sub(seen));
                 seen = seen.max(record.total_steps);
-                observe(Event::Record(name, record));
+                observe(ExperimentEvent::Record(name, record));
             }
-            training::Event::Note(note) => observe(Event::Note(note)),
-            training::Event::Stage(_) => {}
+            training::TrainingEvent::Note(note) => observe(ExperimentEvent::Note(note)),
+            training::TrainingEvent::Stage(_) => {}
         };
         training::train(wanted, &options, &Control::default(), &mut hear, &silent)
     }
 
     /// What is finished so far, written and returned.
-    fn report(&self) -> Result<Report> {
+    fn report(&self) -> Result<ExperimentReport> {
         let (mut stems, mut arms) = (Vec::new(), Vec::new());
         for seed in self.request.seed_list() {
             for stem in self.request.stems() {
@@ -281,7 +281,7 @@ impl Work<'_> {
             }
         }
         let drawn = curves(self.request, &stems).figure(&Theme::LIGHT);
-        let report = Report::new(self.request, stems.into_iter().map(|(stem, _)| stem).collect(), arms);
+        let report = ExperimentReport::new(self.request, stems.into_iter().map(|(stem, _)| stem).collect(), arms);
         for name in ["curves.svg", "curves.csv"] {
             figure::write(&drawn, &self.place.file(name), DEFAULT_SCALE)?;
         }
@@ -298,8 +298,8 @@ impl Work<'_> {
 }
 
 /// The summary of the training run in `folder`, if its result is whole.
-fn finished(folder: &std::path::Path) -> Option<Summary> {
-    let summary: Summary = place::read(&folder.join("training/summary.json")).ok()?;
+fn finished(folder: &std::path::Path) -> Option<TrainingSummary> {
+    let summary: TrainingSummary = place::read(&folder.join("training/summary.json")).ok()?;
     (folder.join("config.json").is_file() && summary.parameters_after > 0).then_some(summary)
 }
 

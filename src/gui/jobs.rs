@@ -9,9 +9,9 @@ use crate::error::Result;
 use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Site};
 use crate::pruning::Report;
-use crate::task::{Progress, Runner, State, Task, Ticket};
+use crate::task::{Progress, Runner, Task, TaskState, Ticket};
 use crate::tensor::DeviceChoice;
-use crate::training::Summary;
+use crate::training::TrainingSummary;
 use crate::words::counted;
 use crate::workspace::HeadRef;
 use crate::workspace::job::{Measured, Patterns, Place, Shown};
@@ -67,7 +67,7 @@ pub enum Outcome {
     /// A pruned checkpoint with its proof.
     Exported(PathBuf, Box<Report>),
     /// A trained model in this folder.
-    Trained(PathBuf, Box<Summary>),
+    Trained(PathBuf, Box<TrainingSummary>),
     /// Attention patterns of these heads on this input.
     Patterns(AttentionKey, Box<Patterns>),
     /// Another grouping of a layer.
@@ -187,11 +187,11 @@ impl Jobs {
     pub fn poll(&mut self) -> Vec<Ended> {
         let mut ended = Vec::new();
         self.running.retain_mut(|job| match job.task.poll() {
-            State::Running(progress) => {
+            TaskState::Running(progress) => {
                 job.progress = progress;
                 true
             }
-            State::Ended(result) => {
+            TaskState::Ended(result) => {
                 ended.push(Ended { kind: job.kind, title: std::mem::take(&mut job.title), result });
                 false
             }

@@ -14,7 +14,7 @@ use crate::network::{FeatureMap, Site};
 use crate::plan::Plan;
 use crate::pruning::{Format, Report};
 use crate::tensor::DeviceChoice;
-use crate::training::{Summary, TrainSettings};
+use crate::training::{TrainSettings, TrainingSummary};
 use crate::workspace::job::{Measured, Patterns, Placed, Shown, Watched};
 use crate::workspace::{
     CheckedRun, Draft, Fault, HeadRef, History, NamedPlan, Opened, Outlook, Proposal, RunSettings, Settings, Store,
@@ -79,7 +79,7 @@ pub struct Training {
     /// The one under way, or the last.
     pub watched: Option<(PathBuf, Watched)>,
     /// What the last one came to.
-    pub summary: Option<Summary>,
+    pub summary: Option<TrainingSummary>,
     /// Why the last one failed.
     pub failure: Option<Error>,
 }

@@ -10,5 +10,5 @@ mod workers;
 
 pub use memory::hand_back;
 pub use progress::{CancelToken, Progress, Ticket};
-pub use runner::{Runner, State, Task};
+pub use runner::{Runner, Task, TaskState};
 pub use workers::on_workers;

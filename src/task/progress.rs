@@ -58,7 +58,7 @@ impl Progress {
 
 type Waker = Arc<dyn Fn() + Send + Sync>;
 
-struct Cell {
+struct ProgressCell {
     progress: Progress,
     stage_began: Instant,
     last_wake: Option<Instant>,
@@ -68,7 +68,7 @@ struct Cell {
 #[derive(Clone)]
 pub struct Ticket {
     cancel: CancelToken,
-    cell: Arc<Mutex<Cell>>,
+    cell: Arc<Mutex<ProgressCell>>,
     waker: Waker,
 }
 
@@ -84,7 +84,7 @@ impl Default for Ticket {
 impl Ticket {
     /// A ticket that calls `waker` (at most 20 times a second) when progress moves.
     pub fn new(cancel: CancelToken, waker: impl Fn() + Send + Sync + 'static) -> Self {
-        let cell = Cell { progress: Progress::default(), stage_began: Instant::now(), last_wake: None };
+        let cell = ProgressCell { progress: Progress::default(), stage_began: Instant::now(), last_wake: None };
         Self { cancel, cell: Arc::new(Mutex::new(cell)), waker: Arc::new(waker) }
     }
 
@@ -148,7 +148,7 @@ impl Ticket {
         Progress { elapsed_secs: cell.stage_began.elapsed().as_secs_f64(), ..cell.progress.clone() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Cell> {
+    fn lock(&self) -> MutexGuard<'_, ProgressCell> {
         // A panic in another holder leaves plain numbers behind, which are still fine to show.
         self.cell.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -50,7 +50,7 @@ impl Runner {
 }
 
 /// What became of a [`Task`] when asked.
-pub enum State<T> {
+pub enum TaskState<T> {
     /// Still at work.
     Running(Progress),
     /// Ended; handed out once.
@@ -82,14 +82,14 @@ impl<T> Task<T> {
     }
 
     /// Looks without waiting. After `Ended` was handed out, further polls end as cancelled.
-    pub fn poll(&mut self) -> State<T> {
+    pub fn poll(&mut self) -> TaskState<T> {
         if let Some(error) = self.failed.take() {
-            return State::Ended(Err(error));
+            return TaskState::Ended(Err(error));
         }
         match self.receive.try_recv() {
-            Ok(result) => State::Ended(result),
-            Err(TryRecvError::Empty) => State::Running(self.ticket.progress()),
-            Err(TryRecvError::Disconnected) => State::Ended(Err(Error::cancelled())),
+            Ok(result) => TaskState::Ended(result),
+            Err(TryRecvError::Empty) => TaskState::Running(self.ticket.progress()),
+            Err(TryRecvError::Disconnected) => TaskState::Ended(Err(Error::cancelled())),
         }
     }
 }
@@ -102,8 +102,8 @@ mod tests {
     fn wait<T>(mut task: Task<T>) -> Result<T> {
         loop {
             match task.poll() {
-                State::Ended(result) => return result,
-                State::Running(_) => std::thread::sleep(Duration::from_millis(1)),
+                TaskState::Ended(result) => return result,
+                TaskState::Running(_) => std::thread::sleep(Duration::from_millis(1)),
             }
         }
     }

@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, b
 use pulp::Simd;
 
 use super::device::has_kernels;
-use super::kernel::{Curve, Curve2, Real, cast, map, map2, numbers, reading, sigmoid, tensor, widened};
+use super::kernel::{Curve2, Real, ScalarFunction, cast, map, map2, numbers, reading, sigmoid, tensor, widened};
 use super::portable;
 
 /// Exact GELU, `x * Phi(x)`.
@@ -60,7 +60,7 @@ trait Gated: Copy + Send + Sync {
 #[derive(Clone, Copy)]
 struct Value<G>(G);
 
-impl<T: Real, G: Gated> Curve<T> for Value<G> {
+impl<T: Real, G: Gated> ScalarFunction<T> for Value<G> {
     #[inline(always)]
     fn at<S: Simd>(self, simd: S, x: T::Lanes<S>) -> T::Lanes<S> {
         T::times(simd, x, G::gate::<T, S>(simd, x))
@@ -69,9 +69,9 @@ impl<T: Real, G: Gated> Curve<T> for Value<G> {
 
 /// The gradient of the result, second, becomes that of the argument: `g * (gate + x * gate')`.
 #[derive(Clone, Copy)]
-struct Pull<G>(G);
+struct GatedGradient<G>(G);
 
-impl<T: Real, G: Gated> Curve2<T> for Pull<G> {
+impl<T: Real, G: Gated> Curve2<T> for GatedGradient<G> {
     #[inline(always)]
     fn at<S: Simd>(self, simd: S, x: T::Lanes<S>, grad: T::Lanes<S>) -> T::Lanes<S> {
         let slope = T::fused(simd, x, G::slope::<T, S>(simd, x), G::gate::<T, S>(simd, x));
@@ -154,7 +154,7 @@ impl<const SCALE: u32> Gated for Sigmoid<SCALE> {
 #[derive(Clone, Copy)]
 struct Ramp;
 
-impl<T: Real> Curve<T> for Ramp {
+impl<T: Real> ScalarFunction<T> for Ramp {
     #[inline(always)]
     fn at<S: Simd>(self, simd: S, x: T::Lanes<S>) -> T::Lanes<S> {
         T::most(simd, T::splat(simd, 0.0), x)
@@ -182,11 +182,11 @@ impl Nonlinearity {
 
     fn pull<T: Real>(self, x: &[T], grad: &[T]) -> Vec<T> {
         match self {
-            Self::Gelu => map2(x, grad, Pull(Normal)),
-            Self::GeluTanh => map2(x, grad, Pull(NormalByTanh)),
-            Self::QuickGelu => map2(x, grad, Pull(Sigmoid::<1702>)),
+            Self::Gelu => map2(x, grad, GatedGradient(Normal)),
+            Self::GeluTanh => map2(x, grad, GatedGradient(NormalByTanh)),
+            Self::QuickGelu => map2(x, grad, GatedGradient(Sigmoid::<1702>)),
             Self::Relu => map2(x, grad, Ramp),
-            Self::Silu => map2(x, grad, Pull(Sigmoid::<1000>)),
+            Self::Silu => map2(x, grad, GatedGradient(Sigmoid::<1000>)),
         }
     }
 

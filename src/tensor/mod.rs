@@ -33,6 +33,7 @@ pub(crate) use device::without_kernels;
 pub use device::{DeviceChoice, at_work, constant, device_name, doubles, has_kernels, to_f64};
 pub use linear::linear;
 pub use norm::{layer_norm, rms_norm};
+pub use portable::log_softmax;
 pub use precision::{Precision, wide};
 pub use rotary::rotary;
 pub use rows::RowMove;

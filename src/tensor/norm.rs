@@ -11,7 +11,7 @@ use super::portable;
 /// Layer norm (Ba et al. 2016): `(x - mean) / sqrt(var + eps) * weight + bias` over the last axis.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
     if has_kernels(x.device()) {
-        on_processor(x, weight, bias, Norm { eps, centred: true })
+        on_processor(x, weight, bias, NormOp { eps, centred: true })
     } else {
         portable::layer_norm(x, weight, bias, eps)
     }
@@ -20,13 +20,13 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) 
 /// Root-mean-square norm (Zhang and Sennrich 2019): `x / sqrt(mean(x^2) + eps) * weight` over the last axis.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     if has_kernels(x.device()) {
-        on_processor(x, weight, None, Norm { eps, centred: false })
+        on_processor(x, weight, None, NormOp { eps, centred: false })
     } else {
         portable::rms_norm(x, weight, eps)
     }
 }
 
-fn on_processor(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, norm: Norm) -> Result<Tensor> {
+fn on_processor(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, norm: NormOp) -> Result<Tensor> {
     let wide = widened(x)?.contiguous()?;
     let weight = widened(weight)?.contiguous()?;
     let normal = match bias {
@@ -40,13 +40,13 @@ fn on_processor(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, norm: Norm) 
 const BLOCK: usize = 1 << 14;
 
 #[derive(Clone, Copy, Debug)]
-struct Norm {
+struct NormOp {
     eps: f64,
     /// Whether the mean is taken away.
     centred: bool,
 }
 
-impl Norm {
+impl NormOp {
     fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: Option<&[T]>) -> Result<Vec<T>> {
         let width = weight.len();
         if bias.is_some_and(|b| b.len() != width) || width == 0 || !x.len().is_multiple_of(width) {
@@ -56,7 +56,7 @@ impl Norm {
         let block = block(width);
         let arch = Arch::new();
         out.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(out, x)| {
-            arch.dispatch(Rows { norm: *self, x, weight, bias, out });
+            arch.dispatch(NormRows { norm: *self, x, weight, bias, out });
         });
         Ok(out)
     }
@@ -71,7 +71,7 @@ impl Norm {
         let sums: Vec<_> = blocks
             .map(|((out, x), grad)| {
                 let mut sums = (vec![T::zero(); width], vec![T::zero(); width]);
-                arch.dispatch(Pull { norm: *self, x, weight, grad, out, sums: (&mut sums.0, &mut sums.1) });
+                arch.dispatch(NormGradient { norm: *self, x, weight, grad, out, sums: (&mut sums.0, &mut sums.1) });
                 sums
             })
             .collect();
@@ -125,7 +125,7 @@ fn sum<T: Real, S: Simd>(simd: S, x: &[T], f: impl Fn(T::Lanes<S>) -> T::Lanes<S
     total
 }
 
-impl Norm {
+impl NormOp {
     /// What a row loses and is then multiplied by.
     #[inline(always)]
     fn shift_and_scale<T: Real, S: Simd>(self, simd: S, row: &[T]) -> (T, T) {
@@ -145,15 +145,15 @@ impl Norm {
     }
 }
 
-struct Rows<'a, T> {
-    norm: Norm,
+struct NormRows<'a, T> {
+    norm: NormOp,
     x: &'a [T],
     weight: &'a [T],
     bias: Option<&'a [T]>,
     out: &'a mut [T],
 }
 
-impl<T: Real> WithSimd for Rows<'_, T> {
+impl<T: Real> WithSimd for NormRows<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -188,8 +188,8 @@ impl<T: Real> WithSimd for Rows<'_, T> {
 /// With `n = (x - mean) * scale` and `g = grad * weight`: the argument's gradient is
 /// `scale * (g - mean(g) - n * mean(g n))` (no `mean(g)` where nothing was centred), the weight's `sum grad * n`, the
 /// bias' `sum grad`.
-struct Pull<'a, T> {
-    norm: Norm,
+struct NormGradient<'a, T> {
+    norm: NormOp,
     x: &'a [T],
     weight: &'a [T],
     grad: &'a [T],
@@ -197,7 +197,7 @@ struct Pull<'a, T> {
     sums: (&'a mut [T], &'a mut [T]),
 }
 
-impl<T: Real> WithSimd for Pull<'_, T> {
+impl<T: Real> WithSimd for NormGradient<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -246,7 +246,7 @@ impl<T: Real> WithSimd for Pull<'_, T> {
     }
 }
 
-impl CustomOp2 for Norm {
+impl CustomOp2 for NormOp {
     fn name(&self) -> &'static str {
         "norm"
     }
@@ -266,7 +266,7 @@ impl CustomOp2 for Norm {
     }
 }
 
-impl CustomOp3 for Norm {
+impl CustomOp3 for NormOp {
     fn name(&self) -> &'static str {
         "norm with bias"
     }
@@ -280,7 +280,7 @@ impl CustomOp3 for Norm {
         bias: &CpuStorage,
         bt: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        fn run<T: Real>(norm: &Norm, parts: [(&CpuStorage, &Layout); 3]) -> Result<CpuStorage> {
+        fn run<T: Real>(norm: &NormOp, parts: [(&CpuStorage, &Layout); 3]) -> Result<CpuStorage> {
             let [x, weight, bias] = parts.map(|(storage, layout)| numbers::<T>(storage, layout));
             Ok(T::to_cpu_storage_owned(norm.forward(x?, weight?, Some(bias?))?))
         }
@@ -347,7 +347,7 @@ mod tests {
     fn sums_over_rows_do_not_depend_on_threads() {
         let at: [Tensor; 3] =
             [random(&[300, 96], 7), random(&[96], 8), random(&[300, 96], 9)].map(|x| x.to_dtype(DType::F32).unwrap());
-        let norm = Norm { eps: 1e-5, centred: true };
+        let norm = NormOp { eps: 1e-5, centred: true };
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let [dx, dw, db] = pool.install(|| norm.pull_any(&at[0], &at[1], &at[2]).unwrap());

@@ -112,6 +112,12 @@ fn softmax(x: &Tensor) -> Result<Tensor> {
     exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)
 }
 
+/// Logarithm of the softmax over the last axis.
+pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
+    let shifted = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?;
+    shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)
+}
+
 /// `[N, H_kv, S, d]` to `[N, H_kv * repeat, S, d]`, each head `repeat` times in a row.
 fn repeat_heads(x: &Tensor, repeat: usize) -> Result<Tensor> {
     if repeat == 1 {

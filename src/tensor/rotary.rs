@@ -47,7 +47,7 @@ impl Turn {
                         let x = heads.row(part, t);
                         let angles = t * half..(t + 1) * half;
                         let (cos, sin) = (&cos[angles.clone()], &sin[angles]);
-                        arch.dispatch(Row { x, cos, sin, back: self.back, out });
+                        arch.dispatch(RotaryRow { x, cos, sin, back: self.back, out });
                     }
                 });
                 Ok(())
@@ -57,7 +57,7 @@ impl Turn {
     }
 }
 
-struct Row<'a, T> {
+struct RotaryRow<'a, T> {
     x: &'a [T],
     cos: &'a [T],
     sin: &'a [T],
@@ -65,7 +65,7 @@ struct Row<'a, T> {
     out: &'a mut [T],
 }
 
-impl<T: Real> WithSimd for Row<'_, T> {
+impl<T: Real> WithSimd for RotaryRow<'_, T> {
     type Output = ();
 
     #[inline(always)]

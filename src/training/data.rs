@@ -1,7 +1,7 @@
 //! What a run learns from, and what it is measured on.
 
-use super::{Blueprint, Request};
-use crate::corpus::{Corpus, Intake, Order, Part, Purpose};
+use super::{Blueprint, TrainingRun};
+use crate::corpus::{BatchOrder, Corpus, CorpusPart, Intake, Purpose};
 use crate::error::Result;
 use crate::task::Ticket;
 
@@ -16,7 +16,7 @@ pub struct Data {
 
 impl Data {
     /// Opens the input of `request` and holds a part of it out, unless other data is named for that.
-    pub fn open(request: &Request, blueprint: &Blueprint, ticket: &Ticket) -> Result<Self> {
+    pub fn open(request: &TrainingRun, blueprint: &Blueprint, ticket: &Ticket) -> Result<Self> {
         let settings = &request.settings;
         let intake = Intake::new(blueprint.spec(), blueprint.config())?;
         let mut reading = request.reading.clone();
@@ -26,14 +26,15 @@ impl Data {
         let every = settings.held_out_every;
         let (training, held_out) = match &request.held_out {
             Some(input) => (whole, open(input, &reading)?),
-            None => {
-                (whole.with(|s| s.part = Part::Training { every }), whole.with(|s| s.part = Part::HeldOut { every }))
-            }
+            None => (
+                whole.with(|s| s.part = CorpusPart::Training { every }),
+                whole.with(|s| s.part = CorpusPart::HeldOut { every }),
+            ),
         };
         Ok(Self {
-            training: training.with(|s| s.order = Order::Shuffled),
+            training: training.with(|s| s.order = BatchOrder::Shuffled),
             held_out: held_out.with(|s| {
-                s.order = Order::AsRead;
+                s.order = BatchOrder::AsRead;
                 s.batches = Some(settings.held_out_batches);
             }),
         })

@@ -41,7 +41,7 @@ pub struct StepSettings<'a> {
 
 /// What a step found.
 #[derive(Clone, Debug, Default)]
-pub struct Step {
+pub struct StepResult {
     /// Mean task loss per predicted token.
     pub task_loss: f64,
     /// Predicted tokens.
@@ -153,19 +153,19 @@ impl Learner {
 
     /// One step over `batches`, whose gradients add up as if they were one batch: the loss is the mean per predicted
     /// token of all of them.
-    pub fn step(&mut self, batches: &[Batch], settings: &StepSettings<'_>) -> Result<Step> {
+    pub fn step(&mut self, batches: &[Batch], settings: &StepSettings<'_>) -> Result<StepResult> {
         let device = self.network.device().clone();
         at_work(&device, || self.take_step(batches, settings))
     }
 
-    fn take_step(&mut self, batches: &[Batch], settings: &StepSettings<'_>) -> Result<Step> {
+    fn take_step(&mut self, batches: &[Batch], settings: &StepSettings<'_>) -> Result<StepResult> {
         let total: usize = batches.iter().map(labels).sum();
         if total == 0 {
             return Err(Error::new("the input has no position to learn from"));
         }
         let mut parts = StepParts::default();
         loop {
-            let mut step = Step { tokens: total, parts, ..Step::default() };
+            let mut step = StepResult { tokens: total, parts, ..StepResult::default() };
             let factor = self.scale.map_or(1.0, LossScale::factor);
             let gradients = self.gradients(batches, (total, factor), settings, &mut step)?;
             let began = Instant::now();
@@ -190,7 +190,7 @@ impl Learner {
         batches: &[Batch],
         (total, factor): (usize, f64),
         settings: &StepSettings<'_>,
-        step: &mut Step,
+        step: &mut StepResult,
     ) -> Result<Vec<Option<Tensor>>> {
         let began = Instant::now();
         let network = match self.precision {
@@ -223,7 +223,7 @@ fn labels(batch: &Batch) -> usize {
     batch.labels.as_ref().map_or(0, |l| l.iter().flatten().count())
 }
 
-fn diverged(step: &Step, precision: Precision) -> Error {
+fn diverged(step: &StepResult, precision: Precision) -> Error {
     let what = if step.task_loss.is_finite() { "gradient" } else { "loss" };
     let error = Error::new(format!("training diverged: the {what} is not finite"));
     match precision {
@@ -238,7 +238,7 @@ fn loss(
     batch: &Batch,
     (share, total, batches): (f64, usize, usize),
     settings: &StepSettings<'_>,
-    step: &mut Step,
+    step: &mut StepResult,
 ) -> Result<Tensor> {
     let began = Instant::now();
     let mut grams = settings.constraint.map(|c| GramGraph::new(c.feature));
@@ -365,7 +365,7 @@ mod tests {
             StepSettings { rate: 0.01, smoothing: 0.1, constraint: Some(&constraint), gates: &gates, seed: 0 };
         let course = |precision| {
             let mut learner = mixed(precision);
-            let steps: Vec<Step> = (0..30).map(|_| learner.step(&batches, &settings).unwrap()).collect();
+            let steps: Vec<StepResult> = (0..30).map(|_| learner.step(&batches, &settings).unwrap()).collect();
             assert!(learner.parameters().list().iter().all(|p| p.var.dtype() == DType::F32));
             steps
         };

@@ -237,7 +237,7 @@ pub enum Beginning {
 
 /// A whole run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Request {
+pub struct TrainingRun {
     /// A model folder, or for training from scratch a folder or file with the configuration.
     pub model: PathBuf,
     /// Where the first weights come from.
@@ -247,7 +247,7 @@ pub struct Request {
     /// Held-out data; a part of the input where absent.
     pub held_out: Option<Input>,
     /// How sequences become batches.
-    pub reading: corpus::Settings,
+    pub reading: corpus::CorpusSettings,
     /// The folder to write.
     pub out: PathBuf,
     /// How to train.

@@ -67,12 +67,12 @@ pub struct Standing {
     /// Seconds of work.
     pub seconds: f64,
     /// Sums since the last record, so that a resumed run records the same means.
-    pub since_record: Sums,
+    pub since_record: RunningSums,
 }
 
 /// Running sums between two records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Sums {
+pub struct RunningSums {
     /// Steps.
     pub steps: u64,
     /// Predicted tokens.

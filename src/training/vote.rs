@@ -4,7 +4,7 @@ use candle_core::DType;
 
 use super::{TrainSettings, Voting, gate_importance};
 use crate::analysis::{self, Analysis, ModelInfo, baseline};
-use crate::corpus::{Corpus, Order, Purpose};
+use crate::corpus::{BatchOrder, Corpus, Purpose};
 use crate::error::Result;
 use crate::model::Model;
 use crate::network::Network;
@@ -24,7 +24,7 @@ pub fn vote(
 ) -> Result<Analysis> {
     let constraint = &settings.constraint;
     let corpus = training.with(|s| {
-        s.order = Order::AsRead;
+        s.order = BatchOrder::AsRead;
         s.purpose = Purpose::Observe;
         s.batches = voting.batches;
     });

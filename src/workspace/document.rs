@@ -129,7 +129,7 @@ mod earlier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::curve::Reading;
+    use crate::evaluation::curve::CurveInput;
     use crate::workspace::{HeadRef, NamedPlan};
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
             model: crate::analysis::ModelInfo::default(),
             analysis: "00".to_owned(),
             analysed: "text a.txt".to_owned(),
-            reading: Reading::default(),
+            reading: CurveInput::default(),
             length: 128,
             whole: None,
             points: Vec::new(),
@@ -188,7 +188,7 @@ mod tests {
         };
         let found = Arc::unwrap_or_clone(Workspace::from_json(&sweep(Some(&curves))).unwrap().curves.unwrap());
         assert_eq!(found.reading.input, "/x/a.txt", "the words by which the window knows its input");
-        assert_eq!(Curves { reading: Reading::default(), ..found }, curves);
+        assert_eq!(Curves { reading: CurveInput::default(), ..found }, curves);
         // What was drawn without what was measured is not brought back, and costs nothing else.
         assert_eq!(Workspace::from_json(&sweep(None)).unwrap(), Workspace::default());
         let now = Workspace { curves: Some(Arc::new(curves)), ..Workspace::default() };

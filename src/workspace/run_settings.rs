@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{self, Groups, Metric};
-use crate::corpus::{self, Corpus, Input, Intake, Part, Purpose, SourceKind};
+use crate::corpus::{self, Corpus, CorpusPart, Input, Intake, Purpose, SourceKind};
 use crate::model::{MemoryLimit, Model, Needs, Room};
 use crate::network::FeatureMap;
 use crate::tensor::{DeviceChoice, Precision};
@@ -101,7 +101,7 @@ pub struct CheckedRun {
     /// What the model can read.
     pub intake: Intake,
     /// How it becomes batches.
-    pub corpus: corpus::Settings,
+    pub corpus: corpus::CorpusSettings,
     /// What is computed.
     pub analysis: analysis::Settings,
     /// Whether the loss's gradient by each head is measured.
@@ -118,13 +118,13 @@ pub struct CheckedRun {
 
 impl CheckedRun {
     /// The part of the input that the run reads.
-    pub fn observed(&self) -> Part {
-        self.held_out_every.map_or(Part::All, |every| Part::Training { every })
+    pub fn observed(&self) -> CorpusPart {
+        self.held_out_every.map_or(CorpusPart::All, |every| CorpusPart::Training { every })
     }
 
     /// The part of the input that quality is measured on: what the run did not read, where anything was held out.
-    pub fn measured(&self) -> Part {
-        self.held_out_every.map_or(Part::All, |every| Part::HeldOut { every })
+    pub fn measured(&self) -> CorpusPart {
+        self.held_out_every.map_or(CorpusPart::All, |every| CorpusPart::HeldOut { every })
     }
 
     /// The memory for `needs` and batches of `corpus`; `None` where it is not bounded.
@@ -207,14 +207,14 @@ impl RunSettings {
         format!("{name}{length}{batches}{part}")
     }
 
-    fn corpus(&self, purpose: Purpose) -> corpus::Settings {
-        corpus::Settings {
+    fn corpus(&self, purpose: Purpose) -> corpus::CorpusSettings {
+        corpus::CorpusSettings {
             batch_size: self.batch_size,
             seq_len: self.seq_len,
             batches: self.batches,
             seed: self.seed,
             purpose,
-            ..corpus::Settings::default()
+            ..corpus::CorpusSettings::default()
         }
     }
 

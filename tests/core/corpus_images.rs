@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use pillars::corpus::{Corpus, Input, Intake, Settings, SourceKind};
+use pillars::corpus::{Corpus, CorpusSettings, Input, Intake, SourceKind};
 use pillars::network::Source;
 use pillars::task::Ticket;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn read(folder: &Path, processor: Option<&Value>, intake: &Intake) -> pillars::R
         std::fs::write(model.path().join("preprocessor_config.json"), processor.to_string()).unwrap();
     }
     let input = Input::Images(folder.to_path_buf());
-    let settings = Settings { batch_size: 3, ..Settings::default() };
+    let settings = CorpusSettings { batch_size: 3, ..CorpusSettings::default() };
     let corpus = Corpus::open(&input, model.path(), intake, &settings, &Ticket::default())?;
     assert_eq!(corpus.notes().len(), usize::from(processor.is_none()));
     let mut parts = Vec::new();

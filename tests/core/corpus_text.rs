@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use pillars::corpus::{
-    Corpus, Input, Intake, MaskRule, Order, Packing, Purpose, Settings, SourceKind, TextTokenizer, TokenLimits, Total,
+    BatchOrder, Corpus, CorpusSettings, Input, Intake, MaskRule, Purpose, SourceKind, TextPacking, TextTokenizer,
+    TokenLimits, Total,
 };
 use pillars::network::{Batch, Objective, Source};
 use pillars::task::Ticket;
@@ -48,11 +49,11 @@ fn encoder_decoder() -> Intake {
     }
 }
 
-fn settings(seq_len: usize) -> Settings {
-    Settings { seq_len: Some(seq_len), batch_size: 4, ..Settings::default() }
+fn settings(seq_len: usize) -> CorpusSettings {
+    CorpusSettings { seq_len: Some(seq_len), batch_size: 4, ..CorpusSettings::default() }
 }
 
-fn open(input: &Input, intake: &Intake, settings: &Settings) -> pillars::Result<Corpus> {
+fn open(input: &Input, intake: &Intake, settings: &CorpusSettings) -> pillars::Result<Corpus> {
     Corpus::open(input, &folder(), intake, settings, &Ticket::default())
 }
 
@@ -130,7 +131,9 @@ fn packed_text_equals_a_plain_recomputation() {
     assert!(matches!(guess, Total::Estimate(n) if n.abs_diff(exact) * 50 < exact), "{guess:?}, {exact}");
     assert_eq!(corpus.total(), Some(Total::Exact(exact)));
 
-    let each = open(&Input::Text(path), &causal(), &Settings { packing: Packing::Sequences, ..settings(100) }).unwrap();
+    let each =
+        open(&Input::Text(path), &causal(), &CorpusSettings { packing: TextPacking::Sequences, ..settings(100) })
+            .unwrap();
     let bare = tokenizer.encode(text.as_str(), false).unwrap().get_ids().to_vec();
     let expected: Vec<Vec<u32>> = bare.chunks(99).map(|chunk| [&[12], chunk].concat()).collect();
     assert!(rows(&each).into_iter().map(|(ids, _)| ids).eq(expected));
@@ -148,7 +151,7 @@ fn a_short_text_is_one_short_sequence() {
 fn masks_do_not_depend_on_batches_or_order() {
     let temporary = tempfile::tempdir().unwrap();
     let input = Input::Text(write(&temporary, &reactions(300)));
-    let plain = open(&input, &encoder(), &Settings { batch_size: 7, ..settings(32) }).unwrap();
+    let plain = open(&input, &encoder(), &CorpusSettings { batch_size: 7, ..settings(32) }).unwrap();
     assert!(rows(&plain).iter().all(|(_, labels)| labels.is_empty()), "only scoring hides tokens");
     let corpus = plain.with(|s| s.purpose = Purpose::Score);
     let first = rows(&corpus);
@@ -169,7 +172,7 @@ fn masks_do_not_depend_on_batches_or_order() {
         rows.sort();
         rows
     };
-    assert_eq!(sort(rows(&corpus.with(|s| s.order = Order::ByLength))), sort(first.clone()));
+    assert_eq!(sort(rows(&corpus.with(|s| s.order = BatchOrder::ByLength))), sort(first.clone()));
     assert_ne!(rows(&corpus.with(|s| s.seed = 1)), first);
     let all = rows(&corpus.with(|s| s.masking.rule = MaskRule::All));
     assert!(all.iter().all(|(ids, labels)| ids.iter().zip(labels).all(|(id, l)| (*id == 14) == l.is_some())));
@@ -190,7 +193,7 @@ fn like_lengths_together_waste_less_on_padding() {
             })
             .sum()
     };
-    let sorted = corpus.with(|s| s.order = Order::ByLength);
+    let sorted = corpus.with(|s| s.order = BatchOrder::ByLength);
     assert!(padded(&sorted) * 10 < padded(&corpus), "{} {}", padded(&sorted), padded(&corpus));
     assert_eq!(batches(&sorted).len(), 50);
 }
@@ -239,7 +242,7 @@ fn text_for_an_encoder_decoder_is_read_twice() {
 #[test]
 fn wrong_requests_and_files_are_named() {
     let temporary = tempfile::tempdir().unwrap();
-    let fault = |text: &str, intake: &Intake, settings: &Settings| {
+    let fault = |text: &str, intake: &Intake, settings: &CorpusSettings| {
         open(&Input::Text(write(&temporary, text)), intake, settings).unwrap_err()
     };
     let error = fault("CC", &encoder(), &settings(513));

@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use pillars::corpus::{Corpus, Input, Intake, Order, Purpose, Settings, SourceKind, TokenLimits, Total};
+use pillars::corpus::{BatchOrder, Corpus, CorpusSettings, Input, Intake, Purpose, SourceKind, TokenLimits, Total};
 use pillars::network::{Batch, Objective, Source};
 use pillars::task::Ticket;
 
@@ -37,12 +37,12 @@ fn write(folder: &Path, text: &str) -> PathBuf {
     path
 }
 
-fn open(input: &Input, intake: &Intake, settings: &Settings) -> pillars::Result<Corpus> {
+fn open(input: &Input, intake: &Intake, settings: &CorpusSettings) -> pillars::Result<Corpus> {
     Corpus::open(input, Path::new("."), intake, settings, &Ticket::default())
 }
 
-fn score() -> Settings {
-    Settings { purpose: Purpose::Score, batch_size: 2, ..Settings::default() }
+fn score() -> CorpusSettings {
+    CorpusSettings { purpose: Purpose::Score, batch_size: 2, ..CorpusSettings::default() }
 }
 
 fn read(corpus: &Corpus) -> Vec<Batch> {
@@ -162,10 +162,10 @@ fn orders_and_parts_hold_every_sequence_once() {
         batches.iter().map(|b| source(b).0.iter().map(|row| row[0]).collect()).collect()
     };
     assert_eq!(firsts(&read(&corpus)), [vec![0, 1], vec![2, 3], vec![4, 5], vec![6, 7], vec![8]]);
-    let sorted = corpus.with(|s| s.order = Order::ByLength);
+    let sorted = corpus.with(|s| s.order = BatchOrder::ByLength);
     // Stable: equal lengths keep the order of the input.
     assert_eq!(firsts(&read(&sorted)), [vec![1, 5], vec![3, 8], vec![0, 7], vec![4, 2], vec![6]]);
-    let shuffled = corpus.with(|s| s.order = Order::Shuffled);
+    let shuffled = corpus.with(|s| s.order = BatchOrder::Shuffled);
     let pass = |n| firsts(&shuffled.pass(&Device::Cpu, n).collect::<Result<Vec<_>, _>>().unwrap());
     assert_eq!(pass(1), pass(1));
     assert_ne!(pass(1), pass(2));

@@ -52,7 +52,8 @@ fn bench(family: &str) -> Bench {
 }
 
 fn open(model: &Model, path: &Path) -> Corpus {
-    let settings = corpus::Settings { batch_size: 2, purpose: Purpose::Score, ..corpus::Settings::default() };
+    let settings =
+        corpus::CorpusSettings { batch_size: 2, purpose: Purpose::Score, ..corpus::CorpusSettings::default() };
     let intake = Intake::of(model).unwrap();
     let input = Input::Tokens(path.to_path_buf());
     Corpus::open(&input, model.checkpoint().folder(), &intake, &settings, &Ticket::default()).unwrap()

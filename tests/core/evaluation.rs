@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use pillars::Result;
-use pillars::corpus::{Corpus, Input, Intake, Order, Purpose, Settings};
+use pillars::corpus::{BatchOrder, Corpus, CorpusSettings, Input, Intake, Purpose};
 use pillars::evaluation::{Candidate, Timing, compare, evaluate, speed};
 use pillars::model::Model;
 use pillars::network::{Batch, Gates, Network};
@@ -31,11 +31,11 @@ fn inputs(folder: &Path, tensors: &HashMap<String, Tensor>, names: &[&str]) -> I
 const NAMES: [&str; 6] =
     ["input_ids", "attention_mask", "decoder_input_ids", "labels", "pixel_values", "input_features"];
 
-fn settings(batch_size: usize) -> Settings {
-    Settings { batch_size, purpose: Purpose::Score, ..Settings::default() }
+fn settings(batch_size: usize) -> CorpusSettings {
+    CorpusSettings { batch_size, purpose: Purpose::Score, ..CorpusSettings::default() }
 }
 
-fn corpus(input: &Input, intake: &Intake, settings: &Settings) -> Corpus {
+fn corpus(input: &Input, intake: &Intake, settings: &CorpusSettings) -> Corpus {
     Corpus::open(input, Path::new("."), intake, settings, &Ticket::default()).unwrap()
 }
 
@@ -212,7 +212,7 @@ fn order_and_batches_do_not_change_the_quality() {
         (quality.loss_per_token.unwrap(), quality.scored_tokens, quality.accuracy.unwrap())
     };
     let (plain, tokens, accuracy) = loss(&corpus);
-    for other in [corpus.with(|s| s.order = Order::ByLength), corpus.with(|s| s.batch_size = 1)] {
+    for other in [corpus.with(|s| s.order = BatchOrder::ByLength), corpus.with(|s| s.batch_size = 1)] {
         let (found, count, right) = loss(&other);
         assert!((found - plain).abs() < 1e-6 && count == tokens && right == accuracy, "{found} {plain}");
     }

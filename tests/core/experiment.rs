@@ -3,7 +3,9 @@ use std::path::Path;
 use std::process::Command;
 
 use pillars::corpus::Input;
-use pillars::experiment::{Arm, Event, Report, Request, Shape, Size, Stem, preset, run};
+use pillars::experiment::{
+    Arm, ExperimentEvent, ExperimentPlan, ExperimentReport, ModelShape, Preset, Stem, preset, run,
+};
 use pillars::model::Model;
 use pillars::task::{CancelToken, Ticket};
 use pillars::training::RunOptions;
@@ -18,11 +20,11 @@ fn lines() -> Vec<(String, String)> {
     (0..400).map(line).collect()
 }
 
-fn request(folder: &Path, out: &str) -> Request {
+fn request(folder: &Path, out: &str) -> ExperimentPlan {
     let text: String = lines().into_iter().map(|(a, _)| a + "\n").collect();
     std::fs::write(folder.join("text.txt"), text).unwrap();
-    let mut request = preset(Input::Text(folder.join("text.txt")), Size::Small, folder.join(out)).unwrap();
-    request.shape = Shape { layers: 2, width: 16, heads: 4, inner: 24, vocabulary: 280 };
+    let mut request = preset(Input::Text(folder.join("text.txt")), Preset::Small, folder.join(out)).unwrap();
+    request.shape = ModelShape { layers: 2, width: 16, heads: 4, inner: 24, vocabulary: 280 };
     request.seeds = 1;
     request.arms = vec![Arm::Vanilla, Arm::GhtPs, Arm::RandomHeads, Arm::ImportanceUnconstrained];
     (request.reading.batch_size, request.reading.seq_len) = (4, Some(16));
@@ -34,7 +36,7 @@ fn request(folder: &Path, out: &str) -> Request {
     request
 }
 
-fn carry_out(request: &Request) -> Report {
+fn carry_out(request: &ExperimentPlan) -> ExperimentReport {
     let options = RunOptions { resume: true, ..RunOptions::default() };
     run(request, &options, &mut |_| {}, &Ticket::default()).unwrap()
 }
@@ -86,8 +88,8 @@ fn an_interrupted_experiment_goes_on_to_the_same_figures() {
     for stop in ["constrained model", "random-heads"] {
         let cancel = CancelToken::default();
         let ticket = Ticket::new(cancel.clone(), || {});
-        let mut watch = |event: Event<'_>| {
-            if matches!(event, Event::Record(name, record) if name.ends_with(stop) && record.step >= 4) {
+        let mut watch = |event: ExperimentEvent<'_>| {
+            if matches!(event, ExperimentEvent::Record(name, record) if name.ends_with(stop) && record.step >= 4) {
                 cancel.cancel();
             }
         };
@@ -96,8 +98,8 @@ fn an_interrupted_experiment_goes_on_to_the_same_figures() {
     }
     let before = std::fs::metadata(broken.out.join("seed-0/vanilla.json")).unwrap().modified().unwrap();
     let mut trained = Vec::new();
-    let mut watch = |event: Event<'_>| {
-        if let Event::Record(name, _) = event {
+    let mut watch = |event: ExperimentEvent<'_>| {
+        if let ExperimentEvent::Record(name, _) = event {
             trained.push(name.to_owned());
         }
     };
@@ -168,7 +170,7 @@ fn pairs_are_translated_from_the_command_line() {
 fn an_experiment_that_cannot_begin_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let options = RunOptions::default();
-    let refused = |change: &dyn Fn(&mut Request), part: &str| {
+    let refused = |change: &dyn Fn(&mut ExperimentPlan), part: &str| {
         let mut request = request(folder.path(), "out");
         change(&mut request);
         let error = run(&request, &options, &mut |_| {}, &Ticket::default()).unwrap_err().to_string();

@@ -25,7 +25,7 @@ fn bench(family: &str) -> Bench {
     let model = Model::open(&folder).unwrap();
     let network = model.network(&Device::Cpu, DType::F32).unwrap();
     let file = folder.join("reference.safetensors");
-    let settings = corpus::Settings { batch_size: 1, ..corpus::Settings::default() };
+    let settings = corpus::CorpusSettings { batch_size: 1, ..corpus::CorpusSettings::default() };
     let intake = Intake::of(&model).unwrap();
     let corpus = Corpus::open(&Input::Inputs(file.clone()), &folder, &intake, &settings, &Ticket::default()).unwrap();
     let batches = singles(&batch(&reference(&file)));

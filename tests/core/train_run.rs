@@ -11,8 +11,8 @@ use pillars::task::{CancelToken, Ticket};
 use pillars::tensor::Precision;
 use pillars::training::constraint::Constraint;
 use pillars::training::{
-    Beginning, Control, Event, MetricsLog, Outcome, Request, RunOptions, Stage, Summary, TrainSettings, VoteAt, Voting,
-    train,
+    Beginning, Control, MetricsLog, RunOptions, Stage, TrainSettings, TrainingEnd, TrainingEvent, TrainingRun,
+    TrainingSummary, VoteAt, Voting, train,
 };
 
 const ARCHITECTURE: &str = r#"{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 32,
@@ -43,18 +43,18 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    fn request(&self, out: &str) -> Request {
+    fn request(&self, out: &str) -> TrainingRun {
         request(self.folder.path(), out)
     }
 }
 
-fn request(folder: &Path, out: &str) -> Request {
-    Request {
+fn request(folder: &Path, out: &str) -> TrainingRun {
+    TrainingRun {
         model: folder.join("llama.json"),
         beginning: Beginning::Scratch { vocabulary: None },
         input: Input::Text(folder.join("text.txt")),
         held_out: None,
-        reading: corpus::Settings { batch_size: 4, seq_len: Some(24), ..corpus::Settings::default() },
+        reading: corpus::CorpusSettings { batch_size: 4, seq_len: Some(24), ..corpus::CorpusSettings::default() },
         out: folder.join(out),
         settings: TrainSettings {
             steps: 24,
@@ -72,7 +72,7 @@ fn request(folder: &Path, out: &str) -> Request {
     }
 }
 
-fn run(request: &Request) -> pillars::Result<Summary> {
+fn run(request: &TrainingRun) -> pillars::Result<TrainingSummary> {
     let options = RunOptions { resume: true, device: device(), ..RunOptions::default() };
     train(request, &options, &Control::default(), &mut |_| {}, &Ticket::default())
 }
@@ -87,10 +87,10 @@ fn a_run_trains_votes_fine_tunes_and_writes_what_opens() {
     let request = place.request("out");
     let mut stages = Vec::new();
     let mut records = 0;
-    let mut watch = |event: Event<'_>| match event {
-        Event::Stage(stage) => stages.push(stage),
-        Event::Record(_) => records += 1,
-        Event::Note(_) => {}
+    let mut watch = |event: TrainingEvent<'_>| match event {
+        TrainingEvent::Stage(stage) => stages.push(stage),
+        TrainingEvent::Record(_) => records += 1,
+        TrainingEvent::Note(_) => {}
     };
     let summary = train(
         &request,
@@ -101,7 +101,7 @@ fn a_run_trains_votes_fine_tunes_and_writes_what_opens() {
     )
     .unwrap();
     assert_eq!(stages, [Stage::Constrained, Stage::Voting, Stage::FineTuning, Stage::Writing]);
-    assert_eq!((summary.outcome, summary.constrained_steps, summary.finetune_steps), (Outcome::Done, 24, 11));
+    assert_eq!((summary.outcome, summary.constrained_steps, summary.finetune_steps), (TrainingEnd::Done, 24, 11));
     let log = MetricsLog::read(&request.out.join("training")).unwrap();
     assert_eq!(log.len(), records);
     let (first, last) = (log.first().unwrap(), log.iter().rfind(|r| r.stage == Stage::Constrained).unwrap());
@@ -113,9 +113,9 @@ fn a_run_trains_votes_fine_tunes_and_writes_what_opens() {
         let model = Model::open(folder).unwrap();
         let network = model.network(&device(), DType::F32).unwrap();
         let intake = corpus::Intake::of(&model).unwrap();
-        let settings = corpus::Settings {
+        let settings = corpus::CorpusSettings {
             purpose: corpus::Purpose::Score,
-            part: corpus::Part::HeldOut { every: 6 },
+            part: corpus::CorpusPart::HeldOut { every: 6 },
             batches: Some(3),
             ..request.reading.clone()
         };
@@ -154,8 +154,8 @@ fn a_cancelled_run_goes_on_to_the_same_weights() {
     for at in [5, 9, 27] {
         let cancel = CancelToken::default();
         let ticket = Ticket::new(cancel.clone(), || {});
-        let mut watch = |event: Event<'_>| {
-            if matches!(event, Event::Record(r) if r.total_steps >= at) {
+        let mut watch = |event: TrainingEvent<'_>| {
+            if matches!(event, TrainingEvent::Record(r) if r.total_steps >= at) {
                 cancel.cancel();
             }
         };
@@ -205,8 +205,8 @@ fn runs_in_16_bits_write_weights_of_32_and_go_on_to_the_same() {
         assert_ne!(weights(&whole.out), weights(&plain.out));
         assert_eq!(Model::open(&whole.out).unwrap().stored().dtype(), DType::F32);
         let cancel = CancelToken::default();
-        let mut watch = |event: Event<'_>| {
-            if matches!(event, Event::Record(r) if r.total_steps >= 9) {
+        let mut watch = |event: TrainingEvent<'_>| {
+            if matches!(event, TrainingEvent::Record(r) if r.total_steps >= 9) {
                 cancel.cancel();
             }
         };
@@ -254,8 +254,8 @@ fn dies() {
     let (Ok(at), Ok(folder)) = (std::env::var(DIES_AT), std::env::var(DIES_IN)) else { return };
     let at: u64 = at.parse().unwrap();
     let options = RunOptions { resume: true, device: device(), ..RunOptions::default() };
-    let mut watch = |event: Event<'_>| {
-        if matches!(event, Event::Record(r) if r.total_steps >= at) {
+    let mut watch = |event: TrainingEvent<'_>| {
+        if matches!(event, TrainingEvent::Record(r) if r.total_steps >= at) {
             std::process::abort();
         }
     };

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Document, ModelInfo};
-use crate::corpus::Part;
+use crate::corpus::CorpusPart;
 use crate::error::{Error, Result};
 use crate::network::Site;
 use crate::plan::{Amount, Cost, Ranking};
 
 /// What the points were measured on. Points of equal readings compare.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Reading {
+pub struct CurveInput {
     /// In words.
     pub input: String,
     /// SHA-256 of every byte of the input.
@@ -27,7 +27,7 @@ pub struct Reading {
     pub seed: u64,
     /// Which part of the input.
     #[serde(default)]
-    pub part: Part,
+    pub part: CorpusPart,
 }
 
 /// What masking does to a model.
@@ -67,7 +67,7 @@ pub struct Whole {
 
 /// One choice of heads, measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Point {
+pub struct MeasuredPoint {
     /// How the heads were chosen.
     pub ranking: Ranking,
     /// How many were asked to stay.
@@ -98,13 +98,13 @@ pub struct Curves {
     /// What that analysis had read, in words.
     pub analysed: String,
     /// What the points were measured on.
-    pub reading: Reading,
+    pub reading: CurveInput,
     /// Tokens of each input for which FLOPs hold.
     pub length: usize,
     /// The model with every head.
     pub whole: Option<Whole>,
     /// The measured choices.
-    pub points: Vec<Point>,
+    pub points: Vec<MeasuredPoint>,
     /// What a reader should know, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -132,7 +132,7 @@ impl Curves {
         ours.fingerprint == theirs.fingerprint
             && ours.dtype == theirs.dtype
             && self.length == other.length
-            && Reading { input: String::new(), ..self.reading.clone() }
-                == Reading { input: String::new(), ..other.reading.clone() }
+            && CurveInput { input: String::new(), ..self.reading.clone() }
+                == CurveInput { input: String::new(), ..other.reading.clone() }
     }
 }

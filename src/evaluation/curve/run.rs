@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use super::document::{Curves, Effect, Point, Reading, Whole};
+use super::document::{CurveInput, Curves, Effect, MeasuredPoint, Whole};
 use super::yardstick::Yardstick;
 use crate::analysis::{Analysis, Document};
 use crate::corpus::Corpus;
@@ -47,7 +47,7 @@ pub struct Wanted {
 const TIMING: Timing = Timing { warm_up: 1, repetitions: 5 };
 
 /// One choice of heads.
-struct Choice {
+struct HeadChoice {
     ranking: Ranking,
     amount: Amount,
     seed: Option<u64>,
@@ -107,7 +107,7 @@ pub fn curves(
     }
     let heads: usize = network.spec().sites().iter().map(|(_, a)| a.heads).sum();
     for choice in choices {
-        let Choice { ranking, amount, seed, kept } = choice;
+        let HeadChoice { ranking, amount, seed, kept } = choice;
         let (effect, speed) = match (known.get(&kept), &gauge) {
             (Some(known), _) => *known,
             (None, Some(gauge)) => (gauge.measure(&kept, ticket)?, None),
@@ -119,8 +119,8 @@ pub fn curves(
         };
         known.insert(kept.clone(), (effect, speed));
         let left = apply(network.spec(), &Plan::from_mask(kept.clone()))?;
-        let is_this = |p: &Point| p.ranking == ranking && p.amount == amount && p.seed == seed;
-        let point = Point {
+        let is_this = |p: &MeasuredPoint| p.ranking == ranking && p.amount == amount && p.seed == seed;
+        let point = MeasuredPoint {
             kept_share: kept.values().map(Vec::len).sum::<usize>() as f64 / heads.max(1) as f64,
             cost: Cost::of(&left, wanted.length),
             tokens_per_sec: speed,
@@ -144,7 +144,7 @@ pub fn curves(
 type Kept = BTreeMap<Site, Vec<usize>>;
 
 /// Every choice that is wanted, made legal.
-fn choices(analysis: &Analysis, wanted: &Wanted) -> Result<Vec<Choice>> {
+fn choices(analysis: &Analysis, wanted: &Wanted) -> Result<Vec<HeadChoice>> {
     let mut all = Vec::new();
     for amount in &wanted.amounts {
         for ranking in &wanted.rankings {
@@ -153,7 +153,7 @@ fn choices(analysis: &Analysis, wanted: &Wanted) -> Result<Vec<Choice>> {
                 let seed = wanted.seed.wrapping_add(draw);
                 let plan = propose(analysis, &Request { seed, ..Request::new(*ranking, *amount) })?;
                 let (plan, _) = snap(analysis, &plan)?;
-                all.push(Choice { ranking: *ranking, amount: *amount, seed: plan.seed, kept: plan.kept });
+                all.push(HeadChoice { ranking: *ranking, amount: *amount, seed: plan.seed, kept: plan.kept });
             }
         }
     }
@@ -171,7 +171,7 @@ fn empty(subject: &Subject<'_>, wanted: &Wanted, ticket: &Ticket) -> Result<Curv
         return Err(Error::new("the analysis is of another model").hint("analyse this model first"));
     }
     let settings = corpus.settings();
-    let reading = Reading {
+    let reading = CurveInput {
         input: corpus.describe(),
         fingerprint: corpus.fingerprint(ticket)?,
         seq_len: settings.seq_len,

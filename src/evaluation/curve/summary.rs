@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::document::{Curves, Effect, Point, Whole};
+use super::document::{Curves, Effect, MeasuredPoint, Whole};
 use crate::error::{Error, Result};
 use crate::plan::{Amount, Ranking};
 
@@ -89,7 +89,7 @@ impl FromStr for Gauge {
 
 /// Mean and spread of several numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
+pub struct DrawSpread {
     /// How many.
     pub count: usize,
     /// Their mean.
@@ -102,7 +102,7 @@ pub struct Spread {
     pub high: f64,
 }
 
-impl Spread {
+impl DrawSpread {
     /// Of some numbers; `None` for none.
     pub fn of(values: &[f64]) -> Option<Self> {
         let count = values.len();
@@ -120,25 +120,25 @@ impl Spread {
 
 /// All draws of one method and amount.
 #[derive(Clone, Debug)]
-pub struct Row<'a> {
+pub struct CurveRow<'a> {
     /// How the heads were chosen.
     pub ranking: Ranking,
     /// How many were asked to stay.
     pub amount: Amount,
     /// One point, or one for each draw.
-    pub points: Vec<&'a Point>,
+    pub points: Vec<&'a MeasuredPoint>,
 }
 
-impl Row<'_> {
+impl CurveRow<'_> {
     /// Mean of a number over the draws.
-    pub fn mean(&self, of: impl Fn(&Point) -> f64) -> f64 {
+    pub fn mean(&self, of: impl Fn(&MeasuredPoint) -> f64) -> f64 {
         self.points.iter().map(|p| of(p)).sum::<f64>() / self.points.len().max(1) as f64
     }
 
     /// Quality over the draws; `None` where any of them has none.
-    pub fn quality(&self, gauge: Gauge) -> Option<Spread> {
+    pub fn quality(&self, gauge: Gauge) -> Option<DrawSpread> {
         let values: Option<Vec<f64>> = self.points.iter().map(|p| gauge.of(&p.effect)).collect();
-        Spread::of(&values?)
+        DrawSpread::of(&values?)
     }
 }
 
@@ -173,13 +173,13 @@ impl Curves {
     }
 
     /// The draws of one method and amount.
-    pub fn row(&self, ranking: Ranking, amount: Amount) -> Row<'_> {
+    pub fn row(&self, ranking: Ranking, amount: Amount) -> CurveRow<'_> {
         let points = self.points.iter().filter(|p| p.ranking == ranking && p.amount == amount).collect();
-        Row { ranking, amount, points }
+        CurveRow { ranking, amount, points }
     }
 
     /// The points of one method, fewest heads first; draws of one amount together.
-    pub fn curve(&self, ranking: Ranking) -> Vec<Row<'_>> {
+    pub fn curve(&self, ranking: Ranking) -> Vec<CurveRow<'_>> {
         let rows = self.amounts().into_iter().rev().map(|amount| self.row(ranking, amount));
         rows.filter(|row| !row.points.is_empty()).collect()
     }
@@ -196,7 +196,7 @@ impl Curves {
         let of = |name, effect: &Effect, price: Option<f64>| {
             Some((name, sign(price?, more_is_better), sign(gauge.of(effect)?, gauge.rises())))
         };
-        let point = |p: &Point| of(Some(p.ranking), &p.effect, cost(&p.cost, p.tokens_per_sec));
+        let point = |p: &MeasuredPoint| of(Some(p.ranking), &p.effect, cost(&p.cost, p.tokens_per_sec));
         let whole = |w: Whole| of(None, &w.effect, cost(&w.cost, w.tokens_per_sec));
         let mut all: Vec<_> = self.points.iter().filter_map(point).chain(self.whole.and_then(whole)).collect();
         all.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.2.total_cmp(&b.2)));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::document::Effect;
 use crate::corpus::Corpus;
 use crate::error::Result;
-use crate::evaluation::quality::{Quality, Tally};
+use crate::evaluation::quality::{Quality, QualitySums};
 use crate::evaluation::similarity::{cosine, embeddings};
 use crate::evaluation::{Candidate, SCORED_COPIES};
 use crate::network::{Gates, Network, Site};
@@ -57,7 +57,7 @@ impl<'a> Yardstick<'a> {
     /// One pass over the input; `see` gets the embeddings of a batch and the largest logit of its scored positions.
     fn pass(&self, gates: &Gates, ticket: &Ticket, mut see: impl FnMut(Vec<Vec<f32>>, Vec<u32>)) -> Result<Quality> {
         let network = self.network;
-        let mut tally = Tally::default();
+        let mut tally = QualitySums::default();
         for group in network.groups(self.corpus.batches(network.device()), SCORED_COPIES, 0) {
             let group = group?;
             for (hidden, scores) in tally.group(Candidate { network, gates }, &group, ticket)? {

@@ -1,10 +1,11 @@
 //! Text from an encoder-decoder model: greedy and beam search.
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
 use crate::network::{Blind, Gates, Hidden, Network, Source, TokenMask, Tokens};
 use crate::task::Ticket;
+use crate::tensor::log_softmax;
 
 /// How to search.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,7 +110,7 @@ fn next_scores(
     let hidden = network.decode(&memory, &target, gates, &mut Blind)?;
     let newest = hidden.states.narrow(1, length - 1, 1)?.squeeze(1)?;
     let logits = network.logits(&newest)?.to_dtype(DType::F32)?;
-    Ok(candle_nn::ops::log_softmax(&logits, D::Minus1)?.to_vec2()?)
+    Ok(log_softmax(&logits)?.to_vec2()?)
 }
 
 /// Follows the best continuations of one sentence; hypotheses that end go to `ended`.
@@ -155,7 +156,7 @@ mod tests {
     use std::collections::HashMap;
     use std::path::Path;
 
-    use candle_core::{Device, IndexOp};
+    use candle_core::{D, Device, IndexOp};
 
     use super::*;
     use crate::model::Model;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
-use crate::evaluation::curve::{Curves, Gauge, Row};
+use crate::evaluation::curve::{CurveRow, Curves, Gauge};
 use crate::figure::export::Figure;
 use crate::figure::number::Unit;
 use crate::figure::page::Caption;
@@ -168,7 +168,7 @@ impl QualityCurves {
     /// Where no point was measured, or none by this measure.
     pub fn of(curves: &Curves, wanted: Option<Gauge>) -> Result<Self> {
         let gauge = gauge(curves, wanted)?;
-        let place = |row: &Row<'_>| Some([row.mean(|p| p.kept_share), row.quality(gauge)?.mean]);
+        let place = |row: &CurveRow<'_>| Some([row.mean(|p| p.kept_share), row.quality(gauge)?.mean]);
         let methods = curves.rankings().into_iter().filter(|r| r.method != Method::Random).map(|ranking| {
             let rows = curves.curve(ranking);
             let draws = rows.iter().map(|r| r.points.len()).max().unwrap_or(1);
@@ -177,7 +177,7 @@ impl QualityCurves {
         });
         let random = curves.curve(Method::Random.into());
         let draws = random.iter().map(|r| r.points.len()).max().unwrap_or(0);
-        let band = |row: &Row<'_>| {
+        let band = |row: &CurveRow<'_>| {
             let spread = row.quality(gauge)?;
             let kept = row.mean(|p| p.kept_share);
             Some(RandomPoint { kept, mean: spread.mean, low: spread.low, high: spread.high })
@@ -204,7 +204,7 @@ impl TradeOff {
         let gauge = gauge(curves, wanted)?;
         let methods = curves.rankings().into_iter().map(|ranking| {
             let points = curves.points.iter().filter(|p| p.ranking == ranking);
-            let place = |p: &crate::evaluation::curve::Point| {
+            let place = |p: &crate::evaluation::curve::MeasuredPoint| {
                 Some([price.of(&p.cost, p.tokens_per_sec)?, gauge.of(&p.effect)?])
             };
             let points: Vec<_> = points.filter_map(place).collect();

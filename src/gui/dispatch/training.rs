@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::super::app::App;
 use super::super::jobs::{JobKind, Outcome};
 use crate::figure::Unit;
-use crate::training::{Control, Outcome as End, Summary};
+use crate::training::{Control, TrainingEnd as End, TrainingSummary};
 use crate::workspace::job::{self, TrainRequest, Watched};
 
 impl App {
@@ -38,7 +38,7 @@ impl App {
     }
 
     /// Takes in what a run came to.
-    pub(super) fn trained(&mut self, out: &std::path::Path, summary: Summary) {
+    pub(super) fn trained(&mut self, out: &std::path::Path, summary: TrainingSummary) {
         let loss = |l: Option<f64>| l.map_or_else(|| "unknown".to_owned(), |l| Unit::Plain.format(l));
         let text = match summary.outcome {
             End::Done => format!("Trained: loss per token {}, written to {}", loss(summary.final_loss), out.display()),

@@ -3,7 +3,7 @@
 use eframe::egui::Context;
 
 use crate::error::Result;
-use crate::task::{Runner, State, Task};
+use crate::task::{Runner, Task, TaskState};
 
 /// The last thing made, and the worker that makes the next.
 pub struct Background<K, T> {
@@ -77,8 +77,8 @@ impl<K: PartialEq, T: Send + 'static> Background<K, T> {
     pub fn made(&mut self) -> Option<&Result<T>> {
         if let Some((wanted, mut task)) = self.under_way.take() {
             match task.poll() {
-                State::Ended(result) => self.made = Some((wanted, result)),
-                State::Running(_) => self.under_way = Some((wanted, task)),
+                TaskState::Ended(result) => self.made = Some((wanted, result)),
+                TaskState::Running(_) => self.under_way = Some((wanted, task)),
             }
         }
         self.made.as_ref().map(|(_, made)| made)

@@ -97,13 +97,13 @@ fn block_rows(keys: usize) -> usize {
 }
 
 /// Head `h` of sequence `n` as `(n, h)`, and where its result goes, `[T, d]`.
-type Part<'a, T> = ((usize, usize), Target<'a, T>);
+type HeadTarget<'a, T> = ((usize, usize), Target<'a, T>);
 
 /// The parts of `out [N, T, H, d]`, given `(N, H, T, d)`.
 fn heads_of<T: Real>(
     out: &mut [T],
     (sequences, heads, queries, width): (usize, usize, usize, usize),
-) -> Result<Vec<Part<'_, T>>> {
+) -> Result<Vec<HeadTarget<'_, T>>> {
     let mut parts = Vec::with_capacity(sequences * heads);
     for (n, out) in out.chunks_mut((queries * heads * width).max(1)).enumerate() {
         let all = Target::new(out, queries, heads * width, heads * width)?;

@@ -8,7 +8,7 @@ use super::{Real, changed};
 const BLOCK: usize = 1 << 14;
 
 /// A function of one number.
-pub(in crate::tensor) trait Curve<T: Real>: Copy + Send + Sync {
+pub(in crate::tensor) trait ScalarFunction<T: Real>: Copy + Send + Sync {
     /// The function at each lane.
     fn at<S: Simd>(self, simd: S, x: T::Lanes<S>) -> T::Lanes<S>;
 }
@@ -20,7 +20,7 @@ pub(in crate::tensor) trait Curve2<T: Real>: Copy + Send + Sync {
 }
 
 /// `f(x)` for every number.
-pub(in crate::tensor) fn map<T: Real>(x: &[T], f: impl Curve<T>) -> Vec<T> {
+pub(in crate::tensor) fn map<T: Real>(x: &[T], f: impl ScalarFunction<T>) -> Vec<T> {
     let arch = Arch::new();
     changed(x, BLOCK, |_, x| arch.dispatch(Each { x, f }))
 }
@@ -41,7 +41,7 @@ struct Each<'a, T, F> {
     f: F,
 }
 
-impl<T: Real, F: Curve<T>> WithSimd for Each<'_, T, F> {
+impl<T: Real, F: ScalarFunction<T>> WithSimd for Each<'_, T, F> {
     type Output = ();
 
     #[inline(always)]

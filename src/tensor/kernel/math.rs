@@ -90,7 +90,7 @@ pub(in crate::tensor) fn tanh<T: Real, S: Simd>(simd: S, x: T::Lanes<S>) -> T::L
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Curve, map};
+    use super::super::{ScalarFunction, map};
     use super::*;
 
     #[derive(Clone, Copy)]
@@ -100,7 +100,7 @@ mod tests {
         Tanh,
     }
 
-    impl<T: Real> Curve<T> for Function {
+    impl<T: Real> ScalarFunction<T> for Function {
         fn at<S: Simd>(self, simd: S, x: T::Lanes<S>) -> T::Lanes<S> {
             match self {
                 Self::Exp => T::exp(simd, x),

@@ -13,7 +13,7 @@ mod real;
 mod row;
 
 pub(super) use cast::{cast, widened};
-pub(super) use each::{Curve, Curve2, map, map2};
+pub(super) use each::{Curve2, ScalarFunction, map, map2};
 pub(super) use fresh::{changed, repeated, written};
 pub(super) use heads::Heads;
 pub(super) use math::{exp, sigmoid, tanh};

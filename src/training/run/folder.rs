@@ -7,7 +7,7 @@ use super::RunOptions;
 use crate::checkpoint::write_atomically;
 use crate::error::{Error, Result};
 use crate::pruning::{RECORD, check_apart};
-use crate::training::{Beginning, Request, STATE};
+use crate::training::{Beginning, STATE, TrainingRun};
 
 const INSIDE: &str = "training";
 const REQUEST: &str = "run.json";
@@ -28,7 +28,7 @@ impl RunFolder {
 
     /// Makes the folder of `request`, or finds the run in it that is to go on. An occupied folder is refused unless
     /// it is to be resumed, or replaced and was written by this program.
-    pub(super) fn open(request: &Request, options: &RunOptions) -> Result<Self> {
+    pub(super) fn open(request: &TrainingRun, options: &RunOptions) -> Result<Self> {
         let mut folder = Self::at(&request.out);
         if request.beginning == Beginning::Weights {
             check_apart(&request.out, &request.model)?;
@@ -41,7 +41,7 @@ impl RunFolder {
         };
         if occupied && options.resume && folder.inside(REQUEST).is_file() {
             // Both through JSON, which may round the last digit of a number.
-            let asked: Request = serde_json::from_str(&serde_json::to_string(request)?)?;
+            let asked: TrainingRun = serde_json::from_str(&serde_json::to_string(request)?)?;
             if folder.request()?.without_place() != asked.without_place() {
                 return Err(Error::usage("the run in this folder was begun with other settings")
                     .at(out)
@@ -96,7 +96,7 @@ impl RunFolder {
     }
 
     /// What was asked for.
-    pub fn request(&self) -> Result<Request> {
+    pub fn request(&self) -> Result<TrainingRun> {
         let path = self.inside(REQUEST);
         let bytes = fs::read(&path).map_err(|e| Error::new(format!("there is no run here: {e}")).at(&path))?;
         serde_json::from_slice(&bytes).map_err(|e| Error::from(e).at(&path))
@@ -137,7 +137,7 @@ impl RunFolder {
     }
 }
 
-impl Request {
+impl TrainingRun {
     /// The request apart from where it is carried out.
     fn without_place(&self) -> Self {
         Self { out: PathBuf::new(), ..self.clone() }

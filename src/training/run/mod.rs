@@ -22,16 +22,16 @@ use std::path::Path;
 use candle_core::Device;
 
 pub use folder::RunFolder;
-pub use summary::{Outcome, Summary};
+pub use summary::{TrainingEnd, TrainingSummary};
 
-use super::{Control, Record, Request, Stage};
+use super::{Control, Record, Stage, TrainingRun};
 use crate::error::Result;
 use crate::task::Ticket;
-use work::Run;
+use work::ActiveRun;
 
 /// What a run reports while it is under way.
 #[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
+pub enum TrainingEvent<'a> {
     /// A stage begins.
     Stage(Stage),
     /// A new record.
@@ -62,16 +62,16 @@ impl Default for RunOptions {
 /// A cancelled run saves its state first, so that it can be resumed; resumed, it gives the same weights as one that was
 /// never stopped.
 pub fn train(
-    request: &Request,
+    request: &TrainingRun,
     options: &RunOptions,
     control: &Control,
-    observe: &mut dyn FnMut(Event<'_>),
+    observe: &mut dyn FnMut(TrainingEvent<'_>),
     ticket: &Ticket,
-) -> Result<Summary> {
+) -> Result<TrainingSummary> {
     request.settings.check()?;
     let folder = RunFolder::open(request, options)?;
-    let begun = Run::open(request, &folder, options, control, observe, ticket);
-    match begun.and_then(Run::carry_out) {
+    let begun = ActiveRun::open(request, &folder, options, control, observe, ticket);
+    match begun.and_then(ActiveRun::carry_out) {
         // What failed before there was anything to resume leaves nothing behind.
         Err(error) if !folder.has_state() => {
             folder.remove();
@@ -83,6 +83,6 @@ pub fn train(
 }
 
 /// The request of the run in `folder`.
-pub fn request_of(folder: &Path) -> Result<Request> {
+pub fn request_of(folder: &Path) -> Result<TrainingRun> {
     RunFolder::at(folder).request()
 }

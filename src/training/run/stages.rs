@@ -5,8 +5,8 @@ use std::path::Path;
 use candle_core::DType;
 use serde_json::json;
 
-use super::work::{End, Run};
-use super::{Event, Outcome, Summary};
+use super::work::{ActiveRun, End};
+use super::{TrainingEnd, TrainingEvent, TrainingSummary};
 use crate::analysis::Document;
 use crate::error::Result;
 use crate::model::Model;
@@ -15,9 +15,9 @@ use crate::plan::{self, Plan};
 use crate::pruning::{ExportOptions, export};
 use crate::training::{AdamW, Stage, VoteAt, Voting, vote};
 
-impl Run<'_> {
+impl ActiveRun<'_> {
     /// Does what is left of the run.
-    pub fn carry_out(mut self) -> Result<Summary> {
+    pub fn carry_out(mut self) -> Result<TrainingSummary> {
         loop {
             match self.standing.stage {
                 Stage::Constrained => {
@@ -37,8 +37,8 @@ impl Run<'_> {
         }
     }
 
-    fn stopped(mut self) -> Result<Summary> {
-        self.summary.outcome = Outcome::Stopped;
+    fn stopped(mut self) -> Result<TrainingSummary> {
+        self.summary.outcome = TrainingEnd::Stopped;
         self.summary.seconds = self.standing.seconds;
         Ok(self.summary)
     }
@@ -78,7 +78,7 @@ impl Run<'_> {
 
     /// Freezes the weights and lets the training batches vote.
     fn vote(&mut self) -> Result<()> {
-        (self.observe)(Event::Stage(Stage::Voting));
+        (self.observe)(TrainingEvent::Stage(Stage::Voting));
         let Some(voting) = self.voting() else { return self.enter(Stage::Writing) };
         let proposed = match &voting.plan {
             Some(plan) => plan.clone(),
@@ -86,7 +86,7 @@ impl Run<'_> {
         };
         let (plan, notes) = plan::snap(self.blueprint.spec(), &proposed)?;
         for note in &notes {
-            (self.observe)(Event::Note(note));
+            (self.observe)(TrainingEvent::Note(note));
         }
         plan.write(&self.folder.inside("plan.json"))?;
         self.begin_fine_tuning(plan)
@@ -131,7 +131,7 @@ impl Run<'_> {
 
     /// Writes the result: without the masked heads where there was a vote.
     fn write(&mut self) -> Result<()> {
-        (self.observe)(Event::Stage(Stage::Writing));
+        (self.observe)(TrainingEvent::Stage(Stage::Writing));
         let settings = self.settings();
         let recipe = json!({"settings": settings, "summary": self.summary});
         let weights = self.folder.empty("weights")?;
@@ -162,13 +162,13 @@ impl Run<'_> {
                 drop(model);
                 self.summary.parameters_after = Model::open(&result)?.parameters();
                 for note in &report.notes {
-                    (self.observe)(Event::Note(note));
+                    (self.observe)(TrainingEvent::Note(note));
                 }
                 self.folder.publish(&result)?;
                 std::fs::remove_dir_all(&weights).map_err(|e| crate::Error::from(e).at(&weights))?;
             }
         }
-        self.summary.outcome = Outcome::Done;
+        self.summary.outcome = TrainingEnd::Done;
         self.summary.seconds = self.standing.seconds;
         self.enter(Stage::Done)
     }

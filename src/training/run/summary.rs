@@ -10,7 +10,7 @@ use crate::network::Site;
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum TrainingEnd {
     /// Every stage is done and the result written.
     #[default]
     Done,
@@ -21,9 +21,9 @@ pub enum Outcome {
 /// What a run came to. Losses are means per predicted token on the held-out data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Summary {
+pub struct TrainingSummary {
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: TrainingEnd,
     /// Steps of constrained training.
     pub constrained_steps: u64,
     /// Whether it ended because hidden units hardly moved any more.

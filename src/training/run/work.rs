@@ -5,9 +5,9 @@ use std::time::Instant;
 use candle_core::Device;
 
 use super::folder::RunFolder;
-use super::{Event, RunOptions, Summary};
+use super::{RunOptions, TrainingEvent, TrainingSummary};
 use crate::analysis::{Distances, Metric};
-use crate::corpus::{Corpus, Order, TextTokenizer};
+use crate::corpus::{BatchOrder, Corpus, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::{Translation, TranslationScore, translate};
 use crate::evaluation::{Quality, evaluate};
@@ -16,9 +16,9 @@ use crate::network::{Batch, Gates, Network};
 use crate::task::Ticket;
 use crate::training::constraint::Constraint;
 use crate::training::{
-    Beginning, Blueprint, Centres, Control, Data, Feed, Learner, MetricsLog, Record, Request, STATE, Schedule,
-    SiteRecord, Stage, Standing, Step, StepSettings, Sums, TrainSettings, centres, movement, prepare, state,
-    unigram_loss,
+    Beginning, Blueprint, Centres, Control, Data, Feed, Learner, MetricsLog, Record, RunningSums, STATE, Schedule,
+    SiteRecord, Stage, Standing, StepResult, StepSettings, TrainSettings, TrainingRun, centres, movement, prepare,
+    state, unigram_loss,
 };
 
 /// Looks in a row below the threshold after which hidden units count as converged.
@@ -37,11 +37,11 @@ pub(super) enum End {
 }
 
 /// A run under way.
-pub(super) struct Run<'a> {
-    pub request: &'a Request,
+pub(super) struct ActiveRun<'a> {
+    pub request: &'a TrainingRun,
     pub folder: &'a RunFolder,
     pub control: &'a Control,
-    pub observe: &'a mut dyn FnMut(Event<'_>),
+    pub observe: &'a mut dyn FnMut(TrainingEvent<'_>),
     pub ticket: &'a Ticket,
     pub device: Device,
     pub blueprint: Blueprint,
@@ -51,29 +51,29 @@ pub(super) struct Run<'a> {
     pub training: Corpus,
     pub held_out: Vec<Batch>,
     /// What is translated at every look, where that was asked for.
-    pairs: Option<Pairs>,
+    pairs: Option<HeldOutPairs>,
     pub standing: Standing,
     pub centres: Option<Centres>,
     pub log: MetricsLog,
-    pub summary: Summary,
+    pub summary: TrainingSummary,
     clock: Instant,
 }
 
 /// Held-out pairs and how they are translated.
-struct Pairs {
+struct HeldOutPairs {
     how: Translation,
     tokenizer: TextTokenizer,
     corpus: Corpus,
 }
 
-impl<'a> Run<'a> {
+impl<'a> ActiveRun<'a> {
     /// Opens model and data, and puts a saved state back where there is one.
     pub fn open(
-        request: &'a Request,
+        request: &'a TrainingRun,
         folder: &'a RunFolder,
         options: &RunOptions,
         control: &'a Control,
-        observe: &'a mut dyn FnMut(Event<'_>),
+        observe: &'a mut dyn FnMut(TrainingEvent<'_>),
         ticket: &'a Ticket,
     ) -> Result<Self> {
         let settings = &request.settings;
@@ -95,7 +95,7 @@ impl<'a> Run<'a> {
             Some(how) => {
                 let tokenizer = TextTokenizer::load(blueprint.side())?;
                 // As many as are to be translated, however many batches are measured otherwise.
-                Some(Pairs { how, tokenizer, corpus: held_out.with(|s| s.batches = None) })
+                Some(HeldOutPairs { how, tokenizer, corpus: held_out.with(|s| s.batches = None) })
             }
             None => None,
         };
@@ -117,7 +117,7 @@ impl<'a> Run<'a> {
         let log = MetricsLog::open(&folder.metrics(), standing.total_steps)?;
         let summary = match std::fs::read(folder.inside("summary.json")) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
-            Err(_) => Summary { parameters_before: learner.parameters().count(), ..Summary::default() },
+            Err(_) => TrainingSummary { parameters_before: learner.parameters().count(), ..TrainingSummary::default() },
         };
         let frozen = learner.frozen()?;
         Ok(Self {
@@ -161,7 +161,7 @@ impl<'a> Run<'a> {
 
     /// How good translations of the held-out pairs are, where that was asked for.
     pub fn translated(&self, gates: &Gates) -> Result<Option<TranslationScore>> {
-        let Some(Pairs { how, tokenizer, corpus }) = &self.pairs else { return Ok(None) };
+        let Some(HeldOutPairs { how, tokenizer, corpus }) = &self.pairs else { return Ok(None) };
         let silent = self.ticket.silent();
         Ok(translate(&self.frozen, gates, tokenizer, corpus, *how, &silent)?.score())
     }
@@ -170,7 +170,7 @@ impl<'a> Run<'a> {
     pub fn unigram_loss(&self) -> Result<Option<f64>> {
         let Some(output) = &self.blueprint.spec().output else { return Ok(None) };
         let training = self.training.with(|s| {
-            s.order = Order::AsRead;
+            s.order = BatchOrder::AsRead;
             s.batches = Some(s.batches.unwrap_or(UNIGRAM_BATCHES).min(UNIGRAM_BATCHES));
         });
         unigram_loss(training.batches(&Device::Cpu), &self.held_out, output.vocabulary, self.ticket)
@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
     pub fn enter(&mut self, stage: Stage) -> Result<()> {
         self.standing.stage = stage;
         self.standing.step = 0;
-        self.standing.since_record = Sums::default();
+        self.standing.since_record = RunningSums::default();
         let text = format!("{}\n", serde_json::to_string_pretty(&self.summary)?);
         crate::checkpoint::write_atomically(&self.folder.inside("summary.json"), text.as_bytes())?;
         self.save()
@@ -205,7 +205,7 @@ impl<'a> Run<'a> {
     ) -> Result<End> {
         let settings = self.settings();
         let stage = self.standing.stage;
-        (self.observe)(Event::Stage(stage));
+        (self.observe)(TrainingEvent::Stage(stage));
         self.ticket.stage_from(stage.name(), self.standing.step, Some(last), "steps");
         let mut feed = Feed::new(&self.training, &self.device, self.standing.position);
         self.clock = Instant::now();
@@ -244,9 +244,9 @@ impl<'a> Run<'a> {
                     record.movement = if constraint.is_some() { self.look()? } else { None };
                     calm = until_calm && self.standing.calm_looks >= CALM;
                 }
-                self.standing.since_record = Sums::default();
+                self.standing.since_record = RunningSums::default();
                 self.log.append(&record)?;
-                (self.observe)(Event::Record(&record));
+                (self.observe)(TrainingEvent::Record(&record));
                 // Looking is no part of a step's time.
                 self.clock = Instant::now();
             }
@@ -266,7 +266,7 @@ impl<'a> Run<'a> {
     }
 
     /// Adds a step to the sums.
-    fn count(&mut self, step: &Step) {
+    fn count(&mut self, step: &StepResult) {
         let seconds = self.clock.elapsed().as_secs_f64();
         self.clock = Instant::now();
         let standing = &mut self.standing;
@@ -282,7 +282,7 @@ impl<'a> Run<'a> {
         sums.parts.add(&step.parts);
     }
 
-    fn record(&self, step: &Step, rate: f64, last: u64) -> Record {
+    fn record(&self, step: &StepResult, rate: f64, last: u64) -> Record {
         let Standing { stage, step: done, total_steps, seconds, since_record: sums, .. } = &self.standing;
         let per_second = sums.tokens as f64 / sums.seconds.max(1e-9);
         let sites = step.sites.iter().map(|(site, (gram, groups))| {

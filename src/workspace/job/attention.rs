@@ -124,7 +124,7 @@ fn room(model: &Model, run: &CheckedRun, ticket: &Ticket) -> Result<Option<Room>
     if run.memory.is_none() {
         return Ok(None);
     }
-    let settings = corpus::Settings { batch_size: 1, ..run.corpus.clone() };
+    let settings = corpus::CorpusSettings { batch_size: 1, ..run.corpus.clone() };
     let corpus = Corpus::open(&run.input, model.checkpoint().folder(), &run.intake, &settings, ticket)?;
     Ok(run.room(model, &corpus, Needs { attention: true, ..Needs::ONE }))
 }

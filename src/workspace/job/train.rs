@@ -7,7 +7,9 @@ use crate::corpus::Purpose;
 use crate::error::Result;
 use crate::model::Model;
 use crate::task::Ticket;
-use crate::training::{self, Beginning, Control, Event, Record, Request, RunOptions, Stage, Summary, TrainSettings};
+use crate::training::{
+    self, Beginning, Control, Record, RunOptions, Stage, TrainSettings, TrainingEvent, TrainingRun, TrainingSummary,
+};
 use crate::workspace::CheckedRun;
 
 /// What a run has told so far.
@@ -37,16 +39,16 @@ impl Watched {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hear(&self, event: Event<'_>) {
+    fn hear(&self, event: TrainingEvent<'_>) {
         let mut told = self.told();
         match event {
-            Event::Stage(stage) => {
+            TrainingEvent::Stage(stage) => {
                 let at = told.records.last().map_or(0, |r| r.total_steps);
                 told.stage = stage;
                 told.stages.push((at, stage));
             }
-            Event::Record(record) => told.records.push(record.clone()),
-            Event::Note(note) => told.notes.push(note.to_owned()),
+            TrainingEvent::Record(record) => told.records.push(record.clone()),
+            TrainingEvent::Note(note) => told.notes.push(note.to_owned()),
         }
     }
 }
@@ -71,10 +73,10 @@ pub fn train(
     wanted: &TrainRequest,
     watched: &Watched,
     ticket: &Ticket,
-) -> Result<Summary> {
+) -> Result<TrainingSummary> {
     let mut reading = run.corpus.clone();
     reading.purpose = Purpose::Score;
-    let request = Request {
+    let request = TrainingRun {
         model: model.checkpoint().folder().to_path_buf(),
         beginning: if wanted.from_scratch { Beginning::Scratch { vocabulary: None } } else { Beginning::Weights },
         input: run.input.clone(),
@@ -85,7 +87,7 @@ pub fn train(
     };
     let (device, fallback) = run.device.open();
     if let Some(why) = &fallback {
-        watched.hear(Event::Note(why));
+        watched.hear(TrainingEvent::Note(why));
     }
     let options = RunOptions { device, resume: wanted.resume, force: false };
     training::train(&request, &options, &watched.control, &mut |event| watched.hear(event), ticket)

@@ -20,7 +20,7 @@ use super::Draw;
 use crate::error::{Error, Result};
 use crate::figure::{self, Unit};
 use crate::training::constraint::{Constraint, Diversity};
-use crate::training::{Outcome, Record, Summary};
+use crate::training::{Record, TrainingEnd, TrainingSummary};
 
 /// The folder being typed.
 #[derive(Default)]
@@ -147,7 +147,7 @@ fn angle(record: &Record, constraint: &Constraint) -> Option<f64> {
     Some(cosine.clamp(-1.0, 1.0).acos().to_degrees())
 }
 
-fn summary_ui(ui: &mut Ui, cx: Cx<'_>, out: &std::path::Path, summary: &Summary) {
+fn summary_ui(ui: &mut Ui, cx: Cx<'_>, out: &std::path::Path, summary: &TrainingSummary) {
     let theme = cx.theme;
     let number = |v: Option<f64>| Unit::Plain.format(v.map_or(f64::NAN, f64::exp));
     facts(ui, "summary", |ui| {
@@ -161,7 +161,7 @@ fn summary_ui(ui: &mut Ui, cx: Cx<'_>, out: &std::path::Path, summary: &Summary)
         let sizes = format!("{} to {}", count(summary.parameters_before), count(summary.parameters_after));
         fact(ui, theme, "Parameters", sizes);
     });
-    if summary.outcome == Outcome::Done && ui.button("Open the result").clicked() {
+    if summary.outcome == TrainingEnd::Done && ui.button("Open the result").clicked() {
         cx.send(Action::Path(PathPurpose::Open, out.to_path_buf()));
     }
 }
