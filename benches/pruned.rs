@@ -81,7 +81,7 @@ fn halved(criterion: &mut Criterion) {
         "type_vocab_size": 2,
     }));
     let sites = model.spec().sites();
-    let plan = Plan::from_mask(sites.iter().map(|(site, _)| (*site, (0..12).step_by(2).collect())).collect());
+    let plan = Plan::from_mask(sites.iter().map(|(site, _)| (*site, (0..12).step_by(2))).collect());
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("halved");
     surgery(criterion, &model, &plan, &out);

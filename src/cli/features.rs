@@ -10,7 +10,7 @@ use super::open::Session;
 use crate::checkpoint::{Stored, TensorPlan, tensor_bytes, write_safetensors};
 use crate::corpus::Purpose;
 use crate::error::{Error, Result};
-use crate::network::{FeatureMap, Gates, Probe, Site, SiteMaps};
+use crate::network::{FeatureMap, Gates, Kept, Probe, Site, SiteMaps};
 use crate::task::Ticket;
 
 pub(super) fn run(args: &FeaturesArgs, console: &Console) -> Result<()> {
@@ -26,12 +26,7 @@ pub(super) fn run(args: &FeaturesArgs, console: &Console) -> Result<()> {
     }
 }
 
-fn collect(
-    session: &Session,
-    args: &FeaturesArgs,
-    kept: &BTreeMap<Site, Vec<usize>>,
-    ticket: &Ticket,
-) -> Result<BTreeMap<String, Tensor>> {
+fn collect(session: &Session, args: &FeaturesArgs, kept: &Kept, ticket: &Ticket) -> Result<BTreeMap<String, Tensor>> {
     let corpus = session.corpus(&args.input, &args.common, Purpose::Observe, ticket)?;
     ticket.stage("load weights", None, "");
     let network = session.model.network(&session.device, session.dtype)?;

@@ -1,6 +1,5 @@
 //! From arguments to an opened model, device and input.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{DType, Device};
@@ -10,7 +9,7 @@ use super::console::Console;
 use crate::corpus::{self, BatchOrder, Corpus, Input, Intake, Purpose};
 use crate::error::{Error, Result};
 use crate::model::{Model, Needs, Room};
-use crate::network::{Network, Site};
+use crate::network::{Kept, Network};
 use crate::plan::{Plan, Shape};
 use crate::task::Ticket;
 
@@ -83,10 +82,10 @@ impl Session {
     }
 
     /// The heads that stay at `path`, or none named where there is no path.
-    pub fn kept(&self, path: Option<&Path>) -> Result<BTreeMap<Site, Vec<usize>>> {
+    pub fn kept(&self, path: Option<&Path>) -> Result<Kept> {
         Ok(match path {
             Some(path) => self.plan(path)?.kept,
-            None => BTreeMap::new(),
+            None => Kept::all(),
         })
     }
 }

@@ -70,12 +70,12 @@ impl AmountArgs {
 }
 
 fn summary(plan: &Plan) -> String {
-    let kept: usize = plan.kept.values().map(Vec::len).sum();
+    let kept = plan.kept.heads();
     let heads: usize = plan.heads.values().sum();
     let rounds = plan.rounds.map(|n| format!(" in {n} rounds")).unwrap_or_default();
     let mut lines = vec![format!("{kept} of {heads} heads stay, by {}{rounds}", plan.method)];
-    for (site, kept) in &plan.kept {
-        let heads = plan.heads.get(site).copied().unwrap_or(0);
+    for (site, kept) in plan.kept.iter() {
+        let heads = plan.heads.get(&site).copied().unwrap_or(0);
         lines.push(format!("{:<12} {:>3} of {heads:<3} {}", site.to_string(), kept.len(), list(kept)));
     }
     lines.join("\n")

@@ -121,10 +121,10 @@ fn measure(session: &Session, args: &PruneArgs, draft: &Draft, corpus: &Corpus, 
 
 fn summary(out: &Path, report: &Report, comparison: Option<&Comparison>) -> String {
     let change = |before: u64, after: u64| 100.0 * (after as f64 / before.max(1) as f64 - 1.0);
-    let heads: usize = report.kept.values().map(Vec::len).sum();
+    let heads = report.kept.heads();
     let mut lines = vec![
         format!("{} checkpoint in {}", report.export_format, out.display()),
-        format!("heads kept       {heads} in {} sites", report.kept.len()),
+        format!("heads kept       {heads} in {} sites", report.kept.sites()),
         format!(
             "parameters       {} -> {} ({:+.1} %)",
             report.parameters.before,

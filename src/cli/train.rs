@@ -301,7 +301,7 @@ fn table(summary: &TrainingSummary) -> String {
     }
     let (before, after) = (summary.parameters_before, summary.parameters_after);
     lines.push(format!("parameters {before} -> {after}"));
-    for (site, heads) in &summary.kept {
+    for (site, heads) in summary.kept.iter() {
         lines.push(format!("{site} keeps {heads:?}"));
     }
     lines.join("\n")

@@ -1,12 +1,10 @@
 //! What came out: means and spreads over seeds.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Arm, ExperimentPlan, Stem};
 use crate::figure::Table;
-use crate::network::Site;
+use crate::network::Kept;
 use crate::training::{Record, TrainingSummary};
 
 /// A model with every head at the end of its training.
@@ -69,7 +67,7 @@ pub struct ArmResult {
     /// Its seed.
     pub seed: u64,
     /// Heads that stay, where some went.
-    pub kept: BTreeMap<Site, Vec<usize>>,
+    pub kept: Kept,
     /// Heads of all layers.
     pub heads: usize,
     /// Parameters of the written model.

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use super::Command;
 use super::jobs::JobKind;
 use super::views::View;
-use crate::network::{FeatureMap, Site};
+use crate::network::{FeatureMap, Head, Site};
 use crate::pruning::Format;
 use crate::training::TrainSettings;
 use crate::workspace::job::Shown;
-use crate::workspace::{HeadRef, Proposal, RunSettings};
+use crate::workspace::{Proposal, RunSettings};
 
 /// What a path is wanted for. A dialog of the system and a typed path answer the same question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,13 +53,13 @@ pub enum Action {
     /// Drop a place from the recent ones.
     Forget(PathBuf),
     /// Select one head alone.
-    Select(HeadRef),
+    Select(Head),
     /// Add a head to the selection or take it out.
-    SelectAlso(HeadRef),
+    SelectAlso(Head),
     /// Select the rectangle from the anchor to this head.
-    SelectTo(HeadRef),
+    SelectTo(Head),
     /// Select these heads.
-    SelectAll(Vec<HeadRef>),
+    SelectAll(Vec<Head>),
     /// Move the cursor by layers and heads; the last part extends the range.
     Step(isize, isize, bool),
     /// Show a layer in the views of one layer.
@@ -71,9 +71,9 @@ pub enum Action {
     /// What the next run is asked to do.
     SetRun(Box<RunSettings>),
     /// Fix heads to stay or go.
-    SetKept(Vec<HeadRef>, bool),
+    SetKept(Vec<Head>, bool),
     /// Fix heads to what they are now, or hand them back to the proposal.
-    SetPinned(Vec<HeadRef>, bool),
+    SetPinned(Vec<Head>, bool),
     /// Let a method propose the plan.
     Propose(Proposal),
     /// The same as one step of a longer interaction.

@@ -7,13 +7,12 @@ use super::action::PathPurpose;
 use crate::analysis::{Analysis, Grouping};
 use crate::error::Result;
 use crate::evaluation::curve::Curves;
-use crate::network::{FeatureMap, Site};
+use crate::network::{FeatureMap, Head, Site};
 use crate::pruning::Report;
 use crate::task::{Progress, Runner, Task, TaskState, Ticket};
 use crate::tensor::DeviceChoice;
 use crate::training::TrainingSummary;
 use crate::words::counted;
-use crate::workspace::HeadRef;
 use crate::workspace::job::{Measured, Patterns, Place, Shown};
 
 /// What a worker is for. A new one of a kind replaces the old.
@@ -85,7 +84,7 @@ pub enum Outcome {
 }
 
 /// Which attention patterns: the input and the heads.
-pub type AttentionKey = (Shown, Vec<HeadRef>);
+pub type AttentionKey = (Shown, Vec<Head>);
 
 /// Which grouping: of which result, layer, map, into how many groups.
 pub type RegroupKey = (u64, Site, FeatureMap, usize);

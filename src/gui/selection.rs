@@ -2,19 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use crate::network::{FeatureMap, Site};
+use crate::network::{FeatureMap, Head, Site};
 use crate::plan::Shape;
-use crate::workspace::HeadRef;
 
 /// The heads, the layer and the group that all views are about.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Selection {
     /// The head that keys act on and the inspector describes.
-    pub cursor: Option<HeadRef>,
+    pub cursor: Option<Head>,
     /// Where a range began.
-    pub anchor: Option<HeadRef>,
+    pub anchor: Option<Head>,
     /// Every selected head; holds the cursor where there is one.
-    pub heads: BTreeSet<HeadRef>,
+    pub heads: BTreeSet<Head>,
     /// The layer shown by views of one layer.
     pub site: Option<Site>,
     /// A group of that layer.
@@ -25,7 +24,7 @@ pub struct Selection {
 
 impl Selection {
     /// Selects one head alone and begins a range there.
-    pub fn only(&mut self, head: HeadRef) {
+    pub fn only(&mut self, head: Head) {
         self.heads = BTreeSet::from([head]);
         self.cursor = Some(head);
         self.anchor = Some(head);
@@ -33,7 +32,7 @@ impl Selection {
     }
 
     /// Adds a head to the selection, or takes it out.
-    pub fn toggle(&mut self, head: HeadRef) {
+    pub fn toggle(&mut self, head: Head) {
         if self.heads.remove(&head) {
             if self.cursor == Some(head) {
                 self.cursor = self.heads.last().copied();
@@ -47,14 +46,14 @@ impl Selection {
     }
 
     /// Selects the rectangle of layers and heads between the anchor and `head`.
-    pub fn extend(&mut self, head: HeadRef, shape: &Shape) {
+    pub fn extend(&mut self, head: Head, shape: &Shape) {
         let anchor = self.anchor.or(self.cursor).unwrap_or(head);
-        let place = |h: HeadRef| shape.sites().iter().position(|s| s.site == h.site);
+        let place = |h: Head| shape.sites().iter().position(|s| s.site == h.site);
         let (Some(a), Some(b)) = (place(anchor), place(head)) else { return self.only(head) };
         let columns = anchor.head.min(head.head)..=anchor.head.max(head.head);
         let rows = shape.sites().iter().take(a.max(b) + 1).skip(a.min(b));
         self.heads =
-            rows.flat_map(|s| columns.clone().filter(|h| *h < s.heads).map(|h| HeadRef::new(s.site, h))).collect();
+            rows.flat_map(|s| columns.clone().filter(|h| *h < s.heads).map(|h| Head::new(s.site, h))).collect();
         self.cursor = Some(head);
         self.anchor = Some(anchor);
         self.show_site(head.site);
@@ -66,12 +65,12 @@ impl Selection {
         let Some(first) = sites.first() else { return };
         let Some(from) = self.cursor else {
             // The first key only shows where the cursor is.
-            return self.only(HeadRef::new(self.site.unwrap_or(first.site), 0));
+            return self.only(Head::new(self.site.unwrap_or(first.site), 0));
         };
         let row = sites.iter().position(|s| s.site == from.site).unwrap_or(0);
         let Some(site) = sites.get(row.saturating_add_signed(rows).min(sites.len() - 1)) else { return };
         let head = from.head.saturating_add_signed(columns).min(site.heads.saturating_sub(1));
-        let to = HeadRef::new(site.site, head);
+        let to = Head::new(site.site, head);
         if extend { self.extend(to, shape) } else { self.only(to) }
     }
 
@@ -107,8 +106,8 @@ mod tests {
         Shape::from_iter([site(0, 4), site(1, 2), site(2, 4)])
     }
 
-    fn head(layer: usize, head: usize) -> HeadRef {
-        HeadRef::new(format!("encoder.{layer}").parse().unwrap(), head)
+    fn head(layer: usize, head: usize) -> Head {
+        Head::new(format!("encoder.{layer}").parse().unwrap(), head)
     }
 
     #[test]

@@ -10,15 +10,14 @@ use super::messages::Messages;
 use crate::analysis::{Analysis, FeatureAnalysis, Grouping, SiteAnalysis};
 use crate::error::Error;
 use crate::evaluation::curve::Curves;
-use crate::network::{FeatureMap, Site};
+use crate::network::{FeatureMap, Head, Site};
 use crate::plan::Plan;
 use crate::pruning::{Format, Report};
 use crate::tensor::DeviceChoice;
 use crate::training::{TrainSettings, TrainingSummary};
 use crate::workspace::job::{Measured, Patterns, Placed, Shown, Watched};
 use crate::workspace::{
-    CheckedRun, Draft, Fault, HeadRef, History, NamedPlan, Opened, Outlook, Proposal, RunSettings, Settings, Store,
-    Workspace,
+    CheckedRun, Draft, Fault, History, NamedPlan, Opened, Outlook, Proposal, RunSettings, Settings, Store, Workspace,
 };
 
 /// A box over the window that has the keyboard.
@@ -203,7 +202,7 @@ impl State {
     }
 
     /// Whether `head` stays in the plan being edited.
-    pub fn is_kept(&self, head: HeadRef) -> bool {
+    pub fn is_kept(&self, head: Head) -> bool {
         self.draft.now().active().is_kept(head)
     }
 
@@ -259,11 +258,11 @@ impl State {
     }
 
     /// Heads whose attention is shown: those selected, else those of the layer that is shown.
-    pub fn attention_heads(&self) -> impl Iterator<Item = HeadRef> + '_ {
+    pub fn attention_heads(&self) -> impl Iterator<Item = Head> + '_ {
         let selected = &self.selection.heads;
         let site = || self.model.as_ref()?.facts.shape.get(self.site()?);
         let of_site = site().filter(|_| selected.is_empty());
-        let whole = of_site.into_iter().flat_map(|s| (0..s.heads).map(move |h| HeadRef::new(s.site, h)));
+        let whole = of_site.into_iter().flat_map(|s| (0..s.heads).map(move |h| Head::new(s.site, h)));
         selected.iter().copied().chain(whole)
     }
 

@@ -4,24 +4,17 @@ use std::collections::BTreeMap;
 
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
-use crate::network::{AttentionSpec, NetworkSpec, Site, SiteKind};
+use crate::network::{AttentionSpec, Kept, NetworkSpec, Site, SiteKind};
 
 /// The key of `config.json` under which a compact checkpoint says which heads it kept:
 /// `{"pillars": {"kept": {"encoder.0": [0, 3]}}}`, by the indices of the original model.
 pub const KEPT_KEY: &str = "pillars";
 
 /// Narrows `spec` to the heads in `kept` (original indices); sites not named keep all.
-pub fn apply_kept(spec: &mut NetworkSpec, kept: &BTreeMap<Site, Vec<usize>>) -> Result<()> {
-    for (site, heads) in kept {
-        let attention =
-            spec.attention_mut(*site).ok_or_else(|| Error::new(format!("the model has no attention site {site}")))?;
-        let ascending = heads.windows(2).all(|w| w[0] < w[1]);
-        if !ascending || heads.last().is_some_and(|h| *h >= attention.heads) {
-            return Err(Error::new(format!(
-                "{site} keeps {heads:?}, which are not ascending heads below {}",
-                attention.heads
-            )));
-        }
+pub fn apply_kept(spec: &mut NetworkSpec, kept: &Kept) -> Result<()> {
+    kept.check(|site| spec.heads_at(site))?;
+    for (site, heads) in kept.iter() {
+        let Some(attention) = spec.attention_mut(site) else { continue };
         let per_kv = attention.queries_per_kv();
         let mut served: BTreeMap<usize, usize> = BTreeMap::new();
         for head in heads {
@@ -53,20 +46,20 @@ pub fn apply_kept(spec: &mut NetworkSpec, kept: &BTreeMap<Site, Vec<usize>>) -> 
 }
 
 /// Which heads the checkpoint of `config` kept, where it says so.
-pub(super) fn read_kept(config: &Config, spec: &NetworkSpec) -> Result<BTreeMap<Site, Vec<usize>>> {
+pub(super) fn read_kept(config: &Config, spec: &NetworkSpec) -> Result<Kept> {
     if let Some(kept) = config.section(KEPT_KEY).and_then(|s| s.get("kept").cloned()) {
         return serde_json::from_value(kept).map_err(|e| config.unsupported(format!("'pillars.kept' is broken: {e}")));
     }
     // transformers 4.x writes {"0": [removed heads]} for single-stack models.
-    let Some(pruned) = config.get("pruned_heads").and_then(|v| v.as_object()) else { return Ok(BTreeMap::new()) };
+    let Some(pruned) = config.get("pruned_heads").and_then(|v| v.as_object()) else { return Ok(Kept::all()) };
     let kind = if spec.encoder.is_some() { SiteKind::Encoder } else { SiteKind::Decoder };
-    let mut kept = BTreeMap::new();
+    let mut kept = Kept::all();
     for (layer, removed) in pruned {
         let wrong = || config.wrong("pruned_heads", "{layer: [heads]}");
         let site = Site::new(kind, layer.parse().map_err(|_| wrong())?);
         let removed: Vec<usize> = serde_json::from_value(removed.clone()).map_err(|_| wrong())?;
         let heads = spec.attention(site).ok_or_else(wrong)?.heads;
-        kept.insert(site, (0..heads).filter(|h| !removed.contains(h)).collect());
+        kept.set(site, (0..heads).filter(|h| !removed.contains(h)));
     }
     Ok(kept)
 }

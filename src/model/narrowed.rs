@@ -1,13 +1,11 @@
 //! Weights without some heads, cut in memory.
 
-use std::collections::BTreeMap;
-
 use candle_core::Tensor;
 
 use super::Projection;
 use super::open::attention_of_role;
 use crate::error::Result;
-use crate::network::{NetworkSpec, Site, Weights};
+use crate::network::{Kept, NetworkSpec, Weights};
 
 /// Hands out the weights of a whole network cut to its kept heads: what the spec that
 /// [`apply_kept`](super::apply_kept) leaves asks for. Nothing is written, so that a plan can be timed or analysed
@@ -15,12 +13,12 @@ use crate::network::{NetworkSpec, Site, Weights};
 pub struct Narrowed<'a> {
     whole: &'a dyn Weights,
     spec: &'a NetworkSpec,
-    kept: &'a BTreeMap<Site, Vec<usize>>,
+    kept: &'a Kept,
 }
 
 impl<'a> Narrowed<'a> {
     /// `kept` are heads of `spec`, which `whole` belongs to; sites that are not named keep all.
-    pub fn new(whole: &'a dyn Weights, spec: &'a NetworkSpec, kept: &'a BTreeMap<Site, Vec<usize>>) -> Self {
+    pub fn new(whole: &'a dyn Weights, spec: &'a NetworkSpec, kept: &'a Kept) -> Self {
         Self { whole, spec, kept }
     }
 }
@@ -33,14 +31,14 @@ impl Weights for Narrowed<'_> {
         else {
             return Ok(tensor);
         };
-        let Some(queries) = sites.first().and_then(|site| self.kept.get(site)) else { return Ok(tensor) };
+        let Some(queries) = sites.first().and_then(|site| self.kept.get(*site)) else { return Ok(tensor) };
         // The output projection's bias belongs to no head.
         let axis = match (projection, tensor.rank()) {
             (Projection::Output, 1) => return Ok(tensor),
             (Projection::Output, _) => 1,
             _ => 0,
         };
-        let mut heads = queries.clone();
+        let mut heads = queries.to_vec();
         if matches!(projection, Projection::Key | Projection::Value) {
             heads = heads.iter().map(|h| h / attention.queries_per_kv()).collect();
             heads.dedup();
@@ -70,8 +68,7 @@ mod tests {
         for (family, kept) in [("bert", vec![0, 3]), ("gpt2", vec![1]), ("llama", vec![0, 2]), ("bart", vec![2, 3])] {
             let model = Model::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family)).unwrap();
             let spec = model.spec();
-            let kept: BTreeMap<Site, Vec<usize>> =
-                spec.sites().iter().skip(1).map(|(site, _)| (*site, kept.clone())).collect();
+            let kept: Kept = spec.sites().iter().skip(1).map(|(site, _)| (*site, kept.clone())).collect();
             let weights = model.weights(&Device::Cpu, DType::F64);
             let mut left = spec.clone();
             apply_kept(&mut left, &kept).unwrap();

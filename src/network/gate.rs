@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{NetworkSpec, Site};
-use crate::error::{Error, Result};
+use super::{Kept, NetworkSpec, Site};
+use crate::error::Result;
 
 /// Gates by site, each `[H]`, in the network's type, or in f32 where that has 16 bits; a site without an entry lets every
 /// head through.
@@ -19,18 +19,18 @@ impl Gates {
     }
 
     /// 1 for the kept heads and 0 for the others of every site named in `kept`.
-    pub fn keep(spec: &NetworkSpec, kept: &BTreeMap<Site, Vec<usize>>, dtype: DType, device: &Device) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Where the model lacks a site or a head that is named.
+    pub fn keep(spec: &NetworkSpec, kept: &Kept, dtype: DType, device: &Device) -> Result<Self> {
+        kept.check(|site| spec.heads_at(site))?;
         let mut gates = Self::default();
-        for (site, heads) in kept {
-            let attention =
-                spec.attention(*site).ok_or_else(|| Error::new(format!("the model has no attention site {site}")))?;
-            let mut values = vec![0f32; attention.heads];
+        for (site, heads) in kept.iter() {
+            let mut values = vec![0f32; spec.heads_at(site).unwrap_or(0)];
             for head in heads {
-                *values.get_mut(*head).ok_or_else(|| {
-                    Error::new(format!("{site} has {} heads, so there is no head {head}", attention.heads))
-                })? = 1.0;
+                values[*head] = 1.0;
             }
-            gates.set(*site, Tensor::new(values, device)?.to_dtype(dtype)?);
+            gates.set(site, Tensor::new(values, device)?.to_dtype(dtype)?);
         }
         Ok(gates)
     }

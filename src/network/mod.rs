@@ -26,7 +26,8 @@
 //! | `packing` | real positions side by side: no work on padding |
 //! | `rotary`, `score_bias` | positions inside attention |
 //! | `part`, `groups`, `extent` | what is held and what is read; batches that advance together; what they cost |
-//! | `probe`, `gate`, `batch`, `site` | watching, masking, what is read, names of attention layers |
+//! | `probe`, `gate`, `batch` | watching, masking, what is read |
+//! | `site`, `kept` | names of attention layers and heads; which heads stay |
 //! | `spec`, `roles` | what a network is; which tensors it asks for |
 
 mod attention;
@@ -37,6 +38,7 @@ mod gate;
 mod groups;
 mod input;
 mod interpolate;
+mod kept;
 mod layer;
 mod output;
 mod packing;
@@ -55,13 +57,14 @@ pub use extent::Extent;
 pub use forward::{Hidden, Network};
 pub use gate::Gates;
 pub use groups::Groups;
+pub use kept::Kept;
 pub use layer::Layer;
 pub use output::{Output, OutputBlock};
 pub use part::block_bytes;
 pub use probe::{Blind, Probe, SiteMaps};
 pub use roles::{Residence, Weights};
 pub use rotary::{Beyond, RotarySpec};
-pub use site::{FeatureMap, Site, SiteKind};
+pub use site::{FeatureMap, Head, Site, SiteKind};
 pub use spec::{
     Activation, AttentionSpec, Counting, FrameInputSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind,
     NormSpec, Objective, OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, ProjectionBias, ScoreBias, StackSpec,

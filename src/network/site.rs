@@ -86,6 +86,28 @@ impl TryFrom<String> for Site {
     }
 }
 
+/// One head of one attention layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Head {
+    /// The layer.
+    pub site: Site,
+    /// Index of the query head.
+    pub head: usize,
+}
+
+impl Head {
+    /// Head `head` of `site`.
+    pub fn new(site: Site, head: usize) -> Self {
+        Self { site, head }
+    }
+}
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} head {}", self.site, self.head)
+    }
+}
+
 /// What a head computes on a batch: the maps of the paper's section 3.1, and the residual map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -436,6 +436,11 @@ impl NetworkSpec {
         }
     }
 
+    /// Query heads of the attention layer at `site`.
+    pub fn heads_at(&self, site: Site) -> Option<usize> {
+        self.attention(site).map(|a| a.heads)
+    }
+
     /// The attention layer at `site`, to change it.
     pub fn attention_mut(&mut self, site: Site) -> Option<&mut AttentionSpec> {
         match site.kind {

@@ -230,7 +230,7 @@ impl Saving {
 mod tests {
     use super::*;
     use crate::network::{
-        Activation, LayerSpec, MlpSpec, NormKind, NormSpec, Objective, OutputSpec, PositionSpec, ProjectionBias,
+        Activation, Kept, LayerSpec, MlpSpec, NormKind, NormSpec, Objective, OutputSpec, PositionSpec, ProjectionBias,
         ScoreBias, Site, TokenInputSpec, Wiring,
     };
 
@@ -363,7 +363,7 @@ mod tests {
     fn a_removed_head_takes_its_rows_and_columns() {
         let spec = paper(1000);
         let site: Site = "cross.3".parse().unwrap();
-        let plan = Plan::from_mask([(site, vec![0, 1, 2, 4, 5, 6, 7])].into());
+        let plan = Plan::from_mask(Kept::from_iter([(site, [0, 1, 2, 4, 5, 6, 7])]));
         let saving = Saving::of(&spec, &plan, 10).unwrap();
         // 64 rows of three projections with their biases, 64 columns of the fourth.
         assert_eq!(saving.before.parameters - saving.after.parameters, 4 * 64 * 512 + 3 * 64);

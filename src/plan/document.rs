@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{Amount, Shape};
 use crate::analysis::Document;
 use crate::error::{Error, Result};
-use crate::network::Site;
+use crate::network::{Kept, Site};
 
 /// The format of the record that an export leaves in its folder.
 const RECIPE: &str = "pillars-export";
@@ -17,8 +17,8 @@ const RECIPE: &str = "pillars-export";
 /// Which heads stay. Sites that are not named keep every head.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// Heads that stay, ascending, by site.
-    pub kept: BTreeMap<Site, Vec<usize>>,
+    /// Heads that stay.
+    pub kept: Kept,
     /// How it was made: the name of a [`super::Method`], `mask` or `manual`.
     #[serde(default)]
     pub method: String,
@@ -53,7 +53,7 @@ pub struct Plan {
 
 impl Plan {
     /// A plan from kept heads alone.
-    pub fn from_mask(kept: BTreeMap<Site, Vec<usize>>) -> Self {
+    pub fn from_mask(kept: Kept) -> Self {
         Self { kept, method: "mask".to_owned(), ..Self::default() }
     }
 
@@ -83,14 +83,14 @@ impl Plan {
             heads.sort_unstable();
             kept.insert(site, heads);
         }
-        let plan = Self::from_mask(kept);
+        let plan = Self::from_mask(Kept::try_from(kept)?);
         plan.check()?;
         Ok(plan)
     }
 
     /// Heads of `site` that stay, of `heads`.
     pub fn kept_at(&self, site: Site, heads: usize) -> Vec<usize> {
-        self.kept.get(&site).cloned().unwrap_or_else(|| (0..heads).collect())
+        self.kept.at(site, heads)
     }
 
     /// Checks the plan against a model: its sites and heads exist, no layer loses every head unless that is
@@ -115,29 +115,21 @@ impl Plan {
     /// Whether every site and head that is named exists, and enough heads stay.
     pub(super) fn fits(&self, shape: &Shape) -> Result<()> {
         self.check()?;
-        for (site, kept) in &self.kept {
+        for (site, kept) in self.kept.iter() {
             if kept.is_empty() && !self.allow_empty {
                 return Err(Error::new(format!("{site} would lose every head"))
                     .hint("keep at least one, or allow empty layers"));
             }
-            let Some(found) = shape.get(*site) else {
-                return Err(Error::new(format!("the plan names {site}, which the model does not have")));
-            };
-            if let Some(head) = kept.iter().find(|h| **h >= found.heads) {
+            let (planned, found) = (self.heads.get(&site), shape.get(site).map(|s| s.heads));
+            if let (Some(planned), Some(found)) = (planned, found)
+                && *planned != found
+            {
                 return Err(Error::new(format!(
-                    "the plan keeps head {head} of {site}, which has {} heads (0 to {})",
-                    found.heads,
-                    found.heads - 1
-                )));
-            }
-            if let Some(heads) = self.heads.get(site).filter(|n| **n != found.heads) {
-                return Err(Error::new(format!(
-                    "the plan was made for {heads} heads at {site}, where the model has {}",
-                    found.heads
+                    "the plan was made for {planned} heads at {site}, where the model has {found}"
                 )));
             }
         }
-        Ok(())
+        self.kept.check(|site| shape.get(site).map(|s| s.heads))
     }
 }
 
@@ -147,11 +139,6 @@ impl Document for Plan {
     const NOUN: &'static str = "plan";
 
     fn check(&self) -> Result<()> {
-        for (site, kept) in &self.kept {
-            if !kept.is_sorted_by(|a, b| a < b) {
-                return Err(Error::new(format!("the heads kept at {site} are not ascending, each once")));
-            }
-        }
         Ok(())
     }
 }
@@ -169,7 +156,7 @@ mod tests {
     fn a_plan_survives_its_file_and_a_mask_is_a_plan() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plan.json");
-        let mut plan = Plan::from_mask(BTreeMap::from([(site("encoder.0"), vec![0, 3])]));
+        let mut plan = Plan::from_mask(Kept::from_iter([(site("encoder.0"), [0, 3])]));
         plan.amount = Some(Amount::Keep(2));
         plan.fingerprint = Some("abc".to_owned());
         plan.write(&path).unwrap();
@@ -178,7 +165,7 @@ mod tests {
         assert!(text.starts_with(r#"{"format":"pillars-plan","version":1,"kept":{"encoder.0":[0,3]}"#), "{text}");
 
         let mask = Plan::parse_any(r#"{"decoder.1": [2, 0]}"#).unwrap();
-        assert_eq!(mask.kept, BTreeMap::from([(site("decoder.1"), vec![0, 2])]));
+        assert_eq!(mask.kept, Kept::from_iter([(site("decoder.1"), [0, 2])]));
         assert_eq!(mask.method, "mask");
         // Nothing but the plan is left in the folder.
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);

@@ -33,7 +33,7 @@ pub fn snap(shape: impl Into<Shape>, plan: &Plan) -> Result<(Plan, Vec<String>)>
             ));
         }
         for site in &class {
-            plan.kept.insert(site.site, choice.kept.clone());
+            plan.kept.set(site.site, choice.kept.iter().copied());
             plan.heads.insert(site.site, site.heads);
             if let Some(scores) = &choice.scores {
                 plan.scores.insert(site.site, scores.clone());
@@ -59,9 +59,9 @@ impl Choice {
     /// `None` where the plan names no pass of the layer.
     fn of(class: &[SiteShape], plan: &Plan) -> Option<Self> {
         let site = *class.first()?;
-        let wanted: Vec<_> = class.iter().map(|s| plan.kept.get(&s.site).cloned()).collect();
+        let wanted: Vec<_> = class.iter().map(|s| plan.kept.get(s.site).map(<[usize]>::to_vec)).collect();
         let kept = wanted.iter().flatten().next()?.clone();
-        let named = class.iter().filter(|s| plan.kept.contains_key(&s.site));
+        let named = class.iter().filter(|s| plan.kept.names(s.site));
         let scores: Option<Vec<&Vec<f64>>> =
             named.map(|s| plan.scores.get(&s.site).filter(|scores| scores.len() == site.heads)).collect();
         let mean = |all: Vec<&Vec<f64>>| {
@@ -250,7 +250,7 @@ mod tests {
                 }
                 let wanted = plan(&[("decoder.0", &kept)], &[("decoder.0", &scores)]);
                 let (snapped, notes) = snap(&shape, &wanted).unwrap();
-                let found = &snapped.kept[&site("decoder.0")];
+                let found = snapped.kept.get(site("decoder.0")).unwrap();
                 assert_eq!(notes.is_empty(), *found == kept);
                 changed += notes.len();
                 let planned: Vec<usize> = found.iter().copied().filter(|h| kept.contains(h)).collect();
@@ -268,7 +268,7 @@ mod tests {
     fn without_scores_most_planned_heads_stay_and_the_note_says_so() {
         let shape = Shape::from_iter([layer("decoder.2", 8, 2, 2)]);
         let (snapped, notes) = snap(&shape, &plan(&[("decoder.2", &[0, 1, 2, 6])], &[])).unwrap();
-        assert_eq!(snapped.kept[&site("decoder.2")], [0, 1, 2]);
+        assert_eq!(snapped.kept.get(site("decoder.2")).unwrap(), [0, 1, 2]);
         assert_eq!(
             notes,
             ["decoder.2: heads 0 1 2 instead of 0 1 2 6, so that the one key/value head left serves 3 query heads"]
@@ -287,12 +287,12 @@ mod tests {
         let kept: [(&str, &[usize]); 3] = [("encoder.0", &[0, 1]), ("encoder.1", &[1, 2]), ("encoder.2", &[1])];
         let (snapped, notes) = snap(&shape, &plan(&kept, &scores)).unwrap();
         // Sums 0.9, 1.0, 1.1, 0: two heads, as many as the largest pass keeps.
-        assert!(snapped.kept.values().all(|k| *k == [1, 2]), "{:?}", snapped.kept);
+        assert!(snapped.kept.iter().all(|(_, k)| k == [1, 2]), "{:?}", snapped.kept);
         assert_eq!(notes.len(), 1);
         // A plan that names one pass means all.
         let (snapped, _) = snap(&shape, &plan(&[("encoder.1", &[3])], &[])).unwrap();
-        assert_eq!(snapped.kept.len(), 3);
-        assert!(snapped.kept.values().all(|k| *k == [3]));
+        assert_eq!(snapped.kept.sites(), 3);
+        assert!(snapped.kept.iter().all(|(_, k)| k == [3]));
     }
 
     #[test]

@@ -12,14 +12,14 @@ const CARRIED: &[&str] = &["license", "license_name", "license_link", "pipeline_
 
 /// What a card says of the source, kept until the rest is known.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(super) struct CardHead {
     front_matter: String,
     title: String,
     /// Heads that do something, and heads of the original model.
     heads: (usize, usize),
 }
 
-impl Head {
+impl CardHead {
     /// Of a model under the plan and the format that a report tells.
     pub fn of(model: &Model, report: &Report) -> Self {
         let (mut kept, mut all) = (0, 0);
@@ -39,8 +39,8 @@ impl Head {
 }
 
 /// `README.md` of an exported folder.
-pub(super) fn card(head: &Head, report: &Report) -> String {
-    let Head { front_matter, title, heads: (heads, all) } = head;
+pub(super) fn card(head: &CardHead, report: &Report) -> String {
+    let CardHead { front_matter, title, heads: (heads, all) } = head;
     let what = match report.export_format {
         Format::Gqa => "key/value heads averaged".to_owned(),
         _ => format!("{heads} of {all} attention heads"),

@@ -6,7 +6,7 @@ use candle_core::{DType, Device};
 use serde_json::{Map, Value};
 
 use super::agreement::{COPIES, run};
-use super::card::{Head, card};
+use super::card::{CardHead, card};
 use super::files::copy_side_files;
 use super::gqa::pooled;
 use super::shards::write_weights;
@@ -70,7 +70,7 @@ pub struct Draft {
     writer: FolderWriter,
     model: Model,
     config: Map<String, Value>,
-    head: Head,
+    head: CardHead,
     report: Report,
 }
 
@@ -173,7 +173,7 @@ fn write_watched(
         files,
     };
     report.files.extend(["config.json", "README.md", RECORD].map(str::to_owned));
-    Ok(Draft { head: Head::of(model, &report), writer, model: written, config, report })
+    Ok(Draft { head: CardHead::of(model, &report), writer, model: written, config, report })
 }
 
 impl Draft {

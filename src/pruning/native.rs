@@ -9,7 +9,7 @@ use super::slots::{SiteSlots, Slot, Slots, each_site, least};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 use crate::model::{Family, KEPT_KEY, Model};
-use crate::network::{AttentionSpec, NetworkSpec, ScoreBias, Site, SiteKind};
+use crate::network::{AttentionSpec, Kept, NetworkSpec, ScoreBias, SiteKind};
 use crate::plan::Plan;
 
 /// What stock transformers opens of a family when attention is narrower than the model, found by opening tiny
@@ -284,7 +284,7 @@ pub(super) fn relative_role(kind: SiteKind) -> Option<&'static str> {
 }
 
 /// Original indices of the heads that are more than zeros, of every layer that lost some.
-pub(super) fn kept(spec: &NetworkSpec, slots: &Slots) -> BTreeMap<Site, Vec<usize>> {
+pub(super) fn kept(spec: &NetworkSpec, slots: &Slots) -> Kept {
     let sites = spec.sites().into_iter();
     let kept = sites.filter_map(|(site, attention)| {
         let queries = slots.get(&site)?.queries.iter();

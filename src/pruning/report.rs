@@ -9,7 +9,7 @@ use super::{Agreement, Change, Format};
 use crate::analysis::Document;
 use crate::error::Result;
 use crate::evaluation::{Comparison, Speed};
-use crate::network::Site;
+use crate::network::{Kept, Site};
 use crate::plan::Plan;
 
 /// The file in an exported folder that records how it came to be, and by which this program knows its own folders.
@@ -55,7 +55,7 @@ pub struct Report {
     /// The plan, in the head numbers of the source.
     pub plan: Plan,
     /// Heads of the original model that the written layers have, where they are fewer than it had.
-    pub kept: BTreeMap<Site, Vec<usize>>,
+    pub kept: Kept,
     /// Heads that are there for the shape alone and add nothing, by site.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub zero_heads: BTreeMap<Site, usize>,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
-use crate::network::{AttentionSpec, NetworkSpec, Site};
+use crate::network::{AttentionSpec, Kept, NetworkSpec, Site};
 use crate::plan::Plan;
 
 /// What one head is made from; numbers are heads of the opened model.
@@ -112,13 +112,12 @@ pub(super) fn each_site(
 
 /// Original indices of the written heads of every site that is narrower than the original model: what `config.json`
 /// says so that the folder opens.
-pub(super) fn origins(spec: &NetworkSpec, slots: &Slots) -> Result<BTreeMap<Site, Vec<usize>>> {
-    let mut kept = BTreeMap::new();
+pub(super) fn origins(spec: &NetworkSpec, slots: &Slots) -> Result<Kept> {
+    let mut kept = Kept::all();
     for (site, attention) in spec.sites() {
         let slots = slots.get(&site).ok_or_else(|| Error::new(format!("{site} was forgotten")))?;
         if slots.queries.len() != attention.origin_heads {
-            let origin = slots.queries.iter().filter_map(|s| attention.origin.get(s.head()).copied()).collect();
-            kept.insert(site, origin);
+            kept.set(site, slots.queries.iter().filter_map(|s| attention.origin.get(s.head()).copied()));
         }
     }
     Ok(kept)

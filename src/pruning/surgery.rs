@@ -13,7 +13,7 @@ use super::{Counts, Format};
 use crate::checkpoint::{Checkpoint, TensorPlan};
 use crate::error::{Error, Result};
 use crate::model::{KEPT_KEY, Model};
-use crate::network::{NetworkSpec, Site};
+use crate::network::{Kept, NetworkSpec, Site};
 use crate::plan::{Cost, Plan};
 
 /// Families for which transformers 4.x reads `pruned_heads` when it opens a checkpoint (tested with 4.57.6).
@@ -32,7 +32,7 @@ pub(super) struct Surgery {
     /// Name and text of the Python module that the configuration needs.
     pub module: Option<(String, String)>,
     /// Original heads that the written layers have, of every layer that lost some.
-    pub kept: BTreeMap<Site, Vec<usize>>,
+    pub kept: Kept,
     /// What opens the result.
     pub opens_in: Vec<String>,
     /// What a reader should know, in sentences.
@@ -68,7 +68,7 @@ impl Surgery {
             }
             Format::Gqa => {
                 let Gqa { slots, config, opens_in, notes } = gqa(model, plan)?;
-                (slots, BTreeMap::new(), config, opens_in, notes)
+                (slots, Kept::all(), config, opens_in, notes)
             }
         };
         let checkpoint = model.checkpoint();
@@ -160,7 +160,7 @@ fn tensors(checkpoint: &Checkpoint, cuts: &HashMap<String, Cut>) -> Result<Vec<T
 }
 
 /// The configuration under which ragged weights, which have the original heads `kept`, open.
-fn compact_config(model: &Model, kept: &BTreeMap<Site, Vec<usize>>) -> Result<Map<String, Value>> {
+fn compact_config(model: &Model, kept: &Kept) -> Result<Map<String, Value>> {
     let mut config = source_config(model.config())?;
     config.insert(KEPT_KEY.to_owned(), json!({"version": 1, "kept": kept}));
     // What an earlier pruning left would not fit now.
@@ -179,7 +179,7 @@ fn reads_pruned_heads(model: &Model) -> bool {
     READS_PRUNED_HEADS.contains(&model.family().model_type)
 }
 
-fn compact_opens_in(model: &Model, kept: &BTreeMap<Site, Vec<usize>>) -> Vec<String> {
+fn compact_opens_in(model: &Model, kept: &Kept) -> Vec<String> {
     let mut opens_in = vec!["Pillars".to_owned()];
     if kept.is_empty() {
         opens_in.push("whatever opens the original".to_owned());
@@ -193,10 +193,10 @@ fn compact_opens_in(model: &Model, kept: &BTreeMap<Site, Vec<usize>>) -> Vec<Str
 }
 
 /// `{"layer": [removed heads]}`, as transformers 4.x writes it.
-fn pruned_heads(model: &Model, kept: &BTreeMap<Site, Vec<usize>>) -> Value {
+fn pruned_heads(model: &Model, kept: &Kept) -> Value {
     let mut pruned = Map::new();
-    for (site, heads) in kept {
-        let all = model.spec().attention(*site).map_or(0, |a| a.origin_heads);
+    for (site, heads) in kept.iter() {
+        let all = model.spec().attention(site).map_or(0, |a| a.origin_heads);
         let removed: Vec<usize> = (0..all).filter(|h| !heads.contains(h)).collect();
         pruned.insert(site.layer.to_string(), Value::from(removed));
     }

@@ -130,7 +130,8 @@ mod earlier {
 mod tests {
     use super::*;
     use crate::evaluation::curve::CurveInput;
-    use crate::workspace::{HeadRef, NamedPlan};
+    use crate::network::Head;
+    use crate::workspace::NamedPlan;
 
     #[test]
     fn a_workspace_survives_its_file() {
@@ -144,7 +145,7 @@ mod tests {
             ..Workspace::default()
         };
         let mut plan = NamedPlan::new("mine");
-        plan.set_pin(HeadRef::new("encoder.0".parse().unwrap(), 2), Some(false));
+        plan.set_pin(Head::new("encoder.0".parse().unwrap(), 2), Some(false));
         workspace.draft.add(plan);
         workspace.write(&path).unwrap();
         assert_eq!(Workspace::read(&path).unwrap(), workspace);

@@ -1,34 +1,11 @@
 //! Plans being edited: what a method proposes, overlaid by the heads that a person has fixed.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::network::Site;
+use crate::network::{Head, Site};
 use crate::plan::{Amount, Method, Plan, Shape, SiteShape};
-
-/// One head of one attention layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct HeadRef {
-    /// The layer.
-    pub site: Site,
-    /// Index of the query head.
-    pub head: usize,
-}
-
-impl HeadRef {
-    /// Head `head` of `site`.
-    pub fn new(site: Site, head: usize) -> Self {
-        Self { site, head }
-    }
-}
-
-impl fmt::Display for HeadRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} head {}", self.site, self.head)
-    }
-}
 
 /// What a method is asked to propose.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,32 +66,32 @@ impl NamedPlan {
     }
 
     /// Whether `head` is pinned, and to what.
-    pub fn pin(&self, head: HeadRef) -> Option<bool> {
+    pub fn pin(&self, head: Head) -> Option<bool> {
         self.at(head.site).pin(head.head)
     }
 
     /// Whether `head` stays.
-    pub fn is_kept(&self, head: HeadRef) -> bool {
+    pub fn is_kept(&self, head: Head) -> bool {
         self.at(head.site).is_kept(head.head)
     }
 
     /// The part of the plan that is about one layer.
     pub fn at(&self, site: Site) -> LayerPlan<'_> {
-        LayerPlan { kept: self.base.kept.get(&site).map(Vec::as_slice), pins: self.pins.get(&site) }
+        LayerPlan { kept: self.base.kept.get(site), pins: self.pins.get(&site) }
     }
 
     /// How many heads of a layer stay.
     pub fn kept_at(&self, site: &SiteShape) -> usize {
-        match (self.pins.get(&site.site), self.base.kept.get(&site.site)) {
+        match (self.pins.get(&site.site), self.base.kept.get(site.site)) {
             // Without a pin there is nothing to look up.
             (None, None) => site.heads,
             (None, Some(kept)) => kept.iter().filter(|head| **head < site.heads).count(),
-            (Some(_), _) => (0..site.heads).filter(|head| self.is_kept(HeadRef::new(site.site, *head))).count(),
+            (Some(_), _) => (0..site.heads).filter(|head| self.is_kept(Head::new(site.site, *head))).count(),
         }
     }
 
     /// Fixes `head`, or hands it back to the proposal.
-    pub fn set_pin(&mut self, head: HeadRef, stays: Option<bool>) {
+    pub fn set_pin(&mut self, head: Head, stays: Option<bool>) {
         let site = self.pins.entry(head.site).or_default();
         match stays {
             Some(stays) => site.insert(head.head, stays),
@@ -128,7 +105,7 @@ impl NamedPlan {
     /// The proposal with the pins laid over it, every site named.
     pub fn plan(&self, shape: &Shape) -> Plan {
         let kept = shape.sites().iter().map(|s| {
-            let heads = (0..s.heads).filter(|h| self.is_kept(HeadRef::new(s.site, *h))).collect();
+            let heads: Vec<usize> = (0..s.heads).filter(|h| self.is_kept(Head::new(s.site, *h))).collect();
             (s.site, heads)
         });
         let mut plan = Plan { kept: kept.collect(), ..self.base.clone() };
@@ -272,17 +249,17 @@ mod tests {
         let shape = shape();
         let site = shape.sites()[0].site;
         let mut plan = NamedPlan::new("p");
-        plan.base.kept.insert(site, vec![0, 2]);
-        plan.set_pin(HeadRef::new(site, 1), Some(true));
-        plan.set_pin(HeadRef::new(site, 2), Some(false));
-        plan.set_pin(HeadRef::new(site, 3), Some(true));
-        assert_eq!(plan.plan(&shape).kept[&site], [0, 1, 3]);
+        plan.base.kept.set(site, [0, 2]);
+        plan.set_pin(Head::new(site, 1), Some(true));
+        plan.set_pin(Head::new(site, 2), Some(false));
+        plan.set_pin(Head::new(site, 3), Some(true));
+        assert_eq!(plan.plan(&shape).kept.get(site).unwrap(), [0, 1, 3]);
         assert_eq!(shape.sites().iter().map(|s| plan.kept_at(s)).collect::<Vec<_>>(), [3, 4]);
-        plan.set_pin(HeadRef::new(site, 3), None);
-        assert_eq!(plan.plan(&shape).kept[&shape.sites()[1].site], [0, 1, 2, 3]);
-        plan.set_pin(HeadRef::new(site, 1), None);
-        plan.set_pin(HeadRef::new(site, 2), None);
-        assert_eq!((plan.plan(&shape).kept[&site].clone(), plan.pinned()), (vec![0, 2], 0));
+        plan.set_pin(Head::new(site, 3), None);
+        assert_eq!(plan.plan(&shape).kept.get(shape.sites()[1].site).unwrap(), [0, 1, 2, 3]);
+        plan.set_pin(Head::new(site, 1), None);
+        plan.set_pin(Head::new(site, 2), None);
+        assert_eq!((plan.plan(&shape).kept.get(site).unwrap(), plan.pinned()), (&[0, 2][..], 0));
         assert_eq!(plan.kept_at(&shape.sites()[0]), 2);
     }
 

@@ -28,7 +28,7 @@ mod store;
 mod tidy;
 
 pub use document::{ModelRef, Workspace};
-pub use draft::{Draft, HeadRef, LayerPlan, NamedPlan, Proposal};
+pub use draft::{Draft, LayerPlan, NamedPlan, Proposal};
 pub use history::History;
 pub use job::{LoadedNetwork, ModelFacts, Opened};
 pub use outlook::Outlook;

@@ -73,7 +73,7 @@ mod tests {
         // Three heads are not even: surgery says what it makes of them.
         let uneven = Outlook::of(&model, &plan(r#"{"decoder.0": [0, 1, 2]}"#), 16).unwrap();
         assert_eq!(uneven.notes.len(), 1);
-        assert_eq!(uneven.legal.kept.values().next().unwrap().len(), 2);
+        assert_eq!(uneven.legal.kept.iter().next().unwrap().1.len(), 2);
         assert!(Outlook::of(&model, &plan(r#"{"decoder.0": []}"#), 16).is_err());
     }
 }

@@ -3,13 +3,13 @@
 
 pub mod heads;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use pillars::checkpoint::{Config, Stored, TensorPlan, write_safetensors};
 use pillars::model::{Family, Model, Storage};
-use pillars::network::{Batch, Blind, FeatureMap, Gates, Probe, Site, SiteMaps, Source, TokenMask, Tokens};
+use pillars::network::{Batch, Blind, FeatureMap, Gates, Kept, Probe, Site, SiteMaps, Source, TokenMask, Tokens};
 use pillars::tensor::DeviceChoice;
 
 pub fn fixtures() -> PathBuf {
@@ -95,7 +95,7 @@ pub fn reopened(config: &serde_json::Value, tensors: &HashMap<String, Tensor>) -
     (folder, opened)
 }
 
-pub fn mask(folder: &Path) -> BTreeMap<Site, Vec<usize>> {
+pub fn mask(folder: &Path) -> Kept {
     serde_json::from_slice(&std::fs::read(folder.join("mask.json")).unwrap()).unwrap()
 }
 
@@ -179,11 +179,7 @@ pub struct Compared {
 
 /// Runs `model` in f32 on the inputs of a reference and compares every `attn.*`, `out.*` and result with it, the
 /// `masked.*` ones with the gates of `kept`.
-pub fn compare(
-    model: &Model,
-    reference: &HashMap<String, Tensor>,
-    kept: Option<&BTreeMap<Site, Vec<usize>>>,
-) -> Compared {
+pub fn compare(model: &Model, reference: &HashMap<String, Tensor>, kept: Option<&Kept>) -> Compared {
     let network = model.network(&device(), DType::F32).unwrap();
     let batch = batch(reference);
     let mut keeper = Keeper::default();

@@ -1,5 +1,4 @@
 //! Quality curves: every point a masked evaluation, measured once.
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::common::fixtures;
@@ -10,7 +9,7 @@ use pillars::evaluation::curve::{Curves, Gauge, Subject, Wanted, curves};
 use pillars::evaluation::{Candidate, compare, evaluate};
 use pillars::figure::{CurveView, Theme};
 use pillars::model::Model;
-use pillars::network::{FeatureMap, Gates, Network};
+use pillars::network::{FeatureMap, Gates, Kept, Network};
 use pillars::plan::{Amount, Cost, Method, Ranking};
 use pillars::task::Ticket;
 
@@ -92,7 +91,7 @@ fn every_point_is_an_evaluation_of_the_masked_model() {
         // Six ways of one draw (votes, per-group and score with each of two maps make nine), and two random ones.
         assert_eq!(found.points.len(), 3 * (9 + 2 + 3 + 3 * 3), "{family}: {names:?}");
         let network = &bench.network;
-        let run = |kept: &BTreeMap<_, _>| {
+        let run = |kept: &Kept| {
             let (open, gates) = (Gates::open(), Gates::keep(network.spec(), kept, DType::F32, &Device::Cpu).unwrap());
             let quality =
                 evaluate(network, &gates, bench.corpus.batches(&Device::Cpu), None, &Ticket::default()).unwrap();
@@ -100,7 +99,7 @@ fn every_point_is_an_evaluation_of_the_masked_model() {
             let batches = bench.corpus.batches(&Device::Cpu);
             (quality, compare(before, after, batches, None, &Ticket::default()).unwrap())
         };
-        let (quality, _) = run(&BTreeMap::new());
+        let (quality, _) = run(&Kept::all());
         let whole = found.whole.unwrap();
         assert_eq!(whole.effect.loss_per_token, quality.loss_per_token);
         assert_eq!((whole.effect.agreement, whole.effect.cosine), (Some(1.0), 1.0));

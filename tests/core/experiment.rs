@@ -60,7 +60,7 @@ fn arms_share_their_stems_and_keep_equally_many_heads() {
     assert_eq!(parameters(0) - parameters(1), 2 * 4 * 2 * 4 * 16);
     // What the report says is what the written models are.
     let pruned = Model::open(request.out.join("seed-0/ght-ps")).unwrap();
-    assert!(pruned.spec().sites().iter().all(|(site, a)| a.origin == report.runs[1].kept[site]));
+    assert!(pruned.spec().sites().iter().all(|(site, a)| a.origin == report.runs[1].kept.get(*site).unwrap()));
     let constrained = report.stems.iter().find(|s| s.stem == Stem::Constrained).unwrap();
     let plain = report.stems.iter().find(|s| s.stem == Stem::Plain).unwrap();
     assert!(constrained.homogenisation.unwrap().mean > plain.homogenisation.unwrap().mean);

@@ -1,5 +1,5 @@
 //! What each format gives is told exactly before it is written, and what stock transformers cannot open is refused.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::common::{family_fixture, fixtures, random_model, relative_difference, reopened, tensors_of};
@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use pillars::analysis::Document;
 use pillars::checkpoint::Config;
 use pillars::model::{Family, Model, families};
-use pillars::network::{Batch, Blind, Gates, Site, Tokens};
+use pillars::network::{Batch, Blind, Gates, Kept, Site, Tokens};
 use pillars::plan::{Cost, Plan};
 use pillars::pruning::{self, AGREEMENT, ExportOptions, Format, RECORD, Reference, Report, forecast};
 use pillars::task::Ticket;
@@ -38,7 +38,7 @@ fn plans(model: &Model) -> Vec<(&'static str, Plan)> {
         .filter(|s| s.kind == last.kind && model.spec().stored_layer(*s) == model.spec().stored_layer(last))
         .collect();
     for site in twins {
-        whole.kept.remove(&site);
+        whole.kept.unset(site);
     }
     vec![
         ("ragged", plan(&|layer, heads| (0..heads).filter(|h| h % 4 <= layer % 3).collect())),
@@ -198,8 +198,7 @@ fn layers_of_t5_share_the_columns_of_their_relative_positions() {
     // Heads 1 and 3 each need their column in the encoder, so everything has two heads.
     assert_eq!((&config["num_heads"], &config["d_kv"]), (&json!(2), &json!(8)));
     assert_eq!(report.zero_heads.values().sum::<usize>(), 6);
-    let kept: BTreeMap<Site, Vec<usize>> = plan.kept.clone();
-    assert_eq!(report.kept, kept);
+    assert_eq!(report.kept, plan.kept);
 }
 
 #[test]
@@ -222,7 +221,7 @@ fn compact_folders_hold_the_module_that_their_configuration_names_and_native_one
         // What is cut again, or written whole, does not keep a module of before.
         let cut = Model::open(&out).unwrap();
         let again = folder.path().join("again");
-        let all = Plan::from_mask(BTreeMap::new());
+        let all = Plan::from_mask(Kept::all());
         if export(&cut, &all, Format::Native, &again).is_ok() {
             let config = Config::read(&again.join("config.json")).unwrap();
             assert!(config.get("auto_map").is_none() && config.get("pillars").is_none());

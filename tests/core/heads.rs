@@ -1,5 +1,5 @@
 //! Where heads lie in stored tensors: zeroing what belongs to a head is the same as closing its gate.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::common::{
@@ -7,9 +7,7 @@ use crate::common::{
 };
 use candle_core::{DType, Device, Tensor};
 use pillars::model::{HeadTensor, Model, Projection};
-use pillars::network::{AttentionSpec, Blind, Gates, Site, TokenMask, roles};
-
-type Kept = BTreeMap<Site, Vec<usize>>;
+use pillars::network::{AttentionSpec, Blind, Gates, Kept, Site, TokenMask, roles};
 
 /// Heads of a projection that no kept query head needs.
 fn dropped(spec: &AttentionSpec, kept: &[usize], projection: Projection) -> Vec<usize> {
@@ -34,8 +32,8 @@ fn zero(values: &mut [f32], shape: &[usize], axis: usize, range: &Range<usize>) 
 fn zeroed(model: &Model, kept: &Kept, projections: &[Projection]) -> (tempfile::TempDir, Model) {
     let mut tensors = tensors_of(model);
     for HeadTensor { name, sites, axis, heads } in model.head_tensors() {
-        let Some(left) = kept.get(&sites[0]) else { continue };
-        assert!(sites.iter().all(|s| kept[s] == *left), "{name} is shared");
+        let Some(left) = kept.get(sites[0]) else { continue };
+        assert!(sites.iter().all(|s| kept.get(*s) == Some(left)), "{name} is shared");
         let spec = model.spec().attention(sites[0]).unwrap();
         let shape = tensors[&name].dims().to_vec();
         let mut values = tensors[&name].flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -56,7 +54,7 @@ fn zeroing_what_belongs_to_heads_is_closing_their_gates() {
         let model = Model::open(&folder).unwrap();
         let family = model.family().model_type;
         let kept = mask(&folder);
-        assert!(kept.iter().any(|(s, k)| k.len() < model.spec().attention(*s).unwrap().heads), "{family}");
+        assert!(kept.iter().any(|(s, k)| k.len() < model.spec().attention(s).unwrap().heads), "{family}");
         let batch = batch(&reference(&folder.join("reference.safetensors")));
         let network = model.network(&Device::Cpu, DType::F32).unwrap();
         let gates = Gates::keep(model.spec(), &kept, DType::F32, &Device::Cpu).unwrap();
@@ -89,11 +87,11 @@ fn layers_that_lost_every_head_still_run() {
         let firsts = model.spec().sites().into_iter().map(|(s, _)| s).filter(|s| s.layer == 0);
         for first in firsts.collect::<Vec<_>>() {
             let mut tensors = tensors_of(&model);
-            let mut kept = Kept::new();
+            let mut kept = Kept::all();
             for tensor in model.head_tensors().iter().filter(|t| t.sites.contains(&first)) {
                 let empty = tensors[&tensor.name].narrow(tensor.axis, 0, 0).unwrap();
                 tensors.insert(tensor.name.clone(), empty.contiguous().unwrap());
-                kept.extend(tensor.sites.iter().map(|s| (*s, Vec::new())));
+                tensor.sites.iter().for_each(|s| kept.set(*s, []));
             }
             let mut config = model.config().value().clone();
             config["pillars"] = serde_json::json!({"kept": kept});
@@ -101,7 +99,7 @@ fn layers_that_lost_every_head_still_run() {
             let mut keeper = Keeper::default();
             let emptied = emptied.network(&Device::Cpu, DType::F32).unwrap();
             let got = emptied.forward(&batch, &Gates::open(), &mut keeper).unwrap();
-            let seen = 2 * (model.spec().sites().len() - kept.len());
+            let seen = 2 * (model.spec().sites().len() - kept.sites());
             assert_eq!(keeper.maps.len(), seen, "{family}: probes see the other sites alone");
             let gates = Gates::keep(model.spec(), &kept, DType::F32, &Device::Cpu).unwrap();
             let want = network.forward(&batch, &gates, &mut Blind).unwrap();

@@ -129,7 +129,7 @@ fn a_run_trains_votes_fine_tunes_and_writes_what_opens() {
     assert!((loss(&request.out) - summary.final_loss.unwrap()).abs() < 1e-5);
     assert!(summary.final_loss < summary.masked_loss);
     let pruned = Model::open(&request.out).unwrap();
-    assert!(pruned.spec().sites().iter().all(|(site, a)| a.heads == 2 && a.origin == summary.kept[site]));
+    assert!(pruned.spec().sites().iter().all(|(site, a)| a.heads == 2 && a.origin == summary.kept.get(*site).unwrap()));
     // Two of four heads, each 8 wide, with their rows and columns of four 32-wide projections, in two layers.
     assert_eq!(summary.parameters_before - summary.parameters_after, 2 * 4 * 2 * 8 * 32);
     assert!(!request.out.join("training/weights").exists() && !request.out.join("training/result").exists());

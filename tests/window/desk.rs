@@ -8,7 +8,8 @@ use eframe::egui::{self, Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, HarnessBuilder};
 use pillars::gui::{App, State};
-use pillars::workspace::{HeadRef, Settings, Store};
+use pillars::network::Head;
+use pillars::workspace::{Settings, Store};
 
 pub struct Desk {
     pub harness: Harness<'static, App>,
@@ -180,17 +181,17 @@ impl Desk {
         self.harness.query_all_by_label_contains(text).next().is_some()
     }
 
-    pub fn head(&self, site: &str, head: usize) -> HeadRef {
-        HeadRef::new(site.parse().unwrap(), head)
+    pub fn head(&self, site: &str, head: usize) -> Head {
+        Head::new(site.parse().unwrap(), head)
     }
 
-    pub fn click_head(&mut self, head: HeadRef, modifiers: Modifiers) {
+    pub fn click_head(&mut self, head: Head, modifiers: Modifiers) {
         self.harness.get_by_role_and_label(Role::Cell, &head.to_string()).click_modifiers(modifiers);
         self.harness.run();
     }
 
     /// What a screen reader says of a head.
-    pub fn spoken(&self, head: HeadRef) -> String {
+    pub fn spoken(&self, head: Head) -> String {
         let name = head.to_string();
         let node = self.harness.get_by_role_and_label(Role::Cell, &name);
         node.accesskit_node().value().unwrap_or_default()

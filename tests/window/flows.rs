@@ -132,8 +132,8 @@ fn moving_the_threshold_moves_the_plan_and_what_it_saves() {
 fn pins_hold_when_the_method_changes_its_mind() {
     let mut desk = Desk::with_results("bert");
     let gone = desk.state().plan().unwrap().kept.clone();
-    let site = *gone.keys().next().unwrap();
-    let pruned = (0..4).find(|h| !gone[&site].contains(h)).unwrap();
+    let (site, stay) = gone.iter().next().unwrap();
+    let pruned = (0..4).find(|h| !stay.contains(h)).unwrap();
     let head = desk.head(&site.to_string(), pruned);
     desk.click_head(head, Modifiers::NONE);
     assert!(desk.state().is_kept(head));

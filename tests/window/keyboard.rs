@@ -80,7 +80,7 @@ fn a_model_is_pruned_from_the_keyboard_alone() {
     desk.press(Key::Enter);
     desk.settle();
     let heads: usize = Model::open(&out).unwrap().spec().sites().iter().map(|(_, a)| a.heads).sum();
-    assert_eq!(heads, desk.state().legal_plan().unwrap().kept.values().map(Vec::len).sum::<usize>());
+    assert_eq!(heads, desk.state().legal_plan().unwrap().kept.heads());
     assert!(desk.shows("That is all"), "{}", desk.messages());
     // The way is walked once; it can be put away and fetched again.
     desk.tab_to(Role::Button, "Hide");

@@ -1,13 +1,11 @@
 //! Measured points as they are kept in a file.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Document, ModelInfo};
 use crate::corpus::CorpusPart;
 use crate::error::{Error, Result};
-use crate::network::Site;
+use crate::network::Kept;
 use crate::plan::{Amount, Cost, Ranking};
 
 /// What the points were measured on. Points of equal readings compare.
@@ -76,7 +74,7 @@ pub struct MeasuredPoint {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// Heads that stayed.
-    pub kept: BTreeMap<Site, Vec<usize>>,
+    pub kept: Kept,
     /// Share of all heads that stayed.
     pub kept_share: f64,
     /// Quality of the model with the others masked.

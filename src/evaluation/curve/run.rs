@@ -11,7 +11,7 @@ use crate::corpus::Corpus;
 use crate::error::{Error, Result};
 use crate::evaluation::{Timing, speed};
 use crate::model::{Narrowed, apply_kept};
-use crate::network::{Gates, Network, Site, Weights};
+use crate::network::{Gates, Kept, Network, Site, Weights};
 use crate::plan::{Amount, Cost, Method, Plan, Ranking, Request, apply, propose, snap};
 use crate::task::Ticket;
 
@@ -51,7 +51,7 @@ struct HeadChoice {
     ranking: Ranking,
     amount: Amount,
     seed: Option<u64>,
-    kept: BTreeMap<Site, Vec<usize>>,
+    kept: Kept,
 }
 
 /// Measures every wanted point. `before` holds points that need not be measured again; `keep` sees the curves after
@@ -103,7 +103,7 @@ pub fn curves(
     }
     let mut clock = Clock::new(subject);
     if let Some(whole) = found.whole.as_mut().filter(|w| w.tokens_per_sec.is_none()) {
-        whole.tokens_per_sec = clock.measure(&BTreeMap::new(), ticket)?;
+        whole.tokens_per_sec = clock.measure(&Kept::all(), ticket)?;
     }
     let heads: usize = network.spec().sites().iter().map(|(_, a)| a.heads).sum();
     for choice in choices {
@@ -121,7 +121,7 @@ pub fn curves(
         let left = apply(network.spec(), &Plan::from_mask(kept.clone()))?;
         let is_this = |p: &MeasuredPoint| p.ranking == ranking && p.amount == amount && p.seed == seed;
         let point = MeasuredPoint {
-            kept_share: kept.values().map(Vec::len).sum::<usize>() as f64 / heads.max(1) as f64,
+            kept_share: kept.heads() as f64 / heads.max(1) as f64,
             cost: Cost::of(&left, wanted.length),
             tokens_per_sec: speed,
             ranking,
@@ -139,9 +139,6 @@ pub fn curves(
     keep(&found)?;
     Ok(found)
 }
-
-/// The heads that stay, by site.
-type Kept = BTreeMap<Site, Vec<usize>>;
 
 /// Every choice that is wanted, made legal.
 fn choices(analysis: &Analysis, wanted: &Wanted) -> Result<Vec<HeadChoice>> {

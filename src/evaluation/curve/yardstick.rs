@@ -1,14 +1,12 @@
 //! One mask against the whole model.
 
-use std::collections::BTreeMap;
-
 use super::document::Effect;
 use crate::corpus::Corpus;
 use crate::error::Result;
 use crate::evaluation::quality::{Quality, QualitySums};
 use crate::evaluation::similarity::{cosine, embeddings};
 use crate::evaluation::{Candidate, SCORED_COPIES};
-use crate::network::{Gates, Network, Site};
+use crate::network::{Gates, Kept, Network};
 use crate::task::Ticket;
 
 /// What the whole model gave on the input: one embedding per sequence and one token per scored position, so that
@@ -36,7 +34,7 @@ impl<'a> Yardstick<'a> {
     }
 
     /// Runs the model with all heads masked but `kept`.
-    pub fn measure(&self, kept: &BTreeMap<Site, Vec<usize>>, ticket: &Ticket) -> Result<Effect> {
+    pub fn measure(&self, kept: &Kept, ticket: &Ticket) -> Result<Effect> {
         let network = self.network;
         let gates = Gates::keep(network.spec(), kept, network.dtype(), network.device())?;
         let (mut alike, mut sequences, mut agreed, mut scored) = (0.0, 0usize, 0usize, 0usize);

@@ -26,8 +26,9 @@ use super::action::{Action, PathPurpose};
 use super::app::App;
 use super::command::Command;
 use super::state::Overlay;
+use crate::network::Head;
 use crate::training::Control;
-use crate::workspace::{HeadRef, NamedPlan, Settings, sample};
+use crate::workspace::{NamedPlan, Settings, sample};
 
 impl App {
     /// Carries out one wish.
@@ -99,7 +100,7 @@ impl App {
             self.state.messages.info(format!("{}: {reason}", command.spec().text));
             return;
         }
-        let selected: Vec<HeadRef> = self.state.selection.heads.iter().copied().collect();
+        let selected: Vec<Head> = self.state.selection.heads.iter().copied().collect();
         match command {
             Command::OpenModel => self.ask_path(PathPurpose::Open),
             Command::OpenFile => self.ask_path(PathPurpose::OpenFile),
@@ -209,9 +210,9 @@ impl App {
         }
     }
 
-    fn select_where(&mut self, wanted: impl Fn(HeadRef) -> bool) {
+    fn select_where(&mut self, wanted: impl Fn(Head) -> bool) {
         let Some(model) = &self.state.model else { return };
-        let all = model.facts.shape.sites().iter().flat_map(|s| (0..s.heads).map(|h| HeadRef::new(s.site, h)));
+        let all = model.facts.shape.sites().iter().flat_map(|s| (0..s.heads).map(|h| Head::new(s.site, h)));
         let selection = &mut self.state.selection;
         selection.heads = all.filter(|h| wanted(*h)).collect();
         let first = selection.heads.first().copied();

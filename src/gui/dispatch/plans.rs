@@ -2,16 +2,17 @@
 
 use super::super::app::App;
 use super::super::state::Compared;
+use crate::network::Head;
 use crate::plan::{Amount, Request, propose};
 use crate::words::counted;
-use crate::workspace::{Draft, HeadRef, NamedPlan, Outlook, Proposal};
+use crate::workspace::{Draft, NamedPlan, Outlook, Proposal};
 
 /// Length for which costs are told where the run has none.
 const USUAL_LENGTH: usize = 128;
 
 impl App {
     /// Fixes heads, or hands them back where `to` says `None`.
-    pub(super) fn pin(&mut self, heads: &[HeadRef], to: impl Fn(HeadRef) -> Option<bool>, verb: &str) {
+    pub(super) fn pin(&mut self, heads: &[Head], to: impl Fn(Head) -> Option<bool>, verb: &str) {
         let what = match heads {
             [] => return,
             [head] => head.to_string(),

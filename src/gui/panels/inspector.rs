@@ -9,9 +9,8 @@ use super::super::theme::Theme;
 use super::super::widgets::{command_button, fact, facts, heading, note, swatch};
 use crate::analysis::SiteAnalysis;
 use crate::figure::{Measure, Unit};
-use crate::network::FeatureMap;
+use crate::network::{FeatureMap, Head};
 use crate::words::counted;
-use crate::workspace::HeadRef;
 
 /// The selected head, or how to select one; below, what a person wrote.
 pub fn show(ui: &mut Ui, cx: Cx<'_>) {
@@ -60,7 +59,7 @@ fn selection(ui: &mut Ui, cx: Cx<'_>) {
 }
 
 /// What the head is and whether it stays.
-fn own(ui: &mut Ui, cx: Cx<'_>, head: HeadRef) {
+fn own(ui: &mut Ui, cx: Cx<'_>, head: Head) {
     let (state, theme) = (cx.state, cx.theme);
     let plan = state.draft.now().active();
     facts(ui, "selection facts", |ui| {
@@ -82,7 +81,7 @@ fn own(ui: &mut Ui, cx: Cx<'_>, head: HeadRef) {
     });
 }
 
-fn numbers(ui: &mut Ui, cx: Cx<'_>, head: HeadRef, site: &SiteAnalysis, map: FeatureMap) {
+fn numbers(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis, map: FeatureMap) {
     let theme = cx.theme;
     let Some(results) = &cx.state.results else { return };
     heading(ui, theme, &format!("On {map}"));
@@ -108,7 +107,7 @@ fn numbers(ui: &mut Ui, cx: Cx<'_>, head: HeadRef, site: &SiteAnalysis, map: Fea
 }
 
 /// The heads of the layer that are most like this one.
-fn neighbours(ui: &mut Ui, cx: Cx<'_>, head: HeadRef, site: &SiteAnalysis, map: FeatureMap) {
+fn neighbours(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis, map: FeatureMap) {
     let Some(feature) = site.features.get(&map) else { return };
     let theme: &Theme = cx.theme;
     let others = (0..site.heads).filter(|h| *h != head.head);
@@ -122,7 +121,7 @@ fn neighbours(ui: &mut Ui, cx: Cx<'_>, head: HeadRef, site: &SiteAnalysis, map: 
         ui.horizontal(|ui| {
             let group = feature.groups.get(other).copied().unwrap_or(0);
             swatch(ui, theme, theme.group(group), "");
-            let reference = HeadRef::new(head.site, other);
+            let reference = Head::new(head.site, other);
             if ui.link(format!("head {other}")).clicked() {
                 cx.send(Action::Select(reference));
             }
@@ -139,7 +138,7 @@ fn layer(ui: &mut Ui, cx: Cx<'_>) {
     let theme = cx.theme;
     heading(ui, theme, &format!("Layer {}", site.site));
     facts(ui, "layer numbers", |ui| {
-        let kept = (0..site.heads).filter(|h| cx.state.is_kept(HeadRef::new(site.site, *h))).count();
+        let kept = (0..site.heads).filter(|h| cx.state.is_kept(Head::new(site.site, *h))).count();
         fact(ui, theme, "Heads kept", format!("{kept} of {}", site.heads));
         fact(ui, theme, "Groups", feature.groups.iter().max().map_or(0, |g| g + 1).to_string());
         let number = |v: Option<f64>| Unit::Plain.format(v.unwrap_or(f64::NAN));

@@ -1,11 +1,9 @@
 //! What a run came to.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::evaluation::generation::TranslationScore;
-use crate::network::Site;
+use crate::network::Kept;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,8 +44,8 @@ pub struct TrainingSummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_translation: Option<TranslationScore>,
     /// Heads that stay.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub kept: BTreeMap<Site, Vec<usize>>,
+    #[serde(skip_serializing_if = "Kept::is_empty")]
+    pub kept: Kept,
     /// Parameters of the model with every head.
     pub parameters_before: u64,
     /// Parameters of the result.

@@ -8,9 +8,9 @@ use crate::error::{Error, Result};
 use crate::figure::views::PatchImage;
 use crate::figure::{Grid, Pool, Raster, Rgb};
 use crate::model::{Model, Needs, Room};
-use crate::network::{Batch, Gates, InputSpec, Probe, Site, SiteMaps, Source, Tokens};
+use crate::network::{Batch, Gates, Head, InputSpec, Probe, Site, SiteMaps, Source, Tokens};
 use crate::task::Ticket;
-use crate::workspace::{CheckedRun, HeadRef};
+use crate::workspace::CheckedRun;
 
 /// Patterns longer than this are pooled before they are kept.
 const LONGEST: usize = 1024;
@@ -25,7 +25,7 @@ pub struct Patterns {
     /// Key tokens.
     pub keys: BTreeMap<Site, Vec<String>>,
     /// Weights `T x S` of each head, pooled where they were longer than 1024.
-    pub weights: BTreeMap<HeadRef, Grid>,
+    pub weights: BTreeMap<Head, Grid>,
     /// The image that was read, where the tokens are patches of one.
     pub image: Option<PatchImage>,
 }
@@ -61,7 +61,7 @@ pub fn attention(
     loaded: &LoadedNetwork,
     run: &CheckedRun,
     shown: &Shown,
-    heads: &[HeadRef],
+    heads: &[Head],
     ticket: &Ticket,
 ) -> Result<Patterns> {
     let folder = model.checkpoint().folder();
@@ -179,10 +179,10 @@ fn patch_names(image: &PatchImage) -> Vec<String> {
 }
 
 struct Keep<'a> {
-    heads: &'a [HeadRef],
+    heads: &'a [Head],
     queries: BTreeMap<Site, usize>,
     keys: BTreeMap<Site, usize>,
-    weights: BTreeMap<HeadRef, Grid>,
+    weights: BTreeMap<Head, Grid>,
 }
 
 impl Probe for Keep<'_> {
@@ -226,7 +226,7 @@ mod tests {
         std::fs::write(&lines, "{\"input_ids\": [1, 2, 3]}\n{\"input_ids\": [4, 5, 6, 7]}\n").unwrap();
         let settings = RunSettings { input: Some(guess_input(&lines)), ..RunSettings::default() };
         let run = settings.check(&opened.model).unwrap();
-        let head = HeadRef::new("decoder.1".parse().unwrap(), 3);
+        let head = Head::new("decoder.1".parse().unwrap(), 3);
         let found =
             attention(&opened.model, &opened.loaded, &run, &Shown::Nth(1), &[head], &Ticket::default()).unwrap();
         assert_eq!(found.queries[&head.site], ["4", "5", "6", "7"]);
@@ -251,7 +251,7 @@ mod tests {
             let opened = job::open_model(&folder, &Ticket::default()).unwrap();
             let input = guess_input(&folder.join("reference.safetensors"));
             let run = RunSettings { input: Some(input), ..RunSettings::default() }.check(&opened.model).unwrap();
-            let heads = [0, 1].map(|h| HeadRef::new("encoder.0".parse().unwrap(), h));
+            let heads = [0, 1].map(|h| Head::new("encoder.0".parse().unwrap(), h));
             let found =
                 attention(&opened.model, &opened.loaded, &run, &Shown::Nth(0), &heads, &Ticket::default()).unwrap();
             let image = found.image.as_ref().unwrap();

@@ -1,7 +1,5 @@
 //! Quality of a plan beside the whole model and a random control.
 
-use std::collections::BTreeMap;
-
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256Plus;
 use rand_xoshiro::rand_core::SeedableRng;
@@ -14,7 +12,7 @@ use crate::error::Result;
 use crate::evaluation::curve::{Curves, Subject, Wanted, curves};
 use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, Quality, SCORED_COPIES, compare, evaluate};
 use crate::model::{Model, Needs};
-use crate::network::{Gates, Site};
+use crate::network::{Gates, Kept};
 use crate::plan::{Amount, Method, Plan, Ranking};
 use crate::task::Ticket;
 use crate::workspace::CheckedRun;
@@ -28,7 +26,7 @@ pub struct Measured {
     #[serde(default)]
     pub of: String,
     /// The heads that stayed.
-    pub kept: BTreeMap<Site, Vec<usize>>,
+    pub kept: Kept,
     /// The whole model beside the masked one, on the same batches.
     pub comparison: Comparison,
     /// As many heads in every layer, drawn at random.
@@ -48,8 +46,7 @@ pub fn measure(
     let needs = Needs { copies: COMPARED_COPIES, ..Needs::ONE };
     let network = loaded.get(model, run, run.room(model, &corpus, needs), ticket)?;
     let total = corpus.total().map(|t| t.value());
-    let gates =
-        |kept: &BTreeMap<Site, Vec<usize>>| Gates::keep(network.spec(), kept, network.dtype(), network.device());
+    let gates = |kept: &Kept| Gates::keep(network.spec(), kept, network.dtype(), network.device());
     let open = Gates::open();
     let masked = gates(&plan.kept)?;
     let before = Candidate { network: &network, gates: &open };
@@ -104,17 +101,18 @@ fn scoring(model: &Model, run: &CheckedRun, ticket: &Ticket) -> Result<Corpus> {
 }
 
 /// As many heads as `plan` keeps in every layer, drawn at random; layers that share weights get the same.
-fn random_like(model: &Model, plan: &Plan, seed: u64) -> BTreeMap<Site, Vec<usize>> {
+fn random_like(model: &Model, plan: &Plan, seed: u64) -> Kept {
     let mut rng = Xoshiro256Plus::seed_from_u64(seed);
-    let mut kept = BTreeMap::new();
+    let mut kept = Kept::all();
     for class in crate::plan::Shape::from(model.spec()).shared() {
         let Some(first) = class.first() else { continue };
         let count = plan.kept_at(first.site, first.heads).len();
         let mut heads: Vec<usize> = (0..first.heads).collect();
         heads.shuffle(&mut rng);
         heads.truncate(count);
-        heads.sort_unstable();
-        kept.extend(class.iter().map(|s| (s.site, heads.clone())));
+        for site in &class {
+            kept.set(site.site, heads.iter().copied());
+        }
     }
     kept
 }

@@ -8,7 +8,7 @@ use crate::analysis::{Analysis, Groups, ModelInfo, Settings, analyze, baseline, 
 use crate::corpus::{Corpus, Purpose};
 use crate::error::{Error, Result};
 use crate::model::{Model, Narrowed, apply_kept};
-use crate::network::{Network, NetworkSpec, Site};
+use crate::network::{Kept, Network, NetworkSpec};
 use crate::plan::{Amount, Plan, Request, propose, snap};
 use crate::task::Ticket;
 use crate::training::gate_importance;
@@ -42,15 +42,16 @@ impl Rounds<'_> {
         self.check(first)?;
         let weights = self.model.weights(self.device, self.dtype);
         let mut analysis = first.clone();
-        let mut kept: BTreeMap<Site, Vec<usize>> =
-            spec.sites().iter().map(|(site, a)| (*site, (0..a.heads).collect())).collect();
+        let mut kept: Kept = spec.sites().iter().map(|(site, a)| (*site, 0..a.heads)).collect();
         for round in 1..=self.count {
             let amount = self.amount(first, &analysis, round)?;
             let (plan, _) = snap(&analysis, &propose(&analysis, &Request { amount, ..self.request })?)?;
-            for (site, heads) in &mut kept {
-                let stay = plan.kept_at(*site, heads.len());
-                *heads = stay.iter().filter_map(|h| heads.get(*h).copied()).collect();
-            }
+            // The plan counts heads of the model that the rounds before left.
+            let left = kept.iter().map(|(site, heads)| {
+                let stay = plan.kept_at(site, heads.len());
+                (site, stay.into_iter().filter_map(|h| heads.get(h).copied()).collect::<Vec<_>>())
+            });
+            kept = left.collect();
             if round < self.count {
                 analysis = self.analyse(first, &kept, &weights, (round, ticket))?;
             }
@@ -119,7 +120,7 @@ impl Rounds<'_> {
     fn analyse(
         &self,
         first: &Analysis,
-        kept: &BTreeMap<Site, Vec<usize>>,
+        kept: &Kept,
         weights: &dyn crate::network::Weights,
         (round, ticket): (usize, &Ticket),
     ) -> Result<Analysis> {

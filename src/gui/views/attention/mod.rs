@@ -331,7 +331,7 @@ fn fit(room: Vec2, count: usize, columns: usize, shape: f32) -> Vec2 {
 fn title(ui: &Ui, cx: Cx<'_>, at: egui::Pos2, panel: &Panel<'_>) {
     let font = egui::FontId::new(12.0, egui::FontFamily::Name(STRONG.into()));
     let name = ui.painter().text(at, egui::Align2::LEFT_TOP, panel.name(), font, cx.theme.ink);
-    let is_pruned = panel.head.is_some_and(|h| !cx.state.is_kept(crate::workspace::HeadRef::new(panel.site, h)));
+    let is_pruned = panel.head.is_some_and(|h| !cx.state.is_kept(crate::network::Head::new(panel.site, h)));
     if is_pruned {
         let at = name.right_center() + egui::vec2(6.0, 0.0);
         ui.painter().text(at, egui::Align2::LEFT_CENTER, "pruned", egui::FontId::proportional(11.0), cx.theme.muted);

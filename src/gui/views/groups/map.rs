@@ -8,8 +8,7 @@ use super::super::super::action::Action;
 use super::super::super::app::Cx;
 use super::super::super::theme::{Theme, color};
 use crate::figure::{GroupStyle, Marker, Unit};
-use crate::network::Site;
-use crate::workspace::HeadRef;
+use crate::network::{Head, Site};
 
 /// Heads beyond this many are drawn small and without numbers.
 const NUMBERED: usize = 48;
@@ -44,7 +43,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, site: Site, points: &[[f64; 2]], label
     spokes(&painter, theme, &places, labels);
     for (head, at) in places.iter().enumerate() {
         let group = labels.get(head).copied().unwrap_or(0);
-        let reference = HeadRef::new(site, head);
+        let reference = Head::new(site, head);
         let kept = cx.state.is_kept(reference);
         point(&painter, theme, *at, radius, group, kept);
         if cx.state.selection.heads.contains(&reference) || nearest == Some(head) {
@@ -56,10 +55,10 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, site: Site, points: &[[f64; 2]], label
     }
     if let Some(head) = nearest {
         if response.clicked() {
-            cx.send(Action::Select(HeadRef::new(site, head)));
+            cx.send(Action::Select(Head::new(site, head)));
         }
         let group = labels.get(head).copied().unwrap_or(0);
-        let state = if cx.state.is_kept(HeadRef::new(site, head)) { "kept" } else { "pruned" };
+        let state = if cx.state.is_kept(Head::new(site, head)) { "kept" } else { "pruned" };
         let [x, y] = points.get(head).copied().unwrap_or_default().map(|v| Unit::Plain.format(v));
         response.clone().on_hover_text_at_pointer(format!("head {head}, group {group}, {state}; at {x}, {y}"));
     }

@@ -7,8 +7,7 @@ use super::super::super::app::Cx;
 use super::super::super::widgets::{dashed, note};
 use crate::figure::Unit;
 use crate::figure::axis::Axis;
-use crate::network::Site;
-use crate::workspace::HeadRef;
+use crate::network::{Head, Site};
 
 /// Tallest row.
 const TALLEST: f32 = 26.0;
@@ -57,7 +56,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, site: Site, labels: &[usize], values: 
             let at = pos2(rect.left() - 6.0, y + row / 2.0);
             painter.text(at, Align2::RIGHT_CENTER, head, FontId::proportional(10.0), cx.theme.ink);
         }
-        if cx.state.selection.heads.contains(&HeadRef::new(site, *head)) {
+        if cx.state.selection.heads.contains(&Head::new(site, *head)) {
             painter.rect_stroke(bar.expand(1.0), 0.0, Stroke::new(1.5, cx.theme.ink), StrokeKind::Outside);
         }
     }

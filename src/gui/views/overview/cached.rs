@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use super::{Paint, Sort};
 use crate::analysis::{Analysis, SiteAnalysis};
 use crate::figure::{ColorMap, Scale};
-use crate::network::{FeatureMap, Site};
-use crate::workspace::HeadRef;
+use crate::network::{FeatureMap, Head, Site};
 
 /// Result, colour, order, map.
 pub(super) type Key = (u64, Paint, Sort, FeatureMap);
@@ -46,7 +45,7 @@ impl Cached {
         let mut heads: Vec<usize> = (0..site.heads).collect();
         if sort == Sort::Value && self.values.is_some() {
             // Heads without a value come last.
-            let value = |head: usize| Some(self.value(HeadRef::new(site.site, head))).filter(|v| !v.is_nan());
+            let value = |head: usize| Some(self.value(Head::new(site.site, head))).filter(|v| !v.is_nan());
             heads.sort_by(|a, b| value(*b).partial_cmp(&value(*a)).unwrap_or(std::cmp::Ordering::Equal));
         } else {
             let groups = site.features.get(&map).map(|f| f.groups.as_slice()).unwrap_or(&[]);
@@ -56,13 +55,13 @@ impl Cached {
     }
 
     /// The number of a head; NaN where there is none.
-    pub fn value(&self, head: HeadRef) -> f64 {
+    pub fn value(&self, head: Head) -> f64 {
         let of_site = self.values.as_ref().and_then(|v| v.get(&head.site));
         of_site.and_then(|v| v.get(head.head)).copied().unwrap_or(f64::NAN)
     }
 
     /// The group of a head on the map that is shown.
-    pub fn group(&self, head: HeadRef) -> Option<usize> {
+    pub fn group(&self, head: Head) -> Option<usize> {
         self.groups.get(&head.site)?.get(head.head).copied()
     }
 }

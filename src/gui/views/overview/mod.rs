@@ -22,9 +22,8 @@ use crate::analysis::baseline;
 use crate::error::Result;
 use crate::figure::views::Order;
 use crate::figure::{self, GroupStyle, Measure, Unit};
-use crate::network::Site;
+use crate::network::{Head, Site};
 use crate::words::counted;
-use crate::workspace::HeadRef;
 
 /// What the colour of a cell says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -72,7 +71,7 @@ pub struct Overview {
     click: Click,
     /// Where a drag over heads began.
     #[serde(skip)]
-    drag_from: Option<HeadRef>,
+    drag_from: Option<Head>,
     #[serde(skip)]
     cache: Option<Arc<Cached>>,
     #[serde(skip)]
@@ -152,7 +151,7 @@ impl Overview {
                             (color(value.map_or(missing, |(v, scale)| scale.color(v, missing))), 0)
                         }
                     };
-                    let selected = !selection.is_empty() && selection.contains(&HeadRef::new(site, head));
+                    let selected = !selection.is_empty() && selection.contains(&Head::new(site, head));
                     Cell { fill, kept: look.is_kept(head), pinned: look.pin(head).is_some(), selected, notches }
                 }
             };
@@ -261,7 +260,7 @@ impl Overview {
 
     /// What stands in a cell that has room: what its colour says, or which head it is where no numbers over the columns
     /// say so.
-    fn label(&self, paint: &Paint, head: HeadRef) -> String {
+    fn label(&self, paint: &Paint, head: Head) -> String {
         match (paint, &self.cache) {
             (Paint::Measure(measure), Some(cache)) => short(measure.unit(), cache.value(head)),
             (Paint::Group, Some(cache)) if self.sort == Sort::Index => {
@@ -272,7 +271,7 @@ impl Overview {
     }
 
     /// What a screen reader and the tooltip say of a head beside its state.
-    fn words(&self, cx: Cx<'_>, head: HeadRef) -> String {
+    fn words(&self, cx: Cx<'_>, head: Head) -> String {
         let Some(site) = cx.state.results.as_ref().and_then(|r| r.analysis.site(head.site)) else {
             return String::new();
         };

@@ -14,7 +14,7 @@ use crate::figure::axis::Axis;
 use crate::figure::tree::Tree;
 use crate::figure::views::Similarity;
 use crate::figure::{GroupStyle, Unit};
-use crate::workspace::HeadRef;
+use crate::network::Head;
 
 /// Height of the tree and width of the numbers of heads.
 const TREE: f32 = 72.0;
@@ -84,7 +84,7 @@ impl Drawing<'_> {
             let strip = |at, size| painter.rect_filled(Rect::from_min_size(at, size), 0.0, fill);
             strip(rect.min + vec2(place as f32 * cell, -STRIP - 3.0), vec2(cell, STRIP));
             strip(rect.min + vec2(-STRIP - 3.0, place as f32 * cell), vec2(STRIP, cell));
-            let kept = self.cx.state.is_kept(HeadRef::new(self.site.site, *head));
+            let kept = self.cx.state.is_kept(Head::new(self.site.site, *head));
             let ink = if kept { theme.ink } else { theme.muted };
             let name = if kept { FontFamily::Name(STRONG.into()) } else { FontFamily::Proportional };
             let font = FontId::new(size, name);
@@ -105,9 +105,9 @@ impl Drawing<'_> {
         if response.clicked()
             && let Some((row, column)) = hovered
         {
-            self.cx.send(Action::Select(HeadRef::new(self.site.site, row)));
+            self.cx.send(Action::Select(Head::new(self.site.site, row)));
             if row != column {
-                self.cx.send(Action::SelectAlso(HeadRef::new(self.site.site, column)));
+                self.cx.send(Action::SelectAlso(Head::new(self.site.site, column)));
             }
         }
         response.widget_info(|| {

@@ -8,7 +8,7 @@ use super::super::super::widgets::{fact, facts, heading, note};
 use super::matrix::Drawing;
 use crate::figure::views::Similarity;
 use crate::figure::{GroupStyle, Unit};
-use crate::workspace::HeadRef;
+use crate::network::Head;
 
 /// Pairs in the list.
 const LISTED: usize = 8;
@@ -56,7 +56,7 @@ impl Drawing<'_> {
                 if group(i) == group(j) { group(i).to_string() } else { format!("{} and {}", group(i), group(j)) };
             fact(ui, theme, "Groups", groups);
             let state = |h: usize| {
-                if self.cx.state.is_kept(HeadRef::new(self.site.site, h)) { "kept" } else { "pruned" }
+                if self.cx.state.is_kept(Head::new(self.site.site, h)) { "kept" } else { "pruned" }
             };
             let states = if i == j || state(i) == state(j) {
                 state(i).to_owned()
@@ -128,8 +128,8 @@ impl Drawing<'_> {
             response
                 .widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("heads {i} and {j}: {label} {text}")));
             if response.on_hover_cursor(egui::CursorIcon::PointingHand).clicked() {
-                self.cx.send(Action::Select(HeadRef::new(self.site.site, i)));
-                self.cx.send(Action::SelectAlso(HeadRef::new(self.site.site, j)));
+                self.cx.send(Action::Select(Head::new(self.site.site, i)));
+                self.cx.send(Action::SelectAlso(Head::new(self.site.site, j)));
             }
         }
     }

@@ -12,8 +12,8 @@ use crate::analysis::SiteAnalysis;
 use crate::figure::Unit;
 use crate::figure::axis::Axis;
 use crate::figure::views::VoteBars;
+use crate::network::Head;
 use crate::words::counted;
-use crate::workspace::HeadRef;
 
 /// Width beside the votes for the names of limits.
 const LIMITS: f32 = 116.0;
@@ -35,7 +35,7 @@ pub(super) fn shares_ui(ui: &mut Ui, cx: Cx<'_>, site: &SiteAnalysis, votes: &Vo
     let under = head_under(&response, &plot, site.heads);
     if let Some(head) = under {
         if response.clicked() {
-            cx.send(Action::Select(HeadRef::new(site.site, head)));
+            cx.send(Action::Select(Head::new(site.site, head)));
         }
         let won = site.votes.get(head).copied().unwrap_or(0);
         let share = Unit::Share.format(votes.shares.get(head).copied().unwrap_or(f64::NAN));
@@ -60,7 +60,7 @@ pub(super) fn margins_ui(ui: &mut Ui, cx: Cx<'_>, site: &SiteAnalysis, votes: &V
     let under = head_under(&response, &plot, site.heads);
     if let Some(head) = under {
         if response.clicked() {
-            cx.send(Action::Select(HeadRef::new(site.site, head)));
+            cx.send(Action::Select(Head::new(site.site, head)));
         }
         let text = match votes.margins.get(head).filter(|m| m.is_finite()) {
             Some(margin) => format!("head {head}: won by {}", Unit::Share.format(*margin)),
@@ -88,7 +88,7 @@ fn bars(ui: &Ui, cx: Cx<'_>, site: &SiteAnalysis, plot: &PlotArea, values: &[f64
     let width = (column * 0.72).clamp(1.0, 48.0);
     let under = head_under(response, plot, site.heads);
     for (head, value) in values.iter().enumerate().filter(|(_, v)| v.is_finite()) {
-        let reference = HeadRef::new(site.site, head);
+        let reference = Head::new(site.site, head);
         let middle = plot.across(head as f64);
         let top = plot.down(*value).min(plot.rect.bottom() - 1.0);
         let bar = Rect::from_x_y_ranges(middle - width / 2.0..=middle + width / 2.0, top..=plot.rect.bottom());

@@ -7,9 +7,8 @@ use eframe::egui::{Color32, Id, Pos2, Rect, Response, Role, Sense, Ui, WidgetInf
 
 use self::geometry::Geometry;
 use super::super::theme::Theme;
-use crate::network::Site;
+use crate::network::{Head, Site};
 use crate::plan::{Shape, SiteShape};
-use crate::workspace::HeadRef;
 
 /// How one head is drawn.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +44,7 @@ pub struct HeadGrid<'a> {
     /// Columns about whole layers, where there is room.
     pub summaries: &'a [Summary],
     /// Where the keyboard is.
-    pub cursor: Option<HeadRef>,
+    pub cursor: Option<Head>,
     /// The layer shown by other views.
     pub site: Option<Site>,
 }
@@ -55,7 +54,7 @@ pub struct Pointed {
     /// The whole grid.
     pub response: Response,
     /// The head under the pointer.
-    pub head: Option<HeadRef>,
+    pub head: Option<Head>,
     /// The name of a layer was clicked.
     pub row: Option<Site>,
 }
@@ -71,8 +70,8 @@ impl HeadGrid<'_> {
         ui: &mut Ui,
         theme: &Theme,
         row: impl Fn(Site) -> Row,
-        label: impl Fn(HeadRef) -> String,
-        spoken: impl Fn(HeadRef) -> String,
+        label: impl Fn(Head) -> String,
+        spoken: impl Fn(Head) -> String,
     ) -> Pointed {
         let geometry = Geometry::fit(self.shape, self.order.is_none(), self.summaries, ui.available_size());
         let (rect, response) = ui.allocate_exact_size(geometry.size, Sense::click_and_drag());
@@ -81,7 +80,7 @@ impl HeadGrid<'_> {
         if geometry.has_summaries {
             self.summarise(ui, theme, &geometry);
         }
-        self.speak(ui, &geometry, &response, &|head: HeadRef| row(head.site)(head.head), &spoken);
+        self.speak(ui, &geometry, &response, &|head: Head| row(head.site)(head.head), &spoken);
         let pointer = response.interact_pointer_pos().or(response.hover_pos());
         let head = pointer.and_then(|p| self.head_at(&geometry, p));
         let name = pointer
@@ -97,10 +96,10 @@ impl HeadGrid<'_> {
         ui: &Ui,
         geometry: &Geometry,
         response: &Response,
-        cell: &impl Fn(HeadRef) -> Cell,
-        spoken: &impl Fn(HeadRef) -> String,
+        cell: &impl Fn(Head) -> Cell,
+        spoken: &impl Fn(Head) -> String,
     ) {
-        let state = |head: HeadRef| {
+        let state = |head: Head| {
             let cell = cell(head);
             let pinned = if cell.pinned { ", pinned" } else { "" };
             format!("{}{pinned}, {}", if cell.kept { "kept" } else { "pruned" }, spoken(head))
@@ -120,7 +119,7 @@ impl HeadGrid<'_> {
         }
         for (row, site) in self.shape.sites().iter().enumerate() {
             for column in 0..site.heads {
-                let head = HeadRef::new(site.site, self.head_in(row, column));
+                let head = Head::new(site.site, self.head_in(row, column));
                 let id: Id = response.id.with(head);
                 let place = geometry.place(row, site, column);
                 let cell_response = ui.interact(place, id, Sense::hover());
@@ -138,17 +137,17 @@ impl HeadGrid<'_> {
         self.order.and_then(|o| o.get(row)?.get(column).copied()).unwrap_or(column)
     }
 
-    fn place_of(&self, geometry: &Geometry, head: HeadRef) -> Option<Rect> {
+    fn place_of(&self, geometry: &Geometry, head: Head) -> Option<Rect> {
         let row = self.shape.sites().iter().position(|s| s.site == head.site)?;
         let site = self.shape.sites().get(row)?;
         let column = (0..site.heads).find(|c| self.head_in(row, *c) == head.head)?;
         Some(geometry.place(row, site, column))
     }
 
-    fn head_at(&self, geometry: &Geometry, at: Pos2) -> Option<HeadRef> {
+    fn head_at(&self, geometry: &Geometry, at: Pos2) -> Option<Head> {
         let row = geometry.row_at(at.y)?;
         let site: &SiteShape = self.shape.sites().get(row)?;
         let column = geometry.column_at(site, at.x)?;
-        Some(HeadRef::new(site.site, self.head_in(row, column)))
+        Some(Head::new(site.site, self.head_in(row, column)))
     }
 }

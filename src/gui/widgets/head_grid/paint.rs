@@ -7,8 +7,7 @@ use eframe::egui::{
 use super::super::super::theme::{STRONG, Theme};
 use super::geometry::{Geometry, HEADING, gaps_before};
 use super::{Cell, HeadGrid};
-use crate::network::{Site, SiteKind};
-use crate::workspace::HeadRef;
+use crate::network::{Head, Site, SiteKind};
 
 /// Cells smaller than this are plain squares of one mesh, which keeps 16,384 of them within a frame.
 const DENSE: f32 = 14.0;
@@ -30,7 +29,7 @@ impl HeadGrid<'_> {
         geometry: &Geometry,
         response: &Response,
         look: &impl Fn(Site) -> Row,
-        label: &impl Fn(HeadRef) -> String,
+        label: &impl Fn(Head) -> String,
     ) {
         let clip = ui.clip_rect();
         let painter = ui.painter_at(response.rect.intersect(clip));
@@ -70,7 +69,7 @@ impl HeadGrid<'_> {
                 if !place.intersects(clip) {
                     continue;
                 }
-                let head = HeadRef::new(site.site, self.head_in(row, column));
+                let head = Head::new(site.site, self.head_in(row, column));
                 let cell = look(head.head);
                 self.paint_cell(&painter, theme, place, cell, &mut fills);
                 if cell.kept && place.height() >= 18.0 {
