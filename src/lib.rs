@@ -1,5 +1,7 @@
 //! Pillars shows which attention heads carry a transformer and prunes the rest with open eyes.
 //!
+//! What is computed, exactly, is on the page [`method`].
+//!
 //! The library knows no window. Rooms, each using only rooms above it:
 //!
 //! | room | job |
@@ -40,5 +42,8 @@ pub mod tensor;
 pub mod training;
 pub mod words;
 pub mod workspace;
+
+#[doc = include_str!("method.md")]
+pub mod method {}
 
 pub use error::{Error, Result};

@@ -1,4 +1,4 @@
-//! Inner products between heads: all that grouping, voting and quality measures need (method page, section 3).
+//! Inner products between heads: all that grouping, voting and quality measures need ([method](crate::method), section 3).
 
 use serde::{Deserialize, Serialize};
 

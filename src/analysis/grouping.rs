@@ -1,4 +1,4 @@
-//! Grouping of heads on their Gram matrix (method page, section 4): by k-means, or by cutting a hierarchy.
+//! Grouping of heads on their Gram matrix ([method](crate::method), section 4): by k-means, or by cutting a hierarchy.
 //!
 //! The objective is the within-group sum of squares, which a Gram matrix gives exactly:
 //! `sum_h G_hh - sum_c Q_c / n_c` with `Q_c` the sum of `G` over the pairs of group `c`.

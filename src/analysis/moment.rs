@@ -1,4 +1,4 @@
-//! The second moment of head outputs: what residual Gram matrices and CKA need (method page, section 3).
+//! The second moment of head outputs: what residual Gram matrices and CKA need ([method](crate::method), section 3).
 //!
 //! With `o` the outputs of all heads at a token, `D = H d` numbers, `M = sum over tokens of o o^T`. It is symmetric, so
 //! only bands of head rows against the heads from there on are formed.

@@ -1,4 +1,4 @@
-//! Voting-to-Stay (paper section 3.2; method page, section 6): in each group the head closest to its hidden unit
+//! Voting-to-Stay (paper section 3.2; [method](crate::method), section 6): in each group the head closest to its hidden unit
 //! gets a vote, batch by batch.
 
 use super::partition::Partition;

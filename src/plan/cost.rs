@@ -1,4 +1,4 @@
-//! What a network costs, and what a plan saves (method page, section 8). From the spec alone.
+//! What a network costs, and what a plan saves ([method](crate::method), section 8). From the spec alone.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What makes a plan legal for real removal (method page, section 7).
+//! What makes a plan legal for real removal ([method](crate::method), section 7).
 
 use super::{Plan, Shape, SiteShape};
 use crate::error::Result;

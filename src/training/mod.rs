@@ -3,7 +3,7 @@
 //! | module | job |
 //! | --- | --- |
 //! | `parameters`, `initial` | variables by role, from a checkpoint or from a seed |
-//! | `constraint` | homogenisation and diversification of head groups (METHOD, section 5) |
+//! | `constraint` | homogenisation and diversification of head groups ([method](crate::method), section 5) |
 //! | `loss`, `unigram` | mean task loss per token; what a model that only counts tokens would reach |
 //! | `learner`, `optimiser`, `schedule`, `loss_scale` | one step: gradients to moved weights, in f32 or mixed precision |
 //! | `data`, `feed`, `movement`, `metrics`, `control` | what is learnt from; batches without end; convergence; records; pause, stop, vote now |

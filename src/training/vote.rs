@@ -1,4 +1,4 @@
-//! Frozen weights: the training batches vote on which heads stay (method page, section 6).
+//! Frozen weights: the training batches vote on which heads stay ([method](crate::method), section 6).
 
 use candle_core::DType;
 

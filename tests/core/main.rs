@@ -10,6 +10,7 @@ mod corpus_images;
 mod corpus_text;
 mod corpus_tokens;
 mod curves;
+mod dependencies;
 mod evaluation;
 mod experiment;
 mod export;

@@ -1,0 +1,61 @@
+//! What dependencies bring with them.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The licenses that `.deny.toml` allows.
+fn allowed() -> Vec<String> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".deny.toml")).unwrap();
+    let list = text.split("allow = [").nth(1).unwrap().split(']').next().unwrap();
+    list.split(',').map(|name| name.trim().trim_matches('"').to_owned()).filter(|name| !name.is_empty()).collect()
+}
+
+/// Whether an SPDX expression of this shape, alternatives of requirements or requirements of alternatives, can be met
+/// by `allowed` licenses alone.
+fn is_met(expression: &str, allowed: &[String]) -> bool {
+    let expression = expression.replace(" / ", " OR ").replace('/', " OR ");
+    if let Some((alternatives, required)) = expression.strip_prefix('(').and_then(|inner| inner.split_once(") AND ")) {
+        return is_met(alternatives, allowed) && is_met(required, allowed);
+    }
+    expression.split(" OR ").any(|one| one.split(" AND ").all(|name| allowed.iter().any(|a| a == name.trim())))
+}
+
+#[test]
+fn every_dependency_has_an_allowed_license() {
+    let allowed = allowed();
+    let platform = "x86_64-unknown-linux-gnu";
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", platform])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 100);
+    let refused: Vec<String> = packages
+        .iter()
+        .filter(|p| !is_met(p["license"].as_str().unwrap_or_default(), &allowed))
+        .map(|p| format!("{} {}", p["name"], p["license"]))
+        .collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+}
+
+#[test]
+fn expressions_are_met_by_one_alternative() {
+    let allowed: Vec<String> = ["MIT", "Unicode-3.0"].map(str::to_owned).to_vec();
+    for (expression, met) in [
+        ("MIT", true),
+        ("GPL-3.0-only", false),
+        ("GPL-3.0-only OR MIT", true),
+        ("GPL-3.0-only/MIT", true),
+        ("GPL-3.0-only AND MIT", false),
+        ("(MIT OR Apache-2.0) AND Unicode-3.0", true),
+        ("(GPL-3.0-only OR Apache-2.0) AND Unicode-3.0", false),
+        ("", false),
+    ] {
+        assert_eq!(is_met(expression, &allowed), met, "{expression}");
+    }
+}
