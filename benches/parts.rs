@@ -47,7 +47,7 @@ struct Place {
 
 impl Place {
     fn named(device: &str, precision: &str) -> Self {
-        let (device, fallback) = device.parse::<DeviceChoice>().unwrap().open();
+        let (device, fallback) = device.parse::<DeviceChoice>().unwrap().open().unwrap();
         // What ran elsewhere would be measured as if it had not.
         assert_eq!(fallback, None);
         Self { device, precision: precision.parse().unwrap() }

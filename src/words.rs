@@ -21,6 +21,24 @@ pub fn counted(count: impl TryInto<u64>, many: &str) -> String {
     format!("{count} {}", noun(count, many))
 }
 
+/// An amount of memory or disk: `72.5 GB`.
+pub fn bytes_in_words(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    let mut units = ["bytes", "kB", "MB", "GB", "TB", "PB"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    for next in units {
+        if value < 1000.0 {
+            break;
+        }
+        (value, unit) = (value / 1000.0, next);
+    }
+    if unit == "bytes" {
+        counted(bytes, unit)
+    } else {
+        format!("{value:.*} {unit}", 2 - (value.log10() as usize).min(2))
+    }
+}
+
 fn number(count: impl TryInto<u64>) -> u64 {
     count.try_into().unwrap_or(u64::MAX)
 }
@@ -28,6 +46,12 @@ fn number(count: impl TryInto<u64>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_have_three_digits() {
+        let amounts = [1, 999, 1000, 72_480_000_000, 999_000_000_000_000, u64::MAX].map(bytes_in_words);
+        assert_eq!(amounts, ["1 byte", "999 bytes", "1.00 kB", "72.5 GB", "999 TB", "18447 PB"]);
+    }
 
     #[test]
     fn one_is_no_plural() {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::checkpoint::write_atomically;
+use crate::checkpoint::{FileKind, OutFile, write_atomically};
 use crate::error::{Error, Result};
 
 /// A document with a name and a version in its head; unknown keys are ignored when read.
@@ -17,6 +17,11 @@ pub trait Document: Serialize + DeserializeOwned {
     const VERSION: u64;
     /// What a message calls it, e.g. `analysis`.
     const NOUN: &'static str;
+
+    /// Claims `path` for a document of this kind; `inputs` are what the command reads.
+    fn claim(path: &Path, inputs: &[&Path]) -> Result<OutFile> {
+        OutFile::claim(path, FileKind::Document(Self::FORMAT), inputs)
+    }
 
     /// What JSON types cannot say: sizes that fit, indices in range. The error names the fault.
     fn check(&self) -> Result<()>;

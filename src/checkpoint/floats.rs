@@ -46,18 +46,39 @@ impl Checkpoint {
             }
         }
         let width = stored.bytes();
+        let is_matrix = self.required(name)?.shape.len() > 1;
         pieces.into_par_iter().try_for_each_init(Vec::new, |bytes, (from, piece)| {
             bytes.resize(piece.len() * width, 0);
             self.read_into(name, from * width, bytes)?;
             convert(stored, bytes, piece);
-            Ok::<(), Error>(())
+            self.check_finite(name, piece, is_matrix)
         })?;
         Ok(Tensor::from_vec(numbers, count, &Device::Cpu)?)
+    }
+
+    /// Refuses what makes every result of a network NaN: NaN anywhere, infinities in matrices. A bias may be infinite to
+    /// rule a class out; where that spreads, results tell.
+    fn check_finite<T: Number>(&self, name: &str, piece: &[T], is_matrix: bool) -> Result<()> {
+        // No early end: whole blocks are compared at once.
+        if piece.iter().fold(true, |all, x| all & x.is_finite()) {
+            return Ok(());
+        }
+        let what = match piece.iter().any(|x| x.is_nan()) {
+            true => "NaN",
+            false if !is_matrix => return Ok(()),
+            false => "a number that is infinite or too large for the type to compute in",
+        };
+        let path = self.file_of(name)?;
+        Err(Error::new(format!("tensor '{name}' holds {what}"))
+            .at(path)
+            .hint("no result of such a model means anything: download it again, or train it anew"))
     }
 }
 
 /// A float type that weights are held in.
 trait Number: WithDType {
+    fn is_finite(self) -> bool;
+    fn is_nan(self) -> bool;
     fn of_f32(value: f32) -> Self;
     fn of_f64(value: f64) -> Self;
 }
@@ -65,6 +86,12 @@ trait Number: WithDType {
 macro_rules! number {
     ($type:ty, $of_f32:expr, $of_f64:expr) => {
         impl Number for $type {
+            fn is_finite(self) -> bool {
+                <$type>::is_finite(self)
+            }
+            fn is_nan(self) -> bool {
+                <$type>::is_nan(self)
+            }
             fn of_f32(value: f32) -> Self {
                 $of_f32(value)
             }
@@ -156,5 +183,27 @@ mod tests {
         assert_eq!(bits(&read), bits(&Tensor::cat(&parts, 0).unwrap()));
         assert!(checkpoint.floats("x", &[0..1, 999..1001], DType::F32).is_err());
         assert!(checkpoint.floats("y", &[0..1, 2..3], DType::F32).is_err());
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_by_the_name_of_its_tensor() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.json"), "{}").unwrap();
+        let read = |values: Vec<f32>, shape: &[usize], dtype: DType| {
+            let plan = TensorPlan { name: "x.weight".to_owned(), stored: Stored::F32, shape: shape.to_vec() };
+            let bytes: Vec<u8> = values.iter().copied().flat_map(f32::to_le_bytes).collect();
+            write_safetensors(&folder.path().join("model.safetensors"), &[plan], |_| Ok(bytes.clone())).unwrap();
+            let checkpoint = Checkpoint::open(folder.path()).unwrap();
+            let all = 0..values.len();
+            checkpoint.floats("x.weight", &[all], dtype).map(|_| ()).map_err(|e| e.to_string())
+        };
+        let nan = read(vec![1.0, f32::NAN, 2.0, 3.0], &[2, 2], DType::F32).unwrap_err();
+        assert!(nan.starts_with("tensor 'x.weight' holds NaN: ") && nan.contains("model.safetensors; "), "{nan}");
+        assert!(read(vec![1.0, f32::NAN], &[2], DType::F32).is_err());
+        assert!(read(vec![1.0, f32::INFINITY], &[1, 2], DType::F32).unwrap_err().contains("infinite or too large"));
+        assert!(read(vec![1.0, 1e6], &[1, 2], DType::F16).unwrap_err().contains("too large for the type"));
+        assert!(read(vec![1.0, 1e6], &[1, 2], DType::BF16).is_ok());
+        // A bias that rules a class out.
+        assert!(read(vec![1.0, f32::NEG_INFINITY], &[2], DType::F32).is_ok());
     }
 }

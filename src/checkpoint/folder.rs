@@ -130,6 +130,12 @@ impl Checkpoint {
         Ok(bytes)
     }
 
+    /// The file that holds a tensor.
+    pub(super) fn file_of(&self, name: &str) -> Result<&Path> {
+        let shard = self.shards.get(self.required(name)?.shard);
+        shard.map(|(path, _)| path.as_path()).ok_or_else(|| Error::new("a file of the checkpoint is missing"))
+    }
+
     /// Fills `bytes` with those of a tensor from byte `from` on.
     pub(super) fn read_into(&self, name: &str, from: usize, bytes: &mut [u8]) -> Result<()> {
         let info = self.within(name, from, bytes.len())?;

@@ -6,10 +6,27 @@
 mod config;
 mod floats;
 mod folder;
+mod folder_writer;
 mod header;
+mod lock;
+mod out_file;
+mod tensor_file;
+mod work_folder;
 mod write;
+
+use std::path::Path;
 
 pub use config::Config;
 pub use folder::{Checkpoint, TensorInfo};
+pub use folder_writer::FolderWriter;
 pub use header::{Entry, Stored, read_header};
-pub use write::{Content, FolderWriter, TensorPlan, tensor_bytes, write_atomically, write_safetensors};
+pub use lock::Lock;
+pub use out_file::{FileKind, MARKER, OutFile, real_path};
+pub use tensor_file::TensorFile;
+pub use work_folder::{Taking, WorkFolder};
+pub use write::{Content, TensorPlan, safetensors_header, tensor_bytes, write_atomically, write_safetensors};
+
+/// The folder that holds `path`.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

@@ -1,13 +1,14 @@
 //! Writing files and folders so that nothing half-written can be taken for whole.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Map, Value, json};
 
-use super::{Checkpoint, Stored};
+use super::{Checkpoint, Stored, folder_of};
 use crate::error::{Error, Result};
 
 /// Writes `bytes` to a temporary file beside `path`, syncs it and renames it into place.
@@ -17,7 +18,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 
 fn write_with(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let place = |e: Error| e.at(path);
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let made = tempfile::Builder::new().prefix(".pillars-").tempfile_in(folder).map_err(|e| place(e.into()))?;
     let (file, temporary) = made.into_parts();
     let mut writer = BufWriter::with_capacity(1 << 20, file);
@@ -109,21 +110,8 @@ pub fn write_safetensors<'a, C: Into<Content<'a>>>(
     tensors: &[TensorPlan],
     mut content_of: impl FnMut(&TensorPlan) -> Result<C>,
 ) -> Result<()> {
-    let mut header = Map::new();
-    header.insert("__metadata__".to_owned(), json!({"format": "pt"}));
-    let mut offset = 0usize;
-    for tensor in tensors {
-        let end = offset + tensor.bytes();
-        let dtype = serde_json::to_value(tensor.stored.safetensors())?;
-        header
-            .insert(tensor.name.clone(), json!({"dtype": dtype, "shape": tensor.shape, "data_offsets": [offset, end]}));
-        offset = end;
-    }
-    let mut text = serde_json::to_vec(&Value::Object(header))?;
-    // The data begins at a multiple of eight bytes, as the format asks.
-    text.resize(text.len().next_multiple_of(8), b' ');
+    let text = safetensors_header(tensors, &BTreeMap::from([("format", "pt".to_owned())]))?;
     write_with(path, |file| {
-        file.write_all(&(text.len() as u64).to_le_bytes())?;
         file.write_all(&text)?;
         for tensor in tensors {
             let content: Content<'a> = content_of(tensor)?.into();
@@ -135,66 +123,20 @@ pub fn write_safetensors<'a, C: Into<Content<'a>>>(
     })
 }
 
-/// A folder that comes into being whole or not at all: everything is written to a hidden folder beside it,
-/// which takes its place on [`FolderWriter::finish`]. Dropped unfinished, it leaves nothing.
-#[derive(Debug)]
-pub struct FolderWriter {
-    target: PathBuf,
-    work: tempfile::TempDir,
-    replace: bool,
-}
-
-impl FolderWriter {
-    /// Begins a folder. An existing `target` is refused unless it is empty, or `replace` is set and it holds
-    /// `marker`, the file by which this program knows its own results.
-    pub fn new(target: &Path, replace: bool, marker: &str) -> Result<Self> {
-        let occupied = match fs::read_dir(target) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(_) if target.exists() => return Err(Error::new("this is a file, not a folder").at(target)),
-            Err(_) => false,
-        };
-        if occupied && !replace {
-            return Err(Error::new("the folder exists and is not empty")
-                .at(target)
-                .hint("choose another, or give --force"));
-        }
-        if occupied && !target.join(marker).is_file() {
-            return Err(Error::new("the folder was not written by pillars, so it is not replaced")
-                .at(target)
-                .hint("choose another"));
-        }
-        let parent = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let work = tempfile::Builder::new()
-            .prefix(".pillars-partial-")
-            .tempdir_in(parent)
-            .map_err(|e| Error::from(e).at(parent).hint("the folder above must exist and be writable"))?;
-        Ok(Self { target: target.to_path_buf(), work, replace: occupied })
+/// The bytes of a safetensors file before its data: the length of the header, and the header with `metadata`, padded so
+/// that the data begins at a multiple of eight bytes, as the format asks.
+pub fn safetensors_header(tensors: &[TensorPlan], metadata: &BTreeMap<&str, String>) -> Result<Vec<u8>> {
+    let mut header = Map::new();
+    header.insert("__metadata__".to_owned(), json!(metadata));
+    let mut offset = 0usize;
+    for tensor in tensors {
+        let end = offset + tensor.bytes();
+        let dtype = serde_json::to_value(tensor.stored.safetensors())?;
+        header
+            .insert(tensor.name.clone(), json!({"dtype": dtype, "shape": tensor.shape, "data_offsets": [offset, end]}));
+        offset = end;
     }
-
-    /// Where to write.
-    pub fn path(&self) -> &Path {
-        self.work.path()
-    }
-
-    /// Puts the folder in place.
-    pub fn finish(self) -> Result<()> {
-        let place = |e: std::io::Error| Error::from(e).at(&self.target);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            fs::set_permissions(self.work.path(), fs::Permissions::from_mode(0o755)).map_err(place)?;
-            File::open(self.work.path()).and_then(|f| f.sync_all()).map_err(place)?;
-        }
-        if self.replace {
-            // The old folder leaves under a hidden name first, so that the new one arrives by one rename.
-            let parent = self.target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let old = tempfile::Builder::new().prefix(".pillars-old-").tempdir_in(parent).map_err(place)?;
-            fs::rename(&self.target, old.path().join("old")).map_err(place)?;
-        }
-        // Renaming over an empty folder is allowed.
-        fs::rename(self.work.path(), &self.target).map_err(place)?;
-        // The work folder has moved: there is nothing left for its guard to remove.
-        let _ = self.work.keep();
-        Ok(())
-    }
+    let mut text = serde_json::to_vec(&Value::Object(header))?;
+    text.resize(text.len().next_multiple_of(8), b' ');
+    Ok([&(text.len() as u64).to_le_bytes()[..], &text].concat())
 }

@@ -1,5 +1,7 @@
 //! `pillars analyze` and `pillars merge`.
 
+use std::path::{Path, PathBuf};
+
 use super::args::{AnalyzeArgs, MergeArgs, Score};
 use super::console::Console;
 use super::open::Session;
@@ -14,6 +16,8 @@ pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
         return Err(Error::usage("importance needs gradients through the whole model, which --memory does not bound")
             .hint("leave out one of the two"));
     }
+    let inputs: Vec<&Path> = args.input.path().into_iter().chain([args.model.as_path()]).collect();
+    let out = Analysis::claim(&args.out, &inputs)?;
     let session = Session::open(&args.model, &args.common, console)?;
     let (result, timings) = console.watch(|ticket| {
         let corpus = session.corpus(&args.input, &args.common, Purpose::Observe, ticket)?;
@@ -50,7 +54,7 @@ pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
         }
         Ok((result, timings))
     })?;
-    result.write(&args.out)?;
+    result.write(out.path())?;
     for note in &result.notes {
         console.warn(note);
     }
@@ -67,9 +71,11 @@ pub(super) fn held(corpus: Corpus, every: Option<u64>, part: impl Fn(u64) -> Cor
 }
 
 pub(super) fn merge(args: &MergeArgs, console: &Console) -> Result<()> {
+    let inputs: Vec<&Path> = args.analyses.iter().map(PathBuf::as_path).collect();
+    let out = Analysis::claim(&args.out, &inputs)?;
     let parts = args.analyses.iter().map(|path| Analysis::read(path)).collect::<Result<Vec<_>>>()?;
     let merged = analysis::merge(&parts)?;
-    merged.write(&args.out)?;
+    merged.write(out.path())?;
     if args.json { console.print(&merged.to_json()?) } else { console.print(&summary(&merged)) }
 }
 

@@ -93,6 +93,9 @@ pub(super) struct FeaturesArgs {
     /// Maps to write besides attention and output: query, key, value, residual
     #[arg(long, value_delimiter = ',', value_name = "MAP,..")]
     pub features: Vec<FeatureMap>,
+    /// Leave out the attention weights, which take most of the room
+    #[arg(long)]
+    pub no_attention: bool,
     /// Heads to keep; the others are masked
     #[arg(long, value_name = "MASK.json")]
     pub mask: Option<PathBuf>,

@@ -29,9 +29,12 @@ impl Console {
         Self { quiet, cancel: CancelToken::default() }
     }
 
-    /// Takes over the interrupt signal: the first asks the work to stop, the second ends the process.
+    /// Takes over the signals that ask to stop: the first asks the work to stop, the second ends the process. One that
+    /// was ignored when the process began, as `nohup` has it, stays ignored.
     pub fn take_interrupts(&self) {
         let wish = self.cancel.clone();
+        #[cfg(unix)]
+        let ignored = signals::ignored();
         // A second console in one process (tests) cannot take the signal again, and need not.
         let _ = ctrlc::set_handler(move || {
             if wish.is_cancelled() {
@@ -39,6 +42,8 @@ impl Console {
             }
             wish.cancel();
         });
+        #[cfg(unix)]
+        signals::ignore(&ignored);
     }
 
     /// Prints a result.
@@ -74,6 +79,38 @@ impl Console {
         let ticket = Ticket::new(self.cancel.clone(), || {});
         let _reporter = (!self.quiet).then(|| Reporter::start(ticket.clone()));
         work(&ticket)
+    }
+}
+
+/// Signals as the process found them.
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "no safe interface tells or restores what a signal does")]
+mod signals {
+    use std::ffi::c_int;
+
+    /// What the handler takes over.
+    const TAKEN: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+    /// Those that are ignored now.
+    pub fn ignored() -> Vec<c_int> {
+        let is_ignored = |signal: &c_int| {
+            let mut now = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+            // SAFETY: nothing is changed, and `now` is a place for the answer that is all zeros where there is none.
+            let now = unsafe {
+                libc::sigaction(*signal, std::ptr::null(), now.as_mut_ptr());
+                now.assume_init()
+            };
+            now.sa_sigaction == libc::SIG_IGN
+        };
+        TAKEN.into_iter().filter(is_ignored).collect()
+    }
+
+    /// Ignores these.
+    pub fn ignore(signals: &[c_int]) {
+        for signal in signals {
+            // SAFETY: no code of ours runs on a signal that is ignored.
+            unsafe { libc::signal(*signal, libc::SIG_IGN) };
+        }
     }
 }
 

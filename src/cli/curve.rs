@@ -1,6 +1,6 @@
 //! `pillars curve`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -56,12 +56,18 @@ pub(super) struct CurveArgs {
     /// goes on after an interrupt
     #[arg(long, value_name = "C.json")]
     pub out: PathBuf,
+    /// Replace curves that were measured under other settings
+    #[arg(long)]
+    pub force: bool,
 }
 
 pub(super) fn run(args: &CurveArgs, console: &Console) -> Result<()> {
     let analysis = Analysis::read(&args.analysis)?;
+    let inputs: Vec<&Path> =
+        args.input.path().into_iter().chain([args.model.as_path(), args.analysis.as_path()]).collect();
+    let out = Curves::claim(&args.out, &inputs)?;
     let before = match args.out.exists() {
-        true => Some(Curves::read(&args.out).map_err(|e| e.hint("give another --out"))?),
+        true => Some(Curves::read(out.path()).map_err(|e| e.hint("give another --out"))?),
         false => None,
     };
     let session = Session::open(&args.model, &args.common, console)?;
@@ -87,14 +93,14 @@ pub(super) fn run(args: &CurveArgs, console: &Console) -> Result<()> {
         let weights = session.model.weights(&session.device, session.dtype);
         let network = session.network(&session.model, &corpus, &args.memory, needs)?;
         let length = corpus.settings().seq_len.unwrap_or(LENGTH);
-        let wanted = Wanted { rankings, amounts, draws: args.seeds, seed: args.common.seed, length };
+        let wanted = Wanted { rankings, amounts, draws: args.seeds, seed: args.common.seed, length, anew: args.force };
         let subject = Subject {
             network: &network,
             weights: args.speed.then_some(&weights as &dyn Weights),
             analysis: &analysis,
             corpus: &corpus,
         };
-        curves(&subject, &wanted, before.as_ref(), &mut |found| found.write(&args.out), ticket)
+        curves(&subject, &wanted, before.as_ref(), &mut |found| found.write(out.path()), ticket)
     })?;
     for note in &found.notes {
         console.warn(note);

@@ -14,7 +14,7 @@ use crate::network::Gates;
 pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
     let session = Session::open(&args.model, &args.common, console)?;
     let path = args.plan.as_deref().or(args.mask.as_deref());
-    let kept = session.kept(path)?;
+    let kept = session.kept(path, console)?;
     let gates = Gates::keep(session.model.spec(), &kept, session.dtype, &session.device)?;
     let open = Gates::open();
     let measure = |ticket: &_| -> Result<(Option<Quality>, Option<Comparison>)> {

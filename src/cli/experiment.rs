@@ -146,7 +146,7 @@ pub(super) struct EffortArgs {
 
 pub(super) fn run(args: &ExperimentArgs, console: &Console) -> Result<()> {
     let request = request(args)?;
-    let (device, note) = args.device.open();
+    let (device, note) = args.device.open()?;
     if let Some(note) = note {
         console.warn(&note);
     }

@@ -1,114 +1,155 @@
 //! `pillars features`: raw maps and logits, for notebooks and checks.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use candle_core::{DType, Tensor};
+use candle_core::{Device, Tensor};
 
 use super::args::FeaturesArgs;
 use super::console::Console;
 use super::open::Session;
-use crate::checkpoint::{Stored, TensorPlan, tensor_bytes, write_safetensors};
-use crate::corpus::Purpose;
+use crate::checkpoint::{FileKind, MARKER, OutFile, TensorFile};
+use crate::corpus::{Corpus, Purpose};
 use crate::error::{Error, Result};
-use crate::network::{FeatureMap, Gates, Kept, Probe, Site, SiteMaps};
+use crate::evaluation::is_finite;
+use crate::network::{Extent, FeatureMap, Gates, Kept, Network, NetworkSpec, Probe, Site, SiteKind, SiteMaps};
 use crate::task::Ticket;
 
+/// What such files say under [`MARKER`].
+const KIND: &str = "features";
+
+/// Shapes of what is written, by name.
+type Shapes = BTreeMap<String, Vec<usize>>;
+
 pub(super) fn run(args: &FeaturesArgs, console: &Console) -> Result<()> {
+    let mask = args.mask.as_deref();
+    let inputs: Vec<&Path> = args.input.path().into_iter().chain(mask).chain([args.model.as_path()]).collect();
+    let out = OutFile::claim(&args.out, FileKind::Tensors(KIND), &inputs)?;
     let session = Session::open(&args.model, &args.common, console)?;
-    let kept = session.kept(args.mask.as_deref())?;
-    let tensors = console.watch(|ticket| collect(&session, args, &kept, ticket))?;
-    write(args, &tensors)?;
+    let kept = session.kept(mask, console)?;
+    let shapes = console.watch(|ticket| write(&session, args, &kept, &out, ticket))?;
     if args.common.json {
-        let shapes: BTreeMap<&String, &[usize]> = tensors.iter().map(|(name, t)| (name, t.dims())).collect();
         console.print_json(&shapes)
     } else {
-        console.print(&format!("{} tensors in {}", tensors.len(), args.out.display()))
+        console.print(&format!("{} tensors in {}", shapes.len(), args.out.display()))
     }
 }
 
-fn collect(session: &Session, args: &FeaturesArgs, kept: &Kept, ticket: &Ticket) -> Result<BTreeMap<String, Tensor>> {
+/// Writes map by map while batches pass, so that no more than one map of one batch is held.
+fn write(session: &Session, args: &FeaturesArgs, kept: &Kept, out: &OutFile, ticket: &Ticket) -> Result<Shapes> {
     let corpus = session.corpus(&args.input, &args.common, Purpose::Observe, ticket)?;
+    let spec = session.model.spec();
+    let shapes = shapes(spec, args, measure(&corpus, spec, ticket)?);
+    let metadata = BTreeMap::from([("format", "pt".to_owned()), (MARKER, KIND.to_owned())]);
+    let hint = "give fewer or shorter sequences (--batches, --seq-len), or leave attention out (--no-attention)";
+    let file = TensorFile::create(out.path(), &shapes, &metadata).map_err(|e| e.hint(hint))?;
     ticket.stage("load weights", None, "");
     let network = session.model.network(&session.device, session.dtype)?;
-    let gates = Gates::keep(session.model.spec(), kept, session.dtype, &session.device)?;
-    let mut keeper = Keeper { wanted: &args.features, batches: BTreeMap::new() };
-    let result = if network.spec().output.is_some() { "logits" } else { "last_hidden_state" };
+    let gates = Gates::keep(spec, kept, session.dtype, &session.device)?;
+    let mut keeper = Keeper { args, file };
     ticket.stage("forward pass", corpus.total().map(|t| t.value()), "batches");
     for batch in corpus.batches(&session.device) {
         let output = network.forward(&batch?, &gates, &mut keeper)?;
-        keeper.keep(result.to_owned(), &output)?;
+        keeper.keep(result_of(&network), &output)?;
         ticket.advance(1)?;
     }
-    if keeper.batches.is_empty() {
-        return Err(Error::new("the input holds nothing to read").at(args.input.chosen()?.path()));
-    }
-    keeper.batches.into_iter().map(|(name, parts)| Ok((name, join(&parts)?))).collect()
+    keeper.file.finish()?;
+    Ok(shapes)
 }
 
-/// Gathers maps batch by batch, on the processor in f32.
+/// Sequences of the whole input and its longest lengths, from a pass that runs no model.
+fn measure(corpus: &Corpus, spec: &NetworkSpec, ticket: &Ticket) -> Result<Extent> {
+    let mut all = Extent { sequences: 0, source: 0, target: 0 };
+    ticket.stage("measure the input", corpus.total().map(|t| t.value()), "batches");
+    for batch in corpus.batches(&Device::Cpu) {
+        let Extent { sequences, source, target } = Extent::of(&batch?, spec)?;
+        all.sequences += sequences;
+        all.source = all.source.max(source);
+        all.target = all.target.max(target);
+        ticket.advance(1)?;
+    }
+    Ok(all)
+}
+
+/// Everything that is written, with the padding of shorter batches.
+fn shapes(spec: &NetworkSpec, args: &FeaturesArgs, all: Extent) -> Shapes {
+    let Extent { sequences: n, source, target } = all;
+    let of_decoder = if spec.encoder.is_some() { target } else { source };
+    let mut shapes = Shapes::new();
+    for (site, attention) in spec.sites() {
+        let (queries, keys, stack) = match site.kind {
+            SiteKind::Encoder => (source, source, &spec.encoder),
+            SiteKind::Decoder => (of_decoder, of_decoder, &spec.decoder),
+            SiteKind::Cross => (target, source, &spec.decoder),
+        };
+        let (h, d) = (attention.heads, attention.head_dim);
+        if !args.no_attention {
+            shapes.insert(format!("attn.{site}"), vec![n, h, queries, keys]);
+        }
+        shapes.insert(format!("out.{site}"), vec![n, queries, h * d]);
+        for map in further(args) {
+            let (length, width) = match map {
+                FeatureMap::Key | FeatureMap::Value => (keys, d),
+                FeatureMap::Residual => (queries, stack.as_ref().map_or(0, |s| s.width)),
+                _ => (queries, d),
+            };
+            shapes.insert(format!("{map}.{site}"), vec![n, h, length, width]);
+        }
+    }
+    let last = if spec.decoder.is_some() { of_decoder } else { source };
+    let width = match (&spec.output, spec.last_stack()) {
+        (Some(output), _) => output.vocabulary,
+        (None, stack) => stack.map_or(0, |s| s.project_out.unwrap_or(s.width)),
+    };
+    let name = if spec.output.is_some() { LOGITS } else { HIDDEN };
+    shapes.insert(name.to_owned(), vec![n, last, width]);
+    shapes
+}
+
+const LOGITS: &str = "logits";
+const HIDDEN: &str = "last_hidden_state";
+
+fn result_of(network: &Network) -> &'static str {
+    if network.spec().output.is_some() { LOGITS } else { HIDDEN }
+}
+
+/// Maps that were asked for besides those that are always written.
+fn further(args: &FeaturesArgs) -> impl Iterator<Item = FeatureMap> {
+    args.features.iter().copied().filter(|m| !matches!(m, FeatureMap::Attention | FeatureMap::Output))
+}
+
+/// Writes maps as they pass.
 struct Keeper<'a> {
-    wanted: &'a [FeatureMap],
-    batches: BTreeMap<String, Vec<Tensor>>,
+    args: &'a FeaturesArgs,
+    file: TensorFile,
 }
 
 impl Keeper<'_> {
-    fn keep(&mut self, name: String, tensor: &Tensor) -> Result<()> {
-        let tensor = tensor.to_dtype(DType::F32)?.to_device(&candle_core::Device::Cpu)?.contiguous()?;
-        self.batches.entry(name).or_default().push(tensor);
-        Ok(())
+    fn keep(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
+        if !is_finite(tensor)? {
+            return Err(Error::new(format!("{name} is not finite: this model overflows on this input"))
+                .hint("compute in a wider type (--dtype f32)"));
+        }
+        self.file.append(name, tensor)
     }
 }
 
 impl Probe for Keeper<'_> {
     fn wants_attention(&self, _site: Site) -> bool {
-        true
+        !self.args.no_attention
     }
 
     fn see(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
         let site = maps.site;
-        self.keep(format!("attn.{site}"), &maps.map(FeatureMap::Attention)?)?;
+        if !self.args.no_attention {
+            self.keep(&format!("attn.{site}"), &maps.map(FeatureMap::Attention)?)?;
+        }
         let output = maps.map(FeatureMap::Output)?.transpose(1, 2)?;
         let (n, t, h, d) = output.dims4()?;
-        self.keep(format!("out.{site}"), &output.reshape((n, t, h * d))?)?;
-        for map in self.wanted.iter().filter(|m| !matches!(m, FeatureMap::Attention | FeatureMap::Output)) {
-            self.keep(format!("{map}.{site}"), &maps.map(*map)?)?;
+        self.keep(&format!("out.{site}"), &output.reshape((n, t, h * d))?)?;
+        for map in further(self.args) {
+            self.keep(&format!("{map}.{site}"), &maps.map(map)?)?;
         }
         Ok(())
     }
-}
-
-/// Batches along the first axis; every other axis is padded with zeros to the longest.
-fn join(parts: &[Tensor]) -> Result<Tensor> {
-    let rank = parts.first().map_or(0, Tensor::rank);
-    let mut longest = vec![0usize; rank];
-    for part in parts {
-        for (axis, length) in part.dims().iter().enumerate() {
-            longest[axis] = longest[axis].max(*length);
-        }
-    }
-    let padded = parts
-        .iter()
-        .map(|part| {
-            let mut part = part.clone();
-            for (axis, length) in longest.iter().enumerate().skip(1) {
-                let missing = length - part.dim(axis)?;
-                if missing > 0 {
-                    part = part.pad_with_zeros(axis, 0, missing)?;
-                }
-            }
-            Ok(part)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    Ok(Tensor::cat(&padded, 0)?.contiguous()?)
-}
-
-fn write(args: &FeaturesArgs, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-    let plans: Vec<TensorPlan> = tensors
-        .iter()
-        .map(|(name, t)| TensorPlan { name: name.clone(), stored: Stored::F32, shape: t.dims().to_vec() })
-        .collect();
-    write_safetensors(&args.out, &plans, |plan| {
-        let tensor = tensors.get(&plan.name).ok_or_else(|| Error::new("a tensor vanished"))?;
-        tensor_bytes(tensor)
-    })
 }

@@ -1,6 +1,7 @@
 //! `pillars figure`: the pictures of the window, without it.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use super::args::FigureArgs;
@@ -8,7 +9,7 @@ use super::console::Console;
 use crate::analysis::{Analysis, Document};
 use crate::error::{Error, Result};
 use crate::evaluation::curve::Curves;
-use crate::figure::{CurveView, Figure, Request, Theme, View, build, write};
+use crate::figure::{CurveView, Figure, Request, Theme, View, build, claim, write};
 use crate::plan::Plan;
 
 /// A picture of an analysis, or of quality curves.
@@ -52,7 +53,9 @@ pub(super) fn run(args: &FigureArgs, console: &Console) -> Result<()> {
             view.figure(&curves, theme)?
         }
     };
-    write(&figure, &args.out, args.scale)?;
+    let inputs: Vec<&Path> = args.plan.as_deref().into_iter().chain([args.document.as_path()]).collect();
+    let out = claim(&figure, &args.out, &inputs)?;
+    write(&figure, out.path(), args.scale)?;
     console.print(&format!("{} of {} in {}", args.view, args.document.display(), args.out.display()))
 }
 

@@ -1,6 +1,6 @@
 //! From arguments to an opened model, device and input.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
 
@@ -24,7 +24,7 @@ impl Session {
     /// Opens the model and the device; says so where it is not the device one would expect.
     pub fn open(folder: &Path, common: &CommonArgs, console: &Console) -> Result<Self> {
         let model = Model::open(folder)?;
-        let (device, note) = common.device.open();
+        let (device, note) = common.device.open()?;
         if let Some(note) = note {
             console.warn(&note);
         }
@@ -81,12 +81,15 @@ impl Session {
         Ok(plan)
     }
 
-    /// The heads that stay at `path`, or none named where there is no path.
-    pub fn kept(&self, path: Option<&Path>) -> Result<Kept> {
-        Ok(match path {
-            Some(path) => self.plan(path)?.kept,
-            None => Kept::all(),
-        })
+    /// The heads that stay at `path`, or none named where there is no path. Says so where they were chosen for other
+    /// weights than those of the model.
+    pub fn kept(&self, path: Option<&Path>, console: &Console) -> Result<Kept> {
+        let Some(path) = path else { return Ok(Kept::all()) };
+        let plan = self.plan(path)?;
+        if let Some(note) = plan.foreign_to(&self.model.checkpoint().fingerprint()?) {
+            console.warn(&note);
+        }
+        Ok(plan.kept)
     }
 }
 
@@ -94,6 +97,12 @@ impl InputArgs {
     /// Whether any input was named.
     pub fn is_given(&self) -> bool {
         [&self.text, &self.tokens, &self.inputs, &self.images, &self.pairs].iter().any(|p| p.is_some())
+    }
+
+    /// The file or folder that was named.
+    pub fn path(&self) -> Option<&Path> {
+        let Self { text, tokens, inputs, images, pairs } = self;
+        [text, tokens, inputs, images, pairs].into_iter().flatten().map(PathBuf::as_path).next()
     }
 
     /// The one input that was named.

@@ -1,5 +1,7 @@
 //! `pillars plan`.
 
+use std::path::Path;
+
 use super::analyze::list;
 use super::args::{AmountArgs, PlanArgs};
 use super::console::Console;
@@ -11,6 +13,9 @@ use crate::plan::{Amount, Plan, Request, propose, snap};
 use crate::workspace::job::Rounds;
 
 pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
+    let model = args.model.as_deref();
+    let inputs: Vec<&Path> = args.input.path().into_iter().chain(model).chain([args.analysis.as_path()]).collect();
+    let out = Plan::claim(&args.out, &inputs)?;
     let analysis = Analysis::read(&args.analysis)?;
     let request = Request {
         ranking: args.method,
@@ -30,7 +35,7 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
         }
         _ => in_rounds(args, &analysis, request, console)?,
     };
-    plan.write(&args.out)?;
+    plan.write(out.path())?;
     for note in &plan.notes {
         console.warn(note);
     }

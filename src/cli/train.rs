@@ -175,7 +175,7 @@ pub(super) struct VoteArgs {
 
 pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<()> {
     let request = request(args)?;
-    let (device, note) = args.common.device.open();
+    let (device, note) = args.common.device.open()?;
     if let Some(note) = note {
         console.warn(&note);
     }

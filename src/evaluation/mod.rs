@@ -12,6 +12,6 @@ mod similarity;
 mod speed;
 
 pub use compare::{COMPARED_COPIES, Candidate, Comparison, compare};
-pub use quality::{Quality, SCORED_COPIES, evaluate};
+pub use quality::{Quality, SCORED_COPIES, evaluate, is_finite};
 pub use similarity::{HiddenSimilarity, pooled};
 pub use speed::{Speed, Timing, speed};

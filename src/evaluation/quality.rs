@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::Candidate;
 use super::generation::TranslationScore;
 use crate::error::{Error, Result};
-use crate::network::{Batch, Blind, Gates, Hidden, Network};
+use crate::network::{Batch, Blind, Gates, Hidden, Network, Probe, Site, SiteMaps};
 use crate::task::Ticket;
 use crate::tensor::{RowScore, RowTally, tally_rows};
 
@@ -74,6 +74,15 @@ impl QualitySums {
         };
         let wanted = hidden.iter().zip(batches).map(wanted).collect::<Result<Vec<_>>>()?;
         let scores = score(network, &hidden, &wanted)?;
+        for (place, (hidden, scores)) in hidden.iter().zip(&scores).enumerate() {
+            let is_fine = match self.has_head {
+                true => scores.iter().all(|s| s.loss.is_finite()),
+                false => is_finite(&real_states(hidden)?)?,
+            };
+            if !is_fine {
+                return Err(overflow(network, gates, &batches[place])?);
+            }
+        }
         network.device().synchronize()?;
         self.time += began.elapsed();
         for ((scores, (_, labels)), batch) in scores.iter().zip(&wanted).zip(batches) {
@@ -110,6 +119,42 @@ impl QualitySums {
             translation: None,
         })
     }
+}
+
+/// The hidden states with zeros at padding, which may hold anything.
+fn real_states(hidden: &Hidden) -> Result<Tensor> {
+    if hidden.mask.is_full() {
+        return Ok(hidden.states.clone());
+    }
+    let real = hidden.mask.to_tensor(DType::U8, hidden.states.device())?.unsqueeze(2)?;
+    Ok(real.broadcast_as(hidden.states.shape())?.where_cond(&hidden.states, &hidden.states.zeros_like()?)?)
+}
+
+/// Whether every number is finite.
+pub fn is_finite(tensor: &Tensor) -> Result<bool> {
+    // A product with 0 is 0 or NaN, and one NaN makes the sum NaN.
+    Ok((tensor.to_dtype(DType::F32)? * 0.0)?.sum_all()?.to_scalar::<f32>()? == 0.0)
+}
+
+/// Why the results of a batch are not finite: the first attention layer whose output is not.
+fn overflow(network: &Network, gates: &Gates, batch: &Batch) -> Result<Error> {
+    struct First(Option<Site>);
+    impl Probe for First {
+        fn wants_attention(&self, _: Site) -> bool {
+            false
+        }
+        fn see(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
+            if self.0.is_none() && !(is_finite(maps.query)? && is_finite(maps.output)?) {
+                self.0 = Some(maps.site);
+            }
+            Ok(())
+        }
+    }
+    let mut first = First(None);
+    network.hidden(batch, gates, &mut first)?;
+    let from = first.0.map_or("behind the last attention layer".to_owned(), |site| format!("from {site} on"));
+    Ok(Error::new(format!("the model's results are not finite {from}: it overflows on this input"))
+        .hint("compute in a wider type (--dtype f32)"))
 }
 
 /// Times that [`evaluate`] holds the hidden states of a batch: as they are, and as the head reads them.

@@ -18,19 +18,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Arm, ExperimentPlan, Stem};
-use crate::checkpoint::write_atomically;
+use crate::checkpoint::{Taking, WorkFolder, write_atomically};
 use crate::error::{Error, Result};
 
 const REQUEST: &str = "experiment.json";
 
 /// Paths inside the folder.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ExperimentPaths {
     out: PathBuf,
-    /// Whether this call made what is inside, so that a failure may remove it.
-    is_new: bool,
-    /// Whether it made the folder itself.
-    made: bool,
+    work: WorkFolder,
 }
 
 impl ExperimentPaths {
@@ -38,14 +35,10 @@ impl ExperimentPaths {
     /// unless it is to be resumed, or replaced and holds an experiment.
     pub(super) fn open(request: &ExperimentPlan, resume: bool, force: bool) -> Result<Self> {
         let out = request.out.clone();
-        let mut place = Self { out: out.clone(), is_new: true, made: !out.exists() };
+        let taking = Taking { noun: "experiment", begun: REQUEST, markers: &[], resume, force };
+        let place = Self { work: WorkFolder::take(&out, taking)?, out: out.clone() };
         let known = out.join(REQUEST);
-        let occupied = match fs::read_dir(&out) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(_) if out.exists() => return Err(Error::new("this is a file, not a folder").at(&out)),
-            Err(_) => false,
-        };
-        if occupied && resume && known.is_file() {
+        if place.work.goes_on() {
             let before: ExperimentPlan = read(&known)?;
             // Both through JSON, which may round the last digit of a number.
             let asked: ExperimentPlan = serde_json::from_str(&serde_json::to_string(request)?)?;
@@ -54,48 +47,31 @@ impl ExperimentPaths {
                     .at(&out)
                     .hint("repeat the command it was begun with, or choose another folder"));
             }
-            place.is_new = false;
             return Ok(place);
         }
-        if occupied && !force {
-            return Err(Error::new("the folder exists and is not empty")
-                .at(&out)
-                .hint("choose another, give --resume to go on with the experiment in it, or --force"));
+        if let Err(error) = write(&known, request) {
+            place.work.undo();
+            return Err(error);
         }
-        if occupied {
-            if !known.is_file() {
-                return Err(Error::new("the folder was not written by pillars, so it is not replaced")
-                    .at(&out)
-                    .hint("choose another"));
-            }
-            fs::remove_dir_all(&out).map_err(|e| Error::from(e).at(&out))?;
-        }
-        fs::create_dir_all(&out).map_err(|e| Error::from(e).at(&out))?;
-        write(&known, request)?;
         Ok(place)
     }
 
-    /// Removes what this call made, where nothing in it is worth going on with.
-    pub(super) fn remove_if_idle(&self) {
+    /// Whether there is something to go on with. Where there is not, what this call made is removed and what it was to
+    /// replace is put back.
+    pub(super) fn settle(&self) -> bool {
         let has_begun = fs::read_dir(&self.out).is_ok_and(|mut entries| {
             // A run that fails at once removes its own folder, but not the one around it.
             let holds_work = |folder: &Path| fs::read_dir(folder).is_ok_and(|mut inside| inside.next().is_some());
             entries
                 .any(|e| e.is_ok_and(|e| e.file_name().to_string_lossy().starts_with("seed-") && holds_work(&e.path())))
         });
-        if !self.is_new || has_begun {
-            return;
-        }
-        // The error that led here is what the user has to see.
-        let _ = if self.made {
-            fs::remove_dir_all(&self.out)
+        let is_kept = has_begun || self.work.goes_on();
+        if is_kept {
+            self.work.settle()
         } else {
-            for entry in fs::read_dir(&self.out).into_iter().flatten().flatten() {
-                let path = entry.path();
-                let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            }
-            Ok(())
-        };
+            self.work.undo()
+        }
+        is_kept
     }
 
     /// A file at the top.

@@ -43,10 +43,9 @@ pub fn run(
     request.check()?;
     let place = ExperimentPaths::open(request, options.resume, options.force)?;
     let mut work = ActiveExperiment { request, place: &place, device: options.device.clone(), observe, ticket };
-    work.carry_out().map_err(|error| {
-        place.remove_if_idle();
-        if request.out.exists() { error.hint("go on with --resume") } else { error }
-    })
+    let end = work.carry_out();
+    let has_begun = place.settle();
+    end.map_err(|error| if has_begun { error.hint("go on with --resume") } else { error })
 }
 
 struct ActiveExperiment<'a> {

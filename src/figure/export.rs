@@ -10,9 +10,9 @@ use resvg::{tiny_skia, usvg};
 use super::font;
 use super::raster::Raster;
 use super::scene::Scene;
-use super::svg::to_svg;
+use super::svg::{MARK, to_svg};
 use super::table::Table;
-use crate::checkpoint::write_atomically;
+use crate::checkpoint::{FileKind, OutFile, write_atomically};
 use crate::error::{Error, Result};
 
 /// A picture and the numbers that it shows.
@@ -103,7 +103,7 @@ impl Figure {
     pub fn to_bytes(&self, format: Format, scale: f64) -> Result<Vec<u8>> {
         match format {
             Format::Svg => Ok(to_svg(&self.scene)?.into_bytes()),
-            Format::Png => self.to_raster(scale)?.to_png(),
+            Format::Png => Ok(marked(self.to_raster(scale)?.to_png()?)),
             Format::Csv => Ok(self.table().to_csv().into_bytes()),
         }
     }
@@ -137,6 +137,28 @@ impl Figure {
         // All pixels are opaque, so premultiplied and plain bytes are the same.
         Ok(Raster { width: pixmap.width() as usize, height: pixmap.height() as usize, rgba: pixmap.take() })
     }
+}
+
+/// A PNG with our mark in a text chunk behind its first chunk, the header, which has 25 bytes.
+fn marked(png: Vec<u8>) -> Vec<u8> {
+    const HEADER_END: usize = 8 + 25;
+    let chunk = [b"tEXtSoftware\0", MARK.as_bytes()].concat();
+    let length = (chunk.len() - 4) as u32;
+    let Some((header, rest)) = png.split_at_checked(HEADER_END) else { return png };
+    [header, &length.to_be_bytes(), &chunk, &crc32fast::hash(&chunk).to_be_bytes(), rest].concat()
+}
+
+/// Claims `path` for `figure`, in the format that its extension names; `inputs` are what the command reads.
+///
+/// # Errors
+/// As [`OutFile::claim`], and for other extensions. A table may replace one of the same columns.
+pub fn claim(figure: &Figure, path: &Path, inputs: &[&Path]) -> Result<OutFile> {
+    let kind = match Format::of(path)? {
+        Format::Svg => FileKind::Marked(b"<svg ", MARK.as_bytes()),
+        Format::Png => FileKind::Marked(b"\x89PNG", MARK.as_bytes()),
+        Format::Csv => FileKind::Table(figure.table().to_csv().lines().next().unwrap_or_default().to_owned()),
+    };
+    OutFile::claim(path, kind, inputs)
 }
 
 /// Writes a figure in the format that the extension of `path` names (`svg`, `png` or `csv`); a reader sees the old
@@ -220,6 +242,9 @@ mod tests {
             let path = folder.path().join(name);
             write(&sample(), &path, 1.0).unwrap();
             assert!(std::fs::read(&path).unwrap().starts_with(start), "{name}");
+            drop(claim(&sample(), &path, &[]).unwrap());
+            std::fs::write(&path, start).unwrap();
+            assert_eq!(claim(&sample(), &path, &[]).is_ok(), name == "c.csv", "{name}");
         }
         for name in ["d.pdf", "e", ".svg"] {
             let error = write(&sample(), &folder.path().join(name), 1.0).unwrap_err();

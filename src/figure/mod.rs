@@ -30,7 +30,7 @@ pub mod views;
 
 pub use build::{CurveView, Lens, Price, Request, View, build};
 pub use color::Rgb;
-pub use export::{DEFAULT_SCALE, Figure, Format, write};
+pub use export::{DEFAULT_SCALE, Figure, Format, claim, write};
 pub use measure::Measure;
 pub use number::Unit;
 pub use page::Caption;

@@ -10,6 +10,9 @@ use super::palette::Marker;
 use super::scene::{Anchor, Fill, Item, Point, Rect, Scene, Stroke, Text, marker_corners};
 use crate::error::Result;
 
+/// By what this program knows its own pictures.
+pub(super) const MARK: &str = "pillars figure";
+
 /// Image pixels per unit, at least: viewers that smooth small images then blur no more than a unit.
 const PIXELS_PER_UNIT: f64 = 1.0;
 /// Enlarged images stay below this many pixels a side.
@@ -27,7 +30,7 @@ pub fn to_svg(scene: &Scene) -> Result<String> {
          height=\"{h}\" viewBox=\"0 0 {w} {h}\" role=\"img\" font-family=\"{}\">\n",
         font::FAMILIES
     ));
-    out.put(&format!("<title>{}</title>\n", escaped(&scene.title)));
+    out.put(&format!("<title>{}</title>\n<metadata>{MARK}</metadata>\n", escaped(&scene.title)));
     out.put(&format!("<rect width=\"{w}\" height=\"{h}\" fill=\"{}\"/>\n", scene.background));
     for item in &scene.items {
         out.item(item)?;

@@ -93,6 +93,12 @@ impl Plan {
         self.kept.at(site, heads)
     }
 
+    /// What to say where the plan was made for other weights than those with this fingerprint.
+    pub fn foreign_to(&self, fingerprint: &str) -> Option<String> {
+        let made_for = self.fingerprint.as_deref()?;
+        (made_for != fingerprint).then(|| "the plan was made for a model with another fingerprint".to_owned())
+    }
+
     /// Checks the plan against a model: its sites and heads exist, no layer loses every head unless that is
     /// allowed, and sites that share weights keep the same heads. Whether a key/value group may be left
     /// uneven is a question of surgery: see [`super::snap`].
@@ -167,6 +173,10 @@ mod tests {
         let mask = Plan::parse_any(r#"{"decoder.1": [2, 0]}"#).unwrap();
         assert_eq!(mask.kept, Kept::from_iter([(site("decoder.1"), [0, 2])]));
         assert_eq!(mask.method, "mask");
+        // A mask is for whatever model it fits.
+        assert_eq!(mask.foreign_to("abc"), None);
+        assert_eq!(plan.foreign_to("abc"), None);
+        assert!(plan.foreign_to("abd").unwrap().contains("another fingerprint"));
         // Nothing but the plan is left in the folder.
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }

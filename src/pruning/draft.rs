@@ -148,9 +148,7 @@ fn write_watched(
     let fingerprint = checkpoint.fingerprint()?;
     let source = checkpoint.folder().canonicalize().ok();
     let source = source.as_deref().and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned());
-    if plan.fingerprint.as_deref().is_some_and(|made_for| made_for != fingerprint) {
-        notes.push("the plan was made for a model with another fingerprint".to_owned());
-    }
+    notes.extend(plan.foreign_to(&fingerprint));
     let mut report = Report {
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         export_format: format,

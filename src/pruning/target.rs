@@ -1,12 +1,13 @@
 //! Where an export may go.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::checkpoint::real_path;
 use crate::error::{Error, Result};
 
 /// Refuses `out` where it is the model at `source`, holds it, or lies inside it.
 pub fn check_apart(out: &Path, source: &Path) -> Result<()> {
-    let (Some(out_real), Some(source_real)) = (resolve(out), resolve(source)) else { return Ok(()) };
+    let (Some(out_real), Some(source_real)) = (real_path(out), real_path(source)) else { return Ok(()) };
     let what = if out_real == source_real {
         "the result would replace the model itself"
     } else if source_real.starts_with(&out_real) {
@@ -17,21 +18,6 @@ pub fn check_apart(out: &Path, source: &Path) -> Result<()> {
         return Ok(());
     };
     Err(Error::new(what).at(out).hint("choose another folder"))
-}
-
-/// The path with links followed as far as it exists.
-fn resolve(path: &Path) -> Option<PathBuf> {
-    let absolute = std::path::absolute(path).ok()?;
-    let mut missing = Vec::new();
-    let mut existing = absolute.as_path();
-    loop {
-        if let Ok(mut real) = existing.canonicalize() {
-            real.extend(missing.iter().rev());
-            return Some(real);
-        }
-        missing.push(existing.file_name()?.to_owned());
-        existing = existing.parent()?;
-    }
 }
 
 #[cfg(test)]

@@ -86,18 +86,23 @@ impl DeviceChoice {
         [Self::Auto, Self::Cpu].into_iter().chain(graphics).collect()
     }
 
-    /// Opens the device. One that this build or machine does not have falls back to the processor, and the second value
-    /// then says so and why; `auto` in a build without graphics devices is the processor and has nothing to say.
-    pub fn open(self) -> (Device, Option<String>) {
-        let opened = match self {
+    /// Opens the device. Where `auto` finds a graphics device that cannot be opened, the processor is used, and the
+    /// second value says so and why; in a build without graphics devices it has nothing to say.
+    ///
+    /// # Errors
+    /// Where a device that was named cannot be had: whoever asks for one wants no other.
+    pub fn open(self) -> Result<(Device, Option<String>)> {
+        let found = match self {
             Self::Auto if cuda_is_available() => Self::Cuda(0).graphics(),
             Self::Auto if metal_is_available() => Self::Metal.graphics(),
-            Self::Auto | Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda(_) | Self::Metal => self.graphics(),
+            named => named.graphics(),
         };
-        match opened {
-            Ok(device) => (device, None),
-            Err(why) => (Device::Cpu, Some(format!("{self}: {why}; the processor is used instead"))),
+        match found {
+            Ok(device) => Ok((device, None)),
+            Err(why) if self == Self::Auto => {
+                Ok((Device::Cpu, Some(format!("{self}: {why}; the processor is used instead"))))
+            }
+            Err(why) => Err(Error::new(format!("{self}: {why}")).hint("give --device auto or cpu to use another")),
         }
     }
 
@@ -195,21 +200,20 @@ mod tests {
     fn what_is_offered_can_be_opened() {
         let all = DeviceChoice::available();
         assert_eq!(all[..2], [DeviceChoice::Auto, DeviceChoice::Cpu]);
-        assert!(all.iter().all(|choice| choice.open().1.is_none()), "{all:?}");
+        assert!(all.iter().all(|choice| choice.open().unwrap().1.is_none()), "{all:?}");
     }
 
     #[test]
-    fn a_device_that_is_not_there_gives_the_processor_and_says_so() {
-        let (device, why) = DeviceChoice::Cpu.open();
+    fn a_device_that_is_named_but_not_there_is_an_error() {
+        let (device, why) = DeviceChoice::Cpu.open().unwrap();
         assert!(device.is_cpu() && why.is_none());
         // No machine has a thousand.
         for missing in [DeviceChoice::Cuda(1000), DeviceChoice::Metal] {
-            let (device, why) = missing.open();
             if missing == DeviceChoice::Metal && metal_is_available() {
                 continue;
             }
-            let why = why.unwrap();
-            assert!(device.is_cpu() && why.starts_with(&missing.to_string()) && why.lines().count() == 1, "{why}");
+            let why = missing.open().unwrap_err().to_string();
+            assert!(why.starts_with(&missing.to_string()) && why.lines().count() == 1, "{why}");
         }
     }
 }

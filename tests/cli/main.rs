@@ -6,3 +6,4 @@ mod common;
 mod contract;
 mod export_kill;
 mod readme;
+mod safety;

@@ -69,7 +69,7 @@ pub fn folders_in(folder: &Path) -> Vec<PathBuf> {
 /// ```
 pub fn device() -> Device {
     let Ok(name) = std::env::var("PILLARS_DEVICE") else { return Device::Cpu };
-    let (device, fallback) = name.parse::<DeviceChoice>().unwrap().open();
+    let (device, fallback) = name.parse::<DeviceChoice>().unwrap().open().unwrap();
     assert_eq!(fallback, None);
     device
 }

@@ -75,6 +75,7 @@ fn wanted(bench: &Bench) -> Wanted {
         draws: 3,
         seed: 0,
         length: 16,
+        anew: false,
     }
 }
 
@@ -152,7 +153,13 @@ fn a_stopped_measurement_goes_on_where_it_stopped() {
     // Other text is another measurement.
     let mut other = marked.clone();
     other.reading.fingerprint.push('x');
-    assert_eq!(bench.measure(&wanted, Some(&other)), whole);
+    let refused = curves(&bench.subject(), &wanted, Some(&other), &mut |_| Ok(()), &Ticket::default()).unwrap_err();
+    assert!(refused.to_string().contains("under other settings (contents of the input"), "{refused}");
+    assert_eq!(bench.measure(&Wanted { anew: true, ..wanted.clone() }, Some(&other)), whole);
+    let mut longer = marked.clone();
+    longer.reading.seq_len = Some(64);
+    let refused = curves(&bench.subject(), &wanted, Some(&longer), &mut |_| Ok(()), &Ticket::default()).unwrap_err();
+    assert!(refused.to_string().contains("(seq_len 64 instead of None)"), "{refused}");
     // Another method adds to what is there.
     let few = Wanted { rankings: vec![Method::Votes.into()], ..wanted.clone() };
     let votes = bench.measure(&few, None);

@@ -124,13 +124,29 @@ impl Document for Curves {
 }
 
 impl Curves {
-    /// True where points of `other` are as good as measured here.
-    pub(super) fn continues(&self, other: &Self) -> bool {
-        let (ours, theirs) = (&self.model, &other.model);
-        ours.fingerprint == theirs.fingerprint
-            && ours.dtype == theirs.dtype
-            && self.length == other.length
-            && CurveInput { input: String::new(), ..self.reading.clone() }
-                == CurveInput { input: String::new(), ..other.reading.clone() }
+    /// Where points of `other` were chosen or measured under other settings than these: which, in words.
+    pub(super) fn differs_from(&self, other: &Self) -> Option<String> {
+        let chosen = || (self.analysis != other.analysis).then(|| "another analysis".to_owned());
+        self.measured_unlike(other).or_else(chosen)
+    }
+
+    /// Where what `other` measured of a mask is not what would be measured here: why, in words.
+    pub(super) fn measured_unlike(&self, other: &Self) -> Option<String> {
+        fn pair<T: PartialEq + std::fmt::Debug>(name: &str, ours: &T, theirs: &T) -> Option<String> {
+            // An option is shown as its value, text without quotes.
+            let shown = |value: &T| format!("{value:?}").replace("Some(", "").replace([')', '"'], "");
+            (ours != theirs).then(|| format!("{name} {} instead of {}", shown(theirs), shown(ours)))
+        }
+        let (ours, theirs) = (&self.reading, &other.reading);
+        pair("model", &self.model.fingerprint, &other.model.fingerprint)
+            .or_else(|| pair("dtype", &self.model.dtype, &other.model.dtype))
+            .or_else(|| pair("input", &ours.input, &theirs.input).filter(|_| ours.fingerprint != theirs.fingerprint))
+            .or_else(|| pair("contents of the input", &ours.fingerprint, &theirs.fingerprint))
+            .or_else(|| pair("seq_len", &ours.seq_len, &theirs.seq_len))
+            .or_else(|| pair("batch_size", &ours.batch_size, &theirs.batch_size))
+            .or_else(|| pair("batches", &ours.batches, &theirs.batches))
+            .or_else(|| pair("seed", &ours.seed, &theirs.seed))
+            .or_else(|| pair("part", &ours.part, &theirs.part))
+            .or_else(|| pair("length", &self.length, &other.length))
     }
 }

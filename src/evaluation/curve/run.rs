@@ -41,6 +41,8 @@ pub struct Wanted {
     pub seed: u64,
     /// Tokens of each input for which FLOPs are counted.
     pub length: usize,
+    /// Points that were measured before under other settings are dropped; otherwise they are an error.
+    pub anew: bool,
 }
 
 /// Passes over one batch to tell how fast a model is.
@@ -61,7 +63,7 @@ struct HeadChoice {
 ///
 /// # Errors
 /// A wrong request where the analysis lacks what a method needs; where analysis and network are of different models;
-/// where the input is empty; where `keep` fails.
+/// where the input is empty; where `before` was measured under other settings; where `keep` fails.
 pub fn curves(
     subject: &Subject<'_>,
     wanted: &Wanted,
@@ -72,10 +74,15 @@ pub fn curves(
     let Subject { network, analysis, corpus, .. } = *subject;
     let choices = choices(analysis, wanted)?;
     let mut found = empty(subject, wanted, ticket)?;
-    let before = before.filter(|b| found.continues(b));
+    let difference = before.and_then(|b| found.differs_from(b));
+    if let Some(difference) = difference.as_ref().filter(|_| !wanted.anew) {
+        return Err(Error::new(format!("these curves were measured under other settings ({difference})"))
+            .hint("give another --out, or --force to replace them"));
+    }
+    let before = before.filter(|b| found.measured_unlike(b).is_none());
     if let Some(before) = before {
         found.whole = before.whole;
-        if before.analysis == found.analysis {
+        if difference.is_none() {
             found.points.clone_from(&before.points);
         }
     }

@@ -98,8 +98,8 @@ impl App {
             self.state.messages.fail(&format!("Plan {name}"), &error);
             return;
         }
-        if plan.fingerprint.as_ref().is_some_and(|f| *f != model.facts.fingerprint) {
-            self.state.messages.warn(format!("Plan {name} was made for a model with another fingerprint"));
+        if let Some(note) = plan.foreign_to(&model.facts.fingerprint) {
+            self.state.messages.warn(format!("{name}: {note}"));
         }
         self.state.messages.info(format!("Plan {name} opened"));
         let plan = NamedPlan { base: plan, ..NamedPlan::new(name) };

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::RunOptions;
-use crate::checkpoint::write_atomically;
+use crate::checkpoint::{Taking, WorkFolder, write_atomically};
 use crate::error::{Error, Result};
 use crate::pruning::{RECORD, check_apart};
 use crate::training::{Beginning, STATE, TrainingRun};
@@ -13,33 +13,32 @@ const INSIDE: &str = "training";
 const REQUEST: &str = "run.json";
 
 /// Paths inside the folder of a run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct RunFolder {
     out: PathBuf,
-    /// Whether this call made the folder, so that a failure may remove it.
-    made: bool,
+    /// Held while the run is under way.
+    work: Option<WorkFolder>,
 }
 
 impl RunFolder {
     /// The folder at `out`, whatever is in it.
     pub fn at(out: &Path) -> Self {
-        Self { out: out.to_path_buf(), made: false }
+        Self { out: out.to_path_buf(), work: None }
     }
 
     /// Makes the folder of `request`, or finds the run in it that is to go on. An occupied folder is refused unless
     /// it is to be resumed, or replaced and was written by this program.
     pub(super) fn open(request: &TrainingRun, options: &RunOptions) -> Result<Self> {
-        let mut folder = Self::at(&request.out);
-        if request.beginning == Beginning::Weights {
-            check_apart(&request.out, &request.model)?;
-        }
         let out = &request.out;
-        let occupied = match fs::read_dir(out) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(_) if out.exists() => return Err(Error::new("this is a file, not a folder").at(out)),
-            Err(_) => false,
-        };
-        if occupied && options.resume && folder.inside(REQUEST).is_file() {
+        if request.beginning == Beginning::Weights {
+            check_apart(out, &request.model)?;
+        }
+        let begun = format!("{INSIDE}/{REQUEST}");
+        let markers = &[RECORD];
+        let (resume, force) = (options.resume, options.force);
+        let work = WorkFolder::take(out, Taking { noun: "run", begun: &begun, markers, resume, force })?;
+        let folder = Self { out: out.clone(), work: Some(work) };
+        if folder.goes_on() {
             // Both through JSON, which may round the last digit of a number.
             let asked: TrainingRun = serde_json::from_str(&serde_json::to_string(request)?)?;
             if folder.request()?.without_place() != asked.without_place() {
@@ -49,25 +48,21 @@ impl RunFolder {
             }
             return Ok(folder);
         }
-        if occupied && !options.force {
-            return Err(Error::new("the folder exists and is not empty")
-                .at(out)
-                .hint("choose another, give --resume to go on with the run in it, or --force"));
+        let begin = || -> Result<()> {
+            let inside = out.join(INSIDE);
+            fs::create_dir_all(&inside).map_err(|e| Error::from(e).at(&inside))?;
+            let text = format!("{}\n", serde_json::to_string_pretty(request)?);
+            write_atomically(&folder.inside(REQUEST), text.as_bytes())
+        };
+        if let Err(error) = begin() {
+            folder.undo();
+            return Err(error);
         }
-        if occupied {
-            if !folder.inside(REQUEST).is_file() && !out.join(RECORD).is_file() {
-                return Err(Error::new("the folder was not written by pillars, so it is not replaced")
-                    .at(out)
-                    .hint("choose another"));
-            }
-            fs::remove_dir_all(out).map_err(|e| Error::from(e).at(out))?;
-        }
-        folder.made = !out.exists() || occupied;
-        let inside = out.join(INSIDE);
-        fs::create_dir_all(&inside).map_err(|e| Error::from(e).at(&inside))?;
-        let text = format!("{}\n", serde_json::to_string_pretty(request)?);
-        write_atomically(&folder.inside(REQUEST), text.as_bytes())?;
         Ok(folder)
+    }
+
+    fn goes_on(&self) -> bool {
+        self.work.as_ref().is_some_and(WorkFolder::goes_on)
     }
 
     /// The folder itself: the result.
@@ -102,10 +97,18 @@ impl RunFolder {
         serde_json::from_slice(&bytes).map_err(|e| Error::from(e).at(&path))
     }
 
-    /// Removes what this call made.
-    pub(super) fn remove(&self) {
-        // The error that led here is what the user has to see.
-        let _ = if self.made { fs::remove_dir_all(&self.out) } else { fs::remove_dir_all(self.out.join(INSIDE)) };
+    /// Removes what this call made, and puts back what it was to replace.
+    pub(super) fn undo(&self) {
+        if let Some(work) = &self.work {
+            work.undo();
+        }
+    }
+
+    /// What was to be replaced is no longer wanted.
+    pub(super) fn settle(&self) {
+        if let Some(work) = &self.work {
+            work.settle();
+        }
     }
 
     /// An empty folder inside the run's own.

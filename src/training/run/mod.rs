@@ -71,10 +71,14 @@ pub fn train(
     request.settings.check()?;
     let folder = RunFolder::open(request, options)?;
     let begun = ActiveRun::open(request, &folder, options, control, observe, ticket);
-    match begun.and_then(ActiveRun::carry_out) {
+    let end = begun.and_then(ActiveRun::carry_out);
+    if end.is_ok() || folder.has_state() {
+        folder.settle();
+    }
+    match end {
         // What failed before there was anything to resume leaves nothing behind.
         Err(error) if !folder.has_state() => {
-            folder.remove();
+            folder.undo();
             Err(error)
         }
         Err(error) => Err(error.hint("go on with --resume")),

@@ -59,7 +59,7 @@ impl LoadedNetwork {
         // Room for the new one before it is loaded.
         *held = None;
         ticket.stage("load weights", None, "tensors");
-        let (place, fallback) = run.device.open();
+        let (place, fallback) = run.device.open()?;
         let placed = Placed { device: device_name(&place), fallback };
         *self.placed.lock().unwrap_or_else(PoisonError::into_inner) = Some(placed);
         let dtype = run.precision.dtype();

@@ -79,6 +79,7 @@ pub fn measure_curves(
     let network = loaded.get(model, run, run.room(model, &corpus, needs), ticket)?;
     let subject = Subject { network: &network, weights: None, analysis, corpus: &corpus };
     let wanted = Wanted {
+        anew: true,
         rankings: methods.iter().copied().chain([Method::Random]).map(Ranking::from).collect(),
         amounts: ratios.iter().map(|r| Amount::Ratio(*r)).collect(),
         draws: DRAWS,

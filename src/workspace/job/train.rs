@@ -85,7 +85,7 @@ pub fn train(
         out: wanted.out.clone(),
         settings: TrainSettings { seed: run.analysis.seed, precision: run.precision, ..wanted.settings.clone() },
     };
-    let (device, fallback) = run.device.open();
+    let (device, fallback) = run.device.open()?;
     if let Some(why) = &fallback {
         watched.hear(TrainingEvent::Note(why));
     }

@@ -1,0 +1,202 @@
+//! Folders that come into being whole or not at all.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::folder_of;
+use crate::error::{Error, Result};
+
+/// A folder that comes into being whole or not at all: everything is written to a hidden folder beside it,
+/// which takes its place on [`FolderWriter::finish`]. Dropped unfinished, it leaves nothing.
+#[derive(Debug)]
+pub struct FolderWriter {
+    target: PathBuf,
+    work: tempfile::TempDir,
+    replace: bool,
+}
+
+impl FolderWriter {
+    /// Begins a folder. An existing `target` is refused unless it is empty, or `replace` is set and it holds
+    /// `marker`, the file by which this program knows its own results.
+    pub fn new(target: &Path, replace: bool, marker: &str) -> Result<Self> {
+        let occupied = match fs::read_dir(target) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(_) if target.exists() => return Err(Error::new("this is a file, not a folder").at(target)),
+            Err(_) => false,
+        };
+        if occupied && !replace {
+            return Err(Error::new("the folder exists and is not empty")
+                .at(target)
+                .hint("choose another, or give --force"));
+        }
+        if occupied && !target.join(marker).is_file() {
+            return Err(Error::new("the folder was not written by pillars, so it is not replaced")
+                .at(target)
+                .hint("choose another"));
+        }
+        let parent = folder_of(target);
+        let work = tempfile::Builder::new()
+            .prefix(".pillars-partial-")
+            .tempdir_in(parent)
+            .map_err(|e| Error::from(e).at(parent).hint("the folder above must exist and be writable"))?;
+        Ok(Self { target: target.to_path_buf(), work, replace: occupied })
+    }
+
+    /// Where to write.
+    pub fn path(&self) -> &Path {
+        self.work.path()
+    }
+
+    /// Puts the folder in place. The folder that it replaces is deleted only once the new one has its name; where that
+    /// fails, the old one stays or comes back.
+    pub fn finish(self) -> Result<()> {
+        self.finish_by(exchange, |from, to| fs::rename(from, to))
+    }
+
+    /// [`FolderWriter::finish`] by these moves: the exchange of two folders' names, and the renaming of one.
+    fn finish_by(
+        self,
+        exchange: impl Fn(&Path, &Path) -> io::Result<()>,
+        mut rename: impl FnMut(&Path, &Path) -> io::Result<()>,
+    ) -> Result<()> {
+        let place = |e: io::Error| Error::from(e).at(&self.target);
+        let parent = folder_of(&self.target);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(self.work.path(), fs::Permissions::from_mode(0o755)).map_err(place)?;
+            File::open(self.work.path()).and_then(|f| f.sync_all()).map_err(place)?;
+        }
+        if self.replace && exchange(self.work.path(), &self.target).is_ok() {
+            sync_folder(parent).map_err(place)?;
+            // What the guard of the work folder removes now is the old folder.
+            return Ok(());
+        }
+        if !self.replace {
+            // Renaming over an empty folder is allowed.
+            rename(self.work.path(), &self.target).map_err(place)?;
+        } else {
+            // Where two names cannot change places at once, the old folder waits under a hidden name, which nothing
+            // deletes before the new one has arrived.
+            let aside = tempfile::Builder::new().prefix(".pillars-old-").tempdir_in(parent).map_err(place)?.keep();
+            let old = aside.join("old");
+            let moved = rename(&self.target, &old);
+            if let Err(error) = moved.and_then(|()| rename(self.work.path(), &self.target)) {
+                let is_back = !old.exists() || rename(&old, &self.target).is_ok();
+                let error = place(error);
+                if is_back {
+                    // An empty folder at most: what could not be removed does no harm.
+                    let _ = fs::remove_dir(&aside);
+                    return Err(error);
+                }
+                return Err(error.hint(format!("the folder that was there before is now {}", old.display())));
+            }
+            sync_folder(parent).map_err(place)?;
+            // The new folder is in place; of the old one at most rubbish is left.
+            let _ = fs::remove_dir_all(&aside);
+        }
+        sync_folder(parent).map_err(place)?;
+        // The work folder has moved: there is nothing left for its guard to remove.
+        let _ = self.work.keep();
+        Ok(())
+    }
+}
+
+/// Gives each of two folders the other's name in one step.
+#[cfg(target_os = "linux")]
+fn exchange(a: &Path, b: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?)
+}
+
+/// Other systems have no such step.
+#[cfg(not(target_os = "linux"))]
+fn exchange(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Makes new names in `folder` last.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// An old result, and a new one that is ready to take its place.
+    fn ready(parent: &Path) -> FolderWriter {
+        let out = parent.join("out");
+        fs::create_dir(&out).unwrap();
+        fs::write(out.join("pillars.json"), "old").unwrap();
+        let writer = FolderWriter::new(&out, true, "pillars.json").unwrap();
+        fs::write(writer.path().join("pillars.json"), "new").unwrap();
+        writer
+    }
+
+    fn cannot(_: &Path, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    #[test]
+    fn the_new_folder_replaces_the_old_one_and_leaves_nothing() {
+        for swaps in [true, false] {
+            let parent = tempfile::tempdir().unwrap();
+            let writer = ready(parent.path());
+            let rename = |from: &Path, to: &Path| fs::rename(from, to);
+            match swaps {
+                true => writer.finish().unwrap(),
+                false => writer.finish_by(cannot, rename).unwrap(),
+            }
+            assert_eq!(fs::read(parent.path().join("out/pillars.json")).unwrap(), b"new");
+            assert_eq!(names(parent.path()), ["out"]);
+        }
+    }
+
+    #[test]
+    fn a_rename_that_fails_loses_neither_folder() {
+        // The first rename moves the old folder away, the second brings the new one, the third takes the old one back.
+        for failing in [0, 1] {
+            let parent = tempfile::tempdir().unwrap();
+            let mut count = 0;
+            let rename = |from: &Path, to: &Path| {
+                count += 1;
+                if count == failing + 1 { Err(io::Error::other("no")) } else { fs::rename(from, to) }
+            };
+            let error = ready(parent.path()).finish_by(cannot, rename).unwrap_err();
+            assert!(error.to_string().starts_with("no: "), "{error}");
+            assert_eq!(fs::read(parent.path().join("out/pillars.json")).unwrap(), b"old", "{failing}");
+            assert_eq!(names(parent.path()), ["out"], "{failing}");
+        }
+        // Where it cannot come back either, the error says where it is.
+        let parent = tempfile::tempdir().unwrap();
+        let mut count = 0;
+        let rename = |from: &Path, to: &Path| {
+            count += 1;
+            if count > 1 { Err(io::Error::other("no")) } else { fs::rename(from, to) }
+        };
+        let error = ready(parent.path()).finish_by(cannot, rename).unwrap_err().to_string();
+        let (_, old) = error.split_once("is now ").unwrap();
+        assert_eq!(fs::read(Path::new(old).join("pillars.json")).unwrap(), b"old");
+    }
+
+    #[test]
+    fn unfinished_it_leaves_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        drop(ready(parent.path()));
+        assert_eq!(fs::read(parent.path().join("out/pillars.json")).unwrap(), b"old");
+        assert_eq!(names(parent.path()), ["out"]);
+    }
+}

@@ -1,0 +1,117 @@
+//! One process at a time works on a file or folder.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Held by the one process that works on something. The system frees it when the process ends, however it ends.
+///
+/// File systems that know no locks let everybody in.
+#[derive(Debug)]
+pub struct Lock {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Lock {
+    /// Takes the lock at `path`, a small file that is made for it and removed with it; `what` is what it is for.
+    ///
+    /// # Errors
+    /// Where another process, or another part of this one, holds it; where the file cannot be made.
+    pub fn take(path: &Path, what: &Path) -> Result<Self> {
+        loop {
+            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            match file.try_lock() {
+                Ok(()) | Err(TryLockError::Error(_)) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let mut holder = String::new();
+                    // A holder that has not yet written its number is no less there.
+                    let _ = file.read_to_string(&mut holder);
+                    let holder = match holder.trim().parse::<u32>() {
+                        Ok(number) => format!("another pillars (process {number}) works here"),
+                        Err(_) => "another pillars works here".to_owned(),
+                    };
+                    return Err(Error::new(holder).at(what).hint("wait until it has ended, or choose another place"));
+                }
+            }
+            // The holder before may have removed the file between our opening and our locking it.
+            if !is_at(&file, path) {
+                continue;
+            }
+            file.set_len(0)?;
+            file.rewind()?;
+            write!(file, "{}", std::process::id())?;
+            return Ok(Self { path: path.to_path_buf(), file: Some(file) });
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Removed while it is still held, so that nobody takes a file that is about to go. Systems that refuse to remove
+        // an open file keep an empty one.
+        let _ = fs::remove_file(&self.path);
+        self.file = None;
+    }
+}
+
+/// Whether `path` still names `file`.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |m: fs::Metadata| (m.dev(), m.ino());
+    file.metadata().map(id).ok() == fs::metadata(path).map(id).ok()
+}
+
+/// Open files are not removed here.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holder_at_a_time_and_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = Lock::take(&path, folder.path()).unwrap();
+        let error = Lock::take(&path, folder.path()).unwrap_err().to_string();
+        assert!(error.contains(&format!("(process {}) works here", std::process::id())), "{error}");
+        drop(held);
+        assert!(!path.exists());
+        drop(Lock::take(&path, folder.path()).unwrap());
+        // What a killed process leaves is taken over.
+        fs::write(&path, "4194304").unwrap();
+        let held = Lock::take(&path, folder.path()).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), std::process::id().to_string());
+        drop(held);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn many_threads_never_hold_it_together() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let (inside, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        if let Ok(_held) = Lock::take(&path, &path) {
+                            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                            taken.fetch_add(1, Ordering::SeqCst);
+                            inside.fetch_sub(1, Ordering::SeqCst);
+                        }
+                    }
+                });
+            }
+        });
+        assert!(taken.into_inner() > 0);
+    }
+}

@@ -1,0 +1,262 @@
+//! Nothing of the user's is lost, and nothing is silently wrong: what `--out` may replace, one process in one place,
+//! signals, numbers that are none.
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::common::fixtures;
+
+fn pillars(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pillars")).args(arguments).output().unwrap()
+}
+
+/// A copy of a fixture's model that tests may spoil, with token lists to read.
+struct Desk {
+    folder: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("m")).unwrap();
+        for name in ["config.json", "model.safetensors"] {
+            std::fs::copy(fixtures().join("llama").join(name), folder.path().join("m").join(name)).unwrap();
+        }
+        let rows: String = (0..6).map(|i| format!("{{\"input_ids\": [{}, 7, 3, {}, 20]}}\n", i + 1, i + 11)).collect();
+        std::fs::write(folder.path().join("t.jsonl"), rows).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn name(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// Runs a command whose words that begin with `@` name files of the desk.
+    fn run(&self, line: &str) -> Output {
+        let words: Vec<String> = line
+            .split(' ')
+            .map(|word| word.strip_prefix('@').map_or_else(|| word.to_owned(), |name| self.name(name)))
+            .collect();
+        pillars(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn good(&self, line: &str) {
+        let output = self.run(line);
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// The last line of what a command says that must fail.
+    fn bad(&self, line: &str) -> String {
+        let output = self.run(line);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+        said.lines().last().unwrap_or_default().to_owned()
+    }
+}
+
+/// Every file below a folder with its contents.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(contents(&path))
+        } else {
+            all.push((path.clone(), std::fs::read(&path).unwrap()))
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn out_replaces_only_what_the_command_itself_writes() {
+    let desk = Desk::new();
+    desk.good("analyze @m --tokens @t.jsonl --batch-size 1 --scores magnitude --out @a.json");
+    desk.good("plan @a.json --keep 2 --out @p.json");
+    desk.good("features @m --tokens @t.jsonl --out @f.safetensors");
+    desk.good("curve @m --tokens @t.jsonl --analysis @a.json --methods votes --out @c.json");
+    for name in ["v.svg", "v.png", "v.csv"] {
+        desk.good(&format!("figure @a.json --view overview --out @{name}"));
+        desk.good(&format!("figure @a.json --view overview --out @{name}"));
+    }
+    // What each wrote it may write again.
+    desk.good("analyze @m --tokens @t.jsonl --batch-size 1 --scores magnitude --out @a.json");
+    desk.good("plan @a.json --keep 2 --out @p.json");
+    desk.good("features @m --tokens @t.jsonl --out @f.safetensors");
+    desk.good("curve @m --tokens @t.jsonl --analysis @a.json --methods votes --out @c.json");
+    std::fs::write(desk.path("thesis.txt"), "my thesis").unwrap();
+    std::fs::copy(desk.path("a.json"), desk.path("b.json")).unwrap();
+    std::fs::write(desk.path("thesis.csv"), "a,b\n").unwrap();
+    let before = contents(desk.folder.path());
+    let inputs = "--tokens @t.jsonl";
+    for (line, part) in [
+        (format!("features @m {inputs} --out @m/model.safetensors"), "inside a folder that the command reads"),
+        (format!("features @m {inputs} --out @a.json"), "did not write"),
+        (format!("analyze @m {inputs} --out @m/config.json"), "inside a folder that the command reads"),
+        (format!("analyze @m {inputs} --out @m/new.json"), "inside a folder that the command reads"),
+        (format!("analyze @m {inputs} --out @thesis.txt"), "did not write"),
+        (format!("analyze @m {inputs} --out @t.jsonl"), "what the command reads"),
+        (format!("analyze @m {inputs} --out @p.json"), "did not write"),
+        ("plan @b.json --keep 2 --out @b.json".to_owned(), "what the command reads"),
+        ("plan @b.json --keep 2 --out @a.json".to_owned(), "did not write"),
+        ("merge @a.json @b.json --out @b.json".to_owned(), "what the command reads"),
+        ("merge @a.json @b.json --out @c.json".to_owned(), "did not write"),
+        (format!("curve @m {inputs} --analysis @a.json --out @a.json"), "what the command reads"),
+        (format!("curve @m {inputs} --seq-len 3 --analysis @a.json --out @c.json"), "under other settings (seq_len"),
+        ("figure @a.json --view overview --out @thesis.csv".to_owned(), "did not write"),
+    ] {
+        let said = desk.bad(&line);
+        assert!(said.contains(part), "{line}: {said}");
+        assert_eq!(contents(desk.folder.path()), before, "{line}");
+    }
+    desk.good(&format!("curve @m {inputs} --seq-len 3 --analysis @a.json --methods votes --out @c.json --force"));
+}
+
+#[test]
+fn whether_out_can_be_written_is_found_out_first() {
+    let desk = Desk::new();
+    desk.good("analyze @m --tokens @t.jsonl --out @a.json");
+    for line in [
+        "analyze @m --tokens @no-such-input --out @missing/a.json",
+        "features @m --tokens @no-such-input --out @missing/f.safetensors",
+        "plan @a.json --rounds 3 --keep 1 --tokens @no-such-input --out @missing/p.json",
+        "curve @m --tokens @no-such-input --analysis @a.json --out @missing/c.json",
+        "merge @no-such @nor-this --out @missing/a.json",
+    ] {
+        let said = desk.bad(line);
+        assert!(said.contains("missing does not exist: ") && said.contains("make it"), "{line}: {said}");
+    }
+}
+
+#[test]
+fn two_processes_do_not_work_in_one_place() {
+    let desk = Desk::new();
+    desk.good("analyze @m --tokens @t.jsonl --out @a.json");
+    let options = "--tokens @t.jsonl --steps 100000 --finetune-steps 1 --batch-size 1 --save-every 1 --look-every 100000 \
+                   --held-out-every 2 --held-out-batches 1 --quiet";
+    let words: Vec<String> = format!("train @m --out @tr {options}")
+        .split_whitespace()
+        .map(|w| w.strip_prefix('@').map_or_else(|| w.to_owned(), |name| desk.name(name)))
+        .collect();
+    let mut first = Command::new(env!("CARGO_BIN_EXE_pillars"))
+        .args(&words)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !desk.path("tr/training/state.safetensors").exists() {
+        assert!(first.try_wait().unwrap().is_none(), "the training ended");
+        std::thread::yield_now();
+    }
+    let options = options.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = desk.bad(&format!("train @m --out @tr --resume {options}"));
+    assert!(said.contains(&format!("another pillars (process {}) works here", first.id())), "{said}");
+    let said = desk.bad(&format!("train @m --out @tr --force {options}"));
+    assert!(said.contains("works here"), "{said}");
+    // A process that is killed frees the folder; what it left half-written goes when the work goes on.
+    first.kill().unwrap();
+    first.wait().unwrap();
+    std::fs::write(desk.path("tr/training/.pillars-x1y2z3"), "half a state").unwrap();
+    let output = desk.run(&format!("train @m --out @tr --resume {}", options.replace("--steps 100000", "--steps 3")));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && said.contains("begun with other settings"), "{said}");
+    assert!(!desk.path("tr/training/.pillars-x1y2z3").exists());
+}
+
+#[test]
+fn a_forced_run_that_fails_gives_back_what_it_was_to_replace() {
+    let desk = Desk::new();
+    let options = "--steps 2 --finetune-steps 1 --batch-size 1 --look-every 10 --held-out-every 2 --held-out-batches 1";
+    desk.good(&format!("train @m --tokens @t.jsonl --out @tr {options}"));
+    let before = contents(&desk.path("tr"));
+    desk.bad(&format!("train @m --tokens @no-such-input --out @tr --force {options}"));
+    assert_eq!(contents(&desk.path("tr")), before);
+}
+
+#[test]
+fn a_device_that_is_named_but_missing_is_an_error() {
+    let desk = Desk::new();
+    for device in ["cuda:1000", if cfg!(target_os = "macos") { "cuda" } else { "metal" }] {
+        let said = desk.bad(&format!("evaluate @m --tokens @t.jsonl --quiet --device {device}"));
+        assert!(said.contains(device), "{said}");
+    }
+}
+
+#[test]
+fn weights_that_are_no_numbers_end_every_command_by_name() {
+    let desk = Desk::new();
+    desk.good("analyze @m --tokens @t.jsonl --batch-size 1 --out @a.json");
+    std::fs::write(desk.path("k.json"), r#"{"decoder.0": [0, 1]}"#).unwrap();
+    let path = desk.path("m/model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let known: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+    let tensor = "model.layers.1.mlp.down_proj.weight";
+    let begin = 8 + header + known[tensor]["data_offsets"][0].as_u64().unwrap() as usize;
+    assert_eq!(known[tensor]["dtype"], "F32");
+    bytes[begin..begin + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(&path, bytes).unwrap();
+    for line in [
+        "evaluate @m --tokens @t.jsonl --quiet",
+        "evaluate @m --tokens @t.jsonl --quiet --memory 1GiB",
+        "features @m --tokens @t.jsonl --out @f.safetensors --quiet",
+        "analyze @m --tokens @t.jsonl --out @b.json --quiet",
+        "prune @m --plan @k.json --out @p --format masked --quiet",
+    ] {
+        let said = desk.bad(line);
+        assert!(said.contains(&format!("tensor '{tensor}' holds NaN: ")), "{line}: {said}");
+    }
+    assert!(!desk.path("f.safetensors").exists() && !desk.path("b.json").exists() && !desk.path("p").exists());
+}
+
+#[test]
+fn a_plan_of_another_model_is_said_to_be_one() {
+    let desk = Desk::new();
+    desk.good("analyze @m --tokens @t.jsonl --out @a.json");
+    desk.good("plan @a.json --keep 2 --out @p.json");
+    let said = |desk: &Desk| {
+        let output = desk.run("evaluate @m --tokens @t.jsonl --plan @p.json");
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap().contains("made for a model with another fingerprint")
+    };
+    assert!(!said(&desk));
+    let path = desk.path("m/config.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    config["rms_norm_eps"] = 0.001.into();
+    std::fs::write(&path, config.to_string()).unwrap();
+    assert!(said(&desk));
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_that_were_ignored_at_the_start_stay_ignored() {
+    let desk = Desk::new();
+    let rows = std::fs::read_to_string(desk.path("t.jsonl")).unwrap();
+    std::fs::write(desk.path("long.jsonl"), rows.repeat(2_000)).unwrap();
+    let run = |trap: &str| {
+        // A shell that ignores a signal hands that on to what it starts.
+        let script = format!("{trap} exec \"$0\" analyze \"$1\" --tokens \"$2\" --out \"$3\"");
+        let mut child = Command::new("sh")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_pillars")])
+            .args([desk.name("m"), desk.name("long.jsonl"), desk.name("n.json")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The first line about progress comes when the handler is in place.
+        let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();
+        assert!(Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap().success());
+        let mut rest = String::new();
+        std::io::Read::read_to_string(&mut stderr, &mut rest).unwrap();
+        child.wait().unwrap().code()
+    };
+    assert_eq!(run(""), Some(130));
+    assert_eq!(run("trap '' HUP;"), Some(0));
+}
