@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use strum::VariantNames;
+
 /// Result of every fallible function in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -35,6 +37,11 @@ impl Error {
     /// A request that can not be carried out as it was put.
     pub fn usage(what: impl Into<String>) -> Self {
         Self { kind: Kind::Usage, ..Self::new(what) }
+    }
+
+    /// A request for a `noun` that has no such name; the hint lists the names that there are.
+    pub fn unknown<E: VariantNames>(noun: &str, text: &str) -> Self {
+        Self::usage(format!("'{text}' is no {noun}")).hint(format!("choose from {}", E::VARIANTS.join(", ")))
     }
 
     /// The user's own wish to stop.

@@ -5,13 +5,29 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use crate::error::{Error, Result};
 use crate::network::{FeatureMap, Site, SiteKind};
 
 /// How far two heads are apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_metric)]
 pub enum Metric {
     /// Distances of the feature maps as they are.
     #[default]
@@ -23,32 +39,31 @@ pub enum Metric {
 impl Metric {
     /// The word used on the command line and in files.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Euclidean => "euclidean",
-            Self::Cosine => "cosine",
-        }
+        self.into()
     }
 }
 
-impl fmt::Display for Metric {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Metric {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        [Self::Euclidean, Self::Cosine]
-            .into_iter()
-            .find(|m| m.name() == text)
-            .ok_or_else(|| Error::usage(format!("'{text}' is no metric")).hint("choose euclidean or cosine"))
-    }
+fn unknown_metric(text: &str) -> Error {
+    Error::unknown::<Metric>("metric", text)
 }
 
 /// How heads are put into groups.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
+#[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_clustering)]
 pub enum Clustering {
     /// Least within-group sum of squares (the paper, equation 3).
     #[default]
@@ -62,27 +77,12 @@ pub enum Clustering {
 impl Clustering {
     /// The word used on the command line and in files.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::KMeans => "k-means",
-            Self::AverageLinkage => "average-linkage",
-        }
+        self.into()
     }
 }
 
-impl fmt::Display for Clustering {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Clustering {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        [Self::KMeans, Self::AverageLinkage].into_iter().find(|c| c.name() == text).ok_or_else(|| {
-            Error::usage(format!("'{text}' is no way to group heads")).hint("choose k-means or average-linkage")
-        })
-    }
+fn unknown_clustering(text: &str) -> Error {
+    Error::unknown::<Clustering>("way to group heads", text)
 }
 
 /// Number of groups `C` per attention layer; in JSON a number, `"auto"` or an object by kind of site or by site. On the

@@ -75,7 +75,7 @@ fn format(args: &PruneArgs) -> Format {
 
 /// What every format would give; nothing is written.
 fn foretell(session: &Session, plan: &Plan, as_json: bool, console: &Console) -> Result<()> {
-    let told = Format::ALL.map(|format| (format, forecast(&session.model, plan, format)));
+    let told: Vec<_> = Format::ALL.iter().map(|&format| (format, forecast(&session.model, plan, format))).collect();
     if as_json {
         let formats = told.into_iter().map(|(format, told)| match told {
             Ok(forecast) => Ok(serde_json::to_value(forecast)?),

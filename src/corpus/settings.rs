@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// A file or folder to read, as the command line and the window name it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,8 +68,23 @@ pub enum Purpose {
 }
 
 /// Order of the sequences. Whatever the order, it is the same in every run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_batch_order)]
 pub enum BatchOrder {
     /// As they stand in the input.
     #[default]
@@ -81,17 +96,8 @@ pub enum BatchOrder {
     Shuffled,
 }
 
-impl FromStr for BatchOrder {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "as-read" => Ok(Self::AsRead),
-            "by-length" => Ok(Self::ByLength),
-            "shuffled" => Ok(Self::Shuffled),
-            _ => Err(Error::usage(format!("no order is called {name}")).hint("use as-read, by-length or shuffled")),
-        }
-    }
+fn unknown_batch_order(text: &str) -> Error {
+    Error::unknown::<BatchOrder>("order", text)
 }
 
 /// Which sequences take part. Sequences are split in blocks of one batch, counted in the order of the input.

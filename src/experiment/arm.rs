@@ -1,11 +1,9 @@
 //! What is compared.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::plan::Method;
 
 /// A model with every head that arms begin from.
@@ -32,8 +30,25 @@ impl Stem {
 }
 
 /// One row of the ablation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_arm)]
 pub enum Arm {
     /// Plain training, every head.
     Vanilla,
@@ -59,33 +74,11 @@ pub enum Arm {
 
 impl Arm {
     /// All, in the order of the table.
-    pub const ALL: [Self; 10] = [
-        Self::Vanilla,
-        Self::Ght,
-        Self::GhtPs,
-        Self::GhtPsPerGroup,
-        Self::RandomHeads,
-        Self::RandomMembers,
-        Self::Importance,
-        Self::VotesUnconstrained,
-        Self::ImportanceUnconstrained,
-        Self::RandomUnconstrained,
-    ];
+    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word used on the command line and in files.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Vanilla => "vanilla",
-            Self::Ght => "ght",
-            Self::GhtPs => "ght-ps",
-            Self::GhtPsPerGroup => "ght-ps-per-group",
-            Self::RandomHeads => "random-heads",
-            Self::RandomMembers => "random-members",
-            Self::Importance => "importance",
-            Self::VotesUnconstrained => "votes-unconstrained",
-            Self::ImportanceUnconstrained => "importance-unconstrained",
-            Self::RandomUnconstrained => "random-unconstrained",
-        }
+        self.into()
     }
 
     /// What a reader of the table sees.
@@ -127,19 +120,6 @@ impl Arm {
     }
 }
 
-impl fmt::Display for Arm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Arm {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|a| a.name() == text).ok_or_else(|| {
-            let names: Vec<_> = Self::ALL.iter().map(|a| a.name()).collect();
-            Error::usage(format!("'{text}' is no arm")).hint(format!("choose from {}", names.join(", ")))
-        })
-    }
+fn unknown_arm(text: &str) -> Error {
+    Error::unknown::<Arm>("arm", text)
 }

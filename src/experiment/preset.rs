@@ -1,10 +1,8 @@
 //! Architectures and settings that fit two cores or a GPU.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use super::Arm;
 use super::request::{ExperimentPlan, ModelShape};
@@ -14,8 +12,23 @@ use crate::evaluation::generation::Translation;
 use crate::training::{Decay, TrainSettings, Voting};
 
 /// What the experiment is to fit on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_preset)]
 pub enum Preset {
     /// Two cores, within an hour.
     #[default]
@@ -24,25 +37,8 @@ pub enum Preset {
     Gpu,
 }
 
-impl fmt::Display for Preset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Small => "small",
-            Self::Gpu => "gpu",
-        })
-    }
-}
-
-impl FromStr for Preset {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "small" => Ok(Self::Small),
-            "gpu" => Ok(Self::Gpu),
-            _ => Err(Error::usage(format!("'{text}' is no size")).hint("choose small or gpu")),
-        }
-    }
+fn unknown_preset(text: &str) -> Error {
+    Error::unknown::<Preset>("size", text)
 }
 
 /// What is learnt.

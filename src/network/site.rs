@@ -4,12 +4,30 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use crate::error::Error;
 
 /// The three kinds of attention layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_site_kind)]
 pub enum SiteKind {
     /// Self-attention of an encoder (or vision) layer.
     Encoder,
@@ -22,12 +40,12 @@ pub enum SiteKind {
 impl SiteKind {
     /// The word used in site names.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Encoder => "encoder",
-            Self::Decoder => "decoder",
-            Self::Cross => "cross",
-        }
+        self.into()
     }
+}
+
+fn unknown_site_kind(text: &str) -> Error {
+    Error::unknown::<SiteKind>("kind of attention layer", text)
 }
 
 /// One attention layer, printed as `encoder.0`; layers count from 0 within their kind.
@@ -68,12 +86,7 @@ impl FromStr for Site {
                 .hint("sites are written encoder.0, decoder.0 or cross.0")
         };
         let (kind, layer) = text.split_once('.').ok_or_else(wrong)?;
-        let kind = match kind {
-            "encoder" => SiteKind::Encoder,
-            "decoder" => SiteKind::Decoder,
-            "cross" => SiteKind::Cross,
-            _ => return Err(wrong()),
-        };
+        let kind = kind.parse().map_err(|_| wrong())?;
         Ok(Self { kind, layer: layer.parse().map_err(|_| wrong())? })
     }
 }
@@ -109,8 +122,25 @@ impl fmt::Display for Head {
 }
 
 /// What a head computes on a batch: the maps of the paper's section 3.1, and the residual map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_feature_map)]
 pub enum FeatureMap {
     /// `x W_Q`, `[N, T, d]` per head.
     Query,
@@ -128,18 +158,11 @@ pub enum FeatureMap {
 
 impl FeatureMap {
     /// Every map, in the order in which attention computes them.
-    pub const ALL: [Self; 6] = [Self::Query, Self::Key, Self::Value, Self::Attention, Self::Output, Self::Residual];
+    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word used on the command line and in files.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Query => "query",
-            Self::Key => "key",
-            Self::Value => "value",
-            Self::Attention => "attention",
-            Self::Output => "output",
-            Self::Residual => "residual",
-        }
+        self.into()
     }
 
     /// True where an invertible map inside the head (between `W_V` and `W_O`, or `W_Q` and `W_K`)
@@ -154,21 +177,8 @@ impl FeatureMap {
     }
 }
 
-impl fmt::Display for FeatureMap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for FeatureMap {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|m| m.name() == text).ok_or_else(|| {
-            Error::usage(format!("'{text}' is no feature map"))
-                .hint("choose from query, key, value, attention, output, residual")
-        })
-    }
+fn unknown_feature_map(text: &str) -> Error {
+    Error::unknown::<FeatureMap>("feature map", text)
 }
 
 #[cfg(test)]
@@ -182,7 +192,7 @@ mod tests {
         }
         assert!("encoder".parse::<Site>().is_err());
         assert!("middle.1".parse::<Site>().is_err());
-        for map in FeatureMap::ALL {
+        for &map in FeatureMap::ALL {
             assert_eq!(map.name().parse::<FeatureMap>().ok(), Some(map));
         }
     }

@@ -4,14 +4,29 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use crate::analysis::{Analysis, baseline};
 use crate::error::{Error, Result};
 use crate::network::FeatureMap;
 
 /// What heads are ranked by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_method)]
 pub enum Method {
     /// Most votes of the layer (the authors' code, `top-c`).
     Votes,
@@ -35,17 +50,7 @@ pub enum Method {
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 9] = [
-        Self::Votes,
-        Self::PerGroup,
-        Self::Score,
-        Self::Importance,
-        Self::ImportanceNormalised,
-        Self::Magnitude,
-        Self::Confidence,
-        Self::Random,
-        Self::RandomInGroup,
-    ];
+    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// True where the method looks at the groups of feature maps, so that one of them can be chosen.
     pub fn reads_maps(self) -> bool {
@@ -69,35 +74,12 @@ impl Method {
 
     /// The word used on the command line and in files.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Votes => "votes",
-            Self::PerGroup => "per-group",
-            Self::Score => "score",
-            Self::Importance => "importance",
-            Self::ImportanceNormalised => "importance-normalised",
-            Self::Magnitude => "magnitude",
-            Self::Confidence => "confidence",
-            Self::Random => "random",
-            Self::RandomInGroup => "random-in-group",
-        }
+        self.into()
     }
 }
 
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Method {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|m| m.name() == text).ok_or_else(|| {
-            let names: Vec<_> = Self::ALL.iter().map(|m| m.name()).collect();
-            Error::usage(format!("'{text}' is no method")).hint(format!("choose from {}", names.join(", ")))
-        })
-    }
+fn unknown_method(text: &str) -> Error {
+    Error::unknown::<Method>("method", text)
 }
 
 /// A method and, for those that compare feature maps, the one map whose groups and votes count; without one, all maps
@@ -119,7 +101,7 @@ impl Ranking {
         let held =
             |name: &str| !analysis.sites.is_empty() && analysis.sites.iter().all(|s| s.baselines.contains_key(name));
         let mut all = Vec::new();
-        for method in Method::ALL {
+        for &method in Method::ALL {
             if method.baseline().is_none_or(held) {
                 all.push(method.into());
                 if method.reads_maps() && maps.len() > 1 {

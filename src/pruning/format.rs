@@ -1,15 +1,31 @@
 //! Ways to write a pruned model.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// How removed heads are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_format)]
 pub enum Format {
     /// The same number of heads in every layer, as stock transformers wants it; zero heads fill up.
     Native,
@@ -24,16 +40,11 @@ pub enum Format {
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 4] = [Self::Native, Self::Compact, Self::Masked, Self::Gqa];
+    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word used on the command line and in files.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Compact => "compact",
-            Self::Masked => "masked",
-            Self::Gqa => "gqa",
-        }
+        self.into()
     }
 
     /// What it does, in a sentence.
@@ -51,19 +62,6 @@ impl Format {
     }
 }
 
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Format {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|f| f.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Error::usage(format!("'{text}' is no export format")).hint(format!("choose from {names}"))
-        })
-    }
+fn unknown_format(text: &str) -> Error {
+    Error::unknown::<Format>("export format", text)
 }

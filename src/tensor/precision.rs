@@ -1,16 +1,30 @@
 //! The types of numbers to choose from.
 
-use std::fmt;
-use std::str::FromStr;
-
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// A type that weights and activations have while they compute, or that weights are written in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_precision)]
 pub enum Precision {
     /// 32 bits.
     #[default]
@@ -23,15 +37,11 @@ pub enum Precision {
 
 impl Precision {
     /// Every type.
-    pub const ALL: [Self; 3] = [Self::F32, Self::Bf16, Self::F16];
+    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word used on the command line.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-            Self::F16 => "f16",
-        }
+        self.into()
     }
 
     /// As the tensor library calls it.
@@ -44,19 +54,8 @@ impl Precision {
     }
 }
 
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Precision {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|precision| precision.name() == text);
-        found.ok_or_else(|| Error::usage(format!("'{text}' is no type of numbers")).hint("choose f32, bf16 or f16"))
-    }
+fn unknown_precision(text: &str) -> Error {
+    Error::unknown::<Precision>("type of numbers", text)
 }
 
 /// The type in which sums over many numbers of `dtype` are taken: f32 for 16 bits.

@@ -1,16 +1,30 @@
 //! Learning rates over time.
 
 use std::f64::consts::PI;
-use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// How the rate falls after the warm-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_decay)]
 pub enum Decay {
     /// Not at all.
     Constant,
@@ -24,28 +38,12 @@ pub enum Decay {
 impl Decay {
     /// The word used on the command line and in files.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Constant => "constant",
-            Self::InverseSqrt => "inverse-sqrt",
-            Self::Cosine => "cosine",
-        }
+        self.into()
     }
 }
 
-impl fmt::Display for Decay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Decay {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        [Self::Constant, Self::InverseSqrt, Self::Cosine].into_iter().find(|d| d.name() == text).ok_or_else(|| {
-            Error::usage(format!("'{text}' is no schedule")).hint("choose constant, inverse-sqrt or cosine")
-        })
-    }
+fn unknown_decay(text: &str) -> Error {
+    Error::unknown::<Decay>("schedule", text)
 }
 
 /// The rate where a cosine ends, as a share of the peak.

@@ -24,7 +24,7 @@ impl Probe for Raw {
     }
 
     fn see(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
-        for feature in FeatureMap::ALL {
+        for &feature in FeatureMap::ALL {
             let map = maps.map(feature)?.to_dtype(DType::F64)?.contiguous()?;
             let (n, heads, t, width) = map.dims4()?;
             let all = map.flatten_all()?.to_vec1::<f64>()?;

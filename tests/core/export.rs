@@ -99,7 +99,7 @@ fn every_format_of_every_family_computes_what_the_masked_model_computes() {
         let kept = mask(&source);
         let reference = reference(&source.join("reference.safetensors"));
         let batch = batch(&reference);
-        for format in Format::ALL {
+        for &format in Format::ALL {
             let what = format!("{} {format}", family.model_type);
             if !is_masking(family.model_type, format) {
                 continue;
@@ -259,7 +259,7 @@ fn element_types_stay_what_they_were() {
         let source = folder.path().join(format!("{family} {}", stored.name()));
         converted(family, stored, &source);
         let (model, kept) = (Model::open(&source).unwrap(), mask(&fixtures().join(family)));
-        for format in Format::ALL {
+        for &format in Format::ALL {
             if !is_masking(family, format) {
                 continue;
             }

@@ -71,7 +71,7 @@ fn foretell(family: &Family) -> (usize, usize) {
     let (mut written, mut refused) = (0, 0);
     let model = Model::open(family_fixture(family)).unwrap();
     for (name, plan) in plans(&model) {
-        for format in Format::ALL {
+        for &format in Format::ALL {
             let what = format!("{} {name} {format}", family.model_type);
             let told = match forecast(&model, &plan, format) {
                 Ok(told) => told,

@@ -61,7 +61,7 @@ impl Probe for All {
     }
 
     fn see(&mut self, maps: &SiteMaps<'_>) -> pillars::Result<()> {
-        for map in FeatureMap::ALL {
+        for &map in FeatureMap::ALL {
             self.0.insert((maps.batch, maps.site, map), bits(&maps.map(map)?));
         }
         Ok(())

@@ -1,14 +1,14 @@
 //! What measured points say together.
 
-use std::fmt;
-use std::str::FromStr;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use super::document::{Curves, Effect, MeasuredPoint, Whole};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::plan::{Amount, Ranking};
 
 /// Which number quality is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
+#[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_gauge)]
 pub enum Gauge {
     /// Mean cross-entropy per token, nats.
     Loss,
@@ -24,17 +24,11 @@ pub enum Gauge {
 
 impl Gauge {
     /// Every one.
-    pub const ALL: [Self; 5] = [Self::Loss, Self::Perplexity, Self::Accuracy, Self::Agreement, Self::Cosine];
+    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word used on the command line and as the name of a column.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Loss => "loss",
-            Self::Perplexity => "perplexity",
-            Self::Accuracy => "accuracy",
-            Self::Agreement => "agreement",
-            Self::Cosine => "cosine",
-        }
+        self.into()
     }
 
     /// What it is, with its direction.
@@ -70,21 +64,8 @@ impl Gauge {
     }
 }
 
-impl fmt::Display for Gauge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Gauge {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|g| g.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Error::usage(format!("'{text}' is no measure of quality")).hint(format!("choose from {names}"))
-        })
-    }
+fn unknown_gauge(text: &str) -> Error {
+    Error::unknown::<Gauge>("measure of quality", text)
 }
 
 /// Mean and spread of several numbers.

@@ -32,7 +32,8 @@ impl<'a> Lens<'a> {
     /// plan is for other layers.
     pub fn new(analysis: &'a Analysis, feature: Option<FeatureMap>, plan: Option<&'a Plan>) -> Result<Self> {
         let held: Vec<FeatureMap> = FeatureMap::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|map| analysis.sites.iter().any(|s| s.features.contains_key(map)))
             .collect();
         let first = held.first().copied().ok_or_else(|| Error::new("this analysis holds no feature map"))?;

@@ -81,7 +81,7 @@ fn input(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
 
 fn maps(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
     ui.horizontal_wrapped(|ui| {
-        for map in FeatureMap::ALL {
+        for &map in FeatureMap::ALL {
             let mut on = run.features.contains(&map);
             let basis = if map.is_basis_dependent() { " Depends on the basis inside the head." } else { "" };
             let hover = format!("{}{basis}", meaning(map));
@@ -182,7 +182,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
     let label = name(ui, "Compute in")
         .on_hover_text("Type of weights and activations as they compute; weights that training moves stay f32");
     let combo = ComboBox::from_id_salt("precision").selected_text(run.precision.name()).show_ui(ui, |ui| {
-        for precision in Precision::ALL {
+        for &precision in Precision::ALL {
             ui.selectable_value(&mut run.precision, precision, precision.name());
         }
     });

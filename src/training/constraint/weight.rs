@@ -1,17 +1,18 @@
 //! How much the constraint weighs.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
 use crate::analysis::{Groups, Metric};
 use crate::error::{Error, Result};
 use crate::network::FeatureMap;
 
 /// What the second term measures between two hidden units.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantNames,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_diversity)]
 pub enum Diversity {
     /// Their cosine, as printed: least where they are opposite, which is one direction still.
     #[default]
@@ -21,8 +22,11 @@ pub enum Diversity {
 }
 
 /// How the terms of the layers join the mean task loss per token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantNames,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_reduction)]
 pub enum Reduction {
     /// Mean over layers, as printed (equation 4): a plain weight beside a mean loss.
     Printed,
@@ -32,35 +36,13 @@ pub enum Reduction {
     LayerSum,
 }
 
-macro_rules! words {
-    ($type:ty, $noun:literal, $($variant:ident => $word:literal),+) => {
-        impl $type {
-            /// The word used on the command line and in files.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-        impl FromStr for $type {
-            type Err = Error;
-
-            fn from_str(text: &str) -> Result<Self> {
-                match text {
-                    $($word => Ok(Self::$variant),)+
-                    _ => Err(Error::usage(format!(concat!("'{}' is no ", $noun), text))
-                        .hint(concat!("choose from", $(" ", $word),+))),
-                }
-            }
-        }
-    };
+fn unknown_diversity(text: &str) -> Error {
+    Error::unknown::<Diversity>("diversity", text)
 }
 
-words!(Diversity, "diversity", Cosine => "cosine", SquaredCosine => "squared-cosine");
-words!(Reduction, "reduction", Printed => "printed", LayerSum => "layer-sum");
+fn unknown_reduction(text: &str) -> Error {
+    Error::unknown::<Reduction>("reduction", text)
+}
 
 /// The group constraint's settings. With both weights zero it is measured but moves nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

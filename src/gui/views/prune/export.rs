@@ -79,7 +79,7 @@ impl ExportPanel {
         }
         let (model, plan) = (Arc::clone(&opened.model), plan.clone());
         let is_quick = opened.facts.shape.sites().len() <= QUICK;
-        let make = move || Ok(Format::ALL.map(|format| (format, forecast(&model, &plan, format))).into());
+        let make = move || Ok(Format::ALL.iter().map(|&format| (format, forecast(&model, &plan, format))).collect());
         self.told.get_keyed(ui.ctx(), key, is_quick, make);
     }
 }
@@ -94,7 +94,7 @@ fn formats(ui: &mut Ui, cx: Cx<'_>, now: Format, told: &[(Format, Result<Forecas
             ui.label(RichText::new(title).small().color(theme.muted));
         }
         ui.end_row();
-        for format in Format::ALL {
+        for &format in Format::ALL {
             if ui.radio(now == format, format.name()).on_hover_text(format.meaning()).clicked() {
                 cx.send(Action::SetExportFormat(format));
             }

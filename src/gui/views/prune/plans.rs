@@ -91,7 +91,7 @@ fn method_ui(ui: &mut Ui, cx: Cx<'_>) {
         let label = ui.label(RichText::new("Chosen by").color(cx.theme.muted));
         let text = method.map_or("hand", Method::name);
         let combo = ComboBox::from_id_salt("method").selected_text(text).width(170.0).show_ui(ui, |ui| {
-            for option in Method::ALL {
+            for &option in Method::ALL {
                 let missing =
                     needs(option).is_some_and(|n| results.analysis.sites.iter().any(|s| !s.baselines.contains_key(n)));
                 let button = eframe::egui::Button::selectable(method == Some(option), option.name());

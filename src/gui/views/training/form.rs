@@ -43,7 +43,7 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
         let label = name(ui, "Feature map");
         let combo = ComboBox::from_id_salt("constraint map").selected_text(constraint.feature.name());
         let combo = combo.show_ui(ui, |ui| {
-            for map in FeatureMap::ALL {
+            for &map in FeatureMap::ALL {
                 ui.selectable_value(&mut constraint.feature, map, map.name());
             }
         });
@@ -56,22 +56,25 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
         ui.add(DragValue::new(&mut constraint.beta).speed(0.01).range(0.0..=10.0)).labelled_by(label.id);
         ui.end_row();
         let label = name(ui, "Diversity");
-        let combo = ComboBox::from_id_salt("diversity").selected_text(constraint.diversity.name()).show_ui(ui, |ui| {
-            ui.selectable_value(&mut constraint.diversity, Diversity::Cosine, "cosine")
-                .on_hover_text("As the paper prints it: least where hidden units are opposite, which is one direction");
-            ui.selectable_value(&mut constraint.diversity, Diversity::SquaredCosine, "squared-cosine")
-                .on_hover_text("Least where hidden units are orthogonal");
-        });
+        let combo =
+            ComboBox::from_id_salt("diversity").selected_text(constraint.diversity.to_string()).show_ui(ui, |ui| {
+                ui.selectable_value(&mut constraint.diversity, Diversity::Cosine, "cosine").on_hover_text(
+                    "As the paper prints it: least where hidden units are opposite, which is one direction",
+                );
+                ui.selectable_value(&mut constraint.diversity, Diversity::SquaredCosine, "squared-cosine")
+                    .on_hover_text("Least where hidden units are orthogonal");
+            });
         combo.response.labelled_by(label.id);
         ui.end_row();
         let label = name(ui, "Scale");
-        let combo = ComboBox::from_id_salt("reduction").selected_text(constraint.reduction.name()).show_ui(ui, |ui| {
-            ui.selectable_value(&mut constraint.reduction, Reduction::LayerSum, "layer-sum")
-                .on_hover_text("As the authors' code weighs it: a sum beside a loss summed over tokens");
-            ui.selectable_value(&mut constraint.reduction, Reduction::Printed, "printed").on_hover_text(
-                "A plain weight beside a mean loss: 0.5 is a thousand times stronger than the authors' 0.5",
-            );
-        });
+        let combo =
+            ComboBox::from_id_salt("reduction").selected_text(constraint.reduction.to_string()).show_ui(ui, |ui| {
+                ui.selectable_value(&mut constraint.reduction, Reduction::LayerSum, "layer-sum")
+                    .on_hover_text("As the authors' code weighs it: a sum beside a loss summed over tokens");
+                ui.selectable_value(&mut constraint.reduction, Reduction::Printed, "printed").on_hover_text(
+                    "A plain weight beside a mean loss: 0.5 is a thousand times stronger than the authors' 0.5",
+                );
+            });
         combo.response.labelled_by(label.id);
         ui.end_row();
     });
@@ -106,7 +109,7 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
             ui.end_row();
             let label = name(ui, "Heads chosen by");
             let combo = ComboBox::from_id_salt("vote method").selected_text(voting.method.name()).show_ui(ui, |ui| {
-                for method in Method::ALL {
+                for &method in Method::ALL {
                     ui.selectable_value(&mut voting.method, method, method.name());
                 }
             });
