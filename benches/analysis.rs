@@ -10,7 +10,8 @@ use pillars::analysis::{Gram, GramProbe, Groups, Metric, ModelInfo, Points, Sett
 use pillars::error::Result;
 use pillars::network::{
     Activation, AttentionSpec, Batch, Blind, FeatureMap, Gates, InputSpec, LayerSpec, MlpSpec, Network, NetworkSpec,
-    NormKind, NormSpec, ProjectionBias, ScoreBias, StackSpec, TokenInputSpec, Tokens, Weights, Wiring, roles,
+    NormKind, NormSpec, ProjectionBias, Role, ScoreBias, StackSpec, Term, TokenInputSpec, Tokens, Weights, Wiring,
+    roles,
 };
 use pillars::task::Ticket;
 use rand::{Rng, SeedableRng};
@@ -67,12 +68,12 @@ fn spec() -> NetworkSpec {
 struct Random(NetworkSpec);
 
 impl Weights for Random {
-    fn get(&self, role: &str) -> Result<Tensor> {
-        let (_, shape) = roles::tensors(&self.0).into_iter().find(|(r, _)| r == role).unwrap();
-        if role.ends_with("norm.weight") {
+    fn get(&self, role: Role) -> Result<Tensor> {
+        let (_, shape) = roles::tensors(&self.0).into_iter().find(|(r, _)| *r == role).unwrap();
+        if role.module.is_norm() && role.term == Term::Weight {
             return Ok(Tensor::ones(shape, DType::F32, &Device::Cpu)?);
         }
-        let mut rng = Xoshiro256Plus::seed_from_u64(role.bytes().map(u64::from).sum());
+        let mut rng = Xoshiro256Plus::seed_from_u64(role.to_string().bytes().map(u64::from).sum());
         let values: Vec<f32> = (0..shape.iter().product()).map(|_| (rng.r#gen::<f32>() - 0.5) * 0.14).collect();
         Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
     }

@@ -20,7 +20,7 @@ use pillars::analysis::{Groups, ModelInfo, Settings, analyze};
 use pillars::error::Result;
 use pillars::network::{
     Activation, AttentionSpec, Batch, InputSpec, LayerSpec, MlpSpec, Network, NetworkSpec, NormKind, NormSpec,
-    ProjectionBias, StackSpec, TokenInputSpec, Tokens, Weights, Wiring, roles,
+    ProjectionBias, Role, StackSpec, Term, TokenInputSpec, Tokens, Weights, Wiring, roles,
 };
 use pillars::task::Ticket;
 
@@ -90,12 +90,12 @@ impl Case {
 struct Waves(NetworkSpec);
 
 impl Weights for Waves {
-    fn get(&self, role: &str) -> Result<Tensor> {
-        let (_, shape) = roles::tensors(&self.0).into_iter().find(|(r, _)| r == role).unwrap();
-        if role.ends_with("norm.weight") {
+    fn get(&self, role: Role) -> Result<Tensor> {
+        let (_, shape) = roles::tensors(&self.0).into_iter().find(|(r, _)| *r == role).unwrap();
+        if role.module.is_norm() && role.term == Term::Weight {
             return Ok(Tensor::ones(shape, DType::F32, &Device::Cpu)?);
         }
-        let phase = role.bytes().map(f32::from).sum::<f32>();
+        let phase = role.to_string().bytes().map(f32::from).sum::<f32>();
         let values = (0..shape.iter().product()).map(|i: usize| ((i as f32).mul_add(0.7391, phase)).sin() * 0.05);
         Ok(Tensor::from_vec(values.collect(), shape, &Device::Cpu)?)
     }

@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor, Var};
 
 use super::{Analysis, Baseline};
 use crate::error::{Error, Result};
-use crate::network::{Batch, Gates, Network, NetworkSpec, Site, SiteKind, Weights};
+use crate::network::{Batch, Gates, Module, Network, NetworkSpec, Projection, Site, Weights};
 use crate::task::Ticket;
 use crate::tensor::{doubles, wide};
 
@@ -84,16 +84,15 @@ pub fn magnitude(spec: &NetworkSpec, weights: &dyn Weights) -> Result<BTreeMap<S
     let mut found = BTreeMap::new();
     for (site, attention) in spec.sites() {
         let stored = spec.stored_layer(site).unwrap_or(site.layer);
-        let stack = if site.kind == SiteKind::Encoder { "encoder" } else { "decoder" };
-        let part = if site.kind == SiteKind::Cross { "cross" } else { "attention" };
-        let squares = |projection: &str, heads: usize| -> Result<Vec<f64>> {
-            let weight = weights.get(&format!("{stack}.{stored}.{part}.{projection}.weight"))?;
-            let rows = if projection == "output" { weight.t()?.contiguous()? } else { weight };
+        let squares = |projection: Projection| -> Result<Vec<f64>> {
+            let heads = attention.heads_of(projection);
+            let weight = weights.get(Module::projection(site.kind, stored, projection).weight())?;
+            let rows = if projection == Projection::Output { weight.t()?.contiguous()? } else { weight };
             let by_head = rows.detach().to_dtype(DType::F32)?.reshape((heads, ()))?.sqr()?.sum(1)?;
             Ok(doubles(&by_head)?)
         };
-        let (query, output) = (squares("query", attention.heads)?, squares("output", attention.heads)?);
-        let (key, value) = (squares("key", attention.kv_heads)?, squares("value", attention.kv_heads)?);
+        let (query, output) = (squares(Projection::Query)?, squares(Projection::Output)?);
+        let (key, value) = (squares(Projection::Key)?, squares(Projection::Value)?);
         let repeat = attention.queries_per_kv();
         let norm = |h: usize| {
             let shared = h / repeat;

@@ -3,7 +3,7 @@
 use super::Layout;
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
-use crate::network::NetworkSpec;
+use crate::network::{NetworkSpec, Role};
 
 /// A family of checkpoints: how its configuration reads and what its tensors are called.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub struct Family {
     pub spec: fn(&Reading<'_>) -> Result<NetworkSpec>,
 }
 
-/// Role, tensor name without the family's prefix, layout. `{i}` stands for a layer; both sides name a stem that
-/// `.weight` and `.bias` follow, or a whole name.
+/// Module or role, tensor name without the family's prefix, layout. `{i}` stands for a layer. Where the left side is a
+/// module, the right side is the stem that `.weight` and `.bias` follow.
 pub type Name = (&'static str, &'static str, Layout);
 
 /// No model comes near these; larger numbers are refused before they size anything.
@@ -159,43 +159,25 @@ impl Family {
 
     /// The name under which a new checkpoint stores a role: behind the prefix, unless it belongs to a head or the
     /// architecture is the bare model.
-    pub(super) fn name_to_write(&self, config: &Config, role: &str) -> Option<(String, Layout)> {
+    pub(super) fn name_to_write(&self, config: &Config, role: Role) -> Option<(String, Layout)> {
         let (name, layout) = self.names_of(config, role).next()?;
         let bare = config.architecture().is_some_and(|a| a.ends_with("Model") && !names_head(a));
-        Some(if bare || role.starts_with("output.") {
-            (name, layout)
-        } else {
-            (format!("{}{name}", self.prefix), layout)
-        })
+        Some(if bare || role.module.is_output() { (name, layout) } else { (format!("{}{name}", self.prefix), layout) })
     }
 
     /// The names under which a role may be stored, without the family's prefix, and how it lies there.
-    pub(super) fn names_of(&self, config: &Config, role: &str) -> impl Iterator<Item = (String, Layout)> {
-        let role_parts: Vec<&str> = role.split('.').collect();
+    pub(super) fn names_of(&self, config: &Config, role: Role) -> impl Iterator<Item = (String, Layout)> {
+        let (whole, stem) = (role.pattern(), role.module.pattern());
+        let layer = role.module.layer().map(|(_, layer)| layer.to_string()).unwrap_or_default();
         (self.names)(config).iter().flat_map(|part| part.iter()).filter_map(move |(pattern, name, layout)| {
-            let mut layer = None;
-            let mut rest = role_parts.iter();
-            for part in pattern.split('.') {
-                let given = rest.next()?;
-                match part {
-                    "{i}" => layer = Some(given.parse::<usize>().ok()?),
-                    same if same == *given => {}
-                    _ => return None,
-                }
+            let name = name.replace("{i}", &layer);
+            if *pattern == whole {
+                Some((name, *layout))
+            } else if *pattern == stem {
+                Some((role.named_after(&name), *layout))
+            } else {
+                None
             }
-            let mut found = match layer {
-                Some(layer) => name.replace("{i}", &layer.to_string()),
-                None => (*name).to_owned(),
-            };
-            match (rest.next(), rest.next()) {
-                (None, _) => {}
-                (Some(suffix @ (&"weight" | &"bias")), None) => {
-                    found.push('.');
-                    found.push_str(suffix);
-                }
-                _ => return None,
-            }
-            Some((found, *layout))
         })
     }
 }

@@ -15,6 +15,12 @@ pub fn apply_kept(spec: &mut NetworkSpec, kept: &Kept) -> Result<()> {
     kept.check(|site| spec.heads_at(site))?;
     for (site, heads) in kept.iter() {
         let Some(attention) = spec.attention_mut(site) else { continue };
+        if attention.couples_heads() && heads.len() < attention.heads {
+            return Err(Error::new(format!(
+                "no head can be removed from {site}: queries and keys are normalized over all heads together"
+            ))
+            .hint("mask the heads instead"));
+        }
         let per_kv = attention.queries_per_kv();
         let mut served: BTreeMap<usize, usize> = BTreeMap::new();
         for head in heads {
@@ -43,6 +49,13 @@ pub fn apply_kept(spec: &mut NetworkSpec, kept: &Kept) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What of `kept` can be removed: sites whose heads depend on each other keep all of them, for there heads can be masked
+/// only.
+pub fn removable(spec: &NetworkSpec, kept: &Kept) -> Kept {
+    let is_free = |site| spec.attention(site).is_none_or(|a| !a.couples_heads());
+    kept.iter().filter(|(site, _)| is_free(*site)).map(|(site, heads)| (site, heads.iter().copied())).collect()
 }
 
 /// Which heads the checkpoint of `config` kept, where it says so.

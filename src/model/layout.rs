@@ -2,20 +2,7 @@
 
 use std::ops::Range;
 
-use crate::network::AttentionSpec;
-
-/// One of the four projections of an attention layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Projection {
-    /// `W_Q`.
-    Query,
-    /// `W_K`.
-    Key,
-    /// `W_V`.
-    Value,
-    /// `W_O`.
-    Output,
-}
+use crate::network::{AttentionSpec, Projection};
 
 /// Which rows of a stored tensor belong to a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,38 +43,20 @@ impl Layout {
     }
 }
 
-impl Projection {
-    /// The projection that a role such as `decoder.3.attention.query.weight` names.
-    pub fn of_role(role: &str) -> Option<Self> {
-        match role.rsplit('.').nth(1)? {
-            "query" => Some(Self::Query),
-            "key" => Some(Self::Key),
-            "value" => Some(Self::Value),
-            "output" => Some(Self::Output),
-            _ => None,
-        }
-    }
-
-    /// Heads of this projection: key/value heads for keys and values.
-    pub fn heads(self, spec: &AttentionSpec) -> usize {
-        match self {
-            Self::Key | Self::Value => spec.kv_heads,
-            Self::Query | Self::Output => spec.heads,
-        }
-    }
-
-    /// Rows of one of its heads in a tensor where it is stored as `part`.
-    pub fn rows(self, part: Part, spec: &AttentionSpec, head: usize) -> Range<usize> {
+impl Part {
+    /// Rows of a head of `projection` in a tensor where its role is stored as this part.
+    pub fn rows(self, projection: Projection, spec: &AttentionSpec, head: usize) -> Range<usize> {
         let d = spec.head_dim;
-        let first = match part {
-            Part::Whole | Part::Half(_) => head * d,
-            Part::Block(Self::Query | Self::Output) => head * d,
-            Part::Block(Self::Key) => (spec.heads + head) * d,
-            Part::Block(Self::Value) => (spec.heads + spec.kv_heads + head) * d,
-            Part::Interleaved(Self::Query | Self::Output) => 3 * head * d,
-            Part::Interleaved(Self::Key) => (3 * head + 1) * d,
-            Part::Interleaved(Self::Value) => (3 * head + 2) * d,
+        let first = match self {
+            Self::Whole | Self::Half(_) => head * d,
+            Self::Block(Projection::Query | Projection::Output) => head * d,
+            Self::Block(Projection::Key) => (spec.heads + head) * d,
+            Self::Block(Projection::Value) => (spec.heads + spec.kv_heads + head) * d,
+            Self::Interleaved(Projection::Query | Projection::Output) => 3 * head * d,
+            Self::Interleaved(Projection::Key) => (3 * head + 1) * d,
+            Self::Interleaved(Projection::Value) => (3 * head + 2) * d,
         };
+        debug_assert!(!matches!(self, Self::Block(p) | Self::Interleaved(p) if p != projection));
         first..first + d
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Model;
 use crate::error::{Error, Result};
-use crate::network::{Extent, Network, Residence, block_bytes, roles};
+use crate::network::{Extent, Network, Residence, StackKind, block_bytes, roles};
 use crate::tensor::{has_kernels, wide};
 
 /// What the program needs beside a model and its batches: its code, a tokenizer and text on its way through it, and
@@ -181,18 +181,18 @@ impl Model {
     fn weight_bytes(&self, dtype: DType) -> Result<WeightBytes> {
         let number = dtype.size_in_bytes();
         let mut blocks = BTreeSet::new();
-        let mut layers: BTreeMap<(String, usize), u64> = BTreeMap::new();
+        let mut layers: BTreeMap<(StackKind, usize), u64> = BTreeMap::new();
         let mut bytes = WeightBytes { all: 0, always: 0, layer: 0, matrix: 0, block: 0 };
         for (role, shape) in roles::tensors(self.spec()) {
             let size = shape.iter().map(|d| *d as u64).product::<u64>() * number as u64;
-            let place = self.place(&role).ok_or_else(|| Error::new(format!("the model has no '{role}'")))?;
+            let place = self.place(role).ok_or_else(|| Error::new(format!("the model has no '{role}'")))?;
             if blocks.insert(place.block()) {
                 bytes.all += size;
             }
-            match Residence::of(&role) {
+            match Residence::of(role) {
                 Residence::Always => bytes.always += size,
                 Residence::Layer(stack, stored) => {
-                    *layers.entry((stack.to_owned(), stored)).or_default() += size;
+                    *layers.entry((stack, stored)).or_default() += size;
                     bytes.matrix = bytes.matrix.max(size);
                 }
                 Residence::Table => {

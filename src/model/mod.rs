@@ -21,8 +21,8 @@ mod storage;
 mod weights;
 
 pub use family::{Family, Reading};
-pub use kept::{KEPT_KEY, apply_kept};
-pub use layout::{Layout, Part, Projection};
+pub use kept::{KEPT_KEY, apply_kept, removable};
+pub use layout::{Layout, Part};
 pub use memory::{MemoryLimit, Needs, PROGRAM, Room};
 pub use narrowed::Narrowed;
 pub use open::{HeadTensor, Model};

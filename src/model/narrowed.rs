@@ -2,10 +2,9 @@
 
 use candle_core::Tensor;
 
-use super::Projection;
 use super::open::attention_of_role;
-use crate::error::Result;
-use crate::network::{Kept, NetworkSpec, Weights};
+use crate::error::{Error, Result};
+use crate::network::{HeadAxis, Kept, NetworkSpec, Projection, Role, Weights};
 
 /// Hands out the weights of a whole network cut to its kept heads: what the spec that
 /// [`apply_kept`](super::apply_kept) leaves asks for. Nothing is written, so that a plan can be timed or analysed
@@ -24,26 +23,25 @@ impl<'a> Narrowed<'a> {
 }
 
 impl Weights for Narrowed<'_> {
-    fn get(&self, role: &str) -> Result<Tensor> {
+    fn get(&self, role: Role) -> Result<Tensor> {
         let tensor = self.whole.get(role)?;
-        let (Some((sites, attention)), Some(projection)) =
-            (attention_of_role(self.spec, role), Projection::of_role(role))
-        else {
-            return Ok(tensor);
-        };
+        let Some((sites, attention, module)) = attention_of_role(self.spec, role) else { return Ok(tensor) };
         let Some(queries) = sites.first().and_then(|site| self.kept.get(*site)) else { return Ok(tensor) };
-        // The output projection's bias belongs to no head.
-        let axis = match (projection, tensor.rank()) {
-            (Projection::Output, 1) => return Ok(tensor),
-            (Projection::Output, _) => 1,
-            _ => 0,
+        let axis = match attention.head_axis(module, role.term) {
+            HeadAxis::None => return Ok(tensor),
+            HeadAxis::Rows => 0,
+            HeadAxis::Columns => 1,
+            HeadAxis::Joint if queries.len() == attention.heads => return Ok(tensor),
+            HeadAxis::Joint => return Err(Error::new(format!("no head can be cut out of '{role}'"))),
         };
         let mut heads = queries.to_vec();
+        let projection = module.heads_of();
         if matches!(projection, Projection::Key | Projection::Value) {
             heads = heads.iter().map(|h| h / attention.queries_per_kv()).collect();
             heads.dedup();
         }
-        let d = attention.head_dim;
+        // Numbers of a head along the axis.
+        let d = tensor.dim(axis)? / attention.heads_of(projection);
         let indices: Vec<u32> = heads.iter().flat_map(|h| h * d..(h + 1) * d).map(|i| i as u32).collect();
         if indices.is_empty() {
             return Ok(tensor.narrow(axis, 0, 0)?.contiguous()?);

@@ -8,10 +8,12 @@ use candle_core::{DType, Device};
 
 use super::kept::{apply_kept, read_kept};
 use super::weights::{Loader, Reader};
-use super::{Family, Layout, Part, Projection, Reading, Storage};
+use super::{Family, Layout, Part, Reading, Storage};
 use crate::checkpoint::{Checkpoint, Config, Stored};
 use crate::error::{Error, Result};
-use crate::network::{AttentionSpec, Network, NetworkSpec, Site, SiteKind, roles};
+use crate::network::{
+    AttentionModule, AttentionSpec, HeadAxis, Module, Network, NetworkSpec, Projection, Role, Site, StackKind, roles,
+};
 
 /// A checkpoint folder whose configuration and tensor shapes are known to fit each other.
 #[derive(Clone, Debug)]
@@ -19,7 +21,7 @@ pub struct Model {
     checkpoint: Checkpoint,
     family: &'static Family,
     spec: NetworkSpec,
-    places: HashMap<String, Place>,
+    places: HashMap<Role, Place>,
 }
 
 /// Where a role is stored.
@@ -50,8 +52,10 @@ pub struct HeadTensor {
     /// Axis of the stored tensor along which heads lie.
     pub axis: usize,
     /// Which projections are in it, and the range along `axis` of each of their heads (key/value heads for
-    /// keys and values), head by head.
+    /// keys and values), head by head. The norms of queries and keys go with their projections.
     pub heads: Vec<(Projection, Vec<Range<usize>>)>,
+    /// Whether its numbers act on a statistic of all heads together, so that no head can be cut out of it.
+    pub joint: bool,
 }
 
 impl Model {
@@ -139,18 +143,18 @@ impl Model {
     }
 
     /// Where a role is stored.
-    pub(super) fn place(&self, role: &str) -> Option<&Place> {
-        self.places.get(role)
+    pub(super) fn place(&self, role: Role) -> Option<&Place> {
+        self.places.get(&role)
     }
 
     /// The stored name of a role and how it lies there.
-    pub fn stored_as(&self, role: &str) -> Option<(&str, Layout)> {
-        self.places.get(role).map(|p| (p.name.as_str(), p.layout))
+    pub fn stored_as(&self, role: Role) -> Option<(&str, Layout)> {
+        self.places.get(&role).map(|p| (p.name.as_str(), p.layout))
     }
 
     /// How this model's roles lie in its stored tensors, for writing changed weights back.
     pub fn storage(&self) -> Result<Storage> {
-        Storage::of(self.places.iter().map(|(role, place)| (role.clone(), place.clone())), |name| {
+        Storage::of(self.places.iter().map(|(role, place)| (*role, place.clone())), |name| {
             self.checkpoint.info(name).map(|info| info.shape.clone())
         })
     }
@@ -161,49 +165,52 @@ impl Model {
         let mut roles: Vec<_> = self.places.keys().collect();
         roles.sort();
         for role in roles {
-            let Some((sites, spec, projection)) = self.attention_role(role) else { continue };
-            // The output projection's bias belongs to no head.
-            let is_bias = role.ends_with(".bias");
-            if is_bias && projection == Projection::Output {
-                continue;
-            }
-            let Some(place) = self.places.get(role) else { continue };
-            let rows_axis = usize::from(place.layout.transposed && !is_bias);
-            let axis = if projection == Projection::Output { 1 - rows_axis } else { rows_axis };
-            let heads = 0..projection.heads(spec);
-            let ranges = heads.map(|h| projection.rows(place.layout.part, spec, h)).collect();
-            found
-                .entry(&place.name)
-                .or_insert_with(|| HeadTensor { name: place.name.clone(), sites, axis, heads: Vec::new() })
-                .heads
-                .push((projection, ranges));
+            let Some((sites, spec, module)) = attention_of_role(&self.spec, *role) else { continue };
+            let place = &self.places[role];
+            let rows_axis = usize::from(place.layout.transposed && place.shape.len() > 1);
+            let (axis, joint) = match spec.head_axis(module, role.term) {
+                HeadAxis::None => continue,
+                HeadAxis::Rows => (rows_axis, false),
+                HeadAxis::Columns => (1 - rows_axis, false),
+                HeadAxis::Joint => (rows_axis, true),
+            };
+            let projection = module.heads_of();
+            let part = place.layout.part;
+            // Weights `[heads, d]` of a norm lie along their first axis head by head, a row each.
+            let by_row =
+                matches!(module, AttentionModule::QueryNorm | AttentionModule::KeyNorm) && place.shape.len() > 1;
+            let rows = |h: usize| if by_row { h..h + 1 } else { part.rows(projection, spec, h) };
+            let ranges = (0..spec.heads_of(projection)).map(rows).collect();
+            let tensor = found.entry(&place.name).or_insert_with(|| HeadTensor {
+                name: place.name.clone(),
+                sites,
+                axis,
+                heads: Vec::new(),
+                joint,
+            });
+            tensor.heads.push((projection, ranges));
+            tensor.joint |= joint;
         }
         self.checkpoint.names().iter().filter_map(|n| found.remove(n.as_str())).collect()
     }
-
-    /// The sites, shape and projection of a role like `decoder.3.cross.query.weight`.
-    fn attention_role(&self, role: &str) -> Option<(Vec<Site>, &AttentionSpec, Projection)> {
-        let (sites, spec) = attention_of_role(&self.spec, role)?;
-        Some((sites, spec, Projection::of_role(role)?))
-    }
 }
 
-/// The sites that read the attention layer of a role, and its shape.
-pub(super) fn attention_of_role<'a>(spec: &'a NetworkSpec, role: &str) -> Option<(Vec<Site>, &'a AttentionSpec)> {
-    let mut parts = role.split('.');
-    let (stack, stored, branch) = (parts.next()?, parts.next()?.parse::<usize>().ok()?, parts.next()?);
-    let kind = match (stack, branch) {
-        ("encoder", "attention") => SiteKind::Encoder,
-        ("decoder", "attention") => SiteKind::Decoder,
-        ("decoder", "cross") => SiteKind::Cross,
-        _ => return None,
+/// The sites that read the attention layer of a role, its shape, and which part of it the role is; `None` for roles
+/// outside attention layers.
+pub(super) fn attention_of_role(
+    spec: &NetworkSpec,
+    role: Role,
+) -> Option<(Vec<Site>, &AttentionSpec, AttentionModule)> {
+    let Module::Attention(kind, stored, module) = role.module else { return None };
+    let stack = match kind.stack() {
+        StackKind::Encoder => &spec.encoder,
+        StackKind::Decoder => &spec.decoder,
     };
-    let stack = if kind == SiteKind::Encoder { &spec.encoder } else { &spec.decoder };
     let layers = &stack.as_ref()?.layers;
     let sites: Vec<Site> =
         (0..layers.len()).filter(|i| layers[*i].stored == stored).map(|i| Site::new(kind, i)).collect();
     let attention = spec.attention(*sites.first()?)?;
-    Some((sites, attention))
+    Some((sites, attention, module))
 }
 
 /// The name under which the checkpoint holds `name`: behind the family's prefix, as the bare model writes it, or with
@@ -258,13 +265,13 @@ pub(super) fn check_sizes(spec: &NetworkSpec, config: &Config) -> Result<()> {
 }
 
 /// Finds every role in the checkpoint and checks its shape.
-fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Result<HashMap<String, Place>> {
+fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Result<HashMap<Role, Place>> {
     let mut places = HashMap::new();
     for (role, shape) in roles::tensors(spec) {
-        let (name, layout) = find(checkpoint, family, &role)?;
+        let (name, layout) = find(checkpoint, family, role)?;
         let info = checkpoint.info(&name).ok_or_else(|| Error::new("a tensor vanished"))?;
-        let rows = rows_of(spec, &role, &shape, layout);
-        let expected = stored_shape(spec, &role, &shape, layout);
+        let rows = rows_of(spec, role, &shape, layout);
+        let expected = stored_shape(spec, role, &shape, layout);
         let count = shape.iter().try_fold(1u64, |n, d| n.checked_mul(*d as u64));
         let same_count = layout.part == Part::Whole && Some(info.elements()) == count;
         // Leading axes of one (class tokens, position tables) are written in several ways.
@@ -288,7 +295,7 @@ fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Resul
 }
 
 /// The stored tensor of a role.
-fn find(checkpoint: &Checkpoint, family: &Family, role: &str) -> Result<(String, Layout)> {
+fn find(checkpoint: &Checkpoint, family: &Family, role: Role) -> Result<(String, Layout)> {
     let mut wanted = None;
     for (name, layout) in family.names_of(checkpoint.config(), role) {
         if let Some(stored) = stored_name(checkpoint, family.prefix, &name) {
@@ -304,7 +311,7 @@ fn find(checkpoint: &Checkpoint, family: &Family, role: &str) -> Result<(String,
 }
 
 /// Rows of the stored tensor that make up a role; `None` where all of them do.
-pub(super) fn rows_of(spec: &NetworkSpec, role: &str, shape: &[usize], layout: Layout) -> Option<Vec<Range<usize>>> {
+pub(super) fn rows_of(spec: &NetworkSpec, role: Role, shape: &[usize], layout: Layout) -> Option<Vec<Range<usize>>> {
     match layout.part {
         Part::Whole => None,
         Part::Half(index) => {
@@ -312,22 +319,22 @@ pub(super) fn rows_of(spec: &NetworkSpec, role: &str, shape: &[usize], layout: L
             Some(std::iter::once(index * rows..(index + 1) * rows).collect())
         }
         part @ (Part::Block(projection) | Part::Interleaved(projection)) => {
-            let (_, attention) = attention_of_role(spec, role)?;
-            let heads = 0..projection.heads(attention);
-            Some(heads.map(|h| projection.rows(part, attention, h)).collect())
+            let (_, attention, _) = attention_of_role(spec, role)?;
+            let heads = 0..attention.heads_of(projection);
+            Some(heads.map(|h| part.rows(projection, attention, h)).collect())
         }
     }
 }
 
 /// The shape that the stored tensor must have for a role of `shape`.
-pub(super) fn stored_shape(spec: &NetworkSpec, role: &str, shape: &[usize], layout: Layout) -> Vec<usize> {
+pub(super) fn stored_shape(spec: &NetworkSpec, role: Role, shape: &[usize], layout: Layout) -> Vec<usize> {
     let mut stored = shape.to_vec();
     if let Some(rows) = stored.first_mut() {
         match layout.part {
             Part::Whole => {}
             Part::Half(_) => *rows *= 2,
             Part::Block(_) | Part::Interleaved(_) => {
-                if let Some((_, a)) = attention_of_role(spec, role) {
+                if let Some((_, a, _)) = attention_of_role(spec, role) {
                     *rows = (a.heads + 2 * a.kv_heads) * a.head_dim;
                 }
             }

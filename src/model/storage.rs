@@ -8,24 +8,25 @@ use super::open::{Place, check_sizes, rows_of, stored_shape};
 use super::{Family, Reading};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
-use crate::network::{NetworkSpec, roles};
+use crate::network::{NetworkSpec, Role, roles};
 
 /// How the roles of a network lie in stored tensors: several may share one (fused projections), and several roles
 /// may be one and the same block (tied tables, layers shared by several passes).
 #[derive(Clone, Debug)]
 pub struct Storage {
-    places: BTreeMap<String, Place>,
+    /// In the alphabetical order of roles, which decides the order of parameters and so of sums over them.
+    places: Vec<(Role, Place)>,
     shapes: BTreeMap<String, Vec<usize>>,
 }
 
 impl Storage {
     pub(super) fn of(
-        places: impl Iterator<Item = (String, Place)>,
+        places: impl Iterator<Item = (Role, Place)>,
         shape_of: impl Fn(&str) -> Option<Vec<usize>>,
     ) -> Result<Self> {
-        let places: BTreeMap<String, Place> = places.collect();
+        let places = in_order(places.collect());
         let mut shapes = BTreeMap::new();
-        for place in places.values() {
+        for (_, place) in &places {
             let shape = shape_of(&place.name).ok_or_else(|| Error::new(format!("'{}' has no shape", place.name)))?;
             shapes.insert(place.name.clone(), shape);
         }
@@ -39,33 +40,36 @@ impl Storage {
         let family = Family::of(config)?;
         let spec = (family.spec)(&Reading { config, has: &|_| true, tensors: usize::MAX })?;
         check_sizes(&spec, config)?;
-        let mut places = BTreeMap::new();
+        let mut places = Vec::new();
         let mut shapes = BTreeMap::new();
         for (role, shape) in roles::tensors(&spec) {
             let (name, layout) = family
-                .name_to_write(config, &role)
+                .name_to_write(config, role)
                 .ok_or_else(|| Error::new(format!("the {} family has no name for '{role}'", family.model_type)))?;
-            shapes.insert(name.clone(), stored_shape(&spec, &role, &shape, layout));
-            let rows = rows_of(&spec, &role, &shape, layout);
-            places.insert(role, Place { name, layout, rows, shape });
+            shapes.insert(name.clone(), stored_shape(&spec, role, &shape, layout));
+            let rows = rows_of(&spec, role, &shape, layout);
+            places.push((role, Place { name, layout, rows, shape }));
         }
-        Ok((spec, Self { places, shapes }))
+        Ok((spec, Self { places: in_order(places), shapes }))
     }
 
     /// Every role with its shape.
-    pub fn roles(&self) -> impl Iterator<Item = (&str, &[usize])> {
-        self.places.iter().map(|(role, place)| (role.as_str(), place.shape.as_slice()))
+    pub fn roles(&self) -> impl Iterator<Item = (Role, &[usize])> {
+        self.places.iter().map(|(role, place)| (*role, place.shape.as_slice()))
     }
 
     /// Whether the network has this role.
-    pub fn has_role(&self, role: &str) -> bool {
-        self.places.contains_key(role)
+    pub fn has_role(&self, role: Role) -> bool {
+        self.place(role).is_some()
     }
 
     /// The stored tensor and the first of its rows that a role reads. Roles for which this is equal are one block.
-    pub fn block_of(&self, role: &str) -> Option<(&str, usize)> {
-        let place = self.places.get(role)?;
-        Some(place.block())
+    pub fn block_of(&self, role: Role) -> Option<(&str, usize)> {
+        self.place(role).map(Place::block)
+    }
+
+    fn place(&self, role: Role) -> Option<&Place> {
+        self.places.iter().find(|(r, _)| *r == role).map(|(_, place)| place)
     }
 
     /// Every stored tensor with its shape, by name.
@@ -74,7 +78,7 @@ impl Storage {
     }
 
     /// The stored tensor `name` put together from the tensors of its roles, contiguous on the processor, in their type.
-    pub fn assemble(&self, name: &str, get: &dyn Fn(&str) -> Result<Tensor>) -> Result<Tensor> {
+    pub fn assemble(&self, name: &str, get: &dyn Fn(Role) -> Result<Tensor>) -> Result<Tensor> {
         let shape = self.shapes.get(name).ok_or_else(|| Error::new(format!("there is no tensor '{name}'")))?;
         // Pieces by their first row; roles that read the same rows count once.
         let mut pieces: BTreeMap<usize, Tensor> = BTreeMap::new();
@@ -84,7 +88,7 @@ impl Storage {
             if pieces.contains_key(&place.block().1) {
                 continue;
             }
-            let tensor = get(role)?.to_device(&Device::Cpu)?;
+            let tensor = get(*role)?.to_device(&Device::Cpu)?;
             if tensor.dims() != place.shape.as_slice() {
                 return Err(Error::new(format!("'{role}' is {:?} where {:?} is stored", tensor.dims(), place.shape)));
             }
@@ -118,6 +122,11 @@ impl Storage {
     }
 }
 
+fn in_order(mut places: Vec<(Role, Place)>) -> Vec<(Role, Place)> {
+    places.sort_by_cached_key(|(role, _)| role.to_string());
+    places
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -147,7 +156,7 @@ mod tests {
             // A new checkpoint of the same configuration has the same tensors, as far as the family knows them.
             let (spec, fresh) = Storage::fresh(model.config()).unwrap();
             assert_eq!(&spec, model.spec(), "{}", model.family().model_type);
-            let shapes = |s: &Storage| s.roles().map(|(r, s)| (r.to_owned(), s.to_vec())).collect::<Vec<_>>();
+            let shapes = |s: &Storage| s.roles().map(|(r, s)| (r, s.to_vec())).collect::<Vec<_>>();
             assert_eq!(shapes(&fresh), shapes(&storage));
             let names = |s: &Storage| s.tensors().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
             assert_eq!(names(&fresh), names(&storage), "{}", model.family().model_type);

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use super::Model;
 use super::open::Place;
 use crate::error::{Error, Result};
-use crate::network::Weights;
+use crate::network::{Role, Weights};
 
 /// Reads a model's tensors by role in one type and place, afresh each time: it holds nothing.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ impl Reader {
         Self { model: model.clone(), device: device.clone(), dtype }
     }
 
-    fn place(&self, role: &str) -> Result<&Place> {
+    fn place(&self, role: Role) -> Result<&Place> {
         self.model.place(role).ok_or_else(|| Error::new(format!("the model has no '{role}'")))
     }
 
@@ -64,11 +64,11 @@ fn joined(ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
 }
 
 impl Weights for Reader {
-    fn get(&self, role: &str) -> Result<Tensor> {
+    fn get(&self, role: Role) -> Result<Tensor> {
         self.read(self.place(role)?)
     }
 
-    fn rows(&self, role: &str, ranges: &[Range<usize>]) -> Result<Tensor> {
+    fn rows(&self, role: Role, ranges: &[Range<usize>]) -> Result<Tensor> {
         let place = self.place(role)?;
         if place.layout.transposed || place.rows.is_some() {
             return crate::network::roles::rows_of(&self.get(role)?, ranges);
@@ -100,7 +100,7 @@ impl Loader {
 }
 
 impl Weights for Loader {
-    fn get(&self, role: &str) -> Result<Tensor> {
+    fn get(&self, role: Role) -> Result<Tensor> {
         let place = self.reader.place(role)?;
         let (name, row) = place.block();
         let block = (name.to_owned(), row);

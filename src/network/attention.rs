@@ -4,7 +4,10 @@ use candle_core::{D, Tensor};
 
 use super::layer::Norm;
 use super::packing::Packing;
-use super::{AttentionSpec, Probe, Site, SiteMaps, TokenMask, Weights};
+use super::{
+    AttentionModule, AttentionSpec, Module, Probe, Projection, QueryKeyNormScope, Site, SiteKind, SiteMaps, TokenMask,
+    Weights,
+};
 use crate::error::Result;
 use crate::tensor::{Scoring, Visibility, add_shared, attention, linear, rotary, wide};
 
@@ -16,9 +19,9 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    pub fn load(weights: &dyn Weights, role: &str, bias: bool) -> Result<Self> {
-        let bias = if bias { Some(weights.get(&format!("{role}.bias"))?) } else { None };
-        Ok(Self { weight: weights.get(&format!("{role}.weight"))?, bias })
+    pub fn load(weights: &dyn Weights, module: Module, bias: bool) -> Result<Self> {
+        let bias = if bias { Some(weights.get(module.bias())?) } else { None };
+        Ok(Self { weight: weights.get(module.weight())?, bias })
     }
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
@@ -61,19 +64,21 @@ pub struct AttentionLayer {
 }
 
 impl AttentionLayer {
-    /// Loads the layer whose roles begin with `role`, e.g. `decoder.3.attention`.
-    pub(super) fn load(spec: &AttentionSpec, weights: &dyn Weights, role: &str) -> Result<Self> {
+    /// Loads the attention of `kind` in the stored layer `stored`.
+    pub(super) fn load(spec: &AttentionSpec, weights: &dyn Weights, kind: SiteKind, stored: usize) -> Result<Self> {
         let bias = spec.projection_bias;
-        let norm = |name: &str| -> Result<Option<Norm>> {
-            spec.query_key_norm.map(|n| Norm::load(n, weights, &format!("{role}.{name}"))).transpose()
+        let linear = |projection, bias| Linear::load(weights, Module::projection(kind, stored, projection), bias);
+        let norm = |part| -> Result<Option<Norm>> {
+            let module = Module::Attention(kind, stored, part);
+            spec.query_key_norm.map(|n| Norm::load(n.norm, weights, module)).transpose()
         };
         Ok(Self {
-            query: Linear::load(weights, &format!("{role}.query"), bias.query)?,
-            key: Linear::load(weights, &format!("{role}.key"), bias.key)?,
-            value: Linear::load(weights, &format!("{role}.value"), bias.value)?,
-            output: Linear::load(weights, &format!("{role}.output"), bias.output)?,
-            query_norm: norm("query_norm")?,
-            key_norm: norm("key_norm")?,
+            query: linear(Projection::Query, bias.query)?,
+            key: linear(Projection::Key, bias.key)?,
+            value: linear(Projection::Value, bias.value)?,
+            output: linear(Projection::Output, bias.output)?,
+            query_norm: norm(AttentionModule::QueryNorm)?,
+            key_norm: norm(AttentionModule::KeyNorm)?,
             spec: spec.clone(),
         })
     }
@@ -112,11 +117,14 @@ impl AttentionLayer {
         let key = split_heads(&keys.unpack(self.key.forward(memory)?)?, spec.kv_heads)?;
         let value = split_heads(&keys.unpack(self.value.forward(memory)?)?, spec.kv_heads)?;
         let turn = |raw: &Tensor, norm: &Option<Norm>| -> Result<Tensor> {
-            let normal = match norm {
-                Some(norm) => norm.forward(raw)?,
-                None => raw.clone(),
+            let normal = match (norm, spec.query_key_norm) {
+                (Some(norm), Some(of)) => normalize(raw, norm, of.scope)?,
+                _ => raw.clone(),
             };
             Ok(match context.angles {
+                Some(angles) if spec.rotary.as_ref().is_some_and(|r| r.interleaved) => {
+                    rotary(&split_pairs(&normal, 2 * angles.cos.dim(1)?)?, &angles.cos, &angles.sin)?
+                }
                 Some(angles) => rotary(&normal, &angles.cos, &angles.sin)?,
                 None => normal,
             })
@@ -165,6 +173,27 @@ fn gated(output: &Tensor, gate: &Tensor) -> Result<Tensor> {
     let (gate, dtype) = (gate.reshape((1, (), 1, 1))?, output.dtype());
     let within = if gate.dtype() == dtype { dtype } else { wide(dtype) };
     Ok(output.to_dtype(within)?.broadcast_mul(&gate.to_dtype(within)?)?.to_dtype(dtype)?)
+}
+
+/// Queries or keys `[N, H, T, d]` through their norm.
+fn normalize(x: &Tensor, norm: &Norm, scope: QueryKeyNormScope) -> Result<Tensor> {
+    match scope {
+        QueryKeyNormScope::Shared => norm.forward(x),
+        QueryKeyNormScope::EachHead => norm.forward_by_head(x),
+        QueryKeyNormScope::AllHeads => split_heads(&norm.forward(&join_heads(x)?.contiguous()?)?, x.dim(1)?),
+    }
+}
+
+/// The leading `dims` numbers of each head, which turn as pairs of neighbors, with the first of every pair before the
+/// second of every pair, as [`rotary`] turns them. Queries and keys alike, so that their products stay what they are.
+fn split_pairs(x: &Tensor, dims: usize) -> Result<Tensor> {
+    let (n, h, t, d) = x.dims4()?;
+    let turned = x.narrow(D::Minus1, 0, dims)?.contiguous()?.reshape((n, h, t, dims / 2, 2))?;
+    let turned = turned.transpose(3, 4)?.contiguous()?.reshape((n, h, t, dims))?;
+    if dims == d {
+        return Ok(turned);
+    }
+    Ok(Tensor::cat(&[&turned, &x.narrow(D::Minus1, dims, d - dims)?.contiguous()?], 3)?)
 }
 
 /// `[N, T, H d]` to `[N, H, T, d]`.

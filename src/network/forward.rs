@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use super::output::Output;
 use super::part::Left;
 use super::stack::{Entry, Stack, Watch};
-use super::{Batch, Blind, Gates, NetworkSpec, Probe, SiteKind, Source, TokenMask, Tokens, Weights};
+use super::{Batch, Blind, Gates, NetworkSpec, Probe, Source, StackKind, TokenMask, Tokens, Weights};
 use crate::error::{Error, Result};
 use crate::task::Ticket;
 use crate::tensor::at_work;
@@ -49,8 +49,8 @@ impl Network {
 
     fn new(spec: &NetworkSpec, weights: &dyn Weights, left: Option<&Left>) -> Result<Self> {
         let load = |stack: &Option<_>, kind| stack.as_ref().map(|s| Stack::load(s, kind, weights, left)).transpose();
-        let encoder = load(&spec.encoder, SiteKind::Encoder)?;
-        let decoder = load(&spec.decoder, SiteKind::Decoder)?;
+        let encoder = load(&spec.encoder, StackKind::Encoder)?;
+        let decoder = load(&spec.decoder, StackKind::Decoder)?;
         let last = decoder.as_ref().or(encoder.as_ref()).ok_or_else(|| Error::new("the network has no layers"))?;
         let output = spec.output.as_ref().map(|o| Output::load(o, weights, left, last.table(), spec)).transpose()?;
         let (device, dtype) = last.place()?;

@@ -8,8 +8,8 @@ use super::layer::Norm;
 use super::packing::Packing;
 use super::part::{Left, Table};
 use super::{
-    Counting, FrameInputSpec, InputSpec, PatchInputSpec, PositionSpec, ProjectSpec, Source, TokenInputSpec, TokenMask,
-    Tokens, Weights,
+    Counting, EmbedModule, FrameInputSpec, InputSpec, Module, PatchInputSpec, PositionSpec, ProjectSpec, Source,
+    StackKind, TokenInputSpec, TokenMask, Tokens, Weights,
 };
 use crate::error::{Error, Result};
 use crate::tensor::{add_shared, gelu, lookup, wide};
@@ -51,33 +51,35 @@ pub(super) struct FrameInput {
 
 impl Input {
     /// Reads everything but the token table, which stays in `left` where that is given.
-    pub fn load(spec: &InputSpec, weights: &dyn Weights, left: Option<&Left>, stack: &str) -> Result<Self> {
-        let get = |name: &str| weights.get(&format!("{stack}.embed.{name}"));
+    pub fn load(spec: &InputSpec, weights: &dyn Weights, left: Option<&Left>, stack: StackKind) -> Result<Self> {
+        let module = |part| Module::Embed(stack, part);
+        let get = |part| weights.get(module(part).weight());
         Ok(match spec {
             InputSpec::Tokens(spec) => {
                 let has_table = matches!(spec.positions, PositionSpec::Table { .. });
-                let norm = |n| Norm::load(n, weights, &format!("{stack}.embed.norm"));
-                let project = |p: ProjectSpec| Linear::load(weights, &format!("{stack}.embed.project"), p.bias);
+                let norm = |n| Norm::load(n, weights, module(EmbedModule::Norm));
+                let project = |p: ProjectSpec| Linear::load(weights, module(EmbedModule::Project), p.bias);
+                let tokens = module(EmbedModule::Tokens).weight();
                 Self::Tokens(TokenInput {
-                    table: Table::new(weights, left, &format!("{stack}.embed.tokens"), (spec.vocabulary, spec.width))?,
-                    types: if spec.types > 0 { Some(get("types")?) } else { None },
-                    positions: if has_table { Some(get("positions")?) } else { None },
+                    table: Table::new(weights, left, tokens, (spec.vocabulary, spec.width))?,
+                    types: if spec.types > 0 { Some(get(EmbedModule::Types)?) } else { None },
+                    positions: if has_table { Some(get(EmbedModule::Positions)?) } else { None },
                     norm: spec.norm.map(norm).transpose()?,
                     project: spec.project.map(project).transpose()?,
                     spec: spec.clone(),
                 })
             }
             InputSpec::Patches(spec) => Self::Patches(PatchInput {
-                patch: Linear::load(weights, &format!("{stack}.embed.patch"), true)?,
-                class: get("class")?,
-                distillation: if spec.distillation { Some(get("distillation")?) } else { None },
-                positions: get("positions")?,
+                patch: Linear::load(weights, module(EmbedModule::Patch), true)?,
+                class: get(EmbedModule::Class)?,
+                distillation: if spec.distillation { Some(get(EmbedModule::Distillation)?) } else { None },
+                positions: get(EmbedModule::Positions)?,
                 spec: spec.clone(),
             }),
             InputSpec::Frames(spec) => Self::Frames(FrameInput {
-                first: Linear::load(weights, &format!("{stack}.embed.conv1"), true)?,
-                second: Linear::load(weights, &format!("{stack}.embed.conv2"), true)?,
-                positions: get("positions")?,
+                first: Linear::load(weights, module(EmbedModule::Conv1), true)?,
+                second: Linear::load(weights, module(EmbedModule::Conv2), true)?,
+                positions: get(EmbedModule::Positions)?,
                 spec: spec.clone(),
             }),
         })

@@ -1,10 +1,11 @@
 //! One layer: attention, cross attention, feed-forward, and the norms around them.
 
-use candle_core::Tensor;
+use candle_core::{D, Tensor};
 
 use super::attention::{Context, Linear};
 use super::{
-    Activation, AttentionLayer, LayerSpec, MlpSpec, NormKind, NormSpec, Probe, Site, SiteKind, Weights, Wiring,
+    Activation, AttentionLayer, Branch, BranchModule, LayerSpec, MlpModule, MlpSpec, Module, NormKind, NormSpec, Probe,
+    Site, SiteKind, StackKind, Weights, Wiring,
 };
 use crate::error::{Error, Result};
 use crate::tensor::{add, gelu, gelu_tanh, layer_norm, quick_gelu, relu, rms_norm, silu, wide};
@@ -13,30 +14,50 @@ use crate::tensor::{add, gelu, gelu_tanh, layer_norm, quick_gelu, relu, rms_norm
 #[derive(Clone, Debug)]
 pub(super) struct Norm {
     spec: NormSpec,
-    weight: Tensor,
+    weight: Option<Tensor>,
     bias: Option<Tensor>,
 }
 
 impl Norm {
-    pub fn load(spec: NormSpec, weights: &dyn Weights, role: &str) -> Result<Self> {
-        let bias = match spec.kind {
-            NormKind::Layer => Some(weights.get(&format!("{role}.bias"))?),
-            _ => None,
-        };
-        Ok(Self { spec, weight: weights.get(&format!("{role}.weight"))?, bias })
+    pub fn load(spec: NormSpec, weights: &dyn Weights, module: Module) -> Result<Self> {
+        let get = |wanted: bool, role| if wanted { weights.get(role).map(Some) } else { Ok(None) };
+        Ok(Self {
+            spec,
+            weight: get(spec.kind.has_weight(), module.weight())?,
+            bias: get(spec.kind.has_bias(), module.bias())?,
+        })
     }
 
+    /// `x [.., D]` over its last axis.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let eps = self.spec.eps;
-        Ok(match self.spec.kind {
-            NormKind::Layer | NormKind::LayerWithoutBias => layer_norm(x, &self.weight, self.bias.as_ref(), eps)?,
-            NormKind::Rms => rms_norm(x, &self.weight, eps)?,
-            // One plus a small weight has to be formed, and applied, with the digits that half precision lacks.
-            NormKind::RmsPlusOne => {
-                let within = wide(x.dtype());
-                rms_norm(&x.to_dtype(within)?, &(self.weight.to_dtype(within)? + 1.0)?, eps)?.to_dtype(x.dtype())?
+        let weight = match &self.weight {
+            Some(weight) => weight.clone(),
+            None => Tensor::ones(x.dim(D::Minus1)?, x.dtype(), x.device())?,
+        };
+        // One plus a small weight has to be formed, and applied, with the digits that half precision lacks.
+        let (within, weight) = match self.spec.kind.adds_one() {
+            true => (wide(x.dtype()), (weight.to_dtype(wide(x.dtype()))? + 1.0)?),
+            false => (x.dtype(), weight),
+        };
+        let bias = self.bias.as_ref().map(|bias| bias.to_dtype(within)).transpose()?;
+        let (x, dtype, eps) = (x.to_dtype(within)?, x.dtype(), self.spec.eps);
+        let normal = match self.spec.kind {
+            NormKind::Layer | NormKind::LayerWithoutBias | NormKind::LayerPlusOne | NormKind::LayerBare => {
+                layer_norm(&x, &weight, bias.as_ref(), eps)?
             }
-        })
+            NormKind::Rms | NormKind::RmsPlusOne => rms_norm(&x, &weight, eps)?,
+        };
+        Ok(normal.to_dtype(dtype)?)
+    }
+
+    /// `x [N, H, T, d]` over its last axis with weights `[H, d]` of each head's own.
+    pub fn forward_by_head(&self, x: &Tensor) -> Result<Tensor> {
+        let plain = Self { spec: NormSpec { kind: self.spec.kind.bare(), ..self.spec }, weight: None, bias: None };
+        let normal = plain.forward(x)?;
+        match &self.weight {
+            Some(weight) => Ok(normal.broadcast_mul(&weight.unsqueeze(1)?)?),
+            None => Ok(normal),
+        }
     }
 }
 
@@ -47,6 +68,7 @@ pub(super) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
         Activation::GeluTanh => gelu_tanh(x)?,
         Activation::QuickGelu => quick_gelu(x)?,
         Activation::Relu => relu(x)?,
+        Activation::ReluSquared => relu(x)?.sqr()?,
         Activation::Silu => silu(x)?,
     })
 }
@@ -60,12 +82,12 @@ struct Mlp {
 }
 
 impl Mlp {
-    fn load(spec: &MlpSpec, weights: &dyn Weights, role: &str) -> Result<Self> {
-        let linear = |name: &str| Linear::load(weights, &format!("{role}.{name}"), spec.bias);
+    fn load(spec: &MlpSpec, weights: &dyn Weights, kind: StackKind, stored: usize) -> Result<Self> {
+        let linear = |part| Linear::load(weights, Module::Mlp(kind, stored, part), spec.bias);
         Ok(Self {
-            up: linear("up")?,
-            gate: if spec.gated { Some(linear("gate")?) } else { None },
-            down: linear("down")?,
+            up: linear(MlpModule::Up)?,
+            gate: if spec.gated { Some(linear(MlpModule::Gate)?) } else { None },
+            down: linear(MlpModule::Down)?,
             activation: spec.activation,
         })
     }
@@ -82,7 +104,7 @@ impl Mlp {
 
 /// Norms and factors around one branch of a layer.
 #[derive(Clone, Debug)]
-struct Branch {
+struct BranchWeights {
     wiring: Wiring,
     norm: Option<Norm>,
     post_norm: Option<Norm>,
@@ -90,14 +112,18 @@ struct Branch {
     residual_scale: f64,
 }
 
-impl Branch {
-    fn load(spec: &LayerSpec, weights: &dyn Weights, role: &str, has_norm: bool) -> Result<Self> {
-        let norm = |name: &str| Norm::load(spec.norm, weights, &format!("{role}.{name}"));
+impl BranchWeights {
+    fn load(spec: &LayerSpec, weights: &dyn Weights, branch: Branch) -> Result<Self> {
+        let module = |part| Module::Branch(branch, spec.stored, part);
+        let norm = |wanted: bool, part| {
+            if wanted { Norm::load(spec.norm, weights, module(part)).map(Some) } else { Ok(None) }
+        };
+        let (norms, scale) = (spec.norms(branch), module(BranchModule::Scale).weight());
         Ok(Self {
             wiring: spec.wiring,
-            norm: if has_norm { Some(norm("norm")?) } else { None },
-            post_norm: if spec.wiring == Wiring::Both { Some(norm("post_norm")?) } else { None },
-            channel_scale: if spec.channel_scale { Some(weights.get(&format!("{role}.scale"))?) } else { None },
+            norm: norm(norms.norm, BranchModule::Norm)?,
+            post_norm: norm(norms.post_norm, BranchModule::PostNorm)?,
+            channel_scale: if spec.channel_scale { Some(weights.get(scale)?) } else { None },
             residual_scale: spec.residual_scale,
         })
     }
@@ -105,8 +131,8 @@ impl Branch {
     /// What the branch reads.
     fn enter(&self, x: &Tensor) -> Result<Tensor> {
         match (&self.norm, self.wiring) {
-            (Some(norm), Wiring::Pre | Wiring::Both | Wiring::Parallel) => norm.forward(x),
-            _ => Ok(x.clone()),
+            (Some(norm), Wiring::Pre | Wiring::Both | Wiring::Parallel | Wiring::ParallelOneNorm) => norm.forward(x),
+            (Some(_), Wiring::Post | Wiring::After) | (None, _) => Ok(x.clone()),
         }
     }
 
@@ -141,28 +167,26 @@ pub(super) struct Memory<'a> {
 #[derive(Clone, Debug)]
 pub struct Layer {
     attention: AttentionLayer,
-    attention_branch: Branch,
-    cross: Option<(AttentionLayer, Branch)>,
+    attention_branch: BranchWeights,
+    cross: Option<(AttentionLayer, BranchWeights)>,
     mlp: Mlp,
-    mlp_branch: Branch,
+    mlp_branch: BranchWeights,
 }
 
 impl Layer {
-    /// Loads a layer of `stack` (`encoder` or `decoder`).
-    pub(super) fn load(spec: &LayerSpec, weights: &dyn Weights, stack: &str) -> Result<Self> {
-        let role = |part: &str| format!("{stack}.{}.{part}", spec.stored);
-        let attention_role = role("attention");
-        let cross = spec.cross.as_ref().map(|cross| -> Result<_> {
-            let cross_role = role("cross");
-            let branch = Branch::load(spec, weights, &cross_role, true)?;
-            Ok((AttentionLayer::load(cross, weights, &cross_role)?, branch))
-        });
+    /// Loads a layer of a stack.
+    pub(super) fn load(spec: &LayerSpec, weights: &dyn Weights, stack: StackKind) -> Result<Self> {
+        let attention = |attention, kind| -> Result<_> {
+            let branch = BranchWeights::load(spec, weights, Branch::Attention(kind))?;
+            Ok((AttentionLayer::load(attention, weights, kind, spec.stored)?, branch))
+        };
+        let (own, attention_branch) = attention(&spec.attention, stack.self_attention())?;
         Ok(Self {
-            attention: AttentionLayer::load(&spec.attention, weights, &attention_role)?,
-            attention_branch: Branch::load(spec, weights, &attention_role, spec.has_attention_norm)?,
-            cross: cross.transpose()?,
-            mlp: Mlp::load(&spec.mlp, weights, &role("mlp"))?,
-            mlp_branch: Branch::load(spec, weights, &role("mlp"), true)?,
+            attention: own,
+            attention_branch,
+            cross: spec.cross.as_ref().map(|cross| attention(cross, SiteKind::Cross)).transpose()?,
+            mlp: Mlp::load(&spec.mlp, weights, stack, spec.stored)?,
+            mlp_branch: BranchWeights::load(spec, weights, Branch::Mlp(stack))?,
         })
     }
 
@@ -182,9 +206,12 @@ impl Layer {
             hidden = branch.join(&hidden, attended)?;
         }
         // Parallel layers feed both branches from the layer's input.
-        let source = if self.mlp_branch.wiring == Wiring::Parallel { x } else { &hidden };
-        let mixed = self.mlp.forward(&self.mlp_branch.enter(source)?)?;
-        self.mlp_branch.join(&hidden, mixed)
+        let read = match self.mlp_branch.wiring {
+            Wiring::Parallel => self.mlp_branch.enter(x)?,
+            Wiring::ParallelOneNorm => self.attention_branch.enter(x)?,
+            Wiring::Pre | Wiring::Post | Wiring::Both | Wiring::After => self.mlp_branch.enter(&hidden)?,
+        };
+        self.mlp_branch.join(&hidden, self.mlp.forward(&read)?)
     }
 
     /// Lets the probe see what it sees in [`Layer::forward`] and leaves out what comes after its last attention.

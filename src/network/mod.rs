@@ -1,7 +1,7 @@
 //! One transformer, described by data: [`NetworkSpec`] says what it is, [`Weights`] hands out tensors by role,
 //! a [`Probe`] sees every feature map as it passes, a gate per head multiplies its output.
 //!
-//! Roles name a tensor by what it does, whatever a checkpoint calls it; [`roles`] lists them.
+//! A [`Role`] names a tensor by what it does, whatever a checkpoint calls it; [`roles::tensors`] lists those of a network.
 //!
 //! Outside attention a batch is the list of its real positions, unless hardly any is padding: nothing is computed for
 //! padding. Probes and results see places, padding as zeros or as numbers without meaning.
@@ -28,7 +28,7 @@
 //! | `part`, `groups`, `extent` | what is held and what is read; batches that advance together; what they cost |
 //! | `probe`, `gate`, `batch` | watching, masking, what is read |
 //! | `site`, `kept` | names of attention layers and heads; which heads stay |
-//! | `spec`, `roles` | what a network is; which tensors it asks for |
+//! | `spec`, `role`, `roles` | what a network is; where a tensor belongs; which tensors it asks for |
 
 mod attention;
 mod batch;
@@ -44,6 +44,7 @@ mod output;
 mod packing;
 mod part;
 mod probe;
+mod role;
 pub mod roles;
 mod rotary;
 mod score_bias;
@@ -62,11 +63,12 @@ pub use layer::Layer;
 pub use output::{Output, OutputBlock};
 pub use part::block_bytes;
 pub use probe::{Blind, Probe, SiteMaps};
+pub use role::{AttentionModule, Branch, BranchModule, EmbedModule, MlpModule, Module, Projection, Role, Term};
 pub use roles::{Residence, Weights};
 pub use rotary::{Beyond, RotarySpec};
-pub use site::{FeatureMap, Head, Site, SiteKind};
+pub use site::{FeatureMap, Head, Site, SiteKind, StackKind};
 pub use spec::{
-    Activation, AttentionSpec, Counting, FrameInputSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind,
-    NormSpec, Objective, OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, ProjectionBias, ScoreBias, StackSpec,
-    TokenInputSpec, TransformSpec, Wiring,
+    Activation, AttentionSpec, BranchNorms, Counting, FrameInputSpec, HeadAxis, InputSpec, LayerSpec, MlpSpec,
+    NetworkSpec, NormKind, NormSpec, Objective, OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, ProjectionBias,
+    QueryKeyNorm, QueryKeyNormScope, ScoreBias, StackSpec, TokenInputSpec, TransformSpec, Wiring,
 };

@@ -7,7 +7,7 @@ use candle_core::{D, Tensor};
 use super::attention::Linear;
 use super::layer::{Norm, activate};
 use super::part::{Left, Table};
-use super::{NetworkSpec, OutputSpec, Weights};
+use super::{Module, NetworkSpec, OutputSpec, Weights};
 use crate::error::Result;
 use crate::tensor::linear;
 
@@ -39,7 +39,10 @@ impl Output {
         network: &NetworkSpec,
     ) -> Result<Self> {
         let transform = spec.transform.as_ref().map(|t| -> Result<_> {
-            Ok((Linear::load(weights, "output.transform", t.bias)?, Norm::load(t.norm, weights, "output.norm")?))
+            Ok((
+                Linear::load(weights, Module::OutputTransform, t.bias)?,
+                Norm::load(t.norm, weights, Module::OutputNorm)?,
+            ))
         });
         let stack = network.last_stack().map_or(0, |s| s.project_out.unwrap_or(s.width));
         let width = spec.transform.as_ref().map_or(stack, |t| t.width);
@@ -47,9 +50,9 @@ impl Output {
             transform: transform.transpose()?,
             table: match tokens.filter(|_| spec.tied) {
                 Some(table) => table.clone(),
-                None => Table::new(weights, left, "output.weight", (spec.vocabulary, width))?,
+                None => Table::new(weights, left, Module::Output.weight(), (spec.vocabulary, width))?,
             },
-            bias: if spec.bias { Some(weights.get("output.bias")?) } else { None },
+            bias: if spec.bias { Some(weights.get(Module::Output.bias())?) } else { None },
             spec: spec.clone(),
         })
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::Weights;
+use super::{Role, Weights};
 use crate::error::{Error, Result};
 use crate::tensor::lookup;
 
@@ -73,13 +73,13 @@ pub(super) struct Table {
 #[derive(Clone, Debug)]
 enum Source {
     Held(Tensor),
-    Left(Left, String),
+    Left(Left, Role),
 }
 
 impl Table {
-    pub fn new(weights: &dyn Weights, left: Option<&Left>, role: &str, shape: (usize, usize)) -> Result<Self> {
+    pub fn new(weights: &dyn Weights, left: Option<&Left>, role: Role, shape: (usize, usize)) -> Result<Self> {
         let source = match left {
-            Some(left) => Source::Left(left.clone(), role.to_owned()),
+            Some(left) => Source::Left(left.clone(), role),
             None => Source::Held(weights.get(role)?),
         };
         Ok(Self { rows: shape.0, width: shape.1, source })
@@ -108,7 +108,7 @@ impl Table {
                 let mut rows = ids.clone();
                 rows.sort_unstable();
                 rows.dedup();
-                let read = left.0.rows(role, &neighbours(&rows))?;
+                let read = left.0.rows(*role, &neighbours(&rows))?;
                 let place = |id: &u32| rows.binary_search(id).ok().and_then(|at| u32::try_from(at).ok());
                 let places = ids.iter().map(place).collect::<Option<Vec<_>>>();
                 let places = places.ok_or_else(|| Error::new("a row of the token table was not read"))?;
@@ -127,7 +127,7 @@ impl Table {
     pub fn block(&self, rows: Range<usize>) -> Result<Tensor> {
         match &self.source {
             Source::Held(table) => Ok(table.narrow(0, rows.start, rows.len())?),
-            Source::Left(left, role) => left.0.rows(role, &[rows]),
+            Source::Left(left, role) => left.0.rows(*role, &[rows]),
         }
     }
 }

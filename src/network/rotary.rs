@@ -18,6 +18,8 @@ pub struct RotarySpec {
     pub attention_factor: f64,
     /// What long batches change.
     pub beyond: Beyond,
+    /// Whether the numbers that turn together are neighbors (GPT-J, Cohere) instead of half of `dims` apart.
+    pub interleaved: bool,
 }
 
 /// Frequencies that depend on the padded length of a batch. They are taken afresh for each batch, so that a result
@@ -51,7 +53,7 @@ impl RotarySpec {
     /// Unscaled positions over `dims` dimensions.
     pub fn new(dims: usize, theta: f64) -> Self {
         let inverse_frequencies = Self::frequencies(dims, theta);
-        Self { dims, inverse_frequencies, attention_factor: 1.0, beyond: Beyond::Same }
+        Self { dims, inverse_frequencies, attention_factor: 1.0, beyond: Beyond::Same, interleaved: false }
     }
 
     /// Angle per position `theta^(-2 i / dims)` of each pair `i`.

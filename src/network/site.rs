@@ -8,6 +8,33 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use crate::error::Error;
 
+/// The two stacks of layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StackKind {
+    /// Reads the source: text, an image, a spectrogram.
+    Encoder,
+    /// Writes the target, one token after another.
+    Decoder,
+}
+
+impl StackKind {
+    /// The word used in roles.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Encoder => "encoder",
+            Self::Decoder => "decoder",
+        }
+    }
+
+    /// The kind of its self-attention.
+    pub fn self_attention(self) -> SiteKind {
+        match self {
+            Self::Encoder => SiteKind::Encoder,
+            Self::Decoder => SiteKind::Decoder,
+        }
+    }
+}
+
 /// The three kinds of attention layer.
 #[derive(
     Clone,
@@ -41,6 +68,14 @@ impl SiteKind {
     /// The word used in site names.
     pub fn name(self) -> &'static str {
         self.into()
+    }
+
+    /// The stack whose layers have it.
+    pub fn stack(self) -> StackKind {
+        match self {
+            Self::Encoder => StackKind::Encoder,
+            Self::Decoder | Self::Cross => StackKind::Decoder,
+        }
     }
 }
 

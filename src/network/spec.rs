@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use super::RotarySpec;
+use super::role::{AttentionModule, Branch, Projection, Term};
 use super::site::{Site, SiteKind};
 
 /// A whole network.
@@ -199,6 +200,37 @@ pub enum Wiring {
     Both,
     /// `x + attention(norm1(x)) + mlp(norm2(x))` (GPT-NeoX).
     Parallel,
+    /// `x + attention(norm(x)) + mlp(norm(x))` (GPT-J, Phi, Cohere).
+    ParallelOneNorm,
+    /// `x + norm(f(x))` (OLMo 2).
+    After,
+}
+
+/// Which norms stand around a branch of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BranchNorms {
+    /// Before the branch, or after the sum.
+    pub norm: bool,
+    /// On the branch's result.
+    pub post_norm: bool,
+}
+
+impl LayerSpec {
+    /// The norms around a branch of this layer.
+    pub fn norms(&self, branch: Branch) -> BranchNorms {
+        let has_first = match branch {
+            Branch::Attention(SiteKind::Encoder | SiteKind::Decoder) => self.has_attention_norm,
+            Branch::Attention(SiteKind::Cross) | Branch::Mlp(_) => true,
+        };
+        match self.wiring {
+            Wiring::Pre | Wiring::Post | Wiring::Parallel => BranchNorms { norm: has_first, post_norm: false },
+            Wiring::Both => BranchNorms { norm: has_first, post_norm: true },
+            Wiring::ParallelOneNorm => {
+                BranchNorms { norm: has_first && !matches!(branch, Branch::Mlp(_)), post_norm: false }
+            }
+            Wiring::After => BranchNorms { norm: false, post_norm: true },
+        }
+    }
 }
 
 /// Kind of a normalisation.
@@ -210,6 +242,40 @@ pub struct NormSpec {
     pub eps: f64,
 }
 
+impl NormKind {
+    /// Whether it has a weight.
+    pub fn has_weight(self) -> bool {
+        match self {
+            Self::Layer | Self::LayerWithoutBias | Self::LayerPlusOne | Self::Rms | Self::RmsPlusOne => true,
+            Self::LayerBare => false,
+        }
+    }
+
+    /// Whether it has a bias.
+    pub fn has_bias(self) -> bool {
+        match self {
+            Self::Layer | Self::LayerPlusOne => true,
+            Self::LayerWithoutBias | Self::LayerBare | Self::Rms | Self::RmsPlusOne => false,
+        }
+    }
+
+    /// The same statistics without anything learned; RMS has no such kind and takes a weight of ones.
+    pub(super) fn bare(self) -> Self {
+        match self {
+            Self::Layer | Self::LayerWithoutBias | Self::LayerPlusOne | Self::LayerBare => Self::LayerBare,
+            Self::Rms | Self::RmsPlusOne => Self::Rms,
+        }
+    }
+
+    /// Whether its factor is one plus its weight.
+    pub fn adds_one(self) -> bool {
+        match self {
+            Self::LayerPlusOne | Self::RmsPlusOne => true,
+            Self::Layer | Self::LayerWithoutBias | Self::LayerBare | Self::Rms => false,
+        }
+    }
+}
+
 /// Formula of a normalisation over the last axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum NormKind {
@@ -217,6 +283,10 @@ pub enum NormKind {
     Layer,
     /// Mean and variance, weight alone (ModernBERT).
     LayerWithoutBias,
+    /// Mean and variance, `1 + weight`, and bias (Nemotron).
+    LayerPlusOne,
+    /// Mean and variance, nothing learned (OLMo).
+    LayerBare,
     /// Root mean square, weight.
     Rms,
     /// Root mean square, `1 + weight` (Gemma).
@@ -246,8 +316,8 @@ pub struct AttentionSpec {
     pub bias: ScoreBias,
     /// Which projections have a bias.
     pub projection_bias: ProjectionBias,
-    /// Normalisation of each head's queries and keys before rotary (Qwen3, Gemma 3).
-    pub query_key_norm: Option<NormSpec>,
+    /// Normalization of queries and keys before rotary positions (Qwen3, Gemma 3, OLMo 2).
+    pub query_key_norm: Option<QueryKeyNorm>,
     /// Index of each query head in the model as it was before any pruning.
     pub origin: Vec<usize>,
     /// Query heads before any pruning.
@@ -281,6 +351,74 @@ impl AttentionSpec {
     pub fn queries_per_kv(&self) -> usize {
         self.heads.checked_div(self.kv_heads).unwrap_or(1)
     }
+
+    /// Heads of a projection: key/value heads for keys and values.
+    pub fn heads_of(&self, projection: Projection) -> usize {
+        match projection {
+            Projection::Key | Projection::Value => self.kv_heads,
+            Projection::Query | Projection::Output => self.heads,
+        }
+    }
+
+    /// What heads are to a tensor of this layer.
+    pub fn head_axis(&self, module: AttentionModule, term: Term) -> HeadAxis {
+        match (module, term) {
+            (
+                AttentionModule::Projection(Projection::Query | Projection::Key | Projection::Value),
+                Term::Weight | Term::Bias,
+            ) => HeadAxis::Rows,
+            (AttentionModule::Projection(Projection::Output), Term::Weight) => HeadAxis::Columns,
+            (AttentionModule::Projection(Projection::Output), Term::Bias) => HeadAxis::None,
+            (AttentionModule::QueryNorm | AttentionModule::KeyNorm, Term::Weight | Term::Bias) => {
+                match self.query_key_norm.map(|norm| norm.scope) {
+                    None | Some(QueryKeyNormScope::Shared) => HeadAxis::None,
+                    Some(QueryKeyNormScope::EachHead) => HeadAxis::Rows,
+                    Some(QueryKeyNormScope::AllHeads) => HeadAxis::Joint,
+                }
+            }
+        }
+    }
+
+    /// Whether what a head computes changes where another head is taken away: then heads can be masked and not removed.
+    pub fn couples_heads(&self) -> bool {
+        self.query_key_norm.is_some_and(|norm| norm.scope == QueryKeyNormScope::AllHeads)
+    }
+}
+
+/// Normalization of queries and keys.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct QueryKeyNorm {
+    /// The formula.
+    pub norm: NormSpec,
+    /// What it goes over.
+    pub scope: QueryKeyNormScope,
+}
+
+/// What a normalization of queries and keys goes over, and what its weights belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum QueryKeyNormScope {
+    /// Each head by itself, all heads with the same weights, `[d]` (Qwen3, Gemma 3).
+    Shared,
+    /// Each head by itself with weights of its own, `[heads, d]` (Command R+).
+    EachHead,
+    /// All heads together, `[heads * d]` (OLMo 2): without one head the others get other numbers, so heads can be masked
+    /// but not removed.
+    AllHeads,
+}
+
+/// What the heads of an attention layer are to one of its tensors: whoever cuts heads out of tensors has to match all
+/// of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadAxis {
+    /// It has no axis of heads and stays as it is.
+    None,
+    /// Its rows (numbers, where it is a vector) lie head by head.
+    Rows,
+    /// Its columns lie head by head.
+    Columns,
+    /// Its numbers lie head by head, and each of them acts on a statistic of all heads together: what a head computes
+    /// changes where another is taken away.
+    Joint,
 }
 
 /// Biases of the four projections.
@@ -348,6 +486,8 @@ pub enum Activation {
     QuickGelu,
     /// `max(x, 0)`.
     Relu,
+    /// `max(x, 0)^2` (Nemotron).
+    ReluSquared,
     /// `x * sigmoid(x)`.
     Silu,
 }

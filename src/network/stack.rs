@@ -12,8 +12,8 @@ use super::packing::Packing;
 use super::part::{Left, Part, Table};
 use super::score_bias::{alibi, relative};
 use super::{
-    AttentionSpec, Gates, Hidden, Layer, Probe, RotarySpec, ScoreBias, Site, SiteKind, Source, StackSpec, TokenMask,
-    Weights,
+    AttentionSpec, Gates, Hidden, Layer, Module, Probe, RotarySpec, ScoreBias, Site, SiteKind, Source, StackKind,
+    StackSpec, TokenMask, Weights,
 };
 use crate::error::{Error, Result};
 use crate::task::{Ticket, hand_back};
@@ -23,7 +23,7 @@ use crate::tensor::{Visibility, linear};
 #[derive(Clone, Debug)]
 pub(super) struct Stack {
     spec: StackSpec,
-    kind: SiteKind,
+    kind: StackKind,
     input: Input,
     layers: Vec<Part<Layer>>,
     final_norm: Option<Norm>,
@@ -76,16 +76,15 @@ struct Encoded<'a> {
 
 impl Stack {
     /// Reads the stack of `kind`; layers and the token table stay in `left` where that is given.
-    pub fn load(spec: &StackSpec, kind: SiteKind, weights: &dyn Weights, left: Option<&Left>) -> Result<Self> {
-        let name = kind.name();
+    pub fn load(spec: &StackSpec, kind: StackKind, weights: &dyn Weights, left: Option<&Left>) -> Result<Self> {
         let has_relative = spec.layers.iter().any(|l| matches!(l.attention.bias, ScoreBias::Relative { .. }));
-        let layer = |spec| Part::new(weights, left, |weights| Layer::load(spec, weights, name));
+        let layer = |spec| Part::new(weights, left, |weights| Layer::load(spec, weights, kind));
         Ok(Self {
-            input: Input::load(&spec.input, weights, left, name)?,
+            input: Input::load(&spec.input, weights, left, kind)?,
             layers: spec.layers.iter().map(layer).collect::<Result<_>>()?,
-            final_norm: spec.final_norm.map(|n| Norm::load(n, weights, &format!("{name}.norm"))).transpose()?,
-            project_out: spec.project_out.map(|_| weights.get(&format!("{name}.project_out"))).transpose()?,
-            relative: if has_relative { Some(weights.get(&format!("{name}.relative"))?) } else { None },
+            final_norm: spec.final_norm.map(|n| Norm::load(n, weights, Module::FinalNorm(kind))).transpose()?,
+            project_out: spec.project_out.map(|_| weights.get(Module::ProjectOut(kind).weight())).transpose()?,
+            relative: if has_relative { Some(weights.get(Module::Relative(kind).weight())?) } else { None },
             spec: spec.clone(),
             kind,
         })
@@ -172,7 +171,7 @@ impl Stack {
             // The layer before makes room for this one.
             hand_back();
         }
-        part.get(|weights| Layer::load(spec, weights, self.kind.name()))
+        part.get(|weights| Layer::load(spec, weights, self.kind))
     }
 
     /// One batch, the one at place `at` of those that advance together, through one layer, the whole of it or as far as
@@ -209,7 +208,7 @@ impl Stack {
                 gate: watch.gates.get(Site::new(SiteKind::Cross, index)),
             },
         });
-        let site = Site::new(self.kind, index);
+        let site = Site::new(self.kind.self_attention(), index);
         let context = Context {
             batch: at,
             queries: mask,

@@ -4,8 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Plan;
 use crate::error::Result;
-use crate::model::apply_kept;
-use crate::network::{AttentionSpec, InputSpec, NetworkSpec, SiteKind, StackSpec, roles};
+use crate::model::{apply_kept, removable};
+use crate::network::{
+    AttentionModule, AttentionSpec, EmbedModule, InputSpec, Module, NetworkSpec, Role, SiteKind, StackKind, StackSpec,
+    roles,
+};
 
 /// Sizes and speeds of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,15 +73,15 @@ impl Cost {
     fn count_parameters(&mut self, spec: &NetworkSpec) {
         let shares_table = shares_table(spec);
         for (role, shape) in roles::tensors(spec) {
-            if shares_table && role == "decoder.embed.tokens" {
+            if shares_table && role == Module::Embed(StackKind::Decoder, EmbedModule::Tokens).weight() {
                 continue;
             }
             let count = shape.iter().map(|d| *d as u64).product::<u64>();
             self.parameters += count;
-            if !is_embedding(&role) {
+            if !is_embedding(role) {
                 self.parameters_without_embeddings += count;
             }
-            if is_projection(&role) {
+            if is_projection(role) {
                 self.attention_parameters += count;
             }
         }
@@ -139,15 +142,15 @@ fn shares_table(spec: &NetworkSpec) -> bool {
     table(&spec.encoder).is_some_and(|t| Some(t) == table(&spec.decoder))
 }
 
-fn is_embedding(role: &str) -> bool {
-    let table = role.split_once(".embed.").is_some_and(|(_, name)| matches!(name, "tokens" | "positions" | "types"));
-    table || role == "output.weight"
+fn is_embedding(role: Role) -> bool {
+    match role.module {
+        Module::Embed(_, part) => matches!(part, EmbedModule::Tokens | EmbedModule::Positions | EmbedModule::Types),
+        _ => role == Module::Output.weight(),
+    }
 }
 
-fn is_projection(role: &str) -> bool {
-    let mut parts = role.split('.').skip(2);
-    matches!(parts.next(), Some("attention" | "cross"))
-        && matches!(parts.next(), Some("query" | "key" | "value" | "output"))
+fn is_projection(role: Role) -> bool {
+    matches!(role.module, Module::Attention(_, _, AttentionModule::Projection(_)))
 }
 
 /// Positions that a stack works on.
@@ -182,11 +185,13 @@ fn attention_flops(spec: &AttentionSpec, width: usize, queries: usize, keys: usi
     (2 * queries * own * width + 2 * keys * shared * width + 2 * queries * keys * own) as u64
 }
 
-/// The spec that is left when `plan` is carried out; an error where surgery could not.
+/// The spec that is left when `plan` is carried out; an error where surgery could not. Where heads can only be masked,
+/// nothing goes.
 pub fn apply(spec: &NetworkSpec, plan: &Plan) -> Result<NetworkSpec> {
     plan.validate(spec)?;
     let mut left = spec.clone();
-    apply_kept(&mut left, &plan.kept).map_err(|e| e.hint("snap the plan to what the model allows first"))?;
+    apply_kept(&mut left, &removable(spec, &plan.kept))
+        .map_err(|e| e.hint("snap the plan to what the model allows first"))?;
     Ok(left)
 }
 

@@ -6,7 +6,8 @@ use super::average::mean;
 use super::slots::{SiteSlots, Slot, Slots};
 use crate::checkpoint::{Stored, TensorInfo, TensorPlan};
 use crate::error::{Error, Result};
-use crate::model::{HeadTensor, Projection};
+use crate::model::HeadTensor;
+use crate::network::Projection;
 
 /// A run along the head axis of the written tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +48,14 @@ impl Cut {
         if sites.any(|other| other != Some(site)) {
             let hint = "give every layer that shares the weights the same heads";
             return Err(wrong("is read by layers that keep different heads").hint(hint));
+        }
+        let whole = |slots: &[Slot], heads: usize| {
+            slots.len() == heads && slots.iter().enumerate().all(|(i, s)| s.head() == i && !matches!(s, Slot::Mean(_)))
+        };
+        let heads_of = |projection| tensor.heads.iter().find(|(p, _)| *p == projection).map_or(0, |(_, h)| h.len());
+        let (queries, keys) = (heads_of(Projection::Query), heads_of(Projection::Key));
+        if tensor.joint && (queries > 0 && !whole(&site.queries, queries) || keys > 0 && !whole(&site.keys, keys)) {
+            return Err(wrong("acts on all heads together, so none can be cut out of it"));
         }
         let length = info.shape.get(tensor.axis).copied().unwrap_or(0);
         let covered: usize = tensor.heads.iter().flat_map(|(_, heads)| heads).map(Range::len).sum();
@@ -146,7 +155,7 @@ mod tests {
     }
 
     fn cut(axis: usize, shape: &[usize], heads: Vec<(Projection, Vec<Range<usize>>)>, slots: SiteSlots) -> Cut {
-        let tensor = HeadTensor { name: "w".to_owned(), sites: vec![site()], axis, heads };
+        let tensor = HeadTensor { name: "w".to_owned(), sites: vec![site()], axis, heads, joint: false };
         let runs = runs(&tensor, &BTreeMap::from([(site(), slots)])[&site()]);
         Cut { shape: shape.to_vec(), stored: Stored::U8, axis, runs }
     }

@@ -16,7 +16,9 @@ use super::native::{Legality, Uniform, forget_pruning, legality, source_config};
 use super::slots::{SiteSlots, Slot, Slots, least};
 use crate::error::{Error, Result};
 use crate::model::{Model, Room};
-use crate::network::{AttentionSpec, Network, NetworkSpec, Site, SiteKind, Weights};
+use crate::network::{
+    AttentionModule, AttentionSpec, Module, Network, NetworkSpec, Projection, Role, Site, SiteKind, Weights,
+};
 use crate::plan::Plan;
 
 /// Key/value heads that merge, by layer.
@@ -162,13 +164,14 @@ struct Pooled<W> {
 }
 
 impl<W: Weights> Weights for Pooled<W> {
-    fn get(&self, role: &str) -> Result<Tensor> {
+    fn get(&self, role: Role) -> Result<Tensor> {
         let tensor = self.weights.get(role)?;
-        let parts: Vec<&str> = role.split('.').collect();
-        let merged = match parts.as_slice() {
-            ["decoder", layer, "attention", "key" | "value", _] => {
-                layer.parse().ok().and_then(|layer| self.merged.get(&Site::new(SiteKind::Decoder, layer)))
-            }
+        let merged = match role.module {
+            Module::Attention(
+                SiteKind::Decoder,
+                layer,
+                AttentionModule::Projection(Projection::Key | Projection::Value),
+            ) => self.merged.get(&Site::new(SiteKind::Decoder, layer)),
             _ => None,
         };
         match merged {

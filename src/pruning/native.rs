@@ -274,15 +274,6 @@ fn notes(spec: &NetworkSpec, needed: (usize, usize), shape: (usize, usize), rena
     notes
 }
 
-/// The stack of a role such as `encoder.relative`.
-pub(super) fn relative_role(kind: SiteKind) -> Option<&'static str> {
-    match kind {
-        SiteKind::Encoder => Some("encoder.relative"),
-        SiteKind::Decoder => Some("decoder.relative"),
-        SiteKind::Cross => None,
-    }
-}
-
 /// Original indices of the heads that are more than zeros, of every layer that lost some.
 pub(super) fn kept(spec: &NetworkSpec, slots: &Slots) -> Kept {
     let sites = spec.sites().into_iter();

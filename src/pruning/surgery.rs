@@ -6,14 +6,14 @@ use serde_json::{Map, Value, json};
 
 use super::cut::Cut;
 use super::gqa::{Gqa, gqa};
-use super::native::{self, native, relative_role, source_config};
+use super::native::{self, native, source_config};
 use super::remote;
 use super::slots::{self, Slots};
 use super::{Counts, Format};
 use crate::checkpoint::{Checkpoint, TensorPlan};
 use crate::error::{Error, Result};
 use crate::model::{KEPT_KEY, Model};
-use crate::network::{Kept, NetworkSpec, Site};
+use crate::network::{AttentionSpec, Kept, Module, NetworkSpec, Site};
 use crate::plan::{Cost, Plan};
 
 /// Families for which transformers 4.x reads `pruned_heads` when it opens a checkpoint (tested with 4.57.6).
@@ -72,9 +72,10 @@ impl Surgery {
             }
         };
         let checkpoint = model.checkpoint();
+        check_removal(spec, &slots)?;
         let mut cuts = cuts(model, &slots)?;
         for (kind, columns) in columns {
-            let stored = relative_role(kind).and_then(|role| model.stored_as(role));
+            let stored = model.stored_as(Module::Relative(kind.stack()).weight());
             let (name, _) = stored.ok_or_else(|| Error::new("the table of relative positions is missing"))?;
             let info = checkpoint.info(name).ok_or_else(|| Error::new("a tensor vanished"))?;
             cuts.insert(name.to_owned(), Cut::columns(info, &columns));
@@ -132,6 +133,21 @@ impl Surgery {
             }
         }
         left
+    }
+}
+
+/// Refuses to take heads out of layers whose other heads would then compute something else.
+fn check_removal(spec: &NetworkSpec, slots: &Slots) -> Result<()> {
+    let loses = |(site, attention): &(Site, &AttentionSpec)| {
+        slots.get(site).is_some_and(|s| s.queries.len() != attention.heads || s.keys.len() != attention.kv_heads)
+    };
+    match spec.sites().into_iter().filter(|(_, a)| a.couples_heads()).find(loses) {
+        None => Ok(()),
+        Some((site, _)) => Err(Error::new(format!(
+            "no head can be removed from {site}: queries and keys are normalized over all heads together, so the heads \
+             that stay would compute something else"
+        ))
+        .hint("choose masked (opens everywhere)")),
     }
 }
 

@@ -5,7 +5,9 @@ use std::f64::consts::TAU;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 
-use crate::network::{NetworkSpec, NormKind};
+use crate::network::{
+    AttentionModule, BranchModule, EmbedModule, MlpModule, Module, NetworkSpec, Projection, Role, Term,
+};
 
 /// How weights begin.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,29 +27,38 @@ impl Initial {
     }
 
     /// First values of the tensor `role` of `shape`, row-major; they depend on the role and the seed alone.
-    pub(super) fn values(self, spec: &NetworkSpec, role: &str, shape: &[usize], seed: u64) -> Vec<f32> {
+    pub(super) fn values(self, spec: &NetworkSpec, role: Role, shape: &[usize], seed: u64) -> Vec<f32> {
         let count = shape.iter().product();
-        let last = role.rsplit('.').next().unwrap_or(role);
-        let is_norm = role.rsplit('.').nth(1).is_some_and(|part| part.ends_with("norm"));
-        if last == "bias" {
+        if role.term == Term::Bias {
             return vec![0.0; count];
         }
-        if is_norm {
+        if role.module.is_norm() {
             return vec![if is_plus_one(spec) { 0.0 } else { 1.0 }; count];
         }
-        if last == "scale" {
+        if matches!(role.module, Module::Branch(_, _, BranchModule::Scale)) {
             return vec![1.0; count];
         }
-        let mut random = Random::new(seed, role);
+        let mut random = Random::new(seed, &role.to_string());
         let &[out, width] = shape else {
             return (0..count).map(|_| (random.normal() * 0.02) as f32).collect();
         };
-        let is_table = last != "weight" || role == "output.weight";
+        let is_table = match role.module {
+            Module::Embed(_, part) => matches!(part, EmbedModule::Tokens | EmbedModule::Positions | EmbedModule::Types),
+            Module::Relative(_) | Module::ProjectOut(_) | Module::Output => true,
+            Module::Attention(..)
+            | Module::Mlp(..)
+            | Module::Branch(..)
+            | Module::FinalNorm(_)
+            | Module::OutputTransform
+            | Module::OutputNorm => false,
+        };
         match self {
             Self::Normal(deviation) => {
-                let back = role.ends_with("attention.output.weight")
-                    || role.ends_with("cross.output.weight")
-                    || role.ends_with("mlp.down.weight");
+                let back = matches!(
+                    role.module,
+                    Module::Attention(_, _, AttentionModule::Projection(Projection::Output))
+                        | Module::Mlp(_, _, MlpModule::Down)
+                );
                 let layers = [&spec.encoder, &spec.decoder].into_iter().flatten().map(|s| s.layers.len()).max();
                 let depth = 2.0 * layers.unwrap_or(1).max(1) as f64;
                 let deviation = if back { deviation / depth.sqrt() } else { deviation };
@@ -68,7 +79,7 @@ impl Initial {
 /// Whether norms of this network add one to their weight.
 fn is_plus_one(spec: &NetworkSpec) -> bool {
     let stacks = [&spec.encoder, &spec.decoder];
-    stacks.into_iter().flatten().flat_map(|s| &s.layers).any(|l| l.norm.kind == NormKind::RmsPlusOne)
+    stacks.into_iter().flatten().flat_map(|s| &s.layers).any(|l| l.norm.kind.adds_one())
 }
 
 /// A stream of numbers of its own for every role, so that the order of drawing does not matter.

@@ -11,7 +11,7 @@ use super::constraint::{Constraint, GramGraph, Reduction, assign, term};
 use super::{AdamSettings, AdamW, LossScale, Parameters, task_loss};
 use crate::analysis::Gram;
 use crate::error::{Error, Result};
-use crate::network::{Batch, Blind, Gates, Network, NetworkSpec, Probe, Site, Weights};
+use crate::network::{Batch, Blind, Gates, Network, NetworkSpec, Probe, Role, Site, Weights};
 use crate::tensor::{Precision, at_work, doubles};
 
 /// A network that learns.
@@ -144,7 +144,7 @@ impl Learner {
     pub fn frozen(&self) -> Result<Network> {
         struct Frozen<'a>(&'a Parameters);
         impl Weights for Frozen<'_> {
-            fn get(&self, role: &str) -> Result<Tensor> {
+            fn get(&self, role: Role) -> Result<Tensor> {
                 Ok(self.0.get(role)?.detach())
             }
         }

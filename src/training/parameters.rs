@@ -7,13 +7,13 @@ use candle_core::{DType, Device, Tensor, Var};
 use super::Initial;
 use crate::error::{Error, Result};
 use crate::model::{Model, Storage};
-use crate::network::{NetworkSpec, Weights};
+use crate::network::{EmbedModule, Module, NetworkSpec, Role, StackKind, Weights};
 
 /// One block of weights that training moves.
 #[derive(Clone, Debug)]
 pub struct Parameter {
     /// The first role that reads it, in alphabetical order.
-    pub role: String,
+    pub role: Role,
     /// Its values.
     pub var: Var,
     /// True where the families' own code never trains it: a bias on the logits that is a buffer (BART, Marian), a
@@ -35,7 +35,7 @@ impl Parameter {
 #[derive(Clone, Debug)]
 pub struct Parameters {
     list: Vec<Parameter>,
-    index: HashMap<String, usize>,
+    index: HashMap<Role, usize>,
     storage: Storage,
 }
 
@@ -62,7 +62,7 @@ impl Parameters {
         })
     }
 
-    fn new(storage: Storage, first: impl Fn(&str, &[usize]) -> Result<Tensor>) -> Result<Self> {
+    fn new(storage: Storage, first: impl Fn(Role, &[usize]) -> Result<Tensor>) -> Result<Self> {
         let mut list = Vec::new();
         let mut index = HashMap::new();
         let mut blocks: HashMap<(String, usize), usize> = HashMap::new();
@@ -71,11 +71,12 @@ impl Parameters {
                 storage.block_of(role).ok_or_else(|| Error::new(format!("'{role}' is stored nowhere")))?;
             let place = blocks.entry((name.to_owned(), row)).or_insert(list.len());
             if *place == list.len() {
-                let sinusoids = role == "encoder.embed.positions" && storage.has_role("encoder.embed.conv1.weight");
+                let embed = |part| Module::Embed(StackKind::Encoder, part).weight();
+                let sinusoids = role == embed(EmbedModule::Positions) && storage.has_role(embed(EmbedModule::Conv1));
                 let fixed = name.ends_with("final_logits_bias") || sinusoids;
-                list.push(Parameter { role: role.to_owned(), var: Var::from_tensor(&first(role, shape)?)?, fixed });
+                list.push(Parameter { role, var: Var::from_tensor(&first(role, shape)?)?, fixed });
             }
-            index.insert(role.to_owned(), *place);
+            index.insert(role, *place);
         }
         Ok(Self { list, index, storage })
     }
@@ -86,8 +87,8 @@ impl Parameters {
     }
 
     /// The parameter that `role` reads.
-    pub fn of_role(&self, role: &str) -> Option<&Parameter> {
-        self.list.get(*self.index.get(role)?)
+    pub fn of_role(&self, role: Role) -> Option<&Parameter> {
+        self.list.get(*self.index.get(&role)?)
     }
 
     /// The values as `dtype` has them.
@@ -129,13 +130,13 @@ impl Parameters {
 }
 
 impl Weights for Parameters {
-    fn get(&self, role: &str) -> Result<Tensor> {
+    fn get(&self, role: Role) -> Result<Tensor> {
         let parameter = self.of_role(role).ok_or_else(|| absent(role))?;
         Ok(parameter.var.as_tensor().clone())
     }
 }
 
-fn absent(role: &str) -> Error {
+fn absent(role: Role) -> Error {
     Error::new(format!("the model has no '{role}'"))
 }
 
@@ -147,8 +148,8 @@ pub struct Rounded<'a> {
 }
 
 impl Weights for Rounded<'_> {
-    fn get(&self, role: &str) -> Result<Tensor> {
-        let block = self.parameters.index.get(role).and_then(|place| self.blocks.get(*place));
+    fn get(&self, role: Role) -> Result<Tensor> {
+        let block = self.parameters.index.get(&role).and_then(|place| self.blocks.get(*place));
         Ok(block.ok_or_else(|| absent(role))?.clone())
     }
 }

@@ -6,8 +6,8 @@ use crate::common::{
     Keeper, batch, fixture_folders, folders_in, mask, reference, relative_difference, reopened, tensors_of, test_data,
 };
 use candle_core::{DType, Device, Tensor};
-use pillars::model::{HeadTensor, Model, Projection};
-use pillars::network::{AttentionSpec, Blind, Gates, Kept, Site, TokenMask, roles};
+use pillars::model::{HeadTensor, Model};
+use pillars::network::{AttentionSpec, Blind, Gates, Kept, Projection, Site, TokenMask, roles};
 
 /// Heads of a projection that no kept query head needs.
 fn dropped(spec: &AttentionSpec, kept: &[usize], projection: Projection) -> Vec<usize> {
@@ -15,7 +15,7 @@ fn dropped(spec: &AttentionSpec, kept: &[usize], projection: Projection) -> Vec<
         Projection::Key | Projection::Value => spec.queries_per_kv(),
         Projection::Query | Projection::Output => 1,
     };
-    (0..projection.heads(spec)).filter(|h| !kept.iter().any(|k| k / group == *h)).collect()
+    (0..spec.heads_of(projection)).filter(|h| !kept.iter().any(|k| k / group == *h)).collect()
 }
 
 fn zero(values: &mut [f32], shape: &[usize], axis: usize, range: &Range<usize>) {
@@ -31,7 +31,7 @@ fn zero(values: &mut [f32], shape: &[usize], axis: usize, range: &Range<usize>) 
 /// `model` with the dropped heads of `projections` set to zero, written and opened again.
 fn zeroed(model: &Model, kept: &Kept, projections: &[Projection]) -> (tempfile::TempDir, Model) {
     let mut tensors = tensors_of(model);
-    for HeadTensor { name, sites, axis, heads } in model.head_tensors() {
+    for HeadTensor { name, sites, axis, heads, .. } in model.head_tensors() {
         let Some(left) = kept.get(sites[0]) else { continue };
         assert!(sites.iter().all(|s| kept.get(*s) == Some(left)), "{name} is shared");
         let spec = model.spec().attention(sites[0]).unwrap();
@@ -62,7 +62,9 @@ fn zeroing_what_belongs_to_heads_is_closing_their_gates() {
         let open = network.run(&batch).unwrap();
         let everywhere = TokenMask::full(want.dim(0).unwrap(), want.dim(1).unwrap());
         assert!(relative_difference(&open, &want, &everywhere, 1) > 1e-3, "{family}: the mask must matter");
-        let mut cases = vec![vec![Query, Key, Value, Output], vec![Output]];
+        // Where queries and keys are normalized over all heads together, those of a head that is gone still count.
+        let coupled = model.spec().sites().iter().any(|(_, a)| a.couples_heads());
+        let mut cases = if coupled { vec![vec![Output]] } else { vec![vec![Query, Key, Value, Output], vec![Output]] };
         // Without its values a head gives nothing; a shared value head goes with the last of its query heads.
         if model.spec().sites().iter().all(|(_, a)| a.kv_heads == a.heads) {
             cases.push(vec![Value]);
@@ -84,7 +86,8 @@ fn layers_that_lost_every_head_still_run() {
         let batch = batch(&reference(&folder.join("reference.safetensors")));
         let network = model.network(&Device::Cpu, DType::F32).unwrap();
         // The first layer of each kind, with those that share its weights.
-        let firsts = model.spec().sites().into_iter().map(|(s, _)| s).filter(|s| s.layer == 0);
+        let sites = model.spec().sites().into_iter();
+        let firsts = sites.filter(|(_, a)| !a.couples_heads()).map(|(s, _)| s).filter(|s| s.layer == 0);
         for first in firsts.collect::<Vec<_>>() {
             let mut tensors = tensors_of(&model);
             let mut kept = Kept::all();
@@ -163,11 +166,15 @@ fn every_head_owns_its_share_and_nothing_else_is_listed() {
         let mut owned = BTreeSet::new();
         let mut others = BTreeSet::new();
         for (role, shape) in roles::tensors(spec) {
-            let (name, _) = model.stored_as(&role).unwrap();
+            let (name, _) = model.stored_as(role).unwrap();
+            let role = role.to_string();
             let parts: Vec<&str> = role.split('.').collect();
+            let norms_all = spec.sites().iter().any(|(_, a)| a.couples_heads());
             let of_heads = parts.len() == 5
                 && matches!(parts[2], "attention" | "cross")
-                && (matches!(parts[3], "query" | "key" | "value") || (parts[3], parts[4]) == ("output", "weight"));
+                && (matches!(parts[3], "query" | "key" | "value")
+                    || (parts[3], parts[4]) == ("output", "weight")
+                    || norms_all && parts[3].ends_with("_norm"));
             if of_heads {
                 expected += shape.iter().product::<usize>();
                 owned.insert(name.to_owned());
@@ -183,7 +190,7 @@ fn every_head_owns_its_share_and_nothing_else_is_listed() {
             let mut rows = vec![0; info.shape[tensor.axis]];
             for (projection, ranges) in &tensor.heads {
                 let attention = spec.attention(tensor.sites[0]).unwrap();
-                assert_eq!(ranges.len(), projection.heads(attention), "{shown}: {}", tensor.name);
+                assert_eq!(ranges.len(), attention.heads_of(*projection), "{shown}: {}", tensor.name);
                 for range in ranges {
                     assert_eq!(range.len(), attention.head_dim);
                     range.clone().for_each(|row| rows[row] += 1);

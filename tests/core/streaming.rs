@@ -10,9 +10,9 @@ use pillars::analysis::{Analyzer, Groups, ModelInfo, Settings, analyze};
 use pillars::evaluation::{COMPARED_COPIES, Candidate, compare, evaluate};
 use pillars::model::{MemoryLimit, Model, Needs, Reader, Room};
 use pillars::network::{
-    Activation, AttentionSpec, Batch, Extent, FeatureMap, Gates, Hidden, InputSpec, LayerSpec, MlpSpec, Network,
-    NetworkSpec, NormKind, NormSpec, Objective, OutputSpec, Probe, Site, SiteMaps, Source, StackSpec, TokenInputSpec,
-    TokenMask, Tokens, Weights, Wiring, roles,
+    Activation, AttentionSpec, Batch, EmbedModule, Extent, FeatureMap, Gates, Hidden, InputSpec, LayerSpec, MlpSpec,
+    Module, Network, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec, Probe, Role, Site, SiteMaps, Source,
+    StackKind, StackSpec, TokenInputSpec, TokenMask, Tokens, Weights, Wiring, roles,
 };
 use pillars::plan::Plan;
 use pillars::pruning::{self, ExportOptions, Format};
@@ -29,8 +29,8 @@ impl Counted {
         Arc::new(Self { reader: model.reader(&device(), DType::F32), reads: Mutex::default() })
     }
 
-    fn count(&self, role: &str) {
-        *self.reads.lock().unwrap().entry(role.to_owned()).or_default() += 1;
+    fn count(&self, role: Role) {
+        *self.reads.lock().unwrap().entry(role.to_string()).or_default() += 1;
     }
 
     /// Reads since the last call.
@@ -40,12 +40,12 @@ impl Counted {
 }
 
 impl Weights for Counted {
-    fn get(&self, role: &str) -> pillars::Result<Tensor> {
+    fn get(&self, role: Role) -> pillars::Result<Tensor> {
         self.count(role);
         self.reader.get(role)
     }
 
-    fn rows(&self, role: &str, ranges: &[Range<usize>]) -> pillars::Result<Tensor> {
+    fn rows(&self, role: Role, ranges: &[Range<usize>]) -> pillars::Result<Tensor> {
         self.count(role);
         self.reader.rows(role, ranges)
     }
@@ -127,6 +127,7 @@ fn every_family_gives_the_same_bits_and_reads_each_layer_once() {
         let reads = counted.take();
         let is_layer = |role: &str| role.split('.').nth(1).is_some_and(|part| part.parse::<usize>().is_ok());
         for (role, _) in roles::tensors(model.spec()) {
+            let role = role.to_string();
             let expected = if is_layer(&role) { Some(&1) } else { None };
             if role.ends_with(".embed.tokens") {
                 assert_eq!(reads.get(&role), Some(&batches.len()), "{name}: rows of {role}");
@@ -341,16 +342,16 @@ impl Wide {
 }
 
 impl Weights for Wide {
-    fn get(&self, role: &str) -> pillars::Result<Tensor> {
-        let (_, shape) = roles::tensors(&self.spec).into_iter().find(|(r, _)| r == role).unwrap();
+    fn get(&self, role: Role) -> pillars::Result<Tensor> {
+        let (_, shape) = roles::tensors(&self.spec).into_iter().find(|(r, _)| *r == role).unwrap();
         let width = *shape.last().unwrap();
         let rows = shape.iter().product::<usize>() / width;
         let values: Vec<f32> = (0..rows).flat_map(|row| Self::row(row, width)).collect();
         Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
     }
 
-    fn rows(&self, role: &str, ranges: &[Range<usize>]) -> pillars::Result<Tensor> {
-        assert_eq!(role, "decoder.embed.tokens");
+    fn rows(&self, role: Role, ranges: &[Range<usize>]) -> pillars::Result<Tensor> {
+        assert_eq!(role.to_string(), "decoder.embed.tokens");
         *self.reads.lock().unwrap() += 1;
         let rows: Vec<usize> = ranges.iter().cloned().flatten().collect();
         let values: Vec<f32> = rows.iter().flat_map(|row| Self::row(*row, WIDTH)).collect();
@@ -384,7 +385,7 @@ fn a_large_vocabulary_passes_in_blocks_that_are_read_once() {
 
     // Against one product of the whole table.
     let hidden = held.hidden(&batches[0], &Gates::open(), &mut pillars::network::Blind).unwrap().states;
-    let table = weights.get("decoder.embed.tokens").unwrap();
+    let table = weights.get(Module::Embed(StackKind::Decoder, EmbedModule::Tokens).weight()).unwrap();
     let plain = hidden.squeeze(0).unwrap().matmul(&table.t().unwrap()).unwrap();
     let logits = held.logits(&hidden).unwrap().squeeze(0).unwrap();
     assert!(bits(&logits) == bits(&streamed.logits(&hidden).unwrap()));

@@ -184,7 +184,7 @@ fn check_finite_differences(family: &str) {
         if parameter.fixed {
             continue;
         }
-        let gradient = values(gradients.get(parameter.var.as_tensor()).expect(&parameter.role));
+        let gradient = values(gradients.get(parameter.var.as_tensor()).unwrap_or_else(|| panic!("{}", parameter.role)));
         let steepest = (0..gradient.len()).max_by(|a, b| gradient[*a].abs().total_cmp(&gradient[*b].abs())).unwrap();
         for entry in [steepest, (index * 7919) % gradient.len()] {
             let at = |delta: f64| {

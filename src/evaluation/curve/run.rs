@@ -10,7 +10,7 @@ use crate::analysis::{Analysis, Document};
 use crate::corpus::Corpus;
 use crate::error::{Error, Result};
 use crate::evaluation::{Timing, speed};
-use crate::model::{Narrowed, apply_kept};
+use crate::model::{Narrowed, apply_kept, removable};
 use crate::network::{Gates, Kept, Network, Site, Weights};
 use crate::plan::{Amount, Cost, Method, Plan, Ranking, Request, apply, propose, snap};
 use crate::task::Ticket;
@@ -220,6 +220,7 @@ impl<'a> Clock<'a> {
         let Subject { network, weights, corpus, .. } = self.subject;
         let Some(weights) = weights else { return Ok(None) };
         let mut left = network.spec().clone();
+        let kept = &removable(&left, kept);
         apply_kept(&mut left, kept)?;
         let shape: Vec<(usize, usize)> = left.sites().iter().map(|(_, a)| (a.heads, a.kv_heads)).collect();
         if let Some(speed) = self.known.get(&shape) {

@@ -4,10 +4,10 @@ use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
 use crate::model::rope::{Rope, longest};
-use crate::model::{Layout, Part, Projection, Reading};
+use crate::model::{Layout, Part, Reading};
 use crate::network::{
     Activation, AttentionSpec, Counting, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective,
-    OutputSpec, PositionSpec, ProjectSpec, ProjectionBias, ScoreBias, StackSpec, TokenInputSpec, Wiring,
+    OutputSpec, PositionSpec, ProjectSpec, Projection, ProjectionBias, ScoreBias, StackSpec, TokenInputSpec, Wiring,
 };
 
 pub(super) const GPT2_NAMES: &[Name] = &[

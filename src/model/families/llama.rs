@@ -5,10 +5,10 @@ use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
 use crate::model::rope::{Rope, longest};
-use crate::model::{Layout, Part, Projection, Reading};
+use crate::model::{Layout, Part, Reading};
 use crate::network::{
     Activation, AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec,
-    ProjectionBias, RotarySpec, StackSpec, TokenInputSpec, Wiring,
+    Projection, ProjectionBias, QueryKeyNorm, QueryKeyNormScope, RotarySpec, StackSpec, TokenInputSpec, Wiring,
 };
 
 /// What all of them name alike.
@@ -182,7 +182,7 @@ pub(super) fn decoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
             let attention = AttentionSpec {
                 window,
                 rotary: rotary.cloned(),
-                query_key_norm: kin.query_key_norm.then_some(norm),
+                query_key_norm: kin.query_key_norm.then_some(QueryKeyNorm { norm, scope: QueryKeyNormScope::Shared }),
                 ..attention.clone()
             };
             LayerSpec { residual_scale, ..LayerSpec::new(i, attention, mlp.clone(), norm, wiring) }

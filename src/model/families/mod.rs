@@ -363,7 +363,7 @@ mod tests {
     use super::*;
     use crate::checkpoint::Config;
     use crate::model::{Layout, Reading};
-    use crate::network::roles;
+    use crate::network::{AttentionModule, MlpModule, Module, Role, SiteKind, StackKind, roles};
 
     #[test]
     fn rows_have_names_of_their_own() {
@@ -398,13 +398,14 @@ mod tests {
                           "intermediate_size": 48});
         let config = Config::new("config.json", keys.as_object().cloned().unwrap());
         let spec = (EXAMPLE.spec)(&Reading { config: &config, has: &|_| true, tensors: 40 }).unwrap();
-        let stored = |role: &str| EXAMPLE.name_to_write(&config, role).map(|(name, _)| name);
+        let stored = |role: Role| EXAMPLE.name_to_write(&config, role).map(|(name, _)| name);
         for (role, _) in roles::tensors(&spec) {
-            assert!(stored(&role).is_some(), "{role} has no name");
+            assert!(stored(role).is_some(), "{role} has no name");
         }
-        assert_eq!(stored("decoder.1.mlp.up.weight").as_deref(), Some("model.layers.1.ffn.w3.weight"));
+        let up = Module::Mlp(StackKind::Decoder, 1, MlpModule::Up);
+        assert_eq!(stored(up.weight()).as_deref(), Some("model.layers.1.ffn.w3.weight"));
         assert_eq!(
-            stored("decoder.0.attention.key_norm.weight").as_deref(),
+            stored(Module::Attention(SiteKind::Decoder, 0, AttentionModule::KeyNorm).weight()).as_deref(),
             Some("model.layers.0.self_attn.k_norm.weight")
         );
         assert!(spec.output.is_some_and(|o| o.tied));

@@ -5,9 +5,9 @@ use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
 use crate::model::rope::{Rope, longest};
-use crate::model::{Layout, Part, Projection, Reading};
+use crate::model::{Layout, Part, Reading};
 use crate::network::{
-    AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec,
+    AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec, Projection,
     ProjectionBias, StackSpec, TokenInputSpec, TransformSpec, Wiring,
 };
 
