@@ -17,13 +17,15 @@
 //! | [`evaluation`] | loss, perplexity, accuracy, likeness, translations, speed |
 //! | [`pruning`] | a plan becomes a smaller checkpoint, proven against the masked model |
 //! | [`training`] | group-constrained training, voting, fine-tuning, removal |
-//! | [`figure`] | colour maps, rasters, tables, pictures as SVG, PNG or CSV |
+//! | [`chart`] | what pictures show: series, bars, bands, axes with units, captions, tables |
+//! | [`figure`] | paints charts: SVG, PNG, CSV |
 //! | [`experiment`] | the paper's ablation: arms, seeds, means and spreads |
 //! | [`workspace`] | what a person works on: plans with their history, settings, jobs |
 //! | [`cli`] | the command line over all of it |
 //! | `gui` | the desktop window (feature `gui`) |
 
 pub mod analysis;
+pub mod chart;
 pub mod checkpoint;
 pub mod cli;
 pub mod corpus;

@@ -7,15 +7,16 @@ use std::str::FromStr;
 use super::args::FigureArgs;
 use super::console::Console;
 use crate::analysis::{Analysis, Document};
+use crate::chart::{AnalysisView, CurveView, Picture, Request, Theme, build};
 use crate::error::{Error, Result};
 use crate::evaluation::curve::Curves;
-use crate::figure::{CurveView, Figure, Request, Theme, View, build, claim, write};
+use crate::figure::{claim, write};
 use crate::plan::Plan;
 
 /// A picture of an analysis, or of quality curves.
 #[derive(Clone, Debug)]
 pub(super) enum AnyView {
-    Analysis(View),
+    Analysis(AnalysisView),
     Curves(CurveView),
 }
 
@@ -41,8 +42,8 @@ impl FromStr for AnyView {
 
 pub(super) fn run(args: &FigureArgs, console: &Console) -> Result<()> {
     let theme = if args.dark { &Theme::DARK } else { &Theme::LIGHT };
-    let figure = match &args.view {
-        AnyView::Analysis(view) => of_analysis(args, view, theme)?,
+    let picture = match &args.view {
+        AnyView::Analysis(view) => of_analysis(args, view)?,
         AnyView::Curves(view) => {
             if args.site.is_some() || args.feature.is_some() || args.plan.is_some() {
                 return Err(Error::usage(format!("{view} shows the whole model"))
@@ -50,19 +51,19 @@ pub(super) fn run(args: &FigureArgs, console: &Console) -> Result<()> {
             }
             let curves = Curves::read(&args.document)
                 .map_err(|e| e.hint(format!("{view} shows what pillars curve wrote; other views show an analysis")))?;
-            view.figure(&curves, theme)?
+            view.picture(&curves)?
         }
     };
+    let figure = picture.figure(theme);
     let inputs: Vec<&Path> = args.plan.as_deref().into_iter().chain([args.document.as_path()]).collect();
     let out = claim(&figure, &args.out, &inputs)?;
     write(&figure, out.path(), args.scale)?;
     console.print(&format!("{} of {} in {}", args.view, args.document.display(), args.out.display()))
 }
 
-fn of_analysis(args: &FigureArgs, view: &View, theme: &Theme) -> Result<Figure> {
+fn of_analysis(args: &FigureArgs, view: &AnalysisView) -> Result<Picture> {
     let analysis = Analysis::read(&args.document)?;
     let plan = args.plan.as_deref().map(Plan::read_any).transpose()?;
-    let request =
-        Request { site: args.site, feature: args.feature, plan: plan.as_ref(), theme, ..Request::new(view.clone()) };
+    let request = Request { site: args.site, feature: args.feature, plan: plan.as_ref(), ..Request::new(view.clone()) };
     build(&analysis, &request)
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{ExperimentPlan, Stem, StemResult};
-use crate::figure::views::{TrainingCurves, TrainingPlot};
-use crate::figure::{Caption, Unit};
+use crate::chart::{Caption, TrainingCurves, TrainingPlot, Unit};
 use crate::training::Record;
 
 /// A measure of a record.

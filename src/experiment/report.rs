@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Arm, ExperimentPlan, Stem};
-use crate::figure::Table;
+use crate::chart::Table;
 use crate::network::Kept;
 use crate::training::{Record, TrainingSummary};
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use resvg::{tiny_skia, usvg};
 
 use super::font;
-use super::raster::Raster;
 use super::scene::Scene;
 use super::svg::{MARK, to_svg};
-use super::table::Table;
+use crate::chart::raster::Raster;
+use crate::chart::table::Table;
 use crate::checkpoint::{FileKind, OutFile, write_atomically};
 use crate::error::{Error, Result};
 
@@ -173,10 +173,10 @@ pub fn write(figure: &Figure, path: &Path, scale: f64) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::color::Rgb;
-    use super::super::palette::Marker;
     use super::super::scene::{Anchor, Fill, Item, Level, Rect, Stroke, Text};
     use super::*;
+    use crate::chart::color::Rgb;
+    use crate::chart::palette::Marker;
     use crate::error::Kind;
 
     fn sample() -> Figure {

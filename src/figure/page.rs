@@ -1,15 +1,16 @@
 //! The frame of every figure: title, subtitle, legends, content, notes, one below the other.
 
-use super::axis::Axis;
-use super::color::Rgb;
 use super::export::Figure;
 use super::font::{self, Weight};
-use super::number::Unit;
-use super::palette::{GroupStyle, Marker};
-use super::raster::{Raster, Scale};
 use super::scene::{Anchor, Fill, Item, Level, Point, Rect, Scene, Stroke, Text};
-use super::table::Table;
-use super::theme::Theme;
+use crate::chart::Caption;
+use crate::chart::axis::Axis;
+use crate::chart::color::Rgb;
+use crate::chart::number::Unit;
+use crate::chart::palette::{GroupStyle, Marker};
+use crate::chart::raster::{Raster, Scale};
+use crate::chart::table::Table;
+use crate::chart::theme::Theme;
 
 /// Font sizes in units of a scene; none is smaller than [`SMALL`].
 pub(super) const TITLE: f64 = 15.0;
@@ -17,31 +18,6 @@ pub(super) const LABEL: f64 = 11.0;
 pub(super) const SMALL: f64 = 9.5;
 /// Empty border around the content.
 pub(super) const MARGIN: f64 = 18.0;
-
-/// The words around a figure.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Caption {
-    /// What it shows, in sentence case.
-    pub title: String,
-    /// Model, input, settings.
-    pub subtitle: String,
-    /// What a reader must know not to be misled; below the figure.
-    pub notes: Vec<String>,
-}
-
-impl Caption {
-    /// A caption without notes.
-    pub fn new(title: impl Into<String>, subtitle: impl Into<String>) -> Self {
-        Self { title: title.into(), subtitle: subtitle.into(), notes: Vec::new() }
-    }
-
-    /// The same with one more note.
-    #[must_use]
-    pub fn note(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
-        self
-    }
-}
 
 /// A legend entry's sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,8 +32,8 @@ pub(super) enum Sample {
     Line(Stroke, Option<Marker>),
     /// A point.
     Mark(Marker, Rgb),
-    /// A point in a ring.
-    Ringed(Rgb, Rgb),
+    /// A point that is not filled.
+    Hollow(Marker, Rgb),
     /// A bracket below cells.
     Bracket(Rgb),
     /// A frame.
@@ -213,9 +189,9 @@ fn draw_sample(scene: &mut Scene, sample: Sample, rect: Rect) {
             }
         }
         Sample::Mark(marker, color) => scene.marks(vec![[x, y]], marker, 4.0, color),
-        Sample::Ringed(color, ring) => {
-            scene.marks(vec![[x, y]], Marker::Circle, 3.2, color);
-            ring_around(scene, vec![[x, y]], 5.4, ring);
+        Sample::Hollow(marker, color) => {
+            let stroke = Some(Stroke::solid(color, 1.5));
+            scene.push(Item::Marks { centers: vec![[x, y]], marker, radius: 4.0, fill: None, stroke });
         }
         Sample::Bracket(color) => scene.lines(vec![bracket(rect.x, rect.right(), y + 2.0)], Stroke::solid(color, 1.25)),
         Sample::Frame(color) => scene.outline(rect.shrunk(1.0), Stroke::solid(color, 1.5)),
@@ -225,12 +201,6 @@ fn draw_sample(scene: &mut Scene, sample: Sample, rect: Rect) {
 /// A line below cells from `left` to `right` with its ends turned up.
 pub(super) fn bracket(left: f64, right: f64, y: f64) -> Vec<Point> {
     vec![[left, y - 2.0], [left, y], [right, y], [right, y - 2.0]]
-}
-
-/// Rings around points.
-pub(super) fn ring_around(scene: &mut Scene, centers: Vec<Point>, radius: f64, color: Rgb) {
-    let stroke = Some(Stroke::solid(color, 1.5));
-    scene.push(Item::Marks { centers, marker: Marker::Circle, radius, fill: None, stroke });
 }
 
 /// One notch in the upper left corner for every time the group colours have been used up.

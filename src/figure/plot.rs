@@ -1,16 +1,44 @@
-//! Plots of numbers against numbers: axes, lines, bands, bars, limits.
+//! Paints plots: axes with ticks, bands, bars, limits, lines, marks, words beside them.
 
-use super::axis::Axis;
-use super::color::Rgb;
 use super::font::{self, Weight};
 use super::page::{LABEL, SMALL, Sample};
-use super::palette::Marker;
 use super::scene::{Anchor, Fill, Item, Level, Point, Rect, Scene, Stroke, Text};
-use super::theme::Theme;
+use crate::chart::axis::Axis;
+use crate::chart::plot::{BAND_OPACITY, BAR_WIDTH, Bars, Entry, Limit, Line, Mark, Plot, Series, Side};
+use crate::chart::theme::Theme;
+use crate::chart::{Ink, Marker, plot};
+
+/// A stroke of this ink and line.
+pub(super) fn stroke(ink: Ink, line: Line, theme: &Theme) -> Stroke {
+    let color = ink.color(theme);
+    Stroke { color, width: line.width, dash: line.is_dashed.then_some([5.0, 4.0]) }
+}
+
+/// The legend of a plot as it is drawn.
+pub(super) fn legend(plot: &Plot, theme: &Theme) -> Vec<(Sample, String)> {
+    let sample = |entry: Entry| {
+        let sample = match entry.sample {
+            plot::Sample::Fill(ink) => Sample::Cell(ink.color(theme).into()),
+            plot::Sample::Band(ink) => Sample::Cell(Fill { color: ink.color(theme), opacity: BAND_OPACITY }),
+            plot::Sample::Series(ink, Some(line), mark) => {
+                let marker = mark.and_then(|mark| match mark {
+                    Mark::Dot(marker) | Mark::Hollow(marker) => Some(marker),
+                    Mark::Ring => None,
+                });
+                Sample::Line(stroke(ink, line, theme), marker)
+            }
+            plot::Sample::Series(ink, None, Some(Mark::Dot(marker))) => Sample::Mark(marker, ink.color(theme)),
+            plot::Sample::Series(ink, None, Some(Mark::Hollow(marker))) => Sample::Hollow(marker, ink.color(theme)),
+            plot::Sample::Series(ink, None, _) => Sample::Hollow(Marker::Circle, ink.color(theme)),
+        };
+        (sample, entry.name)
+    };
+    plot.legend().into_iter().map(sample).collect()
+}
 
 /// A plot's axes and the rectangle between them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plot {
+pub(super) struct Axes {
     /// Where data are drawn.
     pub area: Rect,
     /// Rightwards.
@@ -19,8 +47,8 @@ pub struct Plot {
     pub y: Axis,
 }
 
-impl Plot {
-    /// Fits the plot into `outer`: the rest is for ticks and labels. The label of `y` stands above, upright.
+impl Axes {
+    /// Fits a plot into `outer`: the rest is for ticks and labels. The label of `y` stands above, upright.
     pub fn fit(outer: Rect, x: Axis, y: Axis) -> Self {
         let ticks = y.tick_labels();
         let widest = ticks.iter().map(|t| font::width(t, SMALL, Weight::Regular)).fold(0.0, f64::max);
@@ -55,10 +83,23 @@ impl Plot {
     /// Draws grid, ticks and labels.
     pub fn frame(&self, scene: &mut Scene, theme: &Theme) {
         let area = self.area;
-        let grid = self.y.ticks.iter().map(|t| self.down(*t)).map(|y| vec![[area.x, y], [area.right(), y]]).collect();
+        let grid = if self.y.names.is_empty() {
+            let levels = self.y.ticks.iter().map(|t| self.down(*t));
+            levels.map(|y| vec![[area.x, y], [area.right(), y]]).collect()
+        } else {
+            // Bars that lie are measured by the other axis.
+            let places = self.x.ticks.iter().map(|t| self.across(*t));
+            places.map(|x| vec![[x, area.y], [x, area.bottom()]]).collect()
+        };
         scene.lines(grid, Stroke::solid(theme.grid, 1.0));
+        let mut clear = f64::INFINITY;
         for (tick, text) in self.y.ticks.iter().zip(self.y.tick_labels()) {
             let at = [area.x - 6.0, self.down(*tick)];
+            // A label that would touch the one below it is left out.
+            if clear - at[1] < SMALL + 0.5 {
+                continue;
+            }
+            clear = at[1];
             scene.text(Text::new(text, at, SMALL, theme.muted).anchored(Anchor::End, Level::Middle));
         }
         scene.line(vec![[area.x, area.bottom()], [area.right(), area.bottom()]], Stroke::solid(theme.axis, 1.0));
@@ -110,150 +151,156 @@ impl Plot {
     }
 }
 
-/// A measured line.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Series {
-    /// Its name in the legend.
-    pub name: String,
-    /// `[x, y]`, ascending in x; NaN interrupts the line.
-    pub points: Vec<Point>,
-    /// Colour, width, dash.
-    pub stroke: Stroke,
-    /// Marks on the points, where they are measurements rather than a curve.
-    pub marker: Option<Marker>,
+/// Radius of marks.
+const MARK: f64 = 3.4;
+/// Radius of rings.
+const RING: f64 = 5.8;
+
+/// Draws a plot into `outer`.
+pub(super) fn draw(plot: &Plot, scene: &mut Scene, outer: Rect, theme: &Theme) -> Axes {
+    draw_within(plot, scene, Axes::fit(outer, plot.x.clone(), plot.y.clone()), theme)
 }
 
-/// An interval around a line.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Band {
-    /// Its name in the legend.
-    pub name: String,
-    /// `[x, low, high]`, ascending in x.
-    pub points: Vec<[f64; 3]>,
-    /// Colour.
-    pub color: Rgb,
-}
-
-/// A value that matters, drawn across the plot.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Limit {
-    /// What it is.
-    pub name: String,
-    /// Where.
-    pub value: f64,
-    /// True for a vertical line at an x, false for a horizontal one at a y.
-    pub is_vertical: bool,
-    /// Look.
-    pub stroke: Stroke,
-}
-
-/// Lines, bands and limits on common axes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Chart {
-    /// Rightwards.
-    pub x: Axis,
-    /// Upwards.
-    pub y: Axis,
-    /// Drawn first.
-    pub bands: Vec<Band>,
-    /// Drawn last.
-    pub series: Vec<Series>,
-    /// Drawn between.
-    pub limits: Vec<Limit>,
-}
-
-impl Chart {
-    /// Empty axes.
-    pub fn new(x: Axis, y: Axis) -> Self {
-        Self { x, y, bands: Vec::new(), series: Vec::new(), limits: Vec::new() }
-    }
-
-    /// What the legend says. Limits are named beside their lines.
-    pub(super) fn legend(&self) -> Vec<(Sample, String)> {
-        let lines = self.series.iter().map(|s| (Sample::Line(s.stroke, s.marker), s.name.clone()));
-        let bands = self.bands.iter().map(|b| (Sample::Cell(band_fill(b.color)), b.name.clone()));
-        lines.chain(bands).filter(|(_, name)| !name.is_empty()).collect()
-    }
-
-    /// Draws the chart into `outer`.
-    pub fn draw(&self, scene: &mut Scene, outer: Rect, theme: &Theme) -> Plot {
-        let plot = Plot::fit(outer, self.x.clone(), self.y.clone());
-        plot.frame(scene, theme);
-        let mut items = Vec::new();
-        for band in &self.bands {
-            let low = band.points.iter().map(|[x, low, _]| plot.at(*x, *low));
-            let high = band.points.iter().rev().map(|[x, _, high]| plot.at(*x, *high));
-            let corners: Vec<Point> = low.chain(high).filter(|p| p.iter().all(|v| v.is_finite())).collect();
-            if corners.len() > 2 {
-                items.push(Item::Area { corners, fill: band_fill(band.color) });
-            }
+/// Draws a plot whose place is settled.
+pub(super) fn draw_within(plot: &Plot, scene: &mut Scene, axes: Axes, theme: &Theme) -> Axes {
+    axes.frame(scene, theme);
+    let mut items = Vec::new();
+    for band in &plot.bands {
+        let low = band.points.iter().map(|[x, low, _]| axes.at(*x, *low));
+        let high = band.points.iter().rev().map(|[x, _, high]| axes.at(*x, *high));
+        let corners: Vec<Point> = low.chain(high).filter(|p| p.iter().all(|v| v.is_finite())).collect();
+        if corners.len() > 2 {
+            items.push(Item::Area { corners, fill: Fill { color: band.ink.color(theme), opacity: BAND_OPACITY } });
         }
-        for limit in &self.limits {
-            let ends = if limit.is_vertical {
-                let x = plot.across(limit.value);
-                vec![[x, plot.area.y], [x, plot.area.bottom()]]
-            } else {
-                let y = plot.down(limit.value);
-                vec![[plot.area.x, y], [plot.area.right(), y]]
-            };
-            if ends.iter().flatten().all(|v| v.is_finite()) {
-                items.push(Item::Lines { lines: vec![ends], stroke: limit.stroke });
-            }
-        }
-        for series in &self.series {
-            let lines = plot.polyline(&series.points);
-            if let Some(marker) = series.marker {
-                let fill = Some(Fill::from(series.stroke.color));
-                let stroke = Some(Stroke::solid(theme.background, 1.0));
-                let centers = lines.iter().flatten().copied().collect();
-                items.push(Item::Lines { lines, stroke: series.stroke });
-                items.push(Item::Marks { centers, marker, radius: 3.4, fill, stroke });
-            } else {
-                items.push(Item::Lines { lines, stroke: series.stroke });
-            }
-        }
-        plot.clipped(scene, items);
-        self.name_limits(scene, &plot, theme);
-        plot
     }
+    for bars in &plot.bars {
+        let rects = bar_rects(bars, &axes);
+        if !rects.is_empty() {
+            let fill = Some(Fill::from(bars.ink.color(theme)));
+            items.push(Item::Rects { rects, fill, stroke: None, radius: 0.0 });
+        }
+    }
+    for limit in &plot.limits {
+        let ends = limit_ends(limit, &axes);
+        if ends.iter().flatten().all(|v| v.is_finite()) {
+            items.push(Item::Lines { lines: vec![ends], stroke: stroke(limit.ink, limit.line, theme) });
+        }
+    }
+    for series in &plot.series {
+        items.extend(series_items(series, &axes, theme));
+    }
+    axes.clipped(scene, items);
+    name_limits(plot, scene, &axes, theme);
+    name_bars(plot, scene, &axes, theme);
+    axes
+}
 
-    /// Writes the names beside vertical limits and above horizontal ones, where they cover least of the lines.
-    fn name_limits(&self, scene: &mut Scene, plot: &Plot, theme: &Theme) {
-        let drawn: Vec<Point> =
-            self.series.iter().flat_map(|s| plot.polyline(&s.points)).flat_map(|l| dense(&l)).collect();
-        let mut taken: Vec<Rect> = Vec::new();
-        for limit in self.limits.iter().filter(|l| !l.name.is_empty()) {
-            let text = |at, anchor, level| {
-                Text::new(limit.name.clone(), at, SMALL, limit.stroke.color).anchored(anchor, level)
-            };
-            let area = plot.area;
-            let candidates: Vec<Text> = if limit.is_vertical {
-                let x = plot.across(limit.value);
-                let rows = |i: usize| [area.y + 4.0 + 13.0 * i as f64, area.bottom() - 12.0 - 13.0 * i as f64];
-                (0..4)
-                    .flat_map(rows)
-                    .flat_map(|y| {
-                        [text([x + 4.0, y], Anchor::Start, Level::Top), text([x - 4.0, y], Anchor::End, Level::Top)]
-                    })
-                    .collect()
-            } else {
-                let y = plot.down(limit.value);
-                let ends = [(area.right(), Anchor::End), (area.x + 4.0, Anchor::Start)];
-                let sides = [(y - 4.0, Level::Base), (y + 4.0, Level::Top)];
-                sides.iter().flat_map(|(y, l)| ends.iter().map(move |(x, a)| text([*x, *y], *a, *l))).collect()
-            };
-            let cost = |candidate: &&Text| {
-                let frame = candidate.frame().shrunk(-2.0);
-                let outside = !area.shrunk(-3.0).contains(&frame);
-                let covers = taken.iter().any(|t| t.overlaps(&frame));
-                let crossed = drawn.iter().filter(|[x, y]| frame.overlaps(&Rect::new(*x, *y, 0.1, 0.1))).count();
-                (covers, outside, crossed)
-            };
-            let best = candidates.iter().filter(|t| t.at.iter().all(|v| v.is_finite())).min_by_key(cost);
-            if let Some(best) = best.filter(|t| !cost(t).0) {
-                taken.push(best.frame().shrunk(-2.0));
-                scene.text_on(best.clone(), theme.background);
-            }
+/// Where bars stand or lie; each can be seen, however small its value.
+pub(super) fn bar_rects(bars: &Bars, axes: &Axes) -> Vec<Rect> {
+    let rect = |[place, value]: &[f64; 2]| {
+        if bars.is_horizontal {
+            let step = (axes.down(0.0) - axes.down(1.0)).abs();
+            let (zero, end) = (axes.across(0.0), axes.across(*value));
+            Rect::new(zero.min(end), axes.down(*place) - step * 0.4, (end - zero).abs(), step * 0.8)
+        } else {
+            let width = ((axes.across(1.0) - axes.across(0.0)) * BAR_WIDTH).min(40.0);
+            let base = axes.down(0.0);
+            let top = axes.down(*value).min(base - 1.0);
+            Rect::new(axes.across(*place) - width / 2.0, top, width, base - top)
+        }
+    };
+    bars.bars.iter().map(rect).collect()
+}
+
+/// A limit beyond its axis lies at the end of it.
+pub(super) fn limit_ends(limit: &Limit, axes: &Axes) -> Vec<Point> {
+    if limit.is_vertical {
+        let x = axes.across(limit.value.clamp(axes.x.low, axes.x.high));
+        vec![[x, axes.area.y], [x, axes.area.bottom()]]
+    } else {
+        let y = axes.down(limit.value.clamp(axes.y.low, axes.y.high));
+        vec![[axes.area.x, y], [axes.area.right(), y]]
+    }
+}
+
+fn series_items(series: &Series, axes: &Axes, theme: &Theme) -> Vec<Item> {
+    let lines = axes.polyline(&series.drawn(axes.x.low, axes.x.high));
+    let color = series.ink.color(theme);
+    let mut items = Vec::new();
+    let marks = series.mark.map(|mark| {
+        let centers = lines.iter().flatten().copied().collect();
+        let (marker, radius, fill, stroke) = match mark {
+            Mark::Dot(marker) => (marker, MARK, Some(Fill::from(color)), Stroke::solid(theme.background, 1.0)),
+            Mark::Hollow(marker) => (marker, MARK, Some(Fill::from(theme.background)), Stroke::solid(color, 1.5)),
+            Mark::Ring => (Marker::Circle, RING, None, Stroke::solid(color, 1.5)),
+        };
+        Item::Marks { centers, marker, radius, fill, stroke: Some(stroke) }
+    });
+    if let Some(line) = series.line {
+        items.push(Item::Lines { lines, stroke: stroke(series.ink, line, theme) });
+    }
+    items.extend(marks);
+    items
+}
+
+/// Writes words above bars and at their ends, where they have room.
+fn name_bars(plot: &Plot, scene: &mut Scene, axes: &Axes, theme: &Theme) {
+    let column = (axes.across(1.0) - axes.across(0.0)).abs();
+    let row = (axes.down(0.0) - axes.down(1.0)).abs();
+    for label in plot.labels.iter().filter(|_| !plot.bars.is_empty()) {
+        let [x, y] = axes.at(label.at[0], label.at[1]);
+        let text = |at, anchor, level| Text::new(label.text.clone(), at, SMALL, theme.muted).anchored(anchor, level);
+        let text = match label.side {
+            Side::Above => text([x, y - 4.0], Anchor::Middle, Level::Base),
+            Side::Right | Side::Free => text([x + 5.0, y], Anchor::Start, Level::Middle),
+        };
+        let fits = match label.side {
+            Side::Above => text.width() + 4.0 <= column && text.frame().y >= axes.area.y,
+            Side::Right | Side::Free => row >= SMALL,
+        };
+        let frame = text.frame().shrunk(-1.0);
+        let is_free = !scene.texts().iter().any(|t| t.turn == 0.0 && t.frame().overlaps(&frame));
+        if fits && is_free {
+            scene.text(text);
+        }
+    }
+}
+
+/// Writes the names beside vertical limits and above horizontal ones, where they cover least of the lines.
+fn name_limits(plot: &Plot, scene: &mut Scene, axes: &Axes, theme: &Theme) {
+    let drawn = |s: &Series| axes.polyline(&s.drawn(axes.x.low, axes.x.high));
+    let drawn: Vec<Point> = plot.series.iter().flat_map(drawn).flat_map(|l| dense(&l)).collect();
+    let bars: Vec<Rect> = plot.bars.iter().flat_map(|b| bar_rects(b, axes)).collect();
+    let mut taken: Vec<Rect> = Vec::new();
+    for limit in plot.limits.iter().filter(|l| !l.name.is_empty()) {
+        let color = limit.ink.color(theme);
+        let text = |at, anchor, level| Text::new(limit.name.clone(), at, SMALL, color).anchored(anchor, level);
+        let area = axes.area;
+        let [[x, y], _] = limit_ends(limit, axes)[..] else { continue };
+        let candidates: Vec<Text> = if limit.is_vertical {
+            let rows = |i: usize| [area.y + 4.0 + 13.0 * i as f64, area.bottom() - 12.0 - 13.0 * i as f64];
+            (0..4)
+                .flat_map(rows)
+                .flat_map(|y| {
+                    [text([x + 4.0, y], Anchor::Start, Level::Top), text([x - 4.0, y], Anchor::End, Level::Top)]
+                })
+                .collect()
+        } else {
+            let ends = [(area.right(), Anchor::End), (area.x + 4.0, Anchor::Start)];
+            let sides = [(y - 4.0, Level::Base), (y + 4.0, Level::Top)];
+            sides.iter().flat_map(|(y, l)| ends.iter().map(move |(x, a)| text([*x, *y], *a, *l))).collect()
+        };
+        let cost = |candidate: &&Text| {
+            let frame = candidate.frame().shrunk(-2.0);
+            let outside = !area.shrunk(-3.0).contains(&frame);
+            let covers = taken.iter().any(|t| t.overlaps(&frame));
+            let crossed = drawn.iter().filter(|[x, y]| frame.overlaps(&Rect::new(*x, *y, 0.1, 0.1))).count();
+            (covers, outside, crossed + bars.iter().filter(|b| b.overlaps(&frame)).count())
+        };
+        let best = candidates.iter().filter(|t| t.at.iter().all(|v| v.is_finite())).min_by_key(cost);
+        if let Some(best) = best.filter(|t| !cost(t).0) {
+            taken.push(best.frame().shrunk(-2.0));
+            scene.text_on(best.clone(), theme.background);
         }
     }
 }
@@ -268,23 +315,19 @@ fn dense(line: &[Point]) -> Vec<Point> {
     line.windows(2).flat_map(between).chain(line.last().copied()).collect()
 }
 
-fn band_fill(color: Rgb) -> Fill {
-    Fill { color, opacity: 0.22 }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::number::Unit;
     use super::*;
+    use crate::chart::Unit;
 
-    fn plot() -> Plot {
+    fn axes() -> Axes {
         let (x, y) = (Axis::exact("x", Unit::Plain, (0.0, 10.0), 5), Axis::exact("y", Unit::Plain, (0.0, 1.0), 5));
-        Plot::fit(Rect::new(0.0, 0.0, 200.0, 100.0), x, y)
+        Axes::fit(Rect::new(0.0, 0.0, 200.0, 100.0), x, y)
     }
 
     #[test]
     fn large_values_lie_high_and_to_the_right() {
-        let plot = plot();
+        let plot = axes();
         let area = plot.area;
         assert_eq!(plot.at(0.0, 0.0), [area.x, area.bottom()]);
         assert_eq!(plot.at(10.0, 1.0), [area.right(), area.y]);
@@ -293,7 +336,7 @@ mod tests {
 
     #[test]
     fn missing_values_interrupt_a_line() {
-        let lines = plot().polyline(&[[0.0, 0.1], [1.0, 0.2], [2.0, f64::NAN], [3.0, f64::NAN], [4.0, 0.3]]);
+        let lines = axes().polyline(&[[0.0, 0.1], [1.0, 0.2], [2.0, f64::NAN], [3.0, f64::NAN], [4.0, 0.3]]);
         assert_eq!(lines.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
     }
 }

@@ -1,9 +1,9 @@
 //! A picture as a list of shapes. One unit is one pixel at scale 1; y grows downwards.
 
-use super::color::Rgb;
 use super::font::{self, Weight};
-use super::palette::Marker;
-use super::raster::Raster;
+use crate::chart::color::Rgb;
+use crate::chart::palette::Marker;
+use crate::chart::raster::Raster;
 
 /// A place: `[x, y]`.
 pub type Point = [f64; 2];

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::font::{self, Weight};
-use super::palette::Marker;
 use super::scene::{Anchor, Fill, Item, Point, Rect, Scene, Stroke, Text, marker_corners};
+use crate::chart::palette::Marker;
 use crate::error::Result;
 
 /// By what this program knows its own pictures.

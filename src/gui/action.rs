@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Command;
 use super::jobs::JobKind;
-use super::views::View;
+use crate::gui::view::View;
 use crate::network::{FeatureMap, Head, Site};
 use crate::pruning::Format;
 use crate::training::TrainSettings;

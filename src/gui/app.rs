@@ -13,7 +13,9 @@ use super::messages::sentence;
 use super::panels::{self, Buffers};
 use super::state::{Overlay, State};
 use super::theme::{self, Theme};
-use super::views::View;
+use crate::chart::Picture;
+use crate::error::Result;
+use crate::gui::view::View;
 use crate::task::CancelToken;
 use crate::tensor::DeviceChoice;
 use crate::workspace::{Settings, Store, ThemeChoice, sample};
@@ -126,6 +128,19 @@ impl App {
     /// Everything that is shown.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The picture that a view painted last; `None` before it painted one.
+    pub fn painted(&self, view: View) -> Option<&Picture> {
+        self.layout.painted(view)
+    }
+
+    /// The picture that would be saved of a view as it stands.
+    ///
+    /// # Errors
+    /// Where there is nothing to show.
+    pub fn saved(&self, view: View) -> Result<Picture> {
+        self.layout.picture(view, &self.state)?()
     }
 
     fn apply_looks(&self, ctx: &egui::Context) {

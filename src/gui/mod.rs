@@ -25,6 +25,7 @@ mod panels;
 mod selection;
 mod state;
 mod theme;
+mod view;
 mod views;
 mod widgets;
 
@@ -35,6 +36,7 @@ pub use app::App;
 pub use command::Command;
 pub use selection::Selection;
 pub use state::State;
+pub use view::View;
 
 use crate::error::{Error, Result};
 use crate::task::CancelToken;

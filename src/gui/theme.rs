@@ -7,13 +7,12 @@ use eframe::egui::{
     self, Color32, CornerRadius, FontData, FontDefinitions, FontFamily, FontId, Shadow, Stroke, TextStyle, vec2,
 };
 
-use crate::figure;
-use crate::figure::{GroupStyle, Rgb};
+use crate::chart::{self, GroupStyle, Rgb};
 
 /// The named colours of the window; those of data come from the figures, so that exports look alike.
 pub struct Theme {
     /// Colours of data, shared with exported pictures.
-    pub figure: &'static figure::Theme,
+    pub figure: &'static chart::Theme,
     /// Behind data.
     pub canvas: Color32,
     /// Behind the side panels.
@@ -62,8 +61,6 @@ pub struct Theme {
     pub pruned: Color32,
     /// Cells without a value.
     pub missing: Color32,
-    /// The random control.
-    pub reference: Color32,
     /// Grid lines of plots.
     pub grid: Color32,
 }
@@ -73,8 +70,8 @@ pub fn color(rgb: Rgb) -> Color32 {
     Color32::from_rgb(rgb.r, rgb.g, rgb.b)
 }
 
-static LIGHT: LazyLock<Theme> = LazyLock::new(|| Theme::from_figure(&figure::Theme::LIGHT));
-static DARK: LazyLock<Theme> = LazyLock::new(|| Theme::from_figure(&figure::Theme::DARK));
+static LIGHT: LazyLock<Theme> = LazyLock::new(|| Theme::from_figure(&chart::Theme::LIGHT));
+static DARK: LazyLock<Theme> = LazyLock::new(|| Theme::from_figure(&chart::Theme::DARK));
 
 impl Theme {
     /// The dark or the light theme.
@@ -82,7 +79,7 @@ impl Theme {
         if dark { &DARK } else { &LIGHT }
     }
 
-    fn from_figure(figure: &'static figure::Theme) -> Self {
+    fn from_figure(figure: &'static chart::Theme) -> Self {
         let (paper, ink) = (figure.background, figure.ink);
         let toward_ink = |share| color(paper.mix(ink, share));
         let surface = |share| color(figure.surface.mix(ink, share));
@@ -112,7 +109,6 @@ impl Theme {
             kept: color(figure.kept),
             pruned: color(figure.pruned),
             missing: color(figure.missing),
-            reference: color(figure.reference),
             grid: color(figure.grid),
         }
     }
@@ -230,8 +226,8 @@ fn fonts() -> FontDefinitions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figure::ColorMap;
-    use crate::figure::palette::GROUP_COLORS;
+    use crate::chart::ColorMap;
+    use crate::chart::palette::GROUP_COLORS;
 
     fn rgb(color: Color32) -> Rgb {
         Rgb::new(color.r(), color.g(), color.b())
@@ -269,7 +265,6 @@ mod tests {
                 ("kept", theme.kept),
                 ("pruned", theme.pruned),
                 ("missing", theme.missing),
-                ("reference", theme.reference),
                 ("warning", theme.warning),
             ];
             let groups = (0..GROUP_COLORS).map(|g| ("group", theme.group(g)));

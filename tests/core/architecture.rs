@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// From the ground up; a room may use those before it. The crate's own docs draw the same map.
-const ROOMS: [&str; 18] = [
+const ROOMS: [&str; 19] = [
     "error",
     "words",
     "task",
@@ -17,6 +17,7 @@ const ROOMS: [&str; 18] = [
     "evaluation",
     "pruning",
     "training",
+    "chart",
     "figure",
     "experiment",
     "workspace",

@@ -4,10 +4,10 @@ use std::path::Path;
 use crate::common::fixtures;
 use candle_core::{DType, Device};
 use pillars::analysis::{Analysis, Document, Groups, ModelInfo, Settings, analyze, magnitude};
+use pillars::chart::{CurveView, Theme};
 use pillars::corpus::{self, Corpus, Input, Intake, Purpose};
 use pillars::evaluation::curve::{Curves, Gauge, Subject, Wanted, curves};
 use pillars::evaluation::{Candidate, compare, evaluate};
-use pillars::figure::{CurveView, Theme};
 use pillars::model::Model;
 use pillars::network::{FeatureMap, Gates, Kept, Network};
 use pillars::plan::{Amount, Cost, Method, Ranking};
@@ -201,14 +201,14 @@ fn speed_is_that_of_the_smaller_model() {
     for view in CurveView::ALL {
         assert_eq!(CurveView::named(&view.to_string()).unwrap().unwrap(), view);
         for theme in Theme::ALL {
-            let figure = view.figure(&found, theme).unwrap();
+            let figure = view.picture(&found).unwrap().figure(theme);
             assert!(figure.table().len() >= 7, "{view}");
         }
     }
     let slow = self::bench("bert");
     let slow = slow.measure(&Wanted { rankings: vec![Method::Votes.into()], ..wanted }, None);
     let view = CurveView::named("pareto-speed").unwrap().unwrap();
-    assert!(view.figure(&slow, &Theme::LIGHT).unwrap_err().to_string().contains("--speed"));
+    assert!(view.picture(&slow).unwrap_err().to_string().contains("--speed"));
     for name in ["quality-colour", "pareto", "pareto-price", "quality-loss-more"] {
         assert!(CurveView::named(name).unwrap().is_err(), "{name}");
     }

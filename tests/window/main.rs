@@ -12,6 +12,7 @@ mod layers;
 mod paths;
 mod pictures;
 mod rest;
+mod same;
 mod scale;
 mod settings;
 mod sizes;

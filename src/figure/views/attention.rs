@@ -1,57 +1,14 @@
 //! Where heads look: attention weights over the tokens of one input.
 
-use std::sync::Arc;
-
+use crate::chart::number::Unit;
+use crate::chart::palette::ColorMap;
+use crate::chart::raster::{Grid, Pool, Raster, Scale};
+use crate::chart::theme::Theme;
+use crate::chart::{AttentionMaps, AttentionPanel, Caption, PatchImage, Rgb};
 use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
-use crate::figure::number::Unit;
-use crate::figure::page::{Caption, LABEL, MARGIN, Page, SMALL};
-use crate::figure::palette::ColorMap;
-use crate::figure::raster::{Grid, Pool, Raster, Scale};
+use crate::figure::page::{LABEL, MARGIN, Page, SMALL};
 use crate::figure::scene::{Anchor, Item, Level, Rect, Scene, Stroke, Text};
-use crate::figure::table::Table;
-use crate::figure::theme::Theme;
-
-use super::PatchImage;
-
-/// The pattern of one head.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AttentionPanel {
-    /// `decoder.3` and so on.
-    pub site: String,
-    /// Which head; `None` for the mean of several.
-    pub head: Option<usize>,
-    /// Weights `T x S`: rows are queries and sum to one; NaN where a position may not be seen.
-    pub weights: Grid,
-}
-
-/// The patterns of some heads on one input.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AttentionMaps {
-    /// Words around it.
-    pub caption: Caption,
-    /// The `T` query tokens.
-    pub queries: Vec<String>,
-    /// The `S` key tokens.
-    pub keys: Vec<String>,
-    /// The heads.
-    pub panels: Vec<AttentionPanel>,
-    /// Whether the colours of each head end at its own largest weight.
-    pub each_own_range: bool,
-    /// The image whose patches are the tokens, and the query whose weights lie over it.
-    pub image: Option<(PatchImage, usize)>,
-}
-
-impl AttentionPanel {
-    fn name(&self) -> String {
-        self.head
-            .map_or_else(|| format!("{} mean of the heads", self.site), |head| format!("{} head {head}", self.site))
-    }
-
-    fn high(&self) -> f64 {
-        self.weights.range().map_or(1.0, |(_, high)| if high > 0.0 { high } else { 1.0 })
-    }
-}
 
 /// Larger matrices are pooled to what a page shows.
 const MOST_CELLS: usize = 640;
@@ -156,8 +113,8 @@ impl AttentionMaps {
                 if let Some((r, c)) = image.patch(query) {
                     let (w, h) = (side / image.columns as f64, tall / image.rows as f64);
                     let patch = Rect::new(rect.x + c as f64 * w, rect.y + r as f64 * h, w, h);
-                    page.scene.outline(patch, Stroke::solid(crate::figure::Rgb::BLACK, 3.0));
-                    page.scene.outline(patch, Stroke::solid(crate::figure::Rgb::WHITE, 1.5));
+                    page.scene.outline(patch, Stroke::solid(Rgb::BLACK, 3.0));
+                    page.scene.outline(patch, Stroke::solid(Rgb::WHITE, 1.5));
                 }
             }
         }
@@ -185,29 +142,6 @@ impl AttentionMaps {
         let corner = [area.x - 6.0, area.y - 6.0];
         let label = |text, at| Text::new(text, at, LABEL - 1.0, theme.muted).anchored(Anchor::End, Level::Base);
         scene.text(label("query ↓  key →", corner));
-    }
-
-    fn table(&self) -> Table {
-        let columns = ["site", "head", "query", "key", "query_token", "key_token", "weight"];
-        let mut table = Table::new(columns);
-        let (queries, keys) = (Arc::new(self.queries.clone()), Arc::new(self.keys.clone()));
-        for panel in &self.panels {
-            let (panel, queries, keys) = (panel.clone(), Arc::clone(&queries), Arc::clone(&keys));
-            let width = panel.weights.cols();
-            table.append(Table::made(columns, panel.weights.rows() * width, move |place| {
-                let (q, k) = (place / width, place % width);
-                vec![
-                    panel.site.as_str().into(),
-                    panel.head.into(),
-                    q.into(),
-                    k.into(),
-                    queries.get(q).cloned().into(),
-                    keys.get(k).cloned().into(),
-                    panel.weights.get(q, k).into(),
-                ]
-            }));
-        }
-        table
     }
 }
 

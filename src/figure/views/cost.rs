@@ -1,39 +1,11 @@
 //! What a plan saves: every measure of cost before and after.
 
+use crate::chart::theme::Theme;
+use crate::chart::{CostBars, CostRow, Ink};
 use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
-use crate::figure::number::Unit;
-use crate::figure::page::{Caption, LABEL, Page, Sample};
-use crate::figure::palette::GroupStyle;
+use crate::figure::page::{LABEL, Page, Sample};
 use crate::figure::scene::{Anchor, Level, Rect, Stroke, Text};
-use crate::figure::table::Table;
-use crate::figure::theme::Theme;
-
-/// One measure.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CostRow {
-    /// What is measured: `Parameters without embeddings`.
-    pub name: String,
-    /// How it is written.
-    pub unit: Unit,
-    /// Before.
-    pub before: f64,
-    /// After; NaN where it was not measured.
-    pub after: f64,
-    /// The least that pruning heads could ever reach, where that is known.
-    pub least: Option<f64>,
-    /// True for speed and the like.
-    pub more_is_better: bool,
-}
-
-/// What a plan saves.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CostBars {
-    /// Words around it.
-    pub caption: Caption,
-    /// The measures from top to bottom.
-    pub rows: Vec<CostRow>,
-}
 
 /// Height of one measure.
 const ROW: f64 = 34.0;
@@ -42,7 +14,7 @@ impl CostBars {
     /// Draws it. Bars are shares of the value before, since the measures have different units.
     pub fn figure(&self, theme: &Theme) -> Figure {
         let mut page = Page::new(820.0, &self.caption, theme);
-        let colors = [theme.axis.mix(theme.background, 0.55), GroupStyle::of(theme, 0).color];
+        let colors = [Ink::Before.color(theme), Ink::Nth(0).color(theme)];
         let entries = colors.map(|c| Sample::Cell(c.into())).into_iter().zip(["before", "after"].map(str::to_owned));
         let mut entries: Vec<_> = entries.collect();
         if self.rows.iter().any(|r| r.least.is_some()) {
@@ -90,53 +62,5 @@ impl CostBars {
         page.scene.line(vec![[left, outer.y], [left, outer.bottom() - 4.0]], Stroke::solid(theme.axis, 1.0));
         let view = self.clone();
         page.finish(move || view.table())
-    }
-
-    fn table(&self) -> Table {
-        let mut table = Table::new(["measure", "unit", "before", "after", "after_share", "least"]);
-        for row in &self.rows {
-            let unit = match row.unit {
-                Unit::Plain => "",
-                Unit::Share => "share",
-                Unit::Count => "count",
-                Unit::Bytes => "bytes",
-            };
-            table.push([
-                row.name.as_str().into(),
-                unit.into(),
-                row.before.into(),
-                row.after.into(),
-                row.ratio().into(),
-                row.least.into(),
-            ]);
-        }
-        table
-    }
-}
-
-impl CostRow {
-    /// A measure of which less is better.
-    pub fn new(name: impl Into<String>, unit: Unit, before: f64, after: f64) -> Self {
-        Self { name: name.into(), unit, before, after, least: None, more_is_better: false }
-    }
-
-    /// The same, of which more is better.
-    #[must_use]
-    pub fn more_is_better(mut self) -> Self {
-        self.more_is_better = true;
-        self
-    }
-
-    /// After as a share of before; NaN where there is none.
-    fn ratio(&self) -> f64 {
-        if self.before > 0.0 { self.after / self.before } else { f64::NAN }
-    }
-
-    fn values(&self) -> String {
-        format!("{} → {}", self.unit.format(self.before), self.unit.format(self.after))
-    }
-
-    fn change(&self) -> String {
-        Unit::change(self.before, self.after).unwrap_or_else(|| "–".to_owned())
     }
 }

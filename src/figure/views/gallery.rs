@@ -3,13 +3,10 @@
 use std::path::Path;
 
 use super::samples;
+use crate::chart::*;
 use crate::figure::export::Figure;
-use crate::figure::number::Unit;
-use crate::figure::page::{Caption, MARGIN, SMALL};
-use crate::figure::raster::Scale;
+use crate::figure::page::{MARGIN, SMALL};
 use crate::figure::scene::{Rect, Text};
-use crate::figure::views::*;
-use crate::figure::{ColorMap, Theme};
 
 fn box_of(text: &Text) -> Rect {
     let frame = text.frame();

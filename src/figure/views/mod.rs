@@ -1,42 +1,60 @@
-//! The pictures, each from plain inputs.
+//! The pictures, painted from their descriptions.
 
 mod attention;
 mod cost;
-mod curves;
 #[cfg(test)]
 pub(super) mod gallery;
+mod lines;
 mod map;
 mod overview;
-mod patches;
 #[cfg(test)]
 pub(super) mod samples;
-mod scores;
 mod settling;
 mod similarity;
 mod tiles;
-mod tradeoff;
 mod training;
 mod votes;
 
-use crate::figure::page::Sample;
-use crate::figure::palette::GroupStyle;
-use crate::figure::theme::Theme;
+use super::export::Figure;
+use super::page::Sample;
+use crate::chart::{GroupMap, GroupStyle, Picture, Similarity, Theme, VoteBars};
 
-pub use attention::{AttentionMaps, AttentionPanel};
-pub use cost::{CostBars, CostRow};
-pub use curves::{MethodCurve, QualityCurves, RandomPoint};
-pub use map::{GroupMap, QualityPoint};
-pub use overview::{Order, Overview, OverviewRow, Paint};
-pub use patches::PatchImage;
-pub use scores::GroupScores;
-pub use settling::Settling;
-pub use similarity::{Likeness, Similarity};
-pub use tradeoff::TradeOff;
-pub use training::{TrainingCurves, TrainingPlot};
-pub use votes::VoteBars;
+impl Picture {
+    /// Draws it.
+    pub fn figure(&self, theme: &Theme) -> Figure {
+        match self {
+            Self::Overview(view) => view.figure(theme),
+            Self::Similarity(view) => view.figure(theme),
+            Self::Similarities(caption, layers) => Similarity::tiles(caption, layers, theme),
+            Self::Groups(view) => view.figure(theme),
+            Self::GroupMaps(caption, layers) => GroupMap::tiles(caption, layers, theme),
+            Self::Scores(view) => view.figure(theme),
+            Self::Votes(view) => view.figure(theme),
+            Self::VoteBars(caption, layers) => VoteBars::tiles(caption, layers, theme),
+            Self::Settling(view) => view.figure(theme),
+            Self::Quality(view) => view.figure(theme),
+            Self::TradeOff(view) => view.figure(theme),
+            Self::Cost(view) => view.figure(theme),
+            Self::Training(view) => view.figure(theme),
+            Self::Attention(view) => view.figure(theme),
+        }
+    }
+}
 
 /// Groups named one by one before the rest is summed up.
 const NAMED_GROUPS: usize = 24;
+
+/// The first groups of a legend, and how many more there are.
+fn shortened_legend(mut entries: Vec<(Sample, String)>) -> Vec<(Sample, String)> {
+    let rest = entries.len().saturating_sub(NAMED_GROUPS);
+    if rest > 0 {
+        entries.truncate(NAMED_GROUPS + 1);
+        if let Some((_, name)) = entries.last_mut() {
+            *name = format!("and {rest} more");
+        }
+    }
+    entries
+}
 
 /// What the colours of `count` groups mean.
 fn group_legend(theme: &Theme, count: usize) -> Vec<(Sample, String)> {

@@ -3,100 +3,19 @@
 use std::collections::BTreeMap;
 
 use super::group_legend;
-use crate::figure::color::Rgb;
+use crate::chart::color::Rgb;
+use crate::chart::palette::GroupStyle;
+use crate::chart::theme::Theme;
+use crate::chart::{Overview, OverviewRow, Paint};
 use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
-use crate::figure::number::Unit;
-use crate::figure::page::{Caption, LABEL, MARGIN, Page, SMALL, Sample, bracket, notches};
-use crate::figure::palette::GroupStyle;
-use crate::figure::raster::Scale;
+use crate::figure::page::{LABEL, MARGIN, Page, SMALL, Sample, bracket, notches};
 use crate::figure::scene::{Anchor, Item, Level, Rect, Scene, Stroke, Text};
-use crate::figure::table::{Cell, Table};
-use crate::figure::theme::Theme;
-
-/// One attention layer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OverviewRow {
-    /// `encoder.0` and so on.
-    pub name: String,
-    /// Query heads.
-    pub heads: usize,
-    /// Key/value heads; brackets show which query heads share one.
-    pub kv_heads: usize,
-    /// Group of each head within this layer; empty where unknown.
-    pub groups: Vec<usize>,
-    /// A number for each head, NaN where there is none; empty where groups are shown.
-    pub values: Vec<f64>,
-    /// Heads that stay; `None` before anything is decided.
-    pub kept: Option<Vec<usize>>,
-    /// Heads from left to right.
-    pub order: Vec<usize>,
-}
-
-/// What the colour of a cell says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Paint {
-    /// The head's group in its layer.
-    Groups,
-    /// The head's number.
-    Values {
-        /// What is measured.
-        label: String,
-        /// The name of the column in the table, e.g. `vote_share`.
-        column: String,
-        /// How it is written.
-        unit: Unit,
-        /// Its colours.
-        scale: Scale,
-    },
-}
-
-/// In which order the heads of a layer stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Order {
-    /// As they are numbered.
-    Index,
-    /// Heads of a group side by side.
-    Group,
-    /// Largest number first; heads without one last.
-    Value,
-}
-
-/// A model at a glance.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Overview {
-    /// Words around it.
-    pub caption: Caption,
-    /// The layers from top to bottom.
-    pub rows: Vec<OverviewRow>,
-    /// What colours say.
-    pub paint: Paint,
-}
 
 /// Cells with a tip of their own make a file three times as large; above this many they go without.
 const MOST_TIPS: usize = 1024;
 
 impl Overview {
-    /// Puts the heads of every layer in order.
-    pub fn sort(&mut self, order: Order) {
-        for row in &mut self.rows {
-            row.order = (0..row.heads).collect();
-            match (order, &self.paint) {
-                (Order::Index, _) => {}
-                (Order::Value, Paint::Values { .. }) => {
-                    // Heads without a value come last.
-                    let value = |head: usize| row.values.get(head).copied().filter(|v| !v.is_nan());
-                    row.order.sort_by(|a, b| value(*b).partial_cmp(&value(*a)).unwrap_or(std::cmp::Ordering::Equal));
-                }
-                (Order::Group | Order::Value, _) => row.order.sort_by_key(|h| row.groups.get(*h).copied()),
-            }
-        }
-    }
-
-    fn is_straight(&self) -> bool {
-        self.rows.iter().all(|row| row.order.is_sorted())
-    }
-
     /// Draws it.
     pub fn figure(&self, theme: &Theme) -> Figure {
         let layout = Layout::of(&self.rows);
@@ -198,39 +117,6 @@ impl Overview {
             page.color_bar(scale, label, *unit, missing.then_some((page.theme.missing, "no value")));
         }
         page.legend(&entries);
-    }
-
-    fn table(&self) -> Table {
-        let column = match &self.paint {
-            Paint::Groups => None,
-            Paint::Values { column, .. } => Some(column.as_str()),
-        };
-        let mut table = Table::new(["site", "head", "kv_head", "group", "kept"].into_iter().chain(column));
-        for row in &self.rows {
-            for head in 0..row.heads {
-                let share = (row.heads / row.kv_heads.max(1)).max(1);
-                let mut cells = vec![
-                    row.name.as_str().into(),
-                    head.into(),
-                    (head / share).into(),
-                    row.groups.get(head).copied().into(),
-                    row.kept.as_ref().map(|k| k.contains(&head)).into(),
-                ];
-                cells.extend(column.map(|_| Cell::from(row.value(head))));
-                table.push(cells);
-            }
-        }
-        table
-    }
-}
-
-impl OverviewRow {
-    fn value(&self, head: usize) -> f64 {
-        self.values.get(head).copied().unwrap_or(f64::NAN)
-    }
-
-    fn keeps(&self, head: usize) -> bool {
-        self.kept.as_ref().is_none_or(|kept| kept.contains(&head))
     }
 }
 

@@ -1,10 +1,7 @@
 //! Invented but plausible inputs for every picture, equal on every run.
 
-use crate::figure::number::Unit;
-use crate::figure::page::Caption;
-use crate::figure::raster::Grid;
-use crate::figure::scene::Point;
-use crate::figure::views::*;
+use crate::analysis::CurvePoint;
+use crate::chart::*;
 
 /// Numbers in 0..1 without pattern (Weyl's sequence).
 pub fn noise(i: usize) -> f64 {
@@ -27,7 +24,7 @@ pub fn groups_of(heads: usize) -> Vec<usize> {
 }
 
 /// Heads of a group lie around a common place.
-fn points_of(groups: &[usize]) -> Vec<Point> {
+fn points_of(groups: &[usize]) -> Vec<[f64; 2]> {
     let around = |g: usize, k: usize| noise(g * 31 + k) * 4.0 - 2.0;
     let point = |(h, g): (usize, &usize)| [around(*g, 1) + noise(h * 3) * 0.9, around(*g, 2) + noise(h * 7 + 2) * 0.9];
     groups.iter().enumerate().map(point).collect()
@@ -75,17 +72,21 @@ pub fn similarity(heads: usize, likeness: Likeness) -> Similarity {
 pub fn group_map(heads: usize) -> GroupMap {
     let groups = groups_of(heads);
     let is_one = groups.iter().all(|g| *g == 0);
-    let quality = |c: usize| QualityPoint {
-        groups: c,
-        silhouette: Some(0.5 - noise(c) * 0.3),
-        dunn: (c > 2).then(|| noise(c * 3)),
+    let curve = |groups: usize| CurvePoint {
+        groups,
+        inertia: 1.0 / groups as f64,
+        mean_silhouette: Some(0.5 - noise(groups) * 0.3),
+        dunn: (groups > 2).then(|| noise(groups * 3)),
     };
     GroupMap {
         caption: Caption::new("Groups of the heads of encoder.2", "bert · output · euclidean · 4 groups"),
         site: "encoder.2".into(),
         points: points_of(&groups),
         silhouette: if is_one { Vec::new() } else { (0..heads).map(|h| noise(h) * 1.2 - 0.3).collect() },
-        quality: (2..heads).map(quality).collect(),
+        curve: (2..heads).map(curve).collect(),
+        share_kept: 0.8,
+        mean_silhouette: (!is_one).then_some(0.3),
+        dunn: (!is_one).then_some(1.2),
         kept: (heads > 2).then(|| (0..heads).step_by(3).collect()),
         groups,
     }
@@ -117,6 +118,7 @@ pub fn quality_curves(curves: usize, growth: f64) -> QualityCurves {
         let mean = 18.6 + lost(i) * 1.3;
         RandomPoint { kept: i as f64 / 8.0, mean, low: mean * 0.9, high: mean * (1.1 + 0.5 * noise(i)) }
     };
+    let front = |kept: f64| FrontPoint { method: "votes".into(), kept, quality: 18.6 + growth * (1.0 - kept) };
     QualityCurves {
         caption: Caption::new("Quality against heads kept", "gpt2 on 4096 held-out tokens, no fine-tuning")
             .note("Heads are masked, not trained again: fine-tuning recovers part of what is lost."),
@@ -127,6 +129,8 @@ pub fn quality_curves(curves: usize, growth: f64) -> QualityCurves {
         random: (1..=8).map(random).collect(),
         random_name: "random, range of 5 draws".into(),
         whole: Some(18.59),
+        front: (1..=curves).map(|i| front(i as f64 / 8.0)).collect(),
+        plan: (curves == 3).then_some(0.6),
     }
 }
 
@@ -186,11 +190,11 @@ pub fn attention_maps(panels: usize, length: usize) -> AttentionMaps {
 }
 
 pub fn training_curves(n: usize) -> TrainingCurves {
-    let line = |k: usize, n: usize, from: f64, to: f64| -> Vec<Point> {
+    let line = |k: usize, n: usize, from: f64, to: f64| -> Vec<[f64; 2]> {
         let value = |i: usize| to + (from - to) * (-(i as f64) * 5.0 / n as f64).exp();
         (0..n).map(|i| [(i * 10) as f64, value(i) + (noise(i * 13 + k) - 0.5) * 0.1]).collect()
     };
-    let plot = |label: &str, lines: Vec<(&str, Vec<Point>)>| TrainingPlot {
+    let plot = |label: &str, lines: Vec<(&str, Vec<[f64; 2]>)>| TrainingPlot {
         label: label.into(),
         unit: Unit::Plain,
         series: lines.into_iter().map(|(name, points)| (name.to_owned(), points)).collect(),

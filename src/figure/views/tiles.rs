@@ -1,18 +1,17 @@
 //! One kind of picture for every layer at once, small.
 
-use super::{GroupMap, Likeness, Similarity, VoteBars, group_legend};
-use crate::figure::axis::Axis;
-use crate::figure::color::Rgb;
+use crate::chart::color::Rgb;
+use crate::chart::number::Unit;
+use crate::chart::palette::ColorMap;
+use crate::chart::raster::{Grid, Raster, Scale, order_by_group};
+use crate::chart::table::Table;
+use crate::chart::theme::Theme;
+use crate::chart::{Caption, GroupMap, Likeness, Similarity, VoteBars};
 use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
-use crate::figure::number::Unit;
-use crate::figure::page::{Caption, MARGIN, Page, SMALL, Sample};
-use crate::figure::palette::ColorMap;
-use crate::figure::plot::Plot;
-use crate::figure::raster::{Grid, Raster, Scale, order_by_group};
+use crate::figure::page::{MARGIN, Page, SMALL, Sample};
+use crate::figure::plot::{Axes, bar_rects, legend, limit_ends, stroke};
 use crate::figure::scene::{Anchor, Item, Level, Rect, Scene, Stroke, Text};
-use crate::figure::table::Table;
-use crate::figure::theme::Theme;
 
 /// A picture of one layer that can also be drawn small.
 pub(super) trait Tile {
@@ -150,12 +149,12 @@ impl Tile for GroupMap {
     }
 
     fn remark(&self) -> String {
-        self.mean_silhouette().map_or_else(String::new, |mean| Unit::Plain.labels(&[mean], 0.01).concat())
+        self.mean_silhouette.map_or_else(String::new, |mean| Unit::Plain.labels(&[mean], 0.01).concat())
     }
 
     fn draw_small(&self, scene: &mut Scene, area: Rect, theme: &Theme) {
         let radius = if area.w < 120.0 || self.points.len() > 48 { 2.0 } else { 3.2 };
-        self.draw_points(scene, area, radius, theme);
+        self.draw_points(&self.map_plot(), scene, area, radius, theme);
     }
 
     fn numbers(&self) -> Table {
@@ -167,12 +166,7 @@ impl Tile for GroupMap {
     }
 
     fn legend(tiles: &[Self], page: &mut Page<'_>) {
-        let count = tiles.iter().flat_map(|t| &t.groups).max().map_or(0, |g| g + 1);
-        let mut entries = group_legend(page.theme, count);
-        if tiles.iter().any(|t| t.kept.is_some()) {
-            entries.push((Sample::Ringed(page.theme.muted, page.theme.ink), "kept".to_owned()));
-        }
-        page.legend(&entries);
+        page.legend(&super::map::samples(tiles, page.theme));
     }
 }
 
@@ -187,21 +181,14 @@ impl Tile for VoteBars {
     }
 
     fn draw_small(&self, scene: &mut Scene, area: Rect, theme: &Theme) {
-        let high = self.shares.iter().chain(&self.threshold).copied().filter(|v| v.is_finite()).fold(0.02, f64::max);
-        let plot = Plot {
-            area: Rect { h: area.h - 1.0, ..area },
-            x: Axis::integers("", 0, self.shares.len().max(1) - 1, 4),
-            y: Axis::exact("", Unit::Share, (0.0, high), 2),
-        };
-        self.draw_bars(scene, &plot, &self.shares, theme);
+        let plot = self.shares_plot();
+        let axes = Axes { area: Rect { h: area.h - 1.0, ..area }, x: plot.x.clone(), y: plot.y.clone() };
+        for bars in &plot.bars {
+            scene.fill(bar_rects(bars, &axes), bars.ink.color(theme));
+        }
         scene.line(vec![[area.x, area.bottom()], [area.right(), area.bottom()]], Stroke::solid(theme.axis, 1.0));
-        let limits =
-            [(self.chance, Stroke::dashed(theme.muted, 1.0)), (self.threshold, Stroke::solid(theme.accent, 1.25))];
-        for (value, stroke) in limits {
-            let y = value.map_or(f64::NAN, |v| plot.down(v));
-            if y >= area.y {
-                scene.line(vec![[area.x, y], [area.right(), y]], stroke);
-            }
+        for limit in &plot.limits {
+            scene.line(limit_ends(limit, &axes), stroke(limit.ink, limit.line, theme));
         }
     }
 
@@ -214,12 +201,11 @@ impl Tile for VoteBars {
     }
 
     fn legend(tiles: &[Self], page: &mut Page<'_>) {
-        let mut entries = VoteBars::samples(page.theme);
-        if tiles.iter().any(|t| t.threshold.is_some()) {
-            entries.push((Sample::Line(Stroke::solid(page.theme.accent, 1.5), None), "threshold".to_owned()));
-        }
-        if tiles.iter().any(|t| t.chance.is_some()) {
-            entries.push((Sample::Line(Stroke::dashed(page.theme.muted, 1.0), None), "chance".to_owned()));
+        let Some(first) = tiles.first() else { return };
+        let mut entries = legend(&first.shares_plot(), page.theme);
+        for limit in first.shares_plot().limits {
+            let name = limit.name.split(' ').next().unwrap_or_default().to_owned();
+            entries.push((Sample::Line(stroke(limit.ink, limit.line, page.theme), None), name));
         }
         page.legend(&entries);
     }

@@ -7,7 +7,7 @@ mod table;
 use eframe::egui::{self, KeyboardShortcut};
 
 use super::State;
-use super::views::View;
+use crate::gui::view::View;
 use crate::workspace::ThemeChoice;
 
 /// An action that needs no more than its name.

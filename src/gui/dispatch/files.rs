@@ -8,10 +8,11 @@ use super::super::action::PathPurpose;
 use super::super::app::App;
 use super::super::jobs::{JobKind, Outcome};
 use super::super::state::Overlay;
-use super::super::views::View;
 use crate::analysis::Document;
 use crate::corpus::Input;
 use crate::error::Result;
+use crate::figure::{DEFAULT_SCALE, write};
+use crate::gui::view::View;
 use crate::workspace::{Workspace, guess_input};
 
 /// A dialog that closes sooner than this was never seen: the desktop has no file portal. A busy machine needs a while to
@@ -115,7 +116,8 @@ impl App {
     fn write_picture(&mut self, view: View, path: PathBuf) {
         match self.layout.picture(view, &self.state) {
             Ok(draw) => {
-                self.write(path, move |path| crate::figure::write(&draw()?, path, crate::figure::DEFAULT_SCALE))
+                let theme = self.layout.theme();
+                self.write(path, move |path| write(&draw()?.figure(theme), path, DEFAULT_SCALE));
             }
             Err(error) => self.state.messages.fail("Save the picture", &error),
         }

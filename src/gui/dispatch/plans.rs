@@ -130,7 +130,7 @@ impl App {
 }
 
 fn amount_words(proposal: &Proposal) -> String {
-    use crate::figure::Unit::Share;
+    use crate::chart::Unit::Share;
     match proposal.amount {
         Amount::Groups => "keep one head per group".to_owned(),
         Amount::Keep(n) => format!("keep {} per layer", counted(n, "heads")),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::super::app::App;
 use super::super::jobs::{JobKind, Outcome};
-use crate::figure::Unit;
+use crate::chart::Unit;
 use crate::training::{Control, TrainingEnd as End, TrainingSummary};
 use crate::workspace::job::{self, TrainRequest, Watched};
 

@@ -8,8 +8,8 @@ use super::super::jobs::{Ended, JobKind, Outcome};
 use super::super::messages::sentence;
 use super::super::state::Results;
 use crate::analysis::{Analysis, Points};
+use crate::chart::Unit;
 use crate::evaluation::curve::Curves;
-use crate::figure::Unit;
 use crate::plan::Method;
 use crate::words::{counted, noun};
 use crate::workspace::Opened;
@@ -138,7 +138,7 @@ impl App {
 
     fn fetch_patterns(&mut self) {
         let state = &mut self.state;
-        if !self.layout.is_visible(super::super::views::View::Attention) {
+        if !self.layout.is_visible(crate::gui::view::View::Attention) {
             return;
         }
         let (Some(opened), Some(Ok(run))) = (&state.model, &state.checked) else { return };

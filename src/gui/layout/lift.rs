@@ -3,7 +3,7 @@
 
 use egui_tiles::{Container, Tile, TileId, Tiles, Tree};
 
-use super::super::views::View;
+use crate::gui::view::View;
 
 /// Takes panes that were split inside a tab out of their row of tabs, so that the row stands beside what was dropped.
 /// `dropped` is what a person moved, where that is known.

@@ -22,9 +22,10 @@ use self::panes::Panes;
 use self::sound::is_sound;
 use super::app::Cx;
 use super::state::State;
-use super::views::{Draw, View, Views};
+use super::views::{Draw, Views};
+use crate::chart::{Picture, Theme};
 use crate::error::Result;
-use crate::figure;
+use crate::gui::view::View;
 
 /// Which view stands where, with what each view remembers.
 pub struct Layout {
@@ -33,8 +34,8 @@ pub struct Layout {
     front: View,
     /// The tab that was moved last.
     dragged: Option<TileId>,
-    /// The colours of the last frame, which pictures take up.
-    theme: &'static figure::Theme,
+    /// The colors of the last frame, in which pictures are saved.
+    theme: &'static Theme,
 }
 
 /// As it stands in a workspace.
@@ -46,13 +47,7 @@ struct Saved<'a> {
 
 impl Default for Layout {
     fn default() -> Self {
-        Self {
-            tree: all_tabs(),
-            views: Views::default(),
-            front: View::Overview,
-            dragged: None,
-            theme: &figure::Theme::LIGHT,
-        }
+        Self { tree: all_tabs(), views: Views::default(), front: View::Overview, dragged: None, theme: &Theme::LIGHT }
     }
 }
 
@@ -166,7 +161,17 @@ impl Layout {
 
     /// What draws the picture of a view, away from the window.
     pub fn picture(&self, view: View, state: &State) -> Result<Draw> {
-        self.views.picture(view, state, self.theme)
+        self.views.picture(view, state)
+    }
+
+    /// The colors of the last frame.
+    pub fn theme(&self) -> &'static Theme {
+        self.theme
+    }
+
+    /// The picture that a view painted last.
+    pub fn painted(&self, view: View) -> Option<&Picture> {
+        self.views.painted(view)
     }
 
     /// Shows the numbers of the view in front in place of its picture, or the picture again.

@@ -6,7 +6,8 @@ use egui_tiles::{Behavior, SimplificationOptions, TabState, TileId, Tiles, UiRes
 use super::super::app::Cx;
 use super::super::command::Command;
 use super::super::theme::Theme;
-use super::super::views::{View, Views};
+use crate::gui::view::View;
+use crate::gui::views::Views;
 
 /// The views while they are drawn.
 pub(super) struct Panes<'a> {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use egui_tiles::{Container, Tile, TileId, Tree};
 
-use super::super::views::View;
+use crate::gui::view::View;
 
 /// Whether a tree from a file can be drawn: every view once, no tile inside itself, sizes that are numbers.
 pub(super) fn is_sound(tree: &Tree<View>) -> bool {

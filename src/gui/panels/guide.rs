@@ -6,8 +6,8 @@ use super::super::app::Cx;
 use super::super::command::Command;
 use super::super::jobs::JobKind;
 use super::super::state::State;
-use super::super::views::View;
 use super::super::widgets::{command_button, note};
+use crate::gui::view::View;
 
 /// One step of the way.
 struct Step {

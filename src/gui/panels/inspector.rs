@@ -8,7 +8,7 @@ use super::super::command::Command;
 use super::super::theme::Theme;
 use super::super::widgets::{command_button, fact, facts, heading, note, swatch};
 use crate::analysis::SiteAnalysis;
-use crate::figure::{Measure, Unit};
+use crate::chart::{Measure, Unit};
 use crate::network::{FeatureMap, Head};
 use crate::words::counted;
 

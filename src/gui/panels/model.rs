@@ -5,7 +5,7 @@ use eframe::egui::{RichText, Ui};
 use super::super::app::Cx;
 use super::super::theme::STRONG;
 use super::super::widgets::note;
-use crate::figure::Unit;
+use crate::chart::Unit;
 use crate::words::{counted, noun};
 use crate::workspace::ModelFacts;
 

@@ -1,24 +1,21 @@
 //! The numbers of a view as rows and columns: what its picture shows, for those who cannot see it or want to read it.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use eframe::egui::{Button, RichText, ScrollArea, TextWrapMode, Ui};
 use egui_extras::{Column, TableBuilder};
 
 use super::super::app::Cx;
-use super::super::jobs::JobKind;
-use super::super::state::State;
 use super::super::widgets::{Background, note};
-use super::{Draw, View};
+use super::{Draw, Key};
+use crate::chart::table::Cell;
+use crate::chart::{Table, Unit};
 use crate::error::Result;
-use crate::figure::table::Cell;
-use crate::figure::{Table, Unit};
+use crate::gui::view::View;
 use crate::words::counted;
 
 /// The table of one view, made anew when what it shows changes.
 #[derive(Default)]
 pub struct TableView {
-    made: Background<u64, Table>,
+    made: Background<Key, Table>,
     /// Which page of a very long table is shown.
     page: usize,
 }
@@ -29,10 +26,8 @@ const ROW: f32 = 20.0;
 const PAGE: usize = 100_000;
 
 impl TableView {
-    /// Draws the table of `view`; `picture` gives the figure whose numbers they are, `settings` changes with what the view
-    /// was asked to show.
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, view: View, settings: &str, picture: impl FnOnce() -> Result<Draw>) {
-        let key = key_of(cx.state, view, settings);
+    /// Draws the table of `view`; `picture` makes the picture whose numbers they are, `key` changes with it.
+    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, view: View, key: Key, picture: impl FnOnce() -> Result<Draw>) {
         if !self.made.is_asked(&key) {
             match picture() {
                 Ok(draw) => self.made.ask(ui.ctx(), key, move || Ok(draw()?.table())),
@@ -45,21 +40,6 @@ impl TableView {
             Some(Ok(table)) => rows_ui(ui, cx, view, table, &mut self.page),
         }
     }
-}
-
-/// Changes with whatever the picture of a view depends on.
-fn key_of(state: &State, view: View, settings: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (view, settings, state.plan_revision, state.results.as_ref().map(|r| r.revision)).hash(&mut hasher);
-    (state.site(), state.feature(), state.what_if, state.regrouped.as_ref().map(|(key, _)| *key)).hash(&mut hasher);
-    state.measured_revision.hash(&mut hasher);
-    if view == View::Attention {
-        format!("{:?}", state.patterns.as_ref().map(|(key, _)| key)).hash(&mut hasher);
-    }
-    if view == View::Training {
-        state.jobs.get(JobKind::Train).map(|job| job.progress.done).hash(&mut hasher);
-    }
-    hasher.finish()
 }
 
 fn rows_ui(ui: &mut Ui, cx: Cx<'_>, view: View, table: &Table, page: &mut usize) {

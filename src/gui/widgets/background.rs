@@ -50,6 +50,11 @@ impl<K: PartialEq, T: Send + 'static> Background<K, T> {
             }
         }
         self.made();
+        self.held()
+    }
+
+    /// The last thing that came, with its key.
+    pub fn held(&self) -> Option<(&K, &Result<T>)> {
         self.made.as_ref().map(|(key, made)| (key, made))
     }
 

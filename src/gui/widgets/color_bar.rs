@@ -3,7 +3,7 @@
 use eframe::egui::{Color32, Mesh, Pos2, Rect, RichText, Sense, Ui, pos2, vec2};
 
 use super::super::theme::{Theme, color};
-use crate::figure::{Rgb, Scale, Unit};
+use crate::chart::{Rgb, Scale, Unit};
 
 /// Width of the gradient.
 const WIDTH: f32 = 110.0;

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use eframe::egui::{Color32, ColorImage, Painter, Pos2, Rect, TextureHandle, TextureOptions, Ui, pos2};
 
-use crate::figure::{Grid, Pool, Raster, Rgb, Scale};
+use crate::chart::{Grid, Pool, Raster, Rgb, Scale};
 
 /// A texture with the key of what it shows.
 #[derive(Default)]

@@ -21,5 +21,5 @@ pub use head_grid::{Cell, HeadGrid, Pointed, Summary};
 pub use legend::{Mark, group_legend, swatch};
 pub use matrix::{MatrixTexture, cell_at, paint_texture};
 pub use pickers::{choice, feature_picker, site_picker};
-pub use plot::{PlotArea, dashed};
+pub use plot::{Painted, PlotView};
 pub use slide::slide;

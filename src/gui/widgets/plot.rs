@@ -1,102 +1,396 @@
-//! Axes and bars in a rectangle, with the ticks of the exported figures.
+//! Paints the plots of a description with `egui_plot`: they can be moved (drag), looked at closer (Ctrl and the wheel, or a
+//! box drawn with the right button), and brought back (double click); the legend hides what is clicked.
 
-use eframe::egui::text::{LayoutJob, TextWrapping};
-use eframe::egui::{Align2, FontId, Painter, Pos2, Rect, Shape, Stroke, pos2, vec2};
+use std::collections::HashSet;
 
-use super::super::theme::Theme;
-use crate::figure::axis::Axis;
+use eframe::egui::{
+    Align2, Color32, FontId, Pos2, Rangef, Rect, Response, RichText, Role, Stroke, Ui, Vec2, WidgetInfo, pos2, vec2,
+};
+use egui_plot::{
+    AxisHints, Bar, BarChart, FilledArea, GridInput, GridMark, HLine, HoverPosition, Line, LineStyle, MarkerShape,
+    PlotBounds, PlotPoint, PlotTransform, PlotUi, Points, VLine,
+};
 
-/// A rectangle between two axes.
-pub struct PlotArea {
-    /// Where data lie.
-    pub rect: Rect,
-    /// From left to right.
-    pub x: Axis,
-    /// From bottom to top.
-    pub y: Axis,
+use super::legend::entries_ui;
+use crate::chart::axis::Axis;
+use crate::chart::plot::{BAND_OPACITY, BAR_WIDTH, Limit, Mark, Plot, Series, Side};
+use crate::chart::{Ink, Marker};
+use crate::gui::theme::{Theme, color};
+
+/// A plot on its way to the screen.
+pub struct PlotView<'a> {
+    plot: &'a Plot,
+    size: Vec2,
+    has_legend: bool,
+    has_values: bool,
+}
+
+/// A plot on the screen: where its values lie.
+pub struct Painted {
+    /// The rectangle between the axes.
+    pub response: Response,
+    transform: PlotTransform,
+    is_log: [bool; 2],
 }
 
 const SMALL: f32 = 11.0;
+/// Radius of marks and of rings.
+const MARK: f32 = 3.6;
+const RING: f32 = 6.0;
+/// Widest bar.
+const WIDEST: f32 = 48.0;
+/// Room around the points of a map.
+const AROUND: f32 = 26.0;
 
-impl PlotArea {
-    /// Fits a plot into `outer`: the rest is for ticks and labels.
-    pub fn fit(outer: Rect, x: Axis, y: Axis) -> Self {
-        let widest = y.tick_labels().iter().map(|l| l.chars().count()).max().unwrap_or(1);
-        let left = 14.0 + widest as f32 * 6.2;
-        let top = if y.label.is_empty() { 6.0 } else { 20.0 };
-        let bottom = if x.label.is_empty() { 20.0 } else { 36.0 };
-        let rect = Rect::from_min_max(outer.min + vec2(left, top), outer.max - vec2(8.0, bottom));
-        Self { rect, x, y }
+impl<'a> PlotView<'a> {
+    /// The plot in this much room, legend included.
+    pub fn new(plot: &'a Plot, size: Vec2) -> Self {
+        Self { plot, size, has_legend: true, has_values: true }
     }
 
-    /// Where a pair of values lies.
-    pub fn at(&self, x: f64, y: f64) -> Pos2 {
-        pos2(self.across(x), self.down(y))
+    /// The same without a legend: something else says what its colors mean.
+    #[must_use]
+    pub fn without_legend(mut self) -> Self {
+        self.has_legend = false;
+        self
     }
 
-    /// Where a value of the x axis lies.
-    pub fn across(&self, x: f64) -> f32 {
-        self.rect.left() + self.rect.width() * self.x.position(x) as f32
+    /// The same without values under the pointer: the view says more about what lies there.
+    #[must_use]
+    pub fn without_values(mut self) -> Self {
+        self.has_values = false;
+        self
     }
 
-    /// Where a value of the y axis lies.
-    pub fn down(&self, y: f64) -> f32 {
-        self.rect.bottom() - self.rect.height() * self.y.position(y) as f32
-    }
-
-    /// The value of the x axis at a place in the window.
-    pub fn x_at(&self, across: f32) -> f64 {
-        let share = f64::from((across - self.rect.left()) / self.rect.width().max(1.0));
-        self.x.low + share * (self.x.high - self.x.low)
-    }
-
-    /// The value of the y axis at a height in the window.
-    pub fn y_at(&self, down: f32) -> f64 {
-        let share = f64::from((self.rect.bottom() - down) / self.rect.height().max(1.0));
-        self.y.low + share * (self.y.high - self.y.low)
-    }
-
-    /// Draws ticks, grid and labels.
-    pub fn frame(&self, painter: &Painter, theme: &Theme) {
-        let font = FontId::proportional(SMALL);
-        let grid = Stroke::new(1.0, theme.grid);
-        for (tick, text) in self.y.ticks.iter().zip(self.y.tick_labels()) {
-            let y = self.down(*tick);
-            painter.hline(self.rect.x_range(), y, grid);
-            painter.text(pos2(self.rect.left() - 6.0, y), Align2::RIGHT_CENTER, text, font.clone(), theme.muted);
+    /// Draws it.
+    pub fn show(self, ui: &mut Ui, theme: &Theme) -> Painted {
+        let plot = self.plot;
+        let id = ui.make_persistent_id(&plot.title);
+        let above = ui.cursor().top();
+        let mut hidden: HashSet<String> = ui.data(|d| d.get_temp(id)).unwrap_or_default();
+        if self.has_legend && entries_ui(ui, theme, &plot.legend(), &mut hidden) {
+            ui.data_mut(|d| d.insert_temp(id, hidden.clone()));
         }
-        for (tick, text) in self.x.ticks.iter().zip(self.x.tick_labels()) {
-            let at = pos2(self.across(*tick), self.rect.bottom() + 4.0);
-            painter.text(at, Align2::CENTER_TOP, text, font.clone(), theme.muted);
+        if !plot.y.label.is_empty() {
+            let label = RichText::new(&plot.y.label).size(SMALL).color(theme.muted);
+            ui.add(eframe::egui::Label::new(label).truncate());
         }
-        painter.hline(self.rect.x_range(), self.rect.bottom(), Stroke::new(1.0, theme.outline));
-        let above = self.rect.left_top() + vec2(0.0, -5.0);
-        // In a narrow plot the label ends in an ellipsis, not in half a letter.
-        let mut label = LayoutJob::simple_singleline(self.y.label.clone(), font.clone(), theme.muted);
-        label.wrap = TextWrapping::truncate_at_width((painter.clip_rect().right() - above.x - 2.0).max(0.0));
-        let label = painter.layout_job(label);
-        painter.galley(above - vec2(0.0, label.size().y), label, theme.muted);
-        let below = pos2(self.rect.center().x, self.rect.bottom() + 19.0);
-        painter.text(below, Align2::CENTER_TOP, &self.x.label, font, theme.muted);
-    }
-
-    /// A line through points; it is interrupted where a value cannot be drawn.
-    pub fn line(&self, painter: &Painter, points: impl IntoIterator<Item = [f64; 2]>, stroke: Stroke) {
-        let clipped = painter.with_clip_rect(self.rect.expand(2.0).intersect(painter.clip_rect()));
-        let mut piece: Vec<Pos2> = Vec::new();
-        for [x, y] in points {
-            let at = self.at(x, y);
-            if at.x.is_finite() && at.y.is_finite() {
-                piece.push(at);
-            } else {
-                clipped.add(Shape::line(std::mem::take(&mut piece), stroke));
-            }
+        let size = self.size - vec2(0.0, ui.cursor().top() - above);
+        let size = vec2(size.x.max(40.0), size.y.max(48.0));
+        let (x, y) = if plot.is_map { square(plot, size) } else { (ends(&plot.x), ends(&plot.y)) };
+        let is_log = [plot.x.is_log, plot.y.is_log];
+        let mut drawn = egui_plot::Plot::new(id.with("plot"))
+            .width(size.x)
+            .height(size.y)
+            .default_x_bounds(x.0, x.1)
+            .default_y_bounds(y.0, y.1)
+            .allow_scroll(false)
+            .show_background(false)
+            .show_axes(!plot.is_map)
+            .show_grid([!plot.y.names.is_empty(), plot.y.names.is_empty()].map(|on| on && !plot.is_map))
+            .show_x(!plot.is_map && plot.bars.is_empty())
+            .show_y(false)
+            .grid_color(theme.grid)
+            .grid_fade(0.0)
+            .cursor_color(theme.outline)
+            .x_grid_spacer(marks(&plot.x, 70.0))
+            .y_grid_spacer(marks(&plot.y, if plot.y.names.is_empty() { 34.0 } else { 11.0 }))
+            .custom_x_axes(vec![hints(&plot.x, AxisHints::new_x(), theme).label(axis_label(&plot.x, theme))])
+            .custom_y_axes(vec![hints(&plot.y, AxisHints::new_y(), theme).min_thickness(thickness(&plot.y))]);
+        if plot.is_map {
+            drawn = drawn.data_aspect(1.0);
         }
-        clipped.add(Shape::line(piece, stroke));
+        if self.has_values && plot.bars.is_empty() && !plot.is_map {
+            drawn = drawn.label_formatter(move |at| {
+                let (HoverPosition::NearDataPoint { position, .. } | HoverPosition::Elsewhere { position }) = at;
+                let words = plot.words_at(if plot.x.is_log { 10f64.powf(position.x) } else { position.x });
+                (!words.is_empty()).then(|| words.join("\n"))
+            });
+        }
+        let columns = f64::from(size.x) / (x.1 - x.0);
+        let shown = drawn.show(ui, |area| items(area, plot, &hidden, columns as f32, theme));
+        let painted = Painted { response: shown.response, transform: shown.transform, is_log };
+        painted.overlay(ui, plot, &hidden, theme);
+        painted.response.widget_info(|| {
+            let mut info = WidgetInfo::labeled(Role::Image, true, plot.title.as_str());
+            info.current_text_value = Some(plot.spoken()).filter(|words| !words.is_empty());
+            info
+        });
+        painted
     }
 }
 
-/// A dashed line across a plot.
-pub fn dashed(painter: &Painter, from: Pos2, to: Pos2, stroke: Stroke) {
-    painter.extend(Shape::dashed_line(&[from, to], stroke, 5.0, 4.0));
+impl Painted {
+    /// The rectangle between the axes.
+    pub fn rect(&self) -> Rect {
+        *self.transform.frame()
+    }
+
+    /// Where a pair of values lies.
+    pub fn at(&self, [x, y]: [f64; 2]) -> Pos2 {
+        let on = |value: f64, is_log: bool| if is_log { value.log10() } else { value };
+        self.transform.position_from_point(&PlotPoint::new(on(x, self.is_log[0]), on(y, self.is_log[1])))
+    }
+
+    /// The values at a place in the window.
+    pub fn values_at(&self, at: Pos2) -> [f64; 2] {
+        let value = self.transform.value_from_position(at);
+        let off = |value: f64, is_log: bool| if is_log { 10f64.powf(value) } else { value };
+        [off(value.x, self.is_log[0]), off(value.y, self.is_log[1])]
+    }
+
+    /// The values under the pointer.
+    pub fn hovered(&self) -> Option<[f64; 2]> {
+        let at = self.response.hover_pos().filter(|at| self.rect().contains(*at))?;
+        Some(self.values_at(at))
+    }
+
+    /// The rectangle of a bar that stands, or lies, at a place.
+    pub fn bar(&self, place: f64, value: f64, is_horizontal: bool) -> Rect {
+        let half = BAR_WIDTH / 2.0;
+        if is_horizontal {
+            Rect::from_two_pos(self.at([0.0, place - half]), self.at([value, place + half]))
+        } else {
+            let rect = Rect::from_two_pos(self.at([place - half, 0.0]), self.at([place + half, value]));
+            let most = rect.width().min(WIDEST);
+            Rect::from_center_size(rect.center(), vec2(most, rect.height()))
+        }
+    }
+
+    /// The base line, and the words beside limits, points and bars.
+    fn overlay(&self, ui: &Ui, plot: &Plot, hidden: &HashSet<String>, theme: &Theme) {
+        let rect = self.rect();
+        let painter = ui.painter().with_clip_rect(rect.expand(2.0).intersect(ui.clip_rect()));
+        if !plot.is_map {
+            painter.hline(rect.x_range(), rect.bottom(), Stroke::new(1.0, theme.outline));
+        }
+        let mut taken: Vec<Rect> = Vec::new();
+        for limit in plot.limits.iter().filter(|l| !l.name.is_empty()) {
+            let ink = color(limit.ink.color(theme.figure));
+            let galley = painter.layout_no_wrap(limit.name.clone(), FontId::proportional(SMALL), ink);
+            let at = self.at([clamped(limit, plot), clamped(limit, plot)]);
+            let places: Vec<Rect> = if limit.is_vertical {
+                let row = |i: usize| rect.top() + 3.0 + 14.0 * i as f32;
+                let sides = |i: usize| {
+                    [
+                        Align2::LEFT_TOP.anchor_size(pos2(at.x + 4.0, row(i)), galley.size()),
+                        Align2::RIGHT_TOP.anchor_size(pos2(at.x - 4.0, row(i)), galley.size()),
+                    ]
+                };
+                (0..4).flat_map(sides).collect()
+            } else {
+                [
+                    Align2::RIGHT_BOTTOM.anchor_size(pos2(rect.right() - 2.0, at.y - 2.0), galley.size()),
+                    Align2::RIGHT_TOP.anchor_size(pos2(rect.right() - 2.0, at.y + 2.0), galley.size()),
+                    Align2::LEFT_BOTTOM.anchor_size(pos2(rect.left() + 4.0, at.y - 2.0), galley.size()),
+                ]
+                .to_vec()
+            };
+            let is_free = |r: &&Rect| rect.expand(1.0).contains_rect(**r) && !taken.iter().any(|t| t.intersects(**r));
+            if let Some(place) = places.iter().find(is_free).copied() {
+                taken.push(place);
+                painter.rect_filled(place.expand(1.0), 2.0, theme.canvas.gamma_multiply(0.85));
+                painter.galley(place.min, galley, ink);
+            }
+        }
+        if hidden.is_empty() {
+            self.labels(ui, plot, theme, taken);
+        }
+    }
+
+    fn labels(&self, ui: &Ui, plot: &Plot, theme: &Theme, mut taken: Vec<Rect>) {
+        let rect = self.rect();
+        let painter = ui.painter().with_clip_rect(rect.expand2(vec2(2.0, 14.0)).intersect(ui.clip_rect()));
+        let step = [0, 1].map(|i| (self.transform.dpos_dvalue()[i]).abs() as f32);
+        let ink = if plot.is_map { theme.ink } else { theme.muted };
+        if plot.is_map {
+            taken.extend(
+                plot.labels.iter().map(|l| Rect::from_center_size(self.at(l.at), Vec2::splat(2.0 * MARK + 4.0))),
+            );
+        }
+        for label in &plot.labels {
+            let size = if label.side == Side::Free { SMALL } else { 10.0 };
+            let galley = painter.layout_no_wrap(label.text.clone(), FontId::proportional(size), ink);
+            let (at, gap) = (self.at(label.at), MARK + 4.0);
+            let sides = match label.side {
+                Side::Above if galley.size().x + 4.0 > step[0] => continue,
+                Side::Right if step[1] < 10.0 => continue,
+                Side::Above => vec![Align2::CENTER_BOTTOM.anchor_size(at - vec2(0.0, 2.0), galley.size())],
+                Side::Right => vec![Align2::LEFT_CENTER.anchor_size(at + vec2(6.0, 0.0), galley.size())],
+                Side::Free => vec![
+                    Align2::LEFT_CENTER.anchor_size(at + vec2(gap, 0.0), galley.size()),
+                    Align2::RIGHT_CENTER.anchor_size(at - vec2(gap, 0.0), galley.size()),
+                    Align2::CENTER_BOTTOM.anchor_size(at - vec2(0.0, gap - 2.0), galley.size()),
+                    Align2::CENTER_TOP.anchor_size(at + vec2(0.0, gap - 2.0), galley.size()),
+                ],
+            };
+            let room = rect.expand2(vec2(0.0, 14.0));
+            let is_free = |r: &&Rect| room.contains_rect(**r) && !taken.iter().any(|t| t.intersects(r.shrink(1.0)));
+            if let Some(place) = sides.iter().find(is_free).copied() {
+                taken.push(place);
+                painter.galley(place.min, galley, ink);
+            }
+        }
+    }
+}
+
+/// Where a limit is drawn: at the end of its axis where it lies beyond.
+fn clamped(limit: &Limit, plot: &Plot) -> f64 {
+    let axis = if limit.is_vertical { &plot.x } else { &plot.y };
+    limit.value.clamp(axis.low, axis.high)
+}
+
+/// The ends of an axis as `egui_plot` counts: a logarithmic one in powers of ten.
+fn ends(axis: &Axis) -> (f64, f64) {
+    if axis.is_log { (axis.low.log10(), axis.high.log10()) } else { (axis.low, axis.high) }
+}
+
+/// The ends of both axes of a map, which fills `size` without changing the ratio of distances.
+fn square(plot: &Plot, size: Vec2) -> ((f64, f64), (f64, f64)) {
+    let room = (size - Vec2::splat(2.0 * AROUND)).max(Vec2::splat(10.0));
+    let spans = [plot.x.high - plot.x.low, plot.y.high - plot.y.low];
+    let unit = (spans[0] / f64::from(room.x)).max(spans[1] / f64::from(room.y));
+    let about = |axis: &Axis, side: f32| {
+        let (middle, half) = ((axis.low + axis.high) / 2.0, unit * f64::from(side) / 2.0);
+        (middle - half, middle + half)
+    };
+    (about(&plot.x, size.x), about(&plot.y, size.y))
+}
+
+/// The ticks of an axis over what is seen of it, one for about every `apart` points.
+fn marks(axis: &Axis, apart: f64) -> impl Fn(GridInput) -> Vec<GridMark> + '_ {
+    move |seen| {
+        // The smallest step is 8 points wide.
+        let points = (seen.bounds.1 - seen.bounds.0) / seen.base_step_size * 8.0;
+        let axis = closer(axis, seen.bounds, (points / apart).max(2.0) as usize);
+        let place = |tick: &f64| if axis.is_log { tick.log10() } else { *tick };
+        let places: Vec<f64> = axis.ticks.iter().map(place).collect();
+        let step = places.windows(2).map(|w| w[1] - w[0]).fold(f64::INFINITY, f64::min);
+        let step_size = if step.is_finite() { step } else { seen.bounds.1 - seen.bounds.0 };
+        places.into_iter().map(|value| GridMark { value, step_size }).collect()
+    }
+}
+
+fn closer(axis: &Axis, (low, high): (f64, f64), count: usize) -> Axis {
+    if axis.is_log { axis.over(10f64.powf(low), 10f64.powf(high), count) } else { axis.over(low, high, count) }
+}
+
+fn hints<'a>(axis: &'a Axis, hints: AxisHints<'a>, theme: &Theme) -> AxisHints<'a> {
+    let written = move |mark: GridMark, seen: &std::ops::RangeInclusive<f64>| {
+        if let Some(name) = axis.names.get(mark.value.round().max(0.0) as usize) {
+            return name.clone();
+        }
+        if axis.is_log {
+            return axis.unit.format(10f64.powf(mark.value));
+        }
+        // The prefix is that of the largest number in sight, so that all ticks share it.
+        let largest = seen.start().abs().max(seen.end().abs());
+        axis.unit.labels(&[mark.value, largest], mark.step_size).swap_remove(0)
+    };
+    hints
+        .formatter(written)
+        .tick_label_color(theme.muted)
+        .tick_label_font(FontId::proportional(SMALL))
+        .label_spacing(Rangef::new(1.0, 2.0))
+}
+
+fn axis_label(axis: &Axis, theme: &Theme) -> RichText {
+    RichText::new(&axis.label).size(SMALL).color(theme.muted)
+}
+
+/// Width of the labels of a vertical axis.
+fn thickness(axis: &Axis) -> f32 {
+    let widest = axis.tick_labels().iter().map(|l| l.chars().count()).max().unwrap_or(1);
+    12.0 + widest as f32 * 6.2
+}
+
+/// Adds everything that is not hidden; `column` is the width of one unit of the horizontal axis in points.
+fn items(area: &mut PlotUi<'_>, plot: &Plot, hidden: &HashSet<String>, column: f32, theme: &Theme) {
+    let ink = |ink: Ink| color(ink.color(theme.figure));
+    let is_shown = |name: &String| !hidden.contains(name);
+    let on = |[x, y]: [f64; 2]| [if plot.x.is_log { x.log10() } else { x }, if plot.y.is_log { y.log10() } else { y }];
+    for band in plot.bands.iter().filter(|b| is_shown(&b.name)) {
+        let points: Vec<[f64; 3]> = band.points.iter().copied().filter(|p| p.iter().all(|v| v.is_finite())).collect();
+        let low: Vec<[f64; 2]> = points.iter().map(|[x, low, _]| on([*x, *low])).collect();
+        let high: Vec<[f64; 2]> = points.iter().map(|[x, _, high]| on([*x, *high])).collect();
+        let of = |points: &[[f64; 2]], i: usize| points.iter().map(|p| p[i]).collect::<Vec<f64>>();
+        let fill = ink(band.ink).gamma_multiply(BAND_OPACITY as f32);
+        area.add(FilledArea::new("", &of(&low, 0), &of(&low, 1), &of(&high, 1)).fill_color(fill).id(&band.name));
+    }
+    for (i, bars) in plot.bars.iter().enumerate().filter(|(_, b)| is_shown(&b.name)) {
+        let width = if bars.is_horizontal { BAR_WIDTH } else { BAR_WIDTH.min(f64::from(WIDEST / column.max(1e-3))) };
+        let fill = ink(bars.ink);
+        let bar = |[place, value]: &[f64; 2]| Bar::new(*place, *value).width(width).fill(fill);
+        let chart = BarChart::new("", bars.bars.iter().map(bar).collect()).color(fill).id(("bars", i));
+        let chart = if bars.is_horizontal { chart.horizontal() } else { chart.vertical() };
+        area.bar_chart(chart.allow_hover(false));
+    }
+    for (i, limit) in plot.limits.iter().enumerate() {
+        let stroke = Stroke::new(limit.line.width as f32, ink(limit.ink));
+        let style = style(limit.line.is_dashed);
+        let value = on([clamped(limit, plot); 2])[usize::from(!limit.is_vertical)];
+        if limit.is_vertical {
+            area.vline(VLine::new("", value).stroke(stroke).style(style).id(("limit", i)));
+        } else {
+            area.hline(HLine::new("", value).stroke(stroke).style(style).id(("limit", i)));
+        }
+    }
+    let seen = area.plot_bounds();
+    for (i, series) in plot.series.iter().enumerate().filter(|(_, s)| is_shown(&s.name)) {
+        add_series(area, (i, series), drawn(series, plot, &seen).into_iter().map(on).collect(), ink(series.ink), theme);
+    }
+}
+
+/// The points of a series within what is seen.
+fn drawn(series: &Series, plot: &Plot, seen: &PlotBounds) -> Vec<[f64; 2]> {
+    let [low, high] = [seen.min()[0], seen.max()[0]];
+    if plot.x.is_log { series.drawn(10f64.powf(low), 10f64.powf(high)) } else { series.drawn(low, high) }
+}
+
+fn add_series(
+    area: &mut PlotUi<'_>,
+    (i, series): (usize, &Series),
+    points: Vec<[f64; 2]>,
+    ink: Color32,
+    theme: &Theme,
+) {
+    let is_whole = |p: &[f64; 2]| p.iter().all(|v| v.is_finite());
+    if let Some(line) = series.line {
+        for (k, piece) in points.split(|p| !is_whole(p)).enumerate().filter(|(_, piece)| !piece.is_empty()) {
+            let stroke = Stroke::new(line.width as f32, ink);
+            let line = Line::new(series.name.as_str(), piece.to_vec()).stroke(stroke).style(style(line.is_dashed));
+            area.line(line.id(("line", i, k)));
+        }
+    }
+    let Some(mark) = series.mark else { return };
+    let centers: Vec<[f64; 2]> = points.into_iter().filter(is_whole).collect();
+    let points = |part: &str, radius: f32, color: Color32| {
+        Points::new(series.name.as_str(), centers.clone()).radius(radius).color(color).id((part.to_owned(), i))
+    };
+    match mark {
+        Mark::Dot(marker) => {
+            area.points(points("edge", MARK + 1.2, theme.canvas).shape(shape(marker)).allow_hover(false));
+            area.points(points("dot", MARK, ink).shape(shape(marker)));
+        }
+        Mark::Hollow(marker) => {
+            area.points(points("edge", MARK + 0.6, ink).shape(shape(marker)));
+            area.points(points("dot", MARK - 1.0, theme.canvas).shape(shape(marker)).allow_hover(false));
+        }
+        // The stroke is a fifth of the radius.
+        Mark::Ring => area.points(points("ring", RING, ink).filled(false).shape(MarkerShape::Circle)),
+    }
+}
+
+fn style(is_dashed: bool) -> LineStyle {
+    if is_dashed { LineStyle::Dashed { length: 5.0 } } else { LineStyle::Solid }
+}
+
+fn shape(marker: Marker) -> MarkerShape {
+    match marker {
+        Marker::Circle => MarkerShape::Circle,
+        Marker::Square => MarkerShape::Square,
+        Marker::Diamond => MarkerShape::Diamond,
+        Marker::Triangle => MarkerShape::Up,
+        Marker::Wedge => MarkerShape::Down,
+    }
 }

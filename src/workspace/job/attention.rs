@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::LoadedNetwork;
+use crate::chart::{Grid, PatchImage, Pool, Raster, Rgb};
 use crate::corpus::{self, Corpus, Input, TextTokenizer};
 use crate::error::{Error, Result};
-use crate::figure::views::PatchImage;
-use crate::figure::{Grid, Pool, Raster, Rgb};
 use crate::model::{Model, Needs, Room};
 use crate::network::{Batch, Gates, Head, InputSpec, Probe, Site, SiteMaps, Source, Tokens};
 use crate::task::Ticket;

@@ -11,7 +11,7 @@ use super::super::super::theme::Theme;
 use super::super::super::widgets::{MatrixTexture, cell_at, paint_texture};
 use super::words::shown;
 use super::{Panel, TITLE, title};
-use crate::figure::Unit;
+use crate::chart::Unit;
 use crate::workspace::job::Patterns;
 
 /// Least room for a token.

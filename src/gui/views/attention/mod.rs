@@ -17,10 +17,9 @@ use super::super::jobs::AttentionKey;
 use super::super::state::State;
 use super::super::theme::STRONG;
 use super::super::widgets::{Mark, MatrixTexture, choice, color_bar, empty, note, swatch};
-use super::Draw;
+use super::{Draw, Key};
+use crate::chart::{AttentionMaps, AttentionPanel, Caption, ColorMap, Grid, Picture, Scale, Unit};
 use crate::error::{Error, Result};
-use crate::figure::views::{AttentionMaps, AttentionPanel};
-use crate::figure::{self, Caption, ColorMap, Grid, Scale, Unit};
 use crate::network::Site;
 use crate::workspace::job::{Patterns, Shown};
 
@@ -86,8 +85,14 @@ impl Panel<'_> {
 }
 
 impl Attention {
-    /// What draws its picture.
-    pub fn picture(&self, state: &State, theme: &'static figure::Theme) -> Result<Draw> {
+    /// What its picture is made of.
+    pub fn key(&self, state: &State) -> Key {
+        let options = [self.range as usize * 2 + self.show as usize, self.over as usize, self.query];
+        Key { patterns: state.patterns.as_ref().map(|(key, _)| key.clone()), options, ..Key::default() }
+    }
+
+    /// What makes its picture.
+    pub fn picture(&self, state: &State) -> Result<Draw> {
         let nothing = || Error::new("no attention is shown").hint("open the attention view and choose an input");
         let (_, patterns) = state.patterns.as_ref().ok_or_else(nothing)?;
         let means = patterns.means();
@@ -105,7 +110,7 @@ impl Attention {
             each_own_range: self.range == Range::Head,
             image: image.map(|image| (image, self.query)),
         };
-        Ok(Box::new(move || Ok(maps.figure(theme))))
+        Ok(Box::new(move || Ok(Picture::Attention(maps))))
     }
 
     /// Draws the view.

@@ -7,8 +7,8 @@ use eframe::egui::{CursorIcon, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, 
 use super::super::super::app::Cx;
 use super::super::super::widgets::{MatrixTexture, cell_at, paint_texture};
 use super::{Panel, TITLE, title};
-use crate::figure::Unit;
-use crate::figure::views::PatchImage;
+use crate::chart::PatchImage;
+use crate::chart::Unit;
 use crate::workspace::job::Patterns;
 
 /// Draws a panel of this size; returns the query that was clicked. `key` changes with its colours.

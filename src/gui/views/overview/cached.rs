@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Paint, Sort};
 use crate::analysis::{Analysis, SiteAnalysis};
-use crate::figure::{ColorMap, Scale};
+use crate::chart::{ColorMap, Scale};
 use crate::network::{FeatureMap, Head, Site};
 
 /// Result, colour, order, map.

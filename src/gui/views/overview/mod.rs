@@ -17,11 +17,10 @@ use super::super::theme::color;
 use super::super::widgets::{
     Background, Cell, HeadGrid, Mark, choice, color_bar, feature_picker, group_legend, swatch,
 };
-use super::{Draw, Picture};
+use super::{Draw, Key as PictureKey, OfAnalysis};
 use crate::analysis::baseline;
+use crate::chart::{AnalysisView, GroupStyle, Measure, Order, Unit};
 use crate::error::Result;
-use crate::figure::views::Order;
-use crate::figure::{self, GroupStyle, Measure, Unit};
 use crate::network::{Head, Site};
 use crate::words::counted;
 
@@ -92,8 +91,20 @@ fn short(unit: Unit, value: f64) -> String {
 }
 
 impl Overview {
-    /// What draws its picture.
-    pub fn picture(&self, state: &State, theme: &'static figure::Theme) -> Result<Draw> {
+    /// What its picture is made of.
+    pub fn key(&self, state: &State) -> PictureKey {
+        let measure = match &self.paint {
+            Paint::Measure(measure) => {
+                let all = state.results.as_ref().map(|r| Measure::available(&r.analysis)).unwrap_or_default();
+                all.iter().position(|m| m == measure).map_or(0, |i| i + 1)
+            }
+            Paint::Group | Paint::State => 0,
+        };
+        PictureKey { feature: state.feature(), options: [measure, self.sort as usize, 0], ..PictureKey::of_plan(state) }
+    }
+
+    /// What makes its picture.
+    pub fn picture(&self, state: &State) -> Result<Draw> {
         let measure = match &self.paint {
             Paint::Measure(measure) => Some(measure.clone()),
             Paint::Group | Paint::State => None,
@@ -103,7 +114,7 @@ impl Overview {
             Sort::Group => Order::Group,
             Sort::Value => Order::Value,
         };
-        Picture { order: Some(order), ..Picture::default() }.draw(state, theme, figure::View::Overview(measure))
+        OfAnalysis { order: Some(order), ..OfAnalysis::default() }.draw(state, AnalysisView::Overview(measure))
     }
 
     /// Draws the overview.

@@ -8,8 +8,8 @@ use super::super::super::command::Command;
 use super::super::super::jobs::JobKind;
 use super::super::super::state::Compared;
 use super::super::super::widgets::{command_button, heading, note};
+use crate::chart::Unit;
 use crate::evaluation::Quality;
-use crate::figure::Unit;
 use crate::workspace::Outlook;
 use crate::workspace::job::Measured;
 

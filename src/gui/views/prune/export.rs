@@ -10,8 +10,8 @@ use super::super::super::app::Cx;
 use super::super::super::command::Command;
 use super::super::super::jobs::JobKind;
 use super::super::super::widgets::{Background, command_button, fact, facts, heading, note};
+use crate::chart::Unit;
 use crate::error::Result;
-use crate::figure::Unit;
 use crate::pruning::{Forecast, Format, InputKind, Reference, Report, forecast};
 
 /// The folder being typed.

@@ -6,15 +6,15 @@ mod export;
 mod plans;
 mod quality;
 
+use std::sync::Arc;
+
 use eframe::egui::{ScrollArea, Ui};
 
-use super::super::app::Cx;
-use super::super::state::State;
-use super::Draw;
+use super::{Draw, Key};
+use crate::chart::{Picture, QualityCurves};
 use crate::error::{Error, Result};
-use crate::figure;
-use crate::figure::Caption;
-use crate::figure::views::{CostBars, QualityCurves};
+use crate::gui::app::Cx;
+use crate::gui::state::State;
 
 /// Width from which two columns stand side by side.
 const TWO_COLUMNS: f32 = 560.0;
@@ -26,29 +26,30 @@ pub struct Prune {
     export: export::ExportPanel,
 }
 
-impl Prune {
-    /// What draws its picture: the curve of quality where it was measured, else what the plan saves.
-    pub fn picture(&self, state: &State, theme: &'static figure::Theme) -> Result<Draw> {
-        if let Some(curves) = &state.curves {
-            let drawn = QualityCurves::of(curves, None)?;
-            return Ok(Box::new(move || Ok(drawn.figure(theme))));
-        }
-        let (Some(model), Some(Ok(outlook))) = (&state.model, &state.outlook) else {
-            return Err(Error::new("there is no plan to draw"));
-        };
-        let rows = cost::rows(model, outlook).into_iter().map(|r| r.row).collect();
-        let caption = Caption::new(format!("What {} saves", state.draft.now().active().name), model.facts.name.clone());
-        let bars = CostBars { caption, rows };
-        Ok(Box::new(move || Ok(bars.figure(theme))))
-    }
+/// What the picture is made of.
+pub fn key(state: &State) -> Key {
+    Key { results: None, measured: Some(state.measured_revision), ..Key::of_plan(state) }
+}
 
+/// What makes the picture: the curve of quality where it was measured, else what the plan saves.
+pub fn picture(state: &State) -> Result<Draw> {
+    if let Some(curves) = &state.curves {
+        let (curves, (kept, heads)) = (Arc::clone(curves), state.kept_heads());
+        let plan = Some(kept as f64 / heads.max(1) as f64);
+        return Ok(Box::new(move || Ok(Picture::Quality(QualityCurves { plan, ..QualityCurves::of(&curves, None)? }))));
+    }
+    let bars = cost::bars(state).ok_or_else(|| Error::new("there is no plan to draw"))?;
+    Ok(Box::new(move || Ok(Picture::Cost(bars))))
+}
+
+impl Prune {
     /// Draws the view: side by side where there is room, else one below the other.
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             let room = ui.available_width();
             if room < TWO_COLUMNS {
                 self.choice(ui, cx);
-                Self::effect(ui, cx);
+                Self::effect(ui, cx, picture);
                 return;
             }
             let left = (room * 0.40).clamp(250.0, 380.0);
@@ -60,7 +61,7 @@ impl Prune {
                 ui.add_space(14.0);
                 ui.vertical(|ui| {
                     ui.set_width((room - left - 36.0).max(220.0));
-                    Self::effect(ui, cx);
+                    Self::effect(ui, cx, picture);
                 });
             });
         });
@@ -73,9 +74,9 @@ impl Prune {
     }
 
     /// What comes of it.
-    fn effect(ui: &mut Ui, cx: Cx<'_>) {
+    fn effect(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         cost::ui(ui, cx);
         compare::ui(ui, cx);
-        quality::ui(ui, cx);
+        quality::ui(ui, cx, picture);
     }
 }

@@ -6,7 +6,7 @@ use super::super::super::action::Action;
 use super::super::super::app::Cx;
 use super::super::super::command::Command;
 use super::super::super::widgets::{command_button, heading, note, slide};
-use crate::figure::Unit;
+use crate::chart::Unit;
 use crate::plan::{Amount, Method};
 use crate::words::counted;
 use crate::workspace::Proposal;

@@ -14,7 +14,7 @@ use super::super::super::theme::Theme;
 use super::super::super::widgets::{Background, cell_at, note, slide};
 use super::{Kind, numbers};
 use crate::analysis::Analysis;
-use crate::figure::{Pool, Raster, Rgb, order_by_group};
+use crate::chart::{Pool, Raster, Rgb, order_by_group};
 use crate::network::FeatureMap;
 
 /// What the tiles are made of: result, map, numbers, order, pixels of a tile, colour of what is missing.
@@ -144,7 +144,7 @@ impl Layers {
                 let (r, c) = cell_at(rect, site.heads, site.heads, at)?;
                 let (i, j) = (*order.get(r)?, *order.get(c)?);
                 let value = value(kind, site, f, i, j);
-                Some(format!(", heads {i} and {j}: {}", crate::figure::Unit::Plain.format(value)))
+                Some(format!(", heads {i} and {j}: {}", crate::chart::Unit::Plain.format(value)))
             });
             response.on_hover_text_at_pointer(format!("{}{}", site.site, pair.unwrap_or_default()));
         });

@@ -10,10 +10,10 @@ use super::super::super::app::Cx;
 use super::super::super::theme::{STRONG, Theme, color};
 use super::super::super::widgets::{cell_at, paint_texture};
 use crate::analysis::{FeatureAnalysis, SiteAnalysis};
-use crate::figure::axis::Axis;
-use crate::figure::tree::Tree;
-use crate::figure::views::Similarity;
-use crate::figure::{GroupStyle, Unit};
+use crate::chart::Similarity;
+use crate::chart::axis::Axis;
+use crate::chart::tree::Tree;
+use crate::chart::{GroupStyle, Unit};
 use crate::network::Head;
 
 /// Height of the tree and width of the numbers of heads.

@@ -17,12 +17,10 @@ use super::super::state::State;
 use super::super::widgets::{
     Background, MatrixTexture, choice, color_bar, feature_picker, group_legend, needs_run, note, site_picker,
 };
-use super::{Draw, Picture};
+use super::{Draw, Key as PictureKey, OfAnalysis};
 use crate::analysis::{Analysis, FeatureAnalysis, SiteAnalysis};
+use crate::chart::{AnalysisView, Caption, Grid, Likeness, Order, Similarity, Tree, Unit};
 use crate::error::{Error, Result};
-use crate::figure::tree::Tree;
-use crate::figure::views::{Likeness, Order, Similarity};
-use crate::figure::{self, Caption, Grid};
 use crate::network::{FeatureMap, Site};
 
 /// What the numbers between two heads are.
@@ -75,11 +73,18 @@ struct Drawn {
 const QUICK: usize = 48;
 
 impl Redundancy {
-    /// What draws its picture.
-    pub fn picture(&self, state: &State, theme: &'static figure::Theme) -> Result<Draw> {
+    /// What its picture is made of.
+    pub fn key(&self, state: &State) -> PictureKey {
+        let options = [self.kind as usize, usize::from(self.by_index), usize::from(self.all_layers)];
+        let key = PictureKey { feature: state.feature(), options, ..PictureKey::of_site(state) };
+        if self.all_layers { PictureKey { site: None, ..key } } else { key }
+    }
+
+    /// What makes its picture.
+    pub fn picture(&self, state: &State) -> Result<Draw> {
         let order = if self.by_index { Order::Index } else { Order::Group };
-        let picture = Picture { of_site: !self.all_layers, order: Some(order), groups: None };
-        picture.draw(state, theme, figure::View::Redundancy(self.kind.likeness()))
+        let picture = OfAnalysis { of_site: !self.all_layers, order: Some(order), groups: None };
+        picture.draw(state, AnalysisView::Redundancy(self.kind.likeness()))
     }
 
     /// Draws the view.
@@ -111,7 +116,7 @@ impl Redundancy {
             } else {
                 ui.label(RichText::new(label).small().color(cx.theme.muted));
                 let missing = similarity.matrix.has_missing().then_some("no direction");
-                color_bar(ui, cx.theme, &scale, figure::Unit::Plain, missing);
+                color_bar(ui, cx.theme, &scale, Unit::Plain, missing);
             }
             if !self.all_layers {
                 ui.add_space(8.0);

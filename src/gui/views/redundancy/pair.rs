@@ -6,8 +6,8 @@ use super::super::super::action::Action;
 use super::super::super::theme::color;
 use super::super::super::widgets::{fact, facts, heading, note};
 use super::matrix::Drawing;
-use crate::figure::views::Similarity;
-use crate::figure::{GroupStyle, Unit};
+use crate::chart::Similarity;
+use crate::chart::{GroupStyle, Unit};
 use crate::network::Head;
 
 /// Pairs in the list.

@@ -6,7 +6,7 @@ use super::super::super::action::Action;
 use super::super::super::app::Cx;
 use super::super::super::widgets::{heading, note};
 use crate::analysis::Groups;
-use crate::figure::Unit;
+use crate::chart::Unit;
 use crate::network::FeatureMap;
 use crate::plan::Method;
 use crate::training::constraint::{Constraint, Diversity, Reduction};

@@ -16,9 +16,9 @@ use super::super::jobs::JobKind;
 use super::super::messages::sentence;
 use super::super::state::State;
 use super::super::widgets::{command_button, empty, fact, facts, heading, note};
-use super::Draw;
+use super::{Draw, Key};
+use crate::chart::{Picture, Unit};
 use crate::error::{Error, Result};
-use crate::figure::{self, Unit};
 use crate::training::constraint::{Constraint, Diversity};
 use crate::training::{Record, TrainingEnd, TrainingSummary};
 
@@ -28,18 +28,27 @@ pub struct Training {
     folder: String,
 }
 
-/// What draws its picture.
-pub fn picture(state: &State, theme: &'static figure::Theme) -> Result<Draw> {
+/// What the picture is made of.
+pub fn key(state: &State) -> Key {
+    let records = state.training.watched.as_ref().map(|(_, watched)| {
+        let told = watched.told();
+        (told.records.len(), told.stages.len())
+    });
+    Key { records, ..Key::default() }
+}
+
+/// What makes the picture.
+pub fn picture(state: &State) -> Result<Draw> {
     let Some((out, watched)) = &state.training.watched else {
         return Err(Error::new("there is no training run to draw"));
     };
-    let figure = curves::figure(out, &watched.told());
-    Ok(Box::new(move || Ok(figure.figure(theme))))
+    let (out, watched) = (out.clone(), watched.clone());
+    Ok(Box::new(move || Ok(Picture::Training(curves::curves(&out, &watched.told())))))
 }
 
 impl Training {
     /// Draws the view.
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         let frame = Frame::new().inner_margin(Margin { right: 10, ..Margin::ZERO });
         let left = (ui.available_width() * 0.36).clamp(220.0, 300.0);
         let side = Panel::left("training settings").frame(frame).default_size(left).min_size(200.0);
@@ -51,7 +60,7 @@ impl Training {
         });
         let rest = Frame::new().inner_margin(Margin { left: 10, ..Margin::ZERO });
         CentralPanel::default().frame(rest).show(ui, |ui| {
-            ScrollArea::vertical().id_salt("training curves").auto_shrink(false).show(ui, |ui| right(ui, cx));
+            ScrollArea::vertical().id_salt("training curves").auto_shrink(false).show(ui, |ui| right(ui, cx, picture));
         });
     }
 
@@ -105,7 +114,7 @@ impl Training {
     }
 }
 
-fn right(ui: &mut Ui, cx: Cx<'_>) {
+fn right(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
     let training = &cx.state.training;
     if let Some(error) = &training.failure {
         ui.add(Label::new(RichText::new(error.to_string()).color(cx.theme.danger)).wrap().selectable(true));
@@ -135,7 +144,10 @@ fn right(ui: &mut Ui, cx: Cx<'_>) {
     if let Some(summary) = &training.summary {
         summary_ui(ui, cx, out, summary);
     }
-    curves::ui(ui, cx, out, &told);
+    drop(told);
+    if let Some(Picture::Training(drawn)) = picture {
+        curves::ui(ui, cx.theme, drawn);
+    }
 }
 
 /// The mean angle between hidden units in degrees: opposite ones (180) span one direction, 90 two.

@@ -120,15 +120,21 @@ impl Marker {
     pub const ALL: [Self; 5] = [Self::Circle, Self::Square, Self::Triangle, Self::Diamond, Self::Wedge];
 }
 
+impl Marker {
+    /// The shape of group or series `n`. Every fifth color moves on by one more, since blue and sky blue are five apart;
+    /// every cycle too, so that 60 groups pass before a pair of color and shape repeats.
+    pub fn nth(n: usize) -> Self {
+        let (index, cycle) = (n % GROUP_COLORS, n / GROUP_COLORS);
+        Self::ALL[(index + index / Self::ALL.len() + cycle) % Self::ALL.len()]
+    }
+}
+
 impl GroupStyle {
     /// The style of group `group` on `theme`.
     pub fn of(theme: &Theme, group: usize) -> Self {
         let colors = if theme.is_dark { &ON_DARK } else { &ON_LIGHT };
         let (index, cycle) = (group % GROUP_COLORS, group / GROUP_COLORS);
-        // Every fifth colour moves on by one more, since blue and sky blue are five apart; every cycle too, so that 60
-        // groups pass before a pair of colour and shape repeats.
-        let shape = index + index / Marker::ALL.len() + cycle;
-        Self { color: colors[index], cycle, marker: Marker::ALL[shape % Marker::ALL.len()] }
+        Self { color: colors[index], cycle, marker: Marker::nth(group) }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Tabulated rather than computed: `powf` and `cbrt` differ in the last bit between platforms, bytes do not.
 
-use crate::figure::color::Rgb;
+use crate::chart::color::Rgb;
 
 /// Number of entries of a colour map.
 pub const ENTRIES: usize = 256;

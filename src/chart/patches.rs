@@ -1,7 +1,7 @@
 //! Weights over the patches of an image.
 
-use crate::figure::color::Rgb;
-use crate::figure::raster::{Grid, Raster, Scale};
+use super::color::Rgb;
+use super::raster::{Grid, Raster, Scale};
 
 /// An image as a model reads it: patches in reading order, after tokens of the model's own.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,8 +48,8 @@ impl PatchImage {
 
 #[cfg(test)]
 mod tests {
+    use super::super::palette::ColorMap;
     use super::*;
-    use crate::figure::palette::ColorMap;
 
     #[test]
     fn patches_lie_in_reading_order_after_the_leading_tokens() {

@@ -1,12 +1,16 @@
-use std::collections::BTreeMap;
+//! Pictures of an invented analysis: what they show, and that they can be drawn.
 
-use super::*;
-use crate::analysis::{Baseline, CurvePoint, Distances, FeatureAnalysis, Gram, Metric, ModelInfo, Points, Settings};
-use crate::figure::table::Cell;
-use crate::figure::views::gallery::check;
-use crate::figure::views::samples::noise;
-use crate::figure::{Figure, Grid};
-use crate::network::SiteKind;
+use std::collections::{BTreeMap, HashSet};
+
+use super::views::gallery::check;
+use super::views::samples::noise;
+use crate::analysis::{
+    Analysis, Baseline, CurvePoint, Distances, FeatureAnalysis, Gram, Metric, ModelInfo, Points, Settings, SiteAnalysis,
+};
+use crate::chart::table::Cell;
+use crate::chart::*;
+use crate::network::{FeatureMap, Site, SiteKind};
+use crate::plan::Plan;
 
 /// Heads of `width` numbers around three centres; head 5 is zero where `has_dead`.
 fn gram(heads: usize, seed: usize, has_dead: bool) -> Gram {
@@ -100,23 +104,38 @@ fn analysis() -> Analysis {
     }
 }
 
-/// The column `name` of a figure's table.
-fn column(figure: &Figure, name: &str) -> Vec<Cell> {
-    let table = figure.table();
+/// The column `name` of a picture's table.
+fn column(picture: &Picture, name: &str) -> Vec<Cell> {
+    let table = picture.table();
     let index = table.columns().iter().position(|c| c == name).unwrap();
     table.rows().map(|row| row[index].clone()).collect()
+}
+
+/// Every number that the plots of a picture draw stands in its table.
+pub(super) fn holds_its_numbers(picture: &Picture) {
+    let number = |cell: Cell| match cell {
+        Cell::Number(number) => Some(number),
+        Cell::Count(count) => Some(count as f64),
+        Cell::Text(_) | Cell::Empty => None,
+    };
+    let held: HashSet<u64> = picture.table().rows().flatten().filter_map(number).map(f64::to_bits).collect();
+    for plot in picture.plots() {
+        let missing: Vec<f64> = plot.numbers().into_iter().filter(|n| !held.contains(&n.to_bits())).collect();
+        assert!(missing.is_empty(), "{}: {missing:?} of {} are not in the table", plot.title, picture.caption().title);
+    }
 }
 
 #[test]
 fn every_view_of_every_layer_can_be_drawn() {
     let analysis = analysis();
-    for view in View::available(&analysis) {
+    for view in AnalysisView::available(&analysis) {
         let sites = std::iter::once(None).chain(analysis.sites.iter().map(|s| Some(s.site)));
         for site in sites {
+            let picture = build(&analysis, &Request { site, ..Request::new(view.clone()) }).unwrap();
+            holds_its_numbers(&picture);
             for theme in Theme::ALL {
-                let request = Request { site, theme, ..Request::new(view.clone()) };
                 let name = site.map_or_else(|| "all".to_owned(), |s| s.to_string());
-                check(&format!("build-{view}-{name}-{}", theme.name), &build(&analysis, &request).unwrap());
+                check(&format!("build-{view}-{name}-{}", theme.name), &picture.figure(theme));
             }
         }
     }
@@ -124,11 +143,11 @@ fn every_view_of_every_layer_can_be_drawn() {
 
 #[test]
 fn names_of_views_lead_back() {
-    for view in View::available(&analysis()) {
-        assert_eq!(view.to_string().parse::<View>().unwrap(), view);
+    for view in AnalysisView::available(&analysis()) {
+        assert_eq!(view.to_string().parse::<AnalysisView>().unwrap(), view);
     }
     for wrong in ["", "overview-", "redundancy-x", "groups-2", "pie"] {
-        let error = wrong.parse::<View>().unwrap_err();
+        let error = wrong.parse::<AnalysisView>().unwrap_err();
         assert_eq!(error.kind(), crate::error::Kind::Usage, "{wrong}");
     }
 }
@@ -137,7 +156,7 @@ fn names_of_views_lead_back() {
 fn tables_hold_the_analysis_numbers() {
     let analysis = analysis();
     let first = &analysis.sites[0];
-    let request = Request { site: Some(first.site), ..Request::new(View::Redundancy(Likeness::Cosine)) };
+    let request = Request { site: Some(first.site), ..Request::new(AnalysisView::Redundancy(Likeness::Cosine)) };
     let figure = build(&analysis, &request).unwrap();
     let gram = &first.features[&FeatureMap::Output].gram;
     let cosines = column(&figure, "cosine");
@@ -151,7 +170,7 @@ fn tables_hold_the_analysis_numbers() {
             other => panic!("{other:?}"),
         }
     }
-    let votes = build(&analysis, &Request::new(View::Votes)).unwrap();
+    let votes = build(&analysis, &Request::new(AnalysisView::Votes)).unwrap();
     let shares = column(&votes, "vote_share");
     assert_eq!(shares.len(), 8 + 12 + 1 + 2);
     // 40 batches with two feature maps: 80 votes can be won.
@@ -163,7 +182,7 @@ fn tables_hold_the_analysis_numbers() {
 fn a_plan_decides_what_is_kept() {
     let analysis = analysis();
     let kept = |plan: Option<&Plan>| {
-        let figure = build(&analysis, &Request { plan, ..Request::new(View::Overview(None)) }).unwrap();
+        let figure = build(&analysis, &Request { plan, ..Request::new(AnalysisView::Overview(None)) }).unwrap();
         column(&figure, "kept")[..8].to_vec()
     };
     let plan = Plan::parse_any(r#"{"encoder.0": [1, 6]}"#).unwrap();
@@ -172,7 +191,7 @@ fn a_plan_decides_what_is_kept() {
     let votes: Vec<Cell> = (0..8).map(|h| Cell::from(analysis.sites[0].kept.contains(&h))).collect();
     assert_eq!(kept(None), votes);
     let wrong = Plan::parse_any(r#"{"encoder.7": [0]}"#).unwrap();
-    assert!(build(&analysis, &Request { plan: Some(&wrong), ..Request::new(View::Votes) }).is_err());
+    assert!(build(&analysis, &Request { plan: Some(&wrong), ..Request::new(AnalysisView::Votes) }).is_err());
 }
 
 #[test]
@@ -180,24 +199,30 @@ fn wrong_requests_say_what_there_is() {
     let analysis = analysis();
     let fails = |request: Request<'_>| build(&analysis, &request).unwrap_err();
     for (error, part) in [
-        (fails(Request { site: "decoder.9".parse().ok(), ..Request::new(View::Votes) }), "it has encoder.0, encoder.1"),
-        (fails(Request { feature: Some(FeatureMap::Key), ..Request::new(View::Groups) }), "it holds value, output"),
+        (
+            fails(Request { site: "decoder.9".parse().ok(), ..Request::new(AnalysisView::Votes) }),
+            "it has encoder.0, encoder.1",
+        ),
+        (
+            fails(Request { feature: Some(FeatureMap::Key), ..Request::new(AnalysisView::Groups) }),
+            "it holds value, output",
+        ),
         (fails(Request::new("overview-luck".parse().unwrap())), "importance"),
     ] {
         assert!(error.kind() == crate::error::Kind::Usage && error.to_string().contains(part), "{error}");
     }
     let mut bare = analysis.clone();
     bare.sites[1].cka = None;
-    assert!(build(&bare, &Request::new(View::Redundancy(Likeness::Cka))).is_err());
+    assert!(build(&bare, &Request::new(AnalysisView::Redundancy(Likeness::Cka))).is_err());
     bare.sites.clear();
-    for view in View::available(&bare) {
+    for view in AnalysisView::available(&bare) {
         assert!(build(&bare, &Request::new(view)).is_err());
     }
 }
 
 #[test]
 fn the_settling_of_a_layer_is_read_from_its_history() {
-    let figure = build(&analysis(), &Request::new(View::Settling)).unwrap();
+    let figure = build(&analysis(), &Request::new(AnalysisView::Settling)).unwrap();
     let rows: Vec<Vec<Cell>> = figure.table().rows().collect();
     assert_eq!(rows[0], ["all".into(), 1.0.into(), 0.25.into()]);
     // The last sample holds the final votes, so every layer agrees with itself there.

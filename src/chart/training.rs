@@ -1,21 +1,46 @@
-//! A training run, as curves.
+//! Measures of a training run over its steps.
 
-use crate::figure::number::Unit;
-use crate::figure::page::Caption;
-use crate::figure::scene::Point;
-use crate::figure::views::{TrainingCurves, TrainingPlot};
+use super::axis::{Axis, extent};
+use super::caption::Caption;
+use super::ink::Ink;
+use super::number::Unit;
+use super::palette::Marker;
+use super::plot::{Limit, Line, Mark, Plot, Series};
+use super::table::Table;
 use crate::training::Record;
 
+/// Measures on a common axis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingPlot {
+    /// What they measure: `Loss per token`.
+    pub label: String,
+    /// How they are written.
+    pub unit: Unit,
+    /// Names and `[step, value]`, ascending; values that were not finite interrupt a line.
+    pub series: Vec<(String, Vec<[f64; 2]>)>,
+}
+
+/// A training run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingCurves {
+    /// Words around it.
+    pub caption: Caption,
+    /// The plots from top to bottom.
+    pub plots: Vec<TrainingPlot>,
+    /// Steps at which something happened: the vote, the beginning of fine-tuning.
+    pub events: Vec<(f64, String)>,
+}
+
 /// The name of a line and where its values are.
-type Line<'a> = (&'a str, &'a dyn Fn(&Record) -> Option<f64>);
+type Measured<'a> = (&'a str, &'a dyn Fn(&Record) -> Option<f64>);
 
 impl TrainingCurves {
     /// The records of a run, oldest first. Stages begin where the records say so.
     pub fn of(records: &[Record], caption: Caption) -> Self {
-        let line = |value: &dyn Fn(&Record) -> Option<f64>| -> Vec<Point> {
+        let line = |value: &dyn Fn(&Record) -> Option<f64>| -> Vec<[f64; 2]> {
             records.iter().filter_map(|r| Some([r.total_steps as f64, value(r)?])).collect()
         };
-        let plot = |label: &str, lines: &[Line<'_>]| {
+        let plot = |label: &str, lines: &[Measured<'_>]| {
             let series = lines.iter().map(|(name, value)| ((*name).to_owned(), line(value)));
             let series: Vec<_> = series.filter(|(_, points)| !points.is_empty()).collect();
             (!series.is_empty()).then(|| TrainingPlot { label: label.to_owned(), unit: Unit::Plain, series })
@@ -37,6 +62,55 @@ impl TrainingCurves {
         let events = changes.map(|w| (w[0].total_steps as f64, w[1].stage.name().to_owned())).collect();
         Self { caption, plots: plots.into_iter().flatten().collect(), events }
     }
+
+    /// The plots, all over the same steps. The first names the events, which all of them mark.
+    pub fn plots(&self) -> Vec<Plot> {
+        let steps = self.plots.iter().flat_map(|p| &p.series).flat_map(|(_, points)| points).map(|p| p[0]);
+        let (first, last) = extent(steps.chain(self.events.iter().map(|e| e.0))).unwrap_or((0.0, 1.0));
+        let count = self.plots.len();
+        let plot = |(i, measures): (usize, &TrainingPlot)| {
+            let values = measures.series.iter().flat_map(|(_, p)| p).map(|p| p[1]);
+            let x = Axis::exact("step", Unit::Count, (first.min(0.0), last), 8);
+            let y = Axis::linear(measures.label.clone(), measures.unit, extent(values).unwrap_or((0.0, 1.0)), 4);
+            let mut plot = Plot::new(measures.label.clone(), x, y);
+            plot.limits.extend(self.events.iter().map(|(step, name)| Limit {
+                name: if i == 0 { name.clone() } else { String::new() },
+                value: *step,
+                is_vertical: true,
+                ink: Ink::Accent,
+                line: Line::dashed(1.0),
+            }));
+            plot.series.extend(measures.series.iter().enumerate().map(|(k, (name, points))| Series {
+                name: name.clone(),
+                points: points.clone(),
+                ink: Ink::Nth(k),
+                line: Some(Line::solid(1.75)),
+                mark: (points.len() <= 24).then_some(Mark::Dot(Marker::nth(k))),
+            }));
+            // Only the last axis is labelled: the others stand above it.
+            if i + 1 < count {
+                plot.x.label.clear();
+            }
+            plot
+        };
+        self.plots.iter().enumerate().map(plot).collect()
+    }
+
+    /// Every number of the plots, those of events last.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new(["measure", "series", "step", "value"]);
+        for plot in &self.plots {
+            for (name, points) in &plot.series {
+                for [step, value] in points {
+                    table.push([plot.label.as_str().into(), name.as_str().into(), (*step).into(), (*value).into()]);
+                }
+            }
+        }
+        for (step, name) in &self.events {
+            table.push(["event".into(), name.as_str().into(), (*step).into()]);
+        }
+        table
+    }
 }
 
 #[cfg(test)]
@@ -45,8 +119,6 @@ mod tests {
 
     use super::*;
     use crate::evaluation::generation::{Rouge, TranslationScore};
-    use crate::figure::Theme;
-    use crate::figure::views::gallery::check;
     use crate::training::{SiteRecord, Stage};
 
     fn record(step: u64) -> Record {
@@ -88,9 +160,5 @@ mod tests {
         let translated = Record { translation, ..record(50) };
         let curves = TrainingCurves::of(&[translated], curves.caption.clone());
         assert_eq!(curves.plots[3].series[0].1, [[50.0, 12.5]]);
-        let curves = TrainingCurves::of(&records, curves.caption);
-        for theme in Theme::ALL {
-            check(&format!("build-training-{}", theme.name), &curves.figure(theme));
-        }
     }
 }

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
+use super::caption::Caption;
+use super::number::Unit;
+use super::picture::Picture;
+use super::quality::{FrontPoint, MethodCurve, QualityCurves, RandomPoint};
+use super::tradeoff::TradeOff;
 use crate::error::{Error, Result};
 use crate::evaluation::curve::{CurveRow, Curves, Gauge};
-use crate::figure::export::Figure;
-use crate::figure::number::Unit;
-use crate::figure::page::Caption;
-use crate::figure::theme::Theme;
-use crate::figure::views::{MethodCurve, QualityCurves, RandomPoint, TradeOff};
-use crate::plan::{Cost, Method};
+use crate::plan::{Cost, Method, Ranking};
 use crate::words::{counted, noun};
 
 /// What a trade-off sets quality against.
@@ -116,14 +116,14 @@ impl CurveView {
         Some(Ok(price.map_or(Self::Quality(gauge), |price| Self::Pareto(price, gauge))))
     }
 
-    /// Draws it.
+    /// What it shows of `curves`.
     ///
     /// # Errors
     /// Where the curves hold no point, or not what is asked for.
-    pub fn figure(self, curves: &Curves, theme: &Theme) -> Result<Figure> {
+    pub fn picture(self, curves: &Curves) -> Result<Picture> {
         match self {
-            Self::Quality(gauge) => Ok(QualityCurves::of(curves, gauge)?.figure(theme)),
-            Self::Pareto(price, gauge) => Ok(TradeOff::of(curves, price, gauge)?.figure(theme)),
+            Self::Quality(gauge) => Ok(Picture::Quality(QualityCurves::of(curves, gauge)?)),
+            Self::Pareto(price, gauge) => Ok(Picture::TradeOff(TradeOff::of(curves, price, gauge)?)),
         }
     }
 }
@@ -191,8 +191,19 @@ impl QualityCurves {
             random: random.iter().filter_map(band).collect(),
             random_name: format!("random, range of {}", counted(draws, "draws")),
             whole: curves.whole.and_then(|w| gauge.of(&w.effect)),
+            front: front(curves, gauge),
+            plan: None,
         })
     }
+}
+
+/// What no other choice beats in both heads and quality.
+fn front(curves: &Curves, gauge: Gauge) -> Vec<FrontPoint> {
+    let whole = curves.whole.map_or(1, |w| w.cost.heads.max(1)) as f64;
+    let named = |ranking: Option<Ranking>| ranking.map_or_else(|| "whole model".to_owned(), |r| r.to_string());
+    let front = curves.front(gauge, |cost, _| Some(cost.heads as f64), false);
+    let point = |(ranking, heads, quality)| FrontPoint { method: named(ranking), kept: heads / whole, quality };
+    front.into_iter().map(point).collect()
 }
 
 impl TradeOff {

@@ -1,14 +1,17 @@
 //! What each picture shows, taken from an analysis and, where there is one, a plan.
 
-use crate::analysis::{Analysis, Distances, Metric, Points, SiteAnalysis, plane, top};
+use super::caption::Caption;
+use super::groups::GroupMap;
+use super::measure::Measure;
+use super::number::Unit;
+use super::overview::{Overview, OverviewRow, Paint};
+use super::raster::Grid;
+use super::scores::GroupScores;
+use super::settling::Settling;
+use super::similarity::{Likeness, Similarity};
+use super::votes::VoteBars;
+use crate::analysis::{Analysis, Distances, Gram, Metric, Points, SiteAnalysis, plane, top};
 use crate::error::{Error, Result};
-use crate::figure::measure::Measure;
-use crate::figure::number::Unit;
-use crate::figure::page::Caption;
-use crate::figure::raster::Grid;
-use crate::figure::views::{
-    GroupMap, GroupScores, Likeness, Overview, OverviewRow, Paint, QualityPoint, Settling, Similarity, VoteBars,
-};
 use crate::network::FeatureMap;
 use crate::plan::{Amount, Method, Plan};
 use crate::words::{counted, noun};
@@ -197,13 +200,19 @@ impl<'a> Lens<'a> {
     pub fn group_map(&self, site: &SiteAnalysis, others: Option<&[usize]>) -> Result<GroupMap> {
         let feature = self.feature_of(site)?;
         let space = Points::new(&feature.gram, self.analysis.settings.metric);
+        let points = plane(space.gram());
         let groups = others.unwrap_or(&feature.groups);
-        let silhouette = match others {
-            Some(groups) => Distances::new(space.gram()).silhouettes(groups).unwrap_or_default(),
-            None if feature.silhouette.is_some() => {
-                Measure::Silhouette.values(site, self.feature, self.analysis.batches)
+        let (silhouette, mean_silhouette, dunn) = match others {
+            Some(groups) => {
+                let distances = Distances::new(space.gram());
+                let silhouette = distances.silhouettes(groups).unwrap_or_default();
+                (silhouette, distances.mean_silhouette(groups), distances.dunn(groups))
             }
-            None => Vec::new(),
+            None if feature.silhouette.is_some() => {
+                let silhouette = Measure::Silhouette.values(site, self.feature, self.analysis.batches);
+                (silhouette, feature.mean_silhouette, feature.dunn)
+            }
+            None => (Vec::new(), feature.mean_silhouette, feature.dunn),
         };
         let count = groups.iter().max().map_or(0, |g| g + 1);
         let mut parts = vec![self.feature.to_string(), self.metric().to_owned()];
@@ -213,14 +222,13 @@ impl<'a> Lens<'a> {
         Ok(GroupMap {
             caption: self.likeness_notes(caption.note(self.kept_note())),
             site: site.site.to_string(),
-            points: plane(space.gram()),
+            share_kept: kept_by(&points, space.gram()),
+            points,
             groups: groups.to_vec(),
             silhouette,
-            quality: feature
-                .curve
-                .iter()
-                .map(|p| QualityPoint { groups: p.groups, silhouette: p.mean_silhouette, dunn: p.dunn })
-                .collect(),
+            mean_silhouette,
+            dunn,
+            curve: feature.curve.clone(),
             kept: Some(self.kept(site)),
         })
     }
@@ -300,7 +308,8 @@ impl<'a> Lens<'a> {
 
     /// The share of votes that the plan asks for, where it decides by one.
     fn threshold(&self) -> Option<f64> {
-        let plan = self.plan.filter(|p| p.method == Method::Votes.name())?;
+        // Beside heads that a person fixed, it decides about the others.
+        let plan = self.plan.filter(|p| [Method::Votes.name(), "manual"].contains(&p.method.as_str()))?;
         match plan.amount {
             Some(Amount::Threshold(value)) => Some(value),
             _ => None,
@@ -315,5 +324,35 @@ impl<'a> Lens<'a> {
         site.features
             .get(&self.feature)
             .ok_or_else(|| Error::new(format!("{} was not analysed on {} maps", site.site, self.feature)))
+    }
+}
+
+/// Share of the squared distances to the mean that a plane keeps.
+fn kept_by(points: &[[f64; 2]], gram: &Gram) -> f64 {
+    let heads = gram.heads();
+    let sum: f64 = (0..heads).map(|i| gram.row(i).iter().sum::<f64>()).sum();
+    let total = (0..heads).map(|i| gram.norm2(i)).sum::<f64>() - sum / heads.max(1) as f64;
+    let inside: f64 = points.iter().map(|p| p[0] * p[0] + p[1] * p[1]).sum();
+    if total > 0.0 { (inside / total).clamp(0.0, 1.0) } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plane_keeps_all_of_what_lies_in_a_plane() {
+        // (1, 0, 0), (-1, 0, 0), (0, 2, 0): all in a plane; with (0, 0, 3) in place of the last coordinate's 0 not.
+        let flat = [[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, -2.0, 0.0]];
+        let tall = [[1.0, 0.0, 1.0], [-1.0, 0.0, 1.0], [0.0, 2.0, -1.0], [0.0, -2.0, -1.0]];
+        let share = |rows: &[[f64; 3]]| {
+            let dot = |a: &[f64; 3], b: &[f64; 3]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+            let values = rows.iter().flat_map(|a| rows.iter().map(move |b| dot(a, b))).collect();
+            let gram = Gram::from_rows(4, values).unwrap();
+            kept_by(&plane(&gram), &gram)
+        };
+        assert!((share(&flat) - 1.0).abs() < 1e-9);
+        // Variances 2, 8 and 4 about a mean of 0: the largest two of 14.
+        assert!((share(&tall) - 12.0 / 14.0).abs() < 1e-9, "{}", share(&tall));
     }
 }

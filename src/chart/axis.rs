@@ -17,6 +17,10 @@ pub struct Axis {
     pub ticks: Vec<f64>,
     /// Equal ratios, rather than differences, are equally long.
     pub is_log: bool,
+    /// What stands at 0, 1, .. in place of numbers; empty for an axis of numbers.
+    pub names: Vec<String>,
+    /// Only whole numbers are marked.
+    is_whole: bool,
     step: f64,
 }
 
@@ -31,14 +35,18 @@ impl Axis {
             |value: f64, tick: f64, room: f64| if (tick - value).abs() <= 0.15 * span { tick } else { value + room };
         let low = end(low, step.at(step.index(low).floor()), -0.04 * span);
         let high = end(high, step.at(step.index(high).ceil()), 0.04 * span);
-        Self { label: label.into(), unit, low, high, ticks: step.inside(low, high), is_log: false, step: step.value() }
+        Self::plain(label.into(), unit, (low, high), step)
+    }
+
+    fn plain(label: String, unit: Unit, (low, high): (f64, f64), step: Step) -> Self {
+        let (ticks, step) = (step.inside(low, high), step.value());
+        Self { label, unit, low, high, ticks, is_log: false, names: Vec::new(), is_whole: false, step }
     }
 
     /// An axis that ends exactly at `low` and `high`; about `count` ticks between.
     pub fn exact(label: impl Into<String>, unit: Unit, range: (f64, f64), count: usize) -> Self {
         let (low, high) = sane(range);
-        let step = Step::nice(high - low, count);
-        Self { label: label.into(), unit, low, high, ticks: step.inside(low, high), is_log: false, step: step.value() }
+        Self::plain(label.into(), unit, (low, high), Step::nice(high - low, count))
     }
 
     /// An axis of whole numbers with half a step of room at both ends, as bars need it.
@@ -46,8 +54,41 @@ impl Axis {
         let (low, high) = (first as f64, last.max(first) as f64);
         let step = Step::whole(high - low, count);
         let ticks = step.inside(low, high);
-        let label = label.into();
-        Self { label, unit: Unit::Count, low: low - 0.5, high: high + 0.5, ticks, is_log: false, step: step.value() }
+        let axis = Self::plain(label.into(), Unit::Count, (low - 0.5, high + 0.5), step);
+        Self { ticks, is_whole: true, ..axis }
+    }
+
+    /// An axis of things in a row, as bars need it: `names[i]` stands at `i`, all of them are marked.
+    pub fn named(label: impl Into<String>, names: Vec<String>) -> Self {
+        let last = names.len().max(1) - 1;
+        let axis = Self::integers(label, 0, last, last);
+        Self { ticks: (0..names.len()).map(|i| i as f64).collect(), names, ..axis }
+    }
+
+    /// The same axis between other ends, as where a person looks closer, with about `count` ticks.
+    #[must_use]
+    pub fn over(&self, low: f64, high: f64, count: usize) -> Self {
+        let (label, unit) = (self.label.clone(), self.unit);
+        if self.is_log {
+            let (low, high) = sane((low, high));
+            let axis = Self::log(label, unit, (low, high), count);
+            return Self { low, high, ..axis };
+        }
+        let axis = Self::exact(label, unit, (low, high), count);
+        if !self.is_whole {
+            return axis;
+        }
+        let step = Step::whole(high - low, count);
+        let ticks = step.inside(low, high);
+        let most = self.names.len() as f64;
+        let is_there = |tick: &f64| most == 0.0 || (*tick >= 0.0 && *tick < most);
+        let ticks = ticks.into_iter().filter(is_there).collect();
+        Self { ticks, is_whole: true, names: self.names.clone(), step: step.value(), ..axis }
+    }
+
+    /// How far apart ticks are.
+    pub fn step(&self) -> f64 {
+        self.step
     }
 
     /// A logarithmic axis; values that are not positive cannot lie on it, so the range is cut to those that are.
@@ -76,7 +117,7 @@ impl Axis {
         };
         let step = ticks.windows(2).map(|w| w[1] - w[0]).fold(f64::INFINITY, f64::min);
         let step = if step.is_finite() { step } else { low };
-        Self { label: label.into(), unit, low, high, ticks, is_log: true, step }
+        Self { label: label.into(), unit, low, high, ticks, is_log: true, names: Vec::new(), is_whole: false, step }
     }
 
     /// Where `value` lies: 0 at `low`, 1 at `high`, outside beyond; NaN where it cannot lie on the axis.
@@ -90,7 +131,9 @@ impl Axis {
 
     /// How each of the ticks is written.
     pub fn tick_labels(&self) -> Vec<String> {
-        if self.is_log {
+        if !self.names.is_empty() {
+            self.ticks.iter().map(|t| self.names.get(*t as usize).cloned().unwrap_or_default()).collect()
+        } else if self.is_log {
             self.ticks.iter().map(|t| self.unit.format(*t)).collect()
         } else {
             self.unit.labels(&self.ticks, self.step)
@@ -242,6 +285,19 @@ mod tests {
         assert_eq!(Axis::integers("", 0, 127, 8).ticks, [0.0, 20.0, 40.0, 60.0, 80.0, 100.0, 120.0]);
         let one = Axis::integers("", 3, 3, 8);
         assert_eq!((one.low, one.high, one.ticks.as_slice()), (2.5, 3.5, &[3.0][..]));
+    }
+
+    #[test]
+    fn a_closer_look_has_ticks_of_its_own() {
+        let axis = Axis::exact("", Unit::Plain, (0.0, 100.0), 5);
+        assert_eq!(axis.over(10.0, 11.0, 5).tick_labels(), ["10.0", "10.2", "10.4", "10.6", "10.8", "11.0"]);
+        let whole = Axis::integers("", 0, 7, 8);
+        assert_eq!(whole.over(2.2, 4.4, 8).ticks, [3.0, 4.0]);
+        let named = Axis::named("", ["c", "a", "b"].map(str::to_owned).to_vec());
+        assert_eq!((named.low, named.high, named.tick_labels().concat()), (-0.5, 2.5, "cab".to_owned()));
+        assert_eq!(named.over(-0.5, 1.5, 4).tick_labels(), ["c", "a"]);
+        let log = Axis::log("", Unit::Count, (1.0, 1000.0), 4).over(9.0, 1100.0, 4);
+        assert_eq!((log.low, log.high, log.ticks.as_slice()), (9.0, 1100.0, &[10.0, 100.0, 1000.0][..]));
     }
 
     #[test]

@@ -1,0 +1,89 @@
+//! Pictures of an analysis by name: what the command line, the window and every export ask for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::measure::Measure;
+use super::similarity::Likeness;
+use crate::analysis::Analysis;
+use crate::error::{Error, Result};
+
+/// A picture of an analysis.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AnalysisView {
+    /// Every head of the model, by group or by a measure.
+    Overview(Option<Measure>),
+    /// The heads of a layer against each other.
+    Redundancy(Likeness),
+    /// Map, silhouettes and number of groups of a layer.
+    Groups,
+    /// The vote of a layer.
+    Votes,
+    /// How good groupings are against their number.
+    Scores,
+    /// When the vote stood.
+    Settling,
+}
+
+impl AnalysisView {
+    /// Every view that `analysis` can fill.
+    pub fn available(analysis: &Analysis) -> Vec<Self> {
+        let measures = Measure::available(analysis).into_iter().map(Some);
+        let likenesses = Likeness::ALL.into_iter();
+        let has_cka = analysis.sites.iter().any(|s| s.cka.is_some());
+        let likenesses = likenesses.filter(|l| *l != Likeness::Cka || has_cka);
+        std::iter::once(None)
+            .chain(measures)
+            .map(Self::Overview)
+            .chain(likenesses.map(Self::Redundancy))
+            .chain([Self::Groups, Self::Scores, Self::Votes, Self::Settling])
+            .collect()
+    }
+
+    /// True where the picture is of one layer, or small ones of all.
+    pub fn is_per_site(&self) -> bool {
+        matches!(self, Self::Redundancy(_) | Self::Groups | Self::Votes)
+    }
+}
+
+impl fmt::Display for AnalysisView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Overview(None) => f.write_str("overview"),
+            Self::Overview(Some(measure)) => write!(f, "overview-{measure}"),
+            Self::Redundancy(Likeness::Cosine) => f.write_str("redundancy"),
+            Self::Redundancy(likeness) => write!(f, "redundancy-{}", likeness.name()),
+            Self::Groups => f.write_str("groups"),
+            Self::Scores => f.write_str("scores"),
+            Self::Votes => f.write_str("votes"),
+            Self::Settling => f.write_str("settling"),
+        }
+    }
+}
+
+impl FromStr for AnalysisView {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let likeness = |name: &str| Likeness::ALL.into_iter().find(|l| l.name() == name);
+        let (word, detail) = text.split_once('-').map_or((text, None), |(word, detail)| (word, Some(detail)));
+        match (word, detail) {
+            ("overview", None | Some("groups")) => Ok(Self::Overview(None)),
+            ("overview", Some(measure)) if !measure.is_empty() => Ok(Self::Overview(Some(Measure::named(measure)))),
+            ("redundancy", None) => Ok(Self::Redundancy(Likeness::Cosine)),
+            ("redundancy", Some(name)) => likeness(name).map(Self::Redundancy).ok_or_else(|| unknown(text)),
+            ("groups", None) => Ok(Self::Groups),
+            ("scores", None) => Ok(Self::Scores),
+            ("votes", None) => Ok(Self::Votes),
+            ("settling", None) => Ok(Self::Settling),
+            _ => Err(unknown(text)),
+        }
+    }
+}
+
+fn unknown(text: &str) -> Error {
+    Error::usage(format!("'{text}' is no view")).hint(
+        "choose overview, overview-MEASURE (votes, margin, redundancy, silhouette, energy, importance, ..), redundancy, \
+         redundancy-distance, redundancy-cka, groups, scores, votes or settling",
+    )
+}

@@ -1,0 +1,55 @@
+//! Pictures that are plots, one below the other under a common legend.
+
+use crate::chart::plot::Plot;
+use crate::chart::{Caption, GroupScores, QualityCurves, Table, Theme, TradeOff};
+use crate::figure::export::Figure;
+use crate::figure::page::{Page, Sample};
+use crate::figure::plot::{draw, legend};
+
+/// Draws plots below each other, each `height` tall; names that several of them have stand once in the legend.
+fn stacked(
+    caption: &Caption,
+    plots: &[Plot],
+    height: f64,
+    theme: &Theme,
+    table: impl Fn() -> Table + Send + Sync + 'static,
+) -> Figure {
+    let mut page = Page::new(720.0, caption, theme);
+    let mut entries: Vec<(Sample, String)> = Vec::new();
+    for entry in plots.iter().flat_map(|plot| legend(plot, theme)) {
+        if entries.iter().all(|(_, name)| *name != entry.1) {
+            entries.push(entry);
+        }
+    }
+    page.legend(&entries);
+    for (i, plot) in plots.iter().enumerate() {
+        page.y += if i > 0 { 10.0 } else { 0.0 };
+        let outer = page.take(height);
+        draw(plot, &mut page.scene, outer, theme);
+    }
+    page.finish(table)
+}
+
+impl GroupScores {
+    /// Draws it.
+    pub fn figure(&self, theme: &Theme) -> Figure {
+        let view = self.clone();
+        stacked(&self.caption, &self.plots(), 170.0, theme, move || view.table())
+    }
+}
+
+impl QualityCurves {
+    /// Draws it.
+    pub fn figure(&self, theme: &Theme) -> Figure {
+        let view = self.clone();
+        stacked(&self.caption, &[self.plot()], 340.0, theme, move || view.table())
+    }
+}
+
+impl TradeOff {
+    /// Draws it.
+    pub fn figure(&self, theme: &Theme) -> Figure {
+        let view = self.clone();
+        stacked(&self.caption, &[self.plot()], 360.0, theme, move || view.table())
+    }
+}

@@ -1,0 +1,69 @@
+//! The tabs: their names, what they show, the keys that bring them forward.
+
+use eframe::egui::Key;
+use serde::{Deserialize, Serialize};
+
+/// One tab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum View {
+    /// All heads of the model.
+    Overview,
+    /// How alike the heads of a layer are.
+    Redundancy,
+    /// The groups of a layer.
+    Groups,
+    /// The vote of a layer.
+    Votes,
+    /// Which heads stay and what that saves.
+    Prune,
+    /// Where heads look.
+    Attention,
+    /// A training run.
+    Training,
+}
+
+impl View {
+    /// Every view, in the order of the tabs.
+    pub const ALL: [Self; 7] =
+        [Self::Overview, Self::Redundancy, Self::Groups, Self::Votes, Self::Prune, Self::Attention, Self::Training];
+
+    /// The word on the tab.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Redundancy => "Redundancy",
+            Self::Groups => "Groups",
+            Self::Votes => "Votes",
+            Self::Prune => "Prune",
+            Self::Attention => "Attention",
+            Self::Training => "Training",
+        }
+    }
+
+    /// What it shows.
+    pub fn tooltip(self) -> &'static str {
+        match self {
+            Self::Overview => "Every head of the model as a cell",
+            Self::Redundancy => "How alike the heads of a layer are, under their tree",
+            Self::Groups => "Map and silhouettes of a layer's groups; change their number",
+            Self::Votes => "Votes of a layer with a threshold to drag",
+            Self::Prune => "Which heads stay, what that saves, how good it is, and the export",
+            Self::Attention => "Where heads look, over the tokens of an input",
+            Self::Training => "Losses and silhouettes as they happen",
+        }
+    }
+
+    /// The key that brings it to the front, with Ctrl.
+    pub fn key(self) -> Key {
+        match self {
+            Self::Overview => Key::Num1,
+            Self::Redundancy => Key::Num2,
+            Self::Groups => Key::Num3,
+            Self::Votes => Key::Num4,
+            Self::Prune => Key::Num5,
+            Self::Attention => Key::Num6,
+            Self::Training => Key::Num7,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The picture that a view shows: made once for what it is made of, painted in every frame, and the same that is saved.
+
+use std::sync::Arc;
+
+use eframe::egui::Context;
+
+use crate::chart::Picture;
+use crate::error::Result;
+use crate::gui::jobs::{AttentionKey, RegroupKey};
+use crate::gui::state::State;
+use crate::gui::widgets::Background;
+use crate::network::{FeatureMap, Site};
+
+/// What makes a picture, away from the window.
+pub type Draw = Box<dyn FnOnce() -> Result<Picture> + Send>;
+
+/// All that the picture of a view is made of. It is compared in every frame, so it holds revisions in place of what they
+/// stand for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Key {
+    /// The result of the last run.
+    pub results: Option<u64>,
+    /// The plan being edited.
+    pub plan: Option<u64>,
+    /// The layer that is shown.
+    pub site: Option<Site>,
+    /// The feature map that is shown.
+    pub feature: Option<FeatureMap>,
+    /// Another grouping of the layer.
+    pub grouping: Option<RegroupKey>,
+    /// Quality that was measured.
+    pub measured: Option<u64>,
+    /// Attention patterns.
+    pub patterns: Option<AttentionKey>,
+    /// Records and stages of a training run.
+    pub records: Option<(usize, usize)>,
+    /// What the view was asked to show.
+    pub options: Options,
+}
+
+/// What a person chose in a view, as numbers.
+pub type Options = [usize; 3];
+
+impl Key {
+    /// Of the results and the plan.
+    pub fn of_plan(state: &State) -> Self {
+        let results = state.results.as_ref().map(|r| r.revision);
+        Self { results, plan: Some(state.plan_revision), ..Self::default() }
+    }
+
+    /// The same for the layer that is shown.
+    pub fn of_site(state: &State) -> Self {
+        Self { site: state.site(), ..Self::of_plan(state) }
+    }
+}
+
+/// The last picture that was made, and the worker that makes the next.
+#[derive(Default)]
+pub struct Shown {
+    made: Background<Key, Arc<Picture>>,
+}
+
+impl Shown {
+    /// The picture for `key`, made at once where `is_quick` says that it takes less than a frame. While it is being made,
+    /// the last one stays.
+    pub fn get(
+        &mut self,
+        ctx: &Context,
+        key: Key,
+        is_quick: bool,
+        draw: impl FnOnce() -> Result<Draw>,
+    ) -> Option<(&Key, &Result<Arc<Picture>>)> {
+        if self.made.is_asked(&key) {
+            self.made.made();
+            return self.made.held();
+        }
+        let make = draw();
+        self.made.get_keyed(ctx, key, is_quick, move || Ok(Arc::new(make?()?)))
+    }
+
+    /// The picture that was painted last.
+    pub fn painted(&self) -> Option<&Arc<Picture>> {
+        self.made.held().and_then(|(_, made)| made.as_ref().ok())
+    }
+}
