@@ -86,9 +86,9 @@ impl Axis {
         Self { ticks, is_whole: true, names: self.names.clone(), step: step.value(), ..axis }
     }
 
-    /// How far apart ticks are.
-    pub fn step(&self) -> f64 {
-        self.step
+    /// Whether only whole numbers are marked.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// A logarithmic axis; values that are not positive cannot lie on it, so the range is cut to those that are.

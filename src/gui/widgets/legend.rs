@@ -96,6 +96,9 @@ pub fn group_legend(ui: &mut Ui, theme: &Theme, count: usize) {
 /// The legend of a plot: a click hides what it names, another one shows it again. True where something was clicked.
 pub fn entries_ui(ui: &mut Ui, theme: &Theme, entries: &[Entry], hidden: &mut HashSet<String>) -> bool {
     let mut is_changed = false;
+    if entries.is_empty() {
+        return false;
+    }
     ui.horizontal_wrapped(|ui| {
         for entry in entries {
             let is_on = !hidden.contains(&entry.name);

@@ -37,6 +37,8 @@ const SMALL: f32 = 11.0;
 /// Radius of marks and of rings.
 const MARK: f32 = 3.6;
 const RING: f32 = 6.0;
+/// Radius of the points of a map that have numbers beside them.
+const PLACE: f32 = 6.5;
 /// Widest bar.
 const WIDEST: f32 = 48.0;
 /// Room around the points of a map.
@@ -74,9 +76,13 @@ impl<'a> PlotView<'a> {
         if !plot.y.label.is_empty() {
             let label = RichText::new(&plot.y.label).size(SMALL).color(theme.muted);
             ui.add(eframe::egui::Label::new(label).truncate());
+            // The label of the uppermost tick reaches above the plot.
+            ui.add_space(3.0);
         }
         let size = self.size - vec2(0.0, ui.cursor().top() - above);
-        let size = vec2(size.x.max(40.0), size.y.max(48.0));
+        // Half of the last tick's label reaches beyond the plot.
+        let beside = if plot.is_map { 0.0 } else { 12.0 };
+        let size = vec2((size.x - beside).max(40.0), size.y.max(48.0));
         let (x, y) = if plot.is_map { square(plot, size) } else { (ends(&plot.x), ends(&plot.y)) };
         let is_log = [plot.x.is_log, plot.y.is_log];
         let mut drawn = egui_plot::Plot::new(id.with("plot"))
@@ -93,7 +99,7 @@ impl<'a> PlotView<'a> {
             .grid_color(theme.grid)
             .grid_fade(0.0)
             .cursor_color(theme.outline)
-            .x_grid_spacer(marks(&plot.x, 70.0))
+            .x_grid_spacer(marks(&plot.x, if plot.x.is_whole() { 28.0 } else { 70.0 }))
             .y_grid_spacer(marks(&plot.y, if plot.y.names.is_empty() { 34.0 } else { 11.0 }))
             .custom_x_axes(vec![hints(&plot.x, AxisHints::new_x(), theme).label(axis_label(&plot.x, theme))])
             .custom_y_axes(vec![hints(&plot.y, AxisHints::new_y(), theme).min_thickness(thickness(&plot.y))]);
@@ -205,13 +211,13 @@ impl Painted {
         let ink = if plot.is_map { theme.ink } else { theme.muted };
         if plot.is_map {
             taken.extend(
-                plot.labels.iter().map(|l| Rect::from_center_size(self.at(l.at), Vec2::splat(2.0 * MARK + 4.0))),
+                plot.labels.iter().map(|l| Rect::from_center_size(self.at(l.at), Vec2::splat(2.0 * PLACE + 2.0))),
             );
         }
         for label in &plot.labels {
             let size = if label.side == Side::Free { SMALL } else { 10.0 };
             let galley = painter.layout_no_wrap(label.text.clone(), FontId::proportional(size), ink);
-            let (at, gap) = (self.at(label.at), MARK + 4.0);
+            let (at, gap) = (self.at(label.at), PLACE + 4.0);
             let sides = match label.side {
                 Side::Above if galley.size().x + 4.0 > step[0] => continue,
                 Side::Right if step[1] < 10.0 => continue,
@@ -337,7 +343,15 @@ fn items(area: &mut PlotUi<'_>, plot: &Plot, hidden: &HashSet<String>, column: f
     }
     let seen = area.plot_bounds();
     for (i, series) in plot.series.iter().enumerate().filter(|(_, s)| is_shown(&s.name)) {
-        add_series(area, (i, series), drawn(series, plot, &seen).into_iter().map(on).collect(), ink(series.ink), theme);
+        let points = drawn(series, plot, &seen).into_iter().map(on).collect();
+        let radius = if plot.is_map && plot.labels.is_empty() {
+            MARK + 0.4
+        } else if plot.is_map {
+            PLACE
+        } else {
+            MARK
+        };
+        add_series(area, (i, series), points, (ink(series.ink), radius), theme);
     }
 }
 
@@ -351,7 +365,7 @@ fn add_series(
     area: &mut PlotUi<'_>,
     (i, series): (usize, &Series),
     points: Vec<[f64; 2]>,
-    ink: Color32,
+    (ink, size): (Color32, f32),
     theme: &Theme,
 ) {
     let is_whole = |p: &[f64; 2]| p.iter().all(|v| v.is_finite());
@@ -369,12 +383,12 @@ fn add_series(
     };
     match mark {
         Mark::Dot(marker) => {
-            area.points(points("edge", MARK + 1.2, theme.canvas).shape(shape(marker)).allow_hover(false));
-            area.points(points("dot", MARK, ink).shape(shape(marker)));
+            area.points(points("edge", size + 1.2, theme.canvas).shape(shape(marker)).allow_hover(false));
+            area.points(points("dot", size, ink).shape(shape(marker)));
         }
         Mark::Hollow(marker) => {
-            area.points(points("edge", MARK + 0.6, ink).shape(shape(marker)));
-            area.points(points("dot", MARK - 1.0, theme.canvas).shape(shape(marker)).allow_hover(false));
+            area.points(points("edge", size + 0.6, ink).shape(shape(marker)));
+            area.points(points("dot", size - 1.2, theme.canvas).shape(shape(marker)).allow_hover(false));
         }
         // The stroke is a fifth of the radius.
         Mark::Ring => area.points(points("ring", RING, ink).filled(false).shape(MarkerShape::Circle)),

@@ -29,7 +29,7 @@ pub(super) fn map_ui(ui: &mut Ui, cx: Cx<'_>, site: Site, map: &GroupMap, size: 
     for (head, at) in places.iter().enumerate() {
         let is_selected = cx.state.selection.heads.contains(&Head::new(site, head));
         if is_selected || nearest == Some(head) {
-            painter.circle_stroke(*at, 8.0, Stroke::new(2.0, theme.ink));
+            painter.circle_stroke(*at, 10.5, Stroke::new(2.0, theme.ink));
         }
     }
     let Some(head) = nearest else { return };

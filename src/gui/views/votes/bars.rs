@@ -11,7 +11,6 @@ use crate::gui::widgets::{Painted, PlotView};
 use crate::network::Head;
 use crate::words::counted;
 
-
 /// Shares of votes with the threshold.
 pub(super) fn shares_ui(ui: &mut Ui, cx: Cx<'_>, site: &SiteAnalysis, votes: &VoteBars, size: Vec2) {
     let plot = votes.shares_plot();
