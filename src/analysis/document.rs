@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
-use super::{Document, Gram, Settings};
+use super::{Ballot, Document, Gram, Settings};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::network::{FeatureMap, Site};
@@ -110,6 +110,56 @@ pub struct Baseline {
     pub values: Vec<f64>,
     /// How many samples the mean is over (its weight in a merge); 0 where it comes from the weights alone.
     pub samples: u64,
+    /// Standard error of each mean, where samples are known one by one and there are two or more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<f64>,
+}
+
+impl Baseline {
+    /// From the weights alone.
+    pub fn exact(values: Vec<f64>) -> Self {
+        Self { values, samples: 0, errors: Vec::new() }
+    }
+
+    /// Means over samples that are not known one by one.
+    pub fn means(values: Vec<f64>, samples: u64) -> Self {
+        Self { values, samples, errors: Vec::new() }
+    }
+
+    /// From the sums of `samples` samples and of their squares.
+    pub fn of_sums(sums: &[f64], squares: &[f64], samples: u64) -> Self {
+        let n = samples as f64;
+        let error = |(sum, square): (&f64, &f64)| {
+            let mean = sum / n;
+            ((square / n - mean * mean).max(0.0) / (n - 1.0)).sqrt()
+        };
+        let errors = if samples > 1 { sums.iter().zip(squares).map(error).collect() } else { Vec::new() };
+        Self { values: sums.iter().map(|s| s / n).collect(), samples, errors }
+    }
+
+    /// The same over the samples of both; a score from weights alone does not change.
+    pub(super) fn joined(&self, other: &Self) -> Self {
+        let samples = self.samples + other.samples;
+        if samples == 0 {
+            return self.clone();
+        }
+        // The sums behind means and errors: error^2 = (mean of squares - mean^2) / (n - 1).
+        let sums = |b: &Self| -> Vec<f64> { b.values.iter().map(|v| v * b.samples as f64).collect() };
+        let squares = |b: &Self| -> Option<Vec<f64>> {
+            let n = b.samples as f64;
+            match b.samples {
+                1 => Some(b.values.iter().map(|v| v * v).collect()),
+                _ if b.errors.len() != b.values.len() => None,
+                _ => Some(b.values.iter().zip(&b.errors).map(|(v, e)| n * (v * v + e * e * (n - 1.0))).collect()),
+            }
+        };
+        let plus = |a: Vec<f64>, b: Vec<f64>| -> Vec<f64> { a.iter().zip(b).map(|(x, y)| x + y).collect() };
+        let sum = plus(sums(self), sums(other));
+        match squares(self).zip(squares(other)) {
+            Some((a, b)) => Self::of_sums(&sum, &plus(a, b), samples),
+            None => Self::means(sum.iter().map(|s| s / samples as f64).collect(), samples),
+        }
+    }
 }
 
 /// One feature map of one layer.
@@ -153,6 +203,10 @@ pub struct FeatureAnalysis {
     /// The head with the most votes of every group, ascending.
     #[serde(default)]
     pub kept_per_group: Vec<usize>,
+    /// The same votes for every number of groups, one more from entry to entry: votes for `C` groups say who is the best
+    /// of `C`, and nothing of who comes next. Absent in analyses of older releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_groups: Vec<Ballot>,
     /// True where heads of one key/value group have this map in common by construction, so that its
     /// likeness says nothing about redundancy.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -205,7 +259,8 @@ impl SiteAnalysis {
         if self.cka.as_ref().is_some_and(|m| m.len() != heads || m.iter().any(|row| row.len() != heads)) {
             return fault("cka is not heads by heads");
         }
-        if self.baselines.values().any(|b| b.values.len() != heads) {
+        let wrong = |b: &Baseline| b.values.len() != heads || (!b.errors.is_empty() && b.errors.len() != heads);
+        if self.baselines.values().any(wrong) {
             return fault("a baseline is not one value per head");
         }
         for (map, feature) in &self.features {
@@ -221,6 +276,10 @@ impl SiteAnalysis {
             let optional = [feature.margins.len(), feature.scores.len()];
             if optional.iter().any(|n| *n != heads && *n != 0) {
                 return fault(&format!("{map} has not one entry per head"));
+            }
+            let by_groups = &feature.by_groups;
+            if (!by_groups.is_empty() && by_groups.len() != heads) || by_groups.iter().any(|b| !b.fits(heads)) {
+                return fault(&format!("{map} has not one entry per head and number of groups"));
             }
             if feature.groups.iter().any(|g| *g >= heads)
                 || !ascending(&feature.kept)

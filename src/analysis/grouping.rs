@@ -126,20 +126,30 @@ impl<'a> Points<'a> {
     /// The grouping into `2..=live - 1` groups with the best mean silhouette (of equal ones that with fewest groups);
     /// with two live heads or fewer every head is its own group, since nothing speaks for putting them together.
     pub fn group_auto(&self, seed: u64) -> Result<Grouping> {
+        self.clearest(&self.group_each(seed)?, seed)
+    }
+
+    /// [`Points::group_lightly`] into every number of groups that the live heads can form, from 1 on.
+    pub fn group_each(&self, seed: u64) -> Result<Vec<Grouping>> {
+        (1..=self.live.len().max(1)).map(|groups| self.group_lightly(groups, seed)).collect()
+    }
+
+    /// [`Points::group_auto`] among what [`Points::group_each`] gave.
+    pub fn clearest(&self, each: &[Grouping], seed: u64) -> Result<Grouping> {
         let live = self.live.len();
         let distances = self.live_distances();
-        let mut best: Option<(f64, Grouping)> = None;
-        for groups in 2..live {
-            let grouping = self.group_lightly(groups, seed)?;
-            let mean = distances.mean_silhouette(&self.live_labels(&grouping)).unwrap_or(0.0);
-            if best.as_ref().is_none_or(|(most, _)| mean > most + 1e-12) {
+        let mut best: Option<(f64, &Grouping)> = None;
+        // The first has one group, the last one for every head.
+        for grouping in each.iter().take(live.saturating_sub(1)).skip(1) {
+            let mean = distances.mean_silhouette(&self.live_labels(grouping)).unwrap_or(0.0);
+            if best.is_none_or(|(most, _)| mean > most + 1e-12) {
                 best = Some((mean, grouping));
             }
         }
         match best {
             // Many heads were only looked at lightly.
             Some((_, grouping)) if live > FEW => self.group(grouping.live_groups(), seed),
-            Some((_, grouping)) => Ok(grouping),
+            Some((_, grouping)) => Ok(grouping.clone()),
             None => self.group(live.max(1), seed),
         }
     }

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::network::{Batch, Gates, Module, Network, NetworkSpec, Projection, Site, Weights};
 use crate::task::Ticket;
 use crate::tensor::{doubles, wide};
+use crate::words::counted;
 
 /// Names under which [`Analysis::set_baseline`] keeps these scores.
 pub mod baseline {
@@ -22,21 +23,52 @@ pub mod baseline {
     pub const ENTROPY: &str = "entropy";
 }
 
-/// Michel et al. 2019: `I_h = mean over batches of |dL / d gate_h|` at open gates, per site. `loss` gives the scalar
-/// loss of a batch that `network` reads through the gates. With several sequences in a batch the derivative is that
-/// of their joint loss, as in the authors' code; batches of one sequence give the paper's expectation.
+/// How much depends on each head, and what to know of the numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Importance {
+    /// The mean per head, by site.
+    pub sites: BTreeMap<Site, Baseline>,
+    /// Batches that gave no sample.
+    pub skipped: u64,
+    /// What a reader should know, in sentences.
+    pub notes: Vec<String>,
+}
+
+impl Importance {
+    /// Keeps the scores in `analysis`.
+    ///
+    /// # Errors
+    /// Where they are of other layers.
+    pub fn record(self, analysis: &mut Analysis) -> Result<()> {
+        analysis.set_baseline(baseline::IMPORTANCE, self.sites)?;
+        analysis.notes.extend(self.notes);
+        Ok(())
+    }
+}
+
+/// Michel et al. 2019: `I_h = mean over batches of |dL / d gate_h|` at open gates, per site. `losses` gives the scalar
+/// loss of a batch that `network` reads through the gates; of several their derivatives' sizes are averaged, and a batch
+/// without one gives no sample. With several sequences in a batch the derivative is that of their joint loss, as in the
+/// authors' code; batches of one sequence give the paper's expectation.
 pub fn importance(
     network: &Network,
     batches: impl IntoIterator<Item = Result<Batch>>,
-    loss: impl Fn(&Gates, &Batch) -> Result<Tensor>,
+    losses: impl Fn(&Gates, &Batch) -> Result<Vec<Tensor>>,
     ticket: &Ticket,
-) -> Result<BTreeMap<Site, Baseline>> {
-    let mut vars = Vec::new();
+) -> Result<Importance> {
+    struct Sums {
+        site: Site,
+        gate: Var,
+        sums: Vec<f64>,
+        squares: Vec<f64>,
+    }
+    let mut layers = Vec::new();
     let mut gates = Gates::open();
     for (site, attention) in network.spec().sites() {
-        let var = Var::ones(attention.heads, DType::F32, network.device())?;
-        gates.set(site, var.as_tensor().to_dtype(wide(network.dtype()))?);
-        vars.push((site, var, vec![0.0; attention.heads]));
+        let gate = Var::ones(attention.heads, DType::F32, network.device())?;
+        gates.set(site, gate.as_tensor().to_dtype(wide(network.dtype()))?);
+        let none = vec![0.0; attention.heads];
+        layers.push(Sums { site, gate, sums: none.clone(), squares: none });
     }
     let batches = batches.into_iter();
     let total = match batches.size_hint() {
@@ -44,31 +76,53 @@ pub fn importance(
         _ => None,
     };
     ticket.stage("measure importance", total, "batches");
-    let mut samples = 0;
+    let (mut samples, mut skipped) = (0, 0);
     for batch in batches {
         ticket.check()?;
-        let batch = batch?;
-        let gradients = loss(&gates, &batch)?.backward()?;
-        for (site, var, sums) in &mut vars {
-            let gradient = gradients
-                .get(var)
-                .ok_or_else(|| Error::new(format!("the loss does not depend on the heads of {site}")))?;
-            for (sum, g) in sums.iter_mut().zip(doubles(gradient)?) {
-                *sum += g.abs();
+        let losses = losses(&gates, &batch?)?;
+        let gradients = losses.iter().map(Tensor::backward).collect::<candle_core::Result<Vec<_>>>()?;
+        for Sums { site, gate, sums, squares } in &mut layers {
+            let mut sample = vec![0.0; sums.len()];
+            for gradients in &gradients {
+                let gradient = gradients
+                    .get(gate)
+                    .ok_or_else(|| Error::new(format!("the loss does not depend on the heads of {site}")))?;
+                for (mean, g) in sample.iter_mut().zip(doubles(gradient)?) {
+                    *mean += g.abs() / losses.len() as f64;
+                }
+            }
+            for (h, value) in sample.into_iter().enumerate() {
+                sums[h] += value;
+                squares[h] += value * value;
             }
         }
-        samples += 1;
+        if losses.is_empty() {
+            skipped += 1;
+        } else {
+            samples += 1;
+        }
         ticket.advance(1)?;
     }
     if samples == 0 {
-        return Err(Error::new("there was no input to measure importance on"));
+        return Err(match skipped {
+            0 => Error::new("there was no input to measure importance on"),
+            _ => Error::new("no position of the input has a label, so importance has no loss to follow")
+                .hint("give sequences of two tokens or more, or labels"),
+        });
     }
-    let mean = |sums: Vec<f64>| Baseline { values: sums.iter().map(|s| s / samples as f64).collect(), samples };
-    let found: BTreeMap<Site, Baseline> = vars.into_iter().map(|(site, _, sums)| (site, mean(sums))).collect();
-    match found.iter().find(|(_, b)| b.values.iter().any(|v| !v.is_finite())) {
-        Some((site, _)) => Err(Error::new(format!("the gradient at {site} is not finite"))),
-        None => Ok(found),
+    let mut sites = BTreeMap::new();
+    for Sums { site, sums, squares, .. } in layers {
+        if sums.iter().any(|sum| !sum.is_finite()) {
+            return Err(Error::new(format!("the gradient at {site} is not finite")));
+        }
+        sites.insert(site, Baseline::of_sums(&sums, &squares, samples));
     }
+    let mut notes = Vec::new();
+    if skipped > 0 {
+        let of = counted(samples + skipped, "batches");
+        notes.push(format!("importance: {skipped} of {of} had no scored position and gave no sample"));
+    }
+    Ok(Importance { sites, skipped, notes })
 }
 
 /// Scores divided by their layer's Euclidean norm, so that layers can be compared (Michel et al. 2019, after
@@ -98,7 +152,7 @@ pub fn magnitude(spec: &NetworkSpec, weights: &dyn Weights) -> Result<BTreeMap<S
             let shared = h / repeat;
             (query[h] + output[h] + (key[shared] + value[shared]) / repeat as f64).sqrt()
         };
-        found.insert(site, Baseline { values: (0..attention.heads).map(norm).collect(), samples: 0 });
+        found.insert(site, Baseline::exact((0..attention.heads).map(norm).collect()));
     }
     Ok(found)
 }

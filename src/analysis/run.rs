@@ -132,7 +132,7 @@ impl Analyzer {
             ];
             for (name, found) in measured {
                 if let Some((values, samples)) = found {
-                    site.baselines.insert(name.to_owned(), Baseline { values, samples });
+                    site.baselines.insert(name.to_owned(), Baseline::means(values, samples));
                 }
             }
         }
@@ -210,6 +210,11 @@ pub fn merge(parts: &[Analysis]) -> Result<Analysis> {
         }
     }
     let mut merged = tally.finish(&first.model)?;
+    for note in parts.iter().flat_map(|part| &part.notes) {
+        if !merged.notes.contains(note) {
+            merged.notes.push(note.clone());
+        }
+    }
     merged.settings.input = inputs.join(" + ");
     for (site, baselines) in merged.sites.iter_mut().zip(baselines) {
         site.baselines = baselines;

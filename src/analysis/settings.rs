@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
+use crate::corpus::{BatchOrder, Corpus, CorpusPart};
 use crate::error::{Error, Result};
 use crate::network::{FeatureMap, Site, SiteKind};
 
@@ -237,6 +238,11 @@ pub struct Settings {
     pub seq_len: Option<usize>,
     /// Sequences per batch.
     pub batch_size: Option<usize>,
+    /// Which batches were left out, where some were: every one in so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_every: Option<u64>,
+    /// In which order sequences became batches.
+    pub order: BatchOrder,
 }
 
 impl Default for Settings {
@@ -252,11 +258,30 @@ impl Default for Settings {
             input: String::new(),
             seq_len: None,
             batch_size: None,
+            held_out_every: None,
+            order: BatchOrder::AsRead,
         }
     }
 }
 
 impl Settings {
+    /// The same, of what `corpus` reads.
+    #[must_use]
+    pub fn reading(self, corpus: &Corpus) -> Self {
+        let read = corpus.settings();
+        Self {
+            input: corpus.describe(),
+            seq_len: read.seq_len,
+            batch_size: Some(read.batch_size),
+            held_out_every: match read.part {
+                CorpusPart::All => None,
+                CorpusPart::Training { every } | CorpusPart::HeldOut { every } => Some(every),
+            },
+            order: read.order,
+            ..self
+        }
+    }
+
     /// What must be equal for two analyses to add up; `None` where it is, else the name of what differs.
     pub fn conflict(&self, other: &Self) -> Option<&'static str> {
         let sorted = |s: &Self| {
@@ -275,6 +300,8 @@ impl Settings {
             (self.confidence == other.confidence, "confidence"),
             (self.seq_len == other.seq_len, "seq_len"),
             (self.batch_size == other.batch_size, "batch_size"),
+            (self.held_out_every == other.held_out_every, "held_out_every"),
+            (self.order == other.order, "order"),
         ]
         .into_iter()
         .find_map(|(equal, name)| (!equal).then_some(name))

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::quality::Distances;
-use super::votes::{Ballot, top, top_of_groups, vote};
+use super::rank::{at_least_one, best, best_of_groups};
+use super::votes::{Ballot, add, vote};
 use super::{
     Analysis, Baseline, BatchGrams, CurvePoint, FeatureAnalysis, Gram, Grouping, ModelInfo, Points, Settings,
     SiteAnalysis,
@@ -20,36 +21,28 @@ const SAMPLES: usize = 64;
 #[derive(Clone, Debug)]
 struct FeatureTally {
     gram: Gram,
-    votes: Vec<u64>,
-    margins: Vec<f64>,
-    scores: Vec<f64>,
-    tied: u64,
+    /// Votes for the number of groups that was asked for, or found on each batch.
+    ballot: Ballot,
+    /// Votes for every number of groups from 1 on; empty where a part has none.
+    by_groups: Vec<Ballot>,
 }
 
 impl FeatureTally {
     fn new(heads: usize) -> Self {
-        Self {
-            gram: Gram::zeros(heads),
-            votes: vec![0; heads],
-            margins: vec![0.0; heads],
-            scores: vec![0.0; heads],
-            tied: 0,
-        }
+        let none = Ballot::zeros(heads);
+        Self { gram: Gram::zeros(heads), by_groups: vec![none.clone(); heads], ballot: none }
     }
 
     fn add(&mut self, other: &Self) -> Result<()> {
         self.gram.add(&other.gram)?;
-        add(&mut self.votes, &other.votes);
-        add(&mut self.margins, &other.margins);
-        add(&mut self.scores, &other.scores);
-        self.tied += other.tied;
+        self.ballot.add(&other.ballot);
+        if self.by_groups.len() == other.by_groups.len() {
+            self.by_groups.iter_mut().zip(&other.by_groups).for_each(|(sum, more)| sum.add(more));
+        } else {
+            // Votes of some of the batches are no votes of all.
+            self.by_groups.clear();
+        }
         Ok(())
-    }
-}
-
-fn add<T: Copy + std::ops::AddAssign>(sums: &mut [T], more: &[T]) {
-    for (sum, m) in sums.iter_mut().zip(more) {
-        *sum += *m;
     }
 }
 
@@ -69,7 +62,7 @@ impl SiteTally {
     fn votes(&self) -> Vec<u64> {
         let mut votes = vec![0; self.shape.heads];
         for feature in self.features.values() {
-            add(&mut votes, &feature.votes);
+            add(&mut votes, &feature.ballot.votes);
         }
         votes
     }
@@ -142,14 +135,8 @@ impl Tally {
                 let gram = grams
                     .get(feature)
                     .ok_or_else(|| Error::new(format!("the {feature} map of {} was not formed", site.shape.site)))?;
-                let ballot = ballot(gram, site.groups, &settings)?;
-                tally.add(&FeatureTally {
-                    gram: gram.clone(),
-                    votes: ballot.votes,
-                    margins: ballot.margins,
-                    scores: ballot.cosines,
-                    tied: ballot.tied,
-                })?;
+                let (ballot, by_groups) = ballots(gram, site.groups, &settings)?;
+                tally.add(&FeatureTally { gram: gram.clone(), ballot, by_groups })?;
             }
             Ok(())
         };
@@ -213,13 +200,13 @@ impl Tally {
             let feature = |f: &FeatureAnalysis| {
                 let heads = site.heads;
                 let padded = |values: &[f64]| if values.is_empty() { vec![0.0; heads] } else { values.to_vec() };
-                FeatureTally {
-                    gram: f.gram.clone(),
+                let ballot = Ballot {
                     votes: f.votes.clone(),
                     margins: padded(&f.margins),
-                    scores: padded(&f.scores),
+                    cosines: padded(&f.scores),
                     tied: f.tied_votes,
-                }
+                };
+                FeatureTally { gram: f.gram.clone(), ballot, by_groups: f.by_groups.clone() }
             };
             Ok(SiteTally {
                 groups: settings.groups.at(site.site, site.heads)?,
@@ -257,9 +244,9 @@ impl Tally {
         }
         let settings = self.settings;
         let sites: Vec<SiteAnalysis> =
-            self.sites.into_par_iter().map(|site| finish_site(site, &settings)).collect::<Result<_>>()?;
+            self.sites.into_par_iter().map(|site| finish_site(site, self.batches, &settings)).collect::<Result<_>>()?;
         let agree = |index: usize| {
-            let same = |site: &&SiteAnalysis| kept_of(site, &site.history[index]) == site.kept;
+            let same = |site: &&SiteAnalysis| site.kept_by(&site.history[index], self.batches) == site.kept;
             sites.iter().filter(same).count() as f64 / sites.len().max(1) as f64
         };
         Ok(Analysis {
@@ -279,46 +266,49 @@ fn retain<T: Clone>(values: &[T], keep: impl Fn(usize) -> bool) -> Vec<T> {
     values.iter().enumerate().filter(|(i, _)| keep(*i)).map(|(_, v)| v.clone()).collect()
 }
 
-/// Groups the heads on one batch and lets the groups vote.
-fn ballot(gram: &Gram, groups: Option<usize>, settings: &Settings) -> Result<Ballot> {
+/// Groups the heads on one batch and lets the groups vote: as many groups as are asked for (or found, without a number),
+/// and every number of them.
+fn ballots(gram: &Gram, groups: Option<usize>, settings: &Settings) -> Result<(Ballot, Vec<Ballot>)> {
     let points = Points::new(gram, settings.metric).by(settings.clustering);
     let seed = settings.seed;
-    let grouping = match groups {
+    let mut each = points.group_each(seed)?;
+    let own = match groups {
         Some(groups) => points.group(groups, seed)?,
-        None => points.group_auto(seed)?,
+        None => points.clearest(&each, seed)?,
     };
-    Ok(vote(&points, gram, &grouping))
+    // A number that was asked for got the more patient search.
+    if let Some(same) = groups.and_then(|groups| each.get_mut(groups - 1)) {
+        same.clone_from(&own);
+    }
+    let mut by_groups: Vec<Ballot> = each.iter().map(|grouping| vote(&points, gram, grouping)).collect();
+    // More groups than heads with a signal are as many as these.
+    let last = by_groups.last().cloned().unwrap_or_else(|| Ballot::zeros(gram.heads()));
+    by_groups.resize(gram.heads(), last);
+    Ok((vote(&points, gram, &own), by_groups))
 }
 
-fn finish_site(tally: SiteTally, settings: &Settings) -> Result<SiteAnalysis> {
+fn finish_site(tally: SiteTally, batches: u64, settings: &Settings) -> Result<SiteAnalysis> {
     let votes = tally.votes();
     let kv_shared = tally.shape.kv_heads < tally.shape.heads;
     let mut site = SiteAnalysis { votes, history: tally.history, ..tally.shape };
     for (name, feature) in tally.features {
-        let mut found = finish_feature(feature, tally.groups, settings)?;
+        let mut found = finish_feature(feature, tally.groups, batches, settings)?;
         found.kv_shared = kv_shared && name.is_shared_in_kv_group();
         site.features.insert(name, found);
     }
-    site.kept = kept_of(&site, &site.votes);
+    site.kept = site.kept_by(&site.votes, batches);
     let others = (0..site.heads).filter(|h| !site.kept.contains(h)).map(|h| site.votes[h]).max();
     let weakest = site.kept.iter().map(|h| site.votes[*h]).min();
     site.margin = weakest.zip(others).map(|(kept, other)| kept.saturating_sub(other));
     Ok(site)
 }
 
-/// `top-c` over all feature maps: as many heads as the feature map with the most groups has groups, dead heads left
-/// out where they are dead in every map; never none.
-fn kept_of(site: &SiteAnalysis, votes: &[u64]) -> Vec<usize> {
-    let count = site.features.values().map(|f| f.kept.len()).max().unwrap_or(1);
-    let alive = |h: &usize| !site.features.values().all(|f| f.dead.contains(h));
-    at_least_one(top(votes, (0..site.heads).filter(alive), count))
-}
-
-fn at_least_one(kept: Vec<usize>) -> Vec<usize> {
-    if kept.is_empty() { vec![0] } else { kept }
-}
-
-fn finish_feature(tally: FeatureTally, groups: Option<usize>, settings: &Settings) -> Result<FeatureAnalysis> {
+fn finish_feature(
+    tally: FeatureTally,
+    groups: Option<usize>,
+    batches: u64,
+    settings: &Settings,
+) -> Result<FeatureAnalysis> {
     let points = Points::new(&tally.gram, settings.metric).by(settings.clustering);
     let seed = settings.seed;
     let groups = match groups {
@@ -344,8 +334,8 @@ fn finish_feature(tally: FeatureTally, groups: Option<usize>, settings: &Setting
         };
         curve.push(point);
     }
-    let live = || points.live().iter().copied();
-    Ok(FeatureAnalysis {
+    let Ballot { votes, tied, margins, cosines } = tally.ballot;
+    let mut found = FeatureAnalysis {
         groups: grouping.labels.clone(),
         inertia: grouping.inertia,
         silhouette,
@@ -353,15 +343,20 @@ fn finish_feature(tally: FeatureTally, groups: Option<usize>, settings: &Setting
         dunn: own.dunn,
         dead: grouping.dead.clone(),
         curve,
-        kept: at_least_one(top(&tally.votes, live(), grouping.live_groups())),
-        kept_per_group: at_least_one(top_of_groups(&tally.votes, &grouping)),
-        votes: tally.votes,
-        margins: tally.margins,
-        tied_votes: tally.tied,
-        scores: tally.scores,
+        kept: Vec::new(),
+        kept_per_group: Vec::new(),
+        votes,
+        margins,
+        tied_votes: tied,
+        scores: cosines,
+        by_groups: tally.by_groups,
         kv_shared: false,
-        gram: tally.gram,
-    })
+        gram: tally.gram.clone(),
+    };
+    let ranks = found.ranks(&found.votes, batches);
+    found.kept = at_least_one(best(&ranks, points.live().iter().copied(), grouping.live_groups()));
+    found.kept_per_group = at_least_one(best_of_groups(&ranks, &grouping));
+    Ok(found)
 }
 
 fn curve_point(points: &Points<'_>, distances: &Distances, grouping: &Grouping) -> CurvePoint {
@@ -374,23 +369,12 @@ fn curve_point(points: &Points<'_>, distances: &Distances, grouping: &Grouping) 
     }
 }
 
-/// The weighted mean of two baselines; those from weights alone do not change.
+/// The baselines that both have, over the samples of both.
 pub(super) fn join_baselines(
     first: &BTreeMap<String, Baseline>,
     second: &BTreeMap<String, Baseline>,
 ) -> BTreeMap<String, Baseline> {
-    let mut joined = BTreeMap::new();
-    for (name, a) in first {
-        let Some(b) = second.get(name) else { continue };
-        let samples = a.samples + b.samples;
-        let share = |n: u64| n as f64 / samples as f64;
-        let values = match samples {
-            0 => a.values.clone(),
-            _ => a.values.iter().zip(&b.values).map(|(x, y)| x * share(a.samples) + y * share(b.samples)).collect(),
-        };
-        joined.insert(name.clone(), Baseline { values, samples });
-    }
-    joined
+    first.iter().filter_map(|(name, a)| Some((name.clone(), a.joined(second.get(name)?)))).collect()
 }
 
 /// Names of sites in their order, to compare two tallies.

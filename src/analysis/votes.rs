@@ -1,23 +1,27 @@
 //! Voting-to-Stay (paper section 3.2; [method](crate::method), section 6): in each group the head closest to its hidden unit
 //! gets a vote, batch by batch.
 
+use serde::{Deserialize, Serialize};
+
 use super::partition::Partition;
 use super::{Gram, Grouping, Points};
 
 /// Squared distances that differ by no more than this share of the group's largest squared norm are equal.
 const TIE: f64 = 1e-6;
 
-/// One batch's votes of one feature map.
-#[derive(Clone, Debug, PartialEq)]
+/// Votes of one feature map on one batch, or the sums over several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ballot {
     /// 1 for the head of each group that got its vote.
     pub votes: Vec<u64>,
     /// How many of these votes the tie rule decided.
+    #[serde(rename = "tied_votes")]
     pub tied: u64,
     /// For each head that got a vote `1 - (d / d')^2`, its distance to the centre against the runner-up's; 1 where it
     /// is alone, 0 for the others.
     pub margins: Vec<f64>,
     /// Cosine of each head to the centre of its group; 0 for dead heads.
+    #[serde(rename = "scores")]
     pub cosines: Vec<f64>,
 }
 
@@ -27,7 +31,7 @@ pub fn vote(points: &Points<'_>, raw: &Gram, grouping: &Grouping) -> Ballot {
     let gram = points.gram();
     let heads = gram.heads();
     let partition = Partition::new(gram, grouping.labels.clone());
-    let mut ballot = Ballot { votes: vec![0; heads], tied: 0, margins: vec![0.0; heads], cosines: vec![0.0; heads] };
+    let mut ballot = Ballot::zeros(heads);
     for members in grouping.live_members() {
         let Some(first) = members.first() else { continue };
         let group = grouping.labels[*first];
@@ -52,22 +56,31 @@ pub fn vote(points: &Points<'_>, raw: &Gram, grouping: &Grouping) -> Ballot {
     ballot
 }
 
-/// The `count` best of `heads` by `better` scores, ascending; of equal scores the lowest index.
-pub fn top<T: PartialOrd + Copy>(scores: &[T], heads: impl IntoIterator<Item = usize>, count: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = heads.into_iter().collect();
-    order.sort_unstable();
-    order.sort_by(|a, b| scores[*b].partial_cmp(&scores[*a]).unwrap_or(std::cmp::Ordering::Equal));
-    order.truncate(count);
-    order.sort_unstable();
-    order
+impl Ballot {
+    /// Of no batch.
+    pub fn zeros(heads: usize) -> Self {
+        Self { votes: vec![0; heads], tied: 0, margins: vec![0.0; heads], cosines: vec![0.0; heads] }
+    }
+
+    /// Adds those of further batches.
+    pub fn add(&mut self, other: &Self) {
+        add(&mut self.votes, &other.votes);
+        add(&mut self.margins, &other.margins);
+        add(&mut self.cosines, &other.cosines);
+        self.tied += other.tied;
+    }
+
+    /// Whether there is one entry per head.
+    pub(super) fn fits(&self, heads: usize) -> bool {
+        [self.votes.len(), self.margins.len(), self.cosines.len()] == [heads; 3]
+    }
 }
 
-/// The head with the most votes of every group whose heads are not dead, ascending (ties: lowest index).
-pub fn top_of_groups<T: PartialOrd + Copy>(scores: &[T], grouping: &Grouping) -> Vec<usize> {
-    let mut kept: Vec<usize> =
-        grouping.live_members().into_iter().flat_map(|members| top(scores, members, 1)).collect();
-    kept.sort_unstable();
-    kept
+/// Adds numbers one by one.
+pub(super) fn add<T: Copy + std::ops::AddAssign>(sums: &mut [T], more: &[T]) {
+    for (sum, m) in sums.iter_mut().zip(more) {
+        *sum += *m;
+    }
 }
 
 #[cfg(test)]
@@ -169,14 +182,5 @@ mod tests {
             assert_eq!(ballot.votes.iter().sum::<u64>(), 2);
             assert_eq!(ballot.cosines[0], 0.0);
         }
-    }
-
-    #[test]
-    fn top_takes_the_lowest_index_of_equals() {
-        assert_eq!(top(&[1, 3, 3, 0, 3], 0..5, 2), [1, 2]);
-        assert_eq!(top(&[1, 3, 3, 0, 3], [4, 3, 0], 2), [0, 4]);
-        assert_eq!(top(&[0.5, 0.1], 0..2, 9), [0, 1]);
-        let grouping = Grouping { labels: vec![0, 1, 0, 1, 2], inertia: 0.0, dead: vec![4] };
-        assert_eq!(top_of_groups(&[1u64, 0, 4, 0, 9], &grouping), [1, 2]);
     }
 }

@@ -10,7 +10,7 @@ use super::scores::GroupScores;
 use super::settling::Settling;
 use super::similarity::{Likeness, Similarity};
 use super::votes::VoteBars;
-use crate::analysis::{Analysis, Distances, Gram, Metric, Points, SiteAnalysis, plane, top};
+use crate::analysis::{Analysis, Distances, Gram, Metric, Points, SiteAnalysis, plane};
 use crate::error::{Error, Result};
 use crate::network::FeatureMap;
 use crate::plan::{Amount, Method, Plan};
@@ -293,8 +293,7 @@ impl<'a> Lens<'a> {
     /// When the vote stood.
     pub fn settling(&self) -> Settling {
         let layer = |site: &SiteAnalysis| {
-            let alive = |h: &usize| !site.features.values().all(|f| f.dead.contains(h));
-            let equal = |votes: &Vec<u64>| top(votes, (0..site.heads).filter(alive), site.kept.len()) == site.kept;
+            let equal = |votes: &Vec<u64>| site.kept_by(votes, self.analysis.batches) == site.kept;
             (site.site.to_string(), site.history.iter().map(equal).collect())
         };
         let caption = Caption::new("How soon the vote settled", self.subtitle(&[self.metric().to_owned()]))

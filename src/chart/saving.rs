@@ -119,6 +119,7 @@ mod tests {
             secs: 1.0,
             tokens_per_sec: 4100.0,
             translation: None,
+            metrics: Default::default(),
         };
         let bars = CostBars::of(&saving, 2, "gpt2 · votes").with_quality(&quality(18.6), &quality(19.4));
         let row = |name: &str| bars.rows.iter().find(|r| r.name == name).unwrap();

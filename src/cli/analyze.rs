@@ -31,15 +31,13 @@ pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
             seed: args.common.seed,
             cka: args.cka,
             confidence: args.scores.contains(&Score::Confidence),
-            input: corpus.describe(),
-            seq_len: corpus.settings().seq_len,
-            batch_size: None,
+            ..Settings::default()
         };
         ticket.stage("load weights", None, "");
         let needs = Analyzer::needs(session.model.spec(), &settings);
         let corpus = session.fit(corpus, &args.common, &args.memory, needs)?;
         let network = session.network(&session.model, &corpus, &args.memory, needs)?;
-        settings.batch_size = Some(corpus.settings().batch_size);
+        settings = settings.reading(&corpus);
         let info = ModelInfo::of(&session.model, session.dtype)?;
         let (batches, total) = (corpus.batches(&session.device), corpus.total().map(|t| t.value()));
         let (mut result, timings) = analysis::analyze_timed(&network, info, batches, total, &settings, ticket)?;
@@ -49,8 +47,8 @@ pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
         }
         if args.scores.contains(&Score::Importance) {
             let scored = corpus.with(|s| s.purpose = Purpose::Score);
-            let found = gate_importance(&network, scored.batches(&session.device), ticket)?;
-            result.set_baseline(baseline::IMPORTANCE, found)?;
+            let seed = args.common.seed;
+            gate_importance(&network, scored.batches(&session.device), seed, ticket)?.record(&mut result)?;
         }
         Ok((result, timings))
     })?;

@@ -10,6 +10,7 @@ use crate::evaluation::generation::{TranslationScore, translate};
 use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, Quality, SCORED_COPIES, compare, evaluate};
 use crate::model::Needs;
 use crate::network::Gates;
+use crate::words::counted;
 
 pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
     let session = Session::open(&args.model, &args.common, console)?;
@@ -57,6 +58,12 @@ pub(super) fn table(comparison: &Comparison) -> String {
     if let Some(agreement) = comparison.agreement {
         text.push_str(&format!("\nsame top token      {:.2} %", 100.0 * agreement));
     }
+    for (name, what) in [("loss_per_token", "loss plus"), ("perplexity", "perplexity times"), ("cosine", "cosine")] {
+        let Some(change) = comparison.change.get(name) else { continue };
+        let Some((low, high)) = change.low.zip(change.high) else { continue };
+        let n = counted(change.n, "sequences");
+        text.push_str(&format!("\n{what:<16}    {:.4}, with 95 % between {low:.4} and {high:.4}, {n}", change.value));
+    }
     let likeness = &comparison.similarity;
     text.push_str(&format!(
         "\nembedding cosine    {:.5} mean, {:.5} least of {} sequences",
@@ -67,7 +74,7 @@ pub(super) fn table(comparison: &Comparison) -> String {
 
 fn rows(columns: &[(&str, &Quality)]) -> String {
     type Cell = fn(&Quality) -> Option<String>;
-    let measures: [(&str, Cell); 7] = [
+    let measures: [(&str, Cell); 8] = [
         ("loss per token", |q| q.loss_per_token.map(|x| format!("{x:.4}"))),
         ("perplexity", |q| q.perplexity.map(|x| format!("{x:.3}"))),
         ("top-1 accuracy", |q| q.accuracy.map(|x| format!("{:.2} %", 100.0 * x))),
@@ -77,6 +84,7 @@ fn rows(columns: &[(&str, &Quality)]) -> String {
             Some([rouge.one, rouge.two, rouge.longest].map(|x| format!("{:.1}", 100.0 * x)).join("/"))
         }),
         ("tokens read", |q| Some(q.tokens.to_string())),
+        ("sequences", |q| Some(q.sequences.to_string())),
         ("tokens/s", |q| Some(format!("{:.0}", q.tokens_per_sec))),
     ];
     let mut lines = Vec::new();

@@ -1,8 +1,11 @@
 //! Two candidates side by side.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::quality::{Quality, QualitySums, SCORED_COPIES};
+use super::interval::Estimate;
+use super::quality::{Quality, QualitySums, SCORED_COPIES, SequenceScore};
 use super::similarity::{HiddenSimilarity, SimilaritySums};
 use crate::error::Result;
 use crate::network::{Batch, Gates, Network};
@@ -28,6 +31,9 @@ pub struct Comparison {
     pub agreement: Option<f64>,
     /// Likeness of their last hidden states.
     pub similarity: HiddenSimilarity,
+    /// What changed, by name, with 95 % intervals over the sequences that both read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub change: BTreeMap<String, Estimate>,
 }
 
 /// Times that [`compare`] holds the hidden states of a batch: those of both candidates, and what a head reads.
@@ -57,10 +63,34 @@ pub fn compare(
         }
         ticket.advance(group.len() as u64)?;
     }
+    let mut change = changes(first.by_sequence(), second.by_sequence());
+    change.insert("cosine".to_owned(), likeness.estimate());
     Ok(Comparison {
+        change,
         before: first.quality()?,
         after: second.quality()?,
         agreement: (scored > 0).then(|| agreed as f64 / scored as f64),
         similarity: likeness.similarity()?,
     })
+}
+
+/// How scores changed on the same sequences.
+fn changes(before: &[SequenceScore], after: &[SequenceScore]) -> BTreeMap<String, Estimate> {
+    let pair = |of: fn(&SequenceScore) -> f64| -> Vec<[f64; 3]> {
+        before.iter().zip(after).map(|(b, a)| [of(b), of(a), b.scored]).collect()
+    };
+    if before.iter().all(|s| s.scored == 0.0) {
+        return BTreeMap::new();
+    }
+    let (losses, right) = (pair(|s| s.loss), pair(|s| s.right));
+    let difference = |[before, after, scored]: [f64; 3]| (after - before) / scored;
+    let ratio = move |sums: [f64; 3]| difference(sums).exp();
+    [
+        ("loss_per_token", Estimate::of(&losses, "after minus before, nats per scored token", difference)),
+        ("perplexity", Estimate::of(&losses, "after as a multiple of before", ratio)),
+        ("accuracy", Estimate::of(&right, "after minus before, share of scored tokens", difference)),
+    ]
+    .into_iter()
+    .map(|(name, estimate)| (name.to_owned(), estimate))
+    .collect()
 }

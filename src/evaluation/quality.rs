@@ -1,5 +1,6 @@
 //! Loss per token, perplexity, accuracy.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Tensor};
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Candidate;
 use super::generation::TranslationScore;
+use super::interval::Estimate;
 use crate::error::{Error, Result};
 use crate::network::{Batch, Blind, Gates, Hidden, Network, Probe, Site, SiteMaps};
 use crate::task::Ticket;
@@ -40,6 +42,9 @@ pub struct Quality {
     /// How good its translations are, where an encoder-decoder was asked for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub translation: Option<TranslationScore>,
+    /// The measures by name, each with its 95 % interval over sequences.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, Estimate>,
 }
 
 /// Sums that become a [`Quality`].
@@ -53,6 +58,19 @@ pub(super) struct QualitySums {
     batches: u64,
     time: Duration,
     has_head: bool,
+    /// What each sequence gave, in the order read.
+    by_sequence: Vec<SequenceScore>,
+}
+
+/// What one sequence gave.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SequenceScore {
+    /// Summed cross-entropy.
+    pub loss: f64,
+    /// Scored tokens whose largest logit was the right one.
+    pub right: f64,
+    /// Scored tokens.
+    pub scored: f64,
 }
 
 impl QualitySums {
@@ -93,6 +111,16 @@ impl QualitySums {
             self.sequences += batch.source.sequences()? as u64;
             self.batches += 1;
         }
+        for ((hidden, scores), (places, labels)) in hidden.iter().zip(&scores).zip(&wanted) {
+            let first = self.by_sequence.len();
+            self.by_sequence.resize(first + hidden.mask.sequences(), SequenceScore::default());
+            for ((place, label), score) in places.iter().zip(labels).zip(scores) {
+                let own = &mut self.by_sequence[first + *place as usize / hidden.mask.length()];
+                own.loss += score.loss;
+                own.right += f64::from(u8::from(score.top == *label));
+                own.scored += 1.0;
+            }
+        }
         Ok(hidden.into_iter().zip(scores).collect())
     }
 
@@ -117,7 +145,30 @@ impl QualitySums {
             secs,
             tokens_per_sec: self.tokens as f64 / secs.max(f64::MIN_POSITIVE),
             translation: None,
+            metrics: self.metrics(),
         })
+    }
+
+    /// What each sequence gave.
+    pub fn by_sequence(&self) -> &[SequenceScore] {
+        &self.by_sequence
+    }
+
+    fn metrics(&self) -> BTreeMap<String, Estimate> {
+        if self.scored == 0 {
+            return BTreeMap::new();
+        }
+        let losses: Vec<[f64; 2]> = self.by_sequence.iter().map(|s| [s.loss, s.scored]).collect();
+        let right: Vec<[f64; 2]> = self.by_sequence.iter().map(|s| [s.right, s.scored]).collect();
+        let mean = |[sum, count]: [f64; 2]| sum / count;
+        [
+            ("loss_per_token", Estimate::of(&losses, "mean cross-entropy per scored token, nats", mean)),
+            ("perplexity", Estimate::of(&losses, "exp of the mean cross-entropy per scored token", |s| mean(s).exp())),
+            ("accuracy", Estimate::of(&right, "share of scored tokens whose largest logit was the right one", mean)),
+        ]
+        .into_iter()
+        .map(|(name, estimate)| (name.to_owned(), estimate))
+        .collect()
     }
 }
 

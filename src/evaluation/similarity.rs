@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::interval::Estimate;
 use crate::error::{Error, Result};
 use crate::network::{Hidden, InputSpec, NetworkSpec};
 
@@ -23,10 +24,10 @@ pub struct HiddenSimilarity {
 /// Sums that become a [`HiddenSimilarity`].
 #[derive(Debug, Default)]
 pub(super) struct SimilaritySums {
-    sum: f64,
     least: Option<f64>,
     difference: f64,
-    sequences: u64,
+    /// The cosine of each sequence, in the order read.
+    cosines: Vec<f64>,
 }
 
 impl SimilaritySums {
@@ -38,9 +39,8 @@ impl SimilaritySums {
         }
         for (a, b) in embeddings(spec, before)?.iter().zip(embeddings(spec, after)?) {
             let cosine = cosine(a, &b);
-            self.sum += cosine;
             self.least = Some(self.least.map_or(cosine, |least| least.min(cosine)));
-            self.sequences += 1;
+            self.cosines.push(cosine);
         }
         let mask = before.mask.to_tensor(DType::F32, before.states.device())?.unsqueeze(2)?;
         let apart = (before.states.to_dtype(DType::F32)? - after.states.to_dtype(DType::F32)?)?.abs()?;
@@ -53,11 +53,17 @@ impl SimilaritySums {
     pub fn similarity(&self) -> Result<HiddenSimilarity> {
         let least = self.least.ok_or_else(|| Error::new("there is no batch to compare"))?;
         Ok(HiddenSimilarity {
-            mean_cosine: self.sum / self.sequences as f64,
+            mean_cosine: self.cosines.iter().sum::<f64>() / self.cosines.len() as f64,
             least_cosine: least,
             max_abs_difference: self.difference,
-            sequences: self.sequences,
+            sequences: self.cosines.len() as u64,
         })
+    }
+
+    /// The mean cosine with its interval.
+    pub fn estimate(&self) -> Estimate {
+        let cosines: Vec<[f64; 2]> = self.cosines.iter().map(|cosine| [*cosine, 1.0]).collect();
+        Estimate::of(&cosines, "mean cosine of sequence embeddings to those before", |[sum, n]| sum / n)
     }
 }
 

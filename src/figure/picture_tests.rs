@@ -49,7 +49,8 @@ fn feature(gram: Gram, votes: Vec<u64>, groups: usize) -> FeatureAnalysis {
         margins: votes.iter().map(|v| *v as f64 * 0.5).collect(),
         tied_votes: 3,
         scores: Vec::new(),
-        kept: vec![0],
+        by_groups: Vec::new(),
+        kept: (0..groups).collect(),
         kept_per_group: vec![0],
         kv_shared: false,
         votes,
@@ -67,23 +68,25 @@ fn site(kind: SiteKind, layer: usize, heads: usize, kv_heads: usize) -> SiteAnal
     value.kv_shared = kv_heads < heads;
     features.insert(FeatureMap::Value, value);
     let doubled: Vec<u64> = votes.iter().map(|v| v * 2).collect();
-    SiteAnalysis {
+    let mut site = SiteAnalysis {
         site: Site::new(kind, layer),
         heads,
         kv_heads,
         head_dim: 4,
         stored_layer: layer,
         features,
-        kept: crate::analysis::top(&doubled, 0..heads, groups),
+        kept: Vec::new(),
         margin: Some(0),
         history: vec![(0..heads as u64).collect(), doubled.clone()],
         votes: doubled,
         cka: Some((0..heads).map(|i| (0..heads).map(|j| if i == j { 1.0 } else { noise(i + j) }).collect()).collect()),
         baselines: BTreeMap::from([(
             "importance".to_owned(),
-            Baseline { values: (0..heads).map(|h| noise(h) * 1e-3).collect(), samples: 4 },
+            Baseline::means((0..heads).map(|h| noise(h) * 1e-3).collect(), 4),
         )]),
-    }
+    };
+    site.kept = site.kept_by(&site.votes, 40);
+    site
 }
 
 fn analysis() -> Analysis {

@@ -57,6 +57,16 @@ impl Method {
         matches!(self, Self::Votes | Self::PerGroup | Self::Score | Self::RandomInGroup)
     }
 
+    /// True where every group of the corpus gets a head first.
+    pub fn picks_by_group(self) -> bool {
+        matches!(self, Self::PerGroup | Self::RandomInGroup)
+    }
+
+    /// True where scores of different layers compare, so that one budget can be spent where the highest are.
+    pub fn compares_layers(self) -> bool {
+        !matches!(self, Self::Votes | Self::PerGroup | Self::Score | Self::RandomInGroup)
+    }
+
     /// The score of an analysis that the method ranks by, where it is one.
     pub fn baseline(self) -> Option<&'static str> {
         match self {
@@ -164,11 +174,13 @@ pub enum Amount {
     /// In every layer as many as it has groups.
     #[default]
     Groups,
-    /// This many in every layer (all, where it has fewer).
+    /// This many in every layer (all, where it has fewer), or the next number that its key/value heads allow.
     Keep(usize),
-    /// This share of all heads of the model stays, wherever the highest ranks are.
+    /// This share of all heads of the model stays, wherever the highest scores are; the same share of every layer by
+    /// methods whose scores compare within a layer only.
     Ratio(f64),
-    /// This share of the heads of every layer stays, rounded: every method keeps equally many in each.
+    /// This share of the heads of every layer stays, rounded to what its key/value heads allow: every method keeps
+    /// equally many in each.
     LayerRatio(f64),
     /// Heads at or above this value stay, and the best of every layer: a share of all possible votes, a mean cosine
     /// (`score`), a mean weight (`confidence`), else a share of the layer's largest score.

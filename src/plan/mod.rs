@@ -1,7 +1,9 @@
 //! Which heads stay: proposals from an analysis, what makes them legal, and what they save.
 
+mod budget;
 mod cost;
 mod document;
+mod layer;
 mod method;
 mod propose;
 mod shape;

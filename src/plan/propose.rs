@@ -1,14 +1,16 @@
 //! Plans from analyses.
 
-use rand::seq::SliceRandom;
+use std::collections::BTreeSet;
+
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 
+use super::budget::{Share, equal_shares, most_valuable, nearest};
+use super::layer::{Chosen, Layer};
 use super::{Amount, Method, Plan, Ranking, Shape};
-use crate::analysis::{
-    Analysis, FeatureAnalysis, Gram, Grouping, Points, SiteAnalysis, baseline, normalised_by_layer, top, top_of_groups,
-};
+use crate::analysis::{Analysis, Rank};
 use crate::error::{Error, Result};
+use crate::words::counted;
 
 /// What a plan is to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,74 +31,80 @@ impl Request {
         Self { ranking: ranking.into(), amount, seed: 0, allow_empty: false }
     }
 
-    fn method(&self) -> Method {
+    pub(super) fn method(&self) -> Method {
         self.ranking.method
     }
 
-    fn least(&self) -> usize {
+    pub(super) fn least(&self) -> usize {
         usize::from(!self.allow_empty)
     }
 }
 
-/// The layers that read one stored layer's weights: they keep the same heads, so they are ranked as one.
-struct Layer<'a> {
-    passes: Vec<&'a SiteAnalysis>,
-    ranking: Ranking,
-    heads: usize,
-    /// As many as the layer has groups.
-    groups: usize,
-    scores: Vec<f64>,
-    /// Heads that have a signal in at least one feature map, or all where none has.
-    alive: Vec<usize>,
-}
-
-impl<'a> Layer<'a> {
-    /// This share of its heads, rounded.
-    fn share(&self, ratio: f64) -> usize {
-        (ratio * self.heads as f64).round() as usize
-    }
-
-    /// What the maps showed that count.
-    fn maps(&self) -> impl Iterator<Item = &'a FeatureAnalysis> {
-        let ranking = self.ranking;
-        self.passes.iter().flat_map(move |pass| maps(pass, ranking))
-    }
-}
-
-/// The feature maps of a site that count under a ranking.
-fn maps(site: &SiteAnalysis, ranking: Ranking) -> impl Iterator<Item = &FeatureAnalysis> {
-    site.features.iter().filter(move |(map, _)| ranking.map.is_none_or(|wanted| wanted == **map)).map(|(_, f)| f)
-}
-
-/// Which heads stay, by one method. Layers that share weights get the same heads; key/value groups are not looked
-/// at: see [`super::snap`].
+/// Which heads stay, by one method. Layers that share weights get the same heads, and every layer a number that
+/// surgery can leave: in layers whose query heads share key/value heads each that stays serves equally many.
+///
+/// Where every layer has its number, that is the same for all methods, which then choose the best legal set of so many
+/// heads. A share of the whole model is spent where the highest scores are by methods whose scores compare between
+/// layers; by the others (votes, groups, cosines) as the same share of every layer.
 pub fn propose(analysis: &Analysis, request: &Request) -> Result<Plan> {
     check_amount(request)?;
     let mut rng = Xoshiro256Plus::seed_from_u64(request.seed);
-    let mut layers = Vec::new();
-    for class in Shape::from(analysis).shared() {
-        let passes: Vec<_> = class.iter().filter_map(|s| analysis.site(s.site)).collect();
-        layers.push(layer(analysis, passes, request.ranking, &mut rng)?);
-    }
+    let shape = Shape::from(analysis);
+    let layers: Vec<Layer<'_>> =
+        shape.shared().iter().map(|class| Layer::new(analysis, class, request)).collect::<Result<_>>()?;
     let mut notes = Vec::new();
-    let kept: Vec<Vec<usize>> = match request.amount {
-        Amount::Groups => each(&layers, request, analysis, &mut rng, |l| l.groups)?,
-        Amount::Keep(n) => each(&layers, request, analysis, &mut rng, |_| n)?,
-        Amount::Ratio(ratio) if picks_by_group(request.method()) => {
-            each(&layers, request, analysis, &mut rng, |l| l.share(ratio))?
+    let numbers: Option<Vec<usize>> = match request.amount {
+        Amount::Groups => Some(layers.iter().map(|l| nearest(&l.legal, l.groups as f64)).collect()),
+        Amount::Keep(n) => Some(layers.iter().map(|l| nearest(&l.legal, n as f64)).collect()),
+        Amount::LayerRatio(ratio) => Some(layers.iter().map(|l| nearest(&l.legal, ratio * l.heads() as f64)).collect()),
+        Amount::Ratio(ratio) if !request.method().compares_layers() => {
+            let shares: Vec<Share> = layers.iter().map(Layer::share).collect();
+            Some(equal_shares(&shares, wanted(&layers, ratio)))
         }
-        Amount::LayerRatio(ratio) => each(&layers, request, analysis, &mut rng, |l| l.share(ratio))?,
-        Amount::Ratio(ratio) => {
-            let heads: usize = layers.iter().map(|l| l.heads).sum();
-            let wanted = heads - (ratio * heads as f64).round() as usize;
-            let (kept, gone) = lowest_gone(&layers, wanted, request.least());
-            if gone < wanted {
-                notes.push(format!("{gone} heads go instead of {wanted}, since every layer keeps at least one"));
-            }
-            kept
-        }
-        Amount::Threshold(least) => layers.iter().map(|l| above(l, request, least)).collect(),
+        Amount::Ratio(_) | Amount::Threshold(_) => None,
     };
+    let chosen: Vec<Chosen> = match (numbers, request.amount) {
+        (Some(numbers), _) => {
+            layers.iter().zip(numbers).map(|(layer, n)| layer.choose(n, &mut rng)).collect::<Result<_>>()?
+        }
+        (None, Amount::Ratio(ratio)) => spend(&layers, wanted(&layers, ratio), &mut rng)?,
+        (None, amount) => {
+            let least = if let Amount::Threshold(least) = amount { least } else { 0.0 };
+            layers.iter().map(|layer| layer.above(least, &mut rng)).collect::<Result<_>>()?
+        }
+    };
+    if let Amount::Ratio(ratio) = request.amount {
+        let (wanted, kept) = (wanted(&layers, ratio), chosen.iter().map(|c| c.kept.len()).sum::<usize>());
+        if kept > wanted {
+            notes.push(format!("{kept} heads stay instead of {wanted}, since every layer keeps at least one"));
+        } else if kept < wanted {
+            notes.push(format!(
+                "{kept} heads stay instead of {wanted}, the most that every layer's key/value heads allow"
+            ));
+        }
+    }
+    if let Amount::Keep(n) = request.amount {
+        let other: BTreeSet<usize> = chosen
+            .iter()
+            .zip(&layers)
+            .map(|(c, l)| (c.kept.len(), l.heads()))
+            .filter(|(k, h)| *k != n.min(*h))
+            .map(|(k, _)| k)
+            .collect();
+        for number in other {
+            notes.push(format!(
+                "{number} heads of a layer stay instead of {n}, so that key/value heads serve equally many"
+            ));
+        }
+    }
+    notes.extend(ties(&chosen));
+    if layers.iter().zip(&chosen).any(|(l, c)| l.lacks_votes(c.kept.len())) {
+        notes.push(
+            "this analysis, of an older release, holds votes for one number of groups alone: analyse again for those of as \
+             many groups as heads stay"
+                .to_owned(),
+        );
+    }
     let mut plan = Plan {
         method: request.ranking.to_string(),
         amount: Some(request.amount),
@@ -106,17 +114,22 @@ pub fn propose(analysis: &Analysis, request: &Request) -> Result<Plan> {
         notes,
         ..Plan::default()
     };
-    for (layer, kept) in layers.iter().zip(kept) {
+    for (layer, Chosen { kept, ranks }) in layers.iter().zip(chosen) {
         for pass in &layer.passes {
             plan.kept.set(pass.site, kept.iter().copied());
-            plan.heads.insert(pass.site, layer.heads);
-            plan.scores.insert(pass.site, layer.scores.clone());
+            plan.heads.insert(pass.site, layer.heads());
+            plan.scores.insert(pass.site, ranks.iter().map(|r| r.score).collect());
             if let Some(map) = layer.maps().next() {
                 plan.groups.insert(pass.site, map.groups.clone());
             }
         }
     }
     Ok(plan)
+}
+
+/// Heads of the whole model that a share is.
+fn wanted(layers: &[Layer<'_>], ratio: f64) -> usize {
+    (ratio * layers.iter().map(Layer::heads).sum::<usize>() as f64).round() as usize
 }
 
 fn check_amount(request: &Request) -> Result<()> {
@@ -128,7 +141,9 @@ fn check_amount(request: &Request) -> Result<()> {
             Err(Error::usage(format!("{ratio} is no share of heads")).hint("give a number from 0 to 1"))
         }
         Amount::Threshold(least) if !least.is_finite() => Err(Error::usage(format!("{least} is no threshold"))),
-        Amount::Threshold(_) if picks_by_group(request.method()) || request.method() == Method::Random => {
+        Amount::Threshold(_)
+            if matches!(request.method(), Method::PerGroup | Method::RandomInGroup | Method::Random) =>
+        {
             Err(Error::usage(format!("{} has no scores that a threshold could cut", request.ranking))
                 .hint("give a number of heads or a ratio"))
         }
@@ -136,163 +151,80 @@ fn check_amount(request: &Request) -> Result<()> {
     }
 }
 
-fn picks_by_group(method: Method) -> bool {
-    matches!(method, Method::PerGroup | Method::RandomInGroup)
-}
-
-/// Ranks the heads of a layer; scores of several passes are averaged.
-fn layer<'a>(
-    analysis: &Analysis,
-    passes: Vec<&'a SiteAnalysis>,
-    ranking: Ranking,
-    rng: &mut impl Rng,
-) -> Result<Layer<'a>> {
-    let heads = passes.first().map_or(0, |p| p.heads);
-    let mut scores = vec![0.0; heads];
-    for pass in &passes {
-        if pass.heads != heads {
-            return Err(Error::new(format!("{} shares weights with a layer of other size", pass.site)));
-        }
-        if let Some(map) = ranking.map.filter(|map| !pass.features.contains_key(map)) {
-            let held: Vec<&str> = pass.features.keys().map(|m| m.name()).collect();
-            return Err(Error::usage(format!("this analysis does not hold the feature map {map}"))
-                .hint(format!("it holds {}", held.join(", "))));
-        }
-        for (sum, score) in scores.iter_mut().zip(scores_of(analysis, pass, ranking)?) {
-            *sum += score / passes.len() as f64;
-        }
-    }
-    if ranking.method == Method::Random {
-        scores = (0..heads).map(|_| rng.r#gen()).collect();
-    }
-    let dead = |h: &usize| passes.iter().all(|p| maps(p, ranking).all(|f| f.dead.contains(h)));
-    let mut alive: Vec<usize> = (0..heads).filter(|h| !dead(h)).collect();
-    if alive.is_empty() {
-        alive = (0..heads).collect();
-    }
-    let kept = |p: &&SiteAnalysis| match ranking.map {
-        Some(_) => maps(p, ranking).map(|f| f.kept.len()).max().unwrap_or(1),
-        None => p.kept.len(),
-    };
-    let groups = passes.iter().map(kept).max().unwrap_or(1).max(1);
-    Ok(Layer { passes, ranking, heads, groups, scores, alive })
-}
-
-fn scores_of(analysis: &Analysis, site: &SiteAnalysis, ranking: Ranking) -> Result<Vec<f64>> {
-    let baseline = |name: &str| {
-        site.baselines.get(name).map(|b| b.values.clone()).ok_or_else(|| {
-            Error::usage(format!("this analysis holds no {name} of heads"))
-                .hint(format!("analyse the model again with {name}, or choose another method"))
-        })
-    };
-    // The mean of what each batch gave, over the maps that count.
-    let mean = |of: &dyn Fn(&FeatureAnalysis, usize) -> f64| -> Vec<f64> {
-        let most = (analysis.batches * maps(site, ranking).count() as u64).max(1) as f64;
-        (0..site.heads).map(|h| maps(site, ranking).map(|f| of(f, h)).sum::<f64>() / most).collect()
-    };
-    Ok(match ranking.method {
-        Method::Votes | Method::PerGroup => mean(&|f, h| f.votes.get(h).copied().unwrap_or(0) as f64),
-        Method::Score => mean(&|f, h| f.scores.get(h).copied().unwrap_or(0.0)),
-        Method::Importance => baseline(baseline::IMPORTANCE)?,
-        Method::ImportanceNormalised => normalised_by_layer(&baseline(baseline::IMPORTANCE)?),
-        Method::Magnitude => baseline(baseline::MAGNITUDE)?,
-        Method::Confidence => baseline(baseline::CONFIDENCE)?,
-        Method::Random | Method::RandomInGroup => vec![0.0; site.heads],
-    })
-}
-
-/// The heads that stay where every layer has its number.
-fn each(
-    layers: &[Layer<'_>],
-    request: &Request,
-    analysis: &Analysis,
-    rng: &mut impl Rng,
-    number: impl Fn(&Layer<'_>) -> usize,
-) -> Result<Vec<Vec<usize>>> {
-    let mut kept = Vec::with_capacity(layers.len());
-    for layer in layers {
-        let number = number(layer).max(request.least()).min(layer.heads);
-        let mut chosen = match request.method() {
-            _ if number == 0 => Vec::new(),
-            Method::PerGroup => top_of_groups(&layer.scores, &grouping(layer, analysis, number)?),
-            Method::RandomInGroup => {
-                let groups = grouping(layer, analysis, number)?.live_members();
-                groups.iter().filter_map(|members| members.choose(rng).copied()).collect()
-            }
-            _ => ranked(layer, number),
+/// Spends one budget over the whole model where the highest scores are.
+fn spend(layers: &[Layer<'_>], total: usize, rng: &mut impl Rng) -> Result<Vec<Chosen>> {
+    let ranks: Vec<Vec<Rank>> = layers.iter().map(|l| l.ranks(l.heads(), rng)).collect::<Result<_>>()?;
+    let numbers = if layers.iter().all(|l| l.legal.last() == Some(&l.legal.len()) || l.legal.len() == l.heads() + 1) {
+        highest(layers, &ranks, total)
+    } else {
+        let worth = |(layer, ranks): (&Layer<'_>, &Vec<Rank>)| {
+            let of = |n: &usize| (*n, layer.best_set(ranks, *n).iter().map(|h| ranks[*h].score).sum());
+            layer.legal.iter().map(of).collect::<Vec<(usize, f64)>>()
         };
-        if chosen.is_empty() && number > 0 {
-            // Every head of the layer is dead: one is as good as another.
-            chosen = ranked(layer, 1);
-        }
-        chosen.sort_unstable();
-        kept.push(chosen);
-    }
-    Ok(kept)
-}
-
-/// The `number` best heads; dead ones only where the others do not suffice.
-fn ranked(layer: &Layer<'_>, number: usize) -> Vec<usize> {
-    let mut kept = top(&layer.scores, layer.alive.iter().copied(), number);
-    let spare = (0..layer.heads).filter(|h| !layer.alive.contains(h)).take(number - kept.len());
-    kept.extend(spare);
-    kept.sort_unstable();
-    kept
-}
-
-/// Groups of a layer over the whole corpus, the feature maps that count (and passes) with equal weight.
-fn grouping(layer: &Layer<'_>, analysis: &Analysis, groups: usize) -> Result<Grouping> {
-    let settings = &analysis.settings;
-    let grams: Vec<&Gram> = layer.maps().map(|f| &f.gram).collect();
-    let joint;
-    let gram = match grams.as_slice() {
-        [single] => *single,
-        several => {
-            let mut sum = Gram::zeros(layer.heads);
-            for gram in several {
-                let trace: f64 = (0..layer.heads).map(|h| gram.norm2(h)).sum();
-                if trace > 0.0 {
-                    sum.add(&gram.scaled(trace.recip()))?;
-                }
-            }
-            joint = sum;
-            &joint
-        }
+        let least: usize = layers.iter().filter_map(|l| l.legal.first()).sum();
+        most_valuable(&layers.iter().zip(&ranks).map(worth).collect::<Vec<_>>(), total.max(least))
     };
-    Points::new(gram, settings.metric).by(settings.clustering).group_thoroughly(groups, settings.seed)
+    let choose =
+        |((layer, ranks), n): ((&Layer<'_>, Vec<Rank>), usize)| Chosen { kept: layer.best_set(&ranks, n), ranks };
+    Ok(layers.iter().zip(ranks).zip(numbers).map(choose).collect())
 }
 
-/// Removes the `wanted` lowest-ranked heads of the whole model, leaving `least` in every layer; also says how many went.
-fn lowest_gone(layers: &[Layer<'_>], wanted: usize, least: usize) -> (Vec<Vec<usize>>, usize) {
-    let mut order: Vec<(f64, usize, usize)> = Vec::new();
-    for (l, layer) in layers.iter().enumerate() {
-        let value = |h: usize| if layer.alive.contains(&h) { layer.scores[h] } else { f64::NEG_INFINITY };
-        order.extend((0..layer.heads).map(|h| (value(h), l, h)));
-    }
-    // Of equal heads the later ones go first, as the lowest index wins elsewhere.
-    order.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)).then(b.2.cmp(&a.2)));
-    let mut kept: Vec<Vec<usize>> = layers.iter().map(|l| (0..l.heads).collect()).collect();
-    let mut gone = 0;
-    for (_, l, h) in order {
-        if gone == wanted {
-            break;
-        }
-        if kept[l].len() > least {
-            kept[l].retain(|k| *k != h);
-            gone += 1;
+/// How many heads of each layer are among the `total` highest of the model, where any number can stay.
+fn highest(layers: &[Layer<'_>], ranks: &[Vec<Rank>], total: usize) -> Vec<usize> {
+    let mut order: Vec<(usize, usize)> =
+        layers.iter().enumerate().flat_map(|(l, layer)| (0..layer.heads()).map(move |h| (l, h))).collect();
+    order.sort_by(|a, b| ranks[b.0][b.1].order(&ranks[a.0][a.1]));
+    // Every layer has its least first.
+    let mut numbers: Vec<usize> = layers.iter().map(|l| l.legal.first().copied().unwrap_or(0)).collect();
+    let mut spare: Vec<usize> = numbers.clone();
+    let mut left = total.saturating_sub(numbers.iter().sum());
+    for (l, _) in order {
+        if spare[l] > 0 {
+            spare[l] -= 1;
+        } else if left > 0 {
+            numbers[l] += 1;
+            left -= 1;
         }
     }
-    (kept, gone)
+    numbers
 }
 
-/// Heads at or above a threshold, at least the best one.
-fn above(layer: &Layer<'_>, request: &Request, least: f64) -> Vec<usize> {
-    let largest = layer.scores.iter().copied().fold(0.0, f64::max);
-    // Scores without a natural scale count as shares of the layer's largest.
-    let is_relative = matches!(request.method(), Method::Importance | Method::ImportanceNormalised | Method::Magnitude);
-    let scale = if is_relative && largest > 0.0 { largest } else { 1.0 };
-    let kept: Vec<usize> = layer.alive.iter().copied().filter(|h| layer.scores[*h] / scale >= least).collect();
-    if kept.is_empty() { ranked(layer, request.least()) } else { kept }
+/// In words, how often equal scores stood at the cut, and what settled it.
+fn ties(chosen: &[Chosen]) -> Option<String> {
+    let (mut layers, mut by) = (0, [0usize; 3]);
+    for Chosen { kept, ranks } in chosen {
+        let dropped = || (0..ranks.len()).filter(|h| !kept.contains(h));
+        let equal =
+            |h: usize, other: usize| ranks[h].class == ranks[other].class && ranks[h].score == ranks[other].score;
+        let mut any = false;
+        for head in kept {
+            let rivals = dropped().filter(|other| equal(*head, *other));
+            let Some(rival) = rivals.max_by(|a, b| ranks[*a].order(&ranks[*b])) else { continue };
+            any = true;
+            let (own, rival) = (&ranks[*head], &ranks[rival]);
+            let how = if own.margin != rival.margin {
+                0
+            } else if own.norm != rival.norm {
+                1
+            } else {
+                2
+            };
+            by[how] += 1;
+        }
+        layers += usize::from(any);
+    }
+    let words = ["margin", "share of the norm", "index"];
+    let parts: Vec<String> =
+        by.iter().zip(words).filter(|(n, _)| **n > 0).map(|(n, word)| format!("{n} by {word}")).collect();
+    let total: usize = by.iter().sum();
+    (total > 0).then(|| {
+        format!(
+            "{} of {} were chosen among equals: {}",
+            counted(total, "heads that stay"),
+            counted(layers, "layers"),
+            parts.join(", ")
+        )
+    })
 }
 
 #[cfg(test)]
@@ -300,7 +232,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::analysis::{Baseline, FeatureAnalysis, Metric, ModelInfo, Settings};
+    use crate::analysis::{Ballot, Baseline, FeatureAnalysis, Gram, Metric, ModelInfo, Points, Settings, SiteAnalysis};
     use crate::network::{FeatureMap, Site};
 
     fn site(name: &str) -> Site {
@@ -313,7 +245,7 @@ mod tests {
         let values = (0..heads * heads).map(|k| places[k / heads] * places[k % heads]).collect();
         let gram = Gram::from_rows(heads, values).unwrap();
         let grouping = Points::new(&gram, Metric::Euclidean).group(2, 0).unwrap();
-        let kept = top(votes, 0..heads, 2);
+        let kept: Vec<usize> = (0..2).collect();
         let feature = FeatureAnalysis {
             gram,
             groups: grouping.labels.clone(),
@@ -327,6 +259,7 @@ mod tests {
             margins: Vec::new(),
             tied_votes: 0,
             scores: votes.iter().map(|v| *v as f64 / 2.0).collect(),
+            by_groups: Vec::new(),
             kept: kept.clone(),
             kept_per_group: Vec::new(),
             kv_shared: false,
@@ -344,7 +277,7 @@ mod tests {
             margin: None,
             history: Vec::new(),
             cka: None,
-            baselines: [("importance".to_owned(), Baseline { values: importance, samples: 1 })].into(),
+            baselines: [("importance".to_owned(), Baseline::means(importance, 1))].into(),
         }
     }
 
@@ -381,14 +314,15 @@ mod tests {
     #[test]
     fn every_method_and_amount_keeps_what_it_says() {
         let all = two_layers();
-        assert_eq!(kept(&all, Method::Votes, Amount::Groups), map(&[1, 2], &[0, 3]));
+        // Heads 3 and 4 of the second layer have equal votes; the norm of 4 is larger.
+        assert_eq!(kept(&all, Method::Votes, Amount::Groups), map(&[1, 2], &[0, 4]));
         // The winner of each group: {0, 1, 2} and {3, 4}; {0, 1} and {2, 3, 4}.
-        assert_eq!(kept(&all, Method::PerGroup, Amount::Groups), map(&[1, 3], &[0, 3]));
+        assert_eq!(kept(&all, Method::PerGroup, Amount::Groups), map(&[1, 3], &[0, 4]));
         assert_eq!(kept(&all, Method::Votes, Amount::Keep(3)), map(&[1, 2, 3], &[0, 3, 4]));
         assert_eq!(kept(&all, Method::Votes, Amount::Keep(99)), map(&[0, 1, 2, 3, 4], &[0, 1, 2, 3, 4]));
-        // Half of ten heads go: votes 0, 0, 0, 1, 2 are lowest.
-        assert_eq!(kept(&all, Method::Votes, Amount::Ratio(0.5)), map(&[1, 2], &[0, 3, 4]));
-        assert_eq!(kept(&all, Method::Score, Amount::Ratio(0.5)), map(&[1, 2], &[0, 3, 4]));
+        // Half of ten heads stay, half of each layer: votes do not compare between layers.
+        assert_eq!(kept(&all, Method::Votes, Amount::Ratio(0.5)), map(&[1, 2, 3], &[0, 4]));
+        assert_eq!(kept(&all, Method::Score, Amount::Ratio(0.5)), map(&[1, 2, 3], &[0, 4]));
         // Three of five per layer.
         assert_eq!(kept(&all, Method::PerGroup, Amount::Ratio(0.6))["encoder.0"].len(), 3);
         // In each layer, 2.5 rounded.
@@ -418,11 +352,11 @@ mod tests {
             assert_eq!(plan.method, ranking);
             plan.kept.into_iter().map(|(site, kept)| (site.to_string(), kept)).collect::<BTreeMap<_, _>>()
         };
-        assert_eq!(kept("votes:output", Amount::Keep(2)), map(&[1, 2], &[0, 3]));
+        assert_eq!(kept("votes:output", Amount::Keep(2)), map(&[1, 2], &[0, 4]));
         assert_eq!(kept("votes:value", Amount::Keep(2)), map(&[0, 4], &[0, 4]));
         assert_eq!(kept("score:value", Amount::Keep(2)), map(&[0, 4], &[0, 4]));
-        // Votes 8, 9, 8, 2, 6 and 11, 0, 0, 3, 9.
-        assert_eq!(kept("votes", Amount::Keep(2)), map(&[0, 1], &[0, 4]));
+        // Votes 8, 9, 8, 2, 6 and 11, 0, 0, 3, 9; of the two with 8 the second has the larger norms.
+        assert_eq!(kept("votes", Amount::Keep(2)), map(&[1, 2], &[0, 4]));
         // Groups {0, 1} and {2, 3, 4} of the second map.
         assert_eq!(kept("per-group:value", Amount::Groups), map(&[0, 4], &[0, 4]));
         let lacking = Request::new("votes:key".parse::<Ranking>().unwrap(), Amount::Groups);
@@ -434,7 +368,7 @@ mod tests {
         let all = two_layers();
         let plan = propose(&all, &Request::new(Method::Votes, Amount::Ratio(0.0))).unwrap();
         assert_eq!(plan.kept.iter().map(|(_, kept)| kept.len()).collect::<Vec<_>>(), [1, 1]);
-        assert_eq!(plan.notes, ["8 heads go instead of 10, since every layer keeps at least one"]);
+        assert_eq!(plan.notes[..1], ["2 heads stay instead of 0, since every layer keeps at least one"]);
         let request = Request { allow_empty: true, ..Request::new(Method::Votes, Amount::Ratio(0.0)) };
         let plan = propose(&all, &request).unwrap();
         assert!(plan.kept.iter().all(|(_, kept)| kept.is_empty()));
@@ -475,6 +409,100 @@ mod tests {
         assert_eq!(kept(&all, Method::Votes, Amount::Keep(2)), map(&[1, 3], &[1, 3]));
         assert_eq!(kept(&all, Method::Votes, Amount::Ratio(0.6)), map(&[1, 2, 3], &[1, 2, 3]));
         assert_eq!(kept(&all, Method::Random, Amount::Keep(2))["encoder.0"].len(), 2);
+    }
+
+    /// Votes for every number of groups, from the numbers of votes of the heads.
+    fn with_votes(site: &mut SiteAnalysis, by_groups: &[&[u64]]) {
+        for feature in site.features.values_mut() {
+            feature.by_groups =
+                by_groups.iter().map(|votes| Ballot { votes: votes.to_vec(), ..Ballot::zeros(votes.len()) }).collect();
+        }
+    }
+
+    #[test]
+    fn votes_are_those_for_as_many_groups_as_heads_stay() {
+        let mut all = two_layers();
+        let groups: [&[u64]; 5] =
+            [&[0, 0, 10, 0, 0], &[1, 9, 8, 2, 0], &[9, 1, 0, 10, 10], &[10, 0, 10, 10, 10], &[10, 10, 10, 10, 10]];
+        all.sites.iter_mut().for_each(|site| with_votes(site, &groups));
+        assert_eq!(kept(&all, Method::Votes, Amount::Keep(1)), map(&[2], &[2]));
+        assert_eq!(kept(&all, Method::Votes, Amount::Keep(2)), map(&[1, 2], &[1, 2]));
+        assert_eq!(kept(&all, Method::Votes, Amount::Keep(3)), map(&[0, 3, 4], &[0, 3, 4]));
+        assert_eq!(kept(&all, Method::Votes, Amount::Keep(4)), map(&[0, 2, 3, 4], &[0, 2, 3, 4]));
+        let plan = propose(&all, &Request::new(Method::Votes, Amount::Keep(3))).unwrap();
+        assert_eq!(plan.scores[&site("encoder.0")], [0.9, 0.1, 0.0, 1.0, 1.0]);
+        assert_eq!(plan.notes, Vec::<String>::new());
+        // An older analysis has votes for one number of groups, and the plan says what that means.
+        let old = propose(&two_layers(), &Request::new(Method::Votes, Amount::Keep(3))).unwrap();
+        assert!(old.notes.iter().any(|n| n.contains("of an older release")), "{:?}", old.notes);
+        let own = propose(&two_layers(), &Request::new(Method::Votes, Amount::Groups)).unwrap();
+        assert!(own.notes.iter().all(|n| !n.contains("older")), "{:?}", own.notes);
+    }
+
+    #[test]
+    fn equal_heads_at_the_cut_are_counted_and_settled_by_margin_and_norm() {
+        let mut all = two_layers();
+        // Nobody but head 0 has votes; margins favor head 1 of the first layer.
+        let votes: [&[u64]; 5] = [&[10, 0, 0, 0, 0]; 5];
+        all.sites.iter_mut().for_each(|site| with_votes(site, &votes));
+        for feature in all.sites[0].features.values_mut() {
+            feature.by_groups[2].margins[1] = 0.5;
+        }
+        let plan = propose(&all, &Request::new(Method::Votes, Amount::Keep(3))).unwrap();
+        assert_eq!(plan.kept.get(site("encoder.0")).unwrap(), [0, 1, 4]);
+        assert_eq!(plan.kept.get(site("encoder.1")).unwrap(), [0, 3, 4]);
+        assert_eq!(
+            plan.notes,
+            ["4 heads that stay of 2 layers were chosen among equals: 1 by margin, 3 by share of the norm"]
+        );
+    }
+
+    #[test]
+    fn every_method_keeps_the_same_legal_number_where_heads_share_keys() {
+        let places: Vec<f64> = (0..9).map(|h| 1.0 + f64::from(h) * f64::from(h)).collect();
+        let votes = [0, 5, 0, 9, 0, 1, 1, 1, 3];
+        let mut all = analysis((0..4).map(|l| layer(&format!("decoder.{l}"), l, &places, &votes)).collect());
+        all.sites.iter_mut().for_each(|site| site.kv_heads = 3);
+        let plan = |method: Method, amount: Amount| {
+            let plan = propose(&all, &Request { seed: 3, ..Request::new(method, amount) }).unwrap();
+            // Surgery can carry it out as it is.
+            assert_eq!(super::super::snap(&all, &plan).unwrap().1, Vec::<String>::new());
+            plan
+        };
+        let methods = [
+            Method::Votes,
+            Method::PerGroup,
+            Method::Score,
+            Method::Importance,
+            Method::ImportanceNormalised,
+            Method::Random,
+            Method::RandomInGroup,
+        ];
+        for method in methods {
+            // 4.5 of 9 are 5, which is as near to 4 as to 6.
+            for (amount, number) in [
+                (Amount::LayerRatio(0.5), 4),
+                (Amount::LayerRatio(0.67), 6),
+                (Amount::Keep(3), 3),
+                (Amount::Keep(5), 4),
+                (Amount::Keep(9), 9),
+            ] {
+                let found = plan(method, amount);
+                assert!(
+                    found.kept.iter().all(|(_, kept)| kept.len() == number),
+                    "{method} {amount:?}: {:?}",
+                    found.kept
+                );
+            }
+            // Three quarters of 36 are 27: freed heads go to other layers.
+            let found = plan(method, Amount::Ratio(0.75));
+            assert_eq!(found.kept.heads(), 27, "{method}: {:?}", found.kept);
+        }
+        // Of all sets of three: one key/value head with votes 9, 0, 1 against heads 1, 3, 8 of all three.
+        assert_eq!(plan(Method::Votes, Amount::Keep(3)).kept.get(site("decoder.0")).unwrap(), [1, 3, 8]);
+        // Two of each of two: 5 and 0, 9 and 1, 3 and 1.
+        assert_eq!(plan(Method::Votes, Amount::Keep(4)).kept.get(site("decoder.0")).unwrap(), [1, 2, 3, 5]);
+        assert!(plan(Method::Votes, Amount::Keep(5)).notes[0].starts_with("4 heads of a layer stay instead of 5"));
     }
 
     #[test]

@@ -1,49 +1,97 @@
 //! How much depends on each head: derivatives by its gate.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
-
 use candle_core::Tensor;
 use rand::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
+use sha2::{Digest, Sha256};
 
 use super::task_loss;
-use crate::analysis::{Baseline, importance};
-use crate::error::Result;
+use crate::analysis::{Importance, importance};
+use crate::error::{Error, Result};
 use crate::evaluation::pooled;
-use crate::network::{Batch, Blind, Gates, Hidden, Network, Site};
+use crate::network::{Batch, Blind, Gates, Hidden, Network, Source};
 use crate::task::Ticket;
+
+/// Random projections of every batch, where there is no loss. The size of one is `|N(0, 1)|` times what is measured, with
+/// a spread of three quarters; each costs a backward pass.
+const PROJECTIONS: u64 = 4;
 
 /// Mean absolute derivative by each head's gate (Michel et al. 2019), for [`crate::plan::Method::Importance`].
 ///
-/// With a language-model head it is that of the task loss, so `batches` carry labels. Without one there is no loss:
-/// then it is that of a random projection of the sequences' embeddings, scaled to norm 1 as cosines see them. With a
-/// new projection for every batch, its mean measures how far the embeddings move when a gate does.
+/// With a language-model head it is that of the task loss, so `batches` carry labels; a batch without any gives no
+/// sample. Without a head there is no loss: then it is that of random projections of the sequences' embeddings, scaled to
+/// norm 1 as cosines see them. Their mean measures how far the embeddings move when a gate does. They are drawn from
+/// `seed` and the contents of the batch, so that parts of a corpus merge to what the whole gives.
 pub fn gate_importance(
     network: &Network,
     batches: impl IntoIterator<Item = Result<Batch>>,
+    seed: u64,
     ticket: &Ticket,
-) -> Result<BTreeMap<Site, Baseline>> {
+) -> Result<Importance> {
     let predicts = network.spec().output.is_some();
-    let batch_index = Cell::new(0u64);
-    let loss = |gates: &Gates, batch: &Batch| -> Result<Tensor> {
-        let hidden = network.hidden(batch, gates, &mut Blind)?;
+    let losses = |gates: &Gates, batch: &Batch| -> Result<Vec<Tensor>> {
         if predicts {
-            return Ok(task_loss(network, &hidden, batch, 0.0)?.mean);
+            let labels = batch.labels.as_ref().ok_or_else(|| Error::new("the batches carry no labels to score"))?;
+            if labels.iter().all(Option::is_none) {
+                return Ok(Vec::new());
+            }
+            let hidden = network.hidden(batch, gates, &mut Blind)?;
+            return Ok(vec![task_loss(network, &hidden, batch, 0.0)?.mean]);
         }
-        let index = batch_index.replace(batch_index.get() + 1);
-        projection(network, &hidden, index)
+        let unit = unit_embeddings(network, &network.hidden(batch, gates, &mut Blind)?)?;
+        let mut rng = Xoshiro256Plus::seed_from_u64(seed ^ digest(batch)?);
+        (0..PROJECTIONS).map(|_| projection(&unit, &mut rng)).collect()
     };
-    importance(network, batches, loss, ticket)
+    let mut found = importance(network, batches, losses, ticket)?;
+    if !predicts {
+        let mut shares: Vec<f64> = found
+            .sites
+            .values()
+            .flat_map(|b| b.values.iter().zip(&b.errors))
+            .filter(|(value, _)| **value > 0.0)
+            .map(|(value, error)| error / value)
+            .collect();
+        shares.sort_by(f64::total_cmp);
+        let error = match shares.get(shares.len() / 2) {
+            Some(share) => format!("its standard error is {:.0} % of a head's score (median)", 100.0 * share),
+            None => "one batch does not tell how sure it is".to_owned(),
+        };
+        found.notes.push(format!(
+            "importance of a model without a language-model head is an estimate from {PROJECTIONS} random projections of \
+             the embeddings per batch: {error}"
+        ));
+    }
+    Ok(found)
 }
 
-/// Sum over sequences of `<r, e / |e|>` with signs `r` drawn for each of them.
-fn projection(network: &Network, hidden: &Hidden, seed: u64) -> Result<Tensor> {
+/// One embedding per sequence, `[N, D]`, of norm 1.
+fn unit_embeddings(network: &Network, hidden: &Hidden) -> Result<Tensor> {
     let embeddings = pooled(network.spec(), hidden)?;
     let norms = embeddings.sqr()?.sum_keepdim(1)?.sqrt()?.clamp(f32::MIN_POSITIVE, f32::MAX)?;
-    let unit = embeddings.broadcast_div(&norms)?;
-    let mut rng = Xoshiro256Plus::seed_from_u64(seed);
+    Ok(embeddings.broadcast_div(&norms)?)
+}
+
+/// Sum over sequences of `<r, e>` with signs `r` drawn for each of them.
+fn projection(unit: &Tensor, rng: &mut impl RngCore) -> Result<Tensor> {
     let signs: Vec<f32> = (0..unit.elem_count()).map(|_| if rng.next_u64() >> 63 == 0 { 1.0 } else { -1.0 }).collect();
     let signs = Tensor::from_vec(signs, unit.shape(), unit.device())?.to_dtype(unit.dtype())?;
     Ok((unit * signs)?.sum_all()?)
+}
+
+/// A number that the inputs of a batch alone decide.
+fn digest(batch: &Batch) -> Result<u64> {
+    let mut hash = Sha256::new();
+    let mut numbers = |x: &Tensor| -> Result<()> {
+        hash.update(crate::checkpoint::tensor_bytes(x)?);
+        Ok(())
+    };
+    match &batch.source {
+        Source::Tokens(tokens) => numbers(&tokens.ids)?,
+        Source::Pixels(x) | Source::Frames(x) => numbers(x)?,
+    }
+    if let Some(target) = &batch.target {
+        numbers(&target.ids)?;
+    }
+    let bytes = hash.finalize();
+    Ok(bytes.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }

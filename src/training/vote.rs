@@ -34,19 +34,16 @@ pub fn vote(
         metric: constraint.metric,
         seed: settings.seed,
         confidence: methods.contains(&Method::Confidence),
-        input: corpus.describe(),
-        seq_len: corpus.settings().seq_len,
-        batch_size: Some(corpus.settings().batch_size),
         ..analysis::Settings::default()
-    };
+    }
+    .reading(&corpus);
     let info = ModelInfo::of(model, DType::F32)?;
     let device = network.device();
     let total = corpus.total().map(|t| t.value());
     let mut found = analysis::analyze(network, info, corpus.batches(device), total, &asked, ticket)?;
     if methods.iter().any(|m| matches!(m, Method::Importance | Method::ImportanceNormalised)) {
         let scored = corpus.with(|s| s.purpose = Purpose::Score);
-        let scores = gate_importance(network, scored.batches(device), ticket)?;
-        found.set_baseline(baseline::IMPORTANCE, scores)?;
+        gate_importance(network, scored.batches(device), settings.seed, ticket)?.record(&mut found)?;
     }
     if methods.contains(&Method::Magnitude) {
         let scores = analysis::magnitude(model.spec(), &model.weights(device, DType::F32))?;

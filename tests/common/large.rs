@@ -215,6 +215,7 @@ fn analysis(model: &Model) -> Analysis {
             margins: votes.iter().map(|v| *v as f64 * 0.3).collect(),
             tied_votes: 3,
             scores: vec![0.5; HEADS],
+            by_groups: Vec::new(),
             kept: (0..groups).collect(),
             kept_per_group: (0..groups).collect(),
             kv_shared: false,

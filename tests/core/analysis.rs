@@ -173,6 +173,12 @@ fn what_does_not_belong_together_is_not_merged() {
     let mut other = one.clone();
     other.settings.seed = 9;
     assert!(refused(&other).contains("other settings (seed)"));
+    let mut other = one.clone();
+    other.settings.held_out_every = Some(5);
+    assert!(refused(&other).contains("other settings (held_out_every)"));
+    let mut other = one.clone();
+    other.settings.order = pillars::corpus::BatchOrder::ByLength;
+    assert!(refused(&other).contains("other settings (order)"));
     assert!(merge(&[]).is_err());
     assert_eq!(merge(std::slice::from_ref(&one)).unwrap(), one);
     // A file that says something impossible.
@@ -215,9 +221,10 @@ fn importance_is_the_finite_difference_of_the_loss_by_each_gate() {
     for family in ["bert", "llama", "t5", "gemma2"] {
         let (model, network, whole) = open(family, DType::F64);
         let batches = singles(&whole);
-        let of_gates =
-            |gates: &Gates, batch: &Batch| loss(&network.forward(batch, gates, &mut pillars::network::Blind)?, batch);
-        let found = importance(&network, batches.iter().cloned().map(Ok), of_gates, &Ticket::default()).unwrap();
+        let of_gates = |gates: &Gates, batch: &Batch| {
+            Ok(vec![loss(&network.forward(batch, gates, &mut pillars::network::Blind)?, batch)?])
+        };
+        let found = importance(&network, batches.iter().cloned().map(Ok), of_gates, &Ticket::default()).unwrap().sites;
         let at = |batch: &Batch, site: Site, head: usize, gate: f64| -> f64 {
             let heads = model.spec().attention(site).unwrap().heads;
             let mut gates = Gates::open();
@@ -248,10 +255,10 @@ fn importance_in_16_bits_is_that_in_32_but_for_rounding() {
             let (_, network, whole) = open(family, dtype);
             let of_gates = |gates: &Gates, batch: &Batch| {
                 let result = network.forward(batch, gates, &mut pillars::network::Blind)?;
-                loss(&result.to_dtype(DType::F32)?, batch)
+                Ok(vec![loss(&result.to_dtype(DType::F32)?, batch)?])
             };
             let batches = singles(&whole).into_iter().map(Ok);
-            let found = importance(&network, batches, of_gates, &Ticket::default()).unwrap();
+            let found = importance(&network, batches, of_gates, &Ticket::default()).unwrap().sites;
             found.into_values().flat_map(|scores| scores.values).collect()
         };
         let expected = scores(DType::F32);
@@ -278,10 +285,22 @@ fn without_a_head_importance_is_how_far_embeddings_move() {
         let norm = dot(&e, &e).sqrt();
         e.iter().map(|x| x / norm).collect()
     };
-    // One batch again and again: the mean over projections <r, u> of |dot(r, du)| is sqrt(2 / pi) |du| for many
-    // signs (a sum of many terms is nearly normal).
-    let batches = (0..150).map(|_| Ok(batch.clone()));
-    let found = pillars::training::gate_importance(&network, batches, &Ticket::default()).unwrap();
+    // The mean over projections <r, u> of |dot(r, du)| is sqrt(2 / pi) |du| for many signs (a sum of many terms is nearly
+    // normal). Every seed draws others.
+    let of = |seed: u64| {
+        let once = [Ok(batch.clone())];
+        pillars::training::gate_importance(&network, once, seed, &Ticket::default()).unwrap()
+    };
+    assert_eq!(of(3), of(3));
+    assert!(of(3).notes[0].contains("an estimate from 4 random projections"), "{:?}", of(3).notes);
+    let mut found = of(0).sites;
+    for seed in 1..40 {
+        for (site, scores) in of(seed).sites {
+            let sums = &mut found.get_mut(&site).unwrap().values;
+            sums.iter_mut().zip(scores.values).for_each(|(sum, value)| *sum += value);
+        }
+    }
+    found.values_mut().flat_map(|scores| &mut scores.values).for_each(|value| *value /= 40.0);
     for (site, scores) in &found {
         for (head, score) in scores.values.iter().enumerate() {
             let at = |gate: f64| {
@@ -292,10 +311,66 @@ fn without_a_head_importance_is_how_far_embeddings_move() {
             };
             let moved = distance2(&at(1.0 + 1e-4), &at(1.0 - 1e-4)).sqrt() / 2e-4;
             let expected = (2.0 / std::f64::consts::PI).sqrt() * moved;
-            // The mean of 150 draws is within a quarter with room to spare.
+            // The mean of 160 draws is within a quarter with room to spare.
             assert!((score / expected - 1.0).abs() < 0.25, "{site} {head}: {score} {expected}");
         }
     }
+}
+
+#[test]
+fn importance_of_parts_merges_to_that_of_the_whole_with_its_errors() {
+    let (model, network, whole) = open("dinov2", DType::F32);
+    let mut batches = singles(&whole);
+    batches.extend(singles(&whole).into_iter().map(|mut batch| {
+        if let Source::Pixels(x) = &mut batch.source {
+            *x = (x.clone() * 0.5).unwrap();
+        }
+        batch
+    }));
+    let of = |batches: &[Batch]| {
+        let mut found = run(&model, &network, batches, &Settings::default());
+        let batches = batches.iter().cloned().map(Ok);
+        let scores = pillars::training::gate_importance(&network, batches, 7, &Ticket::default()).unwrap();
+        scores.record(&mut found).unwrap();
+        found
+    };
+    assert!(batches.len() > 3);
+    let all = of(&batches);
+    let merged = merge(&[of(&batches[..1]), of(&batches[1..])]).unwrap();
+    for (a, b) in all.sites.iter().zip(&merged.sites) {
+        let (a, b) = (&a.baselines[baseline::IMPORTANCE], &b.baselines[baseline::IMPORTANCE]);
+        assert_eq!(a.samples, b.samples);
+        assert_eq!(a.errors.len(), a.values.len());
+        let pairs = a.values.iter().chain(&a.errors).zip(b.values.iter().chain(&b.errors));
+        assert!(
+            pairs.clone().all(|(x, y)| (x - y).abs() <= 1e-9 * x.abs().max(1e-9)),
+            "{:?}",
+            pairs.collect::<Vec<_>>()
+        );
+    }
+}
+
+#[test]
+fn a_batch_without_a_label_gives_no_sample_of_importance() {
+    let (_, network, whole) = open("llama", DType::F32);
+    let mut batches = singles(&whole);
+    for batch in &mut batches {
+        let Source::Tokens(tokens) = &batch.source else { unreachable!() };
+        batch.labels = Some(vec![Some(3); tokens.mask.length()]);
+    }
+    let of = |batches: &[Batch]| {
+        let batches = batches.iter().cloned().map(Ok);
+        pillars::training::gate_importance(&network, batches, 0, &Ticket::default())
+    };
+    let alone = of(&batches).unwrap();
+    let mut silent = batches[0].clone();
+    silent.labels.iter_mut().flatten().for_each(|label| *label = None);
+    let with: Vec<Batch> = batches.iter().cloned().chain([silent.clone()]).collect();
+    let found = of(&with).unwrap();
+    assert_eq!((&found.sites, found.skipped), (&alone.sites, 1));
+    let note = format!("importance: 1 of {} batches had no scored position and gave no sample", with.len());
+    assert_eq!(found.notes, [note]);
+    assert!(of(&[silent]).unwrap_err().to_string().contains("no position of the input has a label"));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::{Document, ModelInfo};
 use crate::corpus::CorpusPart;
 use crate::error::{Error, Result};
+use crate::evaluation::Interval;
 use crate::network::Kept;
 use crate::plan::{Amount, Cost, Ranking};
 
@@ -45,6 +46,12 @@ pub struct Effect {
     pub agreement: Option<f64>,
     /// Mean cosine of sequence embeddings to those of the whole model.
     pub cosine: f64,
+    /// 95 % interval of how much more the loss per token is than that of the whole model on the same sequences.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_increase: Option<Interval>,
+    /// 95 % interval of the mean cosine over sequences.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosine_interval: Option<Interval>,
 }
 
 /// The whole model.
@@ -61,6 +68,9 @@ pub struct Whole {
     pub tokens: u64,
     /// Tokens scored.
     pub scored_tokens: u64,
+    /// Sequences read.
+    #[serde(default)]
+    pub sequences: u64,
 }
 
 /// One choice of heads, measured.

@@ -105,6 +105,7 @@ pub fn curves(
             tokens_per_sec: found.whole.and_then(|w| w.tokens_per_sec),
             tokens: quality.tokens,
             scored_tokens: quality.scored_tokens,
+            sequences: quality.sequences,
         });
         gauge = Some(yardstick);
     }

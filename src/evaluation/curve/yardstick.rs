@@ -3,7 +3,8 @@
 use super::document::Effect;
 use crate::corpus::Corpus;
 use crate::error::Result;
-use crate::evaluation::quality::{Quality, QualitySums};
+use crate::evaluation::interval::bootstrap;
+use crate::evaluation::quality::{Quality, QualitySums, SequenceScore};
 use crate::evaluation::similarity::{cosine, embeddings};
 use crate::evaluation::{Candidate, SCORED_COPIES};
 use crate::network::{Gates, Kept, Network};
@@ -16,18 +17,19 @@ pub(super) struct Yardstick<'a> {
     corpus: &'a Corpus,
     embeddings: Vec<Vec<f32>>,
     tops: Vec<u32>,
+    scores: Vec<SequenceScore>,
 }
 
 impl<'a> Yardstick<'a> {
     /// Runs the whole model.
     pub fn new(network: &'a Network, corpus: &'a Corpus, ticket: &Ticket) -> Result<(Self, Effect, Quality)> {
-        let mut own = Self { network, corpus, embeddings: Vec::new(), tops: Vec::new() };
+        let mut own = Self { network, corpus, embeddings: Vec::new(), tops: Vec::new(), scores: Vec::new() };
         let (mut all, mut tops) = (Vec::new(), Vec::new());
-        let quality = own.pass(&Gates::open(), ticket, |embeddings, best| {
+        let (quality, scores) = own.pass(&Gates::open(), ticket, |embeddings, best| {
             all.extend(embeddings);
             tops.extend(best);
         })?;
-        (own.embeddings, own.tops) = (all, tops);
+        (own.embeddings, own.tops, own.scores) = (all, tops, scores);
         let agreement = network.spec().output.as_ref().map(|_| 1.0);
         let effect = effect(&quality, agreement, 1.0);
         Ok((own, effect, quality))
@@ -37,11 +39,11 @@ impl<'a> Yardstick<'a> {
     pub fn measure(&self, kept: &Kept, ticket: &Ticket) -> Result<Effect> {
         let network = self.network;
         let gates = Gates::keep(network.spec(), kept, network.dtype(), network.device())?;
-        let (mut alike, mut sequences, mut agreed, mut scored) = (0.0, 0usize, 0usize, 0usize);
-        let quality = self.pass(&gates, ticket, |embeddings, tops| {
+        let (mut alike, mut agreed, mut scored) = (Vec::new(), 0usize, 0usize);
+        let (quality, scores) = self.pass(&gates, ticket, |embeddings, tops| {
             for embedding in embeddings {
-                alike += self.embeddings.get(sequences).map_or(0.0, |whole| cosine(whole, &embedding));
-                sequences += 1;
+                let whole = self.embeddings.get(alike.len());
+                alike.push([whole.map_or(0.0, |whole| cosine(whole, &embedding)), 1.0]);
             }
             for top in tops {
                 agreed += usize::from(self.tops.get(scored) == Some(&top));
@@ -49,11 +51,24 @@ impl<'a> Yardstick<'a> {
             }
         })?;
         let agreement = network.spec().output.as_ref().map(|_| agreed as f64 / scored.max(1) as f64);
-        Ok(effect(&quality, agreement, alike / sequences.max(1) as f64))
+        let mean = |[sum, n]: [f64; 2]| sum / n;
+        let whole = alike.iter().map(|[cosine, _]| cosine).sum::<f64>() / alike.len().max(1) as f64;
+        let losses: Vec<[f64; 2]> =
+            self.scores.iter().zip(&scores).map(|(before, after)| [after.loss - before.loss, before.scored]).collect();
+        Ok(Effect {
+            loss_increase: quality.loss_per_token.and_then(|_| bootstrap(&losses, mean)),
+            cosine_interval: bootstrap(&alike, mean),
+            ..effect(&quality, agreement, whole)
+        })
     }
 
     /// One pass over the input; `see` gets the embeddings of a batch and the largest logit of its scored positions.
-    fn pass(&self, gates: &Gates, ticket: &Ticket, mut see: impl FnMut(Vec<Vec<f32>>, Vec<u32>)) -> Result<Quality> {
+    fn pass(
+        &self,
+        gates: &Gates,
+        ticket: &Ticket,
+        mut see: impl FnMut(Vec<Vec<f32>>, Vec<u32>),
+    ) -> Result<(Quality, Vec<SequenceScore>)> {
         let network = self.network;
         let mut tally = QualitySums::default();
         for group in network.groups(self.corpus.batches(network.device()), SCORED_COPIES, 0) {
@@ -63,7 +78,7 @@ impl<'a> Yardstick<'a> {
             }
             ticket.advance(group.len() as u64)?;
         }
-        tally.quality()
+        Ok((tally.quality()?, tally.by_sequence().to_vec()))
     }
 }
 
@@ -76,5 +91,7 @@ fn effect(quality: &Quality, agreement: Option<f64>, cosine: f64) -> Effect {
         accuracy: quality.accuracy,
         agreement,
         cosine: if cosine.is_finite() { cosine } else { 0.0 },
+        loss_increase: None,
+        cosine_interval: None,
     }
 }

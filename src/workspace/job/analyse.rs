@@ -81,7 +81,7 @@ pub fn analyse(model: &Model, loaded: &LoadedNetwork, run: &CheckedRun, ticket: 
     let mut settings = run.analysis.clone();
     let room = run.room(model, &corpus, Analyzer::needs(model.spec(), &settings));
     let network = loaded.get(model, run, room, ticket)?;
-    settings.input = corpus.describe();
+    settings = settings.reading(&corpus);
     let info = ModelInfo::of(model, network.dtype())?;
     let (batches, total) = (corpus.batches(network.device()), corpus.total().map(|t| t.value()));
     let mut analysis = analyze(&network, info, batches, total, &settings, ticket)?;
@@ -90,8 +90,7 @@ pub fn analyse(model: &Model, loaded: &LoadedNetwork, run: &CheckedRun, ticket: 
     analysis.set_baseline(baseline::MAGNITUDE, magnitude(model.spec(), &weights)?)?;
     if run.importance {
         let scored = corpus.with(|s| s.purpose = Purpose::Score);
-        let found = gate_importance(&network, scored.batches(network.device()), ticket)?;
-        analysis.set_baseline(baseline::IMPORTANCE, found)?;
+        gate_importance(&network, scored.batches(network.device()), settings.seed, ticket)?.record(&mut analysis)?;
     }
     Ok(analysis)
 }

@@ -143,8 +143,8 @@ impl Rounds<'_> {
         match wanted {
             Some(baseline::IMPORTANCE) => {
                 let scored = self.corpus.with(|s| s.purpose = Purpose::Score);
-                let scores = gate_importance(&network, scored.batches(self.device), ticket)?;
-                found.set_baseline(baseline::IMPORTANCE, scores)?;
+                let seed = first.settings.seed;
+                gate_importance(&network, scored.batches(self.device), seed, ticket)?.record(&mut found)?;
             }
             Some(baseline::MAGNITUDE) => found.set_baseline(baseline::MAGNITUDE, magnitude(&left, &narrowed)?)?,
             _ => {}
