@@ -14,8 +14,10 @@ use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, meas
 use eframe::egui::{Key, Modifiers};
 use large::{VIEWS, Window, open_large};
 use pillars::analysis::{Document, ModelInfo};
+use pillars::corpus::Input;
 use pillars::model::Model;
-use pillars::workspace::{ModelRef, RunSettings, Store, Workspace, guess_input, sample};
+use pillars::run::Spec;
+use pillars::workspace::{ModelRef, Store, Workspace, sample};
 
 /// That of the program.
 #[global_allocator]
@@ -26,8 +28,7 @@ fn open_sample(folder: &Path) -> Window {
     let sample = sample().expect("the bundled sample");
     let model = Model::open(&sample.model).unwrap();
     let fingerprint = ModelInfo::of(&model, DType::F32).unwrap().fingerprint;
-    let run =
-        RunSettings { input: sample.text.as_deref().map(guess_input), batches: Some(2), ..RunSettings::default() };
+    let run = Spec { input: sample.text.as_deref().map(Input::guess), batches: Some(2), ..Spec::default() };
     let reference = ModelRef { folder: sample.model, fingerprint };
     let path = folder.join("sample.pillars");
     Workspace { model: Some(reference), run, ..Workspace::default() }.write(&path).unwrap();

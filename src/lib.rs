@@ -20,7 +20,8 @@
 //! | [`chart`] | what pictures show: series, bars, bands, axes with units, captions, tables |
 //! | [`figure`] | paints charts: SVG, PNG, CSV |
 //! | [`experiment`] | the paper's ablation: arms, seeds, means and spreads |
-//! | [`workspace`] | what a person works on: plans with their history, settings, jobs |
+//! | [`run`] | settings as chosen, checked, carried out: the way in for both front ends |
+//! | [`workspace`] | what a person works on: the saved document, plans with their history, settings of the program |
 //! | [`cli`] | the command line over all of it |
 //! | `gui` | the desktop window (feature `gui`) |
 
@@ -39,6 +40,7 @@ pub mod model;
 pub mod network;
 pub mod plan;
 pub mod pruning;
+pub mod run;
 pub mod task;
 pub mod tensor;
 pub mod training;

@@ -6,6 +6,7 @@ use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use super::{Ballot, Document, Gram, Settings};
+use crate::corpus::{Reading, Unit};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::network::{FeatureMap, Site};
@@ -51,6 +52,9 @@ pub struct Analysis {
     pub model: ModelInfo,
     /// What was asked for.
     pub settings: Settings,
+    /// What was read; absent in merged analyses and in those of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
     /// Real tokens (or images, or spectrograms) read.
     pub tokens: u64,
     /// Batches read.
@@ -66,6 +70,13 @@ pub struct Analysis {
     /// What a reader should know, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+impl Analysis {
+    /// What [`Analysis::tokens`] counts.
+    pub fn unit(&self) -> Unit {
+        self.reading.as_ref().map_or(Unit::default(), |reading| reading.unit)
+    }
 }
 
 /// One attention layer.

@@ -253,6 +253,7 @@ impl Tally {
             model: ModelInfo { sites: sites.len(), heads: sites.iter().map(|s| s.heads).sum(), ..model.clone() },
             settled: (0..self.checkpoints.len()).map(agree).collect(),
             settings,
+            reading: None,
             tokens: self.tokens,
             batches: self.batches,
             sites,

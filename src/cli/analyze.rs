@@ -4,67 +4,42 @@ use std::path::{Path, PathBuf};
 
 use super::args::{AnalyzeArgs, MergeArgs, Score};
 use super::console::Console;
-use super::open::Session;
-use crate::analysis::{self, Analysis, Analyzer, Document, ModelInfo, Settings, baseline, magnitude};
-use crate::corpus::{Corpus, CorpusPart, Purpose};
-use crate::error::{Error, Result};
-use crate::training::gate_importance;
+use super::open::open;
+use crate::analysis::{self, Analysis, Document};
+use crate::error::Result;
+use crate::run::{Analyzed, Spec};
 use crate::words::counted;
 
 pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
-    if args.memory.memory.is_some() && args.scores.contains(&Score::Importance) {
-        return Err(Error::usage("importance needs gradients through the whole model, which --memory does not bound")
-            .hint("leave out one of the two"));
-    }
     let inputs: Vec<&Path> = args.input.path().into_iter().chain([args.model.as_path()]).collect();
     let out = Analysis::claim(&args.out, &inputs)?;
-    let session = Session::open(&args.model, &args.common, console)?;
-    let (result, timings) = console.watch(|ticket| {
-        let corpus = session.corpus(&args.input, &args.common, Purpose::Observe, ticket)?;
-        let corpus = corpus.with(|s| s.order = args.order);
-        let corpus = held(corpus, args.held_out_every, |every| CorpusPart::Training { every });
-        let mut settings = Settings {
-            features: args.feature.clone(),
-            groups: args.groups.clone(),
-            metric: args.metric,
-            clustering: args.clustering,
-            seed: args.common.seed,
-            cka: args.cka,
-            confidence: args.scores.contains(&Score::Confidence),
-            ..Settings::default()
-        };
-        ticket.stage("load weights", None, "");
-        let needs = Analyzer::needs(session.model.spec(), &settings);
-        let corpus = session.fit(corpus, &args.common, &args.memory, needs)?;
-        let network = session.network(&session.model, &corpus, &args.memory, needs)?;
-        settings = settings.reading(&corpus);
-        let info = ModelInfo::of(&session.model, session.dtype)?;
-        let (batches, total) = (corpus.batches(&session.device), corpus.total().map(|t| t.value()));
-        let (mut result, timings) = analysis::analyze_timed(&network, info, batches, total, &settings, ticket)?;
-        if args.scores.contains(&Score::Magnitude) {
-            let weights = session.model.reader(&session.device, session.dtype);
-            result.set_baseline(baseline::MAGNITUDE, magnitude(session.model.spec(), &weights)?)?;
-        }
-        if args.scores.contains(&Score::Importance) {
-            let scored = corpus.with(|s| s.purpose = Purpose::Score);
-            let seed = args.common.seed;
-            gate_importance(&network, scored.batches(&session.device), seed, ticket)?.record(&mut result)?;
-        }
-        Ok((result, timings))
-    })?;
-    result.write(out.path())?;
-    for note in &result.notes {
-        console.warn(note);
-    }
+    let checked = open(&args.model, &spec(args))?;
+    let Analyzed { analysis, timings } = console.watch(|ticket| checked.analyze(ticket))?;
+    analysis.write(out.path())?;
+    console.warn_all(&analysis.notes);
     console.warn(&timings.to_string());
-    if args.common.json { console.print(&result.to_json()?) } else { console.print(&summary(&result)) }
+    if args.common.json { console.print(&analysis.to_json()?) } else { console.print(&summary(&analysis)) }
 }
 
-/// The part of a corpus that takes part where every N-th batch is held out.
-pub(super) fn held(corpus: Corpus, every: Option<u64>, part: impl Fn(u64) -> CorpusPart) -> Corpus {
-    match every {
-        Some(every) => corpus.with(|s| s.part = part(every)),
-        None => corpus,
+/// What the arguments ask for.
+fn spec(args: &AnalyzeArgs) -> Spec {
+    let common = args.common.spec(&args.input, args.memory.memory);
+    let wants = |score: Score, usual: bool| match args.scores.as_slice() {
+        [] => usual,
+        scores => scores.contains(&score),
+    };
+    Spec {
+        order: args.order,
+        held_out_every: args.held_out_every,
+        features: args.feature.clone(),
+        groups: args.groups.clone(),
+        metric: args.metric,
+        clustering: args.clustering,
+        cka: args.cka,
+        confidence: wants(Score::Confidence, common.confidence),
+        magnitude: wants(Score::Magnitude, common.magnitude),
+        importance: wants(Score::Importance, common.importance),
+        ..common
     }
 }
 
@@ -79,7 +54,11 @@ pub(super) fn merge(args: &MergeArgs, console: &Console) -> Result<()> {
 
 /// A table of the sites: groups of the first feature map, how clear they are, votes and what they keep.
 fn summary(analysis: &Analysis) -> String {
-    let mut lines = vec![format!("{} in {}", counted(analysis.tokens, "tokens"), counted(analysis.batches, "batches"))];
+    let mut lines = vec![format!(
+        "{} in {}",
+        counted(analysis.tokens, analysis.unit().noun()),
+        counted(analysis.batches, "batches")
+    )];
     let Some(feature) = analysis.settings.features.first() else { return lines.join("\n") };
     lines.push(format!(
         "{:<12} {:>5} {:>7} {:>10}  {:<24} {:<24} kept",

@@ -16,6 +16,7 @@ use crate::model::MemoryLimit;
 use crate::network::{FeatureMap, Site};
 use crate::plan::Ranking;
 use crate::pruning::Format;
+use crate::run::Spec;
 use crate::tensor::{DeviceChoice, Precision};
 
 /// See which attention heads carry a transformer, and prune the rest with open eyes
@@ -116,26 +117,26 @@ pub(super) struct AnalyzeArgs {
     pub out: PathBuf,
     /// Maps that are compared and vote: query, key, value, attention, output, residual. Likeness of query, key, value and
     /// output depends on a basis that each head is free to choose; that of attention and residual does not
-    #[arg(long, value_delimiter = ',', value_name = "MAP,..", default_value = "output")]
+    #[arg(long, value_delimiter = ',', value_name = "MAP,..", default_values_t = Spec::default().features)]
     pub feature: Vec<FeatureMap>,
     /// Groups per layer: a number, auto for the number with the best silhouette, or numbers by kind of layer
     /// (encoder=4,decoder=2,cross=3) or by layer (encoder.0=3,encoder.5=2; the others are auto)
-    #[arg(long, default_value_t, value_name = "N|auto|LAYER=N,..")]
+    #[arg(long, default_value_t = Spec::default().groups, value_name = "N|auto|LAYER=N,..")]
     pub groups: Groups,
     /// euclidean or cosine
-    #[arg(long, default_value_t, value_name = "METRIC")]
+    #[arg(long, default_value_t = Spec::default().metric, value_name = "METRIC")]
     pub metric: Metric,
     /// as-read: batches follow the input, so that parts of a corpus merge exactly; by-length: within 64 batches,
     /// sequences of like length share one, which spares work on padding where lines differ, and votes differ
-    #[arg(long, default_value = "as-read", value_name = "ORDER")]
+    #[arg(long, default_value_t = Spec::default().order, value_name = "ORDER")]
     pub order: BatchOrder,
     /// k-means, or average-linkage: the dendrogram cut at the number of groups
-    #[arg(long, default_value_t, value_name = "WAY")]
+    #[arg(long, default_value_t = Spec::default().clustering, value_name = "WAY")]
     pub clustering: Clustering,
     /// Also compute linear CKA between heads
     #[arg(long)]
     pub cka: bool,
-    /// Classic scores to measure beside the votes
+    /// Classic scores to measure beside the votes; without it those that cost little: magnitude and confidence
     #[arg(long, value_delimiter = ',', value_enum, value_name = "SCORE,..")]
     pub scores: Vec<Score>,
     /// Leave out every N-th batch: curve and evaluate read those alone under the same option and batch size
@@ -153,6 +154,8 @@ pub(super) enum Score {
     Magnitude,
     /// Mean largest attention weight (Voita et al. 2019)
     Confidence,
+    /// No score at all
+    None,
 }
 
 #[derive(Debug, Args)]
@@ -290,6 +293,9 @@ pub(super) struct PruneArgs {
     /// key/value heads averaged instead of removed. Without it compact, or that of the pillars.json
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,
+    /// Measure quality on every N-th batch alone: those that analyze left out under the same option and batch size
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    pub held_out_every: Option<u64>,
     /// Say what each format would give, and write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -349,10 +355,10 @@ impl TranslationArgs {
 #[derive(Clone, Debug, Args)]
 pub(super) struct CommonArgs {
     /// auto, cpu, cuda, cuda:N or metal
-    #[arg(long, default_value_t, value_name = "DEVICE")]
+    #[arg(long, default_value_t = Spec::default().device, value_name = "DEVICE")]
     pub device: DeviceChoice,
     /// Type to compute in: f32, bf16 or f16
-    #[arg(long, default_value_t, value_name = "TYPE")]
+    #[arg(long, default_value_t = Spec::default().precision, value_name = "TYPE")]
     pub dtype: Precision,
     /// Sequences per batch; without it 8, or as many of 8, 4, 2 and 1 as --memory has room for. Votes are cast by
     /// batches, so they depend on it
@@ -365,7 +371,7 @@ pub(super) struct CommonArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub batches: Option<u64>,
     /// Seed of everything random
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = Spec::default().seed, value_name = "N")]
     pub seed: u64,
     /// Print one JSON document to stdout
     #[arg(long)]
@@ -373,22 +379,4 @@ pub(super) struct CommonArgs {
     /// No progress, no warnings
     #[arg(long)]
     pub quiet: bool,
-}
-
-/// Sequences per batch where nothing else is asked for.
-const BATCH_SIZE: u32 = 8;
-
-impl CommonArgs {
-    /// Sequences per batch, where memory sets no other limit.
-    pub fn batch_size(&self) -> usize {
-        self.batch_size.unwrap_or(BATCH_SIZE) as usize
-    }
-
-    /// Sequences per batch that may be tried, the best first.
-    pub fn batch_sizes(&self) -> Vec<usize> {
-        match self.batch_size {
-            Some(size) => vec![size as usize],
-            None => (0..=BATCH_SIZE.ilog2()).map(|halved| (BATCH_SIZE >> halved) as usize).collect(),
-        }
-    }
 }

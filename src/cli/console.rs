@@ -69,6 +69,11 @@ impl Console {
         }
     }
 
+    /// Says several things that are not the result.
+    pub fn warn_all(&self, texts: &[String]) {
+        texts.iter().for_each(|text| self.warn(text));
+    }
+
     /// Says why the command failed.
     pub fn fail(&self, error: &Error) {
         eprintln!("pillars: {error}");

@@ -4,18 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::analyze::held;
 use super::args::{CommonArgs, InputArgs, MemoryArgs};
 use super::console::Console;
-use super::open::Session;
+use super::open::open;
 use crate::analysis::{Analysis, Document};
-use crate::corpus::{CorpusPart, Purpose};
 use crate::error::{Error, Result};
-use crate::evaluation::SCORED_COPIES;
-use crate::evaluation::curve::{Curves, Gauge, Subject, Wanted, curves};
-use crate::model::Needs;
-use crate::network::Weights;
+use crate::evaluation::curve::{Curves, Gauge};
 use crate::plan::{Amount, Ranking};
+use crate::run::{CurveSpec, Spec};
 
 #[derive(Debug, Args)]
 pub(super) struct CurveArgs {
@@ -30,18 +26,22 @@ pub(super) struct CurveArgs {
     /// Analysis that the choices come from; it should have read other text than is measured on
     #[arg(long, value_name = "A.json")]
     pub analysis: PathBuf,
-    /// Ways to choose heads, as in plan --method; without it all that the analysis can serve, with every feature map
-    /// alone and all together
+    /// Ways to choose heads, as in plan --method; without it votes, per-group, the scores that the analysis holds, and
+    /// random
     #[arg(long, value_delimiter = ',', value_name = "METHOD[:MAP],..")]
     pub methods: Vec<Ranking>,
-    /// Shares of the heads of every layer that stay: methods differ in which heads they keep, not in how many
-    #[arg(long, value_delimiter = ',', value_name = "R,..", default_value = "0.75,0.5,0.25")]
+    /// Every way to choose heads that the analysis can serve, with every feature map alone and all together
+    #[arg(long, conflicts_with = "methods")]
+    pub all_methods: bool,
+    /// Shares of the heads of every layer that stay, six from 1 to 0.25 without it: methods differ in which heads they
+    /// keep, not in how many
+    #[arg(long, value_delimiter = ',', value_name = "R,..")]
     pub layer_ratio: Vec<f64>,
     /// Shares of all heads of the model that stay instead, wherever the highest ranks are
     #[arg(long, value_delimiter = ',', value_name = "R,..", conflicts_with = "layer_ratio")]
     pub ratio: Vec<f64>,
     /// Draws of the random methods, each with a seed of its own
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, default_value_t = CurveSpec::default().draws, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
     /// Read only every N-th batch: those that analyze left out under the same option and batch size
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
@@ -70,46 +70,30 @@ pub(super) fn run(args: &CurveArgs, console: &Console) -> Result<()> {
         true => Some(Curves::read(out.path()).map_err(|e| e.hint("give another --out"))?),
         false => None,
     };
-    let session = Session::open(&args.model, &args.common, console)?;
-    if session.model.checkpoint().fingerprint()? != analysis.model.fingerprint {
-        let what = format!("{} is an analysis of another model", args.analysis.display());
-        return Err(Error::new(what).hint(format!("it is of {}", analysis.model.path)));
-    }
-    if let Some(gauge) = args.show.filter(|g| *g != Gauge::Cosine && session.model.spec().output.is_none()) {
+    let spec = Spec { held_out_every: args.held_out_every, ..args.common.spec(&args.input, args.memory.memory) };
+    let checked = open(&args.model, &spec)?;
+    if let Some(gauge) = args.show.filter(|g| *g != Gauge::Cosine && checked.opened().model.spec().output.is_none()) {
         return Err(Error::usage(format!("this model has no language-model head, so it has no {gauge}"))
             .hint("its quality is the cosine of embeddings: leave out --show"));
     }
-    let amounts = match args.ratio.as_slice() {
-        [] => args.layer_ratio.iter().map(|r| Amount::LayerRatio(*r)).collect(),
-        ratios => ratios.iter().map(|r| Amount::Ratio(*r)).collect(),
-    };
-    let rankings = if args.methods.is_empty() { Ranking::available(&analysis) } else { args.methods.clone() };
-    let found = console.watch(|ticket| {
-        let corpus = session.corpus(&args.input, &args.common, Purpose::Score, ticket)?;
-        let corpus = held(corpus, args.held_out_every, |every| CorpusPart::HeldOut { every });
-        let needs = Needs { copies: SCORED_COPIES, ..Needs::ONE };
-        let corpus = session.fit(corpus, &args.common, &args.memory, needs)?;
-        ticket.stage("load weights", None, "");
-        let weights = session.model.weights(&session.device, session.dtype);
-        let network = session.network(&session.model, &corpus, &args.memory, needs)?;
-        let length = corpus.settings().seq_len.unwrap_or(LENGTH);
-        let wanted = Wanted { rankings, amounts, draws: args.seeds, seed: args.common.seed, length, anew: args.force };
-        let subject = Subject {
-            network: &network,
-            weights: args.speed.then_some(&weights as &dyn Weights),
-            analysis: &analysis,
-            corpus: &corpus,
-        };
-        curves(&subject, &wanted, before.as_ref(), &mut |found| found.write(out.path()), ticket)
-    })?;
-    for note in &found.notes {
-        console.warn(note);
-    }
+    let wanted = wanted(args, &analysis);
+    let mut keep = |found: &Curves| found.write(out.path());
+    let found = console.watch(|ticket| checked.curve(&analysis, &wanted, before.as_ref(), &mut keep, ticket))?;
+    console.warn_all(&found.notes);
     if args.common.json { console.print(&found.to_json()?) } else { console.print(&table(&found, args.show)) }
 }
 
-/// Length at which FLOPs are counted where none is given: the longest text that is cut by itself.
-const LENGTH: usize = 128;
+/// Which points the arguments ask for.
+fn wanted(args: &CurveArgs, analysis: &Analysis) -> CurveSpec {
+    let usual = CurveSpec::default();
+    let amounts = match (args.layer_ratio.as_slice(), args.ratio.as_slice()) {
+        ([], []) => usual.amounts,
+        (ratios, []) => ratios.iter().map(|r| Amount::LayerRatio(*r)).collect(),
+        (_, ratios) => ratios.iter().map(|r| Amount::Ratio(*r)).collect(),
+    };
+    let rankings = if args.all_methods { Ranking::available(analysis) } else { args.methods.clone() };
+    CurveSpec { rankings, amounts, draws: args.seeds, speed: args.speed, anew: args.force }
+}
 
 /// A table in Markdown: methods down, amounts across.
 fn table(found: &Curves, show: Option<Gauge>) -> String {

@@ -1,60 +1,42 @@
 //! `pillars evaluate`.
 
-use super::analyze::held;
 use super::args::EvaluateArgs;
 use super::console::Console;
-use super::open::Session;
-use crate::corpus::{CorpusPart, Purpose, TextTokenizer};
+use super::open::{open, read_plan};
+use crate::corpus::Unit;
 use crate::error::Result;
-use crate::evaluation::generation::{TranslationScore, translate};
-use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, Quality, SCORED_COPIES, compare, evaluate};
-use crate::model::Needs;
-use crate::network::Gates;
+use crate::evaluation::{Measured, Quality};
+use crate::run::Spec;
 use crate::words::counted;
 
 pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
-    let session = Session::open(&args.model, &args.common, console)?;
-    let path = args.plan.as_deref().or(args.mask.as_deref());
-    let kept = session.kept(path, console)?;
-    let gates = Gates::keep(session.model.spec(), &kept, session.dtype, &session.device)?;
-    let open = Gates::open();
-    let measure = |ticket: &_| -> Result<(Option<Quality>, Option<Comparison>)> {
-        let corpus = session.corpus(&args.input, &args.common, Purpose::Score, ticket)?;
-        let corpus = held(corpus, args.held_out_every, |every| CorpusPart::HeldOut { every });
-        let copies = if path.is_none() { SCORED_COPIES } else { COMPARED_COPIES };
-        let needs = Needs { copies, ..Needs::ONE };
-        let corpus = session.fit(corpus, &args.common, &args.memory, needs)?;
-        let network = session.network(&session.model, &corpus, &args.memory, needs)?;
-        let total = corpus.total().map(|t| t.value());
-        let batches = corpus.batches(&session.device);
-        let translated = |gates: &Gates| -> Result<Option<TranslationScore>> {
-            let Some(wanted) = args.translation.chosen() else { return Ok(None) };
-            let tokenizer = TextTokenizer::load(session.model.checkpoint().folder())?;
-            Ok(translate(&network, gates, &tokenizer, &corpus, wanted, ticket)?.score())
-        };
-        if path.is_none() {
-            let quality = evaluate(&network, &open, batches, total, ticket)?;
-            return Ok((Some(Quality { translation: translated(&open)?, ..quality }), None));
-        }
-        let before = Candidate { network: &network, gates: &open };
-        let after = Candidate { network: &network, gates: &gates };
-        let mut comparison = compare(before, after, batches, total, ticket)?;
-        comparison.before.translation = translated(&open)?;
-        comparison.after.translation = translated(&gates)?;
-        Ok((None, Some(comparison)))
+    let spec = Spec {
+        held_out_every: args.held_out_every,
+        translation: args.translation.chosen(),
+        ..args.common.spec(&args.input, args.memory.memory)
     };
-    match console.watch(measure)? {
-        (Some(quality), _) if args.common.json => console.print_json(&quality),
-        (Some(quality), _) => console.print(&rows(&[("", &quality)])),
-        (None, Some(comparison)) if args.common.json => console.print_json(&comparison),
-        (None, Some(comparison)) => console.print(&table(&comparison)),
-        (None, None) => Ok(()),
-    }
+    let checked = open(&args.model, &spec)?;
+    let Some(path) = args.plan.as_deref().or(args.mask.as_deref()) else {
+        let scored = console.watch(|ticket| checked.evaluate(ticket))?;
+        console.warn_all(&scored.notes);
+        return match args.common.json {
+            true => console.print_json(&scored),
+            false => console.print(&rows(&[("", &scored.quality)], scored.reading.unit)),
+        };
+    };
+    let plan = read_plan(path, &checked)?;
+    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let measured = console.watch(|ticket| checked.compare(&name, &plan, ticket))?;
+    console.warn_all(&measured.notes);
+    if args.common.json { console.print_json(&measured) } else { console.print(&table(&measured)) }
 }
 
 /// Before and after, with what only a comparison can tell.
-pub(super) fn table(comparison: &Comparison) -> String {
-    let mut text = rows(&[("before", &comparison.before), ("after", &comparison.after)]);
+pub(super) fn table(measured: &Measured) -> String {
+    let comparison = &measured.comparison;
+    let mut columns = vec![("before", &comparison.before), ("after", &comparison.after)];
+    columns.extend(measured.random.as_ref().map(|random| ("random", random)));
+    let mut text = rows(&columns, measured.reading.unit);
     if let Some(agreement) = comparison.agreement {
         text.push_str(&format!("\nsame top token      {:.2} %", 100.0 * agreement));
     }
@@ -69,11 +51,15 @@ pub(super) fn table(comparison: &Comparison) -> String {
         "\nembedding cosine    {:.5} mean, {:.5} least of {} sequences",
         likeness.mean_cosine, likeness.least_cosine, likeness.sequences
     ));
+    if measured.random.is_some() {
+        text.push_str("\nrandom: as many heads in every layer, drawn at random");
+    }
     text
 }
 
-fn rows(columns: &[(&str, &Quality)]) -> String {
+fn rows(columns: &[(&str, &Quality)], unit: Unit) -> String {
     type Cell = fn(&Quality) -> Option<String>;
+    let (read, rate) = (format!("{} read", unit.noun()), format!("{}/s", unit.noun()));
     let measures: [(&str, Cell); 8] = [
         ("loss per token", |q| q.loss_per_token.map(|x| format!("{x:.4}"))),
         ("perplexity", |q| q.perplexity.map(|x| format!("{x:.3}"))),
@@ -83,9 +69,9 @@ fn rows(columns: &[(&str, &Quality)]) -> String {
             let rouge = q.translation?.rouge;
             Some([rouge.one, rouge.two, rouge.longest].map(|x| format!("{:.1}", 100.0 * x)).join("/"))
         }),
-        ("tokens read", |q| Some(q.tokens.to_string())),
+        (&read, |q| Some(q.tokens.to_string())),
         ("sequences", |q| Some(q.sequences.to_string())),
-        ("tokens/s", |q| Some(format!("{:.0}", q.tokens_per_sec))),
+        (&rate, |q| Some(format!("{:.0}", q.tokens_per_sec))),
     ];
     let mut lines = Vec::new();
     if columns.len() > 1 {
@@ -93,8 +79,9 @@ fn rows(columns: &[(&str, &Quality)]) -> String {
         lines.push(format!("{:<16}{heads}", ""));
     }
     for (name, cell) in measures {
-        let cells: Vec<String> = columns.iter().filter_map(|(_, q)| cell(q)).collect();
-        if cells.len() == columns.len() {
+        let cells: Vec<Option<String>> = columns.iter().map(|(_, q)| cell(q)).collect();
+        if cells.first().is_some_and(Option::is_some) {
+            let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| "-".to_owned())).collect::<Vec<_>>();
             lines.push(format!("{name:<16}{}", cells.iter().map(|c| format!("{c:>14}")).collect::<String>()));
         }
     }

@@ -7,12 +7,14 @@ use candle_core::{Device, Tensor};
 
 use super::args::FeaturesArgs;
 use super::console::Console;
-use super::open::Session;
+use super::open::{open, read_plan, warn_of_fallback};
 use crate::checkpoint::{FileKind, MARKER, OutFile, TensorFile};
 use crate::corpus::{Corpus, Purpose};
 use crate::error::{Error, Result};
 use crate::evaluation::is_finite;
+use crate::model::Needs;
 use crate::network::{Extent, FeatureMap, Gates, Kept, Network, NetworkSpec, Probe, Site, SiteKind, SiteMaps};
+use crate::run::Checked;
 use crate::task::Ticket;
 
 /// What such files say under [`MARKER`].
@@ -25,9 +27,17 @@ pub(super) fn run(args: &FeaturesArgs, console: &Console) -> Result<()> {
     let mask = args.mask.as_deref();
     let inputs: Vec<&Path> = args.input.path().into_iter().chain(mask).chain([args.model.as_path()]).collect();
     let out = OutFile::claim(&args.out, FileKind::Tensors(KIND), &inputs)?;
-    let session = Session::open(&args.model, &args.common, console)?;
-    let kept = session.kept(mask, console)?;
-    let shapes = console.watch(|ticket| write(&session, args, &kept, &out, ticket))?;
+    let checked = open(&args.model, &args.common.spec(&args.input, None))?;
+    let kept = match mask {
+        Some(path) => {
+            let plan = read_plan(path, &checked)?;
+            console.warn_all(plan.foreign_to(&checked.opened().facts.fingerprint).as_slice());
+            plan.kept
+        }
+        None => Kept::all(),
+    };
+    let shapes = console.watch(|ticket| write(&checked, args, &kept, &out, ticket))?;
+    warn_of_fallback(&checked, console);
     if args.common.json {
         console.print_json(&shapes)
     } else {
@@ -36,19 +46,18 @@ pub(super) fn run(args: &FeaturesArgs, console: &Console) -> Result<()> {
 }
 
 /// Writes map by map while batches pass, so that no more than one map of one batch is held.
-fn write(session: &Session, args: &FeaturesArgs, kept: &Kept, out: &OutFile, ticket: &Ticket) -> Result<Shapes> {
-    let corpus = session.corpus(&args.input, &args.common, Purpose::Observe, ticket)?;
-    let spec = session.model.spec();
+fn write(checked: &Checked, args: &FeaturesArgs, kept: &Kept, out: &OutFile, ticket: &Ticket) -> Result<Shapes> {
+    let corpus = checked.corpus(Purpose::Observe, ticket)?;
+    let spec = checked.opened().model.spec();
     let shapes = shapes(spec, args, measure(&corpus, spec, ticket)?);
     let metadata = BTreeMap::from([("format", "pt".to_owned()), (MARKER, KIND.to_owned())]);
     let hint = "give fewer or shorter sequences (--batches, --seq-len), or leave attention out (--no-attention)";
     let file = TensorFile::create(out.path(), &shapes, &metadata).map_err(|e| e.hint(hint))?;
-    ticket.stage("load weights", None, "");
-    let network = session.model.network(&session.device, session.dtype)?;
-    let gates = Gates::keep(spec, kept, session.dtype, &session.device)?;
+    let network = checked.network(&corpus, Needs::ONE, ticket)?;
+    let gates = Gates::keep(spec, kept, network.dtype(), network.device())?;
     let mut keeper = Keeper { args, file };
     ticket.stage("forward pass", corpus.total().map(|t| t.value()), "batches");
-    for batch in corpus.batches(&session.device) {
+    for batch in corpus.batches(network.device()) {
         let output = network.forward(&batch?, &gates, &mut keeper)?;
         keeper.keep(result_of(&network), &output)?;
         ticket.advance(1)?;

@@ -5,12 +5,10 @@ use std::path::Path;
 use super::analyze::list;
 use super::args::{AmountArgs, PlanArgs};
 use super::console::Console;
-use super::open::Session;
+use super::open::{open, warn_of_fallback};
 use crate::analysis::{Analysis, Document};
-use crate::corpus::Purpose;
 use crate::error::{Error, Result};
 use crate::plan::{Amount, Plan, Request, propose, snap};
-use crate::workspace::job::Rounds;
 
 pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
     let model = args.model.as_deref();
@@ -44,24 +42,14 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
 
 fn in_rounds(args: &PlanArgs, analysis: &Analysis, request: Request, console: &Console) -> Result<Plan> {
     let folder = args.model.clone().unwrap_or_else(|| analysis.model.path.clone().into());
-    let session = Session::open(&folder, &args.common, console)?;
+    let mut spec = args.common.spec(&args.input, None);
     // Batches vote, so they are those of the first analysis where nothing else is asked for.
-    let mut common = args.common.clone();
-    let number = |n: Option<usize>| n.and_then(|n| u32::try_from(n).ok());
-    common.batch_size = common.batch_size.or(number(analysis.settings.batch_size));
-    common.seq_len = common.seq_len.or(number(analysis.settings.seq_len));
-    console.watch(|ticket| {
-        let corpus = session.corpus(&args.input, &common, Purpose::Observe, ticket)?;
-        let rounds = Rounds {
-            model: &session.model,
-            device: &session.device,
-            dtype: session.dtype,
-            corpus: &corpus,
-            request,
-            count: args.rounds as usize,
-        };
-        rounds.plan(analysis, ticket)
-    })
+    spec.batch_size = spec.batch_size.or(analysis.settings.batch_size);
+    spec.seq_len = spec.seq_len.or(analysis.settings.seq_len);
+    let checked = open(&folder, &spec)?;
+    let plan = console.watch(|ticket| checked.plan_in_rounds(analysis, request, args.rounds as usize, ticket))?;
+    warn_of_fallback(&checked, console);
+    Ok(plan)
 }
 
 impl AmountArgs {

@@ -7,56 +7,28 @@ use serde_json::{Value, json};
 use super::args::PruneArgs;
 use super::console::Console;
 use super::evaluate::table;
-use super::open::Session;
+use super::open::read_plan;
 use crate::analysis::Document;
-use crate::corpus::{BatchOrder, Corpus, Purpose};
 use crate::error::{Error, Result};
-use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, compare};
-use crate::model::Needs;
-use crate::network::Gates;
+use crate::model::Model;
 use crate::plan::Plan;
-use crate::pruning::{self, Draft, ExportOptions, Format, Report, Speeds, forecast};
+use crate::pruning::{Format, Report, Speeds, forecast};
+use crate::run::{Opened, PruneSpec, Spec, refusal};
 use crate::task::Ticket;
 
-/// What comparing the original with the written model needs.
-const MEASURING: Needs = Needs { networks: 2, copies: COMPARED_COPIES, ..Needs::ONE };
-
 pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
-    let session = Session::open(&args.model, &args.common, console)?;
-    let plan = session.plan(&args.plan)?;
+    let spec = Spec { held_out_every: args.held_out_every, ..args.common.spec(&args.input, args.memory.memory) };
+    let opened = Opened::open(&args.model, &Ticket::default())?;
+    let checked = spec.check_without_input(&opened).map_err(refusal)?;
+    let plan = read_plan(&args.plan, &checked)?;
     if args.dry_run {
-        return foretell(&session, &plan, args.common.json, console);
+        return foretell(&opened.model, &plan, args.common.json, console);
     }
-    let format = format(args);
-    let out = args.out.as_deref().ok_or_else(|| Error::usage("name the folder to write with --out"))?;
-    let (report, comparison) = console.watch(|ticket| {
-        let options = ExportOptions {
-            force: args.force,
-            device: session.device.clone(),
-            seed: args.common.seed,
-            memory: args.memory.memory,
-            ..ExportOptions::default()
-        };
-        let corpus = if args.input.is_given() {
-            let corpus = session.corpus(&args.input, &args.common, Purpose::Score, ticket)?;
-            Some(session.fit(corpus, &args.common, &args.memory, MEASURING)?)
-        } else {
-            None
-        };
-        // The proof reads the first batches, which shall not be those of the shortest lines.
-        let first = corpus.as_ref().map(|c| c.with(|s| s.order = BatchOrder::AsRead));
-        let mut batches = first.as_ref().map(|c| c.batches(&session.device));
-        let input = batches.as_mut().map(|b| b as &mut dyn Iterator<Item = _>);
-        let draft = pruning::write(&session.model, &plan, format, out, &options, input, ticket)?;
-        let comparison = match &corpus {
-            Some(corpus) => Some(measure(&session, args, &draft, corpus, ticket)?),
-            None => None,
-        };
-        Ok((draft.finish(comparison.clone())?, comparison))
-    })?;
-    for note in &report.notes {
-        console.warn(note);
-    }
+    let out = args.out.clone().ok_or_else(|| Error::usage("name the folder to write with --out"))?;
+    let wanted = PruneSpec { out: out.clone(), format: format(args), force: args.force };
+    let report = console.watch(|ticket| checked.prune(&plan, &wanted, ticket))?;
+    console.warn_all(&report.notes);
+    console.warn_all(report.measured.as_ref().map_or(&[], |measured| &measured.notes));
     if args.common.json {
         let mut document = serde_json::to_value(&report)?;
         if let Value::Object(keys) = &mut document {
@@ -64,7 +36,7 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
         }
         return console.print_json(&document);
     }
-    console.print(&summary(out, &report, comparison.as_ref()))
+    console.print(&summary(&out, &report))
 }
 
 /// The format that was asked for, else the one of the record that the plan comes from.
@@ -74,8 +46,8 @@ fn format(args: &PruneArgs) -> Format {
 }
 
 /// What every format would give; nothing is written.
-fn foretell(session: &Session, plan: &Plan, as_json: bool, console: &Console) -> Result<()> {
-    let told: Vec<_> = Format::ALL.iter().map(|&format| (format, forecast(&session.model, plan, format))).collect();
+fn foretell(model: &Model, plan: &Plan, as_json: bool, console: &Console) -> Result<()> {
+    let told: Vec<_> = Format::ALL.iter().map(|&format| (format, forecast(model, plan, format))).collect();
     if as_json {
         let formats = told.into_iter().map(|(format, told)| match told {
             Ok(forecast) => Ok(serde_json::to_value(forecast)?),
@@ -105,21 +77,7 @@ fn foretell(session: &Session, plan: &Plan, as_json: bool, console: &Console) ->
     console.print(&lines.into_iter().chain(remarks).collect::<Vec<_>>().join("\n"))
 }
 
-/// Quality of the original and of the written model on the whole input.
-fn measure(session: &Session, args: &PruneArgs, draft: &Draft, corpus: &Corpus, ticket: &Ticket) -> Result<Comparison> {
-    let before = session.network(&session.model, corpus, &args.memory, MEASURING)?;
-    let after = session.network(draft.model(), corpus, &args.memory, MEASURING)?;
-    let open = Gates::open();
-    compare(
-        Candidate { network: &before, gates: &open },
-        Candidate { network: &after, gates: &open },
-        corpus.batches(&session.device),
-        corpus.total().map(|t| t.value()),
-        ticket,
-    )
-}
-
-fn summary(out: &Path, report: &Report, comparison: Option<&Comparison>) -> String {
+fn summary(out: &Path, report: &Report) -> String {
     let change = |before: u64, after: u64| 100.0 * (after as f64 / before.max(1) as f64 - 1.0);
     let heads = report.kept.heads();
     let mut lines = vec![
@@ -155,8 +113,6 @@ fn summary(out: &Path, report: &Report, comparison: Option<&Comparison>) -> Stri
         report.agreement.reference.name(),
         report.agreement.positions
     ));
-    if let Some(comparison) = comparison {
-        lines.push(table(comparison));
-    }
+    lines.extend(report.measured.as_ref().map(table));
     lines.join("\n")
 }

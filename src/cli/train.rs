@@ -7,16 +7,16 @@ use clap::Args;
 use super::args::{AmountArgs, CommonArgs, InputArgs, TranslationArgs};
 use super::console::Console;
 use crate::analysis::{Groups, Metric};
-use crate::corpus::{self, Input};
 use crate::error::Result;
 use crate::network::FeatureMap;
 use crate::plan::{Method, Plan};
 use crate::pruning::Format;
+use crate::run::{Spec, TrainSpec, train};
 use crate::tensor::Precision;
 use crate::training::constraint::{Constraint, Diversity, Reduction};
 use crate::training::{
-    AdamSettings, Beginning, Control, Decay, Record, RunOptions, TrainSettings, TrainingEnd, TrainingEvent,
-    TrainingRun, TrainingSummary, VoteAt, Voting, train,
+    AdamSettings, Beginning, Control, Decay, Record, TrainSettings, TrainingEnd, TrainingEvent, TrainingSummary,
+    VoteAt, Voting,
 };
 
 #[derive(Debug, Args)]
@@ -52,21 +52,21 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     pub held_out: Option<PathBuf>,
     /// Without --held-out, hold out every N-th block of one batch
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().held_out_every)]
     pub held_out_every: u64,
     /// Batches of held-out data to measure
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().held_out_batches)]
     pub held_out_batches: u64,
     #[command(flatten)]
     pub translation: TranslationArgs,
     /// Steps between records
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().record_every)]
     pub record_every: u64,
     /// Steps between measurements on held-out data
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().look_every)]
     pub look_every: u64,
     /// Steps between saved states
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().save_every)]
     pub save_every: u64,
     /// Type that the weights are written in, f32, bf16 or f16; whatever --dtype says, it is f32 weights that learn
     #[arg(long, default_value_t, value_name = "TYPE")]
@@ -77,10 +77,10 @@ pub(super) struct TrainArgs {
 #[command(next_help_heading = "Optimisation")]
 pub(super) struct OptimisationArgs {
     /// Most steps with the constraint
-    #[arg(long, value_name = "N", default_value_t = 1500)]
+    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().steps)]
     pub steps: u64,
     /// Largest learning rate
-    #[arg(long, value_name = "R", default_value_t = 5e-4)]
+    #[arg(long, value_name = "R", default_value_t = TrainSettings::default().rate)]
     pub lr: f64,
     /// Steps of warm-up; a twentieth of the steps without it
     #[arg(long, value_name = "N")]
@@ -89,16 +89,16 @@ pub(super) struct OptimisationArgs {
     #[arg(long, value_name = "NAME", default_value_t)]
     pub schedule: Decay,
     /// Share of a weight that the learning rate takes away at each step
-    #[arg(long, value_name = "R", default_value_t = 0.01)]
+    #[arg(long, value_name = "R", default_value_t = AdamSettings::default().weight_decay)]
     pub weight_decay: f64,
     /// Largest norm of the gradient; 0 for no limit
-    #[arg(long, value_name = "R", default_value_t = 1.0)]
+    #[arg(long, value_name = "R", default_value_t = AdamSettings::default().clip.unwrap_or(0.0))]
     pub clip: f64,
     /// Batches whose gradients make one step
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().accumulate)]
     pub accumulate: usize,
     /// Label smoothing
-    #[arg(long, value_name = "R", default_value_t = 0.0)]
+    #[arg(long, value_name = "R", default_value_t = TrainSettings::default().smoothing)]
     pub label_smoothing: f64,
 }
 
@@ -106,16 +106,16 @@ pub(super) struct OptimisationArgs {
 #[command(next_help_heading = "Group constraint")]
 pub(super) struct ConstraintArgs {
     /// Groups per layer: a number, auto, or numbers by kind of layer (encoder=4,decoder=2,cross=3)
-    #[arg(long, value_name = "C", default_value = "2")]
+    #[arg(long, value_name = "C", default_value_t = Constraint::default().groups)]
     pub groups: Groups,
     /// Weight of homogenisation; with --beta 0 plain training
-    #[arg(long, value_name = "A", default_value_t = 0.5)]
+    #[arg(long, value_name = "A", default_value_t = Constraint::default().alpha)]
     pub alpha: f64,
     /// Weight of diversification
-    #[arg(long, value_name = "B", default_value_t = 0.7)]
+    #[arg(long, value_name = "B", default_value_t = Constraint::default().beta)]
     pub beta: f64,
     /// Map whose likeness counts
-    #[arg(long, value_name = "F", default_value_t = FeatureMap::Output)]
+    #[arg(long, value_name = "F", default_value_t = Constraint::default().feature)]
     pub feature: FeatureMap,
     /// Distance by which heads are grouped: euclidean or cosine
     #[arg(long, value_name = "METRIC", default_value_t)]
@@ -155,7 +155,7 @@ pub(super) struct VoteArgs {
     #[arg(long, value_name = "N")]
     pub vote_batches: Option<u64>,
     /// What heads are ranked by: votes, per-group, score, importance, magnitude, confidence, random, random-in-group
-    #[arg(long, value_name = "METHOD", default_value_t = Method::Votes)]
+    #[arg(long, value_name = "METHOD", default_value_t = Voting::default().method)]
     pub method: Method,
     /// Heads that stay, instead of a vote: a plan or a mask
     #[arg(long, value_name = "P.json", conflicts_with_all = ["method", "keep", "ratio", "layer_ratio", "threshold", "vote_batches", "no_vote"])]
@@ -163,7 +163,7 @@ pub(super) struct VoteArgs {
     #[command(flatten)]
     pub amount: AmountArgs,
     /// Steps of training without the other heads and without the constraint
-    #[arg(long, value_name = "N", default_value_t = 300)]
+    #[arg(long, value_name = "N", default_value_t = Voting::default().finetune_steps)]
     pub finetune_steps: u64,
     /// Largest learning rate of these; a fifth of --lr without it
     #[arg(long, value_name = "R")]
@@ -174,27 +174,23 @@ pub(super) struct VoteArgs {
 }
 
 pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<()> {
-    let request = request(args)?;
-    let (device, note) = args.common.device.open()?;
-    if let Some(note) = note {
-        console.warn(&note);
-    }
-    let options = RunOptions { device, resume: args.resume, force: args.force };
+    let wanted = wanted(args)?;
     let summary = console.watch(|ticket| {
         let mut notes = |event: TrainingEvent<'_>| match event {
             TrainingEvent::Record(record) if record.validation_loss.is_some() => console.warn(&line(record)),
             TrainingEvent::Note(note) => console.warn(note),
             _ => {}
         };
-        train(&request, &options, &Control::default(), &mut notes, ticket)
+        train(&wanted, &Control::default(), &mut notes, ticket)
     })?;
     if args.common.json { console.print_json(&summary) } else { console.print(&table(&summary)) }
 }
 
-fn request(args: &TrainArgs) -> Result<TrainingRun> {
+/// What the arguments ask for.
+fn wanted(args: &TrainArgs) -> Result<TrainSpec> {
     let plan = args.vote.plan.as_deref().map(Plan::read_any).transpose()?;
     let (optimisation, constraint, vote) = (&args.optimisation, &args.constraint, &args.vote);
-    let input = args.input.chosen()?;
+    let spec = Spec { translation: args.translation.chosen(), ..args.common.spec(&args.input, None) };
     let settings = TrainSettings {
         steps: optimisation.steps,
         rate: optimisation.lr,
@@ -222,44 +218,25 @@ fn request(args: &TrainArgs) -> Result<TrainingRun> {
         record_every: args.record_every,
         look_every: args.look_every,
         held_out_batches: args.held_out_batches,
-        translation: args.translation.chosen(),
         held_out_every: args.held_out_every,
         save_every: args.save_every,
-        seed: args.common.seed,
-        precision: args.common.dtype,
         stored: args.write_dtype,
         ..TrainSettings::default()
     };
-    Ok(TrainingRun {
+    Ok(TrainSpec {
         model: args.model.clone(),
         beginning: if args.from_scratch {
             Beginning::Scratch { vocabulary: args.vocabulary }
         } else {
             Beginning::Weights
         },
-        held_out: args.held_out.clone().map(|path| same_kind(&input, path)),
-        input,
-        reading: corpus::CorpusSettings {
-            batch_size: args.common.batch_size(),
-            seq_len: args.common.seq_len.map(|n| n as usize),
-            batches: args.common.batches,
-            seed: args.common.seed,
-            ..corpus::CorpusSettings::default()
-        },
-        out: args.out.clone(),
+        held_out: args.held_out.clone().zip(spec.input.as_ref()).map(|(path, input)| input.at(path)),
+        spec,
         settings,
+        out: args.out.clone(),
+        resume: args.resume,
+        force: args.force,
     })
-}
-
-/// Another file of the kind of `input`.
-fn same_kind(input: &Input, path: PathBuf) -> Input {
-    match input {
-        Input::Text(_) => Input::Text(path),
-        Input::Tokens(_) => Input::Tokens(path),
-        Input::Inputs(_) => Input::Inputs(path),
-        Input::Images(_) => Input::Images(path),
-        Input::Pairs { columns, .. } => Input::Pairs { path, columns: *columns },
-    }
 }
 
 /// What a look shows while the run goes on.

@@ -10,6 +10,7 @@
 //! | `intake` | what a model can read, from its spec and `config.json` |
 //! | `example` | one sequence, and a padded batch of them |
 //! | `settings`, `opened` | what to read and how; an input with its settings |
+//! | `reading` | what was read and how, as results record it |
 //! | `batches` | order, held-out split, reading ahead |
 //! | `tokens`, `inputs`, `text`, `pairs` | one kind of input each |
 //! | `tokenizer`, `reader`, `stream` | text to ids, files of any size in blocks and windows |
@@ -26,6 +27,7 @@ mod opened;
 mod origin;
 mod pairs;
 mod reader;
+mod reading;
 mod resample;
 mod settings;
 mod stream;
@@ -37,5 +39,6 @@ pub use batches::Batches;
 pub use intake::{Intake, SourceKind, TokenLimits};
 pub use opened::Corpus;
 pub use origin::Total;
+pub use reading::{Reading, Unit};
 pub use settings::{BatchOrder, CorpusPart, CorpusSettings, Input, MaskRule, Masking, Purpose, TextPacking};
 pub use tokenizer::TextTokenizer;

@@ -38,6 +38,32 @@ impl Input {
         }
     }
 
+    /// The kind of input that a file most likely is, by its name.
+    pub fn guess(path: &Path) -> Self {
+        let path = path.to_path_buf();
+        if path.is_dir() {
+            return Self::Images(path);
+        }
+        match path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase().as_str() {
+            "jsonl" => Self::Tokens(path),
+            "safetensors" => Self::Inputs(path),
+            "tsv" => Self::Pairs { path, columns: None },
+            _ => Self::Text(path),
+        }
+    }
+
+    /// Another file that is read in the same way.
+    #[must_use]
+    pub fn at(&self, path: PathBuf) -> Self {
+        match self {
+            Self::Text(_) => Self::Text(path),
+            Self::Tokens(_) => Self::Tokens(path),
+            Self::Inputs(_) => Self::Inputs(path),
+            Self::Images(_) => Self::Images(path),
+            Self::Pairs { columns, .. } => Self::Pairs { path, columns: *columns },
+        }
+    }
+
     /// What kind of input it is, as the flag of the command line is called.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -94,6 +120,13 @@ pub enum BatchOrder {
     ByLength,
     /// Shuffled within a window, then of like length together, then the batches shuffled; every pass differs.
     Shuffled,
+}
+
+impl BatchOrder {
+    /// The word used on the command line and in files.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
 }
 
 fn unknown_batch_order(text: &str) -> Error {

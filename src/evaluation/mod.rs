@@ -8,12 +8,14 @@ mod compare;
 pub mod curve;
 pub mod generation;
 mod interval;
+mod measured;
 mod quality;
 mod similarity;
 mod speed;
 
 pub use compare::{COMPARED_COPIES, Candidate, Comparison, compare};
 pub use interval::{Estimate, Interval};
+pub use measured::Measured;
 pub use quality::{Quality, SCORED_COPIES, evaluate, is_finite};
 pub use similarity::{HiddenSimilarity, pooled};
 pub use speed::{Speed, Timing, speed};

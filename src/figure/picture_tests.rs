@@ -93,6 +93,7 @@ fn analysis() -> Analysis {
     Analysis {
         model: ModelInfo { path: "/models/bart-tiny".to_owned(), family: "bart".to_owned(), ..ModelInfo::default() },
         settings: Settings::default(),
+        reading: None,
         tokens: 65_536,
         batches: 40,
         sites: vec![

@@ -8,9 +8,9 @@ use super::jobs::JobKind;
 use crate::gui::view::View;
 use crate::network::{FeatureMap, Head, Site};
 use crate::pruning::Format;
+use crate::run::{Shown, Spec};
 use crate::training::TrainSettings;
-use crate::workspace::job::Shown;
-use crate::workspace::{Proposal, RunSettings};
+use crate::workspace::Proposal;
 
 /// What a path is wanted for. A dialog of the system and a typed path answer the same question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,7 +69,7 @@ pub enum Action {
     /// Select a group of the layer that is shown, with its heads, or none.
     SelectGroup(Option<usize>),
     /// What the next run is asked to do.
-    SetRun(Box<RunSettings>),
+    SetRun(Box<Spec>),
     /// Fix heads to stay or go.
     SetKept(Vec<Head>, bool),
     /// Fix heads to what they are now, or hand them back to the proposal.

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use super::action::PathPurpose;
 use crate::analysis::{Analysis, Grouping};
 use crate::error::Result;
+use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Head, Site};
 use crate::pruning::Report;
+use crate::run::{Patterns, Shown};
 use crate::task::{Progress, Runner, Task, TaskState, Ticket};
 use crate::tensor::DeviceChoice;
 use crate::training::TrainingSummary;
 use crate::words::counted;
-use crate::workspace::job::{Measured, Patterns, Place, Shown};
+use crate::workspace::Place;
 
 /// What a worker is for. A new one of a kind replaces the old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

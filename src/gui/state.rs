@@ -9,16 +9,15 @@ use super::jobs::{AttentionKey, Jobs, RegroupKey};
 use super::messages::Messages;
 use crate::analysis::{Analysis, FeatureAnalysis, Grouping, SiteAnalysis};
 use crate::error::Error;
+use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Head, Site};
 use crate::plan::Plan;
 use crate::pruning::{Format, Report};
+use crate::run::{Checked, Fault, Opened, Patterns, Placed, Shown, Spec, Watched};
 use crate::tensor::DeviceChoice;
 use crate::training::{TrainSettings, TrainingSummary};
-use crate::workspace::job::{Measured, Patterns, Placed, Shown, Watched};
-use crate::workspace::{
-    CheckedRun, Draft, Fault, History, NamedPlan, Opened, Outlook, Proposal, RunSettings, Settings, Store, Workspace,
-};
+use crate::workspace::{Draft, History, NamedPlan, Outlook, Proposal, Settings, Store, Workspace};
 
 /// A box over the window that has the keyboard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,9 +115,9 @@ pub struct State {
     /// Where the model computes, once something ran.
     pub placed: Option<Placed>,
     /// What the next run is asked to do.
-    pub run: RunSettings,
+    pub run: Spec,
     /// Those settings checked against the model; `None` without one.
-    pub checked: Option<Result<CheckedRun, Vec<Fault>>>,
+    pub checked: Option<Result<Checked, Vec<Fault>>>,
     /// What the last run found out.
     pub results: Option<Results>,
     /// The plans being edited, with their history.
@@ -176,7 +175,7 @@ impl State {
             has_looked: false,
             devices: vec![DeviceChoice::Auto, DeviceChoice::Cpu],
             placed: None,
-            run: RunSettings::default(),
+            run: Spec::default(),
             checked: None,
             results: None,
             draft: History::new(Draft::default()),
@@ -231,8 +230,8 @@ impl State {
 
     /// The quality that was measured on this input for exactly the heads that `plan` keeps.
     pub fn measured_of(&self, plan: &Plan) -> Option<&Measured> {
-        let of = self.run.reading();
-        self.measured.iter().rev().find(|m| m.kept == plan.kept && m.of == of)
+        let is_now = |m: &&Measured| self.run.reading_differences(&m.reading, &m.dtype).is_empty();
+        self.measured.iter().rev().filter(|m| m.kept == plan.kept).find(is_now)
     }
 
     /// The layer shown by views of one layer.

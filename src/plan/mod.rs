@@ -1,6 +1,7 @@
 //! Which heads stay: proposals from an analysis, what makes them legal, and what they save.
 
 mod budget;
+mod control;
 mod cost;
 mod document;
 mod layer;
@@ -9,6 +10,7 @@ mod propose;
 mod shape;
 mod snap;
 
+pub use control::random_like;
 pub use cost::{Cost, Saving, apply, smallest};
 pub use document::Plan;
 pub use method::{Amount, Method, Ranking};

@@ -285,6 +285,7 @@ mod tests {
         Analysis {
             model: ModelInfo { fingerprint: "f".to_owned(), ..ModelInfo::default() },
             settings: Settings::default(),
+            reading: None,
             tokens: 1,
             batches: 10,
             sites,

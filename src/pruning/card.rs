@@ -4,8 +4,9 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::{Counts, Format, InputKind, Report};
-use crate::evaluation::Speed;
+use crate::evaluation::{Comparison, Measured, Speed};
 use crate::model::Model;
+use crate::words::counted;
 
 /// Keys of the source's card that stay true of the pruned model.
 const CARRIED: &[&str] = &["license", "license_name", "license_link", "pipeline_tag", "language"];
@@ -73,10 +74,37 @@ pub(super) fn card(head: &CardHead, report: &Report) -> String {
         if report.agreement.compared == "logits" { "logits" } else { "last hidden states" },
         report.agreement.relative,
     );
+    if let Some(measured) = &report.measured {
+        text.push_str(&quality(measured));
+    }
     for note in &report.notes {
         let _ = write!(text, "\n- {note}");
     }
     if !report.notes.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+/// On what quality was measured.
+fn quality(measured: &Measured) -> String {
+    let Measured { comparison, reading, dtype, notes, .. } = measured;
+    let (read, unit) = (comparison.before.tokens, reading.unit.noun());
+    let mut text = format!("\nQuality was measured on {} ({}", reading.input, counted(read, unit));
+    let length = reading.seq_len.map(|n| format!("at most {} each", counted(n as u64, "tokens")));
+    let seed = format!("seed {}", reading.seed);
+    for part in length.into_iter().chain([format!("in {dtype}"), seed]) {
+        let _ = write!(text, ", {part}");
+    }
+    text.push_str(").");
+    if let Some(agreement) = comparison.agreement {
+        let _ = write!(text, " Both models rank the same token first in {:.1} % of the places.", 100.0 * agreement);
+    }
+    text.push('\n');
+    for note in notes {
+        let _ = write!(text, "\n- {note}");
+    }
+    if !notes.is_empty() {
         text.push('\n');
     }
     text
@@ -93,7 +121,10 @@ fn rows(report: &Report, (heads, all): (usize, usize)) -> Vec<(&'static str, Str
     if report.cache_bytes_per_token.before > 0 {
         rows.push(counts("KV-cache bytes per token", report.cache_bytes_per_token));
     }
-    let measured = report.measured.as_ref().and_then(|m| Some((m.before.loss_per_token?, m.after.loss_per_token?)));
+    let measured = report.measured.as_ref().and_then(|m| {
+        let Comparison { before, after, .. } = &m.comparison;
+        Some((before.loss_per_token?, after.loss_per_token?))
+    });
     if let Some((before, after)) = measured.or(report.change.loss) {
         rows.push(("loss per token", format!("{before:.4}"), format!("{after:.4}")));
         rows.push(("perplexity", format!("{:.3}", before.exp()), format!("{:.3}", after.exp())));

@@ -16,7 +16,7 @@ use super::{Agreement, Change, Format, InputKind, RECORD, Reference, Report, SHA
 use crate::analysis::Document;
 use crate::checkpoint::{Checkpoint, Config, Content, FolderWriter, TensorPlan, write_atomically};
 use crate::error::Result;
-use crate::evaluation::{Comparison, Speed, Timing, speed};
+use crate::evaluation::{Measured, Speed, Timing, speed};
 use crate::model::{MemoryLimit, Model, Needs, PROGRAM, Room};
 use crate::network::{Batch, Extent, Gates, Network};
 use crate::plan::Plan;
@@ -186,7 +186,7 @@ impl Draft {
     }
 
     /// Records `measured` (quality before and after, on the whole input of the caller) and gives the folder its name.
-    pub fn finish(mut self, measured: Option<Comparison>) -> Result<Report> {
+    pub fn finish(mut self, measured: Option<Measured>) -> Result<Report> {
         self.report.measured = measured;
         let folder = self.writer.path();
         let text = card(&self.head, &self.report);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Agreement, Change, Format};
 use crate::analysis::Document;
 use crate::error::Result;
-use crate::evaluation::{Comparison, Speed};
+use crate::evaluation::{Measured, Speed};
 use crate::network::{Kept, Site};
 use crate::plan::Plan;
 
@@ -79,9 +79,9 @@ pub struct Report {
     /// Speed before and after, on the first batch of the proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speed: Option<Speeds>,
-    /// Quality before and after, where the caller measured it.
+    /// Quality before and after, and on what it was measured, where the caller did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub measured: Option<Comparison>,
+    pub measured: Option<Measured>,
     /// Files of the folder, weights first.
     pub files: Vec<String>,
     /// What a reader should know, in sentences.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::job::Measured;
-use super::{Draft, RunSettings};
+use super::Draft;
 use crate::analysis::{Analysis, Document};
 use crate::error::Result;
+use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Site};
+use crate::run::Spec;
 use crate::training::TrainSettings;
 
 /// Which model a workspace is about; the fingerprint tells it from another that lies in its place.
@@ -35,7 +36,7 @@ pub struct Workspace {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
     /// What runs are asked to do.
-    pub run: RunSettings,
+    pub run: Spec,
     /// What trainings are asked to do.
     pub training: TrainSettings,
     /// The plans.
@@ -129,7 +130,7 @@ mod earlier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::curve::CurveInput;
+    use crate::corpus::Reading;
     use crate::network::Head;
     use crate::workspace::NamedPlan;
 
@@ -171,7 +172,7 @@ mod tests {
             model: crate::analysis::ModelInfo::default(),
             analysis: "00".to_owned(),
             analysed: "text a.txt".to_owned(),
-            reading: CurveInput::default(),
+            reading: Reading::default(),
             length: 128,
             whole: None,
             points: Vec::new(),
@@ -189,7 +190,7 @@ mod tests {
         };
         let found = Arc::unwrap_or_clone(Workspace::from_json(&sweep(Some(&curves))).unwrap().curves.unwrap());
         assert_eq!(found.reading.input, "/x/a.txt", "the words by which the window knows its input");
-        assert_eq!(Curves { reading: CurveInput::default(), ..found }, curves);
+        assert_eq!(Curves { reading: Reading::default(), ..found }, curves);
         // What was drawn without what was measured is not brought back, and costs nothing else.
         assert_eq!(Workspace::from_json(&sweep(None)).unwrap(), Workspace::default());
         let now = Workspace { curves: Some(Arc::new(curves)), ..Workspace::default() };

@@ -1,5 +1,5 @@
-//! What a person works on, without a window: the plans being edited with their history, application settings,
-//! and the jobs that a front end hands to workers.
+//! What a person works on, without a window: the saved document, the plans being edited with their history, and the
+//! settings of the program.
 //!
 //! | module | job |
 //! | --- | --- |
@@ -7,20 +7,18 @@
 //! | `draft` | named plans, pinned heads |
 //! | `history` | undo and redo with names |
 //! | `outlook` | what a plan would do |
-//! | `run_settings` | what a run is asked to do, checked |
 //! | `settings` | theme, zoom, recent models; survives a bad field |
 //! | `store` | where settings and the autosaved workspace lie |
 //! | `stamps` | whether a file is still as this window left it |
 //! | `tidy` | removes autosaves that nobody will miss |
 //! | `sample` | the bundled models |
-//! | `job` | every piece of long work, in one place |
+//! | `open` | whatever lies at a path: a model, a workspace, a plan, an analysis, an input |
 
 mod document;
 mod draft;
 mod history;
-pub mod job;
+mod open;
 mod outlook;
-mod run_settings;
 mod sample;
 mod settings;
 mod stamps;
@@ -30,9 +28,8 @@ mod tidy;
 pub use document::{ModelRef, Workspace};
 pub use draft::{Draft, LayerPlan, NamedPlan, Proposal};
 pub use history::History;
-pub use job::{LoadedNetwork, ModelFacts, Opened};
+pub use open::{Place, open_place, open_workspace};
 pub use outlook::Outlook;
-pub use run_settings::{CheckedRun, Fault, Field, RunSettings, guess_input};
 pub use sample::{Sample, sample, sample_at, samples};
 pub use settings::{RECENT_LIMIT, Settings, ThemeChoice};
 pub use stamps::Stamps;

@@ -216,6 +216,7 @@ mod tests {
         let analysis = Analysis {
             model: ModelInfo { fingerprint: "a".to_owned(), ..ModelInfo::default() },
             settings: crate::analysis::Settings::default(),
+            reading: None,
             tokens: 1,
             batches: 1,
             sites: Vec::new(),

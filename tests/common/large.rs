@@ -14,10 +14,12 @@ use eframe::egui::{self, Event, Key, Modifiers, Pos2, RawInput, Rect, TextureId,
 use pillars::analysis::{
     Analysis, CurvePoint, Distances, Document, FeatureAnalysis, Gram, Groups, ModelInfo, Settings, SiteAnalysis,
 };
+use pillars::corpus::Input;
 use pillars::gui::App;
 use pillars::model::Model;
 use pillars::network::{FeatureMap, Site, SiteKind};
-use pillars::workspace::{ModelRef, RunSettings, Store, Workspace, guess_input};
+use pillars::run::Spec;
+use pillars::workspace::{ModelRef, Store, Workspace};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 
@@ -238,6 +240,7 @@ fn analysis(model: &Model) -> Analysis {
     Analysis {
         model: ModelInfo::of(model, DType::F32).unwrap(),
         settings: Settings { groups: Groups::Fixed(groups), ..Settings::default() },
+        reading: None,
         tokens: 4000,
         batches,
         sites: (0..LAYERS).map(site).collect(),
@@ -263,7 +266,7 @@ pub fn write_large(folder: &Path, view: serde_json::Value) -> PathBuf {
     let lines: String = (0..4).map(|l| format!("{{\"input_ids\": {:?}}}\n", [l + 1; 48])).collect();
     std::fs::write(folder.join("tokens.jsonl"), lines).unwrap();
     let reference = ModelRef { folder: folder.to_path_buf(), fingerprint: analysis.model.fingerprint.clone() };
-    let run = RunSettings { input: Some(guess_input(&folder.join("tokens.jsonl"))), ..RunSettings::default() };
+    let run = Spec { input: Some(Input::guess(&folder.join("tokens.jsonl"))), ..Spec::default() };
     let path = folder.join("large.pillars");
     let workspace =
         Workspace { model: Some(reference), run, view, analysis: Some(Arc::new(analysis)), ..Workspace::default() };

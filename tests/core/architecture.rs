@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// From the ground up; a room may use those before it. The crate's own docs draw the same map.
-const ROOMS: [&str; 19] = [
+const ROOMS: [&str; 20] = [
     "error",
     "words",
     "task",
@@ -20,6 +20,7 @@ const ROOMS: [&str; 19] = [
     "chart",
     "figure",
     "experiment",
+    "run",
     "workspace",
     "cli",
     "gui",

@@ -7,7 +7,9 @@ use crate::common::{batch, family_fixture, fixtures, mask, reference, relative_d
 use candle_core::{DType, Device, Tensor};
 use pillars::analysis::Document;
 use pillars::checkpoint::{Checkpoint, Config, Stored, TensorPlan, write_safetensors};
+use pillars::corpus::Reading;
 use pillars::error::Kind;
+use pillars::evaluation::Measured;
 use pillars::model::{Model, families};
 use pillars::network::{Batch, Blind, Gates, Kept, Projection, Site};
 use pillars::plan::Plan;
@@ -395,11 +397,24 @@ fn given_input_is_proven_on_and_its_labels_give_losses() {
     let network = model.network(&Device::Cpu, DType::F32).unwrap();
     let open = Gates::open();
     let candidate = pillars::evaluation::Candidate { network: &network, gates: &open };
-    let measured = pillars::evaluation::compare(candidate, candidate, [Ok(again)], None, &Ticket::default()).unwrap();
+    let comparison = pillars::evaluation::compare(candidate, candidate, [Ok(again)], None, &Ticket::default()).unwrap();
+    let reading = Reading { input: "inputs a.safetensors, as they are".to_owned(), seed: 7, ..Reading::default() };
+    let measured = Measured {
+        name: String::new(),
+        kept: plan.kept.clone(),
+        comparison,
+        random: None,
+        reading,
+        dtype: "f32".to_owned(),
+        notes: vec!["read with care".to_owned()],
+    };
     draft.finish(Some(measured.clone())).unwrap();
     assert_eq!(Report::read(&out.join(RECORD)).unwrap().measured, Some(measured.clone()));
     let card = fs::read_to_string(out.join("README.md")).unwrap();
-    let loss = format!("| loss per token | {0:.4} | {0:.4} |", measured.before.loss_per_token.unwrap());
+    let loss = format!("| loss per token | {0:.4} | {0:.4} |", measured.comparison.before.loss_per_token.unwrap());
+    for said in ["inputs a.safetensors, as they are", "seed 7", "f32", "- read with care"] {
+        assert!(card.contains(said), "{said}: {card}");
+    }
     assert!(card.contains(&loss) && card.contains("| tokens per second | "), "{card}");
 }
 

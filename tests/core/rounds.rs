@@ -9,8 +9,8 @@ use pillars::corpus::{self, Corpus, Input, Intake};
 use pillars::model::Model;
 use pillars::network::{Batch, FeatureMap, Gates, Kept, Network, Site};
 use pillars::plan::{Amount, Method, Plan, Request, propose, snap};
+use pillars::run::Rounds;
 use pillars::task::Ticket;
-use pillars::workspace::job::Rounds;
 
 struct Bench {
     model: Model,

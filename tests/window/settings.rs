@@ -40,7 +40,7 @@ fn quality_is_measured_on_what_the_run_left_out() {
     desk.settle();
     let measured = desk.state().measured_now().unwrap();
     assert_eq!(measured.comparison.before.tokens, 80);
-    assert!(measured.of.ends_with("one batch in 5 alone"), "{}", measured.of);
+    assert!(measured.reading.input.ends_with("one batch in 5 alone"), "{}", measured.reading.input);
     desk.chord(SHIFTED, Key::M);
     desk.settle();
     let curves = desk.state().curves.as_ref().unwrap();

@@ -3,31 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Document, ModelInfo};
-use crate::corpus::CorpusPart;
+use crate::corpus::Reading;
 use crate::error::{Error, Result};
 use crate::evaluation::Interval;
 use crate::network::Kept;
 use crate::plan::{Amount, Cost, Ranking};
-
-/// What the points were measured on. Points of equal readings compare.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct CurveInput {
-    /// In words.
-    pub input: String,
-    /// SHA-256 of every byte of the input.
-    pub fingerprint: String,
-    /// Longest sequence in tokens, where one was asked for.
-    pub seq_len: Option<usize>,
-    /// Sequences per batch.
-    pub batch_size: usize,
-    /// Batches read at most.
-    pub batches: Option<u64>,
-    /// Seed of masks.
-    pub seed: u64,
-    /// Which part of the input.
-    #[serde(default)]
-    pub part: CorpusPart,
-}
 
 /// What masking does to a model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,7 +86,7 @@ pub struct Curves {
     /// What that analysis had read, in words.
     pub analysed: String,
     /// What the points were measured on.
-    pub reading: CurveInput,
+    pub reading: Reading,
     /// Tokens of each input for which FLOPs hold.
     pub length: usize,
     /// The model with every head.
@@ -157,6 +137,7 @@ impl Curves {
             .or_else(|| pair("batches", &ours.batches, &theirs.batches))
             .or_else(|| pair("seed", &ours.seed, &theirs.seed))
             .or_else(|| pair("part", &ours.part, &theirs.part))
+            .or_else(|| pair("order", &ours.order, &theirs.order).filter(|_| ours.batches.is_some()))
             .or_else(|| pair("length", &self.length, &other.length))
     }
 }

@@ -14,6 +14,6 @@ mod run;
 mod summary;
 mod yardstick;
 
-pub use document::{CurveInput, Curves, Effect, MeasuredPoint, Whole};
+pub use document::{Curves, Effect, MeasuredPoint, Whole};
 pub use run::{Subject, Wanted, curves};
 pub use summary::{CurveRow, DrawSpread, Gauge};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use super::document::{CurveInput, Curves, Effect, MeasuredPoint, Whole};
+use super::document::{Curves, Effect, MeasuredPoint, Whole};
 use super::yardstick::Yardstick;
 use crate::analysis::{Analysis, Document};
 use crate::corpus::Corpus;
@@ -175,18 +175,13 @@ fn empty(subject: &Subject<'_>, wanted: &Wanted, ticket: &Ticket) -> Result<Curv
     if sites != analysis.sites.iter().map(|s| (s.site, s.heads)).collect::<Vec<_>>() {
         return Err(Error::new("the analysis is of another model").hint("analyse this model first"));
     }
-    let settings = corpus.settings();
-    let reading = CurveInput {
-        input: corpus.describe(),
-        fingerprint: corpus.fingerprint(ticket)?,
-        seq_len: settings.seq_len,
-        batch_size: settings.batch_size,
-        batches: settings.batches,
-        seed: settings.seed,
-        part: settings.part,
-    };
+    let reading = corpus.reading(ticket)?;
     let mut notes = corpus.notes();
-    if reading.input == analysis.settings.input {
+    let is_same = match &analysis.reading {
+        Some(read) => read.overlaps(&reading),
+        None => reading.input == analysis.settings.input,
+    };
+    if is_same {
         notes.push("the analysis read the same input: measure on other text, or hold a part out".to_owned());
     }
     if wanted.rankings.iter().any(|r| r.method == Method::Random) && wanted.draws < 3 {

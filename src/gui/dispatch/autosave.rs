@@ -67,7 +67,7 @@ struct Fingerprint {
 /// What would be missed.
 #[derive(Clone, PartialEq)]
 struct Work {
-    run: crate::workspace::RunSettings,
+    run: crate::run::Spec,
     training: crate::training::TrainSettings,
     notes: String,
     plan_revision: u64,

@@ -13,7 +13,7 @@ use crate::corpus::Input;
 use crate::error::Result;
 use crate::figure::{DEFAULT_SCALE, write};
 use crate::gui::view::View;
-use crate::workspace::{Workspace, guess_input};
+use crate::workspace::Workspace;
 
 /// A dialog that closes sooner than this was never seen: the desktop has no file portal. A busy machine needs a while to
 /// find that out, and a person who cancels as fast loses nothing by being asked for the path in another way.
@@ -26,7 +26,7 @@ impl App {
         let path = whole(path);
         match purpose {
             PathPurpose::Open | PathPurpose::OpenFile => self.open(path),
-            PathPurpose::Input => self.set_input(guess_input(&path)),
+            PathPurpose::Input => self.set_input(Input::guess(&path)),
             PathPurpose::Images => self.set_input(Input::Images(path)),
             PathPurpose::Relocate => self.relocate(path),
             PathPurpose::SaveWorkspace => {

@@ -9,9 +9,9 @@ use super::super::selection::Selection;
 use super::super::state::Lost;
 use crate::corpus::Input;
 use crate::error::Error;
+use crate::run::{Opened, Spec};
 use crate::words::counted;
-use crate::workspace::job::{Place, open_place, open_workspace};
-use crate::workspace::{Draft, History, ModelRef, Opened, RunSettings, Workspace, sample_at};
+use crate::workspace::{Draft, History, ModelRef, Place, Workspace, open_place, open_workspace, sample_at};
 
 /// What is found out about one model and means nothing for another.
 const OF_ONE_MODEL: [JobKind; 5] =
@@ -170,7 +170,7 @@ impl App {
         let text = sample_at(&opened.facts.folder).and_then(|sample| sample.text).map(Input::Text);
         self.adopt_model(opened);
         let state = &mut self.state;
-        state.run = RunSettings { input: workspace.run.input.or(text), ..workspace.run };
+        state.run = Spec { input: workspace.run.input.or(text), ..workspace.run };
         state.training.settings = workspace.training;
         if !same {
             state

@@ -7,9 +7,6 @@ use crate::plan::{Amount, Request, propose};
 use crate::words::counted;
 use crate::workspace::{Draft, NamedPlan, Outlook, Proposal};
 
-/// Length for which costs are told where the run has none.
-const USUAL_LENGTH: usize = 128;
-
 impl App {
     /// Fixes heads, or hands them back where `to` says `None`.
     pub(super) fn pin(&mut self, heads: &[Head], to: impl Fn(Head) -> Option<bool>, verb: &str) {
@@ -109,7 +106,7 @@ impl App {
     /// Brings everything that follows from the plans up to date.
     pub(super) fn plan_changed(&mut self) {
         self.state.plan_revision += 1;
-        let length = self.state.run.seq_len.unwrap_or(USUAL_LENGTH);
+        let length = self.state.run.cost_length();
         let before = std::mem::take(&mut self.state.compared);
         let Some(model) = &self.state.model else {
             self.state.outlook = None;

@@ -5,27 +5,30 @@ use std::path::PathBuf;
 use super::super::app::App;
 use super::super::jobs::{JobKind, Outcome};
 use crate::chart::Unit;
-use crate::training::{Control, TrainingEnd as End, TrainingSummary};
-use crate::workspace::job::{self, TrainRequest, Watched};
+use crate::run::{self, TrainSpec, Watched};
+use crate::training::{Beginning, Control, TrainingEnd as End, TrainingSummary};
 
 impl App {
     /// Trains the open model into `out`.
     pub(super) fn train(&mut self, out: PathBuf) {
-        let (Some(opened), Some(Ok(run))) = (&self.state.model, &self.state.checked) else { return };
-        let (model, run) = (opened.model.clone(), run.clone());
+        let Some(Ok(checked)) = &self.state.checked else { return };
         let training = &mut self.state.training;
-        let wanted = TrainRequest {
+        let wanted = TrainSpec {
+            spec: checked.spec().clone(),
+            model: checked.opened().facts.folder.clone(),
+            beginning: if training.from_scratch { Beginning::Scratch { vocabulary: None } } else { Beginning::Weights },
+            held_out: None,
             settings: training.settings.clone(),
             out: out.clone(),
-            from_scratch: training.from_scratch,
             resume: training.resume,
+            force: false,
         };
         let watched = Watched::default();
         training.watched = Some((out.clone(), watched.clone()));
         training.summary = None;
         training.failure = None;
         self.state.jobs.start(JobKind::Train, format!("Train into {}", out.display()), move |ticket| {
-            let summary = job::train(&model, &run, &wanted, &watched, ticket)?;
+            let summary = run::train(&wanted, &watched.control, &mut |event| watched.hear(event), ticket)?;
             Ok(Outcome::Trained(wanted.out, Box::new(summary)))
         });
     }

@@ -9,19 +9,15 @@ use super::super::messages::sentence;
 use super::super::state::Results;
 use crate::analysis::{Analysis, Points};
 use crate::chart::Unit;
+use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
-use crate::plan::Method;
+use crate::run::{CurveSpec, PruneSpec, attention, refusal};
 use crate::words::{counted, noun};
-use crate::workspace::Opened;
-use crate::workspace::job::{self, ExportRequest, Measured};
-
-/// Shares of heads that stay, along the curve of quality.
-const RATIOS: [f64; 6] = [1.0, 0.85, 0.7, 0.55, 0.4, 0.25];
 
 impl App {
     /// Checks the settings of the next run against the model.
     pub(super) fn check_run(&mut self) {
-        self.state.checked = self.state.model.as_ref().map(|m| self.state.run.check(&m.model));
+        self.state.checked = self.state.model.as_ref().map(|m| self.state.run.check(m));
         // Patterns are of the run's input, which may be another now.
         self.state.patterns = None;
         self.state.pattern_fault = None;
@@ -30,45 +26,29 @@ impl App {
 
     /// Reads the input, groups the heads of every layer, lets them vote.
     pub(super) fn run(&mut self) {
-        let (Some(opened), Some(Ok(run))) = (&self.state.model, &self.state.checked) else { return };
-        let (Opened { model, loaded, .. }, run) = (opened.clone(), run.clone());
+        let Some(Ok(run)) = self.state.checked.clone() else { return };
         self.state.jobs.start(JobKind::Analyse, "Run", move |ticket| {
-            Ok(Outcome::Analysed(Arc::new(job::analyse(&model, &loaded, &run, ticket)?)))
+            Ok(Outcome::Analysed(Arc::new(run.analyze(ticket)?.analysis)))
         });
     }
 
     /// Measures the quality of one plan.
     pub(super) fn measure(&mut self, index: usize) {
-        let (Some(opened), Some(Ok(run)), Some(compared)) =
-            (&self.state.model, &self.state.checked, self.state.compared.get(index))
-        else {
-            return;
-        };
+        let (Some(Ok(run)), Some(compared)) = (&self.state.checked, self.state.compared.get(index)) else { return };
         let plan = match &compared.outlook {
             Ok(outlook) => outlook.legal.clone(),
             Err(error) => return self.state.messages.fail(&format!("Measure {}", compared.plan.name), error),
         };
-        let (Opened { model, loaded, .. }, run) = (opened.clone(), run.clone());
-        let (name, of) = (compared.plan.name.clone(), self.state.run.reading());
+        let (run, name) = (run.clone(), compared.plan.name.clone());
         self.state.jobs.start(JobKind::Measure, format!("Measure {name}"), move |ticket| {
-            let measured = job::measure(&model, &loaded, &run, &name, &plan, ticket)?;
-            Ok(Outcome::Measured(Box::new(Measured { of, ..measured })))
+            Ok(Outcome::Measured(Box::new(run.compare(&name, &plan, ticket)?)))
         });
     }
 
     /// Measures quality against the share of heads kept.
     pub(super) fn measure_curves(&mut self) {
-        let (Some(opened), Some(Ok(run)), Some(results)) =
-            (&self.state.model, &self.state.checked, &self.state.results)
-        else {
-            return;
-        };
-        let (Opened { model, loaded, .. }, run) = (opened.clone(), run.clone());
-        let (analysis, of) = (Arc::clone(&results.analysis), self.state.run.reading());
-        let has = |name: &str| analysis.sites.iter().all(|s| s.baselines.contains_key(name));
-        let mut methods = vec![Method::Votes, Method::PerGroup];
-        let baselines = [("importance", Method::Importance), ("confidence", Method::Confidence)];
-        methods.extend(baselines.iter().filter(|(name, _)| has(name)).map(|(_, method)| *method));
+        let (Some(Ok(run)), Some(results)) = (&self.state.checked, &self.state.results) else { return };
+        let (run, analysis) = (run.clone(), Arc::clone(&results.analysis));
         let before = self.state.curves.clone();
         self.state.jobs.start(JobKind::Curves, "Measure the quality curve", move |ticket| {
             let mut so_far = None;
@@ -78,15 +58,13 @@ impl App {
             };
             let before = before.as_deref();
             let found =
-                job::measure_curves(&model, &loaded, &run, &analysis, &methods, &RATIOS, before, &mut keep, ticket);
-            let (mut curves, is_whole) = match (found, so_far) {
+                run.curve(&analysis, &CurveSpec { anew: true, ..CurveSpec::default() }, before, &mut keep, ticket);
+            let (curves, is_whole) = match (found, so_far) {
                 (Ok(curves), _) => (curves, true),
                 // What was measured before a stop is kept, and need not be measured again.
                 (Err(error), Some(curves)) if error.is_cancelled() => (curves, false),
                 (Err(error), _) => return Err(error),
             };
-            // The words by which the window tells whether they were measured on what it reads now.
-            curves.reading.input = of;
             Ok(Outcome::Curves(Box::new(curves), is_whole))
         });
     }
@@ -94,15 +72,16 @@ impl App {
     /// Writes the pruned checkpoint into `out`.
     pub(super) fn export(&mut self, out: PathBuf) {
         let (Some(opened), Some(plan)) = (&self.state.model, self.state.legal_plan().cloned()) else { return };
-        let run = self.state.checked.as_ref().and_then(|c| c.as_ref().ok()).cloned();
-        let model = Arc::clone(&opened.model);
-        let request =
-            ExportRequest { out: out.clone(), format: self.state.export.format, force: self.state.export.force };
+        let run = match self.state.run.check_without_input(opened) {
+            Ok(run) => run,
+            Err(faults) => return self.state.messages.fail("Export", &refusal(faults)),
+        };
+        let wanted = PruneSpec { out: out.clone(), format: self.state.export.format, force: self.state.export.force };
         self.state.export.done = None;
         self.state.export.failure = None;
         self.state.jobs.start(JobKind::Export, format!("Export to {}", out.display()), move |ticket| {
-            let report = job::export(&model, &plan, &request, run.as_ref(), ticket)?;
-            Ok(Outcome::Exported(request.out, Box::new(report)))
+            let report = run.prune(&plan, &wanted, ticket)?;
+            Ok(Outcome::Exported(wanted.out, Box::new(report)))
         });
     }
 
@@ -141,7 +120,7 @@ impl App {
         if !self.layout.is_visible(crate::gui::view::View::Attention) {
             return;
         }
-        let (Some(opened), Some(Ok(run))) = (&state.model, &state.checked) else { return };
+        let Some(Ok(run)) = &state.checked else { return };
         let heads: Vec<_> = state.attention_heads().take(MOST_PATTERNS).collect();
         if heads.is_empty() {
             return;
@@ -152,9 +131,9 @@ impl App {
             return;
         }
         self.asked_patterns = Some(key.clone());
-        let (Opened { model, loaded, .. }, run) = (opened.clone(), run.clone());
+        let run = run.clone();
         state.jobs.start(JobKind::Attention, "Attention patterns", move |ticket| {
-            let found = job::attention(&model, &loaded, &run, &key.0, &key.1, ticket)?;
+            let found = attention(&run, &key.0, &key.1, ticket)?;
             Ok(Outcome::Patterns(key, Box::new(found)))
         });
     }
@@ -206,6 +185,9 @@ impl App {
                     true => "Quality curve measured",
                     false => "Stopped: measure the curve again to go on where it stopped",
                 });
+                for note in &curves.notes {
+                    self.state.messages.warn(sentence(note));
+                }
                 self.state.curves = Some(Arc::from(curves));
                 self.state.measured_revision += 1;
             }
@@ -215,6 +197,9 @@ impl App {
                     "Exported to {}: reopened, and equal to the masked model within {proof} of the largest value",
                     path.display()
                 ));
+                for note in report.measured.iter().flat_map(|m| &m.notes) {
+                    self.state.messages.warn(sentence(note));
+                }
                 self.state.export.done = Some((path, *report));
             }
             Outcome::Trained(path, summary) => self.trained(&path, *summary),
@@ -259,7 +244,12 @@ impl App {
             ),
         };
         self.state.messages.info(format!("Measured {}: {text}", measured.name));
-        self.state.measured.retain(|m| m.kept != measured.kept || m.of != measured.of);
+        for note in &measured.notes {
+            self.state.messages.warn(sentence(note));
+        }
+        self.state
+            .measured
+            .retain(|m| m.kept != measured.kept || m.reading != measured.reading || m.dtype != measured.dtype);
         self.state.measured.push(measured);
         self.state.measured_revision += 1;
     }

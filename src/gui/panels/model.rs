@@ -6,8 +6,8 @@ use super::super::app::Cx;
 use super::super::theme::STRONG;
 use super::super::widgets::note;
 use crate::chart::Unit;
+use crate::run::ModelFacts;
 use crate::words::{counted, noun};
-use crate::workspace::ModelFacts;
 
 /// What the model is, in a few lines.
 pub fn show(ui: &mut Ui, cx: Cx<'_>) {

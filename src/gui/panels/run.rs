@@ -6,13 +6,14 @@ use super::super::action::Action;
 use super::super::app::Cx;
 use super::super::command::{Command, caps};
 use super::super::jobs::JobKind;
+use super::super::messages::sentence;
 use super::super::widgets::{command_button, heading, note};
-use crate::analysis::{Groups, Metric};
-use crate::corpus::Input;
+use crate::analysis::{Clustering, Groups, Metric};
+use crate::corpus::{BatchOrder, Input};
 use crate::model::MemoryLimit;
 use crate::network::FeatureMap;
+use crate::run::{BATCH_SIZE, Field, Spec};
 use crate::tensor::Precision;
-use crate::workspace::{Field, RunSettings};
 
 /// Input and settings of the run.
 pub fn show(ui: &mut Ui, cx: Cx<'_>) {
@@ -34,6 +35,7 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>) {
         ui.add_enabled(predicts, importance)
             .on_hover_text("Derivative of the loss by each head (Michel et al. 2019); a second pass with gradients")
             .on_disabled_hover_text("This checkpoint predicts nothing, so it has no loss");
+        ui.checkbox(&mut run.magnitude, "Magnitude").on_hover_text("Norm of each head's weights");
         ui.checkbox(&mut run.confidence, "Confidence").on_hover_text("Mean largest attention weight of each head");
         ui.checkbox(&mut run.cka, "Linear CKA")
             .on_hover_text("Likeness up to rotation and scale; costs one more product of the size of a projection");
@@ -43,7 +45,7 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>) {
     }
 }
 
-fn input(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
+fn input(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     match &run.input {
         Some(input) => {
             let path = input.path();
@@ -79,7 +81,7 @@ fn input(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
     });
 }
 
-fn maps(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
+fn maps(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     ui.horizontal_wrapped(|ui| {
         for &map in FeatureMap::ALL {
             let mut on = run.features.contains(&map);
@@ -111,7 +113,7 @@ fn meaning(map: FeatureMap) -> &'static str {
     }
 }
 
-fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
+fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     let name = |ui: &mut Ui, text: &str| ui.label(RichText::new(text).color(cx.theme.muted));
     let label = name(ui, "Groups per layer").on_hover_text("C: how many kinds of heads a layer has");
     ui.horizontal(|ui| {
@@ -135,6 +137,24 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
     });
     combo.response.labelled_by(label.id);
     ui.end_row();
+    let label = name(ui, "Clustering").on_hover_text("How heads are put into groups");
+    let combo = ComboBox::from_id_salt("clustering").selected_text(run.clustering.name()).show_ui(ui, |ui| {
+        for clustering in [Clustering::KMeans, Clustering::AverageLinkage] {
+            ui.selectable_value(&mut run.clustering, clustering, clustering.name());
+        }
+    });
+    combo.response.labelled_by(label.id);
+    ui.end_row();
+    let label = name(ui, "Order").on_hover_text(
+        "by-length: sequences of like length share a batch, which spares work on padding; votes differ by it",
+    );
+    let combo = ComboBox::from_id_salt("order").selected_text(run.order.name()).show_ui(ui, |ui| {
+        for order in [BatchOrder::AsRead, BatchOrder::ByLength] {
+            ui.selectable_value(&mut run.order, order, order.name());
+        }
+    });
+    combo.response.labelled_by(label.id);
+    ui.end_row();
     let label = name(ui, "Sequence length").on_hover_text("Longest sequence in tokens");
     ui.horizontal(|ui| {
         let mut auto = run.seq_len.is_none();
@@ -147,7 +167,16 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
     });
     ui.end_row();
     let label = name(ui, "Batch size");
-    ui.add(DragValue::new(&mut run.batch_size).range(1..=4096).suffix(" sequences")).labelled_by(label.id);
+    ui.horizontal(|ui| {
+        let mut auto = run.batch_size.is_none();
+        let hover = format!("{BATCH_SIZE}, or as many of 4, 2 and 1 as the memory limit has room for");
+        if ui.checkbox(&mut auto, "auto").on_hover_text(hover).changed() {
+            run.batch_size = (!auto).then_some(BATCH_SIZE);
+        }
+        if let Some(size) = &mut run.batch_size {
+            ui.add(DragValue::new(size).range(1..=4096).suffix(" sequences")).labelled_by(label.id);
+        }
+    });
     ui.end_row();
     let label = name(ui, "Batches").on_hover_text("Stop after so many");
     ui.horizontal(|ui| {
@@ -196,7 +225,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
 }
 
 /// What the run leaves out, so that quality is measured on text that chose nothing.
-fn held_out(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
+fn held_out(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     let label = ui.label(RichText::new("Held out").color(cx.theme.muted)).on_hover_text(
         "Batches that the run leaves out; quality is measured on them alone, on text that took no part in the choice",
     );
@@ -212,7 +241,7 @@ fn held_out(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
 }
 
 /// How much memory may be used.
-fn memory(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
+fn memory(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     let label = ui
         .label(RichText::new("Memory limit").color(cx.theme.muted))
         .on_hover_text("A model that is larger is read layer by layer from its files: slower, with the same results");
@@ -234,7 +263,7 @@ fn memory(ui: &mut Ui, cx: Cx<'_>, run: &mut RunSettings) {
 fn faults(ui: &mut Ui, cx: Cx<'_>, field: Field) {
     let Some(Err(faults)) = &cx.state.checked else { return };
     for fault in faults.iter().filter(|f| f.field == field) {
-        ui.label(RichText::new(&fault.text).small().color(cx.theme.warning));
+        ui.label(RichText::new(sentence(&fault.error.to_string())).small().color(cx.theme.warning));
     }
 }
 

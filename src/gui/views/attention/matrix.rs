@@ -12,7 +12,7 @@ use super::super::super::widgets::{MatrixTexture, cell_at, paint_texture};
 use super::words::shown;
 use super::{Panel, TITLE, title};
 use crate::chart::Unit;
-use crate::workspace::job::Patterns;
+use crate::run::Patterns;
 
 /// Least room for a token.
 const LINE: f32 = 10.5;

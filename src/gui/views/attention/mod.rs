@@ -21,7 +21,7 @@ use super::{Draw, Key};
 use crate::chart::{AttentionMaps, AttentionPanel, Caption, ColorMap, Grid, Picture, Scale, Unit};
 use crate::error::{Error, Result};
 use crate::network::Site;
-use crate::workspace::job::{Patterns, Shown};
+use crate::run::{Patterns, Shown};
 
 /// Which colours span which weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use super::super::super::widgets::{MatrixTexture, cell_at, paint_texture};
 use super::{Panel, TITLE, title};
 use crate::chart::PatchImage;
 use crate::chart::Unit;
-use crate::workspace::job::Patterns;
+use crate::run::Patterns;
 
 /// Draws a panel of this size; returns the query that was clicked. `key` changes with its colours.
 #[expect(clippy::too_many_arguments, reason = "one panel with its image, query, colours and size")]

@@ -7,8 +7,8 @@ use eframe::egui::{DragValue, Label, RichText, Ui};
 use super::super::super::action::Action;
 use super::super::super::app::Cx;
 use crate::analysis::{FeatureAnalysis, Groups, SiteAnalysis};
+use crate::run::Spec;
 use crate::words::counted;
-use crate::workspace::RunSettings;
 
 /// The number of groups, to be changed and taken over.
 pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, site: &SiteAnalysis, feature: &FeatureAnalysis, labels: &[usize]) {
@@ -42,7 +42,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, site: &SiteAnalysis, feature: &Feature
 }
 
 fn set(cx: Cx<'_>, groups: Groups) {
-    cx.send(Action::SetRun(Box::new(RunSettings { groups, ..cx.state.run.clone() })));
+    cx.send(Action::SetRun(Box::new(Spec { groups, ..cx.state.run.clone() })));
 }
 
 /// The number of groups that each layer has now: as chosen for the next run, else as the last run found it.

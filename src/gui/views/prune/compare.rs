@@ -9,9 +9,8 @@ use super::super::super::jobs::JobKind;
 use super::super::super::state::Compared;
 use super::super::super::widgets::{command_button, heading, note};
 use crate::chart::Unit;
-use crate::evaluation::Quality;
+use crate::evaluation::{Measured, Quality};
 use crate::workspace::Outlook;
-use crate::workspace::job::Measured;
 
 /// Draws the table.
 pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
@@ -92,11 +91,12 @@ fn quality(ui: &mut Ui, cx: Cx<'_>, measured: &Measured, predicts: bool) {
     let comparison = &measured.comparison;
     let text = if predicts {
         let of = |q: &Quality| Unit::Plain.format(q.perplexity.unwrap_or(f64::NAN));
-        format!("{}  whole {}, random {}", of(&comparison.after), of(&comparison.before), of(&measured.random))
+        let random = measured.random.as_ref().map(|random| format!(", random {}", of(random))).unwrap_or_default();
+        format!("{}  whole {}{random}", of(&comparison.after), of(&comparison.before))
     } else {
         Unit::Plain.format(comparison.similarity.mean_cosine)
     };
-    ui.label(RichText::new(text).color(cx.theme.ink)).on_hover_text(format!("Measured on {}", measured.of));
+    ui.label(RichText::new(text).color(cx.theme.ink)).on_hover_text(format!("Measured on {}", measured.reading.input));
 }
 
 fn measure_button(ui: &mut Ui, cx: Cx<'_>, index: usize, compared: &Compared) {

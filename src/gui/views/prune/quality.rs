@@ -3,13 +3,13 @@
 use eframe::egui::{self, Grid, RichText, Ui, vec2};
 
 use crate::chart::{Picture, Unit};
-use crate::evaluation::Quality;
+use crate::corpus::Reading;
+use crate::evaluation::{Measured, Quality};
 use crate::gui::action::Action;
 use crate::gui::app::Cx;
 use crate::gui::command::Command;
 use crate::gui::jobs::JobKind;
 use crate::gui::widgets::{PlotView, command_button, heading, note};
-use crate::workspace::job::Measured;
 
 /// Height of the curve with its legend.
 const CURVE: f32 = 280.0;
@@ -38,16 +38,17 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
     if !others.is_empty() {
         egui::CollapsingHeader::new("Plans measured before").show(ui, |ui| {
             for measured in others {
-                ui.label(RichText::new(format!("{}, on {}", measured.name, measured.of)).small().color(theme.muted));
+                let text = format!("{}, on {}", measured.name, measured.reading.input);
+                ui.label(RichText::new(text).small().color(theme.muted));
+                differences(ui, cx, &measured.reading, &measured.dtype);
                 table(ui, cx, measured);
             }
         });
     }
     if let Some(curves) = &cx.state.curves {
         ui.add_space(6.0);
-        if curves.reading.input != cx.state.run.reading() {
-            note(ui, theme, format!("The curve was measured on {}", curves.reading.input));
-        }
+        note(ui, theme, format!("The curve was measured on {}", curves.reading.input));
+        differences(ui, cx, &curves.reading, &curves.model.dtype);
         match picture {
             Some(Picture::Quality(drawn)) => {
                 let size = vec2(ui.available_width(), CURVE);
@@ -55,6 +56,16 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
             }
             _ => note(ui, theme, "No point of the curve was measured yet"),
         }
+    }
+}
+
+/// The control beside a plan.
+const RANDOM: &str = "random heads of every layer";
+
+/// What would be read otherwise now than for a measurement.
+fn differences(ui: &mut Ui, cx: Cx<'_>, reading: &Reading, dtype: &str) {
+    for text in cx.state.run.reading_differences(reading, dtype) {
+        ui.label(RichText::new(text).small().color(cx.theme.warning));
     }
 }
 
@@ -74,10 +85,10 @@ fn progress(ui: &mut Ui, cx: Cx<'_>, kind: JobKind) {
 fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     let theme = cx.theme;
     let comparison = &measured.comparison;
-    let candidates =
-        [("whole model", &comparison.before), ("this plan", &comparison.after), ("random", &measured.random)];
+    let random = measured.random.as_ref().map(|random| (RANDOM, random));
+    let candidates = [("whole model", &comparison.before), ("this plan", &comparison.after)];
     let predicts = comparison.before.perplexity.is_some();
-    ui.push_id((&measured.name, &measured.of, &measured.kept), |ui| {
+    ui.push_id((&measured.name, &measured.reading.input, &measured.kept), |ui| {
         Grid::new("quality").num_columns(5).spacing([16.0, 3.0]).show(ui, |ui| {
             let titles: &[&str] = if predicts {
                 &["", "loss per token", "perplexity", "accuracy", "tokens/s"]
@@ -88,9 +99,9 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
                 ui.label(RichText::new(*title).small().color(theme.muted));
             }
             ui.end_row();
-            for (name, quality) in candidates {
+            for (name, quality) in candidates.into_iter().chain(random) {
                 ui.label(RichText::new(name).color(theme.muted)).on_hover_text(match name {
-                    "random" => "As many heads in every layer, drawn at random: a method has to beat this",
+                    RANDOM => "As many heads in every layer, drawn at random: a method has to beat this",
                     "this plan" => "The same weights with the pruned heads masked",
                     _ => "As it was opened",
                 });

@@ -7,8 +7,8 @@ use eframe::egui::{Ui, vec2};
 use crate::chart::{Caption, TrainingCurves};
 use crate::gui::theme::Theme;
 use crate::gui::widgets::PlotView;
+use crate::run::Told;
 use crate::training::Stage;
-use crate::workspace::job::Told;
 
 /// Height of a plot with its legend.
 const PLOT: f32 = 170.0;

@@ -9,11 +9,9 @@ use crate::analysis::Groups;
 use crate::chart::Unit;
 use crate::network::FeatureMap;
 use crate::plan::Method;
+use crate::run::BATCH_SIZE;
 use crate::training::constraint::{Constraint, Diversity, Reduction};
 use crate::training::{VoteAt, Voting};
-
-/// Tokens of a sequence where the run leaves its length to the model.
-const USUAL_LENGTH: usize = 128;
 
 /// Draws the settings.
 pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
@@ -132,7 +130,7 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
 fn scale(ui: &mut Ui, cx: Cx<'_>, constraint: &Constraint) {
     let layers = cx.state.model.as_ref().map_or(0, |m| m.facts.shape.sites().len());
     let run = &cx.state.run;
-    let tokens = run.batch_size * run.seq_len.unwrap_or(USUAL_LENGTH);
+    let tokens = run.batch_size.unwrap_or(BATCH_SIZE) * run.cost_length();
     let share = layers as f64 / tokens.max(1) as f64;
     let number = |v: f64| Unit::Plain.format(v);
     let (alpha, beta) = (constraint.alpha, constraint.beta);

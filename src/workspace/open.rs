@@ -1,18 +1,16 @@
 //! Opening whatever lies at a path.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{LoadedNetwork, ModelFacts, Opened};
+use super::{ModelRef, Workspace};
 use crate::analysis::{Analysis, Document};
 use crate::corpus::Input;
 use crate::error::{Error, Result};
-use crate::model::Model;
-use crate::plan::{Plan, Shape};
+use crate::plan::Plan;
+use crate::run::Opened;
 use crate::task::Ticket;
-use crate::workspace::{ModelRef, Workspace, guess_input};
 
 /// What was found at a path.
 #[derive(Debug)]
@@ -39,9 +37,9 @@ pub fn open_place(path: &Path, ticket: &Ticket) -> Result<Place> {
     }
     if path.is_dir() {
         let is_model = path.join("config.json").exists();
-        let images = || guess_input(path);
+        let images = || Input::guess(path);
         return if is_model || !holds_images(path) {
-            Ok(Place::Model(Box::new(open_model(path, ticket)?)))
+            Ok(Place::Model(Box::new(Opened::open(path, ticket)?)))
         } else {
             Ok(Place::Input(images()))
         };
@@ -49,11 +47,11 @@ pub fn open_place(path: &Path, ticket: &Ticket) -> Result<Place> {
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     let parent = path.parent().unwrap_or(Path::new("."));
     if matches!(name, "config.json" | "model.safetensors" | "model.safetensors.index.json") {
-        return Ok(Place::Model(Box::new(open_model(parent, ticket)?)));
+        return Ok(Place::Model(Box::new(Opened::open(parent, ticket)?)));
     }
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
     if !matches!(extension.as_str(), "json" | "pillars") {
-        return Ok(Place::Input(guess_input(path)));
+        return Ok(Place::Input(Input::guess(path)));
     }
     let bytes = std::fs::metadata(path).map_err(|e| Error::from(e).at(path))?.len();
     if bytes > LARGEST {
@@ -80,10 +78,10 @@ pub fn open_workspace(mut workspace: Workspace, ticket: &Ticket) -> Result<Place
         let error = Error::new("the workspace names no model").hint("open a model folder");
         return Ok(Place::Workspace(Box::new(workspace), Err(error)));
     };
-    let mut opened = open_model(&model.folder, ticket);
+    let mut opened = Opened::open(&model.folder, ticket);
     if opened.is_err()
         && let Some(folder) = beside(model, workspace.file.as_deref())
-        && let Ok(other) = open_model(&folder, ticket)
+        && let Ok(other) = Opened::open(&folder, ticket)
         && other.facts.fingerprint == model.fingerprint
     {
         model.folder = folder;
@@ -109,50 +107,12 @@ fn holds_images(folder: &Path) -> bool {
     std::fs::read_dir(folder).is_ok_and(|all| all.flatten().take(1000).any(|e| is_image(e.path())))
 }
 
-/// Opens a checkpoint folder: configuration and headers, no weights.
-pub fn open_model(folder: &Path, ticket: &Ticket) -> Result<Opened> {
-    ticket.stage("reading headers", None, "files");
-    let model = Model::open(folder)?;
-    ticket.check()?;
-    ticket.stage("computing the fingerprint", None, "tensors");
-    let fingerprint = model.checkpoint().fingerprint()?;
-    let spec = model.spec();
-    let sites = spec.sites();
-    let facts = ModelFacts {
-        folder: folder.to_path_buf(),
-        name: folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned()),
-        family: model.family().title,
-        model_type: model.family().model_type,
-        fingerprint,
-        shape: Shape::from(spec),
-        head_dims: sites.iter().map(|(_, a)| a.head_dim).collect(),
-        width: spec.last_stack().map_or(0, |s| s.width),
-        parameters: model.parameters(),
-        bytes: model.checkpoint().bytes(),
-        dtype: model.stored().name(),
-        stored_width: model.stored().bytes(),
-        unused: model.unused().len(),
-        has_tokenizer: folder.join("tokenizer.json").is_file(),
-        is_pruned: sites.iter().any(|(_, a)| a.heads != a.origin_heads),
-    };
-    Ok(Opened { model: Arc::new(model), facts, loaded: LoadedNetwork::default() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn fixture(family: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family)
-    }
-
-    #[test]
-    fn facts_of_a_checkpoint() {
-        let facts = open_model(&fixture("llama"), &Ticket::default()).unwrap().facts;
-        assert_eq!(facts.name, "llama");
-        assert!(facts.is_grouped() && !facts.is_pruned && !facts.has_tokenizer);
-        assert_eq!(facts.head_dims.len(), facts.shape.sites().len());
-        assert_eq!(facts.heads(), facts.shape.sites().iter().map(|s| s.heads).sum::<usize>());
     }
 
     #[test]
@@ -182,7 +142,7 @@ mod tests {
         for name in ["config.json", "model.safetensors"] {
             std::fs::copy(fixture("bert").join(name), here.join(name)).unwrap();
         }
-        let fingerprint = open_model(&here, &Ticket::default()).unwrap().facts.fingerprint;
+        let fingerprint = Opened::open(&here, &Ticket::default()).unwrap().facts.fingerprint.clone();
         let path = scratch.path().join("w.pillars");
         let save = |fingerprint: &str| {
             let model = ModelRef { folder: "/elsewhere/bert".into(), fingerprint: fingerprint.to_owned() };

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::LoadedNetwork;
+use super::{Checked, Spec};
 use crate::chart::{Grid, PatchImage, Pool, Raster, Rgb};
-use crate::corpus::{self, Corpus, Input, TextTokenizer};
+use crate::corpus::{BatchOrder, Corpus, CorpusPart, Purpose, TextTokenizer};
 use crate::error::{Error, Result};
-use crate::model::{Model, Needs, Room};
+use crate::model::{Model, Needs};
 use crate::network::{Batch, Gates, Head, InputSpec, Probe, Site, SiteMaps, Source, Tokens};
 use crate::task::Ticket;
-use crate::workspace::CheckedRun;
 
 /// Patterns longer than this are pooled before they are kept.
 const LONGEST: usize = 1024;
@@ -55,17 +54,22 @@ pub enum Shown {
 }
 
 /// Runs one input and keeps the attention weights of `heads`.
-pub fn attention(
-    model: &Model,
-    loaded: &LoadedNetwork,
-    run: &CheckedRun,
-    shown: &Shown,
-    heads: &[Head],
-    ticket: &Ticket,
-) -> Result<Patterns> {
+pub fn attention(run: &Checked, shown: &Shown, heads: &[Head], ticket: &Ticket) -> Result<Patterns> {
+    let model: &Model = &run.opened().model;
+    let intake = run.intake();
     let folder = model.checkpoint().folder();
     let tokenizer = if folder.join("tokenizer.json").is_file() { Some(TextTokenizer::load(folder)?) } else { None };
-    let network = loaded.get(model, run, room(model, run, ticket)?, ticket)?;
+    let Spec { device, precision, memory, .. } = *run.spec();
+    let singles = || -> Result<Corpus> {
+        Ok(run.corpus(Purpose::Observe, ticket)?.with(|s| {
+            (s.batch_size, s.order, s.part, s.batches) = (1, BatchOrder::AsRead, CorpusPart::All, None);
+        }))
+    };
+    let network = match memory {
+        // Room for one input with its softmax weights.
+        Some(_) => run.network(&singles()?, Needs { attention: true, ..Needs::ONE }, ticket)?,
+        None => run.opened().loaded.get(model, device, precision, None, ticket)?,
+    };
     ticket.stage("attention", None, "inputs");
     let batch = match shown {
         Shown::Text(text) => {
@@ -73,18 +77,18 @@ pub fn attention(
                 .as_ref()
                 .ok_or_else(|| Error::new("text needs a tokenizer").at(folder).hint("step through the run's input"))?;
             let mut ids = tokenizer.wrap(&tokenizer.encode(text)?);
-            if let Some(longest) = run.intake.source_tokens()?.max_length {
+            if let Some(longest) = intake.source_tokens()?.max_length {
                 ids.truncate(longest);
             }
             if ids.is_empty() {
                 return Err(Error::new("there is no text").hint("type some"));
             }
             let row = (ids.clone(), vec![true; ids.len()]);
-            let tokens = Tokens::pad(std::slice::from_ref(&row), run.intake.pad, network.device())?;
-            let target = run.intake.target.is_some().then(|| tokens.clone());
+            let tokens = Tokens::pad(std::slice::from_ref(&row), intake.pad, network.device())?;
+            let target = intake.target.is_some().then(|| tokens.clone());
             Batch { target, ..Batch::tokens(tokens) }
         }
-        Shown::Nth(index) => nth(model, run, *index, network.device(), ticket)?,
+        Shown::Nth(index) => nth(&singles()?, *index, network.device(), ticket)?,
     };
     let mut probe = Keep { heads, queries: BTreeMap::new(), keys: BTreeMap::new(), weights: BTreeMap::new() };
     network.show(std::slice::from_ref(&batch), &Gates::open(), &mut probe, ticket)?;
@@ -118,28 +122,14 @@ pub fn attention(
     })
 }
 
-/// Memory for one input with its softmax weights; `None` where it is not bounded.
-fn room(model: &Model, run: &CheckedRun, ticket: &Ticket) -> Result<Option<Room>> {
-    if run.memory.is_none() {
-        return Ok(None);
-    }
-    let settings = corpus::CorpusSettings { batch_size: 1, ..run.corpus.clone() };
-    let corpus = Corpus::open(&run.input, model.checkpoint().folder(), &run.intake, &settings, ticket)?;
-    Ok(run.room(model, &corpus, Needs { attention: true, ..Needs::ONE }))
-}
-
 /// One input of the run, alone in a batch.
-fn nth(model: &Model, run: &CheckedRun, index: u64, device: &candle_core::Device, ticket: &Ticket) -> Result<Batch> {
-    let mut settings = run.corpus.clone();
-    settings.batch_size = 1;
-    settings.batches = Some(index + 1);
-    let corpus = Corpus::open(&run.input, model.checkpoint().folder(), &run.intake, &settings, ticket)?;
+fn nth(corpus: &Corpus, index: u64, device: &candle_core::Device, ticket: &Ticket) -> Result<Batch> {
     let mut last = None;
-    for batch in corpus.batches(device) {
+    for batch in corpus.with(|s| s.batches = Some(index + 1)).batches(device) {
         ticket.check()?;
         last = Some(batch?);
     }
-    last.ok_or_else(|| Error::new("the input holds nothing to read").at(Input::path(&run.input)))
+    last.ok_or_else(|| Error::new("the input holds nothing to read").at(corpus.input().path()))
 }
 
 /// Tokens as the vocabulary spells them, or ids; images and spectrograms have positions.
@@ -213,21 +203,21 @@ impl Probe for Keep<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::{RunSettings, guess_input, job};
+    use crate::corpus::Input;
+    use crate::run::Opened;
     use std::path::Path;
 
     #[test]
     fn patterns_are_rows_of_weights_over_the_tokens() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama");
-        let opened = job::open_model(&folder, &Ticket::default()).unwrap();
+        let opened = Opened::open(&folder, &Ticket::default()).unwrap();
         let scratch = tempfile::tempdir().unwrap();
         let lines = scratch.path().join("x.jsonl");
         std::fs::write(&lines, "{\"input_ids\": [1, 2, 3]}\n{\"input_ids\": [4, 5, 6, 7]}\n").unwrap();
-        let settings = RunSettings { input: Some(guess_input(&lines)), ..RunSettings::default() };
-        let run = settings.check(&opened.model).unwrap();
+        let settings = Spec { input: Some(Input::guess(&lines)), ..Spec::default() };
+        let run = settings.check(&opened).unwrap();
         let head = Head::new("decoder.1".parse().unwrap(), 3);
-        let found =
-            attention(&opened.model, &opened.loaded, &run, &Shown::Nth(1), &[head], &Ticket::default()).unwrap();
+        let found = attention(&run, &Shown::Nth(1), &[head], &Ticket::default()).unwrap();
         assert_eq!(found.queries[&head.site], ["4", "5", "6", "7"]);
         let grid = &found.weights[&head];
         assert_eq!((grid.rows(), grid.cols()), (4, 4));
@@ -237,22 +227,21 @@ mod tests {
             assert!((row + 1..4).all(|c| grid.get(row, c).is_nan()));
         }
         // Beyond the end the last input stays.
-        let last = attention(&opened.model, &opened.loaded, &run, &Shown::Nth(9), &[head], &Ticket::default()).unwrap();
+        let last = attention(&run, &Shown::Nth(9), &[head], &Ticket::default()).unwrap();
         assert_eq!(last.queries, found.queries);
         let text = Shown::Text("a".to_owned());
-        assert!(attention(&opened.model, &opened.loaded, &run, &text, &[head], &Ticket::default()).is_err());
+        assert!(attention(&run, &text, &[head], &Ticket::default()).is_err());
     }
 
     #[test]
     fn an_image_has_its_patches_for_tokens() {
         for (family, leading) in [("vit", 1), ("deit", 2)] {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family);
-            let opened = job::open_model(&folder, &Ticket::default()).unwrap();
-            let input = guess_input(&folder.join("reference.safetensors"));
-            let run = RunSettings { input: Some(input), ..RunSettings::default() }.check(&opened.model).unwrap();
+            let opened = Opened::open(&folder, &Ticket::default()).unwrap();
+            let input = Input::guess(&folder.join("reference.safetensors"));
+            let run = Spec { input: Some(input), ..Spec::default() }.check(&opened).unwrap();
             let heads = [0, 1].map(|h| Head::new("encoder.0".parse().unwrap(), h));
-            let found =
-                attention(&opened.model, &opened.loaded, &run, &Shown::Nth(0), &heads, &Ticket::default()).unwrap();
+            let found = attention(&run, &Shown::Nth(0), &heads, &Ticket::default()).unwrap();
             let image = found.image.as_ref().unwrap();
             let tokens = leading + image.rows * image.columns;
             assert_eq!((image.leading, found.queries[&heads[0].site].len()), (leading, tokens));

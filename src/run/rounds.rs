@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device};
 
+use super::Checked;
 use crate::analysis::{Analysis, Groups, ModelInfo, Settings, analyze, baseline, magnitude};
 use crate::corpus::{Corpus, Purpose};
 use crate::error::{Error, Result};
@@ -28,6 +29,19 @@ pub struct Rounds<'a> {
     pub request: Request,
     /// Number of rounds; each removes about as many heads.
     pub count: usize,
+}
+
+impl Checked {
+    /// Chooses heads in `count` rounds, from `first` and then from an analysis of what each round left.
+    ///
+    /// # Errors
+    /// As [`Rounds::plan`]; where the input cannot be read.
+    pub fn plan_in_rounds(&self, first: &Analysis, request: Request, count: usize, ticket: &Ticket) -> Result<Plan> {
+        let corpus = self.corpus(Purpose::Observe, ticket)?;
+        let (device, dtype) = (self.device()?, self.spec().precision.dtype());
+        Rounds { model: &self.opened().model, device: &device, dtype, corpus: &corpus, request, count }
+            .plan(first, ticket)
+    }
 }
 
 impl Rounds<'_> {

@@ -1,0 +1,119 @@
+//! What was read and how, as results record it.
+
+use serde::{Deserialize, Serialize};
+
+use super::intake::SourceKind;
+use super::{BatchOrder, Corpus, CorpusPart, Input};
+use crate::error::Result;
+use crate::task::Ticket;
+
+/// What was read and how. Numbers of equal readings compare.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reading {
+    /// In words: `text emma.txt, packed to 128 tokens`.
+    pub input: String,
+    /// The file or folder; absent in records of earlier releases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Input>,
+    /// SHA-256 of every byte of the input; empty where it can be read only once, as from a pipe.
+    pub fingerprint: String,
+    /// Longest sequence in tokens, where one was asked for.
+    pub seq_len: Option<usize>,
+    /// Sequences per batch.
+    pub batch_size: usize,
+    /// Batches read at most.
+    pub batches: Option<u64>,
+    /// Seed of masks.
+    pub seed: u64,
+    /// Which part of the input.
+    pub part: CorpusPart,
+    /// In which order.
+    pub order: BatchOrder,
+    /// What the model takes in one by one: `tokens`, `images` or `spectrograms`.
+    pub unit: Unit,
+}
+
+/// What a model takes in one by one, and what totals count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Tokens, padding not counted.
+    #[default]
+    Tokens,
+    /// Whole images, however many patches each has.
+    Images,
+    /// Whole spectrograms.
+    Spectrograms,
+}
+
+impl Unit {
+    /// The noun for many: `tokens`.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Tokens => "tokens",
+            Self::Images => "images",
+            Self::Spectrograms => "spectrograms",
+        }
+    }
+}
+
+impl Reading {
+    /// True where some sequence may stand in both: the same bytes, and not two parts that were split in one way.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let is_apart = match (self.part, other.part) {
+            (CorpusPart::Training { every: a }, CorpusPart::HeldOut { every: b })
+            | (CorpusPart::HeldOut { every: a }, CorpusPart::Training { every: b }) => {
+                a == b && self.batch_size == other.batch_size && self.seq_len == other.seq_len
+            }
+            _ => false,
+        };
+        !self.fingerprint.is_empty() && self.fingerprint == other.fingerprint && !is_apart
+    }
+}
+
+impl Corpus {
+    /// What is read and how; hashes the input, once.
+    pub fn reading(&self, ticket: &Ticket) -> Result<Reading> {
+        let settings = self.settings();
+        let path = self.input().path();
+        let fingerprint = if path.is_file() || path.is_dir() { self.fingerprint(ticket)? } else { String::new() };
+        Ok(Reading {
+            input: self.describe(),
+            source: Some(self.input().clone()),
+            fingerprint,
+            seq_len: settings.seq_len,
+            batch_size: settings.batch_size,
+            batches: settings.batches,
+            seed: settings.seed,
+            part: settings.part,
+            order: settings.order,
+            unit: self.unit(),
+        })
+    }
+
+    /// What the model takes in one by one.
+    pub fn unit(&self) -> Unit {
+        match self.intake().source {
+            SourceKind::Tokens(_) => Unit::Tokens,
+            SourceKind::Pixels { .. } => Unit::Images,
+            SourceKind::Frames { .. } => Unit::Spectrograms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_one_split_share_nothing() {
+        let part = |part, batch_size| Reading { fingerprint: "f".to_owned(), part, batch_size, ..Reading::default() };
+        let (training, held_out) = (CorpusPart::Training { every: 5 }, CorpusPart::HeldOut { every: 5 });
+        assert!(!part(training, 8).overlaps(&part(held_out, 8)));
+        // Blocks of other sizes lie elsewhere.
+        assert!(part(training, 8).overlaps(&part(held_out, 4)));
+        assert!(part(CorpusPart::All, 8).overlaps(&part(held_out, 8)));
+        assert!(!Reading::default().overlaps(&Reading::default()), "nothing is known of either");
+    }
+}

@@ -1,0 +1,100 @@
+//! A comparison with everything that says what it is a comparison of: what files, records and windows hold.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Comparison, Quality};
+use crate::corpus::Reading;
+use crate::network::Kept;
+
+/// What a choice of heads does to quality, and on what that was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Written")]
+pub struct Measured {
+    /// Name of the plan, where it has one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// The heads that stayed.
+    pub kept: Kept,
+    /// The whole model beside the one without the other heads, on the same batches.
+    #[serde(flatten)]
+    pub comparison: Comparison,
+    /// The control: as many heads in every layer, drawn at random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random: Option<Quality>,
+    /// What was read.
+    pub reading: Reading,
+    /// The type that the passes ran in, e.g. `f32`.
+    pub dtype: String,
+    /// What a reader should know, in sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// As it may stand in a file: earlier releases nested the comparison, or kept nothing else.
+#[derive(Deserialize)]
+struct Written {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    kept: Kept,
+    #[serde(flatten)]
+    compared: Compared,
+    #[serde(default)]
+    random: Option<Quality>,
+    /// What was read, in words.
+    #[serde(default)]
+    of: String,
+    #[serde(default)]
+    reading: Reading,
+    #[serde(default)]
+    dtype: String,
+    #[serde(default)]
+    notes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Compared {
+    Flat(Box<Comparison>),
+    Nested { comparison: Box<Comparison> },
+}
+
+impl From<Written> for Measured {
+    fn from(written: Written) -> Self {
+        let Written { name, kept, compared, random, of, mut reading, dtype, notes } = written;
+        let (Compared::Flat(comparison) | Compared::Nested { comparison }) = compared;
+        if reading.input.is_empty() {
+            reading.input = of;
+        }
+        Self { name, kept, comparison: *comparison, random, reading, dtype, notes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_earlier_releases_wrote_is_read() {
+        let quality = json!({
+            "loss_per_token": 1.5, "perplexity": 4.5, "accuracy": 0.5, "scored_tokens": 8, "tokens": 9, "sequences": 2,
+            "batches": 1, "secs": 0.5, "tokens_per_sec": 18.0,
+        });
+        let comparison = json!({
+            "before": quality, "after": quality, "agreement": 1.0,
+            "similarity": {"mean_cosine": 1.0, "least_cosine": 1.0, "max_abs_difference": 0.0, "sequences": 2},
+        });
+        let record: Measured = serde_json::from_value(comparison.clone()).unwrap();
+        assert_eq!((record.random.as_ref(), record.reading.input.as_str()), (None, ""));
+        let of_workspace = json!({
+            "name": "Plan 1", "of": "/x/a.txt", "kept": {"encoder.0": [1]}, "comparison": comparison, "random": quality,
+        });
+        let measured: Measured = serde_json::from_value(of_workspace).unwrap();
+        assert_eq!((measured.name.as_str(), measured.reading.input.as_str()), ("Plan 1", "/x/a.txt"));
+        assert_eq!(measured.comparison, record.comparison);
+        let written = serde_json::to_value(&measured).unwrap();
+        assert_eq!(written["before"], quality, "keys of a comparison stand at the top");
+        assert_eq!(serde_json::from_value::<Measured>(written).unwrap(), measured);
+    }
+}

@@ -1,0 +1,95 @@
+//! Quality of the whole model, and of a plan beside it and a random control.
+
+use serde::{Deserialize, Serialize};
+
+use super::Checked;
+use crate::corpus::{Corpus, Purpose, Reading, TextTokenizer};
+use crate::error::Result;
+use crate::evaluation::generation::{TranslationScore, translate};
+use crate::evaluation::{COMPARED_COPIES, Candidate, Measured, Quality, SCORED_COPIES, compare, evaluate};
+use crate::model::Needs;
+use crate::network::{Gates, Kept, Network};
+use crate::plan::{Plan, Shape, random_like};
+use crate::task::Ticket;
+
+/// Quality of the whole model, and on what it was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    /// The quality.
+    #[serde(flatten)]
+    pub quality: Quality,
+    /// What was read.
+    pub reading: Reading,
+    /// The type that the passes ran in, e.g. `f32`.
+    pub dtype: String,
+    /// What a reader should know, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl Checked {
+    /// Quality of the whole model on the part of the input that the analysis leaves out, or on all of it.
+    ///
+    /// # Errors
+    /// Where the input cannot be read or holds nothing to score, memory does not suffice, or the work is cancelled.
+    pub fn evaluate(&self, ticket: &Ticket) -> Result<Scored> {
+        let needs = Needs { copies: SCORED_COPIES, ..Needs::ONE };
+        let (corpus, network) = self.scoring(needs, ticket)?;
+        let open = Gates::open();
+        let total = corpus.total().map(|t| t.value());
+        let mut quality = evaluate(&network, &open, corpus.batches(network.device()), total, ticket)?;
+        quality.translation = self.translated(&network, &open, &corpus, ticket)?;
+        let dtype = network.dtype().as_str().to_owned();
+        Ok(Scored { quality, reading: corpus.reading(ticket)?, dtype, notes: self.notes(&corpus) })
+    }
+
+    /// Masks the heads that `plan` removes and measures the model beside the whole one and beside as many random heads in
+    /// every layer. `name` is the plan's, for a person.
+    ///
+    /// # Errors
+    /// As [`Checked::evaluate`], and where the plan does not fit the model.
+    pub fn compare(&self, name: &str, plan: &Plan, ticket: &Ticket) -> Result<Measured> {
+        plan.validate(self.model().spec())?;
+        let needs = Needs { copies: COMPARED_COPIES, ..Needs::ONE };
+        let (corpus, network) = self.scoring(needs, ticket)?;
+        let total = corpus.total().map(|t| t.value());
+        let gates = |kept: &Kept| Gates::keep(network.spec(), kept, network.dtype(), network.device());
+        let (open, masked) = (Gates::open(), gates(&plan.kept)?);
+        let before = Candidate { network: &network, gates: &open };
+        let after = Candidate { network: &network, gates: &masked };
+        let mut comparison = compare(before, after, corpus.batches(network.device()), total, ticket)?;
+        comparison.before.translation = self.translated(&network, &open, &corpus, ticket)?;
+        comparison.after.translation = self.translated(&network, &masked, &corpus, ticket)?;
+        let control = gates(&random_like(&Shape::from(self.model().spec()), plan, self.spec().seed))?;
+        let random = evaluate(&network, &control, corpus.batches(network.device()), total, ticket)?;
+        Ok(Measured {
+            name: name.to_owned(),
+            kept: plan.kept.clone(),
+            comparison,
+            random: Some(random),
+            reading: corpus.reading(ticket)?,
+            dtype: network.dtype().as_str().to_owned(),
+            notes: plan.foreign_to(&self.opened().facts.fingerprint).into_iter().chain(self.notes(&corpus)).collect(),
+        })
+    }
+
+    /// The input with labels to score, and the network, within the bound on memory.
+    pub(super) fn scoring(&self, needs: Needs, ticket: &Ticket) -> Result<(Corpus, std::sync::Arc<Network>)> {
+        let corpus = self.fit(self.corpus(Purpose::Score, ticket)?, needs)?;
+        let network = self.network(&corpus, needs, ticket)?;
+        Ok((corpus, network))
+    }
+
+    /// How good translations of the input's pairs are, where that was asked for.
+    fn translated(
+        &self,
+        network: &Network,
+        gates: &Gates,
+        corpus: &Corpus,
+        ticket: &Ticket,
+    ) -> Result<Option<TranslationScore>> {
+        let Some(wanted) = self.spec().translation else { return Ok(None) };
+        let tokenizer = TextTokenizer::load(self.model().checkpoint().folder())?;
+        Ok(translate(network, gates, &tokenizer, corpus, wanted, ticket)?.score())
+    }
+}

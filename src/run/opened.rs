@@ -1,0 +1,114 @@
+//! A model that was opened, with what can be told without its weights.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::LoadedNetwork;
+use crate::error::Result;
+use crate::model::Model;
+use crate::plan::Shape;
+use crate::task::Ticket;
+
+/// A model that was opened. Clones share it and its weights.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The model.
+    pub model: Arc<Model>,
+    /// What it is.
+    pub facts: Arc<ModelFacts>,
+    /// Its weights, once something ran.
+    pub loaded: LoadedNetwork,
+}
+
+/// What can be said of a model from its headers.
+#[derive(Clone, Debug)]
+pub struct ModelFacts {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Last part of the folder's name.
+    pub name: String,
+    /// Name of the family, e.g. `BERT`.
+    pub family: &'static str,
+    /// `model_type` of its configuration, e.g. `bert`.
+    pub model_type: &'static str,
+    /// Digest of configuration, headers and samples of the weights.
+    pub fingerprint: String,
+    /// Its attention layers.
+    pub shape: Shape,
+    /// Head dimension of every layer, in the order of the shape.
+    pub head_dims: Vec<usize>,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Parameters that the network reads.
+    pub parameters: u64,
+    /// Bytes of the weights on disk.
+    pub bytes: u64,
+    /// Element type of most weights.
+    pub dtype: &'static str,
+    /// Bytes of one number of that type.
+    pub stored_width: usize,
+    /// Stored tensors that the network does not read.
+    pub unused: usize,
+    /// Whether a tokenizer lies in the folder.
+    pub has_tokenizer: bool,
+    /// Whether some layer already lost heads.
+    pub is_pruned: bool,
+}
+
+impl Opened {
+    /// Opens a checkpoint folder: configuration and headers, no weights.
+    pub fn open(folder: &Path, ticket: &Ticket) -> Result<Self> {
+        ticket.stage("reading headers", None, "files");
+        let model = Model::open(folder)?;
+        ticket.check()?;
+        ticket.stage("computing the fingerprint", None, "tensors");
+        let fingerprint = model.checkpoint().fingerprint()?;
+        let spec = model.spec();
+        let sites = spec.sites();
+        let facts = ModelFacts {
+            folder: folder.to_path_buf(),
+            name: folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned()),
+            family: model.family().title,
+            model_type: model.family().model_type,
+            fingerprint,
+            shape: Shape::from(spec),
+            head_dims: sites.iter().map(|(_, a)| a.head_dim).collect(),
+            width: spec.last_stack().map_or(0, |s| s.width),
+            parameters: model.parameters(),
+            bytes: model.checkpoint().bytes(),
+            dtype: model.stored().name(),
+            stored_width: model.stored().bytes(),
+            unused: model.unused().len(),
+            has_tokenizer: folder.join("tokenizer.json").is_file(),
+            is_pruned: sites.iter().any(|(_, a)| a.heads != a.origin_heads),
+        };
+        Ok(Self { model: Arc::new(model), facts: Arc::new(facts), loaded: LoadedNetwork::default() })
+    }
+}
+
+impl ModelFacts {
+    /// Attention heads of the whole model.
+    pub fn heads(&self) -> usize {
+        self.shape.sites().iter().map(|s| s.heads).sum()
+    }
+
+    /// True where query heads share key/value heads somewhere.
+    pub fn is_grouped(&self) -> bool {
+        self.shape.sites().iter().any(|s| s.kv_heads != s.heads)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_of_a_checkpoint() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama");
+        let facts = Opened::open(&folder, &Ticket::default()).unwrap().facts;
+        assert_eq!(facts.name, "llama");
+        assert!(facts.is_grouped() && !facts.is_pruned && !facts.has_tokenizer);
+        assert_eq!(facts.head_dims.len(), facts.shape.sites().len());
+        assert_eq!(facts.heads(), facts.shape.sites().iter().map(|s| s.heads).sum::<usize>());
+    }
+}

@@ -1,0 +1,128 @@
+//! Training a model with the group constraint, and watching it as it goes.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{BATCH_SIZE, Spec};
+use crate::corpus::{self, Input};
+use crate::error::{Error, Result};
+use crate::task::Ticket;
+use crate::training::{
+    self, Beginning, Control, Record, RunOptions, Stage, TrainSettings, TrainingEvent, TrainingRun, TrainingSummary,
+};
+
+/// What to train, on what, how, and where to put it. The model need not be open: a fresh one has no weights yet.
+#[derive(Clone, Debug)]
+pub struct TrainSpec {
+    /// What is read, where, in which type and with which seed.
+    pub spec: Spec,
+    /// A model folder, or for training from scratch a folder or file with the configuration.
+    pub model: PathBuf,
+    /// Where the first weights come from.
+    pub beginning: Beginning,
+    /// Held-out data; a part of the input where absent.
+    pub held_out: Option<Input>,
+    /// How. Seed, type and held-out part are those of `spec`, where it has one.
+    pub settings: TrainSettings,
+    /// The folder to write.
+    pub out: PathBuf,
+    /// Go on with the run that is in the folder.
+    pub resume: bool,
+    /// Replace a folder that this program wrote.
+    pub force: bool,
+}
+
+impl TrainSpec {
+    /// The whole run, as its folder records it.
+    ///
+    /// # Errors
+    /// Where no input is named.
+    pub fn request(&self) -> Result<TrainingRun> {
+        let spec = &self.spec;
+        let input = spec.input.clone();
+        let input = input.ok_or_else(|| Error::usage("no input is given").hint("choose what the model learns from"))?;
+        Ok(TrainingRun {
+            model: self.model.clone(),
+            beginning: self.beginning.clone(),
+            input,
+            held_out: self.held_out.clone(),
+            reading: corpus::CorpusSettings {
+                batch_size: spec.batch_size.unwrap_or(BATCH_SIZE),
+                seq_len: spec.seq_len,
+                batches: spec.batches,
+                seed: spec.seed,
+                ..corpus::CorpusSettings::default()
+            },
+            out: self.out.clone(),
+            settings: TrainSettings {
+                seed: spec.seed,
+                precision: spec.precision,
+                translation: spec.translation.or(self.settings.translation),
+                // What is measured later may not be learnt now.
+                held_out_every: spec.held_out_every.unwrap_or(self.settings.held_out_every),
+                ..self.settings.clone()
+            },
+        })
+    }
+}
+
+/// Trains; `observe` hears of every stage, record and note.
+///
+/// # Errors
+/// As [`training::train`].
+pub fn train(
+    wanted: &TrainSpec,
+    control: &Control,
+    observe: &mut dyn FnMut(TrainingEvent<'_>),
+    ticket: &Ticket,
+) -> Result<TrainingSummary> {
+    let request = wanted.request()?;
+    let (device, fallback) = wanted.spec.device.open()?;
+    if let Some(why) = &fallback {
+        observe(TrainingEvent::Note(why));
+    }
+    let options = RunOptions { device, resume: wanted.resume, force: wanted.force };
+    training::train(&request, &options, control, observe, ticket)
+}
+
+/// What a run has told so far.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// The stage under way.
+    pub stage: Stage,
+    /// One record every few steps.
+    pub records: Vec<Record>,
+    /// Steps of all stages together at which a stage began.
+    pub stages: Vec<(u64, Stage)>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+/// A run under way: what it told, and how to talk to it.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    told: Arc<Mutex<Told>>,
+    /// Pause, stop, vote now.
+    pub control: Control,
+}
+
+impl Watched {
+    /// What it told so far.
+    pub fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what a run tells.
+    pub fn hear(&self, event: TrainingEvent<'_>) {
+        let mut told = self.told();
+        match event {
+            TrainingEvent::Stage(stage) => {
+                let at = told.records.last().map_or(0, |r| r.total_steps);
+                told.stage = stage;
+                told.stages.push((at, stage));
+            }
+            TrainingEvent::Record(record) => told.records.push(record.clone()),
+            TrainingEvent::Note(note) => told.notes.push(note.to_owned()),
+        }
+    }
+}
