@@ -56,6 +56,15 @@ impl Error {
         self
     }
 
+    /// Names `to` where the file concerned is `from`, a copy of it.
+    #[must_use]
+    pub fn moved(mut self, from: &Path, to: &Path) -> Self {
+        if self.path.as_deref() == Some(from) {
+            self.path = Some(to.to_path_buf());
+        }
+        self
+    }
+
     /// Says what the user can do about it, unless a deeper layer already did.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

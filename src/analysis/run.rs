@@ -102,7 +102,8 @@ impl Analyzer {
         let passing = if kept > 0 { largest } else { 0 };
         Needs {
             per_batch: grams * settings.features.len() as u64,
-            throughout: grams * settings.features.len() as u64 + squares * kept + passing,
+            // Votes, margins and cosines for every number of groups are as large as three Gram matrices.
+            throughout: 4 * grams * settings.features.len() as u64 + squares * kept + passing,
             attention: settings.confidence || settings.features.contains(&FeatureMap::Attention),
             ..Needs::ONE
         }

@@ -208,10 +208,11 @@ pub(super) struct AmountArgs {
     /// Heads that stay in every layer
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub keep: Option<u32>,
-    /// Share of all heads of the model that stays, wherever the best ranks are
+    /// Share of all heads of the model that stays, wherever the highest scores are; votes, per-group, score and
+    /// random-in-group, which compare heads of one layer only, spend it as the same share of every layer
     #[arg(long, value_name = "R")]
     pub ratio: Option<f64>,
-    /// Share of the heads of every layer that stays
+    /// Share of the heads of every layer that stays, rounded to what its key/value heads allow
     #[arg(long, value_name = "R")]
     pub layer_ratio: Option<f64>,
     /// Heads whose share of the votes (or rank value) is at least this stay
@@ -367,6 +368,9 @@ pub(super) struct CommonArgs {
     /// Longest sequence in tokens; without it the model's own limit, 512 at most for text
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub seq_len: Option<u32>,
+    /// Fill the sequences of encoders from running text, as those of decoders are, instead of one line each
+    #[arg(long)]
+    pub pack: bool,
     /// Stop after so many batches
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub batches: Option<u64>,

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::curve::{Curves, Gauge};
 use crate::plan::{Amount, Ranking};
 use crate::run::{CurveSpec, Spec};
+use crate::words::counted;
 
 #[derive(Debug, Args)]
 pub(super) struct CurveArgs {
@@ -112,8 +113,9 @@ fn table(found: &Curves, show: Option<Gauge>) -> String {
         let (sum, count) = share.fold((0.0, 0), |(sum, n), share| (sum + share, n + 1));
         format!("{:.0} %", 100.0 * sum / f64::from(count.max(1)))
     }));
-    if let Some(value) = found.whole.and_then(|w| gauge.of(&w.effect)) {
-        let mut row = vec![format!("whole model: {}", write(value))];
+    if let Some((value, whole)) = found.whole.and_then(|w| Some((gauge.of(&w.effect)?, w))) {
+        let read = format!("{} in {}", counted(whole.tokens, "tokens"), counted(whole.sequences, "sequences"));
+        let mut row = vec![format!("whole model, {read}: {}", write(value))];
         row.resize(amounts.len() + 1, String::new());
         rows.push(row);
     }

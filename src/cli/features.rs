@@ -12,10 +12,11 @@ use crate::checkpoint::{FileKind, MARKER, OutFile, TensorFile};
 use crate::corpus::{Corpus, Purpose};
 use crate::error::{Error, Result};
 use crate::evaluation::is_finite;
-use crate::model::Needs;
+use crate::model::{MemoryLimit, Needs, Room};
 use crate::network::{Extent, FeatureMap, Gates, Kept, Network, NetworkSpec, Probe, Site, SiteKind, SiteMaps};
 use crate::run::Checked;
-use crate::task::Ticket;
+use crate::task::{Ticket, available_bytes};
+use crate::words::bytes_in_words;
 
 /// What such files say under [`MARKER`].
 const KIND: &str = "features";
@@ -36,7 +37,8 @@ pub(super) fn run(args: &FeaturesArgs, console: &Console) -> Result<()> {
         }
         None => Kept::all(),
     };
-    let shapes = console.watch(|ticket| write(&checked, args, &kept, &out, ticket))?;
+    let (shapes, notes) = console.watch(|ticket| write(&checked, args, &kept, &out, ticket))?;
+    console.warn_all(&notes);
     warn_of_fallback(&checked, console);
     if args.common.json {
         console.print_json(&shapes)
@@ -46,13 +48,22 @@ pub(super) fn run(args: &FeaturesArgs, console: &Console) -> Result<()> {
 }
 
 /// Writes map by map while batches pass, so that no more than one map of one batch is held.
-fn write(checked: &Checked, args: &FeaturesArgs, kept: &Kept, out: &OutFile, ticket: &Ticket) -> Result<Shapes> {
+fn write(
+    checked: &Checked,
+    args: &FeaturesArgs,
+    kept: &Kept,
+    out: &OutFile,
+    ticket: &Ticket,
+) -> Result<(Shapes, Vec<String>)> {
     let corpus = checked.corpus(Purpose::Observe, ticket)?;
     let spec = checked.opened().model.spec();
-    let shapes = shapes(spec, args, measure(&corpus, spec, ticket)?);
+    let all = measure(&corpus, spec, ticket)?;
+    let shapes = shapes(spec, args, all);
     let metadata = BTreeMap::from([("format", "pt".to_owned()), (MARKER, KIND.to_owned())]);
     let hint = "give fewer or shorter sequences (--batches, --seq-len), or leave attention out (--no-attention)";
     let file = TensorFile::create(out.path(), &shapes, &metadata).map_err(|e| e.hint(hint))?;
+    let batch = corpus.settings().batch_size.min(all.sequences);
+    check_memory(checked, args, Extent { sequences: batch, ..all })?;
     let network = checked.network(&corpus, Needs::ONE, ticket)?;
     let gates = Gates::keep(spec, kept, network.dtype(), network.device())?;
     let mut keeper = Keeper { args, file };
@@ -63,7 +74,25 @@ fn write(checked: &Checked, args: &FeaturesArgs, kept: &Kept, out: &OutFile, tic
         ticket.advance(1)?;
     }
     keeper.file.finish()?;
-    Ok(shapes)
+    Ok((shapes, corpus.notes()))
+}
+
+/// Fails where the model and the largest batch do not fit into the memory that is free: a batch that is too long would
+/// end the process otherwise.
+fn check_memory(checked: &Checked, args: &FeaturesArgs, largest: Extent) -> Result<()> {
+    let Some(free) = available_bytes().filter(|_| checked.device().is_ok_and(|device| device.is_cpu())) else {
+        return Ok(());
+    };
+    let needs = Needs { copies: 2, attention: !args.no_attention, ..Needs::ONE };
+    let room = Room { limit: MemoryLimit(free), largest, needs };
+    let model = &checked.opened().model;
+    let needed = model.held_memory(&Device::Cpu, args.common.dtype.dtype(), &room)?;
+    if needed.0 <= free {
+        return Ok(());
+    }
+    let (needed, free) = (bytes_in_words(needed.0), bytes_in_words(free));
+    Err(Error::new(format!("a batch takes {needed} of memory, and {free} are free"))
+        .hint("give shorter sequences (--seq-len), smaller batches, or leave attention out (--no-attention)"))
 }
 
 /// Sequences of the whole input and its longest lengths, from a pass that runs no model.

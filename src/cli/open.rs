@@ -19,6 +19,7 @@ impl CommonArgs {
             seq_len: self.seq_len.map(|n| n as usize),
             batch_size: self.batch_size.map(|n| n as usize),
             batches: self.batches,
+            pack: self.pack,
             seed: self.seed,
             device: self.device,
             precision: self.dtype,

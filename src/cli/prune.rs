@@ -12,7 +12,7 @@ use crate::analysis::Document;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::plan::Plan;
-use crate::pruning::{Format, Report, Speeds, forecast};
+use crate::pruning::{Format, Report, forecast};
 use crate::run::{Opened, PruneSpec, Spec, refusal};
 use crate::task::Ticket;
 
@@ -101,9 +101,10 @@ fn summary(out: &Path, report: &Report) -> String {
         let change = change(cache.before, cache.after);
         lines.push(format!("cache per token  {} -> {} bytes ({change:+.1} %)", cache.before, cache.after));
     }
-    if let Some(Speeds { before, after }) = &report.speed {
-        let (before, after) = (before.tokens_per_sec, after.tokens_per_sec);
-        lines.push(format!("tokens per sec   {before:.0} -> {after:.0} ({:+.1} %)", 100.0 * (after / before - 1.0)));
+    if let Some(speeds) = &report.speed {
+        let (before, after) = (speeds.before.tokens_per_sec, speeds.after.tokens_per_sec);
+        let name = format!("{} per sec", speeds.before.unit());
+        lines.push(format!("{name:<16} {before:.1} -> {after:.1}, {}", speeds.change()));
     }
     lines.push(format!("opens in         {}", report.opens_in.join("; ")));
     lines.push(format!(

@@ -43,6 +43,10 @@ impl Batches {
                 Err(Error::new("internal fault while reading the input").at(corpus.input().path()))
             });
             if let Err(error) = end {
+                let error = match &corpus.spool {
+                    Some(spool) => spool.explain(error),
+                    None => error,
+                };
                 // The receiver may be gone: then nobody wants to know.
                 let _ = send.send(Err(error));
             }

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 
-use super::intake::{Intake, SourceKind, TokenLimits};
+use super::intake::{Intake, PositionIds, SourceKind, TokenLimits};
 use crate::error::{Error, Result};
 use crate::network::{Batch, Objective, Source, Tokens};
 
@@ -14,12 +14,15 @@ pub(super) const IGNORED: i64 = -100;
 pub(super) struct TokenRow {
     pub ids: Vec<u32>,
     pub real: Vec<bool>,
+    /// Types and positions of the tokens, where the input names them.
+    pub types: Option<Vec<u32>>,
+    pub positions: Option<Vec<u32>>,
 }
 
 impl TokenRow {
     /// A row without padding.
     pub fn full(ids: Vec<u32>) -> Self {
-        Self { real: vec![true; ids.len()], ids }
+        Self { real: vec![true; ids.len()], ids, ..Self::default() }
     }
 
     /// Checks what a user wrote: length, vocabulary, mask, at least one real token.
@@ -51,7 +54,64 @@ impl TokenRow {
             let outside = || format!("id {id} of {name} is outside the vocabulary of {}", limits.vocabulary);
             inside(id).ok_or_else(|| Error::new(outside()).hint("is this the right tokenizer for the model"))
         });
-        Ok(Self { ids: ids.collect::<Result<_>>()?, real })
+        Ok(Self { ids: ids.collect::<Result<_>>()?, real, ..Self::default() })
+    }
+
+    /// Takes what the input names besides ids; gives the names of what the model has no use for.
+    pub fn take(&mut self, types: Option<&[i64]>, positions: Option<&[i64]>, intake: &Intake) -> Result<Vec<String>> {
+        let mut unused = Vec::new();
+        if let Some(types) = types
+            && !self.set_types(types, intake)?
+        {
+            unused.push("token_type_ids".to_owned());
+        }
+        if let Some(positions) = positions
+            && !self.set_positions(positions, intake)?
+        {
+            unused.push("position_ids".to_owned());
+        }
+        Ok(unused)
+    }
+
+    /// Takes `token_type_ids`; false where the model has no use for them.
+    fn set_types(&mut self, types: &[i64], intake: &Intake) -> Result<bool> {
+        if intake.types == 0 {
+            return Ok(false);
+        }
+        self.types = Some(self.aligned("token_type_ids", types, intake.types)?);
+        Ok(true)
+    }
+
+    /// Takes `position_ids`; false where the model has no use for them.
+    fn set_positions(&mut self, positions: &[i64], intake: &Intake) -> Result<bool> {
+        const NAME: &str = "position_ids";
+        match intake.positions {
+            PositionIds::Unused => return Ok(false),
+            PositionIds::Rows(rows) => self.positions = Some(self.aligned(NAME, positions, rows)?),
+            PositionIds::Relative => {
+                let positions = self.aligned(NAME, positions, usize::MAX)?;
+                let real: Vec<u32> =
+                    positions.iter().zip(&self.real).filter(|(_, real)| **real).map(|(p, _)| *p).collect();
+                // Only distances count, and these are those of a row without position_ids.
+                if real.windows(2).any(|pair| pair[1] != pair[0] + 1) {
+                    return Err(Error::new(
+                        "the position_ids do not count up one by one, and this model turns by distances",
+                    )
+                    .hint("give each document of a packed row as a line of its own"));
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// One number below `end` for each token.
+    fn aligned(&self, name: &str, values: &[i64], end: usize) -> Result<Vec<u32>> {
+        if values.len() != self.ids.len() {
+            return Err(Error::new(format!("{} {name} do not fit {} tokens", values.len(), self.ids.len())));
+        }
+        let inside = |value: &i64| u32::try_from(*value).ok().filter(|v| (*v as usize) < end);
+        let outside = |value: &i64| Error::new(format!("{value} in {name} is outside the model's {end}"));
+        values.iter().map(|value| inside(value).ok_or_else(|| outside(value))).collect()
     }
 }
 
@@ -169,9 +229,14 @@ pub(super) fn collate(examples: Vec<Example>, intake: &Intake) -> Result<Batch> 
     let has_target = examples.iter().any(|e| e.target.is_some());
     let has_labels = examples.iter().any(|e| e.labels.is_some());
     let (mut rows, mut targets, mut values, mut labels) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut types, mut positions) = (Vec::new(), Vec::new());
     for example in examples {
         match example.content {
-            SourceContent::Tokens(row) => rows.push((row.ids, row.real)),
+            SourceContent::Tokens(row) => {
+                types.push(row.types);
+                positions.push(row.positions);
+                rows.push((row.ids, row.real));
+            }
             SourceContent::Values(more) => values.extend_from_slice(&more),
         }
         let target = example.target.unwrap_or_default();
@@ -179,8 +244,23 @@ pub(super) fn collate(examples: Vec<Example>, intake: &Intake) -> Result<Batch> 
         labels.push(example.labels.unwrap_or_default());
     }
     let source = match &intake.source {
-        SourceKind::Tokens(_) => Source::Tokens(Tokens::pad(&rows, intake.pad, device)?),
-        SourceKind::Pixels { shape: [c, h, w] } => Source::Pixels(Tensor::from_vec(values, (n, *c, *h, *w), device)?),
+        SourceKind::Tokens(_) => {
+            let tokens = Tokens::pad(&rows, intake.pad, device)?;
+            let length = tokens.mask.length();
+            let every = |rows: Vec<Option<Vec<u32>>>, of: &dyn Fn(usize) -> u32| {
+                let any = rows.iter().any(Option::is_some);
+                let padded = |row: Option<Vec<u32>>| {
+                    let row = row.unwrap_or_default();
+                    (0..length).map(move |t| row.get(t).copied().unwrap_or_else(|| of(t))).collect::<Vec<u32>>()
+                };
+                any.then(|| rows.into_iter().flat_map(padded).collect::<Vec<u32>>())
+            };
+            let count = |t: usize| u32::try_from(t).unwrap_or(u32::MAX);
+            Source::Tokens(Tokens { types: every(types, &|_| 0), positions: every(positions, &count), ..tokens })
+        }
+        SourceKind::Pixels { shape: [c, h, w], .. } => {
+            Source::Pixels(Tensor::from_vec(values, (n, *c, *h, *w), device)?)
+        }
         SourceKind::Frames { shape: [b, f] } => Source::Frames(Tensor::from_vec(values, (n, *b, *f), device)?),
     };
     let target = if has_target { Some(Tokens::pad(&targets, intake.pad, device)?) } else { None };
@@ -195,7 +275,7 @@ pub(super) fn collate(examples: Vec<Example>, intake: &Intake) -> Result<Batch> 
 
 /// The same batch on `device`.
 pub(super) fn to_device(batch: Batch, device: &Device) -> Result<Batch> {
-    let tokens = |t: Tokens| -> Result<Tokens> { Ok(Tokens { ids: t.ids.to_device(device)?, mask: t.mask }) };
+    let tokens = |t: Tokens| -> Result<Tokens> { Ok(Tokens { ids: t.ids.to_device(device)?, ..t }) };
     let source = match batch.source {
         Source::Tokens(t) => Source::Tokens(tokens(t)?),
         Source::Pixels(x) => Source::Pixels(x.to_device(device)?),

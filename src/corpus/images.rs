@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageDecoder, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use rayon::prelude::*;
 use serde_json::Value;
 
@@ -27,26 +27,26 @@ pub(super) struct Images {
 impl Images {
     /// Finds the files and reads their headers, so that what is no image is named before the work begins.
     pub fn open(folder: &Path, model: &Path, intake: &Intake, ticket: &Ticket) -> Result<Self> {
-        let SourceKind::Pixels { shape } = intake.source else {
+        let SourceKind::Pixels { shape, any_size } = intake.source else {
             return Err(Error::usage("images are for vision models, which this is not").hint("give --text"));
         };
-        let processor = Processor::read(&model.join("preprocessor_config.json"), shape)?;
-        let named = |e: std::io::Error| Error::from(e).at(folder);
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(named)? {
-            let path = entry.map_err(named)?.path();
-            let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
-            if ["png", "jpg", "jpeg"].iter().any(|known| ending == *known) && path.is_file() {
-                files.push(path);
-            }
+        let processor = Processor::read(&model.join("preprocessor_config.json"), shape, any_size)?;
+        let (mut files, classes) = images_in(folder)?;
+        for class in classes {
+            files.extend(images_in(&class)?.0);
         }
         files.sort();
         if files.is_empty() {
-            return Err(Error::new("the folder holds no PNG or JPEG file").at(folder));
+            return Err(Error::new("the folder holds no PNG or JPEG file, and no folder in it does").at(folder));
         }
         ticket.stage("check images", Some(files.len() as u64), "images");
         for file in &files {
-            reader(file)?.into_dimensions().map_err(|e| unreadable(&e, file))?;
+            let reader = reader(file)?;
+            let is_jpeg = reader.format() == Some(ImageFormat::Jpeg);
+            reader.into_dimensions().map_err(|e| unreadable(&e, file))?;
+            if is_jpeg && !has_end(&std::fs::read(file).map_err(|e| unreadable(&e, file))?) {
+                return Err(unreadable(&"it is cut short", file));
+            }
             ticket.advance(1)?;
         }
         Ok(Self { files, processor })
@@ -83,6 +83,52 @@ impl Origin for Images {
     fn notes(&self) -> Vec<String> {
         let note = "the model has no preprocessor_config.json: images are resized (bilinear) and scaled to -1..1";
         if self.processor.is_default { vec![note.to_owned()] } else { Vec::new() }
+    }
+
+    fn image(&self) -> Option<[usize; 3]> {
+        Some(self.processor.shape)
+    }
+}
+
+/// PNG and JPEG files of a folder, and the folders in it: one for each class.
+fn images_in(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let named = |e: std::io::Error| Error::from(e).at(folder);
+    let (mut files, mut folders) = (Vec::new(), Vec::new());
+    for entry in std::fs::read_dir(folder).map_err(named)? {
+        let entry = entry.map_err(named)?;
+        let path = entry.path();
+        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+        if path.is_dir() && !entry.file_name().to_string_lossy().starts_with('.') {
+            folders.push(path);
+        } else if ["png", "jpg", "jpeg"].iter().any(|known| ending == *known) && path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok((files, folders))
+}
+
+/// Whether a JPEG goes on to its end marker. Decoders fill what is missing with grey.
+fn has_end(bytes: &[u8]) -> bool {
+    const END: u8 = 0xd9;
+    let mut at = 2;
+    loop {
+        // Markers may have fill bytes before them, and numbers of the scan run up to the next marker.
+        let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == 0xff)) else {
+            return false;
+        };
+        at += found + 1;
+        match bytes.get(at) {
+            None => return false,
+            Some(&END) => return true,
+            // A stuffed byte, a restart, or another fill byte: no segment follows.
+            Some(0 | 0xd0..=0xd8 | 0x01) => at += 1,
+            Some(0xff) => {}
+            // A segment, which may hold a picture of its own.
+            Some(_) => {
+                let Some(length) = bytes.get(at + 1..at + 3) else { return false };
+                at += 1 + (usize::from(length[0]) << 8 | usize::from(length[1])).max(2);
+            }
+        }
     }
 }
 
@@ -133,7 +179,7 @@ struct Processor {
 }
 
 impl Processor {
-    fn read(path: &Path, shape: [usize; 3]) -> Result<Self> {
+    fn read(path: &Path, shape: [usize; 3], any_size: bool) -> Result<Self> {
         if shape[0] != 3 {
             return Err(
                 Error::new(format!("the model reads {} channels; images have 3", shape[0])).hint("give --inputs")
@@ -149,20 +195,25 @@ impl Processor {
                 is_default: true,
             });
         }
-        Self::of(&Config::read(path)?, shape).map_err(|e| e.at(path))
+        Self::of(&Config::read(path)?, shape, any_size).map_err(|e| e.at(path))
     }
 
-    fn of(config: &Config, shape: [usize; 3]) -> Result<Self> {
+    fn of(config: &Config, mut shape: [usize; 3], any_size: bool) -> Result<Self> {
         // Classes differ in what they do where the file says nothing: ViT's crops nothing and is bilinear.
         let class = match config.text_opt("image_processor_type")? {
             Some(class) => Some(class),
             None => config.text_opt("feature_extractor_type")?,
         };
         let plain = class.is_none_or(|class| class.starts_with("ViT"));
+        // What the classes of models that read any size have; others read what they were made for.
+        const USUAL: usize = 224;
+        let usual = if any_size { (USUAL, USUAL) } else { (shape[1], shape[2]) };
+        let of_clip = class.is_some_and(|class| class.starts_with("Bit") || class.starts_with("CLIP"));
         let square = plain || class.is_some_and(|class| class.starts_with("DeiT"));
         let resize = if config.flag_or("do_resize", true)? {
             let size = match config.get("size") {
-                None => ResizeRule::Exact(shape[1], shape[2]),
+                None if any_size && !plain => ResizeRule::Shortest(USUAL),
+                None => ResizeRule::Exact(usual.0, usual.1),
                 Some(value) => {
                     size(value, square).ok_or_else(|| config.wrong("size", "height and width, or shortest_edge"))?
                 }
@@ -174,7 +225,7 @@ impl Processor {
         };
         let crop = if config.flag_or("do_center_crop", !plain)? {
             match config.get("crop_size").map(|value| size(value, true)) {
-                None => Some((shape[1], shape[2])),
+                None => Some(usual),
                 Some(Some(ResizeRule::Exact(height, width))) => Some((height, width)),
                 Some(_) => return Err(config.wrong("crop_size", "height and width")),
             }
@@ -184,14 +235,22 @@ impl Processor {
         let rescale =
             if config.flag_or("do_rescale", true)? { config.number_or("rescale_factor", 1.0 / 255.0)? } else { 1.0 };
         let normalise = if config.flag_or("do_normalize", true)? {
-            let std = channels(config, "image_std")?;
+            let [mean, std] = if of_clip { CLIP } else { [[0.5; 3]; 2] };
+            let (mean, std) = (channels(config, "image_mean", mean)?, channels(config, "image_std", std)?);
             if std.contains(&0.0) {
                 return Err(config.wrong("image_std", "a spread above zero"));
             }
-            Some((channels(config, "image_mean")?, std))
+            Some((mean, std))
         } else {
             None
         };
+        if any_size {
+            (shape[1], shape[2]) = match (crop, resize) {
+                (Some(size), _) => size,
+                (None, Some((ResizeRule::Exact(height, width), _))) => (height, width),
+                _ => usual,
+            };
+        }
         Ok(Self { resize, crop, rescale, normalise, shape, is_default: false })
     }
 
@@ -249,9 +308,12 @@ fn size(value: &Value, number_is_square: bool) -> Option<ResizeRule> {
     }
 }
 
-/// One number per channel; 0.5 where the file says nothing.
-fn channels(config: &Config, key: &str) -> Result<[f32; 3]> {
-    let Some(value) = config.get(key) else { return Ok([0.5; 3]) };
+/// Mean and spread that CLIP was trained with, and that its class and BiT's have where the file says nothing.
+const CLIP: [[f32; 3]; 2] = [[0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_58, 0.275_777_11]];
+
+/// One number per channel; `usual` where the file says nothing.
+fn channels(config: &Config, key: &str, usual: [f32; 3]) -> Result<[f32; 3]> {
+    let Some(value) = config.get(key) else { return Ok(usual) };
     let numbers: Option<Vec<f32>> =
         value.as_array().and_then(|list| list.iter().map(|v| v.as_f64().map(|v| v as f32)).collect());
     numbers.and_then(|numbers| numbers.try_into().ok()).ok_or_else(|| config.wrong(key, "a list of three numbers"))

@@ -1,5 +1,6 @@
 //! A safetensors file that holds the model's inputs by their names.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -7,9 +8,9 @@ use std::path::{Path, PathBuf};
 use half::{bf16, f16};
 
 use super::example::{Example, SourceContent, TokenRow};
-use super::intake::{Intake, SourceKind};
+use super::intake::{Intake, PositionIds, SourceKind};
 use super::origin::{Examples, Origin, Total};
-use super::tokens::decoder_row;
+use super::tokens::{decoder_row, unused_note};
 use crate::checkpoint::{Entry, Stored, read_header};
 use crate::error::{Error, Result};
 use crate::task::Ticket;
@@ -28,9 +29,13 @@ struct TensorLayout {
     /// `pixel_values`, `input_features` or `input_ids`.
     source: Entry,
     attention_mask: Option<Entry>,
+    token_type_ids: Option<Entry>,
+    position_ids: Option<Entry>,
     decoder_input_ids: Option<Entry>,
     decoder_attention_mask: Option<Entry>,
     labels: Option<Entry>,
+    /// Tensors that the model has no use for.
+    unused: BTreeSet<String>,
 }
 
 impl NamedTensors {
@@ -73,6 +78,17 @@ impl Origin for NamedTensors {
     fn describe(&self) -> String {
         format!("{} {:?}", self.layout.source.name, self.layout.source.shape)
     }
+
+    fn notes(&self) -> Vec<String> {
+        unused_note(&self.layout.unused).into_iter().collect()
+    }
+
+    fn image(&self) -> Option<[usize; 3]> {
+        match self.layout.source.shape.as_slice() {
+            [_, channels, height, width] => Some([*channels, *height, *width]),
+            _ => None,
+        }
+    }
 }
 
 impl TensorLayout {
@@ -92,27 +108,40 @@ impl TensorLayout {
         let source = place(name).ok_or_else(missing)?;
         let wanted: &[usize] = match &intake.source {
             SourceKind::Tokens(_) => &[],
-            SourceKind::Pixels { shape } => shape,
+            // Where the model reads any size, that of the file.
+            SourceKind::Pixels { any_size: true, .. } => &[],
+            SourceKind::Pixels { shape, .. } => shape,
             SourceKind::Frames { shape } => shape,
         };
         let inner = source.shape.get(1..).unwrap_or(&[]);
         if source.shape.len() != rank || (!wanted.is_empty() && inner != wanted) {
-            let shape = if wanted.is_empty() { "[N, T]".to_owned() } else { format!("[N, ..{wanted:?}]") };
+            let shape = match (wanted.is_empty(), rank) {
+                (true, 2) => "[N, T]".to_owned(),
+                (true, _) => "[N, channels, height, width]".to_owned(),
+                (false, _) => format!("[N, ..{wanted:?}]"),
+            };
             return Err(Error::new(format!("{name} has shape {:?}, but the model reads {shape}", source.shape)));
         }
         let layout = Self {
             sequences: source.shape.first().copied().unwrap_or(0),
             attention_mask: place("attention_mask").filter(|_| rank == 2),
+            token_type_ids: place("token_type_ids").filter(|_| rank == 2 && intake.types > 0),
+            position_ids: place("position_ids").filter(|_| rank == 2 && intake.positions != PositionIds::Unused),
             decoder_input_ids: place("decoder_input_ids"),
             decoder_attention_mask: place("decoder_attention_mask"),
             labels: place("labels").filter(|labels| labels.shape.len() == 2),
+            unused: BTreeSet::new(),
             source,
         };
+        let mut layout = layout;
+        let used: Vec<&String> = layout.rows().map(|entry| &entry.name).chain([&layout.source.name]).collect();
+        let unused = entries.iter().map(|entry| &entry.name).filter(|name| !used.contains(name));
+        // A model without a language-model head has no use for labels, as for those of its task.
+        layout.unused = unused.filter(|name| intake.objective.is_some() || *name != "labels").cloned().collect();
         if layout.sequences == 0 {
             return Err(Error::new(format!("{name} holds no sequence")));
         }
-        let rest = [&layout.attention_mask, &layout.decoder_input_ids, &layout.decoder_attention_mask, &layout.labels];
-        for place in rest.into_iter().flatten() {
+        for place in layout.rows() {
             if place.shape.len() != 2 || place.shape.first() != Some(&layout.sequences) {
                 let what = format!(
                     "{} has shape {:?}, but {name} holds {} sequences",
@@ -122,6 +151,13 @@ impl TensorLayout {
             }
         }
         Ok(layout)
+    }
+
+    /// Tensors of one row per sequence besides the source.
+    fn rows(&self) -> impl Iterator<Item = &Entry> {
+        let Self { attention_mask, token_type_ids, position_ids, decoder_input_ids, .. } = self;
+        let named = [attention_mask, token_type_ids, position_ids, decoder_input_ids];
+        named.into_iter().chain([&self.decoder_attention_mask, &self.labels]).flatten()
     }
 
     /// Tokens of a row, of the source or of what the decoder reads.
@@ -137,10 +173,13 @@ impl TensorLayout {
         let decoder = ids(&self.decoder_input_ids)?;
         let decoder_mask = ids(&self.decoder_attention_mask)?;
         let labels = ids(&self.labels)?;
+        let (types, positions) = (ids(&self.token_type_ids)?, ids(&self.position_ids)?);
         let content = match &intake.source {
             SourceKind::Tokens(limits) => {
                 let ids = integers(&self.source, file, row)?;
-                SourceContent::Tokens(TokenRow::checked("input_ids", &ids, mask.as_deref(), limits)?)
+                let mut source = TokenRow::checked("input_ids", &ids, mask.as_deref(), limits)?;
+                source.take(types.as_deref(), positions.as_deref(), intake)?;
+                SourceContent::Tokens(source)
             }
             _ => SourceContent::Values(floats(&self.source, file, row)?),
         };

@@ -3,7 +3,7 @@
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::network::{InputSpec, NetworkSpec, Objective, StackSpec};
+use crate::network::{Counting, InputSpec, NetworkSpec, Objective, PositionSpec, StackSpec};
 
 /// Bounds on the tokens that one stack reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,12 +23,25 @@ pub enum SourceKind {
     Pixels {
         /// Channels, height, width.
         shape: [usize; 3],
+        /// Whether the model reads images of any size: then the input decides, and `shape` is what it was made for.
+        any_size: bool,
     },
     /// Log-mel spectrograms.
     Frames {
         /// Mel bands and frames.
         shape: [usize; 2],
     },
+}
+
+/// What a model does with `position_ids`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PositionIds {
+    /// They name rows of a table; ids are below this.
+    Rows(usize),
+    /// It turns by distances (rotary), so that only their differences count.
+    Relative,
+    /// It takes none.
+    Unused,
 }
 
 /// What a model can read and what it is asked to predict.
@@ -44,6 +57,10 @@ pub struct Intake {
     pub objective: Option<Objective>,
     /// Number of classes of that head.
     pub classes: usize,
+    /// Types that tokens can have; 0 where the model knows none.
+    pub types: usize,
+    /// What the model does with positions that are given.
+    pub positions: PositionIds,
     /// Id that fills up short sequences.
     pub pad: u32,
     /// First id that the decoder of an encoder-decoder model reads.
@@ -67,8 +84,27 @@ impl Intake {
         let first = first.ok_or_else(|| Error::new("the network has no layers"))?;
         let source = match &first.input {
             InputSpec::Tokens(_) => SourceKind::Tokens(limits(first)?),
-            InputSpec::Patches(p) => SourceKind::Pixels { shape: [p.channels, p.image.0, p.image.1] },
+            InputSpec::Patches(p) => {
+                SourceKind::Pixels { shape: [p.channels, p.image.0, p.image.1], any_size: p.any_size }
+            }
             InputSpec::Frames(f) => SourceKind::Frames { shape: [f.bands, 2 * f.positions] },
+        };
+        let is_alone = spec.encoder.is_none() || spec.decoder.is_none();
+        let turns = first.layers.iter().any(|layer| layer.attention.rotary.is_some());
+        let (types, positions) = match &first.input {
+            InputSpec::Tokens(input) => {
+                let positions = match &input.positions {
+                    // Encoder-decoders of transformers take none.
+                    PositionSpec::Table { rows, offset, counting, .. } if is_alone => match counting {
+                        Counting::Unpadded { .. } => PositionIds::Rows(*rows),
+                        _ => PositionIds::Rows(rows.saturating_sub(*offset)),
+                    },
+                    _ if turns => PositionIds::Relative,
+                    _ => PositionIds::Unused,
+                };
+                (input.types, positions)
+            }
+            _ => (0, PositionIds::Unused),
         };
         let target = match (&spec.encoder, &spec.decoder) {
             (Some(_), Some(decoder)) => Some(limits(decoder)?),
@@ -89,6 +125,8 @@ impl Intake {
             decoder_only: spec.encoder.is_none(),
             objective: spec.output.as_ref().map(|o| o.objective),
             classes: spec.output.as_ref().map_or(0, |o| o.vocabulary),
+            types,
+            positions,
             source,
             target,
             pad,

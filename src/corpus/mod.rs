@@ -30,13 +30,15 @@ mod reader;
 mod reading;
 mod resample;
 mod settings;
+mod spool;
 mod stream;
 mod text;
 mod tokenizer;
+mod tokenizer_files;
 mod tokens;
 
 pub use batches::Batches;
-pub use intake::{Intake, SourceKind, TokenLimits};
+pub use intake::{Intake, PositionIds, SourceKind, TokenLimits};
 pub use opened::Corpus;
 pub use origin::Total;
 pub use reading::{Reading, Unit};

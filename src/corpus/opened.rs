@@ -16,6 +16,7 @@ use super::masking::Hiding;
 use super::origin::{Origin, Total};
 use super::pairs::PairFile;
 use super::settings::{BatchOrder, CorpusPart, CorpusSettings, Input, Purpose};
+use super::spool::Spool;
 use super::text::TextFile;
 use super::tokenizer::TextTokenizer;
 use super::tokens::TokenLines;
@@ -31,6 +32,8 @@ pub struct Corpus {
     pub(super) settings: CorpusSettings,
     pub(super) hiding: Arc<Hiding>,
     input: Input,
+    /// A copy that is read instead of the input, where that is a pipe or compressed.
+    pub(super) spool: Option<Arc<Spool>>,
     /// Sequences counted by a pass that reached the end, plus one; 0 before that.
     pub(super) counted: Arc<AtomicU64>,
     fingerprint: Arc<OnceLock<String>>,
@@ -75,22 +78,31 @@ impl Corpus {
         if !(0.0..=1.0).contains(&settings.masking.share) {
             return Err(Error::usage(format!("a share of {} masked tokens is not in 0 to 1", settings.masking.share)));
         }
+        let spool = Spool::of(input, ticket)?.map(Arc::new);
+        let named = input;
+        let input = &spool.as_ref().map_or_else(|| input.clone(), |spool| spool.input(input));
+        let explain = |error: Error| spool.as_ref().map_or_else(|| error.clone(), |spool| spool.explain(error.clone()));
         let hiding = Hiding::new(tokenizer.as_deref(), intake.source_tokens().map_or(0, |l| l.vocabulary));
         let text = || tokenizer.clone().ok_or_else(|| Error::new("text needs a tokenizer").at(folder));
         let origin: Arc<dyn Origin> = match input {
-            Input::Tokens(path) => Arc::new(TokenLines::open(path, intake, ticket)?),
-            Input::Inputs(path) => Arc::new(NamedTensors::open(path, intake, ticket)?),
-            Input::Text(path) => Arc::new(TextFile::open(path, text()?, intake, settings)?),
+            Input::Tokens(path) => Arc::new(TokenLines::open(path, intake, ticket).map_err(explain)?),
+            Input::Inputs(path) => Arc::new(NamedTensors::open(path, intake, ticket).map_err(explain)?),
+            Input::Text(path) => Arc::new(TextFile::open(path, text()?, intake, settings).map_err(explain)?),
             Input::Pairs { path, columns } => {
-                Arc::new(PairFile::open(path, *columns, text()?, intake, settings, ticket)?)
+                Arc::new(PairFile::open(path, *columns, text()?, intake, settings, ticket).map_err(explain)?)
             }
             Input::Images(images) => Arc::new(Images::open(images, folder, intake, ticket)?),
         };
+        let mut intake = intake.clone();
+        if let (SourceKind::Pixels { shape, any_size: true }, Some(image)) = (&mut intake.source, origin.image()) {
+            *shape = image;
+        }
         Ok(Self {
             origin,
-            intake: Arc::new(intake.clone()),
+            intake: Arc::new(intake),
             settings: settings.clone(),
-            input: input.clone(),
+            input: named.clone(),
+            spool,
             hiding: Arc::new(hiding),
             counted: Arc::default(),
             fingerprint: Arc::default(),
@@ -124,13 +136,14 @@ impl Corpus {
         &self.settings
     }
 
-    /// The same input under other settings; `seq_len` and `packing` stay as they were when the input was opened.
+    /// The same input under other settings; `seq_len`, `packing` and `pack` stay as they were when the input was opened.
     #[must_use]
     pub fn with(&self, change: impl FnOnce(&mut CorpusSettings)) -> Self {
         let mut other = self.clone();
         change(&mut other.settings);
         other.settings.seq_len = self.settings.seq_len;
         other.settings.packing = self.settings.packing;
+        other.settings.pack = self.settings.pack;
         other.settings.batch_size = other.settings.batch_size.max(1);
         other
     }
@@ -167,7 +180,7 @@ impl Corpus {
         let longest = self.origin.longest();
         let source = match &self.intake.source {
             SourceKind::Tokens(_) => longest,
-            SourceKind::Pixels { shape: [_, height, width] } => Extent::positions(spec, (*height, *width)),
+            SourceKind::Pixels { shape: [_, height, width], .. } => Extent::positions(spec, (*height, *width)),
             SourceKind::Frames { .. } => Extent::positions(spec, (0, 0)),
         };
         let target = if self.intake.target.is_some() { longest } else { 0 };

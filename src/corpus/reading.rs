@@ -16,7 +16,7 @@ pub struct Reading {
     /// The file or folder; absent in records of earlier releases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Input>,
-    /// SHA-256 of every byte of the input; empty where it can be read only once, as from a pipe.
+    /// SHA-256 of every byte of the input, unpacked where it is compressed; empty in records of earlier releases.
     pub fingerprint: String,
     /// Longest sequence in tokens, where one was asked for.
     pub seq_len: Option<usize>,
@@ -24,6 +24,8 @@ pub struct Reading {
     pub batch_size: usize,
     /// Batches read at most.
     pub batches: Option<u64>,
+    /// Whether sequences of encoders are filled from running text.
+    pub pack: bool,
     /// Seed of masks.
     pub seed: u64,
     /// Which part of the input.
@@ -76,8 +78,7 @@ impl Corpus {
     /// What is read and how; hashes the input, once.
     pub fn reading(&self, ticket: &Ticket) -> Result<Reading> {
         let settings = self.settings();
-        let path = self.input().path();
-        let fingerprint = if path.is_file() || path.is_dir() { self.fingerprint(ticket)? } else { String::new() };
+        let fingerprint = self.fingerprint(ticket)?;
         Ok(Reading {
             input: self.describe(),
             source: Some(self.input().clone()),
@@ -85,6 +86,7 @@ impl Corpus {
             seq_len: settings.seq_len,
             batch_size: settings.batch_size,
             batches: settings.batches,
+            pack: settings.pack,
             seed: settings.seed,
             part: settings.part,
             order: settings.order,

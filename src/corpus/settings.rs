@@ -231,6 +231,9 @@ pub struct CorpusSettings {
     pub part: CorpusPart,
     /// Special tokens of packed text.
     pub packing: TextPacking,
+    /// Fill the sequences of models with an encoder from running text too, instead of one line each.
+    #[serde(default)]
+    pub pack: bool,
     /// Masks of masked-language models.
     pub masking: Masking,
 }
@@ -246,6 +249,7 @@ impl Default for CorpusSettings {
             purpose: Purpose::default(),
             part: CorpusPart::default(),
             packing: TextPacking::default(),
+            pack: false,
             masking: Masking::default(),
         }
     }

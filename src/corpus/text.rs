@@ -57,6 +57,8 @@ pub(super) struct TextSource {
     pub intake: Intake,
     pub length: usize,
     pub packing: TextPacking,
+    /// Whether sequences are filled from running text.
+    pub fills: bool,
 }
 
 /// One file of text.
@@ -74,8 +76,8 @@ impl TextFile {
         settings: &CorpusSettings,
     ) -> Result<Self> {
         let length = sequence_length(settings, intake, &tokenizer)?;
-        let packing = settings.packing;
-        let source = TextSource { path: path.to_path_buf(), tokenizer, intake: intake.clone(), length, packing };
+        let (packing, fills) = (settings.packing, intake.decoder_only || settings.pack);
+        let source = TextSource { path: path.to_path_buf(), tokenizer, intake: intake.clone(), length, packing, fills };
         let bytes = std::fs::metadata(path).map_err(|e| Error::from(e).at(path))?.len();
         let (mut read, mut sample) = (false, String::new());
         let mut reader = TextReader::open(path)?;
@@ -99,11 +101,7 @@ impl TextFile {
 impl Origin for TextFile {
     fn examples(&self) -> Result<Examples> {
         let source = self.source.clone();
-        if source.intake.decoder_only {
-            Ok(Box::new(Packed::open(source)?))
-        } else {
-            Ok(Box::new(TextLines::open(source)?))
-        }
+        if source.fills { Ok(Box::new(Packed::open(source)?)) } else { Ok(Box::new(TextLines::open(source)?)) }
     }
 
     fn sequences(&self) -> Option<Total> {
@@ -119,8 +117,10 @@ impl Origin for TextFile {
     }
 
     fn describe(&self) -> String {
-        let TextSource { intake, length, packing, .. } = &self.source;
-        if intake.target.is_some() {
+        let TextSource { intake, length, packing, fills, .. } = &self.source;
+        if *fills && !intake.decoder_only {
+            format!("packed to {length} tokens, special tokens around each sequence")
+        } else if intake.target.is_some() {
             format!("each line, of up to {length} tokens, read by the encoder and, moved by one, by the decoder")
         } else if intake.decoder_only {
             let special = if *packing == TextPacking::Sequences { ", special tokens before each sequence" } else { "" };
@@ -132,8 +132,33 @@ impl Origin for TextFile {
 }
 
 impl TextSource {
+    /// Special tokens before and behind every sequence of packed text. A decoder's stream has them around the whole.
+    fn around(&self) -> (&[u32], &[u32]) {
+        match self.packing {
+            _ if !self.intake.decoder_only => (self.tokenizer.prefix(), self.tokenizer.suffix()),
+            TextPacking::Sequences => (self.tokenizer.prefix(), &[]),
+            TextPacking::Stream => (&[], &[]),
+        }
+    }
+
+    /// Whether special tokens stand around the whole text, which is then cut.
+    fn is_stream(&self) -> bool {
+        self.intake.decoder_only && self.packing == TextPacking::Stream
+    }
+
+    /// Ids that a sequence of packed text has room for.
+    fn room(&self) -> usize {
+        let (front, back) = self.around();
+        // Room for an end token that the tokenizer may not add.
+        let end = usize::from(self.intake.target.is_some() && self.intake.end.is_some());
+        self.length.saturating_sub(front.len() + back.len() + end).max(1)
+    }
+
     /// Sequences that `text` gives.
     fn count(&self, text: &str) -> Result<u64> {
+        if self.fills && !self.intake.decoder_only {
+            return Ok(self.tokenizer.encode(text)?.len().div_ceil(self.room()).max(1) as u64);
+        }
         if self.intake.decoder_only {
             let added = self.tokenizer.added();
             let ids = self.tokenizer.encode(text)?.len();
@@ -184,21 +209,18 @@ impl Packed {
     fn open(source: TextSource) -> Result<Self> {
         let reader = TextReader::open(&source.path)?;
         let stream = TokenStream::new(reader, Arc::clone(&source.tokenizer), WindowSizes::default());
-        let ids = if source.packing == TextPacking::Stream { source.tokenizer.prefix().to_vec() } else { Vec::new() };
+        let ids = if source.is_stream() { source.tokenizer.prefix().to_vec() } else { Vec::new() };
         Ok(Self { stream: Some(stream), ids, next: 0, any: false, source })
     }
 
     fn read(&mut self) -> Result<Option<Example>> {
-        let front = match self.source.packing {
-            TextPacking::Stream => &[][..],
-            TextPacking::Sequences => self.source.tokenizer.prefix(),
-        };
-        let room = self.source.length - front.len();
+        let (front, back) = self.source.around();
+        let room = self.source.room();
         while self.ids.len() - self.next < room {
             let Some(stream) = &mut self.stream else { break };
             let Some(more) = stream.read()? else {
                 self.stream = None;
-                if self.source.packing == TextPacking::Stream {
+                if self.source.is_stream() {
                     self.ids.extend_from_slice(self.source.tokenizer.suffix());
                 }
                 break;
@@ -213,7 +235,11 @@ impl Packed {
         if taken.is_empty() || (taken.len() + front.len() < 2 && self.any) {
             return Ok(None);
         }
-        let example = Example::tokens([front, taken].concat());
+        let ids = [front, taken, back].concat();
+        let example = match &self.source.intake.target {
+            Some(_) => Example::pair(ids.clone(), ids, &self.source.intake),
+            None => Example::tokens(ids),
+        };
         self.next += taken.len();
         self.any = true;
         Ok(Some(example))

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use rayon::prelude::*;
-use serde_json::Value;
 use tokenizers::{Encoding, Token, Tokenizer};
 
+use super::tokenizer_files::read;
 use crate::error::{Error, Result};
 
 /// Names that mask tokens go by where `tokenizer_config.json` names none.
@@ -30,22 +30,10 @@ pub(super) struct Piece {
 }
 
 impl TextTokenizer {
-    /// Reads `tokenizer.json` of a model folder, and the name of the mask token from `tokenizer_config.json`.
+    /// The tokenizer of a model folder, as its files together say.
     pub fn load(folder: &Path) -> Result<Self> {
-        let path = folder.join("tokenizer.json");
-        let bytes = std::fs::read(&path).map_err(|e| {
-            let hint = "write one with AutoTokenizer.from_pretrained(..).save_pretrained(..), or give --tokens";
-            Error::new(format!("cannot read the tokenizer: {e}")).at(&path).hint(hint)
-        })?;
-        let inner = Tokenizer::from_bytes(&bytes)
-            .map_err(|e| Error::new(format!("not a tokenizer.json that can be read: {e}")).at(&path))?;
-        let config = std::fs::read(folder.join("tokenizer_config.json")).ok();
-        let config: Option<Value> = config.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let named = config.as_ref().and_then(|config| {
-            let token = config.get("mask_token")?;
-            token.as_str().or_else(|| token.get("content")?.as_str()).map(str::to_owned)
-        });
-        Self::new(inner, named.as_deref()).map_err(|e| e.at(&path))
+        let (inner, mask) = read(folder)?;
+        Self::new(inner, mask.as_deref()).map_err(|e| e.at(folder.join("tokenizer.json")))
     }
 
     /// Wraps a tokenizer; `mask` names its mask token.

@@ -1,10 +1,13 @@
 //! JSON Lines of token ids.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::example::{Example, SourceContent, TokenRow};
 use super::intake::Intake;
@@ -13,14 +16,69 @@ use crate::error::{Error, Result};
 use crate::task::Ticket;
 use crate::words::counted;
 
-/// One line; other keys (`token_type_ids`, ..) are read over.
-#[derive(Deserialize)]
+/// One line.
+#[derive(Default)]
 struct TokenLine {
     input_ids: Vec<i64>,
     attention_mask: Option<Vec<i64>>,
+    token_type_ids: Option<Vec<i64>>,
+    position_ids: Option<Vec<i64>>,
     decoder_input_ids: Option<Vec<i64>>,
     decoder_attention_mask: Option<Vec<i64>>,
-    labels: Option<Vec<i64>>,
+    labels: Option<Labels>,
+    /// Keys that are none of these.
+    others: Vec<String>,
+}
+
+/// What stands under `labels`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Labels {
+    /// One per token.
+    Each(Vec<i64>),
+    /// Of the whole sequence, or of another kind: for classifiers and regression.
+    Whole(IgnoredAny),
+}
+
+/// Keys that tokenizers write and that no model reads.
+const IRRELEVANT: [&str; 5] =
+    ["special_tokens_mask", "offset_mapping", "length", "overflow_to_sample_mapping", "num_truncated_tokens"];
+
+impl<'de> Deserialize<'de> for TokenLine {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = TokenLine;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with input_ids")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TokenLine, A::Error> {
+                let (mut line, mut ids) = (TokenLine::default(), None);
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "input_ids" => ids = Some(map.next_value()?),
+                        "attention_mask" => line.attention_mask = map.next_value()?,
+                        "token_type_ids" => line.token_type_ids = map.next_value()?,
+                        "position_ids" => line.position_ids = map.next_value()?,
+                        "decoder_input_ids" => line.decoder_input_ids = map.next_value()?,
+                        "decoder_attention_mask" => line.decoder_attention_mask = map.next_value()?,
+                        "labels" => line.labels = map.next_value()?,
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                            if !IRRELEVANT.contains(&key.as_str()) {
+                                line.others.push(key);
+                            }
+                        }
+                    }
+                }
+                line.input_ids = ids.ok_or_else(|| de::Error::missing_field("input_ids"))?;
+                Ok(line)
+            }
+        }
+        deserializer.deserialize_map(Keys)
+    }
 }
 
 /// A file of token lists, checked whole when it is opened.
@@ -29,6 +87,7 @@ pub(super) struct TokenLines {
     intake: Intake,
     sequences: u64,
     longest: usize,
+    notes: Vec<String>,
 }
 
 impl TokenLines {
@@ -36,7 +95,8 @@ impl TokenLines {
         intake.source_tokens()?;
         let (mut sequences, mut longest) = (0, 0);
         ticket.stage("check tokens", None, "lines");
-        for example in TokenLineReader::open(path, intake)? {
+        let mut lines = TokenLineReader::open(path, intake)?;
+        for example in lines.by_ref() {
             longest = longest.max(example?.length());
             sequences += 1;
             ticket.advance(1)?;
@@ -44,8 +104,15 @@ impl TokenLines {
         if sequences == 0 {
             return Err(Error::new("the file holds no line of tokens").at(path));
         }
-        Ok(Self { path: path.to_path_buf(), intake: intake.clone(), sequences, longest })
+        let notes = unused_note(&lines.unused).into_iter().collect();
+        Ok(Self { path: path.to_path_buf(), intake: intake.clone(), sequences, longest, notes })
     }
+}
+
+/// What to say of keys or tensors that the model has no use for.
+pub(super) fn unused_note(names: &BTreeSet<String>) -> Option<String> {
+    let list: Vec<&str> = names.iter().map(String::as_str).collect();
+    (!list.is_empty()).then(|| format!("not used, as this model does not read it: {}", list.join(", ")))
 }
 
 impl Origin for TokenLines {
@@ -68,6 +135,10 @@ impl Origin for TokenLines {
     fn describe(&self) -> String {
         format!("{} of up to {}", counted(self.sequences, "sequences"), counted(self.longest, "tokens"))
     }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
 }
 
 struct TokenLineReader {
@@ -76,13 +147,22 @@ struct TokenLineReader {
     file: BufReader<File>,
     number: u64,
     buffer: Vec<u8>,
+    /// Keys that were read over.
+    unused: BTreeSet<String>,
 }
 
 impl TokenLineReader {
     fn open(path: &Path, intake: &Intake) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::from(e).at(path))?;
         let file = BufReader::with_capacity(1 << 18, file);
-        Ok(Self { path: path.to_path_buf(), intake: intake.clone(), file, number: 0, buffer: Vec::new() })
+        Ok(Self {
+            path: path.to_path_buf(),
+            intake: intake.clone(),
+            file,
+            number: 0,
+            buffer: Vec::new(),
+            unused: BTreeSet::new(),
+        })
     }
 }
 
@@ -103,29 +183,38 @@ impl Iterator for TokenLineReader {
             }
             if !line.is_empty() {
                 let named = |e: Error| e.within(format_args!("line {}", self.number)).at(&self.path);
-                return Some(read(line, &self.intake).map_err(named));
+                return Some(read(line, &self.intake, &mut self.unused).map_err(named));
             }
         }
     }
 }
 
 /// One line as an example. A decoder reads `decoder_input_ids`, or the labels moved right by one behind the start token.
-fn read(line: &[u8], intake: &Intake) -> Result<Example> {
+fn read(line: &[u8], intake: &Intake, unused: &mut BTreeSet<String>) -> Result<Example> {
     let line: TokenLine = serde_json::from_slice(line).map_err(|error| {
         // serde counts lines within the one line that it sees.
         let text = error.to_string().replace(" at line 1 column", " at column");
         Error::new(text).hint("each line is an object like {\"input_ids\": [1, 2, 3]}")
     })?;
     let limits = intake.source_tokens()?;
-    let source = TokenRow::checked("input_ids", &line.input_ids, line.attention_mask.as_deref(), limits)?;
-    let target = decoder_row(
-        line.decoder_input_ids.as_deref(),
-        line.decoder_attention_mask.as_deref(),
-        line.labels.as_deref(),
-        intake,
-    )?;
+    let mut source = TokenRow::checked("input_ids", &line.input_ids, line.attention_mask.as_deref(), limits)?;
+    unused.extend(source.take(line.token_type_ids.as_deref(), line.position_ids.as_deref(), intake)?);
+    unused.extend(line.others);
+    let labels = match &line.labels {
+        Some(Labels::Each(labels)) => Some(labels.as_slice()),
+        // A model without a language-model head has no use for any.
+        Some(Labels::Whole(_)) if intake.objective.is_some() => {
+            return Err(Error::new(
+                "labels is no list of token ids, but this model predicts a token at every position",
+            )
+            .hint("give one label per token, or leave labels out"));
+        }
+        _ => None,
+    };
+    let target =
+        decoder_row(line.decoder_input_ids.as_deref(), line.decoder_attention_mask.as_deref(), labels, intake)?;
     let mut example = Example { content: SourceContent::Tokens(source), target, labels: None };
-    if let Some(labels) = &line.labels {
+    if let Some(labels) = labels {
         example.set_labels(labels, intake)?;
     }
     Ok(example)

@@ -18,4 +18,4 @@ pub use interval::{Estimate, Interval};
 pub use measured::Measured;
 pub use quality::{Quality, SCORED_COPIES, evaluate, is_finite};
 pub use similarity::{HiddenSimilarity, pooled};
-pub use speed::{Speed, Timing, speed};
+pub use speed::{Speed, Speeds, Timing, speed, speeds};

@@ -11,17 +11,30 @@ use crate::task::Ticket;
 use crate::tensor::device_name;
 
 /// How often to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
     /// Runs that are not counted: they fill caches, and on an accelerator they choose kernels.
     pub warm_up: usize,
-    /// Runs of which the median counts.
+    /// Runs of which the median counts, at least.
     pub repetitions: usize,
+    /// Seconds that the counted runs take together, at least.
+    #[serde(default)]
+    pub least_secs: f64,
+}
+
+impl Timing {
+    /// Enough to tell a faster model from a slower one on a machine that does other work too.
+    pub const THOROUGH: Self = Self { warm_up: 2, repetitions: 11, least_secs: 1.0 };
+
+    /// Whether so many runs that took `secs` are enough.
+    fn is_met(&self, secs: &[f64]) -> bool {
+        secs.len() >= self.repetitions && secs.iter().sum::<f64>() >= self.least_secs
+    }
 }
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { warm_up: 2, repetitions: 7 }
+        Self { warm_up: 2, repetitions: 7, least_secs: 0.0 }
     }
 }
 
@@ -44,38 +57,145 @@ pub struct Speed {
     pub device: String,
 }
 
+impl Speed {
+    /// What is counted: `tokens` or `images`, or `inputs` of another kind.
+    pub fn unit(&self) -> &'static str {
+        match self.length {
+            Some(_) => "tokens",
+            None if self.tokens == self.sequences => "images",
+            None => "inputs",
+        }
+    }
+
+    fn of(secs: &[f64], network: &Network, batch: &Batch) -> Result<Self> {
+        let mut sorted = secs.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let median = quantile(&sorted, 0.5);
+        let tokens = batch.token_count()?;
+        Ok(Self {
+            tokens_per_sec: tokens as f64 / median.max(f64::MIN_POSITIVE),
+            secs: [sorted[0], median, sorted[sorted.len() - 1]],
+            sequences: batch.source.sequences()?,
+            length: match &batch.source {
+                Source::Tokens(tokens) => Some(tokens.mask.length()),
+                _ => None,
+            },
+            tokens,
+            repetitions: secs.len(),
+            device: format!("{} {}", device_name(network.device()), network.dtype().as_str()),
+        })
+    }
+}
+
+/// Speeds of two models whose runs alternated, so that what else the machine does slows both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Speeds {
+    /// Of the first, the original.
+    pub before: Speed,
+    /// Of the second.
+    pub after: Speed,
+    /// How many times as fast the second is, run against run: the quartiles and the median; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<[f64; 3]>,
+}
+
+impl Speeds {
+    fn of(before: &[f64], after: &[f64], models: [&Network; 2], batch: &Batch) -> Result<Self> {
+        let mut ratios: Vec<f64> =
+            before.iter().zip(after).map(|(before, after)| before / after.max(f64::MIN_POSITIVE)).collect();
+        ratios.sort_by(f64::total_cmp);
+        Ok(Self {
+            before: Speed::of(before, models[0], batch)?,
+            after: Speed::of(after, models[1], batch)?,
+            ratio: Some([0.25, 0.5, 0.75].map(|share| quantile(&ratios, share))),
+        })
+    }
+
+    /// How many times as fast the second model is, where that can be told: half of the runs in the middle agree which is
+    /// faster, and so do the fastest ones.
+    pub fn measurable(&self) -> Option<f64> {
+        let [low, median, high] = self.ratio?;
+        let fastest = self.before.secs[0] / self.after.secs[0].max(f64::MIN_POSITIVE);
+        let agree = (low > 1.0 && fastest > 1.0) || (high < 1.0 && fastest < 1.0);
+        agree.then_some(median)
+    }
+
+    /// The change in words: `+12.3 % (+10.1 to +14.0)`, or that there is none that can be told.
+    pub fn change(&self) -> String {
+        let percent = |ratio: f64| 100.0 * (ratio - 1.0);
+        match (self.measurable(), self.ratio) {
+            (Some(median), Some([low, _, high])) => {
+                format!("{:+.1} % ({:+.1} to {:+.1})", percent(median), percent(low), percent(high))
+            }
+            (_, Some([low, _, high])) => {
+                format!("no measurable difference ({:+.1} to {:+.1} %)", percent(low), percent(high))
+            }
+            (_, None) => "no measurable difference".to_owned(),
+        }
+    }
+}
+
+/// Linear between the values around the place; `sorted` is ascending and not empty.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let place = share * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    below + (above - below) * place.fract()
+}
+
 /// Times the forward pass of `network`, language-model head included, on `batch`.
 pub fn speed(network: &Network, gates: &Gates, batch: &Batch, timing: &Timing, ticket: &Ticket) -> Result<Speed> {
-    if timing.repetitions == 0 {
-        return Err(Error::usage("speed needs at least one repetition"));
+    let mut secs = Vec::new();
+    begin(timing, ticket)?;
+    for _ in 0..timing.warm_up {
+        run(network, gates, batch)?;
+        ticket.advance(1)?;
     }
-    ticket.stage("measure speed", Some((timing.warm_up + timing.repetitions) as u64), "runs");
-    let mut secs = Vec::with_capacity(timing.repetitions);
-    for run in 0..timing.warm_up + timing.repetitions {
-        let began = Instant::now();
-        let hidden = network.hidden(batch, gates, &mut Blind)?;
-        pass_through_head(network, &hidden)?;
-        network.device().synchronize()?;
-        if run >= timing.warm_up {
-            secs.push(began.elapsed().as_secs_f64());
+    while !timing.is_met(&secs) {
+        secs.push(run(network, gates, batch)?);
+        ticket.advance(1)?;
+    }
+    Speed::of(&secs, network, batch)
+}
+
+/// Times two models on `batch`, their runs in turns; which goes first alternates too.
+pub fn speeds(before: &Network, after: &Network, batch: &Batch, timing: &Timing, ticket: &Ticket) -> Result<Speeds> {
+    let gates = Gates::open();
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    begin(timing, ticket)?;
+    for _ in 0..timing.warm_up {
+        run(before, &gates, batch)?;
+        run(after, &gates, batch)?;
+        ticket.advance(1)?;
+    }
+    while !(timing.is_met(&first) && timing.is_met(&second)) {
+        if first.len() % 2 == 0 {
+            first.push(run(before, &gates, batch)?);
+            second.push(run(after, &gates, batch)?);
+        } else {
+            second.push(run(after, &gates, batch)?);
+            first.push(run(before, &gates, batch)?);
         }
         ticket.advance(1)?;
     }
-    secs.sort_by(f64::total_cmp);
-    let median = (secs[(secs.len() - 1) / 2] + secs[secs.len() / 2]) / 2.0;
-    let tokens = batch.token_count()?;
-    Ok(Speed {
-        tokens_per_sec: tokens as f64 / median.max(f64::MIN_POSITIVE),
-        secs: [secs[0], median, secs[secs.len() - 1]],
-        sequences: batch.source.sequences()?,
-        length: match &batch.source {
-            Source::Tokens(tokens) => Some(tokens.mask.length()),
-            _ => None,
-        },
-        tokens,
-        repetitions: timing.repetitions,
-        device: format!("{} {}", device_name(network.device()), network.dtype().as_str()),
-    })
+    Speeds::of(&first, &second, [before, after], batch)
+}
+
+fn begin(timing: &Timing, ticket: &Ticket) -> Result<()> {
+    if timing.repetitions == 0 {
+        return Err(Error::usage("speed needs at least one repetition"));
+    }
+    let total = (timing.least_secs == 0.0).then_some((timing.warm_up + timing.repetitions) as u64);
+    ticket.stage("measure speed", total, "runs");
+    Ok(())
+}
+
+/// Seconds of one pass.
+fn run(network: &Network, gates: &Gates, batch: &Batch) -> Result<f64> {
+    let began = Instant::now();
+    let hidden = network.hidden(batch, gates, &mut Blind)?;
+    pass_through_head(network, &hidden)?;
+    network.device().synchronize()?;
+    Ok(began.elapsed().as_secs_f64())
 }
 
 /// The logits of every position, made in parts and dropped.
@@ -91,4 +211,40 @@ fn pass_through_head(network: &Network, hidden: &Hidden) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn speeds(before: &[f64], after: &[f64]) -> Speeds {
+        let mut ratios: Vec<f64> = before.iter().zip(after).map(|(b, a)| b / a).collect();
+        ratios.sort_by(f64::total_cmp);
+        let speed = |secs: &[f64]| Speed {
+            tokens_per_sec: 1.0,
+            secs: [secs.iter().copied().fold(f64::MAX, f64::min), 0.0, 0.0],
+            sequences: 1,
+            length: Some(8),
+            tokens: 8,
+            repetitions: secs.len(),
+            device: String::new(),
+        };
+        let ratio = Some([0.25, 0.5, 0.75].map(|share| quantile(&ratios, share)));
+        Speeds { before: speed(before), after: speed(after), ratio }
+    }
+
+    #[test]
+    fn a_difference_within_the_spread_is_none() {
+        // The same model twice, disturbed now and then.
+        let same = speeds(&[1.0, 1.1, 1.6, 1.0, 1.05], &[1.02, 1.0, 1.1, 1.5, 1.04]);
+        assert_eq!(same.measurable(), None);
+        assert!(same.change().starts_with("no measurable difference ("), "{}", same.change());
+        // Twice as fast, disturbed as much.
+        let faster = speeds(&[1.0, 1.1, 1.6, 1.0, 1.05], &[0.5, 0.5, 0.6, 0.75, 0.52]);
+        assert_eq!(faster.measurable(), Some(1.05 / 0.52));
+        assert!(faster.change().starts_with("+101.9 % ("), "{}", faster.change());
+        // Slower on the whole, though its fastest run beats all: nobody knows.
+        let unclear = speeds(&[1.0, 1.0, 1.0, 1.0], &[1.2, 1.3, 1.2, 0.9]);
+        assert_eq!(unclear.measurable(), None);
+    }
 }

@@ -136,6 +136,13 @@ impl Model {
         Network::stream(self.spec(), Arc::new(self.reader(device, dtype)), own - bytes.passing)
     }
 
+    /// What every weight and what passes takes in `room`, whatever its own limit is.
+    pub fn held_memory(&self, device: &Device, dtype: DType, room: &Room) -> Result<MemoryLimit> {
+        let Needs { networks, throughout, .. } = room.needs;
+        let held = self.pass_bytes(device, dtype, room)?.held;
+        Ok(MemoryLimit(held.saturating_mul(networks).saturating_add(throughout).saturating_add(PROGRAM)))
+    }
+
     /// Fails where not even one layer and one batch fit, and says how much they need.
     pub fn check_room(&self, device: &Device, dtype: DType, room: &Room) -> Result<()> {
         let (needed, limit) = (self.least_memory(device, dtype, room)?, room.limit);

@@ -73,9 +73,18 @@ pub struct Tokens {
     pub ids: Tensor,
     /// Which positions are real.
     pub mask: TokenMask,
+    /// The type of every token, row-major `[N, T]` (BERT's sentence pairs); all of type 0 where absent.
+    pub types: Option<Vec<u32>>,
+    /// The position of every token for models with a table of positions, row-major `[N, T]`; counted where absent.
+    pub positions: Option<Vec<u32>>,
 }
 
 impl Tokens {
+    /// Tokens of one type, at positions that are counted.
+    pub fn new(ids: Tensor, mask: TokenMask) -> Self {
+        Self { ids, mask, types: None, positions: None }
+    }
+
     /// Pads `rows` to the longest with `pad` and keeps each row's own mask.
     pub fn pad(rows: &[(Vec<u32>, Vec<bool>)], pad: u32, device: &Device) -> Result<Self> {
         let length = rows.iter().map(|(ids, _)| ids.len()).max().unwrap_or(0);
@@ -86,10 +95,8 @@ impl Tokens {
             ids.resize(ids.len() + length - row.len(), pad);
             real.extend((0..length).map(|t| mask.get(t).copied().unwrap_or(false)));
         }
-        Ok(Self {
-            ids: Tensor::from_vec(ids, (rows.len(), length), device)?,
-            mask: TokenMask::new(rows.len(), length, real)?,
-        })
+        let mask = TokenMask::new(rows.len(), length, real)?;
+        Ok(Self::new(Tensor::from_vec(ids, (rows.len(), length), device)?, mask))
     }
 }
 

@@ -147,7 +147,14 @@ impl TokenInput {
             hidden = (hidden * self.spec.scale)?;
         }
         if let Some(types) = &self.types {
-            hidden = add_shared(&hidden, &types.get(0)?)?;
+            hidden = match &tokens.types {
+                None => add_shared(&hidden, &types.get(0)?)?,
+                Some(given) => {
+                    let rows = at_places(given, places.as_deref());
+                    let rows = Tensor::new(rows, hidden.device())?;
+                    (&hidden + lookup(types, &rows)?.reshape(hidden.shape())?)?
+                }
+            };
         }
         let after = matches!(self.spec.positions, PositionSpec::Table { after_projection: true, .. });
         if !after {
@@ -181,6 +188,13 @@ impl TokenInput {
             PositionSpec::Sinusoidal => add_every(&sinusoids(t, hidden.dim(2)?, hidden.dtype(), hidden.device())?),
             PositionSpec::Table { rows, offset, counting, .. } => {
                 let Some(table) = &self.positions else { return Ok(hidden) };
+                if let Some(given) = &tokens.positions {
+                    // RoBERTa's ids are rows already; others count from 0.
+                    let first = if matches!(counting, Counting::Unpadded { .. }) { 0 } else { *offset };
+                    let first = u32::try_from(first).unwrap_or(u32::MAX);
+                    let rows = at_places(given, places);
+                    return add_rows(table, rows.into_iter().map(|row| row.saturating_add(first)).collect());
+                }
                 if *counting == Counting::Every {
                     if offset + t > *rows {
                         return Err(Error::new(format!(
@@ -197,6 +211,14 @@ impl TokenInput {
                 add_rows(table, rows)
             }
         }
+    }
+}
+
+/// The values of all positions, or of `places` alone.
+fn at_places(values: &[u32], places: Option<&[u32]>) -> Vec<u32> {
+    match places {
+        None => values.to_vec(),
+        Some(places) => places.iter().filter_map(|place| values.get(*place as usize).copied()).collect(),
     }
 }
 

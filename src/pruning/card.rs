@@ -130,12 +130,13 @@ fn rows(report: &Report, (heads, all): (usize, usize)) -> Vec<(&'static str, Str
         rows.push(("perplexity", format!("{:.3}", before.exp()), format!("{:.3}", after.exp())));
     }
     if let Some(speed) = &report.speed {
-        let name = match speed.before.length {
-            Some(_) => "tokens per second",
-            None => "inputs per second",
+        let name = match speed.before.unit() {
+            "tokens" => "tokens per second",
+            "images" => "images per second",
+            _ => "inputs per second",
         };
         let rate = |speed: &Speed| format!("{:.0}", speed.tokens_per_sec);
-        rows.push((name, rate(&speed.before), rate(&speed.after)));
+        rows.push((name, rate(&speed.before), format!("{}, {}", rate(&speed.after), speed.change())));
     }
     rows
 }

@@ -12,21 +12,21 @@ use super::gqa::pooled;
 use super::shards::write_weights;
 use super::surgery::Surgery;
 use super::target::check_apart;
-use super::{Agreement, Change, Format, InputKind, RECORD, Reference, Report, SHARD_BYTES, Speeds, sample_batches};
+use super::{Agreement, Change, Format, InputKind, RECORD, Reference, Report, SHARD_BYTES, sample_batches};
 use crate::analysis::Document;
 use crate::checkpoint::{Checkpoint, Config, Content, FolderWriter, TensorPlan, write_atomically};
 use crate::error::Result;
-use crate::evaluation::{Measured, Speed, Timing, speed};
+use crate::evaluation::{Measured, Speeds, Timing, speeds};
 use crate::model::{MemoryLimit, Model, Needs, PROGRAM, Room};
-use crate::network::{Batch, Extent, Gates, Network};
+use crate::network::{Batch, Extent, Gates};
 use crate::plan::Plan;
 use crate::task::Ticket;
 
 /// Numbers of the results that a proof may hold in memory at a time.
 const HELD: usize = 1 << 26;
 
-/// Enough to tell a faster model from a slower one; the proof has warmed both up.
-const TIMING: Timing = Timing { warm_up: 0, repetitions: 3 };
+/// A few runs; the proof has warmed both models up. [`Timing::THOROUGH`] tells more.
+const TIMING: Timing = Timing { warm_up: 0, repetitions: 7, least_secs: 0.0 };
 
 /// How to export.
 #[derive(Clone, Debug)]
@@ -233,30 +233,30 @@ fn prove(
     ticket.stage("prove", Some(3 * batches.len() as u64), "batches");
     let network = open(model)?;
     let before = run(&network, &batches, &Gates::open(), most, ticket)?;
-    let speed_before = timed(&network, &batches, options, ticket)?;
-    let (want, reference) = if format == Format::Gqa {
+    let (original, want, reference) = if format == Format::Gqa {
         drop(network);
         let network = pooled(model, plan, device, room.as_ref())?;
-        (run(&network, &batches, &Gates::open(), most, ticket)?, Reference::Pooled)
+        (None, run(&network, &batches, &Gates::open(), most, ticket)?, Reference::Pooled)
     } else {
         let gates = Gates::keep(spec, &plan.kept, DType::F32, device)?;
-        (run(&network, &batches, &gates, most, ticket)?, Reference::Masked)
+        let want = run(&network, &batches, &gates, most, ticket)?;
+        (Some(network), want, Reference::Masked)
     };
     let network = open(written)?;
     let got = run(&network, &batches, &Gates::open(), most, ticket)?;
     let logits = spec.output.is_some();
     let agreement = Agreement::of(&got, &want, logits, kind, reference)?;
     agreement.check()?;
-    let speed_after = timed(&network, &batches, options, ticket)?;
-    let speed = speed_before.zip(speed_after).map(|(before, after)| Speeds { before, after });
+    // Where weights stay on disk there is no speed to speak of.
+    let speed = match options.timing.as_ref().filter(|_| options.memory.is_none()).zip(batches.first()) {
+        Some((timing, batch)) => {
+            let original = original.map_or_else(|| open(model), Ok)?;
+            // The stage under way is the proof's, which goes on.
+            Some(speeds(&original, &network, batch, timing, &ticket.silent())?)
+        }
+        None => None,
+    };
     Ok(Proof { agreement, change: Change::of(&got, &before, logits)?, speed })
-}
-
-/// Speed on the first batch, which has run before. Where weights stay on disk there is no speed to speak of.
-fn timed(network: &Network, batches: &[Batch], options: &ExportOptions, ticket: &Ticket) -> Result<Option<Speed>> {
-    let timed = options.timing.as_ref().filter(|_| options.memory.is_none()).zip(batches.first());
-    // The stage under way is the proof's, which goes on.
-    timed.map(|(timing, batch)| speed(network, &Gates::open(), batch, timing, &ticket.silent())).transpose()
 }
 
 /// Positions of each batch whose results are compared, and the room for a network where memory is bounded.

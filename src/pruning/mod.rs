@@ -27,7 +27,7 @@ pub use draft::{Draft, ExportOptions, export, write};
 pub use files::copy_side_files;
 pub use forecast::{Forecast, forecast};
 pub use format::Format;
-pub use report::{Counts, RECORD, Report, Speeds};
+pub use report::{Counts, RECORD, Report};
 pub use sample::sample_batches;
 pub use shards::{SHARD_BYTES, write_weights};
 pub use target::check_apart;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Agreement, Change, Format};
 use crate::analysis::Document;
 use crate::error::Result;
-use crate::evaluation::{Measured, Speed};
+use crate::evaluation::{Measured, Speeds};
 use crate::network::{Kept, Site};
 use crate::plan::Plan;
 
@@ -22,15 +22,6 @@ pub struct Counts {
     pub before: u64,
     /// In the export.
     pub after: u64,
-}
-
-/// Speed of whole forward passes on one batch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Speeds {
-    /// Of the source.
-    pub before: Speed,
-    /// Of the export.
-    pub after: Speed,
 }
 
 impl Counts {

@@ -51,7 +51,7 @@ fn tokens(vocabulary: usize, longest: Option<usize>, random: &mut Xoshiro256Plus
     let short = (length * 3 / 4).max(1);
     let real = (0..SEQUENCES * length).map(|i| i < length || i - length < short).collect();
     let mask = TokenMask::new(SEQUENCES, length, real)?;
-    Ok(Tokens { ids: Tensor::from_vec(ids, (SEQUENCES, length), &Device::Cpu)?, mask })
+    Ok(Tokens::new(Tensor::from_vec(ids, (SEQUENCES, length), &Device::Cpu)?, mask))
 }
 
 fn noise(shape: &[usize], random: &mut Xoshiro256PlusPlus) -> Result<Tensor> {

@@ -74,6 +74,7 @@ impl Spec {
             seq_len: reading.seq_len,
             batch_size: Some(reading.batch_size),
             batches: reading.batches,
+            pack: reading.pack,
             order: reading.order,
             held_out_every,
             seed: reading.seed,
@@ -102,6 +103,8 @@ impl Spec {
             let size = |spec: &Self| spec.batch_size.unwrap_or(BATCH_SIZE).to_string();
             compare("batch size", size(was), size(self));
         }
+        let packed = |spec: &Self| if spec.pack { "running text" } else { "one for each line" }.to_owned();
+        compare("sequences", packed(was), packed(self));
         compare("batches", number(was.batches, "all"), number(self.batches, "all"));
         let held_out = |spec: &Self| spec.held_out_every.map_or("nothing".to_owned(), |n| format!("1 batch in {n}"));
         compare("held out", held_out(was), held_out(self));

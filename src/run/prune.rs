@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Checked;
 use crate::corpus::{BatchOrder, Corpus, Purpose};
 use crate::error::Result;
-use crate::evaluation::{COMPARED_COPIES, Candidate, Measured, compare};
+use crate::evaluation::{COMPARED_COPIES, Candidate, Measured, Timing, compare};
 use crate::model::{Model, Needs};
 use crate::network::Gates;
 use crate::plan::Plan;
@@ -43,6 +43,7 @@ impl Checked {
             device: self.device()?,
             seed: spec.seed,
             memory: spec.memory,
+            timing: Some(Timing::THOROUGH),
             ..ExportOptions::default()
         };
         let corpus = match spec.input {

@@ -31,6 +31,8 @@ pub struct Spec {
     pub batch_size: Option<usize>,
     /// Stop after so many batches; the whole input where absent.
     pub batches: Option<u64>,
+    /// Fill the sequences of encoders from running text, as those of decoders are, instead of one line each.
+    pub pack: bool,
     /// Order in which the analysis reads.
     pub order: BatchOrder,
     /// Leave every N-th batch out of the analysis, and measure quality on those alone.
@@ -71,6 +73,7 @@ impl Default for Spec {
             seq_len: None,
             batch_size: None,
             batches: None,
+            pack: false,
             order: BatchOrder::AsRead,
             held_out_every: None,
             features: vec![FeatureMap::Output],
@@ -227,6 +230,7 @@ impl Spec {
             batch_size: self.batch_size.unwrap_or(BATCH_SIZE),
             seq_len: self.seq_len,
             batches: self.batches,
+            pack: self.pack,
             seed: self.seed,
             order,
             purpose,

@@ -3,11 +3,13 @@
 //!
 //! The core reports through [`Ticket`]; whoever waits (a terminal bar, a window) reads [`Progress`] when it likes.
 
+mod available;
 mod memory;
 mod progress;
 mod runner;
 mod workers;
 
+pub use available::available_bytes;
 pub use memory::hand_back;
 pub use progress::{CancelToken, Progress, Ticket};
 pub use runner::{Runner, Task, TaskState};

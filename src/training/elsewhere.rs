@@ -30,7 +30,7 @@ fn batch(folder: &Path) -> Batch {
         let (n, t) = ids.dims2().unwrap();
         let real = mask.map_or_else(|| vec![1.0; n * t], |mask| doubles(mask).unwrap());
         let mask = TokenMask::new(n, t, real.into_iter().map(|m| m != 0.0).collect()).unwrap();
-        Tokens { ids: ids.to_dtype(DType::U32).unwrap(), mask }
+        Tokens::new(ids.to_dtype(DType::U32).unwrap(), mask)
     };
     let read = |ids: &str, mask: &str| of.get(ids).map(|ids| tokens(ids, of.get(mask)));
     let source = match (read("input_ids", "attention_mask"), of.get("pixel_values")) {

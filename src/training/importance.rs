@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::task_loss;
 use crate::analysis::{Importance, importance};
+use crate::checkpoint::tensor_bytes;
 use crate::error::{Error, Result};
 use crate::evaluation::pooled;
 use crate::network::{Batch, Blind, Gates, Hidden, Network, Source};
@@ -81,16 +82,17 @@ fn projection(unit: &Tensor, rng: &mut impl RngCore) -> Result<Tensor> {
 /// A number that the inputs of a batch alone decide.
 fn digest(batch: &Batch) -> Result<u64> {
     let mut hash = Sha256::new();
-    let mut numbers = |x: &Tensor| -> Result<()> {
-        hash.update(crate::checkpoint::tensor_bytes(x)?);
-        Ok(())
-    };
     match &batch.source {
-        Source::Tokens(tokens) => numbers(&tokens.ids)?,
-        Source::Pixels(x) | Source::Frames(x) => numbers(x)?,
+        Source::Tokens(tokens) => {
+            hash.update(tensor_bytes(&tokens.ids)?);
+            for given in [&tokens.types, &tokens.positions].into_iter().flatten() {
+                given.iter().for_each(|number| hash.update(number.to_le_bytes()));
+            }
+        }
+        Source::Pixels(x) | Source::Frames(x) => hash.update(tensor_bytes(x)?),
     }
     if let Some(target) = &batch.target {
-        numbers(&target.ids)?;
+        hash.update(tensor_bytes(&target.ids)?);
     }
     let bytes = hash.finalize();
     Ok(bytes.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))

@@ -260,3 +260,28 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
     assert_eq!(run(""), Some(130));
     assert_eq!(run("trap '' HUP;"), Some(0));
 }
+
+#[test]
+fn features_are_written_map_by_map_and_attention_may_stay_away() {
+    let desk = Desk::new();
+    let rows = "{\"input_ids\": [1, 2, 3]}\n{\"input_ids\": [4, 5, 6, 7, 8]}\n{\"input_ids\": [9, 3]}\n";
+    std::fs::write(desk.path("short.jsonl"), rows).unwrap();
+    let load = |name: &str| candle_core::safetensors::load(desk.path(name), &candle_core::Device::Cpu).unwrap();
+    desk.good("features @m --tokens @short.jsonl --out @all.safetensors --features value,residual");
+    desk.good("features @m --tokens @short.jsonl --batch-size 1 --out @one.safetensors --features value,residual");
+    desk.good("features @m --tokens @short.jsonl --out @less.safetensors --no-attention");
+    let (all, one, less) = (load("all.safetensors"), load("one.safetensors"), load("less.safetensors"));
+    assert_eq!(all["attn.decoder.0"].dims(), [3, 4, 5, 5]);
+    assert_eq!(all["logits"].dims(), [3, 5, 96]);
+    assert_eq!(all.len(), one.len());
+    for (name, tensor) in &all {
+        assert_eq!(tensor.dims(), one[name].dims(), "{name}");
+        // Rows of real positions are the same, however sequences are batched; what is padded is 0 where each is alone.
+        let first = |t: &candle_core::Tensor| t.get(1).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let far = first(tensor).iter().zip(first(&one[name])).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(far < 1e-5, "{name}: {far}");
+    }
+    let short = one["value.decoder.0"].get(2).unwrap().narrow(1, 2, 3).unwrap();
+    assert_eq!(short.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap(), 0.0);
+    assert!(less.keys().all(|name| !name.starts_with("attn")) && less.contains_key("out.decoder.1"));
+}

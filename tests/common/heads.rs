@@ -131,7 +131,7 @@ pub fn singles(whole: &Batch) -> Vec<Batch> {
     let pick = |x: &Tensor, n: usize| x.narrow(0, n, 1).unwrap();
     let tokens = |t: &Tokens, n: usize| {
         let mask = TokenMask::new(1, t.mask.length(), t.mask.row(n).to_vec()).unwrap();
-        Tokens { ids: pick(&t.ids, n), mask }
+        Tokens::new(pick(&t.ids, n), mask)
     };
     let count = whole.source.sequences().unwrap();
     (0..count)

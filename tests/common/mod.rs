@@ -105,7 +105,7 @@ fn tokens(ids: &Tensor, mask: Option<&Tensor>) -> Tokens {
         Some(mask) => mask.flatten_all().unwrap().to_vec1::<i64>().unwrap().iter().map(|m| *m != 0).collect(),
         None => vec![true; n * t],
     };
-    Tokens { ids: ids.to_dtype(DType::U32).unwrap(), mask: TokenMask::new(n, t, real).unwrap() }
+    Tokens::new(ids.to_dtype(DType::U32).unwrap(), TokenMask::new(n, t, real).unwrap())
 }
 
 /// The inputs of a reference as a batch.

@@ -13,11 +13,13 @@ fn data(name: &str) -> PathBuf {
 
 fn intake(height: usize, width: usize) -> Intake {
     Intake {
-        source: SourceKind::Pixels { shape: [3, height, width] },
+        source: SourceKind::Pixels { shape: [3, height, width], any_size: false },
         target: None,
         decoder_only: false,
         objective: None,
         classes: 0,
+        types: 0,
+        positions: pillars::corpus::PositionIds::Unused,
         pad: 0,
         decoder_start: None,
         end: None,
@@ -114,4 +116,46 @@ fn faults_name_their_file() {
     assert!(fault(&json!({"size": 16}), &intake(16, 16)).contains("b.png"));
     std::fs::write(folder.path().join("b.png"), b"no image").unwrap();
     assert!(fault(&json!({"size": 16}), &intake(16, 16)).contains("b.png"));
+}
+
+/// The shape of what a model of any image size reads of a photo.
+fn shape(processor: &Value) -> Vec<usize> {
+    let any = Intake { source: SourceKind::Pixels { shape: [3, 518, 518], any_size: true }, ..intake(1, 1) };
+    read(&data("photos"), Some(processor), &any).unwrap().dims().to_vec()
+}
+
+#[test]
+fn the_preprocessor_decides_the_size_where_the_model_reads_any() {
+    // Every published DINOv2 was made for 518 and crops to 224.
+    let meta = json!({"crop_size": {"height": 224, "width": 224}, "do_center_crop": true, "do_resize": true,
+        "image_processor_type": "BitImageProcessor", "resample": 3, "size": {"shortest_edge": 256}});
+    assert_eq!(shape(&meta), [1, 3, 224, 224]);
+    // What the class has where the file says nothing.
+    assert_eq!(shape(&json!({"image_processor_type": "BitImageProcessor"})), [1, 3, 224, 224]);
+    let wide = json!({"image_processor_type": "BitImageProcessor", "do_center_crop": false, "size": {"height": 28, "width": 42}});
+    assert_eq!(shape(&wide), [1, 3, 28, 42]);
+    assert_eq!(shape(&json!({"image_processor_type": "ViTImageProcessor", "size": 56})), [1, 3, 56, 56]);
+}
+
+#[test]
+fn folders_of_classes_are_read_and_photos_cut_short_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    for (class, file) in [("cats", "b_tall.png"), ("dogs", "b_tall.png"), (".hidden", "b_tall.png")] {
+        std::fs::create_dir(folder.path().join(class)).unwrap();
+        std::fs::copy(data("images").join(file), folder.path().join(class).join(file)).unwrap();
+    }
+    let found = read(folder.path(), Some(&json!({"size": 16})), &intake(16, 16)).unwrap();
+    assert_eq!(found.dims(), [2, 3, 16, 16]);
+    // Half of a JPEG is refused at once, a whole one is not, whatever follows its end.
+    let cut = read(&data("cut-photo"), Some(&json!({"size": 16})), &intake(16, 16)).unwrap_err().to_string();
+    assert!(cut.contains("cut short") && cut.contains("half.jpg"), "{cut}");
+    let photo = std::fs::read_dir(data("photos")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&photo).unwrap();
+    bytes.extend_from_slice(b"what a camera adds");
+    std::fs::write(folder.path().join("a.jpg"), &bytes).unwrap();
+    assert_eq!(read(folder.path(), Some(&json!({"size": 16})), &intake(16, 16)).unwrap().dims(), [3, 3, 16, 16]);
+    for part in [bytes.len() / 3, bytes.len() / 2, bytes.len() - 30] {
+        std::fs::write(folder.path().join("a.jpg"), &bytes[..part]).unwrap();
+        assert!(read(folder.path(), Some(&json!({"size": 16})), &intake(16, 16)).is_err(), "{part}");
+    }
 }

@@ -29,6 +29,8 @@ fn encoder() -> Intake {
         decoder_only: false,
         objective: Some(Objective::Masked),
         classes: 591,
+        types: 0,
+        positions: pillars::corpus::PositionIds::Unused,
         pad: 0,
         decoder_start: None,
         end: None,
@@ -275,4 +277,54 @@ fn wrong_requests_and_files_are_named() {
     assert!(pairs("", None).contains("no pair"));
     let input = Input::Pairs { path: write(&temporary, "C\tCC\n"), columns: None };
     assert!(open(&input, &encoder(), &settings(64)).unwrap_err().to_string().contains("encoder-decoder"));
+}
+
+#[test]
+fn encoders_fill_their_sequences_from_running_text_where_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(&folder, &reactions(200));
+    let input = Input::Text(path.clone());
+    let tokenizer = TextTokenizer::load(&self::folder()).unwrap();
+    let whole = tokenizer.encode(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let packed = CorpusSettings { pack: true, ..settings(32) };
+    let corpus = open(&input, &encoder(), &packed).unwrap();
+    let found: Vec<Vec<u32>> = rows(&corpus).into_iter().map(|(ids, _)| ids).collect();
+    let expected: Vec<Vec<u32>> = whole.chunks(30).map(|piece| tokenizer.wrap(piece)).collect();
+    assert_eq!(found, expected);
+    assert_eq!(corpus.describe(), "text text.txt, packed to 32 tokens, special tokens around each sequence");
+    // As few sequences as there can be.
+    assert!(found.len() < rows(&open(&input, &encoder(), &settings(32)).unwrap()).len());
+    assert_eq!(corpus.total().map(Total::value), Some(found.len().div_ceil(4) as u64));
+    // The decoder of an encoder-decoder reads the same, moved by one.
+    let both = open(&input, &encoder_decoder(), &packed).unwrap();
+    assert!(batches(&both).iter().all(|batch| batch.target.is_some()));
+}
+
+#[test]
+fn compressed_text_and_pipes_are_read_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = reactions(30_000);
+    let path = write(&folder, &text);
+    let plain = rows(&open(&Input::Text(path.clone()), &causal(), &settings(64)).unwrap());
+    // The system's own gzip, not ours.
+    assert!(std::process::Command::new("gzip").args(["-k", path.to_str().unwrap()]).status().unwrap().success());
+    let packed = open(&Input::Text(folder.path().join("text.txt.gz")), &causal(), &settings(64)).unwrap();
+    assert!(rows(&packed) == plain);
+    assert!(packed.describe().starts_with("text text.txt.gz, "), "{}", packed.describe());
+    let pipe = folder.path().join("pipe");
+    if std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success()) {
+        let to = pipe.clone();
+        let writer = std::thread::spawn(move || std::fs::write(to, text).unwrap());
+        let piped = open(&Input::Text(pipe.clone()), &causal(), &settings(64)).unwrap();
+        writer.join().unwrap();
+        // Twice, as commands that measure twice do.
+        assert!(rows(&piped) == plain && rows(&piped) == plain);
+        let writer = std::thread::spawn({
+            let to = pipe.clone();
+            move || std::fs::write(to, b"abc\xff\xfe").unwrap()
+        });
+        let error = open(&Input::Text(pipe), &causal(), &settings(64)).unwrap_err().to_string();
+        writer.join().unwrap();
+        assert!(error.contains("byte 3 is not UTF-8: ") && error.contains("/pipe; "), "{error}");
+    }
 }

@@ -17,6 +17,8 @@ fn causal() -> Intake {
         decoder_only: true,
         objective: Some(Objective::Causal),
         classes: 10,
+        types: 0,
+        positions: pillars::corpus::PositionIds::Unused,
         pad: 9,
         decoder_start: None,
         end: None,
@@ -229,7 +231,12 @@ fn named_tensors_of_pixels_and_frames() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("inputs.safetensors");
     let input = Input::Inputs(path.clone());
-    let vision = Intake { source: SourceKind::Pixels { shape: [3, 2, 2] }, objective: None, classes: 0, ..causal() };
+    let vision = Intake {
+        source: SourceKind::Pixels { shape: [3, 2, 2], any_size: false },
+        objective: None,
+        classes: 0,
+        ..causal()
+    };
     let pixels = Tensor::arange(0f32, 36.0, &Device::Cpu).unwrap().reshape((3, 3, 2, 2)).unwrap();
     for dtype in [DType::F32, DType::F16, DType::BF16, DType::F64] {
         save(&path, &[("pixel_values", pixels.to_dtype(dtype).unwrap())]);
@@ -240,7 +247,7 @@ fn named_tensors_of_pixels_and_frames() {
         assert_eq!(values, (0..24).map(|v| v as f32).collect::<Vec<_>>());
         assert_eq!((batches.len(), &batches[1].labels), (2, &None));
     }
-    let large = Intake { source: SourceKind::Pixels { shape: [3, 4, 4] }, ..vision.clone() };
+    let large = Intake { source: SourceKind::Pixels { shape: [3, 4, 4], any_size: false }, ..vision.clone() };
     let error = fault(&input, &large);
     assert!(error.contains("[3, 3, 2, 2]") && error.contains("[3, 4, 4]"), "{error}");
     let nan = Tensor::new(&[f32::NAN; 12], &Device::Cpu).unwrap().reshape((1, 3, 2, 2)).unwrap();
@@ -273,4 +280,123 @@ fn a_file_that_disagrees_with_its_header_is_refused() {
         assert!(error.contains("inputs.safetensors"), "{error}");
         assert!(error.contains("not a readable safetensors file"), "{error}");
     }
+}
+
+/// A fixture's model, and what it makes of lines of tokens.
+fn fixture(family: &str) -> (pillars::model::Model, Intake) {
+    let model = pillars::model::Model::open(crate::common::fixtures().join(family)).unwrap();
+    let intake = Intake::of(&model).unwrap();
+    (model, intake)
+}
+
+fn results(model: &pillars::model::Model, corpus: &Corpus) -> Vec<Tensor> {
+    let network = model.network(&Device::Cpu, DType::F32).unwrap();
+    read(corpus).iter().map(|batch| network.run(batch).unwrap()).collect()
+}
+
+/// What is said of keys that nothing reads.
+fn unused(corpus: &Corpus) -> Vec<String> {
+    corpus.notes().into_iter().filter(|note| note.starts_with("not used")).collect()
+}
+
+fn same(a: &[Tensor], b: &[Tensor]) -> bool {
+    a.len() == b.len()
+        && a.iter().zip(b).all(|(a, b)| {
+            let most: f32 = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap();
+            most < 1e-5
+        })
+}
+
+#[test]
+fn sentence_pairs_have_their_token_types() {
+    let (model, intake) = fixture("bert");
+    let folder = tempfile::tempdir().unwrap();
+    const ROW: &str =
+        r#""input_ids": [2, 11, 12, 13, 3, 21, 22, 3], "labels": [-100, 11, -100, 13, -100, 21, 22, -100]"#;
+    let typed = format!("{{{ROW}, \"token_type_ids\": [0, 0, 0, 0, 0, 1, 1, 1]}}\n");
+    let network = model.network(&Device::Cpu, DType::F32).unwrap();
+    let loss = |text: &str| {
+        let corpus = open(&Input::Tokens(write(folder.path(), text)), &intake, &score()).unwrap();
+        assert_eq!(unused(&corpus), Vec::<String>::new());
+        let (gates, ticket) = (pillars::network::Gates::open(), Ticket::default());
+        let quality = pillars::evaluation::evaluate(&network, &gates, read(&corpus).into_iter().map(Ok), None, &ticket);
+        quality.unwrap().loss_per_token.unwrap()
+    };
+    // transformers 5.23, with and without these types.
+    assert!((loss(&typed) - 5.047_691).abs() < 1e-5, "{}", loss(&typed));
+    let plain = format!("{{{ROW}}}\n");
+    assert!((loss(&plain) - 5.079_591).abs() < 1e-5, "{}", loss(&plain));
+    // Padded beside a longer line, and as named tensors: the same numbers.
+    let longer = format!("{{\"input_ids\": [{}]}}\n", ["5"; 30].join(", "));
+    let alone = results(&model, &open(&Input::Tokens(write(folder.path(), &typed)), &intake, &score()).unwrap());
+    let both = open(&Input::Tokens(write(folder.path(), &format!("{typed}{longer}"))), &intake, &score()).unwrap();
+    let both = results(&model, &both)[0].narrow(0, 0, 1).unwrap().narrow(1, 0, 8).unwrap();
+    assert!(same(&alone, &[both]));
+    let path = folder.path().join("rows.safetensors");
+    let ids = Tensor::new(&[[2i64, 11, 12, 13, 3, 21, 22, 3]], &Device::Cpu).unwrap();
+    let types = Tensor::new(&[[0i64, 0, 0, 0, 0, 1, 1, 1]], &Device::Cpu).unwrap();
+    save(&path, &[("input_ids", ids.clone()), ("token_type_ids", types), ("input_values", ids.clone())]);
+    let named = open(&Input::Inputs(path), &intake, &score()).unwrap();
+    assert!(same(&alone, &results(&model, &named)));
+    assert_eq!(unused(&named), ["not used, as this model does not read it: input_values"]);
+    let wrong = typed.replace("1, 1, 1", "1, 1, 2");
+    assert!(fault(&Input::Tokens(write(folder.path(), &wrong)), &intake).contains("2 in token_type_ids is outside"));
+}
+
+#[test]
+fn positions_that_are_given_are_those_that_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |family: &str, rest: &str| {
+        let (model, intake) = fixture(family);
+        let text = format!("{{\"input_ids\": [5, 11, 12, 13, 6]{rest}}}\n");
+        let corpus = open(&Input::Tokens(write(folder.path(), &text)), &intake, &score())?;
+        let notes = unused(&corpus);
+        Ok::<_, pillars::Error>((results(&model, &corpus), notes))
+    };
+    // Where the model counts from: 0, or behind the padding's row.
+    for (family, counted) in
+        [("bert", "0, 1, 2, 3, 4"), ("gpt2", "0, 1, 2, 3, 4"), ("roberta", "2, 3, 4, 5, 6"), ("opt", "0, 1, 2, 3, 4")]
+    {
+        let (usual, _) = of(family, "").unwrap();
+        let (given, notes) = of(family, &format!(", \"position_ids\": [{counted}]")).unwrap();
+        assert!(same(&usual, &given) && notes.is_empty(), "{family}");
+        let (other, _) = of(family, ", \"position_ids\": [7, 3, 9, 2, 5]").unwrap();
+        assert!(!same(&usual, &other), "{family}");
+    }
+    // Rotary models turn by distances.
+    let (usual, _) = of("llama", "").unwrap();
+    assert!(same(&usual, &of("llama", ", \"position_ids\": [3, 4, 5, 6, 7]").unwrap().0));
+    let packed = of("llama", ", \"position_ids\": [0, 1, 2, 0, 1]").unwrap_err().to_string();
+    assert!(packed.contains("line 1: the position_ids do not count up") && packed.contains("of its own"), "{packed}");
+    // Where nothing reads them, that is said.
+    let (given, notes) = of("bloom", ", \"position_ids\": [0, 1, 2, 3, 4], \"text\": \"a\", \"length\": 5").unwrap();
+    assert!(same(&of("bloom", "").unwrap().0, &given));
+    assert_eq!(notes, ["not used, as this model does not read it: position_ids, text"]);
+}
+
+#[test]
+fn labels_of_whole_sequences_hinder_no_model_that_predicts_no_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let headless = Intake { objective: None, classes: 0, decoder_only: false, ..causal() };
+    for labels in ["1", "0.5", "[0.0, 1.0]", "null", "\"positive\""] {
+        let text = format!("{{\"input_ids\": [1, 2], \"labels\": {labels}}}\n");
+        let input = Input::Tokens(write(folder.path(), &text));
+        let batches = read(&open(&input, &headless, &score()).unwrap());
+        assert_eq!(batches[0].labels, None, "{labels}");
+        if labels != "null" {
+            assert!(fault(&input, &causal()).contains("labels is no list of token ids"), "{labels}");
+        }
+    }
+}
+
+#[test]
+fn images_of_any_size_come_as_they_are_where_the_model_reads_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("inputs.safetensors");
+    let (model, intake) = fixture("dinov2");
+    // Made for 16 x 16 with patches of 4 x 4.
+    save(&path, &[("pixel_values", Tensor::ones((1, 3, 20, 12), DType::F32, &Device::Cpu).unwrap())]);
+    let corpus = open(&Input::Inputs(path), &intake, &score()).unwrap();
+    assert_eq!(results(&model, &corpus)[0].dims(), [1, 1 + 5 * 3, 32]);
+    assert_eq!(corpus.largest(model.spec()).source, 1 + 5 * 3);
 }

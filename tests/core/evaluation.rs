@@ -167,7 +167,7 @@ fn speed_states_what_it_was_measured_on() {
     let tensors = reference(&fixtures().join("bert").join("reference.safetensors"));
     let corpus = corpus(&inputs(temporary.path(), &tensors, &NAMES), &intake, &settings(3));
     let batch = batches(&corpus).next().unwrap().unwrap();
-    let timing = Timing { warm_up: 1, repetitions: 4 };
+    let timing = Timing { warm_up: 1, repetitions: 4, least_secs: 0.0 };
     let found = speed(&network, &Gates::open(), &batch, &timing, &Ticket::default()).unwrap();
     // 3 sequences of 9, of which one ends after 6.
     assert_eq!((found.sequences, found.length, found.tokens, found.repetitions), (3, Some(9), 24, 4));

@@ -76,10 +76,8 @@ fn bits(x: &Tensor) -> Vec<u32> {
 fn shortened(tokens: &Tokens, length: usize) -> Tokens {
     let (n, t) = tokens.ids.dims2().unwrap();
     let real = (0..n).flat_map(|i| tokens.mask.real()[i * t..i * t + length].to_vec()).collect();
-    Tokens {
-        ids: tokens.ids.narrow(1, 0, length).unwrap().contiguous().unwrap(),
-        mask: TokenMask::new(n, length, real).unwrap(),
-    }
+    let ids = tokens.ids.narrow(1, 0, length).unwrap().contiguous().unwrap();
+    Tokens::new(ids, TokenMask::new(n, length, real).unwrap())
 }
 
 /// The batch of a fixture, a shorter one, and the first again.

@@ -135,6 +135,7 @@ impl Curves {
             .or_else(|| pair("seq_len", &ours.seq_len, &theirs.seq_len))
             .or_else(|| pair("batch_size", &ours.batch_size, &theirs.batch_size))
             .or_else(|| pair("batches", &ours.batches, &theirs.batches))
+            .or_else(|| pair("pack", &ours.pack, &theirs.pack))
             .or_else(|| pair("seed", &ours.seed, &theirs.seed))
             .or_else(|| pair("part", &ours.part, &theirs.part))
             .or_else(|| pair("order", &ours.order, &theirs.order).filter(|_| ours.batches.is_some()))

@@ -103,10 +103,8 @@ fn next_scores(
         states: memory.states.index_select(&Tensor::new(rows, device)?, 0)?,
         mask: TokenMask::new(rows.len(), memory.mask.length(), real)?,
     };
-    let target = Tokens {
-        ids: Tensor::from_vec(ids, (beams.len(), length), device)?,
-        mask: TokenMask::full(beams.len(), length),
-    };
+    let ids = Tensor::from_vec(ids, (beams.len(), length), device)?;
+    let target = Tokens::new(ids, TokenMask::full(beams.len(), length));
     let hidden = network.decode(&memory, &target, gates, &mut Blind)?;
     let newest = hidden.states.narrow(1, length - 1, 1)?.squeeze(1)?;
     let logits = network.logits(&newest)?.to_dtype(DType::F32)?;
@@ -173,7 +171,7 @@ mod tests {
         let mask = inputs["attention_mask"].flatten_all().unwrap().to_vec1::<i64>().unwrap();
         let mask = TokenMask::new(n, t, mask.iter().map(|m| *m != 0).collect()).unwrap();
         assert!(!mask.is_full());
-        (network, Source::Tokens(Tokens { ids: ids.to_dtype(DType::U32).unwrap(), mask }))
+        (network, Source::Tokens(Tokens::new(ids.to_dtype(DType::U32).unwrap(), mask)))
     }
 
     /// Log-probabilities after each prefix by the whole model with teacher forcing, one sentence at a time.

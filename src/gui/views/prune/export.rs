@@ -152,8 +152,8 @@ fn proof(ui: &mut Ui, cx: Cx<'_>, path: &std::path::Path, report: &Report) {
         let size = |n: u64| Unit::Bytes.format(n as f64);
         fact(ui, theme, "Size", format!("{} to {}", size(report.bytes.before), size(report.bytes.after)));
         if let Some(speed) = &report.speed {
-            let change = Unit::change(speed.before.tokens_per_sec, speed.after.tokens_per_sec).unwrap_or_default();
-            fact(ui, theme, "Speed", format!("{:.0} tokens per second, {change}", speed.after.tokens_per_sec));
+            let (now, unit) = (speed.after.tokens_per_sec, speed.after.unit());
+            fact(ui, theme, "Speed", format!("{now:.0} {unit} per second, {}", speed.change()));
         }
         if let Some(top1) = report.change.top1 {
             fact(ui, theme, "Same first token", Unit::Share.format(top1))

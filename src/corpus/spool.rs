@@ -1,0 +1,134 @@
+//! Inputs that cannot be read twice, or not as they are: pipes and compressed files become files of their own first.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+
+use flate2::read::MultiGzDecoder;
+
+use super::settings::Input;
+use crate::error::{Error, Result};
+use crate::task::Ticket;
+
+/// Bytes copied at a time.
+const PIECE: usize = 1 << 18;
+
+/// A copy of an input for as long as it is read.
+#[derive(Debug)]
+pub(super) struct Spool {
+    named: PathBuf,
+    copy: tempfile::TempPath,
+}
+
+impl Spool {
+    /// A copy of what `input` names, where it is no regular file (a pipe is read once and then gone) or is compressed by
+    /// gzip; folders and plain files are read where they are.
+    ///
+    /// # Errors
+    /// Where the copy cannot be made.
+    pub fn of(input: &Input, ticket: &Ticket) -> Result<Option<Self>> {
+        let path = input.path();
+        let place = |e: std::io::Error| Error::from(e).at(path);
+        let about = std::fs::metadata(path).map_err(place)?;
+        if about.is_dir() {
+            return Ok(None);
+        }
+        let mut file = File::open(path).map_err(place)?;
+        let mut start = [0u8; 2];
+        let mut known = 0;
+        while known < start.len() {
+            match file.read(&mut start[known..]).map_err(place)? {
+                0 => break,
+                read => known += read,
+            }
+        }
+        let is_packed = start[..known] == [0x1f, 0x8b];
+        if about.is_file() && !is_packed {
+            return Ok(None);
+        }
+        ticket.stage("read the input", None, "kB");
+        let all = std::io::Cursor::new(start).take(known as u64).chain(file);
+        let made = tempfile::Builder::new().prefix("pillars-input-").tempfile();
+        let mut copy = made.map_err(|e| Error::from(e).hint("set TMPDIR to a folder with room for the input"))?;
+        if is_packed {
+            pour(&mut MultiGzDecoder::new(all), &mut copy, ticket)
+        } else {
+            pour(&mut { all }, &mut copy, ticket)
+        }
+        .map_err(|e| e.at(path))?;
+        Ok(Some(Self { named: path.to_path_buf(), copy: copy.into_temp_path() }))
+    }
+
+    /// The input with the copy in the place of what it names.
+    pub fn input(&self, named: &Input) -> Input {
+        named.at(self.copy.to_path_buf())
+    }
+
+    /// An error about the copy as one about what was named.
+    pub fn explain(&self, error: Error) -> Error {
+        error.moved(&self.copy, &self.named)
+    }
+}
+
+fn pour(from: &mut impl Read, to: &mut impl Write, ticket: &Ticket) -> Result<()> {
+    let mut piece = vec![0u8; PIECE];
+    loop {
+        let read = match from.read(&mut piece) {
+            Ok(0) => return Ok(to.flush()?),
+            Ok(read) => read,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e.into()),
+        };
+        to.write_all(piece.get(..read).unwrap_or(&[]))?;
+        ticket.advance((read as u64).div_ceil(1000))?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed(text: &[u8]) -> Vec<u8> {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packer.write_all(text).unwrap();
+        packer.finish().unwrap()
+    }
+
+    #[test]
+    fn compressed_files_are_read_and_plain_ones_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        std::fs::write(&path, "plain").unwrap();
+        let input = Input::Text(path.clone());
+        assert!(Spool::of(&input, &Ticket::default()).unwrap().is_none());
+        // Two members one after the other, as `cat a.gz b.gz` gives.
+        let text = "a long story, ".repeat(100_000);
+        std::fs::write(&path, [packed(text.as_bytes()), packed(b"the end")].concat()).unwrap();
+        let spool = Spool::of(&input, &Ticket::default()).unwrap().unwrap();
+        let Input::Text(copy) = spool.input(&input) else { panic!("another kind") };
+        assert_eq!(std::fs::read_to_string(&copy).unwrap(), format!("{text}the end"));
+        let error = spool.explain(Error::new("no").at(&copy)).to_string();
+        assert!(error.ends_with("a.txt"), "{error}");
+        drop(spool);
+        assert!(!copy.exists());
+        // Cut short.
+        let whole = packed(text.as_bytes());
+        std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+        assert!(Spool::of(&input, &Ticket::default()).unwrap_err().to_string().contains("a.txt"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let text = "line of text\n".repeat(40_000);
+        let (wanted, to) = (text.clone(), path.clone());
+        let writer = std::thread::spawn(move || std::fs::write(to, text).unwrap());
+        let input = Input::Text(path);
+        let spool = Spool::of(&input, &Ticket::default()).unwrap().unwrap();
+        writer.join().unwrap();
+        assert_eq!(std::fs::read_to_string(spool.input(&input).path()).unwrap(), wanted);
+    }
+}
