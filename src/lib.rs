@@ -16,6 +16,7 @@
 //! | [`plan`] | which heads stay, and what that saves |
 //! | [`evaluation`] | loss, perplexity, accuracy, likeness, translations, speed |
 //! | [`pruning`] | a plan becomes a smaller checkpoint, proven against the masked model |
+//! | [`engines`] | files that other engines open: ONNX |
 //! | [`training`] | group-constrained training, voting, fine-tuning, removal |
 //! | [`chart`] | what pictures show: series, bars, bands, axes with units, captions, tables |
 //! | [`figure`] | paints charts: SVG, PNG, CSV |
@@ -30,6 +31,7 @@ pub mod chart;
 pub mod checkpoint;
 pub mod cli;
 pub mod corpus;
+pub mod engines;
 pub mod error;
 pub mod evaluation;
 pub mod experiment;

@@ -24,6 +24,7 @@ pub use lock::Lock;
 pub use out_file::{FileKind, MARKER, OutFile, real_path};
 pub use tensor_file::TensorFile;
 pub use work_folder::{Taking, WorkFolder};
+pub(crate) use write::write_with;
 pub use write::{Content, TensorPlan, safetensors_header, tensor_bytes, write_atomically, write_safetensors};
 
 /// The folder that holds `path`.

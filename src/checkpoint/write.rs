@@ -16,7 +16,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |file| Ok(file.write_all(bytes)?))
 }
 
-fn write_with(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+/// Fills a temporary file beside `path`, syncs it and renames it into place.
+pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let place = |e: Error| e.at(path);
     let folder = folder_of(path);
     let made = tempfile::Builder::new().prefix(".pillars-").tempfile_in(folder).map_err(|e| place(e.into()))?;

@@ -43,6 +43,12 @@ pub(super) enum Command {
     Plan(Box<PlanArgs>),
     /// Measure loss, perplexity, accuracy and speed; with a plan, before and after
     Evaluate(Box<EvaluateArgs>),
+    /// Write a model, whole or pruned, for another engine
+    Convert(super::convert::ConvertArgs),
+    /// Print completions for a shell
+    Completions(super::shell::CompletionsArgs),
+    /// Print the manual page, or write one per command
+    Man(super::shell::ManArgs),
     /// Measure quality against the share of heads kept, for every method beside random heads
     Curve(Box<CurveArgs>),
     /// Draw a picture of an analysis or of quality curves as SVG, PNG or CSV
@@ -66,7 +72,15 @@ impl Arguments {
             Some(Command::Train(a)) => a.common.quiet,
             Some(Command::Plan(a)) => a.common.quiet,
             Some(Command::Experiment(a)) => a.quiet,
-            Some(Command::Inspect(_) | Command::Merge(_) | Command::Figure(_)) | None => false,
+            Some(
+                Command::Inspect(_)
+                | Command::Merge(_)
+                | Command::Figure(_)
+                | Command::Convert(_)
+                | Command::Completions(_)
+                | Command::Man(_),
+            )
+            | None => false,
         }
     }
 }

@@ -4,6 +4,7 @@
 mod analyze;
 mod args;
 mod console;
+mod convert;
 mod curve;
 mod evaluate;
 mod experiment;
@@ -13,6 +14,7 @@ mod inspect;
 mod open;
 mod plan;
 mod prune;
+mod shell;
 mod train;
 
 use std::process::ExitCode;
@@ -68,6 +70,9 @@ fn dispatch(arguments: Arguments, console: &Console) -> crate::Result<()> {
         Some(Command::Curve(args)) => curve::run(&args, console),
         Some(Command::Figure(args)) => figure::run(&args, console),
         Some(Command::Prune(args)) => prune::run(&args, console),
+        Some(Command::Convert(args)) => convert::run(&args, console),
+        Some(Command::Completions(args)) => shell::completions(&args, console),
+        Some(Command::Man(args)) => shell::man(&args, console),
         Some(Command::Train(args)) => train::run(&args, console),
         Some(Command::Experiment(args)) => experiment::run(&args, console),
     }

@@ -66,6 +66,7 @@ pub use probe::{Blind, Probe, SiteMaps};
 pub use role::{AttentionModule, Branch, BranchModule, EmbedModule, MlpModule, Module, Projection, Role, Term};
 pub use roles::{Residence, Weights};
 pub use rotary::{Beyond, RotarySpec};
+pub(crate) use score_bias::{alibi_slopes, relative_bucket};
 pub use site::{FeatureMap, Head, Site, SiteKind, StackKind};
 pub use spec::{
     Activation, AttentionSpec, BranchNorms, Counting, FrameInputSpec, HeadAxis, InputSpec, LayerSpec, MlpSpec,

@@ -25,7 +25,7 @@ pub(super) fn alibi(heads: usize, mask: &TokenMask, x: &Tensor) -> Result<Tensor
 }
 
 /// Geometric slopes for the largest power of two below `heads`, then every other slope of the next power.
-fn alibi_slopes(heads: usize) -> Vec<f64> {
+pub(crate) fn alibi_slopes(heads: usize) -> Vec<f64> {
     let power = if heads.is_power_of_two() { heads } else { heads.next_power_of_two() / 2 };
     let slope = |i: usize, of: usize| 2f64.powf(-8.0 * i as f64 / of as f64);
     let extra = (0..heads.saturating_sub(power)).map(|i| slope(2 * i + 1, 2 * power));
@@ -53,7 +53,7 @@ pub(super) fn relative(
 }
 
 /// Bucket of a key at `distance` from its query: exact when near, logarithmic up to `max_distance`.
-fn relative_bucket(distance: i64, buckets: usize, max_distance: usize, both_ways: bool) -> u32 {
+pub(crate) fn relative_bucket(distance: i64, buckets: usize, max_distance: usize, both_ways: bool) -> u32 {
     let (base, buckets, away) = if both_ways {
         let half = buckets / 2;
         (if distance > 0 { half } else { 0 }, half, distance.unsigned_abs() as usize)

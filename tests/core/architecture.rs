@@ -16,6 +16,7 @@ const ROOMS: [&str; 20] = [
     "plan",
     "evaluation",
     "pruning",
+    "engines",
     "training",
     "chart",
     "figure",

@@ -1,0 +1,54 @@
+//! `pillars completions` and `pillars man`.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use super::args::Arguments;
+use super::console::Console;
+use crate::checkpoint::write_atomically;
+use crate::error::{Error, Result};
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell: bash, zsh, fish, elvish or powershell
+    pub shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// Folder for one page per command; without it the main page goes to stdout
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+pub(super) fn completions(args: &CompletionsArgs, console: &Console) -> Result<()> {
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut Arguments::command(), "pillars", &mut text);
+    console.print(String::from_utf8_lossy(&text).trim_end())
+}
+
+pub(super) fn man(args: &ManArgs, console: &Console) -> Result<()> {
+    let mut command = Arguments::command();
+    command.build();
+    let Some(folder) = &args.out else {
+        return console.print(page(&command, "pillars")?.trim_end());
+    };
+    std::fs::create_dir_all(folder).map_err(|e| Error::from(e).at(folder))?;
+    let write =
+        |name: &str, text: &str| write_atomically(&Path::new(folder).join(format!("{name}.1")), text.as_bytes());
+    write("pillars", &page(&command, "pillars")?)?;
+    for sub in command.get_subcommands() {
+        let name = format!("pillars-{}", sub.get_name());
+        write(&name, &page(sub, &name)?)?;
+    }
+    Ok(())
+}
+
+/// The page of one command in roff.
+fn page(command: &clap::Command, title: &str) -> Result<String> {
+    let mut text = Vec::new();
+    clap_mangen::Man::new(command.clone()).title(title).render(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}

@@ -1,0 +1,213 @@
+//! Projections, norms, activations and whole layers as operations of ONNX.
+
+use super::attention::{Positions, Reads, attention};
+use super::graph::{Attribute, Graph};
+use crate::network::{
+    Activation, AttentionModule, Branch, BranchModule, LayerSpec, MlpModule, Module, NormKind, NormSpec, SiteKind,
+    StackKind, Wiring,
+};
+
+/// `x W^T + b`: the weight of `module` is `[out, width]` and lies transposed in the file, as the product reads it.
+pub(super) fn linear(graph: &mut Graph, module: Module, [width, out]: [usize; 2], bias: bool, x: &str) -> String {
+    let weight = graph.weight(module.weight(), &[width, out], true);
+    let product = graph.op("MatMul", &[x, &weight]);
+    if !bias {
+        return product;
+    }
+    let bias = graph.weight(module.bias(), &[out], false);
+    graph.op("Add", &[&product, &bias])
+}
+
+/// Normalization over the last axis; the learned weights are of shape `dims`.
+pub(super) fn norm(graph: &mut Graph, spec: NormSpec, module: Module, dims: &[usize], x: &str) -> String {
+    let width = dims.last().copied().unwrap_or(0);
+    let mut weight = spec.kind.has_weight().then(|| graph.weight(module.weight(), dims, false));
+    if spec.kind.adds_one() {
+        let one = graph.scalar(1.0);
+        weight = weight.map(|weight| graph.op("Add", &[&weight, &one]));
+    }
+    let bias = spec.kind.has_bias().then(|| graph.weight(module.bias(), dims, false));
+    match spec.kind {
+        NormKind::Layer | NormKind::LayerWithoutBias | NormKind::LayerPlusOne | NormKind::LayerBare => {
+            let attributes = [Attribute::Int("axis", -1), Attribute::Float("epsilon", spec.eps as f32)];
+            if let ([_], Some(weight)) = (dims, &weight) {
+                let inputs: Vec<&str> = [x, weight].into_iter().chain(bias.as_deref()).collect();
+                return graph.op_with("LayerNormalization", &inputs, &attributes);
+            }
+            // The operator wants a weight over the normalized axis alone.
+            let ones = graph.floats(&[width], &vec![1.0; width]);
+            let normal = graph.op_with("LayerNormalization", &[x, &ones], &attributes);
+            scaled(graph, normal, weight.as_deref(), bias.as_deref())
+        }
+        NormKind::Rms | NormKind::RmsPlusOne => {
+            let square = graph.op("Mul", &[x, x]);
+            let attributes = [Attribute::Ints("axes", &[-1]), Attribute::Int("keepdims", 1)];
+            let mean = graph.op_with("ReduceMean", &[&square], &attributes);
+            let eps = graph.scalar(spec.eps);
+            let sum = graph.op("Add", &[&mean, &eps]);
+            let root = graph.op("Sqrt", &[&sum]);
+            let normal = graph.op("Div", &[x, &root]);
+            scaled(graph, normal, weight.as_deref(), bias.as_deref())
+        }
+    }
+}
+
+fn scaled(graph: &mut Graph, normal: String, weight: Option<&str>, bias: Option<&str>) -> String {
+    let product = weight.map_or(normal.clone(), |weight| graph.op("Mul", &[&normal, weight]));
+    bias.map_or(product.clone(), |bias| graph.op("Add", &[&product, bias]))
+}
+
+/// A non-linearity. GELU is spelled out with the error function, which runtimes fuse.
+pub(super) fn activate(graph: &mut Graph, activation: Activation, x: &str) -> String {
+    match activation {
+        Activation::Relu => graph.op("Relu", &[x]),
+        Activation::ReluSquared => {
+            let positive = graph.op("Relu", &[x]);
+            graph.op("Mul", &[&positive, &positive])
+        }
+        Activation::Silu => sigmoid_gate(graph, 1.0, x),
+        Activation::QuickGelu => sigmoid_gate(graph, 1.702, x),
+        Activation::Gelu => {
+            let root = graph.scalar(std::f64::consts::SQRT_2);
+            let small = graph.op("Div", &[x, &root]);
+            let error = graph.op("Erf", &[&small]);
+            half_gate(graph, &error, x)
+        }
+        Activation::GeluTanh => {
+            let three = graph.scalar(3.0);
+            let cube = graph.op("Pow", &[x, &three]);
+            let factor = graph.scalar(0.044715);
+            let cube = graph.op("Mul", &[&cube, &factor]);
+            let sum = graph.op("Add", &[x, &cube]);
+            let scale = graph.scalar((2.0 / std::f64::consts::PI).sqrt());
+            let scaled = graph.op("Mul", &[&sum, &scale]);
+            let bent = graph.op("Tanh", &[&scaled]);
+            half_gate(graph, &bent, x)
+        }
+    }
+}
+
+/// `x * sigmoid(slope x)`.
+fn sigmoid_gate(graph: &mut Graph, slope: f64, x: &str) -> String {
+    let steep = if slope == 1.0 {
+        x.to_owned()
+    } else {
+        let slope = graph.scalar(slope);
+        graph.op("Mul", &[x, &slope])
+    };
+    let gate = graph.op("Sigmoid", &[&steep]);
+    graph.op("Mul", &[x, &gate])
+}
+
+/// `x * (1 + gate) / 2`.
+fn half_gate(graph: &mut Graph, gate: &str, x: &str) -> String {
+    let one = graph.scalar(1.0);
+    let sum = graph.op("Add", &[gate, &one]);
+    let product = graph.op("Mul", &[x, &sum]);
+    let half = graph.scalar(0.5);
+    graph.op("Mul", &[&product, &half])
+}
+
+/// Norms and factors around one branch of a layer.
+struct Around<'a> {
+    spec: &'a LayerSpec,
+    branch: Branch,
+    width: usize,
+}
+
+impl Around<'_> {
+    fn module(&self, part: BranchModule) -> Module {
+        Module::Branch(self.branch, self.spec.stored, part)
+    }
+
+    fn norm(&self, graph: &mut Graph, part: BranchModule, x: &str) -> String {
+        norm(graph, self.spec.norm, self.module(part), &[self.width], x)
+    }
+
+    /// What the branch reads.
+    fn enter(&self, graph: &mut Graph, x: &str) -> String {
+        match self.spec.wiring {
+            Wiring::Pre | Wiring::Both | Wiring::Parallel | Wiring::ParallelOneNorm
+                if self.spec.norms(self.branch).norm =>
+            {
+                self.norm(graph, BranchModule::Norm, x)
+            }
+            _ => x.to_owned(),
+        }
+    }
+
+    /// Joins the branch's result to the residual stream; without one the branch adds nothing.
+    fn join(&self, graph: &mut Graph, x: &str, y: Option<String>) -> String {
+        let norms = self.spec.norms(self.branch);
+        let mut sum = x.to_owned();
+        if let Some(mut y) = y {
+            if norms.post_norm {
+                y = self.norm(graph, BranchModule::PostNorm, &y);
+            }
+            if self.spec.channel_scale {
+                let scale = graph.weight(self.module(BranchModule::Scale).weight(), &[self.width], false);
+                y = graph.op("Mul", &[&y, &scale]);
+            }
+            if self.spec.residual_scale != 1.0 {
+                let scale = graph.scalar(self.spec.residual_scale);
+                y = graph.op("Mul", &[&y, &scale]);
+            }
+            sum = graph.op("Add", &[x, &y]);
+        }
+        if self.spec.wiring == Wiring::Post && norms.norm { self.norm(graph, BranchModule::Norm, &sum) } else { sum }
+    }
+}
+
+/// The encoder's result, where a decoder reads it.
+pub(super) struct Memory {
+    /// `[B, S, D]`.
+    pub states: String,
+    pub width: usize,
+    /// `[B, S]`.
+    pub mask: Option<String>,
+}
+
+/// `x [B, T, D]` through a layer of a stack.
+pub(super) fn layer(
+    graph: &mut Graph,
+    spec: &LayerSpec,
+    stack: StackKind,
+    width: usize,
+    x: &str,
+    positions: &mut Positions,
+    memory: Option<&Memory>,
+) -> String {
+    let around = |branch| Around { spec, branch, width };
+    let kind = stack.self_attention();
+    let own = around(Branch::Attention(kind));
+    let module = |kind: SiteKind| move |part: AttentionModule| Module::Attention(kind, spec.stored, part);
+    let normal = own.enter(graph, x);
+    let attended = attention(graph, &spec.attention, &module(kind), [width; 2], &normal, Reads::Itself(positions));
+    let mut hidden = own.join(graph, x, attended);
+    if let (Some(cross), Some(memory)) = (&spec.cross, memory) {
+        let around = around(Branch::Attention(SiteKind::Cross));
+        let read = around.enter(graph, &hidden);
+        let reads = Reads::Memory(&memory.states, memory.mask.as_deref());
+        let attended = attention(graph, cross, &module(SiteKind::Cross), [width, memory.width], &read, reads);
+        hidden = around.join(graph, &hidden, attended);
+    }
+    let feed = around(Branch::Mlp(stack));
+    // Parallel layers feed both branches from the layer's input.
+    let read = match spec.wiring {
+        Wiring::Parallel => feed.enter(graph, x),
+        Wiring::ParallelOneNorm => normal,
+        Wiring::Pre | Wiring::Post | Wiring::Both | Wiring::After => feed.enter(graph, &hidden),
+    };
+    let mlp = &spec.mlp;
+    let module = |part| Module::Mlp(stack, spec.stored, part);
+    let up = linear(graph, module(MlpModule::Up), [width, mlp.width], mlp.bias, &read);
+    let inner = if mlp.gated {
+        let gate = linear(graph, module(MlpModule::Gate), [width, mlp.width], mlp.bias, &read);
+        let gate = activate(graph, mlp.activation, &gate);
+        graph.op("Mul", &[&gate, &up])
+    } else {
+        activate(graph, mlp.activation, &up)
+    };
+    let down = linear(graph, module(MlpModule::Down), [mlp.width, width], mlp.bias, &inner);
+    feed.join(graph, &hidden, Some(down))
+}
