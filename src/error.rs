@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use strum::VariantNames;
 
@@ -26,12 +27,14 @@ pub struct Error {
     what: String,
     path: Option<PathBuf>,
     hint: Option<String>,
+    /// What another library reported, whose first words are in `what`.
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// A failure described by `what`: lower case, no full stop.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { kind: Kind::Failed, what: what.into(), path: None, hint: None }
+        Self { kind: Kind::Failed, what: what.into(), path: None, hint: None, source: None }
     }
 
     /// A request that can not be carried out as it was put.
@@ -69,6 +72,13 @@ impl Error {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
+    /// Keeps what another library reported, for whoever looks behind the line: see [`std::error::Error::source`].
+    #[must_use]
+    pub fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source.get_or_insert_with(|| Arc::new(source));
         self
     }
 
@@ -111,25 +121,29 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
 
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
         // A candle error may carry a backtrace after its first line; people need the first line.
         let text = error.to_string();
-        Self::new(text.lines().next().unwrap_or("tensor error").to_owned())
+        Self::new(text.lines().next().unwrap_or("tensor error").to_owned()).caused_by(error)
     }
 }
 
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
-        Self::new(error.to_string())
+        Self::new(error.to_string()).caused_by(error)
     }
 }
 
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {
-        Self::new(format!("not the JSON expected: {error}"))
+        Self::new(format!("not the JSON expected: {error}")).caused_by(error)
     }
 }
 
@@ -141,5 +155,15 @@ mod tests {
     fn one_line_what_path_hint() {
         let error = Error::new("a\n  b").at("x.json").at("y.json").hint("do c").hint("do d");
         assert_eq!(error.to_string(), "a b: x.json; do c");
+    }
+
+    #[test]
+    fn what_another_library_reported_is_the_source() {
+        use std::error::Error as _;
+        let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "gone");
+        let error = Error::from(missing).at("x.json").within("line 3");
+        let source = error.source().unwrap().downcast_ref::<std::io::Error>().unwrap();
+        assert_eq!((error.to_string().as_str(), source.kind()), ("line 3: gone: x.json", std::io::ErrorKind::NotFound));
+        assert!(Error::new("a").source().is_none());
     }
 }

@@ -2,6 +2,48 @@
 //!
 //! What is computed, exactly, is on the page [`method`].
 //!
+//! The whole job, from a checkpoint and a text to a smaller checkpoint that is proven:
+//!
+//! ```
+//! use pillars::{Amount, Input, Method, Opened, PruneSpec, Request, Spec, Ticket, TrainSpec};
+//!
+//! # fn main() -> pillars::Result<()> {
+//! # let samples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models");
+//! # let scratch = tempfile::tempdir()?;
+//! // Says how far the work is, and stops it where somebody asks.
+//! let ticket = Ticket::default();
+//! let model = Opened::open(&samples.join("austen-plain"), &ticket)?;
+//! let spec = Spec {
+//!     input: Some(Input::Text(samples.join("austen.txt"))),
+//!     batches: Some(2),
+//!     seq_len: Some(32),
+//!     // One batch in three takes no part in the choice, and quality is measured on such batches alone.
+//!     held_out_every: Some(3),
+//!     ..Spec::default()
+//! };
+//! let run = spec.check(&model).map_err(pillars::refusal)?;
+//!
+//! let analysis = run.analyze(&ticket)?.analysis;
+//! let half = Request::new(Method::Votes, Amount::LayerRatio(0.5));
+//! let plan = pillars::propose(&analysis, &half)?;
+//! let measured = run.compare("half of the heads", &plan, &ticket)?;
+//! assert!(measured.comparison.after.loss_per_token > measured.comparison.before.loss_per_token);
+//!
+//! let wanted = PruneSpec { out: scratch.path().join("smaller"), ..PruneSpec::default() };
+//! let report = run.prune(&plan, &wanted, &ticket)?;
+//! assert_eq!((report.heads.before, report.heads.after), (32, 16));
+//! let smaller = Opened::open(&wanted.out, &ticket)?;
+//!
+//! let mut training = TrainSpec::new(spec, &smaller, scratch.path().join("trained"));
+//! training.settings.steps = 1;
+//! training.settings.held_out_batches = 1;
+//! training.settings.voting = None;
+//! let summary = pillars::train(&training, &Default::default(), &mut |_| {}, &ticket)?;
+//! assert!(summary.full_loss.is_some_and(f64::is_finite));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The library knows no window. Rooms, each using only rooms above it:
 //!
 //! | room | job |
@@ -52,4 +94,9 @@ pub mod workspace;
 #[doc = include_str!("method.md")]
 pub mod method {}
 
+pub use analysis::Analysis;
+pub use corpus::Input;
 pub use error::{Error, Result};
+pub use plan::{Amount, Method, Plan, Request, propose};
+pub use run::{Checked, CurveSpec, Opened, PruneSpec, Spec, TrainSpec, refusal, train};
+pub use task::Ticket;

@@ -6,7 +6,7 @@ use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use super::{Ballot, Document, Gram, Settings};
-use crate::corpus::{Reading, Unit};
+use crate::corpus::{InputUnit, Reading};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::network::{FeatureMap, Site};
@@ -74,8 +74,8 @@ pub struct Analysis {
 
 impl Analysis {
     /// What [`Analysis::tokens`] counts.
-    pub fn unit(&self) -> Unit {
-        self.reading.as_ref().map_or(Unit::default(), |reading| reading.unit)
+    pub fn unit(&self) -> InputUnit {
+        self.reading.as_ref().map_or(InputUnit::default(), |reading| reading.unit)
     }
 }
 

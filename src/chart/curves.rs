@@ -150,7 +150,11 @@ fn caption(curves: &Curves, title: &str) -> Caption {
     parts.dedup();
     parts.push(curves.reading.input.clone());
     if let Some(whole) = curves.whole {
-        parts.push(format!("{} {}", Unit::Count.format(whole.tokens as f64), noun(whole.tokens, "tokens")));
+        parts.push(format!(
+            "{} {}",
+            Unit::Count.format(whole.tokens as f64),
+            noun(whole.tokens, curves.reading.unit.noun())
+        ));
     }
     let caption = Caption::new(title, parts.join(" · "))
         .note("Every point is the model itself with the other heads masked, on the same input.");

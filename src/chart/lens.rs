@@ -70,7 +70,7 @@ impl<'a> Lens<'a> {
         words.dedup();
         words.extend(parts.iter().cloned());
         let count = |n: u64, many: &str| format!("{} {}", Unit::Count.format(n as f64), noun(n, many));
-        let read = count(self.analysis.tokens, "tokens");
+        let read = count(self.analysis.tokens, self.analysis.unit().noun());
         words.push(format!("{read} in {}", count(self.analysis.batches, "batches")));
         words.join(" · ")
     }

@@ -3,7 +3,7 @@
 use super::args::EvaluateArgs;
 use super::console::Console;
 use super::open::{open, read_plan};
-use crate::corpus::Unit;
+use crate::corpus::InputUnit;
 use crate::error::Result;
 use crate::evaluation::{Measured, Quality};
 use crate::run::Spec;
@@ -57,7 +57,7 @@ pub(super) fn table(measured: &Measured) -> String {
     text
 }
 
-fn rows(columns: &[(&str, &Quality)], unit: Unit) -> String {
+fn rows(columns: &[(&str, &Quality)], unit: InputUnit) -> String {
     type Cell = fn(&Quality) -> Option<String>;
     let (read, rate) = (format!("{} read", unit.noun()), format!("{}/s", unit.noun()));
     let measures: [(&str, Cell); 8] = [

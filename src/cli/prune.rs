@@ -79,10 +79,9 @@ fn foretell(model: &Model, plan: &Plan, as_json: bool, console: &Console) -> Res
 
 fn summary(out: &Path, report: &Report) -> String {
     let change = |before: u64, after: u64| 100.0 * (after as f64 / before.max(1) as f64 - 1.0);
-    let heads = report.kept.heads();
     let mut lines = vec![
         format!("{} checkpoint in {}", report.export_format, out.display()),
-        format!("heads kept       {heads} in {} sites", report.kept.sites()),
+        format!("heads kept       {} of {}", report.heads.after, report.heads.before),
         format!(
             "parameters       {} -> {} ({:+.1} %)",
             report.parameters.before,

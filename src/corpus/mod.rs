@@ -41,6 +41,6 @@ pub use batches::Batches;
 pub use intake::{Intake, PositionIds, SourceKind, TokenLimits};
 pub use opened::Corpus;
 pub use origin::Total;
-pub use reading::{Reading, Unit};
+pub use reading::{InputUnit, Reading};
 pub use settings::{BatchOrder, CorpusPart, CorpusSettings, Input, MaskRule, Masking, Purpose, TextPacking};
 pub use tokenizer::TextTokenizer;

@@ -33,13 +33,13 @@ pub struct Reading {
     /// In which order.
     pub order: BatchOrder,
     /// What the model takes in one by one: `tokens`, `images` or `spectrograms`.
-    pub unit: Unit,
+    pub unit: InputUnit,
 }
 
 /// What a model takes in one by one, and what totals count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Unit {
+pub enum InputUnit {
     /// Tokens, padding not counted.
     #[default]
     Tokens,
@@ -49,7 +49,7 @@ pub enum Unit {
     Spectrograms,
 }
 
-impl Unit {
+impl InputUnit {
     /// The noun for many: `tokens`.
     pub fn noun(self) -> &'static str {
         match self {
@@ -95,11 +95,11 @@ impl Corpus {
     }
 
     /// What the model takes in one by one.
-    pub fn unit(&self) -> Unit {
+    pub fn unit(&self) -> InputUnit {
         match self.intake().source {
-            SourceKind::Tokens(_) => Unit::Tokens,
-            SourceKind::Pixels { .. } => Unit::Images,
-            SourceKind::Frames { .. } => Unit::Spectrograms,
+            SourceKind::Tokens(_) => InputUnit::Tokens,
+            SourceKind::Pixels { .. } => InputUnit::Images,
+            SourceKind::Frames { .. } => InputUnit::Spectrograms,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Head, Site};
-use crate::plan::Plan;
+use crate::plan::{Plan, SiteShape};
 use crate::pruning::{Format, Report};
 use crate::run::{Checked, Fault, Opened, Patterns, Placed, Shown, Spec, Watched};
 use crate::tensor::DeviceChoice;
@@ -120,6 +120,8 @@ pub struct State {
     pub checked: Option<Result<Checked, Vec<Fault>>>,
     /// What the last run found out.
     pub results: Option<Results>,
+    /// How the settings of the next run differ from those of the results, in words.
+    pub differences: Vec<String>,
     /// The plans being edited, with their history.
     pub draft: History<Draft>,
     /// What the plan being edited would do; `None` without a model.
@@ -178,6 +180,7 @@ impl State {
             run: Spec::default(),
             checked: None,
             results: None,
+            differences: Vec::new(),
             draft: History::new(Draft::default()),
             outlook: None,
             compared: Vec::new(),
@@ -200,9 +203,12 @@ impl State {
         }
     }
 
-    /// Whether `head` stays in the plan being edited.
+    /// Whether `head` stays in the plan being edited, as it can be carried out.
     pub fn is_kept(&self, head: Head) -> bool {
-        self.draft.now().active().is_kept(head)
+        match self.legal_plan() {
+            Some(plan) => plan.kept.keeps(head),
+            None => self.draft.now().active().is_kept(head),
+        }
     }
 
     /// Whether a person had a hand in the plan being edited: it is no longer what the first run proposed.
@@ -268,7 +274,25 @@ impl State {
     /// Heads that stay and heads in all.
     pub fn kept_heads(&self) -> (usize, usize) {
         let Some(model) = &self.model else { return (0, 0) };
-        let plan = self.draft.now().active();
-        (model.facts.shape.sites().iter().map(|site| plan.kept_at(site)).sum(), model.facts.heads())
+        (model.facts.shape.sites().iter().map(|site| self.kept_at(site)).sum(), model.facts.heads())
+    }
+
+    /// Heads of a layer that stay, in the plan being edited as it can be carried out.
+    pub fn kept_at(&self, site: &SiteShape) -> usize {
+        match self.legal_plan() {
+            Some(plan) => plan.kept.get(site.site).map_or(site.heads, <[usize]>::len),
+            None => self.draft.now().active().kept_at(site),
+        }
+    }
+
+    /// The plan being edited as it is shown, drawn and saved: as it can be carried out, or as it stands where it cannot.
+    pub fn shown_plan(&self) -> Option<Plan> {
+        self.legal_plan().cloned().or_else(|| self.plan())
+    }
+
+    /// Looks anew at how the settings on the left differ from those of the results.
+    pub(super) fn compare_settings(&mut self) {
+        let of = |results: &Results| self.run.analysis_differences(&results.analysis);
+        self.differences = self.results.as_ref().map(of).unwrap_or_default();
     }
 }

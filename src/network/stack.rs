@@ -16,7 +16,7 @@ use super::{
     StackSpec, TokenMask, Weights,
 };
 use crate::error::{Error, Result};
-use crate::task::{Ticket, hand_back};
+use crate::task::{Ticket, release_memory};
 use crate::tensor::{Visibility, linear};
 
 /// The weights of one stack. What is neither a layer nor a token table is small and always held.
@@ -169,7 +169,7 @@ impl Stack {
         let (part, spec) = self.layers.get(index).zip(spec).ok_or_else(|| Error::new("a layer vanished"))?;
         if part.is_left() {
             // The layer before makes room for this one.
-            hand_back();
+            release_memory();
         }
         part.get(|weights| Layer::load(spec, weights, self.kind))
     }

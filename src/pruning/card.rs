@@ -16,32 +16,23 @@ const CARRIED: &[&str] = &["license", "license_name", "license_link", "pipeline_
 pub(super) struct CardHead {
     front_matter: String,
     title: String,
-    /// Heads that do something, and heads of the original model.
-    heads: (usize, usize),
 }
 
 impl CardHead {
     /// Of a model under the plan and the format that a report tells.
     pub fn of(model: &Model, report: &Report) -> Self {
-        let (mut kept, mut all) = (0, 0);
-        for (site, attention) in model.spec().sites() {
-            all += attention.origin_heads;
-            kept += match report.export_format {
-                Format::Gqa => attention.heads,
-                _ => report.plan.kept_at(site, attention.heads).len(),
-            };
-        }
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = front_matter(&mut text, model, model.checkpoint().folder());
         let title = base_model(model).unwrap_or_else(|| report.source.clone());
-        Self { front_matter: text, title, heads: (kept, all) }
+        Self { front_matter: text, title }
     }
 }
 
 /// `README.md` of an exported folder.
 pub(super) fn card(head: &CardHead, report: &Report) -> String {
-    let CardHead { front_matter, title, heads: (heads, all) } = head;
+    let CardHead { front_matter, title } = head;
+    let Counts { before: all, after: heads } = report.heads;
     let what = match report.export_format {
         Format::Gqa => "key/value heads averaged".to_owned(),
         _ => format!("{heads} of {all} attention heads"),
@@ -57,7 +48,7 @@ pub(super) fn card(head: &CardHead, report: &Report) -> String {
         super::RECORD,
         super::RECORD,
     );
-    for (name, before, after) in rows(report, (*heads, *all)) {
+    for (name, before, after) in rows(report) {
         let _ = writeln!(text, "| {name} | {before} | {after} |");
     }
     let _ = write!(
@@ -111,10 +102,10 @@ fn quality(measured: &Measured) -> String {
 }
 
 /// The measures of the table: name, before, after.
-fn rows(report: &Report, (heads, all): (usize, usize)) -> Vec<(&'static str, String, String)> {
+fn rows(report: &Report) -> Vec<(&'static str, String, String)> {
     let counts = |name, counts: Counts| (name, counts.before.to_string(), counts.after.to_string());
     let mut rows = vec![
-        ("attention heads", all.to_string(), heads.to_string()),
+        counts("attention heads", report.heads),
         counts("parameters", report.parameters),
         counts("bytes of weights", report.bytes),
     ];

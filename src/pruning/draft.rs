@@ -12,7 +12,7 @@ use super::gqa::pooled;
 use super::shards::write_weights;
 use super::surgery::Surgery;
 use super::target::check_apart;
-use super::{Agreement, Change, Format, InputKind, RECORD, Reference, Report, SHARD_BYTES, sample_batches};
+use super::{Agreement, Change, Counts, Format, InputKind, RECORD, Reference, Report, SHARD_BYTES, sample_batches};
 use crate::analysis::Document;
 use crate::checkpoint::{Checkpoint, Config, Content, FolderWriter, TensorPlan, write_atomically};
 use crate::error::Result;
@@ -158,6 +158,7 @@ fn write_watched(
         fingerprint,
         plan: plan.clone(),
         kept,
+        heads: heads(model, plan, format),
         zero_heads,
         parameters,
         bytes,
@@ -172,6 +173,19 @@ fn write_watched(
     };
     report.files.extend(["config.json", "README.md", RECORD].map(str::to_owned));
     Ok(Draft { head: CardHead::of(model, &report), writer, model: written, config, report })
+}
+
+/// Heads of the original model, and those that do something in an export.
+fn heads(model: &Model, plan: &Plan, format: Format) -> Counts {
+    let mut heads = Counts::default();
+    for (site, attention) in model.spec().sites() {
+        heads.before += attention.origin_heads as u64;
+        heads.after += match format {
+            Format::Gqa => attention.heads,
+            _ => plan.kept_at(site, attention.heads).len(),
+        } as u64;
+    }
+    heads
 }
 
 impl Draft {

@@ -47,6 +47,9 @@ pub struct Report {
     pub plan: Plan,
     /// Heads of the original model that the written layers have, where they are fewer than it had.
     pub kept: Kept,
+    /// Heads of all attention layers: of the original model, and those that do something in the export.
+    #[serde(default)]
+    pub heads: Counts,
     /// Heads that are there for the shape alone and add nothing, by site.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub zero_heads: BTreeMap<Site, usize>,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{BATCH_SIZE, Spec};
+use super::{BATCH_SIZE, Opened, Spec};
 use crate::corpus::{self, Input};
 use crate::error::{Error, Result};
 use crate::task::Ticket;
@@ -33,6 +33,20 @@ pub struct TrainSpec {
 }
 
 impl TrainSpec {
+    /// Training of an open model's weights into a new folder, with the usual settings.
+    pub fn new(spec: Spec, opened: &Opened, out: PathBuf) -> Self {
+        Self {
+            spec,
+            model: opened.facts.folder.clone(),
+            beginning: Beginning::Weights,
+            held_out: None,
+            settings: TrainSettings::default(),
+            out,
+            resume: false,
+            force: false,
+        }
+    }
+
     /// The whole run, as its folder records it.
     ///
     /// # Errors

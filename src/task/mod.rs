@@ -10,7 +10,7 @@ mod runner;
 mod workers;
 
 pub use available::available_bytes;
-pub use memory::hand_back;
+pub use memory::{on_release, release_memory};
 pub use progress::{CancelToken, Progress, Ticket};
 pub use runner::{Runner, Task, TaskState};
 pub use workers::on_workers;

@@ -3,6 +3,7 @@
 use eframe::egui::accesskit::Role;
 use eframe::egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
+use pillars::evaluation::curve::Effect;
 use pillars::model::Model;
 use pillars::plan::{Amount, Method};
 use pillars::tensor::Precision;
@@ -118,9 +119,8 @@ fn moving_the_threshold_moves_the_plan_and_what_it_saves() {
     for _ in 0..99 {
         desk.press(Key::ArrowUp);
     }
-    // Above every share only the best head of each layer stays.
-    assert_eq!(desk.kept(), 2);
-    assert!(low > 2);
+    // At the largest share only heads that every batch voted for stay, and the best of each layer.
+    assert!((2..low).contains(&desk.kept()), "{} of {low}", desk.kept());
     assert!(desk.state().outlook.as_ref().unwrap().as_ref().unwrap().after().parameters < parameters);
     // The presses of one key are one step back.
     desk.chord(Modifiers::COMMAND, Key::Z);
@@ -232,7 +232,10 @@ fn quality_is_shown_beside_a_random_control() {
     let whole = curves.whole.unwrap().effect;
     for ranking in curves.rankings() {
         let row = curves.curve(ranking).pop().unwrap();
-        assert!(row.points.iter().all(|p| p.kept_share == 1.0 && p.effect == whole), "{ranking}");
+        let is_whole = |e: &Effect| {
+            (e.loss_per_token, e.accuracy, e.cosine) == (whole.loss_per_token, whole.accuracy, whole.cosine)
+        };
+        assert!(row.points.iter().all(|p| p.kept_share == 1.0 && is_whole(&p.effect)), "{ranking}");
         assert_eq!(row.points.len(), if ranking.method == Method::Random { 5 } else { 1 });
     }
     // What is best is said in words.

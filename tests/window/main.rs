@@ -13,6 +13,7 @@ mod paths;
 mod pictures;
 mod rest;
 mod same;
+mod same_job;
 mod scale;
 mod settings;
 mod sizes;

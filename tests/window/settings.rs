@@ -11,14 +11,14 @@ use crate::desk::{Desk, fixture, tokens};
 const SHIFTED: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
 
 impl Desk {
-    fn toggle(&mut self, name: &str) {
+    pub fn toggle(&mut self, name: &str) {
         let node = self.harness.get_by_role_and_label(Role::CheckBox, name);
         node.scroll_to_me();
         node.click_accesskit();
         self.harness.run_ok();
     }
 
-    fn set(&mut self, name: &str, value: f64) {
+    pub fn set(&mut self, name: &str, value: f64) {
         self.harness.get_by_role_and_label(Role::SpinButton, name).set_value_accesskit(value);
         self.harness.run_ok();
     }

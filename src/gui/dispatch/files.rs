@@ -44,7 +44,7 @@ impl App {
                 });
             }
             PathPurpose::SavePlan => {
-                if let Some(plan) = self.state.plan() {
+                if let Some(plan) = self.state.shown_plan() {
                     self.write(with_extension(path, "json"), move |path| plan.write(path));
                 }
             }

@@ -241,6 +241,7 @@ impl App {
         state.has_looked = false;
         state.placed = None;
         state.results = None;
+        state.differences.clear();
         state.selection = Selection::default();
         state.draft = History::new(Draft::default());
         state.measured.clear();

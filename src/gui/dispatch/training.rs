@@ -13,16 +13,11 @@ impl App {
     pub(super) fn train(&mut self, out: PathBuf) {
         let Some(Ok(checked)) = &self.state.checked else { return };
         let training = &mut self.state.training;
-        let wanted = TrainSpec {
-            spec: checked.spec().clone(),
-            model: checked.opened().facts.folder.clone(),
-            beginning: if training.from_scratch { Beginning::Scratch { vocabulary: None } } else { Beginning::Weights },
-            held_out: None,
-            settings: training.settings.clone(),
-            out: out.clone(),
-            resume: training.resume,
-            force: false,
-        };
+        let mut wanted = TrainSpec::new(checked.spec().clone(), checked.opened(), out.clone());
+        (wanted.settings, wanted.resume) = (training.settings.clone(), training.resume);
+        if training.from_scratch {
+            wanted.beginning = Beginning::Scratch { vocabulary: None };
+        }
         let watched = Watched::default();
         training.watched = Some((out.clone(), watched.clone()));
         training.summary = None;

@@ -18,6 +18,7 @@ impl App {
     /// Checks the settings of the next run against the model.
     pub(super) fn check_run(&mut self) {
         self.state.checked = self.state.model.as_ref().map(|m| self.state.run.check(m));
+        self.state.compare_settings();
         // Patterns are of the run's input, which may be another now.
         self.state.patterns = None;
         self.state.pattern_fault = None;
@@ -171,7 +172,7 @@ impl App {
                 self.state.messages.info(format!(
                     "Run finished: {} {} in {}",
                     Unit::Count.format(analysis.tokens as f64),
-                    noun(analysis.tokens, "tokens"),
+                    noun(analysis.tokens, analysis.unit().noun()),
                     counted(analysis.batches, "batches")
                 ));
                 for note in &analysis.notes {
@@ -226,6 +227,7 @@ impl App {
     pub(super) fn adopt_analysis(&mut self, analysis: Arc<Analysis>) {
         let revision = self.next_revision();
         self.state.results = Some(Results { analysis, revision });
+        self.state.compare_settings();
         self.state.regrouped = None;
         self.state.what_if = None;
         self.propose_again();

@@ -66,7 +66,7 @@ fn own(ui: &mut Ui, cx: Cx<'_>, head: Head) {
         fact(ui, theme, "Layer", head.site.to_string());
         fact(ui, theme, "Head", head.head.to_string());
         let pinned = if plan.pin(head).is_some() { ", pinned" } else { "" };
-        fact(ui, theme, "State", format!("{}{pinned}", if plan.is_kept(head) { "kept" } else { "pruned" }));
+        fact(ui, theme, "State", format!("{}{pinned}", if state.is_kept(head) { "kept" } else { "pruned" }));
         let shape = state.model.as_ref().and_then(|m| m.facts.shape.get(head.site));
         if let Some(site) = shape.filter(|s| s.kv_heads != s.heads) {
             let per = site.queries_per_kv();

@@ -13,7 +13,7 @@ mod votes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use eframe::egui::Ui;
+use eframe::egui::{RichText, Ui};
 use serde::{Deserialize, Serialize};
 
 use self::shown::Shown;
@@ -63,6 +63,7 @@ impl Views {
 
     /// Draws one view.
     pub fn ui(&mut self, which: View, ui: &mut Ui, cx: Cx<'_>) {
+        other_settings(ui, cx, which);
         let key = self.key(which, cx.state);
         if self.is_table(which) {
             let mut table = self.table.remove(&which).unwrap_or_default();
@@ -121,6 +122,22 @@ impl Views {
     }
 }
 
+/// Says where results are of other settings than those on the left.
+fn other_settings(ui: &mut Ui, cx: Cx<'_>, which: View) {
+    let shows_results = match which {
+        View::Overview | View::Redundancy | View::Groups | View::Votes | View::Prune => true,
+        View::Attention | View::Training => false,
+    };
+    if !shows_results || cx.state.differences.is_empty() {
+        return;
+    }
+    ui.horizontal_wrapped(|ui| {
+        let text = format!("Results of other settings ({})", cx.state.differences.join("; "));
+        ui.label(RichText::new(text).small().color(cx.theme.warning))
+            .on_hover_text("The settings on the left changed since this was computed: run again, or set them back");
+    });
+}
+
 /// A picture of the results, as the plan being edited stands.
 #[derive(Default)]
 struct OfAnalysis {
@@ -142,7 +159,7 @@ impl OfAnalysis {
         let results =
             state.results.as_ref().ok_or_else(|| Error::new("nothing was run yet").hint("press Run first"))?;
         let analysis = Arc::clone(&results.analysis);
-        let (site, feature, plan) = (state.site().filter(|_| self.of_site), state.feature(), state.plan());
+        let (site, feature, plan) = (state.site().filter(|_| self.of_site), state.feature(), state.shown_plan());
         Ok(Box::new(move || {
             let groups = self.groups.as_deref();
             build(&analysis, &Request { view, site, feature, plan: plan.as_ref(), order: self.order, groups })

@@ -147,6 +147,7 @@ impl Overview {
             let row = |site: Site| {
                 // What belongs to a layer is looked up once: a model can have 16,384 heads.
                 let look = plan.at(site);
+                let legal = state.legal_plan().map(|plan| plan.kept.get(site));
                 let groups = cache.and_then(|c| c.groups.get(&site));
                 let values = cache.and_then(|c| Some((c.values.as_ref()?.get(&site)?, c.scale)));
                 move |head: usize| {
@@ -163,7 +164,11 @@ impl Overview {
                         }
                     };
                     let selected = !selection.is_empty() && selection.contains(&Head::new(site, head));
-                    Cell { fill, kept: look.is_kept(head), pinned: look.pin(head).is_some(), selected, notches }
+                    let kept = match legal {
+                        Some(kept) => kept.is_none_or(|kept| kept.binary_search(&head).is_ok()),
+                        None => look.is_kept(head),
+                    };
+                    Cell { fill, kept, pinned: look.pin(head).is_some(), selected, notches }
                 }
             };
             grid.show(ui, theme, row, |head| self.label(paint, head), |head| self.words(cx, head))

@@ -30,9 +30,8 @@ impl Summaries {
 
 fn summaries(cx: Cx<'_>) -> Vec<Summary> {
     let Some(model) = &cx.state.model else { return Vec::new() };
-    let plan = cx.state.draft.now().active();
     let sites = model.facts.shape.sites();
-    let kept = sites.iter().map(|s| format!("{} / {}", plan.kept_at(s), s.heads));
+    let kept = sites.iter().map(|s| format!("{} / {}", cx.state.kept_at(s), s.heads));
     let mut all = vec![Summary { title: "kept", width: 64.0, entries: kept.collect() }];
     let (Some(results), Some(map)) = (&cx.state.results, cx.state.feature()) else { return all };
     let of = |f: &dyn Fn(&FeatureAnalysis) -> String| -> Vec<String> {

@@ -12,7 +12,7 @@ use super::super::super::jobs::JobKind;
 use super::super::super::widgets::{Background, command_button, fact, facts, heading, note};
 use crate::chart::Unit;
 use crate::error::Result;
-use crate::pruning::{Forecast, Format, InputKind, Reference, Report, forecast};
+use crate::pruning::{Counts, Forecast, Format, InputKind, Reference, Report, forecast};
 
 /// The folder being typed.
 #[derive(Default)]
@@ -155,9 +155,19 @@ fn proof(ui: &mut Ui, cx: Cx<'_>, path: &std::path::Path, report: &Report) {
             let (now, unit) = (speed.after.tokens_per_sec, speed.after.unit());
             fact(ui, theme, "Speed", format!("{now:.0} {unit} per second, {}", speed.change()));
         }
-        if let Some(top1) = report.change.top1 {
-            fact(ui, theme, "Same first token", Unit::Share.format(top1))
-                .on_hover_text("Against the model before pruning");
+        let Counts { before, after } = report.heads;
+        fact(ui, theme, "Heads", format!("{after} of {before}"));
+        let measured = report.measured.as_ref();
+        let on = match measured {
+            Some(measured) => format!("Against the model before pruning, on {}", measured.reading.input),
+            None => "Against the model before pruning, on what the proof read".to_owned(),
+        };
+        // Measured on the whole input where there is one; the proof reads the first batches alone.
+        if let Some(share) = measured.map_or(report.change.top1, |measured| measured.comparison.agreement) {
+            fact(ui, theme, "Same first token", Unit::Share.format(share)).on_hover_text(&on);
+        }
+        if let Some(loss) = measured.and_then(|m| m.comparison.after.loss_per_token) {
+            fact(ui, theme, "Loss per token", plain(loss)).on_hover_text(on);
         }
     });
     for text in &report.notes {
