@@ -90,7 +90,7 @@ fn analysis(folder: &Path, text: &Path, Place { device, precision }: &Place) {
         let before = processor_secs();
         forward = forward.min(timed(pass).1);
         forward_cpu = forward_cpu.min(processor_secs() - before);
-        let (found, timings) = whole();
+        let (found, _, timings) = whole();
         tokens = found.tokens;
         if timings.total() < best.total() {
             best = timings;

@@ -56,6 +56,7 @@
 //! | [`corpus`] | inputs of every kind become padded batches |
 //! | [`analysis`] | which heads compute alike; groups, votes, importance |
 //! | [`plan`] | which heads stay, and what that saves |
+//! | [`repair`] | the kept heads speak for the removed ones; plans by reconstruction |
 //! | [`evaluation`] | loss, perplexity, accuracy, likeness, translations, speed |
 //! | [`pruning`] | a plan becomes a smaller checkpoint, proven against the masked model |
 //! | [`engines`] | files that other engines open: ONNX |
@@ -84,6 +85,7 @@ pub mod model;
 pub mod network;
 pub mod plan;
 pub mod pruning;
+pub mod repair;
 pub mod run;
 pub mod task;
 pub mod tensor;

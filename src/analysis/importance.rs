@@ -21,6 +21,8 @@ pub mod baseline {
     pub const CONFIDENCE: &str = "confidence";
     /// Mean entropy of the attention, nats; measured where attention maps are compared.
     pub const ENTROPY: &str = "entropy";
+    /// Share of what the head adds that the other heads of its layer can say; measured with second moments.
+    pub const REPLACEABILITY: &str = "replaceability";
 }
 
 /// How much depends on each head, and what to know of the numbers.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Tensor};
 
-use super::Gram;
+use super::{Gram, SecondMoment, Symmetric};
 use crate::error::{Error, Result};
 use crate::network::TokenMask;
 use crate::tensor::{has_kernels, to_f64};
@@ -63,6 +63,20 @@ impl Blocks {
             *own = (&*own + new)?;
         }
         Ok(())
+    }
+
+    /// The whole matrix, in f64.
+    pub fn symmetric(&self) -> Result<Symmetric> {
+        let Cut { heads, dim } = self.cut;
+        let mut packed = Vec::with_capacity(Symmetric::numbers(heads * dim));
+        for (rows, band) in self.cut.bands().zip(&self.bands) {
+            let band: Vec<Vec<f64>> = to_f64(band)?.to_vec2()?;
+            debug_assert_eq!(band.len(), rows.len() * dim);
+            for (diagonal, row) in band.iter().enumerate() {
+                packed.extend_from_slice(&row[diagonal..]);
+            }
+        }
+        Symmetric::from_packed(heads * dim, packed)
     }
 
     /// `G_ij = sum over a, b of x_ij[a, b] y_ij[a, b]` of two such matrices.
@@ -136,6 +150,15 @@ impl Moment {
         self.tokens += other.tokens;
         self.sum = (&self.sum + &other.sum)?;
         self.blocks.add(&other.blocks)
+    }
+
+    /// The sums by themselves.
+    pub fn second_moment(&self) -> Result<SecondMoment> {
+        Ok(SecondMoment {
+            tokens: self.tokens as u64,
+            sum: to_f64(&self.sum)?.to_vec1()?,
+            square: self.blocks.symmetric()?,
+        })
     }
 
     /// Linear CKA between the outputs of every two heads (Kornblith et al. 2019): with centred blocks

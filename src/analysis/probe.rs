@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use candle_core::{D, DType, Tensor};
 
-use super::Gram;
 use super::accumulate::{Reach, expand, gram_of};
 use super::moment::{Blocks, Moment};
+use super::{Gram, SecondMoment, SiteMoments};
 use crate::error::{Error, Result};
-use crate::network::{FeatureMap, Probe, Site, SiteKind, SiteMaps, TokenMask};
+use crate::network::{AttentionSpec, FeatureMap, Probe, Site, SiteKind, SiteMaps, TokenMask};
 use crate::tensor::to_f64;
 
 /// The Gram matrices of one batch, by site and feature map.
@@ -19,16 +19,20 @@ pub type BatchGrams = BTreeMap<Site, BTreeMap<FeatureMap, Gram>>;
 /// Forms the Gram matrices of any feature maps of every site in one forward pass; padding takes no part.
 ///
 /// Memory is `O(L H^2)` beyond one batch; residual maps add `W_O W_O^T` of every site once, CKA a second moment
-/// of that size.
+/// of that size, moments two and the products of weights.
 #[derive(Debug, Default)]
 pub struct GramProbe {
     features: Vec<FeatureMap>,
     with_cka: bool,
+    with_moments: bool,
     with_confidence: bool,
     /// By place among the batches that advance together.
     batches: Vec<BatchGrams>,
     weights: BTreeMap<Site, Blocks>,
-    moments: BTreeMap<Site, Moment>,
+    /// Of the batches with even and with odd numbers, where moments are wanted; else all in the first place.
+    moments: BTreeMap<Site, [Option<Moment>; 2]>,
+    /// Batches taken before those that advance together.
+    taken: usize,
     confidences: BTreeMap<Site, Sums>,
     entropies: BTreeMap<Site, Sums>,
     time: Duration,
@@ -76,6 +80,13 @@ impl GramProbe {
         self
     }
 
+    /// Also keeps the second moments of every site.
+    #[must_use]
+    pub fn with_moments(mut self, wanted: bool) -> Self {
+        self.with_moments = wanted;
+        self
+    }
+
     /// Also measures each head's mean largest attention weight.
     #[must_use]
     pub fn with_confidence(mut self, wanted: bool) -> Self {
@@ -85,6 +96,7 @@ impl GramProbe {
 
     /// The Gram matrices of what passed since the last call, of every batch that advanced.
     pub fn take_batches(&mut self) -> Vec<BatchGrams> {
+        self.taken += self.batches.len();
         std::mem::take(&mut self.batches)
     }
 
@@ -95,7 +107,35 @@ impl GramProbe {
 
     /// Linear CKA between the heads of `site` over all batches, where it was asked for.
     pub fn cka(&self, site: Site) -> Result<Option<Vec<Vec<f64>>>> {
-        self.moments.get(&site).map(Moment::cka).transpose()
+        let Some([first, second]) = self.moments.get(&site) else { return Ok(None) };
+        let total = match (first, second) {
+            (Some(first), Some(second)) => {
+                let mut total = first.clone();
+                total.add(second)?;
+                total
+            }
+            (Some(only), None) | (None, Some(only)) => only.clone(),
+            (None, None) => return Ok(None),
+        };
+        total.cka().map(Some)
+    }
+
+    /// The second moments of `site` of shape `spec` over all batches, where they were asked for; `stored_layer` holds
+    /// its weights.
+    pub fn moments(&self, site: Site, spec: &AttentionSpec, stored_layer: usize) -> Result<Option<SiteMoments>> {
+        let Some((halves, weight)) = self.moments.get(&site).zip(self.weights.get(&site)) else { return Ok(None) };
+        let dim = spec.heads * spec.head_dim;
+        let half = |half: &Option<Moment>| half.as_ref().map_or(Ok(SecondMoment::zeros(dim)), Moment::second_moment);
+        Ok(self.with_moments.then_some(SiteMoments {
+            heads: spec.heads,
+            kv_heads: spec.kv_heads,
+            head_dim: spec.head_dim,
+            stored_layer,
+            output_bias: spec.projection_bias.output,
+            halves: [half(&halves[0])?, half(&halves[1])?],
+            output: weight.symmetric()?,
+            sensitivity: None,
+        }))
     }
 
     /// Mean largest attention weight of every head of `site` (Voita et al. 2019) and the number of query
@@ -125,13 +165,17 @@ impl GramProbe {
             FeatureMap::Output => gram_of(maps.output, maps.queries, Reach::Whole),
             FeatureMap::Residual => {
                 let moment = moment.ok_or_else(|| Error::new("no second moment was formed"))?;
-                let weight = match self.weights.entry(maps.site) {
-                    Entry::Occupied(kept) => kept.into_mut(),
-                    Entry::Vacant(slot) => slot.insert(Blocks::of_weight(&maps.output_by_head()?)?),
-                };
-                moment.residual(weight)
+                moment.residual(self.weight(maps)?)
             }
         }
+    }
+
+    /// `W_i W_j^T` of all heads of a site, formed once.
+    fn weight(&mut self, maps: &SiteMaps<'_>) -> Result<&Blocks> {
+        Ok(match self.weights.entry(maps.site) {
+            Entry::Occupied(kept) => kept.into_mut(),
+            Entry::Vacant(slot) => slot.insert(Blocks::of_weight(&maps.output_by_head()?)?),
+        })
     }
 
     fn add_confidence(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
@@ -165,14 +209,15 @@ impl Probe for GramProbe {
 
 impl GramProbe {
     fn take_in(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
-        let needs_moment = self.with_cka || self.features.contains(&FeatureMap::Residual);
+        let needs_moment = self.with_cka || self.with_moments || self.features.contains(&FeatureMap::Residual);
         let moment = if needs_moment { Some(Moment::of(maps.output, maps.queries)?) } else { None };
+        // A place for the batch, whether or not maps are compared.
+        let places = self.batches.len().max(maps.batch + 1);
+        self.batches.resize_with(places, BatchGrams::new);
         for feature in self.features.clone() {
             let gram = self
                 .gram(maps, feature, moment.as_ref())
                 .map_err(|e| Error::new(format!("the {feature} map of {} cannot be compared: {e}", maps.site)))?;
-            let place = self.batches.len().max(maps.batch + 1);
-            self.batches.resize_with(place, BatchGrams::new);
             let Some(batch) = self.batches.get_mut(maps.batch) else { continue };
             let slot = batch.entry(maps.site).or_default();
             match slot.get_mut(&feature) {
@@ -182,13 +227,15 @@ impl GramProbe {
                 }
             }
         }
-        if let Some(moment) = moment.filter(|_| self.with_cka) {
+        if self.with_moments {
+            self.weight(maps)?;
+        }
+        if let Some(moment) = moment.filter(|_| self.with_cka || self.with_moments) {
             let moment = moment.into_total()?;
-            match self.moments.get_mut(&maps.site) {
+            let half = if self.with_moments { (self.taken + maps.batch) % 2 } else { 0 };
+            match &mut self.moments.entry(maps.site).or_default()[half] {
                 Some(total) => total.add(&moment)?,
-                None => {
-                    self.moments.insert(maps.site, moment);
-                }
+                empty => *empty = Some(moment),
             }
         }
         if self.with_confidence {

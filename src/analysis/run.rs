@@ -1,7 +1,9 @@
 //! One pass over a corpus, and the merging of such passes.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::Moments;
 use super::document::{Analysis, Baseline, ModelInfo};
 use super::tally::{Tally, join_baselines, site_names};
 use super::{GramProbe, Settings, baseline};
@@ -15,7 +17,7 @@ use crate::task::Ticket;
 pub struct Timings {
     /// The network.
     pub forward: Duration,
-    /// Gram matrices, and what CKA, residual maps and confidence need.
+    /// Gram matrices, and what CKA, residual maps, moments and confidence need.
     pub gram: Duration,
     /// Groups and votes of every batch, and those of the whole.
     pub grouping: Duration,
@@ -51,6 +53,7 @@ impl std::fmt::Display for Timings {
 pub struct Analyzer {
     model: ModelInfo,
     with_cka: bool,
+    input: String,
     tally: Tally,
     probe: GramProbe,
     network: Duration,
@@ -63,8 +66,12 @@ impl Analyzer {
         Ok(Self {
             model,
             with_cka: settings.cka,
+            input: settings.input.clone(),
             tally: Tally::new(network.spec(), settings)?,
-            probe: GramProbe::new(&settings.features).with_cka(settings.cka).with_confidence(settings.confidence),
+            probe: GramProbe::new(&settings.features)
+                .with_cka(settings.cka)
+                .with_moments(settings.moments)
+                .with_confidence(settings.confidence),
             network: Duration::ZERO,
             grouping: Duration::ZERO,
         })
@@ -96,8 +103,10 @@ impl Analyzer {
         let square = |a: &AttentionSpec| ((a.heads * a.head_dim) as u64).pow(2) * number;
         let squares: u64 = sites.iter().map(|(_, a)| square(a)).sum();
         let largest = sites.iter().map(|(_, a)| square(a)).max().unwrap_or(0);
-        let residual = settings.features.contains(&FeatureMap::Residual);
-        let kept = u64::from(settings.cka) + u64::from(residual);
+        let residual = settings.features.contains(&FeatureMap::Residual) || settings.moments;
+        // Moments are of two halves.
+        let sums = if settings.moments { 2 } else { u64::from(settings.cka) };
+        let kept = sums + u64::from(residual);
         // That of the batch at hand comes on top.
         let passing = if kept > 0 { largest } else { 0 };
         Needs {
@@ -118,6 +127,11 @@ impl Analyzer {
     /// Batches so far.
     pub fn batches(&self) -> u64 {
         self.tally.batches()
+    }
+
+    /// The second moments of the batches so far; `None` where the settings do not ask for them.
+    pub fn moments(&self, spec: &NetworkSpec) -> Result<Option<Moments>> {
+        moments_of(&self.probe, spec, &self.model, &self.input, self.batches())
     }
 
     /// The analysis of the batches so far.
@@ -154,7 +168,7 @@ pub fn analyze(
     Ok(analyze_timed(network, model, batches, total, settings, ticket)?.0)
 }
 
-/// [`analyze`], and where the time went.
+/// [`analyze`], the second moments where `settings` ask for them, and where the time went.
 pub fn analyze_timed(
     network: &Network,
     model: ModelInfo,
@@ -162,7 +176,7 @@ pub fn analyze_timed(
     total: Option<u64>,
     settings: &Settings,
     ticket: &Ticket,
-) -> Result<(Analysis, Timings)> {
+) -> Result<(Analysis, Option<Moments>, Timings)> {
     let mut analyzer = Analyzer::new(network, model, settings)?;
     ticket.stage("analyse", total, "batches");
     let needs = Analyzer::needs(network.spec(), settings);
@@ -175,7 +189,50 @@ pub fn analyze_timed(
     let began = Instant::now();
     let found = analyzer.snapshot()?;
     let timings = analyzer.timings();
-    Ok((found, Timings { grouping: timings.grouping + began.elapsed(), ..timings }))
+    let timings = Timings { grouping: timings.grouping + began.elapsed(), ..timings };
+    Ok((found, analyzer.moments(network.spec())?, timings))
+}
+
+/// What `probe` kept of a network of `spec`.
+fn moments_of(
+    probe: &GramProbe,
+    spec: &NetworkSpec,
+    model: &ModelInfo,
+    input: &str,
+    batches: u64,
+) -> Result<Option<Moments>> {
+    let mut sites = BTreeMap::new();
+    for (site, attention) in spec.sites() {
+        let stored = spec.stored_layer(site).unwrap_or(site.layer);
+        if let Some(moments) = probe.moments(site, attention, stored)? {
+            sites.insert(site, moments);
+        }
+    }
+    let moments = Moments { model: model.clone(), input: input.to_owned(), batches, sites };
+    Ok((!moments.sites.is_empty()).then_some(moments))
+}
+
+/// Second moments of `network` over `batches`, which `input` names, without an analysis of them.
+pub fn moments(
+    network: &Network,
+    model: ModelInfo,
+    batches: impl IntoIterator<Item = Result<Batch>>,
+    total: Option<u64>,
+    input: &str,
+    ticket: &Ticket,
+) -> Result<Moments> {
+    ticket.stage("sum second moments", total, "batches");
+    let mut probe = GramProbe::new(&[]).with_moments(true);
+    let mut count = 0;
+    for group in network.groups(batches.into_iter(), Needs::ONE.copies, 0) {
+        let group = group?;
+        network.show(&group, &Gates::open(), &mut probe, ticket)?;
+        probe.take_batches();
+        count += group.len() as u64;
+        ticket.advance(group.len() as u64)?;
+    }
+    let found = moments_of(&probe, network.spec(), &model, input, count)?;
+    found.ok_or_else(|| Error::new("there was no input to sum moments over"))
 }
 
 /// Adds analyses of different parts of a corpus, in the order given: the same as one analysis of the whole. Another

@@ -230,6 +230,9 @@ pub struct Settings {
     pub seed: u64,
     /// Whether linear CKA between heads is computed.
     pub cka: bool,
+    /// Whether second moments of head outputs are kept, beside the analysis.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moments: bool,
     /// Whether each head's confidence (mean largest attention weight) is measured.
     pub confidence: bool,
     /// What was read, in words, e.g. `text corpus.txt`; free in a merge.
@@ -254,6 +257,7 @@ impl Default for Settings {
             clustering: Clustering::KMeans,
             seed: 0,
             cka: false,
+            moments: false,
             confidence: false,
             input: String::new(),
             seq_len: None,
@@ -297,6 +301,7 @@ impl Settings {
             (self.clustering == other.clustering, "clustering"),
             (self.seed == other.seed, "seed"),
             (self.cka == other.cka, "cka"),
+            (self.moments == other.moments, "moments"),
             (self.confidence == other.confidence, "confidence"),
             (self.seq_len == other.seq_len, "seq_len"),
             (self.batch_size == other.batch_size, "batch_size"),

@@ -82,6 +82,9 @@ impl Measure {
                 "importance" => "Mean absolute derivative of the loss by the head's gate (Michel et al. 2019)",
                 "confidence" => "Mean largest attention weight (Voita et al. 2019)",
                 "magnitude" => "Norm of the head's weights",
+                baseline::REPLACEABILITY => {
+                    "Share of what the head adds that the other heads of its layer can say: 1 means it is not missed"
+                }
                 baseline::ENTROPY => {
                     "Mean entropy of the attention in nats: 0 looks at one token, the logarithm of the length at all alike"
                 }

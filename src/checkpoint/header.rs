@@ -1,5 +1,6 @@
 //! The header of one safetensors file.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -142,10 +143,15 @@ pub struct Entry {
 
 /// Reads and checks the header of `path` against its length; entries come in the order of their bytes.
 pub fn read_header(path: &Path) -> Result<Vec<Entry>> {
+    Ok(read_header_with_metadata(path)?.0)
+}
+
+/// [`read_header`] and the texts that the file carries beside its tensors (`__metadata__`).
+pub(super) fn read_header_with_metadata(path: &Path) -> Result<(Vec<Entry>, HashMap<String, String>)> {
     read_unplaced(path).map_err(|e| e.at(path))
 }
 
-fn read_unplaced(path: &Path) -> Result<Vec<Entry>> {
+fn read_unplaced(path: &Path) -> Result<(Vec<Entry>, HashMap<String, String>)> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let broken = |why: String| Error::new(format!("not a readable safetensors file ({why})")).hint("download it again");
@@ -161,6 +167,7 @@ fn read_unplaced(path: &Path) -> Result<Vec<Entry>> {
     // Checks that shapes, types and offsets agree and that tensors follow each other without a hole.
     let tensors =
         metadata.offset_keys().into_iter().filter_map(|n| metadata.info(&n).cloned().map(|i| (n, i))).collect();
+    let texts = metadata.metadata().clone().unwrap_or_default();
     let metadata = Metadata::new(None, tensors).map_err(|e| broken(e.to_string()))?;
     let data = length - 8 - header_bytes;
     if metadata.data_len() as u64 != data {
@@ -182,5 +189,5 @@ fn read_unplaced(path: &Path) -> Result<Vec<Entry>> {
             name,
         });
     }
-    Ok(entries)
+    Ok((entries, texts))
 }

@@ -109,9 +109,19 @@ impl Content<'_> {
 pub fn write_safetensors<'a, C: Into<Content<'a>>>(
     path: &Path,
     tensors: &[TensorPlan],
+    content_of: impl FnMut(&TensorPlan) -> Result<C>,
+) -> Result<()> {
+    write_safetensors_with(path, &BTreeMap::from([("format", "pt".to_owned())]), tensors, content_of)
+}
+
+/// [`write_safetensors`] with other texts beside the tensors.
+pub(super) fn write_safetensors_with<'a, C: Into<Content<'a>>>(
+    path: &Path,
+    metadata: &BTreeMap<&str, String>,
+    tensors: &[TensorPlan],
     mut content_of: impl FnMut(&TensorPlan) -> Result<C>,
 ) -> Result<()> {
-    let text = safetensors_header(tensors, &BTreeMap::from([("format", "pt".to_owned())]))?;
+    let text = safetensors_header(tensors, metadata)?;
     write_with(path, |file| {
         file.write_all(&text)?;
         for tensor in tensors {

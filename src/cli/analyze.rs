@@ -5,16 +5,21 @@ use std::path::{Path, PathBuf};
 use super::args::{AnalyzeArgs, MergeArgs, Score};
 use super::console::Console;
 use super::open::open;
-use crate::analysis::{self, Analysis, Document};
+use crate::analysis::{self, Analysis, Document, Moments, baseline};
 use crate::error::Result;
+use crate::repair::replaceability;
 use crate::run::{Analyzed, Spec};
 use crate::words::counted;
 
 pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
     let inputs: Vec<&Path> = args.input.path().into_iter().chain([args.model.as_path()]).collect();
     let out = Analysis::claim(&args.out, &inputs)?;
+    let beside = args.moments.then(|| Moments::claim_beside(&args.out, &inputs)).transpose()?;
     let checked = open(&args.model, &spec(args))?;
-    let Analyzed { analysis, timings } = console.watch(|ticket| checked.analyze(ticket))?;
+    let Analyzed { analysis, moments, timings } = console.watch(|ticket| checked.analyze(ticket))?;
+    if let Some((moments, beside)) = moments.zip(beside) {
+        moments.write(beside.path())?;
+    }
     analysis.write(out.path())?;
     console.warn_all(&analysis.notes);
     console.warn(&timings.to_string());
@@ -36,6 +41,7 @@ fn spec(args: &AnalyzeArgs) -> Spec {
         metric: args.metric,
         clustering: args.clustering,
         cka: args.cka,
+        moments: args.moments,
         confidence: wants(Score::Confidence, common.confidence),
         magnitude: wants(Score::Magnitude, common.magnitude),
         importance: wants(Score::Importance, common.importance),
@@ -47,7 +53,19 @@ pub(super) fn merge(args: &MergeArgs, console: &Console) -> Result<()> {
     let inputs: Vec<&Path> = args.analyses.iter().map(PathBuf::as_path).collect();
     let out = Analysis::claim(&args.out, &inputs)?;
     let parts = args.analyses.iter().map(|path| Analysis::read(path)).collect::<Result<Vec<_>>>()?;
-    let merged = analysis::merge(&parts)?;
+    let mut merged = analysis::merge(&parts)?;
+    if merged.settings.moments {
+        let read = |(path, part): (&PathBuf, &Analysis)| Moments::read_beside(path, &part.model.fingerprint);
+        let mut parts = args.analyses.iter().zip(&parts).map(read);
+        if let Some(mut sum) = parts.next().transpose()? {
+            for more in parts {
+                sum.add(&more?)?;
+            }
+            merged.set_baseline(baseline::REPLACEABILITY, replaceability(&sum)?)?;
+            let beside = Moments::claim_beside(&args.out, &inputs)?;
+            sum.write(beside.path())?;
+        }
+    }
     merged.write(out.path())?;
     if args.json { console.print(&merged.to_json()?) } else { console.print(&summary(&merged)) }
 }

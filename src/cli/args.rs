@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::curve::CurveArgs;
 use super::experiment::ExperimentArgs;
 use super::figure::AnyView;
+use super::repair::RepairArgs;
 use super::train::TrainArgs;
 use crate::analysis::{Clustering, Groups, Metric};
 use crate::corpus::BatchOrder;
@@ -53,6 +54,8 @@ pub(super) enum Command {
     Curve(Box<CurveArgs>),
     /// Draw a picture of an analysis or of quality curves as SVG, PNG or CSV
     Figure(FigureArgs),
+    /// Let the heads that stay speak for the others: new output projections for a plan
+    Repair(Box<RepairArgs>),
     /// Write the smaller checkpoint, reopen it, and prove it equal to the masked model
     Prune(Box<PruneArgs>),
     /// Train with the group constraint, vote, fine-tune, and remove the heads that lost
@@ -68,6 +71,7 @@ impl Arguments {
             Some(Command::Analyze(a)) => a.common.quiet,
             Some(Command::Evaluate(a)) => a.common.quiet,
             Some(Command::Curve(a)) => a.common.quiet,
+            Some(Command::Repair(a)) => a.common.quiet,
             Some(Command::Prune(a)) => a.common.quiet,
             Some(Command::Train(a)) => a.common.quiet,
             Some(Command::Plan(a)) => a.common.quiet,
@@ -150,6 +154,10 @@ pub(super) struct AnalyzeArgs {
     /// Also compute linear CKA between heads
     #[arg(long)]
     pub cka: bool,
+    /// Also sum second moments of head outputs and write them to A.moments.safetensors beside A.json: what the method
+    /// reconstruction and repair need
+    #[arg(long)]
+    pub moments: bool,
     /// Classic scores to measure beside the votes; without it those that cost little: magnitude and confidence
     #[arg(long, value_delimiter = ',', value_enum, value_name = "SCORE,..")]
     pub scores: Vec<Score>,
@@ -190,8 +198,8 @@ pub(super) struct PlanArgs {
     /// Analysis to plan from
     #[arg(value_name = "A.json")]
     pub analysis: PathBuf,
-    /// What heads are ranked by: votes, per-group, score, importance, importance-normalised, magnitude, confidence, random,
-    /// random-in-group. votes:value (and so on) lets one feature map count alone
+    /// What heads are ranked by: votes, per-group, score, importance, importance-normalised, magnitude, confidence,
+    /// reconstruction (needs analyze --moments), random, random-in-group. votes:value (and so on) lets one feature map count alone
     #[arg(long, default_value = "votes", value_name = "METHOD[:MAP]")]
     pub method: Ranking,
     #[command(flatten)]
@@ -250,6 +258,9 @@ pub(super) struct EvaluateArgs {
     /// Heads that stay: a mask
     #[arg(long, value_name = "MASK.json")]
     pub mask: Option<PathBuf>,
+    /// New output projections for the heads that stay, from the command repair
+    #[arg(long, value_name = "R.safetensors", requires = "plan")]
+    pub repair: Option<PathBuf>,
     /// Read only every N-th batch: those that analyze leaves out under the same option and batch size
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
     pub held_out_every: Option<u64>,
@@ -311,6 +322,10 @@ pub(super) struct PruneArgs {
     /// Measure quality on every N-th batch alone: those that analyze left out under the same option and batch size
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
     pub held_out_every: Option<u64>,
+    /// New output projections for the heads that stay, from the command repair; without it those of the pillars.json,
+    /// where it is one
+    #[arg(long, value_name = "R.safetensors")]
+    pub repair: Option<PathBuf>,
     /// Say what each format would give, and write nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -7,10 +7,11 @@ use clap::Args;
 use super::args::{CommonArgs, InputArgs, MemoryArgs};
 use super::console::Console;
 use super::open::open;
-use crate::analysis::{Analysis, Document};
+use crate::analysis::{Analysis, Document, Moments};
 use crate::error::{Error, Result};
 use crate::evaluation::curve::{Curves, Gauge};
 use crate::plan::{Amount, Ranking};
+use crate::repair::RepairMode;
 use crate::run::{CurveSpec, Spec};
 use crate::words::counted;
 
@@ -41,6 +42,9 @@ pub(super) struct CurveArgs {
     /// Shares of all heads of the model that stay instead, wherever the highest ranks are
     #[arg(long, value_delimiter = ',', value_name = "R,..", conflicts_with = "layer_ratio")]
     pub ratio: Vec<f64>,
+    /// Repair each choice: none, refit, or both beside each other. Refit needs the second moments beside the analysis
+    #[arg(long, value_delimiter = ',', value_name = "MODE,..", default_value = "none")]
+    pub repair: Vec<RepairMode>,
     /// Draws of the random methods, each with a seed of its own
     #[arg(long, default_value_t = CurveSpec::default().draws, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
@@ -78,8 +82,13 @@ pub(super) fn run(args: &CurveArgs, console: &Console) -> Result<()> {
             .hint("its quality is the cosine of embeddings: leave out --show"));
     }
     let wanted = wanted(args, &analysis);
+    let moments = match wanted.needs_moments() || Moments::path_beside(&args.analysis).is_file() {
+        true => Some(Moments::read_beside(&args.analysis, &analysis.model.fingerprint)?),
+        false => None,
+    };
     let mut keep = |found: &Curves| found.write(out.path());
-    let found = console.watch(|ticket| checked.curve(&analysis, &wanted, before.as_ref(), &mut keep, ticket))?;
+    let found = console
+        .watch(|ticket| checked.curve((&analysis, moments.as_ref()), &wanted, before.as_ref(), &mut keep, ticket))?;
     console.warn_all(&found.notes);
     if args.common.json { console.print(&found.to_json()?) } else { console.print(&table(&found, args.show)) }
 }
@@ -93,7 +102,14 @@ fn wanted(args: &CurveArgs, analysis: &Analysis) -> CurveSpec {
         (_, ratios) => ratios.iter().map(|r| Amount::Ratio(*r)).collect(),
     };
     let rankings = if args.all_methods { Ranking::available(analysis) } else { args.methods.clone() };
-    CurveSpec { rankings, amounts, draws: args.seeds, speed: args.speed, anew: args.force }
+    CurveSpec {
+        rankings,
+        amounts,
+        repairs: args.repair.clone(),
+        draws: args.seeds,
+        speed: args.speed,
+        anew: args.force,
+    }
 }
 
 /// A table in Markdown: methods down, amounts across.
@@ -119,14 +135,16 @@ fn table(found: &Curves, show: Option<Gauge>) -> String {
         row.resize(amounts.len() + 1, String::new());
         rows.push(row);
     }
-    for ranking in found.rankings() {
-        let cells = amounts.iter().map(|amount| match found.row(ranking, *amount).quality(gauge) {
+    for series in found.series() {
+        let cells = amounts.iter().map(|amount| match found.row_of(series, *amount).quality(gauge) {
             None => "–".to_owned(),
             Some(one) if one.count == 1 => write(one.mean),
             Some(many) => format!("{} ± {}", write(many.mean), write(many.deviation)),
         });
-        let draws = amounts.iter().map(|a| found.row(ranking, *a).points.len()).max().unwrap_or(1);
-        let name = if draws > 1 { format!("{ranking}, {draws} draws") } else { ranking.to_string() };
+        let draws = amounts.iter().map(|a| found.row_of(series, *a).points.len()).max().unwrap_or(1);
+        let (ranking, repair) = series;
+        let name = if repair == RepairMode::None { ranking.to_string() } else { format!("{ranking}, {repair}") };
+        let name = if draws > 1 { format!("{name}, {draws} draws") } else { name };
         rows.push(std::iter::once(name).chain(cells).collect());
     }
     markdown(&rows)

@@ -14,6 +14,7 @@ mod inspect;
 mod open;
 mod plan;
 mod prune;
+mod repair;
 mod shell;
 mod train;
 
@@ -69,6 +70,7 @@ fn dispatch(arguments: Arguments, console: &Console) -> crate::Result<()> {
         Some(Command::Evaluate(args)) => evaluate::run(&args, console),
         Some(Command::Curve(args)) => curve::run(&args, console),
         Some(Command::Figure(args)) => figure::run(&args, console),
+        Some(Command::Repair(args)) => repair::run(&args, console),
         Some(Command::Prune(args)) => prune::run(&args, console),
         Some(Command::Convert(args)) => convert::run(&args, console),
         Some(Command::Completions(args)) => shell::completions(&args, console),

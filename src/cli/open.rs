@@ -8,6 +8,7 @@ use crate::corpus::Input;
 use crate::error::Result;
 use crate::model::MemoryLimit;
 use crate::plan::{Plan, Shape};
+use crate::repair::Repair;
 use crate::run::{Checked, Opened, Spec, refusal};
 use crate::task::Ticket;
 
@@ -46,6 +47,14 @@ pub(super) fn read_plan(path: &Path, checked: &Checked) -> Result<Plan> {
     let plan = Plan::read_any(path)?;
     plan.validate(Shape::from(checked.opened().model.spec())).map_err(|e| e.at(path))?;
     Ok(plan)
+}
+
+/// Reads a repair and checks that it is for this model and plan.
+pub(super) fn read_repair(path: &Path, plan: &Plan, checked: &Checked) -> Result<Repair> {
+    let repair = Repair::read(path)?;
+    let opened = checked.opened();
+    repair.check(opened.model.spec(), &opened.facts.fingerprint, plan).map_err(|e| e.at(path))?;
+    Ok(repair)
 }
 
 impl InputArgs {

@@ -6,9 +6,10 @@ use super::analyze::list;
 use super::args::{AmountArgs, PlanArgs};
 use super::console::Console;
 use super::open::{open, warn_of_fallback};
-use crate::analysis::{Analysis, Document};
+use crate::analysis::{Analysis, Document, Moments};
 use crate::error::{Error, Result};
-use crate::plan::{Amount, Plan, Request, propose, snap};
+use crate::plan::{Amount, Plan, Request, snap};
+use crate::repair::propose;
 
 pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
     let model = args.model.as_deref();
@@ -28,8 +29,12 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
             );
         }
         1 => {
+            let moments = match request.ranking.method.needs_moments() {
+                true => Some(Moments::read_beside(&args.analysis, &analysis.model.fingerprint)?),
+                false => None,
+            };
             // Its notes are in the plan already.
-            snap(&analysis, &propose(&analysis, &request)?)?.0
+            snap(&analysis, &propose(&analysis, moments.as_ref(), &request)?)?.0
         }
         _ => in_rounds(args, &analysis, request, console)?,
     };

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
-use super::Model;
+use super::{Model, NewOutput, Repaired};
 use crate::error::{Error, Result};
-use crate::network::{Extent, Network, Residence, StackKind, block_bytes, roles};
+use crate::network::{Extent, Network, Residence, Site, StackKind, block_bytes, roles};
 use crate::tensor::{has_kernels, wide};
 
 /// What the program needs beside a model and its batches: its code, a tokenizer and text on its way through it, and
@@ -141,6 +141,16 @@ impl Model {
         let Needs { networks, throughout, .. } = room.needs;
         let held = self.pass_bytes(device, dtype, room)?.held;
         Ok(MemoryLimit(held.saturating_mul(networks).saturating_add(throughout).saturating_add(PROGRAM)))
+    }
+
+    /// `network`, which is of this model, with new output projections. It shares every other weight that is held.
+    pub fn repaired_network(&self, network: &Network, outputs: &BTreeMap<Site, NewOutput>) -> Result<Network> {
+        let spec = self.spec();
+        let weights = Repaired::new(self.reader(network.device(), network.dtype()), spec, outputs.clone());
+        match network.waiting() {
+            Some(waiting) => Network::stream(spec, Arc::new(weights), waiting),
+            None => network.with_outputs(&weights, &outputs.keys().copied().collect::<Vec<_>>()),
+        }
     }
 
     /// Fails where not even one layer and one batch fit, and says how much they need.

@@ -49,6 +49,8 @@ pub(super) struct Context<'a> {
     /// `[1 or N, H, T, S]`, already restricted to this layer's heads.
     pub bias: Option<&'a Tensor>,
     pub gate: Option<&'a Tensor>,
+    /// `[N, H, T, d]`, added to the gated outputs.
+    pub offset: Option<&'a Tensor>,
 }
 
 /// Weights of one attention layer.
@@ -81,6 +83,13 @@ impl AttentionLayer {
             key_norm: norm(AttentionModule::KeyNorm)?,
             spec: spec.clone(),
         })
+    }
+
+    /// Reads the output projection anew.
+    pub(super) fn replace_output(&mut self, weights: &dyn Weights, kind: SiteKind, stored: usize) -> Result<()> {
+        let module = Module::projection(kind, stored, Projection::Output);
+        self.output = Linear::load(weights, module, self.spec.projection_bias.output)?;
+        Ok(())
     }
 
     /// `x [N, T, D]` attends to `memory [N, S, D]` (itself in self-attention); result `[N, T, D]`. All are packed.
@@ -138,6 +147,10 @@ impl AttentionLayer {
             Some(gate) => gated(&attended.output, gate)?,
             None => attended.output,
         };
+        let output = match context.offset {
+            Some(offset) => (output + offset)?,
+            None => output,
+        };
         if !probe.is_blind() {
             probe.see(&SiteMaps {
                 batch: context.batch,
@@ -154,6 +167,11 @@ impl AttentionLayer {
             })?;
         }
         Ok(Some(output))
+    }
+
+    /// `o W + b` of heads `[.., H d]`.
+    pub(super) fn project(&self, heads: &Tensor) -> Result<Tensor> {
+        self.output.forward(heads)
     }
 
     /// What a layer gives that lost all its heads: the bias of its output projection. Probes do not see it.
@@ -203,7 +221,7 @@ fn split_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
 }
 
 /// `[N, H, T, d]` to `[N, T, H d]`.
-fn join_heads(x: &Tensor) -> Result<Tensor> {
+pub(super) fn join_heads(x: &Tensor) -> Result<Tensor> {
     let (n, h, t, d) = x.dims4()?;
     debug_assert_eq!(x.dim(D::Minus1).ok(), Some(d));
     Ok(x.transpose(1, 2)?.reshape((n, t, h * d))?)

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use super::output::Output;
 use super::part::Left;
 use super::stack::{Entry, Stack, Watch};
-use super::{Batch, Blind, Gates, NetworkSpec, Probe, Source, StackKind, TokenMask, Tokens, Weights};
+use super::{Batch, Blind, Gates, NetworkSpec, Probe, Site, Source, StackKind, TokenMask, Tokens, Weights};
 use crate::error::{Error, Result};
 use crate::task::Ticket;
 use crate::tensor::at_work;
@@ -55,6 +55,27 @@ impl Network {
         let output = spec.output.as_ref().map(|o| Output::load(o, weights, left, last.table(), spec)).transpose()?;
         let (device, dtype) = last.place()?;
         Ok(Self { spec: spec.clone(), output, device, dtype, encoder, decoder, waiting: None })
+    }
+
+    /// This network with the output projections of `sites` (and of layers that share their weights) read anew from
+    /// `weights`. What is held otherwise is shared.
+    pub fn with_outputs(&self, weights: &dyn Weights, sites: &[Site]) -> Result<Self> {
+        let mut changed = self.clone();
+        for site in sites {
+            let stack = match site.kind.stack() {
+                StackKind::Encoder => &mut changed.encoder,
+                StackKind::Decoder => &mut changed.decoder,
+            };
+            if let Some(stack) = stack {
+                stack.replace_output(weights, *site)?;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Encoder and decoder.
+    pub(super) fn stacks(&self) -> (Option<&Stack>, Option<&Stack>) {
+        (self.encoder.as_ref(), self.decoder.as_ref())
     }
 
     /// What this network is.

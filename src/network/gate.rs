@@ -10,7 +10,10 @@ use crate::error::Result;
 /// Gates by site, each `[H]`, in the network's type, or in f32 where that has 16 bits; a site without an entry lets every
 /// head through.
 #[derive(Clone, Debug, Default)]
-pub struct Gates(BTreeMap<Site, Tensor>);
+pub struct Gates {
+    gates: BTreeMap<Site, Tensor>,
+    offsets: BTreeMap<Site, Tensor>,
+}
 
 impl Gates {
     /// Gates that change nothing.
@@ -37,11 +40,22 @@ impl Gates {
 
     /// Sets the gate `[H]` of a site.
     pub fn set(&mut self, site: Site, gate: Tensor) {
-        self.0.insert(site, gate);
+        self.gates.insert(site, gate);
+    }
+
+    /// Adds `offset [N, H, T, d]` to the gated outputs of a site's heads: zeros by which to take a gradient. The batch
+    /// must have this shape.
+    pub fn set_offset(&mut self, site: Site, offset: Tensor) {
+        self.offsets.insert(site, offset);
     }
 
     /// The gate of a site, where it has one.
     pub fn get(&self, site: Site) -> Option<&Tensor> {
-        self.0.get(&site)
+        self.gates.get(&site)
+    }
+
+    /// What is added to the heads of a site, where something is.
+    pub(super) fn offset(&self, site: Site) -> Option<&Tensor> {
+        self.offsets.get(&site)
     }
 }

@@ -26,6 +26,7 @@
 //! | `packing` | real positions side by side: no work on padding |
 //! | `rotary`, `score_bias` | positions inside attention |
 //! | `part`, `groups`, `extent` | what is held and what is read; batches that advance together; what they cost |
+//! | `walk` | attention layer by attention layer, what each adds being the caller's choice |
 //! | `probe`, `gate`, `batch` | watching, masking, what is read |
 //! | `site`, `kept` | names of attention layers and heads; which heads stay |
 //! | `spec`, `role`, `roles` | what a network is; where a tensor belongs; which tensors it asks for |
@@ -51,6 +52,7 @@ mod score_bias;
 mod site;
 mod spec;
 mod stack;
+mod walk;
 
 pub use attention::AttentionLayer;
 pub use batch::{Batch, Source, TokenMask, Tokens};
@@ -73,3 +75,4 @@ pub use spec::{
     NetworkSpec, NormKind, NormSpec, Objective, OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, ProjectionBias,
     QueryKeyNorm, QueryKeyNormScope, ScoreBias, StackSpec, TokenInputSpec, TransformSpec, Wiring,
 };
+pub use walk::{Standing, Step, Walk};

@@ -58,19 +58,21 @@ impl Watch<'_> {
 }
 
 /// A batch on its way through the layers.
-struct Lane<'a> {
+#[derive(Clone, Debug)]
+pub(super) struct Lane {
     /// Packed.
-    x: Tensor,
-    mask: TokenMask,
-    packing: Packing,
-    memory: Option<Encoded<'a>>,
+    pub x: Tensor,
+    pub mask: TokenMask,
+    pub packing: Packing,
+    memory: Option<Encoded>,
 }
 
 /// The encoder's result on the way through the decoder.
-struct Encoded<'a> {
+#[derive(Clone, Debug)]
+struct Encoded {
     /// Packed.
     states: Tensor,
-    mask: &'a TokenMask,
+    mask: TokenMask,
     packing: Packing,
 }
 
@@ -90,6 +92,19 @@ impl Stack {
         })
     }
 
+    /// Reads the output projection of `site` anew, in all passes that share it; what is read each time is left.
+    pub fn replace_output(&mut self, weights: &dyn Weights, site: Site) -> Result<()> {
+        let stored = self.spec.layers.get(site.layer).map(|layer| layer.stored);
+        for (layer, spec) in self.layers.iter_mut().zip(&self.spec.layers) {
+            if let Part::Held(layer) = layer
+                && Some(spec.stored) == stored
+            {
+                layer.replace_output(spec.stored, weights, site.kind)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Layers that a pass goes through.
     pub fn depth(&self) -> usize {
         self.layers.len()
@@ -103,6 +118,11 @@ impl Stack {
         }
     }
 
+    /// The kind of its layers' self-attention.
+    pub fn self_attention(&self) -> SiteKind {
+        self.kind.self_attention()
+    }
+
     /// Where the weights are, and their type.
     pub fn place(&self) -> Result<(Device, DType)> {
         self.input.place()
@@ -110,17 +130,19 @@ impl Stack {
 
     /// Every batch through the stack; results in their order.
     pub fn forward(&self, entries: &[Entry<'_>], watch: &mut Watch<'_>) -> Result<Vec<Hidden>> {
-        let leave = |lane: Lane<'_>| -> Result<Hidden> {
-            let mut x = lane.x;
-            if let Some(norm) = &self.final_norm {
-                x = norm.forward(&x)?;
-            }
-            if let Some(project) = &self.project_out {
-                x = linear(&x, project, None)?;
-            }
-            Ok(Hidden { states: lane.packing.unpack(x)?, mask: lane.mask })
-        };
-        self.advance(entries, watch, true)?.into_iter().map(leave).collect()
+        self.advance(entries, watch, true)?.into_iter().map(|lane| self.leave(lane)).collect()
+    }
+
+    /// The result of a batch behind the last layer.
+    pub fn leave(&self, lane: Lane) -> Result<Hidden> {
+        let mut x = lane.x;
+        if let Some(norm) = &self.final_norm {
+            x = norm.forward(&x)?;
+        }
+        if let Some(project) = &self.project_out {
+            x = linear(&x, project, None)?;
+        }
+        Ok(Hidden { states: lane.packing.unpack(x)?, mask: lane.mask })
     }
 
     /// Every batch as far as the probe sees something, which is the attention of the last layer.
@@ -129,7 +151,7 @@ impl Stack {
     }
 
     /// Batches through all layers, the last one `whole` or as far as its attention.
-    fn advance<'a>(&self, entries: &[Entry<'a>], watch: &mut Watch<'_>, whole: bool) -> Result<Vec<Lane<'a>>> {
+    fn advance(&self, entries: &[Entry<'_>], watch: &mut Watch<'_>, whole: bool) -> Result<Vec<Lane>> {
         let mut lanes = entries.iter().map(|entry| self.enter(entry)).collect::<Result<Vec<_>>>()?;
         // What layers share is kept from layer to layer only where one batch is on its way: it may be large.
         let alone = lanes.len() == 1;
@@ -149,17 +171,18 @@ impl Stack {
         Ok(lanes)
     }
 
-    fn enter<'a>(&self, entry: &Entry<'a>) -> Result<Lane<'a>> {
+    /// A batch at the first layer.
+    pub fn enter(&self, entry: &Entry<'_>) -> Result<Lane> {
         let (x, mask, packing) = self.input.forward(&entry.source)?;
-        let memory = entry.memory.map(|memory| -> Result<Encoded<'a>> {
+        let memory = entry.memory.map(|memory| -> Result<Encoded> {
             let packing = Packing::new(&memory.mask, x.device())?;
-            Ok(Encoded { states: packing.pack(memory.states.clone())?, mask: &memory.mask, packing })
+            Ok(Encoded { states: packing.pack(memory.states.clone())?, mask: memory.mask.clone(), packing })
         });
         Ok(Lane { x, mask, packing, memory: memory.transpose()? })
     }
 
     /// A layer; passes that share one (ALBERT) read it once. The one before is dropped before another is read.
-    fn layer<'a>(&'a self, index: usize, last: Option<(usize, Cow<'a, Layer>)>) -> Result<Cow<'a, Layer>> {
+    pub fn layer<'a>(&'a self, index: usize, last: Option<(usize, Cow<'a, Layer>)>) -> Result<Cow<'a, Layer>> {
         let spec = self.spec.layers.get(index);
         if let Some((before, layer)) = last
             && self.spec.layers.get(before) == spec
@@ -180,10 +203,35 @@ impl Stack {
         &self,
         (index, layer, whole): (usize, &Layer, bool),
         at: usize,
-        lane: &mut Lane<'_>,
+        lane: &mut Lane,
         shared: &mut Shared,
         watch: &mut Watch<'_>,
     ) -> Result<()> {
+        let x = lane.x.clone();
+        let probe = &mut *watch.probe;
+        let site = Site::new(self.self_attention(), index);
+        lane.x = self.within(index, at, lane, shared, watch.gates, |context, cross| {
+            if whole {
+                layer.forward(site, &x, context, cross, probe)
+            } else {
+                layer.show(site, &x, context, cross, probe)?;
+                Ok(x)
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Calls `work` with what the attention layers at `index` read besides the stream: of the layer itself, and of its
+    /// cross attention where it has one.
+    pub fn within<R>(
+        &self,
+        index: usize,
+        at: usize,
+        lane: &Lane,
+        shared: &mut Shared,
+        gates: &Gates,
+        work: impl FnOnce(&Context<'_>, Option<&Memory<'_>>) -> Result<R>,
+    ) -> Result<R> {
         let spec = self.spec.layers.get(index).map(|layer| &layer.attention);
         let spec = spec.ok_or_else(|| Error::new("a layer vanished"))?;
         let Lane { x, mask, packing, memory } = lane;
@@ -200,12 +248,13 @@ impl Stack {
             context: Context {
                 batch: at,
                 queries: mask,
-                keys: memory.mask,
+                keys: &memory.mask,
                 packing: [packing, &memory.packing],
                 visibility,
                 angles: None,
                 bias: None,
-                gate: watch.gates.get(Site::new(SiteKind::Cross, index)),
+                gate: gates.get(Site::new(SiteKind::Cross, index)),
+                offset: gates.offset(Site::new(SiteKind::Cross, index)),
             },
         });
         let site = Site::new(self.kind.self_attention(), index);
@@ -217,14 +266,10 @@ impl Stack {
             visibility: shared.visibility(spec)?,
             angles: shared.angles(spec),
             bias: bias.as_ref(),
-            gate: watch.gates.get(site),
+            gate: gates.get(site),
+            offset: gates.offset(site),
         };
-        if whole {
-            *x = layer.forward(site, x, &context, cross.as_ref(), watch.probe)?;
-        } else {
-            layer.show(site, x, &context, cross.as_ref(), watch.probe)?;
-        }
-        Ok(())
+        work(&context, cross.as_ref())
     }
 
     /// Bias on this layer's scores, `[1 or N, H, 1 or T, S]`.
@@ -263,7 +308,7 @@ impl Stack {
 
 /// What layers of one stack share within one batch.
 #[derive(Default)]
-struct Shared {
+pub(super) struct Shared {
     visibilities: Vec<Visibility>,
     angles: Vec<(RotarySpec, Angles)>,
     bias: Option<Tensor>,

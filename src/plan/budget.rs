@@ -17,7 +17,7 @@ pub(super) fn legal_numbers(shape: &SiteShape, least: usize) -> Vec<usize> {
 
 /// The legal number next to the one that is wanted, rounded; of two that are as near the smaller, so that no more stay
 /// than were asked for.
-pub(super) fn nearest(legal: &[usize], wanted: f64) -> usize {
+pub(crate) fn nearest(legal: &[usize], wanted: f64) -> usize {
     let wanted = wanted.round() as usize;
     // The first of equals, and numbers ascend.
     legal.iter().copied().min_by_key(|n| n.abs_diff(wanted)).unwrap_or(0)

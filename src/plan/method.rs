@@ -42,6 +42,8 @@ pub enum Method {
     Magnitude,
     /// Mean largest attention weight (Voita et al. 2019).
     Confidence,
+    /// Least is lost when the heads that stay speak for the others: a refit of the output projection (`repair`).
+    Reconstruction,
     /// Heads drawn at random: the control.
     Random,
     /// A random member of each group.
@@ -65,6 +67,11 @@ impl Method {
     /// True where scores of different layers compare, so that one budget can be spent where the highest are.
     pub fn compares_layers(self) -> bool {
         !matches!(self, Self::Votes | Self::PerGroup | Self::Score | Self::RandomInGroup)
+    }
+
+    /// True where the method needs second moments, which are beside an analysis: see [`crate::repair::propose`].
+    pub fn needs_moments(self) -> bool {
+        self == Self::Reconstruction
     }
 
     /// The score of an analysis that the method ranks by, where it is one.
@@ -112,7 +119,8 @@ impl Ranking {
             |name: &str| !analysis.sites.is_empty() && analysis.sites.iter().all(|s| s.baselines.contains_key(name));
         let mut all = Vec::new();
         for &method in Method::ALL {
-            if method.baseline().is_none_or(held) {
+            // Second moments are beside an analysis, not in it.
+            if !method.needs_moments() && method.baseline().is_none_or(held) {
                 all.push(method.into());
                 if method.reads_maps() && maps.len() > 1 {
                     all.extend(maps.iter().map(|map| Self { method, map: Some(*map) }));

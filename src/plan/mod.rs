@@ -10,10 +10,12 @@ mod propose;
 mod shape;
 mod snap;
 
+pub(crate) use budget::nearest;
 pub use control::random_like;
 pub use cost::{Cost, Saving, apply, smallest};
 pub use document::Plan;
 pub use method::{Amount, Method, Ranking};
+pub(crate) use propose::check_amount;
 pub use propose::{Request, propose};
 pub use shape::{Shape, SiteShape};
 pub use snap::snap;

@@ -48,6 +48,9 @@ impl Request {
 /// layers; by the others (votes, groups, cosines) as the same share of every layer.
 pub fn propose(analysis: &Analysis, request: &Request) -> Result<Plan> {
     check_amount(request)?;
+    if request.method().needs_moments() {
+        return Err(Error::usage(format!("{} needs the second moments beside the analysis", request.ranking)));
+    }
     let mut rng = Xoshiro256Plus::seed_from_u64(request.seed);
     let shape = Shape::from(analysis);
     let layers: Vec<Layer<'_>> =
@@ -132,7 +135,8 @@ fn wanted(layers: &[Layer<'_>], ratio: f64) -> usize {
     (ratio * layers.iter().map(Layer::heads).sum::<usize>() as f64).round() as usize
 }
 
-fn check_amount(request: &Request) -> Result<()> {
+/// Refuses amounts that no plan can keep, and those that the method has no answer to.
+pub(crate) fn check_amount(request: &Request) -> Result<()> {
     match request.amount {
         Amount::Keep(0) if !request.allow_empty => {
             Err(Error::usage("a layer cannot keep 0 heads").hint("keep at least 1, or allow empty layers"))

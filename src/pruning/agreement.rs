@@ -27,6 +27,8 @@ pub enum Reference {
     /// The original with the removed heads masked.
     #[default]
     Masked,
+    /// The original with new output projections and the removed heads masked.
+    Repaired,
     /// The original in which every key/value head computes the mean of its group: merging, done on another way.
     Pooled,
 }
@@ -36,6 +38,7 @@ impl Reference {
     pub fn name(self) -> &'static str {
         match self {
             Self::Masked => "masked original",
+            Self::Repaired => "masked original with the repaired output projections",
             Self::Pooled => "original with averaged key/value heads",
         }
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Counts, Format, InputKind, Report};
 use crate::evaluation::{Comparison, Measured, Speed};
 use crate::model::Model;
+use crate::repair::SiteRepair;
 use crate::words::counted;
 
 /// Keys of the source's card that stay true of the pruned model.
@@ -50,6 +51,23 @@ pub(super) fn card(head: &CardHead, report: &Report) -> String {
     );
     for (name, before, after) in rows(report) {
         let _ = writeln!(text, "| {name} | {before} | {after} |");
+    }
+    if let Some(repair) = &report.repair {
+        let mean = |of: fn(&SiteRepair) -> f64| {
+            100.0 * repair.sites.values().map(of).sum::<f64>() / repair.sites.len().max(1) as f64
+        };
+        let _ = write!(
+            text,
+            "\nRepaired by `{}` on {} of {}: new output projections let the kept heads say what the removed ones added. \
+             What they cannot say is {:.1} % of what a layer's attention adds, on text that was held out (mean over {}), \
+             {:.1} % without the repair.\n",
+            repair.mode,
+            counted(repair.tokens, "tokens"),
+            repair.input,
+            mean(SiteRepair::error),
+            counted(repair.sites.len() as u64, "layers"),
+            mean(|site| site.masked),
+        );
     }
     let _ = write!(
         text,

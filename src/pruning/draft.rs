@@ -9,10 +9,13 @@ use super::agreement::{COPIES, run};
 use super::card::{CardHead, card};
 use super::files::copy_side_files;
 use super::gqa::pooled;
+use super::mended::Mended;
 use super::shards::write_weights;
 use super::surgery::Surgery;
 use super::target::check_apart;
-use super::{Agreement, Change, Counts, Format, InputKind, RECORD, Reference, Report, SHARD_BYTES, sample_batches};
+use super::{
+    Agreement, Change, Counts, Format, InputKind, RECORD, REPAIR, Reference, Report, SHARD_BYTES, sample_batches,
+};
 use crate::analysis::Document;
 use crate::checkpoint::{Checkpoint, Config, Content, FolderWriter, TensorPlan, write_atomically};
 use crate::error::Result;
@@ -20,6 +23,7 @@ use crate::evaluation::{Measured, Speeds, Timing, speeds};
 use crate::model::{MemoryLimit, Model, Needs, PROGRAM, Room};
 use crate::network::{Batch, Extent, Gates};
 use crate::plan::Plan;
+use crate::repair::Repair;
 use crate::task::Ticket;
 
 /// Numbers of the results that a proof may hold in memory at a time.
@@ -45,6 +49,8 @@ pub struct ExportOptions {
     pub memory: Option<MemoryLimit>,
     /// How to time forward passes before and after; `None` to leave it.
     pub timing: Option<Timing>,
+    /// New output projections for the heads that stay, of the plan that is carried out.
+    pub repair: Option<Repair>,
     /// How the model was trained, for the record.
     pub recipe: Option<Value>,
 }
@@ -59,6 +65,7 @@ impl Default for ExportOptions {
             seed: 0,
             memory: None,
             timing: Some(TIMING),
+            repair: None,
             recipe: None,
         }
     }
@@ -117,6 +124,7 @@ fn write_watched(
     watch: &mut dyn FnMut(&TensorPlan) -> Result<()>,
 ) -> Result<Draft> {
     let checkpoint = model.checkpoint();
+    let mended = Mended::new(model, plan, options.repair.as_ref(), format)?;
     let surgery = Surgery::new(model, plan, format)?;
     check_apart(out, checkpoint.folder())?;
     let writer = FolderWriter::new(out, options.force, RECORD)?;
@@ -127,14 +135,20 @@ fn write_watched(
     ticket.stage("write weights", Some(tensors.len() as u64), "tensors");
     let mut files = write_weights(writer.path(), tensors, options.shard_bytes, |tensor| {
         watch(tensor)?;
-        let content = match cuts.get(&tensor.name) {
-            Some(cut) => Content::Bytes(cut.apply(&checkpoint.read(&tensor.name)?)?),
-            None => Content::Stored(checkpoint, tensor.name.clone()),
+        let content = match (cuts.get(&tensor.name), mended.bytes(&tensor.name)?) {
+            (Some(cut), Some(new)) => Content::Bytes(cut.apply(&new)?),
+            (Some(cut), None) => Content::Bytes(cut.apply(&checkpoint.read(&tensor.name)?)?),
+            (None, Some(new)) => Content::Bytes(new),
+            (None, None) => Content::Stored(checkpoint, tensor.name.clone()),
         };
         ticket.advance(1)?;
         Ok(content)
     })?;
     files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
+    if let Some(repair) = &options.repair {
+        repair.write(&writer.path().join(REPAIR))?;
+        files.push(REPAIR.to_owned());
+    }
     if let Some((name, text)) = module {
         write_atomically(&writer.path().join(&name), text.as_bytes())?;
         files.push(name);
@@ -143,7 +157,7 @@ fn write_watched(
     // The configuration reaches the folder last: without it, what a killed export leaves behind opens nowhere.
     let config_file = Config::new(writer.path().join("config.json"), config.clone());
     let written = Model::new(Checkpoint::open_with(writer.path(), config_file)?)?;
-    let Proof { agreement, change, speed } = prove(model, plan, format, &written, options, input, ticket)?;
+    let Proof { agreement, change, speed } = prove(model, plan, format, (&written, &mended), options, input, ticket)?;
 
     let fingerprint = checkpoint.fingerprint()?;
     let source = checkpoint.folder().canonicalize().ok();
@@ -166,6 +180,7 @@ fn write_watched(
         opens_in,
         agreement,
         change,
+        repair: options.repair.as_ref().map(|repair| repair.record.clone()),
         recipe: options.recipe.clone(),
         speed,
         measured: None,
@@ -228,7 +243,7 @@ fn prove(
     model: &Model,
     plan: &Plan,
     format: Format,
-    written: &Model,
+    (written, mended): (&Model, &Mended<'_>),
     options: &ExportOptions,
     input: Option<&mut dyn Iterator<Item = Result<Batch>>>,
     ticket: &Ticket,
@@ -253,8 +268,13 @@ fn prove(
         (None, run(&network, &batches, &Gates::open(), most, ticket)?, Reference::Pooled)
     } else {
         let gates = Gates::keep(spec, &plan.kept, DType::F32, device)?;
-        let want = run(&network, &batches, &gates, most, ticket)?;
-        (Some(network), want, Reference::Masked)
+        let (want, reference) = if options.repair.is_some() {
+            let repaired = model.repaired_network(&network, mended.outputs())?;
+            (run(&repaired, &batches, &gates, most, ticket)?, Reference::Repaired)
+        } else {
+            (run(&network, &batches, &gates, most, ticket)?, Reference::Masked)
+        };
+        (Some(network), want, reference)
     };
     let network = open(written)?;
     let got = run(&network, &batches, &Gates::open(), most, ticket)?;

@@ -11,9 +11,13 @@ use crate::error::Result;
 use crate::evaluation::{Measured, Speeds};
 use crate::network::{Kept, Site};
 use crate::plan::Plan;
+use crate::repair;
 
 /// The file in an exported folder that records how it came to be, and by which this program knows its own folders.
 pub const RECORD: &str = "pillars.json";
+
+/// The file in an exported folder that holds its new output projections, so that its record can be repeated.
+pub const REPAIR: &str = "pillars-repair.safetensors";
 
 /// A quantity before and after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +71,9 @@ pub struct Report {
     pub agreement: Agreement,
     /// What the pruning did to the results.
     pub change: Change,
+    /// How the kept heads came to speak for the removed ones, where they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<repair::RepairRecord>,
     /// How it was trained, where the caller says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Value>,

@@ -1,13 +1,14 @@
 //! Quality against the share of heads kept.
 
 use super::Checked;
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, Moments};
 use crate::error::{Error, Result};
 use crate::evaluation::SCORED_COPIES;
 use crate::evaluation::curve::{Curves, Subject, Wanted, curves};
 use crate::model::Needs;
 use crate::network::Weights;
 use crate::plan::{Amount, Method, Ranking};
+use crate::repair::RepairMode;
 use crate::task::Ticket;
 
 /// Shares of the heads of every layer that stay, where nothing else is asked for.
@@ -21,6 +22,8 @@ pub struct CurveSpec {
     /// How many heads stay. Shares of every layer by default: methods then differ in which heads they keep and not in how
     /// many, and the random control is of the same kind as the one beside a single plan.
     pub amounts: Vec<Amount>,
+    /// Ways to repair each choice of heads: `none`, `refit` or `scale`.
+    pub repairs: Vec<RepairMode>,
     /// Draws of the random methods, each with a seed of its own.
     pub draws: u64,
     /// Whether forward passes without the removed heads are timed.
@@ -32,11 +35,17 @@ pub struct CurveSpec {
 impl Default for CurveSpec {
     fn default() -> Self {
         let amounts = SHARES.map(Amount::LayerRatio).to_vec();
-        Self { rankings: Vec::new(), amounts, draws: 5, speed: false, anew: false }
+        Self { rankings: Vec::new(), amounts, repairs: vec![RepairMode::None], draws: 5, speed: false, anew: false }
     }
 }
 
 impl CurveSpec {
+    /// Whether second moments are wanted: for a method, or for repair.
+    pub fn needs_moments(&self) -> bool {
+        self.repairs.iter().any(|mode| *mode != RepairMode::None)
+            || self.rankings.iter().any(|ranking| ranking.method.needs_moments())
+    }
+
     /// One of each kind that `analysis` can serve: votes of the layer and of each group, every score beside votes, and
     /// chance.
     pub fn usual(analysis: &Analysis) -> Vec<Ranking> {
@@ -55,13 +64,13 @@ impl CurveSpec {
 
 impl Checked {
     /// Measures every wanted choice of heads beside random ones. Points of `before` that were measured on the same are not
-    /// measured again; `keep` sees what is there after every point, which is enough to go on from after a cancel.
+    /// measured again; `moments` are those of the analysis, for reconstruction and repair; `keep` sees what is there after every point, which is enough to go on from after a cancel.
     ///
     /// # Errors
     /// Where the analysis is of another model or lacks what a method needs; as [`Checked::evaluate`]; where `keep` fails.
     pub fn curve(
         &self,
-        analysis: &Analysis,
+        (analysis, moments): (&Analysis, Option<&Moments>),
         wanted: &CurveSpec,
         before: Option<&Curves>,
         keep: &mut dyn FnMut(&Curves) -> Result<()>,
@@ -84,11 +93,18 @@ impl Checked {
             weights: wanted.speed.then_some(&weights as &dyn Weights),
             analysis,
             corpus: &corpus,
+            moments,
+            model: Some(model),
         };
-        let rankings = if wanted.rankings.is_empty() { CurveSpec::usual(analysis) } else { wanted.rankings.clone() };
+        let mut rankings = wanted.rankings.clone();
+        if rankings.is_empty() {
+            rankings = CurveSpec::usual(analysis);
+            rankings.extend(moments.map(|_| Ranking::from(Method::Reconstruction)));
+        }
         let points = Wanted {
             rankings,
             amounts: wanted.amounts.clone(),
+            repairs: wanted.repairs.clone(),
             draws: wanted.draws,
             seed: self.spec().seed,
             length: self.spec().cost_length(),

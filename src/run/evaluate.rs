@@ -10,6 +10,7 @@ use crate::evaluation::{COMPARED_COPIES, Candidate, Measured, Quality, SCORED_CO
 use crate::model::Needs;
 use crate::network::{Gates, Kept, Network};
 use crate::plan::{Plan, Shape, random_like};
+use crate::repair::Repair;
 use crate::task::Ticket;
 
 /// Quality of the whole model, and on what it was measured.
@@ -44,22 +45,30 @@ impl Checked {
     }
 
     /// Masks the heads that `plan` removes and measures the model beside the whole one and beside as many random heads in
-    /// every layer. `name` is the plan's, for a person.
+    /// every layer. `name` is the plan's, for a person. With a `repair` the heads that stay have its output projections.
     ///
     /// # Errors
     /// As [`Checked::evaluate`], and where the plan does not fit the model.
-    pub fn compare(&self, name: &str, plan: &Plan, ticket: &Ticket) -> Result<Measured> {
+    pub fn compare(&self, name: &str, plan: &Plan, repair: Option<&Repair>, ticket: &Ticket) -> Result<Measured> {
         plan.validate(self.model().spec())?;
-        let needs = Needs { copies: COMPARED_COPIES, ..Needs::ONE };
+        let networks = if repair.is_some() { 2 } else { 1 };
+        let needs = Needs { copies: COMPARED_COPIES, networks, ..Needs::ONE };
         let (corpus, network) = self.scoring(needs, ticket)?;
         let total = corpus.total().map(|t| t.value());
         let gates = |kept: &Kept| Gates::keep(network.spec(), kept, network.dtype(), network.device());
         let (open, masked) = (Gates::open(), gates(&plan.kept)?);
         let before = Candidate { network: &network, gates: &open };
-        let after = Candidate { network: &network, gates: &masked };
+        let repaired = match repair {
+            Some(repair) => {
+                repair.check(self.model().spec(), &self.opened().facts.fingerprint, plan)?;
+                Some(self.model().repaired_network(&network, &repair.outputs)?)
+            }
+            None => None,
+        };
+        let after = Candidate { network: repaired.as_ref().unwrap_or(&network), gates: &masked };
         let mut comparison = compare(before, after, corpus.batches(network.device()), total, ticket)?;
         comparison.before.translation = self.translated(&network, &open, &corpus, ticket)?;
-        comparison.after.translation = self.translated(&network, &masked, &corpus, ticket)?;
+        comparison.after.translation = self.translated(after.network, &masked, &corpus, ticket)?;
         let control = gates(&random_like(&Shape::from(self.model().spec()), plan, self.spec().seed))?;
         let random = evaluate(&network, &control, corpus.batches(network.device()), total, ticket)?;
         Ok(Measured {

@@ -3,7 +3,8 @@
 //! A [`Spec`] says what is read, what is computed and where; the command line fills one from its arguments and the window
 //! from its widgets, and what neither names stands in [`Spec::default`] alone. [`Spec::check`] holds it against an
 //! [`Opened`] model and names every [`Fault`] at once, or gives a [`Checked`] run, which can [`Checked::analyze`],
-//! [`Checked::evaluate`], [`Checked::compare`], [`Checked::curve`] and [`Checked::prune`]. Every result says what it was
+//! [`Checked::evaluate`], [`Checked::compare`], [`Checked::curve`],
+//! [`Checked::repair`] and [`Checked::prune`]. Every result says what it was
 //! made from and carries its notes, so that [`Spec::analysis_differences`] and [`Spec::reading_differences`] can tell
 //! whether it is still what a person would get now.
 //!
@@ -12,7 +13,7 @@
 //! | `spec`, `differences` | settings as chosen; how they differ from those of a result |
 //! | `opened`, `loaded` | a model with what its headers tell; its weights, loaded once |
 //! | `checked` | settings that fit the model; input and network within the bound on memory |
-//! | `analyze`, `evaluate`, `curve`, `prune`, `train`, `rounds`, `attention` | one kind of work each |
+//! | `analyze`, `evaluate`, `curve`, `repair`, `prune`, `train`, `rounds`, `attention` | one kind of work each |
 
 mod analyze;
 mod attention;
@@ -23,6 +24,7 @@ mod evaluate;
 mod loaded;
 mod opened;
 mod prune;
+mod repair;
 mod rounds;
 mod spec;
 mod train;
@@ -35,6 +37,7 @@ pub use evaluate::Scored;
 pub use loaded::{LoadedNetwork, Placed};
 pub use opened::{ModelFacts, Opened};
 pub use prune::PruneSpec;
+pub use repair::RepairSpec;
 pub use rounds::Rounds;
 pub use spec::{BATCH_SIZE, Fault, Field, Spec, refusal};
 pub use train::{Told, TrainSpec, Watched, train};

@@ -12,6 +12,7 @@ use crate::model::{Model, Needs};
 use crate::network::Gates;
 use crate::plan::Plan;
 use crate::pruning::{self, ExportOptions, Format, Report};
+use crate::repair::Repair;
 use crate::task::Ticket;
 
 /// What is written where.
@@ -29,14 +30,14 @@ pub struct PruneSpec {
 const MEASURING: Needs = Needs { networks: 2, copies: COMPARED_COPIES, ..Needs::ONE };
 
 impl Checked {
-    /// Writes the model without the heads that `plan` removes, reopens it and compares it with the masked model: on the
+    /// Writes the model without the heads that `plan` removes, with the output projections of `repair`, reopens it and compares it with the masked model: on the
     /// input where there is one, else on random input. With an input, quality before and after is measured on it as
     /// [`Checked::evaluate`] does, and recorded with what was read.
     ///
     /// # Errors
     /// Where the plan does not fit the model, the folder is not free, the written model does not compute what it must, or
     /// memory does not suffice; then nothing is left behind.
-    pub fn prune(&self, plan: &Plan, wanted: &PruneSpec, ticket: &Ticket) -> Result<Report> {
+    pub fn prune(&self, plan: &Plan, repair: Option<&Repair>, wanted: &PruneSpec, ticket: &Ticket) -> Result<Report> {
         let spec = self.spec();
         let options = ExportOptions {
             force: wanted.force,
@@ -44,6 +45,7 @@ impl Checked {
             seed: spec.seed,
             memory: spec.memory,
             timing: Some(Timing::THOROUGH),
+            repair: repair.cloned(),
             ..ExportOptions::default()
         };
         let corpus = match spec.input {

@@ -148,6 +148,7 @@ impl Rounds<'_> {
             groups: at_most(&first.settings.groups, &left)?,
             confidence: wanted == Some(baseline::CONFIDENCE),
             cka: false,
+            moments: false,
             ..first.settings.clone()
         };
         let info = ModelInfo { dtype: self.dtype.as_str().to_owned(), ..first.model.clone() };

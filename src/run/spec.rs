@@ -47,6 +47,8 @@ pub struct Spec {
     pub clustering: Clustering,
     /// Whether linear CKA is computed too.
     pub cka: bool,
+    /// Whether second moments of head outputs are summed: what reconstruction and repair need.
+    pub moments: bool,
     /// Whether the mean largest attention weight is measured.
     pub confidence: bool,
     /// Whether the norm of each head's weights is measured.
@@ -81,6 +83,7 @@ impl Default for Spec {
             metric: Metric::Euclidean,
             clustering: Clustering::KMeans,
             cka: false,
+            moments: false,
             confidence: true,
             magnitude: true,
             importance: false,
@@ -251,6 +254,7 @@ impl Spec {
             clustering: self.clustering,
             seed: self.seed,
             cka: self.cka,
+            moments: self.moments,
             confidence: self.confidence,
             seq_len: self.seq_len,
             ..analysis::Settings::default()

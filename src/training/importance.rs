@@ -1,16 +1,18 @@
 //! How much depends on each head: derivatives by its gate.
 
+use std::collections::BTreeMap;
+
 use candle_core::Tensor;
 use rand::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 use sha2::{Digest, Sha256};
 
 use super::task_loss;
-use crate::analysis::{Importance, importance};
+use crate::analysis::{Importance, Sensitivity, SummedLoss, importance, sensitivity};
 use crate::checkpoint::tensor_bytes;
 use crate::error::{Error, Result};
 use crate::evaluation::pooled;
-use crate::network::{Batch, Blind, Gates, Hidden, Network, Source};
+use crate::network::{Batch, Blind, Gates, Hidden, Network, Site, Source};
 use crate::task::Ticket;
 
 /// Random projections of every batch, where there is no loss. The size of one is `|N(0, 1)|` times what is measured, with
@@ -63,6 +65,33 @@ pub fn gate_importance(
         ));
     }
     Ok(found)
+}
+
+/// How the loss depends on the outputs of every head, in whose units errors of different layers compare: of the task
+/// loss where there is a language-model head, else of one of the projections that [`gate_importance`] takes. A batch
+/// without labels counts for nothing.
+pub fn output_sensitivity(
+    network: &Network,
+    batches: impl IntoIterator<Item = Result<Batch>>,
+    total: Option<u64>,
+    seed: u64,
+    ticket: &Ticket,
+) -> Result<BTreeMap<Site, Sensitivity>> {
+    let predicts = network.spec().output.is_some();
+    let loss = |gates: &Gates, batch: &Batch| -> Result<Option<SummedLoss>> {
+        if predicts && batch.labels.as_ref().is_some_and(|labels| labels.iter().all(Option::is_none)) {
+            return Ok(None);
+        }
+        let hidden = network.hidden(batch, gates, &mut Blind)?;
+        if predicts {
+            let loss = task_loss(network, &hidden, batch, 0.0)?;
+            return Ok(Some(SummedLoss { sum: (loss.mean * loss.tokens as f64)?, terms: loss.tokens }));
+        }
+        let mut rng = Xoshiro256Plus::seed_from_u64(seed ^ digest(batch)?);
+        let sum = projection(&unit_embeddings(network, &hidden)?, &mut rng)?;
+        Ok(Some(SummedLoss { sum, terms: batch.source.sequences()? }))
+    };
+    sensitivity(network, batches, total, loss, ticket)
 }
 
 /// One embedding per sequence, `[N, D]`, of norm 1.

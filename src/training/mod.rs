@@ -39,7 +39,7 @@ pub use blueprint::Blueprint;
 pub use control::Control;
 pub use data::Data;
 pub use feed::{Feed, Position};
-pub use importance::gate_importance;
+pub use importance::{gate_importance, output_sensitivity};
 pub use initial::Initial;
 pub use learner::{Learner, StepParts, StepResult, StepSettings};
 pub use loss::{TaskLoss, task_loss};

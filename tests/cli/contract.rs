@@ -6,20 +6,20 @@ use crate::common::{fixtures, reference, relative_difference};
 use pillars::network::TokenMask;
 use serde_json::Value;
 
-fn pillars(arguments: &[&str]) -> Output {
+pub fn pillars(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_pillars")).args(arguments).output().unwrap()
 }
 
-fn fixture(family: &str, file: &str) -> String {
+pub fn fixture(family: &str, file: &str) -> String {
     fixtures().join(family).join(file).to_str().unwrap().to_owned()
 }
 
-fn sample(file: &str) -> String {
+pub fn sample(file: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models").join(file).to_str().unwrap().to_owned()
 }
 
 /// Runs a command that must succeed and gives its stdout.
-fn good(arguments: &[&str]) -> String {
+pub fn good(arguments: &[&str]) -> String {
     let output = pillars(arguments);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?} failed: {stderr}");
@@ -27,7 +27,7 @@ fn good(arguments: &[&str]) -> String {
 }
 
 /// Runs a command that must fail with `status` and one line on stderr; gives that line.
-fn bad(arguments: &[&str], status: i32) -> String {
+pub fn bad(arguments: &[&str], status: i32) -> String {
     let output = pillars(arguments);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(status), "{arguments:?}: {stderr}");
@@ -37,27 +37,27 @@ fn bad(arguments: &[&str], status: i32) -> String {
     lines[0].to_owned()
 }
 
-struct Folder(tempfile::TempDir);
+pub struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn name(&self, name: &str) -> String {
+    pub fn name(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         std::fs::read_dir(self.0.path()).unwrap().next().is_none()
     }
 }
 
-fn json(text: &str) -> Value {
+pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 

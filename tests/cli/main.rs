@@ -6,4 +6,5 @@ mod common;
 mod contract;
 mod export_kill;
 mod readme;
+mod repair;
 mod safety;

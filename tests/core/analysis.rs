@@ -380,7 +380,7 @@ fn timings_are_those_of_the_run() {
     let batches = singles(&whole).into_iter().map(Ok);
     let began = std::time::Instant::now();
     let settings = Settings { groups: Groups::Fixed(2), ..Settings::default() };
-    let (found, timings) =
+    let (found, _, timings) =
         analysis::analyze_timed(&network, info, batches, None, &settings, &Ticket::default()).unwrap();
     let passed = began.elapsed();
     assert_eq!(found, run(&model, &network, &singles(&whole), &settings));

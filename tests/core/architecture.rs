@@ -14,6 +14,7 @@ const ROOMS: &[&str] = &[
     "corpus",
     "analysis",
     "plan",
+    "repair",
     "evaluation",
     "pruning",
     "engines",

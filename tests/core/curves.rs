@@ -11,6 +11,7 @@ use pillars::evaluation::{Candidate, compare, evaluate};
 use pillars::model::Model;
 use pillars::network::{FeatureMap, Gates, Kept, Network};
 use pillars::plan::{Amount, Cost, Method, Ranking};
+use pillars::repair::RepairMode;
 use pillars::task::Ticket;
 
 struct Bench {
@@ -60,7 +61,14 @@ fn open(model: &Model, path: &Path) -> Corpus {
 
 impl Bench {
     fn subject(&self) -> Subject<'_> {
-        Subject { network: &self.network, weights: None, analysis: &self.analysis, corpus: &self.corpus }
+        Subject {
+            network: &self.network,
+            weights: None,
+            analysis: &self.analysis,
+            corpus: &self.corpus,
+            moments: None,
+            model: None,
+        }
     }
 
     fn measure(&self, wanted: &Wanted, before: Option<&Curves>) -> Curves {
@@ -72,6 +80,7 @@ fn wanted(bench: &Bench) -> Wanted {
     Wanted {
         rankings: Ranking::available(&bench.analysis),
         amounts: [0.75, 0.5, 0.25].map(Amount::LayerRatio).to_vec(),
+        repairs: vec![RepairMode::None],
         draws: 3,
         seed: 0,
         length: 16,

@@ -20,6 +20,7 @@ mod parity;
 mod precision;
 mod pretrained;
 mod published;
+mod repair;
 mod rounds;
 mod spelling;
 mod streaming;

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::Interval;
 use crate::network::Kept;
 use crate::plan::{Amount, Cost, Ranking};
+use crate::repair::RepairMode;
 
 /// What masking does to a model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,6 +64,9 @@ pub struct MeasuredPoint {
     /// Seed of a random method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// Whether and how the heads that stay were made to speak for the others.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub repair: RepairMode,
     /// Heads that stayed.
     pub kept: Kept,
     /// Share of all heads that stayed.
@@ -74,6 +78,10 @@ pub struct MeasuredPoint {
     /// Real tokens per second of a forward pass without the others, where speed was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_sec: Option<f64>,
+}
+
+fn is_none(mode: &RepairMode) -> bool {
+    *mode == RepairMode::None
 }
 
 /// Quality against the share of heads kept.

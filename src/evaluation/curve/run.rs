@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use candle_core::{DType, Device};
 use sha2::{Digest, Sha256};
 
 use super::document::{Curves, Effect, MeasuredPoint, Whole};
 use super::yardstick::Yardstick;
-use crate::analysis::{Analysis, Document};
+use crate::analysis::{Analysis, Document, Moments};
 use crate::corpus::Corpus;
 use crate::error::{Error, Result};
 use crate::evaluation::{Timing, speed};
-use crate::model::{Narrowed, apply_kept, removable};
+use crate::model::{Model, Narrowed, apply_kept, removable};
 use crate::network::{Gates, Kept, Network, Site, Weights};
-use crate::plan::{Amount, Cost, Method, Plan, Ranking, Request, apply, propose, snap};
+use crate::plan::{Amount, Cost, Method, Plan, Ranking, Request, apply, snap};
+use crate::repair::{Basis, RefitRequest, RepairMode, Ridge, propose, refit};
 use crate::task::Ticket;
 
 /// What is measured.
@@ -26,6 +28,10 @@ pub struct Subject<'a> {
     pub analysis: &'a Analysis,
     /// What quality is measured on: text that the analysis did not read.
     pub corpus: &'a Corpus,
+    /// What reconstruction and repair rest on, where they are wanted.
+    pub moments: Option<&'a Moments>,
+    /// The model that the network is of, where repair is wanted.
+    pub model: Option<&'a Model>,
 }
 
 /// Which points are wanted.
@@ -35,6 +41,8 @@ pub struct Wanted {
     pub rankings: Vec<Ranking>,
     /// How many heads stay, in several ways.
     pub amounts: Vec<Amount>,
+    /// Ways to repair each choice: `none` and `refit`.
+    pub repairs: Vec<RepairMode>,
     /// Draws of the random methods.
     pub draws: u64,
     /// Seed of the first draw.
@@ -53,6 +61,7 @@ struct HeadChoice {
     ranking: Ranking,
     amount: Amount,
     seed: Option<u64>,
+    repair: RepairMode,
     kept: Kept,
 }
 
@@ -71,8 +80,8 @@ pub fn curves(
     keep: &mut dyn FnMut(&Curves) -> Result<()>,
     ticket: &Ticket,
 ) -> Result<Curves> {
-    let Subject { network, analysis, corpus, .. } = *subject;
-    let choices = choices(analysis, wanted)?;
+    let Subject { network, corpus, .. } = *subject;
+    let choices = choices(subject, wanted)?;
     let mut found = empty(subject, wanted, ticket)?;
     let difference = before.and_then(|b| found.differs_from(b));
     if let Some(difference) = difference.as_ref().filter(|_| !wanted.anew) {
@@ -87,12 +96,18 @@ pub fn curves(
         }
     }
     // A mask that was measured once, by whichever method, is known.
-    let mut known: BTreeMap<Kept, (Effect, Option<f64>)> = BTreeMap::new();
+    let mut known: BTreeMap<(Kept, RepairMode), (Effect, Option<f64>)> = BTreeMap::new();
     for point in before.iter().flat_map(|b| &b.points) {
-        let speed = known.get(&point.kept).and_then(|(_, speed)| *speed).or(point.tokens_per_sec);
-        known.insert(point.kept.clone(), (point.effect, speed));
+        // A repair depends on the analysis, a mask does not.
+        if point.repair != RepairMode::None && before.is_some_and(|b| b.analysis != found.analysis) {
+            continue;
+        }
+        let key = (point.kept.clone(), point.repair);
+        let speed = known.get(&key).and_then(|(_, speed)| *speed).or(point.tokens_per_sec);
+        known.insert(key, (point.effect, speed));
     }
-    let unknown = choices.iter().filter(|c| !known.contains_key(&c.kept)).map(|c| &c.kept);
+    let keys = choices.iter().map(|c| (c.kept.clone(), c.repair));
+    let unknown = keys.filter(|key| !known.contains_key(key));
     let passes = unknown.collect::<std::collections::BTreeSet<_>>().len() as u64;
     let batches = corpus.total().map(|t| t.value());
     let mut gauge = None;
@@ -115,19 +130,23 @@ pub fn curves(
     }
     let heads: usize = network.spec().sites().iter().map(|(_, a)| a.heads).sum();
     for choice in choices {
-        let HeadChoice { ranking, amount, seed, kept } = choice;
-        let (effect, speed) = match (known.get(&kept), &gauge) {
+        let HeadChoice { ranking, amount, seed, repair, kept } = choice;
+        let key = (kept.clone(), repair);
+        let (effect, speed) = match (known.get(&key), &gauge) {
             (Some(known), _) => *known,
-            (None, Some(gauge)) => (gauge.measure(&kept, ticket)?, None),
+            (None, Some(gauge)) => {
+                let repaired = repaired(subject, &kept, repair, ticket)?;
+                (gauge.measure(repaired.as_ref(), &kept, ticket)?, None)
+            }
             (None, None) => return Err(Error::new("a point was forgotten")),
         };
         let speed = match speed {
             Some(speed) => Some(speed),
             None => clock.measure(&kept, ticket)?,
         };
-        known.insert(kept.clone(), (effect, speed));
+        known.insert(key, (effect, speed));
         let left = apply(network.spec(), &Plan::from_mask(kept.clone()))?;
-        let is_this = |p: &MeasuredPoint| p.ranking == ranking && p.amount == amount && p.seed == seed;
+        let is_this = |p: &MeasuredPoint| (p.ranking, p.amount, p.seed, p.repair) == (ranking, amount, seed, repair);
         let point = MeasuredPoint {
             kept_share: kept.heads() as f64 / heads.max(1) as f64,
             cost: Cost::of(&left, wanted.length),
@@ -135,6 +154,7 @@ pub fn curves(
             ranking,
             amount,
             seed,
+            repair,
             kept,
             effect,
         };
@@ -148,17 +168,47 @@ pub fn curves(
     Ok(found)
 }
 
+/// The network whose kept heads speak for the others; `None` where it is the network itself.
+fn repaired(subject: &Subject<'_>, kept: &Kept, mode: RepairMode, ticket: &Ticket) -> Result<Option<Network>> {
+    if mode == RepairMode::None {
+        return Ok(None);
+    }
+    let Some((moments, model)) = subject.moments.zip(subject.model) else {
+        return Err(Error::usage("repair needs second moments").hint("analyze again with --moments"));
+    };
+    let reader = model.reader(&Device::Cpu, DType::F32);
+    let plan = Plan::from_mask(kept.clone());
+    // Progress is that of the points.
+    let request = RefitRequest { plan: &plan, mode, ridge: Ridge::Auto, basis: Basis::All };
+    let repair = refit(model.spec(), &reader, moments, &request, &ticket.silent())?;
+    model.repaired_network(subject.network, &repair.outputs).map(Some)
+}
+
 /// Every choice that is wanted, made legal.
-fn choices(analysis: &Analysis, wanted: &Wanted) -> Result<Vec<HeadChoice>> {
+fn choices(subject: &Subject<'_>, wanted: &Wanted) -> Result<Vec<HeadChoice>> {
     let mut all = Vec::new();
+    if let Some(mode) =
+        wanted.repairs.iter().find(|mode| !matches!(mode, RepairMode::None | RepairMode::Refit | RepairMode::Scale))
+    {
+        return Err(
+            Error::usage(format!("curves are not measured with repair by {mode}")).hint("choose none, refit or scale")
+        );
+    }
     for amount in &wanted.amounts {
         for ranking in &wanted.rankings {
             let draws = if ranking.method.is_random() { wanted.draws.max(1) } else { 1 };
             for draw in 0..draws {
                 let seed = wanted.seed.wrapping_add(draw);
-                let plan = propose(analysis, &Request { seed, ..Request::new(*ranking, *amount) })?;
-                let (plan, _) = snap(analysis, &plan)?;
-                all.push(HeadChoice { ranking: *ranking, amount: *amount, seed: plan.seed, kept: plan.kept });
+                let request = Request { seed, ..Request::new(*ranking, *amount) };
+                let plan = propose(subject.analysis, subject.moments, &request)?;
+                let (plan, _) = snap(subject.analysis, &plan)?;
+                all.extend(wanted.repairs.iter().map(|repair| HeadChoice {
+                    ranking: *ranking,
+                    amount: *amount,
+                    seed: plan.seed,
+                    repair: *repair,
+                    kept: plan.kept.clone(),
+                }));
             }
         }
     }

@@ -5,6 +5,7 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 use super::document::{Curves, Effect, MeasuredPoint, Whole};
 use crate::error::Error;
 use crate::plan::{Amount, Ranking};
+use crate::repair::RepairMode;
 
 /// Which number quality is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
@@ -130,12 +131,18 @@ impl Curves {
         if predicts { Gauge::Perplexity } else { Gauge::Cosine }
     }
 
-    /// Methods in the order in which they were first measured.
+    /// Methods, masked alone, in the order in which they were first measured.
     pub fn rankings(&self) -> Vec<Ranking> {
+        let all = self.series().into_iter();
+        all.filter(|(_, repair)| *repair == RepairMode::None).map(|(ranking, _)| ranking).collect()
+    }
+
+    /// Methods with and without repair, in the order in which they were first measured.
+    pub fn series(&self) -> Vec<(Ranking, RepairMode)> {
         let mut all = Vec::new();
         for point in &self.points {
-            if !all.contains(&point.ranking) {
-                all.push(point.ranking);
+            if !all.contains(&(point.ranking, point.repair)) {
+                all.push((point.ranking, point.repair));
             }
         }
         all
@@ -153,10 +160,15 @@ impl Curves {
         all.into_iter().map(|(_, amount)| amount).collect()
     }
 
-    /// The draws of one method and amount.
+    /// The draws of one method and amount, masked alone.
     pub fn row(&self, ranking: Ranking, amount: Amount) -> CurveRow<'_> {
-        let points = self.points.iter().filter(|p| p.ranking == ranking && p.amount == amount).collect();
-        CurveRow { ranking, amount, points }
+        self.row_of((ranking, RepairMode::None), amount)
+    }
+
+    /// The draws of one method and amount, with or without repair.
+    pub fn row_of(&self, (ranking, repair): (Ranking, RepairMode), amount: Amount) -> CurveRow<'_> {
+        let is_of = |p: &&MeasuredPoint| (p.ranking, p.repair, p.amount) == (ranking, repair, amount);
+        CurveRow { ranking, amount, points: self.points.iter().filter(is_of).collect() }
     }
 
     /// The points of one method, fewest heads first; draws of one amount together.

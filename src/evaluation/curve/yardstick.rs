@@ -25,7 +25,7 @@ impl<'a> Yardstick<'a> {
     pub fn new(network: &'a Network, corpus: &'a Corpus, ticket: &Ticket) -> Result<(Self, Effect, Quality)> {
         let mut own = Self { network, corpus, embeddings: Vec::new(), tops: Vec::new(), scores: Vec::new() };
         let (mut all, mut tops) = (Vec::new(), Vec::new());
-        let (quality, scores) = own.pass(&Gates::open(), ticket, |embeddings, best| {
+        let (quality, scores) = own.pass(network, &Gates::open(), ticket, |embeddings, best| {
             all.extend(embeddings);
             tops.extend(best);
         })?;
@@ -35,12 +35,12 @@ impl<'a> Yardstick<'a> {
         Ok((own, effect, quality))
     }
 
-    /// Runs the model with all heads masked but `kept`.
-    pub fn measure(&self, kept: &Kept, ticket: &Ticket) -> Result<Effect> {
-        let network = self.network;
+    /// Runs the model, or another with the same heads, with all of them masked but `kept`.
+    pub fn measure(&self, other: Option<&Network>, kept: &Kept, ticket: &Ticket) -> Result<Effect> {
+        let network = other.unwrap_or(self.network);
         let gates = Gates::keep(network.spec(), kept, network.dtype(), network.device())?;
         let (mut alike, mut agreed, mut scored) = (Vec::new(), 0usize, 0usize);
-        let (quality, scores) = self.pass(&gates, ticket, |embeddings, tops| {
+        let (quality, scores) = self.pass(network, &gates, ticket, |embeddings, tops| {
             for embedding in embeddings {
                 let whole = self.embeddings.get(alike.len());
                 alike.push([whole.map_or(0.0, |whole| cosine(whole, &embedding)), 1.0]);
@@ -65,11 +65,11 @@ impl<'a> Yardstick<'a> {
     /// One pass over the input; `see` gets the embeddings of a batch and the largest logit of its scored positions.
     fn pass(
         &self,
+        network: &Network,
         gates: &Gates,
         ticket: &Ticket,
         mut see: impl FnMut(Vec<Vec<f32>>, Vec<u32>),
     ) -> Result<(Quality, Vec<SequenceScore>)> {
-        let network = self.network;
         let mut tally = QualitySums::default();
         for group in network.groups(self.corpus.batches(network.device()), SCORED_COPIES, 0) {
             let group = group?;

@@ -42,7 +42,7 @@ impl App {
         };
         let (run, name) = (run.clone(), compared.plan.name.clone());
         self.state.jobs.start(JobKind::Measure, format!("Measure {name}"), move |ticket| {
-            Ok(Outcome::Measured(Box::new(run.compare(&name, &plan, ticket)?)))
+            Ok(Outcome::Measured(Box::new(run.compare(&name, &plan, None, ticket)?)))
         });
     }
 
@@ -58,8 +58,8 @@ impl App {
                 Ok(())
             };
             let before = before.as_deref();
-            let found =
-                run.curve(&analysis, &CurveSpec { anew: true, ..CurveSpec::default() }, before, &mut keep, ticket);
+            let wanted = CurveSpec { anew: true, ..CurveSpec::default() };
+            let found = run.curve((&analysis, None), &wanted, before, &mut keep, ticket);
             let (curves, is_whole) = match (found, so_far) {
                 (Ok(curves), _) => (curves, true),
                 // What was measured before a stop is kept, and need not be measured again.
@@ -81,7 +81,7 @@ impl App {
         self.state.export.done = None;
         self.state.export.failure = None;
         self.state.jobs.start(JobKind::Export, format!("Export to {}", out.display()), move |ticket| {
-            let report = run.prune(&plan, &wanted, ticket)?;
+            let report = run.prune(&plan, None, &wanted, ticket)?;
             Ok(Outcome::Exported(wanted.out, Box::new(report)))
         });
     }

@@ -134,6 +134,7 @@ fn proof(ui: &mut Ui, cx: Cx<'_>, path: &std::path::Path, report: &Report) {
     ui.add_space(4.0);
     let equal = match report.agreement.reference {
         Reference::Masked => "Proved equal to the masked model",
+        Reference::Repaired => "Proved equal to the masked and repaired model",
         Reference::Pooled => "Proved equal to the model with averaged key/value heads",
     };
     ui.label(RichText::new(equal).strong().color(theme.good));

@@ -91,7 +91,7 @@ fn method_ui(ui: &mut Ui, cx: Cx<'_>) {
         let label = ui.label(RichText::new("Chosen by").color(cx.theme.muted));
         let text = method.map_or("hand", Method::name);
         let combo = ComboBox::from_id_salt("method").selected_text(text).width(170.0).show_ui(ui, |ui| {
-            for &option in Method::ALL {
+            for &option in Method::ALL.iter().filter(|m| !m.needs_moments()) {
                 let missing =
                     needs(option).is_some_and(|n| results.analysis.sites.iter().any(|s| !s.baselines.contains_key(n)));
                 let button = eframe::egui::Button::selectable(method == Some(option), option.name());
@@ -246,7 +246,7 @@ fn needs(method: Method) -> Option<&'static str> {
 }
 
 fn has_threshold(method: Method) -> bool {
-    !matches!(method, Method::PerGroup | Method::Random | Method::RandomInGroup)
+    !matches!(method, Method::PerGroup | Method::Reconstruction | Method::Random | Method::RandomInGroup)
 }
 
 fn meaning(method: Method) -> &'static str {
@@ -258,6 +258,7 @@ fn meaning(method: Method) -> &'static str {
         Method::ImportanceNormalised => "The same, divided by the layer's norm",
         Method::Magnitude => "Norm of the head's weights",
         Method::Confidence => "Mean largest attention weight (Voita et al. 2019)",
+        Method::Reconstruction => "The others can best say what the removed heads added",
         Method::Random => "Heads drawn at random: the control that a method has to beat",
         Method::RandomInGroup => "A random member of each group",
     }

@@ -107,7 +107,7 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
             ui.end_row();
             let label = name(ui, "Heads chosen by");
             let combo = ComboBox::from_id_salt("vote method").selected_text(voting.method.name()).show_ui(ui, |ui| {
-                for &method in Method::ALL {
+                for &method in Method::ALL.iter().filter(|m| !m.needs_moments()) {
                     ui.selectable_value(&mut voting.method, method, method.name());
                 }
             });

@@ -1,0 +1,260 @@
+//! Second moments of head outputs by attention layer: all that repair and the choice by reconstruction need
+//! (METHOD, "Repair"). Sums, so that passes over parts of a corpus add.
+
+use std::collections::BTreeMap;
+
+use super::ModelInfo;
+use crate::error::{Error, Result};
+use crate::network::{Site, SiteKind};
+
+/// A symmetric matrix; the upper triangle is stored row by row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Symmetric {
+    dim: usize,
+    packed: Vec<f64>,
+}
+
+impl Symmetric {
+    /// A `dim x dim` matrix of zeros.
+    pub fn zeros(dim: usize) -> Self {
+        Self { dim, packed: vec![0.0; Self::numbers(dim)] }
+    }
+
+    /// A matrix from its upper triangle, row by row.
+    ///
+    /// # Errors
+    ///
+    /// The triangle does not have `dim (dim + 1) / 2` finite numbers.
+    pub fn from_packed(dim: usize, packed: Vec<f64>) -> Result<Self> {
+        if packed.len() != Self::numbers(dim) || packed.iter().any(|x| !x.is_finite()) {
+            return Err(Error::new(format!("a symmetric matrix of {dim} rows needs {} numbers", Self::numbers(dim))));
+        }
+        Ok(Self { dim, packed })
+    }
+
+    /// Stored numbers of a matrix of `dim` rows.
+    pub fn numbers(dim: usize) -> usize {
+        dim * (dim + 1) / 2
+    }
+
+    /// Rows.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// The stored triangle.
+    pub fn packed(&self) -> &[f64] {
+        &self.packed
+    }
+
+    /// Row `i` from the diagonal on.
+    fn row(&self, i: usize) -> &[f64] {
+        let begin = i * self.dim - i * i.saturating_sub(1) / 2;
+        &self.packed[begin..begin + self.dim - i]
+    }
+
+    /// The entry at `(i, j)`.
+    pub fn get(&self, i: usize, j: usize) -> f64 {
+        let (low, high) = (i.min(j), i.max(j));
+        self.row(low)[high - low]
+    }
+
+    /// Adds another matrix of the same size.
+    pub fn add(&mut self, other: &Self) -> Result<()> {
+        if self.dim != other.dim {
+            return Err(Error::new("second moments of layers of different width do not add"));
+        }
+        for (sum, x) in self.packed.iter_mut().zip(&other.packed) {
+            *sum += x;
+        }
+        Ok(())
+    }
+}
+
+/// Sums over tokens of `o`, the `D = H d` outputs of all heads of a layer side by side, and of `o o^T`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecondMoment {
+    /// Real tokens.
+    pub tokens: u64,
+    /// `sum o`, `[D]`.
+    pub sum: Vec<f64>,
+    /// `sum o o^T`, `[D, D]`.
+    pub square: Symmetric,
+}
+
+impl SecondMoment {
+    /// Of no token.
+    pub fn zeros(dim: usize) -> Self {
+        Self { tokens: 0, sum: vec![0.0; dim], square: Symmetric::zeros(dim) }
+    }
+
+    /// Adds the sums over further tokens.
+    pub fn add(&mut self, other: &Self) -> Result<()> {
+        self.square.add(&other.square)?;
+        self.tokens += other.tokens;
+        for (sum, x) in self.sum.iter_mut().zip(&other.sum) {
+            *sum += x;
+        }
+        Ok(())
+    }
+}
+
+/// How the loss depends on a layer's head outputs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sensitivity {
+    /// `sum g g^T` over positions, where `g = dL/do` of the summed loss, `[D, D]`.
+    pub square: Symmetric,
+    /// Terms of the summed loss: scored tokens, or sequences where embeddings are all there is.
+    pub scored: u64,
+}
+
+impl Sensitivity {
+    /// Adds what further batches gave.
+    pub fn add(&mut self, other: &Self) -> Result<()> {
+        self.scored += other.scored;
+        self.square.add(&other.square)
+    }
+}
+
+/// What is known of one attention layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SiteMoments {
+    /// Query heads `H`.
+    pub heads: usize,
+    /// Key/value heads.
+    pub kv_heads: usize,
+    /// Head dimension `d`.
+    pub head_dim: usize,
+    /// The stored layer of its stack that holds its weights.
+    pub stored_layer: usize,
+    /// Whether the output projection has a bias, which can say the mean of what is removed.
+    pub output_bias: bool,
+    /// Of the batches with even numbers and of those with odd ones: what is fitted on one half is checked on the other.
+    pub halves: [SecondMoment; 2],
+    /// `W W^T` of the output projection `W [D, D_model]`.
+    pub output: Symmetric,
+    /// How the loss depends on it, where that was measured.
+    pub sensitivity: Option<Sensitivity>,
+}
+
+impl SiteMoments {
+    /// `D = H d`.
+    pub fn dim(&self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    /// Real tokens of both halves.
+    pub fn tokens(&self) -> u64 {
+        self.halves.iter().map(|half| half.tokens).sum()
+    }
+
+    /// Both halves together.
+    pub fn total(&self) -> Result<SecondMoment> {
+        let mut total = self.halves[0].clone();
+        total.add(&self.halves[1])?;
+        Ok(total)
+    }
+
+    /// Adds another part of the corpus, or another pass through the same weights.
+    pub fn add(&mut self, other: &Self) -> Result<()> {
+        for (half, more) in self.halves.iter_mut().zip(&other.halves) {
+            half.add(more)?;
+        }
+        match (&mut self.sensitivity, &other.sensitivity) {
+            (Some(sum), Some(more)) => sum.add(more)?,
+            // A part of the corpus without it would be missing from the sum.
+            (sum, _) => *sum = None,
+        }
+        Ok(())
+    }
+
+    fn same_shape(&self, other: &Self) -> bool {
+        let shape = |s: &Self| (s.heads, s.kv_heads, s.head_dim, s.stored_layer, s.output_bias);
+        shape(self) == shape(other)
+    }
+}
+
+/// Second moments of every attention layer of a model over a corpus.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moments {
+    /// Which model.
+    pub model: ModelInfo,
+    /// What was read, in words.
+    pub input: String,
+    /// Batches read.
+    pub batches: u64,
+    /// By layer, whether or not it shares weights with another.
+    pub sites: BTreeMap<Site, SiteMoments>,
+}
+
+/// Attention layers that read one stored layer's weights, and the sum over their passes.
+#[derive(Clone, Debug)]
+pub struct SharedMoments {
+    /// The passes.
+    pub sites: Vec<Site>,
+    /// Their sum.
+    pub moments: SiteMoments,
+}
+
+impl Moments {
+    /// Adds what another part of the corpus gave.
+    ///
+    /// # Errors
+    ///
+    /// It is of another model.
+    pub fn add(&mut self, other: &Self) -> Result<()> {
+        let same = self.model.fingerprint == other.model.fingerprint
+            && self.model.dtype == other.model.dtype
+            && self.sites.len() == other.sites.len()
+            && self.sites.iter().all(|(site, own)| other.sites.get(site).is_some_and(|o| own.same_shape(o)));
+        if !same {
+            return Err(Error::new(format!("moments of another model ({}) do not add", other.model.path)));
+        }
+        for (site, own) in &mut self.sites {
+            if let Some(more) = other.sites.get(site) {
+                own.add(more)?;
+            }
+        }
+        self.batches += other.batches;
+        if !self.input.split(" + ").any(|known| known == other.input) {
+            self.input = format!("{} + {}", self.input, other.input);
+        }
+        Ok(())
+    }
+
+    /// Layers by the weights they read, the moments of their passes added.
+    pub fn shared(&self) -> Result<Vec<SharedMoments>> {
+        let mut classes: Vec<((SiteKind, usize), SharedMoments)> = Vec::new();
+        for (site, moments) in &self.sites {
+            let key = (site.kind, moments.stored_layer);
+            match classes.iter_mut().find(|(k, _)| *k == key) {
+                Some((_, class)) => {
+                    class.sites.push(*site);
+                    class.moments.add(moments)?;
+                }
+                None => classes.push((key, SharedMoments { sites: vec![*site], moments: moments.clone() })),
+            }
+        }
+        Ok(classes.into_iter().map(|(_, class)| class).collect())
+    }
+
+    /// Fewest tokens that a layer's moments should be made of: eight for each of its `D` outputs.
+    pub fn needed_tokens(&self) -> u64 {
+        self.sites.values().map(|s| 8 * s.dim() as u64).max().unwrap_or(0)
+    }
+
+    /// A sentence where there are fewer tokens than a fit should rest on.
+    pub fn shortage(&self) -> Option<String> {
+        let scarce = self.sites.iter().filter(|(_, s)| s.tokens() < 8 * s.dim() as u64);
+        let (site, moments) = scarce.min_by(|a, b| {
+            let share = |s: &SiteMoments| s.tokens() as f64 / s.dim().max(1) as f64;
+            share(a.1).total_cmp(&share(b.1))
+        })?;
+        Some(format!(
+            "{site} has {} tokens for {} outputs: a fit should rest on {} tokens or more",
+            moments.tokens(),
+            moments.dim(),
+            8 * moments.dim()
+        ))
+    }
+}

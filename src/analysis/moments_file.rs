@@ -1,0 +1,156 @@
+//! Second moments on disk: `A.moments.safetensors` beside `A.json`.
+//!
+//! | tensor | shape, f64 |
+//! | --- | --- |
+//! | `<site>.even.square`, `<site>.odd.square` | upper triangle of `sum o o^T`, row by row, `[D (D + 1) / 2]` |
+//! | `<site>.even.sum`, `<site>.odd.sum` | `sum o`, `[D]` |
+//! | `<site>.output` | upper triangle of `W W^T`, `[D (D + 1) / 2]` |
+//! | `<site>.sensitivity` | upper triangle of `sum g g^T`, `[D (D + 1) / 2]`, where it was measured |
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{ModelInfo, Moments, SecondMoment, Sensitivity, SiteMoments, Symmetric};
+use crate::checkpoint::{FileKind, OutFile, RecordFile};
+use crate::error::{Error, Result};
+use crate::network::Site;
+
+const FORMAT: &str = "pillars-moments";
+const VERSION: u64 = 1;
+const NOUN: &str = "second moments";
+const HALVES: [&str; 2] = ["even", "odd"];
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    model: ModelInfo,
+    input: String,
+    batches: u64,
+    sites: BTreeMap<Site, SiteRecord>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SiteRecord {
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    stored_layer: usize,
+    output_bias: bool,
+    tokens: [u64; 2],
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scored: Option<u64>,
+}
+
+impl Moments {
+    /// Where the moments of the analysis at `analysis` are kept: `A.moments.safetensors` beside `A.json`.
+    pub fn path_beside(analysis: &Path) -> PathBuf {
+        analysis.with_extension("moments.safetensors")
+    }
+
+    /// Claims the file beside the analysis at `analysis`, as [`OutFile::claim`] does.
+    pub fn claim_beside<P: AsRef<Path>>(analysis: &Path, inputs: &[P]) -> Result<OutFile> {
+        OutFile::claim(&Self::path_beside(analysis), FileKind::Tensors(FORMAT), inputs)
+    }
+
+    /// Reads the moments at `path`.
+    ///
+    /// # Errors
+    ///
+    /// The file is missing, broken, or of another kind.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = RecordFile::open(path, FORMAT, VERSION, NOUN)?;
+        let record: Record = file.record()?;
+        let doubles = |name: String, numbers: usize| -> Result<Vec<f64>> {
+            Ok(file.tensor(&name, &[numbers], DType::F64)?.to_vec1()?)
+        };
+        let mut sites = BTreeMap::new();
+        for (site, found) in record.sites {
+            let SiteRecord { heads, kv_heads, head_dim, stored_layer, output_bias, tokens, scored } = found;
+            let wrong = || Error::new(format!("{site} has impossible sizes")).at(path);
+            let dim = heads.checked_mul(head_dim).filter(|d| *d > 0 && *d < 1 << 24).ok_or_else(wrong)?;
+            if kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
+                return Err(wrong());
+            }
+            let symmetric = |name: String| {
+                let packed = doubles(name, Symmetric::numbers(dim))?;
+                Symmetric::from_packed(dim, packed).map_err(|e| e.at(path))
+            };
+            let half = |index: usize| -> Result<SecondMoment> {
+                let name = HALVES[index];
+                let square = symmetric(format!("{site}.{name}.square"))?;
+                Ok(SecondMoment { tokens: tokens[index], sum: doubles(format!("{site}.{name}.sum"), dim)?, square })
+            };
+            let sensitivity = scored.map(|scored| -> Result<Sensitivity> {
+                Ok(Sensitivity { square: symmetric(format!("{site}.sensitivity"))?, scored })
+            });
+            let moments = SiteMoments {
+                heads,
+                kv_heads,
+                head_dim,
+                stored_layer,
+                output_bias,
+                halves: [half(0)?, half(1)?],
+                output: symmetric(format!("{site}.output"))?,
+                sensitivity: sensitivity.transpose()?,
+            };
+            sites.insert(site, moments);
+        }
+        Ok(Self { model: record.model, input: record.input, batches: record.batches, sites })
+    }
+
+    /// The moments beside the analysis at `analysis`, which must be of the same model.
+    ///
+    /// # Errors
+    ///
+    /// They are not there, cannot be read, or are of a model of another `fingerprint`.
+    pub fn read_beside(analysis: &Path, fingerprint: &str) -> Result<Self> {
+        let path = Self::path_beside(analysis);
+        if !path.is_file() {
+            return Err(Error::new("the second moments of this analysis are not there")
+                .at(path)
+                .hint("analyze again with --moments"));
+        }
+        let moments = Self::read(&path)?;
+        if moments.model.fingerprint != fingerprint {
+            return Err(Error::new("these second moments are of another model than the analysis").at(path));
+        }
+        Ok(moments)
+    }
+
+    /// Writes the moments; whoever reads `path` sees the old file or all of the new.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let mut tensors = Vec::new();
+        let mut add = |name: String, values: &[f64]| -> Result<()> {
+            tensors.push((name, Tensor::from_slice(values, values.len(), &Device::Cpu)?));
+            Ok(())
+        };
+        for (site, moments) in &self.sites {
+            for (name, half) in HALVES.iter().zip(&moments.halves) {
+                add(format!("{site}.{name}.square"), half.square.packed())?;
+                add(format!("{site}.{name}.sum"), &half.sum)?;
+            }
+            add(format!("{site}.output"), moments.output.packed())?;
+            if let Some(sensitivity) = &moments.sensitivity {
+                add(format!("{site}.sensitivity"), sensitivity.square.packed())?;
+            }
+        }
+        let site = |s: &SiteMoments| SiteRecord {
+            heads: s.heads,
+            kv_heads: s.kv_heads,
+            head_dim: s.head_dim,
+            stored_layer: s.stored_layer,
+            output_bias: s.output_bias,
+            tokens: [s.halves[0].tokens, s.halves[1].tokens],
+            scored: s.sensitivity.as_ref().map(|s| s.scored),
+        };
+        let record = Record {
+            model: self.model.clone(),
+            input: self.input.clone(),
+            batches: self.batches,
+            sites: self.sites.iter().map(|(name, s)| (*name, site(s))).collect(),
+        };
+        RecordFile::write(path, FORMAT, VERSION, &record, &tensors)
+    }
+}

@@ -1,0 +1,113 @@
+//! `pillars repair`.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device};
+use clap::Args;
+
+use super::args::{CommonArgs, InputArgs, MemoryArgs};
+use super::console::Console;
+use super::open::read_plan;
+use crate::analysis::{Document, Moments};
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+use crate::repair::{Basis, RefitRequest, Repair, RepairMode, Ridge, plan_of, refit};
+use crate::run::{Opened, RepairSpec, Spec, refusal};
+use crate::task::Ticket;
+
+#[derive(Debug, Args)]
+pub(super) struct RepairArgs {
+    /// Folder in Hugging Face layout
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub input: InputArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub memory: MemoryArgs,
+    /// Heads that stay: a plan or a mask
+    #[arg(long, value_name = "P.json")]
+    pub plan: PathBuf,
+    /// Second moments of an analysis instead of input: enough for refit
+    #[arg(long, value_name = "A.moments.safetensors")]
+    pub moments: Option<PathBuf>,
+    /// refit: least squares of every layer by itself. stream: layer after layer on what the pruned model hands it. auto:
+    /// whichever of none, refit and stream does best on held-out batches
+    #[arg(long, default_value = "auto", value_name = "MODE")]
+    pub mode: RepairMode,
+    /// How much the old weights count: auto tries a few values on held-out batches, layer by layer
+    #[arg(long, default_value = "auto", value_name = "auto|R")]
+    pub ridge: Ridge,
+    /// Choose the heads of every layer anew in the stream, as many as the plan keeps, and write that plan here
+    #[arg(long, value_name = "P2.json")]
+    pub choose: Option<PathBuf>,
+    /// Leave out every N-th batch: evaluate reads those alone under the same option and batch size
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    pub held_out_every: Option<u64>,
+    /// File to write
+    #[arg(long, value_name = "R.safetensors")]
+    pub out: PathBuf,
+}
+
+pub(super) fn run(args: &RepairArgs, console: &Console) -> Result<()> {
+    let inputs: Vec<&Path> = args
+        .input
+        .path()
+        .into_iter()
+        .chain([args.model.as_path(), &args.plan])
+        .chain(args.moments.as_deref())
+        .collect();
+    let out = Repair::claim(&args.out, &inputs)?;
+    let chosen = args.choose.as_ref().map(|path| Plan::claim(path, &inputs)).transpose()?;
+    let spec = Spec { held_out_every: args.held_out_every, ..args.common.spec(&args.input, args.memory.memory) };
+    let opened = Opened::open(&args.model, &Ticket::default())?;
+    let checked = spec.check_without_input(&opened).map_err(refusal)?;
+    let plan = read_plan(&args.plan, &checked)?;
+    let wanted = RepairSpec { mode: args.mode, ridge: args.ridge, choose: args.choose.is_some() };
+    let found = match &args.moments {
+        Some(_) if args.input.is_given() => return Err(Error::usage("give an input or --moments, not both")),
+        Some(path) => {
+            let known = Moments::read(path)?;
+            if known.model.fingerprint != opened.facts.fingerprint {
+                return Err(Error::new("these second moments are of another model").at(path));
+            }
+            let reader = opened.model.reader(&Device::Cpu, DType::F32);
+            let request = RefitRequest { plan: &plan, mode: args.mode, ridge: args.ridge, basis: Basis::All };
+            console.watch(|ticket| refit(opened.model.spec(), &reader, &known, &request, ticket))?
+        }
+        None => console.watch(|ticket| checked.repair(&plan, None, &wanted, ticket))?,
+    };
+    found.write(out.path())?;
+    if let Some(out) = &chosen {
+        plan_of(&found, &plan).write(out.path())?;
+    }
+    console.warn_all(&found.record.notes);
+    if args.common.json { console.print_json(&found.record) } else { console.print(&summary(&found)) }
+}
+
+/// A table of the layers: what is lost without and with the repair.
+fn summary(repair: &Repair) -> String {
+    let record = &repair.record;
+    let mut lines = vec![
+        format!("{} on {} tokens of {}", record.mode, record.tokens, record.input),
+        format!("{:<12} {:>5} {:>9} {:>9} {:>9} {:>9}", "site", "kept", "ridge", "masked", "fitted", "held out"),
+    ];
+    let share = |x: f64| format!("{:.1} %", 100.0 * x);
+    for (site, found) in &record.sites {
+        let kept = repair.outputs.get(site).map_or(0, |o| o.kept.len());
+        lines.push(format!(
+            "{:<12} {kept:>5} {:>9.0e} {:>9} {:>9} {:>9}",
+            site.to_string(),
+            found.ridge,
+            share(found.masked),
+            share(found.fitted),
+            found.held_out.map_or("-".to_owned(), share),
+        ));
+    }
+    for tried in &record.measured {
+        let loss = tried.loss.map(|loss| format!("loss {loss:.4}, ")).unwrap_or_default();
+        lines.push(format!("{:<8} {loss}cosine {:.4} on held-out batches", tried.mode.name(), tried.cosine));
+    }
+    lines.push("Errors are shares of what the attention of the layer adds, mean squares.".to_owned());
+    lines.join("\n")
+}

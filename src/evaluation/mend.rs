@@ -1,0 +1,160 @@
+//! Repair by any mode, on batches that say which mode is best.
+
+use candle_core::{DType, Device};
+
+use super::{Candidate, Comparison, compare};
+use crate::analysis::{ModelInfo, Moments, moments};
+use crate::corpus::{Corpus, Purpose};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::network::{Batch, Gates, Network};
+use crate::plan::Plan;
+use crate::repair::{
+    Basis, RefitRequest, Repair, RepairMode, RepairRecord, Ridge, StreamRequest, Tried, refit, stream,
+};
+use crate::task::Ticket;
+
+/// What a repair rests on.
+#[derive(Clone, Copy)]
+pub struct Calibration<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// Its network.
+    pub network: &'a Network,
+    /// Text to calibrate on; batches as they are read. Every second one is held out where something is to be judged.
+    pub corpus: &'a Corpus,
+    /// Second moments over it, where they are known already.
+    pub moments: Option<&'a Moments>,
+}
+
+/// What a repair is asked to be.
+#[derive(Clone, Copy, Debug)]
+pub struct RepairRequest<'a> {
+    /// Which heads stay.
+    pub plan: &'a Plan,
+    /// How to repair.
+    pub mode: RepairMode,
+    /// How the ridge of a layer is found.
+    pub ridge: Ridge,
+    /// Whether repair in the stream chooses the heads of each layer anew, as many as the plan keeps.
+    pub choose: bool,
+}
+
+/// Repairs a plan. [`RepairMode::Auto`] measures no repair, refit and stream, each fitted on half of the batches, on the other
+/// half, by loss or, where the model predicts nothing, by the cosine of embeddings; the best is fitted on all of them.
+///
+/// # Errors
+///
+/// The plan does not fit the model, or there is no input.
+pub fn repair(calibration: &Calibration<'_>, request: &RepairRequest<'_>, ticket: &Ticket) -> Result<Repair> {
+    let mut own = Mending { calibration, request, moments: None, batches: None };
+    if request.choose && !matches!(request.mode, RepairMode::Stream | RepairMode::Auto) {
+        return Err(
+            Error::usage(format!("repair by {} does not choose heads", request.mode)).hint("use the mode stream")
+        );
+    }
+    match request.mode {
+        RepairMode::Auto => own.best(ticket),
+        mode => own.by(mode, Basis::All, ticket),
+    }
+}
+
+struct Mending<'a> {
+    calibration: &'a Calibration<'a>,
+    request: &'a RepairRequest<'a>,
+    moments: Option<Moments>,
+    batches: Option<Vec<Batch>>,
+}
+
+impl Mending<'_> {
+    fn info(&self) -> Result<ModelInfo> {
+        ModelInfo::of(self.calibration.model, self.calibration.network.dtype())
+    }
+
+    fn by(&mut self, mode: RepairMode, basis: Basis, ticket: &Ticket) -> Result<Repair> {
+        let Calibration { model, network, corpus, .. } = *self.calibration;
+        let RepairRequest { plan, ridge, choose, .. } = *self.request;
+        let reader = model.reader(&Device::Cpu, DType::F32);
+        match mode {
+            RepairMode::None => Ok(Repair::new(RepairRecord {
+                mode,
+                model: self.info()?,
+                input: corpus.describe(),
+                tokens: 0,
+                kept: plan.kept.clone(),
+                method: plan.method.clone(),
+                sites: Default::default(),
+                measured: Vec::new(),
+                notes: Vec::new(),
+            })),
+            RepairMode::Refit | RepairMode::Scale => {
+                let info = self.info()?;
+                let known = match (self.calibration.moments, &mut self.moments) {
+                    (Some(known), _) => known,
+                    (None, Some(known)) => &*known,
+                    (None, empty) => {
+                        let total = corpus.total().map(|t| t.value());
+                        let batches = corpus.batches(network.device());
+                        empty.insert(moments(network, info, batches, total, &corpus.describe(), ticket)?)
+                    }
+                };
+                refit(model.spec(), &reader, known, &RefitRequest { plan, mode, ridge, basis }, ticket)
+            }
+            RepairMode::Stream => {
+                let info = self.info()?;
+                let batches = match &mut self.batches {
+                    Some(batches) => &*batches,
+                    empty => &*empty.insert(corpus.batches(network.device()).collect::<Result<_>>()?),
+                };
+                let request = StreamRequest { plan, choose, ridge, basis };
+                stream(network, &reader, info, batches, &corpus.describe(), &request, ticket)
+            }
+            RepairMode::Auto => Err(Error::usage("auto is no mode by itself")),
+        }
+    }
+
+    fn best(&mut self, ticket: &Ticket) -> Result<Repair> {
+        let shared = crate::plan::Shape::from(self.calibration.network.spec()).shared();
+        let one_by_one = shared.iter().all(|class| class.len() == 1);
+        let modes = [RepairMode::None, RepairMode::Refit, RepairMode::Stream]
+            .into_iter()
+            .filter(|m| one_by_one || *m != RepairMode::Stream);
+        let mut measured = Vec::new();
+        for mode in modes {
+            let tried = self.by(mode, Basis::Even, ticket)?;
+            measured.push(self.judge(&tried, ticket)?);
+        }
+        // Of equals the simpler, which comes first.
+        let worse = |m: &Tried| m.loss.unwrap_or(-m.cosine);
+        let best = measured.iter().min_by(|a, b| worse(a).total_cmp(&worse(b))).map_or(RepairMode::None, |m| m.mode);
+        let mut repair = self.by(best, Basis::All, ticket)?;
+        repair.record.measured = measured;
+        if !one_by_one {
+            repair.record.notes.push("layers share their weights, so repair in the stream was not tried".to_owned());
+        }
+        if best == RepairMode::None {
+            repair.record.notes.push("no repair did better on held-out batches than none".to_owned());
+        }
+        Ok(repair)
+    }
+
+    /// How a repair does on the batches with odd numbers.
+    fn judge(&self, tried: &Repair, ticket: &Ticket) -> Result<Tried> {
+        let Calibration { model, network, corpus, .. } = *self.calibration;
+        let repaired = model.repaired_network(network, &tried.outputs)?;
+        let gates = Gates::keep(network.spec(), &tried.record.kept, network.dtype(), network.device())?;
+        let open = Gates::open();
+        let scored = corpus.with(|s| s.purpose = Purpose::Score);
+        let odd = scored.batches(network.device()).enumerate().filter(|(i, _)| i % 2 == 1).map(|(_, batch)| batch);
+        let before = Candidate { network, gates: &open };
+        let after = Candidate { network: &repaired, gates: &gates };
+        let found: Comparison = compare(before, after, odd, None, ticket).map_err(|e| {
+            e.hint("auto needs two batches or more: one to fit on and one to judge by; smaller batches make more")
+        })?;
+        Ok(Tried {
+            mode: tried.record.mode,
+            loss: found.after.loss_per_token.filter(|loss| loss.is_finite()),
+            cosine: found.similarity.mean_cosine,
+        })
+    }
+}

@@ -1,0 +1,155 @@
+//! Batches through a network attention layer by attention layer, what each adds to the stream being the caller's choice.
+
+use std::borrow::Cow;
+
+use candle_core::Tensor;
+
+use super::attention::join_heads;
+use super::stack::{Entry, Lane, Shared, Stack};
+use super::{Batch, Blind, Gates, Hidden, Layer, Network, Site, SiteKind, Source, Tokens};
+use crate::error::{Error, Result};
+
+/// Batches that stand before the same attention layer. Each is seen and joined once there; then all step on.
+///
+/// Layers that are not held are read once for all batches; what stands before them is held.
+pub struct Walk<'a> {
+    network: &'a Network,
+    stack: &'a Stack,
+    kind: SiteKind,
+    index: usize,
+    layer: Cow<'a, Layer>,
+    lanes: Vec<Lane>,
+    /// The streams at the entrance of the layer.
+    entered: Vec<Tensor>,
+    /// What the decoder of an encoder-decoder will read.
+    targets: Vec<Tokens>,
+}
+
+/// One batch before an attention layer: positions in rows, of which `real` (all, where there is none) are no padding.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The stream, `[P, D]`.
+    pub stream: Tensor,
+    /// The outputs of all heads side by side, `[P, H d]`.
+    pub heads: Tensor,
+    /// Rows that are real positions, u32.
+    pub real: Option<Tensor>,
+}
+
+impl Network {
+    /// Puts batches before the first attention layer; a batch may be there more than once.
+    pub fn walk(&self, batches: &[Batch]) -> Result<Walk<'_>> {
+        let (stack, targets) = match self.stacks() {
+            (Some(encoder), Some(_)) => {
+                let missing = || Error::usage("an encoder-decoder model also needs what its decoder reads");
+                let targets = batches.iter().map(|b| b.target.clone().ok_or_else(missing)).collect::<Result<_>>()?;
+                (encoder, targets)
+            }
+            (Some(only), None) | (None, Some(only)) => (only, Vec::new()),
+            (None, None) => return Err(Error::new("the network has no layers")),
+        };
+        let entries = batches.iter().map(|b| Entry { source: b.source.clone(), memory: None });
+        let lanes = entries.map(|entry| stack.enter(&entry)).collect::<Result<Vec<_>>>()?;
+        Walk::at_first(self, stack, lanes, targets)
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn at_first(network: &'a Network, stack: &'a Stack, lanes: Vec<Lane>, targets: Vec<Tokens>) -> Result<Self> {
+        let entered = lanes.iter().map(|lane| lane.x.clone()).collect();
+        let (kind, layer) = (stack.self_attention(), stack.layer(0, None)?);
+        Ok(Self { network, stack, kind, index: 0, layer, lanes, entered, targets })
+    }
+
+    /// The attention layer ahead.
+    pub fn site(&self) -> Site {
+        Site::new(self.kind, self.index)
+    }
+
+    /// The batch at place `lane`: what it is, and what all heads of the layer ahead make of it.
+    pub fn look(&self, lane: usize) -> Result<Standing> {
+        let (site, own) = (self.site(), self.lane(lane)?);
+        let heads =
+            self.stack.within(self.index, lane, own, &mut Shared::default(), &Gates::open(), |context, memory| {
+                self.layer.heads(site, &own.x, context, memory, &mut Blind)
+            })?;
+        let heads = heads.ok_or_else(|| Error::new(format!("{site} has no heads")))?;
+        let heads = own.packing.pack(join_heads(&heads)?)?.flatten_to(1)?;
+        let is_packed = own.x.dim(1)? != own.mask.length() || own.x.dim(0)? != own.mask.sequences();
+        let real = if is_packed || own.mask.is_full() {
+            None
+        } else {
+            let rows: Vec<u32> = (0u32..).zip(own.mask.real()).filter_map(|(r, real)| real.then_some(r)).collect();
+            Some(Tensor::new(rows, own.x.device())?)
+        };
+        Ok(Standing { stream: own.x.flatten_to(1)?, heads, real })
+    }
+
+    /// What the layer ahead makes of heads `[P, H d]` as it is: `o W + b`, `[P, D]`.
+    pub fn project(&self, heads: &Tensor) -> Result<Tensor> {
+        self.layer.project(self.kind, heads)
+    }
+
+    /// What the result of the layer ahead must gain so that the stream behind it gains `x [P, D]`; `None` where a norm
+    /// stands between the two.
+    pub fn backwards(&self, x: Tensor) -> Result<Option<Tensor>> {
+        self.layer.backwards(self.kind, x)
+    }
+
+    /// True where what reads the stream next normalises it.
+    pub fn normalises_later(&self) -> Result<bool> {
+        self.layer.normalises_later(self.kind)
+    }
+
+    /// Takes the batch at place `lane` behind the layer ahead, whose result is `y [P, D]`.
+    pub fn join(&mut self, lane: usize, y: &Tensor) -> Result<()> {
+        let own = self.lane(lane)?;
+        let joined = self.layer.join(self.kind, &own.x, y.reshape(own.x.shape())?)?;
+        if let Some(own) = self.lanes.get_mut(lane) {
+            own.x = joined;
+        }
+        Ok(())
+    }
+
+    fn lane(&self, lane: usize) -> Result<&Lane> {
+        self.lanes.get(lane).ok_or_else(|| Error::new("there is no such batch"))
+    }
+
+    /// Once every batch is behind the layer ahead: takes all of them to the next, or gives the results of the last stack.
+    pub fn step(mut self) -> Result<Step<'a>> {
+        if self.kind != SiteKind::Cross && self.layer.has_cross() {
+            self.kind = SiteKind::Cross;
+            return Ok(Step::On(Box::new(self)));
+        }
+        for (lane, entered) in self.lanes.iter_mut().zip(&self.entered) {
+            lane.x = self.layer.feed_forward(entered, &lane.x)?;
+        }
+        if self.index + 1 < self.stack.depth() {
+            self.kind = self.stack.self_attention();
+            self.layer = self.stack.layer(self.index + 1, Some((self.index, self.layer)))?;
+            self.index += 1;
+            self.entered = self.lanes.iter().map(|lane| lane.x.clone()).collect();
+            return Ok(Step::On(Box::new(self)));
+        }
+        let results = self.lanes.into_iter().map(|lane| self.stack.leave(lane)).collect::<Result<Vec<_>>>()?;
+        match self.network.stacks() {
+            (Some(_), Some(decoder)) if self.stack.self_attention() == SiteKind::Encoder => {
+                let entries = self.targets.into_iter().zip(&results);
+                let enter = |(target, memory): (Tokens, &Hidden)| {
+                    decoder.enter(&Entry { source: Source::Tokens(target), memory: Some(memory) })
+                };
+                let lanes = entries.map(enter).collect::<Result<_>>()?;
+                Ok(Step::On(Box::new(Self::at_first(self.network, decoder, lanes, Vec::new())?)))
+            }
+            _ => Ok(Step::Done(results)),
+        }
+    }
+}
+
+/// Where a [`Walk`] has come to.
+pub enum Step<'a> {
+    /// Before the next attention layer.
+    On(Box<Walk<'a>>),
+    /// Behind the last layer: the results of the batches.
+    Done(Vec<Hidden>),
+}

@@ -1,0 +1,225 @@
+//! The method `reconstruction`: which heads stay so that, after a refit, as little as possible is lost.
+
+use std::collections::BTreeMap;
+
+use faer::Mat;
+use rayon::prelude::*;
+
+use super::dense::{block, dense, inner};
+use super::order::{Stay, allocate, improve, stays};
+use super::regression::pull;
+use super::sweep::Sweep;
+use crate::analysis::{Analysis, Baseline, Moments, SharedMoments, SiteMoments};
+use crate::error::{Error, Result};
+use crate::network::Site;
+use crate::plan::{self, Amount, Method, Plan, Request};
+
+/// The ridge under which heads are chosen: small, since the order hardly depends on it.
+const RIDGE: f64 = 1e-4;
+
+/// Which heads stay, by any method; `moments` are those of `analysis`, which the method `reconstruction` needs.
+///
+/// # Errors
+///
+/// What the method needs is not there, or the amount is none that it can keep.
+pub fn propose(analysis: &Analysis, moments: Option<&Moments>, request: &Request) -> Result<Plan> {
+    if request.ranking.method != Method::Reconstruction {
+        return plan::propose(analysis, request);
+    }
+    let moments = moments.ok_or_else(|| {
+        Error::usage("the method reconstruction needs second moments").hint("analyze again with --moments")
+    })?;
+    if moments.model.fingerprint != analysis.model.fingerprint {
+        return Err(Error::new("the second moments are of another model than the analysis"));
+    }
+    reconstruction(analysis, moments, request)
+}
+
+/// What cannot be said of one layer that is kept, in what unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    /// Of the loss per scored token, to second order.
+    Loss,
+    /// Of the branch's own mean square.
+    Share,
+}
+
+/// Layers that read the same weights.
+struct Layer {
+    shared: SharedMoments,
+    whole: Sweep,
+    stays: Vec<Stay>,
+}
+
+fn reconstruction(analysis: &Analysis, moments: &Moments, request: &Request) -> Result<Plan> {
+    plan::check_amount(request)?;
+    let unit = match moments.sites.values().all(|s| s.sensitivity.is_some()) {
+        true => Unit::Loss,
+        false => Unit::Share,
+    };
+    let layer = |shared: SharedMoments| -> Result<Layer> {
+        let whole = sweep(&shared.moments, unit)?;
+        let stays = stays(&whole, shared.moments.kv_heads, request.allow_empty)?;
+        Ok(Layer { shared, whole, stays })
+    };
+    let layers: Vec<Layer> = moments.shared()?.into_par_iter().map(layer).collect::<Result<_>>()?;
+    let chosen = numbers(&layers, analysis, request)?;
+    let finish = |(layer, index): (&Layer, usize)| -> Result<(Stay, Vec<f64>)> {
+        let kv_heads = layer.shared.moments.kv_heads;
+        let stay = layer.stays.get(index).cloned().unwrap_or(Stay { kept: Vec::new(), error: 0.0 });
+        let missed = layer.whole.heads().iter().map(|h| layer.whole.rise(&[*h])).collect::<Result<_>>()?;
+        Ok((improve(&layer.whole, kv_heads, stay)?, missed))
+    };
+    let found: Vec<_> = layers.par_iter().zip(chosen).map(finish).collect::<Result<_>>()?;
+    let mut plan = Plan {
+        method: request.ranking.to_string(),
+        amount: Some(request.amount),
+        fingerprint: Some(analysis.model.fingerprint.clone()),
+        allow_empty: request.allow_empty,
+        ..Plan::default()
+    };
+    let is_global = matches!(request.amount, Amount::Ratio(_));
+    if unit == Unit::Share && is_global {
+        plan.notes.push(
+            "how the loss depends on each layer is not known, so that one budget is spent by relative errors"
+                .to_owned(),
+        );
+    }
+    let mut lost = 0.0;
+    for (layer, (stay, missed)) in layers.iter().zip(found) {
+        lost += stay.error;
+        for site in &layer.shared.sites {
+            plan.kept.set(*site, stay.kept.iter().copied());
+            plan.heads.insert(*site, layer.shared.moments.heads);
+            plan.scores.insert(*site, missed.clone());
+            if let Some(map) = analysis.site(*site).and_then(|s| s.features.values().next()) {
+                plan.groups.insert(*site, map.groups.clone());
+            }
+        }
+    }
+    if unit == Unit::Loss && lost.is_finite() {
+        plan.notes.push(format!("expected to cost {lost:.4} nats a token after a refit, to second order"));
+    }
+    Ok(plan)
+}
+
+/// Which of its `stays` each layer takes.
+fn numbers(layers: &[Layer], analysis: &Analysis, request: &Request) -> Result<Vec<usize>> {
+    // The legal number that every other method would keep.
+    let near = |layer: &Layer, wanted: f64| {
+        let legal: Vec<usize> = layer.stays.iter().rev().map(|stay| stay.kept.len()).collect();
+        let number = plan::nearest(&legal, wanted);
+        layer.stays.iter().position(|stay| stay.kept.len() == number).unwrap_or(0)
+    };
+    let share = |ratio: f64, heads: usize| (ratio * heads as f64).round() as usize;
+    Ok(match request.amount {
+        Amount::Keep(number) => layers.iter().map(|l| near(l, number as f64)).collect(),
+        Amount::LayerRatio(ratio) => layers.iter().map(|l| near(l, ratio * l.shared.moments.heads as f64)).collect(),
+        Amount::Groups => {
+            let groups = |site: &Site| analysis.site(*site).map_or(1, |s| s.kept.len());
+            layers.iter().map(|l| near(l, l.shared.sites.iter().map(groups).max().unwrap_or(1) as f64)).collect()
+        }
+        Amount::Ratio(ratio) => {
+            let heads = layers.iter().map(|l| l.shared.moments.heads).sum();
+            let stays: Vec<Vec<Stay>> = layers.iter().map(|l| l.stays.clone()).collect();
+            allocate(&stays, share(ratio, heads))
+        }
+        Amount::Threshold(_) => {
+            return Err(Error::usage(
+                "reconstruction chooses heads together: there is no score that a threshold could cut",
+            )
+            .hint("give a number of heads or a ratio"));
+        }
+    })
+}
+
+/// `(C, lambda)` of a layer.
+fn covariance(moments: &SiteMoments) -> Result<(Mat<f64>, f64)> {
+    let total = moments.total()?;
+    let n = total.tokens.max(1) as f64;
+    let mut c = dense(&total.square, 1.0 / n);
+    if moments.output_bias {
+        for j in 0..c.ncols() {
+            for i in 0..c.nrows() {
+                c[(i, j)] -= total.sum[i] / n * (total.sum[j] / n);
+            }
+        }
+    }
+    let pull = pull(&c, RIDGE);
+    Ok((c, pull))
+}
+
+fn sweep(moments: &SiteMoments, unit: Unit) -> Result<Sweep> {
+    let (mut a, pull) = covariance(moments)?;
+    let v = match (&moments.sensitivity, unit) {
+        // Half the mean product of gradients: the second order of the loss.
+        (Some(sensitivity), Unit::Loss) => dense(&sensitivity.square, 0.5 / sensitivity.scored.max(1) as f64),
+        _ => {
+            let power = inner(a.as_ref(), dense(&moments.output, 1.0).as_ref());
+            dense(&moments.output, if power > 0.0 { power.recip() } else { 0.0 })
+        }
+    };
+    for i in 0..a.nrows() {
+        a[(i, i)] += pull;
+    }
+    Sweep::new(&a, v, moments.head_dim, 0.0)
+}
+
+/// How much of what each head adds the other heads of its layer can say, `0..=1`: 1 where it is not missed at all. `1 -
+/// E_h / tr(W_h^T C_hh W_h)`, `E_h` the least squares error without it; 1 for a head that adds nothing.
+pub fn replaceability(moments: &Moments) -> Result<BTreeMap<Site, Baseline>> {
+    let of = |shared: SharedMoments| -> Result<Vec<(Site, Baseline)>> {
+        let moments = &shared.moments;
+        let (mut a, pull) = covariance(moments)?;
+        for i in 0..a.nrows() {
+            a[(i, i)] += pull;
+        }
+        let products = dense(&moments.output, 1.0);
+        let whole = Sweep::new(&a, products.clone(), moments.head_dim, 0.0)?;
+        let value = |h: usize| -> Result<f64> {
+            let at: Vec<usize> = (h * moments.head_dim..(h + 1) * moments.head_dim).collect();
+            let own = inner(block(a.as_ref(), &at, &at).as_ref(), block(products.as_ref(), &at, &at).as_ref());
+            Ok(if own > 0.0 { (1.0 - whole.rise(&[h])? / own).clamp(0.0, 1.0) } else { 1.0 })
+        };
+        let values: Vec<f64> = (0..moments.heads).map(value).collect::<Result<_>>()?;
+        let baseline = Baseline { values, samples: moments.tokens(), errors: Vec::new() };
+        Ok(shared.sites.iter().map(|site| (*site, baseline.clone())).collect())
+    };
+    let found: Vec<_> = moments.shared()?.into_par_iter().map(of).collect::<Result<_>>()?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Case;
+    use super::*;
+    use crate::analysis::ModelInfo;
+
+    #[test]
+    fn replaceability_is_what_least_squares_leave() {
+        for with_bias in [false, true] {
+            let case = Case::new(4, 3, with_bias, 5);
+            let site: Site = "decoder.0".parse().unwrap();
+            let moments = Moments {
+                model: ModelInfo::default(),
+                input: String::new(),
+                batches: 2,
+                sites: BTreeMap::from([(site, case.moments())]),
+            };
+            let found = &replaceability(&moments).unwrap()[&site].values;
+            for (h, value) in found.iter().enumerate() {
+                let others: Vec<usize> = (0..4).filter(|k| *k != h).collect();
+                // What the head adds alone.
+                let mut weight = case.weight.clone();
+                for i in 0..weight.nrows() {
+                    if i / 3 != h {
+                        weight.row_mut(i).fill(0.0);
+                    }
+                }
+                let alone = Case { weight, outputs: case.outputs.clone(), ..case };
+                let expected = 1.0 - case.error(&others) / alone.power();
+                assert!((value - expected).abs() < 2e-3, "{value} {expected}");
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! A repair as it is kept in a file: `R.safetensors`.
+//!
+//! | tensor | shape, f32 |
+//! | --- | --- |
+//! | `<site>.weight` | columns of the kept heads of the output projection, `[D_model, kept d]` |
+//! | `<site>.bias` | `[D_model]`, where the layer has one |
+//!
+//! Layers that keep every head are not in it; of layers that share weights the first is.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{DType, Tensor};
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
+
+use crate::analysis::ModelInfo;
+use crate::checkpoint::{FileKind, OutFile, RecordFile};
+use crate::error::{Error, Result};
+use crate::model::NewOutput;
+use crate::network::{Kept, NetworkSpec, Site, StackKind};
+use crate::plan::Plan;
+
+const FORMAT: &str = "pillars-repair";
+const VERSION: u64 = 1;
+const NOUN: &str = "repair";
+
+/// How the kept heads come to speak for the removed ones.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_mode)]
+pub enum RepairMode {
+    /// Not at all.
+    #[default]
+    None,
+    /// Least squares of every layer by itself, on what it puts out in the whole model.
+    Refit,
+    /// Layer after layer on what the pruned model hands it, so that later ones mend what earlier ones lost.
+    Stream,
+    /// One factor for each kept head.
+    Scale,
+    /// Whichever of none, refit and stream does best on batches that were held out.
+    Auto,
+}
+
+fn unknown_mode(text: &str) -> Error {
+    Error::unknown::<RepairMode>("way to repair", text)
+}
+
+impl RepairMode {
+    /// The word used on the command line and in files.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// What became of one layer. Errors are mean squares, as shares of that of what the whole branch adds (about its mean,
+/// where the output projection has a bias to say it).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SiteRepair {
+    /// Tokens that the fit rests on.
+    pub tokens: u64,
+    /// The ridge, as a share of the mean diagonal of the second moments.
+    pub ridge: f64,
+    /// Error with the old rows: of masking alone. On held-out batches where there are any.
+    pub masked: f64,
+    /// Error on the batches that were fitted.
+    pub fitted: f64,
+    /// Error on held-out batches of a fit on the others; absent where there was one batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<f64>,
+}
+
+impl SiteRepair {
+    /// The error that counts: the held-out one, where there is one.
+    pub fn error(&self) -> f64 {
+        self.held_out.unwrap_or(self.fitted)
+    }
+
+    /// The share of what the branch adds that the kept heads can say.
+    pub fn explained(&self) -> f64 {
+        1.0 - self.error()
+    }
+}
+
+/// How a mode did on held-out batches.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tried {
+    /// The mode.
+    pub mode: RepairMode,
+    /// Mean loss per token in nats, where the model predicts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f64>,
+    /// Mean cosine of embeddings to those of the whole model.
+    pub cosine: f64,
+}
+
+/// How a repair came to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RepairRecord {
+    /// How it was made.
+    pub mode: RepairMode,
+    /// Which model it is for.
+    pub model: ModelInfo,
+    /// What was read, in words.
+    pub input: String,
+    /// Real tokens read.
+    pub tokens: u64,
+    /// The heads that stay, by site.
+    pub kept: Kept,
+    /// How they were chosen.
+    #[serde(default)]
+    pub method: String,
+    /// The layers that were repaired; of those that share weights the first.
+    pub sites: BTreeMap<Site, SiteRepair>,
+    /// What was tried and how it did, where the mode was chosen by measuring.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<Tried>,
+    /// What a reader should know, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// New output projections for the heads that stay.
+#[derive(Clone, Debug)]
+pub struct Repair {
+    /// How they came to be.
+    pub record: RepairRecord,
+    /// By site; of layers that share weights the first.
+    pub outputs: BTreeMap<Site, NewOutput>,
+}
+
+impl Repair {
+    /// A repair of nothing yet.
+    pub fn new(record: RepairRecord) -> Self {
+        Self { record, outputs: BTreeMap::new() }
+    }
+
+    /// Checks that it is for the heads that `plan` keeps of the model of `spec` with this `fingerprint`.
+    ///
+    /// # Errors
+    ///
+    /// It is for another model or other heads, or its tensors do not fit.
+    pub fn check(&self, spec: &NetworkSpec, fingerprint: &str, plan: &Plan) -> Result<()> {
+        if self.record.model.fingerprint != fingerprint {
+            return Err(Error::new(format!("the repair is for another model ({})", self.record.model.path)));
+        }
+        for (site, attention) in spec.sites() {
+            if self.record.kept.at(site, attention.heads) != plan.kept_at(site, attention.heads) {
+                return Err(Error::new(format!("the repair is for other heads of {site} than the plan keeps"))
+                    .hint("repair again with this plan"));
+            }
+        }
+        for (site, output) in &self.outputs {
+            let attention = spec.attention(*site);
+            let attention =
+                attention.ok_or_else(|| Error::new(format!("the repair names {site}, which is not there")))?;
+            let stack = match site.kind.stack() {
+                StackKind::Encoder => &spec.encoder,
+                StackKind::Decoder => &spec.decoder,
+            };
+            let width = stack.as_ref().map_or(0, |s| s.width);
+            let fits = output.weight.dims() == [width, output.kept.len() * attention.head_dim]
+                && output.bias.as_ref().map(|b| b.dims().to_vec())
+                    == attention.projection_bias.output.then(|| vec![width]);
+            if !fits {
+                return Err(Error::new(format!("the repair of {site} has another size than the model")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Claims the file at `path`, as [`OutFile::claim`] does.
+    pub fn claim<P: AsRef<Path>>(path: &Path, inputs: &[P]) -> Result<OutFile> {
+        OutFile::claim(path, FileKind::Tensors(FORMAT), inputs)
+    }
+
+    /// Reads the repair at `path`.
+    ///
+    /// # Errors
+    ///
+    /// The file is missing, broken, or of another kind.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = RecordFile::open(path, FORMAT, VERSION, NOUN)?;
+        let record: RepairRecord = file.record()?;
+        let mut outputs = BTreeMap::new();
+        for site in record.sites.keys() {
+            let kept = record.kept.get(*site).map(<[usize]>::to_vec);
+            let kept =
+                kept.ok_or_else(|| Error::new(format!("it does not say which heads of {site} stay")).at(path))?;
+            let name = format!("{site}.weight");
+            let weight = file.any_tensor(&name, DType::F32)?;
+            let bias = format!("{site}.bias");
+            let bias = if file.has(&bias) { Some(file.any_tensor(&bias, DType::F32)?) } else { None };
+            outputs.insert(*site, NewOutput { kept, weight, bias });
+        }
+        Ok(Self { record, outputs })
+    }
+
+    /// Writes the repair; whoever reads `path` sees the old file or all of the new.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let mut tensors: Vec<(String, Tensor)> = Vec::new();
+        for (site, output) in &self.outputs {
+            tensors.push((format!("{site}.weight"), output.weight.to_dtype(DType::F32)?));
+            if let Some(bias) = &output.bias {
+                tensors.push((format!("{site}.bias"), bias.to_dtype(DType::F32)?));
+            }
+        }
+        RecordFile::write(path, FORMAT, VERSION, &self.record, &tensors)
+    }
+}

@@ -1,0 +1,364 @@
+//! New output projections from second moments alone, one closed form per layer.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor};
+use faer::Mat;
+use rayon::prelude::*;
+
+use super::dense::{block, dense, inner, product, rows};
+use super::document::{Repair, RepairMode, RepairRecord, SiteRepair};
+use super::regression::{Fit, Regression};
+use super::scale::scale_site;
+use crate::analysis::{Moments, SecondMoment, SharedMoments, SiteMoments};
+use crate::error::{Error, Result};
+use crate::model::{NewOutput, output_module};
+use crate::network::{NetworkSpec, Site, Weights};
+use crate::plan::Plan;
+use crate::task::Ticket;
+use crate::tensor::to_f64;
+
+/// Ridges that are tried, as shares of the mean diagonal.
+const RIDGES: [f64; 5] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1];
+
+/// Where there is no other half to try ridges on.
+const UNTRIED: f64 = 1e-3;
+
+/// How the ridge of a layer is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Ridge {
+    /// The one of a few with the least error on the held-out half, layer by layer.
+    #[default]
+    Auto,
+    /// This share of the mean diagonal of the second moments.
+    Fixed(f64),
+}
+
+impl std::str::FromStr for Ridge {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let value = text.parse().ok().filter(|r: &f64| r.is_finite() && *r >= 0.0);
+        let wrong = || Error::usage(format!("'{text}' is no ridge")).hint("give auto, or a number such as 0.001");
+        value.map(Self::Fixed).ok_or_else(wrong)
+    }
+}
+
+/// Which batches a fit rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// All of them.
+    All,
+    /// Those with even numbers, so that the others can judge it.
+    Even,
+}
+
+/// The output projection of a layer as it is.
+pub(super) struct Output {
+    /// `W`, `[H d, D_model]`.
+    pub weight: Mat<f64>,
+    /// `b`, `[D_model]`.
+    pub bias: Option<Vec<f64>>,
+    /// Head dimension `d`.
+    pub head_dim: usize,
+    /// Key/value heads.
+    pub kv_heads: usize,
+}
+
+impl Output {
+    /// Reads that of `site`.
+    pub fn read(spec: &NetworkSpec, weights: &dyn Weights, site: Site) -> Result<Self> {
+        let module = output_module(spec, site);
+        let attention = spec.attention(site).ok_or_else(|| Error::new(format!("the model has no {site}")))?;
+        let stored: Vec<Vec<f64>> = to_f64(&weights.get(module.weight())?)?.to_vec2()?;
+        let width = stored.first().map_or(0, Vec::len);
+        let bias = match attention.projection_bias.output {
+            true => Some(to_f64(&weights.get(module.bias())?)?.to_vec1()?),
+            false => None,
+        };
+        Ok(Self {
+            weight: Mat::from_fn(width, stored.len(), |i, j| stored[j][i]),
+            bias,
+            head_dim: attention.head_dim,
+            kv_heads: attention.kv_heads,
+        })
+    }
+}
+
+/// Least squares of the whole branch `o W` over the outputs of the heads at `columns`.
+fn regression(half: &SecondMoment, moments: &SiteMoments, weight: &Mat<f64>, columns: &[usize]) -> Regression {
+    let square = dense(&half.square, 1.0);
+    let products = dense(&moments.output, 1.0);
+    let across = rows(square.as_ref(), columns);
+    let y = (0..weight.ncols()).map(|j| (0..half.sum.len()).map(|i| half.sum[i] * weight[(i, j)]).sum());
+    Regression {
+        tokens: half.tokens as f64,
+        with_bias: moments.output_bias,
+        x: columns.iter().map(|c| half.sum[*c]).collect(),
+        y: y.collect(),
+        xx: block(square.as_ref(), columns, columns),
+        xy: product(across.as_ref(), weight.as_ref()),
+        yy: inner(square.as_ref(), products.as_ref()),
+    }
+}
+
+/// What a fit on one half gives on both.
+struct Trial {
+    ridge: f64,
+    fit: Fit,
+    fitted: f64,
+    held_out: Option<f64>,
+}
+
+/// Fits on `even` under the ridge that is asked for, or the one that does best on `odd`.
+fn trial(even: &Regression, odd: Option<&Regression>, prior: &Mat<f64>, ridge: Ridge) -> Result<Trial> {
+    let ridges = match (ridge, odd) {
+        (Ridge::Fixed(ridge), _) => vec![ridge],
+        (Ridge::Auto, Some(_)) => RIDGES.to_vec(),
+        (Ridge::Auto, None) => vec![UNTRIED],
+    };
+    let mut best: Option<Trial> = None;
+    for ridge in ridges {
+        let fit = even.solve(ridge, prior)?;
+        let held_out = odd.map(|odd| odd.error(&fit));
+        if best.as_ref().is_none_or(|b| held_out < b.held_out) {
+            best = Some(Trial { ridge, fitted: even.error(&fit), held_out, fit });
+        }
+    }
+    best.ok_or_else(|| Error::new("no ridge was given"))
+}
+
+/// Solves for the projection that replaces `prior [k, D_model]`, the rows of the kept heads, and tells how well it does:
+/// `masked` is the error on the held-out half (else on all) of leaving the rows as they are.
+pub(super) fn fit_and_judge(
+    halves: &[Regression; 2],
+    prior: &Mat<f64>,
+    ridge: Ridge,
+    basis: Basis,
+    masked: &dyn Fn(&Regression) -> f64,
+) -> Result<(Fit, SiteRepair)> {
+    let [even, odd] = halves;
+    let split = even.tokens > 0.0 && odd.tokens > 0.0;
+    let mut all = even.clone();
+    all.add(odd);
+    let (first, second) = if split { (even, Some(odd)) } else { (&all, None) };
+    let trial = trial(first, second, prior, ridge)?;
+    let judge = second.unwrap_or(first);
+    let share = |error: f64, of: &Regression| if of.power() > 0.0 { error / of.power() } else { 0.0 };
+    let report = SiteRepair {
+        tokens: all.tokens as u64,
+        ridge: trial.ridge,
+        masked: share(masked(judge), judge),
+        fitted: share(trial.fitted, first),
+        held_out: trial.held_out.map(|error| share(error, judge)),
+    };
+    let fit = match basis {
+        Basis::Even => trial.fit,
+        Basis::All if split => all.solve(trial.ridge, prior)?,
+        Basis::All => trial.fit,
+    };
+    Ok((fit, report))
+}
+
+/// A new output projection as tensors; `constant` is what is added to the bias.
+pub(super) fn new_output(kept: &[usize], fit: &Fit, old: &Output) -> Result<NewOutput> {
+    let (k, m) = (fit.weight.nrows(), fit.weight.ncols());
+    let values: Vec<f64> = (0..m).flat_map(|j| (0..k).map(move |i| (i, j))).map(|at| fit.weight[at]).collect();
+    let narrow = |values: Vec<f64>, shape: &[usize]| -> Result<Tensor> {
+        let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(DType::F32)?;
+        let sum = tensor.abs()?.sum_all()?.to_scalar::<f32>()?;
+        if !sum.is_finite() {
+            return Err(Error::new("a repair is not finite").hint("give a larger ridge"));
+        }
+        Ok(tensor)
+    };
+    let bias = old.bias.as_ref().map(|bias| narrow(bias.iter().zip(&fit.bias).map(|(b, c)| b + c).collect(), &[m]));
+    Ok(NewOutput { kept: kept.to_vec(), weight: narrow(values, &[m, k])?, bias: bias.transpose()? })
+}
+
+/// What a repair from second moments is asked to do.
+#[derive(Clone, Copy, Debug)]
+pub struct RefitRequest<'a> {
+    /// Which heads stay.
+    pub plan: &'a Plan,
+    /// [`RepairMode::Refit`], or [`RepairMode::Scale`].
+    pub mode: RepairMode,
+    /// How the ridge of a layer is found.
+    pub ridge: Ridge,
+    /// Which batches a fit rests on.
+    pub basis: Basis,
+}
+
+/// Refits the output projection of every layer that loses heads, from `moments` of the model of `spec` and `weights`.
+///
+/// # Errors
+///
+/// The moments are of another model, the plan does not fit it, or the mode needs more than moments.
+pub fn refit(
+    spec: &NetworkSpec,
+    weights: &(dyn Weights + Sync),
+    moments: &Moments,
+    request: &RefitRequest<'_>,
+    ticket: &Ticket,
+) -> Result<Repair> {
+    let RefitRequest { plan, mode, ridge, basis } = *request;
+    let fit_site = match mode {
+        RepairMode::Refit => refit_site,
+        RepairMode::Scale => scale_site,
+        other => {
+            return Err(Error::usage(format!("second moments alone are not enough for {other}"))
+                .hint("give an input, or the mode refit"));
+        }
+    };
+    plan.validate(spec)?;
+    check(spec, moments)?;
+    let classes = moments.shared()?;
+    let losing = |class: &SharedMoments| {
+        let heads = class.moments.heads;
+        let site = class.sites.first().copied()?;
+        let kept = plan.kept_at(site, heads);
+        (kept.len() < heads).then_some((site, kept))
+    };
+    let wanted: Vec<_> = classes.iter().filter_map(|class| Some((class, losing(class)?))).collect();
+    ticket.stage("refit", Some(wanted.len() as u64), "layers");
+    let one = |(class, (site, kept)): &(&SharedMoments, (Site, Vec<usize>))| -> Result<_> {
+        ticket.check()?;
+        let old = Output::read(spec, weights, *site)?;
+        let (fit, report) = fit_site(&class.moments, &old, kept, ridge, basis).map_err(|e| e.within(site))?;
+        ticket.advance(1)?;
+        Ok((*site, new_output(kept, &fit, &old)?, report))
+    };
+    let found: Vec<_> = wanted.par_iter().map(one).collect::<Result<_>>()?;
+    let mut repair = Repair::new(RepairRecord {
+        mode,
+        model: moments.model.clone(),
+        input: moments.input.clone(),
+        tokens: moments.sites.values().map(SiteMoments::tokens).max().unwrap_or(0),
+        kept: plan.kept.clone(),
+        method: plan.method.clone(),
+        sites: BTreeMap::new(),
+        measured: Vec::new(),
+        notes: moments.shortage().into_iter().collect(),
+    });
+    for (site, output, report) in found {
+        repair.record.sites.insert(site, report);
+        repair.outputs.insert(site, output);
+    }
+    Ok(repair)
+}
+
+/// [`refit`] of one layer.
+pub(super) fn refit_site(
+    moments: &SiteMoments,
+    old: &Output,
+    kept: &[usize],
+    ridge: Ridge,
+    basis: Basis,
+) -> Result<(Fit, SiteRepair)> {
+    let d = moments.head_dim;
+    let columns: Vec<usize> = kept.iter().flat_map(|h| h * d..(h + 1) * d).collect();
+    let halves = [0, 1].map(|half| regression(&moments.halves[half], moments, &old.weight, &columns));
+    let prior = rows(old.weight.as_ref(), &columns);
+    // Rows as they are, no constant: what masking does.
+    let as_it_is = Fit { weight: prior.clone(), bias: vec![0.0; prior.ncols()] };
+    fit_and_judge(&halves, &prior, ridge, basis, &|half| half.error(&as_it_is))
+}
+
+fn check(spec: &NetworkSpec, moments: &Moments) -> Result<()> {
+    let sites = spec.sites();
+    let same = sites.len() == moments.sites.len()
+        && sites.iter().all(|(site, a)| {
+            let found = moments.sites.get(site);
+            found.is_some_and(|m| (m.heads, m.head_dim) == (a.heads, a.head_dim))
+        });
+    if same { Ok(()) } else { Err(Error::new("the second moments are of another model")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Case;
+    use super::*;
+
+    fn output(case: &Case) -> Output {
+        let bias = case.with_bias.then(|| (0..case.weight.ncols()).map(|j| j as f64 / 10.0).collect());
+        Output { weight: case.weight.clone(), bias, head_dim: case.dim, kv_heads: case.heads }
+    }
+
+    #[test]
+    fn a_refit_is_least_squares_over_the_features() {
+        for with_bias in [false, true] {
+            let case = Case::new(5, 3, with_bias, 3);
+            for kept in [vec![0, 1, 2, 4], vec![3], vec![]] {
+                let (fit, report) =
+                    refit_site(&case.moments(), &output(&case), &kept, Ridge::Fixed(0.0), Basis::All).unwrap();
+                // On all tokens no other projection does better, and this one does as well.
+                let columns = case.columns(&kept);
+                let n = case.outputs.nrows();
+                let y = product(case.outputs.as_ref(), case.weight.as_ref());
+                let x = Mat::from_fn(n, columns.len(), |t, j| case.outputs[(t, columns[j])]);
+                let said = product(x.as_ref(), fit.weight.as_ref());
+                let left: f64 = (0..n)
+                    .flat_map(|t| (0..y.ncols()).map(move |j| (t, j)))
+                    .map(|(t, j)| (y[(t, j)] - said[(t, j)] - fit.bias[j]).powi(2))
+                    .sum::<f64>()
+                    / n as f64;
+                let expected = case.error(&kept);
+                assert!((left - expected).abs() < 1e-8 * case.power(), "{kept:?}: {left} {expected}");
+                assert!(with_bias || fit.bias.iter().all(|b| *b == 0.0));
+                assert_eq!(report.tokens, n as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn errors_that_are_told_are_those_of_the_tokens_left_out() {
+        for with_bias in [false, true] {
+            let case = Case::new(4, 3, with_bias, 8);
+            let kept = [0, 2];
+            let (fit, report) =
+                refit_site(&case.moments(), &output(&case), &kept, Ridge::Fixed(1e-3), Basis::Even).unwrap();
+            let columns = case.columns(&kept);
+            let y = product(case.outputs.as_ref(), case.weight.as_ref());
+            let odd: Vec<usize> = (0..case.outputs.nrows()).filter(|t| t % 2 == 1).collect();
+            let error = |weight: &Mat<f64>, bias: &[f64]| -> f64 {
+                let at = |t: usize, j: usize| {
+                    let said: f64 =
+                        columns.iter().enumerate().map(|(i, c)| case.outputs[(t, *c)] * weight[(i, j)]).sum();
+                    (y[(t, j)] - said - bias[j]).powi(2)
+                };
+                odd.iter().flat_map(|t| (0..y.ncols()).map(move |j| (*t, j))).map(|(t, j)| at(t, j)).sum::<f64>()
+                    / odd.len() as f64
+            };
+            let mean = |j: usize| odd.iter().map(|t| y[(*t, j)]).sum::<f64>() / odd.len() as f64;
+            let centre: Vec<f64> = (0..y.ncols()).map(|j| if with_bias { mean(j) } else { 0.0 }).collect();
+            let power = error(&Mat::zeros(columns.len(), y.ncols()), &centre);
+            let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-9, "{found} {expected}");
+            close(report.held_out.unwrap(), error(&fit.weight, &fit.bias) / power);
+            let prior = rows(case.weight.as_ref(), &columns);
+            close(report.masked, error(&prior, &vec![0.0; y.ncols()]) / power);
+            assert!(report.held_out.unwrap() < report.masked);
+        }
+    }
+
+    #[test]
+    fn a_ridge_is_chosen_by_what_was_left_out_and_pulls_towards_the_old_rows() {
+        let case = Case::new(4, 3, true, 9);
+        let kept = [1, 3];
+        let of = |ridge| refit_site(&case.moments(), &output(&case), &kept, ridge, Basis::Even).unwrap();
+        let (_, chosen) = of(Ridge::Auto);
+        for ridge in RIDGES {
+            assert!(chosen.held_out <= of(Ridge::Fixed(ridge)).1.held_out);
+        }
+        let prior = rows(case.weight.as_ref(), &case.columns(&kept));
+        let (stiff, _) = of(Ridge::Fixed(1e9));
+        assert!((&stiff.weight - &prior).norm_max() < 1e-6 * prior.norm_max());
+        // One batch: nothing is left to judge by.
+        let mut moments = case.moments();
+        moments.halves[1] = SecondMoment::zeros(moments.dim());
+        let (_, alone) = refit_site(&moments, &output(&case), &kept, Ridge::Auto, Basis::All).unwrap();
+        assert_eq!((alone.held_out, alone.ridge), (None, UNTRIED));
+    }
+}

@@ -1,0 +1,111 @@
+//! Least squares from sums alone: `y` of width `m` from `x` of width `k`, both seen once and not kept.
+
+use faer::Mat;
+
+use super::dense::{Factor, inner, product};
+use crate::error::Result;
+
+/// Sums over tokens of regressors `x [k]` and targets `y [m]`.
+#[derive(Clone, Debug)]
+pub(super) struct Regression {
+    pub tokens: f64,
+    /// Whether a constant is fitted too.
+    pub with_bias: bool,
+    /// `sum x`.
+    pub x: Vec<f64>,
+    /// `sum y`.
+    pub y: Vec<f64>,
+    /// `sum x x^T`, `[k, k]`.
+    pub xx: Mat<f64>,
+    /// `sum x y^T`, `[k, m]`.
+    pub xy: Mat<f64>,
+    /// `sum |y|^2`.
+    pub yy: f64,
+}
+
+/// `y = x W + b`.
+#[derive(Clone, Debug)]
+pub(super) struct Fit {
+    /// `[k, m]`.
+    pub weight: Mat<f64>,
+    /// `[m]`, zeros where none is fitted.
+    pub bias: Vec<f64>,
+}
+
+impl Regression {
+    /// Adds the sums over further tokens.
+    pub fn add(&mut self, other: &Self) {
+        let add = |sums: &mut [f64], more: &[f64]| sums.iter_mut().zip(more).for_each(|(s, x)| *s += x);
+        self.tokens += other.tokens;
+        add(&mut self.x, &other.x);
+        add(&mut self.y, &other.y);
+        self.xx += &other.xx;
+        self.xy += &other.xy;
+        self.yy += other.yy;
+    }
+
+    /// `(C_xx, C_xy)`: covariances where a constant is fitted, else mean products.
+    pub fn moments(&self) -> (Mat<f64>, Mat<f64>) {
+        let n = self.tokens.max(1.0);
+        let square = if self.with_bias { n * n } else { f64::INFINITY };
+        let (k, m) = (self.xx.nrows(), self.xy.ncols());
+        let centred = |sum: f64, a: f64, b: f64| sum / n - a * b / square;
+        (
+            Mat::from_fn(k, k, |i, j| centred(self.xx[(i, j)], self.x[i], self.x[j])),
+            Mat::from_fn(k, m, |i, j| centred(self.xy[(i, j)], self.x[i], self.y[j])),
+        )
+    }
+
+    /// Mean of `|y|^2`, about the mean of `y` where a constant is fitted: the error of saying nothing.
+    pub fn power(&self) -> f64 {
+        let n = self.tokens.max(1.0);
+        let mean = if self.with_bias { self.y.iter().map(|y| (y / n).powi(2)).sum::<f64>() } else { 0.0 };
+        self.yy / n - mean
+    }
+
+    /// The least squares, pulled towards `prior [k, m]` by `ridge` times the mean diagonal of `C_xx`.
+    pub fn solve(&self, ridge: f64, prior: &Mat<f64>) -> Result<Fit> {
+        let (mut xx, mut xy) = self.moments();
+        let pull = pull(&xx, ridge);
+        for i in 0..xx.nrows() {
+            xx[(i, i)] += pull;
+        }
+        for j in 0..xy.ncols() {
+            for i in 0..xy.nrows() {
+                xy[(i, j)] += pull * prior[(i, j)];
+            }
+        }
+        let weight = if xx.nrows() == 0 { xy } else { Factor::new(xx.as_ref())?.solve(xy) };
+        Ok(self.with_constant(weight))
+    }
+
+    /// `weight` with the constant that goes with it.
+    pub fn with_constant(&self, weight: Mat<f64>) -> Fit {
+        let n = self.tokens.max(1.0);
+        let said = |j: usize| (0..self.x.len()).map(|i| self.x[i] * weight[(i, j)]).sum::<f64>();
+        let constant = |j: usize| if self.with_bias { (self.y[j] - said(j)) / n } else { 0.0 };
+        let bias = (0..weight.ncols()).map(constant).collect();
+        Fit { weight, bias }
+    }
+
+    /// Mean over the tokens of `|y - x W - b|^2`, whatever `fit` was fitted on.
+    pub fn error(&self, fit: &Fit) -> f64 {
+        let n = self.tokens.max(1.0);
+        let Fit { weight, bias } = fit;
+        let spread = inner(weight.as_ref(), product(self.xx.as_ref(), weight.as_ref()).as_ref());
+        let shared = inner(weight.as_ref(), self.xy.as_ref());
+        let mut constant = 0.0;
+        for (j, b) in bias.iter().enumerate().filter(|(_, b)| **b != 0.0) {
+            let said: f64 = (0..self.x.len()).map(|i| self.x[i] * weight[(i, j)]).sum();
+            constant += b * (n * b - 2.0 * self.y[j] + 2.0 * said);
+        }
+        ((self.yy - 2.0 * shared + spread + constant) / n).max(0.0)
+    }
+}
+
+/// `ridge` times the mean diagonal; never less than what rounding needs.
+pub(super) fn pull(xx: &Mat<f64>, ridge: f64) -> f64 {
+    let mean = (0..xx.nrows()).map(|i| xx[(i, i)]).sum::<f64>() / xx.nrows().max(1) as f64;
+    // Where nothing varies at all the prior stays.
+    if mean > 0.0 { ridge.max(1e-12) * mean } else { 1.0 }
+}

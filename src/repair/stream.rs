@@ -1,0 +1,286 @@
+//! Repair in the stream: layer after layer on what the pruned model hands it.
+//!
+//! Two streams advance together through the same network, the whole model's and the pruned one's. At each attention
+//! layer the regressors are what the kept heads put out in the pruned stream, `o'_K`, and the target is what brings it
+//! back to the whole one: `(x + o W + b) - x'`, so that later layers mend what earlier ones lost. Where a norm stands
+//! between the branch and the stream the target is the branch's own result. Each batch passes every layer once for each
+//! stream, whatever the depth, and weights that are not held are read once a layer.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Tensor};
+use faer::Mat;
+
+use super::dense::{Factor, block, product, rows};
+use super::document::{Repair, RepairMode, RepairRecord};
+use super::order::{improve, stays};
+use super::refit::{Basis, Output, Ridge, fit_and_judge, new_output};
+use super::regression::{Fit, Regression, pull};
+use super::sweep::Sweep;
+use crate::analysis::ModelInfo;
+use crate::error::{Error, Result};
+use crate::model::NewOutput;
+use crate::network::{Batch, Network, Standing, Step, Walk, Weights};
+use crate::plan::Plan;
+use crate::task::Ticket;
+use crate::tensor::{linear, to_f64};
+
+/// The ridge under which heads are chosen in the stream.
+const RIDGE: f64 = 1e-4;
+
+/// What a repair in the stream is asked to do.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamRequest<'a> {
+    /// Which heads stay, or how many of each layer.
+    pub plan: &'a Plan,
+    /// Whether the heads of each layer are chosen anew, as many as `plan` keeps.
+    pub choose: bool,
+    /// How the ridge of a layer is found.
+    pub ridge: Ridge,
+    /// Which batches a fit rests on; all of them pass.
+    pub basis: Basis,
+}
+
+/// Repairs `network` of `model` in the stream of `batches`, which `input` names; `weights` are those of the network.
+/// Hidden states of all batches are held.
+///
+/// # Errors
+///
+/// Layers share their weights, so that none can be repaired for itself; the plan does not fit; there is no batch.
+pub fn stream(
+    network: &Network,
+    weights: &dyn Weights,
+    model: ModelInfo,
+    batches: &[Batch],
+    input: &str,
+    request: &StreamRequest<'_>,
+    ticket: &Ticket,
+) -> Result<Repair> {
+    let spec = network.spec();
+    request.plan.validate(spec)?;
+    if crate::plan::Shape::from(spec).shared().iter().any(|class| class.len() > 1) {
+        return Err(Error::usage("layers that share their weights cannot be repaired one after the other")
+            .hint("use the mode refit"));
+    }
+    if batches.is_empty() {
+        return Err(Error::new("there is no batch to repair on"));
+    }
+    let mut repair = Repair::new(RepairRecord {
+        mode: RepairMode::Stream,
+        model,
+        input: input.to_owned(),
+        tokens: batches.iter().map(|b| Ok(b.token_count()? as u64)).sum::<Result<u64>>()?,
+        kept: request.plan.kept.clone(),
+        method: request.plan.method.clone(),
+        sites: BTreeMap::new(),
+        measured: Vec::new(),
+        notes: Vec::new(),
+    });
+    ticket.stage("repair in the stream", Some(spec.sites().len() as u64), "layers");
+    // Those of the whole model first, then those of the pruned one.
+    let both: Vec<Batch> = batches.iter().chain(batches).cloned().collect();
+    let mut walk = network.walk(&both)?;
+    loop {
+        ticket.check()?;
+        let site = walk.site();
+        let old = Output::read(spec, weights, site)?;
+        let pruned = pass(&mut walk, batches.len(), &old, request, &mut repair, ticket)?;
+        for (at, y) in pruned.into_iter().enumerate() {
+            walk.join(batches.len() + at, &y)?;
+        }
+        ticket.advance(1)?;
+        match walk.step()? {
+            Step::On(next) => walk = *next,
+            Step::Done(_) => break,
+        }
+    }
+    Ok(repair)
+}
+
+/// The layer ahead of both streams: fits it, takes the whole model's batches behind it and gives the pruned ones' results.
+fn pass(
+    walk: &mut Walk<'_>,
+    count: usize,
+    old: &Output,
+    request: &StreamRequest<'_>,
+    repair: &mut Repair,
+    ticket: &Ticket,
+) -> Result<Vec<Tensor>> {
+    let site = walk.site();
+    let (width, d) = (old.weight.nrows(), old.head_dim);
+    let heads = width / d.max(1);
+    let planned = request.plan.kept_at(site, heads);
+    let mut halves = [0, 1].map(|_| nothing(width, old));
+    let mut outputs = Vec::with_capacity(count);
+    let (mut drifted, mut tokens) = (false, 0);
+    for at in 0..count {
+        ticket.check()?;
+        let (whole, pruned) = (walk.look(at)?, walk.look(count + at)?);
+        let y = walk.project(&whole.heads)?;
+        // What the pruned stream lacks already, in the branch's own measure.
+        let lack = (&whole.stream - &pruned.stream)?;
+        drifted |= lack.abs()?.max_all()?.to_dtype(DType::F32)?.to_scalar::<f32>()? > 0.0;
+        let target = match walk.backwards(lack)? {
+            Some(lack) => (&y + lack)?,
+            None => y.clone(),
+        };
+        let weigh = if drifted && walk.normalises_later()? { Some((&whole.stream + &y)?) } else { None };
+        tokens += pruned.real.as_ref().map_or(pruned.heads.dim(0)?, Tensor::elem_count);
+        add(&mut halves[at % 2], &pruned, &target, weigh.as_ref(), old)?;
+        walk.join(at, &y)?;
+        outputs.push(pruned.heads);
+    }
+    let kept = if request.choose && planned.len() < heads { choose(&halves, old, planned.len())? } else { planned };
+    if kept.len() == heads && !drifted {
+        // Nothing is lost yet.
+        return outputs.iter().map(|heads| walk.project(heads)).collect();
+    }
+    let columns: Vec<usize> = kept.iter().flat_map(|h| h * d..(h + 1) * d).collect();
+    let halves = halves.map(|half| half.columns(&columns));
+    let prior = rows(old.weight.as_ref(), &columns);
+    let as_it_is = Fit { weight: prior.clone(), bias: vec![0.0; prior.ncols()] };
+    let judged = fit_and_judge(&halves, &prior, request.ridge, request.basis, &|half| half.error(&as_it_is));
+    let (mut fit, mut report) = judged.map_err(|e| e.within(site))?;
+    if report.error() > report.masked {
+        // The old rows do better on what was left out.
+        (fit, report.fitted, report.held_out) = (as_it_is, report.masked, report.held_out.map(|_| report.masked));
+    }
+    report.tokens = tokens as u64;
+    let new = new_output(&kept, &fit, old)?;
+    let results = outputs.iter().map(|heads| apply(&new, heads, &columns)).collect::<Result<_>>()?;
+    repair.record.kept.set(site, kept);
+    repair.record.sites.insert(site, report);
+    repair.outputs.insert(site, new);
+    Ok(results)
+}
+
+/// `o'_K W' + b'`.
+fn apply(new: &NewOutput, heads: &Tensor, columns: &[usize]) -> Result<Tensor> {
+    let (dtype, device) = (heads.dtype(), heads.device());
+    let bias = match &new.bias {
+        Some(bias) => Some(bias.to_dtype(dtype)?.to_device(device)?),
+        None => None,
+    };
+    if columns.is_empty() {
+        let shape = (heads.dim(0)?, new.weight.dim(0)?);
+        let zeros = Tensor::zeros(shape, dtype, device)?;
+        return Ok(match bias {
+            Some(bias) => zeros.broadcast_add(&bias)?,
+            None => zeros,
+        });
+    }
+    let columns: Vec<u32> = columns.iter().map(|c| u32::try_from(*c).unwrap_or(u32::MAX)).collect();
+    let read = heads.index_select(&Tensor::new(columns, device)?, 1)?;
+    Ok(linear(&read, &new.weight.to_dtype(dtype)?.to_device(device)?, bias.as_ref())?)
+}
+
+fn nothing(width: usize, old: &Output) -> Regression {
+    let m = old.weight.ncols();
+    Regression {
+        tokens: 0.0,
+        with_bias: old.bias.is_some(),
+        x: vec![0.0; width],
+        y: vec![0.0; m],
+        xx: Mat::zeros(width, width),
+        xy: Mat::zeros(width, m),
+        yy: 0.0,
+    }
+}
+
+/// Adds the real positions of one batch; `target` holds the old bias, which is no part of a fit. Where `weigh` is given,
+/// positions count by the inverse of its mean square, as the norm that reads the stream next has it.
+fn add(sums: &mut Regression, seen: &Standing, target: &Tensor, weigh: Option<&Tensor>, old: &Output) -> Result<()> {
+    let real = |x: &Tensor| -> Result<Tensor> {
+        Ok(match &seen.real {
+            Some(rows) => to_f64(&x.index_select(rows, 0)?)?,
+            None => to_f64(x)?,
+        })
+    };
+    let (mut x, mut y) = (real(&seen.heads)?, real(target)?);
+    if let Some(bias) = &old.bias {
+        y = y.broadcast_sub(&Tensor::new(bias.as_slice(), y.device())?)?;
+    }
+    let weights = match weigh {
+        Some(stream) => {
+            let square = real(stream)?.sqr()?.mean_keepdim(1)?;
+            (square + f64::MIN_POSITIVE)?.sqrt()?.recip()?
+        }
+        None => Tensor::ones((x.dim(0)?, 1), DType::F64, x.device())?,
+    };
+    if weigh.is_some() {
+        (x, y) = (x.broadcast_mul(&weights)?, y.broadcast_mul(&weights)?);
+    }
+    let turned = x.t()?;
+    let matrix = |t: &Tensor| -> Result<Mat<f64>> {
+        let values: Vec<Vec<f64>> = t.to_vec2()?;
+        let columns = values.first().map_or(0, Vec::len);
+        Ok(Mat::from_fn(values.len(), columns, |i, j| values[i][j]))
+    };
+    let sum = |t: &Tensor| -> Result<Vec<f64>> { Ok(t.broadcast_mul(&weights)?.sum(0)?.to_vec1()?) };
+    sums.add(&Regression {
+        tokens: weights.sqr()?.sum_all()?.to_scalar()?,
+        with_bias: sums.with_bias,
+        x: sum(&x)?,
+        y: sum(&y)?,
+        xx: matrix(&turned.matmul(&x)?)?,
+        xy: matrix(&turned.matmul(&y)?)?,
+        yy: y.sqr()?.sum_all()?.to_scalar()?,
+    });
+    Ok(())
+}
+
+/// The `number` heads, or fewer where key/value groups ask for it, that can say most of the target.
+fn choose(halves: &[Regression; 2], old: &Output, number: usize) -> Result<Vec<usize>> {
+    let mut all = halves[0].clone();
+    all.add(&halves[1]);
+    let (mut a, mut xy) = all.moments();
+    let pull = pull(&a, RIDGE);
+    for i in 0..a.nrows() {
+        a[(i, i)] += pull;
+    }
+    for j in 0..xy.ncols() {
+        for i in 0..xy.nrows() {
+            xy[(i, j)] += pull * old.weight[(i, j)];
+        }
+    }
+    let best = Factor::new(a.as_ref())?.solve(xy);
+    let v = product(best.as_ref(), best.transpose());
+    let whole = Sweep::new(&a, v, old.head_dim, 0.0)?;
+    let stays = stays(&whole, old.kv_heads, number == 0)?;
+    let wanted = stays.into_iter().find(|stay| stay.kept.len() <= number);
+    let stay = wanted.ok_or_else(|| Error::new("no choice of heads is small enough"))?;
+    Ok(improve(&whole, old.kv_heads, stay)?.kept)
+}
+
+impl Regression {
+    /// With the regressors at `columns` alone.
+    fn columns(&self, columns: &[usize]) -> Self {
+        Self {
+            tokens: self.tokens,
+            with_bias: self.with_bias,
+            x: columns.iter().map(|c| self.x[*c]).collect(),
+            y: self.y.clone(),
+            xx: block(self.xx.as_ref(), columns, columns),
+            xy: rows(self.xy.as_ref(), columns),
+            yy: self.yy,
+        }
+    }
+}
+
+/// The plan that a repair is for, where it chose heads itself.
+pub fn plan_of(repair: &Repair, plan: &Plan) -> Plan {
+    let mut kept = plan.kept.clone();
+    for site in repair.record.sites.keys() {
+        if let Some(own) = repair.record.kept.get(*site) {
+            kept.set(*site, own.iter().copied());
+        }
+    }
+    Plan {
+        kept,
+        method: "reconstruction in the stream".to_owned(),
+        scores: BTreeMap::new(),
+        groups: BTreeMap::new(),
+        notes: Vec::new(),
+        ..plan.clone()
+    }
+}

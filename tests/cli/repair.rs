@@ -1,0 +1,153 @@
+//! Moments, plans by reconstruction, repairs and what is written with them, as a script sees it.
+use std::path::Path;
+
+use crate::contract::{Folder, bad, fixture, good, json, sample};
+use serde_json::Value;
+
+/// An analysis of a decoder with its moments, and a plan from it.
+fn planned(folder: &Folder, model: &str, text: &[&str], amount: &[&str]) -> (String, String) {
+    let (a, p) = (folder.name("a.json"), folder.name("p.json"));
+    good(&[&["analyze", model], text, &["--moments", "--groups", "2", "--out", &a, "--quiet"]].concat());
+    good(&[&["plan", &a, "--method", "reconstruction"], amount, &["--out", &p, "--quiet"]].concat());
+    (a, p)
+}
+
+const LITTLE: [&str; 6] = ["--seq-len", "64", "--batches", "6", "--batch-size", "4"];
+
+#[test]
+fn a_repaired_plan_loses_less_and_is_written_proven_and_repeated() {
+    let folder = Folder::new();
+    let (model, text) = (sample("austen-grouped"), sample("austen.txt"));
+    let input = [&["--text", &text][..], &LITTLE].concat();
+    let (a, p) = planned(&folder, &model, &input, &["--keep", "3"]);
+    let plan = json(&std::fs::read_to_string(&p).unwrap());
+    assert_eq!(plan["method"], "reconstruction");
+    assert!(plan["kept"].as_object().unwrap().values().all(|kept| kept.as_array().unwrap().len() == 3));
+    let analysis = json(&std::fs::read_to_string(&a).unwrap());
+    let measured = &analysis["sites"][0]["baselines"]["replaceability"]["values"];
+    assert!(measured.as_array().unwrap().iter().all(|v| (0.0..=1.0).contains(&v.as_f64().unwrap())));
+
+    let r = folder.name("r.safetensors");
+    let moments = folder.name("a.moments.safetensors");
+    let arguments = ["repair", &model, "--plan", &p, "--moments", &moments, "--mode", "refit", "--out", &r];
+    let record = json(&good(&[&arguments[..], &["--json", "--quiet"]].concat()));
+    assert_eq!(record["mode"], "refit");
+    for site in record["sites"].as_object().unwrap().values() {
+        assert!(site["held_out"].as_f64().unwrap() < site["masked"].as_f64().unwrap(), "{site}");
+    }
+    // On text that was not read.
+    let loss = |more: &[&str]| {
+        let held = ["--seq-len", "64", "--batches", "12", "--batch-size", "4", "--held-out-every", "2"];
+        let base = ["evaluate", &model, "--text", &text, "--plan", &p, "--json", "--quiet"];
+        let found = json(&good(&[&base[..], &held, more].concat()));
+        (found["before"]["loss_per_token"].as_f64().unwrap(), found["after"]["loss_per_token"].as_f64().unwrap())
+    };
+    let ((whole, masked), (same, repaired)) = (loss(&[]), loss(&["--repair", &r]));
+    assert_eq!(whole, same);
+    assert!(repaired < masked, "{repaired} {masked}");
+
+    for format in ["compact", "native", "masked"] {
+        let (out, again) = (folder.name(format), folder.name(&format!("{format}-again")));
+        let prune = ["prune", &model, "--plan", &p, "--repair", &r, "--format", format, "--out", &out];
+        let report = json(&good(&[&prune[..], &["--json", "--quiet"]].concat()));
+        assert_eq!(
+            (&report["agreement"]["reference"], &report["repair"]["mode"]),
+            (&"repaired".into(), &"refit".into())
+        );
+        let plan = folder.path(format).join("pillars.json");
+        good(&["prune", &model, "--plan", plan.to_str().unwrap(), "--out", &again, "--quiet"]);
+        let bytes = |folder: &Path| std::fs::read(folder.join("model.safetensors")).unwrap();
+        assert!(bytes(&folder.path(format)) == bytes(&folder.path(&format!("{format}-again"))), "{format}");
+        let card = std::fs::read_to_string(folder.path(format).join("README.md")).unwrap();
+        assert!(card.contains("Repaired by `refit`"), "{card}");
+    }
+    // Curves with and without.
+    let curve = ["curve", &model, "--text", &text, "--analysis", &a, "--methods", "votes,reconstruction"];
+    let c = folder.name("c.json");
+    let more = ["--layer-ratio", "0.5", "--repair", "none,refit", "--batches", "3", "--out", &c, "--json", "--quiet"];
+    let points = json(&good(&[&curve[..], &more].concat()))["points"].clone();
+    let of = |method: &str, repair: Value| {
+        let found = points.as_array().unwrap().iter().find(|p| p["ranking"] == method && p["repair"] == repair);
+        found.unwrap()["effect"]["loss_per_token"].as_f64().unwrap()
+    };
+    for method in ["votes", "reconstruction"] {
+        assert!(of(method, "refit".into()) < of(method, Value::Null), "{method}");
+    }
+}
+
+#[test]
+fn every_mode_is_told_and_auto_measures() {
+    let folder = Folder::new();
+    let (model, text) = (sample("austen-grouped"), sample("austen.txt"));
+    let input = [&["--text", &text][..], &LITTLE].concat();
+    let p = folder.name("mask.json");
+    std::fs::write(&p, r#"{"decoder.0": [0, 1, 2, 3], "decoder.2": [4, 5, 6, 7]}"#).unwrap();
+    for mode in ["auto", "refit", "stream", "scale", "none"] {
+        let r = folder.name(&format!("{mode}.safetensors"));
+        let base = ["repair", &model, "--plan", &p, "--mode", mode, "--out", &r, "--json", "--quiet"];
+        let record = json(&good(&[&base[..], &input].concat()));
+        let measured = record["measured"].as_array().map_or(0, Vec::len);
+        assert_eq!(measured, if mode == "auto" { 3 } else { 0 });
+        if mode != "auto" {
+            assert_eq!(record["mode"], mode);
+        }
+    }
+    // Chosen anew in the stream: as many heads, another file.
+    let (r, p2) = (folder.name("chosen.safetensors"), folder.name("p2.json"));
+    let base = ["repair", &model, "--plan", &p, "--mode", "stream", "--choose", &p2, "--out", &r, "--quiet"];
+    good(&[&base[..], &input].concat());
+    let chosen = json(&std::fs::read_to_string(&p2).unwrap());
+    assert_eq!(chosen["kept"]["decoder.0"].as_array().unwrap().len(), 4);
+    good(&[&["evaluate", &model, "--plan", &p2, "--repair", &r, "--quiet"][..], &input].concat());
+}
+
+#[test]
+fn what_is_missing_or_does_not_fit_is_one_clear_line() {
+    let folder = Folder::new();
+    let (model, inputs) = (fixture("llama", ""), fixture("llama", "reference.safetensors"));
+    let a = folder.name("a.json");
+    good(&["analyze", &model, "--inputs", &inputs, "--groups", "2", "--out", &a, "--quiet"]);
+    let p = folder.name("p.json");
+    let refused = bad(&["plan", &a, "--method", "reconstruction", "--keep", "2", "--out", &p, "--quiet"], 1);
+    assert!(refused.contains("analyze again with --moments"), "{refused}");
+    assert!(!folder.path("p.json").exists());
+    std::fs::write(&p, r#"{"decoder.0": [0, 1]}"#).unwrap();
+    let other = folder.name("other.json");
+    std::fs::write(&other, r#"{"decoder.0": [2, 3]}"#).unwrap();
+    let r = folder.name("r.safetensors");
+    good(&[
+        "repair",
+        &model,
+        "--plan",
+        &p,
+        "--inputs",
+        &inputs,
+        "--mode",
+        "refit",
+        "--batch-size",
+        "1",
+        "--out",
+        &r,
+        "--quiet",
+    ]);
+    let out = folder.name("out");
+    let prune = ["prune", &model, "--repair", &r, "--out", &out, "--quiet", "--plan"];
+    let refused = bad(&[&prune[..], &[&other]].concat(), 1);
+    assert!(refused.contains("other heads of decoder.0"), "{refused}");
+    let refused = bad(&[&prune[..], &[&p, "--format", "gqa"]].concat(), 2);
+    assert!(refused.contains("nothing to repair"), "{refused}");
+    let refused = bad(&["repair", &model, "--plan", &p, "--moments", &a, "--mode", "refit", "--out", &r, "--quiet"], 1);
+    assert!(refused.contains("safetensors"), "{refused}");
+    assert!(!folder.path("out").exists());
+    // An analysis with moments in two parts, and their sum.
+    let part = |name: &str| {
+        let out = folder.name(name);
+        let base = ["analyze", &model, "--inputs", &inputs, "--groups", "2", "--batch-size", "1", "--batches", "1"];
+        good(&[&base[..], &["--moments", "--out", &out, "--quiet"]].concat());
+        out
+    };
+    let (one, two, both) = (part("one.json"), part("two.json"), folder.name("both.json"));
+    good(&["merge", &one, &two, "--out", &both]);
+    assert!(folder.path("both.moments.safetensors").is_file());
+    good(&["plan", &both, "--method", "reconstruction", "--ratio", "0.5", "--out", &folder.name("q.json"), "--quiet"]);
+}
