@@ -7,7 +7,6 @@ use crate::corpus::InputUnit;
 use crate::error::Result;
 use crate::evaluation::{Measured, Quality};
 use crate::run::Spec;
-use crate::words::counted;
 
 pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
     let spec = Spec {
@@ -41,11 +40,8 @@ pub(super) fn table(measured: &Measured) -> String {
     if let Some(agreement) = comparison.agreement {
         text.push_str(&format!("\nsame top token      {:.2} %", 100.0 * agreement));
     }
-    for (name, what) in [("loss_per_token", "loss plus"), ("perplexity", "perplexity times"), ("cosine", "cosine")] {
-        let Some(change) = comparison.change.get(name) else { continue };
-        let Some((low, high)) = change.low.zip(change.high) else { continue };
-        let n = counted(change.n, "sequences");
-        text.push_str(&format!("\n{what:<16}    {:.4}, with 95 % between {low:.4} and {high:.4}, {n}", change.value));
+    for (name, change) in comparison.changes() {
+        text.push_str(&format!("\n{name:<16}    {change}"));
     }
     let likeness = &comparison.similarity;
     text.push_str(&format!(

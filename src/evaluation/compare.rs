@@ -10,6 +10,7 @@ use super::similarity::{HiddenSimilarity, SimilaritySums};
 use crate::error::Result;
 use crate::network::{Batch, Gates, Network};
 use crate::task::Ticket;
+use crate::words::counted;
 
 /// A network with its gates: the original, a masked one, a smaller one.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,21 @@ pub struct Comparison {
     /// What changed, by name, with 95 % intervals over the sequences that both read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub change: BTreeMap<String, Estimate>,
+}
+
+impl Comparison {
+    /// What changed, by name, in words with its interval: `0.0071, with 95 % between 0.0033 and 0.0147, 48 sequences`.
+    pub fn changes(&self) -> Vec<(&'static str, String)> {
+        [("loss_per_token", "loss plus"), ("perplexity", "perplexity times"), ("cosine", "cosine")]
+            .into_iter()
+            .filter_map(|(name, words)| {
+                let change = self.change.get(name)?;
+                let (low, high) = change.low.zip(change.high)?;
+                let n = counted(change.n, "sequences");
+                Some((words, format!("{:.4}, with 95 % between {low:.4} and {high:.4}, {n}", change.value)))
+            })
+            .collect()
+    }
 }
 
 /// Times that [`compare`] holds the hidden states of a batch: those of both candidates, and what a head reads.

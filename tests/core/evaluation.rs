@@ -127,12 +127,26 @@ fn a_masked_network_is_compared_with_its_original_on_the_same_batches() {
         assert_eq!(quality.accuracy.unwrap(), accuracy);
     }
     assert_ne!(found.before.loss_per_token, found.after.loss_per_token);
+    // What changed, over the three sequences that both read.
+    let difference = found.after.loss_per_token.unwrap() - found.before.loss_per_token.unwrap();
+    let change = &found.change["loss_per_token"];
+    assert!((change.value - difference).abs() < 1e-12 && change.n == 3, "{change:?}");
+    assert!(change.low.unwrap() <= change.value && change.value <= change.high.unwrap(), "{change:?}");
+    let own = &found.before.metrics["perplexity"];
+    assert!((own.value - found.before.perplexity.unwrap()).abs() < 1e-9 * own.value && own.n == 3);
+    assert!((found.change["cosine"].value - found.similarity.mean_cosine).abs() < 1e-12);
+    assert_eq!(
+        found.changes().iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        ["loss plus", "perplexity times", "cosine"]
+    );
     let top = |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
     let same = labels.iter().filter(|(n, t, _)| top(&original[*n][*t]) == top(&masked[*n][*t])).count();
     assert_eq!(found.agreement.unwrap(), same as f64 / labels.len() as f64);
     let same = compare(before, before, batches(&corpus), None, &Ticket::default()).unwrap();
     assert_eq!((same.agreement, same.similarity.max_abs_difference), (Some(1.0), 0.0));
     assert!((same.similarity.mean_cosine - 1.0).abs() < 1e-12);
+    let none = &same.change["loss_per_token"];
+    assert_eq!((none.value, none.low, none.high), (0.0, Some(0.0), Some(0.0)));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::super::widgets::{command_button, heading, note};
 use crate::analysis::{Clustering, Groups, Metric};
 use crate::corpus::{BatchOrder, Input};
 use crate::model::MemoryLimit;
-use crate::network::FeatureMap;
+use crate::network::{FeatureMap, SiteKind};
 use crate::run::{BATCH_SIZE, Field, Spec};
 use crate::tensor::Precision;
 
@@ -77,6 +77,16 @@ fn input(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
             }
         });
         combo.response.on_hover_text("How the input is read");
+        let reads_lines = matches!(run.input, Some(Input::Text(_)))
+            && cx
+                .state
+                .model
+                .as_ref()
+                .is_some_and(|m| m.facts.shape.sites().iter().any(|site| site.site.kind == SiteKind::Encoder));
+        if reads_lines {
+            ui.checkbox(&mut run.pack, "Packed")
+                .on_hover_text("Fill sequences from running text, as for decoders, instead of one line each");
+        }
         run.input = chosen.or(run.input.take());
     });
 }

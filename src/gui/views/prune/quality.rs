@@ -9,6 +9,7 @@ use crate::gui::action::Action;
 use crate::gui::app::Cx;
 use crate::gui::command::Command;
 use crate::gui::jobs::JobKind;
+use crate::gui::messages::sentence;
 use crate::gui::widgets::{PlotView, command_button, heading, note};
 
 /// Height of the curve with its legend.
@@ -116,6 +117,9 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
         text = format!("{text}; the same token is first in {}", Unit::Share.format(agreement));
     }
     note(ui, theme, format!("{text}. Speed is that of masked heads, not of the exported model"));
+    for (name, change) in comparison.changes() {
+        note(ui, theme, format!("{} {change}", sentence(name)));
+    }
 }
 
 fn row(ui: &mut Ui, quality: &Quality, predicts: bool) {
