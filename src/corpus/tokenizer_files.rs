@@ -104,12 +104,13 @@ fn described(text: &str, token: &Value) -> AddedToken {
         .normalized(normalized)
 }
 
-/// Adds what the tokenizer does not know yet, each under the id that is given.
+/// Adds what the tokenizer does not know yet, each under the id that is given. Of what it knows its own file decides.
 fn add_known(tokenizer: &mut Tokenizer, tokens: &[(u32, AddedToken)]) -> Result<()> {
     for (id, token) in tokens {
-        if !tokenizer.get_added_tokens_decoder().values().any(|known| known.content == token.content) {
-            add(tokenizer, token.clone())?;
+        if tokenizer.get_added_tokens_decoder().values().any(|known| known.content == token.content) {
+            continue;
         }
+        add(tokenizer, token.clone())?;
         if tokenizer.token_to_id(&token.content) != Some(*id) {
             let given = tokenizer.token_to_id(&token.content).map_or("none".to_owned(), |id| id.to_string());
             let what = format!("the added token '{}' is to have id {id}, but gets {given}", token.content);
