@@ -309,7 +309,7 @@ fn size(value: &Value, number_is_square: bool) -> Option<ResizeRule> {
 }
 
 /// Mean and spread that CLIP was trained with, and that its class and BiT's have where the file says nothing.
-const CLIP: [[f32; 3]; 2] = [[0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_58, 0.275_777_11]];
+const CLIP: [[f32; 3]; 2] = [[0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_6, 0.275_777_1]];
 
 /// One number per channel; `usual` where the file says nothing.
 fn channels(config: &Config, key: &str, usual: [f32; 3]) -> Result<[f32; 3]> {
