@@ -26,11 +26,11 @@
 //! let analysis = run.analyze(&ticket)?.analysis;
 //! let half = Request::new(Method::Votes, Amount::LayerRatio(0.5));
 //! let plan = pillars::propose(&analysis, &half)?;
-//! let measured = run.compare("half of the heads", &plan, &ticket)?;
+//! let measured = run.compare("half of the heads", &plan, None, &ticket)?;
 //! assert!(measured.comparison.after.loss_per_token > measured.comparison.before.loss_per_token);
 //!
 //! let wanted = PruneSpec { out: scratch.path().join("smaller"), ..PruneSpec::default() };
-//! let report = run.prune(&plan, &wanted, &ticket)?;
+//! let report = run.prune(&plan, None, &wanted, &ticket)?;
 //! assert_eq!((report.heads.before, report.heads.after), (32, 16));
 //! let smaller = Opened::open(&wanted.out, &ticket)?;
 //!

@@ -193,7 +193,7 @@ impl QualityCurves {
             unit: unit(gauge),
             curves: methods.collect(),
             random: random.iter().filter_map(band).collect(),
-            random_name: format!("random, range of {}", counted(draws, "draws")),
+            random_name: format!("{}, range of {}", curves.control(), counted(draws, "draws")),
             whole: curves.whole.and_then(|w| gauge.of(&w.effect)),
             front: front(curves, gauge),
             plan: None,

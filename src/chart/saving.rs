@@ -8,8 +8,9 @@ use crate::plan::{Cost, Saving};
 use crate::words::counted;
 
 impl CostBars {
-    /// Sizes before and after a plan, where each number takes `width` bytes. `subtitle` names model and plan.
-    pub fn of(saving: &Saving, width: usize, subtitle: impl Into<String>) -> Self {
+    /// Sizes before and after a plan, where the weights take `stored` bytes and each number of a head `width` of them.
+    /// `subtitle` names model and plan.
+    pub fn of(saving: &Saving, stored: u64, width: usize, subtitle: impl Into<String>) -> Self {
         let row = |name: &str, unit, measure: &dyn Fn(&Cost) -> u64, meaning: &str| CostRow {
             least: Some(measure(&saving.least) as f64),
             meaning: meaning.to_owned(),
@@ -28,7 +29,12 @@ impl CostBars {
             ),
             row("Attention parameters", Unit::Count, &|c| c.attention_parameters, "The four projections"),
             row(&flops, Unit::Count, &|c| c.flops_per_token, once),
-            row("Weights", Unit::Bytes, &|c| c.bytes(width), "In the type in which most of them are stored"),
+            row(
+                "Weights",
+                Unit::Bytes,
+                &|c| saving.stored_bytes(c, stored, width),
+                "All tensors on disk, as compact is written",
+            ),
         ];
         if saving.before.cache_per_token > 0 {
             rows.push(row(
@@ -121,7 +127,8 @@ mod tests {
             translation: None,
             metrics: Default::default(),
         };
-        let bars = CostBars::of(&saving, 2, "gpt2 · votes").with_quality(&quality(18.6), &quality(19.4));
+        let bars = CostBars::of(&saving, saving.before.bytes(2), 2, "gpt2 · votes")
+            .with_quality(&quality(18.6), &quality(19.4));
         let row = |name: &str| bars.rows.iter().find(|r| r.name == name).unwrap();
         let weights = row("Weights");
         // 80 M, 65 M and 62.5 M parameters of 2 bytes.

@@ -10,7 +10,7 @@ use super::open::open;
 use crate::analysis::{Analysis, Document, Moments};
 use crate::error::{Error, Result};
 use crate::evaluation::curve::{Curves, Gauge};
-use crate::plan::{Amount, Ranking};
+use crate::plan::{Amount, Method, Ranking};
 use crate::repair::RepairMode;
 use crate::run::{CurveSpec, Spec};
 use crate::words::counted;
@@ -143,7 +143,8 @@ fn table(found: &Curves, show: Option<Gauge>) -> String {
         });
         let draws = amounts.iter().map(|a| found.row_of(series, *a).points.len()).max().unwrap_or(1);
         let (ranking, repair) = series;
-        let name = if repair == RepairMode::None { ranking.to_string() } else { format!("{ranking}, {repair}") };
+        let name = if ranking.method == Method::Random { found.control().to_owned() } else { ranking.to_string() };
+        let name = if repair == RepairMode::None { name } else { format!("{name}, {repair}") };
         let name = if draws > 1 { format!("{name}, {draws} draws") } else { name };
         rows.push(std::iter::once(name).chain(cells).collect());
     }

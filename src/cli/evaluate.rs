@@ -6,6 +6,7 @@ use super::open::{open, read_plan, read_repair};
 use crate::corpus::InputUnit;
 use crate::error::Result;
 use crate::evaluation::{Measured, Quality};
+use crate::plan::CONTROL;
 use crate::run::Spec;
 
 pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
@@ -49,7 +50,7 @@ pub(super) fn table(measured: &Measured) -> String {
         likeness.mean_cosine, likeness.least_cosine, likeness.sequences
     ));
     if measured.random.is_some() {
-        text.push_str("\nrandom: as many heads in every layer, drawn at random");
+        text.push_str(&format!("\nrandom: {CONTROL}, as many in each as the plan keeps"));
     }
     text
 }

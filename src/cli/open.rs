@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::{CommonArgs, InputArgs};
 use super::console::Console;
 use crate::corpus::Input;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::MemoryLimit;
 use crate::plan::{Plan, Shape};
 use crate::repair::Repair;
@@ -32,6 +32,10 @@ impl CommonArgs {
 
 /// Opens the model in `folder` and checks what is asked of it.
 pub(super) fn open(folder: &Path, spec: &Spec) -> Result<Checked> {
+    if spec.input.is_none() {
+        let error = Error::usage("no input is given");
+        return Err(error.hint("give --text, --tokens, --inputs, --images or --pairs"));
+    }
     spec.check(&Opened::open(folder, &Ticket::default())?).map_err(refusal)
 }
 

@@ -7,7 +7,10 @@ use rand_xoshiro::Xoshiro256Plus;
 use super::{Plan, Shape};
 use crate::network::Kept;
 
-/// The control of a plan: as many heads as it keeps in every layer, drawn at random. Layers that share weights get the
+/// The control of a plan, in words.
+pub const CONTROL: &str = "random heads of every layer";
+
+/// The control of a plan, [`CONTROL`]: as many heads as it keeps in every layer, drawn at random. Layers that share weights get the
 /// same. A method is worth its name where it beats this.
 pub fn random_like(shape: &Shape, plan: &Plan, seed: u64) -> Kept {
     let mut rng = Xoshiro256Plus::seed_from_u64(seed);

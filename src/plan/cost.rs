@@ -221,6 +221,12 @@ pub struct Saving {
 }
 
 impl Saving {
+    /// Bytes of all stored tensors at `cost`, one of these, where they took `stored` before and the weights of heads have
+    /// `width` bytes each. Tensors that the network does not read stay.
+    pub fn stored_bytes(&self, cost: &Cost, stored: u64, width: usize) -> u64 {
+        stored.saturating_sub((self.before.parameters - cost.parameters) * width as u64)
+    }
+
     /// Of `plan` on `spec`, for inputs of `length` tokens.
     pub fn of(spec: &NetworkSpec, plan: &Plan, length: usize) -> Result<Self> {
         Ok(Self {

@@ -11,7 +11,7 @@ mod shape;
 mod snap;
 
 pub(crate) use budget::nearest;
-pub use control::random_like;
+pub use control::{CONTROL, random_like};
 pub use cost::{Cost, Saving, apply, smallest};
 pub use document::Plan;
 pub use method::{Amount, Method, Ranking};

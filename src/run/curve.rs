@@ -64,7 +64,8 @@ impl CurveSpec {
 
 impl Checked {
     /// Measures every wanted choice of heads beside random ones. Points of `before` that were measured on the same are not
-    /// measured again; `moments` are those of the analysis, for reconstruction and repair; `keep` sees what is there after every point, which is enough to go on from after a cancel.
+    /// measured again; `moments` are those of the analysis, for reconstruction and repair; `keep` sees what is there after
+    /// every point, which is enough to go on from after a cancel.
     ///
     /// # Errors
     /// Where the analysis is of another model or lacks what a method needs; as [`Checked::evaluate`]; where `keep` fails.

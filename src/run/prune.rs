@@ -30,7 +30,8 @@ pub struct PruneSpec {
 const MEASURING: Needs = Needs { networks: 2, copies: COMPARED_COPIES, ..Needs::ONE };
 
 impl Checked {
-    /// Writes the model without the heads that `plan` removes, with the output projections of `repair`, reopens it and compares it with the masked model: on the
+    /// Writes the model without the heads that `plan` removes, with the output projections of `repair`, reopens it and
+    /// compares it with the masked model: on the
     /// input where there is one, else on random input. With an input, quality before and after is measured on it as
     /// [`Checked::evaluate`] does, and recorded with what was read.
     ///

@@ -24,11 +24,6 @@ impl Outlook {
         Ok(Self { legal, notes, saving })
     }
 
-    /// Bytes of the weights before and after, at the width in which most of them are stored.
-    pub fn bytes(&self, stored_width: usize) -> (u64, u64) {
-        (self.saving.before.bytes(stored_width), self.saving.after.bytes(stored_width))
-    }
-
     /// Share of all parameters that head pruning could remove at most.
     pub fn most(&self) -> f64 {
         share_gone(self.saving.before.parameters, self.saving.least.parameters)
@@ -58,6 +53,27 @@ fn share_gone(before: u64, after: u64) -> f64 {
 mod tests {
     use super::*;
     use std::path::Path;
+
+    #[test]
+    fn what_it_saves_on_disk_is_what_an_export_then_takes() {
+        use crate::pruning::{Format, forecast};
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(fixtures).unwrap() {
+            let folder = entry.unwrap().path();
+            let (Ok(model), Ok(plan)) = (Model::open(&folder), Plan::read_any(&folder.join("mask.json"))) else {
+                continue;
+            };
+            let Ok(outlook) = Outlook::of(&model, &plan, 16) else { continue };
+            let Ok(forecast) = forecast(&model, &outlook.legal, Format::Compact) else { continue };
+            let (stored, width) = (model.checkpoint().bytes(), model.stored().bytes());
+            let told = |cost| outlook.saving.stored_bytes(cost, stored, width);
+            let (before, after) = (told(outlook.before()), told(outlook.after()));
+            assert_eq!((before, after), (forecast.bytes.before, forecast.bytes.after), "{}", folder.display());
+            seen += 1;
+        }
+        assert!(seen > 20, "{seen}");
+    }
 
     #[test]
     fn removing_query_heads_alone_saves_no_cache() {

@@ -157,6 +157,11 @@ fn wrong_usage_is_status_two() {
 }
 
 #[test]
+fn a_command_without_input_names_the_options() {
+    assert!(bad(&["evaluate", &fixture("bert", ""), "--quiet"], 2).contains("give --text, --tokens"));
+}
+
+#[test]
 fn missing_files_are_one_line() {
     assert!(bad(&["inspect", "/nowhere"], 1).contains("/nowhere"));
     let line = bad(&["features", &fixture("bert", ""), "--text", "/nowhere.txt", "--out", "/tmp/never", "--quiet"], 1);

@@ -167,6 +167,18 @@ fn both_front_ends_pass_on_what_the_corpus_warns_of() {
 }
 
 #[test]
+fn images_are_not_counted_as_tokens() {
+    let vit = crate::desk::fixture("vit");
+    let inputs = vit.join("reference.safetensors");
+    let (model, inputs) = (vit.to_str().unwrap(), inputs.to_str().unwrap());
+    let scored = pillars(&["evaluate", model, "--inputs", inputs, "--json"]).0;
+    assert_eq!(scored["reading"]["unit"], "images", "{scored}");
+    let output = Command::new(env!("CARGO_BIN_EXE_pillars")).args(["evaluate", model, "--inputs", inputs]).output();
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    assert!(text.contains("images read") && !text.contains("tokens read"), "{text}");
+}
+
+#[test]
 fn results_of_other_settings_are_marked() {
     let mut desk = Desk::with_results("bert");
     desk.press(Key::F6);

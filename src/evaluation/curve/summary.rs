@@ -4,7 +4,7 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use super::document::{Curves, Effect, MeasuredPoint, Whole};
 use crate::error::Error;
-use crate::plan::{Amount, Ranking};
+use crate::plan::{Amount, CONTROL, Method, Ranking};
 use crate::repair::RepairMode;
 
 /// Which number quality is.
@@ -129,6 +129,16 @@ impl Curves {
     pub fn gauge(&self) -> Gauge {
         let predicts = self.whole.is_some_and(|w| w.effect.loss_per_token.is_some());
         if predicts { Gauge::Perplexity } else { Gauge::Cosine }
+    }
+
+    /// What "random" is here, in words: [`CONTROL`], the same as beside a single plan, unless heads of the whole model were
+    /// drawn.
+    pub fn control(&self) -> &'static str {
+        let is_drawn = |p: &&MeasuredPoint| p.ranking.method == Method::Random;
+        match self.points.iter().find(is_drawn).map(|p| p.amount) {
+            Some(Amount::Ratio(_)) => "random heads of the whole model",
+            _ => CONTROL,
+        }
     }
 
     /// Methods, masked alone, in the order in which they were first measured.

@@ -11,7 +11,7 @@ use crate::gui::widgets::{heading, note};
 pub fn bars(state: &State) -> Option<CostBars> {
     let (model, outlook) = (state.model.as_ref()?, state.outlook.as_ref()?.as_ref().ok()?);
     let subtitle = format!("{} · {}", model.facts.name, state.draft.now().active().name);
-    Some(CostBars::of(&outlook.saving, model.facts.stored_width, subtitle))
+    Some(CostBars::of(&outlook.saving, model.facts.bytes, model.facts.stored_width, subtitle))
 }
 
 /// Draws the table.

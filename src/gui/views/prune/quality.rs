@@ -11,6 +11,7 @@ use crate::gui::command::Command;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
 use crate::gui::widgets::{PlotView, command_button, heading, note};
+use crate::plan::CONTROL;
 
 /// Height of the curve with its legend.
 const CURVE: f32 = 280.0;
@@ -60,9 +61,6 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
     }
 }
 
-/// The control beside a plan.
-const RANDOM: &str = "random heads of every layer";
-
 /// What would be read otherwise now than for a measurement.
 fn differences(ui: &mut Ui, cx: Cx<'_>, reading: &Reading, dtype: &str) {
     for text in cx.state.run.reading_differences(reading, dtype) {
@@ -86,23 +84,21 @@ fn progress(ui: &mut Ui, cx: Cx<'_>, kind: JobKind) {
 fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     let theme = cx.theme;
     let comparison = &measured.comparison;
-    let random = measured.random.as_ref().map(|random| (RANDOM, random));
+    let random = measured.random.as_ref().map(|random| (CONTROL, random));
     let candidates = [("whole model", &comparison.before), ("this plan", &comparison.after)];
     let predicts = comparison.before.perplexity.is_some();
     ui.push_id((&measured.name, &measured.reading.input, &measured.kept), |ui| {
         Grid::new("quality").num_columns(5).spacing([16.0, 3.0]).show(ui, |ui| {
-            let titles: &[&str] = if predicts {
-                &["", "loss per token", "perplexity", "accuracy", "tokens/s"]
-            } else {
-                &["", "tokens/s"]
-            };
+            let rate = format!("{}/s", measured.reading.unit.noun());
+            let titles: &[&str] =
+                if predicts { &["", "loss per token", "perplexity", "accuracy", &rate] } else { &["", &rate] };
             for title in titles {
                 ui.label(RichText::new(*title).small().color(theme.muted));
             }
             ui.end_row();
             for (name, quality) in candidates.into_iter().chain(random) {
                 ui.label(RichText::new(name).color(theme.muted)).on_hover_text(match name {
-                    RANDOM => "As many heads in every layer, drawn at random: a method has to beat this",
+                    CONTROL => "As many heads in every layer, drawn at random: a method has to beat this",
                     "this plan" => "The same weights with the pruned heads masked",
                     _ => "As it was opened",
                 });
