@@ -4,6 +4,7 @@
 //! with the corpus and analyses of its parts merge exactly.
 
 mod accumulate;
+mod agreement;
 mod document;
 mod eigen;
 mod exact;
@@ -28,6 +29,7 @@ mod tally;
 mod testing;
 mod votes;
 
+pub use agreement::{AnalysisAgreement, GroupAgreement, SiteAgreement, adjusted_rand};
 pub use document::{Analysis, Baseline, CurvePoint, FeatureAnalysis, ModelInfo, SiteAnalysis};
 pub use file::Document;
 pub use gram::Gram;

@@ -44,6 +44,8 @@ pub(super) enum Command {
     Plan(Box<PlanArgs>),
     /// Measure loss, perplexity, accuracy and speed; with a plan, before and after
     Evaluate(Box<EvaluateArgs>),
+    /// Set two analyses side by side, or two models on the same input
+    Compare(Box<super::compare::CompareArgs>),
     /// Write a model, whole or pruned, for another engine
     Convert(super::convert::ConvertArgs),
     /// Print completions for a shell
@@ -72,6 +74,7 @@ impl Arguments {
             Some(Command::Evaluate(a)) => a.common.quiet,
             Some(Command::Curve(a)) => a.common.quiet,
             Some(Command::Repair(a)) => a.common.quiet,
+            Some(Command::Compare(a)) => a.common.quiet,
             Some(Command::Prune(a)) => a.common.quiet,
             Some(Command::Train(a)) => a.common.quiet,
             Some(Command::Plan(a)) => a.common.quiet,

@@ -5,7 +5,7 @@ use super::console::Console;
 use super::open::{open, read_plan, read_repair};
 use crate::corpus::InputUnit;
 use crate::error::Result;
-use crate::evaluation::{Measured, Quality};
+use crate::evaluation::{Comparison, Measured, Quality};
 use crate::plan::CONTROL;
 use crate::run::Spec;
 
@@ -37,7 +37,20 @@ pub(super) fn table(measured: &Measured) -> String {
     let comparison = &measured.comparison;
     let mut columns = vec![("before", &comparison.before), ("after", &comparison.after)];
     columns.extend(measured.random.as_ref().map(|random| ("random", random)));
-    let mut text = rows(&columns, measured.reading.unit);
+    let mut text = compared(comparison, &columns, measured.reading.unit);
+    if measured.random.is_some() {
+        text.push_str(&format!("\nrandom: {CONTROL}, as many in each as the plan keeps"));
+    }
+    text
+}
+
+/// Two candidates under these names.
+pub(super) fn side_by_side(comparison: &Comparison, unit: InputUnit, [first, second]: [&str; 2]) -> String {
+    compared(comparison, &[(first, &comparison.before), (second, &comparison.after)], unit)
+}
+
+fn compared(comparison: &Comparison, columns: &[(&str, &Quality)], unit: InputUnit) -> String {
+    let mut text = rows(columns, unit);
     if let Some(agreement) = comparison.agreement {
         text.push_str(&format!("\nsame top token      {:.2} %", 100.0 * agreement));
     }
@@ -49,9 +62,6 @@ pub(super) fn table(measured: &Measured) -> String {
         "\nembedding cosine    {:.5} mean, {:.5} least of {} sequences",
         likeness.mean_cosine, likeness.least_cosine, likeness.sequences
     ));
-    if measured.random.is_some() {
-        text.push_str(&format!("\nrandom: {CONTROL}, as many in each as the plan keeps"));
-    }
     text
 }
 

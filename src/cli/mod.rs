@@ -3,6 +3,7 @@
 
 mod analyze;
 mod args;
+mod compare;
 mod console;
 mod convert;
 mod curve;
@@ -72,6 +73,7 @@ fn dispatch(arguments: Arguments, console: &Console) -> crate::Result<()> {
         Some(Command::Figure(args)) => figure::run(&args, console),
         Some(Command::Repair(args)) => repair::run(&args, console),
         Some(Command::Prune(args)) => prune::run(&args, console),
+        Some(Command::Compare(args)) => compare::run(&args, console),
         Some(Command::Convert(args)) => convert::run(&args, console),
         Some(Command::Completions(args)) => shell::completions(&args, console),
         Some(Command::Man(args)) => shell::man(&args, console),

@@ -13,7 +13,7 @@
 //! | `spec`, `differences` | settings as chosen; how they differ from those of a result |
 //! | `opened`, `loaded` | a model with what its headers tell; its weights, loaded once |
 //! | `checked` | settings that fit the model; input and network within the bound on memory |
-//! | `analyze`, `evaluate`, `curve`, `repair`, `prune`, `train`, `rounds`, `attention` | one kind of work each |
+//! | `analyze`, `evaluate`, `curve`, `repair`, `prune`, `train`, `twins`, `rounds`, `attention` | one kind of work each |
 
 mod analyze;
 mod attention;
@@ -28,6 +28,7 @@ mod repair;
 mod rounds;
 mod spec;
 mod train;
+mod twins;
 
 pub use analyze::Analyzed;
 pub use attention::{Patterns, Shown, attention};
@@ -41,3 +42,4 @@ pub use repair::RepairSpec;
 pub use rounds::Rounds;
 pub use spec::{BATCH_SIZE, Fault, Field, Spec, refusal};
 pub use train::{Told, TrainSpec, Watched, train};
+pub use twins::{SiteTwins, Twins};

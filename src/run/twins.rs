@@ -1,0 +1,175 @@
+//! Two models on the same input: a model and its smaller export, two checkpoints of one training, a fine-tune.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Tensor};
+use serde::Serialize;
+
+use super::{Checked, Opened};
+use crate::corpus::{Purpose, Reading};
+use crate::error::{Error, Result};
+use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, compare};
+use crate::model::Needs;
+use crate::network::{FeatureMap, Gates, Network, Probe, Site, SiteMaps};
+use crate::task::Ticket;
+
+/// What two models do differently on the same input.
+#[derive(Clone, Debug, Serialize)]
+pub struct Twins {
+    /// Quality of both, and the change with its intervals.
+    #[serde(flatten)]
+    pub comparison: Comparison,
+    /// Sites of both, with the likeness of their heads.
+    pub sites: Vec<SiteTwins>,
+    /// What was read.
+    pub reading: Reading,
+    /// What a reader should know, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// One site of two models. Heads are named by their index in the unpruned model.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SiteTwins {
+    /// Which.
+    pub site: Site,
+    /// Heads that each model has.
+    pub heads: [Vec<usize>; 2],
+    /// Cosine between what a head adds to the residual stream in one model and in the other, for the heads of both.
+    pub cosines: BTreeMap<usize, f64>,
+}
+
+impl Checked {
+    /// Runs this model and `other` over the same input, which both must take in alike: same inputs, same vocabulary.
+    ///
+    /// # Errors
+    /// Where the models do not read alike, the input holds nothing to score, or the work is cancelled.
+    pub fn compare_models(&self, other: &Opened, ticket: &Ticket) -> Result<Twins> {
+        let (ours, theirs) = (self.model().spec(), other.model.spec());
+        let input = |spec: &crate::network::NetworkSpec| {
+            let stack = spec.encoder.as_ref().or(spec.decoder.as_ref())?;
+            let vocabulary = spec.output.as_ref().map(|o| o.vocabulary);
+            Some((std::mem::discriminant(&stack.input), vocabulary, spec.last_stack().map(|s| s.width)))
+        };
+        if input(ours) != input(theirs) {
+            return Err(Error::usage("these two models do not read and predict the same things")
+                .hint("compare a model with its export, its fine-tune or another checkpoint of its training"));
+        }
+        let needs = Needs { networks: 2, copies: COMPARED_COPIES, ..Needs::ONE };
+        let corpus = self.fit(self.corpus(Purpose::Score, ticket)?, needs)?;
+        let first = self.network(&corpus, needs, ticket)?;
+        let second = other.model.network(&self.device()?, self.spec().precision.dtype())?;
+        let (open, total) = (Gates::open(), corpus.total().map(|t| t.value()));
+        let candidate = |network| Candidate { network, gates: &open };
+        let batches = corpus.batches(first.device());
+        let comparison = compare(candidate(&first), candidate(&second), batches, total, ticket)?;
+        let seen = self.corpus(Purpose::Observe, ticket)?.with(|s| s.batch_size = corpus.settings().batch_size);
+        ticket.stage("compare heads", seen.total().map(|t| t.value()), "batches");
+        let mut sums: BTreeMap<(Site, usize), [f64; 3]> = BTreeMap::new();
+        for batch in seen.batches(first.device()) {
+            let batch = batch?;
+            let read = |network: &Network| -> Result<Outputs> {
+                let mut outputs = Outputs::default();
+                network.show(std::slice::from_ref(&batch), &open, &mut outputs, ticket)?;
+                Ok(outputs)
+            };
+            read(&first)?.meet(&read(&second)?, &mut sums)?;
+            ticket.advance(1)?;
+        }
+        let mut sites = Vec::new();
+        for (site, a) in ours.sites() {
+            let Some(b) = theirs.attention(site) else { continue };
+            let cosine = |head: &usize| {
+                let [product, x, y] = sums.get(&(site, *head))?;
+                let norm = (x * y).sqrt();
+                Some((*head, if norm > 0.0 { product / norm } else { 0.0 }))
+            };
+            let cosines = a.origin.iter().filter_map(cosine).collect();
+            sites.push(SiteTwins { site, heads: [a.origin.clone(), b.origin.clone()], cosines });
+        }
+        let mut notes = self.notes(&corpus);
+        if sites.iter().all(|s| s.cosines.is_empty()) {
+            notes.push("the two models have no attention layer of the same width in common".to_owned());
+        }
+        Ok(Twins { comparison, sites, reading: corpus.reading(ticket)?, notes })
+    }
+}
+
+/// What every head adds to the residual stream, over one batch: kept factored, `[tokens, d]` and `[d, D]`, since the
+/// product of all heads at once would outweigh the network.
+#[derive(Default)]
+struct Outputs(BTreeMap<(Site, usize), [Tensor; 2]>);
+
+impl Probe for Outputs {
+    fn wants_attention(&self, _site: Site) -> bool {
+        false
+    }
+
+    fn see(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
+        let real: Vec<u32> = (0u32..).zip(maps.queries.real()).filter_map(|(row, real)| real.then_some(row)).collect();
+        let real = Tensor::new(real, maps.output.device())?;
+        let weights = maps.output_by_head()?.to_dtype(DType::F32)?;
+        let output = maps.map(FeatureMap::Output)?.to_dtype(DType::F32)?;
+        for (slot, head) in maps.spec.origin.iter().enumerate() {
+            let tokens = output.narrow(1, slot, 1)?.flatten_to(2)?.index_select(&real, 0)?;
+            self.0.insert((maps.site, *head), [tokens, weights.get(slot)?.contiguous()?]);
+        }
+        Ok(())
+    }
+}
+
+impl Outputs {
+    /// Adds inner products and squared norms of the heads of both to `sums`.
+    fn meet(&self, other: &Self, sums: &mut BTreeMap<(Site, usize), [f64; 3]>) -> Result<()> {
+        for (key, [tokens, weight]) in &self.0 {
+            let Some([theirs, their_weight]) = other.0.get(key) else { continue };
+            let (a, b) = (tokens.matmul(weight)?, theirs.matmul(their_weight)?);
+            if a.dims() != b.dims() {
+                continue;
+            }
+            let sum =
+                |x: &Tensor, y: &Tensor| -> Result<f64> { Ok(f64::from((x * y)?.sum_all()?.to_scalar::<f32>()?)) };
+            let found = [sum(&a, &b)?, sum(&a, &a)?, sum(&b, &b)?];
+            for (total, more) in sums.entry(*key).or_default().iter_mut().zip(found) {
+                *total += more;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::plan::Plan;
+    use crate::pruning::{ExportOptions, Format, export};
+    use crate::run::Spec;
+
+    #[test]
+    fn a_model_and_its_export_share_the_heads_of_the_first_layer_exactly() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama");
+        let scratch = tempfile::tempdir().unwrap();
+        let opened = Opened::open(&folder, &Ticket::default()).unwrap();
+        let mask = std::fs::read_to_string(folder.join("mask.json")).unwrap();
+        let plan = Plan::parse_any(&mask).unwrap();
+        let out = scratch.path().join("smaller");
+        export(&opened.model, &plan, Format::Compact, &out, &ExportOptions::default(), None, &Ticket::default())
+            .unwrap();
+        let rows = scratch.path().join("rows.jsonl");
+        std::fs::write(&rows, "{\"input_ids\": [1, 2, 3, 4, 5, 6]}\n{\"input_ids\": [7, 8, 9]}\n").unwrap();
+        let spec = Spec { input: Some(crate::corpus::Input::Tokens(rows)), ..Spec::default() };
+        let checked = spec.check(&opened).unwrap();
+        let other = Opened::open(&out, &Ticket::default()).unwrap();
+        let twins = checked.compare_models(&other, &Ticket::default()).unwrap();
+        let first = &twins.sites[0];
+        assert_eq!(first.heads[1], plan.kept_at(first.site, first.heads[0].len()));
+        assert_eq!(first.cosines.keys().copied().collect::<Vec<_>>(), first.heads[1]);
+        // Nothing was removed before the first layer, so what its heads add is the same.
+        assert!(first.cosines.values().all(|c| (c - 1.0).abs() < 1e-5), "{first:?}");
+        assert!(twins.sites.last().unwrap().cosines.values().any(|c| *c < 0.9999));
+        let same = checked.compare_models(&opened, &Ticket::default()).unwrap();
+        assert!(same.sites.iter().flat_map(|s| s.cosines.values()).all(|c| (c - 1.0).abs() < 1e-5));
+        assert_eq!(same.comparison.before.loss_per_token, same.comparison.after.loss_per_token);
+    }
+}
