@@ -161,7 +161,7 @@ pub(super) struct AnalyzeArgs {
     /// reconstruction and repair need
     #[arg(long)]
     pub moments: bool,
-    /// Classic scores to measure beside the votes; without it those that cost little: magnitude and confidence
+    /// Classic scores to measure beside the votes; without it magnitude, which costs nothing
     #[arg(long, value_delimiter = ',', value_enum, value_name = "SCORE,..")]
     pub scores: Vec<Score>,
     /// Leave out every N-th batch: curve and evaluate read those alone under the same option and batch size

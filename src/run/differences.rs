@@ -55,6 +55,7 @@ impl Spec {
             confidence: self.confidence && has(baseline::CONFIDENCE),
             magnitude: self.magnitude && has(baseline::MAGNITUDE),
             importance: self.importance && has(baseline::IMPORTANCE),
+            moments: self.moments && settings.moments,
             ..base
         }
     }
@@ -126,6 +127,7 @@ impl Spec {
             compare("confidence", on(was.confidence), on(self.confidence));
             compare("magnitude", on(was.magnitude), on(self.magnitude));
             compare("importance", on(was.importance), on(self.importance));
+            compare("second moments", on(was.moments), on(self.moments));
         }
         found
     }

@@ -84,7 +84,8 @@ impl Default for Spec {
             clustering: Clustering::KMeans,
             cka: false,
             moments: false,
-            confidence: true,
+            // Forming whole attention matrices takes the memory that attention spares otherwise.
+            confidence: false,
             magnitude: true,
             importance: false,
             translation: None,
@@ -345,7 +346,7 @@ mod tests {
 
     #[test]
     fn settings_of_earlier_workspaces_are_read() {
-        let old: Spec = serde_json::from_str(r#"{"batch_size": 4, "metric": "cosine", "confidence": false}"#).unwrap();
-        assert_eq!(old, Spec { batch_size: Some(4), metric: Metric::Cosine, confidence: false, ..Spec::default() });
+        let old: Spec = serde_json::from_str(r#"{"batch_size": 4, "metric": "cosine", "confidence": true}"#).unwrap();
+        assert_eq!(old, Spec { batch_size: Some(4), metric: Metric::Cosine, confidence: true, ..Spec::default() });
     }
 }

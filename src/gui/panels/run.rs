@@ -36,7 +36,9 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>) {
             .on_hover_text("Derivative of the loss by each head (Michel et al. 2019); a second pass with gradients")
             .on_disabled_hover_text("This checkpoint predicts nothing, so it has no loss");
         ui.checkbox(&mut run.magnitude, "Magnitude").on_hover_text("Norm of each head's weights");
-        ui.checkbox(&mut run.confidence, "Confidence").on_hover_text("Mean largest attention weight of each head");
+        ui.checkbox(&mut run.confidence, "Confidence").on_hover_text(
+            "Mean largest attention weight of each head; forms whole attention matrices, which takes memory",
+        );
         ui.checkbox(&mut run.cka, "Linear CKA")
             .on_hover_text("Likeness up to rotation and scale; costs one more product of the size of a projection");
     });
