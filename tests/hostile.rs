@@ -178,11 +178,11 @@ fn try_changes(folder: &Path) -> (usize, usize) {
 #[test]
 fn lists_of_kept_heads_are_checked() {
     let cases = [
-        ("bert", json!({"pillars": {"kept": {"encoder.0": [0, 9]}}}), "not ascending heads below 4"),
-        ("bert", json!({"pillars": {"kept": {"encoder.0": [2, 1]}}}), "not ascending heads below 4"),
-        ("bert", json!({"pillars": {"kept": {"encoder.0": [1, 1]}}}), "not ascending heads below 4"),
-        ("bert", json!({"pillars": {"kept": {"encoder.7": [0]}}}), "no attention site encoder.7"),
-        ("bert", json!({"pillars": {"kept": {"cross.0": [0]}}}), "no attention site cross.0"),
+        ("bert", json!({"pillars": {"kept": {"encoder.0": [0, 9]}}}), "there is no head 9 of encoder.0"),
+        ("bert", json!({"pillars": {"kept": {"encoder.0": [2, 1]}}}), "ascending"),
+        ("bert", json!({"pillars": {"kept": {"encoder.0": [1, 1]}}}), "ascending"),
+        ("bert", json!({"pillars": {"kept": {"encoder.7": [0]}}}), "heads are kept at encoder.7"),
+        ("bert", json!({"pillars": {"kept": {"cross.0": [0]}}}), "heads are kept at cross.0"),
         ("bert", json!({"pillars": {"kept": {"encoder.99999999999999999999": [0]}}}), "'pillars.kept' is broken"),
         ("bert", json!({"pillars": {"kept": {"encoder.0": [-1]}}}), "'pillars.kept' is broken"),
         ("bert", json!({"pillars": {"kept": 3}}), "'pillars.kept' is broken"),

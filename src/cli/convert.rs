@@ -10,6 +10,7 @@ use crate::engines::onnx;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::plan::{Plan, Shape};
+use crate::repair::Repair;
 use crate::words::counted;
 
 /// An engine to write for.
@@ -39,6 +40,9 @@ pub(super) struct ConvertArgs {
     /// Leave out the heads that a plan (or mask) removes
     #[arg(long, value_name = "P.json")]
     pub plan: Option<std::path::PathBuf>,
+    /// New output projections for the heads that stay, as `repair` writes them
+    #[arg(long, value_name = "R.safetensors", requires = "plan")]
+    pub repair: Option<std::path::PathBuf>,
     /// Store weights in 16 bits
     #[arg(long)]
     pub half: bool,
@@ -60,7 +64,8 @@ pub(super) fn run(args: &ConvertArgs, console: &Console) -> Result<()> {
         plan.validate(Shape::from(model.spec())).map_err(|e| e.at(path))?;
     }
     let Engine::Onnx = args.to;
-    let options = onnx::OnnxOptions { half: args.half, force: args.force, seed: args.seed };
+    let repair = args.repair.as_deref().map(Repair::read).transpose()?;
+    let options = onnx::OnnxOptions { repair, half: args.half, force: args.force, seed: args.seed };
     let report = console.watch(|ticket| onnx::export(&model, plan.as_ref(), &args.out, &options, ticket))?;
     for note in &report.notes {
         console.warn(note);

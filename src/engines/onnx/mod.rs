@@ -34,10 +34,11 @@ use serde_json::{Value, json};
 use self::graph::ElementType;
 use crate::checkpoint::{FolderWriter, write_atomically};
 use crate::error::{Error, Result};
-use crate::model::{Model, Narrowed, apply_kept};
+use crate::model::{Model, Narrowed, Repaired, apply_kept};
 use crate::network::{Batch, Gates, Kept, NetworkSpec, Source, Tokens, Weights};
 use crate::plan::Plan;
 use crate::pruning::{RECORD, check_apart, copy_side_files, sample_batches};
+use crate::repair::{Repair, RepairRecord};
 use crate::task::Ticket;
 
 /// Operator set of the graphs.
@@ -49,8 +50,10 @@ const TOLERANCE: f64 = 1e-4;
 const TOLERANCE_HALF: f64 = 2e-2;
 
 /// How to write.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct OnnxOptions {
+    /// New output projections for the heads that stay.
+    pub repair: Option<Repair>,
     /// Store weights in 16 bits; they are computed with in 32.
     pub half: bool,
     /// Replace a folder that this program wrote.
@@ -68,6 +71,9 @@ pub struct OnnxReport {
     pub kept: Kept,
     /// Largest difference to the masked model on random input, as a share of its largest value.
     pub relative_difference: f64,
+    /// How the heads that stay were repaired, where they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairRecord>,
     /// Names of the graph's outputs.
     pub outputs: Vec<String>,
     /// What opens it.
@@ -95,6 +101,9 @@ pub fn export(
     if let Some(plan) = plan {
         plan.validate(model.spec())?;
         removable(&spec, &kept)?;
+        if let Some(repair) = &options.repair {
+            repair.check(model.spec(), &model.checkpoint().fingerprint()?, plan)?;
+        }
         apply_kept(&mut spec, &kept)?;
     }
     check_apart(out, model.checkpoint().folder())?;
@@ -105,8 +114,10 @@ pub fn export(
     let stored = if options.half { ElementType::Float16 } else { ElementType::Float };
     let (graph, mut notes) = network::build(&spec, stored)?;
     let reader = model.reader(&Device::Cpu, DType::F32);
-    let narrowed = Narrowed::new(&reader, model.spec(), &kept);
-    let weights: &dyn Weights = if plan.is_some() { &narrowed } else { &reader };
+    let outputs = options.repair.as_ref().map(|repair| repair.outputs.clone()).unwrap_or_default();
+    let repaired = Repaired::new(reader, model.spec(), outputs);
+    let narrowed = Narrowed::new(&repaired, model.spec(), &kept);
+    let weights: &dyn Weights = if plan.is_some() { &narrowed } else { &repaired };
     let bytes = write::write(&file, graph, weights, None, ticket)?;
     copy_side_files(model.checkpoint().folder(), writer.path())?;
     notes.extend(tokenizer::complete(writer.path(), &spec)?);
@@ -117,6 +128,7 @@ pub fn export(
         bytes,
         kept,
         relative_difference,
+        repair: options.repair.as_ref().map(|repair| repair.record.clone()),
         outputs,
         opens_in: ["ONNX Runtime", "sentence-transformers (backend=\"onnx\")", "transformers.js", "Optimum"]
             .map(str::to_owned)
@@ -163,7 +175,10 @@ fn removable(spec: &NetworkSpec, kept: &Kept) -> Result<()> {
 /// the model's largest value, and the outputs of the file.
 fn prove(model: &Model, kept: &Kept, file: &Path, options: &OnnxOptions) -> Result<(f64, Vec<String>)> {
     let loaded = read::Loaded::open(file)?;
-    let network = model.network(&Device::Cpu, DType::F32)?;
+    let mut network = model.network(&Device::Cpu, DType::F32)?;
+    if let Some(repair) = &options.repair {
+        network = model.repaired_network(&network, &repair.outputs)?;
+    }
     let gates = Gates::keep(model.spec(), kept, DType::F32, &Device::Cpu)?;
     let (mut difference, mut largest) = (0f64, 0f64);
     for batch in sample_batches(model.spec(), 1, options.seed)? {
