@@ -3,18 +3,25 @@
 use std::sync::Arc;
 
 use super::caption::Caption;
+use super::palette::ColorMap;
 use super::patches::PatchImage;
-use super::raster::Grid;
+use super::raster::{Grid, Scale};
 use super::table::Table;
+use crate::network::Site;
 
 /// The pattern of one head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionPanel {
-    /// `decoder.3` and so on.
-    pub site: String,
+    /// The layer.
+    pub site: Site,
     /// Which head; `None` for the mean of several.
     pub head: Option<usize>,
-    /// Weights `T x S`: rows are queries and sum to one; NaN where a position may not be seen.
+    /// The `T` query tokens.
+    pub queries: Arc<Vec<String>>,
+    /// The `S` key tokens.
+    pub keys: Arc<Vec<String>>,
+    /// Weights `T x S`: rows are queries and sum to one; NaN where a position may not be seen. Of long inputs each cell is
+    /// the largest weight of a block.
     pub weights: Grid,
 }
 
@@ -23,13 +30,9 @@ pub struct AttentionPanel {
 pub struct AttentionMaps {
     /// Words around it.
     pub caption: Caption,
-    /// The `T` query tokens.
-    pub queries: Vec<String>,
-    /// The `S` key tokens.
-    pub keys: Vec<String>,
     /// The heads.
     pub panels: Vec<AttentionPanel>,
-    /// Whether the colours of each head end at its own largest weight.
+    /// Whether the colors of each head end at its own largest weight.
     pub each_own_range: bool,
     /// The image whose patches are the tokens, and the query whose weights lie over it.
     pub image: Option<(PatchImage, usize)>,
@@ -42,34 +45,116 @@ impl AttentionPanel {
             .map_or_else(|| format!("{} mean of the heads", self.site), |head| format!("{} head {head}", self.site))
     }
 
-    /// The largest weight; 1 where there is none.
-    pub fn high(&self) -> f64 {
-        self.weights.range().map_or(1.0, |(_, high)| if high > 0.0 { high } else { 1.0 })
+    /// Tokens of one cell of the weights, down and across.
+    pub fn block(&self) -> [usize; 2] {
+        let per = |tokens: usize, cells: usize| tokens.div_ceil(cells.max(1)).max(1);
+        [per(self.queries.len(), self.weights.rows()), per(self.keys.len(), self.weights.cols())]
+    }
+
+    /// The first query of a row, and what it is.
+    pub fn query(&self, row: usize) -> (usize, Option<&String>) {
+        let place = row * self.block()[0];
+        (place, self.queries.get(place))
+    }
+
+    /// The first key of a column, and what it is.
+    pub fn key(&self, column: usize) -> (usize, Option<&String>) {
+        let place = column * self.block()[1];
+        (place, self.keys.get(place))
+    }
+
+    /// The weight that a query gives to a key, by their places among the tokens.
+    pub fn weight(&self, query: usize, key: usize) -> f64 {
+        let [down, across] = self.block();
+        self.weights.get(query / down, key / across)
+    }
+
+    fn table(&self) -> Table {
+        let panel = self.clone();
+        let width = self.weights.cols();
+        Table::made(COLUMNS, self.weights.rows() * width, move |place| {
+            let (row, column) = (place / width, place % width);
+            let ((query, query_token), (key, key_token)) = (panel.query(row), panel.key(column));
+            vec![
+                panel.site.to_string().into(),
+                panel.head.into(),
+                query.into(),
+                key.into(),
+                query_token.cloned().into(),
+                key_token.cloned().into(),
+                panel.weights.get(row, column).into(),
+            ]
+        })
     }
 }
 
+const COLUMNS: [&str; 7] = ["site", "head", "query", "key", "query_token", "key_token", "weight"];
+
 impl AttentionMaps {
+    /// The colors of a panel: from 0 to its largest weight that is shown, or to that of all panels. Over an image only the
+    /// weights of one query are shown.
+    pub fn scale(&self, panel: &AttentionPanel) -> Scale {
+        let high = |panel: &AttentionPanel| {
+            let range = match &self.image {
+                Some((_, query)) => {
+                    let row = query / panel.block()[0];
+                    Grid::from_fn(1, panel.weights.cols(), |_, c| panel.weights.get(row, c)).range()
+                }
+                None => panel.weights.range(),
+            };
+            range.map_or(0.0, |(_, high)| high)
+        };
+        let high = if self.each_own_range { high(panel) } else { self.panels.iter().map(high).fold(0.0, f64::max) };
+        Scale::new(ColorMap::Viridis, 0.0, if high > 0.0 { high } else { 1.0 })
+    }
+
+    /// The colors that the legend explains, and whether they are shares of each head's largest weight.
+    pub fn legend_scale(&self) -> (Scale, bool) {
+        let own = Scale::new(ColorMap::Viridis, 0.0, 1.0);
+        match self.panels.as_slice() {
+            [_, _, ..] if self.each_own_range => (own, true),
+            panels => (panels.first().map_or(own, |panel| self.scale(panel)), false),
+        }
+    }
+
     /// Every weight.
     pub fn table(&self) -> Table {
-        let columns = ["site", "head", "query", "key", "query_token", "key_token", "weight"];
-        let mut table = Table::new(columns);
-        let (queries, keys) = (Arc::new(self.queries.clone()), Arc::new(self.keys.clone()));
+        let mut table = Table::new(COLUMNS);
         for panel in &self.panels {
-            let (panel, queries, keys) = (panel.clone(), Arc::clone(&queries), Arc::clone(&keys));
-            let width = panel.weights.cols();
-            table.append(Table::made(columns, panel.weights.rows() * width, move |place| {
-                let (q, k) = (place / width, place % width);
-                vec![
-                    panel.site.as_str().into(),
-                    panel.head.into(),
-                    q.into(),
-                    k.into(),
-                    queries.get(q).cloned().into(),
-                    keys.get(k).cloned().into(),
-                    panel.weights.get(q, k).into(),
-                ]
-            }));
+            table.append(panel.table());
         }
         table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_of_a_pooled_pattern_name_the_tokens_of_their_block() {
+        let words = |n: usize| Arc::new((0..n).map(|i| format!("t{i}")).collect::<Vec<_>>());
+        let weights = Grid::from_fn(2, 3, |r, c| (r * 3 + c) as f64 / 10.0);
+        let site = "decoder.0".parse().unwrap();
+        let panel = AttentionPanel { site, head: Some(1), queries: words(4), keys: words(6), weights };
+        assert_eq!((panel.query(1), panel.key(2)), ((2, Some(&"t2".to_owned())), (4, Some(&"t4".to_owned()))));
+        let mut maps = AttentionMaps {
+            caption: Caption::default(),
+            panels: vec![panel.clone(), AttentionPanel { weights: Grid::from_fn(2, 3, |_, _| 0.1), ..panel }],
+            each_own_range: true,
+            image: None,
+        };
+        assert_eq!(
+            maps.table().row(5).unwrap()[2..],
+            ["2", "4", "t2", "t4", "0.5"].map(|w| match w.parse::<f64>() {
+                Ok(n) if w.contains('.') => n.into(),
+                Ok(n) => (n as usize).into(),
+                Err(_) => w.into(),
+            })
+        );
+        assert_eq!((maps.scale(&maps.panels[0]).high, maps.scale(&maps.panels[1]).high), (0.5, 0.1));
+        assert_eq!(maps.legend_scale().0.high, 1.0);
+        maps.each_own_range = false;
+        assert_eq!((maps.scale(&maps.panels[1]).high, maps.legend_scale().0.high), (0.5, 0.5));
     }
 }

@@ -8,7 +8,8 @@ use super::overview::{Overview, OverviewRow, Paint};
 use super::raster::Grid;
 use super::scores::GroupScores;
 use super::settling::Settling;
-use super::similarity::{Likeness, Similarity};
+use super::similarity::{Likeness, Similarity, distance};
+use super::view::HeadColor;
 use super::votes::VoteBars;
 use crate::analysis::{Analysis, Distances, Gram, Metric, Points, SiteAnalysis, plane};
 use crate::error::{Error, Result};
@@ -99,14 +100,18 @@ impl<'a> Lens<'a> {
         caption
     }
 
-    /// Every head of the model; by group without a measure.
-    pub fn overview(&self, measure: Option<&Measure>) -> Overview {
+    /// Every head of the model.
+    pub fn overview(&self, color: &HeadColor) -> Overview {
+        let measure = match color {
+            HeadColor::Measure(measure) => Some(measure),
+            HeadColor::Group | HeadColor::State => None,
+        };
         let analysis = self.analysis;
         let rows: Vec<OverviewRow> = analysis
             .sites
             .iter()
             .map(|site| OverviewRow {
-                name: site.site.to_string(),
+                site: site.site,
                 heads: site.heads,
                 kv_heads: site.kv_heads,
                 groups: self.groups(site),
@@ -115,30 +120,31 @@ impl<'a> Lens<'a> {
                 order: (0..site.heads).collect(),
             })
             .collect();
-        let uses_map = measure.is_none_or(Measure::needs_feature);
+        let uses_map = *color == HeadColor::Group || measure.is_some_and(Measure::needs_feature);
         let mut parts = Vec::new();
         if uses_map {
             parts.push(self.feature.to_string());
         }
-        let (title, paint) = match measure {
+        let (title, paint, note) = match measure {
+            None if *color == HeadColor::State => ("Heads kept and pruned".to_owned(), Paint::Kept, None),
             None => {
                 parts.push(self.metric().to_owned());
-                ("Heads by group".to_owned(), Paint::Groups)
+                let note =
+                    "Groups are numbered within each layer; equal numbers in different layers have nothing in common.";
+                ("Heads by group".to_owned(), Paint::Groups, Some(note.to_owned()))
             }
             Some(measure) => {
                 let scale = measure.scale(rows.iter().flat_map(|r| r.values.iter().copied()));
                 let title = format!("Heads by {}", measure.label().to_lowercase());
                 let (label, column) = (measure.label(), measure.name().to_owned());
-                (title, Paint::Values { label, column, unit: measure.unit(), scale })
+                let paint = Paint::Values { label, column, unit: measure.unit(), scale };
+                (title, paint, Some(format!("{}.", measure.meaning())))
             }
         };
         let mut caption = Caption::new(title, self.subtitle(&parts));
-        caption = match measure {
-            None => caption.note(
-                "Groups are numbered within each layer; equal numbers in different layers have nothing in common.",
-            ),
-            Some(measure) => caption.note(format!("{}.", measure.meaning())),
-        };
+        if let Some(note) = note {
+            caption = caption.note(note);
+        }
         caption = caption.note(self.kept_note());
         if uses_map {
             caption = self.likeness_notes(caption);
@@ -160,12 +166,10 @@ impl<'a> Lens<'a> {
                 Grid::from_rows(cka)
             }
             Likeness::Cosine | Likeness::Distance => {
-                let gram = &self.feature_of(site)?.gram;
-                let normalised = (self.analysis.settings.metric == Metric::Cosine).then(|| gram.normalised());
-                let space = normalised.as_ref().unwrap_or(gram);
+                let (gram, metric) = (&self.feature_of(site)?.gram, self.analysis.settings.metric);
                 Grid::from_fn(heads, heads, |i, j| match likeness {
                     Likeness::Cosine => gram.cosine(i, j).unwrap_or(f64::NAN),
-                    _ => space.distance2(i, j).sqrt(),
+                    _ => distance(gram, metric, i, j),
                 })
             }
         };
@@ -190,6 +194,7 @@ impl<'a> Lens<'a> {
             groups: self.groups(site),
             kept: Some(self.kept(site)),
             by_index: false,
+            tree: None,
         })
     }
 

@@ -4,12 +4,13 @@ use super::caption::Caption;
 use super::number::Unit;
 use super::raster::Scale;
 use super::table::{Cell, Table};
+use crate::network::Site;
 
 /// One attention layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OverviewRow {
-    /// `encoder.0` and so on.
-    pub name: String,
+    /// Which.
+    pub site: Site,
     /// Query heads.
     pub heads: usize,
     /// Key/value heads; brackets show which query heads share one.
@@ -29,6 +30,8 @@ pub struct OverviewRow {
 pub enum Paint {
     /// The head's group in its layer.
     Groups,
+    /// Whether the head stays, and nothing else.
+    Kept,
     /// The head's number.
     Values {
         /// What is measured.
@@ -89,7 +92,7 @@ impl Overview {
     /// Every number of the picture.
     pub fn table(&self) -> Table {
         let column = match &self.paint {
-            Paint::Groups => None,
+            Paint::Groups | Paint::Kept => None,
             Paint::Values { column, .. } => Some(column.as_str()),
         };
         let mut table = Table::new(["site", "head", "kv_head", "group", "kept"].into_iter().chain(column));
@@ -97,7 +100,7 @@ impl Overview {
             for head in 0..row.heads {
                 let share = (row.heads / row.kv_heads.max(1)).max(1);
                 let mut cells = vec![
-                    row.name.as_str().into(),
+                    row.site.to_string().into(),
                     head.into(),
                     (head / share).into(),
                     row.groups.get(head).copied().into(),

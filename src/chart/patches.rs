@@ -1,7 +1,7 @@
 //! Weights over the patches of an image.
 
 use super::color::Rgb;
-use super::raster::{Grid, Raster, Scale};
+use super::raster::{Raster, Scale};
 
 /// An image as a model reads it: patches in reading order, after tokens of the model's own.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,16 +32,15 @@ impl PatchImage {
         (patch.0 < self.rows).then_some(patch)
     }
 
-    /// The image in grey under the weights that the query `query` gives to its patches.
-    pub fn under(&self, weights: &Grid, query: usize, scale: &Scale) -> Raster {
+    /// The image in gray under the weight of each patch's token; NaN leaves it gray.
+    pub fn under(&self, weight: impl Fn(usize) -> f64, scale: &Scale) -> Raster {
         let (width, height) = (self.pixels.width.max(1), self.pixels.height.max(1));
         Raster::from_fn(height, width, |y, x| {
             let pixel = self.pixels.pixel(x, y).unwrap_or(Rgb::BLACK);
             let light = (0.299 * f64::from(pixel.r) + 0.587 * f64::from(pixel.g) + 0.114 * f64::from(pixel.b)) as u8;
-            let grey = Rgb::new(light, light, light);
-            let token = self.token(y * self.rows / height, x * self.columns / width);
-            let weight = weights.get(query, token);
-            if weight.is_nan() { grey } else { grey.mix(scale.color(weight, grey), COVER) }
+            let gray = Rgb::new(light, light, light);
+            let weight = weight(self.token(y * self.rows / height, x * self.columns / width));
+            if weight.is_nan() { gray } else { gray.mix(scale.color(weight, gray), COVER) }
         })
     }
 }
@@ -61,9 +60,8 @@ mod tests {
             (None, Some((0, 0)), Some((1, 2)), None)
         );
         // Only the patch at row 1, column 2 has weight.
-        let weights = Grid::from_fn(7, 7, |_, key| if key == 6 { 1.0 } else { 0.0 });
         let scale = Scale::new(ColorMap::Viridis, 0.0, 1.0);
-        let under = image.under(&weights, 0, &scale);
+        let under = image.under(|token| if token == 6 { 1.0 } else { 0.0 }, &scale);
         let white = Rgb::new(255, 255, 255);
         let [low, high] = [0, 255].map(|i| white.mix(ColorMap::Viridis.table()[i], COVER));
         for y in 0..4 {

@@ -15,7 +15,7 @@ use super::similarity::Similarity;
 use super::table::Table;
 use super::tradeoff::TradeOff;
 use super::training::TrainingCurves;
-use super::view::AnalysisView;
+use super::view::{AnalysisView, HeadColor};
 use super::votes::VoteBars;
 use crate::analysis::{Analysis, SiteAnalysis};
 use crate::error::{Error, Result};
@@ -161,14 +161,14 @@ pub fn build(analysis: &Analysis, request: &Request<'_>) -> Result<Picture> {
     let lens = Lens::new(analysis, request.feature, request.plan)?;
     let sites = chosen(analysis, request.site)?;
     match &request.view {
-        AnalysisView::Overview(measure) => {
-            if let Some(measure) = measure {
+        AnalysisView::Overview(color) => {
+            if let HeadColor::Measure(measure) = color {
                 known(analysis, measure)?;
             }
-            let mut overview = lens.overview(measure.as_ref());
+            let mut overview = lens.overview(color);
             overview.sort(request.order.unwrap_or(Order::Index));
             if let Some(site) = request.site {
-                overview.rows.retain(|row| row.name == site.to_string());
+                overview.rows.retain(|row| row.site == site);
             }
             Ok(Picture::Overview(overview))
         }
@@ -176,10 +176,14 @@ pub fn build(analysis: &Analysis, request: &Request<'_>) -> Result<Picture> {
             let by_index = request.order == Some(Order::Index);
             let layer = |s: &&SiteAnalysis| Ok(lens.similarity(s, *likeness)?.ordered(by_index));
             let layers: Vec<Similarity> = sites.iter().map(layer).collect::<Result<_>>()?;
-            Ok(one_or_all(layers, Picture::Similarity, |layers| {
-                let caption = common(layers.iter().map(|l| &l.caption), "Redundancy of the heads");
-                Picture::Similarities(caption, layers)
-            }))
+            Ok(one_or_all(
+                layers,
+                |layer| Picture::Similarity(layer.with_tree()),
+                |layers| {
+                    let caption = common(layers.iter().map(|l| &l.caption), "Redundancy of the heads");
+                    Picture::Similarities(caption, layers)
+                },
+            ))
         }
         AnalysisView::Groups => {
             let layer = |s: &&SiteAnalysis| lens.group_map(s, request.groups.filter(|g| g.len() == s.heads));

@@ -2,9 +2,10 @@
 
 use super::caption::Caption;
 use super::palette::ColorMap;
-use super::raster::{Grid, Scale};
+use super::raster::{Grid, Scale, order_by_group};
 use super::table::Table;
 use super::tree::{Tree, grouped};
+use crate::analysis::{Gram, Metric};
 
 /// What a number between two heads says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,12 +78,17 @@ pub struct Similarity {
     pub kept: Option<Vec<usize>>,
     /// Whether heads stand as they are numbered, without a tree.
     pub by_index: bool,
+    /// The tree over the heads; small pictures have none.
+    pub tree: Option<Tree>,
 }
 
 impl Similarity {
-    /// Heads in the order in which they are drawn, and their tree.
-    pub fn tree(&self) -> Tree {
-        grouped(&self.groups, |i, j| self.likeness.distance(self.matrix.get(i, j)))
+    /// The same under its tree, where heads stand by group.
+    #[must_use]
+    pub fn with_tree(self) -> Self {
+        let tree =
+            (!self.by_index).then(|| grouped(&self.groups, |i, j| self.likeness.distance(self.matrix.get(i, j))));
+        Self { tree, ..self }
     }
 
     /// The same with its heads as they are numbered, or by group; the words say which.
@@ -95,7 +101,33 @@ impl Similarity {
 
     /// Heads from left to right.
     pub fn order(&self) -> Vec<usize> {
-        if self.by_index { (0..self.groups.len()).collect() } else { self.tree().order }
+        match &self.tree {
+            _ if self.by_index => (0..self.groups.len()).collect(),
+            Some(tree) => tree.order.clone(),
+            None => order_by_group(&self.groups),
+        }
+    }
+
+    /// The colors of the matrix.
+    pub fn scale(&self) -> Scale {
+        self.likeness.scale(&self.matrix)
+    }
+
+    /// Whether a head stays; each does before anything is decided.
+    pub fn keeps(&self, head: usize) -> bool {
+        self.kept.as_ref().is_none_or(|kept| kept.contains(&head))
+    }
+
+    /// The pairs of heads that are most alike, opposite ones among them: two heads and the number between them.
+    pub fn most_alike(&self, count: usize) -> Vec<(usize, usize, f64)> {
+        let heads = self.groups.len();
+        let pairs = (0..heads).flat_map(|i| (i + 1..heads).map(move |j| (i, j)));
+        let value = |(i, j): (usize, usize)| Some((i, j, self.matrix.get(i, j))).filter(|p| p.2.is_finite());
+        let mut pairs: Vec<(usize, usize, f64)> = pairs.filter_map(value).collect();
+        let distance = |pair: &(usize, usize, f64)| self.likeness.distance(pair.2.abs());
+        pairs.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+        pairs.truncate(count);
+        pairs
     }
 
     /// Every number of the matrix.
@@ -108,5 +140,29 @@ impl Similarity {
             let [mine, other] = [groups[i].into(), groups[j].into()];
             vec![site.as_str().into(), i.into(), j.into(), mine, other, matrix.get(i, j).into()]
         })
+    }
+}
+
+/// How far apart two heads are: their maps, or where directions are compared, their maps at length 1.
+pub fn distance(gram: &Gram, metric: Metric, i: usize, j: usize) -> f64 {
+    match metric {
+        Metric::Euclidean => gram.distance2(i, j).sqrt(),
+        // |a - b|^2 = 2 - 2 cos between vectors of length 1.
+        Metric::Cosine => gram.cosine(i, j).map_or(f64::NAN, |cosine| (2.0 - 2.0 * cosine).max(0.0).sqrt()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directions_are_compared_at_length_one() {
+        // (3, 0), (0, 4), (0, 0): 5 apart, at length 1 the root of 2.
+        let gram = Gram::from_rows(3, vec![9., 0., 0., 0., 16., 0., 0., 0., 0.]).unwrap();
+        assert_eq!(distance(&gram, Metric::Euclidean, 0, 1), 5.0);
+        assert!((distance(&gram, Metric::Cosine, 0, 1) - 2f64.sqrt()).abs() < 1e-12);
+        assert_eq!(distance(&gram, Metric::Cosine, 1, 1), 0.0);
+        assert!(distance(&gram, Metric::Cosine, 0, 2).is_nan());
     }
 }

@@ -147,6 +147,19 @@ mod tests {
     }
 
     #[test]
+    fn a_peak_is_drawn_however_many_records_there_are() {
+        let mut records: Vec<Record> = (1..=50_000).map(record).collect();
+        records[33_333].task_loss = 1e6;
+        let plots = TrainingCurves::of(&records, Caption::default()).plots();
+        let line = &plots[0].series[0];
+        let drawn = line.drawn(plots[0].x.low, plots[0].x.high);
+        assert!(drawn.len() <= 2400 && drawn.contains(&[33_334.0, 1e6]));
+        // A closer look shows every record.
+        let close: Vec<f64> = line.drawn(100.0, 200.0).iter().map(|p| p[0]).collect();
+        assert!((100..=200).all(|step| close.contains(&f64::from(step))));
+    }
+
+    #[test]
     fn curves_are_the_records() {
         let records: Vec<Record> = (1..=20).map(|i| record(i * 50)).collect();
         let curves = TrainingCurves::of(&records, Caption::new("Training", "tiny"));

@@ -3,16 +3,30 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::measure::Measure;
 use super::similarity::Likeness;
 use crate::analysis::Analysis;
 use crate::error::{Error, Result};
 
+/// What the color of a head says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum HeadColor {
+    /// The group of the head in its layer.
+    #[default]
+    Group,
+    /// A number.
+    Measure(Measure),
+    /// Nothing but kept or pruned.
+    State,
+}
+
 /// A picture of an analysis.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AnalysisView {
-    /// Every head of the model, by group or by a measure.
-    Overview(Option<Measure>),
+    /// Every head of the model.
+    Overview(HeadColor),
     /// The heads of a layer against each other.
     Redundancy(Likeness),
     /// Map, silhouettes and number of groups of a layer.
@@ -28,11 +42,12 @@ pub enum AnalysisView {
 impl AnalysisView {
     /// Every view that `analysis` can fill.
     pub fn available(analysis: &Analysis) -> Vec<Self> {
-        let measures = Measure::available(analysis).into_iter().map(Some);
+        let measures = Measure::available(analysis).into_iter().map(HeadColor::Measure);
         let likenesses = Likeness::ALL.into_iter();
         let has_cka = analysis.sites.iter().any(|s| s.cka.is_some());
         let likenesses = likenesses.filter(|l| *l != Likeness::Cka || has_cka);
-        std::iter::once(None)
+        [HeadColor::Group, HeadColor::State]
+            .into_iter()
             .chain(measures)
             .map(Self::Overview)
             .chain(likenesses.map(Self::Redundancy))
@@ -49,8 +64,9 @@ impl AnalysisView {
 impl fmt::Display for AnalysisView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Overview(None) => f.write_str("overview"),
-            Self::Overview(Some(measure)) => write!(f, "overview-{measure}"),
+            Self::Overview(HeadColor::Group) => f.write_str("overview"),
+            Self::Overview(HeadColor::State) => f.write_str("overview-kept"),
+            Self::Overview(HeadColor::Measure(measure)) => write!(f, "overview-{measure}"),
             Self::Redundancy(Likeness::Cosine) => f.write_str("redundancy"),
             Self::Redundancy(likeness) => write!(f, "redundancy-{}", likeness.name()),
             Self::Groups => f.write_str("groups"),
@@ -68,8 +84,11 @@ impl FromStr for AnalysisView {
         let likeness = |name: &str| Likeness::ALL.into_iter().find(|l| l.name() == name);
         let (word, detail) = text.split_once('-').map_or((text, None), |(word, detail)| (word, Some(detail)));
         match (word, detail) {
-            ("overview", None | Some("groups")) => Ok(Self::Overview(None)),
-            ("overview", Some(measure)) if !measure.is_empty() => Ok(Self::Overview(Some(Measure::named(measure)))),
+            ("overview", None | Some("groups")) => Ok(Self::Overview(HeadColor::Group)),
+            ("overview", Some("kept")) => Ok(Self::Overview(HeadColor::State)),
+            ("overview", Some(measure)) if !measure.is_empty() => {
+                Ok(Self::Overview(HeadColor::Measure(Measure::named(measure))))
+            }
             ("redundancy", None) => Ok(Self::Redundancy(Likeness::Cosine)),
             ("redundancy", Some(name)) => likeness(name).map(Self::Redundancy).ok_or_else(|| unknown(text)),
             ("groups", None) => Ok(Self::Groups),
@@ -83,7 +102,7 @@ impl FromStr for AnalysisView {
 
 fn unknown(text: &str) -> Error {
     Error::usage(format!("'{text}' is no view")).hint(
-        "choose overview, overview-MEASURE (votes, margin, redundancy, silhouette, energy, importance, ..), redundancy, \
+        "choose overview, overview-kept, overview-MEASURE (votes, margin, redundancy, silhouette, energy, importance, ..), redundancy, \
          redundancy-distance, redundancy-cka, groups, scores, votes or settling",
     )
 }

@@ -186,7 +186,8 @@ fn tables_hold_the_analysis_numbers() {
 fn a_plan_decides_what_is_kept() {
     let analysis = analysis();
     let kept = |plan: Option<&Plan>| {
-        let figure = build(&analysis, &Request { plan, ..Request::new(AnalysisView::Overview(None)) }).unwrap();
+        let figure =
+            build(&analysis, &Request { plan, ..Request::new(AnalysisView::Overview(HeadColor::Group)) }).unwrap();
         column(&figure, "kept")[..8].to_vec()
     };
     let plan = Plan::parse_any(r#"{"encoder.0": [1, 6]}"#).unwrap();

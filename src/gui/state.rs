@@ -143,7 +143,7 @@ pub struct State {
     /// The input whose attention is shown.
     pub shown: Shown,
     /// Attention patterns.
-    pub patterns: Option<(AttentionKey, Patterns)>,
+    pub patterns: Option<(AttentionKey, Arc<Patterns>)>,
     /// Why there are no attention patterns.
     pub pattern_fault: Option<Error>,
     /// Another grouping of the layer that is shown, as a question: what if.

@@ -47,7 +47,7 @@ fn named<'a>(plot: &'a Plot, name: &str) -> &'a [[f64; 2]] {
 #[test]
 fn every_view_paints_the_picture_that_it_saves() {
     let mut desk = Desk::with_results("bert");
-    for view in [View::Groups, View::Votes, View::Prune] {
+    for view in [View::Overview, View::Redundancy, View::Groups, View::Votes, View::Prune, View::Attention] {
         let picture = desk.same(view);
         holds_its_numbers(&picture);
     }
@@ -67,6 +67,36 @@ fn every_view_paints_the_picture_that_it_saves() {
     let Picture::Groups(map) = desk.same(View::Groups) else { panic!() };
     assert_eq!((map.site.as_str(), map.group_count()), ("encoder.1", 3));
     holds_its_numbers(&Picture::Groups(map));
+}
+
+#[test]
+fn distances_are_those_of_unit_maps_where_directions_are_compared() {
+    let mut desk = Desk::with_input("bert");
+    desk.harness.get_by_role_and_label(Role::ComboBox, "Metric").click();
+    desk.harness.run();
+    desk.click("cosine");
+    desk.press(Key::F5);
+    desk.settle();
+    desk.chord(Modifiers::COMMAND, Key::Num2);
+    desk.click("Distance");
+    let Picture::Similarity(drawn) = desk.same(View::Redundancy) else { panic!() };
+    let feature = desk.state().feature_results().unwrap();
+    for i in 0..4 {
+        for j in 0..4 {
+            let cosine = feature.gram.cosine(i, j).unwrap();
+            let expected = (2.0 - 2.0 * cosine).max(0.0).sqrt();
+            let found = drawn.matrix.get(i, j);
+            assert!((found - expected).abs() < 1e-12, "heads {i} and {j}: {found}, not {expected}");
+        }
+    }
+    // No two vectors of length 1 are more than 2 apart; the tree is of the same numbers.
+    assert!(drawn.scale().high <= 2.0);
+    let highest = drawn.tree.as_ref().unwrap().joins.last().unwrap().height;
+    assert!(highest > 0.0 && highest <= drawn.scale().high, "{highest}");
+    // Every layer at once is made of the same.
+    desk.click("All layers");
+    let Picture::Similarities(_, layers) = desk.same(View::Redundancy) else { panic!() };
+    assert_eq!(format!("{:?}", layers[0].matrix), format!("{:?}", drawn.matrix));
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! Where heads look: attention weights over the tokens of one input.
 
 use crate::chart::number::Unit;
-use crate::chart::palette::ColorMap;
-use crate::chart::raster::{Grid, Pool, Raster, Scale};
+use crate::chart::raster::{Pool, Raster, Scale};
 use crate::chart::theme::Theme;
 use crate::chart::{AttentionMaps, AttentionPanel, Caption, PatchImage, Rgb};
 use crate::figure::export::Figure;
@@ -18,8 +17,6 @@ const TOKEN: f64 = 96.0;
 impl AttentionMaps {
     /// Draws it: one head large with its tokens, several as small pictures.
     pub fn figure(&self, theme: &Theme) -> Figure {
-        let high = self.panels.iter().map(AttentionPanel::high).fold(0.0, f64::max);
-        let scale = Scale::new(ColorMap::Viridis, 0.0, if high > 0.0 { high } else { 1.0 });
         let mut caption = self.caption.clone();
         if let Some((image, query)) = &self.image {
             return self.over_image(image, *query, caption, theme);
@@ -43,23 +40,18 @@ impl AttentionMaps {
             let (rows, cols) = (panel.weights.rows().max(1), panel.weights.cols().max(1));
             let cell = (MOST_CELLS as f64 / rows.max(cols) as f64).min(26.0);
             let cell = if cell >= 1.0 { cell.floor() } else { cell };
-            let [left, top] = [&self.queries, &self.keys].map(|tokens| token_room(tokens));
+            let [left, top] = [&panel.queries, &panel.keys].map(|tokens| token_room(tokens));
             let side = Rect::new(0.0, 0.0, cols as f64 * cell, rows as f64 * cell);
             page = Page::new((2.0 * MARGIN + left + side.w + 10.0).max(400.0), &caption, theme);
-            page.color_bar(
-                &scale,
-                "Attention weight",
-                Unit::Plain,
-                panel.weights.has_missing().then_some((theme.surface, "not visible")),
-            );
+            self.color_bar(&mut page, panel.weights.has_missing());
             let area = Rect::new(MARGIN + left, page.y + top + 14.0, side.w, side.h);
-            draw_matrix(&mut page.scene, panel, area, &scale, theme);
-            self.tokens(&mut page.scene, area, cell, theme);
+            draw_matrix(&mut page.scene, panel, area, &self.scale(panel), theme);
+            tokens(panel, &mut page.scene, area, cell, theme);
             page.y = area.bottom() + 4.0;
         } else {
             page = Page::new(2.0 * MARGIN + columns as f64 * (side + 12.0) - 12.0, &caption, theme);
             let missing = self.panels.iter().any(|p| p.weights.has_missing());
-            self.color_bar(&mut page, &scale, missing);
+            self.color_bar(&mut page, missing);
             for line in self.panels.chunks(columns) {
                 let row = page.take(side + 24.0);
                 for (i, panel) in line.iter().enumerate() {
@@ -67,7 +59,7 @@ impl AttentionMaps {
                     let name = font::shortened(&panel.name(), side, SMALL, Weight::Regular);
                     page.scene
                         .text(Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, Level::Top));
-                    let scale = if self.each_own_range { Scale { high: panel.high(), ..scale } } else { scale };
+                    let scale = self.scale(panel);
                     draw_matrix(&mut page.scene, panel, Rect::new(x, row.y + 14.0, side, side), &scale, theme);
                 }
             }
@@ -76,29 +68,25 @@ impl AttentionMaps {
         page.finish(move || view.table())
     }
 
-    fn color_bar(&self, page: &mut Page<'_>, scale: &Scale, missing: bool) {
+    fn color_bar(&self, page: &mut Page<'_>, missing: bool) {
         let missing = missing.then_some((page.theme.surface, "not visible"));
-        if self.each_own_range && self.panels.len() > 1 {
-            let share = Scale { high: 1.0, ..*scale };
-            page.color_bar(&share, "Attention weight, share of the head's largest", Unit::Share, missing);
-        } else {
-            page.color_bar(scale, "Attention weight", Unit::Plain, missing);
+        match self.legend_scale() {
+            (share, true) => {
+                page.color_bar(&share, "Attention weight, share of the head's largest", Unit::Share, missing);
+            }
+            (scale, false) => page.color_bar(&scale, "Attention weight", Unit::Plain, missing),
         }
     }
 
     /// What one query looks at, over the image.
     fn over_image(&self, image: &PatchImage, query: usize, mut caption: Caption, theme: &Theme) -> Figure {
-        let name = self.queries.get(query).cloned().unwrap_or_else(|| query.to_string());
+        let name = self.panels.first().and_then(|p| p.queries.get(query));
+        let name = name.cloned().unwrap_or_else(|| query.to_string());
         caption.notes.insert(0, format!("Weights that the query {name} gives to the patches of the image."));
-        let row_of =
-            |panel: &AttentionPanel| Grid::from_fn(1, panel.weights.cols(), |_, c| panel.weights.get(query, c));
-        let highest = |panel: &AttentionPanel| row_of(panel).range().map_or(0.0, |(_, high)| high).max(1e-9);
-        let high = self.panels.iter().map(highest).fold(0.0, f64::max);
-        let scale = Scale::new(ColorMap::Viridis, 0.0, if high > 0.0 { high } else { 1.0 });
         let (columns, side) = grid(self.panels.len());
         let side = side.min(420.0);
         let mut page = Page::new((2.0 * MARGIN + columns as f64 * (side + 12.0) - 12.0).max(400.0), &caption, theme);
-        self.color_bar(&mut page, &scale, false);
+        self.color_bar(&mut page, false);
         let tall = side * image.rows as f64 / image.columns.max(1) as f64;
         for line in self.panels.chunks(columns) {
             let row = page.take(tall + 24.0);
@@ -107,9 +95,11 @@ impl AttentionMaps {
                 let name = font::shortened(&panel.name(), side, SMALL, Weight::Regular);
                 page.scene
                     .text(Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, Level::Top));
-                let scale = if self.each_own_range { Scale { high: highest(panel), ..scale } } else { scale };
                 let rect = Rect::new(x, row.y + 14.0, side, tall);
-                page.scene.push(Item::Image { rect, raster: image.under(&panel.weights, query, &scale) });
+                page.scene.push(Item::Image {
+                    rect,
+                    raster: image.under(|token| panel.weight(query, token), &self.scale(panel)),
+                });
                 if let Some((r, c)) = image.patch(query) {
                     let (w, h) = (side / image.columns as f64, tall / image.rows as f64);
                     let patch = Rect::new(rect.x + c as f64 * w, rect.y + r as f64 * h, w, h);
@@ -121,28 +111,28 @@ impl AttentionMaps {
         let view = self.clone();
         page.finish(move || view.table())
     }
+}
 
-    /// Tokens beside and above the matrix, as many as have room.
-    fn tokens(&self, scene: &mut Scene, area: Rect, cell: f64, theme: &Theme) {
-        let every = ((SMALL + 1.5) / cell).ceil().max(1.0) as usize;
-        let word = |token: &String| font::shortened(&font::printable(token), TOKEN, SMALL, Weight::Regular);
-        for (i, token) in self.queries.iter().enumerate().step_by(every) {
-            let at = [area.x - 6.0, area.y + (i as f64 + 0.5) * cell];
-            if at[1] < area.bottom() {
-                scene.text(Text::new(word(token), at, SMALL, theme.ink).anchored(Anchor::End, Level::Middle));
-            }
+/// Tokens beside and above the matrix, as many as have room.
+fn tokens(panel: &AttentionPanel, scene: &mut Scene, area: Rect, cell: f64, theme: &Theme) {
+    let every = ((SMALL + 1.5) / cell).ceil().max(1.0) as usize;
+    let word = |token: &String| font::shortened(&font::printable(token), TOKEN, SMALL, Weight::Regular);
+    for row in (0..panel.weights.rows()).step_by(every) {
+        let at = [area.x - 6.0, area.y + (row as f64 + 0.5) * cell];
+        if let (_, Some(token)) = panel.query(row) {
+            scene.text(Text::new(word(token), at, SMALL, theme.ink).anchored(Anchor::End, Level::Middle));
         }
-        for (i, token) in self.keys.iter().enumerate().step_by(every) {
-            let at = [area.x + (i as f64 + 0.5) * cell, area.y - 6.0];
-            if at[0] < area.right() {
-                let text = Text::new(word(token), at, SMALL, theme.ink).anchored(Anchor::Start, Level::Middle);
-                scene.text(text.turned(-90.0));
-            }
-        }
-        let corner = [area.x - 6.0, area.y - 6.0];
-        let label = |text, at| Text::new(text, at, LABEL - 1.0, theme.muted).anchored(Anchor::End, Level::Base);
-        scene.text(label("query ↓  key →", corner));
     }
+    for column in (0..panel.weights.cols()).step_by(every) {
+        let at = [area.x + (column as f64 + 0.5) * cell, area.y - 6.0];
+        if let (_, Some(token)) = panel.key(column) {
+            let text = Text::new(word(token), at, SMALL, theme.ink).anchored(Anchor::Start, Level::Middle);
+            scene.text(text.turned(-90.0));
+        }
+    }
+    let corner = [area.x - 6.0, area.y - 6.0];
+    let label = |text, at| Text::new(text, at, LABEL - 1.0, theme.muted).anchored(Anchor::End, Level::Base);
+    scene.text(label("query ↓  key →", corner));
 }
 
 /// Columns of panels, and how wide each is.

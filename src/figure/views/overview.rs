@@ -39,11 +39,11 @@ impl Overview {
         let mut grounds = Vec::new();
         let mut overlays = Scene::new(0.0, 0.0, theme.background, "");
         let mut y = top;
-        let mut kind = "";
+        let mut kind = None;
         let mut named = f64::NEG_INFINITY;
         for row in &self.rows {
-            let this = row.name.split('.').next().unwrap_or_default();
-            if !kind.is_empty() && kind != this {
+            let this = Some(row.site.kind);
+            if kind.is_some() && kind != this {
                 y += 10.0;
             }
             kind = this;
@@ -52,7 +52,7 @@ impl Overview {
                 named = y + layout.cell / 2.0;
                 let at = [layout.left - 8.0, named];
                 page.scene.text(
-                    Text::new(&*row.name, at, LABEL.min(layout.pitch.max(SMALL)), theme.ink)
+                    Text::new(row.site.to_string(), at, LABEL.min(layout.pitch.max(SMALL)), theme.ink)
                         .anchored(Anchor::End, Level::Middle),
                 );
                 if let Some(kept) = &row.kept {
@@ -137,7 +137,7 @@ impl Layout {
         let cell = (760.0 / heads as f64).min(720.0 / rows.len().max(1) as f64).floor().clamp(6.0, 28.0);
         let gap = if cell >= 14.0 { 2.0 } else { 1.0 };
         let shared = rows.iter().any(|r| r.kv_heads > 0 && r.kv_heads < r.heads);
-        let names = rows.iter().map(|r| font::width(&r.name, LABEL, Weight::Regular)).fold(30.0, f64::max);
+        let names = rows.iter().map(|r| font::width(&r.site.to_string(), LABEL, Weight::Regular)).fold(30.0, f64::max);
         let (step, left) = (cell + gap, (MARGIN + names + 8.0).ceil());
         let right = left + heads as f64 * step - gap;
         let counts = if rows.iter().any(|r| r.kept.is_some()) { 56.0 } else { 0.0 };
@@ -178,6 +178,7 @@ impl Cells<'_> {
                 }
                 None => (self.theme.missing, None, String::new()),
             },
+            Paint::Kept => (self.theme.kept, None, head.to_string()),
             Paint::Values { scale, .. } => (scale.color(row.value(head), self.theme.missing), None, String::new()),
         };
         let number = if self.straight { number } else { head.to_string() };
@@ -208,7 +209,7 @@ impl Cells<'_> {
     }
 
     fn tip(&self, row: &OverviewRow, head: usize) -> String {
-        let mut tip = format!("{} head {head}", row.name);
+        let mut tip = format!("{} head {head}", row.site);
         if let Some(group) = row.groups.get(head) {
             tip += &format!(", group {group}");
         }

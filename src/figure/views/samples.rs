@@ -1,5 +1,7 @@
 //! Invented but plausible inputs for every picture, equal on every run.
 
+use std::sync::Arc;
+
 use crate::analysis::CurvePoint;
 use crate::chart::*;
 
@@ -32,7 +34,7 @@ fn points_of(groups: &[usize]) -> Vec<[f64; 2]> {
 
 pub fn overview(layers: usize, heads: usize, kv_heads: usize, is_decided: bool) -> Overview {
     let row = |l: usize| OverviewRow {
-        name: format!("{}.{}", if l * 3 < layers { "encoder" } else { "decoder" }, l),
+        site: format!("{}.{}", if l * 3 < layers { "encoder" } else { "decoder" }, l).parse().unwrap(),
         heads,
         kv_heads,
         groups: (0..heads).map(|h| (noise(l * heads + h) * (heads as f64 / 2.5).ceil()) as usize).collect(),
@@ -66,7 +68,9 @@ pub fn similarity(heads: usize, likeness: Likeness) -> Similarity {
         groups,
         kept: (heads != 8).then(|| (0..heads).step_by(3).collect()),
         by_index: false,
+        tree: None,
     }
+    .with_tree()
 }
 
 pub fn group_map(heads: usize) -> GroupMap {
@@ -170,7 +174,7 @@ pub fn attention_maps(panels: usize, length: usize) -> AttentionMaps {
         "▁Ünder",
         "Incomprehensibilities",
     ];
-    let tokens: Vec<String> = (0..length).map(|i| words[i % words.len()].to_owned()).collect();
+    let tokens = Arc::new((0..length).map(|i| words[i % words.len()].to_owned()).collect::<Vec<_>>());
     let weights = |h: usize| {
         Grid::from_fn(length, length, |q, k| match k {
             k if k > q => f64::NAN,
@@ -178,11 +182,15 @@ pub fn attention_maps(panels: usize, length: usize) -> AttentionMaps {
             k => 0.6 * noise(h + q * 3 + k * 7).powi(3) + if k + h == q { 0.5 } else { 0.0 },
         })
     };
-    let panel = |head| AttentionPanel { site: "decoder.3".into(), head: Some(head), weights: weights(head) };
+    let panel = |head| AttentionPanel {
+        site: "decoder.3".parse().unwrap(),
+        head: Some(head),
+        queries: Arc::clone(&tokens),
+        keys: Arc::clone(&tokens),
+        weights: weights(head),
+    };
     AttentionMaps {
         caption: Caption::new("Where the heads look", "gpt2 · line 3 of corpus.txt"),
-        queries: tokens.clone(),
-        keys: tokens,
         panels: (0..panels).map(panel).collect(),
         each_own_range: panels.is_multiple_of(2),
         image: None,

@@ -27,7 +27,7 @@ impl Similarity {
         let left = 34.0 + STRIP + 4.0;
         let side = cell * heads as f64;
         let mut page = Page::new((2.0 * MARGIN + left + side + 14.0).max(420.0), &self.caption, theme);
-        let scale = self.likeness.scale(&self.matrix);
+        let scale = self.scale();
         let missing = self.matrix.has_missing().then_some((theme.missing, "no direction"));
         page.color_bar(&scale, self.likeness.label(), Unit::Plain, missing);
         let mut entries = group_legend(theme, self.groups.iter().max().map_or(0, |g| g + 1));
@@ -35,8 +35,8 @@ impl Similarity {
             entries.push((Sample::Mark(Marker::Circle, theme.ink), "kept".to_owned()));
         }
         page.legend(&entries);
-        let tree = (!self.by_index).then(|| self.tree());
-        let order = tree.as_ref().map_or_else(|| (0..self.groups.len()).collect(), |t| t.order.clone());
+        let tree = self.tree.as_ref();
+        let order = self.order();
         page.y += 10.0;
         let top = page.y + if tree.is_some() { TREE } else { 0.0 } + STRIP + 4.0;
         let square = Rect::new(MARGIN + left, top, side, side);
@@ -45,7 +45,7 @@ impl Similarity {
             Likeness::Distance => "distance",
             Likeness::Cka => "1 − CKA",
         };
-        if let Some(tree) = &tree {
+        if let Some(tree) = tree {
             let area = Rect::new(square.x, page.y, side, TREE - 4.0);
             draw_tree(&mut page.scene, (tree, measure), &self.groups, area, theme);
         }

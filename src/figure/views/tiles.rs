@@ -3,7 +3,7 @@
 use crate::chart::color::Rgb;
 use crate::chart::number::Unit;
 use crate::chart::palette::ColorMap;
-use crate::chart::raster::{Grid, Raster, Scale, order_by_group};
+use crate::chart::raster::{Grid, Raster, Scale};
 use crate::chart::table::Table;
 use crate::chart::theme::Theme;
 use crate::chart::{Caption, GroupMap, Likeness, Similarity, VoteBars};
@@ -101,9 +101,9 @@ impl Tile for Similarity {
     }
 
     fn draw_small(&self, scene: &mut Scene, area: Rect, theme: &Theme) {
-        let order = if self.by_index { (0..self.groups.len()).collect() } else { order_by_group(&self.groups) };
+        let order = self.order();
         let sorted = self.matrix.reordered(&order, &order);
-        let scale = self.likeness.scale(&self.matrix);
+        let scale = self.scale();
         scene.push(Item::Image { rect: area, raster: Raster::from_grid(&sorted, &scale, theme.missing) });
         let cell = area.w / order.len().max(1) as f64;
         let mut start = 0;

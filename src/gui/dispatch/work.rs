@@ -206,7 +206,7 @@ impl App {
             Outcome::Trained(path, summary) => self.trained(&path, *summary),
             Outcome::Patterns(key, patterns) => {
                 self.state.pattern_fault = None;
-                self.state.patterns = Some((key, *patterns));
+                self.state.patterns = Some((key, Arc::from(patterns)));
             }
             Outcome::Regrouped(key, grouping) => self.state.regrouped = Some((key, grouping)),
             Outcome::Devices(devices) => self.state.devices = devices,

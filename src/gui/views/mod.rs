@@ -45,6 +45,8 @@ pub struct Views {
 
 /// Up to so many heads in a layer, its picture is made within a small part of a frame.
 const QUICK: usize = 48;
+/// The same for all layers together.
+const QUICK_MODEL: usize = 512;
 
 impl Views {
     /// Whether the numbers of a view are shown in place of its picture.
@@ -72,19 +74,23 @@ impl Views {
             return;
         }
         let mut shown = self.shown.remove(&which).unwrap_or_default();
-        let is_quick = cx.state.site_results().is_none_or(|site| site.heads <= QUICK);
+        let is_quick = match (key.site, &cx.state.results) {
+            (Some(_), _) => cx.state.site_results().is_none_or(|site| site.heads <= QUICK),
+            (None, Some(results)) => results.analysis.model.heads <= QUICK_MODEL,
+            (None, None) => true,
+        };
         let results = key.results;
         let made = shown.get(ui.ctx(), key, is_quick, || self.picture(which, cx.state));
         // What belongs to another result is not shown beside this one.
         let made = made.filter(|(key, _)| key.results == results).and_then(|(_, made)| made.as_ref().ok());
-        let picture = made.map(Arc::as_ref);
+        let picture = made.map(|made| &**made);
         match which {
-            View::Overview => self.overview.ui(ui, cx),
-            View::Redundancy => self.redundancy.ui(ui, cx),
+            View::Overview => self.overview.ui(ui, cx, picture),
+            View::Redundancy => self.redundancy.ui(ui, cx, made),
             View::Groups => groups::ui(ui, cx, picture),
             View::Votes => votes::ui(ui, cx, picture),
             View::Prune => self.prune.ui(ui, cx, picture),
-            View::Attention => self.attention.ui(ui, cx),
+            View::Attention => self.attention.ui(ui, cx, made),
             View::Training => self.training.ui(ui, cx, picture),
         }
         self.shown.insert(which, shown);
@@ -118,7 +124,7 @@ impl Views {
 
     /// The picture that a view painted last.
     pub fn painted(&self, which: View) -> Option<&Picture> {
-        self.shown.get(&which)?.painted().map(Arc::as_ref)
+        self.shown.get(&which)?.painted()
     }
 }
 

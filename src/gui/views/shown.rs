@@ -54,10 +54,28 @@ impl Key {
     }
 }
 
+/// A picture that was made; equal to nothing but itself, so that comparing costs nothing.
+#[derive(Clone, Debug)]
+pub struct Made(Arc<Picture>);
+
+impl PartialEq for Made {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl std::ops::Deref for Made {
+    type Target = Picture;
+
+    fn deref(&self) -> &Picture {
+        &self.0
+    }
+}
+
 /// The last picture that was made, and the worker that makes the next.
 #[derive(Default)]
 pub struct Shown {
-    made: Background<Key, Arc<Picture>>,
+    made: Background<Key, Made>,
 }
 
 impl Shown {
@@ -69,17 +87,17 @@ impl Shown {
         key: Key,
         is_quick: bool,
         draw: impl FnOnce() -> Result<Draw>,
-    ) -> Option<(&Key, &Result<Arc<Picture>>)> {
+    ) -> Option<(&Key, &Result<Made>)> {
         if self.made.is_asked(&key) {
             self.made.made();
             return self.made.held();
         }
         let make = draw();
-        self.made.get_keyed(ctx, key, is_quick, move || Ok(Arc::new(make?()?)))
+        self.made.get_keyed(ctx, key, is_quick, move || Ok(Made(Arc::new(make?()?))))
     }
 
     /// The picture that was painted last.
-    pub fn painted(&self) -> Option<&Arc<Picture>> {
-        self.made.held().and_then(|(_, made)| made.as_ref().ok())
+    pub fn painted(&self) -> Option<&Picture> {
+        self.made.held().and_then(|(_, made)| Some(&**made.as_ref().ok()?))
     }
 }

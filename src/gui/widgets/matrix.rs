@@ -1,28 +1,25 @@
 //! A matrix as a texture that is made once and drawn as long as its numbers and colours stay the same.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use eframe::egui::{Color32, ColorImage, Painter, Pos2, Rect, TextureHandle, TextureOptions, Ui, pos2};
 
 use crate::chart::{Grid, Pool, Raster, Rgb, Scale};
 
 /// A texture with the key of what it shows.
-#[derive(Default)]
-pub struct MatrixTexture {
-    held: Option<(u64, TextureHandle)>,
+pub struct MatrixTexture<K> {
+    held: Option<(K, TextureHandle)>,
 }
 
-impl MatrixTexture {
-    /// The texture of `grid` in the colours of `scale`. `key` must change with the numbers; `missing` is the colour of
+impl<K> Default for MatrixTexture<K> {
+    fn default() -> Self {
+        Self { held: None }
+    }
+}
+
+impl<K: PartialEq> MatrixTexture<K> {
+    /// The texture of `grid` in the colors of `scale`. `key` must change with the numbers and with `missing`, the color of
     /// cells without a value. Matrices larger than a texture can be are pooled to their largest values.
-    pub fn get(
-        &mut self,
-        ui: &Ui,
-        key: impl Hash,
-        missing: Rgb,
-        make: impl FnOnce() -> (Grid, Scale),
-    ) -> &TextureHandle {
-        self.get_raster(ui, (key, missing), || {
+    pub fn get(&mut self, ui: &Ui, key: K, missing: Rgb, make: impl FnOnce() -> (Grid, Scale)) -> &TextureHandle {
+        self.get_raster(ui, key, || {
             let (grid, scale) = make();
             let side = ui.ctx().input(|i| i.max_texture_side).min(4096);
             Raster::from_grid(&grid.pooled(side, Pool::Max), &scale, missing)
@@ -30,10 +27,7 @@ impl MatrixTexture {
     }
 
     /// The texture of the picture that `make` draws; `key` must change with it.
-    pub fn get_raster(&mut self, ui: &Ui, key: impl Hash, make: impl FnOnce() -> Raster) -> &TextureHandle {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        let key = hasher.finish();
+    pub fn get_raster(&mut self, ui: &Ui, key: K, make: impl FnOnce() -> Raster) -> &TextureHandle {
         let held = match self.held.take().filter(|(held, _)| *held == key) {
             Some(held) => held,
             None => {

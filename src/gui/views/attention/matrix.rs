@@ -1,94 +1,79 @@
 //! Weights of a head as a matrix: queries from the top, keys from the left.
 
-use std::hash::Hash;
+use eframe::egui::{self, Align2, FontId, Painter, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, vec2};
 
-use eframe::egui::{
-    self, Align2, FontId, Painter, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, vec2,
-};
-
-use super::super::super::app::Cx;
-use super::super::super::theme::Theme;
-use super::super::super::widgets::{MatrixTexture, cell_at, paint_texture};
 use super::words::shown;
-use super::{Panel, TITLE, title};
+use super::{PanelTexture, PanelView, TITLE};
 use crate::chart::Unit;
-use crate::run::Patterns;
+use crate::gui::theme::Theme;
+use crate::gui::widgets::{cell_at, paint_texture};
 
 /// Least room for a token.
 const LINE: f32 = 10.5;
 const SMALL: f32 = 10.0;
 
-/// Draws a panel of this size; `key` changes with its colours.
-pub(super) fn ui(
-    ui: &mut Ui,
-    cx: Cx<'_>,
-    panel: &Panel<'_>,
-    patterns: &Patterns,
-    texture: &mut MatrixTexture,
-    (key, size): (impl Hash, Vec2),
-) {
-    let theme = cx.theme;
-    let grid = panel.weights;
-    let none = Vec::new();
-    let queries = patterns.queries.get(&panel.site).unwrap_or(&none);
-    let keys = patterns.keys.get(&panel.site).unwrap_or(&none);
-    let (outer, response) = ui.allocate_exact_size(size, Sense::hover());
-    let painter = ui.painter_at(outer);
-    title(ui, cx, outer.min, panel);
-    let font = FontId::proportional(SMALL);
-    let width_of = |words: &[String]| {
-        let longest = words.iter().map(|t| shown(t)).max_by_key(|t| t.chars().count()).unwrap_or_default();
-        painter.layout_no_wrap(longest, font.clone(), theme.muted).size().x + 8.0
-    };
-    // Names take at most a third of the room.
-    let most = outer.width() / 3.0;
-    let (left, above) = (width_of(queries).clamp(34.0, most.max(34.0)), width_of(keys).clamp(18.0, most.max(18.0)));
-    let (rows, cols) = (grid.rows().max(1) as f32, grid.cols().max(1) as f32);
-    let room = outer.size() - vec2(left + 4.0, TITLE + above + 2.0);
-    let cell = (room.x / cols).min(room.y / rows).max(0.0);
-    let rect = Rect::from_min_size(outer.min + vec2(left, TITLE + above), vec2(cell * cols, cell * rows));
-    let image = texture.get(ui, (key, panel.site, grid.rows()), theme.figure.surface, || (grid.clone(), panel.scale));
-    paint_texture(&painter, image, rect);
-    painter.rect_stroke(rect, 0.0, Stroke::new(1.0, theme.border), StrokeKind::Outside);
-    let every = (LINE / cell.max(1e-3)).ceil().max(1.0) as usize;
-    let per = |words: &[String], cells: usize| words.len().div_ceil(cells.max(1)).max(1);
-    for row in (0..grid.rows()).step_by(every) {
-        if let Some(token) = queries.get(row * per(queries, grid.rows())) {
-            let at = Pos2::new(rect.left() - 4.0, rect.top() + (row as f32 + 0.5) * cell);
-            painter.text(at, Align2::RIGHT_CENTER, shown(token), font.clone(), theme.muted);
+impl PanelView<'_> {
+    /// Draws queries by keys.
+    pub(super) fn matrix(&self, ui: &mut Ui, texture: &mut PanelTexture) {
+        let (theme, panel) = (self.cx.theme, self.panel);
+        let grid = &panel.weights;
+        let (outer, response) = ui.allocate_exact_size(self.size, Sense::hover());
+        let painter = ui.painter_at(outer);
+        self.title(ui, outer.min);
+        let font = FontId::proportional(SMALL);
+        let width_of = |words: &[String]| {
+            let longest = words.iter().map(|t| shown(t)).max_by_key(|t| t.chars().count()).unwrap_or_default();
+            painter.layout_no_wrap(longest, font.clone(), theme.muted).size().x + 8.0
+        };
+        // Names take at most a third of the room.
+        let most = outer.width() / 3.0;
+        let (left, above) =
+            (width_of(&panel.queries).clamp(34.0, most.max(34.0)), width_of(&panel.keys).clamp(18.0, most.max(18.0)));
+        let (rows, cols) = (grid.rows().max(1) as f32, grid.cols().max(1) as f32);
+        let room = outer.size() - vec2(left + 4.0, TITLE + above + 2.0);
+        let cell = (room.x / cols).min(room.y / rows).max(0.0);
+        let rect = Rect::from_min_size(outer.min + vec2(left, TITLE + above), vec2(cell * cols, cell * rows));
+        let image = texture.get(ui, self.key.clone(), theme.figure.surface, || (grid.clone(), self.maps.scale(panel)));
+        paint_texture(&painter, image, rect);
+        painter.rect_stroke(rect, 0.0, Stroke::new(1.0, theme.border), StrokeKind::Outside);
+        let every = (LINE / cell.max(1e-3)).ceil().max(1.0) as usize;
+        for row in (0..grid.rows()).step_by(every) {
+            if let (_, Some(token)) = panel.query(row) {
+                let at = Pos2::new(rect.left() - 4.0, rect.top() + (row as f32 + 0.5) * cell);
+                painter.text(at, Align2::RIGHT_CENTER, shown(token), font.clone(), theme.muted);
+            }
         }
-    }
-    for column in (0..grid.cols()).step_by(every) {
-        if let Some(token) = keys.get(column * per(keys, grid.cols())) {
-            let at = Pos2::new(rect.left() + (column as f32 + 0.5) * cell, rect.top() - 4.0);
-            upright(&painter, at, &shown(token), font.clone(), theme);
+        for column in (0..grid.cols()).step_by(every) {
+            if let (_, Some(token)) = panel.key(column) {
+                let at = Pos2::new(rect.left() + (column as f32 + 0.5) * cell, rect.top() - 4.0);
+                upright(&painter, at, &shown(token), font.clone(), theme);
+            }
         }
+        let corner = rect.left_top() - vec2(4.0, 4.0);
+        if above >= 30.0 {
+            painter.text(corner, Align2::RIGHT_BOTTOM, "query ↓", FontId::proportional(9.0), theme.muted);
+            let at = corner - vec2(0.0, 11.0);
+            painter.text(at, Align2::RIGHT_BOTTOM, "key →", FontId::proportional(9.0), theme.muted);
+        }
+        response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Attention of {}", panel.name())));
+        let under = response.hover_pos().and_then(|at| cell_at(rect, grid.rows(), grid.cols(), at));
+        let Some((row, column)) = under else { return };
+        // The row and the column under the pointer.
+        let stroke = Stroke::new(1.0, theme.accent);
+        let top = rect.top() + row as f32 * cell;
+        let beside = rect.left() + column as f32 * cell;
+        let across = Rect::from_x_y_ranges(rect.x_range(), top..=top + cell);
+        let down = Rect::from_x_y_ranges(beside..=beside + cell, rect.y_range());
+        painter.rect_stroke(across, 0.0, stroke, StrokeKind::Outside);
+        painter.rect_stroke(down, 0.0, stroke, StrokeKind::Outside);
+        let name = |(place, word): (usize, Option<&String>)| {
+            word.map_or_else(|| place.to_string(), |word| format!("{} ({place})", shown(word)))
+        };
+        let (query, key) = (name(panel.query(row)), name(panel.key(column)));
+        let value = grid.get(row, column);
+        let weight = if value.is_nan() { "may not be seen".to_owned() } else { Unit::Plain.format(value) };
+        response.on_hover_text_at_pointer(format!("{query} looks at {key}: {weight}"));
     }
-    let corner = rect.left_top() - vec2(4.0, 4.0);
-    if above >= 30.0 {
-        painter.text(corner, Align2::RIGHT_BOTTOM, "query ↓", FontId::proportional(9.0), theme.muted);
-        let at = corner - vec2(0.0, 11.0);
-        painter.text(at, Align2::RIGHT_BOTTOM, "key →", FontId::proportional(9.0), theme.muted);
-    }
-    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Attention of {}", panel.name())));
-    let under = response.hover_pos().and_then(|at| cell_at(rect, grid.rows(), grid.cols(), at));
-    let Some((row, column)) = under else { return };
-    // The row and the column under the pointer.
-    let stroke = Stroke::new(1.0, theme.accent);
-    let top = rect.top() + row as f32 * cell;
-    let beside = rect.left() + column as f32 * cell;
-    let across = Rect::from_x_y_ranges(rect.x_range(), top..=top + cell);
-    let down = Rect::from_x_y_ranges(beside..=beside + cell, rect.y_range());
-    painter.rect_stroke(across, 0.0, stroke, StrokeKind::Outside);
-    painter.rect_stroke(down, 0.0, stroke, StrokeKind::Outside);
-    let name = |words: &[String], place: usize, cells: usize| {
-        let first = place * per(words, cells);
-        words.get(first).map_or_else(|| first.to_string(), |w| format!("{} ({first})", shown(w)))
-    };
-    let (query, key) = (name(queries, row, grid.rows()), name(keys, column, grid.cols()));
-    let value = grid.get(row, column);
-    let weight = if value.is_nan() { "may not be seen".to_owned() } else { Unit::Plain.format(value) };
-    response.on_hover_text_at_pointer(format!("{query} looks at {key}: {weight}"));
 }
 
 /// A word that reads upwards and ends at `at`.

@@ -5,23 +5,24 @@ mod patches;
 mod words;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use eframe::egui::{self, DragValue, RichText, ScrollArea, TextEdit, Ui, Vec2};
 use serde::{Deserialize, Serialize};
 
-use super::super::action::Action;
-use super::super::app::Cx;
-use super::super::command::Command;
-use super::super::dispatch::MOST_PATTERNS;
-use super::super::jobs::AttentionKey;
-use super::super::state::State;
-use super::super::theme::STRONG;
-use super::super::widgets::{Mark, MatrixTexture, choice, color_bar, empty, note, swatch};
+use super::shown::Made;
 use super::{Draw, Key};
-use crate::chart::{AttentionMaps, AttentionPanel, Caption, ColorMap, Grid, Picture, Scale, Unit};
+use crate::chart::{AttentionMaps, AttentionPanel, Caption, Grid, Picture, Unit};
 use crate::error::{Error, Result};
-use crate::network::Site;
-use crate::run::{Patterns, Shown};
+use crate::gui::action::Action;
+use crate::gui::app::Cx;
+use crate::gui::command::Command;
+use crate::gui::dispatch::MOST_PATTERNS;
+use crate::gui::state::State;
+use crate::gui::theme::STRONG;
+use crate::gui::widgets::{Mark, MatrixTexture, choice, color_bar, empty, note, swatch};
+use crate::network::{Head, Site};
+use crate::run::Shown;
 
 /// Which colours span which weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -65,24 +66,11 @@ pub struct Attention {
     #[serde(skip)]
     query: usize,
     #[serde(skip)]
-    textures: BTreeMap<(Site, Option<usize>), MatrixTexture>,
-    #[serde(skip)]
-    means: Option<(AttentionKey, BTreeMap<Site, Grid>)>,
+    textures: Vec<PanelTexture>,
 }
 
-/// The weights of one head, or the mean of several.
-struct Panel<'a> {
-    site: Site,
-    head: Option<usize>,
-    weights: &'a Grid,
-    scale: Scale,
-}
-
-impl Panel<'_> {
-    fn name(&self) -> String {
-        self.head.map_or_else(|| format!("{} mean of the heads", self.site), |h| format!("{} head {h}", self.site))
-    }
-}
+/// Textures change with the picture and with the theme.
+type PanelTexture = MatrixTexture<(Made, &'static str)>;
 
 impl Attention {
     /// What its picture is made of.
@@ -95,26 +83,34 @@ impl Attention {
     pub fn picture(&self, state: &State) -> Result<Draw> {
         let nothing = || Error::new("no attention is shown").hint("open the attention view and choose an input");
         let (_, patterns) = state.patterns.as_ref().ok_or_else(nothing)?;
-        let means = patterns.means();
-        let panels = self.panels(patterns, &means);
-        let site = panels.first().map(|p| p.site).ok_or_else(nothing)?;
-        let panel =
-            |p: &Panel<'_>| AttentionPanel { site: p.site.to_string(), head: p.head, weights: p.weights.clone() };
-        let image = patterns.image.clone().filter(|_| self.over == Over::Image);
-        let maps = AttentionMaps {
-            caption: Caption::new(format!("Attention of {site}"), input_words(&state.shown)),
-            queries: patterns.queries.get(&site).cloned().unwrap_or_default(),
-            keys: patterns.keys.get(&site).cloned().unwrap_or_default(),
-            // Tokens are those of one layer.
-            panels: panels.iter().filter(|p| p.site == site).map(panel).collect(),
-            each_own_range: self.range == Range::Head,
-            image: image.map(|image| (image, self.query)),
-        };
-        Ok(Box::new(move || Ok(Picture::Attention(maps))))
+        let (patterns, shown) = (Arc::clone(patterns), input_words(&state.shown));
+        let (show, over, each_own_range, query) = (self.show, self.over, self.range == Range::Head, self.query);
+        Ok(Box::new(move || {
+            let words = |of: &BTreeMap<Site, Vec<String>>| -> BTreeMap<Site, Arc<Vec<String>>> {
+                of.iter().map(|(site, words)| (*site, Arc::new(words.clone()))).collect()
+            };
+            let (queries, keys) = (words(&patterns.queries), words(&patterns.keys));
+            let panel = |site: Site, head: Option<usize>, weights: Grid| AttentionPanel {
+                site,
+                head,
+                queries: queries.get(&site).cloned().unwrap_or_default(),
+                keys: keys.get(&site).cloned().unwrap_or_default(),
+                weights,
+            };
+            let panels: Vec<AttentionPanel> = match show {
+                Show::Heads => patterns.weights.iter().map(|(h, g)| panel(h.site, Some(h.head), g.clone())).collect(),
+                Show::Mean => patterns.means().into_iter().map(|(site, grid)| panel(site, None, grid)).collect(),
+            };
+            let mut sites: Vec<String> = panels.iter().map(|p| p.site.to_string()).collect();
+            sites.dedup();
+            let image = patterns.image.clone().filter(|_| over == Over::Image).map(|image| (image, query));
+            let caption = Caption::new(format!("Attention of {}", sites.join(", ")), shown);
+            Ok(Picture::Attention(AttentionMaps { caption, panels, each_own_range, image }))
+        }))
     }
 
     /// Draws the view.
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, made: Option<&Made>) {
         let state = cx.state;
         ui.horizontal_wrapped(|ui| self.toolbar(ui, cx));
         if !matches!(state.checked, Some(Ok(_))) {
@@ -125,33 +121,17 @@ impl Attention {
         if let Some(error) = &state.pattern_fault {
             ui.label(RichText::new(error.to_string()).color(cx.theme.danger));
         }
-        let Some((key, patterns)) = &state.patterns else {
-            if state.pattern_fault.is_none() {
-                note(ui, cx.theme, "Computing …");
-            }
-            return;
-        };
-        if self.means.as_ref().is_none_or(|(held, _)| held != key) {
-            self.means = Some((key.clone(), patterns.means()));
+        match made.map(|made| (made, &**made)) {
+            Some((made, Picture::Attention(maps))) if state.patterns.is_some() => self.panels_ui(ui, cx, made, maps),
+            _ if state.pattern_fault.is_none() => note(ui, cx.theme, "Computing …"),
+            _ => {}
         }
-        let means = self.means.take();
-        if let Some((_, means)) = &means {
-            self.panels_ui(ui, cx, key, patterns, means);
-        }
-        self.means = means;
     }
 
-    fn panels_ui(
-        &mut self,
-        ui: &mut Ui,
-        cx: Cx<'_>,
-        key: &AttentionKey,
-        patterns: &Patterns,
-        means: &BTreeMap<Site, Grid>,
-    ) {
-        let panels = self.panels(patterns, means);
-        let image = patterns.image.as_ref().filter(|_| self.over == Over::Image);
-        ui.horizontal_wrapped(|ui| self.legend(ui, cx, patterns, &panels));
+    fn panels_ui(&mut self, ui: &mut Ui, cx: Cx<'_>, made: &Made, maps: &AttentionMaps) {
+        let panels = &maps.panels;
+        let image = maps.image.as_ref().map(|(image, _)| image);
+        ui.horizontal_wrapped(|ui| self.legend(ui, cx, maps));
         ui.add_space(4.0);
         let shape = match image {
             Some(image) => image.columns as f32 / image.rows.max(1) as f32,
@@ -167,47 +147,25 @@ impl Attention {
         });
         let columns = columns.unwrap_or(1);
         let each = fit(room, count, columns, shape).max(egui::vec2(SMALLEST, SMALLEST / shape.clamp(0.5, 2.0) + TITLE));
-        let held: Vec<_> = panels.iter().map(|p| (p.site, p.head)).collect();
-        self.textures.retain(|panel, _| held.contains(panel));
+        self.textures.resize_with(panels.len(), PanelTexture::default);
         let mut chosen = None;
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             ui.spacing_mut().item_spacing = egui::vec2(GAP, GAP);
-            for row in panels.chunks(columns) {
+            let rows = panels.chunks(columns).zip(self.textures.chunks_mut(columns));
+            for (row, textures) in rows {
                 ui.horizontal_top(|ui| {
-                    for panel in row {
-                        let texture = self.textures.entry((panel.site, panel.head)).or_default();
-                        let key = (format!("{key:?}"), panel.head, self.range, self.show, cx.theme.figure.name);
-                        match image {
-                            Some(image) => {
-                                chosen = patches::ui(ui, cx, panel, image, patterns, self.query, texture, (key, each))
-                                    .or(chosen);
-                            }
-                            None => matrix::ui(ui, cx, panel, patterns, texture, (key, each)),
+                    for (panel, texture) in row.iter().zip(textures) {
+                        let drawn =
+                            PanelView { cx, maps, panel, key: (made.clone(), cx.theme.figure.name), size: each };
+                        match &maps.image {
+                            Some((image, query)) => chosen = drawn.over(ui, image, *query, texture).or(chosen),
+                            None => drawn.matrix(ui, texture),
                         }
                     }
                 });
             }
         });
         self.query = chosen.unwrap_or(self.query);
-    }
-
-    /// What is drawn, in order.
-    fn panels<'a>(&self, patterns: &'a Patterns, means: &'a BTreeMap<Site, Grid>) -> Vec<Panel<'a>> {
-        let all: Vec<(Site, Option<usize>, &Grid)> = match self.show {
-            Show::Heads => patterns.weights.iter().map(|(h, grid)| (h.site, Some(h.head), grid)).collect(),
-            Show::Mean => means.iter().map(|(site, grid)| (*site, None, grid)).collect(),
-        };
-        let over = patterns.image.is_some() && self.over == Over::Image;
-        let high = |grid: &Grid| {
-            // Over an image only the weights of one query are seen.
-            let row = Grid::from_fn(1, grid.cols(), |_, c| grid.get(self.query, c));
-            let range = if over { row.range() } else { grid.range() };
-            range.map_or(1.0, |(_, high)| high.max(1e-9))
-        };
-        let most = all.iter().map(|(.., grid)| high(grid)).fold(1e-9, f64::max);
-        let scale =
-            |grid: &Grid| Scale::new(ColorMap::Viridis, 0.0, if self.range == Range::Head { high(grid) } else { most });
-        all.into_iter().map(|(site, head, weights)| Panel { site, head, weights, scale: scale(weights) }).collect()
     }
 
     fn toolbar(&mut self, ui: &mut Ui, cx: Cx<'_>) {
@@ -260,46 +218,35 @@ impl Attention {
         choice(ui, cx, "Colours", &mut self.range, &ranges);
     }
 
-    fn legend(&mut self, ui: &mut Ui, cx: Cx<'_>, patterns: &Patterns, panels: &[Panel<'_>]) {
+    fn legend(&mut self, ui: &mut Ui, cx: Cx<'_>, maps: &AttentionMaps) {
         let theme = cx.theme;
         ui.label(RichText::new("Attention weight").small().color(theme.muted));
-        match (self.range, panels) {
-            (Range::Head, [_, _, ..]) => {
-                let share = Scale::new(ColorMap::Viridis, 0.0, 1.0);
-                color_bar(ui, theme, &share, Unit::Share, None);
-                note(ui, theme, "of the head's largest");
-            }
-            (_, panels) => {
-                let scale = panels.first().map_or(Scale::new(ColorMap::Viridis, 0.0, 1.0), |p| p.scale);
-                color_bar(ui, theme, &scale, Unit::Plain, None);
-            }
+        let (scale, is_share) = maps.legend_scale();
+        color_bar(ui, theme, &scale, if is_share { Unit::Share } else { Unit::Plain }, None);
+        if is_share {
+            note(ui, theme, "of the head's largest");
         }
-        if panels.iter().any(|p| p.weights.has_missing()) {
+        if maps.panels.iter().any(|p| p.weights.has_missing()) {
             swatch(ui, theme, Mark::Outlined(theme.panel), "may not be seen");
         }
         ui.add_space(8.0);
-        if let Some(image) = patterns.image.as_ref().filter(|_| self.over == Over::Image) {
+        if let Some((image, query)) = &maps.image {
             ui.label(RichText::new("Query").small().color(theme.muted));
             for (token, name) in ["class", "distillation"].into_iter().enumerate().take(image.leading) {
-                let on = self.query == token;
+                let on = *query == token;
                 if ui.add(egui::Button::selectable(on, RichText::new(name).small())).clicked() {
                     self.query = token;
                 }
             }
-            if let Some((row, column)) = image.patch(self.query) {
+            if let Some((row, column)) = image.patch(*query) {
                 note(ui, theme, format!("patch in row {row}, column {column}"));
             } else {
                 note(ui, theme, "or click a patch");
             }
         }
-        let longest = |of: &BTreeMap<Site, Vec<String>>| of.values().map(Vec::len).max().unwrap_or(0);
-        let (tokens, cells) = (
-            longest(&patterns.queries).max(longest(&patterns.keys)),
-            panels.iter().map(|p| p.weights.rows().max(p.weights.cols())).max().unwrap_or(0),
-        );
-        if tokens > cells && cells > 0 {
-            let block = tokens.div_ceil(cells);
-            note(ui, theme, format!("{tokens} tokens: each cell is the largest weight of {block} x {block}"));
+        if let Some(panel) = maps.panels.iter().max_by_key(|p| p.block()).filter(|p| p.block() != [1, 1]) {
+            let ([down, across], tokens) = (panel.block(), panel.queries.len().max(panel.keys.len()));
+            note(ui, theme, format!("{tokens} tokens: each cell is the largest weight of {down} x {across}"));
         }
         let wanted = cx.state.attention_heads().count();
         if wanted > MOST_PATTERNS {
@@ -332,13 +279,25 @@ fn fit(room: Vec2, count: usize, columns: usize, shape: f32) -> Vec2 {
     egui::vec2(width, width / shape.max(1e-3) + TITLE)
 }
 
-/// The name over a panel.
-fn title(ui: &Ui, cx: Cx<'_>, at: egui::Pos2, panel: &Panel<'_>) {
-    let font = egui::FontId::new(12.0, egui::FontFamily::Name(STRONG.into()));
-    let name = ui.painter().text(at, egui::Align2::LEFT_TOP, panel.name(), font, cx.theme.ink);
-    let is_pruned = panel.head.is_some_and(|h| !cx.state.is_kept(crate::network::Head::new(panel.site, h)));
-    if is_pruned {
-        let at = name.right_center() + egui::vec2(6.0, 0.0);
-        ui.painter().text(at, egui::Align2::LEFT_CENTER, "pruned", egui::FontId::proportional(11.0), cx.theme.muted);
+/// One panel on its way to the screen.
+struct PanelView<'a> {
+    cx: Cx<'a>,
+    maps: &'a AttentionMaps,
+    panel: &'a AttentionPanel,
+    key: (Made, &'static str),
+    size: Vec2,
+}
+
+impl PanelView<'_> {
+    /// The name over the panel.
+    fn title(&self, ui: &Ui, at: egui::Pos2) {
+        let panel = self.panel;
+        let font = egui::FontId::new(12.0, egui::FontFamily::Name(STRONG.into()));
+        let name = ui.painter().text(at, egui::Align2::LEFT_TOP, panel.name(), font, self.cx.theme.ink);
+        let is_pruned = panel.head.is_some_and(|h| !self.cx.state.is_kept(Head::new(panel.site, h)));
+        if is_pruned {
+            let (at, font) = (name.right_center() + egui::vec2(6.0, 0.0), egui::FontId::proportional(11.0));
+            ui.painter().text(at, egui::Align2::LEFT_CENTER, "pruned", font, self.cx.theme.muted);
+        }
     }
 }

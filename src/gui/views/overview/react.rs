@@ -6,11 +6,11 @@ use super::super::super::action::Action;
 use super::super::super::app::Cx;
 use super::super::super::command::Command;
 use super::super::super::widgets::{Pointed, command_item};
-use super::{Click, Overview};
+use super::{Click, Drawn, Overview, words};
 
 impl Overview {
     /// Turns clicks, drags and keys into wishes.
-    pub(super) fn react(&mut self, ui: &Ui, cx: Cx<'_>, pointed: &Pointed) {
+    pub(super) fn react(&mut self, ui: &Ui, cx: Cx<'_>, drawn: Option<&Drawn>, pointed: &Pointed) {
         let response = &pointed.response;
         let modifiers = ui.input(|i| i.modifiers);
         if let Some(site) = pointed.row {
@@ -42,7 +42,7 @@ impl Overview {
                 cx.send(Action::SelectTo(head));
             }
             let state = if cx.state.is_kept(head) { "kept" } else { "pruned" };
-            let words = self.words(cx, head);
+            let words = words(cx, drawn, head);
             response.clone().on_hover_ui_at_pointer(|ui| {
                 ui.label(RichText::new(format!("{head}, {state}")).strong());
                 if !words.is_empty() {

@@ -1,24 +1,22 @@
 //! Every layer at once, small: one texture that holds a pooled matrix for each. Larger tiles are pooled less, so that
 //! looking closer shows finer cells; a click shows the layer itself.
 
-use std::sync::Arc;
-
 use eframe::egui::{
     Align2, Color32, ColorImage, FontId, Pos2, Rect, Role, ScrollArea, Sense, Slider, Stroke, StrokeKind,
     TextureFilter, TextureHandle, TextureOptions, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
-use super::super::super::action::Action;
-use super::super::super::app::Cx;
-use super::super::super::theme::Theme;
-use super::super::super::widgets::{Background, cell_at, note, slide};
-use super::{Kind, numbers};
-use crate::analysis::Analysis;
-use crate::chart::{Pool, Raster, Rgb, order_by_group};
-use crate::network::FeatureMap;
+use crate::chart::{Picture, Pool, Raster, Rgb, Similarity, Unit};
+use crate::error::Error;
+use crate::gui::action::Action;
+use crate::gui::app::Cx;
+use crate::gui::theme::Theme;
+use crate::gui::views::shown::Made;
+use crate::gui::widgets::{Background, cell_at, note, slide};
+use crate::network::Site;
 
-/// What the tiles are made of: result, map, numbers, order, pixels of a tile, colour of what is missing.
-type Key = (u64, FeatureMap, Kind, bool, usize, Rgb);
+/// What the tiles are made of: the picture, pixels of a tile, color of what is missing.
+type Key = (Made, usize, Rgb);
 
 /// Pixels of all tiles, `columns` of them in a row.
 struct Atlas {
@@ -77,76 +75,72 @@ const LARGEST: f32 = 12.0;
 
 impl Layers {
     /// Draws the tiles; true where one was clicked, which shows that layer.
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, kind: Kind, by_index: bool) -> bool {
-        let (Some(results), Some(map)) = (&cx.state.results, cx.state.feature()) else { return false };
-        let sites = &results.analysis.sites;
+    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, made: &Made, layers: &[Similarity]) -> bool {
         self.resize(ui, cx.theme);
         let room = ui.available_size() - vec2(14.0, 0.0);
-        let (columns, side) = enlarged(room, arrange(room, sites.len()), self.size);
-        let heads = sites.iter().map(|s| s.heads).max().unwrap_or(1).max(1);
+        let (columns, side) = enlarged(room, arrange(room, layers.len()), self.size);
+        let heads = layers.iter().map(|l| l.groups.len()).max().unwrap_or(1).max(1);
         // In steps, so that a window being resized does not draw anew for every point.
         let pixels = ((side * ui.ctx().pixels_per_point()).ceil().max(1.0) as usize).next_power_of_two().min(heads);
-        let key = (results.revision, map, kind, by_index, pixels, cx.theme.figure.missing);
-        let (analysis, ctx) = (Arc::clone(&results.analysis), ui.ctx().clone());
-        let made = self.drawn.get(ui.ctx(), key, move || {
+        let key = (made.clone(), pixels, cx.theme.figure.missing);
+        let (made, ctx) = (made.clone(), ui.ctx().clone());
+        let missing = cx.theme.figure.missing;
+        let drawn = self.drawn.get(ui.ctx(), key, move || {
             let most = ctx.input(|i| i.max_texture_side);
-            let atlas = atlas(&analysis, key, most);
-            let places = (0..analysis.sites.len()).map(|i| atlas.uv(i)).collect();
+            let Picture::Similarities(_, layers) = &*made else { return Err(Error::new("there are no layers")) };
+            let atlas = atlas(layers, pixels, most, missing);
+            let places = (0..layers.len()).map(|i| atlas.uv(i)).collect();
             let size = [atlas.raster.width, atlas.raster.height];
             let image = ColorImage::from_rgba_unmultiplied(size, &atlas.raster.rgba);
             Ok((ctx.load_texture("layers", image, SMALLER_SMOOTH), places))
         });
-        let Some(Ok((texture, places))) = made else {
+        let Some(Ok((texture, places))) = drawn else {
             note(ui, cx.theme, "Drawing every layer …");
             return false;
         };
         let mut opened = false;
         let mut area = ScrollArea::both().auto_shrink(false);
-        if let Some(down) = self.before.follow(ui, (columns, side), sites.len()) {
+        if let Some(down) = self.before.follow(ui, (columns, side), layers.len()) {
             area = area.vertical_scroll_offset(down);
         }
         let shown = area.show(ui, |ui| {
-            let rows = sites.len().div_ceil(columns.max(1));
+            let rows = layers.len().div_ceil(columns.max(1));
             let size = vec2(columns as f32 * (side + GAP) - GAP, rows as f32 * (side + NAME + GAP));
             let (outer, response) = ui.allocate_exact_size(size, Sense::click());
             let painter = ui.painter_at(outer);
             let place = |i: usize| tile(outer.min, side, columns, i);
-            for (i, site) in sites.iter().enumerate() {
+            for (i, layer) in layers.iter().enumerate() {
                 let rect = place(i);
                 if !ui.is_rect_visible(rect.expand2(vec2(0.0, NAME))) {
                     continue;
                 }
-                let is_shown = cx.state.site() == Some(site.site);
+                let is_shown = cx.state.site().is_some_and(|site| site.to_string() == layer.site);
                 let ink = if is_shown { cx.theme.accent } else { cx.theme.muted };
                 let at = rect.left_top() - vec2(0.0, 4.0);
-                painter.text(at, Align2::LEFT_BOTTOM, site.site, FontId::proportional(11.0), ink);
+                painter.text(at, Align2::LEFT_BOTTOM, &layer.site, FontId::proportional(11.0), ink);
                 let uv = places.get(i).copied().unwrap_or(Rect::ZERO);
                 painter.image(texture.id(), rect, uv, Color32::WHITE);
                 if is_shown {
                     painter.rect_stroke(rect.expand(2.0), 2.0, Stroke::new(1.5, cx.theme.accent), StrokeKind::Outside);
                 }
             }
-            response.widget_info(|| {
-                WidgetInfo::labeled(Role::Image, true, format!("{} in every layer", kind.likeness().label()))
-            });
+            let label = layers.first().map_or("", |l| l.likeness.label());
+            response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("{} in every layer", label)));
             let under = response.hover_pos().and_then(|at| {
-                let i = (0..sites.len()).find(|i| place(*i).expand2(vec2(0.0, NAME)).contains(at))?;
-                Some((sites.get(i)?, place(i), at))
+                let i = (0..layers.len()).find(|i| place(*i).expand2(vec2(0.0, NAME)).contains(at))?;
+                Some((layers.get(i)?, place(i), at))
             });
-            let Some((site, rect, at)) = under else { return };
-            if response.clicked() {
-                cx.send(Action::ShowSite(site.site));
+            let Some((layer, rect, at)) = under else { return };
+            if let Some(site) = layer.site.parse::<Site>().ok().filter(|_| response.clicked()) {
+                cx.send(Action::ShowSite(site));
                 opened = true;
             }
-            let feature = site.features.get(&map);
-            let pair = feature.and_then(|f| {
-                let order = if by_index { (0..site.heads).collect() } else { order_by_group(&f.groups) };
-                let (r, c) = cell_at(rect, site.heads, site.heads, at)?;
+            let order = layer.order();
+            let pair = cell_at(rect, order.len(), order.len(), at).and_then(|(r, c)| {
                 let (i, j) = (*order.get(r)?, *order.get(c)?);
-                let value = value(kind, site, f, i, j);
-                Some(format!(", heads {i} and {j}: {}", crate::chart::Unit::Plain.format(value)))
+                Some(format!(", heads {i} and {j}: {}", Unit::Plain.format(layer.matrix.get(i, j))))
             });
-            response.on_hover_text_at_pointer(format!("{}{}", site.site, pair.unwrap_or_default()));
+            response.on_hover_text_at_pointer(format!("{}{}", layer.site, pair.unwrap_or_default()));
         });
         self.before.offset = shown.state.clamped_offset().y;
         opened
@@ -186,20 +180,6 @@ impl Stand {
     }
 }
 
-fn value(
-    kind: Kind,
-    site: &crate::analysis::SiteAnalysis,
-    feature: &crate::analysis::FeatureAnalysis,
-    i: usize,
-    j: usize,
-) -> f64 {
-    match (kind, &site.cka) {
-        (Kind::Cosine, _) => feature.gram.cosine(i, j).unwrap_or(f64::NAN),
-        (Kind::Cka, Some(rows)) => rows.get(i).and_then(|r| r.get(j)).copied().unwrap_or(f64::NAN),
-        _ => feature.gram.distance2(i, j).sqrt(),
-    }
-}
-
 /// How many tiles stand in a row, and their side: as large as all of them fit, within limits.
 fn arrange(room: Vec2, count: usize) -> (usize, f32) {
     let side = |columns: usize| {
@@ -230,23 +210,16 @@ fn tile(corner: Pos2, side: f32, columns: usize, i: usize) -> Rect {
 }
 
 /// Draws every layer into one picture whose sides a texture can have.
-fn atlas(analysis: &Analysis, key: Key, most: usize) -> Atlas {
-    let (_, map, kind, by_index, wanted, missing) = key;
-    let count = analysis.sites.len().max(1);
+fn atlas(layers: &[Similarity], wanted: usize, most: usize, missing: Rgb) -> Atlas {
+    let count = layers.len().max(1);
     let columns = (count as f64).sqrt().ceil() as usize;
     let side = wanted.min(most / columns.max(1)).max(1);
     let (width, height) = (columns * side, count.div_ceil(columns) * side);
     let mut raster = Raster { width, height, rgba: vec![0; width * height * 4] };
     let mut used = Vec::with_capacity(count);
-    for (i, site) in analysis.sites.iter().enumerate() {
-        let Some(feature) = site.features.get(&map) else {
-            used.push(0);
-            continue;
-        };
-        let order = if by_index { (0..site.heads).collect() } else { order_by_group(&feature.groups) };
-        let grid = numbers(kind, site, feature);
-        let scale = kind.likeness().scale(&grid);
-        let pooled = grid.reordered(&order, &order).pooled(side, Pool::Mean);
+    for (i, layer) in layers.iter().enumerate() {
+        let (order, scale) = (layer.order(), layer.scale());
+        let pooled = layer.matrix.reordered(&order, &order).pooled(side, Pool::Mean);
         let small = Raster::from_grid(&pooled, &scale, missing);
         let (left, top) = (i % columns * side, i / columns * side);
         for row in 0..small.height {

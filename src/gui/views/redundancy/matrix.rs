@@ -9,7 +9,7 @@ use super::super::super::action::Action;
 use super::super::super::app::Cx;
 use super::super::super::theme::{STRONG, Theme, color};
 use super::super::super::widgets::{cell_at, paint_texture};
-use crate::analysis::{FeatureAnalysis, SiteAnalysis};
+use crate::analysis::{FeatureAnalysis, Metric, SiteAnalysis};
 use crate::chart::Similarity;
 use crate::chart::axis::Axis;
 use crate::chart::tree::Tree;
@@ -29,8 +29,8 @@ pub(super) struct Drawing<'a> {
     pub cx: Cx<'a>,
     pub site: &'a SiteAnalysis,
     pub feature: &'a FeatureAnalysis,
+    pub metric: Metric,
     pub similarity: &'a Similarity,
-    pub tree: Option<&'a Tree>,
     pub order: &'a [usize],
     pub most_alike: &'a [(usize, usize, f64)],
 }
@@ -65,14 +65,14 @@ impl Drawing<'_> {
         let n = self.order.len().max(1);
         let side = ((side / n as f32).floor().max(1.0) * n as f32).min(side.max(n as f32));
         let cell = side / n as f32;
-        let tree = if self.tree.is_some() { TREE } else { 0.0 };
+        let tree = if self.similarity.tree.is_some() { TREE } else { 0.0 };
         let left = NUMBERS + STRIP + 3.0;
         let size = vec2(left + side + 4.0, tree + STRIP + 3.0 + side + NUMBERS);
         let (outer, response) = ui.allocate_exact_size(size, Sense::click());
         let rect = Rect::from_min_size(outer.min + vec2(left, tree + STRIP + 3.0), vec2(side, side));
         let painter = ui.painter_at(outer);
         paint_texture(&painter, texture, rect);
-        if let Some(tree) = self.tree {
+        if let Some(tree) = &self.similarity.tree {
             self.dendrogram(&painter, tree, rect, outer.top() + 6.0);
         }
         let size = if cell >= 12.0 { 11.0 } else { 9.0 };
@@ -84,7 +84,7 @@ impl Drawing<'_> {
             let strip = |at, size| painter.rect_filled(Rect::from_min_size(at, size), 0.0, fill);
             strip(rect.min + vec2(place as f32 * cell, -STRIP - 3.0), vec2(cell, STRIP));
             strip(rect.min + vec2(-STRIP - 3.0, place as f32 * cell), vec2(STRIP, cell));
-            let kept = self.cx.state.is_kept(Head::new(self.site.site, *head));
+            let kept = self.similarity.keeps(*head);
             let ink = if kept { theme.ink } else { theme.muted };
             let name = if kept { FontFamily::Name(STRONG.into()) } else { FontFamily::Proportional };
             let font = FontId::new(size, name);
@@ -125,7 +125,7 @@ impl Drawing<'_> {
     }
 
     fn numbers(&self, painter: &Painter, rect: Rect, cell: f32) {
-        let scale = self.similarity.likeness.scale(&self.similarity.matrix);
+        let scale = self.similarity.scale();
         for (r, i) in self.order.iter().enumerate() {
             for (c, j) in self.order.iter().enumerate() {
                 let value = self.similarity.matrix.get(*i, *j);

@@ -4,24 +4,22 @@ mod layers;
 mod matrix;
 mod pair;
 
-use std::sync::Arc;
-
 use eframe::egui::{RichText, Ui};
 use serde::{Deserialize, Serialize};
 
 use self::layers::Layers;
 use self::matrix::Drawing;
-use self::pair::most_alike;
-use super::super::app::Cx;
-use super::super::state::State;
-use super::super::widgets::{
-    Background, MatrixTexture, choice, color_bar, feature_picker, group_legend, needs_run, note, site_picker,
+use super::shown::Made;
+use super::{Draw, Key, OfAnalysis};
+use crate::analysis::{FeatureAnalysis, SiteAnalysis};
+use crate::chart::{AnalysisView, Likeness, Order, Picture, Similarity, Unit};
+use crate::error::Result;
+use crate::gui::app::Cx;
+use crate::gui::state::State;
+use crate::gui::widgets::{
+    MatrixTexture, choice, color_bar, feature_picker, group_legend, needs_run, note, site_picker,
 };
-use super::{Draw, Key as PictureKey, OfAnalysis};
-use crate::analysis::{Analysis, FeatureAnalysis, SiteAnalysis};
-use crate::chart::{AnalysisView, Caption, Grid, Likeness, Order, Similarity, Tree, Unit};
-use crate::error::{Error, Result};
-use crate::network::{FeatureMap, Site};
+use crate::network::FeatureMap;
 
 /// What the numbers between two heads are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,31 +51,24 @@ pub struct Redundancy {
     by_index: bool,
     all_layers: bool,
     #[serde(skip)]
-    texture: MatrixTexture,
+    texture: MatrixTexture<(Made, &'static str)>,
     #[serde(skip)]
-    drawn: Background<Key, Drawn>,
+    most_alike: Option<(Made, MostAlike)>,
     #[serde(skip)]
     layers: Layers,
 }
 
-type Key = (u64, Site, FeatureMap, Kind, bool);
-
-/// The matrix of a layer and the tree over it.
-struct Drawn {
-    similarity: Similarity,
-    tree: Tree,
-    most_alike: Vec<(usize, usize, f64)>,
-}
-
-/// Up to so many heads are joined to a tree within a small part of a frame.
-const QUICK: usize = 48;
+/// Two heads and the number between them, the most alike first.
+type MostAlike = Vec<(usize, usize, f64)>;
+/// Pairs in the list.
+const LISTED: usize = 8;
 
 impl Redundancy {
     /// What its picture is made of.
-    pub fn key(&self, state: &State) -> PictureKey {
+    pub fn key(&self, state: &State) -> Key {
         let options = [self.kind as usize, usize::from(self.by_index), usize::from(self.all_layers)];
-        let key = PictureKey { feature: state.feature(), options, ..PictureKey::of_site(state) };
-        if self.all_layers { PictureKey { site: None, ..key } } else { key }
+        let key = Key { feature: state.feature(), options, ..Key::of_site(state) };
+        if self.all_layers { Key { site: None, ..key } } else { key }
     }
 
     /// What makes its picture.
@@ -88,57 +79,62 @@ impl Redundancy {
     }
 
     /// Draws the view.
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
-        let (Some(results), Some(site), Some(map)) = (&cx.state.results, cx.state.site_results(), cx.state.feature())
-        else {
+    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, made: Option<&Made>) {
+        let (Some(site), Some(map)) = (cx.state.site_results(), cx.state.feature()) else {
             needs_run(ui, cx, "Similarities of heads");
             return;
         };
         ui.horizontal_wrapped(|ui| self.toolbar(ui, cx, site));
-        let key = (results.revision, site.site, map, self.kind, self.by_index);
-        let analysis = Arc::clone(&results.analysis);
-        let make = move || Drawn::of(&analysis, key);
-        let drawn = self.drawn.get_keyed(ui.ctx(), key, site.heads <= QUICK, make);
-        // While the next matrix is being made, the last one stays, with all that belongs to it.
-        let drawn = drawn.filter(|(key, _)| key.0 == results.revision);
-        let Some((key, drawn)) = drawn.and_then(|(key, drawn)| Some((*key, drawn.as_ref().ok()?))) else {
-            note(ui, cx.theme, "Comparing the heads …");
-            return;
-        };
-        let Some(site) = results.analysis.site(key.1) else { return };
-        let Some(feature) = site.features.get(&key.2) else { return };
-        let Drawn { similarity, tree, most_alike } = drawn;
-        let scale = similarity.likeness.scale(&similarity.matrix);
+        match made.map(|made| (made, &**made)) {
+            Some((made, Picture::Similarity(one))) => self.one(ui, cx, made, one, map),
+            Some((made, Picture::Similarities(_, layers))) => {
+                self.legend(ui, cx, layers.first(), true);
+                about(ui, cx, map, site.features.get(&map));
+                ui.add_space(4.0);
+                if self.layers.ui(ui, cx, made, layers) {
+                    self.all_layers = false;
+                }
+            }
+            _ => note(ui, cx.theme, "Comparing the heads …"),
+        }
+    }
+
+    /// The heads of one layer. While the next matrix is being made, the last one stays, with all that belongs to it.
+    fn one(&mut self, ui: &mut Ui, cx: Cx<'_>, made: &Made, similarity: &Similarity, map: FeatureMap) {
+        let Some(results) = &cx.state.results else { return };
+        let Some(site) = similarity.site.parse().ok().and_then(|site| results.analysis.site(site)) else { return };
+        let Some(feature) = site.features.get(&map) else { return };
+        self.legend(ui, cx, Some(similarity), false);
+        about(ui, cx, map, Some(feature));
+        ui.add_space(4.0);
+        let order = similarity.order();
+        let key = (made.clone(), cx.theme.figure.name);
+        let texture = self.texture.get(ui, key, cx.theme.figure.missing, || {
+            (similarity.matrix.reordered(&order, &order), similarity.scale())
+        });
+        let held = self.most_alike.take().filter(|(of, _)| of == made);
+        let (_, most_alike) =
+            self.most_alike.insert(held.unwrap_or_else(|| (made.clone(), similarity.most_alike(LISTED))));
+        let metric = results.analysis.settings.metric;
+        Drawing { cx, site, feature, metric, similarity, order: &order, most_alike }.show(ui, texture);
+    }
+
+    /// What the colors of the matrices mean.
+    fn legend(&self, ui: &mut Ui, cx: Cx<'_>, similarity: Option<&Similarity>, is_small: bool) {
+        let Some(similarity) = similarity else { return };
         ui.horizontal_wrapped(|ui| {
-            let label = similarity.likeness.label();
-            if self.all_layers && self.kind == Kind::Distance {
+            if is_small && similarity.likeness == Likeness::Distance {
                 note(ui, cx.theme, "Distance, each layer from 0 to its own largest");
             } else {
-                ui.label(RichText::new(label).small().color(cx.theme.muted));
+                ui.label(RichText::new(similarity.likeness.label()).small().color(cx.theme.muted));
                 let missing = similarity.matrix.has_missing().then_some("no direction");
-                color_bar(ui, cx.theme, &scale, Unit::Plain, missing);
+                color_bar(ui, cx.theme, &similarity.scale(), Unit::Plain, missing);
             }
-            if !self.all_layers {
+            if !is_small {
                 ui.add_space(8.0);
                 group_legend(ui, cx.theme, similarity.groups.iter().max().map_or(0, |g| g + 1));
             }
         });
-        about(ui, cx, feature);
-        ui.add_space(4.0);
-        if self.all_layers {
-            if self.layers.ui(ui, cx, self.kind, self.by_index) {
-                self.all_layers = false;
-            }
-            return;
-        }
-        let by_index = key.4;
-        let order: Vec<usize> = if by_index { (0..site.heads).collect() } else { tree.order.clone() };
-        let texture = self.texture.get(ui, (key, cx.theme.figure.name), cx.theme.figure.missing, || {
-            (similarity.matrix.reordered(&order, &order), scale)
-        });
-        let draw =
-            Drawing { cx, site, feature, similarity, tree: (!by_index).then_some(tree), order: &order, most_alike };
-        draw.show(ui, texture);
     }
 
     fn toolbar(&mut self, ui: &mut Ui, cx: Cx<'_>, site: &SiteAnalysis) {
@@ -169,42 +165,12 @@ impl Redundancy {
     }
 }
 
-impl Drawn {
-    fn of(analysis: &Analysis, (_, site, map, kind, by_index): Key) -> Result<Self> {
-        let missing = || Error::new("the layer was not analysed");
-        let site = analysis.site(site).ok_or_else(missing)?;
-        let feature = site.features.get(&map).ok_or_else(missing)?;
-        let similarity = Similarity {
-            caption: Caption::new(format!("Heads of {}", site.site), map.name()),
-            site: site.site.to_string(),
-            matrix: numbers(kind, site, feature),
-            likeness: kind.likeness(),
-            groups: feature.groups.clone(),
-            kept: None,
-            by_index,
-        };
-        let tree = similarity.tree();
-        let most_alike = most_alike(&similarity);
-        Ok(Self { similarity, tree, most_alike })
-    }
-}
-
-/// The numbers between the heads of a layer; NaN where there is none.
-fn numbers(kind: Kind, site: &SiteAnalysis, feature: &FeatureAnalysis) -> Grid {
-    let heads = site.heads;
-    match (kind, &site.cka) {
-        (Kind::Cosine, _) => Grid::from_fn(heads, heads, |i, j| feature.gram.cosine(i, j).unwrap_or(f64::NAN)),
-        (Kind::Cka, Some(rows)) => Grid::from_rows(rows),
-        _ => Grid::from_fn(heads, heads, |i, j| feature.gram.distance2(i, j).sqrt()),
-    }
-}
-
 /// What must be known to read likeness under this map.
-fn about(ui: &mut Ui, cx: Cx<'_>, feature: &FeatureAnalysis) {
-    if cx.state.feature().is_some_and(FeatureMap::is_basis_dependent) {
+fn about(ui: &mut Ui, cx: Cx<'_>, map: FeatureMap, feature: Option<&FeatureAnalysis>) {
+    if map.is_basis_dependent() {
         note(ui, cx.theme, basis_note(cx));
     }
-    if feature.kv_shared {
+    if feature.is_some_and(|f| f.kv_shared) {
         note(ui, cx.theme, "Heads that share a key/value head have this map in common by construction.");
     }
 }

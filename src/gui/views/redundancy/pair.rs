@@ -6,24 +6,9 @@ use super::super::super::action::Action;
 use super::super::super::theme::color;
 use super::super::super::widgets::{fact, facts, heading, note};
 use super::matrix::Drawing;
-use crate::chart::Similarity;
+use crate::chart::similarity::distance;
 use crate::chart::{GroupStyle, Unit};
 use crate::network::Head;
-
-/// Pairs in the list.
-const LISTED: usize = 8;
-
-/// The pairs of heads that are most alike, opposite ones among them: two heads and the number between them.
-pub(super) fn most_alike(similarity: &Similarity) -> Vec<(usize, usize, f64)> {
-    let heads = similarity.groups.len();
-    let pairs = (0..heads).flat_map(|i| (i + 1..heads).map(move |j| (i, j)));
-    let value = |(i, j): (usize, usize)| Some((i, j, similarity.matrix.get(i, j))).filter(|p| p.2.is_finite());
-    let mut pairs: Vec<(usize, usize, f64)> = pairs.filter_map(value).collect();
-    let distance = |pair: &(usize, usize, f64)| similarity.likeness.distance(pair.2.abs());
-    pairs.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
-    pairs.truncate(LISTED);
-    pairs
-}
 
 impl Drawing<'_> {
     /// The two heads under the pointer, else those selected; below them the pairs most alike.
@@ -81,7 +66,7 @@ impl Drawing<'_> {
             for (map, feature) in &self.site.features {
                 ui.label(RichText::new(map.name()).color(theme.muted));
                 ui.label(plain(feature.gram.cosine(i, j).unwrap_or(f64::NAN)));
-                ui.add(Label::new(plain(feature.gram.distance2(i, j).sqrt())).truncate());
+                ui.add(Label::new(plain(distance(&feature.gram, self.metric, i, j))).truncate());
                 ui.end_row();
             }
         });

@@ -6,7 +6,8 @@ mod paint;
 use eframe::egui::{Color32, Id, Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo};
 
 use self::geometry::Geometry;
-use super::super::theme::Theme;
+use crate::chart::OverviewRow;
+use crate::gui::theme::Theme;
 use crate::network::{Head, Site};
 use crate::plan::{Shape, SiteShape};
 
@@ -39,8 +40,8 @@ pub struct Summary {
 pub struct HeadGrid<'a> {
     /// The layers.
     pub shape: &'a Shape,
-    /// Heads of each layer from left to right, where they are not in their own order.
-    pub order: Option<&'a [Vec<usize>]>,
+    /// The layers in which heads are not in their own order.
+    pub order: Option<&'a [OverviewRow]>,
     /// Columns about whole layers, where there is room.
     pub summaries: &'a [Summary],
     /// Where the keyboard is.
@@ -134,7 +135,7 @@ impl HeadGrid<'_> {
     }
 
     fn head_in(&self, row: usize, column: usize) -> usize {
-        self.order.and_then(|o| o.get(row)?.get(column).copied()).unwrap_or(column)
+        self.order.and_then(|rows| rows.get(row)?.order.get(column).copied()).unwrap_or(column)
     }
 
     fn place_of(&self, geometry: &Geometry, head: Head) -> Option<Rect> {
