@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use eframe::egui::{self, Key};
 
-use super::action::{Action, Outbox, PathPurpose};
+use super::action::{Action, Outbox};
+use super::autosave::Autosave;
 use super::command::{Command, by_keys};
-use super::dispatch::Autosave;
+use super::context::Cx;
 use super::jobs::{AttentionKey, JobKind, Jobs, Outcome, RegroupKey};
 use super::layout::Layout;
 use super::messages::sentence;
 use super::panels::{self, Buffers};
+use super::purpose::PathPurpose;
 use super::state::{Overlay, State};
 use super::theme::{self, Theme};
 use crate::chart::Picture;
@@ -19,24 +21,6 @@ use crate::gui::view::View;
 use crate::task::CancelToken;
 use crate::tensor::DeviceChoice;
 use crate::workspace::{Settings, Store, ThemeChoice, sample};
-
-/// What panels and views are given: everything to read, and where to ask for changes.
-#[derive(Clone, Copy)]
-pub struct Cx<'a> {
-    /// Everything that is shown.
-    pub state: &'a State,
-    /// Colours by name.
-    pub theme: &'a Theme,
-    /// Where to ask.
-    pub out: &'a Outbox,
-}
-
-impl Cx<'_> {
-    /// Asks for `action`.
-    pub fn send(&self, action: Action) {
-        self.out.send(action);
-    }
-}
 
 /// The window.
 pub struct App {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::action::PathPurpose;
+use super::purpose::PathPurpose;
 use crate::analysis::{Analysis, Grouping};
 use crate::error::Result;
 use crate::evaluation::Measured;
@@ -16,6 +16,9 @@ use crate::tensor::DeviceChoice;
 use crate::training::TrainingSummary;
 use crate::words::counted;
 use crate::workspace::Place;
+
+/// Heads whose patterns are computed at once.
+pub const MOST_PATTERNS: usize = 16;
 
 /// What a worker is for. A new one of a kind replaces the old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,21 +7,24 @@
 //! | module | job |
 //! | --- | --- |
 //! | `app` | the frame loop |
-//! | `state` | everything that is shown |
-//! | `command`, `action` | what a person can do: listed with a name and a key, or with something to do it to |
+//! | `state`, `context` | everything that is shown; what of it panels and views are given |
+//! | `command`, `action`, `purpose` | what a person can do: listed with a name and a key, or with something to do it to |
 //! | `dispatch` | the one place that changes the state |
 //! | `jobs` | workers under way |
 //! | `theme`, `widgets` | colours by name; parts used in several places |
-//! | `panels`, `views` | what surrounds the tabs; the tabs |
+//! | `panels`, `view`, `views` | what surrounds the tabs; their names; what they show |
 
 mod action;
 mod app;
+mod autosave;
 mod command;
+mod context;
 mod dispatch;
 mod jobs;
 mod layout;
 mod messages;
 mod panels;
+mod purpose;
 mod selection;
 mod state;
 mod theme;

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Selection;
-use super::action::PathPurpose;
 use super::jobs::{AttentionKey, Jobs, RegroupKey};
 use super::messages::Messages;
+use super::purpose::PathPurpose;
+use super::selection::Selection;
 use crate::analysis::{Analysis, FeatureAnalysis, Grouping, SiteAnalysis};
 use crate::error::Error;
 use crate::evaluation::Measured;

@@ -2,12 +2,14 @@
 
 use eframe::egui::Key;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
 /// One tab.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, VariantArray)]
 #[serde(rename_all = "lowercase")]
 pub enum View {
     /// All heads of the model.
+    #[default]
     Overview,
     /// How alike the heads of a layer are.
     Redundancy,
@@ -25,8 +27,7 @@ pub enum View {
 
 impl View {
     /// Every view, in the order of the tabs.
-    pub const ALL: [Self; 7] =
-        [Self::Overview, Self::Redundancy, Self::Groups, Self::Votes, Self::Prune, Self::Attention, Self::Training];
+    pub const ALL: &'static [Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word on the tab.
     pub fn title(self) -> &'static str {

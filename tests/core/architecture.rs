@@ -31,7 +31,7 @@ const ROOMS: &[&str] = &[
 /// Crates that draw or ask for windows.
 const WINDOW: [&str; 6] = ["egui", "eframe", "egui_plot", "egui_extras", "egui_tiles", "rfd"];
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+pub fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -6,6 +6,7 @@ mod common;
 
 mod analysis;
 mod architecture;
+mod circles;
 mod corpus_images;
 mod corpus_text;
 mod corpus_tokens;

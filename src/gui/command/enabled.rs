@@ -1,8 +1,8 @@
 //! Whether a command can be carried out as things stand.
 
-use super::super::State;
-use super::super::jobs::JobKind;
-use super::Command;
+use super::kinds::Command;
+use crate::gui::jobs::JobKind;
+use crate::gui::state::State;
 use crate::workspace::sample;
 
 impl Command {
@@ -78,7 +78,57 @@ impl Command {
             | Self::Show(_) => model(),
             Self::Cancel if state.jobs.shown().next().is_none() => Err("nothing is under way"),
             Self::CopyMessages | Self::ClearMessages if state.messages.all().is_empty() => Err("there are none"),
-            _ => Ok(()),
+            Self::TypePath
+            | Self::OpenModel
+            | Self::OpenFile
+            | Self::OpenSample
+            | Self::Quit
+            | Self::Undo
+            | Self::Redo
+            | Self::UnpinAll
+            | Self::ClearSelection
+            | Self::PauseTraining
+            | Self::StopTraining
+            | Self::VoteNow
+            | Self::Cancel
+            | Self::ResetLayout
+            | Self::ToggleModel
+            | Self::ToggleInspector
+            | Self::ToggleTasks
+            | Self::Theme(_)
+            | Self::ZoomIn
+            | Self::ZoomOut
+            | Self::ZoomReset
+            | Self::Palette
+            | Self::Guide
+            | Self::Shortcuts
+            | Self::About
+            | Self::CopyMessages
+            | Self::ClearMessages => Ok(()),
+        }
+    }
+
+    /// Words as things stand: undo and redo say what they would change.
+    pub fn text_now(self, state: &State) -> String {
+        let text = self.spec().text;
+        let name = match self {
+            Self::Undo => state.draft.undo_name(),
+            Self::Redo => state.draft.redo_name(),
+            _ => None,
+        };
+        name.map_or_else(|| text.to_owned(), |name| format!("{text}: {name}"))
+    }
+
+    /// Whether a mark stands before it in the menu.
+    pub fn is_on(self, state: &State) -> Option<bool> {
+        match self {
+            Self::ToggleModel => Some(state.settings.show_model),
+            Self::ToggleInspector => Some(state.settings.show_inspector),
+            Self::ToggleTasks => Some(state.settings.show_tasks),
+            Self::Guide => Some(state.settings.show_guide),
+            Self::Theme(choice) => Some(state.settings.theme == choice),
+            Self::PauseTraining => Some(state.training.watched.as_ref().is_some_and(|(_, w)| w.control.is_paused())),
+            _ => None,
         }
     }
 }

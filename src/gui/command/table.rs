@@ -2,11 +2,18 @@
 
 use eframe::egui::{Key, KeyboardShortcut, Modifiers};
 
-use super::{Command, Menu, Spec};
+use super::kinds::{Command, Menu, Spec};
 use crate::workspace::ThemeChoice;
 
+impl Command {
+    /// Words and keys.
+    pub fn spec(self) -> Spec {
+        spec(self)
+    }
+}
+
 /// The row of a command.
-pub(super) fn spec(command: Command) -> Spec {
+fn spec(command: Command) -> Spec {
     use Menu::{Edit, File, Help, Run, View};
     let (menu, text, tooltip, keys) = match command {
         Command::OpenModel => {

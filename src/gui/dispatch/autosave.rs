@@ -1,79 +1,19 @@
 //! Settings and workspace, written by themselves a moment after they change.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use eframe::egui;
 
-use super::super::app::App;
-use super::super::jobs::{JobKind, Outcome};
 use super::opening::other_window;
-use crate::analysis::Analysis;
-use crate::workspace::{ModelRef, Settings, Workspace};
+use crate::gui::app::App;
+use crate::gui::autosave::{Fingerprint, OnDisk, Work};
+use crate::gui::jobs::{JobKind, Outcome};
+use crate::workspace::Workspace;
 
 /// How long changes are gathered before they are written.
 const PAUSE: Duration = Duration::from_millis(1500);
-
-/// What was written last, and when something changed since.
-#[derive(Default)]
-pub struct Autosave {
-    written: Option<(Settings, Workspace)>,
-    changed_at: Option<Instant>,
-    seen: Option<Fingerprint>,
-    /// The work as it stands in the file that a person named.
-    in_file: Option<Work>,
-    /// Take the work of this frame for what stands in that file.
-    is_fresh: bool,
-    /// Snapshots that were taken.
-    taken: u64,
-    disk: Arc<Mutex<OnDisk>>,
-    /// Files with the work of other windows that a person knows of.
-    told: HashSet<PathBuf>,
-}
-
-impl Autosave {
-    /// The work as it is now stands in its file.
-    pub(super) fn mark_written(&mut self) {
-        self.is_fresh = true;
-    }
-
-    /// Whether there is work that the file does not hold.
-    pub(in super::super) fn is_edited(&self) -> bool {
-        self.seen.as_ref().zip(self.in_file.as_ref()).is_some_and(|(seen, file)| seen.work != *file)
-    }
-}
-
-/// What lies on the disk; workers hold it while they write.
-#[derive(Default)]
-struct OnDisk {
-    /// Its snapshot, so that a slow write of an older one never replaces a newer one.
-    number: u64,
-    /// Its model and analysis, which is large and written only when it is another.
-    analysis: Option<(Option<ModelRef>, Option<Arc<Analysis>>)>,
-}
-
-/// What is compared to notice a change without looking at everything.
-#[derive(PartialEq)]
-struct Fingerprint {
-    settings: Settings,
-    work: Work,
-    site: Option<crate::network::Site>,
-    feature: Option<crate::network::FeatureMap>,
-    layout: u64,
-}
-
-/// What would be missed.
-#[derive(Clone, PartialEq)]
-struct Work {
-    run: crate::run::Spec,
-    training: crate::training::TrainSettings,
-    notes: String,
-    plan_revision: u64,
-    results: u64,
-    measured: u64,
-}
 
 impl App {
     /// Notices changes and writes them on a worker after a pause. An idle window does nothing here.

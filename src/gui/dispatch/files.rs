@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::action::PathPurpose;
-use super::super::app::App;
-use super::super::jobs::{JobKind, Outcome};
-use super::super::state::Overlay;
 use crate::analysis::Document;
 use crate::corpus::Input;
 use crate::error::Result;
 use crate::figure::{DEFAULT_SCALE, write};
+use crate::gui::app::App;
+use crate::gui::jobs::{JobKind, Outcome};
+use crate::gui::purpose::PathPurpose;
+use crate::gui::state::Overlay;
 use crate::gui::view::View;
 use crate::workspace::Workspace;
 

@@ -19,12 +19,10 @@ mod work;
 use eframe::egui::{self, ViewportCommand};
 use egui_tiles::LinearDir;
 
-pub use autosave::Autosave;
-pub use work::MOST_PATTERNS;
-
-use super::action::{Action, PathPurpose};
+use super::action::Action;
 use super::app::App;
 use super::command::Command;
+use super::purpose::PathPurpose;
 use super::state::Overlay;
 use crate::network::Head;
 use crate::training::Control;

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::app::App;
-use super::super::jobs::{JobKind, Outcome};
-use super::super::selection::Selection;
-use super::super::state::Lost;
 use crate::corpus::Input;
 use crate::error::Error;
+use crate::gui::app::App;
+use crate::gui::jobs::{JobKind, Outcome};
+use crate::gui::selection::Selection;
+use crate::gui::state::Lost;
 use crate::run::{Opened, Spec};
 use crate::words::counted;
 use crate::workspace::{Draft, History, ModelRef, Place, Workspace, open_place, open_workspace, sample_at};

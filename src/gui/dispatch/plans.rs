@@ -1,7 +1,7 @@
 //! Proposals, pins and named plans.
 
-use super::super::app::App;
-use super::super::state::Compared;
+use crate::gui::app::App;
+use crate::gui::state::Compared;
 use crate::network::Head;
 use crate::plan::{Amount, Request, propose};
 use crate::words::counted;

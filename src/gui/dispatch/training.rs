@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::super::app::App;
-use super::super::jobs::{JobKind, Outcome};
 use crate::chart::Unit;
+use crate::gui::app::App;
+use crate::gui::jobs::{JobKind, Outcome};
 use crate::run::{self, TrainSpec, Watched};
 use crate::training::{Beginning, Control, TrainingEnd as End, TrainingSummary};
 

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::app::App;
-use super::super::jobs::{Ended, JobKind, Outcome};
-use super::super::messages::sentence;
-use super::super::state::Results;
 use crate::analysis::{Analysis, Points};
 use crate::chart::Unit;
 use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
+use crate::gui::app::App;
+use crate::gui::jobs::{Ended, JobKind, MOST_PATTERNS, Outcome};
+use crate::gui::messages::sentence;
+use crate::gui::state::Results;
 use crate::run::{CurveSpec, PruneSpec, attention, refusal};
 use crate::words::{counted, noun};
 
@@ -256,6 +256,3 @@ impl App {
         self.state.measured_revision += 1;
     }
 }
-
-/// Heads whose patterns are computed at once.
-pub const MOST_PATTERNS: usize = 16;

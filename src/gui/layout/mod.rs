@@ -10,8 +10,6 @@ mod lift;
 mod panes;
 mod sound;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use eframe::egui;
 use egui_tiles::{Container, LinearDir, Tile, TileId, Tree};
 use serde::Serialize;
@@ -20,9 +18,9 @@ use serde_json::Value;
 use self::lift::lift;
 use self::panes::Panes;
 use self::sound::is_sound;
-use super::app::Cx;
+use super::context::Cx;
 use super::state::State;
-use super::views::{Draw, Views};
+use super::views::{Chosen, Draw, Views};
 use crate::chart::{Picture, Theme};
 use crate::error::Result;
 use crate::gui::view::View;
@@ -36,6 +34,9 @@ pub struct Layout {
     dragged: Option<TileId>,
     /// The colors of the last frame, in which pictures are saved.
     theme: &'static Theme,
+    /// What a workspace keeps of this, as it was when the revision was asked for, and how often it was another.
+    seen: Option<(Tree<View>, Chosen)>,
+    revision: u64,
 }
 
 /// As it stands in a workspace.
@@ -47,7 +48,15 @@ struct Saved<'a> {
 
 impl Default for Layout {
     fn default() -> Self {
-        Self { tree: all_tabs(), views: Views::default(), front: View::Overview, dragged: None, theme: &Theme::LIGHT }
+        Self {
+            tree: all_tabs(),
+            views: Views::default(),
+            front: View::Overview,
+            dragged: None,
+            theme: &Theme::LIGHT,
+            seen: None,
+            revision: 0,
+        }
     }
 }
 
@@ -152,14 +161,18 @@ impl Layout {
         }
     }
 
-    /// Changes with everything that a workspace keeps.
-    pub fn revision(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.save().to_string().hash(&mut hasher);
-        hasher.finish()
+    /// Changes with everything that a workspace keeps. Compares with what was there at the last call: nothing is written
+    /// down or hashed.
+    pub fn revision(&mut self) -> u64 {
+        let chosen = self.views.chosen();
+        if self.seen.as_ref().is_none_or(|(tree, views)| *tree != self.tree || *views != chosen) {
+            self.seen = Some((self.tree.clone(), chosen));
+            self.revision += 1;
+        }
+        self.revision
     }
 
-    /// What draws the picture of a view, away from the window.
+    /// What makes the picture of a view, away from the window.
     pub fn picture(&self, view: View, state: &State) -> Result<Draw> {
         self.views.picture(view, state)
     }
@@ -271,7 +284,7 @@ mod tests {
         let Some(Tile::Container(row)) = tiles.get_mut(root) else { panic!() };
         row.replace_child(overview, both).unwrap();
         lift(&mut layout.tree, Some(votes));
-        let others: Vec<View> = View::ALL.into_iter().filter(|view| *view != View::Votes).collect();
+        let others: Vec<View> = View::ALL.iter().copied().filter(|view| *view != View::Votes).collect();
         assert_eq!(stands(&layout), [vec![View::Votes], others]);
         assert!(is_sound(&layout.tree));
         let again = layout.save();

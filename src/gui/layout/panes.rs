@@ -3,9 +3,9 @@
 use eframe::egui::{self, Stroke, WidgetText};
 use egui_tiles::{Behavior, SimplificationOptions, TabState, TileId, Tiles, UiResponse};
 
-use super::super::app::Cx;
-use super::super::command::Command;
-use super::super::theme::Theme;
+use crate::gui::command::Command;
+use crate::gui::context::Cx;
+use crate::gui::theme::Theme;
 use crate::gui::view::View;
 use crate::gui::views::Views;
 

@@ -2,7 +2,7 @@
 
 use eframe::egui::{Context, Event, Id, Key, Rect, Stroke, StrokeKind, Ui};
 
-use super::super::theme::Theme;
+use crate::gui::theme::Theme;
 
 /// How long a control is followed after the keyboard came to it.
 const FOLLOWED_SECS: f64 = 3.0;

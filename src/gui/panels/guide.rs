@@ -2,12 +2,12 @@
 
 use eframe::egui::{self, Align, Layout, RichText, Ui};
 
-use super::super::app::Cx;
-use super::super::command::Command;
-use super::super::jobs::JobKind;
-use super::super::state::State;
-use super::super::widgets::{command_button, note};
+use crate::gui::command::Command;
+use crate::gui::context::Cx;
+use crate::gui::jobs::JobKind;
+use crate::gui::state::State;
 use crate::gui::view::View;
+use crate::gui::widgets::{command_button, note};
 
 /// One step of the way.
 struct Step {

@@ -2,13 +2,13 @@
 
 use eframe::egui::{RichText, TextEdit, Ui};
 
-use super::super::action::Action;
-use super::super::app::Cx;
-use super::super::command::Command;
-use super::super::theme::Theme;
-use super::super::widgets::{command_button, fact, facts, heading, note, swatch};
 use crate::analysis::SiteAnalysis;
 use crate::chart::{Measure, Unit};
+use crate::gui::action::Action;
+use crate::gui::command::Command;
+use crate::gui::context::Cx;
+use crate::gui::theme::Theme;
+use crate::gui::widgets::{command_button, fact, facts, heading, note, swatch};
 use crate::network::{FeatureMap, Head};
 use crate::words::counted;
 

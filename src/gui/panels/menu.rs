@@ -2,11 +2,12 @@
 
 use eframe::egui::{self, Align, Layout, RichText, Ui};
 
-use super::super::action::{Action, PathPurpose};
-use super::super::app::Cx;
-use super::super::command::{Command, Menu};
-use super::super::messages::Level;
-use super::super::widgets::{command_button, command_item};
+use crate::gui::action::Action;
+use crate::gui::command::{Command, Menu};
+use crate::gui::context::Cx;
+use crate::gui::messages::Level;
+use crate::gui::purpose::PathPurpose;
+use crate::gui::widgets::{command_button, command_item};
 use crate::words::counted;
 
 /// Menus on the left, what is open and the palette on the right.

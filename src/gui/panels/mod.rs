@@ -12,7 +12,7 @@ mod welcome;
 
 use eframe::egui::{self, CentralPanel, Frame, Margin, Panel, ScrollArea, Sense, Ui, UiBuilder, Vec2, vec2};
 
-use super::app::Cx;
+use super::context::Cx;
 use super::layout::Layout;
 
 /// Text being typed and other short-lived things that belong to one panel each.

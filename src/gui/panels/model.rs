@@ -2,10 +2,10 @@
 
 use eframe::egui::{RichText, Ui};
 
-use super::super::app::Cx;
-use super::super::theme::STRONG;
-use super::super::widgets::note;
 use crate::chart::Unit;
+use crate::gui::context::Cx;
+use crate::gui::theme::STRONG;
+use crate::gui::widgets::note;
 use crate::run::ModelFacts;
 use crate::words::{counted, noun};
 

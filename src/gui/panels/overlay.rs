@@ -4,12 +4,13 @@ use eframe::egui::text::CCursorRange;
 use eframe::egui::text_edit::TextEditState;
 use eframe::egui::{self, Align2, Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui};
 
-use super::super::action::{Action, PathPurpose};
-use super::super::app::Cx;
-use super::super::command::{Command, caps};
-use super::super::jobs::JobKind;
-use super::super::state::Overlay;
-use super::super::widgets::{heading, note};
+use crate::gui::action::Action;
+use crate::gui::command::{Command, caps};
+use crate::gui::context::Cx;
+use crate::gui::jobs::JobKind;
+use crate::gui::purpose::PathPurpose;
+use crate::gui::state::Overlay;
+use crate::gui::widgets::{heading, note};
 
 /// What was typed into the boxes.
 #[derive(Default)]

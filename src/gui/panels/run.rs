@@ -2,14 +2,14 @@
 
 use eframe::egui::{self, ComboBox, DragValue, ProgressBar, RichText, Ui};
 
-use super::super::action::Action;
-use super::super::app::Cx;
-use super::super::command::{Command, caps};
-use super::super::jobs::JobKind;
-use super::super::messages::sentence;
-use super::super::widgets::{command_button, heading, note};
 use crate::analysis::{Clustering, Groups, Metric};
 use crate::corpus::{BatchOrder, Input};
+use crate::gui::action::Action;
+use crate::gui::command::{Command, caps};
+use crate::gui::context::Cx;
+use crate::gui::jobs::JobKind;
+use crate::gui::messages::sentence;
+use crate::gui::widgets::{command_button, heading, note};
 use crate::model::MemoryLimit;
 use crate::network::{FeatureMap, SiteKind};
 use crate::run::{BATCH_SIZE, Field, Spec};

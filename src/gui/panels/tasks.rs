@@ -2,12 +2,12 @@
 
 use eframe::egui::{self, Align, Layout, ProgressBar, RichText, Ui};
 
-use super::super::action::Action;
-use super::super::app::Cx;
-use super::super::command::Command;
-use super::super::jobs::Job;
-use super::super::messages::Level;
-use super::super::widgets::command_button;
+use crate::gui::action::Action;
+use crate::gui::command::Command;
+use crate::gui::context::Cx;
+use crate::gui::jobs::Job;
+use crate::gui::messages::Level;
+use crate::gui::widgets::command_button;
 
 /// Workers with their bars above, messages below.
 pub fn show(ui: &mut Ui, cx: Cx<'_>) {

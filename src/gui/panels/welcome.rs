@@ -2,10 +2,11 @@
 
 use eframe::egui::{self, RichText, TextEdit, Ui};
 
-use super::super::action::{Action, PathPurpose};
-use super::super::app::Cx;
-use super::super::command::Command;
-use super::super::widgets::{command_button, heading, note};
+use crate::gui::action::Action;
+use crate::gui::command::Command;
+use crate::gui::context::Cx;
+use crate::gui::purpose::PathPurpose;
+use crate::gui::widgets::{command_button, heading, note};
 use crate::workspace::samples;
 
 /// The typed path.

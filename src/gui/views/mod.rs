@@ -2,6 +2,7 @@
 
 mod attention;
 mod groups;
+mod of_analysis;
 mod overview;
 mod prune;
 mod redundancy;
@@ -11,16 +12,16 @@ mod training;
 mod votes;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use eframe::egui::{RichText, Ui};
 use serde::{Deserialize, Serialize};
 
+use self::of_analysis::OfAnalysis;
 use self::shown::Shown;
 pub use self::shown::{Draw, Key};
-use crate::chart::{AnalysisView, Order, Picture, Request, build};
-use crate::error::{Error, Result};
-use crate::gui::app::Cx;
+use crate::chart::{AnalysisView, Picture};
+use crate::error::Result;
+use crate::gui::context::Cx;
 use crate::gui::state::State;
 use crate::gui::view::View;
 
@@ -48,7 +49,26 @@ const QUICK: usize = 48;
 /// The same for all layers together.
 const QUICK_MODEL: usize = 512;
 
+/// What a person chose in the views, and a workspace keeps.
+#[derive(Clone, PartialEq)]
+pub struct Chosen {
+    overview: overview::Chosen,
+    redundancy: redundancy::Chosen,
+    attention: attention::Chosen,
+    tables: Vec<View>,
+}
+
 impl Views {
+    /// What a person chose.
+    pub fn chosen(&self) -> Chosen {
+        Chosen {
+            overview: self.overview.chosen(),
+            redundancy: self.redundancy.chosen(),
+            attention: self.attention.chosen(),
+            tables: self.tables.clone(),
+        }
+    }
+
     /// Whether the numbers of a view are shown in place of its picture.
     pub fn is_table(&self, which: View) -> bool {
         self.tables.contains(&which)
@@ -142,33 +162,4 @@ fn other_settings(ui: &mut Ui, cx: Cx<'_>, which: View) {
         ui.label(RichText::new(text).small().color(cx.theme.warning))
             .on_hover_text("The settings on the left changed since this was computed: run again, or set them back");
     });
-}
-
-/// A picture of the results, as the plan being edited stands.
-#[derive(Default)]
-struct OfAnalysis {
-    /// Of the layer that is shown, or of all.
-    of_site: bool,
-    /// In which order heads stand.
-    order: Option<Order>,
-    /// Other groups for the layer that is shown.
-    groups: Option<Vec<usize>>,
-}
-
-impl OfAnalysis {
-    fn of_site() -> Self {
-        Self { of_site: true, ..Self::default() }
-    }
-
-    /// What makes it.
-    fn draw(self, state: &State, view: AnalysisView) -> Result<Draw> {
-        let results =
-            state.results.as_ref().ok_or_else(|| Error::new("nothing was run yet").hint("press Run first"))?;
-        let analysis = Arc::clone(&results.analysis);
-        let (site, feature, plan) = (state.site().filter(|_| self.of_site), state.feature(), state.shown_plan());
-        Ok(Box::new(move || {
-            let groups = self.groups.as_deref();
-            build(&analysis, &Request { view, site, feature, plan: plan.as_ref(), order: self.order, groups })
-        }))
-    }
 }

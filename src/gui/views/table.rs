@@ -3,13 +3,13 @@
 use eframe::egui::{Button, RichText, ScrollArea, TextWrapMode, Ui};
 use egui_extras::{Column, TableBuilder};
 
-use super::super::app::Cx;
-use super::super::widgets::{Background, note};
-use super::{Draw, Key};
+use super::shown::{Draw, Key};
 use crate::chart::table::Cell;
 use crate::chart::{Table, Unit};
 use crate::error::Result;
+use crate::gui::context::Cx;
 use crate::gui::view::View;
+use crate::gui::widgets::{Background, note};
 use crate::words::counted;
 
 /// The table of one view, made anew when what it shows changes.

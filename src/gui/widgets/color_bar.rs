@@ -2,8 +2,8 @@
 
 use eframe::egui::{Color32, Mesh, Pos2, Rect, RichText, Sense, Ui, pos2, vec2};
 
-use super::super::theme::{Theme, color};
 use crate::chart::{Rgb, Scale, Unit};
+use crate::gui::theme::{Theme, color};
 
 /// Width of the gradient.
 const WIDTH: f32 = 110.0;

@@ -2,8 +2,8 @@
 
 use eframe::egui::{Button, Response, Ui};
 
-use super::super::app::Cx;
-use super::super::command::{Command, caps};
+use crate::gui::command::{Command, caps};
+use crate::gui::context::Cx;
 
 /// A button of a command; greyed out with the reason where it cannot be done.
 pub fn command_button(ui: &mut Ui, cx: Cx<'_>, command: Command, text: &str) -> Response {

@@ -2,9 +2,9 @@
 
 use eframe::egui::{RichText, Ui};
 
-use super::super::app::Cx;
-use super::super::command::Command;
 use super::command_button;
+use crate::gui::command::Command;
+use crate::gui::context::Cx;
 
 /// Says what is missing and offers the command that brings it.
 pub fn empty(ui: &mut Ui, cx: Cx<'_>, title: &str, text: &str, command: Option<(Command, &str)>) {

@@ -2,7 +2,7 @@
 
 use eframe::egui::{self, RichText, Ui};
 
-use super::super::theme::{STRONG, Theme};
+use crate::gui::theme::{STRONG, Theme};
 
 /// A small heading over a part of a panel.
 pub fn heading(ui: &mut Ui, theme: &Theme, text: &str) {

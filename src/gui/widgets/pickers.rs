@@ -2,8 +2,8 @@
 
 use eframe::egui::{ComboBox, Rect, RichText, Role, Sense, Stroke, StrokeKind, TextStyle, Ui, WidgetInfo, pos2, vec2};
 
-use super::super::action::Action;
-use super::super::app::Cx;
+use crate::gui::action::Action;
+use crate::gui::context::Cx;
 
 /// The layer that is shown, for every view of one layer.
 pub fn site_picker(ui: &mut Ui, cx: Cx<'_>) {

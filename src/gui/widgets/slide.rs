@@ -2,7 +2,7 @@
 
 use eframe::egui::{Response, Slider, Ui};
 
-use super::super::theme::Theme;
+use crate::gui::theme::Theme;
 
 /// Adds a slider with a rail that stands out from the canvas, which fields to type in do not have to.
 pub fn slide(ui: &mut Ui, theme: &Theme, slider: Slider<'_>) -> Response {

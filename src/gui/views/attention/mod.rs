@@ -10,14 +10,13 @@ use std::sync::Arc;
 use eframe::egui::{self, DragValue, RichText, ScrollArea, TextEdit, Ui, Vec2};
 use serde::{Deserialize, Serialize};
 
-use super::shown::Made;
-use super::{Draw, Key};
+use super::shown::{Draw, Key, Made};
 use crate::chart::{AttentionMaps, AttentionPanel, Caption, Grid, Picture, Unit};
 use crate::error::{Error, Result};
 use crate::gui::action::Action;
-use crate::gui::app::Cx;
 use crate::gui::command::Command;
-use crate::gui::dispatch::MOST_PATTERNS;
+use crate::gui::context::Cx;
+use crate::gui::jobs::MOST_PATTERNS;
 use crate::gui::state::State;
 use crate::gui::theme::STRONG;
 use crate::gui::widgets::{Mark, MatrixTexture, choice, color_bar, empty, note, swatch};
@@ -72,7 +71,15 @@ pub struct Attention {
 /// Textures change with the picture and with the theme.
 type PanelTexture = MatrixTexture<(Made, &'static str)>;
 
+/// Text, range, heads or their mean, image or matrix.
+pub type Chosen = (String, Range, Show, Over);
+
 impl Attention {
+    /// What a person chose.
+    pub fn chosen(&self) -> Chosen {
+        (self.text.clone(), self.range, self.show, self.over)
+    }
+
     /// What its picture is made of.
     pub fn key(&self, state: &State) -> Key {
         let options = [self.range as usize * 2 + self.show as usize, self.over as usize, self.query];

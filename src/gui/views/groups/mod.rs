@@ -5,10 +5,11 @@ mod plots;
 
 use eframe::egui::{RichText, Ui, vec2};
 
-use super::{Draw, Key, OfAnalysis};
+use super::of_analysis::OfAnalysis;
+use super::shown::{Draw, Key};
 use crate::chart::{AnalysisView, Picture, Unit};
 use crate::error::Result;
-use crate::gui::app::Cx;
+use crate::gui::context::Cx;
 use crate::gui::jobs::RegroupKey;
 use crate::gui::state::State;
 use crate::gui::widgets::{Mark, feature_picker, group_legend, heading, needs_run, note, site_picker, swatch};

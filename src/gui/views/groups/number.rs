@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use eframe::egui::{DragValue, Label, RichText, Ui};
 
-use super::super::super::action::Action;
-use super::super::super::app::Cx;
 use crate::analysis::{FeatureAnalysis, Groups, SiteAnalysis};
+use crate::gui::action::Action;
+use crate::gui::context::Cx;
 use crate::run::Spec;
 use crate::words::counted;
 

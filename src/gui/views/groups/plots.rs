@@ -4,7 +4,7 @@ use eframe::egui::{Stroke, StrokeKind, Ui, Vec2, vec2};
 
 use crate::chart::{GroupMap, Unit};
 use crate::gui::action::Action;
-use crate::gui::app::Cx;
+use crate::gui::context::Cx;
 use crate::gui::widgets::{PlotView, note};
 use crate::network::{Head, Site};
 use crate::words::counted;

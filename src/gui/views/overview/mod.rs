@@ -7,11 +7,12 @@ use eframe::egui::{Button, ComboBox, RichText, ScrollArea, Ui};
 use serde::{Deserialize, Serialize};
 
 use self::summary::Summaries;
-use super::{Draw, Key, OfAnalysis};
+use super::of_analysis::OfAnalysis;
+use super::shown::{Draw, Key};
 use crate::analysis::baseline;
 use crate::chart::{AnalysisView, GroupStyle, HeadColor, Measure, Order, Overview as Drawn, Paint, Picture, Unit};
 use crate::error::Result;
-use crate::gui::app::Cx;
+use crate::gui::context::Cx;
 use crate::gui::state::State;
 use crate::gui::theme::color;
 use crate::gui::widgets::{Cell, HeadGrid, Mark, choice, color_bar, feature_picker, group_legend, swatch};
@@ -65,7 +66,15 @@ fn short(unit: Unit, value: f64) -> String {
     }
 }
 
+/// Color, order, click.
+pub type Chosen = (HeadColor, Sort, Click);
+
 impl Overview {
+    /// What a person chose.
+    pub fn chosen(&self) -> Chosen {
+        (self.paint.clone(), self.sort, self.click)
+    }
+
     /// What its picture is made of.
     pub fn key(&self, state: &State) -> Key {
         let color = match &self.paint {

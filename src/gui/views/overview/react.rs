@@ -2,11 +2,11 @@
 
 use eframe::egui::{EventFilter, Key, Modifiers, RichText, Ui};
 
-use super::super::super::action::Action;
-use super::super::super::app::Cx;
-use super::super::super::command::Command;
-use super::super::super::widgets::{Pointed, command_item};
 use super::{Click, Drawn, Overview, words};
+use crate::gui::action::Action;
+use crate::gui::command::Command;
+use crate::gui::context::Cx;
+use crate::gui::widgets::{Pointed, command_item};
 
 impl Overview {
     /// Turns clicks, drags and keys into wishes.

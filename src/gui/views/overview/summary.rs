@@ -1,8 +1,8 @@
 //! Words about whole layers beside their heads.
 
-use super::super::super::app::Cx;
-use super::super::super::widgets::Summary;
 use crate::analysis::FeatureAnalysis;
+use crate::gui::context::Cx;
+use crate::gui::widgets::Summary;
 use crate::network::FeatureMap;
 use crate::plan::SiteShape;
 

@@ -2,14 +2,14 @@
 
 use eframe::egui::{Button, Grid, RichText, ScrollArea, Ui};
 
-use super::super::super::action::Action;
-use super::super::super::app::Cx;
-use super::super::super::command::Command;
-use super::super::super::jobs::JobKind;
-use super::super::super::state::Compared;
-use super::super::super::widgets::{command_button, heading, note};
 use crate::chart::Unit;
 use crate::evaluation::{Measured, Quality};
+use crate::gui::action::Action;
+use crate::gui::command::Command;
+use crate::gui::context::Cx;
+use crate::gui::jobs::JobKind;
+use crate::gui::state::Compared;
+use crate::gui::widgets::{command_button, heading, note};
 use crate::workspace::Outlook;
 
 /// Draws the table.

@@ -3,7 +3,7 @@
 use eframe::egui::{Grid, Rect, RichText, Sense, Ui, pos2, vec2};
 
 use crate::chart::CostBars;
-use crate::gui::app::Cx;
+use crate::gui::context::Cx;
 use crate::gui::state::State;
 use crate::gui::widgets::{heading, note};
 

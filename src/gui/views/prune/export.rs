@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use eframe::egui::{Button, Grid, RichText, TextEdit, Ui};
 
-use super::super::super::action::{Action, PathPurpose};
-use super::super::super::app::Cx;
-use super::super::super::command::Command;
-use super::super::super::jobs::JobKind;
-use super::super::super::widgets::{Background, command_button, fact, facts, heading, note};
 use crate::chart::Unit;
 use crate::error::Result;
+use crate::gui::action::Action;
+use crate::gui::command::Command;
+use crate::gui::context::Cx;
+use crate::gui::jobs::JobKind;
+use crate::gui::purpose::PathPurpose;
+use crate::gui::widgets::{Background, command_button, fact, facts, heading, note};
 use crate::pruning::{Counts, Forecast, Format, InputKind, Reference, Report, forecast};
 
 /// The folder being typed.

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use eframe::egui::{ScrollArea, Ui};
 
-use super::{Draw, Key};
+use super::shown::{Draw, Key};
 use crate::chart::{Picture, QualityCurves};
 use crate::error::{Error, Result};
-use crate::gui::app::Cx;
+use crate::gui::context::Cx;
 use crate::gui::state::State;
 
 /// Width from which two columns stand side by side.

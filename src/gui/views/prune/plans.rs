@@ -2,11 +2,11 @@
 
 use eframe::egui::{ComboBox, DragValue, RichText, Slider, TextEdit, Ui};
 
-use super::super::super::action::Action;
-use super::super::super::app::Cx;
-use super::super::super::command::Command;
-use super::super::super::widgets::{command_button, heading, note, slide};
 use crate::chart::Unit;
+use crate::gui::action::Action;
+use crate::gui::command::Command;
+use crate::gui::context::Cx;
+use crate::gui::widgets::{command_button, heading, note, slide};
 use crate::plan::{Amount, Method};
 use crate::words::counted;
 use crate::workspace::Proposal;

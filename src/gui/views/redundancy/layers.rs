@@ -9,7 +9,7 @@ use eframe::egui::{
 use crate::chart::{Picture, Pool, Raster, Rgb, Similarity, Unit};
 use crate::error::Error;
 use crate::gui::action::Action;
-use crate::gui::app::Cx;
+use crate::gui::context::Cx;
 use crate::gui::theme::Theme;
 use crate::gui::views::shown::Made;
 use crate::gui::widgets::{Background, cell_at, note, slide};

@@ -5,15 +5,15 @@ use eframe::egui::{
     pos2, vec2,
 };
 
-use super::super::super::action::Action;
-use super::super::super::app::Cx;
-use super::super::super::theme::{STRONG, Theme, color};
-use super::super::super::widgets::{cell_at, paint_texture};
 use crate::analysis::{FeatureAnalysis, Metric, SiteAnalysis};
 use crate::chart::Similarity;
 use crate::chart::axis::Axis;
 use crate::chart::tree::Tree;
 use crate::chart::{GroupStyle, Unit};
+use crate::gui::action::Action;
+use crate::gui::context::Cx;
+use crate::gui::theme::{STRONG, Theme, color};
+use crate::gui::widgets::{cell_at, paint_texture};
 use crate::network::Head;
 
 /// Height of the tree and width of the numbers of heads.

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use self::layers::Layers;
 use self::matrix::Drawing;
-use super::shown::Made;
-use super::{Draw, Key, OfAnalysis};
+use super::of_analysis::OfAnalysis;
+use super::shown::{Draw, Key, Made};
 use crate::analysis::{FeatureAnalysis, SiteAnalysis};
 use crate::chart::{AnalysisView, Likeness, Order, Picture, Similarity, Unit};
 use crate::error::Result;
-use crate::gui::app::Cx;
+use crate::gui::context::Cx;
 use crate::gui::state::State;
 use crate::gui::widgets::{
     MatrixTexture, choice, color_bar, feature_picker, group_legend, needs_run, note, site_picker,
@@ -63,7 +63,15 @@ type MostAlike = Vec<(usize, usize, f64)>;
 /// Pairs in the list.
 const LISTED: usize = 8;
 
+/// Numbers, order by index, all layers.
+pub type Chosen = (Kind, bool, bool);
+
 impl Redundancy {
+    /// What a person chose.
+    pub fn chosen(&self) -> Chosen {
+        (self.kind, self.by_index, self.all_layers)
+    }
+
     /// What its picture is made of.
     pub fn key(&self, state: &State) -> Key {
         let options = [self.kind as usize, usize::from(self.by_index), usize::from(self.all_layers)];

@@ -2,12 +2,12 @@
 
 use eframe::egui::{self, Align2, FontId, Grid, Label, Rect, RichText, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
-use super::super::super::action::Action;
-use super::super::super::theme::color;
-use super::super::super::widgets::{fact, facts, heading, note};
 use super::matrix::Drawing;
 use crate::chart::similarity::distance;
 use crate::chart::{GroupStyle, Unit};
+use crate::gui::action::Action;
+use crate::gui::theme::color;
+use crate::gui::widgets::{fact, facts, heading, note};
 use crate::network::Head;
 
 impl Drawing<'_> {

@@ -2,11 +2,11 @@
 
 use eframe::egui::{ComboBox, DragValue, Grid, RichText, Ui};
 
-use super::super::super::action::Action;
-use super::super::super::app::Cx;
-use super::super::super::widgets::{heading, note};
 use crate::analysis::Groups;
 use crate::chart::Unit;
+use crate::gui::action::Action;
+use crate::gui::context::Cx;
+use crate::gui::widgets::{heading, note};
 use crate::network::FeatureMap;
 use crate::plan::Method;
 use crate::run::BATCH_SIZE;

@@ -9,16 +9,17 @@ use eframe::egui::{
     Button, CentralPanel, Frame, Label, Margin, Panel, ProgressBar, RichText, ScrollArea, TextEdit, Ui, vec2,
 };
 
-use super::super::action::{Action, PathPurpose};
-use super::super::app::Cx;
-use super::super::command::Command;
-use super::super::jobs::JobKind;
-use super::super::messages::sentence;
-use super::super::state::State;
-use super::super::widgets::{command_button, empty, fact, facts, heading, note};
-use super::{Draw, Key};
+use super::shown::{Draw, Key};
 use crate::chart::{Picture, Unit};
 use crate::error::{Error, Result};
+use crate::gui::action::Action;
+use crate::gui::command::Command;
+use crate::gui::context::Cx;
+use crate::gui::jobs::JobKind;
+use crate::gui::messages::sentence;
+use crate::gui::purpose::PathPurpose;
+use crate::gui::state::State;
+use crate::gui::widgets::{command_button, empty, fact, facts, heading, note};
 use crate::training::constraint::{Constraint, Diversity};
 use crate::training::{Record, TrainingEnd, TrainingSummary};
 

@@ -6,7 +6,7 @@ use super::threshold::threshold_ui;
 use crate::analysis::SiteAnalysis;
 use crate::chart::{Plot, Unit, VoteBars};
 use crate::gui::action::Action;
-use crate::gui::app::Cx;
+use crate::gui::context::Cx;
 use crate::gui::widgets::{Painted, PlotView};
 use crate::network::Head;
 use crate::words::counted;

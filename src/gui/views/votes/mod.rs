@@ -7,7 +7,7 @@ use eframe::egui::{RichText, Ui, vec2};
 
 use crate::analysis::SiteAnalysis;
 use crate::chart::Picture;
-use crate::gui::app::Cx;
+use crate::gui::context::Cx;
 use crate::gui::widgets::{PlotView, heading, needs_run, note, site_picker};
 use crate::words::counted;
 

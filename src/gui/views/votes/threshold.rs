@@ -6,7 +6,7 @@ use eframe::egui::{
 
 use crate::chart::{Plot, Unit};
 use crate::gui::action::Action;
-use crate::gui::app::Cx;
+use crate::gui::context::Cx;
 use crate::gui::theme::Theme;
 use crate::gui::widgets::Painted;
 use crate::plan::{Amount, Method};

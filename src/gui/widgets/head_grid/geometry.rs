@@ -2,9 +2,18 @@
 
 use eframe::egui::{Pos2, Rect, Vec2, pos2, vec2};
 
-use super::Summary;
 use crate::network::SiteKind;
 use crate::plan::{Shape, SiteShape};
+
+/// A column of words to the right of the heads.
+pub struct Summary {
+    /// Its title.
+    pub title: &'static str,
+    /// Its width.
+    pub width: f32,
+    /// One entry per layer.
+    pub entries: Vec<String>,
+}
 
 /// Width of the names of layers.
 pub(super) const NAMES: f32 = 84.0;

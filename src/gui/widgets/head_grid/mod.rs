@@ -6,6 +6,7 @@ mod paint;
 use eframe::egui::{Color32, Id, Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo};
 
 use self::geometry::Geometry;
+pub use self::geometry::Summary;
 use crate::chart::OverviewRow;
 use crate::gui::theme::Theme;
 use crate::network::{Head, Site};
@@ -24,16 +25,6 @@ pub struct Cell {
     pub selected: bool,
     /// Notches that tell groups of one colour apart.
     pub notches: usize,
-}
-
-/// A column of words to the right of the heads.
-pub struct Summary {
-    /// Its title.
-    pub title: &'static str,
-    /// Its width.
-    pub width: f32,
-    /// One entry per layer.
-    pub entries: Vec<String>,
 }
 
 /// A grid of heads that can be clicked, dragged over and walked with the arrow keys.

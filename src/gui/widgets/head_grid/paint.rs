@@ -4,9 +4,9 @@ use eframe::egui::{
     self, Align2, FontFamily, FontId, Mesh, Painter, Rect, Response, Stroke, StrokeKind, Ui, pos2, vec2,
 };
 
-use super::super::super::theme::{STRONG, Theme};
 use super::geometry::{Geometry, HEADING, gaps_before};
 use super::{Cell, HeadGrid};
+use crate::gui::theme::{STRONG, Theme};
 use crate::network::{Head, Site, SiteKind};
 
 /// Cells smaller than this are plain squares of one mesh, which keeps 16,384 of them within a frame.

@@ -1,0 +1,23 @@
+//! What panels and views are given to read, and where they ask for changes.
+
+use super::action::{Action, Outbox};
+use super::state::State;
+use super::theme::Theme;
+
+/// What panels and views are given: everything to read, and where to ask for changes.
+#[derive(Clone, Copy)]
+pub struct Cx<'a> {
+    /// Everything that is shown.
+    pub state: &'a State,
+    /// Colours by name.
+    pub theme: &'a Theme,
+    /// Where to ask.
+    pub out: &'a Outbox,
+}
+
+impl Cx<'_> {
+    /// Asks for `action`.
+    pub fn send(&self, action: Action) {
+        self.out.send(action);
+    }
+}
