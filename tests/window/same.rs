@@ -26,6 +26,14 @@ impl Desk {
     }
 }
 
+impl Desk {
+    /// Chooses one of several that stand beside each other.
+    fn choose(&mut self, label: &str) {
+        self.harness.get_by_role_and_label(Role::RadioButton, label).click();
+        self.harness.run_ok();
+    }
+}
+
 /// Every number of a picture's plots stands in its table.
 fn holds_its_numbers(picture: &Picture) {
     let number = |cell: Cell| match cell {
@@ -78,7 +86,7 @@ fn distances_are_those_of_unit_maps_where_directions_are_compared() {
     desk.press(Key::F5);
     desk.settle();
     desk.chord(Modifiers::COMMAND, Key::Num2);
-    desk.click("Distance");
+    desk.choose("Distance");
     let Picture::Similarity(drawn) = desk.same(View::Redundancy) else { panic!() };
     let feature = desk.state().feature_results().unwrap();
     for i in 0..4 {
@@ -94,7 +102,7 @@ fn distances_are_those_of_unit_maps_where_directions_are_compared() {
     let highest = drawn.tree.as_ref().unwrap().joins.last().unwrap().height;
     assert!(highest > 0.0 && highest <= drawn.scale().high, "{highest}");
     // Every layer at once is made of the same.
-    desk.click("All layers");
+    desk.choose("All layers");
     let Picture::Similarities(_, layers) = desk.same(View::Redundancy) else { panic!() };
     assert_eq!(format!("{:?}", layers[0].matrix), format!("{:?}", drawn.matrix));
 }

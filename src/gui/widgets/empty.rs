@@ -5,6 +5,7 @@ use eframe::egui::{RichText, Ui};
 use super::command_button;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
+use crate::gui::jobs::JobKind;
 
 /// Says what is missing and offers the command that brings it.
 pub fn empty(ui: &mut Ui, cx: Cx<'_>, title: &str, text: &str, command: Option<(Command, &str)>) {
@@ -21,7 +22,7 @@ pub fn empty(ui: &mut Ui, cx: Cx<'_>, title: &str, text: &str, command: Option<(
 
 /// The usual reason: nothing ran yet.
 pub fn needs_run(ui: &mut Ui, cx: Cx<'_>, what: &str) {
-    let running = cx.state.jobs.get(super::super::jobs::JobKind::Analyse).is_some();
+    let running = cx.state.jobs.get(JobKind::Analyse).is_some();
     if running {
         empty(ui, cx, "The run is under way", &format!("{what} appear when it is done"), None);
     } else {
