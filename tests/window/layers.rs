@@ -13,7 +13,7 @@ use crate::large::{HEADS, LAYERS, write_large};
 use crate::pictures::can_draw;
 
 impl Desk {
-    fn choose(&mut self, name: &str) {
+    pub fn choose(&mut self, name: &str) {
         self.harness.get_by_role_and_label(Role::RadioButton, name).click();
         self.harness.run_ok();
     }

@@ -26,14 +26,6 @@ impl Desk {
     }
 }
 
-impl Desk {
-    /// Chooses one of several that stand beside each other.
-    fn choose(&mut self, label: &str) {
-        self.harness.get_by_role_and_label(Role::RadioButton, label).click();
-        self.harness.run_ok();
-    }
-}
-
 /// Every number of a picture's plots stands in its table.
 fn holds_its_numbers(picture: &Picture) {
     let number = |cell: Cell| match cell {
