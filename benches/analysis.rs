@@ -41,6 +41,7 @@ fn spec() -> NetworkSpec {
             rotary: None,
             bias: ScoreBias::None,
             projection_bias: ProjectionBias::all(true),
+            clip: None,
             query_key_norm: None,
             origin: (0..HEADS).collect(),
             origin_heads: HEADS,

@@ -11,6 +11,7 @@ pub(super) fn named(name: &str) -> Option<Activation> {
         "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Activation::GeluTanh,
         "quick_gelu" => Activation::QuickGelu,
         "relu" => Activation::Relu,
+        "relu2" => Activation::ReluSquared,
         "silu" | "swish" => Activation::Silu,
         _ => return None,
     })
@@ -19,5 +20,5 @@ pub(super) fn named(name: &str) -> Option<Activation> {
 /// The activation under `key`, or `default` where absent.
 pub(super) fn activation(config: &Config, key: &str, default: &str) -> Result<Activation> {
     let name = config.text_opt(key)?.unwrap_or(default);
-    named(name).ok_or_else(|| config.wrong(key, "gelu, gelu_new, quick_gelu, relu or silu"))
+    named(name).ok_or_else(|| config.wrong(key, "gelu, gelu_new, quick_gelu, relu, relu2 or silu"))
 }

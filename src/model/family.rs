@@ -1,6 +1,6 @@
 //! What a family of checkpoints is.
 
-use super::Layout;
+use super::{Layout, RaggedNeed, StockHeads};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 use crate::network::{NetworkSpec, Role};
@@ -19,6 +19,13 @@ pub struct Family {
     pub names: fn(&Config) -> &'static [&'static [Name]],
     /// Configuration to spec.
     pub spec: fn(&Reading<'_>) -> Result<NetworkSpec>,
+    /// Numbers of heads that stock transformers opens.
+    pub stock: StockHeads,
+    /// Whether transformers 4.x reads `pruned_heads` when it opens a checkpoint (tested with 4.57.6).
+    pub reads_pruned_heads: bool,
+    /// What the Python module that opens layers of different numbers of heads has to see to; `None` where there is no
+    /// such module, so that only Pillars opens them.
+    pub ragged: Option<&'static [RaggedNeed]>,
 }
 
 /// Module or role, tensor name without the family's prefix, layout. `{i}` stands for a layer. Where the left side is a

@@ -11,7 +11,7 @@ pub enum Part {
     Whole,
     /// A block of a tensor that holds queries, then keys, then values.
     Block(Projection),
-    /// Rows of a tensor that holds, head by head, its query, key and value.
+    /// Rows of a tensor that holds, key/value head by key/value head, the queries that read it, its key and its value.
     Interleaved(Projection),
     /// The first (0) or second (1) half.
     Half(usize),
@@ -46,15 +46,15 @@ impl Layout {
 impl Part {
     /// Rows of a head of `projection` in a tensor where its role is stored as this part.
     pub fn rows(self, projection: Projection, spec: &AttentionSpec, head: usize) -> Range<usize> {
-        let d = spec.head_dim;
+        let (d, each) = (spec.head_dim, spec.queries_per_kv().max(1));
         let first = match self {
             Self::Whole | Self::Half(_) => head * d,
             Self::Block(Projection::Query | Projection::Output) => head * d,
             Self::Block(Projection::Key) => (spec.heads + head) * d,
             Self::Block(Projection::Value) => (spec.heads + spec.kv_heads + head) * d,
-            Self::Interleaved(Projection::Query | Projection::Output) => 3 * head * d,
-            Self::Interleaved(Projection::Key) => (3 * head + 1) * d,
-            Self::Interleaved(Projection::Value) => (3 * head + 2) * d,
+            Self::Interleaved(Projection::Query | Projection::Output) => (head / each * (each + 2) + head % each) * d,
+            Self::Interleaved(Projection::Key) => (head * (each + 2) + each) * d,
+            Self::Interleaved(Projection::Value) => (head * (each + 2) + each + 1) * d,
         };
         debug_assert!(!matches!(self, Self::Block(p) | Self::Interleaved(p) if p != projection));
         first..first + d

@@ -18,6 +18,7 @@ mod narrowed;
 mod open;
 mod repaired;
 mod rope;
+mod stock;
 mod storage;
 mod weights;
 
@@ -28,5 +29,6 @@ pub use memory::{MemoryLimit, Needs, PROGRAM, Room};
 pub use narrowed::Narrowed;
 pub use open::{HeadTensor, Model};
 pub use repaired::{NewOutput, Repaired, output_module};
+pub use stock::{HeadLimit, RaggedNeed, StockHeads, UniformHeads};
 pub use storage::Storage;
 pub use weights::{Loader, Reader};

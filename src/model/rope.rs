@@ -19,11 +19,23 @@ pub(super) struct Rope {
     pub scaled: bool,
     /// The share of a head that rotates where nothing names it; `None` where families always rotate all of it.
     pub share: Option<f64>,
+    /// The key of the number of dimensions that rotate, and its value where there is no such key (GPT-J).
+    pub dims: Option<(&'static str, usize)>,
+    /// Whether neighbors rotate together instead of halves.
+    pub interleaved: bool,
 }
 
 impl Rope {
     /// Base 10000 under its usual name, the whole head.
-    pub const PLAIN: Self = Self { layers: None, theta_key: "rope_theta", theta: 10000.0, scaled: true, share: None };
+    pub const PLAIN: Self = Self {
+        layers: None,
+        theta_key: "rope_theta",
+        theta: 10000.0,
+        scaled: true,
+        share: None,
+        dims: None,
+        interleaved: false,
+    };
 
     /// Rotary positions of heads of `head_dim` dimensions.
     pub fn read(&self, config: &Config, head_dim: usize) -> Result<RotarySpec> {
@@ -40,12 +52,21 @@ impl Rope {
                 .or(config.number_opt("rotary_pct")?)
                 .unwrap_or(default),
         };
-        let dims = (head_dim as f64 * share) as usize;
-        if theta.is_nan() || theta <= 0.0 || !(0.0..=1.0).contains(&share) || dims < 2 || dims % 2 == 1 {
+        let dims = match self.dims {
+            Some((key, default)) => config.size_or(key, default)?,
+            None => (head_dim as f64 * share) as usize,
+        };
+        if theta.is_nan()
+            || theta <= 0.0
+            || !(0.0..=1.0).contains(&share)
+            || dims < 2
+            || dims % 2 == 1
+            || dims > head_dim
+        {
             let what = format!("rotary positions of base {theta} over {dims} of {head_dim} dimensions do not exist");
             return Err(config.unsupported(what));
         }
-        let plain = RotarySpec::new(dims, theta);
+        let plain = RotarySpec { interleaved: self.interleaved, ..RotarySpec::new(dims, theta) };
         match parameters {
             Some(parameters) => Scaling { config, parameters, theta, plain }.apply(),
             None => Ok(plain),
@@ -66,7 +87,8 @@ impl Rope {
 /// Longest sequence for which rotary positions are meant: `max_position_embeddings`, stretched by scalings that
 /// leave this key at the length before them.
 pub(super) fn longest(config: &Config) -> Result<Option<usize>> {
-    let Some(length) = config.size_opt("max_position_embeddings")? else { return Ok(None) };
+    let length = config.size_opt("max_position_embeddings")?;
+    let Some(length) = length.or(config.size_opt("n_positions")?) else { return Ok(None) };
     let Some(scaling) = config.section("rope_scaling").or_else(|| config.section("rope_parameters")) else {
         return Ok(Some(length));
     };

@@ -122,9 +122,16 @@ impl AttentionLayer {
             return Ok(None);
         }
         let [queries, keys] = context.packing;
-        let query = split_heads(&queries.unpack(self.query.forward(x)?)?, spec.heads)?;
-        let key = split_heads(&keys.unpack(self.key.forward(memory)?)?, spec.kv_heads)?;
-        let value = split_heads(&keys.unpack(self.value.forward(memory)?)?, spec.kv_heads)?;
+        let project = |linear: &Linear, x: &Tensor, packing: &Packing, heads| -> Result<Tensor> {
+            let projected = match spec.clip {
+                Some(clip) => linear.forward(x)?.clamp(-clip, clip)?,
+                None => linear.forward(x)?,
+            };
+            split_heads(&packing.unpack(projected)?, heads)
+        };
+        let query = project(&self.query, x, queries, spec.heads)?;
+        let key = project(&self.key, memory, keys, spec.kv_heads)?;
+        let value = project(&self.value, memory, keys, spec.kv_heads)?;
         let turn = |raw: &Tensor, norm: &Option<Norm>| -> Result<Tensor> {
             let normal = match (norm, spec.query_key_norm) {
                 (Some(norm), Some(of)) => normalize(raw, norm, of.scope)?,

@@ -29,9 +29,10 @@
 //! | `walk` | attention layer by attention layer, what each adds being the caller's choice |
 //! | `probe`, `gate`, `batch` | watching, masking, what is read |
 //! | `site`, `kept` | names of attention layers and heads; which heads stay |
-//! | `spec`, `role`, `roles` | what a network is; where a tensor belongs; which tensors it asks for |
+//! | `spec`, `attention_spec`, `norm_spec`, `role`, `roles` | what a network is; where a tensor belongs; which tensors it asks for |
 
 mod attention;
+mod attention_spec;
 mod batch;
 mod extent;
 mod forward;
@@ -41,6 +42,7 @@ mod input;
 mod interpolate;
 mod kept;
 mod layer;
+mod norm_spec;
 mod output;
 mod packing;
 mod part;
@@ -55,6 +57,7 @@ mod stack;
 mod walk;
 
 pub use attention::AttentionLayer;
+pub use attention_spec::{AttentionSpec, HeadAxis, ProjectionBias, QueryKeyNorm, QueryKeyNormScope, ScoreBias};
 pub use batch::{Batch, Source, TokenMask, Tokens};
 pub use extent::Extent;
 pub use forward::{Hidden, Network};
@@ -62,6 +65,7 @@ pub use gate::Gates;
 pub use groups::Groups;
 pub use kept::Kept;
 pub use layer::Layer;
+pub use norm_spec::{NormKind, NormSpec};
 pub use output::{Output, OutputBlock};
 pub use part::block_bytes;
 pub use probe::{Blind, Probe, SiteMaps};
@@ -71,8 +75,7 @@ pub use rotary::{Beyond, RotarySpec};
 pub(crate) use score_bias::{alibi_slopes, relative_bucket};
 pub use site::{FeatureMap, Head, Site, SiteKind, StackKind};
 pub use spec::{
-    Activation, AttentionSpec, BranchNorms, Counting, FrameInputSpec, HeadAxis, InputSpec, LayerSpec, MlpSpec,
-    NetworkSpec, NormKind, NormSpec, Objective, OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, ProjectionBias,
-    QueryKeyNorm, QueryKeyNormScope, ScoreBias, StackSpec, TokenInputSpec, TransformSpec, Wiring,
+    Activation, BranchNorms, Counting, FrameInputSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, Objective,
+    OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, StackSpec, TokenInputSpec, TransformSpec, Wiring,
 };
 pub use walk::{Standing, Step, Walk};

@@ -259,6 +259,7 @@ mod tests {
             rotary: None,
             bias: ScoreBias::None,
             projection_bias: ProjectionBias::all(true),
+            clip: None,
             query_key_norm: None,
             origin: (0..8).collect(),
             origin_heads: 8,

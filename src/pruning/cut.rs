@@ -116,9 +116,9 @@ fn runs(tensor: &HeadTensor, site: &SiteSlots) -> Vec<Run> {
     let mut projections: Vec<&(Projection, Vec<Range<usize>>)> = tensor.heads.iter().collect();
     let begin = |heads: &[Range<usize>], head: usize| heads.get(head).map_or(usize::MAX, |r| r.start);
     projections.sort_by_key(|(_, heads)| begin(heads, 0));
-    // Head by head, the second projection of the first head comes before the second head of the first projection.
+    // Head by head, the second projection of the first head comes before the last head of the first projection.
     let by_head = match projections.as_slice() {
-        [(_, first), (_, second), ..] => begin(second, 0) < begin(first, 1) && first.len() > 1,
+        [(_, first), (_, second), ..] => first.len() > 1 && begin(second, 0) < begin(first, first.len() - 1),
         _ => false,
     };
     let run = |projection: Projection, heads: &[Range<usize>], slot: &Slot| -> Run {
@@ -135,11 +135,15 @@ fn runs(tensor: &HeadTensor, site: &SiteSlots) -> Vec<Run> {
         Projection::Key | Projection::Value => &site.keys,
     };
     if by_head {
-        let indices = 0..site.queries.len();
-        let each = |i: usize| {
-            projections.iter().filter_map(move |(p, heads)| slots(*p).get(i).map(|slot| run(*p, heads, slot)))
+        // Of every key/value head the queries that read it, its key and its value.
+        let group = |i: usize| {
+            projections.iter().flat_map(move |(p, heads)| {
+                let slots = slots(*p);
+                let each = slots.len() / site.keys.len();
+                slots.iter().skip(i * each).take(each).map(move |slot| run(*p, heads, slot))
+            })
         };
-        return indices.flat_map(each).collect();
+        return (0..site.keys.len()).flat_map(group).collect();
     }
     projections.iter().flat_map(|(p, heads)| slots(*p).iter().map(move |slot| run(*p, heads, slot))).collect()
 }

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Map, Value, json};
 
-use super::native::{Legality, Uniform, forget_pruning, legality, source_config};
+use super::native::{forget_pruning, source_config};
 use super::slots::{SiteSlots, Slot, Slots, least};
 use crate::error::{Error, Result};
-use crate::model::{Model, Room};
+use crate::model::{Model, Room, StockHeads, UniformHeads};
 use crate::network::{
     AttentionModule, AttentionSpec, Module, Network, NetworkSpec, Projection, Role, Site, SiteKind, Weights,
 };
@@ -40,7 +40,7 @@ pub(super) struct Gqa {
 pub(super) fn gqa(model: &Model, plan: &Plan) -> Result<Gqa> {
     let (family, spec) = (model.family(), model.spec());
     let hint = "choose compact (smaller) or masked (opens everywhere)";
-    let Legality::Uniform(Uniform { kv_heads: Some(key), heads, width, .. }) = legality(family) else {
+    let StockHeads::Uniform(UniformHeads { kv_heads: Some(key), heads, width, .. }) = family.stock else {
         let what =
             format!("no gqa format for {}: transformers gives every query head its own keys there", family.title);
         return Err(Error::new(what).hint(hint));

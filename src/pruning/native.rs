@@ -1,4 +1,4 @@
-//! What stock transformers opens: [the table](legality), and the shapes that it leaves.
+//! The shapes that stock transformers opens, see [`StockHeads`], and which of them holds a plan.
 
 use std::collections::BTreeMap;
 
@@ -8,77 +8,9 @@ use super::remote;
 use super::slots::{SiteSlots, Slot, Slots, each_site, least};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
-use crate::model::{Family, KEPT_KEY, Model};
+use crate::model::{Family, HeadLimit, KEPT_KEY, Model, StockHeads, families};
 use crate::network::{AttentionSpec, Kept, NetworkSpec, ScoreBias, SiteKind};
 use crate::plan::Plan;
-
-/// What stock transformers opens of a family when attention is narrower than the model, found by opening tiny
-/// checkpoints of every family with 4.57.6 and 5.23.0 (`tests/with_transformers.py`).
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Legality {
-    /// The same number of heads in every layer, at a width that the configuration states.
-    Uniform(Uniform),
-    /// No other number of heads than the model came with.
-    Never {
-        /// How the width of a head is worked out, which is why: fewer heads would be wider heads.
-        width: &'static str,
-    },
-}
-
-/// How a family states a number of heads.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Uniform {
-    /// Key of the number of (query) heads.
-    pub heads: &'static str,
-    /// Key of the number of key/value heads, where there is one; query heads are a multiple of it.
-    pub kv_heads: Option<&'static str>,
-    /// Key of the width of a head.
-    pub width: &'static str,
-    /// Whether 4.57 opens it too.
-    opens_in_4: bool,
-    /// Which numbers of query heads are refused.
-    limit: Limit,
-}
-
-/// Which numbers of query heads a family's configuration refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Limit {
-    /// None.
-    None,
-    /// Those that do not divide the model's width.
-    Divides,
-    /// With scaled rotary positions, those that do not give the true width of a head when the model's width is divided
-    /// by them: the lengths of the scaling factors are checked against that.
-    Scaled,
-}
-
-const GROUPED: Uniform = Uniform {
-    heads: "num_attention_heads",
-    kv_heads: Some("num_key_value_heads"),
-    width: "head_dim",
-    opens_in_4: true,
-    limit: Limit::None,
-};
-
-/// The row of a family.
-pub(super) fn legality(family: &Family) -> Legality {
-    let never = |width| Legality::Never { width };
-    Legality::Uniform(match family.model_type {
-        "mistral" | "qwen2" | "qwen3" | "gemma" | "granite" | "smollm3" => GROUPED,
-        "llama" | "gemma2" | "gemma3_text" => Uniform { limit: Limit::Divides, ..GROUPED },
-        "phi3" => Uniform { limit: Limit::Scaled, ..GROUPED },
-        // One number for encoder, decoder and cross attention; the table of relative positions has a column for each.
-        "t5" => Uniform { heads: "num_heads", kv_heads: None, width: "d_kv", ..GROUPED },
-        "vit" | "deit" | "dinov2" => Uniform { kv_heads: None, opens_in_4: false, ..GROUPED },
-        "distilbert" => return never("dim / n_heads"),
-        "gpt2" => return never("n_embd / n_head"),
-        "bart" | "mbart" | "marian" => return never("d_model / encoder_attention_heads and decoder_attention_heads"),
-        "whisper" => return never("d_model / encoder_attention_heads and decoder_attention_heads"),
-        "bloom" => return never("hidden_size / n_head"),
-        // bert, roberta, xlm-roberta, electra, albert, modernbert, opt, gpt_neox, and what comes later and was not tried.
-        _ => return never("hidden_size / num_attention_heads"),
-    })
-}
 
 /// A plan in shapes that stock transformers opens.
 pub(super) struct Native {
@@ -97,18 +29,18 @@ pub(super) struct Native {
 /// The smallest shapes that stock transformers opens and that hold every head that `plan` keeps.
 pub(super) fn native(model: &Model, plan: &Plan) -> Result<Native> {
     let family = model.family();
-    let uniform = match legality(family) {
-        Legality::Uniform(uniform) => uniform,
-        Legality::Never { width } => return Err(refusal(family, width)),
+    let uniform = match family.stock {
+        StockHeads::Uniform(uniform) => uniform,
+        StockHeads::Never { width } => return Err(refusal(family, width)),
     };
     let (spec, config) = (model.spec(), model.config());
     let columns = columns(spec, plan);
     let needed = needed(spec, plan, &columns);
     let (own, other) = (smallest(spec, needed, |q| legal(uniform.limit, model, q)), smallest(spec, needed, |_| true));
-    let (shape, rename) = match (own, other) {
-        (Some(own), _) if own == needed => (own, false),
-        (_, Some(free)) if as_mistral(model) => (free, true),
-        (Some(own), _) => (own, false),
+    let (shape, rename) = match (own, other, uniform.twin) {
+        (Some(own), ..) if own == needed => (own, None),
+        (_, Some(free), Some(twin)) if is_its_twin(model) => (free, Some(twin)),
+        (Some(own), ..) => (own, None),
         _ => return Err(refusal(family, "hidden_size / num_attention_heads")),
     };
     let (keys, each) = shape;
@@ -127,10 +59,10 @@ pub(super) fn native(model: &Model, plan: &Plan) -> Result<Native> {
     }
     let width = spec.sites().first().map_or(0, |(_, a)| a.head_dim);
     config.insert(uniform.width.to_owned(), json!(width));
-    if rename {
-        rename_to_mistral(&mut config);
+    if let Some(twin) = rename {
+        rename_to_twin(&mut config, family, twin);
     }
-    let notes = notes(spec, needed, shape, rename);
+    let notes = notes(spec, needed, shape, rename.map(|twin| (family.model_type, twin)));
     let versions = if uniform.opens_in_4 { "transformers 4.57 and 5" } else { "transformers 5" };
     Ok(Native { slots, columns, config, opens_in: vec!["Pillars".to_owned(), versions.to_owned()], notes })
 }
@@ -191,14 +123,14 @@ fn smallest(spec: &NetworkSpec, (keys, each): (usize, usize), legal: impl Fn(usi
 }
 
 /// Whether the family opens `queries` heads in a layer.
-fn legal(limit: Limit, model: &Model, queries: usize) -> bool {
+fn legal(limit: HeadLimit, model: &Model, queries: usize) -> bool {
     let width = model.spec().last_stack().map_or(0, |s| s.width);
     let sites = model.spec().sites();
     let head_dim = sites.first().map_or(0, |(_, a)| a.head_dim);
     match limit {
-        Limit::None => true,
-        Limit::Divides => width.is_multiple_of(queries),
-        Limit::Scaled => is_rope_plain(model.config()) || width.checked_div(queries) == Some(head_dim),
+        HeadLimit::None => true,
+        HeadLimit::Divides => width.is_multiple_of(queries),
+        HeadLimit::Scaled => is_rope_plain(model.config()) || width.checked_div(queries) == Some(head_dim),
     }
 }
 
@@ -210,22 +142,22 @@ fn is_rope_plain(config: &Config) -> bool {
     })
 }
 
-/// Whether a Llama is a Mistral too: the same network, whose configuration takes any number of heads. Scaled positions
-/// and biases are Llama's alone.
-fn as_mistral(model: &Model) -> bool {
+/// Whether a model is one of its family's twin too: the same network, whose configuration takes any number of heads.
+/// Scaled positions and biases are Llama's alone.
+fn is_its_twin(model: &Model) -> bool {
     let config = model.config();
     let biased = |key: &str| config.get(key).is_some_and(|v| v.as_bool() != Some(false));
-    let named = config.architecture().is_none_or(|name| name.starts_with("Llama"));
-    let is_llama = model.family().model_type == "llama";
-    is_llama && named && !biased("attention_bias") && !biased("mlp_bias") && is_rope_plain(config)
+    let named = config.architecture().is_none_or(|name| name.starts_with(model.family().title));
+    named && !biased("attention_bias") && !biased("mlp_bias") && is_rope_plain(config)
 }
 
-fn rename_to_mistral(config: &mut Map<String, Value>) {
-    config.insert("model_type".to_owned(), json!("mistral"));
+fn rename_to_twin(config: &mut Map<String, Value>, family: &Family, twin: &str) {
+    config.insert("model_type".to_owned(), json!(twin));
     config.insert("sliding_window".to_owned(), Value::Null);
+    let title = families::all().find(|f| f.model_type == twin).map_or(twin, |f| f.title);
     if let Some(Value::Array(names)) = config.get_mut("architectures") {
         for name in names.iter_mut() {
-            *name = json!(name.as_str().unwrap_or_default().replacen("Llama", "Mistral", 1));
+            *name = json!(name.as_str().unwrap_or_default().replacen(family.title, title, 1));
         }
     }
 }
@@ -255,7 +187,12 @@ fn by_column(attention: &AttentionSpec, kept: &[usize], columns: &[usize]) -> Si
     SiteSlots { queries: slots.clone(), keys: slots }
 }
 
-fn notes(spec: &NetworkSpec, needed: (usize, usize), shape: (usize, usize), rename: bool) -> Vec<String> {
+fn notes(
+    spec: &NetworkSpec,
+    needed: (usize, usize),
+    shape: (usize, usize),
+    rename: Option<(&str, &str)>,
+) -> Vec<String> {
     let mut notes = Vec::new();
     let (keys, each) = shape;
     let whole = |a: &AttentionSpec| keys * each >= a.heads;
@@ -268,8 +205,8 @@ fn notes(spec: &NetworkSpec, needed: (usize, usize), shape: (usize, usize), rena
             needed.0 * needed.1
         ));
     }
-    if rename {
-        notes.push("written as mistral, the same network, because llama opens no such number of heads".to_owned());
+    if let Some((own, twin)) = rename {
+        notes.push(format!("written as {twin}, the same network, because {own} opens no such number of heads"));
     }
     notes
 }

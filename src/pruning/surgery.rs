@@ -16,9 +16,6 @@ use crate::model::{KEPT_KEY, Model};
 use crate::network::{AttentionSpec, Kept, Module, NetworkSpec, Site};
 use crate::plan::{Cost, Plan};
 
-/// Families for which transformers 4.x reads `pruned_heads` when it opens a checkpoint (tested with 4.57.6).
-const READS_PRUNED_HEADS: &[&str] = &["bert", "roberta", "distilbert", "electra", "gpt2", "vit", "deit", "dinov2"];
-
 /// How every stored tensor and the configuration change under a plan and a format.
 pub(super) struct Surgery {
     /// The heads of every layer as they will be written.
@@ -72,7 +69,7 @@ impl Surgery {
             }
         };
         let checkpoint = model.checkpoint();
-        check_removal(spec, &slots)?;
+        check_removal(model, &slots, format)?;
         let mut cuts = cuts(model, &slots)?;
         for (kind, columns) in columns {
             let stored = model.stored_as(Module::Relative(kind.stack()).weight());
@@ -137,18 +134,19 @@ impl Surgery {
 }
 
 /// Refuses to take heads out of layers whose other heads would then compute something else.
-fn check_removal(spec: &NetworkSpec, slots: &Slots) -> Result<()> {
+fn check_removal(model: &Model, slots: &Slots, format: Format) -> Result<()> {
     let loses = |(site, attention): &(Site, &AttentionSpec)| {
         slots.get(site).is_some_and(|s| s.queries.len() != attention.heads || s.keys.len() != attention.kv_heads)
     };
-    match spec.sites().into_iter().filter(|(_, a)| a.couples_heads()).find(loses) {
-        None => Ok(()),
-        Some((site, _)) => Err(Error::new(format!(
-            "no head can be removed from {site}: queries and keys are normalized over all heads together, so the heads \
-             that stay would compute something else"
-        ))
-        .hint("choose masked (opens everywhere)")),
+    if !model.spec().sites().iter().any(|site| site.1.couples_heads() && loses(site)) {
+        return Ok(());
     }
+    let title = model.family().title;
+    Err(Error::new(format!(
+        "no {format} format for {title}: queries and keys are normalized over all heads together, so without some heads \
+         the others would compute something else"
+    ))
+    .hint("choose masked (opens everywhere)"))
 }
 
 /// How each stored tensor that holds heads is cut.
@@ -185,14 +183,10 @@ fn compact_config(model: &Model, kept: &Kept) -> Result<Map<String, Value>> {
     if !kept.is_empty() {
         remote::refer(model, &mut config);
     }
-    if reads_pruned_heads(model) {
+    if model.family().reads_pruned_heads {
         config.insert("pruned_heads".to_owned(), pruned_heads(model, kept));
     }
     Ok(config)
-}
-
-fn reads_pruned_heads(model: &Model) -> bool {
-    READS_PRUNED_HEADS.contains(&model.family().model_type)
 }
 
 fn compact_opens_in(model: &Model, kept: &Kept) -> Vec<String> {
@@ -201,8 +195,10 @@ fn compact_opens_in(model: &Model, kept: &Kept) -> Vec<String> {
         opens_in.push("whatever opens the original".to_owned());
         return opens_in;
     }
-    opens_in.push("transformers 4.57 and 5 with trust_remote_code=True".to_owned());
-    if reads_pruned_heads(model) {
+    if model.family().ragged.is_some() {
+        opens_in.push("transformers 4.57 and 5 with trust_remote_code=True".to_owned());
+    }
+    if model.family().reads_pruned_heads {
         opens_in.push("transformers 4.57".to_owned());
     }
     opens_in

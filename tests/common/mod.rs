@@ -16,9 +16,14 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-/// Folder of a family's fixture; two are named apart from their `model_type`.
+/// Folder of a family's fixture.
 pub fn family_fixture(family: &Family) -> PathBuf {
-    fixtures().join(if family.model_type == "gemma3_text" { "gemma3" } else { family.model_type })
+    fixtures().join(family.model_type)
+}
+
+/// Whether heads of a model can be removed; else they can be masked only.
+pub fn loses_heads(model: &Model) -> bool {
+    model.spec().sites().iter().all(|(_, a)| !a.couples_heads())
 }
 
 /// A checkpoint of a configuration with small random weights, opened; the same for the same configuration.

@@ -8,7 +8,7 @@ use crate::model::family::Name;
 use crate::model::{Layout, Reading};
 use crate::network::{
     Activation, AttentionSpec, Counting, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective,
-    OutputSpec, PositionSpec, ProjectSpec, ProjectionBias, StackSpec, TokenInputSpec, TransformSpec, Wiring,
+    OutputSpec, PositionSpec, ProjectSpec, ProjectionBias, ScoreBias, StackSpec, TokenInputSpec, TransformSpec, Wiring,
 };
 
 /// Names of all of them.
@@ -76,6 +76,18 @@ pub(super) const ALBERT: &[Name] = &[
     ("output.bias", "predictions.bias", Layout::PLAIN),
 ];
 
+pub(super) const MPNET: &[Name] = &[
+    ("encoder.relative", "encoder.relative_attention_bias.weight", Layout::PLAIN),
+    ("encoder.{i}.attention.query", "encoder.layer.{i}.attention.attn.q", Layout::PLAIN),
+    ("encoder.{i}.attention.key", "encoder.layer.{i}.attention.attn.k", Layout::PLAIN),
+    ("encoder.{i}.attention.value", "encoder.layer.{i}.attention.attn.v", Layout::PLAIN),
+    ("encoder.{i}.attention.output", "encoder.layer.{i}.attention.attn.o", Layout::PLAIN),
+    ("encoder.{i}.attention.norm", "encoder.layer.{i}.attention.LayerNorm", Layout::PLAIN),
+    ("encoder.{i}.mlp.up", "encoder.layer.{i}.intermediate.dense", Layout::PLAIN),
+    ("encoder.{i}.mlp.down", "encoder.layer.{i}.output.dense", Layout::PLAIN),
+    ("encoder.{i}.mlp.norm", "encoder.layer.{i}.output.LayerNorm", Layout::PLAIN),
+];
+
 pub(super) const ALBERT_UNTIED: &[Name] = &[("output.bias", "predictions.decoder.bias", Layout::PLAIN)];
 
 pub(super) const DISTILBERT: &[Name] = &[
@@ -114,6 +126,8 @@ pub(super) struct Kin {
     pub types: usize,
     /// Whether several passes share a layer (ALBERT).
     pub shared: bool,
+    /// The key of the number of buckets of relative positions, and its value where there is no such key (MPNet).
+    pub relative: Option<(&'static str, usize)>,
 }
 
 /// BERT itself.
@@ -125,6 +139,7 @@ pub(super) const BERT: Kin = Kin {
     embedding: None,
     types: 2,
     shared: false,
+    relative: None,
 };
 
 /// RoBERTa (Liu et al. 2019).
@@ -155,8 +170,14 @@ pub(super) fn encoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
         }
         None => (0, Counting::Every),
     };
-    let attention =
-        AttentionSpec { projection_bias: ProjectionBias::all(true), ..AttentionSpec::new(heads, heads, width / heads) };
+    let attention = AttentionSpec {
+        projection_bias: ProjectionBias::all(true),
+        bias: match kin.relative {
+            Some((key, default)) => relative(reading, config.size_or(key, default)?)?,
+            None => ScoreBias::None,
+        },
+        ..AttentionSpec::new(heads, heads, width / heads)
+    };
     let mlp = MlpSpec { width: reading.inner(width)?, activation, gated: false, bias: true };
     let layers = stored_layers(reading, kin)?
         .into_iter()
@@ -164,7 +185,7 @@ pub(super) fn encoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
         .collect();
     let input = TokenInputSpec {
         project: (kin.shared || embedding != width).then_some(ProjectSpec { bias: true }),
-        types: config.size_or("type_vocab_size", kin.types)?,
+        types: if kin.types > 0 { config.size_or("type_vocab_size", kin.types)? } else { 0 },
         positions: PositionSpec::Table { rows, offset, counting, after_projection: false },
         norm: Some(norm),
         max_length: Some(rows.saturating_sub(offset)),
@@ -179,6 +200,15 @@ pub(super) fn encoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
     };
     let stack = StackSpec { width, input: InputSpec::Tokens(input), layers, final_norm: None, project_out: None };
     Ok(NetworkSpec::encoder(stack, (reading.has)(kin.head).then_some(output)))
+}
+
+/// A table of `buckets` relative positions up to the distance that MPNet's code knows, whatever its configuration says.
+fn relative(reading: &Reading<'_>, buckets: usize) -> Result<ScoreBias> {
+    const BUCKETS: usize = 32;
+    if buckets != BUCKETS {
+        return Err(reading.config.wrong("relative_attention_num_buckets", "32"));
+    }
+    Ok(ScoreBias::Relative { buckets, max_distance: 128 })
 }
 
 /// Which stored layer each pass reads.

@@ -1,4 +1,6 @@
-//! Decoders with layer norm and a plain feed-forward part: GPT-2, OPT, BLOOM, GPT-NeoX.
+//! Decoders with layer norm and a plain feed-forward part: GPT-2, GPT-Neo, OPT, BLOOM, GPT-NeoX, Falcon.
+
+use serde_json::Value;
 
 use crate::error::Result;
 use crate::model::activation::activation;
@@ -72,6 +74,37 @@ pub(super) const NEOX_NAMES: &[Name] = &[
     ("output.weight", "lm_head.weight", Layout::PLAIN),
 ];
 
+pub(super) const GPT_NEO_NAMES: &[Name] = &[
+    ("decoder.embed.tokens", "wte.weight", Layout::PLAIN),
+    ("decoder.embed.positions", "wpe.weight", Layout::PLAIN),
+    ("decoder.{i}.attention.norm", "h.{i}.ln_1", Layout::PLAIN),
+    ("decoder.{i}.attention.query", "h.{i}.attn.attention.q_proj", Layout::PLAIN),
+    ("decoder.{i}.attention.key", "h.{i}.attn.attention.k_proj", Layout::PLAIN),
+    ("decoder.{i}.attention.value", "h.{i}.attn.attention.v_proj", Layout::PLAIN),
+    ("decoder.{i}.attention.output", "h.{i}.attn.attention.out_proj", Layout::PLAIN),
+    ("decoder.{i}.mlp.norm", "h.{i}.ln_2", Layout::PLAIN),
+    ("decoder.{i}.mlp.up", "h.{i}.mlp.c_fc", Layout::PLAIN),
+    ("decoder.{i}.mlp.down", "h.{i}.mlp.c_proj", Layout::PLAIN),
+    ("decoder.norm", "ln_f", Layout::PLAIN),
+    ("output.weight", "lm_head.weight", Layout::PLAIN),
+];
+
+pub(super) const FALCON_NAMES: &[Name] = &[
+    ("decoder.embed.tokens", "word_embeddings.weight", Layout::PLAIN),
+    ("decoder.{i}.attention.norm", "h.{i}.ln_attn", Layout::PLAIN),
+    ("decoder.{i}.attention.norm", "h.{i}.input_layernorm", Layout::PLAIN),
+    ("decoder.{i}.attention.query", "h.{i}.self_attention.query_key_value", by_head(Projection::Query)),
+    ("decoder.{i}.attention.key", "h.{i}.self_attention.query_key_value", by_head(Projection::Key)),
+    ("decoder.{i}.attention.value", "h.{i}.self_attention.query_key_value", by_head(Projection::Value)),
+    ("decoder.{i}.attention.output", "h.{i}.self_attention.dense", Layout::PLAIN),
+    ("decoder.{i}.mlp.norm", "h.{i}.ln_mlp", Layout::PLAIN),
+    ("decoder.{i}.mlp.norm", "h.{i}.post_attention_layernorm", Layout::PLAIN),
+    ("decoder.{i}.mlp.up", "h.{i}.mlp.dense_h_to_4h", Layout::PLAIN),
+    ("decoder.{i}.mlp.down", "h.{i}.mlp.dense_4h_to_h", Layout::PLAIN),
+    ("decoder.norm", "ln_f", Layout::PLAIN),
+    ("output.weight", "lm_head.weight", Layout::PLAIN),
+];
+
 const fn fused(projection: Projection) -> Layout {
     Layout::transposed_part(Part::Block(projection))
 }
@@ -80,7 +113,7 @@ const fn by_head(projection: Projection) -> Layout {
     Layout::part(Part::Interleaved(projection))
 }
 
-/// What the four have in common; families change what differs.
+/// What all of them have in common; families change what differs.
 struct Decoder {
     width: usize,
     input: TokenInputSpec,
@@ -122,13 +155,19 @@ impl Decoder {
 
     /// The network; `scale` gives the factor on the scores of a layer.
     fn build(self, reading: &Reading<'_>, scale: impl Fn(usize) -> f64) -> Result<NetworkSpec> {
+        self.build_with(reading, |i, attention| AttentionSpec { scale: scale(i), ..attention })
+    }
+
+    /// The network; `own` gives what differs in the attention of a layer.
+    fn build_with(
+        self,
+        reading: &Reading<'_>,
+        own: impl Fn(usize, AttentionSpec) -> AttentionSpec,
+    ) -> Result<NetworkSpec> {
         let (embedding, vocabulary) = (self.input.width, self.input.vocabulary);
         let tied = reading.config.flag_or("tie_word_embeddings", self.tied)?;
         let layers = (0..reading.layers()?)
-            .map(|i| {
-                let attention = AttentionSpec { scale: scale(i), ..self.attention.clone() };
-                LayerSpec::new(i, attention, self.mlp.clone(), self.norm, self.wiring)
-            })
+            .map(|i| LayerSpec::new(i, own(i, self.attention.clone()), self.mlp.clone(), self.norm, self.wiring))
             .collect();
         let stack = StackSpec {
             width: self.width,
@@ -198,4 +237,86 @@ pub(super) fn gpt_neox(reading: &Reading<'_>) -> Result<NetworkSpec> {
     decoder.tied = false;
     let scale = decoder.attention.scale;
     decoder.build(reading, |_| scale)
+}
+
+/// GPT-Neo (Black et al. 2021): learned positions, unscaled scores, layers that see a window.
+pub(super) fn gpt_neo(reading: &Reading<'_>) -> Result<NetworkSpec> {
+    let config = reading.config;
+    let mut decoder = Decoder::read(reading, "layer_norm_epsilon")?;
+    decoder.place(config.size("max_position_embeddings")?, 0, Counting::Every, false);
+    decoder.mlp.activation = activation(config, "activation_function", "gelu_new")?;
+    decoder.attention.projection_bias = ProjectionBias::qkv(false, true);
+    decoder.attention.scale = 1.0;
+    let window = config.size_or("window_size", 256)?;
+    let local = local_layers(reading, reading.layers()?)?;
+    decoder.build_with(reading, |i, attention| AttentionSpec {
+        window: local.get(i).is_some_and(|local| *local).then_some(window),
+        ..attention
+    })
+}
+
+/// Which of `count` layers are local: `attention_layers`, or what `attention_types`, `[[[kind, ..], times], ..]`, expands
+/// to.
+fn local_layers(reading: &Reading<'_>, count: usize) -> Result<Vec<bool>> {
+    let config = reading.config;
+    let wrong = || config.wrong("attention_types", &format!("{count} times 'global' or 'local'"));
+    let is_local = |kind: &Value| match kind.as_str() {
+        Some("global") => Ok(false),
+        Some("local") => Ok(true),
+        _ => Err(wrong()),
+    };
+    let layers: Vec<bool> = match (config.get("attention_layers"), config.get("attention_types")) {
+        (Some(kinds), _) => {
+            kinds.as_array().ok_or_else(wrong)?.iter().take(count + 1).map(is_local).collect::<Result<_>>()?
+        }
+        (None, Some(types)) => {
+            let mut layers = Vec::new();
+            for entry in types.as_array().ok_or_else(wrong)? {
+                let kinds = entry.get(0).and_then(Value::as_array).ok_or_else(wrong)?;
+                let kinds = kinds.iter().map(is_local).collect::<Result<Vec<_>>>()?;
+                let times = entry.get(1).and_then(Value::as_u64).filter(|n| *n as usize <= count).ok_or_else(wrong)?;
+                (0..times).for_each(|_| layers.extend(&kinds));
+                if layers.len() > count {
+                    return Err(wrong());
+                }
+            }
+            layers
+        }
+        // The family's own default.
+        (None, None) => (0..count).map(|i| i % 2 == 1).collect(),
+    };
+    if layers.len() == count { Ok(layers) } else { Err(wrong()) }
+}
+
+/// Falcon (Almazrouei et al. 2023): rotary positions, parallel branches, projections fused key/value head by key/value
+/// head behind their queries.
+pub(super) fn falcon(reading: &Reading<'_>) -> Result<NetworkSpec> {
+    let config = reading.config;
+    reading.refuse("alibi")?;
+    let mut decoder = Decoder::read(reading, "layer_norm_epsilon")?;
+    let grouped = config.flag_or("new_decoder_architecture", false)?;
+    let heads = decoder.attention.heads;
+    let kv_heads = match (grouped, config.flag_or("multi_query", true)?) {
+        (true, _) => config.size_or("num_kv_heads", heads)?,
+        (false, true) => 1,
+        (false, false) => heads,
+    };
+    let bias = config.flag_or("bias", false)?;
+    decoder.input.max_length = longest(config)?;
+    decoder.attention = AttentionSpec {
+        causal: true,
+        projection_bias: ProjectionBias::all(bias),
+        rotary: Some(Rope::PLAIN.read(config, decoder.attention.head_dim)?),
+        ..AttentionSpec::new(heads, kv_heads, decoder.attention.head_dim)
+    };
+    decoder.mlp.activation = activation(config, "activation", "gelu")?;
+    decoder.mlp.width = config.size_or("ffn_hidden_size", 4 * decoder.width)?;
+    decoder.mlp.bias = bias;
+    let norms = config.size_or("num_ln_in_parallel_attn", if grouped { 2 } else { 1 })?;
+    decoder.wiring = match (grouped || config.flag_or("parallel_attn", true)?, norms) {
+        (true, 2) if grouped => Wiring::Parallel,
+        (true, _) => Wiring::ParallelOneNorm,
+        (false, _) => Wiring::Pre,
+    };
+    decoder.build_with(reading, |_, attention| attention)
 }

@@ -1,5 +1,4 @@
-//! Decoders with RMS norm, rotary positions, grouped key/value heads and a gated feed-forward part: Llama (Touvron
-//! et al. 2023) and its many kin, told apart by a [`Kin`].
+//! Decoders with rotary positions: Llama (Touvron et al. 2023) and its many kin, told apart by a [`Kin`].
 
 use crate::error::Result;
 use crate::model::activation::activation;
@@ -51,16 +50,74 @@ pub(super) const BOTH_NORMS: &[Name] = &[
     ("decoder.{i}.mlp.post_norm", "layers.{i}.post_feedforward_layernorm", Layout::PLAIN),
 ];
 
+/// Norms after each branch alone.
+pub(super) const AFTER_NORMS: &[Name] = &[
+    ("decoder.{i}.attention.post_norm", "layers.{i}.post_attention_layernorm", Layout::PLAIN),
+    ("decoder.{i}.mlp.post_norm", "layers.{i}.post_feedforward_layernorm", Layout::PLAIN),
+];
+
+/// What Phi names otherwise.
+pub(super) const PHI: &[Name] = &[
+    ("decoder.{i}.attention.output", "layers.{i}.self_attn.dense", Layout::PLAIN),
+    ("decoder.{i}.attention.query_norm", "layers.{i}.self_attn.q_layernorm", Layout::PLAIN),
+    ("decoder.{i}.attention.key_norm", "layers.{i}.self_attn.k_layernorm", Layout::PLAIN),
+    ("decoder.{i}.mlp.up", "layers.{i}.mlp.fc1", Layout::PLAIN),
+    ("decoder.{i}.mlp.down", "layers.{i}.mlp.fc2", Layout::PLAIN),
+    ("decoder.norm", "final_layernorm", Layout::PLAIN),
+    ("output.bias", "lm_head.bias", Layout::PLAIN),
+];
+
+/// What StarCoder2 names otherwise.
+pub(super) const STARCODER: &[Name] = &[
+    ("decoder.{i}.mlp.up", "layers.{i}.mlp.c_fc", Layout::PLAIN),
+    ("decoder.{i}.mlp.down", "layers.{i}.mlp.c_proj", Layout::PLAIN),
+];
+
+/// GPT-J.
+pub(super) const GPTJ: &[Name] = &[
+    ("decoder.embed.tokens", "wte.weight", Layout::PLAIN),
+    ("decoder.{i}.attention.norm", "h.{i}.ln_1", Layout::PLAIN),
+    ("decoder.{i}.attention.query", "h.{i}.attn.q_proj", Layout::PLAIN),
+    ("decoder.{i}.attention.key", "h.{i}.attn.k_proj", Layout::PLAIN),
+    ("decoder.{i}.attention.value", "h.{i}.attn.v_proj", Layout::PLAIN),
+    ("decoder.{i}.attention.output", "h.{i}.attn.out_proj", Layout::PLAIN),
+    ("decoder.{i}.mlp.up", "h.{i}.mlp.fc_in", Layout::PLAIN),
+    ("decoder.{i}.mlp.down", "h.{i}.mlp.fc_out", Layout::PLAIN),
+    ("decoder.norm", "ln_f", Layout::PLAIN),
+    ("output.weight", "lm_head.weight", Layout::PLAIN),
+    ("output.bias", "lm_head.bias", Layout::PLAIN),
+];
+
 /// How one of these families differs from the others.
 pub(super) struct Kin {
-    /// Embeddings scaled by the root of the width, `1 + weight` norms, GELU by hyperbolic tangent.
+    /// Embeddings scaled by the root of the width, and GELU by hyperbolic tangent.
     pub gemma: bool,
-    /// Norms before and after each branch instead of before alone.
-    pub both_norms: bool,
+    /// The formula of all norms.
+    pub norm: NormKind,
+    /// The key of what norms add to the variance, and its value where there is no such key.
+    pub eps: (&'static str, f64),
+    /// Where norms stand.
+    pub wiring: Wiring,
+    /// The flag under which branches are parallel and read one norm (StableLM).
+    pub parallel_key: Option<&'static str>,
+    /// Whether the feed-forward part is gated.
+    pub gated: bool,
+    /// The key of the activation, and its value where there is no such key.
+    pub activation: (&'static str, &'static str),
     /// Which projections of the attention have biases.
     pub bias: Bias,
-    /// Norms on each head's queries and keys.
-    pub query_key_norm: bool,
+    /// Whether the feed-forward part has biases.
+    pub mlp_bias: Flag,
+    /// Whether the head has a bias.
+    pub head_bias: bool,
+    /// Whether queries and keys are normalized.
+    pub query_key_norm: Flag,
+    /// What that goes over.
+    pub query_key_scope: QueryKeyNormScope,
+    /// Whether `clip_qkv` bounds queries, keys and values (OLMo).
+    pub clips: bool,
+    /// The key of a factor on the logits (Cohere), and its value where there is no such key.
+    pub logit_scale: Option<(&'static str, f64)>,
     /// Head width where the configuration names none; else the model's width over its heads.
     pub head_dim: Option<usize>,
     /// Scores are divided by the root of `query_pre_attn_scalar`, by default this, instead of the head width.
@@ -84,12 +141,34 @@ pub(super) struct Kin {
 /// Biases on the attention's projections.
 #[derive(Clone, Copy)]
 pub(super) enum Bias {
-    /// None.
-    Never,
     /// On queries, keys and values.
-    Inputs,
-    /// On all four where `attention_bias` says so.
-    Flag,
+    Inputs(Flag),
+    /// On all four.
+    All(Flag),
+}
+
+/// What a family has always, never, or where its configuration says so.
+#[derive(Clone, Copy)]
+pub(super) enum Flag {
+    /// In every model.
+    Always,
+    /// In no model.
+    Never,
+    /// Where this key is true; it is false where absent.
+    Key(&'static str),
+    /// Unless this key is false.
+    Unless(&'static str),
+}
+
+impl Flag {
+    fn read(self, reading: &Reading<'_>) -> Result<bool> {
+        match self {
+            Self::Always => Ok(true),
+            Self::Never => Ok(false),
+            Self::Key(key) => reading.config.flag_or(key, false),
+            Self::Unless(key) => reading.config.flag_or(key, true),
+        }
+    }
 }
 
 /// Which layers see only the last `sliding_window` positions.
@@ -109,9 +188,19 @@ pub(super) enum Windows {
 /// Llama itself.
 pub(super) const LLAMA: Kin = Kin {
     gemma: false,
-    both_norms: false,
-    bias: Bias::Flag,
-    query_key_norm: false,
+    norm: NormKind::Rms,
+    eps: ("rms_norm_eps", 1e-6),
+    wiring: Wiring::Pre,
+    parallel_key: None,
+    gated: true,
+    activation: ("hidden_act", "silu"),
+    bias: Bias::All(Flag::Key("attention_bias")),
+    mlp_bias: Flag::Key("mlp_bias"),
+    head_bias: false,
+    query_key_norm: Flag::Never,
+    query_key_scope: QueryKeyNormScope::Shared,
+    clips: false,
+    logit_scale: None,
     head_dim: None,
     query_scalar: None,
     caps: None,
@@ -124,7 +213,18 @@ pub(super) const LLAMA: Kin = Kin {
 };
 
 /// What all Gemmas have in common.
-pub(super) const GEMMA: Kin = Kin { gemma: true, head_dim: Some(256), tied: true, ..LLAMA };
+pub(super) const GEMMA: Kin = Kin { gemma: true, norm: NormKind::RmsPlusOne, head_dim: Some(256), tied: true, ..LLAMA };
+
+/// Layer norm, biases, a feed-forward part without a gate.
+pub(super) const LAYER_NORM: Kin = Kin {
+    norm: NormKind::Layer,
+    eps: ("layer_norm_eps", 1e-5),
+    gated: false,
+    activation: ("hidden_act", "gelu_new"),
+    bias: Bias::All(Flag::Always),
+    mlp_bias: Flag::Always,
+    ..LLAMA
+};
 
 /// The network of a configuration.
 pub(super) fn decoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
@@ -154,21 +254,25 @@ pub(super) fn decoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
         scale,
         soft_cap: score_cap,
         projection_bias: match kin.bias {
-            Bias::Never => ProjectionBias::all(false),
-            Bias::Inputs => ProjectionBias::qkv(true, false),
-            Bias::Flag => ProjectionBias::all(config.flag_or("attention_bias", false)?),
+            Bias::Inputs(flag) => ProjectionBias::qkv(flag.read(reading)?, false),
+            Bias::All(flag) => ProjectionBias::all(flag.read(reading)?),
         },
+        clip: if kin.clips { config.number_opt("clip_qkv")? } else { None },
         ..plain
     };
-    let kind = if kin.gemma { NormKind::RmsPlusOne } else { NormKind::Rms };
-    let norm = NormSpec { kind, eps: config.number_or("rms_norm_eps", 1e-6)? };
+    let norm = NormSpec { kind: kin.norm, eps: config.number_or(kin.eps.0, kin.eps.1)? };
+    let normalizes = kin.query_key_norm.read(reading)?;
+    let query_key_norm = normalizes.then_some(QueryKeyNorm { norm, scope: kin.query_key_scope });
     let mlp = MlpSpec {
-        width: config.size("intermediate_size")?,
+        width: if kin.gated { config.size("intermediate_size")? } else { reading.inner(width)? },
         activation: gate_activation(reading, kin)?,
-        gated: true,
-        bias: config.flag_or("mlp_bias", false)?,
+        gated: kin.gated,
+        bias: kin.mlp_bias.read(reading)?,
     };
-    let wiring = if kin.both_norms { Wiring::Both } else { Wiring::Pre };
+    let wiring = match kin.parallel_key {
+        Some(key) if config.flag_or(key, false)? => Wiring::ParallelOneNorm,
+        _ => kin.wiring,
+    };
     let residual_scale = multiplier("residual_multiplier")?;
     let count = reading.layers()?;
     let layout = Layers::read(reading, kin, count, head_dim)?;
@@ -179,12 +283,7 @@ pub(super) fn decoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
                 Some(rotary) if window.is_some() => Some(rotary),
                 _ => layout.placed.get(i).is_some_and(|p| *p).then_some(&layout.rotary),
             };
-            let attention = AttentionSpec {
-                window,
-                rotary: rotary.cloned(),
-                query_key_norm: kin.query_key_norm.then_some(QueryKeyNorm { norm, scope: QueryKeyNormScope::Shared }),
-                ..attention.clone()
-            };
+            let attention = AttentionSpec { window, rotary: rotary.cloned(), query_key_norm, ..attention.clone() };
             LayerSpec { residual_scale, ..LayerSpec::new(i, attention, mlp.clone(), norm, wiring) }
         })
         .collect();
@@ -194,7 +293,11 @@ pub(super) fn decoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
         ..TokenInputSpec::new(vocabulary, width)
     };
     let output = OutputSpec {
-        scale: 1.0 / multiplier("logits_scaling")?,
+        bias: kin.head_bias,
+        scale: match kin.logit_scale {
+            Some((key, default)) => config.number_or(key, default)?,
+            None => 1.0 / multiplier("logits_scaling")?,
+        },
         soft_cap: logit_cap,
         ..OutputSpec::new(vocabulary, Objective::Causal, config.flag_or("tie_word_embeddings", kin.tied)?)
     };
@@ -206,7 +309,7 @@ pub(super) fn decoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
 fn gate_activation(reading: &Reading<'_>, kin: &Kin) -> Result<Activation> {
     let config = reading.config;
     if !kin.gemma {
-        return activation(config, "hidden_act", "silu");
+        return activation(config, kin.activation.0, kin.activation.1);
     }
     let key = if config.get("hidden_activation").is_some() { "hidden_activation" } else { "hidden_act" };
     Ok(match activation(config, key, "gelu_pytorch_tanh")? {

@@ -1,4 +1,4 @@
-//! The families of checkpoints: [one table](all), a row each.
+//! The families of checkpoints: [one table](all), a row each, in a file for each kind.
 //!
 //! A row is data: how the family is called, what its tensors are called, and which shape its `config.json` describes.
 //! The shapes (`bert`, `gpt`, `llama`, ...) are shared by families that differ in a few named ways, their `Kin`. There is
@@ -25,7 +25,10 @@
 //!         llama::APART,
 //!         llama::NORMS,
 //!     ],
-//!     spec: |r| llama::decoder(r, &llama::Kin { query_key_norm: true, tied: true, ..llama::LLAMA }),
+//!     spec: |r| llama::decoder(r, &llama::Kin { query_key_norm: Flag::Always, tied: true, ..llama::LLAMA }),
+//!     stock: StockHeads::NEVER,
+//!     reads_pruned_heads: false,
+//!     ragged: None,
 //! },
 //! ```
 //!
@@ -38,321 +41,30 @@
 
 mod bart;
 mod bert;
+mod encoder_decoders;
+mod encoders;
 mod gpt;
+mod layer_norm_decoders;
 mod llama;
 mod modernbert;
+mod rms_norm_decoders;
 mod t5;
+mod vision_encoders;
 mod vit;
 
-use serde_json::Value;
-
-use self::llama::{Bias, Windows};
 use super::Family;
-use super::rope::Rope;
-use crate::network::Activation;
 
 /// Every supported family.
 pub fn all() -> impl Iterator<Item = &'static Family> {
-    FAMILIES.iter()
+    let tables = [
+        encoders::ROWS,
+        layer_norm_decoders::ROWS,
+        rms_norm_decoders::ROWS,
+        encoder_decoders::ROWS,
+        vision_encoders::ROWS,
+    ];
+    tables.into_iter().flatten()
 }
-
-static FAMILIES: &[Family] = &[
-    // Encoders.
-    Family {
-        model_type: "bert",
-        title: "BERT",
-        prefix: "bert.",
-        names: |config| match bert::is_untied(config) {
-            true => &[bert::INPUT, bert::LAYERS, bert::BERT_UNTIED, bert::BERT_HEAD],
-            false => &[bert::INPUT, bert::LAYERS, bert::BERT_HEAD],
-        },
-        spec: |r| bert::encoder(r, &bert::BERT),
-    },
-    Family {
-        model_type: "roberta",
-        title: "RoBERTa",
-        prefix: "roberta.",
-        names: |config| match bert::is_untied(config) {
-            true => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_UNTIED, bert::ROBERTA_HEAD],
-            false => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
-        },
-        spec: |r| bert::encoder(r, &bert::ROBERTA),
-    },
-    Family {
-        model_type: "xlm-roberta",
-        title: "XLM-RoBERTa",
-        prefix: "roberta.",
-        names: |config| match bert::is_untied(config) {
-            true => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_UNTIED, bert::ROBERTA_HEAD],
-            false => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
-        },
-        spec: |r| bert::encoder(r, &bert::ROBERTA),
-    },
-    Family {
-        model_type: "distilbert",
-        title: "DistilBERT",
-        prefix: "distilbert.",
-        names: |_| &[bert::INPUT, bert::DISTILBERT],
-        spec: |r| {
-            let kin =
-                bert::Kin { head: "vocab_transform.weight", activation_key: "activation", types: 0, ..bert::BERT };
-            bert::encoder(r, &kin)
-        },
-    },
-    Family {
-        model_type: "electra",
-        title: "ELECTRA",
-        prefix: "electra.",
-        names: |_| &[bert::INPUT, bert::LAYERS, bert::ELECTRA],
-        spec: |r| {
-            let kin = bert::Kin {
-                head: "generator_predictions.dense.weight",
-                head_activation: Some(Activation::Gelu),
-                embedding: Some(128),
-                ..bert::BERT
-            };
-            bert::encoder(r, &kin)
-        },
-    },
-    Family {
-        model_type: "albert",
-        title: "ALBERT",
-        prefix: "albert.",
-        names: |config| match bert::is_untied(config) {
-            true => &[bert::INPUT, bert::ALBERT_UNTIED, bert::ALBERT],
-            false => &[bert::INPUT, bert::ALBERT],
-        },
-        spec: |r| {
-            let kin = bert::Kin { head: "predictions.dense.weight", embedding: Some(128), shared: true, ..bert::BERT };
-            bert::encoder(r, &kin)
-        },
-    },
-    Family {
-        model_type: "modernbert",
-        title: "ModernBERT",
-        prefix: "model.",
-        names: |_| &[modernbert::NAMES],
-        spec: modernbert::encoder,
-    },
-    // Decoders with layer norm.
-    Family {
-        model_type: "gpt2",
-        title: "GPT-2",
-        prefix: "transformer.",
-        names: |_| &[gpt::GPT2_NAMES],
-        spec: gpt::gpt2,
-    },
-    Family { model_type: "opt", title: "OPT", prefix: "model.", names: |_| &[gpt::OPT_NAMES], spec: gpt::opt },
-    Family {
-        model_type: "bloom",
-        title: "BLOOM",
-        prefix: "transformer.",
-        names: |_| &[gpt::BLOOM_NAMES],
-        spec: gpt::bloom,
-    },
-    Family {
-        model_type: "gpt_neox",
-        title: "GPT-NeoX",
-        prefix: "gpt_neox.",
-        names: |_| &[gpt::NEOX_NAMES],
-        spec: gpt::gpt_neox,
-    },
-    // Decoders with RMS norm.
-    Family {
-        model_type: "llama",
-        title: "Llama",
-        prefix: "model.",
-        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
-        spec: |r| llama::decoder(r, &llama::LLAMA),
-    },
-    Family {
-        model_type: "mistral",
-        title: "Mistral",
-        prefix: "model.",
-        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
-        spec: |r| {
-            let windows = Windows::Every(Some(4096));
-            llama::decoder(r, &llama::Kin { bias: Bias::Never, windows, ..llama::LLAMA })
-        },
-    },
-    Family {
-        model_type: "qwen2",
-        title: "Qwen2",
-        prefix: "model.",
-        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
-        spec: |r| llama::decoder(r, &llama::Kin { bias: Bias::Inputs, windows: Windows::Flagged, ..llama::LLAMA }),
-    },
-    Family {
-        model_type: "qwen3",
-        title: "Qwen3",
-        prefix: "model.",
-        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
-        spec: |r| {
-            let windows = Windows::Flagged;
-            llama::decoder(r, &llama::Kin { query_key_norm: true, head_dim: Some(128), windows, ..llama::LLAMA })
-        },
-    },
-    Family {
-        model_type: "gemma",
-        title: "Gemma",
-        prefix: "model.",
-        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
-        spec: |r| llama::decoder(r, &llama::GEMMA),
-    },
-    Family {
-        model_type: "gemma2",
-        title: "Gemma 2",
-        prefix: "model.",
-        names: |_| &[llama::NAMES, llama::APART, llama::BOTH_NORMS],
-        spec: |r| {
-            let kin = llama::Kin {
-                both_norms: true,
-                query_scalar: Some(256.0),
-                caps: Some([Some(50.0), Some(30.0)]),
-                windows: Windows::AllBut(2),
-                ..llama::GEMMA
-            };
-            llama::decoder(r, &kin)
-        },
-    },
-    Family {
-        model_type: "gemma3_text",
-        title: "Gemma 3",
-        prefix: "model.",
-        names: |_| &[llama::NAMES, llama::APART, llama::BOTH_NORMS],
-        spec: |r| {
-            let full = Rope { layers: Some("full_attention"), theta: 1e6, ..Rope::PLAIN };
-            let local = Rope {
-                layers: Some("sliding_attention"),
-                theta_key: "rope_local_base_freq",
-                scaled: false,
-                ..Rope::PLAIN
-            };
-            let kin = llama::Kin {
-                both_norms: true,
-                query_key_norm: true,
-                query_scalar: Some(256.0),
-                caps: Some([None, None]),
-                windows: Windows::AllBut(6),
-                rope: full,
-                window_rope: Some(local),
-                ..llama::GEMMA
-            };
-            llama::decoder(r, &kin)
-        },
-    },
-    Family {
-        model_type: "phi3",
-        title: "Phi-3",
-        prefix: "model.",
-        names: |_| &[llama::NAMES, llama::FUSED, llama::NORMS],
-        spec: |r| {
-            let rope = Rope { share: Some(1.0), ..Rope::PLAIN };
-            llama::decoder(r, &llama::Kin { bias: Bias::Never, windows: Windows::Every(None), rope, ..llama::LLAMA })
-        },
-    },
-    Family {
-        model_type: "granite",
-        title: "Granite",
-        prefix: "model.",
-        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
-        spec: |r| llama::decoder(r, &llama::Kin { multipliers: true, ..llama::LLAMA }),
-    },
-    Family {
-        model_type: "smollm3",
-        title: "SmolLM3",
-        prefix: "model.",
-        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
-        spec: |r| {
-            let kin = llama::Kin {
-                tied: true,
-                windows: Windows::Flagged,
-                unplaced_layers: true,
-                rope: Rope { theta: 2e6, ..Rope::PLAIN },
-                ..llama::LLAMA
-            };
-            llama::decoder(r, &kin)
-        },
-    },
-    // Encoder-decoders.
-    Family {
-        model_type: "bart",
-        title: "BART",
-        prefix: "model.",
-        names: |_| &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
-        spec: |r| bart::encoder_decoder(r, &bart::BART),
-    },
-    Family {
-        model_type: "mbart",
-        title: "mBART",
-        prefix: "model.",
-        names: |_| &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
-        spec: |r| bart::encoder_decoder(r, &bart::Kin { pre_norm: true, ..bart::BART }),
-    },
-    Family {
-        model_type: "marian",
-        title: "Marian",
-        prefix: "model.",
-        names: |config| match config.get("share_encoder_decoder_embeddings") {
-            Some(Value::Bool(false)) => &[bart::NAMES, bart::TABLES],
-            _ => &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
-        },
-        spec: |r| {
-            let kin = bart::Kin { embedding_norm: false, positions: bart::Positions::Sinusoidal, ..bart::BART };
-            bart::encoder_decoder(r, &kin)
-        },
-    },
-    Family {
-        model_type: "whisper",
-        title: "Whisper",
-        prefix: "model.",
-        names: |_| &[bart::NAMES, bart::WHISPER, bart::TABLES],
-        spec: |r| {
-            let kin = bart::Kin {
-                pre_norm: true,
-                embedding_norm: false,
-                positions: bart::Positions::Learned(0),
-                key_bias: false,
-                frames: true,
-            };
-            bart::encoder_decoder(r, &kin)
-        },
-    },
-    Family {
-        model_type: "t5",
-        title: "T5",
-        prefix: "",
-        names: |config| {
-            if t5::is_gated(config) { &[t5::NAMES, t5::GATED] } else { &[t5::NAMES, t5::PLAIN] }
-        },
-        spec: t5::encoder_decoder,
-    },
-    // Vision encoders.
-    Family {
-        model_type: "vit",
-        title: "ViT",
-        prefix: "vit.",
-        names: |_| &[vit::NAMES, vit::VIT_LAYERS],
-        spec: |r| vit::encoder(r, &vit::VIT),
-    },
-    Family {
-        model_type: "deit",
-        title: "DeiT",
-        prefix: "deit.",
-        names: |_| &[vit::NAMES, vit::VIT_LAYERS],
-        spec: |r| vit::encoder(r, &vit::Kin { distillation: true, ..vit::VIT }),
-    },
-    Family {
-        model_type: "dinov2",
-        title: "DINOv2",
-        prefix: "dinov2.",
-        names: |config| match config.get("use_swiglu_ffn") {
-            Some(Value::Bool(true)) => &[vit::NAMES, vit::DINO_LAYERS, vit::DINO_GATED],
-            _ => &[vit::NAMES, vit::DINO_LAYERS, vit::DINO_PLAIN],
-        },
-        spec: |r| vit::encoder(r, &vit::Kin { dino: true, ..vit::VIT }),
-    },
-];
 
 #[cfg(test)]
 mod tests {
@@ -360,9 +72,10 @@ mod tests {
 
     use serde_json::json;
 
+    use super::llama::Flag;
     use super::*;
     use crate::checkpoint::Config;
-    use crate::model::{Layout, Reading};
+    use crate::model::{Layout, Reading, StockHeads};
     use crate::network::{AttentionModule, MlpModule, Module, Role, SiteKind, StackKind, roles};
 
     #[test]
@@ -377,6 +90,9 @@ mod tests {
         model_type: "helium",
         title: "Helium",
         prefix: "model.",
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: None,
         names: |_| {
             &[
                 &[
@@ -389,7 +105,7 @@ mod tests {
                 llama::NORMS,
             ]
         },
-        spec: |r| llama::decoder(r, &llama::Kin { query_key_norm: true, tied: true, ..llama::LLAMA }),
+        spec: |r| llama::decoder(r, &llama::Kin { query_key_norm: Flag::Always, tied: true, ..llama::LLAMA }),
     };
 
     #[test]

@@ -61,9 +61,11 @@ fn prefix(model: &Model) -> String {
 /// Name and text of the module that a configuration needs; none where no layer is narrower than the original.
 pub(super) fn module(model: &Model, config: &Map<String, Value>) -> Option<(String, String)> {
     let kept = config.get(KEPT_KEY)?.get("kept")?.as_object()?;
+    let needs = model.family().ragged?;
     if kept.is_empty() {
         return None;
     }
+    let needs: String = needs.iter().map(|need| format!("\"{}\", ", need.name())).collect();
     let NetworkSpec { encoder, decoder, .. } = model.spec();
     let only = match (encoder, decoder) {
         (Some(_), Some(_)) => "None",
@@ -75,12 +77,16 @@ pub(super) fn module(model: &Model, config: &Map<String, Value>) -> Option<(Stri
         .replace("{title}", family.title)
         .replace("{model_type}", family.model_type)
         .replace("{prefix}", &prefix(model))
+        .replace("{needs}", needs.trim_end())
         .replace("{only_stack}", only);
     Some((format!("{}.py", stem(model)), text))
 }
 
 /// Points a configuration at the module.
 pub(super) fn refer(model: &Model, config: &mut Map<String, Value>) {
+    if model.family().ragged.is_none() {
+        return;
+    }
     let NetworkSpec { encoder, decoder, .. } = model.spec();
     let autos = match (encoder.as_ref().map(|stack| &stack.input), decoder) {
         (Some(InputSpec::Frames(_)), _) => FRAMES,
@@ -130,8 +136,10 @@ mod tests {
         let config = json!({"pillars": {"kept": {"cross.0": [0]}}});
         let (name, text) = module(&model, config.as_object().unwrap()).unwrap();
         assert_eq!(name, "modeling_pillars_t5.py");
-        assert!(text.contains("= \"t5\", \"PillarsT5\", None\n"));
-        assert!(["{title}", "{model_type}", "{prefix}", "{only_stack}"].iter().all(|hole| !text.contains(hole)));
+        assert!(text.contains("= \"t5\", \"PillarsT5\", None, (\"relative_bias\",)\n"));
+        assert!(
+            ["{title}", "{model_type}", "{prefix}", "{only_stack}", "{needs}"].iter().all(|hole| !text.contains(hole))
+        );
         assert!(module(&model, json!({"pillars": {"kept": {}}}).as_object().unwrap()).is_none());
     }
 }

@@ -6,7 +6,7 @@ Every class here is the stock class with narrower projections: `config.json` say
 original model each layer kept. Written by Pillars; the same file for every family but for the next line.
 """
 
-MODEL_TYPE, PREFIX, ONLY_STACK = "{model_type}", "{prefix}", {only_stack}
+MODEL_TYPE, PREFIX, ONLY_STACK, NEEDS = "{model_type}", "{prefix}", {only_stack}, ({needs})
 
 import transformers
 from torch import nn
@@ -59,11 +59,11 @@ def narrow(model, config):
         }.items():
             if hasattr(module, name):
                 setattr(module, name, value)
-        if MODEL_TYPE == "distilbert":
+        if "width" in NEEDS:
             module.dim = queries * width
-        if MODEL_TYPE == "phi3":
+        if "configuration" in NEEDS:
             module.config = Own(module.config, num_attention_heads=queries)
-        mixin = {"bloom": Alibi, "t5": RelativeBias}.get(MODEL_TYPE)
+        mixin = Alibi if "alibi" in NEEDS else RelativeBias if "relative_bias" in NEEDS else None
         if mixin:
             module.pillars_heads, module.pillars_total = heads, every
             module.__class__ = type(module.__class__.__name__, (mixin, module.__class__), {})

@@ -1,0 +1,82 @@
+//! Encoder-decoders.
+
+use serde_json::Value;
+
+use super::{bart, t5};
+use crate::model::{Family, RaggedNeed, StockHeads, UniformHeads};
+
+/// A row each.
+pub(super) static ROWS: &[Family] = &[
+    Family {
+        model_type: "bart",
+        title: "BART",
+        prefix: "model.",
+        stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
+        spec: |r| bart::encoder_decoder(r, &bart::BART),
+    },
+    Family {
+        model_type: "mbart",
+        title: "mBART",
+        prefix: "model.",
+        stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
+        spec: |r| bart::encoder_decoder(r, &bart::Kin { pre_norm: true, ..bart::BART }),
+    },
+    Family {
+        model_type: "marian",
+        title: "Marian",
+        prefix: "model.",
+        stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |config| match config.get("share_encoder_decoder_embeddings") {
+            Some(Value::Bool(false)) => &[bart::NAMES, bart::TABLES],
+            _ => &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
+        },
+        spec: |r| {
+            let kin = bart::Kin { embedding_norm: false, positions: bart::Positions::Sinusoidal, ..bart::BART };
+            bart::encoder_decoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "whisper",
+        title: "Whisper",
+        prefix: "model.",
+        stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[bart::NAMES, bart::WHISPER, bart::TABLES],
+        spec: |r| {
+            let kin = bart::Kin {
+                pre_norm: true,
+                embedding_norm: false,
+                positions: bart::Positions::Learned(0),
+                key_bias: false,
+                frames: true,
+            };
+            bart::encoder_decoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "t5",
+        title: "T5",
+        prefix: "", // One number for encoder, decoder and cross attention; the table of relative positions has a column for each.
+        stock: StockHeads::Uniform(UniformHeads {
+            heads: "num_heads",
+            kv_heads: None,
+            width: "d_kv",
+            ..UniformHeads::GROUPED
+        }),
+        reads_pruned_heads: false,
+        ragged: Some(&[RaggedNeed::RelativeBias]),
+        names: |config| {
+            if t5::is_gated(config) { &[t5::NAMES, t5::GATED] } else { &[t5::NAMES, t5::PLAIN] }
+        },
+        spec: t5::encoder_decoder,
+    },
+];

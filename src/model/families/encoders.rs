@@ -1,0 +1,149 @@
+//! Encoders of text.
+
+use super::{bert, modernbert};
+use crate::model::{Family, RaggedNeed, StockHeads};
+use crate::network::Activation;
+
+/// A row each.
+pub(super) static ROWS: &[Family] = &[
+    Family {
+        model_type: "bert",
+        title: "BERT",
+        prefix: "bert.",
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: true,
+        ragged: Some(&[]),
+        names: |config| match bert::is_untied(config) {
+            true => &[bert::INPUT, bert::LAYERS, bert::BERT_UNTIED, bert::BERT_HEAD],
+            false => &[bert::INPUT, bert::LAYERS, bert::BERT_HEAD],
+        },
+        spec: |r| bert::encoder(r, &bert::BERT),
+    },
+    Family {
+        model_type: "roberta",
+        title: "RoBERTa",
+        prefix: "roberta.",
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: true,
+        ragged: Some(&[]),
+        names: |config| match bert::is_untied(config) {
+            true => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_UNTIED, bert::ROBERTA_HEAD],
+            false => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
+        },
+        spec: |r| bert::encoder(r, &bert::ROBERTA),
+    },
+    Family {
+        model_type: "xlm-roberta",
+        title: "XLM-RoBERTa",
+        prefix: "roberta.",
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |config| match bert::is_untied(config) {
+            true => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_UNTIED, bert::ROBERTA_HEAD],
+            false => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
+        },
+        spec: |r| bert::encoder(r, &bert::ROBERTA),
+    },
+    Family {
+        model_type: "camembert",
+        title: "CamemBERT",
+        prefix: "roberta.",
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |config| match bert::is_untied(config) {
+            true => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_UNTIED, bert::ROBERTA_HEAD],
+            false => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
+        },
+        spec: |r| bert::encoder(r, &bert::ROBERTA),
+    },
+    Family {
+        model_type: "data2vec-text",
+        title: "data2vec text",
+        prefix: "data2vec_text.",
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |config| match bert::is_untied(config) {
+            true => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_UNTIED, bert::ROBERTA_HEAD],
+            false => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
+        },
+        spec: |r| bert::encoder(r, &bert::ROBERTA),
+    },
+    Family {
+        model_type: "mpnet",
+        title: "MPNet",
+        prefix: "mpnet.",
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        // Every layer adds the bias of all heads that its stack hands it.
+        ragged: None,
+        names: |config| match bert::is_untied(config) {
+            true => &[bert::INPUT, bert::MPNET, bert::ROBERTA_UNTIED, bert::ROBERTA_HEAD],
+            false => &[bert::INPUT, bert::MPNET, bert::ROBERTA_HEAD],
+        },
+        spec: |r| {
+            let relative = Some(("relative_attention_num_buckets", 32));
+            bert::encoder(r, &bert::Kin { types: 0, relative, ..bert::ROBERTA })
+        },
+    },
+    Family {
+        model_type: "distilbert",
+        title: "DistilBERT",
+        prefix: "distilbert.",
+        stock: StockHeads::Never { width: "dim / n_heads" },
+        reads_pruned_heads: true,
+        ragged: Some(&[RaggedNeed::Width]),
+        names: |_| &[bert::INPUT, bert::DISTILBERT],
+        spec: |r| {
+            let kin =
+                bert::Kin { head: "vocab_transform.weight", activation_key: "activation", types: 0, ..bert::BERT };
+            bert::encoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "electra",
+        title: "ELECTRA",
+        prefix: "electra.",
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: true,
+        ragged: Some(&[]),
+        names: |_| &[bert::INPUT, bert::LAYERS, bert::ELECTRA],
+        spec: |r| {
+            let kin = bert::Kin {
+                head: "generator_predictions.dense.weight",
+                head_activation: Some(Activation::Gelu),
+                embedding: Some(128),
+                ..bert::BERT
+            };
+            bert::encoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "albert",
+        title: "ALBERT",
+        prefix: "albert.",
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |config| match bert::is_untied(config) {
+            true => &[bert::INPUT, bert::ALBERT_UNTIED, bert::ALBERT],
+            false => &[bert::INPUT, bert::ALBERT],
+        },
+        spec: |r| {
+            let kin = bert::Kin { head: "predictions.dense.weight", embedding: Some(128), shared: true, ..bert::BERT };
+            bert::encoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "modernbert",
+        title: "ModernBERT",
+        prefix: "model.",
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[modernbert::NAMES],
+        spec: modernbert::encoder,
+    },
+];

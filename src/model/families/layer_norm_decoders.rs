@@ -1,0 +1,212 @@
+//! Decoders with layer norm.
+
+use super::llama::{Bias, Flag, Windows};
+use super::{gpt, llama};
+use crate::model::rope::Rope;
+use crate::model::{Family, RaggedNeed, StockHeads};
+use crate::network::{NormKind, QueryKeyNormScope, Wiring};
+
+/// A row each.
+pub(super) static ROWS: &[Family] = &[
+    Family {
+        model_type: "gpt2",
+        title: "GPT-2",
+        prefix: "transformer.",
+        stock: StockHeads::Never { width: "n_embd / n_head" },
+        reads_pruned_heads: true,
+        ragged: Some(&[]),
+        names: |_| &[gpt::GPT2_NAMES],
+        spec: gpt::gpt2,
+    },
+    Family {
+        model_type: "opt",
+        title: "OPT",
+        prefix: "model.",
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[gpt::OPT_NAMES],
+        spec: gpt::opt,
+    },
+    Family {
+        model_type: "bloom",
+        title: "BLOOM",
+        prefix: "transformer.",
+        stock: StockHeads::Never { width: "hidden_size / n_head" },
+        reads_pruned_heads: false,
+        ragged: Some(&[RaggedNeed::Alibi]),
+        names: |_| &[gpt::BLOOM_NAMES],
+        spec: gpt::bloom,
+    },
+    Family {
+        model_type: "gpt_neox",
+        title: "GPT-NeoX",
+        prefix: "gpt_neox.",
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[gpt::NEOX_NAMES],
+        spec: gpt::gpt_neox,
+    },
+    Family {
+        model_type: "gpt_neo",
+        title: "GPT-Neo",
+        prefix: "transformer.",
+        stock: StockHeads::Never { width: "hidden_size / num_heads" },
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[gpt::GPT_NEO_NAMES],
+        spec: gpt::gpt_neo,
+    },
+    Family {
+        model_type: "falcon",
+        title: "Falcon",
+        prefix: "transformer.",
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: None,
+        names: |_| &[gpt::FALCON_NAMES],
+        spec: gpt::falcon,
+    },
+    Family {
+        model_type: "phi",
+        title: "Phi",
+        prefix: "model.",
+        stock: StockHeads::GROUPED_5,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[llama::PHI, llama::NAMES, llama::APART],
+        spec: |r| {
+            let kin = llama::Kin {
+                wiring: Wiring::ParallelOneNorm,
+                query_key_norm: Flag::Key("qk_layernorm"),
+                head_bias: true,
+                rope: Rope { share: Some(0.5), ..Rope::PLAIN },
+                ..llama::LAYER_NORM
+            };
+            llama::decoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "gptj",
+        title: "GPT-J",
+        prefix: "transformer.",
+        stock: StockHeads::Never { width: "n_embd / n_head" },
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[llama::GPTJ],
+        spec: |r| {
+            let kin = llama::Kin {
+                wiring: Wiring::ParallelOneNorm,
+                eps: ("layer_norm_epsilon", 1e-5),
+                activation: ("activation_function", "gelu_new"),
+                bias: Bias::All(Flag::Never),
+                head_bias: true,
+                rope: Rope { dims: Some(("rotary_dim", 64)), interleaved: true, ..Rope::PLAIN },
+                ..llama::LAYER_NORM
+            };
+            llama::decoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "starcoder2",
+        title: "StarCoder2",
+        prefix: "model.",
+        stock: StockHeads::GROUPED_5,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[llama::STARCODER, llama::NAMES, llama::APART, llama::NORMS],
+        spec: |r| {
+            let kin = llama::Kin {
+                eps: ("norm_epsilon", 1e-5),
+                activation: ("hidden_act", "gelu_pytorch_tanh"),
+                bias: Bias::All(Flag::Unless("use_bias")),
+                mlp_bias: Flag::Unless("use_bias"),
+                tied: true,
+                windows: Windows::Every(None),
+                ..llama::LAYER_NORM
+            };
+            llama::decoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "stablelm",
+        title: "StableLM",
+        prefix: "model.",
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
+        spec: |r| {
+            // Norms of queries and keys have a tensor for each head there.
+            r.refuse("qk_layernorm")?;
+            let kin = llama::Kin {
+                norm: NormKind::Layer,
+                eps: ("layer_norm_eps", 1e-5),
+                parallel_key: Some("use_parallel_residual"),
+                bias: Bias::Inputs(Flag::Key("use_qkv_bias")),
+                mlp_bias: Flag::Never,
+                rope: Rope { share: Some(0.25), ..Rope::PLAIN },
+                ..llama::LLAMA
+            };
+            llama::decoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "nemotron",
+        title: "Nemotron",
+        prefix: "model.",
+        stock: StockHeads::GROUPED_5,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
+        spec: |r| {
+            let kin = llama::Kin {
+                norm: NormKind::LayerPlusOne,
+                eps: ("norm_eps", 1e-5),
+                gated: false,
+                activation: ("hidden_act", "relu2"),
+                rope: Rope { share: Some(0.5), ..Rope::PLAIN },
+                ..llama::LLAMA
+            };
+            llama::decoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "olmo",
+        title: "OLMo",
+        prefix: "model.",
+        stock: StockHeads::GROUPED_5,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
+        spec: |r| {
+            // Its norms have no key, and nothing learned.
+            let kin = llama::Kin { norm: NormKind::LayerBare, eps: ("", 1e-5), clips: true, ..llama::LLAMA };
+            llama::decoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "cohere",
+        title: "Command R",
+        prefix: "model.",
+        stock: StockHeads::GROUPED_5,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
+        spec: |r| {
+            let kin = llama::Kin {
+                norm: NormKind::LayerWithoutBias,
+                eps: ("layer_norm_eps", 1e-5),
+                wiring: Wiring::ParallelOneNorm,
+                query_key_norm: Flag::Key("use_qk_norm"),
+                query_key_scope: QueryKeyNormScope::EachHead,
+                logit_scale: Some(("logit_scale", 0.0625)),
+                tied: true,
+                rope: Rope { theta: 500_000.0, interleaved: true, ..Rope::PLAIN },
+                ..llama::LLAMA
+            };
+            llama::decoder(r, &kin)
+        },
+    },
+];

@@ -1,0 +1,206 @@
+//! Decoders with RMS norm.
+
+use super::llama;
+use super::llama::{Bias, Flag, Windows};
+use crate::model::rope::Rope;
+use crate::model::{Family, HeadLimit, RaggedNeed, StockHeads, UniformHeads};
+use crate::network::{QueryKeyNormScope, Wiring};
+
+/// A row each.
+pub(super) static ROWS: &[Family] = &[
+    Family {
+        model_type: "llama",
+        title: "Llama",
+        prefix: "model.",
+        stock: StockHeads::Uniform(UniformHeads {
+            limit: HeadLimit::Divides,
+            twin: Some("mistral"),
+            ..UniformHeads::GROUPED
+        }),
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
+        spec: |r| llama::decoder(r, &llama::LLAMA),
+    },
+    Family {
+        model_type: "mistral",
+        title: "Mistral",
+        prefix: "model.",
+        stock: StockHeads::GROUPED,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
+        spec: |r| {
+            let windows = Windows::Every(Some(4096));
+            llama::decoder(
+                r,
+                &llama::Kin { bias: Bias::All(Flag::Never), mlp_bias: Flag::Never, windows, ..llama::LLAMA },
+            )
+        },
+    },
+    Family {
+        model_type: "qwen2",
+        title: "Qwen2",
+        prefix: "model.",
+        stock: StockHeads::GROUPED,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
+        spec: |r| {
+            llama::decoder(
+                r,
+                &llama::Kin {
+                    bias: Bias::Inputs(Flag::Always),
+                    mlp_bias: Flag::Never,
+                    windows: Windows::Flagged,
+                    ..llama::LLAMA
+                },
+            )
+        },
+    },
+    Family {
+        model_type: "qwen3",
+        title: "Qwen3",
+        prefix: "model.",
+        stock: StockHeads::GROUPED,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
+        spec: |r| {
+            let windows = Windows::Flagged;
+            llama::decoder(
+                r,
+                &llama::Kin { query_key_norm: Flag::Always, head_dim: Some(128), windows, ..llama::LLAMA },
+            )
+        },
+    },
+    Family {
+        model_type: "gemma",
+        title: "Gemma",
+        prefix: "model.",
+        stock: StockHeads::GROUPED,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
+        spec: |r| llama::decoder(r, &llama::GEMMA),
+    },
+    Family {
+        model_type: "gemma2",
+        title: "Gemma 2",
+        prefix: "model.",
+        stock: StockHeads::Uniform(UniformHeads { limit: HeadLimit::Divides, ..UniformHeads::GROUPED }),
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[llama::NAMES, llama::APART, llama::BOTH_NORMS],
+        spec: |r| {
+            let kin = llama::Kin {
+                wiring: Wiring::Both,
+                query_scalar: Some(256.0),
+                caps: Some([Some(50.0), Some(30.0)]),
+                windows: Windows::AllBut(2),
+                ..llama::GEMMA
+            };
+            llama::decoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "gemma3_text",
+        title: "Gemma 3",
+        prefix: "model.",
+        stock: StockHeads::Uniform(UniformHeads { limit: HeadLimit::Divides, ..UniformHeads::GROUPED }),
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[llama::NAMES, llama::APART, llama::BOTH_NORMS],
+        spec: |r| {
+            let full = Rope { layers: Some("full_attention"), theta: 1e6, ..Rope::PLAIN };
+            let local = Rope {
+                layers: Some("sliding_attention"),
+                theta_key: "rope_local_base_freq",
+                scaled: false,
+                ..Rope::PLAIN
+            };
+            let kin = llama::Kin {
+                wiring: Wiring::Both,
+                query_key_norm: Flag::Always,
+                query_scalar: Some(256.0),
+                caps: Some([None, None]),
+                windows: Windows::AllBut(6),
+                rope: full,
+                window_rope: Some(local),
+                ..llama::GEMMA
+            };
+            llama::decoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "phi3",
+        title: "Phi-3",
+        prefix: "model.",
+        stock: StockHeads::Uniform(UniformHeads { limit: HeadLimit::Scaled, ..UniformHeads::GROUPED }),
+        reads_pruned_heads: false,
+        ragged: Some(&[RaggedNeed::Configuration]),
+        names: |_| &[llama::NAMES, llama::FUSED, llama::NORMS],
+        spec: |r| {
+            let rope = Rope { share: Some(1.0), ..Rope::PLAIN };
+            llama::decoder(
+                r,
+                &llama::Kin {
+                    bias: Bias::All(Flag::Never),
+                    mlp_bias: Flag::Never,
+                    windows: Windows::Every(None),
+                    rope,
+                    ..llama::LLAMA
+                },
+            )
+        },
+    },
+    Family {
+        model_type: "granite",
+        title: "Granite",
+        prefix: "model.",
+        stock: StockHeads::GROUPED,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
+        spec: |r| llama::decoder(r, &llama::Kin { multipliers: true, ..llama::LLAMA }),
+    },
+    Family {
+        model_type: "smollm3",
+        title: "SmolLM3",
+        prefix: "model.",
+        stock: StockHeads::GROUPED,
+        reads_pruned_heads: false,
+        ragged: Some(&[]),
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
+        spec: |r| {
+            let kin = llama::Kin {
+                tied: true,
+                windows: Windows::Flagged,
+                unplaced_layers: true,
+                rope: Rope { theta: 2e6, ..Rope::PLAIN },
+                ..llama::LLAMA
+            };
+            llama::decoder(r, &kin)
+        },
+    },
+    Family {
+        model_type: "olmo2",
+        title: "OLMo 2",
+        prefix: "model.",
+        stock: StockHeads::GROUPED_5,
+        reads_pruned_heads: false,
+        // No head can be removed.
+        ragged: None,
+        names: |_| &[llama::NAMES, llama::APART, llama::AFTER_NORMS],
+        spec: |r| {
+            let kin = llama::Kin {
+                eps: ("rms_norm_eps", 1e-5),
+                wiring: Wiring::After,
+                query_key_norm: Flag::Always,
+                query_key_scope: QueryKeyNormScope::AllHeads,
+                ..llama::LLAMA
+            };
+            llama::decoder(r, &kin)
+        },
+    },
+];

@@ -1,0 +1,43 @@
+//! Encoders of images.
+
+use serde_json::Value;
+
+use super::vit;
+use crate::model::{Family, StockHeads, UniformHeads};
+
+/// A row each.
+pub(super) static ROWS: &[Family] = &[
+    Family {
+        model_type: "vit",
+        title: "ViT",
+        prefix: "vit.",
+        stock: StockHeads::Uniform(UniformHeads { kv_heads: None, opens_in_4: false, ..UniformHeads::GROUPED }),
+        reads_pruned_heads: true,
+        ragged: Some(&[]),
+        names: |_| &[vit::NAMES, vit::VIT_LAYERS],
+        spec: |r| vit::encoder(r, &vit::VIT),
+    },
+    Family {
+        model_type: "deit",
+        title: "DeiT",
+        prefix: "deit.",
+        stock: StockHeads::Uniform(UniformHeads { kv_heads: None, opens_in_4: false, ..UniformHeads::GROUPED }),
+        reads_pruned_heads: true,
+        ragged: Some(&[]),
+        names: |_| &[vit::NAMES, vit::VIT_LAYERS],
+        spec: |r| vit::encoder(r, &vit::Kin { distillation: true, ..vit::VIT }),
+    },
+    Family {
+        model_type: "dinov2",
+        title: "DINOv2",
+        prefix: "dinov2.",
+        stock: StockHeads::Uniform(UniformHeads { kv_heads: None, opens_in_4: false, ..UniformHeads::GROUPED }),
+        reads_pruned_heads: true,
+        ragged: Some(&[]),
+        names: |config| match config.get("use_swiglu_ffn") {
+            Some(Value::Bool(true)) => &[vit::NAMES, vit::DINO_LAYERS, vit::DINO_GATED],
+            _ => &[vit::NAMES, vit::DINO_LAYERS, vit::DINO_PLAIN],
+        },
+        spec: |r| vit::encoder(r, &vit::Kin { dino: true, ..vit::VIT }),
+    },
+];
