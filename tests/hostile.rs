@@ -207,7 +207,6 @@ fn lists_of_kept_heads_are_checked() {
 #[test]
 fn what_is_not_supported_is_named() {
     let cases = [
-        ("llama", "quantization_config", json!({"quant_method": "gptq", "bits": 4})),
         ("llama", "num_hidden_layers", json!(1_000_000_000)),
         ("llama", "num_attention_heads", json!(0)),
         ("llama", "num_key_value_heads", json!(3)),

@@ -18,6 +18,40 @@ pub struct Config {
     value: Value,
 }
 
+/// JSON, or what Python's writer calls so: `NaN` and `Infinity` without quotes are read as these words, so that a key that
+/// needs a number says so and others do no harm.
+fn parse(text: &str) -> Result<Value> {
+    serde_json::from_str(text).or_else(|e| serde_json::from_str(&quote_words(text)).map_err(|_| e.into()))
+}
+
+/// `text` with quotes around the bare words that Python writes for numbers that JSON lacks.
+fn quote_words(text: &str) -> String {
+    const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+    let mut quoted = String::with_capacity(text.len());
+    let (mut rest, mut in_string) = (text, false);
+    while let Some(c) = rest.chars().next() {
+        if !in_string && let Some(word) = WORDS.into_iter().find(|word| rest.starts_with(word)) {
+            quoted.push('"');
+            quoted.push_str(word);
+            quoted.push('"');
+            rest = &rest[word.len()..];
+            continue;
+        }
+        quoted.push(c);
+        rest = &rest[c.len_utf8()..];
+        match c {
+            '"' => in_string = !in_string,
+            '\\' if in_string => {
+                let escaped = rest.chars().next();
+                quoted.extend(escaped);
+                rest = &rest[escaped.map_or(0, char::len_utf8)..];
+            }
+            _ => {}
+        }
+    }
+    quoted
+}
+
 impl Config {
     /// Reads the file.
     pub fn read(path: &Path) -> Result<Self> {
@@ -28,7 +62,7 @@ impl Config {
             return Err(Error::new("the configuration is too large to be one").at(path));
         }
         let text = std::fs::read_to_string(path).map_err(|e| place(e.into()))?;
-        let value: Value = serde_json::from_str(&text).map_err(|e| place(e.into()))?;
+        let value = parse(&text).map_err(place)?;
         if !value.is_object() {
             return Err(Error::new("the configuration is not a JSON object").at(path));
         }

@@ -44,6 +44,22 @@ pub struct Checkpoint {
     shards: Vec<(PathBuf, Arc<File>)>,
     order: Vec<String>,
     tensors: HashMap<String, TensorInfo>,
+    wrapper: String,
+}
+
+/// What programs that wrap a model put before every name when they write its state as it is in memory: compilation, data
+/// parallel training, adapters.
+const WRAPPERS: [&str; 4] = ["_orig_mod.", "_fsdp_wrapped_module.", "module.", "base_model.model."];
+
+/// The wrappers' prefix that all names share.
+fn wrapper(names: &[String]) -> String {
+    let mut prefix = String::new();
+    while let Some(next) =
+        WRAPPERS.iter().map(|w| format!("{prefix}{w}")).find(|w| names.iter().all(|n| n.starts_with(w)))
+    {
+        prefix = next;
+    }
+    prefix
 }
 
 #[derive(Deserialize)]
@@ -82,7 +98,13 @@ impl Checkpoint {
         if order.is_empty() {
             return Err(Error::new("the checkpoint holds no tensors").at(folder));
         }
-        Ok(Self { folder: folder.to_path_buf(), config, shards, order, tensors })
+        let wrapper = wrapper(&order);
+        if !wrapper.is_empty() {
+            let bare = |name: String| name.strip_prefix(&wrapper).map_or(name.clone(), str::to_owned);
+            order = order.into_iter().map(bare).collect();
+            tensors = tensors.into_iter().map(|(name, info)| (bare(name), info)).collect();
+        }
+        Ok(Self { folder: folder.to_path_buf(), config, shards, order, tensors, wrapper })
     }
 
     /// The folder.
@@ -93,6 +115,11 @@ impl Checkpoint {
     /// `config.json`.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What the files put before every name because the model was wrapped when it was written; names here are without it.
+    pub fn wrapper(&self) -> Option<&str> {
+        Some(self.wrapper.as_str()).filter(|wrapper| !wrapper.is_empty())
     }
 
     /// Names of all tensors in the order of the files.

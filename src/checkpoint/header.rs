@@ -32,6 +32,18 @@ pub enum Stored {
     I32,
     /// 32-bit unsigned integer.
     U32,
+    /// 64-bit unsigned integer.
+    U64,
+    /// 16-bit integer.
+    I16,
+    /// 16-bit unsigned integer.
+    U16,
+    /// Signed byte.
+    I8,
+    /// 8-bit float with 5 bits of exponent, as quantized weights have it.
+    F8E5M2,
+    /// 8-bit float with 4 bits of exponent, as quantized weights have it.
+    F8E4M3,
     /// Byte.
     U8,
     /// One byte per truth value.
@@ -52,10 +64,10 @@ impl Stored {
     /// Bytes of one element.
     pub fn bytes(self) -> usize {
         match self {
-            Self::F64 | Self::I64 => 8,
+            Self::F64 | Self::I64 | Self::U64 => 8,
             Self::F32 | Self::I32 | Self::U32 => 4,
-            Self::F16 | Self::BF16 => 2,
-            Self::U8 | Self::Bool => 1,
+            Self::F16 | Self::BF16 | Self::I16 | Self::U16 => 2,
+            Self::I8 | Self::F8E5M2 | Self::F8E4M3 | Self::U8 | Self::Bool => 1,
         }
     }
 
@@ -69,22 +81,29 @@ impl Stored {
             Self::I64 => "int64",
             Self::I32 => "int32",
             Self::U32 => "uint32",
+            Self::U64 => "uint64",
+            Self::I16 => "int16",
+            Self::U16 => "uint16",
+            Self::I8 => "int8",
+            Self::F8E5M2 => "float8_e5m2",
+            Self::F8E4M3 => "float8_e4m3fn",
             Self::U8 => "uint8",
             Self::Bool => "bool",
         }
     }
 
-    /// The type that candle reads the bytes as.
+    /// The type that candle reads the bytes as; types that no network reads as an integer of their size.
     pub fn dtype(self) -> DType {
         match self {
             Self::F64 => DType::F64,
             Self::F32 => DType::F32,
             Self::F16 => DType::F16,
             Self::BF16 => DType::BF16,
-            Self::I64 => DType::I64,
+            Self::I64 | Self::U64 => DType::I64,
+            Self::I16 | Self::U16 => DType::I16,
             Self::I32 => DType::I32,
             Self::U32 => DType::U32,
-            Self::U8 | Self::Bool => DType::U8,
+            Self::I8 | Self::F8E5M2 | Self::F8E4M3 | Self::U8 | Self::Bool => DType::U8,
         }
     }
 
@@ -105,6 +124,12 @@ impl Stored {
             Self::I64 => Dtype::I64,
             Self::I32 => Dtype::I32,
             Self::U32 => Dtype::U32,
+            Self::U64 => Dtype::U64,
+            Self::I16 => Dtype::I16,
+            Self::U16 => Dtype::U16,
+            Self::I8 => Dtype::I8,
+            Self::F8E5M2 => Dtype::F8_E5M2,
+            Self::F8E4M3 => Dtype::F8_E4M3,
             Self::U8 => Dtype::U8,
             Self::Bool => Dtype::BOOL,
         }
@@ -119,6 +144,12 @@ impl Stored {
             Dtype::I64 => Self::I64,
             Dtype::I32 => Self::I32,
             Dtype::U32 => Self::U32,
+            Dtype::U64 => Self::U64,
+            Dtype::I16 => Self::I16,
+            Dtype::U16 => Self::U16,
+            Dtype::I8 => Self::I8,
+            Dtype::F8_E5M2 => Self::F8E5M2,
+            Dtype::F8_E4M3 => Self::F8E4M3,
             Dtype::U8 => Self::U8,
             Dtype::BOOL => Self::Bool,
             _ => return None,
@@ -151,12 +182,24 @@ pub(super) fn read_header_with_metadata(path: &Path) -> Result<(Vec<Entry>, Hash
     read_unplaced(path).map_err(|e| e.at(path))
 }
 
+/// What to say of a file that Git LFS would have replaced; `None` where `path` is none of its pointers.
+pub fn lfs_pointer(path: &Path) -> Option<Error> {
+    const BEGINNING: &[u8] = b"version https://git-lfs";
+    let mut beginning = [0u8; BEGINNING.len()];
+    File::open(path).ok()?.read_exact(&mut beginning).ok()?;
+    let what = "this is a Git LFS pointer, not the file that it stands for";
+    (beginning == BEGINNING).then(|| Error::new(what).hint("run 'git lfs pull' in the repository"))
+}
+
 fn read_unplaced(path: &Path) -> Result<(Vec<Entry>, HashMap<String, String>)> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let broken = |why: String| Error::new(format!("not a readable safetensors file ({why})")).hint("download it again");
     let mut prefix = [0u8; 8];
     file.read_exact(&mut prefix).map_err(|_| broken(format!("{length} bytes are no header")))?;
+    if let Some(error) = lfs_pointer(path) {
+        return Err(error);
+    }
     let header_bytes = u64::from_le_bytes(prefix);
     if header_bytes > LONGEST_HEADER || header_bytes.saturating_add(8) > length {
         return Err(broken(format!("its header claims {header_bytes} bytes in a file of {length}")));

@@ -41,6 +41,7 @@ fn document(model: &Model) -> Value {
         "bytes": model.checkpoint().bytes(),
         "files": model.checkpoint().weight_files().count(),
         "unused_tensors": model.unused(),
+        "notes": model.notes(),
     })
 }
 
@@ -79,6 +80,7 @@ fn text(model: &Model) -> String {
     if !unused.is_empty() {
         lines.push(format!("not used     {}, e.g. {}", counted(unused.len(), "tensors"), unused[0]));
     }
+    lines.extend(model.notes().iter().map(|note| format!("note         {note}")));
     lines.join("\n")
 }
 

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use tokenizers::{Encoding, Token, Tokenizer};
 
 use super::tokenizer_files::read;
+use crate::checkpoint::lfs_pointer;
 use crate::error::{Error, Result};
 
 /// Names that mask tokens go by where `tokenizer_config.json` names none.
@@ -32,7 +33,8 @@ pub(super) struct Piece {
 impl TextTokenizer {
     /// The tokenizer of a model folder, as its files together say.
     pub fn load(folder: &Path) -> Result<Self> {
-        let (inner, mask) = read(folder)?;
+        let path = folder.join("tokenizer.json");
+        let (inner, mask) = read(folder).map_err(|e| lfs_pointer(&path).map_or(e, |e| e.at(&path)))?;
         Self::new(inner, mask.as_deref()).map_err(|e| e.at(folder.join("tokenizer.json")))
     }
 

@@ -12,8 +12,9 @@ pub struct Family {
     pub model_type: &'static str,
     /// The name people use.
     pub title: &'static str,
-    /// What tensor names begin with, e.g. `bert.`; a checkpoint of the bare model leaves it out, as do heads.
-    pub prefix: &'static str,
+    /// What tensor names begin with, e.g. `bert.`; a checkpoint of the bare model leaves it out, as do heads. Where there
+    /// are several, the first is the one to write.
+    pub prefixes: &'static [&'static str],
     /// Names of its tensors, in parts that families share. Where a role has several, the first that the checkpoint
     /// holds counts, and the first is the one to write.
     pub names: fn(&Config) -> &'static [&'static [Name]],
@@ -150,6 +151,11 @@ impl Family {
     /// The family of a configuration; an unknown one is answered with the nearest names.
     pub fn of(config: &Config) -> Result<&'static Self> {
         let Some(model_type) = config.text_opt("model_type")? else {
+            if config.get("pretrained_cfg").is_some() {
+                return Err(config
+                    .unsupported("this is a checkpoint of timm, whose layout is not that of transformers")
+                    .hint("take the model's repository for transformers, or convert it"));
+            }
             return Err(config.unsupported("'model_type' is missing").hint("add the model's type to config.json"));
         };
         super::families::all().find(|f| f.model_type == model_type).ok_or_else(|| {
@@ -169,7 +175,11 @@ impl Family {
     pub(super) fn name_to_write(&self, config: &Config, role: Role) -> Option<(String, Layout)> {
         let (name, layout) = self.names_of(config, role).next()?;
         let bare = config.architecture().is_some_and(|a| a.ends_with("Model") && !names_head(a));
-        Some(if bare || role.module.is_output() { (name, layout) } else { (format!("{}{name}", self.prefix), layout) })
+        Some(if bare || role.module.is_output() {
+            (name, layout)
+        } else {
+            (format!("{}{name}", self.prefixes.first().copied().unwrap_or_default()), layout)
+        })
     }
 
     /// The names under which a role may be stored, without the family's prefix, and how it lies there.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use candle_core::{DType, Device};
+use serde_json::Value;
 
 use super::kept::{apply_kept, read_kept};
 use super::weights::{Loader, Reader};
@@ -12,7 +13,8 @@ use super::{Family, Layout, Part, Reading, Storage};
 use crate::checkpoint::{Checkpoint, Config, Stored};
 use crate::error::{Error, Result};
 use crate::network::{
-    AttentionModule, AttentionSpec, HeadAxis, Module, Network, NetworkSpec, Projection, Role, Site, StackKind, roles,
+    AttentionModule, AttentionSpec, EmbedModule, HeadAxis, Module, Network, NetworkSpec, Projection, Role, Site,
+    StackKind, roles,
 };
 
 /// A checkpoint folder whose configuration and tensor shapes are known to fit each other.
@@ -22,6 +24,7 @@ pub struct Model {
     family: &'static Family,
     spec: NetworkSpec,
     places: HashMap<Role, Place>,
+    notes: Vec<String>,
 }
 
 /// Where a role is stored.
@@ -74,14 +77,22 @@ impl Model {
     pub fn new(checkpoint: Checkpoint) -> Result<Self> {
         let family = Family::of(checkpoint.config())?;
         check_supported(checkpoint.config())?;
-        let has = |name: &str| stored_name(&checkpoint, family.prefix, name).is_some();
+        let has = |name: &str| stored_name(&checkpoint, family, name).is_some();
         let reading = Reading { config: checkpoint.config(), has: &has, tensors: checkpoint.names().len() };
-        let mut spec = (family.spec)(&reading)?;
-        check_sizes(&spec, checkpoint.config())?;
+        let mut spec = spec_of(family, &reading)?;
+        let mut notes = Vec::new();
+        if let Some(wrapper) = checkpoint.wrapper() {
+            notes.push(format!("all names of tensors begin with '{wrapper}', which is left out"));
+        }
+        settle_head(&checkpoint, family, &mut spec, &mut notes)?;
         let kept = read_kept(checkpoint.config(), &spec)?;
         apply_kept(&mut spec, &kept).map_err(|e| e.at(checkpoint.config().path()))?;
-        let places = places(&checkpoint, family, &spec)?;
-        Ok(Self { checkpoint, family, spec, places })
+        let places = places(&checkpoint, family, &spec).map_err(|e| if_quantized(&checkpoint, e))?;
+        if checkpoint.config().get("quantization_config").is_some() {
+            let what = "config.json has a 'quantization_config', but the weights are floats: the key is ignored";
+            notes.push(what.to_owned());
+        }
+        Ok(Self { checkpoint, family, spec, places, notes })
     }
 
     /// The folder with its headers.
@@ -97,6 +108,11 @@ impl Model {
     /// The family it belongs to.
     pub fn family(&self) -> &'static Family {
         self.family
+    }
+
+    /// What a person should know of how the folder was read, in sentences.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// What the network is, with the heads that this checkpoint has.
@@ -215,8 +231,9 @@ pub(super) fn attention_of_role(
 
 /// The name under which the checkpoint holds `name`: behind the family's prefix, as the bare model writes it, or with
 /// the spelling of norms in the oldest checkpoints.
-fn stored_name(checkpoint: &Checkpoint, prefix: &str, name: &str) -> Option<String> {
-    for base in [format!("{prefix}{name}"), name.to_owned()] {
+fn stored_name(checkpoint: &Checkpoint, family: &Family, name: &str) -> Option<String> {
+    let prefixed = family.prefixes.iter().map(|prefix| format!("{prefix}{name}"));
+    for base in prefixed.chain([name.to_owned()]) {
         let old = match base.rsplit_once('.') {
             Some((stem, "weight")) => Some(format!("{stem}.gamma")),
             Some((stem, "bias")) => Some(format!("{stem}.beta")),
@@ -231,11 +248,6 @@ fn stored_name(checkpoint: &Checkpoint, prefix: &str, name: &str) -> Option<Stri
 
 /// Refuses what no family here can have, whatever its other keys say.
 fn check_supported(config: &Config) -> Result<()> {
-    if config.get("quantization_config").is_some() {
-        return Err(config
-            .unsupported("'quantization_config' is there: quantised weights are not supported")
-            .hint("use the model's float32, float16 or bfloat16 checkpoint"));
-    }
     for key in ["num_local_experts", "num_experts", "n_routed_experts"] {
         if config.size_or(key, 0)? > 1 {
             return Err(config.unsupported(format!("'{key}' is there: mixtures of experts are not supported")));
@@ -249,8 +261,91 @@ fn check_supported(config: &Config) -> Result<()> {
     Ok(())
 }
 
+/// The network that a configuration describes.
+pub(super) fn spec_of(family: &Family, reading: &Reading<'_>) -> Result<NetworkSpec> {
+    let config = reading.config;
+    let mut spec = (family.spec)(reading)?;
+    check_sizes(&spec, config)?;
+    // Embedding models made from decoders: transformers reads this key, of every decoder, when it builds its masks.
+    if let Some(decoder) = spec.decoder.as_mut().filter(|_| config.get("is_causal") == Some(&Value::Bool(false))) {
+        for attention in decoder.layers.iter_mut().map(|layer| &mut layer.attention) {
+            if attention.window.is_some() {
+                let what = "'is_causal' is false in a model whose layers see windows, which is not supported";
+                return Err(config.unsupported(what));
+            }
+            attention.causal = false;
+        }
+    }
+    Ok(spec)
+}
+
+/// Compares what the configuration says of the language-model head with what is in the files, as transformers 5 does:
+/// tables that differ are not tied whatever the configuration says, and without a head the stack is whole.
+fn settle_head(
+    checkpoint: &Checkpoint,
+    family: &Family,
+    spec: &mut NetworkSpec,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    let stack = if spec.decoder.is_some() { StackKind::Decoder } else { StackKind::Encoder };
+    let Some(output) = &mut spec.output else { return Ok(()) };
+    let head = find(checkpoint, family, Module::Output.weight()).ok();
+    let table = find(checkpoint, family, Module::Embed(stack, EmbedModule::Tokens).weight()).ok();
+    match (head, table) {
+        (Some((head, _)), Some((table, _))) if output.tied && head != table => {
+            if differ(checkpoint, &head, &table)? {
+                output.tied = false;
+                notes.push(format!(
+                    "config.json ties the language-model head to the token table, but '{head}' and '{table}' differ: each \
+                     is read for what it is"
+                ));
+            }
+        }
+        (None, Some(_)) if !output.tied => {
+            spec.output = None;
+            notes.push("the files hold no language-model head, so the model is read without one".to_owned());
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Whether two tensors differ in shape, type or, as far as samples of their bytes tell, numbers.
+fn differ(checkpoint: &Checkpoint, one: &str, other: &str) -> Result<bool> {
+    const SAMPLES: usize = 32;
+    const LENGTH: usize = 4096;
+    let (Some(a), Some(b)) = (checkpoint.info(one), checkpoint.info(other)) else { return Ok(false) };
+    if a.shape != b.shape || a.stored != b.stored {
+        return Ok(true);
+    }
+    let length = a.bytes.min(LENGTH);
+    for sample in 0..SAMPLES {
+        let from = (a.bytes - length) / (SAMPLES - 1) * sample;
+        if checkpoint.read_range(one, from, length)? != checkpoint.read_range(other, from, length)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What is wrong with weights that are quantized, which their shapes and types alone do not say.
+fn if_quantized(checkpoint: &Checkpoint, error: Error) -> Error {
+    const ENDINGS: [&str; 4] = [".qweight", ".qzeros", ".scales", ".weight_scale"];
+    let config = checkpoint.config();
+    let keys = ["quantization_config", "quantization"];
+    let named = |name: &String| ENDINGS.iter().any(|ending| name.ends_with(ending));
+    if !keys.iter().any(|key| config.get(key).is_some()) && !checkpoint.names().iter().any(named) {
+        return error;
+    }
+    let said = keys.iter().find(|key| config.get(key).is_some());
+    let what = said.map_or_else(String::new, |key| format!(" ('{key}' in config.json)"));
+    config
+        .unsupported(format!("the weights are quantised{what}, which is not supported"))
+        .hint("use the model's float32, float16 or bfloat16 checkpoint")
+}
+
 /// Refuses shapes that no attention can have before anything is computed from them.
-pub(super) fn check_sizes(spec: &NetworkSpec, config: &Config) -> Result<()> {
+fn check_sizes(spec: &NetworkSpec, config: &Config) -> Result<()> {
     for (site, attention) in spec.sites() {
         let AttentionSpec { heads, kv_heads, head_dim, .. } = attention;
         if *heads == 0 || *kv_heads == 0 || *head_dim == 0 || heads % kv_heads != 0 {
@@ -268,7 +363,13 @@ pub(super) fn check_sizes(spec: &NetworkSpec, config: &Config) -> Result<()> {
 fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Result<HashMap<Role, Place>> {
     let mut places = HashMap::new();
     for (role, shape) in roles::tensors(spec) {
-        let (name, layout) = find(checkpoint, family, role)?;
+        let (name, layout) = find(checkpoint, family, role).or_else(|error| {
+            // Of tensors that are one, a file may hold any name.
+            let is_table = matches!(role.module, Module::Embed(_, EmbedModule::Tokens));
+            let tied = spec.output.as_ref().is_none_or(|output| output.tied);
+            let head = if is_table && tied { find(checkpoint, family, Module::Output.weight()).ok() } else { None };
+            head.ok_or(error)
+        })?;
         let info = checkpoint.info(&name).ok_or_else(|| Error::new("a tensor vanished"))?;
         let rows = rows_of(spec, role, &shape, layout);
         let expected = stored_shape(spec, role, &shape, layout);
@@ -298,7 +399,7 @@ fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Resul
 fn find(checkpoint: &Checkpoint, family: &Family, role: Role) -> Result<(String, Layout)> {
     let mut wanted = None;
     for (name, layout) in family.names_of(checkpoint.config(), role) {
-        if let Some(stored) = stored_name(checkpoint, family.prefix, &name) {
+        if let Some(stored) = stored_name(checkpoint, family, &name) {
             return Ok((stored, layout));
         }
         wanted.get_or_insert(name);

@@ -75,7 +75,7 @@ impl Rope {
 
     /// `rope_scaling`, or `rope_parameters` of transformers 5, which may hold one section per kind of layer.
     fn parameters(&self, config: &Config) -> Option<Config> {
-        let old = if self.scaled { config.section("rope_scaling") } else { None };
+        let old = if self.scaled { old_scaling(config) } else { None };
         let new = || {
             let all = config.section("rope_parameters")?;
             self.layers.and_then(|kind| all.section(kind)).or(Some(all))
@@ -84,12 +84,17 @@ impl Rope {
     }
 }
 
+/// `rope_scaling` of files before transformers 5; an empty one says nothing.
+fn old_scaling(config: &Config) -> Option<Config> {
+    config.section("rope_scaling").filter(|section| section.value().as_object().is_some_and(|keys| !keys.is_empty()))
+}
+
 /// Longest sequence for which rotary positions are meant: `max_position_embeddings`, stretched by scalings that
 /// leave this key at the length before them.
 pub(super) fn longest(config: &Config) -> Result<Option<usize>> {
     let length = config.size_opt("max_position_embeddings")?;
     let Some(length) = length.or(config.size_opt("n_positions")?) else { return Ok(None) };
-    let Some(scaling) = config.section("rope_scaling").or_else(|| config.section("rope_parameters")) else {
+    let Some(scaling) = old_scaling(config).or_else(|| config.section("rope_parameters")) else {
         return Ok(Some(length));
     };
     let factor = scaling.number_opt("factor")?.unwrap_or(1.0).clamp(1.0, 1e6);

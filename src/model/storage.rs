@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 
-use super::open::{Place, check_sizes, rows_of, stored_shape};
+use super::open::{Place, rows_of, spec_of, stored_shape};
 use super::{Family, Reading};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
@@ -38,8 +38,7 @@ impl Storage {
     /// Optional tensors that a family recognises by their presence are taken to be there.
     pub fn fresh(config: &Config) -> Result<(NetworkSpec, Self)> {
         let family = Family::of(config)?;
-        let spec = (family.spec)(&Reading { config, has: &|_| true, tensors: usize::MAX })?;
-        check_sizes(&spec, config)?;
+        let spec = spec_of(family, &Reading { config, has: &|_| true, tensors: usize::MAX })?;
         let mut places = Vec::new();
         let mut shapes = BTreeMap::new();
         for (role, shape) in roles::tensors(&spec) {

@@ -95,6 +95,6 @@ impl Checked {
     /// What a person should know of where it ran and what it read, for the notes of a result.
     pub(super) fn notes(&self, corpus: &Corpus) -> Vec<String> {
         let fallback = self.opened.loaded.placed().and_then(|placed| placed.fallback);
-        fallback.into_iter().chain(corpus.notes()).collect()
+        fallback.into_iter().chain(self.model().notes().iter().cloned()).chain(corpus.notes()).collect()
     }
 }

@@ -23,11 +23,11 @@ fn every_family_opens_without_its_prefix() {
         let model = Model::open(&folder).unwrap();
         let family = model.family();
         let batch = batch(&reference(&folder.join("reference.safetensors")));
-        let bare = renamed(tensors_of(&model), |name| name.strip_prefix(family.prefix).unwrap_or(name).to_owned());
+        let bare = renamed(tensors_of(&model), |name| name.strip_prefix(family.prefixes[0]).unwrap_or(name).to_owned());
         let (_bare, bare) = reopened(model.config().value(), &bare);
-        let behind = |name: &str| match name.starts_with(family.prefix) || is_head(name) {
+        let behind = |name: &str| match name.starts_with(family.prefixes[0]) || is_head(name) {
             true => name.to_owned(),
-            false => format!("{}{name}", family.prefix),
+            false => format!("{}{name}", family.prefixes[0]),
         };
         let (_full, full) = reopened(model.config().value(), &renamed(tensors_of(&model), behind));
         let want = run(&model, &batch);
@@ -125,7 +125,7 @@ fn encoder_decoders_with_a_table_for_each_stack_are_read() {
         let model = Model::open(&folder).unwrap();
         let batch = batch(&reference(&folder.join("reference.safetensors")));
         let mut tensors = tensors_of(&model);
-        let prefix = model.family().prefix;
+        let prefix = model.family().prefixes[0];
         let shared = tensors.remove(&format!("{prefix}shared.weight")).unwrap();
         for stack in ["encoder", "decoder"] {
             tensors.insert(format!("{prefix}{stack}.embed_tokens.weight"), shared.copy().unwrap());

@@ -228,6 +228,13 @@ pub(super) fn attention(
     let key = split(graph, [spec.kv_heads, d], &key);
     let value = linear(graph, projection(Projection::Value), [memory_width, spec.kv_heads * d], bias.value, &source);
     let value = split(graph, [spec.kv_heads, d], &value);
+    let [query, key, value] = match spec.clip {
+        Some(clip) => {
+            let (low, high) = (graph.scalar(-clip), graph.scalar(clip));
+            [query, key, value].map(|x| graph.op("Clip", &[&x, &low, &high]))
+        }
+        None => [query, key, value],
+    };
     let [mut query, mut key] = match spec.query_key_norm {
         Some(of) => [
             head_norm(graph, of, module(AttentionModule::QueryNorm), [spec.heads, d], &query),

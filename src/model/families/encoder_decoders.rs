@@ -10,7 +10,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "bart",
         title: "BART",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -20,7 +20,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "mbart",
         title: "mBART",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -30,7 +30,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "marian",
         title: "Marian",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -46,7 +46,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "whisper",
         title: "Whisper",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -65,7 +65,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "t5",
         title: "T5",
-        prefix: "", // One number for encoder, decoder and cross attention; the table of relative positions has a column for each.
+        prefixes: &["", "transformer."], // One number for encoder, decoder and cross attention; the table of relative positions has a column for each.
         stock: StockHeads::Uniform(UniformHeads {
             heads: "num_heads",
             kv_heads: None,

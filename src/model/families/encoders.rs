@@ -9,7 +9,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "bert",
         title: "BERT",
-        prefix: "bert.",
+        prefixes: &["bert."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: true,
         ragged: Some(&[]),
@@ -22,7 +22,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "roberta",
         title: "RoBERTa",
-        prefix: "roberta.",
+        prefixes: &["roberta."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: true,
         ragged: Some(&[]),
@@ -35,7 +35,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "xlm-roberta",
         title: "XLM-RoBERTa",
-        prefix: "roberta.",
+        prefixes: &["roberta."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -48,7 +48,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "camembert",
         title: "CamemBERT",
-        prefix: "roberta.",
+        prefixes: &["roberta."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -61,7 +61,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "data2vec-text",
         title: "data2vec text",
-        prefix: "data2vec_text.",
+        prefixes: &["data2vec_text."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -74,7 +74,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "mpnet",
         title: "MPNet",
-        prefix: "mpnet.",
+        prefixes: &["mpnet."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         // Every layer adds the bias of all heads that its stack hands it.
@@ -91,7 +91,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "distilbert",
         title: "DistilBERT",
-        prefix: "distilbert.",
+        prefixes: &["distilbert."],
         stock: StockHeads::Never { width: "dim / n_heads" },
         reads_pruned_heads: true,
         ragged: Some(&[RaggedNeed::Width]),
@@ -105,7 +105,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "electra",
         title: "ELECTRA",
-        prefix: "electra.",
+        prefixes: &["electra."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: true,
         ragged: Some(&[]),
@@ -123,7 +123,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "albert",
         title: "ALBERT",
-        prefix: "albert.",
+        prefixes: &["albert."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -139,7 +139,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "modernbert",
         title: "ModernBERT",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),

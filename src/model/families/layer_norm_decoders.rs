@@ -11,7 +11,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "gpt2",
         title: "GPT-2",
-        prefix: "transformer.",
+        prefixes: &["transformer."],
         stock: StockHeads::Never { width: "n_embd / n_head" },
         reads_pruned_heads: true,
         ragged: Some(&[]),
@@ -21,7 +21,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "opt",
         title: "OPT",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -31,7 +31,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "bloom",
         title: "BLOOM",
-        prefix: "transformer.",
+        prefixes: &["transformer."],
         stock: StockHeads::Never { width: "hidden_size / n_head" },
         reads_pruned_heads: false,
         ragged: Some(&[RaggedNeed::Alibi]),
@@ -41,7 +41,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "gpt_neox",
         title: "GPT-NeoX",
-        prefix: "gpt_neox.",
+        prefixes: &["gpt_neox."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -51,7 +51,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "gpt_neo",
         title: "GPT-Neo",
-        prefix: "transformer.",
+        prefixes: &["transformer."],
         stock: StockHeads::Never { width: "hidden_size / num_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -61,7 +61,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "falcon",
         title: "Falcon",
-        prefix: "transformer.",
+        prefixes: &["transformer."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: None,
@@ -71,7 +71,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "phi",
         title: "Phi",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::GROUPED_5,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -90,7 +90,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "gptj",
         title: "GPT-J",
-        prefix: "transformer.",
+        prefixes: &["transformer."],
         stock: StockHeads::Never { width: "n_embd / n_head" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -111,7 +111,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "starcoder2",
         title: "StarCoder2",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::GROUPED_5,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -132,7 +132,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "stablelm",
         title: "StableLM",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -155,7 +155,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "nemotron",
         title: "Nemotron",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::GROUPED_5,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -175,7 +175,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "olmo",
         title: "OLMo",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::GROUPED_5,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -189,7 +189,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "cohere",
         title: "Command R",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::GROUPED_5,
         reads_pruned_heads: false,
         ragged: Some(&[]),

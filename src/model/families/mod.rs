@@ -14,7 +14,7 @@
 //! Family {
 //!     model_type: "helium",
 //!     title: "Helium",
-//!     prefix: "model.",
+//!     prefixes: &["model."],
 //!     names: |_| &[
 //!         &[
 //!             ("decoder.{i}.mlp.gate", "layers.{i}.ffn.w1", Layout::PLAIN),
@@ -89,7 +89,7 @@ mod tests {
     static EXAMPLE: Family = Family {
         model_type: "helium",
         title: "Helium",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: None,

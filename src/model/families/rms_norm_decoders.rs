@@ -11,7 +11,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "llama",
         title: "Llama",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::Uniform(UniformHeads {
             limit: HeadLimit::Divides,
             twin: Some("mistral"),
@@ -25,7 +25,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "mistral",
         title: "Mistral",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -41,7 +41,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "qwen2",
         title: "Qwen2",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -61,7 +61,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "qwen3",
         title: "Qwen3",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -77,7 +77,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "gemma",
         title: "Gemma",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -87,7 +87,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "gemma2",
         title: "Gemma 2",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::Uniform(UniformHeads { limit: HeadLimit::Divides, ..UniformHeads::GROUPED }),
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -106,7 +106,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "gemma3_text",
         title: "Gemma 3",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::Uniform(UniformHeads { limit: HeadLimit::Divides, ..UniformHeads::GROUPED }),
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -135,7 +135,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "phi3",
         title: "Phi-3",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::Uniform(UniformHeads { limit: HeadLimit::Scaled, ..UniformHeads::GROUPED }),
         reads_pruned_heads: false,
         ragged: Some(&[RaggedNeed::Configuration]),
@@ -157,7 +157,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "granite",
         title: "Granite",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -167,7 +167,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "smollm3",
         title: "SmolLM3",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -186,7 +186,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "olmo2",
         title: "OLMo 2",
-        prefix: "model.",
+        prefixes: &["model."],
         stock: StockHeads::GROUPED_5,
         reads_pruned_heads: false,
         // No head can be removed.

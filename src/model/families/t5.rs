@@ -91,8 +91,13 @@ pub(super) fn encoder_decoder(reading: &Reading<'_>) -> Result<NetworkSpec> {
     };
     let count = reading.layers()?;
     let encoder = stack(count, false);
-    // T5 is also used as an encoder alone (T5EncoderModel), whose configuration still describes a decoder.
-    if config.architecture().is_some_and(|name| name.contains("Encoder")) {
+    // T5 is also used as an encoder alone (T5EncoderModel, T5ForTokenClassification), whose configuration still describes a
+    // decoder.
+    let is_encoder = match config.architecture() {
+        Some(name) => name.contains("Encoder") || name.contains("TokenClassification"),
+        None => !(reading.has)("decoder.final_layer_norm.weight"),
+    };
+    if is_encoder {
         return Ok(NetworkSpec::encoder(encoder, None));
     }
     let decoder_count = match config.get("num_decoder_layers") {

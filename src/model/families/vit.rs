@@ -47,6 +47,26 @@ pub(super) const DINO_GATED: &[Name] = &[
     ("encoder.{i}.mlp.down", "encoder.layer.{i}.mlp.weights_out", Layout::PLAIN),
 ];
 
+/// Names of the projections as transformers 5 has them in memory, which some programs write.
+pub(super) const VIT_5: &[Name] = &[
+    ("encoder.{i}.attention.query", "layers.{i}.attention.q_proj", Layout::PLAIN),
+    ("encoder.{i}.attention.key", "layers.{i}.attention.k_proj", Layout::PLAIN),
+    ("encoder.{i}.attention.value", "layers.{i}.attention.v_proj", Layout::PLAIN),
+    ("encoder.{i}.attention.output", "layers.{i}.attention.o_proj", Layout::PLAIN),
+    ("encoder.{i}.attention.norm", "layers.{i}.layernorm_before", Layout::PLAIN),
+    ("encoder.{i}.mlp.norm", "layers.{i}.layernorm_after", Layout::PLAIN),
+    ("encoder.{i}.mlp.up", "layers.{i}.mlp.fc1", Layout::PLAIN),
+    ("encoder.{i}.mlp.down", "layers.{i}.mlp.fc2", Layout::PLAIN),
+];
+
+/// The same for DINOv2.
+pub(super) const DINO_5: &[Name] = &[
+    ("encoder.{i}.attention.query", "encoder.layer.{i}.attention.q_proj", Layout::PLAIN),
+    ("encoder.{i}.attention.key", "encoder.layer.{i}.attention.k_proj", Layout::PLAIN),
+    ("encoder.{i}.attention.value", "encoder.layer.{i}.attention.v_proj", Layout::PLAIN),
+    ("encoder.{i}.attention.output", "encoder.layer.{i}.attention.o_proj", Layout::PLAIN),
+];
+
 /// How one of these families differs from the others.
 pub(super) struct Kin {
     /// A distillation token after the class token (DeiT, Touvron et al. 2021).

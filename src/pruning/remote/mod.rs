@@ -78,8 +78,15 @@ pub(super) fn module(model: &Model, config: &Map<String, Value>) -> Option<(Stri
         .replace("{model_type}", family.model_type)
         .replace("{prefix}", &prefix(model))
         .replace("{needs}", needs.trim_end())
+        .replace("{architecture}", &architecture(model))
         .replace("{only_stack}", only);
     Some((format!("{}.py", stem(model)), text))
+}
+
+/// The class that the source names, as far as it can be the name of one: it becomes part of a program.
+fn architecture(model: &Model) -> String {
+    let is_name = |name: &&str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    model.config().architecture().filter(is_name).unwrap_or_default().to_owned()
 }
 
 /// Points a configuration at the module.
@@ -138,7 +145,9 @@ mod tests {
         assert_eq!(name, "modeling_pillars_t5.py");
         assert!(text.contains("= \"t5\", \"PillarsT5\", None, (\"relative_bias\",)\n"));
         assert!(
-            ["{title}", "{model_type}", "{prefix}", "{only_stack}", "{needs}"].iter().all(|hole| !text.contains(hole))
+            ["{title}", "{model_type}", "{prefix}", "{only_stack}", "{needs}", "{architecture}"]
+                .iter()
+                .all(|hole| !text.contains(hole))
         );
         assert!(module(&model, json!({"pillars": {"kept": {}}}).as_object().unwrap()).is_none());
     }

@@ -7,6 +7,7 @@ original model each layer kept. Written by Pillars; the same file for every fami
 """
 
 MODEL_TYPE, PREFIX, ONLY_STACK, NEEDS = "{model_type}", "{prefix}", {only_stack}, ({needs})
+ARCHITECTURE = "{architecture}"
 
 import transformers
 from torch import nn
@@ -163,7 +164,8 @@ def __getattr__(name):
     if not name.startswith(PREFIX) or auto is None:
         raise AttributeError(name)
     stock = auto._model_mapping[transformers.CONFIG_MAPPING[MODEL_TYPE]]
-    stock = stock[0] if isinstance(stock, (tuple, list)) else stock
+    if isinstance(stock, (tuple, list)):
+        stock = next((one for one in stock if one.__name__ == ARCHITECTURE), stock[0])
     read_old_names(name, stock)
     globals()[name] = type(name, (Pruned, stock), {"__module__": __name__})
     return globals()[name]

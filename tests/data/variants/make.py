@@ -160,6 +160,29 @@ VARIANTS = {
     "dinov2-swiglu": ("Dinov2Config", "Dinov2Model", dict(
         {k: v for k, v in VISION.items() if k != "intermediate_size"}, mlp_ratio=3, use_swiglu_ffn=True),
         dict(size=(26, 12))),
+    "olmo-clip": ("OlmoConfig", "OlmoForCausalLM", dict(
+        {k: v for k, v in LLAMA.items() if k != "head_dim"}, clip_qkv=0.5, attention_bias=True), {}),
+    "cohere-norms": ("CohereConfig", "CohereForCausalLM", dict(
+        {k: v for k, v in LLAMA.items() if k != "head_dim"}, use_qk_norm=True, attention_bias=True, bos_token_id=1,
+        eos_token_id=2, tie_word_embeddings=False), {}),
+    "phi-grouped": ("PhiConfig", "PhiForCausalLM", dict(
+        {k: v for k, v in LLAMA.items() if k != "head_dim"}, hidden_size=32, qk_layernorm=True), dict(edit=old_rope)),
+    "falcon-7b": ("FalconConfig", "FalconForCausalLM", dict(
+        vocab_size=24, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, multi_query=True,
+        new_decoder_architecture=False, parallel_attn=True, bias=False, max_position_embeddings=32), {}),
+    "falcon-sequential": ("FalconConfig", "FalconForCausalLM", dict(
+        vocab_size=24, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, multi_query=False,
+        new_decoder_architecture=False, parallel_attn=False, bias=True, ffn_hidden_size=20), {}),
+    "stablelm-parallel": ("StableLmConfig", "StableLmForCausalLM", dict(
+        {k: v for k, v in LLAMA.items() if k != "head_dim"}, hidden_size=32, use_parallel_residual=True,
+        use_qkv_bias=True), dict(edit=old_rope)),
+    "starcoder2-window": ("Starcoder2Config", "Starcoder2ForCausalLM", dict(
+        {k: v for k, v in LLAMA.items() if k != "head_dim"}, sliding_window=3, use_bias=False,
+        tie_word_embeddings=False), {}),
+    "nemotron-biases": ("NemotronConfig", "NemotronForCausalLM", dict(
+        LLAMA, attention_bias=True, mlp_bias=True), {}),
+    "olmo2-grouped": ("Olmo2Config", "Olmo2ForCausalLM", dict(
+        {k: v for k, v in LLAMA.items() if k != "head_dim"}, attention_bias=True), {}),
 }
 
 
