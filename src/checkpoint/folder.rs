@@ -211,7 +211,11 @@ impl Checkpoint {
         Ok(hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect())
     }
 
-    pub(super) fn required(&self, name: &str) -> Result<&TensorInfo> {
+    /// [`Checkpoint::info`] of a tensor that has to be there.
+    ///
+    /// # Errors
+    /// Where the checkpoint has no such tensor.
+    pub fn required(&self, name: &str) -> Result<&TensorInfo> {
         self.tensors
             .get(name)
             .ok_or_else(|| Error::new(format!("the checkpoint has no tensor '{name}'")).at(&self.folder))

@@ -89,7 +89,7 @@ impl Console {
 
 /// Signals as the process found them.
 #[cfg(unix)]
-#[allow(unsafe_code, reason = "no safe interface tells or restores what a signal does")]
+#[expect(unsafe_code, reason = "no safe interface tells or restores what a signal does")]
 mod signals {
     use std::ffi::c_int;
 

@@ -370,7 +370,7 @@ fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Resul
             let head = if is_table && tied { find(checkpoint, family, Module::Output.weight()).ok() } else { None };
             head.ok_or(error)
         })?;
-        let info = checkpoint.info(&name).ok_or_else(|| Error::new("a tensor vanished"))?;
+        let info = checkpoint.required(&name)?;
         let rows = rows_of(spec, role, &shape, layout);
         let expected = stored_shape(spec, role, &shape, layout);
         let count = shape.iter().try_fold(1u64, |n, d| n.checked_mul(*d as u64));

@@ -30,7 +30,7 @@ impl Reader {
 
     fn read(&self, place: &Place) -> Result<Tensor> {
         let checkpoint = self.model.checkpoint();
-        let info = checkpoint.info(&place.name).ok_or_else(|| Error::new("a tensor vanished"))?;
+        let info = checkpoint.required(&place.name)?;
         let turned = place.layout.transposed && info.shape.len() == 2;
         let columns: usize = info.shape.iter().skip(1).product();
         let all = info.shape.first().copied().unwrap_or(1);

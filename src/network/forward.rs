@@ -106,8 +106,8 @@ impl Network {
 
     /// The last hidden state, before any language-model head.
     pub fn hidden(&self, batch: &Batch, gates: &Gates, probe: &mut dyn Probe) -> Result<Hidden> {
-        let only = self.hidden_of(std::slice::from_ref(batch), gates, probe, &Ticket::default())?.pop();
-        only.ok_or_else(|| Error::new("a batch vanished"))
+        let mut only = self.hidden_of(std::slice::from_ref(batch), gates, probe, &Ticket::default())?;
+        Ok(only.remove(0))
     }
 
     /// [`Network::hidden`] of batches that advance together, layer by layer: what is not held is read once for all of
@@ -194,5 +194,5 @@ impl Network {
 
 fn one(stack: &Stack, entry: Entry<'_>, gates: &Gates, probe: &mut dyn Probe) -> Result<Hidden> {
     let mut watch = Watch { gates, probe, ticket: &Ticket::default(), steps: (0, stack.depth()) };
-    stack.forward(&[entry], &mut watch)?.pop().ok_or_else(|| Error::new("a batch vanished"))
+    Ok(stack.forward(&[entry], &mut watch)?.remove(0))
 }

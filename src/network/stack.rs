@@ -183,13 +183,13 @@ impl Stack {
 
     /// A layer; passes that share one (ALBERT) read it once. The one before is dropped before another is read.
     pub fn layer<'a>(&'a self, index: usize, last: Option<(usize, Cow<'a, Layer>)>) -> Result<Cow<'a, Layer>> {
-        let spec = self.spec.layers.get(index);
+        let spec = &self.spec.layers[index];
         if let Some((before, layer)) = last
-            && self.spec.layers.get(before) == spec
+            && self.spec.layers[before] == *spec
         {
             return Ok(layer);
         }
-        let (part, spec) = self.layers.get(index).zip(spec).ok_or_else(|| Error::new("a layer vanished"))?;
+        let part = &self.layers[index];
         if part.is_left() {
             // The layer before makes room for this one.
             release_memory();
@@ -232,8 +232,7 @@ impl Stack {
         gates: &Gates,
         work: impl FnOnce(&Context<'_>, Option<&Memory<'_>>) -> Result<R>,
     ) -> Result<R> {
-        let spec = self.spec.layers.get(index).map(|layer| &layer.attention);
-        let spec = spec.ok_or_else(|| Error::new("a layer vanished"))?;
+        let spec = &self.spec.layers[index].attention;
         let Lane { x, mask, packing, memory } = lane;
         shared.prepare(spec, mask, x)?;
         if let Some(memory) = memory

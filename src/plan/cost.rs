@@ -200,7 +200,7 @@ pub fn apply(spec: &NetworkSpec, plan: &Plan) -> Result<NetworkSpec> {
 pub fn smallest(spec: &NetworkSpec) -> NetworkSpec {
     let mut least = spec.clone();
     for (site, _) in spec.sites() {
-        if let Some(attention) = least.attention_mut(site) {
+        if let Some(attention) = least.attention_mut(site).filter(|a| !a.couples_heads()) {
             attention.heads = attention.heads.min(1);
             attention.kv_heads = attention.kv_heads.min(1);
             attention.origin.truncate(1);

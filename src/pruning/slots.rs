@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Error, Result};
 use crate::network::{AttentionSpec, Kept, NetworkSpec, Site};
 use crate::plan::Plan;
 
@@ -112,15 +111,16 @@ pub(super) fn each_site(
 
 /// Original indices of the written heads of every site that is narrower than the original model: what `config.json`
 /// says so that the folder opens.
-pub(super) fn origins(spec: &NetworkSpec, slots: &Slots) -> Result<Kept> {
+pub(super) fn origins(spec: &NetworkSpec, slots: &Slots) -> Kept {
     let mut kept = Kept::all();
     for (site, attention) in spec.sites() {
-        let slots = slots.get(&site).ok_or_else(|| Error::new(format!("{site} was forgotten")))?;
+        // Slots were made for every site of the same spec.
+        let slots = &slots[&site];
         if slots.queries.len() != attention.origin_heads {
             kept.set(site, slots.queries.iter().filter_map(|s| attention.origin.get(s.head()).copied()));
         }
     }
-    Ok(kept)
+    kept
 }
 
 #[cfg(test)]

@@ -51,14 +51,14 @@ impl Surgery {
             }
             Format::Compact => {
                 let slots = slots::compact(spec, plan);
-                let kept = slots::origins(spec, &slots)?;
+                let kept = slots::origins(spec, &slots);
                 let config = compact_config(model, &kept)?;
                 let opens_in = compact_opens_in(model, &kept);
                 (slots, kept, config, opens_in, Vec::new())
             }
             Format::Masked => {
                 let slots = slots::masked(spec, plan);
-                let kept = slots::origins(spec, &slots)?;
+                let kept = slots::origins(spec, &slots);
                 // Shapes stay, and with them whatever the source says of earlier pruning.
                 let opens_in = vec!["Pillars".to_owned(), "whatever opens the original".to_owned()];
                 (slots, kept, source_config(model.config())?, opens_in, Vec::new())
@@ -74,7 +74,7 @@ impl Surgery {
         for (kind, columns) in columns {
             let stored = model.stored_as(Module::Relative(kind.stack()).weight());
             let (name, _) = stored.ok_or_else(|| Error::new("the table of relative positions is missing"))?;
-            let info = checkpoint.info(name).ok_or_else(|| Error::new("a tensor vanished"))?;
+            let info = checkpoint.required(name)?;
             cuts.insert(name.to_owned(), Cut::columns(info, &columns));
         }
         let tensors = tensors(checkpoint, &cuts)?;
@@ -155,7 +155,7 @@ fn cuts(model: &Model, slots: &Slots) -> Result<HashMap<String, Cut>> {
     let tensors = model.head_tensors().into_iter();
     tensors
         .map(|tensor| {
-            let info = checkpoint.info(&tensor.name).ok_or_else(|| Error::new("a tensor vanished"))?;
+            let info = checkpoint.required(&tensor.name)?;
             Ok((tensor.name.clone(), Cut::new(&tensor, info, slots)?))
         })
         .collect()
@@ -166,7 +166,7 @@ fn tensors(checkpoint: &Checkpoint, cuts: &HashMap<String, Cut>) -> Result<Vec<T
     let names = checkpoint.names().iter();
     names
         .map(|name| {
-            let info = checkpoint.info(name).ok_or_else(|| Error::new("a tensor vanished"))?;
+            let info = checkpoint.required(name)?;
             let whole = || TensorPlan { name: name.clone(), stored: info.stored, shape: info.shape.clone() };
             Ok(cuts.get(name).map_or_else(whole, |cut| cut.plan(name)))
         })

@@ -11,13 +11,14 @@ use super::{AdamSettings, Learner, Parameters, StepSettings};
 use crate::analysis::{Analysis, Gram, Groups, ModelInfo, Settings, SiteAnalysis, analyze};
 use crate::evaluation::evaluate;
 use crate::model::Model;
-use crate::network::{Batch, Blind, FeatureMap, Gates, Hidden, Network, Source, TokenMask, Tokens};
+use crate::network::{Activation, Batch, Blind, FeatureMap, Gates, Hidden, Network, Source, TokenMask, Tokens};
 use crate::task::Ticket;
 use crate::tensor::{Precision, doubles, without_kernels};
 
 fn fixtures() -> Vec<PathBuf> {
     let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let mut folders: Vec<_> = std::fs::read_dir(all).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut folders: Vec<_> =
+        std::fs::read_dir(all).unwrap().map(|entry| entry.unwrap().path()).filter(|p| p.is_dir()).collect();
     folders.sort();
     assert!(folders.len() >= 29);
     folders
@@ -179,6 +180,10 @@ fn steps_elsewhere_are_those_here() {
                 assert!((there - here).abs() < most * here.abs(), "{family} in {precision}: {name} {there} {here}");
             }
             let gradients = apart(&there.2, &here.2);
+            // Where a number rounds to the other side of a kink, its gradient is all or nothing.
+            let stacks = [&model.spec().encoder, &model.spec().decoder].into_iter().flatten();
+            let has_kinks = stacks.flat_map(|s| &s.layers).any(|l| l.mlp.activation == Activation::Relu);
+            let most = if has_kinks { 4.0 * most } else { most };
             assert!(gradients < most, "{family} in {precision}: gradients are {} units apart", gradients / unit);
         }
     }

@@ -9,7 +9,7 @@ use pillars::model::Model;
 use pillars::network::{Batch, FeatureMap, Gates, Network, Probe, Site, SiteMaps, Source, TokenMask, Tokens};
 use pillars::task::Ticket;
 
-use super::{batch, fixtures, reference};
+use super::{batch, fixture_folders, fixtures, reference};
 
 /// One vector per head.
 pub type Vectors = Vec<Vec<f64>>;
@@ -149,9 +149,8 @@ pub fn singles(whole: &Batch) -> Vec<Batch> {
 
 /// Every folder of fixtures.
 pub fn families() -> Vec<String> {
-    let folders = std::fs::read_dir(fixtures()).unwrap();
-    let mut names: Vec<String> = folders.map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
+    let names: Vec<String> =
+        fixture_folders().iter().map(|f| f.file_name().unwrap().to_str().unwrap().to_owned()).collect();
     assert!(names.len() >= 29);
     names
 }

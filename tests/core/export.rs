@@ -40,6 +40,10 @@ const NEVER_NATIVE: &[&str] = &[
     "falcon",
     "gptj",
     "stablelm",
+    "nomic_bert",
+    "clip_text_model",
+    "pegasus",
+    "blenderbot",
 ];
 
 /// Whether there is such an export of a family, and it computes what the masked model computes.

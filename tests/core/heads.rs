@@ -7,7 +7,7 @@ use crate::common::{
 };
 use candle_core::{DType, Device, Tensor};
 use pillars::model::{HeadTensor, Model};
-use pillars::network::{AttentionSpec, Blind, Gates, Kept, Projection, Site, TokenMask, roles};
+use pillars::network::{AttentionSpec, Blind, Gates, Kept, Projection, QueryKeyNormScope, Site, TokenMask, roles};
 
 /// Heads of a projection that no kept query head needs.
 fn dropped(spec: &AttentionSpec, kept: &[usize], projection: Projection) -> Vec<usize> {
@@ -172,7 +172,11 @@ fn every_head_owns_its_share_and_nothing_else_is_listed() {
             let (name, _) = model.stored_as(role).unwrap();
             let role = role.to_string();
             let parts: Vec<&str> = role.split('.').collect();
-            let norms_all = spec.sites().iter().any(|(_, a)| a.couples_heads());
+            // Norms of queries and keys that have numbers of their own for every head.
+            let norms_all = spec
+                .sites()
+                .iter()
+                .any(|(_, a)| a.query_key_norm.is_some_and(|norm| norm.scope != QueryKeyNormScope::Shared));
             let of_heads = parts.len() == 5
                 && matches!(parts[2], "attention" | "cross")
                 && (matches!(parts[3], "query" | "key" | "value")
@@ -195,7 +199,8 @@ fn every_head_owns_its_share_and_nothing_else_is_listed() {
                 let attention = spec.attention(tensor.sites[0]).unwrap();
                 assert_eq!(ranges.len(), attention.heads_of(*projection), "{shown}: {}", tensor.name);
                 for range in ranges {
-                    assert_eq!(range.len(), attention.head_dim);
+                    let is_norm = info.shape.len() == 2 && tensor.name.ends_with("_norm.weight");
+                    assert_eq!(range.len(), if is_norm { 1 } else { attention.head_dim }, "{}", tensor.name);
                     range.clone().for_each(|row| rows[row] += 1);
                 }
             }

@@ -89,6 +89,10 @@ pub(super) enum Positions {
 pub(super) const BART: Kin =
     Kin { pre_norm: false, embedding_norm: true, positions: Positions::Learned(2), key_bias: true, frames: false };
 
+/// Norms before each branch, positions from the first row of their table (Pegasus, Blenderbot).
+pub(super) const UNSHIFTED: Kin =
+    Kin { pre_norm: true, embedding_norm: false, positions: Positions::Learned(0), ..BART };
+
 const NORM: NormSpec = NormSpec { kind: NormKind::Layer, eps: 1e-5 };
 
 /// The network of a configuration.

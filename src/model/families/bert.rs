@@ -5,10 +5,12 @@ use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
-use crate::model::{Layout, Reading};
+use crate::model::rope::Rope;
+use crate::model::{Layout, Part, Reading};
 use crate::network::{
     Activation, AttentionSpec, Counting, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective,
-    OutputSpec, PositionSpec, ProjectSpec, ProjectionBias, ScoreBias, StackSpec, TokenInputSpec, TransformSpec, Wiring,
+    OutputSpec, PositionSpec, ProjectSpec, Projection, ProjectionBias, ScoreBias, StackSpec, TokenInputSpec,
+    TransformSpec, Wiring,
 };
 
 /// Names of all of them.
@@ -88,6 +90,25 @@ pub(super) const MPNET: &[Name] = &[
     ("encoder.{i}.mlp.norm", "encoder.layer.{i}.output.LayerNorm", Layout::PLAIN),
 ];
 
+pub(super) const NOMIC: &[Name] = &[
+    ("encoder.embed.tokens", "embeddings.word_embeddings.weight", Layout::PLAIN),
+    ("encoder.embed.types", "embeddings.token_type_embeddings.weight", Layout::PLAIN),
+    ("encoder.embed.norm", "emb_ln", Layout::PLAIN),
+    ("encoder.{i}.attention.query", "encoder.layers.{i}.attn.Wqkv", Layout::part(Part::Block(Projection::Query))),
+    ("encoder.{i}.attention.key", "encoder.layers.{i}.attn.Wqkv", Layout::part(Part::Block(Projection::Key))),
+    ("encoder.{i}.attention.value", "encoder.layers.{i}.attn.Wqkv", Layout::part(Part::Block(Projection::Value))),
+    ("encoder.{i}.attention.output", "encoder.layers.{i}.attn.out_proj", Layout::PLAIN),
+    ("encoder.{i}.attention.norm", "encoder.layers.{i}.norm1", Layout::PLAIN),
+    ("encoder.{i}.mlp.up", "encoder.layers.{i}.mlp.fc11", Layout::PLAIN),
+    ("encoder.{i}.mlp.gate", "encoder.layers.{i}.mlp.fc12", Layout::PLAIN),
+    ("encoder.{i}.mlp.down", "encoder.layers.{i}.mlp.fc2", Layout::PLAIN),
+    ("encoder.{i}.mlp.norm", "encoder.layers.{i}.norm2", Layout::PLAIN),
+    ("output.transform", "cls.predictions.transform.dense", Layout::PLAIN),
+    ("output.norm", "cls.predictions.transform.layer_norm", Layout::PLAIN),
+    ("output.weight", "cls.predictions.decoder.weight", Layout::PLAIN),
+    ("output.bias", "cls.predictions.bias", Layout::PLAIN),
+];
+
 pub(super) const ALBERT_UNTIED: &[Name] = &[("output.bias", "predictions.decoder.bias", Layout::PLAIN)];
 
 pub(super) const DISTILBERT: &[Name] = &[
@@ -126,6 +147,10 @@ pub(super) struct Kin {
     pub types: usize,
     /// Whether several passes share a layer (ALBERT).
     pub shared: bool,
+    /// Rotary positions instead of a table (Nomic BERT).
+    pub rope: Option<Rope>,
+    /// Whether the feed-forward part is gated and no projection has a bias (Nomic BERT).
+    pub gated: bool,
     /// The key of the number of buckets of relative positions, and its value where there is no such key (MPNet).
     pub relative: Option<(&'static str, usize)>,
 }
@@ -139,6 +164,8 @@ pub(super) const BERT: Kin = Kin {
     embedding: None,
     types: 2,
     shared: false,
+    rope: None,
+    gated: false,
     relative: None,
 };
 
@@ -155,6 +182,7 @@ pub(super) fn encoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
     }
     let width = reading.width()?;
     let heads = reading.heads()?;
+    let head_dim = if kin.rope.is_some() { reading.head_dim(width / heads)? } else { width / heads };
     let rows = config.size("max_position_embeddings")?;
     let vocabulary = config.size("vocab_size")?;
     let activation = activation(config, kin.activation_key, "gelu")?;
@@ -171,14 +199,15 @@ pub(super) fn encoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
         None => (0, Counting::Every),
     };
     let attention = AttentionSpec {
-        projection_bias: ProjectionBias::all(true),
+        projection_bias: ProjectionBias::all(!kin.gated),
+        rotary: kin.rope.map(|rope| rope.read(config, head_dim)).transpose()?,
         bias: match kin.relative {
             Some((key, default)) => relative(reading, config.size_or(key, default)?)?,
             None => ScoreBias::None,
         },
-        ..AttentionSpec::new(heads, heads, width / heads)
+        ..AttentionSpec::new(heads, heads, head_dim)
     };
-    let mlp = MlpSpec { width: reading.inner(width)?, activation, gated: false, bias: true };
+    let mlp = MlpSpec { width: reading.inner(width)?, activation, gated: kin.gated, bias: !kin.gated };
     let layers = stored_layers(reading, kin)?
         .into_iter()
         .map(|stored| LayerSpec::new(stored, attention.clone(), mlp.clone(), norm, Wiring::Post))
@@ -186,7 +215,10 @@ pub(super) fn encoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
     let input = TokenInputSpec {
         project: (kin.shared || embedding != width).then_some(ProjectSpec { bias: true }),
         types: if kin.types > 0 { config.size_or("type_vocab_size", kin.types)? } else { 0 },
-        positions: PositionSpec::Table { rows, offset, counting, after_projection: false },
+        positions: match kin.rope {
+            Some(_) => PositionSpec::None,
+            None => PositionSpec::Table { rows, offset, counting, after_projection: false },
+        },
         norm: Some(norm),
         max_length: Some(rows.saturating_sub(offset)),
         ..TokenInputSpec::new(vocabulary, embedding)

@@ -1,6 +1,7 @@
 //! Encoders of text.
 
-use super::{bert, modernbert};
+use super::{bert, clip, modernbert};
+use crate::model::rope::Rope;
 use crate::model::{Family, RaggedNeed, StockHeads};
 use crate::network::Activation;
 
@@ -145,5 +146,28 @@ pub(super) static ROWS: &[Family] = &[
         ragged: Some(&[]),
         names: |_| &[modernbert::NAMES],
         spec: modernbert::encoder,
+    },
+    Family {
+        model_type: "nomic_bert",
+        title: "Nomic BERT",
+        prefixes: &["nomic_bert."],
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: None,
+        names: |_| &[bert::NOMIC],
+        spec: |r| {
+            let rope = Some(Rope { theta: 1000.0, ..Rope::PLAIN });
+            bert::encoder(r, &bert::Kin { rope, gated: true, ..bert::BERT })
+        },
+    },
+    Family {
+        model_type: "clip_text_model",
+        title: "CLIP text",
+        prefixes: &[""],
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: None,
+        names: |_| &[clip::TEXT],
+        spec: clip::text,
     },
 ];

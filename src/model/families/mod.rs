@@ -41,6 +41,7 @@
 
 mod bart;
 mod bert;
+mod clip;
 mod encoder_decoders;
 mod encoders;
 mod gpt;

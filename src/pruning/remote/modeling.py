@@ -60,8 +60,9 @@ def narrow(model, config):
         }.items():
             if hasattr(module, name):
                 setattr(module, name, value)
-        if "width" in NEEDS:
-            module.dim = queries * width
+        for name in ("dim", "hidden_size"):
+            if "width" in NEEDS and hasattr(module, name):
+                setattr(module, name, queries * width)
         if "configuration" in NEEDS:
             module.config = Own(module.config, num_attention_heads=queries)
         mixin = Alibi if "alibi" in NEEDS else RelativeBias if "relative_bias" in NEEDS else None

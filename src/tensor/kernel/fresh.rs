@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 /// `count` numbers, each block of `size` of them, the last one perhaps shorter, written by `write`, which is told its
 /// place and gives the block back.
+#[expect(unsafe_code, reason = "fresh memory is written once, not cleared first")]
 pub(in crate::tensor) fn written<T: WithDType>(
     count: usize,
     size: usize,
@@ -35,6 +36,7 @@ const NEAR: usize = 1 << 10;
 
 /// A copy of `from`, shared out in blocks of `size` numbers, of which pieces are handed to `change` with the place of their
 /// first number.
+#[expect(unsafe_code, reason = "fresh memory is written once, not cleared first")]
 pub(in crate::tensor) fn changed<T: WithDType>(
     from: &[T],
     size: usize,
