@@ -8,8 +8,9 @@ use super::picture::Picture;
 use super::quality::{FrontPoint, MethodCurve, QualityCurves, RandomPoint};
 use super::tradeoff::TradeOff;
 use crate::error::{Error, Result};
-use crate::evaluation::curve::{CurveRow, Curves, Gauge};
+use crate::evaluation::curve::{CurveRow, Curves, Gauge, Series};
 use crate::plan::{Cost, Method, Ranking};
+use crate::repair::RepairMode;
 use crate::words::{counted, noun};
 
 /// What a trade-off sets quality against.
@@ -158,6 +159,13 @@ fn caption(curves: &Curves, title: &str) -> Caption {
     }
     let caption = Caption::new(title, parts.join(" · "))
         .note("Every point is the model itself with the other heads masked, on the same input.");
+    let is_repaired = curves.points.iter().any(|p| p.repair != RepairMode::None);
+    let caption = match is_repaired {
+        true => {
+            caption.note("With refit the heads that stay have new output projections, from what the analysis read.")
+        }
+        false => caption,
+    };
     curves.notes.iter().fold(caption, |caption, note| {
         let mut letters = note.chars();
         let first = letters.next().map(char::to_uppercase).into_iter().flatten();
@@ -173,13 +181,15 @@ impl QualityCurves {
     pub fn of(curves: &Curves, wanted: Option<Gauge>) -> Result<Self> {
         let gauge = gauge(curves, wanted)?;
         let place = |row: &CurveRow<'_>| Some([row.mean(|p| p.kept_share), row.quality(gauge)?.mean]);
-        let methods = curves.rankings().into_iter().filter(|r| r.method != Method::Random).map(|ranking| {
-            let rows = curves.curve(ranking);
+        // Random heads that were not repaired are the band.
+        let control = Series::from(Ranking::from(Method::Random));
+        let methods = curves.series().into_iter().filter(|series| *series != control).map(|series| {
+            let rows = curves.curve(series);
             let draws = rows.iter().map(|r| r.points.len()).max().unwrap_or(1);
-            let name = if draws > 1 { format!("{ranking}, mean of {draws}") } else { ranking.to_string() };
+            let name = if draws > 1 { format!("{series}, mean of {draws}") } else { series.to_string() };
             MethodCurve { name, points: rows.iter().filter_map(place).collect() }
         });
-        let random = curves.curve(Method::Random.into());
+        let random = curves.curve(control);
         let draws = random.iter().map(|r| r.points.len()).max().unwrap_or(0);
         let band = |row: &CurveRow<'_>| {
             let spread = row.quality(gauge)?;
@@ -204,9 +214,9 @@ impl QualityCurves {
 /// What no other choice beats in both heads and quality.
 fn front(curves: &Curves, gauge: Gauge) -> Vec<FrontPoint> {
     let whole = curves.whole.map_or(1, |w| w.cost.heads.max(1)) as f64;
-    let named = |ranking: Option<Ranking>| ranking.map_or_else(|| "whole model".to_owned(), |r| r.to_string());
+    let named = |series: Option<Series>| series.map_or_else(|| "whole model".to_owned(), |s| s.to_string());
     let front = curves.front(gauge, |cost, _| Some(cost.heads as f64), false);
-    let point = |(ranking, heads, quality)| FrontPoint { method: named(ranking), kept: heads / whole, quality };
+    let point = |(series, heads, quality)| FrontPoint { method: named(series), kept: heads / whole, quality };
     front.into_iter().map(point).collect()
 }
 
@@ -217,13 +227,13 @@ impl TradeOff {
     /// Where no point was measured, none by this measure, or speed was not.
     pub fn of(curves: &Curves, price: Price, wanted: Option<Gauge>) -> Result<Self> {
         let gauge = gauge(curves, wanted)?;
-        let methods = curves.rankings().into_iter().map(|ranking| {
-            let points = curves.points.iter().filter(|p| p.ranking == ranking);
+        let methods = curves.series().into_iter().map(|series| {
+            let points = curves.curve(series).into_iter().rev().flat_map(|row| row.points);
             let place = |p: &crate::evaluation::curve::MeasuredPoint| {
                 Some([price.of(&p.cost, p.tokens_per_sec)?, gauge.of(&p.effect)?])
             };
             let points: Vec<_> = points.filter_map(place).collect();
-            MethodCurve { name: ranking.to_string(), points }
+            MethodCurve { name: series.to_string(), points }
         });
         let methods: Vec<MethodCurve> = methods.filter(|m| !m.points.is_empty()).collect();
         if methods.is_empty() {

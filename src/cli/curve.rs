@@ -136,15 +136,17 @@ fn table(found: &Curves, show: Option<Gauge>) -> String {
         rows.push(row);
     }
     for series in found.series() {
-        let cells = amounts.iter().map(|amount| match found.row_of(series, *amount).quality(gauge) {
+        let cells = amounts.iter().map(|amount| match found.row(series, *amount).quality(gauge) {
             None => "–".to_owned(),
             Some(one) if one.count == 1 => write(one.mean),
             Some(many) => format!("{} ± {}", write(many.mean), write(many.deviation)),
         });
-        let draws = amounts.iter().map(|a| found.row_of(series, *a).points.len()).max().unwrap_or(1);
-        let (ranking, repair) = series;
-        let name = if ranking.method == Method::Random { found.control().to_owned() } else { ranking.to_string() };
-        let name = if repair == RepairMode::None { name } else { format!("{name}, {repair}") };
+        let draws = amounts.iter().map(|a| found.row(series, *a).points.len()).max().unwrap_or(1);
+        let name = match series.ranking.method {
+            Method::Random if series.repair == RepairMode::None => found.control().to_owned(),
+            Method::Random => format!("{}, {}", found.control(), series.repair),
+            _ => series.to_string(),
+        };
         let name = if draws > 1 { format!("{name}, {draws} draws") } else { name };
         rows.push(std::iter::once(name).chain(cells).collect());
     }

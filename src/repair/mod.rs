@@ -26,6 +26,7 @@
 //! | `scale` | a factor for each kept head, from Gram matrices |
 //! | `stream` | new projections layer after layer, on what the pruned model hands each |
 //! | `document` | the file `R.safetensors` |
+#![doc = include_str!("study.md")]
 
 mod choice;
 mod dense;

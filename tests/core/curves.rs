@@ -239,10 +239,10 @@ fn spreads_and_fronts_follow_their_definitions() {
     assert_eq!(found.points.len(), losses.len());
     found.points.iter_mut().zip(losses).for_each(|(p, loss)| p.effect.loss_per_token = Some(loss));
     let [more, fewer] = found.amounts()[..] else { panic!("two amounts") };
-    let spread = found.row(Method::Random.into(), more).quality(Gauge::Loss).unwrap();
+    let spread = found.row(Method::Random, more).quality(Gauge::Loss).unwrap();
     // The sample's standard deviation of 2, 4, 6 is sqrt((4 + 0 + 4) / 2) = 2.
     assert_eq!((spread.count, spread.mean, spread.deviation, spread.low, spread.high), (3, 4.0, 2.0, 2.0, 6.0));
-    let one = found.row(Method::Votes.into(), fewer).quality(Gauge::Loss).unwrap();
+    let one = found.row(Method::Votes, fewer).quality(Gauge::Loss).unwrap();
     assert_eq!((one.count, one.mean, one.deviation), (1, 5.0, 0.0));
     let front = found.front(Gauge::Loss, |cost, _| Some(cost.parameters as f64), false);
     let losses: Vec<(bool, f64)> = front.iter().map(|(r, _, loss)| (r.is_some(), *loss)).collect();

@@ -1,5 +1,7 @@
 //! What measured points say together.
 
+use std::fmt;
+
 use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use super::document::{Curves, Effect, MeasuredPoint, Whole};
@@ -124,6 +126,43 @@ impl CurveRow<'_> {
     }
 }
 
+/// The points of one curve: a way to choose heads, and how the heads that stay were repaired. Written `votes`, or
+/// `votes, refit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Series {
+    /// How heads were chosen.
+    pub ranking: Ranking,
+    /// Whether and how the heads that stay speak for the others.
+    pub repair: RepairMode,
+}
+
+impl Series {
+    fn of(point: &MeasuredPoint) -> Self {
+        Self { ranking: point.ranking, repair: point.repair }
+    }
+}
+
+impl From<Ranking> for Series {
+    fn from(ranking: Ranking) -> Self {
+        Self { ranking, repair: RepairMode::None }
+    }
+}
+
+impl From<Method> for Series {
+    fn from(method: Method) -> Self {
+        Ranking::from(method).into()
+    }
+}
+
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.repair {
+            RepairMode::None => write!(f, "{}", self.ranking),
+            repair => write!(f, "{}, {repair}", self.ranking),
+        }
+    }
+}
+
 impl Curves {
     /// The usual measure: perplexity where the model predicts tokens, otherwise the cosine of embeddings.
     pub fn gauge(&self) -> Gauge {
@@ -144,15 +183,15 @@ impl Curves {
     /// Methods, masked alone, in the order in which they were first measured.
     pub fn rankings(&self) -> Vec<Ranking> {
         let all = self.series().into_iter();
-        all.filter(|(_, repair)| *repair == RepairMode::None).map(|(ranking, _)| ranking).collect()
+        all.filter(|series| series.repair == RepairMode::None).map(|series| series.ranking).collect()
     }
 
     /// Methods with and without repair, in the order in which they were first measured.
-    pub fn series(&self) -> Vec<(Ranking, RepairMode)> {
+    pub fn series(&self) -> Vec<Series> {
         let mut all = Vec::new();
-        for point in &self.points {
-            if !all.contains(&(point.ranking, point.repair)) {
-                all.push((point.ranking, point.repair));
+        for series in self.points.iter().map(Series::of) {
+            if !all.contains(&series) {
+                all.push(series);
             }
         }
         all
@@ -170,20 +209,17 @@ impl Curves {
         all.into_iter().map(|(_, amount)| amount).collect()
     }
 
-    /// The draws of one method and amount, masked alone.
-    pub fn row(&self, ranking: Ranking, amount: Amount) -> CurveRow<'_> {
-        self.row_of((ranking, RepairMode::None), amount)
+    /// The draws of one series and amount; of a method alone, those that were not repaired.
+    pub fn row(&self, series: impl Into<Series>, amount: Amount) -> CurveRow<'_> {
+        let series = series.into();
+        let points = self.points.iter().filter(|p| Series::of(p) == series && p.amount == amount).collect();
+        CurveRow { ranking: series.ranking, amount, points }
     }
 
-    /// The draws of one method and amount, with or without repair.
-    pub fn row_of(&self, (ranking, repair): (Ranking, RepairMode), amount: Amount) -> CurveRow<'_> {
-        let is_of = |p: &&MeasuredPoint| (p.ranking, p.repair, p.amount) == (ranking, repair, amount);
-        CurveRow { ranking, amount, points: self.points.iter().filter(is_of).collect() }
-    }
-
-    /// The points of one method, fewest heads first; draws of one amount together.
-    pub fn curve(&self, ranking: Ranking) -> Vec<CurveRow<'_>> {
-        let rows = self.amounts().into_iter().rev().map(|amount| self.row(ranking, amount));
+    /// The points of one series, fewest heads first; draws of one amount together.
+    pub fn curve(&self, series: impl Into<Series>) -> Vec<CurveRow<'_>> {
+        let series = series.into();
+        let rows = self.amounts().into_iter().rev().map(|amount| self.row(series, amount));
         rows.filter(|row| !row.points.is_empty()).collect()
     }
 
@@ -194,12 +230,12 @@ impl Curves {
         gauge: Gauge,
         cost: impl Fn(&crate::plan::Cost, Option<f64>) -> Option<f64>,
         more_is_better: bool,
-    ) -> Vec<(Option<Ranking>, f64, f64)> {
+    ) -> Vec<(Option<Series>, f64, f64)> {
         let sign = |x: f64, rises: bool| if rises { -x } else { x };
         let of = |name, effect: &Effect, price: Option<f64>| {
             Some((name, sign(price?, more_is_better), sign(gauge.of(effect)?, gauge.rises())))
         };
-        let point = |p: &MeasuredPoint| of(Some(p.ranking), &p.effect, cost(&p.cost, p.tokens_per_sec));
+        let point = |p: &MeasuredPoint| of(Some(Series::of(p)), &p.effect, cost(&p.cost, p.tokens_per_sec));
         let whole = |w: Whole| of(None, &w.effect, cost(&w.cost, w.tokens_per_sec));
         let mut all: Vec<_> = self.points.iter().filter_map(point).chain(self.whole.and_then(whole)).collect();
         all.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.2.total_cmp(&b.2)));
