@@ -121,10 +121,10 @@ pub(super) fn samples(maps: &[GroupMap], theme: &Theme) -> Vec<(Sample, String)>
     let Some(largest) = maps.iter().max_by_key(|m| m.group_count()) else { return Vec::new() };
     let plain = GroupMap { kept: None, ..largest.clone() };
     let mut entries = super::shortened_legend(legend(&plain.map_plot(), theme));
-    if let Some((Sample::Mark(marker, _), _)) = entries.first().cloned() {
-        if maps.iter().any(|m| m.kept.is_some()) {
-            entries.push((Sample::Hollow(marker, theme.muted), "pruned".to_owned()));
-        }
+    if let Some((Sample::Mark(marker, _), _)) = entries.first().cloned()
+        && maps.iter().any(|m| m.kept.is_some())
+    {
+        entries.push((Sample::Hollow(marker, theme.muted), "pruned".to_owned()));
     }
     entries
 }
