@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{ModelInfo, Moments, SecondMoment, Sensitivity, SiteMoments, Symmetric};
+use super::{Analysis, ModelInfo, Moments, SecondMoment, Sensitivity, SiteMoments, Symmetric};
 use crate::checkpoint::{FileKind, OutFile, RecordFile};
 use crate::error::{Error, Result};
 use crate::network::Site;
@@ -100,21 +100,26 @@ impl Moments {
         Ok(Self { model: record.model, input: record.input, batches: record.batches, sites })
     }
 
-    /// The moments beside the analysis at `analysis`, which must be of the same model.
+    /// The moments beside `analysis`, which lies at `at`.
     ///
     /// # Errors
     ///
-    /// They are not there, cannot be read, or are of a model of another `fingerprint`.
-    pub fn read_beside(analysis: &Path, fingerprint: &str) -> Result<Self> {
-        let path = Self::path_beside(analysis);
-        if !path.is_file() {
+    /// They are not there, cannot be read, or are not those of this analysis: another model, input or number of batches.
+    pub fn read_beside(at: &Path, analysis: &Analysis) -> Result<Self> {
+        let path = Self::path_beside(at);
+        if !path.is_file() || !analysis.settings.moments {
             return Err(Error::new("the second moments of this analysis are not there")
                 .at(path)
                 .hint("analyze again with --moments"));
         }
         let moments = Self::read(&path)?;
-        if moments.model.fingerprint != fingerprint {
+        if moments.model.fingerprint != analysis.model.fingerprint {
             return Err(Error::new("these second moments are of another model than the analysis").at(path));
+        }
+        if moments.batches != analysis.batches || moments.input != analysis.settings.input {
+            return Err(Error::new("these second moments are of another run than the analysis")
+                .at(path)
+                .hint("analyze again with --moments"));
         }
         Ok(moments)
     }

@@ -267,7 +267,11 @@ pub fn merge(parts: &[Analysis]) -> Result<Analysis> {
             *sum = join_baselines(sum, &site.baselines);
         }
     }
+    let twice = parts.iter().enumerate().find(|(index, part)| parts[..*index].contains(part));
     let mut merged = tally.finish(&first.model)?;
+    if let Some((index, _)) = twice {
+        merged.notes.push(format!("part {} is equal to one before it: it was counted twice", index + 1));
+    }
     for note in parts.iter().flat_map(|part| &part.notes) {
         if !merged.notes.contains(note) {
             merged.notes.push(note.clone());

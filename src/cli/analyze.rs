@@ -55,7 +55,7 @@ pub(super) fn merge(args: &MergeArgs, console: &Console) -> Result<()> {
     let parts = args.analyses.iter().map(|path| Analysis::read(path)).collect::<Result<Vec<_>>>()?;
     let mut merged = analysis::merge(&parts)?;
     if merged.settings.moments {
-        let read = |(path, part): (&PathBuf, &Analysis)| Moments::read_beside(path, &part.model.fingerprint);
+        let read = |(path, part): (&PathBuf, &Analysis)| Moments::read_beside(path, part);
         let mut parts = args.analyses.iter().zip(&parts).map(read);
         if let Some(mut sum) = parts.next().transpose()? {
             for more in parts {

@@ -31,6 +31,11 @@ pub(super) struct CompareArgs {
 }
 
 pub(super) fn run(args: &CompareArgs, console: &Console) -> Result<()> {
+    for path in [&args.first, &args.second] {
+        if !path.exists() {
+            return Err(Error::new("there is no such file or folder").at(path));
+        }
+    }
     match (args.first.is_dir(), args.second.is_dir()) {
         (true, true) => models(args, console),
         (false, false) => analyses(args, console),
@@ -42,8 +47,16 @@ pub(super) fn run(args: &CompareArgs, console: &Console) -> Result<()> {
 fn analyses(args: &CompareArgs, console: &Console) -> Result<()> {
     let read = |path: &Path| Analysis::read(path);
     let agreement = AnalysisAgreement::of(&read(&args.first)?, &read(&args.second)?);
+    if agreement.sites.is_empty() {
+        return Err(Error::new("the two analyses have no attention layer with as many heads in common")
+            .at(&args.second)
+            .hint("compare analyses of one model, or of models of one shape"));
+    }
     if !agreement.same_model {
-        console.warn("the two analyses are of different models");
+        console.warn("the two analyses are of different models of one shape: their heads need not correspond");
+    }
+    if args.input.is_given() {
+        console.warn("the input is not read: analyses hold all that is compared");
     }
     if let Some(setting) = agreement.differs_in {
         console.warn(&format!("the two analyses differ in their settings ({setting})"));

@@ -6,6 +6,7 @@ use clap::Args;
 use strum::{Display, EnumString, VariantNames};
 
 use super::console::Console;
+use super::open::repair_of;
 use crate::engines::onnx;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -64,7 +65,8 @@ pub(super) fn run(args: &ConvertArgs, console: &Console) -> Result<()> {
         plan.validate(Shape::from(model.spec())).map_err(|e| e.at(path))?;
     }
     let Engine::Onnx = args.to;
-    let repair = args.repair.as_deref().map(Repair::read).transpose()?;
+    let repair = args.plan.as_deref().and_then(|plan| repair_of(args.repair.as_deref(), plan));
+    let repair = repair.as_deref().map(Repair::read).transpose()?;
     let options = onnx::OnnxOptions { repair, half: args.half, force: args.force, seed: args.seed };
     let report = console.watch(|ticket| onnx::export(&model, plan.as_ref(), &args.out, &options, ticket))?;
     for note in &report.notes {

@@ -7,7 +7,9 @@ use super::console::Console;
 use crate::corpus::Input;
 use crate::error::{Error, Result};
 use crate::model::MemoryLimit;
+use crate::analysis::Document;
 use crate::plan::{Plan, Shape};
+use crate::pruning::{REPAIR, Report};
 use crate::repair::Repair;
 use crate::run::{Checked, Opened, Spec, refusal};
 use crate::task::Ticket;
@@ -51,6 +53,15 @@ pub(super) fn read_plan(path: &Path, checked: &Checked) -> Result<Plan> {
     let plan = Plan::read_any(path)?;
     plan.validate(Shape::from(checked.opened().model.spec())).map_err(|e| e.at(path))?;
     Ok(plan)
+}
+
+/// The repair that was named, else the one beside the record of an export that stands for the plan.
+pub(super) fn repair_of(named: Option<&Path>, plan: &Path) -> Option<PathBuf> {
+    let recorded = || {
+        let has_repair = Report::read(plan).is_ok_and(|report| report.repair.is_some());
+        has_repair.then(|| plan.with_file_name(REPAIR))
+    };
+    named.map(Path::to_path_buf).or_else(recorded)
 }
 
 /// Reads a repair and checks that it is for this model and plan.

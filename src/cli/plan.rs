@@ -30,7 +30,7 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
         }
         1 => {
             let moments = match request.ranking.method.needs_moments() {
-                true => Some(Moments::read_beside(&args.analysis, &analysis.model.fingerprint)?),
+                true => Some(Moments::read_beside(&args.analysis, &analysis)?),
                 false => None,
             };
             // Its notes are in the plan already.

@@ -1,18 +1,19 @@
 //! `pillars prune`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::args::PruneArgs;
 use super::console::Console;
 use super::evaluate::table;
-use super::open::{read_plan, read_repair};
+use super::open::{read_plan, read_repair, repair_of};
 use crate::analysis::Document;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::plan::Plan;
-use crate::pruning::{Format, REPAIR, Report, forecast};
+use crate::pruning::{Format, Report, forecast};
+use crate::repair::RepairMode;
 use crate::run::{Opened, PruneSpec, Spec, refusal};
 use crate::task::Ticket;
 
@@ -26,7 +27,7 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     }
     let out = args.out.clone().ok_or_else(|| Error::usage("name the folder to write with --out"))?;
     let wanted = PruneSpec { out: out.clone(), format: format(args), force: args.force };
-    let repair = repair(args).map(|path| read_repair(&path, &plan, &checked)).transpose()?;
+    let repair = repair_of(args.repair.as_deref(), &args.plan).map(|path| read_repair(&path, &plan, &checked)).transpose()?;
     let report = console.watch(|ticket| checked.prune(&plan, repair.as_ref(), &wanted, ticket))?;
     console.warn_all(&report.notes);
     console.warn_all(report.measured.as_ref().map_or(&[], |measured| &measured.notes));
@@ -44,15 +45,6 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
 fn format(args: &PruneArgs) -> Format {
     let recorded = || Report::read(&args.plan).ok().map(|report| report.export_format);
     args.format.or_else(recorded).unwrap_or_default()
-}
-
-/// The repair that was named, else the one beside the record that is repeated.
-fn repair(args: &PruneArgs) -> Option<PathBuf> {
-    let recorded = || {
-        let has_repair = Report::read(&args.plan).is_ok_and(|report| report.repair.is_some());
-        has_repair.then(|| args.plan.with_file_name(REPAIR))
-    };
-    args.repair.clone().or_else(recorded)
 }
 
 /// What every format would give; nothing is written.
@@ -113,10 +105,13 @@ fn summary(out: &Path, report: &Report) -> String {
     if let Some(speeds) = &report.speed {
         let (before, after) = (speeds.before.tokens_per_sec, speeds.after.tokens_per_sec);
         let name = format!("{} per sec", speeds.before.unit());
-        lines.push(format!("{name:<16} {before:.1} -> {after:.1}, {}", speeds.change()));
+        lines.push(format!("{name:<16} {before:.1} -> {after:.1} by the median runs; run against run {}", speeds.change()));
     }
     if let Some(repair) = &report.repair {
-        lines.push(format!("repaired         by {} on {} tokens", repair.mode, repair.tokens));
+        lines.push(match repair.mode {
+            RepairMode::None => "repaired         not: of all modes none did best on held-out batches".to_owned(),
+            mode => format!("repaired         by {mode} on {} tokens", repair.tokens),
+        });
     }
     lines.push(format!("opens in         {}", report.opens_in.join("; ")));
     lines.push(format!(
