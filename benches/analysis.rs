@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use candle_core::{DType, Device, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
-use pillars::analysis::{Gram, GramProbe, Groups, Metric, ModelInfo, Points, Settings, analyze, vote};
+use pillars::analysis::{AnalysisSettings, Gram, GramProbe, Groups, Metric, ModelInfo, Points, analyze, vote};
 use pillars::error::Result;
 use pillars::network::{
     Activation, AttentionSpec, Batch, Blind, FeatureMap, Gates, InputSpec, LayerSpec, MlpSpec, Network, NetworkSpec,
@@ -86,15 +86,15 @@ fn batch() -> Batch {
     Batch::tokens(Tokens::pad(&rows, 0, &Device::Cpu).unwrap())
 }
 
-/// Gram matrices of `heads` random maps around a few centres; a large `spread` hides them.
+/// Gram matrices of `heads` random maps around a few centers; a large `spread` hides them.
 fn grams(count: u64, heads: usize, spread: f64) -> Vec<Gram> {
     (0..count)
         .map(|seed| {
             let mut rng = Xoshiro256Plus::seed_from_u64(seed);
             let mut normal = move || (0..12).map(|_| rng.r#gen::<f64>()).sum::<f64>() - 6.0;
-            let centres: Vec<Vec<f64>> = (0..4).map(|_| (0..64).map(|_| normal()).collect()).collect();
+            let centers: Vec<Vec<f64>> = (0..4).map(|_| (0..64).map(|_| normal()).collect()).collect();
             let maps: Vec<Vec<f64>> =
-                (0..heads).map(|h| centres[h % 4].iter().map(|c| c + spread * normal()).collect()).collect();
+                (0..heads).map(|h| centers[h % 4].iter().map(|c| c + spread * normal()).collect()).collect();
             let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
             let values = maps.iter().flat_map(|a| maps.iter().map(|b| dot(a, b))).collect();
             Gram::from_rows(heads, values).unwrap()
@@ -122,7 +122,7 @@ fn passes(criterion: &mut Criterion) {
             });
         });
     }
-    let settings = Settings { groups: Groups::Fixed(4), ..Settings::default() };
+    let settings = AnalysisSettings { groups: Groups::Fixed(4), ..AnalysisSettings::default() };
     group.bench_function("whole analysis of output", |b| {
         b.iter(|| {
             let batches = std::iter::once(Ok(batch.clone()));

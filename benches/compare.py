@@ -123,7 +123,7 @@ def python_training(folder, steps, threads, device, dtype):
 
     torch.set_num_threads(threads)
     model = GPT2LMHeadModel.from_pretrained(folder).train().to(device)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.01)
     ids = torch.tensor([[(n * 7919 + t * 104729) % 2048 for t in range(128)] for n in range(16)], device=device)
     kind = device.split(":")[0]
     scaler = torch.amp.GradScaler(kind, enabled=dtype == "f16")
@@ -132,11 +132,11 @@ def python_training(folder, steps, threads, device, dtype):
     def step():
         with autocast:
             loss = model(input_ids=ids, labels=ids).loss
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         scaler.scale(loss).backward()
-        scaler.unscale_(optimiser)
+        scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        scaler.step(optimiser)
+        scaler.step(optimizer)
         scaler.update()
         return loss.item()
 

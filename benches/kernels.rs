@@ -112,9 +112,9 @@ fn activations(criterion: &mut Criterion) {
 
 /// Layer norm in candle's differentiable operations.
 fn plain_layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
-    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1).unwrap()).unwrap();
-    let variance = (centred.sqr().unwrap().mean_keepdim(D::Minus1).unwrap() + 1e-5).unwrap();
-    let normal = centred.broadcast_div(&variance.sqrt().unwrap()).unwrap();
+    let centered = x.broadcast_sub(&x.mean_keepdim(D::Minus1).unwrap()).unwrap();
+    let variance = (centered.sqr().unwrap().mean_keepdim(D::Minus1).unwrap() + 1e-5).unwrap();
+    let normal = centered.broadcast_div(&variance.sqrt().unwrap()).unwrap();
     normal.broadcast_mul(weight).unwrap().broadcast_add(bias).unwrap()
 }
 

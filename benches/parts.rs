@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device};
-use pillars::analysis::{Groups, ModelInfo, Settings, Timings, analyze_timed};
+use pillars::analysis::{AnalysisSettings, Groups, ModelInfo, Timings, analyze_timed};
 use pillars::corpus::{self, Corpus, Input, Intake};
 use pillars::model::Model;
 use pillars::network::{Batch, Blind, Gates, Tokens};
@@ -77,7 +77,7 @@ fn analysis(folder: &Path, text: &Path, Place { device, precision }: &Place) {
     };
     // The first pass of all loads the device's kernels.
     pass();
-    let settings = Settings { groups: Groups::Fixed(4), ..Settings::default() };
+    let settings = AnalysisSettings { groups: Groups::Fixed(4), ..AnalysisSettings::default() };
     let whole = || {
         let batches = batches.iter().cloned().map(Ok);
         let info = ModelInfo::of(&model, dtype).unwrap();

@@ -25,7 +25,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pillars::model::Model;
 use pillars::network::{Batch, Blind, Gates, Network, Tokens};
 use pillars::plan::Plan;
-use pillars::pruning::{ExportOptions, Format, export};
+use pillars::pruning::{ExportFormat, ExportOptions, export};
 use pillars::task::Ticket;
 use serde_json::json;
 
@@ -57,7 +57,7 @@ fn median(mut secs: Vec<f64>) -> f64 {
 /// Cuts, writes, reopens and compares with the masked model, beside a plain write of as many bytes to the disk.
 fn surgery(criterion: &mut Criterion, model: &Model, plan: &Plan, out: &Path) {
     let options = ExportOptions { timing: None, force: true, ..ExportOptions::default() };
-    let mut cut = || export(model, plan, Format::Compact, out, &options, None, &Ticket::default()).unwrap();
+    let mut cut = || export(model, plan, ExportFormat::Compact, out, &options, None, &Ticket::default()).unwrap();
     cut();
     let bytes = std::fs::read(out.join("model.safetensors")).unwrap();
     let beside = out.with_extension("plain");

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput};
-use pillars::analysis::{Groups, ModelInfo, Settings, analyze};
+use pillars::analysis::{AnalysisSettings, Groups, ModelInfo, analyze};
 use pillars::error::Result;
 use pillars::network::{
     Activation, AttentionSpec, Batch, InputSpec, LayerSpec, MlpSpec, Network, NetworkSpec, NormKind, NormSpec,
@@ -76,7 +76,7 @@ impl Case {
     }
 
     fn run(self, network: &Network) {
-        let settings = Settings { groups: Groups::Fixed(2), ..Settings::default() };
+        let settings = AnalysisSettings { groups: Groups::Fixed(2), ..AnalysisSettings::default() };
         let batches = (0..self.batches).map(|seed| Ok(self.batch(seed as u32)));
         black_box(analyze(network, ModelInfo::default(), batches, None, &settings, &Ticket::default()).unwrap());
     }

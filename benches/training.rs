@@ -76,14 +76,14 @@ fn steps(criterion: &mut Criterion) {
     let ms = |secs: f64| 1e3 * secs;
     let [plain, constrained] = sides.map(|(name, _, _, parts, seconds)| {
         let whole = middle(seconds);
-        let StepParts { forward, constraint, backward, optimiser } = parts.per_step(TURNS);
+        let StepParts { forward, constraint, backward, optimizer } = parts.per_step(TURNS);
         println!(
-            "{name}: {:.1} ms; forward {:.1} ms, constraint {:.2} ms, backward {:.1} ms, optimiser {:.2} ms",
+            "{name}: {:.1} ms; forward {:.1} ms, constraint {:.2} ms, backward {:.1} ms, optimizer {:.2} ms",
             ms(whole),
             ms(forward),
             ms(constraint),
             ms(backward),
-            ms(optimiser)
+            ms(optimizer)
         );
         whole
     });

@@ -11,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What kind of end an [`Error`] stands for; the command line turns it into the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ErrorKind {
     /// The work could not be done (exit status 1).
     Failed,
     /// The request itself was wrong (exit status 2).
@@ -23,7 +23,7 @@ pub enum Kind {
 /// A failure that a person can act on, printed as one line.
 #[derive(Clone, Debug)]
 pub struct Error {
-    kind: Kind,
+    kind: ErrorKind,
     what: String,
     path: Option<PathBuf>,
     hint: Option<String>,
@@ -34,12 +34,12 @@ pub struct Error {
 impl Error {
     /// A failure described by `what`: lower case, no full stop.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { kind: Kind::Failed, what: what.into(), path: None, hint: None, source: None }
+        Self { kind: ErrorKind::Failed, what: what.into(), path: None, hint: None, source: None }
     }
 
     /// A request that can not be carried out as it was put.
     pub fn usage(what: impl Into<String>) -> Self {
-        Self { kind: Kind::Usage, ..Self::new(what) }
+        Self { kind: ErrorKind::Usage, ..Self::new(what) }
     }
 
     /// A request for a `noun` that has no such name; the hint lists the names that there are.
@@ -49,7 +49,7 @@ impl Error {
 
     /// The user's own wish to stop.
     pub fn cancelled() -> Self {
-        Self { kind: Kind::Cancelled, ..Self::new("cancelled") }
+        Self { kind: ErrorKind::Cancelled, ..Self::new("cancelled") }
     }
 
     /// Names the file or folder concerned, unless a deeper layer already did.
@@ -90,13 +90,13 @@ impl Error {
     }
 
     /// Which kind of end this is.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
     /// True where the user stopped the work.
     pub fn is_cancelled(&self) -> bool {
-        self.kind == Kind::Cancelled
+        self.kind == ErrorKind::Cancelled
     }
 }
 

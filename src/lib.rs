@@ -5,7 +5,7 @@
 //! The whole job, from a checkpoint and a text to a smaller checkpoint that is proven:
 //!
 //! ```
-//! use pillars::{Amount, Input, Method, Opened, PruneSpec, Request, Spec, Ticket, TrainSpec};
+//! use pillars::{Amount, Input, Method, Opened, PruneSpec, PlanRequest, Spec, Ticket, TrainSpec};
 //!
 //! # fn main() -> pillars::Result<()> {
 //! # let samples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models");
@@ -24,7 +24,7 @@
 //! let run = spec.check(&model).map_err(pillars::refusal)?;
 //!
 //! let analysis = run.analyze(&ticket)?.analysis;
-//! let half = Request::new(Method::Votes, Amount::LayerRatio(0.5));
+//! let half = PlanRequest::new(Method::Votes, Amount::LayerRatio(0.5));
 //! let plan = pillars::propose(&analysis, &half)?;
 //! let measured = run.compare("half of the heads", &plan, None, &ticket)?;
 //! assert!(measured.comparison.after.loss_per_token > measured.comparison.before.loss_per_token);
@@ -99,6 +99,6 @@ pub mod method {}
 pub use analysis::Analysis;
 pub use corpus::Input;
 pub use error::{Error, Result};
-pub use plan::{Amount, Method, Plan, Request, propose};
+pub use plan::{Amount, Method, Plan, PlanRequest, propose};
 pub use run::{Checked, CurveSpec, Opened, PruneSpec, Spec, TrainSpec, refusal, train};
 pub use task::Ticket;

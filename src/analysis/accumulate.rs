@@ -73,7 +73,7 @@ fn on_processor(map: &Tensor, real: &TokenMask, reach: Reach) -> Result<Vec<f64>
     let Storage::Cpu(storage) = &*storage else {
         return Err(Error::new("a map is not where its device says"));
     };
-    let rows = Rows {
+    let rows = MapRows {
         offset: layout.start_offset(),
         strides: [layout.stride()[0], layout.stride()[1], layout.stride()[2]],
         heads: map.dim(1)?,
@@ -92,17 +92,17 @@ fn on_processor(map: &Tensor, real: &TokenMask, reach: Reach) -> Result<Vec<f64>
 }
 
 /// Numbers that become f64.
-pub(super) trait Source: Copy + Sync {
+pub(super) trait MapSource: Copy + Sync {
     fn widen(from: &[Self], to: &mut [f64]);
 }
 
-impl Source for f64 {
+impl MapSource for f64 {
     fn widen(from: &[Self], to: &mut [f64]) {
         to.copy_from_slice(from);
     }
 }
 
-impl Source for f32 {
+impl MapSource for f32 {
     fn widen(from: &[Self], to: &mut [f64]) {
         for (t, f) in to.iter_mut().zip(from) {
             *t = f64::from(*f);
@@ -123,20 +123,20 @@ where
     }
 }
 
-impl Source for bf16 {
+impl MapSource for bf16 {
     fn widen(from: &[Self], to: &mut [f64]) {
         widen_half(from, to);
     }
 }
 
-impl Source for f16 {
+impl MapSource for f16 {
     fn widen(from: &[Self], to: &mut [f64]) {
         widen_half(from, to);
     }
 }
 
 /// Where the rows of a map `[N, H, T, K]` lie that take part.
-struct Rows {
+struct MapRows {
     offset: usize,
     /// Of sequence, head, position.
     strides: [usize; 3],
@@ -148,8 +148,8 @@ struct Rows {
     real: Vec<usize>,
 }
 
-impl Rows {
-    fn sum<T: Source>(&self, data: &[T]) -> Vec<f64> {
+impl MapRows {
+    fn sum<T: MapSource>(&self, data: &[T]) -> Vec<f64> {
         let size = self.heads * self.heads;
         let part = self.real.len().div_ceil(PARTS).max(1);
         let parts: Vec<Vec<f64>> = self.real.par_chunks(part).map(|rows| self.sum_part(data, rows)).collect();
@@ -162,7 +162,7 @@ impl Rows {
         total
     }
 
-    fn sum_part<T: Source>(&self, data: &[T], rows: &[usize]) -> Vec<f64> {
+    fn sum_part<T: MapSource>(&self, data: &[T], rows: &[usize]) -> Vec<f64> {
         let arch = Arch::new();
         let columns = (BLOCK / self.heads.max(1) / LANES).clamp(8, 64) * LANES;
         let mut block = vec![0.0; self.heads * columns];

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
-use super::{Ballot, Document, Gram, Settings};
+use super::{AnalysisSettings, Ballot, Document, Gram};
 use crate::corpus::{InputUnit, Reading};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::network::{FeatureMap, Site};
 
-/// Which model was analysed.
+/// Which model was analyzed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
     /// The folder it was read from.
@@ -51,7 +51,7 @@ pub struct Analysis {
     /// Which model.
     pub model: ModelInfo,
     /// What was asked for.
-    pub settings: Settings,
+    pub settings: AnalysisSettings,
     /// What was read; absent in merged analyses and in those of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reading: Option<Reading>,
@@ -180,7 +180,7 @@ pub struct FeatureAnalysis {
     pub gram: Gram,
     /// Group of every head, numbered by lowest head.
     pub groups: Vec<usize>,
-    /// Within-group sum of squared distances to the centre.
+    /// Within-group sum of squared distances to the center.
     pub inertia: f64,
     /// Silhouette coefficient per head; absent where there is one group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -199,14 +199,14 @@ pub struct FeatureAnalysis {
     pub curve: Vec<CurvePoint>,
     /// Votes per head over all batches.
     pub votes: Vec<u64>,
-    /// Sum over a head's votes of `1 - (d / d')^2`: its distance to the centre against the runner-up's; a vote
+    /// Sum over a head's votes of `1 - (d / d')^2`: its distance to the center against the runner-up's; a vote
     /// without a runner-up counts 1, a tied one (nearly) 0.
     #[serde(default)]
     pub margins: Vec<f64>,
     /// Votes that a tie rule decided.
     #[serde(default)]
     pub tied_votes: u64,
-    /// Sum over batches of the cosine between the head's map and its group's centre.
+    /// Sum over batches of the cosine between the head's map and its group's center.
     #[serde(default)]
     pub scores: Vec<f64>,
     /// Heads with the most votes, ascending: as many as there are groups.

@@ -94,7 +94,7 @@ impl Gram {
     }
 
     /// The Gram matrix of the maps scaled to norm 1; dead heads stay zero.
-    pub fn normalised(&self) -> Self {
+    pub fn normalized(&self) -> Self {
         let h = self.heads;
         let scale: Vec<f64> =
             (0..h).map(|i| if self.is_dead(i) { 0.0 } else { self.norm2(i).sqrt().recip() }).collect();

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 pub struct Grouping {
     /// Group of every head; groups are numbered by their lowest head, so equal partitions are equal.
     pub labels: Vec<usize>,
-    /// Within-group sum of squared distances to the centre.
+    /// Within-group sum of squared distances to the center.
     pub inertia: f64,
     /// Heads without any signal: groups of their own, beyond those asked for.
     pub dead: Vec<usize>,
@@ -62,7 +62,7 @@ impl<'a> Points<'a> {
     pub fn new(gram: &'a Gram, metric: Metric) -> Self {
         let gram = match metric {
             Metric::Euclidean => Cow::Borrowed(gram),
-            Metric::Cosine => Cow::Owned(gram.normalised()),
+            Metric::Cosine => Cow::Owned(gram.normalized()),
         };
         let (dead, live): (Vec<usize>, Vec<usize>) = (0..gram.heads()).partition(|h| gram.is_dead(*h));
         let inner = if dead.is_empty() { gram.clone() } else { Cow::Owned(gram.select(&live)) };
@@ -489,7 +489,7 @@ mod tests {
         let points = Points::new(&gram, Metric::Euclidean);
         assert!(points.group(0, 0).is_err());
         assert!(points.group(5, 0).unwrap_err().to_string().contains("4 heads cannot form 5 groups"));
-        // Three far centres, heads round-robin.
+        // Three far centers, heads round-robin.
         let mut rng = testing::rng(5);
         for heads in [9, 12, 20] {
             let vectors: testing::Vectors = (0..heads)

@@ -22,12 +22,12 @@ pub struct Merge {
 /// distances ascending. A head without a direction is as far as can be from all others under the cosine metric.
 pub fn hierarchy(gram: &Gram, metric: Metric) -> Vec<Merge> {
     let heads = gram.heads();
-    let normalised;
+    let normalized;
     let points = match metric {
         Metric::Euclidean => gram,
         Metric::Cosine => {
-            normalised = gram.normalised();
-            &normalised
+            normalized = gram.normalized();
+            &normalized
         }
     };
     let distance = |i: usize, j: usize| match metric {

@@ -58,7 +58,7 @@ pub fn importance(
     losses: impl Fn(&Gates, &Batch) -> Result<Vec<Tensor>>,
     ticket: &Ticket,
 ) -> Result<Importance> {
-    struct Sums {
+    struct ImportanceSums {
         site: Site,
         gate: Var,
         sums: Vec<f64>,
@@ -70,7 +70,7 @@ pub fn importance(
         let gate = Var::ones(attention.heads, DType::F32, network.device())?;
         gates.set(site, gate.as_tensor().to_dtype(wide(network.dtype()))?);
         let none = vec![0.0; attention.heads];
-        layers.push(Sums { site, gate, sums: none.clone(), squares: none });
+        layers.push(ImportanceSums { site, gate, sums: none.clone(), squares: none });
     }
     let batches = batches.into_iter();
     let total = match batches.size_hint() {
@@ -83,7 +83,7 @@ pub fn importance(
         ticket.check()?;
         let losses = losses(&gates, &batch?)?;
         let gradients = losses.iter().map(Tensor::backward).collect::<candle_core::Result<Vec<_>>>()?;
-        for Sums { site, gate, sums, squares } in &mut layers {
+        for ImportanceSums { site, gate, sums, squares } in &mut layers {
             let mut sample = vec![0.0; sums.len()];
             for gradients in &gradients {
                 let gradient = gradients
@@ -113,7 +113,7 @@ pub fn importance(
         });
     }
     let mut sites = BTreeMap::new();
-    for Sums { site, sums, squares, .. } in layers {
+    for ImportanceSums { site, sums, squares, .. } in layers {
         if sums.iter().any(|sum| !sum.is_finite()) {
             return Err(Error::new(format!("the gradient at {site} is not finite")));
         }
@@ -129,7 +129,7 @@ pub fn importance(
 
 /// Scores divided by their layer's Euclidean norm, so that layers can be compared (Michel et al. 2019, after
 /// Molchanov et al. 2017). A layer of zeros stays zero.
-pub fn normalised_by_layer(values: &[f64]) -> Vec<f64> {
+pub fn normalized_by_layer(values: &[f64]) -> Vec<f64> {
     let norm = values.iter().map(|v| v * v).sum::<f64>().sqrt();
     values.iter().map(|v| if norm > 0.0 { v / norm } else { 0.0 }).collect()
 }

@@ -19,12 +19,12 @@ const BANDS: usize = 4;
 
 /// How a `D x D` matrix is cut: band `b` holds the rows of `rows(b)` and the columns of all heads from its first on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cut {
+struct BlockLayout {
     heads: usize,
     dim: usize,
 }
 
-impl Cut {
+impl BlockLayout {
     fn bands(self) -> impl Iterator<Item = Range<usize>> {
         let step = self.heads.div_ceil(BANDS).max(1);
         (0..self.heads).step_by(step).map(move |first| first..(first + step).min(self.heads))
@@ -34,14 +34,14 @@ impl Cut {
 /// Bands of a symmetric matrix of head blocks.
 #[derive(Clone, Debug)]
 pub(super) struct Blocks {
-    cut: Cut,
+    cut: BlockLayout,
     /// `[rows d, (H - first) d]` each.
     bands: Vec<Tensor>,
 }
 
 impl Blocks {
     /// `X^T X` of `x [tokens, H d]`.
-    fn of_tokens(x: &Tensor, cut: Cut) -> Result<Self> {
+    fn of_tokens(x: &Tensor, cut: BlockLayout) -> Result<Self> {
         let bands = cut.bands().map(|rows| {
             let first = rows.start * cut.dim;
             let left = x.narrow(1, first, rows.len() * cut.dim)?;
@@ -55,7 +55,7 @@ impl Blocks {
     pub fn of_weight(weight: &Tensor) -> Result<Self> {
         let (heads, dim, width) = weight.dims3()?;
         let flat = weight.detach().to_dtype(DType::F32)?.reshape((heads * dim, width))?;
-        Self::of_tokens(&flat.t()?.contiguous()?, Cut { heads, dim })
+        Self::of_tokens(&flat.t()?.contiguous()?, BlockLayout { heads, dim })
     }
 
     fn add(&mut self, other: &Self) -> Result<()> {
@@ -67,7 +67,7 @@ impl Blocks {
 
     /// The whole matrix, in f64.
     pub fn symmetric(&self) -> Result<Symmetric> {
-        let Cut { heads, dim } = self.cut;
+        let BlockLayout { heads, dim } = self.cut;
         let mut packed = Vec::with_capacity(Symmetric::numbers(heads * dim));
         for (rows, band) in self.cut.bands().zip(&self.bands) {
             let band: Vec<Vec<f64>> = to_f64(band)?.to_vec2()?;
@@ -81,7 +81,7 @@ impl Blocks {
 
     /// `G_ij = sum over a, b of x_ij[a, b] y_ij[a, b]` of two such matrices.
     fn contract(&self, other: &Self) -> Result<Gram> {
-        let Cut { heads, dim } = self.cut;
+        let BlockLayout { heads, dim } = self.cut;
         if self.cut != other.cut {
             return Err(Error::new("the heads' outputs do not fit the output projection"));
         }
@@ -111,7 +111,7 @@ impl Moment {
     /// Of one batch: `output [N, H, T, d]`. On the processor in f64, elsewhere in f32.
     pub fn of(output: &Tensor, real: &TokenMask) -> Result<Self> {
         let (n, heads, t, dim) = output.dims4()?;
-        let cut = Cut { heads, dim };
+        let cut = BlockLayout { heads, dim };
         let mut flat = output.detach().transpose(1, 2)?.contiguous()?.reshape((n * t, heads * dim))?;
         if !real.is_full() {
             let rows: Vec<u32> = (0u32..).zip(real.real()).filter_map(|(row, real)| real.then_some(row)).collect();
@@ -161,10 +161,10 @@ impl Moment {
         })
     }
 
-    /// Linear CKA between the outputs of every two heads (Kornblith et al. 2019): with centred blocks
+    /// Linear CKA between the outputs of every two heads (Kornblith et al. 2019): with centered blocks
     /// `|M_ij|^2 / (|M_ii| |M_jj|)` in Frobenius norms; 0 for a head whose output does not vary.
     pub fn cka(&self) -> Result<Vec<Vec<f64>>> {
-        let Cut { heads, dim } = self.blocks.cut;
+        let BlockLayout { heads, dim } = self.blocks.cut;
         let tokens = self.tokens.max(1) as f64;
         let mut bands = Vec::new();
         for (rows, band) in self.blocks.cut.bands().zip(&self.blocks.bands) {
@@ -173,9 +173,9 @@ impl Moment {
             let right = self.sum.narrow(0, first, width)?.unsqueeze(0)?;
             bands.push((band - (left.matmul(&right)? / tokens)?)?);
         }
-        let centred = Blocks { cut: self.blocks.cut, bands };
-        let squares = centred.contract(&centred)?;
-        // What is left of a constant after centring is rounding.
+        let centered = Blocks { cut: self.blocks.cut, bands };
+        let squares = centered.contract(&centered)?;
+        // What is left of a constant after centering is rounding.
         let raw = self.blocks.contract(&self.blocks)?;
         let alive = |i: usize| squares.get(i, i) > 1e-24 * raw.get(i, i);
         let entry = |i: usize, j: usize| {
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn cka_is_kornblith_s_on_centred_features() {
+    fn cka_is_kornblith_s_on_centered_features() {
         let (heads, dim) = (5, 3);
         let (output, real, mut tokens) = outputs(3, heads, 8, dim);
         // In two parts that add.

@@ -41,17 +41,17 @@ impl<'a> Partition<'a> {
     /// Within-group sum of squares, never negative.
     pub fn inertia(&self) -> f64 {
         let total: f64 = (0..self.gram.heads()).map(|h| self.gram.norm2(h)).sum();
-        let centres: f64 = self.squares.iter().zip(&self.sizes).map(|(q, n)| q / *n as f64).sum();
-        (total - centres).max(0.0)
+        let centers: f64 = self.squares.iter().zip(&self.sizes).map(|(q, n)| q / *n as f64).sum();
+        (total - centers).max(0.0)
     }
 
-    /// Squared distance of head `h` to the centre of group `c`, never negative.
+    /// Squared distance of head `h` to the center of group `c`, never negative.
     pub fn distance2(&self, h: usize, c: usize) -> f64 {
         let n = self.sizes[c] as f64;
         (self.gram.norm2(h) - 2.0 * self.sum(c, h) / n + self.squares[c] / (n * n)).max(0.0)
     }
 
-    /// Cosine of head `h` to the centre of group `c`; `None` where one of them is zero.
+    /// Cosine of head `h` to the center of group `c`; `None` where one of them is zero.
     pub fn cosine(&self, h: usize, c: usize) -> Option<f64> {
         let norm = (self.gram.norm2(h) * self.squares[c].max(0.0)).sqrt();
         (norm > 0.0).then(|| (self.sum(c, h) / norm).clamp(-1.0, 1.0))

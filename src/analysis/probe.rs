@@ -33,19 +33,19 @@ pub struct GramProbe {
     moments: BTreeMap<Site, [Option<Moment>; 2]>,
     /// Batches taken before those that advance together.
     taken: usize,
-    confidences: BTreeMap<Site, Sums>,
-    entropies: BTreeMap<Site, Sums>,
+    confidences: BTreeMap<Site, ProbeSums>,
+    entropies: BTreeMap<Site, ProbeSums>,
     time: Duration,
 }
 
 /// Sums over query positions of a number per head.
 #[derive(Clone, Debug, Default)]
-struct Sums {
+struct ProbeSums {
     sums: Vec<f64>,
     positions: u64,
 }
 
-impl Sums {
+impl ProbeSums {
     /// Adds `values` of shape `[N, H, T]`; padding takes no part.
     fn add(&mut self, values: &Tensor, queries: &TokenMask) -> Result<()> {
         let values = to_f64(values)?.transpose(0, 1)?.flatten_from(1)?.to_vec2::<f64>()?;
@@ -141,13 +141,13 @@ impl GramProbe {
     /// Mean largest attention weight of every head of `site` (Voita et al. 2019) and the number of query
     /// positions, where it was asked for.
     pub fn confidence(&self, site: Site) -> Option<(Vec<f64>, u64)> {
-        self.confidences.get(&site).map(Sums::means)
+        self.confidences.get(&site).map(ProbeSums::means)
     }
 
     /// Mean entropy of the attention of every head of `site` in nats and the number of query positions; absent where
     /// attention maps were not compared, for it would cost their computation.
     pub fn entropy(&self, site: Site) -> Option<(Vec<f64>, u64)> {
-        self.entropies.get(&site).map(Sums::means)
+        self.entropies.get(&site).map(ProbeSums::means)
     }
 
     fn gram(&mut self, maps: &SiteMaps<'_>, feature: FeatureMap, moment: Option<&Moment>) -> Result<Gram> {

@@ -85,8 +85,8 @@ impl Distances {
     }
 }
 
-/// Distance of every head to the centre of its group.
-pub fn centre_distances(gram: &Gram, labels: &[usize]) -> Vec<f64> {
+/// Distance of every head to the center of its group.
+pub fn center_distances(gram: &Gram, labels: &[usize]) -> Vec<f64> {
     let mut names = labels.to_vec();
     canonical(&mut names);
     let partition = Partition::new(gram, names.clone());
@@ -165,10 +165,10 @@ mod tests {
     }
 
     #[test]
-    fn distances_to_the_centre_are_those_of_the_raw_vectors() {
+    fn distances_to_the_center_are_those_of_the_raw_vectors() {
         let vectors = testing::vectors(7, 20, 3, 0.4, 6);
         let labels = [5, 0, 5, 2, 0, 5, 2];
-        let found = centre_distances(&testing::gram(&vectors), &labels);
+        let found = center_distances(&testing::gram(&vectors), &labels);
         for (head, found) in found.iter().enumerate() {
             let members: Vec<usize> = (0..7).filter(|h| labels[*h] == labels[head]).collect();
             let expected = testing::distance(&vectors[head], &testing::mean(&vectors, &members));

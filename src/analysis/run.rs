@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Moments;
 use super::document::{Analysis, Baseline, ModelInfo};
 use super::tally::{Tally, join_baselines, site_names};
-use super::{GramProbe, Settings, baseline};
+use super::{AnalysisSettings, GramProbe, baseline};
 use crate::error::{Error, Result};
 use crate::model::Needs;
 use crate::network::{AttentionSpec, Batch, FeatureMap, Gates, Network, NetworkSpec};
@@ -62,7 +62,7 @@ pub struct Analyzer {
 
 impl Analyzer {
     /// Begins an analysis of `network`; settings that its layers cannot meet are refused.
-    pub fn new(network: &Network, model: ModelInfo, settings: &Settings) -> Result<Self> {
+    pub fn new(network: &Network, model: ModelInfo, settings: &AnalysisSettings) -> Result<Self> {
         Ok(Self {
             model,
             with_cka: settings.cka,
@@ -96,7 +96,7 @@ impl Analyzer {
 
     /// What an analysis of a network of `spec` holds: Gram matrices of a batch until its group is done; second moments
     /// and products of output weights throughout, where CKA or residual maps are asked for.
-    pub fn needs(spec: &NetworkSpec, settings: &Settings) -> Needs {
+    pub fn needs(spec: &NetworkSpec, settings: &AnalysisSettings) -> Needs {
         let sites = spec.sites();
         let number = size_of::<f64>() as u64;
         let grams: u64 = sites.iter().map(|(_, a)| (a.heads * a.heads) as u64 * number).sum();
@@ -162,7 +162,7 @@ pub fn analyze(
     model: ModelInfo,
     batches: impl IntoIterator<Item = Result<Batch>>,
     total: Option<u64>,
-    settings: &Settings,
+    settings: &AnalysisSettings,
     ticket: &Ticket,
 ) -> Result<Analysis> {
     Ok(analyze_timed(network, model, batches, total, settings, ticket)?.0)
@@ -174,11 +174,11 @@ pub fn analyze_timed(
     model: ModelInfo,
     batches: impl IntoIterator<Item = Result<Batch>>,
     total: Option<u64>,
-    settings: &Settings,
+    settings: &AnalysisSettings,
     ticket: &Ticket,
 ) -> Result<(Analysis, Option<Moments>, Timings)> {
     let mut analyzer = Analyzer::new(network, model, settings)?;
-    ticket.stage("analyse", total, "batches");
+    ticket.stage("analyze", total, "batches");
     let needs = Analyzer::needs(network.spec(), settings);
     for group in network.groups(batches.into_iter(), needs.copies, needs.per_batch) {
         let group = group?;
@@ -286,7 +286,7 @@ pub fn merge(parts: &[Analysis]) -> Result<Analysis> {
             site.cka = original.cka.clone();
         }
     } else if first.settings.cka {
-        merged.notes.push("linear CKA does not add over parts; analyse the whole corpus to get it".to_owned());
+        merged.notes.push("linear CKA does not add over parts; analyze the whole corpus to get it".to_owned());
     }
     Ok(merged)
 }

@@ -217,7 +217,7 @@ impl Groups {
 /// What to compute, and from what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Settings {
+pub struct AnalysisSettings {
     /// The maps that are compared; each of them votes.
     pub features: Vec<FeatureMap>,
     /// Number of groups per layer.
@@ -248,7 +248,7 @@ pub struct Settings {
     pub order: BatchOrder,
 }
 
-impl Default for Settings {
+impl Default for AnalysisSettings {
     fn default() -> Self {
         Self {
             features: vec![FeatureMap::Output],
@@ -268,7 +268,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl AnalysisSettings {
     /// The same, of what `corpus` reads.
     #[must_use]
     pub fn reading(self, corpus: &Corpus) -> Self {

@@ -44,21 +44,21 @@ pub(super) fn library(rows: &Array2<f64>, groups: usize, seed: u64) -> Option<Ve
     seen.iter().all(|s| *s).then_some(labels)
 }
 
-/// k-means++ (Arthur and Vassilvitskii 2007): centres are heads drawn by squared distance to the nearest centre so
-/// far, then every head joins its nearest. A centre stays in its own group, so that none is empty.
+/// k-means++ (Arthur and Vassilvitskii 2007): centers are heads drawn by squared distance to the nearest center so
+/// far, then every head joins its nearest. A center stays in its own group, so that none is empty.
 pub(super) fn plus_plus(gram: &Gram, groups: usize, rng: &mut impl Rng) -> Vec<usize> {
     let heads = gram.heads();
     let mut nearest = vec![f64::INFINITY; heads];
     let mut labels = vec![0; heads];
-    let mut is_centre = vec![false; heads];
+    let mut is_center = vec![false; heads];
     for group in 0..groups {
-        let centre = if group == 0 { rng.gen_range(0..heads) } else { draw(&nearest, &is_centre, rng) };
-        is_centre[centre] = true;
-        nearest[centre] = 0.0;
-        labels[centre] = group;
+        let center = if group == 0 { rng.gen_range(0..heads) } else { draw(&nearest, &is_center, rng) };
+        is_center[center] = true;
+        nearest[center] = 0.0;
+        labels[center] = group;
         for h in 0..heads {
-            let distance = gram.distance2(h, centre);
-            if !is_centre[h] && distance < nearest[h] {
+            let distance = gram.distance2(h, center);
+            if !is_center[h] && distance < nearest[h] {
                 nearest[h] = distance;
                 labels[h] = group;
             }
@@ -96,6 +96,6 @@ fn draw(weights: &[f64], taken: &[bool], rng: &mut impl Rng) -> usize {
             left -= weight;
         }
     }
-    // All that is left lies on a centre (or rounding ate the rest): any free index is as good.
+    // All that is left lies on a center (or rounding ate the rest): any free index is as good.
     last.unwrap_or(0)
 }

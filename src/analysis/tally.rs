@@ -8,7 +8,7 @@ use super::quality::Distances;
 use super::rank::{at_least_one, best, best_of_groups};
 use super::votes::{Ballot, add, vote};
 use super::{
-    Analysis, Baseline, BatchGrams, CurvePoint, FeatureAnalysis, Gram, Grouping, ModelInfo, Points, Settings,
+    Analysis, AnalysisSettings, Baseline, BatchGrams, CurvePoint, FeatureAnalysis, Gram, Grouping, ModelInfo, Points,
     SiteAnalysis,
 };
 use crate::error::{Error, Result};
@@ -71,7 +71,7 @@ impl SiteTally {
 /// Sums of a whole analysis.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
-    settings: Settings,
+    settings: AnalysisSettings,
     sites: Vec<SiteTally>,
     batches: u64,
     tokens: u64,
@@ -81,7 +81,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// An empty tally for every attention layer; refuses settings that cannot be met.
-    pub fn new(spec: &NetworkSpec, settings: &Settings) -> Result<Self> {
+    pub fn new(spec: &NetworkSpec, settings: &AnalysisSettings) -> Result<Self> {
         if settings.features.is_empty() {
             return Err(Error::usage("no feature map is chosen").hint("choose at least one, for example output"));
         }
@@ -237,7 +237,7 @@ impl Tally {
     /// The analysis of what was added so far.
     pub fn finish(mut self, model: &ModelInfo) -> Result<Analysis> {
         if self.batches == 0 {
-            return Err(Error::new("there was no input to analyse").hint("give a text or token list that is not empty"));
+            return Err(Error::new("there was no input to analyze").hint("give a text or token list that is not empty"));
         }
         if self.checkpoints.last() != Some(&self.batches) {
             self.checkpoint();
@@ -269,7 +269,7 @@ fn retain<T: Clone>(values: &[T], keep: impl Fn(usize) -> bool) -> Vec<T> {
 
 /// Groups the heads on one batch and lets the groups vote: as many groups as are asked for (or found, without a number),
 /// and every number of them.
-fn ballots(gram: &Gram, groups: Option<usize>, settings: &Settings) -> Result<(Ballot, Vec<Ballot>)> {
+fn ballots(gram: &Gram, groups: Option<usize>, settings: &AnalysisSettings) -> Result<(Ballot, Vec<Ballot>)> {
     let points = Points::new(gram, settings.metric).by(settings.clustering);
     let seed = settings.seed;
     let mut each = points.group_each(seed)?;
@@ -288,7 +288,7 @@ fn ballots(gram: &Gram, groups: Option<usize>, settings: &Settings) -> Result<(B
     Ok((vote(&points, gram, &own), by_groups))
 }
 
-fn finish_site(tally: SiteTally, batches: u64, settings: &Settings) -> Result<SiteAnalysis> {
+fn finish_site(tally: SiteTally, batches: u64, settings: &AnalysisSettings) -> Result<SiteAnalysis> {
     let votes = tally.votes();
     let kv_shared = tally.shape.kv_heads < tally.shape.heads;
     let mut site = SiteAnalysis { votes, history: tally.history, ..tally.shape };
@@ -308,7 +308,7 @@ fn finish_feature(
     tally: FeatureTally,
     groups: Option<usize>,
     batches: u64,
-    settings: &Settings,
+    settings: &AnalysisSettings,
 ) -> Result<FeatureAnalysis> {
     let points = Points::new(&tally.gram, settings.metric).by(settings.clustering);
     let seed = settings.seed;

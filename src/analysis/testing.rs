@@ -17,14 +17,14 @@ pub fn normal(rng: &mut impl Rng) -> f64 {
     (0..12).map(|_| rng.r#gen::<f64>()).sum::<f64>() - 6.0
 }
 
-/// `heads` vectors of `width` around `centres` random centres, `spread` wide.
-pub fn vectors(heads: usize, width: usize, centres: usize, spread: f64, seed: u64) -> Vectors {
+/// `heads` vectors of `width` around `centers` random centers, `spread` wide.
+pub fn vectors(heads: usize, width: usize, centers: usize, spread: f64, seed: u64) -> Vectors {
     let mut rng = rng(seed);
-    let centres: Vectors = (0..centres).map(|_| (0..width).map(|_| normal(&mut rng)).collect()).collect();
+    let centers: Vectors = (0..centers).map(|_| (0..width).map(|_| normal(&mut rng)).collect()).collect();
     (0..heads)
         .map(|_| {
-            let centre = centres[rng.gen_range(0..centres.len())].clone();
-            centre.into_iter().map(|c| c + spread * normal(&mut rng)).collect()
+            let center = centers[rng.gen_range(0..centers.len())].clone();
+            center.into_iter().map(|c| c + spread * normal(&mut rng)).collect()
         })
         .collect()
 }
@@ -64,8 +64,8 @@ pub fn inertia(vectors: &Vectors, labels: &[usize]) -> f64 {
     members(labels)
         .iter()
         .map(|group| {
-            let centre = mean(vectors, group);
-            group.iter().map(|h| distance(&vectors[*h], &centre).powi(2)).sum::<f64>()
+            let center = mean(vectors, group);
+            group.iter().map(|h| distance(&vectors[*h], &center).powi(2)).sum::<f64>()
         })
         .sum()
 }

@@ -17,10 +17,10 @@ pub struct Ballot {
     /// How many of these votes the tie rule decided.
     #[serde(rename = "tied_votes")]
     pub tied: u64,
-    /// For each head that got a vote `1 - (d / d')^2`, its distance to the centre against the runner-up's; 1 where it
+    /// For each head that got a vote `1 - (d / d')^2`, its distance to the center against the runner-up's; 1 where it
     /// is alone, 0 for the others.
     pub margins: Vec<f64>,
-    /// Cosine of each head to the centre of its group; 0 for dead heads.
+    /// Cosine of each head to the center of its group; 0 for dead heads.
     #[serde(rename = "scores")]
     pub cosines: Vec<f64>,
 }
@@ -92,8 +92,8 @@ mod tests {
     fn plain(points: &testing::Vectors, norms: &[f64], labels: &[usize]) -> (Vec<u64>, u64) {
         let (mut votes, mut ties) = (vec![0; labels.len()], 0);
         for group in testing::members(labels) {
-            let centre = testing::mean(points, &group);
-            let distance = |h: usize| testing::distance(&points[h], &centre).powi(2);
+            let center = testing::mean(points, &group);
+            let distance = |h: usize| testing::distance(&points[h], &center).powi(2);
             let least = group.iter().map(|h| distance(*h)).fold(f64::INFINITY, f64::min);
             let largest = group.iter().map(|h| testing::dot(&points[*h], &points[*h])).fold(0.0, f64::max);
             let equal: Vec<usize> = group.iter().copied().filter(|h| distance(*h) - least <= 1e-6 * largest).collect();
@@ -131,9 +131,9 @@ mod tests {
                     seen_ties += tied;
                     for h in 0..heads {
                         let members = &testing::members(&grouping.labels)[grouping.labels[h]];
-                        let centre = testing::mean(space, members);
-                        let norm = (testing::dot(&space[h], &space[h]) * testing::dot(&centre, &centre)).sqrt();
-                        assert!((ballot.cosines[h] - testing::dot(&space[h], &centre) / norm).abs() < 1e-9);
+                        let center = testing::mean(space, members);
+                        let norm = (testing::dot(&space[h], &space[h]) * testing::dot(&center, &center)).sqrt();
+                        assert!((ballot.cosines[h] - testing::dot(&space[h], &center) / norm).abs() < 1e-9);
                     }
                 }
             }

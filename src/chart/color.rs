@@ -1,8 +1,8 @@
-//! sRGB colours, their perceptual coordinates and the contrast between them.
+//! sRGB colors, their perceptual coordinates and the contrast between them.
 
 use std::fmt;
 
-/// An opaque colour: sRGB bytes.
+/// An opaque color: sRGB bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rgb {
     /// Red, 0 to 255.
@@ -19,12 +19,12 @@ impl Rgb {
     /// Pure white.
     pub const WHITE: Self = Self::new(255, 255, 255);
 
-    /// The colour with these sRGB bytes.
+    /// The color with these sRGB bytes.
     pub const fn new(r: u8, g: u8, b: u8) -> Self {
         Self { r, g, b }
     }
 
-    /// The colour written `0xRRGGBB`.
+    /// The color written `0xRRGGBB`.
     pub const fn hex(rgb: u32) -> Self {
         Self::new((rgb >> 16) as u8, (rgb >> 8) as u8, rgb as u8)
     }
@@ -42,7 +42,7 @@ impl Rgb {
         })
     }
 
-    /// The nearest colour with these light intensities, clipped to 0..=1.
+    /// The nearest color with these light intensities, clipped to 0..=1.
     pub fn from_linear(linear: [f64; 3]) -> Self {
         let [r, g, b] = linear.map(|c| {
             let c = c.clamp(0.0, 1.0);
@@ -64,7 +64,7 @@ impl Rgb {
         (a.max(b) + 0.05) / (a.min(b) + 0.05)
     }
 
-    /// Black or white, whichever reads better on this colour; the contrast is never below 4.58.
+    /// Black or white, whichever reads better on this color; the contrast is never below 4.58.
     pub fn ink(self) -> Self {
         if self.contrast(Self::BLACK) >= self.contrast(Self::WHITE) { Self::BLACK } else { Self::WHITE }
     }
@@ -81,13 +81,13 @@ impl Rgb {
         a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum::<f64>().sqrt()
     }
 
-    /// This colour with `share` in 0..=1 of `other` mixed in, by bytes.
+    /// This color with `share` in 0..=1 of `other` mixed in, by bytes.
     pub fn mix(self, other: Self, share: f64) -> Self {
         let blend = |a: u8, b: u8| (f64::from(a) + (f64::from(b) - f64::from(a)) * share.clamp(0.0, 1.0)).round() as u8;
         Self::new(blend(self.r, other.r), blend(self.g, other.g), blend(self.b, other.b))
     }
 
-    /// How the colour looks to a person with this vision.
+    /// How the color looks to a person with this vision.
     pub fn seen_by(self, vision: Vision) -> Self {
         match vision.matrix() {
             Some(matrix) => Self::from_linear(apply(matrix, self.linear())),
@@ -103,7 +103,7 @@ impl fmt::Display for Rgb {
     }
 }
 
-/// Kinds of colour vision.
+/// Kinds of color vision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vision {
     /// Three kinds of cone.
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn colour_blindness_keeps_greys_and_merges_confusion_colours() {
+    fn color_blindness_keeps_greys_and_merges_confusion_colors() {
         for vision in Vision::ALL {
             let grey = Rgb::new(120, 120, 120);
             assert!(grey.seen_by(vision).distance(grey) < 0.01);

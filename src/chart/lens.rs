@@ -29,7 +29,7 @@ pub struct Lens<'a> {
 }
 
 impl<'a> Lens<'a> {
-    /// Looks through `feature`, or through `output` where it was analysed, or through the first map that was.
+    /// Looks through `feature`, or through `output` where it was analyzed, or through the first map that was.
     ///
     /// # Errors
     /// A wrong request where the analysis does not hold the map; otherwise where it holds none at all, or where the
@@ -161,7 +161,7 @@ impl<'a> Lens<'a> {
         let matrix = match likeness {
             Likeness::Cka => {
                 let cka = site.cka.as_ref().ok_or_else(|| {
-                    Error::new("this analysis holds no CKA").hint("analyse again and ask for CKA, or look at cosines")
+                    Error::new("this analysis holds no CKA").hint("analyze again and ask for CKA, or look at cosines")
                 })?;
                 Grid::from_rows(cka)
             }
@@ -201,7 +201,7 @@ impl<'a> Lens<'a> {
     /// The groups of a layer: those that were found, or others to look at.
     ///
     /// # Errors
-    /// Where the layer was not analysed on this map.
+    /// Where the layer was not analyzed on this map.
     pub fn group_map(&self, site: &SiteAnalysis, others: Option<&[usize]>) -> Result<GroupMap> {
         let feature = self.feature_of(site)?;
         let space = Points::new(&feature.gram, self.analysis.settings.metric);
@@ -327,7 +327,7 @@ impl<'a> Lens<'a> {
     fn feature_of(&self, site: &'a SiteAnalysis) -> Result<&'a crate::analysis::FeatureAnalysis> {
         site.features
             .get(&self.feature)
-            .ok_or_else(|| Error::new(format!("{} was not analysed on {} maps", site.site, self.feature)))
+            .ok_or_else(|| Error::new(format!("{} was not analyzed on {} maps", site.site, self.feature)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! One number per head: what colours can show of an analysis.
+//! One number per head: what colors can show of an analysis.
 
 use std::fmt;
 
@@ -106,7 +106,7 @@ impl Measure {
         !matches!(self, Self::VoteShare | Self::Baseline(_))
     }
 
-    /// The colours of these numbers: from 0 where they cannot be negative, about 0 where they can.
+    /// The colors of these numbers: from 0 where they cannot be negative, about 0 where they can.
     pub fn scale(&self, values: impl IntoIterator<Item = f64>) -> Scale {
         let (low, high) = super::axis::extent(values).unwrap_or((0.0, 1.0));
         match self {
@@ -164,7 +164,7 @@ impl fmt::Display for Measure {
     }
 }
 
-/// Largest absolute cosine of each head to another; NaN for a head without a direction or without neighbours.
+/// Largest absolute cosine of each head to another; NaN for a head without a direction or without neighbors.
 fn redundancy(gram: &Gram) -> Vec<f64> {
     let heads = gram.heads();
     let largest = |i: usize| {

@@ -25,7 +25,7 @@ pub struct OverviewRow {
     pub order: Vec<usize>,
 }
 
-/// What the colour of a cell says.
+/// What the color of a cell says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Paint {
     /// The head's group in its layer.
@@ -40,7 +40,7 @@ pub enum Paint {
         column: String,
         /// How it is written.
         unit: Unit,
-        /// Its colours.
+        /// Its colors.
         scale: Scale,
     },
 }
@@ -63,7 +63,7 @@ pub struct Overview {
     pub caption: Caption,
     /// The layers from top to bottom.
     pub rows: Vec<OverviewRow>,
-    /// What colours say.
+    /// What colors say.
     pub paint: Paint,
 }
 

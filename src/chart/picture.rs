@@ -136,7 +136,7 @@ pub struct Request<'a> {
     pub view: AnalysisView,
     /// Of which layer; without one, of all.
     pub site: Option<Site>,
-    /// Through which feature map; without one, through `output` or else the first that was analysed.
+    /// Through which feature map; without one, through `output` or else the first that was analyzed.
     pub feature: Option<FeatureMap>,
     /// Which heads stay; without a plan those that the votes keep.
     pub plan: Option<&'a Plan>,

@@ -135,14 +135,14 @@ pub fn order_by_group(groups: &[usize]) -> Vec<usize> {
     order
 }
 
-/// Which interval of values a colour map spans.
+/// Which interval of values a color map spans.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
-    /// The colours.
+    /// The colors.
     pub map: ColorMap,
-    /// The value of the first colour.
+    /// The value of the first color.
     pub low: f64,
-    /// The value of the last colour.
+    /// The value of the last color.
     pub high: f64,
 }
 
@@ -175,7 +175,7 @@ impl Scale {
         (value - self.low) / span
     }
 
-    /// The colour of a value, `missing` for NaN.
+    /// The color of a value, `missing` for NaN.
     pub fn color(&self, value: f64, missing: Rgb) -> Rgb {
         self.map.color(self.position(value)).unwrap_or(missing)
     }
@@ -198,7 +198,7 @@ impl Raster {
         Self::from_fn(grid.rows(), grid.cols(), |r, c| scale.color(grid.get(r, c), missing))
     }
 
-    /// One pixel for every cell, coloured by `color(row, col)`.
+    /// One pixel for every cell, colored by `color(row, col)`.
     pub fn from_fn(rows: usize, cols: usize, mut color: impl FnMut(usize, usize) -> Rgb) -> Self {
         let mut rgba = Vec::with_capacity(rows * cols * 4);
         for row in 0..rows {
@@ -209,7 +209,7 @@ impl Raster {
         Self { width: cols, height: rows, rgba }
     }
 
-    /// The colour of a pixel; `None` outside.
+    /// The color of a pixel; `None` outside.
     pub fn pixel(&self, x: usize, y: usize) -> Option<Rgb> {
         if x >= self.width {
             return None;

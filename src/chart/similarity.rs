@@ -14,7 +14,7 @@ pub enum Likeness {
     Cosine,
     /// Euclidean distance between their maps: 0 equal.
     Distance,
-    /// Linear centred kernel alignment (Kornblith et al. 2019): 1 alike up to rotation and scale, 0 unrelated.
+    /// Linear centered kernel alignment (Kornblith et al. 2019): 1 alike up to rotation and scale, 0 unrelated.
     Cka,
 }
 
@@ -31,7 +31,7 @@ impl Likeness {
         }
     }
 
-    /// The words beside the colours.
+    /// The words beside the colors.
     pub fn label(self) -> &'static str {
         match self {
             Self::Cosine => "Cosine",
@@ -40,7 +40,7 @@ impl Likeness {
         }
     }
 
-    /// The colours of a matrix of this kind.
+    /// The colors of a matrix of this kind.
     pub fn scale(self, matrix: &Grid) -> Scale {
         match self {
             Self::Cosine => Scale::new(ColorMap::BlueRed, -1.0, 1.0),

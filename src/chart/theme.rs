@@ -1,13 +1,13 @@
-//! The named colours of a figure, once for light and once for dark backgrounds.
+//! The named colors of a figure, once for light and once for dark backgrounds.
 
 use super::color::Rgb;
 
-/// Named colours; nothing outside this room and the palette spells a colour out.
+/// Named colors; nothing outside this room and the palette spells a color out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
     /// `light` or `dark`.
     pub name: &'static str,
-    /// Which set of group colours applies.
+    /// Which set of group colors applies.
     pub is_dark: bool,
     /// Behind everything.
     pub background: Rgb,
@@ -29,13 +29,13 @@ pub struct Theme {
     pub danger: Rgb,
     /// Something gained or proved.
     pub good: Rgb,
-    /// Cells without a value (NaN); no entry of a colour map looks like it.
+    /// Cells without a value (NaN); no entry of a color map looks like it.
     pub missing: Rgb,
     /// The random control and other references that are not the subject.
     pub reference: Rgb,
-    /// Heads that stay, where colour says nothing else.
+    /// Heads that stay, where color says nothing else.
     pub kept: Rgb,
-    /// Heads that go, where colour says nothing else.
+    /// Heads that go, where color says nothing else.
     pub pruned: Rgb,
 }
 

@@ -50,7 +50,7 @@ impl TrainingCurves {
             plot(
                 "Cosine",
                 &[
-                    ("homogenisation: heads to their hidden unit", &|r| r.homogenisation),
+                    ("homogenization: heads to their hidden unit", &|r| r.homogenization),
                     ("diversification: hidden units to each other", &|r| r.diversification),
                 ],
             ),
@@ -87,7 +87,7 @@ impl TrainingCurves {
                 line: Some(Line::solid(1.75)),
                 mark: (points.len() <= 24).then_some(Mark::Dot(Marker::nth(k))),
             }));
-            // Only the last axis is labelled: the others stand above it.
+            // Only the last axis is labeled: the others stand above it.
             if i + 1 < count {
                 plot.x.label.clear();
             }
@@ -131,7 +131,7 @@ mod tests {
             total_steps: step,
             task_loss: 4.0 + 100.0 / step as f64,
             constraint_loss: 0.1,
-            homogenisation: grouped.then_some(0.9),
+            homogenization: grouped.then_some(0.9),
             diversification: grouped.then_some(-0.5),
             rate: 1e-3,
             gradient_norm: 1.0,

@@ -132,7 +132,7 @@ mod tests {
         let mut runs: Vec<usize> = tree.order.iter().map(|leaf| groups[*leaf]).collect();
         runs.dedup();
         assert_eq!(runs.len(), 4, "every group is one run: {runs:?}");
-        // The leaves under each join are neighbours, and no join is lower than its parts.
+        // The leaves under each join are neighbors, and no join is lower than its parts.
         let n = groups.len();
         let mut leaves: Vec<Vec<usize>> = (0..n).map(|i| vec![i]).collect();
         let mut heights = vec![0.0; n];

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::header::{Entry, read_header};
+use super::header::{TensorEntry, read_header};
 use super::{Config, Stored};
 use crate::error::{Error, Result};
 
@@ -85,7 +85,7 @@ impl Checkpoint {
         let mut tensors = HashMap::new();
         for name in shard_names(folder)? {
             let path = folder.join(&name);
-            for Entry { name, stored, shape, begin, bytes } in read_header(&path)? {
+            for TensorEntry { name, stored, shape, begin, bytes } in read_header(&path)? {
                 let info = TensorInfo { stored, shape, bytes, begin, shard: shards.len() };
                 if tensors.insert(name.clone(), info).is_some() {
                     return Err(Error::new(format!("tensor '{name}' is in two files of the checkpoint")).at(&path));

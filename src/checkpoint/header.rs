@@ -159,7 +159,7 @@ impl Stored {
 
 /// One tensor of a file.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct TensorEntry {
     /// Its name.
     pub name: String,
     /// Element type.
@@ -173,12 +173,12 @@ pub struct Entry {
 }
 
 /// Reads and checks the header of `path` against its length; entries come in the order of their bytes.
-pub fn read_header(path: &Path) -> Result<Vec<Entry>> {
+pub fn read_header(path: &Path) -> Result<Vec<TensorEntry>> {
     Ok(read_header_with_metadata(path)?.0)
 }
 
 /// [`read_header`] and the texts that the file carries beside its tensors (`__metadata__`).
-pub(super) fn read_header_with_metadata(path: &Path) -> Result<(Vec<Entry>, HashMap<String, String>)> {
+pub(super) fn read_header_with_metadata(path: &Path) -> Result<(Vec<TensorEntry>, HashMap<String, String>)> {
     read_unplaced(path).map_err(|e| e.at(path))
 }
 
@@ -191,7 +191,7 @@ pub fn lfs_pointer(path: &Path) -> Option<Error> {
     (beginning == BEGINNING).then(|| Error::new(what).hint("run 'git lfs pull' in the repository"))
 }
 
-fn read_unplaced(path: &Path) -> Result<(Vec<Entry>, HashMap<String, String>)> {
+fn read_unplaced(path: &Path) -> Result<(Vec<TensorEntry>, HashMap<String, String>)> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let broken = |why: String| Error::new(format!("not a readable safetensors file ({why})")).hint("download it again");
@@ -224,7 +224,7 @@ fn read_unplaced(path: &Path) -> Result<(Vec<Entry>, HashMap<String, String>)> {
                 .hint("convert the checkpoint to float32, float16 or bfloat16")
         })?;
         let (begin, end) = info.data_offsets;
-        entries.push(Entry {
+        entries.push(TensorEntry {
             stored,
             shape: info.shape.clone(),
             begin: 8 + header_bytes + begin as u64,

@@ -20,7 +20,7 @@ use std::path::Path;
 pub use config::Config;
 pub use folder::{Checkpoint, TensorInfo};
 pub use folder_writer::FolderWriter;
-pub use header::{Entry, Stored, lfs_pointer, read_header};
+pub use header::{Stored, TensorEntry, lfs_pointer, read_header};
 pub use lock::Lock;
 pub use out_file::{FileKind, MARKER, OutFile, real_path};
 pub use record_file::RecordFile;

@@ -31,11 +31,11 @@ impl FileKind {
         match self {
             Self::Document(format) => {
                 #[derive(Deserialize)]
-                struct Head {
+                struct FileStart {
                     format: String,
                 }
                 let head = File::open(path).ok().and_then(|f| serde_json::from_reader(BufReader::new(f)).ok());
-                head.is_some_and(|head: Head| head.format == *format)
+                head.is_some_and(|head: FileStart| head.format == *format)
             }
             Self::Tensors(what) => metadata(path).is_some_and(|m| m.get(MARKER).is_some_and(|found| found == *what)),
             Self::Marked(start, mark) => beginning(path, 1024)

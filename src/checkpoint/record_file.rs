@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::header::{Entry, read_header_with_metadata};
+use super::header::{TensorEntry, read_header_with_metadata};
 use super::write::write_safetensors_with;
 use super::{MARKER, Stored, TensorPlan, tensor_bytes};
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ const RECORD: &str = "record";
 #[derive(Debug)]
 pub struct RecordFile {
     path: PathBuf,
-    entries: HashMap<String, Entry>,
+    entries: HashMap<String, TensorEntry>,
     texts: HashMap<String, String>,
 }
 

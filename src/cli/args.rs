@@ -16,7 +16,7 @@ use crate::figure::DEFAULT_SCALE;
 use crate::model::MemoryLimit;
 use crate::network::{FeatureMap, Site};
 use crate::plan::Ranking;
-use crate::pruning::Format;
+use crate::pruning::ExportFormat;
 use crate::run::Spec;
 use crate::tensor::{DeviceChoice, Precision};
 
@@ -201,7 +201,7 @@ pub(super) struct PlanArgs {
     /// Analysis to plan from
     #[arg(value_name = "A.json")]
     pub analysis: PathBuf,
-    /// What heads are ranked by: votes, per-group, score, importance, importance-normalised, magnitude, confidence,
+    /// What heads are ranked by: votes, per-group, score, importance, importance-normalized, magnitude, confidence,
     /// reconstruction (needs analyze --moments), random, random-in-group. votes:value (and so on) lets one feature map count alone
     #[arg(long, default_value = "votes", value_name = "METHOD[:MAP]")]
     pub method: Ranking,
@@ -210,11 +210,11 @@ pub(super) struct PlanArgs {
     /// Let a layer lose every head
     #[arg(long)]
     pub allow_empty: bool,
-    /// Choose in so many rounds: after each, the model that is left is analysed anew on the input that is named, under the
+    /// Choose in so many rounds: after each, the model that is left is analyzed anew on the input that is named, under the
     /// settings of A.json
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: u32,
-    /// Model for the rounds, where it is no longer in the folder that was analysed
+    /// Model for the rounds, where it is no longer in the folder that was analyzed
     #[arg(long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
     #[command(flatten)]
@@ -321,7 +321,7 @@ pub(super) struct PruneArgs {
     /// native: equal layers, opens in stock transformers; compact: real removal, smallest; masked: original shapes; gqa:
     /// key/value heads averaged instead of removed. Without it compact, or that of the pillars.json
     #[arg(long, value_name = "FORMAT")]
-    pub format: Option<Format>,
+    pub format: Option<ExportFormat>,
     /// Measure quality on every N-th batch alone: those that analyze left out under the same option and batch size
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
     pub held_out_every: Option<u64>,

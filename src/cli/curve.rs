@@ -82,10 +82,11 @@ pub(super) fn run(args: &CurveArgs, console: &Console) -> Result<()> {
             .hint("its quality is the cosine of embeddings: leave out --show"));
     }
     let wanted = wanted(args, &analysis);
-    let moments = match wanted.needs_moments() || (analysis.settings.moments && Moments::path_beside(&args.analysis).is_file()) {
-        true => Some(Moments::read_beside(&args.analysis, &analysis)?),
-        false => None,
-    };
+    let moments =
+        match wanted.needs_moments() || (analysis.settings.moments && Moments::path_beside(&args.analysis).is_file()) {
+            true => Some(Moments::read_beside(&args.analysis, &analysis)?),
+            false => None,
+        };
     let mut keep = |found: &Curves| found.write(out.path());
     let found = console
         .watch(|ticket| checked.curve((&analysis, moments.as_ref()), &wanted, before.as_ref(), &mut keep, ticket))?;

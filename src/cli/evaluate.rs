@@ -66,9 +66,9 @@ fn compared(comparison: &Comparison, columns: &[(&str, &Quality)], unit: InputUn
 }
 
 fn rows(columns: &[(&str, &Quality)], unit: InputUnit) -> String {
-    type Cell = fn(&Quality) -> Option<String>;
+    type MeasureText = fn(&Quality) -> Option<String>;
     let (read, rate) = (format!("{} read", unit.noun()), format!("{}/s", unit.noun()));
-    let measures: [(&str, Cell); 8] = [
+    let measures: [(&str, MeasureText); 8] = [
         ("loss per token", |q| q.loss_per_token.map(|x| format!("{x:.4}"))),
         ("perplexity", |q| q.perplexity.map(|x| format!("{x:.3}"))),
         ("top-1 accuracy", |q| q.accuracy.map(|x| format!("{:.2} %", 100.0 * x))),

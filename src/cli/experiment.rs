@@ -66,7 +66,7 @@ pub(super) struct ExperimentArgs {
     pub quiet: bool,
 }
 
-/// What is learnt: one of these.
+/// What is learned: one of these.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct LearnArgs {

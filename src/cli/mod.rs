@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use args::{Arguments, Command};
 use console::Console;
 
@@ -54,9 +54,9 @@ pub fn run() -> ExitCode {
 /// 1 failed, 2 wrong usage, 130 interrupted.
 fn status(error: &Error) -> u8 {
     match error.kind() {
-        Kind::Failed => 1,
-        Kind::Usage => 2,
-        Kind::Cancelled => 130,
+        ErrorKind::Failed => 1,
+        ErrorKind::Usage => 2,
+        ErrorKind::Cancelled => 130,
     }
 }
 

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::args::{CommonArgs, InputArgs};
 use super::console::Console;
+use crate::analysis::Document;
 use crate::corpus::Input;
 use crate::error::{Error, Result};
 use crate::model::MemoryLimit;
-use crate::analysis::Document;
 use crate::plan::{Plan, Shape};
 use crate::pruning::{REPAIR, Report};
 use crate::repair::Repair;

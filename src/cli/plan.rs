@@ -8,7 +8,7 @@ use super::console::Console;
 use super::open::{open, warn_of_fallback};
 use crate::analysis::{Analysis, Document, Moments};
 use crate::error::{Error, Result};
-use crate::plan::{Amount, Plan, Request, snap};
+use crate::plan::{Amount, Plan, PlanRequest, snap};
 use crate::repair::propose;
 
 pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
@@ -16,7 +16,7 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
     let inputs: Vec<&Path> = args.input.path().into_iter().chain(model).chain([args.analysis.as_path()]).collect();
     let out = Plan::claim(&args.out, &inputs)?;
     let analysis = Analysis::read(&args.analysis)?;
-    let request = Request {
+    let request = PlanRequest {
         ranking: args.method,
         amount: args.amount.amount(),
         seed: args.common.seed,
@@ -45,7 +45,7 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
     if args.common.json { console.print(&plan.to_json()?) } else { console.print(&summary(&plan)) }
 }
 
-fn in_rounds(args: &PlanArgs, analysis: &Analysis, request: Request, console: &Console) -> Result<Plan> {
+fn in_rounds(args: &PlanArgs, analysis: &Analysis, request: PlanRequest, console: &Console) -> Result<Plan> {
     let folder = args.model.clone().unwrap_or_else(|| analysis.model.path.clone().into());
     let mut spec = args.common.spec(&args.input, None);
     // Batches vote, so they are those of the first analysis where nothing else is asked for.

@@ -12,7 +12,7 @@ use crate::analysis::Document;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::plan::Plan;
-use crate::pruning::{Format, Report, forecast};
+use crate::pruning::{ExportFormat, Report, forecast};
 use crate::repair::RepairMode;
 use crate::run::{Opened, PruneSpec, Spec, refusal};
 use crate::task::Ticket;
@@ -27,7 +27,8 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     }
     let out = args.out.clone().ok_or_else(|| Error::usage("name the folder to write with --out"))?;
     let wanted = PruneSpec { out: out.clone(), format: format(args), force: args.force };
-    let repair = repair_of(args.repair.as_deref(), &args.plan).map(|path| read_repair(&path, &plan, &checked)).transpose()?;
+    let repair =
+        repair_of(args.repair.as_deref(), &args.plan).map(|path| read_repair(&path, &plan, &checked)).transpose()?;
     let report = console.watch(|ticket| checked.prune(&plan, repair.as_ref(), &wanted, ticket))?;
     console.warn_all(&report.notes);
     console.warn_all(report.measured.as_ref().map_or(&[], |measured| &measured.notes));
@@ -42,14 +43,14 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
 }
 
 /// The format that was asked for, else the one of the record that the plan comes from.
-fn format(args: &PruneArgs) -> Format {
+fn format(args: &PruneArgs) -> ExportFormat {
     let recorded = || Report::read(&args.plan).ok().map(|report| report.export_format);
     args.format.or_else(recorded).unwrap_or_default()
 }
 
 /// What every format would give; nothing is written.
 fn foretell(model: &Model, plan: &Plan, as_json: bool, console: &Console) -> Result<()> {
-    let told: Vec<_> = Format::ALL.iter().map(|&format| (format, forecast(model, plan, format))).collect();
+    let told: Vec<_> = ExportFormat::ALL.iter().map(|&format| (format, forecast(model, plan, format))).collect();
     if as_json {
         let formats = told.into_iter().map(|(format, told)| match told {
             Ok(forecast) => Ok(serde_json::to_value(forecast)?),
@@ -105,7 +106,10 @@ fn summary(out: &Path, report: &Report) -> String {
     if let Some(speeds) = &report.speed {
         let (before, after) = (speeds.before.tokens_per_sec, speeds.after.tokens_per_sec);
         let name = format!("{} per sec", speeds.before.unit());
-        lines.push(format!("{name:<16} {before:.1} -> {after:.1} by the median runs; run against run {}", speeds.change()));
+        lines.push(format!(
+            "{name:<16} {before:.1} -> {after:.1} by the median runs; run against run {}",
+            speeds.change()
+        ));
     }
     if let Some(repair) = &report.repair {
         lines.push(match repair.mode {

@@ -10,7 +10,7 @@ use crate::analysis::{Groups, Metric};
 use crate::error::Result;
 use crate::network::FeatureMap;
 use crate::plan::{Method, Plan};
-use crate::pruning::Format;
+use crate::pruning::ExportFormat;
 use crate::run::{Spec, TrainSpec, train};
 use crate::tensor::Precision;
 use crate::training::constraint::{Constraint, Diversity, Reduction};
@@ -43,7 +43,7 @@ pub(super) struct TrainArgs {
     #[arg(long)]
     pub force: bool,
     #[command(flatten)]
-    pub optimisation: OptimisationArgs,
+    pub optimization: OptimizationArgs,
     #[command(flatten)]
     pub constraint: ConstraintArgs,
     #[command(flatten)]
@@ -74,8 +74,8 @@ pub(super) struct TrainArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Optimisation")]
-pub(super) struct OptimisationArgs {
+#[command(next_help_heading = "Optimization")]
+pub(super) struct OptimizationArgs {
     /// Most steps with the constraint
     #[arg(long, value_name = "N", default_value_t = TrainSettings::default().steps)]
     pub steps: u64,
@@ -108,7 +108,7 @@ pub(super) struct ConstraintArgs {
     /// Groups per layer: a number, auto, or numbers by kind of layer (encoder=4,decoder=2,cross=3)
     #[arg(long, value_name = "C", default_value_t = Constraint::default().groups)]
     pub groups: Groups,
-    /// Weight of homogenisation; with --beta 0 plain training
+    /// Weight of homogenization; with --beta 0 plain training
     #[arg(long, value_name = "A", default_value_t = Constraint::default().alpha)]
     pub alpha: f64,
     /// Weight of diversification
@@ -170,7 +170,7 @@ pub(super) struct VoteArgs {
     pub finetune_lr: Option<f64>,
     /// How the result is written
     #[arg(long, value_name = "FORMAT", default_value_t)]
-    pub format: Format,
+    pub format: ExportFormat,
 }
 
 pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<()> {
@@ -189,20 +189,20 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<()> {
 /// What the arguments ask for.
 fn wanted(args: &TrainArgs) -> Result<TrainSpec> {
     let plan = args.vote.plan.as_deref().map(Plan::read_any).transpose()?;
-    let (optimisation, constraint, vote) = (&args.optimisation, &args.constraint, &args.vote);
+    let (optimization, constraint, vote) = (&args.optimization, &args.constraint, &args.vote);
     let spec = Spec { translation: args.translation.chosen(), ..args.common.spec(&args.input, None) };
     let settings = TrainSettings {
-        steps: optimisation.steps,
-        rate: optimisation.lr,
-        warmup: optimisation.warmup,
-        decay: optimisation.schedule,
+        steps: optimization.steps,
+        rate: optimization.lr,
+        warmup: optimization.warmup,
+        decay: optimization.schedule,
         adam: AdamSettings {
-            weight_decay: optimisation.weight_decay,
-            clip: (optimisation.clip > 0.0).then_some(optimisation.clip),
+            weight_decay: optimization.weight_decay,
+            clip: (optimization.clip > 0.0).then_some(optimization.clip),
             ..AdamSettings::default()
         },
-        accumulate: optimisation.accumulate,
-        smoothing: optimisation.label_smoothing,
+        accumulate: optimization.accumulate,
+        smoothing: optimization.label_smoothing,
         constraint: constraint.constraint(),
         voting: (!vote.no_vote).then(|| Voting {
             at: vote.vote_at.unwrap_or_default(),
@@ -248,7 +248,7 @@ pub(super) fn line(record: &Record) -> String {
     if let Some(score) = record.translation {
         text.push_str(&format!(", BLEU {:.2}, ROUGE-L {:.3}", score.bleu, score.rouge.longest));
     }
-    if let (Some(alike), Some(apart)) = (record.homogenisation, record.diversification) {
+    if let (Some(alike), Some(apart)) = (record.homogenization, record.diversification) {
         text.push_str(&format!(", alike {alike:.2}, apart {apart:.2}"));
     }
     if let Some(movement) = record.movement {

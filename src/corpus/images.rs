@@ -165,14 +165,14 @@ enum ResizeRule {
     Shortest(usize),
 }
 
-/// What `preprocessor_config.json` asks for, in its order: resize, crop, rescale, normalise.
+/// What `preprocessor_config.json` asks for, in its order: resize, crop, rescale, normalize.
 #[derive(Clone, Debug, PartialEq)]
 struct Processor {
     resize: Option<(ResizeRule, Filter)>,
     /// Height and width.
     crop: Option<(usize, usize)>,
     rescale: f64,
-    normalise: Option<([f32; 3], [f32; 3])>,
+    normalize: Option<([f32; 3], [f32; 3])>,
     /// What the model reads: channels, height, width.
     shape: [usize; 3],
     is_default: bool,
@@ -190,7 +190,7 @@ impl Processor {
                 resize: Some((ResizeRule::Exact(shape[1], shape[2]), Filter::Bilinear)),
                 crop: None,
                 rescale: 1.0 / 255.0,
-                normalise: Some(([0.5; 3], [0.5; 3])),
+                normalize: Some(([0.5; 3], [0.5; 3])),
                 shape,
                 is_default: true,
             });
@@ -234,7 +234,7 @@ impl Processor {
         };
         let rescale =
             if config.flag_or("do_rescale", true)? { config.number_or("rescale_factor", 1.0 / 255.0)? } else { 1.0 };
-        let normalise = if config.flag_or("do_normalize", true)? {
+        let normalize = if config.flag_or("do_normalize", true)? {
             let [mean, std] = if of_clip { CLIP } else { [[0.5; 3]; 2] };
             let (mean, std) = (channels(config, "image_mean", mean)?, channels(config, "image_std", std)?);
             if std.contains(&0.0) {
@@ -251,7 +251,7 @@ impl Processor {
                 _ => usual,
             };
         }
-        Ok(Self { resize, crop, rescale, normalise, shape, is_default: false })
+        Ok(Self { resize, crop, rescale, normalize, shape, is_default: false })
     }
 
     /// Values `[3, height, width]` of an image.
@@ -272,7 +272,7 @@ impl Processor {
             image = image.resize(width, height, filter);
         }
         if let Some((height, width)) = self.crop {
-            image = image.centre(width, height);
+            image = image.center(width, height);
         }
         let [_, height, width] = self.shape;
         if (image.height, image.width) != (height, width) {
@@ -284,7 +284,7 @@ impl Processor {
                 Error::new(what).hint("check preprocessor_config.json, or prepare the images and give --inputs")
             );
         }
-        let (mean, std) = self.normalise.unwrap_or(([0.0; 3], [1.0; 3]));
+        let (mean, std) = self.normalize.unwrap_or(([0.0; 3], [1.0; 3]));
         let mut values = Vec::with_capacity(image.bytes.len());
         for (channel, (mean, std)) in mean.iter().zip(std).enumerate() {
             let level = |value: &u8| ((f64::from(*value) * self.rescale) as f32 - mean) / std;

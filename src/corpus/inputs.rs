@@ -11,7 +11,7 @@ use super::example::{Example, SourceContent, TokenRow};
 use super::intake::{Intake, PositionIds, SourceKind};
 use super::origin::{Examples, Origin, Total};
 use super::tokens::{decoder_row, unused_note};
-use crate::checkpoint::{Entry, Stored, read_header};
+use crate::checkpoint::{Stored, TensorEntry, read_header};
 use crate::error::{Error, Result};
 use crate::task::Ticket;
 
@@ -27,13 +27,13 @@ pub(super) struct NamedTensors {
 struct TensorLayout {
     sequences: usize,
     /// `pixel_values`, `input_features` or `input_ids`.
-    source: Entry,
-    attention_mask: Option<Entry>,
-    token_type_ids: Option<Entry>,
-    position_ids: Option<Entry>,
-    decoder_input_ids: Option<Entry>,
-    decoder_attention_mask: Option<Entry>,
-    labels: Option<Entry>,
+    source: TensorEntry,
+    attention_mask: Option<TensorEntry>,
+    token_type_ids: Option<TensorEntry>,
+    position_ids: Option<TensorEntry>,
+    decoder_input_ids: Option<TensorEntry>,
+    decoder_attention_mask: Option<TensorEntry>,
+    labels: Option<TensorEntry>,
     /// Tensors that the model has no use for.
     unused: BTreeSet<String>,
 }
@@ -154,7 +154,7 @@ impl TensorLayout {
     }
 
     /// Tensors of one row per sequence besides the source.
-    fn rows(&self) -> impl Iterator<Item = &Entry> {
+    fn rows(&self) -> impl Iterator<Item = &TensorEntry> {
         let Self { attention_mask, token_type_ids, position_ids, decoder_input_ids, .. } = self;
         let named = [attention_mask, token_type_ids, position_ids, decoder_input_ids];
         named.into_iter().chain([&self.decoder_attention_mask, &self.labels]).flatten()
@@ -168,7 +168,7 @@ impl TensorLayout {
     }
 
     fn example(&self, file: &mut File, row: usize, intake: &Intake) -> Result<Example> {
-        let mut ids = |place: &Option<Entry>| place.as_ref().map(|p| integers(p, file, row)).transpose();
+        let mut ids = |place: &Option<TensorEntry>| place.as_ref().map(|p| integers(p, file, row)).transpose();
         let mask = ids(&self.attention_mask)?;
         let decoder = ids(&self.decoder_input_ids)?;
         let decoder_mask = ids(&self.decoder_attention_mask)?;
@@ -193,7 +193,7 @@ impl TensorLayout {
 }
 
 /// Bytes of one row of a tensor `[N, ..]`.
-fn row_bytes(entry: &Entry, file: &mut File, row: usize) -> Result<Vec<u8>> {
+fn row_bytes(entry: &TensorEntry, file: &mut File, row: usize) -> Result<Vec<u8>> {
     let width = entry.bytes / entry.shape.first().copied().unwrap_or(1).max(1);
     let mut bytes = vec![0u8; width];
     file.seek(SeekFrom::Start(entry.begin + row as u64 * width as u64))?;
@@ -201,7 +201,7 @@ fn row_bytes(entry: &Entry, file: &mut File, row: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn integers(entry: &Entry, file: &mut File, row: usize) -> Result<Vec<i64>> {
+fn integers(entry: &TensorEntry, file: &mut File, row: usize) -> Result<Vec<i64>> {
     let bytes = row_bytes(entry, file, row)?;
     Ok(match entry.stored {
         Stored::I64 => numbers(&bytes, i64::from_le_bytes).collect(),
@@ -212,7 +212,7 @@ fn integers(entry: &Entry, file: &mut File, row: usize) -> Result<Vec<i64>> {
     })
 }
 
-fn floats(entry: &Entry, file: &mut File, row: usize) -> Result<Vec<f32>> {
+fn floats(entry: &TensorEntry, file: &mut File, row: usize) -> Result<Vec<f32>> {
     let bytes = row_bytes(entry, file, row)?;
     let values: Vec<f32> = match entry.stored {
         Stored::F32 => numbers(&bytes, f32::from_le_bytes).collect(),

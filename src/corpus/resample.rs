@@ -129,7 +129,7 @@ impl RgbImage {
     }
 
     /// The middle `width x height` of this image, on black where it is smaller, as transformers' `center_crop` cuts.
-    pub fn centre(&self, width: usize, height: usize) -> Self {
+    pub fn center(&self, width: usize, height: usize) -> Self {
         // Where the crop begins in the image, or the image in the crop.
         let offset = |have: usize, want: usize| match have.checked_sub(want) {
             Some(spare) => (spare / 2, 0),
@@ -154,10 +154,10 @@ fn taps(from: usize, to: usize, filter: Filter) -> Vec<(usize, Vec<i64>)> {
     let support = filter.support() * wide;
     (0..to)
         .map(|i| {
-            let centre = (i as f64 + 0.5) * scale;
-            let first = (centre - support + 0.5).max(0.0) as usize;
-            let end = ((centre + support + 0.5) as usize).min(from);
-            let weight = |x: usize| filter.weight((x as f64 - centre + 0.5) / wide);
+            let center = (i as f64 + 0.5) * scale;
+            let first = (center - support + 0.5).max(0.0) as usize;
+            let end = ((center + support + 0.5) as usize).min(from);
+            let weight = |x: usize| filter.weight((x as f64 - center + 0.5) / wide);
             let weights: Vec<f64> = (first..end).map(weight).collect();
             let total: f64 = weights.iter().sum();
             let total = if total == 0.0 { 1.0 } else { total };
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn halving_four_pixels_by_hand() {
-        // Scale 2: the triangle has half-width 2 around 1 and 3; pixel centres at 0.5, 1.5, 2.5, 3.5 weigh
+        // Scale 2: the triangle has half-width 2 around 1 and 3; pixel centers at 0.5, 1.5, 2.5, 3.5 weigh
         // 1 - d / 2: around 1: .75, .75, .25 of 1.75; mirrored around 3.
         let expected = |a: f64, b: f64, c: f64| ((0.75 * a + 0.75 * b + 0.25 * c) / 1.75).round() as u8;
         let halved = grey(&[10, 50, 90, 200]).resize(2, 1, Filter::Bilinear);
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn doubling_two_pixels_by_hand() {
-        // Scale 1/2: output centres at 0.25, 0.75, 1.25, 1.75; between the input centres 0.5 and 1.5 it is linear.
+        // Scale 1/2: output centers at 0.25, 0.75, 1.25, 1.75; between the input centers 0.5 and 1.5 it is linear.
         let doubled = grey(&[0, 100]).resize(4, 1, Filter::Bilinear);
         assert_eq!(first_channel(&doubled), [0, 25, 75, 100]);
         let nearest = grey(&[0, 100]).resize(4, 1, Filter::Nearest);
@@ -216,13 +216,13 @@ mod tests {
     #[test]
     fn the_middle_is_cut_or_set_on_black() {
         let image = grey(&[1, 2, 3, 4, 5]);
-        assert_eq!(first_channel(&image.centre(2, 1)), [2, 3]);
-        assert_eq!(first_channel(&image.centre(8, 1)), [0, 0, 1, 2, 3, 4, 5, 0]);
-        assert_eq!(first_channel(&image.centre(1, 3)), [0, 3, 0]);
+        assert_eq!(first_channel(&image.center(2, 1)), [2, 3]);
+        assert_eq!(first_channel(&image.center(8, 1)), [0, 0, 1, 2, 3, 4, 5, 0]);
+        assert_eq!(first_channel(&image.center(1, 3)), [0, 3, 0]);
     }
 
     #[test]
-    fn one_colour_stays() {
+    fn one_color_stays() {
         for code in 0..6 {
             let image = grey(&[77; 9]).resize(4, 3, Filter::of_code(code).unwrap());
             assert!(image.bytes.iter().all(|v| *v == 77), "{code}");

@@ -74,7 +74,7 @@ pub(super) struct SequenceScore {
 }
 
 impl QualitySums {
-    /// Scores batches that advance together; gives the hidden state of each and the score of every labelled position
+    /// Scores batches that advance together; gives the hidden state of each and the score of every labeled position
     /// in order.
     pub fn group(
         &mut self,
@@ -87,7 +87,7 @@ impl QualitySums {
         let hidden = network.hidden_of(batches, gates, &mut Blind, ticket)?;
         self.has_head = network.spec().output.is_some();
         let wanted = |(hidden, batch): (&Hidden, &Batch)| match self.has_head {
-            true => batch.labelled(hidden.mask.sequences() * hidden.mask.length()),
+            true => batch.labeled(hidden.mask.sequences() * hidden.mask.length()),
             false => Ok(Default::default()),
         };
         let wanted = hidden.iter().zip(batches).map(wanted).collect::<Result<Vec<_>>>()?;

@@ -27,7 +27,7 @@ pub fn curves(request: &ExperimentPlan, stems: &[(StemResult, Vec<Record>)]) -> 
     };
     let plots: [(&str, RecordMeasure<'_>); 5] = [
         ("Held-out loss per token", &|r| r.validation_loss),
-        ("Homogenisation", &|r| r.homogenisation),
+        ("Homogenization", &|r| r.homogenization),
         ("Diversification", &|r| r.diversification),
         ("Mean silhouette", &Record::mean_silhouette),
         ("Mean Dunn index", &Record::mean_dunn),

@@ -28,12 +28,12 @@ impl ExperimentReport {
                 bleu(&spread(row.bleu, 2)),
             ));
         }
-        text.push_str("\n| model with every head | held-out perplexity | homogenisation | diversification | silhouette | Dunn |\n");
+        text.push_str("\n| model with every head | held-out perplexity | homogenization | diversification | silhouette | Dunn |\n");
         text.push_str("| --- | ---: | ---: | ---: | ---: | ---: |\n");
         for row in &self.stems {
             let cells = [
                 spread(row.perplexity, 2),
-                spread(row.homogenisation, 3),
+                spread(row.homogenization, 3),
                 spread(row.diversification, 3),
                 spread(row.silhouette, 3),
                 spread(row.dunn, 3),

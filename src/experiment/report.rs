@@ -27,9 +27,10 @@ pub struct StemResult {
 /// How alike the heads of groups are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measures {
-    /// Mean cosine of heads to the centre of their group.
-    pub homogenisation: Option<f64>,
-    /// Mean cosine (or its square) of pairs of centres.
+    /// Mean cosine of heads to the center of their group.
+    #[serde(alias = "homogenisation")]
+    pub homogenization: Option<f64>,
+    /// Mean cosine (or its square) of pairs of centers.
     pub diversification: Option<f64>,
     /// Mean silhouette.
     pub silhouette: Option<f64>,
@@ -49,7 +50,7 @@ impl StemResult {
             loss: summary.full_loss,
             unigram_loss: summary.unigram_loss,
             measures: Measures {
-                homogenisation: mean(&|r| r.homogenisation),
+                homogenization: mean(&|r| r.homogenization),
                 diversification: mean(&|r| r.diversification),
                 silhouette: mean(&Record::mean_silhouette),
                 dunn: mean(&Record::mean_dunn),
@@ -116,9 +117,10 @@ pub struct StemRow {
     pub stem: Stem,
     /// Held-out perplexity.
     pub perplexity: Option<MeanDeviation>,
-    /// Mean cosine of heads to the centre of their group.
-    pub homogenisation: Option<MeanDeviation>,
-    /// Mean cosine (or its square) of pairs of centres.
+    /// Mean cosine of heads to the center of their group.
+    #[serde(alias = "homogenisation")]
+    pub homogenization: Option<MeanDeviation>,
+    /// Mean cosine (or its square) of pairs of centers.
     pub diversification: Option<MeanDeviation>,
     /// Mean silhouette.
     pub silhouette: Option<MeanDeviation>,
@@ -200,7 +202,7 @@ impl ExperimentReport {
             StemRow {
                 stem,
                 perplexity: of(&|r| r.loss.map(f64::exp)),
-                homogenisation: of(&|r| r.measures.homogenisation),
+                homogenization: of(&|r| r.measures.homogenization),
                 diversification: of(&|r| r.measures.diversification),
                 silhouette: of(&|r| r.measures.silhouette),
                 dunn: of(&|r| r.measures.dunn),

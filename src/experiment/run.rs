@@ -203,7 +203,10 @@ impl ActiveExperiment<'_> {
 
     fn plan(&self, seed: u64, stem: Stem, method: Method) -> Result<Plan> {
         let votes = Analysis::read(&self.place.votes(seed, stem))?;
-        plan::propose(&votes, &plan::Request { seed, ..plan::Request::new(method, self.request.voting().amount) })
+        plan::propose(
+            &votes,
+            &plan::PlanRequest { seed, ..plan::PlanRequest::new(method, self.request.voting().amount) },
+        )
     }
 
     fn arm_request(&self, seed: u64, arm: Arm, plan: Option<Plan>) -> training::TrainingRun {

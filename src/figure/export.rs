@@ -32,7 +32,7 @@ impl fmt::Debug for Figure {
 
 /// Kinds of file that a figure can become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum FigureFormat {
     /// Shapes and text, for papers and editing.
     Svg,
     /// Pixels.
@@ -41,7 +41,7 @@ pub enum Format {
     Csv,
 }
 
-impl Format {
+impl FigureFormat {
     /// Every format.
     pub const ALL: [Self; 3] = [Self::Svg, Self::Png, Self::Csv];
 
@@ -64,7 +64,7 @@ impl Format {
     }
 }
 
-impl FromStr for Format {
+impl FromStr for FigureFormat {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -100,11 +100,11 @@ impl Figure {
     ///
     /// # Errors
     /// Where `scale` is not positive or makes the picture too large.
-    pub fn to_bytes(&self, format: Format, scale: f64) -> Result<Vec<u8>> {
+    pub fn to_bytes(&self, format: FigureFormat, scale: f64) -> Result<Vec<u8>> {
         match format {
-            Format::Svg => Ok(to_svg(&self.scene)?.into_bytes()),
-            Format::Png => Ok(marked(self.to_raster(scale)?.to_png()?)),
-            Format::Csv => Ok(self.table().to_csv().into_bytes()),
+            FigureFormat::Svg => Ok(to_svg(&self.scene)?.into_bytes()),
+            FigureFormat::Png => Ok(marked(self.to_raster(scale)?.to_png()?)),
+            FigureFormat::Csv => Ok(self.table().to_csv().into_bytes()),
         }
     }
 
@@ -153,10 +153,10 @@ fn marked(png: Vec<u8>) -> Vec<u8> {
 /// # Errors
 /// As [`OutFile::claim`], and for other extensions. A table may replace one of the same columns.
 pub fn claim(figure: &Figure, path: &Path, inputs: &[&Path]) -> Result<OutFile> {
-    let kind = match Format::of(path)? {
-        Format::Svg => FileKind::Marked(b"<svg ", MARK.as_bytes()),
-        Format::Png => FileKind::Marked(b"\x89PNG", MARK.as_bytes()),
-        Format::Csv => FileKind::Table(figure.table().to_csv().lines().next().unwrap_or_default().to_owned()),
+    let kind = match FigureFormat::of(path)? {
+        FigureFormat::Svg => FileKind::Marked(b"<svg ", MARK.as_bytes()),
+        FigureFormat::Png => FileKind::Marked(b"\x89PNG", MARK.as_bytes()),
+        FigureFormat::Csv => FileKind::Table(figure.table().to_csv().lines().next().unwrap_or_default().to_owned()),
     };
     OutFile::claim(path, kind, inputs)
 }
@@ -167,7 +167,7 @@ pub fn claim(figure: &Figure, path: &Path, inputs: &[&Path]) -> Result<OutFile> 
 /// # Errors
 /// A wrong request for other extensions and impossible scales; otherwise where the file cannot be written.
 pub fn write(figure: &Figure, path: &Path, scale: f64) -> Result<()> {
-    let bytes = figure.to_bytes(Format::of(path)?, scale).map_err(|e| e.at(path))?;
+    let bytes = figure.to_bytes(FigureFormat::of(path)?, scale).map_err(|e| e.at(path))?;
     write_atomically(path, &bytes)
 }
 
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
     use crate::chart::color::Rgb;
     use crate::chart::palette::Marker;
-    use crate::error::Kind;
+    use crate::error::ErrorKind;
 
     fn sample() -> Figure {
         let red = Rgb::hex(0xFF0000);
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!((raster.width, raster.height), (80, 40));
         assert_eq!(raster.pixel(10, 10), Some(Rgb::hex(0xFF0000)));
         assert_eq!(raster.pixel(30, 10), Some(Rgb::WHITE));
-        // Nearest: the image has no pixel between its two colours.
+        // Nearest: the image has no pixel between its two colors.
         for x in 41..59 {
             assert_eq!(raster.pixel(x, 10), Some(Rgb::hex(0x00FF00)), "{x}");
             assert_eq!(raster.pixel(x + 20, 10), Some(Rgb::hex(0x0000FF)), "{x}");
@@ -248,7 +248,7 @@ mod tests {
         }
         for name in ["d.pdf", "e", ".svg"] {
             let error = write(&sample(), &folder.path().join(name), 1.0).unwrap_err();
-            assert!(error.kind() == Kind::Usage && error.to_string().contains(".svg, .png or .csv"), "{error}");
+            assert!(error.kind() == ErrorKind::Usage && error.to_string().contains(".svg, .png or .csv"), "{error}");
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
     }

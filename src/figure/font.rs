@@ -12,7 +12,7 @@ use skrifa::{FontRef, MetadataProvider};
 pub static REGULAR: &[u8] = include_bytes!("../../assets/fonts/Inter-Regular.otf");
 /// Inter, semi-bold.
 pub static SEMI_BOLD: &[u8] = include_bytes!("../../assets/fonts/Inter-SemiBold.otf");
-/// DejaVu Sans, for characters that Inter lacks (Bitstream Vera licence).
+/// DejaVu Sans, for characters that Inter lacks (Bitstream Vera license).
 pub static FALLBACK: &[u8] = include_bytes!("../../assets/fonts/DejaVuSans.ttf");
 
 /// What the SVG asks for: ours first, then what most machines have.

@@ -113,7 +113,7 @@ impl<'a> Page<'a> {
         self.y += 12.0 + 12.0;
     }
 
-    /// The colours of a scale with their values and, beside them, the colour of cells without one and what it means.
+    /// The colors of a scale with their values and, beside them, the color of cells without one and what it means.
     pub fn color_bar(&mut self, scale: &Scale, label: &str, unit: Unit, missing: Option<(Rgb, &str)>) {
         let width = (self.inner() * 0.5).clamp(120.0, 260.0);
         let label_width = font::width(label, LABEL, Weight::Regular);
@@ -203,7 +203,7 @@ pub(super) fn bracket(left: f64, right: f64, y: f64) -> Vec<Point> {
     vec![[left, y - 2.0], [left, y], [right, y], [right, y - 2.0]]
 }
 
-/// One notch in the upper left corner for every time the group colours have been used up.
+/// One notch in the upper left corner for every time the group colors have been used up.
 pub(super) fn notches(scene: &mut Scene, cell: Rect, style: GroupStyle) {
     let side = (cell.w.min(cell.h) * 0.2).clamp(1.0, 4.0);
     let rects = (0..style.cycle)

@@ -5,19 +5,20 @@ use std::collections::{BTreeMap, HashSet};
 use super::views::gallery::check;
 use super::views::samples::noise;
 use crate::analysis::{
-    Analysis, Baseline, CurvePoint, Distances, FeatureAnalysis, Gram, Metric, ModelInfo, Points, Settings, SiteAnalysis,
+    Analysis, AnalysisSettings, Baseline, CurvePoint, Distances, FeatureAnalysis, Gram, Metric, ModelInfo, Points,
+    SiteAnalysis,
 };
 use crate::chart::table::Cell;
 use crate::chart::*;
 use crate::network::{FeatureMap, Site, SiteKind};
 use crate::plan::Plan;
 
-/// Heads of `width` numbers around three centres; head 5 is zero where `has_dead`.
+/// Heads of `width` numbers around three centers; head 5 is zero where `has_dead`.
 fn gram(heads: usize, seed: usize, has_dead: bool) -> Gram {
     let width = 7;
     let value = |h: usize, k: usize| {
-        let centre = (noise(h + seed * 3) * 3.0) as usize;
-        let x = noise(centre * 131 + k * 17 + seed) - 0.5 + 0.3 * (noise(h * 53 + k * 7 + seed) - 0.5);
+        let center = (noise(h + seed * 3) * 3.0) as usize;
+        let x = noise(center * 131 + k * 17 + seed) - 0.5 + 0.3 * (noise(h * 53 + k * 7 + seed) - 0.5);
         if has_dead && h == 5 { 0.0 } else { x }
     };
     let product = |i: usize, j: usize| (0..width).map(|k| value(i, k) * value(j, k)).sum::<f64>();
@@ -92,7 +93,7 @@ fn site(kind: SiteKind, layer: usize, heads: usize, kv_heads: usize) -> SiteAnal
 fn analysis() -> Analysis {
     Analysis {
         model: ModelInfo { path: "/models/bart-tiny".to_owned(), family: "bart".to_owned(), ..ModelInfo::default() },
-        settings: Settings::default(),
+        settings: AnalysisSettings::default(),
         reading: None,
         tokens: 65_536,
         batches: 40,
@@ -152,7 +153,7 @@ fn names_of_views_lead_back() {
     }
     for wrong in ["", "overview-", "redundancy-x", "groups-2", "pie"] {
         let error = wrong.parse::<AnalysisView>().unwrap_err();
-        assert_eq!(error.kind(), crate::error::Kind::Usage, "{wrong}");
+        assert_eq!(error.kind(), crate::error::ErrorKind::Usage, "{wrong}");
     }
 }
 
@@ -214,7 +215,7 @@ fn wrong_requests_say_what_there_is() {
         ),
         (fails(Request::new("overview-luck".parse().unwrap())), "importance"),
     ] {
-        assert!(error.kind() == crate::error::Kind::Usage && error.to_string().contains(part), "{error}");
+        assert!(error.kind() == crate::error::ErrorKind::Usage && error.to_string().contains(part), "{error}");
     }
     let mut bare = analysis.clone();
     bare.sites[1].cka = None;
@@ -235,7 +236,7 @@ fn the_settling_of_a_layer_is_read_from_its_history() {
 }
 
 #[test]
-fn colours_of_distances_reach_from_zero_to_the_largest() {
+fn colors_of_distances_reach_from_zero_to_the_largest() {
     let grid = Grid::from_rows(&[[0.0, 3.0], [3.0, 0.0]]);
     let scale = Likeness::Distance.scale(&grid);
     assert_eq!((scale.low, scale.high), (0.0, 3.0));

@@ -60,10 +60,10 @@ impl Rect {
     }
 }
 
-/// A line's colour and pattern.
+/// A line's color and pattern.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stroke {
-    /// Colour.
+    /// Color.
     pub color: Rgb,
     /// Width.
     pub width: f64,
@@ -83,10 +83,10 @@ impl Stroke {
     }
 }
 
-/// An area's colour.
+/// An area's color.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fill {
-    /// Colour.
+    /// Color.
     pub color: Rgb,
     /// 0 invisible to 1 solid.
     pub opacity: f64,
@@ -133,7 +133,7 @@ pub struct Text {
     pub size: f64,
     /// Strokes.
     pub weight: Weight,
-    /// Colour.
+    /// Color.
     pub color: Rgb,
     /// Across.
     pub anchor: Anchor,
@@ -215,7 +215,7 @@ pub enum Item {
         rects: Vec<Rect>,
         /// Inside.
         fill: Option<Fill>,
-        /// Outline, centred on the edge.
+        /// Outline, centered on the edge.
         stroke: Option<Stroke>,
         /// Radius of the corners.
         radius: f64,
@@ -325,7 +325,7 @@ impl Scene {
         }
     }
 
-    /// Draws a line of text on a patch of colour, so that what lies behind does not make it unreadable.
+    /// Draws a line of text on a patch of color, so that what lies behind does not make it unreadable.
     pub fn text_on(&mut self, text: Text, paper: Rgb) {
         let fill = Some(Fill { color: paper, opacity: 0.85 });
         self.push(Item::Rects { rects: vec![text.frame().shrunk(-2.0)], fill, stroke: None, radius: 2.0 });

@@ -7,7 +7,7 @@ use super::command::Command;
 use super::jobs::JobKind;
 use super::purpose::PathPurpose;
 use crate::network::{FeatureMap, Head, Site};
-use crate::pruning::Format;
+use crate::pruning::ExportFormat;
 use crate::run::{Shown, Spec};
 use crate::training::TrainSettings;
 use crate::workspace::Proposal;
@@ -56,7 +56,7 @@ pub enum Action {
     /// Give a plan another name.
     RenamePlan(usize, String),
     /// How removed heads are written.
-    SetExportFormat(Format),
+    SetExportFormat(ExportFormat),
     /// Whether an export may replace a folder that this program wrote.
     SetExportForce(bool),
     /// What the next training is asked to do.

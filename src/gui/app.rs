@@ -8,7 +8,7 @@ use super::action::{Action, Outbox};
 use super::autosave::Autosave;
 use super::command::{Command, by_keys};
 use super::context::Cx;
-use super::jobs::{AttentionKey, JobKind, Jobs, Outcome, RegroupKey};
+use super::jobs::{AttentionKey, JobKind, JobOutcome, Jobs, RegroupKey};
 use super::layout::Layout;
 use super::messages::sentence;
 use super::panels::{self, Buffers};
@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::gui::view::View;
 use crate::task::CancelToken;
 use crate::tensor::DeviceChoice;
-use crate::workspace::{Settings, Store, ThemeChoice, sample};
+use crate::workspace::{ProgramSettings, Store, ThemeChoice, sample};
 
 /// The window.
 pub struct App {
@@ -43,7 +43,7 @@ pub struct App {
 
 impl App {
     /// An empty window that keeps what it remembers in `store`.
-    pub fn new(ctx: &egui::Context, store: Store, settings: Settings) -> Self {
+    pub fn new(ctx: &egui::Context, store: Store, settings: ProgramSettings) -> Self {
         theme::install(ctx);
         let waker = ctx.clone();
         let jobs = Jobs::new(move || waker.request_repaint());
@@ -82,10 +82,10 @@ impl App {
     /// Opens `path`; without one the workspace of the last start, on first start the sample.
     pub fn start(&mut self, path: Option<PathBuf>) {
         // A driver may take a second to answer.
-        let found = |_: &crate::task::Ticket| Ok(Outcome::Devices(DeviceChoice::available()));
+        let found = |_: &crate::task::Ticket| Ok(JobOutcome::Devices(DeviceChoice::available()));
         self.state.jobs.start(JobKind::Devices, "Look for devices", found);
         let store = self.state.store.clone();
-        let tidied = move |_: &crate::task::Ticket| Ok(Outcome::Tidied(store.tidy(std::time::SystemTime::now())));
+        let tidied = move |_: &crate::task::Ticket| Ok(JobOutcome::Tidied(store.tidy(std::time::SystemTime::now())));
         self.state.jobs.start(JobKind::Tidy, "Remove old autosaves", tidied);
         match path {
             Some(path) => self.open(path),

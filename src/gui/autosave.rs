@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::analysis::Analysis;
-use crate::workspace::{ModelRef, Settings, Workspace};
+use crate::workspace::{ModelRef, ProgramSettings, Workspace};
 
 /// What was written last, and when something changed since.
 #[derive(Default)]
 pub struct Autosave {
-    pub written: Option<(Settings, Workspace)>,
+    pub written: Option<(ProgramSettings, Workspace)>,
     pub changed_at: Option<Instant>,
     pub seen: Option<Fingerprint>,
     /// The work as it stands in the file that a person named.
@@ -49,7 +49,7 @@ pub struct OnDisk {
 /// What is compared to notice a change without looking at everything.
 #[derive(PartialEq)]
 pub struct Fingerprint {
-    pub settings: Settings,
+    pub settings: ProgramSettings,
     pub work: Work,
     pub site: Option<crate::network::Site>,
     pub feature: Option<crate::network::FeatureMap>,

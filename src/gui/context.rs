@@ -9,7 +9,7 @@ use super::theme::Theme;
 pub struct Cx<'a> {
     /// Everything that is shown.
     pub state: &'a State,
-    /// Colours by name.
+    /// Colors by name.
     pub theme: &'a Theme,
     /// Where to ask.
     pub out: &'a Outbox,

@@ -26,7 +26,7 @@ pub enum JobKind {
     /// Opening whatever lies at a path.
     Open,
     /// Running the model over its input.
-    Analyse,
+    Analyze,
     /// Quality of one plan.
     Measure,
     /// Quality against the share of heads kept.
@@ -59,11 +59,11 @@ impl JobKind {
 }
 
 /// What a worker hands back.
-pub enum Outcome {
+pub enum JobOutcome {
     /// What lay at a path, and what could not be brought back with it.
     Opened(Place, Vec<String>),
     /// What a run found out.
-    Analysed(Arc<Analysis>),
+    Analyzed(Arc<Analysis>),
     /// Quality of one plan.
     Measured(Box<Measured>),
     /// Quality against the share of heads kept, and whether all of it was measured.
@@ -102,7 +102,7 @@ pub struct Job {
     pub title: String,
     /// How far it is.
     pub progress: Progress,
-    task: Task<Outcome>,
+    task: Task<JobOutcome>,
 }
 
 impl Job {
@@ -124,7 +124,7 @@ pub struct Ended {
     /// What it did.
     pub title: String,
     /// What came out.
-    pub result: Result<Outcome>,
+    pub result: Result<JobOutcome>,
 }
 
 /// All workers under way.
@@ -144,7 +144,7 @@ impl Jobs {
         &mut self,
         kind: JobKind,
         title: impl Into<String>,
-        work: impl FnOnce(&Ticket) -> Result<Outcome> + Send + 'static,
+        work: impl FnOnce(&Ticket) -> Result<JobOutcome> + Send + 'static,
     ) {
         self.cancel(kind);
         self.running.retain(|job| job.kind != kind);
@@ -234,15 +234,15 @@ mod tests {
     #[test]
     fn progress_reads_as_a_sentence() {
         let progress = Progress {
-            stage: "analysing".to_owned(),
+            stage: "analyzing".to_owned(),
             done: 30,
             total: Some(40),
             unit: "batches",
             elapsed_secs: 90.0,
             ..Progress::default()
         };
-        assert_eq!(words(&progress), "analysing  30 of 40 batches  30 s left");
-        assert_eq!(words(&Progress { total: None, ..progress }), "analysing  30 batches");
+        assert_eq!(words(&progress), "analyzing  30 of 40 batches  30 s left");
+        assert_eq!(words(&Progress { total: None, ..progress }), "analyzing  30 batches");
         assert_eq!([59.4, 61.0, 7322.0].map(duration), ["59 s", "1 min 01 s", "2 h 02 min"]);
     }
 }

@@ -11,7 +11,7 @@
 //! | `command`, `action`, `purpose` | what a person can do: listed with a name and a key, or with something to do it to |
 //! | `dispatch` | the one place that changes the state |
 //! | `jobs` | workers under way |
-//! | `theme`, `widgets` | colours by name; parts used in several places |
+//! | `theme`, `widgets` | colors by name; parts used in several places |
 //! | `panels`, `view`, `views` | what surrounds the tabs; their names; what they show |
 
 mod action;

@@ -13,11 +13,11 @@ use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Head, Site};
 use crate::plan::{Plan, SiteShape};
-use crate::pruning::{Format, Report};
+use crate::pruning::{ExportFormat, Report};
 use crate::run::{Checked, Fault, Opened, Patterns, Placed, Shown, Spec, Watched};
 use crate::tensor::DeviceChoice;
 use crate::training::{TrainSettings, TrainingSummary};
-use crate::workspace::{Draft, History, NamedPlan, Outlook, Proposal, Settings, Store, Workspace};
+use crate::workspace::{Draft, History, NamedPlan, Outlook, ProgramSettings, Proposal, Store, Workspace};
 
 /// A box over the window that has the keyboard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct Results {
 
 /// A plan with what it would do.
 #[derive(Clone)]
-pub struct Compared {
+pub struct ComparedPlan {
     /// The plan.
     pub plan: NamedPlan,
     /// What it would do, or why it cannot be carried out.
@@ -56,7 +56,7 @@ pub struct Compared {
 #[derive(Default)]
 pub struct Export {
     /// How removed heads are written.
-    pub format: Format,
+    pub format: ExportFormat,
     /// Whether a folder that this program wrote may be replaced.
     pub force: bool,
     /// The last export of this session.
@@ -95,7 +95,7 @@ pub struct State {
     /// Where settings are kept.
     pub store: Store,
     /// Settings of the program.
-    pub settings: Settings,
+    pub settings: ProgramSettings,
     /// The open model.
     pub model: Option<Opened>,
     /// The path being opened, for the welcome screen.
@@ -127,7 +127,7 @@ pub struct State {
     /// What the plan being edited would do; `None` without a model.
     pub outlook: Option<Result<Outlook, Error>>,
     /// The same for every plan, in their order.
-    pub compared: Vec<Compared>,
+    pub compared: Vec<ComparedPlan>,
     /// Why the proposal of the plan being edited cannot be made.
     pub proposal_fault: Option<Error>,
     /// Quality of plans.
@@ -164,7 +164,7 @@ pub struct State {
 
 impl State {
     /// An empty window.
-    pub fn new(store: Store, settings: Settings, jobs: Jobs) -> Self {
+    pub fn new(store: Store, settings: ProgramSettings, jobs: Jobs) -> Self {
         Self {
             store,
             settings,

@@ -1,4 +1,4 @@
-//! Colours by name, once for light and once for dark. Nothing else in the window spells a colour out.
+//! Colors by name, once for light and once for dark. Nothing else in the window spells a color out.
 
 use std::sync::{Arc, LazyLock};
 
@@ -9,9 +9,9 @@ use eframe::egui::{
 
 use crate::chart::{self, GroupStyle, Rgb};
 
-/// The named colours of the window; those of data come from the figures, so that exports look alike.
+/// The named colors of the window; those of data come from the figures, so that exports look alike.
 pub struct Theme {
-    /// Colours of data, shared with exported pictures.
+    /// Colors of data, shared with exported pictures.
     pub figure: &'static chart::Theme,
     /// Behind data.
     pub canvas: Color32,
@@ -55,9 +55,9 @@ pub struct Theme {
     pub danger: Color32,
     /// Gained or proved.
     pub good: Color32,
-    /// Heads that stay, where colour says nothing else.
+    /// Heads that stay, where color says nothing else.
     pub kept: Color32,
-    /// Heads that go, where colour says nothing else.
+    /// Heads that go, where color says nothing else.
     pub pruned: Color32,
     /// Cells without a value.
     pub missing: Color32,
@@ -65,7 +65,7 @@ pub struct Theme {
     pub grid: Color32,
 }
 
-/// A colour of a figure as the window draws it.
+/// A color of a figure as the window draws it.
 pub fn color(rgb: Rgb) -> Color32 {
     Color32::from_rgb(rgb.r, rgb.g, rgb.b)
 }
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_written_legibly_on_every_colour_of_the_maps() {
+    fn values_are_written_legibly_on_every_color_of_the_maps() {
         for map in ColorMap::ALL {
             for fill in map.table() {
                 assert!(fill.ink().contrast(*fill) >= 4.5, "{} {fill}", map.name());

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::network::{HeadAxis, Kept, NetworkSpec, Projection, Role, Weights};
 
 /// Hands out the weights of a whole network cut to its kept heads: what the spec that
-/// [`apply_kept`](super::apply_kept) leaves asks for. Nothing is written, so that a plan can be timed or analysed
+/// [`apply_kept`](super::apply_kept) leaves asks for. Nothing is written, so that a plan can be timed or analyzed
 /// before it is carried out.
 pub struct Narrowed<'a> {
     whole: &'a dyn Weights,

@@ -340,7 +340,7 @@ fn if_quantized(checkpoint: &Checkpoint, error: Error) -> Error {
     let said = keys.iter().find(|key| config.get(key).is_some());
     let what = said.map_or_else(String::new, |key| format!(" ('{key}' in config.json)"));
     config
-        .unsupported(format!("the weights are quantised{what}, which is not supported"))
+        .unsupported(format!("the weights are quantized{what}, which is not supported"))
         .hint("use the model's float32, float16 or bfloat16 checkpoint")
 }
 

@@ -35,7 +35,7 @@ impl Storage {
 
     /// The network that a configuration describes and where a new checkpoint of it stores its roles.
     ///
-    /// Optional tensors that a family recognises by their presence are taken to be there.
+    /// Optional tensors that a family recognizes by their presence are taken to be there.
     pub fn fresh(config: &Config) -> Result<(NetworkSpec, Self)> {
         let family = Family::of(config)?;
         let spec = spec_of(family, &Reading { config, has: &|_| true, tensors: usize::MAX })?;

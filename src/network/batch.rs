@@ -105,7 +105,7 @@ impl Tokens {
 pub enum Source {
     /// Token ids.
     Tokens(Tokens),
-    /// Images, `[N, 3, height, width]`, already normalised.
+    /// Images, `[N, 3, height, width]`, already normalized.
     Pixels(Tensor),
     /// Log-mel spectrogram, `[N, mel, frames]`.
     Frames(Tensor),
@@ -150,7 +150,7 @@ impl Batch {
     }
 
     /// Rows of the flattened output positions, `positions` in all, that have a label, and the labels.
-    pub fn labelled(&self, positions: usize) -> Result<(Vec<u32>, Vec<u32>)> {
+    pub fn labeled(&self, positions: usize) -> Result<(Vec<u32>, Vec<u32>)> {
         let labels = self.labels.as_ref().ok_or_else(|| Error::new("the batches carry no labels to score"))?;
         if labels.len() != positions {
             return Err(Error::new(format!("{} labels do not fit {positions} positions", labels.len())));

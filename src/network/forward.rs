@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::output::Output;
 use super::part::Left;
-use super::stack::{Entry, Stack, Watch};
+use super::stack::{Stack, StackEntry, Watch};
 use super::{Batch, Blind, Gates, NetworkSpec, Probe, Site, Source, StackKind, TokenMask, Tokens, Weights};
 use crate::error::{Error, Result};
 use crate::task::Ticket;
@@ -132,13 +132,13 @@ impl Network {
         &self,
         batches: &[Batch],
         (gates, probe, ticket): (&Gates, &mut dyn Probe, &Ticket),
-        last: impl FnOnce(&Stack, &[Entry<'_>], &mut Watch<'_>) -> Result<R> + Send,
+        last: impl FnOnce(&Stack, &[StackEntry<'_>], &mut Watch<'_>) -> Result<R> + Send,
     ) -> Result<R> {
         let depth: usize = [&self.encoder, &self.decoder].into_iter().flatten().map(Stack::depth).sum();
         let mut watch = Watch { gates, probe, ticket, steps: (0, depth * batches.len()) };
         at_work(&self.device, || {
-            let first = batches.iter().map(|b| Entry { source: b.source.clone(), memory: None });
-            let first: Vec<Entry<'_>> = first.collect();
+            let first = batches.iter().map(|b| StackEntry { source: b.source.clone(), memory: None });
+            let first: Vec<StackEntry<'_>> = first.collect();
             match (&self.encoder, &self.decoder) {
                 (Some(only), None) | (None, Some(only)) => last(only, &first, &mut watch),
                 (Some(encoder), Some(decoder)) => {
@@ -149,8 +149,9 @@ impl Network {
                         batches.iter().map(|b| b.target.clone().ok_or_else(missing)).collect::<Result<Vec<_>>>()?;
                     let memories = encoder.forward(&first, &mut watch)?;
                     let second = targets.into_iter().zip(&memories);
-                    let second: Vec<Entry<'_>> =
-                        second.map(|(t, memory)| Entry { source: Source::Tokens(t), memory: Some(memory) }).collect();
+                    let second: Vec<StackEntry<'_>> = second
+                        .map(|(t, memory)| StackEntry { source: Source::Tokens(t), memory: Some(memory) })
+                        .collect();
                     last(decoder, &second, &mut watch)
                 }
                 (None, None) => Err(Error::new("the network has no layers")),
@@ -161,14 +162,14 @@ impl Network {
     /// What the encoder makes of `source`; an error where there is none.
     pub fn encode(&self, source: &Source, gates: &Gates, probe: &mut dyn Probe) -> Result<Hidden> {
         let encoder = self.encoder.as_ref().ok_or_else(|| Error::new("the network has no encoder"))?;
-        at_work(&self.device, || one(encoder, Entry { source: source.clone(), memory: None }, gates, probe))
+        at_work(&self.device, || one(encoder, StackEntry { source: source.clone(), memory: None }, gates, probe))
     }
 
     /// What the decoder of an encoder-decoder makes of `target`, reading `memory`, the encoder's result.
     pub fn decode(&self, memory: &Hidden, target: &Tokens, gates: &Gates, probe: &mut dyn Probe) -> Result<Hidden> {
         let decoder = self.decoder.as_ref().filter(|_| self.encoder.is_some());
         let decoder = decoder.ok_or_else(|| Error::new("the network is no encoder-decoder"))?;
-        let entry = Entry { source: Source::Tokens(target.clone()), memory: Some(memory) };
+        let entry = StackEntry { source: Source::Tokens(target.clone()), memory: Some(memory) };
         at_work(&self.device, || one(decoder, entry, gates, probe))
     }
 
@@ -192,7 +193,7 @@ impl Network {
     }
 }
 
-fn one(stack: &Stack, entry: Entry<'_>, gates: &Gates, probe: &mut dyn Probe) -> Result<Hidden> {
+fn one(stack: &Stack, entry: StackEntry<'_>, gates: &Gates, probe: &mut dyn Probe) -> Result<Hidden> {
     let mut watch = Watch { gates, probe, ticket: &Ticket::default(), steps: (0, stack.depth()) };
     Ok(stack.forward(&[entry], &mut watch)?.remove(0))
 }

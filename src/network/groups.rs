@@ -6,7 +6,7 @@ use crate::error::Result;
 /// Splits batches into groups that advance together: one by one where a network holds its weights, else as many as the
 /// memory for waiting hidden states has room for, and always one.
 #[derive(Debug)]
-pub struct Groups<'a, I> {
+pub struct LockstepBatches<'a, I> {
     network: &'a Network,
     batches: I,
     /// Times that the hidden states of a batch are held.
@@ -19,12 +19,17 @@ pub struct Groups<'a, I> {
 impl Network {
     /// Groups of `batches`. What is kept of a batch until its group is done is `copies` times its hidden states and
     /// `extra` bytes.
-    pub fn groups<I: Iterator<Item = Result<Batch>>>(&self, batches: I, copies: u64, extra: u64) -> Groups<'_, I> {
-        Groups { network: self, batches, copies, extra, next: None }
+    pub fn groups<I: Iterator<Item = Result<Batch>>>(
+        &self,
+        batches: I,
+        copies: u64,
+        extra: u64,
+    ) -> LockstepBatches<'_, I> {
+        LockstepBatches { network: self, batches, copies, extra, next: None }
     }
 }
 
-impl<I: Iterator<Item = Result<Batch>>> Groups<'_, I> {
+impl<I: Iterator<Item = Result<Batch>>> LockstepBatches<'_, I> {
     fn bytes(&self, batch: &Batch) -> Result<u64> {
         let numbers = Extent::of(batch, self.network.spec())?.waiting(self.network.spec());
         let input = batch.source.numbers() * size_of::<f32>() as u64;
@@ -50,7 +55,7 @@ impl<I: Iterator<Item = Result<Batch>>> Groups<'_, I> {
     }
 }
 
-impl<I: Iterator<Item = Result<Batch>>> Iterator for Groups<'_, I> {
+impl<I: Iterator<Item = Result<Batch>>> Iterator for LockstepBatches<'_, I> {
     type Item = Result<Vec<Batch>>;
 
     fn next(&mut self) -> Option<Self::Item> {

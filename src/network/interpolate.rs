@@ -8,7 +8,7 @@ use crate::tensor::{constant, wide};
 /// Sharpness of the cubic kernel (Keys 1981); PyTorch's `interpolate` has this.
 const SHARPNESS: f64 = -0.75;
 
-/// Resamples `table [h * w, D]` from the grid `from` to the grid `to`, bicubic, pixel centres aligned, edges repeated.
+/// Resamples `table [h * w, D]` from the grid `from` to the grid `to`, bicubic, pixel centers aligned, edges repeated.
 pub(super) fn resample(table: &Tensor, from: (usize, usize), to: (usize, usize)) -> Result<Tensor> {
     if from == to {
         return Ok(table.clone());
@@ -29,13 +29,13 @@ pub(super) fn resample(table: &Tensor, from: (usize, usize), to: (usize, usize))
 fn weights(old: usize, new: usize) -> Vec<f64> {
     let mut weights = vec![0f64; old * new];
     for (i, row) in weights.chunks_mut(old.max(1)).enumerate() {
-        let centre = (i as f64 + 0.5) * old as f64 / new as f64 - 0.5;
-        let first = centre.floor();
+        let center = (i as f64 + 0.5) * old as f64 / new as f64 - 0.5;
+        let first = center.floor();
         for offset in -1..=2 {
             let at = first + f64::from(offset);
             let nearest = at.clamp(0.0, old as f64 - 1.0) as usize;
             if let Some(weight) = row.get_mut(nearest) {
-                *weight += cubic((centre - at).abs());
+                *weight += cubic((center - at).abs());
             }
         }
     }
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn doubling_by_hand() {
-        // Centre of the second of four points over two: (1 + 0.5) / 2 - 0.5 = 0.25, so the four distances are 1.25,
+        // Center of the second of four points over two: (1 + 0.5) / 2 - 0.5 = 0.25, so the four distances are 1.25,
         // 0.25, 0.75 and 1.75; with a = -0.75 the kernel gives -0.10546875, 0.87890625, 0.26171875 and -0.03515625,
         // and edges repeat: the first two fall on point 0.
         let row = &weights(2, 4)[2..4];

@@ -10,7 +10,7 @@ use super::{
 use crate::error::{Error, Result};
 use crate::tensor::{add, gelu, gelu_tanh, layer_norm, quick_gelu, relu, rms_norm, silu, wide};
 
-/// A normalisation with its weights.
+/// A normalization with its weights.
 #[derive(Clone, Debug)]
 pub(super) struct Norm {
     spec: NormSpec,
@@ -302,7 +302,7 @@ impl Layer {
     }
 
     /// True where the next thing that reads the stream normalizes it, so that a position counts by its direction.
-    pub(super) fn normalises_later(&self, kind: SiteKind) -> Result<bool> {
+    pub(super) fn normalizes_later(&self, kind: SiteKind) -> Result<bool> {
         Ok(match self.branch(kind)?.1.wiring {
             Wiring::Pre | Wiring::Both | Wiring::Parallel | Wiring::ParallelOneNorm => true,
             Wiring::Post | Wiring::After => false,

@@ -62,7 +62,7 @@ pub use batch::{Batch, Source, TokenMask, Tokens};
 pub use extent::Extent;
 pub use forward::{Hidden, Network};
 pub use gate::Gates;
-pub use groups::Groups;
+pub use groups::LockstepBatches;
 pub use kept::Kept;
 pub use layer::Layer;
 pub use norm_spec::{NormKind, NormSpec};

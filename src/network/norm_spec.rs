@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// Kind of a normalisation.
+/// Kind of a normalization.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct NormSpec {
     /// Which formula.
@@ -45,7 +45,7 @@ impl NormKind {
     }
 }
 
-/// Formula of a normalisation over the last axis.
+/// Formula of a normalization over the last axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum NormKind {
     /// Mean and variance, weight and bias.

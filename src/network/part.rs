@@ -108,7 +108,7 @@ impl Table {
                 let mut rows = ids.clone();
                 rows.sort_unstable();
                 rows.dedup();
-                let read = left.0.rows(*role, &neighbours(&rows))?;
+                let read = left.0.rows(*role, &neighbors(&rows))?;
                 let place = |id: &u32| rows.binary_search(id).ok().and_then(|at| u32::try_from(at).ok());
                 let places = ids.iter().map(place).collect::<Option<Vec<_>>>();
                 let places = places.ok_or_else(|| Error::new("a row of the token table was not read"))?;
@@ -138,7 +138,7 @@ pub fn block_bytes(rows: usize, width: usize, number: usize) -> u64 {
 }
 
 /// Ascending rows as ranges of rows that follow each other.
-fn neighbours(rows: &[u32]) -> Vec<Range<usize>> {
+fn neighbors(rows: &[u32]) -> Vec<Range<usize>> {
     let mut ranges: Vec<Range<usize>> = Vec::new();
     for row in rows.iter().map(|row| *row as usize) {
         match ranges.last_mut() {
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn rows_that_follow_each_other_are_read_together() {
-        assert_eq!(neighbours(&[0, 1, 2, 7, 9, 10]), [0..3, 7..8, 9..11]);
-        assert!(neighbours(&[]).is_empty());
+        assert_eq!(neighbors(&[0, 1, 2, 7, 9, 10]), [0..3, 7..8, 9..11]);
+        assert!(neighbors(&[]).is_empty());
     }
 }

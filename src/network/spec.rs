@@ -21,7 +21,7 @@ pub struct NetworkSpec {
     pub output: Option<OutputSpec>,
 }
 
-/// A stack of layers with its input and final normalisation.
+/// A stack of layers with its input and final normalization.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StackSpec {
     /// Width of the residual stream `D`.
@@ -30,7 +30,7 @@ pub struct StackSpec {
     pub input: InputSpec,
     /// The layers in the order of their passes.
     pub layers: Vec<LayerSpec>,
-    /// Normalisation after the last layer.
+    /// Normalization after the last layer.
     pub final_norm: Option<NormSpec>,
     /// Width of a projection after the last layer, bias-free (OPT-350m); the output head reads it.
     pub project_out: Option<usize>,
@@ -62,7 +62,7 @@ pub struct TokenInputSpec {
     pub types: usize,
     /// Absolute positions.
     pub positions: PositionSpec,
-    /// Normalisation of the sum, before any projection.
+    /// Normalization of the sum, before any projection.
     pub norm: Option<NormSpec>,
     /// Longest sequence the model can read, where it has a limit.
     pub max_length: Option<usize>,
@@ -190,7 +190,7 @@ impl LayerSpec {
     }
 }
 
-/// Where a layer normalises.
+/// Where a layer normalizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Wiring {
     /// `x + f(norm(x))`.

@@ -33,7 +33,7 @@ pub(super) struct Stack {
 }
 
 /// One batch at the entrance of a stack.
-pub(super) struct Entry<'a> {
+pub(super) struct StackEntry<'a> {
     pub source: Source,
     /// The encoder's result, where a decoder reads it.
     pub memory: Option<&'a Hidden>,
@@ -129,7 +129,7 @@ impl Stack {
     }
 
     /// Every batch through the stack; results in their order.
-    pub fn forward(&self, entries: &[Entry<'_>], watch: &mut Watch<'_>) -> Result<Vec<Hidden>> {
+    pub fn forward(&self, entries: &[StackEntry<'_>], watch: &mut Watch<'_>) -> Result<Vec<Hidden>> {
         self.advance(entries, watch, true)?.into_iter().map(|lane| self.leave(lane)).collect()
     }
 
@@ -146,12 +146,12 @@ impl Stack {
     }
 
     /// Every batch as far as the probe sees something, which is the attention of the last layer.
-    pub fn show(&self, entries: &[Entry<'_>], watch: &mut Watch<'_>) -> Result<()> {
+    pub fn show(&self, entries: &[StackEntry<'_>], watch: &mut Watch<'_>) -> Result<()> {
         self.advance(entries, watch, false).map(drop)
     }
 
     /// Batches through all layers, the last one `whole` or as far as its attention.
-    fn advance(&self, entries: &[Entry<'_>], watch: &mut Watch<'_>, whole: bool) -> Result<Vec<Lane>> {
+    fn advance(&self, entries: &[StackEntry<'_>], watch: &mut Watch<'_>, whole: bool) -> Result<Vec<Lane>> {
         let mut lanes = entries.iter().map(|entry| self.enter(entry)).collect::<Result<Vec<_>>>()?;
         // What layers share is kept from layer to layer only where one batch is on its way: it may be large.
         let alone = lanes.len() == 1;
@@ -172,7 +172,7 @@ impl Stack {
     }
 
     /// A batch at the first layer.
-    pub fn enter(&self, entry: &Entry<'_>) -> Result<Lane> {
+    pub fn enter(&self, entry: &StackEntry<'_>) -> Result<Lane> {
         let (x, mask, packing) = self.input.forward(&entry.source)?;
         let memory = entry.memory.map(|memory| -> Result<Encoded> {
             let packing = Packing::new(&memory.mask, x.device())?;

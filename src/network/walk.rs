@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use candle_core::Tensor;
 
 use super::attention::join_heads;
-use super::stack::{Entry, Lane, Shared, Stack};
+use super::stack::{Lane, Shared, Stack, StackEntry};
 use super::{Batch, Blind, Gates, Hidden, Layer, Network, Site, SiteKind, Source, Tokens};
 use crate::error::{Error, Result};
 
@@ -48,7 +48,7 @@ impl Network {
             (Some(only), None) | (None, Some(only)) => (only, Vec::new()),
             (None, None) => return Err(Error::new("the network has no layers")),
         };
-        let entries = batches.iter().map(|b| Entry { source: b.source.clone(), memory: None });
+        let entries = batches.iter().map(|b| StackEntry { source: b.source.clone(), memory: None });
         let lanes = entries.map(|entry| stack.enter(&entry)).collect::<Result<Vec<_>>>()?;
         Walk::at_first(self, stack, lanes, targets)
     }
@@ -96,9 +96,9 @@ impl<'a> Walk<'a> {
         self.layer.backwards(self.kind, x)
     }
 
-    /// True where what reads the stream next normalises it.
-    pub fn normalises_later(&self) -> Result<bool> {
-        self.layer.normalises_later(self.kind)
+    /// True where what reads the stream next normalizes it.
+    pub fn normalizes_later(&self) -> Result<bool> {
+        self.layer.normalizes_later(self.kind)
     }
 
     /// Takes the batch at place `lane` behind the layer ahead, whose result is `y [P, D]`.
@@ -136,7 +136,7 @@ impl<'a> Walk<'a> {
             (Some(_), Some(decoder)) if self.stack.self_attention() == SiteKind::Encoder => {
                 let entries = self.targets.into_iter().zip(&results);
                 let enter = |(target, memory): (Tokens, &Hidden)| {
-                    decoder.enter(&Entry { source: Source::Tokens(target), memory: Some(memory) })
+                    decoder.enter(&StackEntry { source: Source::Tokens(target), memory: Some(memory) })
                 };
                 let lanes = entries.map(enter).collect::<Result<_>>()?;
                 Ok(Step::On(Box::new(Self::at_first(self.network, decoder, lanes, Vec::new())?)))

@@ -28,7 +28,7 @@ pub struct Plan {
     /// Seed of a random method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Rounds in which the heads were chosen, where the model was analysed anew after each.
+    /// Rounds in which the heads were chosen, where the model was analyzed anew after each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounds: Option<usize>,
     /// Fingerprint of the model whose analysis it comes from.

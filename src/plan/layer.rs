@@ -4,15 +4,15 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 use super::budget::{Share, legal_numbers};
-use super::{Method, Ranking, Request, SiteShape};
+use super::{Method, PlanRequest, Ranking, SiteShape};
 use crate::analysis::{
     Analysis, Ballot, FeatureAnalysis, Gram, Grouping, Points, Rank, SiteAnalysis, best_of_groups, norm_shares,
-    normalised_by_layer, settled,
+    normalized_by_layer, settled,
 };
 use crate::error::{Error, Result};
 
 /// The layers that read one stored layer's weights: they keep the same heads, so they are ranked as one.
-pub(super) struct Layer<'a> {
+pub(super) struct PlanLayer<'a> {
     analysis: &'a Analysis,
     shape: SiteShape,
     ranking: Ranking,
@@ -31,9 +31,9 @@ pub(super) struct Chosen {
     pub ranks: Vec<Rank>,
 }
 
-impl<'a> Layer<'a> {
+impl<'a> PlanLayer<'a> {
     /// The passes of `class`.
-    pub fn new(analysis: &'a Analysis, class: &[SiteShape], request: &Request) -> Result<Self> {
+    pub fn new(analysis: &'a Analysis, class: &[SiteShape], request: &PlanRequest) -> Result<Self> {
         let ranking = request.ranking;
         let passes: Vec<&SiteAnalysis> = class.iter().filter_map(|s| analysis.site(s.site)).collect();
         let shape = *class.first().ok_or_else(|| Error::new("the analysis holds no layer"))?;
@@ -124,7 +124,7 @@ impl<'a> Layer<'a> {
         let largest = ranks.iter().map(|r| r.score).fold(0.0, f64::max);
         // Scores without a natural scale count as shares of the layer's largest.
         let is_relative =
-            matches!(self.ranking.method, Method::Importance | Method::ImportanceNormalised | Method::Magnitude);
+            matches!(self.ranking.method, Method::Importance | Method::ImportanceNormalized | Method::Magnitude);
         let scale = if is_relative && largest > 0.0 { largest } else { 1.0 };
         let mut kept: Vec<usize> =
             (0..self.heads()).filter(|h| ranks[*h].class == 0 && ranks[*h].score / scale >= least).collect();
@@ -248,9 +248,9 @@ fn fixed_scores(passes: &[&SiteAnalysis], heads: usize, method: Method) -> Resul
     for pass in passes {
         let values = pass.baselines.get(name).map(|b| b.values.clone()).ok_or_else(|| {
             Error::usage(format!("this analysis holds no {name} of heads"))
-                .hint(format!("analyse the model again with {name}, or choose another method"))
+                .hint(format!("analyze the model again with {name}, or choose another method"))
         })?;
-        let values = if method == Method::ImportanceNormalised { normalised_by_layer(&values) } else { values };
+        let values = if method == Method::ImportanceNormalized { normalized_by_layer(&values) } else { values };
         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value / passes.len() as f64);
     }
     Ok(Some(sums))

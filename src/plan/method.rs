@@ -32,12 +32,14 @@ pub enum Method {
     Votes,
     /// Most votes of each group of the whole corpus.
     PerGroup,
-    /// Largest summed cosine to the centre of the group.
+    /// Largest summed cosine to the center of the group.
     Score,
     /// Mean absolute derivative of the loss by the head's gate (Michel et al. 2019).
     Importance,
     /// The same, divided by the layer's Euclidean norm.
-    ImportanceNormalised,
+    #[serde(alias = "importance-normalised")]
+    #[strum(to_string = "importance-normalized", serialize = "importance-normalised")]
+    ImportanceNormalized,
     /// Norm of the head's weights.
     Magnitude,
     /// Mean largest attention weight (Voita et al. 2019).
@@ -77,7 +79,7 @@ impl Method {
     /// The score of an analysis that the method ranks by, where it is one.
     pub fn baseline(self) -> Option<&'static str> {
         match self {
-            Self::Importance | Self::ImportanceNormalised => Some(baseline::IMPORTANCE),
+            Self::Importance | Self::ImportanceNormalized => Some(baseline::IMPORTANCE),
             Self::Magnitude => Some(baseline::MAGNITUDE),
             Self::Confidence => Some(baseline::CONFIDENCE),
             _ => None,
@@ -211,7 +213,7 @@ mod tests {
         for (text, part) in [
             ("importance:value", "compares no feature maps"),
             ("random:value", "compares no feature maps"),
-            ("votes:colour", "no feature map"),
+            ("votes:color", "no feature map"),
             ("vote", "no method"),
         ] {
             assert!(text.parse::<Ranking>().unwrap_err().to_string().contains(part), "{text}");

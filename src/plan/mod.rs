@@ -16,6 +16,6 @@ pub use cost::{Cost, Saving, apply, smallest};
 pub use document::Plan;
 pub use method::{Amount, Method, Ranking};
 pub(crate) use propose::check_amount;
-pub use propose::{Request, propose};
+pub use propose::{PlanRequest, propose};
 pub use shape::{Shape, SiteShape};
 pub use snap::snap;

@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 
 use super::budget::{Share, equal_shares, most_valuable, nearest};
-use super::layer::{Chosen, Layer};
+use super::layer::{Chosen, PlanLayer};
 use super::{Amount, Method, Plan, Ranking, Shape};
 use crate::analysis::{Analysis, Rank};
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::words::counted;
 
 /// What a plan is to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Request {
+pub struct PlanRequest {
     /// What heads are ranked by.
     pub ranking: Ranking,
     /// How many stay.
@@ -25,7 +25,7 @@ pub struct Request {
     pub allow_empty: bool,
 }
 
-impl Request {
+impl PlanRequest {
     /// With seed 0, and at least one head in every layer.
     pub fn new(ranking: impl Into<Ranking>, amount: Amount) -> Self {
         Self { ranking: ranking.into(), amount, seed: 0, allow_empty: false }
@@ -46,22 +46,22 @@ impl Request {
 /// Where every layer has its number, that is the same for all methods, which then choose the best legal set of so many
 /// heads. A share of the whole model is spent where the highest scores are by methods whose scores compare between
 /// layers; by the others (votes, groups, cosines) as the same share of every layer.
-pub fn propose(analysis: &Analysis, request: &Request) -> Result<Plan> {
+pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
     check_amount(request)?;
     if request.method().needs_moments() {
         return Err(Error::usage(format!("{} needs the second moments beside the analysis", request.ranking)));
     }
     let mut rng = Xoshiro256Plus::seed_from_u64(request.seed);
     let shape = Shape::from(analysis);
-    let layers: Vec<Layer<'_>> =
-        shape.shared().iter().map(|class| Layer::new(analysis, class, request)).collect::<Result<_>>()?;
+    let layers: Vec<PlanLayer<'_>> =
+        shape.shared().iter().map(|class| PlanLayer::new(analysis, class, request)).collect::<Result<_>>()?;
     let mut notes = Vec::new();
     let numbers: Option<Vec<usize>> = match request.amount {
         Amount::Groups => Some(layers.iter().map(|l| nearest(&l.legal, l.groups as f64)).collect()),
         Amount::Keep(n) => Some(layers.iter().map(|l| nearest(&l.legal, n as f64)).collect()),
         Amount::LayerRatio(ratio) => Some(layers.iter().map(|l| nearest(&l.legal, ratio * l.heads() as f64)).collect()),
         Amount::Ratio(ratio) if !request.method().compares_layers() => {
-            let shares: Vec<Share> = layers.iter().map(Layer::share).collect();
+            let shares: Vec<Share> = layers.iter().map(PlanLayer::share).collect();
             Some(equal_shares(&shares, wanted(&layers, ratio)))
         }
         Amount::Ratio(_) | Amount::Threshold(_) => None,
@@ -103,7 +103,7 @@ pub fn propose(analysis: &Analysis, request: &Request) -> Result<Plan> {
     notes.extend(ties(&chosen));
     if layers.iter().zip(&chosen).any(|(l, c)| l.lacks_votes(c.kept.len())) {
         notes.push(
-            "this analysis, of an older release, holds votes for one number of groups alone: analyse again for those of as \
+            "this analysis, of an older release, holds votes for one number of groups alone: analyze again for those of as \
              many groups as heads stay"
                 .to_owned(),
         );
@@ -131,12 +131,12 @@ pub fn propose(analysis: &Analysis, request: &Request) -> Result<Plan> {
 }
 
 /// Heads of the whole model that a share is.
-fn wanted(layers: &[Layer<'_>], ratio: f64) -> usize {
-    (ratio * layers.iter().map(Layer::heads).sum::<usize>() as f64).round() as usize
+fn wanted(layers: &[PlanLayer<'_>], ratio: f64) -> usize {
+    (ratio * layers.iter().map(PlanLayer::heads).sum::<usize>() as f64).round() as usize
 }
 
 /// Refuses amounts that no plan can keep, and those that the method has no answer to.
-pub(crate) fn check_amount(request: &Request) -> Result<()> {
+pub(crate) fn check_amount(request: &PlanRequest) -> Result<()> {
     match request.amount {
         Amount::Keep(0) if !request.allow_empty => {
             Err(Error::usage("a layer cannot keep 0 heads").hint("keep at least 1, or allow empty layers"))
@@ -156,12 +156,12 @@ pub(crate) fn check_amount(request: &Request) -> Result<()> {
 }
 
 /// Spends one budget over the whole model where the highest scores are.
-fn spend(layers: &[Layer<'_>], total: usize, rng: &mut impl Rng) -> Result<Vec<Chosen>> {
+fn spend(layers: &[PlanLayer<'_>], total: usize, rng: &mut impl Rng) -> Result<Vec<Chosen>> {
     let ranks: Vec<Vec<Rank>> = layers.iter().map(|l| l.ranks(l.heads(), rng)).collect::<Result<_>>()?;
     let numbers = if layers.iter().all(|l| l.legal.last() == Some(&l.legal.len()) || l.legal.len() == l.heads() + 1) {
         highest(layers, &ranks, total)
     } else {
-        let worth = |(layer, ranks): (&Layer<'_>, &Vec<Rank>)| {
+        let worth = |(layer, ranks): (&PlanLayer<'_>, &Vec<Rank>)| {
             let of = |n: &usize| (*n, layer.best_set(ranks, *n).iter().map(|h| ranks[*h].score).sum());
             layer.legal.iter().map(of).collect::<Vec<(usize, f64)>>()
         };
@@ -169,12 +169,12 @@ fn spend(layers: &[Layer<'_>], total: usize, rng: &mut impl Rng) -> Result<Vec<C
         most_valuable(&layers.iter().zip(&ranks).map(worth).collect::<Vec<_>>(), total.max(least))
     };
     let choose =
-        |((layer, ranks), n): ((&Layer<'_>, Vec<Rank>), usize)| Chosen { kept: layer.best_set(&ranks, n), ranks };
+        |((layer, ranks), n): ((&PlanLayer<'_>, Vec<Rank>), usize)| Chosen { kept: layer.best_set(&ranks, n), ranks };
     Ok(layers.iter().zip(ranks).zip(numbers).map(choose).collect())
 }
 
 /// How many heads of each layer are among the `total` highest of the model, where any number can stay.
-fn highest(layers: &[Layer<'_>], ranks: &[Vec<Rank>], total: usize) -> Vec<usize> {
+fn highest(layers: &[PlanLayer<'_>], ranks: &[Vec<Rank>], total: usize) -> Vec<usize> {
     let mut order: Vec<(usize, usize)> =
         layers.iter().enumerate().flat_map(|(l, layer)| (0..layer.heads()).map(move |h| (l, h))).collect();
     order.sort_by(|a, b| ranks[b.0][b.1].order(&ranks[a.0][a.1]));
@@ -236,7 +236,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::analysis::{Ballot, Baseline, FeatureAnalysis, Gram, Metric, ModelInfo, Points, Settings, SiteAnalysis};
+    use crate::analysis::{
+        AnalysisSettings, Ballot, Baseline, FeatureAnalysis, Gram, Metric, ModelInfo, Points, SiteAnalysis,
+    };
     use crate::network::{FeatureMap, Site};
 
     fn site(name: &str) -> Site {
@@ -288,7 +290,7 @@ mod tests {
     fn analysis(sites: Vec<SiteAnalysis>) -> Analysis {
         Analysis {
             model: ModelInfo { fingerprint: "f".to_owned(), ..ModelInfo::default() },
-            settings: Settings::default(),
+            settings: AnalysisSettings::default(),
             reading: None,
             tokens: 1,
             batches: 10,
@@ -307,7 +309,7 @@ mod tests {
     }
 
     fn kept(analysis: &Analysis, method: Method, amount: Amount) -> BTreeMap<String, Vec<usize>> {
-        let plan = propose(analysis, &Request { seed: 5, ..Request::new(method, amount) }).unwrap();
+        let plan = propose(analysis, &PlanRequest { seed: 5, ..PlanRequest::new(method, amount) }).unwrap();
         plan.validate(analysis).unwrap();
         plan.kept.into_iter().map(|(site, kept)| (site.to_string(), kept)).collect()
     }
@@ -338,7 +340,7 @@ mod tests {
         assert_eq!(kept(&all, Method::Votes, Amount::Threshold(0.85)), map(&[1], &[0]));
         // Importance 1..5 and 100..500: raw ranks the second layer above all of the first.
         assert_eq!(kept(&all, Method::Importance, Amount::Ratio(0.6)), map(&[4], &[0, 1, 2, 3, 4]));
-        assert_eq!(kept(&all, Method::ImportanceNormalised, Amount::Ratio(0.6)), map(&[2, 3, 4], &[2, 3, 4]));
+        assert_eq!(kept(&all, Method::ImportanceNormalized, Amount::Ratio(0.6)), map(&[2, 3, 4], &[2, 3, 4]));
         assert_eq!(kept(&all, Method::Importance, Amount::Threshold(0.8)), map(&[3, 4], &[3, 4]));
     }
 
@@ -353,7 +355,7 @@ mod tests {
             site.features.insert(FeatureMap::Value, other);
         }
         let kept = |ranking: &str, amount| {
-            let plan = propose(&all, &Request::new(ranking.parse::<Ranking>().unwrap(), amount)).unwrap();
+            let plan = propose(&all, &PlanRequest::new(ranking.parse::<Ranking>().unwrap(), amount)).unwrap();
             assert_eq!(plan.method, ranking);
             plan.kept.into_iter().map(|(site, kept)| (site.to_string(), kept)).collect::<BTreeMap<_, _>>()
         };
@@ -364,17 +366,17 @@ mod tests {
         assert_eq!(kept("votes", Amount::Keep(2)), map(&[1, 2], &[0, 4]));
         // Groups {0, 1} and {2, 3, 4} of the second map.
         assert_eq!(kept("per-group:value", Amount::Groups), map(&[0, 4], &[0, 4]));
-        let lacking = Request::new("votes:key".parse::<Ranking>().unwrap(), Amount::Groups);
+        let lacking = PlanRequest::new("votes:key".parse::<Ranking>().unwrap(), Amount::Groups);
         assert!(propose(&all, &lacking).unwrap_err().to_string().contains("it holds value, output"));
     }
 
     #[test]
     fn a_layer_keeps_a_head_unless_it_may_be_emptied() {
         let all = two_layers();
-        let plan = propose(&all, &Request::new(Method::Votes, Amount::Ratio(0.0))).unwrap();
+        let plan = propose(&all, &PlanRequest::new(Method::Votes, Amount::Ratio(0.0))).unwrap();
         assert_eq!(plan.kept.iter().map(|(_, kept)| kept.len()).collect::<Vec<_>>(), [1, 1]);
         assert_eq!(plan.notes[..1], ["2 heads stay instead of 0, since every layer keeps at least one"]);
-        let request = Request { allow_empty: true, ..Request::new(Method::Votes, Amount::Ratio(0.0)) };
+        let request = PlanRequest { allow_empty: true, ..PlanRequest::new(Method::Votes, Amount::Ratio(0.0)) };
         let plan = propose(&all, &request).unwrap();
         assert!(plan.kept.iter().all(|(_, kept)| kept.is_empty()));
         plan.validate(&all).unwrap();
@@ -383,8 +385,9 @@ mod tests {
     #[test]
     fn random_plans_follow_their_seed() {
         let all = two_layers();
-        let plan =
-            |method, seed| propose(&all, &Request { seed, ..Request::new(method, Amount::Keep(2)) }).unwrap().kept;
+        let plan = |method, seed| {
+            propose(&all, &PlanRequest { seed, ..PlanRequest::new(method, Amount::Keep(2)) }).unwrap().kept
+        };
         assert_eq!(plan(Method::Random, 1), plan(Method::Random, 1));
         let mut seen = std::collections::BTreeSet::new();
         let mut counts = [0; 5];
@@ -434,13 +437,13 @@ mod tests {
         assert_eq!(kept(&all, Method::Votes, Amount::Keep(2)), map(&[1, 2], &[1, 2]));
         assert_eq!(kept(&all, Method::Votes, Amount::Keep(3)), map(&[0, 3, 4], &[0, 3, 4]));
         assert_eq!(kept(&all, Method::Votes, Amount::Keep(4)), map(&[0, 2, 3, 4], &[0, 2, 3, 4]));
-        let plan = propose(&all, &Request::new(Method::Votes, Amount::Keep(3))).unwrap();
+        let plan = propose(&all, &PlanRequest::new(Method::Votes, Amount::Keep(3))).unwrap();
         assert_eq!(plan.scores[&site("encoder.0")], [0.9, 0.1, 0.0, 1.0, 1.0]);
         assert_eq!(plan.notes, Vec::<String>::new());
         // An older analysis has votes for one number of groups, and the plan says what that means.
-        let old = propose(&two_layers(), &Request::new(Method::Votes, Amount::Keep(3))).unwrap();
+        let old = propose(&two_layers(), &PlanRequest::new(Method::Votes, Amount::Keep(3))).unwrap();
         assert!(old.notes.iter().any(|n| n.contains("of an older release")), "{:?}", old.notes);
-        let own = propose(&two_layers(), &Request::new(Method::Votes, Amount::Groups)).unwrap();
+        let own = propose(&two_layers(), &PlanRequest::new(Method::Votes, Amount::Groups)).unwrap();
         assert!(own.notes.iter().all(|n| !n.contains("older")), "{:?}", own.notes);
     }
 
@@ -453,7 +456,7 @@ mod tests {
         for feature in all.sites[0].features.values_mut() {
             feature.by_groups[2].margins[1] = 0.5;
         }
-        let plan = propose(&all, &Request::new(Method::Votes, Amount::Keep(3))).unwrap();
+        let plan = propose(&all, &PlanRequest::new(Method::Votes, Amount::Keep(3))).unwrap();
         assert_eq!(plan.kept.get(site("encoder.0")).unwrap(), [0, 1, 4]);
         assert_eq!(plan.kept.get(site("encoder.1")).unwrap(), [0, 3, 4]);
         assert_eq!(
@@ -469,7 +472,7 @@ mod tests {
         let mut all = analysis((0..4).map(|l| layer(&format!("decoder.{l}"), l, &places, &votes)).collect());
         all.sites.iter_mut().for_each(|site| site.kv_heads = 3);
         let plan = |method: Method, amount: Amount| {
-            let plan = propose(&all, &Request { seed: 3, ..Request::new(method, amount) }).unwrap();
+            let plan = propose(&all, &PlanRequest { seed: 3, ..PlanRequest::new(method, amount) }).unwrap();
             // Surgery can carry it out as it is.
             assert_eq!(super::super::snap(&all, &plan).unwrap().1, Vec::<String>::new());
             plan
@@ -479,7 +482,7 @@ mod tests {
             Method::PerGroup,
             Method::Score,
             Method::Importance,
-            Method::ImportanceNormalised,
+            Method::ImportanceNormalized,
             Method::Random,
             Method::RandomInGroup,
         ];
@@ -522,7 +525,7 @@ mod tests {
             (Method::Magnitude, Amount::Keep(1), "holds no magnitude"),
             (Method::Confidence, Amount::Keep(1), "holds no confidence"),
         ] {
-            let error = propose(&all, &Request::new(method, amount)).unwrap_err().to_string();
+            let error = propose(&all, &PlanRequest::new(method, amount)).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
     }

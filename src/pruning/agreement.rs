@@ -87,13 +87,13 @@ pub struct Change {
 pub(super) const COPIES: u64 = 2;
 
 /// Results at the real positions of one batch, `[positions, V or D]`, f32, on the CPU.
-pub(super) type Rows = Vec<f32>;
+pub(super) type ComparedRows = Vec<f32>;
 
 /// Results of one batch: one row of `width` numbers per real position.
 #[derive(Clone, Debug)]
-pub(super) struct Outcome {
+pub(super) struct RunOutputs {
     width: usize,
-    rows: Rows,
+    rows: ComparedRows,
     labels: Option<Vec<Option<u32>>>,
 }
 
@@ -104,7 +104,7 @@ pub(super) fn run(
     gates: &Gates,
     most: usize,
     ticket: &Ticket,
-) -> Result<Vec<Outcome>> {
+) -> Result<Vec<RunOutputs>> {
     let mut outcomes = Vec::with_capacity(batches.len());
     for group in network.groups(batches.iter().cloned().map(Ok), COPIES, 0) {
         let group = group?;
@@ -125,7 +125,7 @@ pub(super) fn run(
             let label = |labels: &Vec<Option<u32>>| {
                 places.iter().map(|place| labels.get(*place as usize).copied().flatten()).collect()
             };
-            outcomes.push(Outcome { width, rows, labels: batch.labels.as_ref().map(label) });
+            outcomes.push(RunOutputs { width, rows, labels: batch.labels.as_ref().map(label) });
         }
         ticket.advance(group.len() as u64)?;
     }
@@ -145,7 +145,7 @@ fn flat(x: &Tensor) -> Result<Vec<f32>> {
 
 /// Largest absolute difference and largest absolute value of `want`; a value that is not finite counts as infinite
 /// difference.
-fn differ(got: &[Outcome], want: &[Outcome]) -> Result<(f64, f64)> {
+fn differ(got: &[RunOutputs], want: &[RunOutputs]) -> Result<(f64, f64)> {
     let (mut difference, mut value) = (0f64, 0f64);
     if got.len() != want.len() {
         return Err(Error::new("the results compared are not of the same batches"));
@@ -170,8 +170,8 @@ fn ratio(difference: f64, value: f64) -> f64 {
 impl Agreement {
     /// Compares what was written with what was wanted.
     pub(super) fn of(
-        got: &[Outcome],
-        want: &[Outcome],
+        got: &[RunOutputs],
+        want: &[RunOutputs],
         logits: bool,
         input: InputKind,
         reference: Reference,
@@ -211,9 +211,9 @@ impl Agreement {
 
 impl Change {
     /// What changed from `before` to `after`.
-    pub(super) fn of(after: &[Outcome], before: &[Outcome], logits: bool) -> Result<Self> {
+    pub(super) fn of(after: &[RunOutputs], before: &[RunOutputs], logits: bool) -> Result<Self> {
         let (difference, value) = differ(after, before)?;
-        let mut sums = Sums::default();
+        let mut sums = DifferenceSums::default();
         if logits {
             for (after, before) in after.iter().zip(before) {
                 sums.add(after, before);
@@ -230,7 +230,7 @@ impl Change {
 }
 
 #[derive(Default)]
-struct Sums {
+struct DifferenceSums {
     positions: usize,
     same: usize,
     divergence: f64,
@@ -239,8 +239,8 @@ struct Sums {
     loss_after: f64,
 }
 
-impl Sums {
-    fn add(&mut self, after: &Outcome, before: &Outcome) {
+impl DifferenceSums {
+    fn add(&mut self, after: &RunOutputs, before: &RunOutputs) {
         let width = before.width.max(1);
         for (i, (a, b)) in after.rows.chunks(width).zip(before.rows.chunks(width)).enumerate() {
             let (log_a, log_b) = (log_softmax(a), log_softmax(b));
@@ -271,8 +271,8 @@ fn largest(row: &[f32]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn rows(width: usize, rows: &[f32], labels: Option<Vec<Option<u32>>>) -> Outcome {
-        Outcome { width, rows: rows.to_vec(), labels }
+    fn rows(width: usize, rows: &[f32], labels: Option<Vec<Option<u32>>>) -> RunOutputs {
+        RunOutputs { width, rows: rows.to_vec(), labels }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::{Counts, Format, InputKind, Report};
+use super::{Counts, ExportFormat, InputKind, Report};
 use crate::evaluation::{Comparison, Measured, Speed};
 use crate::model::Model;
 use crate::repair::SiteRepair;
@@ -35,7 +35,7 @@ pub(super) fn card(head: &CardHead, report: &Report) -> String {
     let CardHead { front_matter, title } = head;
     let Counts { before: all, after: heads } = report.heads;
     let what = match report.export_format {
-        Format::Gqa => "key/value heads averaged".to_owned(),
+        ExportFormat::Gqa => "key/value heads averaged".to_owned(),
         _ => format!("{heads} of {all} attention heads"),
     };
     let method = if report.plan.method.is_empty() { "hand" } else { report.plan.method.as_str() };
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_licence_is_read_from_the_head_alone() {
+    fn the_license_is_read_from_the_head_alone() {
         let card = "---\nlicense: \"apache-2.0\"\ntags:\n- a\n  license: nested\n---\nlicense: body\n";
         let found: Vec<_> = top_level(card).collect();
         assert_eq!(found, [("license", "apache-2.0")]);

@@ -14,7 +14,7 @@ use super::shards::write_weights;
 use super::surgery::Surgery;
 use super::target::check_apart;
 use super::{
-    Agreement, Change, Counts, Format, InputKind, RECORD, REPAIR, Reference, Report, SHARD_BYTES, sample_batches,
+    Agreement, Change, Counts, ExportFormat, InputKind, RECORD, REPAIR, Reference, Report, SHARD_BYTES, sample_batches,
 };
 use crate::analysis::Document;
 use crate::checkpoint::{Checkpoint, Config, Content, FolderWriter, TensorPlan, write_atomically};
@@ -73,7 +73,7 @@ impl Default for ExportOptions {
 
 /// An export that is written and proven but has no name yet. Dropped, it leaves nothing.
 #[derive(Debug)]
-pub struct Draft {
+pub struct ExportDraft {
     writer: FolderWriter,
     model: Model,
     config: Map<String, Value>,
@@ -82,27 +82,27 @@ pub struct Draft {
 }
 
 /// Writes `model` without the heads that `plan` removes, and proves it on the first batches of `input` (random input
-/// where there is none). Call [`Draft::finish`] to keep it.
+/// where there is none). Call [`ExportDraft::finish`] to keep it.
 ///
 /// Fails where the plan does not fit the model, `out` is not free, or the written folder does not compute what the
 /// masked model does; then nothing is left behind.
 pub fn write(
     model: &Model,
     plan: &Plan,
-    format: Format,
+    format: ExportFormat,
     out: &Path,
     options: &ExportOptions,
     input: Option<&mut dyn Iterator<Item = Result<Batch>>>,
     ticket: &Ticket,
-) -> Result<Draft> {
+) -> Result<ExportDraft> {
     write_watched(model, plan, format, out, options, input, ticket, &mut |_| Ok(()))
 }
 
-/// [`write()`] and [`Draft::finish`] in one.
+/// [`write()`] and [`ExportDraft::finish`] in one.
 pub fn export(
     model: &Model,
     plan: &Plan,
-    format: Format,
+    format: ExportFormat,
     out: &Path,
     options: &ExportOptions,
     input: Option<&mut dyn Iterator<Item = Result<Batch>>>,
@@ -116,13 +116,13 @@ pub fn export(
 fn write_watched(
     model: &Model,
     plan: &Plan,
-    format: Format,
+    format: ExportFormat,
     out: &Path,
     options: &ExportOptions,
     input: Option<&mut dyn Iterator<Item = Result<Batch>>>,
     ticket: &Ticket,
     watch: &mut dyn FnMut(&TensorPlan) -> Result<()>,
-) -> Result<Draft> {
+) -> Result<ExportDraft> {
     let checkpoint = model.checkpoint();
     let mended = Mended::new(model, plan, options.repair.as_ref(), format)?;
     let surgery = Surgery::new(model, plan, format)?;
@@ -187,23 +187,23 @@ fn write_watched(
         files,
     };
     report.files.extend(["config.json", "README.md", RECORD].map(str::to_owned));
-    Ok(Draft { head: CardHead::of(model, &report), writer, model: written, config, report })
+    Ok(ExportDraft { head: CardHead::of(model, &report), writer, model: written, config, report })
 }
 
 /// Heads of the original model, and those that do something in an export.
-fn heads(model: &Model, plan: &Plan, format: Format) -> Counts {
+fn heads(model: &Model, plan: &Plan, format: ExportFormat) -> Counts {
     let mut heads = Counts::default();
     for (site, attention) in model.spec().sites() {
         heads.before += attention.origin_heads as u64;
         heads.after += match format {
-            Format::Gqa => attention.heads,
+            ExportFormat::Gqa => attention.heads,
             _ => plan.kept_at(site, attention.heads).len(),
         } as u64;
     }
     heads
 }
 
-impl Draft {
+impl ExportDraft {
     /// The written model, open: measure quality and speed on it.
     pub fn model(&self) -> &Model {
         &self.model
@@ -242,7 +242,7 @@ struct Proof {
 fn prove(
     model: &Model,
     plan: &Plan,
-    format: Format,
+    format: ExportFormat,
     (written, mended): (&Model, &Mended<'_>),
     options: &ExportOptions,
     input: Option<&mut dyn Iterator<Item = Result<Batch>>>,
@@ -262,7 +262,7 @@ fn prove(
     ticket.stage("prove", Some(3 * batches.len() as u64), "batches");
     let network = open(model)?;
     let before = run(&network, &batches, &Gates::open(), most, ticket)?;
-    let (original, want, reference) = if format == Format::Gqa {
+    let (original, want, reference) = if format == ExportFormat::Gqa {
         drop(network);
         let network = pooled(model, plan, device, room.as_ref())?;
         (None, run(&network, &batches, &Gates::open(), most, ticket)?, Reference::Pooled)
@@ -334,7 +334,7 @@ mod tests {
     }
 
     /// An export to `out` that meets `end` at the tensor `at`, or, one past the last, at the proof.
-    fn export_until(at: usize, out: &Path, end: fn() -> Error) -> Result<Draft> {
+    fn export_until(at: usize, out: &Path, end: fn() -> Error) -> Result<ExportDraft> {
         let mut seen = 0;
         let mut watch = |_: &TensorPlan| {
             seen += 1;
@@ -342,7 +342,7 @@ mod tests {
         };
         let mut input = std::iter::from_fn(|| Some(Err(end())));
         let (options, ticket) = (ExportOptions::default(), Ticket::default());
-        write_watched(&model(), &plan(), Format::Compact, out, &options, Some(&mut input), &ticket, &mut watch)
+        write_watched(&model(), &plan(), ExportFormat::Compact, out, &options, Some(&mut input), &ticket, &mut watch)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What travels with the weights: tokenizer, chat template, preprocessor, licence.
+//! What travels with the weights: tokenizer, chat template, preprocessor, license.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};

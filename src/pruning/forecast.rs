@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::surgery::Surgery;
-use super::{Counts, Format};
+use super::{Counts, ExportFormat};
 use crate::error::Result;
 use crate::model::Model;
 use crate::network::Site;
@@ -15,7 +15,7 @@ use crate::plan::Plan;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Forecast {
     /// The format.
-    pub format: Format,
+    pub format: ExportFormat,
     /// What opens it.
     pub opens_in: Vec<String>,
     /// Parameters of all stored tensors.
@@ -34,7 +34,7 @@ pub struct Forecast {
 }
 
 /// The forecast for `format`; an error says in one line why there is no such export of this model. Reads headers only.
-pub fn forecast(model: &Model, plan: &Plan, format: Format) -> Result<Forecast> {
+pub fn forecast(model: &Model, plan: &Plan, format: ExportFormat) -> Result<Forecast> {
     let surgery = Surgery::new(model, plan, format)?;
     let (cache_bytes_per_token, cache_bytes_per_source_token) = surgery.cache(model);
     Ok(Forecast {

@@ -26,7 +26,7 @@ use crate::error::Error;
 )]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_format)]
-pub enum Format {
+pub enum ExportFormat {
     /// The same number of heads in every layer, as stock transformers wants it; zero heads fill up.
     Native,
     /// Every layer loses exactly its removed heads.
@@ -38,7 +38,7 @@ pub enum Format {
     Gqa,
 }
 
-impl Format {
+impl ExportFormat {
     /// Every format.
     pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
@@ -63,5 +63,5 @@ impl Format {
 }
 
 fn unknown_format(text: &str) -> Error {
-    Error::unknown::<Format>("export format", text)
+    Error::unknown::<ExportFormat>("export format", text)
 }

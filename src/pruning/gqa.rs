@@ -2,7 +2,7 @@
 //! (Ainslie et al. 2023, "GQA", section 2.1), and every query head stays.
 //!
 //! A plan that leaves `n` key/value heads in a layer becomes `n` groups, all of one size, the same number in every
-//! layer. Where the plan holds groups from an analysis, heads of one group merge first; else neighbours do, as in the
+//! layer. Where the plan holds groups from an analysis, heads of one group merge first; else neighbors do, as in the
 //! paper. Query heads move beside those that they share with, which changes nothing. The merging does: a head's keys
 //! and values live in a basis of their own, so the result is not the masked model, and the paper trains it further.
 
@@ -131,7 +131,7 @@ fn notes(plan: &Plan, spec: &NetworkSpec, left: usize, first: &AttentionSpec) ->
     });
     match mixed.count() {
         _ if plan.groups.is_empty() => {
-            notes.push("the plan holds no groups, so neighbouring heads merge".to_owned());
+            notes.push("the plan holds no groups, so neighboring heads merge".to_owned());
         }
         0 => {}
         layers => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{DType, Tensor};
 
-use super::Format;
+use super::ExportFormat;
 use crate::checkpoint::tensor_bytes;
 use crate::error::{Error, Result};
 use crate::model::{Model, NewOutput, output_module};
@@ -33,10 +33,10 @@ impl<'a> Mended<'a> {
     /// # Errors
     ///
     /// The repair is for another model or plan, or the format keeps heads that it does not speak for.
-    pub fn new(model: &'a Model, plan: &Plan, repair: Option<&Repair>, format: Format) -> Result<Self> {
+    pub fn new(model: &'a Model, plan: &Plan, repair: Option<&Repair>, format: ExportFormat) -> Result<Self> {
         let mut own = Self { model, outputs: BTreeMap::new(), places: HashMap::new() };
         let Some(repair) = repair else { return Ok(own) };
-        if format == Format::Gqa {
+        if format == ExportFormat::Gqa {
             return Err(Error::usage("the format gqa keeps every query head, so there is nothing to repair")
                 .hint("choose another format, or leave out the repair"));
         }

@@ -1,7 +1,7 @@
 //! From a plan to a smaller checkpoint on disk, proven before it appears.
 //!
-//! [`forecast()`] says what each [`Format`] would give. [`write()`] cuts the stored tensors one at a time into a hidden folder, opens what it wrote with the same reader as
-//! any other model, and compares it with the masked original on real input. Only then [`Draft::finish`] gives the
+//! [`forecast()`] says what each [`ExportFormat`] would give. [`write()`] cuts the stored tensors one at a time into a hidden folder, opens what it wrote with the same reader as
+//! any other model, and compares it with the masked original on real input. Only then [`ExportDraft::finish`] gives the
 //! folder its configuration, its record ([`RECORD`]) and its name; until that moment nothing in it opens.
 
 mod agreement;
@@ -24,10 +24,10 @@ mod surgery;
 mod target;
 
 pub use agreement::{AGREEMENT, Agreement, Change, InputKind, Reference};
-pub use draft::{Draft, ExportOptions, export, write};
+pub use draft::{ExportDraft, ExportOptions, export, write};
 pub use files::copy_side_files;
 pub use forecast::{Forecast, forecast};
-pub use format::Format;
+pub use format::ExportFormat;
 pub use report::{Counts, RECORD, REPAIR, Report};
 pub use sample::sample_batches;
 pub use shards::{SHARD_BYTES, write_weights};

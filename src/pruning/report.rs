@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Agreement, Change, Format};
+use super::{Agreement, Change, ExportFormat};
 use crate::analysis::Document;
 use crate::error::Result;
 use crate::evaluation::{Measured, Speeds};
@@ -40,7 +40,7 @@ pub struct Report {
     /// Version of the program.
     pub tool: String,
     /// How removed heads were written.
-    pub export_format: Format,
+    pub export_format: ExportFormat,
     /// The family, e.g. `bert`.
     pub family: String,
     /// Name of the source folder.

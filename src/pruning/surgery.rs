@@ -9,7 +9,7 @@ use super::gqa::{Gqa, gqa};
 use super::native::{self, native, source_config};
 use super::remote;
 use super::slots::{self, Slots};
-use super::{Counts, Format};
+use super::{Counts, ExportFormat};
 use crate::checkpoint::{Checkpoint, TensorPlan};
 use crate::error::{Error, Result};
 use crate::model::{KEPT_KEY, Model};
@@ -38,32 +38,32 @@ pub(super) struct Surgery {
 
 impl Surgery {
     /// Plans the surgery; an error where the plan does not fit the model or the format cannot hold it.
-    pub fn new(model: &Model, plan: &Plan, format: Format) -> Result<Self> {
+    pub fn new(model: &Model, plan: &Plan, format: ExportFormat) -> Result<Self> {
         let spec = model.spec();
         plan.validate(spec)?;
         let mut columns = BTreeMap::new();
         let (slots, kept, config, opens_in, notes) = match format {
-            Format::Native => {
+            ExportFormat::Native => {
                 let native = native(model, plan)?;
                 let kept = native::kept(spec, &native.slots);
                 columns = native.columns;
                 (native.slots, kept, native.config, native.opens_in, native.notes)
             }
-            Format::Compact => {
+            ExportFormat::Compact => {
                 let slots = slots::compact(spec, plan);
                 let kept = slots::origins(spec, &slots);
                 let config = compact_config(model, &kept)?;
                 let opens_in = compact_opens_in(model, &kept);
                 (slots, kept, config, opens_in, Vec::new())
             }
-            Format::Masked => {
+            ExportFormat::Masked => {
                 let slots = slots::masked(spec, plan);
                 let kept = slots::origins(spec, &slots);
                 // Shapes stay, and with them whatever the source says of earlier pruning.
                 let opens_in = vec!["Pillars".to_owned(), "whatever opens the original".to_owned()];
                 (slots, kept, source_config(model.config())?, opens_in, Vec::new())
             }
-            Format::Gqa => {
+            ExportFormat::Gqa => {
                 let Gqa { slots, config, opens_in, notes } = gqa(model, plan)?;
                 (slots, Kept::all(), config, opens_in, notes)
             }
@@ -82,7 +82,7 @@ impl Surgery {
         let mut surgery = Self { slots, cuts, tensors, module, config, kept, opens_in, notes };
         let zeros = surgery.zero_heads().values().sum::<usize>();
         match format {
-            Format::Masked => {
+            ExportFormat::Masked => {
                 surgery.notes.push(format!("{zeros} heads are zero; shapes and sizes are those of the source"));
             }
             _ if zeros > 0 => surgery.notes.push(format!(
@@ -134,7 +134,7 @@ impl Surgery {
 }
 
 /// Refuses to take heads out of layers whose other heads would then compute something else.
-fn check_removal(model: &Model, slots: &Slots, format: Format) -> Result<()> {
+fn check_removal(model: &Model, slots: &Slots, format: ExportFormat) -> Result<()> {
     let loses = |(site, attention): &(Site, &AttentionSpec)| {
         slots.get(site).is_some_and(|s| s.queries.len() != attention.heads || s.keys.len() != attention.kv_heads)
     };

@@ -12,7 +12,7 @@ use super::sweep::Sweep;
 use crate::analysis::{Analysis, Baseline, Moments, SharedMoments, SiteMoments};
 use crate::error::{Error, Result};
 use crate::network::Site;
-use crate::plan::{self, Amount, Method, Plan, Request};
+use crate::plan::{self, Amount, Method, Plan, PlanRequest};
 
 /// The ridge under which heads are chosen: small, since the order hardly depends on it.
 const RIDGE: f64 = 1e-4;
@@ -22,7 +22,7 @@ const RIDGE: f64 = 1e-4;
 /// # Errors
 ///
 /// What the method needs is not there, or the amount is none that it can keep.
-pub fn propose(analysis: &Analysis, moments: Option<&Moments>, request: &Request) -> Result<Plan> {
+pub fn propose(analysis: &Analysis, moments: Option<&Moments>, request: &PlanRequest) -> Result<Plan> {
     if request.ranking.method != Method::Reconstruction {
         return plan::propose(analysis, request);
     }
@@ -51,7 +51,7 @@ struct Layer {
     stays: Vec<Stay>,
 }
 
-fn reconstruction(analysis: &Analysis, moments: &Moments, request: &Request) -> Result<Plan> {
+fn reconstruction(analysis: &Analysis, moments: &Moments, request: &PlanRequest) -> Result<Plan> {
     plan::check_amount(request)?;
     let unit = match moments.sites.values().all(|s| s.sensitivity.is_some()) {
         true => Unit::Loss,
@@ -104,7 +104,7 @@ fn reconstruction(analysis: &Analysis, moments: &Moments, request: &Request) -> 
 }
 
 /// Which of its `stays` each layer takes.
-fn numbers(layers: &[Layer], analysis: &Analysis, request: &Request) -> Result<Vec<usize>> {
+fn numbers(layers: &[Layer], analysis: &Analysis, request: &PlanRequest) -> Result<Vec<usize>> {
     // The legal number that every other method would keep.
     let near = |layer: &Layer, wanted: f64| {
         let legal: Vec<usize> = layer.stays.iter().rev().map(|stay| stay.kept.len()).collect();

@@ -333,8 +333,8 @@ mod tests {
                     / odd.len() as f64
             };
             let mean = |j: usize| odd.iter().map(|t| y[(*t, j)]).sum::<f64>() / odd.len() as f64;
-            let centre: Vec<f64> = (0..y.ncols()).map(|j| if with_bias { mean(j) } else { 0.0 }).collect();
-            let power = error(&Mat::zeros(columns.len(), y.ncols()), &centre);
+            let center: Vec<f64> = (0..y.ncols()).map(|j| if with_bias { mean(j) } else { 0.0 }).collect();
+            let power = error(&Mat::zeros(columns.len(), y.ncols()), &center);
             let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-9, "{found} {expected}");
             close(report.held_out.unwrap(), error(&fit.weight, &fit.bias) / power);
             let prior = rows(case.weight.as_ref(), &columns);

@@ -49,10 +49,10 @@ impl Regression {
         let n = self.tokens.max(1.0);
         let square = if self.with_bias { n * n } else { f64::INFINITY };
         let (k, m) = (self.xx.nrows(), self.xy.ncols());
-        let centred = |sum: f64, a: f64, b: f64| sum / n - a * b / square;
+        let centered = |sum: f64, a: f64, b: f64| sum / n - a * b / square;
         (
-            Mat::from_fn(k, k, |i, j| centred(self.xx[(i, j)], self.x[i], self.x[j])),
-            Mat::from_fn(k, m, |i, j| centred(self.xy[(i, j)], self.x[i], self.y[j])),
+            Mat::from_fn(k, k, |i, j| centered(self.xx[(i, j)], self.x[i], self.x[j])),
+            Mat::from_fn(k, m, |i, j| centered(self.xy[(i, j)], self.x[i], self.y[j])),
         )
     }
 

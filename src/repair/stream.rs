@@ -124,7 +124,7 @@ fn pass(
             Some(lack) => (&y + lack)?,
             None => y.clone(),
         };
-        let weigh = if drifted && walk.normalises_later()? { Some((&whole.stream + &y)?) } else { None };
+        let weigh = if drifted && walk.normalizes_later()? { Some((&whole.stream + &y)?) } else { None };
         tokens += pruned.real.as_ref().map_or(pruned.heads.dim(0)?, Tensor::elem_count);
         add(&mut halves[at % 2], &pruned, &target, weigh.as_ref(), old)?;
         walk.join(at, &y)?;

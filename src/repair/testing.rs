@@ -60,13 +60,13 @@ impl Case {
     }
 
     pub fn sweep(&self) -> Sweep {
-        let x = self.centred(&self.outputs);
+        let x = self.centered(&self.outputs);
         let a = product(x.transpose(), x.as_ref()) * faer::Scale(1.0 / self.outputs.nrows() as f64);
         Sweep::new(&a, product(self.weight.as_ref(), self.weight.transpose()), self.dim, 0.0).unwrap()
     }
 
     /// Without the mean, where there is a bias to say it.
-    fn centred(&self, x: &Mat<f64>) -> Mat<f64> {
+    fn centered(&self, x: &Mat<f64>) -> Mat<f64> {
         let n = x.nrows() as f64;
         let mean = |j: usize| if self.with_bias { (0..x.nrows()).map(|t| x[(t, j)]).sum::<f64>() / n } else { 0.0 };
         let means: Vec<f64> = (0..x.ncols()).map(mean).collect();
@@ -77,11 +77,11 @@ impl Case {
         heads.iter().flat_map(|h| h * self.dim..(h + 1) * self.dim).collect()
     }
 
-    /// Mean squared error of the branch, least squares over the features of the kept heads by a QR factorisation.
+    /// Mean squared error of the branch, least squares over the features of the kept heads by a QR factorization.
     pub fn error(&self, kept: &[usize]) -> f64 {
-        let y = self.centred(&product(self.outputs.as_ref(), self.weight.as_ref()));
+        let y = self.centered(&product(self.outputs.as_ref(), self.weight.as_ref()));
         let columns = self.columns(kept);
-        let all = self.centred(&self.outputs);
+        let all = self.centered(&self.outputs);
         let x = Mat::from_fn(all.nrows(), columns.len(), |t, j| all[(t, columns[j])]);
         let left = if columns.is_empty() {
             y

@@ -11,7 +11,7 @@ use crate::evaluation::{COMPARED_COPIES, Candidate, Measured, Timing, compare};
 use crate::model::{Model, Needs};
 use crate::network::Gates;
 use crate::plan::Plan;
-use crate::pruning::{self, ExportOptions, Format, Report};
+use crate::pruning::{self, ExportFormat, ExportOptions, Report};
 use crate::repair::Repair;
 use crate::task::Ticket;
 
@@ -21,7 +21,7 @@ pub struct PruneSpec {
     /// The folder to write.
     pub out: PathBuf,
     /// How removed heads are written.
-    pub format: Format,
+    pub format: ExportFormat,
     /// Replace a folder that this program wrote.
     pub force: bool,
 }

@@ -1,16 +1,16 @@
-//! Choosing heads in rounds: after each, the model that is left is analysed anew.
+//! Choosing heads in rounds: after each, the model that is left is analyzed anew.
 
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device};
 
 use super::Checked;
-use crate::analysis::{Analysis, Groups, ModelInfo, Settings, analyze, baseline, magnitude};
+use crate::analysis::{Analysis, AnalysisSettings, Groups, ModelInfo, analyze, baseline, magnitude};
 use crate::corpus::{Corpus, Purpose};
 use crate::error::{Error, Result};
 use crate::model::{Model, Narrowed, apply_kept};
 use crate::network::{Kept, Network, NetworkSpec};
-use crate::plan::{Amount, Plan, Request, propose, snap};
+use crate::plan::{Amount, Plan, PlanRequest, propose, snap};
 use crate::task::Ticket;
 use crate::training::gate_importance;
 
@@ -26,7 +26,7 @@ pub struct Rounds<'a> {
     /// What the analyses after the first read.
     pub corpus: &'a Corpus,
     /// How heads are chosen, and how many stay in the end.
-    pub request: Request,
+    pub request: PlanRequest,
     /// Number of rounds; each removes about as many heads.
     pub count: usize,
 }
@@ -36,7 +36,13 @@ impl Checked {
     ///
     /// # Errors
     /// As [`Rounds::plan`]; where the input cannot be read.
-    pub fn plan_in_rounds(&self, first: &Analysis, request: Request, count: usize, ticket: &Ticket) -> Result<Plan> {
+    pub fn plan_in_rounds(
+        &self,
+        first: &Analysis,
+        request: PlanRequest,
+        count: usize,
+        ticket: &Ticket,
+    ) -> Result<Plan> {
         let corpus = self.corpus(Purpose::Observe, ticket)?;
         let (device, dtype) = (self.device()?, self.spec().precision.dtype());
         Rounds { model: &self.opened().model, device: &device, dtype, corpus: &corpus, request, count }
@@ -59,7 +65,7 @@ impl Rounds<'_> {
         let mut kept: Kept = spec.sites().iter().map(|(site, a)| (*site, 0..a.heads)).collect();
         for round in 1..=self.count {
             let amount = self.amount(first, &analysis, round)?;
-            let (plan, _) = snap(&analysis, &propose(&analysis, &Request { amount, ..self.request })?)?;
+            let (plan, _) = snap(&analysis, &propose(&analysis, &PlanRequest { amount, ..self.request })?)?;
             // The plan counts heads of the model that the rounds before left.
             let left = kept.iter().map(|(site, heads)| {
                 let stay = plan.kept_at(site, heads.len());
@@ -67,7 +73,7 @@ impl Rounds<'_> {
             });
             kept = left.collect();
             if round < self.count {
-                analysis = self.analyse(first, &kept, &weights, (round, ticket))?;
+                analysis = self.analyze(first, &kept, &weights, (round, ticket))?;
             }
         }
         let plan = Plan {
@@ -93,7 +99,7 @@ impl Rounds<'_> {
                 .hint(format!("it is of {}; name that folder", first.model.path)));
         }
         if self.request.allow_empty {
-            return Err(Error::usage("a layer without heads cannot be analysed in a next round")
+            return Err(Error::usage("a layer without heads cannot be analyzed in a next round")
                 .hint("leave out --allow-empty, or plan in one round"));
         }
         Ok(())
@@ -131,7 +137,7 @@ impl Rounds<'_> {
     }
 
     /// An analysis of the model with the heads in `kept` alone.
-    fn analyse(
+    fn analyze(
         &self,
         first: &Analysis,
         kept: &Kept,
@@ -144,7 +150,7 @@ impl Rounds<'_> {
         let narrowed = Narrowed::new(weights, spec, kept);
         let network = Network::load(&left, &narrowed)?;
         let wanted = self.request.ranking.method.baseline();
-        let settings = Settings {
+        let settings = AnalysisSettings {
             groups: at_most(&first.settings.groups, &left)?,
             confidence: wanted == Some(baseline::CONFIDENCE),
             cka: false,

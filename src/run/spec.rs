@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Checked, Opened};
 use crate::analysis::{self, Clustering, Groups, Metric};
 use crate::corpus::{self, BatchOrder, CorpusPart, Input, Intake, Purpose, SourceKind};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::evaluation::generation::Translation;
 use crate::model::MemoryLimit;
 use crate::network::FeatureMap;
@@ -129,7 +129,7 @@ pub fn refusal(mut faults: Vec<Fault>) -> Error {
         return fault.error;
     }
     let text = faults.iter().map(|fault| fault.error.to_string()).collect::<Vec<_>>().join("; ");
-    match faults.iter().any(|fault| fault.error.kind() == Kind::Usage) {
+    match faults.iter().any(|fault| fault.error.kind() == ErrorKind::Usage) {
         true => Error::usage(text),
         false => Error::new(text),
     }
@@ -244,11 +244,11 @@ impl Spec {
     }
 
     /// What is computed from it.
-    pub(super) fn analysis(&self) -> analysis::Settings {
+    pub(super) fn analysis(&self) -> analysis::AnalysisSettings {
         let mut features = self.features.clone();
         features.sort_unstable();
         features.dedup();
-        analysis::Settings {
+        analysis::AnalysisSettings {
             features,
             groups: self.groups.clone(),
             metric: self.metric,
@@ -258,7 +258,7 @@ impl Spec {
             moments: self.moments,
             confidence: self.confidence,
             seq_len: self.seq_len,
-            ..analysis::Settings::default()
+            ..analysis::AnalysisSettings::default()
         }
     }
 }

@@ -72,7 +72,7 @@ impl TrainSpec {
                 seed: spec.seed,
                 precision: spec.precision,
                 translation: spec.translation.or(self.settings.translation),
-                // What is measured later may not be learnt now.
+                // What is measured later may not be learned now.
                 held_out_every: spec.held_out_every.unwrap_or(self.settings.held_out_every),
                 ..self.settings.clone()
             },

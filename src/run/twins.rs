@@ -143,7 +143,7 @@ mod tests {
 
     use super::*;
     use crate::plan::Plan;
-    use crate::pruning::{ExportOptions, Format, export};
+    use crate::pruning::{ExportFormat, ExportOptions, export};
     use crate::run::Spec;
 
     #[test]
@@ -154,7 +154,7 @@ mod tests {
         let mask = std::fs::read_to_string(folder.join("mask.json")).unwrap();
         let plan = Plan::parse_any(&mask).unwrap();
         let out = scratch.path().join("smaller");
-        export(&opened.model, &plan, Format::Compact, &out, &ExportOptions::default(), None, &Ticket::default())
+        export(&opened.model, &plan, ExportFormat::Compact, &out, &ExportOptions::default(), None, &Ticket::default())
             .unwrap();
         let rows = scratch.path().join("rows.jsonl");
         std::fs::write(&rows, "{\"input_ids\": [1, 2, 3, 4, 5, 6]}\n{\"input_ids\": [7, 8, 9]}\n").unwrap();

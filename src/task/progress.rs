@@ -25,7 +25,7 @@ impl CancelToken {
 /// How far a piece of work has come.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
-    /// What is being done now, e.g. `analyse`.
+    /// What is being done now, e.g. `analyze`.
     pub stage: String,
     /// Units finished in this stage.
     pub done: u64,

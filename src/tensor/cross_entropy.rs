@@ -81,7 +81,7 @@ pub fn tally_rows(logits: &Tensor, first: usize, labels: &[u32], tallies: &mut [
 fn tally<T: Real>(logits: &[T], classes: usize, first: usize, labels: &[u32]) -> Vec<RowTally> {
     let rows = logits.par_chunks(classes.max(1)).zip(labels);
     let of = |(row, label): (&[T], &u32)| {
-        let (sum, (at, max)) = normaliser(row);
+        let (sum, (at, max)) = normalizer(row);
         let wanted = (*label as usize).checked_sub(first).and_then(|at| row.get(at));
         RowTally { top: (at.saturating_add(index(first)), max.to_f64()), sum, wanted: wanted.map(|x| x.to_f64()) }
     };
@@ -124,12 +124,12 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32], smoothing: f64) -> Result<
     let wanted = Tensor::new(labels, logits.device())?.unsqueeze(1)?;
     // The maximum shifts both terms alike and is a constant to the gradient.
     let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
-    let normaliser = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
-    let loss = (&normaliser - shifted.gather(&wanted, D::Minus1)?)?.mean_all()?;
+    let normalizer = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
+    let loss = (&normalizer - shifted.gather(&wanted, D::Minus1)?)?.mean_all()?;
     if smoothing == 0.0 {
         return Ok(loss);
     }
-    let flat = (normaliser - shifted.mean_keepdim(D::Minus1)?)?.mean_all()?;
+    let flat = (normalizer - shifted.mean_keepdim(D::Minus1)?)?.mean_all()?;
     (loss * (1.0 - smoothing))? + (flat * smoothing)?
 }
 
@@ -145,13 +145,13 @@ fn check(logits: &Tensor, labels: &[u32]) -> Result<()> {
 }
 
 /// `sum exp(x - max)`, and the maximum with its index.
-fn normaliser<T: Real>(row: &[T]) -> (f64, (u32, T)) {
+fn normalizer<T: Real>(row: &[T]) -> (f64, (u32, T)) {
     let (at, max) = largest(row);
     (sum_of_exponentials(row, max), (index(at), max))
 }
 
 fn surprise<T: Real>(row: &[T], label: u32) -> f64 {
-    let (sum, (_, max)) = normaliser(row);
+    let (sum, (_, max)) = normalizer(row);
     sum.ln() - row.get(label as usize).map_or(f64::NAN, |x| x.to_f64() - max.to_f64())
 }
 
@@ -168,7 +168,7 @@ impl CrossEntropy {
             if self.smoothing == 0.0 {
                 return on_label;
             }
-            let (sum, (_, max)) = normaliser(row);
+            let (sum, (_, max)) = normalizer(row);
             let mean = row.iter().map(|x| x.to_f64() - max.to_f64()).sum::<f64>() / classes as f64;
             (1.0 - self.smoothing) * on_label + self.smoothing * (sum.ln() - mean)
         });

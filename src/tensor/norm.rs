@@ -1,4 +1,4 @@
-//! Normalisation over the last axis.
+//! Normalization over the last axis.
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
@@ -11,7 +11,7 @@ use super::portable;
 /// Layer norm (Ba et al. 2016): `(x - mean) / sqrt(var + eps) * weight + bias` over the last axis.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
     if has_kernels(x.device()) {
-        on_processor(x, weight, bias, NormOp { eps, centred: true })
+        on_processor(x, weight, bias, NormOp { eps, centered: true })
     } else {
         portable::layer_norm(x, weight, bias, eps)
     }
@@ -20,7 +20,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) 
 /// Root-mean-square norm (Zhang and Sennrich 2019): `x / sqrt(mean(x^2) + eps) * weight` over the last axis.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     if has_kernels(x.device()) {
-        on_processor(x, weight, None, NormOp { eps, centred: false })
+        on_processor(x, weight, None, NormOp { eps, centered: false })
     } else {
         portable::rms_norm(x, weight, eps)
     }
@@ -43,7 +43,7 @@ const BLOCK: usize = 1 << 14;
 struct NormOp {
     eps: f64,
     /// Whether the mean is taken away.
-    centred: bool,
+    centered: bool,
 }
 
 impl NormOp {
@@ -130,7 +130,7 @@ impl NormOp {
     #[inline(always)]
     fn shift_and_scale<T: Real, S: Simd>(self, simd: S, row: &[T]) -> (T, T) {
         let width = row.len() as f64;
-        let shift = if self.centred { T::from_f64(sum(simd, row, |x| x, |x| x).to_f64() / width) } else { T::zero() };
+        let shift = if self.centered { T::from_f64(sum(simd, row, |x| x, |x| x).to_f64() / width) } else { T::zero() };
         let shifts = T::splat(simd, shift.to_f64());
         let squares = sum(
             simd,
@@ -186,7 +186,7 @@ impl<T: Real> WithSimd for NormRows<'_, T> {
 }
 
 /// With `n = (x - mean) * scale` and `g = grad * weight`: the argument's gradient is
-/// `scale * (g - mean(g) - n * mean(g n))` (no `mean(g)` where nothing was centred), the weight's `sum grad * n`, the
+/// `scale * (g - mean(g) - n * mean(g n))` (no `mean(g)` where nothing was centered), the weight's `sum grad * n`, the
 /// bias' `sum grad`.
 struct NormGradient<'a, T> {
     norm: NormOp,
@@ -231,7 +231,7 @@ impl<T: Real> WithSimd for NormGradient<'_, T> {
                 sum_b_rest[i] += grad_rest[i];
             }
             let along = T::from_f64(along.to_f64() / width as f64);
-            let plain = T::from_f64(if self.norm.centred { plain.to_f64() / width as f64 } else { 0.0 });
+            let plain = T::from_f64(if self.norm.centered { plain.to_f64() / width as f64 } else { 0.0 });
             let (alongs, plains) = (T::splat(simd, along.to_f64()), T::splat(simd, plain.to_f64()));
             for i in 0..x.len() {
                 let normal = T::times(simd, T::minus(simd, x[i], shifts), scales);
@@ -347,7 +347,7 @@ mod tests {
     fn sums_over_rows_do_not_depend_on_threads() {
         let at: [Tensor; 3] =
             [random(&[300, 96], 7), random(&[96], 8), random(&[300, 96], 9)].map(|x| x.to_dtype(DType::F32).unwrap());
-        let norm = NormOp { eps: 1e-5, centred: true };
+        let norm = NormOp { eps: 1e-5, centered: true };
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let [dx, dw, db] = pool.install(|| norm.pull_any(&at[0], &at[1], &at[2]).unwrap());

@@ -35,9 +35,9 @@ pub(super) fn activate(x: &Tensor, f: Nonlinearity) -> Result<Tensor> {
 
 pub(super) fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
     let wide = widened(x)?;
-    let centred = wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?;
-    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-    let scaled = centred.broadcast_div(&(variance + eps)?.sqrt()?)?.broadcast_mul(&widened(weight)?)?;
+    let centered = wide.broadcast_sub(&wide.mean_keepdim(D::Minus1)?)?;
+    let variance = centered.sqr()?.mean_keepdim(D::Minus1)?;
+    let scaled = centered.broadcast_div(&(variance + eps)?.sqrt()?)?.broadcast_mul(&widened(weight)?)?;
     match bias {
         Some(bias) => scaled.broadcast_add(&widened(bias)?)?.to_dtype(x.dtype()),
         None => scaled.to_dtype(x.dtype()),

@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::constraint::Constraint;
 use super::{AdamSettings, Learner, Parameters, StepSettings};
-use crate::analysis::{Analysis, Gram, Groups, ModelInfo, Settings, SiteAnalysis, analyze};
+use crate::analysis::{Analysis, AnalysisSettings, Gram, Groups, ModelInfo, SiteAnalysis, analyze};
 use crate::evaluation::evaluate;
 use crate::model::Model;
 use crate::network::{Activation, Batch, Blind, FeatureMap, Gates, Hidden, Network, Source, TokenMask, Tokens};
@@ -24,7 +24,7 @@ fn fixtures() -> Vec<PathBuf> {
     folders
 }
 
-/// The inputs of a reference, every position labelled with the token that is read there.
+/// The inputs of a reference, every position labeled with the token that is read there.
 fn batch(folder: &Path) -> Batch {
     let of = candle_core::safetensors::load(folder.join("reference.safetensors"), &Device::Cpu).unwrap();
     let tokens = |ids: &Tensor, mask: Option<&Tensor>| {
@@ -72,12 +72,12 @@ fn networks_and_analyses_elsewhere_are_those_here() {
     for folder in fixtures() {
         let model = Model::open(&folder).unwrap();
         let batch = batch(&folder);
-        let settings = Settings {
+        let settings = AnalysisSettings {
             features: FeatureMap::ALL.to_vec(),
             groups: Groups::Fixed(1),
             cka: true,
             confidence: true,
-            ..Settings::default()
+            ..AnalysisSettings::default()
         };
         for (precision, unit) in TYPES {
             let run = || -> (Vec<f64>, Analysis, Option<f64>) {
@@ -151,14 +151,14 @@ fn layers_that_are_read_one_by_one_elsewhere_give_the_same_bits() {
 
 #[test]
 fn steps_elsewhere_are_those_here() {
-    let mut learnt = 0;
+    let mut learned = 0;
     for folder in fixtures() {
         let model = Model::open(&folder).unwrap();
         let batch = batch(&folder);
         if model.spec().output.is_none() || batch.labels.is_none() {
             continue;
         }
-        learnt += 1;
+        learned += 1;
         let gates = Gates::open();
         let constraint = Constraint { groups: Groups::Fixed(2), alpha: 5.0, beta: 7.0, ..Constraint::default() };
         let settings =
@@ -170,8 +170,8 @@ fn steps_elsewhere_are_those_here() {
                 let mut learner = learner.computing_in(precision);
                 let step = learner.step(std::slice::from_ref(&batch), &settings).unwrap();
                 // After one step the first moments are the gradients, shortened.
-                let moments = learner.optimiser().state().flat_map(|(first, _)| doubles(first).unwrap());
-                (step.task_loss, step.homogenisation.unwrap(), moments.collect::<Vec<f64>>())
+                let moments = learner.optimizer().state().flat_map(|(first, _)| doubles(first).unwrap());
+                (step.task_loss, step.homogenization.unwrap(), moments.collect::<Vec<f64>>())
             };
             let (here, there) = (run(), without_kernels(run));
             let family = model.family().model_type;
@@ -187,5 +187,5 @@ fn steps_elsewhere_are_those_here() {
             assert!(gradients < most, "{family} in {precision}: gradients are {} units apart", gradients / unit);
         }
     }
-    assert!(learnt >= 24, "{learnt}");
+    assert!(learned >= 24, "{learned}");
 }

@@ -19,7 +19,7 @@ use crate::tensor::{Precision, at_work, doubles};
 pub struct Learner {
     parameters: Parameters,
     network: Network,
-    optimiser: AdamW,
+    optimizer: AdamW,
     precision: Precision,
     scale: Option<LossScale>,
 }
@@ -49,7 +49,7 @@ pub struct StepResult {
     /// What the constraint added to the loss.
     pub constraint_loss: f64,
     /// Mean over layers and batches of `cos(x_h, z_g(h))`, where measured.
-    pub homogenisation: Option<f64>,
+    pub homogenization: Option<f64>,
     /// Mean over layers and batches of `cos(z_c, z_c')`, where measured.
     pub diversification: Option<f64>,
     /// Norm of the gradient before it was shortened.
@@ -70,7 +70,7 @@ pub struct StepParts {
     /// All gradients.
     pub backward: f64,
     /// Moving the weights.
-    pub optimiser: f64,
+    pub optimizer: f64,
 }
 
 impl StepParts {
@@ -79,7 +79,7 @@ impl StepParts {
         self.forward += other.forward;
         self.constraint += other.constraint;
         self.backward += other.backward;
-        self.optimiser += other.optimiser;
+        self.optimizer += other.optimizer;
     }
 
     /// The seconds of one of `steps` steps.
@@ -90,17 +90,17 @@ impl StepParts {
             forward: part(self.forward),
             constraint: part(self.constraint),
             backward: part(self.backward),
-            optimiser: part(self.optimiser),
+            optimizer: part(self.optimizer),
         }
     }
 }
 
 impl Learner {
-    /// A learner with a fresh optimiser that computes in the parameters' own type.
+    /// A learner with a fresh optimizer that computes in the parameters' own type.
     pub fn new(spec: &NetworkSpec, parameters: Parameters, adam: AdamSettings) -> Result<Self> {
         let network = Network::load(spec, &parameters)?;
-        let optimiser = AdamW::new(&parameters, adam)?;
-        Ok(Self { parameters, network, optimiser, precision: Precision::F32, scale: None })
+        let optimizer = AdamW::new(&parameters, adam)?;
+        Ok(Self { parameters, network, optimizer, precision: Precision::F32, scale: None })
     }
 
     /// The same, with passes and gradients in `precision`, where that is not f32: every step rounds the parameters to it,
@@ -125,14 +125,14 @@ impl Learner {
         &self.parameters
     }
 
-    /// The optimiser.
-    pub fn optimiser(&self) -> &AdamW {
-        &self.optimiser
+    /// The optimizer.
+    pub fn optimizer(&self) -> &AdamW {
+        &self.optimizer
     }
 
-    /// The optimiser, to put a saved state back.
-    pub fn optimiser_mut(&mut self) -> &mut AdamW {
-        &mut self.optimiser
+    /// The optimizer, to put a saved state back.
+    pub fn optimizer_mut(&mut self) -> &mut AdamW {
+        &mut self.optimizer
     }
 
     /// The network; its weights record what is done with them.
@@ -169,8 +169,8 @@ impl Learner {
             let factor = self.scale.map_or(1.0, LossScale::factor);
             let gradients = self.gradients(batches, (total, factor), settings, &mut step)?;
             let began = Instant::now();
-            let norm = self.optimiser.step(&self.parameters, &gradients, factor, settings.rate)?;
-            step.parts.optimiser += began.elapsed().as_secs_f64();
+            let norm = self.optimizer.step(&self.parameters, &gradients, factor, settings.rate)?;
+            step.parts.optimizer += began.elapsed().as_secs_f64();
             if let Some(norm) = norm {
                 self.scale.iter_mut().for_each(LossScale::keep);
                 step.gradient_norm = norm;
@@ -259,7 +259,7 @@ fn loss(
     // Every layer's sum is over the step's tokens; a mean over layers is also one over batches.
     let weight = if constraint.reduction == Reduction::Printed { part } else { 1.0 };
     let found = term(constraint, &grams.grams, total, |site, gram| assign(constraint, site, gram, settings.seed))?;
-    *step.homogenisation.get_or_insert(0.0) += part * found.homogenisation;
+    *step.homogenization.get_or_insert(0.0) += part * found.homogenization;
     *step.diversification.get_or_insert(0.0) += part * found.diversification;
     step.sites = found.sites;
     let loss = match found.loss {
@@ -314,7 +314,7 @@ mod tests {
         let two = parts.step(&[batch(&rows[..1]), batch(&rows[1..])], &settings).unwrap();
         assert_eq!((one.tokens, two.tokens), (17, 17));
         assert!((one.task_loss - two.task_loss).abs() < 1e-12);
-        for ((a, _), (b, _)) in whole.optimiser().state().zip(parts.optimiser().state()) {
+        for ((a, _), (b, _)) in whole.optimizer().state().zip(parts.optimizer().state()) {
             let difference: f64 = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap();
             assert!(difference < 1e-12);
         }
@@ -341,7 +341,7 @@ mod tests {
             last = learner.step(std::slice::from_ref(&batch), &settings).unwrap();
         }
         assert!(last.task_loss < 0.5 * first.task_loss, "{} {}", first.task_loss, last.task_loss);
-        assert!(first.sites.len() == 2 && first.homogenisation.is_some_and(|h| h > -1.0 && h <= 1.0));
+        assert!(first.sites.len() == 2 && first.homogenization.is_some_and(|h| h > -1.0 && h <= 1.0));
         let hidden = frozen.hidden(&batch, &gates, &mut Blind).unwrap();
         let seen = number(&task_loss(&frozen, &hidden, &batch, 0.0).unwrap().mean).unwrap();
         assert!(seen < last.task_loss);
@@ -396,7 +396,7 @@ mod tests {
         let got = steep.step(std::slice::from_ref(&batch), &settings).unwrap();
         let scale = steep.loss_scale().unwrap();
         assert!(scale.factor() < largest.factor() && scale.factor() >= 65536.0, "{scale:?}");
-        assert_eq!(steep.optimiser().steps(), 1);
+        assert_eq!(steep.optimizer().steps(), 1);
         assert_eq!(got.task_loss, expected.task_loss);
         // The factor is a power of two: the gradients are equal but for what the smaller one rounds to nothing.
         assert!((got.gradient_norm / expected.gradient_norm - 1.0).abs() < 1e-3);

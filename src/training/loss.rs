@@ -19,16 +19,16 @@ pub struct TaskLoss {
 ///
 /// With `smoothing` e the target distribution is `1 - e` on the label plus `e / V` everywhere (Szegedy et al. 2016).
 pub fn task_loss(network: &Network, hidden: &Hidden, batch: &Batch, smoothing: f64) -> Result<TaskLoss> {
-    let (rows, labels) = labelled(&hidden.states, batch)?;
+    let (rows, labels) = labeled(&hidden.states, batch)?;
     // Logits of positions without a label are never formed.
     let mean = cross_entropy(&network.logits(&rows)?, &labels, smoothing)?;
     Ok(TaskLoss { mean, tokens: labels.len() })
 }
 
 /// The rows of `x [N, T, ..]` that `batch` has labels for, and the labels.
-fn labelled(x: &Tensor, batch: &Batch) -> Result<(Tensor, Vec<u32>)> {
+fn labeled(x: &Tensor, batch: &Batch) -> Result<(Tensor, Vec<u32>)> {
     let rows = x.flatten_to(1)?;
-    let (places, labels) = batch.labelled(rows.dim(0)?)?;
+    let (places, labels) = batch.labeled(rows.dim(0)?)?;
     if places.is_empty() {
         return Err(Error::new("a batch has no position to learn from"));
     }

@@ -30,7 +30,8 @@ pub struct Record {
     pub constraint_loss: f64,
     /// Mean of `cos(x_h, z_g(h))` over heads and layers on the last batch.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub homogenisation: Option<f64>,
+    #[serde(alias = "homogenisation")]
+    pub homogenization: Option<f64>,
     /// Mean of `cos(z_c, z_c')`, or its square, over pairs of groups and layers on the last batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diversification: Option<f64>,
@@ -97,9 +98,9 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 /// Columns of the CSV file.
-const COLUMNS: &str = "stage,step,total_steps,task_loss,constraint_loss,homogenisation,diversification,silhouette,dunn,\
+const COLUMNS: &str = "stage,step,total_steps,task_loss,constraint_loss,homogenization,diversification,silhouette,dunn,\
                        rate,gradient_norm,tokens_per_second,seconds,validation_loss,validation_perplexity,movement,\
-                       forward_secs,constraint_secs,backward_secs,optimiser_secs,remaining_secs,bleu,rouge_1,rouge_2,rouge_l\n";
+                       forward_secs,constraint_secs,backward_secs,optimizer_secs,remaining_secs,bleu,rouge_1,rouge_2,rouge_l\n";
 
 /// Writes records as JSON Lines and as CSV.
 #[derive(Debug)]
@@ -156,7 +157,7 @@ fn row(r: &Record) -> String {
             let _ = write!(line, "{value}");
         }
     };
-    for value in [r.homogenisation, r.diversification, r.mean_silhouette(), r.mean_dunn()] {
+    for value in [r.homogenization, r.diversification, r.mean_silhouette(), r.mean_dunn()] {
         optional(&mut line, value);
     }
     for value in [r.rate, r.gradient_norm, r.tokens_per_second, r.seconds] {
@@ -165,8 +166,8 @@ fn row(r: &Record) -> String {
     for value in [r.validation_loss, r.perplexity(), r.movement] {
         optional(&mut line, value);
     }
-    let StepParts { forward, constraint, backward, optimiser } = r.parts;
-    for value in [Some(forward), Some(constraint), Some(backward), Some(optimiser), r.remaining_secs] {
+    let StepParts { forward, constraint, backward, optimizer } = r.parts;
+    for value in [Some(forward), Some(constraint), Some(backward), Some(optimizer), r.remaining_secs] {
         optional(&mut line, value);
     }
     let rouge = r.translation.map(|t| t.rouge);

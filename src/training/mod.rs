@@ -3,10 +3,10 @@
 //! | module | job |
 //! | --- | --- |
 //! | `parameters`, `initial` | variables by role, from a checkpoint or from a seed |
-//! | `constraint` | homogenisation and diversification of head groups ([method](crate::method), section 5) |
+//! | `constraint` | homogenization and diversification of head groups ([method](crate::method), section 5) |
 //! | `loss`, `unigram` | mean task loss per token; what a model that only counts tokens would reach |
-//! | `learner`, `optimiser`, `schedule`, `loss_scale` | one step: gradients to moved weights, in f32 or mixed precision |
-//! | `data`, `feed`, `movement`, `metrics`, `control` | what is learnt from; batches without end; convergence; records; pause, stop, vote now |
+//! | `learner`, `optimizer`, `schedule`, `loss_scale` | one step: gradients to moved weights, in f32 or mixed precision |
+//! | `data`, `feed`, `movement`, `metrics`, `control` | what is learned from; batches without end; convergence; records; pause, stop, vote now |
 //! | `scratch`, `blueprint` | configuration and tokenizer of a new model; how it is written |
 //! | `run`, `state` | the stages of a whole run, each resumable |
 //! | `vote` | frozen weights, voting batches |
@@ -25,7 +25,7 @@ mod loss;
 mod loss_scale;
 mod metrics;
 mod movement;
-mod optimiser;
+mod optimizer;
 mod parameters;
 mod run;
 mod schedule;
@@ -45,8 +45,8 @@ pub use learner::{Learner, StepParts, StepResult, StepSettings};
 pub use loss::{TaskLoss, task_loss};
 pub use loss_scale::LossScale;
 pub use metrics::{MetricsLog, Record, SiteRecord};
-pub use movement::{Centres, centres, movement};
-pub use optimiser::{AdamSettings, AdamW};
+pub use movement::{Centers, centers, movement};
+pub use optimizer::{AdamSettings, AdamW};
 pub use parameters::{Parameter, Parameters, Rounded};
 pub use run::{RunFolder, RunOptions, TrainingEnd, TrainingEvent, TrainingSummary, request_of, train};
 pub use schedule::{Decay, Schedule};

@@ -11,22 +11,22 @@ use crate::task::Ticket;
 use crate::tensor::{constant, to_f64};
 
 /// Hidden units `z_c` of every layer on one batch, `[C, positions * d]`.
-pub type Centres = BTreeMap<Site, Tensor>;
+pub type Centers = BTreeMap<Site, Tensor>;
 
 /// The hidden units of `network` on `batch`, grouped as training would group them.
-pub fn centres(network: &Network, batch: &Batch, constraint: &Constraint, seed: u64) -> Result<Centres> {
-    let mut probe = CentreProbe { constraint, seed, centres: Centres::new() };
+pub fn centers(network: &Network, batch: &Batch, constraint: &Constraint, seed: u64) -> Result<Centers> {
+    let mut probe = CenterProbe { constraint, seed, centers: Centers::new() };
     network.show(std::slice::from_ref(batch), &Gates::open(), &mut probe, &Ticket::default())?;
-    Ok(probe.centres)
+    Ok(probe.centers)
 }
 
-struct CentreProbe<'a> {
+struct CenterProbe<'a> {
     constraint: &'a Constraint,
     seed: u64,
-    centres: Centres,
+    centers: Centers,
 }
 
-impl Probe for CentreProbe<'_> {
+impl Probe for CenterProbe<'_> {
     fn wants_attention(&self, _site: Site) -> bool {
         self.constraint.feature == crate::network::FeatureMap::Attention
     }
@@ -45,14 +45,14 @@ impl Probe for CentreProbe<'_> {
             }
         }
         let mean = constant(mean, (count, heads), rows.dtype(), rows.device())?;
-        self.centres.insert(maps.site, mean.matmul(&rows)?);
+        self.centers.insert(maps.site, mean.matmul(&rows)?);
         Ok(())
     }
 }
 
 /// How far hidden units moved from `before` to `now`: the distance of each to the nearest former one over its own
 /// length, both as root mean squares over the units of a layer; the mean over layers.
-pub fn movement(before: &Centres, now: &Centres) -> Result<f64> {
+pub fn movement(before: &Centers, now: &Centers) -> Result<f64> {
     let mut sum = 0.0;
     let mut layers = 0usize;
     for (site, now) in now {
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn movement_is_relative_and_knows_no_order() {
         let site = Site::new(SiteKind::Encoder, 0);
-        let of = |rows: &[[f32; 2]; 2]| Centres::from([(site, Tensor::new(rows, &Device::Cpu).unwrap())]);
+        let of = |rows: &[[f32; 2]; 2]| Centers::from([(site, Tensor::new(rows, &Device::Cpu).unwrap())]);
         let before = of(&[[3.0, 0.0], [0.0, 4.0]]);
         assert_eq!(movement(&before, &of(&[[0.0, 4.0], [3.0, 0.0]])).unwrap(), 0.0);
         // Units move by 1 and 0: sqrt(1 / (9 + 25)) with the new lengths 3 and 5.

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
 use crate::network::FeatureMap;
 use crate::plan::{Amount, Method, Plan};
-use crate::pruning::Format;
+use crate::pruning::ExportFormat;
 use crate::tensor::Precision;
 
 /// When constrained training ends and the heads are voted on.
@@ -59,7 +59,7 @@ pub struct Voting {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
     /// How the result is written.
-    pub format: Format,
+    pub format: ExportFormat,
     /// Steps of training without the others and without the constraint.
     pub finetune_steps: u64,
     /// Its largest learning rate; a fifth of the first stage's where absent.
@@ -75,7 +75,7 @@ impl Default for Voting {
             method: Method::Votes,
             amount: Amount::Groups,
             plan: None,
-            format: Format::default(),
+            format: ExportFormat::default(),
             finetune_steps: 300,
             finetune_rate: None,
         }
@@ -94,7 +94,7 @@ pub struct TrainSettings {
     pub warmup: Option<u64>,
     /// How the rate falls.
     pub decay: Decay,
-    /// The optimiser.
+    /// The optimizer.
     pub adam: AdamSettings,
     /// Batches whose gradients make one step.
     pub accumulate: usize,
@@ -121,7 +121,7 @@ pub struct TrainSettings {
     pub save_every: u64,
     /// Seed of fresh weights and groupings.
     pub seed: u64,
-    /// The type that passes and gradients are computed in. The weights that learn, the optimiser's moments and the
+    /// The type that passes and gradients are computed in. The weights that learn, the optimizer's moments and the
     /// loss are f32 whatever it is, and so is everything that is measured on held-out data.
     pub precision: Precision,
     /// The type that weights are written in: `f32`, `f16` or `bf16`.

@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Centres, Learner, LossScale, Position, StepParts};
+use super::{Centers, Learner, LossScale, Position, StepParts};
 use crate::checkpoint::{Stored, TensorPlan, tensor_bytes, write_safetensors};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -53,8 +53,9 @@ pub struct Standing {
     pub step: u64,
     /// Steps taken in all stages.
     pub total_steps: u64,
-    /// Steps that the optimiser counts; it begins anew in fine-tuning.
-    pub optimiser_steps: u64,
+    /// Steps that the optimizer counts; it begins anew in fine-tuning.
+    #[serde(alias = "optimiser_steps")]
+    pub optimizer_steps: u64,
     /// The factor on the loss, where the type that is computed in needs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_scale: Option<LossScale>,
@@ -91,7 +92,7 @@ pub struct RunningSums {
 const STANDING: &str = "standing";
 
 /// Writes a run's state in one file, which appears whole or not at all.
-pub fn save(path: &Path, learner: &Learner, standing: &Standing, centres: Option<&Centres>) -> Result<()> {
+pub fn save(path: &Path, learner: &Learner, standing: &Standing, centers: Option<&Centers>) -> Result<()> {
     let text = serde_json::to_vec(standing)?;
     let mut tensors: HashMap<String, Tensor> = HashMap::new();
     let mut plans = vec![TensorPlan { name: STANDING.to_owned(), stored: Stored::U8, shape: vec![text.len()] }];
@@ -101,13 +102,13 @@ pub fn save(path: &Path, learner: &Learner, standing: &Standing, centres: Option
         tensors.insert(name, tensor.clone());
         Ok(())
     };
-    for (parameter, (first, second)) in learner.parameters().list().iter().zip(learner.optimiser().state()) {
+    for (parameter, (first, second)) in learner.parameters().list().iter().zip(learner.optimizer().state()) {
         add(format!("weight.{}", parameter.role), parameter.var.as_tensor())?;
         add(format!("first.{}", parameter.role), first)?;
         add(format!("second.{}", parameter.role), second)?;
     }
-    for (site, centre) in centres.into_iter().flatten() {
-        add(format!("centres.{site}"), centre)?;
+    for (site, center) in centers.into_iter().flatten() {
+        add(format!("centers.{site}"), center)?;
     }
     write_safetensors(path, &plans, |plan| match tensors.get(&plan.name) {
         Some(tensor) => tensor_bytes(tensor),
@@ -116,7 +117,7 @@ pub fn save(path: &Path, learner: &Learner, standing: &Standing, centres: Option
 }
 
 /// Reads what [`save`] wrote into `learner`.
-pub fn load(path: &Path, learner: &mut Learner, device: &Device) -> Result<(Standing, Option<Centres>)> {
+pub fn load(path: &Path, learner: &mut Learner, device: &Device) -> Result<(Standing, Option<Centers>)> {
     let fail = |what: &str| Error::new(what.to_owned()).at(path).hint("start the run anew");
     let mut tensors = candle_core::safetensors::load(path, device).map_err(|e| Error::from(e).at(path))?;
     let text = tensors.remove(STANDING).ok_or_else(|| fail("this is no saved training state"))?;
@@ -131,13 +132,13 @@ pub fn load(path: &Path, learner: &mut Learner, device: &Device) -> Result<(Stan
         moments.push((take(format!("first.{role}"))?, take(format!("second.{role}"))?));
     }
     learner.parameters().restore(&weights)?;
-    learner.optimiser_mut().restore(standing.optimiser_steps, &moments)?;
+    learner.optimizer_mut().restore(standing.optimizer_steps, &moments)?;
     learner.restore_loss_scale(standing.loss_scale);
-    let mut centres = Centres::new();
+    let mut centers = Centers::new();
     for (name, tensor) in tensors {
-        if let Some(site) = name.strip_prefix("centres.") {
-            centres.insert(site.parse()?, tensor);
+        if let Some(site) = name.strip_prefix("centers.") {
+            centers.insert(site.parse()?, tensor);
         }
     }
-    Ok((standing, (!centres.is_empty()).then_some(centres)))
+    Ok((standing, (!centers.is_empty()).then_some(centers)))
 }

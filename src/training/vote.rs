@@ -28,20 +28,20 @@ pub fn vote(
         s.purpose = Purpose::Observe;
         s.batches = voting.batches;
     });
-    let asked = analysis::Settings {
+    let asked = analysis::AnalysisSettings {
         features: if voting.features.is_empty() { vec![constraint.feature] } else { voting.features.clone() },
         groups: constraint.groups.clone(),
         metric: constraint.metric,
         seed: settings.seed,
         confidence: methods.contains(&Method::Confidence),
-        ..analysis::Settings::default()
+        ..analysis::AnalysisSettings::default()
     }
     .reading(&corpus);
     let info = ModelInfo::of(model, DType::F32)?;
     let device = network.device();
     let total = corpus.total().map(|t| t.value());
     let mut found = analysis::analyze(network, info, corpus.batches(device), total, &asked, ticket)?;
-    if methods.iter().any(|m| matches!(m, Method::Importance | Method::ImportanceNormalised)) {
+    if methods.iter().any(|m| matches!(m, Method::Importance | Method::ImportanceNormalized)) {
         let scored = corpus.with(|s| s.purpose = Purpose::Score);
         gate_importance(network, scored.batches(device), settings.seed, ticket)?.record(&mut found)?;
     }

@@ -171,7 +171,7 @@ mod tests {
         let curves = Curves {
             model: crate::analysis::ModelInfo::default(),
             analysis: "00".to_owned(),
-            analysed: "text a.txt".to_owned(),
+            analyzed: "text a.txt".to_owned(),
             reading: Reading::default(),
             length: 128,
             whole: None,

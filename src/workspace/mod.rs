@@ -31,6 +31,6 @@ pub use history::History;
 pub use open::{Place, open_place, open_workspace};
 pub use outlook::Outlook;
 pub use sample::{Sample, sample, sample_at, samples};
-pub use settings::{RECENT_LIMIT, Settings, ThemeChoice};
+pub use settings::{ProgramSettings, RECENT_LIMIT, ThemeChoice};
 pub use stamps::Stamps;
 pub use store::{Restored, Store};

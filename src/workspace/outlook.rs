@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn what_it_saves_on_disk_is_what_an_export_then_takes() {
-        use crate::pruning::{Format, forecast};
+        use crate::pruning::{ExportFormat, forecast};
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
         let mut seen = 0;
         for entry in std::fs::read_dir(fixtures).unwrap() {
@@ -65,7 +65,7 @@ mod tests {
                 continue;
             };
             let Ok(outlook) = Outlook::of(&model, &plan, 16) else { continue };
-            let Ok(forecast) = forecast(&model, &outlook.legal, Format::Compact) else { continue };
+            let Ok(forecast) = forecast(&model, &outlook.legal, ExportFormat::Compact) else { continue };
             let (stored, width) = (model.checkpoint().bytes(), model.stored().bytes());
             let told = |cost| outlook.saving.stored_bytes(cost, stored, width);
             let (before, after) = (told(outlook.before()), told(outlook.after()));

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 /// Recent places that are remembered.
 pub const RECENT_LIMIT: usize = 12;
 
-/// Which colours the window has.
+/// Which colors the window has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ThemeChoice {
@@ -24,8 +24,8 @@ pub enum ThemeChoice {
 
 /// What the program remembers between starts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Settings {
-    /// Colours.
+pub struct ProgramSettings {
+    /// Colors.
     pub theme: ThemeChoice,
     /// Size of everything, 0.5 to 3.
     pub zoom: f32,
@@ -43,7 +43,7 @@ pub struct Settings {
     pub window: [f32; 2],
 }
 
-impl Default for Settings {
+impl Default for ProgramSettings {
     fn default() -> Self {
         Self {
             theme: ThemeChoice::System,
@@ -58,7 +58,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl ProgramSettings {
     /// Reads settings. Whatever cannot be understood falls back to its default and is named in the second part, so
     /// that one bad field never costs the others.
     pub fn parse(text: &str) -> (Self, Vec<String>) {
@@ -122,24 +122,25 @@ mod tests {
 
     #[test]
     fn settings_survive_their_file() {
-        let mut settings = Settings { theme: ThemeChoice::Dark, zoom: 1.5, ..Settings::default() };
+        let mut settings = ProgramSettings { theme: ThemeChoice::Dark, zoom: 1.5, ..ProgramSettings::default() };
         settings.remember(Path::new("/a"));
         settings.remember(Path::new("/b"));
         settings.remember(Path::new("/a"));
         assert_eq!(settings.recent, [Path::new("/a"), Path::new("/b")]);
-        assert_eq!(Settings::parse(&settings.to_json()), (settings, Vec::new()));
+        assert_eq!(ProgramSettings::parse(&settings.to_json()), (settings, Vec::new()));
     }
 
     #[test]
     fn one_bad_field_costs_only_itself() {
-        let (settings, warnings) =
-            Settings::parse(r#"{"theme": "pink", "zoom": 2.0, "recent": ["/a"], "window": [1, 1e9], "later": 3}"#);
+        let (settings, warnings) = ProgramSettings::parse(
+            r#"{"theme": "pink", "zoom": 2.0, "recent": ["/a"], "window": [1, 1e9], "later": 3}"#,
+        );
         assert_eq!((settings.theme, settings.zoom), (ThemeChoice::System, 2.0));
         assert_eq!((settings.recent, settings.window), (vec![PathBuf::from("/a")], [400.0, 16_000.0]));
         assert_eq!(warnings.len(), 1);
         assert!(warnings[0].contains("'theme'"));
-        assert_eq!(Settings::parse(r#"{"zoom": 77}"#).0.zoom, 3.0);
-        let (settings, warnings) = Settings::parse("no json");
-        assert_eq!((settings, warnings.len()), (Settings::default(), 1));
+        assert_eq!(ProgramSettings::parse(r#"{"zoom": 77}"#).0.zoom, 3.0);
+        let (settings, warnings) = ProgramSettings::parse("no json");
+        assert_eq!((settings, warnings.len()), (ProgramSettings::default(), 1));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Settings, Stamps, Workspace};
+use super::{ProgramSettings, Stamps, Workspace};
 use crate::analysis::{Analysis, Document};
 use crate::checkpoint::write_atomically;
 use crate::error::{Error, Result};
@@ -51,16 +51,16 @@ impl Store {
     }
 
     /// The settings, with what could not be understood. No file yet is no fault.
-    pub fn settings(&self) -> (Settings, Vec<String>) {
+    pub fn settings(&self) -> (ProgramSettings, Vec<String>) {
         match std::fs::read_to_string(self.folder.join("settings.json")) {
-            Ok(text) => Settings::parse(&text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (Settings::default(), Vec::new()),
-            Err(error) => (Settings::default(), vec![format!("settings cannot be read: {error}")]),
+            Ok(text) => ProgramSettings::parse(&text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (ProgramSettings::default(), Vec::new()),
+            Err(error) => (ProgramSettings::default(), vec![format!("settings cannot be read: {error}")]),
         }
     }
 
     /// Writes the settings.
-    pub fn save_settings(&self, settings: &Settings) -> Result<()> {
+    pub fn save_settings(&self, settings: &ProgramSettings) -> Result<()> {
         make_folder(&self.folder)?;
         write_atomically(&self.folder.join("settings.json"), settings.to_json().as_bytes())
     }
@@ -202,8 +202,8 @@ mod tests {
     fn settings_come_back() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path().join("deep/er"));
-        assert_eq!(store.settings(), (Settings::default(), Vec::new()));
-        let settings = Settings { zoom: 2.0, ..Settings::default() };
+        assert_eq!(store.settings(), (ProgramSettings::default(), Vec::new()));
+        let settings = ProgramSettings { zoom: 2.0, ..ProgramSettings::default() };
         store.save_settings(&settings).unwrap();
         assert_eq!(store.settings(), (settings, Vec::new()));
     }
@@ -215,7 +215,7 @@ mod tests {
         assert!(!store.has_workspace());
         let analysis = Analysis {
             model: ModelInfo { fingerprint: "a".to_owned(), ..ModelInfo::default() },
-            settings: crate::analysis::Settings::default(),
+            settings: crate::analysis::AnalysisSettings::default(),
             reading: None,
             tokens: 1,
             batches: 1,

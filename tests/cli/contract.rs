@@ -149,7 +149,7 @@ fn wrong_usage_is_status_two() {
     for arguments in [
         &["features", "x"][..],
         &["analyze", "x", "--text", "a", "--tokens", "b", "--out", "c"],
-        &["analyze", "x", "--text", "a", "--feature", "colour", "--out", "c"],
+        &["analyze", "x", "--text", "a", "--feature", "color", "--out", "c"],
         &["inspect"],
     ] {
         assert_eq!(pillars(arguments).status.code(), Some(2), "{arguments:?}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
-use pillars::analysis::{Analysis, Gram, ModelInfo, Settings, analyze};
+use pillars::analysis::{Analysis, AnalysisSettings, Gram, ModelInfo, analyze};
 use pillars::error::Result;
 use pillars::model::Model;
 use pillars::network::{Batch, FeatureMap, Gates, Network, Probe, Site, SiteMaps, Source, TokenMask, Tokens};
@@ -67,7 +67,7 @@ pub fn distance2(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum()
 }
 
-pub fn centre(vectors: &Vectors, members: &[usize]) -> Vec<f64> {
+pub fn center(vectors: &Vectors, members: &[usize]) -> Vec<f64> {
     let mean = |k: usize| members.iter().map(|m| vectors[*m][k]).sum::<f64>() / members.len() as f64;
     (0..vectors[0].len()).map(mean).collect()
 }
@@ -94,12 +94,12 @@ pub fn partitions(heads: usize, groups: usize) -> Vec<Vec<Vec<usize>>> {
 }
 
 /// The votes of one batch by the rule: the partition with the least inertia of all, then the head closest to each
-/// centre; squared distances within 1e-6 of the largest squared norm are equal, then the larger norm, then the lower
+/// center; squared distances within 1e-6 of the largest squared norm are equal, then the larger norm, then the lower
 /// index. `None` where two partitions are equally good to rounding.
 pub fn votes(vectors: &Vectors, groups: usize) -> Option<Vec<u64>> {
     let inertia = |partition: &Vec<Vec<usize>>| -> f64 {
         let of = |group: &Vec<usize>| {
-            let z = centre(vectors, group);
+            let z = center(vectors, group);
             group.iter().map(|h| distance2(&vectors[*h], &z)).sum::<f64>()
         };
         partition.iter().map(of).sum()
@@ -113,7 +113,7 @@ pub fn votes(vectors: &Vectors, groups: usize) -> Option<Vec<u64>> {
     }
     let mut votes = vec![0; vectors.len()];
     for group in &all[0].1 {
-        let z = centre(vectors, group);
+        let z = center(vectors, group);
         let largest = group.iter().map(|h| dot(&vectors[*h], &vectors[*h])).fold(0.0, f64::max);
         let least = group.iter().map(|h| distance2(&vectors[*h], &z)).fold(f64::INFINITY, f64::min);
         let winner = group
@@ -163,7 +163,7 @@ pub fn open(family: &str, dtype: DType) -> (Model, Network, Batch) {
     (model, network, batch)
 }
 
-pub fn run(model: &Model, network: &Network, batches: &[Batch], settings: &Settings) -> Analysis {
+pub fn run(model: &Model, network: &Network, batches: &[Batch], settings: &AnalysisSettings) -> Analysis {
     let info = ModelInfo::of(model, DType::F32).unwrap();
     analyze(network, info, batches.iter().cloned().map(Ok), None, settings, &Ticket::default()).unwrap()
 }

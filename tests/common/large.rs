@@ -12,7 +12,7 @@ use eframe::App as _;
 use eframe::egui::epaint::{ClippedPrimitive, Primitive};
 use eframe::egui::{self, Event, Key, Modifiers, Pos2, RawInput, Rect, TextureId, pos2, vec2};
 use pillars::analysis::{
-    Analysis, CurvePoint, Distances, Document, FeatureAnalysis, Gram, Groups, ModelInfo, Settings, SiteAnalysis,
+    Analysis, AnalysisSettings, CurvePoint, Distances, Document, FeatureAnalysis, Gram, Groups, ModelInfo, SiteAnalysis,
 };
 use pillars::corpus::Input;
 use pillars::gui::App;
@@ -182,16 +182,16 @@ fn write_model(folder: &Path) {
     candle_core::safetensors::save(&tensors.into_iter().collect(), folder.join("model.safetensors")).unwrap();
 }
 
-/// An analysis of that model in which heads lie about 8 centres.
+/// An analysis of that model in which heads lie about 8 centers.
 fn analysis(model: &Model) -> Analysis {
     let mut rng = Xoshiro256Plus::seed_from_u64(2);
     let groups = 8;
     let batches = 40;
     let site = |layer: usize| {
-        let centres: Vec<[f64; 4]> = (0..groups).map(|_| std::array::from_fn(|_| rng.gen_range(-4.0..4.0))).collect();
+        let centers: Vec<[f64; 4]> = (0..groups).map(|_| std::array::from_fn(|_| rng.gen_range(-4.0..4.0))).collect();
         let labels: Vec<usize> = (0..HEADS).map(|h| if h < groups { h } else { rng.gen_range(0..groups) }).collect();
         let points: Vec<[f64; 4]> =
-            labels.iter().map(|g| std::array::from_fn(|axis| centres[*g][axis] + rng.gen_range(-1.0..1.0))).collect();
+            labels.iter().map(|g| std::array::from_fn(|axis| centers[*g][axis] + rng.gen_range(-1.0..1.0))).collect();
         let dot = |a: &[f64; 4], b: &[f64; 4]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
         let values = points.iter().flat_map(|a| points.iter().map(move |b| dot(a, b))).collect();
         let gram = Gram::from_rows(HEADS, values).unwrap();
@@ -239,7 +239,7 @@ fn analysis(model: &Model) -> Analysis {
     };
     Analysis {
         model: ModelInfo::of(model, DType::F32).unwrap(),
-        settings: Settings { groups: Groups::Fixed(groups), ..Settings::default() },
+        settings: AnalysisSettings { groups: Groups::Fixed(groups), ..AnalysisSettings::default() },
         reading: None,
         tokens: 4000,
         batches,

@@ -7,13 +7,13 @@ use crate::common::heads::{
 use crate::common::reference;
 use candle_core::{DType, Device, Tensor};
 use pillars::analysis::{
-    self, Analysis, Document, Gram, Groups, Metric, ModelInfo, Points, Settings, analyze, baseline, importance,
+    self, Analysis, AnalysisSettings, Document, Gram, Groups, Metric, ModelInfo, Points, analyze, baseline, importance,
     magnitude, merge,
 };
 use pillars::error::Result;
 use pillars::model::Model;
 use pillars::network::{Batch, FeatureMap, Gates, Probe, Site, SiteMaps, Source, Tokens};
-use pillars::plan::{Amount, Cost, Method, Request, Saving, propose, snap};
+use pillars::plan::{Amount, Cost, Method, PlanRequest, Saving, propose, snap};
 use pillars::task::Ticket;
 
 #[test]
@@ -22,7 +22,11 @@ fn every_family_gives_the_grams_and_votes_of_its_raw_maps() {
     for family in families() {
         let (model, network, whole) = open(&family, DType::F32);
         let batches = singles(&whole);
-        let settings = Settings { features: FeatureMap::ALL.to_vec(), groups: Groups::Fixed(2), ..Settings::default() };
+        let settings = AnalysisSettings {
+            features: FeatureMap::ALL.to_vec(),
+            groups: Groups::Fixed(2),
+            ..AnalysisSettings::default()
+        };
         let found = run(&model, &network, &batches, &settings);
         assert_eq!(found.sites.len(), model.spec().sites().len());
         assert_eq!(found.batches, batches.len() as u64);
@@ -70,17 +74,17 @@ fn two_halves_merge_to_the_whole() {
         let mut batches = singles(&whole);
         batches.extend(singles(&whole).into_iter().rev());
         for (groups, metric) in [(Groups::Fixed(2), Metric::Euclidean), (Groups::Auto, Metric::Cosine)] {
-            let settings = Settings {
+            let settings = AnalysisSettings {
                 features: vec![FeatureMap::Output, FeatureMap::Attention, FeatureMap::Value],
                 groups,
                 metric,
                 confidence: true,
                 input: "whole".to_owned(),
-                ..Settings::default()
+                ..AnalysisSettings::default()
             };
             let whole = run(&model, &network, &batches, &settings);
             let half = |range: &[Batch], name: &str| {
-                run(&model, &network, range, &Settings { input: name.to_owned(), ..settings.clone() })
+                run(&model, &network, range, &AnalysisSettings { input: name.to_owned(), ..settings.clone() })
             };
             // Through files, as a cluster would.
             let folder = tempfile::tempdir().unwrap();
@@ -118,12 +122,12 @@ fn two_halves_merge_to_the_whole() {
 #[test]
 fn an_analysis_is_the_same_each_time_and_after_its_file() {
     let (model, network, whole) = open("gpt2", DType::F32);
-    let settings = Settings {
+    let settings = AnalysisSettings {
         features: FeatureMap::ALL.to_vec(),
         groups: Groups::Fixed(2),
         cka: true,
         confidence: true,
-        ..Settings::default()
+        ..AnalysisSettings::default()
     };
     let once = run(&model, &network, &singles(&whole), &settings);
     assert_eq!(once.to_json().unwrap(), run(&model, &network, &singles(&whole), &settings).to_json().unwrap());
@@ -138,12 +142,12 @@ fn an_analysis_is_the_same_each_time_and_after_its_file() {
 fn grams_do_not_depend_on_how_sequences_are_batched() {
     for family in ["bert", "llama", "bart", "vit"] {
         let (model, network, whole) = open(family, DType::F32);
-        let settings = Settings {
+        let settings = AnalysisSettings {
             features: FeatureMap::ALL.to_vec(),
             groups: Groups::Fixed(2),
             cka: true,
             confidence: true,
-            ..Settings::default()
+            ..AnalysisSettings::default()
         };
         let apart = run(&model, &network, &singles(&whole), &settings);
         let together = run(&model, &network, std::slice::from_ref(&whole), &settings);
@@ -165,7 +169,7 @@ fn grams_do_not_depend_on_how_sequences_are_batched() {
 fn what_does_not_belong_together_is_not_merged() {
     let (model, network, whole) = open("bert", DType::F32);
     let batches = singles(&whole);
-    let one = run(&model, &network, &batches[..1], &Settings::default());
+    let one = run(&model, &network, &batches[..1], &AnalysisSettings::default());
     let mut other = one.clone();
     other.model.fingerprint.push('x');
     let refused = |other: &Analysis| merge(&[one.clone(), other.clone()]).unwrap_err().to_string();
@@ -193,14 +197,14 @@ fn what_does_not_belong_together_is_not_merged() {
 fn impossible_settings_and_empty_input_are_refused() {
     let (model, network, whole) = open("bert", DType::F32);
     let info = || ModelInfo::of(&model, DType::F32).unwrap();
-    let attempt = |settings: Settings, batches: Vec<Batch>| {
+    let attempt = |settings: AnalysisSettings, batches: Vec<Batch>| {
         let batches = batches.into_iter().map(Ok);
         analyze(&network, info(), batches, None, &settings, &Ticket::default()).unwrap_err().to_string()
     };
-    let fixed = |n| Settings { groups: Groups::Fixed(n), ..Settings::default() };
+    let fixed = |n| AnalysisSettings { groups: Groups::Fixed(n), ..AnalysisSettings::default() };
     assert!(attempt(fixed(5), vec![whole.clone()]).contains("4 heads, which cannot form 5 groups"));
     assert!(attempt(fixed(0), vec![whole.clone()]).contains("cannot form 0 groups"));
-    assert!(attempt(Settings { features: vec![], ..fixed(2) }, vec![whole.clone()]).contains("no feature map"));
+    assert!(attempt(AnalysisSettings { features: vec![], ..fixed(2) }, vec![whole.clone()]).contains("no feature map"));
     assert!(attempt(fixed(2), vec![]).contains("no input"));
     let ticket = Ticket::default();
     ticket.cancel_token().cancel();
@@ -328,7 +332,7 @@ fn importance_of_parts_merges_to_that_of_the_whole_with_its_errors() {
         batch
     }));
     let of = |batches: &[Batch]| {
-        let mut found = run(&model, &network, batches, &Settings::default());
+        let mut found = run(&model, &network, batches, &AnalysisSettings::default());
         let batches = batches.iter().cloned().map(Ok);
         let scores = pillars::training::gate_importance(&network, batches, 7, &Ticket::default()).unwrap();
         scores.record(&mut found).unwrap();
@@ -379,7 +383,7 @@ fn timings_are_those_of_the_run() {
     let info = ModelInfo::of(&model, DType::F32).unwrap();
     let batches = singles(&whole).into_iter().map(Ok);
     let began = std::time::Instant::now();
-    let settings = Settings { groups: Groups::Fixed(2), ..Settings::default() };
+    let settings = AnalysisSettings { groups: Groups::Fixed(2), ..AnalysisSettings::default() };
     let (found, _, timings) =
         analysis::analyze_timed(&network, info, batches, None, &settings, &Ticket::default()).unwrap();
     let passed = began.elapsed();
@@ -393,7 +397,8 @@ fn timings_are_those_of_the_run() {
 #[test]
 fn confidence_and_cka_are_those_of_the_raw_maps() {
     let (model, network, whole) = open("llama", DType::F32);
-    let settings = Settings { cka: true, confidence: true, groups: Groups::Fixed(2), ..Settings::default() };
+    let settings =
+        AnalysisSettings { cka: true, confidence: true, groups: Groups::Fixed(2), ..AnalysisSettings::default() };
     let found = run(&model, &network, std::slice::from_ref(&whole), &settings);
     let maps = raw(&network, &whole);
     let keys = match &whole.source {
@@ -409,8 +414,8 @@ fn confidence_and_cka_are_those_of_the_raw_maps() {
         }
         let (dim, outputs) = (site.head_dim, &maps[&(site.site, FeatureMap::Output)]);
         let tokens = outputs[0].len() / dim;
-        // Centred features [token][d], then |X_i^T X_j|_F^2.
-        let centred: Vectors = outputs
+        // Centered features [token][d], then |X_i^T X_j|_F^2.
+        let centered: Vectors = outputs
             .iter()
             .map(|o| {
                 let mean: Vec<f64> =
@@ -420,7 +425,7 @@ fn confidence_and_cka_are_those_of_the_raw_maps() {
             .collect();
         let hsic = |i: usize, j: usize| -> f64 {
             let product = |a: usize, b: usize| -> f64 {
-                (0..tokens).map(|t| centred[i][t * dim + a] * centred[j][t * dim + b]).sum()
+                (0..tokens).map(|t| centered[i][t * dim + a] * centered[j][t * dim + b]).sum()
             };
             (0..dim * dim).map(|k| product(k / dim, k % dim).powi(2)).sum()
         };
@@ -503,11 +508,11 @@ fn costs_count_every_parameter_of_every_family_and_plans_are_carried_out() {
         let cost = Cost::of(model.spec(), 16);
         assert_eq!(cost.parameters, model.parameters(), "{family}");
         assert!(cost.attention_parameters < cost.parameters_without_embeddings);
-        let settings = Settings { groups: Groups::Fixed(2), ..Settings::default() };
+        let settings = AnalysisSettings { groups: Groups::Fixed(2), ..AnalysisSettings::default() };
         let found = run(&model, &network, &[whole], &settings);
         for method in [Method::Votes, Method::PerGroup, Method::Score, Method::Random, Method::RandomInGroup] {
             for amount in [Amount::Groups, Amount::Keep(3), Amount::Ratio(0.5)] {
-                let plan = propose(&found, &Request::new(method, amount)).unwrap();
+                let plan = propose(&found, &PlanRequest::new(method, amount)).unwrap();
                 plan.validate(model.spec()).unwrap();
                 let (legal, notes) = snap(model.spec(), &plan).unwrap();
                 // The analysis knows as much of the model as snapping needs.
@@ -525,7 +530,7 @@ fn costs_count_every_parameter_of_every_family_and_plans_are_carried_out() {
 fn snapshots_show_an_analysis_under_way() {
     let (model, network, whole) = open("gpt2", DType::F32);
     let batches = singles(&whole);
-    let settings = Settings { groups: Groups::Fixed(2), ..Settings::default() };
+    let settings = AnalysisSettings { groups: Groups::Fixed(2), ..AnalysisSettings::default() };
     let info = ModelInfo::of(&model, DType::F32).unwrap();
     let mut under_way = analysis::Analyzer::new(&network, info, &settings).unwrap();
     assert!(under_way.snapshot().is_err());
@@ -566,7 +571,10 @@ impl Probe for Entropies {
 fn entropy_is_measured_where_attention_maps_are_compared() {
     for family in ["bert", "llama", "bart"] {
         let (model, network, whole) = open(family, DType::F32);
-        let with = Settings { features: vec![FeatureMap::Attention, FeatureMap::Output], ..Settings::default() };
+        let with = AnalysisSettings {
+            features: vec![FeatureMap::Attention, FeatureMap::Output],
+            ..AnalysisSettings::default()
+        };
         let found = run(&model, &network, std::slice::from_ref(&whole), &with);
         let mut expected = Entropies::default();
         network.hidden(&whole, &Gates::open(), &mut expected).unwrap();
@@ -584,8 +592,12 @@ fn entropy_is_measured_where_attention_maps_are_compared() {
             }
         }
         // It is not worth the weights alone.
-        let without =
-            run(&model, &network, std::slice::from_ref(&whole), &Settings { confidence: true, ..Settings::default() });
+        let without = run(
+            &model,
+            &network,
+            std::slice::from_ref(&whole),
+            &AnalysisSettings { confidence: true, ..AnalysisSettings::default() },
+        );
         assert!(without.sites.iter().all(|s| !s.baselines.contains_key(baseline::ENTROPY)));
     }
 }

@@ -56,7 +56,7 @@ fn every_processor_gives_its_reference() {
     for (name, processor) in processors.as_object().unwrap() {
         let found = read(&data("images"), Some(processor), &intake(16, 16)).unwrap();
         assert_eq!(found.dims(), reference[name].dims(), "{name}");
-        // One level of 255 would be 0.004 to 0.017 after normalising.
+        // One level of 255 would be 0.004 to 0.017 after normalizing.
         assert!(farthest(&found, &reference[name]) < 1e-6, "{name}: {}", farthest(&found, &reference[name]));
     }
     // A model without a configuration for its images is read as ViT's is written.

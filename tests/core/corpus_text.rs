@@ -248,7 +248,7 @@ fn wrong_requests_and_files_are_named() {
         open(&Input::Text(write(&temporary, text)), intake, settings).unwrap_err()
     };
     let error = fault("CC", &encoder(), &settings(513));
-    assert!(error.kind() == pillars::error::Kind::Usage && error.to_string().contains("--seq-len 512"), "{error}");
+    assert!(error.kind() == pillars::error::ErrorKind::Usage && error.to_string().contains("--seq-len 512"), "{error}");
     assert!(fault("CC", &encoder(), &settings(3)).to_string().contains("--seq-len 4 or more"));
     assert!(fault(" \n\n", &encoder(), &settings(64)).to_string().contains("holds no text"));
     let small = Intake { source: SourceKind::Tokens(TokenLimits { vocabulary: 18, max_length: None }), ..encoder() };

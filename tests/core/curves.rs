@@ -3,7 +3,7 @@ use std::path::Path;
 
 use crate::common::fixtures;
 use candle_core::{DType, Device};
-use pillars::analysis::{Analysis, Document, Groups, ModelInfo, Settings, analyze, magnitude};
+use pillars::analysis::{Analysis, AnalysisSettings, Document, Groups, ModelInfo, analyze, magnitude};
 use pillars::chart::{CurveView, Theme};
 use pillars::corpus::{self, Corpus, Input, Intake, Purpose};
 use pillars::evaluation::curve::{Curves, Gauge, Subject, Wanted, curves};
@@ -35,12 +35,12 @@ fn bench(family: &str) -> Bench {
         open(&model, &path)
     };
     let read = lines("read.jsonl", 0);
-    let settings = Settings {
+    let settings = AnalysisSettings {
         features: vec![FeatureMap::Output, FeatureMap::Value],
         groups: Groups::Fixed(2),
         confidence: true,
         input: read.describe(),
-        ..Settings::default()
+        ..AnalysisSettings::default()
     };
     let info = ModelInfo::of(&model, DType::F32).unwrap();
     let batches = read.batches(&Device::Cpu);
@@ -218,7 +218,7 @@ fn speed_is_that_of_the_smaller_model() {
     let slow = slow.measure(&Wanted { rankings: vec![Method::Votes.into()], ..wanted }, None);
     let view = CurveView::named("pareto-speed").unwrap().unwrap();
     assert!(view.picture(&slow).unwrap_err().to_string().contains("--speed"));
-    for name in ["quality-colour", "pareto", "pareto-price", "quality-loss-more"] {
+    for name in ["quality-color", "pareto", "pareto-price", "quality-loss-more"] {
         assert!(CurveView::named(name).unwrap().is_err(), "{name}");
     }
     assert!(CurveView::named("votes").is_none());

@@ -63,7 +63,7 @@ fn arms_share_their_stems_and_keep_equally_many_heads() {
     assert!(pruned.spec().sites().iter().all(|(site, a)| a.origin == report.runs[1].kept.get(*site).unwrap()));
     let constrained = report.stems.iter().find(|s| s.stem == Stem::Constrained).unwrap();
     let plain = report.stems.iter().find(|s| s.stem == Stem::Plain).unwrap();
-    assert!(constrained.homogenisation.unwrap().mean > plain.homogenisation.unwrap().mean);
+    assert!(constrained.homogenization.unwrap().mean > plain.homogenization.unwrap().mean);
     for name in ["table.md", "table.csv", "runs.csv", "results.json", "curves.svg", "curves.csv"] {
         assert!(request.out.join(name).is_file(), "{name}");
     }

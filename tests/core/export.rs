@@ -8,12 +8,12 @@ use candle_core::{DType, Device, Tensor};
 use pillars::analysis::Document;
 use pillars::checkpoint::{Checkpoint, Config, Stored, TensorPlan, write_safetensors};
 use pillars::corpus::Reading;
-use pillars::error::Kind;
+use pillars::error::ErrorKind;
 use pillars::evaluation::Measured;
 use pillars::model::{Model, families};
 use pillars::network::{Batch, Blind, Gates, Kept, Projection, Site};
 use pillars::plan::Plan;
-use pillars::pruning::{self, AGREEMENT, ExportOptions, Format, InputKind, RECORD, Report};
+use pillars::pruning::{self, AGREEMENT, ExportFormat, ExportOptions, InputKind, RECORD, Report};
 use pillars::task::Ticket;
 
 /// Families of which stock transformers opens no other number of heads than they came with.
@@ -47,16 +47,16 @@ const NEVER_NATIVE: &[&str] = &[
 ];
 
 /// Whether there is such an export of a family, and it computes what the masked model computes.
-fn is_masking(model: &Model, format: Format) -> bool {
+fn is_masking(model: &Model, format: ExportFormat) -> bool {
     match format {
-        Format::Masked => true,
-        Format::Compact => loses_heads(model),
-        Format::Native => loses_heads(model) && !NEVER_NATIVE.contains(&model.family().model_type),
-        Format::Gqa => false,
+        ExportFormat::Masked => true,
+        ExportFormat::Compact => loses_heads(model),
+        ExportFormat::Native => loses_heads(model) && !NEVER_NATIVE.contains(&model.family().model_type),
+        ExportFormat::Gqa => false,
     }
 }
 
-fn export(model: &Model, kept: &Kept, format: Format, out: &Path) -> pillars::Result<Report> {
+fn export(model: &Model, kept: &Kept, format: ExportFormat, out: &Path) -> pillars::Result<Report> {
     let plan = Plan { allow_empty: true, ..Plan::from_mask(kept.clone()) };
     pruning::export(model, &plan, format, out, &ExportOptions::default(), None, &Ticket::default())
 }
@@ -117,7 +117,7 @@ fn every_format_of_every_family_computes_what_the_masked_model_computes() {
         let kept = mask(&source);
         let reference = reference(&source.join("reference.safetensors"));
         let batch = batch(&reference);
-        for &format in Format::ALL {
+        for &format in ExportFormat::ALL {
             let what = format!("{} {format}", family.model_type);
             if !is_masking(&model, format) {
                 continue;
@@ -136,8 +136,8 @@ fn every_format_of_every_family_computes_what_the_masked_model_computes() {
             assert!(report.change.relative > AGREEMENT, "{what}: removing heads changes something");
 
             let saved = weights_bytes(&source) - weights_bytes(&out);
-            let expected = if format == Format::Compact { removed_bytes(&model, &kept) } else { 0 };
-            if matches!(format, Format::Compact | Format::Masked) {
+            let expected = if format == ExportFormat::Compact { removed_bytes(&model, &kept) } else { 0 };
+            if matches!(format, ExportFormat::Compact | ExportFormat::Masked) {
                 assert_eq!(saved, expected as u64, "{what}");
             }
             assert_eq!(report.bytes.before - report.bytes.after, saved);
@@ -168,7 +168,7 @@ fn pruning_a_pruned_model_keeps_original_numbers() {
         let force = ExportOptions { force: true, ..ExportOptions::default() };
         let prune = |model: &Model, out: &Path| {
             let plan = Plan::from_mask(after(model));
-            pruning::export(model, &plan, Format::Compact, out, &force, None, &Ticket::default()).unwrap()
+            pruning::export(model, &plan, ExportFormat::Compact, out, &force, None, &Ticket::default()).unwrap()
         };
         prune(&model, &once);
         let first = Model::open(&once).unwrap();
@@ -212,7 +212,7 @@ fn uneven_groups_and_empty_layers_are_filled_with_heads_that_add_nothing() {
         let site: Site = site.parse().unwrap();
         let plan = Kept::from_iter([(site, kept)]);
         let out = folder.path().join(format!("{family} {site}"));
-        let report = export(&model, &plan, Format::Compact, &out).unwrap();
+        let report = export(&model, &plan, ExportFormat::Compact, &out).unwrap();
         assert_eq!(report.zero_heads, BTreeMap::from([(site, zeros)]));
         assert_eq!(Model::open(&out).unwrap().spec().attention(site).unwrap().heads, heads);
         let batch = batch(&reference(&source.join("reference.safetensors")));
@@ -232,7 +232,8 @@ fn small_shards_get_an_index_and_open() {
         let out = folder.path().join(family.model_type);
         let options = ExportOptions { shard_bytes: 9000, ..ExportOptions::default() };
         let plan = Plan::from_mask(kept.clone());
-        let report = pruning::export(&model, &plan, Format::Compact, &out, &options, None, &Ticket::default()).unwrap();
+        let report =
+            pruning::export(&model, &plan, ExportFormat::Compact, &out, &options, None, &Ticket::default()).unwrap();
         let index: serde_json::Value =
             serde_json::from_slice(&fs::read(out.join("model.safetensors.index.json")).unwrap()).unwrap();
         assert_eq!(index["metadata"]["total_size"], report.bytes.after);
@@ -283,7 +284,7 @@ fn element_types_stay_what_they_were() {
         let source = folder.path().join(format!("{family} {}", stored.name()));
         converted(family, stored, &source);
         let (model, kept) = (Model::open(&source).unwrap(), mask(&fixtures().join(family)));
-        for &format in Format::ALL {
+        for &format in ExportFormat::ALL {
             if !is_masking(&model, format) {
                 continue;
             }
@@ -291,7 +292,7 @@ fn element_types_stay_what_they_were() {
             export(&model, &kept, format, &out).unwrap();
             let written = Checkpoint::open(&out).unwrap();
             assert!(written.names().iter().all(|n| written.info(n).unwrap().stored == stored));
-            if format == Format::Compact {
+            if format == ExportFormat::Compact {
                 assert_eq!(weights_bytes(&source) - written.bytes(), removed_bytes(&model, &kept) as u64);
             }
             let batch = batch(&reference(&fixtures().join(family).join("reference.safetensors")));
@@ -312,7 +313,7 @@ fn only_what_pillars_wrote_is_replaced() {
     let plan = Plan::from_mask(kept.clone());
     let to = |out: &Path, force: bool| {
         let options = ExportOptions { force, ..ExportOptions::default() };
-        pruning::export(&model, &plan, Format::Compact, out, &options, None, &Ticket::default())
+        pruning::export(&model, &plan, ExportFormat::Compact, out, &options, None, &Ticket::default())
     };
     let listing = |path: &Path| {
         let mut names: Vec<_> = fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name()).collect();
@@ -323,7 +324,7 @@ fn only_what_pillars_wrote_is_replaced() {
     for out in [source.clone(), folder.path().join("models"), source.join("pruned")] {
         for force in [false, true] {
             let error = to(&out, force).unwrap_err();
-            assert_eq!(error.kind(), Kind::Failed, "{error}");
+            assert_eq!(error.kind(), ErrorKind::Failed, "{error}");
         }
     }
     assert_eq!(listing(&source), ["config.json", "model.safetensors"]);
@@ -364,28 +365,30 @@ fn a_failed_or_cancelled_export_leaves_nothing() {
 
     let ticket = Ticket::default();
     ticket.cancel_token().cancel();
-    let error = pruning::export(&model, &plan, Format::Compact, &out, &options, None, &ticket).unwrap_err();
+    let error = pruning::export(&model, &plan, ExportFormat::Compact, &out, &options, None, &ticket).unwrap_err();
     assert!(error.is_cancelled() && nothing_left());
 
     let mut broken = std::iter::once(Err(pillars::Error::new("the disk is gone")));
     let input: &mut dyn Iterator<Item = _> = &mut broken;
-    let failed = pruning::export(&model, &plan, Format::Compact, &out, &options, Some(input), &Ticket::default());
+    let failed = pruning::export(&model, &plan, ExportFormat::Compact, &out, &options, Some(input), &Ticket::default());
     assert!(failed.unwrap_err().to_string().contains("the disk is gone") && nothing_left());
 
     let mut none = std::iter::empty();
     let input: &mut dyn Iterator<Item = _> = &mut none;
-    let failed = pruning::export(&model, &plan, Format::Compact, &out, &options, Some(input), &Ticket::default());
+    let failed = pruning::export(&model, &plan, ExportFormat::Compact, &out, &options, Some(input), &Ticket::default());
     assert!(failed.unwrap_err().to_string().contains("nothing to compare") && nothing_left());
 
     // A draft that nobody finishes, open while it lives.
-    let draft = pruning::write(&model, &plan, Format::Compact, &out, &options, None, &Ticket::default()).unwrap();
+    let draft = pruning::write(&model, &plan, ExportFormat::Compact, &out, &options, None, &Ticket::default()).unwrap();
     assert!(draft.model().network(&Device::Cpu, DType::F32).is_ok());
     assert!(!out.exists());
     drop(draft);
     assert!(nothing_left());
 
     let missing = folder.path().join("no/such/place");
-    assert!(pruning::export(&model, &plan, Format::Compact, &missing, &options, None, &Ticket::default()).is_err());
+    assert!(
+        pruning::export(&model, &plan, ExportFormat::Compact, &missing, &options, None, &Ticket::default()).is_err()
+    );
     assert!(nothing_left());
 }
 
@@ -406,7 +409,7 @@ fn given_input_is_proven_on_and_its_labels_give_losses() {
     let out = folder.path().join("out");
     let input: &mut dyn Iterator<Item = _> = &mut batches;
     let draft =
-        pruning::write(&model, &plan, Format::Compact, &out, &options, Some(input), &Ticket::default()).unwrap();
+        pruning::write(&model, &plan, ExportFormat::Compact, &out, &options, Some(input), &Ticket::default()).unwrap();
     assert_eq!((draft.report().agreement.input, draft.report().agreement.batches), (InputKind::Given, 2));
     assert!(draft.report().change.loss.is_some());
     assert!(
@@ -452,7 +455,7 @@ fn plans_that_do_not_fit_are_refused_before_anything_is_written() {
         let plan = Plan::parse_any(text).unwrap();
         let out = folder.path().join("out");
         let options = ExportOptions::default();
-        let error = pruning::export(&model, &plan, Format::Compact, &out, &options, None, &Ticket::default());
+        let error = pruning::export(&model, &plan, ExportFormat::Compact, &out, &options, None, &Ticket::default());
         assert!(error.unwrap_err().to_string().contains(part));
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -465,7 +468,7 @@ fn masked_heads_have_zero_values_and_outputs_and_all_else_is_untouched() {
         let source = family_fixture(family);
         let (model, kept) = (Model::open(&source).unwrap(), mask(&source));
         let out = folder.path().join(family.model_type);
-        export(&model, &kept, Format::Masked, &out).unwrap();
+        export(&model, &kept, ExportFormat::Masked, &out).unwrap();
         let written = Checkpoint::open(&out).unwrap();
         let mut zeroed: HashMap<String, BTreeSet<(usize, usize)>> = HashMap::new();
         for tensor in model.head_tensors() {

@@ -9,11 +9,11 @@ use pillars::checkpoint::Config;
 use pillars::model::{Family, Model, StockHeads, families};
 use pillars::network::{Batch, Blind, Gates, Kept, Site, Tokens};
 use pillars::plan::{Cost, Plan};
-use pillars::pruning::{self, AGREEMENT, ExportOptions, Format, RECORD, Reference, Report, forecast};
+use pillars::pruning::{self, AGREEMENT, ExportFormat, ExportOptions, RECORD, Reference, Report, forecast};
 use pillars::task::Ticket;
 use serde_json::json;
 
-fn export(model: &Model, plan: &Plan, format: Format, out: &Path) -> pillars::Result<Report> {
+fn export(model: &Model, plan: &Plan, format: ExportFormat, out: &Path) -> pillars::Result<Report> {
     let options = ExportOptions { force: true, ..ExportOptions::default() };
     pruning::export(model, plan, format, out, &options, None, &Ticket::default())
 }
@@ -75,7 +75,7 @@ fn foretell(family: &Family) -> (usize, usize) {
     let (mut written, mut refused) = (0, 0);
     let model = Model::open(family_fixture(family)).unwrap();
     for (name, plan) in plans(&model) {
-        for &format in Format::ALL {
+        for &format in ExportFormat::ALL {
             let what = format!("{} {name} {format}", family.model_type);
             let told = match forecast(&model, &plan, format) {
                 Ok(told) => told,
@@ -114,17 +114,17 @@ fn what_stock_transformers_cannot_open_is_refused_in_one_line_that_names_the_oth
         let model = Model::open(family_fixture(family)).unwrap();
         let plan = Plan::from_mask(model.spec().sites().into_iter().map(|(site, _)| (site, vec![0])).collect());
         if !loses_heads(&model) {
-            for format in [Format::Native, Format::Gqa, Format::Compact] {
+            for format in [ExportFormat::Native, ExportFormat::Gqa, ExportFormat::Compact] {
                 let text = forecast(&model, &plan, format).unwrap_err().to_string();
                 assert!(
                     text.contains(family.title) && text.contains(format.name()) && text.contains("masked"),
                     "{text}"
                 );
             }
-            forecast(&model, &plan, Format::Masked).unwrap();
+            forecast(&model, &plan, ExportFormat::Masked).unwrap();
             continue;
         }
-        for (format, reason) in [(Format::Native, " / "), (Format::Gqa, "its own keys")] {
+        for (format, reason) in [(ExportFormat::Native, " / "), (ExportFormat::Gqa, "its own keys")] {
             if let Err(error) = forecast(&model, &plan, format) {
                 let text = error.to_string();
                 for part in [family.title, format.name(), "compact", "masked", reason] {
@@ -154,7 +154,7 @@ fn plan(text: &str) -> Plan {
 /// The keys of the written configuration that native formats set.
 fn written(model: &Model, plan: &Plan) -> (Report, serde_json::Value) {
     let folder = tempfile::tempdir().unwrap();
-    let report = export(model, plan, Format::Native, &folder.path().join("out")).unwrap();
+    let report = export(model, plan, ExportFormat::Native, &folder.path().join("out")).unwrap();
     let config = Config::read(&folder.path().join("out/config.json")).unwrap();
     assert!(Report::read(&folder.path().join("out").join(RECORD)).is_ok());
     (report, config.value().clone())
@@ -225,7 +225,7 @@ fn compact_folders_hold_the_module_that_their_configuration_names_and_native_one
             continue;
         }
         let out = folder.path().join(family.model_type);
-        export(&model, &plans(&model)[0].1, Format::Compact, &out).unwrap();
+        export(&model, &plans(&model)[0].1, ExportFormat::Compact, &out).unwrap();
         let config = Config::read(&out.join("config.json")).unwrap();
         if family.ragged.is_none() {
             assert!(config.get("auto_map").is_none(), "{}", family.model_type);
@@ -244,12 +244,12 @@ fn compact_folders_hold_the_module_that_their_configuration_names_and_native_one
         let cut = Model::open(&out).unwrap();
         let again = folder.path().join("again");
         let all = Plan::from_mask(Kept::all());
-        if export(&cut, &all, Format::Native, &again).is_ok() {
+        if export(&cut, &all, ExportFormat::Native, &again).is_ok() {
             let config = Config::read(&again.join("config.json")).unwrap();
             assert!(config.get("auto_map").is_none() && config.get("pillars").is_none());
             assert!(!again.join(format!("{module}.py")).exists());
         }
-        export(&cut, &all, Format::Masked, &again).unwrap();
+        export(&cut, &all, ExportFormat::Masked, &again).unwrap();
         assert!(again.join(format!("{module}.py")).exists(), "shapes stay, and with them what opens them");
     }
 }
@@ -273,12 +273,12 @@ fn averaged(tensor: &Tensor, groups: &[Vec<usize>]) -> Tensor {
 fn merged_key_value_heads_compute_what_averaged_ones_compute() {
     let (_folder, model) = llama(8, json!({}));
     let mut plan = plan(r#"{"decoder.0": [0, 5], "decoder.1": [3, 4]}"#);
-    // Groups of one size in the first layer; the second has none, so neighbours merge.
+    // Groups of one size in the first layer; the second has none, so neighbors merge.
     plan.groups.insert("decoder.0".parse().unwrap(), vec![0, 1, 0, 1, 0, 1, 0, 1]);
     let groups = [vec![vec![0, 2, 4, 6], vec![1, 3, 5, 7]], vec![vec![0, 1, 2, 3], vec![4, 5, 6, 7]]];
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let report = export(&model, &plan, Format::Gqa, &out).unwrap();
+    let report = export(&model, &plan, ExportFormat::Gqa, &out).unwrap();
     assert_eq!(report.agreement.reference, Reference::Pooled);
     assert!(report.notes.iter().any(|n| n.contains("8 key/value heads of a layer become 2")), "{:?}", report.notes);
     assert!(report.notes.iter().any(|n| n.contains("not the masked model")));
@@ -320,14 +320,14 @@ fn merged_key_value_heads_compute_what_averaged_ones_compute() {
 fn merging_asks_for_groups_of_one_size_and_for_whole_models() {
     let (_folder, model) = llama(8, json!({}));
     // Three key/value heads do not divide eight: four stay.
-    let told = forecast(&model, &plan(r#"{"decoder.0": [0, 5, 6], "decoder.1": [3]}"#), Format::Gqa).unwrap();
+    let told = forecast(&model, &plan(r#"{"decoder.0": [0, 5, 6], "decoder.1": [3]}"#), ExportFormat::Gqa).unwrap();
     let said = told.notes.iter().any(|n| n.starts_with("4 key/value heads in a layer instead of 3"));
     assert!(said, "{:?}", told.notes);
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    export(&model, &plan(r#"{"decoder.0": [0, 5]}"#), Format::Compact, &out).unwrap();
+    export(&model, &plan(r#"{"decoder.0": [0, 5]}"#), ExportFormat::Compact, &out).unwrap();
     let cut = Model::open(&out).unwrap();
-    let error = forecast(&cut, &plan(r#"{"decoder.1": [0, 5]}"#), Format::Gqa).unwrap_err().to_string();
+    let error = forecast(&cut, &plan(r#"{"decoder.1": [0, 5]}"#), ExportFormat::Gqa).unwrap_err().to_string();
     assert!(error.contains("lost heads already"), "{error}");
 }
 
@@ -356,5 +356,5 @@ fn the_record_of_an_export_repeats_it() {
         .output()
         .unwrap();
     let told: serde_json::Value = serde_json::from_slice(&dry.stdout).unwrap();
-    assert_eq!(told["formats"].as_array().unwrap().len(), Format::ALL.len());
+    assert_eq!(told["formats"].as_array().unwrap().len(), ExportFormat::ALL.len());
 }

@@ -8,7 +8,7 @@ use pillars::model::Model;
 use pillars::network::FeatureMap;
 use pillars::network::{Blind, Gates, Probe, Site, SiteMaps};
 use pillars::plan::Plan;
-use pillars::pruning::{self, ExportOptions, Format};
+use pillars::pruning::{self, ExportFormat, ExportOptions};
 use pillars::task::Ticket;
 use serde_json::{Value, json};
 
@@ -136,10 +136,10 @@ fn errors_say_what_a_checkpoint_is() {
     let mut packed = whole.clone();
     packed.remove(name);
     packed.insert(name.replace(".weight", ".qweight"), Tensor::zeros((4, 6), DType::U32, &Device::Cpu).unwrap());
-    assert!(error("llama", json!({}), &packed).contains("quantised"));
+    assert!(error("llama", json!({}), &packed).contains("quantized"));
     let mut packed = whole.clone();
     packed.insert(name.to_owned(), Tensor::zeros((48, 4), DType::U32, &Device::Cpu).unwrap());
-    assert!(error("llama", json!({"quantization": {"bits": 4}}), &packed).contains("quantised"));
+    assert!(error("llama", json!({"quantization": {"bits": 4}}), &packed).contains("quantized"));
     // The key alone, left over from training, changes nothing.
     let (_folder, merged) = reopened(&with_keys(&model, json!({"quantization_config": {"bits": 4}})), &whole);
     assert_eq!(logits(&merged, "llama"), logits(&model, "llama"));
@@ -236,7 +236,7 @@ fn a_compact_export_opens_as_the_class_that_the_source_names() {
     let plan: Plan = Plan::parse_any(r#"{"encoder.0": [0, 2]}"#).unwrap();
     let out = folder.path().join("out");
     let options = ExportOptions::default();
-    pruning::export(&model, &plan, Format::Compact, &out, &options, None, &Ticket::default()).unwrap();
+    pruning::export(&model, &plan, ExportFormat::Compact, &out, &options, None, &Ticket::default()).unwrap();
     let module = std::fs::read_to_string(out.join("modeling_pillars_deit.py")).unwrap();
     assert!(module.contains("ARCHITECTURE = \"DeiTForImageClassificationWithTeacher\"\n"));
 }

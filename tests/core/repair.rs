@@ -6,7 +6,7 @@ use crate::common::heads::{Vectors, gated, open, raw, singles};
 use candle_core::{DType, Device, Tensor};
 use faer::Mat;
 use faer::linalg::solvers::Solve;
-use pillars::analysis::{ModelInfo, Moments, SummedLoss, moments, sensitivity};
+use pillars::analysis::{Analysis, ModelInfo, Moments, SummedLoss, moments, sensitivity};
 use pillars::model::{Model, Repaired, output_module};
 use pillars::network::{
     Batch, Blind, Branch, BranchModule, FeatureMap, Gates, Kept, Module, Network, NetworkSpec, NormKind, Role, Site,
@@ -93,10 +93,24 @@ fn moments_of_parts_add_and_come_back_from_their_file() {
     let path = Moments::path_beside(&folder.path().join("a.json"));
     whole.write(&path).unwrap();
     assert_eq!(Moments::read(&path).unwrap(), whole);
-    assert_eq!(Moments::read_beside(&folder.path().join("a.json"), &whole.model.fingerprint).unwrap(), whole);
-    assert!(Moments::read_beside(&folder.path().join("a.json"), "other").is_err());
-    let missing = Moments::read_beside(&folder.path().join("b.json"), "x").unwrap_err().to_string();
-    assert!(missing.contains("analyze again with --moments"), "{missing}");
+    // Only those of the analysis itself are read beside it.
+    let analysis: Analysis = serde_json::from_value(serde_json::json!({
+        "model": whole.model, "settings": {"moments": true, "input": whole.input}, "tokens": 0, "batches": whole.batches,
+        "sites": [],
+    }))
+    .unwrap();
+    let beside = |name: &str, analysis: &Analysis| Moments::read_beside(&folder.path().join(name), analysis);
+    assert_eq!(beside("a.json", &analysis).unwrap(), whole);
+    let changed = |change: &dyn Fn(&mut Analysis)| {
+        let mut other = analysis.clone();
+        change(&mut other);
+        beside("a.json", &other).unwrap_err().to_string()
+    };
+    assert!(changed(&|a| a.model.fingerprint.push('x')).contains("another model"));
+    assert!(changed(&|a| a.settings.input.push('x')).contains("another run"));
+    assert!(changed(&|a| a.batches += 1).contains("another run"));
+    assert!(changed(&|a| a.settings.moments = false).contains("analyze again with --moments"));
+    assert!(beside("b.json", &analysis).unwrap_err().to_string().contains("analyze again with --moments"));
     // Layers that are not held give the same bits.
     let weights = Arc::new(model.reader(&Device::Cpu, DType::F32));
     let streamed = Network::stream(model.spec(), weights, 1 << 20).unwrap();

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use crate::common::heads::{Vectors, gated, run, singles, votes};
 use crate::common::{batch, fixtures, reference};
 use candle_core::{DType, Device};
-use pillars::analysis::{Analysis, Groups, Settings};
+use pillars::analysis::{Analysis, AnalysisSettings, Groups};
 use pillars::corpus::{self, Corpus, Input, Intake};
 use pillars::model::Model;
 use pillars::network::{Batch, FeatureMap, Gates, Kept, Network, Site};
-use pillars::plan::{Amount, Method, Plan, Request, propose, snap};
+use pillars::plan::{Amount, Method, Plan, PlanRequest, propose, snap};
 use pillars::run::Rounds;
 use pillars::task::Ticket;
 
@@ -29,12 +29,12 @@ fn bench(family: &str) -> Bench {
     let intake = Intake::of(&model).unwrap();
     let corpus = Corpus::open(&Input::Inputs(file.clone()), &folder, &intake, &settings, &Ticket::default()).unwrap();
     let batches = singles(&batch(&reference(&file)));
-    let settings = Settings { groups: Groups::Fixed(2), ..Settings::default() };
+    let settings = AnalysisSettings { groups: Groups::Fixed(2), ..AnalysisSettings::default() };
     let first = run(&model, &network, &batches, &settings);
     Bench { model, network, corpus, batches, first }
 }
 
-fn plan(bench: &Bench, request: Request, count: usize) -> pillars::Result<Plan> {
+fn plan(bench: &Bench, request: PlanRequest, count: usize) -> pillars::Result<Plan> {
     let (model, corpus) = (&bench.model, &bench.corpus);
     let rounds = Rounds { model, device: &Device::Cpu, dtype: DType::F32, corpus, request, count };
     rounds.plan(&bench.first, &Ticket::default())
@@ -45,7 +45,7 @@ fn later_rounds_see_the_model_that_is_left() {
     let mut followed = 0;
     for family in ["gpt2", "bert", "opt", "bloom"] {
         let bench = bench(family);
-        let found = plan(&bench, Request::new(Method::Votes, Amount::Keep(2)), 2).unwrap();
+        let found = plan(&bench, PlanRequest::new(Method::Votes, Amount::Keep(2)), 2).unwrap();
         assert_eq!(found.rounds, Some(2));
         found.validate(bench.model.spec()).unwrap();
         // Four heads, then three, then two: votes for as many groups of the heads that are left, in the model with the others masked.
@@ -100,7 +100,7 @@ fn one_round_is_a_plan_and_many_reach_the_same_number() {
                     let scores = scores.collect();
                     bench.first.set_baseline(name, scores).unwrap();
                 }
-                let request = Request::new(method, amount);
+                let request = PlanRequest::new(method, amount);
                 let whole = snap(&bench.first, &propose(&bench.first, &request).unwrap()).unwrap().0;
                 assert_eq!(plan(&bench, request, 1).unwrap().kept, whole.kept, "{family} {method} {amount:?}");
                 let found = plan(&bench, request, 2).unwrap();
@@ -118,11 +118,11 @@ fn one_round_is_a_plan_and_many_reach_the_same_number() {
 fn what_cannot_go_in_rounds_is_refused() {
     let bench = bench("gpt2");
     let attempt = |request, count| plan(&bench, request, count).unwrap_err().to_string();
-    let votes = |amount| Request::new(Method::Votes, amount);
+    let votes = |amount| PlanRequest::new(Method::Votes, amount);
     assert!(attempt(votes(Amount::Groups), 2).contains("how many heads stay"));
     assert!(attempt(votes(Amount::Threshold(0.5)), 2).contains("how many heads stay"));
     assert!(attempt(votes(Amount::Keep(2)), 0).contains("0 rounds"));
-    assert!(attempt(Request { allow_empty: true, ..votes(Amount::Keep(2)) }, 2).contains("without heads"));
+    assert!(attempt(PlanRequest { allow_empty: true, ..votes(Amount::Keep(2)) }, 2).contains("without heads"));
     let other = Bench { first: self::bench("bert").first, ..bench };
     assert!(plan(&other, votes(Amount::Keep(2)), 2).unwrap_err().to_string().contains("another model"));
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::common::{batch, device, fixture_folders, mask, reference};
 use candle_core::{DType, Device, Tensor};
-use pillars::analysis::{Analyzer, Groups, ModelInfo, Settings, analyze};
+use pillars::analysis::{AnalysisSettings, Analyzer, Groups, ModelInfo, analyze};
 use pillars::evaluation::{COMPARED_COPIES, Candidate, compare, evaluate};
 use pillars::model::{MemoryLimit, Model, Needs, Reader, Room};
 use pillars::network::{
@@ -15,7 +15,7 @@ use pillars::network::{
     StackKind, StackSpec, TokenInputSpec, TokenMask, Tokens, Weights, Wiring, roles,
 };
 use pillars::plan::Plan;
-use pillars::pruning::{self, ExportOptions, Format};
+use pillars::pruning::{self, ExportFormat, ExportOptions};
 use pillars::task::{CancelToken, Ticket};
 
 /// A reader that counts how often each role is read.
@@ -181,7 +181,7 @@ fn a_group_can_be_stopped_and_says_how_far_it_is() {
     let network = Network::stream(model.spec(), Counted::new(&model), 1 << 30).unwrap();
     let batches = batches(&folder);
     let ticket = Ticket::default();
-    ticket.stage("analyse", Some(6), "batches");
+    ticket.stage("analyze", Some(6), "batches");
     network.hidden_of(&batches, &Gates::open(), &mut pillars::network::Blind, &ticket).unwrap();
     // The three batches have passed, but whoever runs them has not said so yet.
     let progress = ticket.progress();
@@ -210,12 +210,12 @@ fn an_analysis_within_little_memory_is_the_same() {
     for family in FAMILIES {
         let folder = crate::common::fixtures().join(family);
         let (model, batches) = (Model::open(&folder).unwrap(), batches(&folder));
-        let settings = Settings {
+        let settings = AnalysisSettings {
             features: vec![FeatureMap::Output, FeatureMap::Attention, FeatureMap::Residual],
             groups: Groups::Fixed(2),
             cka: true,
             confidence: true,
-            ..Settings::default()
+            ..AnalysisSettings::default()
         };
         let info = ModelInfo::of(&model, DType::F32).unwrap();
         let run = |network: &Network| {
@@ -287,7 +287,7 @@ fn an_export_within_little_memory_is_the_same() {
             let options = ExportOptions { memory, ..ExportOptions::default() };
             let mut input = batches.iter().cloned().map(Ok);
             let out = scratch.path().join(name);
-            pruning::export(&model, &plan, Format::Masked, &out, &options, Some(&mut input), &Ticket::default())
+            pruning::export(&model, &plan, ExportFormat::Masked, &out, &options, Some(&mut input), &Ticket::default())
         };
         let want = export("whole", None).unwrap();
         // The proof's own results come on top of what a pass needs: a little more than the program has to do.

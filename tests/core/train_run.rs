@@ -107,7 +107,7 @@ fn a_run_trains_votes_fine_tunes_and_writes_what_opens() {
     let (first, last) = (log.first().unwrap(), log.iter().rfind(|r| r.stage == Stage::Constrained).unwrap());
     assert!(last.task_loss < first.task_loss - 0.5, "{} {}", first.task_loss, last.task_loss);
     assert_eq!(last.sites.len(), 2);
-    assert!(last.homogenisation.is_some() && last.movement.is_some() && last.validation_loss.is_some());
+    assert!(last.homogenization.is_some() && last.movement.is_some() && last.validation_loss.is_some());
     // Held-out loss of the full model is that of the folder `full`, read again as any model is.
     let loss = |folder: &Path| {
         let model = Model::open(folder).unwrap();

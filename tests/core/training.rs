@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor};
 use pillars::analysis::Gram;
 use pillars::model::Model;
 use pillars::network::{Batch, Gates, Network, Objective, Site};
-use pillars::training::constraint::{Constraint, GramGraph, Reduction, Term, term};
+use pillars::training::constraint::{Constraint, ConstraintTerm, GramGraph, Reduction, term};
 use pillars::training::{Parameters, task_loss};
 
 struct Case {
@@ -49,7 +49,7 @@ fn case(family: &str) -> Case {
 
 struct Computed {
     task: Tensor,
-    term: Term,
+    term: ConstraintTerm,
     total: Tensor,
 }
 
@@ -80,7 +80,7 @@ fn check_against_autograd(family: &str, dtype: DType, tolerance: f64, gradient_t
     let got = compute(&case, &network);
     for (name, got) in [
         ("task_loss", scalar(&got.task)),
-        ("homogenisation", got.term.homogenisation),
+        ("homogenisation", got.term.homogenization),
         ("diversification", got.term.diversification),
         ("loss", scalar(&got.total)),
     ] {
@@ -140,7 +140,7 @@ fn gradients_in_16_bits_are_those_of_autograd_but_for_rounding() {
             let network = Network::load(case.model.spec(), &parameters.rounded(dtype).unwrap()).unwrap();
             let got = compute(&case, &network);
             assert_eq!((got.task.dtype(), got.total.dtype()), (DType::F32, DType::F32));
-            for (name, got) in [("task_loss", scalar(&got.task)), ("homogenisation", got.term.homogenisation)] {
+            for (name, got) in [("task_loss", scalar(&got.task)), ("homogenisation", got.term.homogenization)] {
                 let want = scalar(&reference[name]);
                 assert!((got - want).abs() < 8.0 * unit * want.abs(), "{family} {dtype:?} {name}: {got}, {want}");
             }

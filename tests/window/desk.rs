@@ -9,7 +9,7 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, HarnessBuilder};
 use pillars::gui::{App, State};
 use pillars::network::Head;
-use pillars::workspace::{Settings, Store};
+use pillars::workspace::{ProgramSettings, Store};
 
 pub struct Desk {
     pub harness: Harness<'static, App>,
@@ -93,7 +93,7 @@ impl Desk {
     }
 
     /// The same in a window of its own making with these settings, which it does not look up.
-    pub fn with_results_in(builder: HarnessBuilder<App>, settings: Settings) -> Self {
+    pub fn with_results_in(builder: HarnessBuilder<App>, settings: ProgramSettings) -> Self {
         stand_aside();
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path().join("remembered"));

@@ -78,7 +78,7 @@ fn a_run_can_be_cancelled_in_the_middle() {
     desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
     desk.harness.key_press(Key::F5);
     desk.wait("progress", |state| {
-        state.jobs.shown().any(|job| job.progress.stage == "analyse" && job.progress.done > 2)
+        state.jobs.shown().any(|job| job.progress.stage == "analyze" && job.progress.done > 2)
     });
     assert!(desk.shows("of 3750 batches"));
     desk.harness.key_press_modifiers(Modifiers::COMMAND, Key::Period);

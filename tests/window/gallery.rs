@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use eframe::egui::{Key, Modifiers, vec2};
 use egui_kittest::Harness;
 use pillars::gui::App;
-use pillars::workspace::{Settings, Store, ThemeChoice};
+use pillars::workspace::{ProgramSettings, Store, ThemeChoice};
 
 use crate::desk::Desk;
 
@@ -28,7 +28,7 @@ fn write(desk: &mut Desk, path: &Path) {
 fn sample(pixels_per_point: f32, zoom: f32, size: [f32; 2]) -> Desk {
     let (folder, path) = Desk::sample_workspace();
     let store = Store::at(folder.path().join("remembered"));
-    let settings = Settings { zoom, ..Settings::default() };
+    let settings = ProgramSettings { zoom, ..ProgramSettings::default() };
     let points = size.map(|side| side / pixels_per_point / zoom);
     let builder = Harness::builder().with_size(points).with_pixels_per_point(pixels_per_point).with_max_steps(16);
     let harness = builder.with_render_cursor(false).wgpu().build_eframe(move |context| {

@@ -6,7 +6,7 @@ use eframe::egui::accesskit::Role;
 use eframe::egui::{Event, Key, Modifiers, Rect};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use pillars::workspace::Settings;
+use pillars::workspace::ProgramSettings;
 
 use crate::desk::Desk;
 use crate::large::{HEADS, LAYERS, write_large};
@@ -66,7 +66,7 @@ fn tiles_show_the_numbers_that_are_asked_for_last() {
         return;
     }
     let builder = Harness::builder().with_size([1280.0, 800.0]).with_max_steps(16).with_render_cursor(false).wgpu();
-    let mut desk = Desk::with_results_in(builder, Settings::default());
+    let mut desk = Desk::with_results_in(builder, ProgramSettings::default());
     desk.chord(Modifiers::COMMAND, Key::Num2);
     desk.choose("All layers");
     desk.wait_for("the tiles", |desk| desk.tiles("Cosine").is_some());

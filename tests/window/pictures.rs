@@ -5,7 +5,7 @@
 use eframe::egui::{Key, Modifiers};
 use egui_kittest::{Harness, SnapshotOptions, SnapshotResults};
 use pillars::gui::App;
-use pillars::workspace::{Settings, Store, ThemeChoice};
+use pillars::workspace::{ProgramSettings, Store, ThemeChoice};
 
 use crate::desk::{Desk, fixture};
 
@@ -20,7 +20,8 @@ fn desk(theme: ThemeChoice, family: &'static str) -> Desk {
     let store = Store::at(folder.path().join("remembered"));
     // Only the view: what surrounds it has tests of its own.
     let (show_model, show_inspector, show_tasks, show_guide) = (false, false, false, false);
-    let settings = Settings { theme, show_model, show_inspector, show_tasks, show_guide, ..Settings::default() };
+    let settings =
+        ProgramSettings { theme, show_model, show_inspector, show_tasks, show_guide, ..ProgramSettings::default() };
     let builder = Harness::builder().with_size([800.0, 540.0]).with_max_steps(16).with_render_cursor(false).wgpu();
     let harness = builder.build_eframe(move |context| {
         let mut app = App::new(&context.egui_ctx, store, settings).without_dialogs();

@@ -6,7 +6,7 @@ use eframe::egui::{Key, Modifiers};
 
 use crate::large::{LAYERS, VIEWS, Window, key_events, open_large};
 
-/// Tests are built without optimisation and share a machine; the benches tell what a frame really costs. What took long
+/// Tests are built without optimization and share a machine; the benches tell what a frame really costs. What took long
 /// before it was left to workers took several times this.
 const LONGEST: Duration = Duration::from_millis(150);
 

@@ -97,7 +97,7 @@ fn entropy_is_offered_where_attention_maps_were_compared() {
     let mut desk = Desk::with_results("bert");
     let open = |desk: &mut Desk| {
         desk.chord(Modifiers::COMMAND, Key::Num1);
-        desk.harness.get_by_role_and_label(Role::ComboBox, "Colour").click();
+        desk.harness.get_by_role_and_label(Role::ComboBox, "Color").click();
         desk.harness.run();
     };
     let is_offered = |desk: &Desk| {

@@ -4,14 +4,14 @@ use eframe::egui::accesskit::Role;
 use eframe::egui::{Key, Modifiers, Rect};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use pillars::workspace::Settings;
+use pillars::workspace::ProgramSettings;
 
 use crate::desk::Desk;
 use crate::pictures::can_draw;
 
 /// A window of 1280 x 720 pixels of a screen with so many pixels to a point, everything in it `zoom` times as large.
 fn desk(pixels_per_point: f32, zoom: f32) -> Desk {
-    let settings = Settings { zoom, ..Settings::default() };
+    let settings = ProgramSettings { zoom, ..ProgramSettings::default() };
     let points = [1280.0 / pixels_per_point / zoom, 720.0 / pixels_per_point / zoom];
     let builder = Harness::builder().with_size(points).with_pixels_per_point(pixels_per_point).with_max_steps(16);
     let builder = if can_draw() { builder.wgpu() } else { builder };

@@ -1,4 +1,4 @@
-//! Colour maps for numbers and colours for groups.
+//! Color maps for numbers and colors for groups.
 
 mod tables;
 
@@ -7,7 +7,7 @@ use super::theme::Theme;
 
 pub use tables::ENTRIES;
 
-/// A map from 0..=1 to colour whose steps look equally large.
+/// A map from 0..=1 to color whose steps look equally large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ColorMap {
     /// Dark blue to yellow, lightness rising: amounts.
@@ -33,7 +33,7 @@ impl ColorMap {
         self == Self::BlueRed
     }
 
-    /// The 256 colours, lowest value first.
+    /// The 256 colors, lowest value first.
     pub fn table(self) -> &'static [Rgb; ENTRIES] {
         match self {
             Self::Viridis => &tables::VIRIDIS,
@@ -41,7 +41,7 @@ impl ColorMap {
         }
     }
 
-    /// The colour at `t`, clipped to 0..=1; `None` for NaN, which has a colour of its own ([`Theme::missing`]).
+    /// The color at `t`, clipped to 0..=1; `None` for NaN, which has a color of its own ([`Theme::missing`]).
     pub fn color(self, t: f64) -> Option<Rgb> {
         if t.is_nan() {
             return None;
@@ -51,7 +51,7 @@ impl ColorMap {
     }
 }
 
-/// Distinct colours before they repeat.
+/// Distinct colors before they repeat.
 pub const GROUP_COLORS: usize = 12;
 
 /// The first seven are the hues of Okabe and Ito (2008) without black, which is the ink; those that fall below
@@ -88,15 +88,15 @@ const ON_DARK: [Rgb; GROUP_COLORS] = [
     Rgb::hex(0xA0562A),
 ];
 
-/// How group `g` (or series `g`) is drawn: colours repeat after [`GROUP_COLORS`] groups, and every repetition is told
-/// apart by a mark, so that colour never carries the meaning alone.
+/// How group `g` (or series `g`) is drawn: colors repeat after [`GROUP_COLORS`] groups, and every repetition is told
+/// apart by a mark, so that color never carries the meaning alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupStyle {
     /// Fill of cells, points and lines.
     pub color: Rgb,
-    /// How often the colours have been used up before: 0 plain, 1 one notch, and so on.
+    /// How often the colors have been used up before: 0 plain, 1 one notch, and so on.
     pub cycle: usize,
-    /// Shape of points: alternates along the groups, so that neighbours differ without colour too.
+    /// Shape of points: alternates along the groups, so that neighbors differ without color too.
     pub marker: Marker,
 }
 
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_stay_apart_for_the_colour_blind() {
+    fn groups_stay_apart_for_the_color_blind() {
         for theme in Theme::ALL {
             let colors: Vec<Rgb> = (0..GROUP_COLORS).map(|g| GroupStyle::of(theme, g).color).collect();
             for vision in [Vision::Typical, Vision::Protanopia, Vision::Deuteranopia] {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_is_no_colour_of_a_map() {
+    fn missing_is_no_color_of_a_map() {
         for theme in Theme::ALL {
             for map in ColorMap::ALL {
                 for vision in [Vision::Typical, Vision::Protanopia, Vision::Deuteranopia] {

@@ -1,10 +1,10 @@
-//! The 256 colours of every colour map, as sRGB bytes.
+//! The 256 colors of every color map, as sRGB bytes.
 //!
 //! Tabulated rather than computed: `powf` and `cbrt` differ in the last bit between platforms, bytes do not.
 
 use crate::chart::color::Rgb;
 
-/// Number of entries of a colour map.
+/// Number of entries of a color map.
 pub const ENTRIES: usize = 256;
 
 /// Matplotlib's viridis (S. van der Walt and N. Smith, 2015, released under CC0).
@@ -29,7 +29,7 @@ pub(super) const VIRIDIS: [Rgb; ENTRIES] = decode(
 
 /// Blue, near white, red. Both arms run through the same lightnesses of Oklab in steps of equal length, so that
 /// equal distances from the middle look equally strong; the hues (blue against orange-red) differ for
-/// every kind of colour blindness. The middle is the pair of entries 127 and 128.
+/// every kind of color blindness. The middle is the pair of entries 127 and 128.
 pub(super) const BLUE_RED: [Rgb; ENTRIES] = decode(
     b"152C58152D5A152E5D152F5F15316115326415336615356915366C15376E153971143A73143B76143C78143E7B143F7E\
       13408013428313438513458813468A13488D12498F124B92124C94124E96134F9913519B13529D13549F1456A11458A3\

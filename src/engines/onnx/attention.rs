@@ -11,7 +11,7 @@ use crate::network::{
 const UNSEEN: f64 = -1e9;
 
 /// What the attention layers of one stack share.
-pub(super) struct Positions {
+pub(super) struct SharedPositions {
     /// `[B, T]`, 1 at real positions; absent where every position is real.
     pub mask: Option<String>,
     /// A value whose second axis has the length of the sequence.
@@ -27,7 +27,7 @@ pub(super) struct Positions {
 /// What visibility depends on: whether it is causal, and the window.
 type VisibilityKey = (bool, Option<usize>);
 
-impl Positions {
+impl SharedPositions {
     pub fn new(mask: Option<String>, like: String, relative: Option<Role>) -> Self {
         Self { mask, like, relative, offsets: None, angles: Vec::new(), visible: Vec::new(), relative_bias: None }
     }
@@ -196,9 +196,9 @@ fn key_mask(graph: &mut Graph, mask: &str) -> String {
 /// What the heads of a layer read besides their queries.
 pub(super) enum Reads<'a> {
     /// The same sequence.
-    Itself(&'a mut Positions),
+    Itself(&'a mut SharedPositions),
     /// The encoder's result `[B, S, D]` and its mask.
-    Memory(&'a str, Option<&'a str>),
+    EncoderStates(&'a str, Option<&'a str>),
 }
 
 /// `x [B, T, D]` through the attention layer whose parts `module` names; `None` where it has no head and no
@@ -218,7 +218,7 @@ pub(super) fn attention(
     }
     let source = match &reads {
         Reads::Itself(_) => x.to_owned(),
-        Reads::Memory(states, _) => (*states).to_owned(),
+        Reads::EncoderStates(states, _) => (*states).to_owned(),
     };
     let bias = spec.projection_bias;
     let projection = |one| module(AttentionModule::Projection(one));
@@ -251,7 +251,7 @@ pub(super) fn attention(
             }
             (positions.bias(graph, spec), positions.visible(graph, spec))
         }
-        Reads::Memory(_, mask) => (None, mask.map(|mask| key_mask(graph, mask))),
+        Reads::EncoderStates(_, mask) => (None, mask.map(|mask| key_mask(graph, mask))),
     };
     let [key, value] = [key, value].map(|shared| repeat(graph, spec, &shared));
     let turned = graph.op_with("Transpose", &[&key], &[Attribute::Ints("perm", &[0, 1, 3, 2])]);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::wire::Message;
+use super::wire::WireMessage;
 use crate::network::Role;
 
 /// Element types of ONNX that are written.
@@ -38,7 +38,7 @@ impl ElementType {
 
 /// A tensor of the network that becomes an initializer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Weight {
+pub(super) struct Initializer {
     /// Name in the graph.
     pub name: String,
     /// The role of the tensor in the network.
@@ -76,9 +76,9 @@ pub(super) enum Attribute<'a> {
 pub(super) struct Graph {
     /// The type in which weights are stored; they are computed in f32.
     stored: ElementType,
-    nodes: Vec<Message>,
-    constants: Vec<Message>,
-    weights: Vec<Weight>,
+    nodes: Vec<WireMessage>,
+    constants: Vec<WireMessage>,
+    weights: Vec<Initializer>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     names: HashSet<String>,
@@ -114,7 +114,7 @@ impl Graph {
 
     /// Declares `value` as an output.
     pub fn output(&mut self, port: Port, value: &str) {
-        let mut node = Message::default();
+        let mut node = WireMessage::default();
         node.bytes(1, value.as_bytes()).bytes(2, port.name.as_bytes()).bytes(3, port.name.as_bytes());
         node.bytes(4, b"Identity");
         self.nodes.push(node);
@@ -125,12 +125,12 @@ impl Graph {
     pub fn weight(&mut self, role: Role, dims: &[usize], transposed: bool) -> String {
         let name = if transposed { format!("{role}.transposed") } else { role.to_string() };
         if self.names.insert(name.clone()) {
-            let weight = Weight { name: name.clone(), role, dims: dims.to_vec(), transposed };
+            let weight = Initializer { name: name.clone(), role, dims: dims.to_vec(), transposed };
             self.weights.push(weight);
             if self.stored == ElementType::Float16 {
                 // Runtimes fold this once when they open the file: storage is halved, arithmetic is not.
                 let wide = self.wide_name(&name);
-                let mut node = Message::default();
+                let mut node = WireMessage::default();
                 node.bytes(1, name.as_bytes()).bytes(2, wide.as_bytes()).bytes(3, wide.as_bytes()).bytes(4, b"Cast");
                 node.message(5, &attribute(&Attribute::Int("to", ElementType::Float.code())));
                 self.nodes.push(node);
@@ -176,7 +176,7 @@ impl Graph {
     /// An operation with attributes. An empty name leaves an optional input out.
     pub fn op_with(&mut self, kind: &str, inputs: &[&str], attributes: &[Attribute<'_>]) -> String {
         let name = self.fresh(kind);
-        let mut node = Message::default();
+        let mut node = WireMessage::default();
         for input in inputs {
             node.bytes(1, input.as_bytes());
         }
@@ -200,8 +200,8 @@ impl Graph {
     }
 
     /// What the writer needs: everything but the weights as one run of bytes of a `GraphProto`, and the weights.
-    pub fn finish(self, name: &str) -> (Message, Vec<Weight>, ElementType) {
-        let mut graph = Message::default();
+    pub fn finish(self, name: &str) -> (WireMessage, Vec<Initializer>, ElementType) {
+        let mut graph = WireMessage::default();
         for node in &self.nodes {
             graph.message(1, node);
         }
@@ -220,8 +220,8 @@ impl Graph {
 }
 
 /// The beginning of a `TensorProto`: dimensions, type and name.
-pub(super) fn tensor_header(name: &str, element: ElementType, dims: &[usize]) -> Message {
-    let mut tensor = Message::default();
+pub(super) fn tensor_header(name: &str, element: ElementType, dims: &[usize]) -> WireMessage {
+    let mut tensor = WireMessage::default();
     for dim in dims {
         tensor.int(1, i64::try_from(*dim).unwrap_or(i64::MAX));
     }
@@ -229,9 +229,9 @@ pub(super) fn tensor_header(name: &str, element: ElementType, dims: &[usize]) ->
     tensor
 }
 
-fn attribute(attribute: &Attribute<'_>) -> Message {
+fn attribute(attribute: &Attribute<'_>) -> WireMessage {
     // AttributeProto: name 1, f 2, i 3, ints 8, type 20 (FLOAT 1, INT 2, INTS 7).
-    let mut message = Message::default();
+    let mut message = WireMessage::default();
     match attribute {
         Attribute::Int(name, value) => message.bytes(1, name.as_bytes()).int(3, *value).int(20, 2),
         Attribute::Float(name, value) => message.bytes(1, name.as_bytes()).float(2, *value).int(20, 1),
@@ -247,21 +247,21 @@ fn attribute(attribute: &Attribute<'_>) -> Message {
 }
 
 /// `ValueInfoProto` of a port.
-fn value_info(port: &Port) -> Message {
-    let mut shape = Message::default();
+fn value_info(port: &Port) -> WireMessage {
+    let mut shape = WireMessage::default();
     for dim in &port.dims {
-        let mut axis = Message::default();
+        let mut axis = WireMessage::default();
         match dim {
             Dim::Fixed(size) => axis.int(1, i64::try_from(*size).unwrap_or(i64::MAX)),
             Dim::Named(name) => axis.bytes(2, name.as_bytes()),
         };
         shape.message(1, &axis);
     }
-    let mut tensor = Message::default();
+    let mut tensor = WireMessage::default();
     tensor.int(1, port.element.code()).message(2, &shape);
-    let mut kind = Message::default();
+    let mut kind = WireMessage::default();
     kind.message(1, &tensor);
-    let mut info = Message::default();
+    let mut info = WireMessage::default();
     info.bytes(1, port.name.as_bytes()).message(2, &kind);
     info
 }

@@ -1,6 +1,6 @@
 //! Projections, norms, activations and whole layers as operations of ONNX.
 
-use super::attention::{Positions, Reads, attention};
+use super::attention::{Reads, SharedPositions, attention};
 use super::graph::{Attribute, Graph};
 use crate::network::{
     Activation, AttentionModule, Branch, BranchModule, LayerSpec, MlpModule, Module, NormKind, NormSpec, SiteKind,
@@ -159,7 +159,7 @@ impl Around<'_> {
 }
 
 /// The encoder's result, where a decoder reads it.
-pub(super) struct Memory {
+pub(super) struct EncoderStates {
     /// `[B, S, D]`.
     pub states: String,
     pub width: usize,
@@ -174,8 +174,8 @@ pub(super) fn layer(
     stack: StackKind,
     width: usize,
     x: &str,
-    positions: &mut Positions,
-    memory: Option<&Memory>,
+    positions: &mut SharedPositions,
+    memory: Option<&EncoderStates>,
 ) -> String {
     let around = |branch| Around { spec, branch, width };
     let kind = stack.self_attention();
@@ -187,7 +187,7 @@ pub(super) fn layer(
     if let (Some(cross), Some(memory)) = (&spec.cross, memory) {
         let around = around(Branch::Attention(SiteKind::Cross));
         let read = around.enter(graph, &hidden);
-        let reads = Reads::Memory(&memory.states, memory.mask.as_deref());
+        let reads = Reads::EncoderStates(&memory.states, memory.mask.as_deref());
         let attended = attention(graph, cross, &module(SiteKind::Cross), [width, memory.width], &read, reads);
         hidden = around.join(graph, &hidden, attended);
     }

@@ -1,8 +1,8 @@
 //! A whole network as a graph of ONNX.
 
-use super::attention::{Positions, soft_cap};
+use super::attention::{SharedPositions, soft_cap};
 use super::graph::{Attribute, Dim, ElementType, Graph, Port};
-use super::layer::{Memory, activate, layer, linear, norm};
+use super::layer::{EncoderStates, activate, layer, linear, norm};
 use crate::error::{Error, Result};
 use crate::network::{
     Beyond, Counting, EmbedModule, FrameInputSpec, InputSpec, Module, NetworkSpec, PatchInputSpec, PositionSpec, Role,
@@ -30,7 +30,7 @@ pub(super) fn build(spec: &NetworkSpec, stored: ElementType) -> Result<(Graph, V
         }
         (Some(encoder), Some(decoder)) => {
             let (states, mask) = stack(&mut graph, encoder, StackKind::Encoder, ["input_ids", "attention_mask"], None);
-            let memory = Memory { states, width: encoder.width, mask };
+            let memory = EncoderStates { states, width: encoder.width, mask };
             let names = ["decoder_input_ids", "decoder_attention_mask"];
             let (hidden, _) = stack(&mut graph, decoder, StackKind::Decoder, names, Some(&memory));
             (hidden, decoder, "decoder_sequence_length")
@@ -77,7 +77,7 @@ fn stack(
     spec: &StackSpec,
     kind: StackKind,
     inputs: [&'static str; 2],
-    memory: Option<&Memory>,
+    memory: Option<&EncoderStates>,
 ) -> (String, Option<String>) {
     let name = kind.name();
     graph.enter(format!("{name}.embed"));
@@ -88,7 +88,7 @@ fn stack(
     };
     let has_relative = spec.layers.iter().any(|l| matches!(l.attention.bias, ScoreBias::Relative { .. }));
     let relative = has_relative.then(|| Module::Relative(kind).weight());
-    let mut positions = Positions::new(mask.clone(), like.unwrap_or_else(|| x.clone()), relative);
+    let mut positions = SharedPositions::new(mask.clone(), like.unwrap_or_else(|| x.clone()), relative);
     for (index, spec_layer) in spec.layers.iter().enumerate() {
         graph.enter(format!("{name}.{index}"));
         x = layer(graph, spec_layer, kind, spec.width, &x, &mut positions, memory);
@@ -155,7 +155,7 @@ struct Places<'a> {
 impl Places<'_> {
     /// Adds the absolute positions of `spec`, of `width` numbers each, to `hidden`.
     fn add(&self, graph: &mut Graph, spec: &TokenInputSpec, width: usize, role: Role, hidden: String) -> String {
-        let positions = Positions::new(None, self.ids.to_owned(), None);
+        let positions = SharedPositions::new(None, self.ids.to_owned(), None);
         let rows = match spec.positions {
             PositionSpec::None => return hidden,
             PositionSpec::Sinusoidal => {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::wire::{Field, Fields};
+use super::wire::{Fields, WireField};
 use crate::error::{Error, Result};
 
 /// One operation.
@@ -36,19 +36,19 @@ impl Loaded {
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).map_err(|e| Error::from(e).at(path))?;
         let graph = Fields(&bytes).find_map(|field| match field {
-            (7, Field::Bytes(graph)) => Some(graph),
+            (7, WireField::Bytes(graph)) => Some(graph),
             _ => None,
         });
         let graph = graph.ok_or_else(|| Error::new("there is no graph in this file").at(path))?;
         let mut loaded = Self::default();
         for field in Fields(graph) {
             match field {
-                (1, Field::Bytes(node)) => loaded.nodes.push(self::node(node)),
-                (5, Field::Bytes(tensor)) => {
+                (1, WireField::Bytes(node)) => loaded.nodes.push(self::node(node)),
+                (5, WireField::Bytes(tensor)) => {
                     let (name, tensor) = self::tensor(tensor, path).map_err(|e| e.at(path))?;
                     loaded.tensors.insert(name, tensor);
                 }
-                (12, Field::Bytes(port)) => loaded.outputs.extend(text_of(port, 1)),
+                (12, WireField::Bytes(port)) => loaded.outputs.extend(text_of(port, 1)),
                 _ => {}
             }
         }
@@ -62,7 +62,7 @@ fn text(bytes: &[u8]) -> String {
 
 fn text_of(message: &[u8], number: u32) -> Option<String> {
     Fields(message).find_map(|field| match field {
-        (found, Field::Bytes(bytes)) if found == number => Some(text(bytes)),
+        (found, WireField::Bytes(bytes)) if found == number => Some(text(bytes)),
         _ => None,
     })
 }
@@ -71,17 +71,17 @@ fn node(message: &[u8]) -> Node {
     let mut node = Node::default();
     for field in Fields(message) {
         match field {
-            (1, Field::Bytes(name)) => node.inputs.push(text(name)),
-            (2, Field::Bytes(name)) => node.output = text(name),
-            (4, Field::Bytes(kind)) => node.kind = text(kind),
-            (5, Field::Bytes(attribute)) => {
+            (1, WireField::Bytes(name)) => node.inputs.push(text(name)),
+            (2, WireField::Bytes(name)) => node.output = text(name),
+            (4, WireField::Bytes(kind)) => node.kind = text(kind),
+            (5, WireField::Bytes(attribute)) => {
                 let name = text_of(attribute, 1).unwrap_or_default();
                 for field in Fields(attribute) {
                     match field {
-                        (3 | 8, Field::Int(value)) => {
+                        (3 | 8, WireField::Int(value)) => {
                             node.ints.entry(name.clone()).or_default().push(value.cast_signed());
                         }
-                        (2, Field::Float(value)) => {
+                        (2, WireField::Float(value)) => {
                             node.floats.insert(name.clone(), value);
                         }
                         _ => {}
@@ -99,11 +99,11 @@ fn tensor(message: &[u8], path: &Path) -> Result<(String, Tensor)> {
     let (mut location, mut offset, mut length) = (None, 0u64, 0u64);
     for field in Fields(message) {
         match field {
-            (1, Field::Int(dim)) => dims.push(usize::try_from(dim).unwrap_or(usize::MAX)),
-            (2, Field::Int(code)) => element = code,
-            (8, Field::Bytes(bytes)) => name = text(bytes),
-            (9, Field::Bytes(bytes)) => data = Some(bytes.to_vec()),
-            (13, Field::Bytes(entry)) => {
+            (1, WireField::Int(dim)) => dims.push(usize::try_from(dim).unwrap_or(usize::MAX)),
+            (2, WireField::Int(code)) => element = code,
+            (8, WireField::Bytes(bytes)) => name = text(bytes),
+            (9, WireField::Bytes(bytes)) => data = Some(bytes.to_vec()),
+            (13, WireField::Bytes(entry)) => {
                 let value = text_of(entry, 2).unwrap_or_default();
                 match text_of(entry, 1).as_deref() {
                     Some("location") => location = Some(value),

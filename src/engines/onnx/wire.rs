@@ -5,9 +5,9 @@
 
 /// Bytes of one message under construction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Message(Vec<u8>);
+pub(super) struct WireMessage(Vec<u8>);
 
-impl Message {
+impl WireMessage {
     /// An integer; negative ones take ten bytes, as the format asks.
     pub fn int(&mut self, field: u32, value: i64) -> &mut Self {
         self.key(field, 0);
@@ -61,7 +61,7 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
 
 /// One field of a message that is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Field<'a> {
+pub(super) enum WireField<'a> {
     /// Wire type 0.
     Int(u64),
     /// Wire type 5.
@@ -74,16 +74,16 @@ pub(super) enum Field<'a> {
 pub(super) struct Fields<'a>(pub &'a [u8]);
 
 impl<'a> Iterator for Fields<'a> {
-    type Item = (u32, Field<'a>);
+    type Item = (u32, WireField<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let key = self.varint()?;
         let field = match key & 7 {
-            0 => Field::Int(self.varint()?),
-            5 => Field::Float(f32::from_le_bytes(self.take(4)?.try_into().ok()?)),
+            0 => WireField::Int(self.varint()?),
+            5 => WireField::Float(f32::from_le_bytes(self.take(4)?.try_into().ok()?)),
             2 => {
                 let length = usize::try_from(self.varint()?).ok()?;
-                Field::Bytes(self.take(length)?)
+                WireField::Bytes(self.take(length)?)
             }
             _ => return None,
         };
@@ -119,23 +119,26 @@ mod tests {
     #[test]
     fn fields_are_written_as_the_format_says() {
         // From the encoding guide of protocol buffers: field 1 = 150, field 2 = "testing", field 3 = {1: 150}.
-        let mut inner = Message::default();
+        let mut inner = WireMessage::default();
         inner.int(1, 150);
         assert_eq!(inner.as_bytes(), [0x08, 0x96, 0x01]);
-        let mut message = Message::default();
+        let mut message = WireMessage::default();
         message.bytes(2, b"testing").message(3, &inner);
         assert_eq!(message.as_bytes(), b"\x12\x07testing\x1a\x03\x08\x96\x01");
-        let mut negative = Message::default();
+        let mut negative = WireMessage::default();
         negative.int(1, -2);
         assert_eq!(negative.as_bytes(), [8, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]);
     }
 
     #[test]
     fn what_was_written_is_read() {
-        let mut message = Message::default();
+        let mut message = WireMessage::default();
         message.int(1, -7).float(2, 0.5).bytes(3, b"x");
         let fields: Vec<_> = Fields(message.as_bytes()).collect();
-        assert_eq!(fields, [(1, Field::Int((-7i64).cast_unsigned())), (2, Field::Float(0.5)), (3, Field::Bytes(b"x"))]);
+        assert_eq!(
+            fields,
+            [(1, WireField::Int((-7i64).cast_unsigned())), (2, WireField::Float(0.5)), (3, WireField::Bytes(b"x"))]
+        );
         // A length beyond the end ends the message.
         assert_eq!(Fields(&[0x1a, 0x7f, 0]).count(), 0);
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 use candle_core::DType;
 
 use super::OPSET;
-use super::graph::{ElementType, Graph, Weight, tensor_header};
-use super::wire::Message;
+use super::graph::{ElementType, Graph, Initializer, tensor_header};
+use super::wire::WireMessage;
 use crate::checkpoint::{tensor_bytes, write_with};
 use crate::error::{Error, Result};
 use crate::network::Weights;
@@ -42,7 +42,7 @@ pub(super) fn write(
             for weight in &list {
                 let mut tensor = tensor_header(&weight.name, stored, &weight.dims);
                 tensor.announce(9, data_bytes(weight, stored));
-                let mut field = Message::default();
+                let mut field = WireMessage::default();
                 field.announce(5, tensor_length(weight, stored));
                 file.write_all(field.as_bytes())?;
                 file.write_all(tensor.as_bytes())?;
@@ -84,45 +84,45 @@ pub(super) fn write(
 }
 
 /// What stands before the graph of a `ModelProto`: version, producer, and the key and length of the graph.
-fn model_head(graph: u64) -> Message {
-    let mut head = Message::default();
+fn model_head(graph: u64) -> WireMessage {
+    let mut head = WireMessage::default();
     head.int(1, IR_VERSION).bytes(2, b"pillars").bytes(3, env!("CARGO_PKG_VERSION").as_bytes()).announce(7, graph);
     head
 }
 
 /// What stands behind it: the operator set.
-fn model_tail() -> Message {
-    let mut set = Message::default();
+fn model_tail() -> WireMessage {
+    let mut set = WireMessage::default();
     set.bytes(1, b"").int(2, OPSET);
-    let mut tail = Message::default();
+    let mut tail = WireMessage::default();
     tail.message(8, &set);
     tail
 }
 
 /// Bytes of the elements of a tensor.
-fn data_bytes(weight: &Weight, stored: ElementType) -> u64 {
+fn data_bytes(weight: &Initializer, stored: ElementType) -> u64 {
     weight.dims.iter().map(|d| *d as u64).product::<u64>() * stored.bytes()
 }
 
 /// Bytes of its whole `TensorProto`.
-fn tensor_length(weight: &Weight, stored: ElementType) -> u64 {
+fn tensor_length(weight: &Initializer, stored: ElementType) -> u64 {
     let header = tensor_header(&weight.name, stored, &weight.dims).as_bytes().len() as u64;
     header + field_length(9, data_bytes(weight, stored))
 }
 
 /// Bytes of a field with `length` bytes of content.
 fn field_length(field: u32, length: u64) -> u64 {
-    let mut key = Message::default();
+    let mut key = WireMessage::default();
     key.announce(field, length);
     key.as_bytes().len() as u64 + length
 }
 
 /// A tensor whose bytes lie in the file `name` from `begin` on.
-fn external(weight: &Weight, stored: ElementType, name: &str, begin: u64) -> Message {
+fn external(weight: &Initializer, stored: ElementType, name: &str, begin: u64) -> WireMessage {
     let mut tensor = tensor_header(&weight.name, stored, &weight.dims);
     let length = data_bytes(weight, stored);
     for (key, value) in [("location", name.to_owned()), ("offset", begin.to_string()), ("length", length.to_string())] {
-        let mut entry = Message::default();
+        let mut entry = WireMessage::default();
         entry.bytes(1, key.as_bytes()).bytes(2, value.as_bytes());
         tensor.message(13, &entry);
     }
@@ -131,7 +131,7 @@ fn external(weight: &Weight, stored: ElementType, name: &str, begin: u64) -> Mes
 }
 
 /// The elements of a weight as they are stored.
-fn data(weights: &dyn Weights, weight: &Weight, stored: ElementType) -> Result<Vec<u8>> {
+fn data(weights: &dyn Weights, weight: &Initializer, stored: ElementType) -> Result<Vec<u8>> {
     let mut tensor = weights.get(weight.role)?;
     if weight.transposed {
         tensor = tensor.t()?;

@@ -92,7 +92,8 @@ pub struct Curves {
     /// Digest of the analysis that the choices come from.
     pub analysis: String,
     /// What that analysis had read, in words.
-    pub analysed: String,
+    #[serde(alias = "analysed")]
+    pub analyzed: String,
     /// What the points were measured on.
     pub reading: Reading,
     /// Tokens of each input for which FLOPs hold.

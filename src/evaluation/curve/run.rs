@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::{Timing, speed};
 use crate::model::{Model, Narrowed, apply_kept, removable};
 use crate::network::{Gates, Kept, Network, Site, Weights};
-use crate::plan::{Amount, Cost, Method, Plan, Ranking, Request, apply, snap};
+use crate::plan::{Amount, Cost, Method, Plan, PlanRequest, Ranking, apply, snap};
 use crate::repair::{Basis, RefitRequest, RepairMode, Ridge, propose, refit};
 use crate::task::Ticket;
 
@@ -199,7 +199,7 @@ fn choices(subject: &Subject<'_>, wanted: &Wanted) -> Result<Vec<HeadChoice>> {
             let draws = if ranking.method.is_random() { wanted.draws.max(1) } else { 1 };
             for draw in 0..draws {
                 let seed = wanted.seed.wrapping_add(draw);
-                let request = Request { seed, ..Request::new(*ranking, *amount) };
+                let request = PlanRequest { seed, ..PlanRequest::new(*ranking, *amount) };
                 let plan = propose(subject.analysis, subject.moments, &request)?;
                 let (plan, _) = snap(subject.analysis, &plan)?;
                 all.extend(wanted.repairs.iter().map(|repair| HeadChoice {
@@ -223,7 +223,7 @@ fn empty(subject: &Subject<'_>, wanted: &Wanted, ticket: &Ticket) -> Result<Curv
     let Subject { network, analysis, corpus, .. } = *subject;
     let sites: Vec<(Site, usize)> = network.spec().sites().iter().map(|(site, a)| (*site, a.heads)).collect();
     if sites != analysis.sites.iter().map(|s| (s.site, s.heads)).collect::<Vec<_>>() {
-        return Err(Error::new("the analysis is of another model").hint("analyse this model first"));
+        return Err(Error::new("the analysis is of another model").hint("analyze this model first"));
     }
     let reading = corpus.reading(ticket)?;
     let mut notes = corpus.notes();
@@ -241,7 +241,7 @@ fn empty(subject: &Subject<'_>, wanted: &Wanted, ticket: &Ticket) -> Result<Curv
     Ok(Curves {
         model: crate::analysis::ModelInfo { dtype: network.dtype().as_str().to_owned(), ..analysis.model.clone() },
         analysis: digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
-        analysed: analysis.settings.input.clone(),
+        analyzed: analysis.settings.input.clone(),
         reading,
         length: wanted.length,
         whole: None,

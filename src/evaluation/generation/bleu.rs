@@ -99,7 +99,7 @@ fn is_symbol(c: char) -> bool {
     matches!(c, '{'..='~' | '['..='`' | ' '..='&' | '('..='+' | ':'..='@' | '/')
 }
 
-/// Rewrites pairs of neighbours from left to right; a character is part of one rewritten pair at most.
+/// Rewrites pairs of neighbors from left to right; a character is part of one rewritten pair at most.
 fn split_pairs(text: &str, wanted: impl Fn(char, char) -> bool, write: impl Fn(char, char, &mut String)) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text.chars().peekable();

@@ -56,7 +56,7 @@ fn shortened_legend(mut entries: Vec<(Sample, String)>) -> Vec<(Sample, String)>
     entries
 }
 
-/// What the colours of `count` groups mean.
+/// What the colors of `count` groups mean.
 fn group_legend(theme: &Theme, count: usize) -> Vec<(Sample, String)> {
     let named = count.min(NAMED_GROUPS);
     let mut entries: Vec<_> =

@@ -164,7 +164,7 @@ struct Cells<'a> {
     straight: bool,
     full: BTreeMap<[u8; 4], Vec<Rect>>,
     small: BTreeMap<[u8; 4], Vec<Rect>>,
-    /// Cells whose colour the background would swallow: they get an outline.
+    /// Cells whose color the background would swallow: they get an outline.
     faint: Vec<Rect>,
 }
 
@@ -183,7 +183,7 @@ impl Cells<'_> {
         };
         let number = if self.straight { number } else { head.to_string() };
         let kept = row.keeps(head);
-        // A head that goes shrinks: told apart without colour, and its own colour stays readable.
+        // A head that goes shrinks: told apart without color, and its own color stays readable.
         let shape = if kept { rect } else { rect.shrunk((rect.w * 0.29).round()) };
         if color.contrast(self.theme.background) < 1.5 && shape.w >= 4.0 {
             self.faint.push(shape.shrunk(0.4));

@@ -214,7 +214,7 @@ pub fn training_curves(n: usize) -> TrainingCurves {
             plot("Loss per token", vec![("training", line(0, n, 9.0, 4.1)), ("validation", validation)]),
             plot(
                 "Group constraint",
-                vec![("homogenisation", line(2, n, 0.48, 0.96)), ("diversification", line(3, n, 0.0, -0.98))],
+                vec![("homogenization", line(2, n, 0.48, 0.96)), ("diversification", line(3, n, 0.0, -0.98))],
             ),
             plot("Mean silhouette", vec![("", line(4, n, 0.1, 0.7))]),
         ],

@@ -62,7 +62,7 @@ impl Similarity {
         page.finish(move || view.table())
     }
 
-    /// Group colours beside and above the matrix, and a frame around each group.
+    /// Group colors beside and above the matrix, and a frame around each group.
     fn strips(&self, scene: &mut Scene, order: &[usize], square: Rect, cell: f64, theme: &Theme) {
         let mut start = 0;
         while let Some(first) = order.get(start) {
@@ -79,7 +79,7 @@ impl Similarity {
                 color,
             );
             let frame = Rect::new(square.x + offset, square.y + offset, extent, extent);
-            // Two lines, so that the frame shows on every colour of the map.
+            // Two lines, so that the frame shows on every color of the map.
             scene.outline(frame, Stroke::solid(Rgb::WHITE, 3.0));
             scene.outline(frame, Stroke::solid(Rgb::BLACK, 1.25));
             start += length;
@@ -129,7 +129,7 @@ fn write_values(scene: &mut Scene, sorted: &Grid, scale: &Scale, square: Rect, c
     }
 }
 
-/// Draws the tree hanging over `area`, branches inside a group in its colour.
+/// Draws the tree hanging over `area`, branches inside a group in its color.
 fn draw_tree(scene: &mut Scene, (tree, measure): (&Tree, &str), groups: &[usize], area: Rect, theme: &Theme) {
     let n = tree.order.len();
     let top = tree.joins.last().map_or(0.0, |j| j.height);

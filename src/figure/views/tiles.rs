@@ -30,7 +30,7 @@ pub(super) trait Tile {
     /// Height of a tile of this width.
     fn height(width: f64) -> f64;
 
-    /// What colours mean, for all tiles together.
+    /// What colors mean, for all tiles together.
     fn legend(tiles: &[Self], page: &mut Page<'_>)
     where
         Self: Sized;

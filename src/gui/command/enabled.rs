@@ -45,7 +45,7 @@ impl Command {
             Self::Redo if state.draft.redo_name().is_none() => Err("there is nothing to redo"),
             Self::KeepHeads | Self::PruneHeads | Self::FlipHeads | Self::PinHeads | Self::UnpinHeads => heads(),
             Self::UnpinAll if state.draft.now().active().pinned() == 0 => Err("no head is pinned"),
-            Self::Run => ready().and(idle(JobKind::Analyse)),
+            Self::Run => ready().and(idle(JobKind::Analyze)),
             Self::Measure => ready().and(legal()).and(idle(JobKind::Measure)),
             Self::MeasureCurves => ready().and(results()).and(idle(JobKind::Curves)),
             Self::Export => legal().and(idle(JobKind::Export)),

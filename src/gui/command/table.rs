@@ -151,7 +151,7 @@ fn spec(command: Command) -> Spec {
         }
         Command::Guide => (Help, "First steps", "Show or hide the way from a model to a smaller one", none()),
         Command::Shortcuts => (Help, "Keyboard shortcuts", "Every command with its keys", vec![key(Key::F1)]),
-        Command::About => (Help, "About Pillars", "Version, licence, method", none()),
+        Command::About => (Help, "About Pillars", "Version, license, method", none()),
         Command::CopyMessages => (Help, "Copy all messages", "Put the messages into the clipboard", none()),
         Command::ClearMessages => (Help, "Clear messages", "Forget the messages", none()),
     };

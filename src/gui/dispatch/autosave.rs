@@ -9,7 +9,7 @@ use eframe::egui;
 use super::opening::other_window;
 use crate::gui::app::App;
 use crate::gui::autosave::{Fingerprint, OnDisk, Work};
-use crate::gui::jobs::{JobKind, Outcome};
+use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::workspace::Workspace;
 
 /// How long changes are gathered before they are written.
@@ -59,7 +59,7 @@ impl App {
     pub(super) fn flush(&mut self) {
         self.autosave.changed_at = None;
         if let Some(write) = self.what_to_save() {
-            self.state.jobs.start(JobKind::Autosave, "Save by itself", move |_| Ok(Outcome::Autosaved(write()?)));
+            self.state.jobs.start(JobKind::Autosave, "Save by itself", move |_| Ok(JobOutcome::Autosaved(write()?)));
         }
     }
 

@@ -9,7 +9,7 @@ use crate::corpus::Input;
 use crate::error::Result;
 use crate::figure::{DEFAULT_SCALE, write};
 use crate::gui::app::App;
-use crate::gui::jobs::{JobKind, Outcome};
+use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::Overlay;
 use crate::gui::view::View;
@@ -89,7 +89,7 @@ impl App {
                     dialog.set_file_name(format!("{}.svg", view.title().to_lowercase())).save_file()
                 }
             };
-            Ok(Outcome::Chosen(purpose, chosen, began.elapsed() < UNSEEN))
+            Ok(JobOutcome::Chosen(purpose, chosen, began.elapsed() < UNSEEN))
         });
     }
 
@@ -108,7 +108,7 @@ impl App {
     fn write(&mut self, path: PathBuf, write: impl FnOnce(&Path) -> Result<()> + Send + 'static) {
         self.state.jobs.start(JobKind::Save, format!("Write {}", path.display()), move |_| {
             write(&path)?;
-            Ok(Outcome::Written(path))
+            Ok(JobOutcome::Written(path))
         });
     }
 

@@ -26,7 +26,7 @@ use super::purpose::PathPurpose;
 use super::state::Overlay;
 use crate::network::Head;
 use crate::training::Control;
-use crate::workspace::{NamedPlan, Settings, sample};
+use crate::workspace::{NamedPlan, ProgramSettings, sample};
 
 impl App {
     /// Carries out one wish.
@@ -241,7 +241,7 @@ impl App {
         }
     }
 
-    fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) {
+    fn change_settings(&mut self, change: impl FnOnce(&mut ProgramSettings)) {
         change(&mut self.state.settings);
     }
 }

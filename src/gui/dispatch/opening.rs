@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::corpus::Input;
 use crate::error::Error;
 use crate::gui::app::App;
-use crate::gui::jobs::{JobKind, Outcome};
+use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::selection::Selection;
 use crate::gui::state::Lost;
 use crate::run::{Opened, Spec};
@@ -15,7 +15,7 @@ use crate::workspace::{Draft, History, ModelRef, Place, Workspace, open_place, o
 
 /// What is found out about one model and means nothing for another.
 const OF_ONE_MODEL: [JobKind; 5] =
-    [JobKind::Analyse, JobKind::Measure, JobKind::Curves, JobKind::Attention, JobKind::Regroup];
+    [JobKind::Analyze, JobKind::Measure, JobKind::Curves, JobKind::Attention, JobKind::Regroup];
 
 /// Where the work went that something else took the place of.
 fn kept_in(path: &Path) -> String {
@@ -40,7 +40,7 @@ impl App {
         self.state.opening = Some(store.folder().to_path_buf());
         self.state.jobs.start(JobKind::Open, "Restore the last workspace", move |ticket| {
             let restored = store.workspace()?;
-            Ok(Outcome::Opened(open_workspace(restored.workspace, ticket)?, restored.warnings))
+            Ok(JobOutcome::Opened(open_workspace(restored.workspace, ticket)?, restored.warnings))
         });
     }
 
@@ -83,20 +83,20 @@ impl App {
                     Ok(Some(restored)) => {
                         let workspace = Box::new(restored.workspace);
                         notes.extend(restored.warnings);
-                        Ok(Outcome::Opened(Place::Workspace(workspace, Ok(opened)), notes))
+                        Ok(JobOutcome::Opened(Place::Workspace(workspace, Ok(opened)), notes))
                     }
-                    Ok(None) => Ok(Outcome::Opened(Place::Model(opened), notes)),
+                    Ok(None) => Ok(JobOutcome::Opened(Place::Model(opened), notes)),
                     Err(error) => {
                         notes.push(error.to_string());
-                        Ok(Outcome::Opened(Place::Model(opened), notes))
+                        Ok(JobOutcome::Opened(Place::Model(opened), notes))
                     }
                 },
                 Place::Workspace(workspace, Ok(opened)) if bring_back => {
                     let kept = store.keep_earlier(&opened.facts.fingerprint)?;
                     notes.extend(kept.iter().map(|path| kept_in(path)));
-                    Ok(Outcome::Opened(Place::Workspace(workspace, Ok(opened)), notes))
+                    Ok(JobOutcome::Opened(Place::Workspace(workspace, Ok(opened)), notes))
                 }
-                place => Ok(Outcome::Opened(place, notes)),
+                place => Ok(JobOutcome::Opened(place, notes)),
             }
         });
     }
@@ -209,7 +209,7 @@ impl App {
             }
             let kept = store.keep_earlier(&opened.facts.fingerprint)?;
             let notes = kept.into_iter().map(|path| kept_in(&path)).collect();
-            Ok(Outcome::Opened(Place::Model(Box::new(opened)), notes))
+            Ok(JobOutcome::Opened(Place::Model(Box::new(opened)), notes))
         });
     }
 

@@ -1,9 +1,9 @@
 //! Proposals, pins and named plans.
 
 use crate::gui::app::App;
-use crate::gui::state::Compared;
+use crate::gui::state::ComparedPlan;
 use crate::network::Head;
-use crate::plan::{Amount, Request, propose};
+use crate::plan::{Amount, PlanRequest, propose};
 use crate::words::counted;
 use crate::workspace::{Draft, NamedPlan, Outlook, Proposal};
 
@@ -72,7 +72,7 @@ impl App {
     /// What a method proposes; a fault is kept for the view to show.
     fn proposed(&mut self, proposal: &Proposal) -> Option<crate::plan::Plan> {
         let analysis = &self.state.results.as_ref()?.analysis;
-        let request = Request { seed: proposal.seed, ..Request::new(proposal.method, proposal.amount) };
+        let request = PlanRequest { seed: proposal.seed, ..PlanRequest::new(proposal.method, proposal.amount) };
         match propose(analysis, &request) {
             Ok(plan) => {
                 self.state.proposal_fault = None;
@@ -118,7 +118,7 @@ impl App {
             let same = before.iter().find(|c| c.plan == *plan).cloned();
             same.unwrap_or_else(|| {
                 let outlook = Outlook::of(&model.model, &plan.plan(&model.facts.shape), length);
-                Compared { plan: plan.clone(), outlook }
+                ComparedPlan { plan: plan.clone(), outlook }
             })
         };
         self.state.compared = draft.plans().iter().map(compare).collect();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::chart::Unit;
 use crate::gui::app::App;
-use crate::gui::jobs::{JobKind, Outcome};
+use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::run::{self, TrainSpec, Watched};
 use crate::training::{Beginning, Control, TrainingEnd as End, TrainingSummary};
 
@@ -24,7 +24,7 @@ impl App {
         training.failure = None;
         self.state.jobs.start(JobKind::Train, format!("Train into {}", out.display()), move |ticket| {
             let summary = run::train(&wanted, &watched.control, &mut |event| watched.hear(event), ticket)?;
-            Ok(Outcome::Trained(wanted.out, Box::new(summary)))
+            Ok(JobOutcome::Trained(wanted.out, Box::new(summary)))
         });
     }
 

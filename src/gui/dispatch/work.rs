@@ -8,7 +8,7 @@ use crate::chart::Unit;
 use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
 use crate::gui::app::App;
-use crate::gui::jobs::{Ended, JobKind, MOST_PATTERNS, Outcome};
+use crate::gui::jobs::{Ended, JobKind, JobOutcome, MOST_PATTERNS};
 use crate::gui::messages::sentence;
 use crate::gui::state::Results;
 use crate::run::{CurveSpec, PruneSpec, attention, refusal};
@@ -28,8 +28,8 @@ impl App {
     /// Reads the input, groups the heads of every layer, lets them vote.
     pub(super) fn run(&mut self) {
         let Some(Ok(run)) = self.state.checked.clone() else { return };
-        self.state.jobs.start(JobKind::Analyse, "Run", move |ticket| {
-            Ok(Outcome::Analysed(Arc::new(run.analyze(ticket)?.analysis)))
+        self.state.jobs.start(JobKind::Analyze, "Run", move |ticket| {
+            Ok(JobOutcome::Analyzed(Arc::new(run.analyze(ticket)?.analysis)))
         });
     }
 
@@ -42,7 +42,7 @@ impl App {
         };
         let (run, name) = (run.clone(), compared.plan.name.clone());
         self.state.jobs.start(JobKind::Measure, format!("Measure {name}"), move |ticket| {
-            Ok(Outcome::Measured(Box::new(run.compare(&name, &plan, None, ticket)?)))
+            Ok(JobOutcome::Measured(Box::new(run.compare(&name, &plan, None, ticket)?)))
         });
     }
 
@@ -66,7 +66,7 @@ impl App {
                 (Err(error), Some(curves)) if error.is_cancelled() => (curves, false),
                 (Err(error), _) => return Err(error),
             };
-            Ok(Outcome::Curves(Box::new(curves), is_whole))
+            Ok(JobOutcome::Curves(Box::new(curves), is_whole))
         });
     }
 
@@ -82,7 +82,7 @@ impl App {
         self.state.export.failure = None;
         self.state.jobs.start(JobKind::Export, format!("Export to {}", out.display()), move |ticket| {
             let report = run.prune(&plan, None, &wanted, ticket)?;
-            Ok(Outcome::Exported(wanted.out, Box::new(report)))
+            Ok(JobOutcome::Exported(wanted.out, Box::new(report)))
         });
     }
 
@@ -107,12 +107,12 @@ impl App {
         self.asked_grouping = Some(key);
         let analysis = Arc::clone(&results.analysis);
         state.jobs.start(JobKind::Regroup, "Group heads", move |_| {
-            let missing = || crate::Error::new("the layer was not analysed");
+            let missing = || crate::Error::new("the layer was not analyzed");
             let feature = analysis.site(site).and_then(|s| s.features.get(&map)).ok_or_else(missing)?;
             let settings = &analysis.settings;
             let points = Points::new(&feature.gram, settings.metric).by(settings.clustering);
             let grouping = points.group_thoroughly(groups, settings.seed)?;
-            Ok(Outcome::Regrouped(key, grouping))
+            Ok(JobOutcome::Regrouped(key, grouping))
         });
     }
 
@@ -135,7 +135,7 @@ impl App {
         let run = run.clone();
         state.jobs.start(JobKind::Attention, "Attention patterns", move |ticket| {
             let found = attention(&run, &key.0, &key.1, ticket)?;
-            Ok(Outcome::Patterns(key, Box::new(found)))
+            Ok(JobOutcome::Patterns(key, Box::new(found)))
         });
     }
 
@@ -165,10 +165,10 @@ impl App {
         }
     }
 
-    fn take_in(&mut self, outcome: Outcome) {
+    fn take_in(&mut self, outcome: JobOutcome) {
         match outcome {
-            Outcome::Opened(place, warnings) => self.adopt(place, warnings),
-            Outcome::Analysed(analysis) => {
+            JobOutcome::Opened(place, warnings) => self.adopt(place, warnings),
+            JobOutcome::Analyzed(analysis) => {
                 self.state.messages.info(format!(
                     "Run finished: {} {} in {}",
                     Unit::Count.format(analysis.tokens as f64),
@@ -180,8 +180,8 @@ impl App {
                 }
                 self.adopt_analysis(analysis);
             }
-            Outcome::Measured(measured) => self.adopt_measured(*measured),
-            Outcome::Curves(curves, is_whole) => {
+            JobOutcome::Measured(measured) => self.adopt_measured(*measured),
+            JobOutcome::Curves(curves, is_whole) => {
                 self.state.messages.info(match is_whole {
                     true => "Quality curve measured",
                     false => "Stopped: measure the curve again to go on where it stopped",
@@ -192,7 +192,7 @@ impl App {
                 self.state.curves = Some(Arc::from(curves));
                 self.state.measured_revision += 1;
             }
-            Outcome::Exported(path, report) => {
+            JobOutcome::Exported(path, report) => {
                 let proof = Unit::Plain.format(report.agreement.relative);
                 self.state.messages.info(format!(
                     "Exported to {}: reopened, and equal to the masked model within {proof} of the largest value",
@@ -203,19 +203,19 @@ impl App {
                 }
                 self.state.export.done = Some((path, *report));
             }
-            Outcome::Trained(path, summary) => self.trained(&path, *summary),
-            Outcome::Patterns(key, patterns) => {
+            JobOutcome::Trained(path, summary) => self.trained(&path, *summary),
+            JobOutcome::Patterns(key, patterns) => {
                 self.state.pattern_fault = None;
                 self.state.patterns = Some((key, Arc::from(patterns)));
             }
-            Outcome::Regrouped(key, grouping) => self.state.regrouped = Some((key, grouping)),
-            Outcome::Devices(devices) => self.state.devices = devices,
-            Outcome::Chosen(purpose, Some(path), _) => self.use_path(purpose, &path),
-            Outcome::Chosen(purpose, None, unseen) => self.dialog_closed(purpose, unseen),
-            Outcome::Written(path) => self.state.messages.info(format!("Written {}", path.display())),
-            Outcome::Autosaved(other) => self.note_other_window(other),
-            Outcome::Tidied(gone) if gone.is_empty() => {}
-            Outcome::Tidied(gone) => {
+            JobOutcome::Regrouped(key, grouping) => self.state.regrouped = Some((key, grouping)),
+            JobOutcome::Devices(devices) => self.state.devices = devices,
+            JobOutcome::Chosen(purpose, Some(path), _) => self.use_path(purpose, &path),
+            JobOutcome::Chosen(purpose, None, unseen) => self.dialog_closed(purpose, unseen),
+            JobOutcome::Written(path) => self.state.messages.info(format!("Written {}", path.display())),
+            JobOutcome::Autosaved(other) => self.note_other_window(other),
+            JobOutcome::Tidied(gone) if gone.is_empty() => {}
+            JobOutcome::Tidied(gone) => {
                 self.state
                     .messages
                     .info(format!("Removed {} that nobody needed for long", counted(gone.len(), "autosaves")));

@@ -103,7 +103,7 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>) {
 
 fn is_of(step: &Step, kind: JobKind) -> bool {
     let own = match step.command {
-        Command::Run => JobKind::Analyse,
+        Command::Run => JobKind::Analyze,
         Command::Measure => JobKind::Measure,
         Command::Export => JobKind::Export,
         _ => return false,

@@ -53,7 +53,7 @@ fn selection(ui: &mut Ui, cx: Cx<'_>) {
     let (Some(results), Some(map)) = (&state.results, state.feature()) else { return };
     if let Some(site) = results.analysis.site(head.site) {
         numbers(ui, cx, head, site, map);
-        neighbours(ui, cx, head, site, map);
+        neighbors(ui, cx, head, site, map);
     }
     layer(ui, cx);
 }
@@ -107,7 +107,7 @@ fn numbers(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis, map: Featur
 }
 
 /// The heads of the layer that are most like this one.
-fn neighbours(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis, map: FeatureMap) {
+fn neighbors(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis, map: FeatureMap) {
     let Some(feature) = site.features.get(&map) else { return };
     let theme: &Theme = cx.theme;
     let others = (0..site.heads).filter(|h| *h != head.head);

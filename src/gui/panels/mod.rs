@@ -84,8 +84,8 @@ fn content(ui: &mut Ui, cx: Cx<'_>, layout: &mut Layout, buffers: &mut Buffers) 
         }
         CentralPanel::default().frame(Frame::new().fill(theme.bar)).show(ui, |ui| layout.ui(ui, cx));
     } else {
-        let centre = Frame::new().fill(theme.canvas).inner_margin(24);
-        CentralPanel::default().frame(centre).show(ui, |ui| {
+        let center = Frame::new().fill(theme.canvas).inner_margin(24);
+        CentralPanel::default().frame(center).show(ui, |ui| {
             scrolled(ui, "welcome scroll", |ui| buffers.welcome.show(ui, cx));
         });
     }

@@ -248,7 +248,7 @@ fn shortcuts(ui: &mut Ui, cx: Cx<'_>) {
 fn about(ui: &mut Ui, cx: Cx<'_>) {
     heading(ui, cx.theme, &format!("Pillars {}", env!("CARGO_PKG_VERSION")));
     ui.label(env!("CARGO_PKG_DESCRIPTION"));
-    note(ui, cx.theme, format!("Licence: {}", env!("CARGO_PKG_LICENSE")));
+    note(ui, cx.theme, format!("License: {}", env!("CARGO_PKG_LICENSE")));
     note(
         ui,
         cx.theme,

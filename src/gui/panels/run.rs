@@ -281,7 +281,7 @@ fn faults(ui: &mut Ui, cx: Cx<'_>, field: Field) {
 
 /// Run, or how far it is.
 pub fn progress(ui: &mut Ui, cx: Cx<'_>) {
-    let Some(job) = cx.state.jobs.get(JobKind::Analyse) else {
+    let Some(job) = cx.state.jobs.get(JobKind::Analyze) else {
         let text = RichText::new("Run").strong().color(cx.theme.on_accent);
         let enabled = Command::Run.enabled(cx.state);
         let button = egui::Button::new(text).fill(cx.theme.accent);

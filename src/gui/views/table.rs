@@ -22,7 +22,7 @@ pub struct TableView {
 
 /// Height of a row.
 const ROW: f32 = 20.0;
-/// Rows of a page. The place of a row many millions of points down could no longer be told from that of its neighbour.
+/// Rows of a page. The place of a row many millions of points down could no longer be told from that of its neighbor.
 const PAGE: usize = 100_000;
 
 impl TableView {

@@ -1,4 +1,4 @@
-//! The colours of a scale with the values at their ends.
+//! The colors of a scale with the values at their ends.
 
 use eframe::egui::{Color32, Mesh, Pos2, Rect, RichText, Sense, Ui, pos2, vec2};
 
@@ -8,7 +8,7 @@ use crate::gui::theme::{Theme, color};
 /// Width of the gradient.
 const WIDTH: f32 = 110.0;
 
-/// A gradient with its ends; `missing` names the colour of cells without a value.
+/// A gradient with its ends; `missing` names the color of cells without a value.
 pub fn color_bar(ui: &mut Ui, theme: &Theme, scale: &Scale, unit: Unit, missing: Option<&str>) {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 5.0;

@@ -22,7 +22,7 @@ pub fn empty(ui: &mut Ui, cx: Cx<'_>, title: &str, text: &str, command: Option<(
 
 /// The usual reason: nothing ran yet.
 pub fn needs_run(ui: &mut Ui, cx: Cx<'_>, what: &str) {
-    let running = cx.state.jobs.get(JobKind::Analyse).is_some();
+    let running = cx.state.jobs.get(JobKind::Analyze).is_some();
     if running {
         empty(ui, cx, "The run is under way", &format!("{what} appear when it is done"), None);
     } else {

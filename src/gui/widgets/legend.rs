@@ -1,4 +1,4 @@
-//! Keys to colours and shapes.
+//! Keys to colors and shapes.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use crate::gui::theme::{Theme, color};
 /// What stands before the words of a legend, as it looks in the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mark {
-    /// A colour.
+    /// A color.
     Fill(Color32),
     /// A head that stays.
     Kept(Color32),
@@ -21,7 +21,7 @@ pub enum Mark {
     Pruned(Color32),
     /// A head that a person fixed.
     Pinned(Color32),
-    /// A colour too faint to be seen without an outline.
+    /// A color too faint to be seen without an outline.
     Outlined(Color32),
     /// A point that is not filled.
     Hollow(Color32),
@@ -82,7 +82,7 @@ pub fn swatch(ui: &mut Ui, theme: &Theme, mark: impl Into<Mark>, text: &str) {
 /// Groups named one by one before the rest is summed up.
 const NAMED_GROUPS: usize = 8;
 
-/// What the colours of `count` groups mean.
+/// What the colors of `count` groups mean.
 pub fn group_legend(ui: &mut Ui, theme: &Theme, count: usize) {
     let named = if count <= NAMED_GROUPS + 1 { count } else { NAMED_GROUPS };
     for group in 0..named {

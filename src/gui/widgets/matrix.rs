@@ -1,4 +1,4 @@
-//! A matrix as a texture that is made once and drawn as long as its numbers and colours stay the same.
+//! A matrix as a texture that is made once and drawn as long as its numbers and colors stay the same.
 
 use eframe::egui::{Color32, ColorImage, Painter, Pos2, Rect, TextureHandle, TextureOptions, Ui, pos2};
 

@@ -17,7 +17,7 @@ pub use color_bar::color_bar;
 pub use command_button::{command_button, command_item};
 pub use empty::{empty, needs_run};
 pub use facts::{fact, facts, heading, note};
-pub use head_grid::{Cell, HeadGrid, Pointed, Summary};
+pub use head_grid::{HeadCell, HeadGrid, Pointed, Summary};
 pub use legend::{Mark, group_legend, swatch};
 pub use matrix::{MatrixTexture, cell_at, paint_texture};
 pub use pickers::{choice, feature_picker, site_picker};

@@ -61,7 +61,7 @@ pub(super) fn pull<T: Real>(
                         if rules.soft_cap.is_some() {
                             scores.copy_from_slice(weights);
                         }
-                        scorer.normalise((n, h), all, &asked, &span, (&mut *weights, step));
+                        scorer.normalize((n, h), all, &asked, &span, (&mut *weights, step));
                         let table = |x| Matrix::new(x, asked.len(), step, step);
                         let (key_rows, query_rows) =
                             (key.rows(n, kv, span.start, span.end)?, query.rows(n, h, asked.start, asked.end)?);

@@ -34,7 +34,7 @@ fn forward<T: Real>(rules: &Rules, parts: [(&CpuStorage, &Layout); 3]) -> Result
                 let step = span.len();
                 let weights = &mut weights[..asked.len() * step];
                 scorer.scores((&q, &k), (n, h), &asked, &span, (&mut *weights, step))?;
-                scorer.normalise((n, h), heads, &asked, &span, (&mut *weights, step));
+                scorer.normalize((n, h), heads, &asked, &span, (&mut *weights, step));
                 let weights = Matrix::new(weights, asked.len(), step, step)?;
                 let values = v.rows(n, h / repeat, span.start, span.end)?;
                 product(to, weights, values, 1.0, false, Threads::One)

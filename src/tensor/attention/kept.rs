@@ -27,7 +27,7 @@ fn weigh<T: Real>(rules: &Rules, q: (&CpuStorage, &Layout), k: (&CpuStorage, &La
                 // Keys before and behind the span keep the weight 0.
                 let out = &mut out[asked.start * keys + span.start..asked.end * keys];
                 scorer.scores((&q, &k), at, &asked, &span, (&mut *out, keys))?;
-                scorer.normalise(at, heads, &asked, &span, (out, keys));
+                scorer.normalize(at, heads, &asked, &span, (out, keys));
             }
             Ok(())
         })

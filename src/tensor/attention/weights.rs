@@ -121,7 +121,7 @@ impl<T: Real> Scorer<'_, T> {
     }
 
     /// Turns scores into weights.
-    pub fn normalise(
+    pub fn normalize(
         &self,
         (n, h): (usize, usize),
         heads: usize,
@@ -171,7 +171,7 @@ impl<T: Real> WithSimd for Cap<'_, T> {
     }
 }
 
-/// Adds to scores and normalises their exponentials, in place. A row that sees nothing becomes zero.
+/// Adds to scores and normalizes their exponentials, in place. A row that sees nothing becomes zero.
 struct Softmax<'a, T> {
     row: &'a mut [T],
     added: [Option<&'a [T]>; 2],

@@ -10,5 +10,5 @@ mod weight;
 
 pub use assign::assign;
 pub use gram::{GramGraph, differentiable_gram, gram_numbers, head_rows};
-pub use term::{SiteTerms, Term, site_terms, term};
+pub use term::{ConstraintTerm, SiteTerms, site_terms, term};
 pub use weight::{Constraint, Diversity, Reduction};

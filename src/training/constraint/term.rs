@@ -15,12 +15,12 @@ use crate::tensor::{constant, doubles};
 #[derive(Clone, Debug)]
 pub struct SiteTerms {
     /// Mean over heads of `cos(x_h, z_g(h))`.
-    pub homogenisation: Tensor,
+    pub homogenization: Tensor,
     /// Mean over pairs of groups of `cos(z_c, z_c')`, or of its square; absent where there is one group.
     pub diversification: Option<Tensor>,
 }
 
-/// Homogenisation and diversification of one layer from its Gram matrix `[H, H]` and the group of every head, which is
+/// Homogenization and diversification of one layer from its Gram matrix `[H, H]` and the group of every head, which is
 /// a constant here. `numbers` are those of the matrix; dead heads have no direction and take no part.
 ///
 /// With `A [C, H]` the averaging over a group's heads, `A G` holds `<z_c, x_h>` and `A G A^T` holds `<z_c, z_c'>`.
@@ -54,32 +54,32 @@ pub fn site_terms(gram: &Tensor, numbers: &Gram, groups: &[usize], diversity: Di
         let eye = (0..n * n).map(|i| if i % (n + 1) == 0 { 1.0 } else { 0.0 }).collect();
         Ok((m * matrix(eye, n, n)?)?.sum(1)?)
     };
-    // A group whose members cancel has a centre without direction; its cosines are 0, not NaN.
+    // A group whose members cancel has a center without direction; its cosines are 0, not NaN.
     let guard = (0..heads).map(|h| numbers.norm2(h)).sum::<f64>().max(f64::from(f32::MIN_POSITIVE)) * 1e-12;
 
     let averaging = matrix(mean, count, heads)?;
     let membership = matrix(member.clone(), count, heads)?;
-    let centre_head = averaging.matmul(gram)?;
-    let centre_centre = centre_head.matmul(&averaging.t()?.contiguous()?)?;
-    let centre_norm = (diagonal(&centre_centre, count)?.relu()? + guard)?.sqrt()?;
+    let center_head = averaging.matmul(gram)?;
+    let center_center = center_head.matmul(&averaging.t()?.contiguous()?)?;
+    let center_norm = (diagonal(&center_center, count)?.relu()? + guard)?.sqrt()?;
     // Dead heads get norm 1: they are in no group, so they add nothing below.
     let shift = (0..heads).map(|h| if alive.contains(&h) { 0.0 } else { 1.0 }).collect();
     let head_norm = (diagonal(gram, heads)? + matrix(shift, 1, heads)?.squeeze(0)?)?.sqrt()?;
-    let norms = centre_norm.unsqueeze(1)?.matmul(&head_norm.unsqueeze(0)?)?;
-    let homogenisation = ((centre_head / norms)? * membership)?.sum_all()?;
-    let homogenisation = (homogenisation / alive.len() as f64)?;
+    let norms = center_norm.unsqueeze(1)?.matmul(&head_norm.unsqueeze(0)?)?;
+    let homogenization = ((center_head / norms)? * membership)?.sum_all()?;
+    let homogenization = (homogenization / alive.len() as f64)?;
 
     let pairs = count * (count - 1) / 2;
     let diversification = if pairs == 0 {
         None
     } else {
-        let norms = centre_norm.unsqueeze(1)?.matmul(&centre_norm.unsqueeze(0)?)?;
-        let cosines = (centre_centre / norms)?;
+        let norms = center_norm.unsqueeze(1)?.matmul(&center_norm.unsqueeze(0)?)?;
+        let cosines = (center_center / norms)?;
         let cosines = if diversity == Diversity::SquaredCosine { cosines.sqr()? } else { cosines };
         let upper = (0..count * count).map(|i| if i / count < i % count { 1.0 / pairs as f64 } else { 0.0 }).collect();
         Some((cosines * matrix(upper, count, count)?)?.sum_all()?)
     };
-    Ok(Some(SiteTerms { homogenisation, diversification }))
+    Ok(Some(SiteTerms { homogenization, diversification }))
 }
 
 /// Sum of scalars, read in one transfer.
@@ -89,11 +89,11 @@ fn sum(scalars: &[Tensor]) -> Result<f64> {
 
 /// The constraint on one batch.
 #[derive(Clone, Debug)]
-pub struct Term {
+pub struct ConstraintTerm {
     /// What is added to the mean task loss per token; `None` where the weights are zero.
     pub loss: Option<Tensor>,
     /// Mean over layers of the first term.
-    pub homogenisation: f64,
+    pub homogenization: f64,
     /// Mean over layers of the second term, 0 for a layer of one group.
     pub diversification: f64,
     /// What the heads of every layer were grouped by, and how.
@@ -107,8 +107,8 @@ pub fn term(
     grams: &BTreeMap<Site, Tensor>,
     tokens: usize,
     mut group: impl FnMut(Site, &Gram) -> Result<Vec<usize>>,
-) -> Result<Term> {
-    let mut result = Term { loss: None, homogenisation: 0.0, diversification: 0.0, sites: BTreeMap::new() };
+) -> Result<ConstraintTerm> {
+    let mut result = ConstraintTerm { loss: None, homogenization: 0.0, diversification: 0.0, sites: BTreeMap::new() };
     let layers = grams.len().max(1) as f64;
     let scale = match constraint.reduction {
         Reduction::Printed => 1.0 / layers,
@@ -129,8 +129,8 @@ pub fn term(
                 }
                 Ok(())
             };
-            add(&terms.homogenisation, -constraint.alpha * scale)?;
-            alike.push(terms.homogenisation.detach());
+            add(&terms.homogenization, -constraint.alpha * scale)?;
+            alike.push(terms.homogenization.detach());
             if let Some(diversification) = &terms.diversification {
                 add(diversification, constraint.beta * scale)?;
                 apart.push(diversification.detach());
@@ -138,7 +138,7 @@ pub fn term(
         }
         result.sites.insert(*site, (values, groups));
     }
-    result.homogenisation = sum(&alike)? / layers;
+    result.homogenization = sum(&alike)? / layers;
     result.diversification = sum(&apart)? / layers;
     Ok(result)
 }
@@ -180,18 +180,18 @@ mod tests {
         let rows = maps(5, 17);
         let groups = [0, 1, 0, 2, 1];
         // z_c = mean of x_h over the heads of c.
-        let centre = |c: usize| -> Vec<f64> {
+        let center = |c: usize| -> Vec<f64> {
             let own: Vec<_> = (0..5).filter(|h| groups[*h] == c).collect();
             (0..17).map(|k| own.iter().map(|h| rows[*h][k]).sum::<f64>() / own.len() as f64).collect()
         };
-        let first = (0..5).map(|h| cosine(&rows[h], &centre(groups[h]))).sum::<f64>() / 5.0;
-        let pairs: Vec<f64> = [(0, 1), (0, 2), (1, 2)].iter().map(|(a, b)| cosine(&centre(*a), &centre(*b))).collect();
+        let first = (0..5).map(|h| cosine(&rows[h], &center(groups[h]))).sum::<f64>() / 5.0;
+        let pairs: Vec<f64> = [(0, 1), (0, 2), (1, 2)].iter().map(|(a, b)| cosine(&center(*a), &center(*b))).collect();
         for (diversity, second) in [
             (Diversity::Cosine, pairs.iter().sum::<f64>() / 3.0),
             (Diversity::SquaredCosine, pairs.iter().map(|c| c * c).sum::<f64>() / 3.0),
         ] {
             let terms = terms_of(&gram(&rows), &groups, diversity).unwrap();
-            assert!((scalar(&terms.homogenisation) - first).abs() < 1e-10);
+            assert!((scalar(&terms.homogenization) - first).abs() < 1e-10);
             assert!((scalar(&terms.diversification.unwrap()) - second).abs() < 1e-10);
         }
     }
@@ -202,7 +202,7 @@ mod tests {
         let one = terms_of(&gram, &[0; 4], Diversity::Cosine).unwrap();
         assert!(one.diversification.is_none());
         let apart = terms_of(&gram, &[0, 1, 2, 3], Diversity::Cosine).unwrap();
-        assert!((scalar(&apart.homogenisation) - 1.0).abs() < 1e-9);
+        assert!((scalar(&apart.homogenization) - 1.0).abs() < 1e-9);
     }
 
     #[test]
@@ -213,9 +213,9 @@ mod tests {
         let x = candle_core::Var::from_tensor(&Tensor::new(rows.clone(), &Device::Cpu).unwrap()).unwrap();
         let gram = x.matmul(&x.t().unwrap()).unwrap();
         let terms = terms_of(&gram, &[0, 1, 2, 2], Diversity::Cosine).unwrap();
-        // Head 0 is its own centre; the centre of 2 and 3 has no direction: (1 + 0 + 0) / 3.
-        assert!((scalar(&terms.homogenisation) - 1.0 / 3.0).abs() < 1e-9);
-        let sum = (terms.homogenisation + terms.diversification.unwrap()).unwrap();
+        // Head 0 is its own center; the center of 2 and 3 has no direction: (1 + 0 + 0) / 3.
+        assert!((scalar(&terms.homogenization) - 1.0 / 3.0).abs() < 1e-9);
+        let sum = (terms.homogenization + terms.diversification.unwrap()).unwrap();
         let gradient = sum.backward().unwrap().get(&x).unwrap().to_vec2::<f64>().unwrap();
         assert!(gradient.iter().flatten().all(|g| g.is_finite()));
         assert!(gradient[1].iter().all(|g| *g == 0.0));
@@ -236,7 +236,7 @@ mod tests {
         };
         let of = |c: &Constraint| term(c, &grams, 50, |_, _| Ok(vec![0, 1, 1, 0])).unwrap();
         let printed = of(&constraint(Reduction::Printed));
-        let expected = -0.3 * printed.homogenisation + 0.9 * printed.diversification;
+        let expected = -0.3 * printed.homogenization + 0.9 * printed.diversification;
         assert!((scalar(&printed.loss.unwrap()) - expected).abs() < 1e-10);
         // (sum over 2 layers) / 50 tokens = mean * 2 / 50.
         let summed = of(&constraint(Reduction::LayerSum));

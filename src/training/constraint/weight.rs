@@ -54,7 +54,7 @@ pub struct Constraint {
     pub groups: Groups,
     /// Distance by which heads are grouped.
     pub metric: Metric,
-    /// Weight of homogenisation: heads of a group become alike.
+    /// Weight of homogenization: heads of a group become alike.
     pub alpha: f64,
     /// Weight of diversification: groups move apart.
     pub beta: f64,

@@ -7,7 +7,7 @@
 //! | `config.json`, `model.safetensors`, .. | the result, which appears at the end |
 //! | `full/` | the model after constrained training, every head in it |
 //! | `training/run.json` | the request |
-//! | `training/state.safetensors` | weights, optimiser, position in the data |
+//! | `training/state.safetensors` | weights, optimizer, position in the data |
 //! | `training/metrics.{jsonl,csv}` | one record every few steps |
 //! | `training/votes.json`, `training/plan.json` | the vote and what it keeps |
 //! | `training/summary.json` | quality of each stage |

@@ -98,7 +98,7 @@ impl ActiveRun<'_> {
         let model = Model::open(self.folder.full())?;
         let found = vote(&self.frozen, &model, &self.training, settings, voting, &[voting.method], self.ticket)?;
         found.write(&self.folder.inside("votes.json"))?;
-        let asked = plan::Request { seed: settings.seed, ..plan::Request::new(voting.method, voting.amount) };
+        let asked = plan::PlanRequest { seed: settings.seed, ..plan::PlanRequest::new(voting.method, voting.amount) };
         plan::propose(&found, &asked)
     }
 
@@ -108,7 +108,7 @@ impl ActiveRun<'_> {
         self.summary.kept = plan.kept.clone();
         self.standing.plan = Some(plan);
         // Moments of the constrained loss would push the first steps where the new loss does not want to go.
-        *self.learner.optimiser_mut() = AdamW::new(self.learner.parameters(), self.settings().adam)?;
+        *self.learner.optimizer_mut() = AdamW::new(self.learner.parameters(), self.settings().adam)?;
         self.enter(Stage::FineTuning)
     }
 

@@ -16,8 +16,8 @@ use crate::network::{Batch, Gates, Network};
 use crate::task::Ticket;
 use crate::training::constraint::Constraint;
 use crate::training::{
-    Beginning, Blueprint, Centres, Control, Data, Feed, Learner, MetricsLog, Record, RunningSums, STATE, Schedule,
-    SiteRecord, Stage, Standing, StepResult, StepSettings, TrainSettings, TrainingRun, centres, movement, prepare,
+    Beginning, Blueprint, Centers, Control, Data, Feed, Learner, MetricsLog, Record, RunningSums, STATE, Schedule,
+    SiteRecord, Stage, Standing, StepResult, StepSettings, TrainSettings, TrainingRun, centers, movement, prepare,
     state, unigram_loss,
 };
 
@@ -53,7 +53,7 @@ pub(super) struct ActiveRun<'a> {
     /// What is translated at every look, where that was asked for.
     pairs: Option<HeldOutPairs>,
     pub standing: Standing,
-    pub centres: Option<Centres>,
+    pub centers: Option<Centers>,
     pub log: MetricsLog,
     pub summary: TrainingSummary,
     clock: Instant,
@@ -109,10 +109,10 @@ impl<'a> ActiveRun<'a> {
         let parameters = blueprint.parameters(settings.seed, &device)?;
         let learner = Learner::new(blueprint.spec(), parameters, settings.adam)?;
         let mut learner = learner.computing_in(settings.precision);
-        let (mut standing, mut centres) = (Standing::default(), None);
+        let (mut standing, mut centers) = (Standing::default(), None);
         let path = folder.inside(STATE);
         if folder.has_state() {
-            (standing, centres) = state::load(&path, &mut learner, &device)?;
+            (standing, centers) = state::load(&path, &mut learner, &device)?;
         }
         let log = MetricsLog::open(&folder.metrics(), standing.total_steps)?;
         let summary = match std::fs::read(folder.inside("summary.json")) {
@@ -134,7 +134,7 @@ impl<'a> ActiveRun<'a> {
             held_out,
             pairs,
             standing,
-            centres,
+            centers,
             log,
             summary,
             clock: Instant::now(),
@@ -178,9 +178,9 @@ impl<'a> ActiveRun<'a> {
 
     /// Writes everything that a resumption needs.
     pub fn save(&mut self) -> Result<()> {
-        self.standing.optimiser_steps = self.learner.optimiser().steps();
+        self.standing.optimizer_steps = self.learner.optimizer().steps();
         self.standing.loss_scale = self.learner.loss_scale();
-        state::save(&self.folder.inside(STATE), &self.learner, &self.standing, self.centres.as_ref())
+        state::save(&self.folder.inside(STATE), &self.learner, &self.standing, self.centers.as_ref())
     }
 
     /// Goes on to `stage` and saves.
@@ -287,7 +287,7 @@ impl<'a> ActiveRun<'a> {
         let per_second = sums.tokens as f64 / sums.seconds.max(1e-9);
         let sites = step.sites.iter().map(|(site, (gram, groups))| {
             let metric = self.settings().constraint.metric;
-            let gram = if metric == Metric::Cosine { gram.normalised() } else { gram.clone() };
+            let gram = if metric == Metric::Cosine { gram.normalized() } else { gram.clone() };
             let distances = Distances::new(&gram);
             let silhouette = distances.mean_silhouette(groups);
             (*site, SiteRecord { groups: groups.clone(), silhouette, dunn: distances.dunn(groups) })
@@ -298,7 +298,7 @@ impl<'a> ActiveRun<'a> {
             total_steps: *total_steps,
             task_loss: sums.task_loss / (sums.tokens.max(1)) as f64,
             constraint_loss: sums.constraint_loss / sums.steps.max(1) as f64,
-            homogenisation: step.homogenisation,
+            homogenization: step.homogenization,
             diversification: step.diversification,
             rate,
             gradient_norm: step.gradient_norm,
@@ -317,9 +317,9 @@ impl<'a> ActiveRun<'a> {
     fn look(&mut self) -> Result<Option<f64>> {
         let settings = self.settings();
         let Some(batch) = self.held_out.first() else { return Ok(None) };
-        let now = centres(&self.frozen, batch, &settings.constraint, settings.seed)?;
-        let moved = self.centres.as_ref().map(|before| movement(before, &now)).transpose()?;
-        self.centres = Some(now);
+        let now = centers(&self.frozen, batch, &settings.constraint, settings.seed)?;
+        let moved = self.centers.as_ref().map(|before| movement(before, &now)).transpose()?;
+        self.centers = Some(now);
         if let Some(moved) = moved {
             let calm = moved < settings.converged_below;
             self.standing.calm_looks = if calm { self.standing.calm_looks + 1 } else { 0 };

@@ -23,7 +23,7 @@ use crate::gui::widgets::{Mark, MatrixTexture, choice, color_bar, empty, note, s
 use crate::network::{Head, Site};
 use crate::run::Shown;
 
-/// Which colours span which weights.
+/// Which colors span which weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Range {
     /// From 0 to the largest weight of each head.
@@ -220,9 +220,9 @@ impl Attention {
         }
         let ranges = [
             (Range::Head, "Each its own", "Each head from 0 to its largest weight"),
-            (Range::All, "The same", "The same colours for all heads"),
+            (Range::All, "The same", "The same colors for all heads"),
         ];
-        choice(ui, cx, "Colours", &mut self.range, &ranges);
+        choice(ui, cx, "Colors", &mut self.range, &ranges);
     }
 
     fn legend(&mut self, ui: &mut Ui, cx: Cx<'_>, maps: &AttentionMaps) {

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::gui::context::Cx;
 use crate::gui::state::State;
 use crate::gui::theme::color;
-use crate::gui::widgets::{Cell, HeadGrid, Mark, choice, color_bar, feature_picker, group_legend, swatch};
+use crate::gui::widgets::{HeadCell, HeadGrid, Mark, choice, color_bar, feature_picker, group_legend, swatch};
 use crate::network::{Head, Site};
 use crate::words::counted;
 
@@ -142,7 +142,7 @@ impl Overview {
                         Some(kept) => kept.is_none_or(|kept| kept.binary_search(&head).is_ok()),
                         None => look.is_kept(head),
                     };
-                    Cell { fill, kept, pinned: look.pin(head).is_some(), selected, notches }
+                    HeadCell { fill, kept, pinned: look.pin(head).is_some(), selected, notches }
                 }
             };
             grid.show(ui, theme, row, |head| label(drawn, head), |head| words(cx, drawn, head))
@@ -152,7 +152,7 @@ impl Overview {
 
     fn toolbar(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         if let Some(results) = &cx.state.results {
-            let label = ui.label(RichText::new("Colour").color(cx.theme.muted));
+            let label = ui.label(RichText::new("Color").color(cx.theme.muted));
             let text = match &self.paint {
                 HeadColor::Group => "Group".to_owned(),
                 HeadColor::State => "Kept".to_owned(),
@@ -160,7 +160,7 @@ impl Overview {
             };
             let combo = ComboBox::from_id_salt("paint").selected_text(text).width(130.0).show_ui(ui, |ui| {
                 ui.selectable_value(&mut self.paint, HeadColor::Group, "Group")
-                    .on_hover_text("Heads of a layer that compute alike; colours mean nothing across layers");
+                    .on_hover_text("Heads of a layer that compute alike; colors mean nothing across layers");
                 for measure in Measure::available(&results.analysis) {
                     let meaning = measure.meaning();
                     let text = measure.label();

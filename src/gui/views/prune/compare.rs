@@ -8,7 +8,7 @@ use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
-use crate::gui::state::Compared;
+use crate::gui::state::ComparedPlan;
 use crate::gui::widgets::{command_button, heading, note};
 use crate::workspace::Outlook;
 
@@ -67,7 +67,7 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
 }
 
 /// The quality of a plan where it was measured on this input.
-fn measured<'a>(cx: Cx<'a>, compared: &Compared) -> Option<&'a Measured> {
+fn measured<'a>(cx: Cx<'a>, compared: &ComparedPlan) -> Option<&'a Measured> {
     cx.state.measured_of(&compared.outlook.as_ref().ok()?.legal)
 }
 
@@ -99,7 +99,7 @@ fn quality(ui: &mut Ui, cx: Cx<'_>, measured: &Measured, predicts: bool) {
     ui.label(RichText::new(text).color(cx.theme.ink)).on_hover_text(format!("Measured on {}", measured.reading.input));
 }
 
-fn measure_button(ui: &mut Ui, cx: Cx<'_>, index: usize, compared: &Compared) {
+fn measure_button(ui: &mut Ui, cx: Cx<'_>, index: usize, compared: &ComparedPlan) {
     let is_ready = matches!(cx.state.checked, Some(Ok(_)))
         && compared.outlook.is_ok()
         && cx.state.jobs.get(JobKind::Measure).is_none();
@@ -112,7 +112,7 @@ fn measure_button(ui: &mut Ui, cx: Cx<'_>, index: usize, compared: &Compared) {
 }
 
 /// For every plan the name of one that is at least as small and as good, and better at one of both.
-fn beaten(plans: &[Compared], measured: &[Option<&Measured>]) -> Vec<Option<String>> {
+fn beaten(plans: &[ComparedPlan], measured: &[Option<&Measured>]) -> Vec<Option<String>> {
     let points: Vec<Option<(u64, f64)>> = plans
         .iter()
         .zip(measured)

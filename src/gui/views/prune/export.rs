@@ -13,14 +13,14 @@ use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::purpose::PathPurpose;
 use crate::gui::widgets::{Background, command_button, fact, facts, heading, note};
-use crate::pruning::{Counts, Forecast, Format, InputKind, Reference, Report, forecast};
+use crate::pruning::{Counts, ExportFormat, Forecast, InputKind, Reference, Report, forecast};
 
 /// The folder being typed.
 #[derive(Default)]
 pub struct ExportPanel {
     folder: String,
     /// What every format would give for the plan of this revision, or in one line why there is none.
-    told: Background<u64, Vec<(Format, Result<Forecast>)>>,
+    told: Background<u64, Vec<(ExportFormat, Result<Forecast>)>>,
 }
 
 /// Up to so many layers, what formats give is told within a small part of a frame.
@@ -80,22 +80,23 @@ impl ExportPanel {
         }
         let (model, plan) = (Arc::clone(&opened.model), plan.clone());
         let is_quick = opened.facts.shape.sites().len() <= QUICK;
-        let make = move || Ok(Format::ALL.iter().map(|&format| (format, forecast(&model, &plan, format))).collect());
+        let make =
+            move || Ok(ExportFormat::ALL.iter().map(|&format| (format, forecast(&model, &plan, format))).collect());
         self.told.get_keyed(ui.ctx(), key, is_quick, make);
     }
 }
 
 /// What every format would give, format by format, and of the chosen one what opens it.
-fn formats(ui: &mut Ui, cx: Cx<'_>, now: Format, told: &[(Format, Result<Forecast>)]) {
+fn formats(ui: &mut Ui, cx: Cx<'_>, now: ExportFormat, told: &[(ExportFormat, Result<Forecast>)]) {
     let theme = cx.theme;
-    let of = |format: Format| told.iter().find(|(f, _)| *f == format).map(|(_, told)| told);
+    let of = |format: ExportFormat| told.iter().find(|(f, _)| *f == format).map(|(_, told)| told);
     let caches = told.iter().any(|(_, told)| told.as_ref().is_ok_and(|t| t.cache_bytes_per_token.before > 0));
     Grid::new("formats").num_columns(4).spacing([12.0, 2.0]).show(ui, |ui| {
         for title in ["", "parameters", "weights", if caches { "cache per token" } else { "" }] {
             ui.label(RichText::new(title).small().color(theme.muted));
         }
         ui.end_row();
-        for &format in Format::ALL {
+        for &format in ExportFormat::ALL {
             if ui.radio(now == format, format.name()).on_hover_text(format.meaning()).clicked() {
                 cx.send(Action::SetExportFormat(format));
             }
@@ -143,7 +144,7 @@ fn proof(ui: &mut Ui, cx: Cx<'_>, path: &std::path::Path, report: &Report) {
         let agreement = &report.agreement;
         let plain = |v: f64| Unit::Plain.format(v);
         fact(ui, theme, "Folder", path.display().to_string()).on_hover_text(path.display().to_string());
-        fact(ui, theme, "Compared", agreement.compared.replace('_', " "));
+        fact(ui, theme, "ComparedPlan", agreement.compared.replace('_', " "));
         let relative = format!("{} of the largest value", plain(agreement.relative));
         fact(ui, theme, "Difference", relative).on_hover_text("Float rounding explains up to 1e-4");
         let input = match agreement.input {

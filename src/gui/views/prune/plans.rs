@@ -238,7 +238,7 @@ fn legality(ui: &mut Ui, cx: Cx<'_>) {
 /// The score that a method needs from the run.
 fn needs(method: Method) -> Option<&'static str> {
     match method {
-        Method::Importance | Method::ImportanceNormalised => Some("importance"),
+        Method::Importance | Method::ImportanceNormalized => Some("importance"),
         Method::Magnitude => Some("magnitude"),
         Method::Confidence => Some("confidence"),
         _ => None,
@@ -253,9 +253,9 @@ fn meaning(method: Method) -> &'static str {
     match method {
         Method::Votes => "Most votes of the layer (the authors' code); two of the most voted may sit in one group",
         Method::PerGroup => "Most votes of each group: no group is lost",
-        Method::Score => "Largest summed cosine to the centre of the group",
+        Method::Score => "Largest summed cosine to the center of the group",
         Method::Importance => "Mean absolute derivative of the loss by the head's gate (Michel et al. 2019)",
-        Method::ImportanceNormalised => "The same, divided by the layer's norm",
+        Method::ImportanceNormalized => "The same, divided by the layer's norm",
         Method::Magnitude => "Norm of the head's weights",
         Method::Confidence => "Mean largest attention weight (Voita et al. 2019)",
         Method::Reconstruction => "The others can best say what the removed heads added",

@@ -157,7 +157,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// The tree over the columns, branches inside a group in its colour.
+    /// The tree over the columns, branches inside a group in its color.
     fn dendrogram(&self, painter: &Painter, tree: &Tree, rect: Rect, top: f32) {
         let theme = self.cx.theme;
         let n = tree.order.len();

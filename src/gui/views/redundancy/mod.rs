@@ -29,7 +29,7 @@ pub enum Kind {
     Cosine,
     /// Distance of their maps.
     Distance,
-    /// Linear centred kernel alignment.
+    /// Linear centered kernel alignment.
     Cka,
 }
 

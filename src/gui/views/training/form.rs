@@ -47,7 +47,7 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
         });
         combo.response.labelled_by(label.id);
         ui.end_row();
-        let label = name(ui, "Alpha").on_hover_text("Weight of homogenisation: heads of a group become alike");
+        let label = name(ui, "Alpha").on_hover_text("Weight of homogenization: heads of a group become alike");
         ui.add(DragValue::new(&mut constraint.alpha).speed(0.01).range(0.0..=10.0)).labelled_by(label.id);
         ui.end_row();
         let label = name(ui, "Beta").on_hover_text("Weight of diversification: groups move apart");

@@ -14,8 +14,8 @@ use crate::plan::{Shape, SiteShape};
 
 /// How one head is drawn.
 #[derive(Clone, Copy, Debug)]
-pub struct Cell {
-    /// Its colour.
+pub struct HeadCell {
+    /// Its color.
     pub fill: Color32,
     /// Whether it stays; of pruned heads a small piece remains.
     pub kept: bool,
@@ -23,7 +23,7 @@ pub struct Cell {
     pub pinned: bool,
     /// Whether it is selected.
     pub selected: bool,
-    /// Notches that tell groups of one colour apart.
+    /// Notches that tell groups of one color apart.
     pub notches: usize,
 }
 
@@ -57,7 +57,7 @@ const SPOKEN: usize = 2048;
 impl HeadGrid<'_> {
     /// Draws the grid; `row` says for a layer how each of its heads looks, `label` what stands in it where there is room, and `spoken` what a
     /// screen reader says of it.
-    pub fn show<Row: Fn(usize) -> Cell>(
+    pub fn show<Row: Fn(usize) -> HeadCell>(
         &self,
         ui: &mut Ui,
         theme: &Theme,
@@ -70,7 +70,7 @@ impl HeadGrid<'_> {
         let geometry = geometry.at(rect.min);
         self.paint(ui, theme, &geometry, &response, &row, &label);
         if geometry.has_summaries {
-            self.summarise(ui, theme, &geometry);
+            self.summarize(ui, theme, &geometry);
         }
         self.speak(ui, &geometry, &response, &|head: Head| row(head.site)(head.head), &spoken);
         let pointer = response.interact_pointer_pos().or(response.hover_pos());
@@ -88,7 +88,7 @@ impl HeadGrid<'_> {
         ui: &Ui,
         geometry: &Geometry,
         response: &Response,
-        cell: &impl Fn(Head) -> Cell,
+        cell: &impl Fn(Head) -> HeadCell,
         spoken: &impl Fn(Head) -> String,
     ) {
         let state = |head: Head| {

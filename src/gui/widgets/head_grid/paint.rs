@@ -5,7 +5,7 @@ use eframe::egui::{
 };
 
 use super::geometry::{Geometry, HEADING, gaps_before};
-use super::{Cell, HeadGrid};
+use super::{HeadCell, HeadGrid};
 use crate::gui::theme::{STRONG, Theme};
 use crate::network::{Head, Site, SiteKind};
 
@@ -22,7 +22,7 @@ fn kind_title(kind: SiteKind) -> &'static str {
 }
 
 impl HeadGrid<'_> {
-    pub(super) fn paint<Row: Fn(usize) -> Cell>(
+    pub(super) fn paint<Row: Fn(usize) -> HeadCell>(
         &self,
         ui: &Ui,
         theme: &Theme,
@@ -105,7 +105,7 @@ impl HeadGrid<'_> {
         painter.text(at, Align2::RIGHT_BOTTOM, "Head", font.clone(), theme.muted);
     }
 
-    pub(super) fn summarise(&self, ui: &Ui, theme: &Theme, geometry: &Geometry) {
+    pub(super) fn summarize(&self, ui: &Ui, theme: &Theme, geometry: &Geometry) {
         let font = FontId::proportional(11.0);
         let mut left = geometry.origin.x + geometry.width + 8.0;
         for summary in self.summaries {
@@ -124,7 +124,7 @@ impl HeadGrid<'_> {
     }
 
     /// A kept head fills its cell; of a pruned one a small piece remains, as in exported pictures.
-    fn paint_cell(&self, painter: &Painter, theme: &Theme, place: Rect, cell: Cell, fills: &mut Mesh) {
+    fn paint_cell(&self, painter: &Painter, theme: &Theme, place: Rect, cell: HeadCell, fills: &mut Mesh) {
         let side = place.height();
         let inner = place.shrink(if side > 10.0 { 1.5 } else { 0.5 });
         let small = Rect::from_center_size(inner.center(), (inner.size() * 0.4).round().max(vec2(1.0, 1.0)));

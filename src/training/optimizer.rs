@@ -8,7 +8,7 @@ use super::Parameters;
 use crate::error::{Error, Result};
 use crate::tensor::{doubles, has_kernels};
 
-/// Settings of the optimiser.
+/// Settings of the optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AdamSettings {
@@ -37,7 +37,7 @@ struct Moments {
     second: Var,
 }
 
-/// The optimiser of a set of parameters.
+/// The optimizer of a set of parameters.
 #[derive(Debug)]
 pub struct AdamW {
     settings: AdamSettings,
@@ -46,7 +46,7 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// A fresh optimiser: moments are zero.
+    /// A fresh optimizer: moments are zero.
     pub fn new(parameters: &Parameters, settings: AdamSettings) -> Result<Self> {
         let moments = parameters.list().iter().map(|p| {
             let zeros = || Var::zeros(p.var.shape(), p.var.dtype(), p.var.device());
@@ -68,7 +68,7 @@ impl AdamW {
     /// Puts a saved state back.
     pub fn restore(&mut self, steps: u64, state: &[(Tensor, Tensor)]) -> Result<()> {
         if state.len() != self.moments.len() {
-            return Err(Error::new("this optimiser state is of another model"));
+            return Err(Error::new("this optimizer state is of another model"));
         }
         for (moments, (first, second)) in self.moments.iter().zip(state) {
             moments.first.set(first)?;
@@ -239,11 +239,11 @@ mod tests {
     }
 
     #[test]
-    fn equals_candles_optimiser_where_all_weights_decay() {
+    fn equals_candles_optimizer_where_all_weights_decay() {
         for (dtype, tolerance) in [(DType::F32, 1e-6), (DType::F64, 1e-14)] {
             let settings = AdamSettings { clip: None, weight_decay: 0.1, ..AdamSettings::default() };
             let ours = parameters(dtype);
-            let mut optimiser = AdamW::new(&ours, settings).unwrap();
+            let mut optimizer = AdamW::new(&ours, settings).unwrap();
             let theirs = parameters(dtype);
             let matrices: Vec<Var> = theirs.list().iter().filter(|p| p.decays()).map(|p| p.var.clone()).collect();
             let AdamSettings { beta1, beta2, eps, weight_decay, .. } = settings;
@@ -256,7 +256,7 @@ mod tests {
                     store.insert(parameter.var.as_tensor(), gradient.unwrap());
                 }
                 reference.step(&store).unwrap();
-                optimiser.step(&ours, &of_ours, 1.0, 0.01).unwrap().unwrap();
+                optimizer.step(&ours, &of_ours, 1.0, 0.01).unwrap().unwrap();
             }
             for (a, b) in ours.list().iter().zip(theirs.list()).filter(|(a, _)| a.decays()) {
                 let difference = (a.var.as_tensor() - b.var.as_tensor()).unwrap().abs().unwrap().max_all().unwrap();
@@ -270,16 +270,16 @@ mod tests {
     fn a_long_gradient_is_shortened_and_a_broken_one_moves_nothing() {
         let parameters = parameters(DType::F64);
         let settings = AdamSettings { clip: Some(0.5), ..AdamSettings::default() };
-        let mut optimiser = AdamW::new(&parameters, settings).unwrap();
+        let mut optimizer = AdamW::new(&parameters, settings).unwrap();
         let gradients = gradients(&parameters, 0);
-        let norm = optimiser.step(&parameters, &gradients, 1.0, 0.0).unwrap().unwrap();
+        let norm = optimizer.step(&parameters, &gradients, 1.0, 0.0).unwrap().unwrap();
         // After one step the first moment is (1 - beta1) g 0.5 / |g|, so its norm over all parameters is 0.05.
         let squares: f64 =
-            optimiser.state().map(|(m, _)| m.sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap()).sum();
+            optimizer.state().map(|(m, _)| m.sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap()).sum();
         assert!(norm > 0.5 && (squares.sqrt() - 0.05).abs() < 1e-12, "{norm} {}", squares.sqrt());
         let broken = gradients.iter().map(|g| g.as_ref().map(|g| (g / 0.0).unwrap())).collect::<Vec<_>>();
         let before = parameters.snapshot().unwrap();
-        assert!(optimiser.step(&parameters, &broken, 1.0, 0.1).unwrap().is_none());
+        assert!(optimizer.step(&parameters, &broken, 1.0, 0.1).unwrap().is_none());
         for (a, b) in before.iter().zip(parameters.list()) {
             assert_eq!(
                 (a - b.var.as_tensor()).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap(),
@@ -291,11 +291,11 @@ mod tests {
     #[test]
     fn norms_and_biases_do_not_decay() {
         let parameters = parameters(DType::F32);
-        let mut optimiser =
+        let mut optimizer =
             AdamW::new(&parameters, AdamSettings { weight_decay: 0.5, ..AdamSettings::default() }).unwrap();
         let before = parameters.snapshot().unwrap();
         let zeros: Vec<_> = before.iter().map(|t| Some(t.zeros_like().unwrap())).collect();
-        optimiser.step(&parameters, &zeros, 1.0, 0.1).unwrap().unwrap();
+        optimizer.step(&parameters, &zeros, 1.0, 0.1).unwrap().unwrap();
         for (before, parameter) in before.iter().zip(parameters.list()) {
             // Decay alone: theta (1 - 0.1 * 0.5).
             let factor = if before.rank() >= 2 { 0.95 } else { 1.0 };
