@@ -1,5 +1,5 @@
 //! Second moments of head outputs by attention layer: all that repair and the choice by reconstruction need
-//! (METHOD, "Repair"). Sums, so that passes over parts of a corpus add.
+//! ([method](crate::method), section 9). Sums, so that passes over parts of a corpus add.
 
 use std::collections::BTreeMap;
 

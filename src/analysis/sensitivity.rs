@@ -1,5 +1,5 @@
 //! How the loss depends on what heads put out: second moments of gradients, in whose units errors of different layers
-//! compare (METHOD, "Repair"; Kurtic et al. 2022, van der Ouderaa et al. 2024).
+//! compare ([method](crate::method), section 9; Kurtic et al. 2022, van der Ouderaa et al. 2024).
 
 use std::collections::BTreeMap;
 
