@@ -292,14 +292,12 @@ fn settle_head(
     let head = find(checkpoint, family, Module::Output.weight()).ok();
     let table = find(checkpoint, family, Module::Embed(stack, EmbedModule::Tokens).weight()).ok();
     match (head, table) {
-        (Some((head, _)), Some((table, _))) if output.tied && head != table => {
-            if differ(checkpoint, &head, &table)? {
-                output.tied = false;
-                notes.push(format!(
-                    "config.json ties the language-model head to the token table, but '{head}' and '{table}' differ: each \
-                     is read for what it is"
-                ));
-            }
+        (Some((head, _)), Some((table, _))) if output.tied && head != table && differ(checkpoint, &head, &table)? => {
+            output.tied = false;
+            notes.push(format!(
+                "config.json ties the language-model head to the token table, but '{head}' and '{table}' differ: each is read \
+                 for what it is"
+            ));
         }
         (None, Some(_)) if !output.tied => {
             spec.output = None;
