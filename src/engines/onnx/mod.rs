@@ -9,7 +9,7 @@
 //!
 //! | module | job |
 //! | --- | --- |
-//! | `network`, `layer`, `attention` | a [`NetworkSpec`](crate::network::NetworkSpec) as operations |
+//! | `network`, `layer`, `attention` | a [`NetworkSpec`] as operations |
 //! | `graph` | nodes, constants and weights under construction |
 //! | `wire`, `write` | protocol buffers; the file, one tensor at a time |
 //! | `read`, `run` | reads the file back and computes what it says, for the proof |
