@@ -96,7 +96,7 @@ impl Plan {
     /// What to say where the plan was made for other weights than those with this fingerprint.
     pub fn foreign_to(&self, fingerprint: &str) -> Option<String> {
         let made_for = self.fingerprint.as_deref()?;
-        (made_for != fingerprint).then(|| "the plan was made for a model with another fingerprint".to_owned())
+        (made_for != fingerprint).then(|| "the plan was made for a model with another fingerprint: its head numbers may mean other heads here; plan anew for this model".to_owned())
     }
 
     /// Checks the plan against a model: its sites and heads exist, no layer loses every head unless that is
