@@ -9,7 +9,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use pillars::analysis::{AnalysisSettings, Gram, GramProbe, Groups, Metric, ModelInfo, Points, analyze, vote};
 use pillars::error::Result;
 use pillars::network::{
-    Activation, AttentionSpec, Batch, Blind, FeatureMap, Gates, InputSpec, LayerSpec, MlpSpec, Network, NetworkSpec,
+    Activation, AttentionSpec, Batch, NoProbe, FeatureMap, Gates, InputSpec, LayerSpec, MlpSpec, Network, NetworkSpec,
     NormKind, NormSpec, ProjectionBias, Role, ScoreBias, StackSpec, Term, TokenInputSpec, Tokens, Weights, Wiring,
     roles,
 };
@@ -108,7 +108,7 @@ fn passes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("one batch");
     group.sample_size(10);
     group.bench_function("forward alone", |b| {
-        b.iter(|| black_box(network.hidden(&batch, &Gates::open(), &mut Blind).unwrap()));
+        b.iter(|| black_box(network.hidden(&batch, &Gates::open(), &mut NoProbe).unwrap()));
     });
     for features in
         [vec![FeatureMap::Output], vec![FeatureMap::Attention], vec![FeatureMap::Residual], FeatureMap::ALL.to_vec()]

@@ -17,7 +17,7 @@ use candle_core::{DType, Device};
 use pillars::analysis::{AnalysisSettings, Groups, ModelInfo, Timings, analyze_timed};
 use pillars::corpus::{self, Corpus, Input, Intake};
 use pillars::model::Model;
-use pillars::network::{Batch, Blind, Gates, Tokens};
+use pillars::network::{Batch, NoProbe, Gates, Tokens};
 use pillars::task::Ticket;
 use pillars::tensor::{DeviceChoice, Precision};
 use pillars::training::{AdamSettings, Learner, Parameters, StepSettings};
@@ -40,12 +40,12 @@ fn processor_secs() -> f64 {
 }
 
 /// Where to compute and in what.
-struct Place {
+struct OpenedPath {
     device: Device,
     precision: Precision,
 }
 
-impl Place {
+impl OpenedPath {
     fn named(device: &str, precision: &str) -> Self {
         let (device, fallback) = device.parse::<DeviceChoice>().unwrap().open().unwrap();
         // What ran elsewhere would be measured as if it had not.
@@ -54,7 +54,7 @@ impl Place {
     }
 }
 
-fn analysis(folder: &Path, text: &Path, Place { device, precision }: &Place) {
+fn analysis(folder: &Path, text: &Path, OpenedPath { device, precision }: &OpenedPath) {
     let dtype = precision.dtype();
     let ticket = Ticket::default();
     let ((model, network), open) = timed(|| {
@@ -71,7 +71,7 @@ fn analysis(folder: &Path, text: &Path, Place { device, precision }: &Place) {
     });
     let pass = || {
         for batch in &batches {
-            network.hidden(batch, &Gates::open(), &mut Blind).unwrap();
+            network.hidden(batch, &Gates::open(), &mut NoProbe).unwrap();
         }
         device.synchronize().unwrap();
     };
@@ -108,7 +108,7 @@ fn analysis(folder: &Path, text: &Path, Place { device, precision }: &Place) {
     );
 }
 
-fn training(folder: &Path, steps: u32, Place { device, precision }: &Place) {
+fn training(folder: &Path, steps: u32, OpenedPath { device, precision }: &OpenedPath) {
     let model = Model::open(folder).unwrap();
     let parameters = Parameters::of_model(&model, DType::F32, device).unwrap();
     let learner = Learner::new(model.spec(), parameters, AdamSettings::default()).unwrap();
@@ -141,8 +141,8 @@ fn training(folder: &Path, steps: u32, Place { device, precision }: &Place) {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let of = |place: &[&str]| match place {
-        [] => Place::named("cpu", "f32"),
-        [device, precision] => Place::named(device, precision),
+        [] => OpenedPath::named("cpu", "f32"),
+        [device, precision] => OpenedPath::named(device, precision),
         _ => panic!("DEVICE and TYPE go together"),
     };
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {

@@ -23,7 +23,7 @@ use candle_core::{DType, Device};
 use common::random_model;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pillars::model::Model;
-use pillars::network::{Batch, Blind, Gates, Network, Tokens};
+use pillars::network::{Batch, NoProbe, Gates, Network, Tokens};
 use pillars::plan::Plan;
 use pillars::pruning::{ExportFormat, ExportOptions, export};
 use pillars::task::Ticket;
@@ -45,7 +45,7 @@ fn batch(length: u32) -> Batch {
 
 fn secs(network: &Network, batch: &Batch) -> f64 {
     let began = Instant::now();
-    black_box(network.hidden(batch, &Gates::open(), &mut Blind).unwrap());
+    black_box(network.hidden(batch, &Gates::open(), &mut NoProbe).unwrap());
     began.elapsed().as_secs_f64()
 }
 

@@ -24,15 +24,15 @@ const NOUN: &str = "second moments";
 const HALVES: [&str; 2] = ["even", "odd"];
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Record {
+struct MomentsHeader {
     model: ModelInfo,
     input: String,
     batches: u64,
-    sites: BTreeMap<Site, SiteRecord>,
+    sites: BTreeMap<Site, SiteMomentsHeader>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct SiteRecord {
+struct SiteMomentsHeader {
     heads: usize,
     kv_heads: usize,
     head_dim: usize,
@@ -61,13 +61,13 @@ impl Moments {
     /// The file is missing, broken, or of another kind.
     pub fn read(path: &Path) -> Result<Self> {
         let file = RecordFile::open(path, FORMAT, VERSION, NOUN)?;
-        let record: Record = file.record()?;
+        let record: MomentsHeader = file.record()?;
         let doubles = |name: String, numbers: usize| -> Result<Vec<f64>> {
             Ok(file.tensor(&name, &[numbers], DType::F64)?.to_vec1()?)
         };
         let mut sites = BTreeMap::new();
         for (site, found) in record.sites {
-            let SiteRecord { heads, kv_heads, head_dim, stored_layer, output_bias, tokens, scored } = found;
+            let SiteMomentsHeader { heads, kv_heads, head_dim, stored_layer, output_bias, tokens, scored } = found;
             let wrong = || Error::new(format!("{site} has impossible sizes")).at(path);
             let dim = heads.checked_mul(head_dim).filter(|d| *d > 0 && *d < 1 << 24).ok_or_else(wrong)?;
             if kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
@@ -141,7 +141,7 @@ impl Moments {
                 add(format!("{site}.sensitivity"), sensitivity.square.packed())?;
             }
         }
-        let site = |s: &SiteMoments| SiteRecord {
+        let site = |s: &SiteMoments| SiteMomentsHeader {
             heads: s.heads,
             kv_heads: s.kv_heads,
             head_dim: s.head_dim,
@@ -150,7 +150,7 @@ impl Moments {
             tokens: [s.halves[0].tokens, s.halves[1].tokens],
             scored: s.sensitivity.as_ref().map(|s| s.scored),
         };
-        let record = Record {
+        let record = MomentsHeader {
             model: self.model.clone(),
             input: self.input.clone(),
             batches: self.batches,

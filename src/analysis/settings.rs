@@ -89,7 +89,7 @@ fn unknown_clustering(text: &str) -> Error {
 /// Number of groups `C` per attention layer; in JSON a number, `"auto"` or an object by kind of site or by site. On the
 /// command line `2`, `auto`, `encoder=4,decoder=2,cross=3` or `decoder.0=2,decoder.1=4`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "Written", try_from = "Written")]
+#[serde(into = "WrittenGroups", try_from = "WrittenGroups")]
 pub enum Groups {
     /// The number in `2..H-1` with the best mean silhouette, for every layer (and batch) anew.
     #[default]
@@ -104,14 +104,14 @@ pub enum Groups {
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Written {
+enum WrittenGroups {
     Number(usize),
     PerKind(BTreeMap<SiteKind, usize>),
     PerSite(BTreeMap<Site, usize>),
     Word(String),
 }
 
-impl From<Groups> for Written {
+impl From<Groups> for WrittenGroups {
     fn from(groups: Groups) -> Self {
         match groups {
             Groups::Auto => Self::Word("auto".to_owned()),
@@ -122,15 +122,15 @@ impl From<Groups> for Written {
     }
 }
 
-impl TryFrom<Written> for Groups {
+impl TryFrom<WrittenGroups> for Groups {
     type Error = Error;
 
-    fn try_from(written: Written) -> Result<Self> {
+    fn try_from(written: WrittenGroups) -> Result<Self> {
         match written {
-            Written::Number(n) => Ok(Self::Fixed(n)),
-            Written::PerKind(map) => Ok(Self::PerKind(map)),
-            Written::PerSite(map) => Ok(Self::PerSite(map)),
-            Written::Word(word) => word.parse(),
+            WrittenGroups::Number(n) => Ok(Self::Fixed(n)),
+            WrittenGroups::PerKind(map) => Ok(Self::PerKind(map)),
+            WrittenGroups::PerSite(map) => Ok(Self::PerSite(map)),
+            WrittenGroups::Word(word) => word.parse(),
         }
     }
 }

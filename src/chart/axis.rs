@@ -30,7 +30,7 @@ impl Axis {
     pub fn linear(label: impl Into<String>, unit: Unit, range: (f64, f64), count: usize) -> Self {
         let (low, high) = sane(range);
         let span = high - low;
-        let step = Step::nice(span, count);
+        let step = TickStep::nice(span, count);
         let end =
             |value: f64, tick: f64, room: f64| if (tick - value).abs() <= 0.15 * span { tick } else { value + room };
         let low = end(low, step.at(step.index(low).floor()), -0.04 * span);
@@ -38,7 +38,7 @@ impl Axis {
         Self::plain(label.into(), unit, (low, high), step)
     }
 
-    fn plain(label: String, unit: Unit, (low, high): (f64, f64), step: Step) -> Self {
+    fn plain(label: String, unit: Unit, (low, high): (f64, f64), step: TickStep) -> Self {
         let (ticks, step) = (step.inside(low, high), step.value());
         Self { label, unit, low, high, ticks, is_log: false, names: Vec::new(), is_whole: false, step }
     }
@@ -46,13 +46,13 @@ impl Axis {
     /// An axis that ends exactly at `low` and `high`; about `count` ticks between.
     pub fn exact(label: impl Into<String>, unit: Unit, range: (f64, f64), count: usize) -> Self {
         let (low, high) = sane(range);
-        Self::plain(label.into(), unit, (low, high), Step::nice(high - low, count))
+        Self::plain(label.into(), unit, (low, high), TickStep::nice(high - low, count))
     }
 
     /// An axis of whole numbers with half a step of room at both ends, as bars need it.
     pub fn integers(label: impl Into<String>, first: usize, last: usize, count: usize) -> Self {
         let (low, high) = (first as f64, last.max(first) as f64);
-        let step = Step::whole(high - low, count);
+        let step = TickStep::whole(high - low, count);
         let ticks = step.inside(low, high);
         let axis = Self::plain(label.into(), Unit::Count, (low - 0.5, high + 0.5), step);
         Self { ticks, is_whole: true, ..axis }
@@ -78,7 +78,7 @@ impl Axis {
         if !self.is_whole {
             return axis;
         }
-        let step = Step::whole(high - low, count);
+        let step = TickStep::whole(high - low, count);
         let ticks = step.inside(low, high);
         let most = self.names.len() as f64;
         let is_there = |tick: &f64| most == 0.0 || (*tick >= 0.0 && *tick < most);
@@ -109,7 +109,7 @@ impl Axis {
         let ticks = if decades * 3.0 <= count as f64 {
             let fine = powers(&[1.0, 2.0, 3.0, 5.0, 7.0], 1);
             // Less than one mantissa apart: nothing logarithmic is left to see.
-            if fine.len() >= 3 { fine } else { Step::nice(high - low, count).inside(low, high) }
+            if fine.len() >= 3 { fine } else { TickStep::nice(high - low, count).inside(low, high) }
         } else if decades * 2.0 <= count as f64 {
             powers(&[1.0, 2.0, 5.0], 1)
         } else {
@@ -168,12 +168,12 @@ fn sane((low, high): (f64, f64)) -> (f64, f64) {
 
 /// A distance between ticks: 1, 2 or 5 times a power of ten, kept apart so that multiples round once.
 #[derive(Clone, Copy, Debug)]
-struct Step {
+struct TickStep {
     mantissa: f64,
     exponent: i32,
 }
 
-impl Step {
+impl TickStep {
     fn nice(span: f64, count: usize) -> Self {
         let raw = span / count.max(1) as f64;
         let exponent = raw.log10().floor() as i32;

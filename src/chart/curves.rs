@@ -8,7 +8,7 @@ use super::picture::Picture;
 use super::quality::{FrontPoint, MethodCurve, QualityCurves, RandomPoint};
 use super::tradeoff::TradeOff;
 use crate::error::{Error, Result};
-use crate::evaluation::curve::{CurveRow, Curves, Gauge, Series};
+use crate::evaluation::curve::{CurveRow, Curves, Gauge, CurveSeries};
 use crate::plan::{Cost, Method, Ranking};
 use crate::repair::RepairMode;
 use crate::words::{counted, noun};
@@ -182,7 +182,7 @@ impl QualityCurves {
         let gauge = gauge(curves, wanted)?;
         let place = |row: &CurveRow<'_>| Some([row.mean(|p| p.kept_share), row.quality(gauge)?.mean]);
         // Random heads that were not repaired are the band.
-        let control = Series::from(Ranking::from(Method::Random));
+        let control = CurveSeries::from(Ranking::from(Method::Random));
         let methods = curves.series().into_iter().filter(|series| *series != control).map(|series| {
             let rows = curves.curve(series);
             let draws = rows.iter().map(|r| r.points.len()).max().unwrap_or(1);
@@ -214,7 +214,7 @@ impl QualityCurves {
 /// What no other choice beats in both heads and quality.
 fn front(curves: &Curves, gauge: Gauge) -> Vec<FrontPoint> {
     let whole = curves.whole.map_or(1, |w| w.cost.heads.max(1)) as f64;
-    let named = |series: Option<Series>| series.map_or_else(|| "whole model".to_owned(), |s| s.to_string());
+    let named = |series: Option<CurveSeries>| series.map_or_else(|| "whole model".to_owned(), |s| s.to_string());
     let front = curves.front(gauge, |cost, _| Some(cost.heads as f64), false);
     let point = |(series, heads, quality)| FrontPoint { method: named(series), kept: heads / whole, quality };
     front.into_iter().map(point).collect()

@@ -5,7 +5,7 @@ use super::caption::Caption;
 use super::ink::Ink;
 use super::number::Unit;
 use super::palette::Marker;
-use super::plot::{Bars, Label, Limit, Line, Mark, Plot, Series, Side};
+use super::plot::{Bars, Label, Limit, Line, Mark, Plot, Series, LabelSide};
 use super::scores;
 use super::table::{Cell, Table};
 use crate::analysis::CurvePoint;
@@ -81,7 +81,7 @@ impl GroupMap {
             }
         }
         if self.points.len() <= NUMBERED {
-            let label = |(head, at): (usize, &[f64; 2])| Label { at: *at, text: head.to_string(), side: Side::Free };
+            let label = |(head, at): (usize, &[f64; 2])| Label { at: *at, text: head.to_string(), side: LabelSide::Free };
             plot.labels = self.points.iter().enumerate().map(label).collect();
         }
         plot
@@ -122,7 +122,7 @@ impl GroupMap {
         plot.labels.extend(places().filter(|(_, h)| is_alone(*h)).map(|(place, _)| Label {
             at: [0.0, place],
             text: "alone in its group: 0".to_owned(),
-            side: Side::Right,
+            side: LabelSide::Right,
         }));
         plot.limits.extend(self.mean_silhouette.map(|mean| Limit {
             name: format!("mean {}", Unit::Plain.labels(&[mean], 0.01).concat()),

@@ -98,12 +98,12 @@ pub struct Label {
     /// The words.
     pub text: String,
     /// Where they stand.
-    pub side: Side,
+    pub side: LabelSide,
 }
 
 /// Where words stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum LabelSide {
     /// Above the point, within the step of a bar.
     Above,
     /// To the right of it.
@@ -143,12 +143,12 @@ pub struct Entry {
     /// What it is.
     pub name: String,
     /// How it looks.
-    pub sample: Sample,
+    pub sample: LegendSymbol,
 }
 
 /// What stands before the words of a legend.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Sample {
+pub enum LegendSymbol {
     /// An area.
     Fill(Ink),
     /// A faint area.
@@ -181,9 +181,9 @@ impl Plot {
 
     /// What the legend says, each name once. Limits have their names beside their lines.
     pub fn legend(&self) -> Vec<Entry> {
-        let series = self.series.iter().map(|s| (&s.name, Sample::Series(s.ink, s.line, s.mark)));
-        let bands = self.bands.iter().map(|b| (&b.name, Sample::Band(b.ink)));
-        let bars = self.bars.iter().map(|b| (&b.name, Sample::Fill(b.ink)));
+        let series = self.series.iter().map(|s| (&s.name, LegendSymbol::Series(s.ink, s.line, s.mark)));
+        let bands = self.bands.iter().map(|b| (&b.name, LegendSymbol::Band(b.ink)));
+        let bars = self.bars.iter().map(|b| (&b.name, LegendSymbol::Fill(b.ink)));
         let mut entries: Vec<Entry> = Vec::new();
         for (name, sample) in bars.chain(series).chain(bands) {
             if !name.is_empty() && entries.iter().all(|e| e.name != *name) {

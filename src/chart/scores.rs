@@ -24,10 +24,10 @@ const NAMED: usize = 24;
 const MARKED: usize = 40;
 
 /// What a plot shows of a grouping, given the inertia of one group.
-type Score = fn(&CurvePoint, f64) -> Option<f64>;
+type GroupingScore = fn(&CurvePoint, f64) -> Option<f64>;
 
 /// The three scores; inertia is a share of that of one group, so that layers compare.
-const SCORES: [(&str, Score); 3] = [
+const SCORES: [(&str, GroupingScore); 3] = [
     ("Inertia as a share of that of one group (look for the elbow)", |p, one| (one > 0.0).then(|| p.inertia / one)),
     ("Mean silhouette (higher is better)", |p, _| p.mean_silhouette),
     ("Dunn index (higher is better)", |p, _| p.dunn),
@@ -39,7 +39,7 @@ impl GroupScores {
         SCORES.iter().filter_map(|(label, score)| self.plot(label, *score)).collect()
     }
 
-    fn plot(&self, label: &str, score: Score) -> Option<Plot> {
+    fn plot(&self, label: &str, score: GroupingScore) -> Option<Plot> {
         let most = self.layers.iter().flat_map(|(_, points)| points).map(|p| p.groups).max().unwrap_or(1);
         let lines: Vec<Vec<[f64; 2]>> = self.layers.iter().map(|(_, points)| line(points, score)).collect();
         let range = extent(lines.iter().flatten().map(|p| p[1]))?;
@@ -83,9 +83,9 @@ impl GroupScores {
 /// One layer's mean silhouette and Dunn index against the number of groups, with a line at `groups`; scores that no
 /// grouping has are left out.
 pub(super) fn of_layer(points: &[CurvePoint], groups: usize) -> Vec<Plot> {
-    let scores: [(&str, usize, Score); 2] =
+    let scores: [(&str, usize, GroupingScore); 2] =
         [("Mean silhouette", 0, |p, _| p.mean_silhouette), ("Dunn index", 3, |p, _| p.dunn)];
-    let plot = |(name, color, score): (&str, usize, Score)| {
+    let plot = |(name, color, score): (&str, usize, GroupingScore)| {
         let points = line(points, score);
         let (first, last) = extent(points.iter().map(|p| p[0]))?;
         let (low, high) = extent(points.iter().map(|p| p[1]))?;
@@ -112,7 +112,7 @@ fn inertia_of_one(points: &[CurvePoint]) -> f64 {
 }
 
 /// One score of a layer's groupings.
-fn line(points: &[CurvePoint], score: Score) -> Vec<[f64; 2]> {
+fn line(points: &[CurvePoint], score: GroupingScore) -> Vec<[f64; 2]> {
     let one = inertia_of_one(points);
     points.iter().filter_map(|p| Some([p.groups as f64, score(p, one)?])).collect()
 }

@@ -32,7 +32,7 @@ pub struct TrainingCurves {
 }
 
 /// The name of a line and where its values are.
-type Measured<'a> = (&'a str, &'a dyn Fn(&Record) -> Option<f64>);
+type RecordLine<'a> = (&'a str, &'a dyn Fn(&Record) -> Option<f64>);
 
 impl TrainingCurves {
     /// The records of a run, oldest first. Stages begin where the records say so.
@@ -40,7 +40,7 @@ impl TrainingCurves {
         let line = |value: &dyn Fn(&Record) -> Option<f64>| -> Vec<[f64; 2]> {
             records.iter().filter_map(|r| Some([r.total_steps as f64, value(r)?])).collect()
         };
-        let plot = |label: &str, lines: &[Measured<'_>]| {
+        let plot = |label: &str, lines: &[RecordLine<'_>]| {
             let series = lines.iter().map(|(name, value)| ((*name).to_owned(), line(value)));
             let series: Vec<_> = series.filter(|(_, points)| !points.is_empty()).collect();
             (!series.is_empty()).then(|| TrainingPlot { label: label.to_owned(), unit: Unit::Plain, series })

@@ -4,7 +4,7 @@ use super::axis::Axis;
 use super::caption::Caption;
 use super::ink::Ink;
 use super::number::Unit;
-use super::plot::{Bars, Label, Limit, Line, Plot, Side};
+use super::plot::{Bars, Label, Limit, Line, Plot, LabelSide};
 use super::settling;
 use super::table::{Cell, Table};
 
@@ -73,7 +73,7 @@ impl VoteBars {
         let label = |(head, value): (usize, &f64)| Label {
             at: [head as f64, *value],
             text: unit.format(*value),
-            side: Side::Above,
+            side: LabelSide::Above,
         };
         plot.labels = values.iter().enumerate().filter(|(_, v)| v.is_finite()).map(label).collect();
         plot

@@ -18,12 +18,12 @@ use crate::words::bytes_in_words;
 pub struct TensorFile {
     path: PathBuf,
     file: tempfile::NamedTempFile,
-    tensors: BTreeMap<String, Place>,
+    tensors: BTreeMap<String, TensorSpan>,
 }
 
 /// Where a tensor stands in the file, and how much of it is there.
 #[derive(Debug)]
-struct Place {
+struct TensorSpan {
     begin: u64,
     shape: Vec<usize>,
     rows: usize,
@@ -49,7 +49,7 @@ impl TensorFile {
         let mut tensors = BTreeMap::new();
         for plan in plans {
             let bytes = plan.bytes() as u64;
-            tensors.insert(plan.name, Place { begin, shape: plan.shape, rows: 0 });
+            tensors.insert(plan.name, TensorSpan { begin, shape: plan.shape, rows: 0 });
             begin += bytes;
         }
         let folder = folder_of(path);
@@ -70,7 +70,7 @@ impl TensorFile {
     /// Where the rows do not fit the shape that was announced, or cannot be written.
     pub fn append(&mut self, name: &str, piece: &Tensor) -> Result<()> {
         let wrong = || Error::new(format!("a piece {:?} does not fit tensor '{name}'", piece.dims()));
-        let Some(Place { begin, shape, rows }) = self.tensors.get_mut(name) else { return Err(wrong()) };
+        let Some(TensorSpan { begin, shape, rows }) = self.tensors.get_mut(name) else { return Err(wrong()) };
         let (Some((count, inner)), Some((all, full))) = (piece.dims().split_first(), shape.split_first()) else {
             return Err(wrong());
         };

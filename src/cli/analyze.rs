@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::{AnalyzeArgs, MergeArgs, Score};
+use super::args::{AnalyzeArgs, MergeArgs, ScoreArg};
 use super::console::Console;
 use super::open::open;
 use crate::analysis::{self, Analysis, Document, Moments, baseline};
@@ -29,7 +29,7 @@ pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
 /// What the arguments ask for.
 fn spec(args: &AnalyzeArgs) -> Spec {
     let common = args.common.spec(&args.input, args.memory.memory);
-    let wants = |score: Score, usual: bool| match args.scores.as_slice() {
+    let wants = |score: ScoreArg, usual: bool| match args.scores.as_slice() {
         [] => usual,
         scores => scores.contains(&score),
     };
@@ -42,9 +42,9 @@ fn spec(args: &AnalyzeArgs) -> Spec {
         clustering: args.clustering,
         cka: args.cka,
         moments: args.moments,
-        confidence: wants(Score::Confidence, common.confidence),
-        magnitude: wants(Score::Magnitude, common.magnitude),
-        importance: wants(Score::Importance, common.importance),
+        confidence: wants(ScoreArg::Confidence, common.confidence),
+        magnitude: wants(ScoreArg::Magnitude, common.magnitude),
+        importance: wants(ScoreArg::Importance, common.importance),
         ..common
     }
 }

@@ -25,13 +25,13 @@ use crate::tensor::{DeviceChoice, Precision};
 #[command(name = "pillars", version, args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<CliCommand>,
     /// Model folder or workspace file to open in the window; without it the last workspace, or the bundled sample
     pub model: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum CliCommand {
     /// Show a model's family, layers, heads and sizes; reads headers only
     Inspect(InspectArgs),
     /// Write raw feature maps and logits for notebooks and checks
@@ -69,23 +69,23 @@ pub(super) enum Command {
 impl Arguments {
     pub fn is_quiet(&self) -> bool {
         match &self.command {
-            Some(Command::Features(a)) => a.common.quiet,
-            Some(Command::Analyze(a)) => a.common.quiet,
-            Some(Command::Evaluate(a)) => a.common.quiet,
-            Some(Command::Curve(a)) => a.common.quiet,
-            Some(Command::Repair(a)) => a.common.quiet,
-            Some(Command::Compare(a)) => a.common.quiet,
-            Some(Command::Prune(a)) => a.common.quiet,
-            Some(Command::Train(a)) => a.common.quiet,
-            Some(Command::Plan(a)) => a.common.quiet,
-            Some(Command::Experiment(a)) => a.quiet,
+            Some(CliCommand::Features(a)) => a.common.quiet,
+            Some(CliCommand::Analyze(a)) => a.common.quiet,
+            Some(CliCommand::Evaluate(a)) => a.common.quiet,
+            Some(CliCommand::Curve(a)) => a.common.quiet,
+            Some(CliCommand::Repair(a)) => a.common.quiet,
+            Some(CliCommand::Compare(a)) => a.common.quiet,
+            Some(CliCommand::Prune(a)) => a.common.quiet,
+            Some(CliCommand::Train(a)) => a.common.quiet,
+            Some(CliCommand::Plan(a)) => a.common.quiet,
+            Some(CliCommand::Experiment(a)) => a.quiet,
             Some(
-                Command::Inspect(_)
-                | Command::Merge(_)
-                | Command::Figure(_)
-                | Command::Convert(_)
-                | Command::Completions(_)
-                | Command::Man(_),
+                CliCommand::Inspect(_)
+                | CliCommand::Merge(_)
+                | CliCommand::Figure(_)
+                | CliCommand::Convert(_)
+                | CliCommand::Completions(_)
+                | CliCommand::Man(_),
             )
             | None => false,
         }
@@ -163,7 +163,7 @@ pub(super) struct AnalyzeArgs {
     pub moments: bool,
     /// Classic scores to measure beside the votes; without it magnitude, which costs nothing
     #[arg(long, value_delimiter = ',', value_enum, value_name = "SCORE,..")]
-    pub scores: Vec<Score>,
+    pub scores: Vec<ScoreArg>,
     /// Leave out every N-th batch: curve and evaluate read those alone under the same option and batch size
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
     pub held_out_every: Option<u64>,
@@ -171,7 +171,7 @@ pub(super) struct AnalyzeArgs {
 
 /// Scores of heads that do not come from votes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Score {
+pub(super) enum ScoreArg {
     /// Mean absolute derivative of the loss by the head's gate (Michel et al. 2019); without a language-model head, of
     /// random projections of the embeddings
     Importance,

@@ -12,7 +12,7 @@ use crate::checkpoint::{FileKind, MARKER, OutFile, TensorFile};
 use crate::corpus::{Corpus, Purpose};
 use crate::error::{Error, Result};
 use crate::evaluation::is_finite;
-use crate::model::{MemoryLimit, Needs, Room};
+use crate::model::{MemoryLimit, Needs, MemoryPlan};
 use crate::network::{Extent, FeatureMap, Gates, Kept, Network, NetworkSpec, Probe, Site, SiteKind, SiteMaps};
 use crate::run::Checked;
 use crate::task::{Ticket, available_bytes};
@@ -84,7 +84,7 @@ fn check_memory(checked: &Checked, args: &FeaturesArgs, largest: Extent) -> Resu
         return Ok(());
     };
     let needs = Needs { copies: 2, attention: !args.no_attention, ..Needs::ONE };
-    let room = Room { limit: MemoryLimit(free), largest, needs };
+    let room = MemoryPlan { limit: MemoryLimit(free), largest, needs };
     let model = &checked.opened().model;
     let needed = model.held_memory(&Device::Cpu, args.common.dtype.dtype(), &room)?;
     if needed.0 <= free {

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::error::{Error, ErrorKind};
-use args::{Arguments, Command};
+use args::{Arguments, CliCommand};
 use console::Console;
 
 /// Runs the program with the arguments of the process.
@@ -63,22 +63,22 @@ fn status(error: &Error) -> u8 {
 fn dispatch(arguments: Arguments, console: &Console) -> crate::Result<()> {
     match arguments.command {
         None => window(arguments.model),
-        Some(Command::Inspect(args)) => inspect::run(&args, console),
-        Some(Command::Features(args)) => features::run(&args, console),
-        Some(Command::Analyze(args)) => analyze::run(&args, console),
-        Some(Command::Merge(args)) => analyze::merge(&args, console),
-        Some(Command::Plan(args)) => plan::run(&args, console),
-        Some(Command::Evaluate(args)) => evaluate::run(&args, console),
-        Some(Command::Curve(args)) => curve::run(&args, console),
-        Some(Command::Figure(args)) => figure::run(&args, console),
-        Some(Command::Repair(args)) => repair::run(&args, console),
-        Some(Command::Prune(args)) => prune::run(&args, console),
-        Some(Command::Compare(args)) => compare::run(&args, console),
-        Some(Command::Convert(args)) => convert::run(&args, console),
-        Some(Command::Completions(args)) => shell::completions(&args, console),
-        Some(Command::Man(args)) => shell::man(&args, console),
-        Some(Command::Train(args)) => train::run(&args, console),
-        Some(Command::Experiment(args)) => experiment::run(&args, console),
+        Some(CliCommand::Inspect(args)) => inspect::run(&args, console),
+        Some(CliCommand::Features(args)) => features::run(&args, console),
+        Some(CliCommand::Analyze(args)) => analyze::run(&args, console),
+        Some(CliCommand::Merge(args)) => analyze::merge(&args, console),
+        Some(CliCommand::Plan(args)) => plan::run(&args, console),
+        Some(CliCommand::Evaluate(args)) => evaluate::run(&args, console),
+        Some(CliCommand::Curve(args)) => curve::run(&args, console),
+        Some(CliCommand::Figure(args)) => figure::run(&args, console),
+        Some(CliCommand::Repair(args)) => repair::run(&args, console),
+        Some(CliCommand::Prune(args)) => prune::run(&args, console),
+        Some(CliCommand::Compare(args)) => compare::run(&args, console),
+        Some(CliCommand::Convert(args)) => convert::run(&args, console),
+        Some(CliCommand::Completions(args)) => shell::completions(&args, console),
+        Some(CliCommand::Man(args)) => shell::man(&args, console),
+        Some(CliCommand::Train(args)) => train::run(&args, console),
+        Some(CliCommand::Experiment(args)) => experiment::run(&args, console),
     }
 }
 

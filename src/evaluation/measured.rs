@@ -8,7 +8,7 @@ use crate::network::Kept;
 
 /// What a choice of heads does to quality, and on what that was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Written")]
+#[serde(from = "WrittenMeasured")]
 pub struct Measured {
     /// Name of the plan, where it has one.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -32,7 +32,7 @@ pub struct Measured {
 
 /// As it may stand in a file: earlier releases nested the comparison, or kept nothing else.
 #[derive(Deserialize)]
-struct Written {
+struct WrittenMeasured {
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -59,9 +59,9 @@ enum Compared {
     Nested { comparison: Box<Comparison> },
 }
 
-impl From<Written> for Measured {
-    fn from(written: Written) -> Self {
-        let Written { name, kept, compared, random, of, mut reading, dtype, notes } = written;
+impl From<WrittenMeasured> for Measured {
+    fn from(written: WrittenMeasured) -> Self {
+        let WrittenMeasured { name, kept, compared, random, of, mut reading, dtype, notes } = written;
         let (Compared::Flat(comparison) | Compared::Nested { comparison }) = compared;
         if reading.input.is_empty() {
             reading.input = of;

@@ -10,7 +10,7 @@ use super::Candidate;
 use super::generation::TranslationScore;
 use super::interval::Estimate;
 use crate::error::{Error, Result};
-use crate::network::{Batch, Blind, Gates, Hidden, Network, Probe, Site, SiteMaps};
+use crate::network::{Batch, NoProbe, Gates, Hidden, Network, Probe, Site, SiteMaps};
 use crate::task::Ticket;
 use crate::tensor::{RowScore, RowTally, tally_rows};
 
@@ -84,7 +84,7 @@ impl QualitySums {
     ) -> Result<Vec<(Hidden, Vec<RowScore>)>> {
         let Candidate { network, gates } = candidate;
         let began = Instant::now();
-        let hidden = network.hidden_of(batches, gates, &mut Blind, ticket)?;
+        let hidden = network.hidden_of(batches, gates, &mut NoProbe, ticket)?;
         self.has_head = network.spec().output.is_some();
         let wanted = |(hidden, batch): (&Hidden, &Batch)| match self.has_head {
             true => batch.labeled(hidden.mask.sequences() * hidden.mask.length()),

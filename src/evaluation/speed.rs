@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::quality::rows_at_once;
 use crate::error::{Error, Result};
-use crate::network::{Batch, Blind, Gates, Hidden, Network, Source};
+use crate::network::{Batch, NoProbe, Gates, Hidden, Network, Source};
 use crate::task::Ticket;
 use crate::tensor::device_name;
 
@@ -192,7 +192,7 @@ fn begin(timing: &Timing, ticket: &Ticket) -> Result<()> {
 /// Seconds of one pass.
 fn run(network: &Network, gates: &Gates, batch: &Batch) -> Result<f64> {
     let began = Instant::now();
-    let hidden = network.hidden(batch, gates, &mut Blind)?;
+    let hidden = network.hidden(batch, gates, &mut NoProbe)?;
     pass_through_head(network, &hidden)?;
     network.device().synchronize()?;
     Ok(began.elapsed().as_secs_f64())

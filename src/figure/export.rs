@@ -173,7 +173,7 @@ pub fn write(figure: &Figure, path: &Path, scale: f64) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::{Anchor, Fill, Item, Level, Rect, Stroke, Text};
+    use super::super::scene::{Anchor, Fill, Item, VerticalAlign, Rect, Stroke, Text};
     use super::*;
     use crate::chart::color::Rgb;
     use crate::chart::palette::Marker;
@@ -197,7 +197,7 @@ mod tests {
             scene.marks(vec![[15.0, 15.0], [16.0, 15.0]], marker, 1.0, red);
         }
         scene.line(vec![[0.0, 19.0], [1.0, f64::NAN]], Stroke::dashed(red, 1.0));
-        scene.text(Text::new("Ω & <", [30.0, 18.0], 8.0, Rgb::BLACK).bold().anchored(Anchor::Middle, Level::Middle));
+        scene.text(Text::new("Ω & <", [30.0, 18.0], 8.0, Rgb::BLACK).bold().anchored(Anchor::Middle, VerticalAlign::Middle));
         Figure::new(scene, || {
             let mut table = Table::new(["x"]);
             table.push([1usize.into()]);

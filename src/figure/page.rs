@@ -2,7 +2,7 @@
 
 use super::export::Figure;
 use super::font::{self, Weight};
-use super::scene::{Anchor, Fill, Item, Level, Point, Rect, Scene, Stroke, Text};
+use super::scene::{Anchor, Fill, Item, VerticalAlign, Point, Rect, Scene, Stroke, Text};
 use crate::chart::Caption;
 use crate::chart::axis::Axis;
 use crate::chart::color::Rgb;
@@ -21,7 +21,7 @@ pub(super) const MARGIN: f64 = 18.0;
 
 /// A legend entry's sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Sample {
+pub(super) enum LegendSwatch {
     /// A filled cell.
     Cell(Fill),
     /// A small cell on empty ground: a head that goes.
@@ -78,7 +78,7 @@ impl<'a> Page<'a> {
 
     fn paragraph(&mut self, text: &str, size: f64, color: Rgb, weight: Weight) {
         for line in font::wrapped(text, self.inner(), size, weight) {
-            let mut text = Text::new(line, [MARGIN, self.y], size, color).anchored(Anchor::Start, Level::Top);
+            let mut text = Text::new(line, [MARGIN, self.y], size, color).anchored(Anchor::Start, VerticalAlign::Top);
             text.weight = weight;
             self.scene.text(text);
             self.y += (size * 1.4).round();
@@ -92,13 +92,13 @@ impl<'a> Page<'a> {
     }
 
     /// Samples with their names, as many in a line as fit.
-    pub fn legend(&mut self, entries: &[(Sample, String)]) {
+    pub fn legend(&mut self, entries: &[(LegendSwatch, String)]) {
         if entries.is_empty() {
             return;
         }
         let (mut x, right) = (MARGIN, self.scene.width - MARGIN);
         for (sample, name) in entries {
-            let sample_width = if matches!(sample, Sample::Line(..) | Sample::Bracket(_)) { 22.0 } else { 12.0 };
+            let sample_width = if matches!(sample, LegendSwatch::Line(..) | LegendSwatch::Bracket(_)) { 22.0 } else { 12.0 };
             let name = font::shortened(name, self.inner() - sample_width - 6.0, LABEL, Weight::Regular);
             let width = sample_width + 6.0 + font::width(&name, LABEL, Weight::Regular);
             if x > MARGIN && x + width > right {
@@ -107,7 +107,7 @@ impl<'a> Page<'a> {
             }
             draw_sample(&mut self.scene, *sample, Rect::new(x, self.y, sample_width, 12.0));
             let at = [x + sample_width + 6.0, self.y + 6.0];
-            self.scene.text(Text::new(name, at, LABEL, self.theme.ink).anchored(Anchor::Start, Level::Middle));
+            self.scene.text(Text::new(name, at, LABEL, self.theme.ink).anchored(Anchor::Start, VerticalAlign::Middle));
             x += width + 16.0;
         }
         self.y += 12.0 + 12.0;
@@ -120,7 +120,7 @@ impl<'a> Page<'a> {
         let beside = label_width + 10.0 + width <= self.inner();
         let x = if beside { MARGIN + label_width + 12.0 } else { MARGIN };
         let at = [MARGIN, self.y + 5.0];
-        self.scene.text(Text::new(label, at, LABEL, self.theme.muted).anchored(Anchor::Start, Level::Middle));
+        self.scene.text(Text::new(label, at, LABEL, self.theme.muted).anchored(Anchor::Start, VerticalAlign::Middle));
         if !beside {
             self.y += 18.0;
         }
@@ -134,10 +134,10 @@ impl<'a> Page<'a> {
                 self.y += 22.0;
             }
             let rect = Rect::new(at[0], at[1] - 1.0, 12.0, 12.0);
-            draw_sample(&mut self.scene, Sample::Cell(color.into()), rect);
+            draw_sample(&mut self.scene, LegendSwatch::Cell(color.into()), rect);
             self.scene.outline(rect, Stroke::solid(self.theme.axis, 0.75));
             let at = [at[0] + 18.0, at[1] + 5.0];
-            self.scene.text(Text::new(name, at, LABEL, self.theme.ink).anchored(Anchor::Start, Level::Middle));
+            self.scene.text(Text::new(name, at, LABEL, self.theme.ink).anchored(Anchor::Start, VerticalAlign::Middle));
         }
         self.y += 10.0 + 26.0;
     }
@@ -155,7 +155,7 @@ impl<'a> Page<'a> {
             let x = bar.x + bar.w * axis.position(*tick);
             self.scene.line(vec![[x, bar.bottom()], [x, bar.bottom() + 3.0]], Stroke::solid(self.theme.axis, 1.0));
             let text = Text::new(text, [x, bar.bottom() + 6.0], SMALL, self.theme.muted);
-            self.scene.text(text.anchored(Anchor::Middle, Level::Top));
+            self.scene.text(text.anchored(Anchor::Middle, VerticalAlign::Top));
         }
     }
 
@@ -173,28 +173,28 @@ impl<'a> Page<'a> {
     }
 }
 
-fn draw_sample(scene: &mut Scene, sample: Sample, rect: Rect) {
+fn draw_sample(scene: &mut Scene, sample: LegendSwatch, rect: Rect) {
     let [x, y] = rect.center();
     match sample {
-        Sample::Cell(fill) => scene.fill(vec![rect], fill),
-        Sample::SmallCell(color) => scene.fill(vec![Rect::new(x - 2.5, y - 2.5, 5.0, 5.0)], color),
-        Sample::Group(style) => {
+        LegendSwatch::Cell(fill) => scene.fill(vec![rect], fill),
+        LegendSwatch::SmallCell(color) => scene.fill(vec![Rect::new(x - 2.5, y - 2.5, 5.0, 5.0)], color),
+        LegendSwatch::Group(style) => {
             scene.fill(vec![rect], style.color);
             notches(scene, rect, style);
         }
-        Sample::Line(stroke, marker) => {
+        LegendSwatch::Line(stroke, marker) => {
             scene.line(vec![[rect.x, y], [rect.right(), y]], stroke);
             if let Some(marker) = marker {
                 scene.marks(vec![[x, y]], marker, 3.2, stroke.color);
             }
         }
-        Sample::Mark(marker, color) => scene.marks(vec![[x, y]], marker, 4.0, color),
-        Sample::Hollow(marker, color) => {
+        LegendSwatch::Mark(marker, color) => scene.marks(vec![[x, y]], marker, 4.0, color),
+        LegendSwatch::Hollow(marker, color) => {
             let stroke = Some(Stroke::solid(color, 1.5));
             scene.push(Item::Marks { centers: vec![[x, y]], marker, radius: 4.0, fill: None, stroke });
         }
-        Sample::Bracket(color) => scene.lines(vec![bracket(rect.x, rect.right(), y + 2.0)], Stroke::solid(color, 1.25)),
-        Sample::Frame(color) => scene.outline(rect.shrunk(1.0), Stroke::solid(color, 1.5)),
+        LegendSwatch::Bracket(color) => scene.lines(vec![bracket(rect.x, rect.right(), y + 2.0)], Stroke::solid(color, 1.25)),
+        LegendSwatch::Frame(color) => scene.outline(rect.shrunk(1.0), Stroke::solid(color, 1.5)),
     }
 }
 

@@ -1,10 +1,10 @@
 //! Paints plots: axes with ticks, bands, bars, limits, lines, marks, words beside them.
 
 use super::font::{self, Weight};
-use super::page::{LABEL, SMALL, Sample};
-use super::scene::{Anchor, Fill, Item, Level, Point, Rect, Scene, Stroke, Text};
+use super::page::{LABEL, SMALL, LegendSwatch};
+use super::scene::{Anchor, Fill, Item, VerticalAlign, Point, Rect, Scene, Stroke, Text};
 use crate::chart::axis::Axis;
-use crate::chart::plot::{BAND_OPACITY, BAR_WIDTH, Bars, Entry, Limit, Line, Mark, Plot, Series, Side};
+use crate::chart::plot::{BAND_OPACITY, BAR_WIDTH, Bars, Entry, Limit, Line, Mark, Plot, Series, LabelSide};
 use crate::chart::theme::Theme;
 use crate::chart::{Ink, Marker, plot};
 
@@ -15,21 +15,21 @@ pub(super) fn stroke(ink: Ink, line: Line, theme: &Theme) -> Stroke {
 }
 
 /// The legend of a plot as it is drawn.
-pub(super) fn legend(plot: &Plot, theme: &Theme) -> Vec<(Sample, String)> {
+pub(super) fn legend(plot: &Plot, theme: &Theme) -> Vec<(LegendSwatch, String)> {
     let sample = |entry: Entry| {
         let sample = match entry.sample {
-            plot::Sample::Fill(ink) => Sample::Cell(ink.color(theme).into()),
-            plot::Sample::Band(ink) => Sample::Cell(Fill { color: ink.color(theme), opacity: BAND_OPACITY }),
-            plot::Sample::Series(ink, Some(line), mark) => {
+            plot::LegendSymbol::Fill(ink) => LegendSwatch::Cell(ink.color(theme).into()),
+            plot::LegendSymbol::Band(ink) => LegendSwatch::Cell(Fill { color: ink.color(theme), opacity: BAND_OPACITY }),
+            plot::LegendSymbol::Series(ink, Some(line), mark) => {
                 let marker = mark.and_then(|mark| match mark {
                     Mark::Dot(marker) | Mark::Hollow(marker) => Some(marker),
                     Mark::Ring => None,
                 });
-                Sample::Line(stroke(ink, line, theme), marker)
+                LegendSwatch::Line(stroke(ink, line, theme), marker)
             }
-            plot::Sample::Series(ink, None, Some(Mark::Dot(marker))) => Sample::Mark(marker, ink.color(theme)),
-            plot::Sample::Series(ink, None, Some(Mark::Hollow(marker))) => Sample::Hollow(marker, ink.color(theme)),
-            plot::Sample::Series(ink, None, _) => Sample::Hollow(Marker::Circle, ink.color(theme)),
+            plot::LegendSymbol::Series(ink, None, Some(Mark::Dot(marker))) => LegendSwatch::Mark(marker, ink.color(theme)),
+            plot::LegendSymbol::Series(ink, None, Some(Mark::Hollow(marker))) => LegendSwatch::Hollow(marker, ink.color(theme)),
+            plot::LegendSymbol::Series(ink, None, _) => LegendSwatch::Hollow(Marker::Circle, ink.color(theme)),
         };
         (sample, entry.name)
     };
@@ -100,7 +100,7 @@ impl Axes {
                 continue;
             }
             clear = at[1];
-            scene.text(Text::new(text, at, SMALL, theme.muted).anchored(Anchor::End, Level::Middle));
+            scene.text(Text::new(text, at, SMALL, theme.muted).anchored(Anchor::End, VerticalAlign::Middle));
         }
         scene.line(vec![[area.x, area.bottom()], [area.right(), area.bottom()]], Stroke::solid(theme.axis, 1.0));
         let mut clear = f64::NEG_INFINITY;
@@ -114,16 +114,16 @@ impl Axes {
             }
             clear = x + half;
             let text = Text::new(text, [x, area.bottom() + 6.0], SMALL, theme.muted);
-            scene.text(text.anchored(Anchor::Middle, Level::Top));
+            scene.text(text.anchored(Anchor::Middle, VerticalAlign::Top));
         }
         if !self.y.label.is_empty() {
             let label = Text::new(self.y.label.clone(), [area.x - 6.0, area.y - 14.0], LABEL, theme.muted);
-            scene.text(label.anchored(Anchor::Start, Level::Top));
+            scene.text(label.anchored(Anchor::Start, VerticalAlign::Top));
         }
         if !self.x.label.is_empty() {
             let at = [area.x + area.w / 2.0, area.bottom() + 20.0];
             let label = Text::new(self.x.label.clone(), at, LABEL, theme.muted);
-            scene.text(label.anchored(Anchor::Middle, Level::Top));
+            scene.text(label.anchored(Anchor::Middle, VerticalAlign::Top));
         }
     }
 
@@ -251,12 +251,12 @@ fn name_bars(plot: &Plot, scene: &mut Scene, axes: &Axes, theme: &Theme) {
         let [x, y] = axes.at(label.at[0], label.at[1]);
         let text = |at, anchor, level| Text::new(label.text.clone(), at, SMALL, theme.muted).anchored(anchor, level);
         let text = match label.side {
-            Side::Above => text([x, y - 4.0], Anchor::Middle, Level::Base),
-            Side::Right | Side::Free => text([x + 5.0, y], Anchor::Start, Level::Middle),
+            LabelSide::Above => text([x, y - 4.0], Anchor::Middle, VerticalAlign::Base),
+            LabelSide::Right | LabelSide::Free => text([x + 5.0, y], Anchor::Start, VerticalAlign::Middle),
         };
         let fits = match label.side {
-            Side::Above => text.width() + 4.0 <= column && text.frame().y >= axes.area.y,
-            Side::Right | Side::Free => row >= SMALL,
+            LabelSide::Above => text.width() + 4.0 <= column && text.frame().y >= axes.area.y,
+            LabelSide::Right | LabelSide::Free => row >= SMALL,
         };
         let frame = text.frame().shrunk(-1.0);
         let is_free = !scene.texts().iter().any(|t| t.turn == 0.0 && t.frame().overlaps(&frame));
@@ -282,12 +282,12 @@ fn name_limits(plot: &Plot, scene: &mut Scene, axes: &Axes, theme: &Theme) {
             (0..4)
                 .flat_map(rows)
                 .flat_map(|y| {
-                    [text([x + 4.0, y], Anchor::Start, Level::Top), text([x - 4.0, y], Anchor::End, Level::Top)]
+                    [text([x + 4.0, y], Anchor::Start, VerticalAlign::Top), text([x - 4.0, y], Anchor::End, VerticalAlign::Top)]
                 })
                 .collect()
         } else {
             let ends = [(area.right(), Anchor::End), (area.x + 4.0, Anchor::Start)];
-            let sides = [(y - 4.0, Level::Base), (y + 4.0, Level::Top)];
+            let sides = [(y - 4.0, VerticalAlign::Base), (y + 4.0, VerticalAlign::Top)];
             sides.iter().flat_map(|(y, l)| ends.iter().map(move |(x, a)| text([*x, *y], *a, *l))).collect()
         };
         let cost = |candidate: &&Text| {

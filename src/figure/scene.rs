@@ -112,7 +112,7 @@ pub enum Anchor {
 
 /// Which height of a text lies at its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Level {
+pub enum VerticalAlign {
     /// The line on which letters stand.
     #[default]
     Base,
@@ -138,7 +138,7 @@ pub struct Text {
     /// Across.
     pub anchor: Anchor,
     /// Up and down.
-    pub level: Level,
+    pub level: VerticalAlign,
     /// Turned about its place by this many degrees, clockwise.
     pub turn: f64,
 }
@@ -153,14 +153,14 @@ impl Text {
             weight: Weight::Regular,
             color,
             anchor: Anchor::Start,
-            level: Level::Base,
+            level: VerticalAlign::Base,
             turn: 0.0,
         }
     }
 
     /// The same, anchored so.
     #[must_use]
-    pub fn anchored(mut self, anchor: Anchor, level: Level) -> Self {
+    pub fn anchored(mut self, anchor: Anchor, level: VerticalAlign) -> Self {
         (self.anchor, self.level) = (anchor, level);
         self
     }
@@ -199,9 +199,9 @@ impl Text {
     /// How far the letters' base line lies below `at`.
     pub fn base_offset(&self) -> f64 {
         match self.level {
-            Level::Base => 0.0,
-            Level::Middle => self.size * font::CAP_HEIGHT / 2.0,
-            Level::Top => self.size * font::CAP_HEIGHT,
+            VerticalAlign::Base => 0.0,
+            VerticalAlign::Middle => self.size * font::CAP_HEIGHT / 2.0,
+            VerticalAlign::Top => self.size * font::CAP_HEIGHT,
         }
     }
 }

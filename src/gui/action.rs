@@ -8,7 +8,7 @@ use super::jobs::JobKind;
 use super::purpose::PathPurpose;
 use crate::network::{FeatureMap, Head, Site};
 use crate::pruning::ExportFormat;
-use crate::run::{Shown, Spec};
+use crate::run::{AttentionInput, Spec};
 use crate::training::TrainSettings;
 use crate::workspace::Proposal;
 
@@ -64,7 +64,7 @@ pub enum Action {
     /// Whether training begins with fresh weights, and whether it goes on with the run in the folder.
     SetTrainingStart(bool, bool),
     /// Show attention on this input.
-    ShowInput(Shown),
+    ShowInput(AttentionInput),
     /// Group the heads of the layer that is shown into so many groups; `None` goes back to those of the run.
     Regroup(Option<usize>),
     /// What a person writes about the model.

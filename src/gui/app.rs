@@ -9,12 +9,12 @@ use super::autosave::Autosave;
 use super::command::{Command, by_keys};
 use super::context::Cx;
 use super::jobs::{AttentionKey, JobKind, JobOutcome, Jobs, RegroupKey};
-use super::layout::Layout;
+use super::layout::ViewLayout;
 use super::messages::sentence;
 use super::panels::{self, Buffers};
 use super::purpose::PathPurpose;
 use super::state::{Overlay, State};
-use super::theme::{self, Theme};
+use super::theme::{self, WindowTheme};
 use crate::chart::Picture;
 use crate::error::Result;
 use crate::gui::view::View;
@@ -25,7 +25,7 @@ use crate::workspace::{ProgramSettings, Store, ThemeChoice, sample};
 /// The window.
 pub struct App {
     pub(super) state: State,
-    pub(super) layout: Layout,
+    pub(super) layout: ViewLayout,
     pub(super) autosave: Autosave,
     /// What was asked for last, so that a failure is not asked for again.
     pub(super) asked_patterns: Option<AttentionKey>,
@@ -49,7 +49,7 @@ impl App {
         let jobs = Jobs::new(move || waker.request_repaint());
         let app = Self {
             state: State::new(store, settings, jobs),
-            layout: Layout::default(),
+            layout: ViewLayout::default(),
             autosave: Autosave::default(),
             asked_patterns: None,
             asked_grouping: None,
@@ -242,7 +242,7 @@ impl eframe::App for App {
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
-        let theme = Theme::of(ui.visuals().dark_mode);
+        let theme = WindowTheme::of(ui.visuals().dark_mode);
         let cx = Cx { state: &self.state, theme, out: &self.out };
         panels::show(ui, cx, &mut self.layout, &mut self.buffers);
         if !self.out.is_empty() {

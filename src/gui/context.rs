@@ -2,7 +2,7 @@
 
 use super::action::{Action, Outbox};
 use super::state::State;
-use super::theme::Theme;
+use super::theme::WindowTheme;
 
 /// What panels and views are given: everything to read, and where to ask for changes.
 #[derive(Clone, Copy)]
@@ -10,7 +10,7 @@ pub struct Cx<'a> {
     /// Everything that is shown.
     pub state: &'a State,
     /// Colors by name.
-    pub theme: &'a Theme,
+    pub theme: &'a WindowTheme,
     /// Where to ask.
     pub out: &'a Outbox,
 }

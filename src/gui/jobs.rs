@@ -10,12 +10,12 @@ use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Head, Site};
 use crate::pruning::Report;
-use crate::run::{Patterns, Shown};
+use crate::run::{Patterns, AttentionInput};
 use crate::task::{Progress, Runner, Task, TaskState, Ticket};
 use crate::tensor::DeviceChoice;
 use crate::training::TrainingSummary;
 use crate::words::counted;
-use crate::workspace::Place;
+use crate::workspace::OpenedPath;
 
 /// Heads whose patterns are computed at once.
 pub const MOST_PATTERNS: usize = 16;
@@ -61,7 +61,7 @@ impl JobKind {
 /// What a worker hands back.
 pub enum JobOutcome {
     /// What lay at a path, and what could not be brought back with it.
-    Opened(Place, Vec<String>),
+    Opened(OpenedPath, Vec<String>),
     /// What a run found out.
     Analyzed(Arc<Analysis>),
     /// Quality of one plan.
@@ -89,7 +89,7 @@ pub enum JobOutcome {
 }
 
 /// Which attention patterns: the input and the heads.
-pub type AttentionKey = (Shown, Vec<Head>);
+pub type AttentionKey = (AttentionInput, Vec<Head>);
 
 /// Which grouping: of which result, layer, map, into how many groups.
 pub type RegroupKey = (u64, Site, FeatureMap, usize);

@@ -4,7 +4,7 @@ use crate::error::Error;
 
 /// How much attention a message asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub enum Severity {
     /// Something was done or is worth knowing.
     Info,
     /// Something was done but not quite as asked.
@@ -17,7 +17,7 @@ pub enum Level {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// How much attention it asks for.
-    pub level: Level,
+    pub level: Severity,
     /// What happened, in one line.
     pub text: String,
     /// How often it came in a row.
@@ -35,7 +35,7 @@ pub struct Messages {
 
 impl Messages {
     /// Adds a line; a repetition of the last one is counted.
-    pub fn add(&mut self, level: Level, text: impl Into<String>) {
+    pub fn add(&mut self, level: Severity, text: impl Into<String>) {
         let text = text.into();
         if let Some(last) = self.all.last_mut().filter(|m| m.text == text && m.level == level) {
             last.count += 1;
@@ -49,12 +49,12 @@ impl Messages {
 
     /// Something worth knowing.
     pub fn info(&mut self, text: impl Into<String>) {
-        self.add(Level::Info, text);
+        self.add(Severity::Info, text);
     }
 
     /// Something to look at.
     pub fn warn(&mut self, text: impl Into<String>) {
-        self.add(Level::Warning, text);
+        self.add(Severity::Warning, text);
     }
 
     /// A failure under the name of what was tried; a stop that the person asked for is only noted.
@@ -62,7 +62,7 @@ impl Messages {
         if error.is_cancelled() {
             self.info(format!("{what}: cancelled"));
         } else {
-            self.add(Level::Error, sentence(&format!("{what}: {error}")));
+            self.add(Severity::Error, sentence(&format!("{what}: {error}")));
         }
     }
 
@@ -84,9 +84,9 @@ impl Messages {
     /// All messages as text, for the clipboard.
     pub fn text(&self) -> String {
         let line = |m: &Message| match m.level {
-            Level::Info => m.text.clone(),
-            Level::Warning => format!("warning: {}", m.text),
-            Level::Error => format!("error: {}", m.text),
+            Severity::Info => m.text.clone(),
+            Severity::Warning => format!("warning: {}", m.text),
+            Severity::Error => format!("error: {}", m.text),
         };
         self.all.iter().map(line).collect::<Vec<_>>().join("\n")
     }
@@ -109,7 +109,7 @@ mod tests {
         messages.info("a");
         messages.fail("export", &Error::cancelled());
         messages.fail("export", &Error::new("disk full").at("/x"));
-        assert_eq!((messages.all()[0].count, messages.all()[1].level), (2, Level::Info));
+        assert_eq!((messages.all()[0].count, messages.all()[1].level), (2, Severity::Info));
         assert_eq!(messages.text(), "a\nexport: cancelled\nerror: Export: disk full: /x");
         for n in 0..LIMIT + 5 {
             messages.info(n.to_string());

@@ -14,7 +14,7 @@ use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Head, Site};
 use crate::plan::{Plan, SiteShape};
 use crate::pruning::{ExportFormat, Report};
-use crate::run::{Checked, Fault, Opened, Patterns, Placed, Shown, Spec, Watched};
+use crate::run::{Checked, Fault, Opened, Patterns, Placed, AttentionInput, Spec, Watched};
 use crate::tensor::DeviceChoice;
 use crate::training::{TrainSettings, TrainingSummary};
 use crate::workspace::{Draft, History, NamedPlan, Outlook, ProgramSettings, Proposal, Store, Workspace};
@@ -67,7 +67,7 @@ pub struct Export {
 
 /// A training run: what it is asked to do, what it tells, what came of it.
 #[derive(Default)]
-pub struct Training {
+pub struct TrainingState {
     /// What the next one is asked to do.
     pub settings: TrainSettings,
     /// Whether it begins with fresh weights.
@@ -139,9 +139,9 @@ pub struct State {
     /// How a pruned checkpoint is written.
     pub export: Export,
     /// A training run.
-    pub training: Training,
+    pub training: TrainingState,
     /// The input whose attention is shown.
-    pub shown: Shown,
+    pub shown: AttentionInput,
     /// Attention patterns.
     pub patterns: Option<(AttentionKey, Arc<Patterns>)>,
     /// Why there are no attention patterns.
@@ -189,8 +189,8 @@ impl State {
             curves: None,
             measured_revision: 0,
             export: Export::default(),
-            training: Training::default(),
-            shown: Shown::Nth(0),
+            training: TrainingState::default(),
+            shown: AttentionInput::Nth(0),
             patterns: None,
             pattern_fault: None,
             regrouped: None,

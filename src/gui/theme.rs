@@ -10,7 +10,7 @@ use eframe::egui::{
 use crate::chart::{self, GroupStyle, Rgb};
 
 /// The named colors of the window; those of data come from the figures, so that exports look alike.
-pub struct Theme {
+pub struct WindowTheme {
     /// Colors of data, shared with exported pictures.
     pub figure: &'static chart::Theme,
     /// Behind data.
@@ -70,10 +70,10 @@ pub fn color(rgb: Rgb) -> Color32 {
     Color32::from_rgb(rgb.r, rgb.g, rgb.b)
 }
 
-static LIGHT: LazyLock<Theme> = LazyLock::new(|| Theme::from_figure(&chart::Theme::LIGHT));
-static DARK: LazyLock<Theme> = LazyLock::new(|| Theme::from_figure(&chart::Theme::DARK));
+static LIGHT: LazyLock<WindowTheme> = LazyLock::new(|| WindowTheme::from_figure(&chart::Theme::LIGHT));
+static DARK: LazyLock<WindowTheme> = LazyLock::new(|| WindowTheme::from_figure(&chart::Theme::DARK));
 
-impl Theme {
+impl WindowTheme {
     /// The dark or the light theme.
     pub fn of(dark: bool) -> &'static Self {
         if dark { &DARK } else { &LIGHT }
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn text_reads_on_every_surface() {
-        for theme in [Theme::of(false), Theme::of(true)] {
+        for theme in [WindowTheme::of(false), WindowTheme::of(true)] {
             let name = theme.figure.name;
             for paper in [theme.canvas, theme.panel, theme.bar, theme.raised, theme.field] {
                 for text in [theme.ink, theme.muted, theme.warning, theme.danger, theme.good] {
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn marks_show_on_their_surface() {
-        for theme in [Theme::of(false), Theme::of(true)] {
+        for theme in [WindowTheme::of(false), WindowTheme::of(true)] {
             let name = theme.figure.name;
             // WCAG 2.2, 1.4.11 (AA): what carries meaning, 3:1.
             let marks = [
@@ -272,7 +272,7 @@ mod tests {
                 let contrast = rgb(fill).contrast(rgb(theme.canvas));
                 assert!(contrast >= 3.0, "{name}: {mark} {fill:?} on the canvas is {contrast:.2}");
                 // What is written on a mark.
-                let written = rgb(Theme::ink_on(fill)).contrast(rgb(fill));
+                let written = rgb(WindowTheme::ink_on(fill)).contrast(rgb(fill));
                 assert!(written >= 4.5, "{name}: text on {mark} {fill:?} is {written:.2}");
             }
             for paper in [theme.panel, theme.bar, theme.raised] {

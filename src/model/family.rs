@@ -1,6 +1,6 @@
 //! What a family of checkpoints is.
 
-use super::{Layout, RaggedNeed, StockHeads};
+use super::{TensorLayout, RaggedNeed, StockHeads};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 use crate::network::{NetworkSpec, Role};
@@ -19,7 +19,7 @@ pub struct Family {
     /// holds counts, and the first is the one to write.
     pub names: fn(&Config) -> &'static [&'static [Name]],
     /// Configuration to spec.
-    pub spec: fn(&Reading<'_>) -> Result<NetworkSpec>,
+    pub spec: fn(&ConfigReader<'_>) -> Result<NetworkSpec>,
     /// Numbers of heads that stock transformers opens.
     pub stock: StockHeads,
     /// Whether transformers 4.x reads `pruned_heads` when it opens a checkpoint (tested with 4.57.6).
@@ -31,7 +31,7 @@ pub struct Family {
 
 /// Module or role, tensor name without the family's prefix, layout. `{i}` stands for a layer. Where the left side is a
 /// module, the right side is the stem that `.weight` and `.bias` follow.
-pub type Name = (&'static str, &'static str, Layout);
+pub type Name = (&'static str, &'static str, TensorLayout);
 
 /// No model comes near these; larger numbers are refused before they size anything.
 const MOST_LAYERS: usize = 4096;
@@ -39,7 +39,7 @@ const MOST_HEADS: usize = 4096;
 const WIDEST_HEAD: usize = 8192;
 
 /// What a family reads its spec from.
-pub struct Reading<'a> {
+pub struct ConfigReader<'a> {
     /// `config.json`.
     pub config: &'a Config,
     /// Whether the checkpoint holds a tensor of this name, with or without the family's prefix.
@@ -48,7 +48,7 @@ pub struct Reading<'a> {
     pub tensors: usize,
 }
 
-impl Reading<'_> {
+impl ConfigReader<'_> {
     /// False where the first architecture has no language-model head: a bare model or a classifier.
     pub fn wants_head(&self) -> bool {
         self.config.architecture().is_none_or(names_head)
@@ -172,7 +172,7 @@ impl Family {
 
     /// The name under which a new checkpoint stores a role: behind the prefix, unless it belongs to a head or the
     /// architecture is the bare model.
-    pub(super) fn name_to_write(&self, config: &Config, role: Role) -> Option<(String, Layout)> {
+    pub(super) fn name_to_write(&self, config: &Config, role: Role) -> Option<(String, TensorLayout)> {
         let (name, layout) = self.names_of(config, role).next()?;
         let bare = config.architecture().is_some_and(|a| a.ends_with("Model") && !names_head(a));
         Some(if bare || role.module.is_output() {
@@ -183,7 +183,7 @@ impl Family {
     }
 
     /// The names under which a role may be stored, without the family's prefix, and how it lies there.
-    pub(super) fn names_of(&self, config: &Config, role: Role) -> impl Iterator<Item = (String, Layout)> {
+    pub(super) fn names_of(&self, config: &Config, role: Role) -> impl Iterator<Item = (String, TensorLayout)> {
         let (whole, stem) = (role.pattern(), role.module.pattern());
         let layer = role.module.layer().map(|(_, layer)| layer.to_string()).unwrap_or_default();
         (self.names)(config).iter().flat_map(|part| part.iter()).filter_map(move |(pattern, name, layout)| {

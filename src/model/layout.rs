@@ -19,14 +19,14 @@ pub enum Part {
 
 /// How a role is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub struct TensorLayout {
     /// Stored as `[in, out]` instead of `[out, in]` (GPT-2).
     pub transposed: bool,
     /// Which rows (columns where transposed).
     pub part: Part,
 }
 
-impl Layout {
+impl TensorLayout {
     /// A tensor of its own.
     pub const PLAIN: Self = Self { transposed: false, part: Part::Whole };
     /// A tensor of its own, `[in, out]`.

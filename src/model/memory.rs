@@ -81,7 +81,7 @@ impl Needs {
 
 /// Memory for a network and what passes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct MemoryPlan {
     /// Bytes in all, of which [`PROGRAM`] goes to the program itself.
     pub limit: MemoryLimit,
     /// The largest batch that will come.
@@ -90,7 +90,7 @@ pub struct Room {
     pub needs: Needs,
 }
 
-impl Room {
+impl MemoryPlan {
     /// Bytes for each network and what passes it.
     fn own(&self) -> u64 {
         self.limit.0.saturating_sub(PROGRAM + self.needs.throughout) / self.needs.networks.max(1)
@@ -126,7 +126,7 @@ impl Model {
     /// Loads the weights where they fit, with what passes them, in `room`; else leaves layers and token tables in the
     /// checkpoint and reads each when batches come to it. The results are the same. Fails as [`Model::check_room`]
     /// does.
-    pub fn network_within(&self, device: &Device, dtype: DType, room: &Room) -> Result<Network> {
+    pub fn network_within(&self, device: &Device, dtype: DType, room: &MemoryPlan) -> Result<Network> {
         self.check_room(device, dtype, room)?;
         let bytes = self.pass_bytes(device, dtype, room)?;
         let own = room.own();
@@ -137,7 +137,7 @@ impl Model {
     }
 
     /// What every weight and what passes takes in `room`, whatever its own limit is.
-    pub fn held_memory(&self, device: &Device, dtype: DType, room: &Room) -> Result<MemoryLimit> {
+    pub fn held_memory(&self, device: &Device, dtype: DType, room: &MemoryPlan) -> Result<MemoryLimit> {
         let Needs { networks, throughout, .. } = room.needs;
         let held = self.pass_bytes(device, dtype, room)?.held;
         Ok(MemoryLimit(held.saturating_mul(networks).saturating_add(throughout).saturating_add(PROGRAM)))
@@ -154,7 +154,7 @@ impl Model {
     }
 
     /// Fails where not even one layer and one batch fit, and says how much they need.
-    pub fn check_room(&self, device: &Device, dtype: DType, room: &Room) -> Result<()> {
+    pub fn check_room(&self, device: &Device, dtype: DType, room: &MemoryPlan) -> Result<()> {
         let (needed, limit) = (self.least_memory(device, dtype, room)?, room.limit);
         if needed <= limit {
             return Ok(());
@@ -165,15 +165,15 @@ impl Model {
     }
 
     /// The smallest limit for what comes and is needed in `room`, whatever its own limit is.
-    pub fn least_memory(&self, device: &Device, dtype: DType, room: &Room) -> Result<MemoryLimit> {
+    pub fn least_memory(&self, device: &Device, dtype: DType, room: &MemoryPlan) -> Result<MemoryLimit> {
         let bytes = self.pass_bytes(device, dtype, room)?;
         let one = bytes.held.min(bytes.passing.saturating_add(bytes.waiting));
         let Needs { networks, throughout, .. } = room.needs;
         Ok(MemoryLimit(one.saturating_mul(networks).saturating_add(throughout).saturating_add(PROGRAM)))
     }
 
-    fn pass_bytes(&self, device: &Device, dtype: DType, room: &Room) -> Result<PassBytes> {
-        let Room { largest, needs, .. } = room;
+    fn pass_bytes(&self, device: &Device, dtype: DType, room: &MemoryPlan) -> Result<PassBytes> {
+        let MemoryPlan { largest, needs, .. } = room;
         // Matrices of every query by every key at a time. The processor forms them for a probe alone, in the kernel's
         // type and the network's; elsewhere scores are there before and behind the softmax.
         let formed = match (has_kernels(device), needs.attention) {

@@ -22,11 +22,11 @@ mod stock;
 mod storage;
 mod weights;
 
-pub use family::{Family, Reading};
+pub use family::{Family, ConfigReader};
 pub use kept::{KEPT_KEY, apply_kept, removable};
-pub use layout::{Layout, Part};
-pub use memory::{MemoryLimit, Needs, PROGRAM, Room};
-pub use narrowed::Narrowed;
+pub use layout::{TensorLayout, Part};
+pub use memory::{MemoryLimit, Needs, PROGRAM, MemoryPlan};
+pub use narrowed::NarrowedWeights;
 pub use open::{HeadTensor, Model};
 pub use repaired::{NewOutput, Repaired, output_module};
 pub use stock::{HeadLimit, RaggedNeed, StockHeads, UniformHeads};

@@ -9,20 +9,20 @@ use crate::network::{HeadAxis, Kept, NetworkSpec, Projection, Role, Weights};
 /// Hands out the weights of a whole network cut to its kept heads: what the spec that
 /// [`apply_kept`](super::apply_kept) leaves asks for. Nothing is written, so that a plan can be timed or analyzed
 /// before it is carried out.
-pub struct Narrowed<'a> {
+pub struct NarrowedWeights<'a> {
     whole: &'a dyn Weights,
     spec: &'a NetworkSpec,
     kept: &'a Kept,
 }
 
-impl<'a> Narrowed<'a> {
+impl<'a> NarrowedWeights<'a> {
     /// `kept` are heads of `spec`, which `whole` belongs to; sites that are not named keep all.
     pub fn new(whole: &'a dyn Weights, spec: &'a NetworkSpec, kept: &'a Kept) -> Self {
         Self { whole, spec, kept }
     }
 }
 
-impl Weights for Narrowed<'_> {
+impl Weights for NarrowedWeights<'_> {
     fn get(&self, role: Role) -> Result<Tensor> {
         let tensor = self.whole.get(role)?;
         let Some((sites, attention, module)) = attention_of_role(self.spec, role) else { return Ok(tensor) };
@@ -59,7 +59,7 @@ mod tests {
 
     use super::super::{Model, apply_kept};
     use super::*;
-    use crate::network::{Batch, Blind, Gates, Network, Tokens};
+    use crate::network::{Batch, NoProbe, Gates, Network, Tokens};
 
     #[test]
     fn a_network_without_heads_computes_what_the_masked_one_does() {
@@ -70,7 +70,7 @@ mod tests {
             let weights = model.weights(&Device::Cpu, DType::F64);
             let mut left = spec.clone();
             apply_kept(&mut left, &kept).unwrap();
-            let network = Network::load(&left, &Narrowed::new(&weights, spec, &kept)).unwrap();
+            let network = Network::load(&left, &NarrowedWeights::new(&weights, spec, &kept)).unwrap();
             let whole = Network::load(spec, &weights).unwrap();
             let gates = Gates::keep(spec, &kept, DType::F64, &Device::Cpu).unwrap();
             let rows = [(vec![3, 5, 7, 9, 11], vec![true; 5])];
@@ -79,7 +79,7 @@ mod tests {
             if spec.encoder.is_some() && spec.decoder.is_some() {
                 batch.target = Some(tokens());
             }
-            let run = |network: &Network, gates: &Gates| network.hidden(&batch, gates, &mut Blind).unwrap().states;
+            let run = |network: &Network, gates: &Gates| network.hidden(&batch, gates, &mut NoProbe).unwrap().states;
             let difference = (run(&network, &Gates::open()) - run(&whole, &gates)).unwrap().abs().unwrap();
             let most = difference.flatten_all().unwrap().max(0).unwrap().to_scalar::<f64>().unwrap();
             assert!(most < 1e-9, "{family}: {most}");

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::kept::{apply_kept, read_kept};
 use super::weights::{Loader, Reader};
-use super::{Family, Layout, Part, Reading, Storage};
+use super::{Family, TensorLayout, Part, ConfigReader, Storage};
 use crate::checkpoint::{Checkpoint, Config, Stored};
 use crate::error::{Error, Result};
 use crate::network::{
@@ -23,22 +23,22 @@ pub struct Model {
     checkpoint: Checkpoint,
     family: &'static Family,
     spec: NetworkSpec,
-    places: HashMap<Role, Place>,
+    places: HashMap<Role, StoredRole>,
     notes: Vec<String>,
 }
 
 /// Where a role is stored.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct StoredRole {
     pub name: String,
-    pub layout: Layout,
+    pub layout: TensorLayout,
     /// Rows of the stored tensor (columns where transposed) in the order of the role; `None` for all.
     pub rows: Option<Vec<Range<usize>>>,
     /// Shape that the network expects.
     pub shape: Vec<usize>,
 }
 
-impl Place {
+impl StoredRole {
     /// Stored name and first row: roles for which this is equal are one block.
     pub fn block(&self) -> (&str, usize) {
         (&self.name, self.rows.as_ref().and_then(|rows| rows.first()).map_or(0, |range| range.start))
@@ -78,7 +78,7 @@ impl Model {
         let family = Family::of(checkpoint.config())?;
         check_supported(checkpoint.config())?;
         let has = |name: &str| stored_name(&checkpoint, family, name).is_some();
-        let reading = Reading { config: checkpoint.config(), has: &has, tensors: checkpoint.names().len() };
+        let reading = ConfigReader { config: checkpoint.config(), has: &has, tensors: checkpoint.names().len() };
         let mut spec = spec_of(family, &reading)?;
         let mut notes = Vec::new();
         if let Some(wrapper) = checkpoint.wrapper() {
@@ -159,12 +159,12 @@ impl Model {
     }
 
     /// Where a role is stored.
-    pub(super) fn place(&self, role: Role) -> Option<&Place> {
+    pub(super) fn place(&self, role: Role) -> Option<&StoredRole> {
         self.places.get(&role)
     }
 
     /// The stored name of a role and how it lies there.
-    pub fn stored_as(&self, role: Role) -> Option<(&str, Layout)> {
+    pub fn stored_as(&self, role: Role) -> Option<(&str, TensorLayout)> {
         self.places.get(&role).map(|p| (p.name.as_str(), p.layout))
     }
 
@@ -262,7 +262,7 @@ fn check_supported(config: &Config) -> Result<()> {
 }
 
 /// The network that a configuration describes.
-pub(super) fn spec_of(family: &Family, reading: &Reading<'_>) -> Result<NetworkSpec> {
+pub(super) fn spec_of(family: &Family, reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     let config = reading.config;
     let mut spec = (family.spec)(reading)?;
     check_sizes(&spec, config)?;
@@ -358,7 +358,7 @@ fn check_sizes(spec: &NetworkSpec, config: &Config) -> Result<()> {
 }
 
 /// Finds every role in the checkpoint and checks its shape.
-fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Result<HashMap<Role, Place>> {
+fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Result<HashMap<Role, StoredRole>> {
     let mut places = HashMap::new();
     for (role, shape) in roles::tensors(spec) {
         let (name, layout) = find(checkpoint, family, role).or_else(|error| {
@@ -388,13 +388,13 @@ fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Resul
                 Error::new(format!("tensor '{name}' holds {}, not floats", info.stored.name())).at(checkpoint.folder())
             );
         }
-        places.insert(role, Place { name, layout, rows, shape });
+        places.insert(role, StoredRole { name, layout, rows, shape });
     }
     Ok(places)
 }
 
 /// The stored tensor of a role.
-fn find(checkpoint: &Checkpoint, family: &Family, role: Role) -> Result<(String, Layout)> {
+fn find(checkpoint: &Checkpoint, family: &Family, role: Role) -> Result<(String, TensorLayout)> {
     let mut wanted = None;
     for (name, layout) in family.names_of(checkpoint.config(), role) {
         if let Some(stored) = stored_name(checkpoint, family, &name) {
@@ -410,7 +410,7 @@ fn find(checkpoint: &Checkpoint, family: &Family, role: Role) -> Result<(String,
 }
 
 /// Rows of the stored tensor that make up a role; `None` where all of them do.
-pub(super) fn rows_of(spec: &NetworkSpec, role: Role, shape: &[usize], layout: Layout) -> Option<Vec<Range<usize>>> {
+pub(super) fn rows_of(spec: &NetworkSpec, role: Role, shape: &[usize], layout: TensorLayout) -> Option<Vec<Range<usize>>> {
     match layout.part {
         Part::Whole => None,
         Part::Half(index) => {
@@ -426,7 +426,7 @@ pub(super) fn rows_of(spec: &NetworkSpec, role: Role, shape: &[usize], layout: L
 }
 
 /// The shape that the stored tensor must have for a role of `shape`.
-pub(super) fn stored_shape(spec: &NetworkSpec, role: Role, shape: &[usize], layout: Layout) -> Vec<usize> {
+pub(super) fn stored_shape(spec: &NetworkSpec, role: Role, shape: &[usize], layout: TensorLayout) -> Vec<usize> {
     let mut stored = shape.to_vec();
     if let Some(rows) = stored.first_mut() {
         match layout.part {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 
-use super::open::{Place, rows_of, spec_of, stored_shape};
-use super::{Family, Reading};
+use super::open::{StoredRole, rows_of, spec_of, stored_shape};
+use super::{Family, ConfigReader};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 use crate::network::{NetworkSpec, Role, roles};
@@ -15,13 +15,13 @@ use crate::network::{NetworkSpec, Role, roles};
 #[derive(Clone, Debug)]
 pub struct Storage {
     /// In the alphabetical order of roles, which decides the order of parameters and so of sums over them.
-    places: Vec<(Role, Place)>,
+    places: Vec<(Role, StoredRole)>,
     shapes: BTreeMap<String, Vec<usize>>,
 }
 
 impl Storage {
     pub(super) fn of(
-        places: impl Iterator<Item = (Role, Place)>,
+        places: impl Iterator<Item = (Role, StoredRole)>,
         shape_of: impl Fn(&str) -> Option<Vec<usize>>,
     ) -> Result<Self> {
         let places = in_order(places.collect());
@@ -38,7 +38,7 @@ impl Storage {
     /// Optional tensors that a family recognizes by their presence are taken to be there.
     pub fn fresh(config: &Config) -> Result<(NetworkSpec, Self)> {
         let family = Family::of(config)?;
-        let spec = spec_of(family, &Reading { config, has: &|_| true, tensors: usize::MAX })?;
+        let spec = spec_of(family, &ConfigReader { config, has: &|_| true, tensors: usize::MAX })?;
         let mut places = Vec::new();
         let mut shapes = BTreeMap::new();
         for (role, shape) in roles::tensors(&spec) {
@@ -47,7 +47,7 @@ impl Storage {
                 .ok_or_else(|| Error::new(format!("the {} family has no name for '{role}'", family.model_type)))?;
             shapes.insert(name.clone(), stored_shape(&spec, role, &shape, layout));
             let rows = rows_of(&spec, role, &shape, layout);
-            places.push((role, Place { name, layout, rows, shape }));
+            places.push((role, StoredRole { name, layout, rows, shape }));
         }
         Ok((spec, Self { places: in_order(places), shapes }))
     }
@@ -64,10 +64,10 @@ impl Storage {
 
     /// The stored tensor and the first of its rows that a role reads. Roles for which this is equal are one block.
     pub fn block_of(&self, role: Role) -> Option<(&str, usize)> {
-        self.place(role).map(Place::block)
+        self.place(role).map(StoredRole::block)
     }
 
-    fn place(&self, role: Role) -> Option<&Place> {
+    fn place(&self, role: Role) -> Option<&StoredRole> {
         self.places.iter().find(|(r, _)| *r == role).map(|(_, place)| place)
     }
 
@@ -121,7 +121,7 @@ impl Storage {
     }
 }
 
-fn in_order(mut places: Vec<(Role, Place)>) -> Vec<(Role, Place)> {
+fn in_order(mut places: Vec<(Role, StoredRole)>) -> Vec<(Role, StoredRole)> {
     places.sort_by_cached_key(|(role, _)| role.to_string());
     places
 }

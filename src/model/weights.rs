@@ -1,4 +1,4 @@
-//! Reading roles from a checkpoint.
+//! ConfigReader roles from a checkpoint.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor};
 
 use super::Model;
-use super::open::Place;
+use super::open::StoredRole;
 use crate::error::{Error, Result};
 use crate::network::{Role, Weights};
 
@@ -24,11 +24,11 @@ impl Reader {
         Self { model: model.clone(), device: device.clone(), dtype }
     }
 
-    fn place(&self, role: Role) -> Result<&Place> {
+    fn place(&self, role: Role) -> Result<&StoredRole> {
         self.model.place(role).ok_or_else(|| Error::new(format!("the model has no '{role}'")))
     }
 
-    fn read(&self, place: &Place) -> Result<Tensor> {
+    fn read(&self, place: &StoredRole) -> Result<Tensor> {
         let checkpoint = self.model.checkpoint();
         let info = checkpoint.required(&place.name)?;
         let turned = place.layout.transposed && info.shape.len() == 2;

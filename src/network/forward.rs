@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::output::Output;
-use super::part::Left;
+use super::output::OutputHead;
+use super::part::Deferred;
 use super::stack::{Stack, StackEntry, Watch};
-use super::{Batch, Blind, Gates, NetworkSpec, Probe, Site, Source, StackKind, TokenMask, Tokens, Weights};
+use super::{Batch, NoProbe, Gates, NetworkSpec, Probe, Site, Source, StackKind, TokenMask, Tokens, Weights};
 use crate::error::{Error, Result};
 use crate::task::Ticket;
 use crate::tensor::at_work;
@@ -27,7 +27,7 @@ pub struct Network {
     spec: NetworkSpec,
     encoder: Option<Stack>,
     decoder: Option<Stack>,
-    output: Option<Output>,
+    output: Option<OutputHead>,
     device: Device,
     dtype: DType,
     /// Bytes of hidden states that may wait between two layers, where layers are not held.
@@ -43,16 +43,16 @@ impl Network {
     /// Leaves layers and token tables to `weights`, which are asked for each of them whenever a pass comes to it, and
     /// lets batches advance together that hold up to `waiting` bytes of hidden states between two layers.
     pub fn stream(spec: &NetworkSpec, weights: Arc<dyn Weights + Send + Sync>, waiting: u64) -> Result<Self> {
-        let left = Left(Arc::clone(&weights));
-        Ok(Self { waiting: Some(waiting), ..Self::new(spec, &*weights, Some(&left))? })
+        let deferred = Deferred(Arc::clone(&weights));
+        Ok(Self { waiting: Some(waiting), ..Self::new(spec, &*weights, Some(&deferred))? })
     }
 
-    fn new(spec: &NetworkSpec, weights: &dyn Weights, left: Option<&Left>) -> Result<Self> {
-        let load = |stack: &Option<_>, kind| stack.as_ref().map(|s| Stack::load(s, kind, weights, left)).transpose();
+    fn new(spec: &NetworkSpec, weights: &dyn Weights, deferred: Option<&Deferred>) -> Result<Self> {
+        let load = |stack: &Option<_>, kind| stack.as_ref().map(|s| Stack::load(s, kind, weights, deferred)).transpose();
         let encoder = load(&spec.encoder, StackKind::Encoder)?;
         let decoder = load(&spec.decoder, StackKind::Decoder)?;
         let last = decoder.as_ref().or(encoder.as_ref()).ok_or_else(|| Error::new("the network has no layers"))?;
-        let output = spec.output.as_ref().map(|o| Output::load(o, weights, left, last.table(), spec)).transpose()?;
+        let output = spec.output.as_ref().map(|o| OutputHead::load(o, weights, deferred, last.table(), spec)).transpose()?;
         let (device, dtype) = last.place()?;
         Ok(Self { spec: spec.clone(), output, device, dtype, encoder, decoder, waiting: None })
     }
@@ -100,7 +100,7 @@ impl Network {
     }
 
     /// The language-model head, where there is one.
-    pub fn output(&self) -> Option<&Output> {
+    pub fn output(&self) -> Option<&OutputHead> {
         self.output.as_ref()
     }
 
@@ -189,7 +189,7 @@ impl Network {
 
     /// [`Network::forward`] with open gates, unwatched.
     pub fn run(&self, batch: &Batch) -> Result<Tensor> {
-        self.forward(batch, &Gates::open(), &mut Blind)
+        self.forward(batch, &Gates::open(), &mut NoProbe)
     }
 }
 

@@ -6,7 +6,7 @@ use super::attention::Linear;
 use super::interpolate::resample;
 use super::layer::Norm;
 use super::packing::Packing;
-use super::part::{Left, Table};
+use super::part::{Deferred, TokenTable};
 use super::{
     Counting, EmbedModule, FrameInputSpec, InputSpec, Module, PatchInputSpec, PositionSpec, ProjectSpec, Source,
     StackKind, TokenInputSpec, TokenMask, Tokens, Weights,
@@ -16,7 +16,7 @@ use crate::tensor::{add_shared, gelu, lookup, wide};
 
 /// Weights of a stack's input.
 #[derive(Clone, Debug)]
-pub(super) enum Input {
+pub(super) enum InputWeights {
     Tokens(TokenInput),
     Patches(PatchInput),
     Frames(FrameInput),
@@ -25,7 +25,7 @@ pub(super) enum Input {
 #[derive(Clone, Debug)]
 pub(super) struct TokenInput {
     spec: TokenInputSpec,
-    pub table: Table,
+    pub table: TokenTable,
     types: Option<Tensor>,
     positions: Option<Tensor>,
     norm: Option<Norm>,
@@ -49,19 +49,19 @@ pub(super) struct FrameInput {
     positions: Tensor,
 }
 
-impl Input {
-    /// Reads everything but the token table, which stays in `left` where that is given.
-    pub fn load(spec: &InputSpec, weights: &dyn Weights, left: Option<&Left>, stack: StackKind) -> Result<Self> {
+impl InputWeights {
+    /// Reads everything but the token table, which stays in `deferred` where that is given.
+    pub fn load(spec: &InputSpec, weights: &dyn Weights, deferred: Option<&Deferred>, stack: StackKind) -> Result<Self> {
         let module = |part| Module::Embed(stack, part);
         let get = |part| weights.get(module(part).weight());
         Ok(match spec {
             InputSpec::Tokens(spec) => {
-                let has_table = matches!(spec.positions, PositionSpec::Table { .. });
+                let has_table = matches!(spec.positions, PositionSpec::TokenTable { .. });
                 let norm = |n| Norm::load(n, weights, module(EmbedModule::Norm));
                 let project = |p: ProjectSpec| Linear::load(weights, module(EmbedModule::Project), p.bias);
                 let tokens = module(EmbedModule::Tokens).weight();
                 Self::Tokens(TokenInput {
-                    table: Table::new(weights, left, tokens, (spec.vocabulary, spec.width))?,
+                    table: TokenTable::new(weights, deferred, tokens, (spec.vocabulary, spec.width))?,
                     types: if spec.types > 0 { Some(get(EmbedModule::Types)?) } else { None },
                     positions: if has_table { Some(get(EmbedModule::Positions)?) } else { None },
                     norm: spec.norm.map(norm).transpose()?,
@@ -156,7 +156,7 @@ impl TokenInput {
                 }
             };
         }
-        let after = matches!(self.spec.positions, PositionSpec::Table { after_projection: true, .. });
+        let after = matches!(self.spec.positions, PositionSpec::TokenTable { after_projection: true, .. });
         if !after {
             hidden = self.add_positions(hidden, tokens, places.as_deref())?;
         }
@@ -186,7 +186,7 @@ impl TokenInput {
         match &self.spec.positions {
             PositionSpec::None => Ok(hidden),
             PositionSpec::Sinusoidal => add_every(&sinusoids(t, hidden.dim(2)?, hidden.dtype(), hidden.device())?),
-            PositionSpec::Table { rows, offset, counting, .. } => {
+            PositionSpec::TokenTable { rows, offset, counting, .. } => {
                 let Some(table) = &self.positions else { return Ok(hidden) };
                 if let Some(given) = &tokens.positions {
                     // RoBERTa's ids are rows already; others count from 0.

@@ -66,9 +66,9 @@ pub use groups::LockstepBatches;
 pub use kept::Kept;
 pub use layer::Layer;
 pub use norm_spec::{NormKind, NormSpec};
-pub use output::{Output, OutputBlock};
+pub use output::{OutputHead, OutputBlock};
 pub use part::block_bytes;
-pub use probe::{Blind, Probe, SiteMaps};
+pub use probe::{NoProbe, Probe, SiteMaps};
 pub use role::{AttentionModule, Branch, BranchModule, EmbedModule, MlpModule, Module, Projection, Role, Term};
 pub use roles::{Residence, Weights};
 pub use rotary::{Beyond, RotarySpec};
@@ -78,4 +78,4 @@ pub use spec::{
     Activation, BranchNorms, Counting, FrameInputSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, Objective,
     OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, StackSpec, TokenInputSpec, TransformSpec, Wiring,
 };
-pub use walk::{Standing, Step, Walk};
+pub use walk::{SiteState, WalkStep, Walk};

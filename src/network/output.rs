@@ -6,17 +6,17 @@ use candle_core::{D, Tensor};
 
 use super::attention::Linear;
 use super::layer::{Norm, activate};
-use super::part::{Left, Table};
+use super::part::{Deferred, TokenTable};
 use super::{Module, NetworkSpec, OutputSpec, Weights};
 use crate::error::Result;
 use crate::tensor::linear;
 
 /// Weights of the head. Its table may be larger than any layer, so it is used block by block.
 #[derive(Clone, Debug)]
-pub struct Output {
+pub struct OutputHead {
     spec: OutputSpec,
     transform: Option<(Linear, Norm)>,
-    table: Table,
+    table: TokenTable,
     bias: Option<Tensor>,
 }
 
@@ -29,13 +29,13 @@ pub struct OutputBlock {
     soft_cap: Option<f64>,
 }
 
-impl Output {
+impl OutputHead {
     /// `tokens` is the token table of the last stack, used where the head is tied to it.
     pub(super) fn load(
         spec: &OutputSpec,
         weights: &dyn Weights,
-        left: Option<&Left>,
-        tokens: Option<&Table>,
+        deferred: Option<&Deferred>,
+        tokens: Option<&TokenTable>,
         network: &NetworkSpec,
     ) -> Result<Self> {
         let transform = spec.transform.as_ref().map(|t| -> Result<_> {
@@ -50,7 +50,7 @@ impl Output {
             transform: transform.transpose()?,
             table: match tokens.filter(|_| spec.tied) {
                 Some(table) => table.clone(),
-                None => Table::new(weights, left, Module::Output.weight(), (spec.vocabulary, width))?,
+                None => TokenTable::new(weights, deferred, Module::Output.weight(), (spec.vocabulary, width))?,
             },
             bias: if spec.bias { Some(weights.get(Module::Output.bias())?) } else { None },
             spec: spec.clone(),

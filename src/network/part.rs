@@ -17,44 +17,44 @@ use crate::tensor::lookup;
 
 /// Weights that a network leaves where they are.
 #[derive(Clone)]
-pub(super) struct Left(pub Arc<dyn Weights + Send + Sync>);
+pub(super) struct Deferred(pub Arc<dyn Weights + Send + Sync>);
 
-impl fmt::Debug for Left {
+impl fmt::Debug for Deferred {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Left")
+        f.write_str("Deferred")
     }
 }
 
 /// A part that is held, or left to be read.
 #[derive(Clone, Debug)]
-pub(super) enum Part<T> {
+pub(super) enum DeferredPart<T> {
     Held(T),
-    Left(Left),
+    Deferred(Deferred),
 }
 
-impl<T: Clone> Part<T> {
+impl<T: Clone> DeferredPart<T> {
     /// Reads the part now, or leaves it.
     pub fn new(
         weights: &dyn Weights,
-        left: Option<&Left>,
+        deferred: Option<&Deferred>,
         read: impl FnOnce(&dyn Weights) -> Result<T>,
     ) -> Result<Self> {
-        match left {
-            Some(left) => Ok(Self::Left(left.clone())),
+        match deferred {
+            Some(deferred) => Ok(Self::Deferred(deferred.clone())),
             None => Ok(Self::Held(read(weights)?)),
         }
     }
 
     /// Whether it is read each time.
     pub fn is_left(&self) -> bool {
-        matches!(self, Self::Left(_))
+        matches!(self, Self::Deferred(_))
     }
 
     /// The part, read where it is not held.
     pub fn get(&self, read: impl FnOnce(&dyn Weights) -> Result<T>) -> Result<Cow<'_, T>> {
         match self {
             Self::Held(part) => Ok(Cow::Borrowed(part)),
-            Self::Left(left) => Ok(Cow::Owned(read(&*left.0)?)),
+            Self::Deferred(deferred) => Ok(Cow::Owned(read(&*deferred.0)?)),
         }
     }
 }
@@ -64,23 +64,23 @@ const BLOCK: usize = 1 << 22;
 
 /// A table with a row per token: embeddings, or the weights of a language-model head.
 #[derive(Clone, Debug)]
-pub(super) struct Table {
+pub(super) struct TokenTable {
     rows: usize,
     width: usize,
-    source: Source,
+    source: TableSource,
 }
 
 #[derive(Clone, Debug)]
-enum Source {
+enum TableSource {
     Held(Tensor),
-    Left(Left, Role),
+    Deferred(Deferred, Role),
 }
 
-impl Table {
-    pub fn new(weights: &dyn Weights, left: Option<&Left>, role: Role, shape: (usize, usize)) -> Result<Self> {
-        let source = match left {
-            Some(left) => Source::Left(left.clone(), role),
-            None => Source::Held(weights.get(role)?),
+impl TokenTable {
+    pub fn new(weights: &dyn Weights, deferred: Option<&Deferred>, role: Role, shape: (usize, usize)) -> Result<Self> {
+        let source = match deferred {
+            Some(deferred) => TableSource::Deferred(deferred.clone(), role),
+            None => TableSource::Held(weights.get(role)?),
         };
         Ok(Self { rows: shape.0, width: shape.1, source })
     }
@@ -94,7 +94,7 @@ impl Table {
     /// The whole table where it is held and gradients flow into it.
     pub fn tracked(&self) -> Option<&Tensor> {
         match &self.source {
-            Source::Held(table) if table.track_op() => Some(table),
+            TableSource::Held(table) if table.track_op() => Some(table),
             _ => None,
         }
     }
@@ -102,13 +102,13 @@ impl Table {
     /// The rows of `ids [M]`, `[M, width]`.
     pub fn gather(&self, ids: &Tensor) -> Result<Tensor> {
         match &self.source {
-            Source::Held(table) => Ok(lookup(table, ids)?),
-            Source::Left(left, role) => {
+            TableSource::Held(table) => Ok(lookup(table, ids)?),
+            TableSource::Deferred(deferred, role) => {
                 let ids = ids.to_vec1::<u32>()?;
                 let mut rows = ids.clone();
                 rows.sort_unstable();
                 rows.dedup();
-                let read = left.0.rows(*role, &neighbors(&rows))?;
+                let read = deferred.0.rows(*role, &neighbors(&rows))?;
                 let place = |id: &u32| rows.binary_search(id).ok().and_then(|at| u32::try_from(at).ok());
                 let places = ids.iter().map(place).collect::<Option<Vec<_>>>();
                 let places = places.ok_or_else(|| Error::new("a row of the token table was not read"))?;
@@ -126,8 +126,8 @@ impl Table {
     /// Rows of one block.
     pub fn block(&self, rows: Range<usize>) -> Result<Tensor> {
         match &self.source {
-            Source::Held(table) => Ok(table.narrow(0, rows.start, rows.len())?),
-            Source::Left(left, role) => left.0.rows(*role, &[rows]),
+            TableSource::Held(table) => Ok(table.narrow(0, rows.start, rows.len())?),
+            TableSource::Deferred(deferred, role) => deferred.0.rows(*role, &[rows]),
         }
     }
 }

@@ -22,9 +22,9 @@ pub trait Probe: Send {
 
 /// A probe that looks at nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Blind;
+pub struct NoProbe;
 
-impl Probe for Blind {
+impl Probe for NoProbe {
     fn wants_attention(&self, _site: Site) -> bool {
         false
     }

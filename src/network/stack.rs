@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use candle_core::{DType, Device, Tensor};
 
 use super::attention::{Angles, Context};
-use super::input::Input;
+use super::input::InputWeights;
 use super::layer::{Memory, Norm};
 use super::packing::Packing;
-use super::part::{Left, Part, Table};
+use super::part::{Deferred, DeferredPart, TokenTable};
 use super::score_bias::{alibi, relative};
 use super::{
     AttentionSpec, Gates, Hidden, Layer, Module, Probe, RotarySpec, ScoreBias, Site, SiteKind, Source, StackKind,
@@ -24,8 +24,8 @@ use crate::tensor::{Visibility, linear};
 pub(super) struct Stack {
     spec: StackSpec,
     kind: StackKind,
-    input: Input,
-    layers: Vec<Part<Layer>>,
+    input: InputWeights,
+    layers: Vec<DeferredPart<Layer>>,
     final_norm: Option<Norm>,
     project_out: Option<Tensor>,
     /// `[buckets, heads before pruning]`.
@@ -77,12 +77,12 @@ struct Encoded {
 }
 
 impl Stack {
-    /// Reads the stack of `kind`; layers and the token table stay in `left` where that is given.
-    pub fn load(spec: &StackSpec, kind: StackKind, weights: &dyn Weights, left: Option<&Left>) -> Result<Self> {
+    /// Reads the stack of `kind`; layers and the token table stay in `deferred` where that is given.
+    pub fn load(spec: &StackSpec, kind: StackKind, weights: &dyn Weights, deferred: Option<&Deferred>) -> Result<Self> {
         let has_relative = spec.layers.iter().any(|l| matches!(l.attention.bias, ScoreBias::Relative { .. }));
-        let layer = |spec| Part::new(weights, left, |weights| Layer::load(spec, weights, kind));
+        let layer = |spec| DeferredPart::new(weights, deferred, |weights| Layer::load(spec, weights, kind));
         Ok(Self {
-            input: Input::load(&spec.input, weights, left, kind)?,
+            input: InputWeights::load(&spec.input, weights, deferred, kind)?,
             layers: spec.layers.iter().map(layer).collect::<Result<_>>()?,
             final_norm: spec.final_norm.map(|n| Norm::load(n, weights, Module::FinalNorm(kind))).transpose()?,
             project_out: spec.project_out.map(|_| weights.get(Module::ProjectOut(kind).weight())).transpose()?,
@@ -96,7 +96,7 @@ impl Stack {
     pub fn replace_output(&mut self, weights: &dyn Weights, site: Site) -> Result<()> {
         let stored = self.spec.layers.get(site.layer).map(|layer| layer.stored);
         for (layer, spec) in self.layers.iter_mut().zip(&self.spec.layers) {
-            if let Part::Held(layer) = layer
+            if let DeferredPart::Held(layer) = layer
                 && Some(spec.stored) == stored
             {
                 layer.replace_output(spec.stored, weights, site.kind)?;
@@ -111,9 +111,9 @@ impl Stack {
     }
 
     /// The token table, where the stack reads tokens.
-    pub fn table(&self) -> Option<&Table> {
+    pub fn table(&self) -> Option<&TokenTable> {
         match &self.input {
-            Input::Tokens(input) => Some(&input.table),
+            InputWeights::Tokens(input) => Some(&input.table),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 
 use super::attention::join_heads;
 use super::stack::{Lane, Shared, Stack, StackEntry};
-use super::{Batch, Blind, Gates, Hidden, Layer, Network, Site, SiteKind, Source, Tokens};
+use super::{Batch, NoProbe, Gates, Hidden, Layer, Network, Site, SiteKind, Source, Tokens};
 use crate::error::{Error, Result};
 
 /// Batches that stand before the same attention layer. Each is seen and joined once there; then all step on.
@@ -27,7 +27,7 @@ pub struct Walk<'a> {
 
 /// One batch before an attention layer: positions in rows, of which `real` (all, where there is none) are no padding.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct SiteState {
     /// The stream, `[P, D]`.
     pub stream: Tensor,
     /// The outputs of all heads side by side, `[P, H d]`.
@@ -67,11 +67,11 @@ impl<'a> Walk<'a> {
     }
 
     /// The batch at place `lane`: what it is, and what all heads of the layer ahead make of it.
-    pub fn look(&self, lane: usize) -> Result<Standing> {
+    pub fn look(&self, lane: usize) -> Result<SiteState> {
         let (site, own) = (self.site(), self.lane(lane)?);
         let heads =
             self.stack.within(self.index, lane, own, &mut Shared::default(), &Gates::open(), |context, memory| {
-                self.layer.heads(site, &own.x, context, memory, &mut Blind)
+                self.layer.heads(site, &own.x, context, memory, &mut NoProbe)
             })?;
         let heads = heads.ok_or_else(|| Error::new(format!("{site} has no heads")))?;
         let heads = own.packing.pack(join_heads(&heads)?)?.flatten_to(1)?;
@@ -82,7 +82,7 @@ impl<'a> Walk<'a> {
             let rows: Vec<u32> = (0u32..).zip(own.mask.real()).filter_map(|(r, real)| real.then_some(r)).collect();
             Some(Tensor::new(rows, own.x.device())?)
         };
-        Ok(Standing { stream: own.x.flatten_to(1)?, heads, real })
+        Ok(SiteState { stream: own.x.flatten_to(1)?, heads, real })
     }
 
     /// What the layer ahead makes of heads `[P, H d]` as it is: `o W + b`, `[P, D]`.
@@ -116,10 +116,10 @@ impl<'a> Walk<'a> {
     }
 
     /// Once every batch is behind the layer ahead: takes all of them to the next, or gives the results of the last stack.
-    pub fn step(mut self) -> Result<Step<'a>> {
+    pub fn step(mut self) -> Result<WalkStep<'a>> {
         if self.kind != SiteKind::Cross && self.layer.has_cross() {
             self.kind = SiteKind::Cross;
-            return Ok(Step::On(Box::new(self)));
+            return Ok(WalkStep::On(Box::new(self)));
         }
         for (lane, entered) in self.lanes.iter_mut().zip(&self.entered) {
             lane.x = self.layer.feed_forward(entered, &lane.x)?;
@@ -129,7 +129,7 @@ impl<'a> Walk<'a> {
             self.layer = self.stack.layer(self.index + 1, Some((self.index, self.layer)))?;
             self.index += 1;
             self.entered = self.lanes.iter().map(|lane| lane.x.clone()).collect();
-            return Ok(Step::On(Box::new(self)));
+            return Ok(WalkStep::On(Box::new(self)));
         }
         let results = self.lanes.into_iter().map(|lane| self.stack.leave(lane)).collect::<Result<Vec<_>>>()?;
         match self.network.stacks() {
@@ -139,15 +139,15 @@ impl<'a> Walk<'a> {
                     decoder.enter(&StackEntry { source: Source::Tokens(target), memory: Some(memory) })
                 };
                 let lanes = entries.map(enter).collect::<Result<_>>()?;
-                Ok(Step::On(Box::new(Self::at_first(self.network, decoder, lanes, Vec::new())?)))
+                Ok(WalkStep::On(Box::new(Self::at_first(self.network, decoder, lanes, Vec::new())?)))
             }
-            _ => Ok(Step::Done(results)),
+            _ => Ok(WalkStep::Done(results)),
         }
     }
 }
 
 /// Where a [`Walk`] has come to.
-pub enum Step<'a> {
+pub enum WalkStep<'a> {
     /// Before the next attention layer.
     On(Box<Walk<'a>>),
     /// Behind the last layer: the results of the batches.

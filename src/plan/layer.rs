@@ -26,7 +26,7 @@ pub(super) struct PlanLayer<'a> {
 }
 
 /// The heads of a layer that stay, and how all stood.
-pub(super) struct Chosen {
+pub(super) struct LayerChoice {
     pub kept: Vec<usize>,
     pub ranks: Vec<Rank>,
 }
@@ -101,7 +101,7 @@ impl<'a> PlanLayer<'a> {
     }
 
     /// The best `number` heads by the method.
-    pub fn choose(&self, number: usize, rng: &mut impl Rng) -> Result<Chosen> {
+    pub fn choose(&self, number: usize, rng: &mut impl Rng) -> Result<LayerChoice> {
         let mut ranks = self.ranks(number, rng)?;
         if number > 0 && self.ranking.method.picks_by_group() {
             let grouping = self.grouping(number)?;
@@ -115,11 +115,11 @@ impl<'a> PlanLayer<'a> {
             // Those that stand for a group go before all others.
             winners.into_iter().for_each(|h| ranks[h].class += 1);
         }
-        Ok(Chosen { kept: self.best_set(&ranks, number), ranks })
+        Ok(LayerChoice { kept: self.best_set(&ranks, number), ranks })
     }
 
     /// Heads at or above a threshold, at least the best one.
-    pub fn above(&self, least: f64, rng: &mut impl Rng) -> Result<Chosen> {
+    pub fn above(&self, least: f64, rng: &mut impl Rng) -> Result<LayerChoice> {
         let ranks = self.ranks(self.groups, rng)?;
         let largest = ranks.iter().map(|r| r.score).fold(0.0, f64::max);
         // Scores without a natural scale count as shares of the layer's largest.
@@ -131,7 +131,7 @@ impl<'a> PlanLayer<'a> {
         if kept.is_empty() {
             kept = self.best_set(&ranks, self.legal.first().copied().unwrap_or(0));
         }
-        Ok(Chosen { kept, ranks })
+        Ok(LayerChoice { kept, ranks })
     }
 
     /// How the heads stand where `number` of them stay: votes and cosines are those for as many groups.

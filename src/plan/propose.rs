@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 
 use super::budget::{Share, equal_shares, most_valuable, nearest};
-use super::layer::{Chosen, PlanLayer};
+use super::layer::{LayerChoice, PlanLayer};
 use super::{Amount, Method, Plan, Ranking, Shape};
 use crate::analysis::{Analysis, Rank};
 use crate::error::{Error, Result};
@@ -66,7 +66,7 @@ pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
         }
         Amount::Ratio(_) | Amount::Threshold(_) => None,
     };
-    let chosen: Vec<Chosen> = match (numbers, request.amount) {
+    let chosen: Vec<LayerChoice> = match (numbers, request.amount) {
         (Some(numbers), _) => {
             layers.iter().zip(numbers).map(|(layer, n)| layer.choose(n, &mut rng)).collect::<Result<_>>()?
         }
@@ -117,7 +117,7 @@ pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
         notes,
         ..Plan::default()
     };
-    for (layer, Chosen { kept, ranks }) in layers.iter().zip(chosen) {
+    for (layer, LayerChoice { kept, ranks }) in layers.iter().zip(chosen) {
         for pass in &layer.passes {
             plan.kept.set(pass.site, kept.iter().copied());
             plan.heads.insert(pass.site, layer.heads());
@@ -156,7 +156,7 @@ pub(crate) fn check_amount(request: &PlanRequest) -> Result<()> {
 }
 
 /// Spends one budget over the whole model where the highest scores are.
-fn spend(layers: &[PlanLayer<'_>], total: usize, rng: &mut impl Rng) -> Result<Vec<Chosen>> {
+fn spend(layers: &[PlanLayer<'_>], total: usize, rng: &mut impl Rng) -> Result<Vec<LayerChoice>> {
     let ranks: Vec<Vec<Rank>> = layers.iter().map(|l| l.ranks(l.heads(), rng)).collect::<Result<_>>()?;
     let numbers = if layers.iter().all(|l| l.legal.last() == Some(&l.legal.len()) || l.legal.len() == l.heads() + 1) {
         highest(layers, &ranks, total)
@@ -169,7 +169,7 @@ fn spend(layers: &[PlanLayer<'_>], total: usize, rng: &mut impl Rng) -> Result<V
         most_valuable(&layers.iter().zip(&ranks).map(worth).collect::<Vec<_>>(), total.max(least))
     };
     let choose =
-        |((layer, ranks), n): ((&PlanLayer<'_>, Vec<Rank>), usize)| Chosen { kept: layer.best_set(&ranks, n), ranks };
+        |((layer, ranks), n): ((&PlanLayer<'_>, Vec<Rank>), usize)| LayerChoice { kept: layer.best_set(&ranks, n), ranks };
     Ok(layers.iter().zip(ranks).zip(numbers).map(choose).collect())
 }
 
@@ -194,9 +194,9 @@ fn highest(layers: &[PlanLayer<'_>], ranks: &[Vec<Rank>], total: usize) -> Vec<u
 }
 
 /// In words, how often equal scores stood at the cut, and what settled it.
-fn ties(chosen: &[Chosen]) -> Option<String> {
+fn ties(chosen: &[LayerChoice]) -> Option<String> {
     let (mut layers, mut by) = (0, [0usize; 3]);
-    for Chosen { kept, ranks } in chosen {
+    for LayerChoice { kept, ranks } in chosen {
         let dropped = || (0..ranks.len()).filter(|h| !kept.contains(h));
         let equal =
             |h: usize, other: usize| ranks[h].class == ranks[other].class && ranks[h].score == ranks[other].score;

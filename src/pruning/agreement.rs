@@ -4,7 +4,7 @@ use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::network::{Batch, Blind, Gates, Network};
+use crate::network::{Batch, NoProbe, Gates, Network};
 use crate::task::Ticket;
 
 /// Largest difference that float rounding explains, relative to the largest absolute value.
@@ -108,7 +108,7 @@ pub(super) fn run(
     let mut outcomes = Vec::with_capacity(batches.len());
     for group in network.groups(batches.iter().cloned().map(Ok), COPIES, 0) {
         let group = group?;
-        let hidden = network.hidden_of(&group, gates, &mut Blind, ticket)?;
+        let hidden = network.hidden_of(&group, gates, &mut NoProbe, ticket)?;
         let places: Vec<Vec<u32>> = hidden.iter().map(|hidden| spread(hidden.mask.real(), most)).collect();
         let chosen = hidden.iter().zip(&places).map(|(hidden, places)| -> Result<Tensor> {
             let places = Tensor::new(places.as_slice(), hidden.states.device())?;

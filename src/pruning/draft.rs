@@ -20,7 +20,7 @@ use crate::analysis::Document;
 use crate::checkpoint::{Checkpoint, Config, Content, FolderWriter, TensorPlan, write_atomically};
 use crate::error::Result;
 use crate::evaluation::{Measured, Speeds, Timing, speeds};
-use crate::model::{MemoryLimit, Model, Needs, PROGRAM, Room};
+use crate::model::{MemoryLimit, Model, Needs, PROGRAM, MemoryPlan};
 use crate::network::{Batch, Extent, Gates};
 use crate::plan::Plan;
 use crate::repair::Repair;
@@ -294,7 +294,7 @@ fn prove(
 }
 
 /// Positions of each batch whose results are compared, and the room for a network where memory is bounded.
-fn rows_and_room(model: &Model, batches: &[Batch], options: &ExportOptions) -> Result<(usize, Option<Room>)> {
+fn rows_and_room(model: &Model, batches: &[Batch], options: &ExportOptions) -> Result<(usize, Option<MemoryPlan>)> {
     let spec = model.spec();
     let stack = spec.last_stack().map_or(1, |s| s.width);
     let width = spec.output.as_ref().map_or(stack, |o| o.vocabulary);
@@ -313,7 +313,7 @@ fn rows_and_room(model: &Model, batches: &[Batch], options: &ExportOptions) -> R
     }
     // Results of the three runs stay, and those at hand are there twice more.
     let throughout = (5 * positions * width * size_of::<f32>()) as u64;
-    Ok((most, Some(Room { limit, largest, needs: Needs { copies: COPIES, throughout, ..Needs::ONE } })))
+    Ok((most, Some(MemoryPlan { limit, largest, needs: Needs { copies: COPIES, throughout, ..Needs::ONE } })))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::native::{forget_pruning, source_config};
 use super::slots::{SiteSlots, Slot, Slots, least};
 use crate::error::{Error, Result};
-use crate::model::{Model, Room, StockHeads, UniformHeads};
+use crate::model::{Model, MemoryPlan, StockHeads, UniformHeads};
 use crate::network::{
     AttentionModule, AttentionSpec, Module, Network, NetworkSpec, Projection, Role, Site, SiteKind, Weights,
 };
@@ -143,7 +143,7 @@ fn notes(plan: &Plan, spec: &NetworkSpec, left: usize, first: &AttentionSpec) ->
 
 /// The network that a merged export must equal, made without it: the original shapes, in which every key/value head
 /// computes the mean of its group.
-pub(super) fn pooled(model: &Model, plan: &Plan, device: &Device, room: Option<&Room>) -> Result<Network> {
+pub(super) fn pooled(model: &Model, plan: &Plan, device: &Device, room: Option<&MemoryPlan>) -> Result<Network> {
     let merged = merged(model.spec(), plan);
     let weights = Pooled { weights: model.reader(device, DType::F32), merged, stored: model.stored().dtype() };
     match room {

@@ -17,11 +17,11 @@ pub(super) struct Mended<'a> {
     model: &'a Model,
     outputs: BTreeMap<Site, NewOutput>,
     /// By stored name: the layer, and whether it is the bias.
-    places: HashMap<String, Place>,
+    places: HashMap<String, MendedTensor>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct MendedTensor {
     site: Site,
     is_bias: bool,
     transposed: bool,
@@ -60,7 +60,7 @@ impl<'a> Mended<'a> {
                 } else {
                     stored.weight = round(&stored.weight)?;
                 }
-                let place = Place { site: *site, is_bias, transposed: layout.transposed };
+                let place = MendedTensor { site: *site, is_bias, transposed: layout.transposed };
                 own.places.insert(name.to_owned(), place);
             }
             own.outputs.insert(*site, stored);
@@ -75,7 +75,7 @@ impl<'a> Mended<'a> {
 
     /// The bytes of the whole tensor `name`, before it is cut, where it is new.
     pub fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let Some(Place { site, is_bias, transposed }) = self.places.get(name).copied() else { return Ok(None) };
+        let Some(MendedTensor { site, is_bias, transposed }) = self.places.get(name).copied() else { return Ok(None) };
         let Some((output, info)) = self.outputs.get(&site).zip(self.model.checkpoint().info(name)) else {
             return Ok(None);
         };

@@ -37,7 +37,7 @@ pub fn propose(analysis: &Analysis, moments: Option<&Moments>, request: &PlanReq
 
 /// What cannot be said of one layer that is kept, in what unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
+enum RiseUnit {
     /// Of the loss per scored token, to second order.
     Loss,
     /// Of the branch's own mean square.
@@ -45,7 +45,7 @@ enum Unit {
 }
 
 /// Layers that read the same weights.
-struct Layer {
+struct ChoiceLayer {
     shared: SharedMoments,
     whole: Sweep,
     stays: Vec<Stay>,
@@ -54,17 +54,17 @@ struct Layer {
 fn reconstruction(analysis: &Analysis, moments: &Moments, request: &PlanRequest) -> Result<Plan> {
     plan::check_amount(request)?;
     let unit = match moments.sites.values().all(|s| s.sensitivity.is_some()) {
-        true => Unit::Loss,
-        false => Unit::Share,
+        true => RiseUnit::Loss,
+        false => RiseUnit::Share,
     };
-    let layer = |shared: SharedMoments| -> Result<Layer> {
+    let layer = |shared: SharedMoments| -> Result<ChoiceLayer> {
         let whole = sweep(&shared.moments, unit)?;
         let stays = stays(&whole, shared.moments.kv_heads, request.allow_empty)?;
-        Ok(Layer { shared, whole, stays })
+        Ok(ChoiceLayer { shared, whole, stays })
     };
-    let layers: Vec<Layer> = moments.shared()?.into_par_iter().map(layer).collect::<Result<_>>()?;
+    let layers: Vec<ChoiceLayer> = moments.shared()?.into_par_iter().map(layer).collect::<Result<_>>()?;
     let chosen = numbers(&layers, analysis, request)?;
-    let finish = |(layer, index): (&Layer, usize)| -> Result<(Stay, Vec<f64>)> {
+    let finish = |(layer, index): (&ChoiceLayer, usize)| -> Result<(Stay, Vec<f64>)> {
         let kv_heads = layer.shared.moments.kv_heads;
         let stay = layer.stays.get(index).cloned().unwrap_or(Stay { kept: Vec::new(), error: 0.0 });
         let missed = layer.whole.heads().iter().map(|h| layer.whole.rise(&[*h])).collect::<Result<_>>()?;
@@ -79,7 +79,7 @@ fn reconstruction(analysis: &Analysis, moments: &Moments, request: &PlanRequest)
         ..Plan::default()
     };
     let is_global = matches!(request.amount, Amount::Ratio(_));
-    if unit == Unit::Share && is_global {
+    if unit == RiseUnit::Share && is_global {
         plan.notes.push(
             "how the loss depends on each layer is not known, so that one budget is spent by relative errors"
                 .to_owned(),
@@ -97,16 +97,16 @@ fn reconstruction(analysis: &Analysis, moments: &Moments, request: &PlanRequest)
             }
         }
     }
-    if unit == Unit::Loss && lost.is_finite() {
+    if unit == RiseUnit::Loss && lost.is_finite() {
         plan.notes.push(format!("expected to cost {lost:.4} nats a token after a refit, to second order"));
     }
     Ok(plan)
 }
 
 /// Which of its `stays` each layer takes.
-fn numbers(layers: &[Layer], analysis: &Analysis, request: &PlanRequest) -> Result<Vec<usize>> {
+fn numbers(layers: &[ChoiceLayer], analysis: &Analysis, request: &PlanRequest) -> Result<Vec<usize>> {
     // The legal number that every other method would keep.
-    let near = |layer: &Layer, wanted: f64| {
+    let near = |layer: &ChoiceLayer, wanted: f64| {
         let legal: Vec<usize> = layer.stays.iter().rev().map(|stay| stay.kept.len()).collect();
         let number = plan::nearest(&legal, wanted);
         layer.stays.iter().position(|stay| stay.kept.len() == number).unwrap_or(0)
@@ -149,11 +149,11 @@ fn covariance(moments: &SiteMoments) -> Result<(Mat<f64>, f64)> {
     Ok((c, pull))
 }
 
-fn sweep(moments: &SiteMoments, unit: Unit) -> Result<Sweep> {
+fn sweep(moments: &SiteMoments, unit: RiseUnit) -> Result<Sweep> {
     let (mut a, pull) = covariance(moments)?;
     let v = match (&moments.sensitivity, unit) {
         // Half the mean product of gradients: the second order of the loss.
-        (Some(sensitivity), Unit::Loss) => dense(&sensitivity.square, 0.5 / sensitivity.scored.max(1) as f64),
+        (Some(sensitivity), RiseUnit::Loss) => dense(&sensitivity.square, 0.5 / sensitivity.scored.max(1) as f64),
         _ => {
             let power = inner(a.as_ref(), dense(&moments.output, 1.0).as_ref());
             dense(&moments.output, if power > 0.0 { power.recip() } else { 0.0 })
@@ -191,14 +191,14 @@ pub fn replaceability(moments: &Moments) -> Result<BTreeMap<Site, Baseline>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Case;
+    use super::super::testing::TestSite;
     use super::*;
     use crate::analysis::ModelInfo;
 
     #[test]
     fn replaceability_is_what_least_squares_leave() {
         for with_bias in [false, true] {
-            let case = Case::new(4, 3, with_bias, 5);
+            let case = TestSite::new(4, 3, with_bias, 5);
             let site: Site = "decoder.0".parse().unwrap();
             let moments = Moments {
                 model: ModelInfo::default(),
@@ -216,7 +216,7 @@ mod tests {
                         weight.row_mut(i).fill(0.0);
                     }
                 }
-                let alone = Case { weight, outputs: case.outputs.clone(), ..case };
+                let alone = TestSite { weight, outputs: case.outputs.clone(), ..case };
                 let expected = 1.0 - case.error(&others) / alone.power();
                 assert!((value - expected).abs() < 2e-3, "{value} {expected}");
             }

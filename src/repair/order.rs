@@ -173,13 +173,13 @@ pub(super) fn allocate(layers: &[Vec<Stay>], budget: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Case, legal_sets};
+    use super::super::testing::{TestSite, legal_sets};
     use super::*;
 
     #[test]
     fn rises_are_those_of_least_squares_on_the_features() {
         for with_bias in [false, true] {
-            let case = Case::new(5, 3, with_bias, 1);
+            let case = TestSite::new(5, 3, with_bias, 1);
             let mut sweep = case.sweep();
             assert!(sweep.error() < 1e-12);
             for gone in [vec![1], vec![3, 4]] {
@@ -198,7 +198,7 @@ mod tests {
     fn greedy_with_swaps_finds_the_best_of_all_sets() {
         let (mut same, mut all) = (0, 0);
         for seed in 0..6 {
-            let case = Case::new(6, 2, true, seed);
+            let case = TestSite::new(6, 2, true, seed);
             let whole = case.sweep();
             for stay in stays(&whole, 6, false).unwrap() {
                 let number = stay.kept.len();
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn key_value_groups_stay_even() {
         for seed in 0..3 {
-            let case = Case::new(6, 2, false, seed);
+            let case = TestSite::new(6, 2, false, seed);
             let whole = case.sweep();
             for (kv_heads, numbers) in [(3, vec![6, 4, 3, 2, 1]), (2, vec![6, 4, 3, 2, 1])] {
                 let legal = legal_sets(6, kv_heads);

@@ -57,7 +57,7 @@ pub enum Basis {
 }
 
 /// The output projection of a layer as it is.
-pub(super) struct Output {
+pub(super) struct OutputProjection {
     /// `W`, `[H d, D_model]`.
     pub weight: Mat<f64>,
     /// `b`, `[D_model]`.
@@ -68,7 +68,7 @@ pub(super) struct Output {
     pub kv_heads: usize,
 }
 
-impl Output {
+impl OutputProjection {
     /// Reads that of `site`.
     pub fn read(spec: &NetworkSpec, weights: &dyn Weights, site: Site) -> Result<Self> {
         let module = output_module(spec, site);
@@ -164,7 +164,7 @@ pub(super) fn fit_and_judge(
 }
 
 /// A new output projection as tensors; `constant` is what is added to the bias.
-pub(super) fn new_output(kept: &[usize], fit: &Fit, old: &Output) -> Result<NewOutput> {
+pub(super) fn new_output(kept: &[usize], fit: &Fit, old: &OutputProjection) -> Result<NewOutput> {
     let (k, m) = (fit.weight.nrows(), fit.weight.ncols());
     let values: Vec<f64> = (0..m).flat_map(|j| (0..k).map(move |i| (i, j))).map(|at| fit.weight[at]).collect();
     let narrow = |values: Vec<f64>, shape: &[usize]| -> Result<Tensor> {
@@ -226,7 +226,7 @@ pub fn refit(
     ticket.stage("refit", Some(wanted.len() as u64), "layers");
     let one = |(class, (site, kept)): &(&SharedMoments, (Site, Vec<usize>))| -> Result<_> {
         ticket.check()?;
-        let old = Output::read(spec, weights, *site)?;
+        let old = OutputProjection::read(spec, weights, *site)?;
         let (fit, report) = fit_site(&class.moments, &old, kept, ridge, basis).map_err(|e| e.within(site))?;
         ticket.advance(1)?;
         Ok((*site, new_output(kept, &fit, &old)?, report))
@@ -253,7 +253,7 @@ pub fn refit(
 /// [`refit`] of one layer.
 pub(super) fn refit_site(
     moments: &SiteMoments,
-    old: &Output,
+    old: &OutputProjection,
     kept: &[usize],
     ridge: Ridge,
     basis: Basis,
@@ -279,18 +279,18 @@ fn check(spec: &NetworkSpec, moments: &Moments) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Case;
+    use super::super::testing::TestSite;
     use super::*;
 
-    fn output(case: &Case) -> Output {
+    fn output(case: &TestSite) -> OutputProjection {
         let bias = case.with_bias.then(|| (0..case.weight.ncols()).map(|j| j as f64 / 10.0).collect());
-        Output { weight: case.weight.clone(), bias, head_dim: case.dim, kv_heads: case.heads }
+        OutputProjection { weight: case.weight.clone(), bias, head_dim: case.dim, kv_heads: case.heads }
     }
 
     #[test]
     fn a_refit_is_least_squares_over_the_features() {
         for with_bias in [false, true] {
-            let case = Case::new(5, 3, with_bias, 3);
+            let case = TestSite::new(5, 3, with_bias, 3);
             for kept in [vec![0, 1, 2, 4], vec![3], vec![]] {
                 let (fit, report) =
                     refit_site(&case.moments(), &output(&case), &kept, Ridge::Fixed(0.0), Basis::All).unwrap();
@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn errors_that_are_told_are_those_of_the_tokens_left_out() {
         for with_bias in [false, true] {
-            let case = Case::new(4, 3, with_bias, 8);
+            let case = TestSite::new(4, 3, with_bias, 8);
             let kept = [0, 2];
             let (fit, report) =
                 refit_site(&case.moments(), &output(&case), &kept, Ridge::Fixed(1e-3), Basis::Even).unwrap();
@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_ridge_is_chosen_by_what_was_left_out_and_pulls_towards_the_old_rows() {
-        let case = Case::new(4, 3, true, 9);
+        let case = TestSite::new(4, 3, true, 9);
         let kept = [1, 3];
         let of = |ridge| refit_site(&case.moments(), &output(&case), &kept, ridge, Basis::Even).unwrap();
         let (_, chosen) = of(Ridge::Auto);

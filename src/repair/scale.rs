@@ -4,7 +4,7 @@ use faer::Mat;
 
 use super::dense::{block, rows};
 use super::document::SiteRepair;
-use super::refit::{Basis, Output, Ridge, fit_and_judge};
+use super::refit::{Basis, OutputProjection, Ridge, fit_and_judge};
 use super::regression::{Fit, Regression};
 use crate::analysis::{SecondMoment, SiteMoments};
 use crate::error::Result;
@@ -12,7 +12,7 @@ use crate::error::Result;
 /// Least squares of what the whole branch adds over what each kept head adds: `s = G_SS^-1 G_S,all 1`.
 pub(super) fn scale_site(
     moments: &SiteMoments,
-    old: &Output,
+    old: &OutputProjection,
     kept: &[usize],
     ridge: Ridge,
     basis: Basis,
@@ -53,14 +53,14 @@ fn residual_gram(half: &SecondMoment, moments: &SiteMoments) -> Mat<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Case;
+    use super::super::testing::TestSite;
     use super::*;
 
     #[test]
     fn factors_are_least_squares_of_what_heads_add() {
-        let case = Case::new(4, 3, false, 2);
+        let case = TestSite::new(4, 3, false, 2);
         let kept = [0, 3];
-        let old = Output { weight: case.weight.clone(), bias: None, head_dim: 3, kv_heads: 4 };
+        let old = OutputProjection { weight: case.weight.clone(), bias: None, head_dim: 3, kv_heads: 4 };
         let error = |factors: [f64; 2]| -> f64 {
             let mut sum = 0.0;
             for t in 0..case.outputs.nrows() {

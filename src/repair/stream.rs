@@ -14,13 +14,13 @@ use faer::Mat;
 use super::dense::{Factor, block, product, rows};
 use super::document::{Repair, RepairMode, RepairRecord};
 use super::order::{improve, stays};
-use super::refit::{Basis, Output, Ridge, fit_and_judge, new_output};
+use super::refit::{Basis, OutputProjection, Ridge, fit_and_judge, new_output};
 use super::regression::{Fit, Regression, pull};
 use super::sweep::Sweep;
 use crate::analysis::ModelInfo;
 use crate::error::{Error, Result};
 use crate::model::NewOutput;
-use crate::network::{Batch, Network, Standing, Step, Walk, Weights};
+use crate::network::{Batch, Network, SiteState, WalkStep, Walk, Weights};
 use crate::plan::Plan;
 use crate::task::Ticket;
 use crate::tensor::{linear, to_f64};
@@ -83,15 +83,15 @@ pub fn stream(
     loop {
         ticket.check()?;
         let site = walk.site();
-        let old = Output::read(spec, weights, site)?;
+        let old = OutputProjection::read(spec, weights, site)?;
         let pruned = pass(&mut walk, batches.len(), &old, request, &mut repair, ticket)?;
         for (at, y) in pruned.into_iter().enumerate() {
             walk.join(batches.len() + at, &y)?;
         }
         ticket.advance(1)?;
         match walk.step()? {
-            Step::On(next) => walk = *next,
-            Step::Done(_) => break,
+            WalkStep::On(next) => walk = *next,
+            WalkStep::Done(_) => break,
         }
     }
     Ok(repair)
@@ -101,7 +101,7 @@ pub fn stream(
 fn pass(
     walk: &mut Walk<'_>,
     count: usize,
-    old: &Output,
+    old: &OutputProjection,
     request: &StreamRequest<'_>,
     repair: &mut Repair,
     ticket: &Ticket,
@@ -174,7 +174,7 @@ fn apply(new: &NewOutput, heads: &Tensor, columns: &[usize]) -> Result<Tensor> {
     Ok(linear(&read, &new.weight.to_dtype(dtype)?.to_device(device)?, bias.as_ref())?)
 }
 
-fn nothing(width: usize, old: &Output) -> Regression {
+fn nothing(width: usize, old: &OutputProjection) -> Regression {
     let m = old.weight.ncols();
     Regression {
         tokens: 0.0,
@@ -189,7 +189,7 @@ fn nothing(width: usize, old: &Output) -> Regression {
 
 /// Adds the real positions of one batch; `target` holds the old bias, which is no part of a fit. Where `weigh` is given,
 /// positions count by the inverse of its mean square, as the norm that reads the stream next has it.
-fn add(sums: &mut Regression, seen: &Standing, target: &Tensor, weigh: Option<&Tensor>, old: &Output) -> Result<()> {
+fn add(sums: &mut Regression, seen: &SiteState, target: &Tensor, weigh: Option<&Tensor>, old: &OutputProjection) -> Result<()> {
     let real = |x: &Tensor| -> Result<Tensor> {
         Ok(match &seen.real {
             Some(rows) => to_f64(&x.index_select(rows, 0)?)?,
@@ -230,7 +230,7 @@ fn add(sums: &mut Regression, seen: &Standing, target: &Tensor, weigh: Option<&T
 }
 
 /// The `number` heads, or fewer where key/value groups ask for it, that can say most of the target.
-fn choose(halves: &[Regression; 2], old: &Output, number: usize) -> Result<Vec<usize>> {
+fn choose(halves: &[Regression; 2], old: &OutputProjection, number: usize) -> Result<Vec<usize>> {
     let mut all = halves[0].clone();
     all.add(&halves[1]);
     let (mut a, mut xy) = all.moments();

@@ -9,7 +9,7 @@ use super::sweep::Sweep;
 use crate::analysis::{SecondMoment, SiteMoments, Symmetric};
 
 /// One layer: outputs of its heads at every token and its output projection.
-pub(super) struct Case {
+pub(super) struct TestSite {
     pub heads: usize,
     pub dim: usize,
     pub with_bias: bool,
@@ -19,7 +19,7 @@ pub(super) struct Case {
     pub weight: Mat<f64>,
 }
 
-impl Case {
+impl TestSite {
     /// Outputs that depend on each other, about a mean that is not zero.
     pub fn new(heads: usize, dim: usize, with_bias: bool, seed: u64) -> Self {
         let mut rng = Xoshiro256Plus::seed_from_u64(seed);

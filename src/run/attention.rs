@@ -46,7 +46,7 @@ impl Patterns {
 
 /// What is shown: an input of the run, or a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shown {
+pub enum AttentionInput {
     /// The input of the run with this number.
     Nth(u64),
     /// Text that a person typed.
@@ -54,7 +54,7 @@ pub enum Shown {
 }
 
 /// Runs one input and keeps the attention weights of `heads`.
-pub fn attention(run: &Checked, shown: &Shown, heads: &[Head], ticket: &Ticket) -> Result<Patterns> {
+pub fn attention(run: &Checked, shown: &AttentionInput, heads: &[Head], ticket: &Ticket) -> Result<Patterns> {
     let model: &Model = &run.opened().model;
     let intake = run.intake();
     let folder = model.checkpoint().folder();
@@ -72,7 +72,7 @@ pub fn attention(run: &Checked, shown: &Shown, heads: &[Head], ticket: &Ticket) 
     };
     ticket.stage("attention", None, "inputs");
     let batch = match shown {
-        Shown::Text(text) => {
+        AttentionInput::Text(text) => {
             let tokenizer = tokenizer
                 .as_ref()
                 .ok_or_else(|| Error::new("text needs a tokenizer").at(folder).hint("step through the run's input"))?;
@@ -88,7 +88,7 @@ pub fn attention(run: &Checked, shown: &Shown, heads: &[Head], ticket: &Ticket) 
             let target = intake.target.is_some().then(|| tokens.clone());
             Batch { target, ..Batch::tokens(tokens) }
         }
-        Shown::Nth(index) => nth(&singles()?, *index, network.device(), ticket)?,
+        AttentionInput::Nth(index) => nth(&singles()?, *index, network.device(), ticket)?,
     };
     let mut probe = Keep { heads, queries: BTreeMap::new(), keys: BTreeMap::new(), weights: BTreeMap::new() };
     network.show(std::slice::from_ref(&batch), &Gates::open(), &mut probe, ticket)?;
@@ -112,8 +112,8 @@ pub fn attention(run: &Checked, shown: &Shown, heads: &[Head], ticket: &Ticket) 
     let decoder_only = model.spec().encoder.is_none();
     Ok(Patterns {
         index: match shown {
-            Shown::Nth(index) => Some(*index),
-            Shown::Text(_) => None,
+            AttentionInput::Nth(index) => Some(*index),
+            AttentionInput::Text(_) => None,
         },
         queries: label(probe.queries, &|s| s.kind == Encoder || decoder_only),
         keys: label(probe.keys, &|s| matches!(s.kind, Encoder | Cross) || decoder_only),
@@ -217,7 +217,7 @@ mod tests {
         let settings = Spec { input: Some(Input::guess(&lines)), ..Spec::default() };
         let run = settings.check(&opened).unwrap();
         let head = Head::new("decoder.1".parse().unwrap(), 3);
-        let found = attention(&run, &Shown::Nth(1), &[head], &Ticket::default()).unwrap();
+        let found = attention(&run, &AttentionInput::Nth(1), &[head], &Ticket::default()).unwrap();
         assert_eq!(found.queries[&head.site], ["4", "5", "6", "7"]);
         let grid = &found.weights[&head];
         assert_eq!((grid.rows(), grid.cols()), (4, 4));
@@ -227,9 +227,9 @@ mod tests {
             assert!((row + 1..4).all(|c| grid.get(row, c).is_nan()));
         }
         // Beyond the end the last input stays.
-        let last = attention(&run, &Shown::Nth(9), &[head], &Ticket::default()).unwrap();
+        let last = attention(&run, &AttentionInput::Nth(9), &[head], &Ticket::default()).unwrap();
         assert_eq!(last.queries, found.queries);
-        let text = Shown::Text("a".to_owned());
+        let text = AttentionInput::Text("a".to_owned());
         assert!(attention(&run, &text, &[head], &Ticket::default()).is_err());
     }
 
@@ -241,7 +241,7 @@ mod tests {
             let input = Input::guess(&folder.join("reference.safetensors"));
             let run = Spec { input: Some(input), ..Spec::default() }.check(&opened).unwrap();
             let heads = [0, 1].map(|h| Head::new("encoder.0".parse().unwrap(), h));
-            let found = attention(&run, &Shown::Nth(0), &heads, &Ticket::default()).unwrap();
+            let found = attention(&run, &AttentionInput::Nth(0), &heads, &Ticket::default()).unwrap();
             let image = found.image.as_ref().unwrap();
             let tokens = leading + image.rows * image.columns;
             assert_eq!((image.leading, found.queries[&heads[0].site].len()), (leading, tokens));

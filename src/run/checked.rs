@@ -7,7 +7,7 @@ use candle_core::Device;
 use super::{Opened, Spec};
 use crate::corpus::{Corpus, Input, Intake, Purpose};
 use crate::error::{Error, Result};
-use crate::model::{Model, Needs, Room};
+use crate::model::{Model, Needs, MemoryPlan};
 use crate::network::Network;
 use crate::task::Ticket;
 
@@ -88,8 +88,8 @@ impl Checked {
     }
 
     /// The memory for `needs` and batches of `corpus`; `None` where it is not bounded.
-    pub(super) fn room(&self, corpus: &Corpus, needs: Needs) -> Option<Room> {
-        Some(Room { limit: self.spec.memory?, largest: corpus.largest(self.model().spec()), needs })
+    pub(super) fn room(&self, corpus: &Corpus, needs: Needs) -> Option<MemoryPlan> {
+        Some(MemoryPlan { limit: self.spec.memory?, largest: corpus.largest(self.model().spec()), needs })
     }
 
     /// What a person should know of where it ran and what it read, for the notes of a result.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use candle_core::Device;
 
 use crate::error::Result;
-use crate::model::{Model, Room};
+use crate::model::{Model, MemoryPlan};
 use crate::network::Network;
 use crate::task::Ticket;
 use crate::tensor::{DeviceChoice, Precision, device_name};
@@ -13,21 +13,21 @@ use crate::tensor::{DeviceChoice, Precision, device_name};
 /// The weights of the open model, where it computes, loaded when something first runs it. Clones share both.
 #[derive(Clone, Default)]
 pub struct LoadedNetwork {
-    held: Arc<Mutex<Option<Held>>>,
+    held: Arc<Mutex<Option<LoadedNetwork>>>,
     /// Apart from the weights, which are locked while they load.
-    place: Arc<Mutex<Option<Place>>>,
+    place: Arc<Mutex<Option<OpenedDevice>>>,
 }
 
 /// A network, and how it was loaded.
-struct Held {
+struct LoadedNetwork {
     device: DeviceChoice,
     precision: Precision,
-    room: Option<Room>,
+    room: Option<MemoryPlan>,
     network: Arc<Network>,
 }
 
 /// A device that was opened, and what it was opened for.
-struct Place {
+struct OpenedDevice {
     choice: DeviceChoice,
     device: Device,
     placed: Placed,
@@ -62,7 +62,7 @@ impl LoadedNetwork {
         }
         let (device, fallback) = choice.open()?;
         let placed = Placed { device: device_name(&device), fallback };
-        *place = Some(Place { choice, device: device.clone(), placed });
+        *place = Some(OpenedDevice { choice, device: device.clone(), placed });
         Ok(device)
     }
 
@@ -72,7 +72,7 @@ impl LoadedNetwork {
         model: &Model,
         device: DeviceChoice,
         precision: Precision,
-        room: Option<Room>,
+        room: Option<MemoryPlan>,
         ticket: &Ticket,
     ) -> Result<Arc<Network>> {
         let mut held = lock(&self.held);
@@ -89,7 +89,7 @@ impl LoadedNetwork {
             None => model.network(&place, dtype)?,
         });
         ticket.check()?;
-        *held = Some(Held { device, precision, room, network: Arc::clone(&network) });
+        *held = Some(LoadedNetwork { device, precision, room, network: Arc::clone(&network) });
         Ok(network)
     }
 

@@ -8,7 +8,7 @@ use super::Checked;
 use crate::analysis::{Analysis, AnalysisSettings, Groups, ModelInfo, analyze, baseline, magnitude};
 use crate::corpus::{Corpus, Purpose};
 use crate::error::{Error, Result};
-use crate::model::{Model, Narrowed, apply_kept};
+use crate::model::{Model, NarrowedWeights, apply_kept};
 use crate::network::{Kept, Network, NetworkSpec};
 use crate::plan::{Amount, Plan, PlanRequest, propose, snap};
 use crate::task::Ticket;
@@ -147,7 +147,7 @@ impl Rounds<'_> {
         let spec = self.model.spec();
         let mut left = spec.clone();
         apply_kept(&mut left, kept)?;
-        let narrowed = Narrowed::new(weights, spec, kept);
+        let narrowed = NarrowedWeights::new(weights, spec, kept);
         let network = Network::load(&left, &narrowed)?;
         let wanted = self.request.ranking.method.baseline();
         let settings = AnalysisSettings {

@@ -101,7 +101,7 @@ pub fn train(
 
 /// What a run has told so far.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct TrainingProgress {
     /// The stage under way.
     pub stage: Stage,
     /// One record every few steps.
@@ -115,14 +115,14 @@ pub struct Told {
 /// A run under way: what it told, and how to talk to it.
 #[derive(Clone, Debug, Default)]
 pub struct Watched {
-    told: Arc<Mutex<Told>>,
+    told: Arc<Mutex<TrainingProgress>>,
     /// Pause, stop, vote now.
     pub control: Control,
 }
 
 impl Watched {
     /// What it told so far.
-    pub fn told(&self) -> MutexGuard<'_, Told> {
+    pub fn told(&self) -> MutexGuard<'_, TrainingProgress> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -58,9 +58,9 @@ trait Gated: Copy + Send + Sync {
 }
 
 #[derive(Clone, Copy)]
-struct Value<G>(G);
+struct GateValue<G>(G);
 
-impl<T: Real, G: Gated> ScalarFunction<T> for Value<G> {
+impl<T: Real, G: Gated> ScalarFunction<T> for GateValue<G> {
     #[inline(always)]
     fn at<S: Simd>(self, simd: S, x: T::Lanes<S>) -> T::Lanes<S> {
         T::times(simd, x, G::gate::<T, S>(simd, x))
@@ -172,11 +172,11 @@ impl<T: Real> Curve2<T> for Ramp {
 impl Nonlinearity {
     fn values<T: Real>(self, x: &[T]) -> Vec<T> {
         match self {
-            Self::Gelu => map(x, Value(Normal)),
-            Self::GeluTanh => map(x, Value(NormalByTanh)),
-            Self::QuickGelu => map(x, Value(Sigmoid::<1702>)),
+            Self::Gelu => map(x, GateValue(Normal)),
+            Self::GeluTanh => map(x, GateValue(NormalByTanh)),
+            Self::QuickGelu => map(x, GateValue(Sigmoid::<1702>)),
             Self::Relu => map(x, Ramp),
-            Self::Silu => map(x, Value(Sigmoid::<1000>)),
+            Self::Silu => map(x, GateValue(Sigmoid::<1000>)),
         }
     }
 

@@ -11,7 +11,7 @@ use super::{AdamSettings, Learner, Parameters, StepSettings};
 use crate::analysis::{Analysis, AnalysisSettings, Gram, Groups, ModelInfo, SiteAnalysis, analyze};
 use crate::evaluation::evaluate;
 use crate::model::Model;
-use crate::network::{Activation, Batch, Blind, FeatureMap, Gates, Hidden, Network, Source, TokenMask, Tokens};
+use crate::network::{Activation, Batch, NoProbe, FeatureMap, Gates, Hidden, Network, Source, TokenMask, Tokens};
 use crate::task::Ticket;
 use crate::tensor::{Precision, doubles, without_kernels};
 
@@ -137,9 +137,9 @@ fn layers_that_are_read_one_by_one_elsewhere_give_the_same_bits() {
                 let streamed = Network::stream(model.spec(), left, u64::MAX).unwrap();
                 let gates = Gates::open();
                 let bits = |hidden: &Hidden| doubles(&hidden.states).unwrap();
-                let want = bits(&held.hidden(&batches[0], &gates, &mut Blind).unwrap());
+                let want = bits(&held.hidden(&batches[0], &gates, &mut NoProbe).unwrap());
                 // Both advance together, layer by layer.
-                let got = streamed.hidden_of(&batches, &gates, &mut Blind, &Ticket::default()).unwrap();
+                let got = streamed.hidden_of(&batches, &gates, &mut NoProbe, &Ticket::default()).unwrap();
                 assert_eq!(got.len(), 2);
                 for got in got {
                     assert_eq!(bits(&got), want, "{} in {precision}", model.family().model_type);

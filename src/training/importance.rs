@@ -12,7 +12,7 @@ use crate::analysis::{Importance, Sensitivity, SummedLoss, importance, sensitivi
 use crate::checkpoint::tensor_bytes;
 use crate::error::{Error, Result};
 use crate::evaluation::pooled;
-use crate::network::{Batch, Blind, Gates, Hidden, Network, Site, Source};
+use crate::network::{Batch, NoProbe, Gates, Hidden, Network, Site, Source};
 use crate::task::Ticket;
 
 /// Random projections of every batch, where there is no loss. The size of one is `|N(0, 1)|` times what is measured, with
@@ -38,10 +38,10 @@ pub fn gate_importance(
             if labels.iter().all(Option::is_none) {
                 return Ok(Vec::new());
             }
-            let hidden = network.hidden(batch, gates, &mut Blind)?;
+            let hidden = network.hidden(batch, gates, &mut NoProbe)?;
             return Ok(vec![task_loss(network, &hidden, batch, 0.0)?.mean]);
         }
-        let unit = unit_embeddings(network, &network.hidden(batch, gates, &mut Blind)?)?;
+        let unit = unit_embeddings(network, &network.hidden(batch, gates, &mut NoProbe)?)?;
         let mut rng = Xoshiro256Plus::seed_from_u64(seed ^ digest(batch)?);
         (0..PROJECTIONS).map(|_| projection(&unit, &mut rng)).collect()
     };
@@ -82,7 +82,7 @@ pub fn output_sensitivity(
         if predicts && batch.labels.as_ref().is_some_and(|labels| labels.iter().all(Option::is_none)) {
             return Ok(None);
         }
-        let hidden = network.hidden(batch, gates, &mut Blind)?;
+        let hidden = network.hidden(batch, gates, &mut NoProbe)?;
         if predicts {
             let loss = task_loss(network, &hidden, batch, 0.0)?;
             return Ok(Some(SummedLoss { sum: (loss.mean * loss.tokens as f64)?, terms: loss.tokens }));

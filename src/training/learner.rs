@@ -11,7 +11,7 @@ use super::constraint::{Constraint, GramGraph, Reduction, assign, term};
 use super::{AdamSettings, AdamW, LossScale, Parameters, task_loss};
 use crate::analysis::Gram;
 use crate::error::{Error, Result};
-use crate::network::{Batch, Blind, Gates, Network, NetworkSpec, Probe, Role, Site, Weights};
+use crate::network::{Batch, NoProbe, Gates, Network, NetworkSpec, Probe, Role, Site, Weights};
 use crate::tensor::{Precision, at_work, doubles};
 
 /// A network that learns.
@@ -244,7 +244,7 @@ fn loss(
     let mut grams = settings.constraint.map(|c| GramGraph::new(c.feature));
     let probe: &mut dyn Probe = match &mut grams {
         Some(grams) => grams,
-        None => &mut Blind,
+        None => &mut NoProbe,
     };
     let hidden = network.hidden(batch, settings.gates, probe)?;
     let task = task_loss(network, &hidden, batch, settings.smoothing)?;
@@ -342,7 +342,7 @@ mod tests {
         }
         assert!(last.task_loss < 0.5 * first.task_loss, "{} {}", first.task_loss, last.task_loss);
         assert!(first.sites.len() == 2 && first.homogenization.is_some_and(|h| h > -1.0 && h <= 1.0));
-        let hidden = frozen.hidden(&batch, &gates, &mut Blind).unwrap();
+        let hidden = frozen.hidden(&batch, &gates, &mut NoProbe).unwrap();
         let seen = number(&task_loss(&frozen, &hidden, &batch, 0.0).unwrap().mean).unwrap();
         assert!(seen < last.task_loss);
         // The frozen view records nothing that a gradient could follow.

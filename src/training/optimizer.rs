@@ -32,7 +32,7 @@ impl Default for AdamSettings {
 
 /// Moments of one parameter, in its shape, type and place.
 #[derive(Debug)]
-struct Moments {
+struct AdamMoments {
     first: Var,
     second: Var,
 }
@@ -41,7 +41,7 @@ struct Moments {
 #[derive(Debug)]
 pub struct AdamW {
     settings: AdamSettings,
-    moments: Vec<Moments>,
+    moments: Vec<AdamMoments>,
     steps: u64,
 }
 
@@ -50,7 +50,7 @@ impl AdamW {
     pub fn new(parameters: &Parameters, settings: AdamSettings) -> Result<Self> {
         let moments = parameters.list().iter().map(|p| {
             let zeros = || Var::zeros(p.var.shape(), p.var.dtype(), p.var.device());
-            Ok(Moments { first: zeros()?, second: zeros()? })
+            Ok(AdamMoments { first: zeros()?, second: zeros()? })
         });
         Ok(Self { settings, moments: moments.collect::<Result<_>>()?, steps: 0 })
     }

@@ -46,7 +46,7 @@ impl Stage {
 
 /// Everything about a run that is not a weight.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct RunState {
     /// The stage under way.
     pub stage: Stage,
     /// Steps taken in it.
@@ -92,7 +92,7 @@ pub struct RunningSums {
 const STANDING: &str = "standing";
 
 /// Writes a run's state in one file, which appears whole or not at all.
-pub fn save(path: &Path, learner: &Learner, standing: &Standing, centers: Option<&Centers>) -> Result<()> {
+pub fn save(path: &Path, learner: &Learner, standing: &RunState, centers: Option<&Centers>) -> Result<()> {
     let text = serde_json::to_vec(standing)?;
     let mut tensors: HashMap<String, Tensor> = HashMap::new();
     let mut plans = vec![TensorPlan { name: STANDING.to_owned(), stored: Stored::U8, shape: vec![text.len()] }];
@@ -117,11 +117,11 @@ pub fn save(path: &Path, learner: &Learner, standing: &Standing, centers: Option
 }
 
 /// Reads what [`save`] wrote into `learner`.
-pub fn load(path: &Path, learner: &mut Learner, device: &Device) -> Result<(Standing, Option<Centers>)> {
+pub fn load(path: &Path, learner: &mut Learner, device: &Device) -> Result<(RunState, Option<Centers>)> {
     let fail = |what: &str| Error::new(what.to_owned()).at(path).hint("start the run anew");
     let mut tensors = candle_core::safetensors::load(path, device).map_err(|e| Error::from(e).at(path))?;
     let text = tensors.remove(STANDING).ok_or_else(|| fail("this is no saved training state"))?;
-    let standing: Standing =
+    let standing: RunState =
         serde_json::from_slice(&text.to_device(&Device::Cpu)?.to_vec1::<u8>()?).map_err(|e| Error::from(e).at(path))?;
     let mut take = |name: String| tensors.remove(&name).ok_or_else(|| fail("the saved state is of another model"));
     let mut weights = Vec::new();

@@ -102,7 +102,7 @@ mod earlier {
 
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Held {
+    enum HeldCurves {
         Curves(Box<Curves>),
         Sweep {
             /// The very first sweeps kept only what was drawn; they have to be measured again.
@@ -115,10 +115,10 @@ mod earlier {
     }
 
     pub fn curves<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Arc<Curves>>, D::Error> {
-        let found = match Option::<Held>::deserialize(from)? {
+        let found = match Option::<HeldCurves>::deserialize(from)? {
             None => None,
-            Some(Held::Curves(curves)) => Some(curves),
-            Some(Held::Sweep { measured, of }) => measured.map(|mut curves| {
+            Some(HeldCurves::Curves(curves)) => Some(curves),
+            Some(HeldCurves::Sweep { measured, of }) => measured.map(|mut curves| {
                 curves.reading.input = of;
                 curves
             }),

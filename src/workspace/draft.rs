@@ -124,7 +124,7 @@ impl NamedPlan {
 
 /// Every plan of a workspace; exactly one is being edited.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Written")]
+#[serde(from = "WrittenDraft")]
 pub struct Draft {
     plans: Vec<NamedPlan>,
     active: usize,
@@ -132,13 +132,13 @@ pub struct Draft {
 
 /// As it may stand in a file: the index can point nowhere and the list can be empty.
 #[derive(Deserialize)]
-struct Written {
+struct WrittenDraft {
     plans: Vec<NamedPlan>,
     active: usize,
 }
 
-impl From<Written> for Draft {
-    fn from(Written { mut plans, active }: Written) -> Self {
+impl From<WrittenDraft> for Draft {
+    fn from(WrittenDraft { mut plans, active }: WrittenDraft) -> Self {
         if plans.is_empty() {
             return Self::default();
         }

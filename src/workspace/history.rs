@@ -4,14 +4,14 @@
 #[derive(Clone, Debug)]
 pub struct History<T> {
     now: T,
-    past: Vec<Step<T>>,
-    future: Vec<Step<T>>,
+    past: Vec<HistoryStep<T>>,
+    future: Vec<HistoryStep<T>>,
     /// Name and starting value of an interaction that has not ended, e.g. a slider being dragged.
-    open: Option<Step<T>>,
+    open: Option<HistoryStep<T>>,
 }
 
 #[derive(Clone, Debug)]
-struct Step<T> {
+struct HistoryStep<T> {
     name: String,
     /// The value on the other side of this step.
     value: T,
@@ -43,7 +43,7 @@ impl<T: Clone + PartialEq> History<T> {
     pub fn adjust(&mut self, name: &str, change: impl FnOnce(&mut T)) {
         if self.open.as_ref().is_none_or(|step| step.name != name) {
             self.finish();
-            self.open = Some(Step { name: name.to_owned(), value: self.now.clone() });
+            self.open = Some(HistoryStep { name: name.to_owned(), value: self.now.clone() });
         }
         change(&mut self.now);
     }
@@ -75,7 +75,7 @@ impl<T: Clone + PartialEq> History<T> {
         self.finish();
         let step = self.past.pop()?;
         let after = std::mem::replace(&mut self.now, step.value);
-        self.future.push(Step { name: step.name.clone(), value: after });
+        self.future.push(HistoryStep { name: step.name.clone(), value: after });
         Some(step.name)
     }
 
@@ -84,7 +84,7 @@ impl<T: Clone + PartialEq> History<T> {
         self.finish();
         let step = self.future.pop()?;
         let before = std::mem::replace(&mut self.now, step.value);
-        self.past.push(Step { name: step.name.clone(), value: before });
+        self.past.push(HistoryStep { name: step.name.clone(), value: before });
         Some(step.name)
     }
 
@@ -93,7 +93,7 @@ impl<T: Clone + PartialEq> History<T> {
             return;
         }
         self.future.clear();
-        self.past.push(Step { name, value: before });
+        self.past.push(HistoryStep { name, value: before });
         if self.past.len() > LIMIT {
             self.past.remove(0);
         }

@@ -14,7 +14,7 @@ use crate::task::Ticket;
 
 /// What was found at a path.
 #[derive(Debug)]
-pub enum Place {
+pub enum OpenedPath {
     /// A model folder.
     Model(Box<Opened>),
     /// A workspace with its model, or why that cannot be opened.
@@ -31,7 +31,7 @@ pub enum Place {
 const LARGEST: u64 = 2 << 30;
 
 /// Opens a model folder, a workspace, a plan, an analysis or an input, whichever lies at `path`.
-pub fn open_place(path: &Path, ticket: &Ticket) -> Result<Place> {
+pub fn open_place(path: &Path, ticket: &Ticket) -> Result<OpenedPath> {
     if !path.exists() {
         return Err(Error::new("nothing is there").at(path).hint("check the path"));
     }
@@ -39,19 +39,19 @@ pub fn open_place(path: &Path, ticket: &Ticket) -> Result<Place> {
         let is_model = path.join("config.json").exists();
         let images = || Input::guess(path);
         return if is_model || !holds_images(path) {
-            Ok(Place::Model(Box::new(Opened::open(path, ticket)?)))
+            Ok(OpenedPath::Model(Box::new(Opened::open(path, ticket)?)))
         } else {
-            Ok(Place::Input(images()))
+            Ok(OpenedPath::Input(images()))
         };
     }
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     let parent = path.parent().unwrap_or(Path::new("."));
     if matches!(name, "config.json" | "model.safetensors" | "model.safetensors.index.json") {
-        return Ok(Place::Model(Box::new(Opened::open(parent, ticket)?)));
+        return Ok(OpenedPath::Model(Box::new(Opened::open(parent, ticket)?)));
     }
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
     if !matches!(extension.as_str(), "json" | "pillars") {
-        return Ok(Place::Input(Input::guess(path)));
+        return Ok(OpenedPath::Input(Input::guess(path)));
     }
     let bytes = std::fs::metadata(path).map_err(|e| Error::from(e).at(path))?.len();
     if bytes > LARGEST {
@@ -66,17 +66,17 @@ pub fn open_place(path: &Path, ticket: &Ticket) -> Result<Place> {
             let workspace = Workspace::from_fields(fields).map_err(|e| e.at(path))?;
             open_workspace(Workspace { file: Some(path.to_path_buf()), ..workspace }, ticket)
         }
-        Some(Analysis::FORMAT) => Ok(Place::Analysis(Box::new(Analysis::from_fields(fields).map_err(|e| e.at(path))?))),
-        _ => Ok(Place::Plan(stem, Box::new(Plan::parse_any(&text).map_err(|e| e.at(path))?))),
+        Some(Analysis::FORMAT) => Ok(OpenedPath::Analysis(Box::new(Analysis::from_fields(fields).map_err(|e| e.at(path))?))),
+        _ => Ok(OpenedPath::Plan(stem, Box::new(Plan::parse_any(&text).map_err(|e| e.at(path))?))),
     }
 }
 
 /// Opens the model of a workspace: where the workspace says it lies, else beside the file of the workspace, where both
 /// were carried to another machine together.
-pub fn open_workspace(mut workspace: Workspace, ticket: &Ticket) -> Result<Place> {
+pub fn open_workspace(mut workspace: Workspace, ticket: &Ticket) -> Result<OpenedPath> {
     let Some(model) = &mut workspace.model else {
         let error = Error::new("the workspace names no model").hint("open a model folder");
-        return Ok(Place::Workspace(Box::new(workspace), Err(error)));
+        return Ok(OpenedPath::Workspace(Box::new(workspace), Err(error)));
     };
     let mut opened = Opened::open(&model.folder, ticket);
     if opened.is_err()
@@ -90,7 +90,7 @@ pub fn open_workspace(mut workspace: Workspace, ticket: &Ticket) -> Result<Place
     if opened.as_ref().is_err_and(Error::is_cancelled) {
         return Err(Error::cancelled());
     }
-    Ok(Place::Workspace(Box::new(workspace), opened.map(Box::new)))
+    Ok(OpenedPath::Workspace(Box::new(workspace), opened.map(Box::new)))
 }
 
 /// A folder of the model's name beside `file`.
@@ -118,10 +118,10 @@ mod tests {
     #[test]
     fn a_path_is_opened_as_what_it_is() {
         let open = |path: &Path| open_place(path, &Ticket::default());
-        assert!(matches!(open(&fixture("bert")), Ok(Place::Model(_))));
-        assert!(matches!(open(&fixture("bert").join("model.safetensors")), Ok(Place::Model(_))));
-        assert!(matches!(open(&fixture("bert").join("reference.safetensors")), Ok(Place::Input(Input::Inputs(_)))));
-        assert!(matches!(open(&fixture("bert").join("mask.json")), Ok(Place::Plan(name, _)) if name == "mask"));
+        assert!(matches!(open(&fixture("bert")), Ok(OpenedPath::Model(_))));
+        assert!(matches!(open(&fixture("bert").join("model.safetensors")), Ok(OpenedPath::Model(_))));
+        assert!(matches!(open(&fixture("bert").join("reference.safetensors")), Ok(OpenedPath::Input(Input::Inputs(_)))));
+        assert!(matches!(open(&fixture("bert").join("mask.json")), Ok(OpenedPath::Plan(name, _)) if name == "mask"));
         assert!(open(Path::new("/no/such/place")).is_err());
         let scratch = tempfile::tempdir().unwrap();
         let empty = open(scratch.path()).unwrap_err().to_string();
@@ -129,7 +129,7 @@ mod tests {
         let path = scratch.path().join("w.pillars");
         let model = crate::workspace::ModelRef { folder: "/moved/away".into(), fingerprint: "f".to_owned() };
         Workspace { model: Some(model), ..Workspace::default() }.write(&path).unwrap();
-        let Ok(Place::Workspace(workspace, Err(error))) = open(&path) else { panic!("no workspace") };
+        let Ok(OpenedPath::Workspace(workspace, Err(error))) = open(&path) else { panic!("no workspace") };
         assert!(workspace.model.is_some() && error.to_string().contains("/moved/away"));
         assert_eq!(workspace.file, Some(path));
     }
@@ -150,10 +150,10 @@ mod tests {
         };
         save(&fingerprint);
         let found = open_place(&path, &Ticket::default()).unwrap();
-        let Place::Workspace(workspace, Ok(opened)) = found else { panic!("no workspace with its model") };
+        let OpenedPath::Workspace(workspace, Ok(opened)) = found else { panic!("no workspace with its model") };
         assert_eq!((&opened.facts.folder, &workspace.model.unwrap().folder), (&here, &here));
         // Another model of the same name is not taken for it.
         save("0123456789abcdef");
-        assert!(matches!(open_place(&path, &Ticket::default()), Ok(Place::Workspace(_, Err(_)))));
+        assert!(matches!(open_place(&path, &Ticket::default()), Ok(OpenedPath::Workspace(_, Err(_)))));
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use pillars::checkpoint::{Config, Stored, TensorPlan, write_safetensors};
 use pillars::model::{Family, Model, Storage};
-use pillars::network::{Batch, Blind, FeatureMap, Gates, Kept, Probe, Site, SiteMaps, Source, TokenMask, Tokens};
+use pillars::network::{Batch, NoProbe, FeatureMap, Gates, Kept, Probe, Site, SiteMaps, Source, TokenMask, Tokens};
 use pillars::tensor::DeviceChoice;
 
 pub fn fixtures() -> PathBuf {
@@ -194,7 +194,7 @@ pub fn compare(model: &Model, reference: &HashMap<String, Tensor>, kept: Option<
     let result = if has_head { "logits" } else { "last_hidden_state" };
     let masked = kept.map(|kept| {
         let gates = Gates::keep(model.spec(), kept, DType::F32, &device()).unwrap();
-        network.hidden(&batch, &gates, &mut Blind).unwrap()
+        network.hidden(&batch, &gates, &mut NoProbe).unwrap()
     });
     let mut all = Compared { worst: (0.0, String::new()), compared: 0 };
     for (key, want) in reference {

@@ -226,7 +226,7 @@ fn importance_is_the_finite_difference_of_the_loss_by_each_gate() {
         let (model, network, whole) = open(family, DType::F64);
         let batches = singles(&whole);
         let of_gates = |gates: &Gates, batch: &Batch| {
-            Ok(vec![loss(&network.forward(batch, gates, &mut pillars::network::Blind)?, batch)?])
+            Ok(vec![loss(&network.forward(batch, gates, &mut pillars::network::NoProbe)?, batch)?])
         };
         let found = importance(&network, batches.iter().cloned().map(Ok), of_gates, &Ticket::default()).unwrap().sites;
         let at = |batch: &Batch, site: Site, head: usize, gate: f64| -> f64 {
@@ -234,7 +234,7 @@ fn importance_is_the_finite_difference_of_the_loss_by_each_gate() {
             let mut gates = Gates::open();
             let values: Vec<f64> = (0..heads).map(|h| if h == head { gate } else { 1.0 }).collect();
             gates.set(site, Tensor::new(values, &Device::Cpu).unwrap());
-            let result = network.forward(batch, &gates, &mut pillars::network::Blind).unwrap();
+            let result = network.forward(batch, &gates, &mut pillars::network::NoProbe).unwrap();
             loss(&result, batch).unwrap().to_scalar::<f64>().unwrap()
         };
         for (site, scores) in &found {
@@ -258,7 +258,7 @@ fn importance_in_16_bits_is_that_in_32_but_for_rounding() {
         let scores = |dtype: DType| -> Vec<f64> {
             let (_, network, whole) = open(family, dtype);
             let of_gates = |gates: &Gates, batch: &Batch| {
-                let result = network.forward(batch, gates, &mut pillars::network::Blind)?;
+                let result = network.forward(batch, gates, &mut pillars::network::NoProbe)?;
                 Ok(vec![loss(&result.to_dtype(DType::F32)?, batch)?])
             };
             let batches = singles(&whole).into_iter().map(Ok);
@@ -283,7 +283,7 @@ fn without_a_head_importance_is_how_far_embeddings_move() {
     assert!(model.spec().output.is_none());
     let batch = singles(&whole).remove(0);
     let embedding = |gates: &Gates| -> Vec<f64> {
-        let hidden = network.hidden(&batch, gates, &mut pillars::network::Blind).unwrap();
+        let hidden = network.hidden(&batch, gates, &mut pillars::network::NoProbe).unwrap();
         let pooled = pillars::evaluation::pooled(model.spec(), &hidden).unwrap();
         let e = pooled.flatten_all().unwrap().to_vec1::<f64>().unwrap();
         let norm = dot(&e, &e).sqrt();

@@ -11,7 +11,7 @@ use pillars::corpus::Reading;
 use pillars::error::ErrorKind;
 use pillars::evaluation::Measured;
 use pillars::model::{Model, families};
-use pillars::network::{Batch, Blind, Gates, Kept, Projection, Site};
+use pillars::network::{Batch, NoProbe, Gates, Kept, Projection, Site};
 use pillars::plan::Plan;
 use pillars::pruning::{self, AGREEMENT, ExportFormat, ExportOptions, InputKind, RECORD, Report};
 use pillars::task::Ticket;
@@ -65,7 +65,7 @@ fn export(model: &Model, kept: &Kept, format: ExportFormat, out: &Path) -> pilla
 fn run(model: &Model, kept: &Kept, batch: &Batch) -> (Tensor, pillars::network::TokenMask) {
     let network = model.network(&Device::Cpu, DType::F32).unwrap();
     let gates = Gates::keep(model.spec(), kept, DType::F32, &Device::Cpu).unwrap();
-    let hidden = network.hidden(batch, &gates, &mut Blind).unwrap();
+    let hidden = network.hidden(batch, &gates, &mut NoProbe).unwrap();
     let states =
         if network.spec().output.is_some() { network.logits(&hidden.states).unwrap() } else { hidden.states.clone() };
     (states, hidden.mask)

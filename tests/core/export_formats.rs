@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use pillars::analysis::Document;
 use pillars::checkpoint::Config;
 use pillars::model::{Family, Model, StockHeads, families};
-use pillars::network::{Batch, Blind, Gates, Kept, Site, Tokens};
+use pillars::network::{Batch, NoProbe, Gates, Kept, Site, Tokens};
 use pillars::plan::{Cost, Plan};
 use pillars::pruning::{self, AGREEMENT, ExportFormat, ExportOptions, RECORD, Reference, Report, forecast};
 use pillars::task::Ticket;
@@ -301,7 +301,7 @@ fn merged_key_value_heads_compute_what_averaged_ones_compute() {
     let batch = Batch::tokens(tokens);
     let run = |model: &Model, gates: &Gates| {
         let network = model.network(&Device::Cpu, DType::F32).unwrap();
-        let hidden = network.hidden(&batch, gates, &mut Blind).unwrap();
+        let hidden = network.hidden(&batch, gates, &mut NoProbe).unwrap();
         (network.logits(&hidden.states).unwrap(), hidden.mask)
     };
     let (got, real) = run(&Model::open(&out).unwrap(), &Gates::open());

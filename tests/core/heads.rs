@@ -7,7 +7,7 @@ use crate::common::{
 };
 use candle_core::{DType, Device, Tensor};
 use pillars::model::{HeadTensor, Model};
-use pillars::network::{AttentionSpec, Blind, Gates, Kept, Projection, QueryKeyNormScope, Site, TokenMask, roles};
+use pillars::network::{AttentionSpec, NoProbe, Gates, Kept, Projection, QueryKeyNormScope, Site, TokenMask, roles};
 
 /// Heads of a projection that no kept query head needs.
 fn dropped(spec: &AttentionSpec, kept: &[usize], projection: Projection) -> Vec<usize> {
@@ -58,7 +58,7 @@ fn zeroing_what_belongs_to_heads_is_closing_their_gates() {
         let batch = batch(&reference(&folder.join("reference.safetensors")));
         let network = model.network(&Device::Cpu, DType::F32).unwrap();
         let gates = Gates::keep(model.spec(), &kept, DType::F32, &Device::Cpu).unwrap();
-        let want = network.forward(&batch, &gates, &mut Blind).unwrap();
+        let want = network.forward(&batch, &gates, &mut NoProbe).unwrap();
         let open = network.run(&batch).unwrap();
         let everywhere = TokenMask::full(want.dim(0).unwrap(), want.dim(1).unwrap());
         assert!(relative_difference(&open, &want, &everywhere, 1) > 1e-3, "{family}: the mask must matter");
@@ -105,7 +105,7 @@ fn layers_that_lost_every_head_still_run() {
             let seen = 2 * (model.spec().sites().len() - kept.sites());
             assert_eq!(keeper.maps.len(), seen, "{family}: probes see the other sites alone");
             let gates = Gates::keep(model.spec(), &kept, DType::F32, &Device::Cpu).unwrap();
-            let want = network.forward(&batch, &gates, &mut Blind).unwrap();
+            let want = network.forward(&batch, &gates, &mut NoProbe).unwrap();
             let everywhere = TokenMask::full(want.dim(0).unwrap(), want.dim(1).unwrap());
             let difference = relative_difference(&got, &want, &everywhere, 1);
             assert!(difference < 1e-5, "{family} without {first}: {difference:.1e}");

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use pillars::checkpoint::{Stored, TensorPlan, write_safetensors};
 use pillars::model::Model;
 use pillars::network::FeatureMap;
-use pillars::network::{Blind, Gates, Probe, Site, SiteMaps};
+use pillars::network::{NoProbe, Gates, Probe, Site, SiteMaps};
 use pillars::plan::Plan;
 use pillars::pruning::{self, ExportFormat, ExportOptions};
 use pillars::task::Ticket;
@@ -20,7 +20,7 @@ fn fixture(family: &str) -> Model {
 fn states(model: &Model, family: &str) -> Vec<f32> {
     let batch = batch(&reference(&fixtures().join(family).join("reference.safetensors")));
     let network = model.network(&Device::Cpu, DType::F32).unwrap();
-    let hidden = network.hidden(&batch, &Gates::open(), &mut Blind).unwrap().states;
+    let hidden = network.hidden(&batch, &Gates::open(), &mut NoProbe).unwrap().states;
     hidden.flatten_all().unwrap().to_vec1().unwrap()
 }
 

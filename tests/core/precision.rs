@@ -3,7 +3,7 @@ use crate::common::{batch, device, fixture_folders, reference, relative_differen
 use candle_core::{DType, Tensor};
 use pillars::checkpoint::Stored;
 use pillars::model::Model;
-use pillars::network::{Blind, Gates, TokenMask};
+use pillars::network::{NoProbe, Gates, TokenMask};
 
 /// A copy of `model` with its weights changed, opened.
 fn rewritten(model: &Model, change: impl Fn(Tensor) -> Tensor) -> (tempfile::TempDir, Model) {
@@ -45,7 +45,7 @@ fn networks_run_in_half_precision() {
         for (dtype, unit) in [(DType::F16, 2f64.powi(-11)), (DType::BF16, 2f64.powi(-8))] {
             let network = model.network(&device(), dtype).unwrap();
             assert_eq!(network.dtype(), dtype);
-            let got = network.forward(&batch, &Gates::open(), &mut Blind);
+            let got = network.forward(&batch, &Gates::open(), &mut NoProbe);
             let got = got.unwrap_or_else(|e| panic!("{family} in {dtype:?}: {e}"));
             let units = relative_difference(&got, &want, &everywhere, 1) / unit;
             // A dozen results in a row are each off by up to half a unit of the last place, and norms and softmax

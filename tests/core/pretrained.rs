@@ -5,7 +5,7 @@ use crate::common::{batch, compare, device, reference, relative_difference, test
 use candle_core::DType;
 use pillars::checkpoint::Stored;
 use pillars::model::Model;
-use pillars::network::{Blind, Gates};
+use pillars::network::{NoProbe, Gates};
 
 /// Agreement that float rounding allows, relative to the largest reference value.
 const CLOSE: f64 = 1e-4;
@@ -24,7 +24,7 @@ fn a_chemistry_bert_in_half_precision() {
     // From the published f32 numbers. Rounding a weight to f16 moves it by up to 2^-11 = 4.9e-4 of its size; what that
     // does to a logit is of the same order, since the errors of many weights average out (transformers itself: 4.5e-4).
     let network = model.network(&device(), DType::F32).unwrap();
-    let hidden = network.hidden(&batch(&reference), &Gates::open(), &mut Blind).unwrap();
+    let hidden = network.hidden(&batch(&reference), &Gates::open(), &mut NoProbe).unwrap();
     let logits = network.logits(&hidden.states).unwrap();
     let difference = relative_difference(&logits, &reference["full.logits"], &hidden.mask, 1);
     assert!(difference < 2e-3, "{difference:.1e}");

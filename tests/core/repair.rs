@@ -9,7 +9,7 @@ use faer::linalg::solvers::Solve;
 use pillars::analysis::{Analysis, ModelInfo, Moments, SummedLoss, moments, sensitivity};
 use pillars::model::{Model, Repaired, output_module};
 use pillars::network::{
-    Batch, Blind, Branch, BranchModule, FeatureMap, Gates, Kept, Module, Network, NetworkSpec, NormKind, Role, Site,
+    Batch, NoProbe, Branch, BranchModule, FeatureMap, Gates, Kept, Module, Network, NetworkSpec, NormKind, Role, Site,
     SiteKind, Tokens, Weights, Wiring,
 };
 use pillars::plan::Plan;
@@ -125,7 +125,7 @@ fn sensitivity_is_the_second_moment_of_finite_differences() {
         let (model, network, _) = open(family, DType::F64);
         let batches = random_batches(model.spec(), 3, 4);
         let loss = |gates: &Gates, batch: &Batch| -> Tensor {
-            let hidden = network.hidden(batch, gates, &mut Blind).unwrap();
+            let hidden = network.hidden(batch, gates, &mut NoProbe).unwrap();
             let mask = hidden.mask.to_tensor(DType::F64, &Device::Cpu).unwrap().unsqueeze(2).unwrap();
             let width = hidden.states.dim(2).unwrap();
             let direction = (Tensor::arange(0u32, width as u32, &Device::Cpu).unwrap().to_dtype(DType::F64).unwrap()
@@ -311,7 +311,7 @@ fn a_refit_says_more_of_every_branch_than_masking_and_no_other_does_better() {
         let left = Network::stream(model.spec(), weights, 1 << 20).unwrap();
         let left = model.repaired_network(&left, &back.outputs).unwrap();
         let states = |network: &Network| {
-            let hidden = network.hidden(&batches[0], &gates, &mut Blind).unwrap().states;
+            let hidden = network.hidden(&batches[0], &gates, &mut NoProbe).unwrap().states;
             hidden.flatten_all().unwrap().to_vec1::<f32>().unwrap()
         };
         assert_eq!(states(&held), states(&left), "{family}");
@@ -340,7 +340,7 @@ fn stream_before(
     short.output = None;
     let source = if kind == SiteKind::Encoder { Batch { target: None, ..batch.clone() } } else { batch.clone() };
     let network = Network::load(&short, weights).unwrap();
-    let hidden = network.hidden(&source, gates, &mut Blind).unwrap();
+    let hidden = network.hidden(&source, gates, &mut NoProbe).unwrap();
     let states = hidden.states.to_dtype(DType::F64).unwrap().flatten_to(1).unwrap().to_vec2::<f64>().unwrap();
     states.into_iter().zip(hidden.mask.real()).filter(|(_, real)| **real).map(|(row, _)| row).collect()
 }

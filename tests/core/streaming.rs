@@ -8,7 +8,7 @@ use crate::common::{batch, device, fixture_folders, mask, reference};
 use candle_core::{DType, Device, Tensor};
 use pillars::analysis::{AnalysisSettings, Analyzer, Groups, ModelInfo, analyze};
 use pillars::evaluation::{COMPARED_COPIES, Candidate, compare, evaluate};
-use pillars::model::{MemoryLimit, Model, Needs, Reader, Room};
+use pillars::model::{MemoryLimit, Model, Needs, Reader, MemoryPlan};
 use pillars::network::{
     Activation, AttentionSpec, Batch, EmbedModule, Extent, FeatureMap, Gates, Hidden, InputSpec, LayerSpec, MlpSpec,
     Module, Network, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec, Probe, Role, Site, SiteMaps, Source,
@@ -182,7 +182,7 @@ fn a_group_can_be_stopped_and_says_how_far_it_is() {
     let batches = batches(&folder);
     let ticket = Ticket::default();
     ticket.stage("analyze", Some(6), "batches");
-    network.hidden_of(&batches, &Gates::open(), &mut pillars::network::Blind, &ticket).unwrap();
+    network.hidden_of(&batches, &Gates::open(), &mut pillars::network::NoProbe, &ticket).unwrap();
     // The three batches have passed, but whoever runs them has not said so yet.
     let progress = ticket.progress();
     assert_eq!((progress.done, progress.fraction()), (0, Some(0.5)));
@@ -191,16 +191,16 @@ fn a_group_can_be_stopped_and_says_how_far_it_is() {
     let stopped = CancelToken::default();
     stopped.cancel();
     let ticket = Ticket::new(stopped, || {});
-    let ended = network.hidden_of(&batches, &Gates::open(), &mut pillars::network::Blind, &ticket);
+    let ended = network.hidden_of(&batches, &Gates::open(), &mut pillars::network::NoProbe, &ticket);
     assert!(ended.unwrap_err().is_cancelled());
 }
 
 /// A memory in which `model` has to leave its layers in the checkpoint, with hardly a batch to spare.
-fn tight(model: &Model, batches: &[Batch], needs: Needs) -> Room {
+fn tight(model: &Model, batches: &[Batch], needs: Needs) -> MemoryPlan {
     let extents = batches.iter().map(|b| Extent::of(b, model.spec()).unwrap());
     let largest = extents.max_by_key(|e| e.sequences * (e.source + e.target)).unwrap();
-    let room = Room { limit: MemoryLimit(0), largest, needs };
-    Room { limit: model.least_memory(&device(), DType::F32, &room).unwrap(), ..room }
+    let room = MemoryPlan { limit: MemoryLimit(0), largest, needs };
+    MemoryPlan { limit: model.least_memory(&device(), DType::F32, &room).unwrap(), ..room }
 }
 
 const FAMILIES: [&str; 6] = ["bert", "gpt2", "llama", "albert", "bart", "t5"];
@@ -231,10 +231,10 @@ fn an_analysis_within_little_memory_is_the_same() {
         assert_eq!(run(&more), want, "{family}");
 
         // A byte less is refused with what is needed, and with room for everything nothing is left behind.
-        let less = Room { limit: MemoryLimit(room.limit.0 - 1), ..room };
+        let less = MemoryPlan { limit: MemoryLimit(room.limit.0 - 1), ..room };
         let error = model.network_within(&device(), DType::F32, &less).unwrap_err().to_string();
         assert!(error.contains(&format!("need {} of memory", room.limit)), "{error}");
-        let ample = Room { limit: MemoryLimit(1 << 30), ..room };
+        let ample = MemoryPlan { limit: MemoryLimit(1 << 30), ..room };
         assert!(model.network_within(&device(), DType::F32, &ample).unwrap().waiting().is_none());
     }
 }
@@ -382,7 +382,7 @@ fn a_large_vocabulary_passes_in_blocks_that_are_read_once() {
     assert_eq!(got, score(&held));
 
     // Against one product of the whole table.
-    let hidden = held.hidden(&batches[0], &Gates::open(), &mut pillars::network::Blind).unwrap().states;
+    let hidden = held.hidden(&batches[0], &Gates::open(), &mut pillars::network::NoProbe).unwrap().states;
     let table = weights.get(Module::Embed(StackKind::Decoder, EmbedModule::Tokens).weight()).unwrap();
     let plain = hidden.squeeze(0).unwrap().matmul(&table.t().unwrap()).unwrap();
     let logits = held.logits(&hidden).unwrap().squeeze(0).unwrap();

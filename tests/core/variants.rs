@@ -3,7 +3,7 @@
 use crate::common::{batch, folders_in, reference, relative_difference, test_data};
 use candle_core::{DType, Device};
 use pillars::model::Model;
-use pillars::network::{Blind, Gates};
+use pillars::network::{NoProbe, Gates};
 
 /// Agreement that float rounding allows, relative to the largest reference value.
 const CLOSE: f64 = 1e-4;
@@ -19,7 +19,7 @@ fn every_variant_computes_what_transformers_computes() {
         let network = model.network(&Device::Cpu, DType::F32).unwrap();
         let reference = reference(&folder.join("reference.safetensors"));
         let batch = batch(&reference);
-        let hidden = network.hidden(&batch, &Gates::open(), &mut Blind).unwrap();
+        let hidden = network.hidden(&batch, &Gates::open(), &mut NoProbe).unwrap();
         let (want, got) = match reference.get("logits") {
             Some(logits) => (logits, network.logits(&hidden.states).unwrap()),
             None => {

@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 use self::graph::ElementType;
 use crate::checkpoint::{FolderWriter, write_atomically};
 use crate::error::{Error, Result};
-use crate::model::{Model, Narrowed, Repaired, apply_kept};
+use crate::model::{Model, NarrowedWeights, Repaired, apply_kept};
 use crate::network::{Batch, Gates, Kept, NetworkSpec, Source, Tokens, Weights};
 use crate::plan::Plan;
 use crate::pruning::{RECORD, check_apart, copy_side_files, sample_batches};
@@ -116,7 +116,7 @@ pub fn export(
     let reader = model.reader(&Device::Cpu, DType::F32);
     let outputs = options.repair.as_ref().map(|repair| repair.outputs.clone()).unwrap_or_default();
     let repaired = Repaired::new(reader, model.spec(), outputs);
-    let narrowed = Narrowed::new(&repaired, model.spec(), &kept);
+    let narrowed = NarrowedWeights::new(&repaired, model.spec(), &kept);
     let weights: &dyn Weights = if plan.is_some() { &narrowed } else { &repaired };
     let bytes = write::write(&file, graph, weights, None, ticket)?;
     copy_side_files(model.checkpoint().folder(), writer.path())?;
@@ -182,7 +182,7 @@ fn prove(model: &Model, kept: &Kept, file: &Path, options: &OnnxOptions) -> Resu
     let gates = Gates::keep(model.spec(), kept, DType::F32, &Device::Cpu)?;
     let (mut difference, mut largest) = (0f64, 0f64);
     for batch in sample_batches(model.spec(), 1, options.seed)? {
-        let want = network.forward(&batch, &gates, &mut crate::network::Blind)?;
+        let want = network.forward(&batch, &gates, &mut crate::network::NoProbe)?;
         let got = run::run(&loaded, &inputs(&batch)?)?;
         let got = loaded.outputs.first().and_then(|name| got.get(name));
         let got = got.ok_or_else(|| Error::new("the written graph has no output").at(file))?;

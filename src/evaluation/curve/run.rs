@@ -11,7 +11,7 @@ use crate::analysis::{Analysis, Document, Moments};
 use crate::corpus::Corpus;
 use crate::error::{Error, Result};
 use crate::evaluation::{Timing, speed};
-use crate::model::{Model, Narrowed, apply_kept, removable};
+use crate::model::{Model, NarrowedWeights, apply_kept, removable};
 use crate::network::{Gates, Kept, Network, Site, Weights};
 use crate::plan::{Amount, Cost, Method, Plan, PlanRequest, Ranking, apply, snap};
 use crate::repair::{Basis, RefitRequest, RepairMode, Ridge, propose, refit};
@@ -274,7 +274,7 @@ impl<'a> Clock<'a> {
         }
         let batch = corpus.batches(network.device()).next().transpose()?;
         let batch = batch.ok_or_else(|| Error::new("there is no batch to time"))?;
-        let smaller = Network::load(&left, &Narrowed::new(*weights, network.spec(), kept))?;
+        let smaller = Network::load(&left, &NarrowedWeights::new(*weights, network.spec(), kept))?;
         // Its own progress would hide that of the points.
         let silent = ticket.silent();
         let found = speed(&smaller, &Gates::open(), &batch, &TIMING, &silent)?.tokens_per_sec;

@@ -129,32 +129,32 @@ impl CurveRow<'_> {
 /// The points of one curve: a way to choose heads, and how the heads that stay were repaired. Written `votes`, or
 /// `votes, refit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Series {
+pub struct CurveSeries {
     /// How heads were chosen.
     pub ranking: Ranking,
     /// Whether and how the heads that stay speak for the others.
     pub repair: RepairMode,
 }
 
-impl Series {
+impl CurveSeries {
     fn of(point: &MeasuredPoint) -> Self {
         Self { ranking: point.ranking, repair: point.repair }
     }
 }
 
-impl From<Ranking> for Series {
+impl From<Ranking> for CurveSeries {
     fn from(ranking: Ranking) -> Self {
         Self { ranking, repair: RepairMode::None }
     }
 }
 
-impl From<Method> for Series {
+impl From<Method> for CurveSeries {
     fn from(method: Method) -> Self {
         Ranking::from(method).into()
     }
 }
 
-impl fmt::Display for Series {
+impl fmt::Display for CurveSeries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.repair {
             RepairMode::None => write!(f, "{}", self.ranking),
@@ -187,9 +187,9 @@ impl Curves {
     }
 
     /// Methods with and without repair, in the order in which they were first measured.
-    pub fn series(&self) -> Vec<Series> {
+    pub fn series(&self) -> Vec<CurveSeries> {
         let mut all = Vec::new();
-        for series in self.points.iter().map(Series::of) {
+        for series in self.points.iter().map(CurveSeries::of) {
             if !all.contains(&series) {
                 all.push(series);
             }
@@ -210,14 +210,14 @@ impl Curves {
     }
 
     /// The draws of one series and amount; of a method alone, those that were not repaired.
-    pub fn row(&self, series: impl Into<Series>, amount: Amount) -> CurveRow<'_> {
+    pub fn row(&self, series: impl Into<CurveSeries>, amount: Amount) -> CurveRow<'_> {
         let series = series.into();
-        let points = self.points.iter().filter(|p| Series::of(p) == series && p.amount == amount).collect();
+        let points = self.points.iter().filter(|p| CurveSeries::of(p) == series && p.amount == amount).collect();
         CurveRow { ranking: series.ranking, amount, points }
     }
 
     /// The points of one series, fewest heads first; draws of one amount together.
-    pub fn curve(&self, series: impl Into<Series>) -> Vec<CurveRow<'_>> {
+    pub fn curve(&self, series: impl Into<CurveSeries>) -> Vec<CurveRow<'_>> {
         let series = series.into();
         let rows = self.amounts().into_iter().rev().map(|amount| self.row(series, amount));
         rows.filter(|row| !row.points.is_empty()).collect()
@@ -230,12 +230,12 @@ impl Curves {
         gauge: Gauge,
         cost: impl Fn(&crate::plan::Cost, Option<f64>) -> Option<f64>,
         more_is_better: bool,
-    ) -> Vec<(Option<Series>, f64, f64)> {
+    ) -> Vec<(Option<CurveSeries>, f64, f64)> {
         let sign = |x: f64, rises: bool| if rises { -x } else { x };
         let of = |name, effect: &Effect, price: Option<f64>| {
             Some((name, sign(price?, more_is_better), sign(gauge.of(effect)?, gauge.rises())))
         };
-        let point = |p: &MeasuredPoint| of(Some(Series::of(p)), &p.effect, cost(&p.cost, p.tokens_per_sec));
+        let point = |p: &MeasuredPoint| of(Some(CurveSeries::of(p)), &p.effect, cost(&p.cost, p.tokens_per_sec));
         let whole = |w: Whole| of(None, &w.effect, cost(&w.cost, w.tokens_per_sec));
         let mut all: Vec<_> = self.points.iter().filter_map(point).chain(self.whole.and_then(whole)).collect();
         all.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.2.total_cmp(&b.2)));

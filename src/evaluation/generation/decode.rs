@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
-use crate::network::{Blind, Gates, Hidden, Network, Source, TokenMask, Tokens};
+use crate::network::{NoProbe, Gates, Hidden, Network, Source, TokenMask, Tokens};
 use crate::task::Ticket;
 use crate::tensor::log_softmax;
 
@@ -59,7 +59,7 @@ pub fn decode(
     if search.beams == 0 || search.longest == 0 {
         return Err(Error::usage("a search needs at least one beam and one token"));
     }
-    let memory = network.encode(source, gates, &mut Blind)?;
+    let memory = network.encode(source, gates, &mut NoProbe)?;
     let sentences = memory.mask.sequences();
     let mut going: Vec<Vec<Beam>> = vec![vec![Beam { ids: vec![search.start], log_probability: 0.0 }]; sentences];
     let mut ended: Vec<Vec<Found>> = vec![Vec::new(); sentences];
@@ -105,7 +105,7 @@ fn next_scores(
     };
     let ids = Tensor::from_vec(ids, (beams.len(), length), device)?;
     let target = Tokens::new(ids, TokenMask::full(beams.len(), length));
-    let hidden = network.decode(&memory, &target, gates, &mut Blind)?;
+    let hidden = network.decode(&memory, &target, gates, &mut NoProbe)?;
     let newest = hidden.states.narrow(1, length - 1, 1)?.squeeze(1)?;
     let logits = network.logits(&newest)?.to_dtype(DType::F32)?;
     Ok(log_softmax(&logits)?.to_vec2()?)

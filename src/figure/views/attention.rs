@@ -7,7 +7,7 @@ use crate::chart::{AttentionMaps, AttentionPanel, Caption, PatchImage, Rgb};
 use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
 use crate::figure::page::{LABEL, MARGIN, Page, SMALL};
-use crate::figure::scene::{Anchor, Item, Level, Rect, Scene, Stroke, Text};
+use crate::figure::scene::{Anchor, Item, VerticalAlign, Rect, Scene, Stroke, Text};
 
 /// Larger matrices are pooled to what a page shows.
 const MOST_CELLS: usize = 640;
@@ -58,7 +58,7 @@ impl AttentionMaps {
                     let x = row.x + i as f64 * (side + 12.0);
                     let name = font::shortened(&panel.name(), side, SMALL, Weight::Regular);
                     page.scene
-                        .text(Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, Level::Top));
+                        .text(Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, VerticalAlign::Top));
                     let scale = self.scale(panel);
                     draw_matrix(&mut page.scene, panel, Rect::new(x, row.y + 14.0, side, side), &scale, theme);
                 }
@@ -94,7 +94,7 @@ impl AttentionMaps {
                 let x = row.x + i as f64 * (side + 12.0);
                 let name = font::shortened(&panel.name(), side, SMALL, Weight::Regular);
                 page.scene
-                    .text(Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, Level::Top));
+                    .text(Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, VerticalAlign::Top));
                 let rect = Rect::new(x, row.y + 14.0, side, tall);
                 page.scene.push(Item::Image {
                     rect,
@@ -120,18 +120,18 @@ fn tokens(panel: &AttentionPanel, scene: &mut Scene, area: Rect, cell: f64, them
     for row in (0..panel.weights.rows()).step_by(every) {
         let at = [area.x - 6.0, area.y + (row as f64 + 0.5) * cell];
         if let (_, Some(token)) = panel.query(row) {
-            scene.text(Text::new(word(token), at, SMALL, theme.ink).anchored(Anchor::End, Level::Middle));
+            scene.text(Text::new(word(token), at, SMALL, theme.ink).anchored(Anchor::End, VerticalAlign::Middle));
         }
     }
     for column in (0..panel.weights.cols()).step_by(every) {
         let at = [area.x + (column as f64 + 0.5) * cell, area.y - 6.0];
         if let (_, Some(token)) = panel.key(column) {
-            let text = Text::new(word(token), at, SMALL, theme.ink).anchored(Anchor::Start, Level::Middle);
+            let text = Text::new(word(token), at, SMALL, theme.ink).anchored(Anchor::Start, VerticalAlign::Middle);
             scene.text(text.turned(-90.0));
         }
     }
     let corner = [area.x - 6.0, area.y - 6.0];
-    let label = |text, at| Text::new(text, at, LABEL - 1.0, theme.muted).anchored(Anchor::End, Level::Base);
+    let label = |text, at| Text::new(text, at, LABEL - 1.0, theme.muted).anchored(Anchor::End, VerticalAlign::Base);
     scene.text(label("query ↓  key →", corner));
 }
 

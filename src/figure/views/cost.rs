@@ -4,8 +4,8 @@ use crate::chart::theme::Theme;
 use crate::chart::{CostBars, CostRow, Ink};
 use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
-use crate::figure::page::{LABEL, Page, Sample};
-use crate::figure::scene::{Anchor, Level, Rect, Stroke, Text};
+use crate::figure::page::{LABEL, Page, LegendSwatch};
+use crate::figure::scene::{Anchor, VerticalAlign, Rect, Stroke, Text};
 
 /// Height of one measure.
 const ROW: f64 = 34.0;
@@ -15,11 +15,11 @@ impl CostBars {
     pub fn figure(&self, theme: &Theme) -> Figure {
         let mut page = Page::new(820.0, &self.caption, theme);
         let colors = [Ink::Before.color(theme), Ink::Nth(0).color(theme)];
-        let entries = colors.map(|c| Sample::Cell(c.into())).into_iter().zip(["before", "after"].map(str::to_owned));
+        let entries = colors.map(|c| LegendSwatch::Cell(c.into())).into_iter().zip(["before", "after"].map(str::to_owned));
         let mut entries: Vec<_> = entries.collect();
         if self.rows.iter().any(|r| r.least.is_some()) {
             let stroke = Stroke::solid(theme.ink, 2.0);
-            entries.push((Sample::Line(stroke, None), "with one head left per layer".to_owned()));
+            entries.push((LegendSwatch::Line(stroke, None), "with one head left per layer".to_owned()));
         }
         page.legend(&entries);
         let longest = |text: &dyn Fn(&CostRow) -> String| {
@@ -37,7 +37,7 @@ impl CostBars {
             let middle = y + ROW / 2.0 - 2.0;
             let name = font::shortened(&row.name, names, LABEL, Weight::Regular);
             let scene = &mut page.scene;
-            scene.text(Text::new(name, [left - 12.0, middle], LABEL, theme.ink).anchored(Anchor::End, Level::Middle));
+            scene.text(Text::new(name, [left - 12.0, middle], LABEL, theme.ink).anchored(Anchor::End, VerticalAlign::Middle));
             let full = (right - left).max(1.0) / most;
             scene.fill(vec![Rect::new(left, middle - 10.0, full, 8.0)], colors[0]);
             let after = Rect::new(left, middle, (full * row.ratio()).max(1.0), 11.0);
@@ -49,7 +49,7 @@ impl CostBars {
                 scene.line(vec![[x, middle - 13.0], [x, middle + 14.0]], Stroke::solid(theme.ink, 2.0));
             }
             let at = [right + 16.0 + values, middle];
-            scene.text(Text::new(row.values(), at, LABEL, theme.ink).anchored(Anchor::End, Level::Middle));
+            scene.text(Text::new(row.values(), at, LABEL, theme.ink).anchored(Anchor::End, VerticalAlign::Middle));
             let better = if row.more_is_better { row.after > row.before } else { row.after < row.before };
             let color = match (row.after == row.before || !row.ratio().is_finite(), better) {
                 (true, _) => theme.muted,
@@ -57,7 +57,7 @@ impl CostBars {
                 (_, false) => theme.danger,
             };
             let text = Text::new(row.change(), [outer.right(), middle], LABEL, color).bold();
-            scene.text(text.anchored(Anchor::End, Level::Middle));
+            scene.text(text.anchored(Anchor::End, VerticalAlign::Middle));
         }
         page.scene.line(vec![[left, outer.y], [left, outer.bottom() - 4.0]], Stroke::solid(theme.axis, 1.0));
         let view = self.clone();

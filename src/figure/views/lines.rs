@@ -3,7 +3,7 @@
 use crate::chart::plot::Plot;
 use crate::chart::{Caption, GroupScores, QualityCurves, Table, Theme, TradeOff};
 use crate::figure::export::Figure;
-use crate::figure::page::{Page, Sample};
+use crate::figure::page::{Page, LegendSwatch};
 use crate::figure::plot::{draw, legend};
 
 /// Draws plots below each other, each `height` tall; names that several of them have stand once in the legend.
@@ -15,7 +15,7 @@ fn stacked(
     table: impl Fn() -> Table + Send + Sync + 'static,
 ) -> Figure {
     let mut page = Page::new(720.0, caption, theme);
-    let mut entries: Vec<(Sample, String)> = Vec::new();
+    let mut entries: Vec<(LegendSwatch, String)> = Vec::new();
     for entry in plots.iter().flat_map(|plot| legend(plot, theme)) {
         if entries.iter().all(|(_, name)| *name != entry.1) {
             entries.push(entry);

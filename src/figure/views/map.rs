@@ -5,9 +5,9 @@ use crate::chart::plot::{Mark, Plot};
 use crate::chart::{GroupMap, Theme};
 use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
-use crate::figure::page::{LABEL, Page, SMALL, Sample};
+use crate::figure::page::{LABEL, Page, SMALL, LegendSwatch};
 use crate::figure::plot::{Axes, draw, draw_within, legend, stroke};
-use crate::figure::scene::{Anchor, Fill, Item, Level, Point, Rect, Scene, Stroke, Text};
+use crate::figure::scene::{Anchor, Fill, Item, VerticalAlign, Point, Rect, Scene, Stroke, Text};
 
 /// Height of the curves of quality.
 const QUALITY: f64 = 170.0;
@@ -117,20 +117,20 @@ impl GroupMap {
 }
 
 /// What marks of some maps mean.
-pub(super) fn samples(maps: &[GroupMap], theme: &Theme) -> Vec<(Sample, String)> {
+pub(super) fn samples(maps: &[GroupMap], theme: &Theme) -> Vec<(LegendSwatch, String)> {
     let Some(largest) = maps.iter().max_by_key(|m| m.group_count()) else { return Vec::new() };
     let plain = GroupMap { kept: None, ..largest.clone() };
     let mut entries = super::shortened_legend(legend(&plain.map_plot(), theme));
-    if let Some((Sample::Mark(marker, _), _)) = entries.first().cloned()
+    if let Some((LegendSwatch::Mark(marker, _), _)) = entries.first().cloned()
         && maps.iter().any(|m| m.kept.is_some())
     {
-        entries.push((Sample::Hollow(marker, theme.muted), "pruned".to_owned()));
+        entries.push((LegendSwatch::Hollow(marker, theme.muted), "pruned".to_owned()));
     }
     entries
 }
 
 fn title(scene: &mut Scene, text: &str, at: Point, theme: &Theme) {
-    scene.text(Text::new(text, at, LABEL + 1.0, theme.ink).bold().anchored(Anchor::Start, Level::Top));
+    scene.text(Text::new(text, at, LABEL + 1.0, theme.ink).bold().anchored(Anchor::Start, VerticalAlign::Top));
 }
 
 /// Writes each point's number beside it where there is room, trying four sides; the rest stays unnamed. `reach` is the
@@ -153,7 +153,7 @@ fn name_points(scene: &mut Scene, places: &[Point], reach: f64, area: Rect, them
         if let Some(rect) = sides.iter().find(free).copied() {
             taken.push(rect.shrunk(-1.0));
             let text = Text::new(name, rect.center(), SMALL, theme.ink);
-            scene.text(text.anchored(Anchor::Middle, Level::Middle));
+            scene.text(text.anchored(Anchor::Middle, VerticalAlign::Middle));
         }
     }
 }

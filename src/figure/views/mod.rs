@@ -16,7 +16,7 @@ mod training;
 mod votes;
 
 use super::export::Figure;
-use super::page::Sample;
+use super::page::LegendSwatch;
 use crate::chart::{GroupMap, GroupStyle, Picture, Similarity, Theme, VoteBars};
 
 impl Picture {
@@ -45,7 +45,7 @@ impl Picture {
 const NAMED_GROUPS: usize = 24;
 
 /// The first groups of a legend, and how many more there are.
-fn shortened_legend(mut entries: Vec<(Sample, String)>) -> Vec<(Sample, String)> {
+fn shortened_legend(mut entries: Vec<(LegendSwatch, String)>) -> Vec<(LegendSwatch, String)> {
     let rest = entries.len().saturating_sub(NAMED_GROUPS);
     if rest > 0 {
         entries.truncate(NAMED_GROUPS + 1);
@@ -57,13 +57,13 @@ fn shortened_legend(mut entries: Vec<(Sample, String)>) -> Vec<(Sample, String)>
 }
 
 /// What the colors of `count` groups mean.
-fn group_legend(theme: &Theme, count: usize) -> Vec<(Sample, String)> {
+fn group_legend(theme: &Theme, count: usize) -> Vec<(LegendSwatch, String)> {
     let named = count.min(NAMED_GROUPS);
     let mut entries: Vec<_> =
-        (0..named).map(|g| (Sample::Group(GroupStyle::of(theme, g)), format!("group {g}"))).collect();
+        (0..named).map(|g| (LegendSwatch::Group(GroupStyle::of(theme, g)), format!("group {g}"))).collect();
     if count > named {
         let style = GroupStyle::of(theme, named);
-        entries.push((Sample::Group(style), format!("and {} more, a notch for every 12", count - named)));
+        entries.push((LegendSwatch::Group(style), format!("and {} more, a notch for every 12", count - named)));
     }
     entries
 }

@@ -9,8 +9,8 @@ use crate::chart::theme::Theme;
 use crate::chart::{Overview, OverviewRow, Paint};
 use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
-use crate::figure::page::{LABEL, MARGIN, Page, SMALL, Sample, bracket, notches};
-use crate::figure::scene::{Anchor, Item, Level, Rect, Scene, Stroke, Text};
+use crate::figure::page::{LABEL, MARGIN, Page, SMALL, LegendSwatch, bracket, notches};
+use crate::figure::scene::{Anchor, Item, VerticalAlign, Rect, Scene, Stroke, Text};
 
 /// Cells with a tip of their own make a file three times as large; above this many they go without.
 const MOST_TIPS: usize = 1024;
@@ -18,7 +18,7 @@ const MOST_TIPS: usize = 1024;
 impl Overview {
     /// Draws it.
     pub fn figure(&self, theme: &Theme) -> Figure {
-        let layout = Layout::of(&self.rows);
+        let layout = GridSizes::of(&self.rows);
         let mut page = Page::new(layout.width, &self.caption, theme);
         self.legend(&mut page);
         let top = page.y + 18.0;
@@ -53,12 +53,12 @@ impl Overview {
                 let at = [layout.left - 8.0, named];
                 page.scene.text(
                     Text::new(row.site.to_string(), at, LABEL.min(layout.pitch.max(SMALL)), theme.ink)
-                        .anchored(Anchor::End, Level::Middle),
+                        .anchored(Anchor::End, VerticalAlign::Middle),
                 );
                 if let Some(kept) = &row.kept {
                     let text = format!("{} / {}", kept.len(), row.heads);
                     let at = [layout.right + 8.0, named];
-                    page.scene.text(Text::new(text, at, SMALL, theme.muted).anchored(Anchor::Start, Level::Middle));
+                    page.scene.text(Text::new(text, at, SMALL, theme.muted).anchored(Anchor::Start, VerticalAlign::Middle));
                 }
             }
             for (column, head) in row.order.iter().copied().enumerate() {
@@ -106,11 +106,11 @@ impl Overview {
             entries = group_legend(theme, count);
         }
         if self.rows.iter().any(|r| r.kept.is_some()) {
-            entries.push((Sample::Cell(theme.axis.into()), "kept".to_owned()));
-            entries.push((Sample::SmallCell(theme.axis), "pruned".to_owned()));
+            entries.push((LegendSwatch::Cell(theme.axis.into()), "kept".to_owned()));
+            entries.push((LegendSwatch::SmallCell(theme.axis), "pruned".to_owned()));
         }
         if self.is_straight() && self.rows.iter().any(|r| r.kv_heads > 0 && r.kv_heads < r.heads) {
-            entries.push((Sample::Bracket(theme.axis), "one key/value head".to_owned()));
+            entries.push((LegendSwatch::Bracket(theme.axis), "one key/value head".to_owned()));
         }
         if let Paint::Values { label, unit, scale, .. } = &self.paint {
             let missing = self.rows.iter().any(|r| (0..r.heads).any(|h| r.value(h).is_nan()));
@@ -121,7 +121,7 @@ impl Overview {
 }
 
 /// Sizes that hold 1 to 128 heads by 1 to 128 layers on a page.
-struct Layout {
+struct GridSizes {
     cell: f64,
     step: f64,
     pitch: f64,
@@ -131,7 +131,7 @@ struct Layout {
     heads: usize,
 }
 
-impl Layout {
+impl GridSizes {
     fn of(rows: &[OverviewRow]) -> Self {
         let heads = rows.iter().map(|r| r.heads).max().unwrap_or(0).max(1);
         let cell = (760.0 / heads as f64).min(720.0 / rows.len().max(1) as f64).floor().clamp(6.0, 28.0);
@@ -150,10 +150,10 @@ impl Layout {
         let every = [1, 2, 4, 8, 16, 32].into_iter().find(|n| *n as f64 * self.step >= room).unwrap_or(64);
         for head in (0..self.heads).step_by(every) {
             let at = [self.left + head as f64 * self.step + self.cell / 2.0, top - 7.0];
-            scene.text(Text::new(head.to_string(), at, SMALL, theme.muted).anchored(Anchor::Middle, Level::Base));
+            scene.text(Text::new(head.to_string(), at, SMALL, theme.muted).anchored(Anchor::Middle, VerticalAlign::Base));
         }
         let at = [self.left - 8.0, top - 7.0];
-        scene.text(Text::new("head", at, SMALL, theme.muted).anchored(Anchor::End, Level::Base));
+        scene.text(Text::new("head", at, SMALL, theme.muted).anchored(Anchor::End, VerticalAlign::Base));
     }
 }
 
@@ -194,7 +194,7 @@ impl Cells<'_> {
         }
         if kept && rect.w >= 18.0 {
             let text = Text::new(number, rect.center(), SMALL, color.ink());
-            marks.text(text.anchored(Anchor::Middle, Level::Middle));
+            marks.text(text.anchored(Anchor::Middle, VerticalAlign::Middle));
         }
         if with_tip {
             let mut items =

@@ -5,7 +5,7 @@ use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
 use crate::figure::page::{Page, SMALL};
 use crate::figure::plot::draw;
-use crate::figure::scene::{Anchor, Level, Rect, Scene, Stroke, Text};
+use crate::figure::scene::{Anchor, VerticalAlign, Rect, Scene, Stroke, Text};
 
 impl Settling {
     /// Draws it.
@@ -22,7 +22,7 @@ impl Settling {
         for (name, settled) in &self.layers {
             let y = page.y + step / 2.0;
             let at = [plot.area.x - 8.0, y];
-            page.scene.text(Text::new(&**name, at, SMALL, theme.ink).anchored(Anchor::End, Level::Middle));
+            page.scene.text(Text::new(&**name, at, SMALL, theme.ink).anchored(Anchor::End, VerticalAlign::Middle));
             self.draw_layer(&mut page.scene, settled, |x| plot.across(x), y, theme);
             page.y += step;
         }

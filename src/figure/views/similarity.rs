@@ -10,8 +10,8 @@ use crate::chart::theme::Theme;
 use crate::chart::tree::Tree;
 use crate::chart::{Likeness, Similarity};
 use crate::figure::export::Figure;
-use crate::figure::page::{MARGIN, Page, SMALL, Sample};
-use crate::figure::scene::{Anchor, Item, Level, Rect, Scene, Stroke, Text};
+use crate::figure::page::{MARGIN, Page, SMALL, LegendSwatch};
+use crate::figure::scene::{Anchor, Item, VerticalAlign, Rect, Scene, Stroke, Text};
 
 /// Height of the tree.
 const TREE: f64 = 76.0;
@@ -32,7 +32,7 @@ impl Similarity {
         page.color_bar(&scale, self.likeness.label(), Unit::Plain, missing);
         let mut entries = group_legend(theme, self.groups.iter().max().map_or(0, |g| g + 1));
         if self.kept.is_some() {
-            entries.push((Sample::Mark(Marker::Circle, theme.ink), "kept".to_owned()));
+            entries.push((LegendSwatch::Mark(Marker::Circle, theme.ink), "kept".to_owned()));
         }
         page.legend(&entries);
         let tree = self.tree.as_ref();
@@ -104,11 +104,11 @@ impl Similarity {
             }
             clear = middle;
             let at = [square.x - STRIP - 8.0, square.y + middle];
-            let name = Text::new(head.to_string(), at, SMALL, theme.ink).anchored(Anchor::End, Level::Middle);
+            let name = Text::new(head.to_string(), at, SMALL, theme.ink).anchored(Anchor::End, VerticalAlign::Middle);
             scene.text(if kept { name.bold() } else { name });
         }
         let at = [square.x - STRIP - 8.0, square.y - 8.0];
-        scene.text(Text::new("head", at, SMALL, theme.muted).anchored(Anchor::End, Level::Base));
+        scene.text(Text::new("head", at, SMALL, theme.muted).anchored(Anchor::End, VerticalAlign::Base));
     }
 }
 
@@ -123,7 +123,7 @@ fn write_values(scene: &mut Scene, sorted: &Grid, scale: &Scale, square: Rect, c
             let text = if fits || value.is_nan() { short(value) } else { whole(value) };
             let text = Text::new(text, at, SMALL, scale.color(value, theme.missing).ink());
             if text.width() <= cell - 3.0 {
-                scene.text(text.anchored(Anchor::Middle, Level::Middle));
+                scene.text(text.anchored(Anchor::Middle, VerticalAlign::Middle));
             }
         }
     }
@@ -137,7 +137,7 @@ fn draw_tree(scene: &mut Scene, (tree, measure): (&Tree, &str), groups: &[usize]
         return;
     }
     let at = [area.right(), area.y - 5.0];
-    scene.text(Text::new(format!("tree: mean {measure}"), at, SMALL, theme.muted).anchored(Anchor::End, Level::Base));
+    scene.text(Text::new(format!("tree: mean {measure}"), at, SMALL, theme.muted).anchored(Anchor::End, VerticalAlign::Base));
     let axis = Axis::linear("", Unit::Plain, (tree.foot(), top), 2);
     let labels = axis.tick_labels();
     for (tick, label) in axis.ticks.iter().zip(labels).filter(|(t, _)| axis.position(**t) <= 1.0) {
@@ -145,7 +145,7 @@ fn draw_tree(scene: &mut Scene, (tree, measure): (&Tree, &str), groups: &[usize]
         scene.line(vec![[area.x, y], [area.right(), y]], Stroke::solid(theme.grid, 1.0));
         if *tick > axis.low {
             let at = [area.x - 5.0, y];
-            scene.text(Text::new(label, at, SMALL, theme.muted).anchored(Anchor::End, Level::Middle));
+            scene.text(Text::new(label, at, SMALL, theme.muted).anchored(Anchor::End, VerticalAlign::Middle));
         }
     }
     let step = area.w / n as f64;

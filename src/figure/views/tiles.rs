@@ -9,9 +9,9 @@ use crate::chart::theme::Theme;
 use crate::chart::{Caption, GroupMap, Likeness, Similarity, VoteBars};
 use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
-use crate::figure::page::{MARGIN, Page, SMALL, Sample};
+use crate::figure::page::{MARGIN, Page, SMALL, LegendSwatch};
 use crate::figure::plot::{Axes, bar_rects, legend, limit_ends, stroke};
-use crate::figure::scene::{Anchor, Item, Level, Rect, Scene, Stroke, Text};
+use crate::figure::scene::{Anchor, Item, VerticalAlign, Rect, Scene, Stroke, Text};
 
 /// A picture of one layer that can also be drawn small.
 pub(super) trait Tile {
@@ -52,10 +52,10 @@ fn tiles<T: Tile + Clone + Send + Sync + 'static>(caption: &Caption, tiles: &[T]
         for (i, tile) in line.iter().enumerate() {
             let x = row.x + i as f64 * (width + 14.0);
             let name = font::shortened(tile.site(), width, SMALL, Weight::Regular);
-            let name = Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, Level::Top);
+            let name = Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, VerticalAlign::Top);
             let remark = Text::new(tile.remark(), [x + width, row.y + 2.0], SMALL, theme.muted);
             if name.width() + remark.width() + 6.0 <= width {
-                page.scene.text(remark.anchored(Anchor::End, Level::Top));
+                page.scene.text(remark.anchored(Anchor::End, VerticalAlign::Top));
             }
             page.scene.text(name);
             tile.draw_small(&mut page.scene, Rect::new(x, row.y + 15.0, width, height), theme);
@@ -139,7 +139,7 @@ impl Tile for Similarity {
             }
             None => {}
         }
-        page.legend(&[(Sample::Frame(page.theme.ink), "group".to_owned())]);
+        page.legend(&[(LegendSwatch::Frame(page.theme.ink), "group".to_owned())]);
     }
 }
 
@@ -205,7 +205,7 @@ impl Tile for VoteBars {
         let mut entries = legend(&first.shares_plot(), page.theme);
         for limit in first.shares_plot().limits {
             let name = limit.name.split(' ').next().unwrap_or_default().to_owned();
-            entries.push((Sample::Line(stroke(limit.ink, limit.line, page.theme), None), name));
+            entries.push((LegendSwatch::Line(stroke(limit.ink, limit.line, page.theme), None), name));
         }
         page.legend(&entries);
     }

@@ -105,7 +105,7 @@ impl Menu {
 }
 
 /// What a command is called and how it is reached.
-pub struct Spec {
+pub struct CommandSpec {
     /// Menu it stands in.
     pub menu: Menu,
     /// Words in the menu and the palette.

@@ -2,18 +2,18 @@
 
 use eframe::egui::{Key, KeyboardShortcut, Modifiers};
 
-use super::kinds::{Command, Menu, Spec};
+use super::kinds::{Command, Menu, CommandSpec};
 use crate::workspace::ThemeChoice;
 
 impl Command {
     /// Words and keys.
-    pub fn spec(self) -> Spec {
+    pub fn spec(self) -> CommandSpec {
         spec(self)
     }
 }
 
 /// The row of a command.
-fn spec(command: Command) -> Spec {
+fn spec(command: Command) -> CommandSpec {
     use Menu::{Edit, File, Help, Run, View};
     let (menu, text, tooltip, keys) = match command {
         Command::OpenModel => {
@@ -155,7 +155,7 @@ fn spec(command: Command) -> Spec {
         Command::CopyMessages => (Help, "Copy all messages", "Put the messages into the clipboard", none()),
         Command::ClearMessages => (Help, "Clear messages", "Forget the messages", none()),
     };
-    Spec { menu, text, tooltip, keys }
+    CommandSpec { menu, text, tooltip, keys }
 }
 
 fn ctrl(key: Key) -> KeyboardShortcut {

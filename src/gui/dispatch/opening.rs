@@ -11,7 +11,7 @@ use crate::gui::selection::Selection;
 use crate::gui::state::Lost;
 use crate::run::{Opened, Spec};
 use crate::words::counted;
-use crate::workspace::{Draft, History, ModelRef, Place, Workspace, open_place, open_workspace, sample_at};
+use crate::workspace::{Draft, History, ModelRef, OpenedPath, Workspace, open_place, open_workspace, sample_at};
 
 /// What is found out about one model and means nothing for another.
 const OF_ONE_MODEL: [JobKind; 5] =
@@ -61,7 +61,7 @@ impl App {
         &mut self,
         title: String,
         path: PathBuf,
-        open: impl FnOnce(PathBuf, &crate::task::Ticket) -> crate::Result<Place> + Send + 'static,
+        open: impl FnOnce(PathBuf, &crate::task::Ticket) -> crate::Result<OpenedPath> + Send + 'static,
         bring_back: bool,
     ) {
         self.state.overlay = None;
@@ -75,26 +75,26 @@ impl App {
             let mut notes: Vec<String> = other.iter().map(|path| other_window(path)).collect();
             let file = path.clone();
             let place = open(path, ticket)?;
-            if matches!(place, Place::Workspace(..)) {
+            if matches!(place, OpenedPath::Workspace(..)) {
                 store.stamps().note(&file);
             }
             match place {
-                Place::Model(opened) if bring_back => match store.workspace_of(&opened.facts.fingerprint) {
+                OpenedPath::Model(opened) if bring_back => match store.workspace_of(&opened.facts.fingerprint) {
                     Ok(Some(restored)) => {
                         let workspace = Box::new(restored.workspace);
                         notes.extend(restored.warnings);
-                        Ok(JobOutcome::Opened(Place::Workspace(workspace, Ok(opened)), notes))
+                        Ok(JobOutcome::Opened(OpenedPath::Workspace(workspace, Ok(opened)), notes))
                     }
-                    Ok(None) => Ok(JobOutcome::Opened(Place::Model(opened), notes)),
+                    Ok(None) => Ok(JobOutcome::Opened(OpenedPath::Model(opened), notes)),
                     Err(error) => {
                         notes.push(error.to_string());
-                        Ok(JobOutcome::Opened(Place::Model(opened), notes))
+                        Ok(JobOutcome::Opened(OpenedPath::Model(opened), notes))
                     }
                 },
-                Place::Workspace(workspace, Ok(opened)) if bring_back => {
+                OpenedPath::Workspace(workspace, Ok(opened)) if bring_back => {
                     let kept = store.keep_earlier(&opened.facts.fingerprint)?;
                     notes.extend(kept.iter().map(|path| kept_in(path)));
-                    Ok(JobOutcome::Opened(Place::Workspace(workspace, Ok(opened)), notes))
+                    Ok(JobOutcome::Opened(OpenedPath::Workspace(workspace, Ok(opened)), notes))
                 }
                 place => Ok(JobOutcome::Opened(place, notes)),
             }
@@ -109,20 +109,20 @@ impl App {
     }
 
     /// Takes in what lay at a path.
-    pub(super) fn adopt(&mut self, place: Place, warnings: Vec<String>) {
+    pub(super) fn adopt(&mut self, place: OpenedPath, warnings: Vec<String>) {
         match place {
-            Place::Model(opened) => {
+            OpenedPath::Model(opened) => {
                 self.state.settings.remember(&opened.facts.folder);
                 self.adopt_model(*opened);
             }
-            Place::Workspace(workspace, Ok(opened)) => self.adopt_workspace(*workspace, *opened),
-            Place::Workspace(workspace, Err(error)) => {
+            OpenedPath::Workspace(workspace, Ok(opened)) => self.adopt_workspace(*workspace, *opened),
+            OpenedPath::Workspace(workspace, Err(error)) => {
                 self.state.messages.fail("Open the workspace", &error);
                 self.close();
                 self.state.lost = Some(Lost { workspace: *workspace, error });
             }
-            Place::Plan(name, plan) => self.import_plan(name, *plan),
-            Place::Analysis(analysis) => {
+            OpenedPath::Plan(name, plan) => self.import_plan(name, *plan),
+            OpenedPath::Analysis(analysis) => {
                 let fits = |m: &Opened| m.facts.fingerprint == analysis.model.fingerprint;
                 if self.state.model.as_ref().is_some_and(fits) {
                     self.state.messages.info("Analysis opened");
@@ -132,8 +132,8 @@ impl App {
                     self.state.messages.warn(text);
                 }
             }
-            Place::Input(input) if self.state.model.is_some() => self.set_input(input),
-            Place::Input(_) => self.state.messages.warn("Open a model before what it reads"),
+            OpenedPath::Input(input) if self.state.model.is_some() => self.set_input(input),
+            OpenedPath::Input(_) => self.state.messages.warn("Open a model before what it reads"),
         }
         for warning in warnings {
             self.state.messages.warn(warning);
@@ -209,7 +209,7 @@ impl App {
             }
             let kept = store.keep_earlier(&opened.facts.fingerprint)?;
             let notes = kept.into_iter().map(|path| kept_in(&path)).collect();
-            Ok(JobOutcome::Opened(Place::Model(Box::new(opened)), notes))
+            Ok(JobOutcome::Opened(OpenedPath::Model(Box::new(opened)), notes))
         });
     }
 

@@ -20,13 +20,13 @@ use self::panes::Panes;
 use self::sound::is_sound;
 use super::context::Cx;
 use super::state::State;
-use super::views::{Chosen, Draw, Views};
+use super::views::{ViewChoices, Draw, Views};
 use crate::chart::{Picture, Theme};
 use crate::error::Result;
 use crate::gui::view::View;
 
 /// Which view stands where, with what each view remembers.
-pub struct Layout {
+pub struct ViewLayout {
     tree: Tree<View>,
     views: Views,
     front: View,
@@ -35,7 +35,7 @@ pub struct Layout {
     /// The colors of the last frame, in which pictures are saved.
     theme: &'static Theme,
     /// What a workspace keeps of this, as it was when the revision was asked for, and how often it was another.
-    seen: Option<(Tree<View>, Chosen)>,
+    seen: Option<(Tree<View>, ViewChoices)>,
     revision: u64,
 }
 
@@ -46,7 +46,7 @@ struct Saved<'a> {
     views: &'a Views,
 }
 
-impl Default for Layout {
+impl Default for ViewLayout {
     fn default() -> Self {
         Self {
             tree: all_tabs(),
@@ -64,7 +64,7 @@ fn all_tabs() -> Tree<View> {
     Tree::new_tabs(egui::Id::unique("views"), View::ALL.to_vec())
 }
 
-impl Layout {
+impl ViewLayout {
     /// Brings a view to the front, wherever it stands.
     pub fn show(&mut self, view: View) {
         self.front = view;
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     /// Views of every row of tabs.
-    fn stands(layout: &Layout) -> Vec<Vec<View>> {
+    fn stands(layout: &ViewLayout) -> Vec<Vec<View>> {
         let views = |row: &TileId| {
             let ids = layout.tree.tiles.get_container(*row).map(Container::children_vec).unwrap_or_default();
             ids.iter().filter_map(|id| layout.tree.tiles.get_pane(id)).copied().collect()
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn views_split_move_and_come_back() {
-        let mut layout = Layout::default();
+        let mut layout = ViewLayout::default();
         layout.show(View::Votes);
         assert!(layout.split(LinearDir::Horizontal));
         assert_eq!(stands(&layout)[1], [View::Votes]);
@@ -245,7 +245,7 @@ mod tests {
         assert!(layout.split(LinearDir::Vertical));
         assert_eq!(stands(&layout)[1..], [vec![View::Votes], vec![View::Prune]]);
         assert!(layout.is_visible(View::Votes) && layout.is_visible(View::Prune));
-        let mut again = Layout::default();
+        let mut again = ViewLayout::default();
         again.restore(&layout.save());
         assert_eq!(stands(&again), stands(&layout));
         again.restore(&serde_json::json!({"tree": 7, "views": "x"}));
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn a_split_inside_a_tab_becomes_rows_beside_each_other() {
         // As it comes of a tab dropped at the left edge of another one: its place among the tabs is taken by both.
-        let mut layout = Layout::default();
+        let mut layout = ViewLayout::default();
         let tiles = &mut layout.tree.tiles;
         let root = layout.tree.root.unwrap();
         let [votes, overview] = [View::Votes, View::Overview].map(|view| tiles.find_pane(&view).unwrap());
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn views_of_a_row_come_forward_in_turn() {
-        let mut layout = Layout::default();
+        let mut layout = ViewLayout::default();
         layout.cycle(false);
         assert_eq!(layout.front(), View::Training);
         layout.cycle(true);

@@ -5,7 +5,7 @@ use egui_tiles::{Behavior, SimplificationOptions, TabState, TileId, Tiles, UiRes
 
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
-use crate::gui::theme::Theme;
+use crate::gui::theme::WindowTheme;
 use crate::gui::view::View;
 use crate::gui::views::Views;
 
@@ -20,7 +20,7 @@ pub(super) struct Panes<'a> {
 }
 
 impl Panes<'_> {
-    fn theme(&self) -> &Theme {
+    fn theme(&self) -> &WindowTheme {
         self.cx.theme
     }
 }

@@ -2,7 +2,7 @@
 
 use eframe::egui::{Context, Event, Id, Key, Rect, Stroke, StrokeKind, Ui};
 
-use crate::gui::theme::Theme;
+use crate::gui::theme::WindowTheme;
 
 /// How long a control is followed after the keyboard came to it.
 const FOLLOWED_SECS: f64 = 3.0;
@@ -34,7 +34,7 @@ impl FocusRing {
     }
 
     /// Draws the ring, after everything else.
-    pub fn show(&mut self, ctx: &Context, theme: &Theme) {
+    pub fn show(&mut self, ctx: &Context, theme: &WindowTheme) {
         ctx.input(|input| {
             for event in &input.events {
                 match event {

@@ -10,7 +10,7 @@ use crate::gui::view::View;
 use crate::gui::widgets::{command_button, note};
 
 /// One step of the way.
-struct Step {
+struct GuideStep {
     name: &'static str,
     is_done: fn(&State) -> bool,
     text: &'static str,
@@ -18,43 +18,43 @@ struct Step {
     verb: &'static str,
 }
 
-const STEPS: [Step; 6] = [
-    Step {
+const STEPS: [GuideStep; 6] = [
+    GuideStep {
         name: "Load",
         is_done: |state| matches!(&state.checked, Some(Ok(_))),
         text: "The model is open; choose what it reads: a text file, token ids or tensors",
         command: Command::ChooseInput,
         verb: "Choose input…",
     },
-    Step {
+    GuideStep {
         name: "Run",
         is_done: |state| state.results.is_some(),
         text: "The model reads the input; the heads of every layer are grouped by what they compute, and vote",
         command: Command::Run,
         verb: "Run",
     },
-    Step {
+    GuideStep {
         name: "Look",
         is_done: |state| state.has_looked,
         text: "See which heads repeat each other: Redundancy, Groups and Votes show one layer at a time",
         command: Command::Show(View::Redundancy),
         verb: "Show redundancy",
     },
-    Step {
+    GuideStep {
         name: "Choose",
         is_done: State::has_chosen,
         text: "The votes proposed a plan. Move its threshold in Prune, or click heads in the overview; undo takes it back",
         command: Command::Show(View::Prune),
         verb: "Show the plan",
     },
-    Step {
+    GuideStep {
         name: "Measure",
         is_done: |state| state.measured_now().is_some(),
         text: "What does the plan cost in quality? It is measured beside the whole model and random heads",
         command: Command::Measure,
         verb: "Measure quality",
     },
-    Step {
+    GuideStep {
         name: "Export",
         is_done: |state| state.export.done.is_some(),
         text: "Write the smaller checkpoint; it is reopened and compared with the masked model",
@@ -101,7 +101,7 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>) {
     });
 }
 
-fn is_of(step: &Step, kind: JobKind) -> bool {
+fn is_of(step: &GuideStep, kind: JobKind) -> bool {
     let own = match step.command {
         Command::Run => JobKind::Analyze,
         Command::Measure => JobKind::Measure,

@@ -7,7 +7,7 @@ use crate::chart::{Measure, Unit};
 use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
-use crate::gui::theme::Theme;
+use crate::gui::theme::WindowTheme;
 use crate::gui::widgets::{command_button, fact, facts, heading, note, swatch};
 use crate::network::{FeatureMap, Head};
 use crate::words::counted;
@@ -109,7 +109,7 @@ fn numbers(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis, map: Featur
 /// The heads of the layer that are most like this one.
 fn neighbors(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis, map: FeatureMap) {
     let Some(feature) = site.features.get(&map) else { return };
-    let theme: &Theme = cx.theme;
+    let theme: &WindowTheme = cx.theme;
     let others = (0..site.heads).filter(|h| *h != head.head);
     let mut alike: Vec<(usize, f64)> = others.filter_map(|h| Some((h, feature.gram.cosine(head.head, h)?))).collect();
     alike.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));

@@ -5,7 +5,7 @@ use eframe::egui::{self, Align, Layout, RichText, Ui};
 use crate::gui::action::Action;
 use crate::gui::command::{Command, Menu};
 use crate::gui::context::Cx;
-use crate::gui::messages::Level;
+use crate::gui::messages::Severity;
 use crate::gui::purpose::PathPurpose;
 use crate::gui::widgets::{command_button, command_item};
 use crate::words::counted;
@@ -33,9 +33,9 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>) {
 
 /// Work and trouble in a few words, where the panel that shows them is closed.
 fn status(ui: &mut Ui, cx: Cx<'_>) {
-    let trouble = cx.state.messages.last().filter(|m| m.level != Level::Info);
+    let trouble = cx.state.messages.last().filter(|m| m.level != Severity::Info);
     let color = match trouble.map(|m| m.level) {
-        Some(Level::Error) => cx.theme.danger,
+        Some(Severity::Error) => cx.theme.danger,
         Some(_) => cx.theme.warning,
         None => cx.theme.muted,
     };

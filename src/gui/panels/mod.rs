@@ -13,7 +13,7 @@ mod welcome;
 use eframe::egui::{self, CentralPanel, Frame, Margin, Panel, ScrollArea, Sense, Ui, UiBuilder, Vec2, vec2};
 
 use super::context::Cx;
-use super::layout::Layout;
+use super::layout::ViewLayout;
 
 /// Text being typed and other short-lived things that belong to one panel each.
 #[derive(Default)]
@@ -29,7 +29,7 @@ const LEAST: Vec2 = vec2(720.0, 520.0);
 const TWO_SIDES: f32 = 900.0;
 
 /// Draws the whole window.
-pub fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut Layout, buffers: &mut Buffers) {
+pub fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut ViewLayout, buffers: &mut Buffers) {
     let room = ui.available_size();
     if room.x >= LEAST.x && room.y >= LEAST.y {
         content(ui, cx, layout, buffers);
@@ -46,7 +46,7 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut Layout, buffers: &mut Buffers)
 }
 
 /// The menu, the panels and what is between them.
-fn content(ui: &mut Ui, cx: Cx<'_>, layout: &mut Layout, buffers: &mut Buffers) {
+fn content(ui: &mut Ui, cx: Cx<'_>, layout: &mut ViewLayout, buffers: &mut Buffers) {
     let theme = cx.theme;
     let has_two_sides = ui.available_width() >= TWO_SIDES;
     let bar = Frame::new().fill(theme.bar).inner_margin(Margin::symmetric(8, 4));

@@ -6,7 +6,7 @@ use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::Job;
-use crate::gui::messages::Level;
+use crate::gui::messages::Severity;
 use crate::gui::widgets::command_button;
 
 /// Workers with their bars above, messages below.
@@ -32,9 +32,9 @@ pub fn show(ui: &mut Ui, cx: Cx<'_>) {
             }
             for message in cx.state.messages.all() {
                 let (mark, color) = match message.level {
-                    Level::Info => ("", cx.theme.ink),
-                    Level::Warning => ("Warning: ", cx.theme.warning),
-                    Level::Error => ("Error: ", cx.theme.danger),
+                    Severity::Info => ("", cx.theme.ink),
+                    Severity::Warning => ("Warning: ", cx.theme.warning),
+                    Severity::Error => ("Error: ", cx.theme.danger),
                 };
                 let times = if message.count > 1 { format!("  (x{})", message.count) } else { String::new() };
                 let text = RichText::new(format!("{mark}{}{times}", message.text)).color(color);

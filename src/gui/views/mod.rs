@@ -17,8 +17,8 @@ use eframe::egui::{RichText, Ui};
 use serde::{Deserialize, Serialize};
 
 use self::of_analysis::OfAnalysis;
-use self::shown::Shown;
-pub use self::shown::{Draw, Key};
+use self::shown::PictureCache;
+pub use self::shown::{Draw, PictureKey};
 use crate::chart::{AnalysisView, Picture};
 use crate::error::Result;
 use crate::gui::context::Cx;
@@ -29,7 +29,7 @@ use crate::gui::view::View;
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Views {
-    overview: overview::Overview,
+    overview: overview::OverviewView,
     redundancy: redundancy::Redundancy,
     #[serde(skip)]
     prune: prune::Prune,
@@ -41,7 +41,7 @@ pub struct Views {
     #[serde(skip)]
     table: BTreeMap<View, table::TableView>,
     #[serde(skip)]
-    shown: BTreeMap<View, Shown>,
+    shown: BTreeMap<View, PictureCache>,
 }
 
 /// Up to so many heads in a layer, its picture is made within a small part of a frame.
@@ -51,17 +51,17 @@ const QUICK_MODEL: usize = 512;
 
 /// What a person chose in the views, and a workspace keeps.
 #[derive(Clone, PartialEq)]
-pub struct Chosen {
-    overview: overview::Chosen,
-    redundancy: redundancy::Chosen,
-    attention: attention::Chosen,
+pub struct ViewChoices {
+    overview: overview::OverviewChoice,
+    redundancy: redundancy::RedundancyChoice,
+    attention: attention::AttentionChoice,
     tables: Vec<View>,
 }
 
 impl Views {
     /// What a person chose.
-    pub fn chosen(&self) -> Chosen {
-        Chosen {
+    pub fn chosen(&self) -> ViewChoices {
+        ViewChoices {
             overview: self.overview.chosen(),
             redundancy: self.redundancy.chosen(),
             attention: self.attention.chosen(),
@@ -117,7 +117,7 @@ impl Views {
     }
 
     /// What the picture of a view is made of as things stand.
-    pub fn key(&self, which: View, state: &State) -> Key {
+    pub fn key(&self, which: View, state: &State) -> PictureKey {
         match which {
             View::Overview => self.overview.key(state),
             View::Redundancy => self.redundancy.key(state),

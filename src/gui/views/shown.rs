@@ -17,7 +17,7 @@ pub type Draw = Box<dyn FnOnce() -> Result<Picture> + Send>;
 /// All that the picture of a view is made of. It is compared in every frame, so it holds revisions in place of what they
 /// stand for.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Key {
+pub struct PictureKey {
     /// The result of the last run.
     pub results: Option<u64>,
     /// The plan being edited.
@@ -41,7 +41,7 @@ pub struct Key {
 /// What a person chose in a view, as numbers.
 pub type Options = [usize; 3];
 
-impl Key {
+impl PictureKey {
     /// Of the results and the plan.
     pub fn of_plan(state: &State) -> Self {
         let results = state.results.as_ref().map(|r| r.revision);
@@ -74,20 +74,20 @@ impl std::ops::Deref for Made {
 
 /// The last picture that was made, and the worker that makes the next.
 #[derive(Default)]
-pub struct Shown {
-    made: Background<Key, Made>,
+pub struct PictureCache {
+    made: Background<PictureKey, Made>,
 }
 
-impl Shown {
+impl PictureCache {
     /// The picture for `key`, made at once where `is_quick` says that it takes less than a frame. While it is being made,
     /// the last one stays.
     pub fn get(
         &mut self,
         ctx: &Context,
-        key: Key,
+        key: PictureKey,
         is_quick: bool,
         draw: impl FnOnce() -> Result<Draw>,
-    ) -> Option<(&Key, &Result<Made>)> {
+    ) -> Option<(&PictureKey, &Result<Made>)> {
         if self.made.is_asked(&key) {
             self.made.made();
             return self.made.held();

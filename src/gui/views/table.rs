@@ -3,7 +3,7 @@
 use eframe::egui::{Button, RichText, ScrollArea, TextWrapMode, Ui};
 use egui_extras::{Column, TableBuilder};
 
-use super::shown::{Draw, Key};
+use super::shown::{Draw, PictureKey};
 use crate::chart::table::Cell;
 use crate::chart::{Table, Unit};
 use crate::error::Result;
@@ -15,7 +15,7 @@ use crate::words::counted;
 /// The table of one view, made anew when what it shows changes.
 #[derive(Default)]
 pub struct TableView {
-    made: Background<Key, Table>,
+    made: Background<PictureKey, Table>,
     /// Which page of a very long table is shown.
     page: usize,
 }
@@ -27,7 +27,7 @@ const PAGE: usize = 100_000;
 
 impl TableView {
     /// Draws the table of `view`; `picture` makes the picture whose numbers they are, `key` changes with it.
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, view: View, key: Key, picture: impl FnOnce() -> Result<Draw>) {
+    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, view: View, key: PictureKey, picture: impl FnOnce() -> Result<Draw>) {
         if !self.made.is_asked(&key) {
             match picture() {
                 Ok(draw) => self.made.ask(ui.ctx(), key, move || Ok(draw()?.table())),

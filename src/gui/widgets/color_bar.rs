@@ -3,13 +3,13 @@
 use eframe::egui::{Color32, Mesh, Pos2, Rect, RichText, Sense, Ui, pos2, vec2};
 
 use crate::chart::{Rgb, Scale, Unit};
-use crate::gui::theme::{Theme, color};
+use crate::gui::theme::{WindowTheme, color};
 
 /// Width of the gradient.
 const WIDTH: f32 = 110.0;
 
 /// A gradient with its ends; `missing` names the color of cells without a value.
-pub fn color_bar(ui: &mut Ui, theme: &Theme, scale: &Scale, unit: Unit, missing: Option<&str>) {
+pub fn color_bar(ui: &mut Ui, theme: &WindowTheme, scale: &Scale, unit: Unit, missing: Option<&str>) {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 5.0;
         let text = |value| RichText::new(unit.format(value)).small().color(theme.muted);

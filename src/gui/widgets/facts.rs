@@ -2,17 +2,17 @@
 
 use eframe::egui::{self, RichText, Ui};
 
-use crate::gui::theme::{STRONG, Theme};
+use crate::gui::theme::{STRONG, WindowTheme};
 
 /// A small heading over a part of a panel.
-pub fn heading(ui: &mut Ui, theme: &Theme, text: &str) {
+pub fn heading(ui: &mut Ui, theme: &WindowTheme, text: &str) {
     ui.add_space(6.0);
     ui.label(RichText::new(text).color(theme.ink).family(egui::FontFamily::Name(STRONG.into())));
     ui.add_space(1.0);
 }
 
 /// A muted line that explains.
-pub fn note(ui: &mut Ui, theme: &Theme, text: impl Into<String>) {
+pub fn note(ui: &mut Ui, theme: &WindowTheme, text: impl Into<String>) {
     ui.label(RichText::new(text).small().color(theme.muted));
 }
 
@@ -22,7 +22,7 @@ pub fn facts(ui: &mut Ui, id: &str, add: impl FnOnce(&mut Ui)) {
 }
 
 /// One name with its value.
-pub fn fact(ui: &mut Ui, theme: &Theme, name: &str, value: impl Into<String>) -> egui::Response {
+pub fn fact(ui: &mut Ui, theme: &WindowTheme, name: &str, value: impl Into<String>) -> egui::Response {
     ui.label(RichText::new(name).color(theme.muted));
     let response = ui.add(egui::Label::new(RichText::new(value).color(theme.ink)).truncate());
     ui.end_row();

@@ -7,12 +7,12 @@ use eframe::egui::{
 };
 
 use crate::chart::palette::Marker;
-use crate::chart::plot::{BAND_OPACITY, Entry, Mark as PointMark, Sample};
-use crate::gui::theme::{Theme, color};
+use crate::chart::plot::{BAND_OPACITY, Entry, Mark, LegendSymbol};
+use crate::gui::theme::{WindowTheme, color};
 
 /// What stands before the words of a legend, as it looks in the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Mark {
+pub enum Swatch {
     /// A color.
     Fill(Color32),
     /// A head that stays.
@@ -29,14 +29,14 @@ pub enum Mark {
     Plate,
 }
 
-impl From<Color32> for Mark {
+impl From<Color32> for Swatch {
     fn from(fill: Color32) -> Self {
         Self::Fill(fill)
     }
 }
 
 /// A mark with its meaning; mark and words stay together where the line is broken.
-pub fn swatch(ui: &mut Ui, theme: &Theme, mark: impl Into<Mark>, text: &str) {
+pub fn swatch(ui: &mut Ui, theme: &WindowTheme, mark: impl Into<Swatch>, text: &str) {
     let size = 12.0;
     let words = RichText::new(text).small().color(theme.muted);
     let galley = egui::WidgetText::from(words).into_galley(
@@ -53,24 +53,24 @@ pub fn swatch(ui: &mut Ui, theme: &Theme, mark: impl Into<Mark>, text: &str) {
     let rect = Rect::from_center_size(outer.left_center() + vec2(size / 2.0, 0.0), vec2(size, size));
     let painter = ui.painter();
     match mark.into() {
-        Mark::Fill(fill) | Mark::Kept(fill) => {
+        Swatch::Fill(fill) | Swatch::Kept(fill) => {
             painter.rect_filled(rect, 3.0, fill);
         }
-        Mark::Pruned(fill) => {
+        Swatch::Pruned(fill) => {
             painter.rect_stroke(rect, 3.0, Stroke::new(1.0, theme.border), StrokeKind::Inside);
             painter.rect_filled(rect.shrink(3.5), 1.0, fill);
         }
-        Mark::Pinned(fill) => {
+        Swatch::Pinned(fill) => {
             painter.rect_filled(rect, 3.0, fill);
-            painter.circle_filled(rect.center(), 2.0, Theme::ink_on(fill));
+            painter.circle_filled(rect.center(), 2.0, WindowTheme::ink_on(fill));
         }
-        Mark::Outlined(fill) => {
+        Swatch::Outlined(fill) => {
             painter.rect(rect, 3.0, fill, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
         }
-        Mark::Hollow(color) => {
+        Swatch::Hollow(color) => {
             painter.circle_stroke(rect.center(), 5.0, Stroke::new(1.5, color));
         }
-        Mark::Plate => {
+        Swatch::Plate => {
             painter.rect_filled(rect.expand2(vec2(2.0, 0.0)), 3.0, theme.plate);
             painter.rect_filled(Rect::from_min_size(rect.min + vec2(0.5, 3.5), vec2(5.0, 5.0)), 1.0, theme.pruned);
             painter.rect_filled(Rect::from_min_size(rect.min + vec2(6.5, 3.5), vec2(5.0, 5.0)), 1.0, theme.pruned);
@@ -83,7 +83,7 @@ pub fn swatch(ui: &mut Ui, theme: &Theme, mark: impl Into<Mark>, text: &str) {
 const NAMED_GROUPS: usize = 8;
 
 /// What the colors of `count` groups mean.
-pub fn group_legend(ui: &mut Ui, theme: &Theme, count: usize) {
+pub fn group_legend(ui: &mut Ui, theme: &WindowTheme, count: usize) {
     let named = if count <= NAMED_GROUPS + 1 { count } else { NAMED_GROUPS };
     for group in 0..named {
         swatch(ui, theme, theme.group(group), &format!("group {group}"));
@@ -94,7 +94,7 @@ pub fn group_legend(ui: &mut Ui, theme: &Theme, count: usize) {
 }
 
 /// The legend of a plot: a click hides what it names, another one shows it again. True where something was clicked.
-pub fn entries_ui(ui: &mut Ui, theme: &Theme, entries: &[Entry], hidden: &mut HashSet<String>) -> bool {
+pub fn entries_ui(ui: &mut Ui, theme: &WindowTheme, entries: &[Entry], hidden: &mut HashSet<String>) -> bool {
     let mut is_changed = false;
     if entries.is_empty() {
         return false;
@@ -131,16 +131,16 @@ pub fn entries_ui(ui: &mut Ui, theme: &Theme, entries: &[Entry], hidden: &mut Ha
     is_changed
 }
 
-fn sample(painter: &Painter, theme: &Theme, sample: Sample, rect: Rect, is_on: bool) {
+fn sample(painter: &Painter, theme: &WindowTheme, sample: LegendSymbol, rect: Rect, is_on: bool) {
     let faded = |ink: crate::chart::Ink| color(ink.color(theme.figure)).gamma_multiply(if is_on { 1.0 } else { 0.35 });
     let square = Rect::from_center_size(rect.center(), vec2(12.0, 12.0));
     match sample {
-        Sample::Fill(ink) => _ = painter.rect_filled(square, 2.0, faded(ink)),
-        Sample::Band(ink) => {
+        LegendSymbol::Fill(ink) => _ = painter.rect_filled(square, 2.0, faded(ink)),
+        LegendSymbol::Band(ink) => {
             _ = painter.rect_filled(square, 2.0, faded(ink).gamma_multiply(BAND_OPACITY as f32));
             painter.rect_stroke(square, 2.0, Stroke::new(1.0, faded(ink).gamma_multiply(0.5)), StrokeKind::Inside);
         }
-        Sample::Series(ink, line, mark) => {
+        LegendSymbol::Series(ink, line, mark) => {
             if let Some(line) = line {
                 let stroke = Stroke::new(line.width as f32, faded(ink));
                 if line.is_dashed {
@@ -150,11 +150,11 @@ fn sample(painter: &Painter, theme: &Theme, sample: Sample, rect: Rect, is_on: b
                 }
             }
             match mark {
-                Some(PointMark::Dot(marker)) => point(painter, marker, rect.center(), 4.0, faded(ink), Stroke::NONE),
-                Some(PointMark::Hollow(marker)) => {
+                Some(Mark::Dot(marker)) => point(painter, marker, rect.center(), 4.0, faded(ink), Stroke::NONE),
+                Some(Mark::Hollow(marker)) => {
                     point(painter, marker, rect.center(), 4.0, theme.canvas, Stroke::new(1.5, faded(ink)));
                 }
-                Some(PointMark::Ring) => _ = painter.circle_stroke(rect.center(), 5.0, Stroke::new(1.5, faded(ink))),
+                Some(Mark::Ring) => _ = painter.circle_stroke(rect.center(), 5.0, Stroke::new(1.5, faded(ink))),
                 None => {}
             }
         }

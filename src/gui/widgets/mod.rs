@@ -18,7 +18,7 @@ pub use command_button::{command_button, command_item};
 pub use empty::{empty, needs_run};
 pub use facts::{fact, facts, heading, note};
 pub use head_grid::{HeadCell, HeadGrid, Pointed, Summary};
-pub use legend::{Mark, group_legend, swatch};
+pub use legend::{Swatch, group_legend, swatch};
 pub use matrix::{MatrixTexture, cell_at, paint_texture};
 pub use pickers::{choice, feature_picker, site_picker};
 pub use plot::{Painted, PlotView};

@@ -13,9 +13,9 @@ use egui_plot::{
 
 use super::legend::entries_ui;
 use crate::chart::axis::Axis;
-use crate::chart::plot::{BAND_OPACITY, BAR_WIDTH, Limit, Mark, Plot, Series, Side};
+use crate::chart::plot::{BAND_OPACITY, BAR_WIDTH, Limit, Mark, Plot, Series, LabelSide};
 use crate::chart::{Ink, Marker};
-use crate::gui::theme::{Theme, color};
+use crate::gui::theme::{WindowTheme, color};
 
 /// A plot on its way to the screen.
 pub struct PlotView<'a> {
@@ -65,7 +65,7 @@ impl<'a> PlotView<'a> {
     }
 
     /// Draws it.
-    pub fn show(self, ui: &mut Ui, theme: &Theme) -> Painted {
+    pub fn show(self, ui: &mut Ui, theme: &WindowTheme) -> Painted {
         let plot = self.plot;
         let id = ui.make_persistent_id(&plot.title);
         let above = ui.cursor().top();
@@ -164,7 +164,7 @@ impl Painted {
     }
 
     /// The base line, and the words beside limits, points and bars.
-    fn overlay(&self, ui: &Ui, plot: &Plot, hidden: &HashSet<String>, theme: &Theme) {
+    fn overlay(&self, ui: &Ui, plot: &Plot, hidden: &HashSet<String>, theme: &WindowTheme) {
         let rect = self.rect();
         let painter = ui.painter().with_clip_rect(rect.expand(2.0).intersect(ui.clip_rect()));
         if !plot.is_map {
@@ -204,7 +204,7 @@ impl Painted {
         }
     }
 
-    fn labels(&self, ui: &Ui, plot: &Plot, theme: &Theme, mut taken: Vec<Rect>) {
+    fn labels(&self, ui: &Ui, plot: &Plot, theme: &WindowTheme, mut taken: Vec<Rect>) {
         let rect = self.rect();
         let painter = ui.painter().with_clip_rect(rect.expand2(vec2(2.0, 14.0)).intersect(ui.clip_rect()));
         let step = [0, 1].map(|i| (self.transform.dpos_dvalue()[i]).abs() as f32);
@@ -215,15 +215,15 @@ impl Painted {
             );
         }
         for label in &plot.labels {
-            let size = if label.side == Side::Free { SMALL } else { 10.0 };
+            let size = if label.side == LabelSide::Free { SMALL } else { 10.0 };
             let galley = painter.layout_no_wrap(label.text.clone(), FontId::proportional(size), ink);
             let (at, gap) = (self.at(label.at), PLACE + 4.0);
             let sides = match label.side {
-                Side::Above if galley.size().x + 4.0 > step[0] => continue,
-                Side::Right if step[1] < 10.0 => continue,
-                Side::Above => vec![Align2::CENTER_BOTTOM.anchor_size(at - vec2(0.0, 2.0), galley.size())],
-                Side::Right => vec![Align2::LEFT_CENTER.anchor_size(at + vec2(6.0, 0.0), galley.size())],
-                Side::Free => vec![
+                LabelSide::Above if galley.size().x + 4.0 > step[0] => continue,
+                LabelSide::Right if step[1] < 10.0 => continue,
+                LabelSide::Above => vec![Align2::CENTER_BOTTOM.anchor_size(at - vec2(0.0, 2.0), galley.size())],
+                LabelSide::Right => vec![Align2::LEFT_CENTER.anchor_size(at + vec2(6.0, 0.0), galley.size())],
+                LabelSide::Free => vec![
                     Align2::LEFT_CENTER.anchor_size(at + vec2(gap, 0.0), galley.size()),
                     Align2::RIGHT_CENTER.anchor_size(at - vec2(gap, 0.0), galley.size()),
                     Align2::CENTER_BOTTOM.anchor_size(at - vec2(0.0, gap - 2.0), galley.size()),
@@ -281,7 +281,7 @@ fn closer(axis: &Axis, (low, high): (f64, f64), count: usize) -> Axis {
     if axis.is_log { axis.over(10f64.powf(low), 10f64.powf(high), count) } else { axis.over(low, high, count) }
 }
 
-fn hints<'a>(axis: &'a Axis, hints: AxisHints<'a>, theme: &Theme) -> AxisHints<'a> {
+fn hints<'a>(axis: &'a Axis, hints: AxisHints<'a>, theme: &WindowTheme) -> AxisHints<'a> {
     let written = move |mark: GridMark, seen: &std::ops::RangeInclusive<f64>| {
         if let Some(name) = axis.names.get(mark.value.round().max(0.0) as usize) {
             return name.clone();
@@ -300,7 +300,7 @@ fn hints<'a>(axis: &'a Axis, hints: AxisHints<'a>, theme: &Theme) -> AxisHints<'
         .label_spacing(Rangef::new(1.0, 2.0))
 }
 
-fn axis_label(axis: &Axis, theme: &Theme) -> RichText {
+fn axis_label(axis: &Axis, theme: &WindowTheme) -> RichText {
     RichText::new(&axis.label).size(SMALL).color(theme.muted)
 }
 
@@ -311,7 +311,7 @@ fn thickness(axis: &Axis) -> f32 {
 }
 
 /// Adds everything that is not hidden; `column` is the width of one unit of the horizontal axis in points.
-fn items(area: &mut PlotUi<'_>, plot: &Plot, hidden: &HashSet<String>, column: f32, theme: &Theme) {
+fn items(area: &mut PlotUi<'_>, plot: &Plot, hidden: &HashSet<String>, column: f32, theme: &WindowTheme) {
     let ink = |ink: Ink| color(ink.color(theme.figure));
     let is_shown = |name: &String| !hidden.contains(name);
     let on = |[x, y]: [f64; 2]| [if plot.x.is_log { x.log10() } else { x }, if plot.y.is_log { y.log10() } else { y }];
@@ -366,7 +366,7 @@ fn add_series(
     (i, series): (usize, &Series),
     points: Vec<[f64; 2]>,
     (ink, size): (Color32, f32),
-    theme: &Theme,
+    theme: &WindowTheme,
 ) {
     let is_whole = |p: &[f64; 2]| p.iter().all(|v| v.is_finite());
     if let Some(line) = series.line {

@@ -1,10 +1,10 @@
 //! Encoder-decoders with layer norm and positions at the input: BART (Lewis et al. 2020) and its kin, Whisper among
-//! them, told apart by a [`Kin`].
+//! them, told apart by a [`BartVariant`].
 
 use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
-use crate::model::{Layout, Reading};
+use crate::model::{TensorLayout, ConfigReader};
 use crate::network::{
     AttentionSpec, Counting, FrameInputSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective,
     OutputSpec, PositionSpec, ProjectionBias, StackSpec, TokenInputSpec, Wiring,
@@ -12,58 +12,58 @@ use crate::network::{
 
 /// Names of all of them.
 pub(super) const NAMES: &[Name] = &[
-    ("encoder.embed.positions", "encoder.embed_positions.weight", Layout::PLAIN),
-    ("encoder.embed.norm", "encoder.layernorm_embedding", Layout::PLAIN),
-    ("encoder.{i}.attention.norm", "encoder.layers.{i}.self_attn_layer_norm", Layout::PLAIN),
-    ("encoder.{i}.attention.query", "encoder.layers.{i}.self_attn.q_proj", Layout::PLAIN),
-    ("encoder.{i}.attention.key", "encoder.layers.{i}.self_attn.k_proj", Layout::PLAIN),
-    ("encoder.{i}.attention.value", "encoder.layers.{i}.self_attn.v_proj", Layout::PLAIN),
-    ("encoder.{i}.attention.output", "encoder.layers.{i}.self_attn.out_proj", Layout::PLAIN),
-    ("encoder.{i}.mlp.norm", "encoder.layers.{i}.final_layer_norm", Layout::PLAIN),
-    ("encoder.{i}.mlp.up", "encoder.layers.{i}.fc1", Layout::PLAIN),
-    ("encoder.{i}.mlp.down", "encoder.layers.{i}.fc2", Layout::PLAIN),
-    ("encoder.norm", "encoder.layer_norm", Layout::PLAIN),
-    ("decoder.embed.positions", "decoder.embed_positions.weight", Layout::PLAIN),
-    ("decoder.embed.norm", "decoder.layernorm_embedding", Layout::PLAIN),
-    ("decoder.{i}.attention.norm", "decoder.layers.{i}.self_attn_layer_norm", Layout::PLAIN),
-    ("decoder.{i}.attention.query", "decoder.layers.{i}.self_attn.q_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.key", "decoder.layers.{i}.self_attn.k_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.value", "decoder.layers.{i}.self_attn.v_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.output", "decoder.layers.{i}.self_attn.out_proj", Layout::PLAIN),
-    ("decoder.{i}.cross.norm", "decoder.layers.{i}.encoder_attn_layer_norm", Layout::PLAIN),
-    ("decoder.{i}.cross.query", "decoder.layers.{i}.encoder_attn.q_proj", Layout::PLAIN),
-    ("decoder.{i}.cross.key", "decoder.layers.{i}.encoder_attn.k_proj", Layout::PLAIN),
-    ("decoder.{i}.cross.value", "decoder.layers.{i}.encoder_attn.v_proj", Layout::PLAIN),
-    ("decoder.{i}.cross.output", "decoder.layers.{i}.encoder_attn.out_proj", Layout::PLAIN),
-    ("decoder.{i}.mlp.norm", "decoder.layers.{i}.final_layer_norm", Layout::PLAIN),
-    ("decoder.{i}.mlp.up", "decoder.layers.{i}.fc1", Layout::PLAIN),
-    ("decoder.{i}.mlp.down", "decoder.layers.{i}.fc2", Layout::PLAIN),
-    ("decoder.norm", "decoder.layer_norm", Layout::PLAIN),
+    ("encoder.embed.positions", "encoder.embed_positions.weight", TensorLayout::PLAIN),
+    ("encoder.embed.norm", "encoder.layernorm_embedding", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.norm", "encoder.layers.{i}.self_attn_layer_norm", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.query", "encoder.layers.{i}.self_attn.q_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.key", "encoder.layers.{i}.self_attn.k_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.value", "encoder.layers.{i}.self_attn.v_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.output", "encoder.layers.{i}.self_attn.out_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.norm", "encoder.layers.{i}.final_layer_norm", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.up", "encoder.layers.{i}.fc1", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.down", "encoder.layers.{i}.fc2", TensorLayout::PLAIN),
+    ("encoder.norm", "encoder.layer_norm", TensorLayout::PLAIN),
+    ("decoder.embed.positions", "decoder.embed_positions.weight", TensorLayout::PLAIN),
+    ("decoder.embed.norm", "decoder.layernorm_embedding", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.norm", "decoder.layers.{i}.self_attn_layer_norm", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.query", "decoder.layers.{i}.self_attn.q_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.key", "decoder.layers.{i}.self_attn.k_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.value", "decoder.layers.{i}.self_attn.v_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.output", "decoder.layers.{i}.self_attn.out_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.cross.norm", "decoder.layers.{i}.encoder_attn_layer_norm", TensorLayout::PLAIN),
+    ("decoder.{i}.cross.query", "decoder.layers.{i}.encoder_attn.q_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.cross.key", "decoder.layers.{i}.encoder_attn.k_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.cross.value", "decoder.layers.{i}.encoder_attn.v_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.cross.output", "decoder.layers.{i}.encoder_attn.out_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.norm", "decoder.layers.{i}.final_layer_norm", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.up", "decoder.layers.{i}.fc1", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.down", "decoder.layers.{i}.fc2", TensorLayout::PLAIN),
+    ("decoder.norm", "decoder.layer_norm", TensorLayout::PLAIN),
 ];
 
 /// One token table for both stacks.
 pub(super) const SHARED_TABLE: &[Name] = &[
-    ("encoder.embed.tokens", "shared.weight", Layout::PLAIN),
-    ("decoder.embed.tokens", "shared.weight", Layout::PLAIN),
+    ("encoder.embed.tokens", "shared.weight", TensorLayout::PLAIN),
+    ("decoder.embed.tokens", "shared.weight", TensorLayout::PLAIN),
 ];
 
 /// A token table for each stack, as files hold it where the tables differ and old ones also where not; the head.
 pub(super) const TABLES: &[Name] = &[
-    ("encoder.embed.tokens", "encoder.embed_tokens.weight", Layout::PLAIN),
-    ("decoder.embed.tokens", "decoder.embed_tokens.weight", Layout::PLAIN),
-    ("output.weight", "lm_head.weight", Layout::PLAIN),
-    ("output.bias", "final_logits_bias", Layout::PLAIN),
+    ("encoder.embed.tokens", "encoder.embed_tokens.weight", TensorLayout::PLAIN),
+    ("decoder.embed.tokens", "decoder.embed_tokens.weight", TensorLayout::PLAIN),
+    ("output.weight", "lm_head.weight", TensorLayout::PLAIN),
+    ("output.bias", "final_logits_bias", TensorLayout::PLAIN),
 ];
 
 /// What Whisper names otherwise.
 pub(super) const WHISPER: &[Name] = &[
-    ("encoder.embed.conv1", "encoder.conv1", Layout::PLAIN),
-    ("encoder.embed.conv2", "encoder.conv2", Layout::PLAIN),
-    ("output.weight", "proj_out.weight", Layout::PLAIN),
+    ("encoder.embed.conv1", "encoder.conv1", TensorLayout::PLAIN),
+    ("encoder.embed.conv2", "encoder.conv2", TensorLayout::PLAIN),
+    ("output.weight", "proj_out.weight", TensorLayout::PLAIN),
 ];
 
 /// How one of these families differs from the others.
-pub(super) struct Kin {
+pub(super) struct BartVariant {
     /// Norms before each branch and after the last layer, instead of after each branch.
     pub pre_norm: bool,
     /// A norm on the embeddings.
@@ -86,64 +86,64 @@ pub(super) enum Positions {
 }
 
 /// BART itself.
-pub(super) const BART: Kin =
-    Kin { pre_norm: false, embedding_norm: true, positions: Positions::Learned(2), key_bias: true, frames: false };
+pub(super) const BART: BartVariant =
+    BartVariant { pre_norm: false, embedding_norm: true, positions: Positions::Learned(2), key_bias: true, frames: false };
 
 /// Norms before each branch, positions from the first row of their table (Pegasus, Blenderbot).
-pub(super) const UNSHIFTED: Kin =
-    Kin { pre_norm: true, embedding_norm: false, positions: Positions::Learned(0), ..BART };
+pub(super) const UNSHIFTED: BartVariant =
+    BartVariant { pre_norm: true, embedding_norm: false, positions: Positions::Learned(0), ..BART };
 
 const NORM: NormSpec = NormSpec { kind: NormKind::Layer, eps: 1e-5 };
 
 /// The network of a configuration.
-pub(super) fn encoder_decoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
+pub(super) fn encoder_decoder(reading: &ConfigReader<'_>, variant: &BartVariant) -> Result<NetworkSpec> {
     let config = reading.config;
     if !config.flag_or("is_encoder_decoder", true)? {
         return Err(config.wrong("is_encoder_decoder", "true"));
     }
     let width = reading.width()?;
-    let encoder_input = if kin.frames {
+    let encoder_input = if variant.frames {
         let (bands, positions) = (config.size("num_mel_bins")?, config.size("max_source_positions")?);
         InputSpec::Frames(FrameInputSpec { bands, positions })
     } else {
-        InputSpec::Tokens(tokens(reading, kin, width, "vocab_size", "max_position_embeddings")?)
+        InputSpec::Tokens(tokens(reading, variant, width, "vocab_size", "max_position_embeddings")?)
     };
-    let encoder = stack(reading, kin, width, Side::ENCODER, encoder_input)?;
+    let encoder = stack(reading, variant, width, StackKeys::ENCODER, encoder_input)?;
     let vocabulary = match config.get("decoder_vocab_size") {
         Some(_) if !config.flag_or("share_encoder_decoder_embeddings", true)? => "decoder_vocab_size",
         _ => "vocab_size",
     };
-    let length = if kin.frames { "max_target_positions" } else { "max_position_embeddings" };
-    let input = tokens(reading, kin, width, vocabulary, length)?;
-    let decoder = stack(reading, kin, width, Side::DECODER, InputSpec::Tokens(input))?;
+    let length = if variant.frames { "max_target_positions" } else { "max_position_embeddings" };
+    let input = tokens(reading, variant, width, vocabulary, length)?;
+    let decoder = stack(reading, variant, width, StackKeys::DECODER, InputSpec::Tokens(input))?;
     let tied = config.flag_or("tie_word_embeddings", true)?;
     let output = OutputSpec {
-        bias: !kin.frames && (reading.has)("final_logits_bias"),
+        bias: !variant.frames && (reading.has)("final_logits_bias"),
         ..OutputSpec::new(config.size(vocabulary)?, Objective::Causal, tied)
     };
     Ok(NetworkSpec { encoder: Some(encoder), decoder: Some(decoder), output: reading.wants_head().then_some(output) })
 }
 
 /// Configuration keys of one of the stacks.
-struct Side {
+struct StackKeys {
     layers: &'static str,
     heads: &'static str,
     inner: &'static str,
     decodes: bool,
 }
 
-impl Side {
+impl StackKeys {
     const ENCODER: Self =
         Self { layers: "encoder_layers", heads: "encoder_attention_heads", inner: "encoder_ffn_dim", decodes: false };
     const DECODER: Self =
         Self { layers: "decoder_layers", heads: "decoder_attention_heads", inner: "decoder_ffn_dim", decodes: true };
 }
 
-fn stack(reading: &Reading<'_>, kin: &Kin, width: usize, side: Side, input: InputSpec) -> Result<StackSpec> {
+fn stack(reading: &ConfigReader<'_>, variant: &BartVariant, width: usize, side: StackKeys, input: InputSpec) -> Result<StackSpec> {
     let config = reading.config;
     let heads = reading.heads_at(&[side.heads])?;
     let attention = AttentionSpec {
-        projection_bias: ProjectionBias { key: kin.key_bias, ..ProjectionBias::all(true) },
+        projection_bias: ProjectionBias { key: variant.key_bias, ..ProjectionBias::all(true) },
         ..AttentionSpec::new(heads, heads, width / heads)
     };
     let mlp = MlpSpec {
@@ -152,23 +152,23 @@ fn stack(reading: &Reading<'_>, kin: &Kin, width: usize, side: Side, input: Inpu
         gated: false,
         bias: true,
     };
-    let wiring = if kin.pre_norm { Wiring::Pre } else { Wiring::Post };
+    let wiring = if variant.pre_norm { Wiring::Pre } else { Wiring::Post };
     let layers = (0..reading.layers_at(&[side.layers])?)
         .map(|i| LayerSpec {
             cross: side.decodes.then(|| attention.clone()),
             ..LayerSpec::new(i, AttentionSpec { causal: side.decodes, ..attention.clone() }, mlp.clone(), NORM, wiring)
         })
         .collect();
-    Ok(StackSpec { width, input, layers, final_norm: kin.pre_norm.then_some(NORM), project_out: None })
+    Ok(StackSpec { width, input, layers, final_norm: variant.pre_norm.then_some(NORM), project_out: None })
 }
 
-fn tokens(reading: &Reading<'_>, kin: &Kin, width: usize, vocabulary: &str, length: &str) -> Result<TokenInputSpec> {
+fn tokens(reading: &ConfigReader<'_>, variant: &BartVariant, width: usize, vocabulary: &str, length: &str) -> Result<TokenInputSpec> {
     let config = reading.config;
     let length = config.size(length)?;
     Ok(TokenInputSpec {
         // Whisper's own code reads `scale_embedding` and then does not scale.
-        scale: if !kin.frames && config.flag_or("scale_embedding", false)? { (width as f64).sqrt() } else { 1.0 },
-        positions: match kin.positions {
+        scale: if !variant.frames && config.flag_or("scale_embedding", false)? { (width as f64).sqrt() } else { 1.0 },
+        positions: match variant.positions {
             Positions::Learned(offset) => PositionSpec::Table {
                 rows: length + offset,
                 offset,
@@ -177,7 +177,7 @@ fn tokens(reading: &Reading<'_>, kin: &Kin, width: usize, vocabulary: &str, leng
             },
             Positions::Sinusoidal => PositionSpec::Sinusoidal,
         },
-        norm: kin.embedding_norm.then_some(NORM),
+        norm: variant.embedding_norm.then_some(NORM),
         max_length: Some(length),
         ..TokenInputSpec::new(config.size(vocabulary)?, width)
     })

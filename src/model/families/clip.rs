@@ -3,28 +3,28 @@
 use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
-use crate::model::{Layout, Reading};
+use crate::model::{TensorLayout, ConfigReader};
 use crate::network::{
     AttentionSpec, Counting, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, PositionSpec,
     ProjectionBias, StackSpec, TokenInputSpec, Wiring,
 };
 
 pub(super) const TEXT: &[Name] = &[
-    ("encoder.embed.tokens", "text_model.embeddings.token_embedding.weight", Layout::PLAIN),
-    ("encoder.embed.positions", "text_model.embeddings.position_embedding.weight", Layout::PLAIN),
-    ("encoder.{i}.attention.query", "text_model.encoder.layers.{i}.self_attn.q_proj", Layout::PLAIN),
-    ("encoder.{i}.attention.key", "text_model.encoder.layers.{i}.self_attn.k_proj", Layout::PLAIN),
-    ("encoder.{i}.attention.value", "text_model.encoder.layers.{i}.self_attn.v_proj", Layout::PLAIN),
-    ("encoder.{i}.attention.output", "text_model.encoder.layers.{i}.self_attn.out_proj", Layout::PLAIN),
-    ("encoder.{i}.attention.norm", "text_model.encoder.layers.{i}.layer_norm1", Layout::PLAIN),
-    ("encoder.{i}.mlp.up", "text_model.encoder.layers.{i}.mlp.fc1", Layout::PLAIN),
-    ("encoder.{i}.mlp.down", "text_model.encoder.layers.{i}.mlp.fc2", Layout::PLAIN),
-    ("encoder.{i}.mlp.norm", "text_model.encoder.layers.{i}.layer_norm2", Layout::PLAIN),
-    ("encoder.norm", "text_model.final_layer_norm", Layout::PLAIN),
+    ("encoder.embed.tokens", "text_model.embeddings.token_embedding.weight", TensorLayout::PLAIN),
+    ("encoder.embed.positions", "text_model.embeddings.position_embedding.weight", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.query", "text_model.encoder.layers.{i}.self_attn.q_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.key", "text_model.encoder.layers.{i}.self_attn.k_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.value", "text_model.encoder.layers.{i}.self_attn.v_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.output", "text_model.encoder.layers.{i}.self_attn.out_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.norm", "text_model.encoder.layers.{i}.layer_norm1", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.up", "text_model.encoder.layers.{i}.mlp.fc1", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.down", "text_model.encoder.layers.{i}.mlp.fc2", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.norm", "text_model.encoder.layers.{i}.layer_norm2", TensorLayout::PLAIN),
+    ("encoder.norm", "text_model.final_layer_norm", TensorLayout::PLAIN),
 ];
 
 /// The network of a configuration.
-pub(super) fn text(reading: &Reading<'_>) -> Result<NetworkSpec> {
+pub(super) fn text(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     let config = reading.config;
     let (width, heads) = (reading.width()?, reading.heads()?);
     let norm = NormSpec { kind: NormKind::Layer, eps: config.number_or("layer_norm_eps", 1e-5)? };

@@ -25,7 +25,7 @@ pub(super) static ROWS: &[Family] = &[
         reads_pruned_heads: false,
         ragged: Some(&[]),
         names: |_| &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
-        spec: |r| bart::encoder_decoder(r, &bart::Kin { pre_norm: true, ..bart::BART }),
+        spec: |r| bart::encoder_decoder(r, &bart::BartVariant { pre_norm: true, ..bart::BART }),
     },
     Family {
         model_type: "pegasus",
@@ -59,8 +59,8 @@ pub(super) static ROWS: &[Family] = &[
             _ => &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
         },
         spec: |r| {
-            let kin = bart::Kin { embedding_norm: false, positions: bart::Positions::Sinusoidal, ..bart::BART };
-            bart::encoder_decoder(r, &kin)
+            let variant = bart::BartVariant { embedding_norm: false, positions: bart::Positions::Sinusoidal, ..bart::BART };
+            bart::encoder_decoder(r, &variant)
         },
     },
     Family {
@@ -72,14 +72,14 @@ pub(super) static ROWS: &[Family] = &[
         ragged: Some(&[]),
         names: |_| &[bart::NAMES, bart::WHISPER, bart::TABLES],
         spec: |r| {
-            let kin = bart::Kin {
+            let variant = bart::BartVariant {
                 pre_norm: true,
                 embedding_norm: false,
                 positions: bart::Positions::Learned(0),
                 key_bias: false,
                 frames: true,
             };
-            bart::encoder_decoder(r, &kin)
+            bart::encoder_decoder(r, &variant)
         },
     },
     Family {

@@ -86,7 +86,7 @@ pub(super) static ROWS: &[Family] = &[
         },
         spec: |r| {
             let relative = Some(("relative_attention_num_buckets", 32));
-            bert::encoder(r, &bert::Kin { types: 0, relative, ..bert::ROBERTA })
+            bert::encoder(r, &bert::BertVariant { types: 0, relative, ..bert::ROBERTA })
         },
     },
     Family {
@@ -98,9 +98,9 @@ pub(super) static ROWS: &[Family] = &[
         ragged: Some(&[RaggedNeed::Width]),
         names: |_| &[bert::INPUT, bert::DISTILBERT],
         spec: |r| {
-            let kin =
-                bert::Kin { head: "vocab_transform.weight", activation_key: "activation", types: 0, ..bert::BERT };
-            bert::encoder(r, &kin)
+            let variant =
+                bert::BertVariant { head: "vocab_transform.weight", activation_key: "activation", types: 0, ..bert::BERT };
+            bert::encoder(r, &variant)
         },
     },
     Family {
@@ -112,13 +112,13 @@ pub(super) static ROWS: &[Family] = &[
         ragged: Some(&[]),
         names: |_| &[bert::INPUT, bert::LAYERS, bert::ELECTRA],
         spec: |r| {
-            let kin = bert::Kin {
+            let variant = bert::BertVariant {
                 head: "generator_predictions.dense.weight",
                 head_activation: Some(Activation::Gelu),
                 embedding: Some(128),
                 ..bert::BERT
             };
-            bert::encoder(r, &kin)
+            bert::encoder(r, &variant)
         },
     },
     Family {
@@ -133,8 +133,8 @@ pub(super) static ROWS: &[Family] = &[
             false => &[bert::INPUT, bert::ALBERT],
         },
         spec: |r| {
-            let kin = bert::Kin { head: "predictions.dense.weight", embedding: Some(128), shared: true, ..bert::BERT };
-            bert::encoder(r, &kin)
+            let variant = bert::BertVariant { head: "predictions.dense.weight", embedding: Some(128), shared: true, ..bert::BERT };
+            bert::encoder(r, &variant)
         },
     },
     Family {
@@ -157,7 +157,7 @@ pub(super) static ROWS: &[Family] = &[
         names: |_| &[bert::NOMIC],
         spec: |r| {
             let rope = Some(Rope { theta: 1000.0, ..Rope::PLAIN });
-            bert::encoder(r, &bert::Kin { rope, gated: true, ..bert::BERT })
+            bert::encoder(r, &bert::BertVariant { rope, gated: true, ..bert::BERT })
         },
     },
     Family {

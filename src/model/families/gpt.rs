@@ -6,111 +6,111 @@ use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
 use crate::model::rope::{Rope, longest};
-use crate::model::{Layout, Part, Reading};
+use crate::model::{TensorLayout, Part, ConfigReader};
 use crate::network::{
     Activation, AttentionSpec, Counting, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective,
     OutputSpec, PositionSpec, ProjectSpec, Projection, ProjectionBias, ScoreBias, StackSpec, TokenInputSpec, Wiring,
 };
 
 pub(super) const GPT2_NAMES: &[Name] = &[
-    ("decoder.embed.tokens", "wte.weight", Layout::PLAIN),
-    ("decoder.embed.positions", "wpe.weight", Layout::PLAIN),
-    ("decoder.{i}.attention.norm", "h.{i}.ln_1", Layout::PLAIN),
+    ("decoder.embed.tokens", "wte.weight", TensorLayout::PLAIN),
+    ("decoder.embed.positions", "wpe.weight", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.norm", "h.{i}.ln_1", TensorLayout::PLAIN),
     ("decoder.{i}.attention.query", "h.{i}.attn.c_attn", fused(Projection::Query)),
     ("decoder.{i}.attention.key", "h.{i}.attn.c_attn", fused(Projection::Key)),
     ("decoder.{i}.attention.value", "h.{i}.attn.c_attn", fused(Projection::Value)),
-    ("decoder.{i}.attention.output", "h.{i}.attn.c_proj", Layout::TRANSPOSED),
-    ("decoder.{i}.mlp.norm", "h.{i}.ln_2", Layout::PLAIN),
-    ("decoder.{i}.mlp.up", "h.{i}.mlp.c_fc", Layout::TRANSPOSED),
-    ("decoder.{i}.mlp.down", "h.{i}.mlp.c_proj", Layout::TRANSPOSED),
-    ("decoder.norm", "ln_f", Layout::PLAIN),
-    ("output.weight", "lm_head.weight", Layout::PLAIN),
+    ("decoder.{i}.attention.output", "h.{i}.attn.c_proj", TensorLayout::TRANSPOSED),
+    ("decoder.{i}.mlp.norm", "h.{i}.ln_2", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.up", "h.{i}.mlp.c_fc", TensorLayout::TRANSPOSED),
+    ("decoder.{i}.mlp.down", "h.{i}.mlp.c_proj", TensorLayout::TRANSPOSED),
+    ("decoder.norm", "ln_f", TensorLayout::PLAIN),
+    ("output.weight", "lm_head.weight", TensorLayout::PLAIN),
 ];
 
 pub(super) const OPT_NAMES: &[Name] = &[
-    ("decoder.embed.tokens", "decoder.embed_tokens.weight", Layout::PLAIN),
-    ("decoder.embed.positions", "decoder.embed_positions.weight", Layout::PLAIN),
-    ("decoder.embed.project", "decoder.project_in", Layout::PLAIN),
-    ("decoder.{i}.attention.norm", "decoder.layers.{i}.self_attn_layer_norm", Layout::PLAIN),
-    ("decoder.{i}.attention.query", "decoder.layers.{i}.self_attn.q_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.key", "decoder.layers.{i}.self_attn.k_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.value", "decoder.layers.{i}.self_attn.v_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.output", "decoder.layers.{i}.self_attn.out_proj", Layout::PLAIN),
-    ("decoder.{i}.mlp.norm", "decoder.layers.{i}.final_layer_norm", Layout::PLAIN),
-    ("decoder.{i}.mlp.up", "decoder.layers.{i}.fc1", Layout::PLAIN),
-    ("decoder.{i}.mlp.down", "decoder.layers.{i}.fc2", Layout::PLAIN),
-    ("decoder.norm", "decoder.final_layer_norm", Layout::PLAIN),
-    ("decoder.project_out", "decoder.project_out.weight", Layout::PLAIN),
-    ("output.weight", "lm_head.weight", Layout::PLAIN),
+    ("decoder.embed.tokens", "decoder.embed_tokens.weight", TensorLayout::PLAIN),
+    ("decoder.embed.positions", "decoder.embed_positions.weight", TensorLayout::PLAIN),
+    ("decoder.embed.project", "decoder.project_in", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.norm", "decoder.layers.{i}.self_attn_layer_norm", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.query", "decoder.layers.{i}.self_attn.q_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.key", "decoder.layers.{i}.self_attn.k_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.value", "decoder.layers.{i}.self_attn.v_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.output", "decoder.layers.{i}.self_attn.out_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.norm", "decoder.layers.{i}.final_layer_norm", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.up", "decoder.layers.{i}.fc1", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.down", "decoder.layers.{i}.fc2", TensorLayout::PLAIN),
+    ("decoder.norm", "decoder.final_layer_norm", TensorLayout::PLAIN),
+    ("decoder.project_out", "decoder.project_out.weight", TensorLayout::PLAIN),
+    ("output.weight", "lm_head.weight", TensorLayout::PLAIN),
 ];
 
 pub(super) const BLOOM_NAMES: &[Name] = &[
-    ("decoder.embed.tokens", "word_embeddings.weight", Layout::PLAIN),
-    ("decoder.embed.norm", "word_embeddings_layernorm", Layout::PLAIN),
-    ("decoder.{i}.attention.norm", "h.{i}.input_layernorm", Layout::PLAIN),
+    ("decoder.embed.tokens", "word_embeddings.weight", TensorLayout::PLAIN),
+    ("decoder.embed.norm", "word_embeddings_layernorm", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.norm", "h.{i}.input_layernorm", TensorLayout::PLAIN),
     ("decoder.{i}.attention.query", "h.{i}.self_attention.query_key_value", by_head(Projection::Query)),
     ("decoder.{i}.attention.key", "h.{i}.self_attention.query_key_value", by_head(Projection::Key)),
     ("decoder.{i}.attention.value", "h.{i}.self_attention.query_key_value", by_head(Projection::Value)),
-    ("decoder.{i}.attention.output", "h.{i}.self_attention.dense", Layout::PLAIN),
-    ("decoder.{i}.mlp.norm", "h.{i}.post_attention_layernorm", Layout::PLAIN),
-    ("decoder.{i}.mlp.up", "h.{i}.mlp.dense_h_to_4h", Layout::PLAIN),
-    ("decoder.{i}.mlp.down", "h.{i}.mlp.dense_4h_to_h", Layout::PLAIN),
-    ("decoder.norm", "ln_f", Layout::PLAIN),
-    ("output.weight", "lm_head.weight", Layout::PLAIN),
+    ("decoder.{i}.attention.output", "h.{i}.self_attention.dense", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.norm", "h.{i}.post_attention_layernorm", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.up", "h.{i}.mlp.dense_h_to_4h", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.down", "h.{i}.mlp.dense_4h_to_h", TensorLayout::PLAIN),
+    ("decoder.norm", "ln_f", TensorLayout::PLAIN),
+    ("output.weight", "lm_head.weight", TensorLayout::PLAIN),
 ];
 
 pub(super) const NEOX_NAMES: &[Name] = &[
-    ("decoder.embed.tokens", "embed_in.weight", Layout::PLAIN),
-    ("decoder.{i}.attention.norm", "layers.{i}.input_layernorm", Layout::PLAIN),
+    ("decoder.embed.tokens", "embed_in.weight", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.norm", "layers.{i}.input_layernorm", TensorLayout::PLAIN),
     ("decoder.{i}.attention.query", "layers.{i}.attention.query_key_value", by_head(Projection::Query)),
     ("decoder.{i}.attention.key", "layers.{i}.attention.query_key_value", by_head(Projection::Key)),
     ("decoder.{i}.attention.value", "layers.{i}.attention.query_key_value", by_head(Projection::Value)),
-    ("decoder.{i}.attention.output", "layers.{i}.attention.dense", Layout::PLAIN),
-    ("decoder.{i}.mlp.norm", "layers.{i}.post_attention_layernorm", Layout::PLAIN),
-    ("decoder.{i}.mlp.up", "layers.{i}.mlp.dense_h_to_4h", Layout::PLAIN),
-    ("decoder.{i}.mlp.down", "layers.{i}.mlp.dense_4h_to_h", Layout::PLAIN),
-    ("decoder.norm", "final_layer_norm", Layout::PLAIN),
-    ("output.weight", "embed_out.weight", Layout::PLAIN),
-    ("output.weight", "lm_head.weight", Layout::PLAIN),
+    ("decoder.{i}.attention.output", "layers.{i}.attention.dense", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.norm", "layers.{i}.post_attention_layernorm", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.up", "layers.{i}.mlp.dense_h_to_4h", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.down", "layers.{i}.mlp.dense_4h_to_h", TensorLayout::PLAIN),
+    ("decoder.norm", "final_layer_norm", TensorLayout::PLAIN),
+    ("output.weight", "embed_out.weight", TensorLayout::PLAIN),
+    ("output.weight", "lm_head.weight", TensorLayout::PLAIN),
 ];
 
 pub(super) const GPT_NEO_NAMES: &[Name] = &[
-    ("decoder.embed.tokens", "wte.weight", Layout::PLAIN),
-    ("decoder.embed.positions", "wpe.weight", Layout::PLAIN),
-    ("decoder.{i}.attention.norm", "h.{i}.ln_1", Layout::PLAIN),
-    ("decoder.{i}.attention.query", "h.{i}.attn.attention.q_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.key", "h.{i}.attn.attention.k_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.value", "h.{i}.attn.attention.v_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.output", "h.{i}.attn.attention.out_proj", Layout::PLAIN),
-    ("decoder.{i}.mlp.norm", "h.{i}.ln_2", Layout::PLAIN),
-    ("decoder.{i}.mlp.up", "h.{i}.mlp.c_fc", Layout::PLAIN),
-    ("decoder.{i}.mlp.down", "h.{i}.mlp.c_proj", Layout::PLAIN),
-    ("decoder.norm", "ln_f", Layout::PLAIN),
-    ("output.weight", "lm_head.weight", Layout::PLAIN),
+    ("decoder.embed.tokens", "wte.weight", TensorLayout::PLAIN),
+    ("decoder.embed.positions", "wpe.weight", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.norm", "h.{i}.ln_1", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.query", "h.{i}.attn.attention.q_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.key", "h.{i}.attn.attention.k_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.value", "h.{i}.attn.attention.v_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.output", "h.{i}.attn.attention.out_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.norm", "h.{i}.ln_2", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.up", "h.{i}.mlp.c_fc", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.down", "h.{i}.mlp.c_proj", TensorLayout::PLAIN),
+    ("decoder.norm", "ln_f", TensorLayout::PLAIN),
+    ("output.weight", "lm_head.weight", TensorLayout::PLAIN),
 ];
 
 pub(super) const FALCON_NAMES: &[Name] = &[
-    ("decoder.embed.tokens", "word_embeddings.weight", Layout::PLAIN),
-    ("decoder.{i}.attention.norm", "h.{i}.ln_attn", Layout::PLAIN),
-    ("decoder.{i}.attention.norm", "h.{i}.input_layernorm", Layout::PLAIN),
+    ("decoder.embed.tokens", "word_embeddings.weight", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.norm", "h.{i}.ln_attn", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.norm", "h.{i}.input_layernorm", TensorLayout::PLAIN),
     ("decoder.{i}.attention.query", "h.{i}.self_attention.query_key_value", by_head(Projection::Query)),
     ("decoder.{i}.attention.key", "h.{i}.self_attention.query_key_value", by_head(Projection::Key)),
     ("decoder.{i}.attention.value", "h.{i}.self_attention.query_key_value", by_head(Projection::Value)),
-    ("decoder.{i}.attention.output", "h.{i}.self_attention.dense", Layout::PLAIN),
-    ("decoder.{i}.mlp.norm", "h.{i}.ln_mlp", Layout::PLAIN),
-    ("decoder.{i}.mlp.norm", "h.{i}.post_attention_layernorm", Layout::PLAIN),
-    ("decoder.{i}.mlp.up", "h.{i}.mlp.dense_h_to_4h", Layout::PLAIN),
-    ("decoder.{i}.mlp.down", "h.{i}.mlp.dense_4h_to_h", Layout::PLAIN),
-    ("decoder.norm", "ln_f", Layout::PLAIN),
-    ("output.weight", "lm_head.weight", Layout::PLAIN),
+    ("decoder.{i}.attention.output", "h.{i}.self_attention.dense", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.norm", "h.{i}.ln_mlp", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.norm", "h.{i}.post_attention_layernorm", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.up", "h.{i}.mlp.dense_h_to_4h", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.down", "h.{i}.mlp.dense_4h_to_h", TensorLayout::PLAIN),
+    ("decoder.norm", "ln_f", TensorLayout::PLAIN),
+    ("output.weight", "lm_head.weight", TensorLayout::PLAIN),
 ];
 
-const fn fused(projection: Projection) -> Layout {
-    Layout::transposed_part(Part::Block(projection))
+const fn fused(projection: Projection) -> TensorLayout {
+    TensorLayout::transposed_part(Part::Block(projection))
 }
 
-const fn by_head(projection: Projection) -> Layout {
-    Layout::part(Part::Interleaved(projection))
+const fn by_head(projection: Projection) -> TensorLayout {
+    TensorLayout::part(Part::Interleaved(projection))
 }
 
 /// What all of them have in common; families change what differs.
@@ -126,7 +126,7 @@ struct Decoder {
 }
 
 impl Decoder {
-    fn read(reading: &Reading<'_>, eps_key: &str) -> Result<Self> {
+    fn read(reading: &ConfigReader<'_>, eps_key: &str) -> Result<Self> {
         let config = reading.config;
         let width = reading.width()?;
         let heads = reading.heads()?;
@@ -154,14 +154,14 @@ impl Decoder {
     }
 
     /// The network; `scale` gives the factor on the scores of a layer.
-    fn build(self, reading: &Reading<'_>, scale: impl Fn(usize) -> f64) -> Result<NetworkSpec> {
+    fn build(self, reading: &ConfigReader<'_>, scale: impl Fn(usize) -> f64) -> Result<NetworkSpec> {
         self.build_with(reading, |i, attention| AttentionSpec { scale: scale(i), ..attention })
     }
 
     /// The network; `own` gives what differs in the attention of a layer.
     fn build_with(
         self,
-        reading: &Reading<'_>,
+        reading: &ConfigReader<'_>,
         own: impl Fn(usize, AttentionSpec) -> AttentionSpec,
     ) -> Result<NetworkSpec> {
         let (embedding, vocabulary) = (self.input.width, self.input.vocabulary);
@@ -182,7 +182,7 @@ impl Decoder {
 }
 
 /// GPT-2 (Radford et al. 2019): learned positions, fused and transposed projections.
-pub(super) fn gpt2(reading: &Reading<'_>) -> Result<NetworkSpec> {
+pub(super) fn gpt2(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     let config = reading.config;
     let mut decoder = Decoder::read(reading, "layer_norm_epsilon")?;
     decoder.place(config.size_any(&["n_positions", "max_position_embeddings"])?, 0, Counting::Every, false);
@@ -194,7 +194,7 @@ pub(super) fn gpt2(reading: &Reading<'_>) -> Result<NetworkSpec> {
 
 /// OPT (Zhang et al. 2022): learned positions of attended tokens; its 350m norms after branches and has narrower
 /// embeddings.
-pub(super) fn opt(reading: &Reading<'_>) -> Result<NetworkSpec> {
+pub(super) fn opt(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     let config = reading.config;
     if !config.flag_or("layer_norm_elementwise_affine", true)? {
         return Err(config.wrong("layer_norm_elementwise_affine", "true"));
@@ -215,7 +215,7 @@ pub(super) fn opt(reading: &Reading<'_>) -> Result<NetworkSpec> {
 }
 
 /// BLOOM (Scao et al. 2022): ALiBi, a norm on the embeddings, projections interleaved head by head.
-pub(super) fn bloom(reading: &Reading<'_>) -> Result<NetworkSpec> {
+pub(super) fn bloom(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     reading.refuse("apply_residual_connection_post_layernorm")?;
     let mut decoder = Decoder::read(reading, "layer_norm_epsilon")?;
     decoder.input.norm = Some(decoder.norm);
@@ -225,7 +225,7 @@ pub(super) fn bloom(reading: &Reading<'_>) -> Result<NetworkSpec> {
 }
 
 /// GPT-NeoX (Black et al. 2022), Pythia: rotary positions on a share of each head, parallel branches.
-pub(super) fn gpt_neox(reading: &Reading<'_>) -> Result<NetworkSpec> {
+pub(super) fn gpt_neox(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     const ROPE: Rope = Rope { theta_key: "rotary_emb_base", share: Some(0.25), ..Rope::PLAIN };
     let config = reading.config;
     let mut decoder = Decoder::read(reading, "layer_norm_eps")?;
@@ -240,7 +240,7 @@ pub(super) fn gpt_neox(reading: &Reading<'_>) -> Result<NetworkSpec> {
 }
 
 /// GPT-Neo (Black et al. 2021): learned positions, unscaled scores, layers that see a window.
-pub(super) fn gpt_neo(reading: &Reading<'_>) -> Result<NetworkSpec> {
+pub(super) fn gpt_neo(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     let config = reading.config;
     let mut decoder = Decoder::read(reading, "layer_norm_epsilon")?;
     decoder.place(config.size("max_position_embeddings")?, 0, Counting::Every, false);
@@ -257,7 +257,7 @@ pub(super) fn gpt_neo(reading: &Reading<'_>) -> Result<NetworkSpec> {
 
 /// Which of `count` layers are local: `attention_layers`, or what `attention_types`, `[[[kind, ..], times], ..]`, expands
 /// to.
-fn local_layers(reading: &Reading<'_>, count: usize) -> Result<Vec<bool>> {
+fn local_layers(reading: &ConfigReader<'_>, count: usize) -> Result<Vec<bool>> {
     let config = reading.config;
     let wrong = || config.wrong("attention_types", &format!("{count} times 'global' or 'local'"));
     let is_local = |kind: &Value| match kind.as_str() {
@@ -290,7 +290,7 @@ fn local_layers(reading: &Reading<'_>, count: usize) -> Result<Vec<bool>> {
 
 /// Falcon (Almazrouei et al. 2023): rotary positions, parallel branches, projections fused key/value head by key/value
 /// head behind their queries.
-pub(super) fn falcon(reading: &Reading<'_>) -> Result<NetworkSpec> {
+pub(super) fn falcon(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     let config = reading.config;
     reading.refuse("alibi")?;
     let mut decoder = Decoder::read(reading, "layer_norm_epsilon")?;

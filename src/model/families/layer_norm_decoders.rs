@@ -77,14 +77,14 @@ pub(super) static ROWS: &[Family] = &[
         ragged: Some(&[]),
         names: |_| &[llama::PHI, llama::NAMES, llama::APART],
         spec: |r| {
-            let kin = llama::Kin {
+            let variant = llama::LlamaVariant {
                 wiring: Wiring::ParallelOneNorm,
                 query_key_norm: Flag::Key("qk_layernorm"),
                 head_bias: true,
                 rope: Rope { share: Some(0.5), ..Rope::PLAIN },
                 ..llama::LAYER_NORM
             };
-            llama::decoder(r, &kin)
+            llama::decoder(r, &variant)
         },
     },
     Family {
@@ -96,7 +96,7 @@ pub(super) static ROWS: &[Family] = &[
         ragged: Some(&[]),
         names: |_| &[llama::GPTJ],
         spec: |r| {
-            let kin = llama::Kin {
+            let variant = llama::LlamaVariant {
                 wiring: Wiring::ParallelOneNorm,
                 eps: ("layer_norm_epsilon", 1e-5),
                 activation: ("activation_function", "gelu_new"),
@@ -105,7 +105,7 @@ pub(super) static ROWS: &[Family] = &[
                 rope: Rope { dims: Some(("rotary_dim", 64)), interleaved: true, ..Rope::PLAIN },
                 ..llama::LAYER_NORM
             };
-            llama::decoder(r, &kin)
+            llama::decoder(r, &variant)
         },
     },
     Family {
@@ -117,7 +117,7 @@ pub(super) static ROWS: &[Family] = &[
         ragged: Some(&[]),
         names: |_| &[llama::STARCODER, llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
-            let kin = llama::Kin {
+            let variant = llama::LlamaVariant {
                 eps: ("norm_epsilon", 1e-5),
                 activation: ("hidden_act", "gelu_pytorch_tanh"),
                 bias: Bias::All(Flag::Unless("use_bias")),
@@ -126,7 +126,7 @@ pub(super) static ROWS: &[Family] = &[
                 windows: Windows::Every(None),
                 ..llama::LAYER_NORM
             };
-            llama::decoder(r, &kin)
+            llama::decoder(r, &variant)
         },
     },
     Family {
@@ -140,7 +140,7 @@ pub(super) static ROWS: &[Family] = &[
         spec: |r| {
             // Norms of queries and keys have a tensor for each head there.
             r.refuse("qk_layernorm")?;
-            let kin = llama::Kin {
+            let variant = llama::LlamaVariant {
                 norm: NormKind::Layer,
                 eps: ("layer_norm_eps", 1e-5),
                 parallel_key: Some("use_parallel_residual"),
@@ -149,7 +149,7 @@ pub(super) static ROWS: &[Family] = &[
                 rope: Rope { share: Some(0.25), ..Rope::PLAIN },
                 ..llama::LLAMA
             };
-            llama::decoder(r, &kin)
+            llama::decoder(r, &variant)
         },
     },
     Family {
@@ -161,7 +161,7 @@ pub(super) static ROWS: &[Family] = &[
         ragged: Some(&[]),
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
-            let kin = llama::Kin {
+            let variant = llama::LlamaVariant {
                 norm: NormKind::LayerPlusOne,
                 eps: ("norm_eps", 1e-5),
                 gated: false,
@@ -169,7 +169,7 @@ pub(super) static ROWS: &[Family] = &[
                 rope: Rope { share: Some(0.5), ..Rope::PLAIN },
                 ..llama::LLAMA
             };
-            llama::decoder(r, &kin)
+            llama::decoder(r, &variant)
         },
     },
     Family {
@@ -182,8 +182,8 @@ pub(super) static ROWS: &[Family] = &[
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             // Its norms have no key, and nothing learned.
-            let kin = llama::Kin { norm: NormKind::LayerBare, eps: ("", 1e-5), clips: true, ..llama::LLAMA };
-            llama::decoder(r, &kin)
+            let variant = llama::LlamaVariant { norm: NormKind::LayerBare, eps: ("", 1e-5), clips: true, ..llama::LLAMA };
+            llama::decoder(r, &variant)
         },
     },
     Family {
@@ -195,7 +195,7 @@ pub(super) static ROWS: &[Family] = &[
         ragged: Some(&[]),
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
-            let kin = llama::Kin {
+            let variant = llama::LlamaVariant {
                 norm: NormKind::LayerWithoutBias,
                 eps: ("layer_norm_eps", 1e-5),
                 wiring: Wiring::ParallelOneNorm,
@@ -206,7 +206,7 @@ pub(super) static ROWS: &[Family] = &[
                 rope: Rope { theta: 500_000.0, interleaved: true, ..Rope::PLAIN },
                 ..llama::LLAMA
             };
-            llama::decoder(r, &kin)
+            llama::decoder(r, &variant)
         },
     },
 ];

@@ -1,10 +1,10 @@
-//! Decoders with rotary positions: Llama (Touvron et al. 2023) and its many kin, told apart by a [`Kin`].
+//! Decoders with rotary positions: Llama (Touvron et al. 2023) and its many kin, told apart by a [`LlamaVariant`].
 
 use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
 use crate::model::rope::{Rope, longest};
-use crate::model::{Layout, Part, Reading};
+use crate::model::{TensorLayout, Part, ConfigReader};
 use crate::network::{
     Activation, AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec,
     Projection, ProjectionBias, QueryKeyNorm, QueryKeyNormScope, RotarySpec, StackSpec, TokenInputSpec, Wiring,
@@ -12,84 +12,84 @@ use crate::network::{
 
 /// What all of them name alike.
 pub(super) const NAMES: &[Name] = &[
-    ("decoder.embed.tokens", "embed_tokens.weight", Layout::PLAIN),
-    ("decoder.{i}.attention.norm", "layers.{i}.input_layernorm", Layout::PLAIN),
-    ("decoder.{i}.attention.output", "layers.{i}.self_attn.o_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.query_norm", "layers.{i}.self_attn.q_norm", Layout::PLAIN),
-    ("decoder.{i}.attention.key_norm", "layers.{i}.self_attn.k_norm", Layout::PLAIN),
-    ("decoder.{i}.mlp.down", "layers.{i}.mlp.down_proj", Layout::PLAIN),
-    ("decoder.norm", "norm", Layout::PLAIN),
-    ("output.weight", "lm_head.weight", Layout::PLAIN),
+    ("decoder.embed.tokens", "embed_tokens.weight", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.norm", "layers.{i}.input_layernorm", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.output", "layers.{i}.self_attn.o_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.query_norm", "layers.{i}.self_attn.q_norm", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.key_norm", "layers.{i}.self_attn.k_norm", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.down", "layers.{i}.mlp.down_proj", TensorLayout::PLAIN),
+    ("decoder.norm", "norm", TensorLayout::PLAIN),
+    ("output.weight", "lm_head.weight", TensorLayout::PLAIN),
 ];
 
 /// Projections with a tensor each.
 pub(super) const APART: &[Name] = &[
-    ("decoder.{i}.attention.query", "layers.{i}.self_attn.q_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.key", "layers.{i}.self_attn.k_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.value", "layers.{i}.self_attn.v_proj", Layout::PLAIN),
-    ("decoder.{i}.mlp.gate", "layers.{i}.mlp.gate_proj", Layout::PLAIN),
-    ("decoder.{i}.mlp.up", "layers.{i}.mlp.up_proj", Layout::PLAIN),
+    ("decoder.{i}.attention.query", "layers.{i}.self_attn.q_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.key", "layers.{i}.self_attn.k_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.value", "layers.{i}.self_attn.v_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.gate", "layers.{i}.mlp.gate_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.up", "layers.{i}.mlp.up_proj", TensorLayout::PLAIN),
 ];
 
 /// Projections that share a tensor.
 pub(super) const FUSED: &[Name] = &[
-    ("decoder.{i}.attention.query", "layers.{i}.self_attn.qkv_proj", Layout::part(Part::Block(Projection::Query))),
-    ("decoder.{i}.attention.key", "layers.{i}.self_attn.qkv_proj", Layout::part(Part::Block(Projection::Key))),
-    ("decoder.{i}.attention.value", "layers.{i}.self_attn.qkv_proj", Layout::part(Part::Block(Projection::Value))),
-    ("decoder.{i}.mlp.gate", "layers.{i}.mlp.gate_up_proj", Layout::part(Part::Half(0))),
-    ("decoder.{i}.mlp.up", "layers.{i}.mlp.gate_up_proj", Layout::part(Part::Half(1))),
+    ("decoder.{i}.attention.query", "layers.{i}.self_attn.qkv_proj", TensorLayout::part(Part::Block(Projection::Query))),
+    ("decoder.{i}.attention.key", "layers.{i}.self_attn.qkv_proj", TensorLayout::part(Part::Block(Projection::Key))),
+    ("decoder.{i}.attention.value", "layers.{i}.self_attn.qkv_proj", TensorLayout::part(Part::Block(Projection::Value))),
+    ("decoder.{i}.mlp.gate", "layers.{i}.mlp.gate_up_proj", TensorLayout::part(Part::Half(0))),
+    ("decoder.{i}.mlp.up", "layers.{i}.mlp.gate_up_proj", TensorLayout::part(Part::Half(1))),
 ];
 
 /// One norm before each branch.
-pub(super) const NORMS: &[Name] = &[("decoder.{i}.mlp.norm", "layers.{i}.post_attention_layernorm", Layout::PLAIN)];
+pub(super) const NORMS: &[Name] = &[("decoder.{i}.mlp.norm", "layers.{i}.post_attention_layernorm", TensorLayout::PLAIN)];
 
 /// Norms before and after each branch.
 pub(super) const BOTH_NORMS: &[Name] = &[
-    ("decoder.{i}.attention.post_norm", "layers.{i}.post_attention_layernorm", Layout::PLAIN),
-    ("decoder.{i}.mlp.norm", "layers.{i}.pre_feedforward_layernorm", Layout::PLAIN),
-    ("decoder.{i}.mlp.post_norm", "layers.{i}.post_feedforward_layernorm", Layout::PLAIN),
+    ("decoder.{i}.attention.post_norm", "layers.{i}.post_attention_layernorm", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.norm", "layers.{i}.pre_feedforward_layernorm", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.post_norm", "layers.{i}.post_feedforward_layernorm", TensorLayout::PLAIN),
 ];
 
 /// Norms after each branch alone.
 pub(super) const AFTER_NORMS: &[Name] = &[
-    ("decoder.{i}.attention.post_norm", "layers.{i}.post_attention_layernorm", Layout::PLAIN),
-    ("decoder.{i}.mlp.post_norm", "layers.{i}.post_feedforward_layernorm", Layout::PLAIN),
+    ("decoder.{i}.attention.post_norm", "layers.{i}.post_attention_layernorm", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.post_norm", "layers.{i}.post_feedforward_layernorm", TensorLayout::PLAIN),
 ];
 
 /// What Phi names otherwise.
 pub(super) const PHI: &[Name] = &[
-    ("decoder.{i}.attention.output", "layers.{i}.self_attn.dense", Layout::PLAIN),
-    ("decoder.{i}.attention.query_norm", "layers.{i}.self_attn.q_layernorm", Layout::PLAIN),
-    ("decoder.{i}.attention.key_norm", "layers.{i}.self_attn.k_layernorm", Layout::PLAIN),
-    ("decoder.{i}.mlp.up", "layers.{i}.mlp.fc1", Layout::PLAIN),
-    ("decoder.{i}.mlp.down", "layers.{i}.mlp.fc2", Layout::PLAIN),
-    ("decoder.norm", "final_layernorm", Layout::PLAIN),
-    ("output.bias", "lm_head.bias", Layout::PLAIN),
+    ("decoder.{i}.attention.output", "layers.{i}.self_attn.dense", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.query_norm", "layers.{i}.self_attn.q_layernorm", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.key_norm", "layers.{i}.self_attn.k_layernorm", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.up", "layers.{i}.mlp.fc1", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.down", "layers.{i}.mlp.fc2", TensorLayout::PLAIN),
+    ("decoder.norm", "final_layernorm", TensorLayout::PLAIN),
+    ("output.bias", "lm_head.bias", TensorLayout::PLAIN),
 ];
 
 /// What StarCoder2 names otherwise.
 pub(super) const STARCODER: &[Name] = &[
-    ("decoder.{i}.mlp.up", "layers.{i}.mlp.c_fc", Layout::PLAIN),
-    ("decoder.{i}.mlp.down", "layers.{i}.mlp.c_proj", Layout::PLAIN),
+    ("decoder.{i}.mlp.up", "layers.{i}.mlp.c_fc", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.down", "layers.{i}.mlp.c_proj", TensorLayout::PLAIN),
 ];
 
 /// GPT-J.
 pub(super) const GPTJ: &[Name] = &[
-    ("decoder.embed.tokens", "wte.weight", Layout::PLAIN),
-    ("decoder.{i}.attention.norm", "h.{i}.ln_1", Layout::PLAIN),
-    ("decoder.{i}.attention.query", "h.{i}.attn.q_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.key", "h.{i}.attn.k_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.value", "h.{i}.attn.v_proj", Layout::PLAIN),
-    ("decoder.{i}.attention.output", "h.{i}.attn.out_proj", Layout::PLAIN),
-    ("decoder.{i}.mlp.up", "h.{i}.mlp.fc_in", Layout::PLAIN),
-    ("decoder.{i}.mlp.down", "h.{i}.mlp.fc_out", Layout::PLAIN),
-    ("decoder.norm", "ln_f", Layout::PLAIN),
-    ("output.weight", "lm_head.weight", Layout::PLAIN),
-    ("output.bias", "lm_head.bias", Layout::PLAIN),
+    ("decoder.embed.tokens", "wte.weight", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.norm", "h.{i}.ln_1", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.query", "h.{i}.attn.q_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.key", "h.{i}.attn.k_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.value", "h.{i}.attn.v_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.output", "h.{i}.attn.out_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.up", "h.{i}.mlp.fc_in", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.down", "h.{i}.mlp.fc_out", TensorLayout::PLAIN),
+    ("decoder.norm", "ln_f", TensorLayout::PLAIN),
+    ("output.weight", "lm_head.weight", TensorLayout::PLAIN),
+    ("output.bias", "lm_head.bias", TensorLayout::PLAIN),
 ];
 
 /// How one of these families differs from the others.
-pub(super) struct Kin {
+pub(super) struct LlamaVariant {
     /// Embeddings scaled by the root of the width, and GELU by hyperbolic tangent.
     pub gemma: bool,
     /// The formula of all norms.
@@ -161,7 +161,7 @@ pub(super) enum Flag {
 }
 
 impl Flag {
-    fn read(self, reading: &Reading<'_>) -> Result<bool> {
+    fn read(self, reading: &ConfigReader<'_>) -> Result<bool> {
         match self {
             Self::Always => Ok(true),
             Self::Never => Ok(false),
@@ -186,7 +186,7 @@ pub(super) enum Windows {
 }
 
 /// Llama itself.
-pub(super) const LLAMA: Kin = Kin {
+pub(super) const LLAMA: LlamaVariant = LlamaVariant {
     gemma: false,
     norm: NormKind::Rms,
     eps: ("rms_norm_eps", 1e-6),
@@ -213,10 +213,10 @@ pub(super) const LLAMA: Kin = Kin {
 };
 
 /// What all Gemmas have in common.
-pub(super) const GEMMA: Kin = Kin { gemma: true, norm: NormKind::RmsPlusOne, head_dim: Some(256), tied: true, ..LLAMA };
+pub(super) const GEMMA: LlamaVariant = LlamaVariant { gemma: true, norm: NormKind::RmsPlusOne, head_dim: Some(256), tied: true, ..LLAMA };
 
 /// Layer norm, biases, a feed-forward part without a gate.
-pub(super) const LAYER_NORM: Kin = Kin {
+pub(super) const LAYER_NORM: LlamaVariant = LlamaVariant {
     norm: NormKind::Layer,
     eps: ("layer_norm_eps", 1e-5),
     gated: false,
@@ -227,16 +227,16 @@ pub(super) const LAYER_NORM: Kin = Kin {
 };
 
 /// The network of a configuration.
-pub(super) fn decoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
+pub(super) fn decoder(reading: &ConfigReader<'_>, variant: &LlamaVariant) -> Result<NetworkSpec> {
     let config = reading.config;
     reading.refuse("use_bidirectional_attention")?;
     let width = reading.width()?;
     let heads = reading.heads()?;
     let kv_heads = reading.kv_heads(heads)?;
-    let head_dim = reading.head_dim(kin.head_dim.unwrap_or(width / heads))?;
+    let head_dim = reading.head_dim(variant.head_dim.unwrap_or(width / heads))?;
     let vocabulary = config.size("vocab_size")?;
-    let multiplier = |key: &str| if kin.multipliers { config.number_or(key, 1.0) } else { Ok(1.0) };
-    let [score_cap, logit_cap] = match kin.caps {
+    let multiplier = |key: &str| if variant.multipliers { config.number_or(key, 1.0) } else { Ok(1.0) };
+    let [score_cap, logit_cap] = match variant.caps {
         None => [None, None],
         Some([scores, logits]) => [
             unless_null(reading, "attn_logit_softcapping", scores)?,
@@ -244,38 +244,38 @@ pub(super) fn decoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
         ],
     };
     let plain = AttentionSpec::new(heads, kv_heads, head_dim);
-    let scale = match kin.query_scalar {
+    let scale = match variant.query_scalar {
         Some(default) => config.number_or("query_pre_attn_scalar", default)?.powf(-0.5),
-        None if kin.multipliers => config.number_or("attention_multiplier", 1.0)?,
+        None if variant.multipliers => config.number_or("attention_multiplier", 1.0)?,
         None => plain.scale,
     };
     let attention = AttentionSpec {
         causal: true,
         scale,
         soft_cap: score_cap,
-        projection_bias: match kin.bias {
+        projection_bias: match variant.bias {
             Bias::Inputs(flag) => ProjectionBias::qkv(flag.read(reading)?, false),
             Bias::All(flag) => ProjectionBias::all(flag.read(reading)?),
         },
-        clip: if kin.clips { config.number_opt("clip_qkv")? } else { None },
+        clip: if variant.clips { config.number_opt("clip_qkv")? } else { None },
         ..plain
     };
-    let norm = NormSpec { kind: kin.norm, eps: config.number_or(kin.eps.0, kin.eps.1)? };
-    let normalizes = kin.query_key_norm.read(reading)?;
-    let query_key_norm = normalizes.then_some(QueryKeyNorm { norm, scope: kin.query_key_scope });
+    let norm = NormSpec { kind: variant.norm, eps: config.number_or(variant.eps.0, variant.eps.1)? };
+    let normalizes = variant.query_key_norm.read(reading)?;
+    let query_key_norm = normalizes.then_some(QueryKeyNorm { norm, scope: variant.query_key_scope });
     let mlp = MlpSpec {
-        width: if kin.gated { config.size("intermediate_size")? } else { reading.inner(width)? },
-        activation: gate_activation(reading, kin)?,
-        gated: kin.gated,
-        bias: kin.mlp_bias.read(reading)?,
+        width: if variant.gated { config.size("intermediate_size")? } else { reading.inner(width)? },
+        activation: gate_activation(reading, variant)?,
+        gated: variant.gated,
+        bias: variant.mlp_bias.read(reading)?,
     };
-    let wiring = match kin.parallel_key {
+    let wiring = match variant.parallel_key {
         Some(key) if config.flag_or(key, false)? => Wiring::ParallelOneNorm,
-        _ => kin.wiring,
+        _ => variant.wiring,
     };
     let residual_scale = multiplier("residual_multiplier")?;
     let count = reading.layers()?;
-    let layout = Layers::read(reading, kin, count, head_dim)?;
+    let layout = LayerPatterns::read(reading, variant, count, head_dim)?;
     let layers = (0..count)
         .map(|i| {
             let window = layout.windows.get(i).copied().flatten();
@@ -288,28 +288,28 @@ pub(super) fn decoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
         })
         .collect();
     let input = TokenInputSpec {
-        scale: if kin.gemma { (width as f64).sqrt() } else { multiplier("embedding_multiplier")? },
+        scale: if variant.gemma { (width as f64).sqrt() } else { multiplier("embedding_multiplier")? },
         max_length: longest(config)?,
         ..TokenInputSpec::new(vocabulary, width)
     };
     let output = OutputSpec {
-        bias: kin.head_bias,
-        scale: match kin.logit_scale {
+        bias: variant.head_bias,
+        scale: match variant.logit_scale {
             Some((key, default)) => config.number_or(key, default)?,
             None => 1.0 / multiplier("logits_scaling")?,
         },
         soft_cap: logit_cap,
-        ..OutputSpec::new(vocabulary, Objective::Causal, config.flag_or("tie_word_embeddings", kin.tied)?)
+        ..OutputSpec::new(vocabulary, Objective::Causal, config.flag_or("tie_word_embeddings", variant.tied)?)
     };
     let stack = StackSpec { width, input: InputSpec::Tokens(input), layers, final_norm: Some(norm), project_out: None };
     Ok(NetworkSpec::decoder(stack, reading.wants_head().then_some(output)))
 }
 
 /// The activation; Gemmas mean the approximation even where they say `gelu`.
-fn gate_activation(reading: &Reading<'_>, kin: &Kin) -> Result<Activation> {
+fn gate_activation(reading: &ConfigReader<'_>, variant: &LlamaVariant) -> Result<Activation> {
     let config = reading.config;
-    if !kin.gemma {
-        return activation(config, kin.activation.0, kin.activation.1);
+    if !variant.gemma {
+        return activation(config, variant.activation.0, variant.activation.1);
     }
     let key = if config.get("hidden_activation").is_some() { "hidden_activation" } else { "hidden_act" };
     Ok(match activation(config, key, "gelu_pytorch_tanh")? {
@@ -319,7 +319,7 @@ fn gate_activation(reading: &Reading<'_>, kin: &Kin) -> Result<Activation> {
 }
 
 /// A number that `null` turns off, or `default` where the key is absent.
-fn unless_null(reading: &Reading<'_>, key: &str, default: Option<f64>) -> Result<Option<f64>> {
+fn unless_null(reading: &ConfigReader<'_>, key: &str, default: Option<f64>) -> Result<Option<f64>> {
     match reading.config.value().get(key) {
         None => Ok(default),
         Some(_) => reading.config.number_opt(key),
@@ -327,7 +327,7 @@ fn unless_null(reading: &Reading<'_>, key: &str, default: Option<f64>) -> Result
 }
 
 /// What changes from layer to layer.
-struct Layers {
+struct LayerPatterns {
     windows: Vec<Option<usize>>,
     /// Layers with rotary positions.
     placed: Vec<bool>,
@@ -335,22 +335,22 @@ struct Layers {
     window_rotary: Option<RotarySpec>,
 }
 
-impl Layers {
-    fn read(reading: &Reading<'_>, kin: &Kin, count: usize, head_dim: usize) -> Result<Self> {
+impl LayerPatterns {
+    fn read(reading: &ConfigReader<'_>, variant: &LlamaVariant, count: usize, head_dim: usize) -> Result<Self> {
         let config = reading.config;
-        let placed = if kin.unplaced_layers { placed_layers(reading, count)? } else { vec![true; count] };
-        let window = match kin.windows {
+        let placed = if variant.unplaced_layers { placed_layers(reading, count)? } else { vec![true; count] };
+        let window = match variant.windows {
             Windows::Every(default) if config.value().get("sliding_window").is_none() => default,
             Windows::Never => None,
             Windows::AllBut(_) => Some(config.size_or("sliding_window", 4096)?),
             Windows::Flagged if !config.flag_or("use_sliding_window", false)? => None,
             _ => config.size_opt("sliding_window")?,
         };
-        let slides: Vec<bool> = match (kin.windows, reading.sliding_layers(count)?) {
+        let slides: Vec<bool> = match (variant.windows, reading.sliding_layers(count)?) {
             (Windows::Every(_), _) => vec![true; count],
             (Windows::Never, _) => vec![false; count],
             (_, Some(named)) => named,
-            (Windows::Flagged, None) if kin.unplaced_layers => placed.iter().map(|placed| !placed).collect(),
+            (Windows::Flagged, None) if variant.unplaced_layers => placed.iter().map(|placed| !placed).collect(),
             (Windows::Flagged, None) => {
                 let first = config.size_or("max_window_layers", 28)?;
                 (0..count).map(|i| i >= first).collect()
@@ -363,14 +363,14 @@ impl Layers {
         Ok(Self {
             windows: slides.into_iter().map(|slides| window.filter(|_| slides)).collect(),
             placed,
-            rotary: kin.rope.read(config, head_dim)?,
-            window_rotary: kin.window_rope.map(|rope| rope.read(config, head_dim)).transpose()?,
+            rotary: variant.rope.read(config, head_dim)?,
+            window_rotary: variant.window_rope.map(|rope| rope.read(config, head_dim)).transpose()?,
         })
     }
 }
 
 /// Layers with rotary positions: `no_rope_layers` (1 with, 0 without), else all but every n-th.
-fn placed_layers(reading: &Reading<'_>, count: usize) -> Result<Vec<bool>> {
+fn placed_layers(reading: &ConfigReader<'_>, count: usize) -> Result<Vec<bool>> {
     let config = reading.config;
     let Some(list) = config.get("no_rope_layers") else {
         let nth = config.size_or("no_rope_layer_interval", 4)?.max(1);

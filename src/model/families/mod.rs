@@ -1,7 +1,7 @@
 //! The families of checkpoints: [one table](all), a row each, in a file for each kind.
 //!
 //! A row is data: how the family is called, what its tensors are called, and which shape its `config.json` describes.
-//! The shapes (`bert`, `gpt`, `llama`, ...) are shared by families that differ in a few named ways, their `Kin`. There is
+//! The shapes (`bert`, `gpt`, `llama`, ...) are shared by families that differ in a few named ways, their `Variant`. There is
 //! one forward pass for all of them, in [`network`](crate::network).
 //!
 //! # Adding a family
@@ -17,15 +17,15 @@
 //!     prefixes: &["model."],
 //!     names: |_| &[
 //!         &[
-//!             ("decoder.{i}.mlp.gate", "layers.{i}.ffn.w1", Layout::PLAIN),
-//!             ("decoder.{i}.mlp.up", "layers.{i}.ffn.w3", Layout::PLAIN),
-//!             ("decoder.{i}.mlp.down", "layers.{i}.ffn.w2", Layout::PLAIN),
+//!             ("decoder.{i}.mlp.gate", "layers.{i}.ffn.w1", TensorLayout::PLAIN),
+//!             ("decoder.{i}.mlp.up", "layers.{i}.ffn.w3", TensorLayout::PLAIN),
+//!             ("decoder.{i}.mlp.down", "layers.{i}.ffn.w2", TensorLayout::PLAIN),
 //!         ],
 //!         llama::NAMES,
 //!         llama::APART,
 //!         llama::NORMS,
 //!     ],
-//!     spec: |r| llama::decoder(r, &llama::Kin { query_key_norm: Flag::Always, tied: true, ..llama::LLAMA }),
+//!     spec: |r| llama::decoder(r, &llama::Variant { query_key_norm: Flag::Always, tied: true, ..llama::LLAMA }),
 //!     stock: StockHeads::NEVER,
 //!     reads_pruned_heads: false,
 //!     ragged: None,
@@ -36,7 +36,7 @@
 //! `mask.json`; the tests find it: parity, surgery, writing, precision, broken configurations. Roles on the left are
 //! those of [`network::roles`](crate::network::roles); of names for one role the first counts.
 //!
-//! A difference that is new is a field of the shape's `Kin`; one along an axis that no family has is a field of
+//! A difference that is new is a field of the shape's `Variant`; one along an axis that no family has is a field of
 //! [`NetworkSpec`](crate::network::NetworkSpec) first, with its forward pass.
 
 mod bart;
@@ -76,7 +76,7 @@ mod tests {
     use super::llama::Flag;
     use super::*;
     use crate::checkpoint::Config;
-    use crate::model::{Layout, Reading, StockHeads};
+    use crate::model::{TensorLayout, ConfigReader, StockHeads};
     use crate::network::{AttentionModule, MlpModule, Module, Role, SiteKind, StackKind, roles};
 
     #[test]
@@ -97,16 +97,16 @@ mod tests {
         names: |_| {
             &[
                 &[
-                    ("decoder.{i}.mlp.gate", "layers.{i}.ffn.w1", Layout::PLAIN),
-                    ("decoder.{i}.mlp.up", "layers.{i}.ffn.w3", Layout::PLAIN),
-                    ("decoder.{i}.mlp.down", "layers.{i}.ffn.w2", Layout::PLAIN),
+                    ("decoder.{i}.mlp.gate", "layers.{i}.ffn.w1", TensorLayout::PLAIN),
+                    ("decoder.{i}.mlp.up", "layers.{i}.ffn.w3", TensorLayout::PLAIN),
+                    ("decoder.{i}.mlp.down", "layers.{i}.ffn.w2", TensorLayout::PLAIN),
                 ],
                 llama::NAMES,
                 llama::APART,
                 llama::NORMS,
             ]
         },
-        spec: |r| llama::decoder(r, &llama::Kin { query_key_norm: Flag::Always, tied: true, ..llama::LLAMA }),
+        spec: |r| llama::decoder(r, &llama::Variant { query_key_norm: Flag::Always, tied: true, ..llama::LLAMA }),
     };
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
         let keys = json!({"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 96,
                           "intermediate_size": 48});
         let config = Config::new("config.json", keys.as_object().cloned().unwrap());
-        let spec = (EXAMPLE.spec)(&Reading { config: &config, has: &|_| true, tensors: 40 }).unwrap();
+        let spec = (EXAMPLE.spec)(&ConfigReader { config: &config, has: &|_| true, tensors: 40 }).unwrap();
         let stored = |role: Role| EXAMPLE.name_to_write(&config, role).map(|(name, _)| name);
         for (role, _) in roles::tensors(&spec) {
             assert!(stored(role).is_some(), "{role} has no name");

@@ -5,29 +5,29 @@ use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
 use crate::model::rope::{Rope, longest};
-use crate::model::{Layout, Part, Reading};
+use crate::model::{TensorLayout, Part, ConfigReader};
 use crate::network::{
     AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec, Projection,
     ProjectionBias, StackSpec, TokenInputSpec, TransformSpec, Wiring,
 };
 
 pub(super) const NAMES: &[Name] = &[
-    ("encoder.embed.tokens", "embeddings.tok_embeddings.weight", Layout::PLAIN),
-    ("encoder.embed.norm", "embeddings.norm", Layout::PLAIN),
-    ("encoder.{i}.attention.norm", "layers.{i}.attn_norm", Layout::PLAIN),
-    ("encoder.{i}.attention.query", "layers.{i}.attn.Wqkv", Layout::part(Part::Block(Projection::Query))),
-    ("encoder.{i}.attention.key", "layers.{i}.attn.Wqkv", Layout::part(Part::Block(Projection::Key))),
-    ("encoder.{i}.attention.value", "layers.{i}.attn.Wqkv", Layout::part(Part::Block(Projection::Value))),
-    ("encoder.{i}.attention.output", "layers.{i}.attn.Wo", Layout::PLAIN),
-    ("encoder.{i}.mlp.norm", "layers.{i}.mlp_norm", Layout::PLAIN),
-    ("encoder.{i}.mlp.gate", "layers.{i}.mlp.Wi", Layout::part(Part::Half(0))),
-    ("encoder.{i}.mlp.up", "layers.{i}.mlp.Wi", Layout::part(Part::Half(1))),
-    ("encoder.{i}.mlp.down", "layers.{i}.mlp.Wo", Layout::PLAIN),
-    ("encoder.norm", "final_norm", Layout::PLAIN),
-    ("output.transform", "head.dense", Layout::PLAIN),
-    ("output.norm", "head.norm", Layout::PLAIN),
-    ("output.weight", "decoder.weight", Layout::PLAIN),
-    ("output.bias", "decoder.bias", Layout::PLAIN),
+    ("encoder.embed.tokens", "embeddings.tok_embeddings.weight", TensorLayout::PLAIN),
+    ("encoder.embed.norm", "embeddings.norm", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.norm", "layers.{i}.attn_norm", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.query", "layers.{i}.attn.Wqkv", TensorLayout::part(Part::Block(Projection::Query))),
+    ("encoder.{i}.attention.key", "layers.{i}.attn.Wqkv", TensorLayout::part(Part::Block(Projection::Key))),
+    ("encoder.{i}.attention.value", "layers.{i}.attn.Wqkv", TensorLayout::part(Part::Block(Projection::Value))),
+    ("encoder.{i}.attention.output", "layers.{i}.attn.Wo", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.norm", "layers.{i}.mlp_norm", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.gate", "layers.{i}.mlp.Wi", TensorLayout::part(Part::Half(0))),
+    ("encoder.{i}.mlp.up", "layers.{i}.mlp.Wi", TensorLayout::part(Part::Half(1))),
+    ("encoder.{i}.mlp.down", "layers.{i}.mlp.Wo", TensorLayout::PLAIN),
+    ("encoder.norm", "final_norm", TensorLayout::PLAIN),
+    ("output.transform", "head.dense", TensorLayout::PLAIN),
+    ("output.norm", "head.norm", TensorLayout::PLAIN),
+    ("output.weight", "decoder.weight", TensorLayout::PLAIN),
+    ("output.bias", "decoder.bias", TensorLayout::PLAIN),
 ];
 
 /// Layers that see everything.
@@ -37,7 +37,7 @@ const GLOBAL: Rope =
 const LOCAL: Rope =
     Rope { layers: Some("sliding_attention"), theta_key: "local_rope_theta", theta: 10_000.0, ..Rope::PLAIN };
 
-pub(super) fn encoder(reading: &Reading<'_>) -> Result<NetworkSpec> {
+pub(super) fn encoder(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     let config = reading.config;
     let width = reading.width()?;
     let heads = reading.heads()?;

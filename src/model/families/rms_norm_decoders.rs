@@ -34,7 +34,7 @@ pub(super) static ROWS: &[Family] = &[
             let windows = Windows::Every(Some(4096));
             llama::decoder(
                 r,
-                &llama::Kin { bias: Bias::All(Flag::Never), mlp_bias: Flag::Never, windows, ..llama::LLAMA },
+                &llama::LlamaVariant { bias: Bias::All(Flag::Never), mlp_bias: Flag::Never, windows, ..llama::LLAMA },
             )
         },
     },
@@ -49,7 +49,7 @@ pub(super) static ROWS: &[Family] = &[
         spec: |r| {
             llama::decoder(
                 r,
-                &llama::Kin {
+                &llama::LlamaVariant {
                     bias: Bias::Inputs(Flag::Always),
                     mlp_bias: Flag::Never,
                     windows: Windows::Flagged,
@@ -70,7 +70,7 @@ pub(super) static ROWS: &[Family] = &[
             let windows = Windows::Flagged;
             llama::decoder(
                 r,
-                &llama::Kin { query_key_norm: Flag::Always, head_dim: Some(128), windows, ..llama::LLAMA },
+                &llama::LlamaVariant { query_key_norm: Flag::Always, head_dim: Some(128), windows, ..llama::LLAMA },
             )
         },
     },
@@ -93,14 +93,14 @@ pub(super) static ROWS: &[Family] = &[
         ragged: Some(&[]),
         names: |_| &[llama::NAMES, llama::APART, llama::BOTH_NORMS],
         spec: |r| {
-            let kin = llama::Kin {
+            let variant = llama::LlamaVariant {
                 wiring: Wiring::Both,
                 query_scalar: Some(256.0),
                 caps: Some([Some(50.0), Some(30.0)]),
                 windows: Windows::AllBut(2),
                 ..llama::GEMMA
             };
-            llama::decoder(r, &kin)
+            llama::decoder(r, &variant)
         },
     },
     Family {
@@ -119,7 +119,7 @@ pub(super) static ROWS: &[Family] = &[
                 scaled: false,
                 ..Rope::PLAIN
             };
-            let kin = llama::Kin {
+            let variant = llama::LlamaVariant {
                 wiring: Wiring::Both,
                 query_key_norm: Flag::Always,
                 query_scalar: Some(256.0),
@@ -129,7 +129,7 @@ pub(super) static ROWS: &[Family] = &[
                 window_rope: Some(local),
                 ..llama::GEMMA
             };
-            llama::decoder(r, &kin)
+            llama::decoder(r, &variant)
         },
     },
     Family {
@@ -144,7 +144,7 @@ pub(super) static ROWS: &[Family] = &[
             let rope = Rope { share: Some(1.0), ..Rope::PLAIN };
             llama::decoder(
                 r,
-                &llama::Kin {
+                &llama::LlamaVariant {
                     bias: Bias::All(Flag::Never),
                     mlp_bias: Flag::Never,
                     windows: Windows::Every(None),
@@ -162,7 +162,7 @@ pub(super) static ROWS: &[Family] = &[
         reads_pruned_heads: false,
         ragged: Some(&[]),
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
-        spec: |r| llama::decoder(r, &llama::Kin { multipliers: true, ..llama::LLAMA }),
+        spec: |r| llama::decoder(r, &llama::LlamaVariant { multipliers: true, ..llama::LLAMA }),
     },
     Family {
         model_type: "smollm3",
@@ -173,14 +173,14 @@ pub(super) static ROWS: &[Family] = &[
         ragged: Some(&[]),
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
-            let kin = llama::Kin {
+            let variant = llama::LlamaVariant {
                 tied: true,
                 windows: Windows::Flagged,
                 unplaced_layers: true,
                 rope: Rope { theta: 2e6, ..Rope::PLAIN },
                 ..llama::LLAMA
             };
-            llama::decoder(r, &kin)
+            llama::decoder(r, &variant)
         },
     },
     Family {
@@ -193,14 +193,14 @@ pub(super) static ROWS: &[Family] = &[
         ragged: None,
         names: |_| &[llama::NAMES, llama::APART, llama::AFTER_NORMS],
         spec: |r| {
-            let kin = llama::Kin {
+            let variant = llama::LlamaVariant {
                 eps: ("rms_norm_eps", 1e-5),
                 wiring: Wiring::After,
                 query_key_norm: Flag::Always,
                 query_key_scope: QueryKeyNormScope::AllHeads,
                 ..llama::LLAMA
             };
-            llama::decoder(r, &kin)
+            llama::decoder(r, &variant)
         },
     },
 ];

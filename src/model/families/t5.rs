@@ -5,55 +5,55 @@ use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::model::activation::named;
 use crate::model::family::Name;
-use crate::model::{Layout, Reading};
+use crate::model::{TensorLayout, ConfigReader};
 use crate::network::{
     AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec, ScoreBias,
     StackSpec, TokenInputSpec, Wiring,
 };
 
 pub(super) const NAMES: &[Name] = &[
-    ("encoder.embed.tokens", "shared.weight", Layout::PLAIN),
-    ("encoder.embed.tokens", "encoder.embed_tokens.weight", Layout::PLAIN),
-    ("encoder.relative", "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", Layout::PLAIN),
-    ("encoder.{i}.attention.norm", "encoder.block.{i}.layer.0.layer_norm", Layout::PLAIN),
-    ("encoder.{i}.attention.query", "encoder.block.{i}.layer.0.SelfAttention.q", Layout::PLAIN),
-    ("encoder.{i}.attention.key", "encoder.block.{i}.layer.0.SelfAttention.k", Layout::PLAIN),
-    ("encoder.{i}.attention.value", "encoder.block.{i}.layer.0.SelfAttention.v", Layout::PLAIN),
-    ("encoder.{i}.attention.output", "encoder.block.{i}.layer.0.SelfAttention.o", Layout::PLAIN),
-    ("encoder.{i}.mlp.norm", "encoder.block.{i}.layer.1.layer_norm", Layout::PLAIN),
-    ("encoder.{i}.mlp.down", "encoder.block.{i}.layer.1.DenseReluDense.wo", Layout::PLAIN),
-    ("encoder.norm", "encoder.final_layer_norm", Layout::PLAIN),
-    ("decoder.embed.tokens", "shared.weight", Layout::PLAIN),
-    ("decoder.embed.tokens", "decoder.embed_tokens.weight", Layout::PLAIN),
-    ("decoder.relative", "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", Layout::PLAIN),
-    ("decoder.{i}.attention.norm", "decoder.block.{i}.layer.0.layer_norm", Layout::PLAIN),
-    ("decoder.{i}.attention.query", "decoder.block.{i}.layer.0.SelfAttention.q", Layout::PLAIN),
-    ("decoder.{i}.attention.key", "decoder.block.{i}.layer.0.SelfAttention.k", Layout::PLAIN),
-    ("decoder.{i}.attention.value", "decoder.block.{i}.layer.0.SelfAttention.v", Layout::PLAIN),
-    ("decoder.{i}.attention.output", "decoder.block.{i}.layer.0.SelfAttention.o", Layout::PLAIN),
-    ("decoder.{i}.cross.norm", "decoder.block.{i}.layer.1.layer_norm", Layout::PLAIN),
-    ("decoder.{i}.cross.query", "decoder.block.{i}.layer.1.EncDecAttention.q", Layout::PLAIN),
-    ("decoder.{i}.cross.key", "decoder.block.{i}.layer.1.EncDecAttention.k", Layout::PLAIN),
-    ("decoder.{i}.cross.value", "decoder.block.{i}.layer.1.EncDecAttention.v", Layout::PLAIN),
-    ("decoder.{i}.cross.output", "decoder.block.{i}.layer.1.EncDecAttention.o", Layout::PLAIN),
-    ("decoder.{i}.mlp.norm", "decoder.block.{i}.layer.2.layer_norm", Layout::PLAIN),
-    ("decoder.{i}.mlp.down", "decoder.block.{i}.layer.2.DenseReluDense.wo", Layout::PLAIN),
-    ("decoder.norm", "decoder.final_layer_norm", Layout::PLAIN),
-    ("output.weight", "lm_head.weight", Layout::PLAIN),
+    ("encoder.embed.tokens", "shared.weight", TensorLayout::PLAIN),
+    ("encoder.embed.tokens", "encoder.embed_tokens.weight", TensorLayout::PLAIN),
+    ("encoder.relative", "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.norm", "encoder.block.{i}.layer.0.layer_norm", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.query", "encoder.block.{i}.layer.0.SelfAttention.q", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.key", "encoder.block.{i}.layer.0.SelfAttention.k", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.value", "encoder.block.{i}.layer.0.SelfAttention.v", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.output", "encoder.block.{i}.layer.0.SelfAttention.o", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.norm", "encoder.block.{i}.layer.1.layer_norm", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.down", "encoder.block.{i}.layer.1.DenseReluDense.wo", TensorLayout::PLAIN),
+    ("encoder.norm", "encoder.final_layer_norm", TensorLayout::PLAIN),
+    ("decoder.embed.tokens", "shared.weight", TensorLayout::PLAIN),
+    ("decoder.embed.tokens", "decoder.embed_tokens.weight", TensorLayout::PLAIN),
+    ("decoder.relative", "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.norm", "decoder.block.{i}.layer.0.layer_norm", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.query", "decoder.block.{i}.layer.0.SelfAttention.q", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.key", "decoder.block.{i}.layer.0.SelfAttention.k", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.value", "decoder.block.{i}.layer.0.SelfAttention.v", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.output", "decoder.block.{i}.layer.0.SelfAttention.o", TensorLayout::PLAIN),
+    ("decoder.{i}.cross.norm", "decoder.block.{i}.layer.1.layer_norm", TensorLayout::PLAIN),
+    ("decoder.{i}.cross.query", "decoder.block.{i}.layer.1.EncDecAttention.q", TensorLayout::PLAIN),
+    ("decoder.{i}.cross.key", "decoder.block.{i}.layer.1.EncDecAttention.k", TensorLayout::PLAIN),
+    ("decoder.{i}.cross.value", "decoder.block.{i}.layer.1.EncDecAttention.v", TensorLayout::PLAIN),
+    ("decoder.{i}.cross.output", "decoder.block.{i}.layer.1.EncDecAttention.o", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.norm", "decoder.block.{i}.layer.2.layer_norm", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.down", "decoder.block.{i}.layer.2.DenseReluDense.wo", TensorLayout::PLAIN),
+    ("decoder.norm", "decoder.final_layer_norm", TensorLayout::PLAIN),
+    ("output.weight", "lm_head.weight", TensorLayout::PLAIN),
 ];
 
 /// Version 1.0.
 pub(super) const PLAIN: &[Name] = &[
-    ("encoder.{i}.mlp.up", "encoder.block.{i}.layer.1.DenseReluDense.wi", Layout::PLAIN),
-    ("decoder.{i}.mlp.up", "decoder.block.{i}.layer.2.DenseReluDense.wi", Layout::PLAIN),
+    ("encoder.{i}.mlp.up", "encoder.block.{i}.layer.1.DenseReluDense.wi", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.up", "decoder.block.{i}.layer.2.DenseReluDense.wi", TensorLayout::PLAIN),
 ];
 
 /// Version 1.1.
 pub(super) const GATED: &[Name] = &[
-    ("encoder.{i}.mlp.gate", "encoder.block.{i}.layer.1.DenseReluDense.wi_0", Layout::PLAIN),
-    ("encoder.{i}.mlp.up", "encoder.block.{i}.layer.1.DenseReluDense.wi_1", Layout::PLAIN),
-    ("decoder.{i}.mlp.gate", "decoder.block.{i}.layer.2.DenseReluDense.wi_0", Layout::PLAIN),
-    ("decoder.{i}.mlp.up", "decoder.block.{i}.layer.2.DenseReluDense.wi_1", Layout::PLAIN),
+    ("encoder.{i}.mlp.gate", "encoder.block.{i}.layer.1.DenseReluDense.wi_0", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.up", "encoder.block.{i}.layer.1.DenseReluDense.wi_1", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.gate", "decoder.block.{i}.layer.2.DenseReluDense.wi_0", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.up", "decoder.block.{i}.layer.2.DenseReluDense.wi_1", TensorLayout::PLAIN),
 ];
 
 /// Whether the feed-forward part is gated.
@@ -61,7 +61,7 @@ pub(super) fn is_gated(config: &Config) -> bool {
     config.get("feed_forward_proj").and_then(|v| v.as_str()).is_some_and(|kind| kind.starts_with("gated-"))
 }
 
-pub(super) fn encoder_decoder(reading: &Reading<'_>) -> Result<NetworkSpec> {
+pub(super) fn encoder_decoder(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     let config = reading.config;
     let width = reading.width()?;
     let vocabulary = config.size("vocab_size")?;
@@ -119,7 +119,7 @@ pub(super) fn encoder_decoder(reading: &Reading<'_>) -> Result<NetworkSpec> {
 }
 
 /// `feed_forward_proj`: `relu`, `gated-gelu` and the like.
-fn feed_forward(reading: &Reading<'_>) -> Result<MlpSpec> {
+fn feed_forward(reading: &ConfigReader<'_>) -> Result<MlpSpec> {
     let config = reading.config;
     let kind = config.text_opt("feed_forward_proj")?.unwrap_or("relu");
     let (gated, name) = match kind.strip_prefix("gated-") {

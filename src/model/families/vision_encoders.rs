@@ -25,7 +25,7 @@ pub(super) static ROWS: &[Family] = &[
         reads_pruned_heads: true,
         ragged: Some(&[]),
         names: |_| &[vit::NAMES, vit::VIT_LAYERS, vit::VIT_5],
-        spec: |r| vit::encoder(r, &vit::Kin { distillation: true, ..vit::VIT }),
+        spec: |r| vit::encoder(r, &vit::VitVariant { distillation: true, ..vit::VIT }),
     },
     Family {
         model_type: "dinov2",
@@ -38,6 +38,6 @@ pub(super) static ROWS: &[Family] = &[
             Some(Value::Bool(true)) => &[vit::NAMES, vit::DINO_LAYERS, vit::DINO_GATED, vit::DINO_5],
             _ => &[vit::NAMES, vit::DINO_LAYERS, vit::DINO_PLAIN, vit::DINO_5],
         },
-        spec: |r| vit::encoder(r, &vit::Kin { dino: true, ..vit::VIT }),
+        spec: |r| vit::encoder(r, &vit::VitVariant { dino: true, ..vit::VIT }),
     },
 ];

@@ -1,9 +1,9 @@
-//! Vision encoders over patches: ViT (Dosovitskiy et al. 2021), DeiT, DINOv2, told apart by a [`Kin`].
+//! Vision encoders over patches: ViT (Dosovitskiy et al. 2021), DeiT, DINOv2, told apart by a [`VitVariant`].
 
 use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
-use crate::model::{Layout, Part, Reading};
+use crate::model::{TensorLayout, Part, ConfigReader};
 use crate::network::{
     Activation, AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, PatchInputSpec,
     ProjectionBias, StackSpec, Wiring,
@@ -11,64 +11,64 @@ use crate::network::{
 
 /// Names of all of them.
 pub(super) const NAMES: &[Name] = &[
-    ("encoder.embed.patch", "embeddings.patch_embeddings.projection", Layout::PLAIN),
-    ("encoder.embed.class", "embeddings.cls_token", Layout::PLAIN),
-    ("encoder.embed.distillation", "embeddings.distillation_token", Layout::PLAIN),
-    ("encoder.embed.positions", "embeddings.position_embeddings", Layout::PLAIN),
-    ("encoder.{i}.attention.query", "encoder.layer.{i}.attention.attention.query", Layout::PLAIN),
-    ("encoder.{i}.attention.key", "encoder.layer.{i}.attention.attention.key", Layout::PLAIN),
-    ("encoder.{i}.attention.value", "encoder.layer.{i}.attention.attention.value", Layout::PLAIN),
-    ("encoder.{i}.attention.output", "encoder.layer.{i}.attention.output.dense", Layout::PLAIN),
-    ("encoder.norm", "layernorm", Layout::PLAIN),
+    ("encoder.embed.patch", "embeddings.patch_embeddings.projection", TensorLayout::PLAIN),
+    ("encoder.embed.class", "embeddings.cls_token", TensorLayout::PLAIN),
+    ("encoder.embed.distillation", "embeddings.distillation_token", TensorLayout::PLAIN),
+    ("encoder.embed.positions", "embeddings.position_embeddings", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.query", "encoder.layer.{i}.attention.attention.query", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.key", "encoder.layer.{i}.attention.attention.key", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.value", "encoder.layer.{i}.attention.attention.value", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.output", "encoder.layer.{i}.attention.output.dense", TensorLayout::PLAIN),
+    ("encoder.norm", "layernorm", TensorLayout::PLAIN),
 ];
 
 pub(super) const VIT_LAYERS: &[Name] = &[
-    ("encoder.{i}.attention.norm", "encoder.layer.{i}.layernorm_before", Layout::PLAIN),
-    ("encoder.{i}.mlp.norm", "encoder.layer.{i}.layernorm_after", Layout::PLAIN),
-    ("encoder.{i}.mlp.up", "encoder.layer.{i}.intermediate.dense", Layout::PLAIN),
-    ("encoder.{i}.mlp.down", "encoder.layer.{i}.output.dense", Layout::PLAIN),
+    ("encoder.{i}.attention.norm", "encoder.layer.{i}.layernorm_before", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.norm", "encoder.layer.{i}.layernorm_after", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.up", "encoder.layer.{i}.intermediate.dense", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.down", "encoder.layer.{i}.output.dense", TensorLayout::PLAIN),
 ];
 
 pub(super) const DINO_LAYERS: &[Name] = &[
-    ("encoder.{i}.attention.norm", "encoder.layer.{i}.norm1", Layout::PLAIN),
-    ("encoder.{i}.attention.scale", "encoder.layer.{i}.layer_scale1.lambda1", Layout::PLAIN),
-    ("encoder.{i}.mlp.norm", "encoder.layer.{i}.norm2", Layout::PLAIN),
-    ("encoder.{i}.mlp.scale", "encoder.layer.{i}.layer_scale2.lambda1", Layout::PLAIN),
+    ("encoder.{i}.attention.norm", "encoder.layer.{i}.norm1", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.scale", "encoder.layer.{i}.layer_scale1.lambda1", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.norm", "encoder.layer.{i}.norm2", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.scale", "encoder.layer.{i}.layer_scale2.lambda1", TensorLayout::PLAIN),
 ];
 
 pub(super) const DINO_PLAIN: &[Name] = &[
-    ("encoder.{i}.mlp.up", "encoder.layer.{i}.mlp.fc1", Layout::PLAIN),
-    ("encoder.{i}.mlp.down", "encoder.layer.{i}.mlp.fc2", Layout::PLAIN),
+    ("encoder.{i}.mlp.up", "encoder.layer.{i}.mlp.fc1", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.down", "encoder.layer.{i}.mlp.fc2", TensorLayout::PLAIN),
 ];
 
 pub(super) const DINO_GATED: &[Name] = &[
-    ("encoder.{i}.mlp.gate", "encoder.layer.{i}.mlp.weights_in", Layout::part(Part::Half(0))),
-    ("encoder.{i}.mlp.up", "encoder.layer.{i}.mlp.weights_in", Layout::part(Part::Half(1))),
-    ("encoder.{i}.mlp.down", "encoder.layer.{i}.mlp.weights_out", Layout::PLAIN),
+    ("encoder.{i}.mlp.gate", "encoder.layer.{i}.mlp.weights_in", TensorLayout::part(Part::Half(0))),
+    ("encoder.{i}.mlp.up", "encoder.layer.{i}.mlp.weights_in", TensorLayout::part(Part::Half(1))),
+    ("encoder.{i}.mlp.down", "encoder.layer.{i}.mlp.weights_out", TensorLayout::PLAIN),
 ];
 
 /// Names of the projections as transformers 5 has them in memory, which some programs write.
 pub(super) const VIT_5: &[Name] = &[
-    ("encoder.{i}.attention.query", "layers.{i}.attention.q_proj", Layout::PLAIN),
-    ("encoder.{i}.attention.key", "layers.{i}.attention.k_proj", Layout::PLAIN),
-    ("encoder.{i}.attention.value", "layers.{i}.attention.v_proj", Layout::PLAIN),
-    ("encoder.{i}.attention.output", "layers.{i}.attention.o_proj", Layout::PLAIN),
-    ("encoder.{i}.attention.norm", "layers.{i}.layernorm_before", Layout::PLAIN),
-    ("encoder.{i}.mlp.norm", "layers.{i}.layernorm_after", Layout::PLAIN),
-    ("encoder.{i}.mlp.up", "layers.{i}.mlp.fc1", Layout::PLAIN),
-    ("encoder.{i}.mlp.down", "layers.{i}.mlp.fc2", Layout::PLAIN),
+    ("encoder.{i}.attention.query", "layers.{i}.attention.q_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.key", "layers.{i}.attention.k_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.value", "layers.{i}.attention.v_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.output", "layers.{i}.attention.o_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.norm", "layers.{i}.layernorm_before", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.norm", "layers.{i}.layernorm_after", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.up", "layers.{i}.mlp.fc1", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.down", "layers.{i}.mlp.fc2", TensorLayout::PLAIN),
 ];
 
 /// The same for DINOv2.
 pub(super) const DINO_5: &[Name] = &[
-    ("encoder.{i}.attention.query", "encoder.layer.{i}.attention.q_proj", Layout::PLAIN),
-    ("encoder.{i}.attention.key", "encoder.layer.{i}.attention.k_proj", Layout::PLAIN),
-    ("encoder.{i}.attention.value", "encoder.layer.{i}.attention.v_proj", Layout::PLAIN),
-    ("encoder.{i}.attention.output", "encoder.layer.{i}.attention.o_proj", Layout::PLAIN),
+    ("encoder.{i}.attention.query", "encoder.layer.{i}.attention.q_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.key", "encoder.layer.{i}.attention.k_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.value", "encoder.layer.{i}.attention.v_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.output", "encoder.layer.{i}.attention.o_proj", TensorLayout::PLAIN),
 ];
 
 /// How one of these families differs from the others.
-pub(super) struct Kin {
+pub(super) struct VitVariant {
     /// A distillation token after the class token (DeiT, Touvron et al. 2021).
     pub distillation: bool,
     /// DINOv2 (Oquab et al. 2023): learned factors on branches, a feed-forward part sized by a ratio and perhaps
@@ -77,42 +77,42 @@ pub(super) struct Kin {
 }
 
 /// ViT itself.
-pub(super) const VIT: Kin = Kin { distillation: false, dino: false };
+pub(super) const VIT: VitVariant = VitVariant { distillation: false, dino: false };
 
 /// The network of a configuration.
-pub(super) fn encoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
+pub(super) fn encoder(reading: &ConfigReader<'_>, variant: &VitVariant) -> Result<NetworkSpec> {
     let config = reading.config;
     let width = reading.width()?;
     let heads = reading.heads()?;
-    let eps = config.number_or("layer_norm_eps", if kin.dino { 1e-6 } else { 1e-12 })?;
+    let eps = config.number_or("layer_norm_eps", if variant.dino { 1e-6 } else { 1e-12 })?;
     let norm = NormSpec { kind: NormKind::Layer, eps };
     let attention = AttentionSpec {
         projection_bias: ProjectionBias::qkv(config.flag_or("qkv_bias", true)?, true),
         ..AttentionSpec::new(heads, heads, reading.head_dim(width / heads)?)
     };
-    let mlp = feed_forward(reading, kin, width)?;
+    let mlp = feed_forward(reading, variant, width)?;
     let layers = (0..reading.layers()?)
         .map(|i| LayerSpec {
-            channel_scale: kin.dino,
+            channel_scale: variant.dino,
             ..LayerSpec::new(i, attention.clone(), mlp.clone(), norm, Wiring::Pre)
         })
         .collect();
     let input = PatchInputSpec {
         channels: config.size_or("num_channels", 3)?,
         image: pair(reading, "image_size", 224)?,
-        patch: pair(reading, "patch_size", if kin.dino { 14 } else { 16 })?,
-        distillation: kin.distillation,
-        any_size: kin.dino,
+        patch: pair(reading, "patch_size", if variant.dino { 14 } else { 16 })?,
+        distillation: variant.distillation,
+        any_size: variant.dino,
     };
     let stack =
         StackSpec { width, input: InputSpec::Patches(input), layers, final_norm: Some(norm), project_out: None };
     Ok(NetworkSpec::encoder(stack, None))
 }
 
-fn feed_forward(reading: &Reading<'_>, kin: &Kin, width: usize) -> Result<MlpSpec> {
+fn feed_forward(reading: &ConfigReader<'_>, variant: &VitVariant, width: usize) -> Result<MlpSpec> {
     let config = reading.config;
     let plain = activation(config, "hidden_act", "gelu")?;
-    if !kin.dino {
+    if !variant.dino {
         return Ok(MlpSpec { width: reading.inner(width)?, activation: plain, gated: false, bias: true });
     }
     let ratio = config.number_or("mlp_ratio", 4.0)?;
@@ -130,7 +130,7 @@ fn feed_forward(reading: &Reading<'_>, kin: &Kin, width: usize) -> Result<MlpSpe
 }
 
 /// Height and width under `key`: one number for both, or a list of two.
-fn pair(reading: &Reading<'_>, key: &str, default: usize) -> Result<(usize, usize)> {
+fn pair(reading: &ConfigReader<'_>, key: &str, default: usize) -> Result<(usize, usize)> {
     const LARGEST: u64 = 1 << 16;
     let config = reading.config;
     let wrong = || config.wrong(key, "a number of pixels, or two");

@@ -17,7 +17,7 @@ use crate::task::Ticket;
 use crate::training::constraint::Constraint;
 use crate::training::{
     Beginning, Blueprint, Centers, Control, Data, Feed, Learner, MetricsLog, Record, RunningSums, STATE, Schedule,
-    SiteRecord, Stage, Standing, StepResult, StepSettings, TrainSettings, TrainingRun, centers, movement, prepare,
+    SiteRecord, Stage, RunState, StepResult, StepSettings, TrainSettings, TrainingRun, centers, movement, prepare,
     state, unigram_loss,
 };
 
@@ -52,7 +52,7 @@ pub(super) struct ActiveRun<'a> {
     pub held_out: Vec<Batch>,
     /// What is translated at every look, where that was asked for.
     pairs: Option<HeldOutPairs>,
-    pub standing: Standing,
+    pub standing: RunState,
     pub centers: Option<Centers>,
     pub log: MetricsLog,
     pub summary: TrainingSummary,
@@ -109,7 +109,7 @@ impl<'a> ActiveRun<'a> {
         let parameters = blueprint.parameters(settings.seed, &device)?;
         let learner = Learner::new(blueprint.spec(), parameters, settings.adam)?;
         let mut learner = learner.computing_in(settings.precision);
-        let (mut standing, mut centers) = (Standing::default(), None);
+        let (mut standing, mut centers) = (RunState::default(), None);
         let path = folder.inside(STATE);
         if folder.has_state() {
             (standing, centers) = state::load(&path, &mut learner, &device)?;
@@ -283,7 +283,7 @@ impl<'a> ActiveRun<'a> {
     }
 
     fn record(&self, step: &StepResult, rate: f64, last: u64) -> Record {
-        let Standing { stage, step: done, total_steps, seconds, since_record: sums, .. } = &self.standing;
+        let RunState { stage, step: done, total_steps, seconds, since_record: sums, .. } = &self.standing;
         let per_second = sums.tokens as f64 / sums.seconds.max(1e-9);
         let sites = step.sites.iter().map(|(site, (gram, groups))| {
             let metric = self.settings().constraint.metric;

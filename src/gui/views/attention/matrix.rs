@@ -5,7 +5,7 @@ use eframe::egui::{self, Align2, FontId, Painter, Pos2, Rect, Role, Sense, Strok
 use super::words::shown;
 use super::{PanelTexture, PanelView, TITLE};
 use crate::chart::Unit;
-use crate::gui::theme::Theme;
+use crate::gui::theme::WindowTheme;
 use crate::gui::widgets::{cell_at, paint_texture};
 
 /// Least room for a token.
@@ -77,7 +77,7 @@ impl PanelView<'_> {
 }
 
 /// A word that reads upwards and ends at `at`.
-fn upright(painter: &Painter, at: Pos2, text: &str, font: FontId, theme: &Theme) {
+fn upright(painter: &Painter, at: Pos2, text: &str, font: FontId, theme: &WindowTheme) {
     let galley = painter.layout_no_wrap(text.to_owned(), font, theme.muted);
     let middle = galley.size().y / 2.0;
     let shape = egui::epaint::TextShape::new(at - vec2(middle, 0.0), galley, theme.muted);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use eframe::egui::{self, DragValue, RichText, ScrollArea, TextEdit, Ui, Vec2};
 use serde::{Deserialize, Serialize};
 
-use super::shown::{Draw, Key, Made};
+use super::shown::{Draw, PictureKey, Made};
 use crate::chart::{AttentionMaps, AttentionPanel, Caption, Grid, Picture, Unit};
 use crate::error::{Error, Result};
 use crate::gui::action::Action;
@@ -19,9 +19,9 @@ use crate::gui::context::Cx;
 use crate::gui::jobs::MOST_PATTERNS;
 use crate::gui::state::State;
 use crate::gui::theme::STRONG;
-use crate::gui::widgets::{Mark, MatrixTexture, choice, color_bar, empty, note, swatch};
+use crate::gui::widgets::{Swatch, MatrixTexture, choice, color_bar, empty, note, swatch};
 use crate::network::{Head, Site};
-use crate::run::Shown;
+use crate::run::AttentionInput;
 
 /// Which colors span which weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -72,18 +72,18 @@ pub struct Attention {
 type PanelTexture = MatrixTexture<(Made, &'static str)>;
 
 /// Text, range, heads or their mean, image or matrix.
-pub type Chosen = (String, Range, Show, Over);
+pub type AttentionChoice = (String, Range, Show, Over);
 
 impl Attention {
     /// What a person chose.
-    pub fn chosen(&self) -> Chosen {
+    pub fn chosen(&self) -> AttentionChoice {
         (self.text.clone(), self.range, self.show, self.over)
     }
 
     /// What its picture is made of.
-    pub fn key(&self, state: &State) -> Key {
+    pub fn key(&self, state: &State) -> PictureKey {
         let options = [self.range as usize * 2 + self.show as usize, self.over as usize, self.query];
-        Key { patterns: state.patterns.as_ref().map(|(key, _)| key.clone()), options, ..Key::default() }
+        PictureKey { patterns: state.patterns.as_ref().map(|(key, _)| key.clone()), options, ..Key::default() }
     }
 
     /// What makes its picture.
@@ -178,20 +178,20 @@ impl Attention {
     fn toolbar(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         let theme = cx.theme;
         let index = match &cx.state.shown {
-            Shown::Nth(index) => Some(*index),
-            Shown::Text(_) => None,
+            AttentionInput::Nth(index) => Some(*index),
+            AttentionInput::Text(_) => None,
         };
         let label = ui.label(RichText::new("Input").color(theme.muted));
         let now = index.unwrap_or(0);
         if ui.add_enabled(now > 0, egui::Button::new("Previous")).clicked() {
-            cx.send(Action::ShowInput(Shown::Nth(now - 1)));
+            cx.send(Action::ShowInput(AttentionInput::Nth(now - 1)));
         }
         let mut number = now + 1;
         if ui.add(DragValue::new(&mut number).range(1..=1_000_000)).labelled_by(label.id).changed() {
-            cx.send(Action::ShowInput(Shown::Nth(number - 1)));
+            cx.send(Action::ShowInput(AttentionInput::Nth(number - 1)));
         }
         if ui.button("Next").clicked() {
-            cx.send(Action::ShowInput(Shown::Nth(now + 1)));
+            cx.send(Action::ShowInput(AttentionInput::Nth(now + 1)));
         }
         let patterns = cx.state.patterns.as_ref().map(|(_, patterns)| patterns);
         let has_image = patterns.is_some_and(|p| p.image.is_some());
@@ -201,7 +201,7 @@ impl Attention {
             let field = ui.add(TextEdit::singleline(&mut self.text).hint_text(hint).desired_width(210.0));
             let field = field.labelled_by(label.id);
             if field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter)) && !self.text.trim().is_empty() {
-                cx.send(Action::ShowInput(Shown::Text(self.text.clone())));
+                cx.send(Action::ShowInput(AttentionInput::Text(self.text.clone())));
             }
         }
         let shows =
@@ -234,7 +234,7 @@ impl Attention {
             note(ui, theme, "of the head's largest");
         }
         if maps.panels.iter().any(|p| p.weights.has_missing()) {
-            swatch(ui, theme, Mark::Outlined(theme.panel), "may not be seen");
+            swatch(ui, theme, Swatch::Outlined(theme.panel), "may not be seen");
         }
         ui.add_space(8.0);
         if let Some((image, query)) = &maps.image {
@@ -271,10 +271,10 @@ const GAP: f32 = 14.0;
 /// Height of the name over a panel.
 const TITLE: f32 = 20.0;
 
-fn input_words(shown: &Shown) -> String {
+fn input_words(shown: &AttentionInput) -> String {
     match shown {
-        Shown::Nth(index) => format!("input {}", index + 1),
-        Shown::Text(text) => text.clone(),
+        AttentionInput::Nth(index) => format!("input {}", index + 1),
+        AttentionInput::Text(text) => text.clone(),
     }
 }
 

@@ -6,13 +6,13 @@ mod plots;
 use eframe::egui::{RichText, Ui, vec2};
 
 use super::of_analysis::OfAnalysis;
-use super::shown::{Draw, Key};
+use super::shown::{Draw, PictureKey};
 use crate::chart::{AnalysisView, Picture, Unit};
 use crate::error::Result;
 use crate::gui::context::Cx;
 use crate::gui::jobs::RegroupKey;
 use crate::gui::state::State;
-use crate::gui::widgets::{Mark, feature_picker, group_legend, heading, needs_run, note, site_picker, swatch};
+use crate::gui::widgets::{Swatch, feature_picker, group_legend, heading, needs_run, note, site_picker, swatch};
 use crate::network::FeatureMap;
 
 /// Narrower than this, the parts stand below each other.
@@ -29,9 +29,9 @@ fn what_if(state: &State) -> Option<(RegroupKey, &[usize])> {
 }
 
 /// What the picture is made of.
-pub fn key(state: &State) -> Key {
+pub fn key(state: &State) -> PictureKey {
     let grouping = what_if(state).map(|(key, _)| key);
-    Key { feature: state.feature(), grouping, ..Key::of_site(state) }
+    PictureKey { feature: state.feature(), grouping, ..Key::of_site(state) }
 }
 
 /// What makes the picture.
@@ -65,7 +65,7 @@ pub fn ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         ui.label(RichText::new(text).small().color(cx.theme.muted));
         ui.add_space(8.0);
         group_legend(ui, cx.theme, map.group_count());
-        swatch(ui, cx.theme, Mark::Hollow(cx.theme.muted), "pruned");
+        swatch(ui, cx.theme, Swatch::Hollow(cx.theme.muted), "pruned");
     });
     if cx.state.feature().is_some_and(FeatureMap::is_basis_dependent) {
         note(ui, cx.theme, super::redundancy::basis_note(cx));

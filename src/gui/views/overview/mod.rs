@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use self::summary::Summaries;
 use super::of_analysis::OfAnalysis;
-use super::shown::{Draw, Key};
+use super::shown::{Draw, PictureKey};
 use crate::analysis::baseline;
 use crate::chart::{AnalysisView, GroupStyle, HeadColor, Measure, Order, Overview as Drawn, Paint, Picture, Unit};
 use crate::error::Result;
 use crate::gui::context::Cx;
 use crate::gui::state::State;
 use crate::gui::theme::color;
-use crate::gui::widgets::{HeadCell, HeadGrid, Mark, choice, color_bar, feature_picker, group_legend, swatch};
+use crate::gui::widgets::{HeadCell, HeadGrid, Swatch, choice, color_bar, feature_picker, group_legend, swatch};
 use crate::network::{Head, Site};
 use crate::words::counted;
 
@@ -44,7 +44,7 @@ pub enum Click {
 /// What the overview remembers.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Overview {
+pub struct OverviewView {
     paint: HeadColor,
     sort: Sort,
     click: Click,
@@ -67,16 +67,16 @@ fn short(unit: Unit, value: f64) -> String {
 }
 
 /// Color, order, click.
-pub type Chosen = (HeadColor, Sort, Click);
+pub type OverviewChoice = (HeadColor, Sort, Click);
 
-impl Overview {
+impl OverviewView {
     /// What a person chose.
-    pub fn chosen(&self) -> Chosen {
+    pub fn chosen(&self) -> OverviewChoice {
         (self.paint.clone(), self.sort, self.click)
     }
 
     /// What its picture is made of.
-    pub fn key(&self, state: &State) -> Key {
+    pub fn key(&self, state: &State) -> PictureKey {
         let color = match &self.paint {
             HeadColor::Group => 0,
             HeadColor::State => 1,
@@ -85,7 +85,7 @@ impl Overview {
                 all.iter().position(|m| m == measure).map_or(2, |i| i + 3)
             }
         };
-        Key { feature: state.feature(), options: [color, self.sort as usize, 0], ..Key::of_plan(state) }
+        PictureKey { feature: state.feature(), options: [color, self.sort as usize, 0], ..Key::of_plan(state) }
     }
 
     /// What makes its picture.
@@ -206,13 +206,13 @@ fn legend(ui: &mut Ui, cx: Cx<'_>, drawn: Option<&Drawn>) {
     // Where colors say something else, kept and pruned are a matter of shape.
     let says_state = drawn.is_none_or(|d| d.paint == Paint::Kept);
     let sample = if says_state { theme.kept } else { theme.outline };
-    swatch(ui, theme, Mark::Kept(sample), "kept");
-    swatch(ui, theme, Mark::Pruned(sample), "pruned");
+    swatch(ui, theme, Swatch::Kept(sample), "kept");
+    swatch(ui, theme, Swatch::Pruned(sample), "pruned");
     if state.draft.now().active().pinned() > 0 {
-        swatch(ui, theme, Mark::Pinned(sample), "pinned");
+        swatch(ui, theme, Swatch::Pinned(sample), "pinned");
     }
     if state.model.as_ref().is_some_and(|m| m.facts.is_grouped()) && drawn.is_none_or(Drawn::is_straight) {
-        swatch(ui, theme, Mark::Plate, "share a key/value head");
+        swatch(ui, theme, Swatch::Plate, "share a key/value head");
     }
     let Some(drawn) = drawn else { return };
     match &drawn.paint {

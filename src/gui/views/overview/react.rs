@@ -2,13 +2,13 @@
 
 use eframe::egui::{EventFilter, Key, Modifiers, RichText, Ui};
 
-use super::{Click, Drawn, Overview, words};
+use super::{Click, Drawn, OverviewView, words};
 use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::widgets::{Pointed, command_item};
 
-impl Overview {
+impl OverviewView {
     /// Turns clicks, drags and keys into wishes.
     pub(super) fn react(&mut self, ui: &Ui, cx: Cx<'_>, drawn: Option<&Drawn>, pointed: &Pointed) {
         let response = &pointed.response;

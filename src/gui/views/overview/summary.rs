@@ -9,11 +9,11 @@ use crate::plan::SiteShape;
 /// Columns about whole layers, made anew where the plan or the results changed.
 #[derive(Default)]
 pub(super) struct Summaries {
-    made: Option<(Key, Vec<Summary>)>,
+    made: Option<(SummaryKey, Vec<Summary>)>,
 }
 
 /// Plan, result, feature map.
-type Key = (u64, Option<u64>, Option<FeatureMap>);
+type SummaryKey = (u64, Option<u64>, Option<FeatureMap>);
 
 impl Summaries {
     pub fn refresh(&mut self, cx: Cx<'_>) {

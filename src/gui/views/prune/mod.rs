@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use eframe::egui::{ScrollArea, Ui};
 
-use super::shown::{Draw, Key};
+use super::shown::{Draw, PictureKey};
 use crate::chart::{Picture, QualityCurves};
 use crate::error::{Error, Result};
 use crate::gui::context::Cx;
@@ -27,8 +27,8 @@ pub struct Prune {
 }
 
 /// What the picture is made of.
-pub fn key(state: &State) -> Key {
-    Key { results: None, measured: Some(state.measured_revision), ..Key::of_plan(state) }
+pub fn key(state: &State) -> PictureKey {
+    PictureKey { results: None, measured: Some(state.measured_revision), ..Key::of_plan(state) }
 }
 
 /// What makes the picture: the curve of quality where it was measured, else what the plan saves.

@@ -10,13 +10,13 @@ use crate::chart::{Picture, Pool, Raster, Rgb, Similarity, Unit};
 use crate::error::Error;
 use crate::gui::action::Action;
 use crate::gui::context::Cx;
-use crate::gui::theme::Theme;
+use crate::gui::theme::WindowTheme;
 use crate::gui::views::shown::Made;
 use crate::gui::widgets::{Background, cell_at, note, slide};
 use crate::network::Site;
 
 /// What the tiles are made of: the picture, pixels of a tile, color of what is missing.
-type Key = (Made, usize, Rgb);
+type TilesKey = (Made, usize, Rgb);
 
 /// Pixels of all tiles, `columns` of them in a row.
 struct Atlas {
@@ -39,9 +39,9 @@ impl Atlas {
 }
 
 /// What the view of all layers remembers.
-pub struct Layers {
+pub struct LayerTiles {
     /// The tiles as a texture, with the place of each. Millions of pixels take longer than a frame, also to be copied.
-    drawn: Background<Key, (TextureHandle, Vec<Rect>)>,
+    drawn: Background<TilesKey, (TextureHandle, Vec<Rect>)>,
     /// How many times larger tiles are than where all of them fit.
     size: f32,
     before: Stand,
@@ -56,7 +56,7 @@ struct Stand {
     offset: f32,
 }
 
-impl Default for Layers {
+impl Default for LayerTiles {
     fn default() -> Self {
         Self { drawn: Background::default(), size: 1.0, before: Stand::default() }
     }
@@ -73,7 +73,7 @@ const SMALLER_SMOOTH: TextureOptions =
 /// How much larger a person may make them.
 const LARGEST: f32 = 12.0;
 
-impl Layers {
+impl LayerTiles {
     /// Draws the tiles; true where one was clicked, which shows that layer.
     pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, made: &Made, layers: &[Similarity]) -> bool {
         self.resize(ui, cx.theme);
@@ -147,7 +147,7 @@ impl Layers {
     }
 
     /// Ways to look closer.
-    fn resize(&mut self, ui: &mut Ui, theme: &Theme) {
+    fn resize(&mut self, ui: &mut Ui, theme: &WindowTheme) {
         if ui.rect_contains_pointer(ui.available_rect_before_wrap()) {
             self.size = (self.size * ui.input(|i| i.zoom_delta())).clamp(1.0, LARGEST);
         }

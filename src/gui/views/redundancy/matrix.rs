@@ -12,7 +12,7 @@ use crate::chart::tree::Tree;
 use crate::chart::{GroupStyle, Unit};
 use crate::gui::action::Action;
 use crate::gui::context::Cx;
-use crate::gui::theme::{STRONG, Theme, color};
+use crate::gui::theme::{STRONG, WindowTheme, color};
 use crate::gui::widgets::{cell_at, paint_texture};
 use crate::network::Head;
 
@@ -136,13 +136,13 @@ impl Drawing<'_> {
                     Align2::CENTER_CENTER,
                     short(value),
                     FontId::proportional(if cell >= 40.0 { 11.0 } else { 10.0 }),
-                    Theme::ink_on(fill),
+                    WindowTheme::ink_on(fill),
                 );
             }
         }
     }
 
-    fn marks(&self, painter: &Painter, rect: Rect, cell: f32, hovered: Option<(usize, usize)>, theme: &Theme) {
+    fn marks(&self, painter: &Painter, rect: Rect, cell: f32, hovered: Option<(usize, usize)>, theme: &WindowTheme) {
         let place = |head: usize| self.order.iter().position(|h| *h == head);
         let square = |i: usize, j: usize| {
             let (Some(r), Some(c)) = (place(i), place(j)) else { return Rect::NOTHING };

@@ -7,10 +7,10 @@ mod pair;
 use eframe::egui::{RichText, Ui};
 use serde::{Deserialize, Serialize};
 
-use self::layers::Layers;
+use self::layers::LayerTiles;
 use self::matrix::Drawing;
 use super::of_analysis::OfAnalysis;
-use super::shown::{Draw, Key, Made};
+use super::shown::{Draw, PictureKey, Made};
 use crate::analysis::{FeatureAnalysis, SiteAnalysis};
 use crate::chart::{AnalysisView, Likeness, Order, Picture, Similarity, Unit};
 use crate::error::Result;
@@ -55,7 +55,7 @@ pub struct Redundancy {
     #[serde(skip)]
     most_alike: Option<(Made, MostAlike)>,
     #[serde(skip)]
-    layers: Layers,
+    layers: LayerTiles,
 }
 
 /// Two heads and the number between them, the most alike first.
@@ -64,19 +64,19 @@ type MostAlike = Vec<(usize, usize, f64)>;
 const LISTED: usize = 8;
 
 /// Numbers, order by index, all layers.
-pub type Chosen = (Kind, bool, bool);
+pub type RedundancyChoice = (Kind, bool, bool);
 
 impl Redundancy {
     /// What a person chose.
-    pub fn chosen(&self) -> Chosen {
+    pub fn chosen(&self) -> RedundancyChoice {
         (self.kind, self.by_index, self.all_layers)
     }
 
     /// What its picture is made of.
-    pub fn key(&self, state: &State) -> Key {
+    pub fn key(&self, state: &State) -> PictureKey {
         let options = [self.kind as usize, usize::from(self.by_index), usize::from(self.all_layers)];
-        let key = Key { feature: state.feature(), options, ..Key::of_site(state) };
-        if self.all_layers { Key { site: None, ..key } } else { key }
+        let key = PictureKey { feature: state.feature(), options, ..Key::of_site(state) };
+        if self.all_layers { PictureKey { site: None, ..key } } else { key }
     }
 
     /// What makes its picture.

@@ -9,7 +9,7 @@ use eframe::egui::{
     Button, CentralPanel, Frame, Label, Margin, Panel, ProgressBar, RichText, ScrollArea, TextEdit, Ui, vec2,
 };
 
-use super::shown::{Draw, Key};
+use super::shown::{Draw, PictureKey};
 use crate::chart::{Picture, Unit};
 use crate::error::{Error, Result};
 use crate::gui::action::Action;
@@ -25,17 +25,17 @@ use crate::training::{Record, TrainingEnd, TrainingSummary};
 
 /// The folder being typed.
 #[derive(Default)]
-pub struct Training {
+pub struct TrainingView {
     folder: String,
 }
 
 /// What the picture is made of.
-pub fn key(state: &State) -> Key {
+pub fn key(state: &State) -> PictureKey {
     let records = state.training.watched.as_ref().map(|(_, watched)| {
         let told = watched.told();
         (told.records.len(), told.stages.len())
     });
-    Key { records, ..Key::default() }
+    PictureKey { records, ..Key::default() }
 }
 
 /// What makes the picture.
@@ -47,7 +47,7 @@ pub fn picture(state: &State) -> Result<Draw> {
     Ok(Box::new(move || Ok(Picture::Training(curves::curves(&out, &watched.told())))))
 }
 
-impl Training {
+impl TrainingView {
     /// Draws the view.
     pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         let frame = Frame::new().inner_margin(Margin { right: 10, ..Margin::ZERO });

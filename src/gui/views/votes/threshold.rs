@@ -7,7 +7,7 @@ use eframe::egui::{
 use crate::chart::{Plot, Unit};
 use crate::gui::action::Action;
 use crate::gui::context::Cx;
-use crate::gui::theme::Theme;
+use crate::gui::theme::WindowTheme;
 use crate::gui::widgets::Painted;
 use crate::plan::{Amount, Method};
 use crate::workspace::Proposal;
@@ -52,7 +52,7 @@ pub(super) fn threshold_ui(ui: &Ui, cx: Cx<'_>, plot: &Plot, painted: &Painted) 
 }
 
 /// The line with a handle, and while it is held what it stands at.
-fn draw(ui: &Ui, theme: &Theme, rect: Rect, y: f32, now: Option<f64>, is_active: bool) {
+fn draw(ui: &Ui, theme: &WindowTheme, rect: Rect, y: f32, now: Option<f64>, is_active: bool) {
     let painter = ui.painter();
     let stroke = Stroke::new(if is_active { 2.5 } else { 1.5 }, theme.accent);
     painter.hline(rect.x_range(), y, stroke);

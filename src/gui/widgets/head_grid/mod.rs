@@ -8,7 +8,7 @@ use eframe::egui::{Color32, Id, Pos2, Rect, Response, Role, Sense, Ui, WidgetInf
 use self::geometry::Geometry;
 pub use self::geometry::Summary;
 use crate::chart::OverviewRow;
-use crate::gui::theme::Theme;
+use crate::gui::theme::WindowTheme;
 use crate::network::{Head, Site};
 use crate::plan::{Shape, SiteShape};
 
@@ -60,7 +60,7 @@ impl HeadGrid<'_> {
     pub fn show<Row: Fn(usize) -> HeadCell>(
         &self,
         ui: &mut Ui,
-        theme: &Theme,
+        theme: &WindowTheme,
         row: impl Fn(Site) -> Row,
         label: impl Fn(Head) -> String,
         spoken: impl Fn(Head) -> String,

@@ -6,7 +6,7 @@ use eframe::egui::{
 
 use super::geometry::{Geometry, HEADING, gaps_before};
 use super::{HeadCell, HeadGrid};
-use crate::gui::theme::{STRONG, Theme};
+use crate::gui::theme::{STRONG, WindowTheme};
 use crate::network::{Head, Site, SiteKind};
 
 /// Cells smaller than this are plain squares of one mesh, which keeps 16,384 of them within a frame.
@@ -25,7 +25,7 @@ impl HeadGrid<'_> {
     pub(super) fn paint<Row: Fn(usize) -> HeadCell>(
         &self,
         ui: &Ui,
-        theme: &Theme,
+        theme: &WindowTheme,
         geometry: &Geometry,
         response: &Response,
         look: &impl Fn(Site) -> Row,
@@ -73,7 +73,7 @@ impl HeadGrid<'_> {
                 let cell = look(head.head);
                 self.paint_cell(&painter, theme, place, cell, &mut fills);
                 if cell.kept && place.height() >= 18.0 {
-                    labels.push((place.center(), head, Theme::ink_on(cell.fill)));
+                    labels.push((place.center(), head, WindowTheme::ink_on(cell.fill)));
                 }
             }
         }
@@ -89,7 +89,7 @@ impl HeadGrid<'_> {
     }
 
     /// Numbers over the columns, where columns are heads in their own order.
-    fn numbers(&self, painter: &Painter, theme: &Theme, geometry: &Geometry, font: &FontId) {
+    fn numbers(&self, painter: &Painter, theme: &WindowTheme, geometry: &Geometry, font: &FontId) {
         let sites = self.shape.sites();
         let Some(widest) = sites.iter().max_by_key(|s| (s.heads, gaps_before(s, s.heads))) else { return };
         let alike = sites.iter().all(|s| gaps_before(s, s.heads) == gaps_before(widest, widest.heads));
@@ -105,7 +105,7 @@ impl HeadGrid<'_> {
         painter.text(at, Align2::RIGHT_BOTTOM, "Head", font.clone(), theme.muted);
     }
 
-    pub(super) fn summarize(&self, ui: &Ui, theme: &Theme, geometry: &Geometry) {
+    pub(super) fn summarize(&self, ui: &Ui, theme: &WindowTheme, geometry: &Geometry) {
         let font = FontId::proportional(11.0);
         let mut left = geometry.origin.x + geometry.width + 8.0;
         for summary in self.summaries {
@@ -124,7 +124,7 @@ impl HeadGrid<'_> {
     }
 
     /// A kept head fills its cell; of a pruned one a small piece remains, as in exported pictures.
-    fn paint_cell(&self, painter: &Painter, theme: &Theme, place: Rect, cell: HeadCell, fills: &mut Mesh) {
+    fn paint_cell(&self, painter: &Painter, theme: &WindowTheme, place: Rect, cell: HeadCell, fills: &mut Mesh) {
         let side = place.height();
         let inner = place.shrink(if side > 10.0 { 1.5 } else { 0.5 });
         let small = Rect::from_center_size(inner.center(), (inner.size() * 0.4).round().max(vec2(1.0, 1.0)));
@@ -138,12 +138,12 @@ impl HeadGrid<'_> {
         }
         if cell.pinned && side >= 9.0 {
             let at = inner.right_top() + vec2(-5.0, 5.0);
-            let color = if cell.kept { Theme::ink_on(cell.fill) } else { theme.ink };
+            let color = if cell.kept { WindowTheme::ink_on(cell.fill) } else { theme.ink };
             painter.circle_filled(at, 2.0, color);
         }
         for notch in 0..cell.notches.min(3) {
             let at = inner.left_bottom() + vec2(3.0 + 4.0 * notch as f32, -2.0);
-            painter.vline(at.x, at.y - side * 0.2..=at.y, Stroke::new(1.5, Theme::ink_on(cell.fill)));
+            painter.vline(at.x, at.y - side * 0.2..=at.y, Stroke::new(1.5, WindowTheme::ink_on(cell.fill)));
         }
         if cell.selected {
             painter.rect_stroke(place.shrink(0.5), 4.0, Stroke::new(2.0, theme.ink), egui::StrokeKind::Inside);
