@@ -9,7 +9,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use pillars::analysis::{AnalysisSettings, Gram, GramProbe, Groups, Metric, ModelInfo, Points, analyze, vote};
 use pillars::error::Result;
 use pillars::network::{
-    Activation, AttentionSpec, Batch, NoProbe, FeatureMap, Gates, InputSpec, LayerSpec, MlpSpec, Network, NetworkSpec,
+    Activation, AttentionSpec, Batch, FeatureMap, Gates, InputSpec, LayerSpec, MlpSpec, Network, NetworkSpec, NoProbe,
     NormKind, NormSpec, ProjectionBias, Role, ScoreBias, StackSpec, Term, TokenInputSpec, Tokens, Weights, Wiring,
     roles,
 };

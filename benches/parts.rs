@@ -17,7 +17,7 @@ use candle_core::{DType, Device};
 use pillars::analysis::{AnalysisSettings, Groups, ModelInfo, Timings, analyze_timed};
 use pillars::corpus::{self, Corpus, Input, Intake};
 use pillars::model::Model;
-use pillars::network::{Batch, NoProbe, Gates, Tokens};
+use pillars::network::{Batch, Gates, NoProbe, Tokens};
 use pillars::task::Ticket;
 use pillars::tensor::{DeviceChoice, Precision};
 use pillars::training::{AdamSettings, Learner, Parameters, StepSettings};

@@ -23,7 +23,7 @@ use candle_core::{DType, Device};
 use common::random_model;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pillars::model::Model;
-use pillars::network::{Batch, NoProbe, Gates, Network, Tokens};
+use pillars::network::{Batch, Gates, Network, NoProbe, Tokens};
 use pillars::plan::Plan;
 use pillars::pruning::{ExportFormat, ExportOptions, export};
 use pillars::task::Ticket;

@@ -69,12 +69,15 @@
 //! | [`cli`] | the command line over all of it |
 //! | `gui` | the desktop window (feature `gui`) |
 
+#[warn(missing_docs)]
 pub mod analysis;
 pub mod chart;
 pub mod checkpoint;
 pub mod cli;
+#[warn(missing_docs)]
 pub mod corpus;
 pub mod engines;
+#[warn(missing_docs)]
 pub mod error;
 pub mod evaluation;
 pub mod experiment;
@@ -83,10 +86,13 @@ pub mod figure;
 pub mod gui;
 pub mod model;
 pub mod network;
+#[warn(missing_docs)]
 pub mod plan;
 pub mod pruning;
 pub mod repair;
+#[warn(missing_docs)]
 pub mod run;
+#[warn(missing_docs)]
 pub mod task;
 pub mod tensor;
 pub mod training;

@@ -26,7 +26,7 @@ const LANES: usize = 8;
 /// How much of each row counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// All of it.
+    /// The whole product at once.
     Whole,
     /// Its first `t + 1` numbers: the weights of causal attention at position `t`; those behind are zero.
     Causal,

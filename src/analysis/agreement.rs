@@ -15,7 +15,7 @@ pub struct AnalysisAgreement {
     /// The setting in which they differ, where they do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub differs_in: Option<&'static str>,
-    /// Sites of both.
+    /// The layers that both analyses hold.
     pub sites: Vec<SiteAgreement>,
     /// Share of the heads that the first keeps which the second keeps too, over all sites, `0..=1`.
     pub kept_in_common: f64,
@@ -27,7 +27,7 @@ pub struct AnalysisAgreement {
 /// One site of two analyses.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SiteAgreement {
-    /// Which.
+    /// The layer that this is about.
     pub site: Site,
     /// Heads that each keeps.
     pub kept: [Vec<usize>; 2],

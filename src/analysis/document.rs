@@ -22,7 +22,7 @@ pub struct ModelInfo {
     pub fingerprint: String,
     /// The type it ran in, e.g. `f32`.
     pub dtype: String,
-    /// Attention layers.
+    /// The number of attention layers.
     #[serde(default)]
     pub sites: usize,
     /// Query heads of all attention layers.
@@ -48,7 +48,7 @@ impl ModelInfo {
 /// What was found out about every attention layer of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Analysis {
-    /// Which model.
+    /// The model that was read.
     pub model: ModelInfo,
     /// What was asked for.
     pub settings: AnalysisSettings,
@@ -57,7 +57,7 @@ pub struct Analysis {
     pub reading: Option<Reading>,
     /// Real tokens (or images, or spectrograms) read.
     pub tokens: u64,
-    /// Batches read.
+    /// How many batches were read.
     pub batches: u64,
     /// Every attention layer: encoder, decoder, cross.
     pub sites: Vec<SiteAnalysis>,
@@ -73,22 +73,22 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// What [`Analysis::tokens`] counts.
+    /// The unit that [`Analysis::tokens`] counts.
     pub fn unit(&self) -> InputUnit {
         self.reading.as_ref().map_or(InputUnit::default(), |reading| reading.unit)
     }
 }
 
-/// One attention layer.
+/// What is known of one attention layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SiteAnalysis {
-    /// Which layer.
+    /// The attention layer that this describes.
     pub site: Site,
-    /// Query heads `H`.
+    /// The number `H` of query heads.
     pub heads: usize,
     /// Key/value heads; query head `h` reads `h / (heads / kv_heads)`.
     pub kv_heads: usize,
-    /// Head dimension `d`.
+    /// The width `d` of a head.
     #[serde(default)]
     pub head_dim: usize,
     /// The stored layer of its stack that holds its weights; sites that share one keep the same heads.
@@ -227,7 +227,7 @@ pub struct FeatureAnalysis {
 /// Quality of the best grouping into a given number of groups.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
-    /// Number of groups.
+    /// The number of groups.
     pub groups: usize,
     /// Within-group sum of squares.
     pub inertia: f64,
@@ -240,7 +240,7 @@ pub struct CurvePoint {
 }
 
 impl Analysis {
-    /// The layer `site`.
+    /// The entry of the layer `site`.
     pub fn site(&self, site: Site) -> Option<&SiteAnalysis> {
         self.sites.iter().find(|s| s.site == site)
     }

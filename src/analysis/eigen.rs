@@ -4,7 +4,7 @@ use faer::{Mat, Side};
 
 /// The decomposition `A = U diag(values) U^T` of a symmetric matrix.
 pub(super) struct SymmetricEigen {
-    /// Ascending.
+    /// Eigenvalues in ascending order.
     pub values: Vec<f64>,
     /// Column `k` belongs to value `k`; columns are orthonormal.
     pub vectors: Mat<f64>,

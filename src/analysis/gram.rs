@@ -13,7 +13,7 @@ pub struct Gram {
 }
 
 impl Gram {
-    /// All zero.
+    /// A matrix of `heads` heads, all zero.
     pub fn zeros(heads: usize) -> Self {
         Self { heads, values: vec![0.0; heads * heads] }
     }
@@ -40,7 +40,7 @@ impl Gram {
         self.heads
     }
 
-    /// `<x_i, x_j>`.
+    /// The inner product `<x_i, x_j>`.
     pub fn get(&self, i: usize, j: usize) -> f64 {
         self.values[i * self.heads + j]
     }

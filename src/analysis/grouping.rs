@@ -200,7 +200,6 @@ pub fn canonical(labels: &mut [usize]) {
 struct Effort {
     /// Runs of library k-means, seeded one after another.
     library: u64,
-    /// Own k-means++ starts.
     starts: usize,
     /// Kicks of the best partition without a better one, after which the search ends.
     patience: usize,

@@ -10,7 +10,7 @@ use super::{Gram, Metric, canonical};
 pub struct Merge {
     /// The cluster with the lower number.
     pub left: usize,
-    /// The other.
+    /// The other cluster that is joined.
     pub right: usize,
     /// Mean distance between their heads.
     pub distance: f64,

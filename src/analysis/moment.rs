@@ -102,7 +102,7 @@ impl Blocks {
 #[derive(Clone, Debug)]
 pub(super) struct Moment {
     tokens: usize,
-    /// `[H d]`.
+    /// The sum of outputs, `[H d]`.
     sum: Tensor,
     blocks: Blocks,
 }

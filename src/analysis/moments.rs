@@ -37,12 +37,12 @@ impl Symmetric {
         dim * (dim + 1) / 2
     }
 
-    /// Rows.
+    /// The number of rows.
     pub fn dim(&self) -> usize {
         self.dim
     }
 
-    /// The stored triangle.
+    /// The triangle that is stored, row by row.
     pub fn packed(&self) -> &[f64] {
         &self.packed
     }
@@ -74,16 +74,16 @@ impl Symmetric {
 /// Sums over tokens of `o`, the `D = H d` outputs of all heads of a layer side by side, and of `o o^T`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SecondMoment {
-    /// Real tokens.
+    /// The number of real tokens.
     pub tokens: u64,
-    /// `sum o`, `[D]`.
+    /// The sum of outputs `o`, `[D]`.
     pub sum: Vec<f64>,
     /// `sum o o^T`, `[D, D]`.
     pub square: Symmetric,
 }
 
 impl SecondMoment {
-    /// Of no token.
+    /// The moments of no token.
     pub fn zeros(dim: usize) -> Self {
         Self { tokens: 0, sum: vec![0.0; dim], square: Symmetric::zeros(dim) }
     }
@@ -119,11 +119,11 @@ impl Sensitivity {
 /// What is known of one attention layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SiteMoments {
-    /// Query heads `H`.
+    /// The number `H` of query heads.
     pub heads: usize,
-    /// Key/value heads.
+    /// The number of key/value heads.
     pub kv_heads: usize,
-    /// Head dimension `d`.
+    /// The width `d` of a head.
     pub head_dim: usize,
     /// The stored layer of its stack that holds its weights.
     pub stored_layer: usize,
@@ -148,7 +148,7 @@ impl SiteMoments {
         self.halves.iter().map(|half| half.tokens).sum()
     }
 
-    /// Both halves together.
+    /// The sum of both halves.
     pub fn total(&self) -> Result<SecondMoment> {
         let mut total = self.halves[0].clone();
         total.add(&self.halves[1])?;
@@ -177,11 +177,11 @@ impl SiteMoments {
 /// Second moments of every attention layer of a model over a corpus.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moments {
-    /// Which model.
+    /// The model that was read.
     pub model: ModelInfo,
     /// What was read, in words.
     pub input: String,
-    /// Batches read.
+    /// How many batches were read.
     pub batches: u64,
     /// By layer, whether or not it shares weights with another.
     pub sites: BTreeMap<Site, SiteMoments>,
@@ -190,9 +190,9 @@ pub struct Moments {
 /// Attention layers that read one stored layer's weights, and the sum over their passes.
 #[derive(Clone, Debug)]
 pub struct SharedMoments {
-    /// The passes.
+    /// The passes that share the weights.
     pub sites: Vec<Site>,
-    /// Their sum.
+    /// The sum of their moments.
     pub moments: SiteMoments,
 }
 

@@ -19,7 +19,7 @@ impl Distances {
         Self { heads, values }
     }
 
-    /// Number of heads.
+    /// The number of heads compared.
     pub fn heads(&self) -> usize {
         self.heads
     }
@@ -62,7 +62,7 @@ impl Distances {
         Some((0..self.heads).map(coefficient).collect())
     }
 
-    /// Mean of [`Distances::silhouettes`].
+    /// The mean of [`Distances::silhouettes`] over heads.
     pub fn mean_silhouette(&self, labels: &[usize]) -> Option<f64> {
         self.silhouettes(labels).map(|s| s.iter().sum::<f64>() / s.len() as f64)
     }

@@ -19,7 +19,7 @@ pub struct Rank {
 }
 
 impl Rank {
-    /// Less is worse.
+    /// Compares two ranks; the lesser head goes first.
     pub fn order(&self, other: &Self) -> Ordering {
         (self.class.cmp(&other.class))
             .then(self.score.total_cmp(&other.score))

@@ -15,7 +15,7 @@ use crate::task::Ticket;
 /// Where the time of an analysis went. It differs from run to run, so it is no part of the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
-    /// The network.
+    /// Time in the forward pass.
     pub forward: Duration,
     /// Gram matrices, and what CKA, residual maps, moments and confidence need.
     pub gram: Duration,
@@ -29,7 +29,7 @@ impl Timings {
         self.forward.as_secs_f64() / self.total().as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
-    /// All of it.
+    /// The sum of all shares.
     pub fn total(&self) -> Duration {
         self.forward + self.gram + self.grouping
     }
@@ -81,7 +81,7 @@ impl Analyzer {
     /// `gates` are open for a model as it is.
     pub fn add(&mut self, network: &Network, batches: &[Batch], gates: &Gates, ticket: &Ticket) -> Result<()> {
         let began = Instant::now();
-        network.show(batches, gates, &mut self.probe, ticket)?;
+        network.run_probe(batches, gates, &mut self.probe, ticket)?;
         self.network += began.elapsed();
         let began = Instant::now();
         let mut grams = self.probe.take_batches();
@@ -124,7 +124,7 @@ impl Analyzer {
         Timings { forward: self.network.saturating_sub(gram), gram, grouping: self.grouping }
     }
 
-    /// Batches so far.
+    /// How many batches were added so far.
     pub fn batches(&self) -> u64 {
         self.tally.batches()
     }
@@ -226,7 +226,7 @@ pub fn moments(
     let mut count = 0;
     for group in network.groups(batches.into_iter(), Needs::ONE.copies, 0) {
         let group = group?;
-        network.show(&group, &Gates::open(), &mut probe, ticket)?;
+        network.run_probe(&group, &Gates::open(), &mut probe, ticket)?;
         probe.take_batches();
         count += group.len() as u64;
         ticket.advance(group.len() as u64)?;

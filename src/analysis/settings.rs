@@ -239,7 +239,7 @@ pub struct AnalysisSettings {
     pub input: String,
     /// Longest sequence, in tokens, where there is one.
     pub seq_len: Option<usize>,
-    /// Sequences per batch.
+    /// How many sequences make a batch.
     pub batch_size: Option<usize>,
     /// Which batches were left out, where some were: every one in so many.
     #[serde(skip_serializing_if = "Option::is_none")]

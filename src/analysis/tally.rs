@@ -119,7 +119,7 @@ impl Tally {
         })
     }
 
-    /// Batches so far.
+    /// How many batches were added so far.
     pub fn batches(&self) -> u64 {
         self.batches
     }

@@ -57,7 +57,7 @@ pub fn vote(points: &Points<'_>, raw: &Gram, grouping: &Grouping) -> Ballot {
 }
 
 impl Ballot {
-    /// Of no batch.
+    /// The votes of no batch.
     pub fn zeros(heads: usize) -> Self {
         Self { votes: vec![0; heads], tied: 0, margins: vec![0.0; heads], cosines: vec![0.0; heads] }
     }

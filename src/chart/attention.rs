@@ -12,7 +12,6 @@ use crate::network::Site;
 /// The pattern of one head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionPanel {
-    /// The layer.
     pub site: Site,
     /// Which head; `None` for the mean of several.
     pub head: Option<usize>,
@@ -28,9 +27,7 @@ pub struct AttentionPanel {
 /// The patterns of some heads on one input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionMaps {
-    /// Words around it.
     pub caption: Caption,
-    /// The heads.
     pub panels: Vec<AttentionPanel>,
     /// Whether the colors of each head end at its own largest weight.
     pub each_own_range: bool,
@@ -117,7 +114,6 @@ impl AttentionMaps {
         }
     }
 
-    /// Every weight.
     pub fn table(&self) -> Table {
         let mut table = Table::new(COLUMNS);
         for panel in &self.panels {

@@ -5,7 +5,6 @@
 pub struct Caption {
     /// What it shows, in sentence case.
     pub title: String,
-    /// Model, input, settings.
     pub subtitle: String,
     /// What a reader must know not to be misled; below the picture.
     pub notes: Vec<String>,

@@ -14,9 +14,7 @@ pub struct Rgb {
 }
 
 impl Rgb {
-    /// Pure black.
     pub const BLACK: Self = Self::new(0, 0, 0);
-    /// Pure white.
     pub const WHITE: Self = Self::new(255, 255, 255);
 
     /// The color with these sRGB bytes.
@@ -108,16 +106,12 @@ impl fmt::Display for Rgb {
 pub enum Vision {
     /// Three kinds of cone.
     Typical,
-    /// No long-wavelength cones.
     Protanopia,
-    /// No medium-wavelength cones.
     Deuteranopia,
-    /// No short-wavelength cones.
     Tritanopia,
 }
 
 impl Vision {
-    /// Every kind.
     pub const ALL: [Self; 4] = [Self::Typical, Self::Protanopia, Self::Deuteranopia, Self::Tritanopia];
 
     /// Machado, Oliveira and Fernandes (2009), severity 1, for linear sRGB.

@@ -4,14 +4,12 @@ use super::caption::Caption;
 use super::number::Unit;
 use super::table::Table;
 
-/// One measure.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CostRow {
     /// What is measured: `Parameters without embeddings`.
     pub name: String,
     /// How it is written.
     pub unit: Unit,
-    /// Before.
     pub before: f64,
     /// After; NaN where it was not measured.
     pub after: f64,
@@ -26,7 +24,6 @@ pub struct CostRow {
 /// What a plan saves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CostBars {
-    /// Words around it.
     pub caption: Caption,
     /// The measures from top to bottom.
     pub rows: Vec<CostRow>,

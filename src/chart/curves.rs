@@ -8,7 +8,7 @@ use super::picture::Picture;
 use super::quality::{FrontPoint, MethodCurve, QualityCurves, RandomPoint};
 use super::tradeoff::TradeOff;
 use crate::error::{Error, Result};
-use crate::evaluation::curve::{CurveRow, Curves, Gauge, CurveSeries};
+use crate::evaluation::curve::{CurveRow, CurveSeries, Curves, Gauge};
 use crate::plan::{Cost, Method, Ranking};
 use crate::repair::RepairMode;
 use crate::words::{counted, noun};
@@ -18,14 +18,12 @@ use crate::words::{counted, noun};
 pub enum Price {
     /// Parameters that are left.
     Parameters,
-    /// FLOPs per token.
     Flops,
     /// Measured tokens per second.
     Speed,
 }
 
 impl Price {
-    /// Every one.
     pub const ALL: [Self; 3] = [Self::Parameters, Self::Flops, Self::Speed];
 
     fn name(self) -> &'static str {

@@ -5,7 +5,7 @@ use super::caption::Caption;
 use super::ink::Ink;
 use super::number::Unit;
 use super::palette::Marker;
-use super::plot::{Bars, Label, Limit, Line, Mark, Plot, Series, LabelSide};
+use super::plot::{Bars, Label, LabelSide, Limit, Line, Mark, Plot, Series};
 use super::scores;
 use super::table::{Cell, Table};
 use crate::analysis::CurvePoint;
@@ -13,7 +13,6 @@ use crate::analysis::CurvePoint;
 /// The groups of one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupMap {
-    /// Words around it.
     pub caption: Caption,
     /// `encoder.0` and so on, for the table.
     pub site: String,
@@ -81,7 +80,8 @@ impl GroupMap {
             }
         }
         if self.points.len() <= NUMBERED {
-            let label = |(head, at): (usize, &[f64; 2])| Label { at: *at, text: head.to_string(), side: LabelSide::Free };
+            let label =
+                |(head, at): (usize, &[f64; 2])| Label { at: *at, text: head.to_string(), side: LabelSide::Free };
             plot.labels = self.points.iter().enumerate().map(label).collect();
         }
         plot

@@ -11,15 +11,12 @@ pub enum Ink {
     Nth(usize),
     /// What leads to the n-th of them, faintly.
     Tie(usize),
-    /// Heads that stay.
     Kept,
-    /// Heads that go.
     Pruned,
     /// What a person acts on: thresholds, the plan being edited, events.
     Accent,
     /// What everything else is compared with: the whole model, chance, a mean.
     Muted,
-    /// The random control.
     Reference,
     /// The Pareto front: choices that no other beats.
     Front,

@@ -15,11 +15,9 @@ use crate::network::{FeatureMap, Site};
 pub enum Measure {
     /// Votes as a share of all that a head could win.
     VoteShare,
-    /// Mean winning margin.
     Margin,
     /// Largest absolute cosine to another head of the layer.
     Redundancy,
-    /// Silhouette coefficient.
     Silhouette,
     /// Share of the layer's squared norm.
     Energy,

@@ -6,12 +6,9 @@ use super::raster::Scale;
 use super::table::{Cell, Table};
 use crate::network::Site;
 
-/// One attention layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OverviewRow {
-    /// Which.
     pub site: Site,
-    /// Query heads.
     pub heads: usize,
     /// Key/value heads; brackets show which query heads share one.
     pub kv_heads: usize,
@@ -32,15 +29,12 @@ pub enum Paint {
     Groups,
     /// Whether the head stays, and nothing else.
     Kept,
-    /// The head's number.
     Values {
-        /// What is measured.
         label: String,
         /// The name of the column in the table, e.g. `vote_share`.
         column: String,
         /// How it is written.
         unit: Unit,
-        /// Its colors.
         scale: Scale,
     },
 }
@@ -59,11 +53,9 @@ pub enum Order {
 /// A model at a glance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Overview {
-    /// Words around it.
     pub caption: Caption,
     /// The layers from top to bottom.
     pub rows: Vec<OverviewRow>,
-    /// What colors say.
     pub paint: Paint,
 }
 

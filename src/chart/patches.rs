@@ -6,11 +6,8 @@ use super::raster::{Raster, Scale};
 /// An image as a model reads it: patches in reading order, after tokens of the model's own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PatchImage {
-    /// The image.
     pub pixels: Raster,
-    /// Patches down.
     pub rows: usize,
-    /// Patches across.
     pub columns: usize,
     /// Tokens before the first patch: the class token, the distillation token.
     pub leading: usize,

@@ -49,9 +49,7 @@ pub enum Picture {
     TradeOff(TradeOff),
     /// What a plan saves.
     Cost(CostBars),
-    /// A training run.
     Training(TrainingCurves),
-    /// Where heads look.
     Attention(AttentionMaps),
 }
 
@@ -132,7 +130,6 @@ impl Picture {
 /// Which picture of an analysis.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
-    /// What it shows.
     pub view: AnalysisView,
     /// Of which layer; without one, of all.
     pub site: Option<Site>,

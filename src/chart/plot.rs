@@ -14,12 +14,10 @@ pub struct Line {
 }
 
 impl Line {
-    /// A solid line.
     pub const fn solid(width: f64) -> Self {
         Self { width, is_dashed: false }
     }
 
-    /// A dashed line.
     pub const fn dashed(width: f64) -> Self {
         Self { width, is_dashed: true }
     }
@@ -28,9 +26,7 @@ impl Line {
 /// How a point is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// Filled.
     Dot(Marker),
-    /// Its outline.
     Hollow(Marker),
     /// A ring around what lies there.
     Ring,
@@ -43,7 +39,6 @@ pub struct Series {
     pub name: String,
     /// `[x, y]`; NaN interrupts the line.
     pub points: Vec<[f64; 2]>,
-    /// Its color.
     pub ink: Ink,
     /// The line through the points.
     pub line: Option<Line>,
@@ -69,7 +64,6 @@ pub struct Bars {
     pub name: String,
     /// `[place, value]`: a bar stands at `place` and reaches from 0 to `value`.
     pub bars: Vec<[f64; 2]>,
-    /// Their color.
     pub ink: Ink,
     /// Bars lie, places are on the y axis.
     pub is_horizontal: bool,
@@ -78,13 +72,10 @@ pub struct Bars {
 /// A value that matters, or an event: a line across the plot with its name beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
-    /// What it is.
     pub name: String,
-    /// Where.
     pub value: f64,
     /// True for a vertical line at an x, false for a horizontal one at a y.
     pub is_vertical: bool,
-    /// Its color.
     pub ink: Ink,
     /// How it is drawn.
     pub line: Line,
@@ -95,13 +86,10 @@ pub struct Limit {
 pub struct Label {
     /// The point, or the end of the bar.
     pub at: [f64; 2],
-    /// The words.
     pub text: String,
-    /// Where they stand.
     pub side: LabelSide,
 }
 
-/// Where words stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelSide {
     /// Above the point, within the step of a bar.
@@ -119,17 +107,13 @@ pub struct Plot {
     pub title: String,
     /// What they are told beside its values; may be empty.
     pub remark: String,
-    /// Rightwards.
     pub x: Axis,
-    /// Upwards.
     pub y: Axis,
-    /// Drawn first.
     pub bands: Vec<Band>,
     /// Drawn on the bands.
     pub bars: Vec<Bars>,
     /// Drawn on the bars.
     pub limits: Vec<Limit>,
-    /// Drawn last.
     pub series: Vec<Series>,
     /// Words beside points and bars.
     pub labels: Vec<Label>,
@@ -140,18 +124,14 @@ pub struct Plot {
 /// One line of a legend.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// What it is.
     pub name: String,
-    /// How it looks.
     pub sample: LegendSymbol,
 }
 
 /// What stands before the words of a legend.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LegendSymbol {
-    /// An area.
     Fill(Ink),
-    /// A faint area.
     Band(Ink),
     /// A line, marks, or both.
     Series(Ink, Option<Line>, Option<Mark>),
@@ -163,7 +143,6 @@ pub const BAND_OPACITY: f64 = 0.22;
 pub const BAR_WIDTH: f64 = 0.72;
 
 impl Plot {
-    /// Empty axes.
     pub fn new(title: impl Into<String>, x: Axis, y: Axis) -> Self {
         Self {
             title: title.into(),

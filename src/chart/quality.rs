@@ -11,7 +11,6 @@ use super::table::{Cell, Table};
 /// One method of choosing heads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MethodCurve {
-    /// The method's name.
     pub name: String,
     /// `[share of heads kept, quality]`, ascending.
     pub points: Vec<[f64; 2]>,
@@ -37,14 +36,12 @@ pub struct FrontPoint {
     pub method: String,
     /// Share of heads kept, 0 to 1.
     pub kept: f64,
-    /// Its quality.
     pub quality: f64,
 }
 
 /// Quality against the share of heads kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QualityCurves {
-    /// Words around it.
     pub caption: Caption,
     /// What quality is, with its direction: `Perplexity (lower is better)`.
     pub measure: String,
@@ -52,7 +49,6 @@ pub struct QualityCurves {
     pub column: String,
     /// How it is written.
     pub unit: Unit,
-    /// The methods.
     pub curves: Vec<MethodCurve>,
     /// The control, ascending in the share kept; may be empty.
     pub random: Vec<RandomPoint>,
@@ -82,7 +78,6 @@ pub(super) fn axis(label: &str, unit: Unit, values: impl IntoIterator<Item = f64
 }
 
 impl QualityCurves {
-    /// The plot.
     pub fn plot(&self) -> Plot {
         let random = self.random.iter().flat_map(|r| [r.mean, r.low, r.high]);
         let front = self.front.iter().map(|p| p.quality);

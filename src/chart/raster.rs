@@ -55,12 +55,10 @@ impl Grid {
         Self { rows, cols, values }
     }
 
-    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Number of columns.
     pub fn cols(&self) -> usize {
         self.cols
     }
@@ -138,7 +136,6 @@ pub fn order_by_group(groups: &[usize]) -> Vec<usize> {
 /// Which interval of values a color map spans.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
-    /// The colors.
     pub map: ColorMap,
     /// The value of the first color.
     pub low: f64,
@@ -184,9 +181,7 @@ impl Scale {
 /// Pixels, row by row from the top left: `[r, g, b, 255]` each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raster {
-    /// Pixels across.
     pub width: usize,
-    /// Pixels down.
     pub height: usize,
     /// `width * height * 4` bytes.
     pub rgba: Vec<u8>,

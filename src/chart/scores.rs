@@ -12,7 +12,6 @@ use crate::analysis::CurvePoint;
 /// Scores of groupings against the number of groups, layer by layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupScores {
-    /// Words around it.
     pub caption: Caption,
     /// Each layer's best groupings, by number of groups ascending.
     pub layers: Vec<(String, Vec<CurvePoint>)>,

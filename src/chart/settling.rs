@@ -11,7 +11,6 @@ use super::table::Table;
 /// How the vote of a model settled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settling {
-    /// Words around it.
     pub caption: Caption,
     /// `[batches, share of layers whose kept heads equal the final ones]`, ascending.
     pub settled: Vec<[f64; 2]>,

@@ -19,7 +19,6 @@ pub enum Likeness {
 }
 
 impl Likeness {
-    /// Every kind.
     pub const ALL: [Self; 3] = [Self::Cosine, Self::Distance, Self::Cka];
 
     /// The word used for views and columns.
@@ -64,7 +63,6 @@ impl Likeness {
 /// The heads of one layer against each other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Similarity {
-    /// Words around it.
     pub caption: Caption,
     /// `encoder.0` and so on, for the table.
     pub site: String,

@@ -6,13 +6,11 @@ use std::sync::Arc;
 /// One entry of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
-    /// Words.
     Text(String),
     /// A measurement; NaN is written as an empty field.
     Number(f64),
     /// A count or an index.
     Count(u64),
-    /// Nothing.
     Empty,
 }
 
@@ -140,7 +138,6 @@ impl Table {
         self.blocks.last().map_or(0, |(before, block)| before + block.len())
     }
 
-    /// True without rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -152,7 +149,6 @@ impl Table {
         block.row(place - before)
     }
 
-    /// The rows.
     pub fn rows(&self) -> impl Iterator<Item = Vec<Cell>> + '_ {
         (0..self.len()).filter_map(|place| self.row(place))
     }

@@ -5,15 +5,13 @@ use super::color::Rgb;
 /// Named colors; nothing outside this room and the palette spells a color out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
-    /// `light` or `dark`.
+    /// The name: `light` or `dark`.
     pub name: &'static str,
     /// Which set of group colors applies.
     pub is_dark: bool,
-    /// Behind everything.
     pub background: Rgb,
     /// Behind legends, notes and plots set into the figure.
     pub surface: Rgb,
-    /// Titles and values.
     pub ink: Rgb,
     /// Axis labels, units, notes.
     pub muted: Rgb,
@@ -80,7 +78,6 @@ impl Theme {
         pruned: Rgb::hex(0x6C7380),
     };
 
-    /// Both themes.
     pub const ALL: [&'static Self; 2] = [&Self::LIGHT, &Self::DARK];
 }
 

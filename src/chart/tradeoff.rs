@@ -12,7 +12,6 @@ use super::table::Table;
 /// Quality against what a model costs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TradeOff {
-    /// Words around it.
     pub caption: Caption,
     /// What a model costs, with its direction.
     pub price: String,
@@ -24,7 +23,6 @@ pub struct TradeOff {
     pub unit: Unit,
     /// `[cost, quality]` of every choice, by method.
     pub methods: Vec<MethodCurve>,
-    /// The whole model.
     pub whole: Option<[f64; 2]>,
     /// What no other point beats in both, ordered by cost.
     pub front: Vec<[f64; 2]>,
@@ -34,7 +32,6 @@ pub struct TradeOff {
 const RANDOM: &str = "random";
 
 impl TradeOff {
-    /// The plot.
     pub fn plot(&self) -> Plot {
         let all = || self.methods.iter().flat_map(|m| &m.points).chain(self.whole.as_ref());
         let x = padded(extent(all().map(|p| p[0])).unwrap_or((0.0, 1.0)));

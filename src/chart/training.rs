@@ -20,10 +20,8 @@ pub struct TrainingPlot {
     pub series: Vec<(String, Vec<[f64; 2]>)>,
 }
 
-/// A training run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingCurves {
-    /// Words around it.
     pub caption: Caption,
     /// The plots from top to bottom.
     pub plots: Vec<TrainingPlot>,

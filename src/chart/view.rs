@@ -16,7 +16,6 @@ pub enum HeadColor {
     /// The group of the head in its layer.
     #[default]
     Group,
-    /// A number.
     Measure(Measure),
     /// Nothing but kept or pruned.
     State,

@@ -4,14 +4,13 @@ use super::axis::Axis;
 use super::caption::Caption;
 use super::ink::Ink;
 use super::number::Unit;
-use super::plot::{Bars, Label, Limit, Line, Plot, LabelSide};
+use super::plot::{Bars, Label, LabelSide, Limit, Line, Plot};
 use super::settling;
 use super::table::{Cell, Table};
 
 /// The vote of one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VoteBars {
-    /// Words around it.
     pub caption: Caption,
     /// `encoder.0` and so on, for the table.
     pub site: String,
@@ -19,7 +18,6 @@ pub struct VoteBars {
     pub shares: Vec<f64>,
     /// Mean margin of each head's wins, 0 (tied) to 1 (no rival), NaN without wins; may be empty.
     pub margins: Vec<f64>,
-    /// Heads that stay.
     pub kept: Vec<usize>,
     /// Shares at or above stay, where a threshold decides.
     pub threshold: Option<f64>,

@@ -11,7 +11,6 @@ const LARGEST: u64 = 1 << 26;
 /// A configuration is a small file.
 const LARGEST_FILE_BYTES: u64 = 64 << 20;
 
-/// A model's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     path: PathBuf,
@@ -53,7 +52,6 @@ fn quote_words(text: &str) -> String {
 }
 
 impl Config {
-    /// Reads the file.
     pub fn read(path: &Path) -> Result<Self> {
         let place = |e: Error| e.at(path);
         let meta = std::fs::metadata(path)
@@ -74,7 +72,6 @@ impl Config {
         Self { path: path.into(), value: Value::Object(keys) }
     }
 
-    /// The whole document.
     pub fn value(&self) -> &Value {
         &self.value
     }
@@ -95,7 +92,6 @@ impl Config {
         Some(Self { path: self.path.clone(), value })
     }
 
-    /// A size, required.
     pub fn size(&self, key: &str) -> Result<usize> {
         self.size_opt(key)?.ok_or_else(|| self.lacks(key))
     }

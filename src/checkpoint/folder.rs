@@ -19,9 +19,7 @@ const INDEX: &str = "model.safetensors.index.json";
 /// What a header says of a tensor.
 #[derive(Clone, Debug)]
 pub struct TensorInfo {
-    /// Element type.
     pub stored: Stored,
-    /// Shape.
     pub shape: Vec<usize>,
     /// Bytes in the file.
     pub bytes: usize,
@@ -30,7 +28,6 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// Number of elements.
     pub fn elements(&self) -> u64 {
         self.shape.iter().map(|d| *d as u64).product()
     }
@@ -107,12 +104,11 @@ impl Checkpoint {
         Ok(Self { folder: folder.to_path_buf(), config, shards, order, tensors, wrapper })
     }
 
-    /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// `config.json`.
+    /// The configuration, as `config.json` has it.
     pub fn config(&self) -> &Config {
         &self.config
     }

@@ -43,7 +43,6 @@ impl FolderWriter {
         Ok(Self { target: target.to_path_buf(), work, replace: occupied })
     }
 
-    /// Where to write.
     pub fn path(&self) -> &Path {
         self.work.path()
     }

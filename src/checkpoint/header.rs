@@ -18,33 +18,21 @@ const LONGEST_HEADER: u64 = 100_000_000;
 /// Element types that can be stored and read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stored {
-    /// 64-bit float.
     F64,
-    /// 32-bit float.
     F32,
-    /// IEEE half.
     F16,
-    /// Brain float.
     BF16,
-    /// 64-bit integer.
     I64,
-    /// 32-bit integer.
     I32,
-    /// 32-bit unsigned integer.
     U32,
-    /// 64-bit unsigned integer.
     U64,
-    /// 16-bit integer.
     I16,
-    /// 16-bit unsigned integer.
     U16,
-    /// Signed byte.
     I8,
     /// 8-bit float with 5 bits of exponent, as quantized weights have it.
     F8E5M2,
     /// 8-bit float with 4 bits of exponent, as quantized weights have it.
     F8E4M3,
-    /// Byte.
     U8,
     /// One byte per truth value.
     Bool,
@@ -160,15 +148,11 @@ impl Stored {
 /// One tensor of a file.
 #[derive(Clone, Debug)]
 pub struct TensorEntry {
-    /// Its name.
     pub name: String,
-    /// Element type.
     pub stored: Stored,
-    /// Shape.
     pub shape: Vec<usize>,
     /// First byte, from the start of the file.
     pub begin: u64,
-    /// Number of bytes.
     pub bytes: usize,
 }
 

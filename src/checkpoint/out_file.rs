@@ -118,7 +118,6 @@ impl OutFile {
         Ok(Self { path: path.to_path_buf(), _lock: lock })
     }
 
-    /// Where to write.
     pub fn path(&self) -> &Path {
         &self.path
     }

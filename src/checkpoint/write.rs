@@ -41,9 +41,7 @@ pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) ->
 pub struct TensorPlan {
     /// Name in the file.
     pub name: String,
-    /// Element type.
     pub stored: Stored,
-    /// Shape.
     pub shape: Vec<usize>,
 }
 
@@ -74,7 +72,6 @@ const PIECE: usize = 8 << 20;
 
 /// The bytes of a tensor that is written.
 pub enum Content<'a> {
-    /// These.
     Bytes(Vec<u8>),
     /// Those of a tensor of a checkpoint, by its name: copied piece by piece, whatever its size.
     Stored(&'a Checkpoint, String),

@@ -109,7 +109,7 @@ pub(super) struct FeaturesArgs {
     pub input: InputArgs,
     #[command(flatten)]
     pub common: CommonArgs,
-    /// File to write
+    /// The file to write
     #[arg(long, value_name = "F.safetensors")]
     pub out: PathBuf,
     /// Maps to write besides attention and output: query, key, value, residual
@@ -133,7 +133,7 @@ pub(super) struct AnalyzeArgs {
     pub common: CommonArgs,
     #[command(flatten)]
     pub memory: MemoryArgs,
-    /// File to write
+    /// The file to write
     #[arg(long, value_name = "A.json")]
     pub out: PathBuf,
     /// Maps that are compared and vote: query, key, value, attention, output, residual. Likeness of query, key, value and
@@ -144,7 +144,7 @@ pub(super) struct AnalyzeArgs {
     /// (encoder=4,decoder=2,cross=3) or by layer (encoder.0=3,encoder.5=2; the others are auto)
     #[arg(long, default_value_t = Spec::default().groups, value_name = "N|auto|LAYER=N,..")]
     pub groups: Groups,
-    /// euclidean or cosine
+    /// Distance between heads: euclidean or cosine
     #[arg(long, default_value_t = Spec::default().metric, value_name = "METRIC")]
     pub metric: Metric,
     /// as-read: batches follow the input, so that parts of a corpus merge exactly; by-length: within 64 batches,
@@ -188,7 +188,7 @@ pub(super) struct MergeArgs {
     /// Analyses of one model with equal settings
     #[arg(required = true, num_args = 2.., value_name = "A.json")]
     pub analyses: Vec<PathBuf>,
-    /// File to write
+    /// The file to write
     #[arg(long, value_name = "C.json")]
     pub out: PathBuf,
     /// Print the merged analysis too
@@ -221,7 +221,7 @@ pub(super) struct PlanArgs {
     pub input: InputArgs,
     #[command(flatten)]
     pub common: CommonArgs,
-    /// File to write
+    /// The file to write
     #[arg(long, value_name = "P.json")]
     pub out: PathBuf,
 }
@@ -315,7 +315,7 @@ pub(super) struct PruneArgs {
     /// Heads that stay: a plan, a mask, or the pillars.json of an export, which is then repeated
     #[arg(long, value_name = "P.json")]
     pub plan: PathBuf,
-    /// Folder to write
+    /// The folder to write
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     pub out: Option<PathBuf>,
     /// native: equal layers, opens in stock transformers; compact: real removal, smallest; masked: original shapes; gqa:

@@ -46,7 +46,7 @@ impl Console {
         signals::ignore(&ignored);
     }
 
-    /// Prints a result.
+    /// Prints a result to standard output.
     pub fn print(&self, text: &str) -> Result<()> {
         let mut out = std::io::stdout().lock();
         let end = if text.ends_with('\n') { "" } else { "\n" };
@@ -110,7 +110,7 @@ mod signals {
         TAKEN.into_iter().filter(is_ignored).collect()
     }
 
-    /// Ignores these.
+    /// Ignores `signals` from now on.
     pub fn ignore(signals: &[c_int]) {
         for signal in signals {
             // SAFETY: no code of ours runs on a signal that is ignored.

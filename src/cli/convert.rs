@@ -32,10 +32,10 @@ fn unknown_engine(text: &str) -> Error {
 pub(super) struct ConvertArgs {
     /// Folder in Hugging Face layout
     pub model: std::path::PathBuf,
-    /// The engine: onnx
+    /// The engine to write for: onnx
     #[arg(long, value_parser = Engine::from_str)]
     pub to: Engine,
-    /// Folder to write
+    /// The folder to write
     #[arg(long)]
     pub out: std::path::PathBuf,
     /// Leave out the heads that a plan (or mask) removes

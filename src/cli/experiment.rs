@@ -21,7 +21,7 @@ pub(super) struct ExperimentArgs {
     /// Held-out data of the same kind; a part of the input without it
     #[arg(long, value_name = "FILE")]
     pub held_out: Option<PathBuf>,
-    /// Folder to write
+    /// The folder to write
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// small: two cores, within an hour; gpu: the paper's sizes
@@ -30,7 +30,7 @@ pub(super) struct ExperimentArgs {
     /// Repetitions with other first weights and batches; 2, or 3 on a GPU, without it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: Option<u64>,
-    /// The first seed
+    /// The first of the seeds
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
     /// What to compare, all without it: vanilla, ght, ght-ps, ght-ps-per-group, random-heads, random-members,
@@ -112,16 +112,16 @@ pub(super) struct EffortArgs {
     /// Further steps of every arm
     #[arg(long, value_name = "N")]
     pub finetune_steps: Option<u64>,
-    /// Largest learning rate
+    /// The largest learning rate of the schedule
     #[arg(long, value_name = "R")]
     pub lr: Option<f64>,
     /// Largest learning rate of the further steps; a fifth of --lr without it
     #[arg(long, value_name = "R")]
     pub finetune_lr: Option<f64>,
-    /// Label smoothing
+    /// Probability that label smoothing spreads over the vocabulary
     #[arg(long, value_name = "R")]
     pub label_smoothing: Option<f64>,
-    /// Sequences per batch
+    /// How many sequences make a batch
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch_size: Option<u32>,
     /// Longest sequence in tokens

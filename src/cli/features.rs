@@ -12,7 +12,7 @@ use crate::checkpoint::{FileKind, MARKER, OutFile, TensorFile};
 use crate::corpus::{Corpus, Purpose};
 use crate::error::{Error, Result};
 use crate::evaluation::is_finite;
-use crate::model::{MemoryLimit, Needs, MemoryPlan};
+use crate::model::{MemoryLimit, MemoryPlan, Needs};
 use crate::network::{Extent, FeatureMap, Gates, Kept, Network, NetworkSpec, Probe, Site, SiteKind, SiteMaps};
 use crate::run::Checked;
 use crate::task::{Ticket, available_bytes};

@@ -44,7 +44,7 @@ pub(super) struct RepairArgs {
     /// Leave out every N-th batch: evaluate reads those alone under the same option and batch size
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
     pub held_out_every: Option<u64>,
-    /// File to write
+    /// The file to write
     #[arg(long, value_name = "R.safetensors")]
     pub out: PathBuf,
 }

@@ -27,7 +27,7 @@ pub(super) struct TrainArgs {
     pub input: InputArgs,
     #[command(flatten)]
     pub common: CommonArgs,
-    /// Folder to write
+    /// The folder to write
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Begin with random weights; trains a tokenizer on the input where the model has none
@@ -59,7 +59,7 @@ pub(super) struct TrainArgs {
     pub held_out_batches: u64,
     #[command(flatten)]
     pub translation: TranslationArgs,
-    /// Steps between records
+    /// Steps from one record to the next
     #[arg(long, value_name = "N", default_value_t = TrainSettings::default().record_every)]
     pub record_every: u64,
     /// Steps between measurements on held-out data
@@ -79,7 +79,7 @@ pub(super) struct OptimizationArgs {
     /// Most steps with the constraint
     #[arg(long, value_name = "N", default_value_t = TrainSettings::default().steps)]
     pub steps: u64,
-    /// Largest learning rate
+    /// The largest learning rate of the schedule
     #[arg(long, value_name = "R", default_value_t = TrainSettings::default().rate)]
     pub lr: f64,
     /// Steps of warm-up; a twentieth of the steps without it
@@ -97,7 +97,7 @@ pub(super) struct OptimizationArgs {
     /// Batches whose gradients make one step
     #[arg(long, value_name = "N", default_value_t = TrainSettings::default().accumulate)]
     pub accumulate: usize,
-    /// Label smoothing
+    /// Probability that label smoothing spreads over the vocabulary
     #[arg(long, value_name = "R", default_value_t = TrainSettings::default().smoothing)]
     pub label_smoothing: f64,
 }
@@ -111,7 +111,7 @@ pub(super) struct ConstraintArgs {
     /// Weight of homogenization; with --beta 0 plain training
     #[arg(long, value_name = "A", default_value_t = Constraint::default().alpha)]
     pub alpha: f64,
-    /// Weight of diversification
+    /// Weight of diversification in the loss
     #[arg(long, value_name = "B", default_value_t = Constraint::default().beta)]
     pub beta: f64,
     /// Map whose likeness counts

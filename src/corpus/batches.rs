@@ -81,7 +81,7 @@ struct Producer<'a> {
 impl Producer<'_> {
     fn run(&mut self) -> Result<()> {
         let settings = &self.corpus.settings;
-        let size = settings.batch_size.max(1);
+        let size = settings.batch_size;
         let limit = settings.batches.unwrap_or(u64::MAX);
         // With a limit the window ends there, so that the same sequences are read in every order.
         let window = match settings.order {
@@ -135,7 +135,7 @@ impl Producer<'_> {
     /// Sends a window in batches; false once no more are wanted.
     fn flush(&mut self, mut window: Vec<Example>) -> Result<bool> {
         let settings = &self.corpus.settings;
-        let size = settings.batch_size.max(1);
+        let size = settings.batch_size;
         let mut random = Xoshiro256PlusPlus::seed_from_u64(
             settings.seed
                 ^ self.pass.wrapping_mul(0x9E37_79B9_7F4A_7C15)

@@ -159,7 +159,7 @@ fn example(file: &Path, processor: &Processor) -> Result<Example> {
 /// How large the resized image is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ResizeRule {
-    /// Height and width.
+    /// Exactly this height and width.
     Exact(usize, usize),
     /// The shorter side; the other keeps the proportions.
     Shortest(usize),
@@ -169,7 +169,6 @@ enum ResizeRule {
 #[derive(Clone, Debug, PartialEq)]
 struct Processor {
     resize: Option<(ResizeRule, Filter)>,
-    /// Height and width.
     crop: Option<(usize, usize)>,
     rescale: f64,
     normalize: Option<([f32; 3], [f32; 3])>,

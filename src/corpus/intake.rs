@@ -17,16 +17,15 @@ pub struct TokenLimits {
 /// What the first stack reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceKind {
-    /// Token ids.
+    /// Token ids, with the limits that they must keep.
     Tokens(TokenLimits),
-    /// Images.
+    /// Images of the size that the model takes.
     Pixels {
-        /// Channels, height, width.
         shape: [usize; 3],
         /// Whether the model reads images of any size: then the input decides, and `shape` is what it was made for.
         any_size: bool,
     },
-    /// Log-mel spectrograms.
+    /// Log-mel spectrograms of a fixed length.
     Frames {
         /// Mel bands and frames.
         shape: [usize; 2],
@@ -40,7 +39,7 @@ pub enum PositionIds {
     Rows(usize),
     /// It turns by distances (rotary), so that only their differences count.
     Relative,
-    /// It takes none.
+    /// An input that the model does not take.
     Unused,
 }
 

@@ -121,7 +121,7 @@ impl Corpus {
         notes
     }
 
-    /// What was opened.
+    /// The file or folder that was opened.
     pub fn input(&self) -> &Input {
         &self.input
     }
@@ -144,7 +144,6 @@ impl Corpus {
         other.settings.seq_len = self.settings.seq_len;
         other.settings.packing = self.settings.packing;
         other.settings.pack = self.settings.pack;
-        other.settings.batch_size = other.settings.batch_size.max(1);
         other
     }
 
@@ -170,7 +169,7 @@ impl Corpus {
             counted => Total::Exact(counted - 1),
         };
         let settings = &self.settings;
-        let all = sequences.map(|n| settings.part.count(n.div_ceil(settings.batch_size.max(1) as u64)));
+        let all = sequences.map(|n| settings.part.count(n.div_ceil(settings.batch_size as u64)));
         let limit = settings.batches.unwrap_or(u64::MAX);
         Some(all.map(|n| n.min(limit)))
     }
@@ -184,7 +183,7 @@ impl Corpus {
             SourceKind::Frames { .. } => Extent::positions(spec, (0, 0)),
         };
         let target = if self.intake.target.is_some() { longest } else { 0 };
-        Extent { sequences: self.settings.batch_size.max(1), source, target }
+        Extent { sequences: self.settings.batch_size, source, target }
     }
 
     /// What is read, for a person and for provenance: `text emma.txt, packed to 128 tokens`.

@@ -8,9 +8,9 @@ use crate::error::Result;
 /// A number that is known, or one that is guessed from a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Total {
-    /// Known.
+    /// The number of sequences, which is known.
     Exact(u64),
-    /// Guessed.
+    /// The number of sequences, guessed from the size of the file.
     Estimate(u64),
 }
 

@@ -20,17 +20,17 @@ pub struct Reading {
     pub fingerprint: String,
     /// Longest sequence in tokens, where one was asked for.
     pub seq_len: Option<usize>,
-    /// Sequences per batch.
+    /// How many sequences make a batch.
     pub batch_size: usize,
     /// Batches read at most.
     pub batches: Option<u64>,
     /// Whether sequences of encoders are filled from running text.
     pub pack: bool,
-    /// Seed of masks.
+    /// Seed of the tokens to mask.
     pub seed: u64,
     /// Which part of the input.
     pub part: CorpusPart,
-    /// In which order.
+    /// The order in which sequences were read.
     pub order: BatchOrder,
     /// What the model takes in one by one: `tokens`, `images` or `spectrograms`.
     pub unit: InputUnit,
@@ -45,7 +45,7 @@ pub enum InputUnit {
     Tokens,
     /// Whole images, however many patches each has.
     Images,
-    /// Whole spectrograms.
+    /// Spectrograms, which are always whole.
     Spectrograms,
 }
 

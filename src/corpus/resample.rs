@@ -68,7 +68,7 @@ pub(super) struct RgbImage {
 }
 
 impl RgbImage {
-    /// A black image.
+    /// An image in which every pixel is black.
     pub fn black(width: usize, height: usize) -> Self {
         Self { width, height, bytes: vec![0; width * height * 3] }
     }

@@ -12,7 +12,7 @@ use crate::error::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Input {
-    /// UTF-8 text.
+    /// A file of UTF-8 text.
     Text(PathBuf),
     /// JSON Lines of token ids.
     Tokens(PathBuf),
@@ -22,7 +22,6 @@ pub enum Input {
     Images(PathBuf),
     /// Lines of columns between tabs: a source and its target text.
     Pairs {
-        /// The file.
         path: PathBuf,
         /// Columns of source and target, counted from 1; the last two of the first line where absent.
         columns: Option<(usize, usize)>,
@@ -137,7 +136,7 @@ fn unknown_batch_order(text: &str) -> Error {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CorpusPart {
-    /// All of them.
+    /// Every part of the corpus.
     #[default]
     All,
     /// All but every `every`-th block.
@@ -215,7 +214,7 @@ impl Default for Masking {
 /// How sequences become batches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CorpusSettings {
-    /// Sequences per batch.
+    /// How many sequences make a batch.
     pub batch_size: usize,
     /// Longest sequence that text is packed or cut to; the model's own limit (at most 512) where absent.
     pub seq_len: Option<usize>,

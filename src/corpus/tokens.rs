@@ -16,7 +16,6 @@ use crate::error::{Error, Result};
 use crate::task::Ticket;
 use crate::words::counted;
 
-/// One line.
 #[derive(Default)]
 struct TokenLine {
     input_ids: Vec<i64>,
@@ -34,7 +33,7 @@ struct TokenLine {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Labels {
-    /// One per token.
+    /// One label for every token.
     Each(Vec<i64>),
     /// Of the whole sequence, or of another kind: for classifiers and regression.
     Whole(IgnoredAny),

@@ -15,18 +15,14 @@ use crate::words::counted;
 /// A network with its gates: the original, a masked one, a smaller one.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    /// The network.
     pub network: &'a Network,
-    /// Its gates.
     pub gates: &'a Gates,
 }
 
 /// What changed between two candidates that read the same batches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// The first candidate.
     pub before: Quality,
-    /// The second candidate.
     pub after: Quality,
     /// Share of scored tokens at which both have the same largest logit; absent without a language-model head.
     pub agreement: Option<f64>,

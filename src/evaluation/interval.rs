@@ -26,12 +26,10 @@ pub struct Interval {
 /// A measured number, how sure it is, and what it means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
-    /// From all sequences.
     pub value: f64,
     /// Lower end of the 95 % interval; absent where there is one sequence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub low: Option<f64>,
-    /// Upper end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub high: Option<f64>,
     /// Sequences it is from.

@@ -21,7 +21,6 @@ pub struct Measured {
     /// The control: as many heads in every layer, drawn at random.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random: Option<Quality>,
-    /// What was read.
     pub reading: Reading,
     /// The type that the passes ran in, e.g. `f32`.
     pub dtype: String,

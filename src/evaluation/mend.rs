@@ -17,9 +17,7 @@ use crate::task::Ticket;
 /// What a repair rests on.
 #[derive(Clone, Copy)]
 pub struct Calibration<'a> {
-    /// The model.
     pub model: &'a Model,
-    /// Its network.
     pub network: &'a Network,
     /// Text to calibrate on; batches as they are read. Every second one is held out where something is to be judged.
     pub corpus: &'a Corpus,
@@ -30,9 +28,7 @@ pub struct Calibration<'a> {
 /// What a repair is asked to be.
 #[derive(Clone, Copy, Debug)]
 pub struct RepairRequest<'a> {
-    /// Which heads stay.
     pub plan: &'a Plan,
-    /// How to repair.
     pub mode: RepairMode,
     /// How the ridge of a layer is found.
     pub ridge: Ridge,

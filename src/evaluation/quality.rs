@@ -10,7 +10,7 @@ use super::Candidate;
 use super::generation::TranslationScore;
 use super::interval::Estimate;
 use crate::error::{Error, Result};
-use crate::network::{Batch, NoProbe, Gates, Hidden, Network, Probe, Site, SiteMaps};
+use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Probe, Site, SiteMaps};
 use crate::task::Ticket;
 use crate::tensor::{RowScore, RowTally, tally_rows};
 
@@ -31,9 +31,7 @@ pub struct Quality {
     pub scored_tokens: u64,
     /// Real tokens (or images, or spectrograms) read.
     pub tokens: u64,
-    /// Sequences read.
     pub sequences: u64,
-    /// Batches read.
     pub batches: u64,
     /// Seconds in the network, without reading the input.
     pub secs: f64,
@@ -65,11 +63,9 @@ pub(super) struct QualitySums {
 /// What one sequence gave.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SequenceScore {
-    /// Summed cross-entropy.
     pub loss: f64,
     /// Scored tokens whose largest logit was the right one.
     pub right: f64,
-    /// Scored tokens.
     pub scored: f64,
 }
 

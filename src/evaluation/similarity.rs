@@ -17,7 +17,6 @@ pub struct HiddenSimilarity {
     pub least_cosine: f64,
     /// Largest absolute difference of one number of a hidden state at a real position.
     pub max_abs_difference: f64,
-    /// Sequences compared.
     pub sequences: u64,
 }
 
@@ -87,7 +86,7 @@ fn pool(hidden: &Hidden, by_class: bool) -> Result<Tensor> {
     Ok(hidden.states.broadcast_mul(&mask.unsqueeze(2)?)?.sum(1)?.broadcast_div(&count)?)
 }
 
-/// [`pooled`] as numbers.
+/// The numbers of [`pooled`], a row per sequence.
 pub(super) fn embeddings(spec: &NetworkSpec, hidden: &Hidden) -> Result<Vec<Vec<f32>>> {
     let states = hidden.states.to_dtype(DType::F32)?;
     let pooled = pooled(spec, &Hidden { states, mask: hidden.mask.clone() })?;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::quality::rows_at_once;
 use crate::error::{Error, Result};
-use crate::network::{Batch, NoProbe, Gates, Hidden, Network, Source};
+use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Source};
 use crate::task::Ticket;
 use crate::tensor::device_name;
 
@@ -51,7 +51,6 @@ pub struct Speed {
     pub length: Option<usize>,
     /// Real tokens (or images, or spectrograms) in the batch.
     pub tokens: usize,
-    /// Runs counted.
     pub repetitions: usize,
     /// Where it ran, and in what type.
     pub device: String,
@@ -92,7 +91,6 @@ impl Speed {
 pub struct Speeds {
     /// Of the first, the original.
     pub before: Speed,
-    /// Of the second.
     pub after: Speed,
     /// How many times as fast the second is, run against run: the quartiles and the median; absent in older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -93,7 +93,6 @@ impl ExperimentPaths {
         self.seed(seed).join(stem.name())
     }
 
-    /// Its analysis.
     pub fn votes(&self, seed: u64, stem: Stem) -> PathBuf {
         self.seed(seed).join(format!("{}-votes.json", stem.name()))
     }

@@ -41,7 +41,6 @@ fn unknown_preset(text: &str) -> Error {
     Error::unknown::<Preset>("size", text)
 }
 
-/// What is learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExperimentTask {

@@ -10,9 +10,7 @@ use crate::training::{Record, TrainingSummary};
 /// A model with every head at the end of its training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StemResult {
-    /// Which.
     pub stem: Stem,
-    /// Its seed.
     pub seed: u64,
     /// Held-out loss per token.
     pub loss: Option<f64>,
@@ -20,7 +18,6 @@ pub struct StemResult {
     pub unigram_loss: Option<f64>,
     /// Group measures, each the mean of the last tenth of the records: batches differ.
     pub measures: Measures,
-    /// Seconds of training.
     pub seconds: f64,
 }
 
@@ -32,9 +29,7 @@ pub struct Measures {
     pub homogenization: Option<f64>,
     /// Mean cosine (or its square) of pairs of centers.
     pub diversification: Option<f64>,
-    /// Mean silhouette.
     pub silhouette: Option<f64>,
-    /// Mean Dunn index.
     pub dunn: Option<f64>,
 }
 
@@ -63,9 +58,7 @@ impl StemResult {
 /// One arm of one seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ArmResult {
-    /// Which.
     pub arm: Arm,
-    /// Its seed.
     pub seed: u64,
     /// Heads that stay, where some went.
     pub kept: Kept,
@@ -90,11 +83,9 @@ pub struct ArmResult {
 /// Mean and sample standard deviation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeanDeviation {
-    /// The mean.
     pub mean: f64,
     /// Sample standard deviation; absent for one value.
     pub deviation: Option<f64>,
-    /// How many values.
     pub count: usize,
 }
 
@@ -113,25 +104,20 @@ impl MeanDeviation {
 /// A stem over all seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StemRow {
-    /// Which.
     pub stem: Stem,
-    /// Held-out perplexity.
     pub perplexity: Option<MeanDeviation>,
     /// Mean cosine of heads to the center of their group.
     #[serde(alias = "homogenisation")]
     pub homogenization: Option<MeanDeviation>,
     /// Mean cosine (or its square) of pairs of centers.
     pub diversification: Option<MeanDeviation>,
-    /// Mean silhouette.
     pub silhouette: Option<MeanDeviation>,
-    /// Mean Dunn index.
     pub dunn: Option<MeanDeviation>,
 }
 
 /// An arm over all seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ArmSummary {
-    /// Which.
     pub arm: Arm,
     /// Heads of all layers, mean.
     pub heads: f64,
@@ -139,7 +125,6 @@ pub struct ArmSummary {
     pub parameters_without_embeddings: f64,
     /// Held-out loss per token.
     pub loss: MeanDeviation,
-    /// Held-out perplexity.
     pub perplexity: MeanDeviation,
     /// Loss minus that of the vanilla arm of the same seed: seeds have equal first weights and batches, so this varies
     /// less than the losses do.
@@ -150,7 +135,6 @@ pub struct ArmSummary {
     pub bleu: Option<MeanDeviation>,
 }
 
-/// The whole ablation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ExperimentReport {
     /// Name and version of the document.
@@ -165,7 +149,6 @@ pub struct ExperimentReport {
     pub unigram_perplexity: Option<f64>,
     /// Models with every head.
     pub stems: Vec<StemRow>,
-    /// The table.
     pub rows: Vec<ArmSummary>,
     /// Every stem of every seed.
     pub stem_runs: Vec<StemResult>,

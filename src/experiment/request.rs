@@ -25,7 +25,6 @@ pub struct ModelShape {
     pub vocabulary: usize,
 }
 
-/// An experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExperimentPlan {
     /// Text or pairs to learn from.
@@ -40,7 +39,6 @@ pub struct ExperimentPlan {
     pub out: PathBuf,
     /// Repetitions; the first has the seed of `training`, each the next one.
     pub seeds: u64,
-    /// What is compared.
     pub arms: Vec<Arm>,
     /// How sequences become batches.
     pub reading: corpus::CorpusSettings,

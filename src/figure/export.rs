@@ -18,7 +18,6 @@ use crate::error::{Error, Result};
 /// A picture and the numbers that it shows.
 #[derive(Clone)]
 pub struct Figure {
-    /// The picture.
     pub scene: Scene,
     /// Numbers can outweigh their picture by far: attention over a long text has millions. They wait until asked for.
     numbers: Arc<dyn Fn() -> Table + Send + Sync>,
@@ -35,14 +34,11 @@ impl fmt::Debug for Figure {
 pub enum FigureFormat {
     /// Shapes and text, for papers and editing.
     Svg,
-    /// Pixels.
     Png,
-    /// The numbers.
     Csv,
 }
 
 impl FigureFormat {
-    /// Every format.
     pub const ALL: [Self; 3] = [Self::Svg, Self::Png, Self::Csv];
 
     /// The file extension, without the dot.
@@ -91,7 +87,6 @@ impl Figure {
         Self { scene, numbers: Arc::new(table) }
     }
 
-    /// The numbers.
     pub fn table(&self) -> Table {
         (self.numbers)()
     }
@@ -173,7 +168,7 @@ pub fn write(figure: &Figure, path: &Path, scale: f64) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::{Anchor, Fill, Item, VerticalAlign, Rect, Stroke, Text};
+    use super::super::scene::{Anchor, Fill, Item, Rect, Stroke, Text, VerticalAlign};
     use super::*;
     use crate::chart::color::Rgb;
     use crate::chart::palette::Marker;
@@ -197,7 +192,9 @@ mod tests {
             scene.marks(vec![[15.0, 15.0], [16.0, 15.0]], marker, 1.0, red);
         }
         scene.line(vec![[0.0, 19.0], [1.0, f64::NAN]], Stroke::dashed(red, 1.0));
-        scene.text(Text::new("Ω & <", [30.0, 18.0], 8.0, Rgb::BLACK).bold().anchored(Anchor::Middle, VerticalAlign::Middle));
+        scene.text(
+            Text::new("Ω & <", [30.0, 18.0], 8.0, Rgb::BLACK).bold().anchored(Anchor::Middle, VerticalAlign::Middle),
+        );
         Figure::new(scene, || {
             let mut table = Table::new(["x"]);
             table.push([1usize.into()]);

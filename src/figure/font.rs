@@ -10,7 +10,6 @@ use skrifa::{FontRef, MetadataProvider};
 
 /// Inter, regular weight (SIL Open Font License 1.1).
 pub static REGULAR: &[u8] = include_bytes!("../../assets/fonts/Inter-Regular.otf");
-/// Inter, semi-bold.
 pub static SEMI_BOLD: &[u8] = include_bytes!("../../assets/fonts/Inter-SemiBold.otf");
 /// DejaVu Sans, for characters that Inter lacks (Bitstream Vera license).
 pub static FALLBACK: &[u8] = include_bytes!("../../assets/fonts/DejaVuSans.ttf");
@@ -24,10 +23,8 @@ pub(super) const CAP_HEIGHT: f64 = 0.727;
 /// How heavy the strokes are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Weight {
-    /// Running text.
     #[default]
     Regular,
-    /// Titles.
     SemiBold,
 }
 

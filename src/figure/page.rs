@@ -2,7 +2,7 @@
 
 use super::export::Figure;
 use super::font::{self, Weight};
-use super::scene::{Anchor, Fill, Item, VerticalAlign, Point, Rect, Scene, Stroke, Text};
+use super::scene::{Anchor, Fill, Item, Point, Rect, Scene, Stroke, Text, VerticalAlign};
 use crate::chart::Caption;
 use crate::chart::axis::Axis;
 use crate::chart::color::Rgb;
@@ -22,7 +22,6 @@ pub(super) const MARGIN: f64 = 18.0;
 /// A legend entry's sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum LegendSwatch {
-    /// A filled cell.
     Cell(Fill),
     /// A small cell on empty ground: a head that goes.
     SmallCell(Rgb),
@@ -30,13 +29,11 @@ pub(super) enum LegendSwatch {
     Group(GroupStyle),
     /// A line with or without points on it.
     Line(Stroke, Option<Marker>),
-    /// A point.
     Mark(Marker, Rgb),
     /// A point that is not filled.
     Hollow(Marker, Rgb),
     /// A bracket below cells.
     Bracket(Rgb),
-    /// A frame.
     Frame(Rgb),
 }
 
@@ -98,7 +95,8 @@ impl<'a> Page<'a> {
         }
         let (mut x, right) = (MARGIN, self.scene.width - MARGIN);
         for (sample, name) in entries {
-            let sample_width = if matches!(sample, LegendSwatch::Line(..) | LegendSwatch::Bracket(_)) { 22.0 } else { 12.0 };
+            let sample_width =
+                if matches!(sample, LegendSwatch::Line(..) | LegendSwatch::Bracket(_)) { 22.0 } else { 12.0 };
             let name = font::shortened(name, self.inner() - sample_width - 6.0, LABEL, Weight::Regular);
             let width = sample_width + 6.0 + font::width(&name, LABEL, Weight::Regular);
             if x > MARGIN && x + width > right {
@@ -193,7 +191,9 @@ fn draw_sample(scene: &mut Scene, sample: LegendSwatch, rect: Rect) {
             let stroke = Some(Stroke::solid(color, 1.5));
             scene.push(Item::Marks { centers: vec![[x, y]], marker, radius: 4.0, fill: None, stroke });
         }
-        LegendSwatch::Bracket(color) => scene.lines(vec![bracket(rect.x, rect.right(), y + 2.0)], Stroke::solid(color, 1.25)),
+        LegendSwatch::Bracket(color) => {
+            scene.lines(vec![bracket(rect.x, rect.right(), y + 2.0)], Stroke::solid(color, 1.25))
+        }
         LegendSwatch::Frame(color) => scene.outline(rect.shrunk(1.0), Stroke::solid(color, 1.5)),
     }
 }

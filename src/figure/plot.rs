@@ -1,10 +1,10 @@
 //! Paints plots: axes with ticks, bands, bars, limits, lines, marks, words beside them.
 
 use super::font::{self, Weight};
-use super::page::{LABEL, SMALL, LegendSwatch};
-use super::scene::{Anchor, Fill, Item, VerticalAlign, Point, Rect, Scene, Stroke, Text};
+use super::page::{LABEL, LegendSwatch, SMALL};
+use super::scene::{Anchor, Fill, Item, Point, Rect, Scene, Stroke, Text, VerticalAlign};
 use crate::chart::axis::Axis;
-use crate::chart::plot::{BAND_OPACITY, BAR_WIDTH, Bars, Entry, Limit, Line, Mark, Plot, Series, LabelSide};
+use crate::chart::plot::{BAND_OPACITY, BAR_WIDTH, Bars, Entry, LabelSide, Limit, Line, Mark, Plot, Series};
 use crate::chart::theme::Theme;
 use crate::chart::{Ink, Marker, plot};
 
@@ -19,7 +19,9 @@ pub(super) fn legend(plot: &Plot, theme: &Theme) -> Vec<(LegendSwatch, String)> 
     let sample = |entry: Entry| {
         let sample = match entry.sample {
             plot::LegendSymbol::Fill(ink) => LegendSwatch::Cell(ink.color(theme).into()),
-            plot::LegendSymbol::Band(ink) => LegendSwatch::Cell(Fill { color: ink.color(theme), opacity: BAND_OPACITY }),
+            plot::LegendSymbol::Band(ink) => {
+                LegendSwatch::Cell(Fill { color: ink.color(theme), opacity: BAND_OPACITY })
+            }
             plot::LegendSymbol::Series(ink, Some(line), mark) => {
                 let marker = mark.and_then(|mark| match mark {
                     Mark::Dot(marker) | Mark::Hollow(marker) => Some(marker),
@@ -27,8 +29,12 @@ pub(super) fn legend(plot: &Plot, theme: &Theme) -> Vec<(LegendSwatch, String)> 
                 });
                 LegendSwatch::Line(stroke(ink, line, theme), marker)
             }
-            plot::LegendSymbol::Series(ink, None, Some(Mark::Dot(marker))) => LegendSwatch::Mark(marker, ink.color(theme)),
-            plot::LegendSymbol::Series(ink, None, Some(Mark::Hollow(marker))) => LegendSwatch::Hollow(marker, ink.color(theme)),
+            plot::LegendSymbol::Series(ink, None, Some(Mark::Dot(marker))) => {
+                LegendSwatch::Mark(marker, ink.color(theme))
+            }
+            plot::LegendSymbol::Series(ink, None, Some(Mark::Hollow(marker))) => {
+                LegendSwatch::Hollow(marker, ink.color(theme))
+            }
             plot::LegendSymbol::Series(ink, None, _) => LegendSwatch::Hollow(Marker::Circle, ink.color(theme)),
         };
         (sample, entry.name)
@@ -41,9 +47,7 @@ pub(super) fn legend(plot: &Plot, theme: &Theme) -> Vec<(LegendSwatch, String)> 
 pub(super) struct Axes {
     /// Where data are drawn.
     pub area: Rect,
-    /// Rightwards.
     pub x: Axis,
-    /// Upwards.
     pub y: Axis,
 }
 
@@ -151,9 +155,7 @@ impl Axes {
     }
 }
 
-/// Radius of marks.
 const MARK: f64 = 3.4;
-/// Radius of rings.
 const RING: f64 = 5.8;
 
 /// Draws a plot into `outer`.
@@ -282,7 +284,10 @@ fn name_limits(plot: &Plot, scene: &mut Scene, axes: &Axes, theme: &Theme) {
             (0..4)
                 .flat_map(rows)
                 .flat_map(|y| {
-                    [text([x + 4.0, y], Anchor::Start, VerticalAlign::Top), text([x - 4.0, y], Anchor::End, VerticalAlign::Top)]
+                    [
+                        text([x + 4.0, y], Anchor::Start, VerticalAlign::Top),
+                        text([x - 4.0, y], Anchor::End, VerticalAlign::Top),
+                    ]
                 })
                 .collect()
         } else {

@@ -8,16 +8,11 @@ use crate::chart::raster::Raster;
 /// A place: `[x, y]`.
 pub type Point = [f64; 2];
 
-/// An upright rectangle.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rect {
-    /// Left edge.
     pub x: f64,
-    /// Upper edge.
     pub y: f64,
-    /// Width.
     pub w: f64,
-    /// Height.
     pub h: f64,
 }
 
@@ -27,17 +22,14 @@ impl Rect {
         Self { x, y, w, h }
     }
 
-    /// Right edge.
     pub fn right(&self) -> f64 {
         self.x + self.w
     }
 
-    /// Lower edge.
     pub fn bottom(&self) -> f64 {
         self.y + self.h
     }
 
-    /// The middle.
     pub fn center(&self) -> Point {
         [self.x + self.w / 2.0, self.y + self.h / 2.0]
     }
@@ -63,30 +55,24 @@ impl Rect {
 /// A line's color and pattern.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stroke {
-    /// Color.
     pub color: Rgb,
-    /// Width.
     pub width: f64,
     /// Lengths of dash and gap; solid without.
     pub dash: Option<[f64; 2]>,
 }
 
 impl Stroke {
-    /// A solid line.
     pub fn solid(color: Rgb, width: f64) -> Self {
         Self { color, width, dash: None }
     }
 
-    /// A dashed line.
     pub fn dashed(color: Rgb, width: f64) -> Self {
         Self { color, width, dash: Some([4.0, 3.0]) }
     }
 }
 
-/// An area's color.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fill {
-    /// Color.
     pub color: Rgb,
     /// 0 invisible to 1 solid.
     pub opacity: f64,
@@ -101,12 +87,9 @@ impl From<Rgb> for Fill {
 /// Which part of a text lies at its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Anchor {
-    /// The beginning.
     #[default]
     Start,
-    /// The middle.
     Middle,
-    /// The end.
     End,
 }
 
@@ -125,19 +108,13 @@ pub enum VerticalAlign {
 /// One line of text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Text {
-    /// The characters.
     pub text: String,
     /// Where it is anchored.
     pub at: Point,
-    /// Font size.
     pub size: f64,
-    /// Strokes.
     pub weight: Weight,
-    /// Color.
     pub color: Rgb,
-    /// Across.
     pub anchor: Anchor,
-    /// Up and down.
     pub level: VerticalAlign,
     /// Turned about its place by this many degrees, clockwise.
     pub turn: f64,
@@ -165,7 +142,6 @@ impl Text {
         self
     }
 
-    /// The same, heavier.
     #[must_use]
     pub fn bold(mut self) -> Self {
         self.weight = Weight::SemiBold;
@@ -211,9 +187,7 @@ impl Text {
 pub enum Item {
     /// Rectangles that look alike.
     Rects {
-        /// Where.
         rects: Vec<Rect>,
-        /// Inside.
         fill: Option<Fill>,
         /// Outline, centered on the edge.
         stroke: Option<Stroke>,
@@ -224,36 +198,25 @@ pub enum Item {
     Lines {
         /// Corners of each line.
         lines: Vec<Vec<Point>>,
-        /// Look.
         stroke: Stroke,
     },
-    /// A filled polygon.
     Area {
-        /// Its corners.
         corners: Vec<Point>,
-        /// Look.
         fill: Fill,
     },
     /// Points that look alike.
     Marks {
-        /// Where.
         centers: Vec<Point>,
-        /// Shape.
         marker: Marker,
-        /// Half the size.
         radius: f64,
-        /// Inside.
         fill: Option<Fill>,
-        /// Outline.
         stroke: Option<Stroke>,
     },
     /// One line of text.
     Text(Text),
     /// Pixels stretched over a rectangle without smoothing.
     Image {
-        /// Where.
         rect: Rect,
-        /// The pixels.
         raster: Raster,
     },
     /// Items that belong together.
@@ -262,7 +225,6 @@ pub enum Item {
         clip: Option<Rect>,
         /// Shown when the pointer rests on it.
         tip: Option<String>,
-        /// What is drawn.
         items: Vec<Item>,
     },
 }
@@ -292,14 +254,10 @@ pub fn marker_corners(marker: Marker, r: f64) -> Vec<Point> {
     }
 }
 
-/// A picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
-    /// Width.
     pub width: f64,
-    /// Height.
     pub height: f64,
-    /// Behind everything.
     pub background: Rgb,
     /// What it shows, for readers that do not see it.
     pub title: String,
@@ -308,12 +266,10 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// An empty picture.
     pub fn new(width: f64, height: f64, background: Rgb, title: impl Into<String>) -> Self {
         Self { width, height, background, title: title.into(), items: Vec::new() }
     }
 
-    /// Draws on top.
     pub fn push(&mut self, item: Item) {
         self.items.push(item);
     }
@@ -339,7 +295,6 @@ impl Scene {
         }
     }
 
-    /// Outlines a rectangle.
     pub fn outline(&mut self, rect: Rect, stroke: Stroke) {
         self.items.push(Item::Rects { rects: vec![rect], fill: None, stroke: Some(stroke), radius: 0.0 });
     }

@@ -15,7 +15,6 @@ use crate::workspace::Proposal;
 /// A wish with everything needed to carry it out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// A listed command.
     Command(Command),
     /// Use a path for something.
     Path(PathPurpose, PathBuf),
@@ -31,7 +30,6 @@ pub enum Action {
     SelectAlso(Head),
     /// Select the rectangle from the anchor to this head.
     SelectTo(Head),
-    /// Select these heads.
     SelectAll(Vec<Head>),
     /// Move the cursor by layers and heads; the last part extends the range.
     Step(isize, isize, bool),
@@ -51,7 +49,6 @@ pub enum Action {
     Propose(Proposal),
     /// The same as one step of a longer interaction.
     AdjustProposal(Proposal),
-    /// Edit another plan.
     ActivatePlan(usize),
     /// Give a plan another name.
     RenamePlan(usize, String),
@@ -86,7 +83,7 @@ pub enum Action {
 pub struct Outbox(RefCell<Vec<Action>>);
 
 impl Outbox {
-    /// Asks for `action`.
+    /// Asks the window for `action`.
     pub fn send(&self, action: Action) {
         self.0.borrow_mut().push(action);
     }

@@ -22,7 +22,6 @@ use crate::task::CancelToken;
 use crate::tensor::DeviceChoice;
 use crate::workspace::{ProgramSettings, Store, ThemeChoice, sample};
 
-/// The window.
 pub struct App {
     pub(super) state: State,
     pub(super) layout: ViewLayout,

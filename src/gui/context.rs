@@ -9,14 +9,12 @@ use super::theme::WindowTheme;
 pub struct Cx<'a> {
     /// Everything that is shown.
     pub state: &'a State,
-    /// Colors by name.
     pub theme: &'a WindowTheme,
-    /// Where to ask.
     pub out: &'a Outbox,
 }
 
 impl Cx<'_> {
-    /// Asks for `action`.
+    /// Asks the window for `action`.
     pub fn send(&self, action: Action) {
         self.out.send(action);
     }

@@ -10,7 +10,7 @@ use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Head, Site};
 use crate::pruning::Report;
-use crate::run::{Patterns, AttentionInput};
+use crate::run::{AttentionInput, Patterns};
 use crate::task::{Progress, Runner, Task, TaskState, Ticket};
 use crate::tensor::DeviceChoice;
 use crate::training::TrainingSummary;
@@ -35,13 +35,11 @@ pub enum JobKind {
     Export,
     /// Training with the group constraint.
     Train,
-    /// Attention patterns.
     Attention,
     /// Grouping a layer anew.
     Regroup,
     /// Looking for devices to compute on.
     Devices,
-    /// Removing old autosaves.
     Tidy,
     /// A file dialog of the system.
     Dialog,
@@ -121,9 +119,7 @@ impl Job {
 pub struct Ended {
     /// What it was for.
     pub kind: JobKind,
-    /// What it did.
     pub title: String,
-    /// What came out.
     pub result: Result<JobOutcome>,
 }
 
@@ -172,7 +168,6 @@ impl Jobs {
         self.running.iter().filter(|job| job.kind.is_shown()).for_each(|job| job.task.cancel());
     }
 
-    /// Workers under way.
     pub fn running(&self) -> &[Job] {
         &self.running
     }

@@ -47,7 +47,6 @@ impl Messages {
         self.all.push(Message { level, text, count: 1 });
     }
 
-    /// Something worth knowing.
     pub fn info(&mut self, text: impl Into<String>) {
         self.add(Severity::Info, text);
     }
@@ -71,12 +70,10 @@ impl Messages {
         &self.all
     }
 
-    /// The newest message.
     pub fn last(&self) -> Option<&Message> {
         self.all.last()
     }
 
-    /// Forgets all.
     pub fn clear(&mut self) {
         self.all.clear();
     }

@@ -14,7 +14,7 @@ use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Head, Site};
 use crate::plan::{Plan, SiteShape};
 use crate::pruning::{ExportFormat, Report};
-use crate::run::{Checked, Fault, Opened, Patterns, Placed, AttentionInput, Spec, Watched};
+use crate::run::{AttentionInput, Checked, Fault, Opened, Patterns, Placed, Spec, Watched};
 use crate::tensor::DeviceChoice;
 use crate::training::{TrainSettings, TrainingSummary};
 use crate::workspace::{Draft, History, NamedPlan, Outlook, ProgramSettings, Proposal, Store, Workspace};
@@ -22,11 +22,9 @@ use crate::workspace::{Draft, History, NamedPlan, Outlook, ProgramSettings, Prop
 /// A box over the window that has the keyboard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Overlay {
-    /// Commands by name.
     Palette,
     /// A path to type.
     Path(PathPurpose),
-    /// All keys.
     Shortcuts,
     /// What this program is.
     About,
@@ -37,7 +35,6 @@ pub enum Overlay {
 /// What a run found out.
 #[derive(Clone)]
 pub struct Results {
-    /// All of it.
     pub analysis: Arc<Analysis>,
     /// Counts results, so that what is computed from them knows when it is out of date.
     pub revision: u64,
@@ -46,7 +43,6 @@ pub struct Results {
 /// A plan with what it would do.
 #[derive(Clone)]
 pub struct ComparedPlan {
-    /// The plan.
     pub plan: NamedPlan,
     /// What it would do, or why it cannot be carried out.
     pub outlook: Result<Outlook, Error>,
@@ -96,7 +92,6 @@ pub struct State {
     pub store: Store,
     /// Settings of the program.
     pub settings: ProgramSettings,
-    /// The open model.
     pub model: Option<Opened>,
     /// The path being opened, for the welcome screen.
     pub opening: Option<PathBuf>,
@@ -130,19 +125,15 @@ pub struct State {
     pub compared: Vec<ComparedPlan>,
     /// Why the proposal of the plan being edited cannot be made.
     pub proposal_fault: Option<Error>,
-    /// Quality of plans.
     pub measured: Vec<Measured>,
     /// Quality against the share of heads kept.
     pub curves: Option<Arc<Curves>>,
-    /// Changes with both.
     pub measured_revision: u64,
     /// How a pruned checkpoint is written.
     pub export: Export,
-    /// A training run.
     pub training: TrainingState,
     /// The input whose attention is shown.
     pub shown: AttentionInput,
-    /// Attention patterns.
     pub patterns: Option<(AttentionKey, Arc<Patterns>)>,
     /// Why there are no attention patterns.
     pub pattern_fault: Option<Error>,
@@ -150,11 +141,8 @@ pub struct State {
     pub regrouped: Option<(RegroupKey, Grouping)>,
     /// The number of groups asked for in that question.
     pub what_if: Option<usize>,
-    /// What is selected.
     pub selection: Selection,
-    /// Workers under way.
     pub jobs: Jobs,
-    /// What happened.
     pub messages: Messages,
     /// The box that has the keyboard.
     pub overlay: Option<Overlay>,
@@ -163,7 +151,6 @@ pub struct State {
 }
 
 impl State {
-    /// An empty window.
     pub fn new(store: Store, settings: ProgramSettings, jobs: Jobs) -> Self {
         Self {
             store,

@@ -13,7 +13,6 @@ use crate::chart::{self, GroupStyle, Rgb};
 pub struct WindowTheme {
     /// Colors of data, shared with exported pictures.
     pub figure: &'static chart::Theme,
-    /// Behind data.
     pub canvas: Color32,
     /// Behind the side panels.
     pub panel: Color32,
@@ -23,11 +22,9 @@ pub struct WindowTheme {
     pub raised: Color32,
     /// Where something is typed, rails of sliders and bars.
     pub field: Color32,
-    /// Buttons at rest.
     pub button: Color32,
     /// Buttons under the pointer.
     pub hovered: Color32,
-    /// Buttons held down.
     pub pressed: Color32,
     /// Behind a row of buttons of which one is on.
     pub track: Color32,
@@ -35,11 +32,9 @@ pub struct WindowTheme {
     pub pill: Color32,
     /// Behind cells that belong together.
     pub plate: Color32,
-    /// Lines between parts.
     pub border: Color32,
     /// Lines that must be seen: outlines of fields and empty cells.
     pub outline: Color32,
-    /// Titles and values.
     pub ink: Color32,
     /// Labels, units and notes.
     pub muted: Color32,
@@ -51,9 +46,7 @@ pub struct WindowTheme {
     pub on_accent: Color32,
     /// To look at before going on.
     pub warning: Color32,
-    /// Failed or lost.
     pub danger: Color32,
-    /// Gained or proved.
     pub good: Color32,
     /// Heads that stay, where color says nothing else.
     pub kept: Color32,

@@ -4,7 +4,6 @@ use eframe::egui::Key;
 use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
-/// One tab.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, VariantArray)]
 #[serde(rename_all = "lowercase")]
 pub enum View {
@@ -19,9 +18,7 @@ pub enum View {
     Votes,
     /// Which heads stay and what that saves.
     Prune,
-    /// Where heads look.
     Attention,
-    /// A training run.
     Training,
 }
 
@@ -42,7 +39,6 @@ impl View {
         }
     }
 
-    /// What it shows.
     pub fn tooltip(self) -> &'static str {
         match self {
             Self::Overview => "Every head of the model as a cell",

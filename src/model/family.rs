@@ -1,6 +1,6 @@
 //! What a family of checkpoints is.
 
-use super::{TensorLayout, RaggedNeed, StockHeads};
+use super::{RaggedNeed, StockHeads, TensorLayout};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 use crate::network::{NetworkSpec, Role};
@@ -8,7 +8,7 @@ use crate::network::{NetworkSpec, Role};
 /// A family of checkpoints: how its configuration reads and what its tensors are called.
 #[derive(Debug)]
 pub struct Family {
-    /// `model_type` in `config.json`.
+    /// The name in `config.json` under `model_type`.
     pub model_type: &'static str,
     /// The name people use.
     pub title: &'static str,
@@ -18,7 +18,6 @@ pub struct Family {
     /// Names of its tensors, in parts that families share. Where a role has several, the first that the checkpoint
     /// holds counts, and the first is the one to write.
     pub names: fn(&Config) -> &'static [&'static [Name]],
-    /// Configuration to spec.
     pub spec: fn(&ConfigReader<'_>) -> Result<NetworkSpec>,
     /// Numbers of heads that stock transformers opens.
     pub stock: StockHeads,
@@ -37,10 +36,11 @@ pub type Name = (&'static str, &'static str, TensorLayout);
 const MOST_LAYERS: usize = 4096;
 const MOST_HEADS: usize = 4096;
 const WIDEST_HEAD: usize = 8192;
+const WIDEST: usize = 1 << 20;
 
 /// What a family reads its spec from.
 pub struct ConfigReader<'a> {
-    /// `config.json`.
+    /// The configuration, as `config.json` has it.
     pub config: &'a Config,
     /// Whether the checkpoint holds a tensor of this name, with or without the family's prefix.
     pub has: &'a dyn Fn(&str) -> bool,
@@ -56,7 +56,7 @@ impl ConfigReader<'_> {
 
     /// Width of the residual stream, by any of its names.
     pub fn width(&self) -> Result<usize> {
-        self.config.size_any(&["hidden_size", "d_model", "dim", "n_embd", "n_embed"])
+        self.bounded(&["hidden_size", "d_model", "dim", "n_embd", "n_embed"], 1, WIDEST)
     }
 
     /// Attention heads of a layer, by any of their names.
@@ -80,7 +80,7 @@ impl ConfigReader<'_> {
     /// Width of a head: `head_dim`, else `default`.
     pub fn head_dim(&self, default: usize) -> Result<usize> {
         match self.config.size_or("head_dim", default)? {
-            dim if dim <= WIDEST_HEAD => Ok(dim),
+            dim @ 1..=WIDEST_HEAD => Ok(dim),
             dim => Err(self.config.unsupported(format!("heads of {dim} dimensions are not supported"))),
         }
     }
@@ -135,6 +135,14 @@ impl ConfigReader<'_> {
             return Err(self.config.unsupported(format!("'{key}' is true, which is not supported")));
         }
         Ok(())
+    }
+
+    /// The `n` of "every n-th layer" under `key`.
+    pub fn period(&self, key: &str, default: usize) -> Result<usize> {
+        match self.config.size_or(key, default)? {
+            0 => Err(self.config.wrong(key, "a number of layers, at least 1")),
+            n => Ok(n),
+        }
     }
 
     fn bounded(&self, keys: &[&str], least: usize, most: usize) -> Result<usize> {

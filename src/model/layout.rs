@@ -7,7 +7,6 @@ use crate::network::{AttentionSpec, Projection};
 /// Which rows of a stored tensor belong to a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// All of them.
     Whole,
     /// A block of a tensor that holds queries, then keys, then values.
     Block(Projection),
@@ -46,7 +45,7 @@ impl TensorLayout {
 impl Part {
     /// Rows of a head of `projection` in a tensor where its role is stored as this part.
     pub fn rows(self, projection: Projection, spec: &AttentionSpec, head: usize) -> Range<usize> {
-        let (d, each) = (spec.head_dim, spec.queries_per_kv().max(1));
+        let (d, each) = (spec.head_dim, spec.queries_per_kv());
         let first = match self {
             Self::Whole | Self::Half(_) => head * d,
             Self::Block(Projection::Query | Projection::Output) => head * d,

@@ -110,11 +110,9 @@ struct PassBytes {
 /// Bytes of a model's weights in one type, by how long a network has to hold them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct WeightBytes {
-    /// All of them.
     all: u64,
     /// What is neither a layer nor a token table.
     always: u64,
-    /// The largest layer.
     layer: u64,
     /// The largest matrix of a layer.
     matrix: u64,

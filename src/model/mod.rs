@@ -22,10 +22,10 @@ mod stock;
 mod storage;
 mod weights;
 
-pub use family::{Family, ConfigReader};
+pub use family::{ConfigReader, Family};
 pub use kept::{KEPT_KEY, apply_kept, removable};
-pub use layout::{TensorLayout, Part};
-pub use memory::{MemoryLimit, Needs, PROGRAM, MemoryPlan};
+pub use layout::{Part, TensorLayout};
+pub use memory::{MemoryLimit, MemoryPlan, Needs, PROGRAM};
 pub use narrowed::NarrowedWeights;
 pub use open::{HeadTensor, Model};
 pub use repaired::{NewOutput, Repaired, output_module};

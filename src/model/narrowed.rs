@@ -59,7 +59,7 @@ mod tests {
 
     use super::super::{Model, apply_kept};
     use super::*;
-    use crate::network::{Batch, NoProbe, Gates, Network, Tokens};
+    use crate::network::{Batch, Gates, Network, NoProbe, Tokens};
 
     #[test]
     fn a_network_without_heads_computes_what_the_masked_one_does() {

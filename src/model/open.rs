@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::kept::{apply_kept, read_kept};
 use super::weights::{Loader, Reader};
-use super::{Family, TensorLayout, Part, ConfigReader, Storage};
+use super::{ConfigReader, Family, Part, Storage, TensorLayout};
 use crate::checkpoint::{Checkpoint, Config, Stored};
 use crate::error::{Error, Result};
 use crate::network::{
@@ -100,7 +100,7 @@ impl Model {
         &self.checkpoint
     }
 
-    /// `config.json`.
+    /// The configuration, as `config.json` has it.
     pub fn config(&self) -> &Config {
         self.checkpoint.config()
     }
@@ -410,7 +410,12 @@ fn find(checkpoint: &Checkpoint, family: &Family, role: Role) -> Result<(String,
 }
 
 /// Rows of the stored tensor that make up a role; `None` where all of them do.
-pub(super) fn rows_of(spec: &NetworkSpec, role: Role, shape: &[usize], layout: TensorLayout) -> Option<Vec<Range<usize>>> {
+pub(super) fn rows_of(
+    spec: &NetworkSpec,
+    role: Role,
+    shape: &[usize],
+    layout: TensorLayout,
+) -> Option<Vec<Range<usize>>> {
     match layout.part {
         Part::Whole => None,
         Part::Half(index) => {

@@ -33,7 +33,6 @@ pub struct UniformHeads {
 /// Which numbers of query heads a family's configuration refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadLimit {
-    /// None.
     None,
     /// Those that do not divide the model's width.
     Divides,
@@ -55,7 +54,7 @@ impl UniformHeads {
 }
 
 impl StockHeads {
-    /// [`UniformHeads::GROUPED`].
+    /// Every layer alike, as [`UniformHeads::GROUPED`] says.
     pub const GROUPED: Self = Self::Uniform(UniformHeads::GROUPED);
     /// [`UniformHeads::GROUPED`], tried with transformers 5 alone.
     pub const GROUPED_5: Self = Self::Uniform(UniformHeads { opens_in_4: false, ..UniformHeads::GROUPED });

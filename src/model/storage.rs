@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Tensor};
 
 use super::open::{StoredRole, rows_of, spec_of, stored_shape};
-use super::{Family, ConfigReader};
+use super::{ConfigReader, Family};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 use crate::network::{NetworkSpec, Role, roles};

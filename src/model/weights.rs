@@ -1,4 +1,4 @@
-//! ConfigReader roles from a checkpoint.
+//! Reads roles from a checkpoint.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -9,11 +9,11 @@ use super::role::{AttentionModule, Projection, Term};
 /// One attention layer. A pruned model differs here and nowhere else.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AttentionSpec {
-    /// Query heads `H`.
+    /// The number `H` of query heads.
     pub heads: usize,
     /// Key/value heads; `heads` is a multiple of it, query head `h` reads `h / (heads / kv_heads)`.
     pub kv_heads: usize,
-    /// Head dimension `d`.
+    /// The width `d` of a head.
     pub head_dim: usize,
     /// Factor on the scores.
     pub scale: f64,
@@ -65,7 +65,7 @@ impl AttentionSpec {
 
     /// Query heads per key/value head.
     pub fn queries_per_kv(&self) -> usize {
-        self.heads.checked_div(self.kv_heads).unwrap_or(1)
+        self.heads.checked_div(self.kv_heads).unwrap_or(0).max(1)
     }
 
     /// Heads of a projection: key/value heads for keys and values.
@@ -104,7 +104,6 @@ impl AttentionSpec {
 /// Normalization of queries and keys.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct QueryKeyNorm {
-    /// The formula.
     pub norm: NormSpec,
     /// What it goes over.
     pub scope: QueryKeyNormScope,
@@ -140,11 +139,8 @@ pub enum HeadAxis {
 /// Biases of the four projections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ProjectionBias {
-    /// On queries.
     pub query: bool,
-    /// On keys.
     pub key: bool,
-    /// On values.
     pub value: bool,
     /// On the output projection.
     pub output: bool,
@@ -165,7 +161,6 @@ impl ProjectionBias {
 /// Bias on attention scores.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum ScoreBias {
-    /// None.
     None,
     /// `slope * key position`, a slope per original head (BLOOM).
     Alibi,

@@ -34,12 +34,12 @@ impl TokenMask {
         self.sequences
     }
 
-    /// Padded length `T`.
+    /// The length `T` after padding.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// Row-major `[N, T]`.
+    /// Which positions are real, row-major `[N, T]`.
     pub fn real(&self) -> &[bool] {
         &self.real
     }
@@ -103,7 +103,6 @@ impl Tokens {
 /// What the first stack of a network reads.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// Token ids.
     Tokens(Tokens),
     /// Images, `[N, 3, height, width]`, already normalized.
     Pixels(Tensor),

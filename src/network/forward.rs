@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use super::output::OutputHead;
 use super::part::Deferred;
 use super::stack::{Stack, StackEntry, Watch};
-use super::{Batch, NoProbe, Gates, NetworkSpec, Probe, Site, Source, StackKind, TokenMask, Tokens, Weights};
+use super::{Batch, Gates, NetworkSpec, NoProbe, Probe, Site, Source, StackKind, TokenMask, Tokens, Weights};
 use crate::error::{Error, Result};
 use crate::task::Ticket;
 use crate::tensor::at_work;
@@ -15,7 +15,7 @@ use crate::tensor::at_work;
 /// The result of the last stack.
 #[derive(Clone, Debug)]
 pub struct Hidden {
-    /// `[N, T, D]`.
+    /// Of shape `[N, T, D]`.
     pub states: Tensor,
     /// Which positions are real.
     pub mask: TokenMask,
@@ -48,11 +48,13 @@ impl Network {
     }
 
     fn new(spec: &NetworkSpec, weights: &dyn Weights, deferred: Option<&Deferred>) -> Result<Self> {
-        let load = |stack: &Option<_>, kind| stack.as_ref().map(|s| Stack::load(s, kind, weights, deferred)).transpose();
+        let load =
+            |stack: &Option<_>, kind| stack.as_ref().map(|s| Stack::load(s, kind, weights, deferred)).transpose();
         let encoder = load(&spec.encoder, StackKind::Encoder)?;
         let decoder = load(&spec.decoder, StackKind::Decoder)?;
         let last = decoder.as_ref().or(encoder.as_ref()).ok_or_else(|| Error::new("the network has no layers"))?;
-        let output = spec.output.as_ref().map(|o| OutputHead::load(o, weights, deferred, last.table(), spec)).transpose()?;
+        let output =
+            spec.output.as_ref().map(|o| OutputHead::load(o, weights, deferred, last.table(), spec)).transpose()?;
         let (device, dtype) = last.place()?;
         Ok(Self { spec: spec.clone(), output, device, dtype, encoder, decoder, waiting: None })
     }
@@ -73,7 +75,6 @@ impl Network {
         Ok(changed)
     }
 
-    /// Encoder and decoder.
     pub(super) fn stacks(&self) -> (Option<&Stack>, Option<&Stack>) {
         (self.encoder.as_ref(), self.decoder.as_ref())
     }
@@ -119,19 +120,21 @@ impl Network {
         probe: &mut dyn Probe,
         ticket: &Ticket,
     ) -> Result<Vec<Hidden>> {
-        self.to_last(batches, (gates, probe, ticket), |stack, entries, watch| stack.forward(entries, watch))
+        self.to_last(batches, gates, probe, ticket, |stack, entries, watch| stack.forward(entries, watch))
     }
 
     /// [`Network::hidden_of`] for the probe alone: what comes after the last attention that it sees is left out.
-    pub fn show(&self, batches: &[Batch], gates: &Gates, probe: &mut dyn Probe, ticket: &Ticket) -> Result<()> {
-        self.to_last(batches, (gates, probe, ticket), |stack, entries, watch| stack.show(entries, watch))
+    pub fn run_probe(&self, batches: &[Batch], gates: &Gates, probe: &mut dyn Probe, ticket: &Ticket) -> Result<()> {
+        self.to_last(batches, gates, probe, ticket, |stack, entries, watch| stack.run_probe(entries, watch))
     }
 
     /// Batches as far as the last stack, through which `last` takes them.
     fn to_last<R: Send>(
         &self,
         batches: &[Batch],
-        (gates, probe, ticket): (&Gates, &mut dyn Probe, &Ticket),
+        gates: &Gates,
+        probe: &mut dyn Probe,
+        ticket: &Ticket,
         last: impl FnOnce(&Stack, &[StackEntry<'_>], &mut Watch<'_>) -> Result<R> + Send,
     ) -> Result<R> {
         let depth: usize = [&self.encoder, &self.decoder].into_iter().flatten().map(Stack::depth).sum();

@@ -51,7 +51,12 @@ pub(super) struct FrameInput {
 
 impl InputWeights {
     /// Reads everything but the token table, which stays in `deferred` where that is given.
-    pub fn load(spec: &InputSpec, weights: &dyn Weights, deferred: Option<&Deferred>, stack: StackKind) -> Result<Self> {
+    pub fn load(
+        spec: &InputSpec,
+        weights: &dyn Weights,
+        deferred: Option<&Deferred>,
+        stack: StackKind,
+    ) -> Result<Self> {
         let module = |part| Module::Embed(stack, part);
         let get = |part| weights.get(module(part).weight());
         Ok(match spec {
@@ -260,7 +265,7 @@ impl PatchInput {
     fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
         let (n, c, height, width) = pixels.dims4()?;
         let (ph, pw) = self.spec.patch;
-        let grid = |(height, width): (usize, usize)| (height / ph.max(1), width / pw.max(1));
+        let grid = |(height, width): (usize, usize)| (height / ph, width / pw);
         let (gh, gw) = grid((height, width));
         let fits = (height, width) == self.spec.image || (self.spec.any_size && gh > 0 && gw > 0);
         if c != self.spec.channels || !fits {

@@ -61,7 +61,6 @@ impl Norm {
     }
 }
 
-/// Applies a non-linearity.
 pub(super) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     Ok(match activation {
         Activation::Gelu => gelu(x)?,
@@ -175,7 +174,6 @@ impl BranchWeights {
 
 /// What a layer's cross attention reads.
 pub(super) struct Memory<'a> {
-    /// Packed.
     pub hidden: &'a Tensor,
     pub context: Context<'a>,
 }
@@ -235,7 +233,7 @@ impl Layer {
     }
 
     /// Lets the probe see what it sees in [`Layer::forward`] and leaves out what comes after its last attention.
-    pub(super) fn show(
+    pub(super) fn run_probe(
         &self,
         site: Site,
         x: &Tensor,

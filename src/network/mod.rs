@@ -66,7 +66,7 @@ pub use groups::LockstepBatches;
 pub use kept::Kept;
 pub use layer::Layer;
 pub use norm_spec::{NormKind, NormSpec};
-pub use output::{OutputHead, OutputBlock};
+pub use output::{OutputBlock, OutputHead};
 pub use part::block_bytes;
 pub use probe::{NoProbe, Probe, SiteMaps};
 pub use role::{AttentionModule, Branch, BranchModule, EmbedModule, MlpModule, Module, Projection, Role, Term};
@@ -78,4 +78,4 @@ pub use spec::{
     Activation, BranchNorms, Counting, FrameInputSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, Objective,
     OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, StackSpec, TokenInputSpec, TransformSpec, Wiring,
 };
-pub use walk::{SiteState, WalkStep, Walk};
+pub use walk::{SiteState, Walk, WalkStep};

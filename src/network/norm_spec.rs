@@ -5,7 +5,6 @@ use serde::Serialize;
 /// Kind of a normalization.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct NormSpec {
-    /// Which formula.
     pub kind: NormKind,
     /// Added to the variance or mean square.
     pub eps: f64,

@@ -44,9 +44,7 @@ impl Probe for NoProbe {
 pub struct SiteMaps<'a> {
     /// Place of the batch among those that advance together; they pass a layer one after the other.
     pub batch: usize,
-    /// Which layer.
     pub site: Site,
-    /// Its shape.
     pub spec: &'a AttentionSpec,
     /// `x W_Q + b`, `[N, H, T, d]`, before any norm or rotation.
     pub query: &'a Tensor,

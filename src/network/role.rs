@@ -42,7 +42,6 @@ pub struct Role {
 pub enum Term {
     /// The matrix, table or factor.
     Weight,
-    /// What is added.
     Bias,
 }
 
@@ -67,7 +66,6 @@ pub enum Module {
     OutputTransform,
     /// The normalization before the language-model head.
     OutputNorm,
-    /// The language-model head.
     Output,
 }
 
@@ -110,13 +108,13 @@ pub enum AttentionModule {
 /// One of the four projections of an attention layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Projection {
-    /// `W_Q`.
+    /// The query projection `W_Q`.
     Query,
-    /// `W_K`.
+    /// The key projection `W_K`.
     Key,
-    /// `W_V`.
+    /// The value projection `W_V`.
     Value,
-    /// `W_O`.
+    /// The output projection `W_O`.
     Output,
 }
 
@@ -136,7 +134,6 @@ pub enum MlpModule {
 pub enum Branch {
     /// Attention of one kind.
     Attention(SiteKind),
-    /// The feed-forward part.
     Mlp(StackKind),
 }
 
@@ -157,12 +154,10 @@ impl Module {
         Self::Attention(kind, layer, AttentionModule::Projection(projection))
     }
 
-    /// Its weight.
     pub fn weight(self) -> Role {
         Role { module: self, term: Term::Weight }
     }
 
-    /// Its bias.
     pub fn bias(self) -> Role {
         Role { module: self, term: Term::Bias }
     }
@@ -324,7 +319,6 @@ impl AttentionModule {
 }
 
 impl Projection {
-    /// All four.
     pub const ALL: [Self; 4] = [Self::Query, Self::Key, Self::Value, Self::Output];
 
     /// The word used in roles.

@@ -59,7 +59,7 @@ pub enum Residence {
 }
 
 impl Residence {
-    /// That of `role`.
+    /// The kind that `role` belongs to.
     pub fn of(role: Role) -> Self {
         match role.module {
             Module::Embed(_, EmbedModule::Tokens) => Self::Table,
@@ -140,7 +140,7 @@ impl List {
             }
             InputSpec::Patches(p) => {
                 let extra = 1 + usize::from(p.distillation);
-                let grid = (p.image.0 / p.patch.0.max(1)) * (p.image.1 / p.patch.1.max(1));
+                let grid = (p.image.0 / p.patch.0) * (p.image.1 / p.patch.1);
                 let patch = module(EmbedModule::Patch);
                 self.add(patch, &[width, p.channels, p.patch.0, p.patch.1]);
                 self.add_bias(patch, width);

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::error::Result;
 
-/// Rotary position embedding.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RotarySpec {
     /// Leading dimensions of the head that rotate (GPT-NeoX: a share).
@@ -28,7 +27,6 @@ pub struct RotarySpec {
 /// is shorter than the model's positions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Beyond {
-    /// None.
     Same,
     /// Batches longer than `length` have these instead (LongRoPE, Ding et al. 2024).
     Other {

@@ -137,7 +137,6 @@ impl TryFrom<String> for Site {
 /// One head of one attention layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Head {
-    /// The layer.
     pub site: Site,
     /// Index of the query head.
     pub head: usize,

@@ -10,7 +10,6 @@ use super::norm_spec::NormSpec;
 use super::role::Branch;
 use super::site::{Site, SiteKind};
 
-/// A whole network.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NetworkSpec {
     /// The encoder (or vision) stack, if there is one.
@@ -47,7 +46,6 @@ pub enum InputSpec {
     Frames(FrameInputSpec),
 }
 
-/// Token embeddings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TokenInputSpec {
     /// Rows of the table.
@@ -60,7 +58,6 @@ pub struct TokenInputSpec {
     pub scale: f64,
     /// Rows of the token-type table; type 0 is used at every position.
     pub types: usize,
-    /// Absolute positions.
     pub positions: PositionSpec,
     /// Normalization of the sum, before any projection.
     pub norm: Option<NormSpec>,
@@ -102,7 +99,6 @@ pub enum PositionSpec {
         rows: usize,
         /// First row in use (OPT and BART: 2).
         offset: usize,
-        /// Which positions count.
         counting: Counting,
         /// True where the table has the stack's width although the tokens have another, and is added after
         /// their projection (OPT-350m).
@@ -115,7 +111,6 @@ pub enum PositionSpec {
 /// Which tokens advance a learned position; those that do not, read row `offset - 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Counting {
-    /// All of them.
     Every,
     /// Those with another id than padding (RoBERTa).
     Unpadded {
@@ -129,7 +124,6 @@ pub enum Counting {
 /// Patches of images with leading learned tokens.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PatchInputSpec {
-    /// Input channels.
     pub channels: usize,
     /// Height and width of the images the position table was made for.
     pub image: (usize, usize),
@@ -141,25 +135,20 @@ pub struct PatchInputSpec {
     pub any_size: bool,
 }
 
-/// Mel spectrogram input.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FrameInputSpec {
-    /// Mel bands.
     pub bands: usize,
     /// Positions after the convolutions; inputs have exactly twice as many frames.
     pub positions: usize,
 }
 
-/// One layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LayerSpec {
     /// Which stored layer holds the weights (ALBERT: several passes read one).
     pub stored: usize,
-    /// Self-attention.
     pub attention: AttentionSpec,
     /// Attention over the encoder's result.
     pub cross: Option<AttentionSpec>,
-    /// The feed-forward part.
     pub mlp: MlpSpec,
     /// Kind of every norm in this layer.
     pub norm: NormSpec,
@@ -193,9 +182,9 @@ impl LayerSpec {
 /// Where a layer normalizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Wiring {
-    /// `x + f(norm(x))`.
+    /// Before the branch: `x + f(norm(x))`.
     Pre,
-    /// `norm(x + f(x))`.
+    /// Behind the sum: `norm(x + f(x))`.
     Post,
     /// `x + norm(f(norm(x)))` (Gemma 2 and 3).
     Both,
@@ -234,12 +223,9 @@ impl LayerSpec {
     }
 }
 
-/// The feed-forward part.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MlpSpec {
-    /// Inner width.
     pub width: usize,
-    /// Non-linearity.
     pub activation: Activation,
     /// `activation(gate) * up` instead of `activation(up)`.
     pub gated: bool,
@@ -256,15 +242,14 @@ pub enum Activation {
     GeluTanh,
     /// `x * sigmoid(1.702 x)`.
     QuickGelu,
-    /// `max(x, 0)`.
+    /// Rectified linear: `max(x, 0)`.
     Relu,
-    /// `max(x, 0)^2` (Nemotron).
+    /// Rectified linear, squared: `max(x, 0)^2` (Nemotron).
     ReluSquared,
-    /// `x * sigmoid(x)`.
+    /// The sigmoid linear unit `x * sigmoid(x)`.
     Silu,
 }
 
-/// The language-model head.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OutputSpec {
     /// Rows of the head.
@@ -305,9 +290,7 @@ pub enum Objective {
 pub struct TransformSpec {
     /// Width of the dense layer's result.
     pub width: usize,
-    /// Its activation.
     pub activation: Activation,
-    /// Its norm.
     pub norm: NormSpec,
     /// Whether the dense layer has a bias.
     pub bias: bool,

@@ -60,7 +60,6 @@ impl Watch<'_> {
 /// A batch on its way through the layers.
 #[derive(Clone, Debug)]
 pub(super) struct Lane {
-    /// Packed.
     pub x: Tensor,
     pub mask: TokenMask,
     pub packing: Packing,
@@ -70,7 +69,6 @@ pub(super) struct Lane {
 /// The encoder's result on the way through the decoder.
 #[derive(Clone, Debug)]
 struct Encoded {
-    /// Packed.
     states: Tensor,
     mask: TokenMask,
     packing: Packing,
@@ -146,7 +144,7 @@ impl Stack {
     }
 
     /// Every batch as far as the probe sees something, which is the attention of the last layer.
-    pub fn show(&self, entries: &[StackEntry<'_>], watch: &mut Watch<'_>) -> Result<()> {
+    pub fn run_probe(&self, entries: &[StackEntry<'_>], watch: &mut Watch<'_>) -> Result<()> {
         self.advance(entries, watch, false).map(drop)
     }
 
@@ -162,7 +160,7 @@ impl Stack {
             let whole = whole || index + 1 < self.layers.len();
             for (at, lane) in lanes.iter_mut().enumerate() {
                 let mut shared = kept.take().unwrap_or_default();
-                self.pass((index, &layer, whole), at, lane, &mut shared, watch)?;
+                self.pass(index, &layer, whole, at, lane, &mut shared, watch)?;
                 kept = alone.then_some(shared);
                 watch.step(entries.len())?;
             }
@@ -201,7 +199,9 @@ impl Stack {
     /// its attention.
     fn pass(
         &self,
-        (index, layer, whole): (usize, &Layer, bool),
+        index: usize,
+        layer: &Layer,
+        whole: bool,
         at: usize,
         lane: &mut Lane,
         shared: &mut Shared,
@@ -214,7 +214,7 @@ impl Stack {
             if whole {
                 layer.forward(site, &x, context, cross, probe)
             } else {
-                layer.show(site, &x, context, cross, probe)?;
+                layer.run_probe(site, &x, context, cross, probe)?;
                 Ok(x)
             }
         })?;

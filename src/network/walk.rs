@@ -6,7 +6,7 @@ use candle_core::Tensor;
 
 use super::attention::join_heads;
 use super::stack::{Lane, Shared, Stack, StackEntry};
-use super::{Batch, NoProbe, Gates, Hidden, Layer, Network, Site, SiteKind, Source, Tokens};
+use super::{Batch, Gates, Hidden, Layer, Network, NoProbe, Site, SiteKind, Source, Tokens};
 use crate::error::{Error, Result};
 
 /// Batches that stand before the same attention layer. Each is seen and joined once there; then all step on.

@@ -26,7 +26,7 @@ pub(crate) fn nearest(legal: &[usize], wanted: f64) -> usize {
 /// A layer that a budget is shared with.
 #[derive(Clone, Debug)]
 pub(super) struct Share {
-    /// Its heads.
+    /// How many heads the layer has.
     pub heads: usize,
     /// Numbers of them that can stay, ascending.
     pub legal: Vec<usize>,

@@ -158,7 +158,7 @@ fn positions(stack: &StackSpec, length: usize) -> usize {
     match &stack.input {
         InputSpec::Tokens(_) => length,
         InputSpec::Patches(p) => {
-            let grid = (p.image.0 / p.patch.0.max(1)) * (p.image.1 / p.patch.1.max(1));
+            let grid = (p.image.0 / p.patch.0) * (p.image.1 / p.patch.1);
             grid + 1 + usize::from(p.distillation)
         }
         InputSpec::Frames(f) => f.positions,
@@ -170,7 +170,7 @@ fn input_flops(stack: &StackSpec, positions: usize) -> u64 {
     let flops = match &stack.input {
         InputSpec::Tokens(t) => positions * t.project.map_or(0, |_| t.width * width),
         InputSpec::Patches(p) => {
-            let grid = (p.image.0 / p.patch.0.max(1)) * (p.image.1 / p.patch.1.max(1));
+            let grid = (p.image.0 / p.patch.0) * (p.image.1 / p.patch.1);
             grid * p.channels * p.patch.0 * p.patch.1 * width
         }
         // The first convolution runs at every frame, twice as many as positions.
@@ -214,7 +214,7 @@ pub fn smallest(spec: &NetworkSpec) -> NetworkSpec {
 pub struct Saving {
     /// The network as it is.
     pub before: Cost,
-    /// After the plan.
+    /// Cost of the model that the plan leaves.
     pub after: Cost,
     /// With one head left in every layer: no plan saves more.
     pub least: Cost,

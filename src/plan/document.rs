@@ -17,7 +17,7 @@ const RECIPE: &str = "pillars-export";
 /// Which heads stay. Sites that are not named keep every head.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// Heads that stay.
+    /// The heads of every layer that stay.
     pub kept: Kept,
     /// How it was made: the name of a [`super::Method`], `mask` or `manual`.
     #[serde(default)]
@@ -63,7 +63,7 @@ impl Plan {
         Self::parse_any(&text).map_err(|e| e.at(path))
     }
 
-    /// [`Plan::read_any`] from text.
+    /// The same as [`Plan::read_any`], from text.
     pub fn parse_any(text: &str) -> Result<Self> {
         let fields: Map<String, Value> = serde_json::from_str(text)?;
         // The record of an export holds the plan that it carried out: a recipe replays.

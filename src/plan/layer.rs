@@ -62,7 +62,7 @@ impl<'a> PlanLayer<'a> {
         })
     }
 
-    /// Query heads.
+    /// The number of query heads.
     pub fn heads(&self) -> usize {
         self.shape.heads
     }

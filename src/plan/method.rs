@@ -53,7 +53,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// Every method.
+    /// Every method, in the order of the help.
     pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// True where the method looks at the groups of feature maps, so that one of them can be chosen.

@@ -17,7 +17,7 @@ use crate::words::counted;
 pub struct PlanRequest {
     /// What heads are ranked by.
     pub ranking: Ranking,
-    /// How many stay.
+    /// How many heads stay.
     pub amount: Amount,
     /// Seed of the random methods.
     pub seed: u64,
@@ -168,8 +168,10 @@ fn spend(layers: &[PlanLayer<'_>], total: usize, rng: &mut impl Rng) -> Result<V
         let least: usize = layers.iter().filter_map(|l| l.legal.first()).sum();
         most_valuable(&layers.iter().zip(&ranks).map(worth).collect::<Vec<_>>(), total.max(least))
     };
-    let choose =
-        |((layer, ranks), n): ((&PlanLayer<'_>, Vec<Rank>), usize)| LayerChoice { kept: layer.best_set(&ranks, n), ranks };
+    let choose = |((layer, ranks), n): ((&PlanLayer<'_>, Vec<Rank>), usize)| LayerChoice {
+        kept: layer.best_set(&ranks, n),
+        ranks,
+    };
     Ok(layers.iter().zip(ranks).zip(numbers).map(choose).collect())
 }
 

@@ -6,9 +6,9 @@ use crate::network::{NetworkSpec, Site, SiteKind};
 /// Shape of one attention layer, as far as a plan must know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SiteShape {
-    /// Which layer.
+    /// The attention layer that this describes.
     pub site: Site,
-    /// Query heads `H`.
+    /// The number `H` of query heads.
     pub heads: usize,
     /// Key/value heads; query head `h` reads `h / (heads / kv_heads)`.
     pub kv_heads: usize,
@@ -35,7 +35,7 @@ impl Shape {
         &self.sites
     }
 
-    /// The layer `site`.
+    /// The entry of the layer `site`.
     pub fn get(&self, site: Site) -> Option<&SiteShape> {
         self.sites.iter().find(|s| s.site == site)
     }

@@ -4,7 +4,7 @@ use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::network::{Batch, NoProbe, Gates, Network};
+use crate::network::{Batch, Gates, Network, NoProbe};
 use crate::task::Ticket;
 
 /// Largest difference that float rounding explains, relative to the largest absolute value.
@@ -47,7 +47,7 @@ impl Reference {
 /// How well the written checkpoint agrees with what it should compute, in f32.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
-    /// `logits` or `last_hidden_state`.
+    /// What is compared: `logits` or `last_hidden_state`.
     pub compared: String,
     /// Largest absolute difference at real positions.
     pub max_difference: f64,
@@ -55,9 +55,7 @@ pub struct Agreement {
     pub max_value: f64,
     /// `max_difference / max_value`; at most [`AGREEMENT`], or the export fails.
     pub relative: f64,
-    /// Batches compared.
     pub batches: usize,
-    /// Real positions compared.
     pub positions: usize,
     /// What the proof ran on.
     pub input: InputKind,

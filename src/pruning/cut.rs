@@ -14,7 +14,6 @@ use crate::network::Projection;
 enum Run {
     /// These positions of the source.
     Copy(Range<usize>),
-    /// This many zeros.
     Zero(usize),
     /// The mean of these positions of the source, all of one length.
     Mean(Vec<Range<usize>>),

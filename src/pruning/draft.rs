@@ -20,7 +20,7 @@ use crate::analysis::Document;
 use crate::checkpoint::{Checkpoint, Config, Content, FolderWriter, TensorPlan, write_atomically};
 use crate::error::Result;
 use crate::evaluation::{Measured, Speeds, Timing, speeds};
-use crate::model::{MemoryLimit, Model, Needs, PROGRAM, MemoryPlan};
+use crate::model::{MemoryLimit, MemoryPlan, Model, Needs, PROGRAM};
 use crate::network::{Batch, Extent, Gates};
 use crate::plan::Plan;
 use crate::repair::Repair;
@@ -32,7 +32,6 @@ const HELD: usize = 1 << 26;
 /// A few runs; the proof has warmed both models up. [`Timing::THOROUGH`] tells more.
 const TIMING: Timing = Timing { warm_up: 0, repetitions: 7, least_secs: 0.0 };
 
-/// How to export.
 #[derive(Clone, Debug)]
 pub struct ExportOptions {
     /// Replace a folder that this program wrote.
@@ -157,7 +156,7 @@ fn write_watched(
     // The configuration reaches the folder last: without it, what a killed export leaves behind opens nowhere.
     let config_file = Config::new(writer.path().join("config.json"), config.clone());
     let written = Model::new(Checkpoint::open_with(writer.path(), config_file)?)?;
-    let Proof { agreement, change, speed } = prove(model, plan, format, (&written, &mended), options, input, ticket)?;
+    let Proof { agreement, change, speed } = prove(model, plan, format, &written, &mended, options, input, ticket)?;
 
     let fingerprint = checkpoint.fingerprint()?;
     let source = checkpoint.folder().canonicalize().ok();
@@ -209,7 +208,6 @@ impl ExportDraft {
         &self.model
     }
 
-    /// What was done.
     pub fn report(&self) -> &Report {
         &self.report
     }
@@ -243,7 +241,8 @@ fn prove(
     model: &Model,
     plan: &Plan,
     format: ExportFormat,
-    (written, mended): (&Model, &Mended<'_>),
+    written: &Model,
+    mended: &Mended<'_>,
     options: &ExportOptions,
     input: Option<&mut dyn Iterator<Item = Result<Batch>>>,
     ticket: &Ticket,

@@ -14,9 +14,7 @@ use crate::plan::Plan;
 /// What an export in one format would be: exactly what it then is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Forecast {
-    /// The format.
     pub format: ExportFormat,
-    /// What opens it.
     pub opens_in: Vec<String>,
     /// Parameters of all stored tensors.
     pub parameters: Counts,

@@ -39,7 +39,6 @@ pub enum ExportFormat {
 }
 
 impl ExportFormat {
-    /// Every format.
     pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word used on the command line and in files.

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::native::{forget_pruning, source_config};
 use super::slots::{SiteSlots, Slot, Slots, least};
 use crate::error::{Error, Result};
-use crate::model::{Model, MemoryPlan, StockHeads, UniformHeads};
+use crate::model::{MemoryPlan, Model, StockHeads, UniformHeads};
 use crate::network::{
     AttentionModule, AttentionSpec, Module, Network, NetworkSpec, Projection, Role, Site, SiteKind, Weights,
 };
@@ -30,7 +30,6 @@ pub(super) struct Gqa {
     pub slots: Slots,
     /// The configuration that says so.
     pub config: Map<String, Value>,
-    /// What opens it.
     pub opens_in: Vec<String>,
     /// What a reader should know.
     pub notes: Vec<String>,
@@ -75,7 +74,7 @@ fn merged(spec: &NetworkSpec, plan: &Plan) -> Merged {
     let sites = spec.sites();
     let wanted = sites.iter().map(|(site, a)| least(a, &plan.kept_at(*site, a.heads)).0).max().unwrap_or(1);
     let groups = sites.into_iter().map(|(site, attention)| {
-        let all = attention.kv_heads.max(1);
+        let all = attention.kv_heads;
         let left = (wanted..=all).find(|n| all.is_multiple_of(*n)).unwrap_or(all);
         (site, chunks(attention, plan.groups.get(&site).map(Vec::as_slice), left))
     });
@@ -85,7 +84,7 @@ fn merged(spec: &NetworkSpec, plan: &Plan) -> Merged {
 /// The key/value heads in `count` groups of one size: those whose first query head has the same label together, as far
 /// as that goes, each group and the list in ascending order.
 fn chunks(attention: &AttentionSpec, labels: Option<&[usize]>, count: usize) -> Vec<Vec<usize>> {
-    let per_kv = attention.queries_per_kv().max(1);
+    let per_kv = attention.queries_per_kv();
     let mut heads: Vec<usize> = (0..attention.kv_heads).collect();
     if let Some(labels) = labels.filter(|labels| labels.len() == attention.heads) {
         heads.sort_by_key(|kv| labels.get(kv * per_kv).copied());
@@ -100,7 +99,7 @@ fn chunks(attention: &AttentionSpec, labels: Option<&[usize]>, count: usize) -> 
 }
 
 fn slots(attention: &AttentionSpec, merged: &[Vec<usize>]) -> SiteSlots {
-    let per_kv = attention.queries_per_kv().max(1);
+    let per_kv = attention.queries_per_kv();
     let queries = merged.iter().flatten().flat_map(|kv| kv * per_kv..(kv + 1) * per_kv).map(Slot::Keep).collect();
     let keys = merged.iter().map(|chunk| match chunk.as_slice() {
         [single] => Slot::Keep(*single),
@@ -122,7 +121,7 @@ fn notes(plan: &Plan, spec: &NetworkSpec, left: usize, first: &AttentionSpec) ->
         notes.push(format!("{left} key/value heads in a layer instead of {wanted}, so that groups have one size"));
     }
     let mixed = spec.sites().into_iter().filter(|(site, a)| {
-        let per_kv = a.queries_per_kv().max(1);
+        let per_kv = a.queries_per_kv();
         let labels = plan.groups.get(site);
         let label = |kv: &usize| labels.and_then(|l| l.get(kv * per_kv));
         chunks(a, labels.map(Vec::as_slice), left)
@@ -155,9 +154,7 @@ pub(super) fn pooled(model: &Model, plan: &Plan, device: &Device, room: Option<&
 
 /// Weights in which key/value heads are averaged.
 struct Pooled<W> {
-    /// The original weights.
     weights: W,
-    /// Which heads merge.
     merged: Merged,
     /// The type in which means are stored.
     stored: DType,

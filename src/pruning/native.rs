@@ -20,7 +20,6 @@ pub(super) struct Native {
     pub columns: BTreeMap<SiteKind, Vec<usize>>,
     /// The configuration that says so.
     pub config: Map<String, Value>,
-    /// What opens it.
     pub opens_in: Vec<String>,
     /// What a reader should know.
     pub notes: Vec<String>,

@@ -22,9 +22,7 @@ pub const REPAIR: &str = "pillars-repair.safetensors";
 /// A quantity before and after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// In the source.
     pub before: u64,
-    /// In the export.
     pub after: u64,
 }
 

@@ -9,7 +9,6 @@ use crate::network::{Batch, InputSpec, NetworkSpec, Source, TokenMask, Tokens};
 
 /// Sequences of a batch.
 const SEQUENCES: usize = 2;
-/// Longest sequence drawn.
 const LENGTH: usize = 48;
 
 /// `batches` batches of uniformly random tokens, pixels or frames that a network of `spec` reads; the same for the

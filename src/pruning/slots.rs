@@ -31,7 +31,6 @@ impl Slot {
 pub(super) struct SiteSlots {
     /// Query heads; slot `i` reads key/value slot `i / (queries / keys)`.
     pub queries: Vec<Slot>,
-    /// Key/value heads.
     pub keys: Vec<Slot>,
 }
 
@@ -45,7 +44,7 @@ impl SiteSlots {
     /// left. A zero head takes the place of a removed head of the layer where there is one, so that heads stay in
     /// their order, and else repeats one.
     pub fn filled(spec: &AttentionSpec, kept: &[usize], keys: usize, each: usize) -> Self {
-        let per_kv = spec.queries_per_kv().max(1);
+        let per_kv = spec.queries_per_kv();
         let kept: BTreeSet<usize> = kept.iter().copied().collect();
         let serving: BTreeSet<usize> = kept.iter().map(|h| h / per_kv).collect();
         let unused = (0..spec.kv_heads).filter(|k| !serving.contains(k));
@@ -71,7 +70,7 @@ impl SiteSlots {
 
 /// The least that a layer needs for its heads: key/value heads, and query heads to each.
 pub(super) fn least(spec: &AttentionSpec, kept: &[usize]) -> (usize, usize) {
-    let per_kv = spec.queries_per_kv().max(1);
+    let per_kv = spec.queries_per_kv();
     let mut groups: BTreeMap<usize, usize> = BTreeMap::new();
     for head in kept {
         *groups.entry(head / per_kv).or_default() += 1;

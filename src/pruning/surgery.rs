@@ -24,7 +24,7 @@ pub(super) struct Surgery {
     pub cuts: HashMap<String, Cut>,
     /// Every tensor as it will be written, in the order of the source.
     pub tensors: Vec<TensorPlan>,
-    /// `config.json`.
+    /// The configuration, as `config.json` has it.
     pub config: Map<String, Value>,
     /// Name and text of the Python module that the configuration needs.
     pub module: Option<(String, String)>,

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// Columns that one thread takes at a time.
 const COLUMNS: usize = 128;
 
-/// `scale S`.
+/// The full matrix `scale S`.
 pub(super) fn dense(symmetric: &Symmetric, scale: f64) -> Mat<f64> {
     let dim = symmetric.dim();
     Mat::from_fn(dim, dim, |i, j| scale * symmetric.get(i, j))
@@ -48,7 +48,7 @@ fn parts(a: MatMut<'_, f64>) -> Vec<MatMut<'_, f64>> {
     found
 }
 
-/// `a b`.
+/// The matrix product `a b`.
 pub(super) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
     let mut result = Mat::zeros(a.nrows(), b.ncols());
     parts(result.as_mut()).into_par_iter().enumerate().for_each(|(index, part)| {
@@ -72,13 +72,13 @@ impl Factor {
         factor.map(Self).map_err(|_| Error::new("second moments are not positive definite").hint("give a larger ridge"))
     }
 
-    /// `a^-1 b`.
+    /// Solves for `a^-1 b`.
     pub fn solve(&self, mut b: Mat<f64>) -> Mat<f64> {
         parts(b.as_mut()).into_par_iter().for_each(|part| self.0.solve_in_place(part));
         b
     }
 
-    /// `a^-1`.
+    /// The inverse `a^-1` in full.
     pub fn inverse(&self) -> Mat<f64> {
         self.0.inverse()
     }

@@ -46,7 +46,6 @@ const NOUN: &str = "repair";
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_mode)]
 pub enum RepairMode {
-    /// Not at all.
     #[default]
     None,
     /// Least squares of every layer by itself, on what it puts out in the whole model.
@@ -102,7 +101,6 @@ impl SiteRepair {
 /// How a mode did on held-out batches.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tried {
-    /// The mode.
     pub mode: RepairMode,
     /// Mean loss per token in nats, where the model predicts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,7 +118,6 @@ pub struct RepairRecord {
     pub model: ModelInfo,
     /// What was read, in words.
     pub input: String,
-    /// Real tokens read.
     pub tokens: u64,
     /// The heads that stay, by site.
     pub kept: Kept,

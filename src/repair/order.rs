@@ -6,7 +6,6 @@ use crate::error::Result;
 /// How many heads of a layer stay, which, and what they cannot say.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Stay {
-    /// The heads, ascending.
     pub kept: Vec<usize>,
     /// What cannot be said without the others.
     pub error: f64,
@@ -23,7 +22,7 @@ const WIDEST: usize = 2048;
 /// emptied.
 pub(super) fn stays(whole: &Sweep, kv_heads: usize, allow_empty: bool) -> Result<Vec<Stay>> {
     let heads = whole.heads().len();
-    let per_kv = heads / kv_heads.max(1);
+    let per_kv = heads / kv_heads;
     let of = |sweep: &Sweep| Stay { kept: sweep.heads().to_vec(), error: sweep.error() };
     let mut found = vec![of(whole)];
     if per_kv <= 1 {
@@ -81,7 +80,7 @@ fn least(sweep: &Sweep, units: impl Iterator<Item = Vec<usize>>) -> Result<Vec<u
 /// with key/value groups a head is exchanged within its group, or a whole group for another.
 pub(super) fn improve(whole: &Sweep, kv_heads: usize, mut stay: Stay) -> Result<Stay> {
     let heads = whole.heads().len();
-    let per_kv = heads / kv_heads.max(1);
+    let per_kv = heads / kv_heads;
     if whole.width() > WIDEST {
         return Ok(stay);
     }
@@ -125,7 +124,7 @@ pub(super) fn improve(whole: &Sweep, kv_heads: usize, mut stay: Stay) -> Result<
 
 /// Runs of `unit` heads that stay, and those that go, whole.
 fn units(kept: &[usize], heads: usize, unit: usize) -> (Vec<Vec<usize>>, Vec<Vec<usize>>) {
-    let all = (0..heads / unit.max(1)).map(|u| (u * unit..(u + 1) * unit).collect::<Vec<_>>());
+    let all = (0..heads / unit).map(|u| (u * unit..(u + 1) * unit).collect::<Vec<_>>());
     let (mut stay, mut go) = (Vec::new(), Vec::new());
     for unit in all {
         match unit.iter().filter(|h| kept.contains(h)).count() {

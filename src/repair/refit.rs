@@ -50,7 +50,6 @@ impl std::str::FromStr for Ridge {
 /// Which batches a fit rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
-    /// All of them.
     All,
     /// Those with even numbers, so that the others can judge it.
     Even,
@@ -60,11 +59,10 @@ pub enum Basis {
 pub(super) struct OutputProjection {
     /// `W`, `[H d, D_model]`.
     pub weight: Mat<f64>,
-    /// `b`, `[D_model]`.
+    /// The bias `b`, `[D_model]`.
     pub bias: Option<Vec<f64>>,
-    /// Head dimension `d`.
+    /// The width `d` of a head.
     pub head_dim: usize,
-    /// Key/value heads.
     pub kv_heads: usize,
 }
 
@@ -182,9 +180,8 @@ pub(super) fn new_output(kept: &[usize], fit: &Fit, old: &OutputProjection) -> R
 /// What a repair from second moments is asked to do.
 #[derive(Clone, Copy, Debug)]
 pub struct RefitRequest<'a> {
-    /// Which heads stay.
     pub plan: &'a Plan,
-    /// [`RepairMode::Refit`], or [`RepairMode::Scale`].
+    /// What was done: [`RepairMode::Refit`] or [`RepairMode::Scale`].
     pub mode: RepairMode,
     /// How the ridge of a layer is found.
     pub ridge: Ridge,

@@ -11,22 +11,22 @@ pub(super) struct Regression {
     pub tokens: f64,
     /// Whether a constant is fitted too.
     pub with_bias: bool,
-    /// `sum x`.
+    /// The sum of regressors `x`.
     pub x: Vec<f64>,
-    /// `sum y`.
+    /// The sum of targets `y`.
     pub y: Vec<f64>,
     /// `sum x x^T`, `[k, k]`.
     pub xx: Mat<f64>,
     /// `sum x y^T`, `[k, m]`.
     pub xy: Mat<f64>,
-    /// `sum |y|^2`.
+    /// The sum of `|y|^2` over positions.
     pub yy: f64,
 }
 
 /// `y = x W + b`.
 #[derive(Clone, Debug)]
 pub(super) struct Fit {
-    /// `[k, m]`.
+    /// Of shape `[k, m]`.
     pub weight: Mat<f64>,
     /// `[m]`, zeros where none is fitted.
     pub bias: Vec<f64>,

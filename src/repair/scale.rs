@@ -24,7 +24,7 @@ pub(super) fn scale_site(
     let d = moments.head_dim;
     let columns: Vec<usize> = kept.iter().flat_map(|h| h * d..(h + 1) * d).collect();
     let own = rows(old.weight.as_ref(), &columns);
-    let weight = Mat::from_fn(own.nrows(), own.ncols(), |i, j| fit.weight[(i / d.max(1), 0)] * own[(i, j)]);
+    let weight = Mat::from_fn(own.nrows(), own.ncols(), |i, j| fit.weight[(i / d, 0)] * own[(i, j)]);
     Ok((Fit { bias: vec![0.0; weight.ncols()], weight }, report))
 }
 

@@ -20,7 +20,7 @@ use super::sweep::Sweep;
 use crate::analysis::ModelInfo;
 use crate::error::{Error, Result};
 use crate::model::NewOutput;
-use crate::network::{Batch, Network, SiteState, WalkStep, Walk, Weights};
+use crate::network::{Batch, Network, SiteState, Walk, WalkStep, Weights};
 use crate::plan::Plan;
 use crate::task::Ticket;
 use crate::tensor::{linear, to_f64};
@@ -108,7 +108,7 @@ fn pass(
 ) -> Result<Vec<Tensor>> {
     let site = walk.site();
     let (width, d) = (old.weight.nrows(), old.head_dim);
-    let heads = width / d.max(1);
+    let heads = width / d;
     let planned = request.plan.kept_at(site, heads);
     let mut halves = [0, 1].map(|_| nothing(width, old));
     let mut outputs = Vec::with_capacity(count);
@@ -189,7 +189,13 @@ fn nothing(width: usize, old: &OutputProjection) -> Regression {
 
 /// Adds the real positions of one batch; `target` holds the old bias, which is no part of a fit. Where `weigh` is given,
 /// positions count by the inverse of its mean square, as the norm that reads the stream next has it.
-fn add(sums: &mut Regression, seen: &SiteState, target: &Tensor, weigh: Option<&Tensor>, old: &OutputProjection) -> Result<()> {
+fn add(
+    sums: &mut Regression,
+    seen: &SiteState,
+    target: &Tensor,
+    weigh: Option<&Tensor>,
+    old: &OutputProjection,
+) -> Result<()> {
     let real = |x: &Tensor| -> Result<Tensor> {
         Ok(match &seen.real {
             Some(rows) => to_f64(&x.index_select(rows, 0)?)?,

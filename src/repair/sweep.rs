@@ -33,7 +33,7 @@ pub(super) struct Sweep {
 impl Sweep {
     /// All heads of width `dim`, from `A` and `V`; `error` is what cannot be said even by all of them.
     pub fn new(a: &Mat<f64>, v: Mat<f64>, dim: usize, error: f64) -> Result<Self> {
-        let heads = (0..a.nrows() / dim.max(1)).collect();
+        let heads = (0..a.nrows() / dim).collect();
         let q = if a.nrows() == 0 { a.clone() } else { Factor::new(a.as_ref())?.inverse() };
         Ok(Self { heads, dim, q, v, error })
     }

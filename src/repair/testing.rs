@@ -13,9 +13,9 @@ pub(super) struct TestSite {
     pub heads: usize,
     pub dim: usize,
     pub with_bias: bool,
-    /// `[tokens, H d]`.
+    /// Of shape `[tokens, H d]`.
     pub outputs: Mat<f64>,
-    /// `[H d, m]`.
+    /// Of shape `[H d, m]`.
     pub weight: Mat<f64>,
 }
 

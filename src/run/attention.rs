@@ -20,7 +20,7 @@ pub struct Patterns {
     pub index: Option<u64>,
     /// Query tokens by layer kind are the same within a stack.
     pub queries: BTreeMap<Site, Vec<String>>,
-    /// Key tokens.
+    /// The tokens that are looked at, by layer.
     pub keys: BTreeMap<Site, Vec<String>>,
     /// Weights `T x S` of each head, pooled where they were longer than 1024.
     pub weights: BTreeMap<Head, Grid>,
@@ -91,7 +91,7 @@ pub fn attention(run: &Checked, shown: &AttentionInput, heads: &[Head], ticket: 
         AttentionInput::Nth(index) => nth(&singles()?, *index, network.device(), ticket)?,
     };
     let mut probe = Keep { heads, queries: BTreeMap::new(), keys: BTreeMap::new(), weights: BTreeMap::new() };
-    network.show(std::slice::from_ref(&batch), &Gates::open(), &mut probe, ticket)?;
+    network.run_probe(std::slice::from_ref(&batch), &Gates::open(), &mut probe, ticket)?;
     let image = image_of(model, &batch.source)?;
     let source = match &image {
         Some(image) => patch_names(image),

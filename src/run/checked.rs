@@ -7,7 +7,7 @@ use candle_core::Device;
 use super::{Opened, Spec};
 use crate::corpus::{Corpus, Input, Intake, Purpose};
 use crate::error::{Error, Result};
-use crate::model::{Model, Needs, MemoryPlan};
+use crate::model::{MemoryPlan, Model, Needs};
 use crate::network::Network;
 use crate::task::Ticket;
 

@@ -71,7 +71,8 @@ impl Checked {
     /// Where the analysis is of another model or lacks what a method needs; as [`Checked::evaluate`]; where `keep` fails.
     pub fn curve(
         &self,
-        (analysis, moments): (&Analysis, Option<&Moments>),
+        analysis: &Analysis,
+        moments: Option<&Moments>,
         wanted: &CurveSpec,
         before: Option<&Curves>,
         keep: &mut dyn FnMut(&Curves) -> Result<()>,

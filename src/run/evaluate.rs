@@ -16,10 +16,10 @@ use crate::task::Ticket;
 /// Quality of the whole model, and on what it was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scored {
-    /// The quality.
+    /// The quality that was measured.
     #[serde(flatten)]
     pub quality: Quality,
-    /// What was read.
+    /// What was read, and how.
     pub reading: Reading,
     /// The type that the passes ran in, e.g. `f32`.
     pub dtype: String,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use candle_core::Device;
 
 use crate::error::Result;
-use crate::model::{Model, MemoryPlan};
+use crate::model::{MemoryPlan, Model};
 use crate::network::Network;
 use crate::task::Ticket;
 use crate::tensor::{DeviceChoice, Precision, device_name};

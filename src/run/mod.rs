@@ -31,7 +31,7 @@ mod train;
 mod twins;
 
 pub use analyze::Analyzed;
-pub use attention::{Patterns, AttentionInput, attention};
+pub use attention::{AttentionInput, Patterns, attention};
 pub use checked::Checked;
 pub use curve::CurveSpec;
 pub use evaluate::Scored;
@@ -41,5 +41,5 @@ pub use prune::PruneSpec;
 pub use repair::RepairSpec;
 pub use rounds::Rounds;
 pub use spec::{BATCH_SIZE, Fault, Field, Spec, refusal};
-pub use train::{TrainingProgress, TrainSpec, Watched, train};
+pub use train::{TrainSpec, TrainingProgress, Watched, train};
 pub use twins::{SiteTwins, Twins};

@@ -12,9 +12,9 @@ use crate::task::Ticket;
 /// A model that was opened. Clones share it and its weights.
 #[derive(Clone, Debug)]
 pub struct Opened {
-    /// The model.
+    /// The model that was opened.
     pub model: Arc<Model>,
-    /// What it is.
+    /// What is known of the model.
     pub facts: Arc<ModelFacts>,
     /// Its weights, once something ran.
     pub loaded: LoadedNetwork,
@@ -23,7 +23,7 @@ pub struct Opened {
 /// What can be said of a model from its headers.
 #[derive(Clone, Debug)]
 pub struct ModelFacts {
-    /// The folder.
+    /// The folder that was opened.
     pub folder: PathBuf,
     /// Last part of the folder's name.
     pub name: String,
@@ -33,7 +33,7 @@ pub struct ModelFacts {
     pub model_type: &'static str,
     /// Digest of configuration, headers and samples of the weights.
     pub fingerprint: String,
-    /// Its attention layers.
+    /// The shape of its attention layers.
     pub shape: Shape,
     /// Head dimension of every layer, in the order of the shape.
     pub head_dims: Vec<usize>,

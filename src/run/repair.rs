@@ -13,7 +13,7 @@ use crate::task::Ticket;
 /// What a repair is asked to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RepairSpec {
-    /// How to repair.
+    /// Which way to repair.
     pub mode: RepairMode,
     /// How the ridge of a layer is found.
     pub ridge: Ridge,

@@ -17,11 +17,11 @@ use crate::training::gate_importance;
 /// What rounds need beside the analysis that they begin with.
 #[derive(Clone, Copy)]
 pub struct Rounds<'a> {
-    /// The whole model.
+    /// The model before any head is removed.
     pub model: &'a Model,
-    /// Where to compute.
+    /// The device to compute on.
     pub device: &'a Device,
-    /// In which type.
+    /// The type to compute in.
     pub dtype: DType,
     /// What the analyses after the first read.
     pub corpus: &'a Corpus,
@@ -73,7 +73,7 @@ impl Rounds<'_> {
             });
             kept = left.collect();
             if round < self.count {
-                analysis = self.analyze(first, &kept, &weights, (round, ticket))?;
+                analysis = self.analyze(first, &kept, &weights, round, ticket)?;
             }
         }
         let plan = Plan {
@@ -142,7 +142,8 @@ impl Rounds<'_> {
         first: &Analysis,
         kept: &Kept,
         weights: &dyn crate::network::Weights,
-        (round, ticket): (usize, &Ticket),
+        round: usize,
+        ticket: &Ticket,
     ) -> Result<Analysis> {
         let spec = self.model.spec();
         let mut left = spec.clone();

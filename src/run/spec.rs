@@ -39,7 +39,7 @@ pub struct Spec {
     pub held_out_every: Option<u64>,
     /// Maps that are compared and vote.
     pub features: Vec<FeatureMap>,
-    /// Groups per layer.
+    /// The number of groups per layer.
     pub groups: Groups,
     /// How far two heads are apart.
     pub metric: Metric,
@@ -60,9 +60,9 @@ pub struct Spec {
     pub translation: Option<Translation>,
     /// Seed of everything random.
     pub seed: u64,
-    /// Where to compute.
+    /// The device to compute on.
     pub device: DeviceChoice,
-    /// In which type.
+    /// The type to compute in.
     pub precision: Precision,
     /// Most memory to use; a model that is larger is read layer by layer.
     pub memory: Option<MemoryLimit>,
@@ -104,7 +104,7 @@ pub enum Field {
     Input,
     /// Maps that are compared.
     Features,
-    /// Groups per layer.
+    /// The number of groups per layer.
     Groups,
     /// Batch size, length, number of batches.
     Batches,
@@ -115,7 +115,7 @@ pub enum Field {
 /// Why settings cannot run.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// Where.
+    /// The setting that is at fault.
     pub field: Field,
     /// What is wrong and what to do.
     pub error: Error,

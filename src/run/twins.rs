@@ -21,7 +21,7 @@ pub struct Twins {
     pub comparison: Comparison,
     /// Sites of both, with the likeness of their heads.
     pub sites: Vec<SiteTwins>,
-    /// What was read.
+    /// What was read, and how.
     pub reading: Reading,
     /// What a reader should know, in sentences.
     pub notes: Vec<String>,
@@ -30,7 +30,7 @@ pub struct Twins {
 /// One site of two models. Heads are named by their index in the unpruned model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SiteTwins {
-    /// Which.
+    /// The layer that this is about.
     pub site: Site,
     /// Heads that each model has.
     pub heads: [Vec<usize>; 2],
@@ -69,7 +69,7 @@ impl Checked {
             let batch = batch?;
             let read = |network: &Network| -> Result<Outputs> {
                 let mut outputs = Outputs::default();
-                network.show(std::slice::from_ref(&batch), &open, &mut outputs, ticket)?;
+                network.run_probe(std::slice::from_ref(&batch), &open, &mut outputs, ticket)?;
                 Ok(outputs)
             };
             read(&first)?.meet(&read(&second)?, &mut sums)?;

@@ -51,7 +51,7 @@ impl Runner {
 
 /// What became of a [`Task`] when asked.
 pub enum TaskState<T> {
-    /// Still at work.
+    /// The task is still at work.
     Running(Progress),
     /// Ended; handed out once.
     Ended(Result<T>),

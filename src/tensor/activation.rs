@@ -24,12 +24,12 @@ pub fn quick_gelu(x: &Tensor) -> Result<Tensor> {
     activate(x, Nonlinearity::QuickGelu)
 }
 
-/// `max(x, 0)`.
+/// The rectified linear unit `max(x, 0)`.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
     activate(x, Nonlinearity::Relu)
 }
 
-/// `x * sigmoid(x)`.
+/// The sigmoid linear unit `x * sigmoid(x)`.
 pub fn silu(x: &Tensor) -> Result<Tensor> {
     activate(x, Nonlinearity::Silu)
 }
@@ -79,7 +79,7 @@ impl<T: Real, G: Gated> Curve2<T> for GatedGradient<G> {
     }
 }
 
-/// `Phi(x)`.
+/// The normal distribution function `Phi(x)`.
 #[derive(Clone, Copy)]
 struct Normal;
 

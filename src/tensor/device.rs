@@ -17,11 +17,9 @@ pub enum DeviceChoice {
     /// The fastest that this build and machine have.
     #[default]
     Auto,
-    /// The processor.
     Cpu,
     /// An NVIDIA device by its number.
     Cuda(usize),
-    /// The Apple device.
     Metal,
 }
 

@@ -26,17 +26,14 @@ use crate::error::Error;
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_precision)]
 pub enum Precision {
-    /// 32 bits.
     #[default]
     F32,
     /// 16 bits with the range of 32.
     Bf16,
-    /// 16 bits.
     F16,
 }
 
 impl Precision {
-    /// Every type.
     pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word used on the command line.

@@ -88,7 +88,6 @@ impl CustomOp1 for RowMove {
         Ok((moved, Shape::from((self.from.len(), layout.shape().dims2()?.1))))
     }
 
-    /// The way back.
     fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let back = Self { from: Arc::clone(&self.back), back: Arc::clone(&self.from), there: None };
         Ok(Some(back.apply(grad)?))

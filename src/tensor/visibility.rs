@@ -49,7 +49,7 @@ impl Visibility {
         }
     }
 
-    /// `(N, T, S)`.
+    /// The shape, `(N, T, S)`.
     pub fn shape(&self) -> (usize, usize, usize) {
         (self.sequences, self.queries, self.keys)
     }

@@ -64,7 +64,6 @@ impl Blueprint {
         &self.side
     }
 
-    /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }

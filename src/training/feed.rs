@@ -35,7 +35,6 @@ impl Feed {
         self.position
     }
 
-    /// The next batch.
     pub fn next_batch(&mut self) -> Result<Batch> {
         // A pass that ends at once, twice in a row, would end at once for ever.
         for _ in 0..2 {

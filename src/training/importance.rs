@@ -12,7 +12,7 @@ use crate::analysis::{Importance, Sensitivity, SummedLoss, importance, sensitivi
 use crate::checkpoint::tensor_bytes;
 use crate::error::{Error, Result};
 use crate::evaluation::pooled;
-use crate::network::{Batch, NoProbe, Gates, Hidden, Network, Site, Source};
+use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Site, Source};
 use crate::task::Ticket;
 
 /// Random projections of every batch, where there is no loss. The size of one is `|N(0, 1)|` times what is measured, with

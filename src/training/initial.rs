@@ -9,7 +9,6 @@ use crate::network::{
     AttentionModule, BranchModule, EmbedModule, MlpModule, Module, NetworkSpec, Projection, Role, Term,
 };
 
-/// How weights begin.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Initial {
     /// Normal with this deviation; projections back into the residual stream divided by `sqrt(2 layers)`
@@ -92,7 +91,7 @@ impl Random {
         Self(Xoshiro256PlusPlus::seed_from_u64(hash ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 
-    /// In `0..1`.
+    /// A uniform number in `0..1`.
     fn uniform(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }

@@ -11,7 +11,7 @@ use super::constraint::{Constraint, GramGraph, Reduction, assign, term};
 use super::{AdamSettings, AdamW, LossScale, Parameters, task_loss};
 use crate::analysis::Gram;
 use crate::error::{Error, Result};
-use crate::network::{Batch, NoProbe, Gates, Network, NetworkSpec, Probe, Role, Site, Weights};
+use crate::network::{Batch, Gates, Network, NetworkSpec, NoProbe, Probe, Role, Site, Weights};
 use crate::tensor::{Precision, at_work, doubles};
 
 /// A network that learns.
@@ -27,9 +27,7 @@ pub struct Learner {
 /// What a step goes by.
 #[derive(Debug)]
 pub struct StepSettings<'a> {
-    /// Learning rate.
     pub rate: f64,
-    /// Label smoothing.
     pub smoothing: f64,
     /// The group constraint; `None` leaves it out and measures nothing.
     pub constraint: Option<&'a Constraint>,
@@ -44,7 +42,6 @@ pub struct StepSettings<'a> {
 pub struct StepResult {
     /// Mean task loss per predicted token.
     pub task_loss: f64,
-    /// Predicted tokens.
     pub tokens: usize,
     /// What the constraint added to the loss.
     pub constraint_loss: f64,
@@ -67,9 +64,7 @@ pub struct StepParts {
     pub forward: f64,
     /// Products of head maps, grouping and the group terms; their gradients are part of `backward`.
     pub constraint: f64,
-    /// All gradients.
     pub backward: f64,
-    /// Moving the weights.
     pub optimizer: f64,
 }
 
@@ -120,12 +115,10 @@ impl Learner {
         self.scale = self.scale.map(|fresh| scale.unwrap_or(fresh));
     }
 
-    /// The weights.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// The optimizer.
     pub fn optimizer(&self) -> &AdamW {
         &self.optimizer
     }
@@ -167,7 +160,7 @@ impl Learner {
         loop {
             let mut step = StepResult { tokens: total, parts, ..StepResult::default() };
             let factor = self.scale.map_or(1.0, LossScale::factor);
-            let gradients = self.gradients(batches, (total, factor), settings, &mut step)?;
+            let gradients = self.gradients(batches, total, factor, settings, &mut step)?;
             let began = Instant::now();
             let norm = self.optimizer.step(&self.parameters, &gradients, factor, settings.rate)?;
             step.parts.optimizer += began.elapsed().as_secs_f64();
@@ -188,7 +181,8 @@ impl Learner {
     fn gradients(
         &self,
         batches: &[Batch],
-        (total, factor): (usize, f64),
+        total: usize,
+        factor: f64,
         settings: &StepSettings<'_>,
         step: &mut StepResult,
     ) -> Result<Vec<Option<Tensor>>> {
@@ -201,7 +195,7 @@ impl Learner {
         let mut sum: Vec<Option<Tensor>> = vec![None; self.parameters.list().len()];
         for batch in batches.iter().filter(|b| labels(b) > 0) {
             let share = labels(batch) as f64 / total as f64;
-            let loss = loss(&network, batch, (share, total, batches.len()), settings, step)?;
+            let loss = loss(&network, batch, share, total, batches.len(), settings, step)?;
             let began = Instant::now();
             let mut gradients = (loss * factor)?.backward()?;
             for (sum, parameter) in sum.iter_mut().zip(self.parameters.list()) {
@@ -236,7 +230,9 @@ fn diverged(step: &StepResult, precision: Precision) -> Error {
 fn loss(
     network: &Network,
     batch: &Batch,
-    (share, total, batches): (f64, usize, usize),
+    share: f64,
+    total: usize,
+    batches: usize,
     settings: &StepSettings<'_>,
     step: &mut StepResult,
 ) -> Result<Tensor> {

@@ -11,7 +11,6 @@ use crate::tensor::cross_entropy;
 pub struct TaskLoss {
     /// Mean over predicted tokens, differentiable, with label smoothing where asked for.
     pub mean: Tensor,
-    /// Predicted tokens.
     pub tokens: usize,
 }
 

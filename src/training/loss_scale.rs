@@ -24,7 +24,6 @@ impl Default for LossScale {
 }
 
 impl LossScale {
-    /// The factor.
     pub fn factor(self) -> f64 {
         f64::from(1u32 << self.exponent.min(LARGEST))
     }

@@ -18,7 +18,6 @@ use crate::network::Site;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Record {
-    /// The stage.
     pub stage: Stage,
     /// Steps taken in this stage.
     pub step: u64,
@@ -130,7 +129,6 @@ impl MetricsLog {
         Ok(log)
     }
 
-    /// Adds a record.
     pub fn append(&self, record: &Record) -> Result<()> {
         let line = format!("{}\n", serde_json::to_string(record)?);
         for (path, text) in [(&self.lines, line), (&self.table, row(record))] {

@@ -16,7 +16,7 @@ pub mod constraint;
 mod control;
 mod data;
 #[cfg(test)]
-mod elsewhere;
+mod other_devices;
 mod feed;
 mod importance;
 mod initial;
@@ -52,6 +52,6 @@ pub use run::{RunFolder, RunOptions, TrainingEnd, TrainingEvent, TrainingSummary
 pub use schedule::{Decay, Schedule};
 pub use scratch::prepare;
 pub use settings::{Beginning, TrainSettings, TrainingRun, VoteAt, Voting};
-pub use state::{RunningSums, STATE, Stage, RunState};
+pub use state::{RunState, RunningSums, STATE, Stage};
 pub use unigram::unigram_loss;
 pub use vote::vote;

@@ -16,7 +16,7 @@ pub type Centers = BTreeMap<Site, Tensor>;
 /// The hidden units of `network` on `batch`, grouped as training would group them.
 pub fn centers(network: &Network, batch: &Batch, constraint: &Constraint, seed: u64) -> Result<Centers> {
     let mut probe = CenterProbe { constraint, seed, centers: Centers::new() };
-    network.show(std::slice::from_ref(batch), &Gates::open(), &mut probe, &Ticket::default())?;
+    network.run_probe(std::slice::from_ref(batch), &Gates::open(), &mut probe, &Ticket::default())?;
     Ok(probe.centers)
 }
 

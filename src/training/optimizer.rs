@@ -55,7 +55,6 @@ impl AdamW {
         Ok(Self { settings, moments: moments.collect::<Result<_>>()?, steps: 0 })
     }
 
-    /// Steps taken.
     pub fn steps(&self) -> u64 {
         self.steps
     }

@@ -14,7 +14,6 @@ use crate::network::{EmbedModule, Module, NetworkSpec, Role, StackKind, Weights}
 pub struct Parameter {
     /// The first role that reads it, in alphabetical order.
     pub role: Role,
-    /// Its values.
     pub var: Var,
     /// True where the families' own code never trains it: a bias on the logits that is a buffer (BART, Marian), a
     /// table of sinusoids (Whisper's encoder).

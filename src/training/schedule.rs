@@ -26,7 +26,6 @@ use crate::error::Error;
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_decay)]
 pub enum Decay {
-    /// Not at all.
     Constant,
     /// With the inverse square root of the step (Vaswani et al. 2017).
     InverseSqrt,
@@ -52,7 +51,6 @@ const FLOOR: f64 = 0.1;
 /// Linear warm-up to a peak, then a decay.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// Largest rate.
     pub peak: f64,
     /// Steps until it is reached.
     pub warmup: u64,

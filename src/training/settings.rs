@@ -45,7 +45,6 @@ impl std::str::FromStr for VoteAt {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Voting {
-    /// When.
     pub at: VoteAt,
     /// Most batches that vote; one pass over the training data where absent.
     pub batches: Option<u64>,
@@ -53,7 +52,6 @@ pub struct Voting {
     pub features: Vec<FeatureMap>,
     /// What heads are ranked by.
     pub method: Method,
-    /// How many stay.
     pub amount: Amount,
     /// Heads that stay whatever a vote would say: no vote is held.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,25 +86,20 @@ impl Default for Voting {
 pub struct TrainSettings {
     /// Most steps of the first stage.
     pub steps: u64,
-    /// Largest learning rate.
     pub rate: f64,
     /// Steps of warm-up; a twentieth of the steps where absent.
     pub warmup: Option<u64>,
     /// How the rate falls.
     pub decay: Decay,
-    /// The optimizer.
     pub adam: AdamSettings,
     /// Batches whose gradients make one step.
     pub accumulate: usize,
-    /// Label smoothing.
     pub smoothing: f64,
-    /// The group constraint.
     pub constraint: Constraint,
     /// How heads are chosen and removed; `None` ends after the first stage.
     pub voting: Option<Voting>,
     /// Relative movement of hidden units between two looks below which they count as converged.
     pub converged_below: f64,
-    /// Steps between records.
     pub record_every: u64,
     /// Steps between measurements on held-out data, and looks at hidden units.
     pub look_every: u64,
@@ -225,7 +218,6 @@ impl TrainSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Beginning {
-    /// From the checkpoint.
     #[default]
     Weights,
     /// From the seed; `config.json` alone says what the network is.
@@ -235,7 +227,6 @@ pub enum Beginning {
     },
 }
 
-/// A whole run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingRun {
     /// A model folder, or for training from scratch a folder or file with the configuration.
@@ -250,6 +241,5 @@ pub struct TrainingRun {
     pub reading: corpus::CorpusSettings,
     /// The folder to write.
     pub out: PathBuf,
-    /// How to train.
     pub settings: TrainSettings,
 }

@@ -65,7 +65,6 @@ pub struct RunState {
     pub plan: Option<Plan>,
     /// Looks in a row at which hidden units had hardly moved.
     pub calm_looks: u64,
-    /// Seconds of work.
     pub seconds: f64,
     /// Sums since the last record, so that a resumed run records the same means.
     pub since_record: RunningSums,
@@ -74,15 +73,12 @@ pub struct RunState {
 /// Running sums between two records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunningSums {
-    /// Steps.
     pub steps: u64,
-    /// Predicted tokens.
     pub tokens: u64,
     /// Task loss times tokens.
     pub task_loss: f64,
     /// Constraint loss, summed over steps.
     pub constraint_loss: f64,
-    /// Seconds.
     pub seconds: f64,
     /// Seconds by parts of a step.
     #[serde(default)]

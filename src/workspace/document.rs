@@ -28,7 +28,6 @@ pub struct ModelRef {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Workspace {
-    /// The model.
     pub model: Option<ModelRef>,
     /// What a person wrote about it. Since version 2.
     pub notes: String,
@@ -39,15 +38,12 @@ pub struct Workspace {
     pub run: Spec,
     /// What trainings are asked to do.
     pub training: TrainSettings,
-    /// The plans.
     pub draft: Draft,
-    /// The layer shown.
     pub site: Option<Site>,
     /// The feature map shown.
     pub feature: Option<FeatureMap>,
     /// Where the views stand and what they show; only the window understands it.
     pub view: Value,
-    /// Quality of plans.
     pub measured: Vec<Measured>,
     /// Quality against the share of heads kept. Until version 2 it was called `sweep` and held what was drawn beside it.
     #[serde(alias = "sweep", serialize_with = "shared::serialize", deserialize_with = "earlier::curves")]

@@ -12,7 +12,6 @@ use crate::plan::{Amount, Method, Plan, Shape, SiteShape};
 pub struct Proposal {
     /// What heads are ranked by.
     pub method: Method,
-    /// How many stay.
     pub amount: Amount,
     /// Seed of the random methods.
     #[serde(default)]
@@ -53,7 +52,7 @@ impl LayerPlan<'_> {
         self.pins?.get(&head).copied()
     }
 
-    /// Whether `head` stays.
+    /// Whether the plan keeps `head`.
     pub fn is_kept(&self, head: usize) -> bool {
         self.pin(head).unwrap_or_else(|| self.kept.is_none_or(|kept| kept.contains(&head)))
     }
@@ -70,7 +69,7 @@ impl NamedPlan {
         self.at(head.site).pin(head.head)
     }
 
-    /// Whether `head` stays.
+    /// Whether the plan keeps `head`.
     pub fn is_kept(&self, head: Head) -> bool {
         self.at(head.site).is_kept(head.head)
     }
@@ -154,7 +153,6 @@ impl Default for Draft {
 }
 
 impl Draft {
-    /// All plans.
     pub fn plans(&self) -> &[NamedPlan] {
         &self.plans
     }

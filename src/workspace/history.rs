@@ -26,7 +26,6 @@ impl<T: Clone + PartialEq> History<T> {
         Self { now, past: Vec::new(), future: Vec::new(), open: None }
     }
 
-    /// The value now.
     pub fn now(&self) -> &T {
         &self.now
     }
@@ -53,7 +52,6 @@ impl<T: Clone + PartialEq> History<T> {
         change(&mut self.now);
     }
 
-    /// Ends an interaction.
     pub fn finish(&mut self) {
         if let Some(step) = self.open.take() {
             self.push(step.name, step.value);

@@ -15,13 +15,11 @@ use crate::task::Ticket;
 /// What was found at a path.
 #[derive(Debug)]
 pub enum OpenedPath {
-    /// A model folder.
     Model(Box<Opened>),
     /// A workspace with its model, or why that cannot be opened.
     Workspace(Box<Workspace>, Result<Box<Opened>>),
     /// A plan or mask under the name of its file.
     Plan(String, Box<Plan>),
-    /// An analysis.
     Analysis(Box<Analysis>),
     /// Something that a model may read.
     Input(Input),
@@ -66,7 +64,9 @@ pub fn open_place(path: &Path, ticket: &Ticket) -> Result<OpenedPath> {
             let workspace = Workspace::from_fields(fields).map_err(|e| e.at(path))?;
             open_workspace(Workspace { file: Some(path.to_path_buf()), ..workspace }, ticket)
         }
-        Some(Analysis::FORMAT) => Ok(OpenedPath::Analysis(Box::new(Analysis::from_fields(fields).map_err(|e| e.at(path))?))),
+        Some(Analysis::FORMAT) => {
+            Ok(OpenedPath::Analysis(Box::new(Analysis::from_fields(fields).map_err(|e| e.at(path))?)))
+        }
         _ => Ok(OpenedPath::Plan(stem, Box::new(Plan::parse_any(&text).map_err(|e| e.at(path))?))),
     }
 }
@@ -120,7 +120,10 @@ mod tests {
         let open = |path: &Path| open_place(path, &Ticket::default());
         assert!(matches!(open(&fixture("bert")), Ok(OpenedPath::Model(_))));
         assert!(matches!(open(&fixture("bert").join("model.safetensors")), Ok(OpenedPath::Model(_))));
-        assert!(matches!(open(&fixture("bert").join("reference.safetensors")), Ok(OpenedPath::Input(Input::Inputs(_)))));
+        assert!(matches!(
+            open(&fixture("bert").join("reference.safetensors")),
+            Ok(OpenedPath::Input(Input::Inputs(_)))
+        ));
         assert!(matches!(open(&fixture("bert").join("mask.json")), Ok(OpenedPath::Plan(name, _)) if name == "mask"));
         assert!(open(Path::new("/no/such/place")).is_err());
         let scratch = tempfile::tempdir().unwrap();

@@ -34,12 +34,10 @@ impl Outlook {
         share_gone(self.saving.before.parameters, self.saving.after.parameters)
     }
 
-    /// The cost before.
     pub fn before(&self) -> &Cost {
         &self.saving.before
     }
 
-    /// The cost after.
     pub fn after(&self) -> &Cost {
         &self.saving.after
     }

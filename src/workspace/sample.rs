@@ -15,7 +15,6 @@ const SAMPLES: [(&str, &str, &str); 3] = [
 pub struct Sample {
     /// What it is, for a person.
     pub about: &'static str,
-    /// The checkpoint folder.
     pub model: PathBuf,
     /// Text that the model understands.
     pub text: Option<PathBuf>,

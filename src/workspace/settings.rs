@@ -16,16 +16,13 @@ pub enum ThemeChoice {
     /// As the desktop says.
     #[default]
     System,
-    /// Dark on light.
     Light,
-    /// Light on dark.
     Dark,
 }
 
 /// What the program remembers between starts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ProgramSettings {
-    /// Colors.
     pub theme: ThemeChoice,
     /// Size of everything, 0.5 to 3.
     pub zoom: f32,
@@ -85,7 +82,6 @@ impl ProgramSettings {
         (settings, warnings)
     }
 
-    /// Settings as JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }

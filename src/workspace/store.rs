@@ -18,7 +18,6 @@ pub struct Store {
 /// A workspace that was read back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Restored {
-    /// The workspace.
     pub workspace: Workspace,
     /// What could not be read, in sentences.
     pub warnings: Vec<String>,
@@ -40,7 +39,6 @@ impl Store {
         Self::at(folder.unwrap_or_else(|| std::env::temp_dir().join("pillars")))
     }
 
-    /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -59,7 +57,6 @@ impl Store {
         }
     }
 
-    /// Writes the settings.
     pub fn save_settings(&self, settings: &ProgramSettings) -> Result<()> {
         make_folder(&self.folder)?;
         write_atomically(&self.folder.join("settings.json"), settings.to_json().as_bytes())

@@ -11,7 +11,6 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const LEFT_BEHIND: Duration = DAY;
 /// Copies that were put aside, and work on models that are no longer where they were.
 const UNUSED: Duration = DAY.saturating_mul(90);
-/// Everything else.
 const OLD: Duration = DAY.saturating_mul(365);
 
 impl Store {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use pillars::checkpoint::{Config, Stored, TensorPlan, write_safetensors};
 use pillars::model::{Family, Model, Storage};
-use pillars::network::{Batch, NoProbe, FeatureMap, Gates, Kept, Probe, Site, SiteMaps, Source, TokenMask, Tokens};
+use pillars::network::{Batch, FeatureMap, Gates, Kept, NoProbe, Probe, Site, SiteMaps, Source, TokenMask, Tokens};
 use pillars::tensor::DeviceChoice;
 
 pub fn fixtures() -> PathBuf {

@@ -11,7 +11,7 @@ use pillars::corpus::Reading;
 use pillars::error::ErrorKind;
 use pillars::evaluation::Measured;
 use pillars::model::{Model, families};
-use pillars::network::{Batch, NoProbe, Gates, Kept, Projection, Site};
+use pillars::network::{Batch, Gates, Kept, NoProbe, Projection, Site};
 use pillars::plan::Plan;
 use pillars::pruning::{self, AGREEMENT, ExportFormat, ExportOptions, InputKind, RECORD, Report};
 use pillars::task::Ticket;

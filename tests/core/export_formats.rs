@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use pillars::analysis::Document;
 use pillars::checkpoint::Config;
 use pillars::model::{Family, Model, StockHeads, families};
-use pillars::network::{Batch, NoProbe, Gates, Kept, Site, Tokens};
+use pillars::network::{Batch, Gates, Kept, NoProbe, Site, Tokens};
 use pillars::plan::{Cost, Plan};
 use pillars::pruning::{self, AGREEMENT, ExportFormat, ExportOptions, RECORD, Reference, Report, forecast};
 use pillars::task::Ticket;

@@ -7,7 +7,7 @@ use crate::common::{
 };
 use candle_core::{DType, Device, Tensor};
 use pillars::model::{HeadTensor, Model};
-use pillars::network::{AttentionSpec, NoProbe, Gates, Kept, Projection, QueryKeyNormScope, Site, TokenMask, roles};
+use pillars::network::{AttentionSpec, Gates, Kept, NoProbe, Projection, QueryKeyNormScope, Site, TokenMask, roles};
 
 /// Heads of a projection that no kept query head needs.
 fn dropped(spec: &AttentionSpec, kept: &[usize], projection: Projection) -> Vec<usize> {

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use pillars::checkpoint::{Stored, TensorPlan, write_safetensors};
 use pillars::model::Model;
 use pillars::network::FeatureMap;
-use pillars::network::{NoProbe, Gates, Probe, Site, SiteMaps};
+use pillars::network::{Gates, NoProbe, Probe, Site, SiteMaps};
 use pillars::plan::Plan;
 use pillars::pruning::{self, ExportFormat, ExportOptions};
 use pillars::task::Ticket;

@@ -3,7 +3,7 @@ use crate::common::{batch, device, fixture_folders, reference, relative_differen
 use candle_core::{DType, Tensor};
 use pillars::checkpoint::Stored;
 use pillars::model::Model;
-use pillars::network::{NoProbe, Gates, TokenMask};
+use pillars::network::{Gates, NoProbe, TokenMask};
 
 /// A copy of `model` with its weights changed, opened.
 fn rewritten(model: &Model, change: impl Fn(Tensor) -> Tensor) -> (tempfile::TempDir, Model) {

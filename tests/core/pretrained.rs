@@ -5,7 +5,7 @@ use crate::common::{batch, compare, device, reference, relative_difference, test
 use candle_core::DType;
 use pillars::checkpoint::Stored;
 use pillars::model::Model;
-use pillars::network::{NoProbe, Gates};
+use pillars::network::{Gates, NoProbe};
 
 /// Agreement that float rounding allows, relative to the largest reference value.
 const CLOSE: f64 = 1e-4;

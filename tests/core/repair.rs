@@ -9,7 +9,7 @@ use faer::linalg::solvers::Solve;
 use pillars::analysis::{Analysis, ModelInfo, Moments, SummedLoss, moments, sensitivity};
 use pillars::model::{Model, Repaired, output_module};
 use pillars::network::{
-    Batch, NoProbe, Branch, BranchModule, FeatureMap, Gates, Kept, Module, Network, NetworkSpec, NormKind, Role, Site,
+    Batch, Branch, BranchModule, FeatureMap, Gates, Kept, Module, Network, NetworkSpec, NoProbe, NormKind, Role, Site,
     SiteKind, Tokens, Weights, Wiring,
 };
 use pillars::plan::Plan;

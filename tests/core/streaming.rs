@@ -8,7 +8,7 @@ use crate::common::{batch, device, fixture_folders, mask, reference};
 use candle_core::{DType, Device, Tensor};
 use pillars::analysis::{AnalysisSettings, Analyzer, Groups, ModelInfo, analyze};
 use pillars::evaluation::{COMPARED_COPIES, Candidate, compare, evaluate};
-use pillars::model::{MemoryLimit, Model, Needs, Reader, MemoryPlan};
+use pillars::model::{MemoryLimit, MemoryPlan, Model, Needs, Reader};
 use pillars::network::{
     Activation, AttentionSpec, Batch, EmbedModule, Extent, FeatureMap, Gates, Hidden, InputSpec, LayerSpec, MlpSpec,
     Module, Network, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec, Probe, Role, Site, SiteMaps, Source,
@@ -136,7 +136,7 @@ fn every_family_gives_the_same_bits_and_reads_each_layer_once() {
 
         // A probe alone sees the same, though the end is left out.
         let mut shown = All::default();
-        streamed.show(&batches, &gates, &mut shown, &Ticket::default()).unwrap();
+        streamed.run_probe(&batches, &gates, &mut shown, &Ticket::default()).unwrap();
         assert!(shown.0 == want.0, "{name}");
 
         if model.spec().output.is_some() {

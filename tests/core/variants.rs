@@ -3,7 +3,7 @@
 use crate::common::{batch, folders_in, reference, relative_difference, test_data};
 use candle_core::{DType, Device};
 use pillars::model::Model;
-use pillars::network::{NoProbe, Gates};
+use pillars::network::{Gates, NoProbe};
 
 /// Agreement that float rounding allows, relative to the largest reference value.
 const CLOSE: f64 = 1e-4;

@@ -17,7 +17,6 @@ pub enum ColorMap {
 }
 
 impl ColorMap {
-    /// Every map.
     pub const ALL: [Self; 2] = [Self::Viridis, Self::BlueRed];
 
     /// The word shown to people.
@@ -100,12 +99,9 @@ pub struct GroupStyle {
     pub marker: Marker,
 }
 
-/// Shapes of points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Marker {
-    /// Filled circle.
     Circle,
-    /// Filled square.
     Square,
     /// Triangle on its base.
     Triangle,

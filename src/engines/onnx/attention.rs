@@ -39,7 +39,7 @@ impl SharedPositions {
         graph.op("Gather", &[&shape, &axis])
     }
 
-    /// `0..T`, `[T]`.
+    /// The numbers `0..T`, shape `[T]`.
     pub fn range(&self, graph: &mut Graph) -> String {
         let length = self.length(graph);
         let (zero, one) = (graph.ints(&[], &[0]), graph.ints(&[], &[1]));
@@ -195,7 +195,6 @@ fn key_mask(graph: &mut Graph, mask: &str) -> String {
 
 /// What the heads of a layer read besides their queries.
 pub(super) enum Reads<'a> {
-    /// The same sequence.
     Itself(&'a mut SharedPositions),
     /// The encoder's result `[B, S, D]` and its mask.
     EncoderStates(&'a str, Option<&'a str>),

@@ -155,7 +155,6 @@ impl Graph {
         self.constant(ElementType::Float, dims, &data)
     }
 
-    /// A scalar.
     pub fn scalar(&mut self, value: f64) -> String {
         self.floats(&[], &[value as f32])
     }

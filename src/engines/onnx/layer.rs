@@ -160,10 +160,10 @@ impl Around<'_> {
 
 /// The encoder's result, where a decoder reads it.
 pub(super) struct EncoderStates {
-    /// `[B, S, D]`.
+    /// Of shape `[B, S, D]`.
     pub states: String,
     pub width: usize,
-    /// `[B, S]`.
+    /// Of shape `[B, S]`.
     pub mask: Option<String>,
 }
 

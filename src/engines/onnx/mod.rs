@@ -49,7 +49,6 @@ const TOLERANCE: f64 = 1e-4;
 /// The same where weights are stored in 16 bits.
 const TOLERANCE_HALF: f64 = 2e-2;
 
-/// How to write.
 #[derive(Clone, Debug, Default)]
 pub struct OnnxOptions {
     /// New output projections for the heads that stay.
@@ -62,7 +61,6 @@ pub struct OnnxOptions {
     pub seed: u64,
 }
 
-/// What was written.
 #[derive(Clone, Debug, Serialize)]
 pub struct OnnxReport {
     /// Bytes of the model's files.
@@ -76,7 +74,6 @@ pub struct OnnxReport {
     pub repair: Option<RepairRecord>,
     /// Names of the graph's outputs.
     pub outputs: Vec<String>,
-    /// What opens it.
     pub opens_in: Vec<String>,
     /// What a reader should know, in sentences.
     pub notes: Vec<String>,

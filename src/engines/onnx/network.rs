@@ -217,7 +217,7 @@ fn leading(spec: &PatchInputSpec) -> usize {
 
 /// Patches of an image of the size that the model was made for.
 fn patches(spec: &PatchInputSpec) -> usize {
-    (spec.image.0 / spec.patch.0.max(1)) * (spec.image.1 / spec.patch.1.max(1))
+    (spec.image.0 / spec.patch.0) * (spec.image.1 / spec.patch.1)
 }
 
 fn patch_input(graph: &mut Graph, spec: &PatchInputSpec, width: usize, stack: StackKind) -> String {

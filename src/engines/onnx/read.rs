@@ -9,7 +9,6 @@ use candle_core::{DType, Device, Tensor};
 use super::wire::{Fields, WireField};
 use crate::error::{Error, Result};
 
-/// One operation.
 #[derive(Debug, Default)]
 pub(super) struct Node {
     pub kind: String,
@@ -19,7 +18,6 @@ pub(super) struct Node {
     pub floats: HashMap<String, f32>,
 }
 
-/// A file's graph.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub nodes: Vec<Node>,

@@ -170,7 +170,7 @@ fn apply(node: &Node, read: &dyn Fn(usize) -> Result<Tensor>) -> Result<Tensor> 
 fn patches(x: &Tensor, kernel: &Tensor) -> Result<Tensor> {
     let (n, c, height, width) = x.dims4()?;
     let (out, _, ph, pw) = kernel.dims4()?;
-    let (gh, gw) = (height / ph.max(1), width / pw.max(1));
+    let (gh, gw) = (height / ph, width / pw);
     let cut = x.narrow(2, 0, gh * ph)?.narrow(3, 0, gw * pw)?;
     let cut = cut.reshape(&[n, c, gh, ph, gw, pw][..])?.permute(vec![0, 2, 4, 1, 3, 5])?;
     let cut = cut.reshape((n, gh * gw, c * ph * pw))?;

@@ -15,7 +15,6 @@ impl WireMessage {
         self
     }
 
-    /// A 32-bit float.
     pub fn float(&mut self, field: u32, value: f32) -> &mut Self {
         self.key(field, 5);
         self.0.extend(value.to_le_bytes());
@@ -62,11 +61,8 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
 /// One field of a message that is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum WireField<'a> {
-    /// Wire type 0.
     Int(u64),
-    /// Wire type 5.
     Float(f32),
-    /// Wire type 2.
     Bytes(&'a [u8]),
 }
 

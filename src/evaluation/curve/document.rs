@@ -35,21 +35,16 @@ pub struct Effect {
     pub cosine_interval: Option<Interval>,
 }
 
-/// The whole model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Whole {
     /// Its quality; its cosine and agreement with itself are 1.
     pub effect: Effect,
-    /// What it costs.
     pub cost: Cost,
     /// Real tokens per second of a forward pass, where speed was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_sec: Option<f64>,
-    /// Tokens read.
     pub tokens: u64,
-    /// Tokens scored.
     pub scored_tokens: u64,
-    /// Sequences read.
     #[serde(default)]
     pub sequences: u64,
 }
@@ -67,7 +62,6 @@ pub struct MeasuredPoint {
     /// Whether and how the heads that stay were made to speak for the others.
     #[serde(default, skip_serializing_if = "is_none")]
     pub repair: RepairMode,
-    /// Heads that stayed.
     pub kept: Kept,
     /// Share of all heads that stayed.
     pub kept_share: f64,
@@ -87,7 +81,6 @@ fn is_none(mode: &RepairMode) -> bool {
 /// Quality against the share of heads kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Curves {
-    /// Which model.
     pub model: ModelInfo,
     /// Digest of the analysis that the choices come from.
     pub analysis: String,
@@ -100,7 +93,6 @@ pub struct Curves {
     pub length: usize,
     /// The model with every head.
     pub whole: Option<Whole>,
-    /// The measured choices.
     pub points: Vec<MeasuredPoint>,
     /// What a reader should know, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

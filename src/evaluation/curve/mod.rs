@@ -16,4 +16,4 @@ mod yardstick;
 
 pub use document::{Curves, Effect, MeasuredPoint, Whole};
 pub use run::{Subject, Wanted, curves};
-pub use summary::{CurveRow, DrawSpread, Gauge, CurveSeries};
+pub use summary::{CurveRow, CurveSeries, DrawSpread, Gauge};

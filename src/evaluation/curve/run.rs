@@ -17,10 +17,8 @@ use crate::plan::{Amount, Cost, Method, Plan, PlanRequest, Ranking, apply, snap}
 use crate::repair::{Basis, RefitRequest, RepairMode, Ridge, propose, refit};
 use crate::task::Ticket;
 
-/// What is measured.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
-    /// The whole model.
     pub network: &'a Network,
     /// Its weights, where speed is to be measured on smaller models.
     pub weights: Option<&'a dyn Weights>,

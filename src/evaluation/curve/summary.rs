@@ -26,7 +26,6 @@ pub enum Gauge {
 }
 
 impl Gauge {
-    /// Every one.
     pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word used on the command line and as the name of a column.
@@ -74,15 +73,11 @@ fn unknown_gauge(text: &str) -> Error {
 /// Mean and spread of several numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DrawSpread {
-    /// How many.
     pub count: usize,
-    /// Their mean.
     pub mean: f64,
     /// Standard deviation of the sample; 0 for one.
     pub deviation: f64,
-    /// The least.
     pub low: f64,
-    /// The largest.
     pub high: f64,
 }
 

@@ -2,17 +2,15 @@
 
 use std::collections::HashMap;
 
-/// Longest n-grams.
 const ORDER: usize = 4;
 
 /// A corpus score with what it is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bleu {
-    /// In `0..=100`.
+    /// The score, in `0..=100`.
     pub score: f64,
     /// Precision of 1- to 4-grams in `0..=100`, smoothed.
     pub precisions: [f64; ORDER],
-    /// At most 1.
     pub brevity_penalty: f64,
     /// Tokens of the system's text.
     pub system_length: usize,

@@ -3,11 +3,10 @@
 use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
-use crate::network::{NoProbe, Gates, Hidden, Network, Source, TokenMask, Tokens};
+use crate::network::{Gates, Hidden, Network, NoProbe, Source, TokenMask, Tokens};
 use crate::task::Ticket;
 use crate::tensor::log_softmax;
 
-/// How to search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Search {
     /// First id that the decoder reads.
@@ -23,7 +22,6 @@ pub struct Search {
 }
 
 impl Search {
-    /// Greedy search.
     pub fn greedy(start: u32, end: u32, longest: usize) -> Self {
         Self { start, end, longest, beams: 1, length_penalty: 1.0 }
     }

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-/// F-measures in `0..=1`.
+/// The F-measures, each in `0..=1`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rouge {
-    /// Of single words.
     pub one: f64,
     /// Of pairs of words.
     pub two: f64,

@@ -22,7 +22,6 @@ pub struct Translation {
 pub struct TranslationScore {
     /// Corpus BLEU in `0..=100`, as sacreBLEU computes it.
     pub bleu: f64,
-    /// Mean ROUGE.
     pub rouge: Rouge,
     /// Pairs that were translated.
     pub sentences: usize,
@@ -38,7 +37,6 @@ pub struct Translations {
 }
 
 impl Translations {
-    /// Corpus BLEU.
     pub fn bleu(&self) -> Bleu {
         bleu(self.texts())
     }
@@ -49,7 +47,6 @@ impl Translations {
         (sentences > 0).then(|| TranslationScore { bleu: self.bleu().score, rouge: self.rouge(), sentences })
     }
 
-    /// Mean ROUGE.
     pub fn rouge(&self) -> Rouge {
         mean_rouge(self.texts())
     }

@@ -7,7 +7,7 @@ use crate::chart::{AttentionMaps, AttentionPanel, Caption, PatchImage, Rgb};
 use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
 use crate::figure::page::{LABEL, MARGIN, Page, SMALL};
-use crate::figure::scene::{Anchor, Item, VerticalAlign, Rect, Scene, Stroke, Text};
+use crate::figure::scene::{Anchor, Item, Rect, Scene, Stroke, Text, VerticalAlign};
 
 /// Larger matrices are pooled to what a page shows.
 const MOST_CELLS: usize = 640;
@@ -57,8 +57,9 @@ impl AttentionMaps {
                 for (i, panel) in line.iter().enumerate() {
                     let x = row.x + i as f64 * (side + 12.0);
                     let name = font::shortened(&panel.name(), side, SMALL, Weight::Regular);
-                    page.scene
-                        .text(Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, VerticalAlign::Top));
+                    page.scene.text(
+                        Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, VerticalAlign::Top),
+                    );
                     let scale = self.scale(panel);
                     draw_matrix(&mut page.scene, panel, Rect::new(x, row.y + 14.0, side, side), &scale, theme);
                 }
@@ -93,8 +94,9 @@ impl AttentionMaps {
             for (i, panel) in line.iter().enumerate() {
                 let x = row.x + i as f64 * (side + 12.0);
                 let name = font::shortened(&panel.name(), side, SMALL, Weight::Regular);
-                page.scene
-                    .text(Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, VerticalAlign::Top));
+                page.scene.text(
+                    Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, VerticalAlign::Top),
+                );
                 let rect = Rect::new(x, row.y + 14.0, side, tall);
                 page.scene.push(Item::Image {
                     rect,

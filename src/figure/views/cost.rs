@@ -4,8 +4,8 @@ use crate::chart::theme::Theme;
 use crate::chart::{CostBars, CostRow, Ink};
 use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
-use crate::figure::page::{LABEL, Page, LegendSwatch};
-use crate::figure::scene::{Anchor, VerticalAlign, Rect, Stroke, Text};
+use crate::figure::page::{LABEL, LegendSwatch, Page};
+use crate::figure::scene::{Anchor, Rect, Stroke, Text, VerticalAlign};
 
 /// Height of one measure.
 const ROW: f64 = 34.0;
@@ -15,7 +15,8 @@ impl CostBars {
     pub fn figure(&self, theme: &Theme) -> Figure {
         let mut page = Page::new(820.0, &self.caption, theme);
         let colors = [Ink::Before.color(theme), Ink::Nth(0).color(theme)];
-        let entries = colors.map(|c| LegendSwatch::Cell(c.into())).into_iter().zip(["before", "after"].map(str::to_owned));
+        let entries =
+            colors.map(|c| LegendSwatch::Cell(c.into())).into_iter().zip(["before", "after"].map(str::to_owned));
         let mut entries: Vec<_> = entries.collect();
         if self.rows.iter().any(|r| r.least.is_some()) {
             let stroke = Stroke::solid(theme.ink, 2.0);
@@ -37,7 +38,9 @@ impl CostBars {
             let middle = y + ROW / 2.0 - 2.0;
             let name = font::shortened(&row.name, names, LABEL, Weight::Regular);
             let scene = &mut page.scene;
-            scene.text(Text::new(name, [left - 12.0, middle], LABEL, theme.ink).anchored(Anchor::End, VerticalAlign::Middle));
+            scene.text(
+                Text::new(name, [left - 12.0, middle], LABEL, theme.ink).anchored(Anchor::End, VerticalAlign::Middle),
+            );
             let full = (right - left).max(1.0) / most;
             scene.fill(vec![Rect::new(left, middle - 10.0, full, 8.0)], colors[0]);
             let after = Rect::new(left, middle, (full * row.ratio()).max(1.0), 11.0);

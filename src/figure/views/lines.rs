@@ -3,7 +3,7 @@
 use crate::chart::plot::Plot;
 use crate::chart::{Caption, GroupScores, QualityCurves, Table, Theme, TradeOff};
 use crate::figure::export::Figure;
-use crate::figure::page::{Page, LegendSwatch};
+use crate::figure::page::{LegendSwatch, Page};
 use crate::figure::plot::{draw, legend};
 
 /// Draws plots below each other, each `height` tall; names that several of them have stand once in the legend.
@@ -31,7 +31,6 @@ fn stacked(
 }
 
 impl GroupScores {
-    /// Draws it.
     pub fn figure(&self, theme: &Theme) -> Figure {
         let view = self.clone();
         stacked(&self.caption, &self.plots(), 170.0, theme, move || view.table())
@@ -39,7 +38,6 @@ impl GroupScores {
 }
 
 impl QualityCurves {
-    /// Draws it.
     pub fn figure(&self, theme: &Theme) -> Figure {
         let view = self.clone();
         stacked(&self.caption, &[self.plot()], 340.0, theme, move || view.table())
@@ -47,7 +45,6 @@ impl QualityCurves {
 }
 
 impl TradeOff {
-    /// Draws it.
     pub fn figure(&self, theme: &Theme) -> Figure {
         let view = self.clone();
         stacked(&self.caption, &[self.plot()], 360.0, theme, move || view.table())

@@ -5,15 +5,14 @@ use crate::chart::plot::{Mark, Plot};
 use crate::chart::{GroupMap, Theme};
 use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
-use crate::figure::page::{LABEL, Page, SMALL, LegendSwatch};
+use crate::figure::page::{LABEL, LegendSwatch, Page, SMALL};
 use crate::figure::plot::{Axes, draw, draw_within, legend, stroke};
-use crate::figure::scene::{Anchor, Fill, Item, VerticalAlign, Point, Rect, Scene, Stroke, Text};
+use crate::figure::scene::{Anchor, Fill, Item, Point, Rect, Scene, Stroke, Text, VerticalAlign};
 
 /// Height of the curves of quality.
 const QUALITY: f64 = 170.0;
 
 impl GroupMap {
-    /// Draws it.
     pub fn figure(&self, theme: &Theme) -> Figure {
         let mut page = Page::new(820.0, &self.caption, theme);
         page.legend(&samples(std::slice::from_ref(self), theme));

@@ -20,7 +20,6 @@ use super::page::LegendSwatch;
 use crate::chart::{GroupMap, GroupStyle, Picture, Similarity, Theme, VoteBars};
 
 impl Picture {
-    /// Draws it.
     pub fn figure(&self, theme: &Theme) -> Figure {
         match self {
             Self::Overview(view) => view.figure(theme),

@@ -9,14 +9,13 @@ use crate::chart::theme::Theme;
 use crate::chart::{Overview, OverviewRow, Paint};
 use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
-use crate::figure::page::{LABEL, MARGIN, Page, SMALL, LegendSwatch, bracket, notches};
-use crate::figure::scene::{Anchor, Item, VerticalAlign, Rect, Scene, Stroke, Text};
+use crate::figure::page::{LABEL, LegendSwatch, MARGIN, Page, SMALL, bracket, notches};
+use crate::figure::scene::{Anchor, Item, Rect, Scene, Stroke, Text, VerticalAlign};
 
 /// Cells with a tip of their own make a file three times as large; above this many they go without.
 const MOST_TIPS: usize = 1024;
 
 impl Overview {
-    /// Draws it.
     pub fn figure(&self, theme: &Theme) -> Figure {
         let layout = GridSizes::of(&self.rows);
         let mut page = Page::new(layout.width, &self.caption, theme);
@@ -58,7 +57,8 @@ impl Overview {
                 if let Some(kept) = &row.kept {
                     let text = format!("{} / {}", kept.len(), row.heads);
                     let at = [layout.right + 8.0, named];
-                    page.scene.text(Text::new(text, at, SMALL, theme.muted).anchored(Anchor::Start, VerticalAlign::Middle));
+                    page.scene
+                        .text(Text::new(text, at, SMALL, theme.muted).anchored(Anchor::Start, VerticalAlign::Middle));
                 }
             }
             for (column, head) in row.order.iter().copied().enumerate() {
@@ -150,7 +150,9 @@ impl GridSizes {
         let every = [1, 2, 4, 8, 16, 32].into_iter().find(|n| *n as f64 * self.step >= room).unwrap_or(64);
         for head in (0..self.heads).step_by(every) {
             let at = [self.left + head as f64 * self.step + self.cell / 2.0, top - 7.0];
-            scene.text(Text::new(head.to_string(), at, SMALL, theme.muted).anchored(Anchor::Middle, VerticalAlign::Base));
+            scene.text(
+                Text::new(head.to_string(), at, SMALL, theme.muted).anchored(Anchor::Middle, VerticalAlign::Base),
+            );
         }
         let at = [self.left - 8.0, top - 7.0];
         scene.text(Text::new("head", at, SMALL, theme.muted).anchored(Anchor::End, VerticalAlign::Base));

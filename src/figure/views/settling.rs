@@ -5,10 +5,9 @@ use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
 use crate::figure::page::{Page, SMALL};
 use crate::figure::plot::draw;
-use crate::figure::scene::{Anchor, VerticalAlign, Rect, Scene, Stroke, Text};
+use crate::figure::scene::{Anchor, Rect, Scene, Stroke, Text, VerticalAlign};
 
 impl Settling {
-    /// Draws it.
     pub fn figure(&self, theme: &Theme) -> Figure {
         let mut page = Page::new(720.0, &self.caption, theme);
         let names = self.layers.iter().map(|(n, _)| font::width(n, SMALL, Weight::Regular)).fold(0.0, f64::max);

@@ -10,8 +10,8 @@ use crate::chart::theme::Theme;
 use crate::chart::tree::Tree;
 use crate::chart::{Likeness, Similarity};
 use crate::figure::export::Figure;
-use crate::figure::page::{MARGIN, Page, SMALL, LegendSwatch};
-use crate::figure::scene::{Anchor, Item, VerticalAlign, Rect, Scene, Stroke, Text};
+use crate::figure::page::{LegendSwatch, MARGIN, Page, SMALL};
+use crate::figure::scene::{Anchor, Item, Rect, Scene, Stroke, Text, VerticalAlign};
 
 /// Height of the tree.
 const TREE: f64 = 76.0;
@@ -19,7 +19,6 @@ const TREE: f64 = 76.0;
 const STRIP: f64 = 7.0;
 
 impl Similarity {
-    /// Draws it.
     pub fn figure(&self, theme: &Theme) -> Figure {
         let heads = self.groups.len().max(1);
         // Small layers show their numbers.
@@ -137,7 +136,9 @@ fn draw_tree(scene: &mut Scene, (tree, measure): (&Tree, &str), groups: &[usize]
         return;
     }
     let at = [area.right(), area.y - 5.0];
-    scene.text(Text::new(format!("tree: mean {measure}"), at, SMALL, theme.muted).anchored(Anchor::End, VerticalAlign::Base));
+    scene.text(
+        Text::new(format!("tree: mean {measure}"), at, SMALL, theme.muted).anchored(Anchor::End, VerticalAlign::Base),
+    );
     let axis = Axis::linear("", Unit::Plain, (tree.foot(), top), 2);
     let labels = axis.tick_labels();
     for (tick, label) in axis.ticks.iter().zip(labels).filter(|(t, _)| axis.position(**t) <= 1.0) {

@@ -9,13 +9,12 @@ use crate::chart::theme::Theme;
 use crate::chart::{Caption, GroupMap, Likeness, Similarity, VoteBars};
 use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
-use crate::figure::page::{MARGIN, Page, SMALL, LegendSwatch};
+use crate::figure::page::{LegendSwatch, MARGIN, Page, SMALL};
 use crate::figure::plot::{Axes, bar_rects, legend, limit_ends, stroke};
-use crate::figure::scene::{Anchor, Item, VerticalAlign, Rect, Scene, Stroke, Text};
+use crate::figure::scene::{Anchor, Item, Rect, Scene, Stroke, Text, VerticalAlign};
 
 /// A picture of one layer that can also be drawn small.
 pub(super) trait Tile {
-    /// The layer.
     fn site(&self) -> &str;
 
     /// Its most telling number, written where there is room; may be empty.

@@ -6,13 +6,12 @@ use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
 use crate::figure::page::{Page, SMALL};
 use crate::figure::plot::draw;
-use crate::figure::scene::{Anchor, VerticalAlign, Rect, Text};
+use crate::figure::scene::{Anchor, Rect, Text, VerticalAlign};
 
 /// Height of one plot.
 const PLOT: f64 = 168.0;
 
 impl TrainingCurves {
-    /// Draws it.
     pub fn figure(&self, theme: &Theme) -> Figure {
         let mut page = Page::new(760.0, &self.caption, theme);
         let plots = self.plots();
@@ -37,7 +36,9 @@ impl TrainingCurves {
                 let style = GroupStyle::of(theme, k);
                 let x = drawn.area.right() + 10.0;
                 page.scene.marks(vec![[x, y]], style.marker, 3.4, style.color);
-                page.scene.text(Text::new(name, [x + 8.0, y], SMALL, theme.ink).anchored(Anchor::Start, VerticalAlign::Middle));
+                page.scene.text(
+                    Text::new(name, [x + 8.0, y], SMALL, theme.ink).anchored(Anchor::Start, VerticalAlign::Middle),
+                );
             }
         }
         let view = self.clone();

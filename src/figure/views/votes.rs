@@ -7,7 +7,6 @@ use crate::figure::page::Page;
 use crate::figure::plot::{Axes, draw, draw_within, legend};
 
 impl VoteBars {
-    /// Draws it.
     pub fn figure(&self, theme: &Theme) -> Figure {
         let heads = self.shares.len();
         let width = (heads as f64 * 26.0 + 100.0).clamp(540.0, 960.0);

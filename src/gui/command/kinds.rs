@@ -76,15 +76,12 @@ pub enum Command {
 /// The menu a command stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Menu {
-    /// Opening, saving, leaving.
     File,
     /// The plan and the selection.
     Edit,
     /// Work on the model.
     Run,
-    /// What is shown.
     View,
-    /// Finding one's way.
     Help,
 }
 
@@ -110,7 +107,6 @@ pub struct CommandSpec {
     pub menu: Menu,
     /// Words in the menu and the palette.
     pub text: &'static str,
-    /// A longer explanation.
     pub tooltip: &'static str,
     /// Keys; the first is shown.
     pub keys: Vec<KeyboardShortcut>,

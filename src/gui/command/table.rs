@@ -2,11 +2,10 @@
 
 use eframe::egui::{Key, KeyboardShortcut, Modifiers};
 
-use super::kinds::{Command, Menu, CommandSpec};
+use super::kinds::{Command, CommandSpec, Menu};
 use crate::workspace::ThemeChoice;
 
 impl Command {
-    /// Words and keys.
     pub fn spec(self) -> CommandSpec {
         spec(self)
     }

@@ -59,7 +59,7 @@ impl App {
             };
             let before = before.as_deref();
             let wanted = CurveSpec { anew: true, ..CurveSpec::default() };
-            let found = run.curve((&analysis, None), &wanted, before, &mut keep, ticket);
+            let found = run.curve(&analysis, None, &wanted, before, &mut keep, ticket);
             let (curves, is_whole) = match (found, so_far) {
                 (Ok(curves), _) => (curves, true),
                 // What was measured before a stop is kept, and need not be measured again.

@@ -20,7 +20,7 @@ use self::panes::Panes;
 use self::sound::is_sound;
 use super::context::Cx;
 use super::state::State;
-use super::views::{ViewChoices, Draw, Views};
+use super::views::{Draw, ViewChoices, Views};
 use crate::chart::{Picture, Theme};
 use crate::error::Result;
 use crate::gui::view::View;

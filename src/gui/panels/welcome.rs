@@ -9,14 +9,12 @@ use crate::gui::purpose::PathPurpose;
 use crate::gui::widgets::{command_button, heading, note};
 use crate::workspace::samples;
 
-/// The typed path.
 #[derive(Default)]
 pub struct Welcome {
     path: String,
 }
 
 impl Welcome {
-    /// The welcome screen.
     pub fn show(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         let width = ui.available_width().min(620.0);
         let margin = ((ui.available_width() - width) / 2.0).max(0.0);

@@ -83,7 +83,6 @@ impl Views {
         }
     }
 
-    /// Draws one view.
     pub fn ui(&mut self, which: View, ui: &mut Ui, cx: Cx<'_>) {
         other_settings(ui, cx, which);
         let key = self.key(which, cx.state);

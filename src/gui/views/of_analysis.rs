@@ -24,7 +24,6 @@ impl OfAnalysis {
         Self { of_site: true, ..Self::default() }
     }
 
-    /// What makes it.
     pub fn draw(self, state: &State, view: AnalysisView) -> Result<Draw> {
         let results =
             state.results.as_ref().ok_or_else(|| Error::new("nothing was run yet").hint("press Run first"))?;

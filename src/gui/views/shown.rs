@@ -30,7 +30,6 @@ pub struct PictureKey {
     pub grouping: Option<RegroupKey>,
     /// Quality that was measured.
     pub measured: Option<u64>,
-    /// Attention patterns.
     pub patterns: Option<AttentionKey>,
     /// Records and stages of a training run.
     pub records: Option<(usize, usize)>,

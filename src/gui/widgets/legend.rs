@@ -7,13 +7,12 @@ use eframe::egui::{
 };
 
 use crate::chart::palette::Marker;
-use crate::chart::plot::{BAND_OPACITY, Entry, Mark, LegendSymbol};
+use crate::chart::plot::{BAND_OPACITY, Entry, LegendSymbol, Mark};
 use crate::gui::theme::{WindowTheme, color};
 
 /// What stands before the words of a legend, as it looks in the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Swatch {
-    /// A color.
     Fill(Color32),
     /// A head that stays.
     Kept(Color32),
@@ -172,7 +171,6 @@ fn point(painter: &Painter, marker: Marker, at: Pos2, radius: f32, fill: Color32
     painter.add(Shape::convex_polygon(corners, fill, stroke));
 }
 
-/// A dashed line.
 fn dashed(painter: &Painter, from: Pos2, to: Pos2, stroke: Stroke) {
     painter.extend(Shape::dashed_line(&[from, to], stroke, 5.0, 4.0));
 }

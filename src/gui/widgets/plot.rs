@@ -13,7 +13,7 @@ use egui_plot::{
 
 use super::legend::entries_ui;
 use crate::chart::axis::Axis;
-use crate::chart::plot::{BAND_OPACITY, BAR_WIDTH, Limit, Mark, Plot, Series, LabelSide};
+use crate::chart::plot::{BAND_OPACITY, BAR_WIDTH, LabelSide, Limit, Mark, Plot, Series};
 use crate::chart::{Ink, Marker};
 use crate::gui::theme::{WindowTheme, color};
 
@@ -39,7 +39,6 @@ const MARK: f32 = 3.6;
 const RING: f32 = 6.0;
 /// Radius of the points of a map that have numbers beside them.
 const PLACE: f32 = 6.5;
-/// Widest bar.
 const WIDEST: f32 = 48.0;
 /// Room around the points of a map.
 const AROUND: f32 = 26.0;
@@ -64,7 +63,6 @@ impl<'a> PlotView<'a> {
         self
     }
 
-    /// Draws it.
     pub fn show(self, ui: &mut Ui, theme: &WindowTheme) -> Painted {
         let plot = self.plot;
         let id = ui.make_persistent_id(&plot.title);
@@ -351,7 +349,7 @@ fn items(area: &mut PlotUi<'_>, plot: &Plot, hidden: &HashSet<String>, column: f
         } else {
             MARK
         };
-        add_series(area, (i, series), points, (ink(series.ink), radius), theme);
+        add_series(area, i, series, points, ink(series.ink), radius, theme);
     }
 }
 
@@ -363,9 +361,11 @@ fn drawn(series: &Series, plot: &Plot, seen: &PlotBounds) -> Vec<[f64; 2]> {
 
 fn add_series(
     area: &mut PlotUi<'_>,
-    (i, series): (usize, &Series),
+    i: usize,
+    series: &Series,
     points: Vec<[f64; 2]>,
-    (ink, size): (Color32, f32),
+    ink: Color32,
+    size: f32,
     theme: &WindowTheme,
 ) {
     let is_whole = |p: &[f64; 2]| p.iter().all(|v| v.is_finite());

@@ -4,7 +4,7 @@
 use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
-use crate::model::{TensorLayout, ConfigReader};
+use crate::model::{ConfigReader, TensorLayout};
 use crate::network::{
     AttentionSpec, Counting, FrameInputSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective,
     OutputSpec, PositionSpec, ProjectionBias, StackSpec, TokenInputSpec, Wiring,
@@ -68,7 +68,6 @@ pub(super) struct BartVariant {
     pub pre_norm: bool,
     /// A norm on the embeddings.
     pub embedding_norm: bool,
-    /// Positions of tokens.
     pub positions: Positions,
     /// Whether key projections have a bias.
     pub key_bias: bool,
@@ -76,7 +75,6 @@ pub(super) struct BartVariant {
     pub frames: bool,
 }
 
-/// Positions of tokens.
 #[derive(Clone, Copy)]
 pub(super) enum Positions {
     /// A learned table with this many rows before the first position.
@@ -85,9 +83,13 @@ pub(super) enum Positions {
     Sinusoidal,
 }
 
-/// BART itself.
-pub(super) const BART: BartVariant =
-    BartVariant { pre_norm: false, embedding_norm: true, positions: Positions::Learned(2), key_bias: true, frames: false };
+pub(super) const BART: BartVariant = BartVariant {
+    pre_norm: false,
+    embedding_norm: true,
+    positions: Positions::Learned(2),
+    key_bias: true,
+    frames: false,
+};
 
 /// Norms before each branch, positions from the first row of their table (Pegasus, Blenderbot).
 pub(super) const UNSHIFTED: BartVariant =
@@ -139,7 +141,13 @@ impl StackKeys {
         Self { layers: "decoder_layers", heads: "decoder_attention_heads", inner: "decoder_ffn_dim", decodes: true };
 }
 
-fn stack(reading: &ConfigReader<'_>, variant: &BartVariant, width: usize, side: StackKeys, input: InputSpec) -> Result<StackSpec> {
+fn stack(
+    reading: &ConfigReader<'_>,
+    variant: &BartVariant,
+    width: usize,
+    side: StackKeys,
+    input: InputSpec,
+) -> Result<StackSpec> {
     let config = reading.config;
     let heads = reading.heads_at(&[side.heads])?;
     let attention = AttentionSpec {
@@ -162,7 +170,13 @@ fn stack(reading: &ConfigReader<'_>, variant: &BartVariant, width: usize, side: 
     Ok(StackSpec { width, input, layers, final_norm: variant.pre_norm.then_some(NORM), project_out: None })
 }
 
-fn tokens(reading: &ConfigReader<'_>, variant: &BartVariant, width: usize, vocabulary: &str, length: &str) -> Result<TokenInputSpec> {
+fn tokens(
+    reading: &ConfigReader<'_>,
+    variant: &BartVariant,
+    width: usize,
+    vocabulary: &str,
+    length: &str,
+) -> Result<TokenInputSpec> {
     let config = reading.config;
     let length = config.size(length)?;
     Ok(TokenInputSpec {

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
 use crate::model::rope::Rope;
-use crate::model::{TensorLayout, Part, ConfigReader};
+use crate::model::{ConfigReader, Part, TensorLayout};
 use crate::network::{
     Activation, AttentionSpec, Counting, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective,
     OutputSpec, PositionSpec, ProjectSpec, Projection, ProjectionBias, ScoreBias, StackSpec, TokenInputSpec,
@@ -60,10 +60,22 @@ pub(super) const ELECTRA: &[Name] = &[
 
 pub(super) const ALBERT: &[Name] = &[
     ("encoder.embed.project", "encoder.embedding_hidden_mapping_in", TensorLayout::PLAIN),
-    ("encoder.{i}.attention.query", "encoder.albert_layer_groups.{i}.albert_layers.0.attention.query", TensorLayout::PLAIN),
+    (
+        "encoder.{i}.attention.query",
+        "encoder.albert_layer_groups.{i}.albert_layers.0.attention.query",
+        TensorLayout::PLAIN,
+    ),
     ("encoder.{i}.attention.key", "encoder.albert_layer_groups.{i}.albert_layers.0.attention.key", TensorLayout::PLAIN),
-    ("encoder.{i}.attention.value", "encoder.albert_layer_groups.{i}.albert_layers.0.attention.value", TensorLayout::PLAIN),
-    ("encoder.{i}.attention.output", "encoder.albert_layer_groups.{i}.albert_layers.0.attention.dense", TensorLayout::PLAIN),
+    (
+        "encoder.{i}.attention.value",
+        "encoder.albert_layer_groups.{i}.albert_layers.0.attention.value",
+        TensorLayout::PLAIN,
+    ),
+    (
+        "encoder.{i}.attention.output",
+        "encoder.albert_layer_groups.{i}.albert_layers.0.attention.dense",
+        TensorLayout::PLAIN,
+    ),
     (
         "encoder.{i}.attention.norm",
         "encoder.albert_layer_groups.{i}.albert_layers.0.attention.LayerNorm",
@@ -71,7 +83,11 @@ pub(super) const ALBERT: &[Name] = &[
     ),
     ("encoder.{i}.mlp.up", "encoder.albert_layer_groups.{i}.albert_layers.0.ffn", TensorLayout::PLAIN),
     ("encoder.{i}.mlp.down", "encoder.albert_layer_groups.{i}.albert_layers.0.ffn_output", TensorLayout::PLAIN),
-    ("encoder.{i}.mlp.norm", "encoder.albert_layer_groups.{i}.albert_layers.0.full_layer_layer_norm", TensorLayout::PLAIN),
+    (
+        "encoder.{i}.mlp.norm",
+        "encoder.albert_layer_groups.{i}.albert_layers.0.full_layer_layer_norm",
+        TensorLayout::PLAIN,
+    ),
     ("output.transform", "predictions.dense", TensorLayout::PLAIN),
     ("output.norm", "predictions.LayerNorm", TensorLayout::PLAIN),
     ("output.weight", "predictions.decoder.weight", TensorLayout::PLAIN),
@@ -155,7 +171,6 @@ pub(super) struct BertVariant {
     pub relative: Option<(&'static str, usize)>,
 }
 
-/// BERT itself.
 pub(super) const BERT: BertVariant = BertVariant {
     head: "cls.predictions.transform.dense.weight",
     head_activation: None,

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
-use crate::model::{TensorLayout, ConfigReader};
+use crate::model::{ConfigReader, TensorLayout};
 use crate::network::{
     AttentionSpec, Counting, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, PositionSpec,
     ProjectionBias, StackSpec, TokenInputSpec, Wiring,

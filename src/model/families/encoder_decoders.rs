@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::{bart, t5};
 use crate::model::{Family, RaggedNeed, StockHeads, UniformHeads};
 
-/// A row each.
 pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "bart",
@@ -59,7 +58,8 @@ pub(super) static ROWS: &[Family] = &[
             _ => &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
         },
         spec: |r| {
-            let variant = bart::BartVariant { embedding_norm: false, positions: bart::Positions::Sinusoidal, ..bart::BART };
+            let variant =
+                bart::BartVariant { embedding_norm: false, positions: bart::Positions::Sinusoidal, ..bart::BART };
             bart::encoder_decoder(r, &variant)
         },
     },

@@ -5,7 +5,6 @@ use crate::model::rope::Rope;
 use crate::model::{Family, RaggedNeed, StockHeads};
 use crate::network::Activation;
 
-/// A row each.
 pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "bert",
@@ -98,8 +97,12 @@ pub(super) static ROWS: &[Family] = &[
         ragged: Some(&[RaggedNeed::Width]),
         names: |_| &[bert::INPUT, bert::DISTILBERT],
         spec: |r| {
-            let variant =
-                bert::BertVariant { head: "vocab_transform.weight", activation_key: "activation", types: 0, ..bert::BERT };
+            let variant = bert::BertVariant {
+                head: "vocab_transform.weight",
+                activation_key: "activation",
+                types: 0,
+                ..bert::BERT
+            };
             bert::encoder(r, &variant)
         },
     },
@@ -133,7 +136,12 @@ pub(super) static ROWS: &[Family] = &[
             false => &[bert::INPUT, bert::ALBERT],
         },
         spec: |r| {
-            let variant = bert::BertVariant { head: "predictions.dense.weight", embedding: Some(128), shared: true, ..bert::BERT };
+            let variant = bert::BertVariant {
+                head: "predictions.dense.weight",
+                embedding: Some(128),
+                shared: true,
+                ..bert::BERT
+            };
             bert::encoder(r, &variant)
         },
     },

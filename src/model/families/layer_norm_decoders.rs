@@ -6,7 +6,6 @@ use crate::model::rope::Rope;
 use crate::model::{Family, RaggedNeed, StockHeads};
 use crate::network::{NormKind, QueryKeyNormScope, Wiring};
 
-/// A row each.
 pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "gpt2",
@@ -182,7 +181,8 @@ pub(super) static ROWS: &[Family] = &[
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             // Its norms have no key, and nothing learned.
-            let variant = llama::LlamaVariant { norm: NormKind::LayerBare, eps: ("", 1e-5), clips: true, ..llama::LLAMA };
+            let variant =
+                llama::LlamaVariant { norm: NormKind::LayerBare, eps: ("", 1e-5), clips: true, ..llama::LLAMA };
             llama::decoder(r, &variant)
         },
     },

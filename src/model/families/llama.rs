@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
 use crate::model::rope::{Rope, longest};
-use crate::model::{TensorLayout, Part, ConfigReader};
+use crate::model::{ConfigReader, Part, TensorLayout};
 use crate::network::{
     Activation, AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec,
     Projection, ProjectionBias, QueryKeyNorm, QueryKeyNormScope, RotarySpec, StackSpec, TokenInputSpec, Wiring,
@@ -33,15 +33,24 @@ pub(super) const APART: &[Name] = &[
 
 /// Projections that share a tensor.
 pub(super) const FUSED: &[Name] = &[
-    ("decoder.{i}.attention.query", "layers.{i}.self_attn.qkv_proj", TensorLayout::part(Part::Block(Projection::Query))),
+    (
+        "decoder.{i}.attention.query",
+        "layers.{i}.self_attn.qkv_proj",
+        TensorLayout::part(Part::Block(Projection::Query)),
+    ),
     ("decoder.{i}.attention.key", "layers.{i}.self_attn.qkv_proj", TensorLayout::part(Part::Block(Projection::Key))),
-    ("decoder.{i}.attention.value", "layers.{i}.self_attn.qkv_proj", TensorLayout::part(Part::Block(Projection::Value))),
+    (
+        "decoder.{i}.attention.value",
+        "layers.{i}.self_attn.qkv_proj",
+        TensorLayout::part(Part::Block(Projection::Value)),
+    ),
     ("decoder.{i}.mlp.gate", "layers.{i}.mlp.gate_up_proj", TensorLayout::part(Part::Half(0))),
     ("decoder.{i}.mlp.up", "layers.{i}.mlp.gate_up_proj", TensorLayout::part(Part::Half(1))),
 ];
 
 /// One norm before each branch.
-pub(super) const NORMS: &[Name] = &[("decoder.{i}.mlp.norm", "layers.{i}.post_attention_layernorm", TensorLayout::PLAIN)];
+pub(super) const NORMS: &[Name] =
+    &[("decoder.{i}.mlp.norm", "layers.{i}.post_attention_layernorm", TensorLayout::PLAIN)];
 
 /// Norms before and after each branch.
 pub(super) const BOTH_NORMS: &[Name] = &[
@@ -73,7 +82,6 @@ pub(super) const STARCODER: &[Name] = &[
     ("decoder.{i}.mlp.down", "layers.{i}.mlp.c_proj", TensorLayout::PLAIN),
 ];
 
-/// GPT-J.
 pub(super) const GPTJ: &[Name] = &[
     ("decoder.embed.tokens", "wte.weight", TensorLayout::PLAIN),
     ("decoder.{i}.attention.norm", "h.{i}.ln_1", TensorLayout::PLAIN),
@@ -96,7 +104,6 @@ pub(super) struct LlamaVariant {
     pub norm: NormKind,
     /// The key of what norms add to the variance, and its value where there is no such key.
     pub eps: (&'static str, f64),
-    /// Where norms stand.
     pub wiring: Wiring,
     /// The flag under which branches are parallel and read one norm (StableLM).
     pub parallel_key: Option<&'static str>,
@@ -132,7 +139,6 @@ pub(super) struct LlamaVariant {
     pub windows: Windows,
     /// Whether `no_rope_layers` names layers without positions.
     pub unplaced_layers: bool,
-    /// Rotary positions.
     pub rope: Rope,
     /// Rotary positions of layers with a window, where they are others.
     pub window_rope: Option<Rope>,
@@ -143,16 +149,13 @@ pub(super) struct LlamaVariant {
 pub(super) enum Bias {
     /// On queries, keys and values.
     Inputs(Flag),
-    /// On all four.
     All(Flag),
 }
 
 /// What a family has always, never, or where its configuration says so.
 #[derive(Clone, Copy)]
 pub(super) enum Flag {
-    /// In every model.
     Always,
-    /// In no model.
     Never,
     /// Where this key is true; it is false where absent.
     Key(&'static str),
@@ -174,7 +177,6 @@ impl Flag {
 /// Which layers see only the last `sliding_window` positions.
 #[derive(Clone, Copy)]
 pub(super) enum Windows {
-    /// None.
     Never,
     /// All of them; the window where the configuration has no such key.
     Every(Option<usize>),
@@ -185,7 +187,6 @@ pub(super) enum Windows {
     AllBut(usize),
 }
 
-/// Llama itself.
 pub(super) const LLAMA: LlamaVariant = LlamaVariant {
     gemma: false,
     norm: NormKind::Rms,
@@ -213,7 +214,8 @@ pub(super) const LLAMA: LlamaVariant = LlamaVariant {
 };
 
 /// What all Gemmas have in common.
-pub(super) const GEMMA: LlamaVariant = LlamaVariant { gemma: true, norm: NormKind::RmsPlusOne, head_dim: Some(256), tied: true, ..LLAMA };
+pub(super) const GEMMA: LlamaVariant =
+    LlamaVariant { gemma: true, norm: NormKind::RmsPlusOne, head_dim: Some(256), tied: true, ..LLAMA };
 
 /// Layer norm, biases, a feed-forward part without a gate.
 pub(super) const LAYER_NORM: LlamaVariant = LlamaVariant {
@@ -356,7 +358,7 @@ impl LayerPatterns {
                 (0..count).map(|i| i >= first).collect()
             }
             (Windows::AllBut(default), None) => {
-                let nth = config.size_or("sliding_window_pattern", default)?.max(1);
+                let nth = reading.period("sliding_window_pattern", default)?;
                 (0..count).map(|i| (i + 1) % nth != 0).collect()
             }
         };
@@ -373,7 +375,7 @@ impl LayerPatterns {
 fn placed_layers(reading: &ConfigReader<'_>, count: usize) -> Result<Vec<bool>> {
     let config = reading.config;
     let Some(list) = config.get("no_rope_layers") else {
-        let nth = config.size_or("no_rope_layer_interval", 4)?.max(1);
+        let nth = reading.period("no_rope_layer_interval", 4)?;
         return Ok((0..count).map(|i| (i + 1) % nth != 0).collect());
     };
     let wrong = || config.wrong("no_rope_layers", &format!("a list of {count} times 0 or 1"));

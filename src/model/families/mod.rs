@@ -55,7 +55,6 @@ mod vit;
 
 use super::Family;
 
-/// Every supported family.
 pub fn all() -> impl Iterator<Item = &'static Family> {
     let tables = [
         encoders::ROWS,
@@ -76,7 +75,7 @@ mod tests {
     use super::llama::Flag;
     use super::*;
     use crate::checkpoint::Config;
-    use crate::model::{TensorLayout, ConfigReader, StockHeads};
+    use crate::model::{ConfigReader, StockHeads, TensorLayout};
     use crate::network::{AttentionModule, MlpModule, Module, Role, SiteKind, StackKind, roles};
 
     #[test]

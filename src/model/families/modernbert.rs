@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
 use crate::model::rope::{Rope, longest};
-use crate::model::{TensorLayout, Part, ConfigReader};
+use crate::model::{ConfigReader, Part, TensorLayout};
 use crate::network::{
     AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec, Projection,
     ProjectionBias, StackSpec, TokenInputSpec, TransformSpec, Wiring,
@@ -56,7 +56,7 @@ pub(super) fn encoder(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
         bias: config.flag_or("mlp_bias", false)?,
     };
     let count = reading.layers()?;
-    let nth = config.size_or("global_attn_every_n_layers", 3)?.max(1);
+    let nth = reading.period("global_attn_every_n_layers", 3)?;
     let slides = match reading.sliding_layers(count)? {
         Some(slides) => slides,
         None => (0..count).map(|i| i % nth != 0).collect(),

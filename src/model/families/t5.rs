@@ -5,7 +5,7 @@ use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::model::activation::named;
 use crate::model::family::Name;
-use crate::model::{TensorLayout, ConfigReader};
+use crate::model::{ConfigReader, TensorLayout};
 use crate::network::{
     AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec, ScoreBias,
     StackSpec, TokenInputSpec, Wiring,
@@ -42,13 +42,11 @@ pub(super) const NAMES: &[Name] = &[
     ("output.weight", "lm_head.weight", TensorLayout::PLAIN),
 ];
 
-/// Version 1.0.
 pub(super) const PLAIN: &[Name] = &[
     ("encoder.{i}.mlp.up", "encoder.block.{i}.layer.1.DenseReluDense.wi", TensorLayout::PLAIN),
     ("decoder.{i}.mlp.up", "decoder.block.{i}.layer.2.DenseReluDense.wi", TensorLayout::PLAIN),
 ];
 
-/// Version 1.1.
 pub(super) const GATED: &[Name] = &[
     ("encoder.{i}.mlp.gate", "encoder.block.{i}.layer.1.DenseReluDense.wi_0", TensorLayout::PLAIN),
     ("encoder.{i}.mlp.up", "encoder.block.{i}.layer.1.DenseReluDense.wi_1", TensorLayout::PLAIN),

@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::vit;
 use crate::model::{Family, StockHeads, UniformHeads};
 
-/// A row each.
 pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "vit",

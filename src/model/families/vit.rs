@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
-use crate::model::{TensorLayout, Part, ConfigReader};
+use crate::model::{ConfigReader, Part, TensorLayout};
 use crate::network::{
     Activation, AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, PatchInputSpec,
     ProjectionBias, StackSpec, Wiring,
@@ -76,7 +76,6 @@ pub(super) struct VitVariant {
     pub dino: bool,
 }
 
-/// ViT itself.
 pub(super) const VIT: VitVariant = VitVariant { distillation: false, dino: false };
 
 /// The network of a configuration.

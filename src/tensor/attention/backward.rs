@@ -57,11 +57,11 @@ pub(super) fn pull<T: Real>(
                         let (step, size) = (span.len(), asked.len() * span.len());
                         let (weights, slopes, scores) =
                             (&mut weights[..size], &mut slopes[..size], &mut scores[..size]);
-                        scorer.scores((&query, &key), (n, h), &asked, &span, (&mut *weights, step))?;
+                        scorer.scores(&query, &key, n, h, &asked, &span, &mut *weights, step)?;
                         if rules.soft_cap.is_some() {
                             scores.copy_from_slice(weights);
                         }
-                        scorer.normalize((n, h), all, &asked, &span, (&mut *weights, step));
+                        scorer.normalize(n, h, all, &asked, &span, &mut *weights, step);
                         let table = |x| Matrix::new(x, asked.len(), step, step);
                         let (key_rows, query_rows) =
                             (key.rows(n, kv, span.start, span.end)?, query.rows(n, h, asked.start, asked.end)?);

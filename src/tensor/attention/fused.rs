@@ -21,7 +21,7 @@ fn forward<T: Real>(rules: &Rules, parts: [(&CpuStorage, &Layout); 3]) -> Result
     let repeat = heads / shared.max(1);
     let mut out = vec![T::zero(); sequences * queries * heads * width];
     let rows = block_rows(keys);
-    let parts = heads_of(&mut out, (sequences, heads, queries, width))?;
+    let parts = heads_of(&mut out, sequences, heads, queries, width)?;
     rules.with(|scorer| {
         let blocks = parts.into_iter().flat_map(|((n, h), to)| {
             let blocks = to.rows(scorer.asked(n)).below(rows).zip(scorer.blocks(n, rows));
@@ -33,8 +33,8 @@ fn forward<T: Real>(rules: &Rules, parts: [(&CpuStorage, &Layout); 3]) -> Result
                 let span = scorer.span(n, &asked);
                 let step = span.len();
                 let weights = &mut weights[..asked.len() * step];
-                scorer.scores((&q, &k), (n, h), &asked, &span, (&mut *weights, step))?;
-                scorer.normalize((n, h), heads, &asked, &span, (&mut *weights, step));
+                scorer.scores(&q, &k, n, h, &asked, &span, &mut *weights, step)?;
+                scorer.normalize(n, h, heads, &asked, &span, &mut *weights, step);
                 let weights = Matrix::new(weights, asked.len(), step, step)?;
                 let values = v.rows(n, h / repeat, span.start, span.end)?;
                 product(to, weights, values, 1.0, false, Threads::One)

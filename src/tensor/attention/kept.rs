@@ -26,8 +26,8 @@ fn weigh<T: Real>(rules: &Rules, q: (&CpuStorage, &Layout), k: (&CpuStorage, &La
                 let span = scorer.span(at.0, &asked);
                 // Keys before and behind the span keep the weight 0.
                 let out = &mut out[asked.start * keys + span.start..asked.end * keys];
-                scorer.scores((&q, &k), at, &asked, &span, (&mut *out, keys))?;
-                scorer.normalize(at, heads, &asked, &span, (out, keys));
+                scorer.scores(&q, &k, at.0, at.1, &asked, &span, &mut *out, keys)?;
+                scorer.normalize(at.0, at.1, heads, &asked, &span, out, keys);
             }
             Ok(())
         })
@@ -62,7 +62,7 @@ fn mix<T: Real>(weights: (&CpuStorage, &Layout), v: (&CpuStorage, &Layout)) -> R
     let (_, shared, _, width) = v.shape();
     let repeat = heads / shared.max(1);
     let mut out = vec![T::zero(); sequences * queries * heads * width];
-    let parts = heads_of(&mut out, (sequences, heads, queries, width))?;
+    let parts = heads_of(&mut out, sequences, heads, queries, width)?;
     parts.into_par_iter().try_for_each(|((n, h), to)| {
         let (weights, values) = (weights.rows(n, h, 0, queries)?, v.rows(n, h / repeat, 0, keys)?);
         product(to, weights, values, 1.0, false, Threads::One)

@@ -26,11 +26,10 @@ pub struct Scoring<'a> {
     pub soft_cap: Option<f64>,
     /// Added after the cap: `[1 or N, H, 1 or T, S]`.
     pub bias: Option<&'a Tensor>,
-    /// Which keys count.
     pub visibility: &'a Visibility,
 }
 
-/// Result of [`attention`].
+/// What [`attention`] gives back.
 #[derive(Debug)]
 pub struct Attended {
     /// Weights times values, `[N, H, T, d]`.
@@ -102,7 +101,10 @@ type HeadTarget<'a, T> = ((usize, usize), Target<'a, T>);
 /// The parts of `out [N, T, H, d]`, given `(N, H, T, d)`.
 fn heads_of<T: Real>(
     out: &mut [T],
-    (sequences, heads, queries, width): (usize, usize, usize, usize),
+    sequences: usize,
+    heads: usize,
+    queries: usize,
+    width: usize,
 ) -> Result<Vec<HeadTarget<'_, T>>> {
     let mut parts = Vec::with_capacity(sequences * heads);
     for (n, out) in out.chunks_mut((queries * heads * width).max(1)).enumerate() {

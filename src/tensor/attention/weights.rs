@@ -22,7 +22,6 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// Checks shapes.
     pub fn new(q: &Tensor, k: &Tensor, v: &Tensor, scoring: &Scoring<'_>) -> Result<Self> {
         let (n, h, t, d) = q.dims4()?;
         let (kn, kh, s, kd) = k.dims4()?;
@@ -65,7 +64,6 @@ impl Rules {
     }
 }
 
-/// Forms weights.
 pub(super) struct Scorer<'a, T> {
     rules: &'a Rules,
     keys: usize,
@@ -99,11 +97,14 @@ impl<T: Real> Scorer<'_, T> {
     /// `step` numbers apart.
     pub fn scores(
         &self,
-        (q, k): (&Heads<'_, T>, &Heads<'_, T>),
-        (n, h): (usize, usize),
+        q: &Heads<'_, T>,
+        k: &Heads<'_, T>,
+        n: usize,
+        h: usize,
         queries: &Range<usize>,
         span: &Range<usize>,
-        (to, step): (&mut [T], usize),
+        to: &mut [T],
+        step: usize,
     ) -> Result<()> {
         let shared = h / (q.shape().1 / k.shape().1);
         let rows = q.rows(n, h, queries.start, queries.end)?;
@@ -123,11 +124,13 @@ impl<T: Real> Scorer<'_, T> {
     /// Turns scores into weights.
     pub fn normalize(
         &self,
-        (n, h): (usize, usize),
+        n: usize,
+        h: usize,
         heads: usize,
         queries: &Range<usize>,
         span: &Range<usize>,
-        (to, step): (&mut [T], usize),
+        to: &mut [T],
+        step: usize,
     ) {
         let arch = Arch::new();
         for (t, row) in queries.clone().zip(to.chunks_mut(step.max(1))) {

@@ -9,7 +9,6 @@ use super::numbers;
 use crate::tensor::device::has_kernels;
 use crate::tensor::precision::wide;
 
-/// Numbers per task.
 const BLOCK: usize = 1 << 14;
 
 /// Half precision is computed in f32.

@@ -4,7 +4,6 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::{Real, changed};
 
-/// Numbers per task.
 const BLOCK: usize = 1 << 14;
 
 /// A function of one number.
@@ -35,7 +34,6 @@ pub(in crate::tensor) fn map2<T: Real>(x: &[T], y: &[T], f: impl Curve2<T>) -> V
     })
 }
 
-/// In place.
 struct Each<'a, T, F> {
     x: &'a mut [T],
     f: F,

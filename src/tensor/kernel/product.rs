@@ -33,7 +33,6 @@ impl<'a, T: Real> Matrix<'a, T> {
         }
     }
 
-    /// Transposed.
     pub fn t(self) -> Self {
         Self(self.0.transpose())
     }
@@ -99,7 +98,6 @@ fn check(length: usize, rows: usize, columns: usize, step: usize) -> Result<()> 
 pub(in crate::tensor) enum Threads {
     /// On the caller's alone, which is one of many.
     One,
-    /// On all.
     All,
 }
 
@@ -122,10 +120,10 @@ pub(in crate::tensor) fn product<T: Real>(
             to.ncols()
         );
     }
-    let how = (T::from_f64(factor), if add { Accum::Add } else { Accum::Replace });
+    let (factor, accum) = (T::from_f64(factor), if add { Accum::Add } else { Accum::Replace });
     match threads {
-        Threads::One => matmul(to, how.1, a, b, how.0, Par::Seq),
-        Threads::All => in_parts(to, a, b, how),
+        Threads::One => matmul(to, accum, a, b, factor, Par::Seq),
+        Threads::All => in_parts(to, a, b, factor, accum),
     }
     Ok(())
 }
@@ -138,20 +136,20 @@ const DEPTH: usize = 512;
 const EDGE: usize = 16;
 
 /// Halves the result along its longer side until parts are small. It depends on shapes alone, not on threads.
-fn in_parts<T: Real>(to: MatMut<'_, T>, a: MatRef<'_, T>, b: MatRef<'_, T>, how: (T, Accum)) {
+fn in_parts<T: Real>(to: MatMut<'_, T>, a: MatRef<'_, T>, b: MatRef<'_, T>, factor: T, accum: Accum) {
     let (rows, columns) = (to.nrows(), to.ncols());
     let work = rows.saturating_mul(columns).saturating_mul(a.ncols().min(DEPTH));
     let longer = rows.max(columns);
     if work <= PART || longer < 2 * EDGE {
-        return matmul(to, how.1, a, b, how.0, Par::Seq);
+        return matmul(to, accum, a, b, factor, Par::Seq);
     }
     let half = (longer / 2).next_multiple_of(EDGE);
     if rows >= columns {
         let ((top, bottom), (above, below)) = (to.split_at_row_mut(half), a.split_at_row(half));
-        rayon::join(|| in_parts(top, above, b, how), || in_parts(bottom, below, b, how));
+        rayon::join(|| in_parts(top, above, b, factor, accum), || in_parts(bottom, below, b, factor, accum));
     } else {
         let ((left, right), (before, behind)) = (to.split_at_col_mut(half), b.split_at_col(half));
-        rayon::join(|| in_parts(left, a, before, how), || in_parts(right, a, behind, how));
+        rayon::join(|| in_parts(left, a, before, factor, accum), || in_parts(right, a, behind, factor, accum));
     }
 }
 

@@ -43,9 +43,7 @@ pub(in crate::tensor) trait Real: WithDType + Pod + ComplexField {
 
     /// `e^x`; 0 where that is below the smallest normal number.
     fn exp<S: Simd>(simd: S, x: Self::Lanes<S>) -> Self::Lanes<S>;
-    /// The error function.
     fn erf<S: Simd>(simd: S, x: Self::Lanes<S>) -> Self::Lanes<S>;
-    /// The hyperbolic tangent.
     fn tanh<S: Simd>(simd: S, x: Self::Lanes<S>) -> Self::Lanes<S>;
 }
 

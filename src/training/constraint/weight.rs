@@ -81,7 +81,6 @@ impl Default for Constraint {
 }
 
 impl Constraint {
-    /// Measured alone.
     pub fn is_idle(&self) -> bool {
         self.alpha == 0.0 && self.beta == 0.0
     }

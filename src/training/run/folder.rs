@@ -80,7 +80,6 @@ impl RunFolder {
         self.out.join(INSIDE).join(name)
     }
 
-    /// Where records are.
     pub fn metrics(&self) -> PathBuf {
         self.out.join(INSIDE)
     }

@@ -32,9 +32,7 @@ use work::ActiveRun;
 /// What a run reports while it is under way.
 #[derive(Clone, Copy, Debug)]
 pub enum TrainingEvent<'a> {
-    /// A stage begins.
     Stage(Stage),
-    /// A new record.
     Record(&'a Record),
     /// Something a person should know.
     Note(&'a str),
@@ -43,7 +41,6 @@ pub enum TrainingEvent<'a> {
 /// Where and how a run is carried out.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
-    /// Where it computes.
     pub device: Device,
     /// Go on with the run in the folder, where there is one.
     pub resume: bool,

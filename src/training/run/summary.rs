@@ -20,13 +20,11 @@ pub enum TrainingEnd {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TrainingSummary {
-    /// How it ended.
     pub outcome: TrainingEnd,
     /// Steps of constrained training.
     pub constrained_steps: u64,
     /// Whether it ended because hidden units hardly moved any more.
     pub converged: bool,
-    /// Steps of fine-tuning.
     pub finetune_steps: u64,
     /// Loss of a model that knows only how often each token stands in the training data: what any model must beat.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,13 +41,11 @@ pub struct TrainingSummary {
     /// How good the result's translations of held-out pairs are, where they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_translation: Option<TranslationScore>,
-    /// Heads that stay.
     #[serde(skip_serializing_if = "Kept::is_empty")]
     pub kept: Kept,
     /// Parameters of the model with every head.
     pub parameters_before: u64,
     /// Parameters of the result.
     pub parameters_after: u64,
-    /// Seconds of work.
     pub seconds: f64,
 }

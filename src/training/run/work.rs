@@ -16,8 +16,8 @@ use crate::network::{Batch, Gates, Network};
 use crate::task::Ticket;
 use crate::training::constraint::Constraint;
 use crate::training::{
-    Beginning, Blueprint, Centers, Control, Data, Feed, Learner, MetricsLog, Record, RunningSums, STATE, Schedule,
-    SiteRecord, Stage, RunState, StepResult, StepSettings, TrainSettings, TrainingRun, centers, movement, prepare,
+    Beginning, Blueprint, Centers, Control, Data, Feed, Learner, MetricsLog, Record, RunState, RunningSums, STATE,
+    Schedule, SiteRecord, Stage, StepResult, StepSettings, TrainSettings, TrainingRun, centers, movement, prepare,
     state, unigram_loss,
 };
 
@@ -141,7 +141,6 @@ impl<'a> ActiveRun<'a> {
         })
     }
 
-    /// How to train.
     pub fn settings(&self) -> &'a TrainSettings {
         &self.request.settings
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use eframe::egui::{self, DragValue, RichText, ScrollArea, TextEdit, Ui, Vec2};
 use serde::{Deserialize, Serialize};
 
-use super::shown::{Draw, PictureKey, Made};
+use super::shown::{Draw, Made, PictureKey};
 use crate::chart::{AttentionMaps, AttentionPanel, Caption, Grid, Picture, Unit};
 use crate::error::{Error, Result};
 use crate::gui::action::Action;
@@ -19,7 +19,7 @@ use crate::gui::context::Cx;
 use crate::gui::jobs::MOST_PATTERNS;
 use crate::gui::state::State;
 use crate::gui::theme::STRONG;
-use crate::gui::widgets::{Swatch, MatrixTexture, choice, color_bar, empty, note, swatch};
+use crate::gui::widgets::{MatrixTexture, Swatch, choice, color_bar, empty, note, swatch};
 use crate::network::{Head, Site};
 use crate::run::AttentionInput;
 
@@ -36,7 +36,6 @@ pub enum Range {
 /// Which heads have a picture of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Show {
-    /// Each of them.
     #[default]
     Heads,
     /// None: the mean of those of a layer.
@@ -49,7 +48,6 @@ pub enum Over {
     /// Over the image, for one query.
     #[default]
     Image,
-    /// Queries by keys.
     Matrix,
 }
 
@@ -116,7 +114,6 @@ impl Attention {
         }))
     }
 
-    /// Draws the view.
     pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, made: Option<&Made>) {
         let state = cx.state;
         ui.horizontal_wrapped(|ui| self.toolbar(ui, cx));
@@ -266,7 +263,6 @@ impl Attention {
 
 /// Least width of a panel.
 const SMALLEST: f32 = 150.0;
-/// Room between panels.
 const GAP: f32 = 14.0;
 /// Height of the name over a panel.
 const TITLE: f32 = 20.0;

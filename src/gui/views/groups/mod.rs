@@ -40,7 +40,6 @@ pub fn picture(state: &State) -> Result<Draw> {
     OfAnalysis { groups, ..OfAnalysis::of_site() }.draw(state, AnalysisView::Groups)
 }
 
-/// Draws the view.
 pub fn ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
     if cx.state.results.is_none() {
         needs_run(ui, cx, "Groups of heads");

@@ -22,12 +22,10 @@ use crate::words::counted;
 /// In which order heads of a layer stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Sort {
-    /// By index.
     #[default]
     Index,
     /// Heads of a group side by side.
     Group,
-    /// Largest number first.
     Value,
 }
 
@@ -66,7 +64,6 @@ fn short(unit: Unit, value: f64) -> String {
     }
 }
 
-/// Color, order, click.
 pub type OverviewChoice = (HeadColor, Sort, Click);
 
 impl OverviewView {

@@ -12,7 +12,6 @@ use crate::gui::state::ComparedPlan;
 use crate::gui::widgets::{command_button, heading, note};
 use crate::workspace::Outlook;
 
-/// Draws the table.
 pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
     let (state, theme) = (cx.state, cx.theme);
     heading(ui, theme, "Plans side by side");

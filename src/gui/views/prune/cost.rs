@@ -14,7 +14,6 @@ pub fn bars(state: &State) -> Option<CostBars> {
     Some(CostBars::of(&outlook.saving, model.facts.bytes, model.facts.stored_width, subtitle))
 }
 
-/// Draws the table.
 pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
     heading(ui, cx.theme, "What it saves");
     let Some(bars) = bars(cx.state) else {

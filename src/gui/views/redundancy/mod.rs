@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use self::layers::LayerTiles;
 use self::matrix::Drawing;
 use super::of_analysis::OfAnalysis;
-use super::shown::{Draw, PictureKey, Made};
+use super::shown::{Draw, Made, PictureKey};
 use crate::analysis::{FeatureAnalysis, SiteAnalysis};
 use crate::chart::{AnalysisView, Likeness, Order, Picture, Similarity, Unit};
 use crate::error::Result;
@@ -86,7 +86,6 @@ impl Redundancy {
         picture.draw(state, AnalysisView::Redundancy(self.kind.likeness()))
     }
 
-    /// Draws the view.
     pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, made: Option<&Made>) {
         let (Some(site), Some(map)) = (cx.state.site_results(), cx.state.feature()) else {
             needs_run(ui, cx, "Similarities of heads");

@@ -13,7 +13,6 @@ use crate::run::BATCH_SIZE;
 use crate::training::constraint::{Constraint, Diversity, Reduction};
 use crate::training::{VoteAt, Voting};
 
-/// Draws the settings.
 pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
     let mut settings = cx.state.training.settings.clone();
     let name = |ui: &mut Ui, text: &str| ui.label(RichText::new(text).color(cx.theme.muted));

@@ -48,7 +48,6 @@ pub fn picture(state: &State) -> Result<Draw> {
 }
 
 impl TrainingView {
-    /// Draws the view.
     pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         let frame = Frame::new().inner_margin(Margin { right: 10, ..Margin::ZERO });
         let left = (ui.available_width() * 0.36).clamp(220.0, 300.0);

@@ -7,9 +7,7 @@ use crate::plan::{Shape, SiteShape};
 
 /// A column of words to the right of the heads.
 pub struct Summary {
-    /// Its title.
     pub title: &'static str,
-    /// Its width.
     pub width: f32,
     /// One entry per layer.
     pub entries: Vec<String>,
@@ -42,7 +40,6 @@ pub(super) struct Geometry {
     pub width: f32,
     /// Whether there is room for the words about whole layers.
     pub has_summaries: bool,
-    /// The whole grid.
     pub size: Vec2,
 }
 

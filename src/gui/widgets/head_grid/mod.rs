@@ -15,7 +15,6 @@ use crate::plan::{Shape, SiteShape};
 /// How one head is drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadCell {
-    /// Its color.
     pub fill: Color32,
     /// Whether it stays; of pruned heads a small piece remains.
     pub kept: bool,
@@ -29,7 +28,6 @@ pub struct HeadCell {
 
 /// A grid of heads that can be clicked, dragged over and walked with the arrow keys.
 pub struct HeadGrid<'a> {
-    /// The layers.
     pub shape: &'a Shape,
     /// The layers in which heads are not in their own order.
     pub order: Option<&'a [OverviewRow]>,
@@ -43,7 +41,6 @@ pub struct HeadGrid<'a> {
 
 /// What the pointer is over and did.
 pub struct Pointed {
-    /// The whole grid.
     pub response: Response,
     /// The head under the pointer.
     pub head: Option<Head>,

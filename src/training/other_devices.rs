@@ -11,7 +11,7 @@ use super::{AdamSettings, Learner, Parameters, StepSettings};
 use crate::analysis::{Analysis, AnalysisSettings, Gram, Groups, ModelInfo, SiteAnalysis, analyze};
 use crate::evaluation::evaluate;
 use crate::model::Model;
-use crate::network::{Activation, Batch, NoProbe, FeatureMap, Gates, Hidden, Network, Source, TokenMask, Tokens};
+use crate::network::{Activation, Batch, FeatureMap, Gates, Hidden, Network, NoProbe, Source, TokenMask, Tokens};
 use crate::task::Ticket;
 use crate::tensor::{Precision, doubles, without_kernels};
 
