@@ -182,19 +182,6 @@ impl<'a> Points<'a> {
     }
 }
 
-/// Renumbers groups by their lowest member.
-pub fn canonical(labels: &mut [usize]) {
-    let mut names = vec![usize::MAX; labels.iter().max().map_or(0, |last| last + 1)];
-    let mut next = 0;
-    for label in labels {
-        if names[*label] == usize::MAX {
-            names[*label] = next;
-            next += 1;
-        }
-        *label = names[*label];
-    }
-}
-
 /// How much work a search may be.
 #[derive(Clone, Copy, Debug)]
 struct Effort {

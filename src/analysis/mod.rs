@@ -13,6 +13,7 @@ mod gram;
 mod grouping;
 mod hierarchy;
 mod importance;
+mod labels;
 mod moment;
 mod moments;
 mod moments_file;
@@ -33,8 +34,9 @@ pub use agreement::{AnalysisAgreement, GroupAgreement, SiteAgreement, adjusted_r
 pub use document::{Analysis, Baseline, CurvePoint, FeatureAnalysis, ModelInfo, SiteAnalysis};
 pub use file::Document;
 pub use gram::Gram;
-pub use grouping::{Grouping, Points, canonical};
+pub use grouping::{Grouping, Points};
 pub use hierarchy::{Merge, cut, hierarchy, leaf_order};
+pub use labels::canonical;
 pub use importance::{Importance, baseline, importance, magnitude, normalized_by_layer};
 pub use moments::{Moments, SecondMoment, Sensitivity, SharedMoments, SiteMoments, Symmetric};
 pub use probe::{BatchGrams, GramProbe};

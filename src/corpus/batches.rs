@@ -16,6 +16,18 @@ use super::settings::{BatchOrder, Purpose};
 use crate::error::{Error, Result};
 use crate::network::Batch;
 
+impl Corpus {
+    /// A pass over the batches, on `device`.
+    pub fn batches(&self, device: &Device) -> Batches {
+        self.pass(device, 0)
+    }
+
+    /// Pass number `pass`: under [`BatchOrder::Shuffled`](super::BatchOrder::Shuffled) each has an order of its own, and masks differ from pass to pass.
+    pub fn pass(&self, device: &Device, pass: u64) -> Batches {
+        Batches::start(self, device, pass)
+    }
+}
+
 /// Batches that wait for the forward pass; more would only hold memory.
 const AHEAD: usize = 3;
 

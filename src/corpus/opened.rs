@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 use candle_core::Device;
 use sha2::{Digest, Sha256};
 
-use super::batches::Batches;
 use super::images::Images;
 use super::inputs::NamedTensors;
 use super::intake::{Intake, SourceKind};
@@ -150,16 +149,6 @@ impl Corpus {
     /// Splits off every `every`-th block of one batch: (training part, held-out part).
     pub fn split(&self, every: u64) -> (Self, Self) {
         (self.with(|s| s.part = CorpusPart::Training { every }), self.with(|s| s.part = CorpusPart::HeldOut { every }))
-    }
-
-    /// A pass over the batches, on `device`.
-    pub fn batches(&self, device: &Device) -> Batches {
-        self.pass(device, 0)
-    }
-
-    /// Pass number `pass`: under [`BatchOrder::Shuffled`](super::BatchOrder::Shuffled) each has an order of its own, and masks differ from pass to pass.
-    pub fn pass(&self, device: &Device, pass: u64) -> Batches {
-        Batches::start(self, device, pass)
     }
 
     /// Number of batches in a pass, known or estimated; absent where not even a guess can be made.

@@ -5,19 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::interval::Estimate;
-use super::quality::{Quality, QualitySums, SCORED_COPIES, SequenceScore};
+use super::quality::{Candidate, Quality, QualitySums, SCORED_COPIES, SequenceScore};
 use super::similarity::{HiddenSimilarity, SimilaritySums};
 use crate::error::Result;
 use crate::network::{Batch, Gates, Network};
 use crate::task::Ticket;
 use crate::words::counted;
-
-/// A network with its gates: the original, a masked one, a smaller one.
-#[derive(Clone, Copy, Debug)]
-pub struct Candidate<'a> {
-    pub network: &'a Network,
-    pub gates: &'a Gates,
-}
 
 /// What changed between two candidates that read the same batches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

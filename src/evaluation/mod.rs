@@ -14,10 +14,10 @@ mod quality;
 mod similarity;
 mod speed;
 
-pub use compare::{COMPARED_COPIES, Candidate, Comparison, compare};
+pub use compare::{COMPARED_COPIES, Comparison, compare};
 pub use interval::{Estimate, Interval};
 pub use measured::Measured;
 pub use mend::{Calibration, RepairRequest, repair};
-pub use quality::{Quality, SCORED_COPIES, evaluate, is_finite};
+pub use quality::{Candidate, Quality, SCORED_COPIES, evaluate, is_finite};
 pub use similarity::{HiddenSimilarity, pooled};
 pub use speed::{Speed, Speeds, Timing, speed, speeds};

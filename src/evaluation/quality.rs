@@ -6,13 +6,19 @@ use std::time::{Duration, Instant};
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::Candidate;
 use super::generation::TranslationScore;
 use super::interval::Estimate;
 use crate::error::{Error, Result};
 use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Probe, Site, SiteMaps};
 use crate::task::Ticket;
 use crate::tensor::{RowScore, RowTally, tally_rows};
+
+/// A network with its gates: the original, a masked one, a smaller one.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    pub network: &'a Network,
+    pub gates: &'a Gates,
+}
 
 /// Logits made at a time; rows of hidden states are cut so that a large vocabulary does not fill the memory.
 const LOGITS: usize = 1 << 22;

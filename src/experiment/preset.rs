@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use super::Arm;
-use super::request::{ExperimentPlan, ModelShape};
+use super::request::{ExperimentPlan, ExperimentTask, ModelShape};
 use crate::corpus::{self, Input};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
@@ -39,27 +39,6 @@ pub enum Preset {
 
 fn unknown_preset(text: &str) -> Error {
     Error::unknown::<Preset>("size", text)
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ExperimentTask {
-    /// The next token of a text: a decoder.
-    Text,
-    /// The target side of sentence pairs: an encoder-decoder.
-    Pairs,
-}
-
-impl ExperimentTask {
-    /// The task that an input sets.
-    pub fn of(input: &Input) -> Result<Self> {
-        match input {
-            Input::Text(_) => Ok(Self::Text),
-            Input::Pairs { .. } => Ok(Self::Pairs),
-            other => Err(Error::usage(format!("an experiment cannot learn from {}", other.kind()))
-                .hint("give --text or --pairs")),
-        }
-    }
 }
 
 /// The experiment of a size; every part can still be changed.

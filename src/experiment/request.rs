@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Arm, ExperimentTask, Stem};
+use super::{Arm, Stem};
 use crate::corpus::{self, Input};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
@@ -97,5 +97,26 @@ impl ExperimentPlan {
     pub fn steps(&self) -> u64 {
         let stems = self.stems().len() as u64 * self.training.steps;
         self.seeds * (stems + self.arms.len() as u64 * self.voting().finetune_steps)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExperimentTask {
+    /// The next token of a text: a decoder.
+    Text,
+    /// The target side of sentence pairs: an encoder-decoder.
+    Pairs,
+}
+
+impl ExperimentTask {
+    /// The task that an input sets.
+    pub fn of(input: &Input) -> Result<Self> {
+        match input {
+            Input::Text(_) => Ok(Self::Text),
+            Input::Pairs { .. } => Ok(Self::Pairs),
+            other => Err(Error::usage(format!("an experiment cannot learn from {}", other.kind()))
+                .hint("give --text or --pairs")),
+        }
     }
 }

@@ -156,28 +156,6 @@ impl ConfigReader<'_> {
 }
 
 impl Family {
-    /// The family of a configuration; an unknown one is answered with the nearest names.
-    pub fn of(config: &Config) -> Result<&'static Self> {
-        let Some(model_type) = config.text_opt("model_type")? else {
-            if config.get("pretrained_cfg").is_some() {
-                return Err(config
-                    .unsupported("this is a checkpoint of timm, whose layout is not that of transformers")
-                    .hint("take the model's repository for transformers, or convert it"));
-            }
-            return Err(config.unsupported("'model_type' is missing").hint("add the model's type to config.json"));
-        };
-        super::families::all().find(|f| f.model_type == model_type).ok_or_else(|| {
-            let shown: String = model_type.chars().take(60).collect();
-            let mut near: Vec<_> = super::families::all().map(|f| f.model_type).collect();
-            let kin = |name: &str| name.starts_with(&shown) || shown.starts_with(name);
-            near.sort_by_key(|name| (!kin(name), edit_distance(name, &shown), *name));
-            near.truncate(3);
-            Error::new(format!("model_type '{shown}' is not supported"))
-                .at(config.path())
-                .hint(format!("the nearest supported families are {}", near.join(", ")))
-        })
-    }
-
     /// The name under which a new checkpoint stores a role: behind the prefix, unless it belongs to a head or the
     /// architecture is the bare model.
     pub(super) fn name_to_write(&self, config: &Config, role: Role) -> Option<(String, TensorLayout)> {
@@ -214,7 +192,7 @@ fn names_head(architecture: &str) -> bool {
 }
 
 /// Levenshtein distance, on bytes.
-fn edit_distance(a: &str, b: &str) -> usize {
+pub(super) fn edit_distance(a: &str, b: &str) -> usize {
     let b = b.as_bytes();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {

@@ -54,6 +54,9 @@ mod vision_encoders;
 mod vit;
 
 use super::Family;
+use super::family::edit_distance;
+use crate::checkpoint::Config;
+use crate::error::{Error, Result};
 
 pub fn all() -> impl Iterator<Item = &'static Family> {
     let tables = [
@@ -64,6 +67,30 @@ pub fn all() -> impl Iterator<Item = &'static Family> {
         vision_encoders::ROWS,
     ];
     tables.into_iter().flatten()
+}
+
+impl Family {
+    /// The family of a configuration; an unknown one is answered with the nearest names.
+    pub fn of(config: &Config) -> Result<&'static Self> {
+        let Some(model_type) = config.text_opt("model_type")? else {
+            if config.get("pretrained_cfg").is_some() {
+                return Err(config
+                    .unsupported("this is a checkpoint of timm, whose layout is not that of transformers")
+                    .hint("take the model's repository for transformers, or convert it"));
+            }
+            return Err(config.unsupported("'model_type' is missing").hint("add the model's type to config.json"));
+        };
+        all().find(|f| f.model_type == model_type).ok_or_else(|| {
+            let shown: String = model_type.chars().take(60).collect();
+            let mut near: Vec<_> = all().map(|f| f.model_type).collect();
+            let kin = |name: &str| name.starts_with(&shown) || shown.starts_with(name);
+            near.sort_by_key(|name| (!kin(name), edit_distance(name, &shown), *name));
+            near.truncate(3);
+            Error::new(format!("model_type '{shown}' is not supported"))
+                .at(config.path())
+                .hint(format!("the nearest supported families are {}", near.join(", ")))
+        })
+    }
 }
 
 #[cfg(test)]
