@@ -207,6 +207,24 @@ pub(super) fn edit_distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// The network that a configuration describes.
+pub(super) fn spec_of(family: &Family, reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
+    let config = reading.config;
+    let mut spec = (family.spec)(reading)?;
+    check_sizes(&spec, config)?;
+    // Embedding models made from decoders: transformers reads this key, of every decoder, when it builds its masks.
+    if let Some(decoder) = spec.decoder.as_mut().filter(|_| config.get("is_causal") == Some(&Value::Bool(false))) {
+        for attention in decoder.layers.iter_mut().map(|layer| &mut layer.attention) {
+            if attention.window.is_some() {
+                let what = "'is_causal' is false in a model whose layers see windows, which is not supported";
+                return Err(config.unsupported(what));
+            }
+            attention.causal = false;
+        }
+    }
+    Ok(spec)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,6 +20,7 @@ mod repaired;
 mod rope;
 mod stock;
 mod storage;
+mod stored;
 mod weights;
 
 pub use family::{ConfigReader, Family};

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::open::attention_of_role;
+use super::stored::attention_of_role;
 use crate::error::{Error, Result};
 use crate::network::{HeadAxis, Kept, NetworkSpec, Projection, Role, Weights};
 

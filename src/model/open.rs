@@ -8,8 +8,8 @@ use candle_core::{DType, Device};
 use serde_json::Value;
 
 use super::kept::{apply_kept, read_kept};
-use super::weights::{Loader, Reader};
-use super::{ConfigReader, Family, Part, Storage, TensorLayout};
+use super::stored::{StoredRole, attention_of_role, rows_of, stored_shape};
+use super::{ConfigReader, Family, Part, TensorLayout};
 use crate::checkpoint::{Checkpoint, Config, Stored};
 use crate::error::{Error, Result};
 use crate::network::{
@@ -25,24 +25,6 @@ pub struct Model {
     spec: NetworkSpec,
     places: HashMap<Role, StoredRole>,
     notes: Vec<String>,
-}
-
-/// Where a role is stored.
-#[derive(Clone, Debug)]
-pub(super) struct StoredRole {
-    pub name: String,
-    pub layout: TensorLayout,
-    /// Rows of the stored tensor (columns where transposed) in the order of the role; `None` for all.
-    pub rows: Option<Vec<Range<usize>>>,
-    /// Shape that the network expects.
-    pub shape: Vec<usize>,
-}
-
-impl StoredRole {
-    /// Stored name and first row: roles for which this is equal are one block.
-    pub fn block(&self) -> (&str, usize) {
-        (&self.name, self.rows.as_ref().and_then(|rows| rows.first()).map_or(0, |range| range.start))
-    }
 }
 
 /// A stored tensor that holds rows or columns of heads, for surgery.
@@ -120,21 +102,6 @@ impl Model {
         &self.spec
     }
 
-    /// Loads the weights and gives the network.
-    pub fn network(&self, device: &Device, dtype: DType) -> Result<Network> {
-        Network::load(&self.spec, &self.weights(device, dtype))
-    }
-
-    /// Hands out this model's tensors by role and holds them: each stored tensor once, however many roles read it.
-    pub fn weights(&self, device: &Device, dtype: DType) -> Loader {
-        Loader::new(self.reader(device, dtype))
-    }
-
-    /// Reads this model's tensors by role and holds none.
-    pub fn reader(&self, device: &Device, dtype: DType) -> Reader {
-        Reader::new(self, device, dtype)
-    }
-
     /// The element type of most weights.
     pub fn stored(&self) -> Stored {
         let mut bytes: HashMap<Stored, usize> = HashMap::new();
@@ -158,6 +125,11 @@ impl Model {
         self.checkpoint.names().iter().map(String::as_str).filter(|n| !used.contains(n)).collect()
     }
 
+    /// Every role with where it is stored.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Role, StoredRole)> {
+        self.places.iter().map(|(role, place)| (*role, place.clone()))
+    }
+
     /// Where a role is stored.
     pub(super) fn place(&self, role: Role) -> Option<&StoredRole> {
         self.places.get(&role)
@@ -166,13 +138,6 @@ impl Model {
     /// The stored name of a role and how it lies there.
     pub fn stored_as(&self, role: Role) -> Option<(&str, TensorLayout)> {
         self.places.get(&role).map(|p| (p.name.as_str(), p.layout))
-    }
-
-    /// How this model's roles lie in its stored tensors, for writing changed weights back.
-    pub fn storage(&self) -> Result<Storage> {
-        Storage::of(self.places.iter().map(|(role, place)| (*role, place.clone())), |name| {
-            self.checkpoint.info(name).map(|info| info.shape.clone())
-        })
     }
 
     /// Every stored tensor in which heads lie, in the order of the checkpoint.
@@ -211,24 +176,6 @@ impl Model {
     }
 }
 
-/// The sites that read the attention layer of a role, its shape, and which part of it the role is; `None` for roles
-/// outside attention layers.
-pub(super) fn attention_of_role(
-    spec: &NetworkSpec,
-    role: Role,
-) -> Option<(Vec<Site>, &AttentionSpec, AttentionModule)> {
-    let Module::Attention(kind, stored, module) = role.module else { return None };
-    let stack = match kind.stack() {
-        StackKind::Encoder => &spec.encoder,
-        StackKind::Decoder => &spec.decoder,
-    };
-    let layers = &stack.as_ref()?.layers;
-    let sites: Vec<Site> =
-        (0..layers.len()).filter(|i| layers[*i].stored == stored).map(|i| Site::new(kind, i)).collect();
-    let attention = spec.attention(*sites.first()?)?;
-    Some((sites, attention, module))
-}
-
 /// The name under which the checkpoint holds `name`: behind the family's prefix, as the bare model writes it, or with
 /// the spelling of norms in the oldest checkpoints.
 fn stored_name(checkpoint: &Checkpoint, family: &Family, name: &str) -> Option<String> {
@@ -259,24 +206,6 @@ fn check_supported(config: &Config) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// The network that a configuration describes.
-pub(super) fn spec_of(family: &Family, reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
-    let config = reading.config;
-    let mut spec = (family.spec)(reading)?;
-    check_sizes(&spec, config)?;
-    // Embedding models made from decoders: transformers reads this key, of every decoder, when it builds its masks.
-    if let Some(decoder) = spec.decoder.as_mut().filter(|_| config.get("is_causal") == Some(&Value::Bool(false))) {
-        for attention in decoder.layers.iter_mut().map(|layer| &mut layer.attention) {
-            if attention.window.is_some() {
-                let what = "'is_causal' is false in a model whose layers see windows, which is not supported";
-                return Err(config.unsupported(what));
-            }
-            attention.causal = false;
-        }
-    }
-    Ok(spec)
 }
 
 /// Compares what the configuration says of the language-model head with what is in the files, as transformers 5 does:
@@ -407,45 +336,4 @@ fn find(checkpoint: &Checkpoint, family: &Family, role: Role) -> Result<(String,
     Err(Error::new(format!("tensor '{wanted}' is missing"))
         .at(checkpoint.folder())
         .hint("the checkpoint is incomplete, or its config.json belongs to another"))
-}
-
-/// Rows of the stored tensor that make up a role; `None` where all of them do.
-pub(super) fn rows_of(
-    spec: &NetworkSpec,
-    role: Role,
-    shape: &[usize],
-    layout: TensorLayout,
-) -> Option<Vec<Range<usize>>> {
-    match layout.part {
-        Part::Whole => None,
-        Part::Half(index) => {
-            let rows = shape.first().copied()?;
-            Some(std::iter::once(index * rows..(index + 1) * rows).collect())
-        }
-        part @ (Part::Block(projection) | Part::Interleaved(projection)) => {
-            let (_, attention, _) = attention_of_role(spec, role)?;
-            let heads = 0..attention.heads_of(projection);
-            Some(heads.map(|h| part.rows(projection, attention, h)).collect())
-        }
-    }
-}
-
-/// The shape that the stored tensor must have for a role of `shape`.
-pub(super) fn stored_shape(spec: &NetworkSpec, role: Role, shape: &[usize], layout: TensorLayout) -> Vec<usize> {
-    let mut stored = shape.to_vec();
-    if let Some(rows) = stored.first_mut() {
-        match layout.part {
-            Part::Whole => {}
-            Part::Half(_) => *rows *= 2,
-            Part::Block(_) | Part::Interleaved(_) => {
-                if let Some((_, a, _)) = attention_of_role(spec, role) {
-                    *rows = (a.heads + 2 * a.kv_heads) * a.head_dim;
-                }
-            }
-        }
-    }
-    if layout.transposed && stored.len() == 2 {
-        stored.swap(0, 1);
-    }
-    stored
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use super::open::attention_of_role;
+use super::stored::attention_of_role;
 use crate::error::{Error, Result};
 use crate::network::{AttentionModule, Module, NetworkSpec, Projection, Role, Site, Term, Weights};
 

@@ -4,11 +4,21 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 
-use super::open::{StoredRole, rows_of, spec_of, stored_shape};
-use super::{ConfigReader, Family};
+use super::family::spec_of;
+use super::stored::{StoredRole, rows_of, stored_shape};
+use super::{ConfigReader, Family, Model};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 use crate::network::{NetworkSpec, Role, roles};
+
+impl Model {
+    /// How this model's roles lie in its stored tensors, for writing changed weights back.
+    pub fn storage(&self) -> Result<Storage> {
+        Storage::of(self.places(), |name| {
+            self.checkpoint().info(name).map(|info| info.shape.clone())
+        })
+    }
+}
 
 /// How the roles of a network lie in stored tensors: several may share one (fused projections), and several roles
 /// may be one and the same block (tied tables, layers shared by several passes).

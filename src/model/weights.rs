@@ -7,9 +7,26 @@ use std::ops::Range;
 use candle_core::{DType, Device, Tensor};
 
 use super::Model;
-use super::open::StoredRole;
+use super::stored::StoredRole;
 use crate::error::{Error, Result};
-use crate::network::{Role, Weights};
+use crate::network::{Network, Role, Weights};
+
+impl Model {
+    /// Loads the weights and gives the network.
+    pub fn network(&self, device: &Device, dtype: DType) -> Result<Network> {
+        Network::load(&self.spec, &self.weights(device, dtype))
+    }
+
+    /// Hands out this model's tensors by role and holds them: each stored tensor once, however many roles read it.
+    pub fn weights(&self, device: &Device, dtype: DType) -> Loader {
+        Loader::new(self.reader(device, dtype))
+    }
+
+    /// Reads this model's tensors by role and holds none.
+    pub fn reader(&self, device: &Device, dtype: DType) -> Reader {
+        Reader::new(self, device, dtype)
+    }
+}
 
 /// Reads a model's tensors by role in one type and place, afresh each time: it holds nothing.
 #[derive(Clone, Debug)]

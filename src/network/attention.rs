@@ -2,7 +2,7 @@
 
 use candle_core::{D, Tensor};
 
-use super::layer::Norm;
+use super::norm::Norm;
 use super::packing::Packing;
 use super::{
     AttentionModule, AttentionSpec, Module, Probe, Projection, QueryKeyNormScope, Site, SiteKind, SiteMaps, TokenMask,

@@ -12,15 +12,6 @@ use crate::error::{Error, Result};
 use crate::task::Ticket;
 use crate::tensor::at_work;
 
-/// The result of the last stack.
-#[derive(Clone, Debug)]
-pub struct Hidden {
-    /// Of shape `[N, T, D]`.
-    pub states: Tensor,
-    /// Which positions are real.
-    pub mask: TokenMask,
-}
-
 /// A transformer with its weights, held or left in the checkpoint. It keeps no state between batches.
 #[derive(Clone, Debug)]
 pub struct Network {

@@ -7,7 +7,8 @@ use candle_core::{DType, Device, Tensor};
 
 use super::attention::{Angles, Context};
 use super::input::InputWeights;
-use super::layer::{Memory, Norm};
+use super::layer::Memory;
+use super::norm::Norm;
 use super::packing::Packing;
 use super::part::{Deferred, DeferredPart, TokenTable};
 use super::score_bias::{alibi, relative};

@@ -7,6 +7,7 @@ mod document;
 mod layer;
 mod method;
 mod propose;
+mod request;
 mod shape;
 mod snap;
 
@@ -15,7 +16,8 @@ pub use control::{CONTROL, random_like};
 pub use cost::{Cost, Saving, apply, smallest};
 pub use document::Plan;
 pub use method::{Amount, Method, Ranking};
-pub(crate) use propose::check_amount;
-pub use propose::{PlanRequest, propose};
+pub(crate) use request::check_amount;
+pub use propose::propose;
+pub use request::PlanRequest;
 pub use shape::{Shape, SiteShape};
 pub use snap::snap;

@@ -12,34 +12,6 @@ use crate::analysis::{Analysis, Rank};
 use crate::error::{Error, Result};
 use crate::words::counted;
 
-/// What a plan is to be.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PlanRequest {
-    /// What heads are ranked by.
-    pub ranking: Ranking,
-    /// How many heads stay.
-    pub amount: Amount,
-    /// Seed of the random methods.
-    pub seed: u64,
-    /// Whether a layer may lose every head.
-    pub allow_empty: bool,
-}
-
-impl PlanRequest {
-    /// With seed 0, and at least one head in every layer.
-    pub fn new(ranking: impl Into<Ranking>, amount: Amount) -> Self {
-        Self { ranking: ranking.into(), amount, seed: 0, allow_empty: false }
-    }
-
-    pub(super) fn method(&self) -> Method {
-        self.ranking.method
-    }
-
-    pub(super) fn least(&self) -> usize {
-        usize::from(!self.allow_empty)
-    }
-}
-
 /// Which heads stay, by one method. Layers that share weights get the same heads, and every layer a number that
 /// surgery can leave: in layers whose query heads share key/value heads each that stays serves equally many.
 ///
@@ -133,26 +105,6 @@ pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
 /// Heads of the whole model that a share is.
 fn wanted(layers: &[PlanLayer<'_>], ratio: f64) -> usize {
     (ratio * layers.iter().map(PlanLayer::heads).sum::<usize>() as f64).round() as usize
-}
-
-/// Refuses amounts that no plan can keep, and those that the method has no answer to.
-pub(crate) fn check_amount(request: &PlanRequest) -> Result<()> {
-    match request.amount {
-        Amount::Keep(0) if !request.allow_empty => {
-            Err(Error::usage("a layer cannot keep 0 heads").hint("keep at least 1, or allow empty layers"))
-        }
-        Amount::Ratio(ratio) | Amount::LayerRatio(ratio) if !(0.0..=1.0).contains(&ratio) => {
-            Err(Error::usage(format!("{ratio} is no share of heads")).hint("give a number from 0 to 1"))
-        }
-        Amount::Threshold(least) if !least.is_finite() => Err(Error::usage(format!("{least} is no threshold"))),
-        Amount::Threshold(_)
-            if matches!(request.method(), Method::PerGroup | Method::RandomInGroup | Method::Random) =>
-        {
-            Err(Error::usage(format!("{} has no scores that a threshold could cut", request.ranking))
-                .hint("give a number of heads or a ratio"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Spends one budget over the whole model where the highest scores are.
