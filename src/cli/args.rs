@@ -1,14 +1,10 @@
-//! Arguments as typed.
+//! Arguments that commands share, and those of the plainer commands.
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
+use clap_complete::Shell;
 
-use super::curve::CurveArgs;
-use super::experiment::ExperimentArgs;
-use super::figure::AnyView;
-use super::repair::RepairArgs;
-use super::train::TrainArgs;
 use crate::analysis::{Clustering, Groups, Metric};
 use crate::corpus::BatchOrder;
 use crate::evaluation::generation::Translation;
@@ -19,78 +15,6 @@ use crate::plan::Ranking;
 use crate::pruning::ExportFormat;
 use crate::run::Spec;
 use crate::tensor::{DeviceChoice, Precision};
-
-/// See which attention heads carry a transformer, and prune the rest with open eyes
-#[derive(Debug, Parser)]
-#[command(name = "pillars", version, args_conflicts_with_subcommands = true)]
-pub(super) struct Arguments {
-    #[command(subcommand)]
-    pub command: Option<CliCommand>,
-    /// Model folder or workspace file to open in the window; without it the last workspace, or the bundled sample
-    pub model: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum CliCommand {
-    /// Show a model's family, layers, heads and sizes; reads headers only
-    Inspect(InspectArgs),
-    /// Write raw feature maps and logits for notebooks and checks
-    Features(Box<FeaturesArgs>),
-    /// Group the heads of every layer by what they compute on the input, and let its batches vote
-    Analyze(Box<AnalyzeArgs>),
-    /// Add analyses of different parts of a corpus
-    Merge(MergeArgs),
-    /// Choose which heads stay
-    Plan(Box<PlanArgs>),
-    /// Measure loss, perplexity, accuracy and speed; with a plan, before and after
-    Evaluate(Box<EvaluateArgs>),
-    /// Set two analyses side by side, or two models on the same input
-    Compare(Box<super::compare::CompareArgs>),
-    /// Write a model, whole or pruned, for another engine
-    Convert(super::convert::ConvertArgs),
-    /// Print completions for a shell
-    Completions(super::shell::CompletionsArgs),
-    /// Print the manual page, or write one per command
-    Man(super::shell::ManArgs),
-    /// Measure quality against the share of heads kept, for every method beside random heads
-    Curve(Box<CurveArgs>),
-    /// Draw a picture of an analysis or of quality curves as SVG, PNG or CSV
-    Figure(FigureArgs),
-    /// Let the heads that stay speak for the others: new output projections for a plan
-    Repair(Box<RepairArgs>),
-    /// Write the smaller checkpoint, reopen it, and prove it equal to the masked model
-    Prune(Box<PruneArgs>),
-    /// Train with the group constraint, vote, fine-tune, and remove the heads that lost
-    Train(Box<TrainArgs>),
-    /// Run the paper's ablation: plain and constrained training, votes, controls, over several seeds
-    Experiment(Box<ExperimentArgs>),
-}
-
-impl Arguments {
-    pub fn is_quiet(&self) -> bool {
-        match &self.command {
-            Some(CliCommand::Features(a)) => a.common.quiet,
-            Some(CliCommand::Analyze(a)) => a.common.quiet,
-            Some(CliCommand::Evaluate(a)) => a.common.quiet,
-            Some(CliCommand::Curve(a)) => a.common.quiet,
-            Some(CliCommand::Repair(a)) => a.common.quiet,
-            Some(CliCommand::Compare(a)) => a.common.quiet,
-            Some(CliCommand::Prune(a)) => a.common.quiet,
-            Some(CliCommand::Train(a)) => a.common.quiet,
-            Some(CliCommand::Plan(a)) => a.common.quiet,
-            Some(CliCommand::Experiment(a)) => a.quiet,
-            Some(
-                CliCommand::Inspect(_)
-                | CliCommand::Merge(_)
-                | CliCommand::Figure(_)
-                | CliCommand::Convert(_)
-                | CliCommand::Completions(_)
-                | CliCommand::Man(_),
-            )
-            | None => false,
-        }
-    }
-}
 
 #[derive(Debug, Args)]
 pub(super) struct InspectArgs {
@@ -272,37 +196,6 @@ pub(super) struct EvaluateArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct FigureArgs {
-    /// Analysis or quality curves to draw
-    #[arg(value_name = "FILE.json")]
-    pub document: PathBuf,
-    /// Of an analysis: overview, overview-MEASURE, redundancy, redundancy-distance, redundancy-cka, groups, scores,
-    /// votes, settling.
-    /// Of quality curves: quality, pareto-parameters, pareto-flops, pareto-speed, each with -loss, -perplexity, -accuracy,
-    /// -agreement or -cosine behind it for a measure other than the usual one
-    #[arg(long, value_name = "NAME")]
-    pub view: AnyView,
-    /// Attention layer, e.g. encoder.3; without it all
-    #[arg(long, value_name = "SITE")]
-    pub site: Option<Site>,
-    /// Feature map to look through
-    #[arg(long, value_name = "MAP")]
-    pub feature: Option<FeatureMap>,
-    /// Plan whose choice is marked, instead of the votes' own
-    #[arg(long, value_name = "P.json")]
-    pub plan: Option<PathBuf>,
-    /// Draw on dark instead of white
-    #[arg(long)]
-    pub dark: bool,
-    /// PNG pixels per unit
-    #[arg(long, default_value_t = DEFAULT_SCALE, value_name = "X")]
-    pub scale: f64,
-    /// File to write; its extension names the format: svg, png or csv. A file of that name is replaced
-    #[arg(long, value_name = "F")]
-    pub out: PathBuf,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct PruneArgs {
     /// Folder in Hugging Face layout
     pub model: PathBuf,
@@ -415,4 +308,17 @@ pub(super) struct CommonArgs {
     /// No progress, no warnings
     #[arg(long)]
     pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell: bash, zsh, fish, elvish or powershell
+    pub shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// Folder for one page per command; without it the main page goes to stdout
+    #[arg(long)]
+    pub out: Option<PathBuf>,
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use super::args::FigureArgs;
 use super::console::Console;
 use crate::analysis::{Analysis, Document};
 use crate::chart::{AnalysisView, CurveView, Picture, Request, Theme, build};
@@ -38,6 +37,37 @@ impl FromStr for AnyView {
             None => text.parse().map(Self::Analysis),
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FigureArgs {
+    /// Analysis or quality curves to draw
+    #[arg(value_name = "FILE.json")]
+    pub document: PathBuf,
+    /// Of an analysis: overview, overview-MEASURE, redundancy, redundancy-distance, redundancy-cka, groups, scores,
+    /// votes, settling.
+    /// Of quality curves: quality, pareto-parameters, pareto-flops, pareto-speed, each with -loss, -perplexity, -accuracy,
+    /// -agreement or -cosine behind it for a measure other than the usual one
+    #[arg(long, value_name = "NAME")]
+    pub view: AnyView,
+    /// Attention layer, e.g. encoder.3; without it all
+    #[arg(long, value_name = "SITE")]
+    pub site: Option<Site>,
+    /// Feature map to look through
+    #[arg(long, value_name = "MAP")]
+    pub feature: Option<FeatureMap>,
+    /// Plan whose choice is marked, instead of the votes' own
+    #[arg(long, value_name = "P.json")]
+    pub plan: Option<PathBuf>,
+    /// Draw on dark instead of white
+    #[arg(long)]
+    pub dark: bool,
+    /// PNG pixels per unit
+    #[arg(long, default_value_t = DEFAULT_SCALE, value_name = "X")]
+    pub scale: f64,
+    /// File to write; its extension names the format: svg, png or csv. A file of that name is replaced
+    #[arg(long, value_name = "F")]
+    pub out: PathBuf,
 }
 
 pub(super) fn run(args: &FigureArgs, console: &Console) -> Result<()> {

@@ -3,6 +3,7 @@
 
 mod analyze;
 mod args;
+mod arguments;
 mod compare;
 mod console;
 mod convert;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::error::{Error, ErrorKind};
-use args::{Arguments, CliCommand};
+use arguments::{Arguments, CliCommand};
 use console::Console;
 
 /// Runs the program with the arguments of the process.

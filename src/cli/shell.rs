@@ -1,27 +1,14 @@
 //! `pillars completions` and `pillars man`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::{Args, CommandFactory};
-use clap_complete::Shell;
+use clap::CommandFactory;
 
-use super::args::Arguments;
+use super::args::{CompletionsArgs, ManArgs};
+use super::arguments::Arguments;
 use super::console::Console;
 use crate::checkpoint::write_atomically;
 use crate::error::{Error, Result};
-
-#[derive(Debug, Args)]
-pub(super) struct CompletionsArgs {
-    /// The shell: bash, zsh, fish, elvish or powershell
-    pub shell: Shell,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ManArgs {
-    /// Folder for one page per command; without it the main page goes to stdout
-    #[arg(long)]
-    pub out: Option<PathBuf>,
-}
 
 pub(super) fn completions(args: &CompletionsArgs, console: &Console) -> Result<()> {
     let mut text = Vec::new();

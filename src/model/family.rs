@@ -225,6 +225,21 @@ pub(super) fn spec_of(family: &Family, reading: &ConfigReader<'_>) -> Result<Net
     Ok(spec)
 }
 
+/// Refuses shapes that no attention can have before anything is computed from them.
+fn check_sizes(spec: &NetworkSpec, config: &Config) -> Result<()> {
+    for (site, attention) in spec.sites() {
+        let AttentionSpec { heads, kv_heads, head_dim, .. } = attention;
+        if *heads == 0 || *kv_heads == 0 || *head_dim == 0 || heads % kv_heads != 0 {
+            let what = format!("{site} would have {heads} heads of {head_dim} over {kv_heads} key/value heads");
+            return Err(config.unsupported(what));
+        }
+    }
+    if spec.sites().is_empty() {
+        return Err(config.unsupported("the model has no layers"));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

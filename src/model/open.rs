@@ -271,21 +271,6 @@ fn if_quantized(checkpoint: &Checkpoint, error: Error) -> Error {
         .hint("use the model's float32, float16 or bfloat16 checkpoint")
 }
 
-/// Refuses shapes that no attention can have before anything is computed from them.
-fn check_sizes(spec: &NetworkSpec, config: &Config) -> Result<()> {
-    for (site, attention) in spec.sites() {
-        let AttentionSpec { heads, kv_heads, head_dim, .. } = attention;
-        if *heads == 0 || *kv_heads == 0 || *head_dim == 0 || heads % kv_heads != 0 {
-            let what = format!("{site} would have {heads} heads of {head_dim} over {kv_heads} key/value heads");
-            return Err(config.unsupported(what));
-        }
-    }
-    if spec.sites().is_empty() {
-        return Err(config.unsupported("the model has no layers"));
-    }
-    Ok(())
-}
-
 /// Finds every role in the checkpoint and checks its shape.
 fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Result<HashMap<Role, StoredRole>> {
     let mut places = HashMap::new();

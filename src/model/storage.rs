@@ -14,9 +14,7 @@ use crate::network::{NetworkSpec, Role, roles};
 impl Model {
     /// How this model's roles lie in its stored tensors, for writing changed weights back.
     pub fn storage(&self) -> Result<Storage> {
-        Storage::of(self.places(), |name| {
-            self.checkpoint().info(name).map(|info| info.shape.clone())
-        })
+        Storage::of(self.places(), |name| self.checkpoint().info(name).map(|info| info.shape.clone()))
     }
 }
 

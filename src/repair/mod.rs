@@ -32,6 +32,7 @@ mod choice;
 mod dense;
 mod document;
 mod order;
+mod projection;
 mod refit;
 mod regression;
 mod scale;
@@ -42,5 +43,6 @@ mod testing;
 
 pub use choice::{propose, replaceability};
 pub use document::{Repair, RepairMode, RepairRecord, SiteRepair, Tried};
-pub use refit::{Basis, RefitRequest, Ridge, refit};
+pub use projection::{Basis, Ridge};
+pub use refit::{RefitRequest, refit};
 pub use stream::{StreamRequest, plan_of, stream};

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::dense::{block, dense, inner, product, rows};
 use super::document::{Repair, RepairMode, RepairRecord, SiteRepair};
+use super::projection::{Basis, OutputProjection, Ridge, fit_and_judge, new_output};
 use super::regression::{Fit, Regression};
 use super::scale::scale_site;
 use crate::analysis::{Moments, SecondMoment, SharedMoments, SiteMoments};

@@ -4,7 +4,7 @@ use faer::Mat;
 
 use super::dense::{block, rows};
 use super::document::SiteRepair;
-use super::refit::{Basis, OutputProjection, Ridge, fit_and_judge};
+use super::projection::{Basis, OutputProjection, Ridge, fit_and_judge};
 use super::regression::{Fit, Regression};
 use crate::analysis::{SecondMoment, SiteMoments};
 use crate::error::Result;

@@ -14,7 +14,7 @@ use faer::Mat;
 use super::dense::{Factor, block, product, rows};
 use super::document::{Repair, RepairMode, RepairRecord};
 use super::order::{improve, stays};
-use super::refit::{Basis, OutputProjection, Ridge, fit_and_judge, new_output};
+use super::projection::{Basis, OutputProjection, Ridge, fit_and_judge, new_output};
 use super::regression::{Fit, Regression, pull};
 use super::sweep::Sweep;
 use crate::analysis::ModelInfo;

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, Opened};
 use crate::analysis::{self, Clustering, Groups, Metric};
 use crate::corpus::{self, BatchOrder, CorpusPart, Input, Intake, Purpose, SourceKind};
 use crate::error::{Error, ErrorKind};
@@ -136,67 +135,6 @@ pub fn refusal(mut faults: Vec<Fault>) -> Error {
 }
 
 impl Spec {
-    /// Checks everything that can be known without reading the input; every fault at once.
-    ///
-    /// # Errors
-    /// Every fault, that no input is named among them.
-    pub fn check(&self, opened: &Opened) -> Result<Checked, Vec<Fault>> {
-        let mut faults = Vec::new();
-        if self.input.is_none() {
-            let error = Error::usage("no input is given").hint("choose what the model reads");
-            faults.push(Fault { field: Field::Input, error });
-        }
-        match self.check_without_input(opened) {
-            Ok(checked) if faults.is_empty() => Ok(checked),
-            Ok(_) => Err(faults),
-            Err(others) => Err(faults.into_iter().chain(others).collect()),
-        }
-    }
-
-    /// [`Spec::check`] for work that can do without an input; one that is named is checked all the same.
-    ///
-    /// # Errors
-    /// Every fault.
-    pub fn check_without_input(&self, opened: &Opened) -> Result<Checked, Vec<Fault>> {
-        let mut faults = Vec::new();
-        let mut fault = |field, error| faults.push(Fault { field, error });
-        let model = &opened.model;
-        let intake = Intake::of(model);
-        if let Some(input) = &self.input {
-            let kind = intake.as_ref().ok().and_then(|intake| kind_fault(input, intake));
-            if let Some(error) = path_fault(input, model.checkpoint().folder()).or(kind) {
-                fault(Field::Input, error);
-            }
-        }
-        if self.features.is_empty() {
-            fault(Field::Features, Error::usage("choose at least one feature map"));
-        }
-        if self.batch_size == Some(0) {
-            fault(Field::Batches, Error::usage("a batch needs at least one sequence"));
-        }
-        if self.held_out_every.is_some_and(|every| every < 2) {
-            fault(Field::Batches, Error::usage("holding every batch out leaves nothing to read"));
-        }
-        if self.memory.is_some() && self.importance {
-            let what = "importance needs gradients through the whole model, whose memory has no bound";
-            fault(Field::Memory, Error::usage(what).hint("leave out importance or the memory limit"));
-        }
-        let sites = model.spec().sites();
-        let names: Vec<_> = sites.iter().map(|(site, _)| *site).collect();
-        let groups = sites.iter().map(|(site, a)| self.groups.at(*site, a.heads).map(drop));
-        if let Some(error) = std::iter::once(self.groups.check(&names)).chain(groups).find_map(Result::err) {
-            fault(Field::Groups, error);
-        }
-        match intake {
-            Ok(intake) if faults.is_empty() => Ok(Checked::new(self.clone(), opened.clone(), intake)),
-            Ok(_) => Err(faults),
-            Err(error) => {
-                faults.push(Fault { field: Field::Input, error });
-                Err(faults)
-            }
-        }
-    }
-
     /// Tokens of each input for which costs are counted.
     pub fn cost_length(&self) -> usize {
         self.seq_len.unwrap_or(COST_LENGTH)

@@ -7,6 +7,7 @@ use pulp::Simd;
 
 use super::device::has_kernels;
 use super::kernel::{Curve2, Real, ScalarFunction, cast, map, map2, numbers, reading, sigmoid, tensor, widened};
+use super::nonlinearity::Nonlinearity;
 use super::portable;
 
 /// Exact GELU, `x * Phi(x)`.
@@ -40,15 +41,6 @@ fn activate(x: &Tensor, f: Nonlinearity) -> Result<Tensor> {
     } else {
         portable::activate(x, f)
     }
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Nonlinearity {
-    Gelu,
-    GeluTanh,
-    QuickGelu,
-    Relu,
-    Silu,
 }
 
 /// `x` goes to `x * gate(x)`, with the gate and its derivative.

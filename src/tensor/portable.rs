@@ -4,9 +4,9 @@
 
 use candle_core::{D, Result, Tensor};
 
-use super::activation::Nonlinearity;
 use super::attention::{Attended, Scoring};
 use super::kernel::widened;
+use super::nonlinearity::Nonlinearity;
 
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (out, width) = weight.dims2()?;
@@ -14,7 +14,7 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
     // One large product instead of a batch of small ones.
     let flat = x.reshape(((), width))?.matmul(&weight.t()?)?;
     let flat = match bias {
-        Some(bias) => super::add_shared(&flat, bias)?,
+        Some(bias) => add_shared(&flat, bias)?,
         None => flat,
     };
     if let Some(last) = shape.last_mut() {

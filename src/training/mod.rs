@@ -15,8 +15,6 @@ mod blueprint;
 pub mod constraint;
 mod control;
 mod data;
-#[cfg(test)]
-mod other_devices;
 mod feed;
 mod importance;
 mod initial;
@@ -26,6 +24,8 @@ mod loss_scale;
 mod metrics;
 mod movement;
 mod optimizer;
+#[cfg(test)]
+mod other_devices;
 mod parameters;
 mod run;
 mod schedule;

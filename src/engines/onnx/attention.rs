@@ -1,7 +1,7 @@
 //! One attention layer as operations of ONNX.
 
 use super::graph::{Attribute, ElementType, Graph};
-use super::layer::{linear, norm};
+use super::modules::{linear, norm};
 use crate::network::{
     AttentionModule, AttentionSpec, Module, Projection, QueryKeyNorm, QueryKeyNormScope, Role, RotarySpec, ScoreBias,
     alibi_slopes, relative_bucket,

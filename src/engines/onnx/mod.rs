@@ -17,6 +17,7 @@
 mod attention;
 mod graph;
 mod layer;
+mod modules;
 mod network;
 mod read;
 mod run;
@@ -40,9 +41,6 @@ use crate::plan::Plan;
 use crate::pruning::{RECORD, check_apart, copy_side_files, sample_batches};
 use crate::repair::{Repair, RepairRecord};
 use crate::task::Ticket;
-
-/// Operator set of the graphs.
-const OPSET: i64 = 17;
 
 /// Largest difference to the masked model, as a share of its largest value, that rounding explains.
 const TOLERANCE: f64 = 1e-4;

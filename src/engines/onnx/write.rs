@@ -5,13 +5,15 @@ use std::path::Path;
 
 use candle_core::DType;
 
-use super::OPSET;
 use super::graph::{ElementType, Graph, Initializer, tensor_header};
 use super::wire::WireMessage;
 use crate::checkpoint::{tensor_bytes, write_with};
 use crate::error::{Error, Result};
 use crate::network::Weights;
 use crate::task::Ticket;
+
+/// Operator set of the graphs.
+pub(super) const OPSET: i64 = 17;
 
 /// A message of protocol buffers cannot be longer than 2 GiB. Weights of larger models lie in a file of their own.
 const LARGEST_MESSAGE: u64 = (1 << 31) - (1 << 20);

@@ -4,7 +4,7 @@ use candle_core::{Result, Storage, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::block_rows;
+use super::blocks::block_rows;
 use super::weights::Rules;
 use crate::tensor::kernel::{Heads, Matrix, Real, Target, Threads, product, tensor};
 

@@ -5,8 +5,8 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::backward::{Pulled, pull};
+use super::blocks::{block_rows, by_type, heads_of};
 use super::weights::Rules;
-use super::{block_rows, by_type, heads_of};
 use crate::tensor::kernel::{Heads, Matrix, Real, Threads, product};
 
 /// `q [N, H, T, d]`, `k` and `v` `[N, H_kv, S, d]` to weights times values, `[N, T, H, d]`.

@@ -5,8 +5,8 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Storage, Tensor,
 use rayon::prelude::*;
 
 use super::backward::pull;
+use super::blocks::{block_rows, by_type, heads_of};
 use super::weights::Rules;
-use super::{block_rows, by_type, heads_of};
 use crate::tensor::kernel::{Heads, Real, Target, Threads, product, tensor};
 
 /// `q [N, H, T, d]` and `k [N, H_kv, S, d]` to softmax weights `[N, H, T, S]`.

@@ -4,39 +4,22 @@
 //! the other, so that no weights are formed as a whole unless they are asked for.
 
 mod backward;
+mod blocks;
 mod fused;
 mod kept;
+mod scoring;
 mod weights;
 
 use candle_core::{Result, Tensor};
 
 use super::device::has_kernels;
-use super::kernel::{Real, Target, cast, widened};
-use super::{Visibility, portable};
+use super::kernel::{cast, widened};
+use super::portable;
+pub use blocks::block_numbers;
 use fused::Fused;
 use kept::{Mix, Weigh};
+pub use scoring::{Attended, Scoring};
 use weights::Rules;
-
-/// How scores are formed.
-#[derive(Clone, Copy, Debug)]
-pub struct Scoring<'a> {
-    /// Factor on the products of queries and keys.
-    pub scale: f64,
-    /// `cap * tanh(score / cap)` after scaling.
-    pub soft_cap: Option<f64>,
-    /// Added after the cap: `[1 or N, H, 1 or T, S]`.
-    pub bias: Option<&'a Tensor>,
-    pub visibility: &'a Visibility,
-}
-
-/// What [`attention`] gives back.
-#[derive(Debug)]
-pub struct Attended {
-    /// Weights times values, `[N, H, T, d]`.
-    pub output: Tensor,
-    /// Softmax weights `[N, H, T, S]`, where asked for.
-    pub weights: Option<Tensor>,
-}
 
 /// `softmax(q k^T) v` per head: `q [N, H, T, d]`, `k` and `v` `[N, H_kv, S, d]`, `H` a multiple of `H_kv`.
 ///
@@ -64,54 +47,6 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scoring: &Scoring<'_>, keep
 /// With the numbers of a row side by side.
 fn side_by_side(x: &Tensor) -> Result<Tensor> {
     if x.stride().last() == Some(&1) { Ok(x.clone()) } else { x.contiguous() }
-}
-
-/// Runs a generic function for the float type of a tensor.
-macro_rules! by_type {
-    ($dtype:expr, $run:ident($($argument:expr),*)) => {
-        match $dtype {
-            candle_core::DType::F32 => $run::<f32>($($argument),*),
-            candle_core::DType::F64 => $run::<f64>($($argument),*),
-            other => candle_core::bail!("attention needs floats, not {other:?}"),
-        }
-    };
-}
-use by_type;
-
-/// Numbers of a block of scores that fit the cache.
-const CACHE: usize = 1 << 15;
-/// Fewest queries per block.
-const FEWEST: usize = 8;
-/// Most of them: enough for a product that keeps a processor busy.
-const MOST: usize = 128;
-
-/// Most numbers of a block of scores for `keys` keys on the processor; every thread has one.
-pub fn block_numbers(keys: usize) -> usize {
-    CACHE.max(keys.saturating_mul(FEWEST))
-}
-
-/// Queries per block: few enough for the cache.
-fn block_rows(keys: usize) -> usize {
-    (CACHE / keys.max(1)).clamp(FEWEST, MOST)
-}
-
-/// Head `h` of sequence `n` as `(n, h)`, and where its result goes, `[T, d]`.
-type HeadTarget<'a, T> = ((usize, usize), Target<'a, T>);
-
-/// The parts of `out [N, T, H, d]`, given `(N, H, T, d)`.
-fn heads_of<T: Real>(
-    out: &mut [T],
-    sequences: usize,
-    heads: usize,
-    queries: usize,
-    width: usize,
-) -> Result<Vec<HeadTarget<'_, T>>> {
-    let mut parts = Vec::with_capacity(sequences * heads);
-    for (n, out) in out.chunks_mut((queries * heads * width).max(1)).enumerate() {
-        let all = Target::new(out, queries, heads * width, heads * width)?;
-        parts.extend(all.beside(width).enumerate().map(|(h, to)| ((n, h), to)));
-    }
-    Ok(parts)
 }
 
 #[cfg(test)]

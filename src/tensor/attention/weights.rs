@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::{Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 
-use super::Scoring;
+use super::scoring::Scoring;
 use crate::tensor::Visibility;
 use crate::tensor::kernel::{Heads, Real, Target, Threads, exp, product, reading, tanh};
 

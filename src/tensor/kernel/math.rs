@@ -2,22 +2,6 @@
 
 use pulp::Simd;
 
-use super::Real;
-
-/// `e^x` for any float.
-#[inline(always)]
-pub(in crate::tensor) fn exp<T: Real, S: Simd>(simd: S, x: T::Lanes<S>) -> T::Lanes<S> {
-    T::exp(simd, x)
-}
-
-/// `1 / (1 + e^-x)`.
-#[inline(always)]
-pub(in crate::tensor) fn sigmoid<T: Real, S: Simd>(simd: S, x: T::Lanes<S>) -> T::Lanes<S> {
-    let one = T::splat(simd, 1.0);
-    let e = T::exp(simd, T::minus(simd, T::splat(simd, 0.0), x));
-    T::over(simd, one, T::plus(simd, one, e))
-}
-
 /// `sum_i coefficients[i] x^(n - 1 - i)`, by Horner's rule.
 #[inline(always)]
 fn polynomial<S: Simd>(simd: S, x: S::f32s, coefficients: &[f32]) -> S::f32s {
@@ -80,12 +64,6 @@ pub(super) fn tanh_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let e = exp_f32(simd, simd.add_f32s(x, x));
     let far = simd.sub_f32s(one, simd.div_f32s(simd.splat_f32s(2.0), simd.add_f32s(e, one)));
     simd.select_f32s(simd.less_than_f32s(square, simd.splat_f32s(0.390_625)), near, far)
-}
-
-/// The hyperbolic tangent for any float.
-#[inline(always)]
-pub(in crate::tensor) fn tanh<T: Real, S: Simd>(simd: S, x: T::Lanes<S>) -> T::Lanes<S> {
-    T::tanh(simd, x)
 }
 
 #[cfg(test)]

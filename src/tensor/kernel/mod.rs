@@ -6,6 +6,7 @@
 mod cast;
 mod each;
 mod fresh;
+mod functions;
 mod heads;
 mod math;
 mod product;
@@ -15,8 +16,8 @@ mod row;
 pub(super) use cast::{cast, widened};
 pub(super) use each::{Curve2, ScalarFunction, map, map2};
 pub(super) use fresh::{changed, repeated, written};
+pub(super) use functions::{exp, sigmoid, tanh};
 pub(super) use heads::Heads;
-pub(super) use math::{exp, sigmoid, tanh};
 pub(super) use product::{Matrix, Target, Threads, product};
 pub(super) use real::Real;
 pub(super) use row::{exponentials, largest, sum_of_exponentials};

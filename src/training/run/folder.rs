@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::RunOptions;
+use super::options::RunOptions;
 use crate::checkpoint::{Taking, WorkFolder, write_atomically};
 use crate::error::{Error, Result};
 use crate::pruning::{RECORD, check_apart};

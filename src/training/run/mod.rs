@@ -13,46 +13,21 @@
 //! | `training/summary.json` | quality of each stage |
 
 mod folder;
+mod options;
 mod stages;
 mod summary;
 mod work;
 
 use std::path::Path;
 
-use candle_core::Device;
-
 pub use folder::RunFolder;
+pub use options::{RunOptions, TrainingEvent};
 pub use summary::{TrainingEnd, TrainingSummary};
 
-use super::{Control, Record, Stage, TrainingRun};
+use super::{Control, TrainingRun};
 use crate::error::Result;
 use crate::task::Ticket;
 use work::ActiveRun;
-
-/// What a run reports while it is under way.
-#[derive(Clone, Copy, Debug)]
-pub enum TrainingEvent<'a> {
-    Stage(Stage),
-    Record(&'a Record),
-    /// Something a person should know.
-    Note(&'a str),
-}
-
-/// Where and how a run is carried out.
-#[derive(Clone, Debug)]
-pub struct RunOptions {
-    pub device: Device,
-    /// Go on with the run in the folder, where there is one.
-    pub resume: bool,
-    /// Replace a folder that an earlier run or export wrote.
-    pub force: bool,
-}
-
-impl Default for RunOptions {
-    fn default() -> Self {
-        Self { device: Device::Cpu, resume: false, force: false }
-    }
-}
 
 /// Carries `request` out, or goes on with it.
 ///

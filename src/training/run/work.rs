@@ -5,7 +5,8 @@ use std::time::Instant;
 use candle_core::Device;
 
 use super::folder::RunFolder;
-use super::{RunOptions, TrainingEvent, TrainingSummary};
+use super::options::{RunOptions, TrainingEvent};
+use super::summary::TrainingSummary;
 use crate::analysis::{Distances, Metric};
 use crate::corpus::{BatchOrder, Corpus, TextTokenizer};
 use crate::error::{Error, Result};
