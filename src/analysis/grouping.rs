@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::exact::Exact;
 use super::partition::Partition;
 use super::quality::Distances;
-use super::{Clustering, Gram, Metric, cut, factor, hierarchy, start};
+use super::{Clustering, Gram, Metric, canonical, cut, factor, hierarchy, start};
 use crate::error::{Error, Result};
 
 /// A partition of a layer's heads.

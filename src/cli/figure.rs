@@ -1,15 +1,18 @@
 //! `pillars figure`: the pictures of the window, without it.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use clap::Args;
 
 use super::console::Console;
 use crate::analysis::{Analysis, Document};
 use crate::chart::{AnalysisView, CurveView, Picture, Request, Theme, build};
 use crate::error::{Error, Result};
 use crate::evaluation::curve::Curves;
-use crate::figure::{claim, write};
+use crate::figure::{DEFAULT_SCALE, claim, write};
+use crate::network::{FeatureMap, Site};
 use crate::plan::Plan;
 
 /// A picture of an analysis, or of quality curves.

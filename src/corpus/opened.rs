@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use candle_core::Device;
 use sha2::{Digest, Sha256};
 
 use super::images::Images;

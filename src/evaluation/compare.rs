@@ -8,7 +8,7 @@ use super::interval::Estimate;
 use super::quality::{Candidate, Quality, QualitySums, SCORED_COPIES, SequenceScore};
 use super::similarity::{HiddenSimilarity, SimilaritySums};
 use crate::error::Result;
-use crate::network::{Batch, Gates, Network};
+use crate::network::Batch;
 use crate::task::Ticket;
 use crate::words::counted;
 

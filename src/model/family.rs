@@ -1,9 +1,11 @@
 //! What a family of checkpoints is.
 
+use serde_json::Value;
+
 use super::{RaggedNeed, StockHeads, TensorLayout};
 use crate::checkpoint::Config;
-use crate::error::{Error, Result};
-use crate::network::{NetworkSpec, Role};
+use crate::error::Result;
+use crate::network::{AttentionSpec, NetworkSpec, Role};
 
 /// A family of checkpoints: how its configuration reads and what its tensors are called.
 #[derive(Debug)]

@@ -4,17 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
 
-use candle_core::{DType, Device};
-use serde_json::Value;
-
+use super::family::spec_of;
 use super::kept::{apply_kept, read_kept};
 use super::stored::{StoredRole, attention_of_role, rows_of, stored_shape};
 use super::{ConfigReader, Family, Part, TensorLayout};
 use crate::checkpoint::{Checkpoint, Config, Stored};
 use crate::error::{Error, Result};
 use crate::network::{
-    AttentionModule, AttentionSpec, EmbedModule, HeadAxis, Module, Network, NetworkSpec, Projection, Role, Site,
-    StackKind, roles,
+    AttentionModule, EmbedModule, HeadAxis, Module, NetworkSpec, Projection, Role, Site, StackKind, roles,
 };
 
 /// A checkpoint folder whose configuration and tensor shapes are known to fit each other.

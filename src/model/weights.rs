@@ -14,7 +14,7 @@ use crate::network::{Network, Role, Weights};
 impl Model {
     /// Loads the weights and gives the network.
     pub fn network(&self, device: &Device, dtype: DType) -> Result<Network> {
-        Network::load(&self.spec, &self.weights(device, dtype))
+        Network::load(self.spec(), &self.weights(device, dtype))
     }
 
     /// Hands out this model's tensors by role and holds them: each stored tensor once, however many roles read it.

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use super::output::OutputHead;
 use super::part::Deferred;
 use super::stack::{Stack, StackEntry, Watch};
-use super::{Batch, Gates, NetworkSpec, NoProbe, Probe, Site, Source, StackKind, TokenMask, Tokens, Weights};
+use super::{Batch, Gates, Hidden, NetworkSpec, NoProbe, Probe, Site, Source, StackKind, Tokens, Weights};
 use crate::error::{Error, Result};
 use crate::task::Ticket;
 use crate::tensor::at_work;

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::attention::Linear;
 use super::interpolate::resample;
-use super::layer::Norm;
+use super::norm::Norm;
 use super::packing::Packing;
 use super::part::{Deferred, TokenTable};
 use super::{
@@ -61,7 +61,7 @@ impl InputWeights {
         let get = |part| weights.get(module(part).weight());
         Ok(match spec {
             InputSpec::Tokens(spec) => {
-                let has_table = matches!(spec.positions, PositionSpec::TokenTable { .. });
+                let has_table = matches!(spec.positions, PositionSpec::Table { .. });
                 let norm = |n| Norm::load(n, weights, module(EmbedModule::Norm));
                 let project = |p: ProjectSpec| Linear::load(weights, module(EmbedModule::Project), p.bias);
                 let tokens = module(EmbedModule::Tokens).weight();
@@ -161,7 +161,7 @@ impl TokenInput {
                 }
             };
         }
-        let after = matches!(self.spec.positions, PositionSpec::TokenTable { after_projection: true, .. });
+        let after = matches!(self.spec.positions, PositionSpec::Table { after_projection: true, .. });
         if !after {
             hidden = self.add_positions(hidden, tokens, places.as_deref())?;
         }
@@ -191,7 +191,7 @@ impl TokenInput {
         match &self.spec.positions {
             PositionSpec::None => Ok(hidden),
             PositionSpec::Sinusoidal => add_every(&sinusoids(t, hidden.dim(2)?, hidden.dtype(), hidden.device())?),
-            PositionSpec::TokenTable { rows, offset, counting, .. } => {
+            PositionSpec::Table { rows, offset, counting, .. } => {
                 let Some(table) = &self.positions else { return Ok(hidden) };
                 if let Some(given) = &tokens.positions {
                     // RoBERTa's ids are rows already; others count from 0.

@@ -1,15 +1,15 @@
 //! One layer: attention, cross attention, feed-forward, and the norms around them.
 
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
 
 use super::attention::{Context, Linear};
 use super::norm::Norm;
 use super::{
-    Activation, AttentionLayer, Branch, BranchModule, LayerSpec, MlpModule, MlpSpec, Module, NormKind, NormSpec, Probe,
-    Site, SiteKind, StackKind, Weights, Wiring,
+    Activation, AttentionLayer, Branch, BranchModule, LayerSpec, MlpModule, MlpSpec, Module, Probe, Site, SiteKind,
+    StackKind, Weights, Wiring,
 };
 use crate::error::{Error, Result};
-use crate::tensor::{add, gelu, gelu_tanh, layer_norm, quick_gelu, relu, rms_norm, silu, wide};
+use crate::tensor::{add, gelu, gelu_tanh, quick_gelu, relu, silu};
 
 pub(super) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     Ok(match activation {

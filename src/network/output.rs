@@ -5,7 +5,8 @@ use std::ops::Range;
 use candle_core::{D, Tensor};
 
 use super::attention::Linear;
-use super::layer::{Norm, activate};
+use super::layer::activate;
+use super::norm::Norm;
 use super::part::{Deferred, TokenTable};
 use super::{Module, NetworkSpec, OutputSpec, Weights};
 use crate::error::Result;

@@ -7,7 +7,8 @@ use rand_xoshiro::Xoshiro256Plus;
 
 use super::budget::{Share, equal_shares, most_valuable, nearest};
 use super::layer::{LayerChoice, PlanLayer};
-use super::{Amount, Method, Plan, Ranking, Shape};
+use super::request::check_amount;
+use super::{Amount, Plan, PlanRequest, Shape};
 use crate::analysis::{Analysis, Rank};
 use crate::error::{Error, Result};
 use crate::words::counted;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Device, Tensor};
 use faer::Mat;
 use rayon::prelude::*;
 
@@ -13,11 +12,9 @@ use super::regression::{Fit, Regression};
 use super::scale::scale_site;
 use crate::analysis::{Moments, SecondMoment, SharedMoments, SiteMoments};
 use crate::error::{Error, Result};
-use crate::model::{NewOutput, output_module};
 use crate::network::{NetworkSpec, Site, Weights};
 use crate::plan::Plan;
 use crate::task::Ticket;
-use crate::tensor::to_f64;
 
 /// Least squares of the whole branch `o W` over the outputs of the heads at `columns`.
 fn regression(half: &SecondMoment, moments: &SiteMoments, weight: &Mat<f64>, columns: &[usize]) -> Regression {

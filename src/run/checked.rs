@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 
+use super::spec::{Fault, Field, kind_fault, path_fault};
 use super::{Opened, Spec};
 use crate::corpus::{Corpus, Input, Intake, Purpose};
 use crate::error::{Error, Result};

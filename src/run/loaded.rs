@@ -13,13 +13,13 @@ use crate::tensor::{DeviceChoice, Precision, device_name};
 /// The weights of the open model, where it computes, loaded when something first runs it. Clones share both.
 #[derive(Clone, Default)]
 pub struct LoadedNetwork {
-    held: Arc<Mutex<Option<LoadedNetwork>>>,
+    held: Arc<Mutex<Option<HeldNetwork>>>,
     /// Apart from the weights, which are locked while they load.
     place: Arc<Mutex<Option<OpenedDevice>>>,
 }
 
 /// A network, and how it was loaded.
-struct LoadedNetwork {
+struct HeldNetwork {
     device: DeviceChoice,
     precision: Precision,
     room: Option<MemoryPlan>,
@@ -89,7 +89,7 @@ impl LoadedNetwork {
             None => model.network(&place, dtype)?,
         });
         ticket.check()?;
-        *held = Some(LoadedNetwork { device, precision, room, network: Arc::clone(&network) });
+        *held = Some(HeldNetwork { device, precision, room, network: Arc::clone(&network) });
         Ok(network)
     }
 

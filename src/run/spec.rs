@@ -201,7 +201,7 @@ impl Spec {
     }
 }
 
-fn path_fault(input: &Input, folder: &Path) -> Option<Error> {
+pub(super) fn path_fault(input: &Input, folder: &Path) -> Option<Error> {
     if !input.path().exists() {
         return Some(Error::new("the input is not there").at(input.path()).hint("check the path"));
     }
@@ -213,7 +213,7 @@ fn path_fault(input: &Input, folder: &Path) -> Option<Error> {
     })
 }
 
-fn kind_fault(input: &Input, intake: &Intake) -> Option<Error> {
+pub(super) fn kind_fault(input: &Input, intake: &Intake) -> Option<Error> {
     let words = matches!(input, Input::Text(_) | Input::Tokens(_) | Input::Pairs { .. });
     match intake.source {
         SourceKind::Tokens(_) if matches!(input, Input::Images(_)) => {

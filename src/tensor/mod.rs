@@ -14,6 +14,7 @@ mod cross_entropy;
 mod device;
 mod kernel;
 mod linear;
+mod nonlinearity;
 mod norm;
 mod portable;
 mod precision;

@@ -1,11 +1,10 @@
 //! Projections, norms, activations and whole layers as operations of ONNX.
 
 use super::attention::{Reads, SharedPositions, attention};
-use super::graph::{Attribute, Graph};
+use super::graph::Graph;
 use super::modules::{linear, norm};
 use crate::network::{
-    Activation, AttentionModule, Branch, BranchModule, LayerSpec, MlpModule, Module, NormKind, NormSpec, SiteKind,
-    StackKind, Wiring,
+    Activation, AttentionModule, Branch, BranchModule, LayerSpec, MlpModule, Module, SiteKind, StackKind, Wiring,
 };
 
 /// A non-linearity. GELU is spelled out with the error function, which runtimes fuse.

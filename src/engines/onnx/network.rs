@@ -2,7 +2,8 @@
 
 use super::attention::{SharedPositions, soft_cap};
 use super::graph::{Attribute, Dim, ElementType, Graph, Port};
-use super::layer::{EncoderStates, activate, layer, linear, norm};
+use super::layer::{EncoderStates, activate, layer};
+use super::modules::{linear, norm};
 use crate::error::{Error, Result};
 use crate::network::{
     Beyond, Counting, EmbedModule, FrameInputSpec, InputSpec, Module, NetworkSpec, PatchInputSpec, PositionSpec, Role,

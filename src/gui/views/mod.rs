@@ -35,7 +35,7 @@ pub struct Views {
     prune: prune::Prune,
     attention: attention::Attention,
     #[serde(skip)]
-    training: training::Training,
+    training: training::TrainingView,
     /// Views whose numbers are shown in place of their picture.
     tables: Vec<View>,
     #[serde(skip)]
@@ -121,7 +121,7 @@ impl Views {
             View::Overview => self.overview.key(state),
             View::Redundancy => self.redundancy.key(state),
             View::Groups => groups::key(state),
-            View::Votes => Key::of_site(state),
+            View::Votes => PictureKey::of_site(state),
             View::Prune => prune::key(state),
             View::Attention => self.attention.key(state),
             View::Training => training::key(state),

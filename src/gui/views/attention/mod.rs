@@ -81,7 +81,7 @@ impl Attention {
     /// What its picture is made of.
     pub fn key(&self, state: &State) -> PictureKey {
         let options = [self.range as usize * 2 + self.show as usize, self.over as usize, self.query];
-        PictureKey { patterns: state.patterns.as_ref().map(|(key, _)| key.clone()), options, ..Key::default() }
+        PictureKey { patterns: state.patterns.as_ref().map(|(key, _)| key.clone()), options, ..PictureKey::default() }
     }
 
     /// What makes its picture.

@@ -31,7 +31,7 @@ fn what_if(state: &State) -> Option<(RegroupKey, &[usize])> {
 /// What the picture is made of.
 pub fn key(state: &State) -> PictureKey {
     let grouping = what_if(state).map(|(key, _)| key);
-    PictureKey { feature: state.feature(), grouping, ..Key::of_site(state) }
+    PictureKey { feature: state.feature(), grouping, ..PictureKey::of_site(state) }
 }
 
 /// What makes the picture.

@@ -82,7 +82,7 @@ impl OverviewView {
                 all.iter().position(|m| m == measure).map_or(2, |i| i + 3)
             }
         };
-        PictureKey { feature: state.feature(), options: [color, self.sort as usize, 0], ..Key::of_plan(state) }
+        PictureKey { feature: state.feature(), options: [color, self.sort as usize, 0], ..PictureKey::of_plan(state) }
     }
 
     /// What makes its picture.

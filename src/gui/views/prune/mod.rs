@@ -28,7 +28,7 @@ pub struct Prune {
 
 /// What the picture is made of.
 pub fn key(state: &State) -> PictureKey {
-    PictureKey { results: None, measured: Some(state.measured_revision), ..Key::of_plan(state) }
+    PictureKey { results: None, measured: Some(state.measured_revision), ..PictureKey::of_plan(state) }
 }
 
 /// What makes the picture: the curve of quality where it was measured, else what the plan saves.

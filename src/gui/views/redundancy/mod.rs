@@ -75,7 +75,7 @@ impl Redundancy {
     /// What its picture is made of.
     pub fn key(&self, state: &State) -> PictureKey {
         let options = [self.kind as usize, usize::from(self.by_index), usize::from(self.all_layers)];
-        let key = PictureKey { feature: state.feature(), options, ..Key::of_site(state) };
+        let key = PictureKey { feature: state.feature(), options, ..PictureKey::of_site(state) };
         if self.all_layers { PictureKey { site: None, ..key } } else { key }
     }
 

@@ -35,7 +35,7 @@ pub fn key(state: &State) -> PictureKey {
         let told = watched.told();
         (told.records.len(), told.stages.len())
     });
-    PictureKey { records, ..Key::default() }
+    PictureKey { records, ..PictureKey::default() }
 }
 
 /// What makes the picture.
