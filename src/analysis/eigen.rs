@@ -13,7 +13,7 @@ pub(super) struct SymmetricEigen {
 impl SymmetricEigen {
     /// Decomposes the `n x n` matrix with the entries `entry(i, j)`, of which only those with `j <= i` are read. They
     /// must be finite, as those of a [`Gram`](super::Gram) are.
-    pub fn new(n: usize, entry: impl Fn(usize, usize) -> f64) -> Self {
+    pub(super) fn new(n: usize, entry: impl Fn(usize, usize) -> f64) -> Self {
         let matrix = Mat::from_fn(n, n, |i, j| if j <= i { entry(i, j) } else { entry(j, i) });
         match matrix.self_adjoint_eigen(Side::Lower) {
             Ok(found) => {

@@ -27,7 +27,7 @@ pub(super) struct Exact<'a> {
 
 impl<'a> Exact<'a> {
     /// For partitions of all heads into exactly `groups` groups; `steps` bounds the number of placements tried.
-    pub fn new(gram: &'a Gram, groups: usize, slack: f64, steps: usize) -> Self {
+    pub(super) fn new(gram: &'a Gram, groups: usize, slack: f64, steps: usize) -> Self {
         let heads = gram.heads();
         Self {
             gram,
@@ -47,7 +47,7 @@ impl<'a> Exact<'a> {
 
     /// Labels of a partition whose inertia is lower than `inertia` by more than the slack, where one is found within
     /// the steps.
-    pub fn improve(mut self, inertia: f64) -> Option<Vec<usize>> {
+    pub(super) fn improve(mut self, inertia: f64) -> Option<Vec<usize>> {
         let heads = self.gram.heads();
         // The least inertia of ever longer tails, each the bound for the next.
         for first in (1..heads.saturating_sub(self.groups)).rev() {

@@ -52,7 +52,7 @@ impl Blocks {
     }
 
     /// `W_i W_j^T` of all heads, from `W_O` by head `[H, d, D_model]`; in f32.
-    pub fn of_weight(weight: &Tensor) -> Result<Self> {
+    pub(super) fn of_weight(weight: &Tensor) -> Result<Self> {
         let (heads, dim, width) = weight.dims3()?;
         let flat = weight.detach().to_dtype(DType::F32)?.reshape((heads * dim, width))?;
         Self::of_tokens(&flat.t()?.contiguous()?, BlockLayout { heads, dim })
@@ -66,7 +66,7 @@ impl Blocks {
     }
 
     /// The whole matrix, in f64.
-    pub fn symmetric(&self) -> Result<Symmetric> {
+    pub(super) fn symmetric(&self) -> Result<Symmetric> {
         let BlockLayout { heads, dim } = self.cut;
         let mut packed = Vec::with_capacity(Symmetric::numbers(heads * dim));
         for (rows, band) in self.cut.bands().zip(&self.bands) {
@@ -109,7 +109,7 @@ pub(super) struct Moment {
 
 impl Moment {
     /// Of one batch: `output [N, H, T, d]`. On the processor in f64, elsewhere in f32.
-    pub fn of(output: &Tensor, real: &TokenMask) -> Result<Self> {
+    pub(super) fn of(output: &Tensor, real: &TokenMask) -> Result<Self> {
         let (n, heads, t, dim) = output.dims4()?;
         let cut = BlockLayout { heads, dim };
         let mut flat = output.detach().transpose(1, 2)?.contiguous()?.reshape((n * t, heads * dim))?;
@@ -135,25 +135,25 @@ impl Moment {
     }
 
     /// The Gram matrix of residual maps: `<M_ij, W_i W_j^T>`.
-    pub fn residual(&self, weight: &Blocks) -> Result<Gram> {
+    pub(super) fn residual(&self, weight: &Blocks) -> Result<Gram> {
         self.blocks.contract(weight)
     }
 
     /// On the processor in f64, for totals.
-    pub fn into_total(self) -> Result<Self> {
+    pub(super) fn into_total(self) -> Result<Self> {
         let bands = self.blocks.bands.iter().map(to_f64).collect::<candle_core::Result<_>>()?;
         Ok(Self { tokens: self.tokens, sum: to_f64(&self.sum)?, blocks: Blocks { bands, ..self.blocks } })
     }
 
     /// Adds the sums of further tokens.
-    pub fn add(&mut self, other: &Self) -> Result<()> {
+    pub(super) fn add(&mut self, other: &Self) -> Result<()> {
         self.tokens += other.tokens;
         self.sum = (&self.sum + &other.sum)?;
         self.blocks.add(&other.blocks)
     }
 
     /// The sums by themselves.
-    pub fn second_moment(&self) -> Result<SecondMoment> {
+    pub(super) fn second_moment(&self) -> Result<SecondMoment> {
         Ok(SecondMoment {
             tokens: self.tokens as u64,
             sum: to_f64(&self.sum)?.to_vec1()?,
@@ -163,7 +163,7 @@ impl Moment {
 
     /// Linear CKA between the outputs of every two heads (Kornblith et al. 2019): with centered blocks
     /// `|M_ij|^2 / (|M_ii| |M_jj|)` in Frobenius norms; 0 for a head whose output does not vary.
-    pub fn cka(&self) -> Result<Vec<Vec<f64>>> {
+    pub(super) fn cka(&self) -> Result<Vec<Vec<f64>>> {
         let BlockLayout { heads, dim } = self.blocks.cut;
         let tokens = self.tokens.max(1) as f64;
         let mut bands = Vec::new();

@@ -16,7 +16,7 @@ pub(super) struct Partition<'a> {
 
 impl<'a> Partition<'a> {
     /// From a label per head; labels are `0..groups` and each occurs.
-    pub fn new(gram: &'a Gram, labels: Vec<usize>) -> Self {
+    pub(super) fn new(gram: &'a Gram, labels: Vec<usize>) -> Self {
         let heads = gram.heads();
         let groups = labels.iter().max().map_or(0, |last| last + 1);
         let mut sums = vec![0.0; groups * heads];
@@ -34,31 +34,31 @@ impl<'a> Partition<'a> {
         Self { gram, labels, sizes, sums, squares }
     }
 
-    pub fn into_labels(self) -> Vec<usize> {
+    pub(super) fn into_labels(self) -> Vec<usize> {
         self.labels
     }
 
     /// Within-group sum of squares, never negative.
-    pub fn inertia(&self) -> f64 {
+    pub(super) fn inertia(&self) -> f64 {
         let total: f64 = (0..self.gram.heads()).map(|h| self.gram.norm2(h)).sum();
         let centers: f64 = self.squares.iter().zip(&self.sizes).map(|(q, n)| q / *n as f64).sum();
         (total - centers).max(0.0)
     }
 
     /// Squared distance of head `h` to the center of group `c`, never negative.
-    pub fn distance2(&self, h: usize, c: usize) -> f64 {
+    pub(super) fn distance2(&self, h: usize, c: usize) -> f64 {
         let n = self.sizes[c] as f64;
         (self.gram.norm2(h) - 2.0 * self.sum(c, h) / n + self.squares[c] / (n * n)).max(0.0)
     }
 
     /// Cosine of head `h` to the center of group `c`; `None` where one of them is zero.
-    pub fn cosine(&self, h: usize, c: usize) -> Option<f64> {
+    pub(super) fn cosine(&self, h: usize, c: usize) -> Option<f64> {
         let norm = (self.gram.norm2(h) * self.squares[c].max(0.0)).sqrt();
         (norm > 0.0).then(|| (self.sum(c, h) / norm).clamp(-1.0, 1.0))
     }
 
     /// Moves and swaps heads while the inertia falls by more than `slack`.
-    pub fn descend(&mut self, slack: f64) {
+    pub(super) fn descend(&mut self, slack: f64) {
         // Each round lowers the inertia, so this ends; the bound only guards against rounding.
         for _ in 0..10_000 {
             if !(self.move_one(slack) || self.swap_two(slack)) {

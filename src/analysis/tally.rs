@@ -81,7 +81,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// An empty tally for every attention layer; refuses settings that cannot be met.
-    pub fn new(spec: &NetworkSpec, settings: &AnalysisSettings) -> Result<Self> {
+    pub(super) fn new(spec: &NetworkSpec, settings: &AnalysisSettings) -> Result<Self> {
         if settings.features.is_empty() {
             return Err(Error::usage("no feature map is chosen").hint("choose at least one, for example output"));
         }
@@ -120,12 +120,12 @@ impl Tally {
     }
 
     /// How many batches were added so far.
-    pub fn batches(&self) -> u64 {
+    pub(super) fn batches(&self) -> u64 {
         self.batches
     }
 
     /// Adds one batch: its Gram matrices, and the votes of every layer and feature map on them.
-    pub fn add_batch(&mut self, grams: &BatchGrams, tokens: u64) -> Result<()> {
+    pub(super) fn add_batch(&mut self, grams: &BatchGrams, tokens: u64) -> Result<()> {
         let settings = self.settings.clone();
         let work = |site: &mut SiteTally| -> Result<()> {
             let grams = grams
@@ -171,7 +171,7 @@ impl Tally {
     }
 
     /// Adds what another part of the corpus gave, as if its batches came after those of `self`.
-    pub fn add(&mut self, other: &Self) -> Result<()> {
+    pub(super) fn add(&mut self, other: &Self) -> Result<()> {
         for (site, more) in self.sites.iter_mut().zip(&other.sites) {
             let before = site.votes();
             site.history.extend(more.history.iter().map(|votes| {
@@ -194,7 +194,7 @@ impl Tally {
     }
 
     /// The sums behind an analysis.
-    pub fn of(analysis: &Analysis) -> Result<Self> {
+    pub(super) fn of(analysis: &Analysis) -> Result<Self> {
         let settings = &analysis.settings;
         let sites = analysis.sites.iter().map(|site| {
             let feature = |f: &FeatureAnalysis| {
@@ -235,7 +235,7 @@ impl Tally {
     }
 
     /// The analysis of what was added so far.
-    pub fn finish(mut self, model: &ModelInfo) -> Result<Analysis> {
+    pub(super) fn finish(mut self, model: &ModelInfo) -> Result<Analysis> {
         if self.batches == 0 {
             return Err(Error::new("there was no input to analyze").hint("give a text or token list that is not empty"));
         }

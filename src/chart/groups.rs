@@ -35,7 +35,7 @@ pub struct GroupMap {
 }
 
 /// Heads beyond this many have no numbers beside their points.
-pub const NUMBERED: usize = 48;
+pub(super) const NUMBERED: usize = 48;
 
 impl GroupMap {
     /// How many groups there are.

@@ -270,7 +270,7 @@ pub(super) struct TranslationArgs {
 }
 
 impl TranslationArgs {
-    pub fn chosen(&self) -> Option<Translation> {
+    pub(super) fn chosen(&self) -> Option<Translation> {
         let Self { translate, beams } = *self;
         translate.map(|sentences| Translation { sentences: sentences as usize, beams: beams as usize })
     }

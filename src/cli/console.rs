@@ -25,13 +25,13 @@ pub(super) struct Console {
 
 impl Console {
     /// Leaves the interrupt signal as it is.
-    pub fn new(quiet: bool) -> Self {
+    pub(super) fn new(quiet: bool) -> Self {
         Self { quiet, cancel: CancelToken::default() }
     }
 
     /// Takes over the signals that ask to stop: the first asks the work to stop, the second ends the process. One that
     /// was ignored when the process began, as `nohup` has it, stays ignored.
-    pub fn take_interrupts(&self) {
+    pub(super) fn take_interrupts(&self) {
         let wish = self.cancel.clone();
         #[cfg(unix)]
         let ignored = signals::ignored();
@@ -47,7 +47,7 @@ impl Console {
     }
 
     /// Prints a result to standard output.
-    pub fn print(&self, text: &str) -> Result<()> {
+    pub(super) fn print(&self, text: &str) -> Result<()> {
         let mut out = std::io::stdout().lock();
         let end = if text.ends_with('\n') { "" } else { "\n" };
         match write!(out, "{text}{end}").and_then(|()| out.flush()) {
@@ -58,29 +58,29 @@ impl Console {
     }
 
     /// Prints a result as JSON.
-    pub fn print_json(&self, value: &impl Serialize) -> Result<()> {
+    pub(super) fn print_json(&self, value: &impl Serialize) -> Result<()> {
         self.print(&serde_json::to_string_pretty(value)?)
     }
 
     /// Says something that is not the result.
-    pub fn warn(&self, text: &str) {
+    pub(super) fn warn(&self, text: &str) {
         if !self.quiet {
             eprintln!("pillars: {text}");
         }
     }
 
     /// Says several things that are not the result.
-    pub fn warn_all(&self, texts: &[String]) {
+    pub(super) fn warn_all(&self, texts: &[String]) {
         texts.iter().for_each(|text| self.warn(text));
     }
 
     /// Says why the command failed.
-    pub fn fail(&self, error: &Error) {
+    pub(super) fn fail(&self, error: &Error) {
         eprintln!("pillars: {error}");
     }
 
     /// Runs `work` while its progress shows.
-    pub fn watch<T>(&self, work: impl FnOnce(&Ticket) -> Result<T>) -> Result<T> {
+    pub(super) fn watch<T>(&self, work: impl FnOnce(&Ticket) -> Result<T>) -> Result<T> {
         let ticket = Ticket::new(self.cancel.clone(), || {});
         let _reporter = (!self.quiet).then(|| Reporter::start(ticket.clone()));
         work(&ticket)
@@ -97,7 +97,7 @@ mod signals {
     const TAKEN: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
     /// Those that are ignored now.
-    pub fn ignored() -> Vec<c_int> {
+    pub(super) fn ignored() -> Vec<c_int> {
         let is_ignored = |signal: &c_int| {
             let mut now = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
             // SAFETY: nothing is changed, and `now` is a place for the answer that is all zeros where there is none.
@@ -111,7 +111,7 @@ mod signals {
     }
 
     /// Ignores `signals` from now on.
-    pub fn ignore(signals: &[c_int]) {
+    pub(super) fn ignore(signals: &[c_int]) {
         for signal in signals {
             // SAFETY: no code of ours runs on a signal that is ignored.
             unsafe { libc::signal(*signal, libc::SIG_IGN) };

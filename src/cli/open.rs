@@ -16,7 +16,7 @@ use crate::task::Ticket;
 
 impl CommonArgs {
     /// What these arguments ask for; what they do not name has its default.
-    pub fn spec(&self, input: &InputArgs, memory: Option<MemoryLimit>) -> Spec {
+    pub(super) fn spec(&self, input: &InputArgs, memory: Option<MemoryLimit>) -> Spec {
         Spec {
             input: input.chosen(),
             seq_len: self.seq_len.map(|n| n as usize),
@@ -74,18 +74,18 @@ pub(super) fn read_repair(path: &Path, plan: &Plan, checked: &Checked) -> Result
 
 impl InputArgs {
     /// Whether any input was named.
-    pub fn is_given(&self) -> bool {
+    pub(super) fn is_given(&self) -> bool {
         self.chosen().is_some()
     }
 
     /// The file or folder that was named.
-    pub fn path(&self) -> Option<&Path> {
+    pub(super) fn path(&self) -> Option<&Path> {
         let Self { text, tokens, inputs, images, pairs } = self;
         [text, tokens, inputs, images, pairs].into_iter().flatten().map(PathBuf::as_path).next()
     }
 
     /// The one input that was named.
-    pub fn chosen(&self) -> Option<Input> {
+    pub(super) fn chosen(&self) -> Option<Input> {
         let Self { text, tokens, inputs, images, pairs } = self.clone();
         let pairs = pairs.map(|path| Input::Pairs { path, columns: None });
         text.map(Input::Text)

@@ -58,7 +58,7 @@ fn in_rounds(args: &PlanArgs, analysis: &Analysis, request: PlanRequest, console
 }
 
 impl AmountArgs {
-    pub fn amount(&self) -> Amount {
+    pub(super) fn amount(&self) -> Amount {
         let keep = self.keep.map(|n| Amount::Keep(n as usize));
         keep.or(self.ratio.map(Amount::Ratio))
             .or(self.layer_ratio.map(Amount::LayerRatio))

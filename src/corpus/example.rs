@@ -21,12 +21,12 @@ pub(super) struct TokenRow {
 
 impl TokenRow {
     /// A row without padding.
-    pub fn full(ids: Vec<u32>) -> Self {
+    pub(super) fn full(ids: Vec<u32>) -> Self {
         Self { real: vec![true; ids.len()], ids, ..Self::default() }
     }
 
     /// Checks what a user wrote: length, vocabulary, mask, at least one real token.
-    pub fn checked(name: &str, ids: &[i64], mask: Option<&[i64]>, limits: &TokenLimits) -> Result<Self> {
+    pub(super) fn checked(name: &str, ids: &[i64], mask: Option<&[i64]>, limits: &TokenLimits) -> Result<Self> {
         if let Some(longest) = limits.max_length.filter(|longest| ids.len() > *longest) {
             let what = format!("{name} has {} tokens, but the model has {longest} positions", ids.len());
             return Err(Error::new(what).hint("split or shorten it"));
@@ -58,7 +58,12 @@ impl TokenRow {
     }
 
     /// Takes what the input names besides ids; gives the names of what the model has no use for.
-    pub fn take(&mut self, types: Option<&[i64]>, positions: Option<&[i64]>, intake: &Intake) -> Result<Vec<String>> {
+    pub(super) fn take(
+        &mut self,
+        types: Option<&[i64]>,
+        positions: Option<&[i64]>,
+        intake: &Intake,
+    ) -> Result<Vec<String>> {
         let mut unused = Vec::new();
         if let Some(types) = types
             && !self.set_types(types, intake)?
@@ -133,13 +138,13 @@ pub(super) struct Example {
 }
 
 impl Example {
-    pub fn tokens(ids: Vec<u32>) -> Self {
+    pub(super) fn tokens(ids: Vec<u32>) -> Self {
         Self { content: SourceContent::Tokens(TokenRow::full(ids)), target: None, labels: None }
     }
 
     /// Teacher forcing: the decoder reads the start token and `target` without its last token, and is scored on
     /// `target`, which ends with the end token.
-    pub fn pair(source: Vec<u32>, mut target: Vec<u32>, intake: &Intake) -> Self {
+    pub(super) fn pair(source: Vec<u32>, mut target: Vec<u32>, intake: &Intake) -> Self {
         if let Some(end) = intake.end.filter(|end| target.last() != Some(end)) {
             target.push(end);
         }
@@ -152,7 +157,7 @@ impl Example {
         }
     }
     /// Tokens of the longest part, by which sequences of alike length are found.
-    pub fn length(&self) -> usize {
+    pub(super) fn length(&self) -> usize {
         let source = match &self.content {
             SourceContent::Tokens(row) => row.ids.len(),
             SourceContent::Values(_) => 0,
@@ -161,7 +166,7 @@ impl Example {
     }
 
     /// Numbers held, to bound what is kept in memory.
-    pub fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         match &self.content {
             SourceContent::Tokens(row) => row.ids.len(),
             SourceContent::Values(values) => values.len(),
@@ -170,7 +175,7 @@ impl Example {
 
     /// Gives a model that predicts the next token its labels, where the input brought none: the id one further
     /// on, where both positions are real.
-    pub fn predict_next(&mut self, intake: &Intake) {
+    pub(super) fn predict_next(&mut self, intake: &Intake) {
         if self.labels.is_some() || intake.objective != Some(Objective::Causal) {
             return;
         }
@@ -189,7 +194,7 @@ impl Example {
     /// Takes labels in the convention of Hugging Face: [`IGNORED`] where nothing is scored, and for decoder-only
     /// models at the position of the token itself, so that they still move by one. A model without a
     /// language-model head has no use for them.
-    pub fn set_labels(&mut self, labels: &[i64], intake: &Intake) -> Result<()> {
+    pub(super) fn set_labels(&mut self, labels: &[i64], intake: &Intake) -> Result<()> {
         let length = match (&self.content, &self.target) {
             _ if intake.objective.is_none() => return Ok(()),
             (_, Some(target)) => target.ids.len(),

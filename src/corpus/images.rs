@@ -26,7 +26,7 @@ pub(super) struct Images {
 
 impl Images {
     /// Finds the files and reads their headers, so that what is no image is named before the work begins.
-    pub fn open(folder: &Path, model: &Path, intake: &Intake, ticket: &Ticket) -> Result<Self> {
+    pub(super) fn open(folder: &Path, model: &Path, intake: &Intake, ticket: &Ticket) -> Result<Self> {
         let SourceKind::Pixels { shape, any_size } = intake.source else {
             return Err(Error::usage("images are for vision models, which this is not").hint("give --text"));
         };

@@ -40,7 +40,7 @@ struct TensorLayout {
 
 impl NamedTensors {
     /// Checks the header against the file and, for token ids, every row.
-    pub fn open(path: &Path, intake: &Intake, ticket: &Ticket) -> Result<Self> {
+    pub(super) fn open(path: &Path, intake: &Intake, ticket: &Ticket) -> Result<Self> {
         let layout = TensorLayout::read(path, intake).map_err(|e| e.at(path))?;
         let origin = Self { path: path.to_path_buf(), intake: intake.clone(), layout };
         if matches!(intake.source, SourceKind::Tokens(_)) {

@@ -21,6 +21,7 @@ pub enum SourceKind {
     Tokens(TokenLimits),
     /// Images of the size that the model takes.
     Pixels {
+        /// Channels, height and width in pixels.
         shape: [usize; 3],
         /// Whether the model reads images of any size: then the input decides, and `shape` is what it was made for.
         any_size: bool,

@@ -16,7 +16,7 @@ pub(super) struct Hiding {
 }
 
 impl Hiding {
-    pub fn new(tokenizer: Option<&TextTokenizer>, vocabulary: usize) -> Self {
+    pub(super) fn new(tokenizer: Option<&TextTokenizer>, vocabulary: usize) -> Self {
         let mut this = Self { vocabulary: u32::try_from(vocabulary).unwrap_or(u32::MAX), ..Self::default() };
         if let Some(tokenizer) = tokenizer {
             this.mask = tokenizer.mask().filter(|id| *id < this.vocabulary);
@@ -27,7 +27,7 @@ impl Hiding {
     }
 
     /// Hides tokens of one sequence and labels them; `key` says which sequence of which pass it is.
-    pub fn apply(&self, example: &mut Example, masking: &Masking, key: u64) {
+    pub(super) fn apply(&self, example: &mut Example, masking: &Masking, key: u64) {
         if example.labels.is_some() {
             return;
         }

@@ -30,7 +30,7 @@ struct PairReader {
 }
 
 impl PairFile {
-    pub fn open(
+    pub(super) fn open(
         path: &Path,
         columns: Option<(usize, usize)>,
         tokenizer: Arc<TextTokenizer>,

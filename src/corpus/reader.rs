@@ -28,18 +28,18 @@ pub(super) struct TextReader {
 }
 
 impl TextReader {
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::from(e).at(path))?;
         Ok(Self { path: path.to_path_buf(), file, held: Vec::new(), consumed: 0, ended: false })
     }
 
     /// Bytes of the file that were handed out.
-    pub fn consumed(&self) -> u64 {
+    pub(super) fn consumed(&self) -> u64 {
         self.consumed
     }
 
     /// Appends a block to `text`; false once the file has ended.
-    pub fn read(&mut self, text: &mut String) -> Result<bool> {
+    pub(super) fn read(&mut self, text: &mut String) -> Result<bool> {
         if self.ended {
             return Ok(false);
         }
@@ -91,12 +91,12 @@ pub(super) struct LineBlocks {
 }
 
 impl LineBlocks {
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path) -> Result<Self> {
         Ok(Self { reader: TextReader::open(path)?, rest: String::new(), number: 1, ended: false })
     }
 
     /// The next block; `None` at the end of the file. Lines come without their ends.
-    pub fn read(&mut self) -> Result<Option<Vec<(u64, String)>>> {
+    pub(super) fn read(&mut self) -> Result<Option<Vec<(u64, String)>>> {
         loop {
             while !self.ended && self.rest.len() < LINES {
                 self.ended = !self.reader.read(&mut self.rest)?;

@@ -22,7 +22,7 @@ pub(super) enum Filter {
 
 impl Filter {
     /// The filter that `resample` in a processor's configuration names.
-    pub fn of_code(code: u64) -> Result<Self> {
+    pub(super) fn of_code(code: u64) -> Result<Self> {
         [Self::Nearest, Self::Lanczos, Self::Bilinear, Self::Bicubic, Self::Box, Self::Hamming]
             .into_iter()
             .zip(0..)
@@ -69,19 +69,19 @@ pub(super) struct RgbImage {
 
 impl RgbImage {
     /// An image in which every pixel is black.
-    pub fn black(width: usize, height: usize) -> Self {
+    pub(super) fn black(width: usize, height: usize) -> Self {
         Self { width, height, bytes: vec![0; width * height * 3] }
     }
 
     /// The pixel in column `x` of row `y`; black outside.
-    pub fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
+    pub(super) fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
         let at = (y * self.width + x) * 3;
         let inside = x < self.width && y < self.height;
         self.bytes.get(at..at + 3).filter(|_| inside).and_then(|p| p.try_into().ok()).unwrap_or([0; 3])
     }
 
     /// This image in another size.
-    pub fn resize(&self, width: usize, height: usize, filter: Filter) -> Self {
+    pub(super) fn resize(&self, width: usize, height: usize, filter: Filter) -> Self {
         if (width, height) == (self.width, self.height) || self.bytes.is_empty() {
             return self.clone();
         }
@@ -129,7 +129,7 @@ impl RgbImage {
     }
 
     /// The middle `width x height` of this image, on black where it is smaller, as transformers' `center_crop` cuts.
-    pub fn center(&self, width: usize, height: usize) -> Self {
+    pub(super) fn center(&self, width: usize, height: usize) -> Self {
         // Where the crop begins in the image, or the image in the crop.
         let offset = |have: usize, want: usize| match have.checked_sub(want) {
             Some(spare) => (spare / 2, 0),

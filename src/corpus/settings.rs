@@ -22,6 +22,7 @@ pub enum Input {
     Images(PathBuf),
     /// Lines of columns between tabs: a source and its target text.
     Pairs {
+        /// The file of the pairs.
         path: PathBuf,
         /// Columns of source and target, counted from 1; the last two of the first line where absent.
         columns: Option<(usize, usize)>,

@@ -26,7 +26,7 @@ impl Spool {
     ///
     /// # Errors
     /// Where the copy cannot be made.
-    pub fn of(input: &Input, ticket: &Ticket) -> Result<Option<Self>> {
+    pub(super) fn of(input: &Input, ticket: &Ticket) -> Result<Option<Self>> {
         let path = input.path();
         let place = |e: std::io::Error| Error::from(e).at(path);
         let about = std::fs::metadata(path).map_err(place)?;
@@ -60,12 +60,12 @@ impl Spool {
     }
 
     /// The input with the copy in the place of what it names.
-    pub fn input(&self, named: &Input) -> Input {
+    pub(super) fn input(&self, named: &Input) -> Input {
         named.at(self.copy.to_path_buf())
     }
 
     /// An error about the copy as one about what was named.
-    pub fn explain(&self, error: Error) -> Error {
+    pub(super) fn explain(&self, error: Error) -> Error {
         error.moved(&self.copy, &self.named)
     }
 }

@@ -59,13 +59,13 @@ pub(super) struct TokenStream {
 }
 
 impl TokenStream {
-    pub fn new(reader: TextReader, tokenizer: Arc<TextTokenizer>, sizes: WindowSizes) -> Self {
+    pub(super) fn new(reader: TextReader, tokenizer: Arc<TextTokenizer>, sizes: WindowSizes) -> Self {
         let (buffer, ready) = (String::new(), VecDeque::new());
         Self { reader, tokenizer, sizes, buffer, base: 0, ended: false, ready, current: None }
     }
 
     /// The next run of ids; `None` at the end of the text.
-    pub fn read(&mut self) -> Result<Option<Vec<u32>>> {
+    pub(super) fn read(&mut self) -> Result<Option<Vec<u32>>> {
         loop {
             if self.ready.is_empty() {
                 self.fill()?;

@@ -69,7 +69,7 @@ pub(super) struct TextFile {
 
 impl TextFile {
     /// Reads the beginning of the file, to see that it can be tokenised and to guess how much there is.
-    pub fn open(
+    pub(super) fn open(
         path: &Path,
         tokenizer: Arc<TextTokenizer>,
         intake: &Intake,

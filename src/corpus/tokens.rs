@@ -90,7 +90,7 @@ pub(super) struct TokenLines {
 }
 
 impl TokenLines {
-    pub fn open(path: &Path, intake: &Intake, ticket: &Ticket) -> Result<Self> {
+    pub(super) fn open(path: &Path, intake: &Intake, ticket: &Ticket) -> Result<Self> {
         intake.source_tokens()?;
         let (mut sequences, mut longest) = (0, 0);
         ticket.stage("check tokens", None, "lines");

@@ -78,7 +78,7 @@ pub(super) struct SequenceScore {
 impl QualitySums {
     /// Scores batches that advance together; gives the hidden state of each and the score of every labeled position
     /// in order.
-    pub fn group(
+    pub(super) fn group(
         &mut self,
         candidate: Candidate<'_>,
         batches: &[Batch],
@@ -126,7 +126,7 @@ impl QualitySums {
         Ok(hidden.into_iter().zip(scores).collect())
     }
 
-    pub fn quality(&self) -> Result<Quality> {
+    pub(super) fn quality(&self) -> Result<Quality> {
         if self.batches == 0 {
             return Err(Error::new("there is no batch to evaluate"));
         }
@@ -152,7 +152,7 @@ impl QualitySums {
     }
 
     /// What each sequence gave.
-    pub fn by_sequence(&self) -> &[SequenceScore] {
+    pub(super) fn by_sequence(&self) -> &[SequenceScore] {
         &self.by_sequence
     }
 

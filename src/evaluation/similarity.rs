@@ -30,7 +30,7 @@ pub(super) struct SimilaritySums {
 }
 
 impl SimilaritySums {
-    pub fn batch(&mut self, spec: &NetworkSpec, before: &Hidden, after: &Hidden) -> Result<()> {
+    pub(super) fn batch(&mut self, spec: &NetworkSpec, before: &Hidden, after: &Hidden) -> Result<()> {
         if before.states.dims() != after.states.dims() {
             let what =
                 format!("hidden states {:?} and {:?} can not be compared", before.states.dims(), after.states.dims());
@@ -49,7 +49,7 @@ impl SimilaritySums {
         Ok(())
     }
 
-    pub fn similarity(&self) -> Result<HiddenSimilarity> {
+    pub(super) fn similarity(&self) -> Result<HiddenSimilarity> {
         let least = self.least.ok_or_else(|| Error::new("there is no batch to compare"))?;
         Ok(HiddenSimilarity {
             mean_cosine: self.cosines.iter().sum::<f64>() / self.cosines.len() as f64,
@@ -60,7 +60,7 @@ impl SimilaritySums {
     }
 
     /// The mean cosine with its interval.
-    pub fn estimate(&self) -> Estimate {
+    pub(super) fn estimate(&self) -> Estimate {
         let cosines: Vec<[f64; 2]> = self.cosines.iter().map(|cosine| [*cosine, 1.0]).collect();
         Estimate::of(&cosines, "mean cosine of sequence embeddings to those before", |[sum, n]| sum / n)
     }

@@ -48,7 +48,7 @@ pub(super) struct Page<'a> {
 
 impl<'a> Page<'a> {
     /// A page of this width that begins with the caption; wide enough for a short one whatever is asked for.
-    pub fn new(width: f64, caption: &Caption, theme: &'a Theme) -> Self {
+    pub(super) fn new(width: f64, caption: &Caption, theme: &'a Theme) -> Self {
         let width = width.max(320.0).round();
         let scene = Scene::new(width, 0.0, theme.background, caption.title.clone());
         let mut page = Self { scene, theme, y: MARGIN, notes: caption.notes.clone() };
@@ -62,12 +62,12 @@ impl<'a> Page<'a> {
     }
 
     /// Width between the margins.
-    pub fn inner(&self) -> f64 {
+    pub(super) fn inner(&self) -> f64 {
         self.scene.width - 2.0 * MARGIN
     }
 
     /// The next `height` units over the whole width.
-    pub fn take(&mut self, height: f64) -> Rect {
+    pub(super) fn take(&mut self, height: f64) -> Rect {
         let rect = Rect::new(MARGIN, self.y, self.inner(), height);
         self.y += height;
         rect
@@ -83,13 +83,13 @@ impl<'a> Page<'a> {
     }
 
     /// A heading inside the figure.
-    pub fn heading(&mut self, text: &str) {
+    pub(super) fn heading(&mut self, text: &str) {
         self.paragraph(text, LABEL + 1.0, self.theme.ink, Weight::SemiBold);
         self.y += 4.0;
     }
 
     /// Samples with their names, as many in a line as fit.
-    pub fn legend(&mut self, entries: &[(LegendSwatch, String)]) {
+    pub(super) fn legend(&mut self, entries: &[(LegendSwatch, String)]) {
         if entries.is_empty() {
             return;
         }
@@ -112,7 +112,7 @@ impl<'a> Page<'a> {
     }
 
     /// The colors of a scale with their values and, beside them, the color of cells without one and what it means.
-    pub fn color_bar(&mut self, scale: &Scale, label: &str, unit: Unit, missing: Option<(Rgb, &str)>) {
+    pub(super) fn color_bar(&mut self, scale: &Scale, label: &str, unit: Unit, missing: Option<(Rgb, &str)>) {
         let width = (self.inner() * 0.5).clamp(120.0, 260.0);
         let label_width = font::width(label, LABEL, Weight::Regular);
         let beside = label_width + 10.0 + width <= self.inner();
@@ -158,7 +158,7 @@ impl<'a> Page<'a> {
     }
 
     /// Adds the notes and ends the page there. `table` gives the numbers when they are asked for.
-    pub fn finish(mut self, table: impl Fn() -> Table + Send + Sync + 'static) -> Figure {
+    pub(super) fn finish(mut self, table: impl Fn() -> Table + Send + Sync + 'static) -> Figure {
         let notes = std::mem::take(&mut self.notes);
         if !notes.is_empty() {
             self.y += 10.0;

@@ -53,7 +53,7 @@ pub(super) struct Axes {
 
 impl Axes {
     /// Fits a plot into `outer`: the rest is for ticks and labels. The label of `y` stands above, upright.
-    pub fn fit(outer: Rect, x: Axis, y: Axis) -> Self {
+    pub(super) fn fit(outer: Rect, x: Axis, y: Axis) -> Self {
         let ticks = y.tick_labels();
         let widest = ticks.iter().map(|t| font::width(t, SMALL, Weight::Regular)).fold(0.0, f64::max);
         let (left, top) = ((widest + 8.0).ceil(), if y.label.is_empty() { 6.0 } else { 18.0 });
@@ -70,22 +70,22 @@ impl Axes {
     }
 
     /// Where the values lie in the picture.
-    pub fn at(&self, x: f64, y: f64) -> Point {
+    pub(super) fn at(&self, x: f64, y: f64) -> Point {
         [self.across(x), self.down(y)]
     }
 
     /// The horizontal place of a value.
-    pub fn across(&self, x: f64) -> f64 {
+    pub(super) fn across(&self, x: f64) -> f64 {
         self.area.x + self.area.w * self.x.position(x)
     }
 
     /// The vertical place of a value.
-    pub fn down(&self, y: f64) -> f64 {
+    pub(super) fn down(&self, y: f64) -> f64 {
         self.area.bottom() - self.area.h * self.y.position(y)
     }
 
     /// Draws grid, ticks and labels.
-    pub fn frame(&self, scene: &mut Scene, theme: &Theme) {
+    pub(super) fn frame(&self, scene: &mut Scene, theme: &Theme) {
         let area = self.area;
         let grid = if self.y.names.is_empty() {
             let levels = self.y.ticks.iter().map(|t| self.down(*t));
@@ -132,14 +132,14 @@ impl Axes {
     }
 
     /// Draws items cut at the edges of the plot.
-    pub fn clipped(&self, scene: &mut Scene, items: Vec<Item>) {
+    pub(super) fn clipped(&self, scene: &mut Scene, items: Vec<Item>) {
         if !items.is_empty() {
             scene.push(Item::Group { clip: Some(self.area.shrunk(-5.0)), tip: None, items });
         }
     }
 
     /// A line through points, interrupted where a value is missing.
-    pub fn polyline(&self, points: &[Point]) -> Vec<Vec<Point>> {
+    pub(super) fn polyline(&self, points: &[Point]) -> Vec<Vec<Point>> {
         let mut lines = vec![Vec::new()];
         for [x, y] in points {
             let at = self.at(*x, *y);

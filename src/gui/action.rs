@@ -80,26 +80,26 @@ pub enum Action {
 
 /// Where a frame collects its wishes.
 #[derive(Default)]
-pub struct Outbox(RefCell<Vec<Action>>);
+pub(super) struct Outbox(RefCell<Vec<Action>>);
 
 impl Outbox {
     /// Asks the window for `action`.
-    pub fn send(&self, action: Action) {
+    pub(super) fn send(&self, action: Action) {
         self.0.borrow_mut().push(action);
     }
 
     /// Asks for a listed command.
-    pub fn command(&self, command: Command) {
+    pub(super) fn command(&self, command: Command) {
         self.send(Action::Command(command));
     }
 
     /// Everything asked for since the last call.
-    pub fn take(&self) -> Vec<Action> {
+    pub(super) fn take(&self) -> Vec<Action> {
         std::mem::take(&mut *self.0.borrow_mut())
     }
 
     /// True where nothing was asked for.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }
 }

@@ -10,7 +10,7 @@ use crate::workspace::{ModelRef, ProgramSettings, Workspace};
 
 /// What was written last, and when something changed since.
 #[derive(Default)]
-pub struct Autosave {
+pub(super) struct Autosave {
     pub written: Option<(ProgramSettings, Workspace)>,
     pub changed_at: Option<Instant>,
     pub seen: Option<Fingerprint>,
@@ -27,19 +27,19 @@ pub struct Autosave {
 
 impl Autosave {
     /// The work as it is now stands in its file.
-    pub fn mark_written(&mut self) {
+    pub(super) fn mark_written(&mut self) {
         self.is_fresh = true;
     }
 
     /// Whether there is work that the file does not hold.
-    pub fn is_edited(&self) -> bool {
+    pub(super) fn is_edited(&self) -> bool {
         self.seen.as_ref().zip(self.in_file.as_ref()).is_some_and(|(seen, file)| seen.work != *file)
     }
 }
 
 /// What lies on the disk; workers hold it while they write.
 #[derive(Default)]
-pub struct OnDisk {
+pub(super) struct OnDisk {
     /// Its snapshot, so that a slow write of an older one never replaces a newer one.
     pub number: u64,
     /// Its model and analysis, which is large and written only when it is another.
@@ -48,7 +48,7 @@ pub struct OnDisk {
 
 /// What is compared to notice a change without looking at everything.
 #[derive(PartialEq)]
-pub struct Fingerprint {
+pub(super) struct Fingerprint {
     pub settings: ProgramSettings,
     pub work: Work,
     pub site: Option<crate::network::Site>,
@@ -58,7 +58,7 @@ pub struct Fingerprint {
 
 /// What would be missed.
 #[derive(Clone, PartialEq)]
-pub struct Work {
+pub(super) struct Work {
     pub run: crate::run::Spec,
     pub training: crate::training::TrainSettings,
     pub notes: String,

@@ -6,7 +6,7 @@ use super::theme::WindowTheme;
 
 /// What panels and views are given: everything to read, and where to ask for changes.
 #[derive(Clone, Copy)]
-pub struct Cx<'a> {
+pub(super) struct Cx<'a> {
     /// Everything that is shown.
     pub state: &'a State,
     pub theme: &'a WindowTheme,
@@ -15,7 +15,7 @@ pub struct Cx<'a> {
 
 impl Cx<'_> {
     /// Asks the window for `action`.
-    pub fn send(&self, action: Action) {
+    pub(super) fn send(&self, action: Action) {
         self.out.send(action);
     }
 }

@@ -18,7 +18,7 @@ use crate::words::counted;
 use crate::workspace::OpenedPath;
 
 /// Heads whose patterns are computed at once.
-pub const MOST_PATTERNS: usize = 16;
+pub(super) const MOST_PATTERNS: usize = 16;
 
 /// What a worker is for. A new one of a kind replaces the old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,10 +87,10 @@ pub enum JobOutcome {
 }
 
 /// Which attention patterns: the input and the heads.
-pub type AttentionKey = (AttentionInput, Vec<Head>);
+pub(super) type AttentionKey = (AttentionInput, Vec<Head>);
 
 /// Which grouping: of which result, layer, map, into how many groups.
-pub type RegroupKey = (u64, Site, FeatureMap, usize);
+pub(super) type RegroupKey = (u64, Site, FeatureMap, usize);
 
 /// A worker as the task list shows it.
 pub struct Job {

@@ -90,7 +90,7 @@ impl Messages {
 }
 
 /// `text` with a capital first letter.
-pub fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -10,7 +10,7 @@ use eframe::egui::{
 use crate::chart::{self, GroupStyle, Rgb};
 
 /// The named colors of the window; those of data come from the figures, so that exports look alike.
-pub struct WindowTheme {
+pub(super) struct WindowTheme {
     /// Colors of data, shared with exported pictures.
     pub figure: &'static chart::Theme,
     pub canvas: Color32,
@@ -59,7 +59,7 @@ pub struct WindowTheme {
 }
 
 /// A color of a figure as the window draws it.
-pub fn color(rgb: Rgb) -> Color32 {
+pub(super) fn color(rgb: Rgb) -> Color32 {
     Color32::from_rgb(rgb.r, rgb.g, rgb.b)
 }
 
@@ -68,7 +68,7 @@ static DARK: LazyLock<WindowTheme> = LazyLock::new(|| WindowTheme::from_figure(&
 
 impl WindowTheme {
     /// The dark or the light theme.
-    pub fn of(dark: bool) -> &'static Self {
+    pub(super) fn of(dark: bool) -> &'static Self {
         if dark { &DARK } else { &LIGHT }
     }
 
@@ -107,12 +107,12 @@ impl WindowTheme {
     }
 
     /// The fill of group `group`.
-    pub fn group(&self, group: usize) -> Color32 {
+    pub(super) fn group(&self, group: usize) -> Color32 {
         color(GroupStyle::of(self.figure, group).color)
     }
 
     /// Black or white, whichever reads better on `fill`.
-    pub fn ink_on(fill: Color32) -> Color32 {
+    pub(super) fn ink_on(fill: Color32) -> Color32 {
         color(Rgb::new(fill.r(), fill.g(), fill.b()).ink())
     }
 
@@ -167,10 +167,10 @@ impl WindowTheme {
 }
 
 /// Name of the heavier face, for titles and values.
-pub const STRONG: &str = "strong";
+pub(super) const STRONG: &str = "strong";
 
 /// Fonts, sizes and spacing, and both themes.
-pub fn install(ctx: &egui::Context) {
+pub(super) fn install(ctx: &egui::Context) {
     ctx.set_fonts(fonts());
     for (theme, ours) in [(egui::Theme::Light, &*LIGHT), (egui::Theme::Dark, &*DARK)] {
         ctx.style_mut_of(theme, |style| {

@@ -32,7 +32,7 @@ pub struct Family {
 
 /// Module or role, tensor name without the family's prefix, layout. `{i}` stands for a layer. Where the left side is a
 /// module, the right side is the stem that `.weight` and `.bias` follow.
-pub type Name = (&'static str, &'static str, TensorLayout);
+pub(super) type Name = (&'static str, &'static str, TensorLayout);
 
 /// No model comes near these; larger numbers are refused before they size anything.
 const MOST_LAYERS: usize = 4096;

@@ -27,7 +27,7 @@ pub(super) struct Rope {
 
 impl Rope {
     /// Base 10000 under its usual name, the whole head.
-    pub const PLAIN: Self = Self {
+    pub(super) const PLAIN: Self = Self {
         layers: None,
         theta_key: "rope_theta",
         theta: 10000.0,
@@ -38,7 +38,7 @@ impl Rope {
     };
 
     /// Rotary positions of heads of `head_dim` dimensions.
-    pub fn read(&self, config: &Config, head_dim: usize) -> Result<RotarySpec> {
+    pub(super) fn read(&self, config: &Config, head_dim: usize) -> Result<RotarySpec> {
         let parameters = self.parameters(config);
         let number = |key: &str| match &parameters {
             Some(p) => p.number_opt(key),

@@ -19,12 +19,12 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    pub fn load(weights: &dyn Weights, module: Module, bias: bool) -> Result<Self> {
+    pub(super) fn load(weights: &dyn Weights, module: Module, bias: bool) -> Result<Self> {
         let bias = if bias { Some(weights.get(module.bias())?) } else { None };
         Ok(Self { weight: weights.get(module.weight())?, bias })
     }
 
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(linear(x, &self.weight, self.bias.as_ref())?)
     }
 }

@@ -51,7 +51,7 @@ pub(super) struct FrameInput {
 
 impl InputWeights {
     /// Reads everything but the token table, which stays in `deferred` where that is given.
-    pub fn load(
+    pub(super) fn load(
         spec: &InputSpec,
         weights: &dyn Weights,
         deferred: Option<&Deferred>,
@@ -91,7 +91,7 @@ impl InputWeights {
     }
 
     /// Where the weights are, and their type.
-    pub fn place(&self) -> Result<(Device, DType)> {
+    pub(super) fn place(&self) -> Result<(Device, DType)> {
         let of = |tensor: &Tensor| Ok((tensor.device().clone(), tensor.dtype()));
         match self {
             Self::Tokens(input) => input.table.place(),
@@ -101,7 +101,7 @@ impl InputWeights {
     }
 
     /// The first hidden state, packed as is told, and which positions are real.
-    pub fn forward(&self, source: &Source) -> Result<(Tensor, TokenMask, Packing)> {
+    pub(super) fn forward(&self, source: &Source) -> Result<(Tensor, TokenMask, Packing)> {
         match (self, source) {
             (Self::Tokens(input), Source::Tokens(tokens)) => {
                 let packing = Packing::new(&tokens.mask, tokens.ids.device())?;
@@ -135,7 +135,7 @@ fn full(hidden: Tensor) -> Result<(Tensor, TokenMask, Packing)> {
 
 impl TokenInput {
     /// `[N, T, D]`, or `[1, R, D]` of `places` alone where they are given.
-    pub fn forward(&self, tokens: &Tokens, places: Option<Vec<u32>>) -> Result<Tensor> {
+    pub(super) fn forward(&self, tokens: &Tokens, places: Option<Vec<u32>>) -> Result<Tensor> {
         let (n, t) = tokens.ids.dims2()?;
         if let Some(longest) = self.spec.max_length.filter(|m| t > *m) {
             return Err(Error::new(format!("a sequence of {t} tokens is longer than the model's {longest} positions"))

@@ -16,7 +16,7 @@ pub(super) struct Packing {
 
 impl Packing {
     /// Of the positions of `mask`, for tensors on `device`.
-    pub fn new(mask: &TokenMask, device: &Device) -> Result<Self> {
+    pub(super) fn new(mask: &TokenMask, device: &Device) -> Result<Self> {
         let (sequences, length, real) = (mask.sequences(), mask.length(), mask.count());
         // A twentieth; and something has to be left.
         let worth = real > 0 && 20 * real < 19 * mask.real().len();
@@ -25,12 +25,12 @@ impl Packing {
     }
 
     /// Places of the real positions in `[N T]`, in their order, where packing is worth while.
-    pub fn places(&self) -> Option<Vec<u32>> {
+    pub(super) fn places(&self) -> Option<Vec<u32>> {
         self.moves.as_ref().map(|[out, _]| out.origins().flatten().collect())
     }
 
     /// `[N, T, D]` to `[1, R, D]`, the real positions in their order, where that is worth while.
-    pub fn pack(&self, x: Tensor) -> Result<Tensor> {
+    pub(super) fn pack(&self, x: Tensor) -> Result<Tensor> {
         match &self.moves {
             Some([out, _]) => Ok(out.apply(&x.flatten_to(1)?)?.unsqueeze(0)?),
             None => Ok(x),
@@ -38,7 +38,7 @@ impl Packing {
     }
 
     /// The way back to `[N, T, D]`; padding holds zeros.
-    pub fn unpack(&self, x: Tensor) -> Result<Tensor> {
+    pub(super) fn unpack(&self, x: Tensor) -> Result<Tensor> {
         match &self.moves {
             Some([_, back]) => Ok(back.apply(&x.squeeze(0)?)?.reshape((self.sequences, self.length, ()))?),
             None => Ok(x),

@@ -34,7 +34,7 @@ pub(super) enum DeferredPart<T> {
 
 impl<T: Clone> DeferredPart<T> {
     /// Reads the part now, or leaves it.
-    pub fn new(
+    pub(super) fn new(
         weights: &dyn Weights,
         deferred: Option<&Deferred>,
         read: impl FnOnce(&dyn Weights) -> Result<T>,
@@ -46,12 +46,12 @@ impl<T: Clone> DeferredPart<T> {
     }
 
     /// Whether it is read each time.
-    pub fn is_left(&self) -> bool {
+    pub(super) fn is_left(&self) -> bool {
         matches!(self, Self::Deferred(_))
     }
 
     /// The part, read where it is not held.
-    pub fn get(&self, read: impl FnOnce(&dyn Weights) -> Result<T>) -> Result<Cow<'_, T>> {
+    pub(super) fn get(&self, read: impl FnOnce(&dyn Weights) -> Result<T>) -> Result<Cow<'_, T>> {
         match self {
             Self::Held(part) => Ok(Cow::Borrowed(part)),
             Self::Deferred(deferred) => Ok(Cow::Owned(read(&*deferred.0)?)),
@@ -77,7 +77,12 @@ enum TableSource {
 }
 
 impl TokenTable {
-    pub fn new(weights: &dyn Weights, deferred: Option<&Deferred>, role: Role, shape: (usize, usize)) -> Result<Self> {
+    pub(super) fn new(
+        weights: &dyn Weights,
+        deferred: Option<&Deferred>,
+        role: Role,
+        shape: (usize, usize),
+    ) -> Result<Self> {
         let source = match deferred {
             Some(deferred) => TableSource::Deferred(deferred.clone(), role),
             None => TableSource::Held(weights.get(role)?),
@@ -86,13 +91,13 @@ impl TokenTable {
     }
 
     /// Where it is, and its type.
-    pub fn place(&self) -> Result<(Device, DType)> {
+    pub(super) fn place(&self) -> Result<(Device, DType)> {
         let one = self.block(0..1.min(self.rows))?;
         Ok((one.device().clone(), one.dtype()))
     }
 
     /// The whole table where it is held and gradients flow into it.
-    pub fn tracked(&self) -> Option<&Tensor> {
+    pub(super) fn tracked(&self) -> Option<&Tensor> {
         match &self.source {
             TableSource::Held(table) if table.track_op() => Some(table),
             _ => None,
@@ -100,7 +105,7 @@ impl TokenTable {
     }
 
     /// The rows of `ids [M]`, `[M, width]`.
-    pub fn gather(&self, ids: &Tensor) -> Result<Tensor> {
+    pub(super) fn gather(&self, ids: &Tensor) -> Result<Tensor> {
         match &self.source {
             TableSource::Held(table) => Ok(lookup(table, ids)?),
             TableSource::Deferred(deferred, role) => {
@@ -118,13 +123,13 @@ impl TokenTable {
     }
 
     /// Rows in blocks of one size, which depends on the table's width alone.
-    pub fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+    pub(super) fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let (rows, step) = (self.rows, (BLOCK / self.width.max(1)).max(1));
         (0..rows).step_by(step).map(move |from| from..rows.min(from + step))
     }
 
     /// Rows of one block.
-    pub fn block(&self, rows: Range<usize>) -> Result<Tensor> {
+    pub(super) fn block(&self, rows: Range<usize>) -> Result<Tensor> {
         match &self.source {
             TableSource::Held(table) => Ok(table.narrow(0, rows.start, rows.len())?),
             TableSource::Deferred(deferred, role) => deferred.0.rows(*role, &[rows]),

@@ -77,7 +77,12 @@ struct Encoded {
 
 impl Stack {
     /// Reads the stack of `kind`; layers and the token table stay in `deferred` where that is given.
-    pub fn load(spec: &StackSpec, kind: StackKind, weights: &dyn Weights, deferred: Option<&Deferred>) -> Result<Self> {
+    pub(super) fn load(
+        spec: &StackSpec,
+        kind: StackKind,
+        weights: &dyn Weights,
+        deferred: Option<&Deferred>,
+    ) -> Result<Self> {
         let has_relative = spec.layers.iter().any(|l| matches!(l.attention.bias, ScoreBias::Relative { .. }));
         let layer = |spec| DeferredPart::new(weights, deferred, |weights| Layer::load(spec, weights, kind));
         Ok(Self {
@@ -92,7 +97,7 @@ impl Stack {
     }
 
     /// Reads the output projection of `site` anew, in all passes that share it; what is read each time is left.
-    pub fn replace_output(&mut self, weights: &dyn Weights, site: Site) -> Result<()> {
+    pub(super) fn replace_output(&mut self, weights: &dyn Weights, site: Site) -> Result<()> {
         let stored = self.spec.layers.get(site.layer).map(|layer| layer.stored);
         for (layer, spec) in self.layers.iter_mut().zip(&self.spec.layers) {
             if let DeferredPart::Held(layer) = layer
@@ -105,12 +110,12 @@ impl Stack {
     }
 
     /// Layers that a pass goes through.
-    pub fn depth(&self) -> usize {
+    pub(super) fn depth(&self) -> usize {
         self.layers.len()
     }
 
     /// The token table, where the stack reads tokens.
-    pub fn table(&self) -> Option<&TokenTable> {
+    pub(super) fn table(&self) -> Option<&TokenTable> {
         match &self.input {
             InputWeights::Tokens(input) => Some(&input.table),
             _ => None,
@@ -118,22 +123,22 @@ impl Stack {
     }
 
     /// The kind of its layers' self-attention.
-    pub fn self_attention(&self) -> SiteKind {
+    pub(super) fn self_attention(&self) -> SiteKind {
         self.kind.self_attention()
     }
 
     /// Where the weights are, and their type.
-    pub fn place(&self) -> Result<(Device, DType)> {
+    pub(super) fn place(&self) -> Result<(Device, DType)> {
         self.input.place()
     }
 
     /// Every batch through the stack; results in their order.
-    pub fn forward(&self, entries: &[StackEntry<'_>], watch: &mut Watch<'_>) -> Result<Vec<Hidden>> {
+    pub(super) fn forward(&self, entries: &[StackEntry<'_>], watch: &mut Watch<'_>) -> Result<Vec<Hidden>> {
         self.advance(entries, watch, true)?.into_iter().map(|lane| self.leave(lane)).collect()
     }
 
     /// The result of a batch behind the last layer.
-    pub fn leave(&self, lane: Lane) -> Result<Hidden> {
+    pub(super) fn leave(&self, lane: Lane) -> Result<Hidden> {
         let mut x = lane.x;
         if let Some(norm) = &self.final_norm {
             x = norm.forward(&x)?;
@@ -145,7 +150,7 @@ impl Stack {
     }
 
     /// Every batch as far as the probe sees something, which is the attention of the last layer.
-    pub fn run_probe(&self, entries: &[StackEntry<'_>], watch: &mut Watch<'_>) -> Result<()> {
+    pub(super) fn run_probe(&self, entries: &[StackEntry<'_>], watch: &mut Watch<'_>) -> Result<()> {
         self.advance(entries, watch, false).map(drop)
     }
 
@@ -171,7 +176,7 @@ impl Stack {
     }
 
     /// A batch at the first layer.
-    pub fn enter(&self, entry: &StackEntry<'_>) -> Result<Lane> {
+    pub(super) fn enter(&self, entry: &StackEntry<'_>) -> Result<Lane> {
         let (x, mask, packing) = self.input.forward(&entry.source)?;
         let memory = entry.memory.map(|memory| -> Result<Encoded> {
             let packing = Packing::new(&memory.mask, x.device())?;
@@ -181,7 +186,7 @@ impl Stack {
     }
 
     /// A layer; passes that share one (ALBERT) read it once. The one before is dropped before another is read.
-    pub fn layer<'a>(&'a self, index: usize, last: Option<(usize, Cow<'a, Layer>)>) -> Result<Cow<'a, Layer>> {
+    pub(super) fn layer<'a>(&'a self, index: usize, last: Option<(usize, Cow<'a, Layer>)>) -> Result<Cow<'a, Layer>> {
         let spec = &self.spec.layers[index];
         if let Some((before, layer)) = last
             && self.spec.layers[before] == *spec
@@ -224,7 +229,7 @@ impl Stack {
 
     /// Calls `work` with what the attention layers at `index` read besides the stream: of the layer itself, and of its
     /// cross attention where it has one.
-    pub fn within<R>(
+    pub(super) fn within<R>(
         &self,
         index: usize,
         at: usize,

@@ -33,7 +33,7 @@ pub(super) struct LayerChoice {
 
 impl<'a> PlanLayer<'a> {
     /// The passes of `class`.
-    pub fn new(analysis: &'a Analysis, class: &[SiteShape], request: &PlanRequest) -> Result<Self> {
+    pub(super) fn new(analysis: &'a Analysis, class: &[SiteShape], request: &PlanRequest) -> Result<Self> {
         let ranking = request.ranking;
         let passes: Vec<&SiteAnalysis> = class.iter().filter_map(|s| analysis.site(s.site)).collect();
         let shape = *class.first().ok_or_else(|| Error::new("the analysis holds no layer"))?;
@@ -63,18 +63,18 @@ impl<'a> PlanLayer<'a> {
     }
 
     /// The number of query heads.
-    pub fn heads(&self) -> usize {
+    pub(super) fn heads(&self) -> usize {
         self.shape.heads
     }
 
     /// What the maps showed that count, of every pass.
-    pub fn maps(&self) -> impl Iterator<Item = &'a FeatureAnalysis> {
+    pub(super) fn maps(&self) -> impl Iterator<Item = &'a FeatureAnalysis> {
         let ranking = self.ranking;
         self.passes.clone().into_iter().flat_map(move |pass| maps(pass, ranking))
     }
 
     /// What a budget must know.
-    pub fn share(&self) -> Share {
+    pub(super) fn share(&self) -> Share {
         let unexplained = |groups: usize| {
             let of = |f: &FeatureAnalysis| {
                 let inertia = |groups| f.curve.iter().find(|p| p.groups == groups).map(|p| p.inertia);
@@ -93,7 +93,7 @@ impl<'a> PlanLayer<'a> {
     }
 
     /// Whether votes for `groups` groups are wanted and not there.
-    pub fn lacks_votes(&self, groups: usize) -> bool {
+    pub(super) fn lacks_votes(&self, groups: usize) -> bool {
         matches!(self.ranking.method, Method::Votes | Method::PerGroup | Method::Score)
             && groups != self.groups
             && groups < self.heads()
@@ -101,7 +101,7 @@ impl<'a> PlanLayer<'a> {
     }
 
     /// The best `number` heads by the method.
-    pub fn choose(&self, number: usize, rng: &mut impl Rng) -> Result<LayerChoice> {
+    pub(super) fn choose(&self, number: usize, rng: &mut impl Rng) -> Result<LayerChoice> {
         let mut ranks = self.ranks(number, rng)?;
         if number > 0 && self.ranking.method.picks_by_group() {
             let grouping = self.grouping(number)?;
@@ -119,7 +119,7 @@ impl<'a> PlanLayer<'a> {
     }
 
     /// Heads at or above a threshold, at least the best one.
-    pub fn above(&self, least: f64, rng: &mut impl Rng) -> Result<LayerChoice> {
+    pub(super) fn above(&self, least: f64, rng: &mut impl Rng) -> Result<LayerChoice> {
         let ranks = self.ranks(self.groups, rng)?;
         let largest = ranks.iter().map(|r| r.score).fold(0.0, f64::max);
         // Scores without a natural scale count as shares of the layer's largest.
@@ -135,7 +135,7 @@ impl<'a> PlanLayer<'a> {
     }
 
     /// How the heads stand where `number` of them stay: votes and cosines are those for as many groups.
-    pub fn ranks(&self, number: usize, rng: &mut impl Rng) -> Result<Vec<Rank>> {
+    pub(super) fn ranks(&self, number: usize, rng: &mut impl Rng) -> Result<Vec<Rank>> {
         let heads = self.heads();
         let dead = |h: usize| self.passes.iter().all(|p| maps(p, self.ranking).all(|f| f.dead.contains(&h)));
         let all_dead = (0..heads).all(dead);
@@ -177,7 +177,7 @@ impl<'a> PlanLayer<'a> {
 
     /// The best set of exactly `number` heads that surgery can leave: every key/value head that stays serves equally
     /// many. Of sets that stand equal the one with fewer key/value heads, which saves more.
-    pub fn best_set(&self, ranks: &[Rank], number: usize) -> Vec<usize> {
+    pub(super) fn best_set(&self, ranks: &[Rank], number: usize) -> Vec<usize> {
         let (kv_heads, repeat) = (self.shape.kv_heads, self.shape.queries_per_kv());
         let mut found: Option<(Rank, Vec<usize>)> = None;
         // Most query heads per key/value head first: that is fewest key/value heads.

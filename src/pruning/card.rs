@@ -21,7 +21,7 @@ pub(super) struct CardHead {
 
 impl CardHead {
     /// Of a model under the plan and the format that a report tells.
-    pub fn of(model: &Model, report: &Report) -> Self {
+    pub(super) fn of(model: &Model, report: &Report) -> Self {
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = front_matter(&mut text, model, model.checkpoint().folder());

@@ -40,7 +40,7 @@ pub(super) struct Cut {
 
 impl Cut {
     /// The cut of a tensor whose layers are written as `slots`.
-    pub fn new(tensor: &HeadTensor, info: &TensorInfo, slots: &Slots) -> Result<Self> {
+    pub(super) fn new(tensor: &HeadTensor, info: &TensorInfo, slots: &Slots) -> Result<Self> {
         let wrong = |what: &str| Error::new(format!("tensor '{}' {what}", tensor.name));
         let mut sites = tensor.sites.iter().map(|s| slots.get(s));
         let site = sites.next().flatten().ok_or_else(|| wrong("belongs to no attention layer"))?;
@@ -65,7 +65,7 @@ impl Cut {
     }
 
     /// The columns `columns` of a matrix, in this order; those that it does not have are zero.
-    pub fn columns(info: &TensorInfo, columns: &[usize]) -> Self {
+    pub(super) fn columns(info: &TensorInfo, columns: &[usize]) -> Self {
         let width = info.shape.get(1).copied().unwrap_or(0);
         let run = |column: &usize| if *column < width { Run::Copy(*column..column + 1) } else { Run::Zero(1) };
         let runs = columns.iter().map(run).collect();
@@ -73,7 +73,7 @@ impl Cut {
     }
 
     /// The tensor as it will be written.
-    pub fn plan(&self, name: &str) -> TensorPlan {
+    pub(super) fn plan(&self, name: &str) -> TensorPlan {
         let mut shape = self.shape.clone();
         if let Some(length) = shape.get_mut(self.axis) {
             *length = self.runs.iter().map(Run::len).sum();
@@ -82,7 +82,7 @@ impl Cut {
     }
 
     /// The written bytes, from those of the source. Every supported type writes zero as zero bytes.
-    pub fn apply(&self, bytes: &[u8]) -> Result<Vec<u8>> {
+    pub(super) fn apply(&self, bytes: &[u8]) -> Result<Vec<u8>> {
         let inner: usize = self.shape.iter().skip(self.axis + 1).product::<usize>() * self.stored.bytes();
         let outer: usize = self.shape.iter().take(self.axis).product();
         let length = self.shape.get(self.axis).copied().unwrap_or(0);

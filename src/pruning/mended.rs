@@ -33,7 +33,7 @@ impl<'a> Mended<'a> {
     /// # Errors
     ///
     /// The repair is for another model or plan, or the format keeps heads that it does not speak for.
-    pub fn new(model: &'a Model, plan: &Plan, repair: Option<&Repair>, format: ExportFormat) -> Result<Self> {
+    pub(super) fn new(model: &'a Model, plan: &Plan, repair: Option<&Repair>, format: ExportFormat) -> Result<Self> {
         let mut own = Self { model, outputs: BTreeMap::new(), places: HashMap::new() };
         let Some(repair) = repair else { return Ok(own) };
         if format == ExportFormat::Gqa {
@@ -69,12 +69,12 @@ impl<'a> Mended<'a> {
     }
 
     /// The projections as they are stored, by layer.
-    pub fn outputs(&self) -> &BTreeMap<Site, NewOutput> {
+    pub(super) fn outputs(&self) -> &BTreeMap<Site, NewOutput> {
         &self.outputs
     }
 
     /// The bytes of the whole tensor `name`, before it is cut, where it is new.
-    pub fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>> {
+    pub(super) fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(MendedTensor { site, is_bias, transposed }) = self.places.get(name).copied() else { return Ok(None) };
         let Some((output, info)) = self.outputs.get(&site).zip(self.model.checkpoint().info(name)) else {
             return Ok(None);

@@ -18,7 +18,7 @@ pub(super) enum Slot {
 
 impl Slot {
     /// The head whose place this is, the first of several.
-    pub fn head(&self) -> usize {
+    pub(super) fn head(&self) -> usize {
         match self {
             Self::Keep(head) | Self::Zero(head) => *head,
             Self::Mean(heads) => heads.first().copied().unwrap_or(0),
@@ -36,14 +36,14 @@ pub(super) struct SiteSlots {
 
 impl SiteSlots {
     /// Heads that are there for the shape alone.
-    pub fn padded(&self) -> usize {
+    pub(super) fn padded(&self) -> usize {
         self.queries.iter().filter(|s| matches!(s, Slot::Zero(_))).count()
     }
 
     /// The heads in `kept` (ascending) in `keys` key/value slots that `each` query heads read; zero heads take what is
     /// left. A zero head takes the place of a removed head of the layer where there is one, so that heads stay in
     /// their order, and else repeats one.
-    pub fn filled(spec: &AttentionSpec, kept: &[usize], keys: usize, each: usize) -> Self {
+    pub(super) fn filled(spec: &AttentionSpec, kept: &[usize], keys: usize, each: usize) -> Self {
         let per_kv = spec.queries_per_kv();
         let kept: BTreeSet<usize> = kept.iter().copied().collect();
         let serving: BTreeSet<usize> = kept.iter().map(|h| h / per_kv).collect();

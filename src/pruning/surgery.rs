@@ -38,7 +38,7 @@ pub(super) struct Surgery {
 
 impl Surgery {
     /// Plans the surgery; an error where the plan does not fit the model or the format cannot hold it.
-    pub fn new(model: &Model, plan: &Plan, format: ExportFormat) -> Result<Self> {
+    pub(super) fn new(model: &Model, plan: &Plan, format: ExportFormat) -> Result<Self> {
         let spec = model.spec();
         plan.validate(spec)?;
         let mut columns = BTreeMap::new();
@@ -95,25 +95,25 @@ impl Surgery {
     }
 
     /// Heads that are there for the shape alone and add nothing, by site.
-    pub fn zero_heads(&self) -> BTreeMap<Site, usize> {
+    pub(super) fn zero_heads(&self) -> BTreeMap<Site, usize> {
         self.slots.iter().map(|(site, slots)| (*site, slots.padded())).filter(|(_, zeros)| *zeros > 0).collect()
     }
 
     /// Parameters before and after.
-    pub fn parameters(&self, checkpoint: &Checkpoint) -> Counts {
+    pub(super) fn parameters(&self, checkpoint: &Checkpoint) -> Counts {
         let before = checkpoint.names().iter().filter_map(|n| checkpoint.info(n)).map(|i| i.elements()).sum();
         let count = |tensor: &TensorPlan| tensor.shape.iter().map(|d| *d as u64).product::<u64>();
         Counts { before, after: self.tensors.iter().map(count).sum() }
     }
 
     /// Bytes of all tensors before and after.
-    pub fn bytes(&self, checkpoint: &Checkpoint) -> Counts {
+    pub(super) fn bytes(&self, checkpoint: &Checkpoint) -> Counts {
         Counts { before: checkpoint.bytes(), after: self.tensors.iter().map(|t| t.bytes() as u64).sum() }
     }
 
     /// Bytes of keys and values that a generated token and a source token leave behind, before and after, at the type
     /// of the weights.
-    pub fn cache(&self, model: &Model) -> (Counts, Counts) {
+    pub(super) fn cache(&self, model: &Model) -> (Counts, Counts) {
         let width = model.stored().bytes();
         let (before, after) = (Cost::of(model.spec(), 1), Cost::of(&self.narrowed(model.spec()), 1));
         let counts = |of: fn(&Cost) -> u64| Counts { before: of(&before), after: of(&after) }.times(width as u64);

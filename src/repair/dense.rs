@@ -67,19 +67,19 @@ impl Factor {
     /// # Errors
     ///
     /// `a` is not positive definite: with a ridge above rounding that means it holds numbers that are not finite.
-    pub fn new(a: MatRef<'_, f64>) -> Result<Self> {
+    pub(super) fn new(a: MatRef<'_, f64>) -> Result<Self> {
         let factor = a.llt(Side::Lower);
         factor.map(Self).map_err(|_| Error::new("second moments are not positive definite").hint("give a larger ridge"))
     }
 
     /// Solves for `a^-1 b`.
-    pub fn solve(&self, mut b: Mat<f64>) -> Mat<f64> {
+    pub(super) fn solve(&self, mut b: Mat<f64>) -> Mat<f64> {
         parts(b.as_mut()).into_par_iter().for_each(|part| self.0.solve_in_place(part));
         b
     }
 
     /// The inverse `a^-1` in full.
-    pub fn inverse(&self) -> Mat<f64> {
+    pub(super) fn inverse(&self) -> Mat<f64> {
         self.0.inverse()
     }
 }

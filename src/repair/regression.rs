@@ -34,7 +34,7 @@ pub(super) struct Fit {
 
 impl Regression {
     /// Adds the sums over further tokens.
-    pub fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         let add = |sums: &mut [f64], more: &[f64]| sums.iter_mut().zip(more).for_each(|(s, x)| *s += x);
         self.tokens += other.tokens;
         add(&mut self.x, &other.x);
@@ -45,7 +45,7 @@ impl Regression {
     }
 
     /// `(C_xx, C_xy)`: covariances where a constant is fitted, else mean products.
-    pub fn moments(&self) -> (Mat<f64>, Mat<f64>) {
+    pub(super) fn moments(&self) -> (Mat<f64>, Mat<f64>) {
         let n = self.tokens.max(1.0);
         let square = if self.with_bias { n * n } else { f64::INFINITY };
         let (k, m) = (self.xx.nrows(), self.xy.ncols());
@@ -57,14 +57,14 @@ impl Regression {
     }
 
     /// Mean of `|y|^2`, about the mean of `y` where a constant is fitted: the error of saying nothing.
-    pub fn power(&self) -> f64 {
+    pub(super) fn power(&self) -> f64 {
         let n = self.tokens.max(1.0);
         let mean = if self.with_bias { self.y.iter().map(|y| (y / n).powi(2)).sum::<f64>() } else { 0.0 };
         self.yy / n - mean
     }
 
     /// The least squares, pulled towards `prior [k, m]` by `ridge` times the mean diagonal of `C_xx`.
-    pub fn solve(&self, ridge: f64, prior: &Mat<f64>) -> Result<Fit> {
+    pub(super) fn solve(&self, ridge: f64, prior: &Mat<f64>) -> Result<Fit> {
         let (mut xx, mut xy) = self.moments();
         let pull = pull(&xx, ridge);
         for i in 0..xx.nrows() {
@@ -80,7 +80,7 @@ impl Regression {
     }
 
     /// `weight` with the constant that goes with it.
-    pub fn with_constant(&self, weight: Mat<f64>) -> Fit {
+    pub(super) fn with_constant(&self, weight: Mat<f64>) -> Fit {
         let n = self.tokens.max(1.0);
         let said = |j: usize| (0..self.x.len()).map(|i| self.x[i] * weight[(i, j)]).sum::<f64>();
         let constant = |j: usize| if self.with_bias { (self.y[j] - said(j)) / n } else { 0.0 };
@@ -89,7 +89,7 @@ impl Regression {
     }
 
     /// Mean over the tokens of `|y - x W - b|^2`, whatever `fit` was fitted on.
-    pub fn error(&self, fit: &Fit) -> f64 {
+    pub(super) fn error(&self, fit: &Fit) -> f64 {
         let n = self.tokens.max(1.0);
         let Fit { weight, bias } = fit;
         let spread = inner(weight.as_ref(), product(self.xx.as_ref(), weight.as_ref()).as_ref());

@@ -32,24 +32,24 @@ pub(super) struct Sweep {
 
 impl Sweep {
     /// All heads of width `dim`, from `A` and `V`; `error` is what cannot be said even by all of them.
-    pub fn new(a: &Mat<f64>, v: Mat<f64>, dim: usize, error: f64) -> Result<Self> {
+    pub(super) fn new(a: &Mat<f64>, v: Mat<f64>, dim: usize, error: f64) -> Result<Self> {
         let heads = (0..a.nrows() / dim).collect();
         let q = if a.nrows() == 0 { a.clone() } else { Factor::new(a.as_ref())?.inverse() };
         Ok(Self { heads, dim, q, v, error })
     }
 
     /// The heads that are present.
-    pub fn heads(&self) -> &[usize] {
+    pub(super) fn heads(&self) -> &[usize] {
         &self.heads
     }
 
     /// The error with the heads that are present.
-    pub fn error(&self) -> f64 {
+    pub(super) fn error(&self) -> f64 {
         self.error
     }
 
     /// Rows of the matrices.
-    pub fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.q.nrows()
     }
 
@@ -64,7 +64,7 @@ impl Sweep {
     }
 
     /// By how much the error rises when `heads`, which are present, go together.
-    pub fn rise(&self, heads: &[usize]) -> Result<f64> {
+    pub(super) fn rise(&self, heads: &[usize]) -> Result<f64> {
         let at = self.places(heads);
         let q = block(self.q.as_ref(), &at, &at);
         let v = block(self.v.as_ref(), &at, &at);
@@ -72,7 +72,7 @@ impl Sweep {
     }
 
     /// Takes `heads`, which are present, away.
-    pub fn remove(&mut self, heads: &[usize]) -> Result<()> {
+    pub(super) fn remove(&mut self, heads: &[usize]) -> Result<()> {
         self.error += self.rise(heads)?;
         let gone = self.places(heads);
         self.heads.retain(|h| !heads.contains(h));

@@ -79,11 +79,11 @@ mod shared {
 
     use crate::analysis::Analysis;
 
-    pub fn serialize<T: Serialize, S: Serializer>(held: &Option<Arc<T>>, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<T: Serialize, S: Serializer>(held: &Option<Arc<T>>, to: S) -> Result<S::Ok, S::Error> {
         held.as_deref().serialize(to)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Arc<Analysis>>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Arc<Analysis>>, D::Error> {
         Ok(Option::<Analysis>::deserialize(from)?.map(Arc::new))
     }
 }
@@ -110,7 +110,7 @@ mod earlier {
         },
     }
 
-    pub fn curves<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Arc<Curves>>, D::Error> {
+    pub(super) fn curves<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Arc<Curves>>, D::Error> {
         let found = match Option::<HeldCurves>::deserialize(from)? {
             None => None,
             Some(HeldCurves::Curves(curves)) => Some(curves),

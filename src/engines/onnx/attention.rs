@@ -28,7 +28,7 @@ pub(super) struct SharedPositions {
 type VisibilityKey = (bool, Option<usize>);
 
 impl SharedPositions {
-    pub fn new(mask: Option<String>, like: String, relative: Option<Role>) -> Self {
+    pub(super) fn new(mask: Option<String>, like: String, relative: Option<Role>) -> Self {
         Self { mask, like, relative, offsets: None, angles: Vec::new(), visible: Vec::new(), relative_bias: None }
     }
 
@@ -40,7 +40,7 @@ impl SharedPositions {
     }
 
     /// The numbers `0..T`, shape `[T]`.
-    pub fn range(&self, graph: &mut Graph) -> String {
+    pub(super) fn range(&self, graph: &mut Graph) -> String {
         let length = self.length(graph);
         let (zero, one) = (graph.ints(&[], &[0]), graph.ints(&[], &[1]));
         graph.op("Range", &[&zero, &length, &one])

@@ -16,7 +16,7 @@ pub(super) enum ElementType {
 
 impl ElementType {
     /// The number of `TensorProto.DataType`.
-    pub fn code(self) -> i64 {
+    pub(super) fn code(self) -> i64 {
         match self {
             Self::Float => 1,
             Self::Float16 => 10,
@@ -26,7 +26,7 @@ impl ElementType {
     }
 
     /// Bytes of one element.
-    pub fn bytes(self) -> u64 {
+    pub(super) fn bytes(self) -> u64 {
         match self {
             Self::Float => 4,
             Self::Float16 => 2,
@@ -86,7 +86,7 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    pub fn new(stored: ElementType) -> Self {
+    pub(super) fn new(stored: ElementType) -> Self {
         Self {
             stored,
             nodes: Vec::new(),
@@ -100,12 +100,12 @@ impl Graph {
     }
 
     /// Names of what follows begin with `scope`.
-    pub fn enter(&mut self, scope: impl Into<String>) {
+    pub(super) fn enter(&mut self, scope: impl Into<String>) {
         self.scope = scope.into();
     }
 
     /// An input of the graph.
-    pub fn input(&mut self, port: Port) -> String {
+    pub(super) fn input(&mut self, port: Port) -> String {
         let name = port.name.to_owned();
         self.names.insert(name.clone());
         self.inputs.push(port);
@@ -113,7 +113,7 @@ impl Graph {
     }
 
     /// Declares `value` as an output.
-    pub fn output(&mut self, port: Port, value: &str) {
+    pub(super) fn output(&mut self, port: Port, value: &str) {
         let mut node = WireMessage::default();
         node.bytes(1, value.as_bytes()).bytes(2, port.name.as_bytes()).bytes(3, port.name.as_bytes());
         node.bytes(4, b"Identity");
@@ -122,7 +122,7 @@ impl Graph {
     }
 
     /// The tensor with `role`, of shape `dims` in the graph, as f32.
-    pub fn weight(&mut self, role: Role, dims: &[usize], transposed: bool) -> String {
+    pub(super) fn weight(&mut self, role: Role, dims: &[usize], transposed: bool) -> String {
         let name = if transposed { format!("{role}.transposed") } else { role.to_string() };
         if self.names.insert(name.clone()) {
             let weight = Initializer { name: name.clone(), role, dims: dims.to_vec(), transposed };
@@ -144,18 +144,18 @@ impl Graph {
     }
 
     /// A constant of integers; no `dims` make a scalar.
-    pub fn ints(&mut self, dims: &[usize], values: &[i64]) -> String {
+    pub(super) fn ints(&mut self, dims: &[usize], values: &[i64]) -> String {
         let data = values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
         self.constant(ElementType::Int64, dims, &data)
     }
 
     /// A constant of floats; no `dims` make a scalar.
-    pub fn floats(&mut self, dims: &[usize], values: &[f32]) -> String {
+    pub(super) fn floats(&mut self, dims: &[usize], values: &[f32]) -> String {
         let data = values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
         self.constant(ElementType::Float, dims, &data)
     }
 
-    pub fn scalar(&mut self, value: f64) -> String {
+    pub(super) fn scalar(&mut self, value: f64) -> String {
         self.floats(&[], &[value as f32])
     }
 
@@ -168,12 +168,12 @@ impl Graph {
     }
 
     /// An operation with one result.
-    pub fn op(&mut self, kind: &str, inputs: &[&str]) -> String {
+    pub(super) fn op(&mut self, kind: &str, inputs: &[&str]) -> String {
         self.op_with(kind, inputs, &[])
     }
 
     /// An operation with attributes. An empty name leaves an optional input out.
-    pub fn op_with(&mut self, kind: &str, inputs: &[&str], attributes: &[Attribute<'_>]) -> String {
+    pub(super) fn op_with(&mut self, kind: &str, inputs: &[&str], attributes: &[Attribute<'_>]) -> String {
         let name = self.fresh(kind);
         let mut node = WireMessage::default();
         for input in inputs {
@@ -199,7 +199,7 @@ impl Graph {
     }
 
     /// What the writer needs: everything but the weights as one run of bytes of a `GraphProto`, and the weights.
-    pub fn finish(self, name: &str) -> (WireMessage, Vec<Initializer>, ElementType) {
+    pub(super) fn finish(self, name: &str) -> (WireMessage, Vec<Initializer>, ElementType) {
         let mut graph = WireMessage::default();
         for node in &self.nodes {
             graph.message(1, node);

@@ -31,7 +31,7 @@ impl Loaded {
     ///
     /// # Errors
     /// Where the file is none that [`write`](super::write) makes.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).map_err(|e| Error::from(e).at(path))?;
         let graph = Fields(&bytes).find_map(|field| match field {
             (7, WireField::Bytes(graph)) => Some(graph),

@@ -9,39 +9,39 @@ pub(super) struct WireMessage(Vec<u8>);
 
 impl WireMessage {
     /// An integer; negative ones take ten bytes, as the format asks.
-    pub fn int(&mut self, field: u32, value: i64) -> &mut Self {
+    pub(super) fn int(&mut self, field: u32, value: i64) -> &mut Self {
         self.key(field, 0);
         varint(&mut self.0, value.cast_unsigned());
         self
     }
 
-    pub fn float(&mut self, field: u32, value: f32) -> &mut Self {
+    pub(super) fn float(&mut self, field: u32, value: f32) -> &mut Self {
         self.key(field, 5);
         self.0.extend(value.to_le_bytes());
         self
     }
 
     /// Text, bytes or a finished message.
-    pub fn bytes(&mut self, field: u32, value: &[u8]) -> &mut Self {
+    pub(super) fn bytes(&mut self, field: u32, value: &[u8]) -> &mut Self {
         self.announce(field, value.len() as u64);
         self.0.extend(value);
         self
     }
 
     /// A message inside this one.
-    pub fn message(&mut self, field: u32, inner: &Self) -> &mut Self {
+    pub(super) fn message(&mut self, field: u32, inner: &Self) -> &mut Self {
         self.bytes(field, &inner.0)
     }
 
     /// The key and length of `length` bytes that the caller writes behind this message.
-    pub fn announce(&mut self, field: u32, length: u64) -> &mut Self {
+    pub(super) fn announce(&mut self, field: u32, length: u64) -> &mut Self {
         self.key(field, 2);
         varint(&mut self.0, length);
         self
     }
 
     /// What was written so far.
-    pub fn as_bytes(&self) -> &[u8] {
+    pub(super) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 

@@ -13,10 +13,10 @@ mod table;
 
 use eframe::egui::{self, KeyboardShortcut};
 
-pub use kinds::{Command, Menu};
+pub(super) use kinds::{Command, Menu};
 
 /// Keys as a person reads them on the caps.
-pub fn caps(ctx: &egui::Context, keys: &KeyboardShortcut) -> String {
+pub(super) fn caps(ctx: &egui::Context, keys: &KeyboardShortcut) -> String {
     let text = ctx.format_shortcut(keys);
     let names =
         [("OpenBracket", "["), ("CloseBracket", "]"), ("Backslash", "\\"), ("Period", "."), ("PageUp", "Page Up")];
@@ -26,7 +26,7 @@ pub fn caps(ctx: &egui::Context, keys: &KeyboardShortcut) -> String {
 }
 
 /// Every command with each of its keys, in the order in which they are to be looked at.
-pub fn by_keys() -> Vec<(KeyboardShortcut, Command)> {
+pub(super) fn by_keys() -> Vec<(KeyboardShortcut, Command)> {
     let mut all: Vec<_> =
         Command::all().into_iter().flat_map(|c| c.spec().keys.into_iter().map(move |k| (k, c))).collect();
     // Keys match where Shift is held beside what they name, so those that name it come first.

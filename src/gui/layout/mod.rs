@@ -26,7 +26,7 @@ use crate::error::Result;
 use crate::gui::view::View;
 
 /// Which view stands where, with what each view remembers.
-pub struct ViewLayout {
+pub(super) struct ViewLayout {
     tree: Tree<View>,
     views: Views,
     front: View,
@@ -66,24 +66,24 @@ fn all_tabs() -> Tree<View> {
 
 impl ViewLayout {
     /// Brings a view to the front, wherever it stands.
-    pub fn show(&mut self, view: View) {
+    pub(super) fn show(&mut self, view: View) {
         self.front = view;
         self.tree.make_active(|_, tile| matches!(tile, Tile::Pane(pane) if *pane == view));
     }
 
     /// The view that was used last.
-    pub fn front(&self) -> View {
+    pub(super) fn front(&self) -> View {
         self.front
     }
 
     /// Whether a view can be seen now.
-    pub fn is_visible(&self, view: View) -> bool {
+    pub(super) fn is_visible(&self, view: View) -> bool {
         let is = |tile: &TileId| matches!(self.tree.tiles.get(*tile), Some(Tile::Pane(pane)) if *pane == view);
         self.tree.active_tiles().iter().any(is)
     }
 
     /// Takes the view in front out of its row of tabs and puts it beside or below the others; false where it is alone.
-    pub fn split(&mut self, dir: LinearDir) -> bool {
+    pub(super) fn split(&mut self, dir: LinearDir) -> bool {
         let tiles = &mut self.tree.tiles;
         let Some(pane) = tiles.find_pane(&self.front) else { return false };
         let Some(row) = tiles.parent_of(pane) else { return false };
@@ -102,7 +102,7 @@ impl ViewLayout {
     }
 
     /// Moves the view in front into the next row of tabs; false where there is one row.
-    pub fn move_on(&mut self) -> bool {
+    pub(super) fn move_on(&mut self) -> bool {
         let rows = self.rows();
         let Some(pane) = self.tree.tiles.find_pane(&self.front) else { return false };
         let Some(now) = rows.iter().position(|row| self.tree.tiles.parent_of(pane) == Some(*row)) else { return false };
@@ -113,7 +113,7 @@ impl ViewLayout {
     }
 
     /// Brings the next view of the same row of tabs to the front, or the one before.
-    pub fn cycle(&mut self, forward: bool) {
+    pub(super) fn cycle(&mut self, forward: bool) {
         let tiles = &mut self.tree.tiles;
         let Some(row) = tiles.find_pane(&self.front).and_then(|pane| tiles.parent_of(pane)) else { return };
         let Some(Tile::Container(Container::Tabs(tabs))) = tiles.get(row) else { return };
@@ -140,17 +140,17 @@ impl ViewLayout {
     }
 
     /// All views in one row of tabs.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.tree = all_tabs();
     }
 
     /// What a workspace keeps.
-    pub fn save(&self) -> Value {
+    pub(super) fn save(&self) -> Value {
         serde_json::to_value(Saved { tree: &self.tree, views: &self.views }).unwrap_or_default()
     }
 
     /// Takes up what a workspace kept, as far as it can be understood and still has every view.
-    pub fn restore(&mut self, saved: &Value) {
+    pub(super) fn restore(&mut self, saved: &Value) {
         if let Some(views) = saved.get("views").and_then(|v| serde_json::from_value(v.clone()).ok()) {
             self.views = views;
         }
@@ -163,7 +163,7 @@ impl ViewLayout {
 
     /// Changes with everything that a workspace keeps. Compares with what was there at the last call: nothing is written
     /// down or hashed.
-    pub fn revision(&mut self) -> u64 {
+    pub(super) fn revision(&mut self) -> u64 {
         let chosen = self.views.chosen();
         if self.seen.as_ref().is_none_or(|(tree, views)| *tree != self.tree || *views != chosen) {
             self.seen = Some((self.tree.clone(), chosen));
@@ -173,27 +173,27 @@ impl ViewLayout {
     }
 
     /// What makes the picture of a view, away from the window.
-    pub fn picture(&self, view: View, state: &State) -> Result<Draw> {
+    pub(super) fn picture(&self, view: View, state: &State) -> Result<Draw> {
         self.views.picture(view, state)
     }
 
     /// The colors of the last frame.
-    pub fn theme(&self) -> &'static Theme {
+    pub(super) fn theme(&self) -> &'static Theme {
         self.theme
     }
 
     /// The picture that a view painted last.
-    pub fn painted(&self, view: View) -> Option<&Picture> {
+    pub(super) fn painted(&self, view: View) -> Option<&Picture> {
         self.views.painted(view)
     }
 
     /// Shows the numbers of the view in front in place of its picture, or the picture again.
-    pub fn toggle_table(&mut self) {
+    pub(super) fn toggle_table(&mut self) {
         self.views.toggle_table(self.front);
     }
 
     /// Draws the tabs and the views in front.
-    pub fn ui(&mut self, ui: &mut egui::Ui, cx: Cx<'_>) {
+    pub(super) fn ui(&mut self, ui: &mut egui::Ui, cx: Cx<'_>) {
         self.theme = cx.theme.figure;
         let is_split = self.rows().len() > 1;
         let mut panes = Panes { cx, views: &mut self.views, front: &mut self.front, is_split };

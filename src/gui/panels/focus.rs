@@ -9,7 +9,7 @@ const FOLLOWED_SECS: f64 = 3.0;
 
 /// Whether a person walks through the window with keys; those who use the pointer need no ring.
 #[derive(Default)]
-pub struct FocusRing {
+pub(super) struct FocusRing {
     by_keys: bool,
     /// The control that had the keyboard in the last frame, where it was, and since when it has it.
     last: Option<(Id, Rect)>,
@@ -19,7 +19,7 @@ pub struct FocusRing {
 impl FocusRing {
     /// Brings the control that the keyboard came to into view where the whole window is scrolled, `canvas` being all of
     /// it: areas inside care only for their own part, and take a moment to bring it to where it stays.
-    pub fn follow(&mut self, ui: &Ui, canvas: Rect) {
+    pub(super) fn follow(&mut self, ui: &Ui, canvas: Rect) {
         let time = ui.input(|i| i.time);
         let control = ui.ctx().memory(|m| m.focused()).and_then(|id| ui.ctx().read_response(id));
         let now = control.as_ref().map(|c| (c.id, c.rect.translate(-canvas.min.to_vec2())));
@@ -34,7 +34,7 @@ impl FocusRing {
     }
 
     /// Draws the ring, after everything else.
-    pub fn show(&mut self, ctx: &Context, theme: &WindowTheme) {
+    pub(super) fn show(&mut self, ctx: &Context, theme: &WindowTheme) {
         ctx.input(|input| {
             for event in &input.events {
                 match event {

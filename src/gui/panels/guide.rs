@@ -64,7 +64,7 @@ const STEPS: [GuideStep; 6] = [
 ];
 
 /// Draws the steps and the next one.
-pub fn show(ui: &mut Ui, cx: Cx<'_>) {
+pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     let next = STEPS.iter().find(|step| !(step.is_done)(cx.state));
     ui.horizontal(|ui| {
         ui.label(RichText::new("First steps").strong().color(cx.theme.ink));

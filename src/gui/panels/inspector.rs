@@ -13,7 +13,7 @@ use crate::network::{FeatureMap, Head};
 use crate::words::counted;
 
 /// The selected head, or how to select one; below, what a person wrote.
-pub fn show(ui: &mut Ui, cx: Cx<'_>) {
+pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     selection(ui, cx);
     notes(ui, cx);
 }

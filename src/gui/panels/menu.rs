@@ -11,7 +11,7 @@ use crate::gui::widgets::{command_button, command_item};
 use crate::words::counted;
 
 /// Menus on the left, what is open and the palette on the right.
-pub fn show(ui: &mut Ui, cx: Cx<'_>) {
+pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     egui::MenuBar::new().ui(ui, |ui| {
         for menu in Menu::ALL {
             ui.menu_button(menu.title(), |ui| menu_items(ui, cx, menu));

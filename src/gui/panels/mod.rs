@@ -17,7 +17,7 @@ use super::layout::ViewLayout;
 
 /// Text being typed and other short-lived things that belong to one panel each.
 #[derive(Default)]
-pub struct Buffers {
+pub(super) struct Buffers {
     welcome: welcome::Welcome,
     overlay: overlay::Overlays,
     focus: focus::FocusRing,
@@ -29,7 +29,7 @@ const LEAST: Vec2 = vec2(720.0, 520.0);
 const TWO_SIDES: f32 = 900.0;
 
 /// Draws the whole window.
-pub fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut ViewLayout, buffers: &mut Buffers) {
+pub(super) fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut ViewLayout, buffers: &mut Buffers) {
     let room = ui.available_size();
     if room.x >= LEAST.x && room.y >= LEAST.y {
         content(ui, cx, layout, buffers);

@@ -10,7 +10,7 @@ use crate::run::ModelFacts;
 use crate::words::{counted, noun};
 
 /// What the model is, in a few lines.
-pub fn show(ui: &mut Ui, cx: Cx<'_>) {
+pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     let Some(model) = &cx.state.model else { return };
     let (facts, theme) = (&model.facts, cx.theme);
     ui.add_space(4.0);

@@ -14,7 +14,7 @@ use crate::gui::widgets::{heading, note};
 
 /// What was typed into the boxes.
 #[derive(Default)]
-pub struct Overlays {
+pub(super) struct Overlays {
     open: Option<Overlay>,
     text: String,
     chosen: usize,
@@ -22,7 +22,7 @@ pub struct Overlays {
 
 impl Overlays {
     /// Draws the box that is open.
-    pub fn show(&mut self, ui: &Ui, cx: Cx<'_>) {
+    pub(super) fn show(&mut self, ui: &Ui, cx: Cx<'_>) {
         let now = cx.state.overlay.clone();
         let fresh = now != self.open;
         if fresh {

@@ -16,7 +16,7 @@ use crate::run::{BATCH_SIZE, Field, Spec};
 use crate::tensor::Precision;
 
 /// Input and settings of the run.
-pub fn show(ui: &mut Ui, cx: Cx<'_>) {
+pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     let mut run = cx.state.run.clone();
     heading(ui, cx.theme, "Input");
     input(ui, cx, &mut run);
@@ -280,7 +280,7 @@ fn faults(ui: &mut Ui, cx: Cx<'_>, field: Field) {
 }
 
 /// Run, or how far it is.
-pub fn progress(ui: &mut Ui, cx: Cx<'_>) {
+pub(super) fn progress(ui: &mut Ui, cx: Cx<'_>) {
     let Some(job) = cx.state.jobs.get(JobKind::Analyze) else {
         let text = RichText::new("Run").strong().color(cx.theme.on_accent);
         let enabled = Command::Run.enabled(cx.state);

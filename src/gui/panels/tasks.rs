@@ -10,7 +10,7 @@ use crate::gui::messages::Severity;
 use crate::gui::widgets::command_button;
 
 /// Workers with their bars above, messages below.
-pub fn show(ui: &mut Ui, cx: Cx<'_>) {
+pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     ui.horizontal(|ui| {
         ui.label(RichText::new("Tasks and messages").strong());
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

@@ -10,12 +10,12 @@ use crate::gui::widgets::{command_button, heading, note};
 use crate::workspace::samples;
 
 #[derive(Default)]
-pub struct Welcome {
+pub(super) struct Welcome {
     path: String,
 }
 
 impl Welcome {
-    pub fn show(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+    pub(super) fn show(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         let width = ui.available_width().min(620.0);
         let margin = ((ui.available_width() - width) / 2.0).max(0.0);
         ui.horizontal(|ui| {

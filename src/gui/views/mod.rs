@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use self::of_analysis::OfAnalysis;
 use self::shown::PictureCache;
-pub use self::shown::{Draw, PictureKey};
+pub(super) use self::shown::{Draw, PictureKey};
 use crate::chart::{AnalysisView, Picture};
 use crate::error::Result;
 use crate::gui::context::Cx;
@@ -28,7 +28,7 @@ use crate::gui::view::View;
 /// What each view remembers.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Views {
+pub(super) struct Views {
     overview: overview::OverviewView,
     redundancy: redundancy::Redundancy,
     #[serde(skip)]
@@ -51,7 +51,7 @@ const QUICK_MODEL: usize = 512;
 
 /// What a person chose in the views, and a workspace keeps.
 #[derive(Clone, PartialEq)]
-pub struct ViewChoices {
+pub(super) struct ViewChoices {
     overview: overview::OverviewChoice,
     redundancy: redundancy::RedundancyChoice,
     attention: attention::AttentionChoice,
@@ -60,7 +60,7 @@ pub struct ViewChoices {
 
 impl Views {
     /// What a person chose.
-    pub fn chosen(&self) -> ViewChoices {
+    pub(super) fn chosen(&self) -> ViewChoices {
         ViewChoices {
             overview: self.overview.chosen(),
             redundancy: self.redundancy.chosen(),
@@ -70,12 +70,12 @@ impl Views {
     }
 
     /// Whether the numbers of a view are shown in place of its picture.
-    pub fn is_table(&self, which: View) -> bool {
+    pub(super) fn is_table(&self, which: View) -> bool {
         self.tables.contains(&which)
     }
 
     /// Shows the numbers of a view in place of its picture, or the picture again.
-    pub fn toggle_table(&mut self, which: View) {
+    pub(super) fn toggle_table(&mut self, which: View) {
         if self.is_table(which) {
             self.tables.retain(|view| *view != which);
         } else {
@@ -83,7 +83,7 @@ impl Views {
         }
     }
 
-    pub fn ui(&mut self, which: View, ui: &mut Ui, cx: Cx<'_>) {
+    pub(super) fn ui(&mut self, which: View, ui: &mut Ui, cx: Cx<'_>) {
         other_settings(ui, cx, which);
         let key = self.key(which, cx.state);
         if self.is_table(which) {
@@ -116,7 +116,7 @@ impl Views {
     }
 
     /// What the picture of a view is made of as things stand.
-    pub fn key(&self, which: View, state: &State) -> PictureKey {
+    pub(super) fn key(&self, which: View, state: &State) -> PictureKey {
         match which {
             View::Overview => self.overview.key(state),
             View::Redundancy => self.redundancy.key(state),
@@ -129,7 +129,7 @@ impl Views {
     }
 
     /// What makes the picture of a view as it stands: the one that is painted, written as a table and saved.
-    pub fn picture(&self, which: View, state: &State) -> Result<Draw> {
+    pub(super) fn picture(&self, which: View, state: &State) -> Result<Draw> {
         match which {
             View::Overview => self.overview.picture(state),
             View::Redundancy => self.redundancy.picture(state),
@@ -142,7 +142,7 @@ impl Views {
     }
 
     /// The picture that a view painted last.
-    pub fn painted(&self, which: View) -> Option<&Picture> {
+    pub(super) fn painted(&self, which: View) -> Option<&Picture> {
         self.shown.get(&which)?.painted()
     }
 }

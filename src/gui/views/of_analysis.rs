@@ -9,7 +9,7 @@ use crate::gui::state::State;
 
 /// A picture of the results, as the plan being edited stands.
 #[derive(Default)]
-pub struct OfAnalysis {
+pub(super) struct OfAnalysis {
     /// Of the layer that is shown, or of all.
     pub of_site: bool,
     /// In which order heads stand.
@@ -20,11 +20,11 @@ pub struct OfAnalysis {
 
 impl OfAnalysis {
     /// Of the layer that is shown.
-    pub fn of_site() -> Self {
+    pub(super) fn of_site() -> Self {
         Self { of_site: true, ..Self::default() }
     }
 
-    pub fn draw(self, state: &State, view: AnalysisView) -> Result<Draw> {
+    pub(super) fn draw(self, state: &State, view: AnalysisView) -> Result<Draw> {
         let results =
             state.results.as_ref().ok_or_else(|| Error::new("nothing was run yet").hint("press Run first"))?;
         let analysis = Arc::clone(&results.analysis);

@@ -12,12 +12,12 @@ use crate::gui::widgets::Background;
 use crate::network::{FeatureMap, Site};
 
 /// What makes a picture, away from the window.
-pub type Draw = Box<dyn FnOnce() -> Result<Picture> + Send>;
+pub(crate) type Draw = Box<dyn FnOnce() -> Result<Picture> + Send>;
 
 /// All that the picture of a view is made of. It is compared in every frame, so it holds revisions in place of what they
 /// stand for.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct PictureKey {
+pub(crate) struct PictureKey {
     /// The result of the last run.
     pub results: Option<u64>,
     /// The plan being edited.
@@ -38,24 +38,24 @@ pub struct PictureKey {
 }
 
 /// What a person chose in a view, as numbers.
-pub type Options = [usize; 3];
+pub(super) type Options = [usize; 3];
 
 impl PictureKey {
     /// Of the results and the plan.
-    pub fn of_plan(state: &State) -> Self {
+    pub(crate) fn of_plan(state: &State) -> Self {
         let results = state.results.as_ref().map(|r| r.revision);
         Self { results, plan: Some(state.plan_revision), ..Self::default() }
     }
 
     /// The same for the layer that is shown.
-    pub fn of_site(state: &State) -> Self {
+    pub(crate) fn of_site(state: &State) -> Self {
         Self { site: state.site(), ..Self::of_plan(state) }
     }
 }
 
 /// A picture that was made; equal to nothing but itself, so that comparing costs nothing.
 #[derive(Clone, Debug)]
-pub struct Made(Arc<Picture>);
+pub(super) struct Made(Arc<Picture>);
 
 impl PartialEq for Made {
     fn eq(&self, other: &Self) -> bool {
@@ -73,14 +73,14 @@ impl std::ops::Deref for Made {
 
 /// The last picture that was made, and the worker that makes the next.
 #[derive(Default)]
-pub struct PictureCache {
+pub(super) struct PictureCache {
     made: Background<PictureKey, Made>,
 }
 
 impl PictureCache {
     /// The picture for `key`, made at once where `is_quick` says that it takes less than a frame. While it is being made,
     /// the last one stays.
-    pub fn get(
+    pub(super) fn get(
         &mut self,
         ctx: &Context,
         key: PictureKey,
@@ -96,7 +96,7 @@ impl PictureCache {
     }
 
     /// The picture that was painted last.
-    pub fn painted(&self) -> Option<&Picture> {
+    pub(super) fn painted(&self) -> Option<&Picture> {
         self.made.held().and_then(|(_, made)| Some(&**made.as_ref().ok()?))
     }
 }

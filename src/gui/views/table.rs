@@ -14,7 +14,7 @@ use crate::words::counted;
 
 /// The table of one view, made anew when what it shows changes.
 #[derive(Default)]
-pub struct TableView {
+pub(super) struct TableView {
     made: Background<PictureKey, Table>,
     /// Which page of a very long table is shown.
     page: usize,
@@ -27,7 +27,14 @@ const PAGE: usize = 100_000;
 
 impl TableView {
     /// Draws the table of `view`; `picture` makes the picture whose numbers they are, `key` changes with it.
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, view: View, key: PictureKey, picture: impl FnOnce() -> Result<Draw>) {
+    pub(super) fn ui(
+        &mut self,
+        ui: &mut Ui,
+        cx: Cx<'_>,
+        view: View,
+        key: PictureKey,
+        picture: impl FnOnce() -> Result<Draw>,
+    ) {
         if !self.made.is_asked(&key) {
             match picture() {
                 Ok(draw) => self.made.ask(ui.ctx(), key, move || Ok(draw()?.table())),

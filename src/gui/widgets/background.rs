@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::task::{Runner, Task, TaskState};
 
 /// The last thing made, and the worker that makes the next.
-pub struct Background<K, T> {
+pub(crate) struct Background<K, T> {
     made: Option<(K, Result<T>)>,
     under_way: Option<(K, Task<T>)>,
 }
@@ -20,7 +20,7 @@ impl<K, T> Default for Background<K, T> {
 impl<K: PartialEq, T: Send + 'static> Background<K, T> {
     /// What was made for `key`; what was made before until it is there, `None` before anything is. The window is woken
     /// when it comes.
-    pub fn get(
+    pub(crate) fn get(
         &mut self,
         ctx: &Context,
         key: K,
@@ -34,7 +34,7 @@ impl<K: PartialEq, T: Send + 'static> Background<K, T> {
 
     /// The same, made at once where `is_quick` says that it takes less than a frame: nothing flickers. Comes with its key,
     /// by which the rest of a picture can be drawn as it belongs to it.
-    pub fn get_keyed(
+    pub(crate) fn get_keyed(
         &mut self,
         ctx: &Context,
         key: K,
@@ -54,12 +54,12 @@ impl<K: PartialEq, T: Send + 'static> Background<K, T> {
     }
 
     /// The last thing that came, with its key.
-    pub fn held(&self) -> Option<(&K, &Result<T>)> {
+    pub(crate) fn held(&self) -> Option<(&K, &Result<T>)> {
         self.made.as_ref().map(|(key, made)| (key, made))
     }
 
     /// Whether what belongs to `key` is there or under way.
-    pub fn is_asked(&self, key: &K) -> bool {
+    pub(crate) fn is_asked(&self, key: &K) -> bool {
         match &self.under_way {
             Some((wanted, _)) => wanted == key,
             None => self.made.as_ref().is_some_and(|(made, _)| made == key),
@@ -68,7 +68,7 @@ impl<K: PartialEq, T: Send + 'static> Background<K, T> {
 
     /// Starts a worker for `key`, unless one is busy still: that one wakes the window when it ends, which then asks again
     /// for what it wants by then. However fast a slider moves, there is one worker.
-    pub fn ask(&mut self, ctx: &Context, key: K, make: impl FnOnce() -> Result<T> + Send + 'static) {
+    pub(crate) fn ask(&mut self, ctx: &Context, key: K, make: impl FnOnce() -> Result<T> + Send + 'static) {
         self.made();
         if self.under_way.is_some() {
             return;
@@ -79,7 +79,7 @@ impl<K: PartialEq, T: Send + 'static> Background<K, T> {
     }
 
     /// The last thing that came.
-    pub fn made(&mut self) -> Option<&Result<T>> {
+    pub(crate) fn made(&mut self) -> Option<&Result<T>> {
         if let Some((wanted, mut task)) = self.under_way.take() {
             match task.poll() {
                 TaskState::Ended(result) => self.made = Some((wanted, result)),

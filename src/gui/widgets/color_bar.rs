@@ -9,7 +9,7 @@ use crate::gui::theme::{WindowTheme, color};
 const WIDTH: f32 = 110.0;
 
 /// A gradient with its ends; `missing` names the color of cells without a value.
-pub fn color_bar(ui: &mut Ui, theme: &WindowTheme, scale: &Scale, unit: Unit, missing: Option<&str>) {
+pub(crate) fn color_bar(ui: &mut Ui, theme: &WindowTheme, scale: &Scale, unit: Unit, missing: Option<&str>) {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 5.0;
         let text = |value| RichText::new(unit.format(value)).small().color(theme.muted);

@@ -6,12 +6,12 @@ use crate::gui::command::{Command, caps};
 use crate::gui::context::Cx;
 
 /// A button of a command; greyed out with the reason where it cannot be done.
-pub fn command_button(ui: &mut Ui, cx: Cx<'_>, command: Command, text: &str) -> Response {
+pub(crate) fn command_button(ui: &mut Ui, cx: Cx<'_>, command: Command, text: &str) -> Response {
     show(ui, cx, command, Button::new(text))
 }
 
 /// A line of a menu: words, mark and keys.
-pub fn command_item(ui: &mut Ui, cx: Cx<'_>, command: Command) -> Response {
+pub(crate) fn command_item(ui: &mut Ui, cx: Cx<'_>, command: Command) -> Response {
     let mut button = Button::new(command.text_now(cx.state)).selected(command.is_on(cx.state) == Some(true));
     if let Some(keys) = command.spec().keys.first() {
         button = button.shortcut_text(caps(ui.ctx(), keys));

@@ -8,7 +8,7 @@ use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 
 /// Says what is missing and offers the command that brings it.
-pub fn empty(ui: &mut Ui, cx: Cx<'_>, title: &str, text: &str, command: Option<(Command, &str)>) {
+pub(crate) fn empty(ui: &mut Ui, cx: Cx<'_>, title: &str, text: &str, command: Option<(Command, &str)>) {
     ui.add_space((ui.available_height() * 0.3).clamp(8.0, 160.0));
     ui.vertical_centered(|ui| {
         ui.label(RichText::new(title).heading().color(cx.theme.ink));
@@ -21,7 +21,7 @@ pub fn empty(ui: &mut Ui, cx: Cx<'_>, title: &str, text: &str, command: Option<(
 }
 
 /// The usual reason: nothing ran yet.
-pub fn needs_run(ui: &mut Ui, cx: Cx<'_>, what: &str) {
+pub(crate) fn needs_run(ui: &mut Ui, cx: Cx<'_>, what: &str) {
     let running = cx.state.jobs.get(JobKind::Analyze).is_some();
     if running {
         empty(ui, cx, "The run is under way", &format!("{what} appear when it is done"), None);

@@ -5,24 +5,24 @@ use eframe::egui::{self, RichText, Ui};
 use crate::gui::theme::{STRONG, WindowTheme};
 
 /// A small heading over a part of a panel.
-pub fn heading(ui: &mut Ui, theme: &WindowTheme, text: &str) {
+pub(crate) fn heading(ui: &mut Ui, theme: &WindowTheme, text: &str) {
     ui.add_space(6.0);
     ui.label(RichText::new(text).color(theme.ink).family(egui::FontFamily::Name(STRONG.into())));
     ui.add_space(1.0);
 }
 
 /// A muted line that explains.
-pub fn note(ui: &mut Ui, theme: &WindowTheme, text: impl Into<String>) {
+pub(crate) fn note(ui: &mut Ui, theme: &WindowTheme, text: impl Into<String>) {
     ui.label(RichText::new(text).small().color(theme.muted));
 }
 
 /// A table of names and values; fill it with [`fact`].
-pub fn facts(ui: &mut Ui, id: &str, add: impl FnOnce(&mut Ui)) {
+pub(crate) fn facts(ui: &mut Ui, id: &str, add: impl FnOnce(&mut Ui)) {
     egui::Grid::new(id).num_columns(2).spacing([10.0, 3.0]).show(ui, add);
 }
 
 /// One name with its value.
-pub fn fact(ui: &mut Ui, theme: &WindowTheme, name: &str, value: impl Into<String>) -> egui::Response {
+pub(crate) fn fact(ui: &mut Ui, theme: &WindowTheme, name: &str, value: impl Into<String>) -> egui::Response {
     ui.label(RichText::new(name).color(theme.muted));
     let response = ui.add(egui::Label::new(RichText::new(value).color(theme.ink)).truncate());
     ui.end_row();

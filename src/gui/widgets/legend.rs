@@ -12,7 +12,7 @@ use crate::gui::theme::{WindowTheme, color};
 
 /// What stands before the words of a legend, as it looks in the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Swatch {
+pub(crate) enum Swatch {
     Fill(Color32),
     /// A head that stays.
     Kept(Color32),
@@ -35,7 +35,7 @@ impl From<Color32> for Swatch {
 }
 
 /// A mark with its meaning; mark and words stay together where the line is broken.
-pub fn swatch(ui: &mut Ui, theme: &WindowTheme, mark: impl Into<Swatch>, text: &str) {
+pub(crate) fn swatch(ui: &mut Ui, theme: &WindowTheme, mark: impl Into<Swatch>, text: &str) {
     let size = 12.0;
     let words = RichText::new(text).small().color(theme.muted);
     let galley = egui::WidgetText::from(words).into_galley(
@@ -82,7 +82,7 @@ pub fn swatch(ui: &mut Ui, theme: &WindowTheme, mark: impl Into<Swatch>, text: &
 const NAMED_GROUPS: usize = 8;
 
 /// What the colors of `count` groups mean.
-pub fn group_legend(ui: &mut Ui, theme: &WindowTheme, count: usize) {
+pub(crate) fn group_legend(ui: &mut Ui, theme: &WindowTheme, count: usize) {
     let named = if count <= NAMED_GROUPS + 1 { count } else { NAMED_GROUPS };
     for group in 0..named {
         swatch(ui, theme, theme.group(group), &format!("group {group}"));
@@ -93,7 +93,7 @@ pub fn group_legend(ui: &mut Ui, theme: &WindowTheme, count: usize) {
 }
 
 /// The legend of a plot: a click hides what it names, another one shows it again. True where something was clicked.
-pub fn entries_ui(ui: &mut Ui, theme: &WindowTheme, entries: &[Entry], hidden: &mut HashSet<String>) -> bool {
+pub(super) fn entries_ui(ui: &mut Ui, theme: &WindowTheme, entries: &[Entry], hidden: &mut HashSet<String>) -> bool {
     let mut is_changed = false;
     if entries.is_empty() {
         return false;

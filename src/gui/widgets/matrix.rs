@@ -5,7 +5,7 @@ use eframe::egui::{Color32, ColorImage, Painter, Pos2, Rect, TextureHandle, Text
 use crate::chart::{Grid, Pool, Raster, Rgb, Scale};
 
 /// A texture with the key of what it shows.
-pub struct MatrixTexture<K> {
+pub(crate) struct MatrixTexture<K> {
     held: Option<(K, TextureHandle)>,
 }
 
@@ -18,7 +18,13 @@ impl<K> Default for MatrixTexture<K> {
 impl<K: PartialEq> MatrixTexture<K> {
     /// The texture of `grid` in the colors of `scale`. `key` must change with the numbers and with `missing`, the color of
     /// cells without a value. Matrices larger than a texture can be are pooled to their largest values.
-    pub fn get(&mut self, ui: &Ui, key: K, missing: Rgb, make: impl FnOnce() -> (Grid, Scale)) -> &TextureHandle {
+    pub(crate) fn get(
+        &mut self,
+        ui: &Ui,
+        key: K,
+        missing: Rgb,
+        make: impl FnOnce() -> (Grid, Scale),
+    ) -> &TextureHandle {
         self.get_raster(ui, key, || {
             let (grid, scale) = make();
             let side = ui.ctx().input(|i| i.max_texture_side).min(4096);
@@ -27,7 +33,7 @@ impl<K: PartialEq> MatrixTexture<K> {
     }
 
     /// The texture of the picture that `make` draws; `key` must change with it.
-    pub fn get_raster(&mut self, ui: &Ui, key: K, make: impl FnOnce() -> Raster) -> &TextureHandle {
+    pub(crate) fn get_raster(&mut self, ui: &Ui, key: K, make: impl FnOnce() -> Raster) -> &TextureHandle {
         let held = match self.held.take().filter(|(held, _)| *held == key) {
             Some(held) => held,
             None => {
@@ -46,13 +52,13 @@ impl<K: PartialEq> MatrixTexture<K> {
 }
 
 /// Paints a texture over `rect`.
-pub fn paint_texture(painter: &Painter, texture: &TextureHandle, rect: Rect) {
+pub(crate) fn paint_texture(painter: &Painter, texture: &TextureHandle, rect: Rect) {
     let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
     painter.image(texture.id(), rect, whole, Color32::WHITE);
 }
 
 /// Row and column of the cell under `at` in a matrix drawn over `rect`.
-pub fn cell_at(rect: Rect, rows: usize, columns: usize, at: Pos2) -> Option<(usize, usize)> {
+pub(crate) fn cell_at(rect: Rect, rows: usize, columns: usize, at: Pos2) -> Option<(usize, usize)> {
     if !rect.contains(at) || rows == 0 || columns == 0 {
         return None;
     }

@@ -6,7 +6,7 @@ use crate::gui::action::Action;
 use crate::gui::context::Cx;
 
 /// The layer that is shown, for every view of one layer.
-pub fn site_picker(ui: &mut Ui, cx: Cx<'_>) {
+pub(crate) fn site_picker(ui: &mut Ui, cx: Cx<'_>) {
     let (Some(model), Some(now)) = (&cx.state.model, cx.state.site()) else { return };
     break_before(ui, 150.0);
     let label = ui.label(RichText::new("Layer").color(cx.theme.muted)).on_hover_text("[ and ] step through the layers");
@@ -21,7 +21,7 @@ pub fn site_picker(ui: &mut Ui, cx: Cx<'_>) {
 }
 
 /// The feature map that is shown, among those of the last run.
-pub fn feature_picker(ui: &mut Ui, cx: Cx<'_>) {
+pub(crate) fn feature_picker(ui: &mut Ui, cx: Cx<'_>) {
     let (Some(results), Some(now)) = (&cx.state.results, cx.state.feature()) else { return };
     break_before(ui, 130.0);
     let label =
@@ -47,7 +47,13 @@ fn break_before(ui: &mut Ui, width: f32) {
 const PAD: f32 = 9.0;
 
 /// A row of words of which one is on, behind its name. Name and words stay together where the line is broken.
-pub fn choice<T: Clone + PartialEq>(ui: &mut Ui, cx: Cx<'_>, name: &str, now: &mut T, options: &[(T, &str, &str)]) {
+pub(crate) fn choice<T: Clone + PartialEq>(
+    ui: &mut Ui,
+    cx: Cx<'_>,
+    name: &str,
+    now: &mut T,
+    options: &[(T, &str, &str)],
+) {
     let theme = cx.theme;
     let font = TextStyle::Button.resolve(ui.style());
     let galley = |text: &str, color| ui.painter().layout_no_wrap(text.to_owned(), font.clone(), color);

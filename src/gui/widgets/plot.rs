@@ -18,7 +18,7 @@ use crate::chart::{Ink, Marker};
 use crate::gui::theme::{WindowTheme, color};
 
 /// A plot on its way to the screen.
-pub struct PlotView<'a> {
+pub(crate) struct PlotView<'a> {
     plot: &'a Plot,
     size: Vec2,
     has_legend: bool,
@@ -26,7 +26,7 @@ pub struct PlotView<'a> {
 }
 
 /// A plot on the screen: where its values lie.
-pub struct Painted {
+pub(crate) struct Painted {
     /// The rectangle between the axes.
     pub response: Response,
     transform: PlotTransform,
@@ -45,25 +45,25 @@ const AROUND: f32 = 26.0;
 
 impl<'a> PlotView<'a> {
     /// The plot in this much room, legend included.
-    pub fn new(plot: &'a Plot, size: Vec2) -> Self {
+    pub(crate) fn new(plot: &'a Plot, size: Vec2) -> Self {
         Self { plot, size, has_legend: true, has_values: true }
     }
 
     /// The same without a legend: something else says what its colors mean.
     #[must_use]
-    pub fn without_legend(mut self) -> Self {
+    pub(crate) fn without_legend(mut self) -> Self {
         self.has_legend = false;
         self
     }
 
     /// The same without values under the pointer: the view says more about what lies there.
     #[must_use]
-    pub fn without_values(mut self) -> Self {
+    pub(crate) fn without_values(mut self) -> Self {
         self.has_values = false;
         self
     }
 
-    pub fn show(self, ui: &mut Ui, theme: &WindowTheme) -> Painted {
+    pub(crate) fn show(self, ui: &mut Ui, theme: &WindowTheme) -> Painted {
         let plot = self.plot;
         let id = ui.make_persistent_id(&plot.title);
         let above = ui.cursor().top();
@@ -126,31 +126,31 @@ impl<'a> PlotView<'a> {
 
 impl Painted {
     /// The rectangle between the axes.
-    pub fn rect(&self) -> Rect {
+    pub(crate) fn rect(&self) -> Rect {
         *self.transform.frame()
     }
 
     /// Where a pair of values lies.
-    pub fn at(&self, [x, y]: [f64; 2]) -> Pos2 {
+    pub(crate) fn at(&self, [x, y]: [f64; 2]) -> Pos2 {
         let on = |value: f64, is_log: bool| if is_log { value.log10() } else { value };
         self.transform.position_from_point(&PlotPoint::new(on(x, self.is_log[0]), on(y, self.is_log[1])))
     }
 
     /// The values at a place in the window.
-    pub fn values_at(&self, at: Pos2) -> [f64; 2] {
+    pub(crate) fn values_at(&self, at: Pos2) -> [f64; 2] {
         let value = self.transform.value_from_position(at);
         let off = |value: f64, is_log: bool| if is_log { 10f64.powf(value) } else { value };
         [off(value.x, self.is_log[0]), off(value.y, self.is_log[1])]
     }
 
     /// The values under the pointer.
-    pub fn hovered(&self) -> Option<[f64; 2]> {
+    pub(crate) fn hovered(&self) -> Option<[f64; 2]> {
         let at = self.response.hover_pos().filter(|at| self.rect().contains(*at))?;
         Some(self.values_at(at))
     }
 
     /// The rectangle of a bar that stands, or lies, at a place.
-    pub fn bar(&self, place: f64, value: f64, is_horizontal: bool) -> Rect {
+    pub(crate) fn bar(&self, place: f64, value: f64, is_horizontal: bool) -> Rect {
         let half = BAR_WIDTH / 2.0;
         if is_horizontal {
             Rect::from_two_pos(self.at([0.0, place - half]), self.at([value, place + half]))

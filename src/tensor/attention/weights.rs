@@ -22,7 +22,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub fn new(q: &Tensor, k: &Tensor, v: &Tensor, scoring: &Scoring<'_>) -> Result<Self> {
+    pub(super) fn new(q: &Tensor, k: &Tensor, v: &Tensor, scoring: &Scoring<'_>) -> Result<Self> {
         let (n, h, t, d) = q.dims4()?;
         let (kn, kh, s, kd) = k.dims4()?;
         if k.dims() != v.dims() || kn != n || kd != d || kh == 0 || !h.is_multiple_of(kh) {
@@ -47,7 +47,7 @@ impl Rules {
     }
 
     /// Hands `run` what blocks need beside queries and keys.
-    pub fn with<T: Real, R>(&self, run: impl FnOnce(&Scorer<'_, T>) -> Result<R>) -> Result<R> {
+    pub(super) fn with<T: Real, R>(&self, run: impl FnOnce(&Scorer<'_, T>) -> Result<R>) -> Result<R> {
         let (sequences, _, keys) = self.visibility.shape();
         let padding = (0..sequences).map(|n| {
             let real = self.visibility.real_keys(n);
@@ -75,18 +75,18 @@ pub(super) struct Scorer<'a, T> {
 
 impl<T: Real> Scorer<'_, T> {
     /// Queries of sequence `n`; padding in front of all and behind all is none of them.
-    pub fn asked(&self, n: usize) -> Range<usize> {
+    pub(super) fn asked(&self, n: usize) -> Range<usize> {
         self.rules.visibility.asked(n)
     }
 
     /// The same in blocks of `rows`.
-    pub fn blocks(&self, n: usize, rows: usize) -> impl Iterator<Item = Range<usize>> + use<T> {
+    pub(super) fn blocks(&self, n: usize, rows: usize) -> impl Iterator<Item = Range<usize>> + use<T> {
         let Range { start, end } = self.asked(n);
         (start..end).step_by(rows.max(1)).map(move |from| from..end.min(from + rows))
     }
 
     /// Keys that any of `queries` of sequence `n` may see; padding in front of all and behind all is none of them.
-    pub fn span(&self, n: usize, queries: &Range<usize>) -> Range<usize> {
+    pub(super) fn span(&self, n: usize, queries: &Range<usize>) -> Range<usize> {
         let extent = self.rules.visibility.offered(n);
         let first = self.rules.visibility.span(queries.start).0.max(extent.start);
         let end = self.rules.visibility.span(queries.end.saturating_sub(1)).1.min(extent.end);
@@ -95,7 +95,7 @@ impl<T: Real> Scorer<'_, T> {
 
     /// Scores before bias and softmax of `queries` of head `h` of sequence `n` for the keys `span`; rows of `to` begin
     /// `step` numbers apart.
-    pub fn scores(
+    pub(super) fn scores(
         &self,
         q: &Heads<'_, T>,
         k: &Heads<'_, T>,
@@ -122,7 +122,7 @@ impl<T: Real> Scorer<'_, T> {
     }
 
     /// Turns scores into weights.
-    pub fn normalize(
+    pub(super) fn normalize(
         &self,
         n: usize,
         h: usize,

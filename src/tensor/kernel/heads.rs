@@ -15,7 +15,7 @@ pub(in crate::tensor) struct Heads<'a, T> {
 
 impl<'a, T: Real> Heads<'a, T> {
     /// The heads in `storage`.
-    pub fn new(storage: &'a CpuStorage, layout: &Layout) -> Result<Self> {
+    pub(crate) fn new(storage: &'a CpuStorage, layout: &Layout) -> Result<Self> {
         let shape = layout.shape().dims4()?;
         let stride = layout.stride();
         if stride[3] != 1 && shape.3 > 1 {
@@ -26,19 +26,19 @@ impl<'a, T: Real> Heads<'a, T> {
     }
 
     /// `(N, H, T, d)`.
-    pub fn shape(&self) -> (usize, usize, usize, usize) {
+    pub(crate) fn shape(&self) -> (usize, usize, usize, usize) {
         self.shape
     }
 
     /// Position `t` of head `h` of sequence `n`, `part` being `n H + h`.
-    pub fn row(&self, part: usize, t: usize) -> &'a [T] {
+    pub(crate) fn row(&self, part: usize, t: usize) -> &'a [T] {
         let heads = self.shape.1.max(1);
         let at = part / heads * self.strides[0] + part % heads * self.strides[1] + t * self.strides[2];
         &self.data[at..at + self.shape.3]
     }
 
     /// Positions `from..to` of head `h` of sequence `n`, `[to - from, d]`.
-    pub fn rows(&self, n: usize, h: usize, from: usize, to: usize) -> Result<Matrix<'a, T>> {
+    pub(crate) fn rows(&self, n: usize, h: usize, from: usize, to: usize) -> Result<Matrix<'a, T>> {
         let at = n * self.strides[0] + h * self.strides[1] + from * self.strides[2];
         Matrix::new(self.data.get(at..).unwrap_or(&[]), to.saturating_sub(from), self.shape.3, self.strides[2])
     }

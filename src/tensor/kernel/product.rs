@@ -17,13 +17,13 @@ pub(in crate::tensor) struct Matrix<'a, T>(MatRef<'a, T>);
 
 impl<'a, T: Real> Matrix<'a, T> {
     /// `rows x columns` numbers of `data`, a row `step` numbers after the one before.
-    pub fn new(data: &'a [T], rows: usize, columns: usize, step: usize) -> Result<Self> {
+    pub(crate) fn new(data: &'a [T], rows: usize, columns: usize, step: usize) -> Result<Self> {
         check(data.len(), rows, columns, step)?;
         Ok(Self(MatRef::from_row_major_slice_with_stride(data, rows, columns, step)))
     }
 
     /// A matrix on the processor whose rows or columns lie side by side.
-    pub fn of(storage: &'a CpuStorage, layout: &Layout) -> Result<Self> {
+    pub(crate) fn of(storage: &'a CpuStorage, layout: &Layout) -> Result<Self> {
         let (rows, columns) = layout.shape().dims2()?;
         let data = T::cpu_storage_as_slice(storage)?.get(layout.start_offset()..).unwrap_or(&[]);
         match layout.stride() {
@@ -33,7 +33,7 @@ impl<'a, T: Real> Matrix<'a, T> {
         }
     }
 
-    pub fn t(self) -> Self {
+    pub(crate) fn t(self) -> Self {
         Self(self.0.transpose())
     }
 }
@@ -44,7 +44,7 @@ pub(in crate::tensor) struct Target<'a, T>(MatMut<'a, T>);
 
 impl<'a, T: Real> Target<'a, T> {
     /// `rows x columns` numbers of `data`, a row `step` numbers after the one before.
-    pub fn new(data: &'a mut [T], rows: usize, columns: usize, step: usize) -> Result<Self> {
+    pub(crate) fn new(data: &'a mut [T], rows: usize, columns: usize, step: usize) -> Result<Self> {
         check(data.len(), rows, columns, step)?;
         if columns > step && rows > 1 {
             bail!("rows of {columns} numbers overlap at {step} numbers apart");
@@ -55,7 +55,7 @@ impl<'a, T: Real> Target<'a, T> {
     }
 
     /// Parts of `columns` columns side by side, as many as fit.
-    pub fn beside(self, columns: usize) -> impl Iterator<Item = Self> {
+    pub(crate) fn beside(self, columns: usize) -> impl Iterator<Item = Self> {
         let mut left = Some(self.0);
         std::iter::from_fn(move || {
             let (part, rest) = left.take().filter(|l| columns > 0 && l.ncols() >= columns)?.split_at_col_mut(columns);
@@ -65,13 +65,13 @@ impl<'a, T: Real> Target<'a, T> {
     }
 
     /// Some of its rows, as far as there are so many.
-    pub fn rows(self, rows: Range<usize>) -> Self {
+    pub(crate) fn rows(self, rows: Range<usize>) -> Self {
         let end = rows.end.min(self.0.nrows());
         Self(self.0.split_at_row_mut(end).0.split_at_row_mut(rows.start.min(end)).1)
     }
 
     /// Parts of `rows` rows one below the other, the last one perhaps of fewer.
-    pub fn below(self, rows: usize) -> impl Iterator<Item = Self> {
+    pub(crate) fn below(self, rows: usize) -> impl Iterator<Item = Self> {
         let mut left = Some(self.0);
         std::iter::from_fn(move || {
             let all = left.take().filter(|l| rows > 0 && l.nrows() > 0)?;

@@ -17,7 +17,7 @@ use crate::training::{AdamW, Stage, VoteAt, Voting, vote};
 
 impl ActiveRun<'_> {
     /// Does what is left of the run.
-    pub fn carry_out(mut self) -> Result<TrainingSummary> {
+    pub(super) fn carry_out(mut self) -> Result<TrainingSummary> {
         loop {
             match self.standing.stage {
                 Stage::Constrained => {

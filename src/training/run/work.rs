@@ -69,7 +69,7 @@ struct HeldOutPairs {
 
 impl<'a> ActiveRun<'a> {
     /// Opens model and data, and puts a saved state back where there is one.
-    pub fn open(
+    pub(super) fn open(
         request: &'a TrainingRun,
         folder: &'a RunFolder,
         options: &RunOptions,
@@ -142,32 +142,32 @@ impl<'a> ActiveRun<'a> {
         })
     }
 
-    pub fn settings(&self) -> &'a TrainSettings {
+    pub(super) fn settings(&self) -> &'a TrainSettings {
         &self.request.settings
     }
 
     /// Quality on the held-out data.
-    pub fn quality(&self, gates: &Gates) -> Result<Quality> {
+    pub(super) fn quality(&self, gates: &Gates) -> Result<Quality> {
         // The progress that people see is that of the stage.
         let silent = self.ticket.silent();
         evaluate(&self.frozen, gates, self.held_out.iter().cloned().map(Ok), None, &silent)
     }
 
     /// Mean loss per token on the held-out data.
-    pub fn held_out_loss(&self, gates: &Gates) -> Result<f64> {
+    pub(super) fn held_out_loss(&self, gates: &Gates) -> Result<f64> {
         let loss = self.quality(gates)?.loss_per_token;
         loss.ok_or_else(|| Error::new("this model predicts nothing, so there is nothing to train it on"))
     }
 
     /// How good translations of the held-out pairs are, where that was asked for.
-    pub fn translated(&self, gates: &Gates) -> Result<Option<TranslationScore>> {
+    pub(super) fn translated(&self, gates: &Gates) -> Result<Option<TranslationScore>> {
         let Some(HeldOutPairs { how, tokenizer, corpus }) = &self.pairs else { return Ok(None) };
         let silent = self.ticket.silent();
         Ok(translate(&self.frozen, gates, tokenizer, corpus, *how, &silent)?.score())
     }
 
     /// Loss of a unigram model of the training data on the held-out data, for comparison; the same everywhere.
-    pub fn unigram_loss(&self) -> Result<Option<f64>> {
+    pub(super) fn unigram_loss(&self) -> Result<Option<f64>> {
         let Some(output) = &self.blueprint.spec().output else { return Ok(None) };
         let training = self.training.with(|s| {
             s.order = BatchOrder::AsRead;
@@ -177,14 +177,14 @@ impl<'a> ActiveRun<'a> {
     }
 
     /// Writes everything that a resumption needs.
-    pub fn save(&mut self) -> Result<()> {
+    pub(super) fn save(&mut self) -> Result<()> {
         self.standing.optimizer_steps = self.learner.optimizer().steps();
         self.standing.loss_scale = self.learner.loss_scale();
         state::save(&self.folder.inside(STATE), &self.learner, &self.standing, self.centers.as_ref())
     }
 
     /// Goes on to `stage` and saves.
-    pub fn enter(&mut self, stage: Stage) -> Result<()> {
+    pub(super) fn enter(&mut self, stage: Stage) -> Result<()> {
         self.standing.stage = stage;
         self.standing.step = 0;
         self.standing.since_record = RunningSums::default();
@@ -195,7 +195,7 @@ impl<'a> ActiveRun<'a> {
 
     /// Steps up to the `last` of this stage. `constraint` is part of the loss where it has a weight, and measured
     /// where there is a record; `converged` ends the stage early.
-    pub fn steps(
+    pub(super) fn steps(
         &mut self,
         last: u64,
         schedule: &Schedule,

@@ -25,7 +25,7 @@ use crate::run::AttentionInput;
 
 /// Which colors span which weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Range {
+pub(super) enum Range {
     /// From 0 to the largest weight of each head.
     #[default]
     Head,
@@ -35,7 +35,7 @@ pub enum Range {
 
 /// Which heads have a picture of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Show {
+pub(super) enum Show {
     #[default]
     Heads,
     /// None: the mean of those of a layer.
@@ -44,7 +44,7 @@ pub enum Show {
 
 /// How an image's patches are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Over {
+pub(super) enum Over {
     /// Over the image, for one query.
     #[default]
     Image,
@@ -54,7 +54,7 @@ pub enum Over {
 /// What the attention view remembers.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Attention {
+pub(super) struct Attention {
     text: String,
     range: Range,
     show: Show,
@@ -70,22 +70,22 @@ pub struct Attention {
 type PanelTexture = MatrixTexture<(Made, &'static str)>;
 
 /// Text, range, heads or their mean, image or matrix.
-pub type AttentionChoice = (String, Range, Show, Over);
+pub(super) type AttentionChoice = (String, Range, Show, Over);
 
 impl Attention {
     /// What a person chose.
-    pub fn chosen(&self) -> AttentionChoice {
+    pub(super) fn chosen(&self) -> AttentionChoice {
         (self.text.clone(), self.range, self.show, self.over)
     }
 
     /// What its picture is made of.
-    pub fn key(&self, state: &State) -> PictureKey {
+    pub(super) fn key(&self, state: &State) -> PictureKey {
         let options = [self.range as usize * 2 + self.show as usize, self.over as usize, self.query];
         PictureKey { patterns: state.patterns.as_ref().map(|(key, _)| key.clone()), options, ..PictureKey::default() }
     }
 
     /// What makes its picture.
-    pub fn picture(&self, state: &State) -> Result<Draw> {
+    pub(super) fn picture(&self, state: &State) -> Result<Draw> {
         let nothing = || Error::new("no attention is shown").hint("open the attention view and choose an input");
         let (_, patterns) = state.patterns.as_ref().ok_or_else(nothing)?;
         let (patterns, shown) = (Arc::clone(patterns), input_words(&state.shown));
@@ -114,7 +114,7 @@ impl Attention {
         }))
     }
 
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, made: Option<&Made>) {
+    pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, made: Option<&Made>) {
         let state = cx.state;
         ui.horizontal_wrapped(|ui| self.toolbar(ui, cx));
         if !matches!(state.checked, Some(Ok(_))) {

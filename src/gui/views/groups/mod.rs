@@ -29,18 +29,18 @@ fn what_if(state: &State) -> Option<(RegroupKey, &[usize])> {
 }
 
 /// What the picture is made of.
-pub fn key(state: &State) -> PictureKey {
+pub(super) fn key(state: &State) -> PictureKey {
     let grouping = what_if(state).map(|(key, _)| key);
     PictureKey { feature: state.feature(), grouping, ..PictureKey::of_site(state) }
 }
 
 /// What makes the picture.
-pub fn picture(state: &State) -> Result<Draw> {
+pub(super) fn picture(state: &State) -> Result<Draw> {
     let groups = what_if(state).map(|(_, labels)| labels.to_vec());
     OfAnalysis { groups, ..OfAnalysis::of_site() }.draw(state, AnalysisView::Groups)
 }
 
-pub fn ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
+pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
     if cx.state.results.is_none() {
         needs_run(ui, cx, "Groups of heads");
         return;

@@ -21,7 +21,7 @@ use crate::words::counted;
 
 /// In which order heads of a layer stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Sort {
+pub(super) enum Sort {
     #[default]
     Index,
     /// Heads of a group side by side.
@@ -31,7 +31,7 @@ pub enum Sort {
 
 /// What a click on a head does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Click {
+pub(super) enum Click {
     /// Keeps a head that would go, prunes one that would stay.
     #[default]
     Flip,
@@ -42,7 +42,7 @@ pub enum Click {
 /// What the overview remembers.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct OverviewView {
+pub(super) struct OverviewView {
     paint: HeadColor,
     sort: Sort,
     click: Click,
@@ -64,16 +64,16 @@ fn short(unit: Unit, value: f64) -> String {
     }
 }
 
-pub type OverviewChoice = (HeadColor, Sort, Click);
+pub(super) type OverviewChoice = (HeadColor, Sort, Click);
 
 impl OverviewView {
     /// What a person chose.
-    pub fn chosen(&self) -> OverviewChoice {
+    pub(super) fn chosen(&self) -> OverviewChoice {
         (self.paint.clone(), self.sort, self.click)
     }
 
     /// What its picture is made of.
-    pub fn key(&self, state: &State) -> PictureKey {
+    pub(super) fn key(&self, state: &State) -> PictureKey {
         let color = match &self.paint {
             HeadColor::Group => 0,
             HeadColor::State => 1,
@@ -86,7 +86,7 @@ impl OverviewView {
     }
 
     /// What makes its picture.
-    pub fn picture(&self, state: &State) -> Result<Draw> {
+    pub(super) fn picture(&self, state: &State) -> Result<Draw> {
         let order = match self.sort {
             Sort::Index => Order::Index,
             Sort::Group => Order::Group,
@@ -98,7 +98,7 @@ impl OverviewView {
 
     /// Draws the overview. Colors, numbers and order are those of the picture; what stays and what is pinned is the plan's,
     /// so that a click shows at once.
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
+    pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         let (state, theme) = (cx.state, cx.theme);
         let Some(model) = &state.model else { return };
         let drawn = match picture {

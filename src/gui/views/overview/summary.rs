@@ -16,14 +16,14 @@ pub(super) struct Summaries {
 type SummaryKey = (u64, Option<u64>, Option<FeatureMap>);
 
 impl Summaries {
-    pub fn refresh(&mut self, cx: Cx<'_>) {
+    pub(super) fn refresh(&mut self, cx: Cx<'_>) {
         let key = (cx.state.plan_revision, cx.state.results.as_ref().map(|r| r.revision), cx.state.feature());
         if self.made.as_ref().is_none_or(|(held, _)| *held != key) {
             self.made = Some((key, summaries(cx)));
         }
     }
 
-    pub fn columns(&self) -> &[Summary] {
+    pub(super) fn columns(&self) -> &[Summary] {
         self.made.as_ref().map_or(&[], |(_, columns)| columns)
     }
 }

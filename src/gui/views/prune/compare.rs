@@ -12,7 +12,7 @@ use crate::gui::state::ComparedPlan;
 use crate::gui::widgets::{command_button, heading, note};
 use crate::workspace::Outlook;
 
-pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
+pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     let (state, theme) = (cx.state, cx.theme);
     heading(ui, theme, "Plans side by side");
     if state.compared.len() < 2 {

@@ -8,13 +8,13 @@ use crate::gui::state::State;
 use crate::gui::widgets::{heading, note};
 
 /// What the plan being edited saves, where it can be carried out.
-pub fn bars(state: &State) -> Option<CostBars> {
+pub(super) fn bars(state: &State) -> Option<CostBars> {
     let (model, outlook) = (state.model.as_ref()?, state.outlook.as_ref()?.as_ref().ok()?);
     let subtitle = format!("{} · {}", model.facts.name, state.draft.now().active().name);
     Some(CostBars::of(&outlook.saving, model.facts.bytes, model.facts.stored_width, subtitle))
 }
 
-pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
+pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     heading(ui, cx.theme, "What it saves");
     let Some(bars) = bars(cx.state) else {
         note(ui, cx.theme, "The plan cannot be carried out as it is; the left says why");

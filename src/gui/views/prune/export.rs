@@ -17,7 +17,7 @@ use crate::pruning::{Counts, ExportFormat, Forecast, InputKind, Reference, Repor
 
 /// The folder being typed.
 #[derive(Default)]
-pub struct ExportPanel {
+pub(super) struct ExportPanel {
     folder: String,
     /// What every format would give for the plan of this revision, or in one line why there is none.
     told: Background<u64, Vec<(ExportFormat, Result<Forecast>)>>,
@@ -28,7 +28,7 @@ const QUICK: usize = 8;
 
 impl ExportPanel {
     /// Draws formats, folder, button, proof.
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+    pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         let theme = cx.theme;
         heading(ui, theme, "Export");
         let now = cx.state.export.format;

@@ -21,18 +21,18 @@ const TWO_COLUMNS: f32 = 560.0;
 
 /// What the prune view remembers.
 #[derive(Default)]
-pub struct Prune {
+pub(super) struct Prune {
     plans: plans::Plans,
     export: export::ExportPanel,
 }
 
 /// What the picture is made of.
-pub fn key(state: &State) -> PictureKey {
+pub(super) fn key(state: &State) -> PictureKey {
     PictureKey { results: None, measured: Some(state.measured_revision), ..PictureKey::of_plan(state) }
 }
 
 /// What makes the picture: the curve of quality where it was measured, else what the plan saves.
-pub fn picture(state: &State) -> Result<Draw> {
+pub(super) fn picture(state: &State) -> Result<Draw> {
     if let Some(curves) = &state.curves {
         let (curves, (kept, heads)) = (Arc::clone(curves), state.kept_heads());
         let plan = Some(kept as f64 / heads.max(1) as f64);
@@ -44,7 +44,7 @@ pub fn picture(state: &State) -> Result<Draw> {
 
 impl Prune {
     /// Draws the view: side by side where there is room, else one below the other.
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
+    pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             let room = ui.available_width();
             if room < TWO_COLUMNS {

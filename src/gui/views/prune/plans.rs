@@ -13,7 +13,7 @@ use crate::workspace::Proposal;
 
 /// The name being typed.
 #[derive(Default)]
-pub struct Plans {
+pub(super) struct Plans {
     renaming: Option<(usize, String)>,
 }
 
@@ -28,7 +28,7 @@ enum Mode {
 
 impl Plans {
     /// Draws the list and the controls.
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+    pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         heading(ui, cx.theme, "Plans");
         self.list(ui, cx);
         ui.horizontal_wrapped(|ui| {

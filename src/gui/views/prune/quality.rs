@@ -16,7 +16,7 @@ use crate::plan::CONTROL;
 /// Height of the curve with its legend.
 const CURVE: f32 = 280.0;
 
-pub fn ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
+pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
     let theme = cx.theme;
     heading(ui, theme, "Quality");
     ui.horizontal_wrapped(|ui| {

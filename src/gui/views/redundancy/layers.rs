@@ -39,7 +39,7 @@ impl Atlas {
 }
 
 /// What the view of all layers remembers.
-pub struct LayerTiles {
+pub(super) struct LayerTiles {
     /// The tiles as a texture, with the place of each. Millions of pixels take longer than a frame, also to be copied.
     drawn: Background<TilesKey, (TextureHandle, Vec<Rect>)>,
     /// How many times larger tiles are than where all of them fit.
@@ -75,7 +75,7 @@ const LARGEST: f32 = 12.0;
 
 impl LayerTiles {
     /// Draws the tiles; true where one was clicked, which shows that layer.
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, made: &Made, layers: &[Similarity]) -> bool {
+    pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, made: &Made, layers: &[Similarity]) -> bool {
         self.resize(ui, cx.theme);
         let room = ui.available_size() - vec2(14.0, 0.0);
         let (columns, side) = enlarged(room, arrange(room, layers.len()), self.size);

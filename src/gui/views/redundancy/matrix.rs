@@ -37,7 +37,7 @@ pub(super) struct Drawing<'a> {
 
 impl Drawing<'_> {
     /// The matrix, and beside or below it the pair under the pointer.
-    pub fn show(&self, ui: &mut Ui, texture: &TextureHandle) {
+    pub(super) fn show(&self, ui: &mut Ui, texture: &TextureHandle) {
         let room = ui.available_size();
         let around = vec2(NUMBERS + STRIP + 7.0, TREE + STRIP + 3.0 + NUMBERS);
         let is_beside = room.x > room.y * 0.8 + BESIDE;

@@ -23,7 +23,7 @@ use crate::network::FeatureMap;
 
 /// What the numbers between two heads are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Kind {
+pub(super) enum Kind {
     /// Cosine of their maps.
     #[default]
     Cosine,
@@ -46,7 +46,7 @@ impl Kind {
 /// What the redundancy view remembers.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Redundancy {
+pub(super) struct Redundancy {
     kind: Kind,
     by_index: bool,
     all_layers: bool,
@@ -64,29 +64,29 @@ type MostAlike = Vec<(usize, usize, f64)>;
 const LISTED: usize = 8;
 
 /// Numbers, order by index, all layers.
-pub type RedundancyChoice = (Kind, bool, bool);
+pub(super) type RedundancyChoice = (Kind, bool, bool);
 
 impl Redundancy {
     /// What a person chose.
-    pub fn chosen(&self) -> RedundancyChoice {
+    pub(super) fn chosen(&self) -> RedundancyChoice {
         (self.kind, self.by_index, self.all_layers)
     }
 
     /// What its picture is made of.
-    pub fn key(&self, state: &State) -> PictureKey {
+    pub(super) fn key(&self, state: &State) -> PictureKey {
         let options = [self.kind as usize, usize::from(self.by_index), usize::from(self.all_layers)];
         let key = PictureKey { feature: state.feature(), options, ..PictureKey::of_site(state) };
         if self.all_layers { PictureKey { site: None, ..key } } else { key }
     }
 
     /// What makes its picture.
-    pub fn picture(&self, state: &State) -> Result<Draw> {
+    pub(super) fn picture(&self, state: &State) -> Result<Draw> {
         let order = if self.by_index { Order::Index } else { Order::Group };
         let picture = OfAnalysis { of_site: !self.all_layers, order: Some(order), groups: None };
         picture.draw(state, AnalysisView::Redundancy(self.kind.likeness()))
     }
 
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, made: Option<&Made>) {
+    pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, made: Option<&Made>) {
         let (Some(site), Some(map)) = (cx.state.site_results(), cx.state.feature()) else {
             needs_run(ui, cx, "Similarities of heads");
             return;

@@ -14,7 +14,7 @@ use crate::training::Stage;
 const PLOT: f32 = 170.0;
 
 /// What a run told so far.
-pub fn curves(out: &Path, told: &TrainingProgress) -> TrainingCurves {
+pub(super) fn curves(out: &Path, told: &TrainingProgress) -> TrainingCurves {
     let caption = Caption::new(format!("Training of {}", out.display()), "");
     // A stage may have begun that has no record yet.
     TrainingCurves { events: events(told), ..TrainingCurves::of(&told.records, caption) }
@@ -26,7 +26,7 @@ fn events(told: &TrainingProgress) -> Vec<(f64, String)> {
 }
 
 /// Draws the plots one below the other.
-pub fn ui(ui: &mut Ui, theme: &WindowTheme, curves: &TrainingCurves) {
+pub(super) fn ui(ui: &mut Ui, theme: &WindowTheme, curves: &TrainingCurves) {
     for plot in curves.plots() {
         PlotView::new(&plot, vec2(ui.available_width(), PLOT)).show(ui, theme);
         ui.add_space(6.0);

@@ -13,7 +13,7 @@ use crate::run::BATCH_SIZE;
 use crate::training::constraint::{Constraint, Diversity, Reduction};
 use crate::training::{VoteAt, Voting};
 
-pub fn ui(ui: &mut Ui, cx: Cx<'_>) {
+pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     let mut settings = cx.state.training.settings.clone();
     let name = |ui: &mut Ui, text: &str| ui.label(RichText::new(text).color(cx.theme.muted));
     heading(ui, cx.theme, "Training");

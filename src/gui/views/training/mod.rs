@@ -25,12 +25,12 @@ use crate::training::{Record, TrainingEnd, TrainingSummary};
 
 /// The folder being typed.
 #[derive(Default)]
-pub struct TrainingView {
+pub(super) struct TrainingView {
     folder: String,
 }
 
 /// What the picture is made of.
-pub fn key(state: &State) -> PictureKey {
+pub(super) fn key(state: &State) -> PictureKey {
     let records = state.training.watched.as_ref().map(|(_, watched)| {
         let told = watched.told();
         (told.records.len(), told.stages.len())
@@ -39,7 +39,7 @@ pub fn key(state: &State) -> PictureKey {
 }
 
 /// What makes the picture.
-pub fn picture(state: &State) -> Result<Draw> {
+pub(super) fn picture(state: &State) -> Result<Draw> {
     let Some((out, watched)) = &state.training.watched else {
         return Err(Error::new("there is no training run to draw"));
     };
@@ -48,7 +48,7 @@ pub fn picture(state: &State) -> Result<Draw> {
 }
 
 impl TrainingView {
-    pub fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
+    pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         let frame = Frame::new().inner_margin(Margin { right: 10, ..Margin::ZERO });
         let left = (ui.available_width() * 0.36).clamp(220.0, 300.0);
         let side = Panel::left("training settings").frame(frame).default_size(left).min_size(200.0);

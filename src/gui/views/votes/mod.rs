@@ -11,7 +11,7 @@ use crate::gui::context::Cx;
 use crate::gui::widgets::{PlotView, heading, needs_run, note, site_picker};
 use crate::words::counted;
 
-pub fn ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
+pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
     let (Some(site), Some(Picture::Votes(votes))) = (cx.state.site_results(), picture) else {
         needs_run(ui, cx, "Votes");
         return;

@@ -6,7 +6,7 @@ use crate::network::SiteKind;
 use crate::plan::{Shape, SiteShape};
 
 /// A column of words to the right of the heads.
-pub struct Summary {
+pub(crate) struct Summary {
     pub title: &'static str,
     pub width: f32,
     /// One entry per layer.
@@ -45,7 +45,7 @@ pub(super) struct Geometry {
 
 impl Geometry {
     /// Fits `shape` into `room`, its corner at the origin of coordinates.
-    pub fn fit(shape: &Shape, in_order: bool, summaries: &[Summary], room: Vec2) -> Self {
+    pub(super) fn fit(shape: &Shape, in_order: bool, summaries: &[Summary], room: Vec2) -> Self {
         let sites = shape.sites();
         let columns = sites.iter().map(|s| s.heads).max().unwrap_or(0).max(1) as f32;
         let gaps = if in_order { sites.iter().map(|s| gaps_before(s, s.heads)).max().unwrap_or(0) } else { 0 };
@@ -83,31 +83,31 @@ impl Geometry {
     }
 
     /// The same at `corner`.
-    pub fn at(self, corner: Pos2) -> Self {
+    pub(super) fn at(self, corner: Pos2) -> Self {
         Self { origin: corner + self.origin.to_vec2(), ..self }
     }
 
     /// The top of a layer in the window.
-    pub fn top(&self, row: usize) -> f32 {
+    pub(super) fn top(&self, row: usize) -> f32 {
         self.origin.y + self.tops.get(row).copied().unwrap_or(0.0)
     }
 
     /// The place of the head in a column of a layer.
-    pub fn place(&self, row: usize, site: &SiteShape, column: usize) -> Rect {
+    pub(super) fn place(&self, row: usize, site: &SiteShape, column: usize) -> Rect {
         let gaps = if self.grouped { gaps_before(site, column) as f32 * GROUP_GAP } else { 0.0 };
         let at = pos2(self.origin.x + column as f32 * self.cell.x + gaps, self.top(row));
         Rect::from_min_size(at, self.cell)
     }
 
     /// The layer at a height.
-    pub fn row_at(&self, y: f32) -> Option<usize> {
+    pub(super) fn row_at(&self, y: f32) -> Option<usize> {
         let down = y - self.origin.y;
         let row = self.tops.partition_point(|top| *top <= down).checked_sub(1)?;
         (down < self.tops.get(row)? + self.cell.y).then_some(row)
     }
 
     /// The column of a layer at a distance from the left.
-    pub fn column_at(&self, site: &SiteShape, x: f32) -> Option<usize> {
+    pub(super) fn column_at(&self, site: &SiteShape, x: f32) -> Option<usize> {
         let across = x - self.origin.x;
         let wide = self.cell.x * site.queries_per_kv() as f32 + GROUP_GAP;
         let group = if self.grouped && site.kv_heads < site.heads { (across / wide).floor() } else { 0.0 };

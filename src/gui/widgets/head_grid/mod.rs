@@ -6,7 +6,7 @@ mod paint;
 use eframe::egui::{Color32, Id, Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo};
 
 use self::geometry::Geometry;
-pub use self::geometry::Summary;
+pub(crate) use self::geometry::Summary;
 use crate::chart::OverviewRow;
 use crate::gui::theme::WindowTheme;
 use crate::network::{Head, Site};
@@ -14,7 +14,7 @@ use crate::plan::{Shape, SiteShape};
 
 /// How one head is drawn.
 #[derive(Clone, Copy, Debug)]
-pub struct HeadCell {
+pub(crate) struct HeadCell {
     pub fill: Color32,
     /// Whether it stays; of pruned heads a small piece remains.
     pub kept: bool,
@@ -27,7 +27,7 @@ pub struct HeadCell {
 }
 
 /// A grid of heads that can be clicked, dragged over and walked with the arrow keys.
-pub struct HeadGrid<'a> {
+pub(crate) struct HeadGrid<'a> {
     pub shape: &'a Shape,
     /// The layers in which heads are not in their own order.
     pub order: Option<&'a [OverviewRow]>,
@@ -40,7 +40,7 @@ pub struct HeadGrid<'a> {
 }
 
 /// What the pointer is over and did.
-pub struct Pointed {
+pub(crate) struct Pointed {
     pub response: Response,
     /// The head under the pointer.
     pub head: Option<Head>,
@@ -54,7 +54,7 @@ const SPOKEN: usize = 2048;
 impl HeadGrid<'_> {
     /// Draws the grid; `row` says for a layer how each of its heads looks, `label` what stands in it where there is room, and `spoken` what a
     /// screen reader says of it.
-    pub fn show<Row: Fn(usize) -> HeadCell>(
+    pub(crate) fn show<Row: Fn(usize) -> HeadCell>(
         &self,
         ui: &mut Ui,
         theme: &WindowTheme,
