@@ -69,6 +69,8 @@
 //! | [`cli`] | the command line over all of it |
 //! | `gui` | the desktop window (feature `gui`) |
 
+#![warn(unreachable_pub)]
+
 #[warn(missing_docs)]
 pub mod analysis;
 pub mod chart;

@@ -6,19 +6,19 @@ use rand_xoshiro::Xoshiro256Plus;
 use super::Gram;
 
 /// Raw vectors, one per head.
-pub type Vectors = Vec<Vec<f64>>;
+pub(super) type Vectors = Vec<Vec<f64>>;
 
-pub fn rng(seed: u64) -> Xoshiro256Plus {
+pub(super) fn rng(seed: u64) -> Xoshiro256Plus {
     Xoshiro256Plus::seed_from_u64(seed)
 }
 
 /// Nearly normal numbers (sum of uniforms).
-pub fn normal(rng: &mut impl Rng) -> f64 {
+pub(super) fn normal(rng: &mut impl Rng) -> f64 {
     (0..12).map(|_| rng.r#gen::<f64>()).sum::<f64>() - 6.0
 }
 
 /// `heads` vectors of `width` around `centers` random centers, `spread` wide.
-pub fn vectors(heads: usize, width: usize, centers: usize, spread: f64, seed: u64) -> Vectors {
+pub(super) fn vectors(heads: usize, width: usize, centers: usize, spread: f64, seed: u64) -> Vectors {
     let mut rng = rng(seed);
     let centers: Vectors = (0..centers).map(|_| (0..width).map(|_| normal(&mut rng)).collect()).collect();
     (0..heads)
@@ -29,21 +29,21 @@ pub fn vectors(heads: usize, width: usize, centers: usize, spread: f64, seed: u6
         .collect()
 }
 
-pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
-pub fn distance(a: &[f64], b: &[f64]) -> f64 {
+pub(super) fn distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum::<f64>().sqrt()
 }
 
-pub fn gram(vectors: &Vectors) -> Gram {
+pub(super) fn gram(vectors: &Vectors) -> Gram {
     let values = vectors.iter().flat_map(|a| vectors.iter().map(|b| dot(a, b))).collect();
     Gram::from_rows(vectors.len(), values).unwrap()
 }
 
 /// Mean of some vectors.
-pub fn mean(vectors: &Vectors, members: &[usize]) -> Vec<f64> {
+pub(super) fn mean(vectors: &Vectors, members: &[usize]) -> Vec<f64> {
     let mut sum = vec![0.0; vectors[0].len()];
     for m in members {
         for (s, x) in sum.iter_mut().zip(&vectors[*m]) {
@@ -54,13 +54,13 @@ pub fn mean(vectors: &Vectors, members: &[usize]) -> Vec<f64> {
 }
 
 /// Members of every group.
-pub fn members(labels: &[usize]) -> Vec<Vec<usize>> {
+pub(super) fn members(labels: &[usize]) -> Vec<Vec<usize>> {
     let groups = labels.iter().max().unwrap() + 1;
     (0..groups).map(|c| (0..labels.len()).filter(|h| labels[*h] == c).collect()).collect()
 }
 
 /// Within-group sum of squares from the vectors.
-pub fn inertia(vectors: &Vectors, labels: &[usize]) -> f64 {
+pub(super) fn inertia(vectors: &Vectors, labels: &[usize]) -> f64 {
     members(labels)
         .iter()
         .map(|group| {
@@ -71,7 +71,7 @@ pub fn inertia(vectors: &Vectors, labels: &[usize]) -> f64 {
 }
 
 /// Calls `see` with the canonical labels of every partition of `heads` heads into `groups` groups.
-pub fn each_partition(heads: usize, groups: usize, see: &mut impl FnMut(&[usize])) {
+pub(super) fn each_partition(heads: usize, groups: usize, see: &mut impl FnMut(&[usize])) {
     fn extend(labels: &mut Vec<usize>, used: usize, heads: usize, groups: usize, see: &mut impl FnMut(&[usize])) {
         let left = heads - labels.len();
         if used + left < groups {

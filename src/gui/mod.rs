@@ -36,7 +36,6 @@ use std::path::PathBuf;
 
 pub use action::Action;
 pub use app::App;
-pub use command::Command;
 pub use selection::Selection;
 pub use state::State;
 pub use view::View;

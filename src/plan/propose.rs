@@ -188,6 +188,7 @@ fn ties(chosen: &[LayerChoice]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Method, Ranking};
     use std::collections::BTreeMap;
 
     use super::*;

@@ -132,6 +132,7 @@ fn check(spec: &NetworkSpec, moments: &Moments) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::projection::{RIDGES, UNTRIED};
     use super::super::testing::TestSite;
     use super::*;
 

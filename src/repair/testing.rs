@@ -21,7 +21,7 @@ pub(super) struct TestSite {
 
 impl TestSite {
     /// Outputs that depend on each other, about a mean that is not zero.
-    pub fn new(heads: usize, dim: usize, with_bias: bool, seed: u64) -> Self {
+    pub(super) fn new(heads: usize, dim: usize, with_bias: bool, seed: u64) -> Self {
         let mut rng = Xoshiro256Plus::seed_from_u64(seed);
         let mut normal = move || (0..12).map(|_| rng.r#gen::<f64>()).sum::<f64>() - 6.0;
         let (width, tokens) = (heads * dim, 160);
@@ -35,7 +35,7 @@ impl TestSite {
     }
 
     /// As an analysis keeps it: even and odd tokens for halves.
-    pub fn moments(&self) -> SiteMoments {
+    pub(super) fn moments(&self) -> SiteMoments {
         let width = self.heads * self.dim;
         let half = |odd: usize| {
             let rows: Vec<usize> = (0..self.outputs.nrows()).filter(|t| t % 2 == odd).collect();
@@ -59,7 +59,7 @@ impl TestSite {
         }
     }
 
-    pub fn sweep(&self) -> Sweep {
+    pub(super) fn sweep(&self) -> Sweep {
         let x = self.centered(&self.outputs);
         let a = product(x.transpose(), x.as_ref()) * faer::Scale(1.0 / self.outputs.nrows() as f64);
         Sweep::new(&a, product(self.weight.as_ref(), self.weight.transpose()), self.dim, 0.0).unwrap()
@@ -73,12 +73,12 @@ impl TestSite {
         Mat::from_fn(x.nrows(), x.ncols(), |t, j| x[(t, j)] - means[j])
     }
 
-    pub fn columns(&self, heads: &[usize]) -> Vec<usize> {
+    pub(super) fn columns(&self, heads: &[usize]) -> Vec<usize> {
         heads.iter().flat_map(|h| h * self.dim..(h + 1) * self.dim).collect()
     }
 
     /// Mean squared error of the branch, least squares over the features of the kept heads by a QR factorization.
-    pub fn error(&self, kept: &[usize]) -> f64 {
+    pub(super) fn error(&self, kept: &[usize]) -> f64 {
         let y = self.centered(&product(self.outputs.as_ref(), self.weight.as_ref()));
         let columns = self.columns(kept);
         let all = self.centered(&self.outputs);
@@ -94,7 +94,7 @@ impl TestSite {
     }
 
     /// Mean square of what the branch adds.
-    pub fn power(&self) -> f64 {
+    pub(super) fn power(&self) -> f64 {
         self.error(&[])
     }
 }

@@ -231,6 +231,7 @@ pub(super) fn kind_fault(input: &Input, intake: &Intake) -> Option<Error> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Opened;
     use super::*;
     use crate::task::Ticket;
 

@@ -6,12 +6,12 @@ use crate::analysis::CurvePoint;
 use crate::chart::*;
 
 /// Numbers in 0..1 without pattern (Weyl's sequence).
-pub fn noise(i: usize) -> f64 {
+pub(crate) fn noise(i: usize) -> f64 {
     (i as f64 * 0.754_877_666_246_692_7 + 0.1).fract()
 }
 
 /// Square root of the number of heads groups, numbered by lowest head.
-pub fn groups_of(heads: usize) -> Vec<usize> {
+pub(crate) fn groups_of(heads: usize) -> Vec<usize> {
     let wanted = (heads as f64).sqrt().ceil();
     let mut seen = Vec::new();
     (0..heads)
@@ -32,7 +32,7 @@ fn points_of(groups: &[usize]) -> Vec<[f64; 2]> {
     groups.iter().enumerate().map(point).collect()
 }
 
-pub fn overview(layers: usize, heads: usize, kv_heads: usize, is_decided: bool) -> Overview {
+pub(crate) fn overview(layers: usize, heads: usize, kv_heads: usize, is_decided: bool) -> Overview {
     let row = |l: usize| OverviewRow {
         site: format!("{}.{}", if l * 3 < layers { "encoder" } else { "decoder" }, l).parse().unwrap(),
         heads,
@@ -47,7 +47,7 @@ pub fn overview(layers: usize, heads: usize, kv_heads: usize, is_decided: bool) 
     Overview { caption, rows: (0..layers).map(row).collect(), paint: Paint::Groups }
 }
 
-pub fn similarity(heads: usize, likeness: Likeness) -> Similarity {
+pub(crate) fn similarity(heads: usize, likeness: Likeness) -> Similarity {
     let groups = groups_of(heads);
     let points = points_of(&groups);
     let distance = |i: usize, j: usize| {
@@ -73,7 +73,7 @@ pub fn similarity(heads: usize, likeness: Likeness) -> Similarity {
     .with_tree()
 }
 
-pub fn group_map(heads: usize) -> GroupMap {
+pub(crate) fn group_map(heads: usize) -> GroupMap {
     let groups = groups_of(heads);
     let is_one = groups.iter().all(|g| *g == 0);
     let curve = |groups: usize| CurvePoint {
@@ -96,7 +96,7 @@ pub fn group_map(heads: usize) -> GroupMap {
     }
 }
 
-pub fn vote_bars(heads: usize) -> VoteBars {
+pub(crate) fn vote_bars(heads: usize) -> VoteBars {
     let shares: Vec<f64> = (0..heads).map(|h| noise(h * 3 + 1).powi(2)).collect();
     let margin = |h: usize| if h % 5 == 4 { f64::NAN } else { noise(h * 11) };
     let settled = |b: usize| (1.0 - (-(b as f64) / 5.0).exp() + if b > 15 { 0.1 } else { 0.0 }).min(1.0);
@@ -112,7 +112,7 @@ pub fn vote_bars(heads: usize) -> VoteBars {
     }
 }
 
-pub fn quality_curves(curves: usize, growth: f64) -> QualityCurves {
+pub(crate) fn quality_curves(curves: usize, growth: f64) -> QualityCurves {
     let lost = |i: usize| growth * (1.0 - i as f64 / 8.0).powi(2);
     let curve = |k: usize| MethodCurve {
         name: ["votes", "per-group", "importance", "magnitude", "score"][k % 5].into(),
@@ -138,7 +138,7 @@ pub fn quality_curves(curves: usize, growth: f64) -> QualityCurves {
     }
 }
 
-pub fn cost_bars() -> CostBars {
+pub(crate) fn cost_bars() -> CostBars {
     let row = |name: &str, unit, before: f64, after: f64| CostRow {
         least: name.contains("arameters").then_some(after * 0.8),
         more_is_better: name.starts_with("Tokens per second"),
@@ -161,7 +161,7 @@ pub fn cost_bars() -> CostBars {
     }
 }
 
-pub fn attention_maps(panels: usize, length: usize) -> AttentionMaps {
+pub(crate) fn attention_maps(panels: usize, length: usize) -> AttentionMaps {
     let words = [
         "The",
         "Ġminister",
@@ -197,7 +197,7 @@ pub fn attention_maps(panels: usize, length: usize) -> AttentionMaps {
     }
 }
 
-pub fn training_curves(n: usize) -> TrainingCurves {
+pub(crate) fn training_curves(n: usize) -> TrainingCurves {
     let line = |k: usize, n: usize, from: f64, to: f64| -> Vec<[f64; 2]> {
         let value = |i: usize| to + (from - to) * (-(i as f64) * 5.0 / n as f64).exp();
         (0..n).map(|i| [(i * 10) as f64, value(i) + (noise(i * 13 + k) - 0.5) * 0.1]).collect()

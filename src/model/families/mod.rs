@@ -25,7 +25,7 @@
 //!         llama::APART,
 //!         llama::NORMS,
 //!     ],
-//!     spec: |r| llama::decoder(r, &llama::Variant { query_key_norm: Flag::Always, tied: true, ..llama::LLAMA }),
+//!     spec: |r| llama::decoder(r, &llama::LlamaVariant { query_key_norm: Flag::Always, tied: true, ..llama::LLAMA }),
 //!     stock: StockHeads::NEVER,
 //!     reads_pruned_heads: false,
 //!     ragged: None,
@@ -132,7 +132,7 @@ mod tests {
                 llama::NORMS,
             ]
         },
-        spec: |r| llama::decoder(r, &llama::Variant { query_key_norm: Flag::Always, tied: true, ..llama::LLAMA }),
+        spec: |r| llama::decoder(r, &llama::LlamaVariant { query_key_norm: Flag::Always, tied: true, ..llama::LLAMA }),
     };
 
     #[test]

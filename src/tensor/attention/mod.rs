@@ -53,6 +53,7 @@ fn side_by_side(x: &Tensor) -> Result<Tensor> {
 mod tests {
     use candle_core::DType;
 
+    use super::super::Visibility;
     use super::super::testing::{assert_close, assert_gradients, random};
     use super::*;
 

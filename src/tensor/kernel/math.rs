@@ -68,7 +68,7 @@ pub(super) fn tanh_f32<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ScalarFunction, map};
+    use super::super::{Real, ScalarFunction, map};
     use super::*;
 
     #[derive(Clone, Copy)]
