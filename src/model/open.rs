@@ -84,6 +84,10 @@ impl Model {
         if let Some(wrapper) = checkpoint.wrapper() {
             notes.push(format!("all names of tensors begin with '{wrapper}', which is left out"));
         }
+        if checkpoint.config().section("vision_config").is_some() {
+            let what = "only the language model is read, and text by it: what reads images is left as it is";
+            notes.push(what.to_owned());
+        }
         settle_head(&checkpoint, family, &mut spec, &mut notes)?;
         let kept = read_kept(checkpoint.config(), &spec)?;
         apply_kept(&mut spec, &kept).map_err(|e| e.at(checkpoint.config().path()))?;
@@ -417,7 +421,7 @@ pub(super) fn rows_of(spec: &NetworkSpec, role: Role, shape: &[usize], layout: L
             let rows = shape.first().copied()?;
             Some(std::iter::once(index * rows..(index + 1) * rows).collect())
         }
-        part @ (Part::Block(projection) | Part::Interleaved(projection)) => {
+        part @ (Part::Block(projection) | Part::Interleaved(projection) | Part::Sliced(projection)) => {
             let (_, attention, _) = attention_of_role(spec, role)?;
             let heads = 0..attention.heads_of(projection);
             Some(heads.map(|h| part.rows(projection, attention, h)).collect())
@@ -432,7 +436,7 @@ pub(super) fn stored_shape(spec: &NetworkSpec, role: Role, shape: &[usize], layo
         match layout.part {
             Part::Whole => {}
             Part::Half(_) => *rows *= 2,
-            Part::Block(_) | Part::Interleaved(_) => {
+            Part::Block(_) | Part::Interleaved(_) | Part::Sliced(_) => {
                 if let Some((_, a, _)) = attention_of_role(spec, role) {
                     *rows = (a.heads + 2 * a.kv_heads) * a.head_dim;
                 }

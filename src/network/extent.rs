@@ -33,9 +33,7 @@ impl Extent {
     /// Positions that the first stack makes of an image of this size, or of a spectrogram.
     pub fn positions(spec: &NetworkSpec, image: (usize, usize)) -> usize {
         match first_stack(spec).map(|s| &s.input) {
-            Some(InputSpec::Patches(p)) => {
-                1 + usize::from(p.distillation) + (image.0 / p.patch.0.max(1)) * (image.1 / p.patch.1.max(1))
-            }
+            Some(InputSpec::Patches(p)) => p.leading_tokens() + p.patches(image),
             Some(InputSpec::Frames(f)) => f.positions,
             _ => 0,
         }

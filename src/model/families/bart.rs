@@ -7,7 +7,7 @@ use crate::model::family::Name;
 use crate::model::{Layout, Reading};
 use crate::network::{
     AttentionSpec, Counting, FrameInputSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective,
-    OutputSpec, PositionSpec, ProjectionBias, StackSpec, TokenInputSpec, Wiring,
+    OutputSpec, PositionSpec, ProjectionBias, SinusoidSpacing, StackSpec, TokenInputSpec, Wiring,
 };
 
 /// Names of all of them.
@@ -72,6 +72,8 @@ pub(super) struct Kin {
     pub positions: Positions,
     /// Whether key projections have a bias.
     pub key_bias: bool,
+    /// Whether logits may have a bias.
+    pub logits_bias: bool,
     /// Whether the encoder reads spectrograms (Whisper).
     pub frames: bool,
 }
@@ -83,11 +85,19 @@ pub(super) enum Positions {
     Learned(usize),
     /// Sinusoids, which the checkpoint need not hold.
     Sinusoidal,
+    /// Sinusoids that count from padding's id, by default this, and skip padding (M2M100).
+    SinusoidalUnpadded(usize),
 }
 
 /// BART itself.
-pub(super) const BART: Kin =
-    Kin { pre_norm: false, embedding_norm: true, positions: Positions::Learned(2), key_bias: true, frames: false };
+pub(super) const BART: Kin = Kin {
+    pre_norm: false,
+    embedding_norm: true,
+    positions: Positions::Learned(2),
+    key_bias: true,
+    logits_bias: true,
+    frames: false,
+};
 
 /// Norms before each branch, positions from the first row of their table (Pegasus, Blenderbot).
 pub(super) const UNSHIFTED: Kin =
@@ -118,7 +128,7 @@ pub(super) fn encoder_decoder(reading: &Reading<'_>, kin: &Kin) -> Result<Networ
     let decoder = stack(reading, kin, width, Side::DECODER, InputSpec::Tokens(input))?;
     let tied = config.flag_or("tie_word_embeddings", true)?;
     let output = OutputSpec {
-        bias: !kin.frames && (reading.has)("final_logits_bias"),
+        bias: kin.logits_bias && (reading.has)("final_logits_bias"),
         ..OutputSpec::new(config.size(vocabulary)?, Objective::Causal, tied)
     };
     Ok(NetworkSpec { encoder: Some(encoder), decoder: Some(decoder), output: reading.wants_head().then_some(output) })
@@ -175,7 +185,14 @@ fn tokens(reading: &Reading<'_>, kin: &Kin, width: usize, vocabulary: &str, leng
                 counting: Counting::Every,
                 after_projection: false,
             },
-            Positions::Sinusoidal => PositionSpec::Sinusoidal,
+            Positions::Sinusoidal => {
+                PositionSpec::Sinusoidal { spacing: SinusoidSpacing::Width, offset: 0, counting: Counting::Every }
+            }
+            Positions::SinusoidalUnpadded(default) => {
+                let padding = config.size_or("pad_token_id", default)?;
+                let counting = Counting::Unpadded { padding: u32::try_from(padding).unwrap_or(u32::MAX) };
+                PositionSpec::Sinusoidal { spacing: SinusoidSpacing::Ends, offset: padding + 1, counting }
+            }
         },
         norm: kin.embedding_norm.then_some(NORM),
         max_length: Some(length),

@@ -44,10 +44,12 @@ mod bert;
 mod clip;
 mod encoder_decoders;
 mod encoders;
+mod esm;
 mod gpt;
 mod layer_norm_decoders;
 mod llama;
 mod modernbert;
+mod multimodal;
 mod rms_norm_decoders;
 mod t5;
 mod vision_encoders;
@@ -61,6 +63,7 @@ pub fn all() -> impl Iterator<Item = &'static Family> {
         encoders::ROWS,
         layer_norm_decoders::ROWS,
         rms_norm_decoders::ROWS,
+        multimodal::ROWS,
         encoder_decoders::ROWS,
         vision_encoders::ROWS,
     ];

@@ -46,17 +46,7 @@ pub(super) static ROWS: &[Family] = &[
         reads_pruned_heads: false,
         ragged: Some(&[]),
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
-        spec: |r| {
-            llama::decoder(
-                r,
-                &llama::Kin {
-                    bias: Bias::Inputs(Flag::Always),
-                    mlp_bias: Flag::Never,
-                    windows: Windows::Flagged,
-                    ..llama::LLAMA
-                },
-            )
-        },
+        spec: |r| llama::decoder(r, &llama::QWEN2),
     },
     Family {
         model_type: "qwen3",
@@ -111,26 +101,7 @@ pub(super) static ROWS: &[Family] = &[
         reads_pruned_heads: false,
         ragged: Some(&[]),
         names: |_| &[llama::NAMES, llama::APART, llama::BOTH_NORMS],
-        spec: |r| {
-            let full = Rope { layers: Some("full_attention"), theta: 1e6, ..Rope::PLAIN };
-            let local = Rope {
-                layers: Some("sliding_attention"),
-                theta_key: "rope_local_base_freq",
-                scaled: false,
-                ..Rope::PLAIN
-            };
-            let kin = llama::Kin {
-                wiring: Wiring::Both,
-                query_key_norm: Flag::Always,
-                query_scalar: Some(256.0),
-                caps: Some([None, None]),
-                windows: Windows::AllBut(6),
-                rope: full,
-                window_rope: Some(local),
-                ..llama::GEMMA
-            };
-            llama::decoder(r, &kin)
-        },
+        spec: |r| llama::decoder(r, &llama::GEMMA3),
     },
     Family {
         model_type: "phi3",

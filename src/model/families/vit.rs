@@ -6,7 +6,7 @@ use crate::model::family::Name;
 use crate::model::{Layout, Part, Reading};
 use crate::network::{
     Activation, AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, PatchInputSpec,
-    ProjectionBias, StackSpec, Wiring,
+    ProjectionBias, Resampling, StackSpec, Wiring,
 };
 
 /// Names of all of them.
@@ -14,6 +14,7 @@ pub(super) const NAMES: &[Name] = &[
     ("encoder.embed.patch", "embeddings.patch_embeddings.projection", Layout::PLAIN),
     ("encoder.embed.class", "embeddings.cls_token", Layout::PLAIN),
     ("encoder.embed.distillation", "embeddings.distillation_token", Layout::PLAIN),
+    ("encoder.embed.registers", "embeddings.register_tokens", Layout::PLAIN),
     ("encoder.embed.positions", "embeddings.position_embeddings", Layout::PLAIN),
     ("encoder.{i}.attention.query", "encoder.layer.{i}.attention.attention.query", Layout::PLAIN),
     ("encoder.{i}.attention.key", "encoder.layer.{i}.attention.attention.key", Layout::PLAIN),
@@ -74,10 +75,12 @@ pub(super) struct Kin {
     /// DINOv2 (Oquab et al. 2023): learned factors on branches, a feed-forward part sized by a ratio and perhaps
     /// gated, images of any size.
     pub dino: bool,
+    /// Tokens without positions behind the class token (Darcet et al. 2024).
+    pub registers: bool,
 }
 
 /// ViT itself.
-pub(super) const VIT: Kin = Kin { distillation: false, dino: false };
+pub(super) const VIT: Kin = Kin { distillation: false, dino: false, registers: false };
 
 /// The network of a configuration.
 pub(super) fn encoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
@@ -99,10 +102,18 @@ pub(super) fn encoder(reading: &Reading<'_>, kin: &Kin) -> Result<NetworkSpec> {
         .collect();
     let input = PatchInputSpec {
         channels: config.size_or("num_channels", 3)?,
-        image: pair(reading, "image_size", 224)?,
-        patch: pair(reading, "patch_size", if kin.dino { 14 } else { 16 })?,
+        image: reading.pixels("image_size", 224)?,
+        patch: reading.pixels("patch_size", if kin.dino && !kin.registers { 14 } else { 16 })?,
+        bias: true,
+        class: true,
         distillation: kin.distillation,
-        any_size: kin.dino,
+        registers: if kin.registers { config.size_or("num_register_tokens", 4)? } else { 0 },
+        norm: None,
+        resampling: match (kin.dino, kin.registers) {
+            (false, _) => None,
+            (true, false) => Some(Resampling::Bicubic),
+            (true, true) => Some(Resampling::BicubicAntialiased),
+        },
     };
     let stack =
         StackSpec { width, input: InputSpec::Patches(input), layers, final_norm: Some(norm), project_out: None };
@@ -127,20 +138,4 @@ fn feed_forward(reading: &Reading<'_>, kin: &Kin, width: usize) -> Result<MlpSpe
     } else {
         MlpSpec { width: inner, activation: plain, gated: false, bias: true }
     })
-}
-
-/// Height and width under `key`: one number for both, or a list of two.
-fn pair(reading: &Reading<'_>, key: &str, default: usize) -> Result<(usize, usize)> {
-    const LARGEST: u64 = 1 << 16;
-    let config = reading.config;
-    let wrong = || config.wrong(key, "a number of pixels, or two");
-    let size = |n: Option<u64>| n.filter(|n| (1..=LARGEST).contains(n)).map(|n| n as usize).ok_or_else(wrong);
-    match config.get(key) {
-        None => Ok((default, default)),
-        Some(value) => match value.as_array().map(Vec::as_slice) {
-            None => size(value.as_u64()).map(|n| (n, n)),
-            Some([height, width]) => Ok((size(height.as_u64())?, size(width.as_u64())?)),
-            Some(_) => Err(wrong()),
-        },
-    }
 }
