@@ -229,6 +229,10 @@ fn what_is_not_supported_is_named() {
         ("t5", "feed_forward_proj", json!("gated-tanh")),
         ("dinov2", "mlp_ratio", json!(-1)),
         ("vit", "image_size", json!([1, 2, 3])),
+        ("codegen", "n_head", json!(2)),
+        ("esm", "is_folding_model", json!(true)),
+        ("esm", "position_embedding_type", json!("relative_key")),
+        ("esm", "mask_token_id", json!(null)),
     ];
     for (family, key, value) in cases {
         let folder = fixtures().join(family);
@@ -246,8 +250,7 @@ fn an_unknown_family_is_answered_with_its_nearest() {
     let folder = fixtures().join("llama");
     let long = "x".repeat(100_000);
     assert_one_line(&open(&folder, Map::from_iter([("model_type".to_owned(), json!(long))])).unwrap_err());
-    for (given, near) in [("lama", "llama"), ("qwen2_moe", "qwen2"), ("gemma3", "gemma3_text"), ("whisperx", "whisper")]
-    {
+    for (given, near) in [("lama", "llama"), ("qwen2_moe", "qwen2"), ("gemma3n", "gemma3"), ("whisperx", "whisper")] {
         let mut keys = keys_of(&folder);
         keys.insert("model_type".to_owned(), json!(given));
         let text = assert_one_line(&open(&folder, keys).unwrap_err());

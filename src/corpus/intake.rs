@@ -85,7 +85,7 @@ impl Intake {
         let source = match &first.input {
             InputSpec::Tokens(_) => SourceKind::Tokens(limits(first)?),
             InputSpec::Patches(p) => {
-                SourceKind::Pixels { shape: [p.channels, p.image.0, p.image.1], any_size: p.any_size }
+                SourceKind::Pixels { shape: [p.channels, p.image.0, p.image.1], any_size: p.resampling.is_some() }
             }
             InputSpec::Frames(f) => SourceKind::Frames { shape: [f.bands, 2 * f.positions] },
         };
@@ -99,6 +99,9 @@ impl Intake {
                         Counting::Unpadded { .. } => PositionIds::Rows(*rows),
                         _ => PositionIds::Rows(rows.saturating_sub(*offset)),
                     },
+                    PositionSpec::Sinusoidal { .. } if is_alone => {
+                        PositionIds::Rows(input.max_length.unwrap_or(u32::MAX as usize))
+                    }
                     _ if turns => PositionIds::Relative,
                     _ => PositionIds::Unused,
                 };

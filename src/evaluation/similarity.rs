@@ -11,7 +11,7 @@ use crate::network::{Hidden, InputSpec, NetworkSpec};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HiddenSimilarity {
     /// Mean over sequences of the cosine between their embeddings: the mean over real positions, as
-    /// sentence-transformers pools, or the class token of a vision model.
+    /// sentence-transformers pools, or the class token of a vision model that has one.
     pub mean_cosine: f64,
     /// The smallest of these cosines.
     pub least_cosine: f64,
@@ -68,11 +68,11 @@ impl SimilaritySums {
 
 /// True where the class token stands for the whole input.
 fn by_class(spec: &NetworkSpec) -> bool {
-    matches!(spec.last_stack().map(|s| &s.input), Some(InputSpec::Patches(_)))
+    matches!(spec.last_stack().map(|s| &s.input), Some(InputSpec::Patches(patches)) if patches.class)
 }
 
 /// One embedding per sequence, `[N, D]`, differentiable: the mean over real positions, as sentence-transformers pools,
-/// or the class token of a vision model.
+/// or the class token of a vision model that has one.
 pub fn pooled(spec: &NetworkSpec, hidden: &Hidden) -> Result<Tensor> {
     pool(hidden, by_class(spec))
 }

@@ -56,6 +56,34 @@ impl ConfigReader<'_> {
         self.config.architecture().is_none_or(names_head)
     }
 
+    /// Calls `read` with what `section` of the configuration says, or all of it where there is no such section (as before
+    /// models of several kinds had one). What is said of the whole counts inside too; keys that are nowhere have the
+    /// values that their class gives them.
+    pub fn within<R>(
+        &self,
+        section: &str,
+        defaults: &[(&str, usize)],
+        read: impl FnOnce(&ConfigReader<'_>) -> Result<R>,
+    ) -> Result<R> {
+        const TIED: &str = "tie_word_embeddings";
+        let inner = self.config.section(section);
+        let mut keys = inner.as_ref().unwrap_or(self.config).value().as_object().cloned().unwrap_or_default();
+        for (key, size) in defaults {
+            keys.entry(*key).or_insert_with(|| Value::from(*size));
+        }
+        if inner.is_some() {
+            let whole = [TIED, "architectures"].map(|key| (key, self.config.get(key)));
+            for (key, value) in whole.into_iter().filter_map(|(key, value)| Some((key, value?.clone()))) {
+                // Where one of them ties the head to the token table, it is tied.
+                let said = keys.get(key) == Some(&Value::Bool(true));
+                if !(key == TIED && said) {
+                    keys.insert(key.to_owned(), value);
+                }
+            }
+        }
+        read(&ConfigReader { config: &Config::new(self.config.path(), keys), has: self.has, tensors: self.tensors })
+    }
+
     /// Width of the residual stream, by any of its names.
     pub fn width(&self) -> Result<usize> {
         self.bounded(&["hidden_size", "d_model", "dim", "n_embd", "n_embed"], 1, WIDEST)
@@ -63,7 +91,7 @@ impl ConfigReader<'_> {
 
     /// Attention heads of a layer, by any of their names.
     pub fn heads(&self) -> Result<usize> {
-        self.heads_at(&["num_attention_heads", "n_heads", "n_head", "num_heads"])
+        self.heads_at(&["num_attention_heads", "n_heads", "n_head", "num_heads", "attention_heads"])
     }
 
     /// Attention heads under one of `keys`.
@@ -84,6 +112,21 @@ impl ConfigReader<'_> {
         match self.config.size_or("head_dim", default)? {
             dim @ 1..=WIDEST_HEAD => Ok(dim),
             dim => Err(self.config.unsupported(format!("heads of {dim} dimensions are not supported"))),
+        }
+    }
+
+    /// Height and width in pixels under `key`: one number for both, or a list of two.
+    pub fn pixels(&self, key: &str, default: usize) -> Result<(usize, usize)> {
+        const LARGEST: u64 = 1 << 16;
+        let wrong = || self.config.wrong(key, "a number of pixels, or two");
+        let size = |n: Option<u64>| n.filter(|n| (1..=LARGEST).contains(n)).map(|n| n as usize).ok_or_else(wrong);
+        match self.config.get(key) {
+            None => Ok((default, default)),
+            Some(value) => match value.as_array().map(Vec::as_slice) {
+                None => size(value.as_u64()).map(|n| (n, n)),
+                Some([height, width]) => Ok((size(height.as_u64())?, size(width.as_u64())?)),
+                Some(_) => Err(wrong()),
+            },
         }
     }
 

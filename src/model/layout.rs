@@ -12,9 +12,15 @@ pub enum Part {
     Block(Projection),
     /// Rows of a tensor that holds, key/value head by key/value head, the queries that read it, its key and its value.
     Interleaved(Projection),
+    /// Rows of a tensor that holds, slice by slice of the heads before any pruning, their queries, then their values, then
+    /// their keys (CodeGen).
+    Sliced(Projection),
     /// The first (0) or second (1) half.
     Half(usize),
 }
+
+/// Slices of heads in [`Part::Sliced`]: as many as devices that CodeGen was trained on.
+pub(super) const SLICES: usize = 4;
 
 /// How a role is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +60,26 @@ impl Part {
             Self::Interleaved(Projection::Query | Projection::Output) => (head / each * (each + 2) + head % each) * d,
             Self::Interleaved(Projection::Key) => (head * (each + 2) + each) * d,
             Self::Interleaved(Projection::Value) => (head * (each + 2) + each + 1) * d,
+            Self::Sliced(projection) => sliced(projection, spec, head) * d,
         };
-        debug_assert!(!matches!(self, Self::Block(p) | Self::Interleaved(p) if p != projection));
+        debug_assert!(!matches!(self, Self::Block(p) | Self::Interleaved(p) | Self::Sliced(p) if p != projection));
         first..first + d
     }
+}
+
+/// Heads of any projection before `head` of `projection` where slices lie one after the other.
+fn sliced(projection: Projection, spec: &AttentionSpec, head: usize) -> usize {
+    let slice = |h: usize| {
+        let origin = spec.origin.get(h).copied().unwrap_or(h);
+        (origin * SLICES).checked_div(spec.origin_heads).unwrap_or(0)
+    };
+    let own = slice(head);
+    let count = |heads: std::ops::Range<usize>, of: &dyn Fn(usize) -> bool| heads.filter(|h| of(slice(*h))).count();
+    let (before, size) = (count(0..spec.heads, &|s| s < own), count(0..spec.heads, &|s| s == own));
+    let place = match projection {
+        Projection::Query | Projection::Output => 0,
+        Projection::Value => 1,
+        Projection::Key => 2,
+    };
+    3 * before + place * size + count(0..head, &|s| s == own)
 }

@@ -63,6 +63,10 @@ impl Model {
         if let Some(wrapper) = checkpoint.wrapper() {
             notes.push(format!("all names of tensors begin with '{wrapper}', which is left out"));
         }
+        if checkpoint.config().section("vision_config").is_some() {
+            let what = "only the language model is read, and text by it: what reads images is left as it is";
+            notes.push(what.to_owned());
+        }
         settle_head(&checkpoint, family, &mut spec, &mut notes)?;
         let kept = read_kept(checkpoint.config(), &spec)?;
         apply_kept(&mut spec, &kept).map_err(|e| e.at(checkpoint.config().path()))?;

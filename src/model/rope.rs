@@ -23,6 +23,8 @@ pub(super) struct Rope {
     pub dims: Option<(&'static str, usize)>,
     /// Whether neighbors rotate together instead of halves.
     pub interleaved: bool,
+    /// Whether positions may have several axes (`mrope`), which are one on text.
+    pub axes: bool,
 }
 
 impl Rope {
@@ -35,6 +37,7 @@ impl Rope {
         share: None,
         dims: None,
         interleaved: false,
+        axes: false,
     };
 
     /// Rotary positions of heads of `head_dim` dimensions.
@@ -68,6 +71,7 @@ impl Rope {
         }
         let plain = RotarySpec { interleaved: self.interleaved, ..RotarySpec::new(dims, theta) };
         match parameters {
+            Some(parameters) if self.axes && kind(&parameters)?.1 == "mrope" => Ok(plain),
             Some(parameters) => Scaling { config, parameters, theta, plain }.apply(),
             None => Ok(plain),
         }

@@ -16,6 +16,8 @@ pub enum StockHeads {
 /// How a family states a number of heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UniformHeads {
+    /// The section of the configuration that the keys are in, where it is not the whole.
+    pub section: Option<&'static str>,
     /// Key of the number of (query) heads.
     pub heads: &'static str,
     /// Key of the number of key/value heads, where there is one; query heads are a multiple of it.
@@ -44,6 +46,7 @@ pub enum HeadLimit {
 impl UniformHeads {
     /// Any number of query heads, a multiple of that of key/value heads.
     pub const GROUPED: Self = Self {
+        section: None,
         heads: "num_attention_heads",
         kv_heads: Some("num_key_value_heads"),
         width: "head_dim",

@@ -7,7 +7,7 @@ use crate::tensor::block_numbers;
 /// Size of a batch, as far as memory depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// The number `N` of sequences.
+    /// Sequences `N`.
     pub sequences: usize,
     /// Positions of the first stack: tokens, or patches, or frames behind the convolutions.
     pub source: usize,
@@ -33,9 +33,7 @@ impl Extent {
     /// Positions that the first stack makes of an image of this size, or of a spectrogram.
     pub fn positions(spec: &NetworkSpec, image: (usize, usize)) -> usize {
         match first_stack(spec).map(|s| &s.input) {
-            Some(InputSpec::Patches(p)) => {
-                1 + usize::from(p.distillation) + (image.0 / p.patch.0) * (image.1 / p.patch.1)
-            }
+            Some(InputSpec::Patches(p)) => p.leading_tokens() + p.patches(image),
             Some(InputSpec::Frames(f)) => f.positions,
             _ => 0,
         }

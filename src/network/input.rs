@@ -8,8 +8,8 @@ use super::norm::Norm;
 use super::packing::Packing;
 use super::part::{Deferred, TokenTable};
 use super::{
-    Counting, EmbedModule, FrameInputSpec, InputSpec, Module, PatchInputSpec, PositionSpec, ProjectSpec, Source,
-    StackKind, TokenInputSpec, TokenMask, Tokens, Weights,
+    Counting, EmbedModule, FrameInputSpec, InputSpec, MaskScaling, Module, PatchInputSpec, PositionSpec, ProjectSpec,
+    Resampling, SinusoidSpacing, Source, StackKind, TokenInputSpec, TokenMask, Tokens, Weights,
 };
 use crate::error::{Error, Result};
 use crate::tensor::{add_shared, gelu, lookup, wide};
@@ -36,9 +36,11 @@ pub(super) struct TokenInput {
 pub(super) struct PatchInput {
     spec: PatchInputSpec,
     patch: Linear,
-    class: Tensor,
-    distillation: Option<Tensor>,
+    /// Those before the patches that have positions, in their order.
+    placed: Vec<Tensor>,
+    registers: Option<Tensor>,
     positions: Tensor,
+    norm: Option<Norm>,
 }
 
 #[derive(Clone, Debug)]
@@ -75,10 +77,15 @@ impl InputWeights {
                 })
             }
             InputSpec::Patches(spec) => Self::Patches(PatchInput {
-                patch: Linear::load(weights, module(EmbedModule::Patch), true)?,
-                class: get(EmbedModule::Class)?,
-                distillation: if spec.distillation { Some(get(EmbedModule::Distillation)?) } else { None },
+                patch: Linear::load(weights, module(EmbedModule::Patch), spec.bias)?,
+                placed: [(EmbedModule::Class, spec.class), (EmbedModule::Distillation, spec.distillation)]
+                    .into_iter()
+                    .filter(|(_, there)| *there)
+                    .map(|(part, _)| get(part))
+                    .collect::<Result<_>>()?,
+                registers: if spec.registers > 0 { Some(get(EmbedModule::Registers)?) } else { None },
                 positions: get(EmbedModule::Positions)?,
+                norm: spec.norm.map(|n| Norm::load(n, weights, module(EmbedModule::Norm))).transpose()?,
                 spec: spec.clone(),
             }),
             InputSpec::Frames(spec) => Self::Frames(FrameInput {
@@ -151,6 +158,20 @@ impl TokenInput {
         if self.spec.scale != 1.0 {
             hidden = (hidden * self.spec.scale)?;
         }
+        if let Some(scaling) = self.spec.mask_scaling {
+            let factors = at_places(&mask_factors(tokens, scaling)?, places.as_deref());
+            let masked: Vec<u8> = factors.iter().map(|factor| u8::from(factor.is_none())).collect();
+            let factors: Vec<f32> = factors.into_iter().map(|factor| factor.unwrap_or(1.0)).collect();
+            let shape = (shape.0, shape.1, 1);
+            let factors = Tensor::from_vec(factors, shape, hidden.device())?;
+            hidden = hidden.broadcast_mul(&factors.to_dtype(hidden.dtype())?)?;
+            if masked.contains(&1) {
+                // Chosen, not multiplied: no gradient of theirs, however large, comes back.
+                let masked = Tensor::from_vec(masked, shape, hidden.device())?;
+                let masked = masked.broadcast_as(hidden.shape())?.contiguous()?;
+                hidden = masked.where_cond(&hidden.zeros_like()?, &hidden)?;
+            }
+        }
         if let Some(types) = &self.types {
             hidden = match &tokens.types {
                 None => add_shared(&hidden, &types.get(0)?)?,
@@ -190,7 +211,23 @@ impl TokenInput {
         };
         match &self.spec.positions {
             PositionSpec::None => Ok(hidden),
-            PositionSpec::Sinusoidal => add_every(&sinusoids(t, hidden.dim(2)?, hidden.dtype(), hidden.device())?),
+            PositionSpec::Sinusoidal { spacing, offset, counting } => {
+                let width = hidden.dim(2)?;
+                if *counting == Counting::Every && tokens.positions.is_none() {
+                    let rows: Vec<Option<usize>> = (*offset..offset + t).map(Some).collect();
+                    return add_every(&sinusoids(&rows, *spacing, width, &hidden)?);
+                }
+                let rows: Vec<Option<usize>> = match &tokens.positions {
+                    Some(given) => given.iter().map(|row| Some(*row as usize + offset)).collect(),
+                    None => {
+                        let uncounted = u32::try_from(offset.saturating_sub(1)).unwrap_or(u32::MAX);
+                        let rows = counted_rows(tokens, *offset, *counting)?.into_iter();
+                        rows.map(|row| (row != uncounted).then_some(row as usize)).collect()
+                    }
+                };
+                let rows = at_places(&rows, places);
+                Ok((&hidden + sinusoids(&rows, *spacing, width, &hidden)?.reshape(hidden.shape())?)?)
+            }
             PositionSpec::Table { rows, offset, counting, .. } => {
                 let Some(table) = &self.positions else { return Ok(hidden) };
                 if let Some(given) = &tokens.positions {
@@ -220,7 +257,7 @@ impl TokenInput {
 }
 
 /// The values of all positions, or of `places` alone.
-fn at_places(values: &[u32], places: Option<&[u32]>) -> Vec<u32> {
+fn at_places<T: Copy>(values: &[T], places: Option<&[u32]>) -> Vec<T> {
     match places {
         None => values.to_vec(),
         Some(places) => places.iter().filter_map(|place| values.get(*place as usize).copied()).collect(),
@@ -247,27 +284,44 @@ fn counted_rows(tokens: &Tokens, offset: usize, counting: Counting) -> Result<Ve
     Ok(rows)
 }
 
-/// Sines of `t / 10000^(2i/D)` in the first half of the width, cosines in the second, `[T, D]`.
-fn sinusoids(length: usize, width: usize, dtype: DType, device: &Device) -> Result<Tensor> {
-    let half = width / 2;
-    let mut values = Vec::with_capacity(length * width);
-    for t in 0..length {
-        let angle = |i: usize| t as f64 / 10000f64.powf(2.0 * i as f64 / width as f64);
-        // An odd width has one sine more.
-        values.extend((0..width - half).map(|i| angle(i).sin() as f32));
-        values.extend((0..half).map(|i| angle(i).cos() as f32));
+/// What the embedding of each token is multiplied by, row-major `[N, T]`; `None` for mask tokens.
+fn mask_factors(tokens: &Tokens, scaling: MaskScaling) -> Result<Vec<Option<f32>>> {
+    let ids: Vec<u32> = tokens.ids.flatten_all()?.to_vec1()?;
+    let length = tokens.mask.length().max(1);
+    let mut factors = Vec::with_capacity(ids.len());
+    for (row, real) in ids.chunks(length).zip(tokens.mask.real().chunks(length)) {
+        let masked = row.iter().filter(|id| **id == scaling.token).count() as f64;
+        let deferred = 1.0 - masked / real.iter().filter(|real| **real).count() as f64;
+        // Where all is masked or padding, there is nothing to scale.
+        let factor = if deferred > 0.0 { ((1.0 - scaling.trained_share) / deferred) as f32 } else { 0.0 };
+        factors.extend(row.iter().map(|id| (*id != scaling.token).then_some(factor)));
     }
-    Ok(Tensor::from_vec(values, (length, width), device)?.to_dtype(dtype)?)
+    Ok(factors)
+}
+
+/// Sines of the angles of `rows` in the first half of the width, cosines in the second, `[R, D]`; zeros where there is no
+/// row. As `like` in type and place.
+fn sinusoids(rows: &[Option<usize>], spacing: SinusoidSpacing, width: usize, like: &Tensor) -> Result<Tensor> {
+    let (sines, cosines) = spacing.frequencies(width);
+    let mut values = Vec::with_capacity(rows.len() * width);
+    for (index, row) in rows.iter().enumerate() {
+        if let Some(row) = row {
+            let angle = |frequency: &f64| *row as f64 * frequency;
+            values.extend(sines.iter().map(|f| angle(f).sin() as f32));
+            values.extend(cosines.iter().map(|f| angle(f).cos() as f32));
+        }
+        values.resize((index + 1) * width, 0.0);
+    }
+    Ok(Tensor::from_vec(values, (rows.len(), width), like.device())?.to_dtype(like.dtype())?)
 }
 
 impl PatchInput {
-    /// `[N, C, height, width]` to `[N, 1 (+ 1) + patches, D]`.
+    /// `[N, C, height, width]` to `[N, leading tokens + patches, D]`.
     fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
         let (n, c, height, width) = pixels.dims4()?;
         let (ph, pw) = self.spec.patch;
-        let grid = |(height, width): (usize, usize)| (height / ph, width / pw);
-        let (gh, gw) = grid((height, width));
-        let fits = (height, width) == self.spec.image || (self.spec.any_size && gh > 0 && gw > 0);
+        let (gh, gw) = self.spec.grid((height, width));
+        let fits = (height, width) == self.spec.image || (self.spec.resampling.is_some() && gh > 0 && gw > 0);
         if c != self.spec.channels || !fits {
             return Err(Error::new(format!(
                 "images of {c} x {height} x {width} do not fit a model made for {} x {} x {}",
@@ -285,17 +339,26 @@ impl PatchInput {
         let kernel = Linear { weight: self.patch.weight.flatten_from(1)?, bias: self.patch.bias.clone() };
         let patches = kernel.forward(&cut)?;
         let width = patches.dim(2)?;
-        let class = self.class.reshape((1, 1, width))?.broadcast_as((n, 1, width))?;
-        let mut parts = vec![class];
-        if let Some(distillation) = &self.distillation {
-            parts.push(distillation.reshape((1, 1, width))?.broadcast_as((n, 1, width))?);
-        }
+        let every = |token: &Tensor| token.reshape((1, 1, width))?.broadcast_as((n, 1, width));
+        let mut parts = self.placed.iter().map(every).collect::<candle_core::Result<Vec<_>>>()?;
         parts.push(patches);
         let table = self.positions.reshape(((), width))?;
-        let (leading, made_for) = (parts.len() - 1, grid(self.spec.image));
-        let spread = resample(&table.narrow(0, leading, made_for.0 * made_for.1)?, made_for, (gh, gw))?;
-        let positions = Tensor::cat(&[&table.narrow(0, 0, leading)?, &spread], 0)?;
-        Ok(add_shared(&Tensor::cat(&parts, 1)?, &positions)?)
+        let (placed, made_for) = (self.placed.len(), self.spec.grid(self.spec.image));
+        let resampling = self.spec.resampling.unwrap_or(Resampling::Bicubic);
+        let spread = table.narrow(0, placed, made_for.0 * made_for.1)?;
+        let spread = resample(&spread, made_for, (gh, gw), resampling)?;
+        let positions = if placed > 0 { Tensor::cat(&[&table.narrow(0, 0, placed)?, &spread], 0)? } else { spread };
+        let mut hidden = add_shared(&Tensor::cat(&parts, 1)?, &positions)?;
+        if let Some(registers) = &self.registers {
+            let registers = registers.reshape((1, self.spec.registers, width))?;
+            let registers = registers.broadcast_as((n, self.spec.registers, width))?;
+            let (before, behind) = (hidden.narrow(1, 0, placed)?, hidden.narrow(1, placed, gh * gw)?);
+            hidden = Tensor::cat(&[&before, &registers, &behind], 1)?;
+        }
+        match &self.norm {
+            Some(norm) => norm.forward(&hidden),
+            None => Ok(hidden),
+        }
     }
 }
 

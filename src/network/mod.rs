@@ -78,7 +78,8 @@ pub use rotary::{Beyond, RotarySpec};
 pub(crate) use score_bias::{alibi_slopes, relative_bucket};
 pub use site::{FeatureMap, Head, Site, SiteKind, StackKind};
 pub use spec::{
-    Activation, BranchNorms, Counting, FrameInputSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, Objective,
-    OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, StackSpec, TokenInputSpec, TransformSpec, Wiring,
+    Activation, BranchNorms, Counting, FrameInputSpec, InputSpec, LayerSpec, MaskScaling, MlpSpec, NetworkSpec,
+    Objective, OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, Resampling, SinusoidSpacing, StackSpec,
+    TokenInputSpec, TransformSpec, Wiring,
 };
 pub use walk::{SiteState, Walk, WalkStep};

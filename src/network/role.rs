@@ -9,6 +9,7 @@
 //! | `<stack>.embed.norm.{weight,bias}` | `[width]` |
 //! | `<stack>.embed.project.{weight,bias}` | `[D, width]` |
 //! | `<stack>.embed.patch.{weight,bias}`, `.embed.class`, `.embed.distillation` | `[D, channels, h, w]`, `[1, 1, D]` |
+//! | `<stack>.embed.registers` | `[1, registers, D]` |
 //! | `<stack>.embed.conv1.{weight,bias}`, `.embed.conv2.{weight,bias}` | `[D, bands or D, 3]` |
 //! | `<stack>.<i>.{attention,cross}.{query,key,value}.{weight,bias}` | `[heads * d, D]` |
 //! | `<stack>.<i>.{attention,cross}.output.{weight,bias}` | `[D, heads * d]` |
@@ -88,6 +89,8 @@ pub enum EmbedModule {
     Class,
     /// The distillation token of images.
     Distillation,
+    /// The tokens of images that have no positions.
+    Registers,
     /// The first convolution over spectrograms.
     Conv1,
     /// The second convolution over spectrograms.
@@ -208,7 +211,8 @@ impl Module {
                 | EmbedModule::Positions
                 | EmbedModule::Types
                 | EmbedModule::Class
-                | EmbedModule::Distillation => true,
+                | EmbedModule::Distillation
+                | EmbedModule::Registers => true,
             },
             Self::Branch(_, _, part) => part == BranchModule::Scale,
             Self::Relative(_) | Self::ProjectOut(_) => true,
@@ -293,6 +297,7 @@ impl EmbedModule {
             Self::Patch => "patch",
             Self::Class => "class",
             Self::Distillation => "distillation",
+            Self::Registers => "registers",
             Self::Conv1 => "conv1",
             Self::Conv2 => "conv2",
         }

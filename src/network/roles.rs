@@ -59,7 +59,7 @@ pub enum Residence {
 }
 
 impl Residence {
-    /// The kind that `role` belongs to.
+    /// That of `role`.
     pub fn of(role: Role) -> Self {
         match role.module {
             Module::Embed(_, EmbedModule::Tokens) => Self::Table,
@@ -139,16 +139,23 @@ impl List {
                 }
             }
             InputSpec::Patches(p) => {
-                let extra = 1 + usize::from(p.distillation);
-                let grid = (p.image.0 / p.patch.0) * (p.image.1 / p.patch.1);
                 let patch = module(EmbedModule::Patch);
                 self.add(patch, &[width, p.channels, p.patch.0, p.patch.1]);
-                self.add_bias(patch, width);
-                self.add(module(EmbedModule::Class), &[1, 1, width]);
-                if p.distillation {
-                    self.add(module(EmbedModule::Distillation), &[1, 1, width]);
+                if p.bias {
+                    self.add_bias(patch, width);
                 }
-                self.add(module(EmbedModule::Positions), &[1, grid + extra, width]);
+                let tokens = [
+                    (EmbedModule::Class, usize::from(p.class)),
+                    (EmbedModule::Distillation, usize::from(p.distillation)),
+                    (EmbedModule::Registers, p.registers),
+                ];
+                for (part, count) in tokens.into_iter().filter(|(_, count)| *count > 0) {
+                    self.add(module(part), &[1, count, width]);
+                }
+                self.add(module(EmbedModule::Positions), &[1, p.patches(p.image) + p.placed_tokens(), width]);
+                if let Some(norm) = p.norm {
+                    self.norm(module(EmbedModule::Norm), norm, width);
+                }
             }
             InputSpec::Frames(f) => {
                 for (conv, from) in [(EmbedModule::Conv1, f.bands), (EmbedModule::Conv2, width)] {

@@ -61,8 +61,20 @@ pub struct TokenInputSpec {
     pub positions: PositionSpec,
     /// Normalization of the sum, before any projection.
     pub norm: Option<NormSpec>,
+    /// What tokens under a mask do to their sequence (ESM).
+    pub mask_scaling: Option<MaskScaling>,
     /// Longest sequence the model can read, where it has a limit.
     pub max_length: Option<usize>,
+}
+
+/// Embeddings of mask tokens are zero, and all others of a sequence grow by the share of tokens that was left unmasked
+/// in training over the share that is unmasked here.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct MaskScaling {
+    /// The id of the mask token.
+    pub token: u32,
+    /// The share of tokens that was masked in training.
+    pub trained_share: f64,
 }
 
 impl TokenInputSpec {
@@ -76,6 +88,7 @@ impl TokenInputSpec {
             types: 0,
             positions: PositionSpec::None,
             norm: None,
+            mask_scaling: None,
             max_length: None,
         }
     }
@@ -104,8 +117,42 @@ pub enum PositionSpec {
         /// their projection (OPT-350m).
         after_projection: bool,
     },
-    /// Sinusoids computed on the fly: sines in the first half of the width, cosines in the second (Marian).
-    Sinusoidal,
+    /// Sinusoids computed on the fly, sines in the first half of the width, cosines in the second, read at `t + offset`.
+    Sinusoidal {
+        /// Angles per position.
+        spacing: SinusoidSpacing,
+        /// First row in use.
+        offset: usize,
+        /// Which positions count; those that do not, get nothing.
+        counting: Counting,
+    },
+}
+
+/// Angles per position of sinusoids over a width `D`, of which the fastest is 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum SinusoidSpacing {
+    /// `10000^(-2i / D)`; an odd width has one sine more (Marian).
+    Width,
+    /// `10000^(-i / (D/2 - 1))`, so that the slowest is 1/10000; an odd width ends with a zero (XGLM, M2M100).
+    Ends,
+}
+
+impl SinusoidSpacing {
+    /// Angles per position of the sines and of the cosines of a width; zeros fill up what they leave.
+    pub fn frequencies(self, width: usize) -> (Vec<f64>, Vec<f64>) {
+        let half = width / 2;
+        match self {
+            Self::Width => {
+                let of = |count: usize| (0..count).map(|i| 10000f64.powf(-2.0 * i as f64 / width as f64)).collect();
+                (of(width - half), of(half))
+            }
+            Self::Ends => {
+                let last = half.saturating_sub(1).max(1) as f64;
+                let all: Vec<f64> = (0..half).map(|i| 10000f64.powf(-(i as f64) / last)).collect();
+                (all.clone(), all)
+            }
+        }
+    }
 }
 
 /// Which tokens advance a learned position; those that do not, read row `offset - 1`.
@@ -129,10 +176,51 @@ pub struct PatchInputSpec {
     pub image: (usize, usize),
     /// Height and width of a patch.
     pub patch: (usize, usize),
+    /// Whether the projection of patches has a bias.
+    pub bias: bool,
+    /// Whether a class token comes first (all but SigLIP).
+    pub class: bool,
     /// Whether a distillation token follows the class token (DeiT).
     pub distillation: bool,
-    /// Whether images of other sizes are read too, with the position table interpolated (DINOv2).
-    pub any_size: bool,
+    /// Learned tokens behind those, which have no positions (DINOv2 with registers).
+    pub registers: usize,
+    /// Normalization of the sum (CLIP).
+    pub norm: Option<NormSpec>,
+    /// How the position table is resampled for images of other sizes, where the model reads them (DINOv2).
+    pub resampling: Option<Resampling>,
+}
+
+/// How a table of positions made for one grid of patches is read at another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Resampling {
+    /// Bicubic (DINOv2).
+    Bicubic,
+    /// Bicubic over as many points as fall on one where the grid shrinks (DINOv2 with registers).
+    BicubicAntialiased,
+}
+
+impl PatchInputSpec {
+    /// Learned tokens before the patches that have a row of the position table.
+    pub fn placed_tokens(&self) -> usize {
+        usize::from(self.class) + usize::from(self.distillation)
+    }
+
+    /// Learned tokens before the patches.
+    pub fn leading_tokens(&self) -> usize {
+        self.placed_tokens() + self.registers
+    }
+
+    /// Rows and columns of patches of an image of this height and width.
+    pub fn grid(&self, image: (usize, usize)) -> (usize, usize) {
+        let whole = |pixels: usize, patch: usize| pixels.checked_div(patch).unwrap_or(0);
+        (whole(image.0, self.patch.0), whole(image.1, self.patch.1))
+    }
+
+    /// Patches of an image of this height and width.
+    pub fn patches(&self, image: (usize, usize)) -> usize {
+        let (rows, columns) = self.grid(image);
+        rows * columns
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

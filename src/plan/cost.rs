@@ -157,10 +157,7 @@ fn is_projection(role: Role) -> bool {
 fn positions(stack: &StackSpec, length: usize) -> usize {
     match &stack.input {
         InputSpec::Tokens(_) => length,
-        InputSpec::Patches(p) => {
-            let grid = (p.image.0 / p.patch.0) * (p.image.1 / p.patch.1);
-            grid + 1 + usize::from(p.distillation)
-        }
+        InputSpec::Patches(p) => p.leading_tokens() + p.patches(p.image),
         InputSpec::Frames(f) => f.positions,
     }
 }
@@ -169,10 +166,7 @@ fn input_flops(stack: &StackSpec, positions: usize) -> u64 {
     let width = stack.width;
     let flops = match &stack.input {
         InputSpec::Tokens(t) => positions * t.project.map_or(0, |_| t.width * width),
-        InputSpec::Patches(p) => {
-            let grid = (p.image.0 / p.patch.0) * (p.image.1 / p.patch.1);
-            grid * p.channels * p.patch.0 * p.patch.1 * width
-        }
+        InputSpec::Patches(p) => p.patches(p.image) * p.channels * p.patch.0 * p.patch.1 * width,
         // The first convolution runs at every frame, twice as many as positions.
         InputSpec::Frames(f) => 2 * positions * 3 * f.bands * width + positions * 3 * width * width,
     };
@@ -214,7 +208,7 @@ pub fn smallest(spec: &NetworkSpec) -> NetworkSpec {
 pub struct Saving {
     /// The network as it is.
     pub before: Cost,
-    /// Cost of the model that the plan leaves.
+    /// After the plan.
     pub after: Cost,
     /// With one head left in every layer: no plan saves more.
     pub least: Cost,
@@ -241,8 +235,8 @@ impl Saving {
 mod tests {
     use super::*;
     use crate::network::{
-        Activation, Kept, LayerSpec, MlpSpec, NormKind, NormSpec, Objective, OutputSpec, PositionSpec, ProjectionBias,
-        ScoreBias, Site, TokenInputSpec, Wiring,
+        Activation, Counting, Kept, LayerSpec, MlpSpec, NormKind, NormSpec, Objective, OutputSpec, PositionSpec,
+        ProjectionBias, ScoreBias, SinusoidSpacing, Site, TokenInputSpec, Wiring,
     };
 
     /// The paper's machine translation model: 6 + 6 layers, 8 heads, width 512, inner width 2048, one tied table.
@@ -269,7 +263,11 @@ mod tests {
             width: 512,
             input: InputSpec::Tokens(TokenInputSpec {
                 scale: 512f64.sqrt(),
-                positions: PositionSpec::Sinusoidal,
+                positions: PositionSpec::Sinusoidal {
+                    spacing: SinusoidSpacing::Width,
+                    offset: 0,
+                    counting: Counting::Every,
+                },
                 ..TokenInputSpec::new(vocabulary, 512)
             }),
             layers: (0..6)

@@ -110,16 +110,15 @@ impl Cut {
 }
 
 /// The head axis of the written tensor, run by run, in the arrangement of the source: projections one after another,
-/// or head by head.
+/// head by head, or slice by slice of the heads.
 fn runs(tensor: &HeadTensor, site: &SiteSlots) -> Vec<Run> {
     let mut projections: Vec<&(Projection, Vec<Range<usize>>)> = tensor.heads.iter().collect();
     let begin = |heads: &[Range<usize>], head: usize| heads.get(head).map_or(usize::MAX, |r| r.start);
     projections.sort_by_key(|(_, heads)| begin(heads, 0));
-    // Head by head, the second projection of the first head comes before the last head of the first projection.
-    let by_head = match projections.as_slice() {
-        [(_, first), (_, second), ..] => first.len() > 1 && begin(second, 0) < begin(first, first.len() - 1),
-        _ => false,
-    };
+    let chunks = chunks(tensor);
+    // Key/value head by key/value head.
+    let by_head =
+        chunks.len() > projections.len() && chunks.iter().all(|(p, heads)| *p != Projection::Key || heads.len() == 1);
     let run = |projection: Projection, heads: &[Range<usize>], slot: &Slot| -> Run {
         let range_of = |head: usize| heads.get(head).cloned().unwrap_or(0..0);
         let range = range_of(slot.head());
@@ -144,7 +143,32 @@ fn runs(tensor: &HeadTensor, site: &SiteSlots) -> Vec<Run> {
         };
         return (0..site.keys.len()).flat_map(group).collect();
     }
+    if chunks.len() > projections.len() {
+        let chunk = |(projection, of): &(Projection, Vec<usize>)| -> Vec<Run> {
+            let heads = projections.iter().find(|(p, _)| p == projection).map_or(&[][..], |(_, heads)| heads);
+            let own = slots(*projection).iter().filter(|slot| of.contains(&slot.head()));
+            own.map(|slot| run(*projection, heads, slot)).collect()
+        };
+        return chunks.iter().flat_map(chunk).collect();
+    }
     projections.iter().flat_map(|(p, heads)| slots(*p).iter().map(move |slot| run(*p, heads, slot))).collect()
+}
+
+/// Heads of one projection that follow each other, in the order of the source.
+fn chunks(tensor: &HeadTensor) -> Vec<(Projection, Vec<usize>)> {
+    let heads = tensor.heads.iter().flat_map(|(projection, ranges)| {
+        ranges.iter().enumerate().map(move |(head, range)| (range.start, *projection, head))
+    });
+    let mut heads: Vec<_> = heads.collect();
+    heads.sort_by_key(|(start, ..)| *start);
+    let mut chunks: Vec<(Projection, Vec<usize>)> = Vec::new();
+    for (_, projection, head) in heads {
+        match chunks.last_mut() {
+            Some((last, heads)) if *last == projection => heads.push(head),
+            _ => chunks.push((projection, vec![head])),
+        }
+    }
+    chunks
 }
 
 #[cfg(test)]
@@ -200,6 +224,22 @@ mod tests {
         assert_eq!(keep.apply(&[0, 1, 2, 3, 4, 5]).unwrap(), [3, 4, 5]);
         let both = [Slot::Zero(0), Slot::Keep(1)];
         assert_eq!(cut(0, &[6], heads, slots(&both, &both)).apply(&[9, 1, 2, 3, 4, 5]).unwrap(), [9, 1, 0, 3, 4, 5]);
+    }
+
+    #[test]
+    fn slices_stay_slices() {
+        // Two slices of two heads: queries, values and keys of the first, then of the second.
+        let heads = vec![
+            (Projection::Key, vec![4..5, 5..6, 10..11, 11..12]),
+            (Projection::Query, vec![0..1, 1..2, 6..7, 7..8]),
+            (Projection::Value, vec![2..3, 3..4, 8..9, 9..10]),
+        ];
+        let kept = [Slot::Keep(1), Slot::Keep(2), Slot::Keep(3)];
+        let keep = cut(0, &[12], heads.clone(), slots(&kept, &kept));
+        assert_eq!(keep.apply(&(0..12).collect::<Vec<u8>>()).unwrap(), [1, 3, 5, 6, 7, 8, 9, 10, 11]);
+        let masked = [Slot::Keep(0), Slot::Zero(1), Slot::Keep(2), Slot::Keep(3)];
+        let masked = cut(0, &[12], heads, slots(&masked, &masked));
+        assert_eq!(masked.apply(&(0..12).collect::<Vec<u8>>()).unwrap(), [0, 1, 2, 0, 4, 5, 6, 7, 8, 9, 10, 11]);
     }
 
     #[test]

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::native::{forget_pruning, source_config};
+use super::native::{forget_pruning, source_config, state_heads};
 use super::slots::{SiteSlots, Slot, Slots, least};
 use crate::error::{Error, Result};
 use crate::model::{MemoryPlan, Model, StockHeads, UniformHeads};
@@ -39,7 +39,7 @@ pub(super) struct Gqa {
 pub(super) fn gqa(model: &Model, plan: &Plan) -> Result<Gqa> {
     let (family, spec) = (model.family(), model.spec());
     let hint = "choose compact (smaller) or masked (opens everywhere)";
-    let StockHeads::Uniform(UniformHeads { kv_heads: Some(key), heads, width, .. }) = family.stock else {
+    let StockHeads::Uniform(uniform @ UniformHeads { kv_heads: Some(_), .. }) = family.stock else {
         let what =
             format!("no gqa format for {}: transformers gives every query head its own keys there", family.title);
         return Err(Error::new(what).hint(hint));
@@ -58,9 +58,7 @@ pub(super) fn gqa(model: &Model, plan: &Plan) -> Result<Gqa> {
     let left = merged.values().map(Vec::len).max().unwrap_or(first.kv_heads);
     let mut config = source_config(model.config())?;
     forget_pruning(&mut config);
-    config.insert(heads.to_owned(), json!(first.heads));
-    config.insert(key.to_owned(), json!(left));
-    config.insert(width.to_owned(), json!(first.head_dim));
+    state_heads(&mut config, &uniform, (first.heads, left, first.head_dim));
     Ok(Gqa {
         slots,
         config,

@@ -8,7 +8,7 @@ use super::remote;
 use super::slots::{SiteSlots, Slot, Slots, each_site, least};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
-use crate::model::{Family, HeadLimit, KEPT_KEY, Model, StockHeads, families};
+use crate::model::{Family, HeadLimit, KEPT_KEY, Model, StockHeads, UniformHeads, families};
 use crate::network::{AttentionSpec, Kept, NetworkSpec, ScoreBias, SiteKind};
 use crate::plan::Plan;
 
@@ -52,12 +52,8 @@ pub(super) fn native(model: &Model, plan: &Plan) -> Result<Native> {
     }
     let mut config = source_config(config)?;
     forget_pruning(&mut config);
-    config.insert(uniform.heads.to_owned(), json!(keys * each));
-    if let Some(key) = uniform.kv_heads {
-        config.insert(key.to_owned(), json!(keys));
-    }
     let width = spec.sites().first().map_or(0, |(_, a)| a.head_dim);
-    config.insert(uniform.width.to_owned(), json!(width));
+    state_heads(&mut config, &uniform, (keys * each, keys, width));
     if let Some(twin) = rename {
         rename_to_twin(&mut config, family, twin);
     }
@@ -70,6 +66,27 @@ fn refusal(family: &Family, width: &str) -> Error {
     let title = family.title;
     Error::new(format!("no native format for {title}: transformers takes {width} for the width of its heads"))
         .hint("choose compact (smaller) or masked (opens everywhere)")
+}
+
+/// Writes numbers of heads and of key/value heads, and the width of a head, where a family states them.
+pub(super) fn state_heads(
+    config: &mut Map<String, Value>,
+    uniform: &UniformHeads,
+    (heads, kv_heads, width): (usize, usize, usize),
+) {
+    let inner = uniform.section.and_then(|section| config.get_mut(section)).and_then(Value::as_object_mut);
+    // `config` itself is free again where there is no such section.
+    let state = |keys: &mut Map<String, Value>| {
+        keys.insert(uniform.heads.to_owned(), json!(heads));
+        if let Some(key) = uniform.kv_heads {
+            keys.insert(key.to_owned(), json!(kv_heads));
+        }
+        keys.insert(uniform.width.to_owned(), json!(width));
+    };
+    match inner {
+        Some(inner) => state(inner),
+        None => state(config),
+    }
 }
 
 /// The keys of the configuration that was opened.

@@ -7,7 +7,7 @@ use crate::chart::{Grid, PatchImage, Pool, Raster, Rgb};
 use crate::corpus::{BatchOrder, Corpus, CorpusPart, Purpose, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::model::{Model, Needs};
-use crate::network::{Batch, Gates, Head, InputSpec, Probe, Site, SiteMaps, Source, Tokens};
+use crate::network::{Batch, Gates, Head, InputSpec, PatchInputSpec, Probe, Site, SiteMaps, Source, Tokens};
 use crate::task::Ticket;
 
 /// Patterns longer than this are pooled before they are kept.
@@ -93,9 +93,9 @@ pub fn attention(run: &Checked, shown: &AttentionInput, heads: &[Head], ticket: 
     let mut probe = Keep { heads, queries: BTreeMap::new(), keys: BTreeMap::new(), weights: BTreeMap::new() };
     network.run_probe(std::slice::from_ref(&batch), &Gates::open(), &mut probe, ticket)?;
     let image = image_of(model, &batch.source)?;
-    let source = match &image {
-        Some(image) => patch_names(image),
-        None => tokens_of(&batch.source, tokenizer.as_ref())?,
+    let source = match (&image, patches_of(model)) {
+        (Some(image), Some(spec)) => patch_names(image, spec),
+        _ => tokens_of(&batch.source, tokenizer.as_ref())?,
     };
     let target = match &batch.target {
         Some(tokens) => tokens_of(&Source::Tokens(tokens.clone()), tokenizer.as_ref())?,
@@ -140,10 +140,17 @@ fn tokens_of(source: &Source, tokenizer: Option<&TextTokenizer>) -> Result<Vec<S
     Ok(ids.first().map(|row| row.iter().map(spelled).collect()).unwrap_or_default())
 }
 
+/// How a model cuts images, where it reads any.
+fn patches_of(model: &Model) -> Option<&PatchInputSpec> {
+    match &model.spec().encoder.as_ref()?.input {
+        InputSpec::Patches(patches) => Some(patches),
+        InputSpec::Tokens(_) | InputSpec::Frames(_) => None,
+    }
+}
+
 /// The first image of a batch, stretched from black to white, with its patches.
 fn image_of(model: &Model, source: &Source) -> Result<Option<PatchImage>> {
-    let spec = model.spec().encoder.as_ref().map(|stack| &stack.input);
-    let (Source::Pixels(pixels), Some(InputSpec::Patches(patches))) = (source, spec) else { return Ok(None) };
+    let (Source::Pixels(pixels), Some(patches)) = (source, patches_of(model)) else { return Ok(None) };
     let pixels = pixels.get(0)?.to_dtype(candle_core::DType::F32)?.to_device(&candle_core::Device::Cpu)?;
     let (channels, height, width) = pixels.dims3()?;
     let values: Vec<f32> = pixels.flatten_all()?.to_vec1()?;
@@ -154,15 +161,16 @@ fn image_of(model: &Model, source: &Source) -> Result<Option<PatchImage>> {
         value.map_or(0, |v| ((v - low) / span * 255.0).round() as u8)
     };
     let raster = Raster::from_fn(height, width, |y, x| Rgb::new(shade(0, y, x), shade(1, y, x), shade(2, y, x)));
-    let (down, across) = patches.patch;
-    let (rows, columns) = (height / down.max(1), width / across.max(1));
-    let leading = if patches.distillation { 2 } else { 1 };
+    let (rows, columns) = patches.grid((height, width));
+    let leading = patches.leading_tokens();
     Ok((rows > 0 && columns > 0).then_some(PatchImage { pixels: raster, rows, columns, leading }))
 }
 
 /// Names of the tokens of an image: those of the model's own, then row and column of every patch.
-fn patch_names(image: &PatchImage) -> Vec<String> {
-    let own = ["class", "distillation"].iter().take(image.leading).map(|name| (*name).to_owned());
+fn patch_names(image: &PatchImage, spec: &PatchInputSpec) -> Vec<String> {
+    let placed = [("class", spec.class), ("distillation", spec.distillation)];
+    let placed = placed.into_iter().filter(|(_, there)| *there).map(|(name, _)| name.to_owned());
+    let own = placed.chain((0..spec.registers).map(|register| format!("register {register}")));
     let patches = (0..image.rows).flat_map(|row| (0..image.columns).map(move |column| format!("{row},{column}")));
     own.chain(patches).collect()
 }
@@ -235,7 +243,14 @@ mod tests {
 
     #[test]
     fn an_image_has_its_patches_for_tokens() {
-        for (family, leading) in [("vit", 1), ("deit", 2)] {
+        let families: [(&str, &[&str]); 4] = [
+            ("vit", &["class"]),
+            ("deit", &["class", "distillation"]),
+            ("dinov2_with_registers", &["class", "register 0", "register 1", "register 2", "register 3"]),
+            ("siglip_vision_model", &[]),
+        ];
+        for (family, own) in families {
+            let leading = own.len();
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family);
             let opened = Opened::open(&folder, &Ticket::default()).unwrap();
             let input = Input::guess(&folder.join("reference.safetensors"));
@@ -245,7 +260,7 @@ mod tests {
             let image = found.image.as_ref().unwrap();
             let tokens = leading + image.rows * image.columns;
             assert_eq!((image.leading, found.queries[&heads[0].site].len()), (leading, tokens));
-            assert_eq!(found.queries[&heads[0].site][0], "class");
+            assert_eq!(found.queries[&heads[0].site][..leading], *own);
             assert_eq!(found.keys[&heads[0].site][image.token(1, 2)], "1,2");
             let mean = &found.means()[&heads[0].site];
             let half = (found.weights[&heads[0]].get(3, 5) + found.weights[&heads[1]].get(3, 5)) / 2.0;

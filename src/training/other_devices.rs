@@ -168,7 +168,8 @@ fn steps_elsewhere_are_those_here() {
                 let parameters = Parameters::of_model(&model, DType::F32, &Device::Cpu).unwrap();
                 let learner = Learner::new(model.spec(), parameters, AdamSettings::default()).unwrap();
                 let mut learner = learner.computing_in(precision);
-                let step = learner.step(std::slice::from_ref(&batch), &settings).unwrap();
+                let step = learner.step(std::slice::from_ref(&batch), &settings);
+                let step = step.unwrap_or_else(|e| panic!("{} in {precision}: {e}", folder.display()));
                 // After one step the first moments are the gradients, shortened.
                 let moments = learner.optimizer().state().flat_map(|(first, _)| doubles(first).unwrap());
                 (step.task_loss, step.homogenization.unwrap(), moments.collect::<Vec<f64>>())

@@ -44,6 +44,14 @@ const NEVER_NATIVE: &[&str] = &[
     "clip_text_model",
     "pegasus",
     "blenderbot",
+    "xglm",
+    "m2m_100",
+    "codegen",
+    "esm",
+    "clip_vision_model",
+    "siglip_vision_model",
+    "qwen2_vl",
+    "qwen2_5_vl",
 ];
 
 /// Whether there is such an export of a family, and it computes what the masked model computes.

@@ -6,8 +6,8 @@ use super::layer::{EncoderStates, activate, layer};
 use super::modules::{linear, norm};
 use crate::error::{Error, Result};
 use crate::network::{
-    Beyond, Counting, EmbedModule, FrameInputSpec, InputSpec, Module, NetworkSpec, PatchInputSpec, PositionSpec, Role,
-    ScoreBias, StackKind, StackSpec, TokenInputSpec,
+    Beyond, Counting, EmbedModule, FrameInputSpec, InputSpec, MaskScaling, Module, NetworkSpec, PatchInputSpec,
+    PositionSpec, Role, ScoreBias, StackKind, StackSpec, TokenInputSpec,
 };
 
 /// The batch axis of every input and output.
@@ -41,7 +41,7 @@ pub(super) fn build(spec: &NetworkSpec, stored: ElementType) -> Result<(Graph, V
     graph.enter("output");
     let length = match &last.input {
         InputSpec::Tokens(_) => Dim::Named(length),
-        InputSpec::Patches(p) => Dim::Fixed(patches(p) + leading(p)),
+        InputSpec::Patches(p) => Dim::Fixed(p.patches(p.image) + p.leading_tokens()),
         InputSpec::Frames(f) => Dim::Fixed(f.positions),
     };
     let width = last.project_out.unwrap_or(last.width);
@@ -124,6 +124,10 @@ fn token_input(
         let scale = graph.scalar(spec.scale);
         hidden = graph.op("Mul", &[&hidden, &scale]);
     }
+    if let Some(scaling) = spec.mask_scaling {
+        let factors = mask_factors(graph, scaling, &ids, &mask);
+        hidden = graph.op("Mul", &[&hidden, &factors]);
+    }
     if spec.types > 0 {
         let types = graph.input(port("token_type_ids"));
         let table = graph.weight(module(EmbedModule::Types).weight(), &[spec.types, spec.width], false);
@@ -147,6 +151,27 @@ fn token_input(
     (hidden, Some(mask), Some(ids))
 }
 
+/// What the embedding of each token is multiplied by, `[B, T, 1]`.
+fn mask_factors(graph: &mut Graph, scaling: MaskScaling, ids: &str, mask: &str) -> String {
+    let float = [Attribute::Int("to", ElementType::Float.code())];
+    let token = graph.ints(&[], &[i64::from(scaling.token)]);
+    let masked = graph.op("Equal", &[ids, &token]);
+    let masked = graph.op_with("Cast", &[&masked], &float);
+    let real = graph.op_with("Cast", &[mask], &float);
+    let axis = graph.ints(&[1], &[1]);
+    let [gone, all] = [&masked, &real].map(|flags| graph.op("ReduceSum", &[flags, &axis]));
+    // (1 - trained) / (1 - gone / all), and zero under a mask.
+    let left = graph.op("Sub", &[&all, &gone]);
+    let trained = graph.scalar(1.0 - scaling.trained_share);
+    let kept = graph.op("Mul", &[&all, &trained]);
+    let factor = graph.op("Div", &[&kept, &left]);
+    let one = graph.scalar(1.0);
+    let unmasked = graph.op("Sub", &[&one, &masked]);
+    let factors = graph.op("Mul", &[&factor, &unmasked]);
+    let last = graph.ints(&[1], &[2]);
+    graph.op("Unsqueeze", &[&factors, &last])
+}
+
 /// What absolute positions are counted from.
 struct Places<'a> {
     ids: &'a str,
@@ -159,44 +184,67 @@ impl Places<'_> {
         let positions = SharedPositions::new(None, self.ids.to_owned(), None);
         let rows = match spec.positions {
             PositionSpec::None => return hidden,
-            PositionSpec::Sinusoidal => {
-                let range = positions.range(graph);
-                let range = graph.op_with("Cast", &[&range], &[Attribute::Int("to", ElementType::Float.code())]);
-                let last = graph.ints(&[1], &[1]);
-                let range = graph.op("Unsqueeze", &[&range, &last]);
-                // An odd width has one sine more.
-                let half = width / 2;
-                let frequency = |i: usize| 10000f64.powf(-2.0 * i as f64 / width as f64) as f32;
-                let part = |graph: &mut Graph, count: usize, function: &str| {
-                    let frequencies: Vec<f32> = (0..count).map(frequency).collect();
-                    let frequencies = graph.floats(&[1, count], &frequencies);
-                    let angle = graph.op("Mul", &[&range, &frequencies]);
+            PositionSpec::Sinusoidal { spacing, offset, counting } => {
+                let float = [Attribute::Int("to", ElementType::Float.code())];
+                let (places, flags) = self.places(graph, &positions, offset, counting);
+                let places = graph.op_with("Cast", &[&places], &float);
+                let last = graph.ints(&[1], &[if flags.is_some() { 2 } else { 1 }]);
+                let places = graph.op("Unsqueeze", &[&places, &last]);
+                let (sines, cosines) = spacing.frequencies(width);
+                let part = |graph: &mut Graph, frequencies: &[f64], function: &str| {
+                    let frequencies: Vec<f32> = frequencies.iter().map(|f| *f as f32).collect();
+                    let frequencies = graph.floats(&[1, frequencies.len()], &frequencies);
+                    let angle = graph.op("Mul", &[&places, &frequencies]);
                     graph.op(function, &[&angle])
                 };
-                let (sines, cosines) = (part(graph, width - half, "Sin"), part(graph, half, "Cos"));
-                graph.op_with("Concat", &[&sines, &cosines], &[Attribute::Int("axis", -1)])
+                let mut parts = vec![part(graph, &sines, "Sin"), part(graph, &cosines, "Cos")];
+                if sines.len() + cosines.len() < width {
+                    // What is left over is zero: the sine of no angle.
+                    parts.push(part(graph, &[0.0], "Sin"));
+                }
+                let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+                let rows = graph.op_with("Concat", &parts, &[Attribute::Int("axis", -1)]);
+                match flags {
+                    Some(flags) => {
+                        let flags = graph.op_with("Cast", &[&flags], &float);
+                        let flags = graph.op("Unsqueeze", &[&flags, &last]);
+                        graph.op("Mul", &[&rows, &flags])
+                    }
+                    None => rows,
+                }
             }
             PositionSpec::Table { rows, offset, counting, .. } => {
                 let table = graph.weight(role, &[rows, width], false);
-                let offset = i64::try_from(offset).unwrap_or(i64::MAX);
-                let places = match counting {
-                    Counting::Every => {
-                        let (range, offset) = (positions.range(graph), graph.ints(&[], &[offset]));
-                        graph.op("Add", &[&range, &offset])
-                    }
-                    Counting::Attended => counted(graph, self.mask, offset),
-                    Counting::Unpadded { padding } => {
-                        let padding = graph.ints(&[], &[i64::from(padding)]);
-                        let padded = graph.op("Equal", &[self.ids, &padding]);
-                        let real = graph.op("Not", &[&padded]);
-                        let real = graph.op_with("Cast", &[&real], &[Attribute::Int("to", ElementType::Int64.code())]);
-                        counted(graph, &real, offset)
-                    }
-                };
+                let (places, _) = self.places(graph, &positions, offset, counting);
                 graph.op("Gather", &[&table, &places])
             }
         };
         graph.op("Add", &[&hidden, &rows])
+    }
+
+    /// The row of each token, `[T]` where all count, else `[B, T]`, and then which count.
+    fn places(
+        &self,
+        graph: &mut Graph,
+        positions: &SharedPositions,
+        offset: usize,
+        counting: Counting,
+    ) -> (String, Option<String>) {
+        let offset = i64::try_from(offset).unwrap_or(i64::MAX);
+        let flags = match counting {
+            Counting::Every => {
+                let (range, offset) = (positions.range(graph), graph.ints(&[], &[offset]));
+                return (graph.op("Add", &[&range, &offset]), None);
+            }
+            Counting::Attended => self.mask.to_owned(),
+            Counting::Unpadded { padding } => {
+                let padding = graph.ints(&[], &[i64::from(padding)]);
+                let padded = graph.op("Equal", &[self.ids, &padding]);
+                let real = graph.op("Not", &[&padded]);
+                graph.op_with("Cast", &[&real], &[Attribute::Int("to", ElementType::Int64.code())])
+            }
+        };
+        (counted(graph, &flags, offset), Some(flags))
     }
 }
 
@@ -211,16 +259,6 @@ fn counted(graph: &mut Graph, flags: &str, offset: i64) -> String {
     graph.op("Max", &[&rows, &zero])
 }
 
-/// Class and distillation tokens before the patches.
-fn leading(spec: &PatchInputSpec) -> usize {
-    1 + usize::from(spec.distillation)
-}
-
-/// Patches of an image of the size that the model was made for.
-fn patches(spec: &PatchInputSpec) -> usize {
-    (spec.image.0 / spec.patch.0) * (spec.image.1 / spec.patch.1)
-}
-
 fn patch_input(graph: &mut Graph, spec: &PatchInputSpec, width: usize, stack: StackKind) -> String {
     let module = |part| Module::Embed(stack, part);
     let (height, across) = spec.image;
@@ -228,9 +266,10 @@ fn patch_input(graph: &mut Graph, spec: &PatchInputSpec, width: usize, stack: St
     let pixels = graph.input(Port { name: "pixel_values", element: ElementType::Float, dims });
     let kernel =
         graph.weight(module(EmbedModule::Patch).weight(), &[width, spec.channels, spec.patch.0, spec.patch.1], false);
-    let bias = graph.weight(module(EmbedModule::Patch).bias(), &[width], false);
+    let bias = spec.bias.then(|| graph.weight(module(EmbedModule::Patch).bias(), &[width], false));
     let strides = [spec.patch.0 as i64, spec.patch.1 as i64];
-    let cut = graph.op_with("Conv", &[&pixels, &kernel, &bias], &[Attribute::Ints("strides", &strides)]);
+    let read: Vec<&str> = [pixels.as_str(), &kernel].into_iter().chain(bias.as_deref()).collect();
+    let cut = graph.op_with("Conv", &read, &[Attribute::Ints("strides", &strides)]);
     let shape = graph.ints(&[3], &[0, 0, -1]);
     let flat = graph.op("Reshape", &[&cut, &shape]);
     let flat = graph.op_with("Transpose", &[&flat], &[Attribute::Ints("perm", &[0, 2, 1])]);
@@ -239,17 +278,39 @@ fn patch_input(graph: &mut Graph, spec: &PatchInputSpec, width: usize, stack: St
     let shape = graph.op("Shape", &[&pixels]);
     let batch = graph.op("Gather", &[&shape, &zero]);
     let each = graph.op_with("Concat", &[&batch, &ones], &[Attribute::Int("axis", 0)]);
-    let mut parts = Vec::new();
-    for part in [EmbedModule::Class, EmbedModule::Distillation].into_iter().take(leading(spec)) {
-        let token = graph.weight(module(part).weight(), &[1, 1, width], false);
-        parts.push(graph.op("Expand", &[&token, &each]));
-    }
+    let tokens = |graph: &mut Graph, part: EmbedModule, count: usize| {
+        let token = graph.weight(module(part).weight(), &[1, count, width], false);
+        graph.op("Expand", &[&token, &each])
+    };
+    let (placed, count) = (spec.placed_tokens(), spec.patches(spec.image));
+    let positions = graph.weight(module(EmbedModule::Positions).weight(), &[1, count + placed, width], false);
+    let joined = |graph: &mut Graph, parts: &[String]| match parts {
+        [one] => one.clone(),
+        several => {
+            let several: Vec<&str> = several.iter().map(String::as_str).collect();
+            graph.op_with("Concat", &several, &[Attribute::Int("axis", 1)])
+        }
+    };
+    let own = [(EmbedModule::Class, spec.class), (EmbedModule::Distillation, spec.distillation)];
+    let own = own.into_iter().filter(|(_, there)| *there);
+    let mut parts: Vec<String> = own.map(|(part, _)| tokens(graph, part, 1)).collect();
     parts.push(flat);
-    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    let hidden = graph.op_with("Concat", &parts, &[Attribute::Int("axis", 1)]);
-    let positions =
-        graph.weight(module(EmbedModule::Positions).weight(), &[1, patches(spec) + leading(spec), width], false);
-    graph.op("Add", &[&hidden, &positions])
+    let mut hidden = joined(graph, &parts);
+    hidden = graph.op("Add", &[&hidden, &positions]);
+    if spec.registers > 0 {
+        let registers = tokens(graph, EmbedModule::Registers, spec.registers);
+        let part = |graph: &mut Graph, from: usize, to: usize| {
+            let indices: Vec<i64> = (from..to).map(|i| i as i64).collect();
+            let indices = graph.ints(&[indices.len()], &indices);
+            graph.op_with("Gather", &[&hidden, &indices], &[Attribute::Int("axis", 1)])
+        };
+        let parts = [part(graph, 0, placed), registers, part(graph, placed, placed + count)];
+        hidden = joined(graph, &parts);
+    }
+    match spec.norm {
+        Some(n) => norm(graph, n, module(EmbedModule::Norm), &[width], &hidden),
+        None => hidden,
+    }
 }
 
 fn frame_input(graph: &mut Graph, spec: &FrameInputSpec, width: usize, stack: StackKind) -> String {

@@ -84,6 +84,11 @@ fn apply(node: &Node, read: &dyn Fn(usize) -> Result<Tensor>) -> Result<Tensor> 
             exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?
         }
         "ReduceMean" => read(0)?.mean_keepdim(D::Minus1)?,
+        "ReduceSum" => {
+            let axes = integers(&read(1)?)?;
+            let axes: Vec<usize> = axes.into_iter().filter_map(|axis| usize::try_from(axis).ok()).collect();
+            read(0)?.sum_keepdim(axes)?
+        }
         "LayerNormalization" => {
             let x = read(0)?;
             let eps = node.floats.get("epsilon").copied().unwrap_or(1e-5);
@@ -153,7 +158,11 @@ fn apply(node: &Node, read: &dyn Fn(usize) -> Result<Tensor>) -> Result<Tensor> 
             rows.reshape(dims)?
         }
         "Conv" => {
-            let (x, kernel, bias) = (read(0)?, read(1)?, read(2)?);
+            let (x, kernel) = (read(0)?, read(1)?);
+            let bias = match node.inputs.len() {
+                2 => Tensor::zeros(kernel.dim(0)?, kernel.dtype(), kernel.device())?,
+                _ => read(2)?,
+            };
             let at = |name: &str, default: i64| usize::try_from(int(name, default)).unwrap_or(1);
             let (stride, padding) = (at("strides", 1), at("pads", 0));
             if kernel.rank() == 3 {

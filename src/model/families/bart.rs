@@ -7,7 +7,7 @@ use crate::model::family::Name;
 use crate::model::{ConfigReader, TensorLayout};
 use crate::network::{
     AttentionSpec, Counting, FrameInputSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective,
-    OutputSpec, PositionSpec, ProjectionBias, StackSpec, TokenInputSpec, Wiring,
+    OutputSpec, PositionSpec, ProjectionBias, SinusoidSpacing, StackSpec, TokenInputSpec, Wiring,
 };
 
 /// Names of all of them.
@@ -68,26 +68,34 @@ pub(super) struct BartVariant {
     pub pre_norm: bool,
     /// A norm on the embeddings.
     pub embedding_norm: bool,
+    /// Positions of tokens.
     pub positions: Positions,
     /// Whether key projections have a bias.
     pub key_bias: bool,
+    /// Whether logits may have a bias.
+    pub logits_bias: bool,
     /// Whether the encoder reads spectrograms (Whisper).
     pub frames: bool,
 }
 
+/// Positions of tokens.
 #[derive(Clone, Copy)]
 pub(super) enum Positions {
     /// A learned table with this many rows before the first position.
     Learned(usize),
     /// Sinusoids, which the checkpoint need not hold.
     Sinusoidal,
+    /// Sinusoids that count from padding's id, by default this, and skip padding (M2M100).
+    SinusoidalUnpadded(usize),
 }
 
+/// BART itself.
 pub(super) const BART: BartVariant = BartVariant {
     pre_norm: false,
     embedding_norm: true,
     positions: Positions::Learned(2),
     key_bias: true,
+    logits_bias: true,
     frames: false,
 };
 
@@ -120,7 +128,7 @@ pub(super) fn encoder_decoder(reading: &ConfigReader<'_>, variant: &BartVariant)
     let decoder = stack(reading, variant, width, StackKeys::DECODER, InputSpec::Tokens(input))?;
     let tied = config.flag_or("tie_word_embeddings", true)?;
     let output = OutputSpec {
-        bias: !variant.frames && (reading.has)("final_logits_bias"),
+        bias: variant.logits_bias && (reading.has)("final_logits_bias"),
         ..OutputSpec::new(config.size(vocabulary)?, Objective::Causal, tied)
     };
     Ok(NetworkSpec { encoder: Some(encoder), decoder: Some(decoder), output: reading.wants_head().then_some(output) })
@@ -189,7 +197,14 @@ fn tokens(
                 counting: Counting::Every,
                 after_projection: false,
             },
-            Positions::Sinusoidal => PositionSpec::Sinusoidal,
+            Positions::Sinusoidal => {
+                PositionSpec::Sinusoidal { spacing: SinusoidSpacing::Width, offset: 0, counting: Counting::Every }
+            }
+            Positions::SinusoidalUnpadded(default) => {
+                let padding = config.size_or("pad_token_id", default)?;
+                let counting = Counting::Unpadded { padding: u32::try_from(padding).unwrap_or(u32::MAX) };
+                PositionSpec::Sinusoidal { spacing: SinusoidSpacing::Ends, offset: padding + 1, counting }
+            }
         },
         norm: variant.embedding_norm.then_some(NORM),
         max_length: Some(length),

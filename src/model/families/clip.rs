@@ -1,12 +1,13 @@
-//! The text encoder of CLIP (Radford et al. 2021): pre-norm, learned positions, every token sees those before it.
+//! The encoders of CLIP (Radford et al. 2021) and SigLIP (Zhai et al. 2023): pre-norm, learned positions. Tokens of text see
+//! those before them alone.
 
 use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
 use crate::model::{ConfigReader, TensorLayout};
 use crate::network::{
-    AttentionSpec, Counting, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, PositionSpec,
-    ProjectionBias, StackSpec, TokenInputSpec, Wiring,
+    AttentionSpec, Counting, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, PatchInputSpec,
+    PositionSpec, ProjectionBias, StackSpec, TokenInputSpec, Wiring,
 };
 
 pub(super) const TEXT: &[Name] = &[
@@ -23,30 +24,108 @@ pub(super) const TEXT: &[Name] = &[
     ("encoder.norm", "text_model.final_layer_norm", TensorLayout::PLAIN),
 ];
 
-/// The network of a configuration.
-pub(super) fn text(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
+pub(super) const CLIP_VISION: &[Name] = &[
+    ("encoder.embed.class", "vision_model.embeddings.class_embedding", TensorLayout::PLAIN),
+    ("encoder.embed.patch", "vision_model.embeddings.patch_embedding", TensorLayout::PLAIN),
+    ("encoder.embed.positions", "vision_model.embeddings.position_embedding.weight", TensorLayout::PLAIN),
+    // Spelled so.
+    ("encoder.embed.norm", "vision_model.pre_layrnorm", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.query", "vision_model.encoder.layers.{i}.self_attn.q_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.key", "vision_model.encoder.layers.{i}.self_attn.k_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.value", "vision_model.encoder.layers.{i}.self_attn.v_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.output", "vision_model.encoder.layers.{i}.self_attn.out_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.norm", "vision_model.encoder.layers.{i}.layer_norm1", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.up", "vision_model.encoder.layers.{i}.mlp.fc1", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.down", "vision_model.encoder.layers.{i}.mlp.fc2", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.norm", "vision_model.encoder.layers.{i}.layer_norm2", TensorLayout::PLAIN),
+];
+
+pub(super) const SIGLIP_VISION: &[Name] = &[
+    ("encoder.embed.patch", "embeddings.patch_embedding", TensorLayout::PLAIN),
+    ("encoder.embed.positions", "embeddings.position_embedding.weight", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.query", "encoder.layers.{i}.self_attn.q_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.key", "encoder.layers.{i}.self_attn.k_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.value", "encoder.layers.{i}.self_attn.v_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.output", "encoder.layers.{i}.self_attn.out_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.norm", "encoder.layers.{i}.layer_norm1", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.up", "encoder.layers.{i}.mlp.fc1", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.down", "encoder.layers.{i}.mlp.fc2", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.norm", "encoder.layers.{i}.layer_norm2", TensorLayout::PLAIN),
+    ("encoder.norm", "post_layernorm", TensorLayout::PLAIN),
+];
+
+/// Layers that all of these have, and their norm.
+fn layers(
+    reading: &ConfigReader<'_>,
+    width: usize,
+    act: &str,
+    eps: f64,
+    causal: bool,
+) -> Result<(Vec<LayerSpec>, NormSpec)> {
     let config = reading.config;
-    let (width, heads) = (reading.width()?, reading.heads()?);
-    let norm = NormSpec { kind: NormKind::Layer, eps: config.number_or("layer_norm_eps", 1e-5)? };
+    let heads = reading.heads()?;
+    let norm = NormSpec { kind: NormKind::Layer, eps: config.number_or("layer_norm_eps", eps)? };
     let attention = AttentionSpec {
-        causal: true,
+        causal,
         projection_bias: ProjectionBias::all(true),
         ..AttentionSpec::new(heads, heads, width / heads)
     };
     let mlp = MlpSpec {
         width: reading.inner(width)?,
-        activation: activation(config, "hidden_act", "quick_gelu")?,
+        activation: activation(config, "hidden_act", act)?,
         gated: false,
         bias: true,
     };
+    let layer = |i| LayerSpec::new(i, attention.clone(), mlp.clone(), norm, Wiring::Pre);
+    Ok(((0..reading.layers()?).map(layer).collect(), norm))
+}
+
+/// The text encoder of CLIP.
+pub(super) fn text(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
+    let config = reading.config;
+    let width = reading.width()?;
+    let (layers, norm) = layers(reading, width, "quick_gelu", 1e-5, true)?;
     let rows = config.size_or("max_position_embeddings", 77)?;
     let input = TokenInputSpec {
         positions: PositionSpec::Table { rows, offset: 0, counting: Counting::Every, after_projection: false },
         max_length: Some(rows),
         ..TokenInputSpec::new(config.size("vocab_size")?, width)
     };
-    let layers =
-        (0..reading.layers()?).map(|i| LayerSpec::new(i, attention.clone(), mlp.clone(), norm, Wiring::Pre)).collect();
     let stack = StackSpec { width, input: InputSpec::Tokens(input), layers, final_norm: Some(norm), project_out: None };
     Ok(NetworkSpec::encoder(stack, None))
+}
+
+/// The vision encoder of CLIP. Its last norm is of the pooled class token alone, which is not part of the last hidden state.
+pub(super) fn clip_vision(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
+    let width = reading.width()?;
+    let (layers, norm) = layers(reading, width, "quick_gelu", 1e-5, false)?;
+    let input = PatchInputSpec { bias: false, class: true, norm: Some(norm), ..patches(reading, 32)? };
+    Ok(vision(width, input, layers, None))
+}
+
+/// The vision encoder of SigLIP. The head that pools its tokens is not part of it.
+pub(super) fn siglip_vision(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
+    let width = reading.width()?;
+    let (layers, norm) = layers(reading, width, "gelu_pytorch_tanh", 1e-6, false)?;
+    Ok(vision(width, patches(reading, 16)?, layers, Some(norm)))
+}
+
+fn vision(width: usize, input: PatchInputSpec, layers: Vec<LayerSpec>, final_norm: Option<NormSpec>) -> NetworkSpec {
+    let stack = StackSpec { width, input: InputSpec::Patches(input), layers, final_norm, project_out: None };
+    NetworkSpec::encoder(stack, None)
+}
+
+/// Patches alone.
+fn patches(reading: &ConfigReader<'_>, patch: usize) -> Result<PatchInputSpec> {
+    Ok(PatchInputSpec {
+        channels: reading.config.size_or("num_channels", 3)?,
+        image: reading.pixels("image_size", 224)?,
+        patch: reading.pixels("patch_size", patch)?,
+        bias: true,
+        class: false,
+        distillation: false,
+        registers: 0,
+        norm: None,
+        resampling: None,
+    })
 }

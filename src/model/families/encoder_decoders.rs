@@ -64,6 +64,19 @@ pub(super) static ROWS: &[Family] = &[
         },
     },
     Family {
+        model_type: "m2m_100",
+        title: "M2M100",
+        prefixes: &["model."],
+        stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
+        reads_pruned_heads: false,
+        ragged: None,
+        names: |_| &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
+        spec: |r| {
+            let positions = bart::Positions::SinusoidalUnpadded(1);
+            bart::encoder_decoder(r, &bart::BartVariant { positions, logits_bias: false, ..bart::UNSHIFTED })
+        },
+    },
+    Family {
         model_type: "whisper",
         title: "Whisper",
         prefixes: &["model."],
@@ -77,6 +90,7 @@ pub(super) static ROWS: &[Family] = &[
                 embedding_norm: false,
                 positions: bart::Positions::Learned(0),
                 key_bias: false,
+                logits_bias: false,
                 frames: true,
             };
             bart::encoder_decoder(r, &variant)

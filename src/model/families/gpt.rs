@@ -1,4 +1,4 @@
-//! Decoders with layer norm and a plain feed-forward part: GPT-2, GPT-Neo, OPT, BLOOM, GPT-NeoX, Falcon.
+//! Decoders with layer norm and a plain feed-forward part: GPT-2, GPT-Neo, OPT, XGLM, BLOOM, GPT-NeoX, Falcon.
 
 use serde_json::Value;
 
@@ -9,7 +9,8 @@ use crate::model::rope::{Rope, longest};
 use crate::model::{ConfigReader, Part, TensorLayout};
 use crate::network::{
     Activation, AttentionSpec, Counting, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective,
-    OutputSpec, PositionSpec, ProjectSpec, Projection, ProjectionBias, ScoreBias, StackSpec, TokenInputSpec, Wiring,
+    OutputSpec, PositionSpec, ProjectSpec, Projection, ProjectionBias, ScoreBias, SinusoidSpacing, StackSpec,
+    TokenInputSpec, Wiring,
 };
 
 pub(super) const GPT2_NAMES: &[Name] = &[
@@ -41,6 +42,20 @@ pub(super) const OPT_NAMES: &[Name] = &[
     ("decoder.{i}.mlp.down", "decoder.layers.{i}.fc2", TensorLayout::PLAIN),
     ("decoder.norm", "decoder.final_layer_norm", TensorLayout::PLAIN),
     ("decoder.project_out", "decoder.project_out.weight", TensorLayout::PLAIN),
+    ("output.weight", "lm_head.weight", TensorLayout::PLAIN),
+];
+
+pub(super) const XGLM_NAMES: &[Name] = &[
+    ("decoder.embed.tokens", "embed_tokens.weight", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.norm", "layers.{i}.self_attn_layer_norm", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.query", "layers.{i}.self_attn.q_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.key", "layers.{i}.self_attn.k_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.value", "layers.{i}.self_attn.v_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.attention.output", "layers.{i}.self_attn.out_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.norm", "layers.{i}.final_layer_norm", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.up", "layers.{i}.fc1", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.down", "layers.{i}.fc2", TensorLayout::PLAIN),
+    ("decoder.norm", "layer_norm", TensorLayout::PLAIN),
     ("output.weight", "lm_head.weight", TensorLayout::PLAIN),
 ];
 
@@ -212,6 +227,20 @@ pub(super) fn opt(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     decoder.input.project = (decoder.input.width != decoder.width).then_some(ProjectSpec { bias: false });
     let scale = decoder.attention.scale;
     decoder.build(reading, |_| scale)
+}
+
+/// XGLM (Lin et al. 2022): sinusoids at the input, whose norms have no key.
+pub(super) fn xglm(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
+    let config = reading.config;
+    let mut decoder = Decoder::read(reading, "")?;
+    decoder.input.max_length = Some(config.size_or("max_position_embeddings", 2048)?);
+    decoder.input.positions =
+        PositionSpec::Sinusoidal { spacing: SinusoidSpacing::Ends, offset: 2, counting: Counting::Every };
+    if config.flag_or("scale_embedding", true)? {
+        decoder.input.scale = (decoder.width as f64).sqrt();
+    }
+    decoder.mlp.activation = activation(config, "activation_function", "gelu")?;
+    decoder.build_with(reading, |_, attention| attention)
 }
 
 /// BLOOM (Scao et al. 2022): ALiBi, a norm on the embeddings, projections interleaved head by head.

@@ -2,10 +2,12 @@
 
 use super::llama::{Bias, Flag, Windows};
 use super::{gpt, llama};
+use crate::model::layout::SLICES;
 use crate::model::rope::Rope;
 use crate::model::{Family, RaggedNeed, StockHeads};
 use crate::network::{NormKind, QueryKeyNormScope, Wiring};
 
+/// A row each.
 pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "gpt2",
@@ -26,6 +28,16 @@ pub(super) static ROWS: &[Family] = &[
         ragged: Some(&[]),
         names: |_| &[gpt::OPT_NAMES],
         spec: gpt::opt,
+    },
+    Family {
+        model_type: "xglm",
+        title: "XGLM",
+        prefixes: &["model."],
+        stock: StockHeads::Never { width: "d_model / attention_heads" },
+        reads_pruned_heads: false,
+        ragged: None,
+        names: |_| &[gpt::XGLM_NAMES],
+        spec: gpt::xglm,
     },
     Family {
         model_type: "bloom",
@@ -94,17 +106,22 @@ pub(super) static ROWS: &[Family] = &[
         reads_pruned_heads: false,
         ragged: Some(&[]),
         names: |_| &[llama::GPTJ],
+        spec: |r| llama::decoder(r, &llama::GPTJ_KIN),
+    },
+    Family {
+        model_type: "codegen",
+        title: "CodeGen",
+        prefixes: &["transformer."],
+        stock: StockHeads::Never { width: "n_embd / n_head" },
+        reads_pruned_heads: false,
+        // Its code cuts the fused projection in four whatever the number of heads.
+        ragged: None,
+        names: |_| &[llama::CODEGEN, llama::GPTJ],
         spec: |r| {
-            let variant = llama::LlamaVariant {
-                wiring: Wiring::ParallelOneNorm,
-                eps: ("layer_norm_epsilon", 1e-5),
-                activation: ("activation_function", "gelu_new"),
-                bias: Bias::All(Flag::Never),
-                head_bias: true,
-                rope: Rope { dims: Some(("rotary_dim", 64)), interleaved: true, ..Rope::PLAIN },
-                ..llama::LAYER_NORM
-            };
-            llama::decoder(r, &variant)
+            if !r.heads()?.is_multiple_of(SLICES) {
+                return Err(r.config.wrong("n_head", "a multiple of 4"));
+            }
+            llama::decoder(r, &llama::GPTJ_KIN)
         },
     },
     Family {

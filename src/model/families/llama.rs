@@ -96,6 +96,13 @@ pub(super) const GPTJ: &[Name] = &[
     ("output.bias", "lm_head.bias", TensorLayout::PLAIN),
 ];
 
+/// What CodeGen names otherwise.
+pub(super) const CODEGEN: &[Name] = &[
+    ("decoder.{i}.attention.query", "h.{i}.attn.qkv_proj", TensorLayout::part(Part::Sliced(Projection::Query))),
+    ("decoder.{i}.attention.key", "h.{i}.attn.qkv_proj", TensorLayout::part(Part::Sliced(Projection::Key))),
+    ("decoder.{i}.attention.value", "h.{i}.attn.qkv_proj", TensorLayout::part(Part::Sliced(Projection::Value))),
+];
+
 /// How one of these families differs from the others.
 pub(super) struct LlamaVariant {
     /// Embeddings scaled by the root of the width, and GELU by hyperbolic tangent.
@@ -211,6 +218,38 @@ pub(super) const LLAMA: LlamaVariant = LlamaVariant {
     unplaced_layers: false,
     rope: Rope::PLAIN,
     window_rope: None,
+};
+
+/// GPT-J (Wang and Komatsuzaki 2021).
+pub(super) const GPTJ_KIN: LlamaVariant = LlamaVariant {
+    wiring: Wiring::ParallelOneNorm,
+    eps: ("layer_norm_epsilon", 1e-5),
+    activation: ("activation_function", "gelu_new"),
+    bias: Bias::All(Flag::Never),
+    head_bias: true,
+    rope: Rope { dims: Some(("rotary_dim", 64)), interleaved: true, ..Rope::PLAIN },
+    ..LAYER_NORM
+};
+
+/// Qwen2 (Yang et al. 2024).
+pub(super) const QWEN2: LlamaVariant =
+    LlamaVariant { bias: Bias::Inputs(Flag::Always), mlp_bias: Flag::Never, windows: Windows::Flagged, ..LLAMA };
+
+/// Gemma 3 (Kamath et al. 2025).
+pub(super) const GEMMA3: LlamaVariant = LlamaVariant {
+    wiring: Wiring::Both,
+    query_key_norm: Flag::Always,
+    query_scalar: Some(256.0),
+    caps: Some([None, None]),
+    windows: Windows::AllBut(6),
+    rope: Rope { layers: Some("full_attention"), theta: 1e6, ..Rope::PLAIN },
+    window_rope: Some(Rope {
+        layers: Some("sliding_attention"),
+        theta_key: "rope_local_base_freq",
+        scaled: false,
+        ..Rope::PLAIN
+    }),
+    ..GEMMA
 };
 
 /// What all Gemmas have in common.

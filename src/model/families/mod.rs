@@ -44,10 +44,12 @@ mod bert;
 mod clip;
 mod encoder_decoders;
 mod encoders;
+mod esm;
 mod gpt;
 mod layer_norm_decoders;
 mod llama;
 mod modernbert;
+mod multimodal;
 mod rms_norm_decoders;
 mod t5;
 mod vision_encoders;
@@ -63,6 +65,7 @@ pub fn all() -> impl Iterator<Item = &'static Family> {
         encoders::ROWS,
         layer_norm_decoders::ROWS,
         rms_norm_decoders::ROWS,
+        multimodal::ROWS,
         encoder_decoders::ROWS,
         vision_encoders::ROWS,
     ];
@@ -83,8 +86,8 @@ impl Family {
         all().find(|f| f.model_type == model_type).ok_or_else(|| {
             let shown: String = model_type.chars().take(60).collect();
             let mut near: Vec<_> = all().map(|f| f.model_type).collect();
-            let kin = |name: &str| name.starts_with(&shown) || shown.starts_with(name);
-            near.sort_by_key(|name| (!kin(name), edit_distance(name, &shown), *name));
+            let variant = |name: &str| name.starts_with(&shown) || shown.starts_with(name);
+            near.sort_by_key(|name| (!variant(name), edit_distance(name, &shown), *name));
             near.truncate(3);
             Error::new(format!("model_type '{shown}' is not supported"))
                 .at(config.path())

@@ -6,6 +6,7 @@ use crate::model::rope::Rope;
 use crate::model::{Family, HeadLimit, RaggedNeed, StockHeads, UniformHeads};
 use crate::network::{QueryKeyNormScope, Wiring};
 
+/// A row each.
 pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "llama",
@@ -45,17 +46,7 @@ pub(super) static ROWS: &[Family] = &[
         reads_pruned_heads: false,
         ragged: Some(&[]),
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
-        spec: |r| {
-            llama::decoder(
-                r,
-                &llama::LlamaVariant {
-                    bias: Bias::Inputs(Flag::Always),
-                    mlp_bias: Flag::Never,
-                    windows: Windows::Flagged,
-                    ..llama::LLAMA
-                },
-            )
-        },
+        spec: |r| llama::decoder(r, &llama::QWEN2),
     },
     Family {
         model_type: "qwen3",
@@ -110,26 +101,7 @@ pub(super) static ROWS: &[Family] = &[
         reads_pruned_heads: false,
         ragged: Some(&[]),
         names: |_| &[llama::NAMES, llama::APART, llama::BOTH_NORMS],
-        spec: |r| {
-            let full = Rope { layers: Some("full_attention"), theta: 1e6, ..Rope::PLAIN };
-            let local = Rope {
-                layers: Some("sliding_attention"),
-                theta_key: "rope_local_base_freq",
-                scaled: false,
-                ..Rope::PLAIN
-            };
-            let variant = llama::LlamaVariant {
-                wiring: Wiring::Both,
-                query_key_norm: Flag::Always,
-                query_scalar: Some(256.0),
-                caps: Some([None, None]),
-                windows: Windows::AllBut(6),
-                rope: full,
-                window_rope: Some(local),
-                ..llama::GEMMA
-            };
-            llama::decoder(r, &variant)
-        },
+        spec: |r| llama::decoder(r, &llama::GEMMA3),
     },
     Family {
         model_type: "phi3",

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::vit;
+use super::{clip, vit};
 use crate::model::{Family, StockHeads, UniformHeads};
 
 pub(super) static ROWS: &[Family] = &[
@@ -38,5 +38,38 @@ pub(super) static ROWS: &[Family] = &[
             _ => &[vit::NAMES, vit::DINO_LAYERS, vit::DINO_PLAIN, vit::DINO_5],
         },
         spec: |r| vit::encoder(r, &vit::VitVariant { dino: true, ..vit::VIT }),
+    },
+    Family {
+        model_type: "dinov2_with_registers",
+        title: "DINOv2 with registers",
+        prefixes: &["dinov2_with_registers."],
+        stock: StockHeads::Uniform(UniformHeads { kv_heads: None, opens_in_4: false, ..UniformHeads::GROUPED }),
+        reads_pruned_heads: false,
+        ragged: None,
+        names: |config| match config.get("use_swiglu_ffn") {
+            Some(Value::Bool(true)) => &[vit::NAMES, vit::DINO_LAYERS, vit::DINO_GATED, vit::DINO_5],
+            _ => &[vit::NAMES, vit::DINO_LAYERS, vit::DINO_PLAIN, vit::DINO_5],
+        },
+        spec: |r| vit::encoder(r, &vit::VitVariant { dino: true, registers: true, ..vit::VIT }),
+    },
+    Family {
+        model_type: "clip_vision_model",
+        title: "CLIP vision",
+        prefixes: &[""],
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: None,
+        names: |_| &[clip::CLIP_VISION],
+        spec: clip::clip_vision,
+    },
+    Family {
+        model_type: "siglip_vision_model",
+        title: "SigLIP vision",
+        prefixes: &["vision_model."],
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: None,
+        names: |_| &[clip::SIGLIP_VISION],
+        spec: clip::siglip_vision,
     },
 ];

@@ -6,7 +6,7 @@ use crate::model::family::Name;
 use crate::model::{ConfigReader, Part, TensorLayout};
 use crate::network::{
     Activation, AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, PatchInputSpec,
-    ProjectionBias, StackSpec, Wiring,
+    ProjectionBias, Resampling, StackSpec, Wiring,
 };
 
 /// Names of all of them.
@@ -14,6 +14,7 @@ pub(super) const NAMES: &[Name] = &[
     ("encoder.embed.patch", "embeddings.patch_embeddings.projection", TensorLayout::PLAIN),
     ("encoder.embed.class", "embeddings.cls_token", TensorLayout::PLAIN),
     ("encoder.embed.distillation", "embeddings.distillation_token", TensorLayout::PLAIN),
+    ("encoder.embed.registers", "embeddings.register_tokens", TensorLayout::PLAIN),
     ("encoder.embed.positions", "embeddings.position_embeddings", TensorLayout::PLAIN),
     ("encoder.{i}.attention.query", "encoder.layer.{i}.attention.attention.query", TensorLayout::PLAIN),
     ("encoder.{i}.attention.key", "encoder.layer.{i}.attention.attention.key", TensorLayout::PLAIN),
@@ -74,9 +75,12 @@ pub(super) struct VitVariant {
     /// DINOv2 (Oquab et al. 2023): learned factors on branches, a feed-forward part sized by a ratio and perhaps
     /// gated, images of any size.
     pub dino: bool,
+    /// Tokens without positions behind the class token (Darcet et al. 2024).
+    pub registers: bool,
 }
 
-pub(super) const VIT: VitVariant = VitVariant { distillation: false, dino: false };
+/// ViT itself.
+pub(super) const VIT: VitVariant = VitVariant { distillation: false, dino: false, registers: false };
 
 /// The network of a configuration.
 pub(super) fn encoder(reading: &ConfigReader<'_>, variant: &VitVariant) -> Result<NetworkSpec> {
@@ -98,10 +102,18 @@ pub(super) fn encoder(reading: &ConfigReader<'_>, variant: &VitVariant) -> Resul
         .collect();
     let input = PatchInputSpec {
         channels: config.size_or("num_channels", 3)?,
-        image: pair(reading, "image_size", 224)?,
-        patch: pair(reading, "patch_size", if variant.dino { 14 } else { 16 })?,
+        image: reading.pixels("image_size", 224)?,
+        patch: reading.pixels("patch_size", if variant.dino && !variant.registers { 14 } else { 16 })?,
+        bias: true,
+        class: true,
         distillation: variant.distillation,
-        any_size: variant.dino,
+        registers: if variant.registers { config.size_or("num_register_tokens", 4)? } else { 0 },
+        norm: None,
+        resampling: match (variant.dino, variant.registers) {
+            (false, _) => None,
+            (true, false) => Some(Resampling::Bicubic),
+            (true, true) => Some(Resampling::BicubicAntialiased),
+        },
     };
     let stack =
         StackSpec { width, input: InputSpec::Patches(input), layers, final_norm: Some(norm), project_out: None };
@@ -126,20 +138,4 @@ fn feed_forward(reading: &ConfigReader<'_>, variant: &VitVariant, width: usize) 
     } else {
         MlpSpec { width: inner, activation: plain, gated: false, bias: true }
     })
-}
-
-/// Height and width under `key`: one number for both, or a list of two.
-fn pair(reading: &ConfigReader<'_>, key: &str, default: usize) -> Result<(usize, usize)> {
-    const LARGEST: u64 = 1 << 16;
-    let config = reading.config;
-    let wrong = || config.wrong(key, "a number of pixels, or two");
-    let size = |n: Option<u64>| n.filter(|n| (1..=LARGEST).contains(n)).map(|n| n as usize).ok_or_else(wrong);
-    match config.get(key) {
-        None => Ok((default, default)),
-        Some(value) => match value.as_array().map(Vec::as_slice) {
-            None => size(value.as_u64()).map(|n| (n, n)),
-            Some([height, width]) => Ok((size(height.as_u64())?, size(width.as_u64())?)),
-            Some(_) => Err(wrong()),
-        },
-    }
 }

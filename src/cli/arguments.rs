@@ -1,0 +1,88 @@
+//! The whole command line as typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use super::args::{
+    AnalyzeArgs, CompletionsArgs, EvaluateArgs, FeaturesArgs, InspectArgs, ManArgs, MergeArgs, PlanArgs, PruneArgs,
+};
+use super::compare::CompareArgs;
+use super::convert::ConvertArgs;
+use super::curve::CurveArgs;
+use super::experiment::ExperimentArgs;
+use super::figure::FigureArgs;
+use super::repair::RepairArgs;
+use super::train::TrainArgs;
+
+/// See which attention heads carry a transformer, and prune the rest with open eyes
+#[derive(Debug, Parser)]
+#[command(name = "pillars", version, args_conflicts_with_subcommands = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<CliCommand>,
+    /// Model folder or workspace file to open in the window; without it the last workspace, or the bundled sample
+    pub model: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CliCommand {
+    /// Show a model's family, layers, heads and sizes; reads headers only
+    Inspect(InspectArgs),
+    /// Write raw feature maps and logits for notebooks and checks
+    Features(Box<FeaturesArgs>),
+    /// Group the heads of every layer by what they compute on the input, and let its batches vote
+    Analyze(Box<AnalyzeArgs>),
+    /// Add analyses of different parts of a corpus
+    Merge(MergeArgs),
+    /// Choose which heads stay
+    Plan(Box<PlanArgs>),
+    /// Measure loss, perplexity, accuracy and speed; with a plan, before and after
+    Evaluate(Box<EvaluateArgs>),
+    /// Set two analyses side by side, or two models on the same input
+    Compare(Box<CompareArgs>),
+    /// Write a model, whole or pruned, for another engine
+    Convert(ConvertArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one per command
+    Man(ManArgs),
+    /// Measure quality against the share of heads kept, for every method beside random heads
+    Curve(Box<CurveArgs>),
+    /// Draw a picture of an analysis or of quality curves as SVG, PNG or CSV
+    Figure(FigureArgs),
+    /// Let the heads that stay speak for the others: new output projections for a plan
+    Repair(Box<RepairArgs>),
+    /// Write the smaller checkpoint, reopen it, and prove it equal to the masked model
+    Prune(Box<PruneArgs>),
+    /// Train with the group constraint, vote, fine-tune, and remove the heads that lost
+    Train(Box<TrainArgs>),
+    /// Run the paper's ablation: plain and constrained training, votes, controls, over several seeds
+    Experiment(Box<ExperimentArgs>),
+}
+
+impl Arguments {
+    pub(super) fn is_quiet(&self) -> bool {
+        match &self.command {
+            Some(CliCommand::Features(a)) => a.common.quiet,
+            Some(CliCommand::Analyze(a)) => a.common.quiet,
+            Some(CliCommand::Evaluate(a)) => a.common.quiet,
+            Some(CliCommand::Curve(a)) => a.common.quiet,
+            Some(CliCommand::Repair(a)) => a.common.quiet,
+            Some(CliCommand::Compare(a)) => a.common.quiet,
+            Some(CliCommand::Prune(a)) => a.common.quiet,
+            Some(CliCommand::Train(a)) => a.common.quiet,
+            Some(CliCommand::Plan(a)) => a.common.quiet,
+            Some(CliCommand::Experiment(a)) => a.quiet,
+            Some(
+                CliCommand::Inspect(_)
+                | CliCommand::Merge(_)
+                | CliCommand::Figure(_)
+                | CliCommand::Convert(_)
+                | CliCommand::Completions(_)
+                | CliCommand::Man(_),
+            )
+            | None => false,
+        }
+    }
+}
