@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::ModelInfo;
 use crate::error::{Error, Result};
-use crate::network::{Site, SiteKind};
+use crate::network::{NetworkSpec, Site, SiteKind};
 
 /// A symmetric matrix; the upper triangle is stored row by row.
 #[derive(Clone, Debug, PartialEq)]
@@ -197,6 +197,14 @@ pub struct SharedMoments {
 }
 
 impl Moments {
+    /// Bytes that the second moments of a model of `spec` take.
+    pub fn bytes_of(spec: &NetworkSpec) -> u64 {
+        // Two halves, the products of the projection, how the loss depends on it.
+        const MATRICES: u64 = 4;
+        let numbers = |dim: usize| MATRICES * Symmetric::numbers(dim) as u64 + 2 * dim as u64;
+        spec.sites().iter().map(|(_, a)| 8 * numbers(a.heads * a.head_dim)).sum()
+    }
+
     /// Adds what another part of the corpus gave.
     ///
     /// # Errors

@@ -116,6 +116,7 @@ impl GroupMap {
                 bars: bars.map(|(place, h)| [place, self.silhouette[h]]).collect(),
                 ink: Ink::Nth(group),
                 is_horizontal: true,
+                lane: (0, 1),
             });
         }
         let is_alone = |h: usize| self.groups.iter().filter(|g| **g == self.groups[h]).count() == 1;

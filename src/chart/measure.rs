@@ -95,6 +95,7 @@ impl Measure {
     pub fn unit(&self) -> Unit {
         match self {
             Self::VoteShare | Self::Energy => Unit::Share,
+            Self::Baseline(name) if name == baseline::REPLACEABILITY => Unit::Share,
             _ => Unit::Plain,
         }
     }
@@ -109,6 +110,7 @@ impl Measure {
         let (low, high) = super::axis::extent(values).unwrap_or((0.0, 1.0));
         match self {
             Self::Margin | Self::Redundancy => Scale::new(ColorMap::Viridis, 0.0, 1.0),
+            Self::Baseline(name) if name == baseline::REPLACEABILITY => Scale::new(ColorMap::Viridis, 0.0, 1.0),
             // A silhouette of 0 lies between two groups: the middle means something even where none is negative.
             _ if low < 0.0 || *self == Self::Silhouette => {
                 let reach = low.abs().max(high.abs());

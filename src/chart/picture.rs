@@ -9,6 +9,7 @@ use super::measure::Measure;
 use super::overview::{Order, Overview};
 use super::plot::Plot;
 use super::quality::QualityCurves;
+use super::repair::RepairBars;
 use super::scores::GroupScores;
 use super::settling::Settling;
 use super::similarity::Similarity;
@@ -49,6 +50,8 @@ pub enum Picture {
     TradeOff(TradeOff),
     /// What a plan saves.
     Cost(CostBars),
+    /// What each layer loses, without repair and with it.
+    Repair(RepairBars),
     Training(TrainingCurves),
     Attention(AttentionMaps),
 }
@@ -67,6 +70,7 @@ impl Picture {
             Self::Quality(view) => &view.caption,
             Self::TradeOff(view) => &view.caption,
             Self::Cost(view) => &view.caption,
+            Self::Repair(view) => &view.caption,
             Self::Training(view) => &view.caption,
             Self::Attention(view) => &view.caption,
         }
@@ -95,6 +99,7 @@ impl Picture {
             Self::Quality(view) => view.table(),
             Self::TradeOff(view) => view.table(),
             Self::Cost(view) => view.table(),
+            Self::Repair(view) => view.table(),
             Self::Training(view) => view.table(),
             Self::Attention(view) => view.table(),
         }
@@ -119,6 +124,7 @@ impl Picture {
             Self::Settling(view) => vec![view.plot()],
             Self::Quality(view) => vec![view.plot()],
             Self::TradeOff(view) => vec![view.plot()],
+            Self::Repair(view) => vec![view.plot()],
             Self::Training(view) => view.plots(),
             Self::Overview(_) | Self::Similarity(_) | Self::Similarities(..) | Self::Cost(_) | Self::Attention(_) => {
                 Vec::new()

@@ -67,6 +67,21 @@ pub struct Bars {
     pub ink: Ink,
     /// Bars lie, places are on the y axis.
     pub is_horizontal: bool,
+    /// Which of how many bars that stand side by side at a place they are: `(0, 1)` where they stand alone.
+    pub lane: (usize, usize),
+}
+
+impl Bars {
+    /// How far the bars of a lane stand from their place, for bars that are `width` wide together.
+    pub fn shift(&self, width: f64) -> f64 {
+        let (lane, lanes) = self.lane;
+        self.lane_width(width) * (lane as f64 - (lanes.max(1) - 1) as f64 / 2.0)
+    }
+
+    /// The width of one bar where all of a place are `width` wide together.
+    pub fn lane_width(&self, width: f64) -> f64 {
+        width / self.lane.1.max(1) as f64
+    }
 }
 
 /// A value that matters, or an event: a line across the plot with its name beside it.

@@ -66,7 +66,7 @@ impl VoteBars {
         for (name, wanted, ink) in [("kept", true, Ink::Kept), ("pruned", false, Ink::Pruned)] {
             let bars = values.iter().enumerate().filter(|(h, v)| self.keeps(*h) == wanted && v.is_finite());
             let bars = bars.map(|(head, value)| [head as f64, *value]).collect();
-            plot.bars.push(Bars { name: name.to_owned(), bars, ink, is_horizontal: false });
+            plot.bars.push(Bars { name: name.to_owned(), bars, ink, is_horizontal: false, lane: (0, 1) });
         }
         let label = |(head, value): (usize, &f64)| Label {
             at: [head as f64, *value],

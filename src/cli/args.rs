@@ -12,6 +12,7 @@ use crate::model::MemoryLimit;
 use crate::network::FeatureMap;
 use crate::plan::Ranking;
 use crate::pruning::ExportFormat;
+use crate::repair::RepairSource;
 use crate::run::Spec;
 use crate::tensor::{DeviceChoice, Precision};
 
@@ -184,9 +185,10 @@ pub(super) struct EvaluateArgs {
     /// Heads that stay: a mask
     #[arg(long, value_name = "MASK.json")]
     pub mask: Option<PathBuf>,
-    /// New output projections for the heads that stay, from the command repair
-    #[arg(long, value_name = "R.safetensors", requires = "plan")]
-    pub repair: Option<PathBuf>,
+    /// New output projections for the heads that stay: the file of the command repair, or a way to make them here, auto,
+    /// refit, stream or scale, calibrated on what --held-out-every leaves
+    #[arg(long, value_name = "R.safetensors|MODE", requires = "plan")]
+    pub repair: Option<RepairSource>,
     /// Read only every N-th batch: those that analyze leaves out under the same option and batch size
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
     pub held_out_every: Option<u64>,
@@ -217,10 +219,10 @@ pub(super) struct PruneArgs {
     /// Measure quality on every N-th batch alone: those that analyze left out under the same option and batch size
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
     pub held_out_every: Option<u64>,
-    /// New output projections for the heads that stay, from the command repair; without it those of the pillars.json,
-    /// where it is one
-    #[arg(long, value_name = "R.safetensors")]
-    pub repair: Option<PathBuf>,
+    /// New output projections for the heads that stay: the file of the command repair, or a way to make them here, auto,
+    /// refit, stream or scale, calibrated on the input; without it those of the pillars.json, where it is one
+    #[arg(long, value_name = "R.safetensors|MODE")]
+    pub repair: Option<RepairSource>,
     /// Say what each format would give, and write nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -2,7 +2,7 @@
 
 use super::args::EvaluateArgs;
 use super::console::Console;
-use super::open::{open, read_plan, read_repair, repair_of};
+use super::open::{obtain_repair, open, read_plan};
 use crate::corpus::InputUnit;
 use crate::error::Result;
 use crate::evaluation::{Comparison, Measured, Quality};
@@ -26,7 +26,7 @@ pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
     };
     let plan = read_plan(path, &checked)?;
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let repair = repair_of(args.repair.as_deref(), path).map(|path| read_repair(&path, &plan, &checked)).transpose()?;
+    let repair = obtain_repair(args.repair.as_ref(), (path, &plan), &checked, console)?;
     let measured = console.watch(|ticket| checked.compare(&name, &plan, repair.as_ref(), ticket))?;
     console.warn_all(&measured.notes);
     if args.common.json { console.print_json(&measured) } else { console.print(&table(&measured)) }

@@ -8,25 +8,31 @@ use clap::Args;
 
 use super::console::Console;
 use crate::analysis::{Analysis, Document};
-use crate::chart::{AnalysisView, CurveView, Picture, Request, Theme, build};
+use crate::chart::{AnalysisView, CurveView, Picture, RepairBars, Request, Theme, build};
 use crate::error::{Error, Result};
 use crate::evaluation::curve::Curves;
 use crate::figure::{DEFAULT_SCALE, claim, write};
 use crate::network::{FeatureMap, Site};
 use crate::plan::Plan;
+use crate::repair::Repair;
 
-/// A picture of an analysis, or of quality curves.
+/// A picture of an analysis, of quality curves, or of a repair.
 #[derive(Clone, Debug)]
 pub(super) enum AnyView {
     Analysis(AnalysisView),
     Curves(CurveView),
+    Repair,
 }
+
+/// The view of a repair.
+const REPAIR: &str = "repair";
 
 impl fmt::Display for AnyView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Analysis(view) => view.fmt(f),
             Self::Curves(view) => view.fmt(f),
+            Self::Repair => f.write_str(REPAIR),
         }
     }
 }
@@ -35,6 +41,9 @@ impl FromStr for AnyView {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        if text == REPAIR {
+            return Ok(Self::Repair);
+        }
         match CurveView::named(text) {
             Some(view) => view.map(Self::Curves),
             None => text.parse().map(Self::Analysis),
@@ -44,13 +53,13 @@ impl FromStr for AnyView {
 
 #[derive(Debug, Args)]
 pub(super) struct FigureArgs {
-    /// Analysis or quality curves to draw
-    #[arg(value_name = "FILE.json")]
+    /// Analysis, quality curves or repair to draw
+    #[arg(value_name = "FILE")]
     pub document: PathBuf,
     /// Of an analysis: overview, overview-MEASURE, redundancy, redundancy-distance, redundancy-cka, groups, scores,
     /// votes, settling.
     /// Of quality curves: quality, pareto-parameters, pareto-flops, pareto-speed, each with -loss, -perplexity, -accuracy,
-    /// -agreement or -cosine behind it for a measure other than the usual one
+    /// -agreement or -cosine behind it for a measure other than the usual one. Of a repair: repair
     #[arg(long, value_name = "NAME")]
     pub view: AnyView,
     /// Attention layer, e.g. encoder.3; without it all
@@ -78,13 +87,16 @@ pub(super) fn run(args: &FigureArgs, console: &Console) -> Result<()> {
     let picture = match &args.view {
         AnyView::Analysis(view) => of_analysis(args, view)?,
         AnyView::Curves(view) => {
-            if args.site.is_some() || args.feature.is_some() || args.plan.is_some() {
-                return Err(Error::usage(format!("{view} shows the whole model"))
-                    .hint("leave out --site, --feature and --plan"));
-            }
+            of_whole_model(args)?;
             let curves = Curves::read(&args.document)
                 .map_err(|e| e.hint(format!("{view} shows what pillars curve wrote; other views show an analysis")))?;
             view.picture(&curves)?
+        }
+        AnyView::Repair => {
+            of_whole_model(args)?;
+            let repair = Repair::read(&args.document)
+                .map_err(|e| e.hint("the view repair shows what pillars repair wrote; other views show an analysis"))?;
+            Picture::Repair(RepairBars::of(&repair))
         }
     };
     let figure = picture.figure(theme);
@@ -92,6 +104,15 @@ pub(super) fn run(args: &FigureArgs, console: &Console) -> Result<()> {
     let out = claim(&figure, &args.out, &inputs)?;
     write(&figure, out.path(), args.scale)?;
     console.print(&format!("{} of {} in {}", args.view, args.document.display(), args.out.display()))
+}
+
+fn of_whole_model(args: &FigureArgs) -> Result<()> {
+    if args.site.is_some() || args.feature.is_some() || args.plan.is_some() {
+        return Err(
+            Error::usage(format!("{} shows the whole model", args.view)).hint("leave out --site, --feature and --plan")
+        );
+    }
+    Ok(())
 }
 
 fn of_analysis(args: &FigureArgs, view: &AnalysisView) -> Result<Picture> {

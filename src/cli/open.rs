@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::MemoryLimit;
 use crate::plan::{Plan, Shape};
 use crate::pruning::{REPAIR, Report};
-use crate::repair::Repair;
+use crate::repair::{Repair, RepairSource};
 use crate::run::{Checked, Opened, Spec, refusal};
 use crate::task::Ticket;
 
@@ -64,11 +64,20 @@ pub(super) fn repair_of(named: Option<&Path>, plan: &Path) -> Option<PathBuf> {
     named.map(Path::to_path_buf).or_else(recorded)
 }
 
-/// Reads a repair and checks that it is for this model and plan.
-pub(super) fn read_repair(path: &Path, plan: &Plan, checked: &Checked) -> Result<Repair> {
-    let repair = Repair::read(path)?;
-    let opened = checked.opened();
-    repair.check(opened.model.spec(), &opened.facts.fingerprint, plan).map_err(|e| e.at(path))?;
+/// Reads or makes the repair that was named, or reads the one beside the record that stands for the plan.
+pub(super) fn obtain_repair(
+    named: Option<&RepairSource>,
+    (path, plan): (&Path, &Plan),
+    checked: &Checked,
+    console: &Console,
+) -> Result<Option<Repair>> {
+    let recorded = || repair_of(None, path).map(RepairSource::File);
+    let Some(source) = named.cloned().or_else(recorded) else { return Ok(None) };
+    if source.path().is_some() {
+        return checked.repair_from(&source, plan, &Ticket::default());
+    }
+    let repair = console.watch(|ticket| checked.repair_from(&source, plan, ticket))?;
+    console.warn_all(repair.as_ref().map_or(&[], |made| &made.record.notes));
     Ok(repair)
 }
 

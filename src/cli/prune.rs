@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use super::args::PruneArgs;
 use super::console::Console;
 use super::evaluate::table;
-use super::open::{read_plan, read_repair, repair_of};
+use super::open::{obtain_repair, read_plan, repair_of};
 use crate::analysis::Document;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::plan::Plan;
-use crate::pruning::{ExportFormat, Report, forecast};
-use crate::repair::RepairMode;
-use crate::run::{Opened, PruneSpec, Spec, refusal};
+use crate::pruning::{ExportFormat, Report, check_repairable, forecast};
+use crate::repair::{RepairMode, RepairSource};
+use crate::run::{Checked, Opened, PruneSpec, Spec, refusal};
 use crate::task::Ticket;
 
 pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
@@ -23,12 +23,12 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     let checked = spec.check_without_input(&opened).map_err(refusal)?;
     let plan = read_plan(&args.plan, &checked)?;
     if args.dry_run {
-        return foretell(&opened.model, &plan, args.common.json, console);
+        let repair = foretold_repair(args, &plan, &checked)?;
+        return foretell(&opened.model, (&plan, repair), args.common.json, console);
     }
     let out = args.out.clone().ok_or_else(|| Error::usage("name the folder to write with --out"))?;
     let wanted = PruneSpec { out: out.clone(), format: format(args), force: args.force };
-    let repair =
-        repair_of(args.repair.as_deref(), &args.plan).map(|path| read_repair(&path, &plan, &checked)).transpose()?;
+    let repair = obtain_repair(args.repair.as_ref(), (&args.plan, &plan), &checked, console)?;
     let report = console.watch(|ticket| checked.prune(&plan, repair.as_ref(), &wanted, ticket))?;
     console.warn_all(&report.notes);
     console.warn_all(report.measured.as_ref().map_or(&[], |measured| &measured.notes));
@@ -48,15 +48,41 @@ fn format(args: &PruneArgs) -> ExportFormat {
     args.format.or_else(recorded).unwrap_or_default()
 }
 
+/// The way of repair that an export would take, after everything about it that can be known was checked.
+fn foretold_repair(args: &PruneArgs, plan: &Plan, checked: &Checked) -> Result<Option<RepairMode>> {
+    let recorded = || repair_of(None, &args.plan).map(RepairSource::File);
+    Ok(match args.repair.clone().or_else(recorded) {
+        None | Some(RepairSource::Made(RepairMode::None)) => None,
+        Some(RepairSource::Made(mode)) if args.input.is_given() => Some(mode),
+        Some(RepairSource::Made(mode)) => {
+            return Err(Error::usage(format!("repair by {mode} needs something to calibrate on"))
+                .hint("give --text, --tokens, --inputs, --images or --pairs, or the file of a repair"));
+        }
+        Some(source) => checked.repair_from(&source, plan, &Ticket::default())?.map(|repair| repair.record.mode),
+    })
+}
+
 /// What every format would give; nothing is written.
-fn foretell(model: &Model, plan: &Plan, as_json: bool, console: &Console) -> Result<()> {
-    let told: Vec<_> = ExportFormat::ALL.iter().map(|&format| (format, forecast(model, plan, format))).collect();
+fn foretell(
+    model: &Model,
+    (plan, repair): (&Plan, Option<RepairMode>),
+    as_json: bool,
+    console: &Console,
+) -> Result<()> {
+    let tell = |format| {
+        if repair.is_some() {
+            check_repairable(format)?;
+        }
+        forecast(model, plan, format)
+    };
+    let told: Vec<_> = ExportFormat::ALL.iter().map(|&format| (format, tell(format))).collect();
     if as_json {
         let formats = told.into_iter().map(|(format, told)| match told {
             Ok(forecast) => Ok(serde_json::to_value(forecast)?),
             Err(error) => Ok(json!({"format": format, "refused": error.to_string()})),
         });
-        return console.print_json(&json!({"formats": formats.collect::<Result<Vec<Value>>>()?}));
+        let formats = formats.collect::<Result<Vec<Value>>>()?;
+        return console.print_json(&json!({"formats": formats, "repair": repair}));
     }
     let mut lines = vec![format!("{:<10} {:>14} {:>14} {:>16}  opens in", "", "parameters", "bytes", "cache B/token")];
     let row = |name: &str, [parameters, bytes, cache]: [u64; 3], opens: &str| {
@@ -66,7 +92,12 @@ fn foretell(model: &Model, plan: &Plan, as_json: bool, console: &Console) -> Res
         let before = [first.parameters.before, first.bytes.before, first.cache_bytes_per_token.before];
         lines.push(row("original", before, "-"));
     }
-    let mut remarks = Vec::new();
+    let mut remarks: Vec<String> = repair
+        .map(|mode| {
+            format!("repaired by {mode}: sizes are the same, the output projections of the heads that stay are new")
+        })
+        .into_iter()
+        .collect();
     for (format, told) in &told {
         match told {
             Ok(told) => {
@@ -80,7 +111,7 @@ fn foretell(model: &Model, plan: &Plan, as_json: bool, console: &Console) -> Res
     console.print(&lines.into_iter().chain(remarks).collect::<Vec<_>>().join("\n"))
 }
 
-fn summary(out: &Path, report: &Report) -> String {
+pub(super) fn summary(out: &Path, report: &Report) -> String {
     let change = |before: u64, after: u64| 100.0 * (after as f64 / before.max(1) as f64 - 1.0);
     let mut lines = vec![
         format!("{} checkpoint in {}", report.export_format, out.display()),

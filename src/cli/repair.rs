@@ -7,17 +7,18 @@ use clap::Args;
 
 use super::args::{CommonArgs, InputArgs, MemoryArgs};
 use super::console::Console;
-use super::open::read_plan;
+use super::open::{open, read_plan};
 use crate::analysis::{Document, Moments};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
+use crate::pruning::ExportFormat;
 use crate::repair::{Basis, RefitRequest, Repair, RepairMode, Ridge, plan_of, refit};
-use crate::run::{Opened, RepairSpec, Spec, refusal};
+use crate::run::{Opened, PruneSpec, RepairSpec, Spec, refusal};
 use crate::task::Ticket;
 
 #[derive(Debug, Args)]
 pub(super) struct RepairArgs {
-    /// Folder in Hugging Face layout
+    /// Folder in Hugging Face layout; with --original a folder that pillars pruned
     pub model: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,
@@ -26,8 +27,15 @@ pub(super) struct RepairArgs {
     #[command(flatten)]
     pub memory: MemoryArgs,
     /// Heads that stay: a plan or a mask
-    #[arg(long, value_name = "P.json")]
-    pub plan: PathBuf,
+    #[arg(long, value_name = "P.json", required_unless_present = "original")]
+    pub plan: Option<PathBuf>,
+    /// Mend a folder that pillars pruned before: the model that it came from. --out is then the folder to write, in the
+    /// format of the one that is mended
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["plan", "moments", "choose"])]
+    pub original: Option<PathBuf>,
+    /// Replace a folder that pillars wrote
+    #[arg(long, requires = "original")]
+    pub force: bool,
     /// Second moments of an analysis instead of input: enough for refit
     #[arg(long, value_name = "A.moments.safetensors")]
     pub moments: Option<PathBuf>,
@@ -44,25 +52,43 @@ pub(super) struct RepairArgs {
     /// Leave out every N-th batch: evaluate reads those alone under the same option and batch size
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
     pub held_out_every: Option<u64>,
-    /// The file to write
-    #[arg(long, value_name = "R.safetensors")]
+    /// File to write; with --original the folder
+    #[arg(long, value_name = "R.safetensors|DIR")]
     pub out: PathBuf,
 }
 
 pub(super) fn run(args: &RepairArgs, console: &Console) -> Result<()> {
-    let inputs: Vec<&Path> = args
-        .input
-        .path()
-        .into_iter()
-        .chain([args.model.as_path(), &args.plan])
-        .chain(args.moments.as_deref())
-        .collect();
+    match (&args.original, &args.plan) {
+        (Some(original), _) => mend(args, original, console),
+        (None, Some(plan)) => of_plan(args, plan, console),
+        (None, None) => Err(Error::usage("name the heads that stay with --plan")),
+    }
+}
+
+/// Repairs what an earlier export left as it was, and writes it anew.
+fn mend(args: &RepairArgs, original: &Path, console: &Console) -> Result<()> {
+    let spec = Spec { held_out_every: args.held_out_every, ..args.common.spec(&args.input, args.memory.memory) };
+    let checked = open(original, &spec)?;
+    let wanted = PruneSpec { out: args.out.clone(), format: ExportFormat::default(), force: args.force };
+    let repair = RepairSpec { mode: args.mode, ridge: args.ridge, choose: false };
+    let (report, found) = console.watch(|ticket| checked.mend(&args.model, &wanted, &repair, ticket))?;
+    console.warn_all(&found.record.notes);
+    console.warn_all(&report.notes);
+    if args.common.json {
+        return console.print_json(&report);
+    }
+    console.print(&format!("{}\n{}", summary(&found), super::prune::summary(&args.out, &report)))
+}
+
+fn of_plan(args: &RepairArgs, plan_path: &Path, console: &Console) -> Result<()> {
+    let inputs: Vec<&Path> =
+        args.input.path().into_iter().chain([args.model.as_path(), plan_path]).chain(args.moments.as_deref()).collect();
     let out = Repair::claim(&args.out, &inputs)?;
     let chosen = args.choose.as_ref().map(|path| Plan::claim(path, &inputs)).transpose()?;
     let spec = Spec { held_out_every: args.held_out_every, ..args.common.spec(&args.input, args.memory.memory) };
     let opened = Opened::open(&args.model, &Ticket::default())?;
     let checked = spec.check_without_input(&opened).map_err(refusal)?;
-    let plan = read_plan(&args.plan, &checked)?;
+    let plan = read_plan(plan_path, &checked)?;
     let wanted = RepairSpec { mode: args.mode, ridge: args.ridge, choose: args.choose.is_some() };
     let found = match &args.moments {
         Some(_) if args.input.is_given() => return Err(Error::usage("give an input or --moments, not both")),
@@ -90,24 +116,32 @@ fn summary(repair: &Repair) -> String {
     let record = &repair.record;
     let mut lines = vec![
         format!("{} on {} tokens of {}", record.mode, record.tokens, record.input),
-        format!("{:<12} {:>5} {:>9} {:>9} {:>9} {:>9}", "site", "kept", "ridge", "masked", "fitted", "held out"),
+        format!(
+            "{:<12} {:>5} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10}",
+            "site", "kept", "ridge", "masked", "fitted", "held out", "explained", "held out"
+        ),
     ];
     let share = |x: f64| format!("{:.1} %", 100.0 * x);
     for (site, found) in &record.sites {
         let kept = repair.outputs.get(site).map_or(0, |o| o.kept.len());
         lines.push(format!(
-            "{:<12} {kept:>5} {:>9.0e} {:>9} {:>9} {:>9}",
+            "{:<12} {kept:>5} {:>9.0e} {:>9} {:>9} {:>9} {:>10} {:>10}",
             site.to_string(),
             found.ridge,
             share(found.masked),
             share(found.fitted),
             found.held_out.map_or("-".to_owned(), share),
+            share(1.0 - found.fitted),
+            found.held_out.map_or("-".to_owned(), |error| share(1.0 - error)),
         ));
     }
     for tried in &record.measured {
         let loss = tried.loss.map(|loss| format!("loss {loss:.4}, ")).unwrap_or_default();
         lines.push(format!("{:<8} {loss}cosine {:.4} on held-out batches", tried.mode.name(), tried.cosine));
     }
-    lines.push("Errors are shares of what the attention of the layer adds, mean squares.".to_owned());
+    lines.push("Shares of what the attention of the layer adds, mean squares: lost when masked, on the batches that were fitted and \
+         on held-out ones; explained is what the heads that stay can say."
+            .to_owned(),
+    );
     lines.join("\n")
 }

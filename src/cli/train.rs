@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::network::FeatureMap;
 use crate::plan::{Method, Plan};
 use crate::pruning::ExportFormat;
+use crate::repair::RepairSource;
 use crate::run::{Spec, TrainSpec, train};
 use crate::tensor::Precision;
 use crate::training::constraint::{Constraint, Diversity, Reduction};
@@ -168,6 +169,10 @@ pub(super) struct VoteArgs {
     /// Largest learning rate of these; a fifth of --lr without it
     #[arg(long, value_name = "R")]
     pub finetune_lr: Option<f64>,
+    /// Before fine-tuning let the heads that stay speak for the others: auto, refit, stream or scale on a part of the training
+    /// data, or the file of the command repair for --plan where no step comes before the vote (--vote-at 0)
+    #[arg(long, value_name = "R.safetensors|MODE", conflicts_with = "no_vote")]
+    pub repair: Option<RepairSource>,
     /// How the result is written
     #[arg(long, value_name = "FORMAT", default_value_t)]
     pub format: ExportFormat,
@@ -210,6 +215,7 @@ fn wanted(args: &TrainArgs) -> Result<TrainSpec> {
             method: vote.method,
             amount: vote.amount.amount(),
             plan,
+            repair: vote.repair.clone(),
             format: vote.format,
             finetune_steps: vote.finetune_steps,
             finetune_rate: vote.finetune_lr,
@@ -267,6 +273,7 @@ fn table(summary: &TrainingSummary) -> String {
         ("unigram model", summary.unigram_loss),
         ("every head", summary.full_loss),
         ("kept heads, before fine-tuning", summary.masked_loss),
+        ("kept heads, repaired", summary.repaired_loss),
         ("result", summary.final_loss),
     ] {
         if let Some(loss) = loss {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Comparison, Quality};
 use crate::corpus::Reading;
 use crate::network::Kept;
+use crate::repair::RepairMode;
 
 /// What a choice of heads does to quality, and on what that was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,9 @@ pub struct Measured {
     pub name: String,
     /// The heads that stayed.
     pub kept: Kept,
+    /// How the heads that stayed came to speak for the others, where they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairMode>,
     /// The whole model beside the one without the other heads, on the same batches.
     #[serde(flatten)]
     pub comparison: Comparison,
@@ -36,6 +40,8 @@ struct WrittenMeasured {
     name: String,
     #[serde(default)]
     kept: Kept,
+    #[serde(default)]
+    repair: Option<RepairMode>,
     #[serde(flatten)]
     compared: Compared,
     #[serde(default)]
@@ -60,12 +66,12 @@ enum Compared {
 
 impl From<WrittenMeasured> for Measured {
     fn from(written: WrittenMeasured) -> Self {
-        let WrittenMeasured { name, kept, compared, random, of, mut reading, dtype, notes } = written;
+        let WrittenMeasured { name, kept, repair, compared, random, of, mut reading, dtype, notes } = written;
         let (Compared::Flat(comparison) | Compared::Nested { comparison }) = compared;
         if reading.input.is_empty() {
             reading.input = of;
         }
-        Self { name, kept, comparison: *comparison, random, reading, dtype, notes }
+        Self { name, kept, repair, comparison: *comparison, random, reading, dtype, notes }
     }
 }
 

@@ -203,12 +203,14 @@ pub(super) fn bar_rects(bars: &Bars, axes: &Axes) -> Vec<Rect> {
         if bars.is_horizontal {
             let step = (axes.down(0.0) - axes.down(1.0)).abs();
             let (zero, end) = (axes.across(0.0), axes.across(*value));
-            Rect::new(zero.min(end), axes.down(*place) - step * 0.4, (end - zero).abs(), step * 0.8)
+            let (middle, width) = (axes.down(*place) + bars.shift(step * 0.8), bars.lane_width(step * 0.8));
+            Rect::new(zero.min(end), middle - width / 2.0, (end - zero).abs(), width)
         } else {
-            let width = ((axes.across(1.0) - axes.across(0.0)) * BAR_WIDTH).min(40.0);
+            let together = ((axes.across(1.0) - axes.across(0.0)) * BAR_WIDTH).min(40.0 * bars.lane.1.max(1) as f64);
+            let (middle, width) = (axes.across(*place) + bars.shift(together), bars.lane_width(together));
             let base = axes.down(0.0);
             let top = axes.down(*value).min(base - 1.0);
-            Rect::new(axes.across(*place) - width / 2.0, top, width, base - top)
+            Rect::new(middle - width / 2.0, top, width, base - top)
         }
     };
     bars.bars.iter().map(rect).collect()

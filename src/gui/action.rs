@@ -8,6 +8,7 @@ use super::jobs::JobKind;
 use super::purpose::PathPurpose;
 use crate::network::{FeatureMap, Head, Site};
 use crate::pruning::ExportFormat;
+use crate::repair::RepairMode;
 use crate::run::{AttentionInput, Spec};
 use crate::training::TrainSettings;
 use crate::workspace::Proposal;
@@ -52,6 +53,8 @@ pub enum Action {
     ActivatePlan(usize),
     /// Give a plan another name.
     RenamePlan(usize, String),
+    /// How plans are repaired.
+    SetRepair(RepairMode),
     /// How removed heads are written.
     SetExportFormat(ExportFormat),
     /// Whether an export may replace a folder that this program wrote.

@@ -61,6 +61,7 @@ pub(super) struct Fingerprint {
 pub(super) struct Work {
     pub run: crate::run::Spec,
     pub training: crate::training::TrainSettings,
+    pub repair: crate::repair::RepairMode,
     pub notes: String,
     pub plan_revision: u64,
     pub results: u64,

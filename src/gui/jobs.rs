@@ -4,18 +4,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::purpose::PathPurpose;
+use super::repairing::{FoundMoments, MadeRepair};
 use crate::analysis::{Analysis, Grouping};
 use crate::error::Result;
 use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Head, Site};
+use crate::plan::Plan;
 use crate::pruning::Report;
 use crate::run::{AttentionInput, Patterns};
 use crate::task::{Progress, Runner, Task, TaskState, Ticket};
 use crate::tensor::DeviceChoice;
 use crate::training::TrainingSummary;
 use crate::words::counted;
-use crate::workspace::OpenedPath;
+use crate::workspace::{OpenedPath, Proposal};
 
 /// Heads whose patterns are computed at once.
 pub(super) const MOST_PATTERNS: usize = 16;
@@ -31,6 +33,10 @@ pub enum JobKind {
     Measure,
     /// Quality against the share of heads kept.
     Curves,
+    /// New output projections for a plan.
+    Repair,
+    /// Choosing heads by reconstruction.
+    Propose,
     /// Writing a pruned checkpoint.
     Export,
     /// Training with the group constraint.
@@ -52,7 +58,16 @@ pub enum JobKind {
 impl JobKind {
     /// False for work that is over before a person could want to watch it.
     pub fn is_shown(self) -> bool {
-        !matches!(self, Self::Devices | Self::Tidy | Self::Dialog | Self::Autosave | Self::Regroup | Self::Attention)
+        !matches!(
+            self,
+            Self::Devices
+                | Self::Tidy
+                | Self::Dialog
+                | Self::Autosave
+                | Self::Regroup
+                | Self::Attention
+                | Self::Propose
+        )
     }
 }
 
@@ -61,13 +76,17 @@ pub enum JobOutcome {
     /// What lay at a path, and what could not be brought back with it.
     Opened(OpenedPath, Vec<String>),
     /// What a run found out.
-    Analyzed(Arc<Analysis>),
-    /// Quality of one plan.
-    Measured(Box<Measured>),
+    Analyzed(Arc<Analysis>, Option<FoundMoments>),
+    /// Quality of one plan, masked and as it is repaired, with the repair.
+    Measured(Vec<Measured>, Option<Box<MadeRepair>>),
+    /// A repair of a plan.
+    Repaired(Box<MadeRepair>),
+    /// What reconstruction chose from the results of this revision, proposal by proposal.
+    Proposed(u64, Vec<(Proposal, Result<Plan>)>),
     /// Quality against the share of heads kept, and whether all of it was measured.
     Curves(Box<Curves>, bool),
-    /// A pruned checkpoint with its proof.
-    Exported(PathBuf, Box<Report>),
+    /// A pruned checkpoint with its proof, and the repair that is in it.
+    Exported(PathBuf, Box<Report>, Option<Box<MadeRepair>>),
     /// A trained model in this folder.
     Trained(PathBuf, Box<TrainingSummary>),
     /// Attention patterns of these heads on this input.

@@ -10,6 +10,7 @@
 //! | `state`, `context` | everything that is shown; what of it panels and views are given |
 //! | `command`, `action`, `purpose` | what a person can do: listed with a name and a key, or with something to do it to |
 //! | `dispatch` | the one place that changes the state |
+//! | `repairing` | how plans are repaired, and the repairs that were made |
 //! | `jobs` | workers under way |
 //! | `theme`, `widgets` | colors by name; parts used in several places |
 //! | `panels`, `view`, `views` | what surrounds the tabs; their names; what they show |
@@ -25,6 +26,7 @@ mod layout;
 mod messages;
 mod panels;
 mod purpose;
+mod repairing;
 mod selection;
 mod state;
 mod theme;

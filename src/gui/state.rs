@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::jobs::{AttentionKey, Jobs, RegroupKey};
 use super::messages::Messages;
 use super::purpose::PathPurpose;
+use super::repairing::{FoundMoments, Repairing};
 use super::selection::Selection;
 use crate::analysis::{Analysis, FeatureAnalysis, Grouping, SiteAnalysis};
 use crate::error::Error;
@@ -14,6 +15,7 @@ use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Head, Site};
 use crate::plan::{Plan, SiteShape};
 use crate::pruning::{ExportFormat, Report};
+use crate::repair::Repair;
 use crate::run::{AttentionInput, Checked, Fault, Opened, Patterns, Placed, Spec, Watched};
 use crate::tensor::DeviceChoice;
 use crate::training::{TrainSettings, TrainingSummary};
@@ -36,6 +38,8 @@ pub enum Overlay {
 #[derive(Clone)]
 pub struct Results {
     pub analysis: Arc<Analysis>,
+    /// Second moments, where the run gathered them in this session.
+    pub moments: Option<FoundMoments>,
     /// Counts results, so that what is computed from them knows when it is out of date.
     pub revision: u64,
 }
@@ -129,6 +133,8 @@ pub struct State {
     /// Quality against the share of heads kept.
     pub curves: Option<Arc<Curves>>,
     pub measured_revision: u64,
+    /// How plans are repaired.
+    pub repairing: Repairing,
     /// How a pruned checkpoint is written.
     pub export: Export,
     pub training: TrainingState,
@@ -175,6 +181,7 @@ impl State {
             measured: Vec::new(),
             curves: None,
             measured_revision: 0,
+            repairing: Repairing::default(),
             export: Export::default(),
             training: TrainingState::default(),
             shown: AttentionInput::Nth(0),
@@ -202,8 +209,16 @@ impl State {
     pub fn has_chosen(&self) -> bool {
         let draft = self.draft.now();
         let plan = draft.active();
-        let is_first = plan.proposal.as_ref().is_none_or(|p| *p == Proposal::first());
+        let is_first = plan.proposal.as_ref().is_none_or(|p| *p == self.first_proposal());
         draft.plans().len() > 1 || plan.pinned() > 0 || !is_first
+    }
+
+    /// What fills a plan that nobody has touched: for a model that was not trained here reconstruction, where the run
+    /// gathered what it takes; votes else.
+    pub fn first_proposal(&self) -> Proposal {
+        let was_trained = self.model.as_ref().is_some_and(|model| model.facts.was_trained_here);
+        let has_moments = self.results.as_ref().is_some_and(|results| results.moments.is_some());
+        if has_moments && !was_trained { Proposal::untrained() } else { Proposal::first() }
     }
 
     /// The plan being edited, every layer named; `None` without a model.
@@ -216,15 +231,26 @@ impl State {
         Some(&self.outlook.as_ref()?.as_ref().ok()?.legal)
     }
 
-    /// The quality that was measured for exactly the heads that stay now.
+    /// The quality that was measured for exactly the heads that stay now, repaired where plans are.
     pub fn measured_now(&self) -> Option<&Measured> {
         self.measured_of(self.legal_plan()?)
     }
 
-    /// The quality that was measured on this input for exactly the heads that `plan` keeps.
+    /// The quality that was measured on this input for exactly the heads that `plan` keeps, repaired where plans are.
     pub fn measured_of(&self, plan: &Plan) -> Option<&Measured> {
+        self.measured_as(plan, self.repairing.is_on())
+    }
+
+    /// The same with repair or without.
+    pub fn measured_as(&self, plan: &Plan, is_repaired: bool) -> Option<&Measured> {
         let is_now = |m: &&Measured| self.run.reading_differences(&m.reading, &m.dtype).is_empty();
-        self.measured.iter().rev().filter(|m| m.kept == plan.kept).find(is_now)
+        let of_plan = self.measured.iter().rev().filter(|m| m.kept == plan.kept && m.repair.is_some() == is_repaired);
+        of_plan.into_iter().find(is_now)
+    }
+
+    /// The repair of the plan being edited, as it would be made now.
+    pub fn repair_now(&self) -> Option<&Arc<Repair>> {
+        self.repairing.of(&self.legal_plan()?.kept, &self.run)
     }
 
     /// The layer shown by views of one layer.

@@ -14,6 +14,19 @@ use crate::network::{Kept, Site};
 /// The format of the record that an export leaves in its folder.
 const RECIPE: &str = "pillars-export";
 
+/// Share of what the attention of a layer adds that the heads that stay can say, as mean squares: 1 is all of it. Below 0
+/// they say something else.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explained {
+    /// By themselves, with the other heads masked.
+    pub masked: f64,
+    /// After a refit, on the batches that it was fitted on.
+    pub calibration: f64,
+    /// The same on batches that it did not read, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<f64>,
+}
+
 /// Which heads stay. Sites that are not named keep every head.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -43,6 +56,9 @@ pub struct Plan {
     /// The group of every head, by site, where it comes from an analysis; merged heads are of one group.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<Site, Vec<usize>>,
+    /// What the heads that stay can say of every layer that loses some, where second moments told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub explained: BTreeMap<Site, Explained>,
     /// Whether a layer may lose every head.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_empty: bool,

@@ -14,7 +14,7 @@ mod snap;
 pub(crate) use budget::nearest;
 pub use control::{CONTROL, random_like};
 pub use cost::{Cost, Saving, apply, smallest};
-pub use document::Plan;
+pub use document::{Explained, Plan};
 pub use method::{Amount, Method, Ranking};
 pub use propose::propose;
 pub use request::PlanRequest;

@@ -41,6 +41,9 @@ pub fn snap(shape: impl Into<Shape>, plan: &Plan) -> Result<(Plan, Vec<String>)>
         }
     }
     plan.validate(&shape)?;
+    if !notes.is_empty() {
+        plan.explained.clear();
+    }
     plan.notes.extend(notes.iter().cloned());
     Ok((plan, notes))
 }

@@ -27,6 +27,15 @@ struct MendedTensor {
     transposed: bool,
 }
 
+/// Refuses a repair in a format that keeps heads that it does not speak for.
+pub fn check_repairable(format: ExportFormat) -> Result<()> {
+    match format {
+        ExportFormat::Gqa => Err(Error::usage("the format gqa keeps every query head, so there is nothing to repair")
+            .hint("choose another format, or leave out the repair")),
+        _ => Ok(()),
+    }
+}
+
 impl<'a> Mended<'a> {
     /// Of `repair` for `plan` on `model`; nothing is mended without a repair.
     ///
@@ -36,10 +45,7 @@ impl<'a> Mended<'a> {
     pub(super) fn new(model: &'a Model, plan: &Plan, repair: Option<&Repair>, format: ExportFormat) -> Result<Self> {
         let mut own = Self { model, outputs: BTreeMap::new(), places: HashMap::new() };
         let Some(repair) = repair else { return Ok(own) };
-        if format == ExportFormat::Gqa {
-            return Err(Error::usage("the format gqa keeps every query head, so there is nothing to repair")
-                .hint("choose another format, or leave out the repair"));
-        }
+        check_repairable(format)?;
         let checkpoint = model.checkpoint();
         repair.check(model.spec(), &checkpoint.fingerprint()?, plan)?;
         for (site, output) in &repair.outputs {

@@ -28,6 +28,7 @@ pub use draft::{ExportDraft, ExportOptions, export, write};
 pub use files::copy_side_files;
 pub use forecast::{Forecast, forecast};
 pub use format::ExportFormat;
+pub use mended::check_repairable;
 pub use report::{Counts, RECORD, REPAIR, Report};
 pub use sample::sample_batches;
 pub use shards::{SHARD_BYTES, write_weights};

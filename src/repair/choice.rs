@@ -29,10 +29,7 @@ pub fn propose(analysis: &Analysis, moments: Option<&Moments>, request: &PlanReq
     let moments = moments.ok_or_else(|| {
         Error::usage("the method reconstruction needs second moments").hint("analyze again with --moments")
     })?;
-    if moments.model.fingerprint != analysis.model.fingerprint {
-        return Err(Error::new("the second moments are of another model than the analysis"));
-    }
-    reconstruction(analysis, moments, request)
+    Reconstruction::new(moments, request.allow_empty)?.propose(analysis, request)
 }
 
 /// What cannot be said of one layer that is kept, in what unit.
@@ -51,56 +48,90 @@ struct ChoiceLayer {
     stays: Vec<Stay>,
 }
 
-fn reconstruction(analysis: &Analysis, moments: &Moments, request: &PlanRequest) -> Result<Plan> {
-    plan::check_amount(request)?;
-    let unit = match moments.sites.values().all(|s| s.sensitivity.is_some()) {
-        true => RiseUnit::Loss,
-        false => RiseUnit::Share,
-    };
-    let layer = |shared: SharedMoments| -> Result<ChoiceLayer> {
-        let whole = sweep(&shared.moments, unit)?;
-        let stays = stays(&whole, shared.moments.kv_heads, request.allow_empty)?;
-        Ok(ChoiceLayer { shared, whole, stays })
-    };
-    let layers: Vec<ChoiceLayer> = moments.shared()?.into_par_iter().map(layer).collect::<Result<_>>()?;
-    let chosen = numbers(&layers, analysis, request)?;
-    let finish = |(layer, index): (&ChoiceLayer, usize)| -> Result<(Stay, Vec<f64>)> {
-        let kv_heads = layer.shared.moments.kv_heads;
-        let stay = layer.stays.get(index).cloned().unwrap_or(Stay { kept: Vec::new(), error: 0.0 });
-        let missed = layer.whole.heads().iter().map(|h| layer.whole.rise(&[*h])).collect::<Result<_>>()?;
-        Ok((improve(&layer.whole, kv_heads, stay)?, missed))
-    };
-    let found: Vec<_> = layers.par_iter().zip(chosen).map(finish).collect::<Result<_>>()?;
-    let mut plan = Plan {
-        method: request.ranking.to_string(),
-        amount: Some(request.amount),
-        fingerprint: Some(analysis.model.fingerprint.clone()),
-        allow_empty: request.allow_empty,
-        ..Plan::default()
-    };
-    let is_global = matches!(request.amount, Amount::Ratio(_));
-    if unit == RiseUnit::Share && is_global {
-        plan.notes.push(
-            "how the loss depends on each layer is not known, so that one budget is spent by relative errors"
-                .to_owned(),
-        );
+/// The orders in which the heads of every layer go: made once of second moments, they give plans of any size.
+pub struct Reconstruction {
+    unit: RiseUnit,
+    layers: Vec<ChoiceLayer>,
+    allow_empty: bool,
+    fingerprint: String,
+}
+
+impl std::fmt::Debug for Reconstruction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reconstruction").field("unit", &self.unit).field("layers", &self.layers.len()).finish()
     }
-    let mut lost = 0.0;
-    for (layer, (stay, missed)) in layers.iter().zip(found) {
-        lost += stay.error;
-        for site in &layer.shared.sites {
-            plan.kept.set(*site, stay.kept.iter().copied());
-            plan.heads.insert(*site, layer.shared.moments.heads);
-            plan.scores.insert(*site, missed.clone());
-            if let Some(map) = analysis.site(*site).and_then(|s| s.features.values().next()) {
-                plan.groups.insert(*site, map.groups.clone());
+}
+
+impl Reconstruction {
+    /// Finds the orders; `allow_empty` lets a layer lose every head.
+    ///
+    /// # Errors
+    ///
+    /// The moments hold numbers that are not finite.
+    pub fn new(moments: &Moments, allow_empty: bool) -> Result<Self> {
+        let unit = match moments.sites.values().all(|s| s.sensitivity.is_some()) {
+            true => RiseUnit::Loss,
+            false => RiseUnit::Share,
+        };
+        let layer = |shared: SharedMoments| -> Result<ChoiceLayer> {
+            let whole = sweep(&shared.moments, unit)?;
+            let stays = stays(&whole, shared.moments.kv_heads, allow_empty)?;
+            Ok(ChoiceLayer { shared, whole, stays })
+        };
+        let layers = moments.shared()?.into_par_iter().map(layer).collect::<Result<_>>()?;
+        Ok(Self { unit, layers, allow_empty, fingerprint: moments.model.fingerprint.clone() })
+    }
+
+    /// The plan of as many heads as `request` asks for; groups are those of `analysis`.
+    ///
+    /// # Errors
+    ///
+    /// The analysis is of another model, or the amount is none that reconstruction can keep.
+    pub fn propose(&self, analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
+        if self.fingerprint != analysis.model.fingerprint {
+            return Err(Error::new("the second moments are of another model than the analysis"));
+        }
+        plan::check_amount(request)?;
+        let Self { unit, layers, allow_empty, .. } = self;
+        let chosen = numbers(layers, analysis, request)?;
+        let finish = |(layer, index): (&ChoiceLayer, usize)| -> Result<(Stay, Vec<f64>)> {
+            let kv_heads = layer.shared.moments.kv_heads;
+            let stay = layer.stays.get(index).cloned().unwrap_or(Stay { kept: Vec::new(), error: 0.0 });
+            let missed = layer.whole.heads().iter().map(|h| layer.whole.rise(&[*h])).collect::<Result<_>>()?;
+            Ok((improve(&layer.whole, kv_heads, stay)?, missed))
+        };
+        let found: Vec<_> = layers.par_iter().zip(chosen).map(finish).collect::<Result<_>>()?;
+        let mut plan = Plan {
+            method: request.ranking.to_string(),
+            amount: Some(request.amount),
+            fingerprint: Some(analysis.model.fingerprint.clone()),
+            allow_empty: *allow_empty,
+            ..Plan::default()
+        };
+        let is_global = matches!(request.amount, Amount::Ratio(_));
+        if *unit == RiseUnit::Share && is_global {
+            plan.notes.push(
+                "how the loss depends on each layer is not known, so that one budget is spent by relative errors"
+                    .to_owned(),
+            );
+        }
+        let mut lost = 0.0;
+        for (layer, (stay, missed)) in layers.iter().zip(found) {
+            lost += stay.error;
+            for site in &layer.shared.sites {
+                plan.kept.set(*site, stay.kept.iter().copied());
+                plan.heads.insert(*site, layer.shared.moments.heads);
+                plan.scores.insert(*site, missed.clone());
+                if let Some(map) = analysis.site(*site).and_then(|s| s.features.values().next()) {
+                    plan.groups.insert(*site, map.groups.clone());
+                }
             }
         }
+        if *unit == RiseUnit::Loss && lost.is_finite() {
+            plan.notes.push(format!("expected to cost {lost:.4} nats a token after a refit, to second order"));
+        }
+        Ok(plan)
     }
-    if unit == RiseUnit::Loss && lost.is_finite() {
-        plan.notes.push(format!("expected to cost {lost:.4} nats a token after a refit, to second order"));
-    }
-    Ok(plan)
 }
 
 /// Which of its `stays` each layer takes.

@@ -23,26 +23,31 @@
 //! | `dense`, `regression` | matrices in f64; least squares from sums |
 //! | `sweep`, `order`, `choice` | what each head adds alone; the order in which heads go; plans |
 //! | `refit` | new projections from moments |
+//! | `explained` | what a refit would leave, without the weights |
 //! | `scale` | a factor for each kept head, from Gram matrices |
 //! | `stream` | new projections layer after layer, on what the pruned model hands each |
-//! | `document` | the file `R.safetensors` |
+//! | `document`, `source` | the file `R.safetensors`; a file, or a repair made in place |
 #![doc = include_str!("study.md")]
 
 mod choice;
 mod dense;
 mod document;
+mod explained;
 mod order;
 mod projection;
 mod refit;
 mod regression;
 mod scale;
+mod source;
 mod stream;
 mod sweep;
 #[cfg(test)]
 mod testing;
 
-pub use choice::{propose, replaceability};
+pub use choice::{Reconstruction, propose, replaceability};
 pub use document::{Repair, RepairMode, RepairRecord, SiteRepair, Tried};
+pub use explained::{explained, shares};
 pub use projection::{Basis, Ridge};
 pub use refit::{RefitRequest, refit};
+pub use source::RepairSource;
 pub use stream::{StreamRequest, plan_of, stream};

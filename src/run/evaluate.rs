@@ -10,7 +10,7 @@ use crate::evaluation::{COMPARED_COPIES, Candidate, Measured, Quality, SCORED_CO
 use crate::model::Needs;
 use crate::network::{Gates, Kept, Network};
 use crate::plan::{Plan, Shape, random_like};
-use crate::repair::Repair;
+use crate::repair::{Repair, RepairMode};
 use crate::task::Ticket;
 
 /// Quality of the whole model, and on what it was measured.
@@ -27,6 +27,9 @@ pub struct Scored {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
+
+/// What a reader should know of random heads beside a repair.
+const MASKED_CONTROL: &str = "the random heads beside the plan are masked, not repaired; pillars curve repairs both";
 
 impl Checked {
     /// Quality of the whole model on the part of the input that the analysis leaves out, or on all of it.
@@ -71,14 +74,20 @@ impl Checked {
         comparison.after.translation = self.translated(after.network, &masked, &corpus, ticket)?;
         let control = gates(&random_like(&Shape::from(self.model().spec()), plan, self.spec().seed))?;
         let random = evaluate(&network, &control, corpus.batches(network.device()), total, ticket)?;
+        let mut notes: Vec<String> =
+            plan.foreign_to(&self.opened().facts.fingerprint).into_iter().chain(self.notes(&corpus)).collect();
+        if repair.is_some_and(|repair| repair.record.mode != RepairMode::None) {
+            notes.push(MASKED_CONTROL.to_owned());
+        }
         Ok(Measured {
             name: name.to_owned(),
             kept: plan.kept.clone(),
+            repair: repair.map(|repair| repair.record.mode),
             comparison,
             random: Some(random),
             reading: corpus.reading(ticket)?,
             dtype: network.dtype().as_str().to_owned(),
-            notes: plan.foreign_to(&self.opened().facts.fingerprint).into_iter().chain(self.notes(&corpus)).collect(),
+            notes,
         })
     }
 

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::model::Model;
 use crate::plan::Shape;
 use crate::task::Ticket;
+use crate::training::was_trained;
 
 /// A model that was opened. Clones share it and its weights.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct ModelFacts {
     pub has_tokenizer: bool,
     /// Whether some layer already lost heads.
     pub is_pruned: bool,
+    /// Whether a training run of this program left it.
+    pub was_trained_here: bool,
 }
 
 impl Opened {
@@ -80,6 +83,7 @@ impl Opened {
             stored_width: model.stored().bytes(),
             unused: model.unused().len(),
             has_tokenizer: folder.join("tokenizer.json").is_file(),
+            was_trained_here: was_trained(folder),
             is_pruned: sites.iter().any(|(_, a)| a.heads != a.origin_heads),
         };
         Ok(Self { model: Arc::new(model), facts: Arc::new(facts), loaded: LoadedNetwork::default() })

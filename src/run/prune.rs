@@ -63,14 +63,20 @@ impl Checked {
         let input = batches.as_mut().map(|b| b as &mut dyn Iterator<Item = _>);
         let draft = pruning::write(self.model(), plan, wanted.format, &wanted.out, &options, input, ticket)?;
         let measured = match &corpus {
-            Some(corpus) => Some(self.measure_written(draft.model(), plan, corpus, ticket)?),
+            Some(corpus) => Some(self.measure_written(draft.model(), (plan, repair), corpus, ticket)?),
             None => None,
         };
         draft.finish(measured)
     }
 
     /// Quality of the original and of the written model on the whole input.
-    fn measure_written(&self, written: &Model, plan: &Plan, corpus: &Corpus, ticket: &Ticket) -> Result<Measured> {
+    fn measure_written(
+        &self,
+        written: &Model,
+        (plan, repair): (&Plan, Option<&Repair>),
+        corpus: &Corpus,
+        ticket: &Ticket,
+    ) -> Result<Measured> {
         let before = self.network(corpus, MEASURING, ticket)?;
         let (device, dtype) = (before.device(), before.dtype());
         let after = match self.room(corpus, MEASURING) {
@@ -88,6 +94,7 @@ impl Checked {
         Ok(Measured {
             name: String::new(),
             kept: plan.kept.clone(),
+            repair: repair.map(|repair| repair.record.mode),
             comparison,
             random: None,
             reading: corpus.reading(ticket)?,

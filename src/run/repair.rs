@@ -1,13 +1,19 @@
 //! New output projections for the heads that stay.
 
-use super::Checked;
-use crate::analysis::Moments;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::{Checked, PruneSpec};
+use crate::analysis::{Document, Moments};
 use crate::corpus::Purpose;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::evaluation::{COMPARED_COPIES, Calibration, RepairRequest, repair};
-use crate::model::Needs;
+use crate::model::{Model, Needs};
+use crate::network::{Gates, NoProbe};
 use crate::plan::Plan;
-use crate::repair::{Repair, RepairMode, Ridge};
+use crate::pruning::{RECORD, Report, check_repairable, sample_batches};
+use crate::repair::{Repair, RepairMode, RepairSource, Ridge};
 use crate::task::Ticket;
 
 /// What a repair is asked to be.
@@ -26,6 +32,13 @@ impl Default for RepairSpec {
         Self { mode: RepairMode::Auto, ridge: Ridge::Auto, choose: false }
     }
 }
+
+/// Share of the largest value by which an export may differ from the masked model: rounding, and weights stored in 16 bits.
+const UNTOUCHED: f32 = 1e-3;
+
+/// What a reader should know of quality beside a repair that was made in place.
+const SAME_TEXT: &str = "the repair was calibrated on the text that quality is measured on: hold batches out of it to \
+    measure on others";
 
 impl Checked {
     /// Lets the heads that `plan` keeps speak for the others, calibrated on the part of the input that is analyzed;
@@ -50,5 +63,95 @@ impl Checked {
         found.record.notes.extend(self.notes(&corpus));
         found.record.notes.extend(plan.foreign_to(&self.opened().facts.fingerprint));
         Ok(found)
+    }
+
+    /// The repair of `plan` that `source` names: read and checked against the model, or made in place on the part of the
+    /// input that is analyzed. `None` where the source is not to repair.
+    ///
+    /// # Errors
+    /// As [`Checked::repair`]; where the file is not one for this model and plan; where there is nothing to calibrate on.
+    pub fn repair_from(&self, source: &RepairSource, plan: &Plan, ticket: &Ticket) -> Result<Option<Repair>> {
+        match source {
+            RepairSource::File(path) => {
+                let repair = RepairSource::read(path)?;
+                let opened = self.opened();
+                repair.check(opened.model.spec(), &opened.facts.fingerprint, plan).map_err(|e| e.at(path))?;
+                Ok(Some(repair))
+            }
+            RepairSource::Made(RepairMode::None) => Ok(None),
+            RepairSource::Made(mode) => {
+                if self.spec().input.is_none() {
+                    return Err(Error::usage(format!("repair by {mode} needs something to calibrate on"))
+                        .hint("name an input, or the file of a repair"));
+                }
+                let mut made = self.repair(plan, None, &RepairSpec { mode: *mode, ..RepairSpec::default() }, ticket)?;
+                if self.spec().held_out_every.is_none() {
+                    made.record.notes.push(SAME_TEXT.to_owned());
+                }
+                Ok(Some(made))
+            }
+        }
+    }
+
+    /// Repairs the checkpoint that this program pruned into `folder` from this model and wrote as it was, and writes the
+    /// result in the same format; what `wanted` says of the format is not asked.
+    ///
+    /// # Errors
+    /// Where the folder is no export of this model, was trained since, or is repaired already; as [`Checked::repair`] and
+    /// [`Checked::prune`].
+    pub fn mend(
+        &self,
+        folder: &Path,
+        wanted: &PruneSpec,
+        how: &RepairSpec,
+        ticket: &Ticket,
+    ) -> Result<(Report, Repair)> {
+        let path = folder.join(RECORD);
+        if !path.is_file() {
+            return Err(Error::new("this folder has no record of an export")
+                .at(folder)
+                .hint("name a folder that pillars prune wrote; for another model give --plan without --original"));
+        }
+        let record = Report::read(&path)?;
+        if record.fingerprint != self.opened().facts.fingerprint {
+            let of = if record.source.is_empty() { "another model".to_owned() } else { record.source.clone() };
+            return Err(Error::new(format!(
+                "this folder was pruned from other weights ({of}) than the original named"
+            ))
+            .at(folder));
+        }
+        if record.repair.as_ref().is_some_and(|repair| repair.mode != RepairMode::None) {
+            return Err(Error::usage("this folder is repaired already").at(folder));
+        }
+        let spec = PruneSpec { format: record.export_format, ..wanted.clone() };
+        check_repairable(spec.format)?;
+        self.check_untouched(folder, &record, ticket)?;
+        let repair = self.repair(&record.plan, None, how, ticket)?;
+        let report = self.prune(&record.plan, Some(&repair), &spec, ticket)?;
+        Ok((report, repair))
+    }
+
+    /// Fails where the weights in `folder` are not those that its record speaks of: on random input they compute something
+    /// else than the masked model.
+    fn check_untouched(&self, folder: &Path, record: &Report, ticket: &Ticket) -> Result<()> {
+        ticket.stage("compare the folder with its record", None, "tensors");
+        let (device, dtype) = (Device::Cpu, DType::F32);
+        let whole = self.model().network(&device, dtype)?;
+        let pruned = Model::open(folder)?.network(&device, dtype)?;
+        let gates = Gates::keep(whole.spec(), &record.plan.kept, dtype, &device)?;
+        for batch in sample_batches(whole.spec(), 1, self.spec().seed)? {
+            ticket.check()?;
+            let expected = whole.hidden(&batch, &gates, &mut NoProbe)?.states;
+            let found = pruned.hidden(&batch, &Gates::open(), &mut NoProbe)?.states;
+            let largest = |x: &Tensor| -> Result<f32> { Ok(x.abs()?.max_all()?.to_scalar()?) };
+            if largest(&(&expected - &found)?)? > UNTOUCHED * largest(&expected)? {
+                return Err(Error::usage(
+                    "the weights in this folder are not those that were pruned: it was trained or changed since",
+                )
+                .at(folder)
+                .hint("repair comes before fine-tuning: pillars train --repair auto"));
+            }
+        }
+        Ok(())
     }
 }

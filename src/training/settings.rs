@@ -12,6 +12,7 @@ use crate::evaluation::generation::Translation;
 use crate::network::FeatureMap;
 use crate::plan::{Amount, Method, Plan};
 use crate::pruning::ExportFormat;
+use crate::repair::RepairSource;
 use crate::tensor::Precision;
 
 /// When constrained training ends and the heads are voted on.
@@ -56,6 +57,9 @@ pub struct Voting {
     /// Heads that stay whatever a vote would say: no vote is held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
+    /// How the heads that stay come to speak for the others before fine-tuning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairSource>,
     /// How the result is written.
     pub format: ExportFormat,
     /// Steps of training without the others and without the constraint.
@@ -73,6 +77,7 @@ impl Default for Voting {
             method: Method::Votes,
             amount: Amount::Groups,
             plan: None,
+            repair: None,
             format: ExportFormat::default(),
             finetune_steps: 300,
             finetune_rate: None,

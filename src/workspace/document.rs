@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Site};
+use crate::repair::RepairMode;
 use crate::run::Spec;
 use crate::training::TrainSettings;
 
@@ -38,6 +39,9 @@ pub struct Workspace {
     pub run: Spec,
     /// What trainings are asked to do.
     pub training: TrainSettings,
+    /// How plans are repaired; absent in earlier versions, which did not repair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairMode>,
     pub draft: Draft,
     pub site: Option<Site>,
     /// The feature map shown.

@@ -23,6 +23,12 @@ impl Proposal {
     pub fn first() -> Self {
         Self { method: Method::Votes, amount: Amount::Groups, seed: 0 }
     }
+
+    /// The same for a model that was not trained for its heads to be alike: one budget over the whole model, for the heads
+    /// that the others can least speak for.
+    pub fn untrained() -> Self {
+        Self { method: Method::Reconstruction, amount: Amount::Ratio(0.7), seed: 0 }
+    }
 }
 
 /// A plan under a name. A pinned head stays or goes whatever the proposal says.
@@ -110,6 +116,8 @@ impl NamedPlan {
         let mut plan = Plan { kept: kept.collect(), ..self.base.clone() };
         plan.heads = shape.sites().iter().map(|s| (s.site, s.heads)).collect();
         if !self.pins.is_empty() || plan.method.is_empty() {
+            // What a method knew of its own choice is not known of another.
+            plan.explained.clear();
             plan.method = "manual".to_owned();
         }
         plan

@@ -151,3 +151,110 @@ fn what_is_missing_or_does_not_fit_is_one_clear_line() {
     assert!(folder.path("both.moments.safetensors").is_file());
     good(&["plan", &both, "--method", "reconstruction", "--ratio", "0.5", "--out", &folder.name("q.json"), "--quiet"]);
 }
+
+#[test]
+fn repairs_are_made_in_place_and_earlier_folders_are_mended() {
+    let folder = Folder::new();
+    let (model, text) = (sample("austen-grouped"), sample("austen.txt"));
+    let input = [&["--text", &text][..], &LITTLE].concat();
+    let (_, p) = planned(&folder, &model, &input, &["--keep", "3"]);
+    // The plan tells what the heads that stay can say.
+    let told = json(&std::fs::read_to_string(&p).unwrap())["explained"].clone();
+    for site in told.as_object().unwrap().values() {
+        let [masked, calibration, held_out] =
+            ["masked", "calibration", "held_out"].map(|name| site[name].as_f64().unwrap());
+        assert!(masked < held_out && held_out < calibration && calibration < 1.0, "{site}");
+    }
+    let held = [&input[..], &["--held-out-every", "3", "--quiet", "--json"]].concat();
+    let evaluate = |more: &[&str]| {
+        json(&good(&[&["evaluate", &model, "--plan", &p][..], &held, more].concat()))["after"]["loss_per_token"].clone()
+    };
+    let r = folder.name("r.safetensors");
+    good(&[&["repair", &model, "--plan", &p, "--mode", "refit", "--out", &r][..], &held].concat());
+    // Made in place it is the one of the file.
+    assert_eq!(evaluate(&["--repair", "refit"]), evaluate(&["--repair", &r]));
+    assert_eq!(evaluate(&["--repair", "none"]), evaluate(&[]));
+    let loss = |value: Value| value.as_f64().unwrap();
+    assert!(loss(evaluate(&["--repair", "auto"])) < loss(evaluate(&[])));
+    let refused = bad(&["prune", &model, "--plan", &p, "--repair", "refit", "--out", &r, "--quiet"], 2);
+    assert!(refused.contains("calibrate"), "{refused}");
+    let refused = bad(&["prune", &model, "--plan", &p, "--repair", "refti", "--out", &r, "--quiet"], 2);
+    assert!(refused.contains("'refti'"), "{refused}");
+    // What an export would be, with a repair: the format that it is not for says so.
+    let dry = json(&good(&["prune", &model, "--plan", &p, "--repair", &r, "--dry-run", "--json"]));
+    assert_eq!(dry["repair"], "refit");
+    let formats = dry["formats"].as_array().unwrap();
+    let gqa = formats.iter().find(|format| format["format"] == "gqa").unwrap();
+    assert!(gqa["refused"].as_str().unwrap().contains("nothing to repair"), "{gqa}");
+
+    // A folder as it was pruned before, mended: what pruning with the repair writes.
+    let (before, mended, at_once) = (folder.name("before"), folder.name("mended"), folder.name("at-once"));
+    good(&["prune", &model, "--plan", &p, "--format", "masked", "--out", &before, "--quiet"]);
+    let mend = ["repair", &before, "--original", &model, "--mode", "refit", "--out", &mended];
+    let report = json(&good(&[&mend[..], &held].concat()));
+    assert_eq!((&report["repair"]["mode"], &report["export_format"]), (&"refit".into(), &"masked".into()));
+    good(&["prune", &model, "--plan", &p, "--repair", &r, "--format", "masked", "--out", &at_once, "--quiet"]);
+    let bytes = |name: &str| std::fs::read(folder.path(name).join("model.safetensors")).unwrap();
+    assert!(bytes("mended") == bytes("at-once"));
+    let again = folder.name("again");
+    let mend = ["repair", &mended, "--original", &model, "--mode", "refit", "--out", &again];
+    let refused = bad(&[&mend[..], &held].concat(), 2);
+    assert!(refused.contains("repaired already"), "{refused}");
+    let mend = ["repair", &model, "--original", &model, "--mode", "refit", "--out", &again];
+    let refused = bad(&[&mend[..], &held].concat(), 1);
+    assert!(refused.contains("no record"), "{refused}");
+    // Trained since: other weights than the record speaks of.
+    let path = folder.path("before").join("model.safetensors");
+    std::fs::copy(folder.path("mended").join("model.safetensors"), path).unwrap();
+    let mend = ["repair", &before, "--original", &model, "--mode", "refit", "--out", &again];
+    let refused = bad(&[&mend[..], &held].concat(), 2);
+    assert!(refused.contains("trained or changed") && !folder.path("again").exists(), "{refused}");
+    // A picture of a repair.
+    let svg = folder.name("r.svg");
+    good(&["figure", &r, "--view", "repair", "--out", &svg]);
+    assert!(std::fs::read_to_string(svg).unwrap().contains("What each layer loses"));
+}
+
+#[test]
+fn training_repairs_before_it_fine_tunes() {
+    let folder = Folder::new();
+    let (model, text) = (sample("austen-grouped"), sample("austen.txt"));
+    let (p, out) = (folder.name("mask.json"), folder.name("out"));
+    let sites = (0..4).map(|l| format!("\"decoder.{l}\": [0, 3, 6]")).collect::<Vec<_>>().join(", ");
+    std::fs::write(&p, format!("{{{sites}}}")).unwrap();
+    let base = ["train", &model, "--text", &text, "--out", &out, "--plan", &p, "--vote-at", "0", "--steps", "1"];
+    let length = ["--seq-len", "64", "--batch-size", "2", "--held-out-every", "4"];
+    let more = [&length[..], &["--finetune-steps", "2", "--held-out-batches", "2"]].concat();
+    let rest = ["--repair", "refit", "--json", "--quiet"];
+    let summary = json(&good(&[&base[..], &more, &rest].concat()));
+    let loss = |name: &str| summary[name].as_f64().unwrap();
+    assert!(loss("repaired_loss") < loss("masked_loss"), "{summary}");
+    assert_eq!(summary["repair"]["mode"], "refit");
+    let record = json(&std::fs::read_to_string(folder.path("out").join("pillars.json")).unwrap());
+    assert_eq!(record["recipe"]["settings"]["voting"]["repair"], "refit");
+    // A file is for the weights before training.
+    let r = folder.name("r.safetensors");
+    good(&[
+        "repair",
+        &model,
+        "--text",
+        &text,
+        "--plan",
+        &p,
+        "--mode",
+        "refit",
+        "--batches",
+        "4",
+        "--out",
+        &r,
+        "--quiet",
+    ]);
+    let other = folder.name("other");
+    let base = ["train", &model, "--text", &text, "--out", &other, "--plan", &p, "--steps", "2", "--repair", &r];
+    let refused = bad(&[&base[..], &more, &["--quiet"]].concat(), 2);
+    assert!(refused.contains("--vote-at 0"), "{refused}");
+    let from_file = folder.name("from-file");
+    let base = ["train", &model, "--text", &text, "--out", &from_file, "--plan", &p, "--vote-at", "0", "--repair", &r];
+    let summary = json(&good(&[&base[..], &more, &["--json", "--quiet"]].concat()));
+    assert!(summary["repaired_loss"].as_f64().unwrap() < summary["masked_loss"].as_f64().unwrap(), "{summary}");
+}

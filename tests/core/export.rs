@@ -435,6 +435,7 @@ fn given_input_is_proven_on_and_its_labels_give_losses() {
     let measured = Measured {
         name: String::new(),
         kept: plan.kept.clone(),
+        repair: None,
         comparison,
         random: None,
         reading,

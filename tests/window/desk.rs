@@ -176,6 +176,13 @@ impl Desk {
         self.harness.run_ok();
     }
 
+    /// The same for what may lie beyond the edge of a view that scrolls.
+    pub fn scroll_and_click(&mut self, label: &str) {
+        self.harness.get_by_role_and_label(Role::Button, label).scroll_to_me();
+        self.harness.run_ok();
+        self.click(label);
+    }
+
     /// Text that can be read anywhere in the window.
     pub fn shows(&self, text: &str) -> bool {
         self.harness.query_all_by_label_contains(text).next().is_some()

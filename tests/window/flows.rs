@@ -131,6 +131,8 @@ fn moving_the_threshold_moves_the_plan_and_what_it_saves() {
 #[test]
 fn pins_hold_when_the_method_changes_its_mind() {
     let mut desk = Desk::with_results("bert");
+    desk.votes();
+    desk.chord(Modifiers::COMMAND, Key::Num1);
     let gone = desk.state().plan().unwrap().kept.clone();
     let (site, stay) = gone.iter().next().unwrap();
     let pruned = (0..4).find(|h| !stay.contains(h)).unwrap();
@@ -254,15 +256,15 @@ fn an_export_shows_its_proof_and_opens() {
         desk.harness.get_by_role_and_label(Role::TextInput, "Folder").focus();
         desk.harness.run();
         desk.type_text(out.to_str().unwrap());
-        desk.click("Export");
+        desk.scroll_and_click("Export");
         desk.settle();
-        assert!(desk.shows("Proved equal to the masked model"), "{}", desk.messages());
+        assert!(desk.shows("Proved equal to the masked"), "{}", desk.messages());
         let written = Model::open(&out).unwrap();
         for (site, heads) in kept {
             assert_eq!(written.spec().attention(site).unwrap().heads, heads.len(), "{family} {site}");
         }
         // The same folder again is refused with a reason, and stays as it is.
-        desk.click("Export");
+        desk.scroll_and_click("Export");
         desk.settle();
         assert!(desk.state().export.failure.is_some() && Model::open(&out).is_ok());
     }

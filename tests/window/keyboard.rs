@@ -65,7 +65,7 @@ fn a_model_is_pruned_from_the_keyboard_alone() {
     desk.tab_to(Role::ComboBox, "Chosen by");
     desk.tab_to(Role::ComboBox, "Keep");
     desk.press(Key::Space);
-    desk.tab_to(Role::Button, "a share of all heads");
+    desk.tab_to(Role::Button, "a number per layer");
     desk.press(Key::Space);
     assert!(desk.state().has_chosen());
     desk.tab_to(Role::Button, "Measure quality");

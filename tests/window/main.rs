@@ -11,6 +11,7 @@ mod large;
 mod layers;
 mod paths;
 mod pictures;
+mod repair;
 mod rest;
 mod same;
 mod same_job;

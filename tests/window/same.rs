@@ -13,7 +13,7 @@ use crate::desk::Desk;
 
 impl Desk {
     /// The picture of a view after it was brought forward, held against the one that would be saved.
-    fn same(&mut self, view: View) -> Picture {
+    pub fn same(&mut self, view: View) -> Picture {
         self.chord(Modifiers::COMMAND, view.key());
         self.settle();
         self.rest();
@@ -27,7 +27,7 @@ impl Desk {
 }
 
 /// Every number of a picture's plots stands in its table.
-fn holds_its_numbers(picture: &Picture) {
+pub fn holds_its_numbers(picture: &Picture) {
     let number = |cell: Cell| match cell {
         Cell::Number(number) => Some(number.to_bits()),
         Cell::Count(count) => Some((count as f64).to_bits()),

@@ -67,7 +67,7 @@ impl Desk {
         self.harness.get_by_role_and_label(Role::TextInput, "Folder").focus();
         self.harness.run();
         self.type_text(out.to_str().unwrap());
-        self.click("Export");
+        self.scroll_and_click("Export");
         self.settle();
         assert!(out.join("pillars.json").is_file(), "{}", self.messages());
     }
@@ -102,11 +102,11 @@ fn both_front_ends_do_the_same_job() {
     let common =
         ["--text", text, "--held-out-every", "3", "--batches", "2", "--seed", "7", "--memory", "4GiB", "--json"];
     let run = |first: &[&str]| pillars(&[first, &common[..]].concat()).0;
-    run(&["analyze", model, "--out", &a]);
+    run(&["analyze", model, "--moments", "--out", &a]);
     let analyzed = read(Path::new(&a));
-    pillars(&["plan", &a, "--out", &p]);
-    let evaluated = run(&["evaluate", model, "--plan", &p]);
-    run(&["prune", model, "--plan", &p, "--out", &name(&line)]);
+    pillars(&["plan", &a, "--method", "reconstruction", "--ratio", "0.7", "--out", &p]);
+    let evaluated = run(&["evaluate", model, "--plan", &p, "--repair", "auto"]);
+    run(&["prune", model, "--plan", &p, "--repair", "auto", "--out", &name(&line)]);
 
     assert_same("analysis", &serde_json::from_str(&analysis.to_json().unwrap()).unwrap(), &analyzed);
     assert_same("measured", &measured, &evaluated);
@@ -130,8 +130,9 @@ fn both_front_ends_measure_the_same_curve() {
     let name = |file: &str| desk.folder.path().join(file).to_str().unwrap().to_owned();
     let (model, tokens, a, c) = (crate::desk::fixture("bert"), name("tokens.jsonl"), name("a.json"), name("c.json"));
     let model = model.to_str().unwrap();
-    pillars(&["analyze", model, "--tokens", &tokens, "--out", &a]);
-    pillars(&["curve", model, "--tokens", &tokens, "--analysis", &a, "--out", &c]);
+    pillars(&["analyze", model, "--tokens", &tokens, "--moments", "--out", &a]);
+    let curve = ["curve", model, "--tokens", &tokens, "--analysis", &a, "--repair", "none,refit", "--out", &c];
+    pillars(&curve);
     assert_same("curves", &serde_json::from_str(&curves).unwrap(), &read(Path::new(&c)));
 }
 
@@ -145,7 +146,7 @@ fn an_export_keeps_to_the_memory_limit_of_the_window() {
     desk.harness.get_by_role_and_label(Role::TextInput, "Folder").focus();
     desk.harness.run();
     desk.type_text(out.to_str().unwrap());
-    desk.click("Export");
+    desk.scroll_and_click("Export");
     desk.settle();
     assert!(desk.messages().contains("one layer and one batch need"), "{}", desk.messages());
     assert!(!out.exists());

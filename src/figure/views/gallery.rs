@@ -142,6 +142,13 @@ fn quality_curves_of_every_number() {
 }
 
 #[test]
+fn repairs_of_every_number_of_layers() {
+    for layers in [1, 2, 6, 12, 40, 128] {
+        check_both(&format!("repair-{layers}"), |theme| samples::repair_bars(layers).figure(theme));
+    }
+}
+
+#[test]
 fn costs() {
     check_both("cost", |theme| samples::cost_bars().figure(theme));
 }

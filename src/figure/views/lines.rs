@@ -1,7 +1,7 @@
 //! Pictures that are plots, one below the other under a common legend.
 
 use crate::chart::plot::Plot;
-use crate::chart::{Caption, GroupScores, QualityCurves, Table, Theme, TradeOff};
+use crate::chart::{Caption, GroupScores, QualityCurves, RepairBars, Table, Theme, TradeOff};
 use crate::figure::export::Figure;
 use crate::figure::page::{LegendSwatch, Page};
 use crate::figure::plot::{draw, legend};
@@ -41,6 +41,14 @@ impl QualityCurves {
     pub fn figure(&self, theme: &Theme) -> Figure {
         let view = self.clone();
         stacked(&self.caption, &[self.plot()], 340.0, theme, move || view.table())
+    }
+}
+
+impl RepairBars {
+    /// Draws it.
+    pub fn figure(&self, theme: &Theme) -> Figure {
+        let view = self.clone();
+        stacked(&self.caption, &[self.plot()], 280.0, theme, move || view.table())
     }
 }
 

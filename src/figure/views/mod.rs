@@ -34,6 +34,7 @@ impl Picture {
             Self::Quality(view) => view.figure(theme),
             Self::TradeOff(view) => view.figure(theme),
             Self::Cost(view) => view.figure(theme),
+            Self::Repair(view) => view.figure(theme),
             Self::Training(view) => view.figure(theme),
             Self::Attention(view) => view.figure(theme),
         }

@@ -221,3 +221,16 @@ pub(crate) fn training_curves(n: usize) -> TrainingCurves {
         events: vec![(n as f64 * 6.0, "vote".into()), (n as f64 * 6.1, "fine-tuning".into())],
     }
 }
+
+pub(crate) fn repair_bars(layers: usize) -> RepairBars {
+    let found = |l: usize| crate::repair::SiteRepair {
+        tokens: 8134,
+        ridge: 1e-3,
+        masked: 0.2 + noise(l * 3),
+        fitted: 0.05 + 0.2 * noise(l * 5),
+        held_out: Some(0.06 + 0.25 * noise(l * 5)),
+    };
+    let site = |l: usize| format!("{}.{l}", if l * 3 < layers { "encoder" } else { "decoder" }).parse().unwrap();
+    let sites = (0..layers).map(|l| (site(l), found(l))).collect();
+    RepairBars::foretold("bert · Plan 1 · text a.txt".to_owned(), &sites, &Default::default())
+}

@@ -48,6 +48,13 @@ impl Command {
             Self::Run => ready().and(idle(JobKind::Analyze)),
             Self::Measure => ready().and(legal()).and(idle(JobKind::Measure)),
             Self::MeasureCurves => ready().and(results()).and(idle(JobKind::Curves)),
+            Self::Repair if !state.repairing.is_on() => Err("switch repair on first"),
+            Self::Repair => ready().and(legal()).and(idle(JobKind::Repair)),
+            Self::Export
+                if state.repairing.is_on() && !matches!(state.checked, Some(Ok(_))) && state.model.is_some() =>
+            {
+                Err("repair needs something to read: choose an input, or switch repair off")
+            }
             Self::Export => legal().and(idle(JobKind::Export)),
             Self::Train => ready().and(idle(JobKind::Train)),
             Self::PauseTraining | Self::StopTraining | Self::VoteNow if state.jobs.get(JobKind::Train).is_none() => {

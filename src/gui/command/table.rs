@@ -91,6 +91,12 @@ fn spec(command: Command) -> CommandSpec {
             "Every method beside random draws, from all heads down to a quarter",
             vec![ctrl_shift(Key::M)],
         ),
+        Command::Repair => (
+            Run,
+            "Repair the plan",
+            "New output projections, with which the heads that stay say what the others added",
+            none(),
+        ),
         Command::Export => {
             (Run, "Export pruned model…", "Write the smaller checkpoint, reopen it, prove it", vec![ctrl(Key::E)])
         }

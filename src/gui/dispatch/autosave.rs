@@ -24,6 +24,7 @@ impl App {
             work: Work {
                 run: state.run.clone(),
                 training: state.training.settings.clone(),
+                repair: state.repairing.mode,
                 notes: state.notes.clone(),
                 plan_revision: state.plan_revision,
                 results: state.results.as_ref().map_or(0, |r| r.revision),

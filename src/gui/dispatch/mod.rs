@@ -5,6 +5,7 @@
 //! | `opening` | opening and closing models and workspaces |
 //! | `files` | dialogs, what a path is used for, writing files |
 //! | `plans` | proposals, pins, named plans |
+//! | `repair` | repairs, the choice by reconstruction |
 //! | `training` | a training run |
 //! | `work` | runs, measurements, exports; what workers bring |
 //! | `autosave` | settings and workspace, by themselves |
@@ -13,6 +14,7 @@ mod autosave;
 mod files;
 mod opening;
 mod plans;
+mod repair;
 mod training;
 mod work;
 
@@ -73,6 +75,7 @@ impl App {
             Action::AdjustProposal(proposal) => self.propose(proposal, true),
             Action::ActivatePlan(index) => self.edit_plans("change to another plan", |draft| draft.activate(index)),
             Action::RenamePlan(index, name) => self.edit_plans("rename the plan", |draft| draft.rename(index, &name)),
+            Action::SetRepair(mode) => self.set_repair(mode),
             Action::SetExportFormat(format) => self.state.export.format = format,
             Action::SetExportForce(force) => self.state.export.force = force,
             Action::SetTraining(settings) => self.state.training.settings = *settings,
@@ -182,6 +185,7 @@ impl App {
             Command::Run => self.run(),
             Command::Measure => self.measure(self.state.draft.now().active_index()),
             Command::MeasureCurves => self.measure_curves(),
+            Command::Repair => self.repair(),
             Command::Export => self.ask_path(PathPurpose::Export),
             Command::Train => self.ask_path(PathPurpose::Train),
             Command::PauseTraining => self.tell_training(|c| c.set_paused(!c.is_paused())),

@@ -7,15 +7,24 @@ use crate::corpus::Input;
 use crate::error::Error;
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
+use crate::gui::repairing::FoundMoments;
 use crate::gui::selection::Selection;
 use crate::gui::state::Lost;
+use crate::repair::RepairMode;
 use crate::run::{Opened, Spec};
 use crate::words::counted;
 use crate::workspace::{Draft, History, ModelRef, OpenedPath, Workspace, open_place, open_workspace, sample_at};
 
 /// What is found out about one model and means nothing for another.
-const OF_ONE_MODEL: [JobKind; 5] =
-    [JobKind::Analyze, JobKind::Measure, JobKind::Curves, JobKind::Attention, JobKind::Regroup];
+const OF_ONE_MODEL: [JobKind; 7] = [
+    JobKind::Analyze,
+    JobKind::Measure,
+    JobKind::Curves,
+    JobKind::Repair,
+    JobKind::Propose,
+    JobKind::Attention,
+    JobKind::Regroup,
+];
 
 /// Where the work went that something else took the place of.
 fn kept_in(path: &Path) -> String {
@@ -126,7 +135,7 @@ impl App {
                 let fits = |m: &Opened| m.facts.fingerprint == analysis.model.fingerprint;
                 if self.state.model.as_ref().is_some_and(fits) {
                     self.state.messages.info("Analysis opened");
-                    self.adopt_analysis(Arc::from(analysis));
+                    self.adopt_analysis(Arc::from(analysis), None);
                 } else {
                     let text = format!("This analysis is of {}: open that model first", analysis.model.path);
                     self.state.messages.warn(text);
@@ -157,6 +166,9 @@ impl App {
         if let Some(sample) = sample_at(&facts.folder) {
             self.state.run.input = sample.text.map(Input::Text);
         }
+        // Heads that were trained to be alike are what the paper's votes are for.
+        self.state.repairing.begin(if facts.was_trained_here { RepairMode::None } else { RepairMode::Auto });
+        self.state.run.moments = FoundMoments::are_cheap(opened.model.spec());
         self.state.model = Some(opened);
         self.check_run();
         self.plan_changed();
@@ -172,6 +184,9 @@ impl App {
         let state = &mut self.state;
         state.run = Spec { input: workspace.run.input.or(text), ..workspace.run };
         state.training.settings = workspace.training;
+        if let Some(mode) = workspace.repair {
+            state.repairing.mode = mode;
+        }
         if !same {
             state
                 .messages
@@ -190,7 +205,7 @@ impl App {
         state.curves = workspace.curves;
         state.measured_revision += 1;
         if let Some(analysis) = workspace.analysis {
-            self.adopt_analysis(analysis);
+            self.adopt_analysis(analysis, None);
             self.state.messages.info("Results and plans are back; File, Start afresh begins anew");
         }
         self.layout.restore(&workspace.view);
@@ -272,6 +287,7 @@ impl App {
             file: state.file.clone(),
             run: state.run.clone(),
             training: state.training.settings.clone(),
+            repair: Some(state.repairing.mode),
             draft: state.draft.now().clone(),
             site: state.selection.site,
             feature: state.selection.feature,

@@ -44,7 +44,16 @@ impl App {
         } else {
             self.state.draft.edit(name, change);
         }
+        if let Some(wanted) = self.is_choosing(self.state.draft.now().active().proposal.as_ref()) {
+            self.choose_by_reconstruction(vec![wanted]);
+        }
         self.plan_changed();
+    }
+
+    /// The proposal, where reconstruction can carry it out: that takes a worker.
+    fn is_choosing(&self, proposal: Option<&Proposal>) -> Option<Proposal> {
+        let has_moments = self.state.results.as_ref().is_some_and(|results| results.moments.is_some());
+        proposal.filter(|p| has_moments && p.method.needs_moments()).cloned()
     }
 
     /// Makes every proposal anew from the results that are there now.
@@ -58,19 +67,28 @@ impl App {
                 }
             }
         });
+        let choosing: Vec<Proposal> = plans.iter().filter_map(|p| self.is_choosing(p.as_ref())).collect();
+        if !choosing.is_empty() {
+            self.choose_by_reconstruction(choosing);
+        }
         self.plan_changed();
     }
 
-    /// Lets the votes fill a plan that nobody has touched yet.
+    /// Fills a plan that nobody has touched yet.
     pub(super) fn propose_first(&mut self) {
         let plan = self.state.draft.now().active();
         if plan.proposal.is_none() && plan.pinned() == 0 && plan.base.kept.is_empty() {
-            self.propose(Proposal::first(), false);
+            self.propose(self.state.first_proposal(), false);
         }
     }
 
     /// What a method proposes; a fault is kept for the view to show.
     fn proposed(&mut self, proposal: &Proposal) -> Option<crate::plan::Plan> {
+        if self.is_choosing(Some(proposal)).is_some() {
+            // A worker brings it.
+            self.state.proposal_fault = None;
+            return None;
+        }
         let analysis = &self.state.results.as_ref()?.analysis;
         let request = PlanRequest { seed: proposal.seed, ..PlanRequest::new(proposal.method, proposal.amount) };
         match propose(analysis, &request) {

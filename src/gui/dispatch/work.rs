@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::repair::RepairOrder;
 use crate::analysis::{Analysis, Points};
 use crate::chart::Unit;
 use crate::evaluation::Measured;
@@ -10,8 +11,10 @@ use crate::evaluation::curve::Curves;
 use crate::gui::app::App;
 use crate::gui::jobs::{Ended, JobKind, JobOutcome, MOST_PATTERNS};
 use crate::gui::messages::sentence;
+use crate::gui::repairing::FoundMoments;
 use crate::gui::state::Results;
-use crate::run::{CurveSpec, PruneSpec, attention, refusal};
+use crate::repair::RepairMode;
+use crate::run::{Analyzed, CurveSpec, PruneSpec, attention, refusal};
 use crate::words::{counted, noun};
 
 impl App {
@@ -29,7 +32,9 @@ impl App {
     pub(super) fn run(&mut self) {
         let Some(Ok(run)) = self.state.checked.clone() else { return };
         self.state.jobs.start(JobKind::Analyze, "Run", move |ticket| {
-            Ok(JobOutcome::Analyzed(Arc::new(run.analyze(ticket)?.analysis)))
+            let Analyzed { analysis, moments, .. } = run.analyze(ticket)?;
+            ticket.stage("order heads by reconstruction", None, "layers");
+            Ok(JobOutcome::Analyzed(Arc::new(analysis), moments.map(FoundMoments::new).transpose()?))
         });
     }
 
@@ -41,8 +46,19 @@ impl App {
             Err(error) => return self.state.messages.fail(&format!("Measure {}", compared.plan.name), error),
         };
         let (run, name) = (run.clone(), compared.plan.name.clone());
+        let order = RepairOrder::of(&self.state, &plan);
+        // Beside a repair the masked model is measured too, once.
+        let is_masked_known = order.is_some() && self.state.measured_as(&plan, false).is_some();
         self.state.jobs.start(JobKind::Measure, format!("Measure {name}"), move |ticket| {
-            Ok(JobOutcome::Measured(Box::new(run.compare(&name, &plan, None, ticket)?)))
+            let mut measured = Vec::new();
+            if !is_masked_known {
+                measured.push(run.compare(&name, &plan, None, ticket)?);
+            }
+            let made = order.map(|order| order.carry_out(&plan, ticket)).transpose()?;
+            if let Some(made) = &made {
+                measured.push(run.compare(&name, &plan, Some(&made.repair), ticket)?);
+            }
+            Ok(JobOutcome::Measured(measured, made.map(Box::new)))
         });
     }
 
@@ -50,6 +66,9 @@ impl App {
     pub(super) fn measure_curves(&mut self) {
         let (Some(Ok(run)), Some(results)) = (&self.state.checked, &self.state.results) else { return };
         let (run, analysis) = (run.clone(), Arc::clone(&results.analysis));
+        let moments = results.moments.as_ref().map(|found| Arc::clone(&found.moments));
+        let with_repair = self.state.repairing.is_on() && moments.is_some();
+        let repairs = if with_repair { vec![RepairMode::None, RepairMode::Refit] } else { vec![RepairMode::None] };
         let before = self.state.curves.clone();
         self.state.jobs.start(JobKind::Curves, "Measure the quality curve", move |ticket| {
             let mut so_far = None;
@@ -58,8 +77,8 @@ impl App {
                 Ok(())
             };
             let before = before.as_deref();
-            let wanted = CurveSpec { anew: true, ..CurveSpec::default() };
-            let found = run.curve(&analysis, None, &wanted, before, &mut keep, ticket);
+            let wanted = CurveSpec { anew: true, repairs, ..CurveSpec::default() };
+            let found = run.curve(&analysis, moments.as_deref(), &wanted, before, &mut keep, ticket);
             let (curves, is_whole) = match (found, so_far) {
                 (Ok(curves), _) => (curves, true),
                 // What was measured before a stop is kept, and need not be measured again.
@@ -78,11 +97,13 @@ impl App {
             Err(faults) => return self.state.messages.fail("Export", &refusal(faults)),
         };
         let wanted = PruneSpec { out: out.clone(), format: self.state.export.format, force: self.state.export.force };
+        let order = RepairOrder::of(&self.state, &plan);
         self.state.export.done = None;
         self.state.export.failure = None;
         self.state.jobs.start(JobKind::Export, format!("Export to {}", out.display()), move |ticket| {
-            let report = run.prune(&plan, None, &wanted, ticket)?;
-            Ok(JobOutcome::Exported(wanted.out, Box::new(report)))
+            let made = order.map(|order| order.carry_out(&plan, ticket)).transpose()?;
+            let report = run.prune(&plan, made.as_ref().map(|made| &*made.repair), &wanted, ticket)?;
+            Ok(JobOutcome::Exported(wanted.out, Box::new(report), made.map(Box::new)))
         });
     }
 
@@ -148,6 +169,7 @@ impl App {
                 match kind {
                     JobKind::Open => self.open_failed(&error),
                     JobKind::Export if !error.is_cancelled() => self.state.export.failure = Some(error.clone()),
+                    JobKind::Propose if error.is_cancelled() => return,
                     JobKind::Train if !error.is_cancelled() => self.state.training.failure = Some(error.clone()),
                     JobKind::Attention => {
                         if !error.is_cancelled() {
@@ -168,7 +190,7 @@ impl App {
     fn take_in(&mut self, outcome: JobOutcome) {
         match outcome {
             JobOutcome::Opened(place, warnings) => self.adopt(place, warnings),
-            JobOutcome::Analyzed(analysis) => {
+            JobOutcome::Analyzed(analysis, moments) => {
                 self.state.messages.info(format!(
                     "Run finished: {} {} in {}",
                     Unit::Count.format(analysis.tokens as f64),
@@ -178,9 +200,16 @@ impl App {
                 for note in &analysis.notes {
                     self.state.messages.warn(sentence(note));
                 }
-                self.adopt_analysis(analysis);
+                self.adopt_analysis(analysis, moments);
             }
-            JobOutcome::Measured(measured) => self.adopt_measured(*measured),
+            JobOutcome::Measured(measured, made) => {
+                if let Some(made) = made {
+                    self.adopt_repair(*made);
+                }
+                measured.into_iter().for_each(|measured| self.adopt_measured(measured));
+            }
+            JobOutcome::Repaired(made) => self.adopt_repair(*made),
+            JobOutcome::Proposed(revision, found) => self.adopt_proposed(revision, found),
             JobOutcome::Curves(curves, is_whole) => {
                 self.state.messages.info(match is_whole {
                     true => "Quality curve measured",
@@ -192,10 +221,14 @@ impl App {
                 self.state.curves = Some(Arc::from(curves));
                 self.state.measured_revision += 1;
             }
-            JobOutcome::Exported(path, report) => {
+            JobOutcome::Exported(path, report, made) => {
+                if let Some(made) = made {
+                    self.adopt_repair(*made);
+                }
                 let proof = Unit::Plain.format(report.agreement.relative);
+                let model = if report.repair.is_some() { "masked and repaired model" } else { "masked model" };
                 self.state.messages.info(format!(
-                    "Exported to {}: reopened, and equal to the masked model within {proof} of the largest value",
+                    "Exported to {}: reopened, and equal to the {model} within {proof} of the largest value",
                     path.display()
                 ));
                 for note in report.measured.iter().flat_map(|m| &m.notes) {
@@ -224,9 +257,9 @@ impl App {
     }
 
     /// Shows another result; proposals are made anew from it.
-    pub(super) fn adopt_analysis(&mut self, analysis: Arc<Analysis>) {
+    pub(super) fn adopt_analysis(&mut self, analysis: Arc<Analysis>, moments: Option<FoundMoments>) {
         let revision = self.next_revision();
-        self.state.results = Some(Results { analysis, revision });
+        self.state.results = Some(Results { analysis, moments, revision });
         self.state.compare_settings();
         self.state.regrouped = None;
         self.state.what_if = None;
@@ -245,13 +278,16 @@ impl App {
                 Unit::Plain.format(measured.comparison.similarity.mean_cosine)
             ),
         };
-        self.state.messages.info(format!("Measured {}: {text}", measured.name));
+        let repaired = if measured.repair.is_some() { ", repaired" } else { "" };
+        self.state.messages.info(format!("Measured {}{repaired}: {text}", measured.name));
         for note in &measured.notes {
             self.state.messages.warn(sentence(note));
         }
-        self.state
-            .measured
-            .retain(|m| m.kept != measured.kept || m.reading != measured.reading || m.dtype != measured.dtype);
+        let same = |m: &Measured| {
+            (&m.kept, m.repair.is_some(), &m.reading, &m.dtype)
+                == (&measured.kept, measured.repair.is_some(), &measured.reading, &measured.dtype)
+        };
+        self.state.measured.retain(|m| !same(m));
         self.state.measured.push(measured);
         self.state.measured_revision += 1;
     }

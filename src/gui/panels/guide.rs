@@ -43,7 +43,7 @@ const STEPS: [GuideStep; 6] = [
     GuideStep {
         name: "Choose",
         is_done: State::has_chosen,
-        text: "The votes proposed a plan. Move its threshold in Prune, or click heads in the overview; undo takes it back",
+        text: "A plan is proposed. Change its method or amount in Prune, or click heads in the overview; undo takes it back",
         command: Command::Show(View::Prune),
         verb: "Show the plan",
     },

@@ -2,7 +2,7 @@
 
 use eframe::egui::{RichText, TextEdit, Ui};
 
-use crate::analysis::SiteAnalysis;
+use crate::analysis::{SiteAnalysis, baseline};
 use crate::chart::{Measure, Unit};
 use crate::gui::action::Action;
 use crate::gui::command::Command;
@@ -53,6 +53,7 @@ fn selection(ui: &mut Ui, cx: Cx<'_>) {
     let (Some(results), Some(map)) = (&state.results, state.feature()) else { return };
     if let Some(site) = results.analysis.site(head.site) {
         numbers(ui, cx, head, site, map);
+        replaceability(ui, cx, head, site);
         neighbors(ui, cx, head, site, map);
     }
     layer(ui, cx);
@@ -104,6 +105,15 @@ fn numbers(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis, map: Featur
             fact(ui, theme, &measure.label(), text).on_hover_text(measure.meaning());
         }
     });
+}
+
+/// Whether the head would be missed, in a sentence.
+fn replaceability(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis) {
+    let found = site.baselines.get(baseline::REPLACEABILITY).and_then(|b| b.values.get(head.head));
+    if let Some(share) = found {
+        let share = Unit::Share.format(*share);
+        note(ui, cx.theme, format!("The other heads of this layer can say {share} of what this head adds"));
+    }
 }
 
 /// The heads of the layer that are most like this one.

@@ -41,6 +41,10 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
         );
         ui.checkbox(&mut run.cka, "Linear CKA")
             .on_hover_text("Likeness up to rotation and scale; costs one more product of the size of a projection");
+        ui.checkbox(&mut run.moments, "Second moments").on_hover_text(
+            "What the method reconstruction and repair rest on; a second pass with gradients says how the loss depends on \
+             each layer, unless there is a memory limit",
+        );
     });
     if run != cx.state.run {
         cx.send(Action::SetRun(Box::new(run)));

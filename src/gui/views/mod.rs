@@ -98,6 +98,7 @@ impl Views {
             (None, Some(results)) => results.analysis.model.heads <= QUICK_MODEL,
             (None, None) => true,
         };
+        let is_quick = is_quick && !(which == View::Prune && self.prune.is_slow(cx.state));
         let results = key.results;
         let made = shown.get(ui.ctx(), key, is_quick, || self.picture(which, cx.state));
         // What belongs to another result is not shown beside this one.
@@ -122,7 +123,7 @@ impl Views {
             View::Redundancy => self.redundancy.key(state),
             View::Groups => groups::key(state),
             View::Votes => PictureKey::of_site(state),
-            View::Prune => prune::key(state),
+            View::Prune => self.prune.key(state),
             View::Attention => self.attention.key(state),
             View::Training => training::key(state),
         }
@@ -135,7 +136,7 @@ impl Views {
             View::Redundancy => self.redundancy.picture(state),
             View::Groups => groups::picture(state),
             View::Votes => OfAnalysis::of_site().draw(state, AnalysisView::Votes),
-            View::Prune => prune::picture(state),
+            View::Prune => self.prune.picture(state),
             View::Attention => self.attention.picture(state),
             View::Training => training::picture(state),
         }

@@ -322,9 +322,13 @@ fn items(area: &mut PlotUi<'_>, plot: &Plot, hidden: &HashSet<String>, column: f
         area.add(FilledArea::new("", &of(&low, 0), &of(&low, 1), &of(&high, 1)).fill_color(fill).id(&band.name));
     }
     for (i, bars) in plot.bars.iter().enumerate().filter(|(_, b)| is_shown(&b.name)) {
-        let width = if bars.is_horizontal { BAR_WIDTH } else { BAR_WIDTH.min(f64::from(WIDEST / column.max(1e-3))) };
+        let lanes = bars.lane.1.max(1) as f64;
+        let widest = lanes * f64::from(WIDEST / column.max(1e-3));
+        let together = if bars.is_horizontal { BAR_WIDTH } else { BAR_WIDTH.min(widest) };
         let fill = ink(bars.ink);
-        let bar = |[place, value]: &[f64; 2]| Bar::new(*place, *value).width(width).fill(fill);
+        let bar = |[place, value]: &[f64; 2]| {
+            Bar::new(place + bars.shift(together), *value).width(bars.lane_width(together)).fill(fill)
+        };
         let chart = BarChart::new("", bars.bars.iter().map(bar).collect()).color(fill).id(("bars", i));
         let chart = if bars.is_horizontal { chart.horizontal() } else { chart.vertical() };
         area.bar_chart(chart.allow_hover(false));

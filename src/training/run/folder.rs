@@ -20,6 +20,12 @@ pub struct RunFolder {
     work: Option<WorkFolder>,
 }
 
+/// Whether a training run left `folder`, as its result or as the model with every head beside it.
+pub fn was_trained(folder: &Path) -> bool {
+    let has_run = |folder: &Path| folder.join(INSIDE).join(REQUEST).is_file();
+    has_run(folder) || (folder.ends_with("full") && folder.parent().is_some_and(has_run))
+}
+
 impl RunFolder {
     /// The folder at `out`, whatever is in it.
     pub fn at(out: &Path) -> Self {

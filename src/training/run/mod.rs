@@ -14,13 +14,14 @@
 
 mod folder;
 mod options;
+mod repair;
 mod stages;
 mod summary;
 mod work;
 
 use std::path::Path;
 
-pub use folder::RunFolder;
+pub use folder::{RunFolder, was_trained};
 pub use options::{RunOptions, TrainingEvent};
 pub use summary::{TrainingEnd, TrainingSummary};
 

@@ -106,6 +106,10 @@ impl ActiveRun<'_> {
         let gates = Gates::keep(self.blueprint.spec(), &plan.kept, DType::F32, &self.device)?;
         self.summary.masked_loss = Some(self.held_out_loss(&gates)?);
         self.summary.kept = plan.kept.clone();
+        if let Some(repair) = self.repair(&plan)? {
+            self.summary.repaired_loss = Some(self.held_out_loss(&gates)?);
+            self.summary.repair = Some(repair.record);
+        }
         self.standing.plan = Some(plan);
         // Moments of the constrained loss would push the first steps where the new loss does not want to go.
         *self.learner.optimizer_mut() = AdamW::new(self.learner.parameters(), self.settings().adam)?;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evaluation::generation::TranslationScore;
 use crate::network::Kept;
+use crate::repair::RepairRecord;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,12 @@ pub struct TrainingSummary {
     /// Loss right after masking.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masked_loss: Option<f64>,
+    /// Loss after the heads that stay came to speak for the others, where they did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repaired_loss: Option<f64>,
+    /// How that was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairRecord>,
     /// Loss after fine-tuning: that of the result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_loss: Option<f64>,

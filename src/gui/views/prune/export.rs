@@ -13,14 +13,17 @@ use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::purpose::PathPurpose;
 use crate::gui::widgets::{Background, command_button, fact, facts, heading, note};
-use crate::pruning::{Counts, ExportFormat, Forecast, InputKind, Reference, Report, forecast};
+use crate::pruning::{Counts, ExportFormat, Forecast, InputKind, Reference, Report, check_repairable, forecast};
+
+/// What every format would give.
+type Forecasts = Vec<(ExportFormat, Result<Forecast>)>;
 
 /// The folder being typed.
 #[derive(Default)]
 pub(super) struct ExportPanel {
     folder: String,
-    /// What every format would give for the plan of this revision, or in one line why there is none.
-    told: Background<u64, Vec<(ExportFormat, Result<Forecast>)>>,
+    /// For the plan of this revision, repaired or not; a format that is impossible says why in one line.
+    told: Background<(u64, bool), Forecasts>,
 }
 
 /// Up to so many layers, what formats give is told within a small part of a frame.
@@ -74,14 +77,20 @@ impl ExportPanel {
     /// Works out what every format would give where the plan changed.
     fn forecast(&mut self, ui: &Ui, cx: Cx<'_>) {
         let (Some(opened), Some(plan)) = (&cx.state.model, cx.state.legal_plan()) else { return };
-        let key = cx.state.plan_revision;
+        let key = (cx.state.plan_revision, cx.state.repairing.is_on());
         if self.told.is_asked(&key) {
             return;
         }
         let (model, plan) = (Arc::clone(&opened.model), plan.clone());
         let is_quick = opened.facts.shape.sites().len() <= QUICK;
-        let make =
-            move || Ok(ExportFormat::ALL.iter().map(|&format| (format, forecast(&model, &plan, format))).collect());
+        let is_repaired = cx.state.repairing.is_on();
+        let tell = move |format| {
+            if is_repaired {
+                check_repairable(format)?;
+            }
+            forecast(&model, &plan, format)
+        };
+        let make = move || Ok(ExportFormat::ALL.iter().map(|&format| (format, tell(format))).collect());
         self.told.get_keyed(ui.ctx(), key, is_quick, make);
     }
 }

@@ -91,17 +91,25 @@ fn method_ui(ui: &mut Ui, cx: Cx<'_>) {
         let label = ui.label(RichText::new("Chosen by").color(cx.theme.muted));
         let text = method.map_or("hand", Method::name);
         let combo = ComboBox::from_id_salt("method").selected_text(text).width(170.0).show_ui(ui, |ui| {
-            for &option in Method::ALL.iter().filter(|m| !m.needs_moments()) {
-                let missing =
-                    needs(option).is_some_and(|n| results.analysis.sites.iter().any(|s| !s.baselines.contains_key(n)));
+            for &option in Method::ALL {
+                let lacks = |n| results.analysis.sites.iter().any(|s| !s.baselines.contains_key(n));
+                let missing = needs(option).is_some_and(lacks) || (option.needs_moments() && results.moments.is_none());
                 let button = eframe::egui::Button::selectable(method == Some(option), option.name());
                 let response = ui.add_enabled(!missing, button).on_hover_text(meaning(option));
-                if response.on_disabled_hover_text("The last run did not measure this").clicked() {
+                if response.on_disabled_hover_text(not_measured(option)).clicked() {
                     method = Some(option);
                 }
             }
         });
         combo.response.labelled_by(label.id);
+        if method == Some(Method::Reconstruction) {
+            let votes = "Let the votes choose instead: the method of the paper, for models that were trained for heads of a \
+                         group to be alike";
+            if ui.link("Use the votes").on_hover_text(votes).clicked() {
+                method = None;
+                cx.send(Action::Propose(Proposal::first()));
+            }
+        }
     });
     let Some(method) = method else {
         note(ui, cx.theme, "Every head stays but those you prune; choose a method to start from");
@@ -242,6 +250,13 @@ fn needs(method: Method) -> Option<&'static str> {
         Method::Magnitude => Some("magnitude"),
         Method::Confidence => Some("confidence"),
         _ => None,
+    }
+}
+
+fn not_measured(method: Method) -> &'static str {
+    match method {
+        Method::Reconstruction => "Run with second moments (under More measures); a workspace does not keep them",
+        _ => "The last run did not measure this",
     }
 }
 

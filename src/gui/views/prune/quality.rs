@@ -13,10 +13,15 @@ use crate::gui::messages::sentence;
 use crate::gui::widgets::{PlotView, command_button, heading, note};
 use crate::plan::CONTROL;
 
+/// Names of the plan in the table.
+const MASKED: &str = "this plan";
+const REPAIRED: &str = "this plan, repaired";
+
 /// Height of the curve with its legend.
 const CURVE: f32 = 280.0;
 
-pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
+/// Draws the quality of the plan, and of plans before.
+pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     let theme = cx.theme;
     heading(ui, theme, "Quality");
     ui.horizontal_wrapped(|ui| {
@@ -39,13 +44,19 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
     if !others.is_empty() {
         egui::CollapsingHeader::new("Plans measured before").show(ui, |ui| {
             for measured in others {
-                let text = format!("{}, on {}", measured.name, measured.reading.input);
+                let repaired = if measured.repair.is_some() { ", repaired" } else { "" };
+                let text = format!("{}{repaired}, on {}", measured.name, measured.reading.input);
                 ui.label(RichText::new(text).small().color(theme.muted));
                 differences(ui, cx, &measured.reading, &measured.dtype);
                 table(ui, cx, measured);
             }
         });
     }
+}
+
+/// Draws the curve.
+pub(super) fn curve_ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
+    let theme = cx.theme;
     if let Some(curves) = &cx.state.curves {
         ui.add_space(6.0);
         note(ui, theme, format!("The curve was measured on {}", curves.reading.input));
@@ -84,9 +95,10 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     let theme = cx.theme;
     let comparison = &measured.comparison;
     let random = measured.random.as_ref().map(|random| (CONTROL, random));
-    let candidates = [("whole model", &comparison.before), ("this plan", &comparison.after)];
+    let plan = if measured.repair.is_some() { REPAIRED } else { MASKED };
+    let candidates = [("whole model", &comparison.before), (plan, &comparison.after)];
     let predicts = comparison.before.perplexity.is_some();
-    ui.push_id((&measured.name, &measured.reading.input, &measured.kept), |ui| {
+    ui.push_id((&measured.name, &measured.reading.input, &measured.kept, measured.repair), |ui| {
         Grid::new("quality").num_columns(5).spacing([16.0, 3.0]).show(ui, |ui| {
             let rate = format!("{}/s", measured.reading.unit.noun());
             let titles: &[&str] =
@@ -98,7 +110,8 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
             for (name, quality) in candidates.into_iter().chain(random) {
                 ui.label(RichText::new(name).color(theme.muted)).on_hover_text(match name {
                     CONTROL => "As many heads in every layer, drawn at random: a method has to beat this",
-                    "this plan" => "The same weights with the pruned heads masked",
+                    MASKED => "The same weights with the pruned heads masked",
+                    REPAIRED => "The pruned heads masked, the others with new output projections",
                     _ => "As it was opened",
                 });
                 row(ui, quality, predicts);

@@ -1,0 +1,135 @@
+//! Repairs, and the choice by reconstruction: both take longer than a frame.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::gui::app::App;
+use crate::gui::jobs::{JobKind, JobOutcome};
+use crate::gui::messages::sentence;
+use crate::gui::repairing::MadeRepair;
+use crate::gui::state::State;
+use crate::plan::{Plan, PlanRequest};
+use crate::repair::{Repair, RepairMode, explained, shares};
+use crate::run::{Checked, RepairSpec};
+use crate::task::Ticket;
+use crate::workspace::Proposal;
+
+/// What a worker needs to repair a plan: the repair where it is known, else how to make it.
+pub(super) struct RepairOrder {
+    run: Checked,
+    mode: RepairMode,
+    known: Option<Arc<Repair>>,
+    moments: Option<Arc<crate::analysis::Moments>>,
+}
+
+impl RepairOrder {
+    /// For `plan` as things stand; `None` where plans are not repaired, or nothing is there to calibrate on.
+    pub(super) fn of(state: &State, plan: &Plan) -> Option<Self> {
+        let Some(Ok(run)) = &state.checked else { return None };
+        if !state.repairing.is_on() {
+            return None;
+        }
+        // Second moments are those of the results; other settings would be other text.
+        let results = state.results.as_ref().filter(|_| state.differences.is_empty());
+        Some(Self {
+            run: run.clone(),
+            mode: state.repairing.mode,
+            known: state.repairing.of(&plan.kept, &state.run).cloned(),
+            moments: results.and_then(|results| results.moments.as_ref()).map(|found| Arc::clone(&found.moments)),
+        })
+    }
+
+    /// The repair, made where it is not known.
+    pub(super) fn carry_out(&self, plan: &Plan, ticket: &Ticket) -> Result<MadeRepair> {
+        let repair = match &self.known {
+            Some(known) => Arc::clone(known),
+            None => {
+                let wanted = RepairSpec { mode: self.mode, ..RepairSpec::default() };
+                Arc::new(self.run.repair(plan, self.moments.as_deref(), &wanted, ticket)?)
+            }
+        };
+        Ok(MadeRepair { repair, asked: self.mode, run: self.run.spec().clone() })
+    }
+}
+
+impl App {
+    /// Repairs the plan being edited.
+    pub(super) fn repair(&mut self) {
+        let Some(plan) = self.state.legal_plan().cloned() else { return };
+        let Some(order) = RepairOrder::of(&self.state, &plan) else { return };
+        let name = self.state.draft.now().active().name.clone();
+        self.state.jobs.start(JobKind::Repair, format!("Repair {name}"), move |ticket| {
+            Ok(JobOutcome::Repaired(Box::new(order.carry_out(&plan, ticket)?)))
+        });
+    }
+
+    /// Switches repair on, off, or to another way.
+    pub(super) fn set_repair(&mut self, mode: RepairMode) {
+        self.state.repairing.mode = mode;
+        self.state.repairing.revision += 1;
+    }
+
+    /// Takes in a repair.
+    pub(super) fn adopt_repair(&mut self, made: MadeRepair) {
+        let record = &made.repair.record;
+        let is_known = self.state.repairing.of(&record.kept, &made.run).is_some_and(|r| Arc::ptr_eq(r, &made.repair));
+        if is_known {
+            return;
+        }
+        self.state.messages.info(match record.mode {
+            RepairMode::None => "Repair: no way of repair did better on held-out batches than none".to_owned(),
+            mode => format!("Repaired by {mode} on {} tokens of {}", record.tokens, record.input),
+        });
+        for note in &record.notes {
+            self.state.messages.warn(sentence(note));
+        }
+        // Quality that was measured with another repair of these heads is that of another model.
+        self.state.measured.retain(|m| m.repair.is_none() || m.kept != record.kept);
+        self.state.measured_revision += 1;
+        self.state.repairing.add(made);
+    }
+
+    /// Lets a worker choose the heads of plans by reconstruction.
+    pub(super) fn choose_by_reconstruction(&mut self, wanted: Vec<Proposal>) {
+        let Some(results) = &self.state.results else { return };
+        let Some(found) = results.moments.clone() else { return };
+        let (analysis, revision) = (Arc::clone(&results.analysis), results.revision);
+        self.state.jobs.start(JobKind::Propose, "Choose heads by reconstruction", move |ticket| {
+            let mut plans = Vec::new();
+            for proposal in wanted {
+                ticket.check()?;
+                let request = PlanRequest::new(proposal.method, proposal.amount);
+                let plan = found.reconstruction.propose(&analysis, &request).and_then(|mut plan| {
+                    plan.explained = shares(&explained(&found.moments, &plan, ticket)?);
+                    Ok(plan)
+                });
+                plans.push((proposal, plan));
+            }
+            Ok(JobOutcome::Proposed(revision, plans))
+        });
+    }
+
+    /// Takes in what reconstruction chose, for the plans that still want it.
+    pub(super) fn adopt_proposed(&mut self, revision: u64, found: Vec<(Proposal, Result<Plan>)>) {
+        if self.state.results.as_ref().is_none_or(|results| results.revision != revision) {
+            return;
+        }
+        let active = self.state.draft.now().active().proposal.clone();
+        for (proposal, plan) in found {
+            match plan {
+                Ok(chosen) => {
+                    if active.as_ref() == Some(&proposal) {
+                        self.state.proposal_fault = None;
+                    }
+                    self.state.draft.follow(|draft| {
+                        let wanting = draft.plans_mut().iter_mut().filter(|p| p.proposal.as_ref() == Some(&proposal));
+                        wanting.for_each(|plan| plan.base = chosen.clone());
+                    });
+                }
+                Err(error) if active.as_ref() == Some(&proposal) => self.state.proposal_fault = Some(error),
+                Err(_) => {}
+            }
+        }
+        self.plan_changed();
+    }
+}

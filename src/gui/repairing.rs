@@ -1,0 +1,135 @@
+//! Repair in the window: how plans are repaired, and the repairs that were made.
+
+use std::sync::Arc;
+
+use crate::analysis::Moments;
+use crate::error::Result;
+use crate::network::{Kept, NetworkSpec};
+use crate::repair::{Reconstruction, Repair, RepairMode};
+use crate::run::Spec;
+
+/// Repairs that are held; the oldest are made anew where they are asked for again.
+const HELD: usize = 8;
+
+/// Second moments of a run, and the orders in which heads go by them.
+#[derive(Clone, Debug)]
+pub struct FoundMoments {
+    /// The moments.
+    pub moments: Arc<Moments>,
+    /// The orders.
+    pub reconstruction: Arc<Reconstruction>,
+}
+
+/// Bytes of second moments up to which a run gathers them without being asked.
+const UNASKED: u64 = 1 << 30;
+
+impl FoundMoments {
+    /// Those of a run, with the orders that follow from them.
+    ///
+    /// # Errors
+    ///
+    /// The moments hold numbers that are not finite.
+    pub fn new(moments: Moments) -> Result<Self> {
+        let reconstruction = Arc::new(Reconstruction::new(&moments, false)?);
+        Ok(Self { moments: Arc::new(moments), reconstruction })
+    }
+
+    /// Whether a run of a model gathers second moments unless a person says otherwise.
+    pub fn are_cheap(spec: &NetworkSpec) -> bool {
+        Moments::bytes_of(spec) <= UNASKED
+    }
+}
+
+/// A repair with what it was asked to be.
+#[derive(Clone, Debug)]
+pub struct MadeRepair {
+    /// The repair.
+    pub repair: Arc<Repair>,
+    /// The mode that was asked for; what `auto` chose is in the record.
+    pub asked: RepairMode,
+    /// What it was calibrated on.
+    pub run: Spec,
+}
+
+/// How plans are repaired, and the repairs that were made.
+#[derive(Debug, Default)]
+pub struct Repairing {
+    /// How plans are repaired; [`RepairMode::None`] where they are not.
+    pub mode: RepairMode,
+    made: Vec<MadeRepair>,
+    /// Changes with the repairs.
+    pub revision: u64,
+}
+
+impl Repairing {
+    /// Whether plans are repaired.
+    pub fn is_on(&self) -> bool {
+        self.mode != RepairMode::None
+    }
+
+    /// The repair for exactly these heads, as it would be made now under `run`.
+    pub fn of(&self, kept: &Kept, run: &Spec) -> Option<&Arc<Repair>> {
+        let is_asked = |made: &&MadeRepair| {
+            made.asked == self.mode && made.repair.record.kept == *kept && run.differences(&made.run).is_empty()
+        };
+        self.made.iter().rev().find(is_asked).map(|made| &made.repair)
+    }
+
+    /// Keeps a repair.
+    pub fn add(&mut self, made: MadeRepair) {
+        let same = |m: &MadeRepair| m.asked == made.asked && m.repair.record.kept == made.repair.record.kept;
+        self.made.retain(|m| !same(m));
+        if self.made.len() >= HELD {
+            self.made.remove(0);
+        }
+        self.made.push(made);
+        self.revision += 1;
+    }
+
+    /// Forgets every repair; the mode is `mode` from now on.
+    pub fn begin(&mut self, mode: RepairMode) {
+        self.made.clear();
+        self.mode = mode;
+        self.revision += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::ModelInfo;
+    use crate::repair::RepairRecord;
+
+    fn made(head: usize, asked: RepairMode, run: &Spec) -> MadeRepair {
+        let kept: Kept = [("encoder.0".parse().unwrap(), vec![head])].into_iter().collect();
+        let record = RepairRecord {
+            mode: RepairMode::Refit,
+            model: ModelInfo::default(),
+            input: String::new(),
+            tokens: 0,
+            kept,
+            method: String::new(),
+            sites: Default::default(),
+            measured: Vec::new(),
+            notes: Vec::new(),
+        };
+        MadeRepair { repair: Arc::new(Repair::new(record)), asked, run: run.clone() }
+    }
+
+    #[test]
+    fn a_repair_is_that_of_its_heads_its_mode_and_its_text() {
+        let run = Spec::default();
+        let mut held = Repairing { mode: RepairMode::Auto, ..Repairing::default() };
+        for head in 0..12 {
+            held.add(made(head, RepairMode::Auto, &run));
+        }
+        let kept = |head| made(head, RepairMode::Auto, &run).repair.record.kept.clone();
+        assert!(held.of(&kept(0), &run).is_none() && held.of(&kept(11), &run).is_some());
+        assert!(held.of(&kept(11), &Spec { batches: Some(3), ..Spec::default() }).is_none());
+        held.mode = RepairMode::Stream;
+        assert!(held.of(&kept(11), &run).is_none());
+        let before = held.revision;
+        held.begin(RepairMode::Auto);
+        assert!(held.of(&kept(11), &run).is_none() && held.revision > before);
+    }
+}

@@ -1,0 +1,197 @@
+//! Repair of the plan: the switch, what was found out, quality with and without, the bars of every layer.
+
+use std::sync::Arc;
+
+use eframe::egui::{ComboBox, Grid, ProgressBar, RichText, Ui, vec2};
+
+use crate::chart::{Picture, RepairBars, Unit};
+use crate::error::{Error, Result};
+use crate::evaluation::Quality;
+use crate::gui::action::Action;
+use crate::gui::command::Command;
+use crate::gui::context::Cx;
+use crate::gui::jobs::JobKind;
+use crate::gui::messages::sentence;
+use crate::gui::state::State;
+use crate::gui::views::shown::Draw;
+use crate::gui::widgets::{PlotView, command_button, heading, note};
+use crate::repair::{Repair, RepairMode, explained};
+use crate::task::Ticket;
+
+/// What repair does.
+const MEANING: &str =
+    "The heads that stay get new output projections that say what the others added; nothing is trained";
+
+/// Height of the bars with their legend.
+const BARS: f32 = 230.0;
+
+/// Ways to repair that can be chosen, with what they do.
+const MODES: [(RepairMode, &str); 4] = [
+    (RepairMode::Auto, "Whichever of none, refit and stream does best on held-out batches"),
+    (RepairMode::Refit, "Least squares of every layer by itself, on what it puts out in the whole model"),
+    (
+        RepairMode::Stream,
+        "Layer after layer on what the pruned model hands it, so that later ones mend what earlier ones lost",
+    ),
+    (RepairMode::Scale, "One factor for each kept head"),
+];
+
+/// The switch, the way, and the button.
+pub(super) fn choice_ui(ui: &mut Ui, cx: Cx<'_>) {
+    let (state, theme) = (cx.state, cx.theme);
+    ui.add_space(4.0);
+    let mut is_on = state.repairing.is_on();
+    ui.horizontal(|ui| {
+        if ui.checkbox(&mut is_on, "Repair").on_hover_text(MEANING).changed() {
+            cx.send(Action::SetRepair(if is_on { RepairMode::Auto } else { RepairMode::None }));
+        }
+        if !state.repairing.is_on() {
+            return;
+        }
+        let now = state.repairing.mode;
+        let combo = ComboBox::from_id_salt("repair mode").selected_text(now.name()).width(70.0).show_ui(ui, |ui| {
+            for (mode, text) in MODES {
+                if ui.selectable_label(mode == now, mode.name()).on_hover_text(text).clicked() {
+                    cx.send(Action::SetRepair(mode));
+                }
+            }
+        });
+        ui.ctx().accesskit_node_builder(combo.response.id, |node| node.set_label("Way to repair"));
+        match (state.jobs.get(JobKind::Repair), state.repair_now()) {
+            (Some(job), _) => {
+                let share = job.progress.fraction().unwrap_or(0.0) as f32;
+                ui.add(ProgressBar::new(share).desired_width(70.0).fill(theme.accent));
+                if ui.button("Cancel").clicked() {
+                    cx.send(Action::Cancel(JobKind::Repair));
+                }
+            }
+            (None, Some(_)) => note(ui, theme, "done"),
+            (None, None) => {
+                command_button(ui, cx, Command::Repair, "Repair now");
+            }
+        }
+    });
+    match state.jobs.get(JobKind::Repair) {
+        Some(job) => note(ui, theme, job.words()),
+        None => note(ui, theme, MEANING),
+    }
+}
+
+/// What came of it, where the plan was repaired.
+pub(super) fn result_ui(ui: &mut Ui, cx: Cx<'_>) {
+    if let Some(repair) = cx.state.repair_now().filter(|_| cx.state.repairing.is_on()) {
+        heading(ui, cx.theme, "Repair");
+        made_ui(ui, cx, repair);
+    }
+}
+
+/// What a repair came to.
+fn made_ui(ui: &mut Ui, cx: Cx<'_>, repair: &Repair) {
+    let (record, theme) = (&repair.record, cx.theme);
+    let text = match record.mode {
+        RepairMode::None => "Left as it is: no way of repair did better on held-out batches".to_owned(),
+        mode => format!("By {mode}, on {} tokens of {}", Unit::Count.format(record.tokens as f64), record.input),
+    };
+    ui.label(RichText::new(text).color(theme.ink));
+    if !record.measured.is_empty() {
+        Grid::new("tried").num_columns(3).spacing([14.0, 2.0]).show(ui, |ui| {
+            let has_loss = record.measured.iter().any(|tried| tried.loss.is_some());
+            for title in ["on held-out batches", if has_loss { "loss per token" } else { "" }, "cosine"] {
+                ui.label(RichText::new(title).small().color(theme.muted));
+            }
+            ui.end_row();
+            for tried in &record.measured {
+                let is_best = tried.mode == record.mode;
+                let write = |text: String| if is_best { RichText::new(text).strong() } else { RichText::new(text) };
+                ui.label(write(if tried.mode == RepairMode::None {
+                    "no repair".to_owned()
+                } else {
+                    tried.mode.to_string()
+                }));
+                ui.label(write(tried.loss.map(|loss| Unit::Plain.format(loss)).unwrap_or_default()));
+                ui.label(write(Unit::Plain.format(tried.cosine)));
+                ui.end_row();
+            }
+        });
+    }
+    for text in &record.notes {
+        ui.label(RichText::new(sentence(text)).small().color(theme.warning));
+    }
+}
+
+/// Quality of the plan without repair and with it, side by side.
+pub(super) fn quality_ui(ui: &mut Ui, cx: Cx<'_>) {
+    let (state, theme) = (cx.state, cx.theme);
+    let Some(plan) = state.legal_plan().filter(|_| state.repairing.is_on()) else { return };
+    let (Some(masked), Some(repaired)) = (state.measured_as(plan, false), state.measured_as(plan, true)) else {
+        return;
+    };
+    heading(ui, theme, "With repair and without");
+    let predicts = masked.comparison.before.perplexity.is_some();
+    Grid::new("with and without").num_columns(4).spacing([16.0, 3.0]).show(ui, |ui| {
+        let titles: &[&str] = if predicts { &["", "loss per token", "perplexity", "cosine"] } else { &["", "cosine"] };
+        for title in titles {
+            ui.label(RichText::new(*title).small().color(theme.muted));
+        }
+        ui.end_row();
+        let mut row = |name: &str, quality: &Quality, cosine: f64| {
+            let number = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), |v| Unit::Plain.format(v));
+            ui.label(RichText::new(name).color(theme.muted));
+            if predicts {
+                ui.label(number(quality.loss_per_token));
+                ui.label(RichText::new(number(quality.perplexity)).strong());
+            }
+            ui.label(Unit::Plain.format(cosine));
+            ui.end_row();
+        };
+        row("whole model", &masked.comparison.before, 1.0);
+        row("masked", &masked.comparison.after, masked.comparison.similarity.mean_cosine);
+        let name = match repaired.repair {
+            Some(RepairMode::None) | None => "repaired: left as it is".to_owned(),
+            Some(mode) => format!("repaired by {mode}"),
+        };
+        row(&name, &repaired.comparison.after, repaired.comparison.similarity.mean_cosine);
+    });
+}
+
+/// What every layer loses, where that is the picture.
+pub(super) fn bars_ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
+    let Some(Picture::Repair(bars)) = picture else {
+        note(ui, cx.theme, "Working out what each layer loses");
+        return;
+    };
+    if bars.rows.is_empty() {
+        note(ui, cx.theme, "Every layer keeps all of its heads");
+        return;
+    }
+    PlotView::new(&bars.plot(), vec2(ui.available_width(), BARS)).show(ui, cx.theme);
+    if let Some(text) = bars.summary() {
+        note(ui, cx.theme, text);
+    }
+    for text in &bars.caption.notes {
+        note(ui, cx.theme, text.as_str());
+    }
+}
+
+/// Whether there is something to tell of every layer: a repair, or second moments to foretell one.
+pub(super) fn has_bars(state: &State) -> bool {
+    let has_moments = state.results.as_ref().is_some_and(|results| results.moments.is_some());
+    state.legal_plan().is_some() && (has_moments || state.repair_now().is_some())
+}
+
+/// What makes the bars: of the repair, where it was made, else of what a refit would leave.
+pub(super) fn picture(state: &State) -> Result<Draw> {
+    if let Some(repair) = state.repair_now().filter(|repair| repair.record.mode != RepairMode::None) {
+        let repair = Arc::clone(repair);
+        return Ok(Box::new(move || Ok(Picture::Repair(RepairBars::of(&repair)))));
+    }
+    let missing = || Error::new("there are no second moments to draw").hint("run with second moments");
+    let moments = state.results.as_ref().and_then(|results| results.moments.as_ref()).ok_or_else(missing)?;
+    let (moments, plan) = (Arc::clone(&moments.moments), state.legal_plan().ok_or_else(missing)?.clone());
+    let model = state.model.as_ref().map(|m| m.facts.name.clone()).unwrap_or_default();
+    let subtitle = format!("{model} · {} · {}", state.draft.now().active().name, moments.input);
+    Ok(Box::new(move || {
+        let found = explained(&moments, &plan, &Ticket::default())?;
+        Ok(Picture::Repair(RepairBars::foretold(subtitle, &found, &plan.kept)))
+    }))
+}

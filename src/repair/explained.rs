@@ -1,0 +1,119 @@
+//! What the heads that stay can say of each layer, known from second moments alone.
+
+use std::collections::BTreeMap;
+
+use faer::{Mat, Side};
+use rayon::prelude::*;
+
+use super::dense::dense;
+use super::document::SiteRepair;
+use super::projection::{Basis, OutputProjection, Ridge, UNTRIED};
+use super::refit::refit_site;
+use crate::analysis::{Moments, SharedMoments, SiteMoments};
+use crate::error::{Error, Result};
+use crate::network::Site;
+use crate::plan::{Explained, Plan};
+use crate::task::Ticket;
+
+/// What a refit would leave of every layer that loses heads under `plan`, fitted on one half of the batches and judged on
+/// the other. No weights are read: errors depend on the output projection by `W W^T` alone, which is among the moments.
+///
+/// # Errors
+///
+/// The plan names heads that the layers do not have, or the work is cancelled.
+pub fn explained(moments: &Moments, plan: &Plan, ticket: &Ticket) -> Result<BTreeMap<Site, SiteRepair>> {
+    let classes = moments.shared()?;
+    let of = |class: &SharedMoments| -> Result<Vec<(Site, SiteRepair)>> {
+        ticket.check()?;
+        let own = &class.moments;
+        let Some(first) = class.sites.first().copied() else { return Ok(Vec::new()) };
+        let kept = plan.kept_at(first, own.heads);
+        if kept.len() >= own.heads {
+            return Ok(Vec::new());
+        }
+        if let Some(head) = kept.iter().find(|head| **head >= own.heads) {
+            return Err(Error::new(format!("{first} has no head {head}")));
+        }
+        let (_, report) =
+            refit_site(own, &stand_in(own)?, &kept, Ridge::Fixed(UNTRIED), Basis::Even).map_err(|e| e.within(first))?;
+        Ok(class.sites.iter().map(|site| (*site, report)).collect())
+    };
+    let found: Vec<_> = classes.par_iter().map(of).collect::<Result<_>>()?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// The shares that a plan tells of: see [`explained`].
+pub fn shares(sites: &BTreeMap<Site, SiteRepair>) -> BTreeMap<Site, Explained> {
+    let of = |site: &SiteRepair| Explained {
+        masked: 1.0 - site.masked,
+        calibration: 1.0 - site.fitted,
+        held_out: site.held_out.map(|error| 1.0 - error),
+    };
+    sites.iter().map(|(site, report)| (*site, of(report))).collect()
+}
+
+/// A projection with the same products `L L^T = W W^T`: all errors under it are those under `W`.
+fn stand_in(moments: &SiteMoments) -> Result<OutputProjection> {
+    let mut products = dense(&moments.output, 1.0);
+    let dim = products.nrows();
+    let mean = (0..dim).map(|i| products[(i, i)]).sum::<f64>() / dim.max(1) as f64;
+    // Where the branch is wider than the stream some products are zero, which rounding makes negative.
+    let room = if mean > 0.0 { 1e-10 * mean } else { 1.0 };
+    for i in 0..dim {
+        products[(i, i)] += room;
+    }
+    let factor =
+        products.llt(Side::Lower).map_err(|_| Error::new("the output projection holds numbers that are not finite"))?;
+    let lower = factor.L();
+    Ok(OutputProjection {
+        weight: Mat::from_fn(dim, dim, |i, j| if j <= i { lower[(i, j)] } else { 0.0 }),
+        bias: moments.output_bias.then(|| vec![0.0; dim]),
+        head_dim: moments.head_dim,
+        kv_heads: moments.kv_heads,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::TestSite;
+    use super::*;
+    use crate::analysis::ModelInfo;
+
+    #[test]
+    fn errors_without_the_weights_are_those_with_them() {
+        for with_bias in [false, true] {
+            let case = TestSite::new(5, 3, with_bias, 4);
+            let site: Site = "encoder.0".parse().unwrap();
+            let moments = Moments {
+                model: ModelInfo::default(),
+                input: String::new(),
+                batches: 2,
+                sites: BTreeMap::from([(site, case.moments())]),
+            };
+            let old = OutputProjection {
+                weight: case.weight.clone(),
+                bias: with_bias.then(|| vec![0.0; case.weight.ncols()]),
+                head_dim: 3,
+                kv_heads: 5,
+            };
+            for kept in [vec![0, 1, 3], vec![4], vec![1, 2, 3, 4]] {
+                let mut plan = Plan::default();
+                plan.kept.set(site, kept.iter().copied());
+                let found = explained(&moments, &plan, &Ticket::default()).unwrap()[&site];
+                let (_, expected) =
+                    refit_site(&case.moments(), &old, &kept, Ridge::Fixed(UNTRIED), Basis::Even).unwrap();
+                let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{kept:?}: {a} {b}");
+                close(found.masked, expected.masked);
+                close(found.fitted, expected.fitted);
+                close(found.held_out.unwrap(), expected.held_out.unwrap());
+                let told = shares(&BTreeMap::from([(site, found)]))[&site];
+                assert_eq!(told.held_out, Some(found.explained()));
+            }
+            // A layer that keeps every head has nothing to explain.
+            assert!(explained(&moments, &Plan::default(), &Ticket::default()).unwrap().is_empty());
+            let mut wrong = Plan::default();
+            wrong.kept.set(site, [0, 9]);
+            assert!(explained(&moments, &wrong, &Ticket::default()).is_err());
+        }
+    }
+}

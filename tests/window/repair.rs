@@ -1,0 +1,168 @@
+//! Repair in the window: the switch, what it measures, what it writes, and the choice by reconstruction.
+
+use eframe::egui::accesskit::{Role, Toggled};
+use eframe::egui::{Key, Modifiers};
+use egui_kittest::kittest::{NodeT, Queryable};
+use pillars::analysis::{Document, baseline};
+use pillars::chart::Picture;
+use pillars::gui::View;
+use pillars::plan::{Amount, Method};
+use pillars::pruning::{RECORD, Report};
+use pillars::repair::{Repair, RepairMode};
+use pillars::workspace::Proposal;
+
+use crate::desk::Desk;
+
+impl Desk {
+    /// Opens a list and chooses an entry of it.
+    fn pick(&mut self, list: &str, entry: &str) {
+        self.harness.get_by_role_and_label(Role::ComboBox, list).click();
+        self.harness.run();
+        self.click(entry);
+    }
+
+    /// Lets the votes choose in place of reconstruction.
+    pub fn votes(&mut self) {
+        self.chord(Modifiers::COMMAND, Key::Num5);
+        self.harness.get_by_label("Use the votes").click();
+        self.harness.run_ok();
+        self.settle();
+    }
+}
+
+/// A repair by refit of the plan that reconstruction proposes, with the prune view in front.
+fn repaired() -> Desk {
+    let mut desk = Desk::with_results("bert");
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.pick("Way to repair", "refit");
+    desk.command("repair the plan");
+    desk.settle();
+    desk
+}
+
+#[test]
+fn a_model_that_was_not_trained_here_is_planned_by_reconstruction_with_votes_one_click_away() {
+    let mut desk = Desk::with_results("bert");
+    let proposal = |desk: &Desk| desk.state().draft.now().active().proposal.clone().unwrap();
+    assert_eq!(proposal(&desk), Proposal { method: Method::Reconstruction, amount: Amount::Ratio(0.7), seed: 0 });
+    assert_eq!(desk.state().repairing.mode, RepairMode::Auto);
+    assert_eq!(desk.state().plan().unwrap().method, "reconstruction");
+    let whole = desk.state().kept_heads().1;
+    assert!(desk.kept() as f64 <= 0.7 * whole as f64 + 0.5 && desk.kept() > 0, "{}", desk.kept());
+    // Nobody had a hand in it yet.
+    assert!(!desk.state().has_chosen());
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.votes();
+    assert_eq!(proposal(&desk).method, Method::Votes);
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    desk.settle();
+    assert_eq!(
+        (proposal(&desk).method, desk.state().plan().unwrap().method.as_str()),
+        (Method::Reconstruction, "reconstruction")
+    );
+}
+
+#[test]
+fn every_head_says_how_much_the_others_can_say_for_it() {
+    let mut desk = Desk::with_results("bert");
+    let head = desk.head("encoder.1", 2);
+    desk.click_head(head, Modifiers::NONE);
+    let found = &desk.state().results.as_ref().unwrap().analysis;
+    let share = found.site(head.site).unwrap().baselines[baseline::REPLACEABILITY].values[2];
+    let text = format!("The other heads of this layer can say {}", pillars::chart::Unit::Share.format(share));
+    assert!(desk.shows(&text), "{text}");
+}
+
+#[test]
+fn a_repair_shows_what_each_layer_loses_and_saves_the_same() {
+    let mut desk = repaired();
+    let record = desk.state().repair_now().expect("the plan is repaired").record.clone();
+    assert_eq!(record.mode, RepairMode::Refit);
+    let saved = desk.same(View::Prune);
+    let Picture::Repair(bars) = &saved else { panic!("{saved:?}") };
+    assert_eq!(bars.rows.len(), record.sites.len());
+    assert!(!bars.rows.is_empty() && bars.rows.iter().all(|row| row.found == record.sites[&row.site]));
+    crate::same::holds_its_numbers(&saved);
+    // Another plan: what a refit would leave of it is told before it is repaired.
+    desk.votes();
+    assert!(desk.state().repair_now().is_none());
+    desk.click("What each layer loses");
+    desk.settle();
+    desk.rest();
+    let Picture::Repair(bars) = desk.same(View::Prune) else { panic!() };
+    assert!(bars.caption.title.contains("would"));
+    let plan = desk.state().legal_plan().unwrap();
+    assert!(bars.rows.iter().all(|row| plan.kept.get(row.site).map(<[usize]>::len) == Some(row.kept)));
+}
+
+#[test]
+fn quality_is_told_with_repair_and_without() {
+    let mut desk = Desk::with_results("bert");
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.press(Key::F6);
+    desk.settle();
+    let plan = desk.state().legal_plan().unwrap().clone();
+    let [masked, mended] = [false, true].map(|with| desk.state().measured_as(&plan, with).cloned());
+    let (masked, mended) = (masked.expect("masked"), mended.expect("repaired"));
+    assert_eq!(
+        (masked.repair, masked.comparison.before.loss_per_token),
+        (None, mended.comparison.before.loss_per_token)
+    );
+    assert!(mended.repair.is_some());
+    // Auto says what it measured, and takes the best.
+    let record = &desk.state().repair_now().unwrap().record;
+    assert_eq!(record.measured.len(), 3);
+    let least = record.measured.iter().min_by(|a, b| a.loss.unwrap().total_cmp(&b.loss.unwrap())).unwrap();
+    assert_eq!(mended.repair, Some(least.mode));
+    assert!(desk.shows("With repair and without"));
+    // Switched off, the masked model is what counts.
+    assert_eq!(desk.state().measured_now().unwrap().repair, mended.repair);
+    let switch = desk.harness.get_by_role_and_label(Role::CheckBox, "Repair");
+    assert_eq!(switch.accesskit_node().toggled(), Some(Toggled::True));
+    switch.click();
+    desk.harness.run_ok();
+    assert_eq!(desk.state().measured_now().unwrap().repair, None);
+    assert!(!desk.shows("With repair and without"));
+}
+
+#[test]
+fn curves_show_every_method_with_repair_and_without() {
+    let mut desk = Desk::with_results("bert");
+    desk.command("measure the quality curve");
+    desk.settle();
+    let curves = desk.state().curves.clone().unwrap();
+    let repaired: Vec<_> = curves.series().into_iter().filter(|s| s.repair == RepairMode::Refit).collect();
+    let masked: Vec<_> = curves.series().into_iter().filter(|s| s.repair == RepairMode::None).collect();
+    assert_eq!(repaired.len(), masked.len());
+    assert!(repaired.iter().any(|s| s.ranking.method == Method::Reconstruction));
+    assert!(repaired.iter().any(|s| s.ranking.method == Method::Random));
+}
+
+#[test]
+fn an_export_has_the_repair_and_its_record_says_so() {
+    let mut desk = repaired();
+    let out = desk.folder.path().join("smaller");
+    desk.type_path((Modifiers::COMMAND, Key::E), &out);
+    desk.settle();
+    let report = Report::read(&out.join(RECORD)).unwrap_or_else(|e| panic!("{e}: {}", desk.messages()));
+    let mended = report.repair.expect("the record tells of the repair");
+    assert_eq!((mended.mode, &mended.kept), (RepairMode::Refit, &desk.state().legal_plan().unwrap().kept));
+    assert_eq!(report.measured.unwrap().repair, Some(RepairMode::Refit));
+    let written = Repair::read(&out.join("pillars-repair.safetensors")).unwrap();
+    assert_eq!(written.record.sites, desk.state().repair_now().unwrap().record.sites);
+    assert!(desk.messages().contains("masked and repaired model"), "{}", desk.messages());
+}
+
+#[test]
+fn work_comes_back_with_the_way_of_repair() {
+    let mut desk = repaired();
+    let kept = desk.state().legal_plan().unwrap().kept.clone();
+    desk.harness.run();
+    let mut desk = desk.reopen();
+    assert_eq!(desk.state().repairing.mode, RepairMode::Refit);
+    assert_eq!(desk.state().legal_plan().unwrap().kept, kept);
+    // Second moments do not come back: reconstruction says what to do.
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    assert!(desk.state().results.as_ref().unwrap().moments.is_none());
+    assert_eq!(desk.state().plan().unwrap().method, "reconstruction");
+}
