@@ -195,7 +195,7 @@ fn attentions(criterion: &mut Criterion) {
     for causal in [false, true] {
         let visibility = Visibility::new((sequences(), LENGTH, LENGTH), causal, None, [&real, &real]);
         let mask = causal.then(|| visibility.additive(DType::F32, &Device::Cpu).unwrap());
-        let scoring = Scoring { scale, soft_cap: None, bias: None, visibility: &visibility };
+        let scoring = Scoring { scale, soft_cap: None, bias: None, sinks: None, visibility: &visibility };
         let plain = |q: &Tensor| plain_attention(q, &k, &v, scale, mask.as_ref());
         let ours = |q: &Tensor, keep| attention(q, &k, &v, &scoring, keep).unwrap().output;
         let name = if causal { "causal attention" } else { "attention" };

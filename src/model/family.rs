@@ -30,7 +30,7 @@ pub struct Family {
     pub ragged: Option<&'static [RaggedNeed]>,
 }
 
-/// Module or role, tensor name without the family's prefix, layout. `{i}` stands for a layer. Where the left side is a
+/// Module or role, tensor name without the family's prefix, layout. `{i}` stands for a layer, `{e}` for an expert. Where the left side is a
 /// module, the right side is the stem that `.weight` and `.bias` follow.
 pub(super) type Name = (&'static str, &'static str, TensorLayout);
 
@@ -39,6 +39,9 @@ const MOST_LAYERS: usize = 4096;
 const MOST_HEADS: usize = 4096;
 const WIDEST_HEAD: usize = 8192;
 const WIDEST: usize = 1 << 20;
+const MOST_EXPERTS: usize = 4096;
+/// Of all layers together.
+const MOST_EXPERTS_IN_ALL: usize = 1 << 16;
 
 /// What a family reads its spec from.
 pub struct ConfigReader<'a> {
@@ -56,32 +59,37 @@ impl ConfigReader<'_> {
         self.config.architecture().is_none_or(names_head)
     }
 
+    /// Calls `read` with the configuration in which keys that are absent have the values that their class gives them.
+    pub fn with_defaults<R>(&self, defaults: &Value, read: impl FnOnce(&ConfigReader<'_>) -> Result<R>) -> Result<R> {
+        let mut keys = self.config.value().as_object().cloned().unwrap_or_default();
+        for (key, value) in defaults.as_object().into_iter().flatten() {
+            keys.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+        read(&ConfigReader { config: &Config::new(self.config.path(), keys), has: self.has, tensors: self.tensors })
+    }
+
     /// Calls `read` with what `section` of the configuration says, or all of it where there is no such section (as before
     /// models of several kinds had one). What is said of the whole counts inside too; keys that are nowhere have the
     /// values that their class gives them.
     pub fn within<R>(
         &self,
         section: &str,
-        defaults: &[(&str, usize)],
+        defaults: &Value,
         read: impl FnOnce(&ConfigReader<'_>) -> Result<R>,
     ) -> Result<R> {
         const TIED: &str = "tie_word_embeddings";
-        let inner = self.config.section(section);
-        let mut keys = inner.as_ref().unwrap_or(self.config).value().as_object().cloned().unwrap_or_default();
-        for (key, size) in defaults {
-            keys.entry(*key).or_insert_with(|| Value::from(*size));
-        }
-        if inner.is_some() {
-            let whole = [TIED, "architectures"].map(|key| (key, self.config.get(key)));
-            for (key, value) in whole.into_iter().filter_map(|(key, value)| Some((key, value?.clone()))) {
-                // Where one of them ties the head to the token table, it is tied.
-                let said = keys.get(key) == Some(&Value::Bool(true));
-                if !(key == TIED && said) {
-                    keys.insert(key.to_owned(), value);
-                }
+        let Some(inner) = self.config.section(section) else { return self.with_defaults(defaults, read) };
+        let mut keys = inner.value().as_object().cloned().unwrap_or_default();
+        let whole = [TIED, "architectures"].map(|key| (key, self.config.get(key)));
+        for (key, value) in whole.into_iter().filter_map(|(key, value)| Some((key, value?.clone()))) {
+            // Where one of them ties the head to the token table, it is tied.
+            let said = keys.get(key) == Some(&Value::Bool(true));
+            if !(key == TIED && said) {
+                keys.insert(key.to_owned(), value);
             }
         }
-        read(&ConfigReader { config: &Config::new(self.config.path(), keys), has: self.has, tensors: self.tensors })
+        let config = Config::new(self.config.path(), keys);
+        ConfigReader { config: &config, has: self.has, tensors: self.tensors }.with_defaults(defaults, read)
     }
 
     /// Width of the residual stream, by any of its names.
@@ -148,6 +156,15 @@ impl ConfigReader<'_> {
     /// Passes over layers that may be shared.
     pub fn passes(&self) -> Result<usize> {
         self.bounded(&["num_hidden_layers"], 1, MOST_LAYERS)
+    }
+
+    /// Experts of each of `layers` layers under one of `keys`.
+    pub fn experts_at(&self, keys: &[&str], layers: usize) -> Result<usize> {
+        let experts = self.bounded(keys, 1, MOST_EXPERTS)?;
+        if experts * layers > MOST_EXPERTS_IN_ALL {
+            return Err(self.config.unsupported(format!("{experts} experts in each of {layers} layers are too many")));
+        }
+        Ok(experts)
     }
 
     /// Inner width of the feed-forward part, by any of its names; four times `width` where it has none.
@@ -217,12 +234,13 @@ impl Family {
     pub(super) fn names_of(&self, config: &Config, role: Role) -> impl Iterator<Item = (String, TensorLayout)> {
         let (whole, stem) = (role.pattern(), role.module.pattern());
         let layer = role.module.layer().map(|(_, layer)| layer.to_string()).unwrap_or_default();
+        let expert = role.module.expert().map(|expert| expert.to_string()).unwrap_or_default();
         (self.names)(config).iter().flat_map(|part| part.iter()).filter_map(move |(pattern, name, layout)| {
-            let name = name.replace("{i}", &layer);
+            let named = || name.replace("{i}", &layer).replace("{e}", &expert);
             if *pattern == whole {
-                Some((name, *layout))
+                Some((named(), *layout))
             } else if *pattern == stem {
-                Some((role.named_after(&name), *layout))
+                Some((role.named_after(&named()), *layout))
             } else {
                 None
             }
@@ -257,6 +275,15 @@ pub(super) fn spec_of(family: &Family, reading: &ConfigReader<'_>) -> Result<Net
     let config = reading.config;
     let mut spec = (family.spec)(reading)?;
     check_sizes(&spec, config)?;
+    let stacks = [&spec.encoder, &spec.decoder].into_iter().flatten();
+    if !stacks.flat_map(|stack| &stack.layers).any(|layer| layer.experts.is_some()) {
+        for key in ["num_local_experts", "num_experts", "n_routed_experts"] {
+            if config.size_or(key, 0)? > 1 {
+                let what = format!("'{key}' is there: {} is not known as a mixture of experts", family.title);
+                return Err(config.unsupported(what));
+            }
+        }
+    }
     // Embedding models made from decoders: transformers reads this key, of every decoder, when it builds its masks.
     if let Some(decoder) = spec.decoder.as_mut().filter(|_| config.get("is_causal") == Some(&Value::Bool(false))) {
         for attention in decoder.layers.iter_mut().map(|layer| &mut layer.attention) {

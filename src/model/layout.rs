@@ -17,6 +17,8 @@ pub enum Part {
     Sliced(Projection),
     /// The first (0) or second (1) half.
     Half(usize),
+    /// Every second row, from the first (0) or second (1).
+    Alternate(usize),
 }
 
 /// Slices of heads in [`Part::Sliced`]: as many as devices that CodeGen was trained on.
@@ -29,22 +31,29 @@ pub struct TensorLayout {
     pub transposed: bool,
     /// Which rows (columns where transposed).
     pub part: Part,
+    /// Stored with the same of all other experts in one tensor, along its first axis (GPT-OSS).
+    pub stacked: bool,
 }
 
 impl TensorLayout {
     /// A tensor of its own.
-    pub const PLAIN: Self = Self { transposed: false, part: Part::Whole };
+    pub const PLAIN: Self = Self { transposed: false, part: Part::Whole, stacked: false };
     /// A tensor of its own, `[in, out]`.
-    pub const TRANSPOSED: Self = Self { transposed: true, part: Part::Whole };
+    pub const TRANSPOSED: Self = Self { transposed: true, part: Part::Whole, stacked: false };
 
     /// A part of a tensor.
     pub const fn part(part: Part) -> Self {
-        Self { transposed: false, part }
+        Self { transposed: false, part, stacked: false }
     }
 
     /// A part of a tensor stored as `[in, out]`.
     pub const fn transposed_part(part: Part) -> Self {
-        Self { transposed: true, part }
+        Self { transposed: true, part, stacked: false }
+    }
+
+    /// A part of every expert's matrix, stored as `[in, out]` with those of all experts.
+    pub const fn stacked(part: Part) -> Self {
+        Self { transposed: true, part, stacked: true }
     }
 }
 
@@ -53,7 +62,7 @@ impl Part {
     pub fn rows(self, projection: Projection, spec: &AttentionSpec, head: usize) -> Range<usize> {
         let (d, each) = (spec.head_dim, spec.queries_per_kv());
         let first = match self {
-            Self::Whole | Self::Half(_) => head * d,
+            Self::Whole | Self::Half(_) | Self::Alternate(_) => head * d,
             Self::Block(Projection::Query | Projection::Output) => head * d,
             Self::Block(Projection::Key) => (spec.heads + head) * d,
             Self::Block(Projection::Value) => (spec.heads + spec.kv_heads + head) * d,

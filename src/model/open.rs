@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::family::spec_of;
 use super::kept::{apply_kept, read_kept};
-use super::stored::{StoredRole, attention_of_role, rows_of, stored_shape};
+use super::stored::{StoredRole, attention_of_role, stored_shape};
 use super::{ConfigReader, Family, Part, TensorLayout};
 use crate::checkpoint::{Checkpoint, Config, Stored};
 use crate::error::{Error, Result};
@@ -158,9 +158,12 @@ impl Model {
             };
             let projection = module.heads_of();
             let part = place.layout.part;
-            // Weights `[heads, d]` of a norm lie along their first axis head by head, a row each.
-            let by_row =
-                matches!(module, AttentionModule::QueryNorm | AttentionModule::KeyNorm) && place.shape.len() > 1;
+            // Weights `[heads, d]` of a norm lie along their first axis head by head, a row each, sinks a number each.
+            let by_row = match module {
+                AttentionModule::QueryNorm | AttentionModule::KeyNorm => place.shape.len() > 1,
+                AttentionModule::Sinks | AttentionModule::GridBias => true,
+                AttentionModule::Projection(_) | AttentionModule::PositionKey | AttentionModule::PositionQuery => false,
+            };
             let rows = |h: usize| if by_row { h..h + 1 } else { part.rows(projection, spec, h) };
             let ranges = (0..spec.heads_of(projection)).map(rows).collect();
             let tensor = found.entry(&place.name).or_insert_with(|| HeadTensor {
@@ -196,11 +199,6 @@ fn stored_name(checkpoint: &Checkpoint, family: &Family, name: &str) -> Option<S
 
 /// Refuses what no family here can have, whatever its other keys say.
 fn check_supported(config: &Config) -> Result<()> {
-    for key in ["num_local_experts", "num_experts", "n_routed_experts"] {
-        if config.size_or(key, 0)? > 1 {
-            return Err(config.unsupported(format!("'{key}' is there: mixtures of experts are not supported")));
-        }
-    }
     if config.flag_or("add_cross_attention", false)? {
         return Err(config.unsupported(
             "'add_cross_attention' is true: a decoder that reads another model's encoder is not supported",
@@ -284,10 +282,9 @@ fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Resul
             head.ok_or(error)
         })?;
         let info = checkpoint.required(&name)?;
-        let rows = rows_of(spec, role, &shape, layout);
         let expected = stored_shape(spec, role, &shape, layout);
         let count = shape.iter().try_fold(1u64, |n, d| n.checked_mul(*d as u64));
-        let same_count = layout.part == Part::Whole && Some(info.elements()) == count;
+        let same_count = layout.part == Part::Whole && !layout.stacked && Some(info.elements()) == count;
         // Leading axes of one (class tokens, position tables) are written in several ways.
         let squeezed = |s: &[usize]| s.iter().copied().filter(|d| *d != 1).collect::<Vec<_>>();
         if info.shape != expected && !(same_count && squeezed(&info.shape) == squeezed(&expected)) {
@@ -303,7 +300,7 @@ fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Resul
                 Error::new(format!("tensor '{name}' holds {}, not floats", info.stored.name())).at(checkpoint.folder())
             );
         }
-        places.insert(role, StoredRole { name, layout, rows, shape });
+        places.insert(role, StoredRole::new(spec, role, shape, name, layout));
     }
     Ok(places)
 }

@@ -1,12 +1,12 @@
 //! From roles back to stored tensors: the inverse of reading, for checkpoints that are written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{Device, Tensor};
 
 use super::family::spec_of;
-use super::stored::{StoredRole, rows_of, stored_shape};
-use super::{ConfigReader, Family, Model};
+use super::stored::{StoredRole, stored_shape};
+use super::{ConfigReader, Family, Model, Part};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 use crate::network::{NetworkSpec, Role, roles};
@@ -54,8 +54,7 @@ impl Storage {
                 .name_to_write(config, role)
                 .ok_or_else(|| Error::new(format!("the {} family has no name for '{role}'", family.model_type)))?;
             shapes.insert(name.clone(), stored_shape(&spec, role, &shape, layout));
-            let rows = rows_of(&spec, role, &shape, layout);
-            places.push((role, StoredRole { name, layout, rows, shape }));
+            places.push((role, StoredRole::new(&spec, role, shape, name, layout)));
         }
         Ok((spec, Self { places: in_order(places), shapes }))
     }
@@ -87,46 +86,66 @@ impl Storage {
     /// The stored tensor `name` put together from the tensors of its roles, contiguous on the processor, in their type.
     pub fn assemble(&self, name: &str, get: &dyn Fn(Role) -> Result<Tensor>) -> Result<Tensor> {
         let shape = self.shapes.get(name).ok_or_else(|| Error::new(format!("there is no tensor '{name}'")))?;
-        // Pieces by their first row; roles that read the same rows count once.
-        let mut pieces: BTreeMap<usize, Tensor> = BTreeMap::new();
-        let mut transposed = false;
-        for (role, place) in self.places.iter().filter(|(_, p)| p.name == name) {
-            transposed = place.layout.transposed && shape.len() == 2;
-            if pieces.contains_key(&place.block().1) {
-                continue;
-            }
-            let tensor = get(*role)?.to_device(&Device::Cpu)?;
-            if tensor.dims() != place.shape.as_slice() {
-                return Err(Error::new(format!("'{role}' is {:?} where {:?} is stored", tensor.dims(), place.shape)));
-            }
-            match &place.rows {
-                None => {
-                    pieces.insert(0, tensor);
-                }
-                Some(ranges) => {
-                    let mut from = 0;
-                    for range in ranges {
-                        pieces.insert(range.start, tensor.narrow(0, from, range.len())?);
-                        from += range.len();
-                    }
-                }
-            }
+        let own = self.places.iter().filter(|(_, place)| place.name == name);
+        let mut slabs: BTreeMap<Option<usize>, Vec<&(Role, StoredRole)>> = BTreeMap::new();
+        for entry in own {
+            slabs.entry(entry.1.slab).or_default().push(entry);
         }
-        let mut next = 0;
-        for (first, piece) in &pieces {
-            if *first != next {
-                return Err(Error::new(format!("row {next} of tensor '{name}' belongs to no role")));
-            }
-            next += piece.dim(0)?;
-        }
-        let pieces: Vec<Tensor> = pieces.into_values().collect();
-        let whole = match pieces.as_slice() {
+        let slabs = slabs.values().map(|slab| joined(name, slab, get)).collect::<Result<Vec<_>>>()?;
+        let whole = match slabs.as_slice() {
             [one] => one.clone(),
-            several => Tensor::cat(several, 0)?,
+            several => Tensor::stack(several, 0)?,
         };
-        let turned = if transposed { whole.t()? } else { whole };
-        Ok(turned.contiguous()?.reshape(shape.as_slice())?)
+        Ok(whole.contiguous()?.reshape(shape.as_slice())?)
     }
+}
+
+/// The tensor that the roles of `places`, which make up all of it, lie in.
+fn joined(name: &str, places: &[&(Role, StoredRole)], get: &dyn Fn(Role) -> Result<Tensor>) -> Result<Tensor> {
+    // Pieces by their first row; roles that read the same rows count once.
+    let mut pieces: BTreeMap<usize, Tensor> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    let mut transposed = false;
+    for (role, place) in places {
+        if !seen.insert(place.block().1) {
+            continue;
+        }
+        let tensor = get(*role)?.to_device(&Device::Cpu)?;
+        if tensor.dims() != place.shape.as_slice() {
+            return Err(Error::new(format!("'{role}' is {:?} where {:?} is stored", tensor.dims(), place.shape)));
+        }
+        transposed = place.layout.transposed && place.shape.len() == 2;
+        match (&place.rows, place.layout.part) {
+            (_, Part::Alternate(index)) => {
+                for row in 0..tensor.dim(0)? {
+                    pieces.insert(2 * row + index, tensor.narrow(0, row, 1)?);
+                }
+            }
+            (None, _) => {
+                pieces.insert(0, tensor);
+            }
+            (Some(ranges), _) => {
+                let mut from = 0;
+                for range in ranges {
+                    pieces.insert(range.start, tensor.narrow(0, from, range.len())?);
+                    from += range.len();
+                }
+            }
+        }
+    }
+    let mut next = 0;
+    for (first, piece) in &pieces {
+        if *first != next {
+            return Err(Error::new(format!("row {next} of tensor '{name}' belongs to no role")));
+        }
+        next += piece.dim(0)?;
+    }
+    let pieces: Vec<Tensor> = pieces.into_values().collect();
+    let whole = match pieces.as_slice() {
+        [one] => one.clone(),
+        several => Tensor::cat(several, 0)?,
+    };
+    Ok(if transposed { whole.t()?.contiguous()? } else { whole })
 }
 
 fn in_order(mut places: Vec<(Role, StoredRole)>) -> Vec<(Role, StoredRole)> {

@@ -12,14 +12,30 @@ pub(super) struct StoredRole {
     pub layout: TensorLayout,
     /// Rows of the stored tensor (columns where transposed) in the order of the role; `None` for all.
     pub rows: Option<Vec<Range<usize>>>,
+    /// Which of several tensors stacked along the first axis of the stored one.
+    pub slab: Option<usize>,
     /// Shape that the network expects.
     pub shape: Vec<usize>,
 }
 
 impl StoredRole {
+    /// Where a role of `shape` lies that is stored as `name`, `layout`.
+    pub(super) fn new(spec: &NetworkSpec, role: Role, shape: Vec<usize>, name: String, layout: TensorLayout) -> Self {
+        let rows = rows_of(spec, role, &shape, layout);
+        let slab = if layout.stacked { role.module.expert() } else { None };
+        Self { name, layout, rows, slab, shape }
+    }
+
     /// Stored name and first row: roles for which this is equal are one block.
     pub(super) fn block(&self) -> (&str, usize) {
-        (&self.name, self.rows.as_ref().and_then(|rows| rows.first()).map_or(0, |range| range.start))
+        let first = match (&self.rows, self.layout.part) {
+            (_, Part::Alternate(index)) => index,
+            (Some(rows), _) => rows.first().map_or(0, |range| range.start),
+            (None, _) => 0,
+        };
+        // At most two roles share the rows of one slab.
+        let slab = 2 * self.shape.first().copied().unwrap_or(0);
+        (&self.name, self.slab.unwrap_or(0) * slab + first)
     }
 }
 
@@ -41,15 +57,22 @@ pub(super) fn attention_of_role(
     Some((sites, attention, module))
 }
 
+/// Experts of the layer of a role.
+fn experts_of_role(spec: &NetworkSpec, role: Role) -> usize {
+    let Some((stack, stored)) = role.module.layer() else { return 0 };
+    let stack = match stack {
+        StackKind::Encoder => &spec.encoder,
+        StackKind::Decoder => &spec.decoder,
+    };
+    let layer = stack.as_ref().and_then(|stack| stack.layers.iter().find(|layer| layer.stored == stored));
+    layer.and_then(|layer| layer.experts).map_or(0, |experts| experts.count)
+}
+
 /// Rows of the stored tensor that make up a role; `None` where all of them do.
-pub(super) fn rows_of(
-    spec: &NetworkSpec,
-    role: Role,
-    shape: &[usize],
-    layout: TensorLayout,
-) -> Option<Vec<Range<usize>>> {
+fn rows_of(spec: &NetworkSpec, role: Role, shape: &[usize], layout: TensorLayout) -> Option<Vec<Range<usize>>> {
     match layout.part {
-        Part::Whole => None,
+        // Every second row is taken of what is read whole.
+        Part::Whole | Part::Alternate(_) => None,
         Part::Half(index) => {
             let rows = shape.first().copied()?;
             Some(std::iter::once(index * rows..(index + 1) * rows).collect())
@@ -68,7 +91,7 @@ pub(super) fn stored_shape(spec: &NetworkSpec, role: Role, shape: &[usize], layo
     if let Some(rows) = stored.first_mut() {
         match layout.part {
             Part::Whole => {}
-            Part::Half(_) => *rows *= 2,
+            Part::Half(_) | Part::Alternate(_) => *rows *= 2,
             Part::Block(_) | Part::Interleaved(_) | Part::Sliced(_) => {
                 if let Some((_, a, _)) = attention_of_role(spec, role) {
                     *rows = (a.heads + 2 * a.kv_heads) * a.head_dim;
@@ -78,6 +101,9 @@ pub(super) fn stored_shape(spec: &NetworkSpec, role: Role, shape: &[usize], layo
     }
     if layout.transposed && stored.len() == 2 {
         stored.swap(0, 1);
+    }
+    if layout.stacked {
+        stored.insert(0, experts_of_role(spec, role));
     }
     stored
 }

@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::Model;
 use super::stored::StoredRole;
+use super::{Model, Part};
 use crate::error::{Error, Result};
 use crate::network::{Network, Role, Weights};
 
@@ -48,21 +48,39 @@ impl Reader {
     fn read(&self, place: &StoredRole) -> Result<Tensor> {
         let checkpoint = self.model.checkpoint();
         let info = checkpoint.required(&place.name)?;
-        let turned = place.layout.transposed && info.shape.len() == 2;
-        let columns: usize = info.shape.iter().skip(1).product();
-        let all = info.shape.first().copied().unwrap_or(1);
+        // The tensor itself, or one of those that are stacked in it, and its first number.
+        let (shape, from) = match place.slab {
+            Some(slab) => {
+                let own = info.shape.get(1..).unwrap_or(&[]);
+                (own, slab * own.iter().product::<usize>())
+            }
+            None => (info.shape.as_slice(), 0),
+        };
+        let turned = place.layout.transposed && shape.len() == 2;
+        let columns: usize = shape.iter().skip(1).product();
+        let all = shape.first().copied().unwrap_or(1);
         let whole = 0..if turned { columns } else { all };
         let along = joined(place.rows.clone().unwrap_or_else(|| Vec::from([whole])));
         let floats = if turned {
             // The role's rows are columns here.
             let width: usize = along.iter().map(Range::len).sum();
-            let of_row = |row: usize| along.iter().map(move |r| row * columns + r.start..row * columns + r.end);
+            let of_row = |row: usize| {
+                let first = from + row * columns;
+                along.iter().map(move |r| first + r.start..first + r.end)
+            };
             // Rows of which everything is read follow each other.
             let ranges = joined((0..all).flat_map(of_row).collect());
             checkpoint.floats(&place.name, &ranges, self.dtype)?.reshape((all, width))?.t()?.contiguous()?
         } else {
-            let ranges: Vec<_> = along.iter().map(|r| r.start * columns..r.end * columns).collect();
+            let ranges: Vec<_> = along.iter().map(|r| from + r.start * columns..from + r.end * columns).collect();
             checkpoint.floats(&place.name, &ranges, self.dtype)?
+        };
+        let floats = match place.layout.part {
+            Part::Alternate(index) => {
+                let rows = place.shape.first().copied().unwrap_or(0);
+                floats.reshape((rows, 2, ()))?.narrow(1, index, 1)?.contiguous()?
+            }
+            _ => floats,
         };
         Ok(floats.reshape(place.shape.as_slice())?.to_device(&self.device)?)
     }
@@ -87,7 +105,7 @@ impl Weights for Reader {
 
     fn rows(&self, role: Role, ranges: &[Range<usize>]) -> Result<Tensor> {
         let place = self.place(role)?;
-        if place.layout.transposed || place.rows.is_some() {
+        if place.layout.transposed || place.rows.is_some() || place.slab.is_some() {
             return crate::network::roles::rows_of(&self.get(role)?, ranges);
         }
         let [rows, width] = place.shape.as_slice() else {

@@ -4,9 +4,10 @@ use candle_core::{D, Tensor};
 
 use super::norm::Norm;
 use super::packing::Packing;
+use super::score_bias::{disentangled, grid};
 use super::{
-    AttentionModule, AttentionSpec, Module, Probe, Projection, QueryKeyNormScope, Site, SiteKind, SiteMaps, TokenMask,
-    Weights,
+    AttentionModule, AttentionSpec, DisentangledSpec, Module, Probe, Projection, QueryKeyNormScope, ScoreBias, Site,
+    SiteKind, SiteMaps, TokenMask, Weights,
 };
 use crate::error::Result;
 use crate::tensor::{Scoring, Visibility, add_shared, attention, linear, rotary, wide};
@@ -48,6 +49,8 @@ pub(super) struct Context<'a> {
     pub angles: Option<&'a Angles>,
     /// `[1 or N, H, T, S]`, already restricted to this layer's heads.
     pub bias: Option<&'a Tensor>,
+    /// Embeddings of distances, `[1, 2 span, D]`.
+    pub distances: Option<&'a Tensor>,
     pub gate: Option<&'a Tensor>,
     /// `[N, H, T, d]`, added to the gated outputs.
     pub offset: Option<&'a Tensor>,
@@ -63,6 +66,11 @@ pub struct AttentionLayer {
     output: Linear,
     query_norm: Option<Norm>,
     key_norm: Option<Norm>,
+    sinks: Option<Tensor>,
+    /// `[entries, H]`.
+    grid_bias: Option<Tensor>,
+    position_key: Option<Linear>,
+    position_query: Option<Linear>,
 }
 
 impl AttentionLayer {
@@ -74,13 +82,30 @@ impl AttentionLayer {
             let module = Module::Attention(kind, stored, part);
             spec.query_key_norm.map(|n| Norm::load(n.norm, weights, module)).transpose()
         };
+        let table = |part, wanted: bool| {
+            let role = Module::Attention(kind, stored, part).weight();
+            if wanted { weights.get(role).map(Some) } else { Ok(None) }
+        };
+        let positions = |part| {
+            let has = |(own, there): (AttentionModule, bool)| there && own == part;
+            match spec.bias {
+                ScoreBias::Disentangled(distances) if distances.own_projections().into_iter().any(has) => {
+                    Linear::load(weights, Module::Attention(kind, stored, part), true).map(Some)
+                }
+                _ => Ok(None),
+            }
+        };
         Ok(Self {
+            position_key: positions(AttentionModule::PositionKey)?,
+            position_query: positions(AttentionModule::PositionQuery)?,
             query: linear(Projection::Query, bias.query)?,
             key: linear(Projection::Key, bias.key)?,
             value: linear(Projection::Value, bias.value)?,
             output: linear(Projection::Output, bias.output)?,
             query_norm: norm(AttentionModule::QueryNorm)?,
             key_norm: norm(AttentionModule::KeyNorm)?,
+            sinks: table(AttentionModule::Sinks, spec.sinks)?,
+            grid_bias: table(AttentionModule::GridBias, matches!(spec.bias, ScoreBias::Grid { shared: false, .. }))?,
             spec: spec.clone(),
         })
     }
@@ -145,8 +170,18 @@ impl AttentionLayer {
                 None => normal,
             })
         };
-        let scoring =
-            Scoring { scale: spec.scale, soft_cap: spec.soft_cap, bias: context.bias, visibility: context.visibility };
+        let own_bias = match (&self.grid_bias, &spec.bias) {
+            (Some(table), ScoreBias::Grid { rows, columns, .. }) => Some(grid(table, *rows, *columns)?),
+            (_, ScoreBias::Disentangled(distances)) => self.by_distance(&query, &key, distances, context)?,
+            _ => None,
+        };
+        let scoring = Scoring {
+            scale: spec.scale,
+            soft_cap: spec.soft_cap,
+            bias: own_bias.as_ref().or(context.bias),
+            sinks: self.sinks.as_ref(),
+            visibility: context.visibility,
+        };
         let keep = probe.wants_attention(site);
         let (q, k) = (turn(&query, &self.query_norm)?, turn(&key, &self.key_norm)?);
         let attended = attention(&q, &k, &value, &scoring, keep)?;
@@ -174,6 +209,27 @@ impl AttentionLayer {
             })?;
         }
         Ok(Some(output))
+    }
+
+    /// Scores of queries and keys `[N, H, T, d]` against embeddings of their distances.
+    fn by_distance(
+        &self,
+        query: &Tensor,
+        key: &Tensor,
+        spec: &DisentangledSpec,
+        context: &Context<'_>,
+    ) -> Result<Option<Tensor>> {
+        let Some(embeddings) = context.distances else { return Ok(None) };
+        let project = |own: &Option<Linear>, of_contents: &Linear, wanted: bool| -> Result<Option<Tensor>> {
+            if !wanted {
+                return Ok(None);
+            }
+            let linear = own.as_ref().unwrap_or(of_contents);
+            split_heads(&linear.forward(embeddings)?, self.spec.heads).map(Some)
+        };
+        let to = project(&self.position_key, &self.key, spec.to_positions)?;
+        let from = project(&self.position_query, &self.query, spec.from_positions)?;
+        disentangled((query, to.as_ref()), (key, from.as_ref()), spec, self.spec.scale)
     }
 
     /// `o W + b` of heads `[.., H d]`.

@@ -33,6 +33,9 @@ pub struct AttentionSpec {
     pub clip: Option<f64>,
     /// Normalization of queries and keys before rotary positions (Qwen3, Gemma 3, OLMo 2).
     pub query_key_norm: Option<QueryKeyNorm>,
+    /// Whether each head has a learned score for seeing nothing, which takes part in the softmax alone, so that its weights
+    /// sum to less than one (GPT-OSS).
+    pub sinks: bool,
     /// Index of each query head in the model as it was before any pruning.
     pub origin: Vec<usize>,
     /// Query heads before any pruning.
@@ -57,6 +60,7 @@ impl AttentionSpec {
             projection_bias: ProjectionBias::all(false),
             clip: None,
             query_key_norm: None,
+            sinks: false,
             origin: (0..heads).collect(),
             origin_heads: heads,
             origin_kv_heads: kv_heads,
@@ -85,6 +89,11 @@ impl AttentionSpec {
             ) => HeadAxis::Rows,
             (AttentionModule::Projection(Projection::Output), Term::Weight) => HeadAxis::Columns,
             (AttentionModule::Projection(Projection::Output), Term::Bias) => HeadAxis::None,
+            (AttentionModule::Sinks, Term::Weight | Term::Bias) => HeadAxis::Rows,
+            (AttentionModule::GridBias, Term::Weight | Term::Bias) => HeadAxis::Columns,
+            (AttentionModule::PositionKey | AttentionModule::PositionQuery, Term::Weight | Term::Bias) => {
+                HeadAxis::Rows
+            }
             (AttentionModule::QueryNorm | AttentionModule::KeyNorm, Term::Weight | Term::Bias) => {
                 match self.query_key_norm.map(|norm| norm.scope) {
                     None | Some(QueryKeyNormScope::Shared) => HeadAxis::None,
@@ -171,4 +180,86 @@ pub enum ScoreBias {
         /// Distance from which all share the last bucket.
         max_distance: usize,
     },
+    /// A learned table of offsets between patches of an image behind a class token (BEiT): by original heads where one
+    /// serves the stack, by the heads of the layer where each layer has its own.
+    Grid {
+        /// Rows of patches.
+        rows: usize,
+        /// Patches in a row.
+        columns: usize,
+        /// Whether the layers of a stack share one table.
+        shared: bool,
+    },
+    /// What queries and keys make of embeddings of their distance (DeBERTa).
+    Disentangled(DisentangledSpec),
+}
+
+/// Scores of contents against embeddings of distances, `[2 span, D]`, which a stack stores once and each layer projects
+/// for itself (He et al. 2021).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct DisentangledSpec {
+    /// Embeddings to either side.
+    pub span: usize,
+    /// Distances at `span / 2` and above share logarithmic buckets up to this one, where they do.
+    pub max_distance: Option<usize>,
+    /// Whether queries are scored against distances.
+    pub to_positions: bool,
+    /// Whether keys are scored against distances.
+    pub from_positions: bool,
+    /// Whether distances are projected as contents are, instead of by projections of their own.
+    pub shares_projections: bool,
+    /// Normalization of the embeddings of distances.
+    pub norm: Option<NormSpec>,
+}
+
+impl DisentangledSpec {
+    /// Projections of distances that a layer has of its own: to keys, and to queries.
+    pub fn own_projections(&self) -> [(AttentionModule, bool); 2] {
+        let own = !self.shares_projections;
+        [
+            (AttentionModule::PositionKey, own && self.to_positions),
+            (AttentionModule::PositionQuery, own && self.from_positions),
+        ]
+    }
+
+    /// The embedding that stands for a key `distance` before its query.
+    pub fn entry(&self, distance: i64) -> u32 {
+        let span = i64::try_from(self.span).unwrap_or(i64::MAX);
+        let bucket = match self.max_distance {
+            Some(most) => distance.signum() * log_bucket(distance.abs(), span / 2, most),
+            None => distance,
+        };
+        u32::try_from((bucket + span).clamp(0, 2 * span - 1)).unwrap_or(0)
+    }
+}
+
+/// Bucket of a distance: exact up to `middle`, logarithmic beyond. In f32, as the models' own code takes these logarithms.
+fn log_bucket(distance: i64, middle: i64, max_distance: usize) -> i64 {
+    if distance <= middle {
+        return distance;
+    }
+    let log = |x: f64| (x / middle as f64) as f32;
+    let share = log(distance as f64).ln() / log(max_distance as f64 - 1.0).ln();
+    (share * (middle - 1) as f32).ceil() as i64 + middle
+}
+
+impl ScoreBias {
+    /// Rows of the learned table, where there is one.
+    pub fn entries(&self) -> usize {
+        match *self {
+            Self::None | Self::Alibi | Self::Disentangled(_) => 0,
+            Self::Relative { buckets, .. } => buckets,
+            // An offset each, and what goes to the class token, from it, and to itself.
+            Self::Grid { rows, columns, .. } => (2 * rows).saturating_sub(1) * (2 * columns).saturating_sub(1) + 3,
+        }
+    }
+
+    /// Whether the layers of a stack share a learned table, by original heads.
+    pub fn has_shared_table(&self) -> bool {
+        match self {
+            Self::None | Self::Alibi | Self::Disentangled(_) => false,
+            Self::Relative { .. } => true,
+            Self::Grid { shared, .. } => *shared,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What batches cost in memory beside the weights. Estimates, on the high side.
 
-use super::{AttentionSpec, Batch, InputSpec, NetworkSpec, Source, StackSpec};
+use super::{AttentionSpec, Batch, InputSpec, NetworkSpec, ScoreBias, Source, StackSpec};
 use crate::error::Result;
 use crate::tensor::block_numbers;
 
@@ -62,7 +62,14 @@ impl Extent {
                 let attended =
                     sites.map(|(spec, keys)| attending(spec, sequences, length, keys, formed)).max().unwrap_or(0);
                 let inner = if layer.mlp.gated { 4 } else { 3 };
-                [attended, product(&[sequences, length, inner, layer.mlp.width])]
+                let passed = match layer.experts {
+                    // What all chosen experts give is there before it is summed.
+                    Some(experts) => {
+                        product(&[sequences, length, experts.chosen, inner * layer.mlp.width + 3 * stack.width])
+                    }
+                    None => product(&[sequences, length, inner, layer.mlp.width]),
+                };
+                [attended, passed]
             });
             // The stream, what a branch reads of it, and what comes out.
             layers.max().unwrap_or(0) + product(&[3, sequences, length, stack.width])
@@ -81,7 +88,15 @@ fn attending(spec: &AttentionSpec, sequences: usize, queries: usize, keys: usize
     let (own, shared) = (spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim);
     let projections = product(&[sequences, queries, 5, own]) + product(&[sequences, keys, 2, own + 2 * shared]);
     let blocks = product(&[rayon::current_num_threads(), block_numbers(keys)]);
-    projections + blocks + product(&[formed, sequences, spec.heads, queries, keys])
+    // Scores against distances are there as a whole, and as often before they are laid out.
+    let distances = match spec.bias {
+        ScoreBias::Disentangled(of) => {
+            product(&[sequences, spec.heads, queries, 3 * keys + 2 * of.span])
+                + product(&[2, spec.heads, queries, keys])
+        }
+        _ => 0,
+    };
+    projections + distances + blocks + product(&[formed, sequences, spec.heads, queries, keys])
 }
 
 fn first_stack(spec: &NetworkSpec) -> Option<&StackSpec> {

@@ -39,7 +39,7 @@ pub(super) struct PatchInput {
     /// Those before the patches that have positions, in their order.
     placed: Vec<Tensor>,
     registers: Option<Tensor>,
-    positions: Tensor,
+    positions: Option<Tensor>,
     norm: Option<Norm>,
 }
 
@@ -84,7 +84,7 @@ impl InputWeights {
                     .map(|(part, _)| get(part))
                     .collect::<Result<_>>()?,
                 registers: if spec.registers > 0 { Some(get(EmbedModule::Registers)?) } else { None },
-                positions: get(EmbedModule::Positions)?,
+                positions: if spec.positions { Some(get(EmbedModule::Positions)?) } else { None },
                 norm: spec.norm.map(|n| Norm::load(n, weights, module(EmbedModule::Norm))).transpose()?,
                 spec: spec.clone(),
             }),
@@ -102,7 +102,7 @@ impl InputWeights {
         let of = |tensor: &Tensor| Ok((tensor.device().clone(), tensor.dtype()));
         match self {
             Self::Tokens(input) => input.table.place(),
-            Self::Patches(input) => of(&input.positions),
+            Self::Patches(input) => of(&input.patch.weight),
             Self::Frames(input) => of(&input.positions),
         }
     }
@@ -342,13 +342,16 @@ impl PatchInput {
         let every = |token: &Tensor| token.reshape((1, 1, width))?.broadcast_as((n, 1, width));
         let mut parts = self.placed.iter().map(every).collect::<candle_core::Result<Vec<_>>>()?;
         parts.push(patches);
-        let table = self.positions.reshape(((), width))?;
-        let (placed, made_for) = (self.placed.len(), self.spec.grid(self.spec.image));
-        let resampling = self.spec.resampling.unwrap_or(Resampling::Bicubic);
-        let spread = table.narrow(0, placed, made_for.0 * made_for.1)?;
-        let spread = resample(&spread, made_for, (gh, gw), resampling)?;
-        let positions = if placed > 0 { Tensor::cat(&[&table.narrow(0, 0, placed)?, &spread], 0)? } else { spread };
-        let mut hidden = add_shared(&Tensor::cat(&parts, 1)?, &positions)?;
+        let placed = self.placed.len();
+        let mut hidden = Tensor::cat(&parts, 1)?;
+        if let Some(positions) = &self.positions {
+            let (table, made_for) = (positions.reshape(((), width))?, self.spec.grid(self.spec.image));
+            let resampling = self.spec.resampling.unwrap_or(Resampling::Bicubic);
+            let spread = table.narrow(0, placed, made_for.0 * made_for.1)?;
+            let spread = resample(&spread, made_for, (gh, gw), resampling)?;
+            let positions = if placed > 0 { Tensor::cat(&[&table.narrow(0, 0, placed)?, &spread], 0)? } else { spread };
+            hidden = add_shared(&hidden, &positions)?;
+        }
         if let Some(registers) = &self.registers {
             let registers = registers.reshape((1, self.spec.registers, width))?;
             let registers = registers.broadcast_as((n, self.spec.registers, width))?;

@@ -2,54 +2,14 @@
 
 use candle_core::Tensor;
 
-use super::attention::{Context, Linear};
+use super::attention::Context;
+use super::feed_forward::FeedForward;
 use super::norm::Norm;
 use super::{
-    Activation, AttentionLayer, Branch, BranchModule, LayerSpec, MlpModule, MlpSpec, Module, Probe, Site, SiteKind,
-    StackKind, Weights, Wiring,
+    AttentionLayer, Branch, BranchModule, LayerSpec, Module, Probe, Site, SiteKind, StackKind, Weights, Wiring,
 };
 use crate::error::{Error, Result};
-use crate::tensor::{add, gelu, gelu_tanh, quick_gelu, relu, silu};
-
-pub(super) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
-    Ok(match activation {
-        Activation::Gelu => gelu(x)?,
-        Activation::GeluTanh => gelu_tanh(x)?,
-        Activation::QuickGelu => quick_gelu(x)?,
-        Activation::Relu => relu(x)?,
-        Activation::ReluSquared => relu(x)?.sqr()?,
-        Activation::Silu => silu(x)?,
-    })
-}
-
-#[derive(Clone, Debug)]
-struct Mlp {
-    up: Linear,
-    gate: Option<Linear>,
-    down: Linear,
-    activation: Activation,
-}
-
-impl Mlp {
-    fn load(spec: &MlpSpec, weights: &dyn Weights, kind: StackKind, stored: usize) -> Result<Self> {
-        let linear = |part| Linear::load(weights, Module::Mlp(kind, stored, part), spec.bias);
-        Ok(Self {
-            up: linear(MlpModule::Up)?,
-            gate: if spec.gated { Some(linear(MlpModule::Gate)?) } else { None },
-            down: linear(MlpModule::Down)?,
-            activation: spec.activation,
-        })
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let up = self.up.forward(x)?;
-        let inner = match &self.gate {
-            Some(gate) => (activate(&gate.forward(x)?, self.activation)? * up)?,
-            None => activate(&up, self.activation)?,
-        };
-        self.down.forward(&inner)
-    }
-}
+use crate::tensor::add;
 
 /// Norms and factors around one branch of a layer.
 #[derive(Clone, Debug)]
@@ -134,7 +94,7 @@ pub struct Layer {
     attention: AttentionLayer,
     attention_branch: BranchWeights,
     cross: Option<(AttentionLayer, BranchWeights)>,
-    mlp: Mlp,
+    mlp: FeedForward,
     mlp_branch: BranchWeights,
 }
 
@@ -150,7 +110,7 @@ impl Layer {
             attention: own,
             attention_branch,
             cross: spec.cross.as_ref().map(|cross| attention(cross, SiteKind::Cross)).transpose()?,
-            mlp: Mlp::load(&spec.mlp, weights, stack, spec.stored)?,
+            mlp: FeedForward::load(spec, weights, stack)?,
             mlp_branch: BranchWeights::load(spec, weights, Branch::Mlp(stack))?,
         })
     }

@@ -21,7 +21,8 @@
 //!
 //! | module | job |
 //! | --- | --- |
-//! | `forward`, `stack`, `layer`, `attention` | the pass: stacks in turn, layers over batches, one layer, one attention layer |
+//! | `forward`, `stack`, `layer` | the pass: stacks in turn, layers over batches, one layer |
+//! | `attention`, `feed_forward` | the branches of a layer |
 //! | `input`, `output`, `interpolate` | the first hidden state; the language-model head; position tables of images |
 //! | `packing` | real positions side by side: no work on padding |
 //! | `rotary`, `score_bias` | positions inside attention |
@@ -35,6 +36,7 @@ mod attention;
 mod attention_spec;
 mod batch;
 mod extent;
+mod feed_forward;
 mod forward;
 mod gate;
 mod groups;
@@ -59,7 +61,9 @@ mod stack;
 mod walk;
 
 pub use attention::AttentionLayer;
-pub use attention_spec::{AttentionSpec, HeadAxis, ProjectionBias, QueryKeyNorm, QueryKeyNormScope, ScoreBias};
+pub use attention_spec::{
+    AttentionSpec, DisentangledSpec, HeadAxis, ProjectionBias, QueryKeyNorm, QueryKeyNormScope, ScoreBias,
+};
 pub use batch::{Batch, Source, TokenMask, Tokens};
 pub use extent::Extent;
 pub use forward::Network;
@@ -75,11 +79,11 @@ pub use probe::{NoProbe, Probe, SiteMaps};
 pub use role::{AttentionModule, Branch, BranchModule, EmbedModule, MlpModule, Module, Projection, Role, Term};
 pub use roles::{Residence, Weights};
 pub use rotary::{Beyond, RotarySpec};
-pub(crate) use score_bias::{alibi_slopes, relative_bucket};
+pub(crate) use score_bias::{alibi_slopes, grid_entries, relative_bucket};
 pub use site::{FeatureMap, Head, Site, SiteKind, StackKind};
 pub use spec::{
-    Activation, BranchNorms, Counting, FrameInputSpec, InputSpec, LayerSpec, MaskScaling, MlpSpec, NetworkSpec,
-    Objective, OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, Resampling, SinusoidSpacing, StackSpec,
-    TokenInputSpec, TransformSpec, Wiring,
+    Activation, BranchNorms, Counting, ExpertsSpec, FrameInputSpec, InputSpec, LayerSpec, MaskScaling, MlpSpec,
+    NetworkSpec, Objective, OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, Resampling, SinusoidSpacing,
+    StackSpec, TokenInputSpec, TransformSpec, Wiring,
 };
 pub use walk::{SiteState, Walk, WalkStep};

@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::{D, Tensor};
 
 use super::attention::Linear;
-use super::layer::activate;
+use super::feed_forward::activate;
 use super::norm::Norm;
 use super::part::{Deferred, TokenTable};
 use super::{Module, NetworkSpec, OutputSpec, Weights};

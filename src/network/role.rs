@@ -14,16 +14,21 @@
 //! | `<stack>.<i>.{attention,cross}.{query,key,value}.{weight,bias}` | `[heads * d, D]` |
 //! | `<stack>.<i>.{attention,cross}.output.{weight,bias}` | `[D, heads * d]` |
 //! | `<stack>.<i>.attention.{query_norm,key_norm}.{weight,bias}` | `[d]`, `[heads, d]` or `[heads * d]`: see [`QueryKeyNormScope`](super::QueryKeyNormScope) |
+//! | `<stack>.<i>.attention.sinks`, `.attention.grid_bias` | `[heads]`, `[entries, heads]` |
 //! | `<stack>.<i>.{attention,cross,mlp}.norm.{weight,bias}` | `[D]`, before the branch, or after the sum |
 //! | `<stack>.<i>.{attention,cross,mlp}.post_norm.{weight,bias}` | `[D]`, on the branch's result |
 //! | `<stack>.<i>.{attention,cross,mlp}.scale` | `[D]` |
 //! | `<stack>.<i>.mlp.{up,gate}.{weight,bias}`, `.mlp.down.{weight,bias}` | `[inner, D]`, `[D, inner]` |
-//! | `<stack>.relative` | `[buckets, heads before pruning]` |
+//! | `<stack>.<i>.mlp.router.{weight,bias}` | `[experts, D]`, `[experts]` |
+//! | `<stack>.<i>.mlp.experts.<e>.{up,gate,down}.{weight,bias}` | as without experts |
+//! | `<stack>.relative` | `[buckets or entries, heads before pruning]` |
+//! | `<stack>.distances`, `<stack>.distance_norm.{weight,bias}` | `[2 span, D]`, `[D]` |
+//! | `<stack>.<i>.attention.{position_key,position_query}.{weight,bias}` | `[heads * d, D]` |
 //! | `<stack>.norm.{weight,bias}`, `<stack>.project_out` | `[D]`, `[out, D]` |
 //! | `output.transform.{weight,bias}`, `output.norm.{weight,bias}` | `[width, D]`, `[width]` |
 //! | `output.{weight,bias}` | `[vocabulary, width]`, `[vocabulary]` |
 //!
-//! `<stack>` is `encoder` or `decoder`; `<i>` is the stored layer.
+//! `<stack>` is `encoder` or `decoder`; `<i>` is the stored layer, `<e>` the expert.
 
 use std::fmt;
 
@@ -55,10 +60,18 @@ pub enum Module {
     Attention(SiteKind, usize, AttentionModule),
     /// A part of a feed-forward layer.
     Mlp(StackKind, usize, MlpModule),
+    /// What scores the experts of a feed-forward layer.
+    Router(StackKind, usize),
+    /// A part of one expert, behind the layer, of a feed-forward layer.
+    Expert(StackKind, usize, usize, MlpModule),
     /// What stands around a branch of a layer.
     Branch(Branch, usize, BranchModule),
     /// The table of relative positions of a stack.
     Relative(StackKind),
+    /// The table of embeddings of distances of a stack.
+    Distances(StackKind),
+    /// The normalization of embeddings of distances.
+    DistanceNorm(StackKind),
     /// The normalization after a stack's last layer.
     FinalNorm(StackKind),
     /// The projection after a stack's last layer.
@@ -106,6 +119,14 @@ pub enum AttentionModule {
     QueryNorm,
     /// The normalization of keys.
     KeyNorm,
+    /// Each head's score for seeing nothing.
+    Sinks,
+    /// The table of offsets between patches of a layer's own.
+    GridBias,
+    /// The projection of distances that queries are scored against.
+    PositionKey,
+    /// The projection of distances that keys are scored against.
+    PositionQuery,
 }
 
 /// One of the four projections of an attention layer.
@@ -171,14 +192,27 @@ impl Module {
             Self::Attention(kind, layer, _) | Self::Branch(Branch::Attention(kind), layer, _) => {
                 Some((kind.stack(), layer))
             }
-            Self::Mlp(stack, layer, _) | Self::Branch(Branch::Mlp(stack), layer, _) => Some((stack, layer)),
+            Self::Mlp(stack, layer, _)
+            | Self::Router(stack, layer)
+            | Self::Expert(stack, layer, ..)
+            | Self::Branch(Branch::Mlp(stack), layer, _) => Some((stack, layer)),
             Self::Embed(..)
             | Self::Relative(_)
+            | Self::Distances(_)
+            | Self::DistanceNorm(_)
             | Self::FinalNorm(_)
             | Self::ProjectOut(_)
             | Self::OutputTransform
             | Self::OutputNorm
             | Self::Output => None,
+        }
+    }
+
+    /// The expert that it is in; `None` outside experts.
+    pub fn expert(self) -> Option<usize> {
+        match self {
+            Self::Expert(_, _, expert, _) => Some(expert),
+            _ => None,
         }
     }
 
@@ -193,8 +227,15 @@ impl Module {
             Self::Embed(_, part) => part == EmbedModule::Norm,
             Self::Attention(_, _, part) => matches!(part, AttentionModule::QueryNorm | AttentionModule::KeyNorm),
             Self::Branch(_, _, part) => matches!(part, BranchModule::Norm | BranchModule::PostNorm),
-            Self::FinalNorm(_) | Self::OutputNorm => true,
-            Self::Mlp(..) | Self::Relative(_) | Self::ProjectOut(_) | Self::OutputTransform | Self::Output => false,
+            Self::FinalNorm(_) | Self::DistanceNorm(_) | Self::OutputNorm => true,
+            Self::Mlp(..)
+            | Self::Router(..)
+            | Self::Expert(..)
+            | Self::Relative(_)
+            | Self::Distances(_)
+            | Self::ProjectOut(_)
+            | Self::OutputTransform
+            | Self::Output => false,
         }
     }
 
@@ -215,18 +256,21 @@ impl Module {
                 | EmbedModule::Registers => true,
             },
             Self::Branch(_, _, part) => part == BranchModule::Scale,
-            Self::Relative(_) | Self::ProjectOut(_) => true,
-            Self::Attention(..)
-            | Self::Mlp(..)
+            Self::Relative(_) | Self::Distances(_) | Self::ProjectOut(_) => true,
+            Self::Attention(_, _, part) => matches!(part, AttentionModule::Sinks | AttentionModule::GridBias),
+            Self::Mlp(..)
+            | Self::Router(..)
+            | Self::Expert(..)
             | Self::FinalNorm(_)
+            | Self::DistanceNorm(_)
             | Self::OutputTransform
             | Self::OutputNorm
             | Self::Output => false,
         }
     }
 
-    /// Its name, with `layer` for the number of the layer that it is in.
-    fn name(self, layer: &dyn fmt::Display) -> String {
+    /// Its name, with `layer` and `expert` for the numbers of the layer and of the expert that it is in.
+    fn name(self, layer: &dyn fmt::Display, expert: &dyn fmt::Display) -> String {
         match self {
             Self::Embed(stack, part) => format!("{}.embed.{}", stack.name(), part.name()),
             Self::Attention(kind, _, part) => {
@@ -235,10 +279,14 @@ impl Module {
             Self::Mlp(stack, _, part) => {
                 format!("{}.{layer}.{}.{}", stack.name(), Branch::Mlp(stack).name(), part.name())
             }
+            Self::Router(stack, _) => format!("{}.{layer}.mlp.router", stack.name()),
+            Self::Expert(stack, _, _, part) => format!("{}.{layer}.mlp.experts.{expert}.{}", stack.name(), part.name()),
             Self::Branch(branch, _, part) => {
                 format!("{}.{layer}.{}.{}", branch.stack().name(), branch.name(), part.name())
             }
             Self::Relative(stack) => format!("{}.relative", stack.name()),
+            Self::Distances(stack) => format!("{}.distances", stack.name()),
+            Self::DistanceNorm(stack) => format!("{}.distance_norm", stack.name()),
             Self::FinalNorm(stack) => format!("{}.norm", stack.name()),
             Self::ProjectOut(stack) => format!("{}.project_out", stack.name()),
             Self::OutputTransform => "output.transform".to_owned(),
@@ -247,15 +295,16 @@ impl Module {
         }
     }
 
-    /// Its name with `{i}` in place of the number of its layer, as families list their names.
+    /// Its name with `{i}` in place of the number of its layer and `{e}` in place of that of its expert, as families list
+    /// their names.
     pub fn pattern(self) -> String {
-        self.name(&"{i}")
+        self.name(&"{i}", &"{e}")
     }
 }
 
 impl fmt::Display for Module {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name(&self.layer().map_or(0, |(_, layer)| layer)))
+        f.write_str(&self.name(&self.layer().map_or(0, |(_, layer)| layer), &self.expert().unwrap_or(0)))
     }
 }
 
@@ -269,7 +318,7 @@ impl Role {
         }
     }
 
-    /// Its name with `{i}` in place of the number of its layer, as families list their names.
+    /// [`Module::pattern`] with what follows it.
     pub fn pattern(self) -> String {
         format!("{}{}", self.module.pattern(), self.suffix())
     }
@@ -310,6 +359,10 @@ impl AttentionModule {
             Self::Projection(projection) => projection.name(),
             Self::QueryNorm => "query_norm",
             Self::KeyNorm => "key_norm",
+            Self::Sinks => "sinks",
+            Self::GridBias => "grid_bias",
+            Self::PositionKey => "position_key",
+            Self::PositionQuery => "position_query",
         }
     }
 
@@ -317,8 +370,8 @@ impl AttentionModule {
     pub fn heads_of(self) -> Projection {
         match self {
             Self::Projection(projection) => projection,
-            Self::QueryNorm => Projection::Query,
-            Self::KeyNorm => Projection::Key,
+            Self::QueryNorm | Self::Sinks | Self::GridBias | Self::PositionQuery => Projection::Query,
+            Self::KeyNorm | Self::PositionKey => Projection::Key,
         }
     }
 }
@@ -389,5 +442,10 @@ mod tests {
         assert_eq!(scale.weight().to_string(), "encoder.0.mlp.scale");
         assert_eq!(Module::Output.bias().to_string(), "output.bias");
         assert_eq!(query.layer(), Some((StackKind::Decoder, 3)));
+        let expert = Module::Expert(StackKind::Decoder, 2, 7, MlpModule::Down);
+        assert_eq!(expert.bias().to_string(), "decoder.2.mlp.experts.7.down.bias");
+        assert_eq!(expert.weight().pattern(), "decoder.{i}.mlp.experts.{e}.down.weight");
+        let sinks = Module::Attention(SiteKind::Decoder, 1, AttentionModule::Sinks);
+        assert_eq!(sinks.weight().to_string(), "decoder.1.attention.sinks");
     }
 }

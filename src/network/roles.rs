@@ -104,12 +104,19 @@ impl List {
         for layer in stack.layers.iter().filter(|l| seen.insert(l.stored)) {
             self.layer(kind, layer, width);
         }
-        let table = stack.layers.iter().find_map(|l| match l.attention.bias {
-            ScoreBias::Relative { buckets, .. } => Some([buckets, l.attention.origin_heads]),
-            ScoreBias::None | ScoreBias::Alibi => None,
+        let mut tables = stack.layers.iter().map(|layer| &layer.attention).filter(|a| a.bias.has_shared_table());
+        if let Some(attention) = tables.next() {
+            self.add(Module::Relative(kind), &[attention.bias.entries(), attention.origin_heads]);
+        }
+        let mut distances = stack.layers.iter().filter_map(|layer| match layer.attention.bias {
+            ScoreBias::Disentangled(spec) => Some(spec),
+            _ => None,
         });
-        if let Some(shape) = table {
-            self.add(Module::Relative(kind), &shape);
+        if let Some(spec) = distances.next() {
+            self.add(Module::Distances(kind), &[2 * spec.span, width]);
+            if let Some(norm) = spec.norm {
+                self.norm(Module::DistanceNorm(kind), norm, width);
+            }
         }
         if let Some(norm) = stack.final_norm {
             self.norm(Module::FinalNorm(kind), norm, width);
@@ -152,7 +159,9 @@ impl List {
                 for (part, count) in tokens.into_iter().filter(|(_, count)| *count > 0) {
                     self.add(module(part), &[1, count, width]);
                 }
-                self.add(module(EmbedModule::Positions), &[1, p.patches(p.image) + p.placed_tokens(), width]);
+                if p.positions {
+                    self.add(module(EmbedModule::Positions), &[1, p.patches(p.image) + p.placed_tokens(), width]);
+                }
                 if let Some(norm) = p.norm {
                     self.norm(module(EmbedModule::Norm), norm, width);
                 }
@@ -175,7 +184,15 @@ impl List {
             self.attention(SiteKind::Cross, layer.stored, cross, width);
             self.branch(Branch::Attention(SiteKind::Cross), layer, width);
         }
-        self.mlp(kind, layer.stored, &layer.mlp, width);
+        match layer.experts {
+            None => self.mlp(&|part| Module::Mlp(kind, layer.stored, part), &layer.mlp, width),
+            Some(experts) => {
+                self.linear(Module::Router(kind, layer.stored), experts.count, width, experts.bias);
+                for expert in 0..experts.count {
+                    self.mlp(&|part| Module::Expert(kind, layer.stored, expert, part), &layer.mlp, width);
+                }
+            }
+        }
         self.branch(Branch::Mlp(kind), layer, width);
     }
 
@@ -201,6 +218,18 @@ impl List {
         self.linear(projection(Projection::Key), shared, width, bias.key);
         self.linear(projection(Projection::Value), shared, width, bias.value);
         self.linear(projection(Projection::Output), width, own, bias.output);
+        if let ScoreBias::Disentangled(distances) = spec.bias {
+            for (part, _) in distances.own_projections().into_iter().filter(|(_, there)| *there) {
+                self.linear(Module::Attention(kind, stored, part), own, width, true);
+            }
+        }
+        if let ScoreBias::Grid { shared: false, .. } = spec.bias {
+            let module = Module::Attention(kind, stored, AttentionModule::GridBias);
+            self.add(module, &[spec.bias.entries(), spec.heads]);
+        }
+        if spec.sinks {
+            self.add(Module::Attention(kind, stored, AttentionModule::Sinks), &[spec.heads]);
+        }
         let Some(norm) = spec.query_key_norm else { return };
         for (part, heads) in [(AttentionModule::QueryNorm, spec.heads), (AttentionModule::KeyNorm, spec.kv_heads)] {
             let module = Module::Attention(kind, stored, part);
@@ -213,8 +242,7 @@ impl List {
         }
     }
 
-    fn mlp(&mut self, kind: StackKind, stored: usize, spec: &MlpSpec, width: usize) {
-        let module = |part| Module::Mlp(kind, stored, part);
+    fn mlp(&mut self, module: &dyn Fn(MlpModule) -> Module, spec: &MlpSpec, width: usize) {
         self.linear(module(MlpModule::Up), spec.width, width, spec.bias);
         if spec.gated {
             self.linear(module(MlpModule::Gate), spec.width, width, spec.bias);

@@ -182,6 +182,8 @@ pub struct PatchInputSpec {
     pub class: bool,
     /// Whether a distillation token follows the class token (DeiT).
     pub distillation: bool,
+    /// Whether there is a table of positions (all but BEiT).
+    pub positions: bool,
     /// Learned tokens behind those, which have no positions (DINOv2 with registers).
     pub registers: usize,
     /// Normalization of the sum (CLIP).
@@ -237,7 +239,10 @@ pub struct LayerSpec {
     pub attention: AttentionSpec,
     /// Attention over the encoder's result.
     pub cross: Option<AttentionSpec>,
+    /// The feed-forward part, or each expert of one.
     pub mlp: MlpSpec,
+    /// Which of several feed-forward parts each position passes, where there are several.
+    pub experts: Option<ExpertsSpec>,
     /// Kind of every norm in this layer.
     pub norm: NormSpec,
     /// Where the norms stand.
@@ -258,6 +263,7 @@ impl LayerSpec {
             attention,
             cross: None,
             mlp,
+            experts: None,
             norm,
             wiring,
             has_attention_norm: true,
@@ -319,6 +325,21 @@ pub struct MlpSpec {
     pub gated: bool,
     /// Biases on all projections.
     pub bias: bool,
+}
+
+/// A mixture of experts: feed-forward parts of which each position passes a few, those that a router scores highest.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ExpertsSpec {
+    /// Experts.
+    pub count: usize,
+    /// How many of them each position passes.
+    pub chosen: usize,
+    /// Whether the weights of the chosen ones are a softmax over their scores alone, else over all scores.
+    pub normalized: bool,
+    /// Whether the router has a bias.
+    pub bias: bool,
+    /// `activation(min(gate, limit)) * (clamp(up, -limit, limit) + 1)` instead of `activation(gate) * up` (GPT-OSS).
+    pub limit: Option<f64>,
 }
 
 /// Non-linearities of the supported families.

@@ -11,7 +11,7 @@ use super::layer::Memory;
 use super::norm::Norm;
 use super::packing::Packing;
 use super::part::{Deferred, DeferredPart, TokenTable};
-use super::score_bias::{alibi, relative};
+use super::score_bias::{alibi, grid, relative};
 use super::{
     AttentionSpec, Gates, Hidden, Layer, Module, Probe, RotarySpec, ScoreBias, Site, SiteKind, Source, StackKind,
     StackSpec, TokenMask, Weights,
@@ -31,6 +31,8 @@ pub(super) struct Stack {
     project_out: Option<Tensor>,
     /// `[buckets, heads before pruning]`.
     relative: Option<Tensor>,
+    /// `[2 span, D]`, and its norm.
+    distances: Option<(Tensor, Option<Norm>)>,
 }
 
 /// One batch at the entrance of a stack.
@@ -83,7 +85,15 @@ impl Stack {
         weights: &dyn Weights,
         deferred: Option<&Deferred>,
     ) -> Result<Self> {
-        let has_relative = spec.layers.iter().any(|l| matches!(l.attention.bias, ScoreBias::Relative { .. }));
+        let has_relative = spec.layers.iter().any(|l| l.attention.bias.has_shared_table());
+        let mut distances = spec.layers.iter().filter_map(|layer| match layer.attention.bias {
+            ScoreBias::Disentangled(spec) => Some(spec),
+            _ => None,
+        });
+        let distances = distances.next().map(|spec| -> Result<_> {
+            let norm = spec.norm.map(|norm| Norm::load(norm, weights, Module::DistanceNorm(kind))).transpose()?;
+            Ok((weights.get(Module::Distances(kind).weight())?, norm))
+        });
         let layer = |spec| DeferredPart::new(weights, deferred, |weights| Layer::load(spec, weights, kind));
         Ok(Self {
             input: InputWeights::load(&spec.input, weights, deferred, kind)?,
@@ -91,6 +101,7 @@ impl Stack {
             final_norm: spec.final_norm.map(|n| Norm::load(n, weights, Module::FinalNorm(kind))).transpose()?,
             project_out: spec.project_out.map(|_| weights.get(Module::ProjectOut(kind).weight())).transpose()?,
             relative: if has_relative { Some(weights.get(Module::Relative(kind).weight())?) } else { None },
+            distances: distances.transpose()?,
             spec: spec.clone(),
             kind,
         })
@@ -248,6 +259,10 @@ impl Stack {
             shared.everything = Some(Visibility::new(shape, false, None, [mask.real(), memory.mask.real()]));
         }
         let bias = self.score_bias(spec, shared, mask, x)?;
+        if let (Some((table, norm)), None) = (&self.distances, &shared.distances) {
+            let normal = norm.as_ref().map(|norm| norm.forward(table)).transpose()?;
+            shared.distances = Some(normal.unwrap_or_else(|| table.clone()).unsqueeze(0)?);
+        }
         let cross = memory.as_ref().zip(shared.everything.as_ref()).map(|(memory, visibility)| Memory {
             hidden: &memory.states,
             context: Context {
@@ -258,6 +273,7 @@ impl Stack {
                 visibility,
                 angles: None,
                 bias: None,
+                distances: None,
                 gate: gates.get(Site::new(SiteKind::Cross, index)),
                 offset: gates.offset(Site::new(SiteKind::Cross, index)),
             },
@@ -271,6 +287,7 @@ impl Stack {
             visibility: shared.visibility(spec)?,
             angles: shared.angles(spec),
             bias: bias.as_ref(),
+            distances: shared.distances.as_ref(),
             gate: gates.get(site),
             offset: gates.offset(site),
         };
@@ -300,6 +317,15 @@ impl Stack {
                     relative(table, mask.length(), buckets, max_distance, !spec.causal)?
                 }
             },
+            // Each layer looks at its own.
+            ScoreBias::Grid { shared: false, .. } | ScoreBias::Disentangled(_) => return Ok(None),
+            ScoreBias::Grid { rows, columns, shared: true } => match &shared.bias {
+                Some(ready) => ready.clone(),
+                None => {
+                    let table = self.relative.as_ref().ok_or_else(|| Error::new("the table of offsets is missing"))?;
+                    grid(table, rows, columns)?
+                }
+            },
         };
         shared.bias = Some(all.clone());
         if spec.heads == spec.origin_heads {
@@ -317,6 +343,8 @@ pub(super) struct Shared {
     visibilities: Vec<Visibility>,
     angles: Vec<(RotarySpec, Angles)>,
     bias: Option<Tensor>,
+    /// Embeddings of distances, `[1, 2 span, D]`.
+    distances: Option<Tensor>,
     /// What cross attention sees.
     everything: Option<Visibility>,
 }

@@ -6,8 +6,8 @@ use super::Plan;
 use crate::error::Result;
 use crate::model::{apply_kept, removable};
 use crate::network::{
-    AttentionModule, AttentionSpec, EmbedModule, InputSpec, Module, NetworkSpec, Role, SiteKind, StackKind, StackSpec,
-    roles,
+    AttentionModule, AttentionSpec, EmbedModule, InputSpec, Module, NetworkSpec, Role, ScoreBias, SiteKind, StackKind,
+    StackSpec, roles,
 };
 
 /// Sizes and speeds of a network.
@@ -114,11 +114,13 @@ impl Cost {
             self.flops += input_flops(stack, own);
             for layer in &stack.layers {
                 self.flops += attention_flops(&layer.attention, stack.width, own, own);
+                self.flops += distance_flops(&layer.attention, stack.width, own);
                 if let Some(cross) = &layer.cross {
                     self.flops += attention_flops(cross, stack.width, own, source);
                 }
                 let products = if layer.mlp.gated { 3 } else { 2 };
-                self.flops += (own * products * stack.width * layer.mlp.width) as u64;
+                let (times, router) = layer.experts.map_or((1, 0), |experts| (experts.chosen, experts.count));
+                self.flops += (own * stack.width * (times * products * layer.mlp.width + router)) as u64;
             }
             self.flops += (own * stack.project_out.map_or(0, |out| out * stack.width)) as u64;
         }
@@ -179,6 +181,13 @@ fn attention_flops(spec: &AttentionSpec, width: usize, queries: usize, keys: usi
     (2 * queries * own * width + 2 * keys * shared * width + 2 * queries * keys * own) as u64
 }
 
+/// Projections of embeddings of distances, and scores of `length` positions against them.
+fn distance_flops(spec: &AttentionSpec, width: usize, length: usize) -> u64 {
+    let ScoreBias::Disentangled(distances) = spec.bias else { return 0 };
+    let sides = usize::from(distances.to_positions) + usize::from(distances.from_positions);
+    (sides * 2 * distances.span * spec.heads * spec.head_dim * (width + length)) as u64
+}
+
 /// The spec that is left when `plan` is carried out; an error where surgery could not. Where heads can only be masked,
 /// nothing goes.
 pub fn apply(spec: &NetworkSpec, plan: &Plan) -> Result<NetworkSpec> {
@@ -236,7 +245,7 @@ mod tests {
     use super::*;
     use crate::network::{
         Activation, Counting, Kept, LayerSpec, MlpSpec, NormKind, NormSpec, Objective, OutputSpec, PositionSpec,
-        ProjectionBias, ScoreBias, SinusoidSpacing, Site, TokenInputSpec, Wiring,
+        ProjectionBias, SinusoidSpacing, Site, TokenInputSpec, Wiring,
     };
 
     /// The paper's machine translation model: 6 + 6 layers, 8 heads, width 512, inner width 2048, one tied table.
@@ -255,6 +264,7 @@ mod tests {
             projection_bias: ProjectionBias::all(true),
             clip: None,
             query_key_norm: None,
+            sinks: false,
             origin: (0..8).collect(),
             origin_heads: 8,
             origin_kv_heads: 8,
@@ -276,6 +286,7 @@ mod tests {
                     attention: attention(decoder),
                     cross: decoder.then(|| attention(false)),
                     mlp: MlpSpec { width: 2048, activation: Activation::Relu, gated: false, bias: true },
+                    experts: None,
                     norm,
                     wiring: Wiring::Post,
                     has_attention_norm: true,

@@ -9,7 +9,7 @@ use super::slots::{SiteSlots, Slot, Slots, each_site, least};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 use crate::model::{Family, HeadLimit, KEPT_KEY, Model, StockHeads, UniformHeads, families};
-use crate::network::{AttentionSpec, Kept, NetworkSpec, ScoreBias, SiteKind};
+use crate::network::{AttentionSpec, Kept, NetworkSpec, SiteKind};
 use crate::plan::Plan;
 
 /// A plan in shapes that stock transformers opens.
@@ -106,7 +106,7 @@ pub(super) fn forget_pruning(config: &mut Map<String, Value>) {
 fn columns(spec: &NetworkSpec, plan: &Plan) -> BTreeMap<SiteKind, Vec<usize>> {
     let mut columns: BTreeMap<SiteKind, Vec<usize>> = BTreeMap::new();
     for (site, attention) in spec.sites() {
-        if matches!(attention.bias, ScoreBias::Relative { .. }) {
+        if attention.bias.has_shared_table() {
             let kept = plan.kept_at(site, attention.heads).into_iter();
             columns.entry(site.kind).or_default().extend(kept.filter_map(|h| attention.origin.get(h)));
         }

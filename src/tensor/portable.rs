@@ -99,7 +99,15 @@ pub(super) fn attention(
     if !scoring.visibility.is_everything() {
         scores = scores.broadcast_add(&scoring.visibility.additive(scores.dtype(), scores.device())?)?;
     }
-    let weights = softmax(&scores)?.to_dtype(q.dtype())?;
+    let weights = match scoring.sinks {
+        Some(sinks) => {
+            let (n, h, t, s) = scores.dims4()?;
+            let sinks = sinks.to_dtype(scores.dtype())?.reshape((1, h, 1, 1))?.broadcast_as((n, h, t, 1))?;
+            softmax(&Tensor::cat(&[&scores, &sinks.contiguous()?], 3)?)?.narrow(3, 0, s)?.contiguous()?
+        }
+        None => softmax(&scores)?,
+    };
+    let weights = weights.to_dtype(q.dtype())?;
     let output = weights.matmul(&v.contiguous()?)?;
     Ok(Attended { output, weights: keep_weights.then_some(weights) })
 }
@@ -166,7 +174,7 @@ mod tests {
         let at =
             [random(&[2, 4, 9, 8], 1), random(&[2, 2, 9, 8], 2), random(&[2, 2, 9, 8], 3), random(&[1, 4, 9, 9], 4)];
         fn scoring<'a>(visibility: &'a Visibility, bias: Option<&'a Tensor>) -> Scoring<'a> {
-            Scoring { scale: 0.6, soft_cap: Some(4.0), bias, visibility }
+            Scoring { scale: 0.6, soft_cap: Some(4.0), bias, sinks: None, visibility }
         }
         assert_half_gradients(&at, 6.0, |a| {
             Ok(attention(&a[0], &a[1], &a[2], &scoring(&visibility, Some(&a[3])), false)?.output)

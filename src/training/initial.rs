@@ -43,11 +43,14 @@ impl Initial {
         };
         let is_table = match role.module {
             Module::Embed(_, part) => matches!(part, EmbedModule::Tokens | EmbedModule::Positions | EmbedModule::Types),
-            Module::Relative(_) | Module::ProjectOut(_) | Module::Output => true,
+            Module::Relative(_) | Module::Distances(_) | Module::ProjectOut(_) | Module::Output => true,
             Module::Attention(..)
             | Module::Mlp(..)
+            | Module::Router(..)
+            | Module::Expert(..)
             | Module::Branch(..)
             | Module::FinalNorm(_)
+            | Module::DistanceNorm(_)
             | Module::OutputTransform
             | Module::OutputNorm => false,
         };
@@ -57,6 +60,7 @@ impl Initial {
                     role.module,
                     Module::Attention(_, _, AttentionModule::Projection(Projection::Output))
                         | Module::Mlp(_, _, MlpModule::Down)
+                        | Module::Expert(_, _, _, MlpModule::Down)
                 );
                 let layers = [&spec.encoder, &spec.decoder].into_iter().flatten().map(|s| s.layers.len()).max();
                 let depth = 2.0 * layers.unwrap_or(1).max(1) as f64;

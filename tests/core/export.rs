@@ -11,7 +11,7 @@ use pillars::corpus::Reading;
 use pillars::error::ErrorKind;
 use pillars::evaluation::Measured;
 use pillars::model::{Model, families};
-use pillars::network::{Batch, Gates, Kept, NoProbe, Projection, Site};
+use pillars::network::{Batch, Gates, Kept, NoProbe, Projection, ScoreBias, Site};
 use pillars::plan::Plan;
 use pillars::pruning::{self, AGREEMENT, ExportFormat, ExportOptions, InputKind, RECORD, Report};
 use pillars::task::Ticket;
@@ -44,6 +44,7 @@ const NEVER_NATIVE: &[&str] = &[
     "clip_text_model",
     "pegasus",
     "blenderbot",
+    "deberta-v2",
     "xglm",
     "m2m_100",
     "codegen",
@@ -107,6 +108,14 @@ fn removed_bytes(model: &Model, kept: &Kept) -> usize {
         let keys = (attention.kv_heads - kv.len()) * attention.head_dim;
         let bias = attention.projection_bias;
         numbers += queries * (width + usize::from(bias.query)) + queries * width;
+        if let ScoreBias::Disentangled(distances) = attention.bias {
+            let own = distances.own_projections().iter().filter(|(_, there)| *there).count();
+            numbers += own * queries * (width + 1);
+        }
+        if let ScoreBias::Grid { shared: false, .. } = attention.bias {
+            numbers += attention.bias.entries() * (attention.heads - kept.len());
+        }
+        numbers += if attention.sinks { attention.heads - kept.len() } else { 0 };
         numbers += keys * (2 * memory + usize::from(bias.key) + usize::from(bias.value));
     }
     numbers * model.stored().bytes()

@@ -177,11 +177,12 @@ fn every_head_owns_its_share_and_nothing_else_is_listed() {
                 .sites()
                 .iter()
                 .any(|(_, a)| a.query_key_norm.is_some_and(|norm| norm.scope != QueryKeyNormScope::Shared));
-            let of_heads = parts.len() == 5
-                && matches!(parts[2], "attention" | "cross")
-                && (matches!(parts[3], "query" | "key" | "value")
-                    || (parts[3], parts[4]) == ("output", "weight")
-                    || norms_all && matches!(parts[3], "query_norm" | "key_norm"));
+            let of_heads = matches!(parts.get(3), Some(&"sinks" | &"grid_bias"))
+                || parts.len() == 5
+                    && matches!(parts[2], "attention" | "cross")
+                    && (matches!(parts[3], "query" | "key" | "value" | "position_key" | "position_query")
+                        || (parts[3], parts[4]) == ("output", "weight")
+                        || norms_all && matches!(parts[3], "query_norm" | "key_norm"));
             if of_heads {
                 expected += shape.iter().product::<usize>();
                 owned.insert(name.to_owned());
@@ -200,7 +201,8 @@ fn every_head_owns_its_share_and_nothing_else_is_listed() {
                 assert_eq!(ranges.len(), attention.heads_of(*projection), "{shown}: {}", tensor.name);
                 for range in ranges {
                     let is_norm = info.shape.len() == 2 && tensor.name.ends_with("_norm.weight");
-                    assert_eq!(range.len(), if is_norm { 1 } else { attention.head_dim }, "{}", tensor.name);
+                    let is_one = is_norm || [".sinks", "_bias_table"].iter().any(|name| tensor.name.ends_with(name));
+                    assert_eq!(range.len(), if is_one { 1 } else { attention.head_dim }, "{}", tensor.name);
                     range.clone().for_each(|row| rows[row] += 1);
                 }
             }

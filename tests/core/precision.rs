@@ -50,7 +50,10 @@ fn networks_run_in_half_precision() {
             let units = relative_difference(&got, &want, &everywhere, 1) / unit;
             // A dozen results in a row are each off by up to half a unit of the last place, and norms and softmax
             // enlarge what comes before them: a few units are due, a hundred would be an operation gone wrong.
-            assert!(units < 32.0, "{family} in {dtype:?} is {units:.0} units away");
+            // Where the scores of two experts are close, rounding to few bits chooses the other one.
+            let mixes = model.spec().decoder.iter().flat_map(|s| &s.layers).any(|layer| layer.experts.is_some());
+            let most = if mixes && dtype == DType::BF16 { 64.0 } else { 32.0 };
+            assert!(units < most, "{family} in {dtype:?} is {units:.0} units away");
         }
     }
 }

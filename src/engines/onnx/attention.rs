@@ -3,12 +3,15 @@
 use super::graph::{Attribute, ElementType, Graph};
 use super::modules::{linear, norm};
 use crate::network::{
-    AttentionModule, AttentionSpec, Module, Projection, QueryKeyNorm, QueryKeyNormScope, Role, RotarySpec, ScoreBias,
-    alibi_slopes, relative_bucket,
+    AttentionModule, AttentionSpec, DisentangledSpec, Module, Projection, QueryKeyNorm, QueryKeyNormScope, Role,
+    RotarySpec, ScoreBias, alibi_slopes, grid_entries, relative_bucket,
 };
 
 /// Added to the scores of keys that a query must not see: they vanish in the softmax, and no row becomes NaN.
 const UNSEEN: f64 = -1e9;
+
+/// Distances beyond this are taken for it; sequences are shorter.
+const LONGEST: usize = 1 << 14;
 
 /// What the attention layers of one stack share.
 pub(super) struct SharedPositions {
@@ -22,6 +25,12 @@ pub(super) struct SharedPositions {
     angles: Vec<(RotarySpec, [String; 2])>,
     visible: Vec<(VisibilityKey, String)>,
     relative_bias: Option<String>,
+    /// Entries of a table of offsets between patches, `[T, T]`.
+    grid: Option<String>,
+    /// Embeddings of distances, `[1, 2 span, D]`.
+    pub distances: Option<String>,
+    /// Which of them stands for each query and key, `[T, T]`.
+    distance_entries: Option<String>,
 }
 
 /// What visibility depends on: whether it is causal, and the window.
@@ -29,7 +38,18 @@ type VisibilityKey = (bool, Option<usize>);
 
 impl SharedPositions {
     pub(super) fn new(mask: Option<String>, like: String, relative: Option<Role>) -> Self {
-        Self { mask, like, relative, offsets: None, angles: Vec::new(), visible: Vec::new(), relative_bias: None }
+        Self {
+            mask,
+            like,
+            relative,
+            offsets: None,
+            angles: Vec::new(),
+            visible: Vec::new(),
+            relative_bias: None,
+            grid: None,
+            distances: None,
+            distance_entries: None,
+        }
     }
 
     /// The length of the sequence as a scalar.
@@ -116,9 +136,10 @@ impl SharedPositions {
     }
 
     /// The bias on scores, which broadcasts to `[B, H, T, S]`.
-    fn bias(&mut self, graph: &mut Graph, spec: &AttentionSpec) -> Option<String> {
+    fn bias(&mut self, graph: &mut Graph, spec: &AttentionSpec, own_table: Role) -> Option<String> {
         match spec.bias {
-            ScoreBias::None => None,
+            // What depends on contents is formed with them.
+            ScoreBias::None | ScoreBias::Disentangled(_) => None,
             ScoreBias::Alibi => {
                 let slopes = alibi_slopes(spec.origin_heads);
                 let slope = |head: &usize| slopes.get(*head).map_or(0.0, |slope| *slope as f32);
@@ -148,14 +169,51 @@ impl SharedPositions {
                         self.relative_bias.insert(made).clone()
                     }
                 };
-                if spec.heads == spec.origin_heads {
-                    return Some(all);
+                Some(own_heads(graph, spec, all))
+            }
+            ScoreBias::Grid { rows, columns, shared } => {
+                if let Some(ready) = self.relative_bias.clone().filter(|_| shared) {
+                    return Some(own_heads(graph, spec, ready));
                 }
-                let origin: Vec<i64> = spec.origin.iter().map(|h| i64::try_from(*h).unwrap_or(0)).collect();
-                let origin = graph.ints(&[origin.len()], &origin);
-                Some(graph.op_with("Gather", &[&all, &origin], &[Attribute::Int("axis", 1)]))
+                let (role, heads) = if shared { (self.relative?, spec.origin_heads) } else { (own_table, spec.heads) };
+                let index = match &self.grid {
+                    Some(ready) => ready.clone(),
+                    None => {
+                        let entries: Vec<i64> = grid_entries(rows, columns).into_iter().map(i64::from).collect();
+                        let made = graph.ints(&[rows * columns + 1; 2], &entries);
+                        self.grid.insert(made).clone()
+                    }
+                };
+                let table = graph.weight(role, &[spec.bias.entries(), heads], false);
+                let bias = graph.op("Gather", &[&table, &index]);
+                let bias = graph.op_with("Transpose", &[&bias], &[Attribute::Ints("perm", &[2, 0, 1])]);
+                let axis = graph.ints(&[1], &[0]);
+                let bias = graph.op("Unsqueeze", &[&bias, &axis]);
+                if !shared {
+                    return Some(bias);
+                }
+                let all = self.relative_bias.insert(bias).clone();
+                Some(own_heads(graph, spec, all))
             }
         }
+    }
+
+    /// Which embedding of a distance stands for each query and key, `[T, T]`. Farther distances than `longest` do not come.
+    fn distance_entries(&mut self, graph: &mut Graph, spec: &DisentangledSpec, longest: usize) -> String {
+        if let Some(ready) = &self.distance_entries {
+            return ready.clone();
+        }
+        let farthest = i64::try_from(longest).unwrap_or(i64::MAX);
+        // Offsets are those of keys from queries.
+        let entries: Vec<i64> = (-farthest..=farthest).map(|offset| i64::from(spec.entry(-offset))).collect();
+        let entries = graph.ints(&[entries.len()], &entries);
+        let offsets = self.offsets(graph);
+        let (low, high) = (graph.ints(&[], &[-farthest]), graph.ints(&[], &[farthest]));
+        let above = graph.op("Max", &[&offsets, &low]);
+        let clipped = graph.op("Min", &[&above, &high]);
+        let index = graph.op("Add", &[&clipped, &high]);
+        let made = graph.op("Gather", &[&entries, &index]);
+        self.distance_entries.insert(made).clone()
     }
 
     /// The bucketed bias of all original heads, `[1, H, T, T]`. Distances beyond the farthest share its bucket, so a
@@ -184,6 +242,16 @@ impl SharedPositions {
         let axis = graph.ints(&[1], &[0]);
         graph.op("Unsqueeze", &[&first, &axis])
     }
+}
+
+/// Of a bias `[1, H, T, T]` of all original heads, those of the layer.
+fn own_heads(graph: &mut Graph, spec: &AttentionSpec, all: String) -> String {
+    if spec.heads == spec.origin_heads {
+        return all;
+    }
+    let origin: Vec<i64> = spec.origin.iter().map(|h| i64::try_from(*h).unwrap_or(0)).collect();
+    let origin = graph.ints(&[origin.len()], &origin);
+    graph.op_with("Gather", &[&all, &origin], &[Attribute::Int("axis", 1)])
 }
 
 /// `[B, S]` of 1 and 0 as booleans `[B, 1, 1, S]`.
@@ -241,20 +309,37 @@ pub(super) fn attention(
         ],
         None => [query, key],
     };
-    let (score_bias, visible) = match reads {
+    let (score_bias, visible, distances) = match reads {
         Reads::Itself(positions) => {
+            let distances = match (&spec.bias, positions.distances.clone()) {
+                (ScoreBias::Disentangled(of), Some(embeddings)) => {
+                    Some((embeddings, positions.distance_entries(graph, of, LONGEST)))
+                }
+                _ => None,
+            };
             if let Some(rotary) = &spec.rotary {
                 let angles = positions.angles(graph, rotary);
                 query = rotate(graph, rotary, d, &angles, &query);
                 key = rotate(graph, rotary, d, &angles, &key);
             }
-            (positions.bias(graph, spec), positions.visible(graph, spec))
+            let own_table = module(AttentionModule::GridBias).weight();
+            (positions.bias(graph, spec, own_table), positions.visible(graph, spec), distances)
         }
-        Reads::EncoderStates(_, mask) => (None, mask.map(|mask| key_mask(graph, mask))),
+        Reads::EncoderStates(_, mask) => (None, mask.map(|mask| key_mask(graph, mask)), None),
+    };
+    let by_distance = match (&spec.bias, distances) {
+        (ScoreBias::Disentangled(of), Some((embeddings, entries))) => {
+            let contents = [query.as_str(), &key];
+            scores_by_distance(graph, spec, of, module, width, contents, [&embeddings, &entries])
+        }
+        _ => None,
     };
     let [key, value] = [key, value].map(|shared| repeat(graph, spec, &shared));
     let turned = graph.op_with("Transpose", &[&key], &[Attribute::Ints("perm", &[0, 1, 3, 2])]);
     let mut scores = graph.op("MatMul", &[&query, &turned]);
+    if let Some(more) = by_distance {
+        scores = graph.op("Add", &[&scores, &more]);
+    }
     if spec.scale != 1.0 {
         let scale = graph.scalar(spec.scale);
         scores = graph.op("Mul", &[&scores, &scale]);
@@ -269,10 +354,80 @@ pub(super) fn attention(
         let unseen = graph.scalar(UNSEEN);
         scores = graph.op("Where", &[&visible, &scores, &unseen]);
     }
-    let weights = graph.op_with("Softmax", &[&scores], &[Attribute::Int("axis", -1)]);
+    let weights = if spec.sinks {
+        let sinks = graph.weight(module(AttentionModule::Sinks).weight(), &[1, spec.heads, 1, 1], false);
+        softmax_with(graph, &scores, &sinks)
+    } else {
+        graph.op_with("Softmax", &[&scores], &[Attribute::Int("axis", -1)])
+    };
     let output = graph.op("MatMul", &[&weights, &value]);
     let joined = join(graph, [spec.heads, d], &output);
     Some(linear(graph, projection(Projection::Output), [spec.heads * d, width], bias.output, &joined))
+}
+
+/// Scores of queries and keys `[B, H, T, d]` against embeddings of their distances, before scaling.
+fn scores_by_distance(
+    graph: &mut Graph,
+    spec: &AttentionSpec,
+    of: &DisentangledSpec,
+    module: &dyn Fn(AttentionModule) -> Module,
+    width: usize,
+    [query, key]: [&str; 2],
+    [embeddings, entries]: [&str; 2],
+) -> Option<String> {
+    let d = spec.head_dim;
+    let perm = Attribute::Ints("perm", &[1, 0]);
+    let turned = graph.op_with("Transpose", &[entries], &[perm]);
+    let sides = [
+        (query, AttentionModule::PositionKey, Projection::Key, of.to_positions, entries, false),
+        (key, AttentionModule::PositionQuery, Projection::Query, of.from_positions, turned.as_str(), true),
+    ];
+    let mut sum: Option<String> = None;
+    for (content, own, of_contents, _, entries, is_key) in sides.into_iter().filter(|side| side.3) {
+        let part = if of.shares_projections { AttentionModule::Projection(of_contents) } else { own };
+        let bias = match of_contents {
+            _ if !of.shares_projections => true,
+            Projection::Key => spec.projection_bias.key,
+            _ => spec.projection_bias.query,
+        };
+        let positions = linear(graph, module(part), [width, spec.heads * d], bias, embeddings);
+        let positions = split(graph, [spec.heads, d], &positions);
+        let positions = graph.op_with("Transpose", &[&positions], &[Attribute::Ints("perm", &[0, 1, 3, 2])]);
+        let scores = graph.op("MatMul", &[content, &positions]);
+        // The entries for every sequence and head.
+        let shape = graph.op("Shape", &[&scores]);
+        let (first, own) = (graph.ints(&[3], &[0, 1, 2]), graph.op("Shape", &[entries]));
+        let (leading, last) = (graph.op("Gather", &[&shape, &first]), graph.ints(&[1], &[1]));
+        let last = graph.op("Gather", &[&own, &last]);
+        let every = graph.op_with("Concat", &[&leading, &last], &[Attribute::Int("axis", 0)]);
+        let axes = graph.ints(&[2], &[0, 1]);
+        let index = graph.op("Unsqueeze", &[entries, &axes]);
+        let index = graph.op("Expand", &[&index, &every]);
+        let mut chosen = graph.op_with("GatherElements", &[&scores, &index], &[Attribute::Int("axis", 3)]);
+        if is_key {
+            chosen = graph.op_with("Transpose", &[&chosen], &[Attribute::Ints("perm", &[0, 1, 3, 2])]);
+        }
+        sum = Some(match sum {
+            Some(sum) => graph.op("Add", &[&sum, &chosen]),
+            None => chosen,
+        });
+    }
+    sum
+}
+
+/// The softmax of scores `[B, H, T, S]` and one score more of each head, `[1, H, 1, 1]`, without the weight of that.
+fn softmax_with(graph: &mut Graph, scores: &str, sinks: &str) -> String {
+    let highest =
+        graph.op_with("ReduceMax", &[scores], &[Attribute::Ints("axes", &[-1]), Attribute::Int("keepdims", 1)]);
+    let highest = graph.op("Max", &[&highest, sinks]);
+    let [own, sink] = [scores, sinks].map(|x| {
+        let lowered = graph.op("Sub", &[x, &highest]);
+        graph.op("Exp", &[&lowered])
+    });
+    let axis = graph.ints(&[1], &[3]);
+    let sum = graph.op("ReduceSum", &[&own, &axis]);
+    let sum = graph.op("Add", &[&sum, &sink]);
+    graph.op("Div", &[&own, &sum])
 }
 
 /// `[B, H, T, d]` to `[B, T, H d]`.

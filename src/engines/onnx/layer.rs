@@ -1,11 +1,15 @@
 //! Projections, norms, activations and whole layers as operations of ONNX.
 
 use super::attention::{Reads, SharedPositions, attention};
-use super::graph::Graph;
+use super::graph::{Attribute, Graph};
 use super::modules::{linear, norm};
 use crate::network::{
-    Activation, AttentionModule, Branch, BranchModule, LayerSpec, MlpModule, Module, SiteKind, StackKind, Wiring,
+    Activation, AttentionModule, Branch, BranchModule, ExpertsSpec, LayerSpec, MlpModule, MlpSpec, Module, SiteKind,
+    StackKind, Wiring,
 };
+
+/// Score of an expert that has been chosen already: below every other, and finite.
+const TAKEN: f64 = -1e30;
 
 /// A non-linearity. GELU is spelled out with the error function, which runtimes fuse.
 pub(super) fn activate(graph: &mut Graph, activation: Activation, x: &str) -> String {
@@ -148,16 +152,82 @@ pub(super) fn layer(
         Wiring::ParallelOneNorm => normal,
         Wiring::Pre | Wiring::Post | Wiring::Both | Wiring::After => feed.enter(graph, &hidden),
     };
-    let mlp = &spec.mlp;
-    let module = |part| Module::Mlp(stack, spec.stored, part);
-    let up = linear(graph, module(MlpModule::Up), [width, mlp.width], mlp.bias, &read);
+    let down = match spec.experts {
+        None => {
+            let module = |part| Module::Mlp(stack, spec.stored, part);
+            feed_forward(graph, &spec.mlp, None, &module, width, &read)
+        }
+        Some(experts) => mixture(graph, spec, experts, stack, width, &read),
+    };
+    feed.join(graph, &hidden, Some(down))
+}
+
+/// The feed-forward part whose parts `module` names.
+fn feed_forward(
+    graph: &mut Graph,
+    mlp: &MlpSpec,
+    limit: Option<f64>,
+    module: &dyn Fn(MlpModule) -> Module,
+    width: usize,
+    x: &str,
+) -> String {
+    let mut up = linear(graph, module(MlpModule::Up), [width, mlp.width], mlp.bias, x);
     let inner = if mlp.gated {
-        let gate = linear(graph, module(MlpModule::Gate), [width, mlp.width], mlp.bias, &read);
+        let mut gate = linear(graph, module(MlpModule::Gate), [width, mlp.width], mlp.bias, x);
+        if let Some(limit) = limit {
+            let (low, high, one) = (graph.scalar(-limit), graph.scalar(limit), graph.scalar(1.0));
+            gate = graph.op("Min", &[&gate, &high]);
+            up = graph.op("Clip", &[&up, &low, &high]);
+            up = graph.op("Add", &[&up, &one]);
+        }
         let gate = activate(graph, mlp.activation, &gate);
         graph.op("Mul", &[&gate, &up])
     } else {
         activate(graph, mlp.activation, &up)
     };
-    let down = linear(graph, module(MlpModule::Down), [mlp.width, width], mlp.bias, &inner);
-    feed.join(graph, &hidden, Some(down))
+    linear(graph, module(MlpModule::Down), [mlp.width, width], mlp.bias, &inner)
+}
+
+/// A mixture of experts, each of which computes every position: those that were not chosen count with weight zero.
+fn mixture(
+    graph: &mut Graph,
+    spec: &LayerSpec,
+    experts: ExpertsSpec,
+    stack: StackKind,
+    width: usize,
+    x: &str,
+) -> String {
+    let logits = linear(graph, Module::Router(stack, spec.stored), [width, experts.count], experts.bias, x);
+    // The highest is taken away as often as experts are chosen.
+    let gone = graph.scalar(TAKEN);
+    let mut left = logits.clone();
+    for _ in 0..experts.chosen {
+        let attributes = [Attribute::Ints("axes", &[-1]), Attribute::Int("keepdims", 1)];
+        let highest = graph.op_with("ReduceMax", &[&left], &attributes);
+        let is_lower = graph.op("Less", &[&left, &highest]);
+        left = graph.op("Where", &[&is_lower, &left, &gone]);
+    }
+    let chosen = graph.op("LessOrEqual", &[&left, &gone]);
+    let softmax = |graph: &mut Graph, x: &str| graph.op_with("Softmax", &[x], &[Attribute::Int("axis", -1)]);
+    let shares = if experts.normalized {
+        let those = graph.op("Where", &[&chosen, &logits, &gone]);
+        softmax(graph, &those)
+    } else {
+        let zero = graph.scalar(0.0);
+        let all = softmax(graph, &logits);
+        graph.op("Where", &[&chosen, &all, &zero])
+    };
+    let mut sum: Option<String> = None;
+    for expert in 0..experts.count {
+        let module = |part| Module::Expert(stack, spec.stored, expert, part);
+        let result = feed_forward(graph, &spec.mlp, experts.limit, &module, width, x);
+        let index = graph.ints(&[1], &[i64::try_from(expert).unwrap_or(i64::MAX)]);
+        let share = graph.op_with("Gather", &[&shares, &index], &[Attribute::Int("axis", 2)]);
+        let part = graph.op("Mul", &[&result, &share]);
+        sum = Some(match sum {
+            Some(sum) => graph.op("Add", &[&sum, &part]),
+            None => part,
+        });
+    }
+    sum.unwrap_or_else(|| x.to_owned())
 }

@@ -19,7 +19,7 @@ const BATCH: Dim = Dim::Named("batch_size");
 /// Where the network cannot be written as such a graph.
 pub(super) fn build(spec: &NetworkSpec, stored: ElementType) -> Result<(Graph, Vec<String>)> {
     let mut graph = Graph::new(stored);
-    let notes = beyond(spec);
+    let notes = beyond(spec).into_iter().chain(experts(spec)).collect();
     let (hidden, last, length) = match (&spec.encoder, &spec.decoder) {
         (Some(only), None) => {
             let (hidden, _) = stack(&mut graph, only, StackKind::Encoder, ["input_ids", "attention_mask"], None);
@@ -58,18 +58,21 @@ pub(super) fn build(spec: &NetworkSpec, stored: ElementType) -> Result<(Graph, V
 }
 
 /// Frequencies that long sequences change are those of short ones in the file.
-fn beyond(spec: &NetworkSpec) -> Vec<String> {
+fn beyond(spec: &NetworkSpec) -> Option<String> {
     let longest = spec.sites().into_iter().filter_map(|(_, attention)| match &attention.rotary.as_ref()?.beyond {
         Beyond::Same => None,
         Beyond::Other { length, .. } | Beyond::Stretched { length, .. } => Some(*length),
     });
-    longest
-        .min()
-        .map(|length| {
-            format!("rotary positions are those of sequences of up to {length} tokens; longer ones are not scaled")
-        })
-        .into_iter()
-        .collect()
+    longest.min().map(|length| {
+        format!("rotary positions are those of sequences of up to {length} tokens; longer ones are not scaled")
+    })
+}
+
+/// What is said of mixtures of experts.
+fn experts(spec: &NetworkSpec) -> Option<String> {
+    let stacks = [&spec.encoder, &spec.decoder].into_iter().flatten();
+    let mixes = stacks.flat_map(|stack| &stack.layers).any(|layer| layer.experts.is_some());
+    mixes.then(|| "every expert computes every token in the file, so that it is slower than the model".to_owned())
 }
 
 /// A stack from its inputs to its last hidden state, and the mask of its positions.
@@ -87,9 +90,22 @@ fn stack(
         InputSpec::Patches(patches) => (patch_input(graph, patches, spec.width, kind), None, None),
         InputSpec::Frames(frames) => (frame_input(graph, frames, spec.width, kind), None, None),
     };
-    let has_relative = spec.layers.iter().any(|l| matches!(l.attention.bias, ScoreBias::Relative { .. }));
+    let has_relative = spec.layers.iter().any(|l| l.attention.bias.has_shared_table());
     let relative = has_relative.then(|| Module::Relative(kind).weight());
     let mut positions = SharedPositions::new(mask.clone(), like.unwrap_or_else(|| x.clone()), relative);
+    let mut distances = spec.layers.iter().filter_map(|layer| match layer.attention.bias {
+        ScoreBias::Disentangled(of) => Some(of),
+        _ => None,
+    });
+    if let Some(of) = distances.next() {
+        let table = graph.weight(Module::Distances(kind).weight(), &[2 * of.span, spec.width], false);
+        let table = match of.norm {
+            Some(n) => norm(graph, n, Module::DistanceNorm(kind), &[spec.width], &table),
+            None => table,
+        };
+        let axis = graph.ints(&[1], &[0]);
+        positions.distances = Some(graph.op("Unsqueeze", &[&table, &axis]));
+    }
     for (index, spec_layer) in spec.layers.iter().enumerate() {
         graph.enter(format!("{name}.{index}"));
         x = layer(graph, spec_layer, kind, spec.width, &x, &mut positions, memory);
@@ -283,7 +299,6 @@ fn patch_input(graph: &mut Graph, spec: &PatchInputSpec, width: usize, stack: St
         graph.op("Expand", &[&token, &each])
     };
     let (placed, count) = (spec.placed_tokens(), spec.patches(spec.image));
-    let positions = graph.weight(module(EmbedModule::Positions).weight(), &[1, count + placed, width], false);
     let joined = |graph: &mut Graph, parts: &[String]| match parts {
         [one] => one.clone(),
         several => {
@@ -296,7 +311,10 @@ fn patch_input(graph: &mut Graph, spec: &PatchInputSpec, width: usize, stack: St
     let mut parts: Vec<String> = own.map(|(part, _)| tokens(graph, part, 1)).collect();
     parts.push(flat);
     let mut hidden = joined(graph, &parts);
-    hidden = graph.op("Add", &[&hidden, &positions]);
+    if spec.positions {
+        let positions = graph.weight(module(EmbedModule::Positions).weight(), &[1, count + placed, width], false);
+        hidden = graph.op("Add", &[&hidden, &positions]);
+    }
     if spec.registers > 0 {
         let registers = tokens(graph, EmbedModule::Registers, spec.registers);
         let part = |graph: &mut Graph, from: usize, to: usize| {

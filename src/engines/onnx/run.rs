@@ -47,6 +47,7 @@ fn apply(node: &Node, read: &dyn Fn(usize) -> Result<Tensor>) -> Result<Tensor> 
         "Min" => pair().and_then(|(a, b)| Ok(a.minimum(&b)?))?,
         "Equal" => pair().and_then(|(a, b)| Ok(a.eq(&b)?))?,
         "LessOrEqual" => pair().and_then(|(a, b)| Ok(a.le(&b)?))?,
+        "Less" => pair().and_then(|(a, b)| Ok(a.lt(&b)?))?,
         "And" => pair().and_then(|(a, b)| Ok((a * b)?))?,
         "Not" => read(0)?.eq(0u8)?,
         "Pow" => {
@@ -54,7 +55,12 @@ fn apply(node: &Node, read: &dyn Fn(usize) -> Result<Tensor>) -> Result<Tensor> 
             read(0)?.powf(f64::from(exponent))?
         }
         "Abs" => read(0)?.abs()?,
+        "Clip" => {
+            let bound = |index: usize| -> Result<f32> { Ok(read(index)?.to_scalar::<f32>()?) };
+            read(0)?.clamp(bound(1)?, bound(2)?)?
+        }
         "Sqrt" => read(0)?.sqrt()?,
+        "Exp" => read(0)?.exp()?,
         "Erf" => read(0)?.erf()?,
         "Tanh" => read(0)?.tanh()?,
         "Sin" => read(0)?.sin()?,
@@ -84,6 +90,7 @@ fn apply(node: &Node, read: &dyn Fn(usize) -> Result<Tensor>) -> Result<Tensor> 
             exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?
         }
         "ReduceMean" => read(0)?.mean_keepdim(D::Minus1)?,
+        "ReduceMax" => read(0)?.max_keepdim(D::Minus1)?,
         "ReduceSum" => {
             let axes = integers(&read(1)?)?;
             let axes: Vec<usize> = axes.into_iter().filter_map(|axis| usize::try_from(axis).ok()).collect();
@@ -156,6 +163,10 @@ fn apply(node: &Node, read: &dyn Fn(usize) -> Result<Tensor>) -> Result<Tensor> 
             let mut dims = x.dims().to_vec();
             dims.splice(axis..=axis, index.dims().iter().copied());
             rows.reshape(dims)?
+        }
+        "GatherElements" => {
+            let axis = usize::try_from(int("axis", 0)).unwrap_or(0);
+            read(0)?.contiguous()?.gather(&read(1)?.to_dtype(DType::U32)?.contiguous()?, axis)?
         }
         "Conv" => {
             let (x, kernel) = (read(0)?, read(1)?);

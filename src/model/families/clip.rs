@@ -124,6 +124,7 @@ fn patches(reading: &ConfigReader<'_>, patch: usize) -> Result<PatchInputSpec> {
         bias: true,
         class: false,
         distillation: false,
+        positions: true,
         registers: 0,
         norm: None,
         resampling: None,

@@ -1,6 +1,6 @@
 //! Encoders of text.
 
-use super::{bert, clip, esm, modernbert};
+use super::{bert, clip, deberta, esm, modernbert};
 use crate::model::rope::Rope;
 use crate::model::{Family, RaggedNeed, StockHeads};
 use crate::network::Activation;
@@ -167,6 +167,16 @@ pub(super) static ROWS: &[Family] = &[
             let rope = Some(Rope { theta: 1000.0, ..Rope::PLAIN });
             bert::encoder(r, &bert::BertVariant { rope, gated: true, ..bert::BERT })
         },
+    },
+    Family {
+        model_type: "deberta-v2",
+        title: "DeBERTa v2 and v3",
+        prefixes: &["deberta."],
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: None,
+        names: |_| &[deberta::NAMES, bert::INPUT, bert::LAYERS, bert::BERT_HEAD, deberta::OWN_HEAD],
+        spec: deberta::encoder,
     },
     Family {
         model_type: "esm",

@@ -1,6 +1,7 @@
 //! Decoders with layer norm.
 
-use super::llama::{Bias, Flag, Windows};
+use super::flag::Flag;
+use super::llama::{Bias, Windows};
 use super::{gpt, llama};
 use crate::model::layout::SLICES;
 use crate::model::rope::Rope;

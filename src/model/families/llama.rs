@@ -1,5 +1,7 @@
 //! Decoders with rotary positions: Llama (Touvron et al. 2023) and its many kin, told apart by a [`LlamaVariant`].
 
+use super::flag::Flag;
+use super::mixture::Mixture;
 use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
@@ -103,6 +105,54 @@ pub(super) const CODEGEN: &[Name] = &[
     ("decoder.{i}.attention.value", "h.{i}.attn.qkv_proj", TensorLayout::part(Part::Sliced(Projection::Value))),
 ];
 
+/// A mixture of experts with a tensor for each matrix of each expert, as Mixtral calls them.
+pub(super) const MIXTRAL: &[Name] = &[
+    ("decoder.{i}.mlp.router", "layers.{i}.block_sparse_moe.gate", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.experts.{e}.gate", "layers.{i}.block_sparse_moe.experts.{e}.w1", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.experts.{e}.down", "layers.{i}.block_sparse_moe.experts.{e}.w2", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.experts.{e}.up", "layers.{i}.block_sparse_moe.experts.{e}.w3", TensorLayout::PLAIN),
+];
+
+/// The same as Qwen3 calls them.
+pub(super) const QWEN3_MOE: &[Name] = &[
+    ("decoder.{i}.mlp.router", "layers.{i}.mlp.gate", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.experts.{e}.gate", "layers.{i}.mlp.experts.{e}.gate_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.experts.{e}.down", "layers.{i}.mlp.experts.{e}.down_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.experts.{e}.up", "layers.{i}.mlp.experts.{e}.up_proj", TensorLayout::PLAIN),
+];
+
+/// GPT-OSS, whose experts share tensors in which rows of gate and up alternate.
+pub(super) const GPT_OSS: &[Name] = &[
+    ("decoder.{i}.attention.sinks", "layers.{i}.self_attn.sinks", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.router", "layers.{i}.mlp.router", TensorLayout::PLAIN),
+    (
+        "decoder.{i}.mlp.experts.{e}.gate.weight",
+        "layers.{i}.mlp.experts.gate_up_proj",
+        TensorLayout::stacked(Part::Alternate(0)),
+    ),
+    (
+        "decoder.{i}.mlp.experts.{e}.gate.bias",
+        "layers.{i}.mlp.experts.gate_up_proj_bias",
+        TensorLayout::stacked(Part::Alternate(0)),
+    ),
+    (
+        "decoder.{i}.mlp.experts.{e}.up.weight",
+        "layers.{i}.mlp.experts.gate_up_proj",
+        TensorLayout::stacked(Part::Alternate(1)),
+    ),
+    (
+        "decoder.{i}.mlp.experts.{e}.up.bias",
+        "layers.{i}.mlp.experts.gate_up_proj_bias",
+        TensorLayout::stacked(Part::Alternate(1)),
+    ),
+    ("decoder.{i}.mlp.experts.{e}.down.weight", "layers.{i}.mlp.experts.down_proj", TensorLayout::stacked(Part::Whole)),
+    (
+        "decoder.{i}.mlp.experts.{e}.down.bias",
+        "layers.{i}.mlp.experts.down_proj_bias",
+        TensorLayout::stacked(Part::Whole),
+    ),
+];
+
 /// How one of these families differs from the others.
 pub(super) struct LlamaVariant {
     /// Embeddings scaled by the root of the width, and GELU by hyperbolic tangent.
@@ -122,6 +172,10 @@ pub(super) struct LlamaVariant {
     pub bias: Bias,
     /// Whether the feed-forward part has biases.
     pub mlp_bias: Flag,
+    /// Experts in place of one feed-forward part.
+    pub mixture: Option<Mixture>,
+    /// Whether each head has a score for seeing nothing (GPT-OSS).
+    pub sinks: bool,
     /// Whether the head has a bias.
     pub head_bias: bool,
     /// Whether queries and keys are normalized.
@@ -159,34 +213,14 @@ pub(super) enum Bias {
     All(Flag),
 }
 
-/// What a family has always, never, or where its configuration says so.
-#[derive(Clone, Copy)]
-pub(super) enum Flag {
-    Always,
-    Never,
-    /// Where this key is true; it is false where absent.
-    Key(&'static str),
-    /// Unless this key is false.
-    Unless(&'static str),
-}
-
-impl Flag {
-    fn read(self, reading: &ConfigReader<'_>) -> Result<bool> {
-        match self {
-            Self::Always => Ok(true),
-            Self::Never => Ok(false),
-            Self::Key(key) => reading.config.flag_or(key, false),
-            Self::Unless(key) => reading.config.flag_or(key, true),
-        }
-    }
-}
-
 /// Which layers see only the last `sliding_window` positions.
 #[derive(Clone, Copy)]
 pub(super) enum Windows {
     Never,
     /// All of them; the window where the configuration has no such key.
     Every(Option<usize>),
+    /// All of them where `use_sliding_window` is set; the window where the configuration has no such key.
+    EveryFlagged(usize),
     /// Where `use_sliding_window` is set: those that `layer_types` names, else those from `max_window_layers`, or those
     /// without rotary positions.
     Flagged,
@@ -204,6 +238,8 @@ pub(super) const LLAMA: LlamaVariant = LlamaVariant {
     activation: ("hidden_act", "silu"),
     bias: Bias::All(Flag::Key("attention_bias")),
     mlp_bias: Flag::Key("mlp_bias"),
+    mixture: None,
+    sinks: false,
     head_bias: false,
     query_key_norm: Flag::Never,
     query_key_scope: QueryKeyNormScope::Shared,
@@ -299,6 +335,7 @@ pub(super) fn decoder(reading: &ConfigReader<'_>, variant: &LlamaVariant) -> Res
             Bias::All(flag) => ProjectionBias::all(flag.read(reading)?),
         },
         clip: if variant.clips { config.number_opt("clip_qkv")? } else { None },
+        sinks: variant.sinks,
         ..plain
     };
     let norm = NormSpec { kind: variant.norm, eps: config.number_or(variant.eps.0, variant.eps.1)? };
@@ -317,6 +354,7 @@ pub(super) fn decoder(reading: &ConfigReader<'_>, variant: &LlamaVariant) -> Res
     let residual_scale = multiplier("residual_multiplier")?;
     let count = reading.layers()?;
     let layout = LayerPatterns::read(reading, variant, count, head_dim)?;
+    let mixture = variant.mixture.map(|mixture| mixture.read(reading, count)).transpose()?;
     let layers = (0..count)
         .map(|i| {
             let window = layout.windows.get(i).copied().flatten();
@@ -325,7 +363,10 @@ pub(super) fn decoder(reading: &ConfigReader<'_>, variant: &LlamaVariant) -> Res
                 _ => layout.placed.get(i).is_some_and(|p| *p).then_some(&layout.rotary),
             };
             let attention = AttentionSpec { window, rotary: rotary.cloned(), query_key_norm, ..attention.clone() };
-            LayerSpec { residual_scale, ..LayerSpec::new(i, attention, mlp.clone(), norm, wiring) }
+            let own = mixture.as_ref().filter(|mixture| mixture.layers.get(i).is_some_and(|there| *there));
+            let experts = own.map(|mixture| mixture.experts);
+            let mlp = MlpSpec { width: own.map_or(mlp.width, |mixture| mixture.width), ..mlp.clone() };
+            LayerSpec { residual_scale, experts, ..LayerSpec::new(i, attention, mlp, norm, wiring) }
         })
         .collect();
     let input = TokenInputSpec {
@@ -384,11 +425,12 @@ impl LayerPatterns {
             Windows::Every(default) if config.value().get("sliding_window").is_none() => default,
             Windows::Never => None,
             Windows::AllBut(_) => Some(config.size_or("sliding_window", 4096)?),
-            Windows::Flagged if !config.flag_or("use_sliding_window", false)? => None,
+            Windows::Flagged | Windows::EveryFlagged(_) if !config.flag_or("use_sliding_window", false)? => None,
+            Windows::EveryFlagged(default) if config.value().get("sliding_window").is_none() => Some(default),
             _ => config.size_opt("sliding_window")?,
         };
         let slides: Vec<bool> = match (variant.windows, reading.sliding_layers(count)?) {
-            (Windows::Every(_), _) => vec![true; count],
+            (Windows::Every(_) | Windows::EveryFlagged(_), _) => vec![true; count],
             (Windows::Never, _) => vec![false; count],
             (_, Some(named)) => named,
             (Windows::Flagged, None) if variant.unplaced_layers => placed.iter().map(|placed| !placed).collect(),

@@ -42,18 +42,23 @@
 mod bart;
 mod bert;
 mod clip;
+mod deberta;
 mod encoder_decoders;
 mod encoders;
 mod esm;
+mod flag;
 mod gpt;
 mod layer_norm_decoders;
 mod llama;
+mod mixture;
 mod modernbert;
 mod multimodal;
 mod rms_norm_decoders;
 mod t5;
 mod vision_encoders;
 mod vit;
+
+use serde_json::Value;
 
 use super::Family;
 use super::family::edit_distance;
@@ -75,6 +80,7 @@ pub fn all() -> impl Iterator<Item = &'static Family> {
 impl Family {
     /// The family of a configuration; an unknown one is answered with the nearest names.
     pub fn of(config: &Config) -> Result<&'static Self> {
+        refuse_other_layers(config)?;
         let Some(model_type) = config.text_opt("model_type")? else {
             if config.get("pretrained_cfg").is_some() {
                 return Err(config
@@ -96,13 +102,44 @@ impl Family {
     }
 }
 
+/// Refuses models some of whose layers have no attention, and names these.
+fn refuse_other_layers(config: &Config) -> Result<()> {
+    const MOST_NAMED: usize = 8;
+    let text = config.section("text_config");
+    for config in std::iter::once(config).chain(&text) {
+        for key in ["layer_types", "layers_block_type", "block_types", "_block_types"] {
+            let Some(kinds) = config.get(key).and_then(Value::as_array) else { continue };
+            let kinds = kinds.iter().map(|kind| kind.as_str().unwrap_or_default());
+            // What is linear in the length of a sequence has no weights of one position by another.
+            let lacks = |kind: &str| !kind.is_empty() && (!kind.contains("attention") || kind.starts_with("linear"));
+            let others: Vec<(usize, &str)> = kinds.enumerate().filter(|(_, kind)| lacks(kind)).collect();
+            let Some((_, kind)) = others.first() else { continue };
+            let named: Vec<String> = others.iter().take(MOST_NAMED).map(|(layer, _)| layer.to_string()).collect();
+            let more = if others.len() > MOST_NAMED { ", .." } else { "" };
+            let kind: String = kind.chars().take(60).collect();
+            let what = format!(
+                "layers without attention are not supported: '{key}' calls {}{more} '{kind}'",
+                named.join(", ")
+            );
+            return Err(config.unsupported(what));
+        }
+        for key in ["hybrid_override_pattern", "attn_layer_period", "attn_layer_indices", "full_attn_idxs"] {
+            if config.get(key).is_some() {
+                let what = format!("layers without attention are not supported: '{key}' says that there are some");
+                return Err(config.unsupported(what));
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use serde_json::json;
 
-    use super::llama::Flag;
+    use super::flag::Flag;
     use super::*;
     use crate::checkpoint::Config;
     use crate::model::{ConfigReader, StockHeads, TensorLayout};

@@ -1,35 +1,12 @@
 //! The language models of models that also read images. What else the checkpoint holds is carried through untouched.
 
+use serde_json::json;
+
 use super::llama;
 use crate::error::Result;
 use crate::model::rope::Rope;
 use crate::model::{ConfigReader, Family, HeadLimit, StockHeads, UniformHeads};
 use crate::network::NetworkSpec;
-
-/// What Qwen2-VL and its successor take for keys that are absent.
-const QWEN2_VL: &[(&str, usize)] = &[
-    ("vocab_size", 152_064),
-    ("hidden_size", 8192),
-    ("intermediate_size", 29_568),
-    ("num_hidden_layers", 80),
-    ("num_attention_heads", 64),
-    ("num_key_value_heads", 8),
-    ("max_position_embeddings", 32_768),
-    ("sliding_window", 4096),
-    ("max_window_layers", 80),
-];
-
-/// What Gemma 3 takes for keys that are absent, as they are in its published files.
-const GEMMA3: &[(&str, usize)] = &[
-    ("vocab_size", 262_208),
-    ("hidden_size", 2304),
-    ("intermediate_size", 9216),
-    ("num_hidden_layers", 26),
-    ("num_attention_heads", 8),
-    ("num_key_value_heads", 4),
-    ("head_dim", 256),
-    ("max_position_embeddings", 131_072),
-];
 
 /// The section of the configuration that describes the language model.
 const TEXT: &str = "text_config";
@@ -49,7 +26,14 @@ pub(super) static ROWS: &[Family] = &[
         reads_pruned_heads: false,
         ragged: None,
         names: |_| &[llama::NAMES, llama::APART, llama::BOTH_NORMS],
-        spec: |r| r.within(TEXT, GEMMA3, |text| llama::decoder(text, &llama::GEMMA3)),
+        spec: |r| {
+            // Its published files leave most of them out.
+            let defaults = json!({
+                "vocab_size": 262_208, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
+                "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131_072,
+            });
+            r.within(TEXT, &defaults, |text| llama::decoder(text, &llama::GEMMA3))
+        },
     },
     Family {
         model_type: "qwen2_vl",
@@ -80,5 +64,10 @@ fn qwen2_vl(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
         rope: Rope { theta: 1e6, axes: true, ..Rope::PLAIN },
         ..llama::QWEN2
     };
-    reading.within(TEXT, QWEN2_VL, |text| llama::decoder(text, &variant))
+    let defaults = json!({
+        "vocab_size": 152_064, "hidden_size": 8192, "intermediate_size": 29_568, "num_hidden_layers": 80,
+        "num_attention_heads": 64, "num_key_value_heads": 8, "max_position_embeddings": 32_768, "sliding_window": 4096,
+        "max_window_layers": 80,
+    });
+    reading.within(TEXT, &defaults, |text| llama::decoder(text, &variant))
 }

@@ -1,7 +1,11 @@
 //! Decoders with RMS norm.
 
+use serde_json::json;
+
+use super::flag::Flag;
 use super::llama;
-use super::llama::{Bias, Flag, Windows};
+use super::llama::{Bias, Windows};
+use super::mixture::Mixture;
 use crate::model::rope::Rope;
 use crate::model::{Family, HeadLimit, RaggedNeed, StockHeads, UniformHeads};
 use crate::network::{QueryKeyNormScope, Wiring};
@@ -62,6 +66,98 @@ pub(super) static ROWS: &[Family] = &[
                 r,
                 &llama::LlamaVariant { query_key_norm: Flag::Always, head_dim: Some(128), windows, ..llama::LLAMA },
             )
+        },
+    },
+    Family {
+        model_type: "mixtral",
+        title: "Mixtral",
+        prefixes: &["model."],
+        stock: StockHeads::GROUPED_5,
+        reads_pruned_heads: false,
+        ragged: None,
+        names: |_| &[llama::MIXTRAL, llama::NAMES, llama::APART, llama::NORMS],
+        spec: |r| {
+            let variant = llama::LlamaVariant {
+                eps: ("rms_norm_eps", 1e-5),
+                bias: Bias::All(Flag::Never),
+                mlp_bias: Flag::Never,
+                windows: Windows::Every(None),
+                rope: Rope { theta: 1e6, ..Rope::PLAIN },
+                mixture: Some(Mixture {
+                    width: "intermediate_size",
+                    chosen: 2,
+                    normalized: Flag::Always,
+                    bias: false,
+                    limit: None,
+                    dense_layers: false,
+                }),
+                ..llama::LLAMA
+            };
+            llama::decoder(r, &variant)
+        },
+    },
+    Family {
+        model_type: "qwen3_moe",
+        title: "Qwen3 MoE",
+        prefixes: &["model."],
+        stock: StockHeads::GROUPED_5,
+        reads_pruned_heads: false,
+        ragged: None,
+        names: |_| &[llama::QWEN3_MOE, llama::NAMES, llama::APART, llama::NORMS],
+        spec: |r| {
+            let variant = llama::LlamaVariant {
+                query_key_norm: Flag::Always,
+                mlp_bias: Flag::Never,
+                windows: Windows::EveryFlagged(4096),
+                mixture: Some(Mixture {
+                    width: "moe_intermediate_size",
+                    chosen: 8,
+                    normalized: Flag::Key("norm_topk_prob"),
+                    bias: false,
+                    limit: None,
+                    dense_layers: true,
+                }),
+                ..llama::LLAMA
+            };
+            llama::decoder(r, &variant)
+        },
+    },
+    Family {
+        model_type: "gpt_oss",
+        title: "GPT-OSS",
+        prefixes: &["model."],
+        stock: StockHeads::GROUPED_5,
+        reads_pruned_heads: false,
+        ragged: None,
+        names: |_| &[llama::GPT_OSS, llama::NAMES, llama::APART, llama::NORMS],
+        spec: |r| {
+            let variant = llama::LlamaVariant {
+                eps: ("rms_norm_eps", 1e-5),
+                activation: ("", "quick_gelu"),
+                bias: Bias::All(Flag::Unless("attention_bias")),
+                mlp_bias: Flag::Always,
+                head_dim: Some(64),
+                windows: Windows::AllBut(2),
+                rope: Rope { theta: 150_000.0, ..Rope::PLAIN },
+                mixture: Some(Mixture {
+                    width: "intermediate_size",
+                    chosen: 4,
+                    normalized: Flag::Always,
+                    bias: true,
+                    limit: Some(7.0),
+                    dense_layers: false,
+                }),
+                sinks: true,
+                ..llama::LLAMA
+            };
+            let mut defaults = json!({"sliding_window": 128, "num_key_value_heads": 8});
+            if ["rope_scaling", "rope_parameters"].iter().all(|key| r.config.get(key).is_none()) {
+                defaults["rope_scaling"] = json!({
+                    "rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": false,
+                    "original_max_position_embeddings": 4096,
+                });
+            }
+            r.with_defaults(&defaults, |r| llama::decoder(r, &variant))
         },
     },
     Family {

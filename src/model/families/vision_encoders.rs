@@ -53,6 +53,16 @@ pub(super) static ROWS: &[Family] = &[
         spec: |r| vit::encoder(r, &vit::VitVariant { dino: true, registers: true, ..vit::VIT }),
     },
     Family {
+        model_type: "beit",
+        title: "BEiT",
+        prefixes: &["beit."],
+        stock: StockHeads::Uniform(UniformHeads { kv_heads: None, opens_in_4: false, ..UniformHeads::GROUPED }),
+        reads_pruned_heads: false,
+        ragged: None,
+        names: |_| &[vit::BEIT, vit::NAMES, vit::VIT_LAYERS, vit::VIT_5],
+        spec: |r| vit::encoder(r, &vit::VitVariant { beit: true, ..vit::VIT }),
+    },
+    Family {
         model_type: "clip_vision_model",
         title: "CLIP vision",
         prefixes: &[""],

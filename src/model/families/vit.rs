@@ -1,4 +1,4 @@
-//! Vision encoders over patches: ViT (Dosovitskiy et al. 2021), DeiT, DINOv2, told apart by a [`VitVariant`].
+//! Vision encoders over patches: ViT (Dosovitskiy et al. 2021), DeiT, DINOv2, BEiT, told apart by a [`VitVariant`].
 
 use crate::error::Result;
 use crate::model::activation::activation;
@@ -6,7 +6,7 @@ use crate::model::family::Name;
 use crate::model::{ConfigReader, Part, TensorLayout};
 use crate::network::{
     Activation, AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, PatchInputSpec,
-    ProjectionBias, Resampling, StackSpec, Wiring,
+    ProjectionBias, Resampling, ScoreBias, StackSpec, Wiring,
 };
 
 /// Names of all of them.
@@ -48,6 +48,17 @@ pub(super) const DINO_GATED: &[Name] = &[
     ("encoder.{i}.mlp.down", "encoder.layer.{i}.mlp.weights_out", TensorLayout::PLAIN),
 ];
 
+pub(super) const BEIT: &[Name] = &[
+    ("encoder.{i}.attention.scale", "encoder.layer.{i}.lambda_1", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.scale", "encoder.layer.{i}.lambda_2", TensorLayout::PLAIN),
+    (
+        "encoder.{i}.attention.grid_bias",
+        "encoder.layer.{i}.attention.attention.relative_position_bias.relative_position_bias_table",
+        TensorLayout::PLAIN,
+    ),
+    ("encoder.relative", "encoder.relative_position_bias.relative_position_bias_table", TensorLayout::PLAIN),
+];
+
 /// Names of the projections as transformers 5 has them in memory, which some programs write.
 pub(super) const VIT_5: &[Name] = &[
     ("encoder.{i}.attention.query", "layers.{i}.attention.q_proj", TensorLayout::PLAIN),
@@ -77,10 +88,12 @@ pub(super) struct VitVariant {
     pub dino: bool,
     /// Tokens without positions behind the class token (Darcet et al. 2024).
     pub registers: bool,
+    /// BEiT (Bao et al. 2022): a bias by offsets between patches, positions perhaps, keys without bias.
+    pub beit: bool,
 }
 
 /// ViT itself.
-pub(super) const VIT: VitVariant = VitVariant { distillation: false, dino: false, registers: false };
+pub(super) const VIT: VitVariant = VitVariant { distillation: false, dino: false, registers: false, beit: false };
 
 /// The network of a configuration.
 pub(super) fn encoder(reading: &ConfigReader<'_>, variant: &VitVariant) -> Result<NetworkSpec> {
@@ -89,17 +102,6 @@ pub(super) fn encoder(reading: &ConfigReader<'_>, variant: &VitVariant) -> Resul
     let heads = reading.heads()?;
     let eps = config.number_or("layer_norm_eps", if variant.dino { 1e-6 } else { 1e-12 })?;
     let norm = NormSpec { kind: NormKind::Layer, eps };
-    let attention = AttentionSpec {
-        projection_bias: ProjectionBias::qkv(config.flag_or("qkv_bias", true)?, true),
-        ..AttentionSpec::new(heads, heads, reading.head_dim(width / heads)?)
-    };
-    let mlp = feed_forward(reading, variant, width)?;
-    let layers = (0..reading.layers()?)
-        .map(|i| LayerSpec {
-            channel_scale: variant.dino,
-            ..LayerSpec::new(i, attention.clone(), mlp.clone(), norm, Wiring::Pre)
-        })
-        .collect();
     let input = PatchInputSpec {
         channels: config.size_or("num_channels", 3)?,
         image: reading.pixels("image_size", 224)?,
@@ -107,6 +109,7 @@ pub(super) fn encoder(reading: &ConfigReader<'_>, variant: &VitVariant) -> Resul
         bias: true,
         class: true,
         distillation: variant.distillation,
+        positions: !variant.beit || config.flag_or("use_absolute_position_embeddings", false)?,
         registers: if variant.registers { config.size_or("num_register_tokens", 4)? } else { 0 },
         norm: None,
         resampling: match (variant.dino, variant.registers) {
@@ -115,9 +118,46 @@ pub(super) fn encoder(reading: &ConfigReader<'_>, variant: &VitVariant) -> Resul
             (true, true) => Some(Resampling::BicubicAntialiased),
         },
     };
-    let stack =
-        StackSpec { width, input: InputSpec::Patches(input), layers, final_norm: Some(norm), project_out: None };
+    let qkv = variant.beit || config.flag_or("qkv_bias", true)?;
+    let attention = AttentionSpec {
+        projection_bias: ProjectionBias { key: qkv && !variant.beit, ..ProjectionBias::qkv(qkv, true) },
+        bias: if variant.beit { grid_bias(reading, &input)? } else { ScoreBias::None },
+        ..AttentionSpec::new(heads, heads, reading.head_dim(width / heads)?)
+    };
+    let scales = variant.dino || variant.beit && config.number_or("layer_scale_init_value", 0.1)? > 0.0;
+    let mlp = feed_forward(reading, variant, width)?;
+    let layers = (0..reading.layers()?)
+        .map(|i| LayerSpec {
+            channel_scale: scales,
+            ..LayerSpec::new(i, attention.clone(), mlp.clone(), norm, Wiring::Pre)
+        })
+        .collect();
+    // Where BEiT pools patches, the norm stands behind that.
+    let pools = variant.beit && config.flag_or("use_mean_pooling", true)?;
+    let final_norm = (!pools).then_some(norm);
+    let stack = StackSpec { width, input: InputSpec::Patches(input), layers, final_norm, project_out: None };
     Ok(NetworkSpec::encoder(stack, None))
+}
+
+/// The bias by offsets between patches, of each layer or of all.
+fn grid_bias(reading: &ConfigReader<'_>, input: &PatchInputSpec) -> Result<ScoreBias> {
+    /// No published grid has as many patches along a side.
+    const MOST: usize = 64;
+    let config = reading.config;
+    let own = config.flag_or("use_relative_position_bias", false)?;
+    let shared = config.flag_or("use_shared_relative_position_bias", false)?;
+    let (rows, columns) = input.grid(input.image);
+    match (own, shared) {
+        (false, false) => Ok(ScoreBias::None),
+        (true, true) => {
+            let what = "'use_relative_position_bias' and 'use_shared_relative_position_bias' are both true";
+            Err(config.unsupported(format!("{what}, which is not supported")))
+        }
+        _ if !(1..=MOST).contains(&rows) || !(1..=MOST).contains(&columns) => {
+            Err(config.wrong("image_size", &format!("1 to {MOST} patches along a side")))
+        }
+        _ => Ok(ScoreBias::Grid { rows, columns, shared }),
+    }
 }
 
 fn feed_forward(reading: &ConfigReader<'_>, variant: &VitVariant, width: usize) -> Result<MlpSpec> {

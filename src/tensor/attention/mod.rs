@@ -25,8 +25,8 @@ use weights::Rules;
 ///
 /// A query that sees no key has weights without meaning (zero or even).
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scoring: &Scoring<'_>, keep_weights: bool) -> Result<Attended> {
-    // A bias that learns is a fourth argument with a gradient, of which candle's operations take three.
-    let learns = scoring.bias.is_some_and(Tensor::track_op);
+    // What else learns is a fourth argument with a gradient, of which candle's operations take three.
+    let learns = [scoring.bias, scoring.sinks].into_iter().flatten().any(Tensor::track_op);
     if !has_kernels(q.device()) || learns {
         return portable::attention(q, k, v, scoring, keep_weights);
     }
@@ -64,10 +64,18 @@ mod tests {
         padded: bool,
         soft_cap: Option<f64>,
         bias: Option<[usize; 4]>,
+        sinks: bool,
     }
 
-    const PLAIN: Case =
-        Case { shape: (2, 4, 2, 9, 9, 5), causal: false, window: None, padded: false, soft_cap: None, bias: None };
+    const PLAIN: Case = Case {
+        shape: (2, 4, 2, 9, 9, 5),
+        causal: false,
+        window: None,
+        padded: false,
+        soft_cap: None,
+        bias: None,
+        sinks: false,
+    };
 
     /// `(N, H, H_kv, T, S, d)`: grouped heads, more queries than a block, windows, padding, biases of both shapes.
     fn cases() -> Vec<Case> {
@@ -79,6 +87,8 @@ mod tests {
             Case { padded: true, soft_cap: Some(0.7), ..PLAIN },
             Case { causal: true, soft_cap: Some(0.7), bias: Some([2, 4, 1, 9]), ..PLAIN },
             Case { bias: Some([1, 4, 9, 9]), padded: true, ..PLAIN },
+            Case { causal: true, window: Some(3), padded: true, sinks: true, ..PLAIN },
+            Case { bias: Some([1, 4, 9, 9]), sinks: true, ..PLAIN },
             Case { shape: (1, 2, 1, 1, 21, 3), ..PLAIN },
         ]
     }
@@ -114,12 +124,17 @@ mod tests {
         for (index, case) in cases().into_iter().chain([long, long_causal, long_window]).enumerate() {
             let visibility = case.visibility();
             let bias = case.bias.map(|shape| random(&shape, 7));
-            fn scoring<'a>(case: &Case, visibility: &'a Visibility, bias: Option<&'a Tensor>) -> Scoring<'a> {
-                Scoring { scale: 0.6, soft_cap: case.soft_cap, bias, visibility }
+            let sinks = case.sinks.then(|| random(&[case.shape.1], 8));
+            fn scoring<'a>(case: &Case, visibility: &'a Visibility, added: [Option<&'a Tensor>; 2]) -> Scoring<'a> {
+                let [bias, sinks] = added;
+                Scoring { scale: 0.6, soft_cap: case.soft_cap, bias, sinks, visibility }
             }
+            let added = [bias.as_ref(), sinks.as_ref()];
             let x = views(&case.arguments());
-            let expected =
-                portable::attention(&x[0], &x[1], &x[2], &scoring(&case, &visibility, bias.as_ref()), true).unwrap();
+            let expected = portable::attention(&x[0], &x[1], &x[2], &scoring(&case, &visibility, added), true).unwrap();
+            let sums =
+                expected.weights.as_ref().unwrap().sum(3).unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+            assert_eq!(sums < 1.0 - 1e-9, case.sinks, "case {index}");
             let real: Vec<f64> = (0..x[0].dim(0).unwrap())
                 .flat_map(|n| (0..x[0].dim(2).unwrap()).map(move |t| (n, t)))
                 .map(|(n, t)| f64::from(u8::from(visibility.asked(n).contains(&t))))
@@ -132,10 +147,16 @@ mod tests {
             for (dtype, tolerance) in [(DType::F64, 1e-13), (DType::F32, 5e-6), (DType::BF16, 4e-2), (DType::F16, 6e-3)]
             {
                 let x: Vec<Tensor> = x.iter().map(|x| x.to_dtype(dtype).unwrap()).collect();
-                let bias = bias.as_ref().map(|b| b.to_dtype(dtype).unwrap());
+                let [bias, sinks] = added.map(|x| x.map(|x| x.to_dtype(dtype).unwrap()));
                 for keep in [false, true] {
-                    let found =
-                        attention(&x[0], &x[1], &x[2], &scoring(&case, &visibility, bias.as_ref()), keep).unwrap();
+                    let found = attention(
+                        &x[0],
+                        &x[1],
+                        &x[2],
+                        &scoring(&case, &visibility, [bias.as_ref(), sinks.as_ref()]),
+                        keep,
+                    )
+                    .unwrap();
                     assert_eq!(found.output.dtype(), dtype, "case {index}");
                     assert_close(&found.output, &only_real(&expected.output), tolerance);
                     assert_eq!(found.weights.is_some(), keep);
@@ -154,7 +175,14 @@ mod tests {
                 Case { shape: (case.shape.0, case.shape.1, case.shape.2, case.shape.3, case.shape.4, 3), ..case };
             let visibility = case.visibility();
             let bias = case.bias.map(|shape| random(&shape, 7));
-            let scoring = Scoring { scale: 0.6, soft_cap: case.soft_cap, bias: bias.as_ref(), visibility: &visibility };
+            let sinks = case.sinks.then(|| random(&[case.shape.1], 8));
+            let scoring = Scoring {
+                scale: 0.6,
+                soft_cap: case.soft_cap,
+                bias: bias.as_ref(),
+                sinks: sinks.as_ref(),
+                visibility: &visibility,
+            };
             let run = |x: &[Tensor], keep| {
                 let x = views(x);
                 attention(&x[0], &x[1], &x[2], &scoring, keep)
@@ -170,12 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bias_that_learns_gets_its_gradient() {
+    fn a_bias_and_sinks_that_learn_get_their_gradients() {
         let case = Case { causal: true, bias: Some([1, 4, 9, 9]), ..PLAIN };
         let visibility = case.visibility();
         let x = views(&case.arguments());
-        assert_gradients(&[random(&[1, 4, 9, 9], 7)], |bias| {
-            let scoring = Scoring { scale: 0.6, soft_cap: None, bias: Some(&bias[0]), visibility: &visibility };
+        assert_gradients(&[random(&[1, 4, 9, 9], 7), random(&[4], 8)], |added| {
+            let (bias, sinks) = (Some(&added[0]), Some(&added[1]));
+            let scoring = Scoring { scale: 0.6, soft_cap: None, bias, sinks, visibility: &visibility };
             attention(&x[0], &x[1], &x[2], &scoring, false)?.output.contiguous()
         });
     }
@@ -186,7 +215,7 @@ mod tests {
         let mut real = vec![true; 18];
         real[..9].fill(false);
         let visibility = Visibility::new((2, 9, 9), true, None, [&[true; 18], &real]);
-        let scoring = Scoring { scale: 1.0, soft_cap: None, bias: None, visibility: &visibility };
+        let scoring = Scoring { scale: 1.0, soft_cap: None, bias: None, sinks: None, visibility: &visibility };
         let found = attention(&x[0], &x[1], &x[2], &scoring, true).unwrap();
         let blind = found.output.get(0).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
         assert_eq!(blind, 0.0);
@@ -198,7 +227,7 @@ mod tests {
     fn results_do_not_depend_on_threads() {
         let case = Case { shape: (3, 4, 2, 70, 70, 8), causal: true, ..PLAIN };
         let visibility = case.visibility();
-        let scoring = Scoring { scale: 0.6, soft_cap: None, bias: None, visibility: &visibility };
+        let scoring = Scoring { scale: 0.6, soft_cap: None, bias: None, sinks: None, visibility: &visibility };
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let variables =

@@ -13,6 +13,8 @@ pub struct Scoring<'a> {
     pub soft_cap: Option<f64>,
     /// Added after the cap: `[1 or N, H, 1 or T, S]`.
     pub bias: Option<&'a Tensor>,
+    /// Each head's score for seeing nothing, `[H]`: it takes part in the softmax, so that weights sum to less than one.
+    pub sinks: Option<&'a Tensor>,
     pub visibility: &'a Visibility,
 }
 

@@ -6,8 +6,8 @@ use candle_core::{Result, Tensor, bail};
 use pulp::{Arch, Simd, WithSimd};
 
 use super::scoring::Scoring;
-use crate::tensor::Visibility;
 use crate::tensor::kernel::{Heads, Real, Target, Threads, exp, product, reading, tanh};
+use crate::tensor::{Visibility, doubles};
 
 /// Score of an unseen key; a row without a larger one sees nothing.
 const UNSEEN: f64 = -1e30;
@@ -18,6 +18,8 @@ pub(super) struct Rules {
     pub scale: f64,
     pub soft_cap: Option<f64>,
     bias: Option<Tensor>,
+    /// By head.
+    sinks: Option<Vec<f64>>,
     visibility: Visibility,
 }
 
@@ -38,10 +40,15 @@ impl Rules {
             }
             bias.detach().to_dtype(q.dtype())?.contiguous()
         });
+        let sinks = scoring.sinks.map(doubles).transpose()?;
+        if let Some(sinks) = sinks.as_ref().filter(|sinks| sinks.len() != h) {
+            bail!("{} sinks are not those of {h} heads", sinks.len());
+        }
         Ok(Self {
             scale: scoring.scale,
             soft_cap: scoring.soft_cap,
             bias: bias.transpose()?,
+            sinks,
             visibility: scoring.visibility.clone(),
         })
     }
@@ -145,7 +152,8 @@ impl<T: Real> Scorer<'_, T> {
                 let at = (n % sequences * heads + h) * positions + t % positions;
                 &numbers[at * self.keys..][first.min(end)..end]
             });
-            arch.dispatch(Softmax { row: &mut row[seen], added: [padding, bias] });
+            let sink = self.rules.sinks.as_ref().and_then(|sinks| sinks.get(h).copied());
+            arch.dispatch(Softmax { row: &mut row[seen], added: [padding, bias], sink });
         }
     }
 }
@@ -178,6 +186,8 @@ impl<T: Real> WithSimd for Cap<'_, T> {
 struct Softmax<'a, T> {
     row: &'a mut [T],
     added: [Option<&'a [T]>; 2],
+    /// A further score, whose weight is left out.
+    sink: Option<f64>,
 }
 
 impl<T: Real> WithSimd for Softmax<'_, T> {
@@ -216,7 +226,8 @@ impl<T: Real> WithSimd for Softmax<'_, T> {
             rest.fill(T::zero());
             return;
         }
-        let shift = T::splat(simd, max.to_f64());
+        let max = self.sink.map_or(max.to_f64(), |sink| sink.max(max.to_f64()));
+        let shift = T::splat(simd, max);
         let mut sums = T::splat(simd, 0.0);
         for x in row.iter_mut() {
             *x = exp::<T, S>(simd, T::minus(simd, *x, shift));
@@ -229,6 +240,9 @@ impl<T: Real> WithSimd for Softmax<'_, T> {
             for x in rest.iter() {
                 sum += *x;
             }
+        }
+        if let Some(sink) = self.sink {
+            sum += T::from_f64((sink - max).exp());
         }
         let inverse = T::one() / sum;
         let inverses = T::splat(simd, inverse.to_f64());
