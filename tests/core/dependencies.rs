@@ -59,3 +59,19 @@ fn expressions_are_met_by_one_alternative() {
         assert_eq!(is_met(expression, &allowed), met, "{expression}");
     }
 }
+
+/// What `cargo deny check bans sources` asks, without that program.
+#[test]
+fn every_dependency_comes_from_the_registry_in_a_version_that_is_named() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lock = std::fs::read_to_string(root.join("Cargo.lock")).unwrap();
+    let packages: Vec<&str> = lock.split("[[package]]").skip(1).collect();
+    assert!(packages.len() > 100);
+    for package in packages.into_iter().filter(|p| !p.contains("name = \"pillars\"")) {
+        let source = package.lines().find_map(|line| line.strip_prefix("source = "));
+        assert_eq!(source, Some("\"registry+https://github.com/rust-lang/crates.io-index\""), "{package}");
+        assert!(package.contains("checksum = \""), "{package}");
+    }
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    assert!(!manifest.contains("\"*\"") && !manifest.contains("git ="), "a dependency without a version");
+}
