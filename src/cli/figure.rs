@@ -77,7 +77,7 @@ pub(super) struct FigureArgs {
     /// PNG pixels per unit
     #[arg(long, default_value_t = DEFAULT_SCALE, value_name = "X")]
     pub scale: f64,
-    /// File to write; its extension names the format: svg, png or csv. A file of that name is replaced
+    /// File to write; its extension names the format: svg, png or csv. an earlier picture of that name is replaced
     #[arg(long, value_name = "F")]
     pub out: PathBuf,
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Checked;
-use crate::corpus::{Corpus, Purpose, Reading, TextTokenizer};
-use crate::error::Result;
+use crate::corpus::{Corpus, Input, Purpose, Reading, TextTokenizer};
+use crate::error::{Error, Result};
 use crate::evaluation::generation::{TranslationScore, translate};
 use crate::evaluation::{COMPARED_COPIES, Candidate, Measured, Quality, SCORED_COPIES, compare, evaluate};
 use crate::model::Needs;
@@ -93,9 +93,25 @@ impl Checked {
 
     /// The input with labels to score, and the network, within the bound on memory.
     pub(super) fn scoring(&self, needs: Needs, ticket: &Ticket) -> Result<(Corpus, std::sync::Arc<Network>)> {
+        self.check_translation()?;
         let corpus = self.fit(self.corpus(Purpose::Score, ticket)?, needs)?;
         let network = self.network(&corpus, needs, ticket)?;
         Ok((corpus, network))
+    }
+
+    /// Refuses a wish for translations that cannot be met, before anything is scored.
+    fn check_translation(&self) -> Result<()> {
+        if self.spec().translation.is_none() {
+            return Ok(());
+        }
+        let spec = self.model().spec();
+        if spec.encoder.is_none() || spec.decoder.is_none() {
+            return Err(Error::usage("only encoder-decoder models translate, which this is not"));
+        }
+        if !matches!(self.input()?, Input::Pairs { .. }) {
+            return Err(Error::usage("only sentence pairs can be translated").hint("give --pairs"));
+        }
+        TextTokenizer::load(self.model().checkpoint().folder()).map(drop)
     }
 
     /// How good translations of the input's pairs are, where that was asked for.
