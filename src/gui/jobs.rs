@@ -17,7 +17,7 @@ use crate::task::{Progress, Runner, Task, TaskState, Ticket};
 use crate::tensor::DeviceChoice;
 use crate::training::TrainingSummary;
 use crate::words::counted;
-use crate::workspace::{OpenedPath, Proposal};
+use crate::workspace::{ComparedPlan, OpenedPath, Proposal};
 
 /// Heads whose patterns are computed at once.
 pub(super) const MOST_PATTERNS: usize = 16;
@@ -37,6 +37,8 @@ pub enum JobKind {
     Repair,
     /// Choosing heads by reconstruction.
     Propose,
+    /// What plans would leave and save.
+    Cost,
     /// Writing a pruned checkpoint.
     Export,
     /// Training with the group constraint.
@@ -67,6 +69,7 @@ impl JobKind {
                 | Self::Regroup
                 | Self::Attention
                 | Self::Propose
+                | Self::Cost
         )
     }
 }
@@ -83,6 +86,8 @@ pub enum JobOutcome {
     Repaired(Box<MadeRepair>),
     /// What reconstruction chose from the results of this revision, proposal by proposal.
     Proposed(u64, Vec<(Proposal, Result<Plan>)>),
+    /// What the plans of this revision would do, in their order.
+    Compared(u64, Vec<ComparedPlan>),
     /// Quality against the share of heads kept, and whether all of it was measured.
     Curves(Box<Curves>, bool),
     /// A pruned checkpoint with its proof, and the repair that is in it.

@@ -19,7 +19,7 @@ use crate::repair::Repair;
 use crate::run::{AttentionInput, Checked, Fault, Opened, Patterns, Placed, Spec, Watched};
 use crate::tensor::DeviceChoice;
 use crate::training::{TrainSettings, TrainingSummary};
-use crate::workspace::{Draft, History, NamedPlan, Outlook, ProgramSettings, Proposal, Store, Workspace};
+use crate::workspace::{ComparedPlan, Draft, History, Outlook, ProgramSettings, Proposal, Store, Workspace};
 
 /// A box over the window that has the keyboard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,14 +42,6 @@ pub struct Results {
     pub moments: Option<FoundMoments>,
     /// Counts results, so that what is computed from them knows when it is out of date.
     pub revision: u64,
-}
-
-/// A plan with what it would do.
-#[derive(Clone)]
-pub struct ComparedPlan {
-    pub plan: NamedPlan,
-    /// What it would do, or why it cannot be carried out.
-    pub outlook: Result<Outlook, Error>,
 }
 
 /// How a pruned checkpoint is written, and what came of it.

@@ -29,7 +29,7 @@ pub use document::{ModelRef, Workspace};
 pub use draft::{Draft, LayerPlan, NamedPlan, Proposal};
 pub use history::History;
 pub use open::{OpenedPath, open_place, open_workspace};
-pub use outlook::Outlook;
+pub use outlook::{ComparedPlan, Outlook};
 pub use sample::{Sample, sample, sample_at, samples};
 pub use settings::{ProgramSettings, RECENT_LIMIT, ThemeChoice};
 pub use stamps::Stamps;

@@ -1,5 +1,6 @@
 //! What a plan would do, from the spec alone: what surgery makes of it, and what it saves.
 
+use super::NamedPlan;
 use crate::error::Error;
 use crate::model::Model;
 use crate::plan::{Cost, Plan, Saving, snap};
@@ -13,6 +14,14 @@ pub struct Outlook {
     pub notes: Vec<String>,
     /// Costs before, after and at the least.
     pub saving: Saving,
+}
+
+/// A plan with what it would do.
+#[derive(Clone)]
+pub struct ComparedPlan {
+    pub plan: NamedPlan,
+    /// What it would do, or why it cannot be carried out.
+    pub outlook: Result<Outlook, Error>,
 }
 
 impl Outlook {

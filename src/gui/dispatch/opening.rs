@@ -16,12 +16,13 @@ use crate::words::counted;
 use crate::workspace::{Draft, History, ModelRef, OpenedPath, Workspace, open_place, open_workspace, sample_at};
 
 /// What is found out about one model and means nothing for another.
-const OF_ONE_MODEL: [JobKind; 7] = [
+const OF_ONE_MODEL: [JobKind; 8] = [
     JobKind::Analyze,
     JobKind::Measure,
     JobKind::Curves,
     JobKind::Repair,
     JobKind::Propose,
+    JobKind::Cost,
     JobKind::Attention,
     JobKind::Regroup,
 ];

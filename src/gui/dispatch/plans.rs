@@ -1,11 +1,16 @@
 //! Proposals, pins and named plans.
 
+use std::sync::Arc;
+
 use crate::gui::app::App;
-use crate::gui::state::ComparedPlan;
+use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::network::Head;
 use crate::plan::{Amount, PlanRequest, propose};
 use crate::words::counted;
-use crate::workspace::{Draft, NamedPlan, Outlook, Proposal};
+use crate::workspace::{ComparedPlan, Draft, NamedPlan, Outlook, Proposal};
+
+/// Heads of a model whose plans are snapped and counted between two frames; those of larger ones wait for a worker.
+const AT_ONCE: usize = 512;
 
 impl App {
     /// Fixes heads, or hands them back where `to` says `None`.
@@ -130,17 +135,36 @@ impl App {
             self.state.outlook = None;
             return;
         };
-        let draft = self.state.draft.now();
-        let compare = |plan: &NamedPlan| {
+        let (plans, shape) = (self.state.draft.now().plans().to_vec(), Arc::clone(&model.facts));
+        let is_quick = shape.shape.sites().iter().map(|site| site.heads).sum::<usize>() <= AT_ONCE;
+        let opened = Arc::clone(&model.model);
+        let compare = move |plan: NamedPlan| {
             // While a threshold moves, only one of them changes.
-            let same = before.iter().find(|c| c.plan == *plan).cloned();
+            let same = before.iter().find(|c| c.plan == plan).cloned();
             same.unwrap_or_else(|| {
-                let outlook = Outlook::of(&model.model, &plan.plan(&model.facts.shape), length);
-                ComparedPlan { plan: plan.clone(), outlook }
+                let outlook = Outlook::of(&opened, &plan.plan(&shape.shape), length);
+                ComparedPlan { plan, outlook }
             })
         };
-        self.state.compared = draft.plans().iter().map(compare).collect();
-        self.state.outlook = self.state.compared.get(draft.active_index()).map(|c| c.outlook.clone());
+        let work = move || plans.into_iter().map(compare).collect();
+        let revision = self.state.plan_revision;
+        if is_quick {
+            self.adopt_compared(revision, work());
+        } else {
+            self.state.outlook = None;
+            self.state
+                .jobs
+                .start(JobKind::Cost, "Count what plans save", move |_| Ok(JobOutcome::Compared(revision, work())));
+        }
+    }
+
+    /// Takes in what plans would do, unless they are others by now.
+    pub(super) fn adopt_compared(&mut self, revision: u64, compared: Vec<ComparedPlan>) {
+        if self.state.plan_revision == revision {
+            let active = self.state.draft.now().active_index();
+            self.state.outlook = compared.get(active).map(|c| c.outlook.clone());
+            self.state.compared = compared;
+        }
     }
 }
 

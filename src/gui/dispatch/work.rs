@@ -169,7 +169,7 @@ impl App {
                 match kind {
                     JobKind::Open => self.open_failed(&error),
                     JobKind::Export if !error.is_cancelled() => self.state.export.failure = Some(error.clone()),
-                    JobKind::Propose if error.is_cancelled() => return,
+                    JobKind::Propose | JobKind::Cost if error.is_cancelled() => return,
                     JobKind::Train if !error.is_cancelled() => self.state.training.failure = Some(error.clone()),
                     JobKind::Attention => {
                         if !error.is_cancelled() {
@@ -210,6 +210,7 @@ impl App {
             }
             JobOutcome::Repaired(made) => self.adopt_repair(*made),
             JobOutcome::Proposed(revision, found) => self.adopt_proposed(revision, found),
+            JobOutcome::Compared(revision, compared) => self.adopt_compared(revision, compared),
             JobOutcome::Curves(curves, is_whole) => {
                 self.state.messages.info(match is_whole {
                     true => "Quality curve measured",

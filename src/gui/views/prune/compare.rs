@@ -8,9 +8,8 @@ use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
-use crate::gui::state::ComparedPlan;
 use crate::gui::widgets::{command_button, heading, note};
-use crate::workspace::Outlook;
+use crate::workspace::{ComparedPlan, Outlook};
 
 pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     let (state, theme) = (cx.state, cx.theme);

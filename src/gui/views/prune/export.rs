@@ -153,7 +153,7 @@ fn proof(ui: &mut Ui, cx: Cx<'_>, path: &std::path::Path, report: &Report) {
         let agreement = &report.agreement;
         let plain = |v: f64| Unit::Plain.format(v);
         fact(ui, theme, "Folder", path.display().to_string()).on_hover_text(path.display().to_string());
-        fact(ui, theme, "ComparedPlan", agreement.compared.replace('_', " "));
+        fact(ui, theme, "Compared", agreement.compared.replace('_', " "));
         let relative = format!("{} of the largest value", plain(agreement.relative));
         fact(ui, theme, "Difference", relative).on_hover_text("Float rounding explains up to 1e-4");
         let input = match agreement.input {
