@@ -1,6 +1,7 @@
 //! What happened, newest last, kept so that it can be read and copied later.
 
 use crate::error::Error;
+use crate::gui::wording::worded;
 
 /// How much attention a message asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Messages {
         if error.is_cancelled() {
             self.info(format!("{what}: cancelled"));
         } else {
-            self.add(Severity::Error, sentence(&format!("{what}: {error}")));
+            self.add(Severity::Error, sentence(&format!("{what}: {}", worded(error))));
         }
     }
 

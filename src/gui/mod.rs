@@ -33,6 +33,7 @@ mod theme;
 mod view;
 mod views;
 mod widgets;
+mod wording;
 
 use std::path::PathBuf;
 

@@ -4,6 +4,7 @@ use eframe::egui::accesskit::Role;
 use eframe::egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
 use pillars::model::Model;
+use pillars::network::Head;
 
 use crate::desk::{Desk, fixture, tokens};
 
@@ -103,4 +104,37 @@ fn the_palette_puts_last_what_cannot_be_done_and_says_why() {
     assert!(said(&desk, "Save analysis…") && !said(&desk, "Save plan…"));
     desk.press(Key::Escape);
     assert!(desk.state().overlay.is_none());
+}
+
+/// Where the middle of a head's cell is.
+fn middle(desk: &Desk, head: Head) -> eframe::egui::Pos2 {
+    desk.harness.get_by_role_and_label(Role::Cell, &head.to_string()).rect().center()
+}
+
+#[test]
+fn keys_act_on_the_cursor_and_drags_begin_where_they_were_pressed() {
+    let mut desk = Desk::with_results("bert");
+    let [first, second, last] = [0, 1, 3].map(|head| desk.head("encoder.0", head));
+    desk.click_head(first, Modifiers::NONE);
+    // The pointer rests on another head.
+    let away = middle(&desk, last);
+    desk.harness.hover_at(away);
+    desk.harness.run_ok();
+    for key in [Key::Space, Key::Enter] {
+        desk.press(key);
+        assert_eq!(desk.state().selection.cursor, Some(first), "{key:?}");
+    }
+    // A fast drag is noticed only where the pointer has come to.
+    let (from, to) = (middle(&desk, second), middle(&desk, last));
+    desk.harness.hover_at(from);
+    desk.harness.drag_at(from);
+    desk.harness.run_ok();
+    desk.harness.hover_at(to);
+    desk.harness.run_ok();
+    desk.harness.hover_at(to);
+    desk.harness.run_ok();
+    desk.harness.drop_at(to);
+    desk.harness.run_ok();
+    let selected: Vec<usize> = desk.state().selection.heads.iter().map(|head| head.head).collect();
+    assert_eq!(selected, [1, 2, 3]);
 }

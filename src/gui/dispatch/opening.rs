@@ -10,6 +10,7 @@ use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::repairing::FoundMoments;
 use crate::gui::selection::Selection;
 use crate::gui::state::Lost;
+use crate::gui::wording::worded;
 use crate::repair::RepairMode;
 use crate::run::{Opened, Spec};
 use crate::words::counted;
@@ -97,7 +98,7 @@ impl App {
                     }
                     Ok(None) => Ok(JobOutcome::Opened(OpenedPath::Model(opened), notes)),
                     Err(error) => {
-                        notes.push(error.to_string());
+                        notes.push(worded(&error));
                         Ok(JobOutcome::Opened(OpenedPath::Model(opened), notes))
                     }
                 },

@@ -10,6 +10,7 @@ use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
 use crate::gui::widgets::{command_button, heading, note};
+use crate::gui::wording::worded;
 use crate::model::MemoryLimit;
 use crate::network::{FeatureMap, SiteKind};
 use crate::run::{BATCH_SIZE, Field, Spec};
@@ -279,7 +280,7 @@ fn memory(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
 fn faults(ui: &mut Ui, cx: Cx<'_>, field: Field) {
     let Some(Err(faults)) = &cx.state.checked else { return };
     for fault in faults.iter().filter(|f| f.field == field) {
-        ui.label(RichText::new(sentence(&fault.error.to_string())).small().color(cx.theme.warning));
+        ui.label(RichText::new(sentence(&worded(&fault.error))).small().color(cx.theme.warning));
     }
 }
 

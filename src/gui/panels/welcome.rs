@@ -7,6 +7,7 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::purpose::PathPurpose;
 use crate::gui::widgets::{command_button, heading, note};
+use crate::gui::wording::worded;
 use crate::workspace::samples;
 
 #[derive(Default)]
@@ -91,13 +92,13 @@ fn failed(ui: &mut Ui, cx: Cx<'_>) {
     let Some((path, error)) = &cx.state.open_failure else { return };
     notice(ui, cx, |ui| {
         ui.label(RichText::new(format!("{} could not be opened", path.display())).color(cx.theme.danger));
-        ui.add(egui::Label::new(error.to_string()).wrap().selectable(true));
+        ui.add(egui::Label::new(worded(error)).wrap().selectable(true));
         ui.horizontal(|ui| {
             if ui.button("Try again").clicked() {
                 cx.send(Action::Path(PathPurpose::Open, path.clone()));
             }
             if ui.button("Copy the message").clicked() {
-                cx.send(Action::Copy(error.to_string()));
+                cx.send(Action::Copy(worded(error)));
             }
             if cx.state.settings.recent.contains(path) && ui.button("Take it off the list").clicked() {
                 cx.send(Action::Forget(path.clone()));
@@ -123,7 +124,7 @@ fn lost(ui: &mut Ui, cx: Cx<'_>) {
     let Some(lost) = &cx.state.lost else { return };
     notice(ui, cx, |ui| {
         ui.label(RichText::new("The model of this workspace is not where it was").color(cx.theme.warning));
-        ui.add(egui::Label::new(lost.error.to_string()).wrap().selectable(true));
+        ui.add(egui::Label::new(worded(&lost.error)).wrap().selectable(true));
         ui.label("Say where it went; plans and results are kept. Or drop its folder here");
         ui.horizontal(|ui| {
             if ui.button("Choose its folder…").clicked() {

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::gui::context::Cx;
 use crate::gui::view::View;
 use crate::gui::widgets::{Background, note};
+use crate::gui::wording::worded;
 use crate::words::counted;
 
 /// The table of one view, made anew when what it shows changes.
@@ -38,12 +39,12 @@ impl TableView {
         if !self.made.is_asked(&key) {
             match picture() {
                 Ok(draw) => self.made.ask(ui.ctx(), key, move || Ok(draw()?.table())),
-                Err(error) => return note(ui, cx.theme, error.to_string()),
+                Err(error) => return note(ui, cx.theme, worded(&error)),
             }
         }
         match self.made.made() {
             None => note(ui, cx.theme, "Collecting the numbers …"),
-            Some(Err(error)) => _ = ui.label(RichText::new(error.to_string()).color(cx.theme.danger)),
+            Some(Err(error)) => _ = ui.label(RichText::new(worded(error)).color(cx.theme.danger)),
             Some(Ok(table)) => rows_ui(ui, cx, view, table, &mut self.page),
         }
     }

@@ -20,6 +20,7 @@ use crate::gui::jobs::MOST_PATTERNS;
 use crate::gui::state::State;
 use crate::gui::theme::STRONG;
 use crate::gui::widgets::{MatrixTexture, Swatch, choice, color_bar, empty, note, swatch};
+use crate::gui::wording::worded;
 use crate::network::{Head, Site};
 use crate::run::AttentionInput;
 
@@ -123,7 +124,7 @@ impl Attention {
             return;
         }
         if let Some(error) = &state.pattern_fault {
-            ui.label(RichText::new(error.to_string()).color(cx.theme.danger));
+            ui.label(RichText::new(worded(error)).color(cx.theme.danger));
         }
         match made.map(|made| (made, &**made)) {
             Some((made, Picture::Attention(maps))) if state.patterns.is_some() => self.panels_ui(ui, cx, made, maps),

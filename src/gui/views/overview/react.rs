@@ -36,8 +36,10 @@ impl OverviewView {
                 cx.send(Action::Select(head));
             }
             if response.drag_started() {
-                self.drag_from = Some(head);
-                cx.send(Action::Select(head));
+                // A drag is known to be one only after the pointer has moved on.
+                let from = pointed.pressed.unwrap_or(head);
+                self.drag_from = Some(from);
+                cx.send(Action::Select(from));
             } else if response.dragged() && self.drag_from.is_some() && cx.state.selection.cursor != Some(head) {
                 cx.send(Action::SelectTo(head));
             }

@@ -9,6 +9,7 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::widgets::{command_button, heading, note};
+use crate::gui::wording::worded;
 use crate::workspace::{ComparedPlan, Outlook};
 
 pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
@@ -44,7 +45,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
             match &compared.outlook {
                 Ok(outlook) => costs(ui, outlook, has_cache.then_some(model.facts.stored_width)),
                 Err(error) => {
-                    ui.label(RichText::new("impossible").color(theme.danger)).on_hover_text(error.to_string());
+                    ui.label(RichText::new("impossible").color(theme.danger)).on_hover_text(worded(error));
                     for _ in 1..titles.len() - 2 {
                         ui.label("");
                     }

@@ -13,6 +13,7 @@ use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::purpose::PathPurpose;
 use crate::gui::widgets::{Background, command_button, fact, facts, heading, note};
+use crate::gui::wording::worded;
 use crate::pruning::{Counts, ExportFormat, Forecast, InputKind, Reference, Report, check_repairable, forecast};
 
 /// What every format would give.
@@ -67,7 +68,7 @@ impl ExportPanel {
             }
         });
         if let Some(error) = &cx.state.export.failure {
-            ui.label(RichText::new(error.to_string()).color(theme.danger));
+            ui.label(RichText::new(worded(error)).color(theme.danger));
         }
         if let Some((path, report)) = &cx.state.export.done {
             proof(ui, cx, path, report);
@@ -118,7 +119,7 @@ fn formats(ui: &mut Ui, cx: Cx<'_>, now: ExportFormat, told: &[(ExportFormat, Re
                     }
                 }
                 Some(Err(error)) => {
-                    ui.label(RichText::new("not this model").color(theme.muted)).on_hover_text(error.to_string());
+                    ui.label(RichText::new("not this model").color(theme.muted)).on_hover_text(worded(error));
                 }
                 None => {}
             }
@@ -134,7 +135,7 @@ fn formats(ui: &mut Ui, cx: Cx<'_>, now: ExportFormat, told: &[(ExportFormat, Re
             }
         }
         Some(Err(error)) => {
-            ui.label(RichText::new(error.to_string()).color(theme.danger));
+            ui.label(RichText::new(worded(error)).color(theme.danger));
         }
         None => {}
     }

@@ -7,6 +7,7 @@ use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::widgets::{command_button, heading, note, slide};
+use crate::gui::wording::worded;
 use crate::plan::{Amount, Method};
 use crate::words::counted;
 use crate::workspace::Proposal;
@@ -129,7 +130,7 @@ fn method_ui(ui: &mut Ui, cx: Cx<'_>) {
     }
     amount_ui(ui, cx, &proposal);
     if let Some(error) = &cx.state.proposal_fault {
-        ui.label(RichText::new(error.to_string()).small().color(cx.theme.danger));
+        ui.label(RichText::new(worded(error)).small().color(cx.theme.danger));
     }
 }
 
@@ -229,7 +230,7 @@ fn legality(ui: &mut Ui, cx: Cx<'_>) {
     match &cx.state.outlook {
         None => {}
         Some(Err(error)) => {
-            ui.label(RichText::new(error.to_string()).small().color(theme.danger));
+            ui.label(RichText::new(worded(error)).small().color(theme.danger));
         }
         Some(Ok(outlook)) => {
             const SHOWN: usize = 4;

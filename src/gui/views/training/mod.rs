@@ -6,7 +6,8 @@ mod form;
 use std::path::PathBuf;
 
 use eframe::egui::{
-    Button, CentralPanel, Frame, Label, Margin, Panel, ProgressBar, RichText, ScrollArea, TextEdit, Ui, vec2,
+    Align, Button, CentralPanel, Frame, Label, Layout, Margin, Panel, ProgressBar, RichText, ScrollArea, TextEdit, Ui,
+    vec2,
 };
 
 use super::shown::{Draw, PictureKey};
@@ -20,8 +21,9 @@ use crate::gui::messages::sentence;
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::State;
 use crate::gui::widgets::{command_button, empty, fact, facts, heading, note};
+use crate::gui::wording::worded;
 use crate::training::constraint::{Constraint, Diversity};
-use crate::training::{Record, TrainingEnd, TrainingSummary};
+use crate::training::{Record, Stage, TrainingEnd, TrainingSummary};
 
 /// The folder being typed.
 #[derive(Default)]
@@ -46,6 +48,9 @@ pub(super) fn picture(state: &State) -> Result<Draw> {
     let (out, watched) = (out.clone(), watched.clone());
     Ok(Box::new(move || Ok(Picture::Training(curves::curves(&out, &watched.told())))))
 }
+
+/// Height of the button that starts a run.
+const START: f32 = 28.0;
 
 impl TrainingView {
     pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
@@ -84,13 +89,17 @@ impl TrainingView {
         }
         if let Some(job) = cx.state.jobs.get(JobKind::Train) {
             let paused = training.watched.as_ref().is_some_and(|(_, w)| w.control.is_paused());
+            // Where the button Train was there is nothing to press, so that a second click does nothing.
+            let share = job.progress.fraction().unwrap_or(0.0) as f32;
+            let place = vec2(ui.available_width(), START);
+            ui.allocate_ui_with_layout(place, Layout::left_to_right(Align::Center), |ui| {
+                ui.add(ProgressBar::new(share).desired_height(10.0).fill(theme.accent));
+            });
             ui.horizontal_wrapped(|ui| {
                 command_button(ui, cx, Command::PauseTraining, if paused { "Go on" } else { "Pause" });
                 command_button(ui, cx, Command::VoteNow, "Vote now");
                 command_button(ui, cx, Command::StopTraining, "Stop");
             });
-            let share = job.progress.fraction().unwrap_or(0.0) as f32;
-            ui.add(ProgressBar::new(share).desired_height(10.0).fill(theme.accent));
             note(ui, theme, if paused { "Paused; nothing is computed".to_owned() } else { job.words() });
             return;
         }
@@ -99,13 +108,13 @@ impl TrainingView {
         let ready = enabled.is_ok() && !path.is_empty() && fault.is_none();
         let reason = enabled.err().unwrap_or("name a folder, and see above");
         let text = RichText::new("Train").strong().color(theme.on_accent);
-        let size = vec2(ui.available_width(), 28.0);
+        let size = vec2(ui.available_width(), START);
         let button = ui.add_enabled_ui(ready, |ui| ui.add_sized(size, Button::new(text).fill(theme.accent))).inner;
         if button.on_disabled_hover_text(format!("Not now: {reason}")).clicked() {
             cx.send(Action::Path(PathPurpose::Train, PathBuf::from(path)));
         }
         if let Some(error) = fault {
-            ui.label(RichText::new(error.to_string()).small().color(theme.warning));
+            ui.label(RichText::new(worded(&error)).small().color(theme.warning));
         } else {
             // Always a line, so that nothing jumps under the pointer.
             let text = if ready { "Writes that folder; it can be paused and stopped" } else { reason };
@@ -117,9 +126,9 @@ impl TrainingView {
 fn right(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
     let training = &cx.state.training;
     if let Some(error) = &training.failure {
-        ui.add(Label::new(RichText::new(error.to_string()).color(cx.theme.danger)).wrap().selectable(true));
+        ui.add(Label::new(RichText::new(worded(error)).color(cx.theme.danger)).wrap().selectable(true));
         if ui.button("Copy the message").clicked() {
-            cx.send(Action::Copy(error.to_string()));
+            cx.send(Action::Copy(worded(error)));
         }
     }
     let Some((out, watched)) = &training.watched else {
@@ -129,7 +138,11 @@ fn right(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         return empty(ui, cx, "No training run yet", text, input);
     };
     let told = watched.told();
-    heading(ui, cx.theme, &format!("{}: {}", out.display(), told.stage.name()));
+    let stage = match &training.summary {
+        Some(summary) if summary.outcome == TrainingEnd::Done => Stage::Done,
+        _ => told.stage,
+    };
+    heading(ui, cx.theme, &format!("{}: {}", out.display(), stage.name()));
     if let Some(last) = told.records.last() {
         let speed = Unit::Count.format(last.tokens_per_second.round());
         let angle = angle(last, &training.settings.constraint)
@@ -169,9 +182,12 @@ fn summary_ui(ui: &mut Ui, cx: Cx<'_>, out: &std::path::Path, summary: &Training
         if let Some(score) = summary.final_translation {
             fact(ui, theme, "BLEU of held-out pairs", Unit::Plain.format(score.bleu));
         }
-        let count = |n: u64| Unit::Count.format(n as f64);
-        let sizes = format!("{} to {}", count(summary.parameters_before), count(summary.parameters_after));
-        fact(ui, theme, "Parameters", sizes);
+        // A run that was stopped has removed nothing yet.
+        if summary.outcome == TrainingEnd::Done {
+            let count = |n: u64| Unit::Count.format(n as f64);
+            let sizes = format!("{} to {}", count(summary.parameters_before), count(summary.parameters_after));
+            fact(ui, theme, "Parameters", sizes);
+        }
     });
     if summary.outcome == TrainingEnd::Done && ui.button("Open the result").clicked() {
         cx.send(Action::Path(PathPurpose::Open, out.to_path_buf()));

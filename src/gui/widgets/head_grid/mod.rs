@@ -42,8 +42,10 @@ pub(crate) struct HeadGrid<'a> {
 /// What the pointer is over and did.
 pub(crate) struct Pointed {
     pub response: Response,
-    /// The head under the pointer.
+    /// The head under the pointer; under a click by the keyboard, the one that the cursor is on.
     pub head: Option<Head>,
+    /// The head on which the button went down, from which a drag begins.
+    pub pressed: Option<Head>,
     /// The name of a layer was clicked.
     pub row: Option<Site>,
 }
@@ -71,12 +73,15 @@ impl HeadGrid<'_> {
         }
         self.speak(ui, &geometry, &response, &|head: Head| row(head.site)(head.head), &spoken);
         let pointer = response.interact_pointer_pos().or(response.hover_pos());
-        let head = pointer.and_then(|p| self.head_at(&geometry, p));
+        let (by_pointer, origin) = ui.input(|i| (i.pointer.any_click(), i.pointer.press_origin()));
+        let by_key = response.clicked() && !by_pointer;
+        let head = if by_key { self.cursor } else { pointer.and_then(|p| self.head_at(&geometry, p)) };
+        let pressed = origin.and_then(|p| self.head_at(&geometry, p));
         let name = pointer
-            .filter(|p| response.clicked() && p.x < geometry.origin.x)
+            .filter(|p| response.clicked() && by_pointer && p.x < geometry.origin.x)
             .and_then(|p| self.shape.sites().get(geometry.row_at(p.y)?))
             .map(|s| s.site);
-        Pointed { response, head, row: name }
+        Pointed { response, head, pressed, row: name }
     }
 
     /// Names the grid and, where they are few enough, every cell for screen readers.

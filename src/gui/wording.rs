@@ -1,0 +1,89 @@
+//! Errors in the words of the window: the library names settings as the command line does, the window as its controls.
+
+use crate::error::Error;
+
+/// Flags that hints of the library name, and the controls that stand for them here.
+const CONTROLS: &[(&str, &str)] = &[
+    ("--allow-empty", "layers without heads"),
+    ("--batch-size", "Batch size"),
+    ("--device", "Device"),
+    ("--dtype", "Compute in"),
+    ("--force", "Replace an earlier export"),
+    ("--images", "images"),
+    ("--inputs", "a file of inputs"),
+    ("--keep", "a number per layer"),
+    ("--layer-ratio", "a share of every layer"),
+    ("--lr", "Learning rate"),
+    ("--memory", "Memory limit"),
+    ("--moments", "Second moments"),
+    ("--out", "name"),
+    ("--pairs", "sentence pairs"),
+    ("--ratio", "a share of all heads"),
+    ("--repair", "Repair"),
+    ("--resume", "Go on with the run in the folder"),
+    ("--seq-len", "Sequence length"),
+    ("--steps", "Steps"),
+    ("--text", "a text"),
+    ("--vote-at", "Vote"),
+];
+
+/// The line of `error`, with controls in place of flags.
+pub(crate) fn worded(error: &Error) -> String {
+    let text = error.to_string();
+    let mut words = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find("--") {
+        let (before, flag) = rest.split_at(at);
+        let end = flag.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(flag.len());
+        let (flag, behind) = flag.split_at(end);
+        words.push_str(before);
+        words.push_str(CONTROLS.iter().find(|(name, _)| *name == flag).map_or(flag, |(_, control)| control));
+        rest = behind;
+    }
+    words.push_str(rest);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn flags_become_controls() {
+        let error = Error::new("it is full").hint("lower --lr, or --batch-size and --seq-len");
+        assert_eq!(worded(&error), "it is full; lower Learning rate, or Batch size and Sequence length");
+        // What is no flag stays.
+        assert_eq!(worded(&Error::new("a -- b --nothing-like-it")), "a -- b --nothing-like-it");
+    }
+
+    /// Rooms whose errors the window shows, file by file.
+    fn sources(folder: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("cli") && !path.ends_with("experiment") {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn every_flag_that_a_hint_names_has_a_control() {
+        // Hints that only commands can lead to.
+        const OF_COMMANDS: [&str; 6] = ["--help", "--plan", "--original", "--speed", "--tokens", "--method"];
+        let (mut files, mut seen) = (Vec::new(), 0);
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+        for hint in files.iter().flat_map(|text| text.split("hint(").skip(1)) {
+            let text = hint.split('"').nth(1).unwrap_or_default();
+            for flag in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').filter(|w| w.starts_with("--")) {
+                let is_known = CONTROLS.iter().any(|(name, _)| *name == flag) || OF_COMMANDS.contains(&flag);
+                assert!(is_known || flag.starts_with("--nothing"), "{flag} in \"{text}\"");
+                seen += 1;
+            }
+        }
+        assert!(seen > 20, "{seen} flags");
+    }
+}
