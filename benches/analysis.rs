@@ -64,7 +64,7 @@ fn spec() -> NetworkSpec {
         final_norm: None,
         project_out: None,
     };
-    NetworkSpec { encoder: Some(stack), decoder: None, output: None }
+    NetworkSpec::encoder(stack, None)
 }
 
 /// Random weights of the usual size; norms are 1.

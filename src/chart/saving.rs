@@ -117,6 +117,7 @@ mod tests {
         let quality = |perplexity| Quality {
             loss_per_token: None,
             perplexity: Some(perplexity),
+            task: None,
             accuracy: None,
             scored_tokens: 4096,
             tokens: 4100,

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::evaluation::{Comparison, Measured, Quality};
 use crate::plan::CONTROL;
 use crate::run::Spec;
+use crate::words::counted;
 
 pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
     let spec = Spec {
@@ -52,7 +53,8 @@ pub(super) fn side_by_side(comparison: &Comparison, unit: InputUnit, [first, sec
 fn compared(comparison: &Comparison, columns: &[(&str, &Quality)], unit: InputUnit) -> String {
     let mut text = rows(columns, unit);
     if let Some(agreement) = comparison.agreement {
-        text.push_str(&format!("\nsame top token      {:.2} %", 100.0 * agreement));
+        let what = if comparison.before.task.is_some() { "same answer" } else { "same top token" };
+        text.push_str(&format!("\n{what:<20}{:.2} %", 100.0 * agreement));
     }
     for (name, change) in comparison.changes() {
         text.push_str(&format!("\n{name:<16}    {change}"));
@@ -68,10 +70,12 @@ fn compared(comparison: &Comparison, columns: &[(&str, &Quality)], unit: InputUn
 fn rows(columns: &[(&str, &Quality)], unit: InputUnit) -> String {
     type MeasureText = fn(&Quality) -> Option<String>;
     let (read, rate) = (format!("{} read", unit.noun()), format!("{}/s", unit.noun()));
+    let is_task = columns.iter().any(|(_, q)| q.task.is_some());
+    let loss = if is_task { "loss per label" } else { "loss per token" };
     let measures: [(&str, MeasureText); 8] = [
-        ("loss per token", |q| q.loss_per_token.map(|x| format!("{x:.4}"))),
+        (loss, |q| q.loss_per_token.map(|x| format!("{x:.4}"))),
         ("perplexity", |q| q.perplexity.map(|x| format!("{x:.3}"))),
-        ("top-1 accuracy", |q| q.accuracy.map(|x| format!("{:.2} %", 100.0 * x))),
+        ("top-1 accuracy", |q| q.accuracy.filter(|_| q.task.is_none()).map(|x| format!("{:.2} %", 100.0 * x))),
         ("BLEU", |q| q.translation.map(|t| format!("{:.2}", t.bleu))),
         ("ROUGE-1/2/L", |q| {
             let rouge = q.translation?.rouge;
@@ -93,5 +97,24 @@ fn rows(columns: &[(&str, &Quality)], unit: InputUnit) -> String {
             lines.push(format!("{name:<16}{}", cells.iter().map(|c| format!("{c:>14}")).collect::<String>()));
         }
     }
+    lines.extend(task_metrics(columns));
     lines.join("\n")
+}
+
+/// Metrics of a labeled task, each with its interval and how it is formed.
+fn task_metrics(columns: &[(&str, &Quality)]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let Some((_, first)) = columns.first().filter(|(_, q)| q.task.is_some()) else { return lines };
+    for (name, estimate) in first.metrics.iter().filter(|(name, _)| *name != "loss") {
+        let cell =
+            |q: &Quality| q.metrics.get(name).map_or_else(|| "-".to_owned(), |found| format!("{:.4}", found.value));
+        let cells: String = columns.iter().map(|(_, q)| format!("{:>14}", cell(q))).collect();
+        let interval = match estimate.low.zip(estimate.high) {
+            Some((low, high)) if columns.len() == 1 => format!("  95 % {low:.4} to {high:.4};"),
+            _ => String::new(),
+        };
+        let n = counted(estimate.n, "items");
+        lines.push(format!("{name:<16}{cells} {interval} {n}; {}", estimate.convention));
+    }
+    lines
 }

@@ -13,7 +13,7 @@ use crate::corpus::{Corpus, Purpose};
 use crate::error::{Error, Result};
 use crate::evaluation::is_finite;
 use crate::model::{MemoryLimit, MemoryPlan, Needs};
-use crate::network::{Extent, FeatureMap, Gates, Kept, Network, NetworkSpec, Probe, Site, SiteKind, SiteMaps};
+use crate::network::{Extent, FeatureMap, Gates, Kept, NetworkSpec, Probe, Site, SiteKind, SiteMaps, TaskKind};
 use crate::run::Checked;
 use crate::task::{Ticket, available_bytes};
 use crate::words::bytes_in_words;
@@ -58,19 +58,23 @@ fn write(
     let corpus = checked.corpus(Purpose::Observe, ticket)?;
     let spec = checked.opened().model.spec();
     let all = measure(&corpus, spec, ticket)?;
-    let shapes = shapes(spec, args, all);
+    let shapes = shapes(spec, args, &all);
     let metadata = BTreeMap::from([("format", "pt".to_owned()), (MARKER, KIND.to_owned())]);
     let hint = "give fewer or shorter sequences (--batches, --seq-len), or leave attention out (--no-attention)";
     let file = TensorFile::create(out.path(), &shapes, &metadata).map_err(|e| e.hint(hint))?;
-    let batch = corpus.settings().batch_size.min(all.sequences);
-    check_memory(checked, args, Extent { sequences: batch, ..all })?;
+    let batch = (corpus.settings().batch_size * all.choices).min(all.extent.sequences);
+    check_memory(checked, args, Extent { sequences: batch, ..all.extent })?;
     let network = checked.network(&corpus, Needs::ONE, ticket)?;
     let gates = Gates::keep(spec, kept, network.dtype(), network.device())?;
     let mut keeper = Keeper { args, file };
     ticket.stage("forward pass", corpus.total().map(|t| t.value()), "batches");
     for batch in corpus.batches(network.device()) {
-        let output = network.forward(&batch?, &gates, &mut keeper)?;
-        keeper.keep(result_of(&network), &output)?;
+        let batch = batch?;
+        let output = network.forward(&batch, &gates, &mut keeper)?;
+        keeper.keep(result_of(network.spec()), &output)?;
+        for (name, end) in ENDS.iter().zip(ends_of(network.spec(), &output)?) {
+            keeper.keep(name, &end)?;
+        }
         ticket.advance(1)?;
     }
     keeper.file.finish()?;
@@ -96,22 +100,32 @@ fn check_memory(checked: &Checked, args: &FeaturesArgs, largest: Extent) -> Resu
 }
 
 /// Sequences of the whole input and its longest lengths, from a pass that runs no model.
-fn measure(corpus: &Corpus, spec: &NetworkSpec, ticket: &Ticket) -> Result<Extent> {
+fn measure(corpus: &Corpus, spec: &NetworkSpec, ticket: &Ticket) -> Result<Measured> {
     let mut all = Extent { sequences: 0, source: 0, target: 0 };
+    let mut choices = 1;
     ticket.stage("measure the input", corpus.total().map(|t| t.value()), "batches");
     for batch in corpus.batches(&Device::Cpu) {
-        let Extent { sequences, source, target } = Extent::of(&batch?, spec)?;
+        let batch = batch?;
+        let Extent { sequences, source, target } = Extent::of(&batch, spec)?;
+        choices = choices.max(batch.items.choices);
         all.sequences += sequences;
         all.source = all.source.max(source);
         all.target = all.target.max(target);
         ticket.advance(1)?;
     }
-    Ok(all)
+    Ok(Measured { extent: all, choices })
+}
+
+/// How large the whole input is.
+struct Measured {
+    extent: Extent,
+    /// Endings of each question, else 1.
+    choices: usize,
 }
 
 /// Everything that is written, with the padding of shorter batches.
-fn shapes(spec: &NetworkSpec, args: &FeaturesArgs, all: Extent) -> Shapes {
-    let Extent { sequences: n, source, target } = all;
+fn shapes(spec: &NetworkSpec, args: &FeaturesArgs, all: &Measured) -> Shapes {
+    let Extent { sequences: n, source, target } = all.extent;
     let of_decoder = if spec.encoder.is_some() { target } else { source };
     let mut shapes = Shapes::new();
     for (site, attention) in spec.sites() {
@@ -135,20 +149,40 @@ fn shapes(spec: &NetworkSpec, args: &FeaturesArgs, all: Extent) -> Shapes {
         }
     }
     let last = if spec.decoder.is_some() { of_decoder } else { source };
-    let width = match (&spec.output, spec.last_stack()) {
-        (Some(output), _) => output.vocabulary,
-        (None, stack) => stack.map_or(0, |s| s.project_out.unwrap_or(s.width)),
+    let width = spec.result_width();
+    let shape = match &spec.task {
+        // Of a multiple choice a question is a row, and each of its endings one number.
+        Some(task) if task.kind == TaskKind::MultipleChoice => vec![n / all.choices, all.choices],
+        Some(task) if task.pooling.is_some() => vec![n, width],
+        _ => vec![n, last, width],
     };
-    let name = if spec.output.is_some() { LOGITS } else { HIDDEN };
-    shapes.insert(name.to_owned(), vec![n, last, width]);
+    shapes.insert(result_of(spec).to_owned(), shape);
+    if asks_for_ends(spec) {
+        shapes.extend(ENDS.iter().map(|name| ((*name).to_owned(), vec![n, last])));
+    }
     shapes
 }
 
 const LOGITS: &str = "logits";
 const HIDDEN: &str = "last_hidden_state";
 
-fn result_of(network: &Network) -> &'static str {
-    if network.spec().output.is_some() { LOGITS } else { HIDDEN }
+/// The two ends of answers, apart, as models of transformers give them.
+const ENDS: [&str; 2] = ["start_logits", "end_logits"];
+
+fn result_of(spec: &NetworkSpec) -> &'static str {
+    if spec.predicts() { LOGITS } else { HIDDEN }
+}
+
+fn asks_for_ends(spec: &NetworkSpec) -> bool {
+    spec.task.as_ref().is_some_and(|task| task.kind == TaskKind::QuestionAnswering)
+}
+
+/// Logits of the ends of answers, `[N, T]` each; none of other models.
+fn ends_of(spec: &NetworkSpec, output: &Tensor) -> Result<Vec<Tensor>> {
+    if !asks_for_ends(spec) {
+        return Ok(Vec::new());
+    }
+    (0..ENDS.len()).map(|end| Ok(output.narrow(2, end, 1)?.squeeze(2)?.contiguous()?)).collect()
 }
 
 /// Maps that were asked for besides those that are always written.

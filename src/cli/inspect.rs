@@ -6,7 +6,7 @@ use super::args::InspectArgs;
 use super::console::Console;
 use crate::error::Result;
 use crate::model::Model;
-use crate::network::{AttentionSpec, SiteKind};
+use crate::network::{AttentionSpec, ProblemType, SiteKind, TaskHeadSpec, TaskKind};
 use crate::words::counted;
 
 pub(super) fn run(args: &InspectArgs, console: &Console) -> Result<()> {
@@ -36,6 +36,7 @@ fn document(model: &Model) -> Value {
         "layers": layers,
         "width": spec.last_stack().map(|s| s.width),
         "output": spec.output.as_ref().map(|o| json!({"objective": o.objective, "vocabulary": o.vocabulary, "tied": o.tied})),
+        "task": spec.task.as_ref().map(|t| json!({"kind": t.kind, "problem": t.problem, "labels": t.labels.names()})),
         "sites": sites,
         "parameters": model.parameters(),
         "bytes": model.checkpoint().bytes(),
@@ -63,7 +64,13 @@ fn text(model: &Model) -> String {
         Some(o) => format!("{:?} language model, {} tokens", o.objective, o.vocabulary),
         None => "no language-model head".to_owned(),
     };
-    lines.push(format!("output       {}", head.to_lowercase()));
+    match &spec.task {
+        Some(task) => {
+            lines.push(format!("task         {}", task_text(task)));
+            lines.extend(labels_text(task).map(|labels| format!("labels       {labels}")));
+        }
+        None => lines.push(format!("output       {}", head.to_lowercase())),
+    }
     for (kind, count) in kinds(model) {
         let of_kind: Vec<&AttentionSpec> =
             spec.sites().into_iter().filter(|(s, _)| s.kind == kind).map(|(_, a)| a).collect();
@@ -82,6 +89,28 @@ fn text(model: &Model) -> String {
     }
     lines.extend(model.notes().iter().map(|note| format!("note         {note}")));
     lines.join("\n")
+}
+
+fn task_text(task: &TaskHeadSpec) -> String {
+    let of = match task.problem {
+        ProblemType::SingleLabel => "",
+        ProblemType::MultiLabel => ", any of the classes",
+        ProblemType::Regression => " by numbers (regression)",
+    };
+    format!("{}{of}", task.kind.name())
+}
+
+/// Names of the classes, where these have any.
+fn labels_text(task: &TaskHeadSpec) -> Option<String> {
+    const SHOWN: usize = 12;
+    let has_classes = task.problem != ProblemType::Regression
+        && !matches!(task.kind, TaskKind::QuestionAnswering | TaskKind::MultipleChoice);
+    let names = task.labels.names();
+    let mut text = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(", .. ({} in all)", names.len()));
+    }
+    has_classes.then_some(text)
 }
 
 fn shape(a: &AttentionSpec) -> String {

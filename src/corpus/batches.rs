@@ -135,6 +135,7 @@ impl Producer<'_> {
 
     fn prepare(&self, mut example: Example, sequence: u64) -> Example {
         let Corpus { settings, intake, hiding, .. } = self.corpus;
+        example.place = sequence;
         if settings.purpose == Purpose::Score {
             example.predict_next(intake);
             if intake.is_masked() {

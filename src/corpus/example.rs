@@ -3,11 +3,9 @@
 use candle_core::{Device, Tensor};
 
 use super::intake::{Intake, PositionIds, SourceKind, TokenLimits};
+use super::task_intake::IGNORED;
 use crate::error::{Error, Result};
-use crate::network::{Batch, Objective, Source, Tokens};
-
-/// Label of a position that is not scored, as in Hugging Face data sets.
-pub(super) const IGNORED: i64 = -100;
+use crate::network::{Batch, Items, Objective, Source, Tokens};
 
 /// Ids of one sequence and which of them are real.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +21,13 @@ impl TokenRow {
     /// A row without padding.
     pub(super) fn full(ids: Vec<u32>) -> Self {
         Self { real: vec![true; ids.len()], ids, ..Self::default() }
+    }
+
+    /// What a decoder reads that begins with `start` and is one behind.
+    pub(super) fn moved_right(&self, start: u32) -> Self {
+        let before = self.ids.len().saturating_sub(1);
+        let ids = std::iter::once(start).chain(self.ids.iter().copied().take(before)).collect();
+        Self { ids, real: self.real.clone(), ..Self::default() }
     }
 
     /// Checks what a user wrote: length, vocabulary, mask, at least one real token.
@@ -126,6 +131,8 @@ pub(super) enum SourceContent {
     Tokens(TokenRow),
     /// Row-major values in the shape that the model wants.
     Values(Vec<f32>),
+    /// A question with each of its endings.
+    Choices(Vec<TokenRow>),
 }
 
 /// One sequence (or image, or spectrogram) with what is predicted of it.
@@ -135,11 +142,20 @@ pub(super) struct Example {
     pub target: Option<TokenRow>,
     /// One entry per output position, already aligned with it.
     pub labels: Option<Vec<Option<u32>>>,
+    /// Numbers that a regression is to give.
+    pub wanted: Option<Vec<f32>>,
+    /// Its place in the input, counted from 0.
+    pub place: u64,
 }
 
 impl Example {
+    /// Content without labels.
+    pub(super) fn new(content: SourceContent) -> Self {
+        Self { content, target: None, labels: None, wanted: None, place: 0 }
+    }
+
     pub(super) fn tokens(ids: Vec<u32>) -> Self {
-        Self { content: SourceContent::Tokens(TokenRow::full(ids)), target: None, labels: None }
+        Self::new(SourceContent::Tokens(TokenRow::full(ids)))
     }
 
     /// Teacher forcing: the decoder reads the start token and `target` without its last token, and is scored on
@@ -151,16 +167,31 @@ impl Example {
         let start = intake.decoder_start.unwrap_or(intake.pad);
         let read = std::iter::once(start).chain(target.iter().copied().take(target.len().saturating_sub(1)));
         Self {
-            content: SourceContent::Tokens(TokenRow::full(source)),
             target: Some(TokenRow::full(read.collect())),
             labels: Some(target.into_iter().map(Some).collect()),
+            ..Self::tokens(source)
         }
     }
+
+    /// A text without labels: an encoder-decoder that writes text reads it on both sides.
+    pub(super) fn of_text(ids: Vec<u32>, intake: &Intake) -> Self {
+        match (&intake.target, &intake.task) {
+            (Some(_), None) => Self::pair(ids.clone(), ids, intake),
+            (Some(_), Some(_)) => {
+                let source = TokenRow::full(ids);
+                let target = Some(source.moved_right(intake.decoder_start.unwrap_or(intake.pad)));
+                Self { target, ..Self::new(SourceContent::Tokens(source)) }
+            }
+            (None, _) => Self::tokens(ids),
+        }
+    }
+
     /// Tokens of the longest part, by which sequences of alike length are found.
     pub(super) fn length(&self) -> usize {
         let source = match &self.content {
             SourceContent::Tokens(row) => row.ids.len(),
             SourceContent::Values(_) => 0,
+            SourceContent::Choices(rows) => rows.iter().map(|row| row.ids.len()).max().unwrap_or(0),
         };
         source.max(self.target.as_ref().map_or(0, |t| t.ids.len()))
     }
@@ -170,6 +201,7 @@ impl Example {
         match &self.content {
             SourceContent::Tokens(row) => row.ids.len(),
             SourceContent::Values(values) => values.len(),
+            SourceContent::Choices(rows) => rows.iter().map(|row| row.ids.len()).sum(),
         }
     }
 
@@ -235,14 +267,32 @@ pub(super) fn collate(examples: Vec<Example>, intake: &Intake) -> Result<Batch> 
     let has_labels = examples.iter().any(|e| e.labels.is_some());
     let (mut rows, mut targets, mut values, mut labels) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut types, mut positions) = (Vec::new(), Vec::new());
+    let mut items = Items { places: Some(examples.iter().map(|e| e.place).collect()), ..Items::default() };
+    if examples.iter().any(|e| e.wanted.is_some()) {
+        // What is missing is no number.
+        let outputs = intake.task.as_ref().map_or(1, |task| task.outputs);
+        let wanted = |e: &Example| e.wanted.clone().unwrap_or_else(|| vec![f32::NAN; outputs]);
+        items.wanted = Some(examples.iter().flat_map(wanted).collect());
+    }
     for example in examples {
+        let mut push = |row: TokenRow| {
+            types.push(row.types);
+            positions.push(row.positions);
+            rows.push((row.ids, row.real));
+        };
         match example.content {
-            SourceContent::Tokens(row) => {
-                types.push(row.types);
-                positions.push(row.positions);
-                rows.push((row.ids, row.real));
-            }
+            SourceContent::Tokens(row) => push(row),
             SourceContent::Values(more) => values.extend_from_slice(&more),
+            SourceContent::Choices(choices) => {
+                if labels.is_empty() {
+                    items.choices = choices.len();
+                }
+                if items.choices != choices.len() {
+                    return Err(Error::new("questions of one batch have different numbers of endings")
+                        .hint("give questions with equally many, or --batch-size 1"));
+                }
+                choices.into_iter().for_each(push);
+            }
         }
         let target = example.target.unwrap_or_default();
         targets.push((target.ids, target.real));
@@ -273,9 +323,10 @@ pub(super) fn collate(examples: Vec<Example>, intake: &Intake) -> Result<Batch> 
         (Some(tokens), _) | (None, Source::Tokens(tokens)) => tokens.mask.length(),
         _ => 0,
     };
-    let padded = |row: Vec<Option<u32>>| row.into_iter().chain(std::iter::repeat(None)).take(length);
+    let width = intake.task.as_ref().map_or(length, |task| task.width(length));
+    let padded = |row: Vec<Option<u32>>| row.into_iter().chain(std::iter::repeat(None)).take(width);
     let labels = has_labels.then(|| labels.into_iter().flat_map(padded).collect());
-    Ok(Batch { source, target, labels })
+    Ok(Batch { source, target, labels, items })
 }
 
 /// The same batch on `device`.
@@ -286,5 +337,6 @@ pub(super) fn to_device(batch: Batch, device: &Device) -> Result<Batch> {
         Source::Pixels(x) => Source::Pixels(x.to_device(device)?),
         Source::Frames(x) => Source::Frames(x.to_device(device)?),
     };
-    Ok(Batch { source, target: batch.target.map(tokens).transpose()?, labels: batch.labels })
+    let target = batch.target.map(tokens).transpose()?;
+    Ok(Batch { source, target, labels: batch.labels, items: batch.items })
 }

@@ -153,7 +153,7 @@ fn example(file: &Path, processor: &Processor) -> Result<Example> {
     let rgb = read().map_err(|e| unreadable(&e, file))?.into_rgb8();
     let image = RgbImage { width: rgb.width() as usize, height: rgb.height() as usize, bytes: rgb.into_raw() };
     let values = processor.apply(&image).map_err(|e| e.at(file))?;
-    Ok(Example { content: SourceContent::Values(values), target: None, labels: None })
+    Ok(Example::new(SourceContent::Values(values)))
 }
 
 /// How large the resized image is.

@@ -9,10 +9,12 @@ use half::{bf16, f16};
 
 use super::example::{Example, SourceContent, TokenRow};
 use super::intake::{Intake, PositionIds, SourceKind};
+use super::labels::GivenLabel;
 use super::origin::{Examples, Origin, Total};
 use super::tokens::{decoder_row, unused_note};
 use crate::checkpoint::{Stored, TensorEntry, read_header};
 use crate::error::{Error, Result};
+use crate::network::TaskKind;
 use crate::task::Ticket;
 
 /// Named tensors whose first axis counts sequences. Rows are read one at a time.
@@ -34,6 +36,10 @@ struct TensorLayout {
     decoder_input_ids: Option<TensorEntry>,
     decoder_attention_mask: Option<TensorEntry>,
     labels: Option<TensorEntry>,
+    /// First and last positions of answers.
+    span: Option<[TensorEntry; 2]>,
+    /// Sequences of each item: the endings of a question, else 1.
+    choices: usize,
     /// Tensors that the model has no use for.
     unused: BTreeSet<String>,
 }
@@ -71,6 +77,10 @@ impl Origin for NamedTensors {
         self.layout.longest()
     }
 
+    fn choices(&self) -> usize {
+        self.layout.choices
+    }
+
     fn files(&self) -> Vec<PathBuf> {
         vec![self.path.clone()]
     }
@@ -96,6 +106,7 @@ impl TensorLayout {
         let entries = read_header(path)?;
         let place = |name: &str| entries.iter().find(|entry| entry.name == name).cloned();
         let (name, rank) = match &intake.source {
+            SourceKind::Tokens(_) if chooses(intake) => ("input_ids", 3),
             SourceKind::Tokens(_) => ("input_ids", 2),
             SourceKind::Pixels { .. } => ("pixel_values", 4),
             SourceKind::Frames { .. } => ("input_features", 3),
@@ -117,19 +128,25 @@ impl TensorLayout {
         if source.shape.len() != rank || (!wanted.is_empty() && inner != wanted) {
             let shape = match (wanted.is_empty(), rank) {
                 (true, 2) => "[N, T]".to_owned(),
+                (true, 3) => "[questions, endings, T]".to_owned(),
                 (true, _) => "[N, channels, height, width]".to_owned(),
                 (false, _) => format!("[N, ..{wanted:?}]"),
             };
             return Err(Error::new(format!("{name} has shape {:?}, but the model reads {shape}", source.shape)));
         }
+        let words = matches!(intake.source, SourceKind::Tokens(_));
+        let asks = intake.task.as_ref().map(|task| task.kind);
+        let span = place("start_positions").zip(place("end_positions")).map(|(start, end)| [start, end]);
         let layout = Self {
             sequences: source.shape.first().copied().unwrap_or(0),
-            attention_mask: place("attention_mask").filter(|_| rank == 2),
-            token_type_ids: place("token_type_ids").filter(|_| rank == 2 && intake.types > 0),
-            position_ids: place("position_ids").filter(|_| rank == 2 && intake.positions != PositionIds::Unused),
+            choices: if chooses(intake) { source.shape.get(1).copied().unwrap_or(0) } else { 1 },
+            attention_mask: place("attention_mask").filter(|_| words),
+            token_type_ids: place("token_type_ids").filter(|_| words && intake.types > 0),
+            position_ids: place("position_ids").filter(|_| words && intake.positions != PositionIds::Unused),
             decoder_input_ids: place("decoder_input_ids"),
             decoder_attention_mask: place("decoder_attention_mask"),
-            labels: place("labels").filter(|labels| labels.shape.len() == 2),
+            labels: place("labels").filter(|labels| asks.is_some() || labels.shape.len() == 2),
+            span: span.filter(|_| asks == Some(TaskKind::QuestionAnswering)),
             unused: BTreeSet::new(),
             source,
         };
@@ -138,11 +155,11 @@ impl TensorLayout {
         let unused = entries.iter().map(|entry| &entry.name).filter(|name| !used.contains(name));
         // A model without a language-model head has no use for labels, as for those of its task.
         layout.unused = unused.filter(|name| intake.objective.is_some() || *name != "labels").cloned().collect();
-        if layout.sequences == 0 {
+        if layout.sequences == 0 || layout.choices == 0 {
             return Err(Error::new(format!("{name} holds no sequence")));
         }
         for place in layout.rows() {
-            if place.shape.len() != 2 || place.shape.first() != Some(&layout.sequences) {
+            if !layout.fits(place, intake) {
                 let what = format!(
                     "{} has shape {:?}, but {name} holds {} sequences",
                     place.name, place.shape, layout.sequences
@@ -153,18 +170,32 @@ impl TensorLayout {
         Ok(layout)
     }
 
+    /// Whether a tensor has a row for each sequence, of the form that it must have.
+    fn fits(&self, place: &TensorEntry, intake: &Intake) -> bool {
+        let ranks: &[usize] = match place.name.as_str() {
+            "labels" if intake.task.is_some() => &[1, 2],
+            "start_positions" | "end_positions" => &[1],
+            name if name.starts_with("decoder") => &[2],
+            _ if self.choices > 1 || chooses(intake) => &[3],
+            _ => &[2],
+        };
+        let alike = place.shape.len() < 3 || place.shape.get(1) == Some(&self.choices);
+        ranks.contains(&place.shape.len()) && place.shape.first() == Some(&self.sequences) && alike
+    }
+
     /// Tensors of one row per sequence besides the source.
     fn rows(&self) -> impl Iterator<Item = &TensorEntry> {
         let Self { attention_mask, token_type_ids, position_ids, decoder_input_ids, .. } = self;
         let named = [attention_mask, token_type_ids, position_ids, decoder_input_ids];
-        named.into_iter().chain([&self.decoder_attention_mask, &self.labels]).flatten()
+        let named = named.into_iter().chain([&self.decoder_attention_mask, &self.labels]).flatten();
+        named.chain(self.span.iter().flatten())
     }
 
     /// Tokens of a row, of the source or of what the decoder reads.
     fn longest(&self) -> usize {
         let rows = [Some(&self.source), self.decoder_input_ids.as_ref(), self.labels.as_ref()];
-        let lengths = rows.into_iter().flatten().filter(|entry| entry.shape.len() == 2);
-        lengths.filter_map(|entry| entry.shape.get(1).copied()).max().unwrap_or(0)
+        let lengths = rows.into_iter().flatten().filter(|entry| (2..=3).contains(&entry.shape.len()));
+        lengths.filter_map(|entry| entry.shape.last().copied()).max().unwrap_or(0)
     }
 
     fn example(&self, file: &mut File, row: usize, intake: &Intake) -> Result<Example> {
@@ -172,21 +203,58 @@ impl TensorLayout {
         let mask = ids(&self.attention_mask)?;
         let decoder = ids(&self.decoder_input_ids)?;
         let decoder_mask = ids(&self.decoder_attention_mask)?;
-        let labels = ids(&self.labels)?;
+        let labels = if intake.task.is_none() { ids(&self.labels)? } else { None };
+        let span = self
+            .span
+            .as_ref()
+            .map(|[start, end]| Ok::<_, Error>((integers(start, file, row)?, integers(end, file, row)?)));
+        let span = span.transpose()?;
+        let mut ids = |place: &Option<TensorEntry>| place.as_ref().map(|p| integers(p, file, row)).transpose();
         let (types, positions) = (ids(&self.token_type_ids)?, ids(&self.position_ids)?);
         let content = match &intake.source {
             SourceKind::Tokens(limits) => {
                 let ids = integers(&self.source, file, row)?;
-                let mut source = TokenRow::checked("input_ids", &ids, mask.as_deref(), limits)?;
-                source.take(types.as_deref(), positions.as_deref(), intake)?;
-                SourceContent::Tokens(source)
+                let length = ids.len() / self.choices.max(1);
+                let of_each = |all: &Vec<i64>| (all.len() / self.choices.max(1)).max(1);
+                let part = |all: &Option<Vec<i64>>, i: usize| -> Option<Vec<i64>> {
+                    all.as_ref().and_then(|all| Some(all.chunks(of_each(all)).nth(i)?.to_vec()))
+                };
+                let mut rows = Vec::with_capacity(self.choices);
+                for (i, ids) in ids.chunks(length.max(1)).enumerate() {
+                    let mut row = TokenRow::checked("input_ids", ids, part(&mask, i).as_deref(), limits)?;
+                    row.take(part(&types, i).as_deref(), part(&positions, i).as_deref(), intake)?;
+                    rows.push(row);
+                }
+                match rows.pop() {
+                    Some(only) if !chooses(intake) => SourceContent::Tokens(only),
+                    last => {
+                        rows.extend(last);
+                        SourceContent::Choices(rows)
+                    }
+                }
             }
             _ => SourceContent::Values(floats(&self.source, file, row)?),
         };
-        let target = decoder_row(decoder.as_deref(), decoder_mask.as_deref(), labels.as_deref(), intake)?;
-        let mut example = Example { content, target, labels: None };
+        let nothing = TokenRow::default();
+        let source = if let SourceContent::Tokens(row) = &content { row } else { &nothing };
+        let target = decoder_row((decoder.as_deref(), decoder_mask.as_deref()), labels.as_deref(), source, intake)?;
+        let mut example = Example { target, ..Example::new(content) };
         if let Some(labels) = labels {
             example.set_labels(&labels, intake)?;
+        }
+        if let Some((task, entry)) = intake.task.as_ref().zip(self.labels.as_ref()) {
+            let mut numbers = labels_of(entry, file, row)?;
+            let given = match numbers.pop() {
+                Some(only) if entry.shape.len() == 1 => GivenLabel::Number(only),
+                last => {
+                    numbers.extend(last);
+                    GivenLabel::Numbers(numbers)
+                }
+            };
+            example.set_task_label(&given, task)?;
+        }
+        if let Some(([start], [end])) = span.as_ref().map(|(start, end)| (start.as_slice(), end.as_slice())) {
+            example.set_span(*start, *end)?;
         }
         Ok(example)
     }
@@ -199,6 +267,21 @@ fn row_bytes(entry: &TensorEntry, file: &mut File, row: usize) -> Result<Vec<u8>
     file.seek(SeekFrom::Start(entry.begin + row as u64 * width as u64))?;
     file.read_exact(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Whether the model chooses between endings, each a sequence.
+fn chooses(intake: &Intake) -> bool {
+    intake.task.as_ref().is_some_and(|task| task.kind == TaskKind::MultipleChoice)
+}
+
+/// Labels of a row, which may be whole numbers or others.
+fn labels_of(entry: &TensorEntry, file: &mut File, row: usize) -> Result<Vec<f64>> {
+    match entry.stored {
+        Stored::I64 | Stored::I32 | Stored::U32 | Stored::U8 | Stored::Bool => {
+            Ok(integers(entry, file, row)?.into_iter().map(|n| n as f64).collect())
+        }
+        _ => Ok(floats(entry, file, row)?.into_iter().map(f64::from).collect()),
+    }
 }
 
 fn integers(entry: &TensorEntry, file: &mut File, row: usize) -> Result<Vec<i64>> {

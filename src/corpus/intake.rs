@@ -1,5 +1,6 @@
 //! What a model can read, gathered from its spec and a few values of its `config.json`.
 
+use super::task_intake::TaskIntake;
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -57,6 +58,8 @@ pub struct Intake {
     pub objective: Option<Objective>,
     /// Number of classes of that head.
     pub classes: usize,
+    /// What the head of a labeled task is asked, where there is one.
+    pub task: Option<TaskIntake>,
     /// Types that tokens can have; 0 where the model knows none.
     pub types: usize,
     /// What the model does with positions that are given.
@@ -128,6 +131,7 @@ impl Intake {
             decoder_only: spec.encoder.is_none(),
             objective: spec.output.as_ref().map(|o| o.objective),
             classes: spec.output.as_ref().map_or(0, |o| o.vocabulary),
+            task: spec.task.as_ref().map(TaskIntake::from),
             types,
             positions,
             source,

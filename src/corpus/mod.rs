@@ -16,12 +16,14 @@
 //! | `tokenizer`, `reader`, `stream` | text to ids, files of any size in blocks and windows |
 //! | `images`, `resample` | a folder of images; resizing to the last bit as image processors do |
 //! | `masking` | hiding tokens that a masked-language model has to find |
+//! | `task_intake`, `labels` | what a task asks; its labels, as written and as scored |
 
 mod batches;
 mod example;
 mod images;
 mod inputs;
 mod intake;
+mod labels;
 mod masking;
 mod opened;
 mod origin;
@@ -32,6 +34,7 @@ mod resample;
 mod settings;
 mod spool;
 mod stream;
+mod task_intake;
 mod text;
 mod tokenizer;
 mod tokenizer_files;
@@ -43,4 +46,5 @@ pub use opened::Corpus;
 pub use origin::Total;
 pub use reading::{InputUnit, Reading};
 pub use settings::{BatchOrder, CorpusPart, CorpusSettings, Input, MaskRule, Masking, Purpose, TextPacking};
+pub use task_intake::TaskIntake;
 pub use tokenizer::TextTokenizer;

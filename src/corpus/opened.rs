@@ -171,7 +171,7 @@ impl Corpus {
             SourceKind::Frames { .. } => Extent::positions(spec, (0, 0)),
         };
         let target = if self.intake.target.is_some() { longest } else { 0 };
-        Extent { sequences: self.settings.batch_size, source, target }
+        Extent { sequences: self.settings.batch_size * self.origin.choices().max(1), source, target }
     }
 
     /// What is read, for a person and for provenance: `text emma.txt, packed to 128 tokens`.

@@ -43,6 +43,11 @@ pub(super) trait Origin: Send + Sync {
     /// Tokens of the longest sequence that may come; 0 where there are none.
     fn longest(&self) -> usize;
 
+    /// Sequences of each item: the most endings of a question, else 1.
+    fn choices(&self) -> usize {
+        1
+    }
+
     /// Channels, height and width of the images that come, where the model reads any size.
     fn image(&self) -> Option<[usize; 3]> {
         None

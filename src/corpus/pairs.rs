@@ -38,7 +38,7 @@ impl PairFile {
         settings: &CorpusSettings,
         ticket: &Ticket,
     ) -> Result<Self> {
-        if intake.target.is_none() {
+        if intake.target.is_none() || intake.task.is_some() {
             let what = "pairs are for encoder-decoder models, which this is not";
             return Err(Error::usage(what).hint("give --text"));
         }

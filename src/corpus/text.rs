@@ -185,10 +185,7 @@ impl TextSource {
             // Room for an end token that the tokenizer may not add.
             let room = self.length - usize::from(self.intake.target.is_some() && self.intake.end.is_some());
             for piece in self.tokenizer.wrap_pieces(&ids, room) {
-                examples.push(match &self.intake.target {
-                    Some(_) => Example::pair(piece.clone(), piece, &self.intake),
-                    None => Example::tokens(piece),
-                });
+                examples.push(Example::of_text(piece, &self.intake));
             }
         }
         Ok(examples)
@@ -236,10 +233,7 @@ impl Packed {
             return Ok(None);
         }
         let ids = [front, taken, back].concat();
-        let example = match &self.source.intake.target {
-            Some(_) => Example::pair(ids.clone(), ids, &self.source.intake),
-            None => Example::tokens(ids),
-        };
+        let example = Example::of_text(ids, &self.source.intake);
         self.next += taken.len();
         self.any = true;
         Ok(Some(example))

@@ -11,8 +11,10 @@ use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::example::{Example, SourceContent, TokenRow};
 use super::intake::Intake;
+use super::labels::GivenLabel;
 use super::origin::{Examples, Origin, Total};
 use crate::error::{Error, Result};
+use crate::network::TaskKind;
 use crate::task::Ticket;
 use crate::words::counted;
 
@@ -24,19 +26,11 @@ struct TokenLine {
     position_ids: Option<Vec<i64>>,
     decoder_input_ids: Option<Vec<i64>>,
     decoder_attention_mask: Option<Vec<i64>>,
-    labels: Option<Labels>,
+    labels: Option<GivenLabel>,
+    start_positions: Option<i64>,
+    end_positions: Option<i64>,
     /// Keys that are none of these.
     others: Vec<String>,
-}
-
-/// What stands under `labels`.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Labels {
-    /// One label for every token.
-    Each(Vec<i64>),
-    /// Of the whole sequence, or of another kind: for classifiers and regression.
-    Whole(IgnoredAny),
 }
 
 /// Keys that tokenizers write and that no model reads.
@@ -63,7 +57,9 @@ impl<'de> Deserialize<'de> for TokenLine {
                         "position_ids" => line.position_ids = map.next_value()?,
                         "decoder_input_ids" => line.decoder_input_ids = map.next_value()?,
                         "decoder_attention_mask" => line.decoder_attention_mask = map.next_value()?,
-                        "labels" => line.labels = map.next_value()?,
+                        "labels" | "label" => line.labels = map.next_value()?,
+                        "start_positions" => line.start_positions = map.next_value()?,
+                        "end_positions" => line.end_positions = map.next_value()?,
                         _ => {
                             map.next_value::<IgnoredAny>()?;
                             if !IRRELEVANT.contains(&key.as_str()) {
@@ -199,36 +195,52 @@ fn read(line: &[u8], intake: &Intake, unused: &mut BTreeSet<String>) -> Result<E
     let mut source = TokenRow::checked("input_ids", &line.input_ids, line.attention_mask.as_deref(), limits)?;
     unused.extend(source.take(line.token_type_ids.as_deref(), line.position_ids.as_deref(), intake)?);
     unused.extend(line.others);
-    let labels = match &line.labels {
-        Some(Labels::Each(labels)) => Some(labels.as_slice()),
-        // A model without a language-model head has no use for any.
-        Some(Labels::Whole(_)) if intake.objective.is_some() => {
-            return Err(Error::new(
-                "labels is no list of token ids, but this model predicts a token at every position",
-            )
-            .hint("give one label per token, or leave labels out"));
-        }
-        _ => None,
-    };
-    let target =
-        decoder_row(line.decoder_input_ids.as_deref(), line.decoder_attention_mask.as_deref(), labels, intake)?;
-    let mut example = Example { content: SourceContent::Tokens(source), target, labels: None };
+    // A model without a language-model head has no use for ids.
+    let labels = line.labels.as_ref().filter(|_| intake.objective.is_some()).map(|labels| {
+        labels.ids().ok_or_else(|| {
+            Error::new("labels is no list of token ids, but this model predicts a token at every position")
+                .hint("give one label per token, or leave labels out")
+        })
+    });
+    let labels = labels.transpose()?;
+    let own = (line.decoder_input_ids.as_deref(), line.decoder_attention_mask.as_deref());
+    let target = decoder_row(own, labels, &source, intake)?;
+    let mut example = Example { target, ..Example::new(SourceContent::Tokens(source)) };
     if let Some(labels) = labels {
         example.set_labels(labels, intake)?;
+    }
+    let span = line.start_positions.zip(line.end_positions);
+    match &intake.task {
+        Some(task) if task.kind == TaskKind::QuestionAnswering => {
+            if let Some((start, end)) = span {
+                example.set_span(start, end)?;
+            }
+        }
+        task => {
+            if let Some((task, given)) = task.as_ref().zip(line.labels.as_ref()) {
+                example.set_task_label(given, task)?;
+            }
+            let places = [("start_positions", line.start_positions), ("end_positions", line.end_positions)];
+            unused.extend(places.into_iter().filter(|(_, at)| at.is_some()).map(|(name, _)| name.to_owned()));
+        }
     }
     Ok(example)
 }
 
-/// What the decoder of an encoder-decoder model reads; `None` for other models.
+/// What the decoder of an encoder-decoder model reads, from its own ids with their mask, or from the labels; `None` for other
+/// models. With the head of a labeled task it reads the source, moved right by one.
 pub(super) fn decoder_row(
-    ids: Option<&[i64]>,
-    mask: Option<&[i64]>,
+    (ids, mask): (Option<&[i64]>, Option<&[i64]>),
     labels: Option<&[i64]>,
+    source: &TokenRow,
     intake: &Intake,
 ) -> Result<Option<TokenRow>> {
     let Some(limits) = &intake.target else { return Ok(None) };
     if let Some(ids) = ids {
         return TokenRow::checked("decoder_input_ids", ids, mask, limits).map(Some);
+    }
+    if let (Some(_), Some(start)) = (&intake.task, intake.decoder_start) {
+        return Ok(Some(source.moved_right(start)));
     }
     let (Some(labels), Some(start)) = (labels, intake.decoder_start) else {
         let what = "an encoder-decoder model also needs decoder_input_ids (or labels)";

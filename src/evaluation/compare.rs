@@ -28,14 +28,26 @@ pub struct Comparison {
 
 impl Comparison {
     /// What changed, by name, in words with its interval: `0.0071, with 95 % between 0.0033 and 0.0147, 48 sequences`.
-    pub fn changes(&self) -> Vec<(&'static str, String)> {
-        [("loss_per_token", "loss plus"), ("perplexity", "perplexity times"), ("cosine", "cosine")]
-            .into_iter()
-            .filter_map(|(name, words)| {
+    pub fn changes(&self) -> Vec<(String, String)> {
+        let of_text = [("loss_per_token", "loss plus"), ("perplexity", "perplexity times"), ("cosine", "cosine")];
+        let words = |name: &str| {
+            let known = of_text.iter().find(|(known, _)| *known == name);
+            known.map_or_else(|| format!("{name} plus"), |(_, words)| (*words).to_owned())
+        };
+        let is_task = self.before.task.is_some();
+        let wanted = |name: &&str| is_task || of_text.iter().any(|(known, _)| known == name);
+        // Those of text in their order, then those of a task.
+        let own = self.change.keys().map(String::as_str).filter(|name| of_text.iter().all(|(known, _)| known != name));
+        of_text
+            .iter()
+            .map(|(name, _)| *name)
+            .chain(own)
+            .filter(wanted)
+            .filter_map(|name| {
                 let change = self.change.get(name)?;
                 let (low, high) = change.low.zip(change.high)?;
-                let n = counted(change.n, "sequences");
-                Some((words, format!("{:.4}, with 95 % between {low:.4} and {high:.4}, {n}", change.value)))
+                let n = counted(change.n, if name == "cosine" || !is_task { "sequences" } else { "items" });
+                Some((words(name), format!("{:.4}, with 95 % between {low:.4} and {high:.4}, {n}", change.value)))
             })
             .collect()
     }
@@ -68,7 +80,9 @@ pub fn compare(
         }
         ticket.advance(group.len() as u64)?;
     }
-    let mut change = changes(first.by_sequence(), second.by_sequence());
+    let mut change = changes(first.by_sequence(), second.by_sequence(), before.network.spec().task.is_some());
+    let ((metrics, ours), (_, theirs)) = (first.answered(), second.answered());
+    change.extend(metrics.iter().filter_map(|m| Some((m.name.to_owned(), m.change(&ours, &theirs)?))));
     change.insert("cosine".to_owned(), likeness.estimate());
     Ok(Comparison {
         change,
@@ -80,7 +94,7 @@ pub fn compare(
 }
 
 /// How scores changed on the same sequences.
-fn changes(before: &[SequenceScore], after: &[SequenceScore]) -> BTreeMap<String, Estimate> {
+fn changes(before: &[SequenceScore], after: &[SequenceScore], is_task: bool) -> BTreeMap<String, Estimate> {
     let pair = |of: fn(&SequenceScore) -> f64| -> Vec<[f64; 3]> {
         before.iter().zip(after).map(|(b, a)| [of(b), of(a), b.scored]).collect()
     };
@@ -89,6 +103,10 @@ fn changes(before: &[SequenceScore], after: &[SequenceScore]) -> BTreeMap<String
     }
     let (losses, right) = (pair(|s| s.loss), pair(|s| s.right));
     let difference = |[before, after, scored]: [f64; 3]| (after - before) / scored;
+    if is_task {
+        let loss = Estimate::of(&losses, "after minus before, per label", difference);
+        return [("loss".to_owned(), loss)].into();
+    }
     let ratio = move |sums: [f64; 3]| difference(sums).exp();
     [
         ("loss_per_token", Estimate::of(&losses, "after minus before, nats per scored token", difference)),

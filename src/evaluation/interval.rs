@@ -39,6 +39,11 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// A number with what is known of it.
+    pub(super) fn with(value: f64, interval: Option<Interval>, n: usize, convention: String) -> Self {
+        Self { value, low: interval.map(|i| i.low), high: interval.map(|i| i.high), n: n as u64, convention }
+    }
+
     /// `of` the sums of `sequences`, with its interval.
     pub(super) fn of<const K: usize>(
         sequences: &[[f64; K]],
@@ -46,13 +51,7 @@ impl Estimate {
         of: impl Fn([f64; K]) -> f64 + Sync,
     ) -> Self {
         let interval = bootstrap(sequences, &of);
-        Self {
-            value: of(sums(sequences.iter())),
-            low: interval.map(|i| i.low),
-            high: interval.map(|i| i.high),
-            n: sequences.len() as u64,
-            convention: convention.to_owned(),
-        }
+        Self::with(of(sums(sequences.iter())), interval, sequences.len(), convention.to_owned())
     }
 }
 
@@ -61,13 +60,19 @@ pub(super) fn bootstrap<const K: usize>(
     sequences: &[[f64; K]],
     of: impl Fn([f64; K]) -> f64 + Sync,
 ) -> Option<Interval> {
-    if sequences.len() < 2 {
+    bootstrap_of(sequences.len(), |draw| of(sums(draw.iter().map(|i| &sequences[*i]))))
+}
+
+/// The 95 % interval of a number that is formed from the items at the places drawn, of `count`; absent where there are fewer
+/// than two.
+pub(super) fn bootstrap_of(count: usize, of: impl Fn(&[usize]) -> f64 + Sync) -> Option<Interval> {
+    if count < 2 {
         return None;
     }
     // Every draw has a generator of its own, so that the result does not depend on the threads.
     let draw = |number: u64| {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(SEED.wrapping_add(number));
-        of(sums((0..sequences.len()).map(|_| &sequences[rng.gen_range(0..sequences.len())])))
+        of(&(0..count).map(|_| rng.gen_range(0..count)).collect::<Vec<_>>())
     };
     let mut values: Vec<f64> = (0..DRAWS).into_par_iter().map(draw).collect();
     // A draw without any scored token has no mean.

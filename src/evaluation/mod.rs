@@ -4,20 +4,25 @@
 //! Everything compares like with like: two candidates see the same batches in one pass, and speed is measured apart
 //! from quality, on a stated batch, after warming up.
 
+mod answers;
 mod compare;
 pub mod curve;
+mod entities;
 pub mod generation;
 mod interval;
 mod measured;
 mod mend;
+mod metrics;
 mod quality;
 mod similarity;
 mod speed;
 
+pub use answers::Answer;
 pub use compare::{COMPARED_COPIES, Comparison, compare};
 pub use interval::{Estimate, Interval};
 pub use measured::Measured;
 pub use mend::{Calibration, RepairRequest, repair};
+pub use metrics::{Metric, task_metrics};
 pub use quality::{Candidate, Quality, SCORED_COPIES, evaluate, is_finite};
 pub use similarity::{HiddenSimilarity, pooled};
 pub use speed::{Speed, Speeds, Timing, speed, speeds};

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::answers::{Answer, BatchAnswers, answers};
 use super::generation::TranslationScore;
 use super::interval::Estimate;
+use super::metrics::{Metric, task_metrics};
 use crate::error::{Error, Result};
-use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Probe, Site, SiteMaps};
+use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Probe, Site, SiteMaps, TaskHeadSpec, TaskKind};
 use crate::task::Ticket;
 use crate::tensor::{RowScore, RowTally, tally_rows};
 
@@ -23,17 +25,21 @@ pub struct Candidate<'a> {
 /// Logits made at a time; rows of hidden states are cut so that a large vocabulary does not fill the memory.
 const LOGITS: usize = 1 << 22;
 
-/// How well a network predicts. Without a language-model head there is nothing to predict, and only the counts are
-/// there.
+/// How well a network predicts. Without a head, or without labels of its task, there is nothing to hold it against, and only
+/// the counts are there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
-    /// Mean cross-entropy per scored token, in nats.
+    /// Mean cross-entropy per scored token, in nats; with the head of a labeled task, the mean loss per label.
     pub loss_per_token: Option<f64>,
-    /// `exp` of the loss per token.
+    /// `exp` of the loss per token; absent with the head of a labeled task.
     pub perplexity: Option<f64>,
-    /// Share of scored tokens whose largest logit was the right one, in `0..=1`.
+    /// Share of scored tokens whose largest logit was the right one, in `0..=1`; with the head of a labeled task, the metric of
+    /// that name.
     pub accuracy: Option<f64>,
-    /// Tokens that had a label.
+    /// The labeled task that the model is for, where it is for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskKind>,
+    /// Tokens that had a label, or labels of the task.
     pub scored_tokens: u64,
     /// Real tokens (or images, or spectrograms) read.
     pub tokens: u64,
@@ -62,8 +68,11 @@ pub(super) struct QualitySums {
     batches: u64,
     time: Duration,
     has_head: bool,
+    task: Option<TaskHeadSpec>,
     /// What each sequence gave, in the order read.
     by_sequence: Vec<SequenceScore>,
+    /// What the head of a task said of each item, where that has a label.
+    answers: Vec<Option<Answer>>,
 }
 
 /// What one sequence gave.
@@ -88,16 +97,15 @@ impl QualitySums {
         let began = Instant::now();
         let hidden = network.hidden_of(batches, gates, &mut NoProbe, ticket)?;
         self.has_head = network.spec().output.is_some();
-        let wanted = |(hidden, batch): (&Hidden, &Batch)| match self.has_head {
-            true => batch.labeled(hidden.mask.sequences() * hidden.mask.length()),
-            false => Ok(Default::default()),
+        self.task = network.spec().task.clone();
+        let scored = match network.task() {
+            Some(head) => hidden.iter().zip(batches).map(|(h, b)| answers(head, h, b)).collect::<Result<Vec<_>>>()?,
+            None => self.tokens(network, &hidden, batches)?,
         };
-        let wanted = hidden.iter().zip(batches).map(wanted).collect::<Result<Vec<_>>>()?;
-        let scores = score(network, &hidden, &wanted)?;
-        for (place, (hidden, scores)) in hidden.iter().zip(&scores).enumerate() {
-            let is_fine = match self.has_head {
-                true => scores.iter().all(|s| s.loss.is_finite()),
-                false => is_finite(&real_states(hidden)?)?,
+        for (place, (hidden, scored)) in hidden.iter().zip(&scored).enumerate() {
+            let is_fine = match scored.scores.is_empty() && !self.has_head {
+                true => is_finite(&real_states(hidden)?)?,
+                false => scored.scores.iter().all(|s| s.loss.is_finite()),
             };
             if !is_fine {
                 return Err(overflow(network, gates, &batches[place])?);
@@ -105,25 +113,47 @@ impl QualitySums {
         }
         network.device().synchronize()?;
         self.time += began.elapsed();
-        for ((scores, (_, labels)), batch) in scores.iter().zip(&wanted).zip(batches) {
+        let mut all = Vec::with_capacity(batches.len());
+        for ((hidden, scored), batch) in hidden.into_iter().zip(scored).zip(batches) {
+            let BatchAnswers { scores, right, owners, items } = scored;
             self.loss += scores.iter().map(|s| s.loss).sum::<f64>();
-            self.right += scores.iter().zip(labels).filter(|(s, label)| s.top == **label).count() as u64;
+            self.right += right.iter().filter(|right| **right).count() as u64;
             self.scored += scores.len() as u64;
             self.tokens += batch.token_count()? as u64;
             self.sequences += batch.source.sequences()? as u64;
             self.batches += 1;
-        }
-        for ((hidden, scores), (places, labels)) in hidden.iter().zip(&scores).zip(&wanted) {
             let first = self.by_sequence.len();
-            self.by_sequence.resize(first + hidden.mask.sequences(), SequenceScore::default());
-            for ((place, label), score) in places.iter().zip(labels).zip(scores) {
-                let own = &mut self.by_sequence[first + *place as usize / hidden.mask.length()];
+            self.by_sequence.resize(first + items.len(), SequenceScore::default());
+            for ((score, right), owner) in scores.iter().zip(&right).zip(&owners) {
+                let own = &mut self.by_sequence[first + owner];
                 own.loss += score.loss;
-                own.right += f64::from(u8::from(score.top == *label));
+                own.right += f64::from(u8::from(*right));
                 own.scored += 1.0;
             }
+            self.answers.extend(items);
+            all.push((hidden, scores));
         }
-        Ok(hidden.into_iter().zip(scores).collect())
+        Ok(all)
+    }
+
+    /// Scores of every labeled position of a model that predicts tokens; of none where there is no head.
+    fn tokens(&self, network: &Network, hidden: &[Hidden], batches: &[Batch]) -> Result<Vec<BatchAnswers>> {
+        let wanted = |(hidden, batch): (&Hidden, &Batch)| match self.has_head {
+            true => batch.labeled(hidden.mask.sequences() * hidden.mask.length()),
+            false => Ok(Default::default()),
+        };
+        let wanted = hidden.iter().zip(batches).map(wanted).collect::<Result<Vec<_>>>()?;
+        let scores = score(network, hidden, &wanted)?;
+        let mut all = Vec::with_capacity(hidden.len());
+        for ((hidden, scores), (places, labels)) in hidden.iter().zip(scores).zip(wanted) {
+            all.push(BatchAnswers {
+                right: scores.iter().zip(&labels).map(|(score, label)| score.top == *label).collect(),
+                owners: places.iter().map(|place| *place as usize / hidden.mask.length()).collect(),
+                items: vec![None; hidden.mask.sequences()],
+                scores,
+            });
+        }
+        Ok(all)
     }
 
     pub(super) fn quality(&self) -> Result<Quality> {
@@ -136,10 +166,16 @@ impl QualitySums {
         }
         let mean = |sum: f64| (self.scored > 0).then(|| sum / self.scored as f64);
         let secs = self.time.as_secs_f64();
+        let metrics = self.metrics();
+        let is_text = self.task.is_none();
         Ok(Quality {
             loss_per_token: mean(self.loss),
-            perplexity: mean(self.loss).map(f64::exp),
-            accuracy: mean(self.right as f64),
+            perplexity: mean(self.loss).map(f64::exp).filter(|_| is_text),
+            accuracy: match is_text {
+                true => mean(self.right as f64),
+                false => metrics.get("accuracy").map(|accuracy| accuracy.value),
+            },
+            task: self.task.as_ref().map(|task| task.kind),
             scored_tokens: self.scored,
             tokens: self.tokens,
             sequences: self.sequences,
@@ -147,8 +183,17 @@ impl QualitySums {
             secs,
             tokens_per_sec: self.tokens as f64 / secs.max(f64::MIN_POSITIVE),
             translation: None,
-            metrics: self.metrics(),
+            metrics,
         })
+    }
+
+    /// Metrics of the task and the answers that they are of; none without labels of a task.
+    pub(super) fn answered(&self) -> (Vec<Metric>, Vec<&Answer>) {
+        let answers: Vec<&Answer> = self.answers.iter().flatten().collect();
+        match &self.task {
+            Some(task) if !answers.is_empty() => (task_metrics(task), answers),
+            _ => Default::default(),
+        }
     }
 
     /// What each sequence gave.
@@ -163,6 +208,12 @@ impl QualitySums {
         let losses: Vec<[f64; 2]> = self.by_sequence.iter().map(|s| [s.loss, s.scored]).collect();
         let right: Vec<[f64; 2]> = self.by_sequence.iter().map(|s| [s.right, s.scored]).collect();
         let mean = |[sum, count]: [f64; 2]| sum / count;
+        if self.task.is_some() {
+            let (metrics, answers) = self.answered();
+            let own = metrics.iter().filter_map(|m| Some((m.name.to_owned(), m.estimate(&answers)?)));
+            let loss = Estimate::of(&losses, "mean loss per label, as the model is trained by", mean);
+            return own.chain([("loss".to_owned(), loss)]).collect();
+        }
         [
             ("loss_per_token", Estimate::of(&losses, "mean cross-entropy per scored token, nats", mean)),
             ("perplexity", Estimate::of(&losses, "exp of the mean cross-entropy per scored token", |s| mean(s).exp())),

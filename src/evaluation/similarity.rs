@@ -118,7 +118,7 @@ mod tests {
         let pool = |by_class| pool(&states(9.0), by_class).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(pool(false), [[2.0, 2.0], [1.0, 1.0]]);
         assert_eq!(pool(true), [[3.0, 4.0], [1.0, 1.0]]);
-        let spec = NetworkSpec { encoder: None, decoder: None, output: None };
+        let spec = NetworkSpec { encoder: None, decoder: None, output: None, task: None };
         let mut likeness = SimilaritySums::default();
         likeness.batch(&spec, &states(9.0), &states(-5.0)).unwrap();
         let same = likeness.similarity().unwrap();

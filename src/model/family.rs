@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{RaggedNeed, StockHeads, TensorLayout};
 use crate::checkpoint::Config;
 use crate::error::Result;
-use crate::network::{AttentionSpec, NetworkSpec, Role};
+use crate::network::{AttentionSpec, NetworkSpec, Role, TaskHeadSpec};
 
 /// A family of checkpoints: how its configuration reads and what its tensors are called.
 #[derive(Debug)]
@@ -20,6 +20,9 @@ pub struct Family {
     /// Names of its tensors, in parts that families share. Where a role has several, the first that the checkpoint
     /// holds counts, and the first is the one to write.
     pub names: fn(&Config) -> &'static [&'static [Name]],
+    /// Its classes for labeled tasks.
+    pub tasks: &'static [TaskClass],
+    /// Configuration to spec, without the head of a labeled task.
     pub spec: fn(&ConfigReader<'_>) -> Result<NetworkSpec>,
     /// Numbers of heads that stock transformers opens.
     pub stock: StockHeads,
@@ -30,6 +33,17 @@ pub struct Family {
     pub ragged: Option<&'static [RaggedNeed]>,
 }
 
+/// A class of a family whose head answers a labeled task.
+#[derive(Clone, Copy, Debug)]
+pub struct TaskClass {
+    /// What the name of the architecture ends with, e.g. `ForSequenceClassification`.
+    pub class: &'static str,
+    /// Whole names of the head's tensors.
+    pub names: &'static [Name],
+    /// The head that a configuration describes behind a stack of this width.
+    pub head: fn(&ConfigReader<'_>, usize) -> Result<TaskHeadSpec>,
+}
+
 /// Module or role, tensor name without the family's prefix, layout. `{i}` stands for a layer, `{e}` for an expert. Where the left side is a
 /// module, the right side is the stem that `.weight` and `.bias` follow.
 pub(super) type Name = (&'static str, &'static str, TensorLayout);
@@ -38,6 +52,8 @@ pub(super) type Name = (&'static str, &'static str, TensorLayout);
 const MOST_LAYERS: usize = 4096;
 const MOST_HEADS: usize = 4096;
 const WIDEST_HEAD: usize = 8192;
+/// No head has more labels than this; larger numbers are refused before they size anything.
+const MOST_LABELS: usize = 1 << 20;
 const WIDEST: usize = 1 << 20;
 const MOST_EXPERTS: usize = 4096;
 /// Of all layers together.
@@ -191,6 +207,20 @@ impl ConfigReader<'_> {
         slides.collect::<Result<_>>().map(Some)
     }
 
+    /// Labels of the model: entries of `id2label`, else `num_labels`, else two, as in transformers.
+    pub fn labels(&self) -> Result<usize> {
+        let named = self.config.get("id2label").and_then(|v| v.as_object()).map(|names| names.len());
+        let count = match named {
+            Some(count) => count,
+            None => self.config.size_or("num_labels", 2)?,
+        };
+        if (1..=MOST_LABELS).contains(&count) {
+            return Ok(count);
+        }
+        let key = if named.is_some() { "id2label" } else { "num_labels" };
+        Err(self.config.unsupported(format!("'{key}' names {count} labels, which no head has")))
+    }
+
     /// An error where `key` is true.
     pub fn refuse(&self, key: &str) -> Result<()> {
         if self.config.flag_or(key, false)? {
@@ -218,6 +248,12 @@ impl ConfigReader<'_> {
 }
 
 impl Family {
+    /// The class for a labeled task that the first architecture is, where it is one.
+    pub(super) fn task(&self, config: &Config) -> Option<&'static TaskClass> {
+        let architecture = config.architecture()?;
+        self.tasks.iter().find(|task| architecture.ends_with(task.class))
+    }
+
     /// The name under which a new checkpoint stores a role: behind the prefix, unless it belongs to a head or the
     /// architecture is the bare model.
     pub(super) fn name_to_write(&self, config: &Config, role: Role) -> Option<(String, TensorLayout)> {
@@ -235,7 +271,9 @@ impl Family {
         let (whole, stem) = (role.pattern(), role.module.pattern());
         let layer = role.module.layer().map(|(_, layer)| layer.to_string()).unwrap_or_default();
         let expert = role.module.expert().map(|expert| expert.to_string()).unwrap_or_default();
-        (self.names)(config).iter().flat_map(|part| part.iter()).filter_map(move |(pattern, name, layout)| {
+        let of_task = self.task(config).map_or(&[][..], |task| task.names);
+        let names = (self.names)(config).iter().flat_map(|part| part.iter()).chain(of_task);
+        names.filter_map(move |(pattern, name, layout)| {
             let named = || name.replace("{i}", &layer).replace("{e}", &expert);
             if *pattern == whole {
                 Some((named(), *layout))
@@ -274,6 +312,11 @@ pub(super) fn edit_distance(a: &str, b: &str) -> usize {
 pub(super) fn spec_of(family: &Family, reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     let config = reading.config;
     let mut spec = (family.spec)(reading)?;
+    if let Some(task) = family.task(config) {
+        spec.task = Some((task.head)(reading, spec.last_width())?);
+        // A language-model head that was left in the file is none of this class.
+        spec.output = None;
+    }
     check_sizes(&spec, config)?;
     let stacks = [&spec.encoder, &spec.decoder].into_iter().flatten();
     if !stacks.flat_map(|stack| &stack.layers).any(|layer| layer.experts.is_some()) {

@@ -23,7 +23,7 @@ mod storage;
 mod stored;
 mod weights;
 
-pub use family::{ConfigReader, Family};
+pub use family::{ConfigReader, Family, TaskClass};
 pub use kept::{KEPT_KEY, apply_kept, removable};
 pub use layout::{Part, TensorLayout};
 pub use memory::{MemoryLimit, MemoryPlan, Needs, PROGRAM};

@@ -11,7 +11,7 @@ use super::{ConfigReader, Family, Part, TensorLayout};
 use crate::checkpoint::{Checkpoint, Config, Stored};
 use crate::error::{Error, Result};
 use crate::network::{
-    AttentionModule, EmbedModule, HeadAxis, Module, NetworkSpec, Projection, Role, Site, StackKind, roles,
+    AttentionModule, EmbedModule, HeadAxis, Module, NetworkSpec, Projection, Role, Site, StackKind, TaskModule, roles,
 };
 
 /// A checkpoint folder whose configuration and tensor shapes are known to fit each other.
@@ -68,6 +68,7 @@ impl Model {
             notes.push(what.to_owned());
         }
         settle_head(&checkpoint, family, &mut spec, &mut notes)?;
+        settle_task(&checkpoint, family, &mut spec, &mut notes);
         let kept = read_kept(checkpoint.config(), &spec)?;
         apply_kept(&mut spec, &kept).map_err(|e| e.at(checkpoint.config().path()))?;
         let places = places(&checkpoint, family, &spec).map_err(|e| if_quantized(&checkpoint, e))?;
@@ -234,6 +235,18 @@ fn settle_head(
         _ => {}
     }
     Ok(())
+}
+
+/// A file of the bare model under the configuration of a class for a labeled task is read without that head.
+fn settle_task(checkpoint: &Checkpoint, family: &Family, spec: &mut NetworkSpec, notes: &mut Vec<String>) {
+    let missing = |module: TaskModule| find(checkpoint, family, Module::Task(module).weight()).is_err();
+    if let Some(task) = spec.task.as_ref().filter(|_| missing(TaskModule::Output)) {
+        let kind = task.kind.name();
+        notes.push(format!(
+            "the files hold no head for {kind}, which config.json names, so the model is read without one"
+        ));
+        spec.task = None;
+    }
 }
 
 /// Whether two tensors differ in shape, type or, as far as samples of their bytes tell, numbers.

@@ -139,13 +139,47 @@ pub struct Batch {
     pub target: Option<Tokens>,
     /// Target ids row-major `[N, T]` at the network's output positions; `None` at positions without a
     /// target. Already aligned with the output: no shift is left to do.
+    ///
+    /// Of a labeled task: a class for each sequence or token; for question answering the first and the last position of each
+    /// answer; for a multiple choice the number of the right ending; 0 or 1 for each class of each sequence where any may
+    /// apply. Numbers of a regression are in `items`.
     pub labels: Option<Vec<Option<u32>>>,
+    /// What a labeled task adds.
+    pub items: Items,
+}
+
+/// What a labeled task adds to a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Items {
+    /// Sequences of each item: the choices of a question, else 1.
+    pub choices: usize,
+    /// The number that is wanted of each item, for regression, row-major where there are several; NaN where none is.
+    pub wanted: Option<Vec<f32>>,
+    /// The place of each item in the input, counted from 0, where somebody asks for it later.
+    pub places: Option<Vec<u64>>,
+}
+
+impl Default for Items {
+    fn default() -> Self {
+        Self { choices: 1, wanted: None, places: None }
+    }
 }
 
 impl Batch {
+    /// A batch without labels.
+    pub fn new(source: Source, target: Option<Tokens>) -> Self {
+        Self { source, target, labels: None, items: Items::default() }
+    }
+
+    /// Labels and wanted numbers that it carries: what a loss is the mean over.
+    pub fn label_count(&self) -> usize {
+        let numbers = self.items.wanted.iter().flatten().filter(|wanted| !wanted.is_nan()).count();
+        numbers + self.labels.as_ref().map_or(0, |labels| labels.iter().flatten().count())
+    }
+
     /// A batch of tokens without labels.
     pub fn tokens(tokens: Tokens) -> Self {
-        Self { source: Source::Tokens(tokens), target: None, labels: None }
+        Self::new(Source::Tokens(tokens), None)
     }
 
     /// Rows of the flattened output positions, `positions` in all, that have a label, and the labels.

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use super::output::OutputHead;
 use super::part::Deferred;
 use super::stack::{Stack, StackEntry, Watch};
-use super::{Batch, Gates, Hidden, NetworkSpec, NoProbe, Probe, Site, Source, StackKind, Tokens, Weights};
+use super::{Batch, Gates, Hidden, NetworkSpec, NoProbe, Probe, Site, Source, StackKind, TaskHead, Tokens, Weights};
 use crate::error::{Error, Result};
 use crate::task::Ticket;
 use crate::tensor::at_work;
@@ -19,6 +19,7 @@ pub struct Network {
     encoder: Option<Stack>,
     decoder: Option<Stack>,
     output: Option<OutputHead>,
+    task: Option<TaskHead>,
     device: Device,
     dtype: DType,
     /// Bytes of hidden states that may wait between two layers, where layers are not held.
@@ -46,8 +47,9 @@ impl Network {
         let last = decoder.as_ref().or(encoder.as_ref()).ok_or_else(|| Error::new("the network has no layers"))?;
         let output =
             spec.output.as_ref().map(|o| OutputHead::load(o, weights, deferred, last.table(), spec)).transpose()?;
+        let task = spec.task.as_ref().map(|task| TaskHead::load(task, weights)).transpose()?;
         let (device, dtype) = last.place()?;
-        Ok(Self { spec: spec.clone(), output, device, dtype, encoder, decoder, waiting: None })
+        Ok(Self { spec: spec.clone(), output, task, device, dtype, encoder, decoder, waiting: None })
     }
 
     /// This network with the output projections of `sites` (and of layers that share their weights) read anew from
@@ -96,7 +98,12 @@ impl Network {
         self.output.as_ref()
     }
 
-    /// The last hidden state, before any language-model head.
+    /// The head of a labeled task, where there is one.
+    pub fn task(&self) -> Option<&TaskHead> {
+        self.task.as_ref()
+    }
+
+    /// The last hidden state, before any head.
     pub fn hidden(&self, batch: &Batch, gates: &Gates, probe: &mut dyn Probe) -> Result<Hidden> {
         let mut only = self.hidden_of(std::slice::from_ref(batch), gates, probe, &Ticket::default())?;
         Ok(only.remove(0))
@@ -175,10 +182,19 @@ impl Network {
         }
     }
 
-    /// Logits `[N, T, V]`, or the last hidden state `[N, T, D]` where there is no language-model head.
+    /// What the heads make of the last hidden state of `batch`: logits `[N, T, V]`, the answers of a labeled task as
+    /// [`TaskHead::logits`] gives them, or the state itself, `[N, T, D]`, where there is no head.
+    pub fn results(&self, hidden: &Hidden, batch: &Batch) -> Result<Tensor> {
+        match (&self.output, &self.task) {
+            (Some(output), _) => output.forward(&hidden.states),
+            (None, Some(task)) => task.logits(hidden, batch),
+            (None, None) => Ok(hidden.states.clone()),
+        }
+    }
+
+    /// [`Network::results`] of a pass.
     pub fn forward(&self, batch: &Batch, gates: &Gates, probe: &mut dyn Probe) -> Result<Tensor> {
-        let hidden = self.hidden(batch, gates, probe)?.states;
-        if self.output.is_some() { self.logits(&hidden) } else { Ok(hidden) }
+        self.results(&self.hidden(batch, gates, probe)?, batch)
     }
 
     /// [`Network::forward`] with open gates, unwatched.

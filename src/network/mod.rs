@@ -23,7 +23,7 @@
 //! | --- | --- |
 //! | `forward`, `stack`, `layer` | the pass: stacks in turn, layers over batches, one layer |
 //! | `attention`, `feed_forward` | the branches of a layer |
-//! | `input`, `output`, `interpolate` | the first hidden state; the language-model head; position tables of images |
+//! | `input`, `output`, `task_head`, `interpolate` | the first hidden state; the language-model head, heads of labeled tasks; position tables of images |
 //! | `packing` | real positions side by side: no work on padding |
 //! | `rotary`, `score_bias` | positions inside attention |
 //! | `part`, `groups`, `extent` | what is held and what is read; batches that advance together; what they cost |
@@ -32,6 +32,7 @@
 //! | `site`, `kept` | names of attention layers and heads; which heads stay |
 //! | `spec`, `attention_spec`, `norm_spec`, `role`, `roles` | what a network is; where a tensor belongs; which tensors it asks for |
 
+mod activation;
 mod attention;
 mod attention_spec;
 mod batch;
@@ -40,10 +41,12 @@ mod feed_forward;
 mod forward;
 mod gate;
 mod groups;
+mod head_spec;
 mod hidden;
 mod input;
 mod interpolate;
 mod kept;
+mod label_names;
 mod layer;
 mod norm;
 mod norm_spec;
@@ -58,32 +61,39 @@ mod score_bias;
 mod site;
 mod spec;
 mod stack;
+mod task_head;
 mod walk;
 
+pub use activation::Activation;
 pub use attention::AttentionLayer;
 pub use attention_spec::{
     AttentionSpec, DisentangledSpec, HeadAxis, ProjectionBias, QueryKeyNorm, QueryKeyNormScope, ScoreBias,
 };
-pub use batch::{Batch, Source, TokenMask, Tokens};
+pub use batch::{Batch, Items, Source, TokenMask, Tokens};
 pub use extent::Extent;
 pub use forward::Network;
 pub use gate::Gates;
 pub use groups::LockstepBatches;
+pub use head_spec::{Pooling, ProblemType, TaskHeadSpec, TaskKind, TransformSpec};
 pub use hidden::Hidden;
 pub use kept::Kept;
+pub use label_names::LabelNames;
 pub use layer::Layer;
 pub use norm_spec::{NormKind, NormSpec};
 pub use output::{OutputBlock, OutputHead};
 pub use part::block_bytes;
 pub use probe::{NoProbe, Probe, SiteMaps};
-pub use role::{AttentionModule, Branch, BranchModule, EmbedModule, MlpModule, Module, Projection, Role, Term};
+pub use role::{
+    AttentionModule, Branch, BranchModule, EmbedModule, MlpModule, Module, Projection, Role, TaskModule, Term,
+};
 pub use roles::{Residence, Weights};
 pub use rotary::{Beyond, RotarySpec};
 pub(crate) use score_bias::{alibi_slopes, grid_entries, relative_bucket};
 pub use site::{FeatureMap, Head, Site, SiteKind, StackKind};
 pub use spec::{
-    Activation, BranchNorms, Counting, ExpertsSpec, FrameInputSpec, InputSpec, LayerSpec, MaskScaling, MlpSpec,
-    NetworkSpec, Objective, OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, Resampling, SinusoidSpacing,
-    StackSpec, TokenInputSpec, TransformSpec, Wiring,
+    BranchNorms, Counting, ExpertsSpec, FrameInputSpec, InputSpec, LayerSpec, MaskScaling, MlpSpec, NetworkSpec,
+    Objective, OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, Resampling, SinusoidSpacing, StackSpec,
+    TokenInputSpec, Wiring,
 };
+pub use task_head::TaskHead;
 pub use walk::{SiteState, Walk, WalkStep};

@@ -16,7 +16,7 @@ use crate::tensor::linear;
 #[derive(Clone, Debug)]
 pub struct OutputHead {
     spec: OutputSpec,
-    transform: Option<(Linear, Norm)>,
+    transform: Option<(Linear, Option<Norm>)>,
     table: TokenTable,
     bias: Option<Tensor>,
 }
@@ -42,11 +42,10 @@ impl OutputHead {
         let transform = spec.transform.as_ref().map(|t| -> Result<_> {
             Ok((
                 Linear::load(weights, Module::OutputTransform, t.bias)?,
-                Norm::load(t.norm, weights, Module::OutputNorm)?,
+                t.norm.map(|norm| Norm::load(norm, weights, Module::OutputNorm)).transpose()?,
             ))
         });
-        let stack = network.last_stack().map_or(0, |s| s.project_out.unwrap_or(s.width));
-        let width = spec.transform.as_ref().map_or(stack, |t| t.width);
+        let width = spec.transform.as_ref().map_or(network.last_width(), |t| t.width);
         Ok(Self {
             transform: transform.transpose()?,
             table: match tokens.filter(|_| spec.tied) {
@@ -62,7 +61,10 @@ impl OutputHead {
     pub fn prepare(&self, hidden: &Tensor) -> Result<Tensor> {
         let mut hidden = hidden.clone();
         if let (Some((dense, norm)), Some(spec)) = (&self.transform, &self.spec.transform) {
-            hidden = norm.forward(&activate(&dense.forward(&hidden)?, spec.activation)?)?;
+            hidden = activate(&dense.forward(&hidden)?, spec.activation)?;
+            if let Some(norm) = norm {
+                hidden = norm.forward(&hidden)?;
+            }
         }
         if self.spec.scale != 1.0 {
             hidden = (hidden * self.spec.scale)?;

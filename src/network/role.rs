@@ -27,6 +27,8 @@
 //! | `<stack>.norm.{weight,bias}`, `<stack>.project_out` | `[D]`, `[out, D]` |
 //! | `output.transform.{weight,bias}`, `output.norm.{weight,bias}` | `[width, D]`, `[width]` |
 //! | `output.{weight,bias}` | `[vocabulary, width]`, `[vocabulary]` |
+//! | `task.dense.{weight,bias}`, `task.norm.{weight,bias}` | `[width, pooled]`, `[width]` |
+//! | `task.output.{weight,bias}`, `task.distillation.{weight,bias}` | `[outputs, width]`, `[outputs]` |
 //!
 //! `<stack>` is `encoder` or `decoder`; `<i>` is the stored layer, `<e>` the expert.
 
@@ -81,6 +83,21 @@ pub enum Module {
     /// The normalization before the language-model head.
     OutputNorm,
     Output,
+    /// A part of the head of a labeled task.
+    Task(TaskModule),
+}
+
+/// A part of the head of a labeled task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TaskModule {
+    /// The dense layer behind pooling.
+    Dense,
+    /// The normalization behind it.
+    Norm,
+    /// The layer that gives the answers.
+    Output,
+    /// Another such layer, which reads the distillation token.
+    Distillation,
 }
 
 /// A part of a stack's input.
@@ -204,7 +221,8 @@ impl Module {
             | Self::ProjectOut(_)
             | Self::OutputTransform
             | Self::OutputNorm
-            | Self::Output => None,
+            | Self::Output
+            | Self::Task(_) => None,
         }
     }
 
@@ -216,9 +234,9 @@ impl Module {
         }
     }
 
-    /// Whether it belongs to the language-model head.
+    /// Whether it belongs to a head.
     pub fn is_output(self) -> bool {
-        matches!(self, Self::OutputTransform | Self::OutputNorm | Self::Output)
+        matches!(self, Self::OutputTransform | Self::OutputNorm | Self::Output | Self::Task(_))
     }
 
     /// Whether it is a normalization.
@@ -228,6 +246,7 @@ impl Module {
             Self::Attention(_, _, part) => matches!(part, AttentionModule::QueryNorm | AttentionModule::KeyNorm),
             Self::Branch(_, _, part) => matches!(part, BranchModule::Norm | BranchModule::PostNorm),
             Self::FinalNorm(_) | Self::DistanceNorm(_) | Self::OutputNorm => true,
+            Self::Task(part) => part == TaskModule::Norm,
             Self::Mlp(..)
             | Self::Router(..)
             | Self::Expert(..)
@@ -265,7 +284,8 @@ impl Module {
             | Self::DistanceNorm(_)
             | Self::OutputTransform
             | Self::OutputNorm
-            | Self::Output => false,
+            | Self::Output
+            | Self::Task(_) => false,
         }
     }
 
@@ -292,6 +312,7 @@ impl Module {
             Self::OutputTransform => "output.transform".to_owned(),
             Self::OutputNorm => "output.norm".to_owned(),
             Self::Output => "output".to_owned(),
+            Self::Task(part) => format!("task.{}", part.name()),
         }
     }
 
@@ -386,6 +407,17 @@ impl Projection {
             Self::Key => "key",
             Self::Value => "value",
             Self::Output => "output",
+        }
+    }
+}
+
+impl TaskModule {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Dense => "dense",
+            Self::Norm => "norm",
+            Self::Output => "output",
+            Self::Distillation => "distillation",
         }
     }
 }

@@ -5,10 +5,12 @@ use std::ops::Range;
 
 use candle_core::Tensor;
 
-use super::role::{AttentionModule, Branch, BranchModule, EmbedModule, MlpModule, Module, Projection, Role};
+use super::role::{
+    AttentionModule, Branch, BranchModule, EmbedModule, MlpModule, Module, Projection, Role, TaskModule,
+};
 use super::{
     AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormSpec, OutputSpec, PositionSpec, QueryKeyNormScope,
-    ScoreBias, SiteKind, StackKind, StackSpec,
+    ScoreBias, SiteKind, StackKind, StackSpec, TaskHeadSpec,
 };
 use crate::error::Result;
 
@@ -41,8 +43,10 @@ pub fn tensors(spec: &NetworkSpec) -> Vec<(Role, Vec<usize>)> {
         }
     }
     if let Some(output) = &spec.output {
-        let width = spec.last_stack().map_or(0, |s| s.project_out.unwrap_or(s.width));
-        list.output(output, width);
+        list.output(output, spec.last_width());
+    }
+    if let Some(task) = &spec.task {
+        list.task(task, spec.last_width());
     }
     list.0
 }
@@ -250,11 +254,26 @@ impl List {
         self.linear(module(MlpModule::Down), width, spec.width, spec.bias);
     }
 
+    fn task(&mut self, spec: &TaskHeadSpec, width: usize) {
+        if let Some(dense) = &spec.dense {
+            self.linear(Module::Task(TaskModule::Dense), dense.width, spec.pooled_width(width), dense.bias);
+            if let Some(norm) = dense.norm {
+                self.norm(Module::Task(TaskModule::Norm), norm, dense.width);
+            }
+        }
+        self.linear(Module::Task(TaskModule::Output), spec.outputs, spec.inner_width(width), spec.bias);
+        if spec.distillation {
+            self.linear(Module::Task(TaskModule::Distillation), spec.outputs, spec.inner_width(width), spec.bias);
+        }
+    }
+
     fn output(&mut self, spec: &OutputSpec, width: usize) {
         let mut width = width;
         if let Some(transform) = &spec.transform {
             self.linear(Module::OutputTransform, transform.width, width, transform.bias);
-            self.norm(Module::OutputNorm, transform.norm, transform.width);
+            if let Some(norm) = transform.norm {
+                self.norm(Module::OutputNorm, norm, transform.width);
+            }
             width = transform.width;
         }
         if !spec.tied {

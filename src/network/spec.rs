@@ -5,7 +5,9 @@
 
 use serde::Serialize;
 
+use super::activation::Activation;
 use super::attention_spec::AttentionSpec;
+use super::head_spec::{TaskHeadSpec, TransformSpec};
 use super::norm_spec::NormSpec;
 use super::role::Branch;
 use super::site::{Site, SiteKind};
@@ -18,6 +20,8 @@ pub struct NetworkSpec {
     pub decoder: Option<StackSpec>,
     /// The language-model head; `None` gives the last hidden state.
     pub output: Option<OutputSpec>,
+    /// The head of a labeled task; where there is one, there is no language-model head.
+    pub task: Option<TaskHeadSpec>,
 }
 
 /// A stack of layers with its input and final normalization.
@@ -342,23 +346,6 @@ pub struct ExpertsSpec {
     pub limit: Option<f64>,
 }
 
-/// Non-linearities of the supported families.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Activation {
-    /// Exact GELU (error function).
-    Gelu,
-    /// GELU by hyperbolic tangent (`gelu_new`, `gelu_pytorch_tanh`).
-    GeluTanh,
-    /// `x * sigmoid(1.702 x)`.
-    QuickGelu,
-    /// Rectified linear: `max(x, 0)`.
-    Relu,
-    /// Rectified linear, squared: `max(x, 0)^2` (Nemotron).
-    ReluSquared,
-    /// The sigmoid linear unit `x * sigmoid(x)`.
-    Silu,
-}
-
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OutputSpec {
     /// Rows of the head.
@@ -394,26 +381,34 @@ pub enum Objective {
     Masked,
 }
 
-/// Transform before a masked-LM head.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TransformSpec {
-    /// Width of the dense layer's result.
-    pub width: usize,
-    pub activation: Activation,
-    pub norm: NormSpec,
-    /// Whether the dense layer has a bias.
-    pub bias: bool,
-}
-
 impl NetworkSpec {
     /// A network of one encoder.
     pub fn encoder(stack: StackSpec, output: Option<OutputSpec>) -> Self {
-        Self { encoder: Some(stack), decoder: None, output }
+        Self { encoder: Some(stack), decoder: None, output, task: None }
     }
 
     /// A network of one decoder.
     pub fn decoder(stack: StackSpec, output: Option<OutputSpec>) -> Self {
-        Self { encoder: None, decoder: Some(stack), output }
+        Self { encoder: None, decoder: Some(stack), output, task: None }
+    }
+
+    /// Whether some head predicts anything that labels can be held against.
+    pub fn predicts(&self) -> bool {
+        self.output.is_some() || self.task.is_some()
+    }
+
+    /// Numbers of each result: classes of the head, or the width of the last hidden state.
+    pub fn result_width(&self) -> usize {
+        match (&self.output, &self.task) {
+            (Some(output), _) => output.vocabulary,
+            (None, Some(task)) => task.outputs,
+            (None, None) => self.last_width(),
+        }
+    }
+
+    /// Width of the last hidden state.
+    pub fn last_width(&self) -> usize {
+        self.last_stack().map_or(0, |s| s.project_out.unwrap_or(s.width))
     }
 
     /// Every attention layer with its spec: encoder, then decoder, then cross.

@@ -125,6 +125,13 @@ impl Cost {
             self.flops += (own * stack.project_out.map_or(0, |out| out * stack.width)) as u64;
         }
         let last = if spec.decoder.is_some() { target } else { source };
+        if let Some(task) = &spec.task {
+            let rows = if task.pooling.is_some() { 1 } else { last };
+            let (width, inner) = (task.pooled_width(spec.last_width()), task.inner_width(spec.last_width()));
+            let heads = 1 + usize::from(task.distillation);
+            let dense = task.dense.as_ref().map_or(0, |dense| dense.width * width);
+            self.flops += (rows * heads * (dense + inner * task.outputs)) as u64;
+        }
         if let (Some(output), Some(stack)) = (&spec.output, spec.last_stack()) {
             let width = stack.project_out.unwrap_or(stack.width);
             let inner = output.transform.as_ref().map_or(width, |t| t.width);
@@ -309,6 +316,7 @@ mod tests {
                 scale: 1.0,
                 soft_cap: None,
             }),
+            task: None,
         }
     }
 

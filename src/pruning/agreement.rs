@@ -4,7 +4,7 @@ use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::network::{Batch, Gates, Network, NoProbe};
+use crate::network::{Batch, Gates, Network, NoProbe, ProblemType, TaskHead};
 use crate::task::Ticket;
 
 /// Largest difference that float rounding explains, relative to the largest absolute value.
@@ -103,6 +103,9 @@ pub(super) fn run(
     most: usize,
     ticket: &Ticket,
 ) -> Result<Vec<RunOutputs>> {
+    if let Some(head) = network.task() {
+        return answers(network, head, batches, gates, most, ticket);
+    }
     let mut outcomes = Vec::with_capacity(batches.len());
     for group in network.groups(batches.iter().cloned().map(Ok), COPIES, 0) {
         let group = group?;
@@ -124,6 +127,39 @@ pub(super) fn run(
                 places.iter().map(|place| labels.get(*place as usize).copied().flatten()).collect()
             };
             outcomes.push(RunOutputs { width, rows, labels: batch.labels.as_ref().map(label) });
+        }
+        ticket.advance(group.len() as u64)?;
+    }
+    Ok(outcomes)
+}
+
+/// The same of the head of a labeled task, whose answers are few: a row of each sequence, or of each real position.
+fn answers(
+    network: &Network,
+    head: &TaskHead,
+    batches: &[Batch],
+    gates: &Gates,
+    most: usize,
+    ticket: &Ticket,
+) -> Result<Vec<RunOutputs>> {
+    let mut outcomes = Vec::with_capacity(batches.len());
+    for group in network.groups(batches.iter().cloned().map(Ok), COPIES, 0) {
+        let group = group?;
+        let hidden = network.hidden_of(&group, gates, &mut NoProbe, ticket)?;
+        for (hidden, batch) in hidden.iter().zip(&group) {
+            let logits = head.logits(hidden, batch)?;
+            let width = logits.dim(D::Minus1)?;
+            let rows = logits.reshape(((), width))?;
+            let count = rows.dim(0)?;
+            let everywhere = vec![true; count];
+            let places = spread(if head.spec().pooling.is_none() { hidden.mask.real() } else { &everywhere }, most);
+            let chosen = rows.index_select(&Tensor::new(places.as_slice(), rows.device())?, 0)?;
+            let is_class = head.spec().problem == ProblemType::SingleLabel;
+            let labels = batch.labels.as_ref().filter(|labels| is_class && labels.len() == count);
+            let label = |labels: &Vec<Option<u32>>| {
+                places.iter().map(|place| labels.get(*place as usize).copied().flatten()).collect()
+            };
+            outcomes.push(RunOutputs { width, rows: flat(&chosen)?, labels: labels.map(label) });
         }
         ticket.advance(group.len() as u64)?;
     }

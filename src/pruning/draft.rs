@@ -21,7 +21,7 @@ use crate::checkpoint::{Checkpoint, Config, Content, FolderWriter, TensorPlan, w
 use crate::error::Result;
 use crate::evaluation::{Measured, Speeds, Timing, speeds};
 use crate::model::{MemoryLimit, MemoryPlan, Model, Needs, PROGRAM};
-use crate::network::{Batch, Extent, Gates};
+use crate::network::{Batch, Extent, Gates, ProblemType, TaskKind};
 use crate::plan::Plan;
 use crate::repair::Repair;
 use crate::task::Ticket;
@@ -277,7 +277,7 @@ fn prove(
     };
     let network = open(written)?;
     let got = run(&network, &batches, &Gates::open(), most, ticket)?;
-    let logits = spec.output.is_some();
+    let logits = spec.predicts();
     let agreement = Agreement::of(&got, &want, logits, kind, reference)?;
     agreement.check()?;
     // Where weights stay on disk there is no speed to speak of.
@@ -289,14 +289,18 @@ fn prove(
         }
         None => None,
     };
-    Ok(Proof { agreement, change: Change::of(&got, &before, logits)?, speed })
+    // Of numbers, and of ends of answers, no class is the largest.
+    let says_classes = spec
+        .task
+        .as_ref()
+        .map_or(logits, |task| task.problem == ProblemType::SingleLabel && task.kind != TaskKind::QuestionAnswering);
+    Ok(Proof { agreement, change: Change::of(&got, &before, says_classes)?, speed })
 }
 
 /// Positions of each batch whose results are compared, and the room for a network where memory is bounded.
 fn rows_and_room(model: &Model, batches: &[Batch], options: &ExportOptions) -> Result<(usize, Option<MemoryPlan>)> {
     let spec = model.spec();
-    let stack = spec.last_stack().map_or(1, |s| s.width);
-    let width = spec.output.as_ref().map_or(stack, |o| o.vocabulary);
+    let width = spec.result_width();
     let share = |limit: MemoryLimit| usize::try_from(limit.0.saturating_sub(PROGRAM) / 64).unwrap_or(HELD);
     let numbers = options.memory.map_or(HELD, share).min(HELD);
     let most = (numbers / width.max(1) / batches.len().max(1)).max(1);

@@ -5,7 +5,7 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::error::Result;
-use crate::network::{Batch, InputSpec, NetworkSpec, Source, TokenMask, Tokens};
+use crate::network::{Batch, InputSpec, NetworkSpec, Pooling, Source, TokenMask, Tokens};
 
 /// Sequences of a batch.
 const SEQUENCES: usize = 2;
@@ -20,9 +20,17 @@ pub fn sample_batches(spec: &NetworkSpec, batches: usize, seed: u64) -> Result<V
 
 fn sample(spec: &NetworkSpec, random: &mut Xoshiro256PlusPlus) -> Result<Batch> {
     let first = spec.encoder.as_ref().or(spec.decoder.as_ref());
-    let source = match first.map(|s| &s.input) {
-        Some(input) => source(input, random)?,
-        None => Source::Tokens(tokens(1, None, random)?),
+    let source = match (first.map(|s| &s.input), spec.task.as_ref().and_then(|task| task.pooling)) {
+        (Some(InputSpec::Tokens(t)), Some(Pooling::LastEnd { end })) => {
+            let tokens = ended(tokens(t.vocabulary, t.max_length, random)?, end)?;
+            // As a classifier has it, the decoder reads the same, moved by one; which ids it reads does not matter here.
+            return Ok(Batch::new(Source::Tokens(tokens.clone()), spec.decoder.as_ref().map(|_| tokens)));
+        }
+        (Some(InputSpec::Tokens(t)), Some(Pooling::Last { padding: Some(padding) })) => {
+            Source::Tokens(padded(tokens(t.vocabulary, t.max_length, random)?, padding)?)
+        }
+        (Some(input), _) => source(input, random)?,
+        (None, _) => Source::Tokens(tokens(1, None, random)?),
     };
     let target = match (&spec.encoder, &spec.decoder) {
         (Some(_), Some(decoder)) => match &decoder.input {
@@ -31,7 +39,7 @@ fn sample(spec: &NetworkSpec, random: &mut Xoshiro256PlusPlus) -> Result<Batch> 
         },
         _ => None,
     };
-    Ok(Batch { source, target, labels: None })
+    Ok(Batch::new(source, target))
 }
 
 fn source(input: &InputSpec, random: &mut Xoshiro256PlusPlus) -> Result<Source> {
@@ -51,6 +59,32 @@ fn tokens(vocabulary: usize, longest: Option<usize>, random: &mut Xoshiro256Plus
     let real = (0..SEQUENCES * length).map(|i| i < length || i - length < short).collect();
     let mask = TokenMask::new(SEQUENCES, length, real)?;
     Ok(Tokens::new(Tensor::from_vec(ids, (SEQUENCES, length), &Device::Cpu)?, mask))
+}
+
+/// The same, every sequence ending with `end`.
+fn ended(tokens: Tokens, end: u32) -> Result<Tokens> {
+    let length = tokens.mask.length();
+    let last = |sequence: usize| tokens.mask.row(sequence).iter().rposition(|real| *real);
+    let is_last = |place: usize| last(place / length.max(1)) == Some(place % length.max(1));
+    let ids = tokens.ids.flatten_all()?.to_vec1::<u32>()?;
+    with_ids(&tokens, ids.into_iter().enumerate().map(|(place, id)| if is_last(place) { end } else { id }).collect())
+}
+
+/// The same with `padding` where there is padding, and only there.
+fn padded(tokens: Tokens, padding: u32) -> Result<Tokens> {
+    let ids = tokens.ids.flatten_all()?.to_vec1::<u32>()?.into_iter().zip(tokens.mask.real());
+    let other = u32::from(padding == 0);
+    let of = |(id, real): (u32, &bool)| match real {
+        true if id == padding => other,
+        true => id,
+        false => padding,
+    };
+    with_ids(&tokens, ids.map(of).collect())
+}
+
+fn with_ids(tokens: &Tokens, ids: Vec<u32>) -> Result<Tokens> {
+    let shape = (tokens.mask.sequences(), tokens.mask.length());
+    Ok(Tokens { ids: Tensor::from_vec(ids, shape, &Device::Cpu)?, ..tokens.clone() })
 }
 
 fn noise(shape: &[usize], random: &mut Xoshiro256PlusPlus) -> Result<Tensor> {

@@ -47,7 +47,7 @@ impl Checked {
         let (ours, theirs) = (self.model().spec(), other.model.spec());
         let input = |spec: &crate::network::NetworkSpec| {
             let stack = spec.encoder.as_ref().or(spec.decoder.as_ref())?;
-            let vocabulary = spec.output.as_ref().map(|o| o.vocabulary);
+            let vocabulary = spec.predicts().then(|| (spec.result_width(), spec.task.as_ref().map(|task| task.kind)));
             Some((std::mem::discriminant(&stack.input), vocabulary, spec.last_stack().map(|s| s.width)))
         };
         if input(ours) != input(theirs) {

@@ -1,5 +1,6 @@
 //! How much depends on each head: derivatives by its gate.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
@@ -22,7 +23,7 @@ const PROJECTIONS: u64 = 4;
 /// Mean absolute derivative by each head's gate (Michel et al. 2019), for [`crate::plan::Method::Importance`].
 ///
 /// With a language-model head it is that of the task loss, so `batches` carry labels; a batch without any gives no
-/// sample. Without a head there is no loss: then it is that of random projections of the sequences' embeddings, scaled to
+/// sample. So it is with the head of a labeled task and labels. Without a head or without labels there is no loss: then it is that of random projections of the sequences' embeddings, scaled to
 /// norm 1 as cosines see them. Their mean measures how far the embeddings move when a gate does. They are drawn from
 /// `seed` and the contents of the batch, so that parts of a corpus merge to what the whole gives.
 pub fn gate_importance(
@@ -31,22 +32,22 @@ pub fn gate_importance(
     seed: u64,
     ticket: &Ticket,
 ) -> Result<Importance> {
-    let predicts = network.spec().output.is_some();
+    let unlabeled = Cell::new(false);
     let losses = |gates: &Gates, batch: &Batch| -> Result<Vec<Tensor>> {
-        if predicts {
-            let labels = batch.labels.as_ref().ok_or_else(|| Error::new("the batches carry no labels to score"))?;
-            if labels.iter().all(Option::is_none) {
+        if has_loss(network, batch)? {
+            if batch.label_count() == 0 {
                 return Ok(Vec::new());
             }
             let hidden = network.hidden(batch, gates, &mut NoProbe)?;
             return Ok(vec![task_loss(network, &hidden, batch, 0.0)?.mean]);
         }
+        unlabeled.set(true);
         let unit = unit_embeddings(network, &network.hidden(batch, gates, &mut NoProbe)?)?;
         let mut rng = Xoshiro256Plus::seed_from_u64(seed ^ digest(batch)?);
         (0..PROJECTIONS).map(|_| projection(&unit, &mut rng)).collect()
     };
     let mut found = importance(network, batches, losses, ticket)?;
-    if !predicts {
+    if unlabeled.into_inner() {
         let mut shares: Vec<f64> = found
             .sites
             .values()
@@ -60,7 +61,7 @@ pub fn gate_importance(
             None => "one batch does not tell how sure it is".to_owned(),
         };
         found.notes.push(format!(
-            "importance of a model without a language-model head is an estimate from {PROJECTIONS} random projections of \
+            "importance without a loss (no head that predicts, or no labels) is an estimate from {PROJECTIONS} random projections of \
              the embeddings per batch: {error}"
         ));
     }
@@ -77,13 +78,13 @@ pub fn output_sensitivity(
     seed: u64,
     ticket: &Ticket,
 ) -> Result<BTreeMap<Site, Sensitivity>> {
-    let predicts = network.spec().output.is_some();
     let loss = |gates: &Gates, batch: &Batch| -> Result<Option<SummedLoss>> {
-        if predicts && batch.labels.as_ref().is_some_and(|labels| labels.iter().all(Option::is_none)) {
+        let has_loss = has_loss(network, batch)?;
+        if has_loss && batch.label_count() == 0 {
             return Ok(None);
         }
         let hidden = network.hidden(batch, gates, &mut NoProbe)?;
-        if predicts {
+        if has_loss {
             let loss = task_loss(network, &hidden, batch, 0.0)?;
             return Ok(Some(SummedLoss { sum: (loss.mean * loss.tokens as f64)?, terms: loss.tokens }));
         }
@@ -92,6 +93,18 @@ pub fn output_sensitivity(
         Ok(Some(SummedLoss { sum, terms: batch.source.sequences()? }))
     };
     sensitivity(network, batches, total, loss, ticket)
+}
+
+/// Whether `batch` is judged by a loss: always where the model predicts tokens, with labels where it has the head of a task.
+///
+/// # Errors
+/// A model that predicts tokens was handed a batch without labels.
+fn has_loss(network: &Network, batch: &Batch) -> Result<bool> {
+    let is_labeled = batch.labels.is_some() || batch.items.wanted.is_some();
+    if network.output().is_some() && !is_labeled {
+        return Err(Error::new("the batches carry no labels to score"));
+    }
+    Ok(is_labeled && network.spec().predicts())
 }
 
 /// One embedding per sequence, `[N, D]`, of norm 1.

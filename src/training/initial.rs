@@ -52,7 +52,8 @@ impl Initial {
             | Module::FinalNorm(_)
             | Module::DistanceNorm(_)
             | Module::OutputTransform
-            | Module::OutputNorm => false,
+            | Module::OutputNorm
+            | Module::Task(_) => false,
         };
         match self {
             Self::Normal(deviation) => {

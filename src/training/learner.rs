@@ -214,7 +214,7 @@ impl Learner {
 
 /// Predicted tokens of a batch.
 fn labels(batch: &Batch) -> usize {
-    batch.labels.as_ref().map_or(0, |l| l.iter().flatten().count())
+    batch.label_count()
 }
 
 fn diverged(step: &StepResult, precision: Precision) -> Error {

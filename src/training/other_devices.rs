@@ -40,7 +40,7 @@ fn batch(folder: &Path) -> Batch {
         (None, None) => Source::Frames(of["input_features"].clone()),
     };
     let target = read("decoder_input_ids", "decoder_attention_mask");
-    let batch = Batch { source, target, labels: None };
+    let batch = Batch::new(source, target);
     let labels = last_read(&batch).map(|tokens| {
         let ids = tokens.ids.flatten_all().unwrap().to_vec1::<u32>().unwrap();
         ids.into_iter().zip(tokens.mask.real()).map(|(id, real)| real.then_some(id)).collect()

@@ -135,14 +135,13 @@ pub fn singles(whole: &Batch) -> Vec<Batch> {
     };
     let count = whole.source.sequences().unwrap();
     (0..count)
-        .map(|n| Batch {
-            source: match &whole.source {
+        .map(|n| {
+            let source = match &whole.source {
                 Source::Tokens(t) => Source::Tokens(tokens(t, n)),
                 Source::Pixels(x) => Source::Pixels(pick(x, n)),
                 Source::Frames(x) => Source::Frames(pick(x, n)),
-            },
-            target: whole.target.as_ref().map(|t| tokens(t, n)),
-            labels: None,
+            };
+            Batch::new(source, whole.target.as_ref().map(|t| tokens(t, n)))
         })
         .collect()
 }

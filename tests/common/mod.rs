@@ -123,7 +123,7 @@ pub fn batch(reference: &HashMap<String, Tensor>) -> Batch {
         Source::Tokens(tokens(&reference["input_ids"], reference.get("attention_mask")))
     };
     let target = reference.get("decoder_input_ids").map(|ids| tokens(ids, reference.get("decoder_attention_mask")));
-    Batch { source, target, labels: None }
+    Batch::new(source, target)
 }
 
 /// Keeps attention weights and outputs, as `attn.<site>` and `out.<site>` of the references.

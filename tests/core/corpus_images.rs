@@ -18,6 +18,7 @@ fn intake(height: usize, width: usize) -> Intake {
         decoder_only: false,
         objective: None,
         classes: 0,
+        task: None,
         types: 0,
         positions: pillars::corpus::PositionIds::Unused,
         pad: 0,

@@ -29,6 +29,7 @@ fn encoder() -> Intake {
         decoder_only: false,
         objective: Some(Objective::Masked),
         classes: 591,
+        task: None,
         types: 0,
         positions: pillars::corpus::PositionIds::Unused,
         pad: 0,

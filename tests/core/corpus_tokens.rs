@@ -17,6 +17,7 @@ fn causal() -> Intake {
         decoder_only: true,
         objective: Some(Objective::Causal),
         classes: 10,
+        task: None,
         types: 0,
         positions: pillars::corpus::PositionIds::Unused,
         pad: 9,
@@ -235,6 +236,7 @@ fn named_tensors_of_pixels_and_frames() {
         source: SourceKind::Pixels { shape: [3, 2, 2], any_size: false },
         objective: None,
         classes: 0,
+        task: None,
         ..causal()
     };
     let pixels = Tensor::arange(0f32, 36.0, &Device::Cpu).unwrap().reshape((3, 3, 2, 2)).unwrap();

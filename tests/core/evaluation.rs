@@ -136,7 +136,7 @@ fn a_masked_network_is_compared_with_its_original_on_the_same_batches() {
     assert!((own.value - found.before.perplexity.unwrap()).abs() < 1e-9 * own.value && own.n == 3);
     assert!((found.change["cosine"].value - found.similarity.mean_cosine).abs() < 1e-12);
     assert_eq!(
-        found.changes().iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        found.changes().iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
         ["loss plus", "perplexity times", "cosine"]
     );
     let top = |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();

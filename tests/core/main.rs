@@ -26,6 +26,7 @@ mod repair;
 mod rounds;
 mod spelling;
 mod streaming;
+mod tasks;
 mod train_run;
 mod training;
 mod variants;

@@ -4,12 +4,14 @@
 //! Graphs are of operator set 17 in a file of format version 8, with any batch size and length of text. Inputs are
 //! `input_ids`, `attention_mask` and, for families with token types, `token_type_ids` (i64); `pixel_values` and
 //! `input_features` (f32) at the size that the model was made for; `decoder_input_ids` and `decoder_attention_mask` for
-//! encoder-decoders. The output is `logits` where there is a language-model head, else `last_hidden_state`. Decoders
+//! encoder-decoders. The output is `logits` where there is a language-model head or that of a labeled
+//! task (`start_logits` and `end_logits` for question answering, a row per ending for a multiple choice), else
+//! `last_hidden_state`. Decoders
 //! compute a whole sequence; there is no key/value cache.
 //!
 //! | module | job |
 //! | --- | --- |
-//! | `network`, `layer`, `attention` | a [`NetworkSpec`] as operations |
+//! | `network`, `layer`, `attention`, `task` | a [`NetworkSpec`] as operations |
 //! | `graph` | nodes, constants and weights under construction |
 //! | `wire`, `write` | protocol buffers; the file, one tensor at a time |
 //! | `read`, `run` | reads the file back and computes what it says, for the proof |
@@ -21,6 +23,7 @@ mod modules;
 mod network;
 mod read;
 mod run;
+mod task;
 mod tokenizer;
 mod wire;
 mod write;
@@ -179,8 +182,8 @@ fn prove(model: &Model, kept: &Kept, file: &Path, options: &OnnxOptions) -> Resu
     for batch in sample_batches(model.spec(), 1, options.seed)? {
         let want = network.forward(&batch, &gates, &mut crate::network::NoProbe)?;
         let got = run::run(&loaded, &inputs(&batch)?)?;
-        let got = loaded.outputs.first().and_then(|name| got.get(name));
-        let got = got.ok_or_else(|| Error::new("the written graph has no output").at(file))?;
+        let got = task::result(&got, &loaded.outputs)?;
+        let mut got = got.ok_or_else(|| Error::new("the written graph has no output").at(file))?;
         if got.dims() != want.dims() {
             return Err(Error::new(format!("the file computes {:?}, not {:?}", got.dims(), want.dims())).at(file));
         }
@@ -188,9 +191,14 @@ fn prove(model: &Model, kept: &Kept, file: &Path, options: &OnnxOptions) -> Resu
             Source::Tokens(tokens) => Some(&tokens.mask),
             Source::Pixels(_) | Source::Frames(_) => None,
         });
+        // One row per sequence, none of which is padding.
+        let (mask, want) = if want.rank() == 2 { (None, want.unsqueeze(1)?) } else { (mask, want) };
+        if got.rank() == 2 {
+            got = got.unsqueeze(1)?;
+        }
         let rows = |t: &Tensor| -> Result<Vec<Vec<f32>>> { Ok(t.flatten_to(1)?.to_vec2()?) };
         let real = |row: usize| mask.is_none_or(|mask| mask.real().get(row).copied().unwrap_or(true));
-        for (row, (a, b)) in rows(got)?.iter().zip(rows(&want)?).enumerate().filter(|(row, _)| real(*row)) {
+        for (row, (a, b)) in rows(&got)?.iter().zip(rows(&want)?).enumerate().filter(|(row, _)| real(*row)) {
             for (x, y) in a.iter().zip(b) {
                 let apart = f64::from((x - y).abs());
                 if !apart.is_finite() {
@@ -282,6 +290,24 @@ mod tests {
                 assert!(out.join("onnx/model.onnx").is_file() && out.join("config.json").is_file());
             }
         }
+    }
+
+    #[test]
+    fn every_head_of_a_task_is_written_and_computes_the_model() {
+        let folders = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tasks")).unwrap();
+        let mut written = 0;
+        for folder in folders.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+            let model = Model::open(&folder).unwrap();
+            let out = tempfile::tempdir().unwrap();
+            for (name, plan) in [("whole", None), ("uneven", Some(uneven(&model)))] {
+                let out = out.path().join(name);
+                let report = export(&model, plan.as_ref(), &out, &OnnxOptions::default(), &Ticket::default());
+                let report = report.unwrap_or_else(|e| panic!("{} {name}: {e}", folder.display()));
+                assert!(report.relative_difference < TOLERANCE);
+                written += 1;
+            }
+        }
+        assert_eq!(written, 38);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::attention::{SharedPositions, soft_cap};
 use super::graph::{Attribute, Dim, ElementType, Graph, Port};
 use super::layer::{EncoderStates, activate, layer};
 use super::modules::{linear, norm};
+use super::task::{TaskInputs, task_head};
 use crate::error::{Error, Result};
 use crate::network::{
     Beyond, Counting, EmbedModule, FrameInputSpec, InputSpec, MaskScaling, Module, NetworkSpec, PatchInputSpec,
@@ -20,17 +21,21 @@ const BATCH: Dim = Dim::Named("batch_size");
 pub(super) fn build(spec: &NetworkSpec, stored: ElementType) -> Result<(Graph, Vec<String>)> {
     let mut graph = Graph::new(stored);
     let notes = beyond(spec).into_iter().chain(experts(spec)).collect();
+    let mut source = None;
     let (hidden, last, length) = match (&spec.encoder, &spec.decoder) {
         (Some(only), None) => {
-            let (hidden, _) = stack(&mut graph, only, StackKind::Encoder, ["input_ids", "attention_mask"], None);
+            let (hidden, mask) = stack(&mut graph, only, StackKind::Encoder, ["input_ids", "attention_mask"], None);
+            source = mask.or(source);
             (hidden, only, "sequence_length")
         }
         (None, Some(only)) => {
-            let (hidden, _) = stack(&mut graph, only, StackKind::Decoder, ["input_ids", "attention_mask"], None);
+            let (hidden, mask) = stack(&mut graph, only, StackKind::Decoder, ["input_ids", "attention_mask"], None);
+            source = mask.or(source);
             (hidden, only, "sequence_length")
         }
         (Some(encoder), Some(decoder)) => {
             let (states, mask) = stack(&mut graph, encoder, StackKind::Encoder, ["input_ids", "attention_mask"], None);
+            source.clone_from(&mask);
             let memory = EncoderStates { states, width: encoder.width, mask };
             let names = ["decoder_input_ids", "decoder_attention_mask"];
             let (hidden, _) = stack(&mut graph, decoder, StackKind::Decoder, names, Some(&memory));
@@ -45,6 +50,20 @@ pub(super) fn build(spec: &NetworkSpec, stored: ElementType) -> Result<(Graph, V
         InputSpec::Frames(f) => Dim::Fixed(f.positions),
     };
     let width = last.project_out.unwrap_or(last.width);
+    if let Some(task) = &spec.task {
+        let fixed = if let Dim::Fixed(positions) = length { Some(positions) } else { None };
+        let inputs = TaskInputs {
+            hidden: &hidden,
+            width,
+            // Where there is a mask, there are ids.
+            ids: source.as_deref().map(|_| "input_ids"),
+            mask: source.as_deref(),
+            positions: fixed,
+            length,
+        };
+        task_head(&mut graph, task, &inputs)?;
+        return Ok((graph, notes));
+    }
     let port =
         |name, width| Port { name, element: ElementType::Float, dims: vec![BATCH, length.clone(), Dim::Fixed(width)] };
     match &spec.output {
@@ -360,7 +379,9 @@ fn head(
     if let Some(transform) = &spec.transform {
         x = linear(graph, Module::OutputTransform, [width, transform.width], transform.bias, &x);
         x = activate(graph, transform.activation, &x);
-        x = norm(graph, transform.norm, Module::OutputNorm, &[transform.width], &x);
+        if let Some(n) = transform.norm {
+            x = norm(graph, n, Module::OutputNorm, &[transform.width], &x);
+        }
         width = transform.width;
     }
     if spec.scale != 1.0 {

@@ -30,7 +30,7 @@ impl<'a> Yardstick<'a> {
             tops.extend(best);
         })?;
         (own.embeddings, own.tops, own.scores) = (all, tops, scores);
-        let agreement = network.spec().output.as_ref().map(|_| 1.0);
+        let agreement = (!own.tops.is_empty()).then_some(1.0);
         let effect = effect(&quality, agreement, 1.0);
         Ok((own, effect, quality))
     }
@@ -50,7 +50,7 @@ impl<'a> Yardstick<'a> {
                 scored += 1;
             }
         })?;
-        let agreement = network.spec().output.as_ref().map(|_| agreed as f64 / scored.max(1) as f64);
+        let agreement = (scored > 0).then(|| agreed as f64 / scored as f64);
         let mean = |[sum, n]: [f64; 2]| sum / n;
         let whole = alike.iter().map(|[cosine, _]| cosine).sum::<f64>() / alike.len().max(1) as f64;
         let losses: Vec<[f64; 2]> =

@@ -179,7 +179,7 @@ mod tests {
         let real: Vec<u32> =
             real.into_iter().zip(tokens.mask.row(sentence)).filter(|(_, r)| **r).map(|(id, _)| id).collect();
         let pad = |ids: &[u32]| Tokens::pad(&[(ids.to_vec(), vec![true; ids.len()])], 0, &Device::Cpu).unwrap();
-        let batch = Batch { source: Source::Tokens(pad(&real)), target: Some(pad(read)), labels: None };
+        let batch = Batch::new(Source::Tokens(pad(&real)), Some(pad(read)));
         let logits = network.run(&batch).unwrap().i(0).unwrap();
         candle_nn::ops::log_softmax(&logits, D::Minus1).unwrap().to_vec2().unwrap()
     }

@@ -131,7 +131,12 @@ pub(super) fn encoder_decoder(reading: &ConfigReader<'_>, variant: &BartVariant)
         bias: variant.logits_bias && (reading.has)("final_logits_bias"),
         ..OutputSpec::new(config.size(vocabulary)?, Objective::Causal, tied)
     };
-    Ok(NetworkSpec { encoder: Some(encoder), decoder: Some(decoder), output: reading.wants_head().then_some(output) })
+    Ok(NetworkSpec {
+        encoder: Some(encoder),
+        decoder: Some(decoder),
+        output: reading.wants_head().then_some(output),
+        task: None,
+    })
 }
 
 /// Configuration keys of one of the stacks.

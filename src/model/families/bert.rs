@@ -238,8 +238,12 @@ pub(super) fn encoder(reading: &ConfigReader<'_>, variant: &BertVariant) -> Resu
         max_length: Some(rows.saturating_sub(offset)),
         ..TokenInputSpec::new(vocabulary, embedding)
     };
-    let transform =
-        TransformSpec { width: embedding, activation: variant.head_activation.unwrap_or(activation), norm, bias: true };
+    let transform = TransformSpec {
+        width: embedding,
+        activation: variant.head_activation.unwrap_or(activation),
+        norm: Some(norm),
+        bias: true,
+    };
     let output = OutputSpec {
         transform: Some(transform),
         bias: true,

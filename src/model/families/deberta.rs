@@ -72,7 +72,7 @@ pub(super) fn encoder(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
         max_length: Some(length),
         ..TokenInputSpec::new(config.size("vocab_size")?, width)
     };
-    let transform = TransformSpec { width, activation, norm, bias: true };
+    let transform = TransformSpec { width, activation, norm: Some(norm), bias: true };
     let output = OutputSpec {
         transform: Some(transform),
         bias: true,

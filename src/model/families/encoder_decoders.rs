@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{bart, t5};
+use super::{bart, t5, tasks};
 use crate::model::{Family, RaggedNeed, StockHeads, UniformHeads};
 
 pub(super) static ROWS: &[Family] = &[
@@ -10,6 +10,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "bart",
         title: "BART",
         prefixes: &["model."],
+        tasks: tasks::ENCODER_DECODER,
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -20,6 +21,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "mbart",
         title: "mBART",
         prefixes: &["model."],
+        tasks: tasks::ENCODER_DECODER,
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -30,6 +32,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "pegasus",
         title: "Pegasus",
         prefixes: &["model."],
+        tasks: &[],
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -40,6 +43,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "blenderbot",
         title: "Blenderbot",
         prefixes: &["model."],
+        tasks: &[],
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -50,6 +54,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "marian",
         title: "Marian",
         prefixes: &["model."],
+        tasks: &[],
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -67,6 +72,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "m2m_100",
         title: "M2M100",
         prefixes: &["model."],
+        tasks: &[],
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: None,
@@ -80,6 +86,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "whisper",
         title: "Whisper",
         prefixes: &["model."],
+        tasks: &[],
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -99,7 +106,9 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "t5",
         title: "T5",
-        prefixes: &["", "transformer."], // One number for encoder, decoder and cross attention; the table of relative positions has a column for each.
+        prefixes: &["", "transformer."],
+        tasks: tasks::ENCODER_DECODER,
+        // One number for encoder, decoder and cross attention; the table of relative positions has a column for each.
         stock: StockHeads::Uniform(UniformHeads {
             heads: "num_heads",
             kv_heads: None,

@@ -75,7 +75,7 @@ pub(super) fn encoder(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
         ..TokenInputSpec::new(vocabulary, width)
     };
     let output = OutputSpec {
-        transform: Some(TransformSpec { width, activation, norm, bias: true }),
+        transform: Some(TransformSpec { width, activation, norm: Some(norm), bias: true }),
         bias: true,
         ..OutputSpec::new(vocabulary, Objective::Masked, config.flag_or("tie_word_embeddings", true)?)
     };

@@ -2,7 +2,7 @@
 
 use super::flag::Flag;
 use super::llama::{Bias, Windows};
-use super::{gpt, llama};
+use super::{gpt, llama, tasks};
 use crate::model::layout::SLICES;
 use crate::model::rope::Rope;
 use crate::model::{Family, RaggedNeed, StockHeads};
@@ -14,6 +14,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "gpt2",
         title: "GPT-2",
         prefixes: &["transformer."],
+        tasks: tasks::DECODER,
         stock: StockHeads::Never { width: "n_embd / n_head" },
         reads_pruned_heads: true,
         ragged: Some(&[]),
@@ -24,6 +25,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "opt",
         title: "OPT",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -34,6 +36,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "xglm",
         title: "XGLM",
         prefixes: &["model."],
+        tasks: &[],
         stock: StockHeads::Never { width: "d_model / attention_heads" },
         reads_pruned_heads: false,
         ragged: None,
@@ -44,6 +47,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "bloom",
         title: "BLOOM",
         prefixes: &["transformer."],
+        tasks: tasks::DECODER,
         stock: StockHeads::Never { width: "hidden_size / n_head" },
         reads_pruned_heads: false,
         ragged: Some(&[RaggedNeed::Alibi]),
@@ -54,6 +58,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "gpt_neox",
         title: "GPT-NeoX",
         prefixes: &["gpt_neox."],
+        tasks: tasks::DECODER,
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -64,6 +69,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "gpt_neo",
         title: "GPT-Neo",
         prefixes: &["transformer."],
+        tasks: tasks::DECODER,
         stock: StockHeads::Never { width: "hidden_size / num_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -74,6 +80,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "falcon",
         title: "Falcon",
         prefixes: &["transformer."],
+        tasks: tasks::DECODER,
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: None,
@@ -84,6 +91,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "phi",
         title: "Phi",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -103,6 +111,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "gptj",
         title: "GPT-J",
         prefixes: &["transformer."],
+        tasks: tasks::DECODER,
         stock: StockHeads::Never { width: "n_embd / n_head" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -113,6 +122,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "codegen",
         title: "CodeGen",
         prefixes: &["transformer."],
+        tasks: &[],
         stock: StockHeads::Never { width: "n_embd / n_head" },
         reads_pruned_heads: false,
         // Its code cuts the fused projection in four whatever the number of heads.
@@ -129,6 +139,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "starcoder2",
         title: "StarCoder2",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -150,6 +161,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "stablelm",
         title: "StableLM",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[RaggedNeed::Width]),
@@ -173,6 +185,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "nemotron",
         title: "Nemotron",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -193,6 +206,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "olmo",
         title: "OLMo",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -208,6 +222,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "cohere",
         title: "Command R",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),

@@ -15,6 +15,7 @@
 //!     model_type: "helium",
 //!     title: "Helium",
 //!     prefixes: &["model."],
+//!     tasks: tasks::DECODER,
 //!     names: |_| &[
 //!         &[
 //!             ("decoder.{i}.mlp.gate", "layers.{i}.ffn.w1", TensorLayout::PLAIN),
@@ -55,6 +56,7 @@ mod modernbert;
 mod multimodal;
 mod rms_norm_decoders;
 mod t5;
+mod tasks;
 mod vision_encoders;
 mod vit;
 
@@ -157,6 +159,7 @@ mod tests {
         model_type: "helium",
         title: "Helium",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: None,

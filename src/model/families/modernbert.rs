@@ -7,8 +7,8 @@ use crate::model::family::Name;
 use crate::model::rope::{Rope, longest};
 use crate::model::{ConfigReader, Part, TensorLayout};
 use crate::network::{
-    AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec, Projection,
-    ProjectionBias, StackSpec, TokenInputSpec, TransformSpec, Wiring,
+    AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, Objective, OutputSpec, Pooling,
+    Projection, ProjectionBias, StackSpec, TokenInputSpec, TransformSpec, Wiring,
 };
 
 pub(super) const NAMES: &[Name] = &[
@@ -43,8 +43,7 @@ pub(super) fn encoder(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     let heads = reading.heads()?;
     let head_dim = reading.head_dim(width / heads)?;
     let vocabulary = config.size("vocab_size")?;
-    let kind = if config.flag_or("norm_bias", false)? { NormKind::Layer } else { NormKind::LayerWithoutBias };
-    let norm = NormSpec { kind, eps: config.number_or("norm_eps", 1e-5)? };
+    let norm = norm(reading)?;
     let attention = AttentionSpec {
         projection_bias: ProjectionBias::all(config.flag_or("attention_bias", false)?),
         ..AttentionSpec::new(heads, heads, head_dim)
@@ -78,18 +77,37 @@ pub(super) fn encoder(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
         .collect();
     let input =
         TokenInputSpec { norm: Some(norm), max_length: longest(config)?, ..TokenInputSpec::new(vocabulary, width) };
-    let transform = TransformSpec {
-        width,
-        activation: activation(config, "classifier_activation", "gelu")?,
-        norm,
-        bias: config.flag_or("classifier_bias", false)?,
-    };
     let output = OutputSpec {
-        transform: Some(transform),
+        transform: Some(transform(reading, width)?),
         bias: config.flag_or("decoder_bias", true)?,
         ..OutputSpec::new(vocabulary, Objective::Masked, config.flag_or("tie_word_embeddings", true)?)
     };
     let stack = StackSpec { width, input: InputSpec::Tokens(input), layers, final_norm: Some(norm), project_out: None };
-    // Classifiers have the transform too, but not the head.
     Ok(NetworkSpec::encoder(stack, reading.wants_head().then_some(output)))
+}
+
+fn norm(reading: &ConfigReader<'_>) -> Result<NormSpec> {
+    let config = reading.config;
+    let kind = if config.flag_or("norm_bias", false)? { NormKind::Layer } else { NormKind::LayerWithoutBias };
+    Ok(NormSpec { kind, eps: config.number_or("norm_eps", 1e-5)? })
+}
+
+/// The layers before the last one of every head.
+pub(super) fn transform(reading: &ConfigReader<'_>, width: usize) -> Result<TransformSpec> {
+    let config = reading.config;
+    Ok(TransformSpec {
+        width,
+        activation: activation(config, "classifier_activation", "gelu")?,
+        norm: Some(norm(reading)?),
+        bias: config.flag_or("classifier_bias", false)?,
+    })
+}
+
+/// Which state stands for a sequence.
+pub(super) fn pooling(reading: &ConfigReader<'_>) -> Result<Pooling> {
+    match reading.config.text_opt("classifier_pooling")? {
+        None | Some("cls") => Ok(Pooling::First),
+        Some("mean") => Ok(Pooling::Mean),
+        Some(_) => Err(reading.config.wrong("classifier_pooling", "cls or mean")),
+    }
 }

@@ -16,6 +16,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "gemma3",
         title: "Gemma 3 with images",
+        tasks: &[],
         prefixes: &["language_model.model.", "model.language_model.", "language_model."],
         stock: StockHeads::Uniform(UniformHeads {
             section: Some(TEXT),
@@ -38,6 +39,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "qwen2_vl",
         title: "Qwen2-VL",
+        tasks: &[],
         prefixes: &["model.", "model.language_model.", "language_model.model.", "language_model."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
@@ -48,6 +50,7 @@ pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "qwen2_5_vl",
         title: "Qwen2.5-VL",
+        tasks: &[],
         prefixes: &["model.", "model.language_model.", "language_model.model.", "language_model."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,

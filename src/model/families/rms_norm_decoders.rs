@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::flag::Flag;
-use super::llama;
 use super::llama::{Bias, Windows};
 use super::mixture::Mixture;
+use super::{llama, tasks};
 use crate::model::rope::Rope;
 use crate::model::{Family, HeadLimit, RaggedNeed, StockHeads, UniformHeads};
 use crate::network::{QueryKeyNormScope, Wiring};
@@ -16,6 +16,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "llama",
         title: "Llama",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::Uniform(UniformHeads {
             limit: HeadLimit::Divides,
             twin: Some("mistral"),
@@ -30,6 +31,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "mistral",
         title: "Mistral",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -46,6 +48,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "qwen2",
         title: "Qwen2",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -56,6 +59,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "qwen3",
         title: "Qwen3",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -72,6 +76,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "mixtral",
         title: "Mixtral",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::GROUPED_5,
         reads_pruned_heads: false,
         ragged: None,
@@ -100,6 +105,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "qwen3_moe",
         title: "Qwen3 MoE",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::GROUPED_5,
         reads_pruned_heads: false,
         ragged: None,
@@ -126,6 +132,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "gpt_oss",
         title: "GPT-OSS",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::GROUPED_5,
         reads_pruned_heads: false,
         ragged: None,
@@ -164,6 +171,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "gemma",
         title: "Gemma",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -174,6 +182,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "gemma2",
         title: "Gemma 2",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::Uniform(UniformHeads { limit: HeadLimit::Divides, ..UniformHeads::GROUPED }),
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -193,6 +202,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "gemma3_text",
         title: "Gemma 3",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::Uniform(UniformHeads { limit: HeadLimit::Divides, ..UniformHeads::GROUPED }),
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -203,6 +213,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "phi3",
         title: "Phi-3",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::Uniform(UniformHeads { limit: HeadLimit::Scaled, ..UniformHeads::GROUPED }),
         reads_pruned_heads: false,
         ragged: Some(&[RaggedNeed::Configuration]),
@@ -225,6 +236,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "granite",
         title: "Granite",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -235,6 +247,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "smollm3",
         title: "SmolLM3",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
@@ -254,6 +267,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "olmo2",
         title: "OLMo 2",
         prefixes: &["model."],
+        tasks: tasks::DECODER,
         stock: StockHeads::GROUPED_5,
         reads_pruned_heads: false,
         // No head can be removed.

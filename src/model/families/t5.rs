@@ -113,6 +113,7 @@ pub(super) fn encoder_decoder(reading: &ConfigReader<'_>) -> Result<NetworkSpec>
         encoder: Some(encoder),
         decoder: Some(stack(decoder_count, true)),
         output: reading.wants_head().then_some(output),
+        task: None,
     })
 }
 

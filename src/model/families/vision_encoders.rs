@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{clip, vit};
+use super::{clip, tasks, vit};
 use crate::model::{Family, StockHeads, UniformHeads};
 
 pub(super) static ROWS: &[Family] = &[
@@ -10,6 +10,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "vit",
         title: "ViT",
         prefixes: &["vit."],
+        tasks: tasks::VIT,
         stock: StockHeads::Uniform(UniformHeads { kv_heads: None, opens_in_4: false, ..UniformHeads::GROUPED }),
         reads_pruned_heads: true,
         ragged: Some(&[]),
@@ -20,6 +21,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "deit",
         title: "DeiT",
         prefixes: &["deit."],
+        tasks: tasks::DEIT,
         stock: StockHeads::Uniform(UniformHeads { kv_heads: None, opens_in_4: false, ..UniformHeads::GROUPED }),
         reads_pruned_heads: true,
         ragged: Some(&[]),
@@ -30,6 +32,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "dinov2",
         title: "DINOv2",
         prefixes: &["dinov2."],
+        tasks: tasks::DINO,
         stock: StockHeads::Uniform(UniformHeads { kv_heads: None, opens_in_4: false, ..UniformHeads::GROUPED }),
         reads_pruned_heads: true,
         ragged: Some(&[]),
@@ -43,6 +46,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "dinov2_with_registers",
         title: "DINOv2 with registers",
         prefixes: &["dinov2_with_registers."],
+        tasks: tasks::DINO_REGISTERS,
         stock: StockHeads::Uniform(UniformHeads { kv_heads: None, opens_in_4: false, ..UniformHeads::GROUPED }),
         reads_pruned_heads: false,
         ragged: None,
@@ -56,6 +60,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "beit",
         title: "BEiT",
         prefixes: &["beit."],
+        tasks: &[],
         stock: StockHeads::Uniform(UniformHeads { kv_heads: None, opens_in_4: false, ..UniformHeads::GROUPED }),
         reads_pruned_heads: false,
         ragged: None,
@@ -66,6 +71,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "clip_vision_model",
         title: "CLIP vision",
         prefixes: &[""],
+        tasks: &[],
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: None,
@@ -76,6 +82,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "siglip_vision_model",
         title: "SigLIP vision",
         prefixes: &["vision_model."],
+        tasks: &[],
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: None,

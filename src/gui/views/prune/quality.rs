@@ -126,7 +126,7 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     }
     note(ui, theme, format!("{text}. Speed is that of masked heads, not of the exported model"));
     for (name, change) in comparison.changes() {
-        note(ui, theme, format!("{} {change}", sentence(name)));
+        note(ui, theme, format!("{} {change}", sentence(&name)));
     }
 }
 

@@ -1,0 +1,351 @@
+//! Metrics of labeled tasks, each with the convention by which its number is published.
+
+use super::answers::Answer;
+use super::entities::{Entities, is_entity_scheme};
+use super::interval::{Estimate, bootstrap_of};
+use crate::network::{ProblemType, TaskHeadSpec, TaskKind};
+
+/// The number of the items at some places, which may name one several times.
+type OfAnswers = dyn Fn(&[&Answer], &[usize]) -> f64 + Send + Sync;
+
+/// First and last token.
+type Ends = (u32, u32);
+
+/// A number that answers give together.
+pub struct Metric {
+    /// Its name in files.
+    pub name: &'static str,
+    /// How it is formed.
+    pub convention: String,
+    /// Whether more is better.
+    pub rises: bool,
+    of: Box<OfAnswers>,
+}
+
+impl std::fmt::Debug for Metric {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metric").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Metric {
+    fn new(
+        name: &'static str,
+        convention: impl Into<String>,
+        of: impl Fn(&[&Answer], &[usize]) -> f64 + Send + Sync + 'static,
+    ) -> Self {
+        Self { name, convention: convention.into(), rises: true, of: Box::new(of) }
+    }
+
+    /// The number with its 95 % interval over items; `None` where it is not defined.
+    pub(super) fn estimate(&self, answers: &[&Answer]) -> Option<Estimate> {
+        let all: Vec<usize> = (0..answers.len()).collect();
+        let value = (self.of)(answers, &all);
+        let interval = bootstrap_of(answers.len(), |draw| (self.of)(answers, draw));
+        value.is_finite().then(|| Estimate::with(value, interval, answers.len(), self.convention.clone()))
+    }
+
+    /// After minus before, on the same items, with its paired interval.
+    pub(super) fn change(&self, before: &[&Answer], after: &[&Answer]) -> Option<Estimate> {
+        if before.len() != after.len() {
+            return None;
+        }
+        let all: Vec<usize> = (0..before.len()).collect();
+        let change = |draw: &[usize]| (self.of)(after, draw) - (self.of)(before, draw);
+        let value = change(&all);
+        let interval = bootstrap_of(before.len(), change);
+        let convention = format!("after minus before; {}", self.convention);
+        value.is_finite().then(|| Estimate::with(value, interval, before.len(), convention))
+    }
+}
+
+/// The metrics of a task, the one that stands for it first.
+pub fn task_metrics(task: &TaskHeadSpec) -> Vec<Metric> {
+    let outputs = task.outputs;
+    match (task.kind, task.problem) {
+        (TaskKind::TokenClassification, _) => tags(task),
+        (TaskKind::QuestionAnswering, _) => vec![
+            Metric::new(
+                "f1",
+                "overlap of the tokens of the best span with those of the answer, mean over texts",
+                |a, d| mean(a, d, |answer| span(answer).map(|(said, right)| overlap(said, right))),
+            ),
+            Metric::new("exact_match", "share of texts whose best span is the answer, token by token", |a, d| {
+                mean(a, d, |answer| span(answer).map(|(said, right)| f64::from(u8::from(right == Some(said)))))
+            }),
+        ],
+        (_, ProblemType::Regression) => vec![
+            Metric::new("spearman", "Spearman's rank correlation with the labels, ties at their mean rank", |a, d| {
+                spearman(&pairs(a, d))
+            }),
+            Metric::new("pearson", "Pearson's correlation with the labels", |a, d| pearson(&pairs(a, d))),
+            Metric {
+                rises: false,
+                ..Metric::new("mean_squared_error", "mean squared difference to the labels", |a, d| {
+                    let pairs = pairs(a, d);
+                    pairs.iter().map(|(x, y)| (x - y) * (x - y)).sum::<f64>() / pairs.len() as f64
+                })
+            },
+        ],
+        (_, ProblemType::MultiLabel) => vec![
+            Metric::new(
+                "f1_micro",
+                "F1 over all classes of all items together, a class being said above probability 1/2",
+                micro,
+            ),
+            Metric::new("accuracy", "share of items with every class right", |a, d| {
+                mean(a, d, |answer| match answer {
+                    Answer::Several { said, right } => Some(f64::from(u8::from(said == right))),
+                    _ => None,
+                })
+            }),
+        ],
+        (TaskKind::MultipleChoice, _) => {
+            vec![Metric::new(
+                "accuracy",
+                "share of questions whose ending with the largest logit is the right one",
+                accuracy,
+            )]
+        }
+        (TaskKind::SequenceClassification | TaskKind::ImageClassification, ProblemType::SingleLabel) => {
+            classes(task, outputs)
+        }
+    }
+}
+
+fn classes(task: &TaskHeadSpec, outputs: usize) -> Vec<Metric> {
+    let noun = if task.kind == TaskKind::ImageClassification { "images" } else { "sequences" };
+    let mut all =
+        vec![Metric::new("accuracy", format!("share of {noun} whose largest logit is the right class"), accuracy)];
+    if outputs == 2 {
+        let positive = task.labels.name(1).unwrap_or("LABEL_1");
+        let convention = format!("F1 of class 1, '{positive}', as GLUE has it for MRPC and QQP");
+        all.push(Metric::new("f1", convention, binary_f1));
+    } else {
+        let convention = "mean of the F1 of each class that is said or right";
+        all.push(Metric::new("f1_macro", convention, move |a, d| macro_f1(a, d, outputs)));
+    }
+    let convention = "Matthews correlation, as GLUE has it for CoLA";
+    all.push(Metric::new("matthews", convention, move |a, d| matthews(a, d, outputs)));
+    if task.kind == TaskKind::ImageClassification && outputs > 5 {
+        all.push(Metric::new("top_5", "share of images whose right class is among the five largest logits", |a, d| {
+            mean(a, d, |answer| match answer {
+                Answer::Class { above, .. } => Some(f64::from(u8::from(*above < 5))),
+                _ => None,
+            })
+        }));
+    }
+    all
+}
+
+fn tags(task: &TaskHeadSpec) -> Vec<Metric> {
+    let tokens = Metric::new("accuracy", "share of labeled tokens whose largest logit is the right class", |a, d| {
+        let (mut right, mut all) = (0usize, 0usize);
+        for (said, truth) in tagged(a, d) {
+            right += said.iter().zip(truth).filter(|(s, r)| s == r).count();
+            all += truth.len();
+        }
+        right as f64 / all as f64
+    });
+    if !is_entity_scheme(task.labels.names()) {
+        let outputs = task.outputs;
+        let convention = "mean of the F1 of each class that is said or right, over labeled tokens";
+        let f1 = Metric::new("f1_macro", convention, move |a, d| {
+            let mut counts = ClassCounts::new(outputs);
+            for (said, right) in tagged(a, d) {
+                said.iter().zip(right).for_each(|(s, r)| counts.add(*s, *r));
+            }
+            counts.macro_f1()
+        });
+        return vec![tokens, f1];
+    }
+    let entity = |of: fn([f64; 3]) -> f64| {
+        let entities = Entities::new(task.labels.names());
+        move |a: &[&Answer], d: &[usize]| {
+            let mut sums = [0.0; 3];
+            for (said, right) in tagged(a, d) {
+                let counts = entities.counts(said, right);
+                sums.iter_mut().zip(counts).for_each(|(sum, n)| *sum += n as f64);
+            }
+            of(sums)
+        }
+    };
+    // Hits, entities said, entities right; without any, zero, as seqeval says.
+    vec![
+        Metric::new(
+            "f1",
+            "entities of the same type and ends, micro F1 as seqeval counts them",
+            entity(|[hit, said, right]| if said + right > 0.0 { 2.0 * hit / (said + right) } else { 0.0 }),
+        ),
+        Metric::new(
+            "precision",
+            "share of the entities said that are right, as seqeval counts them",
+            entity(|[hit, said, _]| if said > 0.0 { hit / said } else { 0.0 }),
+        ),
+        Metric::new(
+            "recall",
+            "share of the right entities that were said, as seqeval counts them",
+            entity(|[hit, _, right]| if right > 0.0 { hit / right } else { 0.0 }),
+        ),
+        tokens,
+    ]
+}
+
+fn tagged<'a>(answers: &'a [&Answer], draw: &'a [usize]) -> impl Iterator<Item = (&'a [u32], &'a [u32])> {
+    draw.iter().filter_map(|i| match answers.get(*i)? {
+        Answer::Tags { said, right } => Some((said.as_slice(), right.as_slice())),
+        _ => None,
+    })
+}
+
+/// Mean over the items that have the number.
+fn mean(answers: &[&Answer], draw: &[usize], of: impl Fn(&Answer) -> Option<f64>) -> f64 {
+    let numbers = draw.iter().filter_map(|i| of(answers.get(*i)?));
+    let (sum, count) = numbers.fold((0.0, 0usize), |(sum, n), x| (sum + x, n + 1));
+    sum / count as f64
+}
+
+fn accuracy(answers: &[&Answer], draw: &[usize]) -> f64 {
+    mean(answers, draw, |answer| match answer {
+        Answer::Class { said, right, .. } => Some(f64::from(u8::from(said == right))),
+        _ => None,
+    })
+}
+
+fn span(answer: &Answer) -> Option<(Ends, Option<Ends>)> {
+    match answer {
+        Answer::Span { said, right } => Some((*said, *right)),
+        _ => None,
+    }
+}
+
+/// F1 of the positions of two spans.
+fn overlap(said: Ends, right: Option<Ends>) -> f64 {
+    let Some(right) = right else { return 0.0 };
+    let length = |(start, end): Ends| f64::from(end.saturating_sub(start) + 1);
+    let (start, end) = (said.0.max(right.0), said.1.min(right.1));
+    if start > end { 0.0 } else { 2.0 * length((start, end)) / (length(said) + length(right)) }
+}
+
+fn classes_of<'a>(answers: &'a [&Answer], draw: &'a [usize]) -> impl Iterator<Item = (u32, u32)> + 'a {
+    draw.iter().filter_map(|i| match answers.get(*i)? {
+        Answer::Class { said, right, .. } => Some((*said, *right)),
+        _ => None,
+    })
+}
+
+/// How often each class was said, was right, and both.
+struct ClassCounts {
+    hit: Vec<f64>,
+    said: Vec<f64>,
+    right: Vec<f64>,
+    all: f64,
+}
+
+impl ClassCounts {
+    fn new(classes: usize) -> Self {
+        let none = vec![0.0; classes];
+        Self { hit: none.clone(), said: none.clone(), right: none, all: 0.0 }
+    }
+
+    fn of(answers: &[&Answer], draw: &[usize], classes: usize) -> Self {
+        let mut counts = Self::new(classes);
+        classes_of(answers, draw).for_each(|(said, right)| counts.add(said, right));
+        counts
+    }
+
+    fn add(&mut self, said: u32, right: u32) {
+        for (counts, class) in [(&mut self.said, said), (&mut self.right, right)] {
+            if let Some(count) = counts.get_mut(class as usize) {
+                *count += 1.0;
+            }
+        }
+        if said == right
+            && let Some(count) = self.hit.get_mut(said as usize)
+        {
+            *count += 1.0;
+        }
+        self.all += 1.0;
+    }
+
+    fn macro_f1(&self) -> f64 {
+        let each = self.hit.iter().zip(&self.said).zip(&self.right).filter(|((_, said), right)| **said + **right > 0.0);
+        let (sum, count) =
+            each.fold((0.0, 0usize), |(sum, n), ((hit, said), right)| (sum + 2.0 * hit / (said + right), n + 1));
+        sum / count as f64
+    }
+}
+
+fn binary_f1(answers: &[&Answer], draw: &[usize]) -> f64 {
+    let counts = ClassCounts::of(answers, draw, 2);
+    let both = counts.said[1] + counts.right[1];
+    // As scikit-learn: nothing said and nothing right is zero.
+    if both > 0.0 { 2.0 * counts.hit[1] / both } else { 0.0 }
+}
+
+fn macro_f1(answers: &[&Answer], draw: &[usize], classes: usize) -> f64 {
+    ClassCounts::of(answers, draw, classes).macro_f1()
+}
+
+/// Of any number of classes (Gorodkin 2004); 0 where one class alone is said or right.
+fn matthews(answers: &[&Answer], draw: &[usize], classes: usize) -> f64 {
+    let ClassCounts { hit, said, right, all } = ClassCounts::of(answers, draw, classes);
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+    let above = hit.iter().sum::<f64>() * all - dot(&said, &right);
+    let below = ((all * all - dot(&said, &said)) * (all * all - dot(&right, &right))).sqrt();
+    if below > 0.0 { above / below } else { 0.0 }
+}
+
+fn micro(answers: &[&Answer], draw: &[usize]) -> f64 {
+    let (mut hit, mut both) = (0usize, 0usize);
+    for index in draw {
+        if let Some(Answer::Several { said, right }) = answers.get(*index) {
+            hit += said.iter().zip(right).filter(|(s, r)| **s && **r).count();
+            both += said.iter().chain(right).filter(|x| **x).count();
+        }
+    }
+    if both > 0 { 2.0 * hit as f64 / both as f64 } else { 0.0 }
+}
+
+/// What was said and what is right of each item with one number.
+fn pairs(answers: &[&Answer], draw: &[usize]) -> Vec<(f64, f64)> {
+    let all = draw.iter().filter_map(|i| match answers.get(*i)? {
+        Answer::Numbers { said, right } => Some(said.iter().copied().zip(right.iter().copied())),
+        _ => None,
+    });
+    all.flatten().collect()
+}
+
+/// Not a number where one side does not vary.
+pub(super) fn pearson(pairs: &[(f64, f64)]) -> f64 {
+    let n = pairs.len() as f64;
+    let (x, y) = pairs.iter().fold((0.0, 0.0), |(x, y), (a, b)| (x + a / n, y + b / n));
+    let [xy, xx, yy] = pairs.iter().fold([0.0; 3], |[xy, xx, yy], (a, b)| {
+        let (a, b) = (a - x, b - y);
+        [xy + a * b, xx + a * a, yy + b * b]
+    });
+    xy / (xx * yy).sqrt()
+}
+
+/// Pearson's of the ranks.
+pub(super) fn spearman(pairs: &[(f64, f64)]) -> f64 {
+    let of = |values: Vec<f64>| ranks(&values);
+    let x = of(pairs.iter().map(|(x, _)| *x).collect());
+    let y = of(pairs.iter().map(|(_, y)| *y).collect());
+    pearson(&x.into_iter().zip(y).collect::<Vec<_>>())
+}
+
+/// Ranks from 1, equals at the mean of theirs.
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut from = 0;
+    while from < order.len() {
+        let equal = order[from..].iter().take_while(|i| values[**i] == values[order[from]]).count().max(1);
+        let rank = (2 * from + equal + 1) as f64 / 2.0;
+        order[from..from + equal].iter().for_each(|i| ranks[*i] = rank);
+        from += equal;
+    }
+    ranks
+}
