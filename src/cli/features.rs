@@ -100,7 +100,7 @@ fn check_memory(checked: &Checked, args: &FeaturesArgs, largest: Extent) -> Resu
 }
 
 /// Sequences of the whole input and its longest lengths, from a pass that runs no model.
-fn measure(corpus: &Corpus, spec: &NetworkSpec, ticket: &Ticket) -> Result<Measured> {
+fn measure(corpus: &Corpus, spec: &NetworkSpec, ticket: &Ticket) -> Result<InputSize> {
     let mut all = Extent { sequences: 0, source: 0, target: 0 };
     let mut choices = 1;
     ticket.stage("measure the input", corpus.total().map(|t| t.value()), "batches");
@@ -113,18 +113,18 @@ fn measure(corpus: &Corpus, spec: &NetworkSpec, ticket: &Ticket) -> Result<Measu
         all.target = all.target.max(target);
         ticket.advance(1)?;
     }
-    Ok(Measured { extent: all, choices })
+    Ok(InputSize { extent: all, choices })
 }
 
 /// How large the whole input is.
-struct Measured {
+struct InputSize {
     extent: Extent,
     /// Endings of each question, else 1.
     choices: usize,
 }
 
 /// Everything that is written, with the padding of shorter batches.
-fn shapes(spec: &NetworkSpec, args: &FeaturesArgs, all: &Measured) -> Shapes {
+fn shapes(spec: &NetworkSpec, args: &FeaturesArgs, all: &InputSize) -> Shapes {
     let Extent { sequences: n, source, target } = all.extent;
     let of_decoder = if spec.encoder.is_some() { target } else { source };
     let mut shapes = Shapes::new();

@@ -21,12 +21,12 @@ use crate::task::Ticket;
 pub(super) struct NamedTensors {
     path: PathBuf,
     intake: Intake,
-    layout: TensorLayout,
+    layout: NamedEntries,
 }
 
 /// Where the tensors lie in the file.
 #[derive(Clone)]
-struct TensorLayout {
+struct NamedEntries {
     sequences: usize,
     /// `pixel_values`, `input_features` or `input_ids`.
     source: TensorEntry,
@@ -47,7 +47,7 @@ struct TensorLayout {
 impl NamedTensors {
     /// Checks the header against the file and, for token ids, every row.
     pub(super) fn open(path: &Path, intake: &Intake, ticket: &Ticket) -> Result<Self> {
-        let layout = TensorLayout::read(path, intake).map_err(|e| e.at(path))?;
+        let layout = NamedEntries::read(path, intake).map_err(|e| e.at(path))?;
         let origin = Self { path: path.to_path_buf(), intake: intake.clone(), layout };
         if matches!(intake.source, SourceKind::Tokens(_)) {
             ticket.stage("check inputs", Some(origin.layout.sequences as u64), "sequences");
@@ -101,7 +101,7 @@ impl Origin for NamedTensors {
     }
 }
 
-impl TensorLayout {
+impl NamedEntries {
     fn read(path: &Path, intake: &Intake) -> Result<Self> {
         let entries = read_header(path)?;
         let place = |name: &str| entries.iter().find(|entry| entry.name == name).cloned();

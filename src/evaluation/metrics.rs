@@ -12,7 +12,7 @@ type OfAnswers = dyn Fn(&[&Answer], &[usize]) -> f64 + Send + Sync;
 type Ends = (u32, u32);
 
 /// A number that answers give together.
-pub struct Metric {
+pub struct TaskMetric {
     /// Its name in files.
     pub name: &'static str,
     /// How it is formed.
@@ -22,13 +22,13 @@ pub struct Metric {
     of: Box<OfAnswers>,
 }
 
-impl std::fmt::Debug for Metric {
+impl std::fmt::Debug for TaskMetric {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Metric").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("TaskMetric").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl Metric {
+impl TaskMetric {
     fn new(
         name: &'static str,
         convention: impl Into<String>,
@@ -60,40 +60,42 @@ impl Metric {
 }
 
 /// The metrics of a task, the one that stands for it first.
-pub fn task_metrics(task: &TaskHeadSpec) -> Vec<Metric> {
+pub fn task_metrics(task: &TaskHeadSpec) -> Vec<TaskMetric> {
     let outputs = task.outputs;
     match (task.kind, task.problem) {
         (TaskKind::TokenClassification, _) => tags(task),
         (TaskKind::QuestionAnswering, _) => vec![
-            Metric::new(
+            TaskMetric::new(
                 "f1",
                 "overlap of the tokens of the best span with those of the answer, mean over texts",
                 |a, d| mean(a, d, |answer| span(answer).map(|(said, right)| overlap(said, right))),
             ),
-            Metric::new("exact_match", "share of texts whose best span is the answer, token by token", |a, d| {
+            TaskMetric::new("exact_match", "share of texts whose best span is the answer, token by token", |a, d| {
                 mean(a, d, |answer| span(answer).map(|(said, right)| f64::from(u8::from(right == Some(said)))))
             }),
         ],
         (_, ProblemType::Regression) => vec![
-            Metric::new("spearman", "Spearman's rank correlation with the labels, ties at their mean rank", |a, d| {
-                spearman(&pairs(a, d))
-            }),
-            Metric::new("pearson", "Pearson's correlation with the labels", |a, d| pearson(&pairs(a, d))),
-            Metric {
+            TaskMetric::new(
+                "spearman",
+                "Spearman's rank correlation with the labels, ties at their mean rank",
+                |a, d| spearman(&pairs(a, d)),
+            ),
+            TaskMetric::new("pearson", "Pearson's correlation with the labels", |a, d| pearson(&pairs(a, d))),
+            TaskMetric {
                 rises: false,
-                ..Metric::new("mean_squared_error", "mean squared difference to the labels", |a, d| {
+                ..TaskMetric::new("mean_squared_error", "mean squared difference to the labels", |a, d| {
                     let pairs = pairs(a, d);
                     pairs.iter().map(|(x, y)| (x - y) * (x - y)).sum::<f64>() / pairs.len() as f64
                 })
             },
         ],
         (_, ProblemType::MultiLabel) => vec![
-            Metric::new(
+            TaskMetric::new(
                 "f1_micro",
                 "F1 over all classes of all items together, a class being said above probability 1/2",
                 micro,
             ),
-            Metric::new("accuracy", "share of items with every class right", |a, d| {
+            TaskMetric::new("accuracy", "share of items with every class right", |a, d| {
                 mean(a, d, |answer| match answer {
                     Answer::Several { said, right } => Some(f64::from(u8::from(said == right))),
                     _ => None,
@@ -101,7 +103,7 @@ pub fn task_metrics(task: &TaskHeadSpec) -> Vec<Metric> {
             }),
         ],
         (TaskKind::MultipleChoice, _) => {
-            vec![Metric::new(
+            vec![TaskMetric::new(
                 "accuracy",
                 "share of questions whose ending with the largest logit is the right one",
                 accuracy,
@@ -113,44 +115,49 @@ pub fn task_metrics(task: &TaskHeadSpec) -> Vec<Metric> {
     }
 }
 
-fn classes(task: &TaskHeadSpec, outputs: usize) -> Vec<Metric> {
+fn classes(task: &TaskHeadSpec, outputs: usize) -> Vec<TaskMetric> {
     let noun = if task.kind == TaskKind::ImageClassification { "images" } else { "sequences" };
     let mut all =
-        vec![Metric::new("accuracy", format!("share of {noun} whose largest logit is the right class"), accuracy)];
+        vec![TaskMetric::new("accuracy", format!("share of {noun} whose largest logit is the right class"), accuracy)];
     if outputs == 2 {
         let positive = task.labels.name(1).unwrap_or("LABEL_1");
         let convention = format!("F1 of class 1, '{positive}', as GLUE has it for MRPC and QQP");
-        all.push(Metric::new("f1", convention, binary_f1));
+        all.push(TaskMetric::new("f1", convention, binary_f1));
     } else {
         let convention = "mean of the F1 of each class that is said or right";
-        all.push(Metric::new("f1_macro", convention, move |a, d| macro_f1(a, d, outputs)));
+        all.push(TaskMetric::new("f1_macro", convention, move |a, d| macro_f1(a, d, outputs)));
     }
     let convention = "Matthews correlation, as GLUE has it for CoLA";
-    all.push(Metric::new("matthews", convention, move |a, d| matthews(a, d, outputs)));
+    all.push(TaskMetric::new("matthews", convention, move |a, d| matthews(a, d, outputs)));
     if task.kind == TaskKind::ImageClassification && outputs > 5 {
-        all.push(Metric::new("top_5", "share of images whose right class is among the five largest logits", |a, d| {
-            mean(a, d, |answer| match answer {
-                Answer::Class { above, .. } => Some(f64::from(u8::from(*above < 5))),
-                _ => None,
-            })
-        }));
+        all.push(TaskMetric::new(
+            "top_5",
+            "share of images whose right class is among the five largest logits",
+            |a, d| {
+                mean(a, d, |answer| match answer {
+                    Answer::Class { above, .. } => Some(f64::from(u8::from(*above < 5))),
+                    _ => None,
+                })
+            },
+        ));
     }
     all
 }
 
-fn tags(task: &TaskHeadSpec) -> Vec<Metric> {
-    let tokens = Metric::new("accuracy", "share of labeled tokens whose largest logit is the right class", |a, d| {
-        let (mut right, mut all) = (0usize, 0usize);
-        for (said, truth) in tagged(a, d) {
-            right += said.iter().zip(truth).filter(|(s, r)| s == r).count();
-            all += truth.len();
-        }
-        right as f64 / all as f64
-    });
+fn tags(task: &TaskHeadSpec) -> Vec<TaskMetric> {
+    let tokens =
+        TaskMetric::new("accuracy", "share of labeled tokens whose largest logit is the right class", |a, d| {
+            let (mut right, mut all) = (0usize, 0usize);
+            for (said, truth) in tagged(a, d) {
+                right += said.iter().zip(truth).filter(|(s, r)| s == r).count();
+                all += truth.len();
+            }
+            right as f64 / all as f64
+        });
     if !is_entity_scheme(task.labels.names()) {
         let outputs = task.outputs;
         let convention = "mean of the F1 of each class that is said or right, over labeled tokens";
-        let f1 = Metric::new("f1_macro", convention, move |a, d| {
+        let f1 = TaskMetric::new("f1_macro", convention, move |a, d| {
             let mut counts = ClassCounts::new(outputs);
             for (said, right) in tagged(a, d) {
                 said.iter().zip(right).for_each(|(s, r)| counts.add(*s, *r));
@@ -172,17 +179,17 @@ fn tags(task: &TaskHeadSpec) -> Vec<Metric> {
     };
     // Hits, entities said, entities right; without any, zero, as seqeval says.
     vec![
-        Metric::new(
+        TaskMetric::new(
             "f1",
             "entities of the same type and ends, micro F1 as seqeval counts them",
             entity(|[hit, said, right]| if said + right > 0.0 { 2.0 * hit / (said + right) } else { 0.0 }),
         ),
-        Metric::new(
+        TaskMetric::new(
             "precision",
             "share of the entities said that are right, as seqeval counts them",
             entity(|[hit, said, _]| if said > 0.0 { hit / said } else { 0.0 }),
         ),
-        Metric::new(
+        TaskMetric::new(
             "recall",
             "share of the right entities that were said, as seqeval counts them",
             entity(|[hit, _, right]| if right > 0.0 { hit / right } else { 0.0 }),

@@ -22,7 +22,7 @@ pub use compare::{COMPARED_COPIES, Comparison, compare};
 pub use interval::{Estimate, Interval};
 pub use measured::Measured;
 pub use mend::{Calibration, RepairRequest, repair};
-pub use metrics::{Metric, task_metrics};
+pub use metrics::{TaskMetric, task_metrics};
 pub use quality::{Candidate, Quality, SCORED_COPIES, evaluate, is_finite};
 pub use similarity::{HiddenSimilarity, pooled};
 pub use speed::{Speed, Speeds, Timing, speed, speeds};

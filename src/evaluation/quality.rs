@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::answers::{Answer, BatchAnswers, answers};
 use super::generation::TranslationScore;
 use super::interval::Estimate;
-use super::metrics::{Metric, task_metrics};
+use super::metrics::{TaskMetric, task_metrics};
 use crate::error::{Error, Result};
 use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Probe, Site, SiteMaps, TaskHeadSpec, TaskKind};
 use crate::task::Ticket;
@@ -188,7 +188,7 @@ impl QualitySums {
     }
 
     /// Metrics of the task and the answers that they are of; none without labels of a task.
-    pub(super) fn answered(&self) -> (Vec<Metric>, Vec<&Answer>) {
+    pub(super) fn answered(&self) -> (Vec<TaskMetric>, Vec<&Answer>) {
         let answers: Vec<&Answer> = self.answers.iter().flatten().collect();
         match &self.task {
             Some(task) if !answers.is_empty() => (task_metrics(task), answers),

@@ -17,6 +17,7 @@ mod experiment;
 mod export;
 mod export_formats;
 mod heads;
+mod names;
 mod opening;
 mod parity;
 mod precision;
