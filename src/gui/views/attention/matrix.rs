@@ -11,6 +11,8 @@ use crate::gui::widgets::{cell_at, paint_texture};
 /// Least room for a token.
 const LINE: f32 = 10.5;
 const SMALL: f32 = 10.0;
+/// Which way queries go.
+const DOWN: &str = "query ↓";
 
 impl PanelView<'_> {
     /// Draws queries by keys.
@@ -25,10 +27,12 @@ impl PanelView<'_> {
             let longest = words.iter().map(|t| shown(t)).max_by_key(|t| t.chars().count()).unwrap_or_default();
             painter.layout_no_wrap(longest, font.clone(), theme.muted).size().x + 8.0
         };
-        // Names take at most a third of the room.
+        // Names take at most a third of the room, and no less than what says that queries go down.
+        let tiny = FontId::proportional(9.0);
+        let least = painter.layout_no_wrap(DOWN.to_owned(), tiny.clone(), theme.muted).size().x + 6.0;
         let most = outer.width() / 3.0;
         let (left, above) =
-            (width_of(&panel.queries).clamp(34.0, most.max(34.0)), width_of(&panel.keys).clamp(18.0, most.max(18.0)));
+            (width_of(&panel.queries).clamp(least, most.max(least)), width_of(&panel.keys).clamp(18.0, most.max(18.0)));
         let (rows, cols) = (grid.rows().max(1) as f32, grid.cols().max(1) as f32);
         let room = outer.size() - vec2(left + 4.0, TITLE + above + 2.0);
         let cell = (room.x / cols).min(room.y / rows).max(0.0);
@@ -51,9 +55,9 @@ impl PanelView<'_> {
         }
         let corner = rect.left_top() - vec2(4.0, 4.0);
         if above >= 30.0 {
-            painter.text(corner, Align2::RIGHT_BOTTOM, "query ↓", FontId::proportional(9.0), theme.muted);
+            painter.text(corner, Align2::RIGHT_BOTTOM, DOWN, tiny.clone(), theme.muted);
             let at = corner - vec2(0.0, 11.0);
-            painter.text(at, Align2::RIGHT_BOTTOM, "key →", FontId::proportional(9.0), theme.muted);
+            painter.text(at, Align2::RIGHT_BOTTOM, "key →", tiny, theme.muted);
         }
         response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Attention of {}", panel.name())));
         let under = response.hover_pos().and_then(|at| cell_at(rect, grid.rows(), grid.cols(), at));
