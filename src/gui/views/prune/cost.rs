@@ -21,7 +21,8 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
         return;
     };
     let theme = cx.theme;
-    let bar_width = (ui.available_width() - 400.0).clamp(40.0, 220.0);
+    // A table that is wider than its column would widen everything below it.
+    let bar_width = Some(ui.available_width() - 400.0).filter(|width| *width >= 40.0).map(|width| width.min(220.0));
     Grid::new("cost").num_columns(5).spacing([14.0, 4.0]).show(ui, |ui| {
         for title in ["", "before", "after", "change", ""] {
             ui.label(RichText::new(title).small().color(theme.muted));
@@ -33,7 +34,9 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
             ui.label(RichText::new(row.unit.format(row.after)).strong());
             let same = row.before == row.after;
             ui.label(RichText::new(row.change()).color(if same { theme.muted } else { theme.good }));
-            bar(ui, cx, row.ratio(), bar_width);
+            if let Some(width) = bar_width {
+                bar(ui, cx, row.ratio(), width);
+            }
             ui.end_row();
         }
     });
