@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use eframe::egui::accesskit::Role;
 use eframe::egui::{self, Key, Modifiers};
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 
 use crate::desk::{Desk, fixture, tokens};
 
@@ -233,4 +233,23 @@ fn a_named_file_that_somebody_else_wrote_is_not_written_over_unasked() {
     desk.press(Key::Enter);
     desk.settle();
     assert!(std::fs::read_to_string(&file).unwrap().contains("pillars-workspace"), "{}", desk.messages());
+}
+
+#[test]
+fn what_was_typed_for_one_model_does_not_reach_the_next() {
+    let mut desk = Desk::with_results("bert");
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.harness.get_by_role_and_label(Role::TextInput, "Folder").focus();
+    desk.harness.run_ok();
+    desk.type_text("/tmp/somewhere");
+    desk.settle();
+    let typed = |desk: &Desk| {
+        let node = desk.harness.get_by_role_and_label(Role::TextInput, "Folder");
+        node.accesskit_node().value().unwrap_or_default()
+    };
+    assert_eq!(typed(&desk), "/tmp/somewhere");
+    desk.type_path((Modifiers::COMMAND, Key::L), &fixture("llama"));
+    desk.settle();
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    assert_eq!(typed(&desk), "");
 }

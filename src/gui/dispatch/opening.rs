@@ -12,7 +12,7 @@ use crate::gui::selection::Selection;
 use crate::gui::state::Lost;
 use crate::gui::wording::worded;
 use crate::repair::RepairMode;
-use crate::run::{Opened, Spec};
+use crate::run::{AttentionInput, Opened, Spec};
 use crate::words::counted;
 use crate::workspace::{Draft, History, ModelRef, OpenedPath, Workspace, open_place, open_workspace, sample_at};
 
@@ -264,6 +264,7 @@ impl App {
         state.measured.clear();
         state.curves = None;
         state.measured_revision += 1;
+        state.shown = AttentionInput::Nth(0);
         state.patterns = None;
         state.pattern_fault = None;
         state.regrouped = None;
@@ -274,6 +275,7 @@ impl App {
         state.plan_revision += 1;
         self.asked_patterns = None;
         self.asked_grouping = None;
+        self.layout.forget_model();
     }
 
     /// Everything that would be saved.

@@ -139,6 +139,11 @@ impl ViewLayout {
         found
     }
 
+    /// Empties the fields whose texts belong to one model.
+    pub(super) fn forget_model(&mut self) {
+        self.views.forget_model();
+    }
+
     /// All views in one row of tabs.
     pub(super) fn reset(&mut self) {
         self.tree = all_tabs();

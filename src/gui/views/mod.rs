@@ -69,6 +69,12 @@ impl Views {
         }
     }
 
+    /// Empties the fields whose texts belong to one model.
+    pub(super) fn forget_model(&mut self) {
+        self.attention.forget_model();
+        self.prune.forget_model();
+    }
+
     /// Whether the numbers of a view are shown in place of its picture.
     pub(super) fn is_table(&self, which: View) -> bool {
         self.tables.contains(&which)

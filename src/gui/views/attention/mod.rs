@@ -74,6 +74,12 @@ type PanelTexture = MatrixTexture<(Made, &'static str)>;
 pub(super) type AttentionChoice = (String, Range, Show, Over);
 
 impl Attention {
+    /// A text of one model may hold what another cannot read.
+    pub(super) fn forget_model(&mut self) {
+        self.text.clear();
+        self.query = 0;
+    }
+
     /// What a person chose.
     pub(super) fn chosen(&self) -> AttentionChoice {
         (self.text.clone(), self.range, self.show, self.over)

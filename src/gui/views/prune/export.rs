@@ -31,6 +31,11 @@ pub(super) struct ExportPanel {
 const QUICK: usize = 8;
 
 impl ExportPanel {
+    /// What was typed for another model is not written over by this one.
+    pub(super) fn forget_model(&mut self) {
+        self.folder.clear();
+    }
+
     /// Draws formats, folder, button, proof.
     pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         let theme = cx.theme;

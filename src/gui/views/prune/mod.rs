@@ -41,6 +41,10 @@ pub(super) struct Prune {
 }
 
 impl Prune {
+    pub(super) fn forget_model(&mut self) {
+        self.export.forget_model();
+    }
+
     /// The picture that is shown: the chosen one where there is such a thing.
     fn shows(&self, state: &State) -> Shows {
         let possible = |shows: &Shows| match shows {
