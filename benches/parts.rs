@@ -81,7 +81,7 @@ fn analysis(folder: &Path, text: &Path, OpenedPath { device, precision }: &Opene
     let whole = || {
         let batches = batches.iter().cloned().map(Ok);
         let info = ModelInfo::of(&model, dtype).unwrap();
-        analyze_timed(&network, info, batches, None, &settings, &ticket).unwrap()
+        analyze_timed(&network, info, batches, None, &settings, None, &ticket).unwrap()
     };
     // Alternately, and the best of each: a machine with other work slows both.
     let (mut forward, mut forward_cpu, mut tokens) = (f64::INFINITY, f64::INFINITY, 0);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
-use super::{AnalysisSettings, Ballot, Document, Gram};
+use super::{AnalysisSettings, Ballot, Document, EvidenceSummary, Gram, MapEvidence, SiteEvidence};
 use crate::corpus::{InputUnit, Reading};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -28,6 +28,9 @@ pub struct ModelInfo {
     /// Query heads of all attention layers.
     #[serde(default)]
     pub heads: usize,
+    /// Whether it predicts something, so that it has a loss; false in records of earlier releases.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub predicts: bool,
 }
 
 impl ModelInfo {
@@ -41,6 +44,7 @@ impl ModelInfo {
             dtype: dtype.as_str().to_owned(),
             sites: sites.len(),
             heads: sites.iter().map(|(_, attention)| attention.heads).sum(),
+            predicts: model.spec().output.is_some(),
         })
     }
 }
@@ -67,6 +71,9 @@ pub struct Analysis {
     /// Share of layers whose kept set after `checkpoints[i]` batches equals the final one.
     #[serde(default)]
     pub settled: Vec<f64>,
+    /// What speaks for redundancy in the whole model, beside chance; absent in merged analyses, for it does not add.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<EvidenceSummary>,
     /// What a reader should know, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -109,9 +116,13 @@ pub struct SiteAnalysis {
     /// Linear CKA between the outputs of every two heads (Kornblith et al. 2019), where asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cka: Option<Vec<Vec<f64>>>,
-    /// Other scores per head by name: `importance`, `magnitude`, `confidence`, `entropy`.
+    /// Other scores per head by name: `importance`, `magnitude`, `confidence`, `entropy`, and those of
+    /// [`super::HeadKind`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub baselines: BTreeMap<String, Baseline>,
+    /// Whether its heads are redundant, in words, where that was weighed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<SiteEvidence>,
 }
 
 /// A score per head that does not come from votes.
@@ -218,6 +229,15 @@ pub struct FeatureAnalysis {
     /// of `C`, and nothing of who comes next. Absent in analyses of older releases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_groups: Vec<Ballot>,
+    /// Groups of the heads on the batch at each of [`Analysis::checkpoints`]; absent in analyses of older releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<Vec<usize>>,
+    /// Mean adjusted Rand index between these and the groups of the whole input; absent where there are fewer than two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stability: Option<f64>,
+    /// The groups beside those of the null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<MapEvidence>,
     /// True where heads of one key/value group have this map in common by construction, so that its
     /// likeness says nothing about redundancy.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -291,6 +311,9 @@ impl SiteAnalysis {
             let by_groups = &feature.by_groups;
             if (!by_groups.is_empty() && by_groups.len() != heads) || by_groups.iter().any(|b| !b.fits(heads)) {
                 return fault(&format!("{map} has not one entry per head and number of groups"));
+            }
+            if feature.partitions.iter().any(|labels| labels.len() != heads) {
+                return fault(&format!("{map} has groups of batches that are not one per head"));
             }
             if feature.groups.iter().any(|g| *g >= heads)
                 || !ascending(&feature.kept)

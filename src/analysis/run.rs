@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use super::Moments;
 use super::document::{Analysis, Baseline, ModelInfo};
 use super::tally::{Tally, join_baselines, site_names};
-use super::{AnalysisSettings, GramProbe, baseline};
+use super::{AnalysisSettings, GramProbe, KindProbe, baseline};
 use crate::error::{Error, Result};
 use crate::model::Needs;
-use crate::network::{AttentionSpec, Batch, FeatureMap, Gates, Network, NetworkSpec};
+use crate::network::{AttentionSpec, Batch, FeatureMap, Gates, Network, NetworkSpec, Probe, Site, SiteMaps};
 use crate::task::Ticket;
 
 /// Where the time of an analysis went. It differs from run to run, so it is no part of the result.
@@ -56,6 +56,7 @@ pub struct Analyzer {
     input: String,
     tally: Tally,
     probe: GramProbe,
+    kinds: Option<KindProbe>,
     network: Duration,
     grouping: Duration,
 }
@@ -72,16 +73,30 @@ impl Analyzer {
                 .with_cka(settings.cka)
                 .with_moments(settings.moments)
                 .with_confidence(settings.confidence),
+            kinds: None,
             network: Duration::ZERO,
             grouping: Duration::ZERO,
         })
+    }
+
+    /// Also measures what heads do, on the first batches.
+    #[must_use]
+    pub fn with_kinds(mut self, kinds: Option<KindProbe>) -> Self {
+        self.kinds = kinds;
+        self
     }
 
     /// Runs batches that advance together through the network and counts their votes, batch by batch in their order.
     /// `gates` are open for a model as it is.
     pub fn add(&mut self, network: &Network, batches: &[Batch], gates: &Gates, ticket: &Ticket) -> Result<()> {
         let began = Instant::now();
-        network.run_probe(batches, gates, &mut self.probe, ticket)?;
+        match &mut self.kinds {
+            Some(kinds) => {
+                kinds.prepare(batches)?;
+                network.run_probe(batches, gates, &mut Both { grams: &mut self.probe, kinds }, ticket)?;
+            }
+            None => network.run_probe(batches, gates, &mut self.probe, ticket)?,
+        }
         self.network += began.elapsed();
         let began = Instant::now();
         let mut grams = self.probe.take_batches();
@@ -150,8 +165,28 @@ impl Analyzer {
                     site.baselines.insert(name.to_owned(), Baseline::means(values, samples));
                 }
             }
+            for (kind, scores) in self.kinds.iter().flat_map(|kinds| kinds.scores(site.site)) {
+                site.baselines.insert(kind.name().to_owned(), scores);
+            }
         }
         Ok(analysis)
+    }
+}
+
+/// Two probes on one pass.
+struct Both<'a> {
+    grams: &'a mut GramProbe,
+    kinds: &'a mut KindProbe,
+}
+
+impl Probe for Both<'_> {
+    fn wants_attention(&self, site: Site) -> bool {
+        self.grams.wants_attention(site) || self.kinds.wants_attention(site)
+    }
+
+    fn see(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
+        self.grams.see(maps)?;
+        self.kinds.see(maps)
     }
 }
 
@@ -165,19 +200,21 @@ pub fn analyze(
     settings: &AnalysisSettings,
     ticket: &Ticket,
 ) -> Result<Analysis> {
-    Ok(analyze_timed(network, model, batches, total, settings, ticket)?.0)
+    Ok(analyze_timed(network, model, batches, total, settings, None, ticket)?.0)
 }
 
-/// [`analyze`], the second moments where `settings` ask for them, and where the time went.
+/// [`analyze`], the second moments where `settings` ask for them, and where the time went; `kinds` measures on the way what heads
+/// do.
 pub fn analyze_timed(
     network: &Network,
     model: ModelInfo,
     batches: impl IntoIterator<Item = Result<Batch>>,
     total: Option<u64>,
     settings: &AnalysisSettings,
+    kinds: Option<KindProbe>,
     ticket: &Ticket,
 ) -> Result<(Analysis, Option<Moments>, Timings)> {
-    let mut analyzer = Analyzer::new(network, model, settings)?;
+    let mut analyzer = Analyzer::new(network, model, settings)?.with_kinds(kinds);
     ticket.stage("analyze", total, "batches");
     let needs = Analyzer::needs(network.spec(), settings);
     for group in network.groups(batches.into_iter(), needs.copies, needs.per_batch) {
@@ -284,8 +321,20 @@ pub fn merge(parts: &[Analysis]) -> Result<Analysis> {
     if rest.is_empty() {
         for (site, original) in merged.sites.iter_mut().zip(&first.sites) {
             site.cka = original.cka.clone();
+            site.evidence.clone_from(&original.evidence);
+            for (map, feature) in &mut site.features {
+                feature.evidence = original.features.get(map).and_then(|f| f.evidence);
+            }
         }
-    } else if first.settings.cka {
+        merged.evidence.clone_from(&first.evidence);
+    }
+    if !rest.is_empty() && parts.iter().any(|part| part.evidence.is_some()) {
+        merged.notes.push(
+            "what speaks for redundancy beside chance does not add over parts; analyze the whole corpus to get it"
+                .to_owned(),
+        );
+    }
+    if !rest.is_empty() && first.settings.cka {
         merged.notes.push("linear CKA does not add over parts; analyze the whole corpus to get it".to_owned());
     }
     Ok(merged)

@@ -9,7 +9,7 @@ use super::rank::{at_least_one, best, best_of_groups};
 use super::votes::{Ballot, add, vote};
 use super::{
     Analysis, AnalysisSettings, Baseline, BatchGrams, CurvePoint, FeatureAnalysis, Gram, Grouping, ModelInfo, Points,
-    SiteAnalysis,
+    SiteAnalysis, adjusted_rand,
 };
 use crate::error::{Error, Result};
 use crate::network::{FeatureMap, NetworkSpec, Site};
@@ -25,12 +25,17 @@ struct FeatureTally {
     ballot: Ballot,
     /// Votes for every number of groups from 1 on; empty where a part has none.
     by_groups: Vec<Ballot>,
+    /// Groups of the last batch.
+    latest: Vec<usize>,
+    /// Groups of the batches at checkpoints; fewer than these where a part has none.
+    partitions: Vec<Vec<usize>>,
 }
 
 impl FeatureTally {
     fn new(heads: usize) -> Self {
         let none = Ballot::zeros(heads);
-        Self { gram: Gram::zeros(heads), by_groups: vec![none.clone(); heads], ballot: none }
+        let by_groups = vec![none.clone(); heads];
+        Self { gram: Gram::zeros(heads), by_groups, ballot: none, latest: Vec::new(), partitions: Vec::new() }
     }
 
     fn add(&mut self, other: &Self) -> Result<()> {
@@ -42,6 +47,8 @@ impl FeatureTally {
             // Votes of some of the batches are no votes of all.
             self.by_groups.clear();
         }
+        self.latest.clone_from(&other.latest);
+        self.partitions.extend(other.partitions.iter().cloned());
         Ok(())
     }
 }
@@ -101,6 +108,7 @@ impl Tally {
                 history: Vec::new(),
                 cka: None,
                 baselines: BTreeMap::new(),
+                evidence: None,
             };
             Ok(SiteTally {
                 groups: settings.groups.at(site, attention.heads)?,
@@ -135,8 +143,8 @@ impl Tally {
                 let gram = grams
                     .get(feature)
                     .ok_or_else(|| Error::new(format!("the {feature} map of {} was not formed", site.shape.site)))?;
-                let (ballot, by_groups) = ballots(gram, site.groups, &settings)?;
-                tally.add(&FeatureTally { gram: gram.clone(), ballot, by_groups })?;
+                let (ballot, by_groups, latest) = ballots(gram, site.groups, &settings)?;
+                tally.add(&FeatureTally { gram: gram.clone(), ballot, by_groups, latest, partitions: Vec::new() })?;
             }
             Ok(())
         };
@@ -156,6 +164,7 @@ impl Tally {
         self.checkpoints.push(self.batches);
         for site in &mut self.sites {
             site.history.push(site.votes());
+            site.features.values_mut().for_each(|f| f.partitions.push(f.latest.clone()));
         }
     }
 
@@ -165,6 +174,13 @@ impl Tally {
         let keep = |index: usize| stays(index, self.checkpoints.len());
         for site in &mut self.sites {
             site.history = retain(&site.history, keep);
+            for feature in site.features.values_mut() {
+                // Those of a part that has none do not match the checkpoints.
+                match feature.partitions.len() == self.checkpoints.len() {
+                    true => feature.partitions = retain(&feature.partitions, keep),
+                    false => feature.partitions.clear(),
+                }
+            }
         }
         self.checkpoints = retain(&self.checkpoints, keep);
         self.stride *= 2;
@@ -206,7 +222,9 @@ impl Tally {
                     cosines: padded(&f.scores),
                     tied: f.tied_votes,
                 };
-                FeatureTally { gram: f.gram.clone(), ballot, by_groups: f.by_groups.clone() }
+                let by_groups = f.by_groups.clone();
+                let latest = f.partitions.last().cloned().unwrap_or_default();
+                FeatureTally { gram: f.gram.clone(), ballot, by_groups, latest, partitions: f.partitions.clone() }
             };
             Ok(SiteTally {
                 groups: settings.groups.at(site.site, site.heads)?,
@@ -220,6 +238,7 @@ impl Tally {
                     history: Vec::new(),
                     cka: None,
                     baselines: BTreeMap::new(),
+                    evidence: None,
                     ..site.clone()
                 },
             })
@@ -258,6 +277,7 @@ impl Tally {
             batches: self.batches,
             sites,
             checkpoints: self.checkpoints,
+            evidence: None,
             notes: Vec::new(),
         })
     }
@@ -268,8 +288,12 @@ fn retain<T: Clone>(values: &[T], keep: impl Fn(usize) -> bool) -> Vec<T> {
 }
 
 /// Groups the heads on one batch and lets the groups vote: as many groups as are asked for (or found, without a number),
-/// and every number of them.
-fn ballots(gram: &Gram, groups: Option<usize>, settings: &AnalysisSettings) -> Result<(Ballot, Vec<Ballot>)> {
+/// and every number of them; with the group of every head.
+fn ballots(
+    gram: &Gram,
+    groups: Option<usize>,
+    settings: &AnalysisSettings,
+) -> Result<(Ballot, Vec<Ballot>, Vec<usize>)> {
     let points = Points::new(gram, settings.metric).by(settings.clustering);
     let seed = settings.seed;
     let mut each = points.group_each(seed)?;
@@ -285,7 +309,7 @@ fn ballots(gram: &Gram, groups: Option<usize>, settings: &AnalysisSettings) -> R
     // More groups than heads with a signal are as many as these.
     let last = by_groups.last().cloned().unwrap_or_else(|| Ballot::zeros(gram.heads()));
     by_groups.resize(gram.heads(), last);
-    Ok((vote(&points, gram, &own), by_groups))
+    Ok((vote(&points, gram, &own), by_groups, own.labels))
 }
 
 fn finish_site(tally: SiteTally, batches: u64, settings: &AnalysisSettings) -> Result<SiteAnalysis> {
@@ -335,6 +359,15 @@ fn finish_feature(
         };
         curve.push(point);
     }
+    let agreements: Vec<f64> = tally
+        .partitions
+        .iter()
+        .filter(|labels| labels.len() == heads)
+        .map(|labels| adjusted_rand(labels, &grouping.labels))
+        .collect();
+    // One batch is the whole.
+    let several = agreements.len() > 1 && agreements.len() == tally.partitions.len();
+    let stability = several.then(|| agreements.iter().sum::<f64>() / agreements.len() as f64);
     let Ballot { votes, tied, margins, cosines } = tally.ballot;
     let mut found = FeatureAnalysis {
         groups: grouping.labels.clone(),
@@ -351,6 +384,9 @@ fn finish_feature(
         tied_votes: tied,
         scores: cosines,
         by_groups: tally.by_groups,
+        partitions: tally.partitions,
+        stability,
+        evidence: None,
         kv_shared: false,
         gram: tally.gram.clone(),
     };

@@ -117,6 +117,11 @@ impl<'a> Lens<'a> {
                 groups: self.groups(site),
                 values: measure.map_or_else(Vec::new, |m| m.values(site, self.feature, analysis.batches)),
                 kept: Some(self.kept(site)),
+                kinds: match site.has_kinds() {
+                    true => (0..site.heads).map(|head| site.kind(head).map(|(kind, _)| kind.name())).collect(),
+                    false => Vec::new(),
+                },
+                redundant: site.evidence.as_ref().map(|evidence| evidence.found),
                 order: (0..site.heads).collect(),
             })
             .collect();
@@ -224,6 +229,8 @@ impl<'a> Lens<'a> {
         parts.push(counted(count, "groups"));
         let caption = Caption::new(format!("Groups of the heads of {}", site.site), self.subtitle(&parts))
             .note("The map is a projection to two dimensions (classical scaling): heads are at least as far apart as they look.");
+        let evidence = site.evidence.as_ref().filter(|_| others.is_none());
+        let caption = evidence.iter().fold(caption, |caption, e| caption.note(format!("Redundancy: {}.", e.sentence)));
         Ok(GroupMap {
             caption: self.likeness_notes(caption.note(self.kept_note())),
             site: site.site.to_string(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::number::Unit;
 use super::palette::ColorMap;
 use super::raster::Scale;
-use crate::analysis::{Analysis, Gram, SiteAnalysis, baseline};
+use crate::analysis::{Analysis, Gram, HeadKind, SiteAnalysis, baseline};
 use crate::network::{FeatureMap, Site};
 
 /// A number per head.
@@ -55,6 +55,7 @@ impl Measure {
             Self::Silhouette => "Silhouette".to_owned(),
             Self::Energy => "Share of norm".to_owned(),
             Self::Baseline(name) if name == baseline::ENTROPY => "Attention entropy".to_owned(),
+            Self::Baseline(name) if let Some(kind) = HeadKind::named(name) => kind.label().to_owned(),
             Self::Baseline(name) => {
                 let mut chars = name.chars();
                 chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
@@ -86,6 +87,7 @@ impl Measure {
                 baseline::ENTROPY => {
                     "Mean entropy of the attention in nats: 0 looks at one token, the logarithm of the length at all alike"
                 }
+                name if let Some(kind) = HeadKind::named(name) => kind.meaning(),
                 _ => "A score that does not come from votes; more means more important",
             },
         }
@@ -96,8 +98,14 @@ impl Measure {
         match self {
             Self::VoteShare | Self::Energy => Unit::Share,
             Self::Baseline(name) if name == baseline::REPLACEABILITY => Unit::Share,
+            _ if self.is_kind() => Unit::Share,
             _ => Unit::Plain,
         }
+    }
+
+    /// True where it is how much of a kind a head is.
+    pub fn is_kind(&self) -> bool {
+        matches!(self, Self::Baseline(name) if HeadKind::named(name).is_some())
     }
 
     /// True where the number depends on the feature map that is looked at.
@@ -109,6 +117,7 @@ impl Measure {
     pub fn scale(&self, values: impl IntoIterator<Item = f64>) -> Scale {
         let (low, high) = super::axis::extent(values).unwrap_or((0.0, 1.0));
         match self {
+            _ if self.is_kind() => Scale::new(ColorMap::Viridis, 0.0, 1.0),
             Self::Margin | Self::Redundancy => Scale::new(ColorMap::Viridis, 0.0, 1.0),
             Self::Baseline(name) if name == baseline::REPLACEABILITY => Scale::new(ColorMap::Viridis, 0.0, 1.0),
             // A silhouette of 0 lies between two groups: the middle means something even where none is negative.

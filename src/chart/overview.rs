@@ -18,6 +18,10 @@ pub struct OverviewRow {
     pub values: Vec<f64>,
     /// Heads that stay; `None` before anything is decided.
     pub kept: Option<Vec<usize>>,
+    /// What each head does, as a word, where it was measured and has a name.
+    pub kinds: Vec<Option<&'static str>>,
+    /// Whether anything speaks for redundant heads here, where that was weighed.
+    pub redundant: Option<bool>,
     /// Heads from left to right.
     pub order: Vec<usize>,
 }
@@ -87,7 +91,10 @@ impl Overview {
             Paint::Groups | Paint::Kept => None,
             Paint::Values { column, .. } => Some(column.as_str()),
         };
-        let mut table = Table::new(["site", "head", "kv_head", "group", "kept"].into_iter().chain(column));
+        let has_kinds = self.rows.iter().any(|row| !row.kinds.is_empty());
+        let is_weighed = self.rows.iter().any(|row| row.redundant.is_some());
+        let more = has_kinds.then_some("kind").into_iter().chain(is_weighed.then_some("redundancy_in_layer"));
+        let mut table = Table::new(["site", "head", "kv_head", "group", "kept"].into_iter().chain(more).chain(column));
         for row in &self.rows {
             for head in 0..row.heads {
                 let share = (row.heads / row.kv_heads.max(1)).max(1);
@@ -98,6 +105,8 @@ impl Overview {
                     row.groups.get(head).copied().into(),
                     row.kept.as_ref().map(|k| k.contains(&head)).into(),
                 ];
+                cells.extend(has_kinds.then(|| row.kinds.get(head).copied().flatten().map(str::to_owned).into()));
+                cells.extend(is_weighed.then(|| row.redundant.into()));
                 cells.extend(column.map(|_| Cell::from(row.value(head))));
                 table.push(cells);
             }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::{AnalyzeArgs, MergeArgs, ScoreArg};
 use super::console::Console;
 use super::open::open;
-use crate::analysis::{self, Analysis, Document, Moments, baseline};
+use crate::analysis::{self, Analysis, Document, Moments, SiteAnalysis, baseline};
 use crate::error::Result;
 use crate::repair::replaceability;
 use crate::run::{Analyzed, Spec};
@@ -42,6 +42,8 @@ fn spec(args: &AnalyzeArgs) -> Spec {
         clustering: args.clustering,
         cka: args.cka,
         moments: args.moments,
+        kinds: !args.no_kinds,
+        evidence: !args.no_evidence,
         confidence: wants(ScoreArg::Confidence, common.confidence),
         magnitude: wants(ScoreArg::Magnitude, common.magnitude),
         importance: wants(ScoreArg::Importance, common.importance),
@@ -100,6 +102,8 @@ fn summary(analysis: &Analysis) -> String {
             list(&site.kept),
         ));
     }
+    lines.extend(kinds(analysis));
+    lines.extend(evidence(analysis));
     if let Some(size) = analysis.settings.batch_size {
         lines.push(format!(
             "Votes are cast by batches of {size} sequences and depend on how the input is cut into them; Gram matrices and \
@@ -107,6 +111,28 @@ fn summary(analysis: &Analysis) -> String {
         ));
     }
     lines.join("\n")
+}
+
+/// What heads do, where it was measured: layer by layer those that a kind fits.
+fn kinds(analysis: &Analysis) -> Vec<String> {
+    let told = |site: &SiteAnalysis| {
+        let heads: Vec<String> = (0..site.heads)
+            .filter_map(|head| site.kind(head).map(|(kind, score)| format!("{head} {kind} {score:.2}")))
+            .collect();
+        (!heads.is_empty()).then(|| format!("{:<12} {}", site.site.to_string(), heads.join(", ")))
+    };
+    let lines: Vec<String> = analysis.sites.iter().filter_map(told).collect();
+    let title = (!lines.is_empty()).then(|| "What heads do, by number:".to_owned());
+    title.into_iter().chain(lines).collect()
+}
+
+/// What speaks for redundancy, where it was weighed.
+fn evidence(analysis: &Analysis) -> Vec<String> {
+    let told =
+        |site: &SiteAnalysis| site.evidence.as_ref().map(|e| format!("{:<12} {}", site.site.to_string(), e.sentence));
+    let lines: Vec<String> = analysis.sites.iter().filter_map(told).collect();
+    let title = (!lines.is_empty()).then(|| "Is it redundancy?".to_owned());
+    title.into_iter().chain(lines).chain(analysis.evidence.iter().map(|e| e.sentence.clone())).collect()
 }
 
 /// Numbers with spaces between them.

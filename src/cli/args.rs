@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
-use crate::analysis::{Clustering, Groups, Metric};
+use super::budget_args::{BudgetArgs, Methods};
+use crate::analysis::{Clustering, Groups, HeadKind, Metric};
 use crate::corpus::BatchOrder;
 use crate::evaluation::generation::Translation;
 use crate::model::MemoryLimit;
 use crate::network::FeatureMap;
-use crate::plan::Ranking;
 use crate::pruning::ExportFormat;
 use crate::repair::RepairSource;
 use crate::run::Spec;
@@ -91,6 +91,12 @@ pub(super) struct AnalyzeArgs {
     /// Leave out every N-th batch: curve and evaluate read those alone under the same option and batch size
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
     pub held_out_every: Option<u64>,
+    /// Do not measure what heads do (previous token, induction, ...) from the attention weights of the first batches
+    #[arg(long)]
+    pub no_kinds: bool,
+    /// Do not compare groups with those of heads that read different sequences
+    #[arg(long)]
+    pub no_evidence: bool,
 }
 
 /// Scores of heads that do not come from votes.
@@ -125,20 +131,36 @@ pub(super) struct PlanArgs {
     /// Analysis to plan from
     #[arg(value_name = "A.json")]
     pub analysis: PathBuf,
+    /// Model that is measured or analyzed anew, for --max-loss-increase and --rounds; without it the folder that was analyzed
+    #[arg(value_name = "MODEL", conflicts_with = "model")]
+    pub folder: Option<PathBuf>,
     /// What heads are ranked by: votes, per-group, score, importance, importance-normalized, magnitude, confidence,
-    /// reconstruction (needs analyze --moments), random, random-in-group. votes:value (and so on) lets one feature map count alone
+    /// reconstruction (needs analyze --moments), random, random-in-group. votes:value (and so on) lets one feature map count
+    /// alone. Within a budget of quality several with commas between them, or all
     #[arg(long, default_value = "votes", value_name = "METHOD[:MAP]")]
-    pub method: Ranking,
+    pub method: Methods,
     #[command(flatten)]
     pub amount: AmountArgs,
+    #[command(flatten)]
+    pub budget: BudgetArgs,
     /// Let a layer lose every head
     #[arg(long)]
     pub allow_empty: bool,
+    /// Where no amount is named, prune layers too in which nothing speaks for redundant heads
+    #[arg(long)]
+    pub without_evidence: bool,
+    /// Heads of these kinds stay: induction, duplicate-token, previous-token, next-token, same-token, first-token, separator,
+    /// class-token, neighborhood, diagonal, local-window, broad
+    #[arg(long, value_delimiter = ',', value_name = "KIND,..")]
+    pub pin_kind: Vec<HeadKind>,
+    /// Say for every head why it stays or goes
+    #[arg(long)]
+    pub why: bool,
     /// Choose in so many rounds: after each, the model that is left is analyzed anew on the input that is named, under the
     /// settings of A.json
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: u32,
-    /// Model for the rounds, where it is no longer in the folder that was analyzed
+    /// The same as MODEL
     #[arg(long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
     #[command(flatten)]

@@ -4,6 +4,8 @@
 mod analyze;
 mod args;
 mod arguments;
+mod budget;
+mod budget_args;
 mod compare;
 mod console;
 mod convert;

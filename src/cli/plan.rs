@@ -1,60 +1,93 @@
 //! `pillars plan`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
 
 use super::analyze::list;
 use super::args::{AmountArgs, PlanArgs};
+use super::budget::{claim_repair, within};
 use super::console::Console;
 use super::open::{open, warn_of_fallback};
 use crate::analysis::{Analysis, Document, Moments};
 use crate::error::{Error, Result};
-use crate::plan::{Amount, Explained, Plan, PlanRequest, snap};
-use crate::repair::{explained, propose, shares};
+use crate::plan::{Amount, Explained, Plan, PlanRequest, heads_of_kinds, pin, snap, why};
+use crate::repair::{RepairMode, explained, propose, shares};
 
 pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
-    let model = args.model.as_deref();
-    let inputs: Vec<&Path> = args.input.path().into_iter().chain(model).chain([args.analysis.as_path()]).collect();
+    let folder = args.folder();
+    let inputs: Vec<&Path> =
+        args.input.path().into_iter().chain(folder.as_deref()).chain([args.analysis.as_path()]).collect();
     let out = Plan::claim(&args.out, &inputs)?;
+    let beside = claim_repair(args, &inputs)?;
     let analysis = Analysis::read(&args.analysis)?;
-    let request = PlanRequest {
-        ranking: args.method,
-        amount: args.amount.amount(),
-        seed: args.common.seed,
-        allow_empty: args.allow_empty,
-    };
     let moments = moments_for(args, &analysis)?;
-    let mut plan = match args.rounds {
-        1 if args.input.is_given() || args.model.is_some() => {
-            return Err(
-                Error::usage("a plan in one round reads no input").hint("give --rounds, or leave the input out")
-            );
+    let known = (&analysis, moments.as_ref());
+    let (mut plan, repair) = match args.budget.chosen() {
+        Some(budget) => within(args, budget, known, console)?,
+        None => {
+            let pinned = heads_of_kinds(&analysis, &args.pin_kind)?;
+            let plan = sized(args, known, console)?;
+            (if pinned.is_empty() { plan } else { pin(&analysis, &plan, &pinned)? }, None)
         }
-        // Its notes are in the plan already.
-        1 => snap(&analysis, &propose(&analysis, moments.as_ref(), &request)?)?.0,
-        _ => in_rounds(args, &analysis, request, console)?,
     };
     if let Some(moments) = &moments {
         plan.explained = shares(&console.watch(|ticket| explained(moments, &plan, ticket))?);
     }
-    plan.write(out.path())?;
-    for note in &plan.notes {
-        console.warn(note);
+    let reasons = why(&analysis, &plan)?;
+    if let Some((repair, beside)) = repair.zip(beside) {
+        repair.write(beside.path())?;
     }
-    if args.common.json { console.print(&plan.to_json()?) } else { console.print(&summary(&plan)) }
+    plan.write(out.path())?;
+    console.warn_all(&plan.notes);
+    if args.common.json {
+        // What the file holds, and why.
+        let mut fields: Map<String, Value> = serde_json::from_str(&plan.to_json()?)?;
+        fields.insert("why".to_owned(), serde_json::to_value(&reasons)?);
+        return console.print(&Value::Object(fields).to_string());
+    }
+    let mut lines = vec![summary(&plan)];
+    if args.why {
+        for (site, reasons) in &reasons {
+            lines.extend(reasons.iter().enumerate().map(|(head, reason)| format!("{site} head {head:<3} {reason}")));
+        }
+    }
+    console.print(&lines.join("\n"))
+}
+
+/// A plan of a given size.
+fn sized(args: &PlanArgs, known: (&Analysis, Option<&Moments>), console: &Console) -> Result<Plan> {
+    let (analysis, moments) = known;
+    let request = PlanRequest {
+        ranking: args.method.single()?,
+        amount: args.amount.amount(),
+        seed: args.common.seed,
+        allow_empty: args.allow_empty,
+        without_evidence: args.without_evidence,
+    };
+    match args.rounds {
+        1 if args.input.is_given() || args.folder().is_some() => {
+            Err(Error::usage("a plan in one round reads no input")
+                .hint("give --rounds or --max-loss-increase, or leave the input out"))
+        }
+        // Its notes are in the plan already.
+        1 => Ok(snap(analysis, &propose(analysis, moments, &request)?)?.0),
+        _ => in_rounds(args, analysis, request, console),
+    }
 }
 
 /// The second moments of the analysis: those that the method needs, or that are there to say more of a plan.
 fn moments_for(args: &PlanArgs, analysis: &Analysis) -> Result<Option<Moments>> {
     let are_there = analysis.settings.moments && Moments::path_beside(&args.analysis).is_file();
     let is_one_round = args.rounds == 1;
-    match is_one_round && (args.method.method.needs_moments() || are_there) {
+    match is_one_round && (args.method.needs_moments() || args.budget.repair != RepairMode::None || are_there) {
         true => Moments::read_beside(&args.analysis, analysis).map(Some),
         false => Ok(None),
     }
 }
 
 fn in_rounds(args: &PlanArgs, analysis: &Analysis, request: PlanRequest, console: &Console) -> Result<Plan> {
-    let folder = args.model.clone().unwrap_or_else(|| analysis.model.path.clone().into());
+    let folder = args.folder().unwrap_or_else(|| analysis.model.path.clone().into());
     let mut spec = args.common.spec(&args.input, None);
     // Batches vote, so they are those of the first analysis where nothing else is asked for.
     spec.batch_size = spec.batch_size.or(analysis.settings.batch_size);
@@ -63,6 +96,13 @@ fn in_rounds(args: &PlanArgs, analysis: &Analysis, request: PlanRequest, console
     let plan = console.watch(|ticket| checked.plan_in_rounds(analysis, request, args.rounds as usize, ticket))?;
     warn_of_fallback(&checked, console);
     Ok(plan)
+}
+
+impl PlanArgs {
+    /// The model that was named, behind the analysis or by `--model`.
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        self.folder.clone().or_else(|| self.model.clone())
+    }
 }
 
 impl AmountArgs {
@@ -80,6 +120,10 @@ fn summary(plan: &Plan) -> String {
     let heads: usize = plan.heads.values().sum();
     let rounds = plan.rounds.map(|n| format!(" in {n} rounds")).unwrap_or_default();
     let mut lines = vec![format!("{kept} of {heads} heads stay, by {}{rounds}", plan.method)];
+    if let Some(found) = &plan.budget {
+        lines.push(found.sentence());
+        lines.extend(found.path_lines().into_iter().map(|line| format!("  tried {line}")));
+    }
     for (site, kept) in plan.kept.iter() {
         let heads = plan.heads.get(&site).copied().unwrap_or(0);
         let told = plan.explained.get(&site).map(explained_words).unwrap_or_default();

@@ -16,6 +16,8 @@ mod metrics;
 mod quality;
 mod similarity;
 mod speed;
+mod verdict;
+mod within;
 
 pub use answers::Answer;
 pub use compare::{COMPARED_COPIES, Comparison, compare};
@@ -26,3 +28,5 @@ pub use metrics::{TaskMetric, task_metrics};
 pub use quality::{Candidate, Quality, SCORED_COPIES, evaluate, is_finite};
 pub use similarity::{HiddenSimilarity, pooled};
 pub use speed::{Speed, Speeds, Timing, speed, speeds};
+pub use verdict::{BudgetGrade, Verdict};
+pub use within::{BudgetRequest, plan_within};

@@ -51,6 +51,9 @@ fn feature(gram: Gram, votes: Vec<u64>, groups: usize) -> FeatureAnalysis {
         tied_votes: 3,
         scores: Vec::new(),
         by_groups: Vec::new(),
+        partitions: Vec::new(),
+        stability: None,
+        evidence: None,
         kept: (0..groups).collect(),
         kept_per_group: vec![0],
         kv_shared: false,
@@ -80,6 +83,7 @@ fn site(kind: SiteKind, layer: usize, heads: usize, kv_heads: usize) -> SiteAnal
         margin: Some(0),
         history: vec![(0..heads as u64).collect(), doubled.clone()],
         votes: doubled,
+        evidence: None,
         cka: Some((0..heads).map(|i| (0..heads).map(|j| if i == j { 1.0 } else { noise(i + j) }).collect()).collect()),
         baselines: BTreeMap::from([(
             "importance".to_owned(),
@@ -105,6 +109,7 @@ fn analysis() -> Analysis {
         ],
         checkpoints: vec![1, 40],
         settled: vec![0.25, 1.0],
+        evidence: None,
         notes: Vec::new(),
     }
 }

@@ -51,6 +51,10 @@ pub enum Action {
     /// The same as one step of a longer interaction.
     AdjustProposal(Proposal),
     ActivatePlan(usize),
+    /// By what share quality may fall.
+    SetQualityBudget(f64),
+    /// Make this point of the quality curve a plan.
+    TakePoint(usize),
     /// Give a plan another name.
     RenamePlan(usize, String),
     /// How plans are repaired.

@@ -31,6 +31,8 @@ pub enum JobKind {
     Analyze,
     /// Quality of one plan.
     Measure,
+    /// The smallest plan within a budget of quality.
+    FindPlan,
     /// Quality against the share of heads kept.
     Curves,
     /// New output projections for a plan.
@@ -88,6 +90,8 @@ pub enum JobOutcome {
     Proposed(u64, Vec<(Proposal, Result<Plan>)>),
     /// What the plans of this revision would do, in their order.
     Compared(u64, Vec<ComparedPlan>),
+    /// The smallest plan within a budget of quality.
+    FoundPlan(Box<Plan>),
     /// Quality against the share of heads kept, and whether all of it was measured.
     Curves(Box<Curves>, bool),
     /// A pruned checkpoint with its proof, and the repair that is in it.

@@ -201,7 +201,9 @@ impl State {
     pub fn has_chosen(&self) -> bool {
         let draft = self.draft.now();
         let plan = draft.active();
-        let is_first = plan.proposal.as_ref().is_none_or(|p| *p == self.first_proposal());
+        let first = self.first_proposal();
+        let is_usual = |p: &Proposal| Proposal { without_evidence: first.without_evidence, ..p.clone() } == first;
+        let is_first = plan.proposal.as_ref().is_none_or(is_usual);
         draft.plans().len() > 1 || plan.pinned() > 0 || !is_first
     }
 

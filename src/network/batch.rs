@@ -191,12 +191,13 @@ impl Batch {
         Ok((0u32..).zip(labels).filter_map(|(row, label)| Some((row, (*label)?))).unzip())
     }
 
-    /// Real tokens (or images, or spectrograms) read, source and target together.
+    /// Real tokens read, source and target together; where the source is images or spectrograms, how many of these.
     pub fn token_count(&self) -> Result<usize> {
-        let source = match &self.source {
-            Source::Tokens(tokens) => tokens.mask.count(),
-            other => other.sequences()?,
-        };
-        Ok(source + self.target.as_ref().map_or(0, |t| t.mask.count()))
+        match &self.source {
+            Source::Tokens(tokens) => {
+                Ok(tokens.mask.count() + self.target.as_ref().map_or(0, |target| target.mask.count()))
+            }
+            whole => whole.sequences(),
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Amount, Shape};
+use super::{Amount, BudgetRecord, Shape};
 use crate::analysis::Document;
 use crate::error::{Error, Result};
 use crate::network::{Kept, Site};
@@ -44,6 +44,9 @@ pub struct Plan {
     /// Rounds in which the heads were chosen, where the model was analyzed anew after each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounds: Option<usize>,
+    /// What a search for the smallest plan within a budget of quality measured, where it comes from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetRecord>,
     /// Fingerprint of the model whose analysis it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,

@@ -201,7 +201,7 @@ impl<'a> PlanLayer<'a> {
     }
 
     /// Groups of the layer over the whole corpus, the feature maps that count (and passes) with equal weight.
-    fn grouping(&self, groups: usize) -> Result<Grouping> {
+    pub(super) fn grouping(&self, groups: usize) -> Result<Grouping> {
         let settings = &self.analysis.settings;
         let grams: Vec<&Gram> = self.maps().map(|f| &f.gram).collect();
         let joint;
@@ -224,7 +224,7 @@ impl<'a> PlanLayer<'a> {
 }
 
 /// Votes of a map for `number` groups; where an older analysis has none, those it has.
-fn ballot(feature: &FeatureAnalysis, number: usize) -> Ballot {
+pub(super) fn ballot(feature: &FeatureAnalysis, number: usize) -> Ballot {
     match number.checked_sub(1).and_then(|place| feature.by_groups.get(place)) {
         Some(ballot) => ballot.clone(),
         None => Ballot {

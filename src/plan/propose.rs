@@ -7,7 +7,7 @@ use rand_xoshiro::Xoshiro256Plus;
 
 use super::budget::{Share, equal_shares, most_valuable, nearest};
 use super::layer::{LayerChoice, PlanLayer};
-use super::request::check_amount;
+use super::request::{check_amount, evidence_note};
 use super::{Amount, Plan, PlanRequest, Shape};
 use crate::analysis::{Analysis, Rank};
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ use crate::words::counted;
 /// heads. A share of the whole model is spent where the highest scores are by methods whose scores compare between
 /// layers; by the others (votes, groups, cosines) as the same share of every layer.
 pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
-    check_amount(request)?;
+    check_amount(analysis, request)?;
     if request.method().needs_moments() {
         return Err(Error::usage(format!("{} needs the second moments beside the analysis", request.ranking)));
     }
@@ -30,7 +30,10 @@ pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
         shape.shared().iter().map(|class| PlanLayer::new(analysis, class, request)).collect::<Result<_>>()?;
     let mut notes = Vec::new();
     let numbers: Option<Vec<usize>> = match request.amount {
-        Amount::Groups => Some(layers.iter().map(|l| nearest(&l.legal, l.groups as f64)).collect()),
+        Amount::Groups => {
+            let groups = |l: &PlanLayer<'_>| if request.spares(&l.passes) { l.heads() } else { l.groups };
+            Some(layers.iter().map(|l| nearest(&l.legal, groups(l) as f64)).collect())
+        }
         Amount::Keep(n) => Some(layers.iter().map(|l| nearest(&l.legal, n as f64)).collect()),
         Amount::LayerRatio(ratio) => Some(layers.iter().map(|l| nearest(&l.legal, ratio * l.heads() as f64)).collect()),
         Amount::Ratio(ratio) if !request.method().compares_layers() => {
@@ -73,6 +76,7 @@ pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
             ));
         }
     }
+    notes.extend(evidence_note(analysis, request));
     notes.extend(ties(&chosen));
     if layers.iter().zip(&chosen).any(|(l, c)| l.lacks_votes(c.kept.len())) {
         notes.push(
@@ -222,6 +226,9 @@ mod tests {
             tied_votes: 0,
             scores: votes.iter().map(|v| *v as f64 / 2.0).collect(),
             by_groups: Vec::new(),
+            partitions: Vec::new(),
+            stability: None,
+            evidence: None,
             kept: kept.clone(),
             kept_per_group: Vec::new(),
             kv_shared: false,
@@ -240,6 +247,7 @@ mod tests {
             history: Vec::new(),
             cka: None,
             baselines: [("importance".to_owned(), Baseline::means(importance, 1))].into(),
+            evidence: None,
         }
     }
 
@@ -253,6 +261,7 @@ mod tests {
             sites,
             checkpoints: Vec::new(),
             settled: Vec::new(),
+            evidence: None,
             notes: Vec::new(),
         }
     }
@@ -282,7 +291,9 @@ mod tests {
         // The winner of each group: {0, 1, 2} and {3, 4}; {0, 1} and {2, 3, 4}.
         assert_eq!(kept(&all, Method::PerGroup, Amount::Groups), map(&[1, 3], &[0, 4]));
         assert_eq!(kept(&all, Method::Votes, Amount::Keep(3)), map(&[1, 2, 3], &[0, 3, 4]));
-        assert_eq!(kept(&all, Method::Votes, Amount::Keep(99)), map(&[0, 1, 2, 3, 4], &[0, 1, 2, 3, 4]));
+        assert_eq!(kept(&all, Method::Votes, Amount::Keep(5)), map(&[0, 1, 2, 3, 4], &[0, 1, 2, 3, 4]));
+        let more = propose(&all, &PlanRequest::new(Method::Votes, Amount::Keep(6))).unwrap_err().to_string();
+        assert!(more.contains("cannot keep 6 heads: no layer has more than 5"), "{more}");
         // Half of ten heads stay, half of each layer: votes do not compare between layers.
         assert_eq!(kept(&all, Method::Votes, Amount::Ratio(0.5)), map(&[1, 2, 3], &[0, 4]));
         assert_eq!(kept(&all, Method::Score, Amount::Ratio(0.5)), map(&[1, 2, 3], &[0, 4]));

@@ -91,7 +91,7 @@ impl Reconstruction {
         if self.fingerprint != analysis.model.fingerprint {
             return Err(Error::new("the second moments are of another model than the analysis"));
         }
-        plan::check_amount(request)?;
+        plan::check_amount(analysis, request)?;
         let Self { unit, layers, allow_empty, .. } = self;
         let chosen = numbers(layers, analysis, request)?;
         let finish = |(layer, index): (&ChoiceLayer, usize)| -> Result<(Stay, Vec<f64>)> {
@@ -109,6 +109,7 @@ impl Reconstruction {
             ..Plan::default()
         };
         let is_global = matches!(request.amount, Amount::Ratio(_));
+        plan.notes.extend(plan::evidence_note(analysis, request));
         if *unit == RiseUnit::Share && is_global {
             plan.notes.push(
                 "how the loss depends on each layer is not known, so that one budget is spent by relative errors"
@@ -128,7 +129,8 @@ impl Reconstruction {
             }
         }
         if *unit == RiseUnit::Loss && lost.is_finite() {
-            plan.notes.push(format!("expected to cost {lost:.4} nats a token after a refit, to second order"));
+            let what = if analysis.model.predicts { "nats a token" } else { "of the cosine of embeddings" };
+            plan.notes.push(format!("expected to cost {lost:.4} {what} after a refit, to second order"));
         }
         Ok(plan)
     }
@@ -147,8 +149,14 @@ fn numbers(layers: &[ChoiceLayer], analysis: &Analysis, request: &PlanRequest) -
         Amount::Keep(number) => layers.iter().map(|l| near(l, number as f64)).collect(),
         Amount::LayerRatio(ratio) => layers.iter().map(|l| near(l, ratio * l.shared.moments.heads as f64)).collect(),
         Amount::Groups => {
-            let groups = |site: &Site| analysis.site(*site).map_or(1, |s| s.kept.len());
-            layers.iter().map(|l| near(l, l.shared.sites.iter().map(groups).max().unwrap_or(1) as f64)).collect()
+            let groups = |l: &ChoiceLayer| {
+                let passes: Vec<_> = l.shared.sites.iter().filter_map(|site| analysis.site(*site)).collect();
+                match request.spares(&passes) {
+                    true => l.shared.moments.heads,
+                    false => passes.iter().map(|s| s.kept.len()).max().unwrap_or(1),
+                }
+            };
+            layers.iter().map(|l| near(l, groups(l) as f64)).collect()
         }
         Amount::Ratio(ratio) => {
             let heads = layers.iter().map(|l| l.shared.moments.heads).sum();

@@ -1,9 +1,13 @@
 //! Features, groups and votes of every layer.
 
 use super::Checked;
-use crate::analysis::{Analysis, Analyzer, ModelInfo, Moments, Timings, analyze_timed, baseline, magnitude};
-use crate::corpus::Purpose;
+use crate::analysis::{
+    Analysis, Analyzer, KindProbe, ModelInfo, Moments, RepeatedTokens, SAMPLE, Timings, TokenMarks, analyze_timed,
+    baseline, is_punctuation, magnitude, measure_repeats, weigh_evidence,
+};
+use crate::corpus::{Purpose, SourceKind, TextTokenizer};
 use crate::error::Result;
+use crate::model::Needs;
 use crate::repair::replaceability;
 use crate::task::Ticket;
 use crate::training::{gate_importance, output_sensitivity};
@@ -23,6 +27,10 @@ pub struct Analyzed {
 const WITHOUT_GRADIENTS: &str = "the moments do not say how the loss depends on each layer, since gradients need the \
     whole model, which a bound on memory does not allow for: a budget over the whole model is spent by relative errors";
 
+/// What a bound on memory leaves out.
+const WITHOUT_ATTENTION: &str = "what heads do and whether groups are more than chance was not measured: attention weights \
+    and samples need memory beyond the bound";
+
 impl Checked {
     /// Runs the model over its input: features, groups and votes of every layer, and the scores beside votes that were
     /// asked for.
@@ -33,13 +41,34 @@ impl Checked {
         let spec = self.spec();
         let corpus = self.corpus(Purpose::Observe, ticket)?;
         let mut settings = spec.analysis();
-        let needs = Analyzer::needs(self.model().spec(), &settings);
+        let mut needs = Analyzer::needs(self.model().spec(), &settings);
         let corpus = self.fit(corpus, needs)?;
+        // Whether there is room to look closer may not change how the input is cut, on which votes depend.
+        let wide = Needs { attention: true, ..needs };
+        let sampled = corpus.with(|s| {
+            (s.batch_size, s.seq_len) = (SAMPLE.0, Some(s.seq_len.map_or(SAMPLE.1, |length| length.min(SAMPLE.1))));
+        });
+        let looks_closer = self.has_room(&corpus, wide)? && self.has_room(&sampled, wide)?;
+        if looks_closer && (spec.kinds || spec.evidence) {
+            needs = wide;
+        }
         let network = self.network(&corpus, needs, ticket)?;
         settings = settings.reading(&corpus);
         let info = ModelInfo::of(self.model(), network.dtype())?;
         let (batches, total) = (corpus.batches(network.device()), corpus.total().map(|t| t.value()));
-        let (mut analysis, mut moments, timings) = analyze_timed(&network, info, batches, total, &settings, ticket)?;
+        let marks = if spec.kinds && looks_closer { Some(self.marks()?) } else { None };
+        let kinds = marks.as_ref().map(|(marks, _)| KindProbe::new(network.spec(), marks.clone()));
+        let (mut analysis, mut moments, timings) =
+            analyze_timed(&network, info, batches, total, &settings, kinds, ticket)?;
+        if let Some((_, Some(repeated))) = &marks {
+            measure_repeats(&network, repeated, &mut analysis, ticket)?;
+        }
+        if spec.evidence && looks_closer {
+            weigh_evidence(&network, corpus.batches(network.device()), &mut analysis, ticket)?;
+        }
+        if !looks_closer && (spec.kinds || spec.evidence) {
+            analysis.notes.push(WITHOUT_ATTENTION.to_owned());
+        }
         if spec.magnitude {
             let weights = self.model().reader(network.device(), network.dtype());
             analysis.set_baseline(baseline::MAGNITUDE, magnitude(self.model().spec(), &weights)?)?;
@@ -59,8 +88,39 @@ impl Checked {
                 moments.set_sensitivity(output_sensitivity(&network, batches, total, spec.seed, ticket)?)?;
             }
         }
+        analysis.conclude();
         analysis.reading = Some(corpus.reading(ticket)?);
         analysis.notes.extend(self.notes(&corpus));
         Ok(Analyzed { analysis, moments, timings })
+    }
+
+    /// Which tokens are separators, as far as a tokenizer tells, and which random tokens to read twice.
+    fn marks(&self) -> Result<(TokenMarks, Option<RepeatedTokens>)> {
+        let folder = self.model().checkpoint().folder();
+        let tokenizer = if folder.join("tokenizer.json").is_file() { Some(TextTokenizer::load(folder)?) } else { None };
+        let separators = tokenizer.as_ref().map_or_else(Vec::new, |tokenizer| {
+            let is_separator = |id: u32| {
+                tokenizer.special().binary_search(&id).is_ok()
+                    || tokenizer.token(id).is_some_and(|t| is_punctuation(&t))
+            };
+            (0..u32::try_from(tokenizer.vocabulary()).unwrap_or(u32::MAX)).map(is_separator).collect()
+        });
+        let intake = self.intake();
+        let repeated = match &intake.source {
+            SourceKind::Tokens(limits) => {
+                let target = intake.target.as_ref();
+                let longest = [limits.max_length, target.and_then(|t| t.max_length)].into_iter().flatten().min();
+                Some(RepeatedTokens {
+                    prefix: tokenizer.as_ref().map_or_else(Vec::new, |t| t.prefix().to_vec()),
+                    suffix: tokenizer.as_ref().map_or_else(Vec::new, |t| t.suffix().to_vec()),
+                    special: tokenizer.as_ref().map_or_else(Vec::new, |t| t.special().to_vec()),
+                    vocabulary: target.map_or(limits.vocabulary, |t| t.vocabulary.min(limits.vocabulary)),
+                    longest,
+                    seed: self.spec().seed,
+                })
+            }
+            SourceKind::Pixels { .. } | SourceKind::Frames { .. } => None,
+        };
+        Ok((TokenMarks { separators }, repeated))
     }
 }

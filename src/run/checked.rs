@@ -82,6 +82,12 @@ impl Checked {
         refused
     }
 
+    /// Whether the bound on memory, where there is one, has room for `needs` and batches of `corpus`.
+    pub(super) fn has_room(&self, corpus: &Corpus, needs: Needs) -> Result<bool> {
+        let Some(room) = self.room(corpus, needs) else { return Ok(true) };
+        Ok(self.model().check_room(&self.device()?, self.spec.precision.dtype(), &room).is_ok())
+    }
+
     /// The model's network, whole or left in the checkpoint, as memory allows.
     pub fn network(&self, corpus: &Corpus, needs: Needs, ticket: &Ticket) -> Result<Arc<Network>> {
         let Spec { device, precision, .. } = self.spec;

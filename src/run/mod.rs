@@ -4,7 +4,7 @@
 //! from its widgets, and what neither names stands in [`Spec::default`] alone. [`Spec::check`] holds it against an
 //! [`Opened`] model and names every [`Fault`] at once, or gives a [`Checked`] run, which can [`Checked::analyze`],
 //! [`Checked::evaluate`], [`Checked::compare`], [`Checked::curve`],
-//! [`Checked::repair`] and [`Checked::prune`]. Every result says what it was
+//! [`Checked::repair`], [`Checked::plan_within`] and [`Checked::prune`]. Every result says what it was
 //! made from and carries its notes, so that [`Spec::analysis_differences`] and [`Spec::reading_differences`] can tell
 //! whether it is still what a person would get now.
 //!
@@ -13,7 +13,7 @@
 //! | `spec`, `differences` | settings as chosen; how they differ from those of a result |
 //! | `opened`, `loaded` | a model with what its headers tell; its weights, loaded once |
 //! | `checked` | settings that fit the model; input and network within the bound on memory |
-//! | `analyze`, `evaluate`, `curve`, `repair`, `prune`, `train`, `twins`, `rounds`, `attention` | one kind of work each |
+//! | `analyze`, `evaluate`, `curve`, `repair`, `prune`, `train`, `twins`, `rounds`, `within`, `attention` | one kind of work each |
 
 mod analyze;
 mod attention;
@@ -29,6 +29,7 @@ mod rounds;
 mod spec;
 mod train;
 mod twins;
+mod within;
 
 pub use analyze::Analyzed;
 pub use attention::{AttentionInput, Patterns, attention};
@@ -43,3 +44,4 @@ pub use rounds::Rounds;
 pub use spec::{BATCH_SIZE, Fault, Field, Spec, refusal};
 pub use train::{TrainSpec, TrainingProgress, Watched, train};
 pub use twins::{SiteTwins, Twins};
+pub use within::BudgetSpec;

@@ -94,6 +94,13 @@ impl Rounds<'_> {
         if self.count == 0 {
             return Err(Error::usage("there is nothing to do in 0 rounds"));
         }
+        if self.request.ranking.method.needs_moments() {
+            return Err(Error::usage(
+                "rounds do not choose by reconstruction, which already removes one head after another, \
+                each by what those that are left can say",
+            )
+            .hint("leave out --rounds"));
+        }
         if self.model.checkpoint().fingerprint()? != first.model.fingerprint {
             return Err(Error::new("the analysis is of another model")
                 .hint(format!("it is of {}; name that folder", first.model.path)));

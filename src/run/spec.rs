@@ -54,6 +54,10 @@ pub struct Spec {
     pub magnitude: bool,
     /// Whether the loss's gradient by each head is measured.
     pub importance: bool,
+    /// Whether it is measured, on the first batches, what heads do: from attention weights, so not within a bound on memory.
+    pub kinds: bool,
+    /// Whether groups are compared with those of heads that read different sequences; not within a bound on memory.
+    pub evidence: bool,
     /// Whether and how pairs are translated where quality is measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub translation: Option<Translation>,
@@ -87,6 +91,8 @@ impl Default for Spec {
             confidence: false,
             magnitude: true,
             importance: false,
+            kinds: true,
+            evidence: true,
             translation: None,
             seed: 0,
             device: DeviceChoice::Auto,

@@ -16,18 +16,21 @@ pub struct Proposal {
     /// Seed of the random methods.
     #[serde(default)]
     pub seed: u64,
+    /// Whether layers without evidence of redundancy lose heads too where no amount is named.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_evidence: bool,
 }
 
 impl Proposal {
     /// What fills a plan that nobody has touched: as many of the most voted heads as a layer has groups.
     pub fn first() -> Self {
-        Self { method: Method::Votes, amount: Amount::Groups, seed: 0 }
+        Self { method: Method::Votes, amount: Amount::Groups, seed: 0, without_evidence: false }
     }
 
     /// The same for a model that was not trained for its heads to be alike: one budget over the whole model, for the heads
     /// that the others can least speak for.
     pub fn untrained() -> Self {
-        Self { method: Method::Reconstruction, amount: Amount::Ratio(0.7), seed: 0 }
+        Self { method: Method::Reconstruction, amount: Amount::Ratio(0.7), ..Self::first() }
     }
 }
 
@@ -119,6 +122,8 @@ impl NamedPlan {
             // What a method knew of its own choice is not known of another.
             plan.explained.clear();
             plan.method = "manual".to_owned();
+            // What was measured was another choice of heads.
+            plan.budget = None;
         }
         plan
     }

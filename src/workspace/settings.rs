@@ -36,6 +36,8 @@ pub struct ProgramSettings {
     pub show_tasks: bool,
     /// Whether the first steps are shown.
     pub show_guide: bool,
+    /// By what share the loss may rise, or the cosine fall, for a plan to be worth having.
+    pub quality_budget: f64,
     /// Size of the window in points.
     pub window: [f32; 2],
 }
@@ -50,6 +52,7 @@ impl Default for ProgramSettings {
             show_inspector: true,
             show_tasks: true,
             show_guide: true,
+            quality_budget: 0.01,
             window: [1280.0, 800.0],
         }
     }
@@ -73,7 +76,9 @@ impl ProgramSettings {
         read(&fields, "show_inspector", &mut settings.show_inspector, &mut warn);
         read(&fields, "show_tasks", &mut settings.show_tasks, &mut warn);
         read(&fields, "show_guide", &mut settings.show_guide, &mut warn);
+        read(&fields, "quality_budget", &mut settings.quality_budget, &mut warn);
         read(&fields, "window", &mut settings.window, &mut warn);
+        settings.set_quality_budget(settings.quality_budget);
         settings.set_zoom(settings.zoom);
         settings.recent.truncate(RECENT_LIMIT);
         for side in &mut settings.window {
@@ -84,6 +89,11 @@ impl ProgramSettings {
 
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// Sets the budget of quality within 0 and 1.
+    pub fn set_quality_budget(&mut self, share: f64) {
+        self.quality_budget = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.01 };
     }
 
     /// Sets the zoom within 50 to 300 %.

@@ -219,6 +219,7 @@ mod tests {
             sites: Vec::new(),
             checkpoints: Vec::new(),
             settled: Vec::new(),
+            evidence: None,
             notes: Vec::new(),
         };
         let model = |fingerprint: &str| Some(ModelRef { folder: "/m".into(), fingerprint: fingerprint.to_owned() });

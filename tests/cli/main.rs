@@ -5,6 +5,7 @@
 mod common;
 mod contract;
 mod export_kill;
+mod plan;
 mod readme;
 mod repair;
 mod safety;

@@ -218,6 +218,9 @@ fn analysis(model: &Model) -> Analysis {
             tied_votes: 3,
             scores: vec![0.5; HEADS],
             by_groups: Vec::new(),
+            partitions: Vec::new(),
+            stability: None,
+            evidence: None,
             kept: (0..groups).collect(),
             kept_per_group: (0..groups).collect(),
             kv_shared: false,
@@ -235,6 +238,7 @@ fn analysis(model: &Model) -> Analysis {
             votes,
             cka: None,
             baselines: BTreeMap::new(),
+            evidence: None,
         }
     };
     Analysis {
@@ -246,6 +250,7 @@ fn analysis(model: &Model) -> Analysis {
         sites: (0..LAYERS).map(site).collect(),
         checkpoints: (1..=batches).collect(),
         settled: (1..=batches).map(|b| b as f64 / batches as f64).collect(),
+        evidence: None,
         notes: Vec::new(),
     }
 }

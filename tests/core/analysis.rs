@@ -385,7 +385,7 @@ fn timings_are_those_of_the_run() {
     let began = std::time::Instant::now();
     let settings = AnalysisSettings { groups: Groups::Fixed(2), ..AnalysisSettings::default() };
     let (found, _, timings) =
-        analysis::analyze_timed(&network, info, batches, None, &settings, &Ticket::default()).unwrap();
+        analysis::analyze_timed(&network, info, batches, None, &settings, None, &Ticket::default()).unwrap();
     let passed = began.elapsed();
     assert_eq!(found, run(&model, &network, &singles(&whole), &settings));
     let parts = [timings.forward, timings.gram, timings.grouping];

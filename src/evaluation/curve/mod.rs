@@ -15,5 +15,7 @@ mod summary;
 mod yardstick;
 
 pub use document::{Curves, Effect, MeasuredPoint, Whole};
+pub(super) use run::repaired;
 pub use run::{Subject, Wanted, curves};
 pub use summary::{CurveRow, CurveSeries, DrawSpread, Gauge};
+pub(super) use yardstick::Yardstick;

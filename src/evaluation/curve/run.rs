@@ -167,7 +167,12 @@ pub fn curves(
 }
 
 /// The network whose kept heads speak for the others; `None` where it is the network itself.
-fn repaired(subject: &Subject<'_>, kept: &Kept, mode: RepairMode, ticket: &Ticket) -> Result<Option<Network>> {
+pub(in crate::evaluation) fn repaired(
+    subject: &Subject<'_>,
+    kept: &Kept,
+    mode: RepairMode,
+    ticket: &Ticket,
+) -> Result<Option<Network>> {
     if mode == RepairMode::None {
         return Ok(None);
     }

@@ -12,7 +12,7 @@ use crate::task::Ticket;
 
 /// What the whole model gave on the input: one embedding per sequence and one token per scored position, so that
 /// every mask costs one pass instead of two.
-pub(super) struct Yardstick<'a> {
+pub(in crate::evaluation) struct Yardstick<'a> {
     network: &'a Network,
     corpus: &'a Corpus,
     embeddings: Vec<Vec<f32>>,
@@ -22,7 +22,11 @@ pub(super) struct Yardstick<'a> {
 
 impl<'a> Yardstick<'a> {
     /// Runs the whole model.
-    pub(super) fn new(network: &'a Network, corpus: &'a Corpus, ticket: &Ticket) -> Result<(Self, Effect, Quality)> {
+    pub(in crate::evaluation) fn new(
+        network: &'a Network,
+        corpus: &'a Corpus,
+        ticket: &Ticket,
+    ) -> Result<(Self, Effect, Quality)> {
         let mut own = Self { network, corpus, embeddings: Vec::new(), tops: Vec::new(), scores: Vec::new() };
         let (mut all, mut tops) = (Vec::new(), Vec::new());
         let (quality, scores) = own.pass(network, &Gates::open(), ticket, |embeddings, best| {
@@ -36,7 +40,12 @@ impl<'a> Yardstick<'a> {
     }
 
     /// Runs the model, or another with the same heads, with all of them masked but `kept`.
-    pub(super) fn measure(&self, other: Option<&Network>, kept: &Kept, ticket: &Ticket) -> Result<Effect> {
+    pub(in crate::evaluation) fn measure(
+        &self,
+        other: Option<&Network>,
+        kept: &Kept,
+        ticket: &Ticket,
+    ) -> Result<Effect> {
         let network = other.unwrap_or(self.network);
         let gates = Gates::keep(network.spec(), kept, network.dtype(), network.device())?;
         let (mut alike, mut agreed, mut scored) = (Vec::new(), 0usize, 0usize);

@@ -40,6 +40,8 @@ pub(crate) fn overview(layers: usize, heads: usize, kv_heads: usize, is_decided:
         groups: (0..heads).map(|h| (noise(l * heads + h) * (heads as f64 / 2.5).ceil()) as usize).collect(),
         values: (0..heads).map(|h| if h + l == 9 { f64::NAN } else { noise(7 + l * heads + h) }).collect(),
         kept: is_decided.then(|| (0..heads).filter(|h| noise(3 + l * heads + h) > 0.4).collect()),
+        kinds: Vec::new(),
+        redundant: None,
         order: (0..heads).collect(),
     };
     let caption = Caption::new("Heads by group", "bert, 12 layers of 12 heads · output · euclidean · 65.5 k tokens")

@@ -48,6 +48,8 @@ impl Command {
             Self::Run => ready().and(idle(JobKind::Analyze)),
             Self::Measure => ready().and(legal()).and(idle(JobKind::Measure)),
             Self::MeasureCurves => ready().and(results()).and(idle(JobKind::Curves)),
+            Self::FindPlan => ready().and(results()).and(idle(JobKind::FindPlan)),
+            Self::WithoutEvidence => results(),
             Self::Repair if !state.repairing.is_on() => Err("switch repair on first"),
             Self::Repair => ready().and(legal()).and(idle(JobKind::Repair)),
             Self::Export
@@ -133,6 +135,9 @@ impl Command {
             Self::ToggleInspector => Some(state.settings.show_inspector),
             Self::ToggleTasks => Some(state.settings.show_tasks),
             Self::Guide => Some(state.settings.show_guide),
+            Self::WithoutEvidence => {
+                Some(state.draft.now().active().proposal.as_ref().is_some_and(|p| p.without_evidence))
+            }
             Self::Theme(choice) => Some(state.settings.theme == choice),
             Self::PauseTraining => Some(state.training.watched.as_ref().is_some_and(|(_, w)| w.control.is_paused())),
             _ => None,

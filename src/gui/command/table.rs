@@ -97,6 +97,18 @@ fn spec(command: Command) -> CommandSpec {
             "New output projections, with which the heads that stay say what the others added",
             none(),
         ),
+        Command::FindPlan => (
+            Run,
+            "Find the smallest plan",
+            "By its method, the fewest heads with which quality falls by no more than the budget in Prune",
+            none(),
+        ),
+        Command::WithoutEvidence => (
+            Edit,
+            "Prune layers without evidence",
+            "Let layers lose heads too in which nothing speaks for redundancy, or no longer",
+            none(),
+        ),
         Command::Export => {
             (Run, "Export pruned model…", "Write the smaller checkpoint, reopen it, prove it", vec![ctrl(Key::E)])
         }

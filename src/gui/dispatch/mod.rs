@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `opening` | opening and closing models and workspaces |
 //! | `files` | dialogs, what a path is used for, writing files |
+//! | `budget` | plans that come from what they cost |
 //! | `plans` | proposals, pins, named plans |
 //! | `repair` | repairs, the choice by reconstruction |
 //! | `training` | a training run |
@@ -11,6 +12,7 @@
 //! | `autosave` | settings and workspace, by themselves |
 
 mod autosave;
+mod budget;
 mod files;
 mod opening;
 mod plans;
@@ -73,6 +75,8 @@ impl App {
             Action::SetPinned(heads, false) => self.pin(&heads, |_| None, "unpin"),
             Action::Propose(proposal) => self.propose(proposal, false),
             Action::AdjustProposal(proposal) => self.propose(proposal, true),
+            Action::SetQualityBudget(share) => self.change_settings(|s| s.set_quality_budget(share)),
+            Action::TakePoint(index) => self.take_point(index),
             Action::ActivatePlan(index) => self.edit_plans("change to another plan", |draft| draft.activate(index)),
             Action::RenamePlan(index, name) => self.edit_plans("rename the plan", |draft| draft.rename(index, &name)),
             Action::SetRepair(mode) => self.set_repair(mode),
@@ -186,6 +190,8 @@ impl App {
             Command::Measure => self.measure(self.state.draft.now().active_index()),
             Command::MeasureCurves => self.measure_curves(),
             Command::Repair => self.repair(),
+            Command::FindPlan => self.find_plan(),
+            Command::WithoutEvidence => self.toggle_without_evidence(),
             Command::Export => self.ask_path(PathPurpose::Export),
             Command::Train => self.ask_path(PathPurpose::Train),
             Command::PauseTraining => self.tell_training(|c| c.set_paused(!c.is_paused())),

@@ -17,9 +17,10 @@ use crate::words::counted;
 use crate::workspace::{Draft, History, ModelRef, OpenedPath, Workspace, open_place, open_workspace, sample_at};
 
 /// What is found out about one model and means nothing for another.
-const OF_ONE_MODEL: [JobKind; 8] = [
+const OF_ONE_MODEL: [JobKind; 9] = [
     JobKind::Analyze,
     JobKind::Measure,
+    JobKind::FindPlan,
     JobKind::Curves,
     JobKind::Repair,
     JobKind::Propose,

@@ -95,7 +95,11 @@ impl App {
             return None;
         }
         let analysis = &self.state.results.as_ref()?.analysis;
-        let request = PlanRequest { seed: proposal.seed, ..PlanRequest::new(proposal.method, proposal.amount) };
+        let request = PlanRequest {
+            seed: proposal.seed,
+            without_evidence: proposal.without_evidence,
+            ..PlanRequest::new(proposal.method, proposal.amount)
+        };
         match propose(analysis, &request) {
             Ok(plan) => {
                 self.state.proposal_fault = None;

@@ -211,6 +211,7 @@ impl App {
             JobOutcome::Repaired(made) => self.adopt_repair(*made),
             JobOutcome::Proposed(revision, found) => self.adopt_proposed(revision, found),
             JobOutcome::Compared(revision, compared) => self.adopt_compared(revision, compared),
+            JobOutcome::FoundPlan(plan) => self.adopt_found(*plan),
             JobOutcome::Curves(curves, is_whole) => {
                 self.state.messages.info(match is_whole {
                     true => "Quality curve measured",

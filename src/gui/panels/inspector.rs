@@ -7,6 +7,7 @@ use crate::chart::{Measure, Unit};
 use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
+use crate::gui::panels::told;
 use crate::gui::theme::WindowTheme;
 use crate::gui::widgets::{command_button, fact, facts, heading, note, swatch};
 use crate::network::{FeatureMap, Head};
@@ -52,6 +53,8 @@ fn selection(ui: &mut Ui, cx: Cx<'_>) {
     });
     let (Some(results), Some(map)) = (&state.results, state.feature()) else { return };
     if let Some(site) = results.analysis.site(head.site) {
+        told::kind(ui, cx, head, site);
+        told::reason(ui, cx, head);
         numbers(ui, cx, head, site, map);
         replaceability(ui, cx, head, site);
         neighbors(ui, cx, head, site, map);
@@ -99,7 +102,7 @@ fn numbers(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis, map: Featur
     facts(ui, "head numbers", |ui| {
         let votes = site.votes.get(head.head).copied().unwrap_or(0);
         fact(ui, theme, "Votes", format!("{votes} of {}", results.analysis.batches * site.features.len() as u64));
-        for measure in Measure::available(&results.analysis) {
+        for measure in Measure::available(&results.analysis).into_iter().filter(|m| !m.is_kind()) {
             let value = measure.values(site, map, results.analysis.batches).get(head.head).copied();
             let text = measure.unit().format(value.unwrap_or(f64::NAN));
             fact(ui, theme, &measure.label(), text).on_hover_text(measure.meaning());
@@ -147,6 +150,7 @@ fn layer(ui: &mut Ui, cx: Cx<'_>) {
     let (Some(site), Some(feature)) = (cx.state.site_results(), cx.state.feature_results()) else { return };
     let theme = cx.theme;
     heading(ui, theme, &format!("Layer {}", site.site));
+    told::evidence(ui, cx, site, feature);
     facts(ui, "layer numbers", |ui| {
         let kept = (0..site.heads).filter(|h| cx.state.is_kept(Head::new(site.site, *h))).count();
         fact(ui, theme, "Heads kept", format!("{kept} of {}", site.heads));

@@ -8,6 +8,7 @@ mod model;
 mod overlay;
 mod run;
 mod tasks;
+pub(super) mod told;
 mod welcome;
 
 use eframe::egui::{self, CentralPanel, Frame, Margin, Panel, ScrollArea, Sense, Ui, UiBuilder, Vec2, vec2};

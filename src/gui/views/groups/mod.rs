@@ -11,6 +11,7 @@ use crate::chart::{AnalysisView, Picture, Unit};
 use crate::error::Result;
 use crate::gui::context::Cx;
 use crate::gui::jobs::RegroupKey;
+use crate::gui::panels::told::evidence;
 use crate::gui::state::State;
 use crate::gui::widgets::{Swatch, feature_picker, group_legend, heading, needs_run, note, site_picker, swatch};
 use crate::network::FeatureMap;
@@ -66,6 +67,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         group_legend(ui, cx.theme, map.group_count());
         swatch(ui, cx.theme, Swatch::Hollow(cx.theme.muted), "pruned");
     });
+    evidence(ui, cx, site, feature);
     if cx.state.feature().is_some_and(FeatureMap::is_basis_dependent) {
         note(ui, cx.theme, super::redundancy::basis_note(cx));
     }

@@ -158,9 +158,10 @@ impl OverviewView {
             let combo = ComboBox::from_id_salt("paint").selected_text(text).width(130.0).show_ui(ui, |ui| {
                 ui.selectable_value(&mut self.paint, HeadColor::Group, "Group")
                     .on_hover_text("Heads of a layer that compute alike; colors mean nothing across layers");
-                for measure in Measure::available(&results.analysis) {
-                    let meaning = measure.meaning();
-                    let text = measure.label();
+                let (kinds, others): (Vec<_>, Vec<_>) =
+                    Measure::available(&results.analysis).into_iter().partition(Measure::is_kind);
+                for measure in others {
+                    let (meaning, text) = (measure.meaning(), measure.label());
                     ui.selectable_value(&mut self.paint, HeadColor::Measure(measure), text).on_hover_text(meaning);
                 }
                 let entropy = Measure::Baseline(baseline::ENTROPY.to_owned());
@@ -170,6 +171,11 @@ impl OverviewView {
                     );
                 }
                 ui.selectable_value(&mut self.paint, HeadColor::State, "Kept").on_hover_text("Kept or pruned, no more");
+                // What heads do, kind by kind.
+                for measure in kinds {
+                    let (meaning, text) = (measure.meaning(), measure.label());
+                    ui.selectable_value(&mut self.paint, HeadColor::Measure(measure), text).on_hover_text(meaning);
+                }
             });
             combo.response.labelled_by(label.id);
             feature_picker(ui, cx);

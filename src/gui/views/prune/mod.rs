@@ -1,9 +1,11 @@
 //! Which heads stay, what that saves, how good it is, and the export.
 
+mod budget;
 mod compare;
 mod cost;
 mod export;
 mod plans;
+mod progress;
 mod quality;
 mod repair;
 
@@ -114,6 +116,7 @@ impl Prune {
     fn choice(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         self.plans.ui(ui, cx);
         repair::choice_ui(ui, cx);
+        budget::verdict(ui, cx);
         self.export.ui(ui, cx);
     }
 

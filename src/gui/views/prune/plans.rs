@@ -44,6 +44,7 @@ impl Plans {
         });
         heading(ui, cx.theme, "Which heads stay");
         method_ui(ui, cx);
+        super::budget::search(ui, cx);
         legality(ui, cx);
     }
 
@@ -116,7 +117,7 @@ fn method_ui(ui: &mut Ui, cx: Cx<'_>) {
         note(ui, cx.theme, "Every head stays but those you prune; choose a method to start from");
         return;
     };
-    let proposal = now.unwrap_or(Proposal { method, amount: Amount::Groups, seed: 0 });
+    let proposal = now.unwrap_or(Proposal { method, ..Proposal::first() });
     if proposal.method != method {
         let amount = match proposal.amount {
             Amount::Threshold(_) if !has_threshold(method) => Amount::Groups,
@@ -177,7 +178,7 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
     let adjust = |amount| cx.send(Action::AdjustProposal(Proposal { amount, ..proposal.clone() }));
     ui.spacing_mut().slider_width = (ui.available_width() - 150.0).max(80.0);
     match proposal.amount {
-        Amount::Groups => {}
+        Amount::Groups => super::budget::without_evidence(ui, cx, proposal),
         Amount::Keep(mut n) => {
             if slide(ui, cx.theme, Slider::new(&mut n, 1..=heads).text("heads per layer")).changed() {
                 adjust(Amount::Keep(n));

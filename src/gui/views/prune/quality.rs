@@ -2,10 +2,10 @@
 
 use eframe::egui::{self, Grid, RichText, Ui, vec2};
 
+use super::progress::progress;
 use crate::chart::{Picture, Unit};
 use crate::corpus::Reading;
 use crate::evaluation::{Measured, Quality};
-use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
@@ -64,7 +64,9 @@ pub(super) fn curve_ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         match picture {
             Some(Picture::Quality(drawn)) => {
                 let size = vec2(ui.available_width(), CURVE);
-                PlotView::new(&drawn.plot(), size).show(ui, theme);
+                let painted = PlotView::new(&drawn.plot(), size).show(ui, theme);
+                super::budget::pick(ui, cx, &painted, curves);
+                note(ui, theme, "Click a point of a method to make it a plan");
             }
             _ => note(ui, theme, "No point of the curve was measured yet"),
         }
@@ -76,19 +78,6 @@ fn differences(ui: &mut Ui, cx: Cx<'_>, reading: &Reading, dtype: &str) {
     for text in cx.state.run.reading_differences(reading, dtype) {
         ui.label(RichText::new(text).small().color(cx.theme.warning));
     }
-}
-
-/// How far a measurement is, with a way to stop it.
-fn progress(ui: &mut Ui, cx: Cx<'_>, kind: JobKind) {
-    let Some(job) = cx.state.jobs.get(kind) else { return };
-    ui.horizontal(|ui| {
-        let share = job.progress.fraction().unwrap_or(0.0) as f32;
-        ui.add(egui::ProgressBar::new(share).desired_width(160.0).fill(cx.theme.accent));
-        if ui.button("Cancel").clicked() {
-            cx.send(Action::Cancel(kind));
-        }
-        note(ui, cx.theme, job.words());
-    });
 }
 
 fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {

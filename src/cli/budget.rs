@@ -1,0 +1,65 @@
+//! `pillars plan` within a budget of quality.
+
+use std::path::{Path, PathBuf};
+
+use super::args::PlanArgs;
+use super::budget_args::Methods;
+use super::console::Console;
+use super::open::{open, warn_of_fallback};
+use crate::analysis::{Analysis, Moments};
+use crate::checkpoint::OutFile;
+use crate::error::{Error, Result};
+use crate::plan::{Plan, QualityBudget};
+use crate::repair::{Repair, RepairMode};
+use crate::run::{BudgetSpec, Spec};
+
+/// Where the repair of the plan at `plan` is written: `P.repair.safetensors` beside `P.json`.
+fn repair_beside(plan: &Path) -> PathBuf {
+    plan.with_extension("repair.safetensors")
+}
+
+/// Claims the file of the repair, where one is asked for.
+pub(super) fn claim_repair(args: &PlanArgs, inputs: &[&Path]) -> Result<Option<OutFile>> {
+    match args.budget.repair {
+        RepairMode::None => Ok(None),
+        _ if args.budget.chosen().is_none() => Err(Error::usage("a plan of a given size is repaired afterwards")
+            .hint("run pillars repair with the plan, or give --max-loss-increase")),
+        _ => Repair::claim(&repair_beside(&args.out), inputs).map(Some),
+    }
+}
+
+/// The smallest plan within the budget.
+pub(super) fn within(
+    args: &PlanArgs,
+    budget: QualityBudget,
+    (analysis, moments): (&Analysis, Option<&Moments>),
+    console: &Console,
+) -> Result<(Plan, Option<Repair>)> {
+    if args.rounds > 1 {
+        return Err(Error::usage("a budget is not searched in rounds").hint("leave out --rounds"));
+    }
+    let folder = args.folder().unwrap_or_else(|| analysis.model.path.clone().into());
+    let common = args.common.spec(&args.input, None);
+    // Batches that were held out are those of the same cut of the input.
+    let spec = Spec {
+        held_out_every: args.budget.held_out_every.or(analysis.settings.held_out_every),
+        batch_size: common.batch_size.or(analysis.settings.batch_size),
+        seq_len: common.seq_len.or(analysis.settings.seq_len),
+        ..common
+    };
+    let checked = open(&folder, &spec)?;
+    let rankings = match &args.method {
+        Methods::All => Vec::new(),
+        Methods::Named(rankings) => rankings.clone(),
+    };
+    let wanted = BudgetSpec {
+        rankings,
+        budget,
+        repair: args.budget.repair,
+        allow_empty: args.allow_empty,
+        pinned: args.pin_kind.clone(),
+    };
+    let found = console.watch(|ticket| checked.plan_within((analysis, moments), &wanted, ticket))?;
+    warn_of_fallback(&checked, console);
+    Ok(found)
+}

@@ -1,0 +1,71 @@
+//! How much quality a plan may cost, and by which methods, as typed.
+
+use std::str::FromStr;
+
+use clap::Args;
+
+use crate::error::{Error, Result};
+use crate::plan::{QualityBudget, Ranking};
+use crate::repair::RepairMode;
+
+/// How much quality the plan may cost, instead of how many heads stay.
+#[derive(Clone, Debug, Args)]
+pub(super) struct BudgetArgs {
+    /// Search for the smallest plan whose loss on held-out batches rises by no more than this: 1% of the whole model's, or
+    /// 0.02 nats a token. A model without a loss is bounded by the fall of its cosine. Needs MODEL and its input
+    #[arg(long, value_name = "X%|NATS", value_parser = QualityBudget::loss, conflicts_with_all = ["AmountArgs", "max_metric_drop"])]
+    pub max_loss_increase: Option<QualityBudget>,
+    /// The same by top-1 accuracy, or the mean cosine of embeddings where nothing is predicted: by how much it may fall
+    #[arg(long, visible_alias = "min-metric-drop", value_name = "X%", value_parser = QualityBudget::metric, conflicts_with = "AmountArgs")]
+    pub max_metric_drop: Option<QualityBudget>,
+    /// Measure with the heads that stay repaired, none, refit or scale, from the second moments beside A.json; the repair is
+    /// written beside P.json
+    #[arg(long, default_value = "none", value_name = "MODE")]
+    pub repair: RepairMode,
+    /// Measure on every N-th batch alone; without it those that A.json left out, else the whole input
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    pub held_out_every: Option<u64>,
+}
+
+impl BudgetArgs {
+    /// The budget that was named.
+    pub(super) fn chosen(&self) -> Option<QualityBudget> {
+        self.max_loss_increase.or(self.max_metric_drop)
+    }
+}
+
+/// Methods as typed: `all`, or some with commas between them.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Methods {
+    /// Every one that the analysis can serve.
+    All,
+    /// These, at least one.
+    Named(Vec<Ranking>),
+}
+
+impl FromStr for Methods {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        Ok(Self::Named(text.split(',').map(str::parse).collect::<Result<_>>()?))
+    }
+}
+
+impl Methods {
+    /// Whether one that is named needs second moments.
+    pub(super) fn needs_moments(&self) -> bool {
+        matches!(self, Self::Named(rankings) if rankings.iter().any(|ranking| ranking.method.needs_moments()))
+    }
+
+    /// The one method of a plan of a given size.
+    pub(super) fn single(&self) -> Result<Ranking> {
+        match self {
+            Self::Named(rankings) if rankings.len() == 1 => Ok(rankings[0]),
+            _ => Err(Error::usage("a plan of a given size is made by one method")
+                .hint("name one, or give --max-loss-increase to search among several")),
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! The smallest plan within a budget of quality: bisection along the order of a method, then single swaps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::curve::{Effect, Subject, Yardstick, repaired};
+use crate::error::{Error, Result};
+use crate::network::{Head, Kept};
+use crate::plan::{
+    Amount, BudgetRecord, BudgetStep, Plan, PlanRequest, QualityBudget, Ranking, Shape, SiteShape, pin, snap,
+};
+use crate::repair::{Reconstruction, RepairMode, propose};
+use crate::task::Ticket;
+use crate::words::counted;
+
+/// Passes over the input for one method: the whole model's, and about as many as ten halvings of the number of heads take.
+const EVALUATIONS: usize = 12;
+/// Passes for each further method, which has to do with fewer heads than the best before it.
+const FURTHER: usize = 3;
+
+/// What is searched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BudgetRequest {
+    /// Ways to choose heads; the best of them counts.
+    pub rankings: Vec<Ranking>,
+    /// What a plan may cost.
+    pub budget: QualityBudget,
+    /// How the heads that stay speak for the others before a plan is measured: `none`, `refit` or `scale`.
+    pub repair: RepairMode,
+    /// Seed of the random methods.
+    pub seed: u64,
+    /// Whether a layer may lose every head.
+    pub allow_empty: bool,
+    /// Heads that stay.
+    pub pinned: BTreeSet<Head>,
+}
+
+/// The plan with the fewest heads that was found within the budget, measured on the corpus of `subject`. Each method's
+/// plans are halved by the number of heads that stay, as if quality fell with every head; a further method is first tried
+/// with one head less than the best so far. Then heads of the best plan go one by one, those that rank lowest first, other
+/// ones than the method itself would take: a swap.
+///
+/// # Errors
+/// Where the analysis lacks what a method needs, the input is empty or the model cannot be bounded by the budget.
+pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticket) -> Result<Plan> {
+    if wanted.rankings.is_empty() {
+        return Err(Error::usage("no method is given").hint("name at least one"));
+    }
+    if !matches!(wanted.repair, RepairMode::None | RepairMode::Refit | RepairMode::Scale) {
+        return Err(Error::usage(format!("plans are not searched with repair by {}", wanted.repair))
+            .hint("choose none, refit or scale"));
+    }
+    let (budget, said) = wanted.budget.for_model(subject.network.spec().output.is_some())?;
+    let most = EVALUATIONS + FURTHER * (wanted.rankings.len() - 1);
+    let batches = subject.corpus.total().map(|t| t.value() * most as u64);
+    ticket.stage(format!("search for {budget}"), batches, "batches");
+    let (yardstick, whole, quality) = Yardstick::new(subject.network, subject.corpus, ticket)?;
+    let shape = Shape::from(subject.analysis);
+    let classes = shape.shared();
+    let heads = classes.iter().filter_map(|class| class.first()).map(|s| s.heads).sum();
+    let least = if wanted.allow_empty { 0 } else { classes.len() };
+    // The orders of reconstruction are made once.
+    let orders = match subject.moments.filter(|_| wanted.rankings.iter().any(|r| r.method.needs_moments())) {
+        Some(moments) => Some(Reconstruction::new(moments, wanted.allow_empty)?),
+        None => None,
+    };
+    let ask = |ranking: Ranking, number: usize| -> Result<Plan> {
+        let request = PlanRequest {
+            seed: wanted.seed,
+            allow_empty: wanted.allow_empty,
+            ..PlanRequest::new(ranking, Amount::Ratio(number as f64 / heads as f64))
+        };
+        let plan = match orders.as_ref().filter(|_| ranking.method.needs_moments()) {
+            Some(orders) => orders.propose(subject.analysis, &request)?,
+            None => propose(subject.analysis, subject.moments, &request)?,
+        };
+        let plan = snap(subject.analysis, &plan)?.0;
+        if wanted.pinned.is_empty() { Ok(plan) } else { pin(subject.analysis, &plan, &wanted.pinned) }
+    };
+    let mut measure = |kept: &Kept| -> Result<Option<Spent>> {
+        let network = repaired(subject, kept, wanted.repair, ticket)?;
+        let effect = yardstick.measure(network.as_ref(), kept, ticket)?;
+        Ok(Spent::of(budget, &whole, &effect))
+    };
+    let mut search = BudgetSearch {
+        shape: &shape,
+        budget,
+        pinned: &wanted.pinned,
+        ask: &ask,
+        measure: &mut measure,
+        most,
+        evaluations: 1,
+        path: Vec::new(),
+        known: BTreeMap::new(),
+        ticket,
+    };
+    let mut best: Option<Plan> = None;
+    for ranking in &wanted.rankings {
+        let top = best.as_ref().map_or(heads, |plan| stored_heads(&classes, plan));
+        if let Some(found) = search.bisect(*ranking, (top, best.is_some()), least)? {
+            best = Some(found);
+        }
+    }
+    let mut plan = match best {
+        Some(plan) => search.swap(plan)?,
+        None => {
+            let first = wanted.rankings.first().copied().ok_or_else(|| Error::usage("no method is given"))?;
+            let mut plan = ask(first, heads)?;
+            plan.notes.push(format!("no plan with fewer heads stays within the budget ({budget})"));
+            plan
+        }
+    };
+    let spent = match search.known.get(&plan.kept) {
+        Some(Some(spent)) => *spent,
+        _ => Spent::of(budget, &whole, &whole).ok_or_else(|| Error::new("the whole model has no finite quality"))?,
+    };
+    let (path, evaluations) = (std::mem::take(&mut search.path), search.evaluations);
+    plan.amount = None;
+    plan.notes.extend(said);
+    plan.notes.extend(overlap(subject, ticket)?);
+    plan.budget = Some(BudgetRecord {
+        budget,
+        measure: spent.measure.to_owned(),
+        whole: spent.whole,
+        pruned: spent.now,
+        spent: spent.spent,
+        low: spent.interval.map(|(low, _)| low),
+        high: spent.interval.map(|(_, high)| high),
+        tokens: quality.tokens,
+        sequences: quality.sequences,
+        repair: wanted.repair.name().to_owned(),
+        reading: subject.corpus.reading(ticket)?,
+        evaluations,
+        path,
+    });
+    Ok(plan)
+}
+
+/// What to say where the search measured on what the analysis read.
+fn overlap(subject: &Subject<'_>, ticket: &Ticket) -> Result<Option<String>> {
+    let reading = subject.corpus.reading(ticket)?;
+    let same = match &subject.analysis.reading {
+        Some(read) => read.overlaps(&reading),
+        None => reading.input == subject.analysis.settings.input,
+    };
+    Ok(same.then(|| {
+        "the analysis read the same input: search on other text, or hold batches out of the analysis".to_owned()
+    }))
+}
+
+/// Heads that stay, those of layers that share weights counted once.
+fn stored_heads(classes: &[Vec<SiteShape>], plan: &Plan) -> usize {
+    classes.iter().filter_map(|class| class.first()).map(|s| plan.kept_at(s.site, s.heads).len()).sum()
+}
+
+/// What a choice of heads spends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Spent {
+    measure: &'static str,
+    whole: f64,
+    now: f64,
+    spent: f64,
+    interval: Option<(f64, f64)>,
+}
+
+impl Spent {
+    /// `None` where quality is not finite.
+    fn of(budget: QualityBudget, whole: &Effect, effect: &Effect) -> Option<Self> {
+        let ordered = |a: f64, b: f64| (a.min(b), a.max(b));
+        match budget {
+            QualityBudget::LossShare(_) | QualityBudget::LossNats(_) => {
+                let (before, now) = whole.loss_per_token.zip(effect.loss_per_token)?;
+                let unit = if matches!(budget, QualityBudget::LossShare(_)) { before } else { 1.0 };
+                let interval = effect.loss_increase.map(|i| ordered(i.low / unit, i.high / unit));
+                Some(Self { measure: "loss per token", whole: before, now, spent: (now - before) / unit, interval })
+            }
+            QualityBudget::MetricDrop(_) => match whole.accuracy.zip(effect.accuracy) {
+                Some((before, now)) => {
+                    Some(Self { measure: "accuracy", whole: before, now, spent: before - now, interval: None })
+                }
+                None => {
+                    let interval = effect.cosine_interval.map(|i| ordered(1.0 - i.low, 1.0 - i.high));
+                    let now = effect.cosine;
+                    Some(Self { measure: "cosine", whole: 1.0, now, spent: 1.0 - now, interval })
+                }
+            },
+        }
+        .filter(|s| s.spent.is_finite())
+    }
+}
+
+/// A search under way.
+struct BudgetSearch<'a> {
+    shape: &'a Shape,
+    budget: QualityBudget,
+    /// Heads that no swap removes.
+    pinned: &'a BTreeSet<Head>,
+    /// The plan of a method that keeps so many heads, or the next lower number that is legal.
+    ask: &'a dyn Fn(Ranking, usize) -> Result<Plan>,
+    measure: &'a mut dyn FnMut(&Kept) -> Result<Option<Spent>>,
+    most: usize,
+    evaluations: usize,
+    path: Vec<BudgetStep>,
+    known: BTreeMap<Kept, Option<Spent>>,
+    ticket: &'a Ticket,
+}
+
+impl BudgetSearch<'_> {
+    fn heads(&self, plan: &Plan) -> usize {
+        stored_heads(&self.shape.shared(), plan)
+    }
+
+    /// Whether a plan is within the budget; `None` where no pass is left to tell.
+    fn is_within(&mut self, plan: &Plan, swap: bool) -> Result<Option<bool>> {
+        let within = |spent: &Option<Spent>| spent.is_some_and(|s| s.spent <= self.budget.most());
+        if let Some(known) = self.known.get(&plan.kept) {
+            return Ok(Some(within(known)));
+        }
+        if self.evaluations >= self.most {
+            return Ok(None);
+        }
+        self.ticket.check()?;
+        let spent = (self.measure)(&plan.kept)?;
+        self.evaluations += 1;
+        let is_within = spent.is_some_and(|s| s.spent <= self.budget.most());
+        self.path.push(BudgetStep {
+            method: plan.method.clone(),
+            swap,
+            heads: self.heads(plan),
+            spent: spent.map(|s| s.spent),
+            within: is_within,
+        });
+        self.known.insert(plan.kept.clone(), spent);
+        Ok(Some(is_within))
+    }
+
+    /// The smallest plan of a method within the budget that has fewer than `top` heads. Where there `is_rival`, one with a
+    /// head less is asked for first, and the search ends where that is over the budget.
+    fn bisect(&mut self, ranking: Ranking, (top, is_rival): (usize, bool), least: usize) -> Result<Option<Plan>> {
+        // Numbers from `good` on are within the budget, those below `over` are not, or cannot be kept.
+        let (mut good, mut over) = (top, least);
+        let (mut best, mut first) = (None, is_rival);
+        while good > over {
+            let number = if first { good - 1 } else { over + (good - over) / 2 };
+            let plan = (self.ask)(ranking, number)?;
+            let heads = self.heads(&plan);
+            if heads < over || heads >= good {
+                // The next legal number below is known to be too small, or there is none at or below this one.
+                over = number + 1;
+                continue;
+            }
+            match self.is_within(&plan, false)? {
+                Some(true) => (good, best) = (heads, Some(plan)),
+                Some(false) if first => return Ok(None),
+                Some(false) => over = number + 1,
+                None => break,
+            }
+            first = false;
+        }
+        Ok(best)
+    }
+
+    /// A plan with fewer heads than `best`, where one is within the budget.
+    fn swap(&mut self, mut best: Plan) -> Result<Plan> {
+        loop {
+            let mut next = None;
+            for plan in without_one(self.shape, &best) {
+                if self.pinned.iter().any(|head| best.kept.keeps(*head) && !plan.kept.keeps(*head)) {
+                    continue;
+                }
+                match self.is_within(&plan, true)? {
+                    Some(true) => next = Some(plan),
+                    Some(false) => continue,
+                    None => return Ok(best),
+                }
+                break;
+            }
+            match next {
+                Some(plan) => best = plan,
+                None => return Ok(best),
+            }
+        }
+    }
+}
+
+/// Every legal plan with one unit less than `plan`: a head, or where key/value heads serve several query heads a whole
+/// group of them or one query head of each. What ranks lowest goes first.
+fn without_one(shape: &Shape, plan: &Plan) -> Vec<Plan> {
+    let mut all: Vec<(f64, Plan)> = Vec::new();
+    for class in shape.shared() {
+        let Some(site) = class.first() else { continue };
+        let kept = plan.kept_at(site.site, site.heads);
+        let score = |h: &usize| plan.scores.get(&site.site).and_then(|s| s.get(*h)).copied().unwrap_or(0.0);
+        let groups: Vec<&[usize]> =
+            kept.chunk_by(|a, b| a / site.queries_per_kv() == b / site.queries_per_kv()).collect();
+        let mut units: Vec<Vec<usize>> = groups.iter().map(|group| group.to_vec()).collect();
+        if groups.iter().all(|group| group.len() > 1) {
+            let lowest = |group: &&[usize]| group.iter().copied().min_by(|a, b| score(a).total_cmp(&score(b)));
+            units.push(groups.iter().filter_map(lowest).collect());
+        }
+        for unit in units {
+            let left: Vec<usize> = kept.iter().copied().filter(|h| !unit.contains(h)).collect();
+            if left.is_empty() && !plan.allow_empty {
+                continue;
+            }
+            let mut smaller = Plan { budget: None, ..plan.clone() };
+            class.iter().for_each(|pass| smaller.kept.set(pass.site, left.iter().copied()));
+            let lost = unit.iter().map(score).sum::<f64>();
+            all.push((lost, smaller));
+        }
+    }
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    all.into_iter().map(|(_, plan)| plan).collect()
+}
+
+impl BudgetRequest {
+    /// The methods in words, for a title.
+    pub fn methods(&self) -> String {
+        match self.rankings.as_slice() {
+            [only] => only.to_string(),
+            several => counted(several.len(), "methods"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Site;
+
+    fn shape(sites: &[(usize, usize)]) -> Shape {
+        let site = |(layer, (heads, kv_heads)): (usize, &(usize, usize))| SiteShape {
+            site: Site::new(crate::network::SiteKind::Decoder, layer),
+            heads: *heads,
+            kv_heads: *kv_heads,
+            stored: layer,
+        };
+        sites.iter().enumerate().map(site).collect()
+    }
+
+    /// A method that removes the highest indices of the last layers first; every head costs what `price` says.
+    fn search(
+        sites: &[(usize, usize)],
+        price: &dyn Fn(usize, usize) -> f64,
+        most: usize,
+    ) -> (Plan, Vec<BudgetStep>, usize) {
+        let shape = shape(sites);
+        let total: usize = sites.iter().map(|s| s.0).sum();
+        let ask = |ranking: Ranking, number: usize| -> Result<Plan> {
+            let mut plan = Plan { method: ranking.to_string(), ..Plan::default() };
+            let mut left = total - number;
+            for site in shape.sites().iter().rev() {
+                let per = site.queries_per_kv();
+                // Whole key/value groups, one of them at least.
+                let gone = (left.div_ceil(per) * per).min(site.heads - per);
+                left = left.saturating_sub(gone);
+                plan.kept.set(site.site, 0..site.heads - gone);
+                plan.scores.insert(site.site, (0..site.heads).map(|h| (site.heads - h) as f64).collect());
+            }
+            Ok(plan)
+        };
+        let mut measure = |kept: &Kept| -> Result<Option<Spent>> {
+            let cost = |s: &SiteShape| -> f64 {
+                let stay = kept.at(s.site, s.heads);
+                (0..s.heads).filter(|h| !stay.contains(h)).map(|h| price(s.site.layer, h)).sum()
+            };
+            let spent = shape.sites().iter().map(cost).sum();
+            Ok(Some(Spent { measure: "loss per token", whole: 1.0, now: 1.0 + spent, spent, interval: None }))
+        };
+        let ticket = Ticket::default();
+        let mut search = BudgetSearch {
+            shape: &shape,
+            budget: QualityBudget::LossNats(1.0),
+            pinned: &BTreeSet::new(),
+            ask: &ask,
+            measure: &mut measure,
+            most,
+            evaluations: 1,
+            path: Vec::new(),
+            known: BTreeMap::new(),
+            ticket: &ticket,
+        };
+        let ranking = Ranking::from(crate::plan::Method::Votes);
+        let found = search.bisect(ranking, (total, false), sites.len()).unwrap();
+        let best = found.map_or_else(|| ask(ranking, total).unwrap(), |plan| search.swap(plan).unwrap());
+        let heads = search.heads(&best);
+        (best, search.path, heads)
+    }
+
+    #[test]
+    fn bisection_finds_the_smallest_plan_of_the_order() {
+        // Equal prices: as many heads may go as the budget pays for, one at least stays in each of four layers.
+        for (price, heads) in [(0.1, 54), (0.051, 45), (0.9, 63), (2.0, 64), (1e-6, 4)] {
+            let (plan, path, found) = search(&[(16, 16); 4], &|_, _| price, 12);
+            assert_eq!(found, heads, "{price}: {path:?}");
+            assert!(path.len() <= 11, "{}", path.len());
+            assert_eq!(path.iter().filter(|s| s.within).count() > 0, heads < 64);
+            plan.validate(shape(&[(16, 16); 4])).unwrap();
+        }
+    }
+
+    #[test]
+    fn swaps_pass_over_a_head_that_costs_much() {
+        // Head 6 of the last layer is dear: the order stops there, one head of another layer is cheap.
+        let price = |layer: usize, head: usize| if (layer, head) == (1, 6) { 5.0 } else { 0.2 };
+        let (plan, path, heads) = search(&[(8, 8); 2], &price, 40);
+        // Five heads are paid for; the order alone gets one of them.
+        assert_eq!(heads, 11, "{path:?}");
+        assert!(plan.kept.iter().all(|(site, kept)| site.layer == 0 || kept.contains(&6)));
+        assert!(path.iter().any(|s| s.swap && s.within));
+    }
+
+    #[test]
+    fn groups_of_query_heads_go_together_and_every_step_is_legal() {
+        let sites = [(8, 2), (8, 4)];
+        let (plan, _, heads) = search(&sites, &|_, _| 0.1, 30);
+        let (_, changed) = snap(shape(&sites), &plan).unwrap();
+        assert_eq!(changed, Vec::<String>::new());
+        assert_eq!(heads, 6);
+    }
+
+    #[test]
+    fn no_more_passes_are_made_than_allowed() {
+        let (_, path, _) = search(&[(64, 64); 16], &|_, _| 0.001, 6);
+        assert_eq!(path.len(), 5);
+    }
+}

@@ -1,0 +1,77 @@
+//! Plans that come from what they cost: searches within a budget, points of the quality curve.
+
+use std::sync::Arc;
+
+use crate::chart::Unit::Share;
+use crate::gui::app::App;
+use crate::gui::jobs::{JobKind, JobOutcome};
+use crate::gui::messages::sentence;
+use crate::plan::{Plan, QualityBudget};
+use crate::repair::RepairMode;
+use crate::run::BudgetSpec;
+use crate::workspace::{NamedPlan, Proposal};
+
+impl App {
+    /// Searches for the smallest plan within the budget, by the method of the plan being edited; where that was chosen by
+    /// hand, by every method.
+    pub(super) fn find_plan(&mut self) {
+        let (Some(Ok(run)), Some(results)) = (&self.state.checked, &self.state.results) else { return };
+        let (run, analysis) = (run.clone(), Arc::clone(&results.analysis));
+        let budget = QualityBudget::LossShare(self.state.settings.quality_budget);
+        let proposal = self.state.draft.now().active().proposal.as_ref();
+        let rankings = proposal.map(|p| p.method.into());
+        let moments = results.moments.as_ref().map(|found| Arc::clone(&found.moments));
+        let repair = match self.state.repairing.mode {
+            RepairMode::None => RepairMode::None,
+            _ if moments.is_none() => RepairMode::None,
+            RepairMode::Scale => RepairMode::Scale,
+            // What takes a pass over the text is too much for every plan that is tried.
+            RepairMode::Refit | RepairMode::Stream | RepairMode::Auto => RepairMode::Refit,
+        };
+        let wanted = BudgetSpec { rankings: rankings.into_iter().collect(), budget, repair, ..BudgetSpec::default() };
+        self.state.jobs.start(JobKind::FindPlan, format!("Find the smallest plan: {budget}"), move |ticket| {
+            let (plan, _) = run.plan_within((&analysis, moments.as_deref()), &wanted, ticket)?;
+            Ok(JobOutcome::FoundPlan(Box::new(plan)))
+        });
+    }
+
+    /// Adds the plan that a search found, and measures it beside the random control.
+    pub(super) fn adopt_found(&mut self, plan: Plan) {
+        let Some(found) = &plan.budget else { return };
+        self.state.messages.info(format!("Found by {}: {}", plan.method, found.sentence()));
+        for note in &plan.notes {
+            self.state.messages.warn(sentence(note));
+        }
+        let name = format!("Within {}", Share.format(found.budget.most()));
+        let plan = NamedPlan { base: plan, ..NamedPlan::new(name) };
+        self.edit_plans("find a plan within a budget", |draft| draft.add(plan));
+        self.measure(self.state.draft.now().active_index());
+    }
+
+    /// Makes a point of the quality curve a plan.
+    pub(super) fn take_point(&mut self, index: usize) {
+        let (Some(curves), Some(model)) = (&self.state.curves, &self.state.model) else { return };
+        let Some(point) = curves.points.get(index) else { return };
+        let name = format!("{} {}", point.ranking, Share.format(point.kept_share));
+        let plan = Plan {
+            kept: point.kept.clone(),
+            method: point.ranking.to_string(),
+            amount: Some(point.amount),
+            seed: point.seed,
+            fingerprint: Some(curves.model.fingerprint.clone()),
+            ..Plan::default()
+        };
+        if let Err(error) = plan.validate(&model.facts.shape) {
+            self.state.messages.fail(&format!("Plan {name}"), &error);
+            return;
+        }
+        let plan = NamedPlan { base: plan, ..NamedPlan::new(name) };
+        self.edit_plans("take a point of the curve", |draft| draft.add(plan));
+    }
+
+    /// Lets layers without evidence lose heads too, or no longer.
+    pub(super) fn toggle_without_evidence(&mut self) {
+        let now = self.state.draft.now().active().proposal.clone().unwrap_or_else(Proposal::first);
+        self.propose(Proposal { without_evidence: !now.without_evidence, ..now }, false);
+    }
+}

@@ -1,0 +1,97 @@
+//! How much quality a plan may cost: the search for the smallest one, the verdict above the export, and points of the quality
+//! curve as plans.
+
+use eframe::egui::{CollapsingHeader, CursorIcon, DragValue, RichText, Stroke, Ui};
+
+use super::progress::progress;
+use crate::evaluation::curve::Curves;
+use crate::evaluation::{BudgetGrade, Verdict};
+use crate::gui::action::Action;
+use crate::gui::command::Command;
+use crate::gui::context::Cx;
+use crate::gui::jobs::JobKind;
+use crate::gui::messages::sentence;
+use crate::gui::widgets::{Painted, command_button, heading, note};
+use crate::plan::QualityBudget;
+use crate::workspace::Proposal;
+
+/// How near the pointer must be to a point of a curve, in points.
+const REACH: f32 = 10.0;
+
+/// The budget, the button that searches within it, and what came of the search that made the plan.
+pub(super) fn search(ui: &mut Ui, cx: Cx<'_>) {
+    let theme = cx.theme;
+    ui.add_space(4.0);
+    ui.horizontal_wrapped(|ui| {
+        let label = ui.label(RichText::new("Keep until quality falls by").color(theme.muted));
+        let mut percent = cx.state.settings.quality_budget * 100.0;
+        let field = DragValue::new(&mut percent).range(0.0..=100.0).speed(0.1).max_decimals(2).suffix(" %");
+        let hover = "The loss may rise by this share; where there is no loss, the cosine of embeddings may fall by it";
+        if ui.add(field).labelled_by(label.id).on_hover_text(hover).changed() {
+            cx.send(Action::SetQualityBudget(percent / 100.0));
+        }
+        command_button(ui, cx, Command::FindPlan, "Find");
+    });
+    progress(ui, cx, JobKind::FindPlan);
+    let Some(found) = cx.state.plan().and_then(|plan| plan.budget) else { return };
+    note(ui, theme, sentence(&found.sentence()));
+    CollapsingHeader::new("What was tried").show(ui, |ui| {
+        for line in found.path_lines() {
+            note(ui, theme, line);
+        }
+    });
+}
+
+/// Whether layers without evidence lose heads too, where no amount is named.
+pub(super) fn without_evidence(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
+    let Some(results) = &cx.state.results else { return };
+    let lacking = results.analysis.sites.iter().filter(|s| s.evidence.as_ref().is_some_and(|e| !e.found)).count();
+    if lacking == 0 {
+        return;
+    }
+    let mut wanted = proposal.without_evidence;
+    let text = format!("Also the {lacking} layers in which nothing speaks for redundancy");
+    let hover = "Their groups are no clearer than those of heads that read different sequences";
+    if ui.checkbox(&mut wanted, text).on_hover_text(hover).changed() {
+        cx.send(Action::Propose(Proposal { without_evidence: wanted, ..proposal.clone() }));
+    }
+}
+
+/// Whether the plan is worth exporting, in words.
+pub(super) fn verdict(ui: &mut Ui, cx: Cx<'_>) {
+    let theme = cx.theme;
+    if cx.state.legal_plan().is_none() {
+        return;
+    }
+    heading(ui, theme, "Verdict");
+    let budget = QualityBudget::LossShare(cx.state.settings.quality_budget);
+    let verdict = Verdict::of(cx.state.measured_now(), budget);
+    let color = match verdict.grade {
+        BudgetGrade::Unmeasured => theme.warning,
+        BudgetGrade::Within => theme.good,
+        BudgetGrade::Unsure => theme.warning,
+        BudgetGrade::Over => theme.danger,
+    };
+    ui.label(RichText::new(verdict.sentence).color(color));
+    if verdict.grade == BudgetGrade::Unmeasured {
+        command_button(ui, cx, Command::Measure, "Measure this plan");
+    }
+}
+
+/// Makes the point of a curve under the pointer a plan where it is clicked. Random draws are the control, and no plans.
+pub(super) fn pick(ui: &Ui, cx: Cx<'_>, painted: &Painted, curves: &Curves) {
+    let Some(pointer) = painted.response.hover_pos() else { return };
+    let gauge = curves.gauge();
+    let points = curves.points.iter().enumerate().filter(|(_, point)| !point.ranking.method.is_random());
+    let near = points.filter_map(|(index, point)| {
+        let place = painted.at([point.kept_share, gauge.of(&point.effect)?]);
+        let distance = place.distance(pointer);
+        (distance <= REACH).then_some((distance, index, place))
+    });
+    let Some((_, index, place)) = near.min_by(|a, b| a.0.total_cmp(&b.0)) else { return };
+    ui.ctx().set_cursor_icon(CursorIcon::PointingHand);
+    ui.painter().circle_stroke(place, 7.0, Stroke::new(1.5, cx.theme.accent));
+    if painted.response.clicked() {
+        cx.send(Action::TakePoint(index));
+    }
+}

@@ -1,0 +1,257 @@
+//! Why each head stays or goes, one line each.
+
+use std::collections::BTreeMap;
+
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256Plus;
+
+use super::layer::{PlanLayer, ballot};
+use super::{Amount, Method, Plan, PlanRequest, Ranking, Shape, SiteShape};
+use crate::analysis::{Analysis, Ballot, baseline};
+use crate::error::Result;
+use crate::network::Site;
+use crate::words::counted;
+
+/// For every head of every layer that the plan names why it stays or goes: `kept: won 19 of 33 votes in group 0, ahead of head 1
+/// by 5; 4 ties of the layer settled by norm`, `removed: others can say 96 %`. Of heads that a person chose nothing more is known
+/// than that.
+///
+/// # Errors
+/// Where the plan is not for the layers of `analysis`, or comes from a map that it does not hold.
+pub fn why(analysis: &Analysis, plan: &Plan) -> Result<BTreeMap<Site, Vec<String>>> {
+    let shape = Shape::from(analysis);
+    plan.fits(&shape)?;
+    let mut reasons = BTreeMap::new();
+    for class in shape.shared() {
+        let lines = of_class(analysis, plan, &class)?;
+        for pass in &class {
+            reasons.insert(pass.site, lines.clone());
+        }
+    }
+    Ok(reasons)
+}
+
+/// [`why`] for the heads of one layer.
+///
+/// # Errors
+/// As [`why`].
+pub fn why_at(analysis: &Analysis, plan: &Plan, site: Site) -> Result<Vec<String>> {
+    let shape = Shape::from(analysis);
+    plan.fits(&shape)?;
+    let class = shape.shared().into_iter().find(|class| class.iter().any(|pass| pass.site == site));
+    class.map_or_else(|| Ok(Vec::new()), |class| of_class(analysis, plan, &class))
+}
+
+/// The reasons of layers that share weights.
+fn of_class(analysis: &Analysis, plan: &Plan, class: &[SiteShape]) -> Result<Vec<String>> {
+    let Some(site) = class.first() else { return Ok(Vec::new()) };
+    let kept = plan.kept_at(site.site, site.heads);
+    let Ok(ranking) = plan.method.parse::<Ranking>() else {
+        return Ok((0..site.heads).map(|h| format!("{}: {}", verb(&kept, h), by_hand(&plan.method))).collect());
+    };
+    let amount = plan.amount.unwrap_or(Amount::Keep(kept.len()));
+    let request = PlanRequest { seed: plan.seed.unwrap_or(0), ..PlanRequest::new(ranking, amount) };
+    let layer = PlanLayer::new(analysis, class, &request)?;
+    LayerReasons { analysis, plan, layer: &layer, ranking, kept: &kept, site: site.site }.lines()
+}
+
+fn verb(kept: &[usize], head: usize) -> &'static str {
+    if kept.contains(&head) { "kept" } else { "removed" }
+}
+
+fn by_hand(method: &str) -> &'static str {
+    match method {
+        "mask" => "named in a mask",
+        _ => "chosen by hand",
+    }
+}
+
+/// One layer, as far as its heads' reasons need it.
+struct LayerReasons<'a> {
+    analysis: &'a Analysis,
+    plan: &'a Plan,
+    layer: &'a PlanLayer<'a>,
+    ranking: Ranking,
+    kept: &'a [usize],
+    site: Site,
+}
+
+impl LayerReasons<'_> {
+    fn lines(&self) -> Result<Vec<String>> {
+        let heads = self.layer.heads();
+        if self.kept.len() == heads {
+            let spared = self.layer.passes.iter().all(|p| p.evidence.as_ref().is_some_and(|e| !e.found));
+            let because = if spared { ": nothing speaks for redundancy there" } else { "" };
+            return Ok(vec![format!("kept: every head of the layer stays{because}"); heads]);
+        }
+        let reasons = match self.ranking.method {
+            Method::Votes | Method::PerGroup => self.votes()?,
+            Method::Score => self.cosines()?,
+            Method::Random => vec!["drawn by chance".to_owned(); heads],
+            Method::RandomInGroup => vec!["drawn by chance in its group".to_owned(); heads],
+            Method::Reconstruction => self.ranked("missed by the others by", self.plan.scores.get(&self.site)),
+            Method::Importance | Method::ImportanceNormalized | Method::Magnitude | Method::Confidence => {
+                self.ranked(self.ranking.method.name(), self.plan.scores.get(&self.site))
+            }
+        };
+        let line = |(head, reason): (usize, String)| {
+            let is_kept = self.kept.contains(&head);
+            let said = self.sayable(head).filter(|_| !is_kept);
+            let said = said.map(|share| format!("; others can say {:.0} %", 100.0 * share)).unwrap_or_default();
+            format!("{}: {reason}{said}", verb(self.kept, head))
+        };
+        Ok(reasons.into_iter().enumerate().map(line).collect())
+    }
+
+    /// Share of what a head adds that the others can say, the least over the passes, where it is known.
+    fn sayable(&self, head: usize) -> Option<f64> {
+        let of =
+            |p: &&crate::analysis::SiteAnalysis| p.baselines.get(baseline::REPLACEABILITY)?.values.get(head).copied();
+        let all: Option<Vec<f64>> = self.layer.passes.iter().map(of).collect();
+        Some(all?.into_iter().fold(1.0, f64::min))
+    }
+
+    /// Votes for as many groups as heads stay, over the maps that count.
+    fn votes(&self) -> Result<Vec<String>> {
+        let heads = self.layer.heads();
+        let number = self.kept.len().max(1);
+        let mut sum = Ballot::zeros(heads);
+        for map in self.layer.maps() {
+            sum.add(&ballot(map, number));
+        }
+        let cast = self.analysis.batches * self.layer.maps().count() as u64;
+        let grouping = self.layer.grouping(number)?;
+        let mut rng = Xoshiro256Plus::seed_from_u64(0);
+        let ranks = self.layer.ranks(number, &mut rng)?;
+        let votes = |h: usize| sum.votes.get(h).copied().unwrap_or(0);
+        let reason = |head: usize| {
+            let group = grouping.labels.get(head).copied().unwrap_or(0);
+            let rivals = (0..heads).filter(|h| *h != head && grouping.labels.get(*h) == Some(&group));
+            let rival = rivals.max_by(|a, b| ranks[*a].order(&ranks[*b]).then(b.cmp(a)));
+            let beside = match rival {
+                None => ", where it is alone".to_owned(),
+                Some(rival) => match (votes(head), votes(rival)) {
+                    (own, other) if own > other => format!(", ahead of head {rival} by {}", own - other),
+                    (own, other) if own < other => format!(", behind head {rival} by {}", other - own),
+                    _ => format!(", level with head {rival}"),
+                },
+            };
+            let ties = match sum.tied {
+                tied if tied > 0 && votes(head) > 0 => {
+                    format!("; {} of the layer settled by norm", counted(tied, "ties"))
+                }
+                _ => String::new(),
+            };
+            format!("won {} of {} in group {group}{beside}{ties}", votes(head), counted(cast, "votes"))
+        };
+        Ok((0..heads).map(reason).collect())
+    }
+
+    /// Mean cosine to the center of the group.
+    fn cosines(&self) -> Result<Vec<String>> {
+        let mut rng = Xoshiro256Plus::seed_from_u64(0);
+        let ranks = self.layer.ranks(self.kept.len().max(1), &mut rng)?;
+        let scores: Vec<f64> = ranks.iter().map(|r| r.score).collect();
+        Ok(self.ranked("mean cosine to the center of its group", Some(&scores)))
+    }
+
+    /// A score and its place among those of the layer; where one budget was spent over the whole model, among all.
+    fn ranked(&self, what: &str, scores: Option<&Vec<f64>>) -> Vec<String> {
+        let heads = self.layer.heads();
+        let Some(scores) = scores.filter(|s| s.len() == heads) else { return vec![what.to_owned(); heads] };
+        let place = |all: &mut dyn Iterator<Item = f64>, own: f64| 1 + all.filter(|other| *other > own).count();
+        let is_shared = matches!(self.plan.amount, Some(Amount::Ratio(_))) || self.plan.budget.is_some();
+        let reason = |own: &f64| {
+            let here = place(&mut scores.iter().copied(), *own);
+            let everywhere = (is_shared && self.ranking.method.compares_layers()).then(|| {
+                let total = self.plan.scores.values().map(Vec::len).sum::<usize>();
+                let place = place(&mut self.plan.scores.values().flatten().copied(), *own);
+                format!(", {place} of {total} in the model")
+            });
+            format!("{what} {}, rank {here} of {heads} in its layer{}", brief(*own), everywhere.unwrap_or_default())
+        };
+        scores.iter().map(reason).collect()
+    }
+}
+
+/// A score in three digits.
+fn brief(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-3..1e4).contains(&size) { format!("{value:.2e}") } else { format!("{value:.3}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::analysis::Document;
+    use crate::plan::propose;
+
+    /// One layer of five heads at 0, 1, 2 and 100, 104 on a line, with votes for two groups of 33 batches.
+    fn analysis() -> Analysis {
+        let places = [10.0, 11.0, 12.0, 100.0, 104.0];
+        let gram: Vec<Vec<f64>> = places.iter().map(|a| places.iter().map(|b| a * b).collect()).collect();
+        let ballot = |votes: [u64; 5], tied: u64| json!({"votes": votes, "tied_votes": tied, "margins": vec![0.0; 5], "scores": [0.5, 0.9, 0.8, 0.2, 0.3]});
+        let two = ballot([9, 19, 5, 12, 21], 4);
+        let feature = json!({
+            "gram": gram, "groups": [0, 0, 0, 1, 1], "inertia": 10.0, "votes": [9, 19, 5, 12, 21], "kept": [1, 4],
+            "by_groups": [ballot([0, 0, 0, 33, 0], 0), two, ballot([0; 5], 0), ballot([0; 5], 0), ballot([0; 5], 0)],
+        });
+        let site = json!({
+            "site": "decoder.0", "heads": 5, "kv_heads": 5, "features": {"output": feature}, "votes": [9, 19, 5, 12, 21],
+            "kept": [1, 4],
+            "baselines": {
+                "replaceability": {"values": [0.96, 0.5, 0.4, 0.3, 0.2], "samples": 9},
+                "importance": {"values": [0.001, 0.02, 0.5, 0.25, 0.0001], "samples": 33},
+            },
+        });
+        let whole = json!({
+            "format": "pillars-analysis", "version": 1, "model": {"path": "", "family": "", "fingerprint": "", "dtype": "f32"},
+            "settings": {}, "tokens": 100, "batches": 33, "sites": [site],
+        });
+        Analysis::from_json(&whole.to_string()).unwrap()
+    }
+
+    fn reasons(method: Method, amount: Amount) -> Vec<String> {
+        let analysis = analysis();
+        let plan = propose(&analysis, &PlanRequest::new(method, amount)).unwrap();
+        why(&analysis, &plan).unwrap().remove(&"decoder.0".parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn votes_are_told_beside_the_rival_of_the_group() {
+        let found = reasons(Method::Votes, Amount::Keep(2));
+        assert_eq!(
+            found[1],
+            "kept: won 19 of 33 votes in group 0, ahead of head 0 by 10; 4 ties of the layer settled by norm"
+        );
+        assert_eq!(
+            found[0],
+            "removed: won 9 of 33 votes in group 0, behind head 1 by 10; 4 ties of the layer settled by norm; others can say 96 %"
+        );
+        assert!(found[4].starts_with("kept: won 21 of 33 votes in group 1, ahead of head 3 by 9"), "{}", found[4]);
+    }
+
+    #[test]
+    fn scores_are_told_with_their_rank() {
+        let found = reasons(Method::Importance, Amount::Keep(2));
+        assert_eq!(found[2], "kept: importance 0.500, rank 1 of 5 in its layer");
+        assert_eq!(found[4], "removed: importance 1.00e-4, rank 5 of 5 in its layer; others can say 20 %");
+        let found = reasons(Method::Importance, Amount::Ratio(0.4));
+        assert_eq!(found[3], "kept: importance 0.250, rank 2 of 5 in its layer, 2 of 5 in the model");
+        let found = reasons(Method::Score, Amount::Keep(2));
+        assert!(found[1].starts_with("kept: mean cosine to the center of its group 0.0"), "{}", found[1]);
+        assert!(reasons(Method::Random, Amount::Keep(2)).iter().all(|r| r.contains("drawn by chance")));
+        assert!(reasons(Method::Votes, Amount::Keep(5)).iter().all(|r| r == "kept: every head of the layer stays"));
+    }
+
+    #[test]
+    fn a_mask_has_no_reasons() {
+        let plan = Plan::from_mask([("decoder.0".parse::<Site>().unwrap(), vec![0, 3])].into_iter().collect());
+        let found = why(&analysis(), &plan).unwrap();
+        assert_eq!(found.values().next().unwrap()[3], "kept: named in a mask");
+        let beyond = Plan::from_mask([("decoder.1".parse::<Site>().unwrap(), vec![0])].into_iter().collect());
+        assert!(why(&analysis(), &beyond).is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! The smallest plan within a budget of quality.
+
+use super::Checked;
+use crate::analysis::{Analysis, HeadKind, Moments};
+use crate::error::{Error, Result};
+use crate::evaluation::curve::Subject;
+use crate::evaluation::{BudgetRequest, SCORED_COPIES, plan_within};
+use crate::model::Needs;
+use crate::plan::{Method, Plan, QualityBudget, Ranking, heads_of_kinds};
+use crate::repair::{Basis, RefitRequest, Repair, RepairMode, Ridge, refit};
+use crate::task::Ticket;
+
+/// What a search within a budget is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BudgetSpec {
+    /// Ways to choose heads; [`BudgetSpec::every_method`] where none is named.
+    pub rankings: Vec<Ranking>,
+    /// How much quality may be spent.
+    pub budget: QualityBudget,
+    /// How the heads that stay speak for the others: `none`, `refit` or `scale`.
+    pub repair: RepairMode,
+    /// Whether a layer may lose every head.
+    pub allow_empty: bool,
+    /// Kinds of heads that stay.
+    pub pinned: Vec<HeadKind>,
+}
+
+impl Default for BudgetSpec {
+    fn default() -> Self {
+        Self {
+            rankings: Vec::new(),
+            budget: QualityBudget::LossShare(0.01),
+            repair: RepairMode::None,
+            allow_empty: false,
+            pinned: Vec::new(),
+        }
+    }
+}
+
+impl BudgetSpec {
+    /// Every method that `analysis` and, where there are any, its second moments can serve, but chance: those that spend one
+    /// budget over the whole model first, since they mostly find the smallest plan and the others then have to beat it.
+    pub fn every_method(analysis: &Analysis, has_moments: bool) -> Vec<Ranking> {
+        let mut all: Vec<Ranking> = Ranking::available(analysis)
+            .into_iter()
+            .filter(|ranking| ranking.map.is_none() && !ranking.method.is_random())
+            .chain(has_moments.then_some(Ranking::from(Method::Reconstruction)))
+            .collect();
+        all.sort_by_key(|ranking| match ranking.method {
+            Method::Reconstruction => 0,
+            Method::Importance => 1,
+            method if method.compares_layers() => 2,
+            _ => 3,
+        });
+        all
+    }
+
+    /// Whether second moments are wanted: for a method that is named, or for repair.
+    pub fn needs_moments(&self) -> bool {
+        self.repair != RepairMode::None || self.rankings.iter().any(|ranking| ranking.method.needs_moments())
+    }
+}
+
+impl Checked {
+    /// The plan with the fewest heads that stays within a budget of quality on the held-out part of the input, in about the
+    /// time of twelve evaluations for one method; with the repair that it was measured with. `moments` are those of the
+    /// analysis.
+    ///
+    /// # Errors
+    /// Where the analysis is of another model or lacks what a method needs; as [`Checked::evaluate`].
+    pub fn plan_within(
+        &self,
+        (analysis, moments): (&Analysis, Option<&Moments>),
+        wanted: &BudgetSpec,
+        ticket: &Ticket,
+    ) -> Result<(Plan, Option<Repair>)> {
+        let model = self.model();
+        if self.opened().facts.fingerprint != analysis.model.fingerprint {
+            return Err(
+                Error::new("this is an analysis of another model").hint(format!("it is of {}", analysis.model.path))
+            );
+        }
+        if wanted.needs_moments() && moments.is_none() {
+            return Err(
+                Error::usage("reconstruction and repair need second moments").hint("analyze again with --moments")
+            );
+        }
+        let networks = if wanted.repair == RepairMode::None { 1 } else { 2 };
+        let (corpus, network) = self.scoring(Needs { copies: SCORED_COPIES, networks, ..Needs::ONE }, ticket)?;
+        let subject =
+            Subject { network: &network, weights: None, analysis, corpus: &corpus, moments, model: Some(model) };
+        let rankings = match wanted.rankings.as_slice() {
+            [] => BudgetSpec::every_method(analysis, moments.is_some()),
+            named => named.to_vec(),
+        };
+        let request = BudgetRequest {
+            rankings,
+            budget: wanted.budget,
+            repair: wanted.repair,
+            seed: self.spec().seed,
+            allow_empty: wanted.allow_empty,
+            pinned: heads_of_kinds(analysis, &wanted.pinned)?,
+        };
+        let mut plan = plan_within(&subject, &request, ticket)?;
+        plan.notes.extend(self.notes(&corpus));
+        let repair = match (wanted.repair, moments) {
+            (RepairMode::None, _) | (_, None) => None,
+            (mode, Some(moments)) => {
+                let reader = model.reader(&candle_core::Device::Cpu, candle_core::DType::F32);
+                let request = RefitRequest { plan: &plan, mode, ridge: Ridge::Auto, basis: Basis::All };
+                Some(refit(model.spec(), &reader, moments, &request, ticket)?)
+            }
+        };
+        Ok((plan, repair))
+    }
+}

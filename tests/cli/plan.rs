@@ -1,0 +1,201 @@
+//! Plans as a script sees them: budgets of quality, reasons, clear refusals.
+use crate::contract::{Folder, bad, fixture, good, json, pillars, sample};
+use serde_json::Value;
+
+/// Text of the bundled decoder, few batches of it.
+const LITTLE: [&str; 6] = ["--seq-len", "64", "--batches", "6", "--batch-size", "4"];
+
+fn analyzed(folder: &Folder, more: &[&str]) -> (String, String, String) {
+    let (model, text, a) = (sample("austen-grouped"), sample("austen.txt"), folder.name("a.json"));
+    let start = ["analyze", &model, "--text", &text, "--groups", "2", "--held-out-every", "3", "--out", &a, "--quiet"];
+    good(&[&start[..], &LITTLE[..], more].concat());
+    (model, text, a)
+}
+
+fn loss(model: &str, text: &str, plan: &str, more: &[&str]) -> (f64, f64) {
+    let start = ["evaluate", model, "--text", text, "--plan", plan, "--held-out-every", "3", "--json", "--quiet"];
+    let found = json(&good(&[&start[..], &LITTLE[..], more].concat()));
+    let of = |side: &str| found[side]["loss_per_token"].as_f64().unwrap();
+    (of("before"), of("after"))
+}
+
+fn heads(plan: &Value) -> usize {
+    plan["kept"].as_object().unwrap().values().map(|kept| kept.as_array().unwrap().len()).sum()
+}
+
+#[test]
+fn the_smallest_plan_within_a_budget_is_found_and_says_how() {
+    let folder = Folder::new();
+    let (model, text, a) = analyzed(&folder, &["--scores", "importance,magnitude"]);
+    let p = folder.name("p.json");
+    let search = |budget: &[&str], methods: &str| {
+        let start = ["plan", &a, &model, "--text", &text, "--batches", "6", "--method", methods];
+        json(&good(&[&start[..], budget, &["--out", &p, "--json", "--quiet"]].concat()))
+    };
+    let found = search(&["--max-loss-increase", "2%"], "importance");
+    let record = &found["budget"];
+    assert_eq!((&record["budget"]["loss-share"], &record["measure"]), (&0.02.into(), &"loss per token".into()));
+    assert!(record["evaluations"].as_u64().unwrap() <= 12, "{record}");
+    assert!(heads(&found) < 32, "{found}");
+    // What it says is what evaluate says of the same batches.
+    let (before, after) = loss(&model, &text, &p, &[]);
+    let spent = record["spent"].as_f64().unwrap();
+    assert!((spent - (after - before) / before).abs() < 1e-6, "{spent} {before} {after}");
+    assert!(spent <= 0.02 && record["low"].as_f64().unwrap() <= spent && spent <= record["high"].as_f64().unwrap());
+    // Every step that was tried is told, and the plan is the smallest of those within.
+    let path = record["path"].as_array().unwrap();
+    let within = path.iter().filter(|s| s["within"] == true).map(|s| s["heads"].as_u64().unwrap() as usize);
+    assert_eq!(within.min(), Some(heads(&found)));
+    assert!(path.iter().all(|s| s["within"].as_bool().unwrap() == (s["spent"].as_f64().unwrap() <= 0.02)), "{record}");
+    assert_eq!(path.len() as u64 + 1, record["evaluations"].as_u64().unwrap());
+    // More may be spent: no more heads stay. Several methods: no more than with one of them.
+    let wide = search(&["--max-loss-increase", "0.2"], "importance");
+    assert!(heads(&wide) <= heads(&found));
+    assert_eq!(wide["budget"]["budget"]["loss-nats"], 0.2);
+    let all = search(&["--max-loss-increase", "2%"], "all");
+    assert!(heads(&all) <= heads(&found), "{all}");
+    assert!(all["budget"]["path"].as_array().unwrap().iter().any(|s| s["method"] != "importance"));
+    let metric = search(&["--max-metric-drop", "1%"], "votes");
+    assert_eq!(metric["budget"]["measure"], "accuracy");
+    // Nothing can be spent: every head stays, and that is said.
+    let none = search(&["--max-loss-increase", "0%"], "votes");
+    assert!(none["budget"]["spent"].as_f64().unwrap() <= 0.0, "{none}");
+    let text = good(&["plan", &a, &model, "--text", &text, "--max-loss-increase", "2%", "--out", &p, "--quiet"]);
+    assert!(text.contains("spent of 2.00 %") && text.contains("tried "), "{text}");
+}
+
+#[test]
+fn a_budget_is_met_with_repair_and_the_repair_lies_beside_the_plan() {
+    let folder = Folder::new();
+    let (model, text, a) = analyzed(&folder, &["--moments"]);
+    let p = folder.name("p.json");
+    let search = |repair: &[&str]| {
+        let start = ["plan", &a, &model, "--text", &text, "--batches", "6", "--method", "reconstruction"];
+        json(&good(&[&start[..], repair, &["--max-loss-increase", "1%", "--out", &p, "--json", "--quiet"]].concat()))
+    };
+    let masked = search(&[]);
+    let repaired = search(&["--repair", "refit"]);
+    assert_eq!(repaired["budget"]["repair"], "refit");
+    assert!(heads(&repaired) < heads(&masked), "{repaired}");
+    let r = folder.name("p.repair.safetensors");
+    let (before, after) = loss(&model, &text, &p, &["--repair", &r]);
+    assert!((repaired["budget"]["spent"].as_f64().unwrap() - (after - before) / before).abs() < 1e-6);
+}
+
+#[test]
+fn a_model_without_a_loss_is_bounded_by_its_cosine() {
+    let folder = Folder::new();
+    let (model, tokens) = (fixture("bert", ""), folder.name("rows.jsonl"));
+    let rows: Vec<String> =
+        (0..12).map(|n| format!("{{\"input_ids\": [{}, 5, {}, 7, 9]}}", n + 3, 2 * n + 4)).collect();
+    std::fs::write(&tokens, rows.join("\n")).unwrap();
+    let (a, p) = (folder.name("a.json"), folder.name("p.json"));
+    let config = json(&std::fs::read_to_string(fixture("bert", "config.json")).unwrap());
+    good(&["analyze", &model, "--tokens", &tokens, "--groups", "2", "--batch-size", "2", "--out", &a, "--quiet"]);
+    let search =
+        ["plan", &a, &model, "--tokens", &tokens, "--max-loss-increase", "5%", "--out", &p, "--json", "--quiet"];
+    let found = json(&good(&search));
+    // The fixture predicts masked tokens or nothing, as its configuration says.
+    let predicts = config["architectures"][0].as_str().is_some_and(|name| name.contains("LM"));
+    let measure = found["budget"]["measure"].as_str().unwrap();
+    assert_eq!(measure == "loss per token", predicts, "{measure}");
+    assert!(found["budget"]["spent"].as_f64().unwrap() <= 0.05);
+}
+
+#[test]
+fn what_cannot_be_planned_is_refused_in_one_line() {
+    let folder = Folder::new();
+    let (model, text, a) = analyzed(&folder, &["--moments"]);
+    let p = folder.name("p.json");
+    let refused = |more: &[&str], words: &str| {
+        let line = bad(&[&["plan", &a], more, &["--out", &p, "--quiet"]].concat(), 2);
+        assert!(line.contains(words), "{line}");
+        assert!(!folder.path("p.json").exists());
+    };
+    refused(&["--keep", "9"], "cannot keep 9 heads: no layer has more than 8");
+    refused(&["--keep", "9", "--method", "reconstruction"], "cannot keep 9 heads");
+    refused(&["--keep", "4", "--method", "votes,magnitude"], "one method");
+    refused(&["--keep", "4", "--repair", "refit"], "repaired afterwards");
+    let rounds = ["--text", &text, "--keep", "4", "--rounds", "2", "--method", "reconstruction"];
+    refused(&rounds, "rounds do not choose by reconstruction");
+    refused(&["--max-loss-increase", "2%"], "no input is given");
+    refused(&[&model, "--text", &text, "--max-loss-increase", "2%", "--rounds", "2"], "rounds");
+    refused(
+        &[&model, "--text", &text, "--max-loss-increase", "2%", "--repair", "stream"],
+        "choose none, refit or scale",
+    );
+}
+
+#[test]
+fn an_analysis_says_what_heads_do_whether_they_are_redundant_and_a_plan_says_why() {
+    let folder = Folder::new();
+    let (_, _, a) = analyzed(&folder, &[]);
+    let analysis = json(&std::fs::read_to_string(&a).unwrap());
+    let sites = analysis["sites"].as_array().unwrap();
+    for site in sites {
+        for kind in
+            ["previous-token", "first-token", "separator", "broad", "induction", "duplicate-token", "local-window"]
+        {
+            let values = site["baselines"][kind]["values"].as_array().unwrap();
+            assert_eq!(values.len(), 8, "{kind}");
+            assert!(values.iter().all(|v| (0.0..=1.0).contains(&v.as_f64().unwrap())), "{kind} {values:?}");
+        }
+        assert!(site["baselines"].get("next-token").is_none(), "a causal model sees no next token");
+        let evidence = &site["features"]["output"]["evidence"];
+        for number in ["silhouette", "explained"] {
+            let p = evidence[number]["p"].as_f64().unwrap();
+            assert!((0.025..=1.0).contains(&p), "{evidence}");
+        }
+        assert!(site["features"]["output"]["stability"].as_f64().unwrap() <= 1.0);
+        assert!(!site["evidence"]["sentence"].as_str().unwrap().is_empty());
+    }
+    assert_eq!(analysis["evidence"]["judged"], 4);
+    // A plan without an amount leaves layers alone in which nothing speaks for it, and says so.
+    let p = folder.name("p.json");
+    let kept = |more: &[&str]| {
+        let found = json(&good(&[&["plan", &a, "--out", &p, "--json", "--quiet"], more].concat()));
+        let kept: Vec<usize> =
+            found["kept"].as_object().unwrap().values().map(|kept| kept.as_array().unwrap().len()).collect();
+        (kept, found)
+    };
+    let (usual, found) = kept(&[]);
+    for (site, kept) in sites.iter().zip(&usual) {
+        assert_eq!(*kept, if site["evidence"]["found"] == true { 2 } else { 8 }, "{site}");
+    }
+    let lacking = sites.iter().filter(|site| site["evidence"]["found"] == false).count();
+    let said = found["notes"].to_string().contains("nothing speaks for redundancy");
+    assert_eq!(said, lacking > 0);
+    assert_eq!(kept(&["--without-evidence"]).0, [2; 4]);
+    let (three, found) = kept(&["--keep", "3"]);
+    assert_eq!(three, [3; 4]);
+    // Why, head by head, in JSON and as text.
+    let why = found["why"].as_object().unwrap();
+    assert!(why.values().all(|lines| lines.as_array().unwrap().len() == 8));
+    assert!(why["decoder.0"][0].as_str().unwrap().contains("votes in group"), "{}", why["decoder.0"]);
+    let text = good(&["plan", &a, "--keep", "3", "--why", "--out", &p, "--quiet"]);
+    assert_eq!(
+        text.lines().filter(|line| line.starts_with("decoder.") && line.contains(" head ")).count(),
+        32,
+        "{text}"
+    );
+    // Heads of a kind stay.
+    let separators = |site: &Value| -> Vec<u64> {
+        let values = site["baselines"]["separator"]["values"].as_array().unwrap().iter().enumerate();
+        values.filter(|(_, v)| v.as_f64().unwrap() >= 0.4).map(|(h, _)| h as u64).collect()
+    };
+    let (_, pinned) = kept(&["--keep", "3", "--pin-kind", "separator"]);
+    for site in sites {
+        let kept = pinned["kept"][site["site"].as_str().unwrap()].as_array().unwrap();
+        assert!(separators(site).iter().all(|head| kept.contains(&Value::from(*head))), "{site}");
+    }
+    let refused = pillars(&["plan", &a, "--keep", "3", "--pin-kind", "nothing", "--out", &p]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("'nothing' is no kind of head; choose from induction"));
+    // Neither is measured where it is not wanted.
+    let b = folder.name("b.json");
+    let (model, text) = (sample("austen-grouped"), sample("austen.txt"));
+    let bare = ["analyze", &model, "--text", &text, "--no-kinds", "--no-evidence", "--out", &b, "--quiet"];
+    good(&[&bare[..], &LITTLE[..]].concat());
+    let bare = json(&std::fs::read_to_string(&b).unwrap());
+    assert!(bare["sites"][0]["baselines"].get("induction").is_none() && bare.get("evidence").is_none());
+}
