@@ -7,6 +7,7 @@ mod common;
 mod analysis;
 mod architecture;
 mod circles;
+mod config_sweep;
 mod corpus_images;
 mod corpus_text;
 mod corpus_tokens;

@@ -72,6 +72,10 @@ pub(super) struct BartVariant {
     pub positions: Positions,
     /// Whether key projections have a bias.
     pub key_bias: bool,
+    /// The activation where the configuration says none.
+    pub activation: &'static str,
+    /// Whether tokens are scaled by the root of the width where the configuration does not say.
+    pub scaled: bool,
     /// Whether logits may have a bias.
     pub logits_bias: bool,
     /// Whether the encoder reads spectrograms (Whisper).
@@ -95,6 +99,8 @@ pub(super) const BART: BartVariant = BartVariant {
     embedding_norm: true,
     positions: Positions::Learned(2),
     key_bias: true,
+    activation: "gelu",
+    scaled: false,
     logits_bias: true,
     frames: false,
 };
@@ -169,7 +175,7 @@ fn stack(
     };
     let mlp = MlpSpec {
         width: config.size(side.inner)?,
-        activation: activation(config, "activation_function", "gelu")?,
+        activation: activation(config, "activation_function", variant.activation)?,
         gated: false,
         bias: true,
     };
@@ -194,7 +200,11 @@ fn tokens(
     let length = config.size(length)?;
     Ok(TokenInputSpec {
         // Whisper's own code reads `scale_embedding` and then does not scale.
-        scale: if !variant.frames && config.flag_or("scale_embedding", false)? { (width as f64).sqrt() } else { 1.0 },
+        scale: if !variant.frames && config.flag_or("scale_embedding", variant.scaled)? {
+            (width as f64).sqrt()
+        } else {
+            1.0
+        },
         positions: match variant.positions {
             Positions::Learned(offset) => PositionSpec::Table {
                 rows: length + offset,

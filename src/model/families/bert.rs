@@ -153,8 +153,8 @@ pub(super) struct BertVariant {
     pub head: &'static str,
     /// Activation of the head's transform, where it is not that of the layers.
     pub head_activation: Option<Activation>,
-    /// The key of the layers' activation.
-    pub activation_key: &'static str,
+    /// The key of the layers' activation, and the activation where there is no such key.
+    pub activation: (&'static str, &'static str),
     /// Positions count from padding's id, by default this, and skip padding (RoBERTa).
     pub padding: Option<usize>,
     /// Embeddings of a width of their own, by default this, projected to the stack's.
@@ -174,7 +174,7 @@ pub(super) struct BertVariant {
 pub(super) const BERT: BertVariant = BertVariant {
     head: "cls.predictions.transform.dense.weight",
     head_activation: None,
-    activation_key: "hidden_act",
+    activation: ("hidden_act", "gelu"),
     padding: None,
     embedding: None,
     types: 2,
@@ -200,7 +200,7 @@ pub(super) fn encoder(reading: &ConfigReader<'_>, variant: &BertVariant) -> Resu
     let head_dim = if variant.rope.is_some() { reading.head_dim(width / heads)? } else { width / heads };
     let rows = config.size("max_position_embeddings")?;
     let vocabulary = config.size("vocab_size")?;
-    let activation = activation(config, variant.activation_key, "gelu")?;
+    let activation = activation(config, variant.activation.0, variant.activation.1)?;
     let norm = NormSpec { kind: NormKind::Layer, eps: config.number_or("layer_norm_eps", 1e-12)? };
     let embedding = match variant.embedding {
         Some(default) => config.size_or("embedding_size", default)?,

@@ -79,7 +79,14 @@ pub(super) static ROWS: &[Family] = &[
         names: |_| &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
         spec: |r| {
             let positions = bart::Positions::SinusoidalUnpadded(1);
-            bart::encoder_decoder(r, &bart::BartVariant { positions, logits_bias: false, ..bart::UNSHIFTED })
+            let variant = bart::BartVariant {
+                positions,
+                activation: "relu",
+                scaled: true,
+                logits_bias: false,
+                ..bart::UNSHIFTED
+            };
+            bart::encoder_decoder(r, &variant)
         },
     },
     Family {
@@ -99,6 +106,7 @@ pub(super) static ROWS: &[Family] = &[
                 key_bias: false,
                 logits_bias: false,
                 frames: true,
+                ..bart::BART
             };
             bart::encoder_decoder(r, &variant)
         },

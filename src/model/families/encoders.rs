@@ -106,7 +106,7 @@ pub(super) static ROWS: &[Family] = &[
         spec: |r| {
             let variant = bert::BertVariant {
                 head: "vocab_transform.weight",
-                activation_key: "activation",
+                activation: ("activation", "gelu"),
                 types: 0,
                 ..bert::BERT
             };
@@ -149,6 +149,7 @@ pub(super) static ROWS: &[Family] = &[
                 head: "predictions.dense.weight",
                 embedding: Some(128),
                 shared: true,
+                activation: ("hidden_act", "gelu_new"),
                 ..bert::BERT
             };
             bert::encoder(r, &variant)
@@ -176,7 +177,7 @@ pub(super) static ROWS: &[Family] = &[
         names: |_| &[bert::NOMIC],
         spec: |r| {
             let rope = Some(Rope { theta: 1000.0, ..Rope::PLAIN });
-            bert::encoder(r, &bert::BertVariant { rope, gated: true, ..bert::BERT })
+            bert::encoder(r, &bert::BertVariant { rope, gated: true, activation: ("hidden_act", "silu"), ..bert::BERT })
         },
     },
     Family {

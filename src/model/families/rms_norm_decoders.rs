@@ -223,6 +223,7 @@ pub(super) static ROWS: &[Family] = &[
             llama::decoder(
                 r,
                 &llama::LlamaVariant {
+                    eps: ("rms_norm_eps", 1e-5),
                     bias: Bias::All(Flag::Never),
                     mlp_bias: Flag::Never,
                     windows: Windows::Every(None),
