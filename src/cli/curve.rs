@@ -77,7 +77,7 @@ pub(super) fn run(args: &CurveArgs, console: &Console) -> Result<()> {
     };
     let spec = Spec { held_out_every: args.held_out_every, ..args.common.spec(&args.input, args.memory.memory) };
     let checked = open(&args.model, &spec)?;
-    if let Some(gauge) = args.show.filter(|g| *g != Gauge::Cosine && checked.opened().model.spec().output.is_none()) {
+    if let Some(gauge) = args.show.filter(|g| *g != Gauge::Cosine && !checked.opened().model.spec().predicts_tokens()) {
         return Err(Error::usage(format!("this model has no language-model head, so it has no {gauge}"))
             .hint("its quality is the cosine of embeddings: leave out --show"));
     }

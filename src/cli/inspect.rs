@@ -6,7 +6,7 @@ use super::args::InspectArgs;
 use super::console::Console;
 use crate::error::Result;
 use crate::model::Model;
-use crate::network::{AttentionSpec, ProblemType, SiteKind, TaskHeadSpec, TaskKind};
+use crate::network::{AttentionSpec, Objective, ProblemType, SiteKind, TaskHeadSpec, TaskKind};
 use crate::words::counted;
 
 pub(super) fn run(args: &InspectArgs, console: &Console) -> Result<()> {
@@ -58,6 +58,7 @@ fn text(model: &Model) -> String {
         model.stored().name()
     ));
     let head = match &spec.output {
+        Some(o) if o.objective == Objective::Ctc => format!("CTC, {} letters", o.vocabulary),
         Some(o) if o.tied => {
             format!("{:?} language model, {} tokens, head tied to the embedding", o.objective, o.vocabulary)
         }

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use super::intake::{Intake, PositionIds, SourceKind, TokenLimits};
 use super::task_intake::IGNORED;
 use crate::error::{Error, Result};
-use crate::network::{Batch, Items, Objective, Source, Tokens};
+use crate::network::{Batch, Items, Objective, Samples, Source, TokenMask, Tokens};
 
 /// Ids of one sequence and which of them are real.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,6 +133,33 @@ pub(super) enum SourceContent {
     Values(Vec<f32>),
     /// A question with each of its endings.
     Choices(Vec<TokenRow>),
+    /// Samples of sound, and how many of them, from the first, are real.
+    Samples(Vec<f32>, usize),
+}
+
+impl SourceContent {
+    /// Checks what a user wrote: a mask of leading ones, and `fewest` real samples at least.
+    pub(super) fn samples(values: Vec<f32>, mask: Option<&[i64]>, fewest: usize) -> Result<Self> {
+        let real = match mask {
+            None => values.len(),
+            Some(mask) if mask.len() != values.len() => {
+                let what = format!("a mask of {} entries does not fit {} samples", mask.len(), values.len());
+                return Err(Error::new(what));
+            }
+            Some(mask) => {
+                let real = mask.iter().take_while(|m| **m == 1).count();
+                if mask.iter().skip(real).any(|m| *m != 0) {
+                    let what = "the mask of input_values is not some ones and then zeros";
+                    return Err(Error::new(what).hint("pad recordings behind their end"));
+                }
+                real
+            }
+        };
+        if real < fewest {
+            return Err(Error::new(format!("{real} samples are too few for a frame, which takes {fewest}")));
+        }
+        Ok(Self::Samples(values, real))
+    }
 }
 
 /// One sequence (or image, or spectrogram) with what is predicted of it.
@@ -192,6 +219,7 @@ impl Example {
             SourceContent::Tokens(row) => row.ids.len(),
             SourceContent::Values(_) => 0,
             SourceContent::Choices(rows) => rows.iter().map(|row| row.ids.len()).max().unwrap_or(0),
+            SourceContent::Samples(values, _) => values.len(),
         };
         source.max(self.target.as_ref().map_or(0, |t| t.ids.len()))
     }
@@ -200,7 +228,7 @@ impl Example {
     pub(super) fn size(&self) -> usize {
         match &self.content {
             SourceContent::Tokens(row) => row.ids.len(),
-            SourceContent::Values(values) => values.len(),
+            SourceContent::Values(values) | SourceContent::Samples(values, _) => values.len(),
             SourceContent::Choices(rows) => rows.iter().map(|row| row.ids.len()).sum(),
         }
     }
@@ -274,6 +302,7 @@ pub(super) fn collate(examples: Vec<Example>, intake: &Intake) -> Result<Batch> 
         let wanted = |e: &Example| e.wanted.clone().unwrap_or_else(|| vec![f32::NAN; outputs]);
         items.wanted = Some(examples.iter().flat_map(wanted).collect());
     }
+    let mut recordings: Vec<(Vec<f32>, usize)> = Vec::new();
     for example in examples {
         let mut push = |row: TokenRow| {
             types.push(row.types);
@@ -293,6 +322,7 @@ pub(super) fn collate(examples: Vec<Example>, intake: &Intake) -> Result<Batch> 
                 }
                 choices.into_iter().for_each(push);
             }
+            SourceContent::Samples(more, real) => recordings.push((more, real)),
         }
         let target = example.target.unwrap_or_default();
         targets.push((target.ids, target.real));
@@ -316,6 +346,17 @@ pub(super) fn collate(examples: Vec<Example>, intake: &Intake) -> Result<Batch> 
         SourceKind::Pixels { shape: [c, h, w], .. } => {
             Source::Pixels(Tensor::from_vec(values, (n, *c, *h, *w), device)?)
         }
+        SourceKind::Samples { .. } => {
+            let length = recordings.iter().map(|(values, _)| values.len()).max().unwrap_or(0);
+            let mut real = Vec::with_capacity(n * length);
+            for (recording, count) in recordings {
+                real.extend((0..length).map(|sample| sample < count));
+                values.extend_from_slice(&recording);
+                values.resize(real.len(), 0.0);
+            }
+            let mask = TokenMask::new(n, length, real)?;
+            Source::Samples(Samples { values: Tensor::from_vec(values, (n, length), device)?, mask })
+        }
         SourceKind::Frames { shape: [b, f] } => Source::Frames(Tensor::from_vec(values, (n, *b, *f), device)?),
     };
     let target = if has_target { Some(Tokens::pad(&targets, intake.pad, device)?) } else { None };
@@ -336,6 +377,7 @@ pub(super) fn to_device(batch: Batch, device: &Device) -> Result<Batch> {
         Source::Tokens(t) => Source::Tokens(tokens(t)?),
         Source::Pixels(x) => Source::Pixels(x.to_device(device)?),
         Source::Frames(x) => Source::Frames(x.to_device(device)?),
+        Source::Samples(s) => Source::Samples(Samples { values: s.values.to_device(device)?, ..s }),
     };
     let target = batch.target.map(tokens).transpose()?;
     Ok(Batch { source, target, labels: batch.labels, items: batch.items })

@@ -14,7 +14,7 @@ use super::origin::{Examples, Origin, Total};
 use super::tokens::{decoder_row, unused_note};
 use crate::checkpoint::{Stored, TensorEntry, read_header};
 use crate::error::{Error, Result};
-use crate::network::TaskKind;
+use crate::network::{Objective, TaskKind};
 use crate::task::Ticket;
 
 /// Named tensors whose first axis counts sequences. Rows are read one at a time.
@@ -28,7 +28,7 @@ pub(super) struct NamedTensors {
 #[derive(Clone)]
 struct NamedEntries {
     sequences: usize,
-    /// `pixel_values`, `input_features` or `input_ids`.
+    /// `pixel_values`, `input_features`, `input_values` or `input_ids`.
     source: TensorEntry,
     attention_mask: Option<TensorEntry>,
     token_type_ids: Option<TensorEntry>,
@@ -110,6 +110,7 @@ impl NamedEntries {
             SourceKind::Tokens(_) => ("input_ids", 2),
             SourceKind::Pixels { .. } => ("pixel_values", 4),
             SourceKind::Frames { .. } => ("input_features", 3),
+            SourceKind::Samples { .. } => ("input_values", 2),
         };
         let missing = || {
             let held = entries.iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -118,7 +119,7 @@ impl NamedEntries {
         };
         let source = place(name).ok_or_else(missing)?;
         let wanted: &[usize] = match &intake.source {
-            SourceKind::Tokens(_) => &[],
+            SourceKind::Tokens(_) | SourceKind::Samples { .. } => &[],
             // Where the model reads any size, that of the file.
             SourceKind::Pixels { any_size: true, .. } => &[],
             SourceKind::Pixels { shape, .. } => shape,
@@ -127,6 +128,7 @@ impl NamedEntries {
         let inner = source.shape.get(1..).unwrap_or(&[]);
         if source.shape.len() != rank || (!wanted.is_empty() && inner != wanted) {
             let shape = match (wanted.is_empty(), rank) {
+                (true, 2) if name == "input_values" => "[N, samples]".to_owned(),
                 (true, 2) => "[N, T]".to_owned(),
                 (true, 3) => "[questions, endings, T]".to_owned(),
                 (true, _) => "[N, channels, height, width]".to_owned(),
@@ -135,17 +137,20 @@ impl NamedEntries {
             return Err(Error::new(format!("{name} has shape {:?}, but the model reads {shape}", source.shape)));
         }
         let words = matches!(intake.source, SourceKind::Tokens(_));
+        let masked = words || matches!(intake.source, SourceKind::Samples { .. });
         let asks = intake.task.as_ref().map(|task| task.kind);
         let span = place("start_positions").zip(place("end_positions")).map(|(start, end)| [start, end]);
         let layout = Self {
             sequences: source.shape.first().copied().unwrap_or(0),
             choices: if chooses(intake) { source.shape.get(1).copied().unwrap_or(0) } else { 1 },
-            attention_mask: place("attention_mask").filter(|_| words),
+            attention_mask: place("attention_mask").filter(|_| masked),
             token_type_ids: place("token_type_ids").filter(|_| words && intake.types > 0),
             position_ids: place("position_ids").filter(|_| words && intake.positions != PositionIds::Unused),
             decoder_input_ids: place("decoder_input_ids"),
             decoder_attention_mask: place("decoder_attention_mask"),
-            labels: place("labels").filter(|labels| asks.is_some() || labels.shape.len() == 2),
+            // Texts that are spoken have no positions.
+            labels: place("labels")
+                .filter(|labels| asks.is_some() || labels.shape.len() == 2 && intake.objective != Some(Objective::Ctc)),
             span: span.filter(|_| asks == Some(TaskKind::QuestionAnswering)),
             unused: BTreeSet::new(),
             source,
@@ -233,7 +238,13 @@ impl NamedEntries {
                     }
                 }
             }
-            _ => SourceContent::Values(floats(&self.source, file, row)?),
+            SourceKind::Samples { fewest } => {
+                let values = floats(&self.source, file, row)?;
+                SourceContent::samples(values, mask.as_deref(), *fewest)?
+            }
+            SourceKind::Pixels { .. } | SourceKind::Frames { .. } => {
+                SourceContent::Values(floats(&self.source, file, row)?)
+            }
         };
         let nothing = TokenRow::default();
         let source = if let SourceContent::Tokens(row) = &content { row } else { &nothing };

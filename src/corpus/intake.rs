@@ -32,6 +32,11 @@ pub enum SourceKind {
         /// Mel bands and frames.
         shape: [usize; 2],
     },
+    /// Samples of sound.
+    Samples {
+        /// Fewest that make a frame.
+        fewest: usize,
+    },
 }
 
 /// What a model does with `position_ids`.
@@ -91,6 +96,10 @@ impl Intake {
                 SourceKind::Pixels { shape: [p.channels, p.image.0, p.image.1], any_size: p.resampling.is_some() }
             }
             InputSpec::Frames(f) => SourceKind::Frames { shape: [f.bands, 2 * f.positions] },
+            InputSpec::Samples(s) => {
+                let enough = s.convolutions.iter().rev().fold(1, |n: usize, c| (n - 1) * c.stride + c.kernel);
+                SourceKind::Samples { fewest: enough }
+            }
         };
         let is_alone = spec.encoder.is_none() || spec.decoder.is_none();
         let turns = first.layers.iter().any(|layer| layer.attention.rotary.is_some());
@@ -146,6 +155,10 @@ impl Intake {
             SourceKind::Tokens(limits) => Ok(limits),
             SourceKind::Pixels { .. } => {
                 Err(Error::usage("this model reads images, not tokens").hint("give --images or --inputs"))
+            }
+            SourceKind::Samples { .. } => {
+                Err(Error::usage("this model reads samples of sound, not tokens")
+                    .hint("give --inputs with input_values"))
             }
             SourceKind::Frames { .. } => Err(Error::usage("this model reads spectrograms, not tokens")
                 .hint("give --inputs with input_features and decoder_input_ids")),

@@ -169,6 +169,7 @@ impl Corpus {
             SourceKind::Tokens(_) => longest,
             SourceKind::Pixels { shape: [_, height, width], .. } => Extent::positions(spec, (*height, *width)),
             SourceKind::Frames { .. } => Extent::positions(spec, (0, 0)),
+            SourceKind::Samples { .. } => Extent::positions(spec, (1, longest)),
         };
         let target = if self.intake.target.is_some() { longest } else { 0 };
         Extent { sequences: self.settings.batch_size * self.origin.choices().max(1), source, target }

@@ -47,6 +47,8 @@ pub enum InputUnit {
     Images,
     /// Spectrograms, which are always whole.
     Spectrograms,
+    /// Recordings of sound, which are always whole.
+    Recordings,
 }
 
 impl InputUnit {
@@ -56,6 +58,7 @@ impl InputUnit {
             Self::Tokens => "tokens",
             Self::Images => "images",
             Self::Spectrograms => "spectrograms",
+            Self::Recordings => "recordings",
         }
     }
 }
@@ -100,6 +103,7 @@ impl Corpus {
             SourceKind::Tokens(_) => InputUnit::Tokens,
             SourceKind::Pixels { .. } => InputUnit::Images,
             SourceKind::Frames { .. } => InputUnit::Spectrograms,
+            SourceKind::Samples { .. } => InputUnit::Recordings,
         }
     }
 }

@@ -96,7 +96,7 @@ impl QualitySums {
         let Candidate { network, gates } = candidate;
         let began = Instant::now();
         let hidden = network.hidden_of(batches, gates, &mut NoProbe, ticket)?;
-        self.has_head = network.spec().output.is_some();
+        self.has_head = network.spec().predicts_tokens();
         self.task = network.spec().task.clone();
         let scored = match network.task() {
             Some(head) => hidden.iter().zip(batches).map(|(h, b)| answers(head, h, b)).collect::<Result<Vec<_>>>()?,

@@ -44,8 +44,8 @@ pub struct TaskClass {
     pub head: fn(&ConfigReader<'_>, usize) -> Result<TaskHeadSpec>,
 }
 
-/// Module or role, tensor name without the family's prefix, layout. `{i}` stands for a layer, `{e}` for an expert. Where the left side is a
-/// module, the right side is the stem that `.weight` and `.bias` follow.
+/// Module or role, tensor name without the family's prefix, layout. `{i}` stands for a layer, `{n}` for an expert or one of
+/// several convolutions. Where the left side is a module, the right side is the stem that `.weight` and `.bias` follow.
 pub(super) type Name = (&'static str, &'static str, TensorLayout);
 
 /// No model comes near these; larger numbers are refused before they size anything.
@@ -270,11 +270,11 @@ impl Family {
     pub(super) fn names_of(&self, config: &Config, role: Role) -> impl Iterator<Item = (String, TensorLayout)> {
         let (whole, stem) = (role.pattern(), role.module.pattern());
         let layer = role.module.layer().map(|(_, layer)| layer.to_string()).unwrap_or_default();
-        let expert = role.module.expert().map(|expert| expert.to_string()).unwrap_or_default();
+        let number = role.module.number().map(|number| number.to_string()).unwrap_or_default();
         let of_task = self.task(config).map_or(&[][..], |task| task.names);
         let names = (self.names)(config).iter().flat_map(|part| part.iter()).chain(of_task);
         names.filter_map(move |(pattern, name, layout)| {
-            let named = || name.replace("{i}", &layer).replace("{e}", &expert);
+            let named = || name.replace("{i}", &layer).replace("{n}", &number);
             if *pattern == whole {
                 Some((named(), *layout))
             } else if *pattern == stem {

@@ -100,6 +100,15 @@ impl Tokens {
     }
 }
 
+/// Samples of sound `[N, S]` and which of them are real.
+#[derive(Clone, Debug)]
+pub struct Samples {
+    /// `[N, S]`.
+    pub values: Tensor,
+    /// Which samples are real: of every sequence the first ones.
+    pub mask: TokenMask,
+}
+
 /// What the first stack of a network reads.
 #[derive(Clone, Debug)]
 pub enum Source {
@@ -108,6 +117,8 @@ pub enum Source {
     Pixels(Tensor),
     /// Log-mel spectrogram, `[N, mel, frames]`.
     Frames(Tensor),
+    /// Samples of sound.
+    Samples(Samples),
 }
 
 impl Source {
@@ -115,6 +126,7 @@ impl Source {
     pub fn sequences(&self) -> Result<usize> {
         Ok(match self {
             Self::Tokens(tokens) => tokens.mask.sequences(),
+            Self::Samples(samples) => samples.mask.sequences(),
             Self::Pixels(x) | Self::Frames(x) => x.dim(0)?,
         })
     }
@@ -125,6 +137,7 @@ impl Source {
     pub fn numbers(&self) -> u64 {
         match self {
             Self::Tokens(tokens) => tokens.ids.elem_count() as u64,
+            Self::Samples(samples) => samples.values.elem_count() as u64,
             Self::Pixels(x) | Self::Frames(x) => x.elem_count() as u64,
         }
     }

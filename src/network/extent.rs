@@ -1,6 +1,6 @@
 //! What batches cost in memory beside the weights. Estimates, on the high side.
 
-use super::{AttentionSpec, Batch, InputSpec, NetworkSpec, ScoreBias, Source, StackSpec};
+use super::{AttentionSpec, Batch, InputSpec, NetworkSpec, SampleInputSpec, ScoreBias, Source, StackSpec};
 use crate::error::Result;
 use crate::tensor::block_numbers;
 
@@ -25,16 +25,19 @@ impl Extent {
                 Self::positions(spec, (height, width))
             }
             Source::Frames(_) => Self::positions(spec, (0, 0)),
+            Source::Samples(samples) => Self::positions(spec, (1, samples.mask.length())),
         };
         let target = batch.target.as_ref().map_or(0, |t| t.mask.length());
         Ok(Self { sequences: batch.source.sequences()?, source, target })
     }
 
-    /// Positions that the first stack makes of an image of this size, or of a spectrogram.
+    /// Positions that the first stack makes of an image of this size, of a spectrogram, or of as many samples as an image
+    /// is wide.
     pub fn positions(spec: &NetworkSpec, image: (usize, usize)) -> usize {
         match first_stack(spec).map(|s| &s.input) {
             Some(InputSpec::Patches(p)) => p.leading_tokens() + p.patches(image),
             Some(InputSpec::Frames(f)) => f.positions,
+            Some(InputSpec::Samples(s)) => s.frames(image.1),
             _ => 0,
         }
     }
@@ -72,7 +75,11 @@ impl Extent {
                 [attended, passed]
             });
             // The stream, what a branch reads of it, and what comes out.
-            layers.max().unwrap_or(0) + product(&[3, sequences, length, stack.width])
+            let input = match &stack.input {
+                InputSpec::Samples(spec) => convolving(spec, sequences, length),
+                _ => 0,
+            };
+            layers.max().unwrap_or(0).max(input) + product(&[3, sequences, length, stack.width])
         };
         match (&spec.encoder, &spec.decoder) {
             (Some(encoder), Some(decoder)) => own(encoder, source).max(own(decoder, target)),
@@ -97,6 +104,19 @@ fn attending(spec: &AttentionSpec, sequences: usize, queries: usize, keys: usize
         _ => 0,
     };
     projections + distances + blocks + product(&[formed, sequences, spec.heads, queries, keys])
+}
+
+/// Numbers that the convolutions over samples make, of which each reads what the one before it gave.
+fn convolving(spec: &SampleInputSpec, sequences: usize, frames: usize) -> u64 {
+    let mut length = frames;
+    let mut most = 0;
+    for convolution in spec.convolutions.iter().rev() {
+        // What goes in, cut for the product, and what comes out, before and behind norm and activation.
+        most = most.max(product(&[3, sequences, length, convolution.channels]));
+        length = length.saturating_mul(convolution.stride).saturating_add(convolution.kernel);
+        most = most.max(product(&[2, sequences, length, convolution.channels]));
+    }
+    most
 }
 
 fn first_stack(spec: &NetworkSpec) -> Option<&StackSpec> {

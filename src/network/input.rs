@@ -7,6 +7,7 @@ use super::interpolate::resample;
 use super::norm::Norm;
 use super::packing::Packing;
 use super::part::{Deferred, TokenTable};
+use super::samples::SampleInput;
 use super::{
     Counting, EmbedModule, FrameInputSpec, InputSpec, MaskScaling, Module, PatchInputSpec, PositionSpec, ProjectSpec,
     Resampling, SinusoidSpacing, Source, StackKind, TokenInputSpec, TokenMask, Tokens, Weights,
@@ -20,6 +21,7 @@ pub(super) enum InputWeights {
     Tokens(TokenInput),
     Patches(PatchInput),
     Frames(FrameInput),
+    Samples(SampleInput),
 }
 
 #[derive(Clone, Debug)]
@@ -88,6 +90,7 @@ impl InputWeights {
                 norm: spec.norm.map(|n| Norm::load(n, weights, module(EmbedModule::Norm))).transpose()?,
                 spec: spec.clone(),
             }),
+            InputSpec::Samples(spec) => Self::Samples(SampleInput::load(spec, weights, stack)?),
             InputSpec::Frames(spec) => Self::Frames(FrameInput {
                 first: Linear::load(weights, module(EmbedModule::Conv1), true)?,
                 second: Linear::load(weights, module(EmbedModule::Conv2), true)?,
@@ -104,6 +107,7 @@ impl InputWeights {
             Self::Tokens(input) => input.table.place(),
             Self::Patches(input) => of(&input.patch.weight),
             Self::Frames(input) => of(&input.positions),
+            Self::Samples(input) => of(&input.project.weight),
         }
     }
 
@@ -116,17 +120,24 @@ impl InputWeights {
             }
             (Self::Patches(input), Source::Pixels(pixels)) => full(input.forward(pixels)?),
             (Self::Frames(input), Source::Frames(frames)) => full(input.forward(frames)?),
+            (Self::Samples(input), Source::Samples(samples)) => {
+                let (hidden, mask) = input.forward(samples)?;
+                let packing = Packing::new(&mask, hidden.device())?;
+                Ok((packing.pack(hidden)?, mask, packing))
+            }
             (wanted, given) => Err(Error::usage(format!(
                 "this model reads {}, not {}",
                 match wanted {
                     Self::Tokens(_) => "tokens",
                     Self::Patches(_) => "images (pixel_values)",
                     Self::Frames(_) => "spectrograms (input_features)",
+                    Self::Samples(_) => "samples of sound (input_values)",
                 },
                 match given {
                     Source::Tokens(_) => "tokens",
                     Source::Pixels(_) => "images",
                     Source::Frames(_) => "spectrograms",
+                    Source::Samples(_) => "samples of sound",
                 }
             ))),
         }

@@ -23,7 +23,7 @@
 //! | --- | --- |
 //! | `forward`, `stack`, `layer` | the pass: stacks in turn, layers over batches, one layer |
 //! | `attention`, `feed_forward` | the branches of a layer |
-//! | `input`, `output`, `task_head`, `interpolate` | the first hidden state; the language-model head, heads of labeled tasks; position tables of images |
+//! | `input`, `samples`, `output`, `task_head`, `interpolate` | the first hidden state, of sound too; the language-model head, heads of labeled tasks; position tables of images |
 //! | `packing` | real positions side by side: no work on padding |
 //! | `rotary`, `score_bias` | positions inside attention |
 //! | `part`, `groups`, `extent` | what is held and what is read; batches that advance together; what they cost |
@@ -57,6 +57,7 @@ mod probe;
 mod role;
 pub mod roles;
 mod rotary;
+mod samples;
 mod score_bias;
 mod site;
 mod spec;
@@ -69,7 +70,7 @@ pub use attention::AttentionLayer;
 pub use attention_spec::{
     AttentionSpec, DisentangledSpec, HeadAxis, ProjectionBias, QueryKeyNorm, QueryKeyNormScope, ScoreBias,
 };
-pub use batch::{Batch, Items, Source, TokenMask, Tokens};
+pub use batch::{Batch, Items, Samples, Source, TokenMask, Tokens};
 pub use extent::Extent;
 pub use forward::Network;
 pub use gate::Gates;
@@ -91,9 +92,9 @@ pub use rotary::{Beyond, RotarySpec};
 pub(crate) use score_bias::{alibi_slopes, grid_entries, relative_bucket};
 pub use site::{FeatureMap, Head, Site, SiteKind, StackKind};
 pub use spec::{
-    BranchNorms, Counting, ExpertsSpec, FrameInputSpec, InputSpec, LayerSpec, MaskScaling, MlpSpec, NetworkSpec,
-    Objective, OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, Resampling, SinusoidSpacing, StackSpec,
-    TokenInputSpec, Wiring,
+    BranchNorms, ConvolutionSpec, Counting, ExpertsSpec, FrameInputSpec, InputSpec, LayerSpec, MaskScaling, MlpSpec,
+    NetworkSpec, Objective, OutputSpec, PatchInputSpec, PositionSpec, ProjectSpec, Resampling, SampleInputSpec,
+    SampleNorm, SinusoidSpacing, StackSpec, TokenInputSpec, Wiring,
 };
 pub use task_head::TaskHead;
 pub use walk::{SiteState, Walk, WalkStep};

@@ -11,6 +11,9 @@
 //! | `<stack>.embed.patch.{weight,bias}`, `.embed.class`, `.embed.distillation` | `[D, channels, h, w]`, `[1, 1, D]` |
 //! | `<stack>.embed.registers` | `[1, registers, D]` |
 //! | `<stack>.embed.conv1.{weight,bias}`, `.embed.conv2.{weight,bias}` | `[D, bands or D, 3]` |
+//! | `<stack>.embed.convolutions.<n>.{weight,bias}`, `.embed.convolution_norms.<n>.{weight,bias}` | `[channels, channels before, width]`, `[channels]` |
+//! | `<stack>.embed.position_direction.{weight,bias}`, `.embed.position_magnitude` | `[D, D / groups, width]`, `[1, 1, width]` |
+//! | `<stack>.embed.projection_norm.{weight,bias}` | `[channels]` |
 //! | `<stack>.<i>.{attention,cross}.{query,key,value}.{weight,bias}` | `[heads * d, D]` |
 //! | `<stack>.<i>.{attention,cross}.output.{weight,bias}` | `[D, heads * d]` |
 //! | `<stack>.<i>.attention.{query_norm,key_norm}.{weight,bias}` | `[d]`, `[heads, d]` or `[heads * d]`: see [`QueryKeyNormScope`](super::QueryKeyNormScope) |
@@ -20,7 +23,7 @@
 //! | `<stack>.<i>.{attention,cross,mlp}.scale` | `[D]` |
 //! | `<stack>.<i>.mlp.{up,gate}.{weight,bias}`, `.mlp.down.{weight,bias}` | `[inner, D]`, `[D, inner]` |
 //! | `<stack>.<i>.mlp.router.{weight,bias}` | `[experts, D]`, `[experts]` |
-//! | `<stack>.<i>.mlp.experts.<e>.{up,gate,down}.{weight,bias}` | as without experts |
+//! | `<stack>.<i>.mlp.experts.<n>.{up,gate,down}.{weight,bias}` | as without experts |
 //! | `<stack>.relative` | `[buckets or entries, heads before pruning]` |
 //! | `<stack>.distances`, `<stack>.distance_norm.{weight,bias}` | `[2 span, D]`, `[D]` |
 //! | `<stack>.<i>.attention.{position_key,position_query}.{weight,bias}` | `[heads * d, D]` |
@@ -30,7 +33,7 @@
 //! | `task.dense.{weight,bias}`, `task.norm.{weight,bias}` | `[width, pooled]`, `[width]` |
 //! | `task.output.{weight,bias}`, `task.distillation.{weight,bias}` | `[outputs, width]`, `[outputs]` |
 //!
-//! `<stack>` is `encoder` or `decoder`; `<i>` is the stored layer, `<e>` the expert.
+//! `<stack>` is `encoder` or `decoder`; `<i>` is the stored layer, `<n>` the expert or the convolution.
 
 use std::fmt;
 
@@ -125,6 +128,16 @@ pub enum EmbedModule {
     Conv1,
     /// The second convolution over spectrograms.
     Conv2,
+    /// One of the convolutions over samples.
+    Convolution(usize),
+    /// The normalization behind it.
+    ConvolutionNorm(usize),
+    /// The directions of the weights of the convolution over frames, and its bias.
+    PositionDirection,
+    /// The magnitudes of these weights.
+    PositionMagnitude,
+    /// The normalization before the projection of frames.
+    ProjectionNorm,
 }
 
 /// A part of an attention layer.
@@ -234,6 +247,14 @@ impl Module {
         }
     }
 
+    /// Which of several it is, an expert or a convolution.
+    pub fn number(self) -> Option<usize> {
+        match self {
+            Self::Embed(_, EmbedModule::Convolution(number) | EmbedModule::ConvolutionNorm(number)) => Some(number),
+            other => other.expert(),
+        }
+    }
+
     /// Whether it belongs to a head.
     pub fn is_output(self) -> bool {
         matches!(self, Self::OutputTransform | Self::OutputNorm | Self::Output | Self::Task(_))
@@ -242,7 +263,9 @@ impl Module {
     /// Whether it is a normalization.
     pub fn is_norm(self) -> bool {
         match self {
-            Self::Embed(_, part) => part == EmbedModule::Norm,
+            Self::Embed(_, part) => {
+                matches!(part, EmbedModule::Norm | EmbedModule::ConvolutionNorm(_) | EmbedModule::ProjectionNorm)
+            }
             Self::Attention(_, _, part) => matches!(part, AttentionModule::QueryNorm | AttentionModule::KeyNorm),
             Self::Branch(_, _, part) => matches!(part, BranchModule::Norm | BranchModule::PostNorm),
             Self::FinalNorm(_) | Self::DistanceNorm(_) | Self::OutputNorm => true,
@@ -266,13 +289,18 @@ impl Module {
                 | EmbedModule::Project
                 | EmbedModule::Patch
                 | EmbedModule::Conv1
-                | EmbedModule::Conv2 => false,
+                | EmbedModule::Conv2
+                | EmbedModule::Convolution(_)
+                | EmbedModule::ConvolutionNorm(_)
+                | EmbedModule::PositionDirection
+                | EmbedModule::ProjectionNorm => false,
                 EmbedModule::Tokens
                 | EmbedModule::Positions
                 | EmbedModule::Types
                 | EmbedModule::Class
                 | EmbedModule::Distillation
-                | EmbedModule::Registers => true,
+                | EmbedModule::Registers
+                | EmbedModule::PositionMagnitude => true,
             },
             Self::Branch(_, _, part) => part == BranchModule::Scale,
             Self::Relative(_) | Self::Distances(_) | Self::ProjectOut(_) => true,
@@ -289,9 +317,12 @@ impl Module {
         }
     }
 
-    /// Its name, with `layer` and `expert` for the numbers of the layer and of the expert that it is in.
-    fn name(self, layer: &dyn fmt::Display, expert: &dyn fmt::Display) -> String {
+    /// Its name, with `layer` for the number of its layer and `number` for that of an expert or of a convolution.
+    fn name(self, layer: &dyn fmt::Display, number: &dyn fmt::Display) -> String {
         match self {
+            Self::Embed(stack, part @ (EmbedModule::Convolution(_) | EmbedModule::ConvolutionNorm(_))) => {
+                format!("{}.embed.{}.{number}", stack.name(), part.name())
+            }
             Self::Embed(stack, part) => format!("{}.embed.{}", stack.name(), part.name()),
             Self::Attention(kind, _, part) => {
                 format!("{}.{layer}.{}.{}", kind.stack().name(), Branch::Attention(kind).name(), part.name())
@@ -300,7 +331,7 @@ impl Module {
                 format!("{}.{layer}.{}.{}", stack.name(), Branch::Mlp(stack).name(), part.name())
             }
             Self::Router(stack, _) => format!("{}.{layer}.mlp.router", stack.name()),
-            Self::Expert(stack, _, _, part) => format!("{}.{layer}.mlp.experts.{expert}.{}", stack.name(), part.name()),
+            Self::Expert(stack, _, _, part) => format!("{}.{layer}.mlp.experts.{number}.{}", stack.name(), part.name()),
             Self::Branch(branch, _, part) => {
                 format!("{}.{layer}.{}.{}", branch.stack().name(), branch.name(), part.name())
             }
@@ -316,16 +347,16 @@ impl Module {
         }
     }
 
-    /// Its name with `{i}` in place of the number of its layer and `{e}` in place of that of its expert, as families list
+    /// Its name with `{i}` in place of the number of its layer and `{n}` in place of [`Module::number`], as families list
     /// their names.
     pub fn pattern(self) -> String {
-        self.name(&"{i}", &"{e}")
+        self.name(&"{i}", &"{n}")
     }
 }
 
 impl fmt::Display for Module {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name(&self.layer().map_or(0, |(_, layer)| layer), &self.expert().unwrap_or(0)))
+        f.write_str(&self.name(&self.layer().map_or(0, |(_, layer)| layer), &self.number().unwrap_or(0)))
     }
 }
 
@@ -370,6 +401,11 @@ impl EmbedModule {
             Self::Registers => "registers",
             Self::Conv1 => "conv1",
             Self::Conv2 => "conv2",
+            Self::Convolution(_) => "convolutions",
+            Self::ConvolutionNorm(_) => "convolution_norms",
+            Self::PositionDirection => "position_direction",
+            Self::PositionMagnitude => "position_magnitude",
+            Self::ProjectionNorm => "projection_norm",
         }
     }
 }
@@ -476,7 +512,7 @@ mod tests {
         assert_eq!(query.layer(), Some((StackKind::Decoder, 3)));
         let expert = Module::Expert(StackKind::Decoder, 2, 7, MlpModule::Down);
         assert_eq!(expert.bias().to_string(), "decoder.2.mlp.experts.7.down.bias");
-        assert_eq!(expert.weight().pattern(), "decoder.{i}.mlp.experts.{e}.down.weight");
+        assert_eq!(expert.weight().pattern(), "decoder.{i}.mlp.experts.{n}.down.weight");
         let sinks = Module::Attention(SiteKind::Decoder, 1, AttentionModule::Sinks);
         assert_eq!(sinks.weight().to_string(), "decoder.1.attention.sinks");
     }

@@ -10,7 +10,7 @@ use super::role::{
 };
 use super::{
     AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormSpec, OutputSpec, PositionSpec, QueryKeyNormScope,
-    ScoreBias, SiteKind, StackKind, StackSpec, TaskHeadSpec,
+    SampleNorm, ScoreBias, SiteKind, StackKind, StackSpec, TaskHeadSpec,
 };
 use crate::error::Result;
 
@@ -167,6 +167,31 @@ impl List {
                     self.add(module(EmbedModule::Positions), &[1, p.patches(p.image) + p.placed_tokens(), width]);
                 }
                 if let Some(norm) = p.norm {
+                    self.norm(module(EmbedModule::Norm), norm, width);
+                }
+            }
+            InputSpec::Samples(s) => {
+                let mut before = 1;
+                for (index, convolution) in s.convolutions.iter().enumerate() {
+                    let (conv, channels) = (module(EmbedModule::Convolution(index)), convolution.channels);
+                    self.add(conv, &[channels, before, convolution.kernel]);
+                    if s.bias {
+                        self.add_bias(conv, channels);
+                    }
+                    if index == 0 || s.norm == SampleNorm::EachOverChannels {
+                        self.norm(module(EmbedModule::ConvolutionNorm(index)), SampleNorm::SPEC, channels);
+                    }
+                    before = channels;
+                }
+                if let Some(norm) = s.projection_norm {
+                    self.norm(module(EmbedModule::ProjectionNorm), norm, before);
+                }
+                self.linear(module(EmbedModule::Project), width, before, true);
+                let (direction, kernel) = (module(EmbedModule::PositionDirection), s.position_kernel);
+                self.add(direction, &[width, width.checked_div(s.position_groups).unwrap_or(0), kernel]);
+                self.add_bias(direction, width);
+                self.add(module(EmbedModule::PositionMagnitude), &[1, 1, kernel]);
+                if let Some(norm) = s.input_norm {
                     self.norm(module(EmbedModule::Norm), norm, width);
                 }
             }

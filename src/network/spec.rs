@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::activation::Activation;
 use super::attention_spec::AttentionSpec;
 use super::head_spec::{TaskHeadSpec, TransformSpec};
-use super::norm_spec::NormSpec;
+use super::norm_spec::{NormKind, NormSpec};
 use super::role::Branch;
 use super::site::{Site, SiteKind};
 
@@ -48,6 +48,8 @@ pub enum InputSpec {
     Patches(PatchInputSpec),
     /// Mel frames through two convolutions of width 3, the second with stride 2, each followed by GELU.
     Frames(FrameInputSpec),
+    /// Samples of sound through convolutions (wav2vec 2.0).
+    Samples(SampleInputSpec),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -236,6 +238,62 @@ pub struct FrameInputSpec {
     pub positions: usize,
 }
 
+/// Samples of sound: convolutions that make frames of them, a projection to the stack's width, and positions by a
+/// convolution over frames.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SampleInputSpec {
+    /// The convolutions over samples, in their order.
+    pub convolutions: Vec<ConvolutionSpec>,
+    /// Whether these have biases.
+    pub bias: bool,
+    /// Non-linearity behind each of them, and behind the convolution over frames.
+    pub activation: Activation,
+    /// Where they normalize.
+    pub norm: SampleNorm,
+    /// Normalization before the projection.
+    pub projection_norm: Option<NormSpec>,
+    /// Width of the convolution over frames, whose weights are stored as directions and magnitudes.
+    pub position_kernel: usize,
+    /// Groups of channels of that.
+    pub position_groups: usize,
+    /// Normalization of frames with their positions.
+    pub input_norm: Option<NormSpec>,
+}
+
+/// A convolution without padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ConvolutionSpec {
+    /// Channels that it gives.
+    pub channels: usize,
+    /// Its width.
+    pub kernel: usize,
+    /// What it moves by.
+    pub stride: usize,
+}
+
+/// Where convolutions over samples normalize, with weights and biases, by `eps` 1e-5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum SampleNorm {
+    /// Each channel over time, behind the first.
+    FirstOverTime,
+    /// Each frame over channels, behind every one.
+    EachOverChannels,
+}
+
+impl SampleNorm {
+    /// The formula where it goes over channels.
+    pub const SPEC: NormSpec = NormSpec { kind: NormKind::Layer, eps: 1e-5 };
+}
+
+impl SampleInputSpec {
+    /// Frames that the convolutions make of so many samples; none where there are too few.
+    pub fn frames(&self, samples: usize) -> usize {
+        self.convolutions.iter().fold(samples, |length, convolution| {
+            length.checked_sub(convolution.kernel).map_or(0, |rest| rest / convolution.stride.max(1) + 1)
+        })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LayerSpec {
     /// Which stored layer holds the weights (ALBERT: several passes read one).
@@ -379,6 +437,9 @@ pub enum Objective {
     Causal,
     /// The token under a mask.
     Masked,
+    /// Letters at the frames of speech, or nothing, from which a text is read by leaving out repeats (CTC). Labels are not
+    /// aligned with frames, so that no position has one.
+    Ctc,
 }
 
 impl NetworkSpec {
@@ -392,7 +453,7 @@ impl NetworkSpec {
         Self { encoder: None, decoder: Some(stack), output, task: None }
     }
 
-    /// Whether some head predicts anything that labels can be held against.
+    /// Whether it has a head.
     pub fn predicts(&self) -> bool {
         self.output.is_some() || self.task.is_some()
     }
@@ -453,6 +514,19 @@ impl NetworkSpec {
     pub fn stored_layer(&self, site: Site) -> Option<usize> {
         let stack = if site.kind == SiteKind::Encoder { &self.encoder } else { &self.decoder };
         stack.as_ref()?.layers.get(site.layer).map(|l| l.stored)
+    }
+
+    /// Whether there is a head whose every position has one right answer.
+    pub fn predicts_tokens(&self) -> bool {
+        self.output.as_ref().is_some_and(|output| match output.objective {
+            Objective::Causal | Objective::Masked => true,
+            Objective::Ctc => false,
+        })
+    }
+
+    /// Whether labels can be held against what its head says.
+    pub fn is_scored(&self) -> bool {
+        self.predicts_tokens() || self.task.is_some()
     }
 
     /// The stack whose result the output head reads.

@@ -165,7 +165,7 @@ fn is_projection(role: Role) -> bool {
 /// Positions that a stack works on.
 fn positions(stack: &StackSpec, length: usize) -> usize {
     match &stack.input {
-        InputSpec::Tokens(_) => length,
+        InputSpec::Tokens(_) | InputSpec::Samples(_) => length,
         InputSpec::Patches(p) => p.leading_tokens() + p.patches(p.image),
         InputSpec::Frames(f) => f.positions,
     }
@@ -176,6 +176,18 @@ fn input_flops(stack: &StackSpec, positions: usize) -> u64 {
     let flops = match &stack.input {
         InputSpec::Tokens(t) => positions * t.project.map_or(0, |_| t.width * width),
         InputSpec::Patches(p) => p.patches(p.image) * p.channels * p.patch.0 * p.patch.1 * width,
+        InputSpec::Samples(s) => {
+            let mut length = positions;
+            let mut flops = 0;
+            for (index, convolution) in s.convolutions.iter().enumerate().rev() {
+                let before = index.checked_sub(1).and_then(|i| s.convolutions.get(i)).map_or(1, |c| c.channels);
+                flops += length * convolution.channels * before * convolution.kernel;
+                length *= convolution.stride;
+            }
+            let channels = s.convolutions.last().map_or(1, |c| c.channels);
+            let group = width.checked_div(s.position_groups).unwrap_or(0);
+            flops + positions * width * (channels + group * s.position_kernel)
+        }
         // The first convolution runs at every frame, twice as many as positions.
         InputSpec::Frames(f) => 2 * positions * 3 * f.bands * width + positions * 3 * width * width,
     };

@@ -5,7 +5,7 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::error::Result;
-use crate::network::{Batch, InputSpec, NetworkSpec, Pooling, Source, TokenMask, Tokens};
+use crate::network::{Batch, InputSpec, NetworkSpec, Pooling, Samples, Source, TokenMask, Tokens};
 
 /// Sequences of a batch.
 const SEQUENCES: usize = 2;
@@ -47,6 +47,16 @@ fn source(input: &InputSpec, random: &mut Xoshiro256PlusPlus) -> Result<Source> 
         InputSpec::Tokens(t) => Source::Tokens(tokens(t.vocabulary, t.max_length, random)?),
         InputSpec::Patches(p) => Source::Pixels(noise(&[SEQUENCES, p.channels, p.image.0, p.image.1], random)?),
         InputSpec::Frames(f) => Source::Frames(noise(&[SEQUENCES, f.bands, 2 * f.positions], random)?),
+        InputSpec::Samples(s) => {
+            // As many samples as make some frames, in the second sequence fewer.
+            let strides: usize = s.convolutions.iter().map(|c| c.stride).product();
+            let kernels: usize = s.convolutions.iter().map(|c| c.kernel).product();
+            let length = LENGTH * strides + kernels.min(1 << 16);
+            let short = length - LENGTH / 4 * strides;
+            let real = (0..SEQUENCES * length).map(|i| i < length || i - length < short).collect();
+            let mask = TokenMask::new(SEQUENCES, length, real)?;
+            Source::Samples(Samples { values: noise(&[SEQUENCES, length], random)?, mask })
+        }
     })
 }
 

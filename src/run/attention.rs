@@ -144,7 +144,7 @@ fn tokens_of(source: &Source, tokenizer: Option<&TextTokenizer>) -> Result<Vec<S
 fn patches_of(model: &Model) -> Option<&PatchInputSpec> {
     match &model.spec().encoder.as_ref()?.input {
         InputSpec::Patches(patches) => Some(patches),
-        InputSpec::Tokens(_) | InputSpec::Frames(_) => None,
+        InputSpec::Tokens(_) | InputSpec::Frames(_) | InputSpec::Samples(_) => None,
     }
 }
 

@@ -228,6 +228,9 @@ pub(super) fn kind_fault(input: &Input, intake: &Intake) -> Option<Error> {
         SourceKind::Pixels { .. } if words => {
             Some(Error::usage("this model reads images").hint("give a folder of them, or tensors"))
         }
+        SourceKind::Samples { .. } if !matches!(input, Input::Inputs(_)) => Some(
+            Error::usage("this model reads samples of sound").hint("give tensors (.safetensors) with input_values"),
+        ),
         SourceKind::Frames { .. } if !matches!(input, Input::Inputs(_)) => {
             Some(Error::usage("this model reads spectrograms").hint("give tensors (.safetensors)"))
         }

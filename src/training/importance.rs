@@ -101,10 +101,10 @@ pub fn output_sensitivity(
 /// A model that predicts tokens was handed a batch without labels.
 fn has_loss(network: &Network, batch: &Batch) -> Result<bool> {
     let is_labeled = batch.labels.is_some() || batch.items.wanted.is_some();
-    if network.output().is_some() && !is_labeled {
+    if network.spec().predicts_tokens() && !is_labeled {
         return Err(Error::new("the batches carry no labels to score"));
     }
-    Ok(is_labeled && network.spec().predicts())
+    Ok(is_labeled && network.spec().is_scored())
 }
 
 /// One embedding per sequence, `[N, D]`, of norm 1.
@@ -132,6 +132,7 @@ fn digest(batch: &Batch) -> Result<u64> {
             }
         }
         Source::Pixels(x) | Source::Frames(x) => hash.update(tensor_bytes(x)?),
+        Source::Samples(samples) => hash.update(tensor_bytes(&samples.values)?),
     }
     if let Some(target) = &batch.target {
         hash.update(tensor_bytes(&target.ids)?);

@@ -11,7 +11,9 @@ use super::{AdamSettings, Learner, Parameters, StepSettings};
 use crate::analysis::{Analysis, AnalysisSettings, Gram, Groups, ModelInfo, SiteAnalysis, analyze};
 use crate::evaluation::evaluate;
 use crate::model::Model;
-use crate::network::{Activation, Batch, FeatureMap, Gates, Hidden, Network, NoProbe, Source, TokenMask, Tokens};
+use crate::network::{
+    Activation, Batch, FeatureMap, Gates, Hidden, Network, NoProbe, Samples, Source, TokenMask, Tokens,
+};
 use crate::task::Ticket;
 use crate::tensor::{Precision, doubles, without_kernels};
 
@@ -37,6 +39,13 @@ fn batch(folder: &Path) -> Batch {
     let source = match (read("input_ids", "attention_mask"), of.get("pixel_values")) {
         (Some(tokens), _) => Source::Tokens(tokens),
         (None, Some(pixels)) => Source::Pixels(pixels.clone()),
+        (None, None) if of.contains_key("input_values") => {
+            let values = of["input_values"].clone();
+            let (n, length) = values.dims2().unwrap();
+            let real = of.get("attention_mask").map_or_else(|| vec![1.0; n * length], |mask| doubles(mask).unwrap());
+            let real = real.into_iter().map(|m| m != 0.0).collect();
+            Source::Samples(Samples { values, mask: TokenMask::new(n, length, real).unwrap() })
+        }
         (None, None) => Source::Frames(of["input_features"].clone()),
     };
     let target = read("decoder_input_ids", "decoder_attention_mask");

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use pillars::analysis::{Analysis, AnalysisSettings, Gram, ModelInfo, analyze};
 use pillars::error::Result;
 use pillars::model::Model;
-use pillars::network::{Batch, FeatureMap, Gates, Network, Probe, Site, SiteMaps, Source, TokenMask, Tokens};
+use pillars::network::{Batch, FeatureMap, Gates, Network, Probe, Samples, Site, SiteMaps, Source, TokenMask, Tokens};
 use pillars::task::Ticket;
 
 use super::{batch, fixture_folders, fixtures, reference};
@@ -140,6 +140,10 @@ pub fn singles(whole: &Batch) -> Vec<Batch> {
                 Source::Tokens(t) => Source::Tokens(tokens(t, n)),
                 Source::Pixels(x) => Source::Pixels(pick(x, n)),
                 Source::Frames(x) => Source::Frames(pick(x, n)),
+                Source::Samples(s) => {
+                    let mask = TokenMask::new(1, s.mask.length(), s.mask.row(n).to_vec()).unwrap();
+                    Source::Samples(Samples { values: pick(&s.values, n), mask })
+                }
             };
             Batch::new(source, whole.target.as_ref().map(|t| tokens(t, n)))
         })

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use pillars::checkpoint::{Config, Stored, TensorPlan, write_safetensors};
 use pillars::model::{Family, Model, Storage};
-use pillars::network::{Batch, FeatureMap, Gates, Kept, NoProbe, Probe, Site, SiteMaps, Source, TokenMask, Tokens};
+use pillars::network::{
+    Batch, FeatureMap, Gates, Kept, NoProbe, Probe, Samples, Site, SiteMaps, Source, TokenMask, Tokens,
+};
 use pillars::tensor::DeviceChoice;
 
 pub fn fixtures() -> PathBuf {
@@ -106,11 +108,15 @@ pub fn mask(folder: &Path) -> Kept {
 
 fn tokens(ids: &Tensor, mask: Option<&Tensor>) -> Tokens {
     let (n, t) = ids.dims2().unwrap();
+    Tokens::new(ids.to_dtype(DType::U32).unwrap(), tokens_mask(n, t, mask))
+}
+
+fn tokens_mask(n: usize, t: usize, mask: Option<&Tensor>) -> TokenMask {
     let real = match mask {
         Some(mask) => mask.flatten_all().unwrap().to_vec1::<i64>().unwrap().iter().map(|m| *m != 0).collect(),
         None => vec![true; n * t],
     };
-    Tokens::new(ids.to_dtype(DType::U32).unwrap(), TokenMask::new(n, t, real).unwrap())
+    TokenMask::new(n, t, real).unwrap()
 }
 
 /// The inputs of a reference as a batch.
@@ -119,6 +125,10 @@ pub fn batch(reference: &HashMap<String, Tensor>) -> Batch {
         Source::Pixels(pixels.clone())
     } else if let Some(frames) = reference.get("input_features") {
         Source::Frames(frames.clone())
+    } else if let Some(values) = reference.get("input_values") {
+        let (n, length) = values.dims2().unwrap();
+        let mask = tokens_mask(n, length, reference.get("attention_mask"));
+        Source::Samples(Samples { values: values.clone(), mask })
     } else {
         Source::Tokens(tokens(&reference["input_ids"], reference.get("attention_mask")))
     };

@@ -45,6 +45,8 @@ const NEVER_NATIVE: &[&str] = &[
     "pegasus",
     "blenderbot",
     "deberta-v2",
+    "wav2vec2",
+    "hubert",
     "xglm",
     "m2m_100",
     "codegen",

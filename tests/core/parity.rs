@@ -1,7 +1,7 @@
 //! Every family against values that Hugging Face transformers computed.
 use std::collections::BTreeSet;
 
-use crate::common::{Compared, compare, fixture_folders, mask, reference};
+use crate::common::{Compared, compare, fixture_folders, folders_in, mask, reference, test_data};
 use pillars::model::{Model, families};
 
 /// Agreement that float rounding allows, relative to the largest reference value.
@@ -27,5 +27,19 @@ fn every_family_computes_what_transformers_computes() {
     assert!(report.len() >= 29);
     for (family, difference) in &report {
         assert!(*difference < CLOSE, "{family} differs by {difference:.1e}");
+    }
+}
+
+#[test]
+fn attention_that_fixtures_do_not_have_is_that_of_transformers() {
+    // A classifier, whose head is not compared: DeBERTa that projects distances as contents and normalizes them.
+    let folders = folders_in(&test_data().join("attention"));
+    assert_eq!(folders.len(), 1);
+    for folder in folders {
+        let model = Model::open(&folder).unwrap_or_else(|e| panic!("{e}"));
+        let reference = reference(&folder.join("reference.safetensors"));
+        let Compared { worst, compared } = compare(&model, &reference, None);
+        assert_eq!(compared, 2 * model.spec().sites().len(), "{folder:?}");
+        assert!(worst.0 < CLOSE, "{folder:?} differs by {:.1e} at {}", worst.0, worst.1);
     }
 }

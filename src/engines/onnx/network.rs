@@ -19,6 +19,12 @@ const BATCH: Dim = Dim::Named("batch_size");
 /// # Errors
 /// Where the network cannot be written as such a graph.
 pub(super) fn build(spec: &NetworkSpec, stored: ElementType) -> Result<(Graph, Vec<String>)> {
+    let reads_samples =
+        |stack: &Option<StackSpec>| matches!(stack.as_ref().map(|s| &s.input), Some(InputSpec::Samples(_)));
+    if reads_samples(&spec.encoder) || reads_samples(&spec.decoder) {
+        let what = "models that read samples of sound are not written as ONNX";
+        return Err(Error::new(what).hint("export the formats compact or masked"));
+    }
     let mut graph = Graph::new(stored);
     let notes = beyond(spec).into_iter().chain(experts(spec)).collect();
     let mut source = None;
@@ -48,6 +54,7 @@ pub(super) fn build(spec: &NetworkSpec, stored: ElementType) -> Result<(Graph, V
         InputSpec::Tokens(_) => Dim::Named(length),
         InputSpec::Patches(p) => Dim::Fixed(p.patches(p.image) + p.leading_tokens()),
         InputSpec::Frames(f) => Dim::Fixed(f.positions),
+        InputSpec::Samples(_) => Dim::Named("frames"),
     };
     let width = last.project_out.unwrap_or(last.width);
     if let Some(task) = &spec.task {
@@ -108,6 +115,7 @@ fn stack(
         InputSpec::Tokens(tokens) => token_input(graph, tokens, spec.width, kind, inputs),
         InputSpec::Patches(patches) => (patch_input(graph, patches, spec.width, kind), None, None),
         InputSpec::Frames(frames) => (frame_input(graph, frames, spec.width, kind), None, None),
+        InputSpec::Samples(_) => unreachable!("build refuses them"),
     };
     let has_relative = spec.layers.iter().any(|l| l.attention.bias.has_shared_table());
     let relative = has_relative.then(|| Module::Relative(kind).weight());

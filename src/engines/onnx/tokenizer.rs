@@ -27,7 +27,7 @@ pub(super) fn complete(folder: &Path, spec: &NetworkSpec) -> Result<Vec<String>>
     let map = std::fs::read_to_string(&map_path).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
     let longest = spec.encoder.as_ref().or(spec.decoder.as_ref()).and_then(|stack| match &stack.input {
         InputSpec::Tokens(tokens) => tokens.max_length,
-        InputSpec::Patches(_) | InputSpec::Frames(_) => None,
+        InputSpec::Patches(_) | InputSpec::Frames(_) | InputSpec::Samples(_) => None,
     });
     // Transformers writes a huge float where there is no limit.
     let limit = config.get("model_max_length").and_then(Value::as_u64).filter(|n| *n < 1 << 40);

@@ -31,7 +31,7 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     faults(ui, cx, Field::Batches);
     faults(ui, cx, Field::Memory);
     egui::CollapsingHeader::new("More measures").show(ui, |ui| {
-        let predicts = cx.state.model.as_ref().is_some_and(|m| m.model.spec().predicts());
+        let predicts = cx.state.model.as_ref().is_some_and(|m| m.model.spec().is_scored());
         let importance = egui::Checkbox::new(&mut run.importance, "Importance");
         ui.add_enabled(predicts, importance)
             .on_hover_text("Derivative of the loss by each head (Michel et al. 2019); a second pass with gradients")

@@ -108,17 +108,17 @@ pub(super) const CODEGEN: &[Name] = &[
 /// A mixture of experts with a tensor for each matrix of each expert, as Mixtral calls them.
 pub(super) const MIXTRAL: &[Name] = &[
     ("decoder.{i}.mlp.router", "layers.{i}.block_sparse_moe.gate", TensorLayout::PLAIN),
-    ("decoder.{i}.mlp.experts.{e}.gate", "layers.{i}.block_sparse_moe.experts.{e}.w1", TensorLayout::PLAIN),
-    ("decoder.{i}.mlp.experts.{e}.down", "layers.{i}.block_sparse_moe.experts.{e}.w2", TensorLayout::PLAIN),
-    ("decoder.{i}.mlp.experts.{e}.up", "layers.{i}.block_sparse_moe.experts.{e}.w3", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.experts.{n}.gate", "layers.{i}.block_sparse_moe.experts.{n}.w1", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.experts.{n}.down", "layers.{i}.block_sparse_moe.experts.{n}.w2", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.experts.{n}.up", "layers.{i}.block_sparse_moe.experts.{n}.w3", TensorLayout::PLAIN),
 ];
 
 /// The same as Qwen3 calls them.
 pub(super) const QWEN3_MOE: &[Name] = &[
     ("decoder.{i}.mlp.router", "layers.{i}.mlp.gate", TensorLayout::PLAIN),
-    ("decoder.{i}.mlp.experts.{e}.gate", "layers.{i}.mlp.experts.{e}.gate_proj", TensorLayout::PLAIN),
-    ("decoder.{i}.mlp.experts.{e}.down", "layers.{i}.mlp.experts.{e}.down_proj", TensorLayout::PLAIN),
-    ("decoder.{i}.mlp.experts.{e}.up", "layers.{i}.mlp.experts.{e}.up_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.experts.{n}.gate", "layers.{i}.mlp.experts.{n}.gate_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.experts.{n}.down", "layers.{i}.mlp.experts.{n}.down_proj", TensorLayout::PLAIN),
+    ("decoder.{i}.mlp.experts.{n}.up", "layers.{i}.mlp.experts.{n}.up_proj", TensorLayout::PLAIN),
 ];
 
 /// GPT-OSS, whose experts share tensors in which rows of gate and up alternate.
@@ -126,28 +126,28 @@ pub(super) const GPT_OSS: &[Name] = &[
     ("decoder.{i}.attention.sinks", "layers.{i}.self_attn.sinks", TensorLayout::PLAIN),
     ("decoder.{i}.mlp.router", "layers.{i}.mlp.router", TensorLayout::PLAIN),
     (
-        "decoder.{i}.mlp.experts.{e}.gate.weight",
+        "decoder.{i}.mlp.experts.{n}.gate.weight",
         "layers.{i}.mlp.experts.gate_up_proj",
         TensorLayout::stacked(Part::Alternate(0)),
     ),
     (
-        "decoder.{i}.mlp.experts.{e}.gate.bias",
+        "decoder.{i}.mlp.experts.{n}.gate.bias",
         "layers.{i}.mlp.experts.gate_up_proj_bias",
         TensorLayout::stacked(Part::Alternate(0)),
     ),
     (
-        "decoder.{i}.mlp.experts.{e}.up.weight",
+        "decoder.{i}.mlp.experts.{n}.up.weight",
         "layers.{i}.mlp.experts.gate_up_proj",
         TensorLayout::stacked(Part::Alternate(1)),
     ),
     (
-        "decoder.{i}.mlp.experts.{e}.up.bias",
+        "decoder.{i}.mlp.experts.{n}.up.bias",
         "layers.{i}.mlp.experts.gate_up_proj_bias",
         TensorLayout::stacked(Part::Alternate(1)),
     ),
-    ("decoder.{i}.mlp.experts.{e}.down.weight", "layers.{i}.mlp.experts.down_proj", TensorLayout::stacked(Part::Whole)),
+    ("decoder.{i}.mlp.experts.{n}.down.weight", "layers.{i}.mlp.experts.down_proj", TensorLayout::stacked(Part::Whole)),
     (
-        "decoder.{i}.mlp.experts.{e}.down.bias",
+        "decoder.{i}.mlp.experts.{n}.down.bias",
         "layers.{i}.mlp.experts.down_proj_bias",
         TensorLayout::stacked(Part::Whole),
     ),

@@ -55,10 +55,12 @@ mod mixture;
 mod modernbert;
 mod multimodal;
 mod rms_norm_decoders;
+mod speech_encoders;
 mod t5;
 mod tasks;
 mod vision_encoders;
 mod vit;
+mod wav2vec;
 
 use serde_json::Value;
 
@@ -75,6 +77,7 @@ pub fn all() -> impl Iterator<Item = &'static Family> {
         multimodal::ROWS,
         encoder_decoders::ROWS,
         vision_encoders::ROWS,
+        speech_encoders::ROWS,
     ];
     tables.into_iter().flatten()
 }

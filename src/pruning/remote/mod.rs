@@ -96,7 +96,7 @@ pub(super) fn refer(model: &Model, config: &mut Map<String, Value>) {
     }
     let NetworkSpec { encoder, decoder, .. } = model.spec();
     let autos = match (encoder.as_ref().map(|stack| &stack.input), decoder) {
-        (Some(InputSpec::Frames(_)), _) => FRAMES,
+        (Some(InputSpec::Frames(_) | InputSpec::Samples(_)), _) => FRAMES,
         (Some(InputSpec::Patches(_)), _) => PIXELS,
         (Some(InputSpec::Tokens(_)), Some(_)) => ENCODER_DECODER,
         (Some(InputSpec::Tokens(_)), None) => ENCODER,

@@ -23,7 +23,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
         return;
     }
     let Some(model) = &state.model else { return };
-    let predicts = model.model.spec().predicts();
+    let predicts = model.model.spec().is_scored();
     let has_cache = state.compared.iter().any(|c| c.outlook.as_ref().is_ok_and(|o| o.before().cache_per_token > 0));
     let measured: Vec<Option<&Measured>> = state.compared.iter().map(|c| measured(cx, c)).collect();
     let beaten = beaten(&state.compared, &measured);

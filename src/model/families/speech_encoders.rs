@@ -1,0 +1,30 @@
+//! Encoders of speech.
+
+use super::wav2vec;
+use crate::model::{Family, StockHeads};
+
+/// A row each.
+pub(super) static ROWS: &[Family] = &[
+    Family {
+        model_type: "wav2vec2",
+        title: "wav2vec 2.0",
+        prefixes: &["wav2vec2."],
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: None,
+        names: |_| &[wav2vec::NAMES, wav2vec::PARAMETRIZED, wav2vec::WEIGHT_NORM],
+        tasks: &[],
+        spec: wav2vec::encoder,
+    },
+    Family {
+        model_type: "hubert",
+        title: "HuBERT",
+        prefixes: &["hubert."],
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: None,
+        names: |_| &[wav2vec::NAMES, wav2vec::WEIGHT_NORM, wav2vec::PARAMETRIZED],
+        tasks: &[],
+        spec: wav2vec::encoder,
+    },
+];
