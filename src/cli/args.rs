@@ -131,7 +131,7 @@ pub(super) struct PlanArgs {
     /// Analysis to plan from
     #[arg(value_name = "A.json")]
     pub analysis: PathBuf,
-    /// Model that is measured or analyzed anew, for --max-loss-increase and --rounds; without it the folder that was analyzed
+    /// Model that is measured or analyzed anew, for --max-loss-increase, --rounds and --per-batch; without it the folder that was analyzed
     #[arg(value_name = "MODEL", conflicts_with = "model")]
     pub folder: Option<PathBuf>,
     /// What heads are ranked by: votes, per-group, score, importance, importance-normalized, magnitude, confidence,
@@ -160,6 +160,9 @@ pub(super) struct PlanArgs {
     /// settings of A.json
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: u32,
+    /// With reconstruction: let every batch of the input that is named choose by itself too, and say how far they agree
+    #[arg(long, conflicts_with = "rounds")]
+    pub per_batch: bool,
     /// The same as MODEL
     #[arg(long, value_name = "MODEL")]
     pub model: Option<PathBuf>,

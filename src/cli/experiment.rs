@@ -11,6 +11,7 @@ use crate::corpus::Input;
 use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
 use crate::experiment::{self, Arm, ExperimentEvent, ExperimentPlan, Preset, preset};
+use crate::repair::RepairMode;
 use crate::tensor::{DeviceChoice, Precision};
 use crate::training::RunOptions;
 
@@ -34,9 +35,13 @@ pub(super) struct ExperimentArgs {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
     /// What to compare, all without it: vanilla, ght, ght-ps, ght-ps-per-group, random-heads, random-members,
-    /// importance, votes-unconstrained, importance-unconstrained, random-unconstrained
+    /// importance, votes-unconstrained, importance-unconstrained, random-unconstrained, votes-explained (trained for the head
+    /// in the middle of each group to explain the others linearly)
     #[arg(long, value_delimiter = ',', value_name = "ARM,..")]
     pub arms: Vec<Arm>,
+    /// Repair every arm that loses heads too, refit, stream, scale or auto, and fine-tune it once more from there
+    #[arg(long, value_name = "MODE")]
+    pub repair: Option<RepairMode>,
     /// Go on with the experiment in --out
     #[arg(long)]
     pub resume: bool,
@@ -180,6 +185,7 @@ fn request(args: &ExperimentArgs) -> Result<ExperimentPlan> {
     let mut request = preset(make(path.clone()), args.size, args.out.clone())?;
     request.held_out = args.held_out.clone().map(make);
     set(&mut request.seeds, args.seeds);
+    request.repair = args.repair.filter(|mode| *mode != RepairMode::None);
     if !args.arms.is_empty() {
         request.arms.retain(|arm| args.arms.contains(arm));
     }

@@ -13,6 +13,8 @@ use crate::analysis::{Analysis, Document, Moments};
 use crate::error::{Error, Result};
 use crate::plan::{Amount, Explained, Plan, PlanRequest, heads_of_kinds, pin, snap, why};
 use crate::repair::{RepairMode, explained, propose, shares};
+use crate::run::Checked;
+use crate::words::counted;
 
 pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
     let folder = args.folder();
@@ -31,6 +33,9 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
             (if pinned.is_empty() { plan } else { pin(&analysis, &plan, &pinned)? }, None)
         }
     };
+    if args.per_batch {
+        by_batches(args, known, &mut plan, console)?;
+    }
     if let Some(moments) = &moments {
         plan.explained = shares(&console.watch(|ticket| explained(moments, &plan, ticket))?);
     }
@@ -58,17 +63,11 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
 /// A plan of a given size.
 fn sized(args: &PlanArgs, known: (&Analysis, Option<&Moments>), console: &Console) -> Result<Plan> {
     let (analysis, moments) = known;
-    let request = PlanRequest {
-        ranking: args.method.single()?,
-        amount: args.amount.amount(),
-        seed: args.common.seed,
-        allow_empty: args.allow_empty,
-        without_evidence: args.without_evidence,
-    };
+    let request = args.request()?;
     match args.rounds {
-        1 if args.input.is_given() || args.folder().is_some() => {
+        1 if !args.per_batch && (args.input.is_given() || args.folder().is_some()) => {
             Err(Error::usage("a plan in one round reads no input")
-                .hint("give --rounds or --max-loss-increase, or leave the input out"))
+                .hint("give --rounds, --per-batch or --max-loss-increase, or leave the input out"))
         }
         // Its notes are in the plan already.
         1 => Ok(snap(analysis, &propose(analysis, moments, &request)?)?.0),
@@ -86,19 +85,59 @@ fn moments_for(args: &PlanArgs, analysis: &Analysis) -> Result<Option<Moments>> 
     }
 }
 
-fn in_rounds(args: &PlanArgs, analysis: &Analysis, request: PlanRequest, console: &Console) -> Result<Plan> {
+/// Lets every batch choose by itself, for the record of the plan.
+fn by_batches(
+    args: &PlanArgs,
+    (analysis, moments): (&Analysis, Option<&Moments>),
+    plan: &mut Plan,
+    console: &Console,
+) -> Result<()> {
+    let request = args.request()?;
+    let moments = moments.filter(|_| request.ranking.method.needs_moments()).ok_or_else(|| {
+        Error::usage("batches choose by the method reconstruction").hint("give --method reconstruction")
+    })?;
+    let checked = open_of_analysis(args, analysis)?;
+    let found = console.watch(|ticket| checked.choices_by_batch(analysis, moments, &request, ticket))?;
+    if let Some(share) = found.agreement(plan) {
+        plan.notes.push(format!(
+            "of {}, {:.1} % on average keep each of these heads when every batch chooses by itself",
+            counted(found.batches, "batches"),
+            100.0 * share
+        ));
+    }
+    plan.kept_by_batches = found.kept;
+    Ok(())
+}
+
+/// The model of the analysis with the input that is named. Batches vote and choose, so they are those of the analysis where
+/// nothing else is asked for.
+fn open_of_analysis(args: &PlanArgs, analysis: &Analysis) -> Result<Checked> {
     let folder = args.folder().unwrap_or_else(|| analysis.model.path.clone().into());
     let mut spec = args.common.spec(&args.input, None);
-    // Batches vote, so they are those of the first analysis where nothing else is asked for.
     spec.batch_size = spec.batch_size.or(analysis.settings.batch_size);
     spec.seq_len = spec.seq_len.or(analysis.settings.seq_len);
-    let checked = open(&folder, &spec)?;
+    open(&folder, &spec)
+}
+
+fn in_rounds(args: &PlanArgs, analysis: &Analysis, request: PlanRequest, console: &Console) -> Result<Plan> {
+    let checked = open_of_analysis(args, analysis)?;
     let plan = console.watch(|ticket| checked.plan_in_rounds(analysis, request, args.rounds as usize, ticket))?;
     warn_of_fallback(&checked, console);
     Ok(plan)
 }
 
 impl PlanArgs {
+    /// What is asked of one method.
+    fn request(&self) -> Result<PlanRequest> {
+        Ok(PlanRequest {
+            ranking: self.method.single()?,
+            amount: self.amount.amount(),
+            seed: self.common.seed,
+            allow_empty: self.allow_empty,
+            without_evidence: self.without_evidence,
+        })
+    }
+
     /// The model that was named, behind the analysis or by `--model`.
     pub(super) fn folder(&self) -> Option<PathBuf> {
         self.folder.clone().or_else(|| self.model.clone())

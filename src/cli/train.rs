@@ -14,7 +14,7 @@ use crate::pruning::ExportFormat;
 use crate::repair::RepairSource;
 use crate::run::{Spec, TrainSpec, train};
 use crate::tensor::Precision;
-use crate::training::constraint::{Constraint, Diversity, Reduction};
+use crate::training::constraint::{Constraint, Diversity, Homogeneity, Reduction};
 use crate::training::{
     AdamSettings, Beginning, Control, Decay, Record, TrainSettings, TrainingEnd, TrainingEvent, TrainingSummary,
     VoteAt, Voting,
@@ -121,6 +121,10 @@ pub(super) struct ConstraintArgs {
     /// Distance by which heads are grouped: euclidean or cosine
     #[arg(long, value_name = "METRIC", default_value_t)]
     pub metric: Metric,
+    /// What --alpha raises: cosine, of heads to the center of their group (the paper), or linear, the share of each that the
+    /// head closest to the center explains linearly
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub homogeneity: Homogeneity,
     /// cosine (the paper: opposite groups are best) or squared-cosine (orthogonal groups are)
     #[arg(long, value_name = "NAME", default_value_t)]
     pub diversity: Diversity,
@@ -137,6 +141,7 @@ impl ConstraintArgs {
             metric: self.metric,
             alpha: self.alpha,
             beta: self.beta,
+            homogeneity: self.homogeneity,
             diversity: self.diversity,
             reduction: self.reduction,
         }

@@ -10,7 +10,7 @@ use crate::model::Model;
 use crate::network::{Batch, Gates, Network};
 use crate::plan::Plan;
 use crate::repair::{
-    Basis, RefitRequest, Repair, RepairMode, RepairRecord, Ridge, StreamRequest, Tried, refit, stream,
+    Basis, RefitRequest, Repair, RepairMode, RepairRecord, Ridge, StreamRequest, Tried, held_bytes, refit, stream,
 };
 use crate::task::Ticket;
 
@@ -23,6 +23,8 @@ pub struct Calibration<'a> {
     pub corpus: &'a Corpus,
     /// Second moments over it, where they are known already.
     pub moments: Option<&'a Moments>,
+    /// Most bytes of hidden states to hold; more wait in a temporary file. Absent where memory is not bounded.
+    pub hold: Option<u64>,
 }
 
 /// What a repair is asked to be.
@@ -102,7 +104,11 @@ impl Mending<'_> {
                     Some(batches) => &*batches,
                     empty => &*empty.insert(corpus.batches(network.device()).collect::<Result<_>>()?),
                 };
-                let request = StreamRequest { plan, choose, ridge, basis };
+                let spills = match self.calibration.hold {
+                    Some(most) => held_bytes(network, batches)? > most,
+                    None => false,
+                };
+                let request = StreamRequest { plan, choose, ridge, basis, spills };
                 stream(network, &reader, info, batches, &corpus.describe(), &request, ticket)
             }
             RepairMode::Auto => Err(Error::usage("auto is no mode by itself")),

@@ -14,17 +14,20 @@ pub enum Stem {
     Plain,
     /// Trained with the group constraint.
     Constrained,
+    /// Trained for the head in the middle of each group to explain the others linearly.
+    Explained,
 }
 
 impl Stem {
-    /// Both, in the order in which they are trained.
-    pub const ALL: [Self; 2] = [Self::Plain, Self::Constrained];
+    /// All, in the order in which they are trained.
+    pub const ALL: [Self; 3] = [Self::Plain, Self::Constrained, Self::Explained];
 
     /// The word used in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Constrained => "constrained",
+            Self::Explained => "explained",
         }
     }
 }
@@ -70,6 +73,8 @@ pub enum Arm {
     ImportanceUnconstrained,
     /// Plain training, then heads at random.
     RandomUnconstrained,
+    /// Training for representatives to explain their groups, then the most voted heads.
+    VotesExplained,
 }
 
 impl Arm {
@@ -94,6 +99,7 @@ impl Arm {
             Self::VotesUnconstrained => "No constraint, most voted heads",
             Self::ImportanceUnconstrained => "No constraint, most important heads",
             Self::RandomUnconstrained => "No constraint, random heads",
+            Self::VotesExplained => "Explained share as constraint, most voted heads",
         }
     }
 
@@ -103,7 +109,13 @@ impl Arm {
             Self::Vanilla | Self::VotesUnconstrained | Self::ImportanceUnconstrained | Self::RandomUnconstrained => {
                 Stem::Plain
             }
-            _ => Stem::Constrained,
+            Self::VotesExplained => Stem::Explained,
+            Self::Ght
+            | Self::GhtPs
+            | Self::GhtPsPerGroup
+            | Self::RandomHeads
+            | Self::RandomMembers
+            | Self::Importance => Stem::Constrained,
         }
     }
 
@@ -111,7 +123,7 @@ impl Arm {
     pub fn method(self) -> Option<Method> {
         match self {
             Self::Vanilla | Self::Ght => None,
-            Self::GhtPs | Self::VotesUnconstrained => Some(Method::Votes),
+            Self::GhtPs | Self::VotesUnconstrained | Self::VotesExplained => Some(Method::Votes),
             Self::GhtPsPerGroup => Some(Method::PerGroup),
             Self::RandomHeads | Self::RandomUnconstrained => Some(Method::Random),
             Self::RandomMembers => Some(Method::RandomInGroup),

@@ -28,6 +28,7 @@ impl ExperimentReport {
                 bleu(&spread(row.bleu, 2)),
             ));
         }
+        self.write_repaired(&mut text);
         text.push_str("\n| model with every head | held-out perplexity | homogenization | diversification | silhouette | Dunn |\n");
         text.push_str("| --- | ---: | ---: | ---: | ---: | ---: |\n");
         for row in &self.stems {
@@ -45,6 +46,27 @@ impl ExperimentReport {
             text.push_str(&format!("- {note}\n"));
         }
         text
+    }
+
+    /// Each arm masked, repaired, and fine-tuned from both; and how much of what went the others can say.
+    fn write_repaired(&self, text: &mut String) {
+        if self.rows.iter().all(|row| row.repaired_perplexity.is_none()) {
+            return;
+        }
+        text.push_str(
+            "\n| held-out perplexity | masked | repaired | fine-tuned | repaired, fine-tuned | removed heads explained |\n",
+        );
+        text.push_str("| --- | ---: | ---: | ---: | ---: | ---: |\n");
+        for row in self.rows.iter().filter(|row| row.repaired_perplexity.is_some()) {
+            let cells = [
+                spread(row.masked_perplexity, 2),
+                spread(row.repaired_perplexity, 2),
+                spread(row.perplexity.into(), 2),
+                spread(row.repaired_finetuned_perplexity, 2),
+                spread(row.explained, 3),
+            ];
+            text.push_str(&format!("| {} | {} |\n", row.arm.label(), cells.join(" | ")));
+        }
     }
 
     fn notes(&self) -> Vec<String> {
@@ -73,6 +95,12 @@ impl ExperimentReport {
         ];
         if let Some(unigram) = self.unigram_perplexity {
             notes.push(format!("A unigram model has a held-out perplexity of {unigram:.1}."));
+        }
+        if let Some(mode) = request.repair {
+            notes.push(format!(
+                "Repair by {mode} on training data; removed heads explained: the share of what they added that the heads \
+                 that stay can say, on batches that the fit did not read."
+            ));
         }
         if let Some(translation) = request.translation {
             let how = if translation.beams == 1 { "greedy".to_owned() } else { format!("{} beams", translation.beams) };

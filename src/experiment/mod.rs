@@ -29,6 +29,6 @@ pub use arm::{Arm, Stem};
 pub use curves::curves;
 pub use place::ExperimentPaths;
 pub use preset::{Preset, architecture, preset};
-pub use report::{ArmResult, ArmSummary, ExperimentReport, MeanDeviation, StemResult, StemRow};
+pub use report::{ArmResult, ArmSummary, ExperimentReport, MeanDeviation, RepairedArm, StemResult, StemRow};
 pub use request::{ExperimentPlan, ExperimentTask, ModelShape};
 pub use run::{ExperimentEvent, run};

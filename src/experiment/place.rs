@@ -7,6 +7,7 @@
 //! | `seed-S/plain`, `seed-S/constrained` | the models with every head |
 //! | `seed-S/STEM-votes.json` | analysis of a stem: votes and importance |
 //! | `seed-S/ARM/` | the result of an arm, with its records in `training/` |
+//! | `seed-S/ARM-repaired/` | the same, repaired before fine-tuning, where that was asked for |
 //! | `seed-S/ARM.json` | its figures; an arm that has them is finished |
 //! | `table.md`, `table.csv`, `runs.csv`, `results.json` | what came out |
 //! | `curves.svg`, `curves.csv` | losses and group measures over the steps |
@@ -100,6 +101,11 @@ impl ExperimentPaths {
     /// The result of an arm.
     pub fn arm(&self, seed: u64, arm: Arm) -> PathBuf {
         self.seed(seed).join(arm.name())
+    }
+
+    /// The result of an arm that was repaired before it was fine-tuned.
+    pub fn repaired_arm(&self, seed: u64, arm: Arm) -> PathBuf {
+        self.seed(seed).join(format!("{}-repaired", arm.name()))
     }
 
     /// The figures of an arm that is finished.

@@ -95,6 +95,7 @@ pub fn preset(input: Input, size: Preset, out: std::path::PathBuf) -> Result<Exp
             sentences: if size == Preset::Small { 200 } else { 2000 },
             beams: if size == Preset::Small { 1 } else { 5 },
         }),
+        repair: None,
     })
 }
 

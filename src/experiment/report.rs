@@ -74,10 +74,25 @@ pub struct ArmResult {
     pub loss: f64,
     /// Held-out loss right after heads were masked.
     pub masked_loss: Option<f64>,
+    /// The same heads repaired before fine-tuning, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repaired: Option<RepairedArm>,
     /// BLEU of held-out pairs.
     pub bleu: Option<f64>,
     /// Seconds of training after the stem.
     pub seconds: f64,
+}
+
+/// What became of an arm whose heads were repaired before they were fine-tuned.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RepairedArm {
+    /// Held-out loss per token right after the repair.
+    pub loss_before_finetuning: f64,
+    /// Held-out loss per token at the end.
+    pub loss: f64,
+    /// Share of what the removed heads added that the others can say, on batches that the repair did not read, as a mean
+    /// over layers; absent where nothing was repaired.
+    pub explained: Option<f64>,
 }
 
 /// Mean and sample standard deviation.
@@ -131,6 +146,12 @@ pub struct ArmSummary {
     pub loss_above_vanilla: Option<MeanDeviation>,
     /// Held-out perplexity right after heads were masked.
     pub masked_perplexity: Option<MeanDeviation>,
+    /// Held-out perplexity right after the repair.
+    pub repaired_perplexity: Option<MeanDeviation>,
+    /// Held-out perplexity after repair and fine-tuning.
+    pub repaired_finetuned_perplexity: Option<MeanDeviation>,
+    /// Share of what the removed heads added that the others can say.
+    pub explained: Option<MeanDeviation>,
     /// BLEU of held-out pairs.
     pub bleu: Option<MeanDeviation>,
 }
@@ -176,6 +197,9 @@ impl ExperimentReport {
                 perplexity,
                 loss_above_vanilla: spread(&|r| Some(r.loss - vanilla(r.seed)?)).filter(|_| *arm != Arm::Vanilla),
                 masked_perplexity: spread(&|r| r.masked_loss.map(f64::exp)),
+                repaired_perplexity: spread(&|r| Some(r.repaired?.loss_before_finetuning.exp())),
+                repaired_finetuned_perplexity: spread(&|r| Some(r.repaired?.loss.exp())),
+                explained: spread(&|r| r.repaired?.explained),
                 bleu: spread(&|r| r.bleu),
             });
         }
@@ -218,6 +242,9 @@ impl ExperimentReport {
             "loss_above_vanilla",
             "loss_above_vanilla_deviation",
             "masked_perplexity",
+            "repaired_perplexity",
+            "repaired_finetuned_perplexity",
+            "removed_explained",
             "bleu",
             "bleu_deviation",
         ]);
@@ -235,6 +262,9 @@ impl ExperimentReport {
                 above.map(|s| s.mean).into(),
                 above.and_then(|s| s.deviation).into(),
                 row.masked_perplexity.map(|s| s.mean).into(),
+                row.repaired_perplexity.map(|s| s.mean).into(),
+                row.repaired_finetuned_perplexity.map(|s| s.mean).into(),
+                row.explained.map(|s| s.mean).into(),
                 bleu.map(|s| s.mean).into(),
                 bleu.and_then(|s| s.deviation).into(),
             ]);
@@ -253,6 +283,9 @@ impl ExperimentReport {
             "flops_at_30",
             "loss",
             "masked_loss",
+            "repaired_loss",
+            "repaired_finetuned_loss",
+            "removed_explained",
             "bleu",
             "seconds",
         ]);
@@ -266,6 +299,9 @@ impl ExperimentReport {
                 run.flops.into(),
                 run.loss.into(),
                 run.masked_loss.into(),
+                run.repaired.map(|r| r.loss_before_finetuning).into(),
+                run.repaired.map(|r| r.loss).into(),
+                run.repaired.and_then(|r| r.explained).into(),
                 run.bleu.into(),
                 run.seconds.into(),
             ]);

@@ -8,6 +8,7 @@ use super::{Arm, Stem};
 use crate::corpus::{self, Input};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
+use crate::repair::RepairMode;
 use crate::training::{TrainSettings, VoteAt, Voting};
 
 /// Sizes of a model that an experiment makes.
@@ -46,6 +47,9 @@ pub struct ExperimentPlan {
     pub training: TrainSettings,
     /// How translations are measured, for pairs.
     pub translation: Option<Translation>,
+    /// Every arm that loses heads is repaired so too, and fine-tuned once more from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairMode>,
 }
 
 impl ExperimentPlan {
@@ -96,7 +100,13 @@ impl ExperimentPlan {
     /// Training steps of the whole experiment.
     pub fn steps(&self) -> u64 {
         let stems = self.stems().len() as u64 * self.training.steps;
-        self.seeds * (stems + self.arms.len() as u64 * self.voting().finetune_steps)
+        self.seeds * (stems + self.arms.iter().map(|arm| self.arm_steps(*arm)).sum::<u64>())
+    }
+
+    /// Training steps of an arm after its stem: once as it is masked, and once from its repair.
+    pub(super) fn arm_steps(&self, arm: Arm) -> u64 {
+        let is_repaired = self.repair.is_some() && arm.method().is_some();
+        self.voting().finetune_steps * if is_repaired { 2 } else { 1 }
     }
 }
 

@@ -3,7 +3,10 @@
 use candle_core::{DType, Device};
 
 use super::place::{self, ExperimentPaths};
-use super::{Arm, ArmResult, ExperimentPlan, ExperimentReport, Stem, StemResult, architecture, curves};
+use super::{
+    Arm, ArmResult, ExperimentPlan, ExperimentReport, MeanDeviation, RepairedArm, Stem, StemResult, architecture,
+    curves,
+};
 use crate::analysis::{Analysis, Document};
 use crate::chart::Theme;
 use crate::corpus::TextTokenizer;
@@ -13,7 +16,9 @@ use crate::figure::{self, DEFAULT_SCALE};
 use crate::model::Model;
 use crate::network::Gates;
 use crate::plan::{self, Cost, Method, Plan};
+use crate::repair::{RepairRecord, RepairSource, SiteRepair};
 use crate::task::Ticket;
+use crate::training::constraint::Homogeneity;
 use crate::training::{
     self, Beginning, Blueprint, Control, Data, Decay, MetricsLog, Record, RunOptions, TrainSettings, TrainingEnd,
     TrainingSummary, VoteAt, Voting, prepare,
@@ -99,14 +104,13 @@ impl ActiveExperiment<'_> {
 
     fn steps_done(&self) -> u64 {
         let request = self.request;
-        let finetune_steps = request.voting().finetune_steps;
         let seeds = request.seed_list();
         let stems = request.stems();
         let stems = seeds.iter().flat_map(|s| stems.iter().map(move |stem| (*s, *stem)));
         let stems = stems.filter(|(seed, stem)| finished(&self.place.stem(*seed, *stem)).is_some()).count() as u64;
         let arms = seeds.iter().flat_map(|s| request.arms.iter().map(move |arm| (*s, *arm)));
-        let arms = arms.filter(|(seed, arm)| self.place.figures(*seed, *arm).is_file()).count() as u64;
-        stems * request.training.steps + arms * finetune_steps
+        let arms = arms.filter(|(seed, arm)| self.place.figures(*seed, *arm).is_file());
+        stems * request.training.steps + arms.map(|(_, arm)| request.arm_steps(arm)).sum::<u64>()
     }
 
     /// How the models with every head are trained.
@@ -115,6 +119,10 @@ impl ActiveExperiment<'_> {
         if stem == Stem::Plain {
             // Measured all the same, so that the twins can be compared.
             settings.constraint.alpha = 0.0;
+            settings.constraint.beta = 0.0;
+        }
+        if stem == Stem::Explained {
+            settings.constraint.homogeneity = Homogeneity::Linear;
             settings.constraint.beta = 0.0;
         }
         settings
@@ -174,6 +182,7 @@ impl ActiveExperiment<'_> {
         if summary.outcome != TrainingEnd::Done {
             return Err(Error::cancelled());
         }
+        let repaired = self.repaired(&wanted, seed, arm)?;
         self.ticket.rename(format!("{name}, measuring"));
         let model = Model::open(&wanted.out)?;
         let cost = Cost::of(model.spec(), COUNTED_LENGTH);
@@ -187,18 +196,37 @@ impl ActiveExperiment<'_> {
             flops: cost.flops,
             loss: summary.final_loss.ok_or_else(|| Error::new("a finished run has no loss").at(&wanted.out))?,
             masked_loss: summary.masked_loss,
+            repaired,
             bleu: self.bleu(&wanted, &model)?,
             seconds: summary.seconds,
         };
         // What can be had from the stem, or is of use to a run under way alone, does not fill the disk.
-        forget_state(&wanted.out)?;
-        let full = wanted.out.join("full");
-        if full.is_dir() {
-            std::fs::remove_dir_all(&full).map_err(|e| Error::from(e).at(&full))?;
-        }
+        forget_run(&wanted.out)?;
+        forget_run(&self.place.repaired_arm(seed, arm))?;
         place::write(&self.place.figures(seed, arm), &result)?;
         (self.observe)(ExperimentEvent::Finished(&result));
         Ok(())
+    }
+
+    /// Repairs the same heads of the same model and fine-tunes from there, where that is asked for.
+    fn repaired(&mut self, masked: &training::TrainingRun, seed: u64, arm: Arm) -> Result<Option<RepairedArm>> {
+        let (Some(mode), Some(voting)) = (self.request.repair, masked.settings.voting.clone()) else { return Ok(None) };
+        let voting = Voting { repair: Some(RepairSource::Made(mode)), ..voting };
+        let wanted = training::TrainingRun {
+            out: self.place.repaired_arm(seed, arm),
+            settings: TrainSettings { voting: Some(voting), ..masked.settings.clone() },
+            ..masked.clone()
+        };
+        let summary = self.train(&wanted, &format!("seed {seed}, {arm}, repaired"))?;
+        if summary.outcome != TrainingEnd::Done {
+            return Err(Error::cancelled());
+        }
+        let missing = || Error::new("a finished run has no loss").at(&wanted.out);
+        Ok(Some(RepairedArm {
+            loss_before_finetuning: summary.repaired_loss.ok_or_else(missing)?,
+            loss: summary.final_loss.ok_or_else(missing)?,
+            explained: summary.repair.as_ref().and_then(explained_of_removed),
+        }))
     }
 
     fn plan(&self, seed: u64, stem: Stem, method: Method) -> Result<Plan> {
@@ -304,6 +332,22 @@ impl ActiveExperiment<'_> {
 fn finished(folder: &std::path::Path) -> Option<TrainingSummary> {
     let summary: TrainingSummary = place::read(&folder.join("training/summary.json")).ok()?;
     (folder.join("config.json").is_file() && summary.parameters_after > 0).then_some(summary)
+}
+
+/// Share of what the removed heads added that the others can say, on held-out batches, as a mean over layers.
+fn explained_of_removed(repair: &RepairRecord) -> Option<f64> {
+    let of = |site: &SiteRepair| (site.masked > 0.0).then(|| 1.0 - site.error() / site.masked);
+    MeanDeviation::of(repair.sites.values().filter_map(of)).map(|spread| spread.mean)
+}
+
+/// Removes what is of use to a run under way alone, or can be had from the stem.
+fn forget_run(folder: &std::path::Path) -> Result<()> {
+    forget_state(folder)?;
+    let full = folder.join("full");
+    if full.is_dir() {
+        std::fs::remove_dir_all(&full).map_err(|e| Error::from(e).at(&full))?;
+    }
+    Ok(())
 }
 
 /// Removes the weights and moments of a run that is finished.

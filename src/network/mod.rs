@@ -61,6 +61,7 @@ mod samples;
 mod score_bias;
 mod site;
 mod spec;
+mod spill;
 mod stack;
 mod task_head;
 mod walk;

@@ -5,13 +5,15 @@ use std::borrow::Cow;
 use candle_core::Tensor;
 
 use super::attention::join_heads;
+use super::spill::Spill;
 use super::stack::{Lane, Shared, Stack, StackEntry};
 use super::{Batch, Gates, Hidden, Layer, Network, NoProbe, Site, SiteKind, Source, Tokens};
 use crate::error::{Error, Result};
 
 /// Batches that stand before the same attention layer. Each is seen and joined once there; then all step on.
 ///
-/// Layers that are not held are read once for all batches; what stands before them is held.
+/// Layers that are not held are read once for all batches; what stands before them is held, or waits in a temporary file.
+/// The results of an encoder that a decoder reads are held.
 pub struct Walk<'a> {
     network: &'a Network,
     stack: &'a Stack,
@@ -21,6 +23,9 @@ pub struct Walk<'a> {
     lanes: Vec<Lane>,
     /// The streams at the entrance of the layer.
     entered: Vec<Tensor>,
+    /// Where streams wait: that of batch `i` under `2 i`, at the entrance of the layer under `2 i + 1`. Lanes hold an empty
+    /// tensor in their place.
+    spill: Option<Spill>,
     /// What the decoder of an encoder-decoder will read.
     targets: Vec<Tokens>,
 }
@@ -37,8 +42,9 @@ pub struct SiteState {
 }
 
 impl Network {
-    /// Puts batches before the first attention layer; a batch may be there more than once.
-    pub fn walk(&self, batches: &[Batch]) -> Result<Walk<'_>> {
+    /// Puts batches before the first attention layer; a batch may be there more than once. Where `spills` their streams wait
+    /// in a temporary file.
+    pub fn walk(&self, batches: &[Batch], spills: bool) -> Result<Walk<'_>> {
         let (stack, targets) = match self.stacks() {
             (Some(encoder), Some(_)) => {
                 let missing = || Error::usage("an encoder-decoder model also needs what its decoder reads");
@@ -49,16 +55,65 @@ impl Network {
             (None, None) => return Err(Error::new("the network has no layers")),
         };
         let entries = batches.iter().map(|b| StackEntry { source: b.source.clone(), memory: None });
-        let lanes = entries.map(|entry| stack.enter(&entry)).collect::<Result<Vec<_>>>()?;
-        Walk::at_first(self, stack, lanes, targets)
+        Walk::at_first(self, stack, entries.map(|entry| stack.enter(&entry)), targets, spills)
     }
 }
 
 impl<'a> Walk<'a> {
-    fn at_first(network: &'a Network, stack: &'a Stack, lanes: Vec<Lane>, targets: Vec<Tokens>) -> Result<Self> {
-        let entered = lanes.iter().map(|lane| lane.x.clone()).collect();
+    fn at_first(
+        network: &'a Network,
+        stack: &'a Stack,
+        entering: impl Iterator<Item = Result<Lane>>,
+        targets: Vec<Tokens>,
+        spills: bool,
+    ) -> Result<Self> {
         let (kind, layer) = (stack.self_attention(), stack.layer(0, None)?);
-        Ok(Self { network, stack, kind, index: 0, layer, lanes, entered, targets })
+        let spill = if spills { Some(Spill::new()?) } else { None };
+        let mut walk =
+            Self { network, stack, kind, index: 0, layer, lanes: Vec::new(), entered: Vec::new(), spill, targets };
+        for lane in entering {
+            let lane = lane?;
+            let (at, x) = (walk.lanes.len(), lane.x.clone());
+            walk.lanes.push(lane);
+            if walk.spill.is_none() {
+                walk.entered.push(x.clone());
+            }
+            walk.put(at, x.clone())?;
+            walk.enter(at, x)?;
+        }
+        Ok(walk)
+    }
+
+    /// Takes `x` for the stream of a batch.
+    fn put(&mut self, lane: usize, x: Tensor) -> Result<()> {
+        let own = self.lanes.get_mut(lane).ok_or_else(|| Error::new("there is no such batch"))?;
+        match &mut self.spill {
+            Some(spill) => {
+                spill.put(2 * lane, &x)?;
+                own.x = Tensor::zeros(0, x.dtype(), x.device())?;
+            }
+            None => own.x = x,
+        }
+        Ok(())
+    }
+
+    /// Takes `x` for the stream of a batch at the entrance of the layer ahead.
+    fn enter(&mut self, lane: usize, x: Tensor) -> Result<()> {
+        match (&mut self.spill, self.entered.get_mut(lane)) {
+            (Some(spill), _) => spill.put(2 * lane + 1, &x),
+            (None, Some(entered)) => {
+                *entered = x;
+                Ok(())
+            }
+            (None, None) => Err(Error::new("there is no such batch")),
+        }
+    }
+
+    fn entered(&self, lane: usize) -> Result<Tensor> {
+        match &self.spill {
+            Some(spill) => spill.get(2 * lane + 1),
+            None => self.entered.get(lane).cloned().ok_or_else(|| Error::new("there is no such batch")),
+        }
     }
 
     /// The attention layer ahead.
@@ -69,6 +124,7 @@ impl<'a> Walk<'a> {
     /// The batch at place `lane`: what it is, and what all heads of the layer ahead make of it.
     pub fn look(&self, lane: usize) -> Result<SiteState> {
         let (site, own) = (self.site(), self.lane(lane)?);
+        let own = &*own;
         let heads =
             self.stack.within(self.index, lane, own, &mut Shared::default(), &Gates::open(), |context, memory| {
                 self.layer.heads(site, &own.x, context, memory, &mut NoProbe)
@@ -105,14 +161,20 @@ impl<'a> Walk<'a> {
     pub fn join(&mut self, lane: usize, y: &Tensor) -> Result<()> {
         let own = self.lane(lane)?;
         let joined = self.layer.join(self.kind, &own.x, y.reshape(own.x.shape())?)?;
-        if let Some(own) = self.lanes.get_mut(lane) {
-            own.x = joined;
-        }
-        Ok(())
+        self.put(lane, joined)
     }
 
-    fn lane(&self, lane: usize) -> Result<&Lane> {
-        self.lanes.get(lane).ok_or_else(|| Error::new("there is no such batch"))
+    /// A batch with its stream.
+    fn lane(&self, lane: usize) -> Result<Cow<'_, Lane>> {
+        let own = self.lanes.get(lane).ok_or_else(|| Error::new("there is no such batch"))?;
+        match &self.spill {
+            Some(spill) => {
+                let mut own = own.clone();
+                own.x = spill.get(2 * lane)?;
+                Ok(Cow::Owned(own))
+            }
+            None => Ok(Cow::Borrowed(own)),
+        }
     }
 
     /// Once every batch is behind the layer ahead: takes all of them to the next, or gives the results of the last stack.
@@ -121,25 +183,31 @@ impl<'a> Walk<'a> {
             self.kind = SiteKind::Cross;
             return Ok(WalkStep::On(Box::new(self)));
         }
-        for (lane, entered) in self.lanes.iter_mut().zip(&self.entered) {
-            lane.x = self.layer.feed_forward(entered, &lane.x)?;
+        for lane in 0..self.lanes.len() {
+            let x = self.layer.feed_forward(&self.entered(lane)?, &self.lane(lane)?.x)?;
+            self.put(lane, x)?;
         }
         if self.index + 1 < self.stack.depth() {
             self.kind = self.stack.self_attention();
             self.layer = self.stack.layer(self.index + 1, Some((self.index, self.layer)))?;
             self.index += 1;
-            self.entered = self.lanes.iter().map(|lane| lane.x.clone()).collect();
+            for lane in 0..self.lanes.len() {
+                let x = self.lane(lane)?.into_owned().x;
+                self.enter(lane, x)?;
+            }
             return Ok(WalkStep::On(Box::new(self)));
         }
-        let results = self.lanes.into_iter().map(|lane| self.stack.leave(lane)).collect::<Result<Vec<_>>>()?;
+        let leaving = (0..self.lanes.len()).map(|lane| self.stack.leave(self.lane(lane)?.into_owned()));
+        let results = leaving.collect::<Result<Vec<_>>>()?;
+        let spills = self.spill.is_some();
         match self.network.stacks() {
             (Some(_), Some(decoder)) if self.stack.self_attention() == SiteKind::Encoder => {
                 let entries = self.targets.into_iter().zip(&results);
                 let enter = |(target, memory): (Tokens, &Hidden)| {
                     decoder.enter(&StackEntry { source: Source::Tokens(target), memory: Some(memory) })
                 };
-                let lanes = entries.map(enter).collect::<Result<_>>()?;
-                Ok(WalkStep::On(Box::new(Self::at_first(self.network, decoder, lanes, Vec::new())?)))
+                let walk = Self::at_first(self.network, decoder, entries.map(enter), Vec::new(), spills)?;
+                Ok(WalkStep::On(Box::new(walk)))
             }
             _ => Ok(WalkStep::Done(results)),
         }

@@ -62,6 +62,9 @@ pub struct Plan {
     /// What the heads that stay can say of every layer that loses some, where second moments told.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub explained: BTreeMap<Site, Explained>,
+    /// By layer, for every head: batches that would keep it if each chose by itself, where they were asked.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept_by_batches: BTreeMap<Site, Vec<u64>>,
     /// Whether a layer may lose every head.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_empty: bool,

@@ -52,25 +52,33 @@ pub fn shares(sites: &BTreeMap<Site, SiteRepair>) -> BTreeMap<Site, Explained> {
     sites.iter().map(|(site, report)| (*site, of(report))).collect()
 }
 
+/// Room for what rounding makes negative of products that are zero or nearly so, as shares of their mean diagonal: the
+/// least that will do. Products are summed in f32 where the weights are.
+const ROOM: [f64; 5] = [1e-10, 1e-8, 1e-6, 1e-5, 1e-4];
+
 /// A projection with the same products `L L^T = W W^T`: all errors under it are those under `W`.
 fn stand_in(moments: &SiteMoments) -> Result<OutputProjection> {
     let mut products = dense(&moments.output, 1.0);
     let dim = products.nrows();
     let mean = (0..dim).map(|i| products[(i, i)]).sum::<f64>() / dim.max(1) as f64;
-    // Where the branch is wider than the stream some products are zero, which rounding makes negative.
-    let room = if mean > 0.0 { 1e-10 * mean } else { 1.0 };
-    for i in 0..dim {
-        products[(i, i)] += room;
+    let unit = if mean > 0.0 { mean } else { 1.0 };
+    let mut given = 0.0;
+    for room in ROOM {
+        for i in 0..dim {
+            products[(i, i)] += (room - given) * unit;
+        }
+        given = room;
+        if let Ok(factor) = products.llt(Side::Lower) {
+            let lower = factor.L();
+            return Ok(OutputProjection {
+                weight: Mat::from_fn(dim, dim, |i, j| if j <= i { lower[(i, j)] } else { 0.0 }),
+                bias: moments.output_bias.then(|| vec![0.0; dim]),
+                head_dim: moments.head_dim,
+                kv_heads: moments.kv_heads,
+            });
+        }
     }
-    let factor =
-        products.llt(Side::Lower).map_err(|_| Error::new("the output projection holds numbers that are not finite"))?;
-    let lower = factor.L();
-    Ok(OutputProjection {
-        weight: Mat::from_fn(dim, dim, |i, j| if j <= i { lower[(i, j)] } else { 0.0 }),
-        bias: moments.output_bias.then(|| vec![0.0; dim]),
-        head_dim: moments.head_dim,
-        kv_heads: moments.kv_heads,
-    })
+    Err(Error::new("the products of the output projection are none: they hold numbers that are not finite"))
 }
 
 #[cfg(test)]
@@ -78,6 +86,28 @@ mod tests {
     use super::super::testing::TestSite;
     use super::*;
     use crate::analysis::ModelInfo;
+
+    #[test]
+    fn a_branch_wider_than_the_stream_has_products_that_are_zero() {
+        let mut case = TestSite::new(4, 3, true, 6);
+        // Three numbers of the stream from twelve of the heads, rounded as f32 rounds.
+        case.weight = Mat::from_fn(12, 3, |i, j| f64::from(((i * 3 + j) as f32 * 0.7391).sin()));
+        let site: Site = "encoder.0".parse().unwrap();
+        let mut own = case.moments();
+        own.output = super::super::testing::symmetric(12, |i, j| f64::from(own.output.get(i, j) as f32));
+        let old = OutputProjection { weight: case.weight.clone(), bias: Some(vec![0.0; 3]), head_dim: 3, kv_heads: 4 };
+        let (_, expected) = refit_site(&own, &old, &[1, 3], Ridge::Fixed(UNTRIED), Basis::Even).unwrap();
+        let moments = Moments {
+            model: ModelInfo::default(),
+            input: String::new(),
+            batches: 2,
+            sites: BTreeMap::from([(site, own)]),
+        };
+        let mut plan = Plan::default();
+        plan.kept.set(site, [1, 3]);
+        let found = explained(&moments, &plan, &Ticket::default()).unwrap()[&site];
+        assert!((found.explained() - expected.explained()).abs() < 1e-4, "{found:?} {expected:?}");
+    }
 
     #[test]
     fn errors_without_the_weights_are_those_with_them() {

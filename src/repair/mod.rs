@@ -49,5 +49,6 @@ pub use document::{Repair, RepairMode, RepairRecord, SiteRepair, Tried};
 pub use explained::{explained, shares};
 pub use projection::{Basis, Ridge};
 pub use refit::{RefitRequest, refit};
+pub(crate) use regression::least_squares;
 pub use source::RepairSource;
-pub use stream::{StreamRequest, plan_of, stream};
+pub use stream::{StreamRequest, held_bytes, plan_of, stream};

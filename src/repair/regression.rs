@@ -3,7 +3,7 @@
 use faer::Mat;
 
 use super::dense::{Factor, inner, product};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Sums over tokens of regressors `x [k]` and targets `y [m]`.
 #[derive(Clone, Debug)]
@@ -101,6 +101,22 @@ impl Regression {
         }
         ((self.yy - 2.0 * shared + spread + constant) / n).max(0.0)
     }
+}
+
+/// `(X^T X + ridge I)^-1 X^T Y`, `[k, m]` row by row, from `X^T X [k, k]` and `X^T Y [k, m]`, row by row too; `ridge` is a
+/// share of the mean diagonal.
+pub(crate) fn least_squares(xx: &[f64], xy: &[f64], k: usize, ridge: f64) -> Result<Vec<f64>> {
+    let m = xy.len().checked_div(k).unwrap_or(0);
+    if xx.len() != k * k || xy.len() != k * m {
+        return Err(Error::new(format!("{} products are not those of {k} regressors", xx.len())));
+    }
+    let mut square = Mat::from_fn(k, k, |i, j| xx[i * k + j]);
+    let pull = pull(&square, ridge);
+    for i in 0..k {
+        square[(i, i)] += pull;
+    }
+    let weight = Factor::new(square.as_ref())?.solve(Mat::from_fn(k, m, |i, j| xy[i * m + j]));
+    Ok((0..k).flat_map(|i| (0..m).map(move |j| (i, j))).map(|at| weight[at]).collect())
 }
 
 /// `ridge` times the mean diagonal; never less than what rounding needs.

@@ -39,10 +39,23 @@ pub struct StreamRequest<'a> {
     pub ridge: Ridge,
     /// Which batches a fit rests on; all of them pass.
     pub basis: Basis,
+    /// Whether hidden states wait in a temporary file: slower, in the memory of a few batches.
+    pub spills: bool,
+}
+
+/// Bytes of the hidden states that a repair in the stream of `batches` holds where it does not spill them: two streams,
+/// before a layer and within it, and what the heads of one put out.
+pub fn held_bytes(network: &Network, batches: &[Batch]) -> Result<u64> {
+    let spec = network.spec();
+    let heads = spec.sites().iter().map(|(_, a)| a.heads * a.head_dim).max().unwrap_or(0);
+    let width = spec.encoder.iter().chain(&spec.decoder).map(|stack| stack.width).max().unwrap_or(0);
+    let tokens = batches.iter().map(Batch::token_count).sum::<Result<usize>>()?;
+    let numbers = (tokens as u64).saturating_mul(4 * width as u64 + heads as u64);
+    Ok(numbers.saturating_mul(network.dtype().size_in_bytes() as u64))
 }
 
 /// Repairs `network` of `model` in the stream of `batches`, which `input` names; `weights` are those of the network.
-/// Hidden states of all batches are held.
+/// Hidden states of all batches are held, or spilled.
 ///
 /// # Errors
 ///
@@ -79,15 +92,12 @@ pub fn stream(
     ticket.stage("repair in the stream", Some(spec.sites().len() as u64), "layers");
     // Those of the whole model first, then those of the pruned one.
     let both: Vec<Batch> = batches.iter().chain(batches).cloned().collect();
-    let mut walk = network.walk(&both)?;
+    let mut walk = network.walk(&both, request.spills)?;
     loop {
         ticket.check()?;
         let site = walk.site();
         let old = OutputProjection::read(spec, weights, site)?;
-        let pruned = pass(&mut walk, batches.len(), &old, request, &mut repair, ticket)?;
-        for (at, y) in pruned.into_iter().enumerate() {
-            walk.join(batches.len() + at, &y)?;
-        }
+        pass(&mut walk, batches.len(), &old, request, &mut repair, ticket)?;
         ticket.advance(1)?;
         match walk.step()? {
             WalkStep::On(next) => walk = *next,
@@ -97,7 +107,7 @@ pub fn stream(
     Ok(repair)
 }
 
-/// The layer ahead of both streams: fits it, takes the whole model's batches behind it and gives the pruned ones' results.
+/// The layer ahead of both streams: fits it and takes all batches behind it.
 fn pass(
     walk: &mut Walk<'_>,
     count: usize,
@@ -105,7 +115,7 @@ fn pass(
     request: &StreamRequest<'_>,
     repair: &mut Repair,
     ticket: &Ticket,
-) -> Result<Vec<Tensor>> {
+) -> Result<()> {
     let site = walk.site();
     let (width, d) = (old.weight.nrows(), old.head_dim);
     let heads = width / d;
@@ -128,12 +138,26 @@ fn pass(
         tokens += pruned.real.as_ref().map_or(pruned.heads.dim(0)?, Tensor::elem_count);
         add(&mut halves[at % 2], &pruned, &target, weigh.as_ref(), old)?;
         walk.join(at, &y)?;
-        outputs.push(pruned.heads);
+        if !request.spills {
+            outputs.push(pruned.heads);
+        }
     }
+    // What is not held is computed again.
+    let finish = |walk: &mut Walk<'_>, project: &dyn Fn(&Walk<'_>, &Tensor) -> Result<Tensor>| -> Result<()> {
+        for at in 0..count {
+            ticket.check()?;
+            let y = match outputs.get(at) {
+                Some(heads) => project(walk, heads)?,
+                None => project(walk, &walk.look(count + at)?.heads)?,
+            };
+            walk.join(count + at, &y)?;
+        }
+        Ok(())
+    };
     let kept = if request.choose && planned.len() < heads { choose(&halves, old, planned.len())? } else { planned };
     if kept.len() == heads && !drifted {
         // Nothing is lost yet.
-        return outputs.iter().map(|heads| walk.project(heads)).collect();
+        return finish(walk, &|walk, heads| walk.project(heads));
     }
     let columns: Vec<usize> = kept.iter().flat_map(|h| h * d..(h + 1) * d).collect();
     let halves = halves.map(|half| half.columns(&columns));
@@ -147,11 +171,11 @@ fn pass(
     }
     report.tokens = tokens as u64;
     let new = new_output(&kept, &fit, old)?;
-    let results = outputs.iter().map(|heads| apply(&new, heads, &columns)).collect::<Result<_>>()?;
+    finish(walk, &|_, heads| apply(&new, heads, &columns))?;
     repair.record.kept.set(site, kept);
     repair.record.sites.insert(site, report);
     repair.outputs.insert(site, new);
-    Ok(results)
+    Ok(())
 }
 
 /// `o'_K W' + b'`.

@@ -13,10 +13,11 @@
 //! | `spec`, `differences` | settings as chosen; how they differ from those of a result |
 //! | `opened`, `loaded` | a model with what its headers tell; its weights, loaded once |
 //! | `checked` | settings that fit the model; input and network within the bound on memory |
-//! | `analyze`, `evaluate`, `curve`, `repair`, `prune`, `train`, `twins`, `rounds`, `within`, `attention` | one kind of work each |
+//! | `analyze`, `evaluate`, `curve`, `repair`, `prune`, `train`, `twins`, `rounds`, `within`, `attention`, `batch_choices` | one kind of work each |
 
 mod analyze;
 mod attention;
+mod batch_choices;
 mod checked;
 mod curve;
 mod differences;
@@ -33,6 +34,7 @@ mod within;
 
 pub use analyze::Analyzed;
 pub use attention::{AttentionInput, Patterns, attention};
+pub use batch_choices::BatchChoices;
 pub use checked::Checked;
 pub use curve::CurveSpec;
 pub use evaluate::Scored;

@@ -57,7 +57,15 @@ impl Checked {
         let needs = Needs { networks: 2, copies: COMPARED_COPIES, ..Needs::ONE };
         let corpus = self.fit(self.corpus(Purpose::Observe, ticket)?, needs)?;
         let network = self.network(&corpus, needs, ticket)?;
-        let calibration = Calibration { model: self.model(), network: &network, corpus: &corpus, moments };
+        let hold = match self.room(&corpus, needs) {
+            // What the passes leave of the bound.
+            Some(room) => {
+                let least = self.model().least_memory(&self.device()?, network.dtype(), &room)?;
+                Some(room.limit.0.saturating_sub(least.0))
+            }
+            None => None,
+        };
+        let calibration = Calibration { model: self.model(), network: &network, corpus: &corpus, moments, hold };
         let RepairSpec { mode, ridge, choose } = *wanted;
         let mut found = repair(&calibration, &RepairRequest { plan, mode, ridge, choose }, ticket)?;
         found.record.notes.extend(self.notes(&corpus));

@@ -7,7 +7,7 @@ use std::time::Instant;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::constraint::{Constraint, GramGraph, Reduction, assign, term};
+use super::constraint::{Constraint, GramGraph, Reduction, add_linear, assign, term};
 use super::{AdamSettings, AdamW, LossScale, Parameters, task_loss};
 use crate::analysis::Gram;
 use crate::error::{Error, Result};
@@ -237,7 +237,7 @@ fn loss(
     step: &mut StepResult,
 ) -> Result<Tensor> {
     let began = Instant::now();
-    let mut grams = settings.constraint.map(|c| GramGraph::new(c.feature));
+    let mut grams = settings.constraint.map(GramGraph::of);
     let probe: &mut dyn Probe = match &mut grams {
         Some(grams) => grams,
         None => &mut NoProbe,
@@ -254,7 +254,8 @@ fn loss(
     let part = 1.0 / batches.max(1) as f64;
     // Every layer's sum is over the step's tokens; a mean over layers is also one over batches.
     let weight = if constraint.reduction == Reduction::Printed { part } else { 1.0 };
-    let found = term(constraint, &grams.grams, total, |site, gram| assign(constraint, site, gram, settings.seed))?;
+    let mut found = term(constraint, &grams.grams, total, |site, gram| assign(constraint, site, gram, settings.seed))?;
+    add_linear(constraint, &grams, total, &mut found)?;
     *step.homogenization.get_or_insert(0.0) += part * found.homogenization;
     *step.diversification.get_or_insert(0.0) += part * found.diversification;
     step.sites = found.sites;

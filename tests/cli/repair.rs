@@ -76,6 +76,26 @@ fn a_repaired_plan_loses_less_and_is_written_proven_and_repeated() {
 }
 
 #[test]
+fn batches_choose_by_themselves_where_they_are_asked() {
+    let folder = Folder::new();
+    let (model, text) = (sample("austen-grouped"), sample("austen.txt"));
+    let input = [&["--text", &text][..], &["--seq-len", "64", "--batches", "3", "--batch-size", "4"]].concat();
+    let (a, p) = planned(&folder, &model, &input, &["--keep", "3"]);
+    let alone = json(&std::fs::read_to_string(&p).unwrap());
+    let base =
+        ["plan", &a, "--method", "reconstruction", "--keep", "3", "--per-batch", "--out", &p, "--json", "--quiet"];
+    let asked = json(&good(&[&base[..], &input].concat()));
+    assert_eq!(asked["kept"], alone["kept"], "the plan is the same");
+    for votes in asked["kept_by_batches"].as_object().unwrap().values() {
+        assert_eq!(votes.as_array().unwrap().iter().map(|v| v.as_u64().unwrap()).sum::<u64>(), 9);
+    }
+    assert!(asked["notes"].to_string().contains("of 3 batches"), "{}", asked["notes"]);
+    let votes = ["plan", &a, "--method", "votes", "--keep", "3", "--per-batch", "--out", &p, "--quiet"];
+    let refused = bad(&[&votes[..], &input].concat(), 2);
+    assert!(refused.contains("reconstruction"), "{refused}");
+}
+
+#[test]
 fn every_mode_is_told_and_auto_measures() {
     let folder = Folder::new();
     let (model, text) = (sample("austen-grouped"), sample("austen.txt"));

@@ -7,6 +7,7 @@ use pillars::experiment::{
     Arm, ExperimentEvent, ExperimentPlan, ExperimentReport, ModelShape, Preset, Stem, preset, run,
 };
 use pillars::model::Model;
+use pillars::repair::RepairMode;
 use pillars::task::{CancelToken, Ticket};
 use pillars::training::RunOptions;
 
@@ -184,4 +185,32 @@ fn an_experiment_that_cannot_begin_leaves_nothing() {
     refused(&|r| r.input = Input::Tokens("missing.jsonl".into()), "cannot learn from tokens");
     refused(&|r| r.architecture = Some("missing.json".into()), "missing.json");
     refused(&|r| r.training.constraint.groups = pillars::analysis::Groups::Fixed(9), "cannot form 9 groups");
+}
+
+#[test]
+fn arms_are_repaired_and_fine_tuned_from_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut request = request(folder.path(), "repaired");
+    request.arms = vec![Arm::Vanilla, Arm::GhtPs, Arm::VotesExplained];
+    request.repair = Some(RepairMode::Refit);
+    assert_eq!(request.steps(), 3 * 20 + 6 + 2 * 12);
+    let report = carry_out(&request);
+    assert!(report.complete && report.stems.iter().any(|row| row.stem == Stem::Explained));
+    assert!(report.runs[0].repaired.is_none(), "nothing went, nothing is repaired");
+    for (run, row) in report.runs[1..].iter().zip(&report.rows[1..]) {
+        let repaired = run.repaired.unwrap();
+        // What is repaired is fine-tuned from somewhere else than what is masked.
+        assert_ne!(Some(repaired.loss_before_finetuning), run.masked_loss);
+        assert_ne!(repaired.loss, run.loss);
+        assert!(repaired.explained.is_some_and(|share| share < 1.0));
+        assert_eq!(row.explained.unwrap().mean, repaired.explained.unwrap());
+        assert!((row.repaired_finetuned_perplexity.unwrap().mean - repaired.loss.exp()).abs() < 1e-9);
+        // The same heads stay.
+        let read = |name: &str| Model::open(folder.path().join("repaired/seed-0").join(name)).unwrap();
+        let [once, again] = [read(run.arm.name()), read(&format!("{}-repaired", run.arm.name()))];
+        let origins = |model: &Model| model.spec().sites().iter().map(|(_, a)| a.origin.clone()).collect::<Vec<_>>();
+        assert_eq!(origins(&once), origins(&again));
+    }
+    let table = std::fs::read_to_string(folder.path().join("repaired/table.md")).unwrap();
+    assert!(table.contains("| removed heads explained |") && table.contains("Repair by refit"), "{table}");
 }

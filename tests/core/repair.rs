@@ -361,7 +361,8 @@ fn repair_in_the_stream_is_what_truncated_networks_give() {
         let batches = random_batches(spec, 8, 14);
         let reader = || model.reader(&Device::Cpu, DType::F32);
         let ridge = 1e-2;
-        let request = StreamRequest { plan: &plan, choose: false, ridge: Ridge::Fixed(ridge), basis: Basis::All };
+        let request =
+            StreamRequest { plan: &plan, choose: false, ridge: Ridge::Fixed(ridge), basis: Basis::All, spills: false };
         let info = ModelInfo::of(&model, DType::F32).unwrap();
         let found = stream(&network, &reader(), info, &batches, "tokens", &request, &Ticket::default()).unwrap();
         let gates = Gates::keep(spec, &plan.kept, DType::F32, &Device::Cpu).unwrap();
@@ -469,7 +470,7 @@ fn heads_chosen_in_the_stream_are_as_many_and_legal() {
         let (model, network, _) = open(family, DType::F32);
         let plan = plan(&model);
         let batches = random_batches(model.spec(), 6, 12);
-        let request = StreamRequest { plan: &plan, choose: true, ridge: Ridge::Auto, basis: Basis::All };
+        let request = StreamRequest { plan: &plan, choose: true, ridge: Ridge::Auto, basis: Basis::All, spills: false };
         let info = ModelInfo::of(&model, DType::F32).unwrap();
         let reader = model.reader(&Device::Cpu, DType::F32);
         let found = stream(&network, &reader, info, &batches, "tokens", &request, &Ticket::default()).unwrap();
@@ -482,9 +483,31 @@ fn heads_chosen_in_the_stream_are_as_many_and_legal() {
     }
     let (model, network, _) = open("albert", DType::F32);
     let plan = plan(&model);
-    let request = StreamRequest { plan: &plan, choose: false, ridge: Ridge::Auto, basis: Basis::All };
+    let request = StreamRequest { plan: &plan, choose: false, ridge: Ridge::Auto, basis: Basis::All, spills: false };
     let reader = model.reader(&Device::Cpu, DType::F32);
     let batches = random_batches(model.spec(), 2, 8);
     let refused = stream(&network, &reader, ModelInfo::default(), &batches, "tokens", &request, &Ticket::default());
     assert!(refused.unwrap_err().to_string().contains("share their weights"));
+}
+
+/// What waits in a file comes back as it was: the same repair, bit for bit.
+#[test]
+fn spilled_streams_give_the_same_repair() {
+    for family in ["gpt2", "bert", "bart"] {
+        let (model, network, _) = open(family, DType::F32);
+        let plan = plan(&model);
+        let batches = random_batches(model.spec(), 6, 12);
+        let reader = model.reader(&Device::Cpu, DType::F32);
+        let [held, spilled] = [false, true].map(|spills| {
+            let request = StreamRequest { plan: &plan, choose: false, ridge: Ridge::Auto, basis: Basis::All, spills };
+            let info = ModelInfo::of(&model, DType::F32).unwrap();
+            stream(&network, &reader, info, &batches, "tokens", &request, &Ticket::default()).unwrap()
+        });
+        assert_eq!(held.record, spilled.record, "{family}");
+        for (site, output) in &held.outputs {
+            let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(values(&output.weight), values(&spilled.outputs[site].weight), "{family} {site}");
+        }
+        assert!(!held.outputs.is_empty() && pillars::repair::held_bytes(&network, &batches).unwrap() > 0);
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 
+use super::{Constraint, Homogeneity};
 use crate::analysis::Gram;
 use crate::error::Result;
 use crate::network::{FeatureMap, Probe, Site, SiteMaps};
@@ -35,8 +36,11 @@ pub fn differentiable_gram(rows: &Tensor) -> Result<Tensor> {
 #[derive(Debug)]
 pub struct GramGraph {
     feature: FeatureMap,
+    holds_rows: bool,
     /// `[H, H]` by layer.
     pub grams: BTreeMap<Site, Tensor>,
+    /// [`head_rows`] by layer with the numbers of a position, where they are asked for.
+    pub rows: BTreeMap<Site, (Tensor, usize)>,
     /// Seconds that the products took.
     pub seconds: f64,
 }
@@ -44,7 +48,12 @@ pub struct GramGraph {
 impl GramGraph {
     /// A probe that has seen nothing.
     pub fn new(feature: FeatureMap) -> Self {
-        Self { feature, grams: BTreeMap::new(), seconds: 0.0 }
+        Self { feature, holds_rows: false, grams: BTreeMap::new(), rows: BTreeMap::new(), seconds: 0.0 }
+    }
+
+    /// The same for what `constraint` looks at.
+    pub fn of(constraint: &Constraint) -> Self {
+        Self { holds_rows: constraint.homogeneity == Homogeneity::Linear, ..Self::new(constraint.feature) }
     }
 }
 
@@ -55,7 +64,12 @@ impl Probe for GramGraph {
 
     fn see(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
         let began = Instant::now();
-        self.grams.insert(maps.site, differentiable_gram(&head_rows(maps, self.feature)?)?);
+        let rows = head_rows(maps, self.feature)?;
+        self.grams.insert(maps.site, differentiable_gram(&rows)?);
+        if self.holds_rows {
+            let width = maps.map(self.feature)?.dim(3)?;
+            self.rows.insert(maps.site, (rows, width));
+        }
         self.seconds += began.elapsed().as_secs_f64();
         Ok(())
     }

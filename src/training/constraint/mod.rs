@@ -5,10 +5,12 @@
 
 mod assign;
 mod gram;
+mod linear;
 mod term;
 mod weight;
 
 pub use assign::assign;
 pub use gram::{GramGraph, differentiable_gram, gram_numbers, head_rows};
-pub use term::{ConstraintTerm, SiteTerms, site_terms, term};
-pub use weight::{Constraint, Diversity, Reduction};
+pub use linear::explained_term;
+pub use term::{ConstraintTerm, SiteTerms, add_linear, site_terms, term};
+pub use weight::{Constraint, Diversity, Homogeneity, Reduction};

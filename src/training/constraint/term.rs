@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use super::gram::gram_numbers;
-use super::{Constraint, Diversity, Reduction};
+use super::linear::explained_term;
+use super::{Constraint, Diversity, GramGraph, Homogeneity};
 use crate::analysis::Gram;
 use crate::error::{Error, Result};
 use crate::network::Site;
@@ -110,10 +111,7 @@ pub fn term(
 ) -> Result<ConstraintTerm> {
     let mut result = ConstraintTerm { loss: None, homogenization: 0.0, diversification: 0.0, sites: BTreeMap::new() };
     let layers = grams.len().max(1) as f64;
-    let scale = match constraint.reduction {
-        Reduction::Printed => 1.0 / layers,
-        Reduction::LayerSum => 1.0 / tokens.max(1) as f64,
-    };
+    let scale = constraint.scale(grams.len(), tokens);
     let (mut alike, mut apart) = (Vec::new(), Vec::new());
     for (site, gram) in grams {
         let values = gram_numbers(gram)?;
@@ -129,7 +127,9 @@ pub fn term(
                 }
                 Ok(())
             };
-            add(&terms.homogenization, -constraint.alpha * scale)?;
+            if constraint.homogeneity == Homogeneity::Cosine {
+                add(&terms.homogenization, -constraint.alpha * scale)?;
+            }
             alike.push(terms.homogenization.detach());
             if let Some(diversification) = &terms.diversification {
                 add(diversification, constraint.beta * scale)?;
@@ -143,10 +143,30 @@ pub fn term(
     Ok(result)
 }
 
+/// Adds the share that representatives explain to the loss of `found`, where that is what the first term measures.
+pub fn add_linear(constraint: &Constraint, graph: &GramGraph, tokens: usize, found: &mut ConstraintTerm) -> Result<()> {
+    if constraint.homogeneity != Homogeneity::Linear || constraint.alpha == 0.0 {
+        return Ok(());
+    }
+    let weight = -constraint.alpha * constraint.scale(graph.grams.len(), tokens);
+    for (site, (gram, groups)) in &found.sites {
+        let Some((rows, width)) = graph.rows.get(site) else { continue };
+        if let Some(share) = explained_term(rows, *width, gram, groups)? {
+            let part = (share * weight)?;
+            found.loss = Some(match found.loss.take() {
+                Some(sum) => (sum + part)?,
+                None => part,
+            });
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
 
+    use super::super::Reduction;
     use super::*;
     use crate::analysis::Groups;
     use crate::network::SiteKind;

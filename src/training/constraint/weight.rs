@@ -21,6 +21,31 @@ pub enum Diversity {
     SquaredCosine,
 }
 
+/// What the first term measures of the heads of a group.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantNames,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_homogeneity)]
+pub enum Homogeneity {
+    /// Their cosine to the center of the group (the paper).
+    #[default]
+    Cosine,
+    /// The share of each that the head closest to the center explains linearly: what repair can say of it.
+    Linear,
+}
+
+impl Homogeneity {
+    /// True for what earlier releases had without saying so.
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn unknown_homogeneity(text: &str) -> Error {
+    Error::unknown::<Homogeneity>("homogeneity", text)
+}
+
 /// How the terms of the layers join the mean task loss per token.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantNames,
@@ -58,6 +83,9 @@ pub struct Constraint {
     pub alpha: f64,
     /// Weight of diversification: groups move apart.
     pub beta: f64,
+    /// What the first term measures.
+    #[serde(skip_serializing_if = "Homogeneity::is_usual")]
+    pub homogeneity: Homogeneity,
     /// What the second term measures.
     pub diversity: Diversity,
     /// How layers add up.
@@ -74,6 +102,7 @@ impl Default for Constraint {
             metric: Metric::Euclidean,
             alpha: 0.5,
             beta: 0.7,
+            homogeneity: Homogeneity::Cosine,
             diversity: Diversity::Cosine,
             reduction: Reduction::LayerSum,
         }
@@ -85,12 +114,24 @@ impl Constraint {
         self.alpha == 0.0 && self.beta == 0.0
     }
 
+    /// What the terms of each of `layers` layers weigh beside the mean loss per token of a batch of `tokens` tokens.
+    pub(super) fn scale(&self, layers: usize, tokens: usize) -> f64 {
+        match self.reduction {
+            Reduction::Printed => 1.0 / layers.max(1) as f64,
+            Reduction::LayerSum => 1.0 / tokens.max(1) as f64,
+        }
+    }
+
     /// Refuses weights that are not finite or negative.
     pub fn check(&self) -> Result<()> {
         for (name, weight) in [("alpha", self.alpha), ("beta", self.beta)] {
             if !weight.is_finite() || weight < 0.0 {
                 return Err(Error::usage(format!("{name} is {weight}, where a weight of at least 0 is needed")));
             }
+        }
+        if self.homogeneity == Homogeneity::Linear && self.feature == FeatureMap::Attention {
+            return Err(Error::usage("attention weights have no linear map from one head to another")
+                .hint("choose output, or the homogeneity cosine"));
         }
         Ok(())
     }

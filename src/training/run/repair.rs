@@ -29,7 +29,8 @@ impl ActiveRun<'_> {
                     s.purpose = Purpose::Observe;
                     s.batches = Some(most);
                 });
-                let calibration = Calibration { model: &model, network: &self.frozen, corpus: &corpus, moments: None };
+                let calibration =
+                    Calibration { model: &model, network: &self.frozen, corpus: &corpus, moments: None, hold: None };
                 let request = RepairRequest { plan, mode: *mode, ridge: Ridge::Auto, choose: false };
                 repair(&calibration, &request, &self.ticket.silent())?
             }
