@@ -59,7 +59,7 @@
 //! | [`repair`] | the kept heads speak for the removed ones; plans by reconstruction |
 //! | [`evaluation`] | loss, perplexity, accuracy, likeness, translations, speed |
 //! | [`pruning`] | a plan becomes a smaller checkpoint, proven against the masked model |
-//! | [`engines`] | files that other engines open: ONNX |
+//! | [`engines`] | files that other engines open: ONNX, GGUF |
 //! | [`training`] | group-constrained training, voting, fine-tuning, removal |
 //! | [`chart`] | what pictures show: series, bars, bands, axes with units, captions, tables |
 //! | [`figure`] | paints charts: SVG, PNG, CSV |

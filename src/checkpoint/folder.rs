@@ -10,11 +10,13 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::header::{TensorEntry, read_header};
+use super::pickle::read_pickle_header;
 use super::{Config, Stored};
 use crate::error::{Error, Result};
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+/// Files that hold all weights, and those that list the files that do, in the order in which they are looked for.
+const SINGLE: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+const INDEX: [&str; 2] = ["model.safetensors.index.json", "pytorch_model.bin.index.json"];
 
 /// What a header says of a tensor.
 #[derive(Clone, Debug)]
@@ -82,7 +84,7 @@ impl Checkpoint {
         let mut tensors = HashMap::new();
         for name in shard_names(folder)? {
             let path = folder.join(&name);
-            for TensorEntry { name, stored, shape, begin, bytes } in read_header(&path)? {
+            for TensorEntry { name, stored, shape, begin, bytes } in read_any_header(&path)? {
                 let info = TensorInfo { stored, shape, bytes, begin, shard: shards.len() };
                 if tensors.insert(name.clone(), info).is_some() {
                     return Err(Error::new(format!("tensor '{name}' is in two files of the checkpoint")).at(&path));
@@ -218,22 +220,31 @@ impl Checkpoint {
     }
 }
 
+/// The header of a file of either kind.
+fn read_any_header(path: &Path) -> Result<Vec<TensorEntry>> {
+    match path.extension().is_some_and(|extension| extension == "bin") {
+        true => read_pickle_header(path),
+        false => read_header(path),
+    }
+}
+
 /// File names of the weights, each a plain name inside the folder.
 fn shard_names(folder: &Path) -> Result<Vec<String>> {
-    if folder.join(SINGLE).is_file() {
-        return Ok(vec![SINGLE.to_owned()]);
+    let mut index_path = None;
+    for (single, index) in SINGLE.into_iter().zip(INDEX) {
+        if folder.join(single).is_file() {
+            return Ok(vec![single.to_owned()]);
+        }
+        let path = folder.join(index);
+        if path.is_file() {
+            index_path = Some(path);
+            break;
+        }
     }
-    let index_path = folder.join(INDEX);
-    if !index_path.is_file() {
-        let pickled = folder.join("pytorch_model.bin").exists() || folder.join("pytorch_model.bin.index.json").exists();
-        let error = if pickled {
-            Error::new("the weights are a Python pickle, which is never executed")
-                .hint("convert the model to safetensors (save_pretrained does)")
-        } else {
-            Error::new(format!("neither {SINGLE} nor {INDEX} is there")).hint("give a folder in Hugging Face layout")
-        };
-        return Err(error.at(folder));
-    }
+    let Some(index_path) = index_path else {
+        let what = format!("neither {}, {} nor their indices are there", SINGLE[0], SINGLE[1]);
+        return Err(Error::new(what).at(folder).hint("give a folder in Hugging Face layout"));
+    };
     let text = std::fs::read_to_string(&index_path).map_err(|e| Error::from(e).at(&index_path))?;
     let index: Index = serde_json::from_str(&text).map_err(|e| Error::from(e).at(&index_path))?;
     let mut names: Vec<String> = index.weight_map.into_values().collect();

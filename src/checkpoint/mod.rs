@@ -1,4 +1,4 @@
-//! Folders in Hugging Face layout: `config.json` and safetensors, single or sharded.
+//! Folders in Hugging Face layout: `config.json` and safetensors, or what `torch.save` wrote, single or sharded.
 //!
 //! A checkpoint from somewhere else is data. Headers are read first and every size is checked against the
 //! file before memory is asked for; nothing is executed; no name leads out of the folder.
@@ -7,9 +7,12 @@ mod config;
 mod floats;
 mod folder;
 mod folder_writer;
+mod gguf;
+mod gguf_file;
 mod header;
 mod lock;
 mod out_file;
+mod pickle;
 mod record_file;
 mod tensor_file;
 mod work_folder;
@@ -20,6 +23,8 @@ use std::path::Path;
 pub use config::Config;
 pub use folder::{Checkpoint, TensorInfo};
 pub use folder_writer::FolderWriter;
+pub use gguf::{GgufTensor, write_gguf};
+pub use gguf_file::GgufFile;
 pub use header::{Stored, TensorEntry, lfs_pointer, read_header};
 pub use lock::Lock;
 pub use out_file::{FileKind, MARKER, OutFile, real_path};

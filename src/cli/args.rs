@@ -8,12 +8,13 @@ use clap_complete::Shell;
 use super::budget_args::{BudgetArgs, Methods};
 use crate::analysis::{Clustering, Groups, HeadKind, Metric};
 use crate::corpus::BatchOrder;
+use crate::engines::gguf::Quantization;
 use crate::evaluation::generation::Translation;
 use crate::model::MemoryLimit;
 use crate::network::FeatureMap;
-use crate::pruning::ExportFormat;
+use crate::pruning::OutputFormat;
 use crate::repair::RepairSource;
-use crate::run::Spec;
+use crate::run::{PruneSpec, Spec};
 use crate::tensor::{DeviceChoice, Precision};
 
 #[derive(Debug, Args)]
@@ -238,9 +239,12 @@ pub(super) struct PruneArgs {
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     pub out: Option<PathBuf>,
     /// native: equal layers, opens in stock transformers; compact: real removal, smallest; masked: original shapes; gqa:
-    /// key/value heads averaged instead of removed. Without it compact, or that of the pillars.json
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<ExportFormat>,
+    /// key/value heads averaged instead of removed; onnx, gguf: files for ONNX Runtime and llama.cpp. Several at once go to
+    /// a folder each under --out. Without it compact, or that of the pillars.json
+    #[arg(long, value_name = "FORMAT,..", value_delimiter = ',')]
+    pub format: Vec<OutputFormat>,
+    #[command(flatten)]
+    pub storing: StoringArgs,
     /// Measure quality on every N-th batch alone: those that analyze left out under the same option and batch size
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
     pub held_out_every: Option<u64>,
@@ -254,6 +258,29 @@ pub(super) struct PruneArgs {
     /// Replace a folder that pillars wrote
     #[arg(long)]
     pub force: bool,
+}
+
+/// How an engine's file is made.
+#[derive(Clone, Debug, Args)]
+pub(super) struct StoringArgs {
+    /// How an engine's file stores weights: f32 or f16 for onnx; f32, f16, bf16, q8_0 or q4_k for gguf. Without it f32 for
+    /// onnx, and for gguf as they are
+    #[arg(long, value_name = "TYPE")]
+    pub quantize: Option<Quantization>,
+    /// Store an engine's weights in 16 bits: --quantize f16
+    #[arg(long, conflicts_with = "quantize")]
+    pub half: bool,
+    /// Take the tokenizer of a GGUF file, as of the original model
+    #[arg(long, value_name = "ORIGINAL.gguf")]
+    pub tokenizer_from: Option<PathBuf>,
+}
+
+impl StoringArgs {
+    /// Adds what is said here to what is written.
+    pub(super) fn add_to(&self, wanted: PruneSpec) -> PruneSpec {
+        let half = self.half.then_some(Quantization::F16);
+        PruneSpec { quantization: self.quantize.or(half), tokenizer_from: self.tokenizer_from.clone(), ..wanted }
+    }
 }
 
 /// Where the model's inputs come from: one of these.

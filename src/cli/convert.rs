@@ -1,52 +1,44 @@
 //! `pillars convert`.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use strum::{Display, EnumString, VariantNames};
 
+use super::args::StoringArgs;
 use super::console::Console;
-use super::open::repair_of;
-use crate::engines::onnx;
+use super::open::{obtain_repair, read_plan};
+use super::prune::{report_of, summary};
 use crate::error::{Error, Result};
-use crate::model::Model;
-use crate::plan::{Plan, Shape};
-use crate::repair::Repair;
-use crate::words::counted;
-
-/// An engine to write for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, VariantNames)]
-#[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_engine)]
-pub(super) enum Engine {
-    Onnx,
-}
-
-fn unknown_engine(text: &str) -> Error {
-    Error::unknown::<Engine>("engine to convert for", text)
-}
+use crate::network::Kept;
+use crate::plan::Plan;
+use crate::pruning::{Engine, OutputFormat};
+use crate::repair::RepairSource;
+use crate::run::{Opened, PruneSpec, Spec, refusal};
+use crate::task::Ticket;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   pillars convert MODEL --to onnx --out DIR
-  pillars convert MODEL --to onnx --plan plan.json --half --out DIR")]
+  pillars convert MODEL --to gguf --quantize q8_0 --out DIR
+  pillars convert MODEL --to onnx --plan plan.json --quantize f16 --out DIR")]
 pub(super) struct ConvertArgs {
     /// Folder in Hugging Face layout
-    pub model: std::path::PathBuf,
-    /// The engine to write for: onnx
+    pub model: PathBuf,
+    /// The engine to write for: onnx, gguf
     #[arg(long, value_parser = Engine::from_str)]
     pub to: Engine,
     /// The folder to write
     #[arg(long)]
-    pub out: std::path::PathBuf,
+    pub out: PathBuf,
     /// Leave out the heads that a plan (or mask) removes
     #[arg(long, value_name = "P.json")]
-    pub plan: Option<std::path::PathBuf>,
+    pub plan: Option<PathBuf>,
     /// New output projections for the heads that stay, as `repair` writes them
     #[arg(long, value_name = "R.safetensors", requires = "plan")]
-    pub repair: Option<std::path::PathBuf>,
-    /// Store weights in 16 bits
-    #[arg(long)]
-    pub half: bool,
+    pub repair: Option<PathBuf>,
+    #[command(flatten)]
+    pub storing: StoringArgs,
     /// Replace a folder that this program wrote
     #[arg(long)]
     pub force: bool,
@@ -59,33 +51,31 @@ pub(super) struct ConvertArgs {
 }
 
 pub(super) fn run(args: &ConvertArgs, console: &Console) -> Result<()> {
-    let model = Model::open(&args.model)?;
-    let plan = args.plan.as_deref().map(Plan::read_any).transpose()?;
-    if let (Some(plan), Some(path)) = (&plan, &args.plan) {
-        plan.validate(Shape::from(model.spec())).map_err(|e| e.at(path))?;
+    if args.storing.tokenizer_from.is_some() && args.to != Engine::Gguf {
+        return Err(Error::usage("--tokenizer-from is for gguf files"));
     }
-    let Engine::Onnx = args.to;
-    let repair = args.plan.as_deref().and_then(|plan| repair_of(args.repair.as_deref(), plan));
-    let repair = repair.as_deref().map(Repair::read).transpose()?;
-    let options = onnx::OnnxOptions { repair, half: args.half, force: args.force, seed: args.seed };
-    let report = console.watch(|ticket| onnx::export(&model, plan.as_ref(), &args.out, &options, ticket))?;
-    for note in &report.notes {
-        console.warn(note);
-    }
+    let opened = Opened::open(&args.model, &Ticket::default())?;
+    let spec = Spec { seed: args.seed, ..Spec::default() };
+    let checked = spec.check_without_input(&opened).map_err(refusal)?;
+    let plan = args.plan.as_deref().map(|path| read_plan(path, &checked)).transpose()?;
+    let plan = plan.unwrap_or_else(|| Plan::from_mask(Kept::all()));
+    let named = args.repair.clone().map(RepairSource::File);
+    let repair = match &args.plan {
+        Some(path) => obtain_repair(named.as_ref(), (path, &plan), &checked, console)?,
+        None => None,
+    };
+    let wanted = PruneSpec {
+        out: args.out.clone(),
+        format: OutputFormat::Engine(args.to),
+        force: args.force,
+        ..PruneSpec::default()
+    };
+    let wanted = args.storing.add_to(wanted);
+    let report = console.watch(|ticket| checked.prune(&plan, repair.as_ref(), &wanted, ticket))?;
+    console.warn_all(&report.notes);
     if args.json {
-        let mut document = serde_json::to_value(&report)?;
-        if let Some(keys) = document.as_object_mut() {
-            keys.insert("path".to_owned(), serde_json::json!(args.out));
-        }
-        return console.print_json(&document);
+        console.print_json(&report_of(&args.out, &report)?)
+    } else {
+        console.print(&summary(&args.out, &report))
     }
-    console.print(&format!(
-        "onnx model in    {}\nbytes            {}\noutputs          {}\nagreement        {:.1e} of the largest value of the \
-         masked model, on random input\nopens in         {}",
-        args.out.join("onnx/model.onnx").display(),
-        counted(report.bytes, "bytes"),
-        report.outputs.join(", "),
-        report.relative_difference,
-        report.opens_in.join("; ")
-    ))
 }

@@ -10,9 +10,8 @@ use super::evaluate::table;
 use super::open::{obtain_repair, read_plan, repair_of};
 use crate::analysis::Document;
 use crate::error::{Error, Result};
-use crate::model::Model;
 use crate::plan::Plan;
-use crate::pruning::{ExportFormat, Report, check_repairable, forecast};
+use crate::pruning::{OutputFormat, Report};
 use crate::repair::{RepairMode, RepairSource};
 use crate::run::{Checked, Opened, PruneSpec, Spec, refusal};
 use crate::task::Ticket;
@@ -22,30 +21,65 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     let opened = Opened::open(&args.model, &Ticket::default())?;
     let checked = spec.check_without_input(&opened).map_err(refusal)?;
     let plan = read_plan(&args.plan, &checked)?;
+    let formats = formats(args)?;
+    let wanted = args.storing.add_to(PruneSpec { force: args.force, ..PruneSpec::default() });
     if args.dry_run {
         let repair = foretold_repair(args, &plan, &checked)?;
-        return foretell(&opened.model, (&plan, repair), args.common.json, console);
+        return foretell(&checked, (&plan, repair), &wanted, args.common.json, console);
     }
     let out = args.out.clone().ok_or_else(|| Error::usage("name the folder to write with --out"))?;
-    let wanted = PruneSpec { out: out.clone(), format: format(args), force: args.force };
+    let wanted = PruneSpec { out: out.clone(), ..wanted };
     let repair = obtain_repair(args.repair.as_ref(), (&args.plan, &plan), &checked, console)?;
-    let report = console.watch(|ticket| checked.prune(&plan, repair.as_ref(), &wanted, ticket))?;
-    console.warn_all(&report.notes);
-    console.warn_all(report.measured.as_ref().map_or(&[], |measured| &measured.notes));
-    if args.common.json {
-        let mut document = serde_json::to_value(&report)?;
-        if let Value::Object(keys) = &mut document {
-            keys.insert("path".to_owned(), json!(out));
+    let reports = console.watch(|ticket| match formats.as_slice() {
+        [format] => {
+            let wanted = PruneSpec { format: *format, ..wanted.clone() };
+            Ok(vec![(out.clone(), checked.prune(&plan, repair.as_ref(), &wanted, ticket)?)])
         }
-        return console.print_json(&document);
+        several => {
+            let reports = checked.prune_several(&plan, repair.as_ref(), several, &wanted, ticket)?;
+            Ok(reports.into_iter().map(|report| (out.join(report.export_format.name()), report)).collect())
+        }
+    })?;
+    for (_, report) in &reports {
+        console.warn_all(&report.notes);
     }
-    console.print(&summary(&out, &report))
+    // What was measured on one input has the same notes in every format.
+    let measured = reports.iter().find_map(|(_, report)| report.measured.as_ref());
+    console.warn_all(measured.map_or(&[], |measured| &measured.notes));
+    if args.common.json {
+        let documents = reports.iter().map(|(out, report)| report_of(out, report)).collect::<Result<Vec<_>>>()?;
+        return match <[Value; 1]>::try_from(documents) {
+            Ok([one]) => console.print_json(&one),
+            Err(several) => console.print_json(&json!({"exports": several})),
+        };
+    }
+    let texts: Vec<String> = reports.iter().map(|(out, report)| summary(out, report)).collect();
+    console.print(&texts.join("\n\n"))
 }
 
-/// The format that was asked for, else the one of the record that the plan comes from.
-fn format(args: &PruneArgs) -> ExportFormat {
-    let recorded = || Report::read(&args.plan).ok().map(|report| report.export_format);
-    args.format.or_else(recorded).unwrap_or_default()
+/// The record of what was written, and where.
+pub(super) fn report_of(out: &Path, report: &Report) -> Result<Value> {
+    let mut document = serde_json::to_value(report)?;
+    if let Value::Object(keys) = &mut document {
+        keys.insert("path".to_owned(), json!(out));
+    }
+    Ok(document)
+}
+
+/// The formats that were asked for, each once, else the one of the record that the plan comes from.
+fn formats(args: &PruneArgs) -> Result<Vec<OutputFormat>> {
+    let mut formats: Vec<OutputFormat> = Vec::new();
+    for format in &args.format {
+        if formats.contains(format) {
+            return Err(Error::usage(format!("the format {format} is named twice")));
+        }
+        formats.push(*format);
+    }
+    if formats.is_empty() {
+        let recorded = Report::read(&args.plan).ok().map(|report| report.export_format);
+        formats.push(recorded.unwrap_or_default());
+    }
+    Ok(formats)
 }
 
 /// The way of repair that an export would take, after everything about it that can be known was checked.
@@ -64,18 +98,14 @@ fn foretold_repair(args: &PruneArgs, plan: &Plan, checked: &Checked) -> Result<O
 
 /// What every format would give; nothing is written.
 fn foretell(
-    model: &Model,
+    checked: &Checked,
     (plan, repair): (&Plan, Option<RepairMode>),
+    wanted: &PruneSpec,
     as_json: bool,
     console: &Console,
 ) -> Result<()> {
-    let tell = |format| {
-        if repair.is_some() {
-            check_repairable(format)?;
-        }
-        forecast(model, plan, format)
-    };
-    let told: Vec<_> = ExportFormat::ALL.iter().map(|&format| (format, tell(format))).collect();
+    let tell = |format| checked.forecast(plan, repair.is_some(), &PruneSpec { format, ..wanted.clone() });
+    let told: Vec<_> = OutputFormat::all().map(|format| (format, tell(format))).collect();
     if as_json {
         let formats = told.into_iter().map(|(format, told)| match told {
             Ok(forecast) => Ok(serde_json::to_value(forecast)?),
@@ -114,7 +144,10 @@ fn foretell(
 pub(super) fn summary(out: &Path, report: &Report) -> String {
     let change = |before: u64, after: u64| 100.0 * (after as f64 / before.max(1) as f64 - 1.0);
     let mut lines = vec![
-        format!("{} checkpoint in {}", report.export_format, out.display()),
+        match report.export_format {
+            OutputFormat::Folder(format) => format!("{format} checkpoint in {}", out.display()),
+            OutputFormat::Engine(engine) => format!("{engine} file in {}", out.display()),
+        },
         format!("heads kept       {} of {}", report.heads.after, report.heads.before),
         format!(
             "parameters       {} -> {} ({:+.1} %)",

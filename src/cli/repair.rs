@@ -11,7 +11,6 @@ use super::open::{open, read_plan};
 use crate::analysis::{Document, Moments};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
-use crate::pruning::ExportFormat;
 use crate::repair::{Basis, RefitRequest, Repair, RepairMode, Ridge, plan_of, refit};
 use crate::run::{Opened, PruneSpec, RepairSpec, Spec, refusal};
 use crate::task::Ticket;
@@ -69,7 +68,7 @@ pub(super) fn run(args: &RepairArgs, console: &Console) -> Result<()> {
 fn mend(args: &RepairArgs, original: &Path, console: &Console) -> Result<()> {
     let spec = Spec { held_out_every: args.held_out_every, ..args.common.spec(&args.input, args.memory.memory) };
     let checked = open(original, &spec)?;
-    let wanted = PruneSpec { out: args.out.clone(), format: ExportFormat::default(), force: args.force };
+    let wanted = PruneSpec { out: args.out.clone(), force: args.force, ..PruneSpec::default() };
     let repair = RepairSpec { mode: args.mode, ridge: args.ridge, choose: false };
     let (report, found) = console.watch(|ticket| checked.mend(&args.model, &wanted, &repair, ticket))?;
     console.warn_all(&found.record.notes);

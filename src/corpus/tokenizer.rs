@@ -89,6 +89,21 @@ impl TextTokenizer {
         self.inner.id_to_token(id)
     }
 
+    /// Ids of tokens that were added to the model's own, ascending, and whether each is special.
+    pub fn added_tokens(&self) -> Vec<(u32, bool)> {
+        let added = self.inner.get_added_tokens_decoder();
+        let mut added: Vec<_> = added.into_iter().map(|(id, token)| (id, token.special)).collect();
+        added.sort_unstable();
+        added
+    }
+
+    /// What a `tokenizer.json` of it says.
+    pub fn json(&self) -> Result<serde_json::Value> {
+        let text =
+            self.inner.to_string(false).map_err(|e| Error::new(format!("cannot describe the tokenizer: {e}")))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
     /// Ids of `text` without the special tokens around it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let encoding = self.inner.encode_fast(text, false);

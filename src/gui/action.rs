@@ -7,7 +7,7 @@ use super::command::Command;
 use super::jobs::JobKind;
 use super::purpose::PathPurpose;
 use crate::network::{FeatureMap, Head, Site};
-use crate::pruning::ExportFormat;
+use crate::pruning::OutputFormat;
 use crate::repair::RepairMode;
 use crate::run::{AttentionInput, Spec};
 use crate::training::TrainSettings;
@@ -60,7 +60,7 @@ pub enum Action {
     /// How plans are repaired.
     SetRepair(RepairMode),
     /// How removed heads are written.
-    SetExportFormat(ExportFormat),
+    SetExportFormat(OutputFormat),
     /// Whether an export may replace a folder that this program wrote.
     SetExportForce(bool),
     /// What the next training is asked to do.

@@ -14,7 +14,7 @@ use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Head, Site};
 use crate::plan::{Plan, SiteShape};
-use crate::pruning::{ExportFormat, Report};
+use crate::pruning::{OutputFormat, Report};
 use crate::repair::Repair;
 use crate::run::{AttentionInput, Checked, Fault, Opened, Patterns, Placed, Spec, Watched};
 use crate::tensor::DeviceChoice;
@@ -48,7 +48,7 @@ pub struct Results {
 #[derive(Default)]
 pub struct Export {
     /// How removed heads are written.
-    pub format: ExportFormat,
+    pub format: OutputFormat,
     /// Whether a folder that this program wrote may be replaced.
     pub force: bool,
     /// The last export of this session.

@@ -32,4 +32,5 @@ pub use open::{HeadTensor, Model};
 pub use repaired::{NewOutput, Repaired, output_module};
 pub use stock::{HeadLimit, RaggedNeed, StockHeads, UniformHeads};
 pub use storage::Storage;
+pub(crate) use stored::attention_of_role;
 pub use weights::{Loader, Reader};

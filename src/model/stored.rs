@@ -41,7 +41,7 @@ impl StoredRole {
 
 /// The sites that read the attention layer of a role, its shape, and which part of it the role is; `None` for roles
 /// outside attention layers.
-pub(super) fn attention_of_role(
+pub(crate) fn attention_of_role(
     spec: &NetworkSpec,
     role: Role,
 ) -> Option<(Vec<Site>, &AttentionSpec, AttentionModule)> {

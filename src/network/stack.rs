@@ -328,7 +328,7 @@ impl Stack {
             },
         };
         shared.bias = Some(all.clone());
-        if spec.heads == spec.origin_heads {
+        if spec.origin.iter().copied().eq(0..spec.origin_heads) {
             return Ok(Some(all));
         }
         let origin: Vec<u32> = spec.origin.iter().map(|h| u32::try_from(*h).unwrap_or(u32::MAX)).collect();

@@ -1,9 +1,8 @@
 //! A short model card, and what the source's card says that must go on being said.
 
 use std::fmt::Write;
-use std::path::Path;
 
-use super::{Counts, ExportFormat, InputKind, Report};
+use super::{Counts, ExportFormat, InputKind, OutputFormat, Report};
 use crate::evaluation::{Comparison, Measured, Speed};
 use crate::model::Model;
 use crate::repair::SiteRepair;
@@ -14,28 +13,32 @@ const CARRIED: &[&str] = &["license", "license_name", "license_link", "pipeline_
 
 /// What a card says of the source, kept until the rest is known.
 #[derive(Debug)]
-pub(super) struct CardHead {
+pub(crate) struct CardHead {
     front_matter: String,
     title: String,
 }
 
 impl CardHead {
     /// Of a model under the plan and the format that a report tells.
-    pub(super) fn of(model: &Model, report: &Report) -> Self {
+    pub(crate) fn of(model: &Model, report: &Report) -> Self {
         let mut text = String::new();
         // Writing to a String cannot fail.
-        let _ = front_matter(&mut text, model, model.checkpoint().folder());
+        let library = match report.export_format {
+            OutputFormat::Folder(_) => "transformers",
+            OutputFormat::Engine(engine) => engine.name(),
+        };
+        let _ = front_matter(&mut text, model, library);
         let title = base_model(model).unwrap_or_else(|| report.source.clone());
         Self { front_matter: text, title }
     }
 }
 
 /// `README.md` of an exported folder.
-pub(super) fn card(head: &CardHead, report: &Report) -> String {
+pub(crate) fn card(head: &CardHead, report: &Report) -> String {
     let CardHead { front_matter, title } = head;
     let Counts { before: all, after: heads } = report.heads;
     let what = match report.export_format {
-        ExportFormat::Gqa => "key/value heads averaged".to_owned(),
+        OutputFormat::Folder(ExportFormat::Gqa) => "key/value heads averaged".to_owned(),
         _ => format!("{heads} of {all} attention heads"),
     };
     let method = if report.plan.method.is_empty() { "hand" } else { report.plan.method.as_str() };
@@ -150,12 +153,13 @@ fn rows(report: &Report) -> Vec<(&'static str, String, String)> {
     rows
 }
 
-fn front_matter(text: &mut String, model: &Model, folder: &Path) -> std::fmt::Result {
+fn front_matter(text: &mut String, model: &Model, library: &str) -> std::fmt::Result {
+    let folder = model.checkpoint().folder();
     if let Some(base) = base_model(model) {
         writeln!(text, "base_model: {}", scalar(&base))?;
         writeln!(text, "base_model_relation: finetune")?;
     }
-    writeln!(text, "library_name: transformers")?;
+    writeln!(text, "library_name: {library}")?;
     let source = std::fs::read_to_string(folder.join("README.md")).unwrap_or_default();
     for (key, value) in top_level(&source).filter(|(key, _)| CARRIED.contains(key)) {
         writeln!(text, "{key}: {}", scalar(value))?;

@@ -14,7 +14,8 @@ use super::shards::write_weights;
 use super::surgery::Surgery;
 use super::target::check_apart;
 use super::{
-    Agreement, Change, Counts, ExportFormat, InputKind, RECORD, REPAIR, Reference, Report, SHARD_BYTES, sample_batches,
+    AGREEMENT, Agreement, Change, Counts, ExportFormat, InputKind, RECORD, REPAIR, Reference, Report, SHARD_BYTES,
+    sample_batches,
 };
 use crate::analysis::Document;
 use crate::checkpoint::{Checkpoint, Config, Content, FolderWriter, TensorPlan, write_atomically};
@@ -164,7 +165,7 @@ fn write_watched(
     notes.extend(plan.foreign_to(&fingerprint));
     let mut report = Report {
         tool: env!("CARGO_PKG_VERSION").to_owned(),
-        export_format: format,
+        export_format: format.into(),
         family: model.family().model_type.to_owned(),
         source: source.unwrap_or_default(),
         notes,
@@ -279,7 +280,7 @@ fn prove(
     let got = run(&network, &batches, &Gates::open(), most, ticket)?;
     let logits = spec.predicts();
     let agreement = Agreement::of(&got, &want, logits, kind, reference)?;
-    agreement.check()?;
+    agreement.check(AGREEMENT)?;
     // Where weights stay on disk there is no speed to speak of.
     let speed = match options.timing.as_ref().filter(|_| options.memory.is_none()).zip(batches.first()) {
         Some((timing, batch)) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::surgery::Surgery;
-use super::{Counts, ExportFormat};
+use super::{Counts, ExportFormat, OutputFormat};
 use crate::error::Result;
 use crate::model::Model;
 use crate::network::Site;
@@ -14,7 +14,7 @@ use crate::plan::Plan;
 /// What an export in one format would be: exactly what it then is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Forecast {
-    pub format: ExportFormat,
+    pub format: OutputFormat,
     pub opens_in: Vec<String>,
     /// Parameters of all stored tensors.
     pub parameters: Counts,
@@ -36,7 +36,7 @@ pub fn forecast(model: &Model, plan: &Plan, format: ExportFormat) -> Result<Fore
     let surgery = Surgery::new(model, plan, format)?;
     let (cache_bytes_per_token, cache_bytes_per_source_token) = surgery.cache(model);
     Ok(Forecast {
-        format,
+        format: format.into(),
         parameters: surgery.parameters(model.checkpoint()),
         bytes: surgery.bytes(model.checkpoint()),
         cache_bytes_per_token,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{DType, Tensor};
 
-use super::ExportFormat;
+use super::{ExportFormat, OutputFormat};
 use crate::checkpoint::tensor_bytes;
 use crate::error::{Error, Result};
 use crate::model::{Model, NewOutput, output_module};
@@ -28,10 +28,12 @@ struct MendedTensor {
 }
 
 /// Refuses a repair in a format that keeps heads that it does not speak for.
-pub fn check_repairable(format: ExportFormat) -> Result<()> {
-    match format {
-        ExportFormat::Gqa => Err(Error::usage("the format gqa keeps every query head, so there is nothing to repair")
-            .hint("choose another format, or leave out the repair")),
+pub fn check_repairable(format: impl Into<OutputFormat>) -> Result<()> {
+    match format.into() {
+        OutputFormat::Folder(ExportFormat::Gqa) => {
+            Err(Error::usage("the format gqa keeps every query head, so there is nothing to repair")
+                .hint("choose another format, or leave out the repair"))
+        }
         _ => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Agreement, Change, ExportFormat};
+use super::{Agreement, Change, OutputFormat};
 use crate::analysis::Document;
 use crate::error::Result;
 use crate::evaluation::{Measured, Speeds};
@@ -37,8 +37,8 @@ impl Counts {
 pub struct Report {
     /// Version of the program.
     pub tool: String,
-    /// How removed heads were written.
-    pub export_format: ExportFormat,
+    /// What was written.
+    pub export_format: OutputFormat,
     /// The family, e.g. `bert`.
     pub family: String,
     /// Name of the source folder.

@@ -69,7 +69,7 @@ impl Surgery {
             }
         };
         let checkpoint = model.checkpoint();
-        check_removal(model, &slots, format)?;
+        check_removal(model, &slots, format.name())?;
         let mut cuts = cuts(model, &slots)?;
         for (kind, columns) in columns {
             let stored = model.stored_as(Module::Relative(kind.stack()).weight());
@@ -134,7 +134,7 @@ impl Surgery {
 }
 
 /// Refuses to take heads out of layers whose other heads would then compute something else.
-fn check_removal(model: &Model, slots: &Slots, format: ExportFormat) -> Result<()> {
+pub(super) fn check_removal(model: &Model, slots: &Slots, format: &str) -> Result<()> {
     let loses = |(site, attention): &(Site, &AttentionSpec)| {
         slots.get(site).is_some_and(|s| s.queries.len() != attention.heads || s.keys.len() != attention.kv_heads)
     };

@@ -1,45 +1,176 @@
-//! Writing a pruned checkpoint with its proof and its quality.
+//! Writing what a plan leaves, in one format or several, with its proof and its quality.
 
 use std::path::PathBuf;
 
+use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use super::Checked;
 use crate::corpus::{BatchOrder, Corpus, Purpose};
-use crate::error::Result;
+use crate::engines::gguf::Quantization;
+use crate::engines::{self, EngineDraft, EngineOptions};
+use crate::error::{Error, Result};
 use crate::evaluation::{COMPARED_COPIES, Candidate, Measured, Timing, compare};
 use crate::model::{Model, Needs};
-use crate::network::Gates;
+use crate::network::{Gates, Network};
 use crate::plan::Plan;
-use crate::pruning::{self, ExportFormat, ExportOptions, Report};
+use crate::pruning::{self, ExportDraft, ExportFormat, ExportOptions, Forecast, OutputFormat, Report};
 use crate::repair::Repair;
 use crate::task::Ticket;
 
 /// What is written where.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PruneSpec {
     /// The folder to write.
     pub out: PathBuf,
-    /// How removed heads are written.
-    pub format: ExportFormat,
+    /// What is written.
+    pub format: OutputFormat,
     /// Replace a folder that this program wrote.
     pub force: bool,
+    /// How an engine's file stores weights; as they are where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
+    /// A GGUF file whose tokenizer goes into one that is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer_from: Option<PathBuf>,
 }
 
 /// What comparing the original with the written model needs.
 const MEASURING: Needs = Needs { networks: 2, copies: COMPARED_COPIES, ..Needs::ONE };
 
+/// What is written and proven but has no name yet.
+enum OutputDraft {
+    Folder(Box<ExportDraft>),
+    File(Box<EngineDraft>),
+}
+
+impl OutputDraft {
+    fn finish(self, measured: Option<Measured>) -> Result<Report> {
+        match self {
+            Self::Folder(draft) => draft.finish(measured),
+            Self::File(draft) => draft.finish(measured),
+        }
+    }
+}
+
 impl Checked {
     /// Writes the model without the heads that `plan` removes, with the output projections of `repair`, reopens it and
-    /// compares it with the masked model: on the
-    /// input where there is one, else on random input. With an input, quality before and after is measured on it as
-    /// [`Checked::evaluate`] does, and recorded with what was read.
+    /// compares it with the masked model: a folder on the input where there is one, an engine's file on random input. With
+    /// an input, quality before and after is measured on it as [`Checked::evaluate`] does, and recorded with what was read.
     ///
     /// # Errors
     /// Where the plan does not fit the model, the folder is not free, the written model does not compute what it must, or
     /// memory does not suffice; then nothing is left behind.
     pub fn prune(&self, plan: &Plan, repair: Option<&Repair>, wanted: &PruneSpec, ticket: &Ticket) -> Result<Report> {
+        let corpus = self.measured_corpus(ticket)?;
+        let draft = self.draft(plan, repair, wanted, corpus.as_ref(), ticket)?;
+        let measured = self.measure(&draft, plan, repair, corpus.as_ref(), &mut None, ticket)?;
+        draft.finish(measured)
+    }
+
+    /// [`Checked::prune`] in several formats, each in a folder of its name under `wanted.out`.
+    ///
+    /// # Errors
+    /// As of [`Checked::prune`]; where one format cannot be written, none is.
+    pub fn prune_several(
+        &self,
+        plan: &Plan,
+        repair: Option<&Repair>,
+        formats: &[OutputFormat],
+        wanted: &PruneSpec,
+        ticket: &Ticket,
+    ) -> Result<Vec<Report>> {
+        let place = |e: std::io::Error| Error::from(e).at(&wanted.out);
+        let of = |format: &OutputFormat| PruneSpec {
+            out: wanted.out.join(format.name()),
+            format: *format,
+            ..wanted.clone()
+        };
+        // What no format can be is told before anything is written.
+        for format in formats {
+            self.forecast(plan, repair.is_some(), &of(format)).map_err(|e| e.within(format))?;
+        }
+        pruning::check_apart(&wanted.out, self.model().checkpoint().folder())?;
+        let is_new = !wanted.out.exists();
+        if is_new {
+            std::fs::create_dir(&wanted.out).map_err(place)?;
+        } else if !wanted.force && std::fs::read_dir(&wanted.out).map_err(place)?.next().is_some() {
+            return Err(Error::new("the folder exists and is not empty")
+                .at(&wanted.out)
+                .hint("choose another, or give --force"));
+        }
+        let written: Result<Vec<Report>> = (|| {
+            let corpus = self.measured_corpus(ticket)?;
+            let mut known = None;
+            let mut drafts = Vec::with_capacity(formats.len());
+            for format in formats {
+                let draft = self.draft(plan, repair, &of(format), corpus.as_ref(), ticket)?;
+                let measured = self.measure(&draft, plan, repair, corpus.as_ref(), &mut known, ticket)?;
+                drafts.push((draft, measured));
+            }
+            // Names are given once everything is there.
+            drafts.into_iter().map(|(draft, measured)| draft.finish(measured)).collect()
+        })();
+        if is_new && written.is_err() {
+            // Only an empty folder goes.
+            let _ = std::fs::remove_dir(&wanted.out);
+        }
+        written
+    }
+
+    /// What writing as `wanted` says would give, with other output projections or not; an error says in one line why there
+    /// is nothing such of this model.
+    ///
+    /// # Errors
+    /// Where the format cannot hold the plan.
+    pub fn forecast(&self, plan: &Plan, is_repaired: bool, wanted: &PruneSpec) -> Result<Forecast> {
+        if is_repaired {
+            pruning::check_repairable(wanted.format)?;
+        }
+        match wanted.format {
+            OutputFormat::Folder(format) => pruning::forecast(self.model(), plan, format),
+            OutputFormat::Engine(engine) => {
+                engines::forecast(engine, self.model(), plan, &self.engine_options(None, wanted))
+            }
+        }
+    }
+
+    fn engine_options(&self, repair: Option<&Repair>, wanted: &PruneSpec) -> EngineOptions {
+        EngineOptions {
+            repair: repair.cloned(),
+            quantization: wanted.quantization,
+            tokenizer_from: wanted.tokenizer_from.clone(),
+            force: wanted.force,
+            seed: self.spec().seed,
+        }
+    }
+
+    /// The input that quality is measured on, where there is one.
+    fn measured_corpus(&self, ticket: &Ticket) -> Result<Option<Corpus>> {
+        match self.spec().input {
+            Some(_) => self.fit(self.corpus(Purpose::Score, ticket)?, MEASURING).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn draft(
+        &self,
+        plan: &Plan,
+        repair: Option<&Repair>,
+        wanted: &PruneSpec,
+        corpus: Option<&Corpus>,
+        ticket: &Ticket,
+    ) -> Result<OutputDraft> {
         let spec = self.spec();
+        let format = match wanted.format {
+            OutputFormat::Engine(engine) => {
+                let options = self.engine_options(repair, wanted);
+                let draft = engines::write(engine, self.model(), plan, &wanted.out, &options, ticket)?;
+                return Ok(OutputDraft::File(Box::new(draft)));
+            }
+            OutputFormat::Folder(format) => format,
+        };
         let options = ExportOptions {
             force: wanted.force,
             device: self.device()?,
@@ -49,24 +180,54 @@ impl Checked {
             repair: repair.cloned(),
             ..ExportOptions::default()
         };
-        let corpus = match spec.input {
-            Some(_) => Some(self.fit(self.corpus(Purpose::Score, ticket)?, MEASURING)?),
-            None => None,
-        };
         if spec.memory.is_some() {
             // The proof loads what it needs, and all of it has to fit.
             self.opened().loaded.release();
         }
         // The proof reads the first batches, which shall not be those of the shortest lines.
-        let first = corpus.as_ref().map(|c| c.with(|s| s.order = BatchOrder::AsRead));
+        let first = corpus.map(|c| c.with(|s| s.order = BatchOrder::AsRead));
         let mut batches = first.as_ref().map(|c| c.batches(&options.device));
         let input = batches.as_mut().map(|b| b as &mut dyn Iterator<Item = _>);
-        let draft = pruning::write(self.model(), plan, wanted.format, &wanted.out, &options, input, ticket)?;
-        let measured = match &corpus {
-            Some(corpus) => Some(self.measure_written(draft.model(), (plan, repair), corpus, ticket)?),
-            None => None,
-        };
-        draft.finish(measured)
+        let draft = pruning::write(self.model(), plan, format, &wanted.out, &options, input, ticket)?;
+        Ok(OutputDraft::Folder(Box::new(draft)))
+    }
+
+    /// Quality of the original and of what was written on the whole input. What computes the same has the same quality: it
+    /// is measured once, and `known` from then on.
+    fn measure(
+        &self,
+        draft: &OutputDraft,
+        plan: &Plan,
+        repair: Option<&Repair>,
+        corpus: Option<&Corpus>,
+        known: &mut Option<Measured>,
+        ticket: &Ticket,
+    ) -> Result<Option<Measured>> {
+        let Some(corpus) = corpus else { return Ok(None) };
+        match draft {
+            OutputDraft::Folder(draft) if draft.report().export_format == ExportFormat::Gqa.into() => {
+                self.measure_written(draft.model(), (plan, repair), corpus, ticket).map(Some)
+            }
+            OutputDraft::Folder(draft) => {
+                if known.is_none() {
+                    *known = Some(self.measure_written(draft.model(), (plan, repair), corpus, ticket)?);
+                }
+                Ok(known.clone())
+            }
+            OutputDraft::File(draft) => match draft.network() {
+                // With the precision of the file.
+                Some(network) => {
+                    let before = self.model().network(network.device(), DType::F32)?;
+                    self.measured(&before, network, (plan, repair), corpus, ticket).map(Some)
+                }
+                None => {
+                    if known.is_none() {
+                        *known = Some(Measured { name: String::new(), ..self.compare("", plan, repair, ticket)? });
+                    }
+                    Ok(known.clone())
+                }
+            },
+        }
     }
 
     /// Quality of the original and of the written model on the whole input.
@@ -83,11 +244,22 @@ impl Checked {
             Some(room) => written.network_within(device, dtype, &room)?,
             None => written.network(device, dtype)?,
         };
+        self.measured(&before, &after, (plan, repair), corpus, ticket)
+    }
+
+    fn measured(
+        &self,
+        before: &Network,
+        after: &Network,
+        (plan, repair): (&Plan, Option<&Repair>),
+        corpus: &Corpus,
+        ticket: &Ticket,
+    ) -> Result<Measured> {
         let open = Gates::open();
         let comparison = compare(
-            Candidate { network: &before, gates: &open },
-            Candidate { network: &after, gates: &open },
-            corpus.batches(device),
+            Candidate { network: before, gates: &open },
+            Candidate { network: after, gates: &open },
+            corpus.batches(before.device()),
             corpus.total().map(|t| t.value()),
             ticket,
         )?;
@@ -98,7 +270,7 @@ impl Checked {
             comparison,
             random: None,
             reading: corpus.reading(ticket)?,
-            dtype: dtype.as_str().to_owned(),
+            dtype: before.dtype().as_str().to_owned(),
             notes: self.notes(corpus),
         })
     }

@@ -12,7 +12,7 @@ use crate::evaluation::{COMPARED_COPIES, Calibration, RepairRequest, repair};
 use crate::model::{Model, Needs};
 use crate::network::{Gates, NoProbe};
 use crate::plan::Plan;
-use crate::pruning::{RECORD, Report, check_repairable, sample_batches};
+use crate::pruning::{OutputFormat, RECORD, Report, check_repairable, sample_batches};
 use crate::repair::{Repair, RepairMode, RepairSource, Ridge};
 use crate::task::Ticket;
 
@@ -130,6 +130,11 @@ impl Checked {
         }
         if record.repair.as_ref().is_some_and(|repair| repair.mode != RepairMode::None) {
             return Err(Error::usage("this folder is repaired already").at(folder));
+        }
+        if let OutputFormat::Engine(engine) = record.export_format {
+            return Err(Error::usage(format!("this folder holds a file for {engine}, which is not mended"))
+                .at(folder)
+                .hint("prune the original again with --repair"));
         }
         let spec = PruneSpec { format: record.export_format, ..wanted.clone() };
         check_repairable(spec.format)?;

@@ -5,6 +5,7 @@
 mod common;
 mod contract;
 mod export_kill;
+mod formats;
 mod plan;
 mod readme;
 mod repair;

@@ -9,7 +9,9 @@ use pillars::checkpoint::Config;
 use pillars::model::{Family, Model, StockHeads, families};
 use pillars::network::{Batch, Gates, Kept, NoProbe, Site, Tokens};
 use pillars::plan::{Cost, Plan};
-use pillars::pruning::{self, AGREEMENT, ExportFormat, ExportOptions, RECORD, Reference, Report, forecast};
+use pillars::pruning::{
+    self, AGREEMENT, ExportFormat, ExportOptions, OutputFormat, RECORD, Reference, Report, forecast,
+};
 use pillars::task::Ticket;
 use serde_json::json;
 
@@ -356,5 +358,5 @@ fn the_record_of_an_export_repeats_it() {
         .output()
         .unwrap();
     let told: serde_json::Value = serde_json::from_slice(&dry.stdout).unwrap();
-    assert_eq!(told["formats"].as_array().unwrap().len(), ExportFormat::ALL.len());
+    assert_eq!(told["formats"].as_array().unwrap().len(), OutputFormat::all().count());
 }

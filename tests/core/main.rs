@@ -21,6 +21,7 @@ mod heads;
 mod names;
 mod opening;
 mod parity;
+mod pickled;
 mod precision;
 mod pretrained;
 mod published;

@@ -198,6 +198,11 @@ impl Graph {
         name
     }
 
+    /// The weights so far.
+    pub(super) fn weights(&self) -> &[Initializer] {
+        &self.weights
+    }
+
     /// What the writer needs: everything but the weights as one run of bytes of a `GraphProto`, and the weights.
     pub(super) fn finish(self, name: &str) -> (WireMessage, Vec<Initializer>, ElementType) {
         let mut graph = WireMessage::default();

@@ -77,7 +77,7 @@ fn apply(node: &Node, read: &dyn Fn(usize) -> Result<Tensor>) -> Result<Tensor> 
         })?,
         "Where" => {
             let (x, y) = broadcast(&read(1)?, &read(2)?)?;
-            let (condition, x) = broadcast_as_is(&read(0)?, &x)?;
+            let (condition, x) = broadcast(&read(0)?, &x)?;
             condition.where_cond(&x, &y.broadcast_as(x.shape())?.contiguous()?)?
         }
         "MatMul" => {
@@ -202,11 +202,6 @@ fn patches(x: &Tensor, kernel: &Tensor) -> Result<Tensor> {
 fn broadcast(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
     let shape = a.shape().broadcast_shape_binary_op(b.shape(), "broadcast")?;
     Ok((a.broadcast_as(&shape)?.contiguous()?, b.broadcast_as(&shape)?.contiguous()?))
-}
-
-/// [`broadcast`] of values of two types.
-fn broadcast_as_is(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
-    broadcast(a, b)
 }
 
 fn integers(x: &Tensor) -> Result<Vec<i64>> {

@@ -16,7 +16,7 @@ const LENGTH: usize = 512;
 
 /// Makes `tokenizer_config.json` and `special_tokens_map.json` in `folder` hold what fastembed reads: the longest length
 /// as a number, the padding token as text, a map of special tokens. Says what was added.
-pub(super) fn complete(folder: &Path, spec: &NetworkSpec) -> Result<Vec<String>> {
+pub(in crate::engines) fn complete(folder: &Path, spec: &NetworkSpec) -> Result<Vec<String>> {
     let path = folder.join("tokenizer_config.json");
     let (Ok(text), true) = (std::fs::read_to_string(&path), folder.join("tokenizer.json").is_file()) else {
         return Ok(Vec::new());

@@ -96,7 +96,12 @@ impl App {
             Ok(run) => run,
             Err(faults) => return self.state.messages.fail("Export", &refusal(faults)),
         };
-        let wanted = PruneSpec { out: out.clone(), format: self.state.export.format, force: self.state.export.force };
+        let wanted = PruneSpec {
+            out: out.clone(),
+            format: self.state.export.format,
+            force: self.state.export.force,
+            ..PruneSpec::default()
+        };
         let order = RepairOrder::of(&self.state, &plan);
         self.state.export.done = None;
         self.state.export.failure = None;

@@ -1,7 +1,6 @@
 //! Writing the pruned checkpoint, with its proof.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use eframe::egui::{Button, Grid, RichText, TextEdit, Ui};
 
@@ -14,10 +13,11 @@ use crate::gui::jobs::JobKind;
 use crate::gui::purpose::PathPurpose;
 use crate::gui::widgets::{Background, command_button, fact, facts, heading, note};
 use crate::gui::wording::worded;
-use crate::pruning::{Counts, ExportFormat, Forecast, InputKind, Reference, Report, check_repairable, forecast};
+use crate::pruning::{Counts, Forecast, InputKind, OutputFormat, Reference, Report};
+use crate::run::{PruneSpec, Spec};
 
 /// What every format would give.
-type Forecasts = Vec<(ExportFormat, Result<Forecast>)>;
+type Forecasts = Vec<(OutputFormat, Result<Forecast>)>;
 
 /// The folder being typed.
 #[derive(Default)]
@@ -87,31 +87,29 @@ impl ExportPanel {
         if self.told.is_asked(&key) {
             return;
         }
-        let (model, plan) = (Arc::clone(&opened.model), plan.clone());
+        let (opened, plan) = (opened.clone(), plan.clone());
         let is_quick = opened.facts.shape.sites().len() <= QUICK;
         let is_repaired = cx.state.repairing.is_on();
-        let tell = move |format| {
-            if is_repaired {
-                check_repairable(format)?;
-            }
-            forecast(&model, &plan, format)
+        let make = move || {
+            let checked = Spec::default().check_without_input(&opened).map_err(crate::run::refusal)?;
+            let tell = |format| checked.forecast(&plan, is_repaired, &PruneSpec { format, ..PruneSpec::default() });
+            Ok(OutputFormat::all().map(|format| (format, tell(format))).collect())
         };
-        let make = move || Ok(ExportFormat::ALL.iter().map(|&format| (format, tell(format))).collect());
         self.told.get_keyed(ui.ctx(), key, is_quick, make);
     }
 }
 
 /// What every format would give, format by format, and of the chosen one what opens it.
-fn formats(ui: &mut Ui, cx: Cx<'_>, now: ExportFormat, told: &[(ExportFormat, Result<Forecast>)]) {
+fn formats(ui: &mut Ui, cx: Cx<'_>, now: OutputFormat, told: &[(OutputFormat, Result<Forecast>)]) {
     let theme = cx.theme;
-    let of = |format: ExportFormat| told.iter().find(|(f, _)| *f == format).map(|(_, told)| told);
+    let of = |format: OutputFormat| told.iter().find(|(f, _)| *f == format).map(|(_, told)| told);
     let caches = told.iter().any(|(_, told)| told.as_ref().is_ok_and(|t| t.cache_bytes_per_token.before > 0));
     Grid::new("formats").num_columns(4).spacing([12.0, 2.0]).show(ui, |ui| {
         for title in ["", "parameters", "weights", if caches { "cache per token" } else { "" }] {
             ui.label(RichText::new(title).small().color(theme.muted));
         }
         ui.end_row();
-        for &format in ExportFormat::ALL {
+        for format in OutputFormat::all() {
             if ui.radio(now == format, format.name()).on_hover_text(format.meaning()).clicked() {
                 cx.send(Action::SetExportFormat(format));
             }

@@ -1,0 +1,314 @@
+//! Writing a model for an engine and proving the file before it gets its name.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{D, DType, Device};
+
+use super::gguf::{self, Quantization};
+use super::onnx;
+use crate::analysis::Document as _;
+use crate::checkpoint::{FolderWriter, GgufFile, write_atomically};
+use crate::error::{Error, Result};
+use crate::evaluation::Measured;
+use crate::model::{Model, Repaired};
+use crate::network::{Batch, Gates, Network, NetworkSpec, Source};
+use crate::plan::{Cost, Plan};
+use crate::pruning::{
+    AGREEMENT, Agreement, CardHead, Change, Counts, Engine, Forecast, InputKind, RECORD, Reference, Remainder, Report,
+    RunOutputs, card, check_apart, copy_side_files, run, sample_batches,
+};
+use crate::repair::Repair;
+use crate::task::Ticket;
+
+/// Largest difference that weights in 16 bits explain, as a share of the largest value.
+const HALF: f64 = 2e-2;
+
+/// How to write for an engine.
+#[derive(Clone, Debug, Default)]
+pub struct EngineOptions {
+    /// New output projections for the heads that stay.
+    pub repair: Option<Repair>,
+    /// How weights are stored: what the engine's format can hold, as they are where nothing is said.
+    pub quantization: Option<Quantization>,
+    /// A GGUF file whose tokenizer is taken.
+    pub tokenizer_from: Option<PathBuf>,
+    /// Replace a folder that this program wrote.
+    pub force: bool,
+    /// Seed of the random input of the proof.
+    pub seed: u64,
+}
+
+/// A file for an engine that is written and proven but has no name yet. Dropped, it leaves nothing.
+#[derive(Debug)]
+pub struct EngineDraft {
+    writer: FolderWriter,
+    head: CardHead,
+    report: Report,
+    network: Option<Network>,
+}
+
+/// What is known of a file before it is written.
+struct EngineOutlook {
+    remainder: Remainder,
+    parameters: u64,
+    bytes: u64,
+    opens_in: Vec<&'static str>,
+    notes: Vec<String>,
+    /// How weights are stored.
+    way: Way,
+}
+
+enum Way {
+    Onnx { half: bool },
+    Gguf(Box<gguf::Prepared>),
+}
+
+impl EngineOutlook {
+    fn new(engine: Engine, model: &Model, plan: &Plan, options: &EngineOptions) -> Result<Self> {
+        match engine {
+            Engine::Onnx => {
+                let half = match options.quantization {
+                    None | Some(Quantization::F32) => false,
+                    Some(Quantization::F16) => true,
+                    Some(other) => {
+                        return Err(Error::usage(format!("onnx files are not written in {other}"))
+                            .hint("choose f32 or f16, or another engine"));
+                    }
+                };
+                let remainder = Remainder::exact(model, plan, engine.name())?;
+                let (parameters, bytes, mut notes) = onnx::outlook(remainder.spec(), half)?;
+                let zeros: usize = remainder.zero_heads().values().sum();
+                if zeros > 0 {
+                    notes.push(format!("{zeros} zero heads let every key/value head serve as many query heads"));
+                }
+                let opens_in = onnx::OPENS_IN.to_vec();
+                Ok(Self { remainder, parameters, bytes, opens_in, notes, way: Way::Onnx { half } })
+            }
+            Engine::Gguf => {
+                let from = options.tokenizer_from.as_deref().map(GgufFile::open).transpose()?;
+                let prepared = gguf::Prepared::new(model, plan, options.quantization, from.as_ref())?;
+                Ok(Self {
+                    remainder: prepared.remainder.clone(),
+                    parameters: prepared.parameters(),
+                    bytes: prepared.bytes(),
+                    opens_in: gguf::OPENS_IN.to_vec(),
+                    notes: prepared.notes.clone(),
+                    way: Way::Gguf(Box::new(prepared)),
+                })
+            }
+        }
+    }
+
+    /// Bytes of keys and values that a generated token and a source token leave behind, before and after, at the type of
+    /// the weights.
+    fn cache(&self, model: &Model) -> (Counts, Counts) {
+        let width = model.stored().bytes() as u64;
+        let (before, after) = (Cost::of(model.spec(), 1), Cost::of(self.remainder.spec(), 1));
+        let counts = |of: fn(&Cost) -> u64| Counts { before: width * of(&before), after: width * of(&after) };
+        (counts(|c| c.cache_per_token), counts(|c| c.cache_per_source_token))
+    }
+
+    fn before(model: &Model) -> (u64, u64) {
+        let checkpoint = model.checkpoint();
+        let parameters = checkpoint.names().iter().filter_map(|n| checkpoint.info(n)).map(|i| i.elements()).sum();
+        (parameters, checkpoint.bytes())
+    }
+}
+
+/// What writing for `engine` would give; an error says in one line why there is no such file of this model. Reads headers
+/// and tokenizer only.
+pub fn forecast(engine: Engine, model: &Model, plan: &Plan, options: &EngineOptions) -> Result<Forecast> {
+    let outlook = EngineOutlook::new(engine, model, plan, options)?;
+    let (cache_bytes_per_token, cache_bytes_per_source_token) = outlook.cache(model);
+    let (parameters, bytes) = EngineOutlook::before(model);
+    Ok(Forecast {
+        format: crate::pruning::OutputFormat::Engine(engine),
+        opens_in: outlook.opens_in.iter().map(|&name| name.to_owned()).collect(),
+        parameters: Counts { before: parameters, after: outlook.parameters },
+        bytes: Counts { before: bytes, after: outlook.bytes },
+        cache_bytes_per_token,
+        cache_bytes_per_source_token,
+        zero_heads: outlook.remainder.zero_heads(),
+        notes: outlook.notes,
+    })
+}
+
+/// Writes `model` without the heads that `plan` removes for `engine` into a folder that becomes `out`. The file is read
+/// back and computed, and must give what the masked model gives. Call [`EngineDraft::finish`] to keep it.
+///
+/// # Errors
+/// Where the plan does not fit the model, the engine has no such network, `out` is not free, or the written file computes
+/// something else; nothing is left behind then.
+pub fn write(
+    engine: Engine,
+    model: &Model,
+    plan: &Plan,
+    out: &Path,
+    options: &EngineOptions,
+    ticket: &Ticket,
+) -> Result<EngineDraft> {
+    let checkpoint = model.checkpoint();
+    let fingerprint = checkpoint.fingerprint()?;
+    if let Some(repair) = &options.repair {
+        repair.check(model.spec(), &fingerprint, plan)?;
+    }
+    let outlook = EngineOutlook::new(engine, model, plan, options)?;
+    check_apart(out, checkpoint.folder())?;
+    let writer = FolderWriter::new(out, options.force, RECORD)?;
+    let outputs = options.repair.as_ref().map(|repair| repair.outputs.clone()).unwrap_or_default();
+    let whole = Repaired::new(model.reader(&Device::Cpu, DType::F32), model.spec(), outputs);
+    let mut notes = outlook.notes.clone();
+    let mut files = Vec::new();
+    let (bytes, allowed, network) = match &outlook.way {
+        Way::Onnx { half } => {
+            let spec = outlook.remainder.spec();
+            let weights = outlook.remainder.weights(&whole);
+            let file = writer.path().join(onnx::FILE);
+            let bytes = onnx::write_file(&file, spec, &weights, *half, ticket)?;
+            files.push(onnx::FILE.to_owned());
+            files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
+            notes.extend(onnx::complete(writer.path(), spec)?);
+            let pretty = serde_json::to_string_pretty(model.config().value())? + "\n";
+            write_atomically(&writer.path().join("config.json"), pretty.as_bytes())?;
+            files.push("config.json".to_owned());
+            (bytes, if *half { HALF } else { AGREEMENT }, None)
+        }
+        Way::Gguf(prepared) => {
+            let file = writer.path().join(gguf::FILE);
+            let bytes = prepared.write(&file, &whole, ticket)?;
+            files.push(gguf::FILE.to_owned());
+            let network = prepared.network(&file, &whole)?;
+            (bytes, prepared.quantization.tolerance(), Some(network))
+        }
+    };
+    ticket.stage("prove", None, "batches");
+    let spec = match &outlook.way {
+        Way::Onnx { .. } => model.spec(),
+        Way::Gguf(prepared) => prepared.spec(),
+    };
+    let batches = sample_batches(spec, 1, options.seed)?;
+    let got = match &network {
+        Some(network) => run(network, &batches, &Gates::open(), usize::MAX, ticket)?,
+        None => {
+            let file = writer.path().join(onnx::FILE);
+            batches.iter().map(|batch| of_graph(&file, batch)).collect::<Result<_>>()?
+        }
+    };
+    let (agreement, change) = compare(model, plan, options, &batches, &got, ticket)?;
+    agreement.check(allowed)?;
+    notes.extend(plan.foreign_to(&fingerprint));
+    let source = checkpoint.folder().canonicalize().ok();
+    let source = source.as_deref().and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned());
+    let (parameters, before) = EngineOutlook::before(model);
+    files.extend(["README.md", RECORD].map(str::to_owned));
+    let report = Report {
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        export_format: crate::pruning::OutputFormat::Engine(engine),
+        family: model.family().model_type.to_owned(),
+        source: source.unwrap_or_default(),
+        fingerprint,
+        plan: plan.clone(),
+        kept: outlook.remainder.kept(),
+        heads: heads(model.spec(), plan),
+        zero_heads: outlook.remainder.zero_heads(),
+        parameters: Counts { before: parameters, after: outlook.parameters },
+        bytes: Counts { before, after: bytes },
+        cache_bytes_per_token: outlook.cache(model).0,
+        opens_in: outlook.opens_in.iter().map(|&name| name.to_owned()).collect(),
+        agreement,
+        change,
+        repair: options.repair.as_ref().map(|repair| repair.record.clone()),
+        recipe: None,
+        speed: None,
+        measured: None,
+        files,
+        notes,
+    };
+    Ok(EngineDraft { head: CardHead::of(model, &report), writer, report, network })
+}
+
+/// [`write()`] and [`EngineDraft::finish`] in one.
+///
+/// # Errors
+/// As of [`write()`].
+pub fn export(
+    engine: Engine,
+    model: &Model,
+    plan: &Plan,
+    out: &Path,
+    options: &EngineOptions,
+    ticket: &Ticket,
+) -> Result<Report> {
+    write(engine, model, plan, out, options, ticket)?.finish(None)
+}
+
+impl EngineDraft {
+    /// The network that the file holds, in its precision, where this program can run it.
+    pub fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
+    }
+
+    /// Records `measured` (quality before and after) and gives the folder its name.
+    ///
+    /// # Errors
+    /// Where the disk fails; nothing is left behind then.
+    pub fn finish(mut self, measured: Option<Measured>) -> Result<Report> {
+        self.report.measured = measured;
+        let folder = self.writer.path();
+        write_atomically(&folder.join("README.md"), card(&self.head, &self.report).as_bytes())?;
+        self.report.write(&folder.join(RECORD))?;
+        self.writer.finish()?;
+        Ok(self.report)
+    }
+}
+
+/// Heads of the original model, and those that stay.
+fn heads(spec: &NetworkSpec, plan: &Plan) -> Counts {
+    let mut heads = Counts::default();
+    for (site, attention) in spec.sites() {
+        heads.before += attention.origin_heads as u64;
+        heads.after += plan.kept_at(site, attention.heads).len() as u64;
+    }
+    heads
+}
+
+/// What the graph in `file` computes of a batch.
+fn of_graph(file: &Path, batch: &Batch) -> Result<RunOutputs> {
+    let result = onnx::run_file(file, batch)?;
+    let mask = batch.target.as_ref().map(|t| &t.mask).or(match &batch.source {
+        Source::Tokens(tokens) => Some(&tokens.mask),
+        Source::Pixels(_) | Source::Frames(_) | Source::Samples(_) => None,
+    });
+    // The answer to a whole sequence is never padding.
+    match mask.filter(|_| result.rank() == 3) {
+        Some(mask) => RunOutputs::of(&result, mask.real()),
+        None => {
+            let rows = result.reshape(((), result.dim(D::Minus1)?))?;
+            RunOutputs::of(&rows.unsqueeze(0)?, &vec![true; rows.dim(0)?])
+        }
+    }
+}
+
+/// How far results are from those of the masked model, and those from the whole model's.
+fn compare(
+    model: &Model,
+    plan: &Plan,
+    options: &EngineOptions,
+    batches: &[Batch],
+    got: &[RunOutputs],
+    ticket: &Ticket,
+) -> Result<(Agreement, Change)> {
+    let network = model.network(&Device::Cpu, DType::F32)?;
+    let before = run(&network, batches, &Gates::open(), usize::MAX, ticket)?;
+    let gates = Gates::keep(model.spec(), &plan.kept, DType::F32, &Device::Cpu)?;
+    let (want, reference) = match &options.repair {
+        Some(repair) => {
+            let repaired = model.repaired_network(&network, &repair.outputs)?;
+            (run(&repaired, batches, &gates, usize::MAX, ticket)?, Reference::Repaired)
+        }
+        None => (run(&network, batches, &gates, usize::MAX, ticket)?, Reference::Masked),
+    };
+    let logits = model.spec().predicts();
+    let agreement = Agreement::of(got, &want, logits, InputKind::Random, reference)?;
+    Ok((agreement, Change::of(got, &before, logits)?))
+}

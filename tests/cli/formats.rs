@@ -1,0 +1,122 @@
+//! Several formats from one plan, and files for engines.
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::common::fixtures;
+
+fn pillars(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pillars")).args(arguments).output().unwrap()
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn one_plan_is_written_in_several_formats_at_once_or_in_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let llama = fixtures().join("llama");
+    std::fs::write(path("p.json"), r#"{"decoder.0": [0, 1], "decoder.1": [0, 1, 2, 3]}"#).unwrap();
+    let prune = |formats: &str, out: &str, more: &[&str]| {
+        let (plan, out) = (path("p.json"), path(out));
+        let words = ["prune", text(&llama), "--plan", text(&plan), "--format", formats, "--out", text(&out), "--json"];
+        pillars(&[&words, more].concat())
+    };
+    let told = json(&prune("native,compact,masked,onnx,gguf", "out", &[]));
+    let exports = told["exports"].as_array().unwrap();
+    let names: Vec<&str> = exports.iter().map(|e| e["export_format"].as_str().unwrap()).collect();
+    assert_eq!(names, ["native", "compact", "masked", "onnx", "gguf"]);
+    for export in exports {
+        let name = export["export_format"].as_str().unwrap();
+        assert_eq!(export["path"], text(&path("out").join(name)));
+        assert!(export["agreement"]["relative"].as_f64().unwrap() <= 1e-4, "{name}");
+        for file in export["files"].as_array().unwrap() {
+            assert!(path("out").join(name).join(file.as_str().unwrap()).is_file(), "{name} {file}");
+        }
+    }
+    // The bytes that a dry run tells are those that are written.
+    let dry = json(&pillars(&["prune", text(&llama), "--plan", text(&path("p.json")), "--dry-run", "--json"]));
+    for told in dry["formats"].as_array().unwrap() {
+        let Some(export) = exports.iter().find(|e| e["export_format"] == told["format"]) else { continue };
+        let (want, got) = (told["bytes"]["after"].as_u64().unwrap(), export["bytes"]["after"].as_u64().unwrap());
+        // A file for an engine has a header and a graph too.
+        let header = if ["onnx", "gguf"].contains(&told["format"].as_str().unwrap()) { 20_000 } else { 0 };
+        assert!((want..=want + header).contains(&got), "{told}");
+    }
+    // One that cannot be written keeps all from being.
+    let twice = prune("compact,compact", "none", &[]);
+    assert_eq!(twice.status.code(), Some(2), "{}", String::from_utf8_lossy(&twice.stderr));
+    let bert = fixtures().join("bert");
+    std::fs::write(path("b.json"), r#"{"encoder.0": [0, 1]}"#).unwrap();
+    let (plan, out) = (path("b.json"), path("none"));
+    let words = ["prune", text(&bert), "--plan", text(&plan), "--format", "compact,gguf", "--out", text(&out)];
+    let refused = pillars(&words);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        refused.status.code() == Some(1) && said.contains("gguf: no architecture of GGUF computes this BERT"),
+        "{said}"
+    );
+    assert!(!path("none").exists());
+    // A folder that is not empty is refused, and replaced where pillars wrote what is in it.
+    assert_eq!(prune("compact,onnx", "out", &[]).status.code(), Some(1));
+    json(&prune("compact,onnx", "out", &["--force"]));
+    // The record repeats an export for an engine too.
+    let record = path("out").join("gguf/pillars.json");
+    let again = path("again");
+    json(&pillars(&["prune", text(&llama), "--plan", text(&record), "--out", text(&again), "--json"]));
+    let bytes = |folder: &Path| std::fs::read(folder.join("model.gguf")).unwrap();
+    assert_eq!(bytes(&path("out").join("gguf")), bytes(&again));
+}
+
+#[test]
+fn quality_of_a_quantized_file_is_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let llama = fixtures().join("llama");
+    std::fs::write(path("p.json"), r#"{"decoder.0": [0, 1]}"#).unwrap();
+    let rows: String = (0..6).map(|i| format!("{{\"input_ids\": [{}, 7, 3, {}, 20]}}\n", i + 1, i + 11)).collect();
+    std::fs::write(path("t.jsonl"), rows).unwrap();
+    let loss = |kind: &str| {
+        let (plan, rows, out) = (path("p.json"), path("t.jsonl"), path(kind));
+        let words = ["prune", text(&llama), "--plan", text(&plan), "--tokens", text(&rows), "--format", "gguf"];
+        let told = json(&pillars(&[&words[..], &["--quantize", kind, "--out", text(&out), "--json"]].concat()));
+        told["measured"]["after"]["loss_per_token"].as_f64().unwrap()
+    };
+    let (exact, rough) = (loss("f32"), loss("q8_0"));
+    assert!(exact != rough && (exact - rough).abs() < 0.05 * exact, "{exact} {rough}");
+}
+
+#[test]
+fn a_whole_model_is_converted_with_its_tokenizer_or_that_of_another_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let austen = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models/austen-plain");
+    let convert = |model: &Path, out: &str, more: &[&str]| {
+        let out = path(out);
+        pillars(&[&["convert", text(model), "--to", "gguf", "--out", text(&out), "--json"], more].concat())
+    };
+    json(&convert(&austen, "a", &["--quantize", "f16"]));
+    let file = pillars::checkpoint::GgufFile::open(&path("a").join("model.gguf")).unwrap();
+    let said: Vec<&str> = file.values().iter().map(|(key, _)| key.as_str()).collect();
+    for key in ["tokenizer.ggml.pre", "tokenizer.ggml.tokens", "tokenizer.ggml.merges", "llama.context_length"] {
+        assert!(said.contains(&key), "{key} in {said:?}");
+    }
+    // The tokenizer of another file, as where the folder has none that is known by name.
+    let original = path("a").join("model.gguf");
+    json(&convert(&austen, "b", &["--tokenizer-from", text(&original)]));
+    let tokens = |name: &str| {
+        let file = pillars::checkpoint::GgufFile::open(&path(name).join("model.gguf")).unwrap();
+        format!("{:?}", file.value("tokenizer.ggml.merges"))
+    };
+    assert_eq!(tokens("a"), tokens("b"));
+    let small = convert(&fixtures().join("llama"), "c", &["--tokenizer-from", text(&original)]);
+    let said = String::from_utf8_lossy(&small.stderr).into_owned();
+    assert!(small.status.code() == Some(1) && said.contains("tokens, the model 96"), "{said}");
+    assert!(!path("c").exists());
+}
