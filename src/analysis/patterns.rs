@@ -73,7 +73,7 @@ impl KindProbe {
     pub fn new(spec: &NetworkSpec, marks: TokenMarks) -> Self {
         let patch = spec.encoder.as_ref().and_then(|stack| match &stack.input {
             InputSpec::Patches(p) => Some(p.patch),
-            InputSpec::Tokens(_) | InputSpec::Frames(_) => None,
+            InputSpec::Tokens(_) | InputSpec::Frames(_) | InputSpec::Samples(_) => None,
         });
         Self { marks: Arc::new(marks), patch, decoder_only: spec.encoder.is_none(), ..Self::default() }
     }
@@ -114,7 +114,7 @@ impl KindProbe {
                 let grid = |(down, across)| Some((height.checked_div(down)?, width.checked_div(across)?));
                 PositionFacts { patches: self.patch.and_then(grid), ..PositionFacts::default() }
             }
-            Source::Frames(_) => PositionFacts { in_line: true, ..PositionFacts::default() },
+            Source::Frames(_) | Source::Samples(_) => PositionFacts { in_line: true, ..PositionFacts::default() },
         };
         let target = match &batch.target {
             Some(tokens) => of_tokens(tokens)?,

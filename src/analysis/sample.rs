@@ -31,6 +31,8 @@ pub(super) fn sample(batches: impl IntoIterator<Item = Result<Batch>>) -> Result
         }
         Source::Pixels(like) => Source::Pixels(stacked(&taken, like)?),
         Source::Frames(like) => Source::Frames(stacked(&taken, like)?),
+        // Recordings differ in length: those of the first batch.
+        Source::Samples(samples) => Source::Samples(samples.clone()),
     };
     let target = match &first.target {
         Some(_) => Some(joined(taken.iter().filter_map(|b| b.target.as_ref()))?),

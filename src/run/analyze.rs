@@ -119,7 +119,7 @@ impl Checked {
                     seed: self.spec().seed,
                 })
             }
-            SourceKind::Pixels { .. } | SourceKind::Frames { .. } => None,
+            SourceKind::Pixels { .. } | SourceKind::Frames { .. } | SourceKind::Samples { .. } => None,
         };
         Ok((TokenMarks { separators }, repeated))
     }
