@@ -167,6 +167,7 @@ pub fn write(
             let bytes = onnx::write_file(&file, spec, &weights, *half, ticket)?;
             files.push(onnx::FILE.to_owned());
             files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
+            notes.extend(outlook.remainder.renumber(writer.path())?);
             notes.extend(onnx::complete(writer.path(), spec)?);
             let pretty = serde_json::to_string_pretty(model.config().value())? + "\n";
             write_atomically(&writer.path().join("config.json"), pretty.as_bytes())?;

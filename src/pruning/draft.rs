@@ -6,6 +6,7 @@ use candle_core::{DType, Device};
 use serde_json::{Map, Value};
 
 use super::agreement::{COPIES, run};
+use super::alignment::renumber_alignment;
 use super::card::{CardHead, card};
 use super::files::copy_side_files;
 use super::gqa::pooled;
@@ -131,7 +132,7 @@ fn write_watched(
     let (parameters, bytes) = (surgery.parameters(checkpoint), surgery.bytes(checkpoint));
     let (cache_bytes_per_token, _) = surgery.cache(model);
     let zero_heads = surgery.zero_heads();
-    let Surgery { cuts, tensors, module, config, kept, opens_in, mut notes, .. } = surgery;
+    let Surgery { slots, cuts, tensors, module, config, kept, opens_in, mut notes, .. } = surgery;
     ticket.stage("write weights", Some(tensors.len() as u64), "tensors");
     let mut files = write_weights(writer.path(), tensors, options.shard_bytes, |tensor| {
         watch(tensor)?;
@@ -145,6 +146,7 @@ fn write_watched(
         Ok(content)
     })?;
     files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
+    notes.extend(renumber_alignment(writer.path(), &slots)?);
     if let Some(repair) = &options.repair {
         repair.write(&writer.path().join(REPAIR))?;
         files.push(REPAIR.to_owned());

@@ -5,6 +5,7 @@
 //! folder its configuration, its record ([`RECORD`]) and its name; until that moment nothing in it opens.
 
 mod agreement;
+mod alignment;
 mod average;
 mod card;
 mod cut;

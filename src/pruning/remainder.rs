@@ -1,9 +1,11 @@
 //! The network that a plan leaves, in memory: what an engine's file is written from.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use candle_core::Tensor;
 
+use super::alignment::renumber_alignment;
 use super::slots::{self, SiteSlots, Slot, Slots, each_site, least};
 use super::surgery::check_removal;
 use crate::error::{Error, Result};
@@ -75,6 +77,14 @@ impl Remainder {
         slots::origins(&self.whole, &self.slots)
     }
 
+    /// Gives the heads that side files in `folder` name by number those that they have here; says what changed.
+    ///
+    /// # Errors
+    /// Where a file cannot be written.
+    pub fn renumber(&self, folder: &Path) -> Result<Option<String>> {
+        renumber_alignment(folder, &self.slots)
+    }
+
     /// Heads that are there for the shape alone, by site.
     pub fn zero_heads(&self) -> BTreeMap<Site, usize> {
         self.slots.iter().map(|(site, slots)| (*site, slots.padded())).filter(|(_, zeros)| *zeros > 0).collect()
@@ -143,8 +153,6 @@ impl Weights for RemainingWeights<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use candle_core::{DType, Device};
 
     use super::*;

@@ -19,7 +19,7 @@ use crate::plan::{Cost, Plan};
 /// How every stored tensor and the configuration change under a plan and a format.
 pub(super) struct Surgery {
     /// The heads of every layer as they will be written.
-    slots: Slots,
+    pub slots: Slots,
     /// How each tensor that holds heads is cut.
     pub cuts: HashMap<String, Cut>,
     /// Every tensor as it will be written, in the order of the source.
