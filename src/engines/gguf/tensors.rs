@@ -58,8 +58,19 @@ impl Quantization {
         }
     }
 
-    /// Largest difference of results to the model, as a share of its largest value, that storing them explains.
-    pub(in crate::engines) fn tolerance(self) -> f64 {
+    /// Largest difference of results to the model, as a share of its largest value, that storing weights so explains. In
+    /// blocks it is whoever chose them who says how much is too much.
+    pub(in crate::engines) fn allowed(self) -> f64 {
+        match self {
+            Self::F32 => 1e-4,
+            Self::F16 => 5e-2,
+            Self::Bf16 => 0.3,
+            Self::Q8 | Self::Q4K => 1.0,
+        }
+    }
+
+    /// Largest difference of the numbers of a tensor, as a share of its largest, that storing them explains.
+    pub(super) fn tolerance(self) -> f64 {
         match self {
             Self::F32 => 1e-4,
             Self::F16 => 1e-2,
