@@ -302,6 +302,26 @@ pub(super) struct InputArgs {
     /// Source TAB target text, for encoder-decoder models
     #[arg(long, value_name = "FILE")]
     pub pairs: Option<PathBuf>,
+    /// JSON Lines, CSV, TSV (.tsv, quotes are letters) or CoNLL (.conll) with columns of texts and labels; those of GLUE, CoNLL
+    /// and SWAG are recognized. Labels by the model's names, or by its numbers
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub columns: ColumnArgs,
+}
+
+/// Columns of `--data`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ColumnArgs {
+    /// Column of --data with texts, or words; a number, counted from 1, where the file does not begin with names
+    #[arg(long, value_name = "NAME", requires = "data")]
+    pub text_column: Option<String>,
+    /// Column of --data with the second texts of pairs
+    #[arg(long, value_name = "NAME", requires = "data")]
+    pub pair_column: Option<String>,
+    /// Column of --data with labels
+    #[arg(long, value_name = "NAME", requires = "data")]
+    pub label_column: Option<String>,
 }
 
 /// How much memory a command may use.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::{CommonArgs, InputArgs};
 use super::console::Console;
 use crate::analysis::Document;
-use crate::corpus::Input;
+use crate::corpus::{DataColumns, Input};
 use crate::error::{Error, Result};
 use crate::model::MemoryLimit;
 use crate::plan::{Plan, Shape};
@@ -89,18 +89,20 @@ impl InputArgs {
 
     /// The file or folder that was named.
     pub(super) fn path(&self) -> Option<&Path> {
-        let Self { text, tokens, inputs, images, pairs } = self;
-        [text, tokens, inputs, images, pairs].into_iter().flatten().map(PathBuf::as_path).next()
+        let Self { text, tokens, inputs, images, pairs, data, columns: _ } = self;
+        [text, tokens, inputs, images, pairs, data].into_iter().flatten().map(PathBuf::as_path).next()
     }
 
     /// The one input that was named.
     pub(super) fn chosen(&self) -> Option<Input> {
-        let Self { text, tokens, inputs, images, pairs } = self.clone();
+        let Self { text, tokens, inputs, images, pairs, data, columns } = self.clone();
+        let columns = DataColumns { text: columns.text_column, pair: columns.pair_column, label: columns.label_column };
         let pairs = pairs.map(|path| Input::Pairs { path, columns: None });
         text.map(Input::Text)
             .or(tokens.map(Input::Tokens))
             .or(inputs.map(Input::Inputs))
             .or(images.map(Input::Images))
             .or(pairs)
+            .or(data.map(|path| Input::Data { path, columns }))
     }
 }

@@ -50,7 +50,7 @@ pub(super) struct TrainArgs {
     #[command(flatten)]
     pub vote: VoteArgs,
     /// Held-out data of the same kind as the input; a part of the input without it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", visible_alias = "held-out-data")]
     pub held_out: Option<PathBuf>,
     /// Without --held-out, hold out every N-th block of one batch
     #[arg(long, value_name = "N", default_value_t = TrainSettings::default().held_out_every)]

@@ -10,8 +10,10 @@ use super::example::{Example, SourceContent};
 use super::intake::{Intake, SourceKind};
 use super::origin::{Examples, Origin, Total};
 use super::resample::{Filter, RgbImage};
+use super::task_intake::TaskIntake;
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
+use crate::network::ProblemType;
 use crate::task::Ticket;
 use crate::words::counted;
 
@@ -22,6 +24,9 @@ const GROUP: usize = 16;
 pub(super) struct Images {
     files: Vec<PathBuf>,
     processor: Processor,
+    /// The class of each file, where folders are named after those of the model.
+    labels: Option<Vec<u32>>,
+    notes: Vec<String>,
 }
 
 impl Images {
@@ -32,8 +37,8 @@ impl Images {
         };
         let processor = Processor::read(&model.join("preprocessor_config.json"), shape, any_size)?;
         let (mut files, classes) = images_in(folder)?;
-        for class in classes {
-            files.extend(images_in(&class)?.0);
+        for class in &classes {
+            files.extend(images_in(class)?.0);
         }
         files.sort();
         if files.is_empty() {
@@ -49,16 +54,21 @@ impl Images {
             }
             ticket.advance(1)?;
         }
-        Ok(Self { files, processor })
+        let (labels, notes) = labels(&files, folder, &classes, intake)?;
+        Ok(Self { files, processor, labels, notes })
     }
 }
 
 impl Origin for Images {
     fn examples(&self) -> Result<Examples> {
-        let (files, processor) = (self.files.clone(), self.processor.clone());
+        let (files, processor, labels) = (self.files.clone(), self.processor.clone(), self.labels.clone());
         let groups = (0..files.len()).step_by(GROUP).flat_map(move |from| {
             let group = files.get(from..(from + GROUP).min(files.len())).unwrap_or(&[]);
-            group.par_iter().map(|file| example(file, &processor)).collect::<Vec<_>>()
+            let mut examples: Vec<_> = group.par_iter().map(|file| example(file, &processor)).collect();
+            for (at, example) in (from..).zip(examples.iter_mut().flatten()) {
+                example.labels = labels.as_ref().and_then(|labels| Some(vec![Some(*labels.get(at)?)]));
+            }
+            examples
         });
         Ok(Box::new(groups))
     }
@@ -82,12 +92,45 @@ impl Origin for Images {
 
     fn notes(&self) -> Vec<String> {
         let note = "the model has no preprocessor_config.json: images are resized (bilinear) and scaled to -1..1";
-        if self.processor.is_default { vec![note.to_owned()] } else { Vec::new() }
+        let usual = self.processor.is_default.then(|| note.to_owned());
+        usual.into_iter().chain(self.notes.iter().cloned()).collect()
     }
 
     fn image(&self) -> Option<[usize; 3]> {
         Some(self.processor.shape)
     }
+}
+
+/// The class of each file by the name of its folder, and what to say of that. Where no folder is named after a class there are
+/// no labels, as for a model without classes.
+fn labels(
+    files: &[PathBuf],
+    folder: &Path,
+    classes: &[PathBuf],
+    intake: &Intake,
+) -> Result<(Option<Vec<u32>>, Vec<String>)> {
+    let one = |task: &&TaskIntake| task.problem == ProblemType::SingleLabel;
+    let Some(task) = intake.task.as_ref().filter(one) else { return Ok((None, Vec::new())) };
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let class = |path: &Path| {
+        let name = name(path);
+        task.labels.find(&name).or_else(|| task.labels.find(&name.replace('_', " ")))
+    };
+    if !classes.iter().any(|path| class(path).is_some()) {
+        let known = task.labels.names().iter().take(4).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let note = format!("no folder is named after a class of the model ({known}, ..), so nothing is scored");
+        return Ok((None, vec![note]));
+    }
+    let label = |file: &PathBuf| {
+        let parent = file.parent().filter(|parent| *parent != folder);
+        let parent = parent.ok_or_else(|| Error::new("the image lies in no folder of a class").at(file))?;
+        class(parent).ok_or_else(|| {
+            Error::new(format!("the model has no label '{}'", name(parent)))
+                .at(parent)
+                .hint("name folders as id2label does")
+        })
+    };
+    Ok((Some(files.iter().map(label).collect::<Result<_>>()?), Vec::new()))
 }
 
 /// PNG and JPEG files of a folder, and the folders in it: one for each class.

@@ -38,7 +38,7 @@ impl GivenLabel {
     }
 
     /// Several numbers.
-    fn numbers(&self) -> Option<Vec<f64>> {
+    pub(super) fn numbers(&self) -> Option<Vec<f64>> {
         match self {
             Self::Ids(ids) => Some(ids.iter().map(|n| *n as f64).collect()),
             Self::Numbers(numbers) => Some(numbers.clone()),

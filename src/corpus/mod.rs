@@ -16,6 +16,7 @@
 //! | `tokenizer`, `reader`, `stream` | text to ids, files of any size in blocks and windows |
 //! | `images`, `resample` | a folder of images; resizing to the last bit as image processors do |
 //! | `masking` | hiding tokens that a masked-language model has to find |
+//! | `table`, `labeled` | files with named columns; their rows as examples of a task |
 //! | `task_intake`, `labels` | what a task asks; its labels, as written and as scored |
 
 mod batches;
@@ -23,6 +24,7 @@ mod example;
 mod images;
 mod inputs;
 mod intake;
+mod labeled;
 mod labels;
 mod masking;
 mod opened;
@@ -34,6 +36,7 @@ mod resample;
 mod settings;
 mod spool;
 mod stream;
+mod table;
 mod task_intake;
 mod text;
 mod tokenizer;
@@ -45,6 +48,8 @@ pub use intake::{Intake, PositionIds, SourceKind, TokenLimits};
 pub use opened::Corpus;
 pub use origin::Total;
 pub use reading::{InputUnit, Reading};
-pub use settings::{BatchOrder, CorpusPart, CorpusSettings, Input, MaskRule, Masking, Purpose, TextPacking};
+pub use settings::{
+    BatchOrder, CorpusPart, CorpusSettings, DataColumns, Input, MaskRule, Masking, Purpose, TextPacking,
+};
 pub use task_intake::TaskIntake;
 pub use tokenizer::TextTokenizer;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::images::Images;
 use super::inputs::NamedTensors;
 use super::intake::{Intake, SourceKind};
+use super::labeled::DataFile;
 use super::masking::Hiding;
 use super::origin::{Origin, Total};
 use super::pairs::PairFile;
@@ -54,7 +55,7 @@ impl Corpus {
         ticket: &Ticket,
     ) -> Result<Self> {
         let load = || TextTokenizer::load(folder).map(Arc::new);
-        let text = matches!(input, Input::Text(_) | Input::Pairs { .. });
+        let text = matches!(input, Input::Text(_) | Input::Pairs { .. } | Input::Data { .. });
         // Token lists need a tokenizer only to know which token is the mask.
         let useful = intake.is_masked() && folder.join("tokenizer.json").is_file();
         let tokenizer = if text || useful { Some(load()?) } else { None };
@@ -88,6 +89,10 @@ impl Corpus {
             Input::Text(path) => Arc::new(TextFile::open(path, text()?, intake, settings).map_err(explain)?),
             Input::Pairs { path, columns } => {
                 Arc::new(PairFile::open(path, *columns, text()?, intake, settings, ticket).map_err(explain)?)
+            }
+            Input::Data { path, columns } => {
+                let paths = (path.as_path(), named.path());
+                Arc::new(DataFile::open(paths, columns, text()?, intake, settings, ticket).map_err(explain)?)
             }
             Input::Images(images) => Arc::new(Images::open(images, folder, intake, ticket)?),
         };

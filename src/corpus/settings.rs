@@ -8,6 +8,27 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use crate::error::Error;
 
+/// Columns of a table, by name; without a name, one that data sets are published with is recognized. Numbers name columns of a
+/// table that does not begin with their names, counted from 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DataColumns {
+    /// Texts, or words.
+    pub text: Option<String>,
+    /// The second texts of pairs.
+    pub pair: Option<String>,
+    /// What is to be said of them.
+    pub label: Option<String>,
+}
+
+impl DataColumns {
+    /// Whether columns are named by numbers alone.
+    pub(super) fn are_numbers(&self) -> bool {
+        let mut named = [&self.text, &self.pair, &self.label].into_iter().flatten().peekable();
+        named.peek().is_some() && named.all(|name| name.parse::<u32>().is_ok())
+    }
+}
+
 /// A file or folder to read, as the command line and the window name it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -20,6 +41,13 @@ pub enum Input {
     Inputs(PathBuf),
     /// A folder of PNG and JPEG files.
     Images(PathBuf),
+    /// Rows with named columns: texts and what is to be said of them.
+    Data {
+        /// JSON Lines, CSV, TSV or CoNLL, by its ending.
+        path: PathBuf,
+        /// Which columns are read.
+        columns: DataColumns,
+    },
     /// Lines of columns between tabs: a source and its target text.
     Pairs {
         /// The file of the pairs.
@@ -34,7 +62,7 @@ impl Input {
     pub fn path(&self) -> &Path {
         match self {
             Self::Text(path) | Self::Tokens(path) | Self::Inputs(path) | Self::Images(path) => path,
-            Self::Pairs { path, .. } => path,
+            Self::Pairs { path, .. } | Self::Data { path, .. } => path,
         }
     }
 
@@ -48,6 +76,7 @@ impl Input {
             "jsonl" => Self::Tokens(path),
             "safetensors" => Self::Inputs(path),
             "tsv" => Self::Pairs { path, columns: None },
+            "csv" | "conll" | "iob" | "bio" => Self::Data { path, columns: DataColumns::default() },
             _ => Self::Text(path),
         }
     }
@@ -61,6 +90,7 @@ impl Input {
             Self::Inputs(_) => Self::Inputs(path),
             Self::Images(_) => Self::Images(path),
             Self::Pairs { columns, .. } => Self::Pairs { path, columns: *columns },
+            Self::Data { columns, .. } => Self::Data { path, columns: columns.clone() },
         }
     }
 
@@ -72,6 +102,7 @@ impl Input {
             Self::Inputs(_) => "inputs",
             Self::Images(_) => "images",
             Self::Pairs { .. } => "pairs",
+            Self::Data { .. } => "data",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rayon::prelude::*;
-use tokenizers::{Encoding, Token, Tokenizer};
+use tokenizers::{Encoding, PostProcessor, PreTokenizerWrapper, Token, Tokenizer};
 
 use super::tokenizer_files::read;
 use crate::checkpoint::lfs_pointer;
@@ -22,12 +22,34 @@ pub struct TextTokenizer {
     special: Vec<u32>,
 }
 
+/// A text, or two, with special tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TokenPair {
+    pub(super) ids: Vec<u32>,
+    /// 0 for the first text, 1 for the second.
+    pub(super) types: Vec<u32>,
+    pub(super) is_cut: bool,
+}
+
 /// A token of a text with the bytes that it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub id: u32,
     pub start: usize,
     pub end: usize,
+}
+
+/// What two texts of these lengths are cut to, the longer one first: as the truncation `longest_first` of fast tokenizers.
+fn longest_first([first, second]: [usize; 2], room: usize) -> [usize; 2] {
+    if first + second <= room {
+        return [first, second];
+    }
+    let short = first.min(second);
+    let mut cut = [short, if short > room { short } else { short.max(room - short) }];
+    if cut[0] + cut[1] > room {
+        cut = [room / 2, room / 2 + room % 2];
+    }
+    if first > second { [cut[1], cut[0]] } else { cut }
 }
 
 impl TextTokenizer {
@@ -120,6 +142,59 @@ impl TextTokenizer {
         let encoding = self.inner.encode(text, false).map_err(|e| Error::new(format!("cannot tokenise: {e}")))?;
         let ids = encoding.get_ids().iter().zip(encoding.get_offsets());
         Ok(ids.map(|(id, (start, end))| Piece { id: *id, start: from + start, end: from + end }).collect())
+    }
+
+    /// A text, or two as one sequence, with special tokens, cut to `length` tokens: of two the longer one first.
+    pub(super) fn pair(&self, first: &str, second: Option<&str>, length: usize) -> Result<TokenPair> {
+        let broken = |e: tokenizers::Error| Error::new(format!("cannot tokenise: {e}"));
+        let encode = |text: &str| self.inner.encode(text, false).map_err(broken);
+        let (mut a, mut b) = (encode(first)?, second.map(encode).transpose()?);
+        let added = self.inner.get_post_processor().map_or(0, |processor| processor.added_tokens(b.is_some()));
+        let room = length.saturating_sub(added);
+        let lengths = [a.len(), b.as_ref().map_or(0, Encoding::len)];
+        let is_cut = lengths[0] + lengths[1] > room;
+        let [left, right] = if b.is_some() { longest_first(lengths, room) } else { [lengths[0].min(room), 0] };
+        a.truncate(left, 0, tokenizers::TruncationDirection::Right);
+        if let Some(b) = &mut b {
+            b.truncate(right, 0, tokenizers::TruncationDirection::Right);
+        }
+        let whole = self.inner.post_process(a, b, true).map_err(broken)?;
+        Ok(TokenPair { ids: whole.get_ids().to_vec(), types: whole.get_type_ids().to_vec(), is_cut })
+    }
+
+    /// Words as one sequence of at most `length` tokens with special tokens, and for each token the word that begins with it.
+    pub(super) fn words(&self, words: &[&str], length: usize) -> Result<(Vec<u32>, Vec<Option<usize>>)> {
+        let mut text = String::new();
+        let mut begins = Vec::with_capacity(words.len());
+        for word in words {
+            // Byte-level tokenizers tell words by the blank before them.
+            if !text.is_empty() || self.is_byte_level() {
+                text.push(' ');
+            }
+            begins.push(text.len());
+            text.push_str(word.trim());
+        }
+        let room = length.saturating_sub(self.added());
+        let pieces = self.pieces(&text, 0)?;
+        let (mut ids, mut firsts, mut next) = (self.prefix.clone(), vec![None; self.prefix.len()], 0);
+        for piece in pieces.iter().take(room) {
+            // A piece may begin with the blank before its word.
+            let start = piece.start + text.get(piece.start..piece.end).map_or(0, |t| t.len() - t.trim_start().len());
+            let mut first = None;
+            while begins.get(next).is_some_and(|begin| *begin <= start && piece.end > piece.start) {
+                first = Some(next);
+                next += 1;
+            }
+            ids.push(piece.id);
+            firsts.push(first);
+        }
+        ids.extend_from_slice(&self.suffix);
+        firsts.resize(ids.len(), None);
+        Ok((ids, firsts))
+    }
+
+    fn is_byte_level(&self) -> bool {
+        matches!(self.inner.get_pre_tokenizer(), Some(PreTokenizerWrapper::ByteLevel(_)))
     }
 
     /// `ids` with the special tokens around them.

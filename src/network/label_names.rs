@@ -47,8 +47,8 @@ impl LabelNames {
         self.names.get(class as usize).map(String::as_str)
     }
 
-    /// The class of this name: as `id2label` spells it, as `label2id` does, or in other letter case where that is
-    /// no other class.
+    /// The class of this name: as `id2label` spells it, as `label2id` does, or, where that is no other class, in other
+    /// letter case or by one of several names with commas between them.
     pub fn find(&self, name: &str) -> Option<u32> {
         let place = |at: usize| u32::try_from(at).ok();
         if let Some(at) = self.names.iter().position(|own| own == name) {
@@ -57,12 +57,16 @@ impl LabelNames {
         if let Some(number) = self.others.get(name) {
             return Some(*number);
         }
-        let alike = |own: &&String| own.to_lowercase() == name.to_lowercase();
-        let mut found = self.names.iter().enumerate().filter(|(_, own)| alike(own));
-        match (found.next(), found.next()) {
-            (Some((at, _)), None) => place(at),
-            _ => None,
-        }
+        let name = name.to_lowercase();
+        let only = |is_it: &dyn Fn(&str) -> bool| {
+            let mut found = self.names.iter().enumerate().filter(|(_, own)| is_it(&own.to_lowercase()));
+            match (found.next(), found.next()) {
+                (Some((at, _)), None) => place(at),
+                _ => None,
+            }
+        };
+        // ImageNet names classes by several words with commas between them.
+        only(&|own| own == name).or_else(|| only(&|own| own.split(',').any(|word| word.trim() == name)))
     }
 
     /// Whether no class has a name of its own.
@@ -91,6 +95,12 @@ mod tests {
         assert!(!labels.are_numbers());
         let nothing = LabelNames::of(&Config::new("config.json", Default::default()), 2);
         assert_eq!((nothing.names(), nothing.are_numbers()), (&["LABEL_0".to_owned(), "LABEL_1".to_owned()][..], true));
+        let keys = serde_json::json!({"id2label": {"0": "tench, Tinca tinca", "1": "crane", "2": "crane, bird"}});
+        let labels = LabelNames::of(&Config::new("config.json", keys.as_object().cloned().unwrap()), 3);
+        assert_eq!(
+            [labels.find("Tinca tinca"), labels.find("bird"), labels.find("crane")],
+            [Some(0), Some(2), Some(1)]
+        );
         // Two classes that differ in letter case alone are told apart by it.
         let keys = serde_json::json!({"id2label": {"0": "us", "1": "US"}});
         let labels = LabelNames::of(&Config::new("config.json", keys.as_object().cloned().unwrap()), 2);

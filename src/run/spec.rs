@@ -211,7 +211,7 @@ pub(super) fn path_fault(input: &Input, folder: &Path) -> Option<Error> {
     if !input.path().exists() {
         return Some(Error::new("the input is not there").at(input.path()).hint("check the path"));
     }
-    let needs_tokenizer = matches!(input, Input::Text(_) | Input::Pairs { .. });
+    let needs_tokenizer = matches!(input, Input::Text(_) | Input::Pairs { .. } | Input::Data { .. });
     (needs_tokenizer && !folder.join("tokenizer.json").is_file()).then(|| {
         Error::new("the model folder has no tokenizer.json, so it cannot read text")
             .at(folder)
@@ -220,7 +220,7 @@ pub(super) fn path_fault(input: &Input, folder: &Path) -> Option<Error> {
 }
 
 pub(super) fn kind_fault(input: &Input, intake: &Intake) -> Option<Error> {
-    let words = matches!(input, Input::Text(_) | Input::Tokens(_) | Input::Pairs { .. });
+    let words = matches!(input, Input::Text(_) | Input::Tokens(_) | Input::Pairs { .. } | Input::Data { .. });
     match intake.source {
         SourceKind::Tokens(_) if matches!(input, Input::Images(_)) => {
             Some(Error::usage("this model reads text, not images"))

@@ -8,6 +8,7 @@ mod analysis;
 mod architecture;
 mod circles;
 mod config_sweep;
+mod corpus_data;
 mod corpus_images;
 mod corpus_text;
 mod corpus_tokens;

@@ -3,7 +3,7 @@
 use eframe::egui::{self, ComboBox, DragValue, ProgressBar, RichText, Ui};
 
 use crate::analysis::{Clustering, Groups, Metric};
-use crate::corpus::{BatchOrder, Input};
+use crate::corpus::{BatchOrder, DataColumns, Input};
 use crate::gui::action::Action;
 use crate::gui::command::{Command, caps};
 use crate::gui::context::Cx;
@@ -72,6 +72,7 @@ fn input(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
             ("Token ids", Input::Tokens(path.clone())),
             ("Tensors", Input::Inputs(path.clone())),
             ("Pairs", Input::Pairs { path: path.clone(), columns: None }),
+            ("Labeled rows", Input::Data { path: path.clone(), columns: DataColumns::default() }),
             ("Images", Input::Images(path)),
         ];
         let now = kinds.iter().find(|(_, k)| k.kind() == input.kind()).map_or("", |(name, _)| name);

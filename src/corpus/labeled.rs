@@ -1,0 +1,461 @@
+//! Rows of a table become examples of a task: texts, pairs of texts, tagged words, questions with endings.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use serde_json::{Map, Value};
+
+use super::example::{Example, SourceContent, TokenRow};
+use super::intake::Intake;
+use super::labels::{GivenLabel, choice_number};
+use super::origin::{Examples, Origin, Total};
+use super::settings::{CorpusSettings, DataColumns};
+use super::table::{Row, TAGS, TableReader, WORDS};
+use super::task_intake::IGNORED;
+use super::text::{check_ids, sequence_length};
+use super::tokenizer::TextTokenizer;
+use crate::error::{Error, Result};
+use crate::network::{ProblemType, TaskKind};
+use crate::task::Ticket;
+use crate::words::counted;
+
+/// Rows that are tokenized together, on all cores.
+const BLOCK: usize = 256;
+
+/// Columns of texts that data sets are published with, and those of the second texts of pairs.
+const TEXTS: &[(&str, &[&str])] = &[
+    ("sentence1", &["sentence2"]),
+    ("premise", &["hypothesis"]),
+    ("question1", &["question2"]),
+    ("question", &["sentence", "passage", "context"]),
+    ("query", &["passage", "document"]),
+    ("#1 String", &["#2 String"]),
+    ("sentence", &[]),
+    ("text", &["text_pair"]),
+    ("content", &[]),
+    ("review", &[]),
+    ("title", &[]),
+];
+/// Columns of labels.
+const LABELS: &[&str] = &[
+    "label",
+    "labels",
+    "gold_label",
+    "score",
+    "similarity_score",
+    "is_duplicate",
+    "Quality",
+    "class",
+    "target",
+    "answer",
+];
+/// Columns of words that have tags, and of tags.
+const TOKENS: &[&str] = &[WORDS, "words"];
+const TOKEN_TAGS: &[&str] = &["ner_tags", TAGS, "labels", "pos_tags", "chunk_tags"];
+/// Columns of endings that stand apart, as SWAG has them, or as one list.
+const ENDINGS: &[&str] = &["endings", "choices", "options"];
+
+/// Where everything stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Form {
+    /// A text, or two.
+    Texts { text: String, pair: Option<String> },
+    /// Words.
+    Words { words: String },
+    /// A beginning, perhaps what every ending begins with, and the endings.
+    Choices { beginning: String, middle: Option<String>, endings: Vec<String> },
+}
+
+/// A file of labeled rows; every row was seen to be one.
+pub(super) struct DataFile {
+    reader: DataReader,
+    rows: u64,
+    choices: usize,
+    notes: Vec<String>,
+}
+
+#[derive(Clone)]
+struct DataReader {
+    path: PathBuf,
+    /// As the user named it.
+    named: PathBuf,
+    has_header: bool,
+    form: Form,
+    label: Option<String>,
+    tokenizer: Arc<TextTokenizer>,
+    intake: Intake,
+    length: usize,
+}
+
+impl DataFile {
+    /// Recognizes the columns and reads every row once, so that a fault in the last one is found before the work begins.
+    pub(super) fn open(
+        (path, named): (&Path, &Path),
+        columns: &DataColumns,
+        tokenizer: Arc<TextTokenizer>,
+        intake: &Intake,
+        settings: &CorpusSettings,
+        ticket: &Ticket,
+    ) -> Result<Self> {
+        let length = sequence_length(settings, intake, &tokenizer)?;
+        let has_header = !columns.are_numbers();
+        let mut table = TableReader::open(path, named, has_header)?;
+        let first = table.next().transpose()?.ok_or_else(|| Error::new("the file holds no row").at(named))?;
+        let names: Vec<String> = match table.columns() {
+            [] => first.cells.keys().cloned().collect(),
+            named => named.to_vec(),
+        };
+        let found = Columns { names: &names, asked: columns, intake };
+        let form = found.form().map_err(|e| e.at(named))?;
+        let label = found.label(&form).map_err(|e| e.at(named))?;
+        let (path, named) = (path.to_path_buf(), named.to_path_buf());
+        let reader = DataReader { path, named, has_header, form, label, tokenizer, intake: intake.clone(), length };
+        ticket.stage("check data", None, "rows");
+        let (mut rows, mut choices, mut cut, mut numbers) = (0, 1, 0u64, false);
+        let mut blocks = RowBlocks::open(&reader)?;
+        while let Some(block) = blocks.read()? {
+            for read in reader.examples(&block)? {
+                choices = choices.max(read.choices());
+                cut += u64::from(read.is_cut);
+            }
+            numbers |= block.iter().any(|row| reader.is_number(row));
+            rows += block.len() as u64;
+            ticket.advance(block.len() as u64)?;
+        }
+        let mut notes = Vec::new();
+        if cut > 0 {
+            notes.push(format!("{} cut to {length} tokens", counted(cut, "rows")));
+        }
+        if let Some(task) = &intake.task {
+            match &reader.label {
+                None => notes.push("no column holds labels, so nothing is scored".to_owned()),
+                Some(label) => {
+                    let is_class = task.problem != ProblemType::Regression && task.kind != TaskKind::MultipleChoice;
+                    if numbers && is_class && !task.labels.are_numbers() {
+                        let names = task.labels.names().iter().enumerate().take(8);
+                        let names: Vec<String> = names.map(|(n, name)| format!("{n} is {name}")).collect();
+                        notes.push(format!(
+                            "'{label}' holds numbers, which are read as the model's own: {}; data sets may number otherwise",
+                            names.join(", ")
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(Self { reader, rows, choices, notes })
+    }
+}
+
+impl Origin for DataFile {
+    fn examples(&self) -> Result<Examples> {
+        let blocks = RowBlocks::open(&self.reader)?;
+        Ok(Box::new(DataRows { reader: self.reader.clone(), blocks, ready: Vec::new().into_iter() }))
+    }
+
+    fn sequences(&self) -> Option<Total> {
+        Some(Total::Exact(self.rows))
+    }
+
+    fn longest(&self) -> usize {
+        self.reader.length
+    }
+
+    fn choices(&self) -> usize {
+        self.choices
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.reader.path.clone()]
+    }
+
+    fn describe(&self) -> String {
+        let DataReader { form, label, length, .. } = &self.reader;
+        let what = match form {
+            Form::Texts { text, pair: None } => format!("'{text}'"),
+            Form::Texts { text, pair: Some(pair) } => format!("pairs of '{text}' and '{pair}'"),
+            Form::Words { words } => format!("words in '{words}'"),
+            Form::Choices { beginning, endings, .. } => {
+                format!("'{beginning}' with endings in '{}'", endings.join("', '"))
+            }
+        };
+        let label = label.as_ref().map_or_else(|| "no labels".to_owned(), |label| format!("labels in '{label}'"));
+        format!("{} of {what}, {label}, up to {length} tokens", counted(self.rows, "rows"))
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+}
+
+/// Names of columns, those that were asked for, and what the model does with them.
+struct Columns<'a> {
+    names: &'a [String],
+    asked: &'a DataColumns,
+    intake: &'a Intake,
+}
+
+impl Columns<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|known| known == name)
+    }
+
+    fn first(&self, names: &[&str]) -> Option<String> {
+        names.iter().find(|name| self.has(name)).map(|name| (*name).to_owned())
+    }
+
+    /// A column that was asked for.
+    fn asked(&self, name: &Option<String>) -> Result<Option<String>> {
+        match name {
+            Some(name) if !self.has(name) => Err(self.missing(&format!("there is no column '{name}'"))),
+            name => Ok(name.clone()),
+        }
+    }
+
+    fn missing(&self, what: &str) -> Error {
+        Error::new(what).hint(format!("the columns are {}", self.names.join(", ")))
+    }
+
+    fn form(&self) -> Result<Form> {
+        let (text, pair) = (self.asked(&self.asked.text)?, self.asked(&self.asked.pair)?);
+        let kind = self.intake.task.as_ref().map(|task| task.kind);
+        if kind == Some(TaskKind::TokenClassification) {
+            let words = text.or_else(|| self.first(TOKENS));
+            let none = || self.missing("no column of words is known (--text-column)");
+            return Ok(Form::Words { words: words.ok_or_else(none)? });
+        }
+        if kind == Some(TaskKind::QuestionAnswering) {
+            return Err(Error::usage("answers in a text are read as tokens with start_positions and end_positions")
+                .hint("give --tokens"));
+        }
+        if kind == Some(TaskKind::MultipleChoice) {
+            let numbered: Vec<String> =
+                (0..26).map(|i| format!("ending{i}")).take_while(|name| self.has(name)).collect();
+            let endings = if numbered.is_empty() { self.first(ENDINGS).into_iter().collect() } else { numbered };
+            let beginning =
+                text.or_else(|| self.first(&["sent1", "context", "article", "startphrase", "question", "text"]));
+            let middle =
+                pair.or_else(|| self.first(&["sent2", "question"])).filter(|name| beginning.as_ref() != Some(name));
+            return match beginning {
+                Some(beginning) if !endings.is_empty() => Ok(Form::Choices { beginning, middle, endings }),
+                _ => Err(self.missing("no columns of a beginning and its endings are known")),
+            };
+        }
+        if let Some(text) = text {
+            return Ok(Form::Texts { text, pair });
+        }
+        let known = TEXTS.iter().find(|(text, _)| self.has(text));
+        let (text, pairs) = known.ok_or_else(|| self.missing("no column of texts is known (--text-column)"))?;
+        let pair = pair.or_else(|| self.first(pairs));
+        Ok(Form::Texts { text: (*text).to_owned(), pair })
+    }
+
+    fn label(&self, form: &Form) -> Result<Option<String>> {
+        let asked = self.asked(&self.asked.label)?;
+        let known = if matches!(form, Form::Words { .. }) { TOKEN_TAGS } else { LABELS };
+        Ok(asked.or_else(|| self.first(known)).filter(|_| self.intake.task.is_some()))
+    }
+}
+
+/// An example, and whether its text was too long.
+struct ReadRow {
+    example: Example,
+    is_cut: bool,
+}
+
+impl ReadRow {
+    fn choices(&self) -> usize {
+        if let SourceContent::Choices(rows) = &self.example.content { rows.len() } else { 1 }
+    }
+}
+
+impl DataReader {
+    fn examples(&self, rows: &[Row]) -> Result<Vec<ReadRow>> {
+        rows.par_iter()
+            .map(|row| self.example(row).map_err(|e| e.within(format_args!("row {}", row.number)).at(&self.named)))
+            .collect()
+    }
+
+    fn is_number(&self, row: &Row) -> bool {
+        let cell = self.label.as_ref().and_then(|label| row.cells.get(label));
+        match cell {
+            Some(Value::Number(_)) => true,
+            Some(Value::String(text)) => text.trim().parse::<u32>().is_ok(),
+            Some(Value::Array(list)) => list.iter().any(Value::is_number),
+            _ => false,
+        }
+    }
+
+    fn example(&self, row: &Row) -> Result<ReadRow> {
+        let text = |name: &String| text(&row.cells, name);
+        let (mut example, is_cut, firsts) = match &self.form {
+            Form::Texts { text: first, pair } => {
+                let (first, second) = (text(first)?, pair.as_ref().map(text).transpose()?);
+                let (tokens, is_cut) = self.tokens(&first, second.as_deref())?;
+                (self.of_row(tokens), is_cut, None)
+            }
+            Form::Words { words } => {
+                let list = row.cells.get(words).and_then(Value::as_array);
+                let list = list.and_then(|list| list.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+                let list = list.filter(|list| !list.is_empty());
+                let list = list.ok_or_else(|| Error::new(format!("'{words}' is no list of words")))?;
+                let (ids, firsts) = self.tokenizer.words(&list, self.length)?;
+                check_ids(&ids, self.intake.source_tokens()?)?;
+                let seen = firsts.iter().flatten().max().map_or(0, |last| last + 1);
+                (self.of_row(TokenRow::full(ids)), seen < list.len(), Some((firsts, list.len())))
+            }
+            Form::Choices { beginning, middle, endings } => {
+                let begin = text(beginning)?;
+                let middle = middle.as_ref().map(text).transpose()?;
+                let endings = endings_of(&row.cells, endings)?;
+                let (mut rows, mut any_cut) = (Vec::with_capacity(endings.len()), false);
+                for ending in endings {
+                    let second = middle.as_ref().map_or_else(|| ending.clone(), |middle| format!("{middle} {ending}"));
+                    let (tokens, is_cut) = self.tokens(&begin, Some(&second))?;
+                    any_cut |= is_cut;
+                    rows.push(tokens);
+                }
+                (Example::new(SourceContent::Choices(rows)), any_cut, None)
+            }
+        };
+        let label = self.label.as_ref().and_then(|label| Some((label, row.cells.get(label)?)));
+        if let (Some(task), Some((name, cell))) = (&self.intake.task, label) {
+            let given = given(cell).ok_or_else(|| Error::new(format!("'{name}' holds no label")))?;
+            match firsts {
+                Some((firsts, words)) => example.labels = Some(self.tags(&given, &firsts, words)?),
+                None if task.kind == TaskKind::MultipleChoice => {
+                    let given = match &given {
+                        GivenLabel::Name(text) => choice_number(text).map_or(given, |n| GivenLabel::Number(n as f64)),
+                        _ => given,
+                    };
+                    example.set_task_label(&given, task)?;
+                }
+                None => example.set_task_label(&given, task)?,
+            }
+        } else if let (Some(_), Some(name)) = (&self.intake.task, &self.label) {
+            return Err(Error::new(format!("there is no '{name}'")));
+        }
+        Ok(ReadRow { example, is_cut })
+    }
+
+    fn of_row(&self, row: TokenRow) -> Example {
+        match (&self.intake.target, &self.intake.task) {
+            (None, _) => Example::new(SourceContent::Tokens(row)),
+            _ => Example::of_text(row.ids, &self.intake),
+        }
+    }
+
+    /// A text or two as the tokenizer joins them, and whether they had to be cut.
+    fn tokens(&self, first: &str, second: Option<&str>) -> Result<(TokenRow, bool)> {
+        let pair = self.tokenizer.pair(first, second, self.length)?;
+        check_ids(&pair.ids, self.intake.source_tokens()?)?;
+        let types = (self.intake.types > 1 && second.is_some()).then(|| {
+            let most = u32::try_from(self.intake.types - 1).unwrap_or(u32::MAX);
+            pair.types.iter().map(|kind| (*kind).min(most)).collect()
+        });
+        Ok((TokenRow { types, ..TokenRow::full(pair.ids) }, pair.is_cut))
+    }
+
+    /// Tags of words at the first piece of each; other pieces are not scored.
+    fn tags(&self, given: &GivenLabel, firsts: &[Option<usize>], words: usize) -> Result<Vec<Option<u32>>> {
+        let task = self.intake.task.as_ref().ok_or_else(|| Error::new("the model has no labels"))?;
+        let of_words: Vec<Option<u32>> = match (given, given.numbers()) {
+            (_, Some(numbers)) => numbers.iter().map(|n| task.class_at(*n)).collect::<Result<_>>()?,
+            (GivenLabel::Names(names), _) => names.iter().map(|n| task.class(n).map(Some)).collect::<Result<_>>()?,
+            _ => {
+                return Err(Error::new("the tags are no list")
+                    .hint(format!("give one per word, {IGNORED} where nothing is scored")));
+            }
+        };
+        if of_words.len() != words {
+            return Err(Error::new(format!("{} tags do not fit {words} words", of_words.len())));
+        }
+        Ok(firsts.iter().map(|word| word.and_then(|word| of_words.get(word).copied().flatten())).collect())
+    }
+}
+
+/// The text in a cell.
+fn text(cells: &Map<String, Value>, name: &str) -> Result<String> {
+    match cells.get(name) {
+        Some(Value::String(text)) if !text.trim().is_empty() => Ok(text.clone()),
+        Some(Value::String(_)) => Err(Error::new(format!("'{name}' is empty"))),
+        Some(Value::Number(number)) => Ok(number.to_string()),
+        Some(_) => Err(Error::new(format!("'{name}' is no text"))),
+        None => Err(Error::new(format!("there is no '{name}'"))),
+    }
+}
+
+fn endings_of(cells: &Map<String, Value>, names: &[String]) -> Result<Vec<String>> {
+    let endings: Vec<String> = match names {
+        [one] if cells.get(one).is_some_and(|cell| !cell.is_string()) => {
+            // Some have the texts of a list under a key of their own.
+            let list = cells.get(one).map(|cell| cell.get("text").unwrap_or(cell));
+            let list = list.and_then(Value::as_array).and_then(|list| {
+                list.iter().map(|ending| ending.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+            });
+            list.ok_or_else(|| Error::new(format!("'{one}' is no list of texts")))?
+        }
+        names => names.iter().map(|name| text(cells, name)).collect::<Result<_>>()?,
+    };
+    if endings.len() < 2 {
+        return Err(Error::new("a question needs two endings or more"));
+    }
+    Ok(endings)
+}
+
+/// A cell as a label.
+fn given(cell: &Value) -> Option<GivenLabel> {
+    Some(match cell {
+        Value::Bool(yes) => GivenLabel::Number(f64::from(u8::from(*yes))),
+        Value::Number(number) => GivenLabel::Number(number.as_f64()?),
+        Value::String(text) if text.trim().is_empty() => return None,
+        Value::String(text) => GivenLabel::Name(text.trim().to_owned()),
+        other => serde_json::from_value(other.clone()).ok()?,
+    })
+}
+
+struct RowBlocks {
+    table: TableReader,
+    named: PathBuf,
+}
+
+impl RowBlocks {
+    fn open(reader: &DataReader) -> Result<Self> {
+        Ok(Self {
+            table: TableReader::open(&reader.path, &reader.named, reader.has_header)?,
+            named: reader.named.clone(),
+        })
+    }
+
+    fn read(&mut self) -> Result<Option<Vec<Row>>> {
+        let block = self.table.by_ref().take(BLOCK).collect::<Result<Vec<_>>>();
+        let block = block.map_err(|e| e.at(&self.named))?;
+        Ok((!block.is_empty()).then_some(block))
+    }
+}
+
+struct DataRows {
+    reader: DataReader,
+    blocks: RowBlocks,
+    ready: std::vec::IntoIter<ReadRow>,
+}
+
+impl DataRows {
+    fn read(&mut self) -> Result<Option<Example>> {
+        loop {
+            if let Some(row) = self.ready.next() {
+                return Ok(Some(row.example));
+            }
+            let Some(block) = self.blocks.read()? else { return Ok(None) };
+            self.ready = self.reader.examples(&block)?.into_iter();
+        }
+    }
+}
+
+impl Iterator for DataRows {
+    type Item = Result<Example>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
+}

@@ -1,0 +1,260 @@
+//! Files with named columns: JSON Lines, CSV, TSV, and tagged words line by line.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// No row of a data set comes near so many bytes.
+const LONGEST_ROW: u64 = 1 << 26;
+
+/// One row: its number in the file, counted from 1, and its cells by the names of their columns.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Row {
+    pub number: u64,
+    pub cells: Map<String, Value>,
+}
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RowFormat {
+    /// An object in each line.
+    JsonLines,
+    /// Commas between cells, which quotes may surround.
+    Commas,
+    /// Tabs between cells; quotes are letters like any other, as in GLUE's files.
+    Tabs,
+    /// A word and its tag in each line, a blank line between sentences (CoNLL).
+    Words,
+}
+
+/// Columns of tagged words.
+pub(super) const WORDS: &str = "tokens";
+/// Their tags.
+pub(super) const TAGS: &str = "tags";
+
+/// Reads rows one after the other.
+pub(super) struct TableReader {
+    path: PathBuf,
+    file: BufReader<File>,
+    format: RowFormat,
+    columns: Vec<String>,
+    line: u64,
+}
+
+impl TableReader {
+    /// Opens a file, which is what its ending says. Columns have the names of the first row, or numbers from 1 where
+    /// `has_header` is false.
+    pub(super) fn open(path: &Path, named: &Path, has_header: bool) -> Result<Self> {
+        let ending = |path: &Path| path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+        let mut kind = ending(named);
+        if kind == "gz" {
+            kind = ending(Path::new(named.file_stem().unwrap_or_default()));
+        }
+        let format = match kind.as_str() {
+            "jsonl" | "ndjson" => RowFormat::JsonLines,
+            "csv" => RowFormat::Commas,
+            "tsv" | "tab" => RowFormat::Tabs,
+            "conll" | "iob" | "bio" => RowFormat::Words,
+            "parquet" => {
+                return Err(Error::new("Parquet is not read")
+                    .at(named)
+                    .hint("write it as JSON Lines (.jsonl), CSV or TSV"));
+            }
+            "json" => {
+                return Err(Error::new("one JSON document is not read")
+                    .at(named)
+                    .hint("write an object in each line (.jsonl)"));
+            }
+            other => {
+                let what = format!("'.{other}' says of no table how it is written");
+                return Err(Error::new(what).at(named).hint("give .jsonl, .csv, .tsv or .conll"));
+            }
+        };
+        let file = File::open(path).map_err(|e| Error::from(e).at(path))?;
+        let file = BufReader::with_capacity(1 << 18, file);
+        let mut reader = Self { path: path.to_path_buf(), file, format, columns: Vec::new(), line: 0 };
+        if has_header && matches!(format, RowFormat::Commas | RowFormat::Tabs) {
+            let header = reader.cells()?.ok_or_else(|| Error::new("the file is empty").at(path))?;
+            reader.columns = header.into_iter().map(|name| name.trim().to_owned()).collect();
+        }
+        Ok(reader)
+    }
+
+    /// Names of the columns, where the file begins with them.
+    pub(super) fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// The next line without its end; `None` at the end of the file.
+    fn text_line(&mut self) -> Result<Option<String>> {
+        let mut bytes = Vec::new();
+        let read = std::io::Read::take(&mut self.file, LONGEST_ROW).read_until(b'\n', &mut bytes)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        self.line += 1;
+        if read as u64 == LONGEST_ROW {
+            return Err(Error::new(format!("line {} is too long to be a row", self.line)));
+        }
+        let text = String::from_utf8(bytes);
+        let mut text = text.map_err(|_| Error::new(format!("line {} is not UTF-8", self.line)))?;
+        text.truncate(text.trim_end_matches(['\n', '\r']).len());
+        if self.line == 1
+            && let Some(rest) = text.strip_prefix('\u{feff}')
+        {
+            text = rest.to_owned();
+        }
+        Ok(Some(text))
+    }
+
+    /// The cells of the next row that is not blank.
+    fn cells(&mut self) -> Result<Option<Vec<String>>> {
+        loop {
+            let Some(line) = self.text_line()? else { return Ok(None) };
+            if line.trim().is_empty() {
+                continue;
+            }
+            return Ok(Some(match self.format {
+                RowFormat::Commas => self.quoted(line)?,
+                _ => line.split('\t').map(str::to_owned).collect(),
+            }));
+        }
+    }
+
+    /// Cells between commas; what quotes surround may hold commas and ends of lines, and quotes twice.
+    fn quoted(&mut self, mut line: String) -> Result<Vec<String>> {
+        let first = self.line;
+        while line.matches('"').count() % 2 == 1 {
+            let Some(more) = self.text_line()? else {
+                return Err(Error::new(format!("a quote of line {first} is not closed")));
+            };
+            if (line.len() + more.len()) as u64 > LONGEST_ROW {
+                return Err(Error::new(format!("a quote of line {first} is not closed")));
+            }
+            line = format!("{line}\n{more}");
+        }
+        let (mut cells, mut cell, mut inside) = (Vec::new(), String::new(), false);
+        let mut rest = line.chars().peekable();
+        while let Some(c) = rest.next() {
+            match c {
+                '"' if inside && rest.peek() == Some(&'"') => {
+                    rest.next();
+                    cell.push('"');
+                }
+                '"' if inside => inside = false,
+                '"' if cell.is_empty() => inside = true,
+                ',' if !inside => cells.push(std::mem::take(&mut cell)),
+                c => cell.push(c),
+            }
+        }
+        cells.push(cell);
+        Ok(cells)
+    }
+
+    fn row(&mut self) -> Result<Option<Row>> {
+        match self.format {
+            RowFormat::JsonLines => self.object(),
+            RowFormat::Words => self.sentence(),
+            RowFormat::Commas | RowFormat::Tabs => {
+                let Some(cells) = self.cells()? else { return Ok(None) };
+                let number = self.line;
+                if !self.columns.is_empty() && cells.len() != self.columns.len() {
+                    let what = format!("row {number} has {} cells, the first row {}", cells.len(), self.columns.len());
+                    return Err(Error::new(what));
+                }
+                let name = |index: usize| self.columns.get(index).cloned().unwrap_or_else(|| (index + 1).to_string());
+                let cells = cells.into_iter().enumerate().map(|(i, cell)| (name(i), Value::String(cell))).collect();
+                Ok(Some(Row { number, cells }))
+            }
+        }
+    }
+
+    fn object(&mut self) -> Result<Option<Row>> {
+        loop {
+            let Some(line) = self.text_line()? else { return Ok(None) };
+            if line.trim().is_empty() {
+                continue;
+            }
+            let number = self.line;
+            let cells = serde_json::from_str(&line).map_err(|error| {
+                let text = error.to_string().replace(" at line 1 column", " at column");
+                Error::new(format!("row {number}: {text}"))
+                    .hint("each line is an object like {\"text\": \"..\", \"label\": 1}")
+            })?;
+            return Ok(Some(Row { number, cells }));
+        }
+    }
+
+    fn sentence(&mut self) -> Result<Option<Row>> {
+        let (mut words, mut tags, mut number) = (Vec::new(), Vec::new(), 0);
+        while let Some(line) = self.text_line()? {
+            let mut parts = line.split_whitespace();
+            match (parts.next(), parts.next_back()) {
+                (None, _) if words.is_empty() => {}
+                (None, _) => break,
+                (Some("-DOCSTART-"), _) => {}
+                (Some(word), Some(tag)) => {
+                    number = if words.is_empty() { self.line } else { number };
+                    words.push(Value::String(word.to_owned()));
+                    tags.push(Value::String(tag.to_owned()));
+                }
+                (Some(word), None) => {
+                    return Err(Error::new(format!("line {} holds '{word}' without a tag", self.line)));
+                }
+            }
+        }
+        let cells = [(WORDS.to_owned(), Value::Array(words)), (TAGS.to_owned(), Value::Array(tags))];
+        Ok((number > 0).then(|| Row { number, cells: cells.into_iter().collect() }))
+    }
+}
+
+impl Iterator for TableReader {
+    type Item = Result<Row>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.row().map_err(|e| e.at(&self.path)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(name: &str, text: &str) -> Result<Vec<(u64, Value)>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join(name);
+        std::fs::write(&path, text)?;
+        TableReader::open(&path, &path, true)?.map(|row| row.map(|r| (r.number, Value::Object(r.cells)))).collect()
+    }
+
+    #[test]
+    fn every_way_of_writing_gives_the_same_rows() {
+        let json = |a: &str, b: &str| serde_json::json!({"text": a, "label": b});
+        let want = [(2, json("one, \"two\"", "yes")), (4, json("three\nfour", "no"))];
+        let csv = "\u{feff}text,label\r\n\"one, \"\"two\"\"\",yes\r\n\r\n\"three\nfour\",no\n";
+        let found = rows("a.csv", csv).unwrap();
+        assert_eq!((&found[0], &found[1].1), (&want[0], &want[1].1));
+        assert_eq!(rows("a.tsv", "text\tlabel\none, \"two\"\tyes\n").unwrap(), want[..1]);
+        let line = format!("\n{}\n", want[0].1);
+        assert_eq!(rows("a.jsonl", &line).unwrap(), want[..1]);
+        let words =
+            rows("a.conll", "-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nno DT O O\n").unwrap();
+        assert_eq!(words[0], (3, serde_json::json!({"tokens": ["EU", "rejects"], "tags": ["B-ORG", "O"]})));
+        assert_eq!(words[1].1["tokens"], serde_json::json!(["no"]));
+    }
+
+    #[test]
+    fn bad_rows_are_named_by_their_number() {
+        let fault = |name: &str, text: &str| rows(name, text).unwrap_err().to_string();
+        assert!(fault("a.csv", "a,b\n1,2\n3\n").contains("row 3 has 1 cells, the first row 2"));
+        assert!(fault("a.csv", "a,b\n1,\"2\n3\n").contains("a quote of line 2 is not closed"));
+        assert!(fault("a.jsonl", "{\"a\": 1}\n{\"a\": }\n").contains("row 2:"));
+        assert!(fault("a.conll", "EU O\nword\n").contains("line 2 holds 'word' without a tag"));
+        assert!(fault("a.parquet", "PAR1").contains("Parquet is not read"));
+        assert!(fault("a.docx", "x").contains("'.docx'"));
+    }
+}

@@ -1,0 +1,186 @@
+//! Tables of texts and labels become labeled batches.
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use pillars::corpus::{Corpus, CorpusSettings, DataColumns, Input, Intake, Purpose};
+use pillars::model::Model;
+use pillars::network::{Batch, Source};
+use pillars::task::Ticket;
+
+use crate::common::test_data;
+
+/// A fixture with a tokenizer of whole words beside it: `w10` is id 10; `[CLS]`, `[SEP]` are 1 and 2; `un` and `##do` are
+/// pieces of one word.
+fn model(task: &str) -> (tempfile::TempDir, Model) {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(test_data().join("tasks").join(task).join(file), folder.path().join(file)).unwrap();
+    }
+    let mut vocabulary = serde_json::json!({"[PAD]": 0, "[CLS]": 1, "[SEP]": 2, "[UNK]": 3, "un": 4, "##do": 5});
+    for id in 6..90 {
+        vocabulary[format!("w{id}")] = id.into();
+    }
+    let special = |id: u32, name: &str| serde_json::json!({"id": id, "content": name, "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false});
+    let sequence = |id: &str, kind: u32| serde_json::json!({"Sequence": {"id": id, "type_id": kind}});
+    let token = |id: &str, kind: u32| serde_json::json!({"SpecialToken": {"id": id, "type_id": kind}});
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "normalizer": null,
+        "added_tokens": [special(0, "[PAD]"), special(1, "[CLS]"), special(2, "[SEP]"), special(3, "[UNK]")],
+        "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [token("[CLS]", 0), sequence("A", 0), token("[SEP]", 0)],
+            "pair": [token("[CLS]", 0), sequence("A", 0), token("[SEP]", 0), sequence("B", 1), token("[SEP]", 1)],
+            "special_tokens": {
+                "[CLS]": {"id": "[CLS]", "ids": [1], "tokens": ["[CLS]"]},
+                "[SEP]": {"id": "[SEP]", "ids": [2], "tokens": ["[SEP]"]},
+            },
+        },
+        "decoder": null,
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": vocabulary},
+    });
+    std::fs::write(folder.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let model = Model::open(folder.path()).unwrap();
+    (folder, model)
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn open(model: &Model, path: PathBuf, columns: DataColumns, seq_len: Option<usize>) -> pillars::Result<Corpus> {
+    let settings = CorpusSettings { purpose: Purpose::Score, seq_len, ..CorpusSettings::default() };
+    let input = Input::Data { path, columns };
+    Corpus::open(&input, model.checkpoint().folder(), &Intake::of(model).unwrap(), &settings, &Ticket::default())
+}
+
+fn read(corpus: &Corpus) -> Batch {
+    corpus.batches(&Device::Cpu).next().unwrap().unwrap()
+}
+
+fn ids(batch: &Batch) -> Vec<Vec<u32>> {
+    let Source::Tokens(tokens) = &batch.source else { panic!("tokens") };
+    tokens.ids.to_vec2().unwrap()
+}
+
+fn types(batch: &Batch) -> Option<Vec<u32>> {
+    let Source::Tokens(tokens) = &batch.source else { panic!("tokens") };
+    tokens.types.clone()
+}
+
+fn columns(text: &str, label: &str) -> DataColumns {
+    DataColumns { text: Some(text.to_owned()), pair: None, label: Some(label.to_owned()) }
+}
+
+#[test]
+fn texts_have_labels_by_name_and_by_number() {
+    let (folder, model) = model("bertforsequenceclassification");
+    let table = "idx,sentence,label\n0,w10 w11,positive\n1,\"w12\",negative\n2,w13 w14 w15,Neutral\n";
+    let corpus = open(&model, write(folder.path(), "a.csv", table), DataColumns::default(), None).unwrap();
+    let batch = read(&corpus);
+    assert_eq!(ids(&batch), [[1, 10, 11, 2, 0], [1, 12, 2, 0, 0], [1, 13, 14, 15, 2]]);
+    assert_eq!(batch.labels, Some(vec![Some(2), Some(0), Some(1)]));
+    assert_eq!(batch.items.places, Some(vec![0, 1, 2]));
+    assert_eq!(corpus.notes(), [] as [&str; 0]);
+    assert!(corpus.describe().contains("3 rows of 'sentence', labels in 'label'"), "{}", corpus.describe());
+    // Without a first row of names, as CoLA is published; numbers are the model's own, which is said.
+    let cola = write(folder.path(), "cola.tsv", "gj04\t1\t\tw10 w11\ngj04\t0\t*\tw12\n");
+    let corpus = open(&model, cola, columns("4", "2"), None).unwrap();
+    assert_eq!(read(&corpus).labels, Some(vec![Some(1), Some(0)]));
+    assert!(corpus.notes()[0].contains("0 is negative, 1 is neutral"), "{:?}", corpus.notes());
+}
+
+#[test]
+fn pairs_are_joined_with_types_and_cut_longest_first() {
+    let (folder, model) = model("bertforsequenceclassification");
+    let rows = "{\"premise\": \"w10 w11 w12 w13\", \"hypothesis\": \"w20 w21\", \"label\": \"neutral\"}\n";
+    let path = write(folder.path(), "a.jsonl", rows);
+    let whole = read(&open(&model, path.clone(), DataColumns::default(), None).unwrap());
+    assert_eq!(ids(&whole), [[1, 10, 11, 12, 13, 2, 20, 21, 2]]);
+    assert_eq!(types(&whole), Some(vec![0, 0, 0, 0, 0, 0, 1, 1, 1]));
+    let cut = open(&model, path, DataColumns::default(), Some(7)).unwrap();
+    assert_eq!(ids(&read(&cut)), [[1, 10, 11, 2, 20, 21, 2]]);
+    assert_eq!(cut.notes(), ["1 row cut to 7 tokens"]);
+}
+
+#[test]
+fn tags_stand_at_the_first_piece_of_a_word() {
+    let (folder, model) = model("bertfortokenclassification");
+    let text = "w10 NNP B-PER\nundo VB I-PER\nw11 . O\n\nw12 X B-LOC\n";
+    let batch = read(&open(&model, write(folder.path(), "a.conll", text), DataColumns::default(), None).unwrap());
+    assert_eq!(ids(&batch), [[1, 10, 4, 5, 11, 2], [1, 12, 2, 0, 0, 0]]);
+    let tags = [[None, Some(1), Some(2), None, Some(0), None], [None, Some(3), None, None, None, None]];
+    assert_eq!(batch.labels, Some(tags.concat()));
+    let lists = "{\"tokens\": [\"w10\", \"undo\"], \"ner_tags\": [3, 4]}\n";
+    let batch = read(&open(&model, write(folder.path(), "a.jsonl", lists), DataColumns::default(), None).unwrap());
+    assert_eq!(batch.labels, Some(vec![None, Some(3), Some(4), None, None]));
+}
+
+#[test]
+fn questions_have_a_sequence_for_each_ending() {
+    let (folder, model) = model("bertformultiplechoice");
+    let swag = "sent1,sent2,ending0,ending1,label\nw10,w11,w12,w13 w14,1\n";
+    let batch = read(&open(&model, write(folder.path(), "a.csv", swag), DataColumns::default(), None).unwrap());
+    assert_eq!(ids(&batch), [[1, 10, 2, 11, 12, 2, 0], [1, 10, 2, 11, 13, 14, 2]]);
+    assert_eq!((batch.labels, batch.items.choices), (Some(vec![Some(1)]), 2));
+    let race = "{\"article\": \"w10\", \"question\": \"w11\", \"options\": [\"w12\", \"w13\"], \"answer\": \"A\"}\n";
+    let batch = read(&open(&model, write(folder.path(), "a.jsonl", race), DataColumns::default(), None).unwrap());
+    assert_eq!(batch.labels, Some(vec![Some(0)]));
+}
+
+#[test]
+fn bad_rows_end_in_one_line_with_their_number() {
+    let (folder, model) = model("bertforsequenceclassification");
+    let fault = |name: &str, text: &str, columns: DataColumns| {
+        open(&model, write(folder.path(), name, text), columns, None).unwrap_err().to_string()
+    };
+    let usual = DataColumns::default;
+    let cases = [
+        (
+            "text,label\nw10,positive\nw11,great\n",
+            usual(),
+            "row 3: the model has no label 'great'",
+            "negative, neutral, positive",
+        ),
+        ("text,label\nw10,3\n", usual(), "row 2: the model has no label '3'", "negative"),
+        ("text,label\nw10,positive\n\"\",positive\n", usual(), "row 3: 'text' is empty", "a.csv"),
+        ("text,label\nw10,\n", usual(), "row 2: 'label' holds no label", "a.csv"),
+        ("body,label\nw10,positive\n", usual(), "no column of texts is known", "the columns are body, label"),
+        ("text,label\nw10,positive\n", columns("text", "grade"), "there is no column 'grade'", "text, label"),
+    ];
+    for (text, columns, what, hint) in cases {
+        let error = fault("a.csv", text, columns);
+        assert!(error.contains(what) && error.contains(hint), "{error}");
+    }
+    assert!(fault("a.parquet", "PAR1", usual()).contains("Parquet is not read"));
+}
+
+#[test]
+fn folders_of_images_are_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = Model::open(test_data().join("tasks/vitforimageclassification")).unwrap();
+    let picture = |path: PathBuf| {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        image::RgbImage::from_pixel(16, 16, image::Rgb([90, 20, 200])).save(path).unwrap();
+    };
+    for name in ["ship/1.png", "cat/1.png", "cat/2.png"] {
+        picture(folder.path().join(name));
+    }
+    let open = || {
+        let settings = CorpusSettings { purpose: Purpose::Score, ..CorpusSettings::default() };
+        let input = Input::Images(folder.path().to_path_buf());
+        Corpus::open(&input, model.checkpoint().folder(), &Intake::of(&model).unwrap(), &settings, &Ticket::default())
+    };
+    assert_eq!(read(&open().unwrap()).labels, Some(vec![Some(0), Some(0), Some(2)]));
+    picture(folder.path().join("zebra/1.png"));
+    let error = open().unwrap_err().to_string();
+    assert!(error.contains("the model has no label 'zebra'"), "{error}");
+    for name in ["ship", "cat"] {
+        std::fs::remove_dir_all(folder.path().join(name)).unwrap();
+    }
+    let corpus = open().unwrap();
+    assert_eq!(read(&corpus).labels, None);
+    assert!(corpus.notes().iter().any(|note| note.contains("no folder is named after a class")));
+}
