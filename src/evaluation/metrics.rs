@@ -356,3 +356,114 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     }
     ranks
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+    use crate::checkpoint::Config;
+    use crate::network::LabelNames;
+
+    fn head(kind: TaskKind, problem: ProblemType, names: &[String]) -> TaskHeadSpec {
+        let named: Map<String, Value> =
+            names.iter().enumerate().map(|(i, name)| (i.to_string(), json!(name))).collect();
+        let config = Config::new("config.json", [("id2label".to_owned(), Value::Object(named))].into_iter().collect());
+        let labels = LabelNames::of(&config, names.len());
+        TaskHeadSpec {
+            kind,
+            problem,
+            outputs: names.len(),
+            labels,
+            pooling: None,
+            dense: None,
+            bias: true,
+            distillation: false,
+        }
+    }
+
+    fn lists<T: serde::de::DeserializeOwned>(case: &Value) -> (Vec<T>, Vec<T>) {
+        let of = |key: &str| serde_json::from_value(case[key].clone()).unwrap();
+        (of("said"), of("right"))
+    }
+
+    #[test]
+    fn metrics_are_those_of_scikit_learn_scipy_and_seqeval() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/metrics/references.json");
+        let references: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let mut compared = 0;
+        for case in references["cases"].as_array().unwrap() {
+            let count = case["classes"].as_u64().unwrap_or(1) as usize;
+            let numbered: Vec<String> = (0..count).map(|i| format!("class {i}")).collect();
+            let (task, answers): (TaskHeadSpec, Vec<Answer>) = match case["kind"].as_str().unwrap() {
+                "classes" => {
+                    let (said, right) = lists::<u32>(case);
+                    let answer = |(said, right)| Answer::Class { said, right, above: 0 };
+                    let task = head(TaskKind::SequenceClassification, ProblemType::SingleLabel, &numbered);
+                    (task, said.into_iter().zip(right).map(answer).collect())
+                }
+                "numbers" => {
+                    let (said, right) = lists::<f64>(case);
+                    let answer = |(said, right)| Answer::Numbers { said: vec![said], right: vec![right] };
+                    let task = head(TaskKind::SequenceClassification, ProblemType::Regression, &numbered);
+                    (task, said.into_iter().zip(right).map(answer).collect())
+                }
+                "several" => {
+                    let (said, right) = lists::<Vec<u8>>(case);
+                    let flags = |row: Vec<u8>| row.into_iter().map(|x| x == 1).collect();
+                    let answer = |(said, right)| Answer::Several { said: flags(said), right: flags(right) };
+                    let task = head(TaskKind::SequenceClassification, ProblemType::MultiLabel, &numbered);
+                    (task, said.into_iter().zip(right).map(answer).collect())
+                }
+                _ => {
+                    let (said, right) = lists::<Vec<u32>>(case);
+                    let names: Vec<String> = serde_json::from_value(case["names"].clone()).unwrap();
+                    let answer = |(said, right)| Answer::Tags { said, right };
+                    let task = head(TaskKind::TokenClassification, ProblemType::SingleLabel, &names);
+                    (task, said.into_iter().zip(right).map(answer).collect())
+                }
+            };
+            let answers: Vec<&Answer> = answers.iter().collect();
+            let metrics = task_metrics(&task);
+            for (name, want) in case["metrics"].as_object().unwrap() {
+                let metric = metrics.iter().find(|m| m.name == name).unwrap_or_else(|| panic!("no {name}"));
+                let found = metric.estimate(&answers).unwrap();
+                let want = want.as_f64().unwrap();
+                assert!((found.value - want).abs() < 1e-12, "{name}: {} instead of {want}", found.value);
+                assert!(
+                    found.low.unwrap() <= found.value + 1e-12 && found.value <= found.high.unwrap() + 1e-12,
+                    "{found:?}"
+                );
+                assert_eq!(found.n as usize, answers.len());
+                compared += 1;
+            }
+        }
+        assert_eq!(compared, 37);
+    }
+
+    #[test]
+    fn a_change_is_over_the_same_items() {
+        let task = head(TaskKind::MultipleChoice, ProblemType::SingleLabel, &["a".to_owned()]);
+        let answers = |right: &[u32]| -> Vec<Answer> {
+            right.iter().map(|r| Answer::Class { said: 1, right: *r, above: 0 }).collect()
+        };
+        // Half of the items are right before, and the same ones after: nothing changed, and that is sure.
+        let before = answers(&[1, 0, 1, 0, 1, 0, 1, 0]);
+        let before: Vec<&Answer> = before.iter().collect();
+        let change = task_metrics(&task)[0].change(&before, &before).unwrap();
+        assert_eq!((change.value, change.low, change.high), (0.0, Some(0.0), Some(0.0)));
+        let after = answers(&[1, 1, 1, 1, 1, 0, 1, 0]);
+        let after: Vec<&Answer> = after.iter().collect();
+        let change = task_metrics(&task)[0].change(&before, &after).unwrap();
+        assert!(change.value == 0.25 && change.low.unwrap() >= 0.0, "{change:?}");
+    }
+
+    #[test]
+    fn spans_overlap_token_by_token() {
+        assert_eq!(overlap((2, 5), Some((4, 7))), 0.5);
+        assert_eq!(
+            (overlap((2, 3), Some((4, 7))), overlap((2, 3), None), overlap((2, 3), Some((2, 3)))),
+            (0.0, 0.0, 1.0)
+        );
+    }
+}
