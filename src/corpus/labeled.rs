@@ -106,7 +106,7 @@ impl DataFile {
             [] => first.cells.keys().cloned().collect(),
             named => named.to_vec(),
         };
-        let found = Columns { names: &names, asked: columns, intake };
+        let found = TableColumns { names: &names, asked: columns, intake };
         let form = found.form().map_err(|e| e.at(named))?;
         let label = found.label(&form).map_err(|e| e.at(named))?;
         let (path, named) = (path.to_path_buf(), named.to_path_buf());
@@ -189,13 +189,13 @@ impl Origin for DataFile {
 }
 
 /// Names of columns, those that were asked for, and what the model does with them.
-struct Columns<'a> {
+struct TableColumns<'a> {
     names: &'a [String],
     asked: &'a DataColumns,
     intake: &'a Intake,
 }
 
-impl Columns<'_> {
+impl TableColumns<'_> {
     fn has(&self, name: &str) -> bool {
         self.names.iter().any(|known| known == name)
     }
