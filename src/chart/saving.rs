@@ -126,6 +126,7 @@ mod tests {
             secs: 1.0,
             tokens_per_sec: 4100.0,
             translation: None,
+            main_metric: None,
             metrics: Default::default(),
         };
         let bars = CostBars::of(&saving, saving.before.bytes(2), 2, "gpt2 · votes")

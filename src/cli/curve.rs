@@ -77,8 +77,8 @@ pub(super) fn run(args: &CurveArgs, console: &Console) -> Result<()> {
     };
     let spec = Spec { held_out_every: args.held_out_every, ..args.common.spec(&args.input, args.memory.memory) };
     let checked = open(&args.model, &spec)?;
-    if let Some(gauge) = args.show.filter(|g| *g != Gauge::Cosine && !checked.opened().model.spec().predicts_tokens()) {
-        return Err(Error::usage(format!("this model has no language-model head, so it has no {gauge}"))
+    if let Some(gauge) = args.show.filter(|g| *g != Gauge::Cosine && !checked.opened().model.spec().is_scored()) {
+        return Err(Error::usage(format!("this model has no head that predicts, so it has no {gauge}"))
             .hint("its quality is the cosine of embeddings: leave out --show"));
     }
     let wanted = wanted(args, &analysis);
@@ -121,7 +121,7 @@ fn table(found: &Curves, show: Option<Gauge>) -> String {
         Gauge::Perplexity if value >= 100.0 => format!("{value:.0}"),
         Gauge::Perplexity => format!("{value:.2}"),
         Gauge::Loss => format!("{value:.3}"),
-        Gauge::Cosine => format!("{value:.4}"),
+        Gauge::Cosine | Gauge::Metric => format!("{value:.4}"),
     };
     let amounts = found.amounts();
     let mut rows = vec![vec![format!("{}, by heads kept", gauge.label())]];

@@ -273,7 +273,10 @@ fn table(summary: &TrainingSummary) -> String {
     if summary.outcome == TrainingEnd::Stopped {
         return "stopped; go on with --resume".to_owned();
     }
-    let mut lines = vec![format!("{:<34}{:>12}{:>12}", "held-out", "loss", "perplexity")];
+    // Of labels there is no perplexity.
+    let is_text = summary.unigram_loss.is_some();
+    let title = if is_text { "perplexity" } else { "" };
+    let mut lines = vec![format!("{:<34}{:>12}{title:>12}", "held-out", "loss")];
     for (name, loss) in [
         ("unigram model", summary.unigram_loss),
         ("every head", summary.full_loss),
@@ -282,7 +285,8 @@ fn table(summary: &TrainingSummary) -> String {
         ("result", summary.final_loss),
     ] {
         if let Some(loss) = loss {
-            lines.push(format!("{name:<34}{loss:>12.4}{:>12.2}", loss.exp()));
+            let perplexity = if is_text { format!("{:>12.2}", loss.exp()) } else { String::new() };
+            lines.push(format!("{name:<34}{loss:>12.4}{perplexity}"));
         }
     }
     if let Some(score) = summary.final_translation {

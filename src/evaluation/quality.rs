@@ -52,9 +52,20 @@ pub struct Quality {
     /// How good its translations are, where an encoder-decoder was asked for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub translation: Option<TranslationScore>,
+    /// The name of the metric that stands for the labeled task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub main_metric: Option<String>,
     /// The measures by name, each with its 95 % interval over sequences.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, Estimate>,
+}
+
+impl Quality {
+    /// The metric that stands for the labeled task, with its name; `None` without labels of one.
+    pub fn task_metric(&self) -> Option<(&str, &Estimate)> {
+        let name = self.main_metric.as_deref()?;
+        Some((name, self.metrics.get(name)?))
+    }
 }
 
 /// Sums that become a [`Quality`].
@@ -183,6 +194,7 @@ impl QualitySums {
             secs,
             tokens_per_sec: self.tokens as f64 / secs.max(f64::MIN_POSITIVE),
             translation: None,
+            main_metric: self.answered().0.first().map(|metric| metric.name.to_owned()),
             metrics,
         })
     }

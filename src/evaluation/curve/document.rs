@@ -25,6 +25,12 @@ pub struct Effect {
     /// Share of scored tokens whose largest logit is that of the whole model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<f64>,
+    /// The metric that stands for the labeled task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<f64>,
+    /// 95 % interval of how much more it is than that of the whole model on the same items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric_change: Option<Interval>,
     /// Mean cosine of sequence embeddings to those of the whole model.
     pub cosine: f64,
     /// 95 % interval of how much more the loss per token is than that of the whole model on the same sequences.

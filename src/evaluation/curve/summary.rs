@@ -19,6 +19,8 @@ pub enum Gauge {
     Perplexity,
     /// Share of tokens whose largest logit is right.
     Accuracy,
+    /// What stands for a labeled task: accuracy, F1, rank correlation.
+    Metric,
     /// Share of tokens whose largest logit is the whole model's.
     Agreement,
     /// Mean cosine of embeddings to the whole model's.
@@ -39,6 +41,7 @@ impl Gauge {
             Self::Loss => "Loss per token, nats (lower is better)",
             Self::Perplexity => "Perplexity (lower is better)",
             Self::Accuracy => "Top-1 accuracy (higher is better)",
+            Self::Metric => "The task's metric (higher is better)",
             Self::Agreement => "Same top token as the whole model (higher is better)",
             Self::Cosine => "Cosine to the whole model's embeddings (higher is better)",
         }
@@ -46,7 +49,7 @@ impl Gauge {
 
     /// True where more is better.
     pub fn rises(self) -> bool {
-        matches!(self, Self::Accuracy | Self::Agreement | Self::Cosine)
+        matches!(self, Self::Accuracy | Self::Metric | Self::Agreement | Self::Cosine)
     }
 
     /// True where it is a share of tokens.
@@ -60,6 +63,7 @@ impl Gauge {
             Self::Loss => effect.loss_per_token,
             Self::Perplexity => effect.perplexity,
             Self::Accuracy => effect.accuracy,
+            Self::Metric => effect.metric,
             Self::Agreement => effect.agreement,
             Self::Cosine => Some(effect.cosine),
         }
@@ -159,10 +163,11 @@ impl fmt::Display for CurveSeries {
 }
 
 impl Curves {
-    /// The usual measure: perplexity where the model predicts tokens, otherwise the cosine of embeddings.
+    /// The usual measure: perplexity where the model predicts tokens, the metric of a labeled task, otherwise the cosine of
+    /// embeddings.
     pub fn gauge(&self) -> Gauge {
-        let predicts = self.whole.is_some_and(|w| w.effect.loss_per_token.is_some());
-        if predicts { Gauge::Perplexity } else { Gauge::Cosine }
+        let has = |gauge: &Gauge| self.whole.is_some_and(|w| gauge.of(&w.effect).is_some());
+        [Gauge::Perplexity, Gauge::Metric, Gauge::Loss].into_iter().find(has).unwrap_or(Gauge::Cosine)
     }
 
     /// What "random" is here, in words: [`CONTROL`], the same as beside a single plan, unless heads of the whole model were

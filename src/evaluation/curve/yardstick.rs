@@ -3,7 +3,8 @@
 use super::document::Effect;
 use crate::corpus::Corpus;
 use crate::error::Result;
-use crate::evaluation::interval::bootstrap;
+use crate::evaluation::answers::Answer;
+use crate::evaluation::interval::{Interval, bootstrap};
 use crate::evaluation::quality::{Quality, QualitySums, SequenceScore};
 use crate::evaluation::similarity::{cosine, embeddings};
 use crate::evaluation::{Candidate, SCORED_COPIES};
@@ -18,6 +19,8 @@ pub(in crate::evaluation) struct Yardstick<'a> {
     embeddings: Vec<Vec<f32>>,
     tops: Vec<u32>,
     scores: Vec<SequenceScore>,
+    /// What the head of a task said of every labeled item.
+    answers: Vec<Answer>,
 }
 
 impl<'a> Yardstick<'a> {
@@ -27,13 +30,15 @@ impl<'a> Yardstick<'a> {
         corpus: &'a Corpus,
         ticket: &Ticket,
     ) -> Result<(Self, Effect, Quality)> {
-        let mut own = Self { network, corpus, embeddings: Vec::new(), tops: Vec::new(), scores: Vec::new() };
+        let mut own =
+            Self { network, corpus, embeddings: Vec::new(), tops: Vec::new(), scores: Vec::new(), answers: Vec::new() };
         let (mut all, mut tops) = (Vec::new(), Vec::new());
-        let (quality, scores) = own.pass(network, &Gates::open(), ticket, |embeddings, best| {
+        let (quality, sums) = own.pass(network, &Gates::open(), ticket, |embeddings, best| {
             all.extend(embeddings);
             tops.extend(best);
         })?;
-        (own.embeddings, own.tops, own.scores) = (all, tops, scores);
+        (own.embeddings, own.tops, own.scores) = (all, tops, sums.by_sequence().to_vec());
+        own.answers = sums.answered().1.into_iter().cloned().collect();
         let agreement = (!own.tops.is_empty()).then_some(1.0);
         let effect = effect(&quality, agreement, 1.0);
         Ok((own, effect, quality))
@@ -49,7 +54,7 @@ impl<'a> Yardstick<'a> {
         let network = other.unwrap_or(self.network);
         let gates = Gates::keep(network.spec(), kept, network.dtype(), network.device())?;
         let (mut alike, mut agreed, mut scored) = (Vec::new(), 0usize, 0usize);
-        let (quality, scores) = self.pass(network, &gates, ticket, |embeddings, tops| {
+        let (quality, sums) = self.pass(network, &gates, ticket, |embeddings, tops| {
             for embedding in embeddings {
                 let whole = self.embeddings.get(alike.len());
                 alike.push([whole.map_or(0.0, |whole| cosine(whole, &embedding)), 1.0]);
@@ -62,9 +67,16 @@ impl<'a> Yardstick<'a> {
         let agreement = (scored > 0).then(|| agreed as f64 / scored as f64);
         let mean = |[sum, n]: [f64; 2]| sum / n;
         let whole = alike.iter().map(|[cosine, _]| cosine).sum::<f64>() / alike.len().max(1) as f64;
-        let losses: Vec<[f64; 2]> =
-            self.scores.iter().zip(&scores).map(|(before, after)| [after.loss - before.loss, before.scored]).collect();
+        let losses: Vec<[f64; 2]> = self
+            .scores
+            .iter()
+            .zip(sums.by_sequence())
+            .map(|(before, after)| [after.loss - before.loss, before.scored])
+            .collect();
+        let ((metrics, answers), before) = (sums.answered(), self.answers.iter().collect::<Vec<_>>());
+        let change = metrics.first().and_then(|metric| metric.change(&before, &answers));
         Ok(Effect {
+            metric_change: change.and_then(|c| Some(Interval { low: c.low?, high: c.high? })),
             loss_increase: quality.loss_per_token.and_then(|_| bootstrap(&losses, mean)),
             cosine_interval: bootstrap(&alike, mean),
             ..effect(&quality, agreement, whole)
@@ -78,7 +90,7 @@ impl<'a> Yardstick<'a> {
         gates: &Gates,
         ticket: &Ticket,
         mut see: impl FnMut(Vec<Vec<f32>>, Vec<u32>),
-    ) -> Result<(Quality, Vec<SequenceScore>)> {
+    ) -> Result<(Quality, QualitySums)> {
         let mut tally = QualitySums::default();
         for group in network.groups(self.corpus.batches(network.device()), SCORED_COPIES, 0) {
             let group = group?;
@@ -87,7 +99,7 @@ impl<'a> Yardstick<'a> {
             }
             ticket.advance(group.len() as u64)?;
         }
-        Ok((tally.quality()?, tally.by_sequence().to_vec()))
+        Ok((tally.quality()?, tally))
     }
 }
 
@@ -98,6 +110,8 @@ fn effect(quality: &Quality, agreement: Option<f64>, cosine: f64) -> Effect {
         loss_per_token: finite(quality.loss_per_token),
         perplexity: finite(quality.perplexity),
         accuracy: quality.accuracy,
+        metric: quality.task_metric().map(|(_, metric)| metric.value),
+        metric_change: None,
         agreement,
         cosine: if cosine.is_finite() { cosine } else { 0.0 },
         loss_increase: None,
