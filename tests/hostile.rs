@@ -378,7 +378,7 @@ fn weights_of_another_kind_are_refused() {
 #[test]
 fn indices_lead_nowhere_else() {
     let folder = folder_with(None);
-    refused(folder.path(), "neither model.safetensors nor");
+    refused(folder.path(), "neither model.safetensors, pytorch_model.bin nor");
     let index = folder.path().join("model.safetensors.index.json");
     let write = |names: Value| fs::write(&index, json!({"weight_map": names}).to_string()).unwrap();
     for name in ["../x.safetensors", "/etc/passwd", "a/b.safetensors", "..", ".", ""] {
