@@ -44,7 +44,7 @@ impl ModelInfo {
             dtype: dtype.as_str().to_owned(),
             sites: sites.len(),
             heads: sites.iter().map(|(_, attention)| attention.heads).sum(),
-            predicts: model.spec().output.is_some(),
+            predicts: model.spec().predicts(),
         })
     }
 }

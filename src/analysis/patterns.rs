@@ -8,10 +8,14 @@ use candle_core::{DType, Device};
 use super::kinds::WINDOW;
 use super::{Baseline, HeadKind};
 use crate::error::Result;
-use crate::network::{Batch, InputSpec, NetworkSpec, Probe, Site, SiteKind, SiteMaps, Source, TokenMask, Tokens};
+use crate::network::{
+    Batch, Extent, InputSpec, NetworkSpec, Probe, Site, SiteKind, SiteMaps, Source, TokenMask, Tokens,
+};
 
 /// Batches of the input that are looked at: attention weights are large, and a share is soon known.
 pub(super) const BATCHES: usize = 4;
+/// Most attention weights of a layer and batch that are formed for it: half a gibibyte in f32.
+const WEIGHTS: usize = 1 << 27;
 
 /// What tells one token from another.
 #[derive(Clone, Debug, Default)]
@@ -84,9 +88,16 @@ impl KindProbe {
     }
 
     /// Takes in which batches come next.
-    pub(super) fn prepare(&mut self, batches: &[Batch]) -> Result<()> {
-        if self.is_done() {
-            self.batches.clear();
+    pub(super) fn prepare(&mut self, batches: &[Batch], spec: &NetworkSpec) -> Result<()> {
+        self.batches.clear();
+        let heads = spec.sites().iter().map(|(_, attention)| attention.heads).max().unwrap_or(0);
+        let is_large = |batch: &Batch| -> Result<bool> {
+            let Extent { sequences, source, target } = Extent::of(batch, spec)?;
+            let length = source.max(target);
+            Ok(sequences.saturating_mul(heads).saturating_mul(length).saturating_mul(length) > WEIGHTS)
+        };
+        // Those that advance together show their weights or none does.
+        if self.is_done() || batches.iter().map(is_large).collect::<Result<Vec<_>>>()?.contains(&true) {
             return Ok(());
         }
         self.batches = batches.iter().map(|batch| self.positions(batch)).collect::<Result<_>>()?;

@@ -81,7 +81,7 @@ pub fn measure_repeats(
     let target = (spec.encoder.is_some() && spec.decoder.is_some()).then(|| tokens.clone());
     let batch = [Batch::new(Source::Tokens(tokens), target)];
     let mut probe = KindProbe::of_repeats(spec, repeats);
-    probe.prepare(&batch)?;
+    probe.prepare(&batch, spec)?;
     network.run_probe(&batch, &Gates::open(), &mut probe, ticket)?;
     for site in &mut analysis.sites {
         for (kind, scores) in probe.scores(site.site) {

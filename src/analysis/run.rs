@@ -92,7 +92,7 @@ impl Analyzer {
         let began = Instant::now();
         match &mut self.kinds {
             Some(kinds) => {
-                kinds.prepare(batches)?;
+                kinds.prepare(batches, network.spec())?;
                 network.run_probe(batches, gates, &mut Both { grams: &mut self.probe, kinds }, ticket)?;
             }
             None => network.run_probe(batches, gates, &mut self.probe, ticket)?,

@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;
-use crate::network::{Batch, Source, TokenMask, Tokens};
+use crate::network::{Batch, Samples, Source, TokenMask, Tokens};
 
 /// Sequences of a sample, and tokens of each that are read.
 pub const SAMPLE: (usize, usize) = (32, 64);
@@ -31,8 +31,10 @@ pub(super) fn sample(batches: impl IntoIterator<Item = Result<Batch>>) -> Result
         }
         Source::Pixels(like) => Source::Pixels(stacked(&taken, like)?),
         Source::Frames(like) => Source::Frames(stacked(&taken, like)?),
-        // Recordings differ in length: those of the first batch.
-        Source::Samples(samples) => Source::Samples(samples.clone()),
+        Source::Samples(_) => {
+            let all = taken.iter().filter_map(|b| if let Source::Samples(s) = &b.source { Some(s) } else { None });
+            Source::Samples(sounds(&all.collect::<Vec<_>>())?)
+        }
     };
     let target = match &first.target {
         Some(_) => Some(joined(taken.iter().filter_map(|b| b.target.as_ref()))?),
@@ -48,6 +50,18 @@ fn stacked(batches: &[Batch], like: &Tensor) -> Result<Tensor> {
     });
     let all = Tensor::cat(&fitting.collect::<Vec<_>>(), 0)?;
     Ok(all.narrow(0, 0, all.dim(0)?.min(SEQUENCES))?)
+}
+
+/// Recordings of several batches, padded to the longest.
+fn sounds(all: &[&Samples]) -> Result<Samples> {
+    let longest = all.iter().map(|samples| samples.mask.length()).max().unwrap_or(0);
+    let padded = |samples: &&Samples| samples.values.pad_with_zeros(1, 0, longest - samples.mask.length());
+    let values = Tensor::cat(&all.iter().map(padded).collect::<candle_core::Result<Vec<_>>>()?, 0)?;
+    let rows = all.iter().flat_map(|samples| (0..samples.mask.sequences()).map(|n| samples.mask.row(n)));
+    let count = values.dim(0)?.min(SEQUENCES);
+    let real = |row: &[bool]| (0..longest).map(|s| row.get(s).copied().unwrap_or(false)).collect::<Vec<_>>();
+    let mask = TokenMask::new(count, longest, rows.take(count).flat_map(real).collect())?;
+    Ok(Samples { values: values.narrow(0, 0, count)?, mask })
 }
 
 /// One token as it is read.
@@ -127,5 +141,20 @@ mod tests {
         let Source::Tokens(tokens) = &found.source else { panic!("no tokens") };
         assert_eq!(tokens.ids.dims(), [SEQUENCES, TOKENS]);
         assert!(sample([]).unwrap().is_none());
+    }
+
+    #[test]
+    fn recordings_are_padded_to_the_longest() {
+        let batch = |rows: usize, length: usize| {
+            let values = Tensor::ones((rows, length), candle_core::DType::F32, &Device::Cpu).unwrap();
+            let samples = Samples { values, mask: TokenMask::full(rows, length) };
+            Ok(Batch::new(Source::Samples(samples), None))
+        };
+        let found = sample([batch(2, 3), batch(1, 5)]).unwrap().unwrap();
+        let Source::Samples(samples) = &found.source else { panic!("no recordings") };
+        assert_eq!(samples.values.to_vec2::<f32>().unwrap()[0], [1.0, 1.0, 1.0, 0.0, 0.0]);
+        assert_eq!((samples.mask.sequences(), samples.mask.count()), (3, 11));
+        let found = sample([batch(40, 2)]).unwrap().unwrap();
+        assert_eq!(found.source.sequences().unwrap(), SEQUENCES);
     }
 }

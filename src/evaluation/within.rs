@@ -49,11 +49,13 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
         return Err(Error::usage(format!("plans are not searched with repair by {}", wanted.repair))
             .hint("choose none, refit or scale"));
     }
-    let (budget, said) = wanted.budget.for_model(subject.network.spec().output.is_some())?;
     let most = EVALUATIONS + FURTHER * (wanted.rankings.len() - 1);
     let batches = subject.corpus.total().map(|t| t.value() * most as u64);
-    ticket.stage(format!("search for {budget}"), batches, "batches");
+    ticket.stage(format!("search for {}", wanted.budget), batches, "batches");
     let (yardstick, whole, quality) = Yardstick::new(subject.network, subject.corpus, ticket)?;
+    // A classifier that reads no labels has no loss either.
+    let (budget, said) = wanted.budget.for_model(whole.loss_per_token.is_some())?;
+    let is_task = subject.network.spec().task.is_some();
     let shape = Shape::from(subject.analysis);
     let classes = shape.shared();
     let heads = classes.iter().filter_map(|class| class.first()).map(|s| s.heads).sum();
@@ -117,9 +119,15 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
     plan.amount = None;
     plan.notes.extend(said);
     plan.notes.extend(overlap(subject, ticket)?);
+    if let Some((_, high)) = spent.interval.filter(|(_, high)| *high > budget.most()) {
+        plan.notes.push(format!(
+            "the 95 % interval of what is spent reaches {}, beyond the budget: more held-out text would tell",
+            budget.amount(high)
+        ));
+    }
     plan.budget = Some(BudgetRecord {
         budget,
-        measure: spent.measure.to_owned(),
+        measure: if is_task { spent.measure.replace("token", "label") } else { spent.measure.to_owned() },
         whole: spent.whole,
         pruned: spent.now,
         spent: spent.spent,

@@ -214,3 +214,17 @@ impl Batch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spectrograms_count_as_such_and_tokens_on_both_sides() {
+        let rows = [(vec![1, 2, 3], vec![true; 3]), (vec![4], vec![true])];
+        let tokens = Tokens::pad(&rows, 0, &Device::Cpu).unwrap();
+        let frames = Tensor::zeros((2, 4, 6), DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(Batch::new(Source::Frames(frames), Some(tokens.clone())).token_count().unwrap(), 2);
+        assert_eq!(Batch::new(Source::Tokens(tokens.clone()), Some(tokens)).token_count().unwrap(), 8);
+    }
+}

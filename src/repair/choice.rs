@@ -129,7 +129,7 @@ impl Reconstruction {
             }
         }
         if *unit == RiseUnit::Loss && lost.is_finite() {
-            let what = if analysis.model.predicts { "nats a token" } else { "of the cosine of embeddings" };
+            let what = if analysis.model.predicts { "nats a scored position" } else { "of the cosine of embeddings" };
             plan.notes.push(format!("expected to cost {lost:.4} {what} after a refit, to second order"));
         }
         Ok(plan)

@@ -13,6 +13,7 @@ use crate::network::{Kept, Network, NetworkSpec};
 use crate::plan::{Amount, Plan, PlanRequest, propose, snap};
 use crate::task::Ticket;
 use crate::training::gate_importance;
+use crate::words::counted;
 
 /// What rounds need beside the analysis that they begin with.
 #[derive(Clone, Copy)]
@@ -63,6 +64,7 @@ impl Rounds<'_> {
         let weights = self.model.weights(self.device, self.dtype);
         let mut analysis = first.clone();
         let mut kept: Kept = spec.sites().iter().map(|(site, a)| (*site, 0..a.heads)).collect();
+        let mut path = Vec::new();
         for round in 1..=self.count {
             let amount = self.amount(first, &analysis, round)?;
             let (plan, _) = snap(&analysis, &propose(&analysis, &PlanRequest { amount, ..self.request })?)?;
@@ -72,6 +74,7 @@ impl Rounds<'_> {
                 (site, stay.into_iter().filter_map(|h| heads.get(h).copied()).collect::<Vec<_>>())
             });
             kept = left.collect();
+            path.push(format!("round {round} of {}: {} stay", self.count, counted(kept.heads(), "heads")));
             if round < self.count {
                 analysis = self.analyze(first, &kept, &weights, round, ticket)?;
             }
@@ -83,6 +86,7 @@ impl Rounds<'_> {
             fingerprint: Some(first.model.fingerprint.clone()),
             heads: spec.sites().iter().map(|(site, a)| (*site, a.heads)).collect(),
             rounds: Some(self.count),
+            notes: path,
             kept,
             ..Plan::default()
         };

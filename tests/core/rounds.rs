@@ -47,6 +47,7 @@ fn later_rounds_see_the_model_that_is_left() {
         let bench = bench(family);
         let found = plan(&bench, PlanRequest::new(Method::Votes, Amount::Keep(2)), 2).unwrap();
         assert_eq!(found.rounds, Some(2));
+        assert!(found.notes.len() == 2 && found.notes[0].starts_with("round 1 of 2: "), "{:?}", found.notes);
         found.validate(bench.model.spec()).unwrap();
         // Four heads, then three, then two: votes for as many groups of the heads that are left, in the model with the others masked.
         let mut kept: BTreeMap<Site, Vec<usize>> =
