@@ -118,12 +118,17 @@ impl Speeds {
         agree.then_some(median)
     }
 
-    /// The change in words: `+12.3 % (+10.1 to +14.0)`, or that there is none that can be told.
+    /// The change in words, run against run: `+12.3 % (+10.1 to +14.0, by runs side by side)`, or that there is none that can be told.
     pub fn change(&self) -> String {
         let percent = |ratio: f64| 100.0 * (ratio - 1.0);
         match (self.measurable(), self.ratio) {
             (Some(median), Some([low, _, high])) => {
-                format!("{:+.1} % ({:+.1} to {:+.1})", percent(median), percent(low), percent(high))
+                format!(
+                    "{:+.1} % ({:+.1} to {:+.1}, by runs side by side)",
+                    percent(median),
+                    percent(low),
+                    percent(high)
+                )
             }
             (_, Some([low, _, high])) => {
                 format!("no measurable difference ({:+.1} to {:+.1} %)", percent(low), percent(high))

@@ -45,16 +45,23 @@ impl Verdict {
             _ => (BudgetGrade::Unsure, "Perhaps over the budget"),
         };
         let amount = |value: f64| spent.budget.amount(value);
-        let interval = spent.interval.map_or_else(String::new, |(low, high)| {
+        // A budget is of what gets worse; what got better is said so, without a minus.
+        let is_better = spent.value < 0.0;
+        let way = if is_better == spent.is_loss { "lower" } else { "higher" };
+        let turned = spent.interval.map(|(low, high)| if is_better { (-high, -low) } else { (low, high) });
+        let interval = turned.map_or_else(String::new, |(low, high)| {
             format!(", with 95 % between {} and {}", amount(low), amount(high))
         });
         let after = &measured.comparison.after;
+        let scored = match (spent.is_loss, after.scored_tokens) {
+            (true, n) if n > 0 => counted(n, "scored tokens"),
+            _ => counted(after.tokens, measured.reading.unit.noun()),
+        };
         let sentence = format!(
-            "{words} of {}: {} {}{interval}; measured on {} in {}",
+            "{words} of {}: {} {way} by {}{interval}; measured on {scored} in {}",
             amount(most),
             spent.what,
-            amount(spent.value),
-            counted(after.tokens, measured.reading.unit.noun()),
+            amount(spent.value.abs()),
             counted(after.sequences, "sequences"),
         );
         Self { grade, sentence }
@@ -67,6 +74,8 @@ struct Spending {
     what: &'static str,
     value: f64,
     interval: Option<(f64, f64)>,
+    /// Whether it is of the loss, which some positions alone take part in.
+    is_loss: bool,
 }
 
 impl Spending {
@@ -81,17 +90,17 @@ impl Spending {
                 let (before, after) = before.loss_per_token.zip(after.loss_per_token)?;
                 let unit = if matches!(budget, QualityBudget::LossShare(_)) { before } else { 1.0 };
                 let interval = change("loss_per_token").and_then(|c| Some((c.low? / unit, c.high? / unit)));
-                Some(Self { budget, what: "loss higher by", value: (after - before) / unit, interval })
+                Some(Self { budget, what: "loss", value: (after - before) / unit, interval, is_loss: true })
             }
             QualityBudget::MetricDrop(_) => match before.accuracy.zip(after.accuracy) {
                 Some((before, after)) => {
                     let interval = change("accuracy").and_then(|c| Some((-c.high?, -c.low?)));
-                    Some(Self { budget, what: "accuracy lower by", value: before - after, interval })
+                    Some(Self { budget, what: "accuracy", value: before - after, interval, is_loss: false })
                 }
                 None => {
                     let interval = change("cosine").and_then(|c| Some((1.0 - c.high?, 1.0 - c.low?)));
                     let value = 1.0 - comparison.similarity.mean_cosine;
-                    Some(Self { budget, what: "cosine lower by", value, interval })
+                    Some(Self { budget, what: "cosine", value, interval, is_loss: false })
                 }
             },
         }
@@ -141,7 +150,7 @@ mod tests {
         assert_eq!(within.grade, BudgetGrade::Within);
         assert_eq!(
             within.sentence,
-            "Within the budget of 1.00 %: loss higher by 0.50 %, with 95 % between 0.25 % and 0.75 %; measured on 1024 tokens in \
+            "Within the budget of 1.00 %: loss higher by 0.50 %, with 95 % between 0.25 % and 0.75 %; measured on 9 scored tokens in \
              16 sequences"
         );
         assert_eq!(of(4.03, 0.01, 0.05).grade, BudgetGrade::Unsure);

@@ -14,6 +14,7 @@ const CONTROLS: &[(&str, &str)] = &[
     ("--keep", "a number per layer"),
     ("--layer-ratio", "a share of every layer"),
     ("--lr", "Learning rate"),
+    ("--max-metric-drop", "Keep until quality falls by"),
     ("--memory", "Memory limit"),
     ("--moments", "Second moments"),
     ("--out", "name"),

@@ -5,7 +5,7 @@
 //!
 //! Outside attention a batch is the list of its real positions, unless hardly any is padding: nothing is computed for
 //! padding. Probes and results see places, padding as zeros or as numbers without meaning.
-//! [`Network::show`] runs for a probe alone and leaves out what it does not see.
+//! [`Network::run_probe`] runs for a probe alone and leaves out what it does not see.
 //!
 //! # Models that are larger than memory
 //!

@@ -22,7 +22,8 @@ use crate::words::counted;
 pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
     check_amount(analysis, request)?;
     if request.method().needs_moments() {
-        return Err(Error::usage(format!("{} needs the second moments beside the analysis", request.ranking)));
+        return Err(Error::usage(format!("{} needs the second moments beside the analysis", request.ranking))
+            .hint("analyze again with --moments"));
     }
     let mut rng = Xoshiro256Plus::seed_from_u64(request.seed);
     let shape = Shape::from(analysis);

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{Counts, ExportFormat, InputKind, OutputFormat, Report};
 use crate::evaluation::{Comparison, Measured, Speed};
 use crate::model::Model;
-use crate::repair::SiteRepair;
+use crate::repair::{RepairMode, SiteRepair};
 use crate::words::counted;
 
 /// Keys of the source's card that stay true of the pruned model.
@@ -55,7 +55,12 @@ pub(crate) fn card(head: &CardHead, report: &Report) -> String {
     for (name, before, after) in rows(report) {
         let _ = writeln!(text, "| {name} | {before} | {after} |");
     }
-    if let Some(repair) = &report.repair {
+    if report.repair.as_ref().is_some_and(|repair| repair.mode == RepairMode::None) {
+        text.push_str(
+            "\nOf all ways of repair none did better on held-out batches: the heads that stay are as they were.\n",
+        );
+    }
+    if let Some(repair) = report.repair.as_ref().filter(|repair| repair.mode != RepairMode::None) {
         let mean = |of: fn(&SiteRepair) -> f64| {
             100.0 * repair.sites.values().map(of).sum::<f64>() / repair.sites.len().max(1) as f64
         };

@@ -25,7 +25,7 @@ use crate::evaluation::{Measured, Speeds, Timing, speeds};
 use crate::model::{MemoryLimit, MemoryPlan, Model, Needs, PROGRAM};
 use crate::network::{Batch, Extent, Gates, ProblemType, TaskKind};
 use crate::plan::Plan;
-use crate::repair::Repair;
+use crate::repair::{Repair, RepairMode};
 use crate::task::Ticket;
 
 /// Numbers of the results that a proof may hold in memory at a time.
@@ -54,6 +54,13 @@ pub struct ExportOptions {
     pub repair: Option<Repair>,
     /// How the model was trained, for the record.
     pub recipe: Option<Value>,
+}
+
+impl ExportOptions {
+    /// The repair, where it changes anything: of all ways none may have done best.
+    fn new_outputs(&self) -> Option<&Repair> {
+        self.repair.as_ref().filter(|repair| repair.record.mode != RepairMode::None)
+    }
 }
 
 impl Default for ExportOptions {
@@ -125,7 +132,7 @@ fn write_watched(
     watch: &mut dyn FnMut(&TensorPlan) -> Result<()>,
 ) -> Result<ExportDraft> {
     let checkpoint = model.checkpoint();
-    let mended = Mended::new(model, plan, options.repair.as_ref(), format)?;
+    let mended = Mended::new(model, plan, options.new_outputs(), format)?;
     let surgery = Surgery::new(model, plan, format)?;
     check_apart(out, checkpoint.folder())?;
     let writer = FolderWriter::new(out, options.force, RECORD)?;
@@ -147,7 +154,7 @@ fn write_watched(
     })?;
     files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
     notes.extend(renumber_alignment(writer.path(), &slots)?);
-    if let Some(repair) = &options.repair {
+    if let Some(repair) = options.new_outputs() {
         repair.write(&writer.path().join(REPAIR))?;
         files.push(REPAIR.to_owned());
     }
@@ -270,7 +277,7 @@ fn prove(
         (None, run(&network, &batches, &Gates::open(), most, ticket)?, Reference::Pooled)
     } else {
         let gates = Gates::keep(spec, &plan.kept, DType::F32, device)?;
-        let (want, reference) = if options.repair.is_some() {
+        let (want, reference) = if options.new_outputs().is_some() {
             let repaired = model.repaired_network(&network, mended.outputs())?;
             (run(&repaired, &batches, &gates, most, ticket)?, Reference::Repaired)
         } else {

@@ -1,6 +1,6 @@
 //! GGUF: what llama.cpp, Ollama and LM Studio open.
 //!
-//! A file names an architecture, and most architectures want the same number of heads in every layer ([`architecture`]).
+//! A file names an architecture, and most architectures want the same number of heads in every layer (`architecture`).
 //! A plan whose layers differ goes into one that asks each layer, where there is one for the network, else zero heads fill
 //! its layers up.
 //!

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::analysis::Document;
 use crate::corpus::Input;
 use crate::error::Result;
-use crate::figure::{DEFAULT_SCALE, write};
+use crate::figure::{DEFAULT_SCALE, FigureFormat, claim, write};
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::purpose::PathPurpose;
@@ -22,6 +22,12 @@ const UNSEEN: Duration = Duration::from_secs(1);
 impl App {
     /// Uses a path that was chosen, typed or dropped.
     pub(super) fn use_path(&mut self, purpose: PathPurpose, path: &Path) {
+        // A name that is no picture's can be mended where it was typed.
+        if let PathPurpose::Picture(_) = purpose
+            && let Err(error) = FigureFormat::of(&with_extension(whole(path), "svg"))
+        {
+            return self.state.messages.fail("Save the picture", &error);
+        }
         self.state.overlay = None;
         let path = whole(path);
         match purpose {
@@ -117,7 +123,11 @@ impl App {
         match self.layout.picture(view, &self.state) {
             Ok(draw) => {
                 let theme = self.layout.theme();
-                self.write(path, move |path| write(&draw()?.figure(theme), path, DEFAULT_SCALE));
+                self.write(path, move |path| {
+                    let figure = draw()?.figure(theme);
+                    let out = claim(&figure, path, &[])?;
+                    write(&figure, out.path(), DEFAULT_SCALE)
+                });
             }
             Err(error) => self.state.messages.fail("Save the picture", &error),
         }

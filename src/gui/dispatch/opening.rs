@@ -272,6 +272,12 @@ impl App {
         state.what_if = None;
         state.export.done = None;
         state.export.failure = None;
+        // A run goes on; what one came to belongs to its model.
+        if state.jobs.get(JobKind::Train).is_none() {
+            state.training.watched = None;
+            state.training.summary = None;
+            state.training.failure = None;
+        }
         state.compared.clear();
         state.plan_revision += 1;
         self.asked_patterns = None;

@@ -13,6 +13,7 @@ use crate::gui::jobs::{Ended, JobKind, JobOutcome, MOST_PATTERNS};
 use crate::gui::messages::sentence;
 use crate::gui::repairing::FoundMoments;
 use crate::gui::state::Results;
+use crate::pruning::Reference;
 use crate::repair::RepairMode;
 use crate::run::{Analyzed, CurveSpec, PruneSpec, attention, refusal};
 use crate::words::{counted, noun};
@@ -55,7 +56,8 @@ impl App {
                 measured.push(run.compare(&name, &plan, None, ticket)?);
             }
             let made = order.map(|order| order.carry_out(&plan, ticket)).transpose()?;
-            if let Some(made) = &made {
+            // Where of all ways none did best, the repaired model is the masked one.
+            if let Some(made) = made.as_ref().filter(|made| made.repair.record.mode != RepairMode::None) {
                 measured.push(run.compare(&name, &plan, Some(&made.repair), ticket)?);
             }
             Ok(JobOutcome::Measured(measured, made.map(Box::new)))
@@ -229,11 +231,17 @@ impl App {
                 self.state.measured_revision += 1;
             }
             JobOutcome::Exported(path, report, made) => {
-                if let Some(made) = made {
+                // Another model may have been opened since.
+                let is_here = self.state.model.as_ref().is_some_and(|m| m.facts.fingerprint == report.fingerprint);
+                if let Some(made) = made.filter(|_| is_here) {
                     self.adopt_repair(*made);
                 }
                 let proof = Unit::Plain.format(report.agreement.relative);
-                let model = if report.repair.is_some() { "masked and repaired model" } else { "masked model" };
+                let model = if report.agreement.reference == Reference::Repaired {
+                    "masked and repaired model"
+                } else {
+                    "masked model"
+                };
                 self.state.messages.info(format!(
                     "Exported to {}: reopened, and equal to the {model} within {proof} of the largest value",
                     path.display()
@@ -241,7 +249,9 @@ impl App {
                 for note in report.measured.iter().flat_map(|m| &m.notes) {
                     self.state.messages.warn(sentence(note));
                 }
-                self.state.export.done = Some((path, *report));
+                if is_here {
+                    self.state.export.done = Some((path, *report));
+                }
             }
             JobOutcome::Trained(path, summary) => self.trained(&path, *summary),
             JobOutcome::Patterns(key, patterns) => {

@@ -42,7 +42,8 @@ const STEPS: [GuideStep; 6] = [
     },
     GuideStep {
         name: "Choose",
-        is_done: State::has_chosen,
+        // Who measures or exports a proposal has accepted it.
+        is_done: |state| state.has_chosen() || state.measured_now().is_some() || state.export.done.is_some(),
         text: "A plan is proposed. Change its method or amount in Prune, or click heads in the overview; undo takes it back",
         command: Command::Show(View::Prune),
         verb: "Show the plan",

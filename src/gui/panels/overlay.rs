@@ -108,6 +108,9 @@ impl Overlays {
             let mut state = TextEditState::load(ui.ctx(), field.id).unwrap_or_default();
             state.cursor.set_char_range(Some(CCursorRange::select_all_str(&self.text)));
             state.store(ui.ctx(), field.id);
+        } else if ui.memory(|m| m.focused().is_none()) && !ui.input(|i| i.key_down(Key::Enter)) {
+            // A path that was refused is typed on.
+            field.request_focus();
         }
         let enter = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
         note(ui, cx.theme, "A path from the root or from where the program was started; ~ is your home folder");

@@ -73,6 +73,7 @@ impl Views {
     pub(super) fn forget_model(&mut self) {
         self.attention.forget_model();
         self.prune.forget_model();
+        self.training.forget_model();
     }
 
     /// Whether the numbers of a view are shown in place of its picture.

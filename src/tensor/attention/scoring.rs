@@ -18,7 +18,7 @@ pub struct Scoring<'a> {
     pub visibility: &'a Visibility,
 }
 
-/// What [`attention`] gives back.
+/// What [`attention`](super::attention) gives back.
 #[derive(Debug)]
 pub struct Attended {
     /// Weights times values, `[N, H, T, d]`.

@@ -10,7 +10,7 @@ use crate::gui::widgets::note;
 /// How far a measurement is, with a way to stop it.
 pub(super) fn progress(ui: &mut Ui, cx: Cx<'_>, kind: JobKind) {
     let Some(job) = cx.state.jobs.get(kind) else { return };
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let share = job.progress.fraction().unwrap_or(0.0) as f32;
         ui.add(ProgressBar::new(share).desired_width(160.0).fill(cx.theme.accent));
         if ui.button("Cancel").clicked() {

@@ -53,6 +53,10 @@ pub(super) fn picture(state: &State) -> Result<Draw> {
 const START: f32 = 28.0;
 
 impl TrainingView {
+    pub(super) fn forget_model(&mut self) {
+        self.folder.clear();
+    }
+
     pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         let frame = Frame::new().inner_margin(Margin { right: 10, ..Margin::ZERO });
         let left = (ui.available_width() * 0.36).clamp(220.0, 300.0);
