@@ -285,7 +285,7 @@ impl StoringArgs {
 
 /// Where the model's inputs come from: one of these.
 #[derive(Clone, Debug, Args)]
-#[group(multiple = false)]
+#[group(multiple = false, args = ["text", "tokens", "inputs", "images", "pairs", "data"])]
 pub(super) struct InputArgs {
     /// UTF-8 text, tokenised with the model's tokenizer.json
     #[arg(long, value_name = "FILE")]
