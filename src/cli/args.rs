@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use super::budget_args::{BudgetArgs, Methods};
 use crate::analysis::{Clustering, Groups, HeadKind, Metric};
-use crate::corpus::BatchOrder;
+use crate::corpus::{BatchOrder, PerplexityPreset};
 use crate::engines::gguf::Quantization;
 use crate::evaluation::generation::Translation;
 use crate::model::MemoryLimit;
@@ -366,6 +366,10 @@ pub(super) struct CommonArgs {
     /// Longest sequence in tokens; without it the model's own limit, 512 at most for text
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub seq_len: Option<u32>,
+    /// Read --text by a published convention. wikitext2: lines joined by empty ones, tokenized at once, windows of 2048 tokens
+    /// that do not overlap, the last left out where it is not full
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<PerplexityPreset>,
     /// Fill the sequences of encoders from running text, as those of decoders are, instead of one line each
     #[arg(long)]
     pub pack: bool,

@@ -101,11 +101,16 @@ fn rows(columns: &[(&str, &Quality)], unit: InputUnit) -> String {
     lines.join("\n")
 }
 
-/// Metrics of a labeled task, each with its interval and how it is formed.
+/// Metrics of a labeled task, or of questions, each with its interval and how it is formed.
 fn task_metrics(columns: &[(&str, &Quality)]) -> Vec<String> {
     let mut lines = Vec::new();
-    let Some((_, first)) = columns.first().filter(|(_, q)| q.task.is_some()) else { return lines };
-    for (name, estimate) in first.metrics.iter().filter(|(name, _)| *name != "loss") {
+    let Some((_, first)) = columns.first() else { return lines };
+    // What the rows above say.
+    let is_shown = |name: &str| match name {
+        "loss" | "loss_per_token" | "perplexity" => true,
+        _ => name == "accuracy" && first.task.is_none(),
+    };
+    for (name, estimate) in first.metrics.iter().filter(|(name, _)| !is_shown(name)) {
         let cell =
             |q: &Quality| q.metrics.get(name).map_or_else(|| "-".to_owned(), |found| format!("{:.4}", found.value));
         let cells: String = columns.iter().map(|(_, q)| format!("{:>14}", cell(q))).collect();

@@ -23,6 +23,7 @@ impl CommonArgs {
             batch_size: self.batch_size.map(|n| n as usize),
             batches: self.batches,
             pack: self.pack,
+            preset: self.preset,
             seed: self.seed,
             device: self.device,
             precision: self.dtype,

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde_json::{Map, Value};
 
+use super::asked::AskedQuestion;
 use super::example::{Example, SourceContent, TokenRow};
 use super::intake::Intake;
 use super::labels::{GivenLabel, choice_number};
-use super::origin::{Examples, Origin, Total};
+use super::origin::{AskedQuestions, Examples, Origin, Total};
+use super::questions::QuestionSet;
 use super::settings::{CorpusSettings, DataColumns};
 use super::table::{Row, TAGS, TableReader, WORDS};
 use super::task_intake::IGNORED;
@@ -63,6 +65,8 @@ enum Form {
     Texts { text: String, pair: Option<String> },
     /// Words.
     Words { words: String },
+    /// A published set of questions, for models that predict the next token.
+    Asked(QuestionSet),
     /// A beginning, perhaps what every ending begins with, and the endings.
     Choices { beginning: String, middle: Option<String>, endings: Vec<String> },
 }
@@ -86,6 +90,8 @@ struct DataReader {
     tokenizer: Arc<TextTokenizer>,
     intake: Intake,
     length: usize,
+    /// The length that was asked for.
+    asked_length: Option<usize>,
 }
 
 impl DataFile {
@@ -110,24 +116,29 @@ impl DataFile {
         let form = found.form().map_err(|e| e.at(named))?;
         let label = found.label(&form).map_err(|e| e.at(named))?;
         let (path, named) = (path.to_path_buf(), named.to_path_buf());
-        let reader = DataReader { path, named, has_header, form, label, tokenizer, intake: intake.clone(), length };
+        let (intake, asked_length) = (intake.clone(), settings.seq_len);
+        let mut reader = DataReader { path, named, has_header, form, label, tokenizer, intake, length, asked_length };
         ticket.stage("check data", None, "rows");
-        let (mut rows, mut choices, mut cut, mut numbers) = (0, 1, 0u64, false);
+        let (mut rows, mut choices, mut cut, mut numbers, mut longest) = (0, 1, 0u64, false, None);
         let mut blocks = RowBlocks::open(&reader)?;
         while let Some(block) = blocks.read()? {
             for read in reader.examples(&block)? {
                 choices = choices.max(read.choices());
                 cut += u64::from(read.is_cut);
+                longest = longest.max(read.longest);
             }
             numbers |= block.iter().any(|row| reader.is_number(row));
             rows += block.len() as u64;
             ticket.advance(block.len() as u64)?;
         }
+        // Questions are as long as the model reads, and what they need counts.
+        reader.length = longest.unwrap_or(length);
+        let length = reader.length;
         let mut notes = Vec::new();
         if cut > 0 {
             notes.push(format!("{} cut to {length} tokens", counted(cut, "rows")));
         }
-        if let Some(task) = &intake.task {
+        if let Some(task) = &reader.intake.task {
             match &reader.label {
                 None => notes.push("no column holds labels, so nothing is scored".to_owned()),
                 Some(label) => {
@@ -175,16 +186,31 @@ impl Origin for DataFile {
             Form::Texts { text, pair: None } => format!("'{text}'"),
             Form::Texts { text, pair: Some(pair) } => format!("pairs of '{text}' and '{pair}'"),
             Form::Words { words } => format!("words in '{words}'"),
+            Form::Asked(set) => format!("questions of {}", set.name()),
             Form::Choices { beginning, endings, .. } => {
                 format!("'{beginning}' with endings in '{}'", endings.join("', '"))
             }
         };
-        let label = label.as_ref().map_or_else(|| "no labels".to_owned(), |label| format!("labels in '{label}'"));
-        format!("{} of {what}, {label}, up to {length} tokens", counted(self.rows, "rows"))
+        let label = match (form, label) {
+            (Form::Asked(_), _) => String::new(),
+            (_, Some(label)) => format!(", labels in '{label}'"),
+            (_, None) => ", no labels".to_owned(),
+        };
+        format!("{} of {what}{label}, up to {length} tokens", counted(self.rows, "rows"))
     }
 
     fn notes(&self) -> Vec<String> {
         self.notes.clone()
+    }
+
+    fn questions(&self) -> Result<Option<AskedQuestions>> {
+        let Form::Asked(set) = self.reader.form else { return Ok(None) };
+        let reader = self.reader.clone();
+        let table = TableReader::open(&reader.path, &reader.named, reader.has_header)?;
+        Ok(Some(Box::new(table.map(move |row| {
+            let row = row?;
+            reader.question(set, &row).map_err(|e| e.within(format_args!("row {}", row.number)).at(&reader.named))
+        }))))
     }
 }
 
@@ -244,6 +270,13 @@ impl TableColumns<'_> {
         if let Some(text) = text {
             return Ok(Form::Texts { text, pair });
         }
+        if let Some(set) = QuestionSet::of(self.names).filter(|_| kind.is_none() && self.intake.decoder_only) {
+            if pair.is_some() || self.asked.label.is_some() {
+                return Err(Error::usage(format!("the columns of {} are known", set.name()))
+                    .hint("leave out --pair-column and --label-column, or name the text with --text-column"));
+            }
+            return Ok(Form::Asked(set));
+        }
         let known = TEXTS.iter().find(|(text, _)| self.has(text));
         let (text, pairs) = known.ok_or_else(|| self.missing("no column of texts is known (--text-column)"))?;
         let pair = pair.or_else(|| self.first(pairs));
@@ -261,6 +294,8 @@ impl TableColumns<'_> {
 struct ReadRow {
     example: Example,
     is_cut: bool,
+    /// Tokens of the longest ending of a question with its beginning.
+    longest: Option<usize>,
 }
 
 impl ReadRow {
@@ -286,6 +321,12 @@ impl DataReader {
         }
     }
 
+    /// The question of a row with all of its endings.
+    fn question(&self, set: QuestionSet, row: &Row) -> Result<AskedQuestion> {
+        let longest = self.asked_length.or(self.intake.source_tokens()?.max_length);
+        set.question(&row.cells)?.asked(&self.tokenizer, &self.intake, longest)
+    }
+
     fn example(&self, row: &Row) -> Result<ReadRow> {
         let text = |name: &String| text(&row.cells, name);
         let (mut example, is_cut, firsts) = match &self.form {
@@ -303,6 +344,11 @@ impl DataReader {
                 check_ids(&ids, self.intake.source_tokens()?)?;
                 let seen = firsts.iter().flatten().max().map_or(0, |last| last + 1);
                 (self.of_row(TokenRow::full(ids)), seen < list.len(), Some((firsts, list.len())))
+            }
+            Form::Asked(set) => {
+                let asked = self.question(*set, row)?;
+                let (is_cut, longest) = (asked.is_cut, Some(asked.longest()));
+                return Ok(ReadRow { example: asked.example()?, is_cut, longest });
             }
             Form::Choices { beginning, middle, endings } => {
                 let begin = text(beginning)?;
@@ -335,7 +381,7 @@ impl DataReader {
         } else if let (Some(_), Some(name)) = (&self.intake.task, &self.label) {
             return Err(Error::new(format!("there is no '{name}'")));
         }
-        Ok(ReadRow { example, is_cut })
+        Ok(ReadRow { example, is_cut, longest: None })
     }
 
     fn of_row(&self, row: TokenRow) -> Example {

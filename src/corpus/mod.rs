@@ -16,9 +16,11 @@
 //! | `tokenizer`, `reader`, `stream` | text to ids, files of any size in blocks and windows |
 //! | `images`, `resample` | a folder of images; resizing to the last bit as image processors do |
 //! | `masking` | hiding tokens that a masked-language model has to find |
+//! | `questions`, `asked` | multiple choice for models that predict the next token |
 //! | `table`, `labeled` | files with named columns; their rows as examples of a task |
 //! | `task_intake`, `labels` | what a task asks; its labels, as written and as scored |
 
+mod asked;
 mod batches;
 mod example;
 mod images;
@@ -30,6 +32,7 @@ mod masking;
 mod opened;
 mod origin;
 mod pairs;
+mod questions;
 mod reader;
 mod reading;
 mod resample;
@@ -43,13 +46,15 @@ mod tokenizer;
 mod tokenizer_files;
 mod tokens;
 
+pub use asked::{AskedEnding, AskedQuestion};
 pub use batches::Batches;
 pub use intake::{Intake, PositionIds, SourceKind, TokenLimits};
 pub use opened::Corpus;
 pub use origin::Total;
 pub use reading::{InputUnit, Reading};
 pub use settings::{
-    BatchOrder, CorpusPart, CorpusSettings, DataColumns, Input, MaskRule, Masking, Purpose, TextPacking,
+    BatchOrder, CorpusPart, CorpusSettings, DataColumns, Input, MaskRule, Masking, PerplexityPreset, Purpose,
+    TextPacking,
 };
 pub use task_intake::TaskIntake;
 pub use tokenizer::TextTokenizer;

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
+use super::asked::AskedQuestion;
 use super::images::Images;
 use super::inputs::NamedTensors;
 use super::intake::{Intake, SourceKind};
@@ -77,8 +78,18 @@ impl Corpus {
         if !(0.0..=1.0).contains(&settings.masking.share) {
             return Err(Error::usage(format!("a share of {} masked tokens is not in 0 to 1", settings.masking.share)));
         }
-        let spool = Spool::of(input, ticket)?.map(Arc::new);
+        let mut spool = Spool::of(input, ticket)?.map(Arc::new);
         let named = input;
+        if settings.preset.is_some() {
+            let Input::Text(_) = input else {
+                return Err(Error::usage("a preset is a way to read text").hint("give --text"));
+            };
+            if !intake.decoder_only || intake.task.is_some() {
+                return Err(Error::usage("the preset is for models that predict the next token"));
+            }
+            let path = spool.as_ref().map_or_else(|| input.clone(), |spool| spool.input(input));
+            spool = Some(Arc::new(Spool::joined(path.path(), named.path())?));
+        }
         let input = &spool.as_ref().map_or_else(|| input.clone(), |spool| spool.input(input));
         let explain = |error: Error| spool.as_ref().map_or_else(|| error.clone(), |spool| spool.explain(error.clone()));
         let hiding = Hiding::new(tokenizer.as_deref(), intake.source_tokens().map_or(0, |l| l.vocabulary));
@@ -153,6 +164,22 @@ impl Corpus {
     /// Splits off every `every`-th block of one batch: (training part, held-out part).
     pub fn split(&self, every: u64) -> (Self, Self) {
         (self.with(|s| s.part = CorpusPart::Training { every }), self.with(|s| s.part = CorpusPart::HeldOut { every }))
+    }
+
+    /// The questions of this part of the input with all of their endings, where it is one of questions.
+    pub fn questions(&self, ticket: &Ticket) -> Result<Option<Vec<AskedQuestion>>> {
+        let Some(all) = self.origin.questions()? else { return Ok(None) };
+        let size = self.settings.batch_size as u64;
+        let most =
+            self.settings.batches.map_or(usize::MAX, |batches| usize::try_from(batches * size).unwrap_or(usize::MAX));
+        let mut found = Vec::new();
+        for (index, question) in (0u64..).zip(all) {
+            ticket.check()?;
+            if self.settings.part.has(index / size) && found.len() < most {
+                found.push(question?);
+            }
+        }
+        Ok(Some(found))
     }
 
     /// Number of batches in a pass, known or estimated; absent where not even a guess can be made.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::asked::AskedQuestion;
 use super::example::Example;
 use crate::error::Result;
 
@@ -32,6 +33,8 @@ impl Total {
 
 pub(super) type Examples = Box<dyn Iterator<Item = Result<Example>> + Send>;
 
+pub(super) type AskedQuestions = Box<dyn Iterator<Item = Result<AskedQuestion>>>;
+
 /// Where sequences come from; it can be read again and again.
 pub(super) trait Origin: Send + Sync {
     /// A fresh pass over the sequences.
@@ -51,6 +54,11 @@ pub(super) trait Origin: Send + Sync {
     /// Channels, height and width of the images that come, where the model reads any size.
     fn image(&self) -> Option<[usize; 3]> {
         None
+    }
+
+    /// Questions with all of their endings, where sequences are the right ones of such.
+    fn questions(&self) -> Result<Option<AskedQuestions>> {
+        Ok(None)
     }
 
     /// Files read, in order.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::intake::SourceKind;
-use super::{BatchOrder, Corpus, CorpusPart, Input};
+use super::{BatchOrder, Corpus, CorpusPart, Input, PerplexityPreset};
 use crate::error::Result;
 use crate::task::Ticket;
 
@@ -26,6 +26,9 @@ pub struct Reading {
     pub batches: Option<u64>,
     /// Whether sequences of encoders are filled from running text.
     pub pack: bool,
+    /// The published convention that text was read by, where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<PerplexityPreset>,
     /// Seed of the tokens to mask.
     pub seed: u64,
     /// Which part of the input.
@@ -90,6 +93,7 @@ impl Corpus {
             batch_size: settings.batch_size,
             batches: settings.batches,
             pack: settings.pack,
+            preset: settings.preset,
             seed: settings.seed,
             part: settings.part,
             order: settings.order,

@@ -243,6 +243,52 @@ impl Default for Masking {
     }
 }
 
+/// A convention by which perplexities are published.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", parse_err_ty = Error, parse_err_fn = unknown_preset)]
+pub enum PerplexityPreset {
+    /// As papers on pruning have it for WikiText-2 (Frantar and Alistarh 2023): rows joined by two line ends, tokenized at
+    /// once, cut into windows of 2048 tokens (`--seq-len` for another length), the last one left out where it is not full.
+    Wikitext2,
+}
+
+impl PerplexityPreset {
+    /// Tokens of a window.
+    pub fn length(self) -> usize {
+        match self {
+            Self::Wikitext2 => 2048,
+        }
+    }
+
+    /// How a perplexity is formed from windows of `length` tokens.
+    pub fn convention(self, length: usize) -> String {
+        match self {
+            Self::Wikitext2 => format!(
+                "wikitext2 of pruning papers: rows joined by two line ends, windows of {length} tokens that do not overlap, exp \
+                 of the mean of their mean losses"
+            ),
+        }
+    }
+}
+
+fn unknown_preset(text: &str) -> Error {
+    Error::unknown::<PerplexityPreset>("preset", text)
+}
+
 /// How sequences become batches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CorpusSettings {
@@ -267,6 +313,9 @@ pub struct CorpusSettings {
     pub pack: bool,
     /// Masks of masked-language models.
     pub masking: Masking,
+    /// A published convention that text is read by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<PerplexityPreset>,
 }
 
 impl Default for CorpusSettings {
@@ -282,6 +331,7 @@ impl Default for CorpusSettings {
             packing: TextPacking::default(),
             pack: false,
             masking: Masking::default(),
+            preset: None,
         }
     }
 }

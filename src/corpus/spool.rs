@@ -1,8 +1,8 @@
 //! Inputs that cannot be read twice, or not as they are: pipes and compressed files become files of their own first.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
@@ -57,6 +57,34 @@ impl Spool {
         }
         .map_err(|e| e.at(path))?;
         Ok(Some(Self { named: path.to_path_buf(), copy: copy.into_temp_path() }))
+    }
+
+    /// A copy of a text with an empty line between its rows, as data sets of WikiText hold them: a row is a line with its end,
+    /// a blank one is empty.
+    ///
+    /// # Errors
+    /// Where the text cannot be read, or the copy cannot be made.
+    pub(super) fn joined(path: &Path, named: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::from(e).at(named))?;
+        let mut lines = BufReader::new(file);
+        let made = tempfile::Builder::new().prefix("pillars-input-").tempfile();
+        let mut copy = made.map_err(|e| Error::from(e).hint("set TMPDIR to a folder with room for the input"))?;
+        let (mut line, mut is_first) = (Vec::new(), true);
+        loop {
+            line.clear();
+            if lines.read_until(b'\n', &mut line).map_err(|e| Error::from(e).at(named))? == 0 {
+                break;
+            }
+            if !is_first {
+                copy.write_all(b"\n\n")?;
+            }
+            is_first = false;
+            if !line.trim_ascii().is_empty() {
+                copy.write_all(&line)?;
+            }
+        }
+        copy.flush()?;
+        Ok(Self { named: named.to_path_buf(), copy: copy.into_temp_path() })
     }
 
     /// The input with the copy in the place of what it names.
@@ -115,6 +143,17 @@ mod tests {
         let whole = packed(text.as_bytes());
         std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
         assert!(Spool::of(&input, &Ticket::default()).unwrap_err().to_string().contains("a.txt"));
+    }
+
+    #[test]
+    fn rows_are_joined_as_data_sets_of_wikitext_hold_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("wiki.txt");
+        std::fs::write(&path, " \n = Title = \n \n one two \n").unwrap();
+        let spool = Spool::joined(&path, &path).unwrap();
+        let copy = std::fs::read_to_string(spool.input(&Input::Text(path)).path()).unwrap();
+        // "\n\n".join(["", " = Title = \n", "", " one two \n"])
+        assert_eq!(copy, "\n\n = Title = \n\n\n\n\n one two \n");
     }
 
     #[cfg(unix)]

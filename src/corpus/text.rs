@@ -7,7 +7,7 @@ use super::example::Example;
 use super::intake::{Intake, TokenLimits};
 use super::origin::{Examples, Origin, Total};
 use super::reader::{LineBlocks, TextReader};
-use super::settings::{CorpusSettings, TextPacking};
+use super::settings::{CorpusSettings, PerplexityPreset, TextPacking};
 use super::stream::{TokenStream, WindowSizes};
 use super::tokenizer::TextTokenizer;
 use crate::error::{Error, Result};
@@ -22,7 +22,8 @@ pub(super) fn sequence_length(settings: &CorpusSettings, intake: &Intake, tokeni
     let source = limits.max_length;
     let target = intake.target.as_ref().and_then(|t| t.max_length);
     let longest = source.into_iter().chain(target).min();
-    let length = match (settings.seq_len, longest) {
+    let wanted = settings.seq_len.or(settings.preset.map(PerplexityPreset::length));
+    let length = match (wanted, longest) {
         (Some(wanted), Some(longest)) if wanted > longest => {
             let what = format!("sequences of {wanted} tokens do not fit the model's {longest} positions");
             return Err(Error::usage(what).hint(format!("use --seq-len {longest} or less")));
@@ -59,6 +60,8 @@ pub(super) struct TextSource {
     pub packing: TextPacking,
     /// Whether sequences are filled from running text.
     pub fills: bool,
+    /// Whether a last sequence that is shorter is left out.
+    pub whole: bool,
 }
 
 /// One file of text.
@@ -77,7 +80,15 @@ impl TextFile {
     ) -> Result<Self> {
         let length = sequence_length(settings, intake, &tokenizer)?;
         let (packing, fills) = (settings.packing, intake.decoder_only || settings.pack);
-        let source = TextSource { path: path.to_path_buf(), tokenizer, intake: intake.clone(), length, packing, fills };
+        let source = TextSource {
+            path: path.to_path_buf(),
+            tokenizer,
+            intake: intake.clone(),
+            length,
+            packing,
+            fills,
+            whole: settings.preset.is_some(),
+        };
         let bytes = std::fs::metadata(path).map_err(|e| Error::from(e).at(path))?.len();
         let (mut read, mut sample) = (false, String::new());
         let mut reader = TextReader::open(path)?;
@@ -165,6 +176,7 @@ impl TextSource {
             let front = self.tokenizer.prefix().len();
             // A last sequence of one token predicts nothing and is left out.
             let sequences = match self.packing {
+                _ if self.whole => (ids + added) / self.length,
                 TextPacking::Sequences if front > 0 => ids.div_ceil(self.length - front),
                 TextPacking::Sequences => ids.saturating_sub(1).div_ceil(self.length),
                 TextPacking::Stream => (ids + added).saturating_sub(1).div_ceil(self.length),
@@ -229,6 +241,10 @@ impl Packed {
         }
         let rest = self.ids.get(self.next..).unwrap_or(&[]);
         let taken = rest.get(..room.min(rest.len())).unwrap_or(rest);
+        if self.source.whole && taken.len() < room {
+            let too_short = || Error::new(format!("the text has fewer than {room} tokens, which make a window"));
+            return if self.any { Ok(None) } else { Err(too_short().hint("give a smaller --seq-len")) };
+        }
         if taken.is_empty() || (taken.len() + front.len() < 2 && self.any) {
             return Ok(None);
         }

@@ -34,7 +34,8 @@ impl Comparison {
             let known = of_text.iter().find(|(known, _)| *known == name);
             known.map_or_else(|| format!("{name} plus"), |(_, words)| (*words).to_owned())
         };
-        let is_task = self.before.task.is_some();
+        // A task and questions have measures of their own.
+        let is_task = self.before.task.is_some() || self.change.contains_key("acc");
         let wanted = |name: &&str| is_task || of_text.iter().any(|(known, _)| known == name);
         // Those of text in their order, then those of a task.
         let own = self.change.keys().map(String::as_str).filter(|name| of_text.iter().all(|(known, _)| known != name));

@@ -29,7 +29,7 @@ impl std::fmt::Debug for TaskMetric {
 }
 
 impl TaskMetric {
-    fn new(
+    pub(super) fn new(
         name: &'static str,
         convention: impl Into<String>,
         of: impl Fn(&[&Answer], &[usize]) -> f64 + Send + Sync + 'static,
@@ -212,7 +212,7 @@ fn mean(answers: &[&Answer], draw: &[usize], of: impl Fn(&Answer) -> Option<f64>
     sum / count as f64
 }
 
-fn accuracy(answers: &[&Answer], draw: &[usize]) -> f64 {
+pub(super) fn accuracy(answers: &[&Answer], draw: &[usize]) -> f64 {
     mean(answers, draw, |answer| match answer {
         Answer::Class { said, right, .. } => Some(f64::from(u8::from(said == right))),
         _ => None,

@@ -5,6 +5,7 @@
 //! from quality, on a stated batch, after warming up.
 
 mod answers;
+mod asked;
 mod compare;
 pub mod curve;
 mod entities;
@@ -20,6 +21,7 @@ mod verdict;
 mod within;
 
 pub use answers::Answer;
+pub use asked::{Choices, choose};
 pub use compare::{COMPARED_COPIES, Comparison, compare};
 pub use interval::{Estimate, Interval};
 pub use measured::Measured;

@@ -128,7 +128,7 @@ fn quality(measured: &Measured) -> String {
 }
 
 /// The measures of the table: name, before, after.
-fn rows(report: &Report) -> Vec<(&'static str, String, String)> {
+fn rows(report: &Report) -> Vec<(&str, String, String)> {
     let counts = |name, counts: Counts| (name, counts.before.to_string(), counts.after.to_string());
     let mut rows = vec![
         counts("attention heads", report.heads),
@@ -138,11 +138,18 @@ fn rows(report: &Report) -> Vec<(&'static str, String, String)> {
     if report.cache_bytes_per_token.before > 0 {
         rows.push(counts("KV-cache bytes per token", report.cache_bytes_per_token));
     }
-    let measured = report.measured.as_ref().and_then(|m| {
-        let Comparison { before, after, .. } = &m.comparison;
-        Some((before.loss_per_token?, after.loss_per_token?))
-    });
-    if let Some((before, after)) = measured.or(report.change.loss) {
+    let comparison = report.measured.as_ref().map(|measured| &measured.comparison);
+    if let Some(Comparison { before, after, .. }) = comparison.filter(|c| c.before.task.is_some()) {
+        for (name, whole) in &before.metrics {
+            if let Some(less) = after.metrics.get(name) {
+                rows.push((name, format!("{:.4}", whole.value), format!("{:.4}", less.value)));
+            }
+        }
+    }
+    let is_text = comparison.is_none_or(|c| c.before.task.is_none());
+    let measured = comparison.and_then(|c| Some((c.before.loss_per_token?, c.after.loss_per_token?)));
+    let measured = measured.or(report.change.loss).filter(|_| is_text);
+    if let Some((before, after)) = measured {
         rows.push(("loss per token", format!("{before:.4}"), format!("{after:.4}")));
         rows.push(("perplexity", format!("{:.3}", before.exp()), format!("{:.3}", after.exp())));
     }

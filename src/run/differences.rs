@@ -76,6 +76,7 @@ impl Spec {
             batch_size: Some(reading.batch_size),
             batches: reading.batches,
             pack: reading.pack,
+            preset: reading.preset,
             order: reading.order,
             held_out_every,
             seed: reading.seed,
@@ -106,6 +107,8 @@ impl Spec {
         }
         let packed = |spec: &Self| if spec.pack { "running text" } else { "one for each line" }.to_owned();
         compare("sequences", packed(was), packed(self));
+        let preset = |spec: &Self| spec.preset.map_or("none", Into::into).to_owned();
+        compare("preset", preset(was), preset(self));
         compare("batches", number(was.batches, "all"), number(self.batches, "all"));
         let held_out = |spec: &Self| spec.held_out_every.map_or("nothing".to_owned(), |n| format!("1 batch in {n}"));
         compare("held out", held_out(was), held_out(self));

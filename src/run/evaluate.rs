@@ -6,7 +6,9 @@ use super::Checked;
 use crate::corpus::{Corpus, Input, Purpose, Reading, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::{TranslationScore, translate};
-use crate::evaluation::{COMPARED_COPIES, Candidate, Measured, Quality, SCORED_COPIES, compare, evaluate};
+use crate::evaluation::{
+    COMPARED_COPIES, Candidate, Choices, Measured, Quality, SCORED_COPIES, choose, compare, evaluate,
+};
 use crate::model::Needs;
 use crate::network::{Gates, Kept, Network};
 use crate::plan::{Plan, Shape, random_like};
@@ -42,6 +44,10 @@ impl Checked {
         let open = Gates::open();
         let total = corpus.total().map(|t| t.value());
         let mut quality = evaluate(&network, &open, corpus.batches(network.device()), total, ticket)?;
+        self.name_convention(&mut quality);
+        if let Some(choices) = self.chosen(&corpus, &[Candidate { network: &network, gates: &open }], ticket)?.first() {
+            choices.record(&mut quality);
+        }
         quality.translation = self.translated(&network, &open, &corpus, ticket)?;
         let dtype = network.dtype().as_str().to_owned();
         Ok(Scored { quality, reading: corpus.reading(ticket)?, dtype, notes: self.notes(&corpus) })
@@ -70,6 +76,13 @@ impl Checked {
         };
         let after = Candidate { network: repaired.as_ref().unwrap_or(&network), gates: &masked };
         let mut comparison = compare(before, after, corpus.batches(network.device()), total, ticket)?;
+        self.name_convention(&mut comparison.before);
+        self.name_convention(&mut comparison.after);
+        if let [whole, less] = self.chosen(&corpus, &[before, after], ticket)?.as_slice() {
+            whole.record(&mut comparison.before);
+            less.record(&mut comparison.after);
+            comparison.change.extend(whole.changes(less));
+        }
         comparison.before.translation = self.translated(&network, &open, &corpus, ticket)?;
         comparison.after.translation = self.translated(after.network, &masked, &corpus, ticket)?;
         let control = gates(&random_like(&Shape::from(self.model().spec()), plan, self.spec().seed))?;
@@ -89,6 +102,22 @@ impl Checked {
             dtype: network.dtype().as_str().to_owned(),
             notes,
         })
+    }
+
+    /// What each candidate chooses, where the input is one of questions for models that predict the next token.
+    fn chosen(&self, corpus: &Corpus, candidates: &[Candidate<'_>], ticket: &Ticket) -> Result<Vec<Choices>> {
+        let Some(questions) = corpus.questions(ticket)? else { return Ok(Vec::new()) };
+        let (size, pad) = (corpus.settings().batch_size, corpus.intake().pad);
+        candidates.iter().map(|candidate| choose(*candidate, &questions, size, pad, ticket)).collect()
+    }
+
+    /// Says of a perplexity that it is formed by a published convention.
+    fn name_convention(&self, quality: &mut Quality) {
+        let Some(preset) = self.spec().preset else { return };
+        let length = self.spec().seq_len.unwrap_or(preset.length());
+        if let Some(perplexity) = quality.metrics.get_mut("perplexity") {
+            perplexity.convention = preset.convention(length);
+        }
     }
 
     /// The input with labels to score, and the network, within the bound on memory.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{self, Clustering, Groups, Metric};
-use crate::corpus::{self, BatchOrder, CorpusPart, Input, Intake, Purpose, SourceKind};
+use crate::corpus::{self, BatchOrder, CorpusPart, Input, Intake, PerplexityPreset, Purpose, SourceKind};
 use crate::error::{Error, ErrorKind};
 use crate::evaluation::generation::Translation;
 use crate::model::MemoryLimit;
@@ -32,6 +32,9 @@ pub struct Spec {
     pub batches: Option<u64>,
     /// Fill the sequences of encoders from running text, as those of decoders are, instead of one line each.
     pub pack: bool,
+    /// A published convention that text is read by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<PerplexityPreset>,
     /// Order in which the analysis reads.
     pub order: BatchOrder,
     /// Leave every N-th batch out of the analysis, and measure quality on those alone.
@@ -79,6 +82,7 @@ impl Default for Spec {
             batch_size: None,
             batches: None,
             pack: false,
+            preset: None,
             order: BatchOrder::AsRead,
             held_out_every: None,
             features: vec![FeatureMap::Output],
@@ -179,6 +183,7 @@ impl Spec {
             seq_len: self.seq_len,
             batches: self.batches,
             pack: self.pack,
+            preset: self.preset,
             seed: self.seed,
             order,
             purpose,

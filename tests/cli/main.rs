@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod contract;
+mod conventions;
 mod export_kill;
 mod formats;
 mod plan;
