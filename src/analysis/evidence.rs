@@ -26,7 +26,17 @@ pub const DRAWS: usize = 39;
 const NUMBERS: usize = 1 << 26;
 
 /// The silhouettes and explained shares of the draws, by layer and map.
-type Nulls = BTreeMap<(Site, FeatureMap), ([f64; 2], Vec<[f64; 2]>)>;
+type Nulls = BTreeMap<(Site, FeatureMap), Drawn>;
+
+/// What the null gave of one map.
+struct Drawn {
+    /// What is seen.
+    seen: [f64; 2],
+    /// The same of every draw.
+    draws: Vec<[f64; 2]>,
+    /// Real positions compared.
+    positions: u64,
+}
 
 /// Compares the groups that `analysis` found with those of the null, on some sequences of `batches`, and keeps the result in
 /// it. Nothing is kept where the input has fewer than two sequences or no layer has groups that could be judged.
@@ -48,14 +58,14 @@ pub fn weigh_evidence(
     let mut probe = NullProbe { analysis, nulls: Nulls::new() };
     network.run_probe(std::slice::from_ref(&batch), &Gates::open(), &mut probe, ticket)?;
     let nulls = probe.nulls;
-    for ((site, map), ([silhouette, explained], draws)) in &nulls {
+    for ((site, map), Drawn { seen: [silhouette, explained], draws, positions }) in &nulls {
         let Some(found) = analysis.sites.iter_mut().find(|s| s.site == *site) else { continue };
         let Some(feature) = found.features.get_mut(map) else { continue };
         let column = |k: usize| draws.iter().map(|draw| draw[k]).collect::<Vec<f64>>();
         let compared = NullComparison::of(*silhouette, &column(0)).zip(NullComparison::of(*explained, &column(1)));
         let Some((silhouette, explained)) = compared else { continue };
         let groups = live_groups(&feature.groups, &feature.dead);
-        let evidence = MapEvidence { groups, silhouette, explained, found: false };
+        let evidence = MapEvidence { groups, silhouette, explained, found: false, positions: *positions };
         feature.evidence = Some(evidence.judge(feature.stability));
     }
     analysis.evidence = summary(analysis, &nulls, sequences);
@@ -73,8 +83,8 @@ fn summary(analysis: &Analysis, nulls: &Nulls, sequences: usize) -> Option<Evide
     let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / of_map.len() as f64;
     let compared = |k: usize| {
         let draws: Vec<f64> =
-            (0..DRAWS).map(|d| mean(&mut of_map.iter().filter_map(|(_, n)| Some(n.get(d)?[k])))).collect();
-        NullComparison::of(mean(&mut of_map.iter().map(|(seen, _)| seen[k])), &draws)
+            (0..DRAWS).map(|d| mean(&mut of_map.iter().filter_map(|n| Some(n.draws.get(d)?[k])))).collect();
+        NullComparison::of(mean(&mut of_map.iter().map(|n| n.seen[k])), &draws)
     };
     if of_map.is_empty() {
         return None;
@@ -129,7 +139,8 @@ impl Probe for NullProbe<'_> {
             let draws: Vec<Option<[f64; 2]>> = (0..DRAWS).into_par_iter().map(draw).collect::<Result<_>>()?;
             let draws: Option<Vec<[f64; 2]>> = draws.into_iter().collect();
             if let Some(draws) = draws {
-                self.nulls.insert((maps.site, *map), (seen, draws));
+                let positions = rows.sequences.iter().map(Vec::len).sum::<usize>() as u64;
+                self.nulls.insert((maps.site, *map), Drawn { seen, draws, positions });
             }
         }
         Ok(())

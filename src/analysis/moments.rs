@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::ModelInfo;
+use super::weighed::enough;
 use crate::error::{Error, Result};
 use crate::network::{NetworkSpec, Site, SiteKind};
 
@@ -253,7 +254,7 @@ impl Moments {
 
     /// A sentence where there are fewer tokens than a fit should rest on.
     pub fn shortage(&self) -> Option<String> {
-        let scarce = self.sites.iter().filter(|(_, s)| s.tokens() < 8 * s.dim() as u64);
+        let scarce = self.sites.iter().filter(|(_, s)| s.tokens() < enough(s.dim()));
         let (site, moments) = scarce.min_by(|a, b| {
             let share = |s: &SiteMoments| s.tokens() as f64 / s.dim().max(1) as f64;
             share(a.1).total_cmp(&share(b.1))
@@ -262,7 +263,7 @@ impl Moments {
             "{site} has {} tokens for {} outputs: a fit should rest on {} tokens or more",
             moments.tokens(),
             moments.dim(),
-            8 * moments.dim()
+            enough(moments.dim())
         ))
     }
 }

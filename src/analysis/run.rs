@@ -309,6 +309,14 @@ pub fn merge(parts: &[Analysis]) -> Result<Analysis> {
     if let Some((index, _)) = twice {
         merged.notes.push(format!("part {} is equal to one before it: it was counted twice", index + 1));
     }
+    let readings: Vec<_> = parts.iter().map(|part| part.reading.as_ref()).collect();
+    for (index, reading) in readings.iter().enumerate() {
+        let before = readings.iter().take(index).zip(parts).filter(|(_, part)| Some(*part) != parts.get(index));
+        let shared = reading.is_some_and(|own| before.filter_map(|(other, _)| *other).any(|other| other.overlaps(own)));
+        if shared {
+            merged.notes.push(format!("part {} reads text that one before it read: that counts twice", index + 1));
+        }
+    }
     for note in parts.iter().flat_map(|part| &part.notes) {
         if !merged.notes.contains(note) {
             merged.notes.push(note.clone());

@@ -1,6 +1,7 @@
 //! What was found out about redundancy, in words.
 
-use super::{Analysis, FeatureAnalysis, SiteAnalysis, SiteEvidence, baseline};
+use super::weighed::enough;
+use super::{Analysis, Baseline, FeatureAnalysis, SiteAnalysis, SiteEvidence, baseline};
 use crate::words::counted;
 
 /// Heads of which others can say so much are redundant, whatever their groups look like.
@@ -19,18 +20,34 @@ impl Analysis {
         for site in &mut self.sites {
             site.evidence = site.concluded();
         }
-        let judged: Vec<&SiteEvidence> = self.sites.iter().filter_map(|s| s.evidence.as_ref()).collect();
-        let found = judged.iter().filter(|e| e.found).count();
+        let weighed: Vec<&SiteEvidence> = self.sites.iter().filter_map(|s| s.evidence.as_ref()).collect();
+        let judged: Vec<bool> = weighed.iter().filter_map(|e| e.verdict()).collect();
+        let found = judged.iter().filter(|found| **found).count();
+        if judged.len() < weighed.len() {
+            let note = format!(
+                "too few tokens to tell whether heads are redundant in {} of {}",
+                weighed.len() - judged.len(),
+                counted(weighed.len(), "layers")
+            );
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
         let Some(summary) = &mut self.evidence else { return };
         (summary.layers, summary.judged) = (found, judged.len());
-        let beside = |c: &super::NullComparison| format!("{:.2} beside {:.2} of chance", c.observed, c.null_mean);
+        let [explained, silhouette] = [summary.explained, summary.silhouette];
+        let little = match explained.is_sure() && !explained.matters() {
+            true => ", which is more than chance but too little to be redundancy",
+            false => "",
+        };
+        let layers = match judged.len() {
+            0 => "too few tokens to tell of any layer".to_owned(),
+            count => format!("{found} of {} show redundancy", counted(count, "layers")),
+        };
         summary.sentence = format!(
-            "{found} of {} show redundancy; over all, groups explain {} (p {:.3}), silhouette {} (p {:.3}), {} of {}",
-            counted(judged.len(), "layers"),
-            beside(&summary.explained),
-            summary.explained.p,
-            beside(&summary.silhouette),
-            summary.silhouette.p,
+            "{layers}; as a mean over all, groups explain {}{little}; silhouette {}; {} of {}",
+            explained.sentence(summary.draws),
+            silhouette.sentence(summary.draws),
             counted(summary.draws, "draws"),
             counted(summary.sequences, "sequences"),
         );
@@ -38,12 +55,22 @@ impl Analysis {
 }
 
 impl SiteAnalysis {
+    /// How much of what each head adds the others can say, where enough tokens were read to tell.
+    pub(crate) fn replaceability(&self) -> Option<&Baseline> {
+        let numbers = self.heads * self.head_dim;
+        let found = self.baselines.get(baseline::REPLACEABILITY)?;
+        (found.samples == 0 || found.samples >= enough(numbers)).then_some(found)
+    }
+
     /// What speaks for redundant heads; `None` where nothing was weighed.
     fn concluded(&self) -> Option<SiteEvidence> {
-        let weighed: Vec<&FeatureAnalysis> = self.features.values().filter(|f| f.evidence.is_some()).collect();
-        let said = self.baselines.get(baseline::REPLACEABILITY).map(|b| b.values.as_slice());
+        let compared = || self.features.values().filter(|f| f.evidence.is_some());
+        let suffices = |f: &&FeatureAnalysis| f.evidence.is_some_and(|e| e.suffices(self.head_dim));
+        let weighed: Vec<&FeatureAnalysis> = compared().filter(suffices).collect();
+        let said = self.replaceability().map(|b| b.values.as_slice());
         if weighed.is_empty() && said.is_none() {
-            return None;
+            let is_measured = compared().next().is_some() || self.baselines.contains_key(baseline::REPLACEABILITY);
+            return is_measured.then(|| SiteEvidence { found: false, too_few: true, sentence: self.too_few() });
         }
         let is_found = |f: &&&FeatureAnalysis| f.evidence.is_some_and(|e| e.found);
         let clearest = weighed.iter().filter(is_found).max_by(|a, b| excess(a).total_cmp(&excess(b)));
@@ -63,7 +90,18 @@ impl SiteAnalysis {
             }
             None => format!("no redundancy here: {}", self.instead(weighed.first().copied())),
         };
-        Some(SiteEvidence { found: clearest.is_some() || !sayable.is_empty(), sentence })
+        Some(SiteEvidence { found: clearest.is_some() || !sayable.is_empty(), too_few: false, sentence })
+    }
+
+    /// How many tokens would tell.
+    fn too_few(&self) -> String {
+        let compared = self.features.values().filter_map(|f| f.evidence).map(|e| (e.positions, enough(self.head_dim)));
+        let said = self.baselines.get(baseline::REPLACEABILITY);
+        let said = said.map(|b| (b.samples, enough(self.heads * self.head_dim)));
+        match compared.max().or(said) {
+            Some((read, wanted)) => format!("too few tokens to tell: {read}, where {wanted} would do"),
+            None => "too few tokens to tell".to_owned(),
+        }
     }
 
     /// The groups whose heads are most alike.
@@ -160,7 +198,8 @@ mod tests {
             "gram": gram, "groups": groups, "inertia": 0.0, "votes": vec![0; heads], "kept": [0],
         });
         let mut feature: FeatureAnalysis = serde_json::from_value(json).unwrap();
-        feature.evidence = Some(MapEvidence { groups: 2, silhouette: compared, explained: compared, found });
+        feature.evidence =
+            Some(MapEvidence { groups: 2, silhouette: compared, explained: compared, found, positions: 0 });
         let json = serde_json::json!({
             "site": "decoder.0", "heads": heads, "kv_heads": heads, "features": {}, "votes": vec![0; heads], "kept": [0],
         });
@@ -196,5 +235,26 @@ mod tests {
         let mut unweighed = site(&loud, vec![0, 1, 0], false, None);
         unweighed.features.values_mut().for_each(|f| f.evidence = None);
         assert_eq!(unweighed.concluded(), None);
+    }
+
+    #[test]
+    fn few_tokens_tell_nothing() {
+        let loud: testing::Vectors = vec![vec![1.0, 0.0], vec![0.0, 9.0], vec![-1.0, 0.3]];
+        for found in [false, true] {
+            let mut few = site(&loud, vec![0, 1, 0], found, Some(vec![0.95, 0.1, 0.93]));
+            few.head_dim = 4;
+            let read = |few: &mut SiteAnalysis, positions: u64, samples: u64| {
+                few.features.values_mut().filter_map(|f| f.evidence.as_mut()).for_each(|e| e.positions = positions);
+                few.baselines.values_mut().for_each(|b| b.samples = samples);
+                few.concluded().unwrap()
+            };
+            let none = read(&mut few, 31, 95);
+            assert_eq!((none.verdict(), none.found), (None, false));
+            assert_eq!(none.sentence, "too few tokens to tell: 31, where 32 would do");
+            // Groups need fewer than regressions.
+            assert_eq!(read(&mut few, 32, 95).verdict(), Some(found));
+            assert!(!read(&mut few, 32, 95).sentence.contains("can say"));
+            assert_eq!(read(&mut few, 31, 96).verdict(), Some(true));
+        }
     }
 }

@@ -10,6 +10,14 @@ const SURE: f64 = 0.05;
 const EXCESS: f64 = 0.1;
 /// Least agreement of the groups of single batches with those of the whole input.
 const STABLE: f64 = 0.25;
+/// Tokens for each number that a statement rests on: with fewer, it tells of the sample alone.
+const TOKENS_PER_NUMBER: u64 = 8;
+
+/// The tokens from which something can be said of vectors of so many numbers.
+pub(super) fn enough(numbers: usize) -> u64 {
+    TOKENS_PER_NUMBER * numbers as u64
+}
+
 /// A number beside what the null gives.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NullComparison {
@@ -36,6 +44,28 @@ impl NullComparison {
         Some(Self { observed, null_mean: mean, null_deviation: (squares / n).sqrt(), p: (1.0 + reached) / (1.0 + n) })
     }
 
+    /// What is seen of what the null leaves to one, at most 1; negative where it is less than the null's.
+    pub fn excess(&self) -> f64 {
+        let left = 1.0 - self.null_mean;
+        if left > 1e-12 { (self.observed - self.null_mean) / left } else { 0.0 }
+    }
+
+    /// Whether it exceeds the null by so much that it is more than a curiosity.
+    pub fn matters(&self) -> bool {
+        self.excess() >= EXCESS
+    }
+
+    /// It beside chance in words, in as many digits as tell the two apart: `0.443 beside 0.439 by chance (p 0.025, the least
+    /// that 39 draws can give)`. `draws` are those of the null.
+    pub fn sentence(&self, draws: usize) -> String {
+        let written = |digits: usize| [self.observed, self.null_mean].map(|x| format!("{x:.digits$}"));
+        let [seen, chance] = (2..5).map(written).find(|[a, b]| a != b).unwrap_or_else(|| written(5));
+        let least = 1.0 / (1.0 + draws as f64);
+        let bound =
+            if self.p <= least + 1e-9 { format!(", the least that {draws} draws can give") } else { String::new() };
+        format!("{seen} beside {chance} by chance (p {:.3}{bound})", self.p)
+    }
+
     /// Whether hardly any draw reaches it.
     pub fn is_sure(&self) -> bool {
         self.p <= SURE
@@ -53,18 +83,25 @@ pub struct MapEvidence {
     pub explained: NullComparison,
     /// Whether it is more than chance, and not too little to matter.
     pub found: bool,
+    /// Real positions of the sample that was compared; 0 where an older release did not count them.
+    #[serde(default)]
+    pub positions: u64,
 }
 
 impl MapEvidence {
     /// What the groups explain of what those of the null leave unexplained, at most 1; negative where they explain less.
     pub fn excess(&self) -> f64 {
-        let left = 1.0 - self.explained.null_mean;
-        if left > 1e-12 { (self.explained.observed - self.explained.null_mean) / left } else { 0.0 }
+        self.explained.excess()
+    }
+
+    /// Whether the sample is large enough to tell of heads of width `head_dim`.
+    pub(super) fn suffices(&self, head_dim: usize) -> bool {
+        self.positions == 0 || self.positions >= enough(head_dim)
     }
 
     pub(super) fn judge(mut self, stability: Option<f64>) -> Self {
         self.found = (self.silhouette.is_sure() || self.explained.is_sure())
-            && self.excess() >= EXCESS
+            && self.explained.matters()
             && stability.is_none_or(|s| s >= STABLE);
         self
     }
@@ -98,8 +135,18 @@ pub struct EvidenceSummary {
 pub struct SiteEvidence {
     /// Whether anything speaks for it: groups that are more than chance, or heads that others can speak for.
     pub found: bool,
+    /// Whether too few tokens were read to tell; nothing is found then, and nothing excluded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub too_few: bool,
     /// What, in one sentence without its full stop.
     pub sentence: String,
+}
+
+impl SiteEvidence {
+    /// Whether the layer has redundant heads; `None` where too few tokens were read to tell.
+    pub fn verdict(&self) -> Option<bool> {
+        (!self.too_few).then_some(self.found)
+    }
 }
 
 #[cfg(test)]
@@ -115,5 +162,11 @@ mod tests {
         assert!(NullComparison::of(9.0, &vec![0.0; 39]).unwrap().is_sure());
         assert_eq!(NullComparison::of(9.0, &vec![0.0; 39]).unwrap().p, 0.025);
         assert!(NullComparison::of(1.0, &[]).is_none());
+        let least = NullComparison { observed: 0.4431, null_mean: 0.4388, null_deviation: 0.0, p: 0.025 };
+        assert_eq!(least.sentence(39), "0.443 beside 0.439 by chance (p 0.025, the least that 39 draws can give)");
+        assert!(least.is_sure() && !least.matters());
+        let usual = NullComparison { observed: 0.5, null_mean: 0.25, null_deviation: 0.0, p: 0.05 };
+        assert_eq!(usual.sentence(39), "0.50 beside 0.25 by chance (p 0.050)");
+        assert!(usual.matters());
     }
 }

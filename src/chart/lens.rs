@@ -121,7 +121,7 @@ impl<'a> Lens<'a> {
                     true => (0..site.heads).map(|head| site.kind(head).map(|(kind, _)| kind.name())).collect(),
                     false => Vec::new(),
                 },
-                redundant: site.evidence.as_ref().map(|evidence| evidence.found),
+                redundant: site.evidence.as_ref().and_then(|evidence| evidence.verdict()),
                 order: (0..site.heads).collect(),
             })
             .collect();

@@ -6,12 +6,15 @@ use super::args::{AnalyzeArgs, MergeArgs, ScoreArg};
 use super::console::Console;
 use super::open::open;
 use crate::analysis::{self, Analysis, Document, Moments, SiteAnalysis, baseline};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::repair::replaceability;
 use crate::run::{Analyzed, Spec};
 use crate::words::counted;
 
 pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
+    if args.scores.len() > 1 && args.scores.contains(&ScoreArg::None) {
+        return Err(Error::usage("--scores none goes with no other score").hint("leave out none, or the others"));
+    }
     let inputs: Vec<&Path> = args.input.path().into_iter().chain([args.model.as_path()]).collect();
     let out = Analysis::claim(&args.out, &inputs)?;
     let beside = args.moments.then(|| Moments::claim_beside(&args.out, &inputs)).transpose()?;
@@ -69,6 +72,7 @@ pub(super) fn merge(args: &MergeArgs, console: &Console) -> Result<()> {
         }
     }
     merged.write(out.path())?;
+    console.warn_all(&merged.notes);
     if args.json { console.print(&merged.to_json()?) } else { console.print(&summary(&merged)) }
 }
 

@@ -110,37 +110,38 @@ fn of_plan(args: &RepairArgs, plan_path: &Path, console: &Console) -> Result<()>
     if args.common.json { console.print_json(&found.record) } else { console.print(&summary(&found)) }
 }
 
+/// What the numbers of layers are, under every table that holds them.
+pub(super) const SHARES: &str = "Shares of what the attention of a layer adds, as mean squares. Lost: masked, with the other heads \
+    masked and nothing refitted; fitted, after the refit on the batches that it read; held out, on batches that it did not \
+    read. Explained: what is not lost after the refit, held out where there is held-out text.";
+
 /// A table of the layers: what is lost without and with the repair.
 fn summary(repair: &Repair) -> String {
     let record = &repair.record;
     let mut lines = vec![
         format!("{} on {} tokens of {}", record.mode, record.tokens, record.input),
         format!(
-            "{:<12} {:>5} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10}",
-            "site", "kept", "ridge", "masked", "fitted", "held out", "explained", "held out"
+            "{:<12} {:>5} {:>9} {:>9} {:>9} {:>9} {:>10}",
+            "site", "kept", "ridge", "masked", "fitted", "held out", "explained"
         ),
     ];
     let share = |x: f64| format!("{:.1} %", 100.0 * x);
     for (site, found) in &record.sites {
         let kept = repair.outputs.get(site).map_or(0, |o| o.kept.len());
         lines.push(format!(
-            "{:<12} {kept:>5} {:>9.0e} {:>9} {:>9} {:>9} {:>10} {:>10}",
+            "{:<12} {kept:>5} {:>9.0e} {:>9} {:>9} {:>9} {:>10}",
             site.to_string(),
             found.ridge,
             share(found.masked),
             share(found.fitted),
             found.held_out.map_or("-".to_owned(), share),
-            share(1.0 - found.fitted),
-            found.held_out.map_or("-".to_owned(), |error| share(1.0 - error)),
+            share(found.explained()),
         ));
     }
     for tried in &record.measured {
         let loss = tried.loss.map(|loss| format!("loss {loss:.4}, ")).unwrap_or_default();
         lines.push(format!("{:<8} {loss}cosine {:.4} on held-out batches", tried.mode.name(), tried.cosine));
     }
-    lines.push("Shares of what the attention of the layer adds, mean squares: lost when masked, on the batches that were fitted and \
-         on held-out ones; explained is what the heads that stay can say."
-            .to_owned(),
-    );
+    lines.push(SHARES.to_owned());
     lines.join("\n")
 }

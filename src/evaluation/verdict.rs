@@ -94,8 +94,10 @@ impl Spending {
             }
             QualityBudget::MetricDrop(_) => match before.accuracy.zip(after.accuracy) {
                 Some((before, after)) => {
-                    let interval = change("accuracy").and_then(|c| Some((-c.high?, -c.low?)));
-                    Some(Self { budget, what: "accuracy", value: before - after, interval, is_loss: false })
+                    let lost = |change: f64| QualityBudget::drop(before, before + change);
+                    let interval = change("accuracy").and_then(|c| Some((lost(c.high?), lost(c.low?))));
+                    let value = QualityBudget::drop(before, after);
+                    Some(Self { budget, what: "accuracy", value, interval, is_loss: false })
                 }
                 None => {
                     let interval = change("cosine").and_then(|c| Some((1.0 - c.high?, 1.0 - c.low?)));

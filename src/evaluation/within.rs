@@ -6,7 +6,8 @@ use super::curve::{Effect, Subject, Yardstick, repaired};
 use crate::error::{Error, Result};
 use crate::network::{Head, Kept};
 use crate::plan::{
-    Amount, BudgetRecord, BudgetStep, Plan, PlanRequest, QualityBudget, Ranking, Shape, SiteShape, pin, snap,
+    Amount, BudgetRecord, BudgetStep, Plan, PlanRequest, QualityBudget, Ranking, Shape, SiteShape, evidence_note, pin,
+    snap,
 };
 use crate::repair::{Reconstruction, RepairMode, propose};
 use crate::task::Ticket;
@@ -75,7 +76,10 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
             Some(orders) => orders.propose(subject.analysis, &request)?,
             None => propose(subject.analysis, subject.moments, &request)?,
         };
-        let plan = snap(subject.analysis, &plan)?.0;
+        let mut plan = snap(subject.analysis, &plan)?.0;
+        // Its advice is to measure, which the search does.
+        let advice = evidence_note(subject.analysis, &request);
+        plan.notes.retain(|note| Some(note) != advice.as_ref());
         if wanted.pinned.is_empty() { Ok(plan) } else { pin(subject.analysis, &plan, &wanted.pinned) }
     };
     let mut measure = |kept: &Kept| -> Result<Option<Spent>> {
@@ -102,6 +106,7 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
             best = Some(found);
         }
     }
+    let untried = search.untried(&wanted.rankings);
     let mut plan = match best {
         Some(plan) => search.swap(plan)?,
         None => {
@@ -118,14 +123,9 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
     let (path, evaluations) = (std::mem::take(&mut search.path), search.evaluations);
     plan.amount = None;
     plan.notes.extend(said);
+    plan.notes.extend(untried);
     plan.notes.extend(overlap(subject, ticket)?);
-    if let Some((_, high)) = spent.interval.filter(|(_, high)| *high > budget.most()) {
-        plan.notes.push(format!(
-            "the 95 % interval of what is spent reaches {}, beyond the budget: more held-out text would tell",
-            budget.amount(high)
-        ));
-    }
-    plan.budget = Some(BudgetRecord {
+    let record = BudgetRecord {
         budget,
         measure: if is_task { spent.measure.replace("token", "label") } else { spent.measure.to_owned() },
         whole: spent.whole,
@@ -139,7 +139,9 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
         reading: subject.corpus.reading(ticket)?,
         evaluations,
         path,
-    });
+    };
+    plan.notes.extend(record.doubt());
+    plan.budget = Some(record);
     Ok(plan)
 }
 
@@ -183,7 +185,8 @@ impl Spent {
             }
             QualityBudget::MetricDrop(_) => match whole.accuracy.zip(effect.accuracy) {
                 Some((before, now)) => {
-                    Some(Self { measure: "accuracy", whole: before, now, spent: before - now, interval: None })
+                    let spent = QualityBudget::drop(before, now);
+                    Some(Self { measure: "accuracy", whole: before, now, spent, interval: None })
                 }
                 None => {
                     let interval = effect.cosine_interval.map(|i| ordered(1.0 - i.low, 1.0 - i.high));
@@ -219,9 +222,14 @@ impl BudgetSearch<'_> {
 
     /// Whether a plan is within the budget; `None` where no pass is left to tell.
     fn is_within(&mut self, plan: &Plan, swap: bool) -> Result<Option<bool>> {
-        let within = |spent: &Option<Spent>| spent.is_some_and(|s| s.spent <= self.budget.most());
-        if let Some(known) = self.known.get(&plan.kept) {
-            return Ok(Some(within(known)));
+        let most = self.budget.most();
+        let within = |spent: &Option<Spent>| spent.is_some_and(|s| s.spent <= most);
+        if let Some(known) = self.known.get(&plan.kept).copied() {
+            // Another method that chooses the same heads was tried too.
+            if !self.path.iter().any(|step| step.method == plan.method) {
+                self.take(plan, swap, known);
+            }
+            return Ok(Some(within(&known)));
         }
         if self.evaluations >= self.most {
             return Ok(None);
@@ -229,16 +237,37 @@ impl BudgetSearch<'_> {
         self.ticket.check()?;
         let spent = (self.measure)(&plan.kept)?;
         self.evaluations += 1;
-        let is_within = spent.is_some_and(|s| s.spent <= self.budget.most());
-        self.path.push(BudgetStep {
+        self.take(plan, swap, spent);
+        self.known.insert(plan.kept.clone(), spent);
+        Ok(Some(within(&spent)))
+    }
+
+    /// Adds a step to the path.
+    fn take(&mut self, plan: &Plan, swap: bool, spent: Option<Spent>) {
+        let step = BudgetStep {
             method: plan.method.clone(),
             swap,
             heads: self.heads(plan),
             spent: spent.map(|s| s.spent),
-            within: is_within,
-        });
-        self.known.insert(plan.kept.clone(), spent);
-        Ok(Some(is_within))
+            within: spent.is_some_and(|s| s.spent <= self.budget.most()),
+            high: spent.and_then(|s| s.interval).map(|(_, high)| high),
+        };
+        self.path.push(step);
+    }
+
+    /// What to say of methods that no step of the path is by.
+    fn untried(&self, rankings: &[Ranking]) -> Option<String> {
+        let names: Vec<String> = rankings.iter().map(Ranking::to_string).collect();
+        let is_untried = |name: &&String| !self.path.iter().any(|step| step.method == **name);
+        let untried: Vec<&str> = names.iter().filter(is_untried).map(String::as_str).collect();
+        if untried.is_empty() {
+            return None;
+        }
+        let why = match self.evaluations >= self.most {
+            true => "no pass over the text was left",
+            false => "no plan with fewer heads than were found already",
+        };
+        Some(untried.iter().map(|name| format!("not measured: {name}, {why}")).collect::<Vec<_>>().join("; "))
     }
 
     /// The smallest plan of a method within the budget that has fewer than `top` heads. Where there `is_rival`, one with a

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Amount, BudgetRecord, Shape};
-use crate::analysis::Document;
+use crate::analysis::{Document, HeadKind};
 use crate::error::{Error, Result};
 use crate::network::{Kept, Site};
 
@@ -56,6 +56,12 @@ pub struct Plan {
     /// What the heads of each site were ranked by; more is better.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub scores: BTreeMap<Site, Vec<f64>>,
+    /// What [`Plan::scores`] are in, where they have a unit: `nats a scored position`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores_in: Option<String>,
+    /// Kinds of heads that were asked to stay whatever they score.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pinned_kinds: Vec<HeadKind>,
     /// The group of every head, by site, where it comes from an analysis; merged heads are of one group.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<Site, Vec<usize>>,

@@ -19,7 +19,7 @@ pub use control::{CONTROL, random_like};
 pub use cost::{Cost, Saving, apply, smallest};
 pub use document::{Explained, Plan};
 pub use method::{Amount, Method, Ranking};
-pub use pin::{heads_of_kinds, pin};
+pub use pin::{heads_of_kinds, pin, record_kinds};
 pub use propose::propose;
 pub use quality_budget::{BudgetRecord, BudgetStep, QualityBudget};
 pub use request::PlanRequest;

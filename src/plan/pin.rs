@@ -28,6 +28,23 @@ pub fn heads_of_kinds(analysis: &Analysis, kinds: &[HeadKind]) -> Result<BTreeSe
     Ok(found)
 }
 
+/// Records in `plan` that heads of `kinds` were to stay, with a note for every kind that no head is of.
+///
+/// # Errors
+/// As [`heads_of_kinds`].
+pub fn record_kinds(analysis: &Analysis, plan: &mut Plan, kinds: &[HeadKind]) -> Result<()> {
+    for kind in kinds {
+        if heads_of_kinds(analysis, &[*kind])?.is_empty() {
+            plan.notes.push(format!(
+                "no head is of the kind {kind} (a score of {} or more), so that none is pinned as one",
+                kind.threshold()
+            ));
+        }
+    }
+    plan.pinned_kinds = kinds.to_vec();
+    Ok(())
+}
+
 /// The plan with `heads` among those that stay: each takes the place of the head of its layer that ranks lowest and is not
 /// pinned, so that as many stay as before, as far as surgery allows. Where a layer has more pinned heads than it keeps, all of
 /// these stay.

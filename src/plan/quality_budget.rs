@@ -16,8 +16,8 @@ pub enum QualityBudget {
     LossShare(f64),
     /// The loss per token may rise by so many nats.
     LossNats(f64),
-    /// The measure of quality that is a share, top-1 accuracy or the mean cosine to the whole model's embeddings, may fall
-    /// by so much.
+    /// The measure of quality, top-1 accuracy or the mean cosine to the whole model's embeddings, may fall by this share of
+    /// the whole model's.
     MetricDrop(f64),
 }
 
@@ -36,12 +36,15 @@ impl QualityBudget {
         .ok_or_else(wrong)
     }
 
-    /// A fall of a share as it is written: `1%`, or `0.01`.
+    /// A fall of the measure as it is written, as a share of the whole model's: `1%`, or `0.01`.
     ///
     /// # Errors
     /// Where it is none, or not within 0 and 1.
     pub fn metric(text: &str) -> Result<Self> {
-        let wrong = || Error::usage(format!("'{text}' is no fall of a share")).hint("write 1%, or 0.01");
+        let wrong = || {
+            Error::usage(format!("'{text}' is no fall of a metric"))
+                .hint("write 1% of the whole model's, or 0.01, which is the same")
+        };
         let share = match text.trim().strip_suffix('%') {
             Some(share) => amount(share).map(|n| n / 100.0),
             None => amount(text),
@@ -59,7 +62,8 @@ impl QualityBudget {
             Self::LossShare(share) if !predicts => Ok((
                 Self::MetricDrop(share),
                 Some(format!(
-                    "the model has no loss: the budget is a fall of the mean cosine to the whole model's embeddings by {share}"
+                    "the model has no loss: the budget is a fall of the mean cosine to the whole model's embeddings by {:.2} %",
+                    100.0 * share
                 )),
             )),
             Self::LossNats(_) if !predicts => Err(Error::usage("the model has no loss whose rise could be bounded")
@@ -75,13 +79,18 @@ impl QualityBudget {
         }
     }
 
-    /// An amount of what this budget is in, in words: `0.72 %`, `0.0153 nats a token`, `0.0021`.
+    /// An amount of what this budget is in, in words: `0.72 %`, `0.0153 nats a token`.
     pub fn amount(self, spent: f64) -> String {
         match self {
-            Self::LossShare(_) => format!("{:.2} %", 100.0 * spent),
+            Self::LossShare(_) | Self::MetricDrop(_) => format!("{:.2} %", 100.0 * spent),
             Self::LossNats(_) => format!("{spent:.4} nats a token"),
-            Self::MetricDrop(_) => format!("{spent:.4}"),
         }
+    }
+
+    /// A fall of the measure from the whole model's `before` in the unit of a [`QualityBudget::MetricDrop`]. A measure that
+    /// is 0 cannot fall.
+    pub fn drop(before: f64, after: f64) -> f64 {
+        if before > 0.0 { (before - after) / before } else { before - after }
     }
 }
 
@@ -93,8 +102,9 @@ impl fmt::Display for QualityBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let most = self.amount(self.most());
         match self {
-            Self::LossShare(_) | Self::LossNats(_) => write!(f, "loss at most {most} higher"),
-            Self::MetricDrop(_) => write!(f, "quality at most {most} lower"),
+            Self::LossShare(_) => write!(f, "loss at most {most} of the whole model's higher"),
+            Self::LossNats(_) => write!(f, "loss at most {most} higher"),
+            Self::MetricDrop(_) => write!(f, "quality at most {most} of the whole model's lower"),
         }
     }
 }
@@ -146,6 +156,9 @@ pub struct BudgetStep {
     pub spent: Option<f64>,
     /// Whether that is within the budget.
     pub within: bool,
+    /// The upper end of the 95 % interval of what it spends, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<f64>,
 }
 
 impl BudgetRecord {
@@ -156,8 +169,12 @@ impl BudgetRecord {
             .low
             .zip(self.high)
             .map_or_else(String::new, |(low, high)| format!(" (95 % between {} and {})", words(low), words(high)));
+        let relative = match self.budget {
+            QualityBudget::LossNats(_) => "",
+            QualityBudget::LossShare(_) | QualityBudget::MetricDrop(_) => " of the whole model's",
+        };
         format!(
-            "{} {:.4}, whole model {:.4}: {} spent of {}{interval}, on {} in {}",
+            "{} {:.4}, whole model {:.4}: {} spent of {}{relative}{interval}, on {} in {}",
             self.measure,
             self.pruned,
             self.whole,
@@ -168,16 +185,49 @@ impl BudgetRecord {
         )
     }
 
+    /// What to say where the interval of what is spent reaches beyond the budget: about how much text would tell, for an
+    /// interval shrinks with the square root of it.
+    pub fn doubt(&self) -> Option<String> {
+        let most = self.budget.most();
+        let high = self.high.filter(|high| *high > most)?;
+        let (width, room) = (high - self.spent, most - self.spent);
+        let wanted = self.tokens as f64 * (width / room).powi(2);
+        let noun = self.reading.unit.noun();
+        // Beyond this no text is at hand.
+        let enough = match room > 0.0 && wanted.is_finite() && wanted < 1e12 {
+            true => format!(": about {} {noun} would do", rounded_up(wanted)),
+            false => String::new(),
+        };
+        Some(format!(
+            "the text is too short to tell whether the plan is within the budget: what it spends may be as much as {}, of {} \
+             that may be spent{enough}",
+            self.budget.amount(high),
+            self.budget.amount(most),
+        ))
+    }
+
     /// What was tried, one line each.
     pub fn path_lines(&self) -> Vec<String> {
         let line = |step: &BudgetStep| {
             let spent = step.spent.map_or_else(|| "not finite".to_owned(), |spent| self.budget.amount(spent));
             let how = if step.swap { ", one swapped" } else { "" };
-            let verdict = if step.within { "within" } else { "over" };
+            let verdict = match step.within {
+                true if step.high.is_some_and(|high| high > self.budget.most()) => {
+                    "within, but too little text to be sure"
+                }
+                true => "within",
+                false => "over",
+            };
             format!("{} heads by {}{how}: {spent}, {verdict}", step.heads, step.method)
         };
         self.path.iter().map(line).collect()
     }
+}
+
+/// A number in two digits, not below it.
+fn rounded_up(value: f64) -> u64 {
+    let step = 10f64.powf((value.max(1.0).log10().floor() - 1.0).max(0.0));
+    ((value / step).ceil() * step) as u64
 }
 
 #[cfg(test)]
@@ -196,6 +246,29 @@ mod tests {
             assert!(QualityBudget::metric(wrong).is_err(), "{wrong}");
         }
         assert!(QualityBudget::metric("200%").is_err());
+        // Relative, as a rise of the loss is.
+        assert!((QualityBudget::drop(0.5, 0.475) - 0.05).abs() < 1e-12);
+        assert_eq!(QualityBudget::drop(0.0, 0.1), -0.1);
+        assert_eq!(QualityBudget::MetricDrop(0.05).to_string(), "quality at most 5.00 % of the whole model's lower");
+    }
+
+    #[test]
+    fn a_wide_interval_is_doubted_with_the_text_that_would_tell() {
+        let mut record: BudgetRecord = serde_json::from_value(serde_json::json!({
+            "budget": {"loss-share": 0.01}, "measure": "loss per token", "whole": 2.0, "pruned": 1.9912, "spent": -0.0044,
+            "low": -0.1833, "high": 0.1826, "tokens": 128, "sequences": 2, "repair": "none", "evaluations": 2,
+            "reading": Reading::default(),
+            "path": [{"method": "votes", "heads": 5, "spent": -0.0044, "within": true, "high": 0.1826}],
+        }))
+        .unwrap();
+        // 128 (0.187 / 0.0144)^2 = 21586.
+        let doubt = record.doubt().unwrap();
+        assert!(doubt.contains("as much as 18.26 %") && doubt.ends_with("about 22000 tokens would do"), "{doubt}");
+        assert_eq!(record.path_lines(), ["5 heads by votes: -0.44 %, within, but too little text to be sure"]);
+        record.high = Some(0.01);
+        assert_eq!(record.doubt(), None);
+        (record.high, record.spent) = (Some(0.02), 0.01);
+        assert!(!record.doubt().unwrap().contains("would do"));
     }
 
     #[test]

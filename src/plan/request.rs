@@ -67,8 +67,8 @@ pub(crate) fn check_amount(analysis: &Analysis, request: &PlanRequest) -> Result
 }
 
 /// Whether the evidence for redundant heads was weighed in all passes of a layer, and none was found in any.
-fn lacks_evidence(passes: &[&SiteAnalysis]) -> bool {
-    !passes.is_empty() && passes.iter().all(|pass| pass.evidence.as_ref().is_some_and(|e| !e.found))
+pub(super) fn lacks_evidence(passes: &[&SiteAnalysis]) -> bool {
+    !passes.is_empty() && passes.iter().all(|pass| pass.evidence.as_ref().is_some_and(|e| e.verdict() == Some(false)))
 }
 
 /// What to say of layers without evidence of redundancy.

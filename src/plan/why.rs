@@ -6,8 +6,9 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256Plus;
 
 use super::layer::{PlanLayer, ballot};
+use super::request::lacks_evidence;
 use super::{Amount, Method, Plan, PlanRequest, Ranking, Shape, SiteShape};
-use crate::analysis::{Analysis, Ballot, baseline};
+use crate::analysis::{Analysis, Ballot, HeadKind};
 use crate::error::Result;
 use crate::network::Site;
 use crate::words::counted;
@@ -79,8 +80,13 @@ struct LayerReasons<'a> {
 impl LayerReasons<'_> {
     fn lines(&self) -> Result<Vec<String>> {
         let heads = self.layer.heads();
-        if self.kept.len() == heads {
-            let spared = self.layer.passes.iter().all(|p| p.evidence.as_ref().is_some_and(|e| !e.found));
+        let pinned: Vec<String> = (0..heads).map(|head| self.kinds(head)).collect();
+        // Where heads of all layers compete, a layer keeps all of its own for their scores.
+        if self.kept.len() == heads && !self.competes() {
+            // What the plan spared, and not what would have stayed anyway.
+            let spared = self.plan.amount == Some(Amount::Groups)
+                && lacks_evidence(&self.layer.passes)
+                && self.layer.passes.iter().any(|pass| pass.kept.len() < heads);
             let because = if spared { ": nothing speaks for redundancy there" } else { "" };
             return Ok(vec![format!("kept: every head of the layer stays{because}"); heads]);
         }
@@ -89,7 +95,7 @@ impl LayerReasons<'_> {
             Method::Score => self.cosines()?,
             Method::Random => vec!["drawn by chance".to_owned(); heads],
             Method::RandomInGroup => vec!["drawn by chance in its group".to_owned(); heads],
-            Method::Reconstruction => self.ranked("missed by the others by", self.plan.scores.get(&self.site)),
+            Method::Reconstruction => self.ranked("missed, the others refitted, by", self.plan.scores.get(&self.site)),
             Method::Importance | Method::ImportanceNormalized | Method::Magnitude | Method::Confidence => {
                 self.ranked(self.ranking.method.name(), self.plan.scores.get(&self.site))
             }
@@ -98,15 +104,48 @@ impl LayerReasons<'_> {
             let is_kept = self.kept.contains(&head);
             let said = self.sayable(head).filter(|_| !is_kept);
             let said = said.map(|share| format!("; others can say {:.0} %", 100.0 * share)).unwrap_or_default();
-            format!("{}: {reason}{said}", verb(self.kept, head))
+            match pinned.get(head).filter(|kinds| !kinds.is_empty()) {
+                Some(kinds) if is_kept => format!("kept: pinned ({kinds})"),
+                Some(kinds) => {
+                    format!("removed: pinned ({kinds}), but key/value heads that stay serve equally many{said}")
+                }
+                None => format!("{}: {reason}{}{said}", verb(self.kept, head), self.yielded(head, &pinned)),
+            }
         };
         Ok(reasons.into_iter().enumerate().map(line).collect())
     }
 
+    /// Whether heads of all layers compete for one budget.
+    fn competes(&self) -> bool {
+        let is_shared = matches!(self.plan.amount, Some(Amount::Ratio(_))) || self.plan.budget.is_some();
+        is_shared && self.ranking.method.compares_layers()
+    }
+
+    /// The kinds for which a head is pinned.
+    fn kinds(&self, head: usize) -> String {
+        let is_of = |kind: &&HeadKind| {
+            let reaches = |scores: &[f64]| scores.get(head).is_some_and(|score| *score >= kind.threshold());
+            self.layer.passes.iter().any(|pass| pass.kind_scores(**kind).is_some_and(reaches))
+        };
+        self.plan.pinned_kinds.iter().filter(is_of).map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What to say of a head that goes though it ranks above one that is pinned.
+    fn yielded(&self, head: usize, pinned: &[String]) -> String {
+        let scores = self.plan.scores.get(&self.site).map(Vec::as_slice).unwrap_or_default();
+        let ranks_lower = |other: &&usize| {
+            pinned.get(**other).is_some_and(|kinds| !kinds.is_empty())
+                && scores.get(**other).zip(scores.get(head)).is_some_and(|(other, own)| other < own)
+        };
+        match self.kept.iter().find(ranks_lower).filter(|_| !self.kept.contains(&head)) {
+            Some(other) => format!("; head {other}, which is pinned, stays though it ranks lower"),
+            None => String::new(),
+        }
+    }
+
     /// Share of what a head adds that the others can say, the least over the passes, where it is known.
     fn sayable(&self, head: usize) -> Option<f64> {
-        let of =
-            |p: &&crate::analysis::SiteAnalysis| p.baselines.get(baseline::REPLACEABILITY)?.values.get(head).copied();
+        let of = |p: &&crate::analysis::SiteAnalysis| p.replaceability()?.values.get(head).copied();
         let all: Option<Vec<f64>> = self.layer.passes.iter().map(of).collect();
         Some(all?.into_iter().fold(1.0, f64::min))
     }
@@ -160,15 +199,19 @@ impl LayerReasons<'_> {
         let heads = self.layer.heads();
         let Some(scores) = scores.filter(|s| s.len() == heads) else { return vec![what.to_owned(); heads] };
         let place = |all: &mut dyn Iterator<Item = f64>, own: f64| 1 + all.filter(|other| *other > own).count();
-        let is_shared = matches!(self.plan.amount, Some(Amount::Ratio(_))) || self.plan.budget.is_some();
+        let unit = self.plan.scores_in.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
         let reason = |own: &f64| {
             let here = place(&mut scores.iter().copied(), *own);
-            let everywhere = (is_shared && self.ranking.method.compares_layers()).then(|| {
+            let everywhere = self.competes().then(|| {
                 let total = self.plan.scores.values().map(Vec::len).sum::<usize>();
                 let place = place(&mut self.plan.scores.values().flatten().copied(), *own);
                 format!(", {place} of {total} in the model")
             });
-            format!("{what} {}, rank {here} of {heads} in its layer{}", brief(*own), everywhere.unwrap_or_default())
+            format!(
+                "{what} {}{unit}, rank {here} of {heads} in its layer{}",
+                brief(*own),
+                everywhere.unwrap_or_default()
+            )
         };
         scores.iter().map(reason).collect()
     }
@@ -185,8 +228,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::analysis::Baseline;
     use crate::analysis::Document;
-    use crate::plan::propose;
+    use crate::plan::{heads_of_kinds, pin, propose, record_kinds};
 
     /// One layer of five heads at 0, 1, 2 and 100, 104 on a line, with votes for two groups of 33 batches.
     fn analysis() -> Analysis {
@@ -244,6 +288,34 @@ mod tests {
         assert!(found[1].starts_with("kept: mean cosine to the center of its group 0.0"), "{}", found[1]);
         assert!(reasons(Method::Random, Amount::Keep(2)).iter().all(|r| r.contains("drawn by chance")));
         assert!(reasons(Method::Votes, Amount::Keep(5)).iter().all(|r| r == "kept: every head of the layer stays"));
+    }
+
+    #[test]
+    fn heads_stay_for_the_reason_that_kept_them() {
+        let mut analysis = analysis();
+        let lacking = json!({"found": false, "sentence": "no redundancy here"});
+        analysis.sites[0].evidence = Some(serde_json::from_value(lacking).unwrap());
+        let told = |analysis: &Analysis, plan: &Plan| why(analysis, plan).unwrap().into_values().next().unwrap();
+        // One budget over the model: the layer keeps every head for its score, the rule of evidence had no part.
+        let plan = propose(&analysis, &PlanRequest::new(Method::Importance, Amount::Ratio(1.0))).unwrap();
+        assert_eq!(told(&analysis, &plan)[2], "kept: importance 0.500, rank 1 of 5 in its layer, 1 of 5 in the model");
+        let plan = propose(&analysis, &PlanRequest::new(Method::Votes, Amount::Keep(5))).unwrap();
+        assert_eq!(told(&analysis, &plan)[2], "kept: every head of the layer stays");
+        let plan = propose(&analysis, &PlanRequest::new(Method::Votes, Amount::Groups)).unwrap();
+        assert!(told(&analysis, &plan)[2].ends_with("nothing speaks for redundancy there"));
+        // Pinned heads stay for that, and those that yield say so.
+        let kinds = [HeadKind::Separator, HeadKind::Induction];
+        for (kind, scores) in kinds.iter().zip([[0.9, 0.0, 0.0, 0.0, 0.0], [0.0; 5]]) {
+            analysis.sites[0].baselines.insert(kind.name().to_owned(), Baseline::exact(scores.to_vec()));
+        }
+        let plan = propose(&analysis, &PlanRequest::new(Method::Votes, Amount::Keep(2))).unwrap();
+        let pinned = heads_of_kinds(&analysis, &kinds).unwrap();
+        let mut plan = pin(&analysis, &plan, &pinned).unwrap();
+        record_kinds(&analysis, &mut plan, &kinds).unwrap();
+        assert!(plan.notes.iter().any(|note| note.contains("no head is of the kind induction")), "{:?}", plan.notes);
+        let lines = told(&analysis, &plan);
+        assert_eq!(lines[0], "kept: pinned (separator)");
+        assert!(lines[1].contains("; head 0, which is pinned, stays though it ranks lower"), "{}", lines[1]);
     }
 
     #[test]

@@ -128,9 +128,14 @@ impl Reconstruction {
                 }
             }
         }
+        let what = match unit {
+            RiseUnit::Loss if analysis.model.predicts => "nats a scored position",
+            RiseUnit::Loss => "of the cosine of embeddings",
+            RiseUnit::Share => "of the mean square that the layer adds",
+        };
+        plan.scores_in = Some(what.to_owned());
         if *unit == RiseUnit::Loss && lost.is_finite() {
-            let what = if analysis.model.predicts { "nats a scored position" } else { "of the cosine of embeddings" };
-            plan.notes.push(format!("expected to cost {lost:.4} {what} after a refit, to second order"));
+            plan.notes.push(format!("expected to cost {lost:.4} {what} if the plan is refitted, to second order"));
         }
         Ok(plan)
     }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::curve::Subject;
 use crate::evaluation::{BudgetRequest, SCORED_COPIES, plan_within};
 use crate::model::Needs;
-use crate::plan::{Method, Plan, QualityBudget, Ranking, heads_of_kinds};
+use crate::plan::{Method, Plan, QualityBudget, Ranking, heads_of_kinds, record_kinds};
 use crate::repair::{Basis, RefitRequest, Repair, RepairMode, Ridge, refit};
 use crate::task::Ticket;
 
@@ -102,6 +102,7 @@ impl Checked {
             pinned: heads_of_kinds(analysis, &wanted.pinned)?,
         };
         let mut plan = plan_within(&subject, &request, ticket)?;
+        record_kinds(analysis, &mut plan, &wanted.pinned)?;
         plan.notes.extend(self.notes(&corpus));
         let repair = match (wanted.repair, moments) {
             (RepairMode::None, _) | (_, None) => None,

@@ -54,7 +54,11 @@ fn the_smallest_plan_within_a_budget_is_found_and_says_how() {
     assert_eq!(wide["budget"]["budget"]["loss-nats"], 0.2);
     let all = search(&["--max-loss-increase", "2%"], "all");
     assert!(heads(&all) <= heads(&found), "{all}");
-    assert!(all["budget"]["path"].as_array().unwrap().iter().any(|s| s["method"] != "importance"));
+    for method in ["votes", "per-group", "score", "importance", "magnitude"] {
+        let tried = all["budget"]["path"].as_array().unwrap().iter().any(|s| s["method"] == method);
+        assert!(tried || all["notes"].to_string().contains(&format!("not measured: {method}")), "{method} {all}");
+    }
+    assert!(!all["notes"].to_string().contains("measure what the plan costs"), "{all}");
     let metric = search(&["--max-metric-drop", "1%"], "votes");
     assert_eq!(metric["budget"]["measure"], "accuracy");
     // Nothing can be spent: every head stays, and that is said.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use eframe::egui::{Id, RichText, Ui};
 
-use crate::analysis::{FeatureAnalysis, HeadKind, SiteAnalysis};
+use crate::analysis::{DRAWS, FeatureAnalysis, HeadKind, SiteAnalysis};
 use crate::chart::Unit;
 use crate::gui::context::Cx;
 use crate::gui::messages::sentence;
@@ -75,16 +75,8 @@ pub(in crate::gui) fn evidence(ui: &mut Ui, cx: Cx<'_>, site: &SiteAnalysis, fea
     ui.label(RichText::new(sentence(&evidence.sentence)).small().color(color));
     let mut words = Vec::new();
     if let Some(found) = &feature.evidence {
-        let beside = |c: &crate::analysis::NullComparison| {
-            format!(
-                "{} beside {} of chance (p {:.3})",
-                Unit::Plain.format(c.observed),
-                Unit::Plain.format(c.null_mean),
-                c.p
-            )
-        };
-        words.push(format!("explained {}", beside(&found.explained)));
-        words.push(format!("silhouette {}", beside(&found.silhouette)));
+        words.push(format!("groups explain {}", found.explained.sentence(DRAWS)));
+        words.push(format!("silhouette {}", found.silhouette.sentence(DRAWS)));
     }
     if let Some(stability) = feature.stability {
         words.push(format!("groups of single batches agree by {} (adjusted Rand)", Unit::Plain.format(stability)));

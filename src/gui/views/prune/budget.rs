@@ -45,7 +45,12 @@ pub(super) fn search(ui: &mut Ui, cx: Cx<'_>) {
 /// Whether layers without evidence lose heads too, where no amount is named.
 pub(super) fn without_evidence(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
     let Some(results) = &cx.state.results else { return };
-    let lacking = results.analysis.sites.iter().filter(|s| s.evidence.as_ref().is_some_and(|e| !e.found)).count();
+    let lacking = results
+        .analysis
+        .sites
+        .iter()
+        .filter(|s| s.evidence.as_ref().is_some_and(|e| e.verdict() == Some(false)))
+        .count();
     if lacking == 0 {
         return;
     }
