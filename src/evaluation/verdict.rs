@@ -168,7 +168,7 @@ mod tests {
         let close = Verdict::of(Some(&found), QualityBudget::LossShare(0.03));
         assert_eq!(close.grade, BudgetGrade::Unsure);
         assert!(
-            close.sentence.contains("cosine lower by 0.0300, with 95 % between 0.0200 and 0.0400"),
+            close.sentence.contains("cosine lower by 3.00 %, with 95 % between 2.00 % and 4.00 %"),
             "{}",
             close.sentence
         );
