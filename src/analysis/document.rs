@@ -331,6 +331,7 @@ impl Document for Analysis {
     const FORMAT: &'static str = "pillars-analysis";
     const VERSION: u64 = 1;
     const NOUN: &'static str = "analysis";
+    const MAKER: &'static str = "pillars analyze";
 
     fn check(&self) -> Result<()> {
         let mut names: Vec<_> = self.sites.iter().map(|s| s.site).collect();

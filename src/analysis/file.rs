@@ -1,5 +1,6 @@
 //! Versioned JSON documents on disk.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::Serialize;
@@ -17,6 +18,8 @@ pub trait Document: Serialize + DeserializeOwned {
     const VERSION: u64;
     /// What a message calls it, e.g. `analysis`.
     const NOUN: &'static str;
+    /// The command that writes it, e.g. `pillars analyze`.
+    const MAKER: &'static str;
 
     /// Claims `path` for a document of this kind; `inputs` are what the command reads.
     fn claim(path: &Path, inputs: &[&Path]) -> Result<OutFile> {
@@ -71,7 +74,23 @@ pub trait Document: Serialize + DeserializeOwned {
 
     /// Reads the document at `path`.
     fn read(path: &Path) -> Result<Self> {
-        Self::from_json(&std::fs::read_to_string(path).map_err(|e| Error::from(e).at(path))?).map_err(|e| e.at(path))
+        Self::from_json(&Self::text_of(path)?).map_err(|e| e.at(path))
+    }
+
+    /// The text of the file at `path`.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is no text; says what makes such a file.
+    fn text_of(path: &Path) -> Result<String> {
+        let (noun, maker) = (Self::NOUN, Self::MAKER);
+        std::fs::read_to_string(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::new(format!("there is no {noun} of this name"))
+                .caused_by(error)
+                .at(path)
+                .hint(format!("check the path; {maker} writes one")),
+            ErrorKind::InvalidData => Error::new(format!("this is no {noun}: it is not text")).at(path),
+            _ => Error::from(error).at(path),
+        })
     }
 
     /// Writes the document, so that a reader of `path` sees either the old contents or all of the new.

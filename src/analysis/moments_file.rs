@@ -20,7 +20,7 @@ use crate::network::Site;
 
 const FORMAT: &str = "pillars-moments";
 const VERSION: u64 = 1;
-const NOUN: &str = "second moments";
+const NOUN: &str = "a file of second moments";
 const HALVES: [&str; 2] = ["even", "odd"];
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,6 +60,11 @@ impl Moments {
     ///
     /// The file is missing, broken, or of another kind.
     pub fn read(path: &Path) -> Result<Self> {
+        if !path.exists() {
+            return Err(Error::new("there are no second moments of this name")
+                .at(path)
+                .hint("check the path; pillars analyze --moments writes them"));
+        }
         let file = RecordFile::open(path, FORMAT, VERSION, NOUN)?;
         let record: MomentsHeader = file.record()?;
         let doubles = |name: String, numbers: usize| -> Result<Vec<f64>> {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::folder_of;
+use super::{cannot_make, folder_of};
 use crate::error::{Error, Result};
 
 /// A folder that comes into being whole or not at all: everything is written to a hidden folder beside it,
@@ -45,10 +45,8 @@ impl FolderWriter {
         }
         let parent = folder_of(target);
         sweep(parent);
-        let work = tempfile::Builder::new()
-            .prefix(PARTIAL)
-            .tempdir_in(parent)
-            .map_err(|e| Error::from(e).at(parent).hint("the folder above must exist and be writable"))?;
+        let work =
+            tempfile::Builder::new().prefix(PARTIAL).tempdir_in(parent).map_err(|error| cannot_make(error, target))?;
         // File systems that know no locks, and systems that open no folders, go without.
         let lock = File::open(work.path()).ok().filter(|folder| folder.try_lock().is_ok());
         Ok(Self { target: target.to_path_buf(), work, replace: occupied, _lock: lock })

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use super::cannot_make;
 use crate::error::{Error, Result};
 
 /// Held by the one process that works on something. The system frees it when the process ends, however it ends.
@@ -22,7 +23,13 @@ impl Lock {
     /// Where another process, or another part of this one, holds it; where the file cannot be made.
     pub fn take(path: &Path, what: &Path) -> Result<Self> {
         loop {
-            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)
+                .map_err(|error| cannot_make(error, what))?;
             match file.try_lock() {
                 Ok(()) | Err(TryLockError::Error(_)) => {}
                 Err(TryLockError::WouldBlock) => {

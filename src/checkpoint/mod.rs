@@ -18,7 +18,10 @@ mod tensor_file;
 mod work_folder;
 mod write;
 
+use std::io::ErrorKind;
 use std::path::Path;
+
+use crate::error::{Error, Result};
 
 pub use config::Config;
 pub use folder::{Checkpoint, TensorInfo};
@@ -37,4 +40,26 @@ pub use write::{Content, TensorPlan, safetensors_header, tensor_bytes, write_ato
 /// The folder that holds `path`.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Why nothing could be made at `path`, in words that name what the user named and not what is hidden beside it.
+fn cannot_make(error: std::io::Error, path: &Path) -> Error {
+    let why = match error.kind() {
+        ErrorKind::NotFound => "the folder above does not exist".to_owned(),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "the folder above cannot be written".to_owned(),
+        ErrorKind::NotADirectory => "what is above is no folder".to_owned(),
+        // The temporary file's own name follows the words.
+        _ => error.to_string().split(" at path ").next().unwrap_or_default().to_owned(),
+    };
+    Error::new(why).caused_by(error).at(path).hint("the folder above must exist and be writable")
+}
+
+/// Makes the folder `path`, and what is missing above it.
+pub(crate) fn make_folders(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).map_err(|error| cannot_make(error, path))
+}
+
+/// Makes the folder `path` in one that is there.
+pub(crate) fn make_folder(path: &Path) -> Result<()> {
+    std::fs::create_dir(path).map_err(|error| cannot_make(error, path))
 }

@@ -26,17 +26,18 @@ pub enum FileKind {
 }
 
 impl FileKind {
+    /// What JSON document of this program is at `path`, with its article: `an analysis`; `None` where there is none.
+    pub fn document_at(path: &Path) -> Option<String> {
+        let format = format_of(path)?;
+        let noun = format.strip_prefix("pillars-")?;
+        let is_vowel = noun.starts_with(['a', 'e', 'i', 'o', 'u']);
+        Some(format!("{} {noun}", if is_vowel { "an" } else { "a" }))
+    }
+
     /// Whether the file at `path` is of this kind.
     pub fn is_of(&self, path: &Path) -> bool {
         match self {
-            Self::Document(format) => {
-                #[derive(Deserialize)]
-                struct FileStart {
-                    format: String,
-                }
-                let head = File::open(path).ok().and_then(|f| serde_json::from_reader(BufReader::new(f)).ok());
-                head.is_some_and(|head: FileStart| head.format == *format)
-            }
+            Self::Document(format) => format_of(path).is_some_and(|found| found == *format),
             Self::Tensors(what) => metadata(path).is_some_and(|m| m.get(MARKER).is_some_and(|found| found == *what)),
             Self::Marked(start, mark) => beginning(path, 1024)
                 .is_some_and(|bytes| bytes.starts_with(start) && bytes.windows(mark.len()).any(|part| part == *mark)),
@@ -45,6 +46,16 @@ impl FileKind {
             }),
         }
     }
+}
+
+/// What a JSON document says that it is.
+fn format_of(path: &Path) -> Option<String> {
+    #[derive(Deserialize)]
+    struct FileStart {
+        format: String,
+    }
+    let head: FileStart = serde_json::from_reader(BufReader::new(File::open(path).ok()?)).ok()?;
+    Some(head.format)
 }
 
 /// The first bytes of a file, `most` at most.

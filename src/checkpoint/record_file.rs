@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::header::{TensorEntry, read_header_with_metadata};
 use super::write::write_safetensors_with;
-use super::{MARKER, Stored, TensorPlan, tensor_bytes};
+use super::{FileKind, MARKER, Stored, TensorPlan, tensor_bytes};
 use crate::error::{Error, Result};
 
 /// Keys of `__metadata__`, beside [`MARKER`].
@@ -28,23 +28,26 @@ pub struct RecordFile {
 
 impl RecordFile {
     /// Opens `path`, which must hold a file of `format` that is no newer than `version`; `noun` is what a message
-    /// calls it.
+    /// calls it, with its article.
     ///
     /// # Errors
     ///
     /// The file is missing or broken, of another format, or newer.
     pub fn open(path: &Path, format: &str, version: u64, noun: &str) -> Result<Self> {
-        let (entries, texts) = read_header_with_metadata(path)?;
+        let (entries, texts) = read_header_with_metadata(path).map_err(|error| match FileKind::document_at(path) {
+            Some(found) => Error::new(format!("this is {found}, not {noun}")).at(path),
+            None => error,
+        })?;
         let place = |error: Error| Err(error.at(path));
         match texts.get(MARKER) {
             Some(found) if found == format => {}
-            _ => return place(Error::new(format!("this file holds no {noun}"))),
+            _ => return place(Error::new(format!("this file does not hold {noun}"))),
         }
         match texts.get(VERSION).and_then(|v| v.parse::<u64>().ok()) {
             Some(found) if (1..=version).contains(&found) => {}
             _ => {
                 return place(
-                    Error::new(format!("the {noun} has a version that this release does not know"))
+                    Error::new(format!("this is {noun} of a version that this release does not know"))
                         .hint("open it with the release of pillars that wrote it"),
                 );
             }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Lock;
+use super::{Lock, make_folders};
 use crate::error::{Error, Result};
 
 /// Begin of every name under which something waits that has no name of its own yet.
@@ -50,7 +50,7 @@ impl WorkFolder {
             return Err(Error::new("this is a file, not a folder").at(path));
         }
         let made = !path.exists();
-        fs::create_dir_all(path).map_err(place)?;
+        make_folders(path)?;
         let lock = Lock::take(&path.join(LOCK), path).map_err(|e| e.at(path))?;
         let mut folder = Self { path: path.to_path_buf(), made, before: None, goes_on: false, _lock: lock };
         let contents = folder.contents().map_err(place)?;

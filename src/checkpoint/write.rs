@@ -8,7 +8,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Map, Value, json};
 
-use super::{Checkpoint, Stored, folder_of};
+use super::{Checkpoint, Stored, cannot_make, folder_of};
 use crate::error::{Error, Result};
 
 /// Writes `bytes` to a temporary file beside `path`, syncs it and renames it into place.
@@ -20,7 +20,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let place = |e: Error| e.at(path);
     let folder = folder_of(path);
-    let made = tempfile::Builder::new().prefix(".pillars-").tempfile_in(folder).map_err(|e| place(e.into()))?;
+    let made = tempfile::Builder::new().prefix(".pillars-").tempfile_in(folder).map_err(|e| cannot_make(e, path))?;
     let (file, temporary) = made.into_parts();
     let mut writer = BufWriter::with_capacity(1 << 20, file);
     fill(&mut writer).map_err(place)?;

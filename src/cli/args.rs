@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
 use super::budget_args::{BudgetArgs, Methods};
+use super::numbers::{finite, share, whole};
 use crate::analysis::{Clustering, Groups, HeadKind, Metric};
 use crate::corpus::{BatchOrder, PerplexityPreset};
 use crate::engines::gguf::Quantization;
@@ -90,7 +91,7 @@ pub(super) struct AnalyzeArgs {
     #[arg(long, value_delimiter = ',', value_enum, value_name = "SCORE,..")]
     pub scores: Vec<ScoreArg>,
     /// Leave out every N-th batch: curve and evaluate read those alone under the same option and batch size
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(2..))]
     pub held_out_every: Option<u64>,
     /// Do not measure what heads do (previous token, induction, ...) from the attention weights of the first batches
     #[arg(long)]
@@ -159,7 +160,7 @@ pub(super) struct PlanArgs {
     pub why: bool,
     /// Choose in so many rounds: after each, the model that is left is analyzed anew on the input that is named, under the
     /// settings of A.json
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = whole::<u32>(1..=1000))]
     pub rounds: u32,
     /// With reconstruction: let every batch of the input that is named choose by itself too, and say how far they agree
     #[arg(long, conflicts_with = "rounds")]
@@ -181,17 +182,17 @@ pub(super) struct PlanArgs {
 #[group(multiple = false)]
 pub(super) struct AmountArgs {
     /// Heads that stay in every layer
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=65536))]
     pub keep: Option<u32>,
     /// Share of all heads of the model that stays, wherever the highest scores are; votes, per-group, score and
     /// random-in-group, which compare heads of one layer only, spend it as the same share of every layer
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = share)]
     pub ratio: Option<f64>,
     /// Share of the heads of every layer that stays, rounded to what its key/value heads allow
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = share)]
     pub layer_ratio: Option<f64>,
     /// Heads whose share of the votes (or rank value) is at least this stay
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = finite)]
     pub threshold: Option<f64>,
 }
 
@@ -212,11 +213,12 @@ pub(super) struct EvaluateArgs {
     #[arg(long, value_name = "MASK.json")]
     pub mask: Option<PathBuf>,
     /// New output projections for the heads that stay: the file of the command repair, or a way to make them here, auto,
-    /// refit, stream or scale, calibrated on what --held-out-every leaves
-    #[arg(long, value_name = "R.safetensors|MODE", requires = "plan")]
+    /// refit, stream or scale, calibrated on what --held-out-every leaves; without it the one that the plan was measured with,
+    /// from beside it. none leaves it out
+    #[arg(long, value_name = "R.safetensors|MODE")]
     pub repair: Option<RepairSource>,
     /// Read only every N-th batch: those that analyze leaves out under the same option and batch size
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(2..))]
     pub held_out_every: Option<u64>,
     #[command(flatten)]
     pub translation: TranslationArgs,
@@ -246,10 +248,11 @@ pub(super) struct PruneArgs {
     #[command(flatten)]
     pub storing: StoringArgs,
     /// Measure quality on every N-th batch alone: those that analyze left out under the same option and batch size
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(2..))]
     pub held_out_every: Option<u64>,
     /// New output projections for the heads that stay: the file of the command repair, or a way to make them here, auto,
-    /// refit, stream or scale, calibrated on the input; without it those of the pillars.json, where it is one
+    /// refit, stream or scale, calibrated on the input; without it the one that
+    /// the plan or pillars.json was measured with, from beside it. none leaves it out
     #[arg(long, value_name = "R.safetensors|MODE")]
     pub repair: Option<RepairSource>,
     /// Say what each format would give, and write nothing
@@ -287,7 +290,7 @@ impl StoringArgs {
 #[derive(Clone, Debug, Args)]
 #[group(multiple = false, args = ["text", "tokens", "inputs", "images", "pairs", "data"])]
 pub(super) struct InputArgs {
-    /// UTF-8 text, tokenised with the model's tokenizer.json
+    /// UTF-8 text, tokenised with the model's tokenizer.json; of files, - is standard input
     #[arg(long, value_name = "FILE")]
     pub text: Option<PathBuf>,
     /// JSON Lines of token ids
@@ -328,7 +331,7 @@ pub(super) struct ColumnArgs {
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct MemoryArgs {
     /// Most memory to use, e.g. 4GiB: a model that is larger is read layer by layer, with the same results
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     pub memory: Option<MemoryLimit>,
 }
 
@@ -336,10 +339,10 @@ pub(super) struct MemoryArgs {
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct TranslationArgs {
     /// Translate so many pairs and report BLEU and ROUGE; encoder-decoders alone
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "pairs")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..), requires = "pairs")]
     pub translate: Option<u32>,
     /// Beams of the translation; 1 is greedy
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000), requires = "translate")]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u32>(1..=1000), requires = "translate")]
     pub beams: u32,
 }
 
@@ -361,10 +364,10 @@ pub(super) struct CommonArgs {
     pub dtype: Precision,
     /// Sequences per batch; without it 8, or as many of 8, 4, 2 and 1 as --memory has room for. Votes are cast by
     /// batches, so they depend on it
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=65536))]
     pub batch_size: Option<u32>,
     /// Longest sequence in tokens; without it the model's own limit, 512 at most for text
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=1_000_000))]
     pub seq_len: Option<u32>,
     /// Read --text by a published convention. wikitext2: lines joined by empty ones, tokenized at once, windows of 2048 tokens
     /// that do not overlap, the last left out where it is not full
@@ -374,10 +377,10 @@ pub(super) struct CommonArgs {
     #[arg(long)]
     pub pack: bool,
     /// Stop after so many batches
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..))]
     pub batches: Option<u64>,
     /// Seed of everything random
-    #[arg(long, default_value_t = Spec::default().seed, value_name = "N")]
+    #[arg(long, default_value_t = Spec::default().seed, value_name = "N", value_parser = whole::<u64>(0..))]
     pub seed: u64,
     /// Print one JSON document to stdout
     #[arg(long)]

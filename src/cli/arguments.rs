@@ -1,8 +1,9 @@
 //! The whole command line as typed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::args::{
     AnalyzeArgs, CompletionsArgs, EvaluateArgs, FeaturesArgs, InspectArgs, ManArgs, MergeArgs, PlanArgs, PruneArgs,
@@ -62,6 +63,14 @@ pub(super) enum CliCommand {
 }
 
 impl Arguments {
+    /// Reads the words of a command line, the program's name first. What begins with a hyphen and is a number is a value,
+    /// which is then told its range.
+    pub(super) fn typed(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command().mut_subcommands(with_negative_numbers);
+        let matches = command.try_get_matches_from_mut(words)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+
     pub(super) fn is_quiet(&self) -> bool {
         match &self.command {
             Some(CliCommand::Features(a)) => a.common.quiet,
@@ -83,6 +92,49 @@ impl Arguments {
                 | CliCommand::Man(_),
             )
             | None => false,
+        }
+    }
+}
+
+fn with_negative_numbers(command: Command) -> Command {
+    command.mut_args(|argument| {
+        let takes_word = argument.get_action().takes_values() && !argument.is_allow_hyphen_values_set();
+        if takes_word { argument.allow_negative_numbers(true) } else { argument }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_is_refused_in_words_of_our_own() {
+        let mut asked = 0;
+        for command in Arguments::command().mut_subcommands(with_negative_numbers).get_subcommands() {
+            for option in command.get_opts().filter_map(clap::Arg::get_long) {
+                for value in ["-1", "x", "99999999999999999999999"] {
+                    let words = ["pillars", command.get_name(), &format!("--{option}"), value].map(OsString::from);
+                    let Err(error) = Arguments::typed(words) else { continue };
+                    let said = error.to_string();
+                    for part in ["use '--", "in string", "too large to fit", "is not in", "invalid float"] {
+                        assert!(!said.contains(part), "{} --{option} {value}: {said}", command.get_name());
+                    }
+                    asked += 1;
+                }
+            }
+        }
+        assert!(asked > 300, "{asked}");
+        for words in [
+            ["pillars", "plan", "--keep", "-1", "from 1 to 65536"],
+            ["pillars", "plan", "--ratio", "-0.1", "from 0 to 1"],
+            ["pillars", "plan", "--max-loss-increase", "-1%", "no rise of the loss"],
+            ["pillars", "train", "--lr", "-1", "above 0"],
+            ["pillars", "repair", "--ridge", "-1", "no ridge"],
+            ["pillars", "analyze", "--seed", "-1", "at least 0"],
+        ] {
+            let [typed @ .., part] = words;
+            let said = Arguments::typed(typed.map(OsString::from)).unwrap_err().to_string();
+            assert!(said.contains(part), "{typed:?}: {said}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `pillars plan` within a budget of quality.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::args::PlanArgs;
 use super::budget_args::Methods;
@@ -13,18 +13,13 @@ use crate::plan::{Plan, QualityBudget};
 use crate::repair::{Repair, RepairMode};
 use crate::run::{BudgetSpec, Spec};
 
-/// Where the repair of the plan at `plan` is written: `P.repair.safetensors` beside `P.json`.
-fn repair_beside(plan: &Path) -> PathBuf {
-    plan.with_extension("repair.safetensors")
-}
-
 /// Claims the file of the repair, where one is asked for.
 pub(super) fn claim_repair(args: &PlanArgs, inputs: &[&Path]) -> Result<Option<OutFile>> {
     match args.budget.repair {
         RepairMode::None => Ok(None),
         _ if args.budget.chosen().is_none() => Err(Error::usage("a plan of a given size is repaired afterwards")
             .hint("run pillars repair with the plan, or give --max-loss-increase")),
-        _ => Repair::claim(&repair_beside(&args.out), inputs).map(Some),
+        _ => Repair::claim(&Repair::path_beside(&args.out), inputs).map(Some),
     }
 }
 

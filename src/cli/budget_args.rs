@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use clap::Args;
 
+use super::numbers::whole;
 use crate::error::{Error, Result};
 use crate::plan::{QualityBudget, Ranking};
 use crate::repair::RepairMode;
@@ -13,18 +14,18 @@ use crate::repair::RepairMode;
 pub(super) struct BudgetArgs {
     /// Search for the smallest plan whose loss on held-out batches rises by no more than this: 1% of the whole model's, or
     /// 0.02 nats a token. A model without a loss is bounded by the fall of its cosine. Needs MODEL and its input
-    #[arg(long, value_name = "X%|NATS", value_parser = QualityBudget::loss, conflicts_with_all = ["AmountArgs", "max_metric_drop"])]
+    #[arg(long, value_name = "X%|NATS", allow_hyphen_values = true, value_parser = QualityBudget::loss, conflicts_with_all = ["AmountArgs", "max_metric_drop"])]
     pub max_loss_increase: Option<QualityBudget>,
     /// The same by top-1 accuracy, or the mean cosine of embeddings where nothing is predicted: by what share of the whole
     /// model's it may fall; 5% of an accuracy of 0.60 is 0.03
-    #[arg(long, visible_alias = "min-metric-drop", value_name = "X%", value_parser = QualityBudget::metric, conflicts_with = "AmountArgs")]
+    #[arg(long, visible_alias = "min-metric-drop", value_name = "X%", allow_hyphen_values = true, value_parser = QualityBudget::metric, conflicts_with = "AmountArgs")]
     pub max_metric_drop: Option<QualityBudget>,
     /// Measure with the heads that stay repaired, none, refit or scale, from the second moments beside A.json; the repair is
     /// written beside P.json
     #[arg(long, default_value = "none", value_name = "MODE")]
     pub repair: RepairMode,
     /// Measure on every N-th batch alone; without it those that A.json left out, else the whole input
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(2..))]
     pub held_out_every: Option<u64>,
 }
 

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::args::StoringArgs;
 use super::console::Console;
+use super::numbers::whole;
 use super::open::{obtain_repair, read_plan};
 use super::prune::{report_of, summary};
 use crate::error::{Error, Result};
@@ -34,16 +35,17 @@ pub(super) struct ConvertArgs {
     /// Leave out the heads that a plan (or mask) removes
     #[arg(long, value_name = "P.json")]
     pub plan: Option<PathBuf>,
-    /// New output projections for the heads that stay, as `repair` writes them
-    #[arg(long, value_name = "R.safetensors", requires = "plan")]
-    pub repair: Option<PathBuf>,
+    /// New output projections for the heads that stay, as `repair` writes them; without it the one that the plan was measured
+    /// with, from beside it. none leaves it out
+    #[arg(long, value_name = "R.safetensors|none", requires = "plan")]
+    pub repair: Option<RepairSource>,
     #[command(flatten)]
     pub storing: StoringArgs,
     /// Replace a folder that this program wrote
     #[arg(long)]
     pub force: bool,
     /// Seed of the random input of the proof
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole::<u64>(0..))]
     pub seed: u64,
     /// Print one JSON document
     #[arg(long)]
@@ -59,9 +61,8 @@ pub(super) fn run(args: &ConvertArgs, console: &Console) -> Result<()> {
     let checked = spec.check_without_input(&opened).map_err(refusal)?;
     let plan = args.plan.as_deref().map(|path| read_plan(path, &checked)).transpose()?;
     let plan = plan.unwrap_or_else(|| Plan::from_mask(Kept::all()));
-    let named = args.repair.clone().map(RepairSource::File);
     let repair = match &args.plan {
-        Some(path) => obtain_repair(named.as_ref(), (path, &plan), &checked, console)?,
+        Some(path) => obtain_repair(args.repair.as_ref(), (path, &plan), &checked, console)?,
         None => None,
     };
     let wanted = PruneSpec {

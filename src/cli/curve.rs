@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::args::{CommonArgs, InputArgs, MemoryArgs};
 use super::console::Console;
+use super::numbers::{share, whole};
 use super::open::open;
 use crate::analysis::{Analysis, Document, Moments};
 use crate::error::{Error, Result};
@@ -37,19 +38,19 @@ pub(super) struct CurveArgs {
     pub all_methods: bool,
     /// Shares of the heads of every layer that stay, six from 1 to 0.25 without it: methods differ in which heads they
     /// keep, not in how many
-    #[arg(long, value_delimiter = ',', value_name = "R,..")]
+    #[arg(long, value_delimiter = ',', value_name = "R,..", allow_hyphen_values = true, value_parser = share)]
     pub layer_ratio: Vec<f64>,
     /// Shares of all heads of the model that stay instead, wherever the highest ranks are
-    #[arg(long, value_delimiter = ',', value_name = "R,..", conflicts_with = "layer_ratio")]
+    #[arg(long, value_delimiter = ',', value_name = "R,..", conflicts_with = "layer_ratio", allow_hyphen_values = true, value_parser = share)]
     pub ratio: Vec<f64>,
     /// Repair each choice: none, refit, or both beside each other. Refit needs the second moments beside the analysis
     #[arg(long, value_delimiter = ',', value_name = "MODE,..", default_value = "none")]
     pub repair: Vec<RepairMode>,
     /// Draws of the random methods, each with a seed of its own
-    #[arg(long, default_value_t = CurveSpec::default().draws, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, default_value_t = CurveSpec::default().draws, value_name = "N", value_parser = whole::<u64>(1..=1000))]
     pub seeds: u64,
     /// Read only every N-th batch: those that analyze left out under the same option and batch size
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(2..))]
     pub held_out_every: Option<u64>,
     /// Also time a forward pass without the removed heads
     #[arg(long, conflicts_with = "memory")]

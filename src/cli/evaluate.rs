@@ -4,7 +4,7 @@ use super::args::EvaluateArgs;
 use super::console::Console;
 use super::open::{obtain_repair, open, read_plan};
 use crate::corpus::InputUnit;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::evaluation::{Comparison, Measured, Quality};
 use crate::plan::CONTROL;
 use crate::run::Spec;
@@ -18,6 +18,9 @@ pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
     };
     let checked = open(&args.model, &spec)?;
     let Some(path) = args.plan.as_deref().or(args.mask.as_deref()) else {
+        if args.repair.is_some() {
+            return Err(Error::usage("there is nothing to repair where every head stays").hint("give --plan"));
+        }
         let scored = console.watch(|ticket| checked.evaluate(ticket))?;
         console.warn_all(&scored.notes);
         return match args.common.json {

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::args::AmountArgs;
 use super::console::Console;
+use super::numbers::{positive, share, whole};
 use super::train::{ConstraintArgs, line};
 use crate::corpus::Input;
 use crate::error::{Error, Result};
@@ -29,10 +30,10 @@ pub(super) struct ExperimentArgs {
     #[arg(long, value_name = "SIZE", default_value_t)]
     pub size: Preset,
     /// Repetitions with other first weights and batches; 2, or 3 on a GPU, without it
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=1000))]
     pub seeds: Option<u64>,
     /// The first of the seeds
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = whole::<u64>(0..))]
     pub seed: u64,
     /// What to compare, all without it: vanilla, ght, ght-ps, ght-ps-per-group, random-heads, random-members,
     /// importance, votes-unconstrained, importance-unconstrained, random-unconstrained, votes-explained (trained for the head
@@ -91,19 +92,19 @@ pub(super) struct ShapeArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["layers", "width", "heads", "inner", "vocabulary"])]
     pub architecture: Option<PathBuf>,
     /// Layers of each stack
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..))]
     pub layers: Option<usize>,
     /// Width of the residual stream
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..))]
     pub width: Option<usize>,
     /// Heads per attention layer
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..))]
     pub heads: Option<usize>,
     /// Width inside the feed-forward layers
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..))]
     pub inner: Option<usize>,
     /// Tokens of the vocabulary
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..))]
     pub vocabulary: Option<usize>,
 }
 
@@ -112,40 +113,40 @@ pub(super) struct ShapeArgs {
 #[command(next_help_heading = "Effort")]
 pub(super) struct EffortArgs {
     /// Steps of each model with every head
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..))]
     pub steps: Option<u64>,
     /// Further steps of every arm
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0..))]
     pub finetune_steps: Option<u64>,
     /// The largest learning rate of the schedule
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = positive)]
     pub lr: Option<f64>,
     /// Largest learning rate of the further steps; a fifth of --lr without it
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = positive)]
     pub finetune_lr: Option<f64>,
     /// Probability that label smoothing spreads over the vocabulary
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = share)]
     pub label_smoothing: Option<f64>,
     /// How many sequences make a batch
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=65536))]
     pub batch_size: Option<u32>,
     /// Longest sequence in tokens
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(4..=1_000_000))]
     pub seq_len: Option<u32>,
     /// Most batches that vote
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..))]
     pub vote_batches: Option<u64>,
     /// Without --held-out, hold out every N-th block of one batch
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(2..))]
     pub held_out_every: Option<u64>,
     /// Batches of held-out data to measure
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..))]
     pub held_out_batches: Option<u64>,
     /// Held-out pairs to translate; 0 for no BLEU
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(0..))]
     pub translate: Option<usize>,
     /// Beams of the translation; 1 is greedy
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1..))]
     pub beams: Option<usize>,
 }
 

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::Args;
 
 use super::console::Console;
+use super::numbers::positive;
 use crate::analysis::{Analysis, Document};
 use crate::chart::{AnalysisView, CurveView, Picture, RepairBars, Request, Theme, build};
 use crate::error::{Error, Result};
@@ -75,7 +76,7 @@ pub(super) struct FigureArgs {
     #[arg(long)]
     pub dark: bool,
     /// PNG pixels per unit
-    #[arg(long, default_value_t = DEFAULT_SCALE, value_name = "X")]
+    #[arg(long, default_value_t = DEFAULT_SCALE, value_name = "X", value_parser = positive)]
     pub scale: f64,
     /// File to write; its extension names the format: svg, png or csv. an earlier picture of that name is replaced
     #[arg(long, value_name = "F")]

@@ -59,10 +59,15 @@ fn text(model: &Model) -> String {
     ));
     let head = match &spec.output {
         Some(o) if o.objective == Objective::Ctc => format!("CTC, {} letters", o.vocabulary),
-        Some(o) if o.tied => {
-            format!("{:?} language model, {} tokens, head tied to the embedding", o.objective, o.vocabulary)
+        Some(o) => {
+            let reads_another = spec.encoder.is_some() && spec.decoder.is_some();
+            let kind = match o.objective {
+                Objective::Causal if reads_another => "sequence-to-sequence".to_owned(),
+                objective => format!("{objective:?}"),
+            };
+            let tied = if o.tied { ", head tied to the embedding" } else { "" };
+            format!("{kind} language model, {} tokens{tied}", o.vocabulary)
         }
-        Some(o) => format!("{:?} language model, {} tokens", o.objective, o.vocabulary),
         None => "no language-model head".to_owned(),
     };
     match &spec.task {

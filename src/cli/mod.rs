@@ -15,6 +15,7 @@ mod experiment;
 mod features;
 mod figure;
 mod inspect;
+mod numbers;
 mod open;
 mod plan;
 mod prune;
@@ -24,15 +25,13 @@ mod train;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::error::{Error, ErrorKind};
 use arguments::{Arguments, CliCommand};
 use console::Console;
 
 /// Runs the program with the arguments of the process.
 pub fn run() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::typed(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are not faults; clap knows which stream and status each has.

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::MemoryLimit;
 use crate::plan::{Plan, Shape};
 use crate::pruning::{REPAIR, Report};
-use crate::repair::{Repair, RepairSource};
+use crate::repair::{Repair, RepairMode, RepairSource};
 use crate::run::{Checked, Opened, Spec, refusal};
 use crate::task::Ticket;
 
@@ -56,28 +56,43 @@ pub(super) fn read_plan(path: &Path, checked: &Checked) -> Result<Plan> {
     Ok(plan)
 }
 
-/// The repair that was named, else the one beside the record of an export that stands for the plan.
-pub(super) fn repair_of(named: Option<&Path>, plan: &Path) -> Option<PathBuf> {
-    let recorded = || {
-        let has_repair = Report::read(plan).is_ok_and(|report| report.repair.is_some());
-        has_repair.then(|| plan.with_file_name(REPAIR))
-    };
-    named.map(Path::to_path_buf).or_else(recorded)
+/// How the heads that stay were repaired where the plan at `path` was measured, and the file beside it that holds the repair:
+/// of the record of an export, or of a plan that was searched for with repair.
+pub(super) fn repair_beside(path: &Path, plan: &Plan) -> Option<(String, PathBuf)> {
+    if let Ok(report) = Report::read(path) {
+        return report.repair.map(|repair| (repair.mode.to_string(), path.with_file_name(REPAIR)));
+    }
+    let searched = plan.budget.as_ref().filter(|found| found.repair != RepairMode::None.name())?;
+    Some((searched.repair.clone(), Repair::path_beside(path)))
 }
 
-/// Reads or makes the repair that was named, or reads the one beside the record that stands for the plan.
+/// Reads or makes the repair that was named, else reads the one beside the plan, and says so.
 pub(super) fn obtain_repair(
     named: Option<&RepairSource>,
     (path, plan): (&Path, &Plan),
     checked: &Checked,
     console: &Console,
 ) -> Result<Option<Repair>> {
-    let recorded = || repair_of(None, path).map(RepairSource::File);
-    let Some(source) = named.cloned().or_else(recorded) else { return Ok(None) };
+    let Some(source) = named else {
+        let Some((mode, file)) = repair_beside(path, plan) else { return Ok(None) };
+        let shown = file.display();
+        if !file.is_file() {
+            console.warn(&format!(
+                "the plan was measured with a repair by {mode} that is not there, so nothing is repaired: {shown}; name \
+                 another with --repair"
+            ));
+            return Ok(None);
+        }
+        console.warn(&format!(
+            "the plan was measured with the repair in {shown}, which is used; --repair none leaves it out"
+        ));
+        let found = checked.repair_from(&RepairSource::File(file), plan, &Ticket::default());
+        return found.map_err(|error| error.hint("--repair none leaves it out"));
+    };
     if source.path().is_some() {
-        return checked.repair_from(&source, plan, &Ticket::default());
+        return checked.repair_from(source, plan, &Ticket::default());
     }
-    let repair = console.watch(|ticket| checked.repair_from(&source, plan, ticket))?;
+    let repair = console.watch(|ticket| checked.repair_from(source, plan, ticket))?;
     console.warn_all(repair.as_ref().map_or(&[], |made| &made.record.notes));
     Ok(repair)
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::args::PruneArgs;
 use super::console::Console;
 use super::evaluate::table;
-use super::open::{obtain_repair, read_plan, repair_of};
+use super::open::{obtain_repair, read_plan};
 use crate::analysis::Document;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -24,7 +24,8 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     let formats = formats(args)?;
     let wanted = args.storing.add_to(PruneSpec { force: args.force, ..PruneSpec::default() });
     if args.dry_run {
-        let repair = foretold_repair(args, &plan, &checked)?;
+        let repair = foretold_repair(args, &plan, &checked, console)?;
+        console.warn_all(plan.foreign_to(&opened.facts.fingerprint).as_slice());
         return foretell(&checked, (&plan, repair), &wanted, args.common.json, console);
     }
     let out = args.out.clone().ok_or_else(|| Error::usage("name the folder to write with --out"))?;
@@ -83,16 +84,17 @@ fn formats(args: &PruneArgs) -> Result<Vec<OutputFormat>> {
 }
 
 /// The way of repair that an export would take, after everything about it that can be known was checked.
-fn foretold_repair(args: &PruneArgs, plan: &Plan, checked: &Checked) -> Result<Option<RepairMode>> {
-    let recorded = || repair_of(None, &args.plan).map(RepairSource::File);
-    Ok(match args.repair.clone().or_else(recorded) {
-        None | Some(RepairSource::Made(RepairMode::None)) => None,
+fn foretold_repair(args: &PruneArgs, plan: &Plan, checked: &Checked, console: &Console) -> Result<Option<RepairMode>> {
+    Ok(match args.repair {
+        Some(RepairSource::Made(RepairMode::None)) => None,
         Some(RepairSource::Made(mode)) if args.input.is_given() => Some(mode),
         Some(RepairSource::Made(mode)) => {
             return Err(Error::usage(format!("repair by {mode} needs something to calibrate on"))
                 .hint("give --text, --tokens, --inputs, --images or --pairs, or the file of a repair"));
         }
-        Some(source) => checked.repair_from(&source, plan, &Ticket::default())?.map(|repair| repair.record.mode),
+        Some(RepairSource::File(_)) | None => {
+            obtain_repair(args.repair.as_ref(), (&args.plan, plan), checked, console)?.map(|repair| repair.record.mode)
+        }
     })
 }
 
@@ -112,7 +114,8 @@ fn foretell(
             Err(error) => Ok(json!({"format": format, "refused": error.to_string()})),
         });
         let formats = formats.collect::<Result<Vec<Value>>>()?;
-        return console.print_json(&json!({"formats": formats, "repair": repair}));
+        let notes = plan.foreign_to(&checked.opened().facts.fingerprint).into_iter().collect::<Vec<_>>();
+        return console.print_json(&json!({"formats": formats, "repair": repair, "notes": notes}));
     }
     let mut lines = vec![format!("{:<10} {:>14} {:>14} {:>16}  opens in", "", "parameters", "bytes", "cache B/token")];
     let row = |name: &str, [parameters, bytes, cache]: [u64; 3], opens: &str| {
@@ -132,7 +135,7 @@ fn foretell(
         match told {
             Ok(told) => {
                 let after = [told.parameters.after, told.bytes.after, told.cache_bytes_per_token.after];
-                lines.push(row(format.name(), after, &told.opens_in.join(", ")));
+                lines.push(row(format.name(), after, &told.opens_in.join("; ")));
                 remarks.extend(told.notes.iter().map(|note| format!("{format}: {note}")));
             }
             Err(error) => remarks.push(format!("{format}: {error}")),

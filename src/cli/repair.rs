@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::args::{CommonArgs, InputArgs, MemoryArgs};
 use super::console::Console;
+use super::numbers::whole;
 use super::open::{open, read_plan};
 use crate::analysis::{Document, Moments};
 use crate::error::{Error, Result};
@@ -49,7 +50,7 @@ pub(super) struct RepairArgs {
     #[arg(long, value_name = "P2.json")]
     pub choose: Option<PathBuf>,
     /// Leave out every N-th batch: evaluate reads those alone under the same option and batch size
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(2..))]
     pub held_out_every: Option<u64>,
     /// File to write; with --original the folder
     #[arg(long, value_name = "R.safetensors|DIR")]

@@ -7,8 +7,8 @@ use clap::CommandFactory;
 use super::args::{CompletionsArgs, ManArgs};
 use super::arguments::Arguments;
 use super::console::Console;
-use crate::checkpoint::write_atomically;
-use crate::error::{Error, Result};
+use crate::checkpoint::{make_folders, write_atomically};
+use crate::error::Result;
 
 pub(super) fn completions(args: &CompletionsArgs, console: &Console) -> Result<()> {
     let mut text = Vec::new();
@@ -22,7 +22,7 @@ pub(super) fn man(args: &ManArgs, console: &Console) -> Result<()> {
     let Some(folder) = &args.out else {
         return console.print(page(&command, "pillars")?.trim_end());
     };
-    std::fs::create_dir_all(folder).map_err(|e| Error::from(e).at(folder))?;
+    make_folders(folder)?;
     let write =
         |name: &str, text: &str| write_atomically(&Path::new(folder).join(format!("{name}.1")), text.as_bytes());
     write("pillars", &page(&command, "pillars")?)?;

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::analyze::list;
 use super::args::{AmountArgs, CommonArgs, InputArgs, TranslationArgs};
 use super::console::Console;
+use super::numbers::{at_least_zero, finite, positive, share, whole};
+use super::open::repair_beside;
 use crate::analysis::{Groups, Metric};
 use crate::error::Result;
 use crate::network::FeatureMap;
@@ -35,7 +38,7 @@ pub(super) struct TrainArgs {
     #[arg(long)]
     pub from_scratch: bool,
     /// Size of that tokenizer; the configuration's vocab_size without it
-    #[arg(long, value_name = "N", requires = "from_scratch")]
+    #[arg(long, value_name = "N", requires = "from_scratch", value_parser = whole::<usize>(1..))]
     pub vocabulary: Option<usize>,
     /// Go on with the run in --out
     #[arg(long)]
@@ -53,21 +56,21 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "FILE", visible_alias = "held-out-data")]
     pub held_out: Option<PathBuf>,
     /// Without --held-out, hold out every N-th block of one batch
-    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().held_out_every)]
+    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().held_out_every, value_parser = whole::<u64>(2..))]
     pub held_out_every: u64,
     /// Batches of held-out data to measure
-    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().held_out_batches)]
+    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().held_out_batches, value_parser = whole::<u64>(1..))]
     pub held_out_batches: u64,
     #[command(flatten)]
     pub translation: TranslationArgs,
     /// Steps from one record to the next
-    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().record_every)]
+    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().record_every, value_parser = whole::<u64>(1..))]
     pub record_every: u64,
     /// Steps between measurements on held-out data
-    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().look_every)]
+    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().look_every, value_parser = whole::<u64>(1..))]
     pub look_every: u64,
     /// Steps between saved states
-    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().save_every)]
+    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().save_every, value_parser = whole::<u64>(1..))]
     pub save_every: u64,
     /// Type that the weights are written in, f32, bf16 or f16; whatever --dtype says, it is f32 weights that learn
     #[arg(long, default_value_t, value_name = "TYPE")]
@@ -78,28 +81,28 @@ pub(super) struct TrainArgs {
 #[command(next_help_heading = "Optimization")]
 pub(super) struct OptimizationArgs {
     /// Most steps with the constraint
-    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().steps)]
+    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().steps, value_parser = whole::<u64>(1..))]
     pub steps: u64,
     /// The largest learning rate of the schedule
-    #[arg(long, value_name = "R", default_value_t = TrainSettings::default().rate)]
+    #[arg(long, value_name = "R", default_value_t = TrainSettings::default().rate, value_parser = positive)]
     pub lr: f64,
     /// Steps of warm-up; a twentieth of the steps without it
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0..))]
     pub warmup: Option<u64>,
     /// constant, inverse-sqrt or cosine
     #[arg(long, value_name = "NAME", default_value_t)]
     pub schedule: Decay,
     /// Share of a weight that the learning rate takes away at each step
-    #[arg(long, value_name = "R", default_value_t = AdamSettings::default().weight_decay)]
+    #[arg(long, value_name = "R", default_value_t = AdamSettings::default().weight_decay, value_parser = at_least_zero)]
     pub weight_decay: f64,
     /// Largest norm of the gradient; 0 for no limit
-    #[arg(long, value_name = "R", default_value_t = AdamSettings::default().clip.unwrap_or(0.0))]
+    #[arg(long, value_name = "R", default_value_t = AdamSettings::default().clip.unwrap_or(0.0), value_parser = at_least_zero)]
     pub clip: f64,
     /// Batches whose gradients make one step
-    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().accumulate)]
+    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().accumulate, value_parser = whole::<usize>(1..))]
     pub accumulate: usize,
     /// Probability that label smoothing spreads over the vocabulary
-    #[arg(long, value_name = "R", default_value_t = TrainSettings::default().smoothing)]
+    #[arg(long, value_name = "R", default_value_t = TrainSettings::default().smoothing, value_parser = share)]
     pub label_smoothing: f64,
 }
 
@@ -110,10 +113,10 @@ pub(super) struct ConstraintArgs {
     #[arg(long, value_name = "C", default_value_t = Constraint::default().groups)]
     pub groups: Groups,
     /// Weight of homogenization; with --beta 0 plain training
-    #[arg(long, value_name = "A", default_value_t = Constraint::default().alpha)]
+    #[arg(long, value_name = "A", default_value_t = Constraint::default().alpha, value_parser = finite)]
     pub alpha: f64,
     /// Weight of diversification in the loss
-    #[arg(long, value_name = "B", default_value_t = Constraint::default().beta)]
+    #[arg(long, value_name = "B", default_value_t = Constraint::default().beta, value_parser = finite)]
     pub beta: f64,
     /// Map whose likeness counts
     #[arg(long, value_name = "F", default_value_t = Constraint::default().feature)]
@@ -158,7 +161,7 @@ pub(super) struct VoteArgs {
     #[arg(long, value_name = "N|converged")]
     pub vote_at: Option<VoteAt>,
     /// Most batches that vote; all of the training data without it
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..))]
     pub vote_batches: Option<u64>,
     /// What heads are ranked by: votes, per-group, score, importance, magnitude, confidence, random, random-in-group
     #[arg(long, value_name = "METHOD", default_value_t = Voting::default().method)]
@@ -169,10 +172,10 @@ pub(super) struct VoteArgs {
     #[command(flatten)]
     pub amount: AmountArgs,
     /// Steps of training without the other heads and without the constraint
-    #[arg(long, value_name = "N", default_value_t = Voting::default().finetune_steps)]
+    #[arg(long, value_name = "N", default_value_t = Voting::default().finetune_steps, value_parser = whole::<u64>(0..))]
     pub finetune_steps: u64,
     /// Largest learning rate of these; a fifth of --lr without it
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = positive)]
     pub finetune_lr: Option<f64>,
     /// Before fine-tuning let the heads that stay speak for the others: auto, refit, stream or scale on a part of the training
     /// data, or the file of the command repair for --plan where no step comes before the vote (--vote-at 0)
@@ -185,6 +188,13 @@ pub(super) struct VoteArgs {
 
 pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<()> {
     let wanted = wanted(args)?;
+    let voting = wanted.settings.voting.as_ref().filter(|voting| voting.repair.is_none());
+    let planned = args.vote.plan.as_deref().zip(voting.and_then(|voting| voting.plan.as_ref()));
+    if let Some((mode, _)) = planned.and_then(|(path, plan)| repair_beside(path, plan)) {
+        console.warn(&format!(
+            "the plan was measured with a repair by {mode}, which training leaves out; --repair {mode} makes one anew"
+        ));
+    }
     let summary = console.watch(|ticket| {
         let mut notes = |event: TrainingEvent<'_>| match event {
             TrainingEvent::Record(record) if record.validation_loss.is_some() => console.warn(&line(record)),
@@ -295,7 +305,7 @@ fn table(summary: &TrainingSummary) -> String {
     let (before, after) = (summary.parameters_before, summary.parameters_after);
     lines.push(format!("parameters {before} -> {after}"));
     for (site, heads) in summary.kept.iter() {
-        lines.push(format!("{site} keeps {heads:?}"));
+        lines.push(format!("{:<12} {:>3} stay  {}", site.to_string(), heads.len(), list(heads)));
     }
     lines.join("\n")
 }

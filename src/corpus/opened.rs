@@ -209,7 +209,10 @@ impl Corpus {
 
     /// What is read, for a person and for provenance: `text emma.txt, packed to 128 tokens`.
     pub fn describe(&self) -> String {
-        let name = self.input.path().file_name().unwrap_or(self.input.path().as_os_str());
+        let name = match self.input.is_standard_input() {
+            true => std::ffi::OsStr::new("from standard input"),
+            false => self.input.path().file_name().unwrap_or(self.input.path().as_os_str()),
+        };
         let order = match self.settings.order {
             BatchOrder::AsRead => "",
             BatchOrder::ByLength => ", like lengths together",

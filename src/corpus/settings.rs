@@ -66,6 +66,11 @@ impl Input {
         }
     }
 
+    /// Whether it is what is piped into the program, which is named `-`; folders are not.
+    pub fn is_standard_input(&self) -> bool {
+        !matches!(self, Self::Images(_)) && self.path() == Path::new("-")
+    }
+
     /// The kind of input that a file most likely is, by its name.
     pub fn guess(path: &Path) -> Self {
         let path = path.to_path_buf();

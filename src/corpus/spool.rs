@@ -1,14 +1,19 @@
 //! Inputs that cannot be read twice, or not as they are: pipes and compressed files become files of their own first.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use flate2::read::MultiGzDecoder;
 
 use super::settings::Input;
 use crate::error::{Error, Result};
 use crate::task::Ticket;
+
+static STANDARD_INPUT: Mutex<Option<File>> = Mutex::new(None);
+
+const NO_ROOM: &str = "set TMPDIR to a folder with room for the input";
 
 /// Bytes copied at a time.
 const PIECE: usize = 1 << 18;
@@ -29,11 +34,21 @@ impl Spool {
     pub(super) fn of(input: &Input, ticket: &Ticket) -> Result<Option<Self>> {
         let path = input.path();
         let place = |e: std::io::Error| Error::from(e).at(path);
+        if input.is_standard_input() {
+            let mut kept = STANDARD_INPUT.lock().unwrap_or_else(PoisonError::into_inner);
+            let file = standard_input(&mut kept, ticket).map_err(|e| e.within("standard input"))?;
+            return Self::copied(file, path, true, ticket);
+        }
         let about = std::fs::metadata(path).map_err(place)?;
         if about.is_dir() {
             return Ok(None);
         }
-        let mut file = File::open(path).map_err(place)?;
+        Self::copied(&mut File::open(path).map_err(place)?, path, !about.is_file(), ticket)
+    }
+
+    /// A copy of what `file` holds, which `path` names: where that `is_passing`, or is compressed.
+    fn copied(file: &mut File, path: &Path, is_passing: bool, ticket: &Ticket) -> Result<Option<Self>> {
+        let place = |e: std::io::Error| Error::from(e).at(path);
         let mut start = [0u8; 2];
         let mut known = 0;
         while known < start.len() {
@@ -43,13 +58,13 @@ impl Spool {
             }
         }
         let is_packed = start[..known] == [0x1f, 0x8b];
-        if about.is_file() && !is_packed {
+        if !is_passing && !is_packed {
             return Ok(None);
         }
         ticket.stage("read the input", None, "kB");
         let all = std::io::Cursor::new(start).take(known as u64).chain(file);
         let made = tempfile::Builder::new().prefix("pillars-input-").tempfile();
-        let mut copy = made.map_err(|e| Error::from(e).hint("set TMPDIR to a folder with room for the input"))?;
+        let mut copy = made.map_err(|e| Error::from(e).hint(NO_ROOM))?;
         if is_packed {
             pour(&mut MultiGzDecoder::new(all), &mut copy, ticket)
         } else {
@@ -96,6 +111,22 @@ impl Spool {
     pub(super) fn explain(&self, error: Error) -> Error {
         error.moved(&self.copy, &self.named)
     }
+}
+
+/// What came in by standard input, from its first byte. It can be read once, and a command may open its input more than
+/// once: the first opening keeps it in a file without a name, which goes with the process.
+fn standard_input<'a>(kept: &'a mut Option<File>, ticket: &Ticket) -> Result<&'a mut File> {
+    let file = match kept {
+        Some(file) => file,
+        None => {
+            ticket.stage("read the input", None, "kB");
+            let mut file = tempfile::tempfile().map_err(|e| Error::from(e).hint(NO_ROOM))?;
+            pour(&mut std::io::stdin().lock(), &mut file, ticket)?;
+            kept.insert(file)
+        }
+    };
+    file.rewind()?;
+    Ok(file)
 }
 
 fn pour(from: &mut impl Read, to: &mut impl Write, ticket: &Ticket) -> Result<()> {

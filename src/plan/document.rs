@@ -13,6 +13,8 @@ use crate::network::{Kept, Site};
 
 /// The format of the record that an export leaves in its folder.
 const RECIPE: &str = "pillars-export";
+/// What a mask looks like.
+const PLAN_ADVICE: &str = "give a plan of pillars plan, or a mask such as {\"encoder.0\": [0, 2]}";
 
 /// Share of what the attention of a layer adds that the heads that stay can say, as mean squares: 1 is all of it. Below 0
 /// they say something else.
@@ -87,8 +89,7 @@ impl Plan {
 
     /// Reads a plan, a bare mask `{"encoder.0": [kept heads], ..}`, or the plan in the record of an export.
     pub fn read_any(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::from(e).at(path))?;
-        Self::parse_any(&text).map_err(|e| e.at(path))
+        Self::parse_any(&Self::text_of(path)?).map_err(|e| e.at(path))
     }
 
     /// The same as [`Plan::read_any`], from text.
@@ -102,6 +103,9 @@ impl Plan {
         }
         if fields.contains_key("format") {
             return Self::from_fields(fields);
+        }
+        if fields.is_empty() {
+            return Err(Error::new("this plan or mask names no layer").hint(PLAN_ADVICE));
         }
         let mut kept = BTreeMap::new();
         for (name, heads) in fields {
@@ -171,6 +175,7 @@ impl Document for Plan {
     const FORMAT: &'static str = "pillars-plan";
     const VERSION: u64 = 1;
     const NOUN: &'static str = "plan";
+    const MAKER: &'static str = "pillars plan";
 
     fn check(&self) -> Result<()> {
         Ok(())
@@ -218,6 +223,7 @@ mod tests {
             (r#"{"format": "pillars-analysis", "version": 1}"#, "not a pillars-plan file"),
             (r#"{"format": "pillars-plan", "version": 2, "kept": {}}"#, "version 2"),
             (r#"{"format": "pillars-plan", "version": 1}"#, "cannot be read"),
+            ("{}", "names no layer"),
             ("[]", "not the JSON expected"),
         ] {
             let error = Plan::parse_any(text).unwrap_err().to_string();

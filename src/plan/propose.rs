@@ -20,7 +20,7 @@ use crate::words::counted;
 /// heads. A share of the whole model is spent where the highest scores are by methods whose scores compare between
 /// layers; by the others (votes, groups, cosines) as the same share of every layer.
 pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
-    check_amount(analysis, request)?;
+    check_amount(analysis.sites.iter().map(|s| s.heads), request)?;
     if request.method().needs_moments() {
         return Err(Error::usage(format!("{} needs the second moments beside the analysis", request.ranking))
             .hint("analyze again with --moments"));

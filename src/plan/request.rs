@@ -41,9 +41,9 @@ impl PlanRequest {
     }
 }
 
-/// Refuses amounts that no plan of `analysis` can keep, and those that the method has no answer to.
-pub(crate) fn check_amount(analysis: &Analysis, request: &PlanRequest) -> Result<()> {
-    let most = analysis.sites.iter().map(|s| s.heads).max().unwrap_or(0);
+/// Refuses amounts that no plan for layers of so many heads can keep, and those that the method has no answer to.
+pub(crate) fn check_amount(heads: impl IntoIterator<Item = usize>, request: &PlanRequest) -> Result<()> {
+    let most = heads.into_iter().max().unwrap_or(0);
     match request.amount {
         Amount::Keep(n) if n > most => {
             Err(Error::usage(format!("a layer cannot keep {n} heads: no layer has more than {most}"))

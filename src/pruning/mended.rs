@@ -32,7 +32,7 @@ pub fn check_repairable(format: impl Into<OutputFormat>) -> Result<()> {
     match format.into() {
         OutputFormat::Folder(ExportFormat::Gqa) => {
             Err(Error::usage("the format gqa keeps every query head, so there is nothing to repair")
-                .hint("choose another format, or leave out the repair"))
+                .hint("choose another format, or leave the repair out (--repair none)"))
         }
         _ => Ok(()),
     }

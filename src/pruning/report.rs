@@ -92,6 +92,7 @@ impl Document for Report {
     const FORMAT: &'static str = "pillars-export";
     const VERSION: u64 = 1;
     const NOUN: &'static str = "export record";
+    const MAKER: &'static str = "pillars prune";
 
     fn check(&self) -> Result<()> {
         Ok(())

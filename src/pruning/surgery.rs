@@ -199,7 +199,7 @@ fn compact_opens_in(model: &Model, kept: &Kept) -> Vec<String> {
         opens_in.push("transformers 4.57 and 5 with trust_remote_code=True".to_owned());
     }
     if model.family().reads_pruned_heads {
-        opens_in.push("transformers 4.57".to_owned());
+        opens_in.push("transformers 4.57 without remote code (version 5 reads no pruned heads)".to_owned());
     }
     opens_in
 }

@@ -91,7 +91,7 @@ impl Reconstruction {
         if self.fingerprint != analysis.model.fingerprint {
             return Err(Error::new("the second moments are of another model than the analysis"));
         }
-        plan::check_amount(analysis, request)?;
+        plan::check_amount(analysis.sites.iter().map(|s| s.heads), request)?;
         let Self { unit, layers, allow_empty, .. } = self;
         let chosen = numbers(layers, analysis, request)?;
         let finish = |(layer, index): (&ChoiceLayer, usize)| -> Result<(Stay, Vec<f64>)> {

@@ -8,7 +8,7 @@
 //! Layers that keep every head are not in it; of layers that share weights the first is.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ use crate::plan::Plan;
 
 const FORMAT: &str = "pillars-repair";
 const VERSION: u64 = 1;
-const NOUN: &str = "repair";
+const NOUN: &str = "a repair";
 
 /// How the kept heads come to speak for the removed ones.
 #[derive(
@@ -183,6 +183,11 @@ impl Repair {
         Ok(())
     }
 
+    /// Where the repair that a plan was found with is kept: `P.repair.safetensors` beside `P.json`.
+    pub fn path_beside(plan: &Path) -> PathBuf {
+        plan.with_extension("repair.safetensors")
+    }
+
     /// Claims the file at `path`, as [`OutFile::claim`] does.
     pub fn claim<P: AsRef<Path>>(path: &Path, inputs: &[P]) -> Result<OutFile> {
         OutFile::claim(path, FileKind::Tensors(FORMAT), inputs)
@@ -194,6 +199,11 @@ impl Repair {
     ///
     /// The file is missing, broken, or of another kind.
     pub fn read(path: &Path) -> Result<Self> {
+        if !path.exists() {
+            return Err(Error::new("there is no repair of this name")
+                .at(path)
+                .hint("check the path; pillars repair writes one"));
+        }
         let file = RecordFile::open(path, FORMAT, VERSION, NOUN)?;
         let record: RepairRecord = file.record()?;
         let mut outputs = BTreeMap::new();

@@ -6,6 +6,7 @@ use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use super::Checked;
+use crate::checkpoint::make_folder;
 use crate::corpus::{BatchOrder, Corpus, Purpose};
 use crate::engines::gguf::Quantization;
 use crate::engines::{self, EngineDraft, EngineOptions};
@@ -94,7 +95,7 @@ impl Checked {
         pruning::check_apart(&wanted.out, self.model().checkpoint().folder())?;
         let is_new = !wanted.out.exists();
         if is_new {
-            std::fs::create_dir(&wanted.out).map_err(place)?;
+            make_folder(&wanted.out)?;
         } else if !wanted.force && std::fs::read_dir(&wanted.out).map_err(place)?.next().is_some() {
             return Err(Error::new("the folder exists and is not empty")
                 .at(&wanted.out)

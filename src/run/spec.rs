@@ -213,7 +213,7 @@ impl Spec {
 }
 
 pub(super) fn path_fault(input: &Input, folder: &Path) -> Option<Error> {
-    if !input.path().exists() {
+    if !input.is_standard_input() && !input.path().exists() {
         return Some(Error::new("the input is not there").at(input.path()).hint("check the path"));
     }
     let needs_tokenizer = matches!(input, Input::Text(_) | Input::Pairs { .. } | Input::Data { .. });

@@ -69,6 +69,7 @@ impl Document for Workspace {
     const FORMAT: &'static str = "pillars-workspace";
     const VERSION: u64 = 3;
     const NOUN: &'static str = "workspace";
+    const MAKER: &'static str = "the window";
 
     fn check(&self) -> Result<()> {
         self.analysis.as_ref().map_or(Ok(()), |a| a.check())

@@ -84,6 +84,21 @@ fn a_budget_is_met_with_repair_and_the_repair_lies_beside_the_plan() {
     let r = folder.name("p.repair.safetensors");
     let (before, after) = loss(&model, &text, &p, &["--repair", &r]);
     assert!((repaired["budget"]["spent"].as_f64().unwrap() - (after - before) / before).abs() < 1e-6);
+    // It is used unasked, left out where that is asked for, and missed where it is gone.
+    assert_eq!(loss(&model, &text, &p, &[]), (before, after));
+    let (_, masked) = loss(&model, &text, &p, &["--repair", "none"]);
+    assert!(masked > after, "{masked} {after}");
+    let foretold = |more: &[&str]| {
+        let output = pillars(&[&["prune", &model, "--plan", &p, "--dry-run", "--json"], more].concat());
+        assert!(output.status.success(), "{output:?}");
+        (json(&String::from_utf8(output.stdout).unwrap())["repair"].clone(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (mode, said) = foretold(&[]);
+    assert!(mode == "refit" && said.contains("p.repair.safetensors, which is used"), "{mode} {said}");
+    assert_eq!(foretold(&["--repair", "none"]).0, Value::Null);
+    std::fs::remove_file(&r).unwrap();
+    let (mode, said) = foretold(&[]);
+    assert!(mode.is_null() && said.contains("that is not there") && said.contains(&r), "{mode} {said}");
 }
 
 #[test]

@@ -133,6 +133,56 @@ fn whether_out_can_be_written_is_found_out_first() {
 }
 
 #[test]
+fn what_is_missing_or_of_another_kind_is_said_with_what_to_do() {
+    let desk = Desk::new();
+    desk.good("analyze @m --tokens @t.jsonl --moments --out @a.json");
+    desk.good("plan @a.json --keep 2 --out @p.json");
+    for (line, parts) in [
+        ("prune @m --plan @p.json --out @none/o", ["none/o; the folder above must exist", "does not exist"]),
+        ("convert @m --to onnx --out @none/o", ["none/o; the folder above must exist", "does not exist"]),
+        (
+            "prune @m --plan @p.json --format masked,compact --out @none/o",
+            ["none/o; the folder above must", "not exist"],
+        ),
+        ("prune @m --plan @none.json --out @o", ["there is no plan of this name", "pillars plan writes one"]),
+        ("plan @none.json --out @q.json", ["there is no analysis of this name", "pillars analyze writes one"]),
+        (
+            "repair @m --plan @p.json --moments @none --out @r.safetensors",
+            ["no second moments", "--moments writes them"],
+        ),
+        ("figure @a.json --view repair --out @v.svg", ["this is an analysis, not a repair: ", "pillars repair wrote"]),
+        ("evaluate @m --tokens @t.jsonl --mask @empty.json", ["names no layer", "encoder.0"]),
+    ] {
+        std::fs::write(desk.path("empty.json"), "{}").unwrap();
+        let said = desk.bad(line);
+        assert!(parts.iter().all(|part| said.contains(part)), "{line}: {said}");
+        assert!(!said.contains("partial") && !said.contains("os error"), "{line}: {said}");
+    }
+    // The vote is known to be possible before the first step.
+    let output = desk.run("train @m --tokens @t.jsonl --batch-size 1 --steps 3 --keep 99 --out @tr");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("cannot keep 99 heads") && !said.contains("step 3"), "{said}");
+    assert!(!output.status.success() && !desk.path("tr").exists());
+}
+
+#[test]
+fn standard_input_is_read_as_often_as_needed() {
+    let desk = Desk::new();
+    let read = |from: Stdio, input: &str| {
+        let mut words = vec!["evaluate".to_owned(), desk.name("m"), "--tokens".to_owned(), input.to_owned()];
+        words.extend(["--quiet", "--json", "--batch-size", "2", "--plan", &desk.name("p.json")].map(str::to_owned));
+        words.extend(["--repair", "refit", "--held-out-every", "2"].map(str::to_owned));
+        let output = Command::new(env!("CARGO_BIN_EXE_pillars")).args(words).stdin(from).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (found["before"]["loss_per_token"].clone(), found["after"]["loss_per_token"].clone())
+    };
+    std::fs::write(desk.path("p.json"), r#"{"decoder.0": [0, 1]}"#).unwrap();
+    let file = std::fs::File::open(desk.path("t.jsonl")).unwrap();
+    assert_eq!(read(file.into(), "-"), read(Stdio::null(), &desk.name("t.jsonl")));
+}
+
+#[test]
 fn two_processes_do_not_work_in_one_place() {
     let desk = Desk::new();
     desk.good("analyze @m --tokens @t.jsonl --out @a.json");

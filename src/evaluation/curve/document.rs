@@ -109,6 +109,7 @@ impl Document for Curves {
     const FORMAT: &'static str = "pillars-curves";
     const VERSION: u64 = 1;
     const NOUN: &'static str = "file of quality curves";
+    const MAKER: &'static str = "pillars curve";
 
     fn check(&self) -> Result<()> {
         let numbers = self.points.iter().map(|p| (p.kept_share, p.effect.cosine));

@@ -14,6 +14,7 @@ use crate::evaluation::generation::{Translation, TranslationScore, translate};
 use crate::evaluation::{Quality, evaluate};
 use crate::model::Model;
 use crate::network::{Batch, Gates, Network};
+use crate::plan::{PlanRequest, check_amount};
 use crate::task::Ticket;
 use crate::training::constraint::Constraint;
 use crate::training::{
@@ -60,6 +61,23 @@ pub(super) struct ActiveRun<'a> {
     clock: Instant,
 }
 
+/// Refuses groups, a plan or an amount of heads that the model does not have room for: what the vote needs is known to fit
+/// before the first step.
+fn check_choice(settings: &TrainSettings, blueprint: &Blueprint) -> Result<()> {
+    let sites = blueprint.spec().sites();
+    for (site, attention) in &sites {
+        settings.constraint.groups.at(*site, attention.heads)?;
+    }
+    let Some(voting) = &settings.voting else { return Ok(()) };
+    match &voting.plan {
+        Some(plan) => plan.validate(blueprint.spec()),
+        None => {
+            let request = PlanRequest::new(voting.method, voting.amount);
+            check_amount(sites.iter().map(|(_, attention)| attention.heads), &request)
+        }
+    }
+}
+
 /// Held-out pairs and how they are translated.
 struct HeldOutPairs {
     how: Translation,
@@ -91,6 +109,7 @@ impl<'a> ActiveRun<'a> {
                 Blueprint::fresh(&config, &origin)?
             }
         };
+        check_choice(settings, &blueprint)?;
         let Data { training, held_out } = Data::open(request, &blueprint, ticket)?;
         let pairs = match settings.translation {
             Some(how) => {
@@ -101,12 +120,6 @@ impl<'a> ActiveRun<'a> {
             None => None,
         };
         let held_out = held_out.batches(&device).collect::<Result<Vec<_>>>()?;
-        for (site, attention) in blueprint.spec().sites() {
-            settings.constraint.groups.at(site, attention.heads)?;
-        }
-        if let Some(plan) = settings.voting.as_ref().and_then(|v| v.plan.as_ref()) {
-            plan.validate(blueprint.spec())?;
-        }
         let parameters = blueprint.parameters(settings.seed, &device)?;
         let learner = Learner::new(blueprint.spec(), parameters, settings.adam)?;
         let mut learner = learner.computing_in(settings.precision);
