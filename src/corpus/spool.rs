@@ -83,7 +83,7 @@ impl Spool {
         let file = File::open(path).map_err(|e| Error::from(e).at(named))?;
         let mut lines = BufReader::new(file);
         let made = tempfile::Builder::new().prefix("pillars-input-").tempfile();
-        let mut copy = made.map_err(|e| Error::from(e).hint("set TMPDIR to a folder with room for the input"))?;
+        let mut copy = made.map_err(|e| Error::from(e).hint(NO_ROOM))?;
         let (mut line, mut is_first) = (Vec::new(), true);
         loop {
             line.clear();
