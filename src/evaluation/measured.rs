@@ -33,6 +33,22 @@ pub struct Measured {
     pub notes: Vec<String>,
 }
 
+impl Measured {
+    /// Whether the heads that stay have new output projections.
+    pub fn is_repaired(&self) -> bool {
+        self.repair.is_some_and(|mode| mode != RepairMode::None)
+    }
+
+    /// How the heads that stay were repaired, behind a name: `, repaired`, or that no way of repair did better than none.
+    pub fn repair_words(&self) -> &'static str {
+        match self.repair {
+            None => "",
+            Some(RepairMode::None) => ", left as it is",
+            Some(_) => ", repaired",
+        }
+    }
+}
+
 /// As it may stand in a file: earlier releases nested the comparison, or kept nothing else.
 #[derive(Deserialize)]
 struct WrittenMeasured {

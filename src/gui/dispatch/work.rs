@@ -56,8 +56,7 @@ impl App {
                 measured.push(run.compare(&name, &plan, None, ticket)?);
             }
             let made = order.map(|order| order.carry_out(&plan, ticket)).transpose()?;
-            // Where of all ways none did best, the repaired model is the masked one.
-            if let Some(made) = made.as_ref().filter(|made| made.repair.record.mode != RepairMode::None) {
+            if let Some(made) = &made {
                 measured.push(run.compare(&name, &plan, Some(&made.repair), ticket)?);
             }
             Ok(JobOutcome::Measured(measured, made.map(Box::new)))
@@ -295,7 +294,7 @@ impl App {
                 Unit::Plain.format(measured.comparison.similarity.mean_cosine)
             ),
         };
-        let repaired = if measured.repair.is_some() { ", repaired" } else { "" };
+        let repaired = measured.repair_words();
         self.state.messages.info(format!("Measured {}{repaired}: {text}", measured.name));
         for note in &measured.notes {
             self.state.messages.warn(sentence(note));

@@ -44,7 +44,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     if !others.is_empty() {
         egui::CollapsingHeader::new("Plans measured before").show(ui, |ui| {
             for measured in others {
-                let repaired = if measured.repair.is_some() { ", repaired" } else { "" };
+                let repaired = measured.repair_words();
                 let text = format!("{}{repaired}, on {}", measured.name, measured.reading.input);
                 ui.label(RichText::new(text).small().color(theme.muted));
                 differences(ui, cx, &measured.reading, &measured.dtype);
@@ -84,7 +84,7 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     let theme = cx.theme;
     let comparison = &measured.comparison;
     let random = measured.random.as_ref().map(|random| (CONTROL, random));
-    let plan = if measured.repair.is_some() { REPAIRED } else { MASKED };
+    let plan = if measured.is_repaired() { REPAIRED } else { MASKED };
     let candidates = [("whole model", &comparison.before), (plan, &comparison.after)];
     let predicts = comparison.before.perplexity.is_some();
     ui.push_id((&measured.name, &measured.reading.input, &measured.kept, measured.repair), |ui| {
