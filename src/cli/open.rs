@@ -60,7 +60,9 @@ pub(super) fn read_plan(path: &Path, checked: &Checked) -> Result<Plan> {
 /// of the record of an export, or of a plan that was searched for with repair.
 pub(super) fn repair_beside(path: &Path, plan: &Plan) -> Option<(String, PathBuf)> {
     if let Ok(report) = Report::read(path) {
-        return report.repair.map(|repair| (repair.mode.to_string(), path.with_file_name(REPAIR)));
+        // Where of all ways none did best, no file was written.
+        let repair = report.repair.filter(|repair| repair.mode != RepairMode::None)?;
+        return Some((repair.mode.to_string(), path.with_file_name(REPAIR)));
     }
     let searched = plan.budget.as_ref().filter(|found| found.repair != RepairMode::None.name())?;
     Some((searched.repair.clone(), Repair::path_beside(path)))
