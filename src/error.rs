@@ -75,7 +75,7 @@ impl Error {
         self
     }
 
-    /// Keeps what another library reported, for whoever looks behind the line: see [`std::error::Error::source`].
+    /// Keeps what another library reported, for debugging: see [`std::error::Error::source`].
     #[must_use]
     pub fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.source.get_or_insert_with(|| Arc::new(source));

@@ -10,7 +10,7 @@
 //! # fn main() -> pillars::Result<()> {
 //! # let samples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models");
 //! # let scratch = tempfile::tempdir()?;
-//! // Says how far the work is, and stops it where somebody asks.
+//! // Reports progress, and cancels on request.
 //! let ticket = Ticket::default();
 //! let model = Opened::open(&samples.join("austen-plain"), &ticket)?;
 //! let spec = Spec {

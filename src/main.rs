@@ -15,6 +15,6 @@ fn main() -> ExitCode {
 /// Gives what the allocator keeps at hand back to the system.
 #[expect(unsafe_code, reason = "the allocator has no safe interface to this")]
 fn collect() {
-    // SAFETY: the call takes no pointer and may come at any time, from any thread, whoever allocates.
+    // SAFETY: the call takes no pointer and may come at any time, from any thread.
     unsafe { libmimalloc_sys::mi_collect(true) }
 }

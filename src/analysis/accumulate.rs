@@ -164,7 +164,7 @@ impl MapRows {
 
     fn sum_part<T: MapSource>(&self, data: &[T], rows: &[usize]) -> Vec<f64> {
         let arch = Arch::new();
-        let columns = (BLOCK / self.heads.max(1) / LANES).clamp(8, 64) * LANES;
+        let columns = (BLOCK / self.heads / LANES).clamp(8, 64) * LANES;
         let mut block = vec![0.0; self.heads * columns];
         let mut gram = vec![0.0; self.heads * self.heads];
         let mut filled = 0;

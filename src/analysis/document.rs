@@ -269,7 +269,7 @@ impl Analysis {
 impl SiteAnalysis {
     /// Votes of each head as a share of all that it could win: one per batch and feature map, `0..=1`.
     pub fn vote_shares(&self, batches: u64) -> Vec<f64> {
-        let most = (batches * self.features.len() as u64).max(1) as f64;
+        let most = (batches * self.features.len() as u64) as f64;
         self.votes.iter().map(|v| *v as f64 / most).collect()
     }
 
@@ -278,6 +278,9 @@ impl SiteAnalysis {
         let fault = |what: &str| Err(Error::new(format!("this analysis contradicts itself at {site}: {what}")));
         if heads == 0 || self.kv_heads == 0 || !heads.is_multiple_of(self.kv_heads) {
             return fault("its numbers of heads are impossible");
+        }
+        if self.features.is_empty() {
+            return fault("it holds no feature map");
         }
         let ascending =
             |kept: &[usize]| kept.is_sorted_by(|a, b| a < b) && kept.last().is_none_or(|last| *last < heads);
@@ -338,6 +341,9 @@ impl Document for Analysis {
         names.sort_unstable();
         if names.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(Error::new("this analysis names a site twice"));
+        }
+        if self.sites.is_empty() || self.batches == 0 {
+            return Err(Error::new("this analysis holds no layer or no batch"));
         }
         if self.settled.len() != self.checkpoints.len()
             || self.sites.iter().any(|s| s.history.len() != self.checkpoints.len())

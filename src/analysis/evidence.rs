@@ -30,11 +30,11 @@ type Nulls = BTreeMap<(Site, FeatureMap), Drawn>;
 
 /// What the null gave of one map.
 struct Drawn {
-    /// What is seen.
+    /// Silhouette and explained share of the groups as they are.
     seen: [f64; 2],
     /// The same of every draw.
     draws: Vec<[f64; 2]>,
-    /// Real positions compared.
+    /// How many positions, none of them padding, were compared.
     positions: u64,
 }
 
@@ -173,7 +173,7 @@ impl Sources {
     fn drawn(sequences: usize, heads: usize, shared: usize, rng: &mut Xoshiro256Plus) -> Self {
         let mut circle: Vec<usize> = (0..sequences).collect();
         circle.shuffle(rng);
-        let maps = heads.div_ceil(shared.max(1));
+        let maps = heads.div_ceil(shared);
         // Whole rounds of all places, so that as few heads as possible meet.
         let mut steps: Vec<usize> = Vec::new();
         while steps.len() < maps {
@@ -183,7 +183,7 @@ impl Sources {
         }
         let mut place = vec![0; sequences];
         circle.iter().enumerate().for_each(|(at, sequence)| place[*sequence] = at);
-        let source = |head: usize, sequence: usize| circle[(place[sequence] + steps[head / shared.max(1)]) % sequences];
+        let source = |head: usize, sequence: usize| circle[(place[sequence] + steps[head / shared]) % sequences];
         Self((0..heads).map(|head| (0..sequences).map(|s| source(head, s)).collect()).collect())
     }
 }
@@ -193,7 +193,7 @@ struct HeadRows {
     /// `[H, N T, K]`.
     values: Vec<f32>,
     heads: usize,
-    /// `N T`.
+    /// Positions of all sequences, padding included: `N T`.
     rows: usize,
     width: usize,
     /// Rows of the real positions of every sequence that has any.
@@ -204,7 +204,7 @@ impl HeadRows {
     fn of(maps: &SiteMaps<'_>, map: FeatureMap) -> Result<Self> {
         let real = maps.positions(map);
         let per = maps.spec.heads * real.length() * width_of(maps, map)?;
-        let count = real.sequences().min((NUMBERS / per.max(1)).max(2));
+        let count = real.sequences().min((NUMBERS / per).max(2));
         let whole = maps.map(map)?.detach();
         let whole = whole.narrow(0, 0, count)?.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
         let (_, heads, length, width) = whole.dims4()?;

@@ -58,11 +58,11 @@ pub fn leaf_order(heads: usize, merges: &[Merge]) -> Vec<usize> {
     order
 }
 
-/// Labels after undoing the last merges, so that `groups` clusters are left; numbered by lowest head.
+/// Labels after undoing the last merges, so that `groups` clusters, at least one, are left; numbered by lowest head.
 pub fn cut(heads: usize, merges: &[Merge], groups: usize) -> Vec<usize> {
     let mut labels: Vec<usize> = (0..heads).collect();
     let mut clusters: Vec<Vec<usize>> = (0..heads).map(|h| vec![h]).collect();
-    for merge in merges.iter().take(heads.saturating_sub(groups.max(1))) {
+    for merge in merges.iter().take(heads.saturating_sub(groups)) {
         let (Some(left), Some(right)) = (clusters.get(merge.left), clusters.get(merge.right)) else { break };
         let joined = [left.as_slice(), right.as_slice()].concat();
         for head in &joined {

@@ -54,7 +54,7 @@ pub enum HeadKind {
     Diagonal,
     /// Looks at a few tokens to both sides.
     LocalWindow,
-    /// Looks everywhere alike.
+    /// Spreads its weight over nearly all positions.
     Broad,
 }
 

@@ -26,7 +26,7 @@ struct BlockLayout {
 
 impl BlockLayout {
     fn bands(self) -> impl Iterator<Item = Range<usize>> {
-        let step = self.heads.div_ceil(BANDS).max(1);
+        let step = self.heads.div_ceil(BANDS);
         (0..self.heads).step_by(step).map(move |first| first..(first + step).min(self.heads))
     }
 }
@@ -165,7 +165,7 @@ impl Moment {
     /// `|M_ij|^2 / (|M_ii| |M_jj|)` in Frobenius norms; 0 for a head whose output does not vary.
     pub(super) fn cka(&self) -> Result<Vec<Vec<f64>>> {
         let BlockLayout { heads, dim } = self.blocks.cut;
-        let tokens = self.tokens.max(1) as f64;
+        let tokens = self.tokens as f64;
         let mut bands = Vec::new();
         for (rows, band) in self.blocks.cut.bands().zip(&self.blocks.bands) {
             let (first, width) = (rows.start * dim, heads * dim - rows.start * dim);

@@ -256,7 +256,7 @@ impl Moments {
     pub fn shortage(&self) -> Option<String> {
         let scarce = self.sites.iter().filter(|(_, s)| s.tokens() < enough(s.dim()));
         let (site, moments) = scarce.min_by(|a, b| {
-            let share = |s: &SiteMoments| s.tokens() as f64 / s.dim().max(1) as f64;
+            let share = |s: &SiteMoments| s.tokens() as f64 / s.dim() as f64;
             share(a.1).total_cmp(&share(b.1))
         })?;
         Some(format!(

@@ -75,7 +75,7 @@ impl Moments {
             let SiteMomentsHeader { heads, kv_heads, head_dim, stored_layer, output_bias, tokens, scored } = found;
             let wrong = || Error::new(format!("{site} has impossible sizes")).at(path);
             let dim = heads.checked_mul(head_dim).filter(|d| *d > 0 && *d < 1 << 24).ok_or_else(wrong)?;
-            if kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
+            if kv_heads == 0 || !heads.is_multiple_of(kv_heads) || tokens == [0, 0] || scored == Some(0) {
                 return Err(wrong());
             }
             let symmetric = |name: String| {
@@ -129,7 +129,7 @@ impl Moments {
         Ok(moments)
     }
 
-    /// Writes the moments; whoever reads `path` sees the old file or all of the new.
+    /// Writes the moments; readers of `path` see the old file or all of the new.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut tensors = Vec::new();
         let mut add = |name: String, values: &[f64]| -> Result<()> {

@@ -210,14 +210,14 @@ fn real(mask: &TokenMask, sequence: usize) -> Vec<usize> {
 
 /// Attention weights of one sequence.
 struct SequenceWeights<'a> {
-    /// `[H, T, S]`.
+    /// Row-major `[H, T, S]`, padding included.
     weights: &'a [f32],
     heads: usize,
-    /// `T` and `S`.
+    /// The numbers `T` of queries and `S` of keys.
     width: (usize, usize),
-    /// Real query positions.
+    /// Query positions that are not padding.
     queries: Vec<usize>,
-    /// Real key positions.
+    /// Key positions that are not padding.
     keys: Vec<usize>,
     causal: bool,
 }
@@ -286,7 +286,7 @@ impl SequenceWeights<'_> {
             let marked: Vec<usize> = (1..self.keys.len())
                 .filter(|k| self.keys.get(*k).and_then(|s| separators.get(*s)).copied().unwrap_or(false))
                 .collect();
-            // Where none can be seen nothing is told.
+            // Where none can be seen there is no score.
             let seen = |q: usize| marked.iter().copied().filter(|k| *k < self.visible(q)).collect::<Vec<_>>();
             found.push((Separator, self.sum(|q| Some(seen(q)).filter(|keys| !keys.is_empty() && chooses(q)))));
         }

@@ -97,7 +97,7 @@ pub fn center_distances(gram: &Gram, labels: &[usize]) -> Vec<f64> {
 /// distances between heads. Each axis points so that its largest coordinate is positive.
 pub fn plane(gram: &Gram) -> Vec<[f64; 2]> {
     let heads = gram.heads();
-    let n = heads.max(1) as f64;
+    let n = heads as f64;
     let means: Vec<f64> = (0..heads).map(|i| gram.row(i).iter().sum::<f64>() / n).collect();
     let grand = means.iter().sum::<f64>() / n;
     let eigen = SymmetricEigen::new(heads, |i, j| gram.get(i, j) - means[i] - means[j] + grand);

@@ -64,7 +64,7 @@ pub fn norm_shares(gram: &Gram) -> Vec<f64> {
     (0..gram.heads()).map(|h| if trace > 0.0 { settled(gram.norm2(h) / trace) } else { 0.0 }).collect()
 }
 
-/// A mean without its last digits, which depend on the order of summing: no head shall win by them.
+/// A mean without its last digits, which depend on the order of summing: no head should win by them.
 pub fn settled(value: f64) -> f64 {
     (value * 1e9).round() / 1e9
 }
@@ -76,7 +76,7 @@ impl FeatureAnalysis {
         let rank = |h: usize| Rank {
             class: -i64::from(self.dead.contains(&h)),
             score: votes.get(h).copied().unwrap_or(0) as f64,
-            margin: settled(self.margins.get(h).copied().unwrap_or(0.0) / batches.max(1) as f64),
+            margin: settled(self.margins.get(h).copied().unwrap_or(0.0) / batches as f64),
             norm: norms[h],
         };
         (0..self.gram.heads()).map(rank).collect()

@@ -266,7 +266,7 @@ impl Tally {
             self.sites.into_par_iter().map(|site| finish_site(site, self.batches, &settings)).collect::<Result<_>>()?;
         let agree = |index: usize| {
             let same = |site: &&SiteAnalysis| site.kept_by(&site.history[index], self.batches) == site.kept;
-            sites.iter().filter(same).count() as f64 / sites.len().max(1) as f64
+            sites.iter().filter(same).count() as f64 / sites.len() as f64
         };
         Ok(Analysis {
             model: ModelInfo { sites: sites.len(), heads: sites.iter().map(|s| s.heads).sum(), ..model.clone() },

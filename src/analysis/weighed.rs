@@ -21,11 +21,11 @@ pub(super) fn enough(numbers: usize) -> u64 {
 /// A number beside what the null gives.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NullComparison {
-    /// On the sample.
+    /// The number that the sample gives.
     pub observed: f64,
     /// Mean over the draws.
     pub null_mean: f64,
-    /// Their standard deviation.
+    /// Standard deviation over the draws.
     pub null_deviation: f64,
     /// Share of draws, this one among them, that reach it: `(1 + draws at or above) / (1 + draws)`.
     pub p: f64,

@@ -44,7 +44,7 @@ impl AttentionPanel {
 
     /// Tokens of one cell of the weights, down and across.
     pub fn block(&self) -> [usize; 2] {
-        let per = |tokens: usize, cells: usize| tokens.div_ceil(cells.max(1)).max(1);
+        let per = |tokens: usize, cells: usize| tokens.div_ceil(cells);
         [per(self.queries.len(), self.weights.rows()), per(self.keys.len(), self.weights.cols())]
     }
 

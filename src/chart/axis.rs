@@ -60,7 +60,7 @@ impl Axis {
 
     /// An axis of things in a row, as bars need it: `names[i]` stands at `i`, all of them are marked.
     pub fn named(label: impl Into<String>, names: Vec<String>) -> Self {
-        let last = names.len().max(1) - 1;
+        let last = names.len().saturating_sub(1);
         let axis = Self::integers(label, 0, last, last);
         Self { ticks: (0..names.len()).map(|i| i as f64).collect(), names, ..axis }
     }
@@ -175,6 +175,7 @@ struct TickStep {
 
 impl TickStep {
     fn nice(span: f64, count: usize) -> Self {
+        // A plot too small for any tick still has a step.
         let raw = span / count.max(1) as f64;
         let exponent = raw.log10().floor() as i32;
         // A little slack, so that a span of exactly `count` steps is not pushed to the next by rounding.

@@ -10,7 +10,6 @@ use super::tradeoff::TradeOff;
 use crate::error::{Error, Result};
 use crate::evaluation::curve::{CurveRow, CurveSeries, Curves, Gauge};
 use crate::plan::{Cost, Method, Ranking};
-use crate::repair::RepairMode;
 use crate::words::{counted, noun};
 
 /// What a trade-off sets quality against.
@@ -157,7 +156,7 @@ fn caption(curves: &Curves, title: &str) -> Caption {
     }
     let caption = Caption::new(title, parts.join(" · "))
         .note("Every point is the model itself with the other heads masked, on the same input.");
-    let is_repaired = curves.points.iter().any(|p| p.repair != RepairMode::None);
+    let is_repaired = curves.points.iter().any(|p| p.repair.repairs());
     let caption = match is_repaired {
         true => {
             caption.note("With refit the heads that stay have new output projections, from what the analysis read.")
@@ -211,7 +210,7 @@ impl QualityCurves {
 
 /// What no other choice beats in both heads and quality.
 fn front(curves: &Curves, gauge: Gauge) -> Vec<FrontPoint> {
-    let whole = curves.whole.map_or(1, |w| w.cost.heads.max(1)) as f64;
+    let whole = curves.whole.map_or(1, |w| w.cost.heads) as f64;
     let named = |series: Option<CurveSeries>| series.map_or_else(|| "whole model".to_owned(), |s| s.to_string());
     let front = curves.front(gauge, |cost, _| Some(cost.heads as f64), false);
     let point = |(series, heads, quality)| FrontPoint { method: named(series), kept: heads / whole, quality };

@@ -342,7 +342,7 @@ impl<'a> Lens<'a> {
 fn kept_by(points: &[[f64; 2]], gram: &Gram) -> f64 {
     let heads = gram.heads();
     let sum: f64 = (0..heads).map(|i| gram.row(i).iter().sum::<f64>()).sum();
-    let total = (0..heads).map(|i| gram.norm2(i)).sum::<f64>() - sum / heads.max(1) as f64;
+    let total = (0..heads).map(|i| gram.norm2(i)).sum::<f64>() - sum / heads as f64;
     let inside: f64 = points.iter().map(|p| p[0] * p[0] + p[1] * p[1]).sum();
     if total > 0.0 { (inside / total).clamp(0.0, 1.0) } else { 1.0 }
 }

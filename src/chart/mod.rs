@@ -1,4 +1,4 @@
-//! What pictures show, whoever paints them: the files of [`figure`](crate::figure) and the window read the same
+//! What pictures show, independent of the painter: the files of [`figure`](crate::figure) and the window read the same
 //! descriptions, which are built once from results.
 //!
 //! | module | job |

@@ -97,7 +97,7 @@ impl Overview {
         let mut table = Table::new(["site", "head", "kv_head", "group", "kept"].into_iter().chain(more).chain(column));
         for row in &self.rows {
             for head in 0..row.heads {
-                let share = (row.heads / row.kv_heads.max(1)).max(1);
+                let share = row.heads / row.kv_heads;
                 let mut cells = vec![
                     row.site.to_string().into(),
                     head.into(),

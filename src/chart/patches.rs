@@ -25,13 +25,13 @@ impl PatchImage {
     /// The patch of a token; `None` for tokens of the model's own and beyond the image.
     pub fn patch(&self, token: usize) -> Option<(usize, usize)> {
         let index = token.checked_sub(self.leading)?;
-        let patch = (index / self.columns.max(1), index % self.columns.max(1));
+        let patch = (index / self.columns, index % self.columns);
         (patch.0 < self.rows).then_some(patch)
     }
 
     /// The image in gray under the weight of each patch's token; NaN leaves it gray.
     pub fn under(&self, weight: impl Fn(usize) -> f64, scale: &Scale) -> Raster {
-        let (width, height) = (self.pixels.width.max(1), self.pixels.height.max(1));
+        let (width, height) = (self.pixels.width, self.pixels.height);
         Raster::from_fn(height, width, |y, x| {
             let pixel = self.pixels.pixel(x, y).unwrap_or(Rgb::BLACK);
             let light = (0.299 * f64::from(pixel.r) + 0.587 * f64::from(pixel.g) + 0.114 * f64::from(pixel.b)) as u8;

@@ -1,4 +1,4 @@
-//! Every picture as one type: built once from results, painted by whoever shows or writes it.
+//! Every picture as one type: built once from results, painted by the window or written to a file.
 
 use super::attention::AttentionMaps;
 use super::caption::Caption;

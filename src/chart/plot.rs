@@ -1,8 +1,8 @@
-//! Numbers against numbers: what stands between two axes, whoever paints it.
+//! Numbers against numbers: what stands between two axes, independent of the painter.
 
 use super::axis::Axis;
 use super::ink::Ink;
-use super::palette::Marker;
+use super::palette::{GROUP_COLORS, Marker};
 
 /// How a line is drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,6 +20,11 @@ impl Line {
 
     pub const fn dashed(width: f64) -> Self {
         Self { width, is_dashed: true }
+    }
+
+    /// The line of the `n`-th of several series: dashed in every other round of the colors, which repeat.
+    pub const fn nth(n: usize, width: f64) -> Self {
+        Self { width, is_dashed: (n / GROUP_COLORS) % 2 == 1 }
     }
 }
 
@@ -75,12 +80,12 @@ impl Bars {
     /// How far the bars of a lane stand from their place, for bars that are `width` wide together.
     pub fn shift(&self, width: f64) -> f64 {
         let (lane, lanes) = self.lane;
-        self.lane_width(width) * (lane as f64 - (lanes.max(1) - 1) as f64 / 2.0)
+        self.lane_width(width) * (lane as f64 - (lanes as f64 - 1.0) / 2.0)
     }
 
     /// The width of one bar where all of a place are `width` wide together.
     pub fn lane_width(&self, width: f64) -> f64 {
-        width / self.lane.1.max(1) as f64
+        width / self.lane.1 as f64
     }
 }
 
@@ -288,6 +293,15 @@ mod tests {
         assert_eq!((thin[0], thin[thin.len() - 1]), (points[0], points[9999]));
         assert!(thin.windows(2).all(|w| w[0][0] < w[1][0]));
         assert_eq!(thinned(&points[..300], 100), points[..300]);
+    }
+
+    #[test]
+    fn two_rounds_of_colors_are_told_apart_by_their_lines() {
+        let theme = Theme::ALL[0];
+        let drawn = |n: usize| (Ink::Nth(n).color(theme), Line::nth(n, 1.0).is_dashed);
+        for n in 0..2 * GROUP_COLORS {
+            assert!((0..n).all(|other| drawn(other) != drawn(n)), "{n}");
+        }
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl QualityCurves {
             name: curve.name.clone(),
             points: curve.points.clone(),
             ink: Ink::Nth(i),
-            line: Some(Line::solid(2.0)),
+            line: Some(Line::nth(i, 2.0)),
             mark: Some(Mark::Dot(Marker::nth(i))),
         }));
         if !self.front.is_empty() {

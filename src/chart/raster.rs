@@ -100,9 +100,8 @@ impl Grid {
     /// nothing else.
     #[must_use]
     pub fn pooled(&self, limit: usize, pool: Pool) -> Self {
-        let limit = limit.max(1);
-        let (down, right) = (self.rows.div_ceil(limit).max(1), self.cols.div_ceil(limit).max(1));
-        if down == 1 && right == 1 {
+        let (down, right) = (self.rows.div_ceil(limit), self.cols.div_ceil(limit));
+        if down <= 1 && right <= 1 {
             return self.clone();
         }
         Self::from_fn(self.rows.div_ceil(down), self.cols.div_ceil(right), |r, c| {
@@ -216,9 +215,9 @@ impl Raster {
     /// Every pixel repeated `factor` (not 0) times across and down, for viewers that would blur the small original.
     #[must_use]
     pub fn enlarged(&self, factor: usize) -> Self {
-        let factor = factor.max(1);
         let mut rgba = Vec::with_capacity(self.rgba.len() * factor * factor);
-        for row in self.rgba.chunks_exact((self.width * 4).max(1)) {
+        for y in 0..self.height {
+            let row = &self.rgba[y * self.width * 4..][..self.width * 4];
             let wide: Vec<u8> = row.chunks_exact(4).flat_map(|p| p.repeat(factor)).collect();
             for _ in 0..factor {
                 rgba.extend_from_slice(&wide);

@@ -23,9 +23,7 @@ type SiteError = fn(&SiteRepair) -> f64;
 /// One layer that loses heads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RepairRow {
-    /// Which.
     pub site: Site,
-    /// Heads that stay.
     pub kept: usize,
     /// What becomes of it.
     pub found: SiteRepair,
@@ -34,7 +32,6 @@ pub struct RepairRow {
 /// What every layer that loses heads loses with them: shares of what its attention adds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RepairBars {
-    /// Words around it.
     pub caption: Caption,
     /// What the second bar is: `after refit`.
     pub after: String,
@@ -59,7 +56,7 @@ impl RepairBars {
     }
 
     /// Of what a refit would leave of a plan, as second moments tell it; `subtitle` names model and plan.
-    pub fn foretold(subtitle: String, sites: &BTreeMap<Site, SiteRepair>, kept: &Kept) -> Self {
+    pub fn predicted(subtitle: String, sites: &BTreeMap<Site, SiteRepair>, kept: &Kept) -> Self {
         Self::from_sites(Caption::new("What each layer would lose", subtitle), "after refit", sites, kept)
     }
 
@@ -115,7 +112,7 @@ impl RepairBars {
             None => String::new(),
         };
         let mut axis = Axis::named(label, self.rows.iter().map(name).collect());
-        let step = self.rows.len().div_ceil(NAMED).max(1);
+        let step = self.rows.len().div_ceil(NAMED);
         axis.ticks.retain(|tick| (*tick as usize).is_multiple_of(step));
         axis
     }
@@ -184,7 +181,7 @@ mod tests {
 
     #[test]
     fn bars_of_a_layer_stand_side_by_side() {
-        let bars = RepairBars::foretold("m · Plan 1".to_owned(), &sites(3), &Kept::default());
+        let bars = RepairBars::predicted("m · Plan 1".to_owned(), &sites(3), &Kept::default());
         let plot = bars.plot();
         assert_eq!(
             plot.bars.iter().map(|b| b.bars.clone()).collect::<Vec<_>>(),
@@ -207,11 +204,11 @@ mod tests {
     fn a_fit_that_holds_on_its_own_text_alone_is_said() {
         let mut few = sites(2);
         few.values_mut().for_each(|site| site.fitted = 0.01);
-        let text = RepairBars::foretold(String::new(), &few, &Kept::default()).summary().unwrap();
+        let text = RepairBars::predicted(String::new(), &few, &Kept::default()).summary().unwrap();
         assert!(text.contains("fitted on 1 %"), "{text}");
-        assert_eq!(RepairBars::foretold(String::new(), &BTreeMap::new(), &Kept::default()).summary(), None);
+        assert_eq!(RepairBars::predicted(String::new(), &BTreeMap::new(), &Kept::default()).summary(), None);
         // Many layers: some names are left out.
-        let many = RepairBars::foretold(String::new(), &sites(40), &Kept::default()).plot();
+        let many = RepairBars::predicted(String::new(), &sites(40), &Kept::default()).plot();
         assert_eq!((many.x.ticks.len(), many.x.names.len()), (10, 40));
     }
 }

@@ -48,7 +48,7 @@ impl CostBars {
             "Attention holds {} of all parameters: no plan that leaves every layer a head removes more than {}. FLOPs count \
              a multiply-add once.",
             Unit::Share.format(saving.before.attention_share()),
-            Unit::Share.format(1.0 - saving.least.parameters as f64 / saving.before.parameters.max(1) as f64)
+            Unit::Share.format(1.0 - saving.least.parameters as f64 / saving.before.parameters as f64)
         ));
         if saving.before.cache_per_token > 0
             && saving.before.cache_per_token == saving.after.cache_per_token

@@ -53,7 +53,7 @@ impl GroupScores {
             },
             points,
             ink: Ink::Nth(i),
-            line: Some(Line::solid(1.75)),
+            line: Some(Line::nth(i, 1.75)),
             mark: (most <= MARKED).then_some(Mark::Dot(Marker::nth(i))),
         }));
         Some(plot)

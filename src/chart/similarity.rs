@@ -116,13 +116,13 @@ impl Similarity {
         self.kept.as_ref().is_none_or(|kept| kept.contains(&head))
     }
 
-    /// The pairs of heads that are most alike, opposite ones among them: two heads and the number between them.
+    /// The pairs of heads that are most alike, the most alike first: two heads and the number between them.
     pub fn most_alike(&self, count: usize) -> Vec<(usize, usize, f64)> {
         let heads = self.groups.len();
         let pairs = (0..heads).flat_map(|i| (i + 1..heads).map(move |j| (i, j)));
         let value = |(i, j): (usize, usize)| Some((i, j, self.matrix.get(i, j))).filter(|p| p.2.is_finite());
         let mut pairs: Vec<(usize, usize, f64)> = pairs.filter_map(value).collect();
-        let distance = |pair: &(usize, usize, f64)| self.likeness.distance(pair.2.abs());
+        let distance = |pair: &(usize, usize, f64)| self.likeness.distance(pair.2);
         pairs.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
         pairs.truncate(count);
         pairs
@@ -162,5 +162,22 @@ mod tests {
         assert!((distance(&gram, Metric::Cosine, 0, 1) - 2f64.sqrt()).abs() < 1e-12);
         assert_eq!(distance(&gram, Metric::Cosine, 1, 1), 0.0);
         assert!(distance(&gram, Metric::Cosine, 0, 2).is_nan());
+    }
+
+    #[test]
+    fn opposite_heads_are_not_alike() {
+        let cosines = [[1.0, 0.05, -0.9], [0.05, 1.0, -0.1], [-0.9, -0.1, 1.0]];
+        let of = |likeness| Similarity {
+            caption: Caption::new("", ""),
+            site: String::new(),
+            matrix: Grid::from_fn(3, 3, |i, j| cosines[i][j]),
+            likeness,
+            groups: vec![0; 3],
+            kept: None,
+            by_index: false,
+            tree: None,
+        };
+        assert_eq!(of(Likeness::Cosine).most_alike(2), [(0, 1, 0.05), (1, 2, -0.1)]);
+        assert_eq!(of(Likeness::Distance).most_alike(1), [(0, 2, -0.9)]);
     }
 }

@@ -82,7 +82,7 @@ impl TrainingCurves {
                 name: name.clone(),
                 points: points.clone(),
                 ink: Ink::Nth(k),
-                line: Some(Line::solid(1.75)),
+                line: Some(Line::nth(k, 1.75)),
                 mark: (points.len() <= 24).then_some(Mark::Dot(Marker::nth(k))),
             }));
             // Only the last axis is labeled: the others stand above it.

@@ -60,7 +60,7 @@ impl VoteBars {
 
     /// A plot with a bar for each head.
     fn bars(&self, title: String, values: &[f64], y: Axis) -> Plot {
-        let x = Axis::integers("head", 0, values.len().max(1) - 1, 32);
+        let x = Axis::integers("head", 0, values.len().saturating_sub(1), 32);
         let unit = y.unit;
         let mut plot = Plot::new(title, x, y);
         for (name, wanted, ink) in [("kept", true, Ink::Kept), ("pruned", false, Ink::Pruned)] {

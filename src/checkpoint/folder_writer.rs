@@ -111,7 +111,7 @@ impl FolderWriter {
     }
 }
 
-/// Removes folders that processes which were killed left in `parent`: those that nobody holds.
+/// Removes folders that processes which were killed left in `parent`: those that no process holds.
 fn sweep(parent: &Path) {
     let is_settled = |entry: &fs::DirEntry| {
         let changed = entry.metadata().ok().filter(fs::Metadata::is_dir).and_then(|m| m.modified().ok());

@@ -18,7 +18,6 @@ pub(super) const ALIGNMENT: u64 = 32;
 pub struct GgufTensor {
     /// Name in the file.
     pub name: String,
-    /// Shape, row-major.
     pub shape: Vec<usize>,
     /// How its numbers are stored.
     pub dtype: GgmlDType,

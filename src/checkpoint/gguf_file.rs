@@ -53,7 +53,6 @@ impl GgufFile {
         Ok(Self { path: path.to_path_buf(), values: read.0, places: read.1, length })
     }
 
-    /// The file.
     pub fn path(&self) -> &Path {
         &self.path
     }

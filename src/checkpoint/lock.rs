@@ -57,7 +57,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Removed while it is still held, so that nobody takes a file that is about to go. Systems that refuse to remove
+        // Removed while it is still held, so that no other process takes a file that is about to go. Systems that refuse to remove
         // an open file keep an empty one.
         let _ = fs::remove_file(&self.path);
         self.file = None;

@@ -95,7 +95,7 @@ impl RecordFile {
         Ok(Tensor::from_raw_buffer(&bytes, entry.stored.dtype(), shape, &Device::Cpu)?.to_dtype(dtype)?)
     }
 
-    /// Writes `tensors` and what `record` says of them; whoever reads `path` sees the old file or all of the new.
+    /// Writes `tensors` and what `record` says of them; readers of `path` see the old file or all of the new.
     pub fn write(
         path: &Path,
         format: &str,

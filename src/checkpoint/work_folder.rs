@@ -214,7 +214,7 @@ mod tests {
         folder.settle();
         drop(folder);
         assert_eq!(files(&path), [path.join("new")]);
-        // A folder of somebody else is left alone.
+        // A folder of another process is left alone.
         assert!(WorkFolder::take(&path, forced).unwrap_err().to_string().contains("not written by pillars"));
         assert_eq!(files(&path), [path.join("new")]);
         // A folder that was made for work that failed goes again.

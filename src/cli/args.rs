@@ -10,10 +10,11 @@ use super::numbers::{finite, share, whole};
 use crate::analysis::{Clustering, Groups, HeadKind, Metric};
 use crate::corpus::{BatchOrder, PerplexityPreset};
 use crate::engines::gguf::Quantization;
+use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
 use crate::model::MemoryLimit;
 use crate::network::FeatureMap;
-use crate::pruning::OutputFormat;
+use crate::pruning::{Engine, OutputFormat};
 use crate::repair::RepairSource;
 use crate::run::{PruneSpec, Spec};
 use crate::tensor::{DeviceChoice, Precision};
@@ -279,10 +280,22 @@ pub(super) struct StoringArgs {
 }
 
 impl StoringArgs {
-    /// Adds what is said here to what is written.
-    pub(super) fn add_to(&self, wanted: PruneSpec) -> PruneSpec {
-        let half = self.half.then_some(Quantization::F16);
-        PruneSpec { quantization: self.quantize.or(half), tokenizer_from: self.tokenizer_from.clone(), ..wanted }
+    /// Adds what is said here to what is written in `formats`.
+    ///
+    /// # Errors
+    /// Where none of them takes it.
+    pub(super) fn add_to(&self, wanted: PruneSpec, formats: &[OutputFormat]) -> Result<PruneSpec> {
+        let has = |of: fn(&OutputFormat) -> bool| formats.iter().any(of);
+        let quantization = self.quantize.or(self.half.then_some(Quantization::F16));
+        if quantization.is_some() && !has(|format| matches!(format, OutputFormat::Engine(_))) {
+            let given = if self.half { "--half" } else { "--quantize" };
+            return Err(Error::usage(format!("{given} is for the files of engines"))
+                .hint("a folder keeps the type of the model's weights"));
+        }
+        if self.tokenizer_from.is_some() && !has(|format| *format == OutputFormat::Engine(Engine::Gguf)) {
+            return Err(Error::usage("--tokenizer-from is for gguf files"));
+        }
+        Ok(PruneSpec { quantization, tokenizer_from: self.tokenizer_from.clone(), ..wanted })
     }
 }
 
@@ -313,7 +326,7 @@ pub(super) struct InputArgs {
     pub columns: ColumnArgs,
 }
 
-/// Columns of `--data`.
+/// Which columns of the file of `--data` hold what.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ColumnArgs {
     /// Column of --data with texts, or words; a number, counted from 1, where the file does not begin with names

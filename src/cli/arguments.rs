@@ -64,7 +64,7 @@ pub(super) enum CliCommand {
 
 impl Arguments {
     /// Reads the words of a command line, the program's name first. What begins with a hyphen and is a number is a value,
-    /// which is then told its range.
+    /// whose range is then in the message.
     pub(super) fn typed(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let mut command = Self::command().mut_subcommands(with_negative_numbers);
         let matches = command.try_get_matches_from_mut(words)?;

@@ -10,7 +10,7 @@ use super::console::Console;
 use super::numbers::whole;
 use super::open::{obtain_repair, read_plan};
 use super::prune::{report_of, summary};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::network::Kept;
 use crate::plan::Plan;
 use crate::pruning::{Engine, OutputFormat};
@@ -53,9 +53,9 @@ pub(super) struct ConvertArgs {
 }
 
 pub(super) fn run(args: &ConvertArgs, console: &Console) -> Result<()> {
-    if args.storing.tokenizer_from.is_some() && args.to != Engine::Gguf {
-        return Err(Error::usage("--tokenizer-from is for gguf files"));
-    }
+    let format = OutputFormat::Engine(args.to);
+    let wanted = PruneSpec { out: args.out.clone(), format, force: args.force, ..PruneSpec::default() };
+    let wanted = args.storing.add_to(wanted, &[format])?;
     let opened = Opened::open(&args.model, &Ticket::default())?;
     let spec = Spec { seed: args.seed, ..Spec::default() };
     let checked = spec.check_without_input(&opened).map_err(refusal)?;
@@ -65,13 +65,6 @@ pub(super) fn run(args: &ConvertArgs, console: &Console) -> Result<()> {
         Some(path) => obtain_repair(args.repair.as_ref(), (path, &plan), &checked, console)?,
         None => None,
     };
-    let wanted = PruneSpec {
-        out: args.out.clone(),
-        format: OutputFormat::Engine(args.to),
-        force: args.force,
-        ..PruneSpec::default()
-    };
-    let wanted = args.storing.add_to(wanted);
     let report = console.watch(|ticket| checked.prune(&plan, repair.as_ref(), &wanted, ticket))?;
     console.warn_all(&report.notes);
     if args.json {

@@ -129,7 +129,7 @@ fn table(found: &Curves, show: Option<Gauge>) -> String {
     rows[0].extend(amounts.iter().map(|amount| {
         let share = found.points.iter().filter(|p| p.amount == *amount).map(|p| p.kept_share);
         let (sum, count) = share.fold((0.0, 0), |(sum, n), share| (sum + share, n + 1));
-        format!("{:.0} %", 100.0 * sum / f64::from(count.max(1)))
+        format!("{:.0} %", 100.0 * sum / f64::from(count))
     }));
     if let Some((value, whole)) = found.whole.and_then(|w| Some((gauge.of(&w.effect)?, w))) {
         let read = format!("{} in {}", counted(whole.tokens, "tokens"), counted(whole.sequences, "sequences"));
@@ -145,7 +145,7 @@ fn table(found: &Curves, show: Option<Gauge>) -> String {
         });
         let draws = amounts.iter().map(|a| found.row(series, *a).points.len()).max().unwrap_or(1);
         let name = match series.ranking.method {
-            Method::Random if series.repair == RepairMode::None => found.control().to_owned(),
+            Method::Random if !series.repair.repairs() => found.control().to_owned(),
             Method::Random => format!("{}, {}", found.control(), series.repair),
             _ => series.to_string(),
         };

@@ -11,10 +11,10 @@ use super::train::{ConstraintArgs, line};
 use crate::corpus::Input;
 use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
-use crate::experiment::{self, Arm, ExperimentEvent, ExperimentPlan, Preset, preset};
+use crate::experiment::{Arm, ExperimentEvent, ExperimentPlan, Preset, preset};
 use crate::repair::RepairMode;
+use crate::run::{self, ExperimentSpec};
 use crate::tensor::{DeviceChoice, Precision};
-use crate::training::RunOptions;
 
 #[derive(Debug, Args)]
 pub(super) struct ExperimentArgs {
@@ -151,12 +151,7 @@ pub(super) struct EffortArgs {
 }
 
 pub(super) fn run(args: &ExperimentArgs, console: &Console) -> Result<()> {
-    let request = request(args)?;
-    let (device, note) = args.device.open()?;
-    if let Some(note) = note {
-        console.warn(&note);
-    }
-    let options = RunOptions { device, resume: args.resume, force: args.force };
+    let wanted = ExperimentSpec { plan: request(args)?, device: args.device, resume: args.resume, force: args.force };
     let report = console.watch(|ticket| {
         let mut notes = |event: ExperimentEvent<'_>| match event {
             ExperimentEvent::Record(name, record) if record.validation_loss.is_some() => {
@@ -171,7 +166,7 @@ pub(super) fn run(args: &ExperimentArgs, console: &Console) -> Result<()> {
             }
             ExperimentEvent::Note(note) => console.warn(note),
         };
-        experiment::run(&request, &options, &mut notes, ticket)
+        run::experiment(&wanted, &mut notes, ticket)
     })?;
     if args.json { console.print_json(&report) } else { console.print(&report.to_markdown()) }
 }
@@ -186,7 +181,7 @@ fn request(args: &ExperimentArgs) -> Result<ExperimentPlan> {
     let mut request = preset(make(path.clone()), args.size, args.out.clone())?;
     request.held_out = args.held_out.clone().map(make);
     set(&mut request.seeds, args.seeds);
-    request.repair = args.repair.filter(|mode| *mode != RepairMode::None);
+    request.repair = args.repair.filter(|mode| mode.repairs());
     if !args.arms.is_empty() {
         request.arms.retain(|arm| args.arms.contains(arm));
     }
@@ -209,9 +204,7 @@ fn request(args: &ExperimentArgs) -> Result<ExperimentPlan> {
     training.precision = args.dtype;
     training.constraint = args.constraint.constraint();
     if let Some(steps) = effort.steps {
-        training.steps = steps;
-        training.look_every = (steps / 16).max(1);
-        training.save_every = (steps / 8).max(1);
+        training.set_pace(steps);
     }
     set(&mut training.rate, effort.lr);
     set(&mut training.smoothing, effort.label_smoothing);

@@ -37,7 +37,7 @@ impl CommonArgs {
 pub(super) fn open(folder: &Path, spec: &Spec) -> Result<Checked> {
     if spec.input.is_none() {
         let error = Error::usage("no input is given");
-        return Err(error.hint("give --text, --tokens, --inputs, --images or --pairs"));
+        return Err(error.hint("give --text, --tokens, --inputs, --images, --pairs or --data"));
     }
     spec.check(&Opened::open(folder, &Ticket::default())?).map_err(refusal)
 }
@@ -61,7 +61,7 @@ pub(super) fn read_plan(path: &Path, checked: &Checked) -> Result<Plan> {
 pub(super) fn repair_beside(path: &Path, plan: &Plan) -> Option<(String, PathBuf)> {
     if let Ok(report) = Report::read(path) {
         // Where of all ways none did best, no file was written.
-        let repair = report.repair.filter(|repair| repair.mode != RepairMode::None)?;
+        let repair = report.repair.filter(|repair| repair.mode.repairs())?;
         return Some((repair.mode.to_string(), path.with_file_name(REPAIR)));
     }
     let searched = plan.budget.as_ref().filter(|found| found.repair != RepairMode::None.name())?;

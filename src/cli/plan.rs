@@ -13,7 +13,7 @@ use super::repair::SHARES;
 use crate::analysis::{Analysis, Document, Moments};
 use crate::error::{Error, Result};
 use crate::plan::{Amount, Explained, Plan, PlanRequest, heads_of_kinds, pin, record_kinds, snap, why};
-use crate::repair::{RepairMode, explained, propose, shares};
+use crate::repair::{explained, propose, shares};
 use crate::run::Checked;
 use crate::words::counted;
 
@@ -82,7 +82,7 @@ fn sized(args: &PlanArgs, known: (&Analysis, Option<&Moments>), console: &Consol
 fn moments_for(args: &PlanArgs, analysis: &Analysis) -> Result<Option<Moments>> {
     let are_there = analysis.settings.moments && Moments::path_beside(&args.analysis).is_file();
     let is_one_round = args.rounds == 1;
-    match is_one_round && (args.method.needs_moments() || args.budget.repair != RepairMode::None || are_there) {
+    match is_one_round && (args.method.needs_moments() || args.budget.repair.repairs() || are_there) {
         true => Moments::read_beside(&args.analysis, analysis).map(Some),
         false => Ok(None),
     }

@@ -17,16 +17,19 @@ use crate::run::{Checked, Opened, PruneSpec, Spec, refusal};
 use crate::task::Ticket;
 
 pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
+    let formats = formats(args)?;
+    let wanted = PruneSpec { force: args.force, ..PruneSpec::default() };
+    // A forecast tells of every format.
+    let of_all: Vec<OutputFormat> = OutputFormat::all().collect();
+    let wanted = args.storing.add_to(wanted, if args.dry_run { &of_all } else { &formats })?;
     let spec = Spec { held_out_every: args.held_out_every, ..args.common.spec(&args.input, args.memory.memory) };
     let opened = Opened::open(&args.model, &Ticket::default())?;
     let checked = spec.check_without_input(&opened).map_err(refusal)?;
     let plan = read_plan(&args.plan, &checked)?;
-    let formats = formats(args)?;
-    let wanted = args.storing.add_to(PruneSpec { force: args.force, ..PruneSpec::default() });
     if args.dry_run {
-        let repair = foretold_repair(args, &plan, &checked, console)?;
+        let repair = planned_repair(args, &plan, &checked, console)?;
         console.warn_all(plan.foreign_to(&opened.facts.fingerprint).as_slice());
-        return foretell(&checked, (&plan, repair), &wanted, args.common.json, console);
+        return forecast_all(&checked, (&plan, repair), &wanted, args.common.json, console);
     }
     let out = args.out.clone().ok_or_else(|| Error::usage("name the folder to write with --out"))?;
     let wanted = PruneSpec { out: out.clone(), ..wanted };
@@ -84,13 +87,12 @@ fn formats(args: &PruneArgs) -> Result<Vec<OutputFormat>> {
 }
 
 /// The way of repair that an export would take, after everything about it that can be known was checked.
-fn foretold_repair(args: &PruneArgs, plan: &Plan, checked: &Checked, console: &Console) -> Result<Option<RepairMode>> {
+fn planned_repair(args: &PruneArgs, plan: &Plan, checked: &Checked, console: &Console) -> Result<Option<RepairMode>> {
     Ok(match args.repair {
         Some(RepairSource::Made(RepairMode::None)) => None,
-        Some(RepairSource::Made(mode)) if args.input.is_given() => Some(mode),
         Some(RepairSource::Made(mode)) => {
-            return Err(Error::usage(format!("repair by {mode} needs something to calibrate on"))
-                .hint("give --text, --tokens, --inputs, --images or --pairs, or the file of a repair"));
+            checked.check_calibration(mode)?;
+            Some(mode)
         }
         Some(RepairSource::File(_)) | None => {
             obtain_repair(args.repair.as_ref(), (&args.plan, plan), checked, console)?.map(|repair| repair.record.mode)
@@ -99,7 +101,7 @@ fn foretold_repair(args: &PruneArgs, plan: &Plan, checked: &Checked, console: &C
 }
 
 /// What every format would give; nothing is written.
-fn foretell(
+fn forecast_all(
     checked: &Checked,
     (plan, repair): (&Plan, Option<RepairMode>),
     wanted: &PruneSpec,
@@ -145,7 +147,7 @@ fn foretell(
 }
 
 pub(super) fn summary(out: &Path, report: &Report) -> String {
-    let change = |before: u64, after: u64| 100.0 * (after as f64 / before.max(1) as f64 - 1.0);
+    let change = |before: u64, after: u64| 100.0 * (after as f64 / before as f64 - 1.0);
     let mut lines = vec![
         match report.export_format {
             OutputFormat::Folder(format) => format!("{format} checkpoint in {}", out.display()),
@@ -172,7 +174,7 @@ pub(super) fn summary(out: &Path, report: &Report) -> String {
     }
     if let Some(speeds) = &report.speed {
         let (before, after) = (speeds.before.tokens_per_sec, speeds.after.tokens_per_sec);
-        let name = format!("{} per sec", speeds.before.unit());
+        let name = format!("{} per sec", speeds.before.unit.noun());
         lines.push(format!(
             "{name:<16} {before:.1} -> {after:.1} by the median runs; run against run {}",
             speeds.change()

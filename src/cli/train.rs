@@ -72,9 +72,10 @@ pub(super) struct TrainArgs {
     /// Steps between saved states
     #[arg(long, value_name = "N", default_value_t = TrainSettings::default().save_every, value_parser = whole::<u64>(1..))]
     pub save_every: u64,
-    /// Type that the weights are written in, f32, bf16 or f16; whatever --dtype says, it is f32 weights that learn
-    #[arg(long, default_value_t, value_name = "TYPE")]
-    pub write_dtype: Precision,
+    /// Type that the weights are written in, f32, bf16 or f16; that of MODEL without it, f32 from scratch. Whatever --dtype
+    /// says, it is f32 weights that learn
+    #[arg(long, value_name = "TYPE")]
+    pub write_dtype: Option<Precision>,
 }
 
 #[derive(Debug, Args)]

@@ -59,7 +59,7 @@ impl Batches {
                     Some(spool) => spool.explain(error),
                     None => error,
                 };
-                // The receiver may be gone: then nobody wants to know.
+                // The receiver may be gone: then the batch is dropped.
                 let _ = send.send(Err(error));
             }
         });

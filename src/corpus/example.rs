@@ -176,7 +176,6 @@ pub(super) struct Example {
 }
 
 impl Example {
-    /// Content without labels.
     pub(super) fn new(content: SourceContent) -> Self {
         Self { content, target: None, labels: None, wanted: None, place: 0 }
     }

@@ -303,7 +303,7 @@ impl Processor {
             let (height, width) = match size {
                 ResizeRule::Exact(height, width) => (height, width),
                 ResizeRule::Shortest(short) => {
-                    let long = |long: usize, of: usize| (short as f64 * long as f64 / of.max(1) as f64) as usize;
+                    let long = |long: usize, of: usize| (short as f64 * long as f64 / of as f64) as usize;
                     if image.width <= image.height {
                         (long(image.height, image.width), short)
                     } else {

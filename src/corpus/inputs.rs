@@ -160,7 +160,7 @@ impl NamedEntries {
         let unused = entries.iter().map(|entry| &entry.name).filter(|name| !used.contains(name));
         // A model without a language-model head has no use for labels, as for those of its task.
         layout.unused = unused.filter(|name| intake.objective.is_some() || *name != "labels").cloned().collect();
-        if layout.sequences == 0 || layout.choices == 0 {
+        if layout.source.shape.contains(&0) {
             return Err(Error::new(format!("{name} holds no sequence")));
         }
         for place in layout.rows() {
@@ -185,7 +185,8 @@ impl NamedEntries {
             _ => &[2],
         };
         let alike = place.shape.len() < 3 || place.shape.get(1) == Some(&self.choices);
-        ranks.contains(&place.shape.len()) && place.shape.first() == Some(&self.sequences) && alike
+        let is_full = !place.shape.contains(&0);
+        is_full && ranks.contains(&place.shape.len()) && place.shape.first() == Some(&self.sequences) && alike
     }
 
     /// Tensors of one row per sequence besides the source.
@@ -219,13 +220,12 @@ impl NamedEntries {
         let content = match &intake.source {
             SourceKind::Tokens(limits) => {
                 let ids = integers(&self.source, file, row)?;
-                let length = ids.len() / self.choices.max(1);
-                let of_each = |all: &Vec<i64>| (all.len() / self.choices.max(1)).max(1);
+                let length = ids.len() / self.choices;
                 let part = |all: &Option<Vec<i64>>, i: usize| -> Option<Vec<i64>> {
-                    all.as_ref().and_then(|all| Some(all.chunks(of_each(all)).nth(i)?.to_vec()))
+                    all.as_ref().and_then(|all| Some(all.chunks(all.len() / self.choices).nth(i)?.to_vec()))
                 };
                 let mut rows = Vec::with_capacity(self.choices);
-                for (i, ids) in ids.chunks(length.max(1)).enumerate() {
+                for (i, ids) in ids.chunks(length).enumerate() {
                     let mut row = TokenRow::checked("input_ids", ids, part(&mask, i).as_deref(), limits)?;
                     row.take(part(&types, i).as_deref(), part(&positions, i).as_deref(), intake)?;
                     rows.push(row);
@@ -271,9 +271,9 @@ impl NamedEntries {
     }
 }
 
-/// Bytes of one row of a tensor `[N, ..]`.
+/// Bytes of one row of a tensor `[N, ..]`, `N` not 0.
 fn row_bytes(entry: &TensorEntry, file: &mut File, row: usize) -> Result<Vec<u8>> {
-    let width = entry.bytes / entry.shape.first().copied().unwrap_or(1).max(1);
+    let width = entry.bytes / entry.shape[0];
     let mut bytes = vec![0u8; width];
     file.seek(SeekFrom::Start(entry.begin + row as u64 * width as u64))?;
     file.read_exact(&mut bytes)?;

@@ -32,7 +32,7 @@ pub enum SourceKind {
         /// Mel bands and frames.
         shape: [usize; 2],
     },
-    /// Samples of sound.
+    /// The wave itself, as samples of sound.
     Samples {
         /// Fewest that make a frame.
         fewest: usize,

@@ -39,7 +39,6 @@ const TEXTS: &[(&str, &[&str])] = &[
     ("review", &[]),
     ("title", &[]),
 ];
-/// Columns of labels.
 const LABELS: &[&str] = &[
     "label",
     "labels",
@@ -58,12 +57,11 @@ const TOKEN_TAGS: &[&str] = &["ner_tags", TAGS, "labels", "pos_tags", "chunk_tag
 /// Columns of endings that stand apart, as SWAG has them, or as one list.
 const ENDINGS: &[&str] = &["endings", "choices", "options"];
 
-/// Where everything stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Form {
     /// A text, or two.
     Texts { text: String, pair: Option<String> },
-    /// Words.
+    /// Sentences as lists of words.
     Words { words: String },
     /// A published set of questions, for models that predict the next token.
     Asked(QuestionSet),

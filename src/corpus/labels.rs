@@ -24,7 +24,7 @@ pub(super) enum GivenLabel {
     Numbers(Vec<f64>),
     /// A class by name per token, or those that apply.
     Names(Vec<String>),
-    /// Anything else.
+    /// A value of any other shape, which is refused by name.
     Other(IgnoredAny),
 }
 
@@ -37,7 +37,6 @@ impl GivenLabel {
         }
     }
 
-    /// Several numbers.
     pub(super) fn numbers(&self) -> Option<Vec<f64>> {
         match self {
             Self::Ids(ids) => Some(ids.iter().map(|n| *n as f64).collect()),

@@ -204,7 +204,7 @@ impl Corpus {
             SourceKind::Samples { .. } => Extent::positions(spec, (1, longest)),
         };
         let target = if self.intake.target.is_some() { longest } else { 0 };
-        Extent { sequences: self.settings.batch_size * self.origin.choices().max(1), source, target }
+        Extent { sequences: self.settings.batch_size * self.origin.choices(), source, target }
     }
 
     /// What is read, for a person and for provenance: `text emma.txt, packed to 128 tokens`.

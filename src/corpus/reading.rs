@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::intake::SourceKind;
 use super::{BatchOrder, Corpus, CorpusPart, Input, PerplexityPreset};
 use crate::error::Result;
+use crate::network::Source;
 use crate::task::Ticket;
 
 /// What was read and how. Numbers of equal readings compare.
@@ -55,6 +56,16 @@ pub enum InputUnit {
 }
 
 impl InputUnit {
+    /// What a model takes in one by one of `source`.
+    pub fn of(source: &Source) -> Self {
+        match source {
+            Source::Tokens(_) => Self::Tokens,
+            Source::Pixels(_) => Self::Images,
+            Source::Frames(_) => Self::Spectrograms,
+            Source::Samples(_) => Self::Recordings,
+        }
+    }
+
     /// The noun for many: `tokens`.
     pub fn noun(self) -> &'static str {
         match self {

@@ -13,11 +13,11 @@ use crate::error::Error;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DataColumns {
-    /// Texts, or words.
+    /// The column of texts, or of lists of words.
     pub text: Option<String>,
-    /// The second texts of pairs.
+    /// The column of the second texts of pairs.
     pub pair: Option<String>,
-    /// What is to be said of them.
+    /// The column of labels.
     pub label: Option<String>,
 }
 

@@ -33,7 +33,6 @@ enum RowFormat {
 
 /// Columns of tagged words.
 pub(super) const WORDS: &str = "tokens";
-/// Their tags.
 pub(super) const TAGS: &str = "tags";
 
 /// Reads rows one after the other.

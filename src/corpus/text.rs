@@ -103,8 +103,7 @@ impl TextFile {
         }
         // A cut last character or word changes a guess by nothing that matters.
         let found = source.count(&sample).map_err(|e| e.at(path))?;
-        let sequences =
-            if read { Total::Estimate(found * bytes / reader.consumed().max(1)) } else { Total::Exact(found) };
+        let sequences = if read { Total::Estimate(found * bytes / reader.consumed()) } else { Total::Exact(found) };
         Ok(Self { source, sequences })
     }
 }
@@ -162,13 +161,13 @@ impl TextSource {
         let (front, back) = self.around();
         // Room for an end token that the tokenizer may not add.
         let end = usize::from(self.intake.target.is_some() && self.intake.end.is_some());
-        self.length.saturating_sub(front.len() + back.len() + end).max(1)
+        self.length - (front.len() + back.len() + end)
     }
 
     /// Sequences that `text` gives.
     fn count(&self, text: &str) -> Result<u64> {
         if self.fills && !self.intake.decoder_only {
-            return Ok(self.tokenizer.encode(text)?.len().div_ceil(self.room()).max(1) as u64);
+            return Ok(self.tokenizer.encode(text)?.len().div_ceil(self.room()) as u64);
         }
         if self.intake.decoder_only {
             let added = self.tokenizer.added();
@@ -181,7 +180,7 @@ impl TextSource {
                 TextPacking::Sequences => ids.saturating_sub(1).div_ceil(self.length),
                 TextPacking::Stream => (ids + added).saturating_sub(1).div_ceil(self.length),
             };
-            return Ok(sequences.max(1) as u64);
+            return Ok(sequences as u64);
         }
         let lines: Vec<&str> = text.lines().collect();
         Ok(self.sequences(&lines)?.len() as u64)

@@ -202,10 +202,9 @@ impl TextTokenizer {
         [&self.prefix, ids, &self.suffix].concat()
     }
 
-    /// `ids` cut in pieces of at most `length` with the special tokens around each.
+    /// `ids` cut in pieces of at most `length`, more than [`TextTokenizer::added`], with the special tokens around each.
     pub fn wrap_pieces(&self, ids: &[u32], length: usize) -> Vec<Vec<u32>> {
-        let room = length.saturating_sub(self.added()).max(1);
-        ids.chunks(room).map(|piece| self.wrap(piece)).collect()
+        ids.chunks(length - self.added()).map(|piece| self.wrap(piece)).collect()
     }
 
     /// Number of special tokens around a sequence.

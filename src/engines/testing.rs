@@ -37,7 +37,6 @@ pub(super) fn varied(family: &str, changes: &Value, dropped: &[&str]) -> (tempfi
     (folder, model)
 }
 
-/// Keeps everything.
 pub(super) fn whole() -> Plan {
     Plan::from_mask(Kept::all())
 }
@@ -46,7 +45,7 @@ pub(super) fn whole() -> Plan {
 pub(super) fn uneven(model: &Model) -> Plan {
     let mut kept = BTreeMap::new();
     for (index, (site, attention)) in model.spec().sites().into_iter().enumerate() {
-        let stay = 1 + index % attention.kv_heads.max(1);
+        let stay = 1 + index % attention.kv_heads;
         let shared = model.spec().stored_layer(site).unwrap_or(0);
         let stay = if model.family().model_type == "albert" { 1 + shared } else { stay };
         let heads: Vec<usize> = (0..attention.heads).filter(|h| h / attention.queries_per_kv() < stay).collect();

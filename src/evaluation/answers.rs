@@ -13,30 +13,24 @@ pub enum Answer {
     Class {
         /// With the largest logit, the first of equals.
         said: u32,
-        /// By the label.
         right: u32,
         /// Classes with a larger logit than the right one.
         above: u32,
     },
-    /// Numbers.
     Numbers {
-        /// By the model.
         said: Vec<f64>,
-        /// By the label.
         right: Vec<f64>,
     },
     /// For each class whether it applies.
     Several {
         /// Where the probability is above one half.
         said: Vec<bool>,
-        /// By the label.
         right: Vec<bool>,
     },
     /// A class for each labeled token.
     Tags {
         /// With the largest logit.
         said: Vec<u32>,
-        /// By the labels.
         right: Vec<u32>,
     },
     /// The first and the last token of an answer.
@@ -80,7 +74,7 @@ impl Rows {
 pub(super) fn answers(head: &TaskHead, hidden: &Hidden, batch: &Batch) -> Result<BatchAnswers> {
     let logits = head.logits(hidden, batch)?.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
     let (spec, mut found) = (head.spec(), BatchAnswers::default());
-    let items = batch.source.sequences()? / batch.items.choices.max(1);
+    let items = batch.source.sequences()? / batch.items.choices;
     found.items = vec![None; items];
     if spec.problem == ProblemType::Regression {
         if let Some(wanted) = &batch.items.wanted {
@@ -100,7 +94,7 @@ pub(super) fn answers(head: &TaskHead, hidden: &Hidden, batch: &Batch) -> Result
     if each != expected || each * items != labels.len() {
         return Err(Error::new(format!("{} labels do not fit {items} items of {expected}", labels.len())));
     }
-    for (item, labels) in labels.chunks(each.max(1)).enumerate() {
+    for (item, labels) in labels.chunks(each).enumerate() {
         found.items[item] = match (spec.problem, spec.kind) {
             (ProblemType::MultiLabel, _) => several(rows.row(item), labels, item, &mut found),
             (_, TaskKind::QuestionAnswering) => span(&rows, hidden.mask.row(item), labels, item, &mut found),
@@ -160,8 +154,7 @@ fn numbers(said: &[f32], wanted: &[f32], outputs: usize, found: &mut BatchAnswer
     if said.len() != wanted.len() {
         return Err(Error::new(format!("{} numbers do not fit {} answers", wanted.len(), said.len())));
     }
-    let each = outputs.max(1);
-    for (item, (said, wanted)) in said.chunks(each).zip(wanted.chunks(each)).enumerate() {
+    for (item, (said, wanted)) in said.chunks(outputs).zip(wanted.chunks(outputs)).enumerate() {
         if wanted.iter().any(|x| x.is_nan()) {
             continue;
         }

@@ -30,7 +30,7 @@ pub fn choose(
     let device = candidate.network.device();
     let mut sums = QualitySums::default();
     ticket.stage("choose endings", Some(endings.len() as u64), "endings");
-    for some in endings.chunks(size.max(1)) {
+    for some in endings.chunks(size) {
         let rows: Vec<_> = some.iter().map(|ending| (ending.ids.clone(), vec![true; ending.ids.len()])).collect();
         let tokens = Tokens::pad(&rows, pad, device)?;
         let length = tokens.mask.length();

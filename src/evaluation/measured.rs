@@ -36,7 +36,7 @@ pub struct Measured {
 impl Measured {
     /// Whether the heads that stay have new output projections.
     pub fn is_repaired(&self) -> bool {
-        self.repair.is_some_and(|mode| mode != RepairMode::None)
+        self.repair.is_some_and(|mode| mode.repairs())
     }
 
     /// How the heads that stay were repaired, behind a name: `, repaired`, or that no way of repair did better than none.

@@ -134,7 +134,7 @@ impl Mending<'_> {
         if !one_by_one {
             repair.record.notes.push("layers share their weights, so repair in the stream was not tried".to_owned());
         }
-        if best == RepairMode::None {
+        if !best.repairs() {
             repair.record.notes.push("no repair did better on held-out batches than none".to_owned());
         }
         Ok(repair)

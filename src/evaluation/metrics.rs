@@ -349,7 +349,8 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     let mut ranks = vec![0.0; values.len()];
     let mut from = 0;
     while from < order.len() {
-        let equal = order[from..].iter().take_while(|i| values[**i] == values[order[from]]).count().max(1);
+        let alike = order[from + 1..].iter().take_while(|i| values[**i] == values[order[from]]);
+        let equal = 1 + alike.count();
         let rank = (2 * from + equal + 1) as f64 / 2.0;
         order[from..from + equal].iter().for_each(|i| ranks[*i] = rank);
         from += equal;

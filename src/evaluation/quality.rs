@@ -326,5 +326,5 @@ fn score(network: &Network, hidden: &[Hidden], wanted: &[(Vec<u32>, Vec<u32>)]) 
 
 /// Positions whose logits of so many classes fit the bound on memory.
 pub(super) fn rows_at_once(classes: usize) -> usize {
-    (LOGITS / classes.max(1)).max(1)
+    (LOGITS / classes).max(1)
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::quality::rows_at_once;
+use crate::corpus::InputUnit;
 use crate::error::{Error, Result};
 use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Source};
 use crate::task::Ticket;
@@ -41,15 +42,18 @@ impl Default for Timing {
 /// Measured speed of a whole forward pass on one batch, with the batch that it was measured on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Speed {
-    /// Real tokens (or images, or spectrograms) per second, of the median run.
+    /// Real tokens (or whole inputs of another kind) per second, of the median run.
     pub tokens_per_sec: f64,
     /// Seconds of the fastest, the median and the slowest run.
     pub secs: [f64; 3],
     /// Sequences in the batch.
     pub sequences: usize,
-    /// Longest sequence in tokens; absent for images and spectrograms.
+    /// What is counted.
+    #[serde(default)]
+    pub unit: InputUnit,
+    /// Longest sequence in tokens; absent for inputs of another kind.
     pub length: Option<usize>,
-    /// Real tokens (or images, or spectrograms) in the batch.
+    /// Real tokens (or whole inputs of another kind) in the batch.
     pub tokens: usize,
     pub repetitions: usize,
     /// Where it ran, and in what type.
@@ -57,15 +61,6 @@ pub struct Speed {
 }
 
 impl Speed {
-    /// What is counted: `tokens` or `images`, or `inputs` of another kind.
-    pub fn unit(&self) -> &'static str {
-        match self.length {
-            Some(_) => "tokens",
-            None if self.tokens == self.sequences => "images",
-            None => "inputs",
-        }
-    }
-
     fn of(secs: &[f64], network: &Network, batch: &Batch) -> Result<Self> {
         let mut sorted = secs.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -75,6 +70,7 @@ impl Speed {
             tokens_per_sec: tokens as f64 / median.max(f64::MIN_POSITIVE),
             secs: [sorted[0], median, sorted[sorted.len() - 1]],
             sequences: batch.source.sequences()?,
+            unit: InputUnit::of(&batch.source),
             length: match &batch.source {
                 Source::Tokens(tokens) => Some(tokens.mask.length()),
                 _ => None,
@@ -227,6 +223,7 @@ mod tests {
             tokens_per_sec: 1.0,
             secs: [secs.iter().copied().fold(f64::MAX, f64::min), 0.0, 0.0],
             sequences: 1,
+            unit: InputUnit::Tokens,
             length: Some(8),
             tokens: 8,
             repetitions: secs.len(),
@@ -246,7 +243,7 @@ mod tests {
         let faster = speeds(&[1.0, 1.1, 1.6, 1.0, 1.05], &[0.5, 0.5, 0.6, 0.75, 0.52]);
         assert_eq!(faster.measurable(), Some(1.05 / 0.52));
         assert!(faster.change().starts_with("+101.9 % ("), "{}", faster.change());
-        // Slower on the whole, though its fastest run beats all: nobody knows.
+        // Slower on the whole, though its fastest run beats all: it cannot be told.
         let unclear = speeds(&[1.0, 1.0, 1.0, 1.0], &[1.2, 1.3, 1.2, 0.9]);
         assert_eq!(unclear.measurable(), None);
     }

@@ -7,20 +7,17 @@ use crate::words::counted;
 /// How a plan stands to a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BudgetGrade {
-    /// Nobody knows.
     Unmeasured,
     /// Within it, as far as can be told.
     Within,
     /// The interval of what was measured holds the budget: more text would tell.
     Unsure,
-    /// Over it.
     Over,
 }
 
 /// A judgment of a plan, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// How it stands.
     pub grade: BudgetGrade,
     /// The same with what was measured on how much, as a sentence without its full stop.
     pub sentence: String,
@@ -31,7 +28,8 @@ impl Verdict {
     pub fn of(measured: Option<&Measured>, budget: QualityBudget) -> Self {
         let unmeasured = || Self {
             grade: BudgetGrade::Unmeasured,
-            sentence: "Not measured: nobody knows what this plan costs; measure it before you export".to_owned(),
+            sentence: "Not measured: what this plan costs in quality is unknown; measure it before you export"
+                .to_owned(),
         };
         let Some((measured, spent)) = measured.and_then(|m| Some((m, Spending::of(m, budget)?))) else {
             return unmeasured();

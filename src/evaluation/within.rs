@@ -18,7 +18,6 @@ const EVALUATIONS: usize = 12;
 /// Passes for each further method, which has to do with fewer heads than the best before it.
 const FURTHER: usize = 3;
 
-/// What is searched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BudgetRequest {
     /// Ways to choose heads; the best of them counts.
@@ -31,7 +30,6 @@ pub struct BudgetRequest {
     pub seed: u64,
     /// Whether a layer may lose every head.
     pub allow_empty: bool,
-    /// Heads that stay.
     pub pinned: BTreeSet<Head>,
 }
 

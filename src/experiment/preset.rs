@@ -68,6 +68,18 @@ pub fn preset(input: Input, size: Preset, out: std::path::PathBuf) -> Result<Exp
         ExperimentTask::Text => (0.0, Decay::Cosine),
         ExperimentTask::Pairs => (0.1, Decay::Cosine),
     };
+    let mut training = TrainSettings {
+        rate,
+        decay,
+        smoothing,
+        voting: Some(Voting {
+            batches: Some(if size == Preset::Small { 64 } else { 1000 }),
+            finetune_steps,
+            ..Voting::default()
+        }),
+        ..TrainSettings::default()
+    };
+    training.set_pace(steps);
     Ok(ExperimentPlan {
         input,
         held_out: None,
@@ -77,20 +89,7 @@ pub fn preset(input: Input, size: Preset, out: std::path::PathBuf) -> Result<Exp
         seeds: if size == Preset::Small { 2 } else { 3 },
         arms: Arm::ALL.to_vec(),
         reading: corpus::CorpusSettings { batch_size, seq_len: Some(seq_len), ..corpus::CorpusSettings::default() },
-        training: TrainSettings {
-            steps,
-            rate,
-            decay,
-            smoothing,
-            look_every: (steps / 16).max(1),
-            save_every: (steps / 8).max(1),
-            voting: Some(Voting {
-                batches: Some(if size == Preset::Small { 64 } else { 1000 }),
-                finetune_steps,
-                ..Voting::default()
-            }),
-            ..TrainSettings::default()
-        },
+        training,
         translation: (task == ExperimentTask::Pairs).then(|| Translation {
             sentences: if size == Preset::Small { 200 } else { 2000 },
             beams: if size == Preset::Small { 1 } else { 5 },

@@ -35,7 +35,7 @@ pub struct Measures {
 
 impl StemResult {
     pub(super) fn new(stem: Stem, seed: u64, summary: &TrainingSummary, records: &[Record]) -> Self {
-        let last = records.len().div_ceil(10).max(1);
+        let last = records.len().div_ceil(10);
         let tail = records.get(records.len().saturating_sub(last)..).unwrap_or(&[]);
         let mean =
             |value: &dyn Fn(&Record) -> Option<f64>| MeanDeviation::of(tail.iter().filter_map(value)).map(|s| s.mean);

@@ -206,7 +206,7 @@ pub(super) fn bar_rects(bars: &Bars, axes: &Axes) -> Vec<Rect> {
             let (middle, width) = (axes.down(*place) + bars.shift(step * 0.8), bars.lane_width(step * 0.8));
             Rect::new(zero.min(end), middle - width / 2.0, (end - zero).abs(), width)
         } else {
-            let together = ((axes.across(1.0) - axes.across(0.0)) * BAR_WIDTH).min(40.0 * bars.lane.1.max(1) as f64);
+            let together = ((axes.across(1.0) - axes.across(0.0)) * BAR_WIDTH).min(40.0 * bars.lane.1 as f64);
             let (middle, width) = (axes.across(*place) + bars.shift(together), bars.lane_width(together));
             let base = axes.down(0.0);
             let top = axes.down(*value).min(base - 1.0);

@@ -163,7 +163,7 @@ impl Jobs {
         Self { runner: Runner::new(waker), running: Vec::new() }
     }
 
-    /// Starts a worker. One of the same kind is told to stop and its result is dropped.
+    /// Starts a worker. One of the same kind is canceled and its result is dropped.
     pub fn start(
         &mut self,
         kind: JobKind,

@@ -14,9 +14,7 @@ const HELD: usize = 8;
 /// Second moments of a run, and the orders in which heads go by them.
 #[derive(Clone, Debug)]
 pub struct FoundMoments {
-    /// The moments.
     pub moments: Arc<Moments>,
-    /// The orders.
     pub reconstruction: Arc<Reconstruction>,
 }
 
@@ -43,7 +41,6 @@ impl FoundMoments {
 /// A repair with what it was asked to be.
 #[derive(Clone, Debug)]
 pub struct MadeRepair {
-    /// The repair.
     pub repair: Arc<Repair>,
     /// The mode that was asked for; what `auto` chose is in the record.
     pub asked: RepairMode,
@@ -64,7 +61,7 @@ pub struct Repairing {
 impl Repairing {
     /// Whether plans are repaired.
     pub fn is_on(&self) -> bool {
-        self.mode != RepairMode::None
+        self.mode.repairs()
     }
 
     /// The repair for exactly these heads, as it would be made now under `run`.
@@ -75,7 +72,6 @@ impl Repairing {
         self.made.iter().rev().find(is_asked).map(|made| &made.repair)
     }
 
-    /// Keeps a repair.
     pub fn add(&mut self, made: MadeRepair) {
         let same = |m: &MadeRepair| m.asked == made.asked && m.repair.record.kept == made.repair.record.kept;
         self.made.retain(|m| !same(m));

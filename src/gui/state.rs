@@ -207,7 +207,7 @@ impl State {
         draft.plans().len() > 1 || plan.pinned() > 0 || !is_first
     }
 
-    /// What fills a plan that nobody has touched: for a model that was not trained here reconstruction, where the run
+    /// What fills a plan that was not edited: for a model that was not trained here reconstruction, where the run
     /// gathered what it takes; votes else.
     pub fn first_proposal(&self) -> Proposal {
         let was_trained = self.model.as_ref().is_some_and(|model| model.facts.was_trained_here);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{RaggedNeed, StockHeads, TensorLayout};
 use crate::checkpoint::Config;
 use crate::error::Result;
-use crate::network::{AttentionSpec, NetworkSpec, Role, TaskHeadSpec};
+use crate::network::{AttentionSpec, InputSpec, NetworkSpec, Role, TaskHeadSpec, roles};
 
 /// A family of checkpoints: how its configuration reads and what its tensors are called.
 #[derive(Debug)]
@@ -351,6 +351,21 @@ fn check_sizes(spec: &NetworkSpec, config: &Config) -> Result<()> {
     }
     if spec.sites().is_empty() {
         return Err(config.unsupported("the model has no layers"));
+    }
+    for stack in [&spec.encoder, &spec.decoder].into_iter().flatten() {
+        let is_possible = match &stack.input {
+            InputSpec::Patches(patches) => patches.patches(patches.image) > 0,
+            InputSpec::Frames(frames) => frames.positions > 0,
+            InputSpec::Samples(samples) => samples.convolutions.iter().all(|c| c.stride > 0),
+            InputSpec::Tokens(_) => true,
+        };
+        if !is_possible {
+            return Err(config.unsupported("the model would read nothing of its inputs"));
+        }
+    }
+    // With this every width, vocabulary and number of classes is at least 1.
+    if let Some((role, shape)) = roles::tensors(spec).into_iter().find(|(_, shape)| shape.contains(&0)) {
+        return Err(config.unsupported(format!("{role} would have the shape {shape:?}")));
     }
     Ok(())
 }

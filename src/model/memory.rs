@@ -93,7 +93,7 @@ pub struct MemoryPlan {
 impl MemoryPlan {
     /// Bytes for each network and what passes it.
     fn own(&self) -> u64 {
-        self.limit.0.saturating_sub(PROGRAM + self.needs.throughout) / self.needs.networks.max(1)
+        self.limit.0.saturating_sub(PROGRAM + self.needs.throughout) / self.needs.networks
     }
 }
 

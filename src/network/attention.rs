@@ -67,7 +67,7 @@ pub struct AttentionLayer {
     query_norm: Option<Norm>,
     key_norm: Option<Norm>,
     sinks: Option<Tensor>,
-    /// `[entries, H]`.
+    /// What every offset between two patches adds to the scores, `[offsets, H]`.
     grid_bias: Option<Tensor>,
     position_key: Option<Linear>,
     position_query: Option<Linear>,

@@ -67,9 +67,9 @@ impl AttentionSpec {
         }
     }
 
-    /// Query heads per key/value head.
+    /// Query heads per key/value head; 1 where the layer has lost all heads.
     pub fn queries_per_kv(&self) -> usize {
-        self.heads.checked_div(self.kv_heads).unwrap_or(0).max(1)
+        self.heads.checked_div(self.kv_heads).unwrap_or(1)
     }
 
     /// Heads of a projection: key/value heads for keys and values.
@@ -130,7 +130,7 @@ pub enum QueryKeyNormScope {
     AllHeads,
 }
 
-/// What the heads of an attention layer are to one of its tensors: whoever cuts heads out of tensors has to match all
+/// What the heads of an attention layer are to one of its tensors: code that cuts heads out of tensors has to match all
 /// of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadAxis {
@@ -183,7 +183,6 @@ pub enum ScoreBias {
     /// A learned table of offsets between patches of an image behind a class token (BEiT): by original heads where one
     /// serves the stack, by the heads of the layer where each layer has its own.
     Grid {
-        /// Rows of patches.
         rows: usize,
         /// Patches in a row.
         columns: usize,

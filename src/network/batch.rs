@@ -13,13 +13,16 @@ pub struct TokenMask {
 }
 
 impl TokenMask {
-    /// A mask over `sequences x length` positions; `real` is row-major.
+    /// A mask over `sequences x length` positions, at least one; `real` is row-major.
     pub fn new(sequences: usize, length: usize, real: Vec<bool>) -> Result<Self> {
         if real.len() != sequences * length {
             return Err(Error::new(format!(
                 "an attention mask of {} positions does not cover {sequences} x {length}",
                 real.len()
             )));
+        }
+        if real.is_empty() {
+            return Err(Error::new("an attention mask covers no position"));
         }
         Ok(Self { sequences, length, real })
     }
@@ -103,7 +106,7 @@ impl Tokens {
 /// Samples of sound `[N, S]` and which of them are real.
 #[derive(Clone, Debug)]
 pub struct Samples {
-    /// `[N, S]`.
+    /// The wave of every sequence, `[N, S]`.
     pub values: Tensor,
     /// Which samples are real: of every sequence the first ones.
     pub mask: TokenMask,
@@ -117,7 +120,6 @@ pub enum Source {
     Pixels(Tensor),
     /// Log-mel spectrogram, `[N, mel, frames]`.
     Frames(Tensor),
-    /// Samples of sound.
     Samples(Samples),
 }
 
@@ -168,7 +170,7 @@ pub struct Items {
     pub choices: usize,
     /// The number that is wanted of each item, for regression, row-major where there are several; NaN where none is.
     pub wanted: Option<Vec<f32>>,
-    /// The place of each item in the input, counted from 0, where somebody asks for it later.
+    /// The place of each item in the input, counted from 0, where it is needed later.
     pub places: Option<Vec<u64>>,
 }
 

@@ -7,7 +7,7 @@ use crate::tensor::block_numbers;
 /// Size of a batch, as far as memory depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// Sequences `N`.
+    /// How many sequences make the batch, `N`.
     pub sequences: usize,
     /// Positions of the first stack: tokens, or patches, or frames behind the convolutions.
     pub source: usize,

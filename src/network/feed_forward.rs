@@ -7,7 +7,6 @@ use super::{Activation, ExpertsSpec, LayerSpec, MlpModule, MlpSpec, Module, Stac
 use crate::error::Result;
 use crate::tensor::{gelu, gelu_tanh, lookup, quick_gelu, relu, silu, wide};
 
-/// Applies a non-linearity.
 pub(super) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     Ok(match activation {
         Activation::Gelu => gelu(x)?,

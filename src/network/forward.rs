@@ -110,7 +110,7 @@ impl Network {
     }
 
     /// [`Network::hidden`] of batches that advance together, layer by layer: what is not held is read once for all of
-    /// them. The probe is told which batch it sees. `ticket` shows how far they are and stops them.
+    /// them. The probe is given the index of the batch. `ticket` shows how far they are and stops them.
     pub fn hidden_of(
         &self,
         batches: &[Batch],

@@ -35,7 +35,6 @@ pub enum TaskKind {
 }
 
 impl TaskKind {
-    /// In words.
     pub fn name(self) -> &'static str {
         match self {
             Self::SequenceClassification => "sequence classification",
@@ -55,7 +54,6 @@ pub enum ProblemType {
     SingleLabel,
     /// Any of the classes: binary cross-entropy of each.
     MultiLabel,
-    /// Numbers: squared error.
     Regression,
 }
 

@@ -111,7 +111,7 @@ impl InputWeights {
         }
     }
 
-    /// The first hidden state, packed as is told, and which positions are real.
+    /// The first hidden state, packed as requested, and which positions are real.
     pub(super) fn forward(&self, source: &Source) -> Result<(Tensor, TokenMask, Packing)> {
         match (self, source) {
             (Self::Tokens(input), Source::Tokens(tokens)) => {
@@ -216,7 +216,7 @@ impl TokenInput {
         let add_every = |table: &Tensor| match places {
             None => Ok(add_shared(&hidden, table)?),
             Some(places) => {
-                let length = u32::try_from(t).unwrap_or(u32::MAX).max(1);
+                let length = u32::try_from(t).unwrap_or(u32::MAX);
                 add_rows(table, places.iter().map(|place| place % length).collect())
             }
         };
@@ -284,7 +284,7 @@ fn counted_rows(tokens: &Tokens, offset: usize, counting: Counting) -> Result<Ve
         _ => tokens.mask.real().to_vec(),
     };
     let mut rows = Vec::with_capacity(counts.len());
-    for sequence in counts.chunks(tokens.mask.length().max(1)) {
+    for sequence in counts.chunks(tokens.mask.length()) {
         let mut seen = 0;
         for counted in sequence {
             seen += usize::from(*counted);
@@ -298,7 +298,7 @@ fn counted_rows(tokens: &Tokens, offset: usize, counting: Counting) -> Result<Ve
 /// What the embedding of each token is multiplied by, row-major `[N, T]`; `None` for mask tokens.
 fn mask_factors(tokens: &Tokens, scaling: MaskScaling) -> Result<Vec<Option<f32>>> {
     let ids: Vec<u32> = tokens.ids.flatten_all()?.to_vec1()?;
-    let length = tokens.mask.length().max(1);
+    let length = tokens.mask.length();
     let mut factors = Vec::with_capacity(ids.len());
     for (row, real) in ids.chunks(length).zip(tokens.mask.real().chunks(length)) {
         let masked = row.iter().filter(|id| **id == scaling.token).count() as f64;

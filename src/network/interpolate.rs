@@ -40,7 +40,7 @@ pub(super) fn resample(
 /// What each of `new` points takes from each of `old` points on the same stretch, edges repeated, row-major `[new, old]`.
 fn weights(old: usize, new: usize) -> Vec<f64> {
     let mut weights = vec![0f64; old * new];
-    for (i, row) in weights.chunks_mut(old.max(1)).enumerate() {
+    for (i, row) in weights.chunks_mut(old).enumerate() {
         let center = (i as f64 + 0.5) * old as f64 / new as f64 - 0.5;
         let first = center.floor();
         for offset in -1..=2 {
@@ -60,7 +60,7 @@ fn antialiased(old: usize, new: usize) -> Vec<f64> {
     let scale = old as f64 / new as f64;
     let stretch = scale.max(1.0);
     let mut weights = vec![0f64; old * new];
-    for (i, row) in weights.chunks_mut(old.max(1)).enumerate() {
+    for (i, row) in weights.chunks_mut(old).enumerate() {
         let center = (i as f64 + 0.5) * scale;
         for (at, weight) in row.iter_mut().enumerate() {
             *weight = cubic((at as f64 + 0.5 - center).abs() / stretch, SHARPNESS_ANTIALIASED);

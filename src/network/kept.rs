@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// The heads that stay at every site that is named, ascending, each once; a site that is not named keeps all.
 ///
 /// In files a map from sites to lists: `{"encoder.0": [0, 3]}`. What is read from a file is checked, what is set is
-/// sorted, so that nobody has to ask again. Whether a model has these heads is asked once, by [`Kept::check`], where
+/// sorted, so that it is checked once. Whether a model has these heads is asked once, by [`Kept::check`], where
 /// kept heads meet a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "BTreeMap<Site, Vec<usize>>", into = "BTreeMap<Site, Vec<usize>>")]

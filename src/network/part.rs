@@ -124,7 +124,7 @@ impl TokenTable {
 
     /// Rows in blocks of one size, which depends on the table's width alone.
     pub(super) fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (rows, step) = (self.rows, (BLOCK / self.width.max(1)).max(1));
+        let (rows, step) = (self.rows, (BLOCK / self.width).max(1));
         (0..rows).step_by(step).map(move |from| from..rows.min(from + step))
     }
 
@@ -139,7 +139,7 @@ impl TokenTable {
 
 /// Bytes of the largest block of a token table `[rows, width]` whose numbers have `number` bytes.
 pub fn block_bytes(rows: usize, width: usize, number: usize) -> u64 {
-    (rows.min((BLOCK / width.max(1)).max(1)) * width * number) as u64
+    (rows.min((BLOCK / width).max(1)) * width * number) as u64
 }
 
 /// Ascending rows as ranges of rows that follow each other.

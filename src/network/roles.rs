@@ -63,7 +63,7 @@ pub enum Residence {
 }
 
 impl Residence {
-    /// That of `role`.
+    /// Returns how long the tensor of `role` is kept.
     pub fn of(role: Role) -> Self {
         match role.module {
             Module::Embed(_, EmbedModule::Tokens) => Self::Table,

@@ -125,7 +125,6 @@ pub enum PositionSpec {
     },
     /// Sinusoids computed on the fly, sines in the first half of the width, cosines in the second, read at `t + offset`.
     Sinusoidal {
-        /// Angles per position.
         spacing: SinusoidSpacing,
         /// First row in use.
         offset: usize,
@@ -201,7 +200,6 @@ pub struct PatchInputSpec {
 /// How a table of positions made for one grid of patches is read at another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Resampling {
-    /// Bicubic (DINOv2).
     Bicubic,
     /// Bicubic over as many points as fall on one where the grid shrinks (DINOv2 with registers).
     BicubicAntialiased,
@@ -248,7 +246,6 @@ pub struct SampleInputSpec {
     pub bias: bool,
     /// Non-linearity behind each of them, and behind the convolution over frames.
     pub activation: Activation,
-    /// Where they normalize.
     pub norm: SampleNorm,
     /// Normalization before the projection.
     pub projection_norm: Option<NormSpec>,
@@ -265,7 +262,6 @@ pub struct SampleInputSpec {
 pub struct ConvolutionSpec {
     /// Channels that it gives.
     pub channels: usize,
-    /// Its width.
     pub kernel: usize,
     /// What it moves by.
     pub stride: usize,
@@ -289,7 +285,7 @@ impl SampleInputSpec {
     /// Frames that the convolutions make of so many samples; none where there are too few.
     pub fn frames(&self, samples: usize) -> usize {
         self.convolutions.iter().fold(samples, |length, convolution| {
-            length.checked_sub(convolution.kernel).map_or(0, |rest| rest / convolution.stride.max(1) + 1)
+            length.checked_sub(convolution.kernel).map_or(0, |rest| rest / convolution.stride + 1)
         })
     }
 }
@@ -392,7 +388,6 @@ pub struct MlpSpec {
 /// A mixture of experts: feed-forward parts of which each position passes a few, those that a router scores highest.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ExpertsSpec {
-    /// Experts.
     pub count: usize,
     /// How many of them each position passes.
     pub chosen: usize,

@@ -55,7 +55,7 @@ impl Watch<'_> {
     /// Counts a step of `lanes` batches that advance together; an error once a stop was asked for.
     fn step(&mut self, lanes: usize) -> Result<()> {
         self.steps.0 += 1;
-        self.ticket.underway(lanes as f64 * self.steps.0 as f64 / self.steps.1.max(1) as f64);
+        self.ticket.underway(lanes as f64 * self.steps.0 as f64 / self.steps.1 as f64);
         self.ticket.check()
     }
 }

@@ -32,7 +32,6 @@ impl TaskHead {
         })
     }
 
-    /// What it is.
     pub fn spec(&self) -> &TaskHeadSpec {
         &self.spec
     }
@@ -52,7 +51,7 @@ impl TaskHead {
         }
         if self.spec.kind == TaskKind::MultipleChoice {
             let sequences = logits.dim(0)?;
-            let choices = batch.items.choices.max(1);
+            let choices = batch.items.choices;
             if sequences % choices != 0 {
                 return Err(Error::new(format!("{sequences} sequences are no questions of {choices} choices")));
             }

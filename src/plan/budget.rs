@@ -41,7 +41,7 @@ pub(super) struct Share {
 /// to the first.
 pub(super) fn equal_shares(layers: &[Share], total: usize) -> Vec<usize> {
     let heads: usize = layers.iter().map(|l| l.heads).sum();
-    let share = |l: &Share| (total * l.heads) as f64 / heads.max(1) as f64;
+    let share = |l: &Share| (total * l.heads) as f64 / heads as f64;
     let below = |l: &Share| l.legal.iter().rev().find(|n| **n as f64 <= share(l) + 1e-9).copied();
     let mut numbers: Vec<usize> = layers.iter().map(|l| below(l).or(l.legal.first().copied()).unwrap_or(0)).collect();
     loop {
@@ -51,7 +51,7 @@ pub(super) fn equal_shares(layers: &[Share], total: usize) -> Vec<usize> {
             (next - numbers[l] <= left).then_some(next)
         };
         let lack = |l: usize| ((share(&layers[l]) - numbers[l] as f64) * 1e9).round();
-        let unexplained = |l: usize| layers[l].unexplained.get(numbers[l].max(1) - 1).copied().unwrap_or(0.0);
+        let unexplained = |l: usize| layers[l].unexplained.get(numbers[l].saturating_sub(1)).copied().unwrap_or(0.0);
         let best = (0..layers.len()).filter_map(|l| Some((l, step(l)?))).reduce(|best, other| {
             let order =
                 lack(other.0).total_cmp(&lack(best.0)).then(unexplained(other.0).total_cmp(&unexplained(best.0)));

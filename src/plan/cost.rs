@@ -35,9 +35,8 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Of `spec`, for inputs of `length` tokens; images and spectrograms have the length of their kind.
+    /// Of `spec`, for inputs of `length` tokens, at least one; images and spectrograms have the length of their kind.
     pub fn of(spec: &NetworkSpec, length: usize) -> Self {
-        let length = length.max(1);
         let mut cost = Self {
             parameters: 0,
             parameters_without_embeddings: 0,
@@ -67,7 +66,7 @@ impl Cost {
 
     /// Share of all parameters that sit in attention.
     pub fn attention_share(&self) -> f64 {
-        self.attention_parameters as f64 / self.parameters.max(1) as f64
+        self.attention_parameters as f64 / self.parameters as f64
     }
 
     fn count_parameters(&mut self, spec: &NetworkSpec) {
@@ -138,7 +137,7 @@ impl Cost {
             let transform = output.transform.as_ref().map_or(0, |t| t.width * width);
             self.flops += (last * (transform + inner * output.vocabulary)) as u64;
         }
-        self.flops_per_token = self.flops / last.max(1) as u64;
+        self.flops_per_token = self.flops / last as u64;
     }
 }
 
@@ -236,7 +235,7 @@ pub fn smallest(spec: &NetworkSpec) -> NetworkSpec {
 pub struct Saving {
     /// The network as it is.
     pub before: Cost,
-    /// After the plan.
+    /// The network that the plan leaves.
     pub after: Cost,
     /// With one head left in every layer: no plan saves more.
     pub least: Cost,

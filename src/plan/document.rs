@@ -67,7 +67,7 @@ pub struct Plan {
     /// The group of every head, by site, where it comes from an analysis; merged heads are of one group.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<Site, Vec<usize>>,
-    /// What the heads that stay can say of every layer that loses some, where second moments told.
+    /// The explained share of every layer that loses heads, where second moments were there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub explained: BTreeMap<Site, Explained>,
     /// By layer, for every head: batches that would keep it if each chose by itself, where they were asked.

@@ -83,7 +83,7 @@ impl<'a> PlanLayer<'a> {
                     _ => 0.0,
                 }
             };
-            settled(self.maps().map(of).sum::<f64>() / self.maps().count().max(1) as f64)
+            settled(self.maps().map(of).sum::<f64>() / self.maps().count() as f64)
         };
         Share {
             heads: self.heads(),
@@ -141,8 +141,8 @@ impl<'a> PlanLayer<'a> {
         let all_dead = (0..heads).all(dead);
         let maps: Vec<&FeatureAnalysis> = self.maps().collect();
         let norms: Vec<Vec<f64>> = maps.iter().map(|f| norm_shares(&f.gram)).collect();
-        let norm = |h: usize| settled(norms.iter().map(|n| n[h]).sum::<f64>() / norms.len().max(1) as f64);
-        let votes = (maps.len() as u64 * self.analysis.batches).max(1) as f64;
+        let norm = |h: usize| settled(norms.iter().map(|n| n[h]).sum::<f64>() / norms.len() as f64);
+        let votes = (maps.len() as u64 * self.analysis.batches) as f64;
         let ballots: Vec<Ballot> = maps.iter().map(|f| ballot(f, number)).collect();
         // What each batch and map that counts gave, on average.
         let mean = |of: &dyn Fn(&Ballot) -> Option<f64>| ballots.iter().filter_map(of).sum::<f64>() / votes;

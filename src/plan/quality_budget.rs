@@ -125,7 +125,7 @@ pub struct BudgetRecord {
     /// Lower end of its 95 % interval by paired bootstrap over sequences, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub low: Option<f64>,
-    /// Upper end.
+    /// Upper end of the same interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub high: Option<f64>,
     /// Tokens (or images, or spectrograms) that it was measured on.
@@ -150,7 +150,7 @@ pub struct BudgetStep {
     /// Whether it came from an exchange of one head for another that the method would have kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub swap: bool,
-    /// Heads that stay.
+    /// How many heads this attempt kept.
     pub heads: usize,
     /// What it spends; absent where quality is not finite.
     pub spent: Option<f64>,

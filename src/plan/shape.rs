@@ -17,9 +17,9 @@ pub struct SiteShape {
 }
 
 impl SiteShape {
-    /// Query heads per key/value head.
+    /// Query heads per key/value head; 1 where the layer has lost all heads.
     pub fn queries_per_kv(&self) -> usize {
-        self.heads.checked_div(self.kv_heads).unwrap_or(1).max(1)
+        self.heads.checked_div(self.kv_heads).unwrap_or(1)
     }
 }
 

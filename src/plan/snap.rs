@@ -68,7 +68,7 @@ impl Choice {
         let scores: Option<Vec<&Vec<f64>>> =
             named.map(|s| plan.scores.get(&s.site).filter(|scores| scores.len() == site.heads)).collect();
         let mean = |all: Vec<&Vec<f64>>| {
-            (0..site.heads).map(|h| all.iter().map(|s| s[h]).sum::<f64>() / all.len().max(1) as f64).collect()
+            (0..site.heads).map(|h| all.iter().map(|s| s[h]).sum::<f64>() / all.len() as f64).collect()
         };
         Some(Self { site, wanted, scores: scores.map(mean), kept })
     }

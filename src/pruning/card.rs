@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use super::{Counts, ExportFormat, InputKind, OutputFormat, Report};
+use crate::corpus::InputUnit;
 use crate::evaluation::{Comparison, Measured, Speed};
 use crate::model::Model;
-use crate::repair::{RepairMode, SiteRepair};
+use crate::repair::SiteRepair;
 use crate::words::counted;
 
 /// Keys of the source's card that stay true of the pruned model.
@@ -55,15 +56,14 @@ pub(crate) fn card(head: &CardHead, report: &Report) -> String {
     for (name, before, after) in rows(report) {
         let _ = writeln!(text, "| {name} | {before} | {after} |");
     }
-    if report.repair.as_ref().is_some_and(|repair| repair.mode == RepairMode::None) {
+    if report.repair.as_ref().is_some_and(|repair| !repair.mode.repairs()) {
         text.push_str(
             "\nOf all ways of repair none did better on held-out batches: the heads that stay are as they were.\n",
         );
     }
-    if let Some(repair) = report.repair.as_ref().filter(|repair| repair.mode != RepairMode::None) {
-        let mean = |of: fn(&SiteRepair) -> f64| {
-            100.0 * repair.sites.values().map(of).sum::<f64>() / repair.sites.len().max(1) as f64
-        };
+    if let Some(repair) = report.repair.as_ref().filter(|repair| !repair.sites.is_empty()) {
+        let mean =
+            |of: fn(&SiteRepair) -> f64| 100.0 * repair.sites.values().map(of).sum::<f64>() / repair.sites.len() as f64;
         let _ = write!(
             text,
             "\nRepaired by `{}` on {} of {}: new output projections let the kept heads say what the removed ones added. \
@@ -154,10 +154,11 @@ fn rows(report: &Report) -> Vec<(&str, String, String)> {
         rows.push(("perplexity", format!("{:.3}", before.exp()), format!("{:.3}", after.exp())));
     }
     if let Some(speed) = &report.speed {
-        let name = match speed.before.unit() {
-            "tokens" => "tokens per second",
-            "images" => "images per second",
-            _ => "inputs per second",
+        let name = match speed.before.unit {
+            InputUnit::Tokens => "tokens per second",
+            InputUnit::Images => "images per second",
+            InputUnit::Spectrograms => "spectrograms per second",
+            InputUnit::Recordings => "recordings per second",
         };
         let rate = |speed: &Speed| format!("{:.0}", speed.tokens_per_sec);
         rows.push((name, rate(&speed.before), format!("{}, {}", rate(&speed.after), speed.change())));

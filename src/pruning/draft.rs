@@ -25,7 +25,7 @@ use crate::evaluation::{Measured, Speeds, Timing, speeds};
 use crate::model::{MemoryLimit, MemoryPlan, Model, Needs, PROGRAM};
 use crate::network::{Batch, Extent, Gates, ProblemType, TaskKind};
 use crate::plan::Plan;
-use crate::repair::{Repair, RepairMode};
+use crate::repair::Repair;
 use crate::task::Ticket;
 
 /// Numbers of the results that a proof may hold in memory at a time.
@@ -59,7 +59,7 @@ pub struct ExportOptions {
 impl ExportOptions {
     /// The repair, where it changes anything: of all ways none may have done best.
     fn new_outputs(&self) -> Option<&Repair> {
-        self.repair.as_ref().filter(|repair| repair.record.mode != RepairMode::None)
+        self.repair.as_ref().filter(|repair| repair.record.mode.repairs())
     }
 }
 
@@ -136,7 +136,7 @@ fn write_watched(
     let surgery = Surgery::new(model, plan, format)?;
     check_apart(out, checkpoint.folder())?;
     let writer = FolderWriter::new(out, options.force, RECORD)?;
-    let (parameters, bytes) = (surgery.parameters(checkpoint), surgery.bytes(checkpoint));
+    let (parameters, bytes) = (surgery.parameters(model), surgery.bytes(checkpoint));
     let (cache_bytes_per_token, _) = surgery.cache(model);
     let zero_heads = surgery.zero_heads();
     let Surgery { slots, cuts, tensors, module, config, kept, opens_in, mut notes, .. } = surgery;
@@ -259,7 +259,7 @@ fn prove(
 ) -> Result<Proof> {
     let spec = model.spec();
     let (batches, kind) = match input {
-        Some(input) => (input.take(options.proof_batches.max(1)).collect::<Result<Vec<_>>>()?, InputKind::Given),
+        Some(input) => (input.take(options.proof_batches).collect::<Result<Vec<_>>>()?, InputKind::Given),
         None => (sample_batches(spec, 1, options.seed)?, InputKind::Random),
     };
     let device = &options.device;
@@ -313,7 +313,7 @@ fn rows_and_room(model: &Model, batches: &[Batch], options: &ExportOptions) -> R
     let width = spec.result_width();
     let share = |limit: MemoryLimit| usize::try_from(limit.0.saturating_sub(PROGRAM) / 64).unwrap_or(HELD);
     let numbers = options.memory.map_or(HELD, share).min(HELD);
-    let most = (numbers / width.max(1) / batches.len().max(1)).max(1);
+    let most = (numbers / width / batches.len()).max(1);
     let Some(limit) = options.memory else { return Ok((most, None)) };
     let mut largest = Extent { sequences: 0, source: 0, target: 0 };
     let mut positions = 0;

@@ -1,4 +1,4 @@
-//! What every format would give, told before anything is written.
+//! What every format would give, known before anything is written.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ pub fn forecast(model: &Model, plan: &Plan, format: ExportFormat) -> Result<Fore
     let (cache_bytes_per_token, cache_bytes_per_source_token) = surgery.cache(model);
     Ok(Forecast {
         format: format.into(),
-        parameters: surgery.parameters(model.checkpoint()),
+        parameters: surgery.parameters(model),
         bytes: surgery.bytes(model.checkpoint()),
         cache_bytes_per_token,
         cache_bytes_per_source_token,

@@ -100,7 +100,6 @@ fn unknown_engine(text: &str) -> Error {
 }
 
 impl Engine {
-    /// Every engine.
     pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word used on the command line and in files.
@@ -121,9 +120,7 @@ impl Engine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum OutputFormat {
-    /// A folder.
     Folder(ExportFormat),
-    /// A file.
     Engine(Engine),
 }
 

@@ -87,7 +87,7 @@ fn chunks(attention: &AttentionSpec, labels: Option<&[usize]>, count: usize) -> 
     if let Some(labels) = labels.filter(|labels| labels.len() == attention.heads) {
         heads.sort_by_key(|kv| labels.get(kv * per_kv).copied());
     }
-    let size = attention.kv_heads.checked_div(count).unwrap_or(1).max(1);
+    let size = attention.kv_heads / count;
     let mut chunks: Vec<Vec<usize>> = heads.chunks(size).map(<[usize]>::to_vec).collect();
     for chunk in &mut chunks {
         chunk.sort_unstable();

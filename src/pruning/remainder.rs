@@ -60,7 +60,6 @@ impl Remainder {
         Ok(Self { whole, spec, slots })
     }
 
-    /// What is left.
     pub fn spec(&self) -> &NetworkSpec {
         &self.spec
     }

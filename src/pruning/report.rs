@@ -37,7 +37,6 @@ impl Counts {
 pub struct Report {
     /// Version of the program.
     pub tool: String,
-    /// What was written.
     pub export_format: OutputFormat,
     /// The family, e.g. `bert`.
     pub family: String,

@@ -63,7 +63,7 @@ fn source(input: &InputSpec, random: &mut Xoshiro256PlusPlus) -> Result<Source> 
 /// Two sequences of different length, so that padding takes part.
 fn tokens(vocabulary: usize, longest: Option<usize>, random: &mut Xoshiro256PlusPlus) -> Result<Tokens> {
     let length = longest.unwrap_or(LENGTH).clamp(1, LENGTH);
-    let highest = u32::try_from(vocabulary).unwrap_or(u32::MAX).max(1);
+    let highest = u32::try_from(vocabulary).unwrap_or(u32::MAX);
     let ids: Vec<u32> = (0..SEQUENCES * length).map(|_| random.gen_range(0..highest)).collect();
     let short = (length * 3 / 4).max(1);
     let real = (0..SEQUENCES * length).map(|i| i < length || i - length < short).collect();
@@ -75,7 +75,7 @@ fn tokens(vocabulary: usize, longest: Option<usize>, random: &mut Xoshiro256Plus
 fn ended(tokens: Tokens, end: u32) -> Result<Tokens> {
     let length = tokens.mask.length();
     let last = |sequence: usize| tokens.mask.row(sequence).iter().rposition(|real| *real);
-    let is_last = |place: usize| last(place / length.max(1)) == Some(place % length.max(1));
+    let is_last = |place: usize| last(place / length) == Some(place % length);
     let ids = tokens.ids.flatten_all()?.to_vec1::<u32>()?;
     with_ids(&tokens, ids.into_iter().enumerate().map(|(place, id)| if is_last(place) { end } else { id }).collect())
 }

@@ -1,6 +1,6 @@
 //! What an export will write, decided before a byte is read or written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -99,11 +99,12 @@ impl Surgery {
         self.slots.iter().map(|(site, slots)| (*site, slots.padded())).filter(|(_, zeros)| *zeros > 0).collect()
     }
 
-    /// Parameters before and after.
-    pub(super) fn parameters(&self, checkpoint: &Checkpoint) -> Counts {
-        let before = checkpoint.names().iter().filter_map(|n| checkpoint.info(n)).map(|i| i.elements()).sum();
+    /// Parameters that the network reads, before and after.
+    pub(super) fn parameters(&self, model: &Model) -> Counts {
+        let unused: HashSet<&str> = model.unused().into_iter().collect();
+        let read = self.tensors.iter().filter(|tensor| !unused.contains(tensor.name.as_str()));
         let count = |tensor: &TensorPlan| tensor.shape.iter().map(|d| *d as u64).product::<u64>();
-        Counts { before, after: self.tensors.iter().map(count).sum() }
+        Counts { before: model.parameters(), after: read.map(count).sum() }
     }
 
     /// Bytes of all tensors before and after.

@@ -180,7 +180,7 @@ fn numbers(layers: &[ChoiceLayer], analysis: &Analysis, request: &PlanRequest) -
 /// `(C, lambda)` of a layer.
 fn covariance(moments: &SiteMoments) -> Result<(Mat<f64>, f64)> {
     let total = moments.total()?;
-    let n = total.tokens.max(1) as f64;
+    let n = total.tokens as f64;
     let mut c = dense(&total.square, 1.0 / n);
     if moments.output_bias {
         for j in 0..c.ncols() {
@@ -197,7 +197,7 @@ fn sweep(moments: &SiteMoments, unit: RiseUnit) -> Result<Sweep> {
     let (mut a, pull) = covariance(moments)?;
     let v = match (&moments.sensitivity, unit) {
         // Half the mean product of gradients: the second order of the loss.
-        (Some(sensitivity), RiseUnit::Loss) => dense(&sensitivity.square, 0.5 / sensitivity.scored.max(1) as f64),
+        (Some(sensitivity), RiseUnit::Loss) => dense(&sensitivity.square, 0.5 / sensitivity.scored as f64),
         _ => {
             let power = inner(a.as_ref(), dense(&moments.output, 1.0).as_ref());
             dense(&moments.output, if power > 0.0 { power.recip() } else { 0.0 })

@@ -67,6 +67,11 @@ impl RepairMode {
     pub fn name(self) -> &'static str {
         self.into()
     }
+
+    /// Whether it changes any weight.
+    pub fn repairs(self) -> bool {
+        self != Self::None
+    }
 }
 
 /// What became of one layer. Errors are mean squares, as shares of that of what the whole branch adds (about its mean,
@@ -220,7 +225,7 @@ impl Repair {
         Ok(Self { record, outputs })
     }
 
-    /// Writes the repair; whoever reads `path` sees the old file or all of the new.
+    /// Writes the repair; readers of `path` see the old file or all of the new.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut tensors: Vec<(String, Tensor)> = Vec::new();
         for (site, output) in &self.outputs {

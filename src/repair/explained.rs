@@ -60,7 +60,7 @@ const ROOM: [f64; 5] = [1e-10, 1e-8, 1e-6, 1e-5, 1e-4];
 fn stand_in(moments: &SiteMoments) -> Result<OutputProjection> {
     let mut products = dense(&moments.output, 1.0);
     let dim = products.nrows();
-    let mean = (0..dim).map(|i| products[(i, i)]).sum::<f64>() / dim.max(1) as f64;
+    let mean = (0..dim).map(|i| products[(i, i)]).sum::<f64>() / dim as f64;
     let unit = if mean > 0.0 { mean } else { 1.0 };
     let mut given = 0.0;
     for room in ROOM {

@@ -15,7 +15,7 @@
 //!   weighed by the second moment of the loss's gradient (van der Ouderaa et al. 2024), exactly, by dynamic programming.
 //! - **Replaceability** ([`replaceability`]): the share of what a head adds that the others of its layer can say.
 //!
-//! A repaired model has the shapes of the pruned one. Errors that are told are those on batches which the fit did not
+//! A repaired model has the shapes of the pruned one. Reported errors are those on batches which the fit did not
 //! read. Nothing is done to queries, keys and values.
 //!
 //! | module | job |

@@ -1,4 +1,4 @@
-//! The order in which the heads of one layer go when what is left shall say as much as possible.
+//! The order in which heads of one layer are removed so that the rest explains as much as possible.
 
 use super::sweep::{Sweep, without_each_other};
 use crate::error::Result;

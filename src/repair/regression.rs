@@ -121,7 +121,7 @@ pub(crate) fn least_squares(xx: &[f64], xy: &[f64], k: usize, ridge: f64) -> Res
 
 /// `ridge` times the mean diagonal; never less than what rounding needs.
 pub(super) fn pull(xx: &Mat<f64>, ridge: f64) -> f64 {
-    let mean = (0..xx.nrows()).map(|i| xx[(i, i)]).sum::<f64>() / xx.nrows().max(1) as f64;
+    let mean = (0..xx.nrows()).map(|i| xx[(i, i)]).sum::<f64>() / xx.nrows() as f64;
     // Where nothing varies at all the prior stays.
     if mean > 0.0 { ridge.max(1e-12) * mean } else { 1.0 }
 }

@@ -37,7 +37,7 @@ impl Patterns {
         }
         let mean = |grids: Vec<&Grid>| {
             let (rows, cols) = grids.first().map_or((0, 0), |g| (g.rows(), g.cols()));
-            let count = grids.len().max(1) as f64;
+            let count = grids.len() as f64;
             Grid::from_fn(rows, cols, |r, c| grids.iter().map(|g| g.get(r, c)).sum::<f64>() / count)
         };
         of_site.into_iter().map(|(site, grids)| (site, mean(grids))).collect()

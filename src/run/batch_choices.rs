@@ -15,7 +15,7 @@ use crate::task::Ticket;
 /// How many batches keep each head when every batch chooses by reconstruction over itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchChoices {
-    /// Batches that chose.
+    /// How many batches chose.
     pub batches: u64,
     /// By layer, for every head: batches that keep it.
     pub kept: BTreeMap<Site, Vec<u64>>,

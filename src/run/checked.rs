@@ -49,7 +49,7 @@ impl Checked {
     /// # Errors
     /// Where none was named.
     pub fn input(&self) -> Result<&Input> {
-        self.spec.input.as_ref().ok_or_else(|| Error::usage("no input is given").hint("choose what the model reads"))
+        self.spec.input.as_ref().ok_or_else(no_input)
     }
 
     /// Where the model computes.
@@ -106,6 +106,11 @@ impl Checked {
     }
 }
 
+/// What is said where nothing is named to be read.
+pub(super) fn no_input() -> Error {
+    Error::usage("no input is given").hint("choose what the model reads")
+}
+
 impl Spec {
     /// Checks everything that can be known without reading the input; every fault at once.
     ///
@@ -114,8 +119,7 @@ impl Spec {
     pub fn check(&self, opened: &Opened) -> Result<Checked, Vec<Fault>> {
         let mut faults = Vec::new();
         if self.input.is_none() {
-            let error = Error::usage("no input is given").hint("choose what the model reads");
-            faults.push(Fault { field: Field::Input, error });
+            faults.push(Fault { field: Field::Input, error: no_input() });
         }
         match self.check_without_input(opened) {
             Ok(checked) if faults.is_empty() => Ok(checked),

@@ -42,7 +42,7 @@ impl Default for CurveSpec {
 impl CurveSpec {
     /// Whether second moments are wanted: for a method, or for repair.
     pub fn needs_moments(&self) -> bool {
-        self.repairs.iter().any(|mode| *mode != RepairMode::None)
+        self.repairs.iter().any(|mode| mode.repairs())
             || self.rankings.iter().any(|ranking| ranking.method.needs_moments())
     }
 

@@ -67,7 +67,7 @@ impl Spec {
             CorpusPart::Training { every } | CorpusPart::HeldOut { every } => Some(every),
         };
         if reading.source.is_none() && reading.fingerprint.is_empty() {
-            // A record of an earlier release, of which words alone are left: nobody knows what it was.
+            // A record of an earlier release, of which only the text is left: the setting is unknown.
             return Self { input: Some(Input::Text(reading.input.clone().into())), ..self.clone() };
         }
         Self {

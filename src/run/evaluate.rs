@@ -12,7 +12,7 @@ use crate::evaluation::{
 use crate::model::Needs;
 use crate::network::{Gates, Kept, Network};
 use crate::plan::{Plan, Shape, random_like};
-use crate::repair::{Repair, RepairMode};
+use crate::repair::Repair;
 use crate::task::Ticket;
 
 /// Quality of the whole model, and on what it was measured.
@@ -89,7 +89,7 @@ impl Checked {
         let random = evaluate(&network, &control, corpus.batches(network.device()), total, ticket)?;
         let mut notes: Vec<String> =
             plan.foreign_to(&self.opened().facts.fingerprint).into_iter().chain(self.notes(&corpus)).collect();
-        if repair.is_some_and(|repair| repair.record.mode != RepairMode::None) {
+        if repair.is_some_and(|repair| repair.record.mode.repairs()) {
             notes.push(MASKED_CONTROL.to_owned());
         }
         Ok(Measured {

@@ -13,7 +13,7 @@
 //! | `spec`, `differences` | settings as chosen; how they differ from those of a result |
 //! | `opened`, `loaded` | a model with what its headers tell; its weights, loaded once |
 //! | `checked` | settings that fit the model; input and network within the bound on memory |
-//! | `analyze`, `evaluate`, `curve`, `repair`, `prune`, `train`, `twins`, `rounds`, `within`, `attention`, `batch_choices` | one kind of work each |
+//! | `analyze`, `evaluate`, `curve`, `repair`, `prune`, `train`, `experiment`, `twins`, `rounds`, `within`, `attention`, `batch_choices` | one kind of work each |
 
 mod analyze;
 mod attention;
@@ -22,6 +22,7 @@ mod checked;
 mod curve;
 mod differences;
 mod evaluate;
+mod experiment;
 mod loaded;
 mod opened;
 mod prune;
@@ -38,6 +39,7 @@ pub use batch_choices::BatchChoices;
 pub use checked::Checked;
 pub use curve::CurveSpec;
 pub use evaluate::Scored;
+pub use experiment::{ExperimentSpec, experiment};
 pub use loaded::{LoadedNetwork, Placed};
 pub use opened::{ModelFacts, Opened};
 pub use prune::PruneSpec;

@@ -1,4 +1,4 @@
-//! A model that was opened, with what can be told without its weights.
+//! A model that was opened, with what is known without its weights.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -25,7 +25,7 @@ use crate::task::Ticket;
 pub struct PruneSpec {
     /// The folder to write.
     pub out: PathBuf,
-    /// What is written.
+    /// The format of the checkpoint.
     pub format: OutputFormat,
     /// Replace a folder that this program wrote.
     pub force: bool,
@@ -185,7 +185,7 @@ impl Checked {
             // The proof loads what it needs, and all of it has to fit.
             self.opened().loaded.release();
         }
-        // The proof reads the first batches, which shall not be those of the shortest lines.
+        // The proof reads the first batches, which should not be the shortest lines.
         let first = corpus.map(|c| c.with(|s| s.order = BatchOrder::AsRead));
         let mut batches = first.as_ref().map(|c| c.batches(&options.device));
         let input = batches.as_mut().map(|b| b as &mut dyn Iterator<Item = _>);

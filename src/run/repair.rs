@@ -88,10 +88,7 @@ impl Checked {
             }
             RepairSource::Made(RepairMode::None) => Ok(None),
             RepairSource::Made(mode) => {
-                if self.spec().input.is_none() {
-                    return Err(Error::usage(format!("repair by {mode} needs something to calibrate on"))
-                        .hint("name an input, or the file of a repair"));
-                }
+                self.check_calibration(*mode)?;
                 let mut made = self.repair(plan, None, &RepairSpec { mode: *mode, ..RepairSpec::default() }, ticket)?;
                 if self.spec().held_out_every.is_none() {
                     made.record.notes.push(SAME_TEXT.to_owned());
@@ -99,6 +96,15 @@ impl Checked {
                 Ok(Some(made))
             }
         }
+    }
+
+    /// Refuses a repair by `mode` where no input is named to calibrate it on.
+    pub fn check_calibration(&self, mode: RepairMode) -> Result<()> {
+        if self.spec().input.is_none() {
+            return Err(Error::usage(format!("repair by {mode} needs something to calibrate on"))
+                .hint("name an input, or the file of a repair"));
+        }
+        Ok(())
     }
 
     /// Repairs the checkpoint that this program pruned into `folder` from this model and wrote as it was, and writes the
@@ -128,7 +134,7 @@ impl Checked {
             ))
             .at(folder));
         }
-        if record.repair.as_ref().is_some_and(|repair| repair.mode != RepairMode::None) {
+        if record.repair.as_ref().is_some_and(|repair| repair.mode.repairs()) {
             return Err(Error::usage("this folder is repaired already").at(folder));
         }
         if let OutputFormat::Engine(engine) = record.export_format {

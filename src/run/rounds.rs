@@ -129,14 +129,14 @@ impl Rounds<'_> {
         };
         let largest = first.sites.iter().map(|s| s.heads).max().unwrap_or(0);
         match self.request.amount {
-            Amount::Keep(least) => Ok(per_layer(least.max(1), largest)),
+            Amount::Keep(least) => Ok(per_layer(least, largest)),
             Amount::LayerRatio(ratio) if first.sites.iter().all(|s| s.heads == largest) => {
                 Ok(per_layer(((ratio * largest as f64).round() as usize).max(1), largest))
             }
             Amount::Ratio(ratio) => {
                 let whole = heads(first) as f64;
                 let left = whole * (1.0 - (1.0 - ratio) * round as f64 / count as f64);
-                Ok(Amount::Ratio((left / heads(now).max(1) as f64).min(1.0)))
+                Ok(Amount::Ratio((left / heads(now) as f64).min(1.0)))
             }
             Amount::LayerRatio(_) => Err(Error::usage("layers of this model have different numbers of heads")
                 .hint("give rounds --keep or --ratio")),

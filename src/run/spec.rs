@@ -147,7 +147,8 @@ pub fn refusal(mut faults: Vec<Fault>) -> Error {
 impl Spec {
     /// Tokens of each input for which costs are counted.
     pub fn cost_length(&self) -> usize {
-        self.seq_len.unwrap_or(COST_LENGTH)
+        // Settings that were not checked yet are asked too.
+        self.seq_len.filter(|length| *length > 0).unwrap_or(COST_LENGTH)
     }
 
     /// The part of the input that is analyzed.

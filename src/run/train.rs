@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::checked::no_input;
 use super::{BATCH_SIZE, Opened, Spec};
 use crate::corpus::{self, Input};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::task::Ticket;
 use crate::training::{
     self, Beginning, Control, Record, RunOptions, Stage, TrainSettings, TrainingEvent, TrainingRun, TrainingSummary,
@@ -53,8 +54,7 @@ impl TrainSpec {
     /// Where no input is named.
     pub fn request(&self) -> Result<TrainingRun> {
         let spec = &self.spec;
-        let input = spec.input.clone();
-        let input = input.ok_or_else(|| Error::usage("no input is given").hint("choose what the model learns from"))?;
+        let input = spec.input.clone().ok_or_else(no_input)?;
         Ok(TrainingRun {
             model: self.model.clone(),
             beginning: self.beginning.clone(),
@@ -80,7 +80,7 @@ impl TrainSpec {
     }
 }
 
-/// Trains; `observe` hears of every stage, record and note.
+/// Trains; `observe` is called for every stage, record and note.
 ///
 /// # Errors
 /// As [`training::train`].
@@ -99,7 +99,7 @@ pub fn train(
     training::train(&request, &options, control, observe, ticket)
 }
 
-/// What a run has told so far.
+/// What a run has reported so far.
 #[derive(Clone, Debug, Default)]
 pub struct TrainingProgress {
     /// The stage under way.
@@ -112,31 +112,31 @@ pub struct TrainingProgress {
     pub notes: Vec<String>,
 }
 
-/// A run under way: what it told, and how to talk to it.
+/// A run under way: what it has reported, and how to control it.
 #[derive(Clone, Debug, Default)]
 pub struct Watched {
-    told: Arc<Mutex<TrainingProgress>>,
+    progress: Arc<Mutex<TrainingProgress>>,
     /// Pause, stop, vote now.
     pub control: Control,
 }
 
 impl Watched {
-    /// What it told so far.
-    pub fn told(&self) -> MutexGuard<'_, TrainingProgress> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What it has reported so far.
+    pub fn progress(&self) -> MutexGuard<'_, TrainingProgress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps what a run tells.
-    pub fn hear(&self, event: TrainingEvent<'_>) {
-        let mut told = self.told();
+    /// Keeps what a run reports.
+    pub fn record(&self, event: TrainingEvent<'_>) {
+        let mut progress = self.progress();
         match event {
             TrainingEvent::Stage(stage) => {
-                let at = told.records.last().map_or(0, |r| r.total_steps);
-                told.stage = stage;
-                told.stages.push((at, stage));
+                let at = progress.records.last().map_or(0, |r| r.total_steps);
+                progress.stage = stage;
+                progress.stages.push((at, stage));
             }
-            TrainingEvent::Record(record) => told.records.push(record.clone()),
-            TrainingEvent::Note(note) => told.notes.push(note.to_owned()),
+            TrainingEvent::Record(record) => progress.records.push(record.clone()),
+            TrainingEvent::Note(note) => progress.notes.push(note.to_owned()),
         }
     }
 }

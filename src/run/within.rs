@@ -57,7 +57,7 @@ impl BudgetSpec {
 
     /// Whether second moments are wanted: for a method that is named, or for repair.
     pub fn needs_moments(&self) -> bool {
-        self.repair != RepairMode::None || self.rankings.iter().any(|ranking| ranking.method.needs_moments())
+        self.repair.repairs() || self.rankings.iter().any(|ranking| ranking.method.needs_moments())
     }
 }
 
@@ -85,7 +85,7 @@ impl Checked {
                 Error::usage("reconstruction and repair need second moments").hint("analyze again with --moments")
             );
         }
-        let networks = if wanted.repair == RepairMode::None { 1 } else { 2 };
+        let networks = if wanted.repair.repairs() { 2 } else { 1 };
         let (corpus, network) = self.scoring(Needs { copies: SCORED_COPIES, networks, ..Needs::ONE }, ticket)?;
         let subject =
             Subject { network: &network, weights: None, analysis, corpus: &corpus, moments, model: Some(model) };

@@ -1,7 +1,7 @@
 //! Long work: a cancel token, one overwritten progress cell, and a runner whose workers cannot take the caller down; the
 //! threads of kernels, and memory that is handed back.
 //!
-//! The core reports through [`Ticket`]; whoever waits (a terminal bar, a window) reads [`Progress`] when it likes.
+//! The core reports through [`Ticket`]; the front end (a terminal bar, a window) polls [`Progress`].
 
 mod available;
 mod memory;

@@ -16,7 +16,7 @@ impl CancelToken {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// True once somebody asked.
+    /// True once a stop was requested.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -88,7 +88,7 @@ impl Ticket {
         Self { cancel, cell: Arc::new(Mutex::new(cell)), waker: Arc::new(waker) }
     }
 
-    /// A ticket for a part whose progress nobody sees, but which stops with the whole.
+    /// A ticket for a part whose progress is not shown, but which stops with the whole.
     #[must_use]
     pub fn silent(&self) -> Self {
         Self::new(self.cancel.clone(), || {})

@@ -40,7 +40,7 @@ impl Runner {
                     .unwrap_or_else(|| "unknown cause".to_owned());
                 Err(Error::new(format!("internal fault: {text}")).hint("please report it with what you did"))
             });
-            // The receiver may be gone: then nobody wants the result.
+            // The receiver may be gone: then the result is dropped.
             let _ = send.send(result);
             wake_at_end();
         });

@@ -79,7 +79,7 @@ pub fn tally_rows(logits: &Tensor, first: usize, labels: &[u32], tallies: &mut [
 }
 
 fn tally<T: Real>(logits: &[T], classes: usize, first: usize, labels: &[u32]) -> Vec<RowTally> {
-    let rows = logits.par_chunks(classes.max(1)).zip(labels);
+    let rows = logits.par_chunks(classes).zip(labels);
     let of = |(row, label): (&[T], &u32)| {
         let (sum, (at, max)) = normalizer(row);
         let wanted = (*label as usize).checked_sub(first).and_then(|at| row.get(at));
@@ -162,7 +162,7 @@ struct CrossEntropy {
 
 impl CrossEntropy {
     fn loss<T: Real>(&self, logits: &[T]) -> f64 {
-        let classes = (logits.len() / self.labels.len()).max(1);
+        let classes = logits.len() / self.labels.len();
         let rows = logits.par_chunks(classes).zip(&self.labels).map(|(row, label)| {
             let on_label = surprise(row, *label);
             if self.smoothing == 0.0 {
@@ -178,7 +178,7 @@ impl CrossEntropy {
 
     /// `(softmax - target) * factor`, row by row.
     fn slope<T: Real>(&self, logits: &[T], factor: f64) -> Vec<T> {
-        let classes = (logits.len() / self.labels.len()).max(1);
+        let classes = logits.len() / self.labels.len();
         let factor = factor / self.labels.len() as f64;
         let flat = self.smoothing / classes as f64;
         let mut slope = vec![T::zero(); logits.len()];

@@ -88,7 +88,7 @@ impl DeviceChoice {
     /// second value says so and why; in a build without graphics devices it has nothing to say.
     ///
     /// # Errors
-    /// Where a device that was named cannot be had: whoever asks for one wants no other.
+    /// Where a device that was named cannot be had: an explicit choice has no fallback.
     pub fn open(self) -> Result<(Device, Option<String>)> {
         let found = match self {
             Self::Auto if cuda_is_available() => Self::Cuda(0).graphics(),

@@ -40,7 +40,7 @@ fn forward<T: Real>(
         Some(last) if *last == width => *last = columns,
         _ => bail!("a weight of {columns} x {width} does not fit {:?}", x.1.dims()),
     }
-    let rows = shape.iter().product::<usize>() / columns.max(1);
+    let rows = x.1.dims().iter().rev().skip(1).product();
     let mut out = match bias {
         Some((storage, layout)) => {
             let bias = numbers::<T>(storage, layout)?;
@@ -61,7 +61,7 @@ fn forward<T: Real>(
 /// `dx = g W`, `dW = g^T x`, `db = sum of the rows of g`, of those that lead to a variable.
 fn backward<T: Real>(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, grad: &Tensor) -> Result<[Option<Tensor>; 3]> {
     let (columns, width) = weight.dims2()?;
-    let rows = grad.elem_count() / columns.max(1);
+    let rows = x.dims().iter().rev().skip(1).product();
     reading(grad, |grad| {
         let g = Matrix::<T>::new(grad, rows, columns, columns)?;
         let to_x = x.track_op().then(|| -> Result<Tensor> {

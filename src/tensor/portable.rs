@@ -73,7 +73,7 @@ pub(super) fn rows(x: &Tensor, index: &Tensor, some: &Tensor) -> Result<Tensor> 
 /// `x + y`, with `y` again and again along the leading axes of `x` that it lacks. The gradient of a product's factor is a
 /// product too, and devices sum products of 16 bits in f32, at no cost in memory for numbers of 32.
 pub(super) fn add_shared(x: &Tensor, y: &Tensor) -> Result<Tensor> {
-    let times = x.elem_count() / y.elem_count().max(1);
+    let times = x.elem_count() / y.elem_count();
     let ones = Tensor::ones((times, 1), x.dtype(), x.device())?;
     x + ones.matmul(&y.reshape((1, ()))?)?.reshape(x.shape())?
 }
@@ -85,7 +85,7 @@ pub(super) fn attention(
     scoring: &Scoring<'_>,
     keep_weights: bool,
 ) -> Result<Attended> {
-    let repeat = q.dim(1)? / k.dim(1)?.max(1);
+    let repeat = q.dim(1)? / k.dim(1)?;
     let k = repeat_heads(k, repeat)?;
     let v = repeat_heads(v, repeat)?;
     let mut scores = (q.contiguous()?.matmul(&k.transpose(2, 3)?.contiguous()?)? * scoring.scale)?;

@@ -41,9 +41,9 @@ impl Turn {
         let arch = Arch::new();
         reading(&self.cos, |cos| {
             reading(&self.sin, |sin| {
-                let parts = out.par_chunks_mut((length * width).max(1)).enumerate();
+                let parts = out.par_chunks_mut(length * width).enumerate();
                 parts.for_each(|(part, out)| {
-                    for (t, out) in out.chunks_exact_mut(width.max(1)).enumerate() {
+                    for (t, out) in out.chunks_exact_mut(width).enumerate() {
                         let x = heads.row(part, t);
                         let angles = t * half..(t + 1) * half;
                         let (cos, sin) = (&cos[angles.clone()], &sin[angles]);

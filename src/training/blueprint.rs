@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use serde_json::{Map, Value};
 
 use super::Parameters;
@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::model::{Model, Storage};
 use crate::network::NetworkSpec;
 use crate::pruning::{SHARD_BYTES, copy_side_files, write_weights};
+use crate::tensor::Precision;
 
 /// What is trained, apart from its weights.
 #[derive(Clone, Debug)]
@@ -69,8 +70,13 @@ impl Blueprint {
     }
 
     /// Writes `parameters` as a checkpoint into the empty `folder`, the configuration last, so that a folder cut short
-    /// opens nowhere. Tensors that the network does not read are taken over as they are.
-    pub fn write(&self, folder: &Path, parameters: &Parameters, stored: Stored) -> Result<()> {
+    /// opens nowhere; where `stored` names no type, in that of the original, or f32 if a weight has grown out of it. Tensors that the network does not read are
+    /// taken over as they are.
+    pub fn write(&self, folder: &Path, parameters: &Parameters, stored: Option<Precision>) -> Result<()> {
+        let stored = match stored {
+            Some(chosen) => chosen.into(),
+            None => self.fitting(parameters)?,
+        };
         let copies = self.copies()?;
         let plan = |name: &str, shape: &[usize]| TensorPlan { name: name.to_owned(), stored, shape: shape.to_vec() };
         let mut plans = Vec::new();
@@ -95,8 +101,7 @@ impl Blueprint {
             match (shapes.contains_key(source.as_str()), &self.base) {
                 (true, _) => {
                     let tensor = parameters.stored_tensor(source)?.to_dtype(stored.dtype())?;
-                    if stored != Stored::F64
-                        && !tensor.to_dtype(candle_core::DType::F32)?.sum_all()?.to_scalar::<f32>()?.is_finite()
+                    if stored != Stored::F64 && !tensor.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?.is_finite()
                     {
                         return Err(
                             Error::new(format!("'{source}' does not fit {}", stored.name())).hint("write it as f32")
@@ -114,6 +119,20 @@ impl Blueprint {
         config.insert(key.to_owned(), stored.name().into());
         let text = format!("{}\n", serde_json::to_string_pretty(&Value::Object(config))?);
         write_atomically(&folder.join("config.json"), text.as_bytes())
+    }
+
+    /// The type of the original, or f32 where a weight does not fit it.
+    fn fitting(&self, parameters: &Parameters) -> Result<Stored> {
+        let original = self.base.as_ref().map_or(Stored::F32, Model::stored);
+        if original == Stored::F16 {
+            for (name, _) in self.storage.tensors() {
+                let largest = parameters.stored_tensor(name)?.abs()?.flatten_all()?.max(0)?.to_dtype(DType::F32)?;
+                if largest.to_scalar::<f32>()? > half::f16::MAX.to_f32() {
+                    return Ok(Stored::F32);
+                }
+            }
+        }
+        Ok(original)
     }
 
     /// Stored tensors that the network does not read but that hold a copy of one it reads (a tied head written twice):
@@ -165,4 +184,41 @@ fn same_bytes(checkpoint: &Checkpoint, a: &str, b: &str) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_keep_the_type_of_the_original_while_they_fit_it() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama");
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| {
+            let place = folder.path().join(name);
+            std::fs::create_dir(&place).unwrap();
+            place
+        };
+        let written = |blueprint: &Blueprint, parameters: &Parameters, name: &str, stored: Option<Precision>| {
+            let place = place(name);
+            blueprint.write(&place, parameters, stored).unwrap();
+            let model = Model::open(&place).unwrap();
+            assert_eq!(
+                model.config().get("torch_dtype").or(model.config().get("dtype")),
+                Some(&model.stored().name().into())
+            );
+            model
+        };
+        let original = Blueprint::of_model(&Model::open(&fixture).unwrap()).unwrap();
+        let parameters = original.parameters(0, &Device::Cpu).unwrap();
+        assert_eq!(written(&original, &parameters, "whole", None).stored(), Stored::F32);
+        let half = written(&original, &parameters, "half", Some(Precision::F16));
+        assert_eq!(half.stored(), Stored::F16);
+        let blueprint = Blueprint::of_model(&half).unwrap();
+        let parameters = blueprint.parameters(0, &Device::Cpu).unwrap();
+        assert_eq!(written(&blueprint, &parameters, "again", None).stored(), Stored::F16);
+        let weight = &parameters.list()[0].var;
+        weight.set(&(weight.ones_like().unwrap() * 1e6).unwrap()).unwrap();
+        assert_eq!(written(&blueprint, &parameters, "grown", None).stored(), Stored::F32);
+    }
 }

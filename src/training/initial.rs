@@ -64,16 +64,16 @@ impl Initial {
                         | Module::Expert(_, _, _, MlpModule::Down)
                 );
                 let layers = [&spec.encoder, &spec.decoder].into_iter().flatten().map(|s| s.layers.len()).max();
-                let depth = 2.0 * layers.unwrap_or(1).max(1) as f64;
+                let depth = 2.0 * layers.unwrap_or(1) as f64;
                 let deviation = if back { deviation / depth.sqrt() } else { deviation };
                 (0..count).map(|_| (random.normal() * deviation) as f32).collect()
             }
             Self::Xavier if is_table => {
-                let deviation = (width.max(1) as f64).powf(-0.5);
+                let deviation = (width as f64).powf(-0.5);
                 (0..count).map(|_| (random.normal() * deviation) as f32).collect()
             }
             Self::Xavier => {
-                let limit = (6.0 / (out + width).max(1) as f64).sqrt();
+                let limit = (6.0 / (out + width) as f64).sqrt();
                 (0..count).map(|_| ((2.0 * random.uniform() - 1.0) * limit) as f32).collect()
             }
         }

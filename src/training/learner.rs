@@ -77,10 +77,10 @@ impl StepParts {
         self.optimizer += other.optimizer;
     }
 
-    /// The seconds of one of `steps` steps.
+    /// The seconds of one of `steps` steps, not 0.
     #[must_use]
     pub fn per_step(&self, steps: u64) -> Self {
-        let part = |sum: f64| sum / steps.max(1) as f64;
+        let part = |sum: f64| sum / steps as f64;
         Self {
             forward: part(self.forward),
             constraint: part(self.constraint),
@@ -251,7 +251,7 @@ fn loss(
     step.parts.constraint += products;
     let began = Instant::now();
     let (Some(constraint), Some(grams)) = (settings.constraint, grams) else { return Ok(loss) };
-    let part = 1.0 / batches.max(1) as f64;
+    let part = 1.0 / batches as f64;
     // Every layer's sum is over the step's tokens; a mean over layers is also one over batches.
     let weight = if constraint.reduction == Reduction::Printed { part } else { 1.0 };
     let mut found = term(constraint, &grams.grams, total, |site, gram| assign(constraint, site, gram, settings.seed))?;

@@ -39,7 +39,7 @@ impl Probe for CenterProbe<'_> {
         let count = groups.iter().max().map_or(0, |last| last + 1);
         let mut mean = vec![0f64; count * heads];
         for c in 0..count {
-            let size = groups.iter().filter(|g| **g == c).count().max(1);
+            let size = groups.iter().filter(|g| **g == c).count();
             for (h, _) in groups.iter().enumerate().filter(|(_, g)| **g == c) {
                 mean[c * heads + h] = 1.0 / size as f64;
             }

@@ -71,7 +71,7 @@ impl Schedule {
             Decay::Constant => self.peak,
             Decay::InverseSqrt => self.peak * (self.warmup.max(1) as f64 / now as f64).sqrt(),
             Decay::Cosine => {
-                let span = self.steps.saturating_sub(self.warmup).max(1) as f64;
+                let span = self.steps.saturating_sub(self.warmup) as f64;
                 let way = ((now - self.warmup) as f64 / span).min(1.0);
                 self.peak * (FLOOR + (1.0 - FLOOR) * 0.5 * (1.0 + (PI * way).cos()))
             }

@@ -122,8 +122,9 @@ pub struct TrainSettings {
     /// The type that passes and gradients are computed in. The weights that learn, the optimizer's moments and the
     /// loss are f32 whatever it is, and so is everything that is measured on held-out data.
     pub precision: Precision,
-    /// The type that weights are written in: `f32`, `f16` or `bf16`.
-    pub stored: Precision,
+    /// The type that weights are written in: `f32`, `f16` or `bf16`; without it that of the original, f32 for fresh
+    /// weights.
+    pub stored: Option<Precision>,
 }
 
 impl Default for TrainSettings {
@@ -147,12 +148,19 @@ impl Default for TrainSettings {
             save_every: 200,
             seed: 0,
             precision: Precision::F32,
-            stored: Precision::F32,
+            stored: None,
         }
     }
 }
 
 impl TrainSettings {
+    /// Sets the number of steps, and with it how often there is a look (16 times) and a checkpoint (8 times).
+    pub fn set_pace(&mut self, steps: u64) {
+        self.steps = steps;
+        self.look_every = (steps / 16).max(1);
+        self.save_every = (steps / 8).max(1);
+    }
+
     /// Refuses what cannot be carried out.
     pub fn check(&self) -> Result<()> {
         self.constraint.check()?;

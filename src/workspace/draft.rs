@@ -22,7 +22,7 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    /// What fills a plan that nobody has touched: as many of the most voted heads as a layer has groups.
+    /// What fills a plan that was not edited: as many of the most voted heads as a layer has groups.
     pub fn first() -> Self {
         Self { method: Method::Votes, amount: Amount::Groups, seed: 0, without_evidence: false }
     }

@@ -10,7 +10,7 @@
 //! | `settings` | theme, zoom, recent models; survives a bad field |
 //! | `store` | where settings and the autosaved workspace lie |
 //! | `stamps` | whether a file is still as this window left it |
-//! | `tidy` | removes autosaves that nobody will miss |
+//! | `tidy` | removes stale autosaves |
 //! | `sample` | the bundled models |
 //! | `open` | whatever lies at a path: a model, a workspace, a plan, an analysis, an input |
 

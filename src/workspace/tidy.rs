@@ -14,7 +14,7 @@ const UNUSED: Duration = DAY.saturating_mul(90);
 const OLD: Duration = DAY.saturating_mul(365);
 
 impl Store {
-    /// Removes autosaves that nobody touched for a year, those of models that are gone and copies that were put aside
+    /// Removes autosaves not changed for a year, those of models that are gone and copies that were put aside
     /// after 90 days, and what broken writes left behind. Never the workspace that was open last, never a file that a
     /// person named. Says what was removed; what cannot be removed stays.
     pub fn tidy(&self, now: SystemTime) -> Vec<PathBuf> {

@@ -75,6 +75,25 @@ fn one_plan_is_written_in_several_formats_at_once_or_in_none() {
 }
 
 #[test]
+fn what_no_format_takes_is_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plan, out) = (folder.path().join("p.json"), folder.path().join("out"));
+    std::fs::write(&plan, r#"{"decoder.0": [0, 1]}"#).unwrap();
+    let llama = fixtures().join("llama");
+    for (format, flags, part) in [
+        ("compact", &["--quantize", "f16"][..], "--quantize is for the files of engines"),
+        ("compact,native", &["--half"], "--half is for the files of engines"),
+        ("onnx", &["--tokenizer-from", "x.gguf"], "--tokenizer-from is for gguf files"),
+    ] {
+        let words = ["prune", text(&llama), "--plan", text(&plan), "--out", text(&out), "--format", format];
+        let refused = pillars(&[&words, flags].concat());
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(2) && said.contains(part), "{format}: {said}");
+        assert!(!out.exists());
+    }
+}
+
+#[test]
 fn quality_of_a_quantized_file_is_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

@@ -137,12 +137,41 @@ fn no_file_is_too_long_to_know() {
 fn the_map_in_the_crate_docs_names_every_room() {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
     let map: Vec<&str> = text.lines().filter(|l| l.starts_with("//! |")).collect();
+    // In the order in which they may use one another.
+    let first_cell = |line: &&str| line.split('|').nth(1).unwrap_or_default().to_owned();
+    let named: Vec<String> = map.iter().map(first_cell).collect();
+    let named: Vec<&str> = named.iter().flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert_eq!(named, ROOMS);
     let folders: BTreeSet<String> =
         rooms().into_iter().map(|(_, room, _)| room).filter(|r| r != "lib" && r != "main").collect();
     for room in folders {
         assert!(map.iter().any(|l| l.contains(&format!("`{room}`"))), "{room} is not on the map");
         assert!(text.contains(&format!("pub mod {room};")), "{room} is not public");
     }
+}
+
+#[test]
+fn what_the_guide_for_contributors_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap();
+    let code: String = rooms().into_iter().map(|(_, _, code)| code).collect();
+    let mut found = 0;
+    for word in text.split('`').skip(1).step_by(2) {
+        let is_there = if ["src/", "tests/", "benches/", ".ci/"].iter().any(|start| word.starts_with(start)) {
+            root.join(word.split('<').next().unwrap()).exists()
+        } else if let Some((binary, module)) =
+            word.split_once(' ').filter(|(b, _)| ["core", "cli", "window"].contains(b))
+        {
+            root.join(format!("tests/{binary}/{module}.rs")).is_file()
+        } else if let Some((_, name)) = word.rsplit_once("::") {
+            ["fn ", "struct ", "enum ", "pub "].iter().any(|kind| code.contains(&format!("{kind}{name}")))
+        } else {
+            continue;
+        };
+        assert!(is_there, "CONTRIBUTING.md names {word}, which is not there");
+        found += 1;
+    }
+    assert!(found > 15, "{found}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::desk::Desk;
 fn the_smallest_plan_within_a_budget_is_found_measured_and_judged() {
     let mut desk = Desk::with_results("llama");
     desk.chord(Modifiers::COMMAND, Key::Num5);
-    assert!(desk.shows("Not measured: nobody knows what this plan costs"), "{}", desk.messages());
+    assert!(desk.shows("Not measured: what this plan costs in quality is unknown"), "{}", desk.messages());
     let before = desk.kept();
     desk.click("Find");
     desk.settle();

@@ -342,7 +342,7 @@ fn a_training_run_is_watched_paused_and_opened() {
     desk.type_text(out.to_str().unwrap());
     desk.click("Train");
     let records = |state: &pillars::gui::State| {
-        state.training.watched.as_ref().map_or(0, |(_, watched)| watched.told().records.len())
+        state.training.watched.as_ref().map_or(0, |(_, watched)| watched.progress().records.len())
     };
     desk.wait("a record", |state| records(state) > 0);
     desk.click("Pause");

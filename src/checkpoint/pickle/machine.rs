@@ -8,10 +8,9 @@ use crate::error::{Error, Result};
 /// An object by its number.
 pub(super) type Id = usize;
 
-/// An object.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Object {
-    /// None, a truth value or a float, of which nobody asks.
+    /// None, a Boolean or a float, none of which is needed.
     Other,
     Int(i64),
     Text(String),
@@ -83,7 +82,6 @@ impl Machine {
         }
     }
 
-    /// An object.
     pub(super) fn get(&self, id: Id) -> &Object {
         // Numbers are only given out for objects that are there.
         &self.objects[id]

@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 
 /// Bytes of the record that ends an archive, without the comment behind it.
 const END: usize = 22;
-/// Longest comment.
 const COMMENT: u64 = 65_535;
 /// Bytes of an entry in the directory before its name.
 const ENTRY: usize = 46;

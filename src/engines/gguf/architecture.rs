@@ -147,7 +147,6 @@ pub(super) struct Conversion {
     pub window_base: Option<f64>,
     /// Window and every how many layers there is one without, where there are windows.
     pub windows: Option<(usize, usize)>,
-    /// Longest text.
     pub context: usize,
     /// What a reader should know.
     pub notes: Vec<String>,
@@ -377,11 +376,8 @@ impl Architecture {
     fn scale(&self, attention: &AttentionSpec, width: usize, layers: usize) -> f64 {
         match self.kind {
             ArchitectureKind::Granite => attention.scale,
-            ArchitectureKind::Gemma(2) if layers == LARGEST_GEMMAS[0] => {
-                ((width / attention.heads.max(1)) as f64).powf(-0.5)
-            }
-            ArchitectureKind::Gemma(3) if layers == LARGEST_GEMMAS[1] => {
-                ((width / attention.heads.max(1)) as f64).powf(-0.5)
+            ArchitectureKind::Gemma(version @ (2 | 3)) if layers == LARGEST_GEMMAS[usize::from(version == 3)] => {
+                ((width / attention.heads) as f64).powf(-0.5)
             }
             _ => (attention.head_dim as f64).powf(-0.5),
         }

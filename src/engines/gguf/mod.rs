@@ -40,7 +40,6 @@ pub use self::tensors::Quantization;
 /// The file in the folder.
 pub(super) const FILE: &str = "model.gguf";
 
-/// What opens it.
 pub(super) const OPENS_IN: [&str; 3] = ["llama.cpp", "Ollama", "LM Studio"];
 
 /// A file that is decided but not written.

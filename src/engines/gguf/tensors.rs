@@ -17,11 +17,8 @@ use crate::network::{
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_type)]
 pub enum Quantization {
-    /// 32 bits.
     F32,
-    /// IEEE half.
     F16,
-    /// Brain float.
     Bf16,
     /// 8 bits with a factor for every 32 numbers.
     #[serde(rename = "q8_0")]
@@ -59,7 +56,7 @@ impl Quantization {
     }
 
     /// Largest difference of results to the model, as a share of its largest value, that storing weights so explains. In
-    /// blocks it is whoever chose them who says how much is too much.
+    /// blocks the loss of precision is the user's choice.
     pub(in crate::engines) fn allowed(self) -> f64 {
         match self {
             Self::F32 => 1e-4,
@@ -103,7 +100,6 @@ enum Held {
     Roles(Vec<Role>),
     /// Columns of the table of relative positions, those of the original heads of a layer.
     Relative(Role, Vec<usize>),
-    /// These numbers.
     Numbers(Vec<f32>),
 }
 

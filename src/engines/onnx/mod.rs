@@ -43,7 +43,6 @@ pub(super) use self::tokenizer::complete;
 /// The file in the folder.
 pub(super) const FILE: &str = "onnx/model.onnx";
 
-/// What opens it.
 pub(super) const OPENS_IN: [&str; 4] =
     ["ONNX Runtime", "sentence-transformers (backend=\"onnx\")", "transformers.js", "Optimum"];
 

@@ -14,7 +14,7 @@ use crate::network::{Module, Pooling, TaskHeadSpec, TaskKind, TaskModule};
 
 /// What the head reads.
 pub(super) struct TaskInputs<'a> {
-    /// `[B, T, width]`.
+    /// Name of the hidden states `[B, T, width]`.
     pub hidden: &'a str,
     pub width: usize,
     /// Ids and mask of the first stack, where it reads tokens.
@@ -119,7 +119,7 @@ fn pooled(graph: &mut Graph, pooling: Pooling, inputs: &TaskInputs<'_>) -> Resul
         Pooling::FirstAndMean { leading } => {
             let positions = inputs.positions.ok_or_else(|| Error::new("the number of patches is not fixed"))?;
             let first = at(graph, inputs.hidden, 0);
-            let share = 1.0 / positions.saturating_sub(leading).max(1) as f32;
+            let share = 1.0 / (positions - leading) as f32;
             let weights: Vec<f32> = (0..positions).map(|t| if t < leading { 0.0 } else { share }).collect();
             let weights = graph.floats(&[1, 1, positions], &weights);
             let mean = product(graph, &weights, inputs);

@@ -81,7 +81,7 @@ pub struct MeasuredPoint {
 }
 
 fn is_none(mode: &RepairMode) -> bool {
-    *mode == RepairMode::None
+    !mode.repairs()
 }
 
 /// Quality against the share of heads kept.

@@ -97,7 +97,7 @@ pub fn curves(
     let mut known: BTreeMap<(Kept, RepairMode), (Effect, Option<f64>)> = BTreeMap::new();
     for point in before.iter().flat_map(|b| &b.points) {
         // A repair depends on the analysis, a mask does not.
-        if point.repair != RepairMode::None && before.is_some_and(|b| b.analysis != found.analysis) {
+        if point.repair.repairs() && before.is_some_and(|b| b.analysis != found.analysis) {
             continue;
         }
         let key = (point.kept.clone(), point.repair);
@@ -146,7 +146,7 @@ pub fn curves(
         let left = apply(network.spec(), &Plan::from_mask(kept.clone()))?;
         let is_this = |p: &MeasuredPoint| (p.ranking, p.amount, p.seed, p.repair) == (ranking, amount, seed, repair);
         let point = MeasuredPoint {
-            kept_share: kept.heads() as f64 / heads.max(1) as f64,
+            kept_share: kept.heads() as f64 / heads as f64,
             cost: Cost::of(&left, wanted.length),
             tokens_per_sec: speed,
             ranking,
@@ -173,7 +173,7 @@ pub(in crate::evaluation) fn repaired(
     mode: RepairMode,
     ticket: &Ticket,
 ) -> Result<Option<Network>> {
-    if mode == RepairMode::None {
+    if !mode.repairs() {
         return Ok(None);
     }
     let Some((moments, model)) = subject.moments.zip(subject.model) else {
@@ -199,7 +199,7 @@ fn choices(subject: &Subject<'_>, wanted: &Wanted) -> Result<Vec<HeadChoice>> {
     }
     for amount in &wanted.amounts {
         for ranking in &wanted.rankings {
-            let draws = if ranking.method.is_random() { wanted.draws.max(1) } else { 1 };
+            let draws = if ranking.method.is_random() { wanted.draws } else { 1 };
             for draw in 0..draws {
                 let seed = wanted.seed.wrapping_add(draw);
                 let request = PlanRequest { seed, ..PlanRequest::new(*ranking, *amount) };

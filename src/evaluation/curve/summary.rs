@@ -115,7 +115,7 @@ pub struct CurveRow<'a> {
 impl CurveRow<'_> {
     /// Mean of a number over the draws.
     pub fn mean(&self, of: impl Fn(&MeasuredPoint) -> f64) -> f64 {
-        self.points.iter().map(|p| of(p)).sum::<f64>() / self.points.len().max(1) as f64
+        self.points.iter().map(|p| of(p)).sum::<f64>() / self.points.len() as f64
     }
 
     /// Quality over the draws; `None` where any of them has none.
@@ -183,7 +183,7 @@ impl Curves {
     /// Methods, masked alone, in the order in which they were first measured.
     pub fn rankings(&self) -> Vec<Ranking> {
         let all = self.series().into_iter();
-        all.filter(|series| series.repair == RepairMode::None).map(|series| series.ranking).collect()
+        all.filter(|series| !series.repair.repairs()).map(|series| series.ranking).collect()
     }
 
     /// Methods with and without repair, in the order in which they were first measured.

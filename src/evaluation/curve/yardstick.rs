@@ -66,7 +66,7 @@ impl<'a> Yardstick<'a> {
         })?;
         let agreement = (scored > 0).then(|| agreed as f64 / scored as f64);
         let mean = |[sum, n]: [f64; 2]| sum / n;
-        let whole = alike.iter().map(|[cosine, _]| cosine).sum::<f64>() / alike.len().max(1) as f64;
+        let whole = alike.iter().map(|[cosine, _]| cosine).sum::<f64>() / alike.len() as f64;
         let losses: Vec<[f64; 2]> = self
             .scores
             .iter()

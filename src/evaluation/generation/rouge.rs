@@ -37,7 +37,7 @@ pub fn mean_rouge<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Ro
         sum = Rouge { one: sum.one + found.one, two: sum.two + found.two, longest: sum.longest + found.longest };
         count += 1;
     }
-    let count = count.max(1) as f64;
+    let count = count as f64;
     Rouge { one: sum.one / count, two: sum.two / count, longest: sum.longest / count }
 }
 

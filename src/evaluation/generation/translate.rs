@@ -85,8 +85,8 @@ pub fn translate(
         let search = Search { start, end, longest, beams, length_penalty: 1.0 };
         let systems = decode(network, &batch.source, gates, &search, ticket)?;
         let labels = batch.labels.as_deref().ok_or_else(|| Error::new("the pairs carry no labels"))?;
-        let width = labels.len() / sources.len().max(1);
-        for ((system, source), labels) in systems.iter().zip(sources).zip(labels.chunks(width.max(1))) {
+        let width = labels.len() / sources.len();
+        for ((system, source), labels) in systems.iter().zip(sources).zip(labels.chunks(width)) {
             if found.pairs.len() == sentences {
                 return Ok(found);
             }

@@ -37,7 +37,7 @@ impl AttentionMaps {
         }
         let mut page;
         if let [panel] = self.panels.as_slice() {
-            let (rows, cols) = (panel.weights.rows().max(1), panel.weights.cols().max(1));
+            let (rows, cols) = (panel.weights.rows(), panel.weights.cols());
             let cell = (MOST_CELLS as f64 / rows.max(cols) as f64).min(26.0);
             let cell = if cell >= 1.0 { cell.floor() } else { cell };
             let [left, top] = [&panel.queries, &panel.keys].map(|tokens| token_room(tokens));
@@ -88,7 +88,7 @@ impl AttentionMaps {
         let side = side.min(420.0);
         let mut page = Page::new((2.0 * MARGIN + columns as f64 * (side + 12.0) - 12.0).max(400.0), &caption, theme);
         self.color_bar(&mut page, false);
-        let tall = side * image.rows as f64 / image.columns.max(1) as f64;
+        let tall = side * image.rows as f64 / image.columns as f64;
         for line in self.panels.chunks(columns) {
             let row = page.take(tall + 24.0);
             for (i, panel) in line.iter().enumerate() {

@@ -45,7 +45,6 @@ impl QualityCurves {
 }
 
 impl RepairBars {
-    /// Draws it.
     pub fn figure(&self, theme: &Theme) -> Figure {
         let view = self.clone();
         stacked(&self.caption, &[self.plot()], 280.0, theme, move || view.table())

@@ -133,8 +133,8 @@ struct GridSizes {
 
 impl GridSizes {
     fn of(rows: &[OverviewRow]) -> Self {
-        let heads = rows.iter().map(|r| r.heads).max().unwrap_or(0).max(1);
-        let cell = (760.0 / heads as f64).min(720.0 / rows.len().max(1) as f64).floor().clamp(6.0, 28.0);
+        let heads = rows.iter().map(|r| r.heads).max().unwrap_or(1);
+        let cell = (760.0 / heads as f64).min(720.0 / rows.len() as f64).floor().clamp(6.0, 28.0);
         let gap = if cell >= 14.0 { 2.0 } else { 1.0 };
         let shared = rows.iter().any(|r| r.kv_heads > 0 && r.kv_heads < r.heads);
         let names = rows.iter().map(|r| font::width(&r.site.to_string(), LABEL, Weight::Regular)).fold(30.0, f64::max);

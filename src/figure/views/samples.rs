@@ -234,5 +234,5 @@ pub(crate) fn repair_bars(layers: usize) -> RepairBars {
     };
     let site = |l: usize| format!("{}.{l}", if l * 3 < layers { "encoder" } else { "decoder" }).parse().unwrap();
     let sites = (0..layers).map(|l| (site(l), found(l))).collect();
-    RepairBars::foretold("bert · Plan 1 · text a.txt".to_owned(), &sites, &Default::default())
+    RepairBars::predicted("bert · Plan 1 · text a.txt".to_owned(), &sites, &Default::default())
 }

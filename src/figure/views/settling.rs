@@ -17,7 +17,7 @@ impl Settling {
         let plot = draw(&self.plot(), &mut page.scene, outer, theme);
         page.y += 14.0;
         page.heading("Each layer: when it kept its final heads");
-        let step = (620.0 / self.layers.len().max(1) as f64).clamp(SMALL + 2.5, 18.0);
+        let step = (620.0 / self.layers.len() as f64).clamp(SMALL + 2.5, 18.0);
         for (name, settled) in &self.layers {
             let y = page.y + step / 2.0;
             let at = [plot.area.x - 8.0, y];

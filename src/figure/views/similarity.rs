@@ -20,7 +20,7 @@ const STRIP: f64 = 7.0;
 
 impl Similarity {
     pub fn figure(&self, theme: &Theme) -> Figure {
-        let heads = self.groups.len().max(1);
+        let heads = self.groups.len();
         // Small layers show their numbers.
         let cell = if heads <= 12 { 34.0 } else { (560.0 / heads as f64).floor().clamp(4.0, 28.0) };
         let left = 34.0 + STRIP + 4.0;

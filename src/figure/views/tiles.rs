@@ -104,7 +104,7 @@ impl Tile for Similarity {
         let sorted = self.matrix.reordered(&order, &order);
         let scale = self.scale();
         scene.push(Item::Image { rect: area, raster: Raster::from_grid(&sorted, &scale, theme.missing) });
-        let cell = area.w / order.len().max(1) as f64;
+        let cell = area.w / order.len() as f64;
         let mut start = 0;
         while let Some(first) = order.get(start) {
             let length = order[start..].iter().take_while(|h| self.groups[**h] == self.groups[*first]).count();

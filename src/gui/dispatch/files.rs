@@ -38,7 +38,7 @@ impl App {
             PathPurpose::SaveWorkspace => {
                 let path = with_extension(path, "pillars");
                 self.state.settings.remember(&path);
-                // The file does not name itself: it may be carried elsewhere.
+                // The file does not name itself: it may be moved.
                 let workspace = Workspace { file: None, ..self.workspace() };
                 self.state.file = Some(path.clone());
                 self.autosave.mark_written();
@@ -99,7 +99,7 @@ impl App {
         });
     }
 
-    /// A dialog gave nothing: where nobody can have seen it, the path is typed instead.
+    /// A dialog gave nothing: where it closed too soon to have been shown, the path is typed instead.
     pub(super) fn dialog_closed(&mut self, purpose: PathPurpose, unseen: bool) {
         if unseen {
             self.has_dialogs = false;

@@ -62,7 +62,7 @@ impl App {
                 self.state.run = *run;
                 self.check_run();
                 if is_other_length {
-                    // Costs are told for one length.
+                    // Costs are for one length.
                     self.state.compared.clear();
                     self.plan_changed();
                 }

@@ -79,7 +79,7 @@ impl App {
         self.plan_changed();
     }
 
-    /// Fills a plan that nobody has touched yet.
+    /// Fills a plan that was not edited yet.
     pub(super) fn propose_first(&mut self) {
         let plan = self.state.draft.now().active();
         if plan.proposal.is_none() && plan.pinned() == 0 && plan.base.kept.is_empty() {

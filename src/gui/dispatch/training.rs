@@ -23,7 +23,7 @@ impl App {
         training.summary = None;
         training.failure = None;
         self.state.jobs.start(JobKind::Train, format!("Train into {}", out.display()), move |ticket| {
-            let summary = run::train(&wanted, &watched.control, &mut |event| watched.hear(event), ticket)?;
+            let summary = run::train(&wanted, &watched.control, &mut |event| watched.record(event), ticket)?;
             Ok(JobOutcome::Trained(wanted.out, Box::new(summary)))
         });
     }

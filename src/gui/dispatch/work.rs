@@ -267,7 +267,7 @@ impl App {
             JobOutcome::Tidied(gone) => {
                 self.state
                     .messages
-                    .info(format!("Removed {} that nobody needed for long", counted(gone.len(), "autosaves")));
+                    .info(format!("Removed {} that were not used for a year", counted(gone.len(), "autosaves")));
             }
         }
     }

@@ -125,7 +125,7 @@ fn neighbors(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis, map: Feat
     let theme: &WindowTheme = cx.theme;
     let others = (0..site.heads).filter(|h| *h != head.head);
     let mut alike: Vec<(usize, f64)> = others.filter_map(|h| Some((h, feature.gram.cosine(head.head, h)?))).collect();
-    alike.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
+    alike.sort_by(|a, b| b.1.total_cmp(&a.1));
     if alike.is_empty() {
         return;
     }

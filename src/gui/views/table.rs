@@ -63,7 +63,7 @@ fn rows_ui(ui: &mut Ui, cx: Cx<'_>, view: View, table: &Table, page: &mut usize)
     let (first, shown) = (*page * PAGE, (count - *page * PAGE).min(PAGE));
     ScrollArea::horizontal().auto_shrink(false).show(ui, |ui| {
         ui.style_mut().wrap_mode = Some(TextWrapMode::Extend);
-        let columns = table.columns().len().max(1);
+        let columns = table.columns().len();
         let width = (ui.available_width() / columns as f32 - 10.0).clamp(80.0, 160.0);
         let builder = TableBuilder::new(ui)
             .id_salt((view, *page))

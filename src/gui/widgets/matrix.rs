@@ -38,11 +38,11 @@ impl<K: PartialEq> MatrixTexture<K> {
             Some(held) => held,
             None => {
                 let raster = make();
-                let size = [raster.width.max(1), raster.height.max(1)];
+                // A texture has at least one pixel.
                 let image = if raster.rgba.is_empty() {
-                    ColorImage::filled(size, Color32::TRANSPARENT)
+                    ColorImage::filled([1, 1], Color32::TRANSPARENT)
                 } else {
-                    ColorImage::from_rgba_unmultiplied(size, &raster.rgba)
+                    ColorImage::from_rgba_unmultiplied([raster.width, raster.height], &raster.rgba)
                 };
                 (key, ui.ctx().load_texture("matrix", image, TextureOptions::NEAREST))
             }

@@ -322,7 +322,7 @@ fn items(area: &mut PlotUi<'_>, plot: &Plot, hidden: &HashSet<String>, column: f
         area.add(FilledArea::new("", &of(&low, 0), &of(&low, 1), &of(&high, 1)).fill_color(fill).id(&band.name));
     }
     for (i, bars) in plot.bars.iter().enumerate().filter(|(_, b)| is_shown(&b.name)) {
-        let lanes = bars.lane.1.max(1) as f64;
+        let lanes = bars.lane.1 as f64;
         let widest = lanes * f64::from(WIDEST / column.max(1e-3));
         let together = if bars.is_horizontal { BAR_WIDTH } else { BAR_WIDTH.min(widest) };
         let fill = ink(bars.ink);

@@ -68,7 +68,6 @@ pub(super) struct BartVariant {
     pub pre_norm: bool,
     /// A norm on the embeddings.
     pub embedding_norm: bool,
-    /// Positions of tokens.
     pub positions: Positions,
     /// Whether key projections have a bias.
     pub key_bias: bool,
@@ -82,7 +81,6 @@ pub(super) struct BartVariant {
     pub frames: bool,
 }
 
-/// Positions of tokens.
 #[derive(Clone, Copy)]
 pub(super) enum Positions {
     /// A learned table with this many rows before the first position.
@@ -93,7 +91,6 @@ pub(super) enum Positions {
     SinusoidalUnpadded(usize),
 }
 
-/// BART itself.
 pub(super) const BART: BartVariant = BartVariant {
     pre_norm: false,
     embedding_norm: true,

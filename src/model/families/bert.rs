@@ -1,5 +1,5 @@
 //! Encoders with norms after each branch, learned positions and a masked-LM head behind a transform: BERT (Devlin et
-//! al. 2019) and its kin, told apart by a [`BertVariant`].
+//! al. 2019) and its relatives, told apart by a [`BertVariant`].
 
 use crate::checkpoint::Config;
 use crate::error::Result;

@@ -115,7 +115,6 @@ fn vision(width: usize, input: PatchInputSpec, layers: Vec<LayerSpec>, final_nor
     NetworkSpec::encoder(stack, None)
 }
 
-/// Patches alone.
 fn patches(reading: &ConfigReader<'_>, patch: usize) -> Result<PatchInputSpec> {
     Ok(PatchInputSpec {
         channels: reading.config.size_or("num_channels", 3)?,

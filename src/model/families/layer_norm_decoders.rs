@@ -8,7 +8,6 @@ use crate::model::rope::Rope;
 use crate::model::{Family, RaggedNeed, StockHeads};
 use crate::network::{NormKind, QueryKeyNormScope, Wiring};
 
-/// A row each.
 pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "gpt2",

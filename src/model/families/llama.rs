@@ -1,4 +1,4 @@
-//! Decoders with rotary positions: Llama (Touvron et al. 2023) and its many kin, told apart by a [`LlamaVariant`].
+//! Decoders with rotary positions: Llama (Touvron et al. 2023) and its many relatives, told apart by a [`LlamaVariant`].
 
 use super::flag::Flag;
 use super::mixture::Mixture;

@@ -11,7 +11,6 @@ use crate::network::NetworkSpec;
 /// The section of the configuration that describes the language model.
 const TEXT: &str = "text_config";
 
-/// A row each.
 pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "gemma3",

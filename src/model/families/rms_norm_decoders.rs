@@ -10,7 +10,6 @@ use crate::model::rope::Rope;
 use crate::model::{Family, HeadLimit, RaggedNeed, StockHeads, UniformHeads};
 use crate::network::{QueryKeyNormScope, Wiring};
 
-/// A row each.
 pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "llama",

@@ -3,7 +3,6 @@
 use super::wav2vec;
 use crate::model::{Family, StockHeads};
 
-/// A row each.
 pub(super) static ROWS: &[Family] = &[
     Family {
         model_type: "wav2vec2",

@@ -92,7 +92,6 @@ pub(super) struct VitVariant {
     pub beit: bool,
 }
 
-/// ViT itself.
 pub(super) const VIT: VitVariant = VitVariant { distillation: false, dino: false, registers: false, beit: false };
 
 /// The network of a configuration.

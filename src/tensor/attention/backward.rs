@@ -37,15 +37,15 @@ pub(super) fn pull<T: Real>(
 
     let (_, all, queries, width) = query.shape();
     let (_, shared, keys, _) = key.shape();
-    let repeat = all / shared.max(1);
+    let repeat = all / shared;
     let rows = block_rows(keys);
     let mut to_query = vec![T::zero(); q.elem_count()];
     let mut to_key = vec![T::zero(); k.elem_count()];
     let mut to_value = vec![T::zero(); k.elem_count()];
-    let size = (keys * width).max(1);
+    let size = keys * width;
     let arch = Arch::new();
     rules.with(|scorer| {
-        let parts = to_query.par_chunks_mut((repeat * queries * width).max(1));
+        let parts = to_query.par_chunks_mut(repeat * queries * width);
         let parts = parts.zip(to_key.par_chunks_mut(size)).zip(to_value.par_chunks_mut(size)).enumerate();
         parts.try_for_each_init(
             || [(); 3].map(|()| vec![T::zero(); rows * keys]),
@@ -55,6 +55,10 @@ pub(super) fn pull<T: Real>(
                     for asked in scorer.blocks(n, rows) {
                         let span = scorer.span(n, &asked);
                         let (step, size) = (span.len(), asked.len() * span.len());
+                        // Queries that may see no key have no gradient.
+                        if step == 0 {
+                            continue;
+                        }
                         let (weights, slopes, scores) =
                             (&mut weights[..size], &mut slopes[..size], &mut scores[..size]);
                         scorer.scores(&query, &key, n, h, &asked, &span, &mut *weights, step)?;
@@ -76,13 +80,13 @@ pub(super) fn pull<T: Real>(
                                 product(to, table(weights)?.t(), given, 1.0, true, Threads::One)?;
                             }
                             None => {
-                                for (t, slopes) in asked.clone().zip(slopes.chunks_mut(step.max(1))) {
+                                for (t, slopes) in asked.clone().zip(slopes.chunks_mut(step)) {
                                     slopes.copy_from_slice(&given.row(n * all + h, t)[span.clone()]);
                                 }
                             }
                         }
-                        let each = slopes.chunks_mut(step.max(1)).zip(weights.chunks(step.max(1)));
-                        for ((slopes, weights), scores) in each.zip(scores.chunks(step.max(1))) {
+                        let each = slopes.chunks_mut(step).zip(weights.chunks(step));
+                        for ((slopes, weights), scores) in each.zip(scores.chunks(step)) {
                             let capped = rules.soft_cap.map(|cap| (scores, cap));
                             arch.dispatch(Scores { weights, slopes, capped });
                         }

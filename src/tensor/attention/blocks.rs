@@ -28,9 +28,9 @@ pub fn block_numbers(keys: usize) -> usize {
     CACHE.max(keys.saturating_mul(FEWEST))
 }
 
-/// Queries per block: few enough for the cache.
+/// Queries per block for `keys` keys, not 0: few enough for the cache.
 pub(super) fn block_rows(keys: usize) -> usize {
-    (CACHE / keys.max(1)).clamp(FEWEST, MOST)
+    (CACHE / keys).clamp(FEWEST, MOST)
 }
 
 /// Head `h` of sequence `n` as `(n, h)`, and where its result goes, `[T, d]`.
@@ -45,7 +45,7 @@ pub(super) fn heads_of<T: Real>(
     width: usize,
 ) -> Result<Vec<HeadTarget<'_, T>>> {
     let mut parts = Vec::with_capacity(sequences * heads);
-    for (n, out) in out.chunks_mut((queries * heads * width).max(1)).enumerate() {
+    for (n, out) in out.chunks_mut(queries * heads * width).enumerate() {
         let all = Target::new(out, queries, heads * width, heads * width)?;
         parts.extend(all.beside(width).enumerate().map(|(h, to)| ((n, h), to)));
     }

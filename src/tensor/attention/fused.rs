@@ -18,7 +18,7 @@ fn forward<T: Real>(rules: &Rules, parts: [(&CpuStorage, &Layout); 3]) -> Result
     let (q, k, v) = (q?, k?, v?);
     let (sequences, heads, queries, width) = q.shape();
     let (_, shared, keys, _) = k.shape();
-    let repeat = heads / shared.max(1);
+    let repeat = heads / shared;
     let mut out = vec![T::zero(); sequences * queries * heads * width];
     let rows = block_rows(keys);
     let parts = heads_of(&mut out, sequences, heads, queries, width)?;

@@ -20,7 +20,7 @@ fn weigh<T: Real>(rules: &Rules, q: (&CpuStorage, &Layout), k: (&CpuStorage, &La
     let mut out = vec![T::zero(); sequences * heads * queries * keys];
     let rows = block_rows(keys);
     rules.with(|scorer| {
-        out.par_chunks_mut((queries * keys).max(1)).enumerate().try_for_each(|(part, out)| {
+        out.par_chunks_mut(queries * keys).enumerate().try_for_each(|(part, out)| {
             let at = (part / heads, part % heads);
             for asked in scorer.blocks(at.0, rows) {
                 let span = scorer.span(at.0, &asked);
@@ -60,7 +60,7 @@ fn mix<T: Real>(weights: (&CpuStorage, &Layout), v: (&CpuStorage, &Layout)) -> R
     let (weights, v) = (Heads::<T>::new(weights.0, weights.1)?, Heads::<T>::new(v.0, v.1)?);
     let (sequences, heads, queries, keys) = weights.shape();
     let (_, shared, _, width) = v.shape();
-    let repeat = heads / shared.max(1);
+    let repeat = heads / shared;
     let mut out = vec![T::zero(); sequences * queries * heads * width];
     let parts = heads_of(&mut out, sequences, heads, queries, width)?;
     parts.into_par_iter().try_for_each(|((n, h), to)| {
@@ -80,14 +80,14 @@ fn unmix<T: Real>(weights: &Tensor, v: &Tensor, grad: &Tensor) -> Result<(Tensor
         (Heads::<T>::new(w, guards[0].1)?, Heads::<T>::new(value, guards[1].1)?, Heads::<T>::new(g, guards[2].1)?);
     let (_, heads, queries, keys) = w.shape();
     let (_, shared, _, width) = value.shape();
-    let repeat = heads / shared.max(1);
+    let repeat = heads / shared;
     let mut to_weights = vec![T::zero(); weights.elem_count()];
     let mut to_values = vec![T::zero(); v.elem_count()];
-    let parts = to_weights.par_chunks_mut((repeat * queries * keys).max(1));
-    let parts = parts.zip(to_values.par_chunks_mut((keys * width).max(1))).enumerate();
+    let parts = to_weights.par_chunks_mut(repeat * queries * keys);
+    let parts = parts.zip(to_values.par_chunks_mut(keys * width)).enumerate();
     parts.try_for_each(|(part, (to_weights, to_values))| {
         let (n, kv) = (part / shared, part % shared);
-        for (index, to_weights) in to_weights.chunks_mut((queries * keys).max(1)).enumerate() {
+        for (index, to_weights) in to_weights.chunks_mut(queries * keys).enumerate() {
             let h = kv * repeat + index;
             let g = g.rows(n, h, 0, queries)?;
             let to = Target::new(to_weights, queries, keys, keys)?;

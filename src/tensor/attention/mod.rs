@@ -10,7 +10,7 @@ mod kept;
 mod scoring;
 mod weights;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 
 use super::device::has_kernels;
 use super::kernel::{cast, widened};
@@ -25,6 +25,14 @@ use weights::Rules;
 ///
 /// A query that sees no key has weights without meaning (zero or even).
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scoring: &Scoring<'_>, keep_weights: bool) -> Result<Attended> {
+    if [q, k, v].iter().any(|x| x.elem_count() == 0) {
+        bail!(
+            "attention needs queries {:?}, keys {:?} and values {:?} that hold numbers",
+            q.dims(),
+            k.dims(),
+            v.dims()
+        );
+    }
     // What else learns is a fourth argument with a gradient, of which candle's operations take three.
     let learns = [scoring.bias, scoring.sinks].into_iter().flatten().any(Tensor::track_op);
     if !has_kernels(q.device()) || learns {

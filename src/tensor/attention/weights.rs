@@ -18,7 +18,6 @@ pub(super) struct Rules {
     pub scale: f64,
     pub soft_cap: Option<f64>,
     bias: Option<Tensor>,
-    /// By head.
     sinks: Option<Vec<f64>>,
     visibility: Visibility,
 }
@@ -89,7 +88,7 @@ impl<T: Real> Scorer<'_, T> {
     /// The same in blocks of `rows`.
     pub(super) fn blocks(&self, n: usize, rows: usize) -> impl Iterator<Item = Range<usize>> + use<T> {
         let Range { start, end } = self.asked(n);
-        (start..end).step_by(rows.max(1)).map(move |from| from..end.min(from + rows))
+        (start..end).step_by(rows).map(move |from| from..end.min(from + rows))
     }
 
     /// Keys that any of `queries` of sequence `n` may see; padding in front of all and behind all is none of them.
@@ -118,9 +117,10 @@ impl<T: Real> Scorer<'_, T> {
         let columns = k.rows(n, shared, span.start, span.end)?.t();
         let target = Target::new(to, queries.len(), span.len(), step)?;
         product(target, rows, columns, self.rules.scale, false, Threads::One)?;
-        if let Some(cap) = self.rules.soft_cap {
+        // Where no key may be seen there is no score.
+        if let Some(cap) = self.rules.soft_cap.filter(|_| step > 0) {
             let arch = Arch::new();
-            to.chunks_mut(step.max(1)).take(queries.len()).for_each(|row| {
+            to.chunks_mut(step).take(queries.len()).for_each(|row| {
                 let width = span.len().min(row.len());
                 arch.dispatch(Cap { row: &mut row[..width], cap });
             });
@@ -139,8 +139,11 @@ impl<T: Real> Scorer<'_, T> {
         to: &mut [T],
         step: usize,
     ) {
+        if step == 0 {
+            return;
+        }
         let arch = Arch::new();
-        for (t, row) in queries.clone().zip(to.chunks_mut(step.max(1))) {
+        for (t, row) in queries.clone().zip(to.chunks_mut(step)) {
             let row = &mut row[..span.len()];
             let (first, end) = self.rules.visibility.span(t);
             let (first, end) = (first.clamp(span.start, span.end), end.clamp(span.start, span.end));

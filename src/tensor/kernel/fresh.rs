@@ -26,7 +26,7 @@ pub(in crate::tensor) fn written<T: WithDType>(
     out
 }
 
-/// `row`, `rows` times.
+/// Returns the numbers of `row` repeated `rows` times.
 pub(in crate::tensor) fn repeated<T: WithDType>(row: &[T], rows: usize) -> Vec<T> {
     written(row.len() * rows, row.len(), |_, room| room.write_copy_of_slice(row))
 }

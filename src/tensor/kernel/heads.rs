@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, Layout, Result, bail};
 
 use super::{Matrix, Real};
 
-/// The heads of a tensor `[N, H, T, d]` on the processor, of any strides but one of 1 within rows.
+/// The heads of a tensor `[N, H, T, d]`, no axis of which is 0, on the processor, of any strides but one of 1 within rows.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::tensor) struct Heads<'a, T> {
     data: &'a [T],
@@ -14,9 +14,12 @@ pub(in crate::tensor) struct Heads<'a, T> {
 }
 
 impl<'a, T: Real> Heads<'a, T> {
-    /// The heads in `storage`.
+    /// The heads in `storage`; refuses a shape with an axis of 0.
     pub(crate) fn new(storage: &'a CpuStorage, layout: &Layout) -> Result<Self> {
         let shape = layout.shape().dims4()?;
+        if layout.shape().elem_count() == 0 {
+            bail!("heads of shape {shape:?} hold no number");
+        }
         let stride = layout.stride();
         if stride[3] != 1 && shape.3 > 1 {
             bail!("a head's rows need their numbers side by side");
@@ -32,7 +35,7 @@ impl<'a, T: Real> Heads<'a, T> {
 
     /// Position `t` of head `h` of sequence `n`, `part` being `n H + h`.
     pub(crate) fn row(&self, part: usize, t: usize) -> &'a [T] {
-        let heads = self.shape.1.max(1);
+        let heads = self.shape.1;
         let at = part / heads * self.strides[0] + part % heads * self.strides[1] + t * self.strides[2];
         &self.data[at..at + self.shape.3]
     }

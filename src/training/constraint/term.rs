@@ -110,7 +110,7 @@ pub fn term(
     mut group: impl FnMut(Site, &Gram) -> Result<Vec<usize>>,
 ) -> Result<ConstraintTerm> {
     let mut result = ConstraintTerm { loss: None, homogenization: 0.0, diversification: 0.0, sites: BTreeMap::new() };
-    let layers = grams.len().max(1) as f64;
+    let layers = grams.len() as f64;
     let scale = constraint.scale(grams.len(), tokens);
     let (mut alike, mut apart) = (Vec::new(), Vec::new());
     for (site, gram) in grams {

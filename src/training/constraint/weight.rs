@@ -117,8 +117,8 @@ impl Constraint {
     /// What the terms of each of `layers` layers weigh beside the mean loss per token of a batch of `tokens` tokens.
     pub(super) fn scale(&self, layers: usize, tokens: usize) -> f64 {
         match self.reduction {
-            Reduction::Printed => 1.0 / layers.max(1) as f64,
-            Reduction::LayerSum => 1.0 / tokens.max(1) as f64,
+            Reduction::Printed => 1.0 / layers as f64,
+            Reduction::LayerSum => 1.0 / tokens as f64,
         }
     }
 

@@ -66,7 +66,7 @@ impl ActiveRun<'_> {
             }
             if self.voting().is_some() {
                 let full = self.folder.empty("full")?;
-                self.blueprint.write(&full, self.learner.parameters(), settings.stored.into())?;
+                self.blueprint.write(&full, self.learner.parameters(), settings.stored)?;
                 replace(&full, &self.folder.full())?;
                 self.enter(Stage::Voting)?;
             } else {
@@ -139,7 +139,7 @@ impl ActiveRun<'_> {
         let settings = self.settings();
         let recipe = json!({"settings": settings, "summary": self.summary});
         let weights = self.folder.empty("weights")?;
-        self.blueprint.write(&weights, self.learner.parameters(), settings.stored.into())?;
+        self.blueprint.write(&weights, self.learner.parameters(), settings.stored)?;
         match self.standing.plan.clone() {
             None => {
                 self.summary.final_loss = self.summary.full_loss;

@@ -263,7 +263,7 @@ impl<'a> ActiveRun<'a> {
                 // Looking is no part of a step's time.
                 self.clock = Instant::now();
             }
-            // Progress is told after the step is whole, so that a cancel here loses nothing.
+            // Progress is reported after the step is complete, so that a cancel here loses nothing.
             let cancelled = self.ticket.advance(1);
             let vote = self.control.take_vote() && stage == Stage::Constrained;
             if cancelled.is_err() || calm || vote || self.standing.total_steps.is_multiple_of(settings.save_every) {
@@ -309,8 +309,8 @@ impl<'a> ActiveRun<'a> {
             stage: *stage,
             step: *done,
             total_steps: *total_steps,
-            task_loss: sums.task_loss / (sums.tokens.max(1)) as f64,
-            constraint_loss: sums.constraint_loss / sums.steps.max(1) as f64,
+            task_loss: sums.task_loss / sums.tokens as f64,
+            constraint_loss: sums.constraint_loss / sums.steps as f64,
             homogenization: step.homogenization,
             diversification: step.diversification,
             rate,
@@ -318,7 +318,7 @@ impl<'a> ActiveRun<'a> {
             tokens_per_second: per_second,
             seconds: *seconds,
             parts: sums.parts.per_step(sums.steps),
-            remaining_secs: Some((last - done) as f64 * sums.seconds / sums.steps.max(1) as f64),
+            remaining_secs: Some((last - done) as f64 * sums.seconds / sums.steps as f64),
             validation_loss: None,
             translation: None,
             movement: None,

@@ -33,7 +33,7 @@ impl PanelView<'_> {
         let most = outer.width() / 3.0;
         let (left, above) =
             (width_of(&panel.queries).clamp(least, most.max(least)), width_of(&panel.keys).clamp(18.0, most.max(18.0)));
-        let (rows, cols) = (grid.rows().max(1) as f32, grid.cols().max(1) as f32);
+        let (rows, cols) = (grid.rows() as f32, grid.cols() as f32);
         let room = outer.size() - vec2(left + 4.0, TITLE + above + 2.0);
         let cell = (room.x / cols).min(room.y / rows).max(0.0);
         let rect = Rect::from_min_size(outer.min + vec2(left, TITLE + above), vec2(cell * cols, cell * rows));

@@ -145,10 +145,10 @@ impl Attention {
         ui.horizontal_wrapped(|ui| self.legend(ui, cx, maps));
         ui.add_space(4.0);
         let shape = match image {
-            Some(image) => image.columns as f32 / image.rows.max(1) as f32,
-            None => panels.first().map_or(1.0, |p| p.weights.cols().max(1) as f32 / p.weights.rows().max(1) as f32),
+            Some(image) => image.columns as f32 / image.rows as f32,
+            None => panels.first().map_or(1.0, |p| p.weights.cols() as f32 / p.weights.rows() as f32),
         };
-        let (room, count) = (ui.available_size() - egui::vec2(12.0, 6.0), panels.len().max(1));
+        let (room, count) = (ui.available_size() - egui::vec2(12.0, 6.0), panels.len());
         let most = (((room.x + GAP) / (SMALLEST + GAP)) as usize).clamp(1, count);
         let columns = (1..=most).max_by(|a, b| {
             // Full rows look better than a little more size.

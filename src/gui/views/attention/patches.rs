@@ -24,7 +24,7 @@ impl PanelView<'_> {
             image.under(|token| panel.weight(query, token), &self.maps.scale(panel))
         });
         paint_texture(&painter, texture, rect);
-        let patch = vec2(rect.width() / image.columns.max(1) as f32, rect.height() / image.rows.max(1) as f32);
+        let patch = vec2(rect.width() / image.columns as f32, rect.height() / image.rows as f32);
         let place = |(row, column): (usize, usize)| {
             let corner: Pos2 = rect.min + vec2(column as f32 * patch.x, row as f32 * patch.y);
             Rect::from_min_size(pos2(corner.x, corner.y), patch)

@@ -77,7 +77,7 @@ impl Prune {
         match (self.shows(state), &state.curves) {
             (Shows::Curve, Some(curves)) => {
                 let (curves, (kept, heads)) = (Arc::clone(curves), state.kept_heads());
-                let plan = Some(kept as f64 / heads.max(1) as f64);
+                let plan = Some(kept as f64 / heads as f64);
                 Ok(Box::new(move || Ok(Picture::Quality(QualityCurves { plan, ..QualityCurves::of(&curves, None)? }))))
             }
             (Shows::Layers, _) => repair::picture(state),

@@ -217,7 +217,7 @@ fn legality(ui: &mut Ui, cx: Cx<'_>) {
     let theme = cx.theme;
     let plan = cx.state.draft.now().active();
     let (kept, all) = cx.state.kept_heads();
-    let share = Unit::Share.format(1.0 - kept as f64 / all.max(1) as f64);
+    let share = Unit::Share.format(1.0 - kept as f64 / all as f64);
     ui.add_space(4.0);
     ui.label(
         RichText::new(format!("{kept} of {} kept, {share} pruned", counted(all, "heads"))).strong().color(theme.ink),

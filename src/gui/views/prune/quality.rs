@@ -54,7 +54,6 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     }
 }
 
-/// Draws the curve.
 pub(super) fn curve_ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
     let theme = cx.theme;
     if let Some(curves) = &cx.state.curves {

@@ -18,7 +18,6 @@ use crate::gui::widgets::{PlotView, command_button, heading, note};
 use crate::repair::{Repair, RepairMode, explained};
 use crate::task::Ticket;
 
-/// What repair does.
 const MEANING: &str =
     "The heads that stay get new output projections that say what the others added; nothing is trained";
 
@@ -103,11 +102,7 @@ fn made_ui(ui: &mut Ui, cx: Cx<'_>, repair: &Repair) {
             for tried in &record.measured {
                 let is_best = tried.mode == record.mode;
                 let write = |text: String| if is_best { RichText::new(text).strong() } else { RichText::new(text) };
-                ui.label(write(if tried.mode == RepairMode::None {
-                    "no repair".to_owned()
-                } else {
-                    tried.mode.to_string()
-                }));
+                ui.label(write(if tried.mode.repairs() { tried.mode.to_string() } else { "no repair".to_owned() }));
                 ui.label(write(tried.loss.map(|loss| Unit::Plain.format(loss)).unwrap_or_default()));
                 ui.label(write(Unit::Plain.format(tried.cosine)));
                 ui.end_row();
@@ -181,7 +176,7 @@ pub(super) fn has_bars(state: &State) -> bool {
 
 /// What makes the bars: of the repair, where it was made, else of what a refit would leave.
 pub(super) fn picture(state: &State) -> Result<Draw> {
-    if let Some(repair) = state.repair_now().filter(|repair| repair.record.mode != RepairMode::None) {
+    if let Some(repair) = state.repair_now().filter(|repair| repair.record.mode.repairs()) {
         let repair = Arc::clone(repair);
         return Ok(Box::new(move || Ok(Picture::Repair(RepairBars::of(&repair)))));
     }
@@ -192,6 +187,6 @@ pub(super) fn picture(state: &State) -> Result<Draw> {
     let subtitle = format!("{model} · {} · {}", state.draft.now().active().name, moments.input);
     Ok(Box::new(move || {
         let found = explained(&moments, &plan, &Ticket::default())?;
-        Ok(Picture::Repair(RepairBars::foretold(subtitle, &found, &plan.kept)))
+        Ok(Picture::Repair(RepairBars::predicted(subtitle, &found, &plan.kept)))
     }))
 }

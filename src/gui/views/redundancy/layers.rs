@@ -31,7 +31,7 @@ struct Atlas {
 impl Atlas {
     /// Where a tile stands in the texture, as shares of its size.
     fn uv(&self, i: usize) -> Rect {
-        let whole = vec2(self.raster.width.max(1) as f32, self.raster.height.max(1) as f32);
+        let whole = vec2(self.raster.width as f32, self.raster.height as f32);
         let corner = vec2((i % self.columns * self.side) as f32, (i / self.columns * self.side) as f32);
         let used = self.used.get(i).copied().unwrap_or(0) as f32;
         Rect::from_min_size((corner / whole).to_pos2(), Vec2::splat(used) / whole)
@@ -79,7 +79,7 @@ impl LayerTiles {
         self.resize(ui, cx.theme);
         let room = ui.available_size() - vec2(14.0, 0.0);
         let (columns, side) = enlarged(room, arrange(room, layers.len()), self.size);
-        let heads = layers.iter().map(|l| l.groups.len()).max().unwrap_or(1).max(1);
+        let heads = layers.iter().map(|l| l.groups.len()).max().unwrap_or(1);
         // In steps, so that a window being resized does not draw anew for every point.
         let pixels = ((side * ui.ctx().pixels_per_point()).ceil().max(1.0) as usize).next_power_of_two().min(heads);
         let key = (made.clone(), pixels, cx.theme.figure.missing);
@@ -104,7 +104,7 @@ impl LayerTiles {
             area = area.vertical_scroll_offset(down);
         }
         let shown = area.show(ui, |ui| {
-            let rows = layers.len().div_ceil(columns.max(1));
+            let rows = layers.len().div_ceil(columns);
             let size = vec2(columns as f32 * (side + GAP) - GAP, rows as f32 * (side + NAME + GAP));
             let (outer, response) = ui.allocate_exact_size(size, Sense::click());
             let painter = ui.painter_at(outer);
@@ -173,8 +173,8 @@ impl Stand {
         if at.y < 0.0 || right < 0.0 {
             return None;
         }
-        let column = (right as usize).min(before.columns.max(1) - 1);
-        let under = (down as usize * before.columns + column).min(count.max(1) - 1);
+        let column = (right as usize).min(before.columns - 1);
+        let under = (down as usize * before.columns + column).min(count.saturating_sub(1));
         let now = tile(Pos2::ZERO, side, columns, under).top() - NAME + down.fract() * (side + NAME + GAP);
         Some((now - at.y).max(0.0))
     }
@@ -183,10 +183,10 @@ impl Stand {
 /// How many tiles stand in a row, and their side: as large as all of them fit, within limits.
 fn arrange(room: Vec2, count: usize) -> (usize, f32) {
     let side = |columns: usize| {
-        let rows = count.div_ceil(columns).max(1) as f32;
+        let rows = count.div_ceil(columns) as f32;
         ((room.x + GAP) / columns as f32 - GAP).min(room.y / rows - NAME - GAP)
     };
-    let widest = (((room.x + GAP) / (SIDES.0 + GAP)) as usize).clamp(1, count.max(1));
+    let widest = (((room.x + GAP) / (SIDES.0 + GAP)) as usize).clamp(1, count);
     let columns = (1..=widest).max_by(|a, b| side(*a).total_cmp(&side(*b))).unwrap_or(1);
     let found = side(columns);
     if found >= SIDES.0 {
@@ -200,20 +200,20 @@ fn arrange(room: Vec2, count: usize) -> (usize, f32) {
 fn enlarged(room: Vec2, (columns, side): (usize, f32), size: f32) -> (usize, f32) {
     let larger = (side * size).floor();
     let fitting = ((room.x + GAP) / (larger + GAP)) as usize;
-    if larger <= side { (columns, side) } else { (fitting.clamp(1, columns.max(1)), larger) }
+    if larger <= side { (columns, side) } else { (fitting.clamp(1, columns), larger) }
 }
 
 fn tile(corner: Pos2, side: f32, columns: usize, i: usize) -> Rect {
-    let (row, column) = (i / columns.max(1), i % columns.max(1));
+    let (row, column) = (i / columns, i % columns);
     let at = corner.to_vec2() + vec2(column as f32 * (side + GAP), row as f32 * (side + NAME + GAP) + NAME);
     Rect::from_min_size(pos2(at.x, at.y), vec2(side, side))
 }
 
 /// Draws every layer into one picture whose sides a texture can have.
 fn atlas(layers: &[Similarity], wanted: usize, most: usize, missing: Rgb) -> Atlas {
-    let count = layers.len().max(1);
+    let count = layers.len();
     let columns = (count as f64).sqrt().ceil() as usize;
-    let side = wanted.min(most / columns.max(1)).max(1);
+    let side = wanted.min(most / columns).max(1);
     let (width, height) = (columns * side, count.div_ceil(columns) * side);
     let mut raster = Raster { width, height, rgba: vec![0; width * height * 4] };
     let mut used = Vec::with_capacity(count);

@@ -62,7 +62,7 @@ impl Drawing<'_> {
     /// The matrix with its tree, strips and numbers; returns the pair under the pointer.
     fn matrix(&self, ui: &mut Ui, side: f32, texture: &TextureHandle) -> Option<(usize, usize)> {
         let theme = self.cx.theme;
-        let n = self.order.len().max(1);
+        let n = self.order.len();
         let side = ((side / n as f32).floor().max(1.0) * n as f32).min(side.max(n as f32));
         let cell = side / n as f32;
         let tree = if self.similarity.tree.is_some() { TREE } else { 0.0 };
@@ -161,7 +161,7 @@ impl Drawing<'_> {
     fn dendrogram(&self, painter: &Painter, tree: &Tree, rect: Rect, top: f32) {
         let theme = self.cx.theme;
         let n = tree.order.len();
-        let cell = rect.width() / n.max(1) as f32;
+        let cell = rect.width() / n as f32;
         let base = rect.top() - STRIP - 5.0;
         let highest = tree.joins.iter().map(|j| j.height).fold(0.0, f64::max);
         if highest <= 0.0 {

@@ -13,7 +13,7 @@ use crate::training::Stage;
 /// Height of a plot with its legend.
 const PLOT: f32 = 170.0;
 
-/// What a run told so far.
+/// What a run has reported so far.
 pub(super) fn curves(out: &Path, told: &TrainingProgress) -> TrainingCurves {
     let caption = Caption::new(format!("Training of {}", out.display()), "");
     // A stage may have begun that has no record yet.

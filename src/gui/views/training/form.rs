@@ -100,7 +100,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
                 });
                 combo.response.labelled_by(label.id);
                 if let VoteAt::Step(step) = &mut voting.at {
-                    ui.add(DragValue::new(step).range(1..=settings.steps.max(1))).labelled_by(label.id);
+                    ui.add(DragValue::new(step).range(1..=settings.steps)).labelled_by(label.id);
                 }
             });
             ui.end_row();
@@ -130,7 +130,7 @@ fn scale(ui: &mut Ui, cx: Cx<'_>, constraint: &Constraint) {
     let layers = cx.state.model.as_ref().map_or(0, |m| m.facts.shape.sites().len());
     let run = &cx.state.run;
     let tokens = run.batch_size.unwrap_or(BATCH_SIZE) * run.cost_length();
-    let share = layers as f64 / tokens.max(1) as f64;
+    let share = layers as f64 / tokens as f64;
     let number = |v: f64| Unit::Plain.format(v);
     let (alpha, beta) = (constraint.alpha, constraint.beta);
     let text = match constraint.reduction {

@@ -34,8 +34,8 @@ pub(super) struct TrainingView {
 /// What the picture is made of.
 pub(super) fn key(state: &State) -> PictureKey {
     let records = state.training.watched.as_ref().map(|(_, watched)| {
-        let told = watched.told();
-        (told.records.len(), told.stages.len())
+        let progress = watched.progress();
+        (progress.records.len(), progress.stages.len())
     });
     PictureKey { records, ..PictureKey::default() }
 }
@@ -46,7 +46,7 @@ pub(super) fn picture(state: &State) -> Result<Draw> {
         return Err(Error::new("there is no training run to draw"));
     };
     let (out, watched) = (out.clone(), watched.clone());
-    Ok(Box::new(move || Ok(Picture::Training(curves::curves(&out, &watched.told())))))
+    Ok(Box::new(move || Ok(Picture::Training(curves::curves(&out, &watched.progress())))))
 }
 
 /// Height of the button that starts a run.
@@ -141,13 +141,13 @@ fn right(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         let input = Command::Train.enabled(cx.state).is_err().then_some((Command::ChooseInput, "Choose input…"));
         return empty(ui, cx, "No training run yet", text, input);
     };
-    let told = watched.told();
+    let progress = watched.progress();
     let stage = match &training.summary {
         Some(summary) if summary.outcome == TrainingEnd::Done => Stage::Done,
-        _ => told.stage,
+        _ => progress.stage,
     };
     heading(ui, cx.theme, &format!("{}: {}", out.display(), stage.name()));
-    if let Some(last) = told.records.last() {
+    if let Some(last) = progress.records.last() {
         let speed = Unit::Count.format(last.tokens_per_second.round());
         let angle = angle(last, &training.settings.constraint)
             .map_or_else(String::new, |angle| format!(", hidden units at {angle:.0}° to each other"));
@@ -155,13 +155,13 @@ fn right(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
     } else if cx.state.jobs.get(JobKind::Train).is_some() {
         note(ui, cx.theme, "The first record comes after a few steps");
     }
-    for text in told.notes.iter().rev().take(3) {
+    for text in progress.notes.iter().rev().take(3) {
         ui.label(RichText::new(text).small().color(cx.theme.warning));
     }
     if let Some(summary) = &training.summary {
         summary_ui(ui, cx, out, summary);
     }
-    drop(told);
+    drop(progress);
     if let Some(Picture::Training(drawn)) = picture {
         curves::ui(ui, cx.theme, drawn);
     }

@@ -47,7 +47,7 @@ impl Geometry {
     /// Fits `shape` into `room`, its corner at the origin of coordinates.
     pub(super) fn fit(shape: &Shape, in_order: bool, summaries: &[Summary], room: Vec2) -> Self {
         let sites = shape.sites();
-        let columns = sites.iter().map(|s| s.heads).max().unwrap_or(0).max(1) as f32;
+        let columns = sites.iter().map(|s| s.heads).max().unwrap_or(1) as f32;
         let gaps = if in_order { sites.iter().map(|s| gaps_before(s, s.heads)).max().unwrap_or(0) } else { 0 };
         let gaps_width = gaps as f32 * GROUP_GAP;
         let kinds = {
@@ -60,7 +60,7 @@ impl Geometry {
         let has_summaries = !summaries.is_empty() && (heads_room - words) / columns >= 16.0;
         let words = if has_summaries { words } else { 0.0 };
         let by_width = ((heads_room - words) / columns).clamp(5.0, 96.0);
-        let by_height = (room.y - NUMBERS - 4.0 - kinds as f32 * HEADING) / sites.len().max(1) as f32;
+        let by_height = (room.y - NUMBERS - 4.0 - kinds as f32 * HEADING) / sites.len() as f32;
         // Never taller than wide, never more than twice as wide as tall.
         let height = by_height.clamp(13.0, 48.0).min(by_width).floor();
         let cell = vec2(by_width.min(height * 2.0).floor(), height);
