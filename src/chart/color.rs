@@ -1,5 +1,7 @@
 //! sRGB colors, their perceptual coordinates and the contrast between them.
 
+use strum::VariantArray;
+
 use std::fmt;
 
 /// An opaque color: sRGB bytes.
@@ -102,7 +104,7 @@ impl fmt::Display for Rgb {
 }
 
 /// Kinds of color vision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 pub enum Vision {
     /// Three kinds of cone.
     Typical,
@@ -112,7 +114,7 @@ pub enum Vision {
 }
 
 impl Vision {
-    pub const ALL: [Self; 4] = [Self::Typical, Self::Protanopia, Self::Deuteranopia, Self::Tritanopia];
+    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// Machado, Oliveira and Fernandes (2009), severity 1, for linear sRGB.
     fn matrix(self) -> Option<&'static [[f64; 3]; 3]> {
@@ -197,7 +199,7 @@ mod tests {
 
     #[test]
     fn color_blindness_keeps_greys_and_merges_confusion_colors() {
-        for vision in Vision::ALL {
+        for &vision in Vision::ALL {
             let grey = Rgb::new(120, 120, 120);
             assert!(grey.seen_by(vision).distance(grey) < 0.01);
         }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use strum::{IntoStaticStr, VariantArray};
+
 use super::caption::Caption;
 use super::number::Unit;
 use super::picture::Picture;
@@ -13,7 +15,8 @@ use crate::plan::{Cost, Method, Ranking};
 use crate::words::{counted, noun};
 
 /// What a trade-off sets quality against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum Price {
     /// Parameters that are left.
     Parameters,
@@ -23,14 +26,10 @@ pub enum Price {
 }
 
 impl Price {
-    pub const ALL: [Self; 3] = [Self::Parameters, Self::Flops, Self::Speed];
+    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     fn name(self) -> &'static str {
-        match self {
-            Self::Parameters => "parameters",
-            Self::Flops => "flops",
-            Self::Speed => "speed",
-        }
+        self.into()
     }
 
     fn label(self, length: usize) -> String {
@@ -91,7 +90,7 @@ impl CurveView {
             "quality" => None,
             "pareto" => {
                 let word = words.next();
-                match Price::ALL.into_iter().find(|p| Some(p.name()) == word) {
+                match Price::ALL.iter().copied().find(|p| Some(p.name()) == word) {
                     Some(price) => Some(price),
                     None => {
                         let error = Error::usage(format!("'{text}' is no view"));

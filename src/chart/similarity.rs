@@ -1,5 +1,7 @@
 //! How alike the heads of one layer are: a matrix ordered by group under its tree.
 
+use strum::{IntoStaticStr, VariantArray};
+
 use super::caption::Caption;
 use super::palette::ColorMap;
 use super::raster::{Grid, Scale, order_by_group};
@@ -8,7 +10,8 @@ use super::tree::{Tree, grouped};
 use crate::analysis::{Gram, Metric};
 
 /// What a number between two heads says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum Likeness {
     /// Cosine of the angle between their maps: 1 alike, 0 unrelated, -1 opposite.
     Cosine,
@@ -19,15 +22,11 @@ pub enum Likeness {
 }
 
 impl Likeness {
-    pub const ALL: [Self; 3] = [Self::Cosine, Self::Distance, Self::Cka];
+    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word used for views and columns.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Cosine => "cosine",
-            Self::Distance => "distance",
-            Self::Cka => "cka",
-        }
+        self.into()
     }
 
     /// The words beside the colors.

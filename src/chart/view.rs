@@ -42,7 +42,7 @@ impl AnalysisView {
     /// Every view that `analysis` can fill.
     pub fn available(analysis: &Analysis) -> Vec<Self> {
         let measures = Measure::available(analysis).into_iter().map(HeadColor::Measure);
-        let likenesses = Likeness::ALL.into_iter();
+        let likenesses = Likeness::ALL.iter().copied();
         let has_cka = analysis.sites.iter().any(|s| s.cka.is_some());
         let likenesses = likenesses.filter(|l| *l != Likeness::Cka || has_cka);
         [HeadColor::Group, HeadColor::State]
@@ -80,7 +80,7 @@ impl FromStr for AnalysisView {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let likeness = |name: &str| Likeness::ALL.into_iter().find(|l| l.name() == name);
+        let likeness = |name: &str| Likeness::ALL.iter().copied().find(|l| l.name() == name);
         let (word, detail) = text.split_once('-').map_or((text, None), |(word, detail)| (word, Some(detail)));
         match (word, detail) {
             ("overview", None | Some("groups")) => Ok(Self::Overview(HeadColor::Group)),

@@ -7,8 +7,11 @@ use crate::error::Error;
 use crate::plan::Method;
 
 /// A model with every head that arms begin from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "lowercase")]
 pub enum Stem {
     /// Trained on the task alone.
     Plain,
@@ -20,15 +23,11 @@ pub enum Stem {
 
 impl Stem {
     /// All, in the order in which they are trained.
-    pub const ALL: [Self; 3] = [Self::Plain, Self::Constrained, Self::Explained];
+    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word used in files.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Constrained => "constrained",
-            Self::Explained => "explained",
-        }
+        self.into()
     }
 }
 

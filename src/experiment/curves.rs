@@ -12,7 +12,7 @@ type RecordMeasure<'a> = &'a dyn Fn(&Record) -> Option<f64>;
 /// Losses and group measures of the models with every head, each the mean over the seeds that are finished.
 pub fn curves(request: &ExperimentPlan, stems: &[(StemResult, Vec<Record>)]) -> TrainingCurves {
     let series = |measure: RecordMeasure<'_>| -> Vec<(String, Vec<[f64; 2]>)> {
-        let lines = Stem::ALL.into_iter().filter_map(|stem| {
+        let lines = Stem::ALL.iter().copied().filter_map(|stem| {
             let mut sums: BTreeMap<u64, (f64, u64)> = BTreeMap::new();
             for record in stems.iter().filter(|(s, _)| s.stem == stem).flat_map(|(_, records)| records) {
                 if let Some(value) = measure(record) {

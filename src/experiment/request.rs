@@ -94,7 +94,7 @@ impl ExperimentPlan {
 
     /// The models that the arms begin from.
     pub fn stems(&self) -> Vec<Stem> {
-        Stem::ALL.into_iter().filter(|stem| self.arms.iter().any(|arm| arm.stem() == *stem)).collect()
+        Stem::ALL.iter().copied().filter(|stem| self.arms.iter().any(|arm| arm.stem() == *stem)).collect()
     }
 
     /// Training steps of the whole experiment.

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use resvg::{tiny_skia, usvg};
+use strum::{EnumString, IntoStaticStr};
 
 use super::font;
 use super::scene::Scene;
@@ -30,7 +30,8 @@ impl fmt::Debug for Figure {
 }
 
 /// Kinds of file that a figure can become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_format)]
 pub enum FigureFormat {
     /// Shapes and text, for papers and editing.
     Svg,
@@ -39,15 +40,9 @@ pub enum FigureFormat {
 }
 
 impl FigureFormat {
-    pub const ALL: [Self; 3] = [Self::Svg, Self::Png, Self::Csv];
-
     /// The file extension, without the dot.
     pub fn extension(self) -> &'static str {
-        match self {
-            Self::Svg => "svg",
-            Self::Png => "png",
-            Self::Csv => "csv",
-        }
+        self.into()
     }
 
     /// The format that the extension of `path` names.
@@ -60,19 +55,13 @@ impl FigureFormat {
     }
 }
 
-impl FromStr for FigureFormat {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|f| f.extension() == text).ok_or_else(|| {
-            Error::usage(if text.is_empty() {
-                "the figure's file name has no extension".to_owned()
-            } else {
-                format!("'{text}' is no format of figures")
-            })
-            .hint("end the name in .svg, .png or .csv")
-        })
-    }
+fn unknown_format(text: &str) -> Error {
+    Error::usage(if text.is_empty() {
+        "the figure's file name has no extension".to_owned()
+    } else {
+        format!("'{text}' is no format of figures")
+    })
+    .hint("end the name in .svg, .png or .csv")
 }
 
 /// PNG pixels for each unit of a scene, unless asked otherwise: sharp on dense screens and in print.
@@ -188,7 +177,7 @@ mod tests {
                 fill: Fill { color: Rgb::BLACK, opacity: 0.5 },
             }],
         });
-        for marker in Marker::ALL {
+        for &marker in Marker::ALL {
             scene.marks(vec![[15.0, 15.0], [16.0, 15.0]], marker, 1.0, red);
         }
         scene.line(vec![[0.0, 19.0], [1.0, f64::NAN]], Stroke::dashed(red, 1.0));

@@ -1,5 +1,7 @@
 //! What stock transformers does with a family whose layers have lost heads.
 
+use strum::IntoStaticStr;
+
 /// What stock transformers opens of a family when attention is narrower than the model, found by opening tiny
 /// checkpoints of every family with 4.57.6 and 5.23.0 (`tests/with_transformers.py`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +69,8 @@ impl StockHeads {
 
 /// What the stock classes of a family need, beside narrower projections, where layers have different numbers of heads.
 /// The Python module of compact exports does it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum RaggedNeed {
     /// The layer's own width beside its number of heads.
     Width,
@@ -82,11 +85,6 @@ pub enum RaggedNeed {
 impl RaggedNeed {
     /// The word that the Python module knows it by.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Width => "width",
-            Self::Configuration => "configuration",
-            Self::Alibi => "alibi",
-            Self::RelativeBias => "relative_bias",
-        }
+        self.into()
     }
 }

@@ -37,6 +37,8 @@
 
 use std::fmt;
 
+use strum::{IntoStaticStr, VariantArray};
+
 use super::{SiteKind, StackKind};
 
 /// Where a tensor belongs.
@@ -91,7 +93,8 @@ pub enum Module {
 }
 
 /// A part of the head of a labeled task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum TaskModule {
     /// The dense layer behind pooling.
     Dense,
@@ -104,7 +107,8 @@ pub enum TaskModule {
 }
 
 /// A part of a stack's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum EmbedModule {
     /// The table of tokens.
     Tokens,
@@ -129,8 +133,10 @@ pub enum EmbedModule {
     /// The second convolution over spectrograms.
     Conv2,
     /// One of the convolutions over samples.
+    #[strum(serialize = "convolutions")]
     Convolution(usize),
     /// The normalization behind it.
+    #[strum(serialize = "convolution_norms")]
     ConvolutionNorm(usize),
     /// The directions of the weights of the convolution over frames, and its bias.
     PositionDirection,
@@ -160,7 +166,8 @@ pub enum AttentionModule {
 }
 
 /// One of the four projections of an attention layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Projection {
     /// The query projection `W_Q`.
     Query,
@@ -173,7 +180,8 @@ pub enum Projection {
 }
 
 /// A part of a feed-forward layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum MlpModule {
     /// The projection to the inner width.
     Up,
@@ -192,7 +200,8 @@ pub enum Branch {
 }
 
 /// What stands around a branch of a layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum BranchModule {
     /// The normalization before the branch, or after the sum.
     Norm,
@@ -389,24 +398,7 @@ impl fmt::Display for Role {
 
 impl EmbedModule {
     fn name(self) -> &'static str {
-        match self {
-            Self::Tokens => "tokens",
-            Self::Positions => "positions",
-            Self::Types => "types",
-            Self::Norm => "norm",
-            Self::Project => "project",
-            Self::Patch => "patch",
-            Self::Class => "class",
-            Self::Distillation => "distillation",
-            Self::Registers => "registers",
-            Self::Conv1 => "conv1",
-            Self::Conv2 => "conv2",
-            Self::Convolution(_) => "convolutions",
-            Self::ConvolutionNorm(_) => "convolution_norms",
-            Self::PositionDirection => "position_direction",
-            Self::PositionMagnitude => "position_magnitude",
-            Self::ProjectionNorm => "projection_norm",
-        }
+        self.into()
     }
 }
 
@@ -434,37 +426,23 @@ impl AttentionModule {
 }
 
 impl Projection {
-    pub const ALL: [Self; 4] = [Self::Query, Self::Key, Self::Value, Self::Output];
+    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word used in roles.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Query => "query",
-            Self::Key => "key",
-            Self::Value => "value",
-            Self::Output => "output",
-        }
+        self.into()
     }
 }
 
 impl TaskModule {
     fn name(self) -> &'static str {
-        match self {
-            Self::Dense => "dense",
-            Self::Norm => "norm",
-            Self::Output => "output",
-            Self::Distillation => "distillation",
-        }
+        self.into()
     }
 }
 
 impl MlpModule {
     fn name(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Gate => "gate",
-            Self::Down => "down",
-        }
+        self.into()
     }
 }
 
@@ -487,11 +465,7 @@ impl Branch {
 
 impl BranchModule {
     fn name(self) -> &'static str {
-        match self {
-            Self::Norm => "norm",
-            Self::PostNorm => "post_norm",
-            Self::Scale => "scale",
-        }
+        self.into()
     }
 }
 

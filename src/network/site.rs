@@ -9,7 +9,8 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 use crate::error::Error;
 
 /// The two stacks of layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum StackKind {
     /// Reads the source: text, an image, a spectrogram.
     Encoder,
@@ -20,10 +21,7 @@ pub enum StackKind {
 impl StackKind {
     /// The word used in roles.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Encoder => "encoder",
-            Self::Decoder => "decoder",
-        }
+        self.into()
     }
 
     /// The kind of its self-attention.

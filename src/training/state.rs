@@ -5,6 +5,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::{Centers, Learner, LossScale, Position, StepParts};
 use crate::checkpoint::{Stored, TensorPlan, tensor_bytes, write_safetensors};
@@ -15,8 +16,9 @@ use crate::plan::Plan;
 pub const STATE: &str = "state.safetensors";
 
 /// The parts of a run, in order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Stage {
     /// Training with the group constraint.
     #[default]
@@ -34,13 +36,7 @@ pub enum Stage {
 impl Stage {
     /// The word used in files and shown to people.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Constrained => "constrained",
-            Self::Voting => "voting",
-            Self::FineTuning => "fine-tuning",
-            Self::Writing => "writing",
-            Self::Done => "done",
-        }
+        self.into()
     }
 }
 

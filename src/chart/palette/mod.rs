@@ -2,13 +2,16 @@
 
 mod tables;
 
+use strum::{IntoStaticStr, VariantArray};
+
 use super::color::Rgb;
 use super::theme::Theme;
 
 pub use tables::ENTRIES;
 
 /// A map from 0..=1 to color whose steps look equally large.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum ColorMap {
     /// Dark blue to yellow, lightness rising: amounts.
     Viridis,
@@ -17,14 +20,11 @@ pub enum ColorMap {
 }
 
 impl ColorMap {
-    pub const ALL: [Self; 2] = [Self::Viridis, Self::BlueRed];
+    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word shown to people.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Viridis => "viridis",
-            Self::BlueRed => "blue-red",
-        }
+        self.into()
     }
 
     /// True where the middle of the range has a meaning of its own.
@@ -99,7 +99,7 @@ pub struct GroupStyle {
     pub marker: Marker,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray)]
 pub enum Marker {
     Circle,
     Square,
@@ -113,7 +113,7 @@ pub enum Marker {
 
 impl Marker {
     /// Every shape, in the order in which groups take them.
-    pub const ALL: [Self; 5] = [Self::Circle, Self::Square, Self::Triangle, Self::Diamond, Self::Wedge];
+    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 }
 
 impl Marker {
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn arms_of_the_diverging_map_differ_for_everyone() {
         let table = ColorMap::BlueRed.table();
-        for vision in Vision::ALL {
+        for &vision in Vision::ALL {
             let apart = |i: usize| table[i].seen_by(vision).distance(table[255 - i].seen_by(vision));
             assert!((0..100).all(|i| apart(i) > 0.05), "{vision:?}");
         }
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn missing_is_no_color_of_a_map() {
         for theme in Theme::ALL {
-            for map in ColorMap::ALL {
+            for &map in ColorMap::ALL {
                 for vision in [Vision::Typical, Vision::Protanopia, Vision::Deuteranopia] {
                     for color in map.table() {
                         let apart = color.seen_by(vision).distance(theme.missing.seen_by(vision));

@@ -89,7 +89,7 @@ fn overviews_of_every_size() {
 #[test]
 fn similarities_of_every_size() {
     for heads in HEADS {
-        for likeness in Likeness::ALL {
+        for &likeness in Likeness::ALL {
             let view = samples::similarity(heads, likeness);
             check_both(&format!("redundancy-{heads}-{}", likeness.name()), |theme| view.figure(theme));
         }
@@ -123,7 +123,7 @@ fn tiles_of_every_number() {
             (0..layers).map(|l| VoteBars { site: name(l), ..samples::vote_bars(heads + l % 3) }).collect();
         check_both(&format!("tiles-groups-{layers}"), |theme| GroupMap::tiles(&caption, &maps, theme));
         check_both(&format!("tiles-votes-{layers}"), |theme| VoteBars::tiles(&caption, &votes, theme));
-        for likeness in Likeness::ALL {
+        for &likeness in Likeness::ALL {
             let matrix = |l: usize| Similarity { site: name(l), ..samples::similarity(heads + l % 3, likeness) };
             let matrices: Vec<_> = (0..layers).map(matrix).collect();
             check_both(&format!("tiles-{}-{layers}", likeness.name()), |theme| {

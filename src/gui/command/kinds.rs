@@ -1,7 +1,7 @@
 //! The commands, and the menus in which they stand.
 
 use eframe::egui::KeyboardShortcut;
-use strum::EnumIter;
+use strum::{EnumIter, IntoStaticStr, VariantArray};
 
 use crate::gui::view::View;
 use crate::workspace::ThemeChoice;
@@ -77,7 +77,7 @@ pub enum Command {
 }
 
 /// The menu a command stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray, IntoStaticStr)]
 pub enum Menu {
     File,
     /// The plan and the selection.
@@ -90,17 +90,11 @@ pub enum Menu {
 
 impl Menu {
     /// Every menu, from left to right.
-    pub const ALL: [Self; 5] = [Self::File, Self::Edit, Self::Run, Self::View, Self::Help];
+    pub const ALL: &[Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word in the menu bar.
     pub fn title(self) -> &'static str {
-        match self {
-            Self::File => "File",
-            Self::Edit => "Edit",
-            Self::Run => "Run",
-            Self::View => "View",
-            Self::Help => "Help",
-        }
+        self.into()
     }
 }
 

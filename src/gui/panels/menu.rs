@@ -13,7 +13,7 @@ use crate::words::counted;
 /// Menus on the left, what is open and the palette on the right.
 pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     egui::MenuBar::new().ui(ui, |ui| {
-        for menu in Menu::ALL {
+        for &menu in Menu::ALL {
             ui.menu_button(menu.title(), |ui| menu_items(ui, cx, menu));
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
