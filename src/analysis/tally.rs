@@ -86,6 +86,25 @@ pub(super) struct Tally {
     stride: u64,
 }
 
+/// A layer of which nothing was analyzed yet.
+fn without_results(site: Site, heads: usize, kv_heads: usize, head_dim: usize, stored_layer: usize) -> SiteAnalysis {
+    SiteAnalysis {
+        site,
+        heads,
+        kv_heads,
+        head_dim,
+        stored_layer,
+        features: BTreeMap::new(),
+        votes: Vec::new(),
+        kept: Vec::new(),
+        margin: None,
+        history: Vec::new(),
+        cka: None,
+        baselines: BTreeMap::new(),
+        evidence: None,
+    }
+}
+
 impl Tally {
     /// An empty tally for every attention layer; refuses settings that cannot be met.
     pub(super) fn new(spec: &NetworkSpec, settings: &AnalysisSettings) -> Result<Self> {
@@ -95,21 +114,8 @@ impl Tally {
         let names: Vec<Site> = spec.sites().iter().map(|(site, _)| *site).collect();
         settings.groups.check(&names)?;
         let sites = spec.sites().into_iter().map(|(site, attention)| {
-            let shape = SiteAnalysis {
-                site,
-                heads: attention.heads,
-                kv_heads: attention.kv_heads,
-                head_dim: attention.head_dim,
-                stored_layer: spec.stored_layer(site).unwrap_or(site.layer),
-                features: BTreeMap::new(),
-                votes: Vec::new(),
-                kept: Vec::new(),
-                margin: None,
-                history: Vec::new(),
-                cka: None,
-                baselines: BTreeMap::new(),
-                evidence: None,
-            };
+            let stored = spec.stored_layer(site).unwrap_or(site.layer);
+            let shape = without_results(site, attention.heads, attention.kv_heads, attention.head_dim, stored);
             Ok(SiteTally {
                 groups: settings.groups.at(site, attention.heads)?,
                 features: settings.features.iter().map(|f| (*f, FeatureTally::new(attention.heads))).collect(),
@@ -230,17 +236,7 @@ impl Tally {
                 groups: settings.groups.at(site.site, site.heads)?,
                 features: site.features.iter().map(|(name, f)| (*name, feature(f))).collect(),
                 history: site.history.clone(),
-                shape: SiteAnalysis {
-                    features: BTreeMap::new(),
-                    votes: Vec::new(),
-                    kept: Vec::new(),
-                    margin: None,
-                    history: Vec::new(),
-                    cka: None,
-                    baselines: BTreeMap::new(),
-                    evidence: None,
-                    ..site.clone()
-                },
+                shape: without_results(site.site, site.heads, site.kv_heads, site.head_dim, site.stored_layer),
             })
         });
         Ok(Self {

@@ -281,6 +281,7 @@ fn thinned(points: &[[f64; 2]], buckets: usize) -> Vec<[f64; 2]> {
 #[cfg(test)]
 mod tests {
     use super::super::number::Unit;
+    use super::super::theme::Theme;
     use super::*;
 
     #[test]

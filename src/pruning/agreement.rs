@@ -44,6 +44,11 @@ impl Reference {
     }
 }
 
+/// What is said where a proof has no position to look at.
+pub(super) fn nothing_to_compare() -> Error {
+    Error::new("the proof had nothing to compare").hint("give input with real tokens")
+}
+
 /// How well the written checkpoint agrees with what it should compute, in f32.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
@@ -224,7 +229,7 @@ impl Agreement {
         let (max_difference, max_value) = differ(got, want)?;
         let positions = want.iter().map(|w| w.rows.len() / w.width).sum();
         if positions == 0 {
-            return Err(Error::new("the proof had nothing to compare").hint("give input with real tokens"));
+            return Err(nothing_to_compare());
         }
         Ok(Self {
             compared: if logits { "logits" } else { "last_hidden_state" }.to_owned(),

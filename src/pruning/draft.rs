@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::{DType, Device};
 use serde_json::{Map, Value};
 
-use super::agreement::{COPIES, run};
+use super::agreement::{COPIES, nothing_to_compare, run};
 use super::alignment::renumber_alignment;
 use super::card::{CardHead, card};
 use super::files::copy_side_files;
@@ -262,6 +262,9 @@ fn prove(
         Some(input) => (input.take(options.proof_batches).collect::<Result<Vec<_>>>()?, InputKind::Given),
         None => (sample_batches(spec, 1, options.seed)?, InputKind::Random),
     };
+    if batches.is_empty() {
+        return Err(nothing_to_compare());
+    }
     let device = &options.device;
     let (most, room) = rows_and_room(model, &batches, options)?;
     let open = |model: &Model| match &room {

@@ -75,3 +75,15 @@ fn every_control_stays_in_reach_at_every_size() {
     }
     assert!(lost.is_empty(), "{lost:#?}");
 }
+
+#[test]
+fn sentences_of_the_prune_view_end_before_the_inspector() {
+    let mut desk = desk(1.0, 1.0);
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.settle();
+    let side = desk.harness.get_by_label("Selection").rect().left();
+    for words in ["no plan that leaves every layer a head", "plans stand here beside each other"] {
+        let sentence = desk.harness.get_by_label_contains(words).rect();
+        assert!(sentence.right() < side, "{words}: {sentence} reaches beyond {side}");
+    }
+}

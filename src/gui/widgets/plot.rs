@@ -83,6 +83,8 @@ impl<'a> PlotView<'a> {
         let size = vec2((size.x - beside).max(40.0), size.y.max(48.0));
         let (x, y) = if plot.is_map { square(plot, size) } else { (ends(&plot.x), ends(&plot.y)) };
         let is_log = [plot.x.is_log, plot.y.is_log];
+        // Two labels do not fit beside each other in the corner.
+        let has_corner = plot.x.ticks.first().is_some_and(|first| *first <= plot.x.low);
         let mut drawn = egui_plot::Plot::new(id.with("plot"))
             .width(size.x)
             .height(size.y)
@@ -99,8 +101,10 @@ impl<'a> PlotView<'a> {
             .cursor_color(theme.outline)
             .x_grid_spacer(marks(&plot.x, if plot.x.is_whole() { 28.0 } else { 70.0 }))
             .y_grid_spacer(marks(&plot.y, if plot.y.names.is_empty() { 34.0 } else { 11.0 }))
-            .custom_x_axes(vec![hints(&plot.x, AxisHints::new_x(), theme).label(axis_label(&plot.x, theme))])
-            .custom_y_axes(vec![hints(&plot.y, AxisHints::new_y(), theme).min_thickness(thickness(&plot.y))]);
+            .custom_x_axes(vec![hints(&plot.x, AxisHints::new_x(), theme, true).label(axis_label(&plot.x, theme))])
+            .custom_y_axes(vec![
+                hints(&plot.y, AxisHints::new_y(), theme, !has_corner).min_thickness(thickness(&plot.y)),
+            ]);
         if plot.is_map {
             drawn = drawn.data_aspect(1.0);
         }
@@ -279,8 +283,12 @@ fn closer(axis: &Axis, (low, high): (f64, f64), count: usize) -> Axis {
     if axis.is_log { axis.over(10f64.powf(low), 10f64.powf(high), count) } else { axis.over(low, high, count) }
 }
 
-fn hints<'a>(axis: &'a Axis, hints: AxisHints<'a>, theme: &WindowTheme) -> AxisHints<'a> {
+/// How an axis is written; `from_end` says whether a tick at its very beginning has a label.
+fn hints<'a>(axis: &'a Axis, hints: AxisHints<'a>, theme: &WindowTheme, from_end: bool) -> AxisHints<'a> {
     let written = move |mark: GridMark, seen: &std::ops::RangeInclusive<f64>| {
+        if !from_end && (mark.value - seen.start()).abs() < 1e-6 * (seen.end() - seen.start()) {
+            return String::new();
+        }
         if let Some(name) = axis.names.get(mark.value.round().max(0.0) as usize) {
             return name.clone();
         }

@@ -1,6 +1,6 @@
 //! What the plan saves: every measure before and after.
 
-use eframe::egui::{Grid, Rect, RichText, Sense, Ui, pos2, vec2};
+use eframe::egui::{Grid, Rect, RichText, ScrollArea, Sense, Ui, pos2, vec2};
 
 use crate::chart::CostBars;
 use crate::gui::context::Cx;
@@ -23,22 +23,25 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     let theme = cx.theme;
     // A table that is wider than its column would widen everything below it.
     let bar_width = Some(ui.available_width() - 400.0).filter(|width| *width >= 40.0).map(|width| width.min(220.0));
-    Grid::new("cost").num_columns(5).spacing([14.0, 4.0]).show(ui, |ui| {
-        for title in ["", "before", "after", "change", ""] {
-            ui.label(RichText::new(title).small().color(theme.muted));
-        }
-        ui.end_row();
-        for row in &bars.rows {
-            ui.label(RichText::new(&row.name).color(theme.muted)).on_hover_text(&row.meaning);
-            ui.label(row.unit.format(row.before));
-            ui.label(RichText::new(row.unit.format(row.after)).strong());
-            let same = row.before == row.after;
-            ui.label(RichText::new(row.change()).color(if same { theme.muted } else { theme.good }));
-            if let Some(width) = bar_width {
-                bar(ui, cx, row.ratio(), width);
+    let apart = if bar_width.is_some() { 14.0 } else { 8.0 };
+    ScrollArea::horizontal().id_salt("cost").show(ui, |ui| {
+        Grid::new("cost").spacing([apart, 4.0]).show(ui, |ui| {
+            for title in ["", "before", "after", "change"] {
+                ui.label(RichText::new(title).small().color(theme.muted));
             }
             ui.end_row();
-        }
+            for row in &bars.rows {
+                ui.label(RichText::new(&row.name).color(theme.muted)).on_hover_text(&row.meaning);
+                ui.label(row.unit.format(row.before));
+                ui.label(RichText::new(row.unit.format(row.after)).strong());
+                let same = row.before == row.after;
+                ui.label(RichText::new(row.change()).color(if same { theme.muted } else { theme.good }));
+                if let Some(width) = bar_width {
+                    bar(ui, cx, row.ratio(), width);
+                }
+                ui.end_row();
+            }
+        });
     });
     for text in &bars.caption.notes {
         note(ui, theme, text);

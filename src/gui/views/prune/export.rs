@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use eframe::egui::{Button, Grid, RichText, TextEdit, Ui};
+use eframe::egui::{Button, Grid, RichText, Ui};
 
 use crate::chart::Unit;
 use crate::error::Result;
@@ -11,7 +11,7 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::purpose::PathPurpose;
-use crate::gui::widgets::{Background, command_button, fact, facts, heading, note};
+use crate::gui::widgets::{Background, command_button, fact, facts, folder_field, heading, note};
 use crate::gui::wording::worded;
 use crate::pruning::{Counts, Forecast, InputKind, OutputFormat, Reference, Report};
 use crate::run::{PruneSpec, Spec};
@@ -44,15 +44,7 @@ impl ExportPanel {
         self.forecast(ui, cx);
         let told = self.told.made().and_then(|told| told.as_ref().ok()).filter(|_| cx.state.legal_plan().is_some());
         formats(ui, cx, now, told.map_or(&[], Vec::as_slice));
-        ui.horizontal(|ui| {
-            let label = ui.label(RichText::new("Folder").color(theme.muted));
-            let width = (ui.available_width() - 80.0).max(60.0);
-            let field = TextEdit::singleline(&mut self.folder).hint_text("New folder to write").desired_width(width);
-            ui.add(field).labelled_by(label.id);
-            if ui.button("Browse…").clicked() {
-                cx.send(Action::AskPath(PathPurpose::Export));
-            }
-        });
+        folder_field(ui, cx, &mut self.folder, PathPurpose::Export);
         let mut force = cx.state.export.force;
         let hover = "Only a folder that this program wrote is ever replaced";
         if ui.checkbox(&mut force, "Replace an earlier export").on_hover_text(hover).changed() {

@@ -80,7 +80,7 @@ impl Drawing<'_> {
             return;
         }
         heading(ui, theme, "Most alike");
-        let longest = pairs.iter().map(|p| p.2.abs()).fold(f64::MIN_POSITIVE, f64::max);
+        let longest = pairs.iter().map(|p| p.2).fold(f64::MIN_POSITIVE, f64::max);
         for &(i, j, value) in pairs {
             if ui.available_height() < 22.0 {
                 break;
@@ -103,7 +103,8 @@ impl Drawing<'_> {
             let room = Rect::from_x_y_ranges(left..=rect.right() - 60.0, rect.center().y - 3.0..=rect.center().y + 3.0);
             if room.is_positive() {
                 painter.rect_filled(room, 3.0, theme.track);
-                let share = (value.abs() / longest) as f32;
+                // Opposite heads have a cosine below 0, and no bar.
+                let share = (value.max(0.0) / longest) as f32;
                 painter.rect_filled(Rect::from_min_size(room.min, room.size() * vec2(share, 1.0)), 3.0, theme.kept);
             }
             let text = Unit::Plain.format(value);

@@ -6,8 +6,7 @@ mod form;
 use std::path::PathBuf;
 
 use eframe::egui::{
-    Align, Button, CentralPanel, Frame, Label, Layout, Margin, Panel, ProgressBar, RichText, ScrollArea, TextEdit, Ui,
-    vec2,
+    Align, Button, CentralPanel, Frame, Label, Layout, Margin, Panel, ProgressBar, RichText, ScrollArea, Ui, vec2,
 };
 
 use super::shown::{Draw, PictureKey};
@@ -20,7 +19,7 @@ use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::State;
-use crate::gui::widgets::{command_button, empty, fact, facts, heading, note};
+use crate::gui::widgets::{command_button, empty, fact, facts, folder_field, heading, note};
 use crate::gui::wording::worded;
 use crate::training::constraint::{Constraint, Diversity};
 use crate::training::{Record, Stage, TrainingEnd, TrainingSummary};
@@ -75,15 +74,7 @@ impl TrainingView {
 
     fn start_ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         let theme = cx.theme;
-        ui.horizontal(|ui| {
-            let label = ui.label(RichText::new("Folder").color(theme.muted));
-            let width = (ui.available_width() - 80.0).max(60.0);
-            let field = TextEdit::singleline(&mut self.folder).hint_text("New folder to write").desired_width(width);
-            ui.add(field).labelled_by(label.id);
-            if ui.button("Browse…").clicked() {
-                cx.send(Action::AskPath(PathPurpose::Train));
-            }
-        });
+        folder_field(ui, cx, &mut self.folder, PathPurpose::Train);
         let training = &cx.state.training;
         let (mut scratch, mut resume) = (training.from_scratch, training.resume);
         ui.checkbox(&mut scratch, "From fresh weights").on_hover_text("Only config.json of the model counts");
@@ -108,17 +99,17 @@ impl TrainingView {
             return;
         }
         let (path, enabled) = (self.folder.trim(), Command::Train.enabled(cx.state));
-        let fault = training.settings.check().err();
+        let fault = training.settings.check().err().map(|error| worded(&error));
         let ready = enabled.is_ok() && !path.is_empty() && fault.is_none();
-        let reason = enabled.err().unwrap_or("name a folder, and see above");
+        let reason = enabled.err().or(fault.as_deref()).unwrap_or("name a folder to write");
         let text = RichText::new("Train").strong().color(theme.on_accent);
         let size = vec2(ui.available_width(), START);
         let button = ui.add_enabled_ui(ready, |ui| ui.add_sized(size, Button::new(text).fill(theme.accent))).inner;
         if button.on_disabled_hover_text(format!("Not now: {reason}")).clicked() {
             cx.send(Action::Path(PathPurpose::Train, PathBuf::from(path)));
         }
-        if let Some(error) = fault {
-            ui.label(RichText::new(worded(&error)).small().color(theme.warning));
+        if let Some(fault) = &fault {
+            ui.label(RichText::new(fault.as_str()).small().color(theme.warning));
         } else {
             // Always a line, so that nothing jumps under the pointer.
             let text = if ready { "Writes that folder; it can be paused and stopped" } else { reason };
