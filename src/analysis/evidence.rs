@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use super::accumulate::{Reach, gram_of};
 use super::sample::sample;
 use super::{Analysis, AnalysisSettings, EvidenceSummary, Gram, MapEvidence, NullComparison, Points};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::network::{Batch, FeatureMap, Gates, Network, Probe, Site, SiteMaps, TokenMask};
 use crate::task::Ticket;
 
@@ -223,9 +223,7 @@ impl HeadRows {
         let mut values = Vec::with_capacity(self.heads * real * self.width);
         for (head, sources) in sources.0.iter().enumerate() {
             for (sequence, source) in self.sequences.iter().zip(sources) {
-                let from =
-                    self.sequences.get(*source).ok_or_else(|| Error::new("a null of sequences that are not there"))?;
-                for row in from.iter().cycle().take(sequence.len()) {
+                for row in self.sequences[*source].iter().cycle().take(sequence.len()) {
                     let start = (head * self.rows + row) * self.width;
                     values.extend_from_slice(&self.values[start..start + self.width]);
                 }

@@ -64,6 +64,11 @@ impl ProbeSums {
     }
 }
 
+/// Softmax weights `[N, H, T, S]`, which a probe that wants them is given.
+fn attention_of<'a>(maps: &SiteMaps<'a>) -> &'a Tensor {
+    maps.attention.unwrap_or_else(|| unreachable!("the probe asked for attention weights"))
+}
+
 impl GramProbe {
     /// A probe for `features`.
     pub fn new(features: &[FeatureMap]) -> Self {
@@ -157,8 +162,7 @@ impl GramProbe {
             FeatureMap::Key => Ok(expand(&gram_of(maps.key, maps.keys, Reach::Whole)?, repeat)),
             FeatureMap::Value => Ok(expand(&gram_of(maps.value, maps.keys, Reach::Whole)?, repeat)),
             FeatureMap::Attention => {
-                let weights =
-                    maps.attention.ok_or_else(|| Error::new("attention weights were not handed to the probe"))?;
+                let weights = attention_of(maps);
                 let causal = maps.spec.causal && maps.site.kind != SiteKind::Cross;
                 gram_of(weights, maps.queries, if causal { Reach::Causal } else { Reach::Whole })
             }
@@ -179,14 +183,14 @@ impl GramProbe {
     }
 
     fn add_confidence(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
-        let weights = maps.attention.ok_or_else(|| Error::new("attention weights were not handed to the probe"))?;
+        let weights = attention_of(maps);
         let largest = weights.detach().max(D::Minus1)?;
         self.confidences.entry(maps.site).or_default().add(&largest, maps.queries)
     }
 
     /// `-sum_s w_s ln w_s` over the keys `s` of every query.
     fn add_entropy(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
-        let weights = maps.attention.ok_or_else(|| Error::new("attention weights were not handed to the probe"))?;
+        let weights = attention_of(maps);
         let weights = weights.detach().to_dtype(DType::F32)?;
         // A weight of 0 adds nothing, whatever its logarithm.
         let entropy = (weights.maximum(f32::MIN_POSITIVE)?.log()? * &weights)?.sum(D::Minus1)?.neg()?;

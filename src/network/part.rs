@@ -12,7 +12,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 use super::{Role, Weights};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tensor::lookup;
 
 /// Weights that a network leaves where they are.
@@ -114,9 +114,9 @@ impl TokenTable {
                 rows.sort_unstable();
                 rows.dedup();
                 let read = deferred.0.rows(*role, &neighbors(&rows))?;
-                let place = |id: &u32| rows.binary_search(id).ok().and_then(|at| u32::try_from(at).ok());
-                let places = ids.iter().map(place).collect::<Option<Vec<_>>>();
-                let places = places.ok_or_else(|| Error::new("a row of the token table was not read"))?;
+                // Every id is among the rows, which are its sorted values.
+                let place = |id: &u32| rows.partition_point(|row| row < id) as u32;
+                let places: Vec<u32> = ids.iter().map(place).collect();
                 Ok(read.index_select(&Tensor::new(places, read.device())?, 0)?)
             }
         }

@@ -86,7 +86,7 @@ impl<'a> Walk<'a> {
 
     /// Takes `x` for the stream of a batch.
     fn put(&mut self, lane: usize, x: Tensor) -> Result<()> {
-        let own = self.lanes.get_mut(lane).ok_or_else(|| Error::new("there is no such batch"))?;
+        let own = &mut self.lanes[lane];
         match &mut self.spill {
             Some(spill) => {
                 spill.put(2 * lane, &x)?;
@@ -99,20 +99,19 @@ impl<'a> Walk<'a> {
 
     /// Takes `x` for the stream of a batch at the entrance of the layer ahead.
     fn enter(&mut self, lane: usize, x: Tensor) -> Result<()> {
-        match (&mut self.spill, self.entered.get_mut(lane)) {
-            (Some(spill), _) => spill.put(2 * lane + 1, &x),
-            (None, Some(entered)) => {
-                *entered = x;
+        match &mut self.spill {
+            Some(spill) => spill.put(2 * lane + 1, &x),
+            None => {
+                self.entered[lane] = x;
                 Ok(())
             }
-            (None, None) => Err(Error::new("there is no such batch")),
         }
     }
 
     fn entered(&self, lane: usize) -> Result<Tensor> {
         match &self.spill {
             Some(spill) => spill.get(2 * lane + 1),
-            None => self.entered.get(lane).cloned().ok_or_else(|| Error::new("there is no such batch")),
+            None => Ok(self.entered[lane].clone()),
         }
     }
 
@@ -166,7 +165,7 @@ impl<'a> Walk<'a> {
 
     /// A batch with its stream.
     fn lane(&self, lane: usize) -> Result<Cow<'_, Lane>> {
-        let own = self.lanes.get(lane).ok_or_else(|| Error::new("there is no such batch"))?;
+        let own = &self.lanes[lane];
         match &self.spill {
             Some(spill) => {
                 let mut own = own.clone();

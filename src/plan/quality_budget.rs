@@ -134,7 +134,7 @@ pub struct BudgetRecord {
     pub sequences: u64,
     /// How the heads that stay were repaired before every measurement: `none`, `refit`, `scale`.
     pub repair: String,
-    /// What was read.
+    /// The part of the input that it was measured on, and how it was read.
     pub reading: Reading,
     /// Passes over that, the whole model's among them.
     pub evaluations: usize,
