@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{RaggedNeed, StockHeads, TensorLayout};
+use super::{MlxLayers, RaggedNeed, StockHeads, TensorLayout};
 use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::network::{AttentionSpec, InputSpec, NetworkSpec, Role, TaskHeadSpec, roles};
@@ -31,6 +31,8 @@ pub struct Family {
     /// What the Python module that opens layers of different numbers of heads has to see to; `None` where there is no
     /// such module, so that only Pillars opens them.
     pub ragged: Option<&'static [RaggedNeed]>,
+    /// How mlx-lm opens it; `None` where it does not, or has no narrower attention that it could.
+    pub mlx: Option<MlxLayers>,
 }
 
 /// A class of a family whose head answers a labeled task.

@@ -30,7 +30,7 @@ pub use memory::{MemoryLimit, MemoryPlan, Needs, PROGRAM};
 pub use narrowed::NarrowedWeights;
 pub use open::{HeadTensor, Model};
 pub use repaired::{NewOutput, Repaired, output_module};
-pub use stock::{HeadLimit, RaggedNeed, StockHeads, UniformHeads};
+pub use stock::{HeadLimit, MlxLayers, RaggedNeed, StockHeads, UniformHeads};
 pub use storage::Storage;
 pub(crate) use stored::attention_of_role;
 pub use weights::{Loader, Reader};

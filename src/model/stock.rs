@@ -45,6 +45,15 @@ pub enum HeadLimit {
     Scaled,
 }
 
+/// What mlx-lm does with a family (run with 0.32.2 by `tests/with_engines.py`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MlxLayers {
+    /// The module of mlx-lm whose classes open it.
+    pub module: &'static str,
+    /// Whether they read the width of a head, so that they open narrower layers that are all alike.
+    pub reads_width: bool,
+}
+
 impl UniformHeads {
     /// Any number of query heads, a multiple of that of key/value heads.
     pub const GROUPED: Self = Self {

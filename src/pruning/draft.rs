@@ -139,7 +139,7 @@ fn write_watched(
     let (parameters, bytes) = (surgery.parameters(model), surgery.bytes(checkpoint));
     let (cache_bytes_per_token, _) = surgery.cache(model);
     let zero_heads = surgery.zero_heads();
-    let Surgery { slots, cuts, tensors, module, config, kept, opens_in, mut notes, .. } = surgery;
+    let Surgery { slots, cuts, tensors, modules, config, kept, opens_in, mut notes, .. } = surgery;
     ticket.stage("write weights", Some(tensors.len() as u64), "tensors");
     let mut files = write_weights(writer.path(), tensors, options.shard_bytes, |tensor| {
         watch(tensor)?;
@@ -158,7 +158,7 @@ fn write_watched(
         repair.write(&writer.path().join(REPAIR))?;
         files.push(REPAIR.to_owned());
     }
-    if let Some((name, text)) = module {
+    for (name, text) in modules {
         write_atomically(&writer.path().join(&name), text.as_bytes())?;
         files.push(name);
     }

@@ -26,8 +26,8 @@ pub(super) struct Surgery {
     pub tensors: Vec<TensorPlan>,
     /// The configuration, as `config.json` has it.
     pub config: Map<String, Value>,
-    /// Name and text of the Python module that the configuration needs.
-    pub module: Option<(String, String)>,
+    /// Names and texts of the Python modules that the configuration needs.
+    pub modules: Vec<(String, String)>,
     /// Original heads that the written layers have, of every layer that lost some.
     pub kept: Kept,
     /// What opens the result.
@@ -78,8 +78,8 @@ impl Surgery {
             cuts.insert(name.to_owned(), Cut::columns(info, &columns));
         }
         let tensors = tensors(checkpoint, &cuts)?;
-        let module = remote::module(model, &config);
-        let mut surgery = Self { slots, cuts, tensors, module, config, kept, opens_in, notes };
+        let modules = remote::modules(model, &config);
+        let mut surgery = Self { slots, cuts, tensors, modules, config, kept, opens_in, notes };
         let zeros = surgery.zero_heads().values().sum::<usize>();
         match format {
             ExportFormat::Masked => {
@@ -198,6 +198,9 @@ fn compact_opens_in(model: &Model, kept: &Kept) -> Vec<String> {
     }
     if model.family().ragged.is_some() {
         opens_in.push("transformers 4.57 and 5 with trust_remote_code=True".to_owned());
+    }
+    if remote::has_mlx(model) {
+        opens_in.push("mlx-lm with trust_remote_code=True".to_owned());
     }
     if model.family().reads_pruned_heads {
         opens_in.push("transformers 4.57 without remote code (version 5 reads no pruned heads)".to_owned());

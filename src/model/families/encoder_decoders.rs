@@ -14,6 +14,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |_| &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
         spec: |r| bart::encoder_decoder(r, &bart::BART),
     },
@@ -25,6 +26,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |_| &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
         spec: |r| bart::encoder_decoder(r, &bart::BartVariant { pre_norm: true, ..bart::BART }),
     },
@@ -36,6 +38,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |_| &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
         spec: |r| bart::encoder_decoder(r, &bart::UNSHIFTED),
     },
@@ -47,6 +50,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |_| &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
         spec: |r| bart::encoder_decoder(r, &bart::UNSHIFTED),
     },
@@ -58,6 +62,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |config| match config.get("share_encoder_decoder_embeddings") {
             Some(Value::Bool(false)) => &[bart::NAMES, bart::TABLES],
             _ => &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
@@ -76,6 +81,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: None,
+        mlx: None,
         names: |_| &[bart::NAMES, bart::SHARED_TABLE, bart::TABLES],
         spec: |r| {
             let positions = bart::Positions::SinusoidalUnpadded(1);
@@ -97,6 +103,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::Never { width: "d_model / encoder_attention_heads and decoder_attention_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |_| &[bart::NAMES, bart::WHISPER, bart::TABLES],
         spec: |r| {
             let variant = bart::BartVariant {
@@ -125,6 +132,7 @@ pub(super) static ROWS: &[Family] = &[
         }),
         reads_pruned_heads: false,
         ragged: Some(&[RaggedNeed::RelativeBias]),
+        mlx: None,
         names: |config| {
             if t5::is_gated(config) { &[t5::NAMES, t5::GATED] } else { &[t5::NAMES, t5::PLAIN] }
         },

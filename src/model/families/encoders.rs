@@ -14,6 +14,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: true,
         ragged: Some(&[]),
+        mlx: None,
         names: |config| match bert::is_untied(config) {
             true => &[bert::INPUT, bert::LAYERS, bert::BERT_UNTIED, bert::BERT_HEAD],
             false => &[bert::INPUT, bert::LAYERS, bert::BERT_HEAD],
@@ -28,6 +29,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: true,
         ragged: Some(&[]),
+        mlx: None,
         names: |config| match bert::is_untied(config) {
             true => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_UNTIED, bert::ROBERTA_HEAD],
             false => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
@@ -42,6 +44,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |config| match bert::is_untied(config) {
             true => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_UNTIED, bert::ROBERTA_HEAD],
             false => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
@@ -56,6 +59,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |config| match bert::is_untied(config) {
             true => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_UNTIED, bert::ROBERTA_HEAD],
             false => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
@@ -70,6 +74,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |config| match bert::is_untied(config) {
             true => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_UNTIED, bert::ROBERTA_HEAD],
             false => &[bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
@@ -85,6 +90,7 @@ pub(super) static ROWS: &[Family] = &[
         reads_pruned_heads: false,
         // Every layer adds the bias of all heads that its stack hands it.
         ragged: None,
+        mlx: None,
         names: |config| match bert::is_untied(config) {
             true => &[bert::INPUT, bert::MPNET, bert::ROBERTA_UNTIED, bert::ROBERTA_HEAD],
             false => &[bert::INPUT, bert::MPNET, bert::ROBERTA_HEAD],
@@ -102,6 +108,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::Never { width: "dim / n_heads" },
         reads_pruned_heads: true,
         ragged: Some(&[RaggedNeed::Width]),
+        mlx: None,
         names: |_| &[bert::INPUT, bert::DISTILBERT],
         spec: |r| {
             let variant = bert::BertVariant {
@@ -121,6 +128,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: true,
         ragged: Some(&[]),
+        mlx: None,
         names: |_| &[bert::INPUT, bert::LAYERS, bert::ELECTRA],
         spec: |r| {
             let variant = bert::BertVariant {
@@ -140,6 +148,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |config| match bert::is_untied(config) {
             true => &[bert::INPUT, bert::ALBERT_UNTIED, bert::ALBERT],
             false => &[bert::INPUT, bert::ALBERT],
@@ -163,6 +172,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |_| &[modernbert::NAMES],
         spec: modernbert::encoder,
     },
@@ -174,6 +184,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: None,
+        mlx: None,
         names: |_| &[bert::NOMIC],
         spec: |r| {
             let rope = Some(Rope { theta: 1000.0, ..Rope::PLAIN });
@@ -188,6 +199,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: None,
+        mlx: None,
         names: |_| &[deberta::NAMES, bert::INPUT, bert::LAYERS, bert::BERT_HEAD, deberta::OWN_HEAD],
         spec: deberta::encoder,
     },
@@ -199,6 +211,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: None,
+        mlx: None,
         names: |_| &[esm::NAMES, bert::INPUT, bert::LAYERS, bert::ROBERTA_HEAD],
         spec: esm::encoder,
     },
@@ -210,6 +223,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: None,
+        mlx: None,
         names: |_| &[clip::TEXT],
         spec: clip::text,
     },

@@ -5,7 +5,7 @@ use super::llama::{Bias, Windows};
 use super::{gpt, llama, tasks};
 use crate::model::layout::SLICES;
 use crate::model::rope::Rope;
-use crate::model::{Family, RaggedNeed, StockHeads};
+use crate::model::{Family, MlxLayers, RaggedNeed, StockHeads};
 use crate::network::{NormKind, QueryKeyNormScope, Wiring};
 
 pub(super) static ROWS: &[Family] = &[
@@ -17,6 +17,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::Never { width: "n_embd / n_head" },
         reads_pruned_heads: true,
         ragged: Some(&[]),
+        mlx: Some(MlxLayers { module: "gpt2", reads_width: false }),
         names: |_| &[gpt::GPT2_NAMES],
         spec: gpt::gpt2,
     },
@@ -28,6 +29,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |_| &[gpt::OPT_NAMES],
         spec: gpt::opt,
     },
@@ -39,6 +41,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::Never { width: "d_model / attention_heads" },
         reads_pruned_heads: false,
         ragged: None,
+        mlx: None,
         names: |_| &[gpt::XGLM_NAMES],
         spec: gpt::xglm,
     },
@@ -50,6 +53,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::Never { width: "hidden_size / n_head" },
         reads_pruned_heads: false,
         ragged: Some(&[RaggedNeed::Alibi]),
+        mlx: None,
         names: |_| &[gpt::BLOOM_NAMES],
         spec: gpt::bloom,
     },
@@ -61,6 +65,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: Some(MlxLayers { module: "gpt_neox", reads_width: false }),
         names: |_| &[gpt::NEOX_NAMES],
         spec: gpt::gpt_neox,
     },
@@ -72,6 +77,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::Never { width: "hidden_size / num_heads" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |_| &[gpt::GPT_NEO_NAMES],
         spec: gpt::gpt_neo,
     },
@@ -83,6 +89,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: None,
+        mlx: None,
         names: |_| &[gpt::FALCON_NAMES],
         spec: gpt::falcon,
     },
@@ -94,6 +101,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: Some(MlxLayers { module: "phi", reads_width: false }),
         names: |_| &[llama::PHI, llama::NAMES, llama::APART],
         spec: |r| {
             let variant = llama::LlamaVariant {
@@ -114,6 +122,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::Never { width: "n_embd / n_head" },
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |_| &[llama::GPTJ],
         spec: |r| llama::decoder(r, &llama::GPTJ_KIN),
     },
@@ -126,6 +135,7 @@ pub(super) static ROWS: &[Family] = &[
         reads_pruned_heads: false,
         // Its code cuts the fused projection in four whatever the number of heads.
         ragged: None,
+        mlx: None,
         names: |_| &[llama::CODEGEN, llama::GPTJ],
         spec: |r| {
             if !r.heads()?.is_multiple_of(SLICES) {
@@ -142,6 +152,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: Some(MlxLayers { module: "starcoder2", reads_width: false }),
         names: |_| &[llama::STARCODER, llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             let variant = llama::LlamaVariant {
@@ -164,6 +175,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: Some(&[RaggedNeed::Width]),
+        mlx: Some(MlxLayers { module: "stablelm", reads_width: false }),
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             // Norms of queries and keys have a tensor for each head there.
@@ -188,6 +200,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             let variant = llama::LlamaVariant {
@@ -209,6 +222,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             // Its norms have no key, and nothing learned.
@@ -225,6 +239,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: None,
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             let variant = llama::LlamaVariant {

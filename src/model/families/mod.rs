@@ -166,6 +166,7 @@ mod tests {
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: None,
+        mlx: None,
         names: |_| {
             &[
                 &[

@@ -25,6 +25,7 @@ pub(super) static ROWS: &[Family] = &[
         }),
         reads_pruned_heads: false,
         ragged: None,
+        mlx: None,
         names: |_| &[llama::NAMES, llama::APART, llama::BOTH_NORMS],
         spec: |r| {
             // Its published files leave most of them out.
@@ -43,6 +44,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: None,
+        mlx: None,
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: qwen2_vl,
     },
@@ -54,6 +56,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: None,
+        mlx: None,
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: qwen2_vl,
     },

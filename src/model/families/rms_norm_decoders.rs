@@ -7,7 +7,7 @@ use super::llama::{Bias, Windows};
 use super::mixture::Mixture;
 use super::{llama, tasks};
 use crate::model::rope::Rope;
-use crate::model::{Family, HeadLimit, RaggedNeed, StockHeads, UniformHeads};
+use crate::model::{Family, HeadLimit, MlxLayers, RaggedNeed, StockHeads, UniformHeads};
 use crate::network::{QueryKeyNormScope, Wiring};
 
 pub(super) static ROWS: &[Family] = &[
@@ -23,6 +23,7 @@ pub(super) static ROWS: &[Family] = &[
         }),
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: Some(MlxLayers { module: "llama", reads_width: true }),
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| llama::decoder(r, &llama::LLAMA),
     },
@@ -34,6 +35,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: Some(MlxLayers { module: "llama", reads_width: true }),
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             let windows = Windows::Every(Some(4096));
@@ -51,6 +53,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: Some(MlxLayers { module: "qwen2", reads_width: false }),
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| llama::decoder(r, &llama::QWEN2),
     },
@@ -62,6 +65,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: Some(MlxLayers { module: "qwen3", reads_width: true }),
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             let windows = Windows::Flagged;
@@ -79,6 +83,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::GROUPED_5,
         reads_pruned_heads: false,
         ragged: None,
+        mlx: Some(MlxLayers { module: "mixtral", reads_width: false }),
         names: |_| &[llama::MIXTRAL, llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             let variant = llama::LlamaVariant {
@@ -108,6 +113,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::GROUPED_5,
         reads_pruned_heads: false,
         ragged: None,
+        mlx: Some(MlxLayers { module: "qwen3_moe", reads_width: true }),
         names: |_| &[llama::QWEN3_MOE, llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             let variant = llama::LlamaVariant {
@@ -135,6 +141,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::GROUPED_5,
         reads_pruned_heads: false,
         ragged: None,
+        mlx: None,
         names: |_| &[llama::GPT_OSS, llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             let variant = llama::LlamaVariant {
@@ -174,6 +181,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: Some(MlxLayers { module: "gemma", reads_width: true }),
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| llama::decoder(r, &llama::GEMMA),
     },
@@ -185,6 +193,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::Uniform(UniformHeads { limit: HeadLimit::Divides, ..UniformHeads::GROUPED }),
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: Some(MlxLayers { module: "gemma2", reads_width: true }),
         names: |_| &[llama::NAMES, llama::APART, llama::BOTH_NORMS],
         spec: |r| {
             let variant = llama::LlamaVariant {
@@ -205,6 +214,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::Uniform(UniformHeads { limit: HeadLimit::Divides, ..UniformHeads::GROUPED }),
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: Some(MlxLayers { module: "gemma3_text", reads_width: true }),
         names: |_| &[llama::NAMES, llama::APART, llama::BOTH_NORMS],
         spec: |r| llama::decoder(r, &llama::GEMMA3),
     },
@@ -216,6 +226,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::Uniform(UniformHeads { limit: HeadLimit::Scaled, ..UniformHeads::GROUPED }),
         reads_pruned_heads: false,
         ragged: Some(&[RaggedNeed::Configuration]),
+        mlx: Some(MlxLayers { module: "phi3", reads_width: false }),
         names: |_| &[llama::NAMES, llama::FUSED, llama::NORMS],
         spec: |r| {
             let rope = Rope { share: Some(1.0), ..Rope::PLAIN };
@@ -240,6 +251,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: Some(MlxLayers { module: "granite", reads_width: false }),
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| llama::decoder(r, &llama::LlamaVariant { multipliers: true, ..llama::LLAMA }),
     },
@@ -251,6 +263,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::GROUPED,
         reads_pruned_heads: false,
         ragged: Some(&[]),
+        mlx: Some(MlxLayers { module: "smollm3", reads_width: true }),
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             let variant = llama::LlamaVariant {
@@ -272,6 +285,7 @@ pub(super) static ROWS: &[Family] = &[
         reads_pruned_heads: false,
         // No head can be removed.
         ragged: None,
+        mlx: None,
         names: |_| &[llama::NAMES, llama::APART, llama::AFTER_NORMS],
         spec: |r| {
             let variant = llama::LlamaVariant {

@@ -1,14 +1,20 @@
-//! The Python with which transformers opens ragged checkpoints: one file for every family, with its name filled in.
+//! The Python with which transformers and mlx-lm open ragged checkpoints: one file each for every family, with its name
+//! filled in.
 
 use serde_json::{Map, Value, json};
 
 use crate::model::{KEPT_KEY, Model};
-use crate::network::{InputSpec, NetworkSpec};
+use crate::network::{InputSpec, NetworkSpec, QueryKeyNorm, QueryKeyNormScope};
 
 const TEMPLATE: &str = include_str!("modeling.py");
+const MLX_TEMPLATE: &str = include_str!("mlx.py");
 
 /// What file names of this module begin with.
 const STEM: &str = "modeling_pillars_";
+/// What that of mlx-lm begins with.
+const MLX_STEM: &str = "mlx_pillars_";
+/// The key under which mlx-lm is told of it.
+const MLX_KEY: &str = "model_file";
 
 /// Classes of transformers that open a checkpoint, without their common beginning `Auto`.
 const ENCODER: &[&str] = &[
@@ -42,7 +48,7 @@ const PIXELS: &[&str] = &["Model", "ModelForImageClassification", "ModelForMaske
 
 /// Whether a file of a model's folder is such a module.
 pub(super) fn is_module(name: &str) -> bool {
-    name.starts_with(STEM) && name.ends_with(".py")
+    (name.starts_with(STEM) || name.starts_with(MLX_STEM)) && name.ends_with(".py")
 }
 
 /// The module's name, without its ending.
@@ -58,13 +64,35 @@ fn prefix(model: &Model) -> String {
     format!("Pillars{}", words.map(capital).collect::<Vec<String>>().concat())
 }
 
-/// Name and text of the module that a configuration needs; none where no layer is narrower than the original.
-pub(super) fn module(model: &Model, config: &Map<String, Value>) -> Option<(String, String)> {
-    let kept = config.get(KEPT_KEY)?.get("kept")?.as_object()?;
-    let needs = model.family().ragged?;
-    if kept.is_empty() {
-        return None;
+/// Names and texts of the modules that a configuration needs; none where no layer is narrower than the original.
+pub(super) fn modules(model: &Model, config: &Map<String, Value>) -> Vec<(String, String)> {
+    let kept = config.get(KEPT_KEY).and_then(|pillars| pillars.get("kept")?.as_object());
+    if kept.is_none_or(Map::is_empty) {
+        return Vec::new();
     }
+    [module(model), mlx_module(model)].into_iter().flatten().collect()
+}
+
+/// Whether mlx-lm opens layers of `model` that have lost heads, by the module written for it.
+pub(super) fn has_mlx(model: &Model) -> bool {
+    // Norms with weights for each head have stock classes of their own.
+    let plain = |norm: QueryKeyNorm| norm.scope == QueryKeyNormScope::Shared;
+    let sites = model.spec().sites();
+    model.family().mlx.is_some() && sites.iter().all(|(_, a)| a.query_key_norm.is_none_or(plain))
+}
+
+fn mlx_module(model: &Model) -> Option<(String, String)> {
+    let layers = model.family().mlx.filter(|_| has_mlx(model))?;
+    let text = MLX_TEMPLATE.replace("{title}", model.family().title).replace("{module}", layers.module);
+    Some((mlx_name(model), text))
+}
+
+fn mlx_name(model: &Model) -> String {
+    format!("{MLX_STEM}{}.py", model.family().model_type.replace('-', "_"))
+}
+
+fn module(model: &Model) -> Option<(String, String)> {
+    let needs = model.family().ragged?;
     let needs: String = needs.iter().map(|need| format!("\"{}\", ", need.name())).collect();
     let NetworkSpec { encoder, decoder, .. } = model.spec();
     let only = match (encoder, decoder) {
@@ -89,8 +117,11 @@ fn architecture(model: &Model) -> String {
     model.config().architecture().filter(is_name).unwrap_or_default().to_owned()
 }
 
-/// Points a configuration at the module.
+/// Points a configuration at the modules.
 pub(super) fn refer(model: &Model, config: &mut Map<String, Value>) {
+    if has_mlx(model) {
+        config.insert(MLX_KEY.to_owned(), json!(mlx_name(model)));
+    }
     if model.family().ragged.is_none() {
         return;
     }
@@ -113,6 +144,9 @@ pub(super) fn refer(model: &Model, config: &mut Map<String, Value>) {
 
 /// Takes every reference to such a module out of a configuration.
 pub(super) fn forget(config: &mut Map<String, Value>) {
+    if config.get(MLX_KEY).and_then(Value::as_str).is_some_and(is_module) {
+        config.remove(MLX_KEY);
+    }
     let Some(Value::Object(map)) = config.get_mut("auto_map") else { return };
     map.retain(|_, class| !class.as_str().is_some_and(|class| class.starts_with(STEM)));
     if map.is_empty() {
@@ -141,7 +175,7 @@ mod tests {
     fn the_template_has_no_hole_left() {
         let model = Model::open(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/t5")).unwrap();
         let config = json!({"pillars": {"kept": {"cross.0": [0]}}});
-        let (name, text) = module(&model, config.as_object().unwrap()).unwrap();
+        let (name, text) = modules(&model, config.as_object().unwrap()).remove(0);
         assert_eq!(name, "modeling_pillars_t5.py");
         assert!(text.contains("= \"t5\", \"PillarsT5\", None, (\"relative_bias\",)\n"));
         assert!(
@@ -149,6 +183,28 @@ mod tests {
                 .iter()
                 .all(|hole| !text.contains(hole))
         );
-        assert!(module(&model, json!({"pillars": {"kept": {}}}).as_object().unwrap()).is_none());
+        assert!(modules(&model, json!({"pillars": {"kept": {}}}).as_object().unwrap()).is_empty());
+    }
+
+    #[test]
+    fn mlx_lm_is_told_of_a_module_for_families_that_it_has() {
+        let fixture = |family| {
+            Model::open(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family)).unwrap()
+        };
+        let kept = json!({"pillars": {"kept": {"decoder.0": [0]}}});
+        let model = fixture("mistral");
+        let mut config = kept.as_object().cloned().unwrap();
+        refer(&model, &mut config);
+        assert_eq!(config["model_file"], "mlx_pillars_mistral.py");
+        let (name, text) = modules(&model, &config).remove(1);
+        assert!(name == config["model_file"] && is_module(&name));
+        assert!(text.contains("\nSTOCK = \"llama\"\n") && !text.contains("{module}") && !text.contains("{title}"));
+        forget(&mut config);
+        assert!(config.get("model_file").is_none());
+        // Another's module stays.
+        config.insert("model_file".to_owned(), json!("own.py"));
+        forget(&mut config);
+        assert_eq!(config["model_file"], "own.py");
+        assert_eq!(modules(&fixture("bert"), kept.as_object().unwrap()).len(), 1);
     }
 }
