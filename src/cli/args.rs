@@ -9,7 +9,7 @@ use super::budget_args::{BudgetArgs, Methods};
 use super::numbers::{finite, share, whole};
 use crate::analysis::{Clustering, Groups, HeadKind, Metric};
 use crate::corpus::{BatchOrder, PerplexityPreset};
-use crate::engines::gguf::Quantization;
+use crate::engines::Quantization;
 use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
 use crate::model::MemoryLimit;
@@ -242,8 +242,8 @@ pub(super) struct PruneArgs {
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     pub out: Option<PathBuf>,
     /// native: equal layers, opens in stock transformers; compact: real removal, smallest; masked: original shapes; gqa:
-    /// key/value heads averaged instead of removed; onnx, gguf: files for ONNX Runtime and llama.cpp. Several at once go to
-    /// a folder each under --out. Without it compact, or that of the pillars.json
+    /// key/value heads averaged instead of removed; onnx, gguf, ct2: files for ONNX Runtime, llama.cpp and CTranslate2.
+    /// Several at once go to a folder each under --out. Without it compact, or that of the pillars.json
     #[arg(long, value_name = "FORMAT,..", value_delimiter = ',')]
     pub format: Vec<OutputFormat>,
     #[command(flatten)]
@@ -267,8 +267,8 @@ pub(super) struct PruneArgs {
 /// How an engine's file is made.
 #[derive(Clone, Debug, Args)]
 pub(super) struct StoringArgs {
-    /// How an engine's file stores weights: f32 or f16 for onnx; f32, f16, bf16, q8_0 or q4_k for gguf. Without it f32 for
-    /// onnx, and for gguf as they are
+    /// How an engine's file stores weights: f32 or f16 for onnx; f32, f16, bf16, q8_0 or q4_k for gguf; f32, f16, bf16 or
+    /// int8 for ct2. Without it f32 for onnx, and else as they are
     #[arg(long, value_name = "TYPE")]
     pub quantize: Option<Quantization>,
     /// Store an engine's weights in 16 bits: --quantize f16

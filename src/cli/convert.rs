@@ -22,11 +22,12 @@ use crate::task::Ticket;
 #[command(after_help = "Examples:
   pillars convert MODEL --to onnx --out DIR
   pillars convert MODEL --to gguf --quantize q8_0 --out DIR
+  pillars convert MODEL --to ct2 --quantize int8 --out DIR
   pillars convert MODEL --to onnx --plan plan.json --quantize f16 --out DIR")]
 pub(super) struct ConvertArgs {
     /// Folder in Hugging Face layout
     pub model: PathBuf,
-    /// The engine to write for: onnx, gguf
+    /// The engine to write for: onnx, gguf, ct2
     #[arg(long, value_parser = Engine::from_str)]
     pub to: Engine,
     /// The folder to write

@@ -1,11 +1,15 @@
 //! Writing a model for an engine and proving the file before it gets its name.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{D, DType, Device};
 
-use super::gguf::{self, Quantization};
+use super::ct2::{self, Ct2Prepared};
+use super::gguf;
 use super::onnx;
+use super::quantization::Quantization;
+use super::written::{WAITING, WrittenNetwork};
 use crate::analysis::Document as _;
 use crate::checkpoint::{FolderWriter, GgufFile, write_atomically};
 use crate::error::{Error, Result};
@@ -44,7 +48,7 @@ pub struct EngineDraft {
     writer: FolderWriter,
     head: CardHead,
     report: Report,
-    network: Option<Network>,
+    written: Option<WrittenNetwork>,
 }
 
 /// What is known of a file before it is written.
@@ -61,6 +65,7 @@ struct EngineOutlook {
 enum Way {
     Onnx { half: bool },
     Gguf(Box<gguf::Prepared>),
+    Ct2(Box<Ct2Prepared>),
 }
 
 impl EngineOutlook {
@@ -94,6 +99,17 @@ impl EngineOutlook {
                     opens_in: gguf::OPENS_IN.to_vec(),
                     notes: prepared.notes.clone(),
                     way: Way::Gguf(Box::new(prepared)),
+                })
+            }
+            Engine::Ct2 => {
+                let prepared = Ct2Prepared::new(model, plan, options.quantization)?;
+                Ok(Self {
+                    remainder: prepared.remainder.clone(),
+                    parameters: prepared.parameters(),
+                    bytes: prepared.bytes(),
+                    opens_in: prepared.opens_in(),
+                    notes: prepared.notes.clone(),
+                    way: Way::Ct2(Box::new(prepared)),
                 })
             }
         }
@@ -159,7 +175,7 @@ pub fn write(
     let whole = Repaired::new(model.reader(&Device::Cpu, DType::F32), model.spec(), outputs);
     let mut notes = outlook.notes.clone();
     let mut files = Vec::new();
-    let (bytes, allowed, network) = match &outlook.way {
+    let (bytes, allowed, written) = match &outlook.way {
         Way::Onnx { half } => {
             let spec = outlook.remainder.spec();
             let weights = outlook.remainder.weights(&whole);
@@ -178,18 +194,33 @@ pub fn write(
             let file = writer.path().join(gguf::FILE);
             let bytes = prepared.write(&file, &whole, ticket)?;
             files.push(gguf::FILE.to_owned());
-            let network = prepared.network(&file, &whole)?;
-            (bytes, prepared.quantization.allowed(), Some(network))
+            let weights = prepared.read_back(&file, &whole)?;
+            let written = WrittenNetwork { spec: prepared.spec().clone(), weights };
+            (bytes, prepared.quantization.allowed(), Some(written))
+        }
+        Way::Ct2(prepared) => {
+            let file = writer.path().join(ct2::FILE);
+            let bytes = prepared.write(&file, &whole, ticket)?;
+            files.push(ct2::FILE.to_owned());
+            files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
+            notes.extend(outlook.remainder.renumber(writer.path())?);
+            let (written, told) = prepared.write_settings(writer.path(), model)?;
+            files.extend(written);
+            notes.extend(told);
+            let weights = prepared.read_back(&file, &whole)?;
+            let written = WrittenNetwork { spec: prepared.spec().clone(), weights };
+            (bytes, prepared.quantization.allowed(), Some(written))
         }
     };
     ticket.stage("prove", None, "batches");
     let spec = match &outlook.way {
         Way::Onnx { .. } => model.spec(),
         Way::Gguf(prepared) => prepared.spec(),
+        Way::Ct2(prepared) => prepared.spec(),
     };
     let batches = sample_batches(spec, 1, options.seed)?;
-    let got = match &network {
-        Some(network) => run(network, &batches, &Gates::open(), usize::MAX, ticket)?,
+    let got = match &written {
+        Some(written) => run(&written.streamed()?, &batches, &Gates::open(), usize::MAX, ticket)?,
         None => {
             let file = writer.path().join(onnx::FILE);
             batches.iter().map(|batch| of_graph(&file, batch)).collect::<Result<_>>()?
@@ -225,7 +256,7 @@ pub fn write(
         files,
         notes,
     };
-    Ok(EngineDraft { head: CardHead::of(model, &report), writer, report, network })
+    Ok(EngineDraft { head: CardHead::of(model, &report), writer, report, written })
 }
 
 /// [`write()`] and [`EngineDraft::finish`] in one.
@@ -244,9 +275,12 @@ pub fn export(
 }
 
 impl EngineDraft {
-    /// The network that the file holds, in its precision, where this program can run it.
-    pub fn network(&self) -> Option<&Network> {
-        self.network.as_ref()
+    /// Loads the network that the file holds, in its precision, where this program can run it.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn network(&self) -> Result<Option<Network>> {
+        self.written.as_ref().map(WrittenNetwork::loaded).transpose()
     }
 
     /// Records `measured` (quality before and after) and gives the folder its name.
@@ -299,7 +333,9 @@ fn compare(
     got: &[RunOutputs],
     ticket: &Ticket,
 ) -> Result<(Agreement, Change)> {
-    let network = model.network(&Device::Cpu, DType::F32)?;
+    // Layer by layer: the proof of a large model takes no more memory than writing it.
+    let reader = Arc::new(model.reader(&Device::Cpu, DType::F32));
+    let network = Network::stream(model.spec(), reader, WAITING)?;
     let before = run(&network, batches, &Gates::open(), usize::MAX, ticket)?;
     let gates = Gates::keep(model.spec(), &plan.kept, DType::F32, &Device::Cpu)?;
     let (want, reference) = match &options.repair {

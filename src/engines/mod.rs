@@ -7,13 +7,24 @@
 //! | module | job |
 //! | --- | --- |
 //! | `draft` | one way to write, prove and record for every engine |
+//! | [`ct2`] | CTranslate2 and what is built on it |
 //! | [`gguf`] | llama.cpp and what is built on it |
 //! | [`onnx`] | ONNX Runtime and what is built on it |
+//! | `convention`, `rope`, `quantization` | weights and rotary positions as engines want them, ways to store |
+//! | `special_tokens` | what files call special tokens |
+//! | `written` | what a written file holds, as weights of a network |
 
+mod convention;
+pub mod ct2;
 mod draft;
 pub mod gguf;
 pub mod onnx;
+mod quantization;
+mod rope;
+mod special_tokens;
 #[cfg(test)]
 mod testing;
+mod written;
 
 pub use draft::{EngineDraft, EngineOptions, export, forecast, write};
+pub use quantization::Quantization;

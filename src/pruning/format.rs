@@ -93,6 +93,8 @@ pub enum Engine {
     Onnx,
     /// llama.cpp and what is built on it.
     Gguf,
+    /// CTranslate2 and what is built on it.
+    Ct2,
 }
 
 fn unknown_engine(text: &str) -> Error {
@@ -112,6 +114,7 @@ impl Engine {
         match self {
             Self::Onnx => "Every layer loses exactly its pruned heads, in a file for ONNX Runtime",
             Self::Gguf => "A file for llama.cpp; zero heads fill up where its architectures want equal layers",
+            Self::Ct2 => "A folder for CTranslate2; zero heads fill up the layers of a stack to the same number",
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn native(model: &Model, plan: &Plan) -> Result<Native> {
     };
     let (keys, each) = shape;
     let columns: BTreeMap<_, _> = columns.into_iter().map(|(k, heads)| (k, lengthened(heads, keys, spec))).collect();
-    let mut slots = each_site(spec, plan, |_, _| (keys, each));
+    let mut slots = each_site(spec, plan, |_, _, _| (keys, each));
     for (site, attention) in spec.sites() {
         if let Some(columns) = columns.get(&site.kind) {
             slots.insert(site, by_column(attention, &plan.kept_at(site, attention.heads), columns));

@@ -38,11 +38,27 @@ impl Remainder {
     /// # Errors
     /// As of [`Remainder::exact`].
     pub fn even(model: &Model, plan: &Plan, format: &str) -> Result<Self> {
+        Self::even_among(model, plan, format, |_, _| true)
+    }
+
+    /// Every layer of a stack with the same number of heads, cross attention with the decoder's.
+    ///
+    /// # Errors
+    /// As of [`Remainder::exact`].
+    pub fn even_in_stacks(model: &Model, plan: &Plan, format: &str) -> Result<Self> {
+        Self::even_among(model, plan, format, in_one_stack)
+    }
+
+    /// Every layer with as many heads as those that are `alike` need.
+    fn even_among(model: &Model, plan: &Plan, format: &str, alike: fn(Site, Site) -> bool) -> Result<Self> {
         let spec = model.spec();
         plan.validate(spec)?;
-        let shapes = spec.sites().into_iter().map(|(site, a)| least(a, &plan.kept_at(site, a.heads)));
-        let shape = shapes.fold((1, 1), |(keys, each), (k, e)| (keys.max(k), each.max(e)));
-        Self::new(model, each_site(spec, plan, |_, _| shape), format)
+        let shape = |of: Site| {
+            let others = spec.sites().into_iter().filter(|(site, _)| alike(of, *site));
+            let shapes = others.map(|(site, a)| least(a, &plan.kept_at(site, a.heads)));
+            shapes.fold((1, 1), |(keys, each), (k, e)| (keys.max(k), each.max(e)))
+        };
+        Self::new(model, each_site(spec, plan, |site, _, _| shape(site)), format)
     }
 
     fn new(model: &Model, slots: Slots, format: &str) -> Result<Self> {
@@ -66,9 +82,18 @@ impl Remainder {
 
     /// Whether all attention layers have the same number of heads.
     pub fn is_even(&self) -> bool {
-        let mut shapes = self.slots.values().map(|slots| (slots.queries.len(), slots.keys.len()));
-        let first = shapes.next();
-        shapes.all(|shape| Some(shape) == first)
+        self.is_even_among(|_, _| true)
+    }
+
+    /// Whether all attention layers of a stack have the same number of heads.
+    pub fn is_even_in_stacks(&self) -> bool {
+        self.is_even_among(in_one_stack)
+    }
+
+    fn is_even_among(&self, alike: fn(Site, Site) -> bool) -> bool {
+        let shape = |slots: &SiteSlots| (slots.queries.len(), slots.keys.len());
+        let first = |of: Site| self.slots.iter().find(|(site, _)| alike(of, **site)).map(|(_, slots)| shape(slots));
+        self.slots.iter().all(|(site, slots)| first(*site) == Some(shape(slots)))
     }
 
     /// Original heads of every layer that has other heads than the original model.
@@ -93,6 +118,10 @@ impl Remainder {
     pub fn weights<'a>(&'a self, whole: &'a dyn Weights) -> RemainingWeights<'a> {
         RemainingWeights { remainder: self, whole }
     }
+}
+
+fn in_one_stack(one: Site, other: Site) -> bool {
+    one.kind.stack() == other.kind.stack()
 }
 
 /// Hands out the weights of a whole network cut to the heads of a [`Remainder`].
@@ -184,7 +213,19 @@ mod tests {
                 assert!(apart < 1e-5 * most, "{family}: {apart} of {most}");
             }
             assert!(Remainder::even(&model, &plan, "x").unwrap().is_even());
+            assert!(Remainder::even_in_stacks(&model, &plan, "x").unwrap().is_even_in_stacks());
         }
+    }
+
+    #[test]
+    fn stacks_may_have_numbers_of_their_own() {
+        let model = Model::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bart")).unwrap();
+        let plan = r#"{"encoder.0": [3], "encoder.1": [0, 1], "cross.0": [0], "cross.1": [0, 2], "decoder.0": [1, 2, 3],
+            "decoder.1": [2]}"#;
+        let left = Remainder::even_in_stacks(&model, &Plan::parse_any(plan).unwrap(), "x").unwrap();
+        assert!(left.is_even_in_stacks() && !left.is_even());
+        assert_eq!(left.spec().sites().iter().map(|(_, a)| a.heads).collect::<Vec<_>>(), [2, 2, 3, 3, 3, 3]);
+        assert_eq!(left.zero_heads().values().sum::<usize>(), 1 + 2 + 2 + 1);
     }
 
     #[test]

@@ -5,7 +5,9 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::error::Result;
-use crate::network::{Batch, InputSpec, NetworkSpec, Pooling, Samples, Source, TokenMask, Tokens};
+use crate::network::{
+    Batch, Counting, InputSpec, NetworkSpec, Pooling, PositionSpec, Samples, Source, TokenInputSpec, TokenMask, Tokens,
+};
 
 /// Sequences of a batch.
 const SEQUENCES: usize = 2;
@@ -22,19 +24,19 @@ fn sample(spec: &NetworkSpec, random: &mut Xoshiro256PlusPlus) -> Result<Batch> 
     let first = spec.encoder.as_ref().or(spec.decoder.as_ref());
     let source = match (first.map(|s| &s.input), spec.task.as_ref().and_then(|task| task.pooling)) {
         (Some(InputSpec::Tokens(t)), Some(Pooling::LastEnd { end })) => {
-            let tokens = ended(tokens(t.vocabulary, t.max_length, random)?, end)?;
+            let tokens = ended(text(t, random)?, end)?;
             // As a classifier has it, the decoder reads the same, moved by one; which ids it reads does not matter here.
             return Ok(Batch::new(Source::Tokens(tokens.clone()), spec.decoder.as_ref().map(|_| tokens)));
         }
         (Some(InputSpec::Tokens(t)), Some(Pooling::Last { padding: Some(padding) })) => {
-            Source::Tokens(padded(tokens(t.vocabulary, t.max_length, random)?, padding)?)
+            Source::Tokens(padded(text(t, random)?, padding)?)
         }
         (Some(input), _) => source(input, random)?,
         (None, _) => Source::Tokens(tokens(1, None, random)?),
     };
     let target = match (&spec.encoder, &spec.decoder) {
         (Some(_), Some(decoder)) => match &decoder.input {
-            InputSpec::Tokens(t) => Some(tokens(t.vocabulary, t.max_length, random)?),
+            InputSpec::Tokens(t) => Some(text(t, random)?),
             _ => None,
         },
         _ => None,
@@ -44,7 +46,7 @@ fn sample(spec: &NetworkSpec, random: &mut Xoshiro256PlusPlus) -> Result<Batch> 
 
 fn source(input: &InputSpec, random: &mut Xoshiro256PlusPlus) -> Result<Source> {
     Ok(match input {
-        InputSpec::Tokens(t) => Source::Tokens(tokens(t.vocabulary, t.max_length, random)?),
+        InputSpec::Tokens(t) => Source::Tokens(text(t, random)?),
         InputSpec::Patches(p) => Source::Pixels(noise(&[SEQUENCES, p.channels, p.image.0, p.image.1], random)?),
         InputSpec::Frames(f) => Source::Frames(noise(&[SEQUENCES, f.bands, 2 * f.positions], random)?),
         InputSpec::Samples(s) => {
@@ -58,6 +60,17 @@ fn source(input: &InputSpec, random: &mut Xoshiro256PlusPlus) -> Result<Source> 
             Source::Samples(Samples { values: noise(&[SEQUENCES, length], random)?, mask })
         }
     })
+}
+
+/// Tokens that an input of `spec` reads: where positions count those that are not padding, padding stands behind a text
+/// and not in it, as tokenizers have it.
+fn text(spec: &TokenInputSpec, random: &mut Xoshiro256PlusPlus) -> Result<Tokens> {
+    let tokens = tokens(spec.vocabulary, spec.max_length, random)?;
+    match spec.positions {
+        PositionSpec::Table { counting: Counting::Unpadded { padding }, .. }
+        | PositionSpec::Sinusoidal { counting: Counting::Unpadded { padding }, .. } => padded(tokens, padding),
+        PositionSpec::Table { .. } | PositionSpec::Sinusoidal { .. } | PositionSpec::None => Ok(tokens),
+    }
 }
 
 /// Two sequences of different length, so that padding takes part.

@@ -83,26 +83,26 @@ pub(super) type Slots = BTreeMap<Site, SiteSlots>;
 
 /// Every layer in its original shape, removed heads zero.
 pub(super) fn masked(spec: &NetworkSpec, plan: &Plan) -> Slots {
-    each_site(spec, plan, |attention, _| (attention.kv_heads, attention.queries_per_kv()))
+    each_site(spec, plan, |_, attention, _| (attention.kv_heads, attention.queries_per_kv()))
 }
 
 /// Every layer with its kept heads alone. Zero heads come in only where a shape needs them: one in a layer that keeps
 /// none, and as many as it takes for every key/value head to serve equally many query heads.
 pub(super) fn compact(spec: &NetworkSpec, plan: &Plan) -> Slots {
-    each_site(spec, plan, least)
+    each_site(spec, plan, |_, attention, kept| least(attention, kept))
 }
 
 /// Every layer in the shape that `shape` gives: key/value heads, and query heads to each.
 pub(super) fn each_site(
     spec: &NetworkSpec,
     plan: &Plan,
-    shape: impl Fn(&AttentionSpec, &[usize]) -> (usize, usize),
+    shape: impl Fn(Site, &AttentionSpec, &[usize]) -> (usize, usize),
 ) -> Slots {
     let sites = spec.sites().into_iter();
     sites
         .map(|(site, attention)| {
             let kept = plan.kept_at(site, attention.heads);
-            let (keys, each) = shape(attention, &kept);
+            let (keys, each) = shape(site, attention, &kept);
             (site, SiteSlots::filled(attention, &kept, keys, each))
         })
         .collect()

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Checked;
 use crate::checkpoint::make_folder;
 use crate::corpus::{BatchOrder, Corpus, Purpose};
-use crate::engines::gguf::Quantization;
+use crate::engines::Quantization;
 use crate::engines::{self, EngineDraft, EngineOptions};
 use crate::error::{Error, Result};
 use crate::evaluation::{COMPARED_COPIES, Candidate, Measured, Timing, compare};
@@ -215,11 +215,11 @@ impl Checked {
                 }
                 Ok(known.clone())
             }
-            OutputDraft::File(draft) => match draft.network() {
+            OutputDraft::File(draft) => match draft.network()? {
                 // With the precision of the file.
                 Some(network) => {
                     let before = self.model().network(network.device(), DType::F32)?;
-                    self.measured(&before, network, (plan, repair), corpus, ticket).map(Some)
+                    self.measured(&before, &network, (plan, repair), corpus, ticket).map(Some)
                 }
                 None => {
                     if known.is_none() {

@@ -12,13 +12,16 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 use serde_json::json;
 
+/// Kills of an export in Hugging Face layout, and of a file for each engine; `PILLARS_KILLS` is another number for both.
 const KILLS: usize = 50;
+const ENGINE_KILLS: usize = 12;
 /// Exports that run at a time; they mostly wait for the disk.
 const ABREAST: usize = 5;
 
-fn prune(model: &Path, plan: &Path, out: &Path) -> Command {
+fn prune(model: &Path, plan: &Path, format: &str, out: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pillars"));
-    command.arg("prune").arg(model).arg("--plan").arg(plan).arg("--out").arg(out).arg("--quiet");
+    command.arg("prune").arg(model).arg("--plan").arg(plan).args(["--format", format]);
+    command.arg("--out").arg(out).arg("--quiet");
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
@@ -30,14 +33,15 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files.map(|name| (name.clone(), std::fs::read(folder.join(name)).unwrap())).collect()
 }
 
-/// What a killed export left in `parent`: whether the export is there, and whether a part of one is.
-fn left(parent: &Path, whole: &BTreeMap<String, Vec<u8>>) -> (bool, bool) {
+/// What a killed export left in `parent`: whether the export is there, and whether a part of one is. `last` is the file
+/// that comes last.
+fn left(parent: &Path, whole: &BTreeMap<String, Vec<u8>>, last: &str) -> (bool, bool) {
     let (mut complete, mut partial) = (false, false);
     for entry in std::fs::read_dir(parent).unwrap() {
         let path = entry.unwrap().path();
         let hidden = path.file_name().unwrap().to_str().unwrap().starts_with('.');
-        // The configuration comes last: with it, everything must be there.
-        if !hidden || path.join("config.json").exists() {
+        // With it, everything must be there.
+        if !hidden || path.join(last).exists() {
             assert_eq!(contents(&path), *whole, "{}", path.display());
             complete = true;
         } else {
@@ -50,6 +54,20 @@ fn left(parent: &Path, whole: &BTreeMap<String, Vec<u8>>) -> (bool, bool) {
 
 #[test]
 fn fifty_kills_leave_nothing_that_looks_complete_and_is_not() {
+    // Without a configuration, what is left opens nowhere.
+    killed("compact", KILLS, "config.json", "model.safetensors");
+}
+
+#[test]
+fn kills_leave_no_file_for_an_engine_that_looks_complete_and_is_not() {
+    for (format, file) in [("onnx", "onnx/model.onnx"), ("gguf", "model.gguf"), ("ct2", "model.bin")] {
+        killed(format, ENGINE_KILLS, RECORD, file);
+    }
+}
+
+/// Kills exports at random moments, and looks at what each left.
+fn killed(format: &str, kills: usize, last: &str, file: &str) {
+    let kills = std::env::var("PILLARS_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(kills);
     let (source, model) = random_model(&json!({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 128, "num_attention_heads": 8,
         "num_key_value_heads": 8, "num_hidden_layers": 8, "intermediate_size": 384, "vocab_size": 1000,
@@ -61,35 +79,35 @@ fn fifty_kills_leave_nothing_that_looks_complete_and_is_not() {
     std::fs::write(&plan, r#"{"decoder.0": [0, 3], "decoder.3": [1, 2, 7], "decoder.7": [4]}"#).unwrap();
     let first = folder.path().join("first");
     let began = Instant::now();
-    assert!(prune(source.path(), &plan, &first).status().unwrap().success());
+    assert!(prune(source.path(), &plan, format, &first).status().unwrap().success());
     // Several run at a time, so each takes longer than this one.
     let longest = began.elapsed().as_secs_f64() * 1.5;
     let whole = contents(&first);
-    assert!(whole.contains_key("model.safetensors") && whole.contains_key("config.json"));
+    assert!(whole.contains_key(file));
 
     let mut rng = Xoshiro256Plus::seed_from_u64(50);
-    let moments: Vec<Duration> = (0..KILLS).map(|_| Duration::from_secs_f64(rng.gen_range(0.0..longest))).collect();
+    let moments: Vec<Duration> = (0..kills).map(|_| Duration::from_secs_f64(rng.gen_range(0.0..longest))).collect();
     let run = |index: usize, moment: Duration| {
         let parent = folder.path().join(format!("kill-{index}"));
         std::fs::create_dir(&parent).unwrap();
-        let mut child = prune(source.path(), &plan, &parent.join("out")).spawn().unwrap();
+        let mut child = prune(source.path(), &plan, format, &parent.join("out")).spawn().unwrap();
         std::thread::sleep(moment);
         // SIGKILL: the process cannot tidy up.
         child.kill().unwrap();
         child.wait().unwrap();
-        left(&parent, &whole)
+        left(&parent, &whole, last)
     };
     let (run, moments) = (&run, &moments);
     let outcomes: Vec<(bool, bool)> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..ABREAST)
             .map(|worker| {
-                let own = move || (worker..KILLS).step_by(ABREAST).map(|i| run(i, moments[i])).collect::<Vec<_>>();
+                let own = move || (worker..kills).step_by(ABREAST).map(|i| run(i, moments[i])).collect::<Vec<_>>();
                 scope.spawn(own)
             })
             .collect();
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     });
-    assert_eq!(outcomes.len(), KILLS);
+    assert_eq!(outcomes.len(), kills);
     // Some were really at work when they died.
-    assert!(outcomes.iter().any(|(_, partial)| *partial), "{outcomes:?}");
+    assert!(outcomes.iter().any(|(_, partial)| *partial), "{format}: {outcomes:?}");
 }

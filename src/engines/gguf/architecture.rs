@@ -4,8 +4,10 @@
 //! they open narrower layers as long as all are alike; a few ask each layer. What a network multiplies by and an
 //! architecture does not goes into its weights ([`Folds`]).
 
+use crate::engines::convention::{Folds, plain};
+use crate::engines::rope::{RopeKeys, rope_keys};
 use crate::network::{
-    Activation, AttentionSpec, Beyond, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, PositionSpec,
+    Activation, AttentionSpec, Beyond, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, PositionSpec,
     QueryKeyNormScope, RotarySpec, ScoreBias, StackSpec, TokenInputSpec, Wiring,
 };
 
@@ -113,33 +115,10 @@ const LARGEST_GEMMAS: [usize; 2] = [46, 62];
 /// Length that is written where a model names none.
 const LENGTH: usize = 4096;
 
-/// Factors of a network that go into its weights.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Folds {
-    /// Of the token table.
-    pub embedding: f64,
-    /// Of the last norm.
-    pub head: f64,
-    /// Of what each branch adds.
-    pub branches: f64,
-    /// Of the queries of each layer.
-    pub queries: Vec<f64>,
-}
-
-/// Rotary positions as files name them.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct RopeKeys {
-    pub base: f64,
-    /// How much slower all pairs turn.
-    pub stretch: f64,
-    /// How much slower than `base` says each pair turns.
-    pub factors: Option<Vec<f64>>,
-}
-
 /// How an architecture computes a network.
 #[derive(Clone, Debug)]
 pub(super) struct Conversion {
-    /// What it computes, with the weights that [`super::convention`] makes.
+    /// What it computes, with the weights that [`crate::engines::convention`] makes.
     pub spec: NetworkSpec,
     pub folds: Folds,
     pub rope: Option<RopeKeys>,
@@ -412,11 +391,6 @@ impl Architecture {
     }
 }
 
-/// The norm with whose weights one is already added.
-pub(super) fn plain(norm: NormSpec) -> NormSpec {
-    NormSpec { kind: if norm.kind == NormKind::RmsPlusOne { NormKind::Rms } else { norm.kind }, ..norm }
-}
-
 /// The stack of a decoder that has nothing no architecture has.
 fn plain_decoder(spec: &NetworkSpec) -> Result<&StackSpec, Reason> {
     let says = |wrong: bool, what: &str| if wrong { Err(what.to_owned()) } else { Ok(()) };
@@ -448,47 +422,4 @@ fn plain_decoder(spec: &NetworkSpec) -> Result<&StackSpec, Reason> {
         says(layer.residual_scale != first.residual_scale, "layers are scaled apart")?;
     }
     Ok(stack)
-}
-
-/// Base and factors that turn pairs as `rotary` does.
-fn rope_keys(rotary: &RotarySpec) -> RopeKeys {
-    let frequencies = &rotary.inverse_frequencies;
-    let pairs = frequencies.len() as f64;
-    let (Some(&first), second) = (frequencies.first(), frequencies.get(1)) else {
-        return RopeKeys { base: 10000.0, stretch: 1.0, factors: None };
-    };
-    // `f_i = base^(-i / pairs) / stretch`
-    let base = second.map_or(10000.0, |second| (second / first).powf(-pairs));
-    // A base read from its logarithm is off in its last digits.
-    let base = if (base - base.round()).abs() < 1e-6 * base { base.round() } else { base };
-    let plain = |i: usize| base.powf(-(i as f64) / pairs);
-    let close = |(i, f): (usize, &f64)| (f / (first * plain(i)) - 1.0).abs() < 1e-6;
-    if frequencies.iter().enumerate().all(close) {
-        return RopeKeys { base, stretch: 1.0 / first, factors: None };
-    }
-    let factors = frequencies.iter().enumerate().map(|(i, f)| plain(i) / f).collect();
-    RopeKeys { base, stretch: 1.0, factors: Some(factors) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bases_are_found_again() {
-        for base in [10000.0, 500_000.0, 1e6, 2e6, 7.0] {
-            let keys = rope_keys(&RotarySpec::new(64, base));
-            assert_eq!(keys, RopeKeys { base, stretch: 1.0, factors: None });
-        }
-        let mut linear = RotarySpec::new(16, 10000.0);
-        linear.inverse_frequencies.iter_mut().for_each(|f| *f /= 8.0);
-        let keys = rope_keys(&linear);
-        assert!((keys.base - 10000.0).abs() < 1e-6 && (keys.stretch - 8.0).abs() < 1e-9 && keys.factors.is_none());
-        let mut slow = RotarySpec::new(16, 10000.0);
-        slow.inverse_frequencies[6] /= 4.0;
-        slow.inverse_frequencies[7] /= 8.0;
-        let factors = rope_keys(&slow).factors.unwrap();
-        let want = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 4.0, 8.0];
-        assert!(factors.iter().zip(want).all(|(f, w)| (f / w - 1.0).abs() < 1e-6), "{factors:?}");
-    }
 }

@@ -3,7 +3,8 @@
 use candle_core::quantized::gguf_file::Value;
 
 use super::architecture::Conversion;
-use super::tensors::Quantization;
+use super::tensors::file_type;
+use crate::engines::quantization::Quantization;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::network::{AttentionSpec, InputSpec, NetworkSpec, ScoreBias};
@@ -37,7 +38,7 @@ pub(super) fn keys(
         ("general.type".to_owned(), text("model")),
         ("general.name".to_owned(), text(&source.unwrap_or_else(|| model.family().title.to_owned()))),
         ("general.quantization_version".to_owned(), Value::U32(2)),
-        ("general.file_type".to_owned(), Value::U32(quantization.code())),
+        ("general.file_type".to_owned(), Value::U32(file_type(quantization)?)),
     ];
     let mut add = |key: &str, value: Value| keys.push((format!("{name}.{key}"), value));
     add("vocab_size", size(vocabulary(spec))?);

@@ -7,35 +7,34 @@
 //! | module | job |
 //! | --- | --- |
 //! | `architecture`, `t5` | which architecture computes a network, and how |
-//! | `convention` | weights in its order and scale |
 //! | `tensors` | names, types and contents of the file's tensors; the same read back |
 //! | `metadata`, `tokenizer` | what the file says of the model and its tokenizer |
 
 mod architecture;
-mod convention;
 mod metadata;
 mod t5;
 mod tensors;
 mod tokenizer;
 
 use std::path::Path;
+use std::sync::Arc;
 
+use candle_core::DType;
 use candle_core::quantized::gguf_file::{Content, Value};
-use candle_core::{DType, Device};
 
 use self::architecture::{ARCHITECTURES, Conversion, Reason};
-use self::convention::Converted;
 use self::tensors::{FileTensor, FileWeights};
 use crate::checkpoint::{GgufFile, GgufTensor, write_gguf};
+use crate::engines::convention::Converted;
+use crate::engines::quantization::Quantization;
+use crate::engines::written::WrittenWeights;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::network::{EmbedModule, Module, Network, NetworkSpec, StackKind, Weights};
+use crate::network::{EmbedModule, Module, NetworkSpec, StackKind, Weights};
 use crate::plan::Plan;
 use crate::pruning::Remainder;
 use crate::task::Ticket;
 use crate::words::counted;
-
-pub use self::tensors::Quantization;
 
 /// The file in the folder.
 pub(super) const FILE: &str = "model.gguf";
@@ -68,7 +67,7 @@ impl Prepared {
         quantization: Option<Quantization>,
         tokenizer_from: Option<&GgufFile>,
     ) -> Result<Self> {
-        let quantization = quantization.unwrap_or_else(|| Quantization::like(model.stored()));
+        let quantization = quantization.unwrap_or_else(|| tensors::like(model.stored()));
         let exact = Remainder::exact(model, plan, "gguf")?;
         let chosen = match choose(exact.spec(), exact.is_even()) {
             Ok(chosen) => Ok((exact, chosen)),
@@ -96,8 +95,9 @@ impl Prepared {
             let verb = if zeros == 1 { "fills" } else { "fill" };
             notes.push(format!("{heads} {verb} layers up: '{name}' has the same number in every layer"));
         }
-        let tensors = tensors::tensors(&conversion.spec, conversion.rope.as_ref(), is_fused, quantization)?;
+        // Refuses what the format cannot store.
         let mut metadata = metadata::keys(model, name, &conversion, quantization)?;
+        let tensors = tensors::tensors(&conversion.spec, conversion.rope.as_ref(), is_fused, quantization)?;
         let vocabulary = metadata::vocabulary(&conversion.spec);
         let folder = model.checkpoint().folder();
         let (keys, told) = tokenizer::keys(folder, model.config(), vocabulary, tokenizer_from)?;
@@ -135,15 +135,15 @@ impl Prepared {
     }
 
     fn converted<'a>(&'a self, remaining: &'a dyn Weights) -> Converted<'a> {
-        Converted::new(remaining, self.remainder.spec(), &self.conversion, self.reorders)
+        Converted::new(remaining, self.remainder.spec(), &self.conversion.folds, self.reorders)
     }
 
     /// Reads a written file back with another reader than ours, compares every tensor with what was to be written, and
-    /// gives the network that its engine computes.
+    /// gives the weights of the network that its engine computes.
     ///
     /// # Errors
     /// Where the file does not hold what was to be written.
-    pub(super) fn network(&self, path: &Path, whole: &dyn Weights) -> Result<Network> {
+    pub(super) fn read_back(&self, path: &Path, whole: &dyn Weights) -> Result<WrittenWeights> {
         let wrong = |what: String| Error::new(format!("the written file is wrong: {what}")).at(path);
         let file = std::fs::File::open(path).map_err(|e| Error::from(e).at(path))?;
         let content = Content::read(&mut std::io::BufReader::new(file))?;
@@ -167,17 +167,7 @@ impl Prepared {
                 return Err(wrong(format!("'{name}' differs by {apart:.1e} of at most {most:.1e}")));
             }
         }
-        let weights = FileWeights { file: &ours, tensors: &self.tensors, spec: &self.conversion.spec };
-        Network::load(&self.conversion.spec, &OnProcessor(&weights))
-    }
-}
-
-/// Weights of a file in the type that a network computes in.
-struct OnProcessor<'a>(&'a FileWeights<'a>);
-
-impl Weights for OnProcessor<'_> {
-    fn get(&self, role: crate::network::Role) -> Result<candle_core::Tensor> {
-        Ok(self.0.get(role)?.to_dtype(DType::F32)?.to_device(&Device::Cpu)?)
+        Ok(Arc::new(FileWeights::new(ours, &self.tensors, &self.conversion.spec)))
     }
 }
 

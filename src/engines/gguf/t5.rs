@@ -1,7 +1,8 @@
 //! What llama.cpp computes of T5: one number of heads for encoder, decoder and cross attention, scores unscaled, logits of
 //! a tied head unscaled too.
 
-use super::architecture::{Conversion, Folds, Reason};
+use super::architecture::{Conversion, Reason};
+use crate::engines::convention::Folds;
 use crate::network::{
     Activation, AttentionSpec, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, PositionSpec, ScoreBias,
     StackSpec, Wiring,

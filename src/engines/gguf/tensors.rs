@@ -1,95 +1,58 @@
 //! The tensors of a file: their names in llama.cpp, and what of the network is in each.
 
+use std::collections::BTreeMap;
+
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
-use serde::{Deserialize, Serialize};
-use strum::{Display, EnumString, VariantNames};
 
-use super::architecture::RopeKeys;
 use crate::checkpoint::{GgufFile, GgufTensor, Stored};
+use crate::engines::quantization::Quantization;
+use crate::engines::rope::RopeKeys;
 use crate::error::{Error, Result};
 use crate::network::{
     Branch, Module, NetworkSpec, Projection, Role, ScoreBias, SiteKind, StackKind, StackSpec, Term, Weights, roles,
 };
 
-/// How matrices are stored; what has one axis is always f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, VariantNames)]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase", parse_err_ty = Error, parse_err_fn = unknown_type)]
-pub enum Quantization {
-    F32,
-    F16,
-    Bf16,
-    /// 8 bits with a factor for every 32 numbers.
-    #[serde(rename = "q8_0")]
-    #[strum(serialize = "q8_0")]
-    Q8,
-    /// 4 bits with factors for every 32 and 256 numbers; token table and head in 6.
-    #[serde(rename = "q4_k")]
-    #[strum(serialize = "q4_k")]
-    Q4K,
+/// The type that weights are stored in already.
+pub(super) fn like(stored: Stored) -> Quantization {
+    match stored {
+        Stored::F16 => Quantization::F16,
+        Stored::BF16 => Quantization::Bf16,
+        _ => Quantization::F32,
+    }
 }
 
-fn unknown_type(text: &str) -> Error {
-    Error::unknown::<Quantization>("way to store weights", text)
+/// The number by which files say how matrices are stored (`general.file_type`).
+///
+/// # Errors
+/// Where the format has no such way.
+pub(super) fn file_type(quantization: Quantization) -> Result<u32> {
+    Ok(match quantization {
+        Quantization::F32 => 0,
+        Quantization::F16 => 1,
+        Quantization::Bf16 => 32,
+        Quantization::Q8 => 7,
+        Quantization::Q4K => 14,
+        Quantization::Int8 => {
+            return Err(Error::usage(format!("gguf files are not written in {quantization}"))
+                .hint("choose f32, f16, bf16, q8_0 or q4_k"));
+        }
+    })
 }
 
-impl Quantization {
-    /// The type that weights are stored in already.
-    pub(super) fn like(stored: Stored) -> Self {
-        match stored {
-            Stored::F16 => Self::F16,
-            Stored::BF16 => Self::Bf16,
-            _ => Self::F32,
-        }
-    }
-
-    /// The number by which files say it (`general.file_type`).
-    pub(super) fn code(self) -> u32 {
-        match self {
-            Self::F32 => 0,
-            Self::F16 => 1,
-            Self::Bf16 => 32,
-            Self::Q8 => 7,
-            Self::Q4K => 14,
-        }
-    }
-
-    /// Largest difference of results to the model, as a share of its largest value, that storing weights so explains. In
-    /// blocks the loss of precision is the user's choice.
-    pub(in crate::engines) fn allowed(self) -> f64 {
-        match self {
-            Self::F32 => 1e-4,
-            Self::F16 => 5e-2,
-            Self::Bf16 => 0.3,
-            Self::Q8 | Self::Q4K => 1.0,
-        }
-    }
-
-    /// Largest difference of the numbers of a tensor, as a share of its largest, that storing them explains.
-    pub(super) fn tolerance(self) -> f64 {
-        match self {
-            Self::F32 => 1e-4,
-            Self::F16 => 1e-2,
-            Self::Bf16 => 5e-2,
-            Self::Q8 => 0.1,
-            Self::Q4K => 1.0,
-        }
-    }
-
-    /// How a matrix of this shape is stored: in the finest blocks that divide its rows.
-    fn of(self, shape: &[usize], is_table: bool) -> GgmlDType {
-        let divides = |block: usize| shape.last().is_some_and(|row| row.is_multiple_of(block));
-        match self {
-            _ if shape.len() < 2 => GgmlDType::F32,
-            Self::F32 => GgmlDType::F32,
-            Self::F16 => GgmlDType::F16,
-            Self::Bf16 => GgmlDType::BF16,
-            Self::Q4K if divides(256) && is_table => GgmlDType::Q6K,
-            Self::Q4K if divides(256) => GgmlDType::Q4K,
-            Self::Q8 | Self::Q4K if divides(32) => GgmlDType::Q8_0,
-            Self::Q8 | Self::Q4K => GgmlDType::F16,
-        }
+/// How a matrix of this shape is stored: in the finest blocks that divide its rows.
+fn block_type(quantization: Quantization, shape: &[usize], is_table: bool) -> GgmlDType {
+    let divides = |block: usize| shape.last().is_some_and(|row| row.is_multiple_of(block));
+    match quantization {
+        _ if shape.len() < 2 => GgmlDType::F32,
+        Quantization::F32 => GgmlDType::F32,
+        Quantization::F16 => GgmlDType::F16,
+        Quantization::Bf16 => GgmlDType::BF16,
+        Quantization::Q4K if divides(256) && is_table => GgmlDType::Q6K,
+        Quantization::Q4K if divides(256) => GgmlDType::Q4K,
+        Quantization::Q8 | Quantization::Q4K if divides(32) => GgmlDType::Q8_0,
+        Quantization::Q8 | Quantization::Q4K => GgmlDType::F16,
+        Quantization::Int8 => unreachable!("files have a number for every way that they store weights in"),
     }
 }
 
@@ -142,7 +105,7 @@ pub(super) fn tensors(
     let mut list: Vec<FileTensor> = Vec::new();
     let mut add = |name: String, shape: Vec<usize>, held: Held, is_table: bool| {
         let exact = matches!(held, Held::Relative(..) | Held::Numbers(_));
-        let dtype = if exact { GgmlDType::F32 } else { quantization.of(&shape, is_table) };
+        let dtype = if exact { GgmlDType::F32 } else { block_type(quantization, &shape, is_table) };
         list.push(FileTensor { plan: GgufTensor { name, shape, dtype }, held });
     };
     for (role, shape) in roles::tensors(spec) {
@@ -267,44 +230,49 @@ fn name(role: Role, two: bool) -> Result<String> {
 }
 
 /// The weights of a network in a written file, for the proof.
-pub(super) struct FileWeights<'a> {
-    pub file: &'a GgufFile,
-    pub tensors: &'a [FileTensor],
-    pub spec: &'a NetworkSpec,
+pub(super) struct FileWeights {
+    file: GgufFile,
+    tensors: Vec<FileTensor>,
+    shapes: BTreeMap<Role, Vec<usize>>,
+    /// Whether encoder and decoder read one table.
+    is_shared: bool,
 }
 
-impl Weights for FileWeights<'_> {
+impl FileWeights {
+    /// Those of the network `spec`, whose file has `tensors`.
+    pub(super) fn new(file: GgufFile, tensors: &[FileTensor], spec: &NetworkSpec) -> Self {
+        let shapes = roles::tensors(spec).into_iter().collect();
+        Self { file, tensors: tensors.to_vec(), shapes, is_shared: spec.decoder.is_some() }
+    }
+}
+
+impl Weights for FileWeights {
     fn get(&self, role: Role) -> Result<Tensor> {
-        // Encoder and decoder read one table.
         let role = match role.module {
-            Module::Embed(StackKind::Encoder, part) if self.spec.decoder.is_some() => {
+            Module::Embed(StackKind::Encoder, part) if self.is_shared => {
                 Role { module: Module::Embed(StackKind::Decoder, part), ..role }
             }
             _ => role,
         };
-        let (_, shape) = roles::tensors(self.spec)
-            .into_iter()
-            .find(|(other, _)| *other == role)
-            .ok_or_else(|| Error::new(format!("the network has no '{role}'")))?;
+        let shape = self.shapes.get(&role).ok_or_else(|| Error::new(format!("the network has no '{role}'")))?;
+        let read = |name: &str| -> Result<Tensor> { Ok(self.file.tensor(name)?.to_dtype(DType::F32)?) };
         let mut table: Option<Vec<f32>> = None;
-        for tensor in self.tensors {
+        for tensor in &self.tensors {
             match &tensor.held {
                 Held::Roles(roles) if roles.contains(&role) => {
-                    let whole = self.file.tensor(&tensor.plan.name)?;
+                    let whole = read(&tensor.plan.name)?;
                     if roles.len() == 1 {
-                        return Ok(whole.reshape(shape)?);
+                        return Ok(whole.reshape(shape.as_slice())?);
                     }
-                    let rows = |role: &Role| {
-                        let shape = roles::tensors(self.spec).into_iter().find(|(other, _)| other == role);
-                        shape.and_then(|(_, shape)| shape.first().copied()).unwrap_or(0)
-                    };
+                    let rows =
+                        |role: &Role| self.shapes.get(role).and_then(|shape| shape.first().copied()).unwrap_or(0);
                     let from = roles.iter().take_while(|other| **other != role).map(rows).sum();
                     return Ok(whole.narrow(0, from, rows(&role))?);
                 }
                 Held::Relative(other, columns) if *other == role => {
                     let [buckets, heads] = shape.as_slice() else { continue };
                     let table = table.get_or_insert_with(|| vec![0.0; buckets * heads]);
-                    let part = self.file.tensor(&tensor.plan.name)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+                    let part = read(&tensor.plan.name)?.to_vec2::<f32>()?;
                     for (row, numbers) in part.iter().enumerate() {
                         for (column, number) in columns.iter().zip(numbers) {
                             if let Some(cell) = table.get_mut(row * heads + column) {
@@ -317,6 +285,6 @@ impl Weights for FileWeights<'_> {
             }
         }
         let table = table.ok_or_else(|| Error::new(format!("the file has nothing for '{role}'")))?;
-        Ok(Tensor::from_vec(table, shape, &Device::Cpu)?)
+        Ok(Tensor::from_vec(table, shape.as_slice(), &Device::Cpu)?)
     }
 }

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 
 use crate::checkpoint::{Config, GgufFile};
 use crate::corpus::TextTokenizer;
+use crate::engines::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
 
 /// Keys and values, and what a reader should know.
@@ -348,19 +349,10 @@ fn special(
     unknown: Option<u32>,
     notes: &mut Vec<String>,
 ) -> Vec<(String, Value)> {
-    let own = |name: &str| -> Option<Json> { serde_json::from_slice(&std::fs::read(folder.join(name)).ok()?).ok() };
-    let files = [own("tokenizer_config.json"), own("special_tokens_map.json")];
+    let files = SpecialTokens::read(folder);
     let named = |key: &str| -> Option<u32> {
-        let content = |file: &Json| -> Option<String> {
-            let value = file.get(key)?;
-            value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
-        };
-        let id = files.iter().flatten().filter_map(content).find_map(|text| tokens.id(&text));
-        let numbered = || {
-            let value = config.get(&format!("{key}_id"))?;
-            value.as_u64().or_else(|| value.as_array()?.first()?.as_u64()).and_then(|id| u32::try_from(id).ok())
-        };
-        id.or_else(numbered).filter(|id| (*id as usize) < tokens.texts.len())
+        let id = files.named(key).find_map(|text| tokens.id(&text));
+        id.or_else(|| config.token_opt(&format!("{key}_id"))).filter(|id| (*id as usize) < tokens.texts.len())
     };
     let mut keys = Vec::new();
     let bos = named("bos_token").or(tokenizer.prefix().first().copied());
@@ -380,7 +372,7 @@ fn special(
     keys.push(("tokenizer.ggml.add_eos_token".to_owned(), Value::Bool(ends)));
     let written = std::fs::read_to_string(folder.join("chat_template.jinja")).ok();
     let template = written.or_else(|| {
-        let template = files.first()?.as_ref()?.get("chat_template")?;
+        let template = files.tokenizer_config()?.get("chat_template")?;
         let of_list = || {
             let list = template.as_array()?;
             let default = list.iter().find(|t| t.get("name").and_then(Json::as_str) == Some("default"));

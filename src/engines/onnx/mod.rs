@@ -121,7 +121,7 @@ fn inputs(batch: &Batch) -> Result<HashMap<String, Tensor>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engines::gguf::Quantization;
+    use crate::engines::Quantization;
     use crate::engines::testing::{fixture, uneven, whole};
     use crate::engines::{EngineOptions, export};
     use crate::model::{Model, families};

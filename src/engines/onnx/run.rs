@@ -16,15 +16,24 @@ use crate::error::{Error, Result};
 pub(super) fn run(graph: &Loaded, inputs: &HashMap<String, Tensor>) -> Result<HashMap<String, Tensor>> {
     let mut values: HashMap<&str, Tensor> = HashMap::new();
     values.extend(inputs.iter().map(|(name, value)| (name.as_str(), value.clone())));
-    values.extend(graph.tensors.iter().map(|(name, value)| (name.as_str(), value.clone())));
-    for node in &graph.nodes {
+    // What no later operation reads goes, so that a large model takes no more memory than its largest tensor.
+    let mut last: HashMap<&str, usize> = HashMap::new();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        last.extend(node.inputs.iter().map(|name| (name.as_str(), index)));
+    }
+    last.extend(graph.outputs.iter().map(|name| (name.as_str(), usize::MAX)));
+    for (index, node) in graph.nodes.iter().enumerate() {
         let read = |index: usize| -> Result<Tensor> {
             let name = node.inputs.get(index).map_or("", String::as_str);
             let missing = || Error::new(format!("{} of {} reads '{name}', which is not there", node.kind, node.output));
-            values.get(name).cloned().ok_or_else(missing)
+            match values.get(name) {
+                Some(value) => Ok(value.clone()),
+                None => graph.tensor(name).ok_or_else(missing)?,
+            }
         };
         let result = apply(node, &read).map_err(|e| e.within(&node.output))?;
         values.insert(&node.output, result);
+        values.retain(|name, _| last.get(name).is_some_and(|at| *at > index));
     }
     let output = |name: &String| {
         let missing = || Error::new(format!("the output '{name}' was not computed"));

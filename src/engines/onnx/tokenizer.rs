@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::checkpoint::write_atomically;
+use crate::engines::special_tokens::content;
 use crate::error::Result;
 use crate::network::{InputSpec, NetworkSpec};
 
@@ -55,11 +56,6 @@ pub(in crate::engines) fn complete(folder: &Path, spec: &NetworkSpec) -> Result<
         }
     }
     Ok(notes)
-}
-
-/// A special token, written as text or as an object.
-fn content(token: &Value) -> Option<String> {
-    token.as_str().or_else(|| token.get("content")?.as_str()).map(str::to_owned)
 }
 
 #[cfg(test)]

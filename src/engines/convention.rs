@@ -1,33 +1,50 @@
-//! Weights as an architecture of llama.cpp wants them: rows of queries and keys in its order, one added to norms, factors
-//! that it does not have multiplied in.
+//! Weights as an engine wants them: rows of queries and keys in its order, one added to norms, factors that it does not
+//! have multiplied in.
 
 use candle_core::Tensor;
 
-use super::architecture::Conversion;
 use crate::error::Result;
 use crate::model::attention_of_role;
 use crate::network::{
-    AttentionModule, Branch, BranchModule, EmbedModule, MlpModule, Module, NetworkSpec, NormSpec, Projection, Role,
-    StackKind, Term, Weights,
+    AttentionModule, Branch, BranchModule, EmbedModule, MlpModule, Module, NetworkSpec, NormKind, NormSpec, Projection,
+    Role, StackKind, Term, Weights,
 };
 
-/// Hands out the weights of a network as the spec of a [`Conversion`] asks for them.
+/// Factors of a network that go into its weights.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Folds {
+    /// Of the token table.
+    pub embedding: f64,
+    /// Of the last norm.
+    pub head: f64,
+    /// Of what each branch adds.
+    pub branches: f64,
+    /// Of the queries of each layer.
+    pub queries: Vec<f64>,
+}
+
+/// The norm with whose weights one is already added.
+pub(super) fn plain(norm: NormSpec) -> NormSpec {
+    NormSpec { kind: if norm.kind == NormKind::RmsPlusOne { NormKind::Rms } else { norm.kind }, ..norm }
+}
+
+/// Hands out the weights of a network with its factors in them.
 pub(super) struct Converted<'a> {
     whole: &'a dyn Weights,
     from: &'a NetworkSpec,
-    to: &'a Conversion,
+    folds: &'a Folds,
     reorders: bool,
 }
 
 impl<'a> Converted<'a> {
     /// `whole` are the weights of the network `from`; `reorders` says whether rows of queries and keys change places.
-    pub(super) fn new(whole: &'a dyn Weights, from: &'a NetworkSpec, to: &'a Conversion, reorders: bool) -> Self {
-        Self { whole, from, to, reorders }
+    pub(super) fn new(whole: &'a dyn Weights, from: &'a NetworkSpec, folds: &'a Folds, reorders: bool) -> Self {
+        Self { whole, from, folds, reorders }
     }
 
     /// The factor that goes into the tensor with `role`.
     fn factor(&self, role: Role) -> f64 {
-        let folds = &self.to.folds;
+        let folds = self.folds;
         match role.module {
             Module::Embed(_, EmbedModule::Tokens) => folds.embedding,
             Module::FinalNorm(StackKind::Decoder) => folds.head,
