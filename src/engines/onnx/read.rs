@@ -23,13 +23,13 @@ pub(super) struct Node {
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub nodes: Vec<Node>,
-    tensors: HashMap<String, Initial>,
+    tensors: HashMap<String, OnnxTensor>,
     pub outputs: Vec<String>,
 }
 
 /// An initializer: where its bytes lie, or what they are where they are few.
 #[derive(Debug)]
-struct Initial {
+struct OnnxTensor {
     dims: Vec<usize>,
     element: u64,
     place: PathBuf,
@@ -88,7 +88,7 @@ impl Loaded {
     }
 }
 
-impl Initial {
+impl OnnxTensor {
     fn read(&self) -> Result<Tensor> {
         let place = |e: std::io::Error| Error::from(e).at(&self.place);
         let mut file = File::open(&self.place).map_err(place)?;
@@ -212,10 +212,10 @@ fn node(message: &[u8]) -> Node {
 }
 
 /// An initializer and its name, from a message of `length` bytes of the file at `path`.
-fn initial(reader: &mut FieldReader, length: u64, path: &Path) -> Result<(String, Initial)> {
+fn initial(reader: &mut FieldReader, length: u64, path: &Path) -> Result<(String, OnnxTensor)> {
     let end = reader.at + length;
     let mut name = String::new();
-    let mut found = Initial { dims: Vec::new(), element: 0, place: path.to_owned(), offset: 0, length: 0 };
+    let mut found = OnnxTensor { dims: Vec::new(), element: 0, place: path.to_owned(), offset: 0, length: 0 };
     while reader.at < end {
         let begin = reader.at;
         match reader.next(end)? {
