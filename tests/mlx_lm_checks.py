@@ -12,8 +12,7 @@ from safetensors.numpy import load_file
 # Family, and whether stock classes open narrower layers that are all alike.
 FAMILIES = {
     "llama": True, "mistral": True, "qwen3": True, "gemma": True, "gemma2": True, "gemma3_text": True, "smollm3": True,
-    "qwen2": False, "phi3": False, "granite": False, "starcoder2": False, "phi": False, "stablelm": False, "gpt2": False,
-    "gpt_neox": False, "mixtral": False, "qwen3_moe": True,
+    "qwen2": False, "phi3": False, "granite": False, "starcoder2": False, "phi": False, "stablelm": False, "mixtral": False,
 }
 
 
@@ -28,7 +27,6 @@ def variant(folder, place, is_old):
     if is_old:
         full = rope.get("full_attention") or rope
         old = {"rope_theta": full.get("rope_theta"), "partial_rotary_factor": full.get("partial_rotary_factor")}
-        old |= {"rotary_emb_base": old["rope_theta"], "rotary_pct": old["partial_rotary_factor"], "n_ctx": config.get("n_positions")}
         old["rope_local_base_freq"] = rope.get("sliding_attention", {}).get("rope_theta")
         config |= {key: value for key, value in old.items() if value is not None}
         kinds = config.get("layer_types") or []
@@ -61,7 +59,7 @@ def with_mlx(root, pillars):
     for family, reads_width in FAMILIES.items():
         folder = root / "tests" / "fixtures" / family
         config = json.loads((folder / "config.json").read_text())
-        heads = config.get("num_attention_heads") or config["n_head"]
+        heads = config["num_attention_heads"]
         groups = config.get("num_key_value_heads") or heads
         each, sites = heads // groups, list(json.loads((folder / "mask.json").read_text()))
         kept = lambda count: [h for h in range(heads) if h // each < count]

@@ -32,6 +32,7 @@ Prints tables in Markdown: the largest difference, or "-" where heads cannot be 
 
 import itertools
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -43,7 +44,7 @@ from mlx_lm_checks import with_mlx
 from safetensors.numpy import load_file, save_file
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BINARY = ROOT / "target" / "debug" / "pillars"
+BINARY = pathlib.Path(os.environ.get("PILLARS", ROOT / "target" / "debug" / "pillars"))
 
 
 def pillars(*words):

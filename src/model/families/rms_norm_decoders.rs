@@ -113,7 +113,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::GROUPED_5,
         reads_pruned_heads: false,
         ragged: None,
-        mlx: Some(MlxLayers { module: "qwen3_moe", reads_width: true }),
+        mlx: None,
         names: |_| &[llama::QWEN3_MOE, llama::NAMES, llama::APART, llama::NORMS],
         spec: |r| {
             let variant = llama::LlamaVariant {

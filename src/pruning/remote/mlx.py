@@ -19,9 +19,9 @@ stock = importlib.import_module(f"mlx_lm.models.{STOCK}")
 
 # What stock classes call the projections of an attention layer, and its numbers of heads.
 QUERY, KEY, VALUE = "q_proj", "k_proj", "v_proj"
-FUSED = ("qkv_proj", "c_attn", "query_key_value")
-OUTPUT = ("o_proj", "dense", "c_proj")
-HEADS = ("n_heads", "num_heads", "n_head", "num_attention_heads")
+FUSED = ("qkv_proj",)
+OUTPUT = ("o_proj", "dense")
+HEADS = ("n_heads", "num_heads", "num_attention_heads")
 KEY_VALUE_HEADS = ("n_kv_heads", "num_key_value_heads")
 
 
@@ -34,10 +34,10 @@ class ModelArgs(stock.ModelArgs):
         # transformers 5 keeps the base of rotary positions among their other parameters, by kind of layer where layers differ.
         rope = params.get("rope_parameters") or {}
         full, sliding = rope.get("full_attention") or rope, rope.get("sliding_attention") or {}
-        base, share = full.get("rope_theta"), full.get("partial_rotary_factor")
         named = {
-            **{"rope_theta": base, "partial_rotary_factor": share, "rope_local_base_freq": sliding.get("rope_theta")},
-            **{"rotary_emb_base": base, "rotary_pct": share, "n_ctx": params.get("n_positions")},
+            "rope_theta": full.get("rope_theta"),
+            "partial_rotary_factor": full.get("partial_rotary_factor"),
+            "rope_local_base_freq": sliding.get("rope_theta"),
         }
         kinds = params.get("layer_types") or []
         if "full_attention" in kinds and "sliding_attention" in kinds:
