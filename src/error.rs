@@ -89,6 +89,11 @@ impl Error {
         self
     }
 
+    /// The file or folder concerned, where one was named.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// Which kind of end this is.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -51,6 +51,7 @@
 //! | [`error`], [`words`], [`task`] | one-line failures; counts in words; cancel, progress, workers |
 //! | [`tensor`] | differentiable primitives and fast CPU kernels |
 //! | [`checkpoint`] | folders in Hugging Face layout: headers, bytes, configuration, atomic writing |
+//! | [`hub`] | models by the name that they have on the Hugging Face hub: its cache |
 //! | [`network`] | one transformer described by data; probes and gates |
 //! | [`model`] | configuration to spec, tensor names to roles: opens a folder as a network |
 //! | [`corpus`] | inputs of every kind become padded batches |
@@ -86,6 +87,8 @@ pub mod experiment;
 pub mod figure;
 #[cfg(feature = "gui")]
 pub mod gui;
+#[warn(missing_docs)]
+pub mod hub;
 pub mod model;
 pub mod network;
 #[warn(missing_docs)]
@@ -94,6 +97,7 @@ pub mod pruning;
 pub mod repair;
 #[warn(missing_docs)]
 pub mod run;
+
 #[warn(missing_docs)]
 pub mod task;
 pub mod tensor;

@@ -38,7 +38,7 @@ impl ModelInfo {
     pub fn of(model: &Model, dtype: DType) -> Result<Self> {
         let sites = model.spec().sites();
         Ok(Self {
-            path: model.checkpoint().folder().display().to_string(),
+            path: model.checkpoint().place().display().to_string(),
             family: model.family().model_type.to_owned(),
             fingerprint: model.checkpoint().fingerprint()?,
             dtype: dtype.as_str().to_owned(),

@@ -32,7 +32,7 @@ impl Checkpoint {
     fn converted<T: Number>(&self, name: &str, ranges: &[Range<usize>]) -> Result<Tensor> {
         let stored = self.required(name)?.stored;
         if !stored.dtype().is_float() {
-            return Err(Error::new(format!("tensor '{name}' holds {}, not floats", stored.name())).at(self.folder()));
+            return Err(Error::new(format!("tensor '{name}' holds {}, not floats", stored.name())).at(self.place()));
         }
         let count: usize = ranges.iter().map(Range::len).sum();
         let mut numbers = vec![T::zero(); count];

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::header::{TensorEntry, read_header};
 use super::pickle::read_pickle_header;
-use super::{Config, Stored};
+use super::{Config, GgufTensors, Stored};
 use crate::error::{Error, Result};
 
 /// Files that hold all weights, and those that list the files that do, in the order in which they are looked for.
@@ -44,6 +44,15 @@ pub struct Checkpoint {
     order: Vec<String>,
     tensors: HashMap<String, TensorInfo>,
     wrapper: String,
+    made: Option<Arc<GgufSource>>,
+}
+
+/// What a checkpoint that is no folder is read through.
+#[derive(Debug)]
+struct GgufSource {
+    tensors: GgufTensors,
+    /// Holds what stands beside the weights of a folder. It goes with the last that reads it.
+    side: tempfile::TempDir,
 }
 
 /// What programs that wrap a model put before every name when they write its state as it is in memory: compilation, data
@@ -103,11 +112,42 @@ impl Checkpoint {
             order = order.into_iter().map(bare).collect();
             tensors = tensors.into_iter().map(|(name, info)| (bare(name), info)).collect();
         }
-        Ok(Self { folder: folder.to_path_buf(), config, shards, order, tensors, wrapper })
+        Ok(Self { folder: folder.to_path_buf(), config, shards, order, tensors, wrapper, made: None })
     }
 
-    pub fn folder(&self) -> &Path {
+    /// The tensors of a GGUF file under `config`; `side` holds the files that would stand beside the weights of a folder.
+    pub(crate) fn of_gguf(config: Config, made: GgufTensors, side: tempfile::TempDir) -> Result<Self> {
+        let path = made.path().to_path_buf();
+        let mut order: Vec<(u64, String)> = Vec::new();
+        let mut tensors = HashMap::new();
+        for name in made.names() {
+            let (stored, shape, begin) = made.info(name)?;
+            let bytes = shape.iter().try_fold(stored.bytes(), |n, d| n.checked_mul(*d));
+            let bytes = bytes.ok_or_else(|| Error::new(format!("tensor '{name}' is too large")).at(&path))?;
+            order.push((begin, name.clone()));
+            tensors.insert(name.clone(), TensorInfo { stored, shape, bytes, begin, shard: 0 });
+        }
+        order.sort();
+        let file = File::open(&path).map_err(|e| Error::from(e).at(&path))?;
+        Ok(Self {
+            folder: path.clone(),
+            config,
+            shards: vec![(path, Arc::new(file))],
+            order: order.into_iter().map(|(_, name)| name).collect(),
+            tensors,
+            wrapper: String::new(),
+            made: Some(Arc::new(GgufSource { tensors: made, side })),
+        })
+    }
+
+    /// What was opened: a folder, or a GGUF file.
+    pub fn place(&self) -> &Path {
         &self.folder
+    }
+
+    /// The folder of the files that go with the weights: tokenizer, preprocessor, card.
+    pub fn folder(&self) -> &Path {
+        self.made.as_ref().map_or(&self.folder, |made| made.side.path())
     }
 
     /// The configuration, as `config.json` has it.
@@ -166,6 +206,9 @@ impl Checkpoint {
         let info = self.within(name, from, bytes.len())?;
         let (path, file) =
             self.shards.get(info.shard).ok_or_else(|| Error::new("a file of the checkpoint is missing"))?;
+        if let Some(made) = &self.made {
+            return made.tensors.read_into(name, from, bytes).map_err(|e| e.at(path));
+        }
         // Read at a position instead of mapping: a file that shrinks under us is an error here, not a crash.
         read_exact_at(file, bytes, info.begin + from as u64)
             .map_err(|e| Error::new(format!("cannot read tensor '{name}': {e}")).at(path))
@@ -216,7 +259,7 @@ impl Checkpoint {
     pub fn required(&self, name: &str) -> Result<&TensorInfo> {
         self.tensors
             .get(name)
-            .ok_or_else(|| Error::new(format!("the checkpoint has no tensor '{name}'")).at(&self.folder))
+            .ok_or_else(|| Error::new(format!("the checkpoint has no tensor '{name}'")).at(self.place()))
     }
 }
 
@@ -226,6 +269,16 @@ fn read_any_header(path: &Path) -> Result<Vec<TensorEntry>> {
         true => read_pickle_header(path),
         false => read_header(path),
     }
+}
+
+/// What of the weights is not in `folder`; none where they are all there.
+pub(crate) fn missing_weights(folder: &Path) -> Option<String> {
+    let error = shard_names(folder).err()?;
+    Some(match error.path().filter(|path| !path.exists()).and_then(Path::file_name) {
+        Some(name) => format!("{} is not there", name.to_string_lossy()),
+        None if error.path() == Some(folder) => "its weights are not there".to_owned(),
+        None => error.to_string(),
+    })
 }
 
 /// File names of the weights, each a plain name inside the folder.

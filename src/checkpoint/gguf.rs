@@ -7,11 +7,9 @@ use candle_core::quantized::gguf_file::Value;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 
+use super::gguf_names::{ALIGNMENT, TYPES};
 use super::write::{tensor_bytes, write_with};
 use crate::error::{Error, Result};
-
-/// Every tensor begins at a multiple of so many bytes.
-pub(super) const ALIGNMENT: u64 = 32;
 
 /// A tensor that is going to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,23 +28,6 @@ impl GgufTensor {
         elements / self.dtype.block_size() as u64 * self.dtype.type_size() as u64
     }
 }
-
-/// Element types that are read and written, with the format's numbers of them.
-pub(super) const TYPES: [(u32, GgmlDType); 13] = [
-    (0, GgmlDType::F32),
-    (1, GgmlDType::F16),
-    (2, GgmlDType::Q4_0),
-    (3, GgmlDType::Q4_1),
-    (6, GgmlDType::Q5_0),
-    (7, GgmlDType::Q5_1),
-    (8, GgmlDType::Q8_0),
-    (10, GgmlDType::Q2K),
-    (11, GgmlDType::Q3K),
-    (12, GgmlDType::Q4K),
-    (13, GgmlDType::Q5K),
-    (14, GgmlDType::Q6K),
-    (30, GgmlDType::BF16),
-];
 
 /// The format's number of an element type.
 fn type_code(dtype: GgmlDType) -> Result<u32> {

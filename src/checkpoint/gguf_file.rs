@@ -10,13 +10,18 @@ use candle_core::quantized::gguf_file::Value;
 use candle_core::quantized::{GgmlDType, ggml_file};
 use candle_core::{Device, Tensor};
 
-use super::gguf::{ALIGNMENT, TYPES};
+use super::gguf_names::{ALIGNMENT, TYPES};
 use crate::error::{Error, Result};
 
 /// Axes of a tensor at most.
 const MOST_AXES: u32 = 8;
 /// Depth of lists in lists at most.
 const DEEPEST: usize = 4;
+
+/// Whether a file is named as those of the format are.
+pub(crate) fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) && path.is_file()
+}
 
 /// What a header says of a tensor.
 #[derive(Clone, Debug)]
@@ -82,6 +87,11 @@ impl GgufFile {
     /// Shape and element type of a tensor.
     pub fn info(&self, name: &str) -> Option<(&[usize], GgmlDType)> {
         self.places.get(name).map(|place| (place.shape.as_slice(), place.dtype))
+    }
+
+    /// First byte of a tensor, from the start of the file.
+    pub(super) fn begin(&self, name: &str) -> Option<u64> {
+        self.places.get(name).map(|place| place.begin)
     }
 
     /// The numbers of a tensor, f32 on the processor.

@@ -142,7 +142,7 @@ fn zeros(out: &mut impl Write, count: usize) -> std::io::Result<()> {
 }
 
 /// Bytes that may still be written in `folder`, where the system says.
-fn free_bytes(folder: &Path) -> Option<u64> {
+pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
     #[cfg(unix)]
     {
         let found = rustix::fs::statvfs(folder).ok()?;

@@ -12,6 +12,7 @@ use crate::corpus::{BatchOrder, PerplexityPreset};
 use crate::engines::Quantization;
 use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
+use crate::hub::HubName;
 use crate::model::MemoryLimit;
 use crate::network::FeatureMap;
 use crate::pruning::{Engine, OutputFormat};
@@ -21,7 +22,7 @@ use crate::tensor::{DeviceChoice, Precision};
 
 #[derive(Debug, Args)]
 pub(super) struct InspectArgs {
-    /// Folder in Hugging Face layout
+    /// Folder in Hugging Face layout, or OWNER/NAME as it lies in the hub's cache
     pub model: PathBuf,
     /// Print one JSON document
     #[arg(long)]
@@ -30,7 +31,7 @@ pub(super) struct InspectArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct FeaturesArgs {
-    /// Folder in Hugging Face layout
+    /// Folder in Hugging Face layout, or OWNER/NAME as it lies in the hub's cache
     pub model: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,
@@ -52,7 +53,7 @@ pub(super) struct FeaturesArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct AnalyzeArgs {
-    /// Folder in Hugging Face layout
+    /// Folder in Hugging Face layout, or OWNER/NAME as it lies in the hub's cache
     pub model: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,
@@ -199,7 +200,7 @@ pub(super) struct AmountArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct EvaluateArgs {
-    /// Folder in Hugging Face layout
+    /// Folder in Hugging Face layout, or OWNER/NAME as it lies in the hub's cache
     pub model: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,
@@ -227,7 +228,7 @@ pub(super) struct EvaluateArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct PruneArgs {
-    /// Folder in Hugging Face layout
+    /// Folder in Hugging Face layout, or OWNER/NAME as it lies in the hub's cache
     pub model: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,
@@ -318,6 +319,9 @@ pub(super) struct InputArgs {
     /// Source TAB target text, for encoder-decoder models
     #[arg(long, value_name = "FILE")]
     pub pairs: Option<PathBuf>,
+    /// Language of the targets of --pairs, for models that are told it: de_DE of mBART, de of M2M100, deu_Latn of NLLB
+    #[arg(long, value_name = "LANGUAGE", requires = "pairs")]
+    pub target_language: Option<String>,
     /// JSON Lines, CSV, TSV (.tsv, quotes are letters) or CoNLL (.conll) with columns of texts and labels; those of GLUE, CoNLL
     /// and SWAG are recognized. Labels by the model's names, or by its numbers
     #[arg(long, value_name = "FILE")]
@@ -398,6 +402,23 @@ pub(super) struct CommonArgs {
     /// Print one JSON document to stdout
     #[arg(long)]
     pub json: bool,
+    /// No progress, no warnings
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ModelsArgs {
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DownloadArgs {
+    /// OWNER/NAME, or OWNER/NAME@REVISION for a branch, a tag or a commit
+    #[arg(value_name = "OWNER/NAME[@REVISION]")]
+    pub name: HubName,
     /// No progress, no warnings
     #[arg(long)]
     pub quiet: bool,

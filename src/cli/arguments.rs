@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::args::{
-    AnalyzeArgs, CompletionsArgs, EvaluateArgs, FeaturesArgs, InspectArgs, ManArgs, MergeArgs, PlanArgs, PruneArgs,
+    AnalyzeArgs, CompletionsArgs, DownloadArgs, EvaluateArgs, FeaturesArgs, InspectArgs, ManArgs, MergeArgs,
+    ModelsArgs, PlanArgs, PruneArgs,
 };
 use super::compare::CompareArgs;
 use super::convert::ConvertArgs;
@@ -30,6 +31,10 @@ pub(super) struct Arguments {
 pub(super) enum CliCommand {
     /// Show a model's family, layers, heads and sizes; reads headers only
     Inspect(InspectArgs),
+    /// List the models in the hub's cache, which every command opens by name
+    Models(ModelsArgs),
+    /// Download a model into the hub's cache; what was begun goes on
+    Download(DownloadArgs),
     /// Write raw feature maps and logits for notebooks and checks
     Features(Box<FeaturesArgs>),
     /// Group the heads of every layer by what they compute on the input, and let its batches vote
@@ -71,6 +76,35 @@ impl Arguments {
         Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
 
+    /// Every model that is named.
+    pub(super) fn models(&mut self) -> Vec<&mut PathBuf> {
+        let named = match &mut self.command {
+            Some(CliCommand::Inspect(a)) => [Some(&mut a.model), None],
+            Some(CliCommand::Features(a)) => [Some(&mut a.model), None],
+            Some(CliCommand::Analyze(a)) => [Some(&mut a.model), None],
+            Some(CliCommand::Evaluate(a)) => [Some(&mut a.model), None],
+            Some(CliCommand::Curve(a)) => [Some(&mut a.model), None],
+            Some(CliCommand::Convert(a)) => [Some(&mut a.model), None],
+            Some(CliCommand::Prune(a)) => [Some(&mut a.model), None],
+            Some(CliCommand::Train(a)) => [Some(&mut a.model), None],
+            Some(CliCommand::Repair(a)) => [Some(&mut a.model), a.original.as_mut()],
+            Some(CliCommand::Compare(a)) => [Some(&mut a.first), Some(&mut a.second)],
+            Some(CliCommand::Plan(a)) => [a.folder.as_mut(), a.model.as_mut()],
+            Some(
+                CliCommand::Models(_)
+                | CliCommand::Download(_)
+                | CliCommand::Merge(_)
+                | CliCommand::Figure(_)
+                | CliCommand::Experiment(_)
+                | CliCommand::Completions(_)
+                | CliCommand::Man(_),
+            )
+            // The window finds it, and says so there.
+            | None => [None, None],
+        };
+        named.into_iter().flatten().collect()
+    }
+
     pub(super) fn is_quiet(&self) -> bool {
         match &self.command {
             Some(CliCommand::Features(a)) => a.common.quiet,
@@ -83,8 +117,10 @@ impl Arguments {
             Some(CliCommand::Train(a)) => a.common.quiet,
             Some(CliCommand::Plan(a)) => a.common.quiet,
             Some(CliCommand::Experiment(a)) => a.quiet,
+            Some(CliCommand::Download(a)) => a.quiet,
             Some(
                 CliCommand::Inspect(_)
+                | CliCommand::Models(_)
                 | CliCommand::Merge(_)
                 | CliCommand::Figure(_)
                 | CliCommand::Convert(_)

@@ -9,6 +9,7 @@ use super::console::Console;
 use super::evaluate::side_by_side;
 use super::open::open;
 use crate::analysis::{Analysis, AnalysisAgreement, Document};
+use crate::checkpoint::is_gguf;
 use crate::error::{Error, Result};
 use crate::run::{Opened, Twins};
 use crate::task::Ticket;
@@ -36,10 +37,11 @@ pub(super) fn run(args: &CompareArgs, console: &Console) -> Result<()> {
             return Err(Error::new("there is no such file or folder").at(path));
         }
     }
-    match (args.first.is_dir(), args.second.is_dir()) {
+    let is_model = |path: &Path| path.is_dir() || is_gguf(path);
+    match (is_model(&args.first), is_model(&args.second)) {
         (true, true) => models(args, console),
         (false, false) => analyses(args, console),
-        _ => Err(Error::usage("one of these is a model folder and the other a file")
+        _ => Err(Error::usage("one of these is a model and the other an analysis")
             .hint("compare two analyses, or two models on an input")),
     }
 }

@@ -172,7 +172,7 @@ pub(super) fn run(args: &ExperimentArgs, console: &Console) -> Result<()> {
 }
 
 fn request(args: &ExperimentArgs) -> Result<ExperimentPlan> {
-    let of_pairs = |path: PathBuf| Input::Pairs { path, columns: None };
+    let of_pairs = |path: PathBuf| Input::Pairs { path, columns: None, language: None };
     let (make, path): (fn(PathBuf) -> Input, _) = match (&args.input.text, &args.input.pairs) {
         (Some(path), _) => (Input::Text, path),
         (None, Some(path)) => (of_pairs, path),

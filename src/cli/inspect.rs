@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::args::InspectArgs;
 use super::console::Console;
 use crate::error::Result;
+use crate::hub::shown_place;
 use crate::model::Model;
 use crate::network::{AttentionSpec, Objective, ProblemType, SiteKind, TaskHeadSpec, TaskKind};
 use crate::words::counted;
@@ -31,7 +32,7 @@ fn document(model: &Model) -> Value {
     json!({
         "family": model.family().model_type,
         "title": model.family().title,
-        "path": model.checkpoint().folder(),
+        "path": model.checkpoint().place(),
         "dtype": model.stored().name(),
         "layers": layers,
         "width": spec.last_stack().map(|s| s.width),
@@ -48,7 +49,7 @@ fn document(model: &Model) -> Value {
 
 fn text(model: &Model) -> String {
     let spec = model.spec();
-    let mut lines = vec![format!("{} ({})", model.family().title, model.checkpoint().folder().display())];
+    let mut lines = vec![format!("{} ({})", model.family().title, shown_place(model.checkpoint().place()))];
     let files = model.checkpoint().weight_files().count();
     let size = model.checkpoint().bytes() as f64 / 1e6;
     let files = counted(files, "files");

@@ -15,6 +15,7 @@ mod experiment;
 mod features;
 mod figure;
 mod inspect;
+mod models;
 mod numbers;
 mod open;
 mod plan;
@@ -26,6 +27,7 @@ mod train;
 use std::process::ExitCode;
 
 use crate::error::{Error, ErrorKind};
+use crate::hub::{HubCache, locate};
 use arguments::{Arguments, CliCommand};
 use console::Console;
 
@@ -62,10 +64,17 @@ fn status(error: &Error) -> u8 {
     }
 }
 
-fn dispatch(arguments: Arguments, console: &Console) -> crate::Result<()> {
+fn dispatch(mut arguments: Arguments, console: &Console) -> crate::Result<()> {
+    for model in arguments.models() {
+        let located = locate(model, &HubCache::of_user())?;
+        located.note.iter().for_each(|note| console.warn(note));
+        *model = located.path;
+    }
     match arguments.command {
         None => window(arguments.model),
         Some(CliCommand::Inspect(args)) => inspect::run(&args, console),
+        Some(CliCommand::Models(args)) => models::run(&args, console),
+        Some(CliCommand::Download(args)) => models::download(&args, console),
         Some(CliCommand::Features(args)) => features::run(&args, console),
         Some(CliCommand::Analyze(args)) => analyze::run(&args, console),
         Some(CliCommand::Merge(args)) => analyze::merge(&args, console),

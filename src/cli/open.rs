@@ -107,15 +107,15 @@ impl InputArgs {
 
     /// The file or folder that was named.
     pub(super) fn path(&self) -> Option<&Path> {
-        let Self { text, tokens, inputs, images, pairs, data, columns: _ } = self;
+        let Self { text, tokens, inputs, images, pairs, data, target_language: _, columns: _ } = self;
         [text, tokens, inputs, images, pairs, data].into_iter().flatten().map(PathBuf::as_path).next()
     }
 
     /// The one input that was named.
     pub(super) fn chosen(&self) -> Option<Input> {
-        let Self { text, tokens, inputs, images, pairs, data, columns } = self.clone();
+        let Self { text, tokens, inputs, images, pairs, data, target_language, columns } = self.clone();
         let columns = DataColumns { text: columns.text_column, pair: columns.pair_column, label: columns.label_column };
-        let pairs = pairs.map(|path| Input::Pairs { path, columns: None });
+        let pairs = pairs.map(|path| Input::Pairs { path, columns: None, language: target_language });
         text.map(Input::Text)
             .or(tokens.map(Input::Tokens))
             .or(inputs.map(Input::Inputs))

@@ -5,6 +5,7 @@ use candle_core::{Device, Tensor};
 use super::intake::{Intake, PositionIds, SourceKind, TokenLimits};
 use super::task_intake::IGNORED;
 use crate::error::{Error, Result};
+use crate::model::DecoderStart;
 use crate::network::{Batch, Items, Objective, Samples, Source, TokenMask, Tokens};
 
 /// Ids of one sequence and which of them are real.
@@ -187,10 +188,15 @@ impl Example {
     /// Teacher forcing: the decoder reads the start token and `target` without its last token, and is scored on
     /// `target`, which ends with the end token.
     pub(super) fn pair(source: Vec<u32>, mut target: Vec<u32>, intake: &Intake) -> Self {
-        if let Some(end) = intake.end.filter(|end| target.last() != Some(end)) {
+        // A language may stand behind the end.
+        let ends = |end: &u32| match intake.decoder_start {
+            Some(DecoderStart::LastLabel) => target.contains(end),
+            _ => target.last() == Some(end),
+        };
+        if let Some(end) = intake.end.filter(|end| !ends(end)) {
             target.push(end);
         }
-        let start = intake.decoder_start.unwrap_or(intake.pad);
+        let start = intake.start_of(target.iter().copied());
         let read = std::iter::once(start).chain(target.iter().copied().take(target.len().saturating_sub(1)));
         Self {
             target: Some(TokenRow::full(read.collect())),
@@ -205,7 +211,7 @@ impl Example {
             (Some(_), None) => Self::pair(ids.clone(), ids, intake),
             (Some(_), Some(_)) => {
                 let source = TokenRow::full(ids);
-                let target = Some(source.moved_right(intake.decoder_start.unwrap_or(intake.pad)));
+                let target = Some(source.moved_right(intake.start_of(source.ids.iter().copied())));
                 Self { target, ..Self::new(SourceContent::Tokens(source)) }
             }
             (None, _) => Self::tokens(ids),

@@ -3,7 +3,7 @@
 use super::task_intake::TaskIntake;
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
-use crate::model::Model;
+use crate::model::{DecoderStart, Family, Model};
 use crate::network::{Counting, InputSpec, NetworkSpec, Objective, PositionSpec, StackSpec};
 
 /// Bounds on the tokens that one stack reads.
@@ -71,8 +71,8 @@ pub struct Intake {
     pub positions: PositionIds,
     /// Id that fills up short sequences.
     pub pad: u32,
-    /// First id that the decoder of an encoder-decoder model reads.
-    pub decoder_start: Option<u32>,
+    /// What the decoder of an encoder-decoder model reads first.
+    pub decoder_start: Option<DecoderStart>,
     /// Id that ends a target sentence.
     pub end: Option<u32>,
 }
@@ -86,7 +86,8 @@ impl Intake {
     /// Reads shapes from `spec`, and `pad_token_id`, `decoder_start_token_id`, `bos_token_id` and `eos_token_id` from
     /// `config`, the model's `config.json`.
     ///
-    /// A decoder without a start token of its own begins with `bos_token_id`, else with padding, as T5 does.
+    /// A decoder without a start token of its own begins with the one of its class, else with `bos_token_id`, else with
+    /// padding, as T5 does.
     pub fn new(spec: &NetworkSpec, config: &Config) -> Result<Self> {
         let first = spec.encoder.as_ref().or(spec.decoder.as_ref());
         let first = first.ok_or_else(|| Error::new("the network has no layers"))?;
@@ -133,7 +134,16 @@ impl Intake {
         let inside = |id: &u32| (*id as usize) < vocabulary;
         // Padded positions are masked, so where a model names no padding any id of the table will do.
         let pad = id("pad_token_id").filter(inside).unwrap_or(0);
-        let start = id("decoder_start_token_id").or_else(|| id("bos_token_id")).filter(inside).unwrap_or(pad);
+        let start = Family::of(config).ok().and_then(Family::decoder_start);
+        let of_class = match start {
+            Some(DecoderStart::Id(start)) => Some(start),
+            _ => None,
+        };
+        let named = id("decoder_start_token_id").or(of_class).or_else(|| id("bos_token_id"));
+        let start = match start {
+            Some(DecoderStart::LastLabel) => DecoderStart::LastLabel,
+            _ => DecoderStart::Id(named.filter(inside).unwrap_or(pad)),
+        };
         Ok(Self {
             decoder_start: target.as_ref().map(|_| start),
             end: id("eos_token_id").filter(inside),
@@ -163,6 +173,24 @@ impl Intake {
             SourceKind::Frames { .. } => Err(Error::usage("this model reads spectrograms, not tokens")
                 .hint("give --inputs with input_features and decoder_input_ids")),
         }
+    }
+
+    /// What the decoder reads first where it is to write `ids`: padding does not count among them.
+    pub(super) fn start_of(&self, ids: impl DoubleEndedIterator<Item = u32>) -> u32 {
+        match self.decoder_start {
+            Some(DecoderStart::Id(start)) => start,
+            Some(DecoderStart::LastLabel) => ids.rev().find(|id| *id != self.pad).unwrap_or(self.pad),
+            None => self.pad,
+        }
+    }
+
+    /// What the decoder reads first where it is to write a text that has `around` around it.
+    pub fn first_of(&self, around: &[u32]) -> u32 {
+        match around {
+            [] => self.end.filter(|_| self.decoder_start == Some(DecoderStart::LastLabel)),
+            _ => None,
+        }
+        .unwrap_or_else(|| self.start_of(around.iter().copied()))
     }
 
     /// True for a model that predicts tokens under a mask.

@@ -28,6 +28,7 @@ mod inputs;
 mod intake;
 mod labeled;
 mod labels;
+mod language;
 mod masking;
 mod opened;
 mod origin;

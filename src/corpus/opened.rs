@@ -98,8 +98,9 @@ impl Corpus {
             Input::Tokens(path) => Arc::new(TokenLines::open(path, intake, ticket).map_err(explain)?),
             Input::Inputs(path) => Arc::new(NamedTensors::open(path, intake, ticket).map_err(explain)?),
             Input::Text(path) => Arc::new(TextFile::open(path, text()?, intake, settings).map_err(explain)?),
-            Input::Pairs { path, columns } => {
-                Arc::new(PairFile::open(path, *columns, text()?, intake, settings, ticket).map_err(explain)?)
+            Input::Pairs { path, columns, language } => {
+                let told = (*columns, language.as_deref());
+                Arc::new(PairFile::open(path, told, text()?, intake, settings, ticket).map_err(explain)?)
             }
             Input::Data { path, columns } => {
                 let paths = (path.as_path(), named.path());

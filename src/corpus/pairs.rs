@@ -25,6 +25,8 @@ struct PairReader {
     /// Columns of source and target, counted from 0.
     columns: (usize, usize),
     tokenizer: Arc<TextTokenizer>,
+    /// That of the targets.
+    target: Arc<TextTokenizer>,
     intake: Intake,
     length: usize,
 }
@@ -32,7 +34,7 @@ struct PairReader {
 impl PairFile {
     pub(super) fn open(
         path: &Path,
-        columns: Option<(usize, usize)>,
+        (columns, language): (Option<(usize, usize)>, Option<&str>),
         tokenizer: Arc<TextTokenizer>,
         intake: &Intake,
         settings: &CorpusSettings,
@@ -59,7 +61,9 @@ impl PairFile {
         let Some(columns) = chosen.filter(|_| pairs > 0) else {
             return Err(Error::new("the file holds no pair").at(path).hint("each line is source, tab, target"));
         };
-        let reader = PairReader { path: path.to_path_buf(), columns, tokenizer, intake: intake.clone(), length };
+        let target = tokenizer.writing(language)?.map_or_else(|| Arc::clone(&tokenizer), Arc::new);
+        let reader =
+            PairReader { path: path.to_path_buf(), columns, tokenizer, target, intake: intake.clone(), length };
         Ok(Self { reader, pairs })
     }
 }
@@ -122,14 +126,16 @@ impl PairReader {
         let vocabulary = limits(self.intake.source_tokens().ok()).min(limits(self.intake.target.as_ref()));
         let limits = TokenLimits { vocabulary, max_length: None };
         let sources = self.tokenizer.encode_all(&sources)?;
-        let targets = self.tokenizer.encode_all(&targets)?;
+        let targets = self.target.encode_all(&targets)?;
         let mut examples = Vec::with_capacity(sources.len());
         for (source, target) in sources.iter().zip(&targets) {
             check_ids(source, &limits)?;
             check_ids(target, &limits)?;
             // What does not fit is cut off, the special tokens stay; one place is left for the end token.
-            let cut = |ids: &[u32], length: usize| self.tokenizer.wrap_pieces(ids, length).into_iter().next();
-            if let (Some(source), Some(target)) = (cut(source, self.length), cut(target, self.length - 1)) {
+            let cut =
+                |tokenizer: &TextTokenizer, ids: &[u32], length| tokenizer.wrap_pieces(ids, length).into_iter().next();
+            let target = cut(&self.target, target, self.length - 1);
+            if let (Some(source), Some(target)) = (cut(&self.tokenizer, source, self.length), target) {
                 examples.push(Example::pair(source, target, &self.intake));
             }
         }

@@ -54,6 +54,9 @@ pub enum Input {
         path: PathBuf,
         /// Columns of source and target, counted from 1; the last two of the first line where absent.
         columns: Option<(usize, usize)>,
+        /// The language of the targets, as the tokenizer calls it, for models that are told.
+        #[serde(default)]
+        language: Option<String>,
     },
 }
 
@@ -80,7 +83,7 @@ impl Input {
         match path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase().as_str() {
             "jsonl" => Self::Tokens(path),
             "safetensors" => Self::Inputs(path),
-            "tsv" => Self::Pairs { path, columns: None },
+            "tsv" => Self::Pairs { path, columns: None, language: None },
             "csv" | "conll" | "iob" | "bio" => Self::Data { path, columns: DataColumns::default() },
             _ => Self::Text(path),
         }
@@ -94,7 +97,9 @@ impl Input {
             Self::Tokens(_) => Self::Tokens(path),
             Self::Inputs(_) => Self::Inputs(path),
             Self::Images(_) => Self::Images(path),
-            Self::Pairs { columns, .. } => Self::Pairs { path, columns: *columns },
+            Self::Pairs { columns, language, .. } => {
+                Self::Pairs { path, columns: *columns, language: language.clone() }
+            }
             Self::Data { columns, .. } => Self::Data { path, columns: columns.clone() },
         }
     }

@@ -81,6 +81,11 @@ impl TextTokenizer {
         })
     }
 
+    /// The same with other special tokens around a sequence.
+    pub(super) fn around(&self, prefix: Vec<u32>, suffix: Vec<u32>) -> Self {
+        Self { prefix, suffix, ..self.clone() }
+    }
+
     /// Ids put before every sequence.
     pub fn prefix(&self) -> &[u32] {
         &self.prefix

@@ -239,13 +239,14 @@ pub(super) fn decoder_row(
     if let Some(ids) = ids {
         return TokenRow::checked("decoder_input_ids", ids, mask, limits).map(Some);
     }
-    if let (Some(_), Some(start)) = (&intake.task, intake.decoder_start) {
-        return Ok(Some(source.moved_right(start)));
+    if intake.task.is_some() {
+        return Ok(Some(source.moved_right(intake.start_of(source.ids.iter().copied()))));
     }
-    let (Some(labels), Some(start)) = (labels, intake.decoder_start) else {
+    let Some(labels) = labels else {
         let what = "an encoder-decoder model also needs decoder_input_ids (or labels)";
         return Err(Error::new(what));
     };
+    let start = intake.start_of(labels.iter().filter_map(|label| u32::try_from(*label).ok()));
     let before = labels.iter().take(labels.len().saturating_sub(1));
     // Positions without a label follow the sentence: what the decoder reads there does not matter.
     let shown = before.map(|label| if *label < 0 { i64::from(intake.pad) } else { *label });

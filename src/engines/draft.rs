@@ -11,7 +11,7 @@ use super::onnx;
 use super::quantization::Quantization;
 use super::written::{WAITING, WrittenNetwork};
 use crate::analysis::Document as _;
-use crate::checkpoint::{FolderWriter, GgufFile, write_atomically};
+use crate::checkpoint::{FolderWriter, GgufFile, model_name, write_atomically};
 use crate::error::{Error, Result};
 use crate::evaluation::Measured;
 use crate::model::{Model, Repaired};
@@ -169,7 +169,7 @@ pub fn write(
         repair.check(model.spec(), &fingerprint, plan)?;
     }
     let outlook = EngineOutlook::new(engine, model, plan, options)?;
-    check_apart(out, checkpoint.folder())?;
+    check_apart(out, checkpoint.place())?;
     let writer = FolderWriter::new(out, options.force, RECORD)?;
     let outputs = options.repair.as_ref().map(|repair| repair.outputs.clone()).unwrap_or_default();
     let whole = Repaired::new(model.reader(&Device::Cpu, DType::F32), model.spec(), outputs);
@@ -229,15 +229,13 @@ pub fn write(
     let (agreement, change) = compare(model, plan, options, &batches, &got, ticket)?;
     agreement.check(allowed)?;
     notes.extend(plan.foreign_to(&fingerprint));
-    let source = checkpoint.folder().canonicalize().ok();
-    let source = source.as_deref().and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned());
     let (parameters, before) = EngineOutlook::before(model);
     files.extend(["README.md", RECORD].map(str::to_owned));
     let report = Report {
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         export_format: crate::pruning::OutputFormat::Engine(engine),
         family: model.family().model_type.to_owned(),
-        source: source.unwrap_or_default(),
+        source: model_name(checkpoint.place()),
         fingerprint,
         plan: plan.clone(),
         kept: outlook.remainder.kept(),

@@ -23,6 +23,8 @@ pub enum Action {
     AskPath(PathPurpose),
     /// Ask for a path to be typed.
     TypePath(PathPurpose),
+    /// Download a model by its name on the hub.
+    Download(String),
     /// Drop a place from the recent ones.
     Forget(PathBuf),
     /// Select one head alone.

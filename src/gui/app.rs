@@ -18,6 +18,7 @@ use super::theme::{self, WindowTheme};
 use crate::chart::Picture;
 use crate::error::Result;
 use crate::gui::view::View;
+use crate::hub::HubCache;
 use crate::task::CancelToken;
 use crate::tensor::DeviceChoice;
 use crate::workspace::{ProgramSettings, Store, ThemeChoice, sample};
@@ -68,6 +69,13 @@ impl App {
     #[must_use]
     pub fn without_dialogs(mut self) -> Self {
         self.has_dialogs = false;
+        self
+    }
+
+    /// The same window, which finds downloaded models in `cache`.
+    #[must_use]
+    pub fn with_cache(mut self, cache: HubCache) -> Self {
+        self.state.cache = cache;
         self
     }
 

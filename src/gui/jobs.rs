@@ -9,6 +9,7 @@ use crate::analysis::{Analysis, Grouping};
 use crate::error::Result;
 use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
+use crate::hub::{CachedModel, HubName};
 use crate::network::{FeatureMap, Head, Site};
 use crate::plan::Plan;
 use crate::pruning::Report;
@@ -50,6 +51,10 @@ pub enum JobKind {
     Regroup,
     /// Looking for devices to compute on.
     Devices,
+    /// Looking into the hub's cache.
+    Cached,
+    /// Downloading a model into it.
+    Download,
     Tidy,
     /// A file dialog of the system.
     Dialog,
@@ -65,6 +70,7 @@ impl JobKind {
         !matches!(
             self,
             Self::Devices
+                | Self::Cached
                 | Self::Tidy
                 | Self::Dialog
                 | Self::Autosave
@@ -104,6 +110,10 @@ pub enum JobOutcome {
     Regrouped(RegroupKey, Grouping),
     /// Where this machine can compute.
     Devices(Vec<DeviceChoice>),
+    /// A model lies in the hub's cache now.
+    Downloaded(HubName),
+    /// What lies in the hub's cache.
+    Cached(Result<Vec<CachedModel>>),
     /// What was chosen in a dialog, and whether it closed too soon for a person to have seen it.
     Chosen(PathPurpose, Option<PathBuf>, bool),
     /// A file that a person asked for was written.

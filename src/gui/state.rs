@@ -12,6 +12,7 @@ use crate::analysis::{Analysis, FeatureAnalysis, Grouping, SiteAnalysis};
 use crate::error::Error;
 use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
+use crate::hub::{CachedModel, HubCache};
 use crate::network::{FeatureMap, Head, Site};
 use crate::plan::{Plan, SiteShape};
 use crate::pruning::{OutputFormat, Report};
@@ -28,6 +29,8 @@ pub enum Overlay {
     /// A path to type.
     Path(PathPurpose),
     Shortcuts,
+    /// Models of the hub's cache to choose from.
+    Cached,
     /// What this program is.
     About,
     /// Whether to leave while work is under way.
@@ -142,6 +145,10 @@ pub struct State {
     pub selection: Selection,
     pub jobs: Jobs,
     pub messages: Messages,
+    /// Where the models lie that programs downloaded.
+    pub cache: HubCache,
+    /// What lay there when it was looked into last, or why it could not be.
+    pub cached: Option<Result<Vec<CachedModel>, Error>>,
     /// The box that has the keyboard.
     pub overlay: Option<Overlay>,
     /// Counts changes of the plan, so that what is computed from it knows when it is out of date.
@@ -184,6 +191,8 @@ impl State {
             selection: Selection::default(),
             jobs,
             messages: Messages::default(),
+            cache: HubCache::of_user(),
+            cached: None,
             overlay: None,
             plan_revision: 0,
         }

@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn every_flag_that_a_hint_names_has_a_control() {
         // Hints that only commands can lead to.
-        const OF_COMMANDS: [&str; 11] = [
+        const OF_COMMANDS: [&str; 13] = [
             "--help",
             "--no-kinds",
             "--rounds",
@@ -86,6 +86,9 @@ mod tests {
             "--text-column",
             "--pair-column",
             "--label-column",
+            "--target-language",
+            // Of llama.cpp.
+            "--merge",
         ];
         let (mut files, mut seen) = (Vec::new(), 0);
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);

@@ -35,6 +35,15 @@ pub struct Family {
     pub mlx: Option<MlxLayers>,
 }
 
+/// What the decoder of an encoder-decoder reads first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecoderStart {
+    /// This id.
+    Id(u32),
+    /// The last id of what it is to write, which says the language (mBART).
+    LastLabel,
+}
+
 /// A class of a family whose head answers a labeled task.
 #[derive(Clone, Copy, Debug)]
 pub struct TaskClass {

@@ -158,7 +158,7 @@ impl Model {
             return Ok(());
         }
         Err(Error::usage(format!("one layer and one batch need {needed} of memory, {limit} are allowed"))
-            .at(self.checkpoint().folder())
+            .at(self.checkpoint().place())
             .hint(format!("give --memory {needed} or more, or smaller batches with --batch-size and --seq-len")))
     }
 

@@ -11,6 +11,7 @@
 mod activation;
 pub mod families;
 mod family;
+mod gguf;
 mod kept;
 mod layout;
 mod memory;
@@ -23,7 +24,7 @@ mod storage;
 mod stored;
 mod weights;
 
-pub use family::{ConfigReader, Family, TaskClass};
+pub use family::{ConfigReader, DecoderStart, Family, TaskClass};
 pub use kept::{KEPT_KEY, apply_kept, removable};
 pub use layout::{Part, TensorLayout};
 pub use memory::{MemoryLimit, MemoryPlan, Needs, PROGRAM};

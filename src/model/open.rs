@@ -7,8 +7,8 @@ use std::path::Path;
 use super::family::spec_of;
 use super::kept::{apply_kept, read_kept};
 use super::stored::{StoredRole, attention_of_role, stored_shape};
-use super::{ConfigReader, Family, Part, TensorLayout};
-use crate::checkpoint::{Checkpoint, Config, Stored};
+use super::{ConfigReader, Family, Part, TensorLayout, gguf};
+use crate::checkpoint::{Checkpoint, Config, Stored, is_gguf};
 use crate::error::{Error, Result};
 use crate::network::{
     AttentionModule, EmbedModule, HeadAxis, Module, NetworkSpec, Projection, Role, Site, StackKind, TaskModule, roles,
@@ -41,7 +41,7 @@ pub struct HeadTensor {
 }
 
 impl Model {
-    /// Opens a folder. Reads `config.json` and headers, checks every shape, reads no weights.
+    /// Opens a folder, or a GGUF file. Reads `config.json` and headers, checks every shape, reads no weights.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let adapter = folder.as_ref().join("adapter_config.json");
         if adapter.is_file() {
@@ -49,7 +49,18 @@ impl Model {
                 .at(adapter)
                 .hint("merge it into its base model first (merge_and_unload does)"));
         }
-        Self::new(Checkpoint::open(folder)?)
+        let path = folder.as_ref();
+        if !is_gguf(path) {
+            return Self::new(Checkpoint::open(path)?);
+        }
+        let (checkpoint, notes) = gguf::open(path)?;
+        let mut model = Self::new(checkpoint)?;
+        if let Some(name) = model.unused().first() {
+            let what = format!("the file holds '{name}', which no {} reads", model.family.title);
+            return Err(Error::new(what).at(path).hint("use the model's folder in Hugging Face layout"));
+        }
+        model.notes.extend(notes);
+        Ok(model)
     }
 
     /// The model in an opened checkpoint.
@@ -305,12 +316,12 @@ fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Resul
                 "tensor '{name}' is {:?} where the configuration asks for {expected:?}",
                 info.shape
             ))
-            .at(checkpoint.folder())
+            .at(checkpoint.place())
             .hint("config.json and the weights do not belong together"));
         }
         if !info.stored.dtype().is_float() {
             return Err(
-                Error::new(format!("tensor '{name}' holds {}, not floats", info.stored.name())).at(checkpoint.folder())
+                Error::new(format!("tensor '{name}' holds {}, not floats", info.stored.name())).at(checkpoint.place())
             );
         }
         places.insert(role, StoredRole::new(spec, role, shape, name, layout));
@@ -330,6 +341,6 @@ fn find(checkpoint: &Checkpoint, family: &Family, role: Role) -> Result<(String,
     let wanted =
         wanted.ok_or_else(|| Error::new(format!("the {} family has no name for '{role}'", family.model_type)))?;
     Err(Error::new(format!("tensor '{wanted}' is missing"))
-        .at(checkpoint.folder())
+        .at(checkpoint.place())
         .hint("the checkpoint is incomplete, or its config.json belongs to another"))
 }

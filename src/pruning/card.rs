@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Counts, ExportFormat, InputKind, OutputFormat, Report};
+use crate::checkpoint::Snapshot;
 use crate::corpus::InputUnit;
 use crate::evaluation::{Comparison, Measured, Speed};
 use crate::model::Model;
@@ -192,11 +193,7 @@ fn base_model(model: &Model) -> Option<String> {
     if let Some(name) = model.config().get("_name_or_path").and_then(|v| v.as_str()).filter(|n| is_name(n)) {
         return Some(name.to_owned());
     }
-    let folder = model.checkpoint().folder().canonicalize().ok()?;
-    folder.iter().rev().filter_map(|part| part.to_str()?.strip_prefix("models--")).find_map(|cached| {
-        let name = cached.replacen("--", "/", 1);
-        is_name(&name).then_some(name)
-    })
+    Some(Snapshot::of(model.checkpoint().place())?.name()).filter(|name| is_name(name))
 }
 
 /// Plain `key: value` lines of the YAML head of a card.

@@ -19,7 +19,7 @@ use super::{
     sample_batches,
 };
 use crate::analysis::Document;
-use crate::checkpoint::{Checkpoint, Config, Content, FolderWriter, TensorPlan, write_atomically};
+use crate::checkpoint::{Checkpoint, Config, Content, FolderWriter, TensorPlan, model_name, write_atomically};
 use crate::error::Result;
 use crate::evaluation::{Measured, Speeds, Timing, speeds};
 use crate::model::{MemoryLimit, MemoryPlan, Model, Needs, PROGRAM};
@@ -134,7 +134,7 @@ fn write_watched(
     let checkpoint = model.checkpoint();
     let mended = Mended::new(model, plan, options.new_outputs(), format)?;
     let surgery = Surgery::new(model, plan, format)?;
-    check_apart(out, checkpoint.folder())?;
+    check_apart(out, checkpoint.place())?;
     let writer = FolderWriter::new(out, options.force, RECORD)?;
     let (parameters, bytes) = (surgery.parameters(model), surgery.bytes(checkpoint));
     let (cache_bytes_per_token, _) = surgery.cache(model);
@@ -169,14 +169,12 @@ fn write_watched(
     let Proof { agreement, change, speed } = prove(model, plan, format, &written, &mended, options, input, ticket)?;
 
     let fingerprint = checkpoint.fingerprint()?;
-    let source = checkpoint.folder().canonicalize().ok();
-    let source = source.as_deref().and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned());
     notes.extend(plan.foreign_to(&fingerprint));
     let mut report = Report {
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         export_format: format.into(),
         family: model.family().model_type.to_owned(),
-        source: source.unwrap_or_default(),
+        source: model_name(checkpoint.place()),
         notes,
         fingerprint,
         plan: plan.clone(),

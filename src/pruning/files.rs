@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::RECORD;
 use super::remote::is_module;
+use crate::checkpoint::Snapshot;
 use crate::error::{Error, Result};
 
 /// Endings of files that hold weights, compiled models or training state; stale beside new weights.
@@ -100,8 +101,7 @@ fn copy_folder(source: &Path, target: &Path, inside: &Path, wanted: impl Fn(&str
 /// snapshot the folder is.
 fn roots(source: &Path) -> Vec<PathBuf> {
     let Ok(folder) = source.canonicalize() else { return Vec::new() };
-    let cached = |path: &&Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("models--"));
-    let snapshot = folder.ancestors().skip(1).take(2).find(cached).map(|root| root.join("blobs"));
+    let snapshot = Snapshot::of(&folder).map(|snapshot| snapshot.blobs());
     std::iter::once(folder.clone()).chain(snapshot).collect()
 }
 

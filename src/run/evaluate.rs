@@ -153,6 +153,10 @@ impl Checked {
     ) -> Result<Option<TranslationScore>> {
         let Some(wanted) = self.spec().translation else { return Ok(None) };
         let tokenizer = TextTokenizer::load(self.model().checkpoint().folder())?;
+        let tokenizer = match self.input()? {
+            Input::Pairs { language, .. } => tokenizer.writing(language.as_deref())?.unwrap_or(tokenizer),
+            _ => tokenizer,
+        };
         Ok(translate(network, gates, &tokenizer, corpus, wanted, ticket)?.score())
     }
 }

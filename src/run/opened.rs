@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::LoadedNetwork;
+use crate::checkpoint::model_name;
 use crate::error::Result;
 use crate::model::Model;
 use crate::plan::Shape;
@@ -26,7 +27,7 @@ pub struct Opened {
 pub struct ModelFacts {
     /// The folder that was opened.
     pub folder: PathBuf,
-    /// Last part of the folder's name.
+    /// Its name on the hub where it lies in the hub's cache, else the last part of the folder's.
     pub name: String,
     /// Name of the family, e.g. `BERT`.
     pub family: &'static str,
@@ -70,7 +71,7 @@ impl Opened {
         let sites = spec.sites();
         let facts = ModelFacts {
             folder: folder.to_path_buf(),
-            name: folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned()),
+            name: model_name(folder),
             family: model.family().title,
             model_type: model.family().model_type,
             fingerprint,
@@ -82,7 +83,7 @@ impl Opened {
             dtype: model.stored().name(),
             stored_width: model.stored().bytes(),
             unused: model.unused().len(),
-            has_tokenizer: folder.join("tokenizer.json").is_file(),
+            has_tokenizer: model.checkpoint().folder().join("tokenizer.json").is_file(),
             was_trained_here: was_trained(folder),
             is_pruned: sites.iter().any(|(_, a)| a.heads != a.origin_heads),
         };

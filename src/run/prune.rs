@@ -92,7 +92,7 @@ impl Checked {
         for format in formats {
             self.forecast(plan, repair.is_some(), &of(format)).map_err(|e| e.within(format))?;
         }
-        pruning::check_apart(&wanted.out, self.model().checkpoint().folder())?;
+        pruning::check_apart(&wanted.out, self.model().checkpoint().place())?;
         let is_new = !wanted.out.exists();
         if is_new {
             make_folder(&wanted.out)?;

@@ -207,7 +207,7 @@ mod tests {
         std::fs::write(&architecture, text).unwrap();
         let out = folder.path().join("out");
         std::fs::create_dir(&out).unwrap();
-        let input = Input::Pairs { path, columns: None };
+        let input = Input::Pairs { path, columns: None, language: None };
         let config = prepare(&architecture, None, &input, &out, &Ticket::default()).unwrap();
         let tokenizer = TextTokenizer::load(&out).unwrap();
         assert_eq!(tokenizer.suffix(), [2]);

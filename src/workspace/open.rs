@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{ModelRef, Workspace};
 use crate::analysis::{Analysis, Document};
+use crate::checkpoint::is_gguf;
 use crate::corpus::Input;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -46,6 +47,9 @@ pub fn open_place(path: &Path, ticket: &Ticket) -> Result<OpenedPath> {
     let parent = path.parent().unwrap_or(Path::new("."));
     if matches!(name, "config.json" | "model.safetensors" | "model.safetensors.index.json") {
         return Ok(OpenedPath::Model(Box::new(Opened::open(parent, ticket)?)));
+    }
+    if is_gguf(path) {
+        return Ok(OpenedPath::Model(Box::new(Opened::open(path, ticket)?)));
     }
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
     if !matches!(extension.as_str(), "json" | "pillars") {

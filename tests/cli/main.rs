@@ -7,6 +7,7 @@ mod contract;
 mod conventions;
 mod export_kill;
 mod formats;
+mod hub;
 mod plan;
 mod readme;
 mod repair;

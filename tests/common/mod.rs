@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 pub mod heads;
+pub mod hub;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

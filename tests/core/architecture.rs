@@ -9,6 +9,7 @@ const ROOMS: &[&str] = &[
     "task",
     "tensor",
     "checkpoint",
+    "hub",
     "network",
     "model",
     "corpus",

@@ -6,6 +6,7 @@ use pillars::corpus::{
     BatchOrder, Corpus, CorpusSettings, Input, Intake, MaskRule, Purpose, SourceKind, TextPacking, TextTokenizer,
     TokenLimits, Total,
 };
+use pillars::model::DecoderStart;
 use pillars::network::{Batch, Objective, Source};
 use pillars::task::Ticket;
 
@@ -45,7 +46,7 @@ fn causal() -> Intake {
 fn encoder_decoder() -> Intake {
     Intake {
         target: Some(TokenLimits { vocabulary: 591, max_length: Some(512) }),
-        decoder_start: Some(3),
+        decoder_start: Some(DecoderStart::Id(3)),
         end: Some(13),
         objective: Some(Objective::Causal),
         ..encoder()
@@ -205,7 +206,7 @@ fn like_lengths_together_waste_less_on_padding() {
 fn pairs_are_taught_by_force() {
     let temporary = tempfile::tempdir().unwrap();
     let text = "id 1\tCC\tCO\n\nid 2\tC\tCCCC\nid 3\t\tC\n";
-    let input = |columns| Input::Pairs { path: write(&temporary, text), columns };
+    let input = |columns| Input::Pairs { path: write(&temporary, text), columns, language: None };
     let corpus = open(&input(None), &encoder_decoder(), &settings(64)).unwrap();
     assert_eq!(corpus.describe(), "pairs text.txt, 2 pairs of columns 2 and 3, cut at 64 tokens");
     let batch = &batches(&corpus)[0];
@@ -267,7 +268,7 @@ fn wrong_requests_and_files_are_named() {
     assert!(TextTokenizer::load(temporary.path()).unwrap_err().to_string().contains("not a tokenizer.json"));
 
     let pairs = |text: &str, columns| {
-        let input = Input::Pairs { path: write(&temporary, text), columns };
+        let input = Input::Pairs { path: write(&temporary, text), columns, language: None };
         open(&input, &encoder_decoder(), &settings(64)).unwrap_err().to_string()
     };
     assert!(pairs("CC CO\n", None).contains("the first line has no tab"));
@@ -276,7 +277,7 @@ fn wrong_requests_and_files_are_named() {
     assert!(pairs("C\tCC\n", Some((1, 3))).contains("line 1 has 2 columns, but column 3"));
     assert!(pairs("C\tCC\n", Some((0, 1))).contains("counted from 1"));
     assert!(pairs("", None).contains("no pair"));
-    let input = Input::Pairs { path: write(&temporary, "C\tCC\n"), columns: None };
+    let input = Input::Pairs { path: write(&temporary, "C\tCC\n"), columns: None, language: None };
     assert!(open(&input, &encoder(), &settings(64)).unwrap_err().to_string().contains("encoder-decoder"));
 }
 

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use pillars::corpus::{BatchOrder, Corpus, CorpusSettings, Input, Intake, Purpose, SourceKind, TokenLimits, Total};
+use pillars::model::DecoderStart;
 use pillars::network::{Batch, Objective, Source};
 use pillars::task::Ticket;
 
@@ -27,7 +28,13 @@ fn causal() -> Intake {
 }
 
 fn encoder_decoder() -> Intake {
-    Intake { target: Some(tokens(10, 4)), decoder_only: false, decoder_start: Some(7), end: Some(8), ..causal() }
+    Intake {
+        target: Some(tokens(10, 4)),
+        decoder_only: false,
+        decoder_start: Some(DecoderStart::Id(7)),
+        end: Some(8),
+        ..causal()
+    }
 }
 
 fn masked() -> Intake {

@@ -13,12 +13,17 @@ mod corpus_images;
 mod corpus_text;
 mod corpus_tokens;
 mod curves;
+mod decoder_starts;
 mod dependencies;
 mod evaluation;
 mod experiment;
 mod export;
 mod export_formats;
+mod gguf;
 mod heads;
+mod hub;
+#[cfg(feature = "hub")]
+mod hub_download;
 mod names;
 mod opening;
 mod parity;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::common::{batch, fixture_folders, fixtures, reference, reopened, tensors_of, test_data};
 use candle_core::{DType, Device, Tensor};
 use pillars::corpus::{Intake, SourceKind};
-use pillars::model::Model;
+use pillars::model::{DecoderStart, Model};
 use pillars::network::{Batch, Objective};
 
 fn run(model: &Model, batch: &Batch) -> Vec<f32> {
@@ -139,12 +139,12 @@ fn a_model_says_what_it_reads_and_with_which_ids() {
     let source = |intake: &Intake| intake.source_tokens().unwrap().max_length;
     let target = |intake: &Intake| intake.target.as_ref().and_then(|limits| limits.max_length);
     let bart = open("bart");
-    assert_eq!((bart.decoder_start, bart.pad, bart.end), (Some(2), 1, Some(2)));
+    assert_eq!((bart.decoder_start, bart.pad, bart.end), (Some(DecoderStart::Id(2)), 1, Some(2)));
     assert_eq!((source(&bart), target(&bart), bart.objective), (Some(40), Some(40), Some(Objective::Causal)));
-    // T5 begins with padding; mBART's start depends on the language, so the common one stands in.
-    assert_eq!((open("t5").decoder_start, source(&open("t5"))), (Some(0), None));
-    assert_eq!(open("mbart").decoder_start, Some(0));
-    assert_eq!(open("marian").decoder_start, Some(95));
+    // T5 begins with padding; mBART's start is the language that ends what it writes.
+    assert_eq!((open("t5").decoder_start, source(&open("t5"))), (Some(DecoderStart::Id(0)), None));
+    assert_eq!(open("mbart").decoder_start, Some(DecoderStart::LastLabel));
+    assert_eq!(open("marian").decoder_start, Some(DecoderStart::Id(95)));
     let bert = open("bert");
     assert_eq!((bert.objective, bert.decoder_start), (Some(Objective::Masked), None));
     assert_eq!((source(&bert), target(&bert)), (Some(40), None));
@@ -156,7 +156,7 @@ fn a_model_says_what_it_reads_and_with_which_ids() {
     assert!(matches!(vit.source, SourceKind::Pixels { .. }) && vit.objective.is_none());
     let whisper = open("whisper");
     assert!(matches!(whisper.source, SourceKind::Frames { .. }));
-    assert_eq!((target(&whisper), whisper.decoder_start), (Some(40), Some(1)));
+    assert_eq!((target(&whisper), whisper.decoder_start), (Some(40), Some(DecoderStart::Id(1))));
     let gemma = Intake::of(&Model::open(test_data().join("variants/gemma3-old")).unwrap()).unwrap();
     assert_eq!(source(&gemma), Some(128), "32 positions, stretched by 4");
 }

@@ -8,6 +8,7 @@ use eframe::egui::{self, Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, HarnessBuilder};
 use pillars::gui::{App, State};
+use pillars::hub::HubCache;
 use pillars::network::Head;
 use pillars::workspace::{ProgramSettings, Store};
 
@@ -46,10 +47,11 @@ impl Desk {
     pub fn start_in(folder: tempfile::TempDir, path: Option<PathBuf>) -> Self {
         stand_aside();
         let store = Store::at(folder.path().join("remembered"));
+        let cache = HubCache::at(folder.path().join("hub"));
         let builder = Harness::builder().with_size([1280.0, 800.0]).with_max_steps(16);
         let mut harness = builder.build_eframe(move |context| {
             let (settings, _) = store.settings();
-            let mut app = App::new(&context.egui_ctx, store, settings).without_dialogs();
+            let mut app = App::new(&context.egui_ctx, store, settings).without_dialogs().with_cache(cache);
             app.start(path);
             app
         });

@@ -6,6 +6,8 @@ mod budget;
 mod desk;
 mod flows;
 mod gallery;
+#[path = "../common/hub.rs"]
+mod hub;
 mod keyboard;
 #[path = "../common/large.rs"]
 mod large;

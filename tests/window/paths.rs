@@ -8,6 +8,7 @@ use eframe::egui::{DroppedFile, Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 
 use crate::desk::{Desk, fixture, tokens};
+use crate::hub::{COMMIT, put};
 
 #[test]
 fn a_broken_model_says_what_is_wrong_and_what_to_do() {
@@ -31,6 +32,28 @@ fn a_broken_model_says_what_is_wrong_and_what_to_do() {
     desk.type_path((Modifiers::COMMAND, Key::L), Path::new("/no/such/place"));
     assert!(desk.messages().contains("nothing is there"));
     assert!(desk.state().model.is_some());
+}
+
+#[test]
+fn downloaded_models_are_chosen_and_typed_by_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("hub");
+    put(&cache, "owner/tiny", &fixture("llama"), &["config.json", "model.safetensors"]);
+    put(&cache, "owner/half", &fixture("bert"), &["config.json"]);
+    let mut desk = Desk::start_in(folder, Some(fixture("bert")));
+    desk.command("Open downloaded");
+    desk.settle();
+    assert!(desk.shows("owner/half: not whole: its weights are not there"));
+    desk.click("owner/tiny");
+    desk.settle();
+    let facts = |desk: &Desk| desk.state().model.as_ref().unwrap().facts.clone();
+    assert_eq!((facts(&desk).name.as_str(), facts(&desk).model_type), ("owner/tiny", "llama"));
+    assert!(!desk.messages().contains(COMMIT), "{}", desk.messages());
+    desk.type_path((Modifiers::COMMAND, Key::L), Path::new("owner/half"));
+    assert!(desk.messages().contains("owner/half is not whole in the hub's cache"), "{}", desk.messages());
+    desk.type_path((Modifiers::COMMAND, Key::L), &fixture("gpt2"));
+    desk.type_path((Modifiers::COMMAND, Key::L), Path::new("owner/tiny@main"));
+    assert_eq!(facts(&desk).name, "owner/tiny");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use candle_core::quantized::gguf_file::Value;
 
 use super::architecture::Conversion;
 use super::tensors::file_type;
+use crate::checkpoint::model_name;
 use crate::engines::quantization::Quantization;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -30,13 +31,11 @@ pub(super) fn keys(
     let spec = &conversion.spec;
     let Some(stack) = spec.last_stack() else { return Err(Error::new("the model has no layers")) };
     let Some(first) = stack.layers.first() else { return Err(Error::new("the model has no layers")) };
-    let source = model.checkpoint().folder().canonicalize().ok();
-    let source = source.as_deref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
     let text = |value: &str| Value::String(value.to_owned());
     let mut keys = vec![
         ("general.architecture".to_owned(), text(name)),
         ("general.type".to_owned(), text("model")),
-        ("general.name".to_owned(), text(&source.unwrap_or_else(|| model.family().title.to_owned()))),
+        ("general.name".to_owned(), text(&model_name(model.checkpoint().place()))),
         ("general.quantization_version".to_owned(), Value::U32(2)),
         ("general.file_type".to_owned(), Value::U32(file_type(quantization)?)),
     ];

@@ -10,7 +10,8 @@ use base64::Engine as _;
 use candle_core::quantized::gguf_file::Value;
 use serde_json::Value as Json;
 
-use crate::checkpoint::{Config, GgufFile};
+use crate::checkpoint::token_type::{BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED};
+use crate::checkpoint::{Config, GPT2, GgufFile, SPLITS, WHOLE_WORDS};
 use crate::corpus::TextTokenizer;
 use crate::engines::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
@@ -18,47 +19,8 @@ use crate::error::{Error, Result};
 /// Keys and values, and what a reader should know.
 type TokenizerKeys = (Vec<(String, Value)>, Vec<String>);
 
-/// Types of tokens by their numbers in the format.
-const NORMAL: i32 = 1;
-const UNKNOWN: i32 = 2;
-const CONTROL: i32 = 3;
-const USER_DEFINED: i32 = 4;
-const UNUSED: i32 = 5;
-const BYTE: i32 = 6;
-
 /// Where another way is shown.
 const ANOTHER_WAY: &str = "give --tokenizer-from a GGUF file of the original model";
-
-/// How GPT-2 splits text.
-const GPT2: &str = "gpt-2";
-
-/// Regular expressions by which text is split, in the spelling of tokenizer.json, and their name.
-const SPLITS: [(&str, &str); 6] = [
-    (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        "llama-bpe",
-    ),
-    (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        "qwen2",
-    ),
-    (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        "qwen35",
-    ),
-    (
-        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        "tekken",
-    ),
-    (
-        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        "gpt-4o",
-    ),
-    (r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+", GPT2),
-];
-
-/// Kinds of splitting that take whole words without merging them first.
-const WHOLE_WORDS: [&str; 2] = ["llama-bpe", "tekken"];
 
 /// The keys of the tokenizer of the model in `folder`, which knows `vocabulary` tokens; those of `from`, where it is given.
 ///

@@ -7,10 +7,10 @@ use crate::network::{Gates, Hidden, Network, NoProbe, Source, TokenMask, Tokens}
 use crate::task::Ticket;
 use crate::tensor::log_softmax;
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Search {
-    /// First id that the decoder reads.
-    pub start: u32,
+    /// What every result begins with: the first id that the decoder reads, and others that are given.
+    pub begin: Vec<u32>,
     /// Id that ends a sequence.
     pub end: u32,
     /// Most ids of a result, the end included.
@@ -23,14 +23,14 @@ pub struct Search {
 
 impl Search {
     pub fn greedy(start: u32, end: u32, longest: usize) -> Self {
-        Self { start, end, longest, beams: 1, length_penalty: 1.0 }
+        Self { begin: vec![start], end, longest, beams: 1, length_penalty: 1.0 }
     }
 }
 
 /// What a search found for one sequence.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
-    /// Ids, without the start and the end.
+    /// Ids, without the beginning and the end.
     pub ids: Vec<u32>,
     /// Log-probability divided by the length to the power of the penalty.
     pub score: f64,
@@ -54,12 +54,12 @@ pub fn decode(
     search: &Search,
     ticket: &Ticket,
 ) -> Result<Vec<Found>> {
-    if search.beams == 0 || search.longest == 0 {
-        return Err(Error::usage("a search needs at least one beam and one token"));
+    if search.beams == 0 || search.longest == 0 || search.begin.is_empty() {
+        return Err(Error::usage("a search needs at least one beam, one token and something to begin with"));
     }
     let memory = network.encode(source, gates, &mut NoProbe)?;
     let sentences = memory.mask.sequences();
-    let mut going: Vec<Vec<Beam>> = vec![vec![Beam { ids: vec![search.start], log_probability: 0.0 }]; sentences];
+    let mut going: Vec<Vec<Beam>> = vec![vec![Beam { ids: search.begin.clone(), log_probability: 0.0 }]; sentences];
     let mut ended: Vec<Vec<Found>> = vec![Vec::new(); sentences];
     for length in 1..=search.longest {
         ticket.check()?;
@@ -129,8 +129,8 @@ fn advance(beams: &[Beam], scores: &[Vec<f32>], ended: &mut Vec<Found>, search: 
     let mut next = Vec::with_capacity(search.beams);
     for (rank, (log_probability, index, id)) in candidates.into_iter().enumerate() {
         let Some(beam) = beams.get(index) else { continue };
-        let produced = beam.ids.len();
-        let ids = || beam.ids.iter().skip(1).copied();
+        let produced = beam.ids.len() + 1 - search.begin.len();
+        let ids = || beam.ids.iter().skip(search.begin.len()).copied();
         if id == search.end {
             // One that ends outside the best is no rival to those that go on.
             if rank < search.beams {
@@ -208,7 +208,7 @@ mod tests {
     fn as_many_beams_as_ids_find_the_best_of_all_sequences() {
         let (network, source) = setup();
         for length_penalty in [0.0, 1.0] {
-            let search = Search { start: 2, end: 2, longest: 2, beams: 96, length_penalty };
+            let search = Search { begin: vec![2], end: 2, longest: 2, beams: 96, length_penalty };
             let found = decode(&network, &source, &Gates::open(), &search, &Ticket::default()).unwrap();
             for (sentence, found) in found.iter().enumerate() {
                 // Every sequence of up to two ids: the end alone, an id and the end, two ids cut off.

@@ -56,7 +56,8 @@ impl Translations {
     }
 }
 
-/// Translates pairs of `corpus`, which must carry labels.
+/// Translates pairs of `corpus`, which must carry labels. `tokenizer` is that of the language to write, whose marks begin
+/// every translation.
 ///
 /// A translation may have half as many tokens again as the longest source of its batch, and ten more.
 pub fn translate(
@@ -69,10 +70,12 @@ pub fn translate(
 ) -> Result<Translations> {
     let Translation { sentences, beams } = wanted;
     let intake = corpus.intake();
-    let (Some(limits), Some(start)) = (&intake.target, intake.decoder_start) else {
+    let (Some(limits), Some(_)) = (&intake.target, intake.decoder_start) else {
         return Err(Error::usage("only encoder-decoder models translate, which this is not"));
     };
     let end = intake.end.ok_or_else(|| Error::new("the model's configuration names no eos_token_id"))?;
+    let begin: Vec<u32> =
+        std::iter::once(intake.first_of(&tokenizer.wrap(&[]))).chain(tokenizer.prefix().iter().copied()).collect();
     // Sequences are cut to the length that was asked for; the target leaves a place for its start.
     let most = corpus.settings().seq_len.unwrap_or(usize::MAX);
     let mut found = Translations::default();
@@ -82,7 +85,7 @@ pub fn translate(
         let sources = source_lengths(&batch)?;
         let longest = sources.iter().copied().max().unwrap_or(0);
         let longest = (longest + longest / 2 + 10).min(limits.max_length.unwrap_or(usize::MAX));
-        let search = Search { start, end, longest, beams, length_penalty: 1.0 };
+        let search = Search { begin: begin.clone(), end, longest, beams, length_penalty: 1.0 };
         let systems = decode(network, &batch.source, gates, &search, ticket)?;
         let labels = batch.labels.as_deref().ok_or_else(|| Error::new("the pairs carry no labels"))?;
         let width = labels.len() / sources.len();

@@ -88,6 +88,7 @@ impl Command {
             Self::Cancel if state.jobs.shown().next().is_none() => Err("nothing is under way"),
             Self::CopyMessages | Self::ClearMessages if state.messages.all().is_empty() => Err("there are none"),
             Self::TypePath
+            | Self::OpenCached
             | Self::OpenModel
             | Self::OpenFile
             | Self::OpenSample

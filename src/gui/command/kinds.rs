@@ -13,6 +13,8 @@ pub enum Command {
     OpenModel,
     OpenFile,
     TypePath,
+    /// Open a model of the hub's cache.
+    OpenCached,
     OpenSample,
     ChooseInput,
     TypeInput,
@@ -113,7 +115,7 @@ impl Command {
     /// Every command in the order of the menus, in sections with a line between.
     pub fn sections() -> Vec<Vec<Self>> {
         vec![
-            vec![Self::OpenModel, Self::OpenFile, Self::TypePath, Self::OpenSample],
+            vec![Self::OpenModel, Self::OpenCached, Self::OpenFile, Self::TypePath, Self::OpenSample],
             vec![Self::ChooseInput, Self::TypeInput, Self::ChooseImages],
             vec![Self::SaveWorkspace, Self::SaveWorkspaceAs],
             vec![Self::SavePlan, Self::SaveAnalysis, Self::SavePicture],

@@ -21,6 +21,12 @@ fn spec(command: Command) -> CommandSpec {
         Command::OpenFile => {
             (File, "Open file…", "Choose a workspace, a plan or an analysis that was saved", vec![ctrl_shift(Key::O)])
         }
+        Command::OpenCached => (
+            File,
+            "Open downloaded model…",
+            "Choose from the models in the hub's cache, by their names",
+            vec![ctrl_shift(Key::L)],
+        ),
         Command::TypePath => (
             File,
             "Open path…",

@@ -13,6 +13,7 @@ use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::Overlay;
 use crate::gui::view::View;
+use crate::hub::HubName;
 use crate::workspace::Workspace;
 
 /// A dialog that closes sooner than this was never seen: the desktop has no file portal. A busy machine needs a while to
@@ -29,7 +30,10 @@ impl App {
             return self.state.messages.fail("Save the picture", &error);
         }
         self.state.overlay = None;
-        let path = whole(path);
+        let path = match purpose {
+            PathPurpose::Open | PathPurpose::Relocate if is_hub_name(path) => path.to_path_buf(),
+            _ => whole(path),
+        };
         match purpose {
             PathPurpose::Open | PathPurpose::OpenFile => self.open(path),
             PathPurpose::Input => self.set_input(Input::guess(&path)),
@@ -83,9 +87,9 @@ impl App {
             let chosen = match purpose {
                 PathPurpose::Open | PathPurpose::Images | PathPurpose::Relocate => dialog.pick_folder(),
                 PathPurpose::Input => dialog.pick_file(),
-                PathPurpose::OpenFile => {
-                    dialog.add_filter("Workspaces, plans, analyses", &["pillars", "json"]).pick_file()
-                }
+                PathPurpose::OpenFile => dialog
+                    .add_filter("Workspaces, plans, analyses, GGUF models", &["pillars", "json", "gguf"])
+                    .pick_file(),
                 PathPurpose::SaveWorkspace => dialog.set_file_name(format!("{name}.pillars")).save_file(),
                 PathPurpose::SavePlan => dialog.set_file_name("plan.json").save_file(),
                 PathPurpose::SaveAnalysis => dialog.set_file_name("analysis.json").save_file(),
@@ -155,6 +159,11 @@ fn with_extension(path: PathBuf, extension: &str) -> PathBuf {
     if path.extension().is_some() { path } else { path.with_extension(extension) }
 }
 
+/// Whether it is the name of a model on the hub, and no path here.
+fn is_hub_name(path: &Path) -> bool {
+    !path.exists() && path.to_str().is_some_and(|text| text.parse::<HubName>().is_ok())
+}
+
 /// The path from the root, with `~` for the home folder: what is remembered must mean the same at the next start.
 fn whole(path: &Path) -> PathBuf {
     let expanded = match (path.strip_prefix("~"), dirs::home_dir()) {
@@ -167,6 +176,14 @@ fn whole(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_the_hub_are_no_paths() {
+        assert!(is_hub_name(Path::new("owner/model@v1")) && is_hub_name(Path::new("gpt2")));
+        for path in ["/owner/model", "~/model", "a/b/c", "src", "../model"] {
+            assert!(!is_hub_name(Path::new(path)), "{path}");
+        }
+    }
 
     #[test]
     fn typed_paths_are_made_whole() {

@@ -40,6 +40,7 @@ impl App {
             Action::Path(purpose, path) => self.use_path(purpose, &path),
             Action::AskPath(purpose) => self.ask_path(purpose),
             Action::TypePath(purpose) => self.state.overlay = Some(Overlay::Path(purpose)),
+            Action::Download(name) => self.download(&name),
             Action::Forget(path) => self.change_settings(|s| s.forget(&path)),
             Action::Select(head) => self.state.selection.only(head),
             Action::SelectAlso(head) => self.state.selection.toggle(head),
@@ -109,6 +110,7 @@ impl App {
         match command {
             Command::OpenModel => self.ask_path(PathPurpose::Open),
             Command::OpenFile => self.ask_path(PathPurpose::OpenFile),
+            Command::OpenCached => self.look_into_cache(),
             Command::TypePath => self.state.overlay = Some(Overlay::Path(PathPurpose::Open)),
             Command::OpenSample => {
                 if let Some(sample) = sample() {

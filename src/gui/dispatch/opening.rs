@@ -9,8 +9,9 @@ use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::repairing::FoundMoments;
 use crate::gui::selection::Selection;
-use crate::gui::state::Lost;
+use crate::gui::state::{Lost, Overlay};
 use crate::gui::wording::worded;
+use crate::hub::{HubName, fetch, locate, short_name};
 use crate::repair::RepairMode;
 use crate::run::{AttentionInput, Opened, Spec};
 use crate::words::counted;
@@ -42,8 +43,29 @@ pub(super) fn other_window(path: &Path) -> String {
 impl App {
     /// Opens whatever lies at `path`. A model comes back with the work of the last time, where there is any.
     pub(in super::super) fn open(&mut self, path: PathBuf) {
-        let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+        let name = short_name(&path);
         self.open_with(format!("Open {name}"), path, |path, ticket| open_place(&path, ticket), true);
+    }
+
+    /// Shows what lies in the hub's cache, which is read meanwhile.
+    pub(super) fn look_into_cache(&mut self) {
+        self.state.overlay = Some(Overlay::Cached);
+        let cache = self.state.cache.clone();
+        let look = move |_: &crate::task::Ticket| Ok(JobOutcome::Cached(cache.models()));
+        self.state.jobs.start(JobKind::Cached, "Look into the hub's cache", look);
+    }
+
+    /// Downloads the model that somebody named.
+    pub(super) fn download(&mut self, name: &str) {
+        let name: HubName = match name.trim().parse() {
+            Ok(name) => name,
+            Err(error) => return self.state.messages.fail("Download", &error),
+        };
+        let cache = self.state.cache.clone();
+        self.state.jobs.start(JobKind::Download, format!("Download {name}"), move |ticket| {
+            fetch(&name, &cache, ticket)?;
+            Ok(JobOutcome::Downloaded(name))
+        });
     }
 
     /// Opens the workspace of the last start.
@@ -81,12 +103,14 @@ impl App {
         self.state.opening = Some(path.clone());
         // The work on the model that is open now is written before anything else is read.
         let save = self.what_to_save();
-        let store = self.state.store.clone();
+        let (store, cache) = (self.state.store.clone(), self.state.cache.clone());
         self.state.jobs.start(JobKind::Open, title, move |ticket| {
             let other = save.map(|save| save()).transpose()?.flatten();
             let mut notes: Vec<String> = other.iter().map(|path| other_window(path)).collect();
-            let file = path.clone();
-            let place = open(path, ticket)?;
+            let located = locate(&path, &cache)?;
+            notes.extend(located.note);
+            let file = located.path.clone();
+            let place = open(located.path, ticket)?;
             if matches!(place, OpenedPath::Workspace(..)) {
                 store.stamps().note(&file);
             }

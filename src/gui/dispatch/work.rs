@@ -12,7 +12,7 @@ use crate::gui::app::App;
 use crate::gui::jobs::{Ended, JobKind, JobOutcome, MOST_PATTERNS};
 use crate::gui::messages::sentence;
 use crate::gui::repairing::FoundMoments;
-use crate::gui::state::Results;
+use crate::gui::state::{Overlay, Results};
 use crate::pruning::Reference;
 use crate::repair::RepairMode;
 use crate::run::{Analyzed, CurveSpec, PruneSpec, attention, refusal};
@@ -258,6 +258,13 @@ impl App {
                 self.state.patterns = Some((key, Arc::from(patterns)));
             }
             JobOutcome::Regrouped(key, grouping) => self.state.regrouped = Some((key, grouping)),
+            JobOutcome::Downloaded(name) => {
+                self.state.messages.info(format!("Downloaded {name}: open it by this name"));
+                if self.state.overlay == Some(Overlay::Cached) {
+                    self.look_into_cache();
+                }
+            }
+            JobOutcome::Cached(models) => self.state.cached = Some(models),
             JobOutcome::Devices(devices) => self.state.devices = devices,
             JobOutcome::Chosen(purpose, Some(path), _) => self.use_path(purpose, &path),
             JobOutcome::Chosen(purpose, None, unseen) => self.dialog_closed(purpose, unseen),

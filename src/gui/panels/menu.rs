@@ -8,6 +8,7 @@ use crate::gui::context::Cx;
 use crate::gui::messages::Severity;
 use crate::gui::purpose::PathPurpose;
 use crate::gui::widgets::{command_button, command_item};
+use crate::hub::short_name;
 use crate::words::counted;
 
 /// Menus on the left, what is open and the palette on the right.
@@ -81,8 +82,7 @@ fn recent(ui: &mut Ui, cx: Cx<'_>) {
         ui.menu_button("Open recent", |ui| {
             ui.set_min_width(250.0);
             for path in all {
-                let name =
-                    path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+                let name = short_name(path);
                 if ui.button(name).on_hover_text(path.display().to_string()).clicked() {
                     cx.send(Action::Path(PathPurpose::Open, path.clone()));
                     ui.close();

@@ -1,5 +1,6 @@
 //! What surrounds the tabs.
 
+mod cached;
 mod focus;
 mod guide;
 mod inspector;

@@ -4,6 +4,7 @@ use eframe::egui::text::CCursorRange;
 use eframe::egui::text_edit::TextEditState;
 use eframe::egui::{self, Align2, Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui};
 
+use super::cached::cached;
 use crate::gui::action::Action;
 use crate::gui::command::{Command, caps};
 use crate::gui::context::Cx;
@@ -39,6 +40,7 @@ impl Overlays {
             match overlay {
                 Overlay::Palette => self.palette(ui, cx, fresh),
                 Overlay::Path(purpose) => self.path(ui, cx, purpose, fresh),
+                Overlay::Cached => cached(ui, cx, left_of(ui, 380.0, 104.0), &mut self.text),
                 Overlay::Shortcuts => shortcuts(ui, cx),
                 Overlay::About => about(ui, cx),
                 Overlay::Quit => quit(ui, cx),
@@ -144,7 +146,7 @@ fn first_text(overlay: &Option<Overlay>, cx: Cx<'_>) -> String {
 /// Title, verb and hint.
 fn words(purpose: PathPurpose) -> (&'static str, &'static str, &'static str) {
     match purpose {
-        PathPurpose::Open => ("Open a path", "Open", "Model folder, workspace, plan or analysis"),
+        PathPurpose::Open => ("Open a path", "Open", "Model folder, OWNER/NAME, workspace, plan or analysis"),
         PathPurpose::OpenFile => ("Open a file", "Open", "Workspace, plan or analysis"),
         PathPurpose::Input => ("What the model reads", "Use", "Text, .jsonl, .safetensors, .tsv or a folder of images"),
         PathPurpose::Images => ("Folder of images", "Use", "Folder with PNG or JPEG files"),

@@ -71,7 +71,7 @@ fn input(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
             ("Text", Input::Text(path.clone())),
             ("Token ids", Input::Tokens(path.clone())),
             ("Tensors", Input::Inputs(path.clone())),
-            ("Pairs", Input::Pairs { path: path.clone(), columns: None }),
+            ("Pairs", Input::Pairs { path: path.clone(), columns: None, language: None }),
             ("Labeled rows", Input::Data { path: path.clone(), columns: DataColumns::default() }),
             ("Images", Input::Images(path)),
         ];

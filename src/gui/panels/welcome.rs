@@ -8,6 +8,7 @@ use crate::gui::context::Cx;
 use crate::gui::purpose::PathPurpose;
 use crate::gui::widgets::{command_button, heading, note};
 use crate::gui::wording::worded;
+use crate::hub::short_name;
 use crate::workspace::samples;
 
 #[derive(Default)]
@@ -52,6 +53,7 @@ impl Welcome {
         heading(ui, theme, "Open your own");
         ui.horizontal(|ui| {
             command_button(ui, cx, Command::OpenModel, "Choose a model folder…");
+            command_button(ui, cx, Command::OpenCached, "Choose a downloaded model…");
             command_button(ui, cx, Command::OpenFile, "Choose a workspace…");
         });
         self.typed(ui, cx);
@@ -64,7 +66,7 @@ impl Welcome {
     fn typed(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         ui.horizontal(|ui| {
             let label = ui.label("Path");
-            let field = TextEdit::singleline(&mut self.path).hint_text("~/models/bert-base-uncased");
+            let field = TextEdit::singleline(&mut self.path).hint_text("~/models/bert-base-uncased or OWNER/NAME");
             let field = ui.add(field.desired_width(ui.available_width() - 70.0)).labelled_by(label.id);
             let entered = field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
             let path = self.path.trim();
@@ -152,8 +154,7 @@ fn recent(ui: &mut Ui, cx: Cx<'_>) {
     }
     for path in &cx.state.settings.recent {
         ui.horizontal(|ui| {
-            let name =
-                path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+            let name = short_name(path);
             let whole = path.display().to_string();
             if ui.link(name.as_str()).on_hover_text(whole.as_str()).clicked() {
                 cx.send(Action::Path(PathPurpose::Open, path.clone()));

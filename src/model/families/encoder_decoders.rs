@@ -3,7 +3,25 @@
 use serde_json::Value;
 
 use super::{bart, t5, tasks};
-use crate::model::{Family, RaggedNeed, StockHeads, UniformHeads};
+use crate::model::{DecoderStart, Family, RaggedNeed, StockHeads, UniformHeads};
+
+/// What the decoder of each reads first where its configuration names nothing, as its class in transformers has it.
+static STARTS: [(&str, DecoderStart); 7] = [
+    ("bart", DecoderStart::Id(2)),
+    ("mbart", DecoderStart::LastLabel),
+    ("pegasus", DecoderStart::Id(0)),
+    ("blenderbot", DecoderStart::Id(1)),
+    ("marian", DecoderStart::Id(58100)),
+    ("m2m_100", DecoderStart::Id(2)),
+    ("whisper", DecoderStart::Id(50257)),
+];
+
+impl Family {
+    /// What the decoder of an encoder-decoder of this family reads first where the configuration does not say.
+    pub fn decoder_start(&self) -> Option<DecoderStart> {
+        STARTS.iter().find(|(name, _)| *name == self.model_type).map(|(_, start)| *start)
+    }
+}
 
 pub(super) static ROWS: &[Family] = &[
     Family {
