@@ -1,6 +1,7 @@
 //! One error type for the whole library: what failed first, the file last, then what to do.
 
 use std::fmt;
+use std::io::ErrorKind as ErrorKindOfSystem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +9,9 @@ use strum::VariantNames;
 
 /// Result of every fallible function in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What to do where a disk is full.
+pub(crate) const MAKE_ROOM: &str = "free room there, or choose another place";
 
 /// What kind of end an [`Error`] stands for; the command line turns it into the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +146,9 @@ impl From<candle_core::Error> for Error {
 
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
-        Self::new(error.to_string()).caused_by(error)
+        let is_full = matches!(error.kind(), ErrorKindOfSystem::StorageFull | ErrorKindOfSystem::QuotaExceeded);
+        let error = Self::new(error.to_string()).caused_by(error);
+        if is_full { error.hint(MAKE_ROOM) } else { error }
     }
 }
 

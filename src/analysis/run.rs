@@ -7,6 +7,7 @@ use super::Moments;
 use super::document::{Analysis, Baseline, ModelInfo};
 use super::tally::{Tally, join_baselines, site_names};
 use super::{AnalysisSettings, GramProbe, KindProbe, baseline};
+use crate::corpus::{Reading, Shard};
 use crate::error::{Error, Result};
 use crate::model::Needs;
 use crate::network::{AttentionSpec, Batch, FeatureMap, Gates, Network, NetworkSpec, Probe, Site, SiteMaps};
@@ -272,6 +273,24 @@ pub fn moments(
     found.ok_or_else(|| Error::new("there was no input to sum moments over"))
 }
 
+/// Which pieces of a corpus that several processes share are not among those that were read, in a sentence.
+fn missing_pieces(readings: &[Option<&Reading>]) -> Option<String> {
+    let read = readings.iter().map(|reading| reading.as_ref()?.shard).collect::<Option<Vec<_>>>()?;
+    let of = read.first()?.of();
+    let missing: Vec<String> = (0..of)
+        .filter_map(|index| Shard::new(index, of))
+        .filter(|shard| !read.contains(shard))
+        .take(SHOWN + 1)
+        .map(|shard| shard.to_string())
+        .collect();
+    let more = if missing.len() > SHOWN { " and more" } else { "" };
+    let names = missing.get(..SHOWN).unwrap_or(&missing).join(", ");
+    (!missing.is_empty()).then(|| format!("of the parts of the corpus {names}{more} are not here"))
+}
+
+/// Missing pieces that are named.
+const SHOWN: usize = 8;
+
 /// Adds analyses of different parts of a corpus, in the order given: the same as one analysis of the whole. Another
 /// model or other settings are refused.
 pub fn merge(parts: &[Analysis]) -> Result<Analysis> {
@@ -317,6 +336,7 @@ pub fn merge(parts: &[Analysis]) -> Result<Analysis> {
             merged.notes.push(format!("part {} reads text that one before it read: that counts twice", index + 1));
         }
     }
+    merged.notes.extend(missing_pieces(&readings));
     for note in parts.iter().flat_map(|part| &part.notes) {
         if !merged.notes.contains(note) {
             merged.notes.push(note.clone());

@@ -3,9 +3,9 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use super::{cannot_make, folder_of};
+use super::folder_of;
+use super::hidden::folder_beside;
 use crate::error::{Error, Result};
 
 /// A folder that comes into being whole or not at all: everything is written to a hidden folder beside it,
@@ -18,11 +18,6 @@ pub struct FolderWriter {
     /// Locked while this process works in it, so that others know it is no rubbish.
     _lock: Option<File>,
 }
-
-/// Begin of the names of folders under way.
-const PARTIAL: &str = ".pillars-partial-";
-/// How old a folder under way must be before it can be taken for rubbish: its maker has locked it by then.
-const SETTLED: Duration = Duration::from_secs(60);
 
 impl FolderWriter {
     /// Begins a folder. An existing `target` is refused unless it is empty, or `replace` is set and it holds
@@ -43,12 +38,7 @@ impl FolderWriter {
                 .at(target)
                 .hint("choose another"));
         }
-        let parent = folder_of(target);
-        sweep(parent);
-        let work =
-            tempfile::Builder::new().prefix(PARTIAL).tempdir_in(parent).map_err(|error| cannot_make(error, target))?;
-        // File systems that know no locks, and systems that open no folders, go without.
-        let lock = File::open(work.path()).ok().filter(|folder| folder.try_lock().is_ok());
+        let (work, lock) = folder_beside(target)?;
         Ok(Self { target: target.to_path_buf(), work, replace: occupied, _lock: lock })
     }
 
@@ -71,11 +61,7 @@ impl FolderWriter {
         let place = |e: io::Error| Error::from(e).at(&self.target);
         let parent = folder_of(&self.target);
         #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            fs::set_permissions(self.work.path(), fs::Permissions::from_mode(0o755)).map_err(place)?;
-            File::open(self.work.path()).and_then(|f| f.sync_all()).map_err(place)?;
-        }
+        File::open(self.work.path()).and_then(|f| f.sync_all()).map_err(place)?;
         if self.replace && exchange(self.work.path(), &self.target).is_ok() {
             sync_folder(parent).map_err(place)?;
             // What the guard of the work folder removes now is the old folder.
@@ -111,21 +97,6 @@ impl FolderWriter {
     }
 }
 
-/// Removes folders that processes which were killed left in `parent`: those that no process holds.
-fn sweep(parent: &Path) {
-    let is_settled = |entry: &fs::DirEntry| {
-        let changed = entry.metadata().ok().filter(fs::Metadata::is_dir).and_then(|m| m.modified().ok());
-        changed.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > SETTLED)
-    };
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let is_partial = entry.file_name().to_string_lossy().starts_with(PARTIAL);
-        if is_partial && is_settled(&entry) && File::open(entry.path()).is_ok_and(|f| f.try_lock().is_ok()) {
-            // What cannot be removed does no harm.
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
 /// Gives each of two folders the other's name in one step.
 #[cfg(target_os = "linux")]
 fn exchange(a: &Path, b: &Path) -> io::Result<()> {
@@ -157,29 +128,6 @@ mod tests {
             fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
-    }
-
-    #[test]
-    #[cfg(unix)]
-    fn what_a_killed_process_left_is_removed_and_what_another_works_in_is_not() {
-        let parent = tempfile::tempdir().unwrap();
-        let old = std::time::SystemTime::now() - 2 * SETTLED;
-        let age = |path: &Path| File::open(path).unwrap().set_modified(old).unwrap();
-        let [left, fresh, other] =
-            ["left", "fresh", "other"].map(|name| parent.path().join(format!("{PARTIAL}{name}")));
-        for folder in [&left, &fresh, &other] {
-            fs::create_dir_all(folder.join("inside")).unwrap();
-        }
-        age(&left);
-        age(&other);
-        let held = File::open(&other).unwrap();
-        held.try_lock().unwrap();
-        let writer = FolderWriter::new(&parent.path().join("out"), false, "marker").unwrap();
-        assert!(!left.exists() && fresh.exists() && other.exists());
-        age(writer.path());
-        drop(held);
-        let second = FolderWriter::new(&parent.path().join("second"), false, "marker").unwrap();
-        assert!(writer.path().exists() && second.path().exists() && !other.exists());
     }
 
     /// An old result, and a new one that is ready to take its place.

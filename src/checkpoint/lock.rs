@@ -47,10 +47,13 @@ impl Lock {
             if !is_at(&file, path) {
                 continue;
             }
-            file.set_len(0)?;
-            file.rewind()?;
-            write!(file, "{}", std::process::id())?;
-            return Ok(Self { path: path.to_path_buf(), file: Some(file) });
+            let mut lock = Self { path: path.to_path_buf(), file: None };
+            let number =
+                file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
+            lock.file = Some(file);
+            // A full disk has room for the name and not for the number: dropped here, the lock leaves neither.
+            number.map_err(|error| cannot_make(error, what))?;
+            return Ok(lock);
         }
     }
 }

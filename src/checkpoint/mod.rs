@@ -12,8 +12,10 @@ mod gguf_file;
 mod gguf_names;
 mod gguf_tensors;
 mod header;
+mod hidden;
 mod lock;
 mod out_file;
+pub(crate) mod path_text;
 mod pickle;
 mod record_file;
 mod snapshot;
@@ -36,6 +38,7 @@ pub(crate) use gguf_file::is_gguf;
 pub(crate) use gguf_names::{GPT2, SPLITS, WHOLE_WORDS, token_type};
 pub(crate) use gguf_tensors::{GgufPart, GgufTensors};
 pub use header::{Stored, TensorEntry, lfs_pointer, read_header};
+pub(crate) use hidden::copy_file;
 pub use lock::Lock;
 pub use out_file::{FileKind, MARKER, OutFile, real_path};
 pub use record_file::RecordFile;
@@ -61,7 +64,11 @@ fn cannot_make(error: std::io::Error, path: &Path) -> Error {
         // The temporary file's own name follows the words.
         _ => error.to_string().split(" at path ").next().unwrap_or_default().to_owned(),
     };
-    Error::new(why).caused_by(error).at(path).hint("the folder above must exist and be writable")
+    let hint = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => crate::error::MAKE_ROOM,
+        _ => "the folder above must exist and be writable",
+    };
+    Error::new(why).caused_by(error).at(path).hint(hint)
 }
 
 /// Makes the folder `path`, and what is missing above it.

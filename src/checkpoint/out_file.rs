@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::hidden::{HIDDEN, sweep};
 use super::{Lock, folder_of};
 use crate::error::{Error, Result};
 
@@ -100,7 +101,7 @@ impl OutFile {
     pub fn claim<P: AsRef<Path>>(path: &Path, kind: FileKind, inputs: &[P]) -> Result<Self> {
         let refused = |what: String| Err(Error::new(what).at(path).hint("choose another --out"));
         let folder = folder_of(path);
-        let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
+        let Some(name) = path.file_name() else {
             return refused("this names no file".to_owned());
         };
         if !folder.is_dir() {
@@ -125,7 +126,11 @@ impl OutFile {
             }
             _ => {}
         }
-        let lock = Lock::take(&folder.join(format!(".pillars-{name}.lock")), path).map_err(|e| e.at(path))?;
+        sweep(folder);
+        let mut lock = std::ffi::OsString::from(HIDDEN);
+        lock.push(name);
+        lock.push(".lock");
+        let lock = Lock::take(&folder.join(lock), path).map_err(|e| e.at(path))?;
         Ok(Self { path: path.to_path_buf(), _lock: lock })
     }
 

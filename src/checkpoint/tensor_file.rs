@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 #[cfg(unix)]
-use std::fs;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 
+use super::hidden::file_beside;
 use super::{Stored, TensorPlan, folder_of, safetensors_header};
 use crate::error::{Error, Result};
 use crate::words::bytes_in_words;
@@ -57,8 +57,7 @@ impl TensorFile {
             let (size, free) = (bytes_in_words(begin), bytes_in_words(free));
             return Err(place(Error::new(format!("the result takes {size}, and {free} are free on the disk"))));
         }
-        let made = tempfile::Builder::new().prefix(".pillars-").tempfile_in(folder);
-        let mut file = made.map_err(|e| place(e.into()))?;
+        let mut file = file_beside(path)?;
         file.write_all(&header).map_err(|e| place(e.into()))?;
         Ok(Self { path: path.to_path_buf(), file, tensors })
     }
@@ -105,11 +104,6 @@ impl TensorFile {
         let place = |e: std::io::Error| Error::from(e).at(&self.path);
         if let Some((name, _)) = self.tensors.iter().find(|(_, t)| t.shape.first().is_some_and(|all| t.rows < *all)) {
             return Err(Error::new(format!("tensor '{name}' was not written to its end")).at(&self.path));
-        }
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            self.file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(place)?;
         }
         self.file.as_file().sync_all().map_err(place)?;
         let path = &self.path;
@@ -191,6 +185,6 @@ mod tests {
         let shapes = BTreeMap::from([("a".to_owned(), vec![1 << 20, 1 << 30])]);
         let error = TensorFile::create(&folder.path().join("f"), &shapes, &BTreeMap::new()).unwrap_err().to_string();
         assert!(error.starts_with("the result takes 4.50 PB, and "), "{error}");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

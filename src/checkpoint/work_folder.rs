@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::hidden::HIDDEN;
 use super::{Lock, make_folders};
 use crate::error::{Error, Result};
 
-/// Begin of every name under which something waits that has no name of its own yet.
-const HIDDEN: &str = ".pillars-";
 const LOCK: &str = ".pillars-lock";
 
 /// How a folder may be taken.

@@ -1,14 +1,15 @@
 //! Writing files and folders so that nothing half-written can be taken for whole.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Map, Value, json};
 
-use super::{Checkpoint, Stored, cannot_make, folder_of};
+use super::hidden::file_beside;
+use super::{Checkpoint, Stored};
 use crate::error::{Error, Result};
 
 /// Writes `bytes` to a temporary file beside `path`, syncs it and renames it into place.
@@ -19,18 +20,10 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Fills a temporary file beside `path`, syncs it and renames it into place.
 pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let place = |e: Error| e.at(path);
-    let folder = folder_of(path);
-    let made = tempfile::Builder::new().prefix(".pillars-").tempfile_in(folder).map_err(|e| cannot_make(e, path))?;
-    let (file, temporary) = made.into_parts();
+    let (file, temporary) = file_beside(path)?.into_parts();
     let mut writer = BufWriter::with_capacity(1 << 20, file);
     fill(&mut writer).map_err(place)?;
     let file = writer.into_inner().map_err(|e| place(e.into_error().into()))?;
-    // Temporary files are private; results follow the folder's usual permissions.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.set_permissions(fs::Permissions::from_mode(0o644)).map_err(|e| place(e.into()))?;
-    }
     file.sync_all().map_err(|e| place(e.into()))?;
     temporary.persist(path).map_err(|e| place(e.error.into()))?;
     Ok(())

@@ -39,6 +39,7 @@ fn spec(args: &AnalyzeArgs) -> Spec {
     Spec {
         order: args.order,
         held_out_every: args.held_out_every,
+        shard: args.shard,
         features: args.feature.clone(),
         groups: args.groups.clone(),
         metric: args.metric,

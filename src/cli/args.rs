@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use super::budget_args::{BudgetArgs, Methods};
 use super::numbers::{finite, share, whole};
 use crate::analysis::{Clustering, Groups, HeadKind, Metric};
-use crate::corpus::{BatchOrder, PerplexityPreset};
+use crate::corpus::{BatchOrder, PerplexityPreset, Shard};
 use crate::engines::Quantization;
 use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
@@ -95,6 +95,10 @@ pub(super) struct AnalyzeArgs {
     /// Leave out every N-th batch: curve and evaluate read those alone under the same option and batch size
     #[arg(long, value_name = "N", value_parser = whole::<u64>(2..))]
     pub held_out_every: Option<u64>,
+    /// Analyze the I-th of N parts of the batches, so that N processes share a corpus; `merge` adds what they write, and is
+    /// told what is missing
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
     /// Do not measure what heads do (previous token, induction, ...) from the attention weights of the first batches
     #[arg(long)]
     pub no_kinds: bool,

@@ -32,7 +32,7 @@ fn document(model: &Model) -> Value {
     json!({
         "family": model.family().model_type,
         "title": model.family().title,
-        "path": model.checkpoint().place(),
+        "path": model.checkpoint().place().to_string_lossy(),
         "dtype": model.stored().name(),
         "layers": layers,
         "width": spec.last_stack().map(|s| s.width),

@@ -65,7 +65,7 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
 pub(super) fn report_of(out: &Path, report: &Report) -> Result<Value> {
     let mut document = serde_json::to_value(report)?;
     if let Value::Object(keys) = &mut document {
-        keys.insert("path".to_owned(), json!(out));
+        keys.insert("path".to_owned(), json!(out.to_string_lossy()));
     }
     Ok(document)
 }

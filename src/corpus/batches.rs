@@ -106,7 +106,7 @@ impl Producer<'_> {
             let example = example?;
             let block = index / size as u64;
             index += 1;
-            if !settings.part.has(block) {
+            if !settings.has(block) {
                 continue;
             }
             held += example.size();

@@ -38,6 +38,7 @@ mod reader;
 mod reading;
 mod resample;
 mod settings;
+mod shard;
 mod spool;
 mod stream;
 mod table;
@@ -57,5 +58,6 @@ pub use settings::{
     BatchOrder, CorpusPart, CorpusSettings, DataColumns, Input, MaskRule, Masking, PerplexityPreset, Purpose,
     TextPacking,
 };
+pub use shard::Shard;
 pub use task_intake::TaskIntake;
 pub use tokenizer::TextTokenizer;

@@ -176,7 +176,7 @@ impl Corpus {
         let mut found = Vec::new();
         for (index, question) in (0u64..).zip(all) {
             ticket.check()?;
-            if self.settings.part.has(index / size) && found.len() < most {
+            if self.settings.has(index / size) && found.len() < most {
                 found.push(question?);
             }
         }
@@ -190,7 +190,7 @@ impl Corpus {
             counted => Total::Exact(counted - 1),
         };
         let settings = &self.settings;
-        let all = sequences.map(|n| settings.part.count(n.div_ceil(settings.batch_size as u64)));
+        let all = sequences.map(|n| settings.count(n.div_ceil(settings.batch_size as u64)));
         let limit = settings.batches.unwrap_or(u64::MAX);
         Some(all.map(|n| n.min(limit)))
     }
@@ -224,7 +224,8 @@ impl Corpus {
             CorpusPart::Training { every } => format!(", without one batch in {every}"),
             CorpusPart::HeldOut { every } => format!(", one batch in {every} alone"),
         };
-        format!("{} {}, {}{order}{part}", self.input.kind(), name.to_string_lossy(), self.origin.describe())
+        let shard = self.settings.shard.map_or_else(String::new, |s| format!(", part {} of {}", s.index() + 1, s.of()));
+        format!("{} {}, {}{order}{part}{shard}", self.input.kind(), name.to_string_lossy(), self.origin.describe())
     }
 
     /// SHA-256 (hexadecimal) over the bytes of every file read, in order; computed once.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::intake::SourceKind;
-use super::{BatchOrder, Corpus, CorpusPart, Input, PerplexityPreset};
+use super::{BatchOrder, Corpus, CorpusPart, Input, PerplexityPreset, Shard};
 use crate::error::Result;
 use crate::network::Source;
 use crate::task::Ticket;
@@ -34,6 +34,9 @@ pub struct Reading {
     pub seed: u64,
     /// Which part of the input.
     pub part: CorpusPart,
+    /// Which piece of that part, where several processes shared the work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// The order in which sequences were read.
     pub order: BatchOrder,
     /// What the model takes in one by one: `tokens`, `images` or `spectrograms`.
@@ -80,13 +83,13 @@ impl InputUnit {
 impl Reading {
     /// True where some sequence may stand in both: the same bytes, and not two parts that were split in one way.
     pub fn overlaps(&self, other: &Self) -> bool {
+        // Blocks of other sizes lie elsewhere.
+        let is_alike = self.batch_size == other.batch_size && self.seq_len == other.seq_len;
         let is_apart = match (self.part, other.part) {
             (CorpusPart::Training { every: a }, CorpusPart::HeldOut { every: b })
-            | (CorpusPart::HeldOut { every: a }, CorpusPart::Training { every: b }) => {
-                a == b && self.batch_size == other.batch_size && self.seq_len == other.seq_len
-            }
-            _ => false,
-        };
+            | (CorpusPart::HeldOut { every: a }, CorpusPart::Training { every: b }) => a == b,
+            (a, b) => a == b && self.shard.zip(other.shard).is_some_and(|(a, b)| a.of() == b.of() && a != b),
+        } && is_alike;
         !self.fingerprint.is_empty() && self.fingerprint == other.fingerprint && !is_apart
     }
 }
@@ -107,6 +110,7 @@ impl Corpus {
             preset: settings.preset,
             seed: settings.seed,
             part: settings.part,
+            shard: settings.shard,
             order: settings.order,
             unit: self.unit(),
         })
@@ -132,6 +136,10 @@ mod tests {
         let part = |part, batch_size| Reading { fingerprint: "f".to_owned(), part, batch_size, ..Reading::default() };
         let (training, held_out) = (CorpusPart::Training { every: 5 }, CorpusPart::HeldOut { every: 5 });
         assert!(!part(training, 8).overlaps(&part(held_out, 8)));
+        let piece = |index, of| Reading { shard: Shard::new(index, of), ..part(training, 8) };
+        assert!(!piece(0, 3).overlaps(&piece(2, 3)));
+        assert!(piece(0, 3).overlaps(&piece(0, 3)) && piece(0, 3).overlaps(&piece(1, 2)));
+        assert!(piece(0, 3).overlaps(&part(training, 8)) && !piece(0, 3).overlaps(&part(held_out, 8)));
         // Blocks of other sizes lie elsewhere.
         assert!(part(training, 8).overlaps(&part(held_out, 4)));
         assert!(part(CorpusPart::All, 8).overlaps(&part(held_out, 8)));

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
+use super::Shard;
+use crate::checkpoint::path_text;
 use crate::error::Error;
 
 /// Columns of a table, by name; without a name, one that data sets are published with is recognized. Numbers name columns of a
@@ -34,16 +36,17 @@ impl DataColumns {
 #[serde(rename_all = "kebab-case")]
 pub enum Input {
     /// A file of UTF-8 text.
-    Text(PathBuf),
+    Text(#[serde(with = "path_text")] PathBuf),
     /// JSON Lines of token ids.
-    Tokens(PathBuf),
+    Tokens(#[serde(with = "path_text")] PathBuf),
     /// A safetensors file that holds the model's inputs by name.
-    Inputs(PathBuf),
+    Inputs(#[serde(with = "path_text")] PathBuf),
     /// A folder of PNG and JPEG files.
-    Images(PathBuf),
+    Images(#[serde(with = "path_text")] PathBuf),
     /// Rows with named columns: texts and what is to be said of them.
     Data {
         /// JSON Lines, CSV, TSV or CoNLL, by its ending.
+        #[serde(with = "path_text")]
         path: PathBuf,
         /// Which columns are read.
         columns: DataColumns,
@@ -51,6 +54,7 @@ pub enum Input {
     /// Lines of columns between tabs: a source and its target text.
     Pairs {
         /// The file of the pairs.
+        #[serde(with = "path_text")]
         path: PathBuf,
         /// Columns of source and target, counted from 1; the last two of the first line where absent.
         columns: Option<(usize, usize)>,
@@ -316,6 +320,9 @@ pub struct CorpusSettings {
     pub purpose: Purpose,
     /// Which sequences take part.
     pub part: CorpusPart,
+    /// Which piece of them, where several processes share the work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// Special tokens of packed text.
     pub packing: TextPacking,
     /// Fill the sequences of models with an encoder from running text too, instead of one line each.
@@ -328,6 +335,19 @@ pub struct CorpusSettings {
     pub preset: Option<PerplexityPreset>,
 }
 
+impl CorpusSettings {
+    /// Whether the block with this index is read.
+    pub(super) fn has(&self, block: u64) -> bool {
+        self.part.has(block) && self.shard.is_none_or(|shard| shard.has(self.part.count(block)))
+    }
+
+    /// How many of `blocks` blocks are read.
+    pub(super) fn count(&self, blocks: u64) -> u64 {
+        let blocks = self.part.count(blocks);
+        self.shard.map_or(blocks, |shard| shard.count(blocks))
+    }
+}
+
 impl Default for CorpusSettings {
     fn default() -> Self {
         Self {
@@ -338,6 +358,7 @@ impl Default for CorpusSettings {
             order: BatchOrder::default(),
             purpose: Purpose::default(),
             part: CorpusPart::default(),
+            shard: None,
             packing: TextPacking::default(),
             pack: false,
             masking: Masking::default(),

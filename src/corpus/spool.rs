@@ -8,12 +8,18 @@ use std::sync::{Mutex, PoisonError};
 use flate2::read::MultiGzDecoder;
 
 use super::settings::Input;
+use crate::checkpoint::copy_file;
 use crate::error::{Error, Result};
 use crate::task::Ticket;
 
 static STANDARD_INPUT: Mutex<Option<File>> = Mutex::new(None);
 
-const NO_ROOM: &str = "set TMPDIR to a folder with room for the input";
+/// Why an input cannot be copied.
+fn no_room(error: std::io::Error) -> Error {
+    let folder = std::env::temp_dir();
+    let why = format!("the input is copied to {}: {error}", folder.display());
+    Error::new(why).caused_by(error).hint("set TMPDIR to a folder with room for the input")
+}
 
 /// Bytes copied at a time.
 const PIECE: usize = 1 << 18;
@@ -22,7 +28,7 @@ const PIECE: usize = 1 << 18;
 #[derive(Debug)]
 pub(super) struct Spool {
     named: PathBuf,
-    copy: tempfile::TempPath,
+    copy: tempfile::NamedTempFile,
 }
 
 impl Spool {
@@ -63,15 +69,14 @@ impl Spool {
         }
         ticket.stage("read the input", None, "kB");
         let all = std::io::Cursor::new(start).take(known as u64).chain(file);
-        let made = tempfile::Builder::new().prefix("pillars-input-").tempfile();
-        let mut copy = made.map_err(|e| Error::from(e).hint(NO_ROOM))?;
+        let mut copy = copy_file().map_err(no_room)?;
         if is_packed {
             pour(&mut MultiGzDecoder::new(all), &mut copy, ticket)
         } else {
             pour(&mut { all }, &mut copy, ticket)
         }
         .map_err(|e| e.at(path))?;
-        Ok(Some(Self { named: path.to_path_buf(), copy: copy.into_temp_path() }))
+        Ok(Some(Self { named: path.to_path_buf(), copy }))
     }
 
     /// A copy of a text with an empty line between its rows, as data sets of WikiText hold them: a row is a line with its end,
@@ -82,8 +87,7 @@ impl Spool {
     pub(super) fn joined(path: &Path, named: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::from(e).at(named))?;
         let mut lines = BufReader::new(file);
-        let made = tempfile::Builder::new().prefix("pillars-input-").tempfile();
-        let mut copy = made.map_err(|e| Error::from(e).hint(NO_ROOM))?;
+        let mut copy = copy_file().map_err(no_room)?;
         let (mut line, mut is_first) = (Vec::new(), true);
         loop {
             line.clear();
@@ -91,25 +95,24 @@ impl Spool {
                 break;
             }
             if !is_first {
-                copy.write_all(b"\n\n")?;
+                copy.write_all(b"\n\n").map_err(no_room)?;
             }
             is_first = false;
             if !line.trim_ascii().is_empty() {
-                copy.write_all(&line)?;
+                copy.write_all(&line).map_err(no_room)?;
             }
         }
-        copy.flush()?;
-        Ok(Self { named: named.to_path_buf(), copy: copy.into_temp_path() })
+        Ok(Self { named: named.to_path_buf(), copy })
     }
 
     /// The input with the copy in the place of what it names.
     pub(super) fn input(&self, named: &Input) -> Input {
-        named.at(self.copy.to_path_buf())
+        named.at(self.copy.path().to_path_buf())
     }
 
     /// An error about the copy as one about what was named.
     pub(super) fn explain(&self, error: Error) -> Error {
-        error.moved(&self.copy, &self.named)
+        error.moved(self.copy.path(), &self.named)
     }
 }
 
@@ -120,7 +123,7 @@ fn standard_input<'a>(kept: &'a mut Option<File>, ticket: &Ticket) -> Result<&'a
         Some(file) => file,
         None => {
             ticket.stage("read the input", None, "kB");
-            let mut file = tempfile::tempfile().map_err(|e| Error::from(e).hint(NO_ROOM))?;
+            let mut file = tempfile::tempfile().map_err(no_room)?;
             pour(&mut std::io::stdin().lock(), &mut file, ticket)?;
             kept.insert(file)
         }
@@ -133,12 +136,12 @@ fn pour(from: &mut impl Read, to: &mut impl Write, ticket: &Ticket) -> Result<()
     let mut piece = vec![0u8; PIECE];
     loop {
         let read = match from.read(&mut piece) {
-            Ok(0) => return Ok(to.flush()?),
+            Ok(0) => return to.flush().map_err(no_room),
             Ok(read) => read,
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(e) => return Err(e.into()),
         };
-        to.write_all(piece.get(..read).unwrap_or(&[]))?;
+        to.write_all(piece.get(..read).unwrap_or(&[])).map_err(no_room)?;
         ticket.advance((read as u64).div_ceil(1000))?;
     }
 }

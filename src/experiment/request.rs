@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Arm, Stem};
+use crate::checkpoint::path_text;
 use crate::corpus::{self, Input};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
@@ -33,10 +34,12 @@ pub struct ExperimentPlan {
     /// Held-out data of the same kind; a part of the input where absent.
     pub held_out: Option<Input>,
     /// A configuration of the user's own, instead of one of `shape`.
+    #[serde(default, with = "path_text::option")]
     pub architecture: Option<PathBuf>,
     /// Sizes of the model.
     pub shape: ModelShape,
     /// The folder to write.
+    #[serde(with = "path_text")]
     pub out: PathBuf,
     /// Repetitions; the first has the seed of `training`, each the next one.
     pub seeds: u64,

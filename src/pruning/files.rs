@@ -91,7 +91,7 @@ fn copy_folder(source: &Path, target: &Path, inside: &Path, wanted: impl Fn(&str
             std::io::copy(&mut reader, &mut writer)?;
             writer.sync_all()
         };
-        make().map_err(|e| Error::new(format!("cannot copy this file: {e}")).at(entry.path()))?;
+        make().map_err(|e| Error::from(e).within(format!("copy {}", entry.path().display())).at(target))?;
         copied.push(relative.to_string_lossy().into_owned());
     }
     Ok(copied)

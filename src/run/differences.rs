@@ -75,6 +75,7 @@ impl Spec {
             seq_len: reading.seq_len,
             batch_size: Some(reading.batch_size),
             batches: reading.batches,
+            shard: reading.shard,
             pack: reading.pack,
             preset: reading.preset,
             order: reading.order,
@@ -110,6 +111,8 @@ impl Spec {
         let preset = |spec: &Self| spec.preset.map_or("none", Into::into).to_owned();
         compare("preset", preset(was), preset(self));
         compare("batches", number(was.batches, "all"), number(self.batches, "all"));
+        let piece = |spec: &Self| spec.shard.map_or("all".to_owned(), |shard| shard.to_string());
+        compare("part of the batches", piece(was), piece(self));
         let held_out = |spec: &Self| spec.held_out_every.map_or("nothing".to_owned(), |n| format!("1 batch in {n}"));
         compare("held out", held_out(was), held_out(self));
         compare("type", was.precision.to_string(), self.precision.to_string());

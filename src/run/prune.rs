@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Checked;
 use crate::checkpoint::make_folder;
+use crate::checkpoint::path_text;
 use crate::corpus::{BatchOrder, Corpus, Purpose};
 use crate::engines::Quantization;
 use crate::engines::{self, EngineDraft, EngineOptions};
@@ -24,6 +25,7 @@ use crate::task::Ticket;
 #[serde(default)]
 pub struct PruneSpec {
     /// The folder to write.
+    #[serde(with = "path_text")]
     pub out: PathBuf,
     /// The format of the checkpoint.
     pub format: OutputFormat,
@@ -33,7 +35,7 @@ pub struct PruneSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantization: Option<Quantization>,
     /// A GGUF file whose tokenizer goes into one that is written.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", with = "path_text::option")]
     pub tokenizer_from: Option<PathBuf>,
 }
 

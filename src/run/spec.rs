@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{self, Clustering, Groups, Metric};
-use crate::corpus::{self, BatchOrder, CorpusPart, Input, Intake, PerplexityPreset, Purpose, SourceKind};
+use crate::corpus::{self, BatchOrder, CorpusPart, Input, Intake, PerplexityPreset, Purpose, Shard, SourceKind};
 use crate::error::{Error, ErrorKind};
 use crate::evaluation::generation::Translation;
 use crate::model::MemoryLimit;
@@ -30,6 +30,9 @@ pub struct Spec {
     pub batch_size: Option<usize>,
     /// Stop after so many batches; the whole input where absent.
     pub batches: Option<u64>,
+    /// The piece of the input that is analyzed, where several processes share the work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// Fill the sequences of encoders from running text, as those of decoders are, instead of one line each.
     pub pack: bool,
     /// A published convention that text is read by.
@@ -81,6 +84,7 @@ impl Default for Spec {
             seq_len: None,
             batch_size: None,
             batches: None,
+            shard: None,
             pack: false,
             preset: None,
             order: BatchOrder::AsRead,
@@ -183,6 +187,8 @@ impl Spec {
             batch_size: self.batch_size.unwrap_or(BATCH_SIZE),
             seq_len: self.seq_len,
             batches: self.batches,
+            // Quality is measured on all that is held out.
+            shard: self.shard.filter(|_| purpose == Purpose::Observe),
             pack: self.pack,
             preset: self.preset,
             seed: self.seed,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::constraint::Constraint;
 use super::{AdamSettings, Decay, Schedule};
+use crate::checkpoint::path_text;
 use crate::corpus::{self, Input};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::Translation;
@@ -243,6 +244,7 @@ pub enum Beginning {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainingRun {
     /// A model folder, or for training from scratch a folder or file with the configuration.
+    #[serde(with = "path_text")]
     pub model: PathBuf,
     /// Where the first weights come from.
     pub beginning: Beginning,
@@ -253,6 +255,7 @@ pub struct TrainingRun {
     /// How sequences become batches.
     pub reading: corpus::CorpusSettings,
     /// The folder to write.
+    #[serde(with = "path_text")]
     pub out: PathBuf,
     pub settings: TrainSettings,
 }

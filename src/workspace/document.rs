@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Draft;
 use crate::analysis::{Analysis, Document};
+use crate::checkpoint::path_text;
 use crate::error::Result;
 use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
@@ -20,6 +21,7 @@ use crate::training::TrainSettings;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelRef {
     /// Its folder when the workspace was saved.
+    #[serde(with = "path_text")]
     pub folder: PathBuf,
     /// Digest of its configuration, headers and samples of its weights.
     pub fingerprint: String,
@@ -33,7 +35,7 @@ pub struct Workspace {
     /// What a person wrote about it. Since version 2.
     pub notes: String,
     /// The file it was opened from or saved to; only the autosaved copy says so. Since version 2.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", with = "path_text::option")]
     pub file: Option<PathBuf>,
     /// What runs are asked to do.
     pub run: Spec,

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
+
+use crate::checkpoint::path_text;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -27,6 +29,7 @@ pub struct ProgramSettings {
     /// Size of everything, 0.5 to 3.
     pub zoom: f32,
     /// Models and workspaces opened, the last first.
+    #[serde(serialize_with = "path_text::serialize_all")]
     pub recent: Vec<PathBuf>,
     /// Whether the model panel is open.
     pub show_model: bool,
@@ -71,7 +74,9 @@ impl ProgramSettings {
         let mut warn = |name: &str| warnings.push(format!("setting '{name}' was not understood and is reset"));
         read(&fields, "theme", &mut settings.theme, &mut warn);
         read(&fields, "zoom", &mut settings.zoom, &mut warn);
-        read(&fields, "recent", &mut settings.recent, &mut warn);
+        let mut recent: Vec<path_text::Spelled> = Vec::new();
+        read(&fields, "recent", &mut recent, &mut warn);
+        settings.recent = recent.into_iter().map(|spelled| spelled.0).collect();
         read(&fields, "show_model", &mut settings.show_model, &mut warn);
         read(&fields, "show_inspector", &mut settings.show_inspector, &mut warn);
         read(&fields, "show_tasks", &mut settings.show_tasks, &mut warn);

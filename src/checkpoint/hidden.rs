@@ -1,0 +1,164 @@
+//! Files and folders under way: hidden until they have their name, and swept where a killed process left them.
+
+use std::fs::{self, File, Permissions};
+use std::path::Path;
+use std::time::Duration;
+
+use super::{cannot_make, folder_of};
+use crate::error::Result;
+
+/// Begin of every name under which something waits that has no name of its own yet.
+pub(super) const HIDDEN: &str = ".pillars-";
+
+/// How old something hidden must be before it can be taken for rubbish: its maker has locked it by then.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// A new file beside `path`, to be renamed to it. It has the permissions that the process gives new files, and is locked
+/// for as long as it is open, so that other processes know it is no rubbish.
+///
+/// # Errors
+/// Where the folder does not exist or cannot be written.
+pub(super) fn file_beside(path: &Path) -> Result<tempfile::NamedTempFile> {
+    let mut named = tempfile::Builder::new();
+    let made = with_permissions(&mut named, 0o666).prefix(HIDDEN).tempfile_in(folder_of(path));
+    let made = made.map_err(|error| cannot_make(error, path))?;
+    hold(made.as_file());
+    Ok(made)
+}
+
+/// A new folder beside `path`, to be renamed to it, and what holds it as this process's own. What killed processes left
+/// there is removed first.
+///
+/// # Errors
+/// Where the folder above does not exist or cannot be written.
+pub(super) fn folder_beside(path: &Path) -> Result<(tempfile::TempDir, Option<File>)> {
+    let parent = folder_of(path);
+    sweep(parent);
+    let mut named = tempfile::Builder::new();
+    let made = with_permissions(&mut named, 0o777).prefix(".pillars-partial-").tempdir_in(parent);
+    let made = made.map_err(|error| cannot_make(error, path))?;
+    // File systems that know no locks, and systems that open no folders, go without.
+    let lock = File::open(made.path()).ok().filter(|folder| folder.try_lock().is_ok());
+    Ok((made, lock))
+}
+
+/// A private copy of something that is read more than once, in the system's folder for such files. It goes with its last
+/// use; copies that killed processes left go first.
+///
+/// # Errors
+/// Where that folder cannot be written.
+pub(crate) fn copy_file() -> std::io::Result<tempfile::NamedTempFile> {
+    const COPY: &str = "pillars-input-";
+    sweep_names(&std::env::temp_dir(), |name| name.starts_with(COPY));
+    let made = tempfile::Builder::new().prefix(COPY).tempfile()?;
+    hold(made.as_file());
+    Ok(made)
+}
+
+/// Removes from `folder` what processes that were killed left half done: hidden files and folders that no process holds.
+pub(super) fn sweep(folder: &Path) {
+    sweep_names(folder, |name| name.starts_with(HIDDEN));
+}
+
+fn sweep_names(folder: &Path, is_ours: impl Fn(&str) -> bool) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Ok(about) = entry.metadata() else { continue };
+        // What was moved aside is somebody's, whoever holds it.
+        let is_named = name.to_str().is_some_and(|name| {
+            is_ours(name) && (!about.is_dir() || name.starts_with(".pillars-partial-")) && !about.is_symlink()
+        });
+        let age = about.modified().ok().and_then(|at| at.elapsed().ok());
+        if !is_named || age.is_none_or(|age| age <= SETTLED) || !(about.is_dir() || about.is_file()) {
+            continue;
+        }
+        if (about.is_dir() || cfg!(unix)) && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            // What cannot be removed does no harm.
+            let _ = if about.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+        }
+    }
+}
+
+/// Locks a file for as long as it is open. Elsewhere locks keep a file's own readers out, so that files are not swept there.
+fn hold(file: &File) {
+    if cfg!(unix) {
+        // File systems that know no locks go without.
+        let _ = file.try_lock();
+    }
+}
+
+/// Temporary files are private by default; results follow the process's mask.
+#[cfg(unix)]
+fn with_permissions<'a>(
+    named: &'a mut tempfile::Builder<'static, 'static>,
+    mode: u32,
+) -> &'a mut tempfile::Builder<'static, 'static> {
+    use std::os::unix::fs::PermissionsExt;
+    named.permissions(Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn with_permissions<'a>(
+    named: &'a mut tempfile::Builder<'static, 'static>,
+    _: u32,
+) -> &'a mut tempfile::Builder<'static, 'static> {
+    named
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+
+    fn age(path: &Path) {
+        let old = std::time::SystemTime::now() - 2 * SETTLED;
+        File::open(path).unwrap().set_modified(old).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_another_works_in_is_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        let folders = [".pillars-partial-left", ".pillars-partial-fresh", ".pillars-partial-other"].map(at);
+        let files =
+            [".pillars-AbCdEf", ".pillars-a.json.lock", ".pillars-fresh", ".pillars-other", "pillars-mine"].map(at);
+        let kept = at(".pillars-before-x");
+        for folder in folders.iter().chain([&kept]) {
+            fs::create_dir_all(folder.join("inside")).unwrap();
+        }
+        for file in &files {
+            fs::write(file, "half").unwrap();
+        }
+        for path in [&folders[0], &folders[2], &files[0], &files[1], &files[3], &files[4], &kept] {
+            age(path);
+        }
+        let held = [&folders[2], &files[3]].map(|path| File::open(path).unwrap());
+        held.iter().for_each(|file| file.try_lock().unwrap());
+        sweep(parent.path());
+        assert!(folders.iter().map(|p| p.exists()).eq([false, true, true]));
+        assert!(files.iter().map(|p| p.exists()).eq([false, false, true, true, true]));
+        assert!(kept.exists());
+        drop(held);
+        // One's own file and folder are held, however old they are.
+        let file = file_beside(&at("a.json")).unwrap();
+        let (folder, _lock) = folder_beside(&at("out")).unwrap();
+        age(file.path());
+        age(folder.path());
+        sweep(parent.path());
+        assert!(file.path().exists() && folder.path().exists() && !files[3].exists() && !folders[2].exists());
+    }
+
+    #[test]
+    fn results_follow_the_mask_of_the_process() {
+        use std::os::unix::fs::PermissionsExt;
+        let parent = tempfile::tempdir().unwrap();
+        let plain = parent.path().join("plain");
+        fs::write(&plain, "").unwrap();
+        fs::create_dir(parent.path().join("folder")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        let path = parent.path().join("a.json");
+        let (folder, _lock) = folder_beside(&path).unwrap();
+        assert_eq!(mode(file_beside(&path).unwrap().path()), mode(&plain));
+        assert_eq!(mode(folder.path()), mode(&parent.path().join("folder")));
+    }
+}
