@@ -15,6 +15,7 @@ mod corpus_tokens;
 mod curves;
 mod decoder_starts;
 mod dependencies;
+mod edges;
 mod evaluation;
 mod experiment;
 mod export;

@@ -1,9 +1,18 @@
 //! Checkpoints that are broken or mean harm: opening one gives an error of one line or a model that runs, never a
 //! panic, and never asks for much memory.
 #![expect(unsafe_code, reason = "an allocator that counts is made of one that does not")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    missing_docs
+)]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod fuzz;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

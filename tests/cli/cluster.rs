@@ -1,0 +1,76 @@
+//! Several processes share a corpus: their analyses and moments add up to those of one.
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use pillars::analysis::Moments;
+use serde_json::Value;
+
+use crate::contract::{Folder, good, json, pillars, sample};
+
+fn numbers(value: &Value) -> Vec<f64> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(numbers).collect(),
+        other => other.as_f64().into_iter().collect(),
+    }
+}
+
+#[test]
+fn shards_read_at_once_add_up_to_the_whole() {
+    let folder = Folder::new();
+    let (model, text) = (sample("austen-plain"), sample("austen.txt"));
+    let short = folder.name("text.txt");
+    let begin: String = std::fs::read_to_string(text).unwrap().chars().take(24_000).collect();
+    std::fs::write(&short, begin).unwrap();
+    let arguments = |out: &str, more: &[&str]| -> Vec<String> {
+        let base =
+            ["analyze", &model, "--text", &short, "--seq-len", "64", "--batch-size", "4", "--moments", "--quiet"];
+        let rest = ["--held-out-every", "4", "--no-kinds", "--no-evidence", "--out", out];
+        base.iter().chain(&rest).chain(more).map(|a| (*a).to_owned()).collect()
+    };
+    let parts: Vec<String> = (1..=3).map(|n| folder.name(&format!("part{n}.json"))).collect();
+    let running: Vec<_> = parts
+        .iter()
+        .zip(1..)
+        .map(|(out, n)| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_pillars"));
+            command.args(arguments(out, &["--shard", &format!("{n}/3")])).stdout(Stdio::null()).spawn().unwrap()
+        })
+        .collect();
+    for mut process in running {
+        assert!(process.wait().unwrap().success());
+    }
+    let whole = folder.name("whole.json");
+    let asked = arguments(&whole, &[]);
+    good(&asked.iter().map(String::as_str).collect::<Vec<_>>());
+    let merged = folder.name("merged.json");
+    good(&["merge", &parts[0], &parts[1], &parts[2], "--out", &merged]);
+    let read = |path: &str| json(&std::fs::read_to_string(path).unwrap());
+    let (one, sum) = (read(&whole), read(&merged));
+    assert_eq!((&one["tokens"], &one["batches"]), (&sum["tokens"], &sum["batches"]));
+    assert!(one["batches"].as_u64().unwrap() > 6, "every part has some");
+    for (one, sum) in one["sites"].as_array().unwrap().iter().zip(sum["sites"].as_array().unwrap()) {
+        assert_eq!((&one["votes"], &one["kept"]), (&sum["votes"], &sum["kept"]));
+        let [one, sum] = [one, sum].map(|site| numbers(&site["features"]["output"]["gram"]));
+        assert!(!one.is_empty() && one.iter().zip(&sum).all(|(a, b)| (a - b).abs() <= 1e-9 * a.abs().max(1e-9)));
+    }
+    // Moments are sums too. Which half of them a batch is in is each process's own affair.
+    let moments = [&whole, &merged].map(|analysis| {
+        let path = Moments::path_beside(Path::new(analysis));
+        Moments::read(&path).unwrap()
+    });
+    assert_eq!(moments[0].sites.len(), 4);
+    for (one, sum) in moments[0].sites.values().zip(moments[1].sites.values()) {
+        let [one, sum] = [one, sum].map(|site| site.total().unwrap());
+        assert_eq!(one.tokens, sum.tokens);
+        let scale = one.square.packed().iter().fold(0.0, |a: f64, b| a.max(b.abs()));
+        let pairs = one.square.packed().iter().chain(&one.sum).zip(sum.square.packed().iter().chain(&sum.sum));
+        assert!(scale > 0.0 && pairs.into_iter().all(|(a, b)| (a - b).abs() <= 1e-6 * scale));
+    }
+
+    let told = json(&good(&["merge", &parts[0], &parts[2], "--out", &folder.name("some.json"), "--json"]));
+    assert!(told["notes"].to_string().contains("parts of the corpus 2/3 are not here"), "{}", told["notes"]);
+    let never = folder.name("never.json");
+    let refused = pillars(&["analyze", &model, "--text", &short, "--shard", "4/3", "--out", &never, "--quiet"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("as in 2/8"), "{refused:?}");
+}
