@@ -1,6 +1,7 @@
 //! Pillars shows which attention heads carry a transformer and prunes the rest with open eyes.
 //!
-//! What is computed, exactly, is on the page [`method`].
+//! Whole jobs, as they are typed, are on the page [`guide`]; what is computed, exactly, is on the page [`method`]; what is
+//! promised about files from elsewhere and machines that fail is on the page [`threats`].
 //!
 //! The whole job, from a checkpoint and a text to a smaller checkpoint that is proven:
 //!
@@ -107,6 +108,12 @@ pub mod workspace;
 
 #[doc = include_str!("method.md")]
 pub mod method {}
+
+#[doc = include_str!("guide.md")]
+pub mod guide {}
+
+#[doc = include_str!("threats.md")]
+pub mod threats {}
 
 pub use analysis::Analysis;
 pub use corpus::Input;

@@ -12,6 +12,7 @@ use super::args::{
 use super::compare::CompareArgs;
 use super::convert::ConvertArgs;
 use super::curve::CurveArgs;
+use super::examples::with_examples;
 use super::experiment::ExperimentArgs;
 use super::figure::FigureArgs;
 use super::repair::RepairArgs;
@@ -68,10 +69,15 @@ pub(super) enum CliCommand {
 }
 
 impl Arguments {
+    /// The command line with everything that its help says.
+    pub(super) fn whole() -> Command {
+        with_examples(Self::command()).mut_subcommands(with_negative_numbers)
+    }
+
     /// Reads the words of a command line, the program's name first. What begins with a hyphen and is a number is a value,
     /// whose range is then in the message.
     pub(super) fn typed(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let mut command = Self::command().mut_subcommands(with_negative_numbers);
+        let mut command = Self::whole();
         let matches = command.try_get_matches_from_mut(words)?;
         Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
@@ -146,7 +152,7 @@ mod tests {
     #[test]
     fn every_value_is_refused_in_words_of_our_own() {
         let mut asked = 0;
-        for command in Arguments::command().mut_subcommands(with_negative_numbers).get_subcommands() {
+        for command in Arguments::whole().get_subcommands() {
             for option in command.get_opts().filter_map(clap::Arg::get_long) {
                 for value in ["-1", "x", "99999999999999999999999"] {
                     let words = ["pillars", command.get_name(), &format!("--{option}"), value].map(OsString::from);

@@ -11,6 +11,7 @@ mod console;
 mod convert;
 mod curve;
 mod evaluate;
+mod examples;
 mod experiment;
 mod features;
 mod figure;

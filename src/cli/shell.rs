@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use clap::CommandFactory;
-
 use super::args::{CompletionsArgs, ManArgs};
 use super::arguments::Arguments;
 use super::console::Console;
@@ -12,12 +10,12 @@ use crate::error::Result;
 
 pub(super) fn completions(args: &CompletionsArgs, console: &Console) -> Result<()> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Arguments::command(), "pillars", &mut text);
+    clap_complete::generate(args.shell, &mut Arguments::whole(), "pillars", &mut text);
     console.print(String::from_utf8_lossy(&text).trim_end())
 }
 
 pub(super) fn man(args: &ManArgs, console: &Console) -> Result<()> {
-    let mut command = Arguments::command();
+    let mut command = Arguments::whole();
     command.build();
     let Some(folder) = &args.out else {
         return console.print(page(&command, "pillars")?.trim_end());

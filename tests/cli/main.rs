@@ -1,14 +1,17 @@
 //! The command line as a script sees it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
 mod contract;
 mod conventions;
 mod export_kill;
 mod formats;
+mod guide;
 mod hub;
 mod plan;
 mod readme;
 mod repair;
 mod safety;
+mod threads;
