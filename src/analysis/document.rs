@@ -71,7 +71,7 @@ pub struct Analysis {
     /// Share of layers whose kept set after `checkpoints[i]` batches equals the final one.
     #[serde(default)]
     pub settled: Vec<f64>,
-    /// What speaks for redundancy in the whole model, beside chance; absent in merged analyses, for it does not add.
+    /// What speaks for redundancy in the whole model, beside chance; absent in merged analyses whose first part is too small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<EvidenceSummary>,
     /// What a reader should know, in sentences.

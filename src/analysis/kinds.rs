@@ -3,7 +3,8 @@
 //! Every score is in `0..=1`: a mean over the query positions at which the kind can be told, of the attention weight on the
 //! keys that the kind looks at. Voita et al. 2019 call a head positional or syntactic by the same shares, of its largest
 //! weight; Olsson et al. 2022 define induction and the tokens before it on repeated random tokens, as TransformerLens
-//! measures them.
+//! measures them: its head detector's `mul` is the same sum as a share of all attention, over every token of the sequence. The
+//! kinds of a head overlap (what is before may be the first token), so that its scores need not sum to 1.
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
@@ -77,6 +78,29 @@ impl HeadKind {
     /// The kind whose scores have this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// Two letters that stand for it where there is no room for words.
+    pub fn letters(self) -> &'static str {
+        match self {
+            Self::Induction => "In",
+            Self::DuplicateToken => "Du",
+            Self::PreviousToken => "Pr",
+            Self::NextToken => "Nx",
+            Self::SameToken => "Sa",
+            Self::FirstToken => "Fi",
+            Self::Separator => "Se",
+            Self::ClassToken => "Cl",
+            Self::Neighborhood => "Nb",
+            Self::Diagonal => "Di",
+            Self::LocalWindow => "Lo",
+            Self::Broad => "Br",
+        }
+    }
+
+    /// Its number among [`HeadKind::ALL`], by which colors are given.
+    pub fn index(self) -> usize {
+        self as usize
     }
 
     /// The words shown to people.
@@ -188,6 +212,8 @@ mod tests {
         for kind in HeadKind::ALL {
             assert_eq!(HeadKind::named(kind.name()), Some(*kind));
             assert_eq!(kind.name().parse::<HeadKind>().unwrap(), *kind);
+            assert_eq!(HeadKind::ALL[kind.index()], *kind);
+            assert_eq!(HeadKind::ALL.iter().filter(|other| other.letters() == kind.letters()).count(), 1);
         }
         assert!("nothing".parse::<HeadKind>().is_err());
     }

@@ -334,12 +334,12 @@ impl SequenceWeights<'_> {
         (sums, positions)
     }
 
-    /// From the second round of repeated tokens on the first one: `shift` tokens behind the same token. The last token of the
-    /// round is left out for a shift, since what follows it there is its own round.
+    /// From the second round of repeated tokens on `shift` tokens behind the same token of the first one; what follows its last
+    /// token is the second round's first.
     fn repeated(&self, repeats: Repeats, shift: usize) -> Sums {
         let Repeats { begin, period } = repeats;
         self.sum(|q| {
-            let at = q.checked_sub(begin + period).filter(|at| *at < period && at + shift < period)?;
+            let at = q.checked_sub(begin + period).filter(|at| *at < period)?;
             Some(vec![begin + at + shift])
         })
     }
@@ -438,8 +438,64 @@ mod tests {
         let view = view(&weights, 2, (7, 7), true);
         let repeats = Repeats { begin: 1, period: 3 };
         let share = |(sums, n): Sums| -> Vec<f64> { sums.iter().map(|s| s / n as f64).collect() };
-        near(&share(view.repeated(repeats, 1)), &[0.8, 0.0]);
+        near(&share(view.repeated(repeats, 1)), &[1.6 / 3.0, 0.0]);
         near(&share(view.repeated(repeats, 0)), &[0.1 / 3.0, 0.7]);
+    }
+
+    /// Sums of a kind as TransformerLens' head detector scores them: `mul` is the share of all attention that is on the keys of
+    /// the kind, `abs` 1 minus the sum of absolute differences to a pattern that has 1 there, for each token.
+    fn as_head_detector((sums, positions): &Sums, tokens: usize) -> Vec<(f64, f64)> {
+        let (tokens, told) = (tokens as f64, *positions as f64);
+        // A query that looks at its key by w differs from the pattern by 1 - w there and by as much elsewhere.
+        sums.iter().map(|w| (w / tokens, 1.0 - (2.0 * (told - w) + tokens - told) / tokens)).collect()
+    }
+
+    #[test]
+    fn scores_are_those_of_transformer_lens() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/kinds/transformer_lens.json");
+        let cases: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let line = PositionFacts { in_line: true, ..PositionFacts::default() };
+        let mut compared = 0;
+        for name in ["text", "repeats"] {
+            let case = &cases[name];
+            let tokens = case["tokens"].as_array().unwrap().len();
+            for (layer, pattern) in case["patterns"].as_array().unwrap().iter().enumerate() {
+                let pattern: Vec<Vec<Vec<f32>>> = serde_json::from_value(pattern.clone()).unwrap();
+                let heads = pattern.len();
+                let weights: Vec<f32> = pattern.into_iter().flatten().flatten().collect();
+                let view = view(&weights, heads, (tokens, tokens), true);
+                let (_, previous) = view
+                    .scores(true, &line, None)
+                    .into_iter()
+                    .find(|(kind, _)| *kind == HeadKind::PreviousToken)
+                    .unwrap();
+                let mut found = vec![("previous_token_head", previous)];
+                if let Some(period) = case["period"].as_u64() {
+                    let repeats = Repeats { begin: 1, period: period as usize };
+                    let induction = view.repeated(repeats, 1);
+                    // The same from the stripe of its demonstrations, of which the first two queries are no repetition.
+                    let stripes: Vec<Vec<f64>> =
+                        serde_json::from_value(case["scores"]["stripe"][layer].clone()).unwrap();
+                    let sums: Vec<f64> = stripes.iter().map(|stripe| stripe.iter().skip(2).sum()).collect();
+                    near(&induction.0, &sums);
+                    found.push(("duplicate_token_head", view.repeated(repeats, 0)));
+                    found.push(("induction_head", induction));
+                }
+                for (detector, sums) in &found {
+                    let scores = |measure: &str| -> Vec<f64> {
+                        let key = format!("{detector} {measure}");
+                        serde_json::from_value(case["scores"][key][layer].clone()).unwrap()
+                    };
+                    let ours = as_head_detector(sums, tokens);
+                    near(&ours.iter().map(|(mul, _)| *mul).collect::<Vec<_>>(), &scores("mul"));
+                    // Which it rounds to three digits.
+                    let apart = ours.iter().zip(scores("abs")).map(|((_, abs), theirs)| (abs - theirs).abs());
+                    assert!(apart.fold(0.0, f64::max) < 6e-4, "{name} {layer} {detector}: {ours:?}");
+                    compared += heads;
+                }
+            }
+        }
+        assert_eq!(compared, 2 * 4 + 2 * 3 * 4);
     }
 
     #[test]

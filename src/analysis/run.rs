@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Moments;
 use super::document::{Analysis, Baseline, ModelInfo};
+use super::evidence::carry_evidence;
 use super::tally::{Tally, join_baselines, site_names};
 use super::{AnalysisSettings, GramProbe, KindProbe, baseline};
 use crate::corpus::{Reading, Shard};
@@ -292,7 +293,8 @@ fn missing_pieces(readings: &[Option<&Reading>]) -> Option<String> {
 const SHOWN: usize = 8;
 
 /// Adds analyses of different parts of a corpus, in the order given: the same as one analysis of the whole. Another
-/// model or other settings are refused.
+/// model or other settings are refused. Whether groups are more than chance is known of the whole where the first part was large
+/// enough to tell; else a note says why not.
 pub fn merge(parts: &[Analysis]) -> Result<Analysis> {
     let Some((first, rest)) = parts.split_first() else {
         return Err(Error::usage("there is nothing to merge"));
@@ -357,10 +359,10 @@ pub fn merge(parts: &[Analysis]) -> Result<Analysis> {
         merged.evidence.clone_from(&first.evidence);
     }
     if !rest.is_empty() && parts.iter().any(|part| part.evidence.is_some()) {
-        merged.notes.push(
-            "what speaks for redundancy beside chance does not add over parts; analyze the whole corpus to get it"
-                .to_owned(),
-        );
+        carry_evidence(&mut merged, first);
+    }
+    if !rest.is_empty() {
+        merged.conclude();
     }
     if !rest.is_empty() && first.settings.cka {
         merged.notes.push("linear CKA does not add over parts; analyze the whole corpus to get it".to_owned());

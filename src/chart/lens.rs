@@ -104,7 +104,7 @@ impl<'a> Lens<'a> {
     pub fn overview(&self, color: &HeadColor) -> Overview {
         let measure = match color {
             HeadColor::Measure(measure) => Some(measure),
-            HeadColor::Group | HeadColor::State => None,
+            HeadColor::Group | HeadColor::Kind | HeadColor::State => None,
         };
         let analysis = self.analysis;
         let rows: Vec<OverviewRow> = analysis
@@ -118,7 +118,7 @@ impl<'a> Lens<'a> {
                 values: measure.map_or_else(Vec::new, |m| m.values(site, self.feature, analysis.batches)),
                 kept: Some(self.kept(site)),
                 kinds: match site.has_kinds() {
-                    true => (0..site.heads).map(|head| site.kind(head).map(|(kind, _)| kind.name())).collect(),
+                    true => (0..site.heads).map(|head| site.kind(head).map(|(kind, _)| kind)).collect(),
                     false => Vec::new(),
                 },
                 redundant: site.evidence.as_ref().and_then(|evidence| evidence.verdict()),
@@ -132,6 +132,11 @@ impl<'a> Lens<'a> {
         }
         let (title, paint, note) = match measure {
             None if *color == HeadColor::State => ("Heads kept and pruned".to_owned(), Paint::Kept, None),
+            None if *color == HeadColor::Kind => {
+                let note = "A head has the name of the kind whose share of its attention is largest, among those that reach \
+                            their threshold. Kinds overlap, so that the shares of a head need not sum to 1.";
+                ("Heads by what they do".to_owned(), Paint::Kinds, Some(note.to_owned()))
+            }
             None => {
                 parts.push(self.metric().to_owned());
                 let note =

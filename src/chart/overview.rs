@@ -4,6 +4,7 @@ use super::caption::Caption;
 use super::number::Unit;
 use super::raster::Scale;
 use super::table::{Cell, Table};
+use crate::analysis::HeadKind;
 use crate::network::Site;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -18,8 +19,8 @@ pub struct OverviewRow {
     pub values: Vec<f64>,
     /// Heads that stay; `None` before anything is decided.
     pub kept: Option<Vec<usize>>,
-    /// What each head does, as a word, where it was measured and has a name.
-    pub kinds: Vec<Option<&'static str>>,
+    /// What each head does, where it was measured and has a name.
+    pub kinds: Vec<Option<HeadKind>>,
     /// Whether anything speaks for redundant heads here, where that was weighed.
     pub redundant: Option<bool>,
     /// Heads from left to right.
@@ -33,6 +34,8 @@ pub enum Paint {
     Groups,
     /// Whether the head stays, and nothing else.
     Kept,
+    /// What the head does.
+    Kinds,
     Values {
         label: String,
         /// The name of the column in the table, e.g. `vote_share`.
@@ -75,9 +78,23 @@ impl Overview {
                     let value = |head: usize| row.values.get(head).copied().filter(|v| !v.is_nan());
                     row.order.sort_by(|a, b| value(*b).partial_cmp(&value(*a)).unwrap_or(std::cmp::Ordering::Equal));
                 }
+                (Order::Value, Paint::Kinds) => {
+                    // Heads without a name come last.
+                    let kinds = &row.kinds;
+                    let place = |h: &usize| kinds.get(*h).copied().flatten().map_or(usize::MAX, HeadKind::index);
+                    row.order.sort_by_key(place);
+                }
                 (Order::Group | Order::Value, _) => row.order.sort_by_key(|h| row.groups.get(*h).copied()),
             }
         }
+    }
+
+    /// The kinds that some head is of, in their order, and whether some head is of none.
+    pub fn kinds(&self) -> (Vec<HeadKind>, bool) {
+        let found: Vec<Option<HeadKind>> =
+            self.rows.iter().flat_map(|row| (0..row.heads).map(|head| row.kind(head))).collect();
+        let named = HeadKind::ALL.iter().copied().filter(|kind| found.contains(&Some(*kind))).collect();
+        (named, found.contains(&None))
     }
 
     /// Whether the heads of every layer stand as they are numbered.
@@ -88,7 +105,7 @@ impl Overview {
     /// Every number of the picture.
     pub fn table(&self) -> Table {
         let column = match &self.paint {
-            Paint::Groups | Paint::Kept => None,
+            Paint::Groups | Paint::Kept | Paint::Kinds => None,
             Paint::Values { column, .. } => Some(column.as_str()),
         };
         let has_kinds = self.rows.iter().any(|row| !row.kinds.is_empty());
@@ -105,7 +122,7 @@ impl Overview {
                     row.groups.get(head).copied().into(),
                     row.kept.as_ref().map(|k| k.contains(&head)).into(),
                 ];
-                cells.extend(has_kinds.then(|| row.kinds.get(head).copied().flatten().map(str::to_owned).into()));
+                cells.extend(has_kinds.then(|| row.kind(head).map(|kind| kind.name().to_owned()).into()));
                 cells.extend(is_weighed.then(|| row.redundant.into()));
                 cells.extend(column.map(|_| Cell::from(row.value(head))));
                 table.push(cells);
@@ -116,6 +133,11 @@ impl Overview {
 }
 
 impl OverviewRow {
+    /// What a head does, where it was measured and has a name.
+    pub fn kind(&self, head: usize) -> Option<HeadKind> {
+        self.kinds.get(head).copied().flatten()
+    }
+
     /// The number of a head; NaN where it has none.
     pub fn value(&self, head: usize) -> f64 {
         self.values.get(head).copied().unwrap_or(f64::NAN)

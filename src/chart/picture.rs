@@ -12,6 +12,7 @@ use super::quality::QualityCurves;
 use super::repair::RepairBars;
 use super::scores::GroupScores;
 use super::settling::Settling;
+use super::side_by_side::SideBySide;
 use super::similarity::Similarity;
 use super::table::Table;
 use super::tradeoff::TradeOff;
@@ -28,6 +29,8 @@ use crate::plan::Plan;
 pub enum Picture {
     /// Every head of the model.
     Overview(Overview),
+    /// Two of them beside each other.
+    SideBySide(Box<SideBySide>),
     /// The heads of a layer against each other.
     Similarity(Similarity),
     /// The same for every layer, small.
@@ -61,6 +64,7 @@ impl Picture {
     pub fn caption(&self) -> &Caption {
         match self {
             Self::Overview(view) => &view.caption,
+            Self::SideBySide(view) => &view.caption,
             Self::Similarity(view) => &view.caption,
             Self::Groups(view) => &view.caption,
             Self::Similarities(caption, _) | Self::GroupMaps(caption, _) | Self::VoteBars(caption, _) => caption,
@@ -88,6 +92,7 @@ impl Picture {
         }
         match self {
             Self::Overview(view) => view.table(),
+            Self::SideBySide(view) => view.table(),
             Self::Similarity(view) => view.table(),
             Self::Similarities(_, layers) => all(layers.iter().map(Similarity::table)),
             Self::Groups(view) => view.table(),
@@ -126,9 +131,12 @@ impl Picture {
             Self::TradeOff(view) => vec![view.plot()],
             Self::Repair(view) => vec![view.plot()],
             Self::Training(view) => view.plots(),
-            Self::Overview(_) | Self::Similarity(_) | Self::Similarities(..) | Self::Cost(_) | Self::Attention(_) => {
-                Vec::new()
-            }
+            Self::Overview(_)
+            | Self::SideBySide(_)
+            | Self::Similarity(_)
+            | Self::Similarities(..)
+            | Self::Cost(_)
+            | Self::Attention(_) => Vec::new(),
         }
     }
 }
@@ -167,6 +175,11 @@ pub fn build(analysis: &Analysis, request: &Request<'_>) -> Result<Picture> {
         AnalysisView::Overview(color) => {
             if let HeadColor::Measure(measure) = color {
                 known(analysis, measure)?;
+            }
+            if *color == HeadColor::Kind && !analysis.sites.iter().any(SiteAnalysis::has_kinds) {
+                return Err(
+                    Error::usage("this analysis does not say what heads do").hint("analyze again without --no-kinds")
+                );
             }
             let mut overview = lens.overview(color);
             overview.sort(request.order.unwrap_or(Order::Index));

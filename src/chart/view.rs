@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::measure::Measure;
 use super::similarity::Likeness;
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, SiteAnalysis};
 use crate::error::{Error, Result};
 
 /// What the color of a head says.
@@ -17,6 +17,8 @@ pub enum HeadColor {
     #[default]
     Group,
     Measure(Measure),
+    /// What the head does, by its name.
+    Kind,
     /// Nothing but kept or pruned.
     State,
 }
@@ -45,8 +47,10 @@ impl AnalysisView {
         let likenesses = Likeness::ALL.iter().copied();
         let has_cka = analysis.sites.iter().any(|s| s.cka.is_some());
         let likenesses = likenesses.filter(|l| *l != Likeness::Cka || has_cka);
+        let kinds = analysis.sites.iter().any(SiteAnalysis::has_kinds).then_some(HeadColor::Kind);
         [HeadColor::Group, HeadColor::State]
             .into_iter()
+            .chain(kinds)
             .chain(measures)
             .map(Self::Overview)
             .chain(likenesses.map(Self::Redundancy))
@@ -65,6 +69,7 @@ impl fmt::Display for AnalysisView {
         match self {
             Self::Overview(HeadColor::Group) => f.write_str("overview"),
             Self::Overview(HeadColor::State) => f.write_str("overview-kept"),
+            Self::Overview(HeadColor::Kind) => f.write_str("overview-kinds"),
             Self::Overview(HeadColor::Measure(measure)) => write!(f, "overview-{measure}"),
             Self::Redundancy(Likeness::Cosine) => f.write_str("redundancy"),
             Self::Redundancy(likeness) => write!(f, "redundancy-{}", likeness.name()),
@@ -85,6 +90,7 @@ impl FromStr for AnalysisView {
         match (word, detail) {
             ("overview", None | Some("groups")) => Ok(Self::Overview(HeadColor::Group)),
             ("overview", Some("kept")) => Ok(Self::Overview(HeadColor::State)),
+            ("overview", Some("kinds")) => Ok(Self::Overview(HeadColor::Kind)),
             ("overview", Some(measure)) if !measure.is_empty() => {
                 Ok(Self::Overview(HeadColor::Measure(Measure::named(measure))))
             }
@@ -101,7 +107,7 @@ impl FromStr for AnalysisView {
 
 fn unknown(text: &str) -> Error {
     Error::usage(format!("'{text}' is no view")).hint(
-        "choose overview, overview-kept, overview-MEASURE (votes, margin, redundancy, silhouette, energy, importance, ..), redundancy, \
+        "choose overview, overview-kept, overview-kinds, overview-MEASURE (votes, margin, redundancy, silhouette, energy, importance, ..), redundancy, \
          redundancy-distance, redundancy-cka, groups, scores, votes or settling",
     )
 }

@@ -68,6 +68,7 @@ pub(super) fn merge(args: &MergeArgs, console: &Console) -> Result<()> {
                 sum.add(&more?)?;
             }
             merged.set_baseline(baseline::REPLACEABILITY, replaceability(&sum)?)?;
+            merged.conclude();
             let beside = Moments::claim_beside(&args.out, &inputs)?;
             sum.write(beside.path())?;
         }

@@ -50,6 +50,7 @@ pub(super) fn within(
     let wanted = BudgetSpec {
         rankings,
         budget,
+        metric: args.budget.quality_metric.clone(),
         repair: args.budget.repair,
         allow_empty: args.allow_empty,
         pinned: args.pin_kind.clone(),

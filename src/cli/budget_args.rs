@@ -16,10 +16,14 @@ pub(super) struct BudgetArgs {
     /// 0.02 nats a token. A model without a loss is bounded by the fall of its cosine. Needs MODEL and its input
     #[arg(long, value_name = "X%|NATS", allow_hyphen_values = true, value_parser = QualityBudget::loss, conflicts_with_all = ["AmountArgs", "max_metric_drop"])]
     pub max_loss_increase: Option<QualityBudget>,
-    /// The same by top-1 accuracy, or the mean cosine of embeddings where nothing is predicted: by what share of the whole
-    /// model's it may fall; 5% of an accuracy of 0.60 is 0.03
+    /// The same by the metric of the model's labeled task (accuracy, F1, Spearman, ..), by right answers of questions (acc), by
+    /// top-1 accuracy of the next token, or by the mean cosine of embeddings where nothing is predicted: by what share of the
+    /// whole model's it may fall; 5% of an accuracy of 0.60 is 0.03
     #[arg(long, visible_alias = "min-metric-drop", value_name = "X%", allow_hyphen_values = true, value_parser = QualityBudget::metric, conflicts_with = "AmountArgs")]
     pub max_metric_drop: Option<QualityBudget>,
+    /// The metric that may fall, in place of the one that stands for the task: f1, matthews, accuracy, acc_norm, cosine, ..
+    #[arg(long, value_name = "NAME", requires = "max_metric_drop")]
+    pub quality_metric: Option<String>,
     /// Measure with the heads that stay repaired, none, refit or scale, from the second moments beside A.json; the repair is
     /// written beside P.json
     #[arg(long, default_value = "none", value_name = "MODE")]

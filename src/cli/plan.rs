@@ -137,7 +137,7 @@ impl PlanArgs {
             amount: self.amount.amount(),
             seed: self.common.seed,
             allow_empty: self.allow_empty,
-            without_evidence: self.without_evidence,
+            without_evidence: self.without_evidence.then_some(true),
         })
     }
 

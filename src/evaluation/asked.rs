@@ -3,6 +3,7 @@
 use super::answers::Answer;
 use super::metrics::{TaskMetric, accuracy};
 use super::quality::{Candidate, Quality, QualitySums};
+use super::spent::QualityChange;
 use crate::corpus::{AskedEnding, AskedQuestion};
 use crate::error::Result;
 use crate::network::{Batch, Items, Source, Tokens};
@@ -65,11 +66,15 @@ fn answer(scores: &[f64], right: u32) -> Answer {
 }
 
 impl Choices {
+    /// Names of the shares of right choices, the one that stands for the questions first.
+    pub const NAMES: [&str; 2] = ["acc", "acc_norm"];
+
     fn metrics() -> [TaskMetric; 2] {
         let likely =
             "lm-eval's acc: share of questions whose likeliest ending is the right one, log-likelihoods summed";
         let per_char = "lm-eval's acc_norm: the same with log-likelihoods for each character of the ending";
-        [TaskMetric::new("acc", likely, accuracy), TaskMetric::new("acc_norm", per_char, accuracy)]
+        let [acc, acc_norm] = Self::NAMES;
+        [TaskMetric::new(acc, likely, accuracy), TaskMetric::new(acc_norm, per_char, accuracy)]
     }
 
     /// Adds the shares of right choices to the measures of a quality.
@@ -78,6 +83,15 @@ impl Choices {
             let answers: Vec<&Answer> = answers.iter().collect();
             quality.metrics.extend(metric.estimate(&answers).map(|found| (metric.name.to_owned(), found)));
         }
+    }
+
+    /// One of [`Choices::NAMES`] of these choices and of those of `after`, with what changed.
+    pub(super) fn quality_change(&self, after: &Self, name: &str) -> Option<QualityChange> {
+        let metrics = Self::metrics();
+        let (metric, answers) =
+            metrics.iter().zip(self.answers.iter().zip(&after.answers)).find(|(m, _)| m.name == name)?;
+        let (before, after): (Vec<&Answer>, Vec<&Answer>) = (answers.0.iter().collect(), answers.1.iter().collect());
+        metric.quality_change(&before, &after)
     }
 
     /// What changed from these choices to those of `after`, by name.

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::interval::Estimate;
+use super::asked::Choices;
+use super::interval::{Estimate, Interval};
+use super::metrics::is_better_high;
 use super::quality::{Candidate, Quality, QualitySums, SCORED_COPIES, SequenceScore};
 use super::similarity::{HiddenSimilarity, SimilaritySums};
+use super::spent::{COSINE, LOSS, QualityChange};
 use crate::error::Result;
 use crate::network::Batch;
 use crate::task::Ticket;
@@ -27,6 +30,46 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// The measures that a budget can be of: the loss, then the one that stands for the task, then the others.
+    pub fn measures(&self) -> Vec<String> {
+        let before = &self.before;
+        let loss = before.loss_per_token.map(|_| LOSS.to_owned());
+        let first = before.main_metric.clone();
+        let asked = Choices::NAMES.iter().filter(|name| before.metrics.contains_key(**name)).map(|n| (*n).to_owned());
+        let accuracy = before.accuracy.map(|_| "accuracy".to_owned());
+        let others = before.metrics.keys().filter(|name| is_better_high(name)).cloned();
+        let all = first.into_iter().chain(asked).chain(accuracy).chain(others).chain([COSINE.to_owned()]);
+        let mut found: Vec<String> = loss.into_iter().collect();
+        for name in all {
+            if !found.contains(&name) {
+                found.push(name);
+            }
+        }
+        found
+    }
+
+    /// One of [`Comparison::measures`] before and after, with the interval of what changed.
+    pub(super) fn quality_change(&self, measure: &str) -> Option<QualityChange> {
+        let (before, after) = (&self.before, &self.after);
+        let ends = |found: Option<&Estimate>| found.and_then(|c| Some(Interval { low: c.low?, high: c.high? }));
+        if measure == COSINE {
+            // The whole model's is 1.
+            let change = ends(self.change.get(COSINE)).map(|i| Interval { low: i.low - 1.0, high: i.high - 1.0 });
+            return Some(QualityChange { whole: 1.0, now: self.similarity.mean_cosine, change });
+        }
+        let value = |quality: &Quality| match measure {
+            LOSS => quality.loss_per_token,
+            name => {
+                quality.metrics.get(name).map(|found| found.value).or(quality.accuracy.filter(|_| name == "accuracy"))
+            }
+        };
+        let change = match measure {
+            LOSS => self.change.get("loss_per_token").or_else(|| self.change.get(LOSS)),
+            name => self.change.get(name),
+        };
+        Some(QualityChange { whole: value(before)?, now: value(after)?, change: ends(change) })
+    }
+
     /// What changed, by name, in words with its interval: `0.0071, with 95 % between 0.0033 and 0.0147, 48 sequences`.
     pub fn changes(&self) -> Vec<(String, String)> {
         let of_text = [("loss_per_token", "loss plus"), ("perplexity", "perplexity times"), ("cosine", "cosine")];

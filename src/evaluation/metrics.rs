@@ -2,7 +2,8 @@
 
 use super::answers::Answer;
 use super::entities::{Entities, is_entity_scheme};
-use super::interval::{Estimate, bootstrap_of};
+use super::interval::{Estimate, Interval, bootstrap_of};
+use super::spent::QualityChange;
 use crate::network::{ProblemType, TaskHeadSpec, TaskKind};
 
 /// The number of the items at some places, which may name one several times.
@@ -45,6 +46,14 @@ impl TaskMetric {
         value.is_finite().then(|| Estimate::with(value, interval, answers.len(), self.convention.clone()))
     }
 
+    /// It before and after, with what changed.
+    pub(super) fn quality_change(&self, before: &[&Answer], after: &[&Answer]) -> Option<QualityChange> {
+        let change = self.change(before, after)?;
+        let all: Vec<usize> = (0..before.len()).collect();
+        let interval = change.low.zip(change.high).map(|(low, high)| Interval { low, high });
+        Some(QualityChange { whole: (self.of)(before, &all), now: (self.of)(after, &all), change: interval })
+    }
+
     /// After minus before, on the same items, with its paired interval.
     pub(super) fn change(&self, before: &[&Answer], after: &[&Answer]) -> Option<Estimate> {
         if before.len() != after.len() {
@@ -57,6 +66,14 @@ impl TaskMetric {
         let convention = format!("after minus before; {}", self.convention);
         value.is_finite().then(|| Estimate::with(value, interval, before.len(), convention))
     }
+}
+
+/// The name of a metric of which less is better.
+const SQUARED_ERROR: &str = "mean_squared_error";
+
+/// Whether more of the measure of this name, in [`super::Quality::metrics`], is better.
+pub(super) fn is_better_high(name: &str) -> bool {
+    ![SQUARED_ERROR, "loss", "loss_per_token", "perplexity"].contains(&name)
 }
 
 /// The metrics of a task, the one that stands for it first.
@@ -83,7 +100,7 @@ pub fn task_metrics(task: &TaskHeadSpec) -> Vec<TaskMetric> {
             TaskMetric::new("pearson", "Pearson's correlation with the labels", |a, d| pearson(&pairs(a, d))),
             TaskMetric {
                 rises: false,
-                ..TaskMetric::new("mean_squared_error", "mean squared difference to the labels", |a, d| {
+                ..TaskMetric::new(SQUARED_ERROR, "mean squared difference to the labels", |a, d| {
                     let pairs = pairs(a, d);
                     pairs.iter().map(|(x, y)| (x - y) * (x - y)).sum::<f64>() / pairs.len() as f64
                 })

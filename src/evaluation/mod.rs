@@ -17,6 +17,7 @@ mod metrics;
 mod quality;
 mod similarity;
 mod speed;
+mod spent;
 mod verdict;
 mod within;
 
@@ -30,5 +31,6 @@ pub use metrics::{TaskMetric, task_metrics};
 pub use quality::{Candidate, Quality, SCORED_COPIES, evaluate, is_finite};
 pub use similarity::{HiddenSimilarity, pooled};
 pub use speed::{Speed, Speeds, Timing, speed, speeds};
+pub use spent::{COSINE, LOSS};
 pub use verdict::{BudgetGrade, Verdict};
 pub use within::{BudgetRequest, plan_within};

@@ -1,6 +1,7 @@
 //! Whether a plan is worth exporting: what was measured of it, beside what a person is ready to spend.
 
 use super::Measured;
+use super::spent::{COSINE, LOSS, Spent, measure_of};
 use crate::plan::QualityBudget;
 use crate::words::counted;
 
@@ -24,42 +25,47 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Of a plan that was measured, or not. A model without a loss is judged by the fall of its cosine.
-    pub fn of(measured: Option<&Measured>, budget: QualityBudget) -> Self {
+    /// Of a plan that was measured, or not. A budget of a fall is of the measure `named`, or of the one that stands for the
+    /// task; a model without a loss is judged by the fall of its cosine.
+    pub fn of(measured: Option<&Measured>, budget: QualityBudget, named: Option<&str>) -> Self {
         let unmeasured = || Self {
             grade: BudgetGrade::Unmeasured,
-            sentence: "Not measured: what this plan costs in quality is unknown; measure it before you export"
-                .to_owned(),
+            sentence: match measured.zip(named) {
+                Some((_, named)) => format!("Not measured by {named}: choose a measure that this input gives"),
+                None => "Not measured: what this plan costs in quality is unknown; measure it before you export".to_owned(),
+            },
         };
-        let Some((measured, spent)) = measured.and_then(|m| Some((m, Spending::of(m, budget)?))) else {
+        let Some((measured, found)) = measured.and_then(|m| Some((m, Spending::of(m, budget, named)?))) else {
             return unmeasured();
         };
-        let most = spent.budget.most();
-        let (low, high) = spent.interval.unwrap_or((spent.value, spent.value));
+        let (budget, spent) = (found.budget, found.spent);
+        let most = budget.most();
+        let (low, high) = spent.interval.unwrap_or((spent.spent, spent.spent));
         let (grade, words) = match (low <= most, high <= most) {
             (true, true) => (BudgetGrade::Within, "Within the budget"),
             (false, false) => (BudgetGrade::Over, "Over the budget"),
-            _ if spent.value <= most => (BudgetGrade::Unsure, "Perhaps within the budget"),
+            _ if spent.spent <= most => (BudgetGrade::Unsure, "Perhaps within the budget"),
             _ => (BudgetGrade::Unsure, "Perhaps over the budget"),
         };
-        let amount = |value: f64| spent.budget.amount(value);
+        let amount = |value: f64| budget.amount(value);
         // A budget is of what gets worse; what got better is said so, without a minus.
-        let is_better = spent.value < 0.0;
-        let way = if is_better == spent.is_loss { "lower" } else { "higher" };
+        let is_better = spent.spent < 0.0;
+        let way = if is_better == found.is_loss { "lower" } else { "higher" };
         let turned = spent.interval.map(|(low, high)| if is_better { (-high, -low) } else { (low, high) });
         let interval = turned.map_or_else(String::new, |(low, high)| {
             format!(", with 95 % between {} and {}", amount(low), amount(high))
         });
         let after = &measured.comparison.after;
-        let scored = match (spent.is_loss, after.scored_tokens) {
-            (true, n) if n > 0 => counted(n, "scored tokens"),
+        let scored = match (after.task, after.scored_tokens) {
+            (Some(_), n) if n > 0 && found.what != COSINE => counted(n, "labels"),
+            (None, n) if n > 0 && found.is_loss => counted(n, "scored tokens"),
             _ => counted(after.tokens, measured.reading.unit.noun()),
         };
         let sentence = format!(
             "{words} of {}: {} {way} by {}{interval}; measured on {scored} in {}",
             amount(most),
-            spent.what,
-            amount(spent.value.abs()),
+            found.what,
+            amount(spent.spent.abs()),
             counted(after.sequences, "sequences"),
         );
         Self { grade, sentence }
@@ -69,42 +75,19 @@ impl Verdict {
 /// What a plan was measured to spend.
 struct Spending {
     budget: QualityBudget,
-    what: &'static str,
-    value: f64,
-    interval: Option<(f64, f64)>,
+    what: String,
+    spent: Spent,
     /// Whether it is of the loss, which some positions alone take part in.
     is_loss: bool,
 }
 
 impl Spending {
     /// `None` where what the budget is of was not measured.
-    fn of(measured: &Measured, budget: QualityBudget) -> Option<Self> {
+    fn of(measured: &Measured, budget: QualityBudget, named: Option<&str>) -> Option<Self> {
         let comparison = &measured.comparison;
-        let (before, after) = (&comparison.before, &comparison.after);
-        let (budget, _) = budget.for_model(before.loss_per_token.is_some()).ok()?;
-        let change = |name: &str| comparison.change.get(name);
-        match budget {
-            QualityBudget::LossShare(_) | QualityBudget::LossNats(_) => {
-                let (before, after) = before.loss_per_token.zip(after.loss_per_token)?;
-                let unit = if matches!(budget, QualityBudget::LossShare(_)) { before } else { 1.0 };
-                let interval = change("loss_per_token").and_then(|c| Some((c.low? / unit, c.high? / unit)));
-                Some(Self { budget, what: "loss", value: (after - before) / unit, interval, is_loss: true })
-            }
-            QualityBudget::MetricDrop(_) => match before.accuracy.zip(after.accuracy) {
-                Some((before, after)) => {
-                    let lost = |change: f64| QualityBudget::drop(before, before + change);
-                    let interval = change("accuracy").and_then(|c| Some((lost(c.high?), lost(c.low?))));
-                    let value = QualityBudget::drop(before, after);
-                    Some(Self { budget, what: "accuracy", value, interval, is_loss: false })
-                }
-                None => {
-                    let interval = change("cosine").and_then(|c| Some((1.0 - c.high?, 1.0 - c.low?)));
-                    let value = 1.0 - comparison.similarity.mean_cosine;
-                    Some(Self { budget, what: "cosine", value, interval, is_loss: false })
-                }
-            },
-        }
-        .filter(|s| s.value.is_finite())
+        let (budget, what, _) = measure_of(budget, named, &comparison.measures()).ok()?;
+        let spent = Spent::of(budget, comparison.quality_change(&what)?)?;
+        Some(Self { budget, is_loss: what == LOSS, what, spent })
     }
 }
 
@@ -144,6 +127,7 @@ mod tests {
             Verdict::of(
                 Some(&measured(json!({"loss_per_token": 4.0}), json!({"loss_per_token": after}), change)),
                 budget,
+                None,
             )
         };
         let within = of(4.02, 0.01, 0.03);
@@ -156,20 +140,54 @@ mod tests {
         assert_eq!(of(4.03, 0.01, 0.05).grade, BudgetGrade::Unsure);
         assert!(of(4.05, 0.03, 0.07).sentence.starts_with("Perhaps over"));
         assert_eq!(of(4.2, 0.1, 0.3).grade, BudgetGrade::Over);
-        assert_eq!(Verdict::of(None, budget).grade, BudgetGrade::Unmeasured);
+        assert_eq!(Verdict::of(None, budget, None).grade, BudgetGrade::Unmeasured);
     }
 
     #[test]
     fn a_model_without_a_loss_is_judged_by_its_cosine() {
         let found = measured(json!({}), json!({}), change("cosine", 0.96, 0.98));
-        assert_eq!(Verdict::of(Some(&found), QualityBudget::LossShare(0.05)).grade, BudgetGrade::Within);
-        let close = Verdict::of(Some(&found), QualityBudget::LossShare(0.03));
+        assert_eq!(Verdict::of(Some(&found), QualityBudget::LossShare(0.05), None).grade, BudgetGrade::Within);
+        let close = Verdict::of(Some(&found), QualityBudget::LossShare(0.03), None);
         assert_eq!(close.grade, BudgetGrade::Unsure);
         assert!(
             close.sentence.contains("cosine lower by 3.00 %, with 95 % between 2.00 % and 4.00 %"),
             "{}",
             close.sentence
         );
-        assert_eq!(Verdict::of(Some(&found), QualityBudget::LossNats(0.03)).grade, BudgetGrade::Unmeasured);
+        assert_eq!(Verdict::of(Some(&found), QualityBudget::LossNats(0.03), None).grade, BudgetGrade::Unmeasured);
+    }
+
+    #[test]
+    fn a_task_is_judged_by_its_own_metric() {
+        let metric = |value: f64| json!({"value": value, "low": 0.0, "high": 1.0, "n": 16, "convention": ""});
+        let quality = |accuracy: f64, f1: f64| {
+            json!({
+                "loss_per_token": 0.5, "accuracy": accuracy, "task": "sequence-classification", "main_metric": "accuracy",
+                "metrics": {"accuracy": metric(accuracy), "f1": metric(f1), "loss": metric(0.5)},
+            })
+        };
+        let changed = json!({
+            "accuracy": {"value": -0.04, "low": -0.08, "high": 0.0, "n": 16, "convention": ""},
+            "f1": {"value": 0.1, "low": 0.05, "high": 0.15, "n": 16, "convention": ""},
+        });
+        let found = measured(quality(0.8, 0.5), quality(0.76, 0.6), changed);
+        let of = |named| Verdict::of(Some(&found), QualityBudget::MetricDrop(0.02), named);
+        let own = of(None);
+        assert_eq!(own.grade, BudgetGrade::Unsure);
+        assert_eq!(
+            own.sentence,
+            "Perhaps over the budget of 2.00 %: accuracy lower by 5.00 %, with 95 % between 0.00 % and 10.00 %; measured on 9 \
+             labels in 16 sequences"
+        );
+        let other = of(Some("f1"));
+        assert_eq!(other.grade, BudgetGrade::Within);
+        assert!(
+            other.sentence.contains("f1 higher by 20.00 %, with 95 % between 10.00 % and 30.00 %"),
+            "{}",
+            other.sentence
+        );
+        let none = of(Some("acc"));
+        assert_eq!(none.grade, BudgetGrade::Unmeasured);
+        assert!(none.sentence.starts_with("Not measured by acc"), "{}", none.sentence);
     }
 }

@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::curve::{Effect, Subject, Yardstick, repaired};
+use super::asked::{Choices, choose};
+use super::curve::{Subject, Yardstick, repaired};
+use super::quality::Candidate;
+use super::spent::{COSINE, LOSS, QualityChange, Spent, measure_of};
+use crate::corpus::AskedQuestion;
 use crate::error::{Error, Result};
-use crate::network::{Head, Kept};
+use crate::network::{Gates, Head, Kept, Network};
 use crate::plan::{
-    Amount, BudgetRecord, BudgetStep, Plan, PlanRequest, QualityBudget, Ranking, Shape, SiteShape, evidence_note, pin,
+    Amount, BudgetRecord, BudgetStep, Plan, PlanRequest, QualityBudget, Ranking, Shape, SiteShape, evidence_notes, pin,
     snap,
 };
 use crate::repair::{Reconstruction, RepairMode, propose};
@@ -24,6 +28,9 @@ pub struct BudgetRequest {
     pub rankings: Vec<Ranking>,
     /// What a plan may cost.
     pub budget: QualityBudget,
+    /// The metric that may fall, where the budget is of one: one that the input gives; that of the task, or top-1 accuracy,
+    /// without it.
+    pub metric: Option<String>,
     /// How the heads that stay speak for the others before a plan is measured: `none`, `refit` or `scale`.
     pub repair: RepairMode,
     /// Seed of the random methods.
@@ -51,10 +58,23 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
     let most = EVALUATIONS + FURTHER * (wanted.rankings.len() - 1);
     let batches = subject.corpus.total().map(|t| t.value() * most as u64);
     ticket.stage(format!("search for {}", wanted.budget), batches, "batches");
-    let (yardstick, whole, quality) = Yardstick::new(subject.network, subject.corpus, ticket)?;
-    // A classifier that reads no labels has no loss either.
-    let (budget, said) = wanted.budget.for_model(whole.loss_per_token.is_some())?;
+    let (yardstick, _, quality) = Yardstick::new(subject.network, subject.corpus, ticket)?;
+    let asked = Asked::of(subject, ticket)?;
+    let mut given = yardstick.measures();
+    if asked.is_some() {
+        // Right choices stand for questions, before right tokens.
+        let at = given.iter().position(|name| name != LOSS).unwrap_or(given.len());
+        drop(given.splice(at..at, Choices::NAMES.map(str::to_owned)));
+    }
+    let (budget, measure, mut said) = measure_of(wanted.budget, wanted.metric.as_deref(), &given)?;
     let is_task = subject.network.spec().task.is_some();
+    if is_task && measure == COSINE && said.is_none() && wanted.metric.is_none() {
+        said = Some(
+            "the input has no labels: the budget is a fall of the mean cosine to the whole model's embeddings"
+                .to_owned(),
+        );
+    }
+    let asked = asked.filter(|_| Choices::NAMES.contains(&measure.as_str()));
     let shape = Shape::from(subject.analysis);
     let classes = shape.shared();
     let heads = classes.iter().filter_map(|class| class.first()).map(|s| s.heads).sum();
@@ -76,21 +96,28 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
         };
         let mut plan = snap(subject.analysis, &plan)?.0;
         // Its advice is to measure, which the search does.
-        let advice = evidence_note(subject.analysis, &request);
-        plan.notes.retain(|note| Some(note) != advice.as_ref());
+        let advice = evidence_notes(subject.analysis, &request);
+        plan.notes.retain(|note| !advice.contains(note));
         if wanted.pinned.is_empty() { Ok(plan) } else { pin(subject.analysis, &plan, &wanted.pinned) }
     };
-    let mut measure = |kept: &Kept| -> Result<Option<Spent>> {
-        let network = repaired(subject, kept, wanted.repair, ticket)?;
-        let effect = yardstick.measure(network.as_ref(), kept, ticket)?;
-        Ok(Spent::of(budget, &whole, &effect))
+    let change = |kept: &Kept| -> Result<Option<QualityChange>> {
+        let network = match kept == &Kept::all() {
+            true => None,
+            false => repaired(subject, kept, wanted.repair, ticket)?,
+        };
+        match &asked {
+            Some(asked) => asked.change(&measure, subject, (network.as_ref(), kept), ticket),
+            None => yardstick.change(&measure, (network.as_ref(), kept), ticket),
+        }
     };
+    let mut measured =
+        |kept: &Kept| -> Result<Option<Spent>> { Ok(change(kept)?.and_then(|change| Spent::of(budget, change))) };
     let mut search = BudgetSearch {
         shape: &shape,
         budget,
         pinned: &wanted.pinned,
         ask: &ask,
-        measure: &mut measure,
+        measure: &mut measured,
         most,
         evaluations: 1,
         path: Vec::new(),
@@ -116,7 +143,19 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
     };
     let spent = match search.known.get(&plan.kept) {
         Some(Some(spent)) => *spent,
-        _ => Spent::of(budget, &whole, &whole).ok_or_else(|| Error::new("the whole model has no finite quality"))?,
+        _ => {
+            // Every plan that was tried was held against the whole model.
+            let tried = search.known.values().flatten().next().map(|spent| spent.whole);
+            let whole = match tried {
+                Some(whole) => Some(whole),
+                None => change(&Kept::all())?.and_then(|found| Spent::of(budget, found)).map(|spent| spent.whole),
+            };
+            let whole = whole.ok_or_else(|| {
+                Error::new(format!("the whole model has no {measure} of which a share could be spent"))
+                    .hint("give more input, or a budget of another measure")
+            })?;
+            Spent { whole, now: whole, spent: 0.0, interval: None }
+        }
     };
     let (path, evaluations) = (std::mem::take(&mut search.path), search.evaluations);
     plan.amount = None;
@@ -125,7 +164,11 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
     plan.notes.extend(overlap(subject, ticket)?);
     let record = BudgetRecord {
         budget,
-        measure: if is_task { spent.measure.replace("token", "label") } else { spent.measure.to_owned() },
+        measure: match measure.as_str() {
+            LOSS if is_task => "loss per label".to_owned(),
+            LOSS => "loss per token".to_owned(),
+            _ => measure.clone(),
+        },
         whole: spent.whole,
         pruned: spent.now,
         spent: spent.spent,
@@ -143,6 +186,46 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
     Ok(plan)
 }
 
+/// What the whole model chooses, where the input is one of questions.
+struct Asked {
+    questions: Vec<AskedQuestion>,
+    whole: Choices,
+}
+
+impl Asked {
+    /// `None` where the input is none of questions.
+    fn of(subject: &Subject<'_>, ticket: &Ticket) -> Result<Option<Self>> {
+        let Some(questions) = subject.corpus.questions(ticket)? else { return Ok(None) };
+        let whole = Self::choices(&questions, subject, (None, &Kept::all()), ticket)?;
+        Ok(Some(Self { questions, whole }))
+    }
+
+    /// What the model, or another with the same heads, chooses with all of them masked but `kept`.
+    fn choices(
+        questions: &[AskedQuestion],
+        subject: &Subject<'_>,
+        (other, kept): (Option<&Network>, &Kept),
+        ticket: &Ticket,
+    ) -> Result<Choices> {
+        let network = other.unwrap_or(subject.network);
+        let gates = Gates::keep(network.spec(), kept, network.dtype(), network.device())?;
+        let (size, pad) = (subject.corpus.settings().batch_size, subject.corpus.intake().pad);
+        // Progress is that of the search.
+        choose(Candidate { network, gates: &gates }, questions, size, pad, &ticket.silent())
+    }
+
+    fn change(
+        &self,
+        measure: &str,
+        subject: &Subject<'_>,
+        masked: (Option<&Network>, &Kept),
+        ticket: &Ticket,
+    ) -> Result<Option<QualityChange>> {
+        let less = Self::choices(&self.questions, subject, masked, ticket)?;
+        Ok(self.whole.quality_change(&less, measure))
+    }
+}
+
 /// What to say where the search measured on what the analysis read.
 fn overlap(subject: &Subject<'_>, ticket: &Ticket) -> Result<Option<String>> {
     let reading = subject.corpus.reading(ticket)?;
@@ -158,43 +241,6 @@ fn overlap(subject: &Subject<'_>, ticket: &Ticket) -> Result<Option<String>> {
 /// Heads that stay, those of layers that share weights counted once.
 fn stored_heads(classes: &[Vec<SiteShape>], plan: &Plan) -> usize {
     classes.iter().filter_map(|class| class.first()).map(|s| plan.kept_at(s.site, s.heads).len()).sum()
-}
-
-/// What a choice of heads spends.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Spent {
-    measure: &'static str,
-    whole: f64,
-    now: f64,
-    spent: f64,
-    interval: Option<(f64, f64)>,
-}
-
-impl Spent {
-    /// `None` where quality is not finite.
-    fn of(budget: QualityBudget, whole: &Effect, effect: &Effect) -> Option<Self> {
-        let ordered = |a: f64, b: f64| (a.min(b), a.max(b));
-        match budget {
-            QualityBudget::LossShare(_) | QualityBudget::LossNats(_) => {
-                let (before, now) = whole.loss_per_token.zip(effect.loss_per_token)?;
-                let unit = if matches!(budget, QualityBudget::LossShare(_)) { before } else { 1.0 };
-                let interval = effect.loss_increase.map(|i| ordered(i.low / unit, i.high / unit));
-                Some(Self { measure: "loss per token", whole: before, now, spent: (now - before) / unit, interval })
-            }
-            QualityBudget::MetricDrop(_) => match whole.accuracy.zip(effect.accuracy) {
-                Some((before, now)) => {
-                    let spent = QualityBudget::drop(before, now);
-                    Some(Self { measure: "accuracy", whole: before, now, spent, interval: None })
-                }
-                None => {
-                    let interval = effect.cosine_interval.map(|i| ordered(1.0 - i.low, 1.0 - i.high));
-                    let now = effect.cosine;
-                    Some(Self { measure: "cosine", whole: 1.0, now, spent: 1.0 - now, interval })
-                }
-            },
-        }
-        .filter(|s| s.spent.is_finite())
-    }
 }
 
 /// A search under way.
@@ -399,7 +445,7 @@ mod tests {
                 (0..s.heads).filter(|h| !stay.contains(h)).map(|h| price(s.site.layer, h)).sum()
             };
             let spent = shape.sites().iter().map(cost).sum();
-            Ok(Some(Spent { measure: "loss per token", whole: 1.0, now: 1.0 + spent, spent, interval: None }))
+            Ok(Some(Spent { whole: 1.0, now: 1.0 + spent, spent, interval: None }))
         };
         let ticket = Ticket::default();
         let mut search = BudgetSearch {

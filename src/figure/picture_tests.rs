@@ -152,6 +152,27 @@ fn every_view_of_every_layer_can_be_drawn() {
 }
 
 #[test]
+fn two_analyses_stand_side_by_side() {
+    let first = analysis();
+    let mut second = analysis();
+    second.sites[0].kept.truncate(1);
+    second.sites.pop();
+    let names = ["monday.json".to_owned(), "tuesday.json".to_owned()];
+    let found = SideBySide::of_analyses([&first, &second], names.clone(), None).unwrap();
+    // What one of them lacks is left out.
+    assert_eq!(found.rows.len(), 3);
+    assert_eq!((found.rows[0].in_both(), found.rows[0].groups), (1, Some(1.0)));
+    let picture = Picture::SideBySide(Box::new(found));
+    assert_eq!(column(&picture, "kept_in_both")[0], Cell::Count(1));
+    holds_its_numbers(&picture);
+    for theme in Theme::ALL {
+        check(&format!("build-side-by-side-{}", theme.name), &picture.figure(theme));
+    }
+    second.sites.clear();
+    assert!(SideBySide::of_analyses([&first, &second], names, None).is_err());
+}
+
+#[test]
 fn names_of_views_lead_back() {
     for view in AnalysisView::available(&analysis()) {
         assert_eq!(view.to_string().parse::<AnalysisView>().unwrap(), view);

@@ -55,6 +55,10 @@ pub enum Action {
     ActivatePlan(usize),
     /// By what share quality may fall.
     SetQualityBudget(f64),
+    /// By which measure quality is told.
+    SetQualityMeasure(String),
+    /// Show the overview again in place of a comparison.
+    CloseComparison,
     /// Make this point of the quality curve a plan.
     TakePoint(usize),
     /// Give a plan another name.

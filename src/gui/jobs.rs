@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::purpose::PathPurpose;
 use super::repairing::{FoundMoments, MadeRepair};
 use crate::analysis::{Analysis, Grouping};
+use crate::chart::SideBySide;
 use crate::error::Result;
 use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
@@ -42,6 +43,8 @@ pub enum JobKind {
     Propose,
     /// What plans would leave and save.
     Cost,
+    /// Another analysis or model beside what is open.
+    Compare,
     /// Writing a pruned checkpoint.
     Export,
     /// Training with the group constraint.
@@ -98,6 +101,8 @@ pub enum JobOutcome {
     Compared(u64, Vec<ComparedPlan>),
     /// The smallest plan within a budget of quality.
     FoundPlan(Box<Plan>),
+    /// Another analysis or model beside what is open.
+    SideBySide(Box<SideBySide>),
     /// Quality against the share of heads kept, and whether all of it was measured.
     Curves(Box<Curves>, bool),
     /// A pruned checkpoint with its proof, and the repair that is in it.

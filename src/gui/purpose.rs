@@ -21,6 +21,8 @@ pub enum PathPurpose {
     SavePlan,
     /// Where the analysis is written.
     SaveAnalysis,
+    /// An analysis or a model to set beside what is open.
+    Compare,
     /// The folder of the pruned checkpoint.
     Export,
     /// The folder of a training run.

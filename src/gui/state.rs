@@ -9,12 +9,13 @@ use super::purpose::PathPurpose;
 use super::repairing::{FoundMoments, Repairing};
 use super::selection::Selection;
 use crate::analysis::{Analysis, FeatureAnalysis, Grouping, SiteAnalysis};
+use crate::chart::SideBySide;
 use crate::error::Error;
-use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
+use crate::evaluation::{LOSS, Measured};
 use crate::hub::{CachedModel, HubCache};
 use crate::network::{FeatureMap, Head, Site};
-use crate::plan::{Plan, SiteShape};
+use crate::plan::{Plan, QualityBudget, SiteShape};
 use crate::pruning::{OutputFormat, Report};
 use crate::repair::Repair;
 use crate::run::{AttentionInput, Checked, Fault, Opened, Patterns, Placed, Spec, Watched};
@@ -128,6 +129,10 @@ pub struct State {
     /// Quality against the share of heads kept.
     pub curves: Option<Arc<Curves>>,
     pub measured_revision: u64,
+    /// Another analysis or model, shown beside what is open in place of the overview.
+    pub beside: Option<Arc<SideBySide>>,
+    /// How often something was set beside it, so that pictures know it anew.
+    pub comparisons: usize,
     /// How plans are repaired.
     pub repairing: Repairing,
     /// How a pruned checkpoint is written.
@@ -180,6 +185,8 @@ impl State {
             measured: Vec::new(),
             curves: None,
             measured_revision: 0,
+            beside: None,
+            comparisons: 0,
             repairing: Repairing::default(),
             export: Export::default(),
             training: TrainingState::default(),
@@ -249,6 +256,25 @@ impl State {
         let is_now = |m: &&Measured| self.run.reading_differences(&m.reading, &m.dtype).is_empty();
         let of_plan = self.measured.iter().rev().filter(|m| m.kept == plan.kept && m.repair.is_some() == is_repaired);
         of_plan.into_iter().find(is_now)
+    }
+
+    /// The measures of quality that this input gives: those that were measured, or those that are known before.
+    pub fn quality_measures(&self) -> Vec<String> {
+        match (self.measured_now(), &self.checked) {
+            (Some(measured), _) => measured.comparison.measures(),
+            (None, Some(Ok(run))) => run.quality_measures(),
+            (None, _) => Vec::new(),
+        }
+    }
+
+    /// What a plan may cost, and the metric that this is of, where it is of one.
+    pub fn quality_budget(&self) -> (QualityBudget, Option<String>) {
+        let (share, measures) = (self.settings.quality_budget, self.quality_measures());
+        let chosen = self.settings.quality_measure.as_ref().filter(|name| measures.contains(name));
+        match chosen.or(measures.first()) {
+            Some(name) if name != LOSS => (QualityBudget::MetricDrop(share), Some(name.clone())),
+            _ => (QualityBudget::LossShare(share), None),
+        }
     }
 
     /// The repair of the plan being edited, as it would be made now.

@@ -64,6 +64,9 @@ pub struct Plan {
     /// Kinds of heads that were asked to stay whatever they score.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pinned_kinds: Vec<HeadKind>,
+    /// Layers that keep every head because nothing speaks for redundancy in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spared: Vec<Site>,
     /// The group of every head, by site, where it comes from an analysis; merged heads are of one group.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<Site, Vec<usize>>,

@@ -23,7 +23,7 @@ pub use pin::{heads_of_kinds, pin, record_kinds};
 pub use propose::propose;
 pub use quality_budget::{BudgetRecord, BudgetStep, QualityBudget};
 pub use request::PlanRequest;
-pub(crate) use request::{check_amount, evidence_note};
+pub(crate) use request::{check_amount, evidence_notes};
 pub use shape::{Shape, SiteShape};
 pub use snap::snap;
 pub use why::{why, why_at};

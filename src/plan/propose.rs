@@ -7,7 +7,7 @@ use rand_xoshiro::Xoshiro256Plus;
 
 use super::budget::{Share, equal_shares, most_valuable, nearest};
 use super::layer::{LayerChoice, PlanLayer};
-use super::request::{check_amount, evidence_note};
+use super::request::{check_amount, evidence_notes};
 use super::{Amount, Plan, PlanRequest, Shape};
 use crate::analysis::{Analysis, Rank};
 use crate::error::{Error, Result};
@@ -27,14 +27,14 @@ pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
     }
     let mut rng = Xoshiro256Plus::seed_from_u64(request.seed);
     let shape = Shape::from(analysis);
-    let layers: Vec<PlanLayer<'_>> =
+    let all: Vec<PlanLayer<'_>> =
         shape.shared().iter().map(|class| PlanLayer::new(analysis, class, request)).collect::<Result<_>>()?;
+    // Layers that are spared take no part in the amount.
+    let (spared, layers): (Vec<PlanLayer<'_>>, Vec<PlanLayer<'_>>) =
+        all.into_iter().partition(|layer| request.spares(&layer.passes));
     let mut notes = Vec::new();
     let numbers: Option<Vec<usize>> = match request.amount {
-        Amount::Groups => {
-            let groups = |l: &PlanLayer<'_>| if request.spares(&l.passes) { l.heads() } else { l.groups };
-            Some(layers.iter().map(|l| nearest(&l.legal, groups(l) as f64)).collect())
-        }
+        Amount::Groups => Some(layers.iter().map(|l| nearest(&l.legal, l.groups as f64)).collect()),
         Amount::Keep(n) => Some(layers.iter().map(|l| nearest(&l.legal, n as f64)).collect()),
         Amount::LayerRatio(ratio) => Some(layers.iter().map(|l| nearest(&l.legal, ratio * l.heads() as f64)).collect()),
         Amount::Ratio(ratio) if !request.method().compares_layers() => {
@@ -77,7 +77,7 @@ pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
             ));
         }
     }
-    notes.extend(evidence_note(analysis, request));
+    notes.extend(evidence_notes(analysis, request));
     notes.extend(ties(&chosen));
     if layers.iter().zip(&chosen).any(|(l, c)| l.lacks_votes(c.kept.len())) {
         notes.push(
@@ -93,9 +93,12 @@ pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
         fingerprint: Some(analysis.model.fingerprint.clone()),
         allow_empty: request.allow_empty,
         notes,
+        spared: spared.iter().flat_map(|layer| layer.passes.iter().map(|pass| pass.site)).collect(),
         ..Plan::default()
     };
-    for (layer, LayerChoice { kept, ranks }) in layers.iter().zip(chosen) {
+    let whole = spared.iter().map(|l| l.choose(l.heads(), &mut rng)).collect::<Result<Vec<_>>>()?;
+    let chosen = layers.iter().zip(chosen).chain(spared.iter().zip(whole));
+    for (layer, LayerChoice { kept, ranks }) in chosen {
         for pass in &layer.passes {
             plan.kept.set(pass.site, kept.iter().copied());
             plan.heads.insert(pass.site, layer.heads());
@@ -336,6 +339,41 @@ mod tests {
         assert_eq!(kept("per-group:value", Amount::Groups), map(&[0, 4], &[0, 4]));
         let lacking = PlanRequest::new("votes:key".parse::<Ranking>().unwrap(), Amount::Groups);
         assert!(propose(&all, &lacking).unwrap_err().to_string().contains("it holds value, output"));
+    }
+
+    #[test]
+    fn layers_without_evidence_are_left_alone_where_the_amount_is_nobodys() {
+        let mut all = two_layers();
+        let evidence =
+            |found: bool| serde_json::from_value(serde_json::json!({"found": found, "sentence": "x"})).unwrap();
+        (all.sites[0].evidence, all.sites[1].evidence) = (Some(evidence(false)), Some(evidence(true)));
+        let plan = |method, amount, without_evidence| {
+            let plan = propose(&all, &PlanRequest { without_evidence, ..PlanRequest::new(method, amount) }).unwrap();
+            let kept: Vec<usize> = plan.kept.iter().map(|(_, kept)| kept.len()).collect();
+            (kept, plan.spared.iter().map(Site::to_string).collect::<Vec<_>>())
+        };
+        let alone = vec!["encoder.0".to_owned()];
+        assert_eq!(plan(Method::Votes, Amount::Groups, None), (vec![5, 2], alone.clone()));
+        assert_eq!(plan(Method::Votes, Amount::Groups, Some(true)), (vec![2, 2], Vec::new()));
+        // A number that somebody names is for every layer.
+        assert_eq!(plan(Method::Votes, Amount::Keep(3), None), (vec![3, 3], Vec::new()));
+        // A share is one of the layers that are left: 0.6 of five heads, not of ten.
+        for method in [Method::Votes, Method::Importance] {
+            assert_eq!(plan(method, Amount::Ratio(0.6), Some(false)), (vec![5, 3], alone.clone()), "{method}");
+        }
+        assert_eq!(plan(Method::Importance, Amount::LayerRatio(0.4), Some(false)), (vec![5, 2], alone));
+    }
+
+    #[test]
+    fn a_plan_without_an_amount_says_what_is_not_known() {
+        let mut all = two_layers();
+        let notes =
+            |all: &Analysis, amount| propose(all, &PlanRequest::new(Method::Votes, amount)).unwrap().notes.join("; ");
+        assert!(notes(&all, Amount::Groups).contains("not known of 2 of 2 layers, since the analysis does not say"));
+        assert!(!notes(&all, Amount::Keep(2)).contains("not known"));
+        let few = serde_json::json!({"found": false, "too_few": true, "sentence": "x"});
+        all.sites.iter_mut().for_each(|s| s.evidence = Some(serde_json::from_value(few.clone()).unwrap()));
+        assert!(notes(&all, Amount::Groups).contains("not known of 2 of 2 layers, since too few tokens were read"));
     }
 
     #[test]

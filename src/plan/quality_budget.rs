@@ -16,8 +16,8 @@ pub enum QualityBudget {
     LossShare(f64),
     /// The loss per token may rise by so many nats.
     LossNats(f64),
-    /// The measure of quality, top-1 accuracy or the mean cosine to the whole model's embeddings, may fall by this share of
-    /// the whole model's.
+    /// A measure of quality, the metric of a labeled task, top-1 accuracy or the mean cosine to the whole model's embeddings,
+    /// may fall by this share of the whole model's.
     MetricDrop(f64),
 }
 
@@ -81,16 +81,23 @@ impl QualityBudget {
 
     /// An amount of what this budget is in, in words: `0.72 %`, `0.0153 nats a token`.
     pub fn amount(self, spent: f64) -> String {
-        match self {
-            Self::LossShare(_) | Self::MetricDrop(_) => format!("{:.2} %", 100.0 * spent),
-            Self::LossNats(_) => format!("{spent:.4} nats a token"),
-        }
+        let (text, unit) = match self {
+            Self::LossShare(_) | Self::MetricDrop(_) => (format!("{:.2}", 100.0 * spent), "%"),
+            Self::LossNats(_) => (format!("{spent:.4}"), "nats a token"),
+        };
+        // Nothing has no sign.
+        let is_zero = text.chars().all(|c| matches!(c, '-' | '0' | '.'));
+        format!("{} {unit}", if is_zero { text.trim_start_matches('-') } else { &text })
     }
 
-    /// A fall of the measure from the whole model's `before` in the unit of a [`QualityBudget::MetricDrop`]. A measure that
-    /// is 0 cannot fall.
-    pub fn drop(before: f64, after: f64) -> f64 {
-        if before > 0.0 { (before - after) / before } else { before - after }
+    /// What a `change` of the measure from the whole model's `whole` spends, in the budget's own unit: a rise of the loss, a
+    /// fall of the measure. `None` where the whole model has nothing of which a share could be spent.
+    pub fn spent(self, whole: f64, change: f64) -> Option<f64> {
+        match self {
+            Self::LossNats(_) => Some(change),
+            Self::LossShare(_) => (whole > 0.0).then(|| change / whole),
+            Self::MetricDrop(_) => (whole > 0.0).then(|| -change / whole),
+        }
     }
 }
 
@@ -114,7 +121,7 @@ impl fmt::Display for QualityBudget {
 pub struct BudgetRecord {
     /// What might be spent.
     pub budget: QualityBudget,
-    /// What is measured: `loss per token`, `accuracy`, `cosine`.
+    /// What is measured: `loss per token`, `loss per label`, `cosine`, or the name of a metric, e.g. `f1`.
     pub measure: String,
     /// It on the whole model.
     pub whole: f64,
@@ -165,10 +172,10 @@ impl BudgetRecord {
     /// The result in one sentence: `0.72 % spent of 1.00 % (95 % between 0.31 % and 1.20 %), on 4096 tokens in 32 sequences`.
     pub fn sentence(&self) -> String {
         let words = |spent: f64| self.budget.amount(spent);
-        let interval = self
-            .low
-            .zip(self.high)
-            .map_or_else(String::new, |(low, high)| format!(" (95 % between {} and {})", words(low), words(high)));
+        let interval = self.low.zip(self.high).map_or_else(String::new, |(low, high)| {
+            let all = if high <= self.budget.most() { ", all of it within" } else { "" };
+            format!(" (95 % between {} and {}{all})", words(low), words(high))
+        });
         let relative = match self.budget {
             QualityBudget::LossNats(_) => "",
             QualityBudget::LossShare(_) | QualityBudget::MetricDrop(_) => " of the whole model's",
@@ -191,15 +198,18 @@ impl BudgetRecord {
         let most = self.budget.most();
         let high = self.high.filter(|high| *high > most)?;
         let (width, room) = (high - self.spent, most - self.spent);
-        let wanted = self.tokens as f64 * (width / room).powi(2);
-        let noun = self.reading.unit.noun();
+        // What is labeled is counted in items, one a sequence.
+        let is_text = self.measure == "loss per token";
+        let read = if is_text { self.tokens } else { self.sequences };
+        let noun = if is_text { self.reading.unit.noun() } else { "sequences" };
+        let wanted = read as f64 * (width / room).powi(2);
         // Beyond this no text is at hand.
         let enough = match room > 0.0 && wanted.is_finite() && wanted < 1e12 {
             true => format!(": about {} {noun} would do", rounded_up(wanted)),
             false => String::new(),
         };
         Some(format!(
-            "the text is too short to tell whether the plan is within the budget: what it spends may be as much as {}, of {} \
+            "the input is too short to tell whether the plan is within the budget: what it spends may be as much as {}, of {} \
              that may be spent{enough}",
             self.budget.amount(high),
             self.budget.amount(most),
@@ -247,8 +257,9 @@ mod tests {
         }
         assert!(QualityBudget::metric("200%").is_err());
         // Relative, as a rise of the loss is.
-        assert!((QualityBudget::drop(0.5, 0.475) - 0.05).abs() < 1e-12);
-        assert_eq!(QualityBudget::drop(0.0, 0.1), -0.1);
+        assert!((QualityBudget::MetricDrop(0.01).spent(0.5, -0.025).unwrap() - 0.05).abs() < 1e-12);
+        assert_eq!(QualityBudget::MetricDrop(0.01).spent(0.0, 0.1), None);
+        assert_eq!(QualityBudget::LossNats(0.01).spent(0.0, 0.1), Some(0.1));
         assert_eq!(QualityBudget::MetricDrop(0.05).to_string(), "quality at most 5.00 % of the whole model's lower");
     }
 

@@ -16,20 +16,27 @@ pub struct PlanRequest {
     pub seed: u64,
     /// Whether a layer may lose every head.
     pub allow_empty: bool,
-    /// Whether layers without evidence of redundancy lose heads too where no amount is named ([`Amount::Groups`]).
-    pub without_evidence: bool,
+    /// Whether layers in which nothing speaks for redundancy lose heads too; without a word they do where an amount is named, and
+    /// keep every head where none is ([`Amount::Groups`]).
+    pub without_evidence: Option<bool>,
 }
 
 impl PlanRequest {
     /// With seed 0, at least one head in every layer, and every head of layers without evidence of redundancy unless the
     /// amount says otherwise.
     pub fn new(ranking: impl Into<Ranking>, amount: Amount) -> Self {
-        Self { ranking: ranking.into(), amount, seed: 0, allow_empty: false, without_evidence: false }
+        Self { ranking: ranking.into(), amount, seed: 0, allow_empty: false, without_evidence: None }
     }
 
-    /// Whether a layer that nothing speaks against keeps every head.
+    /// Whether layers in which nothing speaks for redundancy lose heads too.
+    fn prunes_unproven(&self) -> bool {
+        self.amount.prunes_unproven(self.without_evidence)
+    }
+
+    /// Whether a layer keeps every head because nothing speaks for redundancy in it. A share of all heads is then one of the
+    /// other layers'.
     pub(crate) fn spares(&self, passes: &[&SiteAnalysis]) -> bool {
-        self.amount == Amount::Groups && !self.without_evidence && lacks_evidence(passes)
+        !self.prunes_unproven() && lacks_evidence(passes)
     }
 
     pub(super) fn method(&self) -> Method {
@@ -38,6 +45,14 @@ impl PlanRequest {
 
     pub(super) fn least(&self) -> usize {
         usize::from(!self.allow_empty)
+    }
+}
+
+impl Amount {
+    /// Whether a plan of this amount takes heads of layers in which nothing speaks for redundancy: as `wanted`, and where nobody
+    /// said so, where the amount was named.
+    pub fn prunes_unproven(self, wanted: Option<bool>) -> bool {
+        wanted.unwrap_or(self != Self::Groups)
     }
 }
 
@@ -71,20 +86,51 @@ pub(super) fn lacks_evidence(passes: &[&SiteAnalysis]) -> bool {
     !passes.is_empty() && passes.iter().all(|pass| pass.evidence.as_ref().is_some_and(|e| e.verdict() == Some(false)))
 }
 
-/// What to say of layers without evidence of redundancy.
-pub(crate) fn evidence_note(analysis: &Analysis, request: &PlanRequest) -> Option<String> {
+/// What to say of layers without evidence of redundancy, and of those of which nobody knows.
+pub(crate) fn evidence_notes(analysis: &Analysis, request: &PlanRequest) -> Vec<String> {
+    let all = counted(analysis.sites.len(), "layers");
     let lacking: Vec<String> =
         analysis.sites.iter().filter(|s| lacks_evidence(&[*s])).map(|s| s.site.to_string()).collect();
-    let (count, all) = (lacking.len(), counted(analysis.sites.len(), "layers"));
-    if lacking.is_empty() {
-        return None;
+    let count = lacking.len();
+    let mut notes = Vec::new();
+    if count > 0 {
+        notes.push(match request.prunes_unproven() {
+            false => format!(
+                "{} keep every head, {count} of {all}: nothing speaks for redundancy there; name an amount, or \
+                 --without-evidence, to prune them too",
+                lacking.join(", ")
+            ),
+            true => format!("nothing speaks for redundancy in {count} of {all}: measure what the plan costs"),
+        });
     }
-    Some(match (request.amount, request.without_evidence) {
-        (Amount::Groups, false) => format!(
-            "{} keep every head, {count} of {all}: nothing speaks for redundancy there; name an amount, or \
-             --without-evidence, to prune them too",
-            lacking.join(", ")
-        ),
-        _ => format!("nothing speaks for redundancy in {count} of {all}: measure what the plan costs"),
-    })
+    // What nobody weighed is not spared, which a plan without an amount has to say.
+    let is_unknown = |s: &&SiteAnalysis| s.evidence.as_ref().is_none_or(|e| e.verdict().is_none());
+    let unknown = analysis.sites.iter().filter(is_unknown).count();
+    if unknown > 0 && request.amount == Amount::Groups && !request.prunes_unproven() {
+        let read_too_little = analysis.sites.iter().filter(is_unknown).all(|s| s.evidence.is_some());
+        let why = if read_too_little { "too few tokens were read" } else { "the analysis does not say" };
+        notes.push(format!(
+            "whether heads are redundant is not known of {unknown} of {all}, since {why}: they keep as many heads as they have \
+             groups all the same; measure what the plan costs"
+        ));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_names_an_amount_means_every_layer_unless_told_otherwise() {
+        for (amount, wanted, prunes) in [
+            (Amount::Groups, None, false),
+            (Amount::Groups, Some(true), true),
+            (Amount::Ratio(0.7), None, true),
+            (Amount::Ratio(0.7), Some(false), false),
+            (Amount::Keep(2), None, true),
+        ] {
+            assert_eq!(amount.prunes_unproven(wanted), prunes, "{amount:?} {wanted:?}");
+        }
+    }
 }

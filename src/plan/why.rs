@@ -82,11 +82,9 @@ impl LayerReasons<'_> {
         let heads = self.layer.heads();
         let pinned: Vec<String> = (0..heads).map(|head| self.kinds(head)).collect();
         // Where heads of all layers compete, a layer keeps all of its own for their scores.
-        if self.kept.len() == heads && !self.competes() {
+        if self.kept.len() == heads && (!self.competes() || self.is_spared()) {
             // What the plan spared, and not what would have stayed anyway.
-            let spared = self.plan.amount == Some(Amount::Groups)
-                && lacks_evidence(&self.layer.passes)
-                && self.layer.passes.iter().any(|pass| pass.kept.len() < heads);
+            let spared = self.is_spared() && self.layer.passes.iter().any(|pass| pass.kept.len() < heads);
             let because = if spared { ": nothing speaks for redundancy there" } else { "" };
             return Ok(vec![format!("kept: every head of the layer stays{because}"); heads]);
         }
@@ -113,6 +111,12 @@ impl LayerReasons<'_> {
             }
         };
         Ok(reasons.into_iter().enumerate().map(line).collect())
+    }
+
+    /// Whether the layer was left alone because nothing speaks for redundancy in it; plans of earlier releases do not say so.
+    fn is_spared(&self) -> bool {
+        let was_usual = self.plan.amount == Some(Amount::Groups) && lacks_evidence(&self.layer.passes);
+        self.plan.spared.contains(&self.site) || was_usual
     }
 
     /// Whether heads of all layers compete for one budget.

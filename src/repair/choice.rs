@@ -9,7 +9,7 @@ use super::dense::{block, dense, inner};
 use super::order::{Stay, allocate, improve, stays};
 use super::regression::pull;
 use super::sweep::Sweep;
-use crate::analysis::{Analysis, Baseline, Moments, SharedMoments, SiteMoments};
+use crate::analysis::{Analysis, Baseline, Moments, SharedMoments, SiteAnalysis, SiteMoments};
 use crate::error::{Error, Result};
 use crate::network::Site;
 use crate::plan::{self, Amount, Method, Plan, PlanRequest};
@@ -46,6 +46,28 @@ struct ChoiceLayer {
     shared: SharedMoments,
     whole: Sweep,
     stays: Vec<Stay>,
+}
+
+impl ChoiceLayer {
+    fn passes<'a>(&self, analysis: &'a Analysis) -> Vec<&'a SiteAnalysis> {
+        self.shared.sites.iter().filter_map(|site| analysis.site(*site)).collect()
+    }
+
+    fn heads(&self) -> usize {
+        self.shared.moments.heads
+    }
+
+    /// Whether it keeps every head because nothing speaks for redundancy in it.
+    fn is_spared(&self, analysis: &Analysis, request: &PlanRequest) -> bool {
+        request.spares(&self.passes(analysis))
+    }
+
+    /// Which of its `stays` is of the legal number next to `wanted`, that which every other method would keep.
+    fn near(&self, wanted: f64) -> usize {
+        let legal: Vec<usize> = self.stays.iter().rev().map(|stay| stay.kept.len()).collect();
+        let number = plan::nearest(&legal, wanted);
+        self.stays.iter().position(|stay| stay.kept.len() == number).unwrap_or(0)
+    }
 }
 
 /// The orders in which the heads of every layer go: made once of second moments, they give plans of any size.
@@ -109,7 +131,7 @@ impl Reconstruction {
             ..Plan::default()
         };
         let is_global = matches!(request.amount, Amount::Ratio(_));
-        plan.notes.extend(plan::evidence_note(analysis, request));
+        plan.notes.extend(plan::evidence_notes(analysis, request));
         if *unit == RiseUnit::Share && is_global {
             plan.notes.push(
                 "how the loss depends on each layer is not known, so that one budget is spent by relative errors"
@@ -119,6 +141,9 @@ impl Reconstruction {
         let mut lost = 0.0;
         for (layer, (stay, missed)) in layers.iter().zip(found) {
             lost += stay.error;
+            if layer.is_spared(analysis, request) {
+                plan.spared.extend(layer.shared.sites.iter().copied());
+            }
             for site in &layer.shared.sites {
                 plan.kept.set(*site, stay.kept.iter().copied());
                 plan.heads.insert(*site, layer.shared.moments.heads);
@@ -143,30 +168,18 @@ impl Reconstruction {
 
 /// Which of its `stays` each layer takes.
 fn numbers(layers: &[ChoiceLayer], analysis: &Analysis, request: &PlanRequest) -> Result<Vec<usize>> {
-    // The legal number that every other method would keep.
-    let near = |layer: &ChoiceLayer, wanted: f64| {
-        let legal: Vec<usize> = layer.stays.iter().rev().map(|stay| stay.kept.len()).collect();
-        let number = plan::nearest(&legal, wanted);
-        layer.stays.iter().position(|stay| stay.kept.len() == number).unwrap_or(0)
-    };
-    let share = |ratio: f64, heads: usize| (ratio * heads as f64).round() as usize;
-    Ok(match request.amount {
-        Amount::Keep(number) => layers.iter().map(|l| near(l, number as f64)).collect(),
-        Amount::LayerRatio(ratio) => layers.iter().map(|l| near(l, ratio * l.shared.moments.heads as f64)).collect(),
-        Amount::Groups => {
-            let groups = |l: &ChoiceLayer| {
-                let passes: Vec<_> = l.shared.sites.iter().filter_map(|site| analysis.site(*site)).collect();
-                match request.spares(&passes) {
-                    true => l.shared.moments.heads,
-                    false => passes.iter().map(|s| s.kept.len()).max().unwrap_or(1),
-                }
-            };
-            layers.iter().map(|l| near(l, groups(l) as f64)).collect()
-        }
+    let (spared, open): (Vec<usize>, Vec<usize>) =
+        (0..layers.len()).partition(|l| layers[*l].is_spared(analysis, request));
+    let each =
+        |wanted: &dyn Fn(&ChoiceLayer) -> f64| open.iter().map(|l| layers[*l].near(wanted(&layers[*l]))).collect();
+    let chosen: Vec<usize> = match request.amount {
+        Amount::Keep(number) => each(&|_| number as f64),
+        Amount::LayerRatio(ratio) => each(&|l| ratio * l.heads() as f64),
+        Amount::Groups => each(&|l| l.passes(analysis).iter().map(|s| s.kept.len()).max().unwrap_or(1) as f64),
         Amount::Ratio(ratio) => {
-            let heads = layers.iter().map(|l| l.shared.moments.heads).sum();
-            let stays: Vec<Vec<Stay>> = layers.iter().map(|l| l.stays.clone()).collect();
-            allocate(&stays, share(ratio, heads))
+            let heads: usize = open.iter().map(|l| layers[*l].heads()).sum();
+            let stays: Vec<Vec<Stay>> = open.iter().map(|l| layers[*l].stays.clone()).collect();
+            allocate(&stays, (ratio * heads as f64).round() as usize)
         }
         Amount::Threshold(_) => {
             return Err(Error::usage(
@@ -174,7 +187,10 @@ fn numbers(layers: &[ChoiceLayer], analysis: &Analysis, request: &PlanRequest) -
             )
             .hint("give a number of heads or a ratio"));
         }
-    })
+    };
+    let whole = spared.iter().map(|l| (*l, layers[*l].near(layers[*l].heads() as f64)));
+    let numbers: BTreeMap<usize, usize> = open.iter().copied().zip(chosen).chain(whole).collect();
+    Ok(numbers.into_values().collect())
 }
 
 /// `(C, lambda)` of a layer.

@@ -6,6 +6,7 @@ use candle_core::{DType, Tensor};
 use serde::Serialize;
 
 use super::{Checked, Opened};
+use crate::chart::{AgreementRow, Caption, ColorMap, Overview, OverviewRow, Paint, Scale, SideBySide, Unit};
 use crate::corpus::{Purpose, Reading};
 use crate::error::{Error, Result};
 use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, compare};
@@ -36,6 +37,58 @@ pub struct SiteTwins {
     pub heads: [Vec<usize>; 2],
     /// Cosine between what a head adds to the residual stream in one model and in the other, for the heads of both.
     pub cosines: BTreeMap<usize, f64>,
+}
+
+impl Twins {
+    /// Both beside each other: the heads of each, colored by how alike they are to themselves in the other.
+    pub fn side_by_side(&self, names: [String; 2]) -> SideBySide {
+        let side = |which: usize| {
+            let row = |site: &SiteTwins| {
+                let heads = site.heads.iter().flatten().max().map_or(0, |last| last + 1);
+                OverviewRow {
+                    site: site.site,
+                    heads,
+                    kv_heads: heads,
+                    groups: Vec::new(),
+                    values: (0..heads).map(|head| site.cosines.get(&head).copied().unwrap_or(f64::NAN)).collect(),
+                    kept: Some(site.heads[which].clone()),
+                    kinds: Vec::new(),
+                    redundant: None,
+                    order: (0..heads).collect(),
+                }
+            };
+            let paint = Paint::Values {
+                label: "Cosine to itself".to_owned(),
+                column: "cosine".to_owned(),
+                unit: Unit::Plain,
+                scale: Scale::new(ColorMap::Viridis, 0.0, 1.0),
+            };
+            Overview {
+                caption: Caption::new(names[which].as_str(), ""),
+                rows: self.sites.iter().map(row).collect(),
+                paint,
+            }
+        };
+        let mut caption = Caption::new("Two models side by side", format!("{} · {}", names[0], names[1]));
+        for (what, change) in self.comparison.changes() {
+            caption = caption.note(format!("{what} {change}"));
+        }
+        caption = caption.note("cosine: between what a head adds to the residual stream in one model and in the other");
+        caption.notes.extend(self.notes.iter().cloned());
+        let row = |site: &SiteTwins| {
+            let least = site.cosines.iter().min_by(|a, b| a.1.total_cmp(b.1)).map(|(head, cosine)| (*head, *cosine));
+            let count = site.cosines.len();
+            AgreementRow {
+                site: site.site,
+                kept: site.heads.clone(),
+                groups: None,
+                cosine: (count > 0).then(|| site.cosines.values().sum::<f64>() / count as f64),
+                least,
+            }
+        };
+        let rows = self.sites.iter().map(row).collect();
+        SideBySide { caption, sides: [side(0), side(1)], names, rows, cosine_column: "mean_cosine" }
+    }
 }
 
 impl Checked {
@@ -168,6 +221,12 @@ mod tests {
         // Nothing was removed before the first layer, so what its heads add is the same.
         assert!(first.cosines.values().all(|c| (c - 1.0).abs() < 1e-5), "{first:?}");
         assert!(twins.sites.last().unwrap().cosines.values().any(|c| *c < 0.9999));
+        let found = twins.side_by_side(["whole".to_owned(), "smaller".to_owned()]);
+        assert_eq!(found.rows.len(), found.sides[0].rows.len());
+        assert_eq!(found.rows[0].in_both(), first.heads[1].len());
+        assert!(found.sides[1].rows[0].keeps(first.heads[1][0]) && found.rows[0].least.unwrap().1 > 0.9999);
+        assert!(found.caption.notes[0].starts_with("loss plus"), "{:?}", found.caption.notes);
+        assert!(found.table().to_csv().lines().next().unwrap().contains("kept_in_both"));
         let same = checked.compare_models(&opened, &Ticket::default()).unwrap();
         assert!(same.sites.iter().flat_map(|s| s.cosines.values()).all(|c| (c - 1.0).abs() < 1e-5));
         assert_eq!(same.comparison.before.loss_per_token, same.comparison.after.loss_per_token);

@@ -2,9 +2,10 @@
 
 use super::Checked;
 use crate::analysis::{Analysis, HeadKind, Moments};
+use crate::corpus::Input;
 use crate::error::{Error, Result};
 use crate::evaluation::curve::Subject;
-use crate::evaluation::{BudgetRequest, SCORED_COPIES, plan_within};
+use crate::evaluation::{BudgetRequest, COSINE, Choices, LOSS, SCORED_COPIES, plan_within, task_metrics};
 use crate::model::Needs;
 use crate::plan::{Method, Plan, QualityBudget, Ranking, heads_of_kinds, record_kinds};
 use crate::repair::{Basis, RefitRequest, Repair, RepairMode, Ridge, refit};
@@ -17,6 +18,8 @@ pub struct BudgetSpec {
     pub rankings: Vec<Ranking>,
     /// How much quality may be spent.
     pub budget: QualityBudget,
+    /// The metric that may fall, where the budget is of one; that of the task, or top-1 accuracy, without it.
+    pub metric: Option<String>,
     /// How the heads that stay speak for the others: `none`, `refit` or `scale`.
     pub repair: RepairMode,
     /// Whether a layer may lose every head.
@@ -30,6 +33,7 @@ impl Default for BudgetSpec {
         Self {
             rankings: Vec::new(),
             budget: QualityBudget::LossShare(0.01),
+            metric: None,
             repair: RepairMode::None,
             allow_empty: false,
             pinned: Vec::new(),
@@ -62,6 +66,29 @@ impl BudgetSpec {
 }
 
 impl Checked {
+    /// What quality can be measured by on this input, as far as that is known before it is read: [`LOSS`] where something is
+    /// predicted, then the measure that stands for the task, then the others.
+    pub fn quality_measures(&self) -> Vec<String> {
+        let spec = self.model().spec();
+        let input = self.spec().input.as_ref();
+        let is_labeled = !matches!(input, Some(Input::Text(_) | Input::Pairs { .. }) | None);
+        let mut all: Vec<&str> = Vec::new();
+        match &spec.task {
+            Some(task) if is_labeled => {
+                all.push(LOSS);
+                all.extend(task_metrics(task).iter().filter(|metric| metric.rises).map(|metric| metric.name));
+            }
+            None if spec.predicts_tokens() => {
+                all.push(LOSS);
+                all.extend(Choices::NAMES.iter().filter(|_| matches!(input, Some(Input::Data { .. }))));
+                all.push("accuracy");
+            }
+            _ => {}
+        }
+        all.push(COSINE);
+        all.into_iter().map(str::to_owned).collect()
+    }
+
     /// The plan with the fewest heads that stays within a budget of quality on the held-out part of the input, in about the
     /// time of twelve evaluations for one method; with the repair that it was measured with. `moments` are those of the
     /// analysis.
@@ -96,6 +123,7 @@ impl Checked {
         let request = BudgetRequest {
             rankings,
             budget: wanted.budget,
+            metric: wanted.metric.clone(),
             repair: wanted.repair,
             seed: self.spec().seed,
             allow_empty: wanted.allow_empty,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::network::{Head, Site};
-use crate::plan::{Amount, Method, Plan, Shape, SiteShape};
+use crate::plan::{Amount, Method, Plan, PlanRequest, Shape, SiteShape};
 
 /// What a method is asked to propose.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,21 +16,47 @@ pub struct Proposal {
     /// Seed of the random methods.
     #[serde(default)]
     pub seed: u64,
-    /// Whether layers without evidence of redundancy lose heads too where no amount is named.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub without_evidence: bool,
+    /// Whether layers in which nothing speaks for redundancy lose heads too; without a word they do where a person named the
+    /// amount ([`Amount::prunes_unproven`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_evidence: Option<bool>,
 }
 
 impl Proposal {
     /// What fills a plan that was not edited: as many of the most voted heads as a layer has groups.
     pub fn first() -> Self {
-        Self { method: Method::Votes, amount: Amount::Groups, seed: 0, without_evidence: false }
+        Self { method: Method::Votes, amount: Amount::Groups, seed: 0, without_evidence: None }
     }
 
     /// The same for a model that was not trained for its heads to be alike: one budget over the whole model, for the heads
-    /// that the others can least speak for.
+    /// that the others can least speak for. The amount is the program's own, so layers in which nothing speaks for redundancy
+    /// are left alone.
     pub fn untrained() -> Self {
-        Self { method: Method::Reconstruction, amount: Amount::Ratio(0.7), ..Self::first() }
+        Self {
+            method: Method::Reconstruction,
+            amount: Amount::Ratio(0.7),
+            without_evidence: Some(false),
+            ..Self::first()
+        }
+    }
+
+    /// The same with an amount that a person names: it is meant for every layer.
+    pub fn of_amount(&self, amount: Amount) -> Self {
+        Self { amount, without_evidence: self.without_evidence.filter(|prunes| *prunes), ..self.clone() }
+    }
+
+    /// What is asked of the method.
+    pub fn request(&self) -> PlanRequest {
+        PlanRequest {
+            seed: self.seed,
+            without_evidence: self.without_evidence,
+            ..PlanRequest::new(self.method, self.amount)
+        }
+    }
+
+    /// Whether layers in which nothing speaks for redundancy lose heads too.
+    pub fn prunes_unproven(&self) -> bool {
+        self.amount.prunes_unproven(self.without_evidence)
     }
 }
 

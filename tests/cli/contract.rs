@@ -247,6 +247,41 @@ fn halves_of_a_corpus_merge_to_the_whole() {
 }
 
 #[test]
+fn what_speaks_for_redundancy_merges_where_the_first_part_is_large_enough() {
+    let folder = Folder::new();
+    let model = fixture("bert", "");
+    let line = |n: usize| {
+        let ids: Vec<usize> = (0..12).map(|t| 5 + (n * 31 + t * t * 7 + t * n) % 90).collect();
+        serde_json::json!({"input_ids": ids}).to_string()
+    };
+    let lines: Vec<String> = (0..48).map(line).collect();
+    for (name, range) in [("whole", 0..48), ("large", 0..32), ("rest", 32..48), ("small", 0..16), ("more", 16..48)] {
+        std::fs::write(folder.path("part.jsonl"), lines[range].join("\n")).unwrap();
+        let (tokens, out) = (folder.name("part.jsonl"), folder.name(&format!("{name}.json")));
+        good(&["analyze", &model, "--tokens", &tokens, "--groups", "2", "--out", &out, "--quiet"]);
+    }
+    let merged = |first: &str, second: &str| {
+        let (one, two) = (folder.name(&format!("{first}.json")), folder.name(&format!("{second}.json")));
+        json(&good(&["merge", &one, &two, "--out", &folder.name("merged.json"), "--json"]))
+    };
+    let whole = json(&std::fs::read_to_string(folder.path("whole.json")).unwrap());
+    let found = merged("large", "rest");
+    assert_eq!(whole["evidence"]["sequences"], 32);
+    assert_eq!(found["evidence"], whole["evidence"]);
+    for (w, m) in whole["sites"].as_array().unwrap().iter().zip(found["sites"].as_array().unwrap()) {
+        assert_eq!(w["evidence"], m["evidence"]);
+        assert_eq!(w["features"]["output"]["evidence"], m["features"]["output"]["evidence"]);
+        assert_eq!(w["features"]["output"]["stability"], m["features"]["output"]["stability"]);
+    }
+    // A first part that is smaller than what is compared with chance: nothing is known, which file and plan say.
+    let found = merged("small", "more");
+    assert!(found.get("evidence").is_none() && found["sites"][0].get("evidence").is_none());
+    assert!(found["notes"].to_string().contains("the first part has 16 sequences, and the comparison takes 32"));
+    let plan = good(&["plan", &folder.name("merged.json"), "--out", &folder.name("p.json"), "--json", "--quiet"]);
+    assert!(plan.contains("whether heads are redundant is not known of 2 of 2 layers"), "{plan}");
+}
+
+#[test]
 fn a_bound_on_memory_is_kept_or_refused_with_what_is_needed() {
     let folder = Folder::new();
     let inputs = fixture("llama", "reference.safetensors");

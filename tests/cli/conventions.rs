@@ -138,6 +138,32 @@ fn multiple_choice_is_scored_as_lm_eval_does() {
 }
 
 #[test]
+fn a_budget_of_questions_is_of_right_choices() {
+    let folder = Folder::new();
+    let model = model(&folder);
+    let row = |(goal, [a, b], label): &Row| {
+        json!({"goal": format!("w{goal}"), "sol1": words(a), "sol2": words(b), "label": label}).to_string()
+    };
+    std::fs::write(folder.path("piqa.jsonl"), ROWS.iter().map(row).collect::<Vec<_>>().join("\n")).unwrap();
+    let want = shares(&folder, &[]);
+    let results = Folder::new();
+    let (data, a, p) = (folder.name("piqa.jsonl"), results.name("a.json"), results.name("p.json"));
+    good(&["analyze", &model, "--data", &data, "--groups", "2", "--out", &a, "--quiet"]);
+    let start = ["plan", &a, &model, "--data", &data, "--max-metric-drop", "30%", "--out", &p, "--json", "--quiet"];
+    for (more, name, want) in [(&[][..], "acc", want[0]), (&["--quality-metric", "acc_norm"][..], "acc_norm", want[1])]
+    {
+        let found: Value = serde_json::from_str(&good(&[&start[..], more].concat())).unwrap();
+        let record = &found["budget"];
+        assert_eq!(record["measure"], name);
+        assert!((record["whole"].as_f64().unwrap() - want).abs() < 1e-9, "{record} {want}");
+        let measured = good(&["evaluate", &model, "--data", &data, "--plan", &p, "--json", "--quiet"]);
+        let measured: Value = serde_json::from_str(&measured).unwrap();
+        assert_eq!(record["pruned"], measured["after"]["metrics"][name]["value"], "{record}");
+        assert!(record["low"].as_f64().unwrap() <= record["high"].as_f64().unwrap());
+    }
+}
+
+#[test]
 fn the_preset_of_wikitext2_gives_the_perplexity_of_papers() {
     let folder = Folder::new();
     let model = model(&folder);

@@ -69,6 +69,51 @@ fn the_smallest_plan_within_a_budget_is_found_and_says_how() {
 }
 
 #[test]
+fn a_budget_is_of_the_metric_of_the_task() {
+    let folder = Folder::new();
+    let model = format!("{}/tests/data/tasks/bertforsequenceclassification", env!("CARGO_MANIFEST_DIR"));
+    let line = |n: usize| {
+        let ids: Vec<usize> = (0..12).map(|t| 5 + (n * 31 + t * t * 7 + t * n) % 90).collect();
+        serde_json::json!({"input_ids": ids, "labels": n * n % 3}).to_string()
+    };
+    std::fs::write(folder.path("rows.jsonl"), (0..60).map(line).collect::<Vec<_>>().join("\n")).unwrap();
+    let (rows, a, p) = (folder.name("rows.jsonl"), folder.name("a.json"), folder.name("p.json"));
+    good(&["analyze", &model, "--tokens", &rows, "--groups", "2", "--out", &a, "--quiet"]);
+    let start = ["plan", &a, &model, "--tokens", &rows, "--out", &p, "--quiet"];
+    let evaluated = || json(&good(&["evaluate", &model, "--tokens", &rows, "--plan", &p, "--json", "--quiet"]));
+    for (more, name) in [(&[][..], "accuracy"), (&["--quality-metric", "f1_macro"][..], "f1_macro")] {
+        let found = json(&good(&[&start[..], &["--max-metric-drop", "20%", "--json"], more].concat()));
+        let record = &found["budget"];
+        let number = |key: &str| record[key].as_f64().unwrap_or_else(|| panic!("{key}: {record}"));
+        assert_eq!(record["measure"], name);
+        assert!(number("spent") <= 0.2 && number("low") <= number("spent") && number("spent") <= number("high"));
+        // All of it is what evaluate says of the same rows: both values, and the interval of the paired difference.
+        let measured = evaluated();
+        let of = |side: &str| measured[side]["metrics"][name]["value"].as_f64().unwrap();
+        assert!((number("whole") - of("before")).abs() < 1e-9 && (number("pruned") - of("after")).abs() < 1e-9);
+        let change = &measured["change"][name];
+        let ends = ["high", "low"].map(|end| -change[end].as_f64().unwrap() / of("before"));
+        assert!((number("low") - ends[0]).abs() < 1e-9 && (number("high") - ends[1]).abs() < 1e-9, "{record} {change}");
+        assert_eq!(record["sequences"], 60);
+    }
+    let text = good(&[&start[..], &["--max-metric-drop", "20%"]].concat());
+    assert!(
+        text.contains("accuracy 0.") && text.contains("spent of 20.00 % of the whole model's (95 % between"),
+        "{text}"
+    );
+    // The loss of its labels, and the likeness of embeddings.
+    let found = json(&good(&[&start[..], &["--max-loss-increase", "1%", "--json"]].concat()));
+    assert_eq!(found["budget"]["measure"], "loss per label");
+    let found =
+        json(&good(&[&start[..], &["--max-metric-drop", "1%", "--quality-metric", "cosine", "--json"]].concat()));
+    assert_eq!((&found["budget"]["measure"], found["budget"]["whole"].as_f64()), (&"cosine".into(), Some(1.0)));
+    let refused = bad(&[&start[..], &["--max-metric-drop", "1%", "--quality-metric", "bleu"]].concat(), 2);
+    assert!(refused.contains("it is by accuracy, f1_macro, matthews, cosine"), "{refused}");
+    let wrong = pillars(&[&start[..], &["--max-loss-increase", "1%", "--quality-metric", "f1"]].concat());
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[test]
 fn a_budget_is_met_with_repair_and_the_repair_lies_beside_the_plan() {
     let folder = Folder::new();
     let (model, text, a) = analyzed(&folder, &["--moments"]);

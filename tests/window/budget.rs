@@ -1,6 +1,9 @@
 //! Plans by what they cost: the search within a budget, the verdict above the export, reasons in the inspector.
 
 use eframe::egui::{Key, Modifiers};
+use egui_kittest::kittest::Queryable;
+use pillars::chart::{Paint, Picture};
+use pillars::gui::View;
 
 use crate::desk::Desk;
 
@@ -24,6 +27,42 @@ fn the_smallest_plan_within_a_budget_is_found_measured_and_judged() {
     // It is a step of the history like any other.
     desk.chord(Modifiers::COMMAND, Key::Z);
     assert_eq!(desk.kept(), before);
+}
+
+#[test]
+fn quality_is_told_by_the_measure_that_is_chosen() {
+    let mut desk = Desk::with_results("llama");
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    assert_eq!(desk.state().quality_measures(), ["loss", "accuracy", "cosine"]);
+    assert_eq!(desk.state().quality_budget().1, None);
+    desk.pick("by", "cosine");
+    desk.click("Find");
+    desk.settle();
+    let found = desk.state().draft.now().active().base.budget.clone().expect("the plan says what it cost");
+    assert_eq!((found.measure.as_str(), found.whole), ("cosine", 1.0));
+    assert!(desk.state().measured_now().is_some());
+    assert!(desk.shows("budget of 1.00 %: cosine lower by"), "{}", desk.messages());
+    // It is a setting of the program.
+    let mut desk = desk.reopen();
+    desk.settle();
+    assert_eq!(desk.state().settings.quality_measure.as_deref(), Some("cosine"));
+}
+
+#[test]
+fn heads_are_colored_by_what_they_do_and_selected_by_kind() {
+    let mut desk = Desk::with_results("llama");
+    desk.chord(Modifiers::COMMAND, Key::Num1);
+    desk.pick("Color", "What it does");
+    let Picture::Overview(drawn) = desk.same(View::Overview) else { panic!("no overview") };
+    assert_eq!(drawn.paint, Paint::Kinds);
+    let (kinds, _) = drawn.kinds();
+    let kind = *kinds.first().expect("some head does something that has a name");
+    let of_kind: usize =
+        drawn.rows.iter().map(|row| (0..row.heads).filter(|head| row.kind(*head) == Some(kind)).count()).sum();
+    desk.harness.get_by_label(&format!("{} ({})", kind.label(), kind.letters())).click();
+    desk.harness.run_ok();
+    assert_eq!(desk.state().selection.heads.len(), of_kind);
+    assert!(drawn.caption.notes[0].contains("need not sum to 1"), "{:?}", drawn.caption);
 }
 
 #[test]

@@ -76,3 +76,39 @@ fn every_view_can_be_looked_at() {
     views(&mut sample(1.0, 0.5, [1280.0, 720.0]), &folder, "zoom-half");
     views(&mut sample(2.0, 1.0, [1280.0, 720.0]), &folder, "two-pixels-to-a-point");
 }
+
+#[test]
+fn verdicts_kinds_and_comparisons_can_be_looked_at() {
+    let Some(folder) = std::env::var_os("PILLARS_GALLERY").map(PathBuf::from) else {
+        eprintln!("nothing is drawn: set PILLARS_GALLERY to a folder");
+        return;
+    };
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut desk = sample(1.0, 1.0, [1440.0, 900.0]);
+    desk.chord(Modifiers::COMMAND, Key::Num1);
+    desk.pick("Color", "What it does");
+    desk.settle();
+    desk.rest();
+    write(&mut desk, &folder.join("kinds.png"));
+    let head = desk.head("encoder.3", 1);
+    desk.click_head(head, Modifiers::NONE);
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    desk.settle();
+    write(&mut desk, &folder.join("kinds-inspector.png"));
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.settle();
+    write(&mut desk, &folder.join("first-plan.png"));
+    desk.click("Find");
+    desk.settle();
+    desk.rest();
+    write(&mut desk, &folder.join("verdict.png"));
+    let analysis = desk.state().results.as_ref().unwrap().analysis.clone();
+    let path = desk.folder.path().join("before.json");
+    pillars::analysis::Document::write(&*analysis, &path).unwrap();
+    desk.compare_with(&path);
+    desk.rest();
+    write(&mut desk, &folder.join("comparison.png"));
+    desk.command("dark theme");
+    desk.settle();
+    write(&mut desk, &folder.join("comparison-dark.png"));
+}

@@ -15,7 +15,7 @@ use crate::desk::Desk;
 
 impl Desk {
     /// Opens a list and chooses an entry of it.
-    fn pick(&mut self, list: &str, entry: &str) {
+    pub fn pick(&mut self, list: &str, entry: &str) {
         self.harness.get_by_role_and_label(Role::ComboBox, list).click();
         self.harness.run();
         self.click(entry);

@@ -5,11 +5,16 @@ use crate::corpus::Corpus;
 use crate::error::Result;
 use crate::evaluation::answers::Answer;
 use crate::evaluation::interval::{Interval, bootstrap};
+use crate::evaluation::metrics::{TaskMetric, task_metrics};
 use crate::evaluation::quality::{Quality, QualitySums, SequenceScore};
 use crate::evaluation::similarity::{cosine, embeddings};
+use crate::evaluation::spent::{COSINE, LOSS, QualityChange};
 use crate::evaluation::{Candidate, SCORED_COPIES};
 use crate::network::{Gates, Kept, Network};
 use crate::task::Ticket;
+
+/// The name of the share of scored tokens whose largest logit is the right one.
+const ACCURACY: &str = "accuracy";
 
 /// What the whole model gave on the input: one embedding per sequence and one token per scored position, so that
 /// every mask costs one pass instead of two.
@@ -44,6 +49,22 @@ impl<'a> Yardstick<'a> {
         Ok((own, effect, quality))
     }
 
+    /// The measures of quality that the input gives: the loss, then the metric that stands for the task or the share of tokens
+    /// that are right, then the others.
+    pub(in crate::evaluation) fn measures(&self) -> Vec<String> {
+        let is_task = self.network.spec().task.is_some();
+        let has_loss = self.scores.iter().any(|score| score.scored > 0.0);
+        let of_task = self.task_metrics().into_iter().filter(|metric| metric.rises).map(|metric| metric.name);
+        let of_text = (has_loss && !is_task).then_some(ACCURACY);
+        let all = has_loss.then_some(LOSS).into_iter().chain(of_task).chain(of_text).chain([COSINE]);
+        all.map(str::to_owned).collect()
+    }
+
+    fn task_metrics(&self) -> Vec<TaskMetric> {
+        let task = self.network.spec().task.as_ref().filter(|_| !self.answers.is_empty());
+        task.map(task_metrics).unwrap_or_default()
+    }
+
     /// Runs the model, or another with the same heads, with all of them masked but `kept`.
     pub(in crate::evaluation) fn measure(
         &self,
@@ -51,6 +72,58 @@ impl<'a> Yardstick<'a> {
         kept: &Kept,
         ticket: &Ticket,
     ) -> Result<Effect> {
+        let Beside { quality, sums, alike, agreement } = self.beside(other, kept, ticket)?;
+        let whole = mean_of(&alike);
+        let ((metrics, answers), before) = (sums.answered(), self.answers.iter().collect::<Vec<_>>());
+        let change = metrics.first().and_then(|metric| metric.change(&before, &answers));
+        Ok(Effect {
+            metric_change: change.and_then(|c| Some(Interval { low: c.low?, high: c.high? })),
+            loss_increase: quality.loss_per_token.and_then(|_| self.changed(&sums, |s| s.loss)),
+            cosine_interval: bootstrap(&alike, |[sum, n]: [f64; 2]| sum / n),
+            ..effect(&quality, agreement, whole)
+        })
+    }
+
+    /// The same by one of [`Yardstick::measures`] alone, beside the whole model; `None` where it is not defined.
+    pub(in crate::evaluation) fn change(
+        &self,
+        measure: &str,
+        (other, kept): (Option<&Network>, &Kept),
+        ticket: &Ticket,
+    ) -> Result<Option<QualityChange>> {
+        let Beside { sums, alike, .. } = self.beside(other, kept, ticket)?;
+        let mean = |of: fn(&SequenceScore) -> f64, scores: &[SequenceScore]| {
+            scores.iter().map(of).sum::<f64>() / scores.iter().map(|s| s.scored).sum::<f64>()
+        };
+        let of_scores = |of: fn(&SequenceScore) -> f64| QualityChange {
+            whole: mean(of, &self.scores),
+            now: mean(of, sums.by_sequence()),
+            change: self.changed(&sums, of),
+        };
+        if let Some(metric) = self.task_metrics().iter().find(|metric| metric.name == measure) {
+            let before: Vec<&Answer> = self.answers.iter().collect();
+            return Ok(metric.quality_change(&before, &sums.answered().1));
+        }
+        Ok(match measure {
+            LOSS => Some(of_scores(|s| s.loss)),
+            ACCURACY => Some(of_scores(|s| s.right)),
+            COSINE => {
+                let interval = bootstrap(&alike, |[sum, n]: [f64; 2]| sum / n - 1.0);
+                Some(QualityChange { whole: 1.0, now: mean_of(&alike), change: interval })
+            }
+            _ => None,
+        })
+    }
+
+    /// The interval of what changed, for each scored token, on the same sequences.
+    fn changed(&self, sums: &QualitySums, of: fn(&SequenceScore) -> f64) -> Option<Interval> {
+        let pairs = self.scores.iter().zip(sums.by_sequence());
+        let changes: Vec<[f64; 2]> = pairs.map(|(before, after)| [of(after) - of(before), before.scored]).collect();
+        bootstrap(&changes, |[sum, n]: [f64; 2]| sum / n)
+    }
+
+    /// One pass of the masked model, or of another with the same heads, beside what the whole one gave.
+    fn beside(&self, other: Option<&Network>, kept: &Kept, ticket: &Ticket) -> Result<Beside> {
         let network = other.unwrap_or(self.network);
         let gates = Gates::keep(network.spec(), kept, network.dtype(), network.device())?;
         let (mut alike, mut agreed, mut scored) = (Vec::new(), 0usize, 0usize);
@@ -64,23 +137,7 @@ impl<'a> Yardstick<'a> {
                 scored += 1;
             }
         })?;
-        let agreement = (scored > 0).then(|| agreed as f64 / scored as f64);
-        let mean = |[sum, n]: [f64; 2]| sum / n;
-        let whole = alike.iter().map(|[cosine, _]| cosine).sum::<f64>() / alike.len() as f64;
-        let losses: Vec<[f64; 2]> = self
-            .scores
-            .iter()
-            .zip(sums.by_sequence())
-            .map(|(before, after)| [after.loss - before.loss, before.scored])
-            .collect();
-        let ((metrics, answers), before) = (sums.answered(), self.answers.iter().collect::<Vec<_>>());
-        let change = metrics.first().and_then(|metric| metric.change(&before, &answers));
-        Ok(Effect {
-            metric_change: change.and_then(|c| Some(Interval { low: c.low?, high: c.high? })),
-            loss_increase: quality.loss_per_token.and_then(|_| bootstrap(&losses, mean)),
-            cosine_interval: bootstrap(&alike, mean),
-            ..effect(&quality, agreement, whole)
-        })
+        Ok(Beside { quality, sums, alike, agreement: (scored > 0).then(|| agreed as f64 / scored as f64) })
     }
 
     /// One pass over the input; `see` gets the embeddings of a batch and the largest logit of its scored positions.
@@ -101,6 +158,20 @@ impl<'a> Yardstick<'a> {
         }
         Ok((tally.quality()?, tally))
     }
+}
+
+/// What a pass beside that of the whole model gave.
+struct Beside {
+    quality: Quality,
+    sums: QualitySums,
+    /// The cosine of the embedding of each sequence to the whole model's, and 1.
+    alike: Vec<[f64; 2]>,
+    /// Share of scored tokens at which both have the same largest logit.
+    agreement: Option<f64>,
+}
+
+fn mean_of(alike: &[[f64; 2]]) -> f64 {
+    alike.iter().map(|[cosine, _]| cosine).sum::<f64>() / alike.len() as f64
 }
 
 /// A number that is not finite cannot stand in a file.

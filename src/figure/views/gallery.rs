@@ -83,6 +83,8 @@ fn overviews_of_every_size() {
             scale: Scale::new(ColorMap::Viridis, 0.0, 1.0),
         };
         check_both(&format!("overview-votes-{layers}x{heads}"), |theme| view.figure(theme));
+        view.paint = Paint::Kinds;
+        check_both(&format!("overview-kinds-{layers}x{heads}"), |theme| view.figure(theme));
     }
 }
 

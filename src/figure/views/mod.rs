@@ -10,6 +10,7 @@ mod overview;
 #[cfg(test)]
 pub(super) mod samples;
 mod settling;
+mod side_by_side;
 mod similarity;
 mod tiles;
 mod training;
@@ -23,6 +24,7 @@ impl Picture {
     pub fn figure(&self, theme: &Theme) -> Figure {
         match self {
             Self::Overview(view) => view.figure(theme),
+            Self::SideBySide(view) => view.figure(theme),
             Self::Similarity(view) => view.figure(theme),
             Self::Similarities(caption, layers) => Similarity::tiles(caption, layers, theme),
             Self::Groups(view) => view.figure(theme),

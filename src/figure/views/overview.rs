@@ -105,6 +105,19 @@ impl Overview {
             let count = self.rows.iter().flat_map(|r| &r.groups).max().map_or(0, |g| g + 1);
             entries = group_legend(theme, count);
         }
+        if self.paint == Paint::Kinds {
+            let (kinds, has_other) = self.kinds();
+            entries = kinds
+                .into_iter()
+                .map(|kind| {
+                    let swatch = LegendSwatch::Group(GroupStyle::of(theme, kind.index()));
+                    (swatch, format!("{} ({})", kind.label(), kind.letters()))
+                })
+                .collect();
+            entries.extend(
+                has_other.then(|| (LegendSwatch::Cell(theme.missing.into()), "nothing that has a name".to_owned())),
+            );
+        }
         if self.rows.iter().any(|r| r.kept.is_some()) {
             entries.push((LegendSwatch::Cell(theme.axis.into()), "kept".to_owned()));
             entries.push((LegendSwatch::SmallCell(theme.axis), "pruned".to_owned()));
@@ -181,6 +194,13 @@ impl Cells<'_> {
                 None => (self.theme.missing, None, String::new()),
             },
             Paint::Kept => (self.theme.kept, None, head.to_string()),
+            Paint::Kinds => match row.kind(head) {
+                Some(kind) => {
+                    let style = GroupStyle::of(self.theme, kind.index());
+                    (style.color, Some(style), kind.letters().to_owned())
+                }
+                None => (self.theme.missing, None, String::new()),
+            },
             Paint::Values { scale, .. } => (scale.color(row.value(head), self.theme.missing), None, String::new()),
         };
         let number = if self.straight { number } else { head.to_string() };
@@ -214,6 +234,9 @@ impl Cells<'_> {
         let mut tip = format!("{} head {head}", row.site);
         if let Some(group) = row.groups.get(head) {
             tip += &format!(", group {group}");
+        }
+        if let Some(kind) = row.kind(head).filter(|_| *self.paint == Paint::Kinds) {
+            tip += &format!(", {}", kind.label().to_lowercase());
         }
         if let Paint::Values { label, unit, .. } = self.paint {
             tip += &format!(", {} {}", label.to_lowercase(), unit.format(row.value(head)));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::analysis::CurvePoint;
+use crate::analysis::{CurvePoint, HeadKind};
 use crate::chart::*;
 
 /// Numbers in 0..1 without pattern (Weyl's sequence).
@@ -40,7 +40,7 @@ pub(crate) fn overview(layers: usize, heads: usize, kv_heads: usize, is_decided:
         groups: (0..heads).map(|h| (noise(l * heads + h) * (heads as f64 / 2.5).ceil()) as usize).collect(),
         values: (0..heads).map(|h| if h + l == 9 { f64::NAN } else { noise(7 + l * heads + h) }).collect(),
         kept: is_decided.then(|| (0..heads).filter(|h| noise(3 + l * heads + h) > 0.4).collect()),
-        kinds: Vec::new(),
+        kinds: (0..heads).map(|h| HeadKind::ALL.get((noise(11 + l * heads + h) * 15.0) as usize).copied()).collect(),
         redundant: None,
         order: (0..heads).collect(),
     };

@@ -3,7 +3,7 @@
 use super::kinds::Command;
 use crate::gui::jobs::JobKind;
 use crate::gui::state::State;
-use crate::workspace::sample;
+use crate::workspace::{Proposal, sample};
 
 impl Command {
     /// `Err` says why it cannot be done now.
@@ -50,6 +50,7 @@ impl Command {
             Self::MeasureCurves => ready().and(results()).and(idle(JobKind::Curves)),
             Self::FindPlan => ready().and(results()).and(idle(JobKind::FindPlan)),
             Self::WithoutEvidence => results(),
+            Self::CompareWith => model().and(idle(JobKind::Compare)),
             Self::Repair if !state.repairing.is_on() => Err("switch repair on first"),
             Self::Repair => ready().and(legal()).and(idle(JobKind::Repair)),
             Self::Export
@@ -137,7 +138,7 @@ impl Command {
             Self::ToggleTasks => Some(state.settings.show_tasks),
             Self::Guide => Some(state.settings.show_guide),
             Self::WithoutEvidence => {
-                Some(state.draft.now().active().proposal.as_ref().is_some_and(|p| p.without_evidence))
+                Some(state.draft.now().active().proposal.as_ref().is_some_and(Proposal::prunes_unproven))
             }
             Self::Theme(choice) => Some(state.settings.theme == choice),
             Self::PauseTraining => Some(state.training.watched.as_ref().is_some_and(|(_, w)| w.control.is_paused())),

@@ -115,6 +115,9 @@ fn spec(command: Command) -> CommandSpec {
             "Let layers lose heads too in which nothing speaks for redundancy, or no longer",
             none(),
         ),
+        Command::CompareWith => {
+            (Run, "Compare with…", "Another analysis beside these results, or another model on the same input", none())
+        }
         Command::Export => {
             (Run, "Export pruned model…", "Write the smaller checkpoint, reopen it, prove it", vec![ctrl(Key::E)])
         }

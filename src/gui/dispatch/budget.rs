@@ -6,7 +6,7 @@ use crate::chart::Unit::Share;
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::messages::sentence;
-use crate::plan::{Plan, QualityBudget};
+use crate::plan::Plan;
 use crate::repair::RepairMode;
 use crate::run::BudgetSpec;
 use crate::workspace::{NamedPlan, Proposal};
@@ -17,7 +17,7 @@ impl App {
     pub(super) fn find_plan(&mut self) {
         let (Some(Ok(run)), Some(results)) = (&self.state.checked, &self.state.results) else { return };
         let (run, analysis) = (run.clone(), Arc::clone(&results.analysis));
-        let budget = QualityBudget::LossShare(self.state.settings.quality_budget);
+        let (budget, metric) = self.state.quality_budget();
         let proposal = self.state.draft.now().active().proposal.as_ref();
         let rankings = proposal.map(|p| p.method.into());
         let moments = results.moments.as_ref().map(|found| Arc::clone(&found.moments));
@@ -28,7 +28,8 @@ impl App {
             // What takes a pass over the text is too much for every plan that is tried.
             RepairMode::Refit | RepairMode::Stream | RepairMode::Auto => RepairMode::Refit,
         };
-        let wanted = BudgetSpec { rankings: rankings.into_iter().collect(), budget, repair, ..BudgetSpec::default() };
+        let wanted =
+            BudgetSpec { rankings: rankings.into_iter().collect(), budget, metric, repair, ..BudgetSpec::default() };
         self.state.jobs.start(JobKind::FindPlan, format!("Find the smallest plan: {budget}"), move |ticket| {
             let (plan, _) = run.plan_within((&analysis, moments.as_deref()), &wanted, ticket)?;
             Ok(JobOutcome::FoundPlan(Box::new(plan)))
@@ -72,6 +73,6 @@ impl App {
     /// Lets layers without evidence lose heads too, or no longer.
     pub(super) fn toggle_without_evidence(&mut self) {
         let now = self.state.draft.now().active().proposal.clone().unwrap_or_else(Proposal::first);
-        self.propose(Proposal { without_evidence: !now.without_evidence, ..now }, false);
+        self.propose(Proposal { without_evidence: Some(!now.prunes_unproven()), ..now }, false);
     }
 }

@@ -64,6 +64,7 @@ impl App {
                     self.write(with_extension(path, "json"), move |path| analysis.write(path));
                 }
             }
+            PathPurpose::Compare => self.compare_with(path),
             PathPurpose::Export => self.export(path),
             PathPurpose::Train => self.train(path),
             PathPurpose::Picture(view) => self.write_picture(view, with_extension(path, "svg")),
@@ -90,6 +91,8 @@ impl App {
                 PathPurpose::OpenFile => dialog
                     .add_filter("Workspaces, plans, analyses, GGUF models", &["pillars", "json", "gguf"])
                     .pick_file(),
+                // A folder is typed: dialogs choose one or the other.
+                PathPurpose::Compare => dialog.add_filter("Analyses", &["json"]).pick_file(),
                 PathPurpose::SaveWorkspace => dialog.set_file_name(format!("{name}.pillars")).save_file(),
                 PathPurpose::SavePlan => dialog.set_file_name("plan.json").save_file(),
                 PathPurpose::SaveAnalysis => dialog.set_file_name("analysis.json").save_file(),
@@ -148,6 +151,7 @@ fn title(purpose: PathPurpose) -> &'static str {
         PathPurpose::SaveWorkspace => "Save the workspace",
         PathPurpose::SavePlan => "Save the plan",
         PathPurpose::SaveAnalysis => "Save the analysis",
+        PathPurpose::Compare => "An analysis to compare with",
         PathPurpose::Export => "Folder of the pruned checkpoint",
         PathPurpose::Train => "Folder of the trained model",
         PathPurpose::Picture(_) => "Save the picture (.svg, .png or .csv)",

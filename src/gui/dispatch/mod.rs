@@ -12,6 +12,7 @@
 //! | `autosave` | settings and workspace, by themselves |
 
 mod autosave;
+mod beside;
 mod budget;
 mod files;
 mod opening;
@@ -77,6 +78,8 @@ impl App {
             Action::Propose(proposal) => self.propose(proposal, false),
             Action::AdjustProposal(proposal) => self.propose(proposal, true),
             Action::SetQualityBudget(share) => self.change_settings(|s| s.set_quality_budget(share)),
+            Action::SetQualityMeasure(name) => self.change_settings(|s| s.quality_measure = Some(name)),
+            Action::CloseComparison => self.state.beside = None,
             Action::TakePoint(index) => self.take_point(index),
             Action::ActivatePlan(index) => self.edit_plans("change to another plan", |draft| draft.activate(index)),
             Action::RenamePlan(index, name) => self.edit_plans("rename the plan", |draft| draft.rename(index, &name)),
@@ -193,6 +196,7 @@ impl App {
             Command::MeasureCurves => self.measure_curves(),
             Command::Repair => self.repair(),
             Command::FindPlan => self.find_plan(),
+            Command::CompareWith => self.state.overlay = Some(Overlay::Path(PathPurpose::Compare)),
             Command::WithoutEvidence => self.toggle_without_evidence(),
             Command::Export => self.ask_path(PathPurpose::Export),
             Command::Train => self.ask_path(PathPurpose::Train),

@@ -18,10 +18,11 @@ use crate::words::counted;
 use crate::workspace::{Draft, History, ModelRef, OpenedPath, Workspace, open_place, open_workspace, sample_at};
 
 /// What is found out about one model and means nothing for another.
-const OF_ONE_MODEL: [JobKind; 9] = [
+const OF_ONE_MODEL: [JobKind; 10] = [
     JobKind::Analyze,
     JobKind::Measure,
     JobKind::FindPlan,
+    JobKind::Compare,
     JobKind::Curves,
     JobKind::Repair,
     JobKind::Propose,
@@ -231,6 +232,7 @@ impl App {
         state.measured = workspace.measured;
         state.curves = workspace.curves;
         state.measured_revision += 1;
+        state.beside = None;
         if let Some(analysis) = workspace.analysis {
             self.adopt_analysis(analysis, None);
             self.state.messages.info("Results and plans are back; File, Start afresh begins anew");
@@ -289,6 +291,7 @@ impl App {
         state.measured.clear();
         state.curves = None;
         state.measured_revision += 1;
+        state.beside = None;
         state.shown = AttentionInput::Nth(0);
         state.patterns = None;
         state.pattern_fault = None;

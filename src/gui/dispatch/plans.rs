@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::network::Head;
-use crate::plan::{Amount, PlanRequest, propose};
+use crate::plan::{Amount, propose};
 use crate::words::counted;
 use crate::workspace::{ComparedPlan, Draft, NamedPlan, Outlook, Proposal};
 
@@ -95,12 +95,7 @@ impl App {
             return None;
         }
         let analysis = &self.state.results.as_ref()?.analysis;
-        let request = PlanRequest {
-            seed: proposal.seed,
-            without_evidence: proposal.without_evidence,
-            ..PlanRequest::new(proposal.method, proposal.amount)
-        };
-        match propose(analysis, &request) {
+        match propose(analysis, &proposal.request()) {
             Ok(plan) => {
                 self.state.proposal_fault = None;
                 Some(plan)

@@ -8,7 +8,7 @@ use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::messages::sentence;
 use crate::gui::repairing::MadeRepair;
 use crate::gui::state::State;
-use crate::plan::{Plan, PlanRequest};
+use crate::plan::Plan;
 use crate::repair::{Repair, RepairMode, explained, shares};
 use crate::run::{Checked, RepairSpec};
 use crate::task::Ticket;
@@ -98,8 +98,7 @@ impl App {
             let mut plans = Vec::new();
             for proposal in wanted {
                 ticket.check()?;
-                let request = PlanRequest::new(proposal.method, proposal.amount);
-                let plan = found.reconstruction.propose(&analysis, &request).and_then(|mut plan| {
+                let plan = found.reconstruction.propose(&analysis, &proposal.request()).and_then(|mut plan| {
                     plan.explained = shares(&explained(&found.moments, &plan, ticket)?);
                     Ok(plan)
                 });

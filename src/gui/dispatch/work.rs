@@ -217,6 +217,7 @@ impl App {
             JobOutcome::Repaired(made) => self.adopt_repair(*made),
             JobOutcome::Proposed(revision, found) => self.adopt_proposed(revision, found),
             JobOutcome::Compared(revision, compared) => self.adopt_compared(revision, compared),
+            JobOutcome::SideBySide(found) => self.adopt_comparison(*found),
             JobOutcome::FoundPlan(plan) => self.adopt_found(*plan),
             JobOutcome::Curves(curves, is_whole) => {
                 self.state.messages.info(match is_whole {

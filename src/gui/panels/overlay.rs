@@ -154,6 +154,7 @@ fn words(purpose: PathPurpose) -> (&'static str, &'static str, &'static str) {
         PathPurpose::SaveWorkspace => ("Save the workspace", "Save", "File name, .pillars is added"),
         PathPurpose::SavePlan => ("Save the plan", "Save", "File name, .json is added"),
         PathPurpose::SaveAnalysis => ("Save the analysis", "Save", "File name, .json is added"),
+        PathPurpose::Compare => ("Compare with", "Compare", "An analysis (.json), or a model folder"),
         PathPurpose::Export => ("Export the pruned model", "Export", "New folder"),
         PathPurpose::Train => ("Train the model", "Train", "New folder for the trained model"),
         PathPurpose::Picture(_) => ("Save the picture", "Save", "File name that ends in .svg, .png or .csv"),

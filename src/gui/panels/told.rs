@@ -15,6 +15,9 @@ use crate::plan::why_at;
 /// Scores below this are not worth a line.
 const WORTH_TELLING: f64 = 0.15;
 
+/// What shares of several kinds are to each other.
+const OVERLAP: &str = "Each share is told on its own: kinds overlap, so that those of a head need not sum to 100 %";
+
 /// What the head does, and by how much.
 pub(super) fn kind(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis) {
     let theme = cx.theme;
@@ -26,7 +29,8 @@ pub(super) fn kind(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis) {
             Some((kind, score)) => (format!("{} ({})", kind.label(), Unit::Share.format(score)), kind.meaning()),
             None => ("nothing that has a name".to_owned(), "No kind reaches its threshold; several may be mixed"),
         };
-        fact(ui, theme, "Does", word).on_hover_text(meaning);
+        let hover = format!("{meaning}. {OVERLAP}");
+        fact(ui, theme, "Does", word).on_hover_text(hover);
         let mut others: Vec<(HeadKind, f64)> = HeadKind::ALL
             .iter()
             .filter(|kind| site.kind(head.head).is_none_or(|(own, _)| own != **kind))
@@ -35,7 +39,8 @@ pub(super) fn kind(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis) {
             .collect();
         others.sort_by(|a, b| b.1.total_cmp(&a.1));
         for (kind, score) in others.into_iter().take(3) {
-            fact(ui, theme, kind.label(), Unit::Share.format(score)).on_hover_text(kind.meaning());
+            fact(ui, theme, kind.label(), Unit::Share.format(score))
+                .on_hover_text(format!("{}. {OVERLAP}", kind.meaning()));
         }
     });
 }

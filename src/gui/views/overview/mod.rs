@@ -1,7 +1,10 @@
 //! Every head of the model as a cell.
 
+mod beside;
 mod react;
 mod summary;
+
+use std::sync::Arc;
 
 use eframe::egui::{Button, ComboBox, RichText, ScrollArea, Ui};
 use serde::{Deserialize, Serialize};
@@ -12,6 +15,7 @@ use super::shown::{Draw, PictureKey};
 use crate::analysis::baseline;
 use crate::chart::{AnalysisView, GroupStyle, HeadColor, Measure, Order, Overview as Drawn, Paint, Picture, Unit};
 use crate::error::Result;
+use crate::gui::action::Action;
 use crate::gui::context::Cx;
 use crate::gui::state::State;
 use crate::gui::theme::color;
@@ -64,6 +68,9 @@ fn short(unit: Unit, value: f64) -> String {
     }
 }
 
+/// The color by kinds, in the list.
+const WHAT_IT_DOES: &str = "What it does";
+
 pub(super) type OverviewChoice = (HeadColor, Sort, Click);
 
 impl OverviewView {
@@ -77,16 +84,23 @@ impl OverviewView {
         let color = match &self.paint {
             HeadColor::Group => 0,
             HeadColor::State => 1,
+            HeadColor::Kind => 2,
             HeadColor::Measure(measure) => {
                 let all = state.results.as_ref().map(|r| Measure::available(&r.analysis)).unwrap_or_default();
-                all.iter().position(|m| m == measure).map_or(2, |i| i + 3)
+                all.iter().position(|m| m == measure).map_or(usize::MAX, |i| i + 3)
             }
         };
-        PictureKey { feature: state.feature(), options: [color, self.sort as usize, 0], ..PictureKey::of_plan(state) }
+        let beside = if state.beside.is_some() { state.comparisons } else { 0 };
+        let options = [color, self.sort as usize, beside];
+        PictureKey { feature: state.feature(), options, ..PictureKey::of_plan(state) }
     }
 
     /// What makes its picture.
     pub(super) fn picture(&self, state: &State) -> Result<Draw> {
+        if let Some(found) = &state.beside {
+            let found = Arc::clone(found);
+            return Ok(Box::new(move || Ok(Picture::SideBySide(Box::new((*found).clone())))));
+        }
         let order = match self.sort {
             Sort::Index => Order::Index,
             Sort::Group => Order::Group,
@@ -101,6 +115,9 @@ impl OverviewView {
     pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         let (state, theme) = (cx.state, cx.theme);
         let Some(model) = &state.model else { return };
+        if let Some(found) = &state.beside {
+            return beside::ui(ui, cx, found);
+        }
         let drawn = match picture {
             Some(Picture::Overview(drawn)) if state.results.is_some() => Some(drawn),
             _ => None,
@@ -132,6 +149,10 @@ impl OverviewView {
                             let style = GroupStyle::of(theme.figure, *group);
                             (color(style.color), style.cycle)
                         }),
+                        Some((Paint::Kinds, row)) => row.kind(head).map_or((theme.missing, 0), |kind| {
+                            let style = GroupStyle::of(theme.figure, kind.index());
+                            (color(style.color), style.cycle)
+                        }),
                         Some((Paint::Values { scale, .. }, row)) => (color(scale.color(row.value(head), missing)), 0),
                     };
                     let selected = !selection.is_empty() && selection.contains(&Head::new(site, head));
@@ -153,6 +174,7 @@ impl OverviewView {
             let text = match &self.paint {
                 HeadColor::Group => "Group".to_owned(),
                 HeadColor::State => "Kept".to_owned(),
+                HeadColor::Kind => WHAT_IT_DOES.to_owned(),
                 HeadColor::Measure(measure) => measure.label(),
             };
             let combo = ComboBox::from_id_salt("paint").selected_text(text).width(130.0).show_ui(ui, |ui| {
@@ -171,6 +193,10 @@ impl OverviewView {
                     );
                 }
                 ui.selectable_value(&mut self.paint, HeadColor::State, "Kept").on_hover_text("Kept or pruned, no more");
+                if !kinds.is_empty() {
+                    ui.selectable_value(&mut self.paint, HeadColor::Kind, WHAT_IT_DOES)
+                        .on_hover_text("The kind that each head is of: previous token, induction, ..");
+                }
                 // What heads do, kind by kind.
                 for measure in kinds {
                     let (meaning, text) = (measure.meaning(), measure.label());
@@ -220,6 +246,24 @@ fn legend(ui: &mut Ui, cx: Cx<'_>, drawn: Option<&Drawn>) {
     let Some(drawn) = drawn else { return };
     match &drawn.paint {
         Paint::Kept => {}
+        Paint::Kinds => {
+            let (kinds, has_other) = drawn.kinds();
+            for kind in kinds {
+                let fill = color(GroupStyle::of(theme.figure, kind.index()).color);
+                swatch(ui, theme, fill, "");
+                let words = RichText::new(format!("{} ({})", kind.label(), kind.letters())).small();
+                if ui.link(words).on_hover_text("Select the heads of this kind, to keep or pin them").clicked() {
+                    let of_row = |row: &crate::chart::OverviewRow| {
+                        let heads = (0..row.heads).filter(|head| row.kind(*head) == Some(kind));
+                        heads.map(|head| Head::new(row.site, head)).collect::<Vec<_>>()
+                    };
+                    cx.send(Action::SelectAll(drawn.rows.iter().flat_map(of_row).collect()));
+                }
+            }
+            if has_other {
+                swatch(ui, theme, theme.missing, "nothing that has a name");
+            }
+        }
         Paint::Groups => {
             group_legend(ui, theme, drawn.rows.iter().flat_map(|r| &r.groups).max().map_or(0, |g| g + 1));
         }
@@ -239,6 +283,9 @@ fn label(drawn: Option<&Drawn>, head: Head) -> String {
     let row = drawn.and_then(|d| row_of(d, head.site));
     match (drawn.map(|d| &d.paint), row) {
         (Some(Paint::Values { unit, .. }), Some(row)) => short(*unit, row.value(head.head)),
+        (Some(Paint::Kinds), Some(row)) if row.order.is_sorted() => {
+            row.kind(head.head).map_or_else(String::new, |kind| kind.letters().to_owned())
+        }
         (Some(Paint::Groups), Some(row)) if row.order.is_sorted() => {
             row.groups.get(head.head).map_or_else(String::new, ToString::to_string)
         }
@@ -255,6 +302,9 @@ fn words(cx: Cx<'_>, drawn: Option<&Drawn>, head: Head) -> String {
     let row = drawn.and_then(|d| row_of(d, head.site));
     if let Some(group) = row.and_then(|row| row.groups.get(head.head)) {
         parts.push(format!("group {group}"));
+    }
+    if let (Some(Paint::Kinds), Some(kind)) = (drawn.map(|d| &d.paint), row.and_then(|row| row.kind(head.head))) {
+        parts.push(kind.label().to_lowercase());
     }
     if let (Some(Paint::Values { label, unit, .. }), Some(row)) = (drawn.map(|d| &d.paint), row) {
         parts.push(format!("{} {}", label.to_lowercase(), unit.format(row.value(head.head))));

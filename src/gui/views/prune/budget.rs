@@ -1,18 +1,18 @@
 //! How much quality a plan may cost: the search for the smallest one, the verdict above the export, and points of the quality
 //! curve as plans.
 
-use eframe::egui::{CollapsingHeader, CursorIcon, DragValue, RichText, Stroke, Ui};
+use eframe::egui::{CollapsingHeader, ComboBox, CursorIcon, DragValue, RichText, Stroke, Ui};
 
 use super::progress::progress;
 use crate::evaluation::curve::Curves;
-use crate::evaluation::{BudgetGrade, Verdict};
+use crate::evaluation::{BudgetGrade, LOSS, Verdict};
 use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
 use crate::gui::widgets::{Painted, command_button, heading, note};
-use crate::plan::QualityBudget;
+use crate::words::counted;
 use crate::workspace::Proposal;
 
 /// How near the pointer must be to a point of a curve, in points.
@@ -26,10 +26,11 @@ pub(super) fn search(ui: &mut Ui, cx: Cx<'_>) {
         let label = ui.label(RichText::new("Keep until quality falls by").color(theme.muted));
         let mut percent = cx.state.settings.quality_budget * 100.0;
         let field = DragValue::new(&mut percent).range(0.0..=100.0).speed(0.1).max_decimals(2).suffix(" %");
-        let hover = "The loss may rise by this share; where there is no loss, the cosine of embeddings may fall by it";
+        let hover = "The loss may rise by this share of the whole model's, or another measure fall by it";
         if ui.add(field).labelled_by(label.id).on_hover_text(hover).changed() {
             cx.send(Action::SetQualityBudget(percent / 100.0));
         }
+        measure(ui, cx);
         command_button(ui, cx, Command::FindPlan, "Find");
     });
     progress(ui, cx, JobKind::FindPlan);
@@ -42,7 +43,28 @@ pub(super) fn search(ui: &mut Ui, cx: Cx<'_>) {
     });
 }
 
-/// Whether layers without evidence lose heads too, where no amount is named.
+/// By which of the measures that the input gives quality is told.
+fn measure(ui: &mut Ui, cx: Cx<'_>) {
+    let measures = cx.state.quality_measures();
+    let now = cx.state.quality_budget().1.unwrap_or_else(|| LOSS.to_owned());
+    if measures.is_empty() {
+        return;
+    }
+    let label = ui.label(RichText::new("by").color(cx.theme.muted));
+    let combo = ComboBox::from_id_salt("quality measure").selected_text(now.as_str()).width(90.0).show_ui(ui, |ui| {
+        for name in measures {
+            if ui.selectable_label(name == now, name.as_str()).clicked() {
+                cx.send(Action::SetQualityMeasure(name));
+            }
+        }
+    });
+    combo
+        .response
+        .labelled_by(label.id)
+        .on_hover_text("What quality is measured by: what this input and this model give");
+}
+
+/// Whether layers without evidence lose heads too.
 pub(super) fn without_evidence(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
     let Some(results) = &cx.state.results else { return };
     let lacking = results
@@ -54,11 +76,12 @@ pub(super) fn without_evidence(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
     if lacking == 0 {
         return;
     }
-    let mut wanted = proposal.without_evidence;
-    let text = format!("Also the {lacking} layers in which nothing speaks for redundancy");
-    let hover = "Their groups are no clearer than those of heads that read different sequences";
+    let mut wanted = proposal.prunes_unproven();
+    let text = format!("Also the {} in which nothing speaks for redundancy", counted(lacking, "layers"));
+    let hover = "Their groups are no clearer than those of heads that read different sequences. A plan that nobody gave a size \
+                 leaves them alone; a size that you name is for every layer";
     if ui.checkbox(&mut wanted, text).on_hover_text(hover).changed() {
-        cx.send(Action::Propose(Proposal { without_evidence: wanted, ..proposal.clone() }));
+        cx.send(Action::Propose(Proposal { without_evidence: Some(wanted), ..proposal.clone() }));
     }
 }
 
@@ -69,8 +92,8 @@ pub(super) fn verdict(ui: &mut Ui, cx: Cx<'_>) {
         return;
     }
     heading(ui, theme, "Verdict");
-    let budget = QualityBudget::LossShare(cx.state.settings.quality_budget);
-    let verdict = Verdict::of(cx.state.measured_now(), budget);
+    let (budget, metric) = cx.state.quality_budget();
+    let verdict = Verdict::of(cx.state.measured_now(), budget, metric.as_deref());
     let color = match verdict.grade {
         BudgetGrade::Unmeasured => theme.warning,
         BudgetGrade::Within => theme.good,

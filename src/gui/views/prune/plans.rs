@@ -172,13 +172,13 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
             Mode::LayerRatio => Amount::LayerRatio(0.7),
             Mode::Threshold => Amount::Threshold(0.2),
         };
-        cx.send(Action::Propose(Proposal { amount, ..proposal.clone() }));
+        cx.send(Action::Propose(proposal.of_amount(amount)));
         return;
     }
-    let adjust = |amount| cx.send(Action::AdjustProposal(Proposal { amount, ..proposal.clone() }));
+    let adjust = |amount| cx.send(Action::AdjustProposal(proposal.of_amount(amount)));
     ui.spacing_mut().slider_width = (ui.available_width() - 150.0).max(80.0);
     match proposal.amount {
-        Amount::Groups => super::budget::without_evidence(ui, cx, proposal),
+        Amount::Groups => {}
         Amount::Keep(mut n) => {
             if slide(ui, cx.theme, Slider::new(&mut n, 1..=heads).text("heads per layer")).changed() {
                 adjust(Amount::Keep(n));
@@ -201,6 +201,7 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
             }
         }
     }
+    super::budget::without_evidence(ui, cx, proposal);
     if matches!(proposal.method, Method::Random | Method::RandomInGroup) {
         ui.horizontal(|ui| {
             let label = ui.label(RichText::new("Draw").color(cx.theme.muted));
