@@ -107,6 +107,15 @@ pub(super) struct AnalyzeArgs {
     pub no_evidence: bool,
 }
 
+/// What becomes of layers in which nothing speaks for redundancy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum WithoutEvidenceArg {
+    /// They lose heads as the others do
+    Prune,
+    /// They keep every head
+    Keep,
+}
+
 /// Scores of heads that do not come from votes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ScoreArg {
@@ -154,9 +163,10 @@ pub(super) struct PlanArgs {
     /// Let a layer lose every head
     #[arg(long)]
     pub allow_empty: bool,
-    /// Where no amount is named, prune layers too in which nothing speaks for redundant heads
-    #[arg(long)]
-    pub without_evidence: bool,
+    /// Where no amount is named, prune layers too in which nothing speaks for redundant heads; with =keep leave them alone
+    /// where one is named, a share of all heads being then one of the other layers'
+    #[arg(long, value_name = "prune|keep", num_args = 0..=1, require_equals = true, default_missing_value = "prune")]
+    pub without_evidence: Option<WithoutEvidenceArg>,
     /// Heads of these kinds stay: induction, duplicate-token, previous-token, next-token, same-token, first-token, separator,
     /// class-token, neighborhood, diagonal, local-window, broad
     #[arg(long, value_delimiter = ',', value_name = "KIND,..")]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::analyze::list;
-use super::args::{AmountArgs, PlanArgs};
+use super::args::{AmountArgs, PlanArgs, WithoutEvidenceArg};
 use super::budget::{claim_repair, within};
 use super::console::Console;
 use super::open::{open, warn_of_fallback};
@@ -137,7 +137,7 @@ impl PlanArgs {
             amount: self.amount.amount(),
             seed: self.common.seed,
             allow_empty: self.allow_empty,
-            without_evidence: self.without_evidence.then_some(true),
+            without_evidence: self.without_evidence.map(|asked| asked == WithoutEvidenceArg::Prune),
         })
     }
 

@@ -32,7 +32,9 @@ impl Verdict {
             grade: BudgetGrade::Unmeasured,
             sentence: match measured.zip(named) {
                 Some((_, named)) => format!("Not measured by {named}: choose a measure that this input gives"),
-                None => "Not measured: what this plan costs in quality is unknown; measure it before you export".to_owned(),
+                None => {
+                    "Not measured: what this plan costs in quality is unknown; measure it before you export".to_owned()
+                }
             },
         };
         let Some((measured, found)) = measured.and_then(|m| Some((m, Spending::of(m, budget, named)?))) else {

@@ -26,13 +26,18 @@ const CONTROLS: &[(&str, &str)] = &[
     ("--steps", "Steps"),
     ("--text", "a text"),
     ("--vote-at", "Vote"),
+    ("--without-evidence", "switch the layers on in which nothing speaks for redundancy"),
 ];
 
 /// The line of `error`, with controls in place of flags.
 pub(crate) fn worded(error: &Error) -> String {
-    let text = error.to_string();
+    in_controls(&error.to_string())
+}
+
+/// `text` with controls in place of flags.
+pub(crate) fn in_controls(text: &str) -> String {
     let mut words = String::with_capacity(text.len());
-    let mut rest = text.as_str();
+    let mut rest = text;
     while let Some(at) = rest.find("--") {
         let (before, flag) = rest.split_at(at);
         let end = flag.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(flag.len());

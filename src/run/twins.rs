@@ -73,7 +73,8 @@ impl Twins {
         for (what, change) in self.comparison.changes() {
             caption = caption.note(format!("{what} {change}"));
         }
-        caption = caption.note("cosine: between what a head adds to the residual stream in one model and in the other");
+        caption = caption
+            .note("heads are colored by the cosine between what they add to the residual stream in one model and in the other");
         caption.notes.extend(self.notes.iter().cloned());
         let row = |site: &SiteTwins| {
             let least = site.cosines.iter().min_by(|a, b| a.1.total_cmp(b.1)).map(|(head, cosine)| (*head, *cosine));

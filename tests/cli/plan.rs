@@ -230,6 +230,9 @@ fn an_analysis_says_what_heads_do_whether_they_are_redundant_and_a_plan_says_why
     let said = found["notes"].to_string().contains("nothing speaks for redundancy");
     assert_eq!(said, lacking > 0);
     assert_eq!(kept(&["--without-evidence"]).0, [2; 4]);
+    for (site, kept) in sites.iter().zip(kept(&["--keep", "3", "--without-evidence=keep"]).0) {
+        assert_eq!(kept, if site["evidence"]["found"] == true { 3 } else { 8 }, "{site}");
+    }
     let (three, found) = kept(&["--keep", "3"]);
     assert_eq!(three, [3; 4]);
     // Why, head by head, in JSON and as text.

@@ -114,6 +114,12 @@ impl Desk {
         desk
     }
 
+    /// Lets the first plan prune layers too in which nothing speaks for redundancy, which it leaves alone.
+    pub fn prune_everywhere(&mut self) {
+        self.command("prune layers without evidence");
+        self.settle();
+    }
+
     pub fn state(&self) -> &State {
         self.harness.state().state()
     }

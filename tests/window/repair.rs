@@ -33,6 +33,7 @@ impl Desk {
 /// A repair by refit of the plan that reconstruction proposes, with the prune view in front.
 fn repaired() -> Desk {
     let mut desk = Desk::with_results("bert");
+    desk.prune_everywhere();
     desk.chord(Modifiers::COMMAND, Key::Num5);
     desk.pick("Way to repair", "refit");
     desk.command("repair the plan");
@@ -48,6 +49,15 @@ fn a_model_that_was_not_trained_here_is_planned_by_reconstruction_with_votes_one
     assert_eq!(desk.state().repairing.mode, RepairMode::Auto);
     assert_eq!(desk.state().plan().unwrap().method, "reconstruction");
     let whole = desk.state().kept_heads().1;
+    // Layers in which nothing speaks for redundancy are left alone until a person says otherwise, as `plan` leaves them.
+    let spared = |desk: &Desk| desk.state().legal_plan().unwrap().spared.len();
+    let sites = &desk.state().results.as_ref().unwrap().analysis.sites;
+    let lacking = sites.iter().filter(|s| s.evidence.as_ref().is_some_and(|e| e.verdict() == Some(false))).count();
+    assert!(lacking > 0 && spared(&desk) == lacking, "{lacking}");
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    assert!(desk.shows("in which nothing speaks for redundancy"));
+    desk.prune_everywhere();
+    assert_eq!(spared(&desk), 0);
     assert!(desk.kept() as f64 <= 0.7 * whole as f64 + 0.5 && desk.kept() > 0, "{}", desk.kept());
     // Nobody had a hand in it yet.
     assert!(!desk.state().has_chosen());

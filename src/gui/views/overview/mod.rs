@@ -182,6 +182,10 @@ impl OverviewView {
                     .on_hover_text("Heads of a layer that compute alike; colors mean nothing across layers");
                 let (kinds, others): (Vec<_>, Vec<_>) =
                     Measure::available(&results.analysis).into_iter().partition(Measure::is_kind);
+                if !kinds.is_empty() {
+                    ui.selectable_value(&mut self.paint, HeadColor::Kind, WHAT_IT_DOES)
+                        .on_hover_text("The kind that each head is of: previous token, induction, ..");
+                }
                 for measure in others {
                     let (meaning, text) = (measure.meaning(), measure.label());
                     ui.selectable_value(&mut self.paint, HeadColor::Measure(measure), text).on_hover_text(meaning);
@@ -193,10 +197,6 @@ impl OverviewView {
                     );
                 }
                 ui.selectable_value(&mut self.paint, HeadColor::State, "Kept").on_hover_text("Kept or pruned, no more");
-                if !kinds.is_empty() {
-                    ui.selectable_value(&mut self.paint, HeadColor::Kind, WHAT_IT_DOES)
-                        .on_hover_text("The kind that each head is of: previous token, induction, ..");
-                }
                 // What heads do, kind by kind.
                 for measure in kinds {
                     let (meaning, text) = (measure.meaning(), measure.label());

@@ -7,7 +7,7 @@ use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::widgets::{command_button, heading, note, slide};
-use crate::gui::wording::worded;
+use crate::gui::wording::{in_controls, worded};
 use crate::plan::{Amount, Method};
 use crate::words::counted;
 use crate::workspace::Proposal;
@@ -237,7 +237,7 @@ fn legality(ui: &mut Ui, cx: Cx<'_>) {
         Some(Ok(outlook)) => {
             const SHOWN: usize = 4;
             for text in plan.base.notes.iter().chain(&outlook.notes).take(SHOWN) {
-                ui.label(RichText::new(text).small().color(theme.warning));
+                ui.label(RichText::new(in_controls(text)).small().color(theme.warning));
             }
             if outlook.notes.len() > SHOWN {
                 note(ui, theme, format!("and {} more layers like these", outlook.notes.len() - SHOWN));
