@@ -50,7 +50,7 @@ fn quality_is_told_by_the_measure_that_is_chosen() {
 
 #[test]
 fn heads_are_colored_by_what_they_do_and_selected_by_kind() {
-    let mut desk = Desk::with_results("llama");
+    let mut desk = Desk::with_results("roberta");
     desk.chord(Modifiers::COMMAND, Key::Num1);
     desk.pick("Color", "What it does");
     let Picture::Overview(drawn) = desk.same(View::Overview) else { panic!("no overview") };
