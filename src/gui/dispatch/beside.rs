@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::analysis::{Analysis, Document};
 use crate::chart::SideBySide;
+use crate::checkpoint::is_gguf;
 use crate::error::Error;
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
@@ -25,7 +26,7 @@ impl App {
     /// reading the input of the left panel.
     pub(super) fn compare_with(&mut self, path: PathBuf) {
         let title = format!("Compare with {}", path.display());
-        if path.is_dir() {
+        if path.is_dir() || is_gguf(&path) {
             let (Some(Ok(run)), Some(model)) = (&self.state.checked, &self.state.model) else {
                 return self.state.messages.fail(
                     "Compare",
