@@ -209,11 +209,11 @@ impl Checked {
         let Some(corpus) = corpus else { return Ok(None) };
         match draft {
             OutputDraft::Folder(draft) if draft.report().export_format == ExportFormat::Gqa.into() => {
-                self.measure_written(draft.model(), (plan, repair), corpus, ticket).map(Some)
+                self.measure_written(draft.model(), plan, repair, corpus, ticket).map(Some)
             }
             OutputDraft::Folder(draft) => {
                 if known.is_none() {
-                    *known = Some(self.measure_written(draft.model(), (plan, repair), corpus, ticket)?);
+                    *known = Some(self.measure_written(draft.model(), plan, repair, corpus, ticket)?);
                 }
                 Ok(known.clone())
             }
@@ -221,7 +221,7 @@ impl Checked {
                 // With the precision of the file.
                 Some(network) => {
                     let before = self.model().network(network.device(), DType::F32)?;
-                    self.measured(&before, &network, (plan, repair), corpus, ticket).map(Some)
+                    self.measured(&before, &network, plan, repair, corpus, ticket).map(Some)
                 }
                 None => {
                     if known.is_none() {
@@ -237,7 +237,8 @@ impl Checked {
     fn measure_written(
         &self,
         written: &Model,
-        (plan, repair): (&Plan, Option<&Repair>),
+        plan: &Plan,
+        repair: Option<&Repair>,
         corpus: &Corpus,
         ticket: &Ticket,
     ) -> Result<Measured> {
@@ -247,14 +248,15 @@ impl Checked {
             Some(room) => written.network_within(device, dtype, &room)?,
             None => written.network(device, dtype)?,
         };
-        self.measured(&before, &after, (plan, repair), corpus, ticket)
+        self.measured(&before, &after, plan, repair, corpus, ticket)
     }
 
     fn measured(
         &self,
         before: &Network,
         after: &Network,
-        (plan, repair): (&Plan, Option<&Repair>),
+        plan: &Plan,
+        repair: Option<&Repair>,
         corpus: &Corpus,
         ticket: &Ticket,
     ) -> Result<Measured> {

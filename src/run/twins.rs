@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Checked, Opened};
 use crate::chart::{AgreementRow, Caption, ColorMap, Overview, OverviewRow, Paint, Scale, SideBySide, Unit};
-use crate::corpus::{Purpose, Reading};
+use crate::corpus::{CorpusSettings, Purpose, Reading};
 use crate::error::{Error, Result};
 use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, compare};
 use crate::model::Needs;
@@ -116,7 +116,9 @@ impl Checked {
         let candidate = |network| Candidate { network, gates: &open };
         let batches = corpus.batches(first.device());
         let comparison = compare(candidate(&first), candidate(&second), batches, total, ticket)?;
-        let seen = self.corpus(Purpose::Observe, ticket)?.with(|s| s.batch_size = corpus.settings().batch_size);
+        // The input as it stands: what is scored may be masked.
+        let batch_size = corpus.settings().batch_size;
+        let seen = corpus.with(|s| *s = CorpusSettings { batch_size, ..self.spec().reading(Purpose::Observe) });
         ticket.stage("compare heads", seen.total().map(|t| t.value()), "batches");
         let mut sums: BTreeMap<(Site, usize), [f64; 3]> = BTreeMap::new();
         for batch in seen.batches(first.device()) {

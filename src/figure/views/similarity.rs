@@ -46,7 +46,7 @@ impl Similarity {
         };
         if let Some(tree) = tree {
             let area = Rect::new(square.x, page.y, side, TREE - 4.0);
-            draw_tree(&mut page.scene, (tree, measure), &self.groups, area, theme);
+            draw_tree(&mut page.scene, tree, measure, &self.groups, area, theme);
         }
         let sorted = self.matrix.reordered(&order, &order);
         let raster = Raster::from_grid(&sorted, &scale, theme.missing);
@@ -129,7 +129,7 @@ fn write_values(scene: &mut Scene, sorted: &Grid, scale: &Scale, square: Rect, c
 }
 
 /// Draws the tree hanging over `area`, branches inside a group in its color.
-fn draw_tree(scene: &mut Scene, (tree, measure): (&Tree, &str), groups: &[usize], area: Rect, theme: &Theme) {
+fn draw_tree(scene: &mut Scene, tree: &Tree, measure: &str, groups: &[usize], area: Rect, theme: &Theme) {
     let n = tree.order.len();
     let top = tree.joins.last().map_or(0.0, |j| j.height);
     if n < 2 || top <= 0.0 {

@@ -1,6 +1,8 @@
 //! Choosing the layer and the feature map that views of one layer show.
 
-use eframe::egui::{ComboBox, Rect, RichText, Role, Sense, Stroke, StrokeKind, TextStyle, Ui, WidgetInfo, pos2, vec2};
+use eframe::egui::{
+    ComboBox, InnerResponse, Rect, RichText, Role, Sense, Stroke, StrokeKind, TextStyle, Ui, WidgetInfo, pos2, vec2,
+};
 
 use crate::gui::action::Action;
 use crate::gui::context::Cx;
@@ -8,39 +10,49 @@ use crate::gui::context::Cx;
 /// The layer that is shown, for every view of one layer.
 pub(crate) fn site_picker(ui: &mut Ui, cx: Cx<'_>) {
     let (Some(model), Some(now)) = (&cx.state.model, cx.state.site()) else { return };
-    break_before(ui, 150.0);
-    let label = ui.label(RichText::new("Layer").color(cx.theme.muted)).on_hover_text("[ and ] step through the layers");
-    let combo = ComboBox::from_id_salt("site").selected_text(now.to_string()).width(96.0).show_ui(ui, |ui| {
-        for site in model.facts.shape.sites() {
-            if ui.selectable_label(site.site == now, site.site.to_string()).clicked() {
-                cx.send(Action::ShowSite(site.site));
+    named(ui, cx, 150.0, "Layer", "[ and ] step through the layers", |ui| {
+        let combo = ComboBox::from_id_salt("site").selected_text(now.to_string()).width(96.0);
+        combo.show_ui(ui, |ui| {
+            for site in model.facts.shape.sites() {
+                if ui.selectable_label(site.site == now, site.site.to_string()).clicked() {
+                    cx.send(Action::ShowSite(site.site));
+                }
             }
-        }
+        })
     });
-    combo.response.labelled_by(label.id);
 }
 
 /// The feature map that is shown, among those of the last run.
 pub(crate) fn feature_picker(ui: &mut Ui, cx: Cx<'_>) {
     let (Some(results), Some(now)) = (&cx.state.results, cx.state.feature()) else { return };
-    break_before(ui, 130.0);
-    let label =
-        ui.label(RichText::new("Map").color(cx.theme.muted)).on_hover_text("Feature map: what heads are compared by");
-    let combo = ComboBox::from_id_salt("feature").selected_text(now.name()).width(84.0).show_ui(ui, |ui| {
-        for map in &results.analysis.settings.features {
-            if ui.selectable_label(*map == now, map.name()).clicked() {
-                cx.send(Action::ShowFeature(*map));
+    named(ui, cx, 130.0, "Map", "Feature map: what heads are compared by", |ui| {
+        let combo = ComboBox::from_id_salt("feature").selected_text(now.name()).width(84.0);
+        combo.show_ui(ui, |ui| {
+            for map in &results.analysis.settings.features {
+                if ui.selectable_label(*map == now, map.name()).clicked() {
+                    cx.send(Action::ShowFeature(*map));
+                }
             }
-        }
+        })
     });
-    combo.response.labelled_by(label.id);
 }
 
-/// Begins another line where the rest of this one has no room of `width`: a name and its control stay together.
-fn break_before(ui: &mut Ui, width: f32) {
+/// A list behind its name, in one line: in the next one where the rest of this one has no room of `width`.
+fn named(
+    ui: &mut Ui,
+    cx: Cx<'_>,
+    width: f32,
+    name: &str,
+    hover: &str,
+    list: impl FnOnce(&mut Ui) -> InnerResponse<Option<()>>,
+) {
     if ui.available_size_before_wrap().x < width {
         ui.end_row();
     }
+    ui.horizontal(|ui| {
+        let label = ui.label(RichText::new(name).color(cx.theme.muted)).on_hover_text(hover);
+        list(ui).response.labelled_by(label.id);
+    });
 }
 
 /// Room left and right of the words of a choice.
