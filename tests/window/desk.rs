@@ -136,7 +136,7 @@ impl Desk {
             if self.state().jobs.running().is_empty() {
                 break;
             }
-            assert!(began.elapsed() < Duration::from_secs(120), "a worker does not end: {}", self.messages());
+            assert!(began.elapsed() < Duration::from_secs(600), "a worker does not end: {}", self.messages());
             std::thread::sleep(Duration::from_millis(5));
         }
         self.harness.run();
