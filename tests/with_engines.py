@@ -127,10 +127,12 @@ def with_onnx():
                 path.write_text(json.dumps(kept or {}))
                 done = convert(folder, "onnx", out, "--quantize", kind, *([] if kept is None else ["--plan", path]))
                 if done.returncode:
-                    refused = any(word in done.stderr for word in ("masked", "unequal", "sound"))
-                    cells.append("-" if refused else "FAILED")
+                    impossible = any(word in done.stderr for word in ("over all heads together", "unequal", "sound"))
+                    # Other experts, or another class, where 16 bits decide: such a file is not written.
+                    unproven = kind == "f16" and "does not compute what" in done.stderr
+                    cells.append("-" if impossible else "refused" if unproven else "FAILED")
                     print(folder.name, plan, done.stderr.strip(), file=sys.stderr)
-                    failed += not refused
+                    failed += not impossible and not unproven
                     continue
                 file = str(out / "onnx" / "model.onnx")
                 onnx.checker.check_model(file, full_check=True)

@@ -4,6 +4,8 @@
 //! [`forecast()`] says what a file would be, [`write()`] makes it. Both take what a plan leaves as a
 //! [`Remainder`](crate::pruning::Remainder), and leave the same record as an export in Hugging Face layout.
 //!
+//! What engines compute of the files is in `engines.md` beside this module, and comes from `tests/with_engines.py`.
+//!
 //! | module | job |
 //! | --- | --- |
 //! | `draft` | one way to write, prove and record for every engine |
