@@ -44,10 +44,7 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
     ("models", ["pillars models", "pillars models --json"]),
     (
         "download",
-        [
-            "pillars download sentence-transformers/all-MiniLM-L6-v2",
-            "pillars download openai-community/gpt2@main",
-        ],
+        ["pillars download sentence-transformers/all-MiniLM-L6-v2", "pillars download openai-community/gpt2@main"],
     ),
     (
         "convert",
