@@ -2,6 +2,7 @@
 
 use super::caption::Caption;
 use super::groups::GroupMap;
+use super::layers::LayerBars;
 use super::measure::Measure;
 use super::number::Unit;
 use super::overview::{Overview, OverviewRow, Paint};
@@ -107,6 +108,7 @@ impl<'a> Lens<'a> {
             HeadColor::Group | HeadColor::Kind | HeadColor::State => None,
         };
         let analysis = self.analysis;
+        let measures = Measure::available(analysis);
         let rows: Vec<OverviewRow> = analysis
             .sites
             .iter()
@@ -116,6 +118,7 @@ impl<'a> Lens<'a> {
                 kv_heads: site.kv_heads,
                 groups: self.groups(site),
                 values: measure.map_or_else(Vec::new, |m| m.values(site, self.feature, analysis.batches)),
+                measured: measures.iter().map(|m| m.values(site, self.feature, analysis.batches)).collect(),
                 kept: Some(self.kept(site)),
                 kinds: match site.has_kinds() {
                     true => (0..site.heads).map(|head| site.kind(head).map(|(kind, _)| kind)).collect(),
@@ -159,7 +162,16 @@ impl<'a> Lens<'a> {
         if uses_map {
             caption = self.likeness_notes(caption);
         }
-        Overview { caption, rows, paint }
+        let layers = match color {
+            HeadColor::Group => LayerBars::groups(analysis, self.feature),
+            HeadColor::Kind => LayerBars::kinds(analysis),
+            HeadColor::State => LayerBars::kept(analysis, |site| self.kept(site).len()),
+            HeadColor::Measure(measure) => LayerBars::measured(analysis, measure, self.feature, |site| self.kept(site)),
+        };
+        if let Some(bars) = &layers {
+            caption = caption.note(format!("Bars: {}. {}.", bars.label.to_lowercase(), bars.meaning));
+        }
+        Overview { caption, rows, paint, layers, measures }
     }
 
     /// The heads of a layer against each other.

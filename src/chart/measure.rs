@@ -27,7 +27,7 @@ pub enum Measure {
 
 impl Measure {
     /// Those that every analysis has.
-    const OWN: [Self; 5] = [Self::VoteShare, Self::Margin, Self::Redundancy, Self::Silhouette, Self::Energy];
+    pub(super) const OWN: [Self; 5] = [Self::VoteShare, Self::Margin, Self::Redundancy, Self::Silhouette, Self::Energy];
 
     /// The word used on the command line and as the name of a column.
     pub fn name(&self) -> &str {

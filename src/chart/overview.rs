@@ -1,6 +1,8 @@
 //! Every head of a model: attention layers by heads.
 
 use super::caption::Caption;
+use super::layers::LayerBars;
+use super::measure::Measure;
 use super::number::Unit;
 use super::raster::Scale;
 use super::table::{Cell, Table};
@@ -19,6 +21,8 @@ pub struct OverviewRow {
     pub values: Vec<f64>,
     /// Heads that stay; `None` before anything is decided.
     pub kept: Option<Vec<usize>>,
+    /// The numbers of each head by every one of [`Overview::measures`]; empty where none is told.
+    pub measured: Vec<Vec<f64>>,
     /// What each head does, where it was measured and has a name.
     pub kinds: Vec<Option<HeadKind>>,
     /// Whether anything speaks for redundant heads here, where that was weighed.
@@ -64,6 +68,10 @@ pub struct Overview {
     /// The layers from top to bottom.
     pub rows: Vec<OverviewRow>,
     pub paint: Paint,
+    /// What the colors come to, layer by layer.
+    pub layers: Option<LayerBars>,
+    /// All that is known of every head, for the table.
+    pub measures: Vec<Measure>,
 }
 
 impl Overview {
@@ -111,8 +119,17 @@ impl Overview {
         let has_kinds = self.rows.iter().any(|row| !row.kinds.is_empty());
         let is_weighed = self.rows.iter().any(|row| row.redundant.is_some());
         let more = has_kinds.then_some("kind").into_iter().chain(is_weighed.then_some("redundancy_in_layer"));
-        let mut table = Table::new(["site", "head", "kv_head", "group", "kept"].into_iter().chain(more).chain(column));
-        for row in &self.rows {
+        // The number that is shown comes first, all others of the head follow.
+        let others: Vec<(usize, &Measure)> =
+            self.measures.iter().enumerate().filter(|(_, m)| column.is_none_or(|c| c != m.name())).collect();
+        let of_layers = self.layers.iter().flat_map(|bars| {
+            let chance = (!bars.chance.is_empty()).then(|| format!("{}_by_chance", bars.column));
+            [bars.column.clone()].into_iter().chain(chance)
+        });
+        let named = ["site", "head", "kv_head", "group", "kept"].into_iter().chain(more).chain(column);
+        let named = named.chain(others.iter().map(|(_, m)| m.name())).map(str::to_owned);
+        let mut table = Table::new(named.chain(of_layers));
+        for (place, row) in self.rows.iter().enumerate() {
             for head in 0..row.heads {
                 let share = row.heads / row.kv_heads;
                 let mut cells = vec![
@@ -125,6 +142,13 @@ impl Overview {
                 cells.extend(has_kinds.then(|| row.kind(head).map(|kind| kind.name().to_owned()).into()));
                 cells.extend(is_weighed.then(|| row.redundant.into()));
                 cells.extend(column.map(|_| Cell::from(row.value(head))));
+                let of = |at: usize| row.measured.get(at)?.get(head).copied();
+                cells.extend(others.iter().map(|(at, _)| Cell::from(of(*at))));
+                if let Some(bars) = &self.layers {
+                    let with_chance = (!bars.chance.is_empty()).then_some(&bars.chance);
+                    let of_layer = [&bars.values].into_iter().chain(with_chance);
+                    cells.extend(of_layer.map(|values| Cell::from(values.get(place).copied())));
+                }
                 table.push(cells);
             }
         }
@@ -141,6 +165,11 @@ impl OverviewRow {
     /// The number of a head; NaN where it has none.
     pub fn value(&self, head: usize) -> f64 {
         self.values.get(head).copied().unwrap_or(f64::NAN)
+    }
+
+    /// Whether a group of this layer is one head.
+    pub fn is_alone(&self, group: usize) -> bool {
+        self.groups.iter().filter(|g| **g == group).count() == 1
     }
 
     /// Whether a head stays; each does before anything is decided.

@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
+use serde::{Deserialize, Serialize};
 
 use super::color::Rgb;
 use super::palette::ColorMap;
@@ -132,6 +133,34 @@ pub fn order_by_group(groups: &[usize]) -> Vec<usize> {
     order
 }
 
+/// How colors are spread over an interval of values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Tone {
+    /// Evenly.
+    #[default]
+    Linear,
+    /// By the square root: small values are told apart.
+    Root,
+    /// By the logarithm over four powers of ten below the largest value; what is smaller has the first color.
+    Log,
+}
+
+/// Powers of ten that logarithmic colors tell apart.
+const DECADES: f64 = 4.0;
+
+impl Tone {
+    /// Where a share of the interval lies among the colors; both from 0 to 1, NaN stays NaN.
+    pub fn of(self, share: f64) -> f64 {
+        match self {
+            Self::Linear => share,
+            Self::Root if share < 0.0 => share,
+            Self::Root => share.sqrt(),
+            Self::Log if share.is_nan() => share,
+            Self::Log => 1.0 + share.max(10f64.powf(-DECADES)).log10() / DECADES,
+        }
+    }
+}
+
 /// Which interval of values a color map spans.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
@@ -140,12 +169,20 @@ pub struct Scale {
     pub low: f64,
     /// The value of the last color.
     pub high: f64,
+    /// How the colors between are spread.
+    pub tone: Tone,
 }
 
 impl Scale {
     /// The scale from `low` to `high`.
     pub fn new(map: ColorMap, low: f64, high: f64) -> Self {
-        Self { map, low, high }
+        Self { map, low, high, tone: Tone::Linear }
+    }
+
+    /// The same with colors spread otherwise.
+    #[must_use]
+    pub fn toned(self, tone: Tone) -> Self {
+        Self { tone, ..self }
     }
 
     /// The scale that just holds the finite values of a matrix; about 0 where the map diverges. A matrix of equal
@@ -171,9 +208,14 @@ impl Scale {
         (value - self.low) / span
     }
 
+    /// The color at a share of the interval, as a legend draws it.
+    pub fn color_at(&self, share: f64) -> Option<Rgb> {
+        self.map.color(self.tone.of(share))
+    }
+
     /// The color of a value, `missing` for NaN.
     pub fn color(&self, value: f64, missing: Rgb) -> Rgb {
-        self.map.color(self.position(value)).unwrap_or(missing)
+        self.color_at(self.position(value)).unwrap_or(missing)
     }
 }
 

@@ -85,7 +85,9 @@ impl Similarity {
     pub fn with_tree(self) -> Self {
         let tree =
             (!self.by_index).then(|| grouped(&self.groups, |i, j| self.likeness.distance(self.matrix.get(i, j))));
-        Self { tree, ..self }
+        let caution = tree.as_ref().and_then(Tree::caution);
+        let caption = caution.into_iter().fold(self.caption.clone(), Caption::note);
+        Self { caption, tree, ..self }
     }
 
     /// The same with its heads as they are numbered, or by group; the words say which.

@@ -1,6 +1,6 @@
 //! The numbers of a picture as rows and columns, written as CSV (RFC 4180).
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
 /// One entry of a table.
@@ -178,20 +178,22 @@ fn line(out: &mut String, fields: impl Iterator<Item = String>) {
 fn field(cell: &Cell) -> String {
     match cell {
         Cell::Text(text) => quoted(text),
-        Cell::Number(number) if number.is_nan() => String::new(),
-        Cell::Number(number) => {
-            let mut out = String::new();
-            let magnitude = number.abs();
+        cell => cell.text(),
+    }
+}
+
+impl Cell {
+    /// As it is written into a file: numbers with as many digits as tell them apart, nothing for nothing.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Number(number) if number.is_nan() => String::new(),
             // Plain digits where they are short, an exponent where they would run on.
-            if magnitude != 0.0 && !(1e-5..1e16).contains(&magnitude) {
-                let _ = write!(out, "{number:e}");
-            } else {
-                let _ = write!(out, "{number}");
-            }
-            out
+            Self::Number(number) if *number != 0.0 && !(1e-5..1e16).contains(&number.abs()) => format!("{number:e}"),
+            Self::Number(number) => number.to_string(),
+            Self::Count(count) => count.to_string(),
+            Self::Empty => String::new(),
         }
-        Cell::Count(count) => count.to_string(),
-        Cell::Empty => String::new(),
     }
 }
 

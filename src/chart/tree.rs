@@ -18,6 +18,9 @@ pub struct Tree {
     pub joins: Vec<Join>,
     /// Leaves from left to right, so that no branches cross.
     pub order: Vec<usize>,
+    /// Joins that are drawn higher than the mean distance of their leaves, since a join below them is higher: the groups are
+    /// not the branches that likeness alone would make.
+    pub raised: usize,
 }
 
 impl Tree {
@@ -27,6 +30,15 @@ impl Tree {
         let heights = || self.joins.iter().map(|j| j.height);
         let (low, high) = heights().fold((f64::INFINITY, 0.0f64), |(low, high), h| (low.min(h), high.max(h)));
         if low > 0.5 * high && low < high { low - 0.35 * (high - low) } else { 0.0 }
+    }
+
+    /// What must be said of joins that are not where likeness alone would put them.
+    pub fn caution(&self) -> Option<String> {
+        let joins = crate::words::counted(self.raised, "joins");
+        let text = format!(
+            "Heads of a group are joined first: {joins} of the tree stand higher than the distance alone would put them."
+        );
+        (self.raised > 0).then_some(text)
     }
 }
 
@@ -48,6 +60,7 @@ pub fn grouped(groups: &[usize], distance: impl Fn(usize, usize) -> f64) -> Tree
     // Means between clusters, kept up to date by the Lance-Williams rule of average linkage.
     let mut means: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| between(i, j)).collect()).collect();
     let mut joins = Vec::with_capacity(n.saturating_sub(1));
+    let mut raised = 0;
     for within in [true, false] {
         if !within {
             clusters.iter_mut().for_each(|c| c.group = None);
@@ -56,6 +69,7 @@ pub fn grouped(groups: &[usize], distance: impl Fn(usize, usize) -> f64) -> Tree
             let (a, b) = (&clusters[i], &clusters[j]);
             let (na, nb) = (a.leaves.len() as f64, b.leaves.len() as f64);
             let height = means[i][j].max(a.height).max(b.height);
+            raised += usize::from(height > means[i][j] * (1.0 + 1e-9));
             let (left, right) = if a.leaves.iter().min() <= b.leaves.iter().min() { (a, b) } else { (b, a) };
             joins.push(Join { left: left.node, right: right.node, height });
             let leaves = left.leaves.iter().chain(&right.leaves).copied().collect();
@@ -72,7 +86,7 @@ pub fn grouped(groups: &[usize], distance: impl Fn(usize, usize) -> f64) -> Tree
             });
         }
     }
-    Tree { joins, order: clusters.pop().map(|c| c.leaves).unwrap_or_default() }
+    Tree { joins, order: clusters.pop().map(|c| c.leaves).unwrap_or_default(), raised }
 }
 
 struct Cluster {
@@ -119,7 +133,17 @@ mod tests {
         for (join, step) in tree.joins.iter().zip(reference.steps()) {
             assert!((join.height - step.dissimilarity).abs() < 1e-9, "{} {}", join.height, step.dissimilarity);
         }
-        assert_eq!(tree.joins.len(), n - 1);
+        assert_eq!((tree.joins.len(), tree.raised), (n - 1, 0));
+    }
+
+    #[test]
+    fn joins_that_groups_force_upwards_are_counted() {
+        // Heads 0 and 3 are one group though 1 and 2 lie between them: these join below, at the height of that group.
+        let line = |i: usize, j: usize| (i as f64 - j as f64).abs();
+        let tree = grouped(&[0, 1, 1, 0], line);
+        let heights: Vec<f64> = tree.joins.iter().map(|j| j.height).collect();
+        assert_eq!((heights, tree.raised), (vec![1.0, 3.0, 3.0], 1));
+        assert_eq!(grouped(&[0, 0, 1, 1], line).raised, 0);
     }
 
     #[test]

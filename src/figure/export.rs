@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use resvg::{tiny_skia, usvg};
+use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
 use super::font;
@@ -67,6 +68,27 @@ fn unknown_format(text: &str) -> Error {
 /// PNG pixels for each unit of a scene, unless asked otherwise: sharp on dense screens and in print.
 pub const DEFAULT_SCALE: f64 = 2.0;
 
+/// How large a picture is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum PictureSize {
+    /// As on the screen: a pixel for each unit of an SVG, two of a PNG.
+    #[default]
+    Screen,
+    /// As wide as a column of a paper of two, 85 mm.
+    Column,
+    /// As wide as the text of a page, 170 mm.
+    Page,
+    /// So that labels have this many points.
+    Text(f64),
+}
+
+const COLUMN_MM: f64 = 85.0;
+const PAGE_MM: f64 = 170.0;
+const MM_PER_INCH: f64 = 25.4;
+const MM_PER_POINT: f64 = MM_PER_INCH / 72.0;
+/// Pixels of a PNG for each inch on paper.
+const PRINT_DPI: f64 = 300.0;
+
 /// Most pixels of a PNG: half a gigabyte while it is drawn.
 const MAX_PIXELS: f64 = (1u64 << 27) as f64;
 
@@ -78,6 +100,20 @@ impl Figure {
 
     pub fn table(&self) -> Table {
         (self.numbers)()
+    }
+
+    /// The same in this size, with the pixels of a PNG for each unit.
+    #[must_use]
+    pub fn sized(mut self, size: PictureSize) -> (Self, f64) {
+        let mm = match size {
+            PictureSize::Screen => return (self, DEFAULT_SCALE),
+            PictureSize::Column => COLUMN_MM,
+            PictureSize::Page => PAGE_MM,
+            PictureSize::Text(points) => self.scene.width * points * MM_PER_POINT / font::LABEL,
+        };
+        self.scene.print_mm = Some(mm);
+        let scale = mm / MM_PER_INCH * PRINT_DPI / self.scene.width;
+        (self, scale)
     }
 
     /// The contents of a file of this format. `scale` is PNG pixels per unit of the scene; the others ignore it.
@@ -117,7 +153,9 @@ impl Figure {
         // The last pixel of a fractional size would otherwise stay half transparent.
         let paper = self.scene.background;
         pixmap.fill(tiny_skia::Color::from_rgba8(paper.r, paper.g, paper.b, 255));
-        resvg::render(&tree, tiny_skia::Transform::from_scale(scale as f32, scale as f32), &mut pixmap.as_mut());
+        // A size on paper makes the document larger or smaller than the scene is in units.
+        let across = (self.scene.width * scale) as f32 / tree.size().width();
+        resvg::render(&tree, tiny_skia::Transform::from_scale(across, across), &mut pixmap.as_mut());
         // All pixels are opaque, so premultiplied and plain bytes are the same.
         Ok(Raster { width: pixmap.width() as usize, height: pixmap.height() as usize, rgba: pixmap.take() })
     }
@@ -162,6 +200,25 @@ mod tests {
     use crate::chart::color::Rgb;
     use crate::chart::palette::Marker;
     use crate::error::ErrorKind;
+
+    #[test]
+    fn sizes_on_paper_are_those_that_were_asked_for() {
+        let figure = sample();
+        // 85 mm at 300 dots per inch are 1004 pixels; the scene is 40 units wide and 20 high.
+        let (column, scale) = figure.clone().sized(PictureSize::Column);
+        let svg = to_svg(&column.scene).unwrap();
+        assert!(svg.contains("width=\"85mm\"") && svg.contains("height=\"42.5mm\""), "{svg}");
+        let raster = column.to_raster(scale).unwrap();
+        assert_eq!((raster.width, raster.height), (1004, 502));
+        // What is drawn fills the pixels: the red cell is a quarter of the width.
+        assert_eq!(raster.pixel(250, 0), figure.to_raster(1.0).unwrap().pixel(9, 0));
+        assert_ne!(raster.pixel(252, 0), raster.pixel(250, 0));
+        // Labels of 11 units in 8 points: a unit is 8/11 of a point.
+        let (text, _) = figure.clone().sized(PictureSize::Text(8.0));
+        assert!((text.scene.print_mm.unwrap() - 40.0 * 8.0 / 11.0 / 72.0 * 25.4).abs() < 1e-9);
+        let (screen, scale) = figure.sized(PictureSize::Screen);
+        assert_eq!((screen.scene.print_mm, scale), (None, DEFAULT_SCALE));
+    }
 
     fn sample() -> Figure {
         let red = Rgb::hex(0xFF0000);

@@ -17,6 +17,9 @@ pub static FALLBACK: &[u8] = include_bytes!("../../assets/fonts/DejaVuSans.ttf")
 /// What the SVG asks for: ours first, then what most machines have.
 pub(super) const FAMILIES: &str = "Inter, 'DejaVu Sans', 'Helvetica Neue', Arial, sans-serif";
 
+/// Size of labels in units of a scene.
+pub(super) const LABEL: f64 = 11.0;
+
 /// Height of a capital letter as a share of the font size (Inter).
 pub(super) const CAP_HEIGHT: f64 = 0.727;
 

@@ -1,6 +1,7 @@
 //! The frame of every figure: title, subtitle, legends, content, notes, one below the other.
 
 use super::export::Figure;
+pub(super) use super::font::LABEL;
 use super::font::{self, Weight};
 use super::scene::{Anchor, Fill, Item, Point, Rect, Scene, Stroke, Text, VerticalAlign};
 use crate::chart::Caption;
@@ -14,7 +15,6 @@ use crate::chart::theme::Theme;
 
 /// Font sizes in units of a scene; none is smaller than [`SMALL`].
 pub(super) const TITLE: f64 = 15.0;
-pub(super) const LABEL: f64 = 11.0;
 pub(super) const SMALL: f64 = 9.5;
 /// Empty border around the content.
 pub(super) const MARGIN: f64 = 18.0;
@@ -144,7 +144,7 @@ impl<'a> Page<'a> {
         let steps = 256;
         // Several rows: viewers that smooth would fade a single one towards its edges.
         let raster = Raster::from_fn(10, steps, |_, c| {
-            scale.map.color((c as f64 + 0.5) / steps as f64).unwrap_or(self.theme.missing)
+            scale.color_at((c as f64 + 0.5) / steps as f64).unwrap_or(self.theme.missing)
         });
         self.scene.push(Item::Image { rect: bar, raster });
         self.scene.outline(bar, Stroke::solid(self.theme.axis, 0.75));

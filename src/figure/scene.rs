@@ -261,13 +261,15 @@ pub struct Scene {
     pub background: Rgb,
     /// What it shows, for readers that do not see it.
     pub title: String,
+    /// Width on paper in millimeters, where it was asked for.
+    pub print_mm: Option<f64>,
     /// The shapes, lowest first.
     pub items: Vec<Item>,
 }
 
 impl Scene {
     pub fn new(width: f64, height: f64, background: Rgb, title: impl Into<String>) -> Self {
-        Self { width, height, background, title: title.into(), items: Vec::new() }
+        Self { width, height, background, title: title.into(), print_mm: None, items: Vec::new() }
     }
 
     pub fn push(&mut self, item: Item) {

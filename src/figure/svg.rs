@@ -25,9 +25,15 @@ const IMAGE_SIDE: usize = 2048;
 pub fn to_svg(scene: &Scene) -> Result<String> {
     let mut out = Writer { out: String::new(), clips: 0 };
     let (w, h) = (num(scene.width), num(scene.height));
+    let sides = match scene.print_mm {
+        Some(mm) => [format!("{}mm", num(mm)), format!("{}mm", num(mm * scene.height / scene.width))],
+        None => [w.clone(), h.clone()],
+    };
     out.put(&format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" width=\"{w}\" \
-         height=\"{h}\" viewBox=\"0 0 {w} {h}\" role=\"img\" font-family=\"{}\">\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" width=\"{}\" \
+         height=\"{}\" viewBox=\"0 0 {w} {h}\" role=\"img\" font-family=\"{}\">\n",
+        sides[0],
+        sides[1],
         font::FAMILIES
     ));
     out.put(&format!("<title>{}</title>\n<metadata>{MARK}</metadata>\n", escaped(&scene.title)));

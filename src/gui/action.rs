@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use super::command::Command;
 use super::jobs::JobKind;
 use super::purpose::PathPurpose;
+use crate::chart::HeadColor;
 use crate::network::{FeatureMap, Head, Site};
 use crate::pruning::OutputFormat;
 use crate::repair::RepairMode;
 use crate::run::{AttentionInput, Spec};
 use crate::training::TrainSettings;
-use crate::workspace::Proposal;
+use crate::workspace::{PictureLook, Proposal};
 
 /// A wish with everything needed to carry it out.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +39,8 @@ pub enum Action {
     Step(isize, isize, bool),
     /// Show a layer in the views of one layer.
     ShowSite(Site),
+    /// What the color of a head says in the overview.
+    ColorBy(HeadColor),
     /// Show a feature map in the views of one map.
     ShowFeature(FeatureMap),
     /// Select a group of the layer that is shown, with its heads, or none.
@@ -87,6 +90,8 @@ pub enum Action {
     QuitAnyway,
     /// Close the box over the window.
     CloseOverlay,
+    /// How pictures are saved.
+    SetPicture(PictureLook),
     /// Put text into the clipboard.
     Copy(String),
 }

@@ -14,7 +14,7 @@ use crate::hub::{CachedModel, HubName};
 use crate::network::{FeatureMap, Head, Site};
 use crate::plan::Plan;
 use crate::pruning::Report;
-use crate::run::{AttentionInput, Patterns};
+use crate::run::{AttentionInput, Patterns, RunEstimate, Spec};
 use crate::task::{Progress, Runner, Task, TaskState, Ticket};
 use crate::tensor::DeviceChoice;
 use crate::training::TrainingSummary;
@@ -31,6 +31,8 @@ pub enum JobKind {
     Open,
     /// Running the model over its input.
     Analyze,
+    /// How long a run will take.
+    Estimate,
     /// Quality of one plan.
     Measure,
     /// The smallest plan within a budget of quality.
@@ -91,6 +93,8 @@ pub enum JobOutcome {
     Opened(OpenedPath, Vec<String>),
     /// What a run found out.
     Analyzed(Arc<Analysis>, Option<FoundMoments>),
+    /// What a run with these settings will read, and how long it takes.
+    Estimated(Box<Spec>, RunEstimate),
     /// Quality of one plan, masked and as it is repaired, with the repair.
     Measured(Vec<Measured>, Option<Box<MadeRepair>>),
     /// A repair of a plan.
@@ -256,7 +260,8 @@ fn words(progress: &Progress) -> String {
     text
 }
 
-fn duration(secs: f64) -> String {
+/// Seconds as a person tells them: `1 min 20 s`.
+pub(super) fn duration(secs: f64) -> String {
     let secs = secs.round().max(0.0) as u64;
     match secs {
         0..60 => format!("{secs} s"),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::jobs::{AttentionKey, Jobs, RegroupKey};
 use super::messages::Messages;
@@ -18,7 +19,7 @@ use crate::network::{FeatureMap, Head, Site};
 use crate::plan::{Plan, QualityBudget, SiteShape};
 use crate::pruning::{OutputFormat, Report};
 use crate::repair::Repair;
-use crate::run::{AttentionInput, Checked, Fault, Opened, Patterns, Placed, Spec, Watched};
+use crate::run::{AttentionInput, Checked, Fault, Opened, Patterns, Placed, RunEstimate, Spec, Watched};
 use crate::tensor::DeviceChoice;
 use crate::training::{TrainSettings, TrainingSummary};
 use crate::workspace::{ComparedPlan, Draft, History, Outlook, ProgramSettings, Proposal, Store, Workspace};
@@ -113,6 +114,11 @@ pub struct State {
     pub run: Spec,
     /// Those settings checked against the model; `None` without one.
     pub checked: Option<Result<Checked, Vec<Fault>>>,
+    /// What a run with these settings will read, and how long it takes; from one batch of it.
+    pub estimate: Option<(Spec, RunEstimate)>,
+    /// When the run under way began, and seconds that the last one took.
+    pub run_began: Option<Instant>,
+    pub last_run_secs: Option<f64>,
     /// What the last run found out.
     pub results: Option<Results>,
     /// How the settings of the next run differ from those of the results, in words.
@@ -176,6 +182,9 @@ impl State {
             placed: None,
             run: Spec::default(),
             checked: None,
+            estimate: None,
+            run_began: None,
+            last_run_secs: None,
             results: None,
             differences: Vec::new(),
             draft: History::new(Draft::default()),

@@ -1,6 +1,7 @@
 //! Errors in the words of the window: the library names settings as the command line does, the window as its controls.
 
 use crate::error::Error;
+use crate::pruning::Reference;
 
 /// Flags that hints of the library name, and the controls that stand for them here.
 const CONTROLS: &[(&str, &str)] = &[
@@ -48,6 +49,15 @@ pub(crate) fn in_controls(text: &str) -> String {
     }
     words.push_str(rest);
     words
+}
+
+/// The model that a written checkpoint was compared with.
+pub(crate) fn compared_with(reference: Reference) -> &'static str {
+    match reference {
+        Reference::Masked => "masked model",
+        Reference::Repaired => "masked and repaired model",
+        Reference::Pooled => "model with averaged key/value heads",
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@
 //! | `spec`, `differences` | settings as chosen; how they differ from those of a result |
 //! | `opened`, `loaded` | a model with what its headers tell; its weights, loaded once |
 //! | `checked` | settings that fit the model; input and network within the bound on memory |
-//! | `analyze`, `evaluate`, `curve`, `repair`, `prune`, `train`, `experiment`, `twins`, `rounds`, `within`, `attention`, `batch_choices` | one kind of work each |
+//! | `analyze`, `estimate`, `evaluate`, `curve`, `repair`, `prune`, `train`, `experiment`, `twins`, `rounds`, `within`, `attention`, `batch_choices` | one kind of work each |
 
 mod analyze;
 mod attention;
@@ -21,6 +21,7 @@ mod batch_choices;
 mod checked;
 mod curve;
 mod differences;
+mod estimate;
 mod evaluate;
 mod experiment;
 mod loaded;
@@ -38,6 +39,7 @@ pub use attention::{AttentionInput, Patterns, attention};
 pub use batch_choices::BatchChoices;
 pub use checked::Checked;
 pub use curve::CurveSpec;
+pub use estimate::RunEstimate;
 pub use evaluate::Scored;
 pub use experiment::{ExperimentSpec, experiment};
 pub use loaded::{LoadedNetwork, Placed};

@@ -51,6 +51,7 @@ impl Twins {
                     kv_heads: heads,
                     groups: Vec::new(),
                     values: (0..heads).map(|head| site.cosines.get(&head).copied().unwrap_or(f64::NAN)).collect(),
+                    measured: Vec::new(),
                     kept: Some(site.heads[which].clone()),
                     kinds: Vec::new(),
                     redundant: None,
@@ -67,6 +68,8 @@ impl Twins {
                 caption: Caption::new(names[which].as_str(), ""),
                 rows: self.sites.iter().map(row).collect(),
                 paint,
+                layers: None,
+                measures: Vec::new(),
             }
         };
         let mut caption = Caption::new("Two models side by side", format!("{} · {}", names[0], names[1]));

@@ -31,6 +31,6 @@ pub use history::History;
 pub use open::{OpenedPath, open_place, open_workspace};
 pub use outlook::{ComparedPlan, Outlook};
 pub use sample::{Sample, sample, sample_at, samples};
-pub use settings::{ProgramSettings, RECENT_LIMIT, ThemeChoice};
+pub use settings::{PictureColors, PictureLook, ProgramSettings, RECENT_LIMIT, ThemeChoice};
 pub use stamps::Stamps;
 pub use store::{Restored, Store};

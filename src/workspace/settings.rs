@@ -8,6 +8,8 @@ use crate::checkpoint::path_text;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::figure::PictureSize;
+
 /// Recent places that are remembered.
 pub const RECENT_LIMIT: usize = 12;
 
@@ -20,6 +22,25 @@ pub enum ThemeChoice {
     System,
     Light,
     Dark,
+}
+
+/// Which colors saved pictures have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PictureColors {
+    /// Those of the window.
+    #[default]
+    Window,
+    Light,
+    Dark,
+}
+
+/// How pictures are saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PictureLook {
+    pub colors: PictureColors,
+    pub size: PictureSize,
 }
 
 /// What the program remembers between starts.
@@ -43,6 +64,8 @@ pub struct ProgramSettings {
     pub quality_budget: f64,
     /// The measure that this is of, where the input gives it; without it the first that the input gives.
     pub quality_measure: Option<String>,
+    /// How pictures are saved.
+    pub picture: PictureLook,
     /// Size of the window in points.
     pub window: [f32; 2],
 }
@@ -59,6 +82,7 @@ impl Default for ProgramSettings {
             show_guide: true,
             quality_budget: 0.01,
             quality_measure: None,
+            picture: PictureLook::default(),
             window: [1280.0, 800.0],
         }
     }
@@ -86,8 +110,10 @@ impl ProgramSettings {
         read(&fields, "show_guide", &mut settings.show_guide, &mut warn);
         read(&fields, "quality_budget", &mut settings.quality_budget, &mut warn);
         read(&fields, "quality_measure", &mut settings.quality_measure, &mut warn);
+        read(&fields, "picture", &mut settings.picture, &mut warn);
         read(&fields, "window", &mut settings.window, &mut warn);
         settings.set_quality_budget(settings.quality_budget);
+        settings.set_picture(settings.picture);
         settings.set_zoom(settings.zoom);
         settings.recent.truncate(RECENT_LIMIT);
         for side in &mut settings.window {
@@ -103,6 +129,16 @@ impl ProgramSettings {
     /// Sets the budget of quality within 0 and 1.
     pub fn set_quality_budget(&mut self, share: f64) {
         self.quality_budget = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.01 };
+    }
+
+    /// Sets how pictures are saved, labels within 4 and 24 points.
+    pub fn set_picture(&mut self, look: PictureLook) {
+        let size = match look.size {
+            PictureSize::Text(points) if points.is_finite() => PictureSize::Text(points.clamp(4.0, 24.0)),
+            PictureSize::Text(_) => PictureSize::Screen,
+            size => size,
+        };
+        self.picture = PictureLook { size, ..look };
     }
 
     /// Sets the zoom within 50 to 300 %.

@@ -24,4 +24,5 @@ mod settings;
 mod sizes;
 mod spoken;
 mod tabs;
+mod understood;
 mod workspaces;

@@ -82,7 +82,7 @@ fn both_front_ends_do_the_same_job() {
     let (model, text) = (sample.model.to_str().unwrap(), text.to_str().unwrap());
 
     let mut desk = Desk::start(Some(sample.model.clone()));
-    desk.toggle("nothing");
+    desk.toggle("none");
     desk.set("Held out", 3.0);
     desk.toggle("all");
     desk.set("Batches", 2.0);

@@ -30,7 +30,7 @@ fn quality_is_measured_on_what_the_run_left_out() {
     // 40 sequences of 10 tokens: 5 batches of 8.
     let input = tokens(desk.folder.path(), 40, 10);
     desk.type_path((SHIFTED, Key::I), &input);
-    desk.toggle("nothing");
+    desk.toggle("none");
     assert_eq!(desk.state().run.held_out_every, Some(5));
     desk.press(Key::F5);
     desk.settle();
@@ -46,7 +46,7 @@ fn quality_is_measured_on_what_the_run_left_out() {
     let curves = desk.state().curves.as_ref().unwrap();
     assert_eq!(curves.whole.unwrap().tokens, 80);
     // Measured on everything, it is another number.
-    desk.toggle("nothing");
+    desk.toggle("none");
     assert!(desk.state().measured_now().is_none());
     desk.chord(Modifiers::COMMAND, Key::Num5);
     assert!(desk.shows("The curve was measured on") && desk.shows("one batch in 5 alone"));

@@ -1,7 +1,9 @@
 //! Where heads look: attention weights over the tokens of one input.
 
+use std::sync::Arc;
+
 use crate::chart::number::Unit;
-use crate::chart::raster::{Pool, Raster, Scale};
+use crate::chart::raster::{Pool, Raster};
 use crate::chart::theme::Theme;
 use crate::chart::{AttentionMaps, AttentionPanel, Caption, PatchImage, Rgb};
 use crate::figure::export::Figure;
@@ -45,23 +47,31 @@ impl AttentionMaps {
             page = Page::new((2.0 * MARGIN + left + side.w + 10.0).max(400.0), &caption, theme);
             self.color_bar(&mut page, panel.weights.has_missing());
             let area = Rect::new(MARGIN + left, page.y + top + 14.0, side.w, side.h);
-            draw_matrix(&mut page.scene, panel, area, &self.scale(panel), theme);
-            tokens(panel, &mut page.scene, area, cell, theme);
+            self.draw_matrix(&mut page.scene, panel, area, theme);
+            tokens(panel, &mut page.scene, area, [true, true], theme);
             page.y = area.bottom() + 4.0;
         } else {
-            page = Page::new(2.0 * MARGIN + columns as f64 * (side + 12.0) - 12.0, &caption, theme);
+            // The words of one panel are those of all: they stand beside the first of a line and above the first line.
+            let cells = self.panels.iter().map(|p| p.weights.rows().max(p.weights.cols())).max().unwrap_or(1);
+            let has_words = self.has_shared_words() && side / cells.max(1) as f64 >= SMALL + 2.0;
+            let first = self.panels.first().filter(|_| has_words);
+            let room = |of: Option<&Arc<Vec<String>>>| of.map_or(0.0, |tokens| token_room(tokens));
+            let [left, top] = [room(first.map(|p| &p.queries)), room(first.map(|p| &p.keys))];
+            page = Page::new(2.0 * MARGIN + left + columns as f64 * (side + 12.0) - 12.0, &caption, theme);
             let missing = self.panels.iter().any(|p| p.weights.has_missing());
             self.color_bar(&mut page, missing);
-            for line in self.panels.chunks(columns) {
-                let row = page.take(side + 24.0);
+            for (number, line) in self.panels.chunks(columns).enumerate() {
+                let above = if number == 0 { top } else { 0.0 };
+                let row = page.take(side + 24.0 + above);
                 for (i, panel) in line.iter().enumerate() {
-                    let x = row.x + i as f64 * (side + 12.0);
-                    let name = font::shortened(&panel.name(), side, SMALL, Weight::Regular);
+                    let x = row.x + left + i as f64 * (side + 12.0);
+                    let name = font::shortened(&panel.title(), side, SMALL, Weight::Regular);
                     page.scene.text(
                         Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, VerticalAlign::Top),
                     );
-                    let scale = self.scale(panel);
-                    draw_matrix(&mut page.scene, panel, Rect::new(x, row.y + 14.0, side, side), &scale, theme);
+                    let area = Rect::new(x, row.y + 14.0 + above, side, side);
+                    self.draw_matrix(&mut page.scene, panel, area, theme);
+                    tokens(panel, &mut page.scene, area, [has_words && i == 0, has_words && number == 0], theme);
                 }
             }
         }
@@ -72,11 +82,20 @@ impl AttentionMaps {
     fn color_bar(&self, page: &mut Page<'_>, missing: bool) {
         let missing = missing.then_some((page.theme.surface, "not visible"));
         match self.legend_scale() {
-            (share, true) => {
-                page.color_bar(&share, "Attention weight, share of the head's largest", Unit::Share, missing);
+            (share, Some(of)) => {
+                page.color_bar(&share, &format!("Attention weight, share {of}"), Unit::Share, missing);
             }
-            (scale, false) => page.color_bar(&scale, "Attention weight", Unit::Plain, missing),
+            (scale, None) => page.color_bar(&scale, "Attention weight", Unit::Plain, missing),
         }
+    }
+
+    fn draw_matrix(&self, scene: &mut Scene, panel: &AttentionPanel, area: Rect, theme: &Theme) {
+        let weights = self.shown(panel).pooled(most_cells(area.w.max(area.h)), Pool::Max);
+        if weights.rows() > 0 && weights.cols() > 0 {
+            let raster = Raster::from_grid(&weights, &self.scale(panel), theme.surface);
+            scene.push(Item::Image { rect: area, raster });
+        }
+        scene.outline(area, Stroke::solid(theme.axis, 1.0));
     }
 
     /// What one query looks at, over the image.
@@ -93,7 +112,7 @@ impl AttentionMaps {
             let row = page.take(tall + 24.0);
             for (i, panel) in line.iter().enumerate() {
                 let x = row.x + i as f64 * (side + 12.0);
-                let name = font::shortened(&panel.name(), side, SMALL, Weight::Regular);
+                let name = font::shortened(&panel.title(), side, SMALL, Weight::Regular);
                 page.scene.text(
                     Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, VerticalAlign::Top),
                 );
@@ -115,22 +134,27 @@ impl AttentionMaps {
     }
 }
 
-/// Tokens beside and above the matrix, as many as have room.
-fn tokens(panel: &AttentionPanel, scene: &mut Scene, area: Rect, cell: f64, theme: &Theme) {
-    let every = ((SMALL + 1.5) / cell).ceil().max(1.0) as usize;
+/// Tokens beside and above the matrix where they are wanted, as many as have room.
+fn tokens(panel: &AttentionPanel, scene: &mut Scene, area: Rect, wanted: [bool; 2], theme: &Theme) {
+    let (rows, columns) = (panel.weights.rows(), panel.weights.cols());
+    let (tall, wide) = (area.h / rows.max(1) as f64, area.w / columns.max(1) as f64);
+    let every = |cell: f64| ((SMALL + 1.5) / cell).ceil().max(1.0) as usize;
     let word = |token: &String| font::shortened(&font::printable(token), TOKEN, SMALL, Weight::Regular);
-    for row in (0..panel.weights.rows()).step_by(every) {
-        let at = [area.x - 6.0, area.y + (row as f64 + 0.5) * cell];
+    for row in (0..rows).step_by(every(tall)).filter(|_| wanted[0]) {
+        let at = [area.x - 6.0, area.y + (row as f64 + 0.5) * tall];
         if let (_, Some(token)) = panel.query(row) {
             scene.text(Text::new(word(token), at, SMALL, theme.ink).anchored(Anchor::End, VerticalAlign::Middle));
         }
     }
-    for column in (0..panel.weights.cols()).step_by(every) {
-        let at = [area.x + (column as f64 + 0.5) * cell, area.y - 6.0];
+    for column in (0..columns).step_by(every(wide)).filter(|_| wanted[1]) {
+        let at = [area.x + (column as f64 + 0.5) * wide, area.y - 6.0];
         if let (_, Some(token)) = panel.key(column) {
             let text = Text::new(word(token), at, SMALL, theme.ink).anchored(Anchor::Start, VerticalAlign::Middle);
             scene.text(text.turned(-90.0));
         }
+    }
+    if wanted != [true, true] {
+        return;
     }
     let corner = [area.x - 6.0, area.y - 6.0];
     let label = |text, at| Text::new(text, at, LABEL - 1.0, theme.muted).anchored(Anchor::End, VerticalAlign::Base);
@@ -158,12 +182,4 @@ fn most_cells(side: f64) -> usize {
 fn token_room(tokens: &[String]) -> f64 {
     let widths = tokens.iter().map(|t| font::width(&font::printable(t), SMALL, Weight::Regular));
     widths.fold(0.0, f64::max).clamp(78.0, TOKEN) + 8.0
-}
-
-fn draw_matrix(scene: &mut Scene, panel: &AttentionPanel, area: Rect, scale: &Scale, theme: &Theme) {
-    let weights = panel.weights.pooled(most_cells(area.w.max(area.h)), Pool::Max);
-    if weights.rows() > 0 && weights.cols() > 0 {
-        scene.push(Item::Image { rect: area, raster: Raster::from_grid(&weights, scale, theme.surface) });
-    }
-    scene.outline(area, Stroke::solid(theme.axis, 1.0));
 }

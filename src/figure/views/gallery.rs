@@ -34,6 +34,9 @@ pub(in crate::figure) fn check(name: &str, figure: &Figure) {
     let scene = &figure.scene;
     let texts = scene.texts();
     assert!(!texts.is_empty() && !figure.table().is_empty(), "{name} is empty");
+    for column in figure.table().columns() {
+        assert!(terms::meaning(column).is_some(), "{name}: nothing says what {column} means");
+    }
     let boxes: Vec<(Rect, &Text)> = texts.iter().map(|t| (box_of(t), *t)).collect();
     for (rect, text) in &boxes {
         assert!(text.size >= SMALL - 1.0, "{name}: '{}' is too small", text.text);

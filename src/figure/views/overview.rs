@@ -6,7 +6,7 @@ use super::group_legend;
 use crate::chart::color::Rgb;
 use crate::chart::palette::GroupStyle;
 use crate::chart::theme::Theme;
-use crate::chart::{Overview, OverviewRow, Paint};
+use crate::chart::{LayerBars, Overview, OverviewRow, Paint};
 use crate::figure::export::Figure;
 use crate::figure::font::{self, Weight};
 use crate::figure::page::{LABEL, LegendSwatch, MARGIN, Page, SMALL, bracket, notches};
@@ -17,7 +17,7 @@ const MOST_TIPS: usize = 1024;
 
 impl Overview {
     pub fn figure(&self, theme: &Theme) -> Figure {
-        let layout = GridSizes::of(&self.rows);
+        let layout = GridSizes::of(&self.rows, self.layers.is_some());
         let mut page = Page::new(layout.width, &self.caption, theme);
         self.legend(&mut page);
         let top = page.y + 18.0;
@@ -40,14 +40,19 @@ impl Overview {
         let mut y = top;
         let mut kind = None;
         let mut named = f64::NEG_INFINITY;
-        for row in &self.rows {
+        let mut bars = LayerColumn { at: layout.bars, cell: layout.cell, theme, full: Vec::new(), chance: Vec::new() };
+        for (place, row) in self.rows.iter().enumerate() {
             let this = Some(row.site.kind);
             if kind.is_some() && kind != this {
                 y += 10.0;
             }
             kind = this;
             // Names that would touch the one above are left out.
-            if y + layout.cell / 2.0 - named >= SMALL + 2.0 {
+            let is_named = y + layout.cell / 2.0 - named >= SMALL + 2.0;
+            if let Some(layers) = &self.layers {
+                bars.add(layers, place, y, is_named, &mut page.scene);
+            }
+            if is_named {
                 named = y + layout.cell / 2.0;
                 let at = [layout.left - 8.0, named];
                 page.scene.text(
@@ -92,6 +97,9 @@ impl Overview {
         if self.rows.iter().any(|r| r.kept.is_some()) {
             let at = [layout.right + 8.0, top - 7.0];
             page.scene.text(Text::new("kept", at, SMALL, theme.muted));
+        }
+        if let Some(layers) = &self.layers {
+            bars.finish(layers, top - 7.0, &mut page.scene);
         }
         page.y = y;
         let view = self.clone();
@@ -140,12 +148,54 @@ struct GridSizes {
     pitch: f64,
     left: f64,
     right: f64,
+    /// Left end of the bars of layers.
+    bars: f64,
     width: f64,
     heads: usize,
 }
 
+/// Length of the longest bar of a layer, and room for its number.
+const BAR: f64 = 84.0;
+const BAR_NUMBER: f64 = 44.0;
+
+/// The bars of layers while they are laid out.
+struct LayerColumn<'a> {
+    at: f64,
+    cell: f64,
+    theme: &'a Theme,
+    full: Vec<Rect>,
+    chance: Vec<Rect>,
+}
+
+impl LayerColumn<'_> {
+    /// The bar of the layer at `place`, whose cells begin at `y`; its number where there is room.
+    fn add(&mut self, layers: &LayerBars, place: usize, y: f64, has_number: bool, scene: &mut Scene) {
+        let value = layers.values.get(place).copied().unwrap_or(f64::NAN);
+        let height = (self.cell * 0.6).clamp(2.0, 12.0);
+        let top = y + (self.cell - height) / 2.0;
+        if let Some(length) = LayerBars::length(value, layers.high) {
+            self.full.push(Rect::new(self.at, top, (BAR * length).max(0.5), height));
+        }
+        if let Some(length) = layers.chance.get(place).and_then(|v| LayerBars::length(*v, layers.high)) {
+            self.chance.push(Rect::new(self.at + BAR * length - 0.75, top - 1.0, 1.5, height + 2.0));
+        }
+        if has_number {
+            let at = [self.at + BAR + 6.0, y + self.cell / 2.0];
+            let text = Text::new(layers.unit.format(value), at, SMALL, self.theme.muted);
+            scene.text(text.anchored(Anchor::Start, VerticalAlign::Middle));
+        }
+    }
+
+    fn finish(self, layers: &LayerBars, base: f64, scene: &mut Scene) {
+        scene.fill(self.full, self.theme.accent);
+        scene.fill(self.chance, self.theme.ink);
+        let label = font::shortened(&layers.label, BAR + BAR_NUMBER, SMALL, Weight::Regular);
+        scene.text(Text::new(label, [self.at, base], SMALL, self.theme.muted));
+    }
+}
+
 impl GridSizes {
-    fn of(rows: &[OverviewRow]) -> Self {
+    fn of(rows: &[OverviewRow], has_bars: bool) -> Self {
         let heads = rows.iter().map(|r| r.heads).max().unwrap_or(1);
         let cell = (760.0 / heads as f64).min(720.0 / rows.len() as f64).floor().clamp(6.0, 28.0);
         let gap = if cell >= 14.0 { 2.0 } else { 1.0 };
@@ -153,9 +203,11 @@ impl GridSizes {
         let names = rows.iter().map(|r| font::width(&r.site.to_string(), LABEL, Weight::Regular)).fold(30.0, f64::max);
         let (step, left) = (cell + gap, (MARGIN + names + 8.0).ceil());
         let right = left + heads as f64 * step - gap;
-        let counts = if rows.iter().any(|r| r.kept.is_some()) { 56.0 } else { 0.0 };
+        let counts: f64 = if rows.iter().any(|r| r.kept.is_some()) { 56.0 } else { 0.0 };
         let pitch = step + if shared { 5.0 } else { 0.0 };
-        Self { cell, step, pitch, left, right, width: (right + counts + MARGIN).max(460.0), heads }
+        let bars = right + counts.max(16.0);
+        let end = if has_bars { bars + BAR + BAR_NUMBER } else { right + counts };
+        Self { cell, step, pitch, left, right, bars, width: (end + MARGIN).max(460.0), heads }
     }
 
     fn head_numbers(&self, scene: &mut Scene, top: f64, theme: &Theme) {

@@ -39,6 +39,7 @@ pub(crate) fn overview(layers: usize, heads: usize, kv_heads: usize, is_decided:
         kv_heads,
         groups: (0..heads).map(|h| (noise(l * heads + h) * (heads as f64 / 2.5).ceil()) as usize).collect(),
         values: (0..heads).map(|h| if h + l == 9 { f64::NAN } else { noise(7 + l * heads + h) }).collect(),
+        measured: Vec::new(),
         kept: is_decided.then(|| (0..heads).filter(|h| noise(3 + l * heads + h) > 0.4).collect()),
         kinds: (0..heads).map(|h| HeadKind::ALL.get((noise(11 + l * heads + h) * 15.0) as usize).copied()).collect(),
         redundant: None,
@@ -46,7 +47,17 @@ pub(crate) fn overview(layers: usize, heads: usize, kv_heads: usize, is_decided:
     };
     let caption = Caption::new("Heads by group", "bert, 12 layers of 12 heads · output · euclidean · 65.5 k tokens")
         .note("Groups are numbered within each layer; equal numbers in different layers have nothing in common.");
-    Overview { caption, rows: (0..layers).map(row).collect(), paint: Paint::Groups }
+    let bars = LayerBars {
+        label: "Explained by groups".to_owned(),
+        meaning: "Share of the differences between heads that groups explain".to_owned(),
+        column: "layer_explained_share".to_owned(),
+        unit: Unit::Share,
+        values: (0..layers).map(|l| if l == 4 { f64::NAN } else { noise(l + 11) }).collect(),
+        chance: (0..layers).map(|l| noise(l + 12) / 2.0).collect(),
+        high: 1.0,
+    };
+    let rows = (0..layers).map(row).collect();
+    Overview { caption, rows, paint: Paint::Groups, layers: Some(bars), measures: Vec::new() }
 }
 
 pub(crate) fn similarity(heads: usize, likeness: Likeness) -> Similarity {
@@ -187,6 +198,8 @@ pub(crate) fn attention_maps(panels: usize, length: usize) -> AttentionMaps {
     let panel = |head| AttentionPanel {
         site: "decoder.3".parse().unwrap(),
         head: Some(head),
+        kind: head.is_multiple_of(3).then_some("Previous token"),
+        from: [0, 0],
         queries: Arc::clone(&tokens),
         keys: Arc::clone(&tokens),
         weights: weights(head),
@@ -194,7 +207,12 @@ pub(crate) fn attention_maps(panels: usize, length: usize) -> AttentionMaps {
     AttentionMaps {
         caption: Caption::new("Where the heads look", "gpt2 · line 3 of corpus.txt"),
         panels: (0..panels).map(panel).collect(),
-        each_own_range: panels.is_multiple_of(2),
+        range: match panels % 3 {
+            0 => ColorRange::Query,
+            1 => ColorRange::All,
+            _ => ColorRange::Head,
+        },
+        tone: if length > 40 { Tone::Root } else { Tone::Linear },
         image: None,
     }
 }

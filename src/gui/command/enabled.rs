@@ -46,6 +46,7 @@ impl Command {
             Self::KeepHeads | Self::PruneHeads | Self::FlipHeads | Self::PinHeads | Self::UnpinHeads => heads(),
             Self::UnpinAll if state.draft.now().active().pinned() == 0 => Err("no head is pinned"),
             Self::Run => ready().and(idle(JobKind::Analyze)),
+            Self::Estimate => ready().and(idle(JobKind::Analyze)).and(idle(JobKind::Estimate)),
             Self::Measure => ready().and(legal()).and(idle(JobKind::Measure)),
             Self::MeasureCurves => ready().and(results()).and(idle(JobKind::Curves)),
             Self::FindPlan => ready().and(results()).and(idle(JobKind::FindPlan)),

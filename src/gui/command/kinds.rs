@@ -42,6 +42,7 @@ pub enum Command {
     SelectSite,
     ClearSelection,
     Run,
+    Estimate,
     Measure,
     MeasureCurves,
     Repair,
@@ -128,6 +129,7 @@ impl Command {
             vec![Self::SelectAll, Self::SelectSite, Self::ClearSelection],
             vec![
                 Self::Run,
+                Self::Estimate,
                 Self::Measure,
                 Self::MeasureCurves,
                 Self::FindPlan,

@@ -85,6 +85,12 @@ fn spec(command: Command) -> CommandSpec {
             "Read the input, group the heads of every layer, let them vote",
             vec![ctrl(Key::R), key(Key::F5)],
         ),
+        Command::Estimate => (
+            Run,
+            "Estimate the run",
+            "How many tokens the run reads and how long it takes: one batch is measured",
+            none(),
+        ),
         Command::Measure => (
             Run,
             "Measure quality",

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::analysis::Document;
+use crate::chart::Theme;
 use crate::corpus::Input;
 use crate::error::Result;
-use crate::figure::{DEFAULT_SCALE, FigureFormat, claim, write};
+use crate::figure::{FigureFormat, claim, write};
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::Overlay;
 use crate::gui::view::View;
 use crate::hub::HubName;
-use crate::workspace::Workspace;
+use crate::workspace::{PictureColors, Workspace};
 
 /// A dialog that closes sooner than this was never seen: the desktop has no file portal. A busy machine needs a while to
 /// find that out, and a person who cancels as fast loses nothing by being asked for the path in another way.
@@ -129,11 +130,16 @@ impl App {
     fn write_picture(&mut self, view: View, path: PathBuf) {
         match self.layout.picture(view, &self.state) {
             Ok(draw) => {
-                let theme = self.layout.theme();
+                let look = self.state.settings.picture;
+                let theme = match look.colors {
+                    PictureColors::Window => self.layout.theme(),
+                    PictureColors::Light => &Theme::LIGHT,
+                    PictureColors::Dark => &Theme::DARK,
+                };
                 self.write(path, move |path| {
-                    let figure = draw()?.figure(theme);
+                    let (figure, scale) = draw()?.figure(theme).sized(look.size);
                     let out = claim(&figure, path, &[])?;
-                    write(&figure, out.path(), DEFAULT_SCALE)
+                    write(&figure, out.path(), scale)
                 });
             }
             Err(error) => self.state.messages.fail("Save the picture", &error),

@@ -57,6 +57,7 @@ impl App {
                 }
             }
             Action::ShowSite(site) => self.state.selection.show_site(site),
+            Action::ColorBy(color) => self.layout.color_by(color),
             Action::ShowFeature(map) => self.state.selection.feature = Some(map),
             Action::SelectGroup(group) => self.select_group(group),
             Action::SetRun(run) => {
@@ -77,6 +78,7 @@ impl App {
             Action::SetPinned(heads, false) => self.pin(&heads, |_| None, "unpin"),
             Action::Propose(proposal) => self.propose(proposal, false),
             Action::AdjustProposal(proposal) => self.propose(proposal, true),
+            Action::SetPicture(look) => self.change_settings(|s| s.set_picture(look)),
             Action::SetQualityBudget(share) => self.change_settings(|s| s.set_quality_budget(share)),
             Action::SetQualityMeasure(name) => self.change_settings(|s| s.quality_measure = Some(name)),
             Action::CloseComparison => self.state.beside = None,
@@ -139,8 +141,9 @@ impl App {
             Command::SavePlan => self.ask_path(PathPurpose::SavePlan),
             Command::SaveAnalysis => self.ask_path(PathPurpose::SaveAnalysis),
             Command::SavePicture => {
+                // How it is to look is asked first; a dialog of the system is one click away.
                 let view = self.layout.front();
-                self.ask_path(PathPurpose::Picture(view));
+                self.state.overlay = Some(Overlay::Path(PathPurpose::Picture(view)));
             }
             Command::StartAfresh => self.start_afresh(),
             Command::CloseModel => self.close(),
@@ -192,6 +195,7 @@ impl App {
             Command::NextSite => self.step_site(1),
             Command::PreviousSite => self.step_site(-1),
             Command::Run => self.run(),
+            Command::Estimate => self.estimate(),
             Command::Measure => self.measure(self.state.draft.now().active_index()),
             Command::MeasureCurves => self.measure_curves(),
             Command::Repair => self.repair(),

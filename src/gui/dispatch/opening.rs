@@ -18,8 +18,9 @@ use crate::words::counted;
 use crate::workspace::{Draft, History, ModelRef, OpenedPath, Workspace, open_place, open_workspace, sample_at};
 
 /// What is found out about one model and means nothing for another.
-const OF_ONE_MODEL: [JobKind; 10] = [
+const OF_ONE_MODEL: [JobKind; 11] = [
     JobKind::Analyze,
+    JobKind::Estimate,
     JobKind::Measure,
     JobKind::FindPlan,
     JobKind::Compare,
@@ -285,6 +286,8 @@ impl App {
         state.has_looked = false;
         state.placed = None;
         state.results = None;
+        state.estimate = None;
+        state.last_run_secs = None;
         state.differences.clear();
         state.selection = Selection::default();
         state.draft = History::new(Draft::default());

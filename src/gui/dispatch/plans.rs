@@ -36,6 +36,14 @@ impl App {
     /// Lets a method propose the plan being edited; `is_adjustment` joins steps until the mouse is let go.
     pub(super) fn propose(&mut self, proposal: Proposal, is_adjustment: bool) {
         let name = format!("{} by {}", amount_words(&proposal), proposal.method);
+        // A slider passes many values in one step, so its step is named after what it sets.
+        let adjusted = match proposal.amount {
+            Amount::Groups => "draw anew",
+            Amount::Keep(_) => "change the heads per layer",
+            Amount::Ratio(_) => "change the share of all heads",
+            Amount::LayerRatio(_) => "change the share of each layer",
+            Amount::Threshold(_) => "change the threshold",
+        };
         let base = self.proposed(&proposal);
         let change = |draft: &mut Draft| {
             let plan = draft.active_mut();
@@ -45,7 +53,7 @@ impl App {
             plan.proposal = Some(proposal);
         };
         if is_adjustment {
-            self.state.draft.adjust("change the threshold", change);
+            self.state.draft.adjust(adjusted, change);
         } else {
             self.state.draft.edit(name, change);
         }
@@ -170,7 +178,7 @@ impl App {
 fn amount_words(proposal: &Proposal) -> String {
     use crate::chart::Unit::Share;
     match proposal.amount {
-        Amount::Groups => "keep one head per group".to_owned(),
+        Amount::Groups => "keep as many heads as groups".to_owned(),
         Amount::Keep(n) => format!("keep {} per layer", counted(n, "heads")),
         Amount::Ratio(ratio) => format!("keep {} of the heads", Share.format(ratio)),
         Amount::LayerRatio(ratio) => format!("keep {} of the heads of every layer", Share.format(ratio)),

@@ -13,7 +13,7 @@ use crate::gui::jobs::{Ended, JobKind, JobOutcome, MOST_PATTERNS};
 use crate::gui::messages::sentence;
 use crate::gui::repairing::FoundMoments;
 use crate::gui::state::{Overlay, Results};
-use crate::pruning::Reference;
+use crate::gui::wording::compared_with;
 use crate::repair::RepairMode;
 use crate::run::{Analyzed, CurveSpec, PruneSpec, attention, refusal};
 use crate::words::{counted, noun};
@@ -32,10 +32,20 @@ impl App {
     /// Reads the input, groups the heads of every layer, lets them vote.
     pub(super) fn run(&mut self) {
         let Some(Ok(run)) = self.state.checked.clone() else { return };
+        self.state.run_began = Some(std::time::Instant::now());
         self.state.jobs.start(JobKind::Analyze, "Run", move |ticket| {
             let Analyzed { analysis, moments, .. } = run.analyze(ticket)?;
             ticket.stage("order heads by reconstruction", None, "layers");
             Ok(JobOutcome::Analyzed(Arc::new(analysis), moments.map(FoundMoments::new).transpose()?))
+        });
+    }
+
+    /// Measures one batch of the run, to tell how long all of it takes.
+    pub(super) fn estimate(&mut self) {
+        let Some(Ok(run)) = self.state.checked.clone() else { return };
+        self.state.jobs.start(JobKind::Estimate, "Estimate the run", move |ticket| {
+            let found = run.estimate(ticket)?;
+            Ok(JobOutcome::Estimated(Box::new(run.spec().clone()), found))
         });
     }
 
@@ -206,8 +216,10 @@ impl App {
                 for note in &analysis.notes {
                     self.state.messages.warn(sentence(note));
                 }
+                self.state.last_run_secs = self.state.run_began.take().map(|began| began.elapsed().as_secs_f64());
                 self.adopt_analysis(analysis, moments);
             }
+            JobOutcome::Estimated(spec, found) => self.state.estimate = Some((*spec, found)),
             JobOutcome::Measured(measured, made) => {
                 if let Some(made) = made {
                     self.adopt_repair(*made);
@@ -237,11 +249,7 @@ impl App {
                     self.adopt_repair(*made);
                 }
                 let proof = Unit::Plain.format(report.agreement.relative);
-                let model = if report.agreement.reference == Reference::Repaired {
-                    "masked and repaired model"
-                } else {
-                    "masked model"
-                };
+                let model = compared_with(report.agreement.reference);
                 self.state.messages.info(format!(
                     "Exported to {}: reopened, and equal to the {model} within {proof} of the largest value",
                     path.display()

@@ -21,7 +21,7 @@ use self::sound::is_sound;
 use super::context::Cx;
 use super::state::State;
 use super::views::{Draw, ViewChoices, Views};
-use crate::chart::{Picture, Theme};
+use crate::chart::{HeadColor, Picture, Theme};
 use crate::error::Result;
 use crate::gui::view::View;
 
@@ -195,6 +195,11 @@ impl ViewLayout {
     /// Shows the numbers of the view in front in place of its picture, or the picture again.
     pub(super) fn toggle_table(&mut self) {
         self.views.toggle_table(self.front);
+    }
+
+    /// What the color of a head says in the overview.
+    pub(super) fn color_by(&mut self, color: HeadColor) {
+        self.views.color_by(color);
     }
 
     /// Draws the tabs and the views in front.

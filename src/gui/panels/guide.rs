@@ -64,12 +64,19 @@ const STEPS: [GuideStep; 6] = [
     },
 ];
 
+/// Width from which the steps stand well apart.
+const ROOMY: f32 = 560.0;
+/// Below this width their title is short.
+const NARROW: f32 = 480.0;
+
 /// Draws the steps and the next one.
 pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     let next = STEPS.iter().find(|step| !(step.is_done)(cx.state));
     ui.horizontal(|ui| {
-        ui.label(RichText::new("First steps").strong().color(cx.theme.ink));
-        ui.spacing_mut().item_spacing.x = 14.0;
+        let title = if ui.available_width() < NARROW { "Steps" } else { "First steps" };
+        ui.label(RichText::new(title).strong().color(cx.theme.ink));
+        // The steps and the button that hides them stand in one line, however little room there is.
+        ui.spacing_mut().item_spacing.x = if ui.available_width() < ROOMY { 5.0 } else { 14.0 };
         for (place, step) in STEPS.iter().enumerate() {
             let is_done = (step.is_done)(cx.state);
             let color = match next {

@@ -105,7 +105,7 @@ fn numbers(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis, map: Featur
         for measure in Measure::available(&results.analysis).into_iter().filter(|m| !m.is_kind()) {
             let value = measure.values(site, map, results.analysis.batches).get(head.head).copied();
             let text = measure.unit().format(value.unwrap_or(f64::NAN));
-            fact(ui, theme, &measure.label(), text).on_hover_text(measure.meaning());
+            fact(ui, theme, &measure.label(), text);
         }
     });
 }
@@ -157,14 +157,12 @@ fn layer(ui: &mut Ui, cx: Cx<'_>) {
         fact(ui, theme, "Groups", feature.groups.iter().max().map_or(0, |g| g + 1).to_string());
         let number = |v: Option<f64>| Unit::Plain.format(v.unwrap_or(f64::NAN));
         fact(ui, theme, "Mean silhouette", number(feature.mean_silhouette));
-        fact(ui, theme, "Dunn index", number(feature.dunn))
-            .on_hover_text("Least distance between groups by the largest within one; absent where all are alone");
+        fact(ui, theme, "Dunn index", number(feature.dunn));
         if let Some(margin) = site.margin {
-            fact(ui, theme, "Vote margin", counted(margin, "votes"))
-                .on_hover_text("Between the weakest kept head and the strongest other, by votes");
+            fact(ui, theme, "Vote margin", counted(margin, "votes"));
         }
         if !feature.dead.is_empty() {
-            fact(ui, theme, "Dead heads", feature.dead.len().to_string()).on_hover_text("Their map is zero everywhere");
+            fact(ui, theme, "Dead heads", feature.dead.len().to_string());
         }
     });
 }

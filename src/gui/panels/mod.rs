@@ -7,6 +7,7 @@ mod inspector;
 mod menu;
 mod model;
 mod overlay;
+mod palette;
 mod run;
 mod tasks;
 pub(super) mod told;

@@ -5,13 +5,16 @@ use eframe::egui::text_edit::TextEditState;
 use eframe::egui::{self, Align2, Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui};
 
 use super::cached::cached;
+use crate::figure::PictureSize;
 use crate::gui::action::Action;
 use crate::gui::command::{Command, caps};
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
+use crate::gui::panels::palette::{PaletteLine, found};
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::Overlay;
-use crate::gui::widgets::{heading, note};
+use crate::gui::widgets::{choice, heading, note};
+use crate::workspace::PictureColors;
 
 /// What was typed into the boxes.
 #[derive(Default)]
@@ -60,7 +63,7 @@ impl Overlays {
         if field.changed() {
             self.chosen = 0;
         }
-        let found = matches(&self.text, |command| command.enabled(cx.state).is_ok());
+        let found = found(&self.text, cx.state);
         let (up, down, enter) =
             ui.input(|i| (i.key_pressed(Key::ArrowUp), i.key_pressed(Key::ArrowDown), i.key_pressed(Key::Enter)));
         if down {
@@ -69,30 +72,26 @@ impl Overlays {
         self.chosen = self.chosen.saturating_sub(usize::from(up)).min(found.len().saturating_sub(1));
         ui.separator();
         if found.is_empty() {
-            note(ui, cx.theme, "No command has these letters");
+            note(ui, cx.theme, "Nothing matches. Try the name of a command, a layer, a color, or: keep 70 %");
         }
         let height = left_of(ui, 360.0, 24.0);
         ScrollArea::vertical().min_scrolled_height(height).max_height(height).auto_shrink([false, true]).show(
             ui,
             |ui| {
-                for (index, command) in found.into_iter().enumerate() {
-                    let spec = command.spec();
-                    let enabled = command.enabled(cx.state);
-                    let mut button = egui::Button::selectable(index == self.chosen, command.text_now(cx.state));
-                    match (enabled, spec.keys.first()) {
-                        (Err(reason), _) => button = button.shortcut_text(reason),
-                        (Ok(()), Some(keys)) => button = button.shortcut_text(caps(ui.ctx(), keys)),
-                        (Ok(()), None) => {}
-                    }
-                    let button = button.min_size(egui::vec2(ui.available_width(), 0.0));
-                    let response = ui.add_enabled(enabled.is_ok(), button).on_hover_text(spec.tooltip);
-                    if index == self.chosen && (up || down) {
+                for (index, find) in found.into_iter().enumerate() {
+                    let is_chosen = index == self.chosen;
+                    let (response, is_enabled) = line(ui, cx, &find, is_chosen);
+                    if is_chosen && (up || down) {
                         response.scroll_to_me(None);
                     }
-                    let by_key = enter && index == self.chosen;
-                    if enabled.is_ok() && (response.clicked() || by_key) {
+                    if is_enabled && (response.clicked() || (enter && is_chosen)) {
                         cx.send(Action::CloseOverlay);
-                        cx.out.command(command);
+                        match find {
+                            PaletteLine::Command(command) => cx.out.command(command),
+                            PaletteLine::Wishes { actions, .. } => {
+                                actions.into_iter().for_each(|action| cx.send(action))
+                            }
+                        }
                     }
                 }
             },
@@ -116,6 +115,9 @@ impl Overlays {
         }
         let enter = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
         note(ui, cx.theme, "A path from the root or from where the program was started; ~ is your home folder");
+        if let PathPurpose::Picture(_) = purpose {
+            picture_look(ui, cx);
+        }
         ui.add_space(4.0);
         ui.horizontal(|ui| {
             let path = self.text.trim();
@@ -123,12 +125,54 @@ impl Overlays {
             if !path.is_empty() && (open.clicked() || enter) {
                 cx.send(Action::Path(purpose, path.into()));
             }
+            if matches!(purpose, PathPurpose::Picture(_)) && ui.button("Browse…").clicked() {
+                cx.send(Action::CloseOverlay);
+                cx.send(Action::AskPath(purpose));
+            }
             if ui.button("Close").clicked() {
                 cx.send(Action::CloseOverlay);
             }
         });
     }
 }
+
+/// Colors and size of the picture that is saved.
+fn picture_look(ui: &mut Ui, cx: Cx<'_>) {
+    let before = cx.state.settings.picture;
+    let mut look = before;
+    ui.add_space(4.0);
+    ui.horizontal_wrapped(|ui| {
+        let colors = [
+            (PictureColors::Window, "As here", "The colors of the window"),
+            (PictureColors::Light, "Light", "Dark on light, for print"),
+            (PictureColors::Dark, "Dark", "Light on dark, for slides"),
+        ];
+        choice(ui, cx, "Colors", &mut look.colors, &colors);
+    });
+    ui.horizontal_wrapped(|ui| {
+        let points = match look.size {
+            PictureSize::Text(points) => points,
+            _ => LABEL_POINTS,
+        };
+        let sizes = [
+            (PictureSize::Screen, "Screen", "As on the screen; a PNG with two pixels to a point"),
+            (PictureSize::Column, "Column", "85 mm wide, a column of a paper; a PNG with 300 pixels to an inch"),
+            (PictureSize::Page, "Page", "170 mm wide, the text of a page; a PNG with 300 pixels to an inch"),
+            (PictureSize::Text(points), "By its text", "As large as its labels need to have so many points"),
+        ];
+        choice(ui, cx, "Size", &mut look.size, &sizes);
+        if let PictureSize::Text(points) = &mut look.size {
+            let field = ui.add(egui::DragValue::new(points).range(4.0..=24.0).speed(0.1).suffix(" pt"));
+            named(field, "Points of labels");
+        }
+    });
+    if look != before {
+        cx.send(Action::SetPicture(look));
+    }
+}
+
+/// Points of labels where nothing else was asked for: those of most journals.
+const LABEL_POINTS: f64 = 8.0;
 
 /// What a field begins with.
 fn first_text(overlay: &Option<Overlay>, cx: Cx<'_>) -> String {
@@ -138,6 +182,10 @@ fn first_text(overlay: &Option<Overlay>, cx: Cx<'_>) -> String {
         }
         Some(Overlay::Path(PathPurpose::SaveWorkspace)) => {
             cx.state.file.as_ref().map_or_else(String::new, |f| f.display().to_string())
+        }
+        Some(Overlay::Path(PathPurpose::Picture(view))) => {
+            let model = cx.state.model.as_ref().map_or("model", |m| m.facts.name.as_str());
+            format!("{model}-{}.svg", view.title().to_lowercase())
         }
         _ => String::new(),
     }
@@ -161,25 +209,28 @@ fn words(purpose: PathPurpose) -> (&'static str, &'static str, &'static str) {
     }
 }
 
-/// Commands whose words hold all letters of `wanted` in order. Those that can be carried out come first, then those
-/// that hold the letters as they are.
-fn matches(wanted: &str, is_enabled: impl Fn(Command) -> bool) -> Vec<Command> {
-    let wanted = wanted.trim().to_lowercase();
-    let rank = |command: Command| {
-        let text = command.spec().text.to_lowercase();
-        let how_well = match text.find(&wanted) {
-            Some(0) => 0,
-            Some(_) => 1,
-            None => {
-                let mut rest = text.chars();
-                wanted.chars().all(|letter| rest.any(|c| c == letter)).then_some(2)?
+/// A line of the palette, and whether it can be carried out.
+fn line(ui: &mut Ui, cx: Cx<'_>, find: &PaletteLine, is_chosen: bool) -> (egui::Response, bool) {
+    let wide =
+        |button: egui::Button<'static>, ui: &Ui| button.min_size(egui::vec2(ui.available_width(), 0.0)).truncate();
+    match find {
+        PaletteLine::Command(command) => {
+            let spec = command.spec();
+            let enabled = command.enabled(cx.state);
+            let mut button = egui::Button::selectable(is_chosen, command.text_now(cx.state));
+            match (enabled, spec.keys.first()) {
+                (Err(reason), _) => button = button.shortcut_text(reason),
+                (Ok(()), Some(keys)) => button = button.shortcut_text(caps(ui.ctx(), keys)),
+                (Ok(()), None) => {}
             }
-        };
-        Some((!is_enabled(command), how_well))
-    };
-    let mut found: Vec<_> = Command::all().into_iter().filter_map(|c| Some((rank(c)?, c))).collect();
-    found.sort_by_key(|(rank, _)| *rank);
-    found.into_iter().map(|(_, command)| command).collect()
+            let response = ui.add_enabled(enabled.is_ok(), wide(button, ui)).on_hover_text(spec.tooltip);
+            (response, enabled.is_ok())
+        }
+        PaletteLine::Wishes { text, what, .. } => {
+            let button = egui::Button::selectable(is_chosen, text.clone()).shortcut_text(*what);
+            (ui.add(wide(button, ui)), true)
+        }
+    }
 }
 
 /// A field that has no label beside it.
@@ -264,22 +315,5 @@ fn about(ui: &mut Ui, cx: Cx<'_>) {
     ui.add_space(6.0);
     if ui.button("Close").clicked() {
         cx.send(Action::CloseOverlay);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_palette_finds_by_letters() {
-        let all = |wanted| matches(wanted, |_| true);
-        assert_eq!(all("undo").first(), Some(&Command::Undo));
-        assert_eq!(all("zo in").first(), Some(&Command::ZoomIn));
-        assert_eq!(all("").len(), Command::all().len());
-        assert!(all("qqqq").is_empty());
-        // What cannot be done now comes last.
-        let found = matches("save", |command| command != Command::SaveWorkspace);
-        assert_eq!((found.first(), found.last()), (Some(&Command::SaveWorkspaceAs), Some(&Command::SaveWorkspace)));
     }
 }

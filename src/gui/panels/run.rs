@@ -3,11 +3,12 @@
 use eframe::egui::{self, ComboBox, DragValue, ProgressBar, RichText, Ui};
 
 use crate::analysis::{Clustering, Groups, Metric};
+use crate::chart::Unit;
 use crate::corpus::{BatchOrder, DataColumns, Input};
 use crate::gui::action::Action;
 use crate::gui::command::{Command, caps};
 use crate::gui::context::Cx;
-use crate::gui::jobs::JobKind;
+use crate::gui::jobs::{JobKind, duration};
 use crate::gui::messages::sentence;
 use crate::gui::widgets::{command_button, heading, note};
 use crate::gui::wording::worded;
@@ -15,6 +16,7 @@ use crate::model::MemoryLimit;
 use crate::network::{FeatureMap, SiteKind};
 use crate::run::{BATCH_SIZE, Field, Spec};
 use crate::tensor::Precision;
+use crate::words::{counted, noun};
 
 /// Input and settings of the run.
 pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
@@ -133,14 +135,15 @@ fn meaning(map: FeatureMap) -> &'static str {
 
 fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     let name = |ui: &mut Ui, text: &str| ui.label(RichText::new(text).color(cx.theme.muted));
-    let label = name(ui, "Groups per layer").on_hover_text("C: how many kinds of heads a layer has");
+    let label = name(ui, "Groups per layer")
+        .on_hover_text("How many groups the heads of a layer are put into (C in the paper)");
     ui.horizontal(|ui| {
         let mut auto = run.groups == Groups::Auto;
         if ui.checkbox(&mut auto, "auto").on_hover_text("The number with the best mean silhouette").changed() {
             run.groups = if auto { Groups::Auto } else { Groups::Fixed(2) };
         }
         if matches!(run.groups, Groups::PerSite(_) | Groups::PerKind(_)) {
-            ui.label("by layer").on_hover_text(run.groups.to_string());
+            ui.label("set by layer").on_hover_text(run.groups.to_string());
         }
         if let Groups::Fixed(n) = &mut run.groups {
             ui.add(DragValue::new(n).range(1..=256)).labelled_by(label.id);
@@ -196,7 +199,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
         }
     });
     ui.end_row();
-    let label = name(ui, "Batches").on_hover_text("Stop after so many");
+    let label = name(ui, "Batches").on_hover_text("The run stops after this many batches");
     ui.horizontal(|ui| {
         let mut all = run.batches.is_none();
         if ui.checkbox(&mut all, "all").changed() {
@@ -249,7 +252,7 @@ fn held_out(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     );
     ui.horizontal(|ui| {
         let mut none = run.held_out_every.is_none();
-        if ui.checkbox(&mut none, "nothing").on_hover_text("Quality is measured on all of the input").changed() {
+        if ui.checkbox(&mut none, "none").on_hover_text("Quality is measured on all of the input").changed() {
             run.held_out_every = (!none).then_some(5);
         }
         if let Some(every) = &mut run.held_out_every {
@@ -285,6 +288,43 @@ fn faults(ui: &mut Ui, cx: Cx<'_>, field: Field) {
     }
 }
 
+/// What the run will read and how long it takes: from one batch of it where that was measured, else from the last run.
+fn ahead(ui: &mut Ui, cx: Cx<'_>) {
+    if let Some(job) = cx.state.jobs.get(JobKind::Estimate) {
+        return note(ui, cx.theme, format!("Measuring one batch: {}", job.words()));
+    }
+    if !matches!(cx.state.checked, Some(Ok(_))) {
+        return;
+    }
+    let unit = |count: u64| match &cx.state.results {
+        Some(results) => noun(count, results.analysis.unit().noun()),
+        None => noun(count, "tokens"),
+    };
+    let read = |tokens: u64, batches: u64| {
+        format!("{} {} in {}", Unit::Count.format(tokens as f64), unit(tokens), counted(batches, "batches"))
+    };
+    match (&cx.state.estimate, &cx.state.results, cx.state.last_run_secs) {
+        (Some((spec, found)), ..) if *spec == cx.state.run => {
+            let about = if found.is_exact { "" } else { "about " };
+            let text =
+                format!("{about}{}: about {}", read(found.tokens, found.batches), duration(found.seconds.max(1.0)));
+            note(ui, cx.theme, sentence(&text));
+        }
+        (_, Some(results), Some(seconds)) if cx.state.differences.is_empty() => {
+            let analysis = &results.analysis;
+            let text = format!("Last run: {}, {}", read(analysis.tokens, analysis.batches), duration(seconds));
+            note(ui, cx.theme, text);
+        }
+        _ => {
+            ui.horizontal(|ui| {
+                if ui.link("How long will it take?").on_hover_text(Command::Estimate.spec().tooltip).clicked() {
+                    cx.out.command(Command::Estimate);
+                }
+            });
+        }
+    }
+}
+
 /// Run, or how far it is.
 pub(super) fn progress(ui: &mut Ui, cx: Cx<'_>) {
     let Some(job) = cx.state.jobs.get(JobKind::Analyze) else {
@@ -302,12 +342,13 @@ pub(super) fn progress(ui: &mut Ui, cx: Cx<'_>) {
         if response.clicked() {
             cx.out.command(Command::Run);
         }
+        ahead(ui, cx);
         return;
     };
     let share = job.progress.fraction().unwrap_or(0.0) as f32;
     ui.horizontal(|ui| {
         let width = (ui.available_width() - 66.0).max(40.0);
-        let bar = ProgressBar::new(share).desired_width(width).fill(cx.theme.accent).show_percentage();
+        let bar = ProgressBar::new(share).desired_width(width).fill(cx.theme.accent);
         ui.add(bar);
         command_button(ui, cx, Command::Cancel, "Cancel");
     });

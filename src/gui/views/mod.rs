@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use self::of_analysis::OfAnalysis;
 use self::shown::PictureCache;
 pub(super) use self::shown::{Draw, PictureKey};
-use crate::chart::{AnalysisView, Picture};
+use crate::chart::{AnalysisView, HeadColor, Picture};
 use crate::error::Result;
 use crate::gui::context::Cx;
 use crate::gui::state::State;
@@ -88,6 +88,11 @@ impl Views {
         } else {
             self.tables.push(which);
         }
+    }
+
+    /// What the color of a head says in the overview.
+    pub(super) fn color_by(&mut self, color: HeadColor) {
+        self.overview.color_by(color);
     }
 
     pub(super) fn ui(&mut self, which: View, ui: &mut Ui, cx: Cx<'_>) {

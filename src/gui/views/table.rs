@@ -1,30 +1,56 @@
-//! The numbers of a view as rows and columns: what its picture shows, for those who cannot see it or want to read it.
+//! The numbers of a view as rows and columns: what its picture shows, for those who cannot see it or want to read it. TableRows are
+//! sorted by a click on a name, filtered, selected and copied.
 
-use eframe::egui::{Button, RichText, ScrollArea, TextWrapMode, Ui};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use eframe::egui::{Button, Event, Label, RichText, ScrollArea, Sense, TextEdit, TextWrapMode, Ui};
 use egui_extras::{Column, TableBuilder};
 
 use super::shown::{Draw, PictureKey};
+use crate::chart::sift::Sift;
 use crate::chart::table::Cell;
 use crate::chart::{Table, Unit};
 use crate::error::Result;
+use crate::gui::action::Action;
 use crate::gui::context::Cx;
 use crate::gui::view::View;
-use crate::gui::widgets::{Background, note};
+use crate::gui::widgets::{Background, explained, note};
 use crate::gui::wording::worded;
 use crate::words::counted;
 
 /// The table of one view, made anew when what it shows changes.
 #[derive(Default)]
 pub(super) struct TableView {
-    made: Background<PictureKey, Table>,
+    made: Background<PictureKey, Arc<Table>>,
+    /// How many tables were made, by which orders know theirs.
+    revision: u64,
+    held: Option<Arc<Table>>,
+    sift: Sift,
+    /// The rows that are wanted, in their order.
+    order: Background<(u64, Sift), Arc<Vec<usize>>>,
+    rows: TableRows,
+}
+
+/// Where a person is in the rows.
+#[derive(Default)]
+struct TableRows {
     /// Which page of a very long table is shown.
     page: usize,
+    /// Selected rows by their place in the whole table.
+    selected: BTreeSet<usize>,
+    /// Where a range of rows begins, by its place among those shown.
+    anchor: Option<usize>,
 }
 
 /// Height of a row.
 const ROW: f32 = 20.0;
-/// Rows of a page. The place of a row many millions of points down could no longer be told from that of its neighbor.
+/// TableRows of a page. The place of a row many millions of points down could no longer be told from that of its neighbor.
 const PAGE: usize = 100_000;
+/// Up to so many rows, they are sorted within a part of a frame.
+const QUICK: usize = 2_000;
+/// TableRows that are copied at most: what takes them has its own limits.
+const MOST_COPIED: usize = 1_000_000;
 
 impl TableView {
     /// Draws the table of `view`; `picture` makes the picture whose numbers they are, `key` changes with it.
@@ -38,56 +64,179 @@ impl TableView {
     ) {
         if !self.made.is_asked(&key) {
             match picture() {
-                Ok(draw) => self.made.ask(ui.ctx(), key, move || Ok(draw()?.table())),
+                Ok(draw) => self.made.ask(ui.ctx(), key, move || Ok(Arc::new(draw()?.table()))),
                 Err(error) => return note(ui, cx.theme, worded(&error)),
             }
         }
-        match self.made.made() {
-            None => note(ui, cx.theme, "Collecting the numbers …"),
-            Some(Err(error)) => _ = ui.label(RichText::new(worded(error)).color(cx.theme.danger)),
-            Some(Ok(table)) => rows_ui(ui, cx, view, table, &mut self.page),
+        let table = match self.made.made() {
+            None => return note(ui, cx.theme, "Collecting the numbers …"),
+            Some(Err(error)) => {
+                ui.label(RichText::new(worded(error)).color(cx.theme.danger));
+                return;
+            }
+            Some(Ok(table)) => Arc::clone(table),
+        };
+        self.hold(&table);
+        self.bar(ui, cx, view, &table);
+        let (revision, sift, of) = (self.revision, self.sift.clone(), Arc::clone(&table));
+        let asked = (revision, sift.clone());
+        let order = move || Ok(Arc::new(of.sifted(&sift)?));
+        match self.order.get_keyed(ui.ctx(), asked, table.len() <= QUICK, order).map(|(_, made)| made) {
+            None => note(ui, cx.theme, "Sorting …"),
+            Some(Err(error)) => {
+                ui.label(RichText::new(worded(error)).color(cx.theme.warning));
+            }
+            Some(Ok(order)) => {
+                let order = Arc::clone(order);
+                self.rows_ui(ui, cx, view, &table, &order);
+            }
+        }
+    }
+
+    /// Notes whether the table is another one; rows of another are selected no more.
+    fn hold(&mut self, table: &Arc<Table>) {
+        if self.held.as_ref().is_some_and(|held| Arc::ptr_eq(held, table)) {
+            return;
+        }
+        let has_same_columns = self.held.as_ref().is_some_and(|held| held.columns() == table.columns());
+        if !has_same_columns {
+            self.sift = Sift::default();
+        }
+        if self.held.as_ref().is_none_or(|held| held.len() != table.len() || !has_same_columns) {
+            self.rows = TableRows::default();
+        }
+        self.held = Some(Arc::clone(table));
+        self.revision += 1;
+    }
+
+    /// The filter, and what is done with rows.
+    fn bar(&mut self, ui: &mut Ui, cx: Cx<'_>, view: View, table: &Table) {
+        let rows = counted(table.len(), "rows");
+        note(ui, cx.theme, format!("{} as a table of {rows}; saved as .csv it has every digit", view.title()));
+        ui.horizontal_wrapped(|ui| {
+            let label = ui.label(RichText::new("Filter").color(cx.theme.muted));
+            let hint = "words, or votes>0.2";
+            let field = ui.add(TextEdit::singleline(&mut self.sift.wanted).hint_text(hint).desired_width(200.0));
+            let field = field.labelled_by(label.id);
+            let hover = "TableRows that hold every word; a column is compared with >, <, >=, <=, = and !=";
+            if field.on_hover_text(hover).changed() {
+                self.rows.page = 0;
+                self.rows.anchor = None;
+            }
+            let selected = self.rows.selected.len();
+            let text = if selected > 0 { "Copy selected rows" } else { "Copy all rows" };
+            let hover = "Into the clipboard with every digit, parted by tabs: paste them into a spreadsheet";
+            let wants =
+                !ui.ctx().text_edit_focused() && ui.input(|i| i.events.iter().any(|e| matches!(e, Event::Copy)));
+            if ui.button(text).on_hover_text(hover).clicked() || wants {
+                self.copy(cx, table);
+            }
+            if selected > 0 {
+                if ui.button("Select none").clicked() {
+                    self.rows.selected.clear();
+                }
+                note(ui, cx.theme, format!("{} selected", counted(selected, "rows")));
+            }
+        });
+        ui.add_space(4.0);
+    }
+
+    /// Puts the rows into the clipboard in the order in which they stand.
+    fn copy(&self, cx: Cx<'_>, table: &Table) {
+        let Some((_, Ok(order))) = self.order.held() else { return };
+        let selected = &self.rows.selected;
+        let wanted = order.iter().copied().filter(|place| selected.is_empty() || selected.contains(place));
+        cx.send(Action::Copy(table.to_tsv(wanted.take(MOST_COPIED))));
+    }
+
+    fn rows_ui(&mut self, ui: &mut Ui, cx: Cx<'_>, view: View, table: &Table, order: &[usize]) {
+        let count = order.len();
+        let pages = count.div_ceil(PAGE);
+        let rows = &mut self.rows;
+        rows.page = rows.page.min(pages.saturating_sub(1));
+        if pages > 1 {
+            pager(ui, count, pages, &mut rows.page);
+        } else if count < table.len() {
+            note(ui, cx.theme, format!("{count} of {} are shown", counted(table.len(), "rows")));
+        }
+        let first = rows.page * PAGE;
+        let shown = order.get(first..(first + PAGE).min(count)).unwrap_or_default();
+        let (sift, modifiers) = (&mut self.sift, ui.input(|i| i.modifiers));
+        ScrollArea::horizontal().auto_shrink(false).show(ui, |ui| {
+            ui.style_mut().wrap_mode = Some(TextWrapMode::Extend);
+            let columns = table.columns().len();
+            let width = (ui.available_width() / columns.max(1) as f32 - 10.0).clamp(80.0, 160.0);
+            let builder = TableBuilder::new(ui)
+                .id_salt((view, rows.page))
+                .striped(true)
+                .auto_shrink(false)
+                .sense(Sense::click())
+                .columns(Column::initial(width).at_least(40.0).clip(true).resizable(true), columns);
+            let headed = builder.header(ROW + 2.0, |mut row| {
+                for (column, name) in table.columns().iter().enumerate() {
+                    row.col(|ui| header(ui, cx, column, name, sift));
+                }
+            });
+            headed.body(|body| {
+                body.rows(ROW, shown.len(), |mut row| {
+                    let at = row.index();
+                    let Some(place) = shown.get(at).copied() else { return };
+                    let Some(cells) = table.row(place) else { return };
+                    row.set_selected(rows.selected.contains(&place));
+                    for cell in cells {
+                        row.col(|ui| {
+                            ui.add(Label::new(written(&cell)).selectable(false));
+                        });
+                    }
+                    if row.response().clicked() {
+                        rows.click(at, place, shown, modifiers.shift, modifiers.command);
+                    }
+                });
+            });
+        });
+    }
+}
+
+impl TableRows {
+    /// Selects a row alone; with Shift up to it from the one before, with Ctrl or Cmd beside others.
+    fn click(&mut self, at: usize, place: usize, shown: &[usize], extends: bool, adds: bool) {
+        match self.anchor.filter(|_| extends) {
+            Some(anchor) => {
+                let range = shown.get(anchor.min(at)..=anchor.max(at)).unwrap_or_default();
+                self.selected.extend(range);
+            }
+            None if adds => {
+                if !self.selected.remove(&place) {
+                    self.selected.insert(place);
+                }
+            }
+            None => {
+                let was_alone = self.selected.len() == 1 && self.selected.contains(&place);
+                self.selected = if was_alone { BTreeSet::new() } else { BTreeSet::from([place]) };
+            }
+        }
+        if !extends {
+            self.anchor = Some(at);
         }
     }
 }
 
-fn rows_ui(ui: &mut Ui, cx: Cx<'_>, view: View, table: &Table, page: &mut usize) {
-    let count = table.len();
-    let rows = counted(count, "rows");
-    note(ui, cx.theme, format!("{} as a table of {rows}; saved as .csv it has every digit", view.title()));
-    ui.add_space(4.0);
-    let pages = count.div_ceil(PAGE).max(1);
-    *page = (*page).min(pages - 1);
-    if pages > 1 {
-        pager(ui, count, pages, page);
+/// The name of a column: a click sorts by it, another turns the order, a third goes back to the order of the picture.
+fn header(ui: &mut Ui, cx: Cx<'_>, column: usize, name: &str, sift: &mut Sift) {
+    let sign = match sift.by {
+        Some((by, false)) if by == column => " ↑",
+        Some((by, true)) if by == column => " ↓",
+        _ => "",
+    };
+    let text = RichText::new(format!("{}{sign}", name.replace('_', " "))).small().color(cx.theme.muted);
+    let button = ui.add(Button::new(text).frame(false));
+    if explained(button, name).on_hover_text("Click to sort").clicked() {
+        sift.by = match sift.by {
+            Some((by, false)) if by == column => Some((column, true)),
+            Some((by, true)) if by == column => None,
+            _ => Some((column, false)),
+        };
     }
-    let (first, shown) = (*page * PAGE, (count - *page * PAGE).min(PAGE));
-    ScrollArea::horizontal().auto_shrink(false).show(ui, |ui| {
-        ui.style_mut().wrap_mode = Some(TextWrapMode::Extend);
-        let columns = table.columns().len();
-        let width = (ui.available_width() / columns as f32 - 10.0).clamp(80.0, 160.0);
-        let builder = TableBuilder::new(ui)
-            .id_salt((view, *page))
-            .striped(true)
-            .auto_shrink(false)
-            .columns(Column::initial(width).at_least(40.0).clip(true).resizable(true), columns);
-        let headed = builder.header(ROW + 2.0, |mut row| {
-            for name in table.columns() {
-                row.col(|ui| {
-                    ui.label(RichText::new(name.replace('_', " ")).small().color(cx.theme.muted));
-                });
-            }
-        });
-        headed.body(|body| {
-            body.rows(ROW, shown, |mut row| {
-                let Some(cells) = table.row(first + row.index()) else { return };
-                for cell in cells {
-                    row.col(|ui| {
-                        ui.label(written(&cell));
-                    });
-                }
-            });
-        });
-    });
 }
 
 /// Which rows are shown, and a way to the others.
@@ -111,5 +260,26 @@ fn written(cell: &Cell) -> String {
         Cell::Number(number) => Unit::Plain.format(*number),
         Cell::Count(count) => count.to_string(),
         Cell::Empty => "–".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_selected_alone_in_ranges_and_beside_others() {
+        let shown = [4, 2, 9, 7];
+        let mut rows = TableRows::default();
+        rows.click(1, 2, &shown, false, false);
+        rows.click(3, 7, &shown, true, false);
+        assert_eq!(rows.selected, BTreeSet::from([2, 7, 9]));
+        rows.click(2, 9, &shown, false, true);
+        rows.click(0, 4, &shown, false, true);
+        assert_eq!(rows.selected, BTreeSet::from([2, 4, 7]));
+        rows.click(0, 4, &shown, false, false);
+        assert_eq!(rows.selected, BTreeSet::from([4]));
+        rows.click(0, 4, &shown, false, false);
+        assert!(rows.selected.is_empty(), "a second click lets go");
     }
 }

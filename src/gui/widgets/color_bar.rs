@@ -25,7 +25,6 @@ pub(crate) fn color_bar(ui: &mut Ui, theme: &WindowTheme, scale: &Scale, unit: U
 
 fn gradient(rect: Rect, scale: &Scale) -> Mesh {
     let mut mesh = Mesh::default();
-    let table = scale.map.table();
     let column = |x: f32, fill: Color32, mesh: &mut Mesh| {
         let at = |y: f32| -> Pos2 { pos2(x, y) };
         mesh.colored_vertex(at(rect.top()), fill);
@@ -34,8 +33,7 @@ fn gradient(rect: Rect, scale: &Scale) -> Mesh {
     let steps = 32;
     for step in 0..=steps {
         let share = step as f32 / steps as f32;
-        let index = ((table.len() - 1) as f32 * share) as usize;
-        let rgb = table.get(index).copied().unwrap_or(Rgb::BLACK);
+        let rgb = scale.color_at(f64::from(share)).unwrap_or(Rgb::BLACK);
         column(rect.left() + rect.width() * share, color(rgb), &mut mesh);
     }
     for step in 0..steps {

@@ -2,6 +2,7 @@
 
 use eframe::egui::{self, RichText, Ui};
 
+use crate::chart::terms;
 use crate::gui::theme::{STRONG, WindowTheme};
 
 /// A small heading over a part of a panel.
@@ -23,8 +24,31 @@ pub(crate) fn facts(ui: &mut Ui, id: &str, add: impl FnOnce(&mut Ui)) {
 
 /// One name with its value.
 pub(crate) fn fact(ui: &mut Ui, theme: &WindowTheme, name: &str, value: impl Into<String>) -> egui::Response {
-    ui.label(RichText::new(name).color(theme.muted));
+    let label = ui.label(RichText::new(name).color(theme.muted));
     let response = ui.add(egui::Label::new(RichText::new(value).color(theme.ink)).truncate());
     ui.end_row();
-    response
+    explained(label, name);
+    explained(response, name)
+}
+
+/// Says under the pointer what a word means, where that is known. It is looked up only then: words are many, and a frame is
+/// short.
+pub(crate) fn explained(response: egui::Response, word: &str) -> egui::Response {
+    match response.hovered().then(|| terms::meaning(word)).flatten() {
+        Some(meaning) => response.on_hover_text(meaning),
+        None => response,
+    }
+}
+
+/// The names over the columns of a grid, each with what it means under the pointer, and the end of their row.
+pub(crate) fn headers<S: AsRef<str>>(ui: &mut Ui, theme: &WindowTheme, names: impl IntoIterator<Item = S>) {
+    for name in names {
+        header(ui, theme, name.as_ref());
+    }
+    ui.end_row();
+}
+
+/// A small name beside or above a number, with what it means under the pointer.
+fn header(ui: &mut Ui, theme: &WindowTheme, name: &str) {
+    explained(ui.label(RichText::new(name).small().color(theme.muted)), name);
 }

@@ -11,6 +11,7 @@ use egui_plot::{
     PlotBounds, PlotPoint, PlotTransform, PlotUi, Points, VLine,
 };
 
+use super::facts::explained;
 use super::legend::entries_ui;
 use crate::chart::axis::Axis;
 use crate::chart::plot::{BAND_OPACITY, BAR_WIDTH, LabelSide, Limit, Mark, Plot, Series};
@@ -73,13 +74,14 @@ impl<'a> PlotView<'a> {
         }
         if !plot.y.label.is_empty() {
             let label = RichText::new(&plot.y.label).size(SMALL).color(theme.muted);
-            ui.add(eframe::egui::Label::new(label).truncate());
+            let label = ui.add(eframe::egui::Label::new(label).truncate());
+            explained(label, &plot.y.label);
             // The label of the uppermost tick reaches above the plot.
-            ui.add_space(3.0);
+            ui.add_space(8.0);
         }
         let size = self.size - vec2(0.0, ui.cursor().top() - above);
         // Half of the last tick's label reaches beyond the plot.
-        let beside = if plot.is_map { 0.0 } else { 12.0 };
+        let beside = if plot.is_map { 0.0 } else { 18.0 };
         let size = vec2((size.x - beside).max(40.0), size.y.max(48.0));
         let (x, y) = if plot.is_map { square(plot, size) } else { (ends(&plot.x), ends(&plot.y)) };
         let is_log = [plot.x.is_log, plot.y.is_log];

@@ -2,7 +2,7 @@
 
 use eframe::egui::{CursorIcon, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
-use super::{PanelTexture, PanelView, TITLE};
+use super::panel::{PanelTexture, PanelView};
 use crate::chart::{PatchImage, Unit};
 use crate::gui::widgets::{cell_at, paint_texture};
 
@@ -16,10 +16,8 @@ impl PanelView<'_> {
         texture: &mut PanelTexture,
     ) -> Option<usize> {
         let (theme, panel) = (self.cx.theme, self.panel);
-        let (outer, response) = ui.allocate_exact_size(self.size, Sense::click());
-        let painter = ui.painter_at(outer);
-        self.title(ui, outer.min);
-        let rect = Rect::from_min_max(outer.min + vec2(0.0, TITLE), outer.max);
+        let (rect, response) = self.place(ui, Sense::click());
+        let painter = ui.painter_at(response.rect);
         let texture = texture.get_raster(ui, self.key.clone(), || {
             image.under(|token| panel.weight(query, token), &self.maps.scale(panel))
         });

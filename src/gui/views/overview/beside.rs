@@ -68,7 +68,7 @@ fn heads(ui: &mut Ui, cx: Cx<'_>, side: &Overview, name: &str) {
         stored: row.site.layer,
     };
     let shape: Shape = side.rows.iter().map(of).collect();
-    let grid = HeadGrid { shape: &shape, order: None, summaries: &[], cursor: None, site: None };
+    let grid = HeadGrid { shape: &shape, order: None, summaries: &[], bars: None, cursor: None, site: None };
     let missing = color(theme.figure.missing);
     let row = |site: Site| {
         let row = side.rows.iter().find(|row| row.site == site);
@@ -95,7 +95,7 @@ fn heads(ui: &mut Ui, cx: Cx<'_>, side: &Overview, name: &str) {
             _ => String::new(),
         }
     };
-    ui.push_id(("beside", name), |ui| grid.show(ui, theme, row, |head| head.head.to_string(), words));
+    ui.push_id(("beside", name), |ui| grid.show(ui, theme, row, |head, _| head.head.to_string(), words));
 }
 
 /// What the layers agree in, a row for each.

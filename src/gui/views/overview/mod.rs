@@ -1,6 +1,7 @@
 //! Every head of the model as a cell.
 
 mod beside;
+mod in_words;
 mod react;
 mod summary;
 
@@ -57,6 +58,12 @@ pub(super) struct OverviewView {
     summaries: Summaries,
 }
 
+/// Height from which words about the model stand below its heads.
+const ROOM_FOR_WORDS: f32 = 260.0;
+/// What stands in the cell of a head that is a group by itself, and the room that this takes.
+const ALONE: &str = "alone";
+const ROOM_FOR_ALONE: f32 = 30.0;
+
 /// A number in so few characters that it fits a cell.
 fn short(unit: Unit, value: f64) -> String {
     match unit {
@@ -77,6 +84,11 @@ impl OverviewView {
     /// What a person chose.
     pub(super) fn chosen(&self) -> OverviewChoice {
         (self.paint.clone(), self.sort, self.click)
+    }
+
+    /// What the color of a head says.
+    pub(super) fn color_by(&mut self, color: HeadColor) {
+        self.paint = color;
     }
 
     /// What its picture is made of.
@@ -127,11 +139,15 @@ impl OverviewView {
         ui.add_space(6.0);
         let plan = state.draft.now().active();
         self.summaries.refresh(cx);
+        if ui.available_height() >= ROOM_FOR_WORDS {
+            in_words::below(ui, cx, self.summaries.sentences());
+        }
         let selection = &state.selection.heads;
         let grid = HeadGrid {
             shape: &model.facts.shape,
             order: drawn.filter(|d| !d.is_straight()).map(|d| d.rows.as_slice()),
             summaries: self.summaries.columns(),
+            bars: drawn.and_then(|d| d.layers.as_ref()),
             cursor: state.selection.cursor,
             site: state.selection.site,
         };
@@ -163,7 +179,7 @@ impl OverviewView {
                     HeadCell { fill, kept, pinned: look.pin(head).is_some(), selected, notches }
                 }
             };
-            grid.show(ui, theme, row, |head| label(drawn, head), |head| words(cx, drawn, head))
+            grid.show(ui, theme, row, |head, room| label(drawn, head, room), |head| words(cx, drawn, head))
         });
         self.react(ui, cx, drawn, &pointed.inner);
     }
@@ -196,7 +212,8 @@ impl OverviewView {
                         "Let the attention map vote in the next run: the entropy is measured along with it",
                     );
                 }
-                ui.selectable_value(&mut self.paint, HeadColor::State, "Kept").on_hover_text("Kept or pruned, no more");
+                ui.selectable_value(&mut self.paint, HeadColor::State, "Kept")
+                    .on_hover_text("Only whether a head stays");
                 // What heads do, kind by kind.
                 for measure in kinds {
                     let (meaning, text) = (measure.meaning(), measure.label());
@@ -279,16 +296,17 @@ fn row_of(drawn: &Drawn, site: Site) -> Option<&crate::chart::OverviewRow> {
 }
 
 /// What stands in a cell that has room: what its color says, or which head it is where no numbers over the columns say so.
-fn label(drawn: Option<&Drawn>, head: Head) -> String {
+fn label(drawn: Option<&Drawn>, head: Head, room: f32) -> String {
     let row = drawn.and_then(|d| row_of(d, head.site));
     match (drawn.map(|d| &d.paint), row) {
         (Some(Paint::Values { unit, .. }), Some(row)) => short(*unit, row.value(head.head)),
         (Some(Paint::Kinds), Some(row)) if row.order.is_sorted() => {
             row.kind(head.head).map_or_else(String::new, |kind| kind.letters().to_owned())
         }
-        (Some(Paint::Groups), Some(row)) if row.order.is_sorted() => {
-            row.groups.get(head.head).map_or_else(String::new, ToString::to_string)
-        }
+        (Some(Paint::Groups), Some(row)) if row.order.is_sorted() => match row.groups.get(head.head) {
+            Some(group) if row.is_alone(*group) && room >= ROOM_FOR_ALONE => ALONE.to_owned(),
+            group => group.map_or_else(String::new, ToString::to_string),
+        },
         _ => head.head.to_string(),
     }
 }
@@ -301,7 +319,8 @@ fn words(cx: Cx<'_>, drawn: Option<&Drawn>, head: Head) -> String {
     let mut parts = vec![counted(site.votes.get(head.head).copied().unwrap_or(0), "votes")];
     let row = drawn.and_then(|d| row_of(d, head.site));
     if let Some(group) = row.and_then(|row| row.groups.get(head.head)) {
-        parts.push(format!("group {group}"));
+        let alone = if row.is_some_and(|row| row.is_alone(*group)) { ", alone in it" } else { "" };
+        parts.push(format!("group {group}{alone}"));
     }
     if let (Some(Paint::Kinds), Some(kind)) = (drawn.map(|d| &d.paint), row.and_then(|row| row.kind(head.head))) {
         parts.push(kind.label().to_lowercase());

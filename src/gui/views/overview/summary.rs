@@ -1,5 +1,6 @@
 //! Words about whole layers beside their heads.
 
+use super::in_words;
 use crate::analysis::FeatureAnalysis;
 use crate::gui::context::Cx;
 use crate::gui::widgets::Summary;
@@ -9,7 +10,7 @@ use crate::plan::SiteShape;
 /// Columns about whole layers, made anew where the plan or the results changed.
 #[derive(Default)]
 pub(super) struct Summaries {
-    made: Option<(SummaryKey, Vec<Summary>)>,
+    made: Option<(SummaryKey, Vec<Summary>, Vec<String>)>,
 }
 
 /// Plan, result, feature map.
@@ -18,13 +19,18 @@ type SummaryKey = (u64, Option<u64>, Option<FeatureMap>);
 impl Summaries {
     pub(super) fn refresh(&mut self, cx: Cx<'_>) {
         let key = (cx.state.plan_revision, cx.state.results.as_ref().map(|r| r.revision), cx.state.feature());
-        if self.made.as_ref().is_none_or(|(held, _)| *held != key) {
-            self.made = Some((key, summaries(cx)));
+        if self.made.as_ref().is_none_or(|(held, ..)| *held != key) {
+            self.made = Some((key, summaries(cx), in_words::sentences(cx.state)));
         }
     }
 
     pub(super) fn columns(&self) -> &[Summary] {
-        self.made.as_ref().map_or(&[], |(_, columns)| columns)
+        self.made.as_ref().map_or(&[], |(_, columns, _)| columns)
+    }
+
+    /// The same and more in sentences.
+    pub(super) fn sentences(&self) -> &[String] {
+        self.made.as_ref().map_or(&[], |(_, _, sentences)| sentences)
     }
 }
 

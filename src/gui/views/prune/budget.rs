@@ -11,7 +11,7 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{Painted, command_button, heading, note};
+use crate::gui::widgets::{Painted, command_button, note};
 use crate::words::counted;
 use crate::workspace::Proposal;
 
@@ -91,7 +91,6 @@ pub(super) fn verdict(ui: &mut Ui, cx: Cx<'_>) {
     if cx.state.legal_plan().is_none() {
         return;
     }
-    heading(ui, theme, "Verdict");
     let (budget, metric) = cx.state.quality_budget();
     let verdict = Verdict::of(cx.state.measured_now(), budget, metric.as_deref());
     let color = match verdict.grade {

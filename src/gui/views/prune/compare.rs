@@ -8,7 +8,7 @@ use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
-use crate::gui::widgets::{command_button, heading, note};
+use crate::gui::widgets::{command_button, headers, heading, note};
 use crate::gui::wording::worded;
 use crate::workspace::{ComparedPlan, Outlook};
 
@@ -32,10 +32,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     titles.push(if predicts { "perplexity" } else { "cosine" });
     let table = Grid::new("plans side by side").num_columns(titles.len() + 1).spacing([14.0, 4.0]);
     let rows = |ui: &mut Ui| {
-        for title in &titles {
-            ui.label(RichText::new(*title).small().color(theme.muted));
-        }
-        ui.end_row();
+        headers(ui, theme, &titles);
         for (index, compared) in state.compared.iter().enumerate() {
             let is_active = index == state.draft.now().active_index();
             let name = Button::selectable(is_active, compared.plan.name.as_str());

@@ -5,7 +5,7 @@ use eframe::egui::{Grid, Rect, RichText, ScrollArea, Sense, Ui, pos2, vec2};
 use crate::chart::CostBars;
 use crate::gui::context::Cx;
 use crate::gui::state::State;
-use crate::gui::widgets::{heading, note};
+use crate::gui::widgets::{headers, heading, note};
 
 /// What the plan being edited saves, where it can be carried out.
 pub(super) fn bars(state: &State) -> Option<CostBars> {
@@ -26,10 +26,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     let apart = if bar_width.is_some() { 14.0 } else { 8.0 };
     ScrollArea::horizontal().id_salt("cost").show(ui, |ui| {
         Grid::new("cost").spacing([apart, 4.0]).show(ui, |ui| {
-            for title in ["", "before", "after", "change"] {
-                ui.label(RichText::new(title).small().color(theme.muted));
-            }
-            ui.end_row();
+            headers(ui, theme, ["", "before", "after", "change"]);
             for row in &bars.rows {
                 ui.label(RichText::new(&row.name).color(theme.muted)).on_hover_text(&row.meaning);
                 ui.label(row.unit.format(row.before));

@@ -11,9 +11,9 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::purpose::PathPurpose;
-use crate::gui::widgets::{Background, command_button, fact, facts, folder_field, heading, note};
-use crate::gui::wording::worded;
-use crate::pruning::{Counts, Forecast, InputKind, OutputFormat, Reference, Report};
+use crate::gui::widgets::{Background, command_button, fact, facts, folder_field, headers, note};
+use crate::gui::wording::{compared_with, worded};
+use crate::pruning::{Counts, Forecast, InputKind, OutputFormat, Report};
 use crate::run::{PruneSpec, Spec};
 
 /// What every format would give.
@@ -36,23 +36,27 @@ impl ExportPanel {
         self.folder.clear();
     }
 
-    /// Draws formats, folder, button, proof.
-    pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
-        let theme = cx.theme;
-        heading(ui, theme, "Export");
+    /// Draws the formats, and what the last export came to.
+    pub(super) fn formats_ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         let now = cx.state.export.format;
         self.forecast(ui, cx);
         let told = self.told.made().and_then(|told| told.as_ref().ok()).filter(|_| cx.state.legal_plan().is_some());
         formats(ui, cx, now, told.map_or(&[], Vec::as_slice));
-        folder_field(ui, cx, &mut self.folder, PathPurpose::Export);
-        let mut force = cx.state.export.force;
-        let hover = "Only a folder that this program wrote is ever replaced";
-        if ui.checkbox(&mut force, "Replace an earlier export").on_hover_text(hover).changed() {
-            cx.send(Action::SetExportForce(force));
+        if let Some(error) = &cx.state.export.failure {
+            ui.label(RichText::new(worded(error)).color(cx.theme.danger));
         }
+        if let Some((path, report)) = &cx.state.export.done {
+            proof(ui, cx, path, report);
+        }
+    }
+
+    /// Draws the folder and the button.
+    pub(super) fn write_ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+        let theme = cx.theme;
+        folder_field(ui, cx, &mut self.folder, PathPurpose::Export);
         let path = self.folder.trim();
         let enabled = Command::Export.enabled(cx.state);
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             let ready = enabled.is_ok() && !path.is_empty();
             let button = ui.add_enabled(ready, Button::new("Export"));
             let reason = enabled.err().unwrap_or("name a folder first");
@@ -62,14 +66,14 @@ impl ExportPanel {
             if cx.state.jobs.get(JobKind::Export).is_some() {
                 command_button(ui, cx, Command::Cancel, "Cancel");
                 note(ui, theme, "Writing and proving");
+                return;
+            }
+            let mut force = cx.state.export.force;
+            let hover = "Only a folder that this program wrote is ever replaced";
+            if ui.checkbox(&mut force, "Replace an earlier export").on_hover_text(hover).changed() {
+                cx.send(Action::SetExportForce(force));
             }
         });
-        if let Some(error) = &cx.state.export.failure {
-            ui.label(RichText::new(worded(error)).color(theme.danger));
-        }
-        if let Some((path, report)) = &cx.state.export.done {
-            proof(ui, cx, path, report);
-        }
     }
 
     /// Works out what every format would give where the plan changed.
@@ -97,10 +101,7 @@ fn formats(ui: &mut Ui, cx: Cx<'_>, now: OutputFormat, told: &[(OutputFormat, Re
     let of = |format: OutputFormat| told.iter().find(|(f, _)| *f == format).map(|(_, told)| told);
     let caches = told.iter().any(|(_, told)| told.as_ref().is_ok_and(|t| t.cache_bytes_per_token.before > 0));
     Grid::new("formats").num_columns(4).spacing([12.0, 2.0]).show(ui, |ui| {
-        for title in ["", "parameters", "weights", if caches { "cache per token" } else { "" }] {
-            ui.label(RichText::new(title).small().color(theme.muted));
-        }
-        ui.end_row();
+        headers(ui, theme, ["", "parameters", "weights", if caches { "cache per token" } else { "" }]);
         for format in OutputFormat::all() {
             if ui.radio(now == format, format.name()).on_hover_text(format.meaning()).clicked() {
                 cx.send(Action::SetExportFormat(format));
@@ -114,7 +115,7 @@ fn formats(ui: &mut Ui, cx: Cx<'_>, now: OutputFormat, told: &[(OutputFormat, Re
                     }
                 }
                 Some(Err(error)) => {
-                    ui.label(RichText::new("not this model").color(theme.muted)).on_hover_text(worded(error));
+                    ui.label(RichText::new("not available").color(theme.muted)).on_hover_text(worded(error));
                 }
                 None => {}
             }
@@ -124,7 +125,7 @@ fn formats(ui: &mut Ui, cx: Cx<'_>, now: OutputFormat, told: &[(OutputFormat, Re
     note(ui, theme, now.meaning());
     match of(now) {
         Some(Ok(told)) => {
-            note(ui, theme, format!("Opens in {}", told.opens_in.join("; ")));
+            note(ui, theme, format!("Opens in: {}", told.opens_in.join(" · ")));
             for text in &told.notes {
                 note(ui, theme, text.as_str());
             }
@@ -139,11 +140,7 @@ fn formats(ui: &mut Ui, cx: Cx<'_>, now: OutputFormat, told: &[(OutputFormat, Re
 fn proof(ui: &mut Ui, cx: Cx<'_>, path: &std::path::Path, report: &Report) {
     let theme = cx.theme;
     ui.add_space(4.0);
-    let equal = match report.agreement.reference {
-        Reference::Masked => "Proved equal to the masked model",
-        Reference::Repaired => "Proved equal to the masked and repaired model",
-        Reference::Pooled => "Proved equal to the model with averaged key/value heads",
-    };
+    let equal = format!("Proved equal to the {}", compared_with(report.agreement.reference));
     ui.label(RichText::new(equal).strong().color(theme.good));
     facts(ui, "proof", |ui| {
         let agreement = &report.agreement;
@@ -151,7 +148,7 @@ fn proof(ui: &mut Ui, cx: Cx<'_>, path: &std::path::Path, report: &Report) {
         fact(ui, theme, "Folder", path.display().to_string()).on_hover_text(path.display().to_string());
         fact(ui, theme, "Compared", agreement.compared.replace('_', " "));
         let relative = format!("{} of the largest value", plain(agreement.relative));
-        fact(ui, theme, "Difference", relative).on_hover_text("Float rounding explains up to 1e-4");
+        fact(ui, theme, "Difference", relative);
         let input = match agreement.input {
             InputKind::Given => "the run's input",
             InputKind::Random => "random input",

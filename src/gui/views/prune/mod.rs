@@ -11,18 +11,26 @@ mod repair;
 
 use std::sync::Arc;
 
-use eframe::egui::{Button, ScrollArea, Ui};
+use eframe::egui::{Button, CentralPanel, Frame, Margin, Panel, ScrollArea, Ui};
 
 use super::shown::{Draw, PictureKey};
 use crate::chart::{Picture, QualityCurves};
 use crate::error::{Error, Result};
 use crate::gui::context::Cx;
 use crate::gui::state::State;
+use crate::gui::widgets::heading;
 
 /// Width from which two columns stand side by side.
-const TWO_COLUMNS: f32 = 560.0;
+const TWO_COLUMNS: f32 = 620.0;
+/// Height from which they are scrolled apart.
+const PINNED: f32 = 360.0;
+/// Room between them.
+const GAP: f32 = 12.0;
+/// Least and largest height of a picture with its legend.
+const SMALLEST: f32 = 240.0;
+const TALLEST: f32 = 520.0;
 
-/// Which picture stands below the tables, and is saved.
+/// Which picture stands above the tables, and is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shows {
     /// Quality of every method against the heads that it keeps.
@@ -90,48 +98,73 @@ impl Prune {
 
     /// Draws the view: side by side where there is room, else one below the other.
     pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
-        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            let room = ui.available_width();
-            if room < TWO_COLUMNS {
-                self.choice(ui, cx);
-                self.effect(ui, cx, picture);
-                return;
-            }
-            let left = (room * 0.40).clamp(250.0, 380.0);
-            ui.horizontal_top(|ui| {
-                ui.vertical(|ui| {
-                    ui.set_width(left);
-                    self.choice(ui, cx);
+        let room = ui.available_size();
+        if room.x < TWO_COLUMNS || room.y < PINNED {
+            ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                if room.x < TWO_COLUMNS {
+                    self.steps(ui, cx);
+                    self.export.write_ui(ui, cx);
+                    self.effect(ui, cx, picture, room.y);
+                    return;
+                }
+                let left = Self::left(room.x);
+                ui.horizontal_top(|ui| {
+                    ui.vertical(|ui| {
+                        ui.set_width(left);
+                        self.steps(ui, cx);
+                        self.export.write_ui(ui, cx);
+                    });
+                    ui.add_space(GAP);
+                    ui.vertical(|ui| {
+                        ui.set_width(room.x - left - 3.0 * GAP);
+                        self.effect(ui, cx, picture, room.y);
+                    });
                 });
-                ui.add_space(14.0);
-                ui.vertical(|ui| {
-                    ui.set_width((room - left - 36.0).max(220.0));
-                    self.effect(ui, cx, picture);
-                });
+            });
+            return;
+        }
+        // What is decided and what comes of it are scrolled apart, so that the one is seen while the other is changed; the
+        // last step is always in sight.
+        let left = Panel::left("prune steps").frame(Frame::new()).resizable(false).show_separator_line(false);
+        left.exact_size(Self::left(room.x)).show(ui, |ui| {
+            let foot = Frame::new().inner_margin(Margin { top: 6, ..Margin::ZERO });
+            Panel::bottom("prune export").frame(foot).show(ui, |ui| self.export.write_ui(ui, cx));
+            ScrollArea::vertical().id_salt("steps").auto_shrink(false).show(ui, |ui| self.steps(ui, cx));
+        });
+        let rest = Frame::new().inner_margin(Margin { left: GAP as i8, ..Margin::ZERO });
+        CentralPanel::default().frame(rest).show(ui, |ui| {
+            ScrollArea::vertical().id_salt("effect").auto_shrink(false).show(ui, |ui| {
+                self.effect(ui, cx, picture, room.y);
             });
         });
     }
 
-    /// What a person decides.
-    fn choice(&mut self, ui: &mut Ui, cx: Cx<'_>) {
-        self.plans.ui(ui, cx);
-        repair::choice_ui(ui, cx);
-        budget::verdict(ui, cx);
-        self.export.ui(ui, cx);
+    /// Width of what is decided, beside what comes of it.
+    fn left(room: f32) -> f32 {
+        (room * 0.40).clamp(250.0, 380.0)
     }
 
-    /// What comes of it.
-    fn effect(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
-        cost::ui(ui, cx);
-        compare::ui(ui, cx);
-        quality::ui(ui, cx);
-        repair::result_ui(ui, cx);
-        repair::quality_ui(ui, cx);
+    /// What a person decides, step by step; the button of the last stands apart.
+    fn steps(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+        let theme = cx.theme;
+        heading(ui, theme, "1. Choose");
+        self.plans.ui(ui, cx);
+        heading(ui, theme, "2. Repair");
+        repair::choice_ui(ui, cx);
+        heading(ui, theme, "3. Measure");
+        quality::measure_ui(ui, cx);
+        heading(ui, theme, "4. Export");
+        budget::verdict(ui, cx);
+        self.export.formats_ui(ui, cx);
+    }
+
+    /// What comes of it: the picture first, `tall` points of the view in all.
+    fn effect(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>, tall: f32) {
         let now = self.shows(cx.state);
         let has_curve = cx.state.curves.is_some();
         if has_curve || repair::has_bars(cx.state) {
             ui.add_space(6.0);
-            ui.horizontal(|ui| {
+            ui.horizontal_wrapped(|ui| {
                 for (shows, text, is_there) in [
                     (Shows::Curve, "Quality curve", has_curve),
                     (Shows::Layers, "What each layer loses", repair::has_bars(cx.state)),
@@ -143,10 +176,16 @@ impl Prune {
                 }
             });
         }
+        let height = (tall * 0.56).clamp(SMALLEST, TALLEST);
         match now {
-            Shows::Curve => quality::curve_ui(ui, cx, picture),
-            Shows::Layers => repair::bars_ui(ui, cx, picture),
+            Shows::Curve => quality::curve_ui(ui, cx, picture, height),
+            Shows::Layers => repair::bars_ui(ui, cx, picture, height),
             Shows::Cost => {}
         }
+        cost::ui(ui, cx);
+        quality::result_ui(ui, cx);
+        repair::result_ui(ui, cx);
+        repair::quality_ui(ui, cx);
+        compare::ui(ui, cx);
     }
 }

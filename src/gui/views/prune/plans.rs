@@ -6,7 +6,7 @@ use crate::chart::Unit;
 use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
-use crate::gui::widgets::{command_button, heading, note, slide};
+use crate::gui::widgets::{command_button, note, slide};
 use crate::gui::wording::{in_controls, worded};
 use crate::plan::{Amount, Method};
 use crate::words::counted;
@@ -30,7 +30,6 @@ enum Mode {
 impl Plans {
     /// Draws the list and the controls.
     pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
-        heading(ui, cx.theme, "Plans");
         self.list(ui, cx);
         ui.horizontal_wrapped(|ui| {
             command_button(ui, cx, Command::NewPlan, "New");
@@ -42,7 +41,7 @@ impl Plans {
             command_button(ui, cx, Command::DeletePlan, "Delete");
             command_button(ui, cx, Command::SavePlan, "Save…");
         });
-        heading(ui, cx.theme, "Which heads stay");
+        ui.add_space(4.0);
         method_ui(ui, cx);
         super::budget::search(ui, cx);
         legality(ui, cx);

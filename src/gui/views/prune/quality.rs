@@ -10,20 +10,15 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{PlotView, command_button, heading, note};
+use crate::gui::widgets::{PlotView, command_button, headers, heading, note};
 use crate::plan::CONTROL;
 
 /// Names of the plan in the table.
 const MASKED: &str = "this plan";
 const REPAIRED: &str = "this plan, repaired";
 
-/// Height of the curve with its legend.
-const CURVE: f32 = 280.0;
-
-/// Draws the quality of the plan, and of plans before.
-pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
-    let theme = cx.theme;
-    heading(ui, theme, "Quality");
+/// Draws what measures, and how far it is.
+pub(super) fn measure_ui(ui: &mut Ui, cx: Cx<'_>) {
     ui.horizontal_wrapped(|ui| {
         command_button(ui, cx, Command::Measure, "Measure this plan");
         command_button(ui, cx, Command::MeasureCurves, "Measure the curve");
@@ -31,6 +26,15 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     for kind in [JobKind::Measure, JobKind::Curves] {
         progress(ui, cx, kind);
     }
+    if cx.state.curves.is_none() && cx.state.jobs.get(JobKind::Curves).is_none() {
+        note(ui, cx.theme, "The curve holds every method against random heads, from all heads down to a quarter");
+    }
+}
+
+/// Draws the quality of the plan, and of plans before.
+pub(super) fn result_ui(ui: &mut Ui, cx: Cx<'_>) {
+    let theme = cx.theme;
+    heading(ui, theme, "Quality");
     match cx.state.measured_now() {
         Some(measured) => table(ui, cx, measured),
         None => note(
@@ -54,7 +58,8 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     }
 }
 
-pub(super) fn curve_ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
+/// Draws the curve.
+pub(super) fn curve_ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>, height: f32) {
     let theme = cx.theme;
     if let Some(curves) = &cx.state.curves {
         ui.add_space(6.0);
@@ -62,7 +67,7 @@ pub(super) fn curve_ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         differences(ui, cx, &curves.reading, &curves.model.dtype);
         match picture {
             Some(Picture::Quality(drawn)) => {
-                let size = vec2(ui.available_width(), CURVE);
+                let size = vec2(ui.available_width(), height);
                 let painted = PlotView::new(&drawn.plot(), size).show(ui, theme);
                 super::budget::pick(ui, cx, &painted, curves);
                 note(ui, theme, "Click a point of a method to make it a plan");
@@ -91,10 +96,7 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
             let rate = format!("{}/s", measured.reading.unit.noun());
             let titles: &[&str] =
                 if predicts { &["", "loss per token", "perplexity", "accuracy", &rate] } else { &["", &rate] };
-            for title in titles {
-                ui.label(RichText::new(*title).small().color(theme.muted));
-            }
-            ui.end_row();
+            headers(ui, theme, titles);
             for (name, quality) in candidates.into_iter().chain(random) {
                 ui.label(RichText::new(name).color(theme.muted)).on_hover_text(match name {
                     CONTROL => "As many heads in every layer, drawn at random: a method has to beat this",

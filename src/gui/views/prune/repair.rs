@@ -14,15 +14,12 @@ use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
 use crate::gui::state::State;
 use crate::gui::views::shown::Draw;
-use crate::gui::widgets::{PlotView, command_button, heading, note};
+use crate::gui::widgets::{PlotView, command_button, headers, heading, note};
 use crate::repair::{Repair, RepairMode, explained};
 use crate::task::Ticket;
 
 const MEANING: &str =
     "The heads that stay get new output projections that say what the others added; nothing is trained";
-
-/// Height of the bars with their legend.
-const BARS: f32 = 230.0;
 
 /// Ways to repair that can be chosen, with what they do.
 const MODES: [(RepairMode, &str); 4] = [
@@ -95,10 +92,7 @@ fn made_ui(ui: &mut Ui, cx: Cx<'_>, repair: &Repair) {
     if !record.measured.is_empty() {
         Grid::new("tried").num_columns(3).spacing([14.0, 2.0]).show(ui, |ui| {
             let has_loss = record.measured.iter().any(|tried| tried.loss.is_some());
-            for title in ["on held-out batches", if has_loss { "loss per token" } else { "" }, "cosine"] {
-                ui.label(RichText::new(title).small().color(theme.muted));
-            }
-            ui.end_row();
+            headers(ui, theme, ["on held-out batches", if has_loss { "loss per token" } else { "" }, "cosine"]);
             for tried in &record.measured {
                 let is_best = tried.mode == record.mode;
                 let write = |text: String| if is_best { RichText::new(text).strong() } else { RichText::new(text) };
@@ -125,10 +119,7 @@ pub(super) fn quality_ui(ui: &mut Ui, cx: Cx<'_>) {
     let predicts = masked.comparison.before.perplexity.is_some();
     Grid::new("with and without").num_columns(4).spacing([16.0, 3.0]).show(ui, |ui| {
         let titles: &[&str] = if predicts { &["", "loss per token", "perplexity", "cosine"] } else { &["", "cosine"] };
-        for title in titles {
-            ui.label(RichText::new(*title).small().color(theme.muted));
-        }
-        ui.end_row();
+        headers(ui, theme, titles);
         let mut row = |name: &str, quality: &Quality, cosine: f64| {
             let number = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), |v| Unit::Plain.format(v));
             ui.label(RichText::new(name).color(theme.muted));
@@ -150,7 +141,7 @@ pub(super) fn quality_ui(ui: &mut Ui, cx: Cx<'_>) {
 }
 
 /// What every layer loses, where that is the picture.
-pub(super) fn bars_ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
+pub(super) fn bars_ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>, height: f32) {
     let Some(Picture::Repair(bars)) = picture else {
         note(ui, cx.theme, "Working out what each layer loses");
         return;
@@ -159,7 +150,7 @@ pub(super) fn bars_ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         note(ui, cx.theme, "Every layer keeps all of its heads");
         return;
     }
-    PlotView::new(&bars.plot(), vec2(ui.available_width(), BARS)).show(ui, cx.theme);
+    PlotView::new(&bars.plot(), vec2(ui.available_width(), height)).show(ui, cx.theme);
     if let Some(text) = bars.summary() {
         note(ui, cx.theme, text);
     }

@@ -7,7 +7,7 @@ use crate::chart::similarity::distance;
 use crate::chart::{GroupStyle, Unit};
 use crate::gui::action::Action;
 use crate::gui::theme::color;
-use crate::gui::widgets::{fact, facts, heading, note};
+use crate::gui::widgets::{fact, facts, headers, heading, note};
 use crate::network::Head;
 
 impl Drawing<'_> {
@@ -18,6 +18,9 @@ impl Drawing<'_> {
         match hovered.or(self.selected_pair()) {
             Some(pair) => self.pair(ui, pair),
             None => note(ui, theme, "Point at a cell to compare two heads, click to hold them"),
+        }
+        if let Some(caution) = self.similarity.tree.as_ref().and_then(|tree| tree.caution()) {
+            note(ui, theme, caution);
         }
         ui.add_space(8.0);
         self.most_alike(ui);
@@ -59,10 +62,7 @@ impl Drawing<'_> {
         });
         ui.add_space(6.0);
         Grid::new("pair by map").num_columns(3).spacing([14.0, 3.0]).show(ui, |ui| {
-            for title in ["Map", "Cosine", "Distance"] {
-                ui.label(RichText::new(title).small().color(theme.muted));
-            }
-            ui.end_row();
+            headers(ui, theme, ["Map", "Cosine", "Distance"]);
             for (map, feature) in &self.site.features {
                 ui.label(RichText::new(map.name()).color(theme.muted));
                 ui.label(plain(feature.gram.cosine(i, j).unwrap_or(f64::NAN)));
@@ -80,7 +80,8 @@ impl Drawing<'_> {
             return;
         }
         heading(ui, theme, "Most alike");
-        let longest = pairs.iter().map(|p| p.2).fold(f64::MIN_POSITIVE, f64::max);
+        // Bars of all layers end at the same value, so that they can be compared.
+        let longest = self.similarity.scale().high.abs().max(f64::MIN_POSITIVE);
         for &(i, j, value) in pairs {
             if ui.available_height() < 22.0 {
                 break;
@@ -104,7 +105,7 @@ impl Drawing<'_> {
             if room.is_positive() {
                 painter.rect_filled(room, 3.0, theme.track);
                 // Opposite heads have a cosine below 0, and no bar.
-                let share = (value.max(0.0) / longest) as f32;
+                let share = (value.max(0.0) / longest).min(1.0) as f32;
                 painter.rect_filled(Rect::from_min_size(room.min, room.size() * vec2(share, 1.0)), 3.0, theme.kept);
             }
             let text = Unit::Plain.format(value);

@@ -77,7 +77,8 @@ impl TrainingView {
         folder_field(ui, cx, &mut self.folder, PathPurpose::Train);
         let training = &cx.state.training;
         let (mut scratch, mut resume) = (training.from_scratch, training.resume);
-        ui.checkbox(&mut scratch, "From fresh weights").on_hover_text("Only config.json of the model counts");
+        ui.checkbox(&mut scratch, "From fresh weights")
+            .on_hover_text("Begin with random weights; only config.json of the model is used");
         ui.checkbox(&mut resume, "Go on with the run in the folder");
         if (scratch, resume) != (training.from_scratch, training.resume) {
             cx.send(Action::SetTrainingStart(scratch, resume));

@@ -23,6 +23,10 @@ const GROUP_GAP: f32 = 8.0;
 pub(super) const HEADING: f32 = 26.0;
 /// Room between heads and the words about whole layers.
 const BESIDE: f32 = 20.0;
+/// Least and largest width of the bars of layers, their numbers included.
+const BARS: [f32; 2] = [128.0, 520.0];
+/// Cells stay this wide where bars take room from them.
+const READABLE: f32 = 30.0;
 
 /// Sizes that fit a model into a room, and the height of every layer.
 pub(super) struct Geometry {
@@ -40,12 +44,14 @@ pub(super) struct Geometry {
     pub width: f32,
     /// Whether there is room for the words about whole layers.
     pub has_summaries: bool,
+    /// Left end and width of the bars of layers, from the origin; none where there is no room.
+    pub bars: Option<(f32, f32)>,
     pub size: Vec2,
 }
 
 impl Geometry {
     /// Fits `shape` into `room`, its corner at the origin of coordinates.
-    pub(super) fn fit(shape: &Shape, in_order: bool, summaries: &[Summary], room: Vec2) -> Self {
+    pub(super) fn fit(shape: &Shape, in_order: bool, summaries: &[Summary], wants_bars: bool, room: Vec2) -> Self {
         let sites = shape.sites();
         let columns = sites.iter().map(|s| s.heads).max().unwrap_or(1) as f32;
         let gaps = if in_order { sites.iter().map(|s| gaps_before(s, s.heads)).max().unwrap_or(0) } else { 0 };
@@ -59,7 +65,9 @@ impl Geometry {
         let heads_room = room.x - NAMES - gaps_width - 4.0;
         let has_summaries = !summaries.is_empty() && (heads_room - words) / columns >= 16.0;
         let words = if has_summaries { words } else { 0.0 };
-        let by_width = ((heads_room - words) / columns).clamp(5.0, 96.0);
+        let least = BARS[0] + if has_summaries { 0.0 } else { BESIDE };
+        let beside = if wants_bars && (heads_room - words - least) / columns >= READABLE { least } else { 0.0 };
+        let by_width = ((heads_room - words - beside) / columns).clamp(5.0, 96.0);
         let by_height = (room.y - NUMBERS - 4.0 - kinds as f32 * HEADING) / sites.len() as f32;
         // Never taller than wide, never more than twice as wide as tall.
         let height = by_height.clamp(13.0, 48.0).min(by_width).floor();
@@ -77,9 +85,14 @@ impl Geometry {
             top += cell.y;
         }
         let width = cell.x * columns + gaps_width;
-        let size = vec2(NAMES + width + words + 4.0, NUMBERS + top + 4.0);
+        let used = NAMES + width + words + 4.0;
+        let left = width + words.max(BESIDE);
+        let bars_width = (room.x - NAMES - left - 4.0).min(BARS[1]);
+        let bars = (wants_bars && bars_width >= BARS[0]).then_some((left, bars_width));
+        let across = bars.map_or(used, |(left, width)| NAMES + left + width);
+        let size = vec2(across, NUMBERS + top + 4.0);
         let origin = pos2(NAMES, NUMBERS);
-        Self { origin, cell, tops, headings, grouped: gaps > 0, width, has_summaries, size }
+        Self { origin, cell, tops, headings, grouped: gaps > 0, width, has_summaries, bars, size }
     }
 
     /// The same at `corner`.
@@ -147,7 +160,7 @@ mod tests {
             ("cross.0", 8, 4),
         ]);
         for in_order in [true, false] {
-            let geometry = Geometry::fit(&shape, in_order, &[], vec2(600.0, 400.0)).at(pos2(30.0, 50.0));
+            let geometry = Geometry::fit(&shape, in_order, &[], false, vec2(600.0, 400.0)).at(pos2(30.0, 50.0));
             assert_eq!(geometry.headings.len(), 3);
             for (row, site) in shape.sites().iter().enumerate() {
                 for column in 0..site.heads {
@@ -167,11 +180,24 @@ mod tests {
 
     #[test]
     fn few_heads_get_room_and_many_still_fit_the_width() {
-        let small = Geometry::fit(&shape(&[("encoder.0", 4, 4)]), true, &[], vec2(760.0, 440.0));
+        let small = Geometry::fit(&shape(&[("encoder.0", 4, 4)]), true, &[], false, vec2(760.0, 440.0));
         assert_eq!(small.cell, vec2(96.0, 48.0));
         let rows: Vec<(String, usize, usize)> = (0..128).map(|l| (format!("decoder.{l}"), 128, 128)).collect();
         let rows: Vec<(&str, usize, usize)> = rows.iter().map(|(s, h, k)| (s.as_str(), *h, *k)).collect();
-        let large = Geometry::fit(&shape(&rows), true, &[], vec2(760.0, 440.0));
+        let large = Geometry::fit(&shape(&rows), true, &[], false, vec2(760.0, 440.0));
         assert!(large.size.x <= 760.0 && large.cell.x == large.cell.y, "{:?}", large.cell);
+    }
+
+    #[test]
+    fn bars_fill_what_heads_leave_and_never_make_them_unreadable() {
+        let few = shape(&[("encoder.0", 4, 4), ("encoder.1", 4, 4)]);
+        let with = |room| Geometry::fit(&few, true, &[], true, room);
+        for room in [vec2(760.0, 440.0), vec2(1500.0, 800.0), vec2(420.0, 300.0)] {
+            let geometry = with(room);
+            let (left, width) = geometry.bars.unwrap();
+            assert!(left >= geometry.width && geometry.cell.x >= READABLE, "{room:?}");
+            assert!(geometry.size.x <= room.x && width >= BARS[0], "{room:?}: {:?}", geometry.size);
+        }
+        assert_eq!(with(vec2(300.0, 300.0)).bars, None);
     }
 }

@@ -1,5 +1,6 @@
 //! All heads of a model as cells: a row per layer, a column per head.
 
+mod bars;
 mod geometry;
 mod paint;
 
@@ -7,7 +8,7 @@ use eframe::egui::{Color32, Id, Pos2, Rect, Response, Role, Sense, Ui, WidgetInf
 
 use self::geometry::Geometry;
 pub(crate) use self::geometry::Summary;
-use crate::chart::OverviewRow;
+use crate::chart::{LayerBars, OverviewRow};
 use crate::gui::theme::WindowTheme;
 use crate::network::{Head, Site};
 use crate::plan::{Shape, SiteShape};
@@ -33,6 +34,8 @@ pub(crate) struct HeadGrid<'a> {
     pub order: Option<&'a [OverviewRow]>,
     /// Columns about whole layers, where there is room.
     pub summaries: &'a [Summary],
+    /// Bars of whole layers, where there is room.
+    pub bars: Option<&'a LayerBars>,
     /// Where the keyboard is.
     pub cursor: Option<Head>,
     /// The layer shown by other views.
@@ -54,23 +57,25 @@ pub(crate) struct Pointed {
 const SPOKEN: usize = 2048;
 
 impl HeadGrid<'_> {
-    /// Draws the grid; `row` says for a layer how each of its heads looks, `label` what stands in it where there is room, and `spoken` what a
-    /// screen reader says of it.
+    /// Draws the grid; `row` says for a layer how each of its heads looks, `label` what stands in it where there is room
+    /// of a width, and `spoken` what a screen reader says of it.
     pub(crate) fn show<Row: Fn(usize) -> HeadCell>(
         &self,
         ui: &mut Ui,
         theme: &WindowTheme,
         row: impl Fn(Site) -> Row,
-        label: impl Fn(Head) -> String,
+        label: impl Fn(Head, f32) -> String,
         spoken: impl Fn(Head) -> String,
     ) -> Pointed {
-        let geometry = Geometry::fit(self.shape, self.order.is_none(), self.summaries, ui.available_size());
+        let (in_order, room) = (self.order.is_none(), ui.available_size());
+        let geometry = Geometry::fit(self.shape, in_order, self.summaries, self.bars.is_some(), room);
         let (rect, response) = ui.allocate_exact_size(geometry.size, Sense::click_and_drag());
         let geometry = geometry.at(rect.min);
         self.paint(ui, theme, &geometry, &response, &row, &label);
         if geometry.has_summaries {
             self.summarize(ui, theme, &geometry);
         }
+        self.layer_bars(ui, theme, &geometry, &response);
         self.speak(ui, &geometry, &response, &|head: Head| row(head.site)(head.head), &spoken);
         let pointer = response.interact_pointer_pos().or(response.hover_pos());
         let (by_pointer, origin) = ui.input(|i| (i.pointer.any_click(), i.pointer.press_origin()));

@@ -11,6 +11,29 @@ use crate::network::{Head, Site, SiteKind};
 
 /// Cells smaller than this are plain squares of one mesh, which keeps 16,384 of them within a frame.
 const DENSE: f32 = 14.0;
+/// From this size on, cells hold words.
+const WORDED: [f32; 2] = [18.0, 18.0];
+
+/// Where the color of a head that goes lies in its cell, which is this large without its gaps.
+fn pruned_swatch(inner: Rect) -> Rect {
+    if inner.width() < 30.0 {
+        return Rect::from_center_size(inner.center(), (inner.size() * 0.4).round().max(vec2(1.0, 1.0)));
+    }
+    // Its number stands beside it.
+    let side = (inner.height() * 0.42).round();
+    Rect::from_center_size(pos2(inner.left() + 5.0 + side / 2.0, inner.center().y), vec2(side, side))
+}
+
+/// Where the words of a cell stand; none where they have no room.
+fn words_room(place: Rect, is_kept: bool) -> Option<Rect> {
+    let inner = place.shrink(1.5);
+    let has_room = place.width() >= WORDED[0] && place.height() >= WORDED[1];
+    match is_kept {
+        true => has_room.then_some(inner),
+        false if inner.width() < 30.0 => None,
+        false => has_room.then(|| inner.with_min_x(pruned_swatch(inner).right() + 1.0)),
+    }
+}
 
 /// The words over layers of one kind.
 fn kind_title(kind: SiteKind) -> &'static str {
@@ -29,7 +52,7 @@ impl HeadGrid<'_> {
         geometry: &Geometry,
         response: &Response,
         look: &impl Fn(Site) -> Row,
-        label: &impl Fn(Head) -> String,
+        label: &impl Fn(Head, f32) -> String,
     ) {
         let clip = ui.clip_rect();
         let painter = ui.painter_at(response.rect.intersect(clip));
@@ -72,14 +95,19 @@ impl HeadGrid<'_> {
                 let head = Head::new(site.site, self.head_in(row, column));
                 let cell = look(head.head);
                 self.paint_cell(&painter, theme, place, cell, &mut fills);
-                if cell.kept && place.height() >= 18.0 {
-                    labels.push((place.center(), head, WindowTheme::ink_on(cell.fill)));
+                if let Some(room) = words_room(place, cell.kept) {
+                    let ink = if cell.kept { WindowTheme::ink_on(cell.fill) } else { theme.muted };
+                    labels.push((room, head, ink));
                 }
             }
         }
         painter.add(fills);
-        for (at, head, ink) in labels {
-            painter.text(at, Align2::CENTER_CENTER, label(head), FontId::proportional(10.5), ink);
+        for (room, head, ink) in labels {
+            let words = painter.layout_no_wrap(label(head, room.width()), FontId::proportional(10.5), ink);
+            if words.size().x <= room.width() {
+                let at = Align2::CENTER_CENTER.anchor_size(room.center(), words.size()).min;
+                painter.galley(at, words, ink);
+            }
         }
         if response.has_focus()
             && let Some(place) = self.cursor.and_then(|h| self.place_of(geometry, h))
@@ -123,11 +151,11 @@ impl HeadGrid<'_> {
         }
     }
 
-    /// A kept head fills its cell; of a pruned one a small piece remains, as in exported pictures.
+    /// A kept head fills its cell; of a pruned one a small piece remains, as in exported pictures, and its number beside it.
     fn paint_cell(&self, painter: &Painter, theme: &WindowTheme, place: Rect, cell: HeadCell, fills: &mut Mesh) {
         let side = place.height();
         let inner = place.shrink(if side > 10.0 { 1.5 } else { 0.5 });
-        let small = Rect::from_center_size(inner.center(), (inner.size() * 0.4).round().max(vec2(1.0, 1.0)));
+        let small = pruned_swatch(inner);
         if side < DENSE {
             fills.add_colored_rect(if cell.kept { inner } else { small }, cell.fill);
         } else if cell.kept {
