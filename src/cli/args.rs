@@ -171,6 +171,9 @@ pub(super) struct PlanArgs {
     /// class-token, neighborhood, diagonal, local-window, broad
     #[arg(long, value_delimiter = ',', value_name = "KIND,..")]
     pub pin_kind: Vec<HeadKind>,
+    /// The heads stay that the model's generation_config.json names to tell when a word was said (Whisper)
+    #[arg(long, conflicts_with_all = ["max_loss_increase", "max_metric_drop"])]
+    pub pin_alignment: bool,
     /// Say for every head why it stays or goes
     #[arg(long)]
     pub why: bool,

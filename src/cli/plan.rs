@@ -1,5 +1,6 @@
 //! `pillars plan`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -12,6 +13,8 @@ use super::open::{open, warn_of_fallback};
 use super::repair::SHARES;
 use crate::analysis::{Analysis, Document, Moments};
 use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::network::Head;
 use crate::plan::{Amount, Explained, Plan, PlanRequest, heads_of_kinds, pin, record_kinds, snap, why};
 use crate::repair::{explained, propose, shares};
 use crate::run::Checked;
@@ -29,7 +32,10 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
     let (mut plan, repair) = match args.budget.chosen() {
         Some(budget) => within(args, budget, known, console)?,
         None => {
-            let pinned = heads_of_kinds(&analysis, &args.pin_kind)?;
+            let mut pinned = heads_of_kinds(&analysis, &args.pin_kind)?;
+            if args.pin_alignment {
+                pinned.extend(alignment_heads(args, &analysis)?);
+            }
             let plan = sized(args, known, console)?;
             let mut plan = if pinned.is_empty() { plan } else { pin(&analysis, &plan, &pinned)? };
             record_kinds(&analysis, &mut plan, &args.pin_kind)?;
@@ -61,6 +67,17 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
         }
     }
     console.print(&lines.join("\n"))
+}
+
+/// The heads that the model of the analysis names to tell when a word was said.
+fn alignment_heads(args: &PlanArgs, analysis: &Analysis) -> Result<BTreeSet<Head>> {
+    let folder = args.folder().unwrap_or_else(|| analysis.model.path.clone().into());
+    let heads = Model::open(&folder)?.alignment_heads();
+    if heads.is_empty() {
+        let what = "generation_config.json names no alignment_heads of this model";
+        return Err(Error::new(what).at(folder).hint("leave out --pin-alignment"));
+    }
+    Ok(heads)
 }
 
 /// A plan of a given size.

@@ -9,6 +9,7 @@
 //! are read at a position and not mapped, so what is resident is what is held.
 
 mod activation;
+mod alignment;
 pub mod families;
 mod family;
 mod gguf;
@@ -24,6 +25,7 @@ mod storage;
 mod stored;
 mod weights;
 
+pub(crate) use alignment::{ALIGNMENT_FILE, ALIGNMENT_KEY};
 pub use family::{ConfigReader, DecoderStart, Family, TaskClass};
 pub use kept::{KEPT_KEY, apply_kept, removable};
 pub use layout::{Part, TensorLayout};

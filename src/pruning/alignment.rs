@@ -7,10 +7,8 @@ use serde_json::{Value, json};
 use super::slots::{Slot, Slots};
 use crate::checkpoint::write_atomically;
 use crate::error::Result;
+use crate::model::{ALIGNMENT_FILE as FILE, ALIGNMENT_KEY as KEY};
 use crate::network::{Site, SiteKind};
-
-const FILE: &str = "generation_config.json";
-const KEY: &str = "alignment_heads";
 
 /// Gives the pairs of layer and head in the copied `generation_config.json` of `folder` the numbers that the heads have in
 /// the written model, and leaves out those that are gone. Says what changed; a file without such pairs stays as it is.

@@ -7,6 +7,7 @@ use super::LoadedNetwork;
 use crate::checkpoint::model_name;
 use crate::error::Result;
 use crate::model::Model;
+use crate::network::Head;
 use crate::plan::Shape;
 use crate::task::Ticket;
 use crate::training::was_trained;
@@ -51,6 +52,8 @@ pub struct ModelFacts {
     pub stored_width: usize,
     /// Stored tensors that the network does not read.
     pub unused: usize,
+    /// Heads that tell when a word was said, which the model names.
+    pub alignment: Vec<Head>,
     /// Whether a tokenizer lies in the folder.
     pub has_tokenizer: bool,
     /// Whether some layer already lost heads.
@@ -83,6 +86,7 @@ impl Opened {
             dtype: model.stored().name(),
             stored_width: model.stored().bytes(),
             unused: model.unused().len(),
+            alignment: model.alignment_heads().into_iter().collect(),
             has_tokenizer: model.checkpoint().folder().join("tokenizer.json").is_file(),
             was_trained_here: was_trained(folder),
             is_pruned: sites.iter().any(|(_, a)| a.heads != a.origin_heads),

@@ -65,3 +65,28 @@ fn a_folder_here_wins_over_the_cache_and_that_is_said() {
     );
     assert!(Path::new(&folder.path("owner/tiny")).is_dir());
 }
+
+#[test]
+fn heads_that_tell_when_a_word_was_said_are_pinned() {
+    let folder = Folder::new();
+    for file in ["config.json", "model.safetensors"] {
+        let model = folder.path("whisper");
+        std::fs::create_dir_all(&model).unwrap();
+        std::fs::copy(fixtures().join("whisper").join(file), model.join(file)).unwrap();
+    }
+    let input = fixtures().join("whisper/reference.safetensors");
+    let input = input.to_str().unwrap();
+    good(&folder, &["analyze", "whisper", "--inputs", input, "--out", "a.json"]);
+    let plan = ["plan", "a.json", "--keep", "1", "--pin-alignment", "--out", "p.json"];
+    let said = String::from_utf8(run(&folder, &plan).stderr).unwrap();
+    assert!(said.contains("names no alignment_heads") && said.contains("leave out --pin-alignment"), "{said}");
+    let pairs = r#"{"alignment_heads": [[0, 2], [1, 1], [1, 3]]}"#;
+    std::fs::write(folder.path("whisper/generation_config.json"), pairs).unwrap();
+    good(&folder, &plan);
+    let kept = json(&std::fs::read_to_string(folder.path("p.json")).unwrap())["kept"].clone();
+    assert_eq!((&kept["cross.0"], &kept["cross.1"]), (&serde_json::json!([2]), &serde_json::json!([1, 3])));
+    assert_eq!(kept["decoder.0"].as_array().map(Vec::len), Some(1));
+    good(&folder, &["prune", "whisper", "--plan", "p.json", "--out", "smaller"]);
+    let written = json(&std::fs::read_to_string(folder.path("smaller/generation_config.json")).unwrap());
+    assert_eq!(written["alignment_heads"], serde_json::json!([[0, 0], [1, 0], [1, 1]]));
+}

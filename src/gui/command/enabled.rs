@@ -44,6 +44,9 @@ impl Command {
             Self::Undo if state.draft.undo_name().is_none() => Err("there is nothing to undo"),
             Self::Redo if state.draft.redo_name().is_none() => Err("there is nothing to redo"),
             Self::KeepHeads | Self::PruneHeads | Self::FlipHeads | Self::PinHeads | Self::UnpinHeads => heads(),
+            Self::PinAlignment if state.model.as_ref().is_none_or(|model| model.facts.alignment.is_empty()) => {
+                Err("no model is open that names such heads")
+            }
             Self::UnpinAll if state.draft.now().active().pinned() == 0 => Err("no head is pinned"),
             Self::Run => ready().and(idle(JobKind::Analyze)),
             Self::Estimate => ready().and(idle(JobKind::Analyze)).and(idle(JobKind::Estimate)),
@@ -98,6 +101,7 @@ impl Command {
             | Self::Undo
             | Self::Redo
             | Self::UnpinAll
+            | Self::PinAlignment
             | Self::ClearSelection
             | Self::PauseTraining
             | Self::StopTraining

@@ -36,6 +36,8 @@ pub enum Command {
     PruneHeads,
     FlipHeads,
     PinHeads,
+    /// Hold the heads that tell when a word was said.
+    PinAlignment,
     UnpinHeads,
     UnpinAll,
     SelectAll,
@@ -125,7 +127,7 @@ impl Command {
             vec![Self::Undo, Self::Redo],
             vec![Self::NewPlan, Self::DuplicatePlan, Self::DeletePlan],
             vec![Self::KeepHeads, Self::PruneHeads, Self::FlipHeads],
-            vec![Self::PinHeads, Self::UnpinHeads, Self::UnpinAll, Self::WithoutEvidence],
+            vec![Self::PinHeads, Self::PinAlignment, Self::UnpinHeads, Self::UnpinAll, Self::WithoutEvidence],
             vec![Self::SelectAll, Self::SelectSite, Self::ClearSelection],
             vec![
                 Self::Run,

@@ -70,6 +70,9 @@ fn spec(command: Command) -> CommandSpec {
         Command::PinHeads => {
             (Edit, "Pin selected heads", "Hold them as they are when a threshold moves", vec![key(Key::P)])
         }
+        Command::PinAlignment => {
+            (Edit, "Pin alignment heads", "Hold the heads by which Whisper tells when a word was said", none())
+        }
         Command::UnpinHeads => {
             (Edit, "Unpin selected heads", "Let the method decide about them again", vec![key(Key::U)])
         }

@@ -166,6 +166,10 @@ impl App {
                 let draft = self.state.draft.now().clone();
                 self.pin(&selected, |head| Some(!draft.active().is_kept(head)), "flip");
             }
+            Command::PinAlignment => {
+                let heads = self.state.model.as_ref().map(|model| model.facts.alignment.clone()).unwrap_or_default();
+                self.pin(&heads, |_| Some(true), "pin");
+            }
             Command::PinHeads => self.apply(ctx, Action::SetPinned(selected, true)),
             Command::UnpinHeads => self.apply(ctx, Action::SetPinned(selected, false)),
             Command::UnpinAll => self.edit_plans("unpin every head", |draft| draft.active_mut().pins.clear()),
