@@ -197,13 +197,22 @@ pub struct SharedMoments {
     pub moments: SiteMoments,
 }
 
+/// Bytes that the moments of a layer of `dim` outputs take.
+fn bytes_of_layer(dim: usize) -> u64 {
+    // Two halves, the products of the projection, how the loss depends on it.
+    const MATRICES: u64 = 4;
+    8 * (MATRICES * Symmetric::numbers(dim) as u64 + 2 * dim as u64)
+}
+
 impl Moments {
     /// Bytes that the second moments of a model of `spec` take.
     pub fn bytes_of(spec: &NetworkSpec) -> u64 {
-        // Two halves, the products of the projection, how the loss depends on it.
-        const MATRICES: u64 = 4;
-        let numbers = |dim: usize| MATRICES * Symmetric::numbers(dim) as u64 + 2 * dim as u64;
-        spec.sites().iter().map(|(_, a)| 8 * numbers(a.heads * a.head_dim)).sum()
+        spec.sites().iter().map(|(_, a)| bytes_of_layer(a.heads * a.head_dim)).sum()
+    }
+
+    /// Bytes that these moments take.
+    pub fn bytes(&self) -> u64 {
+        self.sites.values().map(|site| bytes_of_layer(site.dim())).sum()
     }
 
     /// Adds what another part of the corpus gave.

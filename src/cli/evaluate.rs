@@ -30,8 +30,8 @@ pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
     };
     let plan = read_plan(path, &checked)?;
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let repair = obtain_repair(args.repair.as_ref(), (path, &plan), &checked, console)?;
-    let measured = console.watch(|ticket| checked.compare(&name, &plan, repair.as_ref(), ticket))?;
+    let repair = obtain_repair(args.repair.as_ref(), (path, &plan), true, &checked, console)?;
+    let measured = console.watch(|ticket| checked.compare(&name, &plan, repair.as_ref().map(Into::into), ticket))?;
     console.warn_all(&measured.notes);
     if args.common.json { console.print_json(&measured) } else { console.print(&table(&measured)) }
 }
@@ -43,7 +43,8 @@ pub(super) fn table(measured: &Measured) -> String {
     columns.extend(measured.random.as_ref().map(|random| ("random", random)));
     let mut text = compared(comparison, &columns, measured.reading.unit);
     if measured.random.is_some() {
-        text.push_str(&format!("\nrandom: {CONTROL}, as many in each as the plan keeps"));
+        let repaired = measured.random_repair_words();
+        text.push_str(&format!("\nrandom: {CONTROL}, as many in each as the plan keeps{repaired}"));
     }
     text
 }

@@ -11,7 +11,7 @@ use crate::model::MemoryLimit;
 use crate::plan::{Plan, Shape};
 use crate::pruning::{REPAIR, Report};
 use crate::repair::{Repair, RepairMode, RepairSource};
-use crate::run::{Checked, Opened, Spec, refusal};
+use crate::run::{Checked, ControlledRepair, Opened, Spec, refusal};
 use crate::task::Ticket;
 
 impl CommonArgs {
@@ -68,13 +68,15 @@ pub(super) fn repair_beside(path: &Path, plan: &Plan) -> Option<(String, PathBuf
     Some((searched.repair.clone(), Repair::path_beside(path)))
 }
 
-/// Reads or makes the repair that was named, else reads the one beside the plan, and says so.
+/// Reads or makes the repair that was named, else reads the one beside the plan, and says so; what is made comes with that
+/// of random heads where `is_held_against` says so.
 pub(super) fn obtain_repair(
     named: Option<&RepairSource>,
     (path, plan): (&Path, &Plan),
+    is_held_against: bool,
     checked: &Checked,
     console: &Console,
-) -> Result<Option<Repair>> {
+) -> Result<Option<ControlledRepair>> {
     let Some(source) = named else {
         let Some((mode, file)) = repair_beside(path, plan) else { return Ok(None) };
         let shown = file.display();
@@ -88,14 +90,14 @@ pub(super) fn obtain_repair(
         console.warn(&format!(
             "the plan was measured with the repair in {shown}, which is used; --repair none leaves it out"
         ));
-        let found = checked.repair_from(&RepairSource::File(file), plan, &Ticket::default());
+        let found = checked.repair_from(&RepairSource::File(file), plan, false, &Ticket::default());
         return found.map_err(|error| error.hint("--repair none leaves it out"));
     };
     if source.path().is_some() {
-        return checked.repair_from(source, plan, &Ticket::default());
+        return checked.repair_from(source, plan, false, &Ticket::default());
     }
-    let repair = console.watch(|ticket| checked.repair_from(source, plan, ticket))?;
-    console.warn_all(repair.as_ref().map_or(&[], |made| &made.record.notes));
+    let repair = console.watch(|ticket| checked.repair_from(source, plan, is_held_against, ticket))?;
+    console.warn_all(repair.as_ref().map_or(&[], |made| &made.repair.record.notes));
     Ok(repair)
 }
 

@@ -33,7 +33,8 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     }
     let out = args.out.clone().ok_or_else(|| Error::usage("name the folder to write with --out"))?;
     let wanted = PruneSpec { out: out.clone(), ..wanted };
-    let repair = obtain_repair(args.repair.as_ref(), (&args.plan, &plan), &checked, console)?;
+    let repair =
+        obtain_repair(args.repair.as_ref(), (&args.plan, &plan), false, &checked, console)?.map(|found| found.repair);
     let reports = console.watch(|ticket| match formats.as_slice() {
         [format] => {
             let wanted = PruneSpec { format: *format, ..wanted.clone() };
@@ -95,7 +96,8 @@ fn planned_repair(args: &PruneArgs, plan: &Plan, checked: &Checked, console: &Co
             Some(mode)
         }
         Some(RepairSource::File(_)) | None => {
-            obtain_repair(args.repair.as_ref(), (&args.plan, plan), checked, console)?.map(|repair| repair.record.mode)
+            obtain_repair(args.repair.as_ref(), (&args.plan, plan), false, checked, console)?
+                .map(|found| found.repair.record.mode)
         }
     })
 }

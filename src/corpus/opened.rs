@@ -136,6 +136,13 @@ impl Corpus {
         notes
     }
 
+    /// What a repair should be fitted on: the input as it stands, or, for a masked-language model, with the tokens masked
+    /// that it is scored at. What heads put out there is unlike what they put out anywhere else.
+    pub fn fitted_on(&self) -> Self {
+        let purpose = if self.intake.is_masked() { Purpose::Score } else { self.settings.purpose };
+        self.with(|settings| settings.purpose = purpose)
+    }
+
     /// The file or folder that was opened.
     pub fn input(&self) -> &Input {
         &self.input

@@ -25,6 +25,9 @@ pub struct Measured {
     /// The control: as many heads in every layer, drawn at random.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random: Option<Quality>,
+    /// How the heads of the control came to speak for the others, where they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random_repair: Option<RepairMode>,
     pub reading: Reading,
     /// The type that the passes ran in, e.g. `f32`.
     pub dtype: String,
@@ -41,11 +44,20 @@ impl Measured {
 
     /// How the heads that stay were repaired, behind a name: `, repaired`, or that no way of repair did better than none.
     pub fn repair_words(&self) -> &'static str {
-        match self.repair {
-            None => "",
-            Some(RepairMode::None) => ", left as it is",
-            Some(_) => ", repaired",
-        }
+        in_words(self.repair)
+    }
+
+    /// [`Measured::repair_words`] of the control.
+    pub fn random_repair_words(&self) -> &'static str {
+        in_words(self.random_repair)
+    }
+}
+
+fn in_words(repair: Option<RepairMode>) -> &'static str {
+    match repair {
+        None => "",
+        Some(RepairMode::None) => ", left as it is",
+        Some(_) => ", repaired",
     }
 }
 
@@ -62,6 +74,8 @@ struct WrittenMeasured {
     compared: Compared,
     #[serde(default)]
     random: Option<Quality>,
+    #[serde(default)]
+    random_repair: Option<RepairMode>,
     /// What was read, in words.
     #[serde(default)]
     of: String,
@@ -82,12 +96,13 @@ enum Compared {
 
 impl From<WrittenMeasured> for Measured {
     fn from(written: WrittenMeasured) -> Self {
-        let WrittenMeasured { name, kept, repair, compared, random, of, mut reading, dtype, notes } = written;
+        let WrittenMeasured { name, kept, repair, compared, random, random_repair, of, mut reading, dtype, notes } =
+            written;
         let (Compared::Flat(comparison) | Compared::Nested { comparison }) = compared;
         if reading.input.is_empty() {
             reading.input = of;
         }
-        Self { name, kept, repair, comparison: *comparison, random, reading, dtype, notes }
+        Self { name, kept, repair, comparison: *comparison, random, random_repair, reading, dtype, notes }
     }
 }
 

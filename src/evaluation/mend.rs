@@ -38,40 +38,45 @@ pub struct RepairRequest<'a> {
     pub choose: bool,
 }
 
-/// Repairs a plan. [`RepairMode::Auto`] measures no repair, refit and stream, each fitted on half of the batches, on the other
-/// half, by loss or, where the model predicts nothing, by the cosine of embeddings; the best is fitted on all of them.
-///
-/// # Errors
-///
-/// The plan does not fit the model, or there is no input.
-pub fn repair(calibration: &Calibration<'_>, request: &RepairRequest<'_>, ticket: &Ticket) -> Result<Repair> {
-    let mut own = Mending { calibration, request, moments: None, batches: None };
-    if request.choose && !matches!(request.mode, RepairMode::Stream | RepairMode::Auto) {
-        return Err(
-            Error::usage(format!("repair by {} does not choose heads", request.mode)).hint("use the mode stream")
-        );
-    }
-    match request.mode {
-        RepairMode::Auto => own.best(ticket),
-        mode => own.by(mode, Basis::All, ticket),
-    }
-}
-
-struct Mending<'a> {
-    calibration: &'a Calibration<'a>,
-    request: &'a RepairRequest<'a>,
+/// Repairs plans on the same text: what is read for one serves the next.
+pub struct Mender<'a> {
+    calibration: Calibration<'a>,
     moments: Option<Moments>,
     batches: Option<Vec<Batch>>,
 }
 
-impl Mending<'_> {
+impl<'a> Mender<'a> {
+    /// Nothing is read yet.
+    pub fn new(calibration: Calibration<'a>) -> Self {
+        Self { calibration, moments: None, batches: None }
+    }
+
+    /// Repairs a plan. [`RepairMode::Auto`] measures no repair, refit and stream, each fitted on half of the batches, on the
+    /// other half, by loss or, where the model predicts nothing, by the cosine of embeddings; the best is fitted on all of
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// The plan does not fit the model, or there is no input.
+    pub fn repair(&mut self, request: &RepairRequest<'_>, ticket: &Ticket) -> Result<Repair> {
+        if request.choose && !matches!(request.mode, RepairMode::Stream | RepairMode::Auto) {
+            return Err(
+                Error::usage(format!("repair by {} does not choose heads", request.mode)).hint("use the mode stream")
+            );
+        }
+        match request.mode {
+            RepairMode::Auto => self.best(request, ticket),
+            mode => self.by(request, mode, Basis::All, ticket),
+        }
+    }
+
     fn info(&self) -> Result<ModelInfo> {
         ModelInfo::of(self.calibration.model, self.calibration.network.dtype())
     }
 
-    fn by(&mut self, mode: RepairMode, basis: Basis, ticket: &Ticket) -> Result<Repair> {
-        let Calibration { model, network, corpus, .. } = *self.calibration;
-        let RepairRequest { plan, ridge, choose, .. } = *self.request;
+    fn by(&mut self, request: &RepairRequest<'_>, mode: RepairMode, basis: Basis, ticket: &Ticket) -> Result<Repair> {
+        let Calibration { model, network, corpus, .. } = self.calibration;
+        let RepairRequest { plan, ridge, choose, .. } = *request;
         let reader = model.reader(&Device::Cpu, DType::F32);
         match mode {
             RepairMode::None => Ok(Repair::new(RepairRecord {
@@ -115,7 +120,7 @@ impl Mending<'_> {
         }
     }
 
-    fn best(&mut self, ticket: &Ticket) -> Result<Repair> {
+    fn best(&mut self, request: &RepairRequest<'_>, ticket: &Ticket) -> Result<Repair> {
         let shared = crate::plan::Shape::from(self.calibration.network.spec()).shared();
         let one_by_one = shared.iter().all(|class| class.len() == 1);
         let modes = [RepairMode::None, RepairMode::Refit, RepairMode::Stream]
@@ -123,13 +128,13 @@ impl Mending<'_> {
             .filter(|m| one_by_one || *m != RepairMode::Stream);
         let mut measured = Vec::new();
         for mode in modes {
-            let tried = self.by(mode, Basis::Even, ticket)?;
+            let tried = self.by(request, mode, Basis::Even, ticket)?;
             measured.push(self.judge(&tried, ticket)?);
         }
         // Of equals the simpler, which comes first.
         let worse = |m: &Tried| m.loss.unwrap_or(-m.cosine);
         let best = measured.iter().min_by(|a, b| worse(a).total_cmp(&worse(b))).map_or(RepairMode::None, |m| m.mode);
-        let mut repair = self.by(best, Basis::All, ticket)?;
+        let mut repair = self.by(request, best, Basis::All, ticket)?;
         repair.record.measured = measured;
         if !one_by_one {
             repair.record.notes.push("layers share their weights, so repair in the stream was not tried".to_owned());
@@ -142,7 +147,7 @@ impl Mending<'_> {
 
     /// How a repair does on the batches with odd numbers.
     fn judge(&self, tried: &Repair, ticket: &Ticket) -> Result<Tried> {
-        let Calibration { model, network, corpus, .. } = *self.calibration;
+        let Calibration { model, network, corpus, .. } = self.calibration;
         let repaired = model.repaired_network(network, &tried.outputs)?;
         let gates = Gates::keep(network.spec(), &tried.record.kept, network.dtype(), network.device())?;
         let open = Gates::open();

@@ -26,7 +26,7 @@ pub use asked::{Choices, choose};
 pub use compare::{COMPARED_COPIES, Comparison, compare};
 pub use interval::{Estimate, Interval};
 pub use measured::Measured;
-pub use mend::{Calibration, RepairRequest, repair};
+pub use mend::{Calibration, Mender, RepairRequest};
 pub use metrics::{TaskMetric, task_metrics};
 pub use quality::{Candidate, Quality, SCORED_COPIES, evaluate, is_finite};
 pub use similarity::{HiddenSimilarity, pooled};

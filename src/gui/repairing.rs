@@ -1,6 +1,6 @@
 //! Repair in the window: how plans are repaired, and the repairs that were made.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::analysis::Moments;
 use crate::error::Result;
@@ -15,21 +15,35 @@ const HELD: usize = 8;
 #[derive(Clone, Debug)]
 pub struct FoundMoments {
     pub moments: Arc<Moments>,
-    pub reconstruction: Arc<Reconstruction>,
+    /// The orders, found where they are asked for first.
+    reconstruction: Arc<OnceLock<Reconstruction>>,
 }
 
-/// Bytes of second moments up to which a run gathers them without being asked.
+/// Bytes of second moments up to which a run gathers them, and a workspace keeps them, without being asked.
 const UNASKED: u64 = 1 << 30;
 
 impl FoundMoments {
-    /// Those of a run, with the orders that follow from them.
+    /// Those of a run; the orders that follow from them are not found yet.
+    pub fn new(moments: Arc<Moments>) -> Self {
+        Self { moments, reconstruction: Arc::default() }
+    }
+
+    /// The orders in which heads go; finding them takes longer than a frame.
     ///
     /// # Errors
     ///
     /// The moments hold numbers that are not finite.
-    pub fn new(moments: Moments) -> Result<Self> {
-        let reconstruction = Arc::new(Reconstruction::new(&moments, false)?);
-        Ok(Self { moments: Arc::new(moments), reconstruction })
+    pub fn reconstruction(&self) -> Result<&Reconstruction> {
+        if let Some(found) = self.reconstruction.get() {
+            return Ok(found);
+        }
+        let found = Reconstruction::new(&self.moments, false)?;
+        Ok(self.reconstruction.get_or_init(|| found))
+    }
+
+    /// The moments, where they are small enough to be kept with the work.
+    pub fn kept(&self) -> Option<Arc<Moments>> {
+        (self.moments.bytes() <= UNASKED).then(|| Arc::clone(&self.moments))
     }
 
     /// Whether a run of a model gathers second moments unless a person says otherwise.
@@ -42,6 +56,8 @@ impl FoundMoments {
 #[derive(Clone, Debug)]
 pub struct MadeRepair {
     pub repair: Arc<Repair>,
+    /// One made in the same way of the random heads beside the plan, where it was measured.
+    pub control: Option<Arc<Repair>>,
     /// The mode that was asked for; what `auto` chose is in the record.
     pub asked: RepairMode,
     /// What it was calibrated on.
@@ -65,11 +81,11 @@ impl Repairing {
     }
 
     /// The repair for exactly these heads, as it would be made now under `run`.
-    pub fn of(&self, kept: &Kept, run: &Spec) -> Option<&Arc<Repair>> {
+    pub fn of(&self, kept: &Kept, run: &Spec) -> Option<&MadeRepair> {
         let is_asked = |made: &&MadeRepair| {
             made.asked == self.mode && made.repair.record.kept == *kept && run.differences(&made.run).is_empty()
         };
-        self.made.iter().rev().find(is_asked).map(|made| &made.repair)
+        self.made.iter().rev().find(is_asked)
     }
 
     pub fn add(&mut self, made: MadeRepair) {
@@ -109,7 +125,7 @@ mod tests {
             measured: Vec::new(),
             notes: Vec::new(),
         };
-        MadeRepair { repair: Arc::new(Repair::new(record)), asked, run: run.clone() }
+        MadeRepair { repair: Arc::new(Repair::new(record)), control: None, asked, run: run.clone() }
     }
 
     #[test]

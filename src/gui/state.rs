@@ -43,7 +43,7 @@ pub enum Overlay {
 #[derive(Clone)]
 pub struct Results {
     pub analysis: Arc<Analysis>,
-    /// Second moments, where the run gathered them in this session.
+    /// Second moments, where the run gathered them.
     pub moments: Option<FoundMoments>,
     /// Counts results, so that what is computed from them knows when it is out of date.
     pub revision: u64,
@@ -288,7 +288,7 @@ impl State {
 
     /// The repair of the plan being edited, as it would be made now.
     pub fn repair_now(&self) -> Option<&Arc<Repair>> {
-        self.repairing.of(&self.legal_plan()?.kept, &self.run)
+        self.repairing.of(&self.legal_plan()?.kept, &self.run).map(|made| &made.repair)
     }
 
     /// The layer shown by views of one layer.

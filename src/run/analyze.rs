@@ -3,7 +3,7 @@
 use super::Checked;
 use crate::analysis::{
     Analysis, Analyzer, HeadKind, KindProbe, ModelInfo, Moments, RepeatedTokens, SAMPLE, Timings, TokenMarks,
-    analyze_timed, baseline, is_punctuation, magnitude, measure_repeats, weigh_evidence,
+    analyze_timed, baseline, is_punctuation, magnitude, measure_repeats, moments as sum_moments, weigh_evidence,
 };
 use crate::corpus::{Purpose, SourceKind, TextTokenizer};
 use crate::error::Result;
@@ -62,8 +62,17 @@ impl Checked {
         let (batches, total) = (corpus.batches(network.device()), corpus.total().map(|t| t.value()));
         let marks = if spec.kinds && looks_closer { Some(self.marks()?) } else { None };
         let kinds = marks.as_ref().map(|(marks, _)| KindProbe::new(network.spec(), marks.clone()));
+        // Moments of a masked-language model are those of the masked input that it is scored on.
+        let fitted = corpus.fitted_on();
+        let apart = settings.moments && fitted.settings().purpose != corpus.settings().purpose;
+        settings.moments &= !apart;
         let (mut analysis, mut moments, timings) =
-            analyze_timed(&network, info, batches, total, &settings, kinds, ticket)?;
+            analyze_timed(&network, info.clone(), batches, total, &settings, kinds, ticket)?;
+        if apart {
+            let batches = fitted.batches(network.device());
+            moments = Some(sum_moments(&network, info, batches, total, &settings.input, ticket)?);
+            analysis.settings.moments = true;
+        }
         if let Some((_, Some(repeated))) = &marks {
             measure_repeats(&network, repeated, &mut analysis, ticket)?;
         }

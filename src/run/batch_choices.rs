@@ -55,7 +55,7 @@ impl Checked {
             return Err(Error::new("the second moments are of another model"));
         }
         let needs = Needs::ONE;
-        let corpus = self.fit(self.corpus(Purpose::Observe, ticket)?, needs)?;
+        let corpus = self.fit(self.corpus(Purpose::Observe, ticket)?.fitted_on(), needs)?;
         let network = self.network(&corpus, needs, ticket)?;
         let info = ModelInfo::of(self.model(), network.dtype())?;
         let mut found = BatchChoices::default();

@@ -11,8 +11,8 @@ use crate::evaluation::{
 };
 use crate::model::Needs;
 use crate::network::{Gates, Kept, Network};
-use crate::plan::{Plan, Shape, random_like};
-use crate::repair::Repair;
+use crate::plan::Plan;
+use crate::repair::{Repair, RepairMode};
 use crate::task::Ticket;
 
 /// Quality of the whole model, and on what it was measured.
@@ -30,8 +30,18 @@ pub struct Scored {
     pub notes: Vec<String>,
 }
 
-/// What a reader should know of random heads beside a repair.
-const MASKED_CONTROL: &str = "the random heads beside the plan are masked, not repaired; pillars curve repairs both";
+/// What a reader should know of random heads beside a repair that came from a file.
+const MASKED_CONTROL: &str = "the random heads beside the plan are masked, not repaired: a repair that is made here, as by \
+    --repair auto, or pillars curve repairs both";
+
+/// Output projections that a plan is measured with, and those of the random heads beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct MeasuredRepair<'a> {
+    /// Those of the plan.
+    pub plan: &'a Repair,
+    /// Those of [`Checked::control`]; without them its heads are masked alone.
+    pub control: Option<&'a Repair>,
+}
 
 impl Checked {
     /// Quality of the whole model on the part of the input that the analysis leaves out, or on all of it.
@@ -54,11 +64,18 @@ impl Checked {
     }
 
     /// Masks the heads that `plan` removes and measures the model beside the whole one and beside as many random heads in
-    /// every layer. `name` is the plan's, for a person. With a `repair` the heads that stay have its output projections.
+    /// every layer. `name` is the plan's, for a person. With a `repair` the heads that stay have its output projections, and
+    /// the random heads theirs.
     ///
     /// # Errors
     /// As [`Checked::evaluate`], and where the plan does not fit the model.
-    pub fn compare(&self, name: &str, plan: &Plan, repair: Option<&Repair>, ticket: &Ticket) -> Result<Measured> {
+    pub fn compare(
+        &self,
+        name: &str,
+        plan: &Plan,
+        repair: Option<MeasuredRepair<'_>>,
+        ticket: &Ticket,
+    ) -> Result<Measured> {
         plan.validate(self.model().spec())?;
         let networks = if repair.is_some() { 2 } else { 1 };
         let needs = Needs { copies: COMPARED_COPIES, networks, ..Needs::ONE };
@@ -67,14 +84,13 @@ impl Checked {
         let gates = |kept: &Kept| Gates::keep(network.spec(), kept, network.dtype(), network.device());
         let (open, masked) = (Gates::open(), gates(&plan.kept)?);
         let before = Candidate { network: &network, gates: &open };
-        let repaired = match repair {
-            Some(repair) => {
-                repair.check(self.model().spec(), &self.opened().facts.fingerprint, plan)?;
-                Some(self.model().repaired_network(&network, &repair.outputs)?)
-            }
-            None => None,
+        let repaired = |repair: Option<&Repair>, plan: &Plan| -> Result<Option<Network>> {
+            let Some(repair) = repair else { return Ok(None) };
+            repair.check(self.model().spec(), &self.opened().facts.fingerprint, plan)?;
+            self.model().repaired_network(&network, &repair.outputs).map(Some)
         };
-        let after = Candidate { network: repaired.as_ref().unwrap_or(&network), gates: &masked };
+        let with_repair = repaired(repair.map(|found| found.plan), plan)?;
+        let after = Candidate { network: with_repair.as_ref().unwrap_or(&network), gates: &masked };
         let mut comparison = compare(before, after, corpus.batches(network.device()), total, ticket)?;
         self.name_convention(&mut comparison.before);
         self.name_convention(&mut comparison.after);
@@ -85,19 +101,26 @@ impl Checked {
         }
         comparison.before.translation = self.translated(&network, &open, &corpus, ticket)?;
         comparison.after.translation = self.translated(after.network, &masked, &corpus, ticket)?;
-        let control = gates(&random_like(&Shape::from(self.model().spec()), plan, self.spec().seed))?;
-        let random = evaluate(&network, &control, corpus.batches(network.device()), total, ticket)?;
+        // One network beside the whole one at a time.
+        drop(with_repair);
+        let control = self.control(plan);
+        let random_repair = repair.and_then(|found| found.control);
+        let with_repair = repaired(random_repair, &control)?;
+        let random = with_repair.as_ref().unwrap_or(&network);
+        let random = evaluate(random, &gates(&control.kept)?, corpus.batches(network.device()), total, ticket)?;
         let mut notes: Vec<String> =
             plan.foreign_to(&self.opened().facts.fingerprint).into_iter().chain(self.notes(&corpus)).collect();
-        if repair.is_some_and(|repair| repair.record.mode.repairs()) {
+        let repair = repair.map(|found| found.plan.record.mode);
+        if repair.is_some_and(RepairMode::repairs) && random_repair.is_none() {
             notes.push(MASKED_CONTROL.to_owned());
         }
         Ok(Measured {
             name: name.to_owned(),
             kept: plan.kept.clone(),
-            repair: repair.map(|repair| repair.record.mode),
+            repair,
             comparison,
             random: Some(random),
+            random_repair: random_repair.map(|repair| repair.record.mode),
             reading: corpus.reading(ticket)?,
             dtype: network.dtype().as_str().to_owned(),
             notes,

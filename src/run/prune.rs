@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
-use super::Checked;
+use super::{Checked, MeasuredRepair};
 use crate::checkpoint::make_folder;
 use crate::checkpoint::path_text;
 use crate::corpus::{BatchOrder, Corpus, Purpose};
@@ -225,6 +225,7 @@ impl Checked {
                 }
                 None => {
                     if known.is_none() {
+                        let repair = repair.map(|plan| MeasuredRepair { plan, control: None });
                         *known = Some(Measured { name: String::new(), ..self.compare("", plan, repair, ticket)? });
                     }
                     Ok(known.clone())
@@ -274,6 +275,7 @@ impl Checked {
             repair: repair.map(|repair| repair.record.mode),
             comparison,
             random: None,
+            random_repair: None,
             reading: corpus.reading(ticket)?,
             dtype: before.dtype().as_str().to_owned(),
             notes: self.notes(corpus),

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Checked, PruneSpec};
+use super::{Checked, MeasuredRepair, PruneSpec};
 use crate::analysis::{Document, Moments};
 use crate::corpus::Purpose;
 use crate::error::{Error, Result};
-use crate::evaluation::{COMPARED_COPIES, Calibration, RepairRequest, repair};
+use crate::evaluation::{COMPARED_COPIES, Calibration, Mender, RepairRequest};
 use crate::model::{Model, Needs};
 use crate::network::{Gates, NoProbe};
-use crate::plan::Plan;
+use crate::plan::{Plan, Shape, random_like};
 use crate::pruning::{OutputFormat, RECORD, Report, check_repairable, sample_batches};
 use crate::repair::{Repair, RepairMode, RepairSource, Ridge};
 use crate::task::Ticket;
@@ -30,6 +30,21 @@ pub struct RepairSpec {
 impl Default for RepairSpec {
     fn default() -> Self {
         Self { mode: RepairMode::Auto, ridge: Ridge::Auto, choose: false }
+    }
+}
+
+/// A repair of a plan, with one made in the same way of the random heads that its quality is held against.
+#[derive(Clone, Debug)]
+pub struct ControlledRepair {
+    /// That of the plan.
+    pub repair: Repair,
+    /// That of [`Checked::control`]; absent where nothing is there to calibrate it on.
+    pub control: Option<Repair>,
+}
+
+impl<'a> From<&'a ControlledRepair> for MeasuredRepair<'a> {
+    fn from(found: &'a ControlledRepair) -> Self {
+        Self { plan: &found.repair, control: found.control.as_ref() }
     }
 }
 
@@ -53,9 +68,25 @@ impl Checked {
         wanted: &RepairSpec,
         ticket: &Ticket,
     ) -> Result<Repair> {
+        Ok(self.repair_plans((plan, None), moments, wanted, ticket)?.repair)
+    }
+
+    /// As many heads as `plan` keeps in every layer, drawn at random: what its quality is held against.
+    pub fn control(&self, plan: &Plan) -> Plan {
+        Plan { kept: random_like(&Shape::from(self.model().spec()), plan, self.spec().seed), ..Plan::default() }
+    }
+
+    /// [`Checked::repair`], and the same for the heads that `control` keeps, which are never chosen anew.
+    fn repair_plans(
+        &self,
+        (plan, control): (&Plan, Option<&Plan>),
+        moments: Option<&Moments>,
+        wanted: &RepairSpec,
+        ticket: &Ticket,
+    ) -> Result<ControlledRepair> {
         // A network and one with other output projections; both results, and what a head reads.
         let needs = Needs { networks: 2, copies: COMPARED_COPIES, ..Needs::ONE };
-        let corpus = self.fit(self.corpus(Purpose::Observe, ticket)?, needs)?;
+        let corpus = self.fit(self.corpus(Purpose::Observe, ticket)?.fitted_on(), needs)?;
         let network = self.network(&corpus, needs, ticket)?;
         let hold = match self.room(&corpus, needs) {
             // What the passes leave of the bound.
@@ -67,31 +98,43 @@ impl Checked {
         };
         let calibration = Calibration { model: self.model(), network: &network, corpus: &corpus, moments, hold };
         let RepairSpec { mode, ridge, choose } = *wanted;
-        let mut found = repair(&calibration, &RepairRequest { plan, mode, ridge, choose }, ticket)?;
-        found.record.notes.extend(self.notes(&corpus));
-        found.record.notes.extend(plan.foreign_to(&self.opened().facts.fingerprint));
-        Ok(found)
+        let mut mender = Mender::new(calibration);
+        let mut repair = mender.repair(&RepairRequest { plan, mode, ridge, choose }, ticket)?;
+        repair.record.notes.extend(self.notes(&corpus));
+        repair.record.notes.extend(plan.foreign_to(&self.opened().facts.fingerprint));
+        let request = |plan| RepairRequest { plan, mode, ridge, choose: false };
+        let control = control.map(|control| mender.repair(&request(control), ticket)).transpose()?;
+        Ok(ControlledRepair { repair, control })
     }
 
     /// The repair of `plan` that `source` names: read and checked against the model, or made in place on the part of the
-    /// input that is analyzed. `None` where the source is not to repair.
+    /// input that is analyzed, then with that of random heads where `is_held_against` says so. `None` where the source is
+    /// not to repair.
     ///
     /// # Errors
     /// As [`Checked::repair`]; where the file is not one for this model and plan; where there is nothing to calibrate on.
-    pub fn repair_from(&self, source: &RepairSource, plan: &Plan, ticket: &Ticket) -> Result<Option<Repair>> {
+    pub fn repair_from(
+        &self,
+        source: &RepairSource,
+        plan: &Plan,
+        is_held_against: bool,
+        ticket: &Ticket,
+    ) -> Result<Option<ControlledRepair>> {
         match source {
             RepairSource::File(path) => {
                 let repair = RepairSource::read(path)?;
                 let opened = self.opened();
                 repair.check(opened.model.spec(), &opened.facts.fingerprint, plan).map_err(|e| e.at(path))?;
-                Ok(Some(repair))
+                Ok(Some(ControlledRepair { repair, control: None }))
             }
             RepairSource::Made(RepairMode::None) => Ok(None),
             RepairSource::Made(mode) => {
                 self.check_calibration(*mode)?;
-                let mut made = self.repair(plan, None, &RepairSpec { mode: *mode, ..RepairSpec::default() }, ticket)?;
+                let wanted = RepairSpec { mode: *mode, ..RepairSpec::default() };
+                let control = is_held_against.then(|| self.control(plan));
+                let mut made = self.repair_plans((plan, control.as_ref()), None, &wanted, ticket)?;
                 if self.spec().held_out_every.is_none() {
-                    made.record.notes.push(SAME_TEXT.to_owned());
+                    made.repair.record.notes.push(SAME_TEXT.to_owned());
                 }
                 Ok(Some(made))
             }

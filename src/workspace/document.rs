@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Draft;
-use crate::analysis::{Analysis, Document};
+use crate::analysis::{Analysis, Document, Moments};
 use crate::checkpoint::path_text;
 use crate::error::Result;
 use crate::evaluation::Measured;
@@ -57,6 +57,9 @@ pub struct Workspace {
     /// The result of the last run.
     #[serde(skip_serializing_if = "Option::is_none", with = "shared")]
     pub analysis: Option<Arc<Analysis>>,
+    /// Its second moments, which lie in a file beside the document.
+    #[serde(skip)]
+    pub moments: Option<Arc<Moments>>,
 }
 
 impl Workspace {

@@ -14,6 +14,7 @@
 //! | `sample` | the bundled models |
 //! | `open` | whatever lies at a path: a model, a workspace, a plan, an analysis, an input |
 
+mod beside;
 mod document;
 mod draft;
 mod history;
@@ -25,6 +26,7 @@ mod stamps;
 mod store;
 mod tidy;
 
+pub use beside::write_moments;
 pub use document::{ModelRef, Workspace};
 pub use draft::{Draft, LayerPlan, NamedPlan, Proposal};
 pub use history::History;

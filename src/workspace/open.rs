@@ -1,11 +1,13 @@
 //! Opening whatever lies at a path.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::beside::moments_of;
 use super::{ModelRef, Workspace};
-use crate::analysis::{Analysis, Document};
+use crate::analysis::{Analysis, Document, Moments};
 use crate::checkpoint::is_gguf;
 use crate::corpus::Input;
 use crate::error::{Error, Result};
@@ -21,7 +23,8 @@ pub enum OpenedPath {
     Workspace(Box<Workspace>, Result<Box<Opened>>),
     /// A plan or mask under the name of its file.
     Plan(String, Box<Plan>),
-    Analysis(Box<Analysis>),
+    /// An analysis, with the second moments that lie beside it.
+    Analysis(Box<Analysis>, Option<Arc<Moments>>),
     /// Something that a model may read.
     Input(Input),
 }
@@ -66,10 +69,14 @@ pub fn open_place(path: &Path, ticket: &Ticket) -> Result<OpenedPath> {
     match fields.get("format").and_then(Value::as_str) {
         Some(Workspace::FORMAT) => {
             let workspace = Workspace::from_fields(fields).map_err(|e| e.at(path))?;
-            open_workspace(Workspace { file: Some(path.to_path_buf()), ..workspace }, ticket)
+            let mut workspace = Workspace { file: Some(path.to_path_buf()), ..workspace };
+            workspace.take_moments(path);
+            open_workspace(workspace, ticket)
         }
         Some(Analysis::FORMAT) => {
-            Ok(OpenedPath::Analysis(Box::new(Analysis::from_fields(fields).map_err(|e| e.at(path))?)))
+            let analysis = Analysis::from_fields(fields).map_err(|e| e.at(path))?;
+            let moments = moments_of(path, &analysis);
+            Ok(OpenedPath::Analysis(Box::new(analysis), moments))
         }
         _ => Ok(OpenedPath::Plan(stem, Box::new(Plan::parse_any(&text).map_err(|e| e.at(path))?))),
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::beside::{remove_moments, write_moments};
 use super::{ProgramSettings, Stamps, Workspace};
 use crate::analysis::{Analysis, Document};
 use crate::checkpoint::write_atomically;
@@ -92,11 +93,11 @@ impl Store {
             return Ok(None);
         }
         let path = self.workspace_path(&format!("{key}-{what}"));
-        workspace.write(&path)?;
+        workspace.write_whole(&path)?;
         Ok(Some(path))
     }
 
-    /// Writes the workspace of a model; its analysis only where `with_analysis` says that it changed. A workspace
+    /// Writes the workspace of a model; its analysis, with its second moments, only where `with_analysis` says that it changed. A workspace
     /// without a model is not worth a file: the last one stays.
     ///
     /// Where another window wrote its own work on the model since this one last looked, that work is put into a file
@@ -110,14 +111,23 @@ impl Store {
         if with_analysis || is_changed {
             let path = self.analysis_path(&key);
             match &workspace.analysis {
-                Some(analysis) => analysis.write(&path)?,
-                None => match std::fs::remove_file(&path) {
-                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::from(e).at(path)),
-                    _ => {}
-                },
+                Some(analysis) => {
+                    match &workspace.moments {
+                        Some(moments) => write_moments(moments, &path)?,
+                        None => remove_moments(&path)?,
+                    }
+                    analysis.write(&path)?;
+                }
+                None => {
+                    remove_moments(&path)?;
+                    match std::fs::remove_file(&path) {
+                        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::from(e).at(path)),
+                        _ => {}
+                    }
+                }
             }
         }
-        Workspace { analysis: None, ..workspace.clone() }.write(&path)?;
+        Workspace { analysis: None, moments: None, ..workspace.clone() }.write(&path)?;
         self.stamps.note(&path);
         if self.last().as_ref() != Some(&key) {
             write_atomically(&self.folder.join(LAST), key.as_bytes())?;
@@ -144,6 +154,7 @@ impl Store {
                 Ok(analysis) => {
                     let fits = workspace.model.as_ref().is_some_and(|m| m.fingerprint == analysis.model.fingerprint);
                     workspace.analysis = Some(analysis).filter(|_| fits).map(std::sync::Arc::new);
+                    workspace.take_moments(&path);
                 }
                 Err(error) => {
                     let aside = put_aside(&path).map(|p| format!("; it was put aside as {}", p.display()));
@@ -237,6 +248,68 @@ mod tests {
         workspace.analysis = None;
         store.save_workspace(&workspace, true).unwrap();
         assert_eq!(back(&store), workspace);
+    }
+
+    #[test]
+    fn second_moments_come_back_with_the_run_that_they_are_of() {
+        use crate::analysis::{AnalysisSettings, Moments, SecondMoment, SiteMoments, Symmetric};
+
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::at(folder.path());
+        let model = ModelInfo { fingerprint: "a".to_owned(), ..ModelInfo::default() };
+        let half = |x: f64| SecondMoment {
+            tokens: 3,
+            sum: vec![x, 2.0],
+            square: Symmetric::from_packed(2, vec![x, 0.5, 4.0]).unwrap(),
+        };
+        let site = SiteMoments {
+            heads: 2,
+            kv_heads: 2,
+            head_dim: 1,
+            stored_layer: 0,
+            output_bias: true,
+            halves: [half(1.0), half(2.0)],
+            output: Symmetric::from_packed(2, vec![1.0, 0.0, 1.0]).unwrap(),
+            sensitivity: None,
+        };
+        let moments = Moments {
+            model: model.clone(),
+            input: "text a.txt".to_owned(),
+            batches: 2,
+            sites: [("encoder.0".parse().unwrap(), site)].into_iter().collect(),
+        };
+        let mut analysis = Analysis {
+            model,
+            settings: AnalysisSettings { moments: true, input: "text a.txt".to_owned(), ..AnalysisSettings::default() },
+            reading: None,
+            tokens: 6,
+            batches: 2,
+            sites: Vec::new(),
+            checkpoints: Vec::new(),
+            settled: Vec::new(),
+            evidence: None,
+            notes: Vec::new(),
+        };
+        let of = |analysis: &Analysis, moments: Option<&Moments>| Workspace {
+            model: Some(ModelRef { folder: "/m".into(), fingerprint: "a".to_owned() }),
+            analysis: Some(Arc::new(analysis.clone())),
+            moments: moments.cloned().map(Arc::new),
+            ..Workspace::default()
+        };
+        let whole = of(&analysis, Some(&moments));
+        store.save_workspace(&whole, true).unwrap();
+        let back = |store: &Store| store.workspace().unwrap().workspace;
+        assert_eq!(back(&store), whole);
+        // A file of its own takes them along; what it is opened as holds them.
+        let file = folder.path().join("w.pillars");
+        whole.write_whole(&file).unwrap();
+        assert_eq!(Moments::read(&Moments::path_beside(&file)).unwrap(), moments);
+        // Those of another run are not taken for them, and none are left from an earlier one.
+        analysis.batches = 3;
+        of(&analysis, None).analysis.unwrap().write(&store.analysis_path("a")).unwrap();
+        assert!(back(&store).moments.is_none() && back(&store).lacks_moments());
+        store.save_workspace(&of(&analysis, None), true).unwrap();
+        assert!(!Moments::path_beside(&store.analysis_path("a")).exists());
     }
 
     #[test]

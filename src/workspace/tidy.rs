@@ -22,8 +22,8 @@ impl Store {
         let last = self.last();
         let mut gone: Vec<PathBuf> = Vec::new();
         let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|p| p.is_file()).collect();
-        // Workspaces before their analyses, which go with them.
-        files.sort_by_key(|path| is_analysis(path));
+        // Workspaces before their analyses, and those before their moments, which go with them.
+        files.sort_by_key(|path| depth(path));
         for path in files {
             let Some(age) = age(&path, now) else { continue };
             let is_last = last.as_ref().is_some_and(|key| path == self.workspace_path(key));
@@ -41,9 +41,14 @@ fn patience(path: &Path) -> Duration {
     if name.starts_with(".pillars-") {
         return LEFT_BEHIND;
     }
+    // An autosave writes what is large a moment before what holds it.
+    let with = |is_there: bool| if is_there { Duration::MAX } else { LEFT_BEHIND };
+    let is_there = |name: String| path.with_file_name(name).is_file();
     if let Some(key) = name.strip_suffix("-analysis.json") {
-        // An autosave writes the analysis a moment before its workspace.
-        return if path.with_file_name(format!("{key}.pillars")).is_file() { Duration::MAX } else { LEFT_BEHIND };
+        return with(is_there(format!("{key}.pillars")));
+    }
+    if let Some(stem) = name.strip_suffix(".moments.safetensors") {
+        return with(is_there(format!("{stem}.json")) || is_there(format!("{stem}.pillars")));
     }
     if name.starts_with("unreadable-") || name.ends_with("-earlier.pillars") || name.ends_with("-other.pillars") {
         return UNUSED;
@@ -55,8 +60,12 @@ fn patience(path: &Path) -> Duration {
     if model.is_some_and(|m| !m.folder.exists()) { UNUSED } else { OLD }
 }
 
-fn is_analysis(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e == "json")
+fn depth(path: &Path) -> u8 {
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("json") => 1,
+        Some("safetensors") => 2,
+        _ => 0,
+    }
 }
 
 fn age(path: &Path, now: SystemTime) -> Option<Duration> {
@@ -82,9 +91,17 @@ mod tests {
         save("moved", &here.join("gone"));
         save("open", &here.join("gone"));
         let place = here.join("workspaces");
-        for name in
-            ["stays-analysis.json", "lost-analysis.json", "moved-analysis.json", "stays-other.pillars", ".pillars-x"]
-        {
+        for name in [
+            "stays-analysis.json",
+            "lost-analysis.json",
+            "moved-analysis.json",
+            "stays-other.pillars",
+            ".pillars-x",
+            "stays-analysis.moments.safetensors",
+            "moved-analysis.moments.safetensors",
+            "gone-analysis.moments.safetensors",
+            "stays-other.moments.safetensors",
+        ] {
             std::fs::write(place.join(name), "{}").unwrap();
         }
         let after = |days: u32| {
@@ -97,9 +114,11 @@ mod tests {
             names
         };
         assert_eq!(after(0), [] as [&str; 0]);
-        assert_eq!(after(2), [".pillars-x", "lost-analysis.json"]);
-        assert_eq!(after(100), ["moved-analysis.json", "moved.pillars", "stays-other.pillars"]);
-        assert_eq!(after(400), ["stays-analysis.json", "stays.pillars"]);
+        assert_eq!(after(2), [".pillars-x", "gone-analysis.moments.safetensors", "lost-analysis.json"]);
+        let moved = ["moved-analysis.json", "moved-analysis.moments.safetensors", "moved.pillars"];
+        assert_eq!(after(100), [&moved[..], &["stays-other.moments.safetensors", "stays-other.pillars"]].concat());
+        let stays = ["stays-analysis.json", "stays-analysis.moments.safetensors", "stays.pillars"];
+        assert_eq!(after(400), stays);
         assert_eq!(store.workspace().unwrap().workspace.notes, "open", "the last one is never removed");
     }
 }

@@ -35,6 +35,16 @@ fn a_repaired_plan_loses_less_and_is_written_proven_and_repeated() {
     for site in record["sites"].as_object().unwrap().values() {
         assert!(site["held_out"].as_f64().unwrap() < site["masked"].as_f64().unwrap(), "{site}");
     }
+    pictures_hold_their_numbers(&folder, &a, &analysis, &r, &record);
+    // What a refit would leave is told before there is one.
+    let f = folder.name("explained.csv");
+    good(&["figure", &a, "--view", "explained", "--plan", &p, "--out", &f]);
+    let text = std::fs::read_to_string(&f).unwrap();
+    let told: Vec<f64> = text.lines().skip(1).map(|line| line.split(',').nth(6).unwrap().parse().unwrap()).collect();
+    assert!(text.starts_with("site,kept,masked,repaired,fitted,held_out,explained,"), "{text}");
+    let explained = plan["explained"].as_object().unwrap().values().map(|site| site["held_out"].as_f64().unwrap());
+    assert!(told.len() == 4 && told.iter().zip(explained).all(|(a, b)| (a - b).abs() < 1e-9), "{text}");
+    assert!(bad(&["figure", &a, "--view", "explained", "--out", &f], 2).contains("--plan"));
     // On text that was not read.
     let loss = |more: &[&str]| {
         let held = ["--seq-len", "64", "--batches", "12", "--batch-size", "4", "--held-out-every", "2"];
@@ -61,6 +71,18 @@ fn a_repaired_plan_loses_less_and_is_written_proven_and_repeated() {
         let card = std::fs::read_to_string(folder.path(format).join("README.md")).unwrap();
         assert!(card.contains("Repaired by `refit`"), "{card}");
     }
+    // What a repair made in place is held against is repaired too; that of a file is masked, and said to be.
+    let held = ["--seq-len", "64", "--batches", "6", "--batch-size", "4", "--held-out-every", "2"];
+    let measured = |repair: &str| {
+        let base = ["evaluate", &model, "--text", &text, "--plan", &p, "--repair", repair, "--json", "--quiet"];
+        json(&good(&[&base[..], &held].concat()))
+    };
+    let (made, read) = (measured("refit"), measured(&r));
+    let random = |found: &Value| found["random"]["loss_per_token"].as_f64().unwrap();
+    assert_eq!((&made["random_repair"], &read["random_repair"]), (&"refit".into(), &Value::Null));
+    assert!(random(&made) < random(&read), "{} {}", random(&made), random(&read));
+    assert!(read["notes"].to_string().contains("random heads beside the plan are masked"), "{}", read["notes"]);
+    assert!(!made["notes"].to_string().contains("random heads"), "{}", made["notes"]);
     // Curves with and without.
     let curve = ["curve", &model, "--text", &text, "--analysis", &a, "--methods", "votes,reconstruction"];
     let c = folder.name("c.json");
@@ -72,6 +94,38 @@ fn a_repaired_plan_loses_less_and_is_written_proven_and_repeated() {
     };
     for method in ["votes", "reconstruction"] {
         assert!(of(method, "refit".into()) < of(method, Value::Null), "{method}");
+    }
+}
+
+/// Replaceability of every head, and what became of every layer, as the pictures write them for a table.
+fn pictures_hold_their_numbers(folder: &Folder, a: &str, analysis: &Value, r: &str, record: &Value) {
+    let table = |from: &str, view: &str| -> Vec<Vec<(String, String)>> {
+        let out = folder.name(&format!("{view}.csv"));
+        good(&["figure", from, "--view", view, "--out", &out]);
+        let text = std::fs::read_to_string(&out).unwrap();
+        let mut lines = text.lines().map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
+        let titles = lines.next().unwrap();
+        lines.map(|cells| titles.iter().cloned().zip(cells).collect()).collect()
+    };
+    let cell = |row: &[(String, String)], title: &str| row.iter().find(|(t, _)| t == title).unwrap().1.clone();
+    let heads = table(a, "overview-replaceability");
+    let sites = analysis["sites"].as_array().unwrap();
+    assert_eq!(heads.len(), sites.iter().map(|site| site["heads"].as_u64().unwrap() as usize).sum::<usize>());
+    for row in heads {
+        let site = sites.iter().find(|site| site["site"] == cell(&row, "site").as_str()).unwrap();
+        let head: usize = cell(&row, "head").parse().unwrap();
+        let expected = site["baselines"]["replaceability"]["values"][head].as_f64().unwrap();
+        assert_eq!(cell(&row, "replaceability").parse::<f64>().unwrap(), expected);
+    }
+    let layers = table(r, "repair");
+    assert_eq!(layers.len(), record["sites"].as_object().unwrap().len());
+    for row in layers {
+        let site = &record["sites"][cell(&row, "site")];
+        let number = |title: &str| cell(&row, title).parse::<f64>().unwrap();
+        for title in ["masked", "fitted", "held_out", "ridge", "tokens"] {
+            assert_eq!(number(title), site[title].as_f64().unwrap(), "{title}");
+        }
+        assert_eq!(number("explained"), 1.0 - number("held_out"));
     }
 }
 

@@ -119,6 +119,8 @@ fn quality_is_told_with_repair_and_without() {
         (None, mended.comparison.before.loss_per_token)
     );
     assert!(mended.repair.is_some());
+    // The random heads that the plan is held against were repaired in the same way.
+    assert!(masked.random_repair.is_none() && mended.random_repair.is_some() && mended.notes.is_empty());
     // Auto says what it measured, and takes the best.
     let record = &desk.state().repair_now().unwrap().record;
     assert_eq!(record.measured.len(), 3);

@@ -33,6 +33,38 @@ fn work_survives_a_crash() {
 }
 
 #[test]
+fn a_reopened_window_knows_the_second_moments_of_its_run() {
+    let desk = Desk::with_results("bert");
+    let moments = |desk: &Desk| desk.state().results.as_ref().unwrap().moments.as_ref().map(|m| m.moments.clone());
+    let (before, plan) = (moments(&desk).unwrap(), desk.state().plan().unwrap());
+    assert_eq!(plan.method, "reconstruction");
+    let mut desk = desk.reopen();
+    assert_eq!(moments(&desk).unwrap(), before);
+    assert_eq!(desk.state().plan().unwrap(), plan);
+    // Another size is chosen at once, without another run.
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.settle();
+    let before = desk.kept();
+    desk.votes();
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    desk.settle();
+    assert_eq!((desk.kept(), desk.state().plan().unwrap().method.as_str()), (before, "reconstruction"));
+    assert!(!desk.messages().contains("second moments"), "{}", desk.messages());
+    // Where they are gone, the window says so.
+    let Desk { folder, harness } = desk;
+    drop(harness);
+    for entry in std::fs::read_dir(folder.path().join("remembered/workspaces")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_str().unwrap().ends_with(".moments.safetensors") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let again = Desk::start_in(folder, None);
+    assert!(moments(&again).is_none());
+    assert!(again.messages().contains("second moments of the last run are not there"), "{}", again.messages());
+}
+
+#[test]
 fn a_damaged_workspace_is_told_and_kept() {
     let desk = Desk::with_results("bert").reopen();
     let [path] = &kept(&desk, ".pillars")[..] else { panic!("one workspace is kept") };

@@ -111,6 +111,6 @@ impl App {
 /// Equality that does not read through analyses and curves: they are never changed in place.
 fn is_same(a: &Workspace, b: &Workspace) -> bool {
     let address = |w: &Workspace| (w.analysis.as_ref().map(Arc::as_ptr), w.curves.as_ref().map(Arc::as_ptr));
-    let without = |w: &Workspace| Workspace { analysis: None, curves: None, ..w.clone() };
+    let without = |w: &Workspace| Workspace { analysis: None, moments: None, curves: None, ..w.clone() };
     address(a) == address(b) && without(a) == without(b)
 }

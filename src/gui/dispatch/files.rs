@@ -15,7 +15,7 @@ use crate::gui::purpose::PathPurpose;
 use crate::gui::state::Overlay;
 use crate::gui::view::View;
 use crate::hub::HubName;
-use crate::workspace::{PictureColors, Workspace};
+use crate::workspace::{PictureColors, Workspace, write_moments};
 
 /// A dialog that closes sooner than this was never seen: the desktop has no file portal. A busy machine needs a while to
 /// find that out, and a person who cancels as fast loses nothing by being asked for the path in another way.
@@ -49,7 +49,7 @@ impl App {
                 self.autosave.mark_written();
                 let stamps = self.state.store.stamps().clone();
                 self.write(path, move |path| {
-                    workspace.write(path)?;
+                    workspace.write_whole(path)?;
                     stamps.note(path);
                     Ok(())
                 });
@@ -62,7 +62,13 @@ impl App {
             PathPurpose::SaveAnalysis => {
                 if let Some(results) = &self.state.results {
                     let analysis = Arc::clone(&results.analysis);
-                    self.write(with_extension(path, "json"), move |path| analysis.write(path));
+                    let moments = results.moments.as_ref().map(|found| Arc::clone(&found.moments));
+                    self.write(with_extension(path, "json"), move |path| {
+                        if let Some(moments) = moments {
+                            write_moments(&moments, path)?;
+                        }
+                        analysis.write(path)
+                    });
                 }
             }
             PathPurpose::Compare => self.compare_with(path),

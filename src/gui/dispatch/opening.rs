@@ -160,11 +160,11 @@ impl App {
                 self.state.lost = Some(Lost { workspace: *workspace, error });
             }
             OpenedPath::Plan(name, plan) => self.import_plan(name, *plan),
-            OpenedPath::Analysis(analysis) => {
+            OpenedPath::Analysis(analysis, moments) => {
                 let fits = |m: &Opened| m.facts.fingerprint == analysis.model.fingerprint;
                 if self.state.model.as_ref().is_some_and(fits) {
                     self.state.messages.info("Analysis opened");
-                    self.adopt_analysis(Arc::from(analysis), None);
+                    self.adopt_analysis(Arc::from(analysis), moments.map(FoundMoments::new));
                 } else {
                     let text = format!("This analysis is of {}: open that model first", analysis.model.path);
                     self.state.messages.warn(text);
@@ -204,6 +204,7 @@ impl App {
     }
 
     fn adopt_workspace(&mut self, workspace: Workspace, opened: Opened) {
+        let lacks_moments = workspace.lacks_moments();
         let same = workspace.model.as_ref().is_some_and(|m| m.fingerprint == opened.facts.fingerprint);
         let place = workspace.file.as_deref().filter(|_| same).unwrap_or(&opened.facts.folder);
         self.state.settings.remember(place);
@@ -235,8 +236,14 @@ impl App {
         state.measured_revision += 1;
         state.beside = None;
         if let Some(analysis) = workspace.analysis {
-            self.adopt_analysis(analysis, None);
+            self.adopt_analysis(analysis, workspace.moments.map(FoundMoments::new));
             self.state.messages.info("Results and plans are back; File, Start afresh begins anew");
+            if lacks_moments {
+                self.state.messages.warn(
+                    "The second moments of the last run are not there: they were too large to keep, or their file is gone. \
+                     Run again before heads are chosen by reconstruction",
+                );
+            }
         }
         self.layout.restore(&workspace.view);
         self.check_run();
@@ -336,6 +343,7 @@ impl App {
             measured: state.measured.clone(),
             curves: state.curves.clone(),
             analysis: state.results.as_ref().map(|r| Arc::clone(&r.analysis)),
+            moments: state.results.as_ref().and_then(|r| r.moments.as_ref()).and_then(FoundMoments::kept),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::workspace::Proposal;
 pub(super) struct RepairOrder {
     run: Checked,
     mode: RepairMode,
-    known: Option<Arc<Repair>>,
+    known: Option<MadeRepair>,
     moments: Option<Arc<crate::analysis::Moments>>,
 }
 
@@ -41,14 +41,26 @@ impl RepairOrder {
 
     /// The repair, made where it is not known.
     pub(super) fn carry_out(&self, plan: &Plan, ticket: &Ticket) -> Result<MadeRepair> {
-        let repair = match &self.known {
-            Some(known) => Arc::clone(known),
-            None => {
-                let wanted = RepairSpec { mode: self.mode, ..RepairSpec::default() };
-                Arc::new(self.run.repair(plan, self.moments.as_deref(), &wanted, ticket)?)
-            }
+        if let Some(known) = &self.known {
+            return Ok(known.clone());
+        }
+        let repair = self.made(plan, ticket)?;
+        Ok(MadeRepair { repair, control: None, asked: self.mode, run: self.run.spec().clone() })
+    }
+
+    /// [`RepairOrder::carry_out`] with that of the random heads which the plan is held against.
+    pub(super) fn carry_out_controlled(&self, plan: &Plan, ticket: &Ticket) -> Result<MadeRepair> {
+        let found = self.carry_out(plan, ticket)?;
+        let control = match found.control {
+            Some(known) => known,
+            None => self.made(&self.run.control(plan), ticket)?,
         };
-        Ok(MadeRepair { repair, asked: self.mode, run: self.run.spec().clone() })
+        Ok(MadeRepair { control: Some(control), ..found })
+    }
+
+    fn made(&self, plan: &Plan, ticket: &Ticket) -> Result<Arc<Repair>> {
+        let wanted = RepairSpec { mode: self.mode, ..RepairSpec::default() };
+        self.run.repair(plan, self.moments.as_deref(), &wanted, ticket).map(Arc::new)
     }
 }
 
@@ -72,8 +84,11 @@ impl App {
     /// Takes in a repair.
     pub(super) fn adopt_repair(&mut self, made: MadeRepair) {
         let record = &made.repair.record;
-        let is_known = self.state.repairing.of(&record.kept, &made.run).is_some_and(|r| Arc::ptr_eq(r, &made.repair));
-        if is_known {
+        let known = self.state.repairing.of(&record.kept, &made.run);
+        if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.repair, &made.repair)) {
+            if known.control.is_none() && made.control.is_some() {
+                self.state.repairing.add(made);
+            }
             return;
         }
         self.state.messages.info(match record.mode {
@@ -98,7 +113,8 @@ impl App {
             let mut plans = Vec::new();
             for proposal in wanted {
                 ticket.check()?;
-                let plan = found.reconstruction.propose(&analysis, &proposal.request()).and_then(|mut plan| {
+                let orders = found.reconstruction();
+                let plan = orders.and_then(|orders| orders.propose(&analysis, &proposal.request())).and_then(|mut plan| {
                     plan.explained = shares(&explained(&found.moments, &plan, ticket)?);
                     Ok(plan)
                 });

@@ -15,7 +15,7 @@ use crate::gui::repairing::FoundMoments;
 use crate::gui::state::{Overlay, Results};
 use crate::gui::wording::compared_with;
 use crate::repair::RepairMode;
-use crate::run::{Analyzed, CurveSpec, PruneSpec, attention, refusal};
+use crate::run::{Analyzed, CurveSpec, MeasuredRepair, PruneSpec, attention, refusal};
 use crate::words::{counted, noun};
 
 impl App {
@@ -35,8 +35,12 @@ impl App {
         self.state.run_began = Some(std::time::Instant::now());
         self.state.jobs.start(JobKind::Analyze, "Run", move |ticket| {
             let Analyzed { analysis, moments, .. } = run.analyze(ticket)?;
-            ticket.stage("order heads by reconstruction", None, "layers");
-            Ok(JobOutcome::Analyzed(Arc::new(analysis), moments.map(FoundMoments::new).transpose()?))
+            let moments = moments.map(|moments| FoundMoments::new(Arc::new(moments)));
+            if let Some(moments) = &moments {
+                ticket.stage("order heads by reconstruction", None, "layers");
+                moments.reconstruction()?;
+            }
+            Ok(JobOutcome::Analyzed(Arc::new(analysis), moments))
         });
     }
 
@@ -65,9 +69,10 @@ impl App {
             if !is_masked_known {
                 measured.push(run.compare(&name, &plan, None, ticket)?);
             }
-            let made = order.map(|order| order.carry_out(&plan, ticket)).transpose()?;
+            let made = order.map(|order| order.carry_out_controlled(&plan, ticket)).transpose()?;
             if let Some(made) = &made {
-                measured.push(run.compare(&name, &plan, Some(&made.repair), ticket)?);
+                let repair = MeasuredRepair { plan: &made.repair, control: made.control.as_deref() };
+                measured.push(run.compare(&name, &plan, Some(repair), ticket)?);
             }
             Ok(JobOutcome::Measured(measured, made.map(Box::new)))
         });

@@ -17,6 +17,13 @@ pub(crate) fn note(ui: &mut Ui, theme: &WindowTheme, text: impl Into<String>) {
     ui.label(RichText::new(text).small().color(theme.muted));
 }
 
+/// A number to five digits, for measures that differ in the last of them; four behind the point at most.
+pub(crate) fn five_digits(value: f64) -> String {
+    let before = value.abs().max(1.0).log10().floor();
+    let behind = if before.is_finite() { 4usize.saturating_sub(before as usize) } else { 0 };
+    format!("{value:.behind$}")
+}
+
 /// A table of names and values; fill it with [`fact`].
 pub(crate) fn facts(ui: &mut Ui, id: &str, add: impl FnOnce(&mut Ui)) {
     egui::Grid::new(id).num_columns(2).spacing([10.0, 3.0]).show(ui, add);
@@ -51,4 +58,17 @@ pub(crate) fn headers<S: AsRef<str>>(ui: &mut Ui, theme: &WindowTheme, names: im
 /// A small name beside or above a number, with what it means under the pointer.
 fn header(ui: &mut Ui, theme: &WindowTheme, name: &str) {
     explained(ui.label(RichText::new(name).small().color(theme.muted)), name);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::five_digits;
+
+    #[test]
+    fn numbers_of_any_size_have_five_digits() {
+        for (value, text) in [(4.83126, "4.8313"), (0.99812, "0.9981"), (120.433, "120.43"), (20_312.6, "20313")] {
+            assert_eq!(five_digits(value), text);
+        }
+        assert_eq!((five_digits(f64::NAN).as_str(), five_digits(f64::INFINITY).as_str()), ("NaN", "inf"));
+    }
 }

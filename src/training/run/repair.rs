@@ -4,7 +4,7 @@ use super::TrainingEvent;
 use super::work::ActiveRun;
 use crate::corpus::{BatchOrder, Purpose};
 use crate::error::{Error, Result};
-use crate::evaluation::{Calibration, RepairRequest, repair};
+use crate::evaluation::{Calibration, Mender, RepairRequest};
 use crate::model::{Model, output_module};
 use crate::network::Role;
 use crate::plan::Plan;
@@ -29,10 +29,11 @@ impl ActiveRun<'_> {
                     s.purpose = Purpose::Observe;
                     s.batches = Some(most);
                 });
+                let corpus = corpus.fitted_on();
                 let calibration =
                     Calibration { model: &model, network: &self.frozen, corpus: &corpus, moments: None, hold: None };
                 let request = RepairRequest { plan, mode: *mode, ridge: Ridge::Auto, choose: false };
-                repair(&calibration, &request, &self.ticket.silent())?
+                Mender::new(calibration).repair(&request, &self.ticket.silent())?
             }
         };
         for note in &repair.record.notes {

@@ -6,6 +6,7 @@ use crate::chart::Unit;
 use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
+use crate::gui::messages::sentence;
 use crate::gui::widgets::{command_button, note, slide};
 use crate::gui::wording::{in_controls, worded};
 use crate::plan::{Amount, Method};
@@ -236,7 +237,7 @@ fn legality(ui: &mut Ui, cx: Cx<'_>) {
         Some(Ok(outlook)) => {
             const SHOWN: usize = 4;
             for text in plan.base.notes.iter().chain(&outlook.notes).take(SHOWN) {
-                ui.label(RichText::new(in_controls(text)).small().color(theme.warning));
+                ui.label(RichText::new(sentence(&in_controls(text))).small().color(theme.warning));
             }
             if outlook.notes.len() > SHOWN {
                 note(ui, theme, format!("and {} more layers like these", outlook.notes.len() - SHOWN));
@@ -257,7 +258,7 @@ fn needs(method: Method) -> Option<&'static str> {
 
 fn not_measured(method: Method) -> &'static str {
     match method {
-        Method::Reconstruction => "Run with second moments (under More measures); a workspace does not keep them",
+        Method::Reconstruction => "Run with second moments (under More measures)",
         _ => "The last run did not measure this",
     }
 }

@@ -1,6 +1,6 @@
 //! Quality of the plan beside the whole model and a random control, and the curve of every method.
 
-use eframe::egui::{self, Grid, RichText, Ui, vec2};
+use eframe::egui::{self, Grid, RichText, ScrollArea, Ui, vec2};
 
 use super::progress::progress;
 use crate::chart::{Picture, Unit};
@@ -10,11 +10,12 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{PlotView, command_button, headers, heading, note};
-use crate::plan::CONTROL;
+use crate::gui::widgets::{PlotView, command_button, five_digits, headers, heading, note};
 
 /// Names of the plan in the table.
 const MASKED: &str = "this plan";
+/// What the last row is.
+const HELD_AGAINST: &str = "As many heads in every layer, drawn at random: a method has to beat this";
 const REPAIRED: &str = "this plan, repaired";
 
 /// Draws what measures, and how far it is.
@@ -87,26 +88,30 @@ fn differences(ui: &mut Ui, cx: Cx<'_>, reading: &Reading, dtype: &str) {
 fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     let theme = cx.theme;
     let comparison = &measured.comparison;
-    let random = measured.random.as_ref().map(|random| (CONTROL, random));
+    let control = format!("random heads{}", measured.random_repair_words());
+    let random = measured.random.as_ref().map(|random| (control.as_str(), random));
     let plan = if measured.is_repaired() { REPAIRED } else { MASKED };
     let candidates = [("whole model", &comparison.before), (plan, &comparison.after)];
     let predicts = comparison.before.perplexity.is_some();
     ui.push_id((&measured.name, &measured.reading.input, &measured.kept, measured.repair), |ui| {
-        Grid::new("quality").num_columns(5).spacing([16.0, 3.0]).show(ui, |ui| {
-            let rate = format!("{}/s", measured.reading.unit.noun());
-            let titles: &[&str] =
-                if predicts { &["", "loss per token", "perplexity", "accuracy", &rate] } else { &["", &rate] };
-            headers(ui, theme, titles);
-            for (name, quality) in candidates.into_iter().chain(random) {
-                ui.label(RichText::new(name).color(theme.muted)).on_hover_text(match name {
-                    CONTROL => "As many heads in every layer, drawn at random: a method has to beat this",
-                    MASKED => "The same weights with the pruned heads masked",
-                    REPAIRED => "The pruned heads masked, the others with new output projections",
-                    _ => "As it was opened",
-                });
-                row(ui, quality, predicts);
-                ui.end_row();
-            }
+        // A table wider than its column would push what stands below it out of sight.
+        ScrollArea::horizontal().auto_shrink([false, true]).show(ui, |ui| {
+            Grid::new("quality").num_columns(5).spacing([12.0, 3.0]).show(ui, |ui| {
+                let rate = format!("{}/s", measured.reading.unit.noun());
+                let titles: &[&str] =
+                    if predicts { &["", "loss per token", "perplexity", "accuracy", &rate] } else { &["", &rate] };
+                headers(ui, theme, titles);
+                for (name, quality) in candidates.into_iter().chain(random) {
+                    ui.label(RichText::new(name).color(theme.muted)).on_hover_text(match name {
+                        _ if name == control => HELD_AGAINST,
+                        MASKED => "The same weights with the pruned heads masked",
+                        REPAIRED => "The pruned heads masked, the others with new output projections",
+                        _ => "As it was opened",
+                    });
+                    row(ui, quality, predicts);
+                    ui.end_row();
+                }
+            });
         });
     });
     let similarity = &comparison.similarity;
@@ -121,11 +126,11 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
 }
 
 fn row(ui: &mut Ui, quality: &Quality, predicts: bool) {
-    let number = |v: Option<f64>, unit: Unit| v.map_or_else(|| "–".to_owned(), |v| unit.format(v));
+    let number = |v: Option<f64>, format: &dyn Fn(f64) -> String| v.map_or_else(|| "–".to_owned(), format);
     if predicts {
-        ui.label(number(quality.loss_per_token, Unit::Plain));
-        ui.label(RichText::new(number(quality.perplexity, Unit::Plain)).strong());
-        ui.label(number(quality.accuracy, Unit::Share));
+        ui.label(number(quality.loss_per_token, &five_digits));
+        ui.label(RichText::new(number(quality.perplexity, &five_digits)).strong());
+        ui.label(number(quality.accuracy, &|share| Unit::Share.format(share)));
     }
     ui.label(Unit::Count.format(quality.tokens_per_sec.round()));
 }

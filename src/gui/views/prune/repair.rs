@@ -14,7 +14,7 @@ use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
 use crate::gui::state::State;
 use crate::gui::views::shown::Draw;
-use crate::gui::widgets::{PlotView, command_button, headers, heading, note};
+use crate::gui::widgets::{PlotView, command_button, five_digits, headers, heading, note};
 use crate::repair::{Repair, RepairMode, explained};
 use crate::task::Ticket;
 
@@ -97,8 +97,8 @@ fn made_ui(ui: &mut Ui, cx: Cx<'_>, repair: &Repair) {
                 let is_best = tried.mode == record.mode;
                 let write = |text: String| if is_best { RichText::new(text).strong() } else { RichText::new(text) };
                 ui.label(write(if tried.mode.repairs() { tried.mode.to_string() } else { "no repair".to_owned() }));
-                ui.label(write(tried.loss.map(|loss| Unit::Plain.format(loss)).unwrap_or_default()));
-                ui.label(write(Unit::Plain.format(tried.cosine)));
+                ui.label(write(tried.loss.map(five_digits).unwrap_or_default()));
+                ui.label(write(five_digits(tried.cosine)));
                 ui.end_row();
             }
         });
@@ -121,13 +121,13 @@ pub(super) fn quality_ui(ui: &mut Ui, cx: Cx<'_>) {
         let titles: &[&str] = if predicts { &["", "loss per token", "perplexity", "cosine"] } else { &["", "cosine"] };
         headers(ui, theme, titles);
         let mut row = |name: &str, quality: &Quality, cosine: f64| {
-            let number = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), |v| Unit::Plain.format(v));
+            let number = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), five_digits);
             ui.label(RichText::new(name).color(theme.muted));
             if predicts {
                 ui.label(number(quality.loss_per_token));
                 ui.label(RichText::new(number(quality.perplexity)).strong());
             }
-            ui.label(Unit::Plain.format(cosine));
+            ui.label(five_digits(cosine));
             ui.end_row();
         };
         row("whole model", &masked.comparison.before, 1.0);

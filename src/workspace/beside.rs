@@ -1,0 +1,56 @@
+//! Second moments beside the document that holds the analysis they are of: large, binary, and a second pass to make anew.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Workspace;
+use crate::analysis::{Analysis, Document, Moments};
+use crate::error::{Error, Result};
+
+impl Workspace {
+    /// Writes the workspace to `path`, and its second moments beside.
+    ///
+    /// # Errors
+    ///
+    /// Either cannot be written, or something else lies where the moments go.
+    pub fn write_whole(&self, path: &Path) -> Result<()> {
+        if let Some(moments) = &self.moments {
+            write_moments(moments, path)?;
+        }
+        self.write(path)
+    }
+
+    /// Takes in the second moments beside the document at `path`, where they can be read and are those of the analysis.
+    pub(super) fn take_moments(&mut self, path: &Path) {
+        self.moments = self.analysis.as_deref().and_then(|analysis| moments_of(path, analysis));
+    }
+
+    /// Whether the run gathered second moments that are not here: they were too large to keep, or lie beside no longer.
+    pub fn lacks_moments(&self) -> bool {
+        self.moments.is_none() && self.analysis.as_ref().is_some_and(|analysis| analysis.settings.moments)
+    }
+}
+
+/// Writes the moments of the analysis in the document at `path` beside it.
+///
+/// # Errors
+///
+/// They cannot be written, or something else lies there.
+pub fn write_moments(moments: &Moments, path: &Path) -> Result<()> {
+    let claimed = Moments::claim_beside::<&Path>(path, &[])?;
+    moments.write(claimed.path())
+}
+
+/// The moments beside the document at `path`, which holds `analysis`, where they can be read and are of that run.
+pub(super) fn moments_of(path: &Path, analysis: &Analysis) -> Option<Arc<Moments>> {
+    Moments::read_beside(path, analysis).ok().map(Arc::new)
+}
+
+/// Removes the moments beside `path`, where there are any.
+pub(super) fn remove_moments(path: &Path) -> Result<()> {
+    let path = Moments::path_beside(path);
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::from(e).at(path)),
+        _ => Ok(()),
+    }
+}
