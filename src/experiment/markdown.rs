@@ -29,8 +29,13 @@ impl ExperimentReport {
             ));
         }
         self.write_repaired(&mut text);
-        text.push_str("\n| model with every head | held-out perplexity | homogenization | diversification | silhouette | Dunn |\n");
-        text.push_str("| --- | ---: | ---: | ---: | ---: | ---: |\n");
+        let with_repair = self.stems.iter().any(|row| row.replaceability.is_some());
+        let last = |cell: &str| if with_repair { format!(" {cell} |") } else { String::new() };
+        text.push_str(
+            "\n| model with every head | held-out perplexity | homogenization | diversification | silhouette | Dunn |",
+        );
+        text.push_str(&format!("{}\n", last("replaceability of heads")));
+        text.push_str(&format!("| --- | ---: | ---: | ---: | ---: | ---: |{}\n", last("---:")));
         for row in &self.stems {
             let cells = [
                 spread(row.perplexity, 2),
@@ -39,7 +44,8 @@ impl ExperimentReport {
                 spread(row.silhouette, 3),
                 spread(row.dunn, 3),
             ];
-            text.push_str(&format!("| {} | {} |\n", row.stem.name(), cells.join(" | ")));
+            let replaceability = last(&spread(row.replaceability, 3));
+            text.push_str(&format!("| {} | {} |{replaceability}\n", row.stem.name(), cells.join(" | ")));
         }
         text.push('\n');
         for note in self.notes() {

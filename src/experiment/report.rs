@@ -18,6 +18,10 @@ pub struct StemResult {
     pub unigram_loss: Option<f64>,
     /// Group measures, each the mean of the last tenth of the records: batches differ.
     pub measures: Measures,
+    /// How much of what a head adds the others of its layer can say, `0..=1`, as a mean over all heads; where arms are
+    /// repaired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaceability: Option<f64>,
     pub seconds: f64,
 }
 
@@ -50,6 +54,7 @@ impl StemResult {
                 silhouette: mean(&Record::mean_silhouette),
                 dunn: mean(&Record::mean_dunn),
             },
+            replaceability: None,
             seconds: summary.seconds,
         }
     }
@@ -128,6 +133,9 @@ pub struct StemRow {
     pub diversification: Option<MeanDeviation>,
     pub silhouette: Option<MeanDeviation>,
     pub dunn: Option<MeanDeviation>,
+    /// How much of what a head adds the others of its layer can say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaceability: Option<MeanDeviation>,
 }
 
 /// An arm over all seeds.
@@ -213,6 +221,7 @@ impl ExperimentReport {
                 diversification: of(&|r| r.measures.diversification),
                 silhouette: of(&|r| r.measures.silhouette),
                 dunn: of(&|r| r.measures.dunn),
+                replaceability: of(&|r| r.replaceability),
             }
         });
         Self {

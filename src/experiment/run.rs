@@ -7,16 +7,16 @@ use super::{
     Arm, ArmResult, ExperimentPlan, ExperimentReport, MeanDeviation, RepairedArm, Stem, StemResult, architecture,
     curves,
 };
-use crate::analysis::{Analysis, Document};
+use crate::analysis::{Analysis, Document, ModelInfo, baseline, moments};
 use crate::chart::Theme;
-use crate::corpus::TextTokenizer;
+use crate::corpus::{BatchOrder, Purpose, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::translate;
 use crate::figure::{self, DEFAULT_SCALE};
 use crate::model::Model;
 use crate::network::Gates;
 use crate::plan::{self, Cost, Method, Plan};
-use crate::repair::{RepairRecord, RepairSource, SiteRepair};
+use crate::repair::{RepairRecord, RepairSource, SiteRepair, replaceability};
 use crate::task::Ticket;
 use crate::training::constraint::Homogeneity;
 use crate::training::{
@@ -162,8 +162,31 @@ impl ActiveExperiment<'_> {
         let data = Data::open(&wanted, &Blueprint::of_model(&model)?, &silent)?;
         let voting = self.request.voting();
         // The constraint of both twins says how heads are grouped, whether or not it was part of the loss.
-        let found = training::vote(&network, &model, &data.training, &wanted.settings, &voting, &methods, &silent)?;
+        let mut found = training::vote(&network, &model, &data.training, &wanted.settings, &voting, &methods, &silent)?;
+        if self.request.repair.is_some() {
+            let corpus = data.training.with(|s| {
+                s.order = BatchOrder::AsRead;
+                s.purpose = Purpose::Observe;
+                s.batches = voting.batches;
+            });
+            let info = ModelInfo::of(&model, network.dtype())?;
+            let batches = corpus.batches(&self.device);
+            let moments = moments(&network, info, batches, None, &corpus.describe(), &silent)?;
+            found.set_baseline(baseline::REPLACEABILITY, replaceability(&moments)?)?;
+        }
         found.write(&votes)
+    }
+
+    /// How much of what each head of a stem adds the others of its layer can say, as a mean over all heads, where the
+    /// batches that voted told.
+    fn replaceability(&self, seed: u64, stem: Stem) -> Result<Option<f64>> {
+        let votes = self.place.votes(seed, stem);
+        if !votes.is_file() {
+            return Ok(None);
+        }
+        let votes = Analysis::read(&votes)?;
+        let told = votes.sites.iter().filter_map(|site| site.baselines.get(baseline::REPLACEABILITY));
+        Ok(MeanDeviation::of(told.flat_map(|found| found.values.clone())).map(|spread| spread.mean))
     }
 
     fn arms_of(&self, stem: Stem) -> impl Iterator<Item = Arm> {
@@ -301,7 +324,11 @@ impl ActiveExperiment<'_> {
                 let folder = self.place.stem(seed, stem);
                 if let Some(summary) = finished(&folder) {
                     let records = MetricsLog::read(&folder.join("training"))?;
-                    stems.push((StemResult::new(stem, seed, &summary, &records), records));
+                    let replaceability = self.replaceability(seed, stem)?;
+                    stems.push((
+                        StemResult { replaceability, ..StemResult::new(stem, seed, &summary, &records) },
+                        records,
+                    ));
                 }
             }
             for arm in &self.request.arms {

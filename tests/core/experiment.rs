@@ -211,6 +211,10 @@ fn arms_are_repaired_and_fine_tuned_from_there() {
         let origins = |model: &Model| model.spec().sites().iter().map(|(_, a)| a.origin.clone()).collect::<Vec<_>>();
         assert_eq!(origins(&once), origins(&again));
     }
+    for row in report.stems.iter().filter(|row| row.stem != Stem::Plain) {
+        assert!(row.replaceability.is_some_and(|share| (0.0..=1.0).contains(&share.mean)), "{row:?}");
+    }
     let table = std::fs::read_to_string(folder.path().join("repaired/table.md")).unwrap();
+    assert!(table.contains("| replaceability of heads |"), "{table}");
     assert!(table.contains("| removed heads explained |") && table.contains("Repair by refit"), "{table}");
 }

@@ -1,15 +1,16 @@
 //! How much of a group its representative explains linearly: the share that a refit of its output projection could say
 //! for the others, differentiable through every head.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::analysis::{Gram, center_distances};
 use crate::error::{Error, Result};
 use crate::repair::least_squares;
-use crate::tensor::{constant, doubles};
+use crate::tensor::{constant, doubles, has_kernels};
 
-/// The ridge of the map from a representative to a head, as a share of the mean diagonal: what rounding needs.
-const RIDGE: f64 = 1e-6;
+/// The ridge of the map from a representative to a head, as a share of the mean diagonal: what rounding needs where products
+/// are summed in f64, and in f32.
+const RIDGES: [f64; 2] = [1e-6, 1e-4];
 
 /// Mean over heads of the share of `x_h` that `x_r A` says, `r` the head of its group that lies closest to its center and
 /// `A [d, d]` the least squares map; 1 for `r` itself. `rows [H, n d]` are the maps of a layer, row by row of `d = width`
@@ -29,6 +30,8 @@ pub fn explained_term(rows: &Tensor, width: usize, gram: &Gram, groups: &[usize]
         own.min_by(|a, b| distances[*a].total_cmp(&distances[*b])).unwrap_or(head)
     };
     let map = |head: usize| -> Result<Tensor> { Ok(rows.get(head)?.reshape((numbers / width, width))?) };
+    // Elsewhere f64 is slow, or there is none.
+    let is_wide = has_kernels(rows.device());
     let mut sum: Option<Tensor> = None;
     let mut own = 0usize;
     for head in alive.iter().copied() {
@@ -38,9 +41,13 @@ pub fn explained_term(rows: &Tensor, width: usize, gram: &Gram, groups: &[usize]
             continue;
         }
         let (x, y) = (map(other)?, map(head)?);
-        let turned = x.detach().t()?;
-        let (xx, xy) = (turned.matmul(&x.detach())?, turned.matmul(&y.detach())?);
-        let linear = least_squares(&doubles(&xx)?, &doubles(&xy)?, width, RIDGE)?;
+        // Outputs of a head that nearly depend on each other leave products which f32 rounds to none that have a factor.
+        let (dtype, ridge) = if is_wide { (DType::F64, RIDGES[0]) } else { (DType::F32, RIDGES[1]) };
+        let [from, to] = [&x, &y].map(|map| map.detach().to_dtype(dtype));
+        let (from, to) = (from?, to?);
+        let turned = from.t()?;
+        let (xx, xy) = (turned.matmul(&from)?, turned.matmul(&to)?);
+        let linear = least_squares(&doubles(&xx)?, &doubles(&xy)?, width, ridge)?;
         let linear = constant(linear, (width, width), rows.dtype(), rows.device())?;
         let left = (&y - x.matmul(&linear)?)?.sqr()?.sum_all()?;
         let share = (1.0 - (left / y.sqr()?.sum_all()?)?)?;
@@ -89,6 +96,19 @@ mod tests {
         assert!((0.5..0.9).contains(&number(&noise)), "{}", number(&noise));
         // Alone in their groups there is nothing to explain.
         assert!(of(&rows(3, positions, width), width, &[0, 1, 2]).is_none());
+    }
+
+    #[test]
+    fn outputs_that_depend_on_each_other_are_explained_in_f32_too() {
+        let (positions, width) = (4096, 16);
+        // Sixteen numbers that all say the same, and an image of them.
+        let value = |t: usize| 1.0 + ((t * 7919) % 1000) as f32 / 1000.0;
+        let head =
+            |scale: f32| (0..positions * width).map(move |i| scale * value(i / width) * (1.0 + (i % width) as f32));
+        let rows: Vec<f32> = head(0.37).chain(head(-1.9)).collect();
+        let rows = Tensor::from_vec(rows, (2, positions * width), &Device::Cpu).unwrap();
+        let found: f32 = of(&rows, width, &[0, 0]).unwrap().to_scalar().unwrap();
+        assert!((found - 1.0).abs() < 1e-3, "{found}");
     }
 
     #[test]
