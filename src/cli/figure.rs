@@ -8,14 +8,15 @@ use clap::Args;
 
 use super::console::Console;
 use super::numbers::positive;
-use crate::analysis::{Analysis, Document};
+use crate::analysis::{Analysis, Document, Moments};
 use crate::chart::{AnalysisView, CurveView, Picture, RepairBars, Request, Theme, build};
 use crate::error::{Error, Result};
 use crate::evaluation::curve::Curves;
 use crate::figure::{DEFAULT_SCALE, claim, write};
 use crate::network::{FeatureMap, Site};
 use crate::plan::Plan;
-use crate::repair::Repair;
+use crate::repair::{Repair, explained};
+use crate::task::Ticket;
 
 /// A picture of an analysis, of quality curves, or of a repair.
 #[derive(Clone, Debug)]
@@ -23,10 +24,14 @@ pub(super) enum AnyView {
     Analysis(AnalysisView),
     Curves(CurveView),
     Repair,
+    /// What a refit would leave of every layer of a plan.
+    Explained,
 }
 
 /// The view of a repair.
 const REPAIR: &str = "repair";
+/// The view of what a refit of a plan would leave.
+const EXPLAINED: &str = "explained";
 
 impl fmt::Display for AnyView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,6 +39,7 @@ impl fmt::Display for AnyView {
             Self::Analysis(view) => view.fmt(f),
             Self::Curves(view) => view.fmt(f),
             Self::Repair => f.write_str(REPAIR),
+            Self::Explained => f.write_str(EXPLAINED),
         }
     }
 }
@@ -42,8 +48,10 @@ impl FromStr for AnyView {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        if text == REPAIR {
-            return Ok(Self::Repair);
+        match text {
+            REPAIR => return Ok(Self::Repair),
+            EXPLAINED => return Ok(Self::Explained),
+            _ => {}
         }
         match CurveView::named(text) {
             Some(view) => view.map(Self::Curves),
@@ -58,7 +66,7 @@ pub(super) struct FigureArgs {
     #[arg(value_name = "FILE")]
     pub document: PathBuf,
     /// Of an analysis: overview, overview-MEASURE, redundancy, redundancy-distance, redundancy-cka, groups, scores,
-    /// votes, settling.
+    /// votes, settling; with --plan and second moments beside it explained, what a refit would leave of every layer.
     /// Of quality curves: quality, pareto-parameters, pareto-flops, pareto-speed, each with -loss, -perplexity, -accuracy,
     /// -agreement or -cosine behind it for a measure other than the usual one. Of a repair: repair
     #[arg(long, value_name = "NAME")]
@@ -99,6 +107,7 @@ pub(super) fn run(args: &FigureArgs, console: &Console) -> Result<()> {
                 .map_err(|e| e.hint("the view repair shows what pillars repair wrote; other views show an analysis"))?;
             Picture::Repair(RepairBars::of(&repair))
         }
+        AnyView::Explained => of_plan(args)?,
     };
     let figure = picture.figure(theme);
     let inputs: Vec<&Path> = args.plan.as_deref().into_iter().chain([args.document.as_path()]).collect();
@@ -114,6 +123,22 @@ fn of_whole_model(args: &FigureArgs) -> Result<()> {
         );
     }
     Ok(())
+}
+
+fn of_plan(args: &FigureArgs) -> Result<Picture> {
+    if args.site.is_some() || args.feature.is_some() {
+        return Err(Error::usage(format!("{EXPLAINED} shows the whole model")).hint("leave out --site and --feature"));
+    }
+    let Some(path) = &args.plan else {
+        return Err(Error::usage(format!("{EXPLAINED} shows what a plan would lose")).hint("name the plan with --plan"));
+    };
+    let (analysis, plan) = (Analysis::read(&args.document)?, Plan::read_any(path)?);
+    let moments = Moments::read_beside(&args.document, &analysis)?;
+    let found = explained(&moments, &plan, &Ticket::default()).map_err(|e| e.at(path))?;
+    let name = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let model = name(Path::new(&analysis.model.path));
+    let subtitle = format!("{model} · {} · {}", name(path), moments.input);
+    Ok(Picture::Repair(RepairBars::foretold(subtitle, &found, &plan.kept)))
 }
 
 fn of_analysis(args: &FigureArgs, view: &AnalysisView) -> Result<Picture> {
