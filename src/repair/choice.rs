@@ -96,7 +96,7 @@ impl Reconstruction {
             false => RiseUnit::Share,
         };
         let layer = |shared: SharedMoments| -> Result<ChoiceLayer> {
-            let whole = sweep(&shared.moments, unit)?;
+            let whole = sweep(&shared, unit)?;
             let stays = stays(&whole, shared.moments.kv_heads, allow_empty)?;
             Ok(ChoiceLayer { shared, whole, stays })
         };
@@ -209,11 +209,14 @@ fn covariance(moments: &SiteMoments) -> Result<(Mat<f64>, f64)> {
     Ok((c, pull))
 }
 
-fn sweep(moments: &SiteMoments, unit: RiseUnit) -> Result<Sweep> {
+fn sweep(shared: &SharedMoments, unit: RiseUnit) -> Result<Sweep> {
+    let SharedMoments { sites, moments } = shared;
     let (mut a, pull) = covariance(moments)?;
     let v = match (&moments.sensitivity, unit) {
-        // Half the mean product of gradients: the second order of the loss.
-        (Some(sensitivity), RiseUnit::Loss) => dense(&sensitivity.square, 0.5 / sensitivity.scored as f64),
+        // Half the mean product of gradients, the second order of the loss, for every pass that reads these weights.
+        (Some(sensitivity), RiseUnit::Loss) => {
+            dense(&sensitivity.square, 0.5 * sites.len() as f64 / sensitivity.scored as f64)
+        }
         _ => {
             let power = inner(a.as_ref(), dense(&moments.output, 1.0).as_ref());
             dense(&moments.output, if power > 0.0 { power.recip() } else { 0.0 })

@@ -202,9 +202,16 @@ fn make_folder(folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::ModelInfo;
     use crate::workspace::ModelRef;
     use std::sync::Arc;
+
+    /// A small analysis of the model `a`.
+    fn analysis() -> Analysis {
+        let held = Workspace::from_json(include_str!("../../tests/data/workspace-1.pillars")).unwrap().analysis;
+        let mut analysis = Arc::unwrap_or_clone(held.unwrap());
+        analysis.model.fingerprint = "a".to_owned();
+        analysis
+    }
 
     #[test]
     fn settings_come_back() {
@@ -221,18 +228,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path());
         assert!(!store.has_workspace());
-        let analysis = Analysis {
-            model: ModelInfo { fingerprint: "a".to_owned(), ..ModelInfo::default() },
-            settings: crate::analysis::AnalysisSettings::default(),
-            reading: None,
-            tokens: 1,
-            batches: 1,
-            sites: Vec::new(),
-            checkpoints: Vec::new(),
-            settled: Vec::new(),
-            evidence: None,
-            notes: Vec::new(),
-        };
+        let analysis = analysis();
         let model = |fingerprint: &str| Some(ModelRef { folder: "/m".into(), fingerprint: fingerprint.to_owned() });
         let mut workspace = Workspace { model: model("a"), analysis: Some(Arc::new(analysis)), ..Workspace::default() };
         store.save_workspace(&workspace, true).unwrap();
@@ -252,11 +248,11 @@ mod tests {
 
     #[test]
     fn second_moments_come_back_with_the_run_that_they_are_of() {
-        use crate::analysis::{AnalysisSettings, Moments, SecondMoment, SiteMoments, Symmetric};
+        use crate::analysis::{Moments, SecondMoment, SiteMoments, Symmetric};
 
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path());
-        let model = ModelInfo { fingerprint: "a".to_owned(), ..ModelInfo::default() };
+        let model = analysis().model;
         let half = |x: f64| SecondMoment {
             tokens: 3,
             sum: vec![x, 2.0],
@@ -273,23 +269,15 @@ mod tests {
             sensitivity: None,
         };
         let moments = Moments {
-            model: model.clone(),
+            model,
             input: "text a.txt".to_owned(),
             batches: 2,
             sites: [("encoder.0".parse().unwrap(), site)].into_iter().collect(),
         };
-        let mut analysis = Analysis {
-            model,
-            settings: AnalysisSettings { moments: true, input: "text a.txt".to_owned(), ..AnalysisSettings::default() },
-            reading: None,
-            tokens: 6,
-            batches: 2,
-            sites: Vec::new(),
-            checkpoints: Vec::new(),
-            settled: Vec::new(),
-            evidence: None,
-            notes: Vec::new(),
-        };
+        let mut analysis = analysis();
+        analysis.settings.moments = true;
+        analysis.settings.input = "text a.txt".to_owned();
+        analysis.batches = 2;
         let of = |analysis: &Analysis, moments: Option<&Moments>| Workspace {
             model: Some(ModelRef { folder: "/m".into(), fingerprint: "a".to_owned() }),
             analysis: Some(Arc::new(analysis.clone())),

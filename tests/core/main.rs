@@ -25,6 +25,7 @@ mod heads;
 mod hub;
 #[cfg(feature = "hub")]
 mod hub_download;
+mod masked_fit;
 mod names;
 mod opening;
 mod parity;
@@ -33,6 +34,7 @@ mod precision;
 mod pretrained;
 mod published;
 mod repair;
+mod repair_reference;
 mod rounds;
 mod spelling;
 mod streaming;

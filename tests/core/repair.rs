@@ -16,19 +16,19 @@ use pillars::plan::Plan;
 use pillars::repair::{Basis, RefitRequest, Repair, RepairMode, Ridge, StreamRequest, refit, stream};
 use pillars::task::Ticket;
 
-fn sum(model: &Model, network: &Network, batches: &[Batch]) -> Moments {
+pub(crate) fn sum(model: &Model, network: &Network, batches: &[Batch]) -> Moments {
     let info = ModelInfo::of(model, DType::F32).unwrap();
     moments(network, info, batches.iter().cloned().map(Ok), None, "tokens", &Ticket::default()).unwrap()
 }
 
 /// Rows of tokens `[token][H d]` from one vector per head.
-fn rows(heads: &Vectors, dim: usize) -> Vectors {
+pub(crate) fn rows(heads: &Vectors, dim: usize) -> Vectors {
     let tokens = heads[0].len() / dim;
     (0..tokens).map(|t| heads.iter().flat_map(|h| h[t * dim..(t + 1) * dim].to_vec()).collect()).collect()
 }
 
 /// Batches of random tokens, one sequence each, the second half padded.
-fn random_batches(spec: &NetworkSpec, count: u32, length: u32) -> Vec<Batch> {
+pub(crate) fn random_batches(spec: &NetworkSpec, count: u32, length: u32) -> Vec<Batch> {
     let tokens = |seed: u32| {
         let id = |t: u32| 3 + (seed.wrapping_mul(7919).wrapping_add(t * 104_729) ^ (t * t * 31)) % 60;
         let real: Vec<bool> = (0..length).map(|t| seed % 3 != 2 || t < length / 2).collect();
@@ -187,7 +187,7 @@ fn sensitivity_is_the_second_moment_of_finite_differences() {
 }
 
 /// `W`, `[H d, D_model]`, in f64.
-fn matrix(model: &Model, site: Site) -> Mat<f64> {
+pub(crate) fn matrix(model: &Model, site: Site) -> Mat<f64> {
     let weight = model.reader(&Device::Cpu, DType::F32).get(output_module(model.spec(), site).weight()).unwrap();
     let rows: Vectors = weight.to_dtype(DType::F64).unwrap().to_vec2().unwrap();
     Mat::from_fn(rows[0].len(), rows.len(), |i, j| rows[j][i])
@@ -198,7 +198,7 @@ fn vector(model: &Model, role: Role) -> Vec<f64> {
     tensor.to_dtype(DType::F64).unwrap().to_vec1().unwrap()
 }
 
-fn bias(model: &Model, site: Site) -> Vec<f64> {
+pub(crate) fn bias(model: &Model, site: Site) -> Vec<f64> {
     let spec = model.spec().attention(site).unwrap();
     if spec.projection_bias.output {
         vector(model, output_module(model.spec(), site).bias())
@@ -208,7 +208,7 @@ fn bias(model: &Model, site: Site) -> Vec<f64> {
 }
 
 /// All but one head of every layer, another in each; key/value groups stay whole or lose one query head each.
-fn plan(model: &Model) -> Plan {
+pub(crate) fn plan(model: &Model) -> Plan {
     let mut kept = Kept::all();
     for (at, (site, spec)) in model.spec().sites().into_iter().enumerate() {
         let stored = model.spec().stored_layer(site).unwrap_or(at);
@@ -219,7 +219,7 @@ fn plan(model: &Model) -> Plan {
     Plan::from_mask(kept)
 }
 
-fn columns(kept: &[usize], d: usize) -> Vec<usize> {
+pub(crate) fn columns(kept: &[usize], d: usize) -> Vec<usize> {
     kept.iter().flat_map(|h| h * d..(h + 1) * d).collect()
 }
 
@@ -236,7 +236,7 @@ fn error(x: &Vectors, y: &Vectors, weight: &Tensor, bias: &[f64], at: &[usize]) 
     sum
 }
 
-fn branch(x: &Vectors, weight: &Mat<f64>) -> Vectors {
+pub(crate) fn branch(x: &Vectors, weight: &Mat<f64>) -> Vectors {
     let y =
         |o: &Vec<f64>| (0..weight.ncols()).map(|j| (0..weight.nrows()).map(|i| o[i] * weight[(i, j)]).sum()).collect();
     x.iter().map(y).collect()
