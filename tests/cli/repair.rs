@@ -39,11 +39,11 @@ fn a_repaired_plan_loses_less_and_is_written_proven_and_repeated() {
     // What a refit would leave is told before there is one.
     let f = folder.name("explained.csv");
     good(&["figure", &a, "--view", "explained", "--plan", &p, "--out", &f]);
-    let text = std::fs::read_to_string(&f).unwrap();
-    let told: Vec<f64> = text.lines().skip(1).map(|line| line.split(',').nth(6).unwrap().parse().unwrap()).collect();
-    assert!(text.starts_with("site,kept,masked,repaired,fitted,held_out,explained,"), "{text}");
+    let csv = std::fs::read_to_string(&f).unwrap();
+    let told: Vec<f64> = csv.lines().skip(1).map(|line| line.split(',').nth(6).unwrap().parse().unwrap()).collect();
+    assert!(csv.starts_with("site,kept,masked,repaired,fitted,held_out,explained,"), "{csv}");
     let explained = plan["explained"].as_object().unwrap().values().map(|site| site["held_out"].as_f64().unwrap());
-    assert!(told.len() == 4 && told.iter().zip(explained).all(|(a, b)| (a - b).abs() < 1e-9), "{text}");
+    assert!(told.len() == 4 && told.iter().zip(explained).all(|(a, b)| (a - b).abs() < 1e-9), "{csv}");
     assert!(bad(&["figure", &a, "--view", "explained", "--out", &f], 2).contains("--plan"));
     // On text that was not read.
     let loss = |more: &[&str]| {
