@@ -138,7 +138,7 @@ fn of_plan(args: &FigureArgs) -> Result<Picture> {
     let name = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let model = name(Path::new(&analysis.model.path));
     let subtitle = format!("{model} · {} · {}", name(path), moments.input);
-    Ok(Picture::Repair(RepairBars::foretold(subtitle, &found, &plan.kept)))
+    Ok(Picture::Repair(RepairBars::predicted(subtitle, &found, &plan.kept)))
 }
 
 fn of_analysis(args: &FigureArgs, view: &AnalysisView) -> Result<Picture> {
