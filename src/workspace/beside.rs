@@ -1,6 +1,6 @@
 //! Second moments beside the document that holds the analysis they are of: large, binary, and a second pass to make anew.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Workspace;
@@ -15,20 +15,28 @@ impl Workspace {
     /// Either cannot be written, or something else lies where the moments go.
     pub fn write_whole(&self, path: &Path) -> Result<()> {
         if let Some(moments) = &self.moments {
-            write_moments(moments, path)?;
+            write_moments(moments, &whole_name(path))?;
         }
         self.write(path)
     }
 
     /// Takes in the second moments beside the document at `path`, where they can be read and are those of the analysis.
     pub(super) fn take_moments(&mut self, path: &Path) {
-        self.moments = self.analysis.as_deref().and_then(|analysis| moments_of(path, analysis));
+        self.moments = self.analysis.as_deref().and_then(|analysis| moments_of(&whole_name(path), analysis));
     }
 
     /// Whether the run gathered second moments that are not here: they were too large to keep, or lie beside no longer.
     pub fn lacks_moments(&self) -> bool {
         self.moments.is_none() && self.analysis.as_ref().is_some_and(|analysis| analysis.settings.moments)
     }
+}
+
+/// The name under which the moments of a workspace lie: that of its file with all of it, so that they take the place of
+/// none beside an analysis of the same name.
+fn whole_name(path: &Path) -> PathBuf {
+    let is_workspace = path.extension().is_some_and(|end| end == "pillars");
+    let name = path.file_name().filter(|_| is_workspace).map(|name| format!("{}.json", name.to_string_lossy()));
+    name.map_or_else(|| path.to_path_buf(), |name| path.with_file_name(name))
 }
 
 /// Writes the moments of the analysis in the document at `path` beside it.

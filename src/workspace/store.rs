@@ -291,7 +291,10 @@ mod tests {
         // A file of its own takes them along; what it is opened as holds them.
         let file = folder.path().join("w.pillars");
         whole.write_whole(&file).unwrap();
-        assert_eq!(Moments::read(&Moments::path_beside(&file)).unwrap(), moments);
+        assert_eq!(Moments::read(&folder.path().join("w.pillars.moments.safetensors")).unwrap(), moments);
+        let mut again = Workspace::read(&file).unwrap();
+        again.take_moments(&file);
+        assert_eq!(again, whole);
         // Those of another run are not taken for them, and none are left from an earlier one.
         analysis.batches = 3;
         of(&analysis, None).analysis.unwrap().write(&store.analysis_path("a")).unwrap();

@@ -48,7 +48,7 @@ fn patience(path: &Path) -> Duration {
         return with(is_there(format!("{key}.pillars")));
     }
     if let Some(stem) = name.strip_suffix(".moments.safetensors") {
-        return with(is_there(format!("{stem}.json")) || is_there(format!("{stem}.pillars")));
+        return with(is_there(format!("{stem}.json")) || is_there(stem.to_owned()));
     }
     if name.starts_with("unreadable-") || name.ends_with("-earlier.pillars") || name.ends_with("-other.pillars") {
         return UNUSED;
@@ -100,7 +100,7 @@ mod tests {
             "stays-analysis.moments.safetensors",
             "moved-analysis.moments.safetensors",
             "gone-analysis.moments.safetensors",
-            "stays-other.moments.safetensors",
+            "stays-other.pillars.moments.safetensors",
         ] {
             std::fs::write(place.join(name), "{}").unwrap();
         }
@@ -116,7 +116,10 @@ mod tests {
         assert_eq!(after(0), [] as [&str; 0]);
         assert_eq!(after(2), [".pillars-x", "gone-analysis.moments.safetensors", "lost-analysis.json"]);
         let moved = ["moved-analysis.json", "moved-analysis.moments.safetensors", "moved.pillars"];
-        assert_eq!(after(100), [&moved[..], &["stays-other.moments.safetensors", "stays-other.pillars"]].concat());
+        assert_eq!(
+            after(100),
+            [&moved[..], &["stays-other.pillars", "stays-other.pillars.moments.safetensors"]].concat()
+        );
         let stays = ["stays-analysis.json", "stays-analysis.moments.safetensors", "stays.pillars"];
         assert_eq!(after(400), stays);
         assert_eq!(store.workspace().unwrap().workspace.notes, "open", "the last one is never removed");
