@@ -114,10 +114,11 @@ impl App {
             for proposal in wanted {
                 ticket.check()?;
                 let orders = found.reconstruction();
-                let plan = orders.and_then(|orders| orders.propose(&analysis, &proposal.request())).and_then(|mut plan| {
-                    plan.explained = shares(&explained(&found.moments, &plan, ticket)?);
-                    Ok(plan)
-                });
+                let plan =
+                    orders.and_then(|orders| orders.propose(&analysis, &proposal.request())).and_then(|mut plan| {
+                        plan.explained = shares(&explained(&found.moments, &plan, ticket)?);
+                        Ok(plan)
+                    });
                 plans.push((proposal, plan));
             }
             Ok(JobOutcome::Proposed(revision, plans))
