@@ -14,6 +14,7 @@
 //! | `batches` | order, held-out split, reading ahead |
 //! | `tokens`, `inputs`, `text`, `pairs` | one kind of input each |
 //! | `tokenizer`, `reader`, `stream` | text to ids, files of any size in blocks and windows |
+//! | `tokenizer_files`, `vocabulary` | the tokenizer that a folder's files say; the one built where there is no `tokenizer.json` |
 //! | `images`, `resample` | a folder of images; resizing to the last bit as image processors do |
 //! | `masking` | hiding tokens that a masked-language model has to find |
 //! | `questions`, `asked` | multiple choice for models that predict the next token |
@@ -47,6 +48,7 @@ mod text;
 mod tokenizer;
 mod tokenizer_files;
 mod tokens;
+mod vocabulary;
 
 pub use asked::{AskedEnding, AskedQuestion};
 pub use batches::Batches;

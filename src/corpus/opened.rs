@@ -55,11 +55,16 @@ impl Corpus {
         settings: &CorpusSettings,
         ticket: &Ticket,
     ) -> Result<Self> {
-        let load = || TextTokenizer::load(folder).map(Arc::new);
         let text = matches!(input, Input::Text(_) | Input::Pairs { .. } | Input::Data { .. });
-        // Token lists need a tokenizer only to know which token is the mask.
-        let useful = intake.is_masked() && folder.join("tokenizer.json").is_file();
-        let tokenizer = if text || useful { Some(load()?) } else { None };
+        let tokenizer = if text {
+            Some(TextTokenizer::load(folder)?)
+        } else if intake.is_masked() {
+            // Token lists need a tokenizer only to know which token is the mask.
+            TextTokenizer::beside(folder)?
+        } else {
+            None
+        };
+        let tokenizer = tokenizer.map(Arc::new);
         Self::with_tokenizer(input, folder, tokenizer, intake, settings, ticket)
     }
 

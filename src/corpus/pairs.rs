@@ -61,7 +61,8 @@ impl PairFile {
         let Some(columns) = chosen.filter(|_| pairs > 0) else {
             return Err(Error::new("the file holds no pair").at(path).hint("each line is source, tab, target"));
         };
-        let target = tokenizer.writing(language)?.map_or_else(|| Arc::clone(&tokenizer), Arc::new);
+        let writer = tokenizer.target();
+        let target = Arc::new(writer.writing(language)?.unwrap_or_else(|| writer.clone()));
         let reader =
             PairReader { path: path.to_path_buf(), columns, tokenizer, target, intake: intake.clone(), length };
         Ok(Self { reader, pairs })

@@ -1,11 +1,13 @@
-//! Text to ids, as a model's `tokenizer.json` says.
+//! Text to ids, as a model's own tokenizer does it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use tokenizers::{Encoding, PostProcessor, PreTokenizerWrapper, Token, Tokenizer};
 
-use super::tokenizer_files::read;
+use super::tokenizer_files::{has_tokenizer, read};
+use super::vocabulary::NumberedPieces;
 use crate::checkpoint::lfs_pointer;
 use crate::error::{Error, Result};
 
@@ -20,6 +22,10 @@ pub struct TextTokenizer {
     suffix: Vec<u32>,
     mask: Option<u32>,
     special: Vec<u32>,
+    /// Where tokens have other ids than `inner` gives.
+    numbered: Option<Arc<NumberedPieces>>,
+    /// The tokenizer of texts to be written, where it is another.
+    target: Option<Box<TextTokenizer>>,
 }
 
 /// A text, or two, with special tokens.
@@ -56,27 +62,54 @@ impl TextTokenizer {
     /// The tokenizer of a model folder, as its files together say.
     pub fn load(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
-        let (inner, mask) = read(folder).map_err(|e| lfs_pointer(&path).map_or(e, |e| e.at(&path)))?;
-        Self::new(inner, mask.as_deref()).map_err(|e| e.at(folder.join("tokenizer.json")))
+        let found = read(folder).map_err(|e| lfs_pointer(&path).map_or(e, |e| e.at(&path)))?;
+        let numbered = found.numbered.map(Arc::new);
+        let wrap = |tokenizer| Self::of(tokenizer, found.mask.as_deref(), numbered.clone()).map_err(|e| e.at(folder));
+        let target = found.target.map(wrap).transpose()?.map(Box::new);
+        Ok(Self { target, ..wrap(found.tokenizer)? })
+    }
+
+    /// The tokenizer of a model folder for work that needs none: nothing where there is none, or none that can be built.
+    pub fn beside(folder: &Path) -> Result<Option<Self>> {
+        if folder.join("tokenizer.json").is_file() { Self::load(folder).map(Some) } else { Ok(Self::load(folder).ok()) }
+    }
+
+    /// Whether a model folder holds a tokenizer, as far as the names of its files tell.
+    pub fn is_in(folder: &Path) -> bool {
+        has_tokenizer(folder)
     }
 
     /// Wraps a tokenizer; `mask` names its mask token.
-    pub(super) fn new(mut inner: Tokenizer, mask: Option<&str>) -> Result<Self> {
+    #[cfg(test)]
+    pub(super) fn new(inner: Tokenizer, mask: Option<&str>) -> Result<Self> {
+        Self::of(inner, mask, None)
+    }
+
+    fn of(mut inner: Tokenizer, mask: Option<&str>, numbered: Option<Arc<NumberedPieces>>) -> Result<Self> {
         inner.with_truncation(None).map_err(|e| Error::new(e.to_string()))?;
         inner.with_padding(None);
         // What surrounds a sequence is seen on a sequence of one token, so that no text needs to be chosen.
         let probe = Encoding::from_tokens(vec![Token::new(0, "a".to_owned(), (0, 1))], 0);
         let probe = inner.post_process(probe, None, true).map_err(|e| Error::new(e.to_string()))?;
         let at = probe.get_special_tokens_mask().iter().position(|special| *special == 0).unwrap_or(0);
-        let ids = probe.get_ids();
-        let mut special: Vec<u32> =
-            inner.get_added_tokens_decoder().into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect();
-        special.sort_unstable();
+        let ids = numbered.as_ref().map_or_else(|| probe.get_ids().to_vec(), |numbered| numbered.of(&probe));
+        let special = numbered.as_ref().map_or_else(
+            || {
+                let added = inner.get_added_tokens_decoder().into_iter();
+                let mut special: Vec<u32> = added.filter(|(_, token)| token.special).map(|(id, _)| id).collect();
+                special.sort_unstable();
+                special
+            },
+            |numbered| numbered.special().to_vec(),
+        );
+        let id = |name: &str| numbered.as_ref().map_or_else(|| inner.token_to_id(name), |numbered| numbered.id(name));
         Ok(Self {
             prefix: ids.get(..at).unwrap_or(&[]).to_vec(),
             suffix: ids.get(at + 1..).unwrap_or(&[]).to_vec(),
-            mask: mask.into_iter().chain(MASK_NAMES).find_map(|name| inner.token_to_id(name)),
+            mask: mask.into_iter().chain(MASK_NAMES).find_map(id),
             special,
+            numbered,
+            target: None,
             inner,
         })
     }
@@ -84,6 +117,16 @@ impl TextTokenizer {
     /// The same with other special tokens around a sequence.
     pub(super) fn around(&self, prefix: Vec<u32>, suffix: Vec<u32>) -> Self {
         Self { prefix, suffix, ..self.clone() }
+    }
+
+    /// The tokenizer of texts that the model writes: another one where the model has two.
+    pub fn target(&self) -> &Self {
+        self.target.as_deref().unwrap_or(self)
+    }
+
+    /// The ids of an encoding.
+    fn ids(&self, encoding: &Encoding) -> Vec<u32> {
+        self.numbered.as_ref().map_or_else(|| encoding.get_ids().to_vec(), |numbered| numbered.of(encoding))
     }
 
     /// Ids put before every sequence.
@@ -108,12 +151,15 @@ impl TextTokenizer {
 
     /// Number of tokens, those added to the model's own included.
     pub fn vocabulary(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        self.numbered.as_ref().map_or_else(|| self.inner.get_vocab_size(true), |numbered| numbered.len())
     }
 
     /// The token with this id as the vocabulary spells it.
     pub fn token(&self, id: u32) -> Option<String> {
-        self.inner.id_to_token(id)
+        match &self.numbered {
+            Some(numbered) => numbered.token(id).map(str::to_owned),
+            None => self.inner.id_to_token(id),
+        }
     }
 
     /// Ids of tokens that were added to the model's own, ascending, and whether each is special.
@@ -125,7 +171,15 @@ impl TextTokenizer {
     }
 
     /// What a `tokenizer.json` of it says.
+    ///
+    /// # Errors
+    /// Where its ids cannot be said there.
     pub fn json(&self) -> Result<serde_json::Value> {
+        if self.numbered.is_some() {
+            return Err(Error::new(
+                "a list of its own numbers this tokenizer's pieces, which a tokenizer.json cannot say",
+            ));
+        }
         let text =
             self.inner.to_string(false).map_err(|e| Error::new(format!("cannot describe the tokenizer: {e}")))?;
         Ok(serde_json::from_str(&text)?)
@@ -133,8 +187,10 @@ impl TextTokenizer {
 
     /// Ids of `text` without the special tokens around it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let (language, text) = self.numbered.as_ref().map_or((None, text), |numbered| numbered.language(text));
         let encoding = self.inner.encode_fast(text, false);
-        Ok(encoding.map_err(|e| Error::new(format!("cannot tokenise: {e}")))?.get_ids().to_vec())
+        let ids = self.ids(&encoding.map_err(|e| Error::new(format!("cannot tokenise: {e}")))?);
+        Ok(language.into_iter().chain(ids).collect())
     }
 
     /// [`TextTokenizer::encode`] of several texts, on all cores.
@@ -145,8 +201,8 @@ impl TextTokenizer {
     /// Ids of `text` with the byte range of each, moved by `from`.
     pub(super) fn pieces(&self, text: &str, from: usize) -> Result<Vec<Piece>> {
         let encoding = self.inner.encode(text, false).map_err(|e| Error::new(format!("cannot tokenise: {e}")))?;
-        let ids = encoding.get_ids().iter().zip(encoding.get_offsets());
-        Ok(ids.map(|(id, (start, end))| Piece { id: *id, start: from + start, end: from + end }).collect())
+        let ids = self.ids(&encoding).into_iter().zip(encoding.get_offsets());
+        Ok(ids.map(|(id, (start, end))| Piece { id, start: from + start, end: from + end }).collect())
     }
 
     /// A text, or two as one sequence, with special tokens, cut to `length` tokens: of two the longer one first.
@@ -164,7 +220,7 @@ impl TextTokenizer {
             b.truncate(right, 0, tokenizers::TruncationDirection::Right);
         }
         let whole = self.inner.post_process(a, b, true).map_err(broken)?;
-        Ok(TokenPair { ids: whole.get_ids().to_vec(), types: whole.get_type_ids().to_vec(), is_cut })
+        Ok(TokenPair { ids: self.ids(&whole), types: whole.get_type_ids().to_vec(), is_cut })
     }
 
     /// Words as one sequence of at most `length` tokens with special tokens, and for each token the word that begins with it.
@@ -219,6 +275,9 @@ impl TextTokenizer {
 
     /// Text of ids, special tokens left out.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        if let Some(numbered) = &self.numbered {
+            return Ok(numbered.text(ids));
+        }
         self.inner.decode(ids, true).map_err(|e| Error::new(format!("cannot turn ids into text: {e}")))
     }
 }

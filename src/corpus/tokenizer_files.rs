@@ -1,48 +1,120 @@
 //! The tokenizer that transformers would build from a folder: `tokenizer.json`, and what the files beside it say over it.
 
+use std::collections::HashSet;
 use std::path::Path;
 
+use base64::Engine as _;
 use serde_json::{Map, Value};
 use tokenizers::{AddedToken, Tokenizer};
 
+use super::vocabulary::{
+    self, BuiltTokenizer, NumberedPieces, TokenizerBuilder, TokenizerSettings, check_rules, heed_switches,
+};
 use crate::error::{Error, Result};
 
-/// Keys of special tokens in `tokenizer_config.json` and `special_tokens_map.json`.
-const SPECIAL: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+/// Where a tokenizer is whole.
+const FILE: &str = "tokenizer.json";
 
-/// A folder's tokenizer, and the name of its mask token where one is given.
+/// Keys of special tokens in `tokenizer_config.json` and `special_tokens_map.json`.
+pub(super) const SPECIAL: [&str; 7] =
+    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+
+/// A folder's tokenizer.
+pub(super) struct FolderTokenizer {
+    pub(super) tokenizer: Tokenizer,
+    /// The name of its mask token, where one is given.
+    pub(super) mask: Option<String>,
+    /// Where tokens have other ids than the tokenizer gives.
+    pub(super) numbered: Option<NumberedPieces>,
+    /// The tokenizer of texts to be written, where it is another.
+    pub(super) target: Option<Tokenizer>,
+}
+
+/// Whether `folder` holds a tokenizer, as far as the names of its files tell.
+pub(super) fn has_tokenizer(folder: &Path) -> bool {
+    folder.join(FILE).is_file() || vocabulary::has_files(folder)
+}
+
+/// A folder's tokenizer: what `tokenizer.json` says, or what is [built](vocabulary) of other files.
 ///
 /// Tokens that were added after `tokenizer.json` was written stand in `tokenizer_config.json`, `added_tokens.json` or
-/// `special_tokens_map.json`, each with one id of its own; what `tokenizer_config.json` says of upper case and accents
-/// wins over BERT's normalizer.
+/// `special_tokens_map.json`, each with one id of its own; what `tokenizer_config.json` says of upper case, accents, the
+/// space before a text and the tokens around it wins.
 ///
 /// # Errors
 /// Where a file cannot be read, or names an id for a token that the tokenizer cannot give it.
-pub(super) fn read(folder: &Path) -> Result<(Tokenizer, Option<String>)> {
-    let path = folder.join("tokenizer.json");
-    let bytes = std::fs::read(&path).map_err(|e| {
-        let hint = "write one with AutoTokenizer.from_pretrained(..).save_pretrained(..), or give --tokens";
-        Error::new(format!("cannot read the tokenizer: {e}")).at(&path).hint(hint)
-    })?;
-    let wrong = |e: &dyn std::fmt::Display| Error::new(format!("not a tokenizer.json that can be read: {e}")).at(&path);
+pub(super) fn read(folder: &Path) -> Result<FolderTokenizer> {
     let config = optional(folder, "tokenizer_config.json")?;
-    let mut file: Value = serde_json::from_slice(&bytes).map_err(|e| wrong(&e))?;
-    let is_changed = normalize_as(&mut file, &config);
-    let mut tokenizer = match is_changed {
-        true => Tokenizer::from_bytes(file.to_string()).map_err(|e| wrong(&e))?,
-        false => Tokenizer::from_bytes(&bytes).map_err(|e| wrong(&e))?,
-    };
     let special = optional(folder, "special_tokens_map.json")?;
-    add_known(&mut tokenizer, &numbered(&config)?).map_err(|e| e.at(folder.join("tokenizer_config.json")))?;
-    add_known(&mut tokenizer, &legacy(&optional(folder, "added_tokens.json")?))
-        .map_err(|e| e.at(folder.join("added_tokens.json")))?;
-    add_special(&mut tokenizer, &[&config, &special]).map_err(|e| e.at(folder))?;
+    let legacy = legacy(&optional(folder, "added_tokens.json")?);
+    let settings = || TokenizerSettings { folder, config: &config, special: &special };
+    let is_built = !folder.join(FILE).is_file() && vocabulary::has_files(folder);
+    let builder = if is_built { Some(TokenizerBuilder::new(settings())?) } else { None };
+    let mut read = match &builder {
+        Some(builder) => builder.vocabulary()?,
+        None => BuiltTokenizer { tokenizer: from_file(folder, &config)?, numbered: None, target: None },
+    };
+    for tokenizer in std::iter::once(&mut read.tokenizer).chain(&mut read.target) {
+        if read.numbered.is_none() {
+            add_known(tokenizer, &numbered(&config)?).map_err(|e| e.at(folder.join("tokenizer_config.json")))?;
+            add_known(tokenizer, &legacy).map_err(|e| e.at(folder.join("added_tokens.json")))?;
+        }
+        if let Some(builder) = &builder {
+            builder.finish(tokenizer)?;
+        }
+        if read.numbered.is_none() {
+            add_special(tokenizer, &[&config, &special]).map_err(|e| e.at(folder))?;
+        }
+    }
+    if builder.is_none() {
+        heed_switches(&mut read.tokenizer, settings())?;
+    }
     let mask = [&config, &special].into_iter().find_map(|keys| content(keys.get("mask_token")?));
-    Ok((tokenizer, mask))
+    Ok(FolderTokenizer { tokenizer: read.tokenizer, mask, numbered: read.numbered, target: read.target })
+}
+
+/// What `tokenizer.json` says, where `config` says nothing else of how text is prepared.
+fn from_file(folder: &Path, config: &Map<String, Value>) -> Result<Tokenizer> {
+    let path = folder.join(FILE);
+    let bytes = std::fs::read(&path)
+        .map_err(|e| Error::new(format!("cannot read the tokenizer: {e}")).at(&path).hint(vocabulary::ANOTHER_WAY))?;
+    let wrong = |e: &dyn std::fmt::Display| Error::new(format!("not a tokenizer.json that can be read: {e}")).at(&path);
+    let mut file: Value = serde_json::from_slice(&bytes).map_err(|e| wrong(&e))?;
+    check_maps(&file["normalizer"]).map_err(|e| wrong(&e))?;
+    let is_changed = normalize_as(&mut file, config) | prefix_as(&mut file, config);
+    match is_changed {
+        true => Tokenizer::from_bytes(file.to_string()).map_err(|e| wrong(&e)),
+        false => Tokenizer::from_bytes(&bytes).map_err(|e| wrong(&e)),
+    }
+}
+
+/// Checks the rules for characters in a normalizer, which their reader follows unchecked.
+fn check_maps(normalizer: &Value) -> std::result::Result<(), String> {
+    for step in normalizer["normalizers"].as_array().into_iter().flatten() {
+        check_maps(step)?;
+    }
+    match normalizer["precompiled_charsmap"].as_str().map(|map| base64::engine::general_purpose::STANDARD.decode(map)) {
+        None => Ok(()),
+        Some(Ok(rules)) if rules.is_empty() => Ok(()),
+        Some(Ok(rules)) => check_rules(&rules),
+        Some(Err(error)) => Err(error.to_string()),
+    }
+}
+
+/// Lets the configuration say whether a text begins with a space; true where something changed.
+fn prefix_as(file: &mut Value, config: &Map<String, Value>) -> bool {
+    const KEY: &str = "add_prefix_space";
+    let Some(step) = file.get_mut("pre_tokenizer").and_then(Value::as_object_mut) else { return false };
+    let Some(wanted) = config.get(KEY).filter(|value| value.is_boolean()) else { return false };
+    if step.get("type").and_then(Value::as_str) != Some("ByteLevel") || step.get(KEY) == Some(wanted) {
+        return false;
+    }
+    step.insert(KEY.to_owned(), wanted.clone());
+    true
 }
 
 /// An object of a file that need not be there.
-fn optional(folder: &Path, name: &str) -> Result<Map<String, Value>> {
+pub(super) fn optional(folder: &Path, name: &str) -> Result<Map<String, Value>> {
     let path = folder.join(name);
     let Ok(bytes) = std::fs::read(&path) else { return Ok(Map::new()) };
     serde_json::from_slice(&bytes).map_err(|e| Error::from(e).at(&path))
@@ -93,7 +165,7 @@ fn legacy(ids: &Map<String, Value>) -> Vec<(u32, AddedToken)> {
 }
 
 /// A token with the flags that a file gives it.
-fn described(text: &str, token: &Value) -> AddedToken {
+pub(super) fn described(text: &str, token: &Value) -> AddedToken {
     let flag = |key: &str| token.get(key).and_then(Value::as_bool);
     let plain = AddedToken::from(text.to_owned(), flag("special").unwrap_or(false));
     let normalized = flag("normalized").unwrap_or(plain.normalized);
@@ -106,11 +178,10 @@ fn described(text: &str, token: &Value) -> AddedToken {
 
 /// Adds what the tokenizer does not know yet, each under the id that is given. Of what it knows its own file decides.
 fn add_known(tokenizer: &mut Tokenizer, tokens: &[(u32, AddedToken)]) -> Result<()> {
-    for (id, token) in tokens {
-        if tokenizer.get_added_tokens_decoder().values().any(|known| known.content == token.content) {
-            continue;
-        }
-        add(tokenizer, token.clone())?;
+    let known = added_texts(tokenizer);
+    let new: Vec<_> = tokens.iter().filter(|(_, token)| !known.contains(&token.content)).collect();
+    add_all(tokenizer, new.iter().map(|(_, token)| token.clone()).collect())?;
+    for (id, token) in new {
         if tokenizer.token_to_id(&token.content) != Some(*id) {
             let given = tokenizer.token_to_id(&token.content).map_or("none".to_owned(), |id| id.to_string());
             let what = format!("the added token '{}' is to have id {id}, but gets {given}", token.content);
@@ -120,8 +191,15 @@ fn add_known(tokenizer: &mut Tokenizer, tokens: &[(u32, AddedToken)]) -> Result<
     Ok(())
 }
 
+/// The texts that are found in text before the model sees it.
+fn added_texts(tokenizer: &Tokenizer) -> HashSet<String> {
+    tokenizer.get_added_tokens_decoder().into_values().map(|token| token.content).collect()
+}
+
 /// Adds special tokens that are only named.
 fn add_special(tokenizer: &mut Tokenizer, files: &[&Map<String, Value>]) -> Result<()> {
+    let mut known = added_texts(tokenizer);
+    let mut new = Vec::new();
     for keys in files {
         let named = SPECIAL.iter().filter_map(|key| keys.get(*key));
         let more = ["additional_special_tokens", "extra_special_tokens"];
@@ -132,23 +210,27 @@ fn add_special(tokenizer: &mut Tokenizer, files: &[&Map<String, Value>]) -> Resu
         });
         for value in named.chain(listed) {
             let Some(text) = content(value) else { continue };
-            if tokenizer.token_to_id(&text).is_none() {
-                let token = AddedToken { special: true, ..described(&text, value) };
-                add(tokenizer, AddedToken { normalized: false, ..token })?;
+            if known.insert(text.clone()) {
+                new.push(AddedToken { special: true, normalized: false, ..described(&text, value) });
             }
         }
     }
-    Ok(())
+    add_all(tokenizer, new)
 }
 
-fn add(tokenizer: &mut Tokenizer, token: AddedToken) -> Result<()> {
-    let text = token.content.clone();
-    let done = if token.special { tokenizer.add_special_tokens([token]) } else { tokenizer.add_tokens([token]) };
-    done.map(|_| ()).map_err(|e| Error::new(format!("cannot add the token '{text}': {e}")))
+pub(super) fn add(tokenizer: &mut Tokenizer, token: AddedToken) -> Result<()> {
+    add_all(tokenizer, vec![token])
+}
+
+/// Adds several tokens at once, which takes the time of one.
+pub(super) fn add_all(tokenizer: &mut Tokenizer, tokens: Vec<AddedToken>) -> Result<()> {
+    let first = tokens.first().map_or_else(String::new, |token| token.content.clone());
+    let done = tokenizer.add_tokens(tokens);
+    done.map(|_| ()).map_err(|e| Error::new(format!("cannot add tokens, the first of which is '{first}': {e}")))
 }
 
 /// The text of a token, which files write plainly or as an object.
-fn content(value: &Value) -> Option<String> {
+pub(super) fn content(value: &Value) -> Option<String> {
     value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
 }
 

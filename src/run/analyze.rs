@@ -114,7 +114,7 @@ impl Checked {
     /// Which tokens are separators, as far as a tokenizer tells, and which random tokens to read twice.
     fn marks(&self) -> Result<(TokenMarks, Option<RepeatedTokens>)> {
         let folder = self.model().checkpoint().folder();
-        let tokenizer = if folder.join("tokenizer.json").is_file() { Some(TextTokenizer::load(folder)?) } else { None };
+        let tokenizer = TextTokenizer::beside(folder)?;
         let separators = tokenizer.as_ref().map_or_else(Vec::new, |tokenizer| {
             let is_separator = |id: u32| {
                 tokenizer.special().binary_search(&id).is_ok()

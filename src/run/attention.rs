@@ -58,7 +58,7 @@ pub fn attention(run: &Checked, shown: &AttentionInput, heads: &[Head], ticket: 
     let model: &Model = &run.opened().model;
     let intake = run.intake();
     let folder = model.checkpoint().folder();
-    let tokenizer = if folder.join("tokenizer.json").is_file() { Some(TextTokenizer::load(folder)?) } else { None };
+    let tokenizer = TextTokenizer::beside(folder)?;
     let Spec { device, precision, memory, .. } = *run.spec();
     let singles = || -> Result<Corpus> {
         Ok(run.corpus(Purpose::Observe, ticket)?.with(|s| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::LoadedNetwork;
 use crate::checkpoint::model_name;
+use crate::corpus::TextTokenizer;
 use crate::error::Result;
 use crate::model::Model;
 use crate::network::Head;
@@ -74,7 +75,7 @@ impl Opened {
         let sites = spec.sites();
         let facts = ModelFacts {
             folder: folder.to_path_buf(),
-            name: model_name(folder),
+            name: name_of(folder, model.checkpoint().folder()),
             family: model.family().title,
             model_type: model.family().model_type,
             fingerprint,
@@ -87,11 +88,21 @@ impl Opened {
             stored_width: model.stored().bytes(),
             unused: model.unused().len(),
             alignment: model.alignment_heads().into_iter().collect(),
-            has_tokenizer: model.checkpoint().folder().join("tokenizer.json").is_file(),
+            has_tokenizer: TextTokenizer::is_in(model.checkpoint().folder()),
             was_trained_here: was_trained(folder),
             is_pruned: sites.iter().any(|(_, a)| a.heads != a.origin_heads),
         };
         Ok(Self { model: Arc::new(model), facts: Arc::new(facts), loaded: LoadedNetwork::default() })
+    }
+}
+
+/// The name of a model in `inside` that was opened as `folder`: of two encoders with the one that was named.
+fn name_of(folder: &Path, inside: &Path) -> String {
+    match folder.file_name() {
+        Some(part) if !folder.exists() && inside.join(part) == folder => {
+            format!("{}/{}", model_name(inside), part.to_string_lossy())
+        }
+        _ => model_name(folder),
     }
 }
 

@@ -5,7 +5,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{self, Clustering, Groups, Metric};
-use crate::corpus::{self, BatchOrder, CorpusPart, Input, Intake, PerplexityPreset, Purpose, Shard, SourceKind};
+use crate::corpus::{
+    self, BatchOrder, CorpusPart, Input, Intake, PerplexityPreset, Purpose, Shard, SourceKind, TextTokenizer,
+};
 use crate::error::{Error, ErrorKind};
 use crate::evaluation::generation::Translation;
 use crate::model::MemoryLimit;
@@ -224,8 +226,8 @@ pub(super) fn path_fault(input: &Input, folder: &Path) -> Option<Error> {
         return Some(Error::new("the input is not there").at(input.path()).hint("check the path"));
     }
     let needs_tokenizer = matches!(input, Input::Text(_) | Input::Pairs { .. } | Input::Data { .. });
-    (needs_tokenizer && !folder.join("tokenizer.json").is_file()).then(|| {
-        Error::new("the model folder has no tokenizer.json, so it cannot read text")
+    (needs_tokenizer && !TextTokenizer::is_in(folder)).then(|| {
+        Error::new("the model folder has no tokenizer (tokenizer.json or its parts), so it cannot read text")
             .at(folder)
             .hint("give token ids (.jsonl)")
     })

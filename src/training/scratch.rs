@@ -13,7 +13,7 @@ use tokenizers::{
 };
 
 use crate::checkpoint::{Config, write_atomically};
-use crate::corpus::Input;
+use crate::corpus::{Input, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::pruning::copy_side_files;
 use crate::task::Ticket;
@@ -42,7 +42,7 @@ pub fn prepare(
         (architecture.to_path_buf(), None)
     };
     let mut config = Config::read(&source)?.value().as_object().cloned().unwrap_or_default();
-    let has_tokenizer = side.is_some_and(|side| side.join("tokenizer.json").is_file());
+    let has_tokenizer = side.is_some_and(TextTokenizer::is_in);
     if let (Some(side), true) = (side, has_tokenizer && vocabulary.is_none()) {
         copy_side_files(side, folder)?;
     } else if let Some(columns) = text_columns(input) {

@@ -39,6 +39,7 @@ mod rounds;
 mod spelling;
 mod streaming;
 mod tasks;
+mod tokenizers;
 mod train_run;
 mod training;
 mod variants;

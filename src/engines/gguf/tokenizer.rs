@@ -35,7 +35,7 @@ pub(super) fn keys(
     if let Some(file) = from {
         return copied(file, vocabulary);
     }
-    if !folder.join("tokenizer.json").is_file() {
+    if !TextTokenizer::is_in(folder) {
         let note = "the model has no tokenizer, so the file takes token ids alone; --tokenizer-from brings one";
         return Ok((vec![("tokenizer.ggml.model".to_owned(), text("none"))], vec![note.to_owned()]));
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::checkpoint::write_atomically;
+use crate::corpus::TextTokenizer;
 use crate::engines::special_tokens::content;
 use crate::error::Result;
 use crate::network::{InputSpec, NetworkSpec};
@@ -19,11 +20,21 @@ const LENGTH: usize = 512;
 /// as a number, the padding token as text, a map of special tokens. Says what was added.
 pub(in crate::engines) fn complete(folder: &Path, spec: &NetworkSpec) -> Result<Vec<String>> {
     let path = folder.join("tokenizer_config.json");
-    let (Ok(text), true) = (std::fs::read_to_string(&path), folder.join("tokenizer.json").is_file()) else {
-        return Ok(Vec::new());
-    };
-    let Ok(Value::Object(mut config)) = serde_json::from_str::<Value>(&text) else { return Ok(Vec::new()) };
     let mut notes = Vec::new();
+    let whole = folder.join("tokenizer.json");
+    if !whole.is_file() && TextTokenizer::is_in(folder) {
+        match TextTokenizer::load(folder).and_then(|tokenizer| tokenizer.json()) {
+            Ok(file) => {
+                write_atomically(&whole, (serde_json::to_string(&file)? + "\n").as_bytes())?;
+                notes.push("tokenizer.json was built from the tokenizer's other files".to_owned());
+            }
+            Err(error) => notes.push(format!("no tokenizer.json could be built: {error}")),
+        }
+    }
+    let (Ok(text), true) = (std::fs::read_to_string(&path), whole.is_file()) else {
+        return Ok(notes);
+    };
+    let Ok(Value::Object(mut config)) = serde_json::from_str::<Value>(&text) else { return Ok(notes) };
     let map_path = folder.join("special_tokens_map.json");
     let map = std::fs::read_to_string(&map_path).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
     let longest = spec.encoder.as_ref().or(spec.decoder.as_ref()).and_then(|stack| match &stack.input {
