@@ -36,9 +36,9 @@ AUTO = [
 ]
 
 
-def plans(fixture):
+def plans(fixture, end):
     """A uniform and a ragged plan, by the number of heads of every layer that `mask.json` names."""
-    sites = json.loads((fixture / "mask.json").read_text())
+    sites = json.loads((fixture / f"mask{end}.json").read_text())
     shared = len({json.dumps(heads) for heads in sites.values()}) == 1 and "albert" in fixture.name
     uniform = {site: [1, 3] for site in sites}
     ragged = {}
@@ -66,6 +66,9 @@ def auto_class(config):
     architecture = config["architectures"][0]
     if config["model_type"] == "whisper":
         return transformers.AutoModelForSpeechSeq2Seq
+    # Models of several parts have no automatic class of their own.
+    if "text_config" in config:
+        return getattr(transformers, architecture)
     for ending, name in AUTO:
         if architecture.endswith(ending):
             return getattr(transformers, name)
@@ -96,6 +99,9 @@ def inputs(reference):
 
 
 def values(model, given):
+    # Of two encoders the one whose inputs these are.
+    if hasattr(model, "text_model") and hasattr(model, "vision_model"):
+        model = model.vision_model if "pixel_values" in given else model.text_model
     with torch.no_grad():
         output = model(**given)
     return output.logits if "logits" in output else output.last_hidden_state
@@ -188,17 +194,21 @@ def main():
     failures = 0
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
-        for fixture in [*fixtures, eight_heads(scratch / "llama-of-8-heads")]:
+        ends = [(fixture, "") for fixture in [*fixtures, eight_heads(scratch / "llama-of-8-heads")]]
+        # The other of two encoders.
+        ends += [(fixture, ".text_model") for fixture in fixtures if (fixture / "mask.text_model.json").exists()]
+        for fixture, end in ends:
             if arguments.families and fixture.name not in arguments.families:
                 continue
-            reference = safetensors.torch.load_file(fixture / "reference.safetensors")
+            opened = fixture / "text_model" if end else fixture
+            reference = safetensors.torch.load_file(fixture / f"reference{end}.safetensors")
             given = inputs(reference)
             config = json.loads((fixture / "config.json").read_text())
             generates = re.search("CausalLM|LMHead", config["architectures"][0]) is not None
-            for name, plan in plans(fixture).items():
+            for name, plan in plans(fixture, end).items():
                 cells = []
-                where = {form: scratch / f"{fixture.name}-{name}-{form}" for form in ("masked", "native", "compact", "gqa")}
-                refused = {form: prune(arguments.pillars, fixture, plan, form, out) for form, out in where.items()}
+                where = {form: scratch / f"{fixture.name}{end}-{name}-{form}" for form in ("masked", "native", "compact", "gqa")}
+                refused = {form: prune(arguments.pillars, opened, plan, form, out) for form, out in where.items()}
                 if refused["masked"]:
                     raise SystemExit(refused["masked"])
                 masked = {}
@@ -255,7 +265,7 @@ def main():
                     if generated_by_us(arguments.pillars, where["compact"], start, 8) != masked["eager"]["generated"][0]:
                         failures += 1
                         cells[-1] += " FAILS: Pillars generates other tokens"
-                print(f"| {fixture.name} | {name} | {' | '.join(cells)} |", flush=True)
+                print(f"| {fixture.name}{end} | {name} | {' | '.join(cells)} |", flush=True)
     raise SystemExit(f"{failures} failures" if failures else 0)
 
 

@@ -44,6 +44,7 @@ pub struct Checkpoint {
     order: Vec<String>,
     tensors: HashMap<String, TensorInfo>,
     wrapper: String,
+    repeated: Vec<String>,
     made: Option<Arc<GgufSource>>,
 }
 
@@ -91,14 +92,16 @@ impl Checkpoint {
         let mut shards = Vec::new();
         let mut order = Vec::new();
         let mut tensors = HashMap::new();
+        let mut repeated = Vec::new();
         for name in shard_names(folder)? {
             let path = folder.join(&name);
             for TensorEntry { name, stored, shape, begin, bytes } in read_any_header(&path)? {
                 let info = TensorInfo { stored, shape, bytes, begin, shard: shards.len() };
-                if tensors.insert(name.clone(), info).is_some() {
-                    return Err(Error::new(format!("tensor '{name}' is in two files of the checkpoint")).at(&path));
+                // Of a tensor that is in two files transformers takes that of the last.
+                match tensors.insert(name.clone(), info) {
+                    Some(_) => repeated.push(name),
+                    None => order.push(name),
                 }
-                order.push(name);
             }
             let file = File::open(&path).map_err(|e| Error::from(e).at(&path))?;
             shards.push((path, Arc::new(file)));
@@ -112,7 +115,7 @@ impl Checkpoint {
             order = order.into_iter().map(bare).collect();
             tensors = tensors.into_iter().map(|(name, info)| (bare(name), info)).collect();
         }
-        Ok(Self { folder: folder.to_path_buf(), config, shards, order, tensors, wrapper, made: None })
+        Ok(Self { folder: folder.to_path_buf(), config, shards, order, tensors, wrapper, repeated, made: None })
     }
 
     /// The tensors of a GGUF file under `config`; `side` holds the files that would stand beside the weights of a folder.
@@ -136,6 +139,7 @@ impl Checkpoint {
             order: order.into_iter().map(|(_, name)| name).collect(),
             tensors,
             wrapper: String::new(),
+            repeated: Vec::new(),
             made: Some(Arc::new(GgufSource { tensors: made, side })),
         })
     }
@@ -158,6 +162,11 @@ impl Checkpoint {
     /// What the files put before every name because the model was wrapped when it was written; names here are without it.
     pub fn wrapper(&self) -> Option<&str> {
         Some(self.wrapper.as_str()).filter(|wrapper| !wrapper.is_empty())
+    }
+
+    /// Tensors that are in more than one file; that of the last file is read.
+    pub fn repeated(&self) -> &[String] {
+        &self.repeated
     }
 
     /// Names of all tensors in the order of the files.
@@ -281,7 +290,7 @@ pub(crate) fn missing_weights(folder: &Path) -> Option<String> {
     })
 }
 
-/// File names of the weights, each a plain name inside the folder.
+/// File names of the weights, each inside the folder, or in folders that are in it.
 fn shard_names(folder: &Path) -> Result<Vec<String>> {
     let mut index_path = None;
     for (single, index) in SINGLE.into_iter().zip(INDEX) {
@@ -304,9 +313,10 @@ fn shard_names(folder: &Path) -> Result<Vec<String>> {
     names.sort();
     names.dedup();
     for name in &names {
-        let mut parts = Path::new(name).components();
-        let plain = matches!((parts.next(), parts.next()), (Some(std::path::Component::Normal(_)), None));
-        if !plain {
+        use std::path::Component;
+        let is_inside = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+        let parts = || Path::new(name).components();
+        if !parts().all(is_inside) || !parts().any(|part| matches!(part, Component::Normal(_))) {
             return Err(Error::new(format!("the index names '{name}', which leads out of the folder")).at(&index_path));
         }
         if !folder.join(name).is_file() {

@@ -23,6 +23,7 @@ mod rope;
 mod stock;
 mod storage;
 mod stored;
+mod tower;
 mod weights;
 
 pub(crate) use alignment::{ALIGNMENT_FILE, ALIGNMENT_KEY};

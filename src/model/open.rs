@@ -7,12 +7,14 @@ use std::path::Path;
 use super::family::spec_of;
 use super::kept::{apply_kept, read_kept};
 use super::stored::{StoredRole, attention_of_role, stored_shape};
+use super::tower::Tower;
 use super::{ConfigReader, Family, Part, TensorLayout, gguf};
 use crate::checkpoint::{Checkpoint, Config, Stored, is_gguf};
 use crate::error::{Error, Result};
 use crate::network::{
     AttentionModule, EmbedModule, HeadAxis, Module, NetworkSpec, Projection, Role, Site, StackKind, TaskModule, roles,
 };
+use crate::words::counted;
 
 /// A checkpoint folder whose configuration and tensor shapes are known to fit each other.
 #[derive(Clone, Debug)]
@@ -42,7 +44,12 @@ pub struct HeadTensor {
 
 impl Model {
     /// Opens a folder, or a GGUF file. Reads `config.json` and headers, checks every shape, reads no weights.
+    ///
+    /// Of a model of two encoders (CLIP, SigLIP) that of images is opened; `FOLDER/text_model` names that of texts.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        if let Some((folder, config)) = Tower::in_path(folder.as_ref())? {
+            return Self::new(Checkpoint::open_with(&folder, config)?);
+        }
         let adapter = folder.as_ref().join("adapter_config.json");
         if adapter.is_file() {
             return Err(Error::new("the folder holds an adapter, not a whole model")
@@ -74,7 +81,17 @@ impl Model {
         if let Some(wrapper) = checkpoint.wrapper() {
             notes.push(format!("all names of tensors begin with '{wrapper}', which is left out"));
         }
-        if checkpoint.config().section("vision_config").is_some() {
+        if let Some(first) = checkpoint.repeated().first() {
+            let count = checkpoint.repeated().len();
+            notes.push(format!(
+                "{}, e.g. '{first}', are in several files: that of the last file is read",
+                counted(count, "tensors")
+            ));
+        }
+        if let Some(tower) = Tower::of(checkpoint.config())? {
+            let (read, other) = (tower.name(), tower.other().name());
+            notes.push(format!("{read} is read; {other}, which FOLDER/{other} opens, is left as it is"));
+        } else if checkpoint.config().section("vision_config").is_some() {
             let what = "only the language model is read, and text by it: what reads images is left as it is";
             notes.push(what.to_owned());
         }

@@ -71,6 +71,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "pooler_*",
     "proj_codevector_dim",
     "projection_dim",
+    "projection_size",
     "summary_*",
     "use_auxiliary_head",
     "use_mask_token",
@@ -87,6 +88,9 @@ const BESIDE_OTHERS: &[(&str, &[&str])] = &[
     ("bart", &["is_decoder"]),
     ("beit", &["vocab_size"]),
     ("blenderbot", &["is_decoder"]),
+    // An encoder beside another has the whole's type.
+    ("clip_text_model", &["model_type"]),
+    ("clip_vision_model", &["model_type"]),
     ("codegen", &["n_ctx"]),
     ("deberta-v2", &["legacy", "norm_rel_ebd"]),
     ("falcon", &["multi_query", "parallel_attn"]),
@@ -105,6 +109,8 @@ const BESIDE_OTHERS: &[(&str, &[&str])] = &[
     ("qwen2_vl_text", &["rope_parameters", "max_window_layers", "sliding_window", "use_sliding_window"]),
     ("qwen3", WINDOWS),
     ("qwen3_moe", &["intermediate_size", "num_experts", "sliding_window", "use_sliding_window"]),
+    ("siglip_text_model", &["model_type"]),
+    ("siglip_vision_model", &["model_type"]),
     ("smollm3", &["no_rope_layer_interval", "sliding_window", "use_sliding_window"]),
     ("t5", &["dense_act_fn", "is_decoder", "is_encoder_decoder", "is_gated_act"]),
     ("wav2vec2", &["num_feat_extract_layers"]),
@@ -137,9 +143,15 @@ fn spec(keys: &Keys) -> Option<NetworkSpec> {
     Storage::fresh(&Config::new("config.json", keys.clone())).ok().map(|(spec, _)| spec)
 }
 
-/// The section that describes the network: the whole, or the language model of one that reads images too.
+/// The section that describes the network: the whole, or the language model of one that reads images too; of two encoders
+/// that of images, unless that of texts is named.
 fn section(keys: &Keys) -> Option<&'static str> {
-    keys.get("text_config").map(|_| "text_config")
+    let has_two = has_two(keys) && keys.get("pillars_tower").is_none();
+    keys.get("text_config").map(|_| if has_two { "vision_config" } else { "text_config" })
+}
+
+fn has_two(keys: &Keys) -> bool {
+    ["clip", "siglip"].iter().any(|kind| keys["model_type"] == *kind)
 }
 
 /// `keys` with another value for `key` of the section, or without it.
@@ -160,8 +172,14 @@ fn with(keys: &Keys, key: &str, value: Option<Value>) -> Keys {
 fn fixtures() -> Vec<(String, Keys, Keys)> {
     let defaults: BTreeMap<String, Keys> =
         serde_json::from_slice(&std::fs::read(test_data().join("config_defaults.json")).unwrap()).unwrap();
-    let folders = fixture_folders().into_iter().map(|folder| {
-        let keys = keys_of(&folder.join("config.json"));
+    let all = fixture_folders().into_iter().map(|folder| keys_of(&folder.join("config.json")));
+    let folders = all.flat_map(|keys| {
+        let mut texts = keys.clone();
+        texts.insert("pillars_tower".to_owned(), json!("text_model"));
+        let texts = has_two(&keys).then_some(texts);
+        std::iter::once(keys).chain(texts)
+    });
+    let folders = folders.map(|keys| {
         let model_type = keys["model_type"].as_str().unwrap();
         let class = match (section(&keys), model_type) {
             (Some(section), _) => keys[section]["model_type"].as_str().unwrap().to_owned(),
@@ -229,4 +247,27 @@ fn what_is_said_is_used_or_known_not_to_matter() {
     }
     let lines: Vec<String> = dropped.iter().map(|(key, classes)| format!("{key}: {}", classes.join(" "))).collect();
     assert!(lines.is_empty(), "{}", lines.join("\n"));
+}
+
+/// Keys of which null says something of its own: that there is none, or that it follows from others.
+const NULL_SAYS: &[&str] = &["sliding_window", "num_key_value_heads", "head_dim"];
+
+#[test]
+fn null_is_what_is_absent() {
+    let mut wrong = Vec::new();
+    let mut same = 0;
+    for (class, keys, defaults) in fixtures() {
+        let own: &Keys = match section(&keys) {
+            Some(section) => keys[section].as_object().unwrap(),
+            None => &keys,
+        };
+        for key in own.keys().chain(defaults.keys()).filter(|key| !NULL_SAYS.contains(&key.as_str())) {
+            match spec(&with(&keys, key, Some(Value::Null))) {
+                None => {}
+                null if null == spec(&with(&keys, key, None)) => same += 1,
+                _ => wrong.push(format!("{class}: {key}")),
+            }
+        }
+    }
+    assert!(wrong.is_empty() && same > 900, "{same} same\n{}", wrong.join("\n"));
 }

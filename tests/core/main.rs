@@ -40,6 +40,7 @@ mod spelling;
 mod streaming;
 mod tasks;
 mod tokenizers;
+mod towers;
 mod train_run;
 mod training;
 mod variants;

@@ -390,7 +390,7 @@ fn indices_lead_nowhere_else() {
     refused(folder.path(), "neither model.safetensors, pytorch_model.bin nor");
     let index = folder.path().join("model.safetensors.index.json");
     let write = |names: Value| fs::write(&index, json!({"weight_map": names}).to_string()).unwrap();
-    for name in ["../x.safetensors", "/etc/passwd", "a/b.safetensors", "..", ".", ""] {
+    for name in ["../x.safetensors", "/etc/passwd", "a/../../b.safetensors", "..", ".", ""] {
         write(json!({"a": name}));
         refused(folder.path(), "leads out of the folder");
     }
@@ -404,7 +404,15 @@ fn indices_lead_nowhere_else() {
         fs::write(folder.path().join(name), &good).unwrap();
     }
     write(json!({"a": "1.safetensors", "b": "2.safetensors"}));
-    refused(folder.path(), "is in two files");
+    let twice = Model::open(folder.path()).unwrap();
+    assert!(twice.notes()[0].contains("are in several files"), "{:?}", twice.notes());
+    // Files in folders, and under names that say where they are.
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    fs::copy(folder.path().join("1.safetensors"), folder.path().join("sub/3.safetensors")).unwrap();
+    for name in ["sub/3.safetensors", "./1.safetensors", "./sub/./3.safetensors"] {
+        write(json!({"a": name}));
+        assert!(Model::open(folder.path()).unwrap().notes().is_empty(), "{name}");
+    }
     write(json!({"a": "1.safetensors"}));
     assert!(Model::open(folder.path()).is_ok());
     fs::remove_file(&index).unwrap();

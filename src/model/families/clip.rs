@@ -1,9 +1,13 @@
 //! The encoders of CLIP (Radford et al. 2021) and SigLIP (Zhai et al. 2023): pre-norm, learned positions. Tokens of text see
 //! those before them alone.
 
+use serde_json::{Value, json};
+
+use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::model::activation::activation;
 use crate::model::family::Name;
+use crate::model::tower::Tower;
 use crate::model::{ConfigReader, TensorLayout};
 use crate::network::{
     AttentionSpec, Counting, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, PatchInputSpec,
@@ -54,6 +58,21 @@ pub(super) const SIGLIP_VISION: &[Name] = &[
     ("encoder.norm", "post_layernorm", TensorLayout::PLAIN),
 ];
 
+/// Those of the vision encoder beside a text encoder.
+const SIGLIP_VISION_TOWER: &[Name] = &[
+    ("encoder.embed.patch", "vision_model.embeddings.patch_embedding", TensorLayout::PLAIN),
+    ("encoder.embed.positions", "vision_model.embeddings.position_embedding.weight", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.query", "vision_model.encoder.layers.{i}.self_attn.q_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.key", "vision_model.encoder.layers.{i}.self_attn.k_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.value", "vision_model.encoder.layers.{i}.self_attn.v_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.output", "vision_model.encoder.layers.{i}.self_attn.out_proj", TensorLayout::PLAIN),
+    ("encoder.{i}.attention.norm", "vision_model.encoder.layers.{i}.layer_norm1", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.up", "vision_model.encoder.layers.{i}.mlp.fc1", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.down", "vision_model.encoder.layers.{i}.mlp.fc2", TensorLayout::PLAIN),
+    ("encoder.{i}.mlp.norm", "vision_model.encoder.layers.{i}.layer_norm2", TensorLayout::PLAIN),
+    ("encoder.norm", "vision_model.post_layernorm", TensorLayout::PLAIN),
+];
+
 /// Layers that all of these have, and their norm.
 fn layers(
     reading: &ConfigReader<'_>,
@@ -82,10 +101,21 @@ fn layers(
 
 /// The text encoder of CLIP.
 pub(super) fn text(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
+    text_encoder(reading, ("quick_gelu", 1e-5), true, 77)
+}
+
+/// An encoder of texts with its default activation and epsilon, whether tokens see only those before them, and its
+/// default number of positions.
+fn text_encoder(
+    reading: &ConfigReader<'_>,
+    (act, eps): (&str, f64),
+    causal: bool,
+    positions: usize,
+) -> Result<NetworkSpec> {
     let config = reading.config;
     let width = reading.width()?;
-    let (layers, norm) = layers(reading, width, "quick_gelu", 1e-5, true)?;
-    let rows = config.size_or("max_position_embeddings", 77)?;
+    let (layers, norm) = layers(reading, width, act, eps, causal)?;
+    let rows = config.size_or("max_position_embeddings", positions)?;
     let input = TokenInputSpec {
         positions: PositionSpec::Table { rows, offset: 0, counting: Counting::Every, after_projection: false },
         max_length: Some(rows),
@@ -101,6 +131,48 @@ pub(super) fn clip_vision(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     let (layers, norm) = layers(reading, width, "quick_gelu", 1e-5, false)?;
     let input = PatchInputSpec { bias: false, class: true, norm: Some(norm), ..patches(reading, 32)? };
     Ok(vision(width, input, layers, None))
+}
+
+/// Names of the tensors of CLIP with both encoders: those of the one that is opened.
+pub(super) fn clip_names(config: &Config) -> &'static [&'static [Name]] {
+    if is_text(config) { &[TEXT] } else { &[CLIP_VISION] }
+}
+
+/// Names of the tensors of SigLIP with both encoders.
+pub(super) fn siglip_names(config: &Config) -> &'static [&'static [Name]] {
+    if is_text(config) { &[TEXT] } else { &[SIGLIP_VISION_TOWER] }
+}
+
+fn is_text(config: &Config) -> bool {
+    matches!(Tower::of(config), Ok(Some(Tower::Text)))
+}
+
+/// The encoder of CLIP that is opened.
+pub(super) fn clip(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
+    let texts = json!({"vocab_size": 49_408, "hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8});
+    tower(reading, [(texts, text), (json!({"image_size": 224}), clip_vision)])
+}
+
+/// The encoder of SigLIP that is opened. Tokens of text see all others.
+pub(super) fn siglip(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
+    let texts = |reading: &ConfigReader<'_>| text_encoder(reading, ("gelu_pytorch_tanh", 1e-6), false, 64);
+    tower(reading, [(json!({"vocab_size": 32_000}), texts), (json!({"image_size": 224}), siglip_vision)])
+}
+
+/// Reads an encoder.
+type ReadEncoder = fn(&ConfigReader<'_>) -> Result<NetworkSpec>;
+
+/// Reads the encoder of texts or that of images, each with the defaults that it has beside those of both.
+fn tower(reading: &ConfigReader<'_>, [texts, images]: [(Value, ReadEncoder); 2]) -> Result<NetworkSpec> {
+    let tower = Tower::of(reading.config)?.unwrap_or(Tower::Vision);
+    let (own, spec) = if tower == Tower::Text { texts } else { images };
+    let mut defaults = json!({
+        "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
+    });
+    if let (Some(all), Some(own)) = (defaults.as_object_mut(), own.as_object()) {
+        all.extend(own.clone());
+    }
+    reading.within(tower.section(reading.config), &defaults, spec)
 }
 
 /// The vision encoder of SigLIP. The head that pools its tokens is not part of it.

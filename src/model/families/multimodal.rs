@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::flag::Flag;
 use super::llama;
 use crate::error::Result;
 use crate::model::rope::Rope;
@@ -60,7 +61,53 @@ pub(super) static ROWS: &[Family] = &[
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: qwen2_vl,
     },
+    Family {
+        model_type: "llava",
+        title: "LLaVA",
+        tasks: &[],
+        prefixes: &["model.language_model.", "language_model.model.", "language_model."],
+        stock: StockHeads::NEVER,
+        reads_pruned_heads: false,
+        ragged: None,
+        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
+        spec: llava,
+    },
 ];
+
+/// The decoder that LLaVA was made with.
+fn llava(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
+    let section = reading.config.section(TEXT);
+    let kind = section.as_ref().map_or(Ok(None), |text| text.text_opt("model_type"))?.unwrap_or("llama");
+    let (own, windows) = match kind {
+        "llama" => (json!({"vocab_size": 32_000, "intermediate_size": 11_008, "max_position_embeddings": 2048}), None),
+        "mistral" => {
+            let own = json!({"vocab_size": 32_000, "intermediate_size": 14_336, "num_key_value_heads": 8,
+                             "max_position_embeddings": 131_072});
+            (own, Some(llama::Windows::Every(Some(4096))))
+        }
+        "qwen2" => {
+            (json!({"vocab_size": 151_936, "intermediate_size": 22_016, "max_position_embeddings": 32_768}), None)
+        }
+        other => {
+            let shown: String = other.chars().take(60).collect();
+            let what = format!("its language model is '{shown}', and only llama, mistral and qwen2 are read in LLaVA");
+            return Err(reading.config.unsupported(what));
+        }
+    };
+    let mut defaults = json!({"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32});
+    if let (Some(all), Some(own)) = (defaults.as_object_mut(), own.as_object()) {
+        all.extend(own.clone());
+    }
+    let variant = match (kind, windows) {
+        ("qwen2", _) => llama::QWEN2,
+        (_, Some(windows)) => {
+            let bias = llama::Bias::All(Flag::Never);
+            llama::LlamaVariant { bias, mlp_bias: Flag::Never, windows, ..llama::LLAMA }
+        }
+        _ => llama::LLAMA,
+    };
+    reading.within(TEXT, &defaults, |text| llama::decoder(text, &variant))
+}
 
 /// Qwen2 with positions of three axes, which are one on text.
 fn qwen2_vl(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
