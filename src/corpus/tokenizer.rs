@@ -187,9 +187,13 @@ impl TextTokenizer {
 
     /// Ids of `text` without the special tokens around it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let (language, text) = self.numbered.as_ref().map_or((None, text), |numbered| numbered.language(text));
-        let encoding = self.inner.encode_fast(text, false);
-        let ids = self.ids(&encoding.map_err(|e| Error::new(format!("cannot tokenise: {e}")))?);
+        let broken = |e: tokenizers::Error| Error::new(format!("cannot tokenise: {e}"));
+        let Some(numbered) = &self.numbered else {
+            return Ok(self.inner.encode_fast(text, false).map_err(broken)?.get_ids().to_vec());
+        };
+        let (language, text) = numbered.language(text);
+        // The fast way gives no texts of tokens.
+        let ids = numbered.of(&self.inner.encode(text, false).map_err(broken)?);
         Ok(language.into_iter().chain(ids).collect())
     }
 

@@ -1,6 +1,5 @@
 //! The tokenizer that transformers would build from a folder: `tokenizer.json`, and what the files beside it say over it.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -8,16 +7,13 @@ use serde_json::{Map, Value};
 use tokenizers::{AddedToken, Tokenizer};
 
 use super::vocabulary::{
-    self, BuiltTokenizer, NumberedPieces, TokenizerBuilder, TokenizerSettings, check_rules, heed_switches,
+    self, BuiltTokenizer, NumberedPieces, SPECIAL, TokenizerBuilder, TokenizerSettings, add_all, added_texts,
+    check_rules, content, described, heed_switches, optional,
 };
 use crate::error::{Error, Result};
 
 /// Where a tokenizer is whole.
 const FILE: &str = "tokenizer.json";
-
-/// Keys of special tokens in `tokenizer_config.json` and `special_tokens_map.json`.
-pub(super) const SPECIAL: [&str; 7] =
-    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /// A folder's tokenizer.
 pub(super) struct FolderTokenizer {
@@ -51,7 +47,7 @@ pub(super) fn read(folder: &Path) -> Result<FolderTokenizer> {
     let is_built = !folder.join(FILE).is_file() && vocabulary::has_files(folder);
     let builder = if is_built { Some(TokenizerBuilder::new(settings())?) } else { None };
     let mut read = match &builder {
-        Some(builder) => builder.vocabulary()?,
+        Some(builder) => vocabulary::build(builder)?,
         None => BuiltTokenizer { tokenizer: from_file(folder, &config)?, numbered: None, target: None },
     };
     for tokenizer in std::iter::once(&mut read.tokenizer).chain(&mut read.target) {
@@ -60,7 +56,7 @@ pub(super) fn read(folder: &Path) -> Result<FolderTokenizer> {
             add_known(tokenizer, &legacy).map_err(|e| e.at(folder.join("added_tokens.json")))?;
         }
         if let Some(builder) = &builder {
-            builder.finish(tokenizer)?;
+            vocabulary::finish(builder, tokenizer)?;
         }
         if read.numbered.is_none() {
             add_special(tokenizer, &[&config, &special]).map_err(|e| e.at(folder))?;
@@ -113,13 +109,6 @@ fn prefix_as(file: &mut Value, config: &Map<String, Value>) -> bool {
     true
 }
 
-/// An object of a file that need not be there.
-pub(super) fn optional(folder: &Path, name: &str) -> Result<Map<String, Value>> {
-    let path = folder.join(name);
-    let Ok(bytes) = std::fs::read(&path) else { return Ok(Map::new()) };
-    serde_json::from_slice(&bytes).map_err(|e| Error::from(e).at(&path))
-}
-
 /// Lets the configuration win over a BERT normalizer; true where something changed.
 fn normalize_as(file: &mut Value, config: &Map<String, Value>) -> bool {
     let Some(normalizer) = file.get_mut("normalizer").and_then(Value::as_object_mut) else { return false };
@@ -164,18 +153,6 @@ fn legacy(ids: &Map<String, Value>) -> Vec<(u32, AddedToken)> {
     found
 }
 
-/// A token with the flags that a file gives it.
-pub(super) fn described(text: &str, token: &Value) -> AddedToken {
-    let flag = |key: &str| token.get(key).and_then(Value::as_bool);
-    let plain = AddedToken::from(text.to_owned(), flag("special").unwrap_or(false));
-    let normalized = flag("normalized").unwrap_or(plain.normalized);
-    plain
-        .lstrip(flag("lstrip").unwrap_or(false))
-        .rstrip(flag("rstrip").unwrap_or(false))
-        .single_word(flag("single_word").unwrap_or(false))
-        .normalized(normalized)
-}
-
 /// Adds what the tokenizer does not know yet, each under the id that is given. Of what it knows its own file decides.
 fn add_known(tokenizer: &mut Tokenizer, tokens: &[(u32, AddedToken)]) -> Result<()> {
     let known = added_texts(tokenizer);
@@ -189,11 +166,6 @@ fn add_known(tokenizer: &mut Tokenizer, tokens: &[(u32, AddedToken)]) -> Result<
         }
     }
     Ok(())
-}
-
-/// The texts that are found in text before the model sees it.
-fn added_texts(tokenizer: &Tokenizer) -> HashSet<String> {
-    tokenizer.get_added_tokens_decoder().into_values().map(|token| token.content).collect()
 }
 
 /// Adds special tokens that are only named.
@@ -216,22 +188,6 @@ fn add_special(tokenizer: &mut Tokenizer, files: &[&Map<String, Value>]) -> Resu
         }
     }
     add_all(tokenizer, new)
-}
-
-pub(super) fn add(tokenizer: &mut Tokenizer, token: AddedToken) -> Result<()> {
-    add_all(tokenizer, vec![token])
-}
-
-/// Adds several tokens at once, which takes the time of one.
-pub(super) fn add_all(tokenizer: &mut Tokenizer, tokens: Vec<AddedToken>) -> Result<()> {
-    let first = tokens.first().map_or_else(String::new, |token| token.content.clone());
-    let done = tokenizer.add_tokens(tokens);
-    done.map(|_| ()).map_err(|e| Error::new(format!("cannot add tokens, the first of which is '{first}': {e}")))
-}
-
-/// The text of a token, which files write plainly or as an object.
-pub(super) fn content(value: &Value) -> Option<String> {
-    value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
 }
 
 #[cfg(test)]

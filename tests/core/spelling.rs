@@ -37,8 +37,18 @@ fn every_family_opens_without_its_prefix() {
 }
 
 fn is_head(name: &str) -> bool {
-    const HEADS: [&str; 9] =
-        ["cls.", "lm_head", "predictions", "generator_", "vocab_", "embed_out", "proj_out", "final_logits", "head."];
+    const HEADS: [&str; 10] = [
+        "cls.",
+        "lm_head",
+        "language_model.lm_head",
+        "predictions",
+        "generator_",
+        "vocab_",
+        "embed_out",
+        "proj_out",
+        "final_logits",
+        "head.",
+    ];
     HEADS.iter().any(|head| name.starts_with(head)) || name == "decoder.bias"
 }
 

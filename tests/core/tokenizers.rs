@@ -108,7 +108,8 @@ fn a_pruned_model_keeps_its_tokenizer() {
             std::fs::copy(fixtures().join("llama").join(name), folder.path().join(name)).unwrap();
         }
         copy_of(kind, folder.path());
-        let out = folder.path().join("out");
+        let written = tempfile::tempdir().unwrap();
+        let out = written.path().join("out");
         let model = Model::open(folder.path()).unwrap();
         let plan = Plan::parse_any(r#"{"decoder.0": [0, 1]}"#).unwrap();
         let options = ExportOptions { timing: None, ..ExportOptions::default() };

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
 
+use super::builder::{TokenizerBuilder, assembled};
 use super::rules::ByteSplit;
-use super::{TokenizerBuilder, assembled};
 use crate::error::{Error, Result};
 
 /// How CLIP splits text, and Qwen2.

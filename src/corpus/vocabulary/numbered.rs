@@ -6,11 +6,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tokenizers::{AddedToken, Encoding, Tokenizer};
 
+use super::added::add;
+use super::builder::TokenizerBuilder;
 use super::pieces::{faithful, model_of};
-use super::rules::{M2M100, WMT21};
+use super::rules::{M2M100, VocabularySource, WMT21};
 use super::subwords::SubwordModel;
-use super::{BuiltTokenizer, TokenizerBuilder};
-use crate::corpus::tokenizer_files::add;
 use crate::error::{Error, Result};
 
 /// Ids may lie this much above the number of tokens.
@@ -83,6 +83,15 @@ impl NumberedPieces {
     }
 }
 
+/// A tokenizer that was built.
+pub(in crate::corpus) struct BuiltTokenizer {
+    pub(in crate::corpus) tokenizer: Tokenizer,
+    /// Where tokens have other ids than the tokenizer gives.
+    pub(in crate::corpus) numbered: Option<NumberedPieces>,
+    /// The tokenizer of texts to be written, where it is another.
+    pub(in crate::corpus) target: Option<Tokenizer>,
+}
+
 /// A model of sentencepiece behind lower case, without punctuation: SigLIP's.
 pub(super) fn bare(builder: &TokenizerBuilder<'_>) -> Result<BuiltTokenizer> {
     let (path, model) = model_of(builder)?;
@@ -152,7 +161,7 @@ fn marked(
 
 /// Tokens of the languages of M2M-100; none of other classes.
 pub(super) fn language_tokens(builder: &TokenizerBuilder<'_>) -> Vec<String> {
-    if builder.rule.source != super::VocabularySource::NumberedSubwords {
+    if builder.rule.source != VocabularySource::NumberedSubwords {
         return Vec::new();
     }
     let codes = builder.settings.config.get("language_codes").and_then(Value::as_str);

@@ -7,10 +7,10 @@ use base64::Engine as _;
 use serde_json::{Map, Value, json};
 use tokenizers::{AddedToken, Tokenizer};
 
+use super::added::{add_all, content};
+use super::builder::{ANOTHER_WAY, TokenizerBuilder, assembled};
 use super::rules::SubwordScheme;
 use super::subwords::{Segmentation, Subword, SubwordModel, SubwordUse};
-use super::{TokenizerBuilder, assembled};
-use crate::corpus::tokenizer_files::add_all;
 use crate::error::{Error, Result};
 
 /// Names of model files, of which a folder has one.
@@ -57,7 +57,7 @@ pub(super) fn subwords(builder: &TokenizerBuilder<'_>, scheme: SubwordScheme) ->
         let has_ids = builder.settings.folder.join("added_tokens.json").is_file();
         if !has_ids {
             let what = "neither added_tokens.json nor 'added_tokens_decoder' in tokenizer_config.json says the ids of languages";
-            return Err(Error::new(what).at(builder.settings.folder).hint(super::ANOTHER_WAY));
+            return Err(Error::new(what).at(builder.settings.folder).hint(ANOTHER_WAY));
         }
     }
     Ok(tokenizer)
@@ -178,7 +178,7 @@ fn sentinels(builder: &TokenizerBuilder<'_>) -> Result<Vec<String>> {
 fn sentence_mask(builder: &TokenizerBuilder<'_>) -> Option<String> {
     match builder.settings.config.get("mask_token_sent") {
         None => Some("<mask_1>".to_owned()),
-        Some(value) => crate::corpus::tokenizer_files::content(value),
+        Some(value) => content(value),
     }
 }
 

@@ -11,6 +11,8 @@ pub(super) enum TokenMatch {
     BetweenSpaces,
     /// In the normalized text.
     Normalized,
+    /// In the normalized text, with the spaces before it.
+    NormalizedAfterSpaces,
 }
 
 /// Key of a special token, its text where no file names another, and how it is found.
@@ -112,6 +114,10 @@ const FAIRSEQ_TOKENS: [RuleToken; 6] = [
 const MASKED: [RuleToken; 7] = {
     let [bos, eos, unk, sep, pad, cls] = FAIRSEQ_TOKENS;
     [bos, eos, unk, sep, pad, cls, ("mask_token", "<mask>", TokenMatch::AfterSpaces)]
+};
+const MASKED_LATER: [RuleToken; 7] = {
+    let [bos, eos, unk, sep, pad, cls, (key, text, _)] = MASKED;
+    [bos, eos, unk, sep, pad, cls, (key, text, TokenMatch::NormalizedAfterSpaces)]
 };
 const END_OF_TEXT: &[RuleToken] = &[
     ("bos_token", "<|endoftext|>", TokenMatch::Exact),
@@ -308,14 +314,14 @@ pub(super) static RULES: &[TokenizerRule] = &[
         classes: &["MBart50Tokenizer"],
         model_types: &[],
         source: VocabularySource::Subwords(SubwordScheme::Fairseq { languages: MBART50, mask: true, unused: 0 }),
-        tokens: &MASKED,
+        tokens: &MASKED_LATER,
         around: LANGUAGE_FIRST,
     },
     TokenizerRule {
         classes: &["NllbTokenizer"],
         model_types: &[],
         source: VocabularySource::Subwords(SubwordScheme::Nllb),
-        tokens: &MASKED,
+        tokens: &MASKED_LATER,
         around: LANGUAGE_FIRST,
     },
     TokenizerRule {

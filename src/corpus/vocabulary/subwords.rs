@@ -84,12 +84,12 @@ impl SubwordModel {
             adds_prefix: true,
             squeezes_spaces: true,
         };
-        let mut fields = WireFields(bytes);
+        let mut fields = ProtoFields(bytes);
         while let Some((number, field)) = fields.next()? {
             match (number, field) {
-                (1, WireField::Bytes(piece)) => model.pieces.push(subword(piece)?),
-                (2, WireField::Bytes(trainer)) => model.read_trainer(trainer)?,
-                (3, WireField::Bytes(normalizer)) => model.read_normalizer(normalizer)?,
+                (1, ProtoField::Bytes(piece)) => model.pieces.push(subword(piece)?),
+                (2, ProtoField::Bytes(trainer)) => model.read_trainer(trainer)?,
+                (3, ProtoField::Bytes(normalizer)) => model.read_normalizer(normalizer)?,
                 _ => {}
             }
         }
@@ -106,10 +106,10 @@ impl SubwordModel {
     }
 
     fn read_trainer(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let mut fields = WireFields(bytes);
+        let mut fields = ProtoFields(bytes);
         while let Some((number, field)) = fields.next()? {
             match (number, field) {
-                (3, WireField::Number(kind)) => {
+                (3, ProtoField::Number(kind)) => {
                     self.segmentation = match kind {
                         1 => Segmentation::Unigram,
                         2 => Segmentation::Merges,
@@ -118,14 +118,14 @@ impl SubwordModel {
                         _ => return Err(format!("its kind {kind} is not known")),
                     }
                 }
-                (24, WireField::Number(suffix)) if suffix != 0 => {
+                (24, ProtoField::Number(suffix)) if suffix != 0 => {
                     return Err("it marks the ends of words, which is not supported".to_owned());
                 }
-                (35, WireField::Number(fallback)) => self.byte_fallback = fallback != 0,
-                (40, WireField::Number(id)) => {
+                (35, ProtoField::Number(fallback)) => self.byte_fallback = fallback != 0,
+                (40, ProtoField::Number(id)) => {
                     self.unknown = usize::try_from(id).map_err(|_| "it has no unknown piece".to_owned())?;
                 }
-                (45, WireField::Bytes(name)) => self.unknown_text = text(name)?,
+                (45, ProtoField::Bytes(name)) => self.unknown_text = text(name)?,
                 _ => {}
             }
         }
@@ -133,13 +133,13 @@ impl SubwordModel {
     }
 
     fn read_normalizer(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let mut fields = WireFields(bytes);
+        let mut fields = ProtoFields(bytes);
         while let Some((number, field)) = fields.next()? {
             match (number, field) {
-                (2, WireField::Bytes(rules)) => self.rules = rules.to_vec(),
-                (3, WireField::Number(adds)) => self.adds_prefix = adds != 0,
-                (4, WireField::Number(squeezes)) => self.squeezes_spaces = squeezes != 0,
-                (5, WireField::Number(0)) => {
+                (2, ProtoField::Bytes(rules)) => self.rules = rules.to_vec(),
+                (3, ProtoField::Number(adds)) => self.adds_prefix = adds != 0,
+                (4, ProtoField::Number(squeezes)) => self.squeezes_spaces = squeezes != 0,
+                (5, ProtoField::Number(0)) => {
                     return Err("it leaves spaces as they are, which is not supported".to_owned());
                 }
                 _ => {}
@@ -151,12 +151,12 @@ impl SubwordModel {
 
 fn subword(bytes: &[u8]) -> Result<Subword, String> {
     let mut piece = Subword { text: String::new(), score: 0.0, purpose: SubwordUse::Normal };
-    let mut fields = WireFields(bytes);
+    let mut fields = ProtoFields(bytes);
     while let Some((number, field)) = fields.next()? {
         match (number, field) {
-            (1, WireField::Bytes(bytes)) => piece.text = text(bytes)?,
-            (2, WireField::Fixed(bits)) => piece.score = f32::from_bits(bits),
-            (3, WireField::Number(kind)) => {
+            (1, ProtoField::Bytes(bytes)) => piece.text = text(bytes)?,
+            (2, ProtoField::Fixed(bits)) => piece.score = f32::from_bits(bits),
+            (3, ProtoField::Number(kind)) => {
                 piece.purpose = match kind {
                     1 => SubwordUse::Normal,
                     2 => SubwordUse::Unknown,
@@ -178,7 +178,7 @@ fn text(bytes: &[u8]) -> Result<String, String> {
 }
 
 /// A value of a protocol buffer.
-enum WireField<'a> {
+enum ProtoField<'a> {
     Number(u64),
     Fixed(u32),
     Bytes(&'a [u8]),
@@ -187,24 +187,24 @@ enum WireField<'a> {
 }
 
 /// The fields of a message, one after the other.
-struct WireFields<'a>(&'a [u8]);
+struct ProtoFields<'a>(&'a [u8]);
 
-impl<'a> WireFields<'a> {
-    fn next(&mut self) -> Result<Option<(u64, WireField<'a>)>, String> {
+impl<'a> ProtoFields<'a> {
+    fn next(&mut self) -> Result<Option<(u64, ProtoField<'a>)>, String> {
         if self.0.is_empty() {
             return Ok(None);
         }
         let tag = self.number()?;
         let field = match tag & 7 {
-            0 => WireField::Number(self.number()?),
-            1 => self.take(8).map(|_| WireField::Other)?,
+            0 => ProtoField::Number(self.number()?),
+            1 => self.take(8).map(|_| ProtoField::Other)?,
             2 => {
                 let length = usize::try_from(self.number()?).map_err(|_| cut())?;
-                WireField::Bytes(self.take(length)?)
+                ProtoField::Bytes(self.take(length)?)
             }
             5 => {
                 let bytes = self.take(4)?;
-                WireField::Fixed(bytes.iter().rev().fold(0, |bits, byte| bits << 8 | u32::from(*byte)))
+                ProtoField::Fixed(bytes.iter().rev().fold(0, |bits, byte| bits << 8 | u32::from(*byte)))
             }
             other => return Err(format!("a field is of kind {other}, which is not known")),
         };

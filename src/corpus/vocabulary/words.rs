@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::{TokenizerBuilder, assembled};
-use crate::corpus::tokenizer_files::add_all;
+use super::added::add_all;
+use super::builder::{TokenizerBuilder, assembled};
 use crate::error::{Error, Result};
 
 /// WordPiece behind BERT's normalizer (Devlin et al. 2018).

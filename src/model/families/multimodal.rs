@@ -65,7 +65,7 @@ pub(super) static ROWS: &[Family] = &[
         model_type: "llava",
         title: "LLaVA",
         tasks: &[],
-        prefixes: &["model.language_model.", "language_model.model.", "language_model."],
+        prefixes: &["language_model.model.", "model.language_model.", "language_model."],
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: None,
