@@ -138,7 +138,6 @@ fn a_tokenizer_that_cannot_be_built_is_named() {
     write("tokenizer_config.json", r#"{"tokenizer_class": "LlamaTokenizer"}"#);
     refused(&["a LlamaTokenizer needs tokenizer.json", "or tokenizer.model"]);
     write("tokenizer_config.json", "{}");
-    refused(&["vocabulary has no '[CLS]'"]);
     write("vocab.txt", "[UNK]\n[CLS]\n[SEP]\na\n");
     assert_eq!(TextTokenizer::load(folder.path()).unwrap().encode("a b").unwrap(), [3, 0]);
     write("config.json", r#"{"model_type": "whale"}"#);

@@ -81,6 +81,12 @@ impl<'a> TokenizerBuilder<'a> {
         special.or_else(|| config.get(key))
     }
 
+    /// Whether `added_tokens_decoder` names a token.
+    pub(super) fn has_id(&self, text: &str) -> bool {
+        let listed = self.settings.config.get("added_tokens_decoder").and_then(Value::as_object);
+        listed.is_some_and(|listed| listed.values().any(|token| content(token).as_deref() == Some(text)))
+    }
+
     /// A special token, where the class has it and no file says that there is none.
     pub(super) fn token(&self, (key, text, found): &RuleToken) -> Option<AddedToken> {
         let plain = |text: &str| {

@@ -78,8 +78,9 @@ pub(super) fn finish(builder: &TokenizerBuilder<'_>, tokenizer: &mut Tokenizer) 
     for key in SPECIAL {
         let Some(rule) = builder.rule.tokens.iter().find(|rule| rule.0 == key) else { continue };
         if let Some(token) = builder.token(rule) {
+            // What files say under an id is as they say; plain tokens are as the vocabulary has them.
             let is_plain = rule.2 == TokenMatch::Exact && !builder.named(key).is_some_and(Value::is_object);
-            if !(is_plain && is_added(tokenizer, &token.content)) {
+            if !((is_plain || builder.has_id(&token.content)) && is_added(tokenizer, &token.content)) {
                 add(tokenizer, token)?;
             }
         }
