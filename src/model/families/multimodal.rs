@@ -69,6 +69,7 @@ pub(super) static ROWS: &[Family] = &[
         stock: StockHeads::NEVER,
         reads_pruned_heads: false,
         ragged: None,
+        mlx: None,
         names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
         spec: llava,
     },
