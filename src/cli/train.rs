@@ -69,6 +69,10 @@ pub(super) struct TrainArgs {
     /// Steps between measurements on held-out data
     #[arg(long, value_name = "N", default_value_t = TrainSettings::default().look_every, value_parser = whole::<u64>(1..))]
     pub look_every: u64,
+    /// End a stage after so many measurements in a row without a better metric on held-out data (a better loss where there is
+    /// no metric), and go on with its best weights
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..))]
+    pub patience: Option<u64>,
     /// Steps between saved states
     #[arg(long, value_name = "N", default_value_t = TrainSettings::default().save_every, value_parser = whole::<u64>(1..))]
     pub save_every: u64,
@@ -239,6 +243,7 @@ fn wanted(args: &TrainArgs) -> Result<TrainSpec> {
         }),
         record_every: args.record_every,
         look_every: args.look_every,
+        patience: args.patience,
         held_out_batches: args.held_out_batches,
         held_out_every: args.held_out_every,
         save_every: args.save_every,
@@ -267,6 +272,9 @@ pub(super) fn line(record: &Record) -> String {
     if let Some(perplexity) = record.perplexity() {
         text.push_str(&format!(", held-out perplexity {perplexity:.2}"));
     }
+    if let Some((metric, name)) = record.metric.zip(record.metric_name.as_ref()) {
+        text.push_str(&format!(", held-out {name} {metric:.4}"));
+    }
     if let Some(score) = record.translation {
         text.push_str(&format!(", BLEU {:.2}, ROUGE-L {:.3}", score.bleu, score.rouge.longest));
     }
@@ -284,20 +292,24 @@ fn table(summary: &TrainingSummary) -> String {
     if summary.outcome == TrainingEnd::Stopped {
         return "stopped; go on with --resume".to_owned();
     }
-    // Of labels there is no perplexity.
+    // Of labels there is no perplexity, but a metric.
     let is_text = summary.unigram_loss.is_some();
-    let title = if is_text { "perplexity" } else { "" };
+    let title = if is_text { "perplexity" } else { summary.metric_name.as_deref().unwrap_or_default() };
     let mut lines = vec![format!("{:<34}{:>12}{title:>12}", "held-out", "loss")];
-    for (name, loss) in [
-        ("unigram model", summary.unigram_loss),
-        ("every head", summary.full_loss),
-        ("kept heads, before fine-tuning", summary.masked_loss),
-        ("kept heads, repaired", summary.repaired_loss),
-        ("result", summary.final_loss),
+    for (name, loss, metric) in [
+        ("unigram model", summary.unigram_loss, None),
+        ("every head", summary.full_loss, summary.full_metric),
+        ("kept heads, before fine-tuning", summary.masked_loss, summary.masked_metric),
+        ("kept heads, repaired", summary.repaired_loss, summary.repaired_metric),
+        ("result", summary.final_loss, summary.final_metric),
     ] {
         if let Some(loss) = loss {
-            let perplexity = if is_text { format!("{:>12.2}", loss.exp()) } else { String::new() };
-            lines.push(format!("{name:<34}{loss:>12.4}{perplexity}"));
+            let beside = match metric {
+                _ if is_text => format!("{:>12.2}", loss.exp()),
+                Some(metric) => format!("{metric:>12.4}"),
+                None => String::new(),
+            };
+            lines.push(format!("{name:<34}{loss:>12.4}{beside}"));
         }
     }
     if let Some(score) = summary.final_translation {

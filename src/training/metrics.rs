@@ -50,6 +50,12 @@ pub struct Record {
     /// Mean loss per token on held-out text, where it was measured at this step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_loss: Option<f64>,
+    /// The metric that stands for the labeled task on held-out data, where it was measured at this step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<f64>,
+    /// What it is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric_name: Option<String>,
     /// How good translations of held-out pairs are, where they were measured at this step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub translation: Option<TranslationScore>,
@@ -75,9 +81,9 @@ pub struct SiteRecord {
 }
 
 impl Record {
-    /// `exp` of the validation loss.
+    /// `exp` of the validation loss; of labels there is none.
     pub fn perplexity(&self) -> Option<f64> {
-        self.validation_loss.map(f64::exp)
+        self.validation_loss.filter(|_| self.metric.is_none()).map(f64::exp)
     }
 
     /// Mean silhouette over the layers that have one.
@@ -99,7 +105,7 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 /// Columns of the CSV file.
 const COLUMNS: &str = "stage,step,total_steps,task_loss,constraint_loss,homogenization,diversification,silhouette,dunn,\
                        rate,gradient_norm,tokens_per_second,seconds,validation_loss,validation_perplexity,movement,\
-                       forward_secs,constraint_secs,backward_secs,optimizer_secs,remaining_secs,bleu,rouge_1,rouge_2,rouge_l\n";
+                       forward_secs,constraint_secs,backward_secs,optimizer_secs,remaining_secs,bleu,rouge_1,rouge_2,rouge_l,metric\n";
 
 /// Writes records as JSON Lines and as CSV.
 #[derive(Debug)]
@@ -172,6 +178,7 @@ fn row(r: &Record) -> String {
     for value in [r.translation.map(|t| t.bleu), rouge.map(|x| x.one), rouge.map(|x| x.two), rouge.map(|x| x.longest)] {
         optional(&mut line, value);
     }
+    optional(&mut line, r.metric);
     line.push('\n');
     line
 }
@@ -198,7 +205,7 @@ mod tests {
         assert_eq!(steps, [10, 20]);
         let table = std::fs::read_to_string(folder.path().join("metrics.csv")).unwrap();
         let columns: Vec<usize> = table.lines().map(|l| l.split(',').count()).collect();
-        assert_eq!(columns, [25, 25, 25]);
+        assert_eq!(columns, [26, 26, 26]);
         // exp(2) in the perplexity column.
         assert!(table.lines().nth(1).unwrap().contains("7.38905609893065"));
     }

@@ -52,6 +52,6 @@ pub use run::{RunFolder, RunOptions, TrainingEnd, TrainingEvent, TrainingSummary
 pub use schedule::{Decay, Schedule};
 pub use scratch::prepare;
 pub use settings::{Beginning, TrainSettings, TrainingRun, VoteAt, Voting};
-pub use state::{RunState, RunningSums, STATE, Stage};
+pub use state::{BEST, RunState, RunningSums, STATE, Stage};
 pub use unigram::unigram_loss;
 pub use vote::vote;

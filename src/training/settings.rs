@@ -109,6 +109,10 @@ pub struct TrainSettings {
     pub record_every: u64,
     /// Steps between measurements on held-out data, and looks at hidden units.
     pub look_every: u64,
+    /// Looks in a row without a better metric on held-out data, or loss where there is none, after which a stage ends with
+    /// its best weights; absent where every step is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
     /// Batches of held-out data that are measured.
     pub held_out_batches: u64,
     /// How held-out pairs are translated at every look, where they are.
@@ -143,6 +147,7 @@ impl Default for TrainSettings {
             converged_below: 0.05,
             record_every: 10,
             look_every: 100,
+            patience: None,
             held_out_batches: 20,
             translation: None,
             held_out_every: 20,
@@ -197,6 +202,9 @@ impl TrainSettings {
         ];
         if let Some((name, _)) = counts.iter().find(|(_, n)| *n == 0) {
             return Err(Error::usage(format!("the number of {name} is 0, where at least 1 is needed")));
+        }
+        if self.patience == Some(0) {
+            return Err(Error::usage("without patience no step could be taken").hint("give 1 or more"));
         }
         if self.translation.is_some_and(|t| t.sentences == 0 || t.beams == 0) {
             return Err(Error::usage("a translation needs at least one sentence and one beam"));

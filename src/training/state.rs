@@ -61,6 +61,12 @@ pub struct RunState {
     pub plan: Option<Plan>,
     /// Looks in a row at which hidden units had hardly moved.
     pub calm_looks: u64,
+    /// How good the best look of this stage was, more being better, and at which of its steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<(f64, u64)>,
+    /// Looks in a row that were no better.
+    #[serde(default)]
+    pub stale_looks: u64,
     pub seconds: f64,
     /// Sums since the last record, so that a resumed run records the same means.
     pub since_record: RunningSums,
@@ -80,6 +86,9 @@ pub struct RunningSums {
     #[serde(default)]
     pub parts: StepParts,
 }
+
+/// File name of the weights of the best look.
+pub const BEST: &str = "best.safetensors";
 
 const STANDING: &str = "standing";
 
@@ -106,6 +115,30 @@ pub fn save(path: &Path, learner: &Learner, standing: &RunState, centers: Option
         Some(tensor) => tensor_bytes(tensor),
         None => Ok(text.clone()),
     })
+}
+
+/// Writes the weights alone.
+pub fn save_weights(path: &Path, learner: &Learner) -> Result<()> {
+    let (mut plans, mut tensors) = (Vec::new(), HashMap::new());
+    for parameter in learner.parameters().list() {
+        let (name, tensor) = (format!("weight.{}", parameter.role), parameter.var.as_tensor());
+        let stored = Stored::of(tensor.dtype()).ok_or_else(|| Error::new("a weight of a type that cannot be saved"))?;
+        plans.push(TensorPlan { name: name.clone(), stored, shape: tensor.dims().to_vec() });
+        tensors.insert(name, tensor.clone());
+    }
+    write_safetensors(path, &plans, |plan| match tensors.get(&plan.name) {
+        Some(tensor) => tensor_bytes(tensor),
+        None => unreachable!("every plan was made with its tensor"),
+    })
+}
+
+/// Reads what [`save_weights`] wrote into `learner`.
+pub fn load_weights(path: &Path, learner: &Learner, device: &Device) -> Result<()> {
+    let mut tensors = candle_core::safetensors::load(path, device).map_err(|e| Error::from(e).at(path))?;
+    let take = |role| tensors.remove(&format!("weight.{role}"));
+    let weights: Option<Vec<Tensor>> = learner.parameters().list().iter().map(|p| p.role).map(take).collect();
+    let weights = weights.ok_or_else(|| Error::new("the saved weights are of another model").at(path))?;
+    learner.parameters().restore(&weights)
 }
 
 /// Reads what [`save`] wrote into `learner`.

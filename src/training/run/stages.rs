@@ -59,7 +59,8 @@ impl ActiveRun<'_> {
         )?;
         if end == End::Finished {
             self.summary.constrained_steps = self.standing.step;
-            self.summary.full_loss = Some(self.held_out_loss(&Gates::open())?);
+            let (loss, metric) = self.held_out(&Gates::open())?;
+            (self.summary.full_loss, self.summary.full_metric) = (Some(loss), metric);
             self.summary.unigram_loss = self.unigram_loss()?;
             if self.voting().is_none() {
                 self.summary.final_translation = self.translated(&Gates::open())?;
@@ -104,10 +105,12 @@ impl ActiveRun<'_> {
 
     fn begin_fine_tuning(&mut self, plan: Plan) -> Result<()> {
         let gates = Gates::keep(self.blueprint.spec(), &plan.kept, DType::F32, &self.device)?;
-        self.summary.masked_loss = Some(self.held_out_loss(&gates)?);
+        let (loss, metric) = self.held_out(&gates)?;
+        (self.summary.masked_loss, self.summary.masked_metric) = (Some(loss), metric);
         self.summary.kept = plan.kept.clone();
         if let Some(repair) = self.repair(&plan)? {
-            self.summary.repaired_loss = Some(self.held_out_loss(&gates)?);
+            let (loss, metric) = self.held_out(&gates)?;
+            (self.summary.repaired_loss, self.summary.repaired_metric) = (Some(loss), metric);
             self.summary.repair = Some(repair.record);
         }
         self.standing.plan = Some(plan);
@@ -126,7 +129,8 @@ impl ActiveRun<'_> {
         let end = self.steps(voting.finetune_steps, &schedule, None, &gates, false)?;
         if end == End::Finished {
             self.summary.finetune_steps = self.standing.step;
-            self.summary.final_loss = Some(self.held_out_loss(&gates)?);
+            let (loss, metric) = self.held_out(&gates)?;
+            (self.summary.final_loss, self.summary.final_metric) = (Some(loss), metric);
             self.summary.final_translation = self.translated(&gates)?;
             self.enter(Stage::Writing)?;
         }
@@ -143,6 +147,7 @@ impl ActiveRun<'_> {
         match self.standing.plan.clone() {
             None => {
                 self.summary.final_loss = self.summary.full_loss;
+                self.summary.final_metric = self.summary.full_metric;
                 self.summary.parameters_after = self.summary.parameters_before;
                 self.folder.publish(&weights)?;
             }

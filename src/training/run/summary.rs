@@ -33,6 +33,18 @@ pub struct TrainingSummary {
     /// Loss of the model with every head.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub full_loss: Option<f64>,
+    /// The metric that stands for a labeled task, by name, on the same data: with every head, right after masking, after repair
+    /// and of the result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_metric: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masked_metric: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repaired_metric: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub final_metric: Option<f64>,
     /// Loss right after masking.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masked_loss: Option<f64>,

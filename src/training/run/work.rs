@@ -18,9 +18,9 @@ use crate::plan::{PlanRequest, check_amount};
 use crate::task::Ticket;
 use crate::training::constraint::Constraint;
 use crate::training::{
-    Beginning, Blueprint, Centers, Control, Data, Feed, Learner, MetricsLog, Record, RunState, RunningSums, STATE,
-    Schedule, SiteRecord, Stage, StepResult, StepSettings, TrainSettings, TrainingRun, centers, movement, prepare,
-    state, unigram_loss,
+    BEST, Beginning, Blueprint, Centers, Control, Data, Feed, Learner, MetricsLog, Record, RunState, RunningSums,
+    STATE, Schedule, SiteRecord, Stage, StepResult, StepSettings, TrainSettings, TrainingRun, centers, movement,
+    prepare, state, unigram_loss,
 };
 
 /// Looks in a row below the threshold after which hidden units count as converged.
@@ -166,10 +166,40 @@ impl<'a> ActiveRun<'a> {
         evaluate(&self.frozen, gates, self.held_out.iter().cloned().map(Ok), None, &silent)
     }
 
-    /// Mean loss per token on the held-out data.
-    pub(super) fn held_out_loss(&self, gates: &Gates) -> Result<f64> {
-        let loss = self.quality(gates)?.loss_per_token;
-        loss.ok_or_else(|| Error::new("this model predicts nothing, so there is nothing to train it on"))
+    /// Mean loss per token, or label, on the held-out data, and the metric of a labeled task.
+    pub(super) fn held_out(&mut self, gates: &Gates) -> Result<(f64, Option<f64>)> {
+        let quality = self.quality(gates)?;
+        let metric = quality.task_metric().map(|(name, metric)| (name.to_owned(), metric.value));
+        if let Some((name, _)) = &metric {
+            self.summary.metric_name = Some(name.clone());
+        }
+        let loss = quality.loss_per_token;
+        let loss = loss.ok_or_else(|| Error::new("this model predicts nothing, so there is nothing to train it on"))?;
+        Ok((loss, metric.map(|(_, value)| value)))
+    }
+
+    /// Notes how good a look was, and keeps the weights of the best; true where patience is at its end.
+    fn is_stale(&mut self, (loss, metric): (f64, Option<f64>)) -> Result<bool> {
+        let Some(patience) = self.settings().patience else { return Ok(false) };
+        // The metrics that stand for labeled tasks all rise.
+        let good = metric.unwrap_or(-loss);
+        if self.standing.best.is_none_or(|(best, _)| good > best) {
+            state::save_weights(&self.folder.inside(BEST), &self.learner)?;
+            self.standing.best = Some((good, self.standing.step));
+            self.standing.stale_looks = 0;
+        } else {
+            self.standing.stale_looks += 1;
+        }
+        Ok(self.standing.stale_looks >= patience)
+    }
+
+    /// Puts the weights of the stage's best look back.
+    fn take_best(&mut self) -> Result<()> {
+        let Some((_, step)) = self.standing.best.filter(|(_, step)| *step != self.standing.step) else { return Ok(()) };
+        state::load_weights(&self.folder.inside(BEST), &self.learner, &self.device)?;
+        let stage = self.standing.stage.name();
+        (self.observe)(TrainingEvent::Note(&format!("{stage} goes on with the weights of step {step}, its best")));
+        Ok(())
     }
 
     /// How good translations of the held-out pairs are, where that was asked for.
@@ -201,6 +231,7 @@ impl<'a> ActiveRun<'a> {
         self.standing.stage = stage;
         self.standing.step = 0;
         self.standing.since_record = RunningSums::default();
+        (self.standing.best, self.standing.stale_looks) = (None, 0);
         let text = format!("{}\n", serde_json::to_string_pretty(&self.summary)?);
         crate::checkpoint::write_atomically(&self.folder.inside("summary.json"), text.as_bytes())?;
         self.save()
@@ -248,11 +279,14 @@ impl<'a> ActiveRun<'a> {
             )?;
             self.standing.position = feed.position();
             self.count(&step);
-            let mut calm = false;
+            let (mut calm, mut stale) = (false, false);
             if records {
                 let mut record = self.record(&step, rate, last);
                 if looks {
-                    record.validation_loss = Some(self.held_out_loss(gates)?);
+                    let found = self.held_out(gates)?;
+                    (record.validation_loss, record.metric) = (Some(found.0), found.1);
+                    record.metric_name = self.summary.metric_name.clone().filter(|_| found.1.is_some());
+                    stale = self.is_stale(found)?;
                     record.translation = self.translated(gates)?;
                     record.movement = if constraint.is_some() { self.look()? } else { None };
                     calm = until_calm && self.standing.calm_looks >= CALM;
@@ -266,15 +300,21 @@ impl<'a> ActiveRun<'a> {
             // Progress is reported after the step is complete, so that a cancel here loses nothing.
             let cancelled = self.ticket.advance(1);
             let vote = self.control.take_vote() && stage == Stage::Constrained;
-            if cancelled.is_err() || calm || vote || self.standing.total_steps.is_multiple_of(settings.save_every) {
+            if cancelled.is_err()
+                || calm
+                || stale
+                || vote
+                || self.standing.total_steps.is_multiple_of(settings.save_every)
+            {
                 self.save()?;
             }
             cancelled?;
-            if calm || vote {
+            if calm || vote || stale {
                 self.summary.converged = calm;
                 break;
             }
         }
+        self.take_best()?;
         Ok(End::Finished)
     }
 
@@ -320,6 +360,8 @@ impl<'a> ActiveRun<'a> {
             parts: sums.parts.per_step(sums.steps),
             remaining_secs: Some((last - done) as f64 * sums.seconds / sums.steps as f64),
             validation_loss: None,
+            metric: None,
+            metric_name: None,
             translation: None,
             movement: None,
             sites: sites.collect(),
