@@ -138,6 +138,8 @@ mod tests {
             parts: Default::default(),
             remaining_secs: None,
             validation_loss: step.is_multiple_of(200).then_some(5.0),
+            metric: None,
+            metric_name: None,
             translation: None,
             movement: None,
             sites: if grouped { BTreeMap::from([("decoder.0".parse().unwrap(), site)]) } else { BTreeMap::new() },

@@ -19,4 +19,6 @@ pub enum Activation {
     Silu,
     /// Hyperbolic tangent, of poolers.
     Tanh,
+    /// None at all, of projectors.
+    Linear,
 }

@@ -16,6 +16,7 @@ pub(super) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
         Activation::ReluSquared => relu(x)?.sqr()?,
         Activation::Silu => silu(x)?,
         Activation::Tanh => x.tanh()?,
+        Activation::Linear => x.clone(),
     })
 }
 

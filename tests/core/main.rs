@@ -26,6 +26,7 @@ mod hub;
 #[cfg(feature = "hub")]
 mod hub_download;
 mod masked_fit;
+mod lm_eval;
 mod names;
 mod opening;
 mod parity;

@@ -76,7 +76,7 @@ pub(super) fn activation_code(activation: Activation) -> Option<i8> {
         Activation::Gelu => Some(3),
         Activation::QuickGelu => Some(4),
         Activation::Tanh => Some(5),
-        Activation::ReluSquared => None,
+        Activation::ReluSquared | Activation::Linear => None,
     }
 }
 

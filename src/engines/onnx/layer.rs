@@ -21,6 +21,7 @@ pub(super) fn activate(graph: &mut Graph, activation: Activation, x: &str) -> St
         }
         Activation::Silu => sigmoid_gate(graph, 1.0, x),
         Activation::Tanh => graph.op("Tanh", &[x]),
+        Activation::Linear => x.to_owned(),
         Activation::QuickGelu => sigmoid_gate(graph, 1.702, x),
         Activation::Gelu => {
             let root = graph.scalar(std::f64::consts::SQRT_2);

@@ -87,6 +87,11 @@ fn pooled(graph: &mut Graph, pooling: Pooling, inputs: &TaskInputs<'_>) -> Resul
     let mask = || inputs.mask.ok_or_else(tokens);
     Ok(match pooling {
         Pooling::First => at(graph, inputs.hidden, 0),
+        // Without a mask every position is real.
+        Pooling::Mean if inputs.mask.is_none() => {
+            let over_positions = [Attribute::Ints("axes", &[1]), Attribute::Int("keepdims", 0)];
+            graph.op_with("ReduceMean", &[inputs.hidden], &over_positions)
+        }
         Pooling::Mean => {
             let real = float(graph, mask()?);
             let weights = graph.op_with("ReduceMean", &[&real], &LAST_AXIS);

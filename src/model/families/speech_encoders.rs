@@ -1,6 +1,6 @@
 //! Encoders of speech.
 
-use super::wav2vec;
+use super::{tasks, wav2vec};
 use crate::model::{Family, StockHeads};
 
 pub(super) static ROWS: &[Family] = &[
@@ -13,7 +13,7 @@ pub(super) static ROWS: &[Family] = &[
         ragged: None,
         mlx: None,
         names: |_| &[wav2vec::NAMES, wav2vec::PARAMETRIZED, wav2vec::WEIGHT_NORM],
-        tasks: &[],
+        tasks: tasks::SPEECH,
         spec: wav2vec::encoder,
     },
     Family {
@@ -25,7 +25,7 @@ pub(super) static ROWS: &[Family] = &[
         ragged: None,
         mlx: None,
         names: |_| &[wav2vec::NAMES, wav2vec::WEIGHT_NORM, wav2vec::PARAMETRIZED],
-        tasks: &[],
+        tasks: tasks::SPEECH,
         spec: wav2vec::encoder,
     },
 ];

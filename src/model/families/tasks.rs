@@ -207,6 +207,17 @@ pub(super) const DINO_REGISTERS: &[TaskClass] = &[TaskClass {
     head: |r, _| class_and_patches(r, 1 + r.config.size_or("num_register_tokens", 4)?),
 }];
 
+/// wav2vec 2.0 and HuBERT: a projector at every frame, whose mean the classifier reads, as it would that of the projected mean.
+pub(super) const SPEECH: &[TaskClass] = &[TaskClass {
+    class: SEQUENCE,
+    names: &[("task.dense", "projector", TensorLayout::PLAIN), ("task.output", "classifier", TensorLayout::PLAIN)],
+    head: |r, _| {
+        r.refuse("use_weighted_layer_sum")?;
+        let dense = Some(dense(r.config.size_or("classifier_proj_size", 256)?, Activation::Linear, None));
+        Ok(TaskHeadSpec { pooling: Some(Pooling::Mean), dense, ..plain(r, TaskKind::SequenceClassification)? })
+    },
+}];
+
 fn class_and_patches(reading: &ConfigReader<'_>, leading: usize) -> Result<TaskHeadSpec> {
     let pooling = Some(Pooling::FirstAndMean { leading });
     Ok(TaskHeadSpec { pooling, ..plain(reading, TaskKind::ImageClassification)? })
