@@ -25,8 +25,8 @@ mod heads;
 mod hub;
 #[cfg(feature = "hub")]
 mod hub_download;
-mod masked_fit;
 mod lm_eval;
+mod masked_fit;
 mod names;
 mod opening;
 mod parity;
