@@ -43,6 +43,7 @@ const TERMS: &[(&str, &str)] = &[
     ("cosine", "Cosine of two maps over all that was read: 1 the same direction, 0 unrelated, −1 opposite"),
     ("distance", "Distance of two maps over all that was read, by the metric of the run; 0 the same"),
     ("likeness", "How alike two heads are, by the measure that the view shows"),
+    ("cka", "Likeness of two heads up to rotation and scale: 0 unrelated, 1 the same (Kornblith et al. 2019)"),
     ("linear cka", "Likeness of two heads up to rotation and scale: 0 unrelated, 1 the same (Kornblith et al. 2019)"),
     ("norms", "Length of each head's map over all that was read: how loud the head is"),
     ("map", "Feature map: what of a head is compared, such as its output or its attention"),

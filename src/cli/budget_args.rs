@@ -22,7 +22,7 @@ pub(super) struct BudgetArgs {
     #[arg(long, visible_alias = "min-metric-drop", value_name = "X%", allow_hyphen_values = true, value_parser = QualityBudget::metric, conflicts_with = "AmountArgs")]
     pub max_metric_drop: Option<QualityBudget>,
     /// The metric that may fall, in place of the one that stands for the task: f1, matthews, accuracy, acc_norm, cosine, ..
-    #[arg(long, value_name = "NAME", requires = "max_metric_drop")]
+    #[arg(long, value_name = "NAME", requires = "max_metric_drop", conflicts_with = "max_loss_increase")]
     pub quality_metric: Option<String>,
     /// Measure with the heads that stay repaired, none, refit or scale, from the second moments beside A.json; the repair is
     /// written beside P.json

@@ -81,7 +81,7 @@ impl Tower {
         let Some(named) = Self::of(&config)? else { return Ok(None) };
         if named != tower && config.get(KEPT_KEY).is_some() {
             let what = format!("heads of its {} were removed, so only that can be opened", named.name());
-            return Err(config.unsupported(what).hint("open the original, or export with --format masked"));
+            return Err(config.unsupported(what).hint("open the original, or export the format masked"));
         }
         let mut keys = config.value().as_object().cloned().unwrap_or_default();
         keys.insert(TOWER_KEY.to_owned(), Value::from(tower.name()));

@@ -5,8 +5,9 @@ use serde_json::json;
 use super::flag::Flag;
 use super::llama;
 use crate::error::Result;
+use crate::model::family::Name;
 use crate::model::rope::Rope;
-use crate::model::{ConfigReader, Family, HeadLimit, StockHeads, UniformHeads};
+use crate::model::{ConfigReader, Family, HeadLimit, StockHeads, TensorLayout, UniformHeads};
 use crate::network::NetworkSpec;
 
 /// The section of the configuration that describes the language model.
@@ -70,10 +71,13 @@ pub(super) static ROWS: &[Family] = &[
         reads_pruned_heads: false,
         ragged: None,
         mlx: None,
-        names: |_| &[llama::NAMES, llama::APART, llama::NORMS],
+        names: |_| &[LLAVA_HEAD, llama::NAMES, llama::APART, llama::NORMS],
         spec: llava,
     },
 ];
+
+/// Published files hold the head inside the language model.
+const LLAVA_HEAD: &[Name] = &[("output.weight", "language_model.lm_head.weight", TensorLayout::PLAIN)];
 
 /// The decoder that LLaVA was made with.
 fn llava(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {

@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn panels_fill_the_view() {
         let words = vec2(70.0, 70.0);
-        for (room, count) in [(vec2(1400.0, 880.0), 4), (vec2(1400.0, 880.0), 1), (vec2(700.0, 400.0), 8)] {
+        for (room, count) in [(vec2(1400.0, 880.0), 4), (vec2(1400.0, 880.0), 1), (vec2(1400.0, 880.0), 8)] {
             let layout = arranged(room, count, 1.0, STRETCH, words, true);
             let rows = count.div_ceil(layout.columns) as f32;
             let across = layout.columns as f32 * (layout.each.x + GAP) - GAP + words.x;
@@ -114,6 +114,9 @@ mod tests {
             let share = layout.each.x * layout.each.y * count as f32 / (room.x * room.y);
             assert!(share > 0.6, "{room:?} {count}: {share} of the view, {layout:?}");
         }
+        // Where there is no room for panels that can be read, they are scrolled.
+        let layout = arranged(vec2(700.0, 400.0), 8, 1.0, STRETCH, words, true);
+        assert!(layout.each.x >= SMALLEST && layout.each.y >= SMALLEST, "{layout:?}");
         // An image keeps its shape.
         let layout = arranged(vec2(1400.0, 880.0), 4, 1.5, 1.0, Vec2::ZERO, true);
         assert!((layout.each.x / layout.each.y - 1.5).abs() < 1e-3, "{layout:?}");
