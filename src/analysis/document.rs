@@ -59,6 +59,9 @@ pub struct Analysis {
     /// What was read; absent in merged analyses and in those of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reading: Option<Reading>,
+    /// What the parts read that were merged, where this is a merged analysis.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<Reading>,
     /// Real tokens (or images, or spectrograms) read.
     pub tokens: u64,
     /// How many batches were read.

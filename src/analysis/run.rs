@@ -274,20 +274,43 @@ pub fn moments(
     found.ok_or_else(|| Error::new("there was no input to sum moments over"))
 }
 
-/// Which pieces of a corpus that several processes share are not among those that were read, in a sentence.
-fn missing_pieces(readings: &[Option<&Reading>]) -> Option<String> {
-    let read = readings.iter().map(|reading| reading.as_ref()?.shard).collect::<Option<Vec<_>>>()?;
-    let of = read.first()?.of();
-    let missing: Vec<String> = (0..of)
-        .filter_map(|index| Shard::new(index, of))
-        .filter(|shard| !read.contains(shard))
-        .take(SHOWN + 1)
-        .map(|shard| shard.to_string())
-        .collect();
-    let more = if missing.len() > SHOWN { " and more" } else { "" };
-    let names = missing.get(..SHOWN).unwrap_or(&missing).join(", ");
-    (!missing.is_empty()).then(|| format!("of the parts of the corpus {names}{more} are not here"))
+/// What an analysis read: by itself, or in the parts that were merged into it.
+fn readings_of(analysis: &Analysis) -> Vec<&Reading> {
+    analysis.reading.iter().chain(&analysis.merged).collect()
 }
+
+/// Which pieces of each input that several processes shared are not among those that were read, in sentences.
+fn missing_pieces(readings: &[Reading]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (place, first) in readings.iter().enumerate() {
+        let is_first = readings.iter().take(place).all(|before| before.fingerprint != first.fingerprint);
+        let own = readings.iter().filter(|reading| reading.fingerprint == first.fingerprint);
+        let Some(read) = own.map(|reading| reading.shard).collect::<Option<Vec<_>>>().filter(|_| is_first) else {
+            continue;
+        };
+        let of = read.iter().map(|shard| shard.of()).max().unwrap_or_default();
+        let mut missing: Vec<String> = (0..of)
+            .filter_map(|index| Shard::new(index, of))
+            .filter(|shard| !read.contains(shard))
+            .take(SHOWN + 1)
+            .map(|shard| shard.to_string())
+            .collect();
+        if missing.is_empty() {
+            continue;
+        }
+        let (word, verb) = if missing.len() == 1 { ("part", "is") } else { ("parts", "are") };
+        if missing.len() > SHOWN {
+            missing.truncate(SHOWN);
+            missing.push("and more".to_owned());
+        }
+        let of = first.source.as_ref().and_then(|input| input.path().file_name()).unwrap_or_default().to_string_lossy();
+        notes.push(format!("{MISSING}{word} {} of {of} {verb} not here", missing.join(", ")));
+    }
+    notes
+}
+
+/// Begin of the note on missing pieces, which is told anew where more parts come.
+const MISSING: &str = "incomplete: ";
 
 /// Missing pieces that are named.
 const SHOWN: usize = 8;
@@ -330,16 +353,19 @@ pub fn merge(parts: &[Analysis]) -> Result<Analysis> {
     if let Some((index, _)) = twice {
         merged.notes.push(format!("part {} is equal to one before it: it was counted twice", index + 1));
     }
-    let readings: Vec<_> = parts.iter().map(|part| part.reading.as_ref()).collect();
-    for (index, reading) in readings.iter().enumerate() {
-        let before = readings.iter().take(index).zip(parts).filter(|(_, part)| Some(*part) != parts.get(index));
-        let shared = reading.is_some_and(|own| before.filter_map(|(other, _)| *other).any(|other| other.overlaps(own)));
-        if shared {
+    for (index, part) in parts.iter().enumerate() {
+        let own = readings_of(part);
+        let mut before = parts.iter().take(index).filter(|before| *before != part).flat_map(readings_of);
+        if before.any(|other| own.iter().any(|own| other.overlaps(own))) {
             merged.notes.push(format!("part {} reads text that one before it read: that counts twice", index + 1));
         }
     }
-    merged.notes.extend(missing_pieces(&readings));
-    for note in parts.iter().flat_map(|part| &part.notes) {
+    // What earlier releases merged says nothing of its parts: then nothing is known of what is missing.
+    if parts.iter().all(|part| !readings_of(part).is_empty()) {
+        merged.merged = parts.iter().flat_map(readings_of).cloned().collect();
+        merged.notes.extend(missing_pieces(&merged.merged));
+    }
+    for note in parts.iter().flat_map(|part| &part.notes).filter(|note| !note.starts_with(MISSING)) {
         if !merged.notes.contains(note) {
             merged.notes.push(note.clone());
         }

@@ -269,6 +269,7 @@ impl Tally {
             settled: (0..self.checkpoints.len()).map(agree).collect(),
             settings,
             reading: None,
+            merged: Vec::new(),
             tokens: self.tokens,
             batches: self.batches,
             sites,

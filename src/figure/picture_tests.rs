@@ -99,6 +99,7 @@ fn analysis() -> Analysis {
         model: ModelInfo { path: "/models/bart-tiny".to_owned(), family: "bart".to_owned(), ..ModelInfo::default() },
         settings: AnalysisSettings::default(),
         reading: None,
+        merged: Vec::new(),
         tokens: 65_536,
         batches: 40,
         sites: vec![

@@ -186,9 +186,11 @@ fn snapshot(repository: &Path, name: &HubName) -> Result<Option<PathBuf>> {
     let commit = commit_of(repository, wanted);
     // Shorter beginnings of commits than Git gives are taken for names.
     let begins = |known: &&String| wanted.len() >= 7 && known.starts_with(wanted);
+    // A copy without names has one snapshot that can be meant; one whose name leads to a commit that is not here has none.
+    let is_named = commit.is_some();
     let found = match (commit.and_then(|commit| all.iter().find(|known| **known == commit)), all.as_slice()) {
         (Some(known), _) => Some(known),
-        (None, [one]) if name.revision().is_none() => Some(one),
+        (None, [one]) if name.revision().is_none() && !is_named => Some(one),
         (None, all) => all.iter().find(begins),
     };
     match found {
@@ -198,7 +200,9 @@ fn snapshot(repository: &Path, name: &HubName) -> Result<Option<PathBuf>> {
             let mut refs = Vec::new();
             collect_refs(&repository.join("refs"), "", 0, &mut refs);
             refs.sort();
-            let has = if refs.is_empty() { "none that has a name".to_owned() } else { refs.join(", ") };
+            // A name may lead to a commit whose download was never finished.
+            refs.retain(|known| commit_of(repository, known).is_some_and(|commit| all.contains(&commit)));
+            let has = if refs.is_empty() { format!("the commits {}", all.join(", ")) } else { refs.join(", ") };
             let what = format!("the hub's cache holds {} but not its revision '{wanted}'", name.repository());
             Err(Error::new(what).at(repository).hint(format!("it holds {has}")))
         }

@@ -260,6 +260,7 @@ mod tests {
             model: ModelInfo { fingerprint: "f".to_owned(), ..ModelInfo::default() },
             settings: AnalysisSettings::default(),
             reading: None,
+            merged: Vec::new(),
             tokens: 1,
             batches: 10,
             sites,

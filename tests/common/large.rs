@@ -245,6 +245,7 @@ fn analysis(model: &Model) -> Analysis {
         model: ModelInfo::of(model, DType::F32).unwrap(),
         settings: AnalysisSettings { groups: Groups::Fixed(groups), ..AnalysisSettings::default() },
         reading: None,
+        merged: Vec::new(),
         tokens: 4000,
         batches,
         sites: (0..LAYERS).map(site).collect(),
