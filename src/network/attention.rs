@@ -2,6 +2,7 @@
 
 use candle_core::{D, Tensor};
 
+use super::key_values::KeyValues;
 use super::norm::Norm;
 use super::packing::Packing;
 use super::score_bias::{disentangled, grid};
@@ -54,6 +55,8 @@ pub(super) struct Context<'a> {
     pub gate: Option<&'a Tensor>,
     /// `[N, H, T, d]`, added to the gated outputs.
     pub offset: Option<&'a Tensor>,
+    /// Keys and values of positions that were read before.
+    pub past: Option<&'a KeyValues>,
 }
 
 /// Weights of one attention layer.
@@ -155,8 +158,6 @@ impl AttentionLayer {
             split_heads(&packing.unpack(projected)?, heads)
         };
         let query = project(&self.query, x, queries, spec.heads)?;
-        let key = project(&self.key, memory, keys, spec.kv_heads)?;
-        let value = project(&self.value, memory, keys, spec.kv_heads)?;
         let turn = |raw: &Tensor, norm: &Option<Norm>| -> Result<Tensor> {
             let normal = match (norm, spec.query_key_norm) {
                 (Some(norm), Some(of)) => normalize(raw, norm, of.scope)?,
@@ -169,6 +170,21 @@ impl AttentionLayer {
                 Some(angles) => rotary(&normal, &angles.cos, &angles.sin)?,
                 None => normal,
             })
+        };
+        let (key, k, value) = match context.past.and_then(KeyValues::known) {
+            Some([k, value]) => (k.clone(), k, value),
+            None => {
+                let key = project(&self.key, memory, keys, spec.kv_heads)?;
+                let value = project(&self.value, memory, keys, spec.kv_heads)?;
+                let k = turn(&key, &self.key_norm)?;
+                match context.past {
+                    Some(past) => {
+                        let [k, value] = past.extended([k, value])?;
+                        (key, k, value)
+                    }
+                    None => (key, k, value),
+                }
+            }
         };
         let own_bias = match (&self.grid_bias, &spec.bias) {
             (Some(table), ScoreBias::Grid { rows, columns, .. }) => Some(grid(table, *rows, *columns)?),
@@ -183,7 +199,7 @@ impl AttentionLayer {
             visibility: context.visibility,
         };
         let keep = probe.wants_attention(site);
-        let (q, k) = (turn(&query, &self.query_norm)?, turn(&key, &self.key_norm)?);
+        let q = turn(&query, &self.query_norm)?;
         let attended = attention(&q, &k, &value, &scoring, keep)?;
         let output = match context.gate {
             Some(gate) => gated(&attended.output, gate)?,

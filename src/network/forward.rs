@@ -7,7 +7,10 @@ use candle_core::{DType, Device, Tensor};
 use super::output::OutputHead;
 use super::part::Deferred;
 use super::stack::{Stack, StackEntry, Watch};
-use super::{Batch, Gates, Hidden, NetworkSpec, NoProbe, Probe, Site, Source, StackKind, TaskHead, Tokens, Weights};
+use super::{
+    Batch, DecoderMemory, Gates, Hidden, NetworkSpec, NoProbe, Probe, Site, Source, StackKind, TaskHead, Tokens,
+    Weights,
+};
 use crate::error::{Error, Result};
 use crate::task::Ticket;
 use crate::tensor::at_work;
@@ -168,10 +171,40 @@ impl Network {
 
     /// What the decoder of an encoder-decoder makes of `target`, reading `memory`, the encoder's result.
     pub fn decode(&self, memory: &Hidden, target: &Tokens, gates: &Gates, probe: &mut dyn Probe) -> Result<Hidden> {
-        let decoder = self.decoder.as_ref().filter(|_| self.encoder.is_some());
-        let decoder = decoder.ok_or_else(|| Error::new("the network is no encoder-decoder"))?;
+        let decoder = self.decoding()?;
         let entry = StackEntry { source: Source::Tokens(target.clone()), memory: Some(memory) };
         at_work(&self.device, || one(decoder, entry, gates, probe))
+    }
+
+    /// The memory of a decoder that has read nothing.
+    ///
+    /// # Errors
+    /// Where the network is no encoder-decoder.
+    pub fn remember(&self) -> Result<DecoderMemory> {
+        Ok(DecoderMemory::new(self.decoding()?.depth()))
+    }
+
+    fn decoding(&self) -> Result<&Stack> {
+        let decoder = self.decoder.as_ref().filter(|_| self.encoder.is_some());
+        decoder.ok_or_else(|| Error::new("the network is no encoder-decoder"))
+    }
+
+    /// What the decoder of an encoder-decoder makes of the last token of each row of `target`, `[N, D]`: [`Network::decode`]
+    /// at the cost of one position. `past` holds what the rows were before; it is empty, or one token behind. The encoder's
+    /// states in `memory` are read where `past` is empty, later its mask alone.
+    ///
+    /// # Errors
+    /// Where `past` is of other rows.
+    pub fn decode_next(
+        &self,
+        memory: &Hidden,
+        target: &Tokens,
+        past: &mut DecoderMemory,
+        gates: &Gates,
+    ) -> Result<Tensor> {
+        let decoder = self.decoding()?;
+        let states = at_work(&self.device, || decoder.step(target, memory, past, gates))?;
+        Ok(states.narrow(1, states.dim(1)? - 1, 1)?.squeeze(1)?)
     }
 
     /// Logits `[.., V]` of hidden states `[.., D]`; an error where the checkpoint has no language-model head.

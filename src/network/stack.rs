@@ -7,14 +7,15 @@ use candle_core::{DType, Device, Tensor};
 
 use super::attention::{Angles, Context};
 use super::input::InputWeights;
+use super::key_values::DecoderMemory;
 use super::layer::Memory;
 use super::norm::Norm;
 use super::packing::Packing;
 use super::part::{Deferred, DeferredPart, TokenTable};
 use super::score_bias::{alibi, grid, relative};
 use super::{
-    AttentionSpec, Gates, Hidden, Layer, Module, Probe, RotarySpec, ScoreBias, Site, SiteKind, Source, StackKind,
-    StackSpec, TokenMask, Weights,
+    AttentionSpec, Gates, Hidden, Layer, Module, NoProbe, Probe, RotarySpec, ScoreBias, Site, SiteKind, Source,
+    StackKind, StackSpec, TokenMask, Tokens, Weights,
 };
 use crate::error::{Error, Result};
 use crate::task::{Ticket, release_memory};
@@ -276,6 +277,7 @@ impl Stack {
                 distances: None,
                 gate: gates.get(Site::new(SiteKind::Cross, index)),
                 offset: gates.offset(Site::new(SiteKind::Cross, index)),
+                past: None,
             },
         });
         let site = Site::new(self.kind.self_attention(), index);
@@ -290,8 +292,99 @@ impl Stack {
             distances: shared.distances.as_ref(),
             gate: gates.get(site),
             offset: gates.offset(site),
+            past: None,
         };
         work(&context, cross.as_ref())
+    }
+
+    /// Those positions of `tokens` that `past` does not hold yet, one or the first ones, through the layers: their states
+    /// `[N, new, D]`. None of the tokens is padding. The states of `memory` are read at the first step alone; its mask is that
+    /// of the rows at hand.
+    pub(super) fn step(
+        &self,
+        tokens: &Tokens,
+        memory: &Hidden,
+        past: &mut DecoderMemory,
+        gates: &Gates,
+    ) -> Result<Tensor> {
+        let (n, length) = tokens.ids.dims2()?;
+        let new = length.saturating_sub(past.read);
+        if new == 0 || (past.read > 0 && new > 1) {
+            return Err(Error::new("a decoder that remembers reads one token at a time"));
+        }
+        let whole = self.enter(&StackEntry { source: Source::Tokens(tokens.clone()), memory: None })?;
+        let mut x = whole.x.narrow(1, past.read, new)?.contiguous()?;
+        let mask = TokenMask::full(n, new);
+        let packing = Packing::new(&mask, x.device())?;
+        let encoded = match past.read {
+            0 => {
+                let packing = Packing::new(&memory.mask, x.device())?;
+                Some((packing.pack(memory.states.clone())?, packing))
+            }
+            _ => None,
+        };
+        // Later the keys and values of the encoder's result are known, and nothing reads it.
+        let unread = x.clone();
+        let (states, memory_packing) = encoded.as_ref().map_or((&unread, &packing), |(states, own)| (states, own));
+        let shape = (n, new, memory.mask.length());
+        let everything = Visibility::new(shape, false, None, [mask.real(), memory.mask.real()]);
+        let mut shared = Shared::default();
+        let mut last: Option<(usize, Cow<'_, Layer>)> = None;
+        for index in 0..self.layers.len() {
+            let layer = self.layer(index, last.take())?;
+            let spec = &self.spec.layers[index].attention;
+            if !spec.causal || matches!(spec.bias, ScoreBias::Disentangled(_) | ScoreBias::Grid { .. }) {
+                return Err(Error::new("keys are remembered of causal layers without a bias of contents alone"));
+            }
+            shared.prepare(spec, &whole.mask, &x)?;
+            let newest = |all: Tensor, axis: usize| match all.dim(axis)? {
+                1 => Ok::<_, Error>(all),
+                _ => Ok(all.narrow(axis, past.read, new)?.contiguous()?),
+            };
+            let bias = self.score_bias(spec, &mut shared, &whole.mask, &x)?;
+            let bias = bias.map(|bias| newest(bias, 2)).transpose()?;
+            let angles = shared.angles(spec).map(|angles| -> Result<Angles> {
+                let of = |table: &Tensor| Ok::<_, Error>(table.narrow(0, past.read, new)?.contiguous()?);
+                Ok(Angles { cos: of(&angles.cos)?, sin: of(&angles.sin)? })
+            });
+            let angles = angles.transpose()?;
+            // One query sees what is before it; the first ones see each what is before them.
+            let visibility = if past.read == 0 {
+                shared.visibility(spec)?.clone()
+            } else {
+                let near = |key: usize| spec.window.is_none_or(|window| length - 1 - key < window);
+                let keys: Vec<bool> = (0..n * length).map(|key| near(key % length)).collect();
+                Visibility::new((n, 1, length), false, None, [mask.real(), &keys])
+            };
+            let [own, cross] = past.layer(index).ok_or_else(|| Error::new("a decoder remembers another's layers"))?;
+            let (site, cross_site) = (Site::new(self.kind.self_attention(), index), Site::new(SiteKind::Cross, index));
+            let context = |site, keys, packings, visibility, past| Context {
+                batch: 0,
+                queries: &mask,
+                keys,
+                packing: packings,
+                visibility,
+                angles: None,
+                bias: None,
+                distances: None,
+                gate: gates.get(site),
+                offset: gates.offset(site),
+                past: Some(past),
+            };
+            let of_memory = Memory {
+                hidden: states,
+                context: context(cross_site, &memory.mask, [&packing, memory_packing], &everything, cross),
+            };
+            let context = Context {
+                angles: angles.as_ref(),
+                bias: bias.as_ref(),
+                ..context(site, &whole.mask, [&packing, &packing], &visibility, own)
+            };
+            x = layer.forward(site, &x, &context, Some(&of_memory), &mut NoProbe)?;
+            last = Some((index, layer));
+        }
+        past.read = length;
+        Ok(self.leave(Lane { x, mask, packing, memory: None })?.states)
     }
 
     /// Bias on this layer's scores, `[1 or N, H, 1 or T, S]`.

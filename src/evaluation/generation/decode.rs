@@ -3,10 +3,11 @@
 use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
-use crate::network::{Gates, Hidden, Network, NoProbe, Source, TokenMask, Tokens};
+use crate::network::{DecoderMemory, Gates, Hidden, Network, NoProbe, Source, TokenMask, Tokens};
 use crate::task::Ticket;
 use crate::tensor::log_softmax;
 
+/// How a text is searched for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Search {
     /// What every result begins with: the first id that the decoder reads, and others that are given.
@@ -22,8 +23,9 @@ pub struct Search {
 }
 
 impl Search {
-    pub fn greedy(start: u32, end: u32, longest: usize) -> Self {
-        Self { begin: vec![start], end, longest, beams: 1, length_penalty: 1.0 }
+    /// The likeliest id each time.
+    pub fn greedy(begin: Vec<u32>, end: u32, longest: usize) -> Self {
+        Self { begin, end, longest, beams: 1, length_penalty: 1.0 }
     }
 }
 
@@ -41,12 +43,14 @@ pub struct Found {
 struct Beam {
     ids: Vec<u32>,
     log_probability: f64,
+    /// Its place among those of the sentence that it goes on from.
+    parent: usize,
 }
 
 /// The best target sequence for every sequence of `source`.
 ///
-/// The encoder runs once, the decoder over the whole prefix at each step (there is no key/value cache). A sentence is
-/// done when as many hypotheses have ended as there are beams.
+/// The encoder runs once, the decoder over one more token at each step: it remembers the keys and values of those before. A
+/// sentence is done when as many hypotheses have ended as there are beams.
 pub fn decode(
     network: &Network,
     source: &Source,
@@ -55,24 +59,35 @@ pub fn decode(
     ticket: &Ticket,
 ) -> Result<Vec<Found>> {
     if search.beams == 0 || search.longest == 0 || search.begin.is_empty() {
-        return Err(Error::usage("a search needs at least one beam, one token and something to begin with"));
+        return Err(Error::usage("a search needs at least one beam, one token and one to begin with"));
     }
     let memory = network.encode(source, gates, &mut NoProbe)?;
     let sentences = memory.mask.sequences();
-    let mut going: Vec<Vec<Beam>> = vec![vec![Beam { ids: search.begin.clone(), log_probability: 0.0 }]; sentences];
+    let mut going: Vec<Vec<Beam>> =
+        vec![vec![Beam { ids: search.begin.clone(), log_probability: 0.0, parent: 0 }]; sentences];
     let mut ended: Vec<Vec<Found>> = vec![Vec::new(); sentences];
+    let mut past = network.remember()?;
     for length in 1..=search.longest {
         ticket.check()?;
         let rows: Vec<u32> = going.iter().enumerate().flat_map(|(s, beams)| vec![s as u32; beams.len()]).collect();
         if rows.is_empty() {
             break;
         }
-        let scores = next_scores(network, &memory, &rows, &going, gates)?;
+        let scores = next_scores(network, &memory, &rows, &going, gates, &mut past)?;
         let mut scores = scores.into_iter();
+        let (mut first, mut kept) = (0u32, Vec::new());
         for (beams, ended) in going.iter_mut().zip(&mut ended) {
             let own: Vec<Vec<f32>> = scores.by_ref().take(beams.len()).collect();
             let last = length == search.longest;
-            *beams = advance(beams, &own, ended, search, last);
+            let next = advance(beams, &own, ended, search, last);
+            kept.extend(next.iter().map(|beam| first + beam.parent as u32));
+            first += beams.len() as u32;
+            *beams = next;
+        }
+        if !kept.iter().copied().eq(0..first) && !kept.is_empty() {
+            let source = |row: &u32| rows.get(*row as usize).copied();
+            let other_sources = !kept.iter().map(source).eq(rows.iter().copied().map(Some));
+            past.select(&Tensor::new(kept, network.device())?, other_sources)?;
         }
     }
     Ok(ended
@@ -91,20 +106,19 @@ fn next_scores(
     rows: &[u32],
     going: &[Vec<Beam>],
     gates: &Gates,
+    past: &mut DecoderMemory,
 ) -> Result<Vec<Vec<f32>>> {
     let device = memory.states.device();
     let beams: Vec<&Beam> = going.iter().flatten().collect();
     let length = beams.first().map_or(0, |b| b.ids.len());
     let ids: Vec<u32> = beams.iter().flat_map(|b| b.ids.iter().copied()).collect();
     let real = rows.iter().flat_map(|r| memory.mask.row(*r as usize).iter().copied()).collect();
-    let memory = Hidden {
-        states: memory.states.index_select(&Tensor::new(rows, device)?, 0)?,
-        mask: TokenMask::new(rows.len(), memory.mask.length(), real)?,
-    };
+    // At first every sentence has one hypothesis; later its states are not read any more.
+    let mask = TokenMask::new(rows.len(), memory.mask.length(), real)?;
+    let memory = Hidden { states: memory.states.clone(), mask };
     let ids = Tensor::from_vec(ids, (beams.len(), length), device)?;
     let target = Tokens::new(ids, TokenMask::full(beams.len(), length));
-    let hidden = network.decode(&memory, &target, gates, &mut NoProbe)?;
-    let newest = hidden.states.narrow(1, length - 1, 1)?.squeeze(1)?;
+    let newest = network.decode_next(&memory, &target, past, gates)?;
     let logits = network.logits(&newest)?.to_dtype(DType::F32)?;
     Ok(log_softmax(&logits)?.to_vec2()?)
 }
@@ -129,7 +143,7 @@ fn advance(beams: &[Beam], scores: &[Vec<f32>], ended: &mut Vec<Found>, search: 
     let mut next = Vec::with_capacity(search.beams);
     for (rank, (log_probability, index, id)) in candidates.into_iter().enumerate() {
         let Some(beam) = beams.get(index) else { continue };
-        let produced = beam.ids.len() + 1 - search.begin.len();
+        let produced = beam.ids.len() - search.begin.len() + 1;
         let ids = || beam.ids.iter().skip(search.begin.len()).copied();
         if id == search.end {
             // One that ends outside the best is no rival to those that go on.
@@ -141,7 +155,8 @@ fn advance(beams: &[Beam], scores: &[Vec<f32>], ended: &mut Vec<Found>, search: 
                 ended.push(Found { ids: ids().chain([id]).collect(), score: score(log_probability, produced) });
             }
         } else if next.len() < search.beams {
-            next.push(Beam { ids: beam.ids.iter().copied().chain([id]).collect(), log_probability });
+            let ids = beam.ids.iter().copied().chain([id]).collect();
+            next.push(Beam { ids, log_probability, parent: index });
         }
     }
     if ended.len() >= search.beams { Vec::new() } else { next }
@@ -187,7 +202,8 @@ mod tests {
     #[test]
     fn greedy_search_takes_the_most_likely_id_each_time() {
         let (network, source) = setup();
-        let found = decode(&network, &source, &Gates::open(), &Search::greedy(2, 2, 6), &Ticket::default()).unwrap();
+        let found =
+            decode(&network, &source, &Gates::open(), &Search::greedy(vec![2], 2, 6), &Ticket::default()).unwrap();
         for (sentence, found) in found.iter().enumerate() {
             let (mut read, mut ids) = (vec![2u32], Vec::new());
             for _ in 0..6 {
@@ -204,11 +220,78 @@ mod tests {
         }
     }
 
+    /// The same search with the whole prefix read anew at each step.
+    fn found_anew(network: &Network, source: &Source, gates: &Gates, search: &Search) -> Vec<Found> {
+        let memory = network.encode(source, gates, &mut NoProbe).unwrap();
+        let mut all = Vec::new();
+        for sentence in 0..memory.mask.sequences() {
+            let (mut ended, mut going) =
+                (Vec::new(), vec![Beam { ids: search.begin.clone(), log_probability: 0.0, parent: 0 }]);
+            for length in 1..=search.longest {
+                let Some(first) = going.first() else { break };
+                let rows = vec![sentence as u32; going.len()];
+                let real = rows.iter().flat_map(|_| memory.mask.row(sentence).iter().copied()).collect();
+                let states = memory.states.index_select(&Tensor::new(rows, &Device::Cpu).unwrap(), 0).unwrap();
+                let mask = TokenMask::new(going.len(), memory.mask.length(), real).unwrap();
+                let ids: Vec<u32> = going.iter().flat_map(|beam| beam.ids.iter().copied()).collect();
+                let ids = Tensor::from_vec(ids, (going.len(), first.ids.len()), &Device::Cpu).unwrap();
+                let target = Tokens::new(ids, TokenMask::full(going.len(), first.ids.len()));
+                let hidden = network.decode(&Hidden { states, mask }, &target, gates, &mut NoProbe).unwrap();
+                let newest = hidden.states.i((.., first.ids.len() - 1)).unwrap();
+                let scores = log_softmax(&network.logits(&newest).unwrap()).unwrap().to_vec2().unwrap();
+                going = advance(&going, &scores, &mut ended, search, length == search.longest);
+            }
+            ended.sort_by(|a, b| b.score.total_cmp(&a.score));
+            all.push(ended.remove(0));
+        }
+        all
+    }
+
+    #[test]
+    fn what_is_remembered_gives_the_same_tokens_as_reading_anew() {
+        let mut tokens = 0;
+        for family in ["bart", "mbart", "pegasus", "blenderbot", "marian", "m2m_100", "whisper", "t5"] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family);
+            let model = Model::open(&folder).unwrap();
+            let network = model.network(&Device::Cpu, DType::F32).unwrap();
+            let inputs = candle_core::safetensors::load(folder.join("reference.safetensors"), &Device::Cpu).unwrap();
+            let source = match inputs.get("input_features") {
+                Some(frames) => Source::Frames(frames.clone()),
+                None => {
+                    let (n, t) = inputs["input_ids"].dims2().unwrap();
+                    let mask = match inputs.get("attention_mask") {
+                        Some(mask) => {
+                            mask.flatten_all().unwrap().to_vec1::<i64>().unwrap().iter().map(|m| *m != 0).collect()
+                        }
+                        None => vec![true; n * t],
+                    };
+                    let ids = inputs["input_ids"].to_dtype(DType::U32).unwrap();
+                    Source::Tokens(Tokens::new(ids, TokenMask::new(n, t, mask).unwrap()))
+                }
+            };
+            let mask = std::fs::read_to_string(folder.join("mask.json")).unwrap();
+            let kept = crate::plan::Plan::parse_any(&mask).unwrap().kept;
+            for gates in [Gates::open(), Gates::keep(network.spec(), &kept, DType::F32, &Device::Cpu).unwrap()] {
+                for (prompt, beams) in [(vec![2], 1), (vec![1, 5, 7], 1), (vec![2], 3), (vec![1, 9], 4)] {
+                    let search = Search { beams, ..Search::greedy(prompt, 2, 9) };
+                    let found = decode(&network, &source, &gates, &search, &Ticket::default()).unwrap();
+                    let anew = found_anew(&network, &source, &gates, &search);
+                    for (found, anew) in found.iter().zip(&anew) {
+                        assert_eq!(found.ids, anew.ids, "{family}, {beams} beams");
+                        assert!((found.score - anew.score).abs() < 1e-4, "{family}: {found:?} {anew:?}");
+                        tokens += found.ids.len();
+                    }
+                }
+            }
+        }
+        assert!(tokens > 300, "{tokens}");
+    }
+
     #[test]
     fn as_many_beams_as_ids_find_the_best_of_all_sequences() {
         let (network, source) = setup();
         for length_penalty in [0.0, 1.0] {
-            let search = Search { begin: vec![2], end: 2, longest: 2, beams: 96, length_penalty };
+            let search = Search { beams: 96, length_penalty, ..Search::greedy(vec![2], 2, 2) };
             let found = decode(&network, &source, &Gates::open(), &search, &Ticket::default()).unwrap();
             for (sentence, found) in found.iter().enumerate() {
                 // Every sequence of up to two ids: the end alone, an id and the end, two ids cut off.

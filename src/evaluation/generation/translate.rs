@@ -85,7 +85,7 @@ pub fn translate(
         let sources = source_lengths(&batch)?;
         let longest = sources.iter().copied().max().unwrap_or(0);
         let longest = (longest + longest / 2 + 10).min(limits.max_length.unwrap_or(usize::MAX));
-        let search = Search { begin: begin.clone(), end, longest, beams, length_penalty: 1.0 };
+        let search = Search { beams, ..Search::greedy(begin.clone(), end, longest) };
         let systems = decode(network, &batch.source, gates, &search, ticket)?;
         let labels = batch.labels.as_deref().ok_or_else(|| Error::new("the pairs carry no labels"))?;
         let width = labels.len() / sources.len();
