@@ -55,6 +55,9 @@ const NEVER_NATIVE: &[&str] = &[
     "siglip_vision_model",
     "qwen2_vl",
     "qwen2_5_vl",
+    "llava",
+    "clip",
+    "siglip",
 ];
 
 /// Whether there is such an export of a family, and it computes what the masked model computes.

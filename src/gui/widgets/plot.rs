@@ -110,6 +110,16 @@ impl<'a> PlotView<'a> {
         if plot.is_map {
             drawn = drawn.data_aspect(1.0);
         }
+        // A view that was moved stays so until what it shows has other ends.
+        let ends_now = [x, y];
+        let ends_before = ui.data_mut(|d| {
+            let before = d.get_temp::<[(f64, f64); 2]>(id.with("ends"));
+            d.insert_temp(id.with("ends"), ends_now);
+            before
+        });
+        if !plot.is_map && ends_before.is_some_and(|before| before != ends_now) {
+            drawn = drawn.reset();
+        }
         if self.has_values && plot.bars.is_empty() && !plot.is_map {
             drawn = drawn.label_formatter(move |at| {
                 let (HoverPosition::NearDataPoint { position, .. } | HoverPosition::Elsewhere { position }) = at;

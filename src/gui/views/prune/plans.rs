@@ -63,7 +63,7 @@ impl Plans {
                 }
                 continue;
             }
-            ui.horizontal(|ui| {
+            ui.horizontal_wrapped(|ui| {
                 if ui.radio(index == draft.active_index(), plan.name.as_str()).clicked() {
                     cx.send(Action::ActivatePlan(index));
                 }
@@ -89,7 +89,7 @@ fn method_ui(ui: &mut Ui, cx: Cx<'_>) {
     let plan = cx.state.draft.now().active();
     let now = plan.proposal.clone();
     let mut method = now.as_ref().map(|p| p.method);
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let label = ui.label(RichText::new("Chosen by").color(cx.theme.muted));
         let text = method.map_or("hand", Method::name);
         let combo = ComboBox::from_id_salt("method").selected_text(text).width(170.0).show_ui(ui, |ui| {
@@ -153,7 +153,7 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
     if has_threshold(proposal.method) {
         modes.push((Mode::Threshold, "from a threshold", "Heads at or above a value stay"));
     }
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let label = ui.label(RichText::new("Keep").color(cx.theme.muted));
         let text = modes.iter().find(|(m, ..)| *m == mode).map_or("", |(_, text, _)| text);
         let combo = ComboBox::from_id_salt("amount").selected_text(text).width(170.0).show_ui(ui, |ui| {
@@ -203,7 +203,7 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
     }
     super::budget::without_evidence(ui, cx, proposal);
     if matches!(proposal.method, Method::Random | Method::RandomInGroup) {
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             let label = ui.label(RichText::new("Draw").color(cx.theme.muted));
             let mut seed = proposal.seed;
             if ui.add(DragValue::new(&mut seed)).labelled_by(label.id).changed() {
@@ -224,7 +224,7 @@ fn legality(ui: &mut Ui, cx: Cx<'_>) {
         RichText::new(format!("{kept} of {} kept, {share} pruned", counted(all, "heads"))).strong().color(theme.ink),
     );
     if plan.pinned() > 0 {
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             note(ui, theme, format!("{} pinned", counted(plan.pinned(), "heads")));
             command_button(ui, cx, Command::UnpinAll, "Unpin all");
         });

@@ -37,7 +37,7 @@ pub(super) fn choice_ui(ui: &mut Ui, cx: Cx<'_>) {
     let (state, theme) = (cx.state, cx.theme);
     ui.add_space(4.0);
     let mut is_on = state.repairing.is_on();
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         if ui.checkbox(&mut is_on, "Repair").on_hover_text(MEANING).changed() {
             cx.send(Action::SetRepair(if is_on { RepairMode::Auto } else { RepairMode::None }));
         }
