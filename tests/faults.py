@@ -222,7 +222,7 @@ def by_signal(bench, command, folder, sent, tries):
     start = time.monotonic()
     bench.run(COMMANDS[command](bench, first / name_of(command)))
     span = time.monotonic() - start
-    place = folder / "signalled"
+    place = folder / "signaled"
     place.mkdir()
     out = place / name_of(command)
     seen = set()
