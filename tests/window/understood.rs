@@ -25,6 +25,8 @@ impl Desk {
 #[test]
 fn the_overview_says_what_its_colors_come_to() {
     let mut desk = desk([1440.0, 900.0]);
+    desk.command("keep 50 %");
+    desk.settle();
     desk.chord(Modifiers::COMMAND, Key::Num1);
     desk.settle();
     let (kept, heads) = desk.state().kept_heads();

@@ -65,7 +65,11 @@ fn downloading(ui: &mut Ui, cx: Cx<'_>, name: &mut String) {
 fn row(ui: &mut Ui, cx: Cx<'_>, model: &CachedModel) {
     let size = bytes_in_words(model.bytes);
     let button = egui::Button::new(&model.name).right_text(size).min_size(egui::vec2(ui.available_width(), 0.0));
-    if ui.add_enabled(model.missing.is_none(), button).clicked() {
+    let is_whole = model.missing.is_none();
+    let button = ui.add_enabled(is_whole, button);
+    // The size beside it is no part of what the button is called.
+    button.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Button, is_whole, &model.name));
+    if button.clicked() {
         cx.send(Action::Path(PathPurpose::Open, model.place.clone()));
     }
     if let Some(state) = model.state() {

@@ -9,7 +9,6 @@ use crate::gui::view::View;
 use crate::network::{Head, Site};
 use crate::plan::Amount;
 use crate::words::counted;
-use crate::workspace::Proposal;
 
 /// A line of the palette.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +101,7 @@ fn amount(typed: &str, state: &State) -> Option<PaletteLine> {
     };
     let proposal = state.draft.now().active().proposal.clone().unwrap_or_else(|| state.first_proposal());
     let text = format!("{text}, by {}", proposal.method);
-    let actions = vec![Action::Propose(Proposal { amount, ..proposal }), Action::Command(Command::Show(View::Prune))];
+    let actions = vec![Action::Propose(proposal.of_amount(amount)), Action::Command(Command::Show(View::Prune))];
     Some(PaletteLine::Wishes { text, what: "plan", actions })
 }
 

@@ -104,15 +104,16 @@ fn method_ui(ui: &mut Ui, cx: Cx<'_>) {
             }
         });
         combo.response.labelled_by(label.id);
-        if method == Some(Method::Reconstruction) {
-            let votes = "Let the votes choose instead: the method of the paper, for models that were trained for heads of a \
-                         group to be alike";
-            if ui.link("Use the votes").on_hover_text(votes).clicked() {
-                method = None;
-                cx.send(Action::Propose(Proposal::first()));
-            }
-        }
     });
+    // In a line of its own: a link that is wrapped is hard to hit.
+    if method == Some(Method::Reconstruction) {
+        let votes = "Let the votes choose instead: the method of the paper, for models that were trained for heads of a \
+                     group to be alike";
+        if ui.link("Use the votes").on_hover_text(votes).clicked() {
+            method = None;
+            cx.send(Action::Propose(Proposal::first()));
+        }
+    }
     let Some(method) = method else {
         note(ui, cx.theme, "Every head stays but those you prune; choose a method to start from");
         return;
