@@ -10,6 +10,9 @@ use crate::error::Result;
 /// Begin of every name under which something waits that has no name of its own yet.
 pub(super) const HIDDEN: &str = ".pillars-";
 
+/// Begin of the names of folders under way. Hidden folders of other names hold what was moved aside.
+const PARTIAL: &str = ".pillars-partial-";
+
 /// How old something hidden must be before it can be taken for rubbish: its maker has locked it by then.
 const SETTLED: Duration = Duration::from_secs(60);
 
@@ -35,7 +38,7 @@ pub(super) fn folder_beside(path: &Path) -> Result<(tempfile::TempDir, Option<Fi
     let parent = folder_of(path);
     sweep(parent);
     let mut named = tempfile::Builder::new();
-    let made = with_permissions(&mut named, 0o777).prefix(".pillars-partial-").tempdir_in(parent);
+    let made = with_permissions(&mut named, 0o777).prefix(PARTIAL).tempdir_in(parent);
     let made = made.map_err(|error| cannot_make(error, path))?;
     // File systems that know no locks, and systems that open no folders, go without.
     let lock = File::open(made.path()).ok().filter(|folder| folder.try_lock().is_ok());
@@ -64,12 +67,12 @@ fn sweep_names(folder: &Path, is_ours: impl Fn(&str) -> bool) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let Ok(about) = entry.metadata() else { continue };
-        // What was moved aside is somebody's, whoever holds it.
-        let is_named = name.to_str().is_some_and(|name| {
-            is_ours(name) && (!about.is_dir() || name.starts_with(".pillars-partial-")) && !about.is_symlink()
-        });
+        // What was moved aside is somebody's, whoever holds it; links, pipes and devices are not this program's.
+        let is_named = name
+            .to_str()
+            .is_some_and(|name| is_ours(name) && (about.is_file() || (about.is_dir() && name.starts_with(PARTIAL))));
         let age = about.modified().ok().and_then(|at| at.elapsed().ok());
-        if !is_named || age.is_none_or(|age| age <= SETTLED) || !(about.is_dir() || about.is_file()) {
+        if !is_named || age.is_none_or(|age| age <= SETTLED) {
             continue;
         }
         if (about.is_dir() || cfg!(unix)) && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
