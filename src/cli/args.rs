@@ -319,7 +319,7 @@ impl StoringArgs {
 
 /// Where the model's inputs come from: one of these.
 #[derive(Clone, Debug, Args)]
-#[group(multiple = false, args = ["text", "tokens", "inputs", "images", "pairs", "data"])]
+#[group(multiple = false, args = ["text", "tokens", "inputs", "images", "audio", "pairs", "data"])]
 pub(super) struct InputArgs {
     /// UTF-8 text, tokenised with the model's tokenizer.json; of files, - is standard input
     #[arg(long, value_name = "FILE")]
@@ -333,6 +333,12 @@ pub(super) struct InputArgs {
     /// Folder of PNG or JPEG images
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
+    /// Recordings: a WAV, FLAC or MP3 file, a folder of them (folders in it are labels), or a TSV of paths beside it and texts
+    #[arg(long, value_name = "DIR|FILE", group = "written")]
+    pub audio: Option<PathBuf>,
+    /// Language spoken in --audio, by its code: en compares transcripts as Whisper does, others in small letters
+    #[arg(long, value_name = "CODE", requires = "audio")]
+    pub language: Option<String>,
     /// Source TAB target text, for encoder-decoder models
     #[arg(long, value_name = "FILE")]
     pub pairs: Option<PathBuf>,
@@ -373,10 +379,10 @@ pub(super) struct MemoryArgs {
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct TranslationArgs {
     /// Translate so many pairs and report BLEU and ROUGE; encoder-decoders alone
-    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..), requires = "pairs")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..), requires = "pairs", group = "written")]
     pub translate: Option<u32>,
-    /// Beams of the translation; 1 is greedy
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u32>(1..=1000), requires = "translate")]
+    /// Beams of translations, and of transcripts of --audio; 1 is greedy
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u32>(1..=1000), requires = "written")]
     pub beams: u32,
 }
 

@@ -122,7 +122,7 @@ fn table(found: &Curves, show: Option<Gauge>) -> String {
         Gauge::Perplexity if value >= 100.0 => format!("{value:.0}"),
         Gauge::Perplexity => format!("{value:.2}"),
         Gauge::Loss => format!("{value:.3}"),
-        Gauge::Cosine | Gauge::Metric => format!("{value:.4}"),
+        Gauge::Cosine | Gauge::Metric | Gauge::ErrorRate => format!("{value:.4}"),
     };
     let amounts = found.amounts();
     let mut rows = vec![vec![format!("{}, by heads kept", gauge.label())]];

@@ -14,6 +14,7 @@ pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
     let spec = Spec {
         held_out_every: args.held_out_every,
         translation: args.translation.chosen(),
+        beams: args.translation.beams as usize,
         ..args.common.spec(&args.input, args.memory.memory)
     };
     let checked = open(&args.model, &spec)?;
@@ -123,7 +124,9 @@ fn task_metrics(columns: &[(&str, &Quality)]) -> Vec<String> {
             _ => String::new(),
         };
         let n = counted(estimate.n, "items");
-        lines.push(format!("{name:<16}{cells} {interval} {n}; {}", estimate.convention));
+        let direction = estimate.direction();
+        let stop = if direction.is_empty() { "" } else { "; " };
+        lines.push(format!("{name:<16}{cells} {interval} {n}; {direction}{stop}{}", estimate.convention));
     }
     lines
 }

@@ -37,7 +37,7 @@ impl CommonArgs {
 pub(super) fn open(folder: &Path, spec: &Spec) -> Result<Checked> {
     if spec.input.is_none() {
         let error = Error::usage("no input is given");
-        return Err(error.hint("give --text, --tokens, --inputs, --images, --pairs or --data"));
+        return Err(error.hint("give --text, --tokens, --inputs, --images, --audio, --pairs or --data"));
     }
     spec.check(&Opened::open(folder, &Ticket::default())?).map_err(refusal)
 }
@@ -109,19 +109,22 @@ impl InputArgs {
 
     /// The file or folder that was named.
     pub(super) fn path(&self) -> Option<&Path> {
-        let Self { text, tokens, inputs, images, pairs, data, target_language: _, columns: _ } = self;
-        [text, tokens, inputs, images, pairs, data].into_iter().flatten().map(PathBuf::as_path).next()
+        let Self { text, tokens, inputs, images, audio, language: _, pairs, data, target_language: _, columns: _ } =
+            self;
+        [text, tokens, inputs, images, audio, pairs, data].into_iter().flatten().map(PathBuf::as_path).next()
     }
 
     /// The one input that was named.
     pub(super) fn chosen(&self) -> Option<Input> {
-        let Self { text, tokens, inputs, images, pairs, data, target_language, columns } = self.clone();
+        let Self { text, tokens, inputs, images, audio, language, pairs, data, target_language, columns } =
+            self.clone();
         let columns = DataColumns { text: columns.text_column, pair: columns.pair_column, label: columns.label_column };
         let pairs = pairs.map(|path| Input::Pairs { path, columns: None, language: target_language });
         text.map(Input::Text)
             .or(tokens.map(Input::Tokens))
             .or(inputs.map(Input::Inputs))
             .or(images.map(Input::Images))
+            .or(audio.map(|path| Input::Audio { path, language }))
             .or(pairs)
             .or(data.map(|path| Input::Data { path, columns }))
     }

@@ -20,6 +20,9 @@ use crate::words::counted;
 /// Images decoded at a time, on all cores.
 const GROUP: usize = 16;
 
+/// Endings of images that are read.
+const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
+
 /// The files of a folder, in the order of their names.
 pub(super) struct Images {
     files: Vec<PathBuf>,
@@ -36,9 +39,9 @@ impl Images {
             return Err(Error::usage("images are for vision models, which this is not").hint("give --text"));
         };
         let processor = Processor::read(&model.join("preprocessor_config.json"), shape, any_size)?;
-        let (mut files, classes) = images_in(folder)?;
+        let (mut files, classes) = files_in(folder, &ENDINGS)?;
         for class in &classes {
-            files.extend(images_in(class)?.0);
+            files.extend(files_in(class, &ENDINGS)?.0);
         }
         files.sort();
         if files.is_empty() {
@@ -133,8 +136,8 @@ fn labels(
     Ok((Some(files.iter().map(label).collect::<Result<_>>()?), Vec::new()))
 }
 
-/// PNG and JPEG files of a folder, and the folders in it: one for each class.
-fn images_in(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+/// Files of a folder with one of these endings, and the folders in it: one for each class.
+pub(super) fn files_in(folder: &Path, endings: &[&str]) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let named = |e: std::io::Error| Error::from(e).at(folder);
     let (mut files, mut folders) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).map_err(named)? {
@@ -143,7 +146,7 @@ fn images_in(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
         let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
         if path.is_dir() && !entry.file_name().to_string_lossy().starts_with('.') {
             folders.push(path);
-        } else if ["png", "jpg", "jpeg"].iter().any(|known| ending == *known) && path.is_file() {
+        } else if endings.iter().any(|known| ending == *known) && path.is_file() {
             files.push(path);
         }
     }

@@ -238,7 +238,7 @@ impl NamedEntries {
                     }
                 }
             }
-            SourceKind::Samples { fewest } => {
+            SourceKind::Samples { fewest, .. } => {
                 let values = floats(&self.source, file, row)?;
                 SourceContent::samples(values, mask.as_deref(), *fewest)?
             }

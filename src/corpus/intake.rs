@@ -4,7 +4,7 @@ use super::task_intake::TaskIntake;
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 use crate::model::{DecoderStart, Family, Model};
-use crate::network::{Counting, InputSpec, NetworkSpec, Objective, PositionSpec, StackSpec};
+use crate::network::{Counting, InputSpec, NetworkSpec, Objective, PositionSpec, SampleNorm, StackSpec};
 
 /// Bounds on the tokens that one stack reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum SourceKind {
     Samples {
         /// Fewest that make a frame.
         fewest: usize,
+        /// Whether what stands behind a recording in a batch changes what the model makes of it: it normalizes over time.
+        over_time: bool,
     },
 }
 
@@ -99,7 +101,7 @@ impl Intake {
             InputSpec::Frames(f) => SourceKind::Frames { shape: [f.bands, 2 * f.positions] },
             InputSpec::Samples(s) => {
                 let enough = s.convolutions.iter().rev().fold(1, |n: usize, c| (n - 1) * c.stride + c.kernel);
-                SourceKind::Samples { fewest: enough }
+                SourceKind::Samples { fewest: enough, over_time: s.norm == SampleNorm::FirstOverTime }
             }
         };
         let is_alone = spec.encoder.is_none() || spec.decoder.is_none();
@@ -166,12 +168,10 @@ impl Intake {
             SourceKind::Pixels { .. } => {
                 Err(Error::usage("this model reads images, not tokens").hint("give --images or --inputs"))
             }
-            SourceKind::Samples { .. } => {
-                Err(Error::usage("this model reads samples of sound, not tokens")
-                    .hint("give --inputs with input_values"))
-            }
+            SourceKind::Samples { .. } => Err(Error::usage("this model reads samples of sound, not tokens")
+                .hint("give --audio, or --inputs with input_values")),
             SourceKind::Frames { .. } => Err(Error::usage("this model reads spectrograms, not tokens")
-                .hint("give --inputs with input_features and decoder_input_ids")),
+                .hint("give --audio, or --inputs with input_features and decoder_input_ids")),
         }
     }
 

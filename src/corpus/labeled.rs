@@ -7,15 +7,19 @@ use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use super::asked::AskedQuestion;
+use super::columns::{Form, TableColumns};
 use super::example::{Example, SourceContent, TokenRow};
 use super::intake::Intake;
+use super::judged::TextQuestion;
 use super::labels::{GivenLabel, choice_number};
-use super::origin::{AskedQuestions, Examples, Origin, Total};
+use super::origin::{AskedQuestions, Examples, Origin, TextQuestions, Total};
+use super::passages::{LENGTH, Passage};
+use super::prompts::SentencePrompts;
 use super::questions::QuestionSet;
 use super::settings::{CorpusSettings, DataColumns};
-use super::table::{Row, TAGS, TableReader, WORDS};
+use super::table::{Row, TableReader};
 use super::task_intake::IGNORED;
-use super::text::{check_ids, sequence_length};
+use super::text::{check_ids, usual_length};
 use super::tokenizer::TextTokenizer;
 use crate::error::{Error, Result};
 use crate::network::{ProblemType, TaskKind};
@@ -25,55 +29,15 @@ use crate::words::counted;
 /// Rows that are tokenized together, on all cores.
 const BLOCK: usize = 256;
 
-/// Columns of texts that data sets are published with, and those of the second texts of pairs.
-const TEXTS: &[(&str, &[&str])] = &[
-    ("sentence1", &["sentence2"]),
-    ("premise", &["hypothesis"]),
-    ("question1", &["question2"]),
-    ("question", &["sentence", "passage", "context"]),
-    ("query", &["passage", "document"]),
-    ("#1 String", &["#2 String"]),
-    ("sentence", &[]),
-    ("text", &["text_pair"]),
-    ("content", &[]),
-    ("review", &[]),
-    ("title", &[]),
-];
-const LABELS: &[&str] = &[
-    "label",
-    "labels",
-    "gold_label",
-    "score",
-    "similarity_score",
-    "is_duplicate",
-    "Quality",
-    "class",
-    "target",
-    "answer",
-];
-/// Columns of words that have tags, and of tags.
-const TOKENS: &[&str] = &[WORDS, "words"];
-const TOKEN_TAGS: &[&str] = &["ner_tags", TAGS, "labels", "pos_tags", "chunk_tags"];
-/// Columns of endings that stand apart, as SWAG has them, or as one list.
-const ENDINGS: &[&str] = &["endings", "choices", "options"];
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Form {
-    /// A text, or two.
-    Texts { text: String, pair: Option<String> },
-    /// Sentences as lists of words.
-    Words { words: String },
-    /// A published set of questions, for models that predict the next token.
-    Asked(QuestionSet),
-    /// A beginning, perhaps what every ending begins with, and the endings.
-    Choices { beginning: String, middle: Option<String>, endings: Vec<String> },
-}
-
 /// A file of labeled rows; every row was seen to be one.
 pub(super) struct DataFile {
     reader: DataReader,
     rows: u64,
+    /// Sequences of all rows.
+    sequences: u64,
     choices: usize,
+    /// How alike the two texts of each row are, where rows are such pairs.
+    likenesses: Option<Vec<f64>>,
     notes: Vec<String>,
 }
 
@@ -90,6 +54,10 @@ struct DataReader {
     length: usize,
     /// The length that was asked for.
     asked_length: Option<usize>,
+    /// What stands before sentences.
+    prompt: String,
+    /// What the file calls the numbers of its classes, where the model has all of these.
+    class_names: Option<Vec<String>>,
 }
 
 impl DataFile {
@@ -99,10 +67,10 @@ impl DataFile {
         columns: &DataColumns,
         tokenizer: Arc<TextTokenizer>,
         intake: &Intake,
+        sentences: Option<&SentencePrompts>,
         settings: &CorpusSettings,
         ticket: &Ticket,
     ) -> Result<Self> {
-        let length = sequence_length(settings, intake, &tokenizer)?;
         let has_header = !columns.are_numbers();
         let mut table = TableReader::open(path, named, has_header)?;
         let first = table.next().transpose()?.ok_or_else(|| Error::new("the file holds no row").at(named))?;
@@ -110,20 +78,54 @@ impl DataFile {
             [] => first.cells.keys().cloned().collect(),
             named => named.to_vec(),
         };
-        let found = TableColumns { names: &names, asked: columns, intake };
+        let found = TableColumns { names: &names, asked: columns, intake, embeds: sentences.is_some() };
         let form = found.form().map_err(|e| e.at(named))?;
         let label = found.label(&form).map_err(|e| e.at(named))?;
+        let usual = match (&form, sentences) {
+            (Form::Answers { .. }, _) => Some(LENGTH),
+            (Form::Sentences { .. }, Some(sentences)) => sentences.length,
+            _ => None,
+        };
+        let length = usual_length(settings, intake, &tokenizer, usual)?;
+        let prompt = sentences.map(|sentences| sentences.sentence.clone()).unwrap_or_default();
+        let task = intake.task.as_ref();
+        let class_names = label.as_deref().and_then(|label| table.class_names(label));
+        let known = |name: &String| task.is_some_and(|task| task.labels.find(name).is_some());
+        let class_names = class_names.filter(|names| names.iter().all(known)).map(<[String]>::to_vec);
         let (path, named) = (path.to_path_buf(), named.to_path_buf());
         let (intake, asked_length) = (intake.clone(), settings.seq_len);
-        let mut reader = DataReader { path, named, has_header, form, label, tokenizer, intake, length, asked_length };
+        let mut reader = DataReader {
+            path,
+            named,
+            has_header,
+            form,
+            label,
+            tokenizer,
+            intake,
+            length,
+            asked_length,
+            prompt,
+            class_names,
+        };
         ticket.stage("check data", None, "rows");
         let (mut rows, mut choices, mut cut, mut numbers, mut longest) = (0, 1, 0u64, false, None);
+        let (mut sequences, mut likenesses) = (0, Vec::new());
         let mut blocks = RowBlocks::open(&reader)?;
         while let Some(block) = blocks.read()? {
             for read in reader.examples(&block)? {
                 choices = choices.max(read.choices());
                 cut += u64::from(read.is_cut);
                 longest = longest.max(read.longest);
+                sequences += 1;
+            }
+            if matches!(reader.form, Form::Sentences { .. }) && reader.label.is_some() {
+                for row in &block {
+                    likenesses.push(
+                        reader
+                            .likeness(row)
+                            .map_err(|e| e.within(format_args!("row {}", row.number)).at(&reader.named))?,
+                    );
+                }
             }
             numbers |= block.iter().any(|row| reader.is_number(row));
             rows += block.len() as u64;
@@ -140,7 +142,8 @@ impl DataFile {
             match &reader.label {
                 None => notes.push("no column holds labels, so nothing is scored".to_owned()),
                 Some(label) => {
-                    let is_class = task.problem != ProblemType::Regression && task.kind != TaskKind::MultipleChoice;
+                    let asks = [TaskKind::MultipleChoice, TaskKind::QuestionAnswering].contains(&task.kind);
+                    let is_class = task.problem != ProblemType::Regression && !asks;
                     if numbers && is_class && !task.labels.are_numbers() {
                         let names = task.labels.names().iter().enumerate().take(8);
                         let names: Vec<String> = names.map(|(n, name)| format!("{n} is {name}")).collect();
@@ -152,7 +155,11 @@ impl DataFile {
                 }
             }
         }
-        Ok(Self { reader, rows, choices, notes })
+        let likenesses = Some(likenesses).filter(|all| !all.is_empty());
+        if matches!(reader.form, Form::Sentences { .. }) && likenesses.is_none() {
+            notes.push("no column holds scores of likeness, so nothing is scored".to_owned());
+        }
+        Ok(Self { reader, rows, sequences, choices, likenesses, notes })
     }
 }
 
@@ -163,7 +170,23 @@ impl Origin for DataFile {
     }
 
     fn sequences(&self) -> Option<Total> {
-        Some(Total::Exact(self.rows))
+        Some(Total::Exact(self.sequences))
+    }
+
+    fn likenesses(&self) -> Option<&[f64]> {
+        self.likenesses.as_deref()
+    }
+
+    fn text_questions(&self) -> Result<Option<TextQuestions>> {
+        if !matches!(self.reader.form, Form::Answers { .. }) {
+            return Ok(None);
+        }
+        let reader = self.reader.clone();
+        let table = TableReader::open(&reader.path, &reader.named, reader.has_header)?;
+        Ok(Some(Box::new(table.map(move |row| {
+            let row = row?;
+            reader.text_question(&row).map_err(|e| e.within(format_args!("row {}", row.number)).at(&reader.named))
+        }))))
     }
 
     fn longest(&self) -> usize {
@@ -184,6 +207,8 @@ impl Origin for DataFile {
             Form::Texts { text, pair: None } => format!("'{text}'"),
             Form::Texts { text, pair: Some(pair) } => format!("pairs of '{text}' and '{pair}'"),
             Form::Words { words } => format!("words in '{words}'"),
+            Form::Sentences { first, second } => format!("'{first}' beside '{second}'"),
+            Form::Answers { question, text, .. } => format!("'{question}' with windows of '{text}'"),
             Form::Asked(set) => format!("questions of {}", set.name()),
             Form::Choices { beginning, endings, .. } => {
                 format!("'{beginning}' with endings in '{}'", endings.join("', '"))
@@ -212,88 +237,18 @@ impl Origin for DataFile {
     }
 }
 
-/// Names of columns, those that were asked for, and what the model does with them.
-struct TableColumns<'a> {
-    names: &'a [String],
-    asked: &'a DataColumns,
-    intake: &'a Intake,
-}
-
-impl TableColumns<'_> {
-    fn has(&self, name: &str) -> bool {
-        self.names.iter().any(|known| known == name)
-    }
-
-    fn first(&self, names: &[&str]) -> Option<String> {
-        names.iter().find(|name| self.has(name)).map(|name| (*name).to_owned())
-    }
-
-    /// A column that was asked for.
-    fn asked(&self, name: &Option<String>) -> Result<Option<String>> {
-        match name {
-            Some(name) if !self.has(name) => Err(self.missing(&format!("there is no column '{name}'"))),
-            name => Ok(name.clone()),
-        }
-    }
-
-    fn missing(&self, what: &str) -> Error {
-        Error::new(what).hint(format!("the columns are {}", self.names.join(", ")))
-    }
-
-    fn form(&self) -> Result<Form> {
-        let (text, pair) = (self.asked(&self.asked.text)?, self.asked(&self.asked.pair)?);
-        let kind = self.intake.task.as_ref().map(|task| task.kind);
-        if kind == Some(TaskKind::TokenClassification) {
-            let words = text.or_else(|| self.first(TOKENS));
-            let none = || self.missing("no column of words is known (--text-column)");
-            return Ok(Form::Words { words: words.ok_or_else(none)? });
-        }
-        if kind == Some(TaskKind::QuestionAnswering) {
-            return Err(Error::usage("answers in a text are read as tokens with start_positions and end_positions")
-                .hint("give --tokens"));
-        }
-        if kind == Some(TaskKind::MultipleChoice) {
-            let numbered: Vec<String> =
-                (0..26).map(|i| format!("ending{i}")).take_while(|name| self.has(name)).collect();
-            let endings = if numbered.is_empty() { self.first(ENDINGS).into_iter().collect() } else { numbered };
-            let beginning =
-                text.or_else(|| self.first(&["sent1", "context", "article", "startphrase", "question", "text"]));
-            let middle =
-                pair.or_else(|| self.first(&["sent2", "question"])).filter(|name| beginning.as_ref() != Some(name));
-            return match beginning {
-                Some(beginning) if !endings.is_empty() => Ok(Form::Choices { beginning, middle, endings }),
-                _ => Err(self.missing("no columns of a beginning and its endings are known")),
-            };
-        }
-        if let Some(text) = text {
-            return Ok(Form::Texts { text, pair });
-        }
-        if let Some(set) = QuestionSet::of(self.names).filter(|_| kind.is_none() && self.intake.decoder_only) {
-            if pair.is_some() || self.asked.label.is_some() {
-                return Err(Error::usage(format!("the columns of {} are known", set.name()))
-                    .hint("leave out --pair-column and --label-column, or name the text with --text-column"));
-            }
-            return Ok(Form::Asked(set));
-        }
-        let known = TEXTS.iter().find(|(text, _)| self.has(text));
-        let (text, pairs) = known.ok_or_else(|| self.missing("no column of texts is known (--text-column)"))?;
-        let pair = pair.or_else(|| self.first(pairs));
-        Ok(Form::Texts { text: (*text).to_owned(), pair })
-    }
-
-    fn label(&self, form: &Form) -> Result<Option<String>> {
-        let asked = self.asked(&self.asked.label)?;
-        let known = if matches!(form, Form::Words { .. }) { TOKEN_TAGS } else { LABELS };
-        Ok(asked.or_else(|| self.first(known)).filter(|_| self.intake.task.is_some()))
-    }
-}
-
 /// An example, and whether its text was too long.
 struct ReadRow {
     example: Example,
     is_cut: bool,
     /// Tokens of the longest ending of a question with its beginning.
     longest: Option<usize>,
+}
+
+impl From<(TokenRow, bool)> for ReadRow {
+    fn from((row, is_cut): (TokenRow, bool)) -> Self {
+        Self { example: Example::new(SourceContent::Tokens(row)), is_cut, longest: None }
+    }
 }
 
 impl ReadRow {
@@ -304,14 +259,60 @@ impl ReadRow {
 
 impl DataReader {
     fn examples(&self, rows: &[Row]) -> Result<Vec<ReadRow>> {
-        rows.par_iter()
-            .map(|row| self.example(row).map_err(|e| e.within(format_args!("row {}", row.number)).at(&self.named)))
-            .collect()
+        let read: Vec<Vec<ReadRow>> = rows
+            .par_iter()
+            .map(|row| self.sequences(row).map_err(|e| e.within(format_args!("row {}", row.number)).at(&self.named)))
+            .collect::<Result<_>>()?;
+        Ok(read.into_iter().flatten().collect())
+    }
+
+    /// Everything that is read of a row.
+    fn sequences(&self, row: &Row) -> Result<Vec<ReadRow>> {
+        match &self.form {
+            Form::Sentences { first, second } => [first, second]
+                .into_iter()
+                .map(|name| {
+                    let sentence = format!("{}{}", self.prompt, text(&row.cells, name)?);
+                    Ok(ReadRow::from(self.tokens(&sentence, None)?))
+                })
+                .collect(),
+            Form::Answers { .. } => {
+                let passage = Passage::of(&row.cells, &self.form)?;
+                let mut read = Vec::new();
+                for window in passage.windows(&self.tokenizer, self.length)? {
+                    let ends = passage.ends(&window);
+                    let mut row = ReadRow::from((self.typed(window.ids, window.types)?, false));
+                    row.example.labels = Some(ends.to_vec());
+                    read.push(row);
+                }
+                Ok(read)
+            }
+            _ => Ok(vec![self.example(row)?]),
+        }
+    }
+
+    /// How alike the two texts of a row are.
+    fn likeness(&self, row: &Row) -> Result<f64> {
+        let name = self.label.as_deref().unwrap_or_default();
+        let number = match row.cells.get(name) {
+            Some(Value::Number(number)) => number.as_f64(),
+            Some(Value::String(text)) => text.trim().parse().ok(),
+            _ => None,
+        };
+        number.filter(|n| n.is_finite()).ok_or_else(|| Error::new(format!("'{name}' is no number")))
+    }
+
+    /// What a row asks of a text, with the places of the tokens of every window.
+    fn text_question(&self, row: &Row) -> Result<TextQuestion> {
+        let passage = Passage::of(&row.cells, &self.form)?;
+        let windows = passage.windows(&self.tokenizer, self.length)?.into_iter().map(|window| window.places).collect();
+        Ok(TextQuestion { text: passage.text, answers: passage.answers, windows })
     }
 
     fn is_number(&self, row: &Row) -> bool {
         let cell = self.label.as_ref().and_then(|label| row.cells.get(label));
         match cell {
+            _ if self.class_names.is_some() => false,
             Some(Value::Number(_)) => true,
             Some(Value::String(text)) => text.trim().parse::<u32>().is_ok(),
             Some(Value::Array(list)) => list.iter().any(Value::is_number),
@@ -348,6 +349,7 @@ impl DataReader {
                 let (is_cut, longest) = (asked.is_cut, Some(asked.longest()));
                 return Ok(ReadRow { example: asked.example()?, is_cut, longest });
             }
+            Form::Sentences { .. } | Form::Answers { .. } => unreachable!("rows of several sequences are read as such"),
             Form::Choices { beginning, middle, endings } => {
                 let begin = text(beginning)?;
                 let middle = middle.as_ref().map(text).transpose()?;
@@ -365,6 +367,10 @@ impl DataReader {
         let label = self.label.as_ref().and_then(|label| Some((label, row.cells.get(label)?)));
         if let (Some(task), Some((name, cell))) = (&self.intake.task, label) {
             let given = given(cell).ok_or_else(|| Error::new(format!("'{name}' holds no label")))?;
+            let given = match &self.class_names {
+                Some(names) => given.named(names),
+                None => given,
+            };
             match firsts {
                 Some((firsts, words)) => example.labels = Some(self.tags(&given, &firsts, words)?),
                 None if task.kind == TaskKind::MultipleChoice => {
@@ -392,12 +398,22 @@ impl DataReader {
     /// A text or two as the tokenizer joins them, and whether they had to be cut.
     fn tokens(&self, first: &str, second: Option<&str>) -> Result<(TokenRow, bool)> {
         let pair = self.tokenizer.pair(first, second, self.length)?;
+        if second.is_some() {
+            return Ok((self.typed(pair.ids, pair.types)?, pair.is_cut));
+        }
         check_ids(&pair.ids, self.intake.source_tokens()?)?;
-        let types = (self.intake.types > 1 && second.is_some()).then(|| {
-            let most = u32::try_from(self.intake.types - 1).unwrap_or(u32::MAX);
-            pair.types.iter().map(|kind| (*kind).min(most)).collect()
+        Ok((TokenRow::full(pair.ids), pair.is_cut))
+    }
+
+    /// A sequence of two texts, with types where the model knows some.
+    fn typed(&self, ids: Vec<u32>, types: Vec<u32>) -> Result<TokenRow> {
+        check_ids(&ids, self.intake.source_tokens()?)?;
+        let most = self.intake.types.checked_sub(1).filter(|most| *most > 0);
+        let types = most.map(|most| {
+            let most = u32::try_from(most).unwrap_or(u32::MAX);
+            types.iter().map(|kind| (*kind).min(most)).collect()
         });
-        Ok((TokenRow { types, ..TokenRow::full(pair.ids) }, pair.is_cut))
+        Ok(TokenRow { types, ..TokenRow::full(ids) })
     }
 
     /// Tags of words at the first piece of each; other pieces are not scored.

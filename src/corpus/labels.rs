@@ -29,6 +29,19 @@ pub(super) enum GivenLabel {
 }
 
 impl GivenLabel {
+    /// Classes by their names in the place of their numbers.
+    pub(super) fn named(self, names: &[String]) -> Self {
+        let name = |n: f64| whole(n).and_then(|n| usize::try_from(n).ok()).and_then(|n| names.get(n)).cloned();
+        match &self {
+            Self::Number(n) => name(*n).map_or(self, Self::Name),
+            Self::Ids(ids) => match ids.iter().map(|n| name(*n as f64)).collect::<Option<Vec<_>>>() {
+                Some(named) => Self::Names(named),
+                None => self,
+            },
+            _ => self,
+        }
+    }
+
     /// Whole numbers, as those of tokens.
     pub(super) fn ids(&self) -> Option<&[i64]> {
         match self {

@@ -1,4 +1,5 @@
-//! Inputs of every kind become padded batches: token lists, named tensors, text, sentence pairs, images.
+//! Inputs of every kind become padded batches: token lists, named tensors, text, sentence pairs, rows of
+//! tables, images, recordings.
 //!
 //! A [`Corpus`] can be read any number of times; every pass gives the same batches in the same order for the
 //! same settings. A worker thread reads ahead of the forward pass by a few batches and tokenises on all cores. Memory
@@ -15,18 +16,25 @@
 //! | `tokens`, `inputs`, `text`, `pairs` | one kind of input each |
 //! | `tokenizer`, `reader`, `stream` | text to ids, files of any size in blocks and windows |
 //! | `tokenizer_files`, `vocabulary` | the tokenizer that a folder's files say; the one built where there is no `tokenizer.json` |
+//! | `audio`, `spoken` | recordings of speech as samples or spectrograms; what is said in them |
+//! | `judged` | which part of a text answers a question, which document a query |
 //! | `images`, `resample` | a folder of images; resizing to the last bit as image processors do |
 //! | `masking` | hiding tokens that a masked-language model has to find |
 //! | `questions`, `asked` | multiple choice for models that predict the next token |
-//! | `table`, `labeled` | files with named columns; their rows as examples of a task |
+//! | `table`, `parquet_rows`, `columns`, `labeled` | files with named columns, which of them hold what; their rows as examples of a task |
+//! | `passages` | questions that a text answers, in windows |
+//! | `prompts`, `retrieval` | sentence embeddings: what stands before texts; documents and queries |
 //! | `task_intake`, `labels` | what a task asks; its labels, as written and as scored |
 
 mod asked;
+mod audio;
 mod batches;
+mod columns;
 mod example;
 mod images;
 mod inputs;
 mod intake;
+mod judged;
 mod labeled;
 mod labels;
 mod language;
@@ -34,12 +42,17 @@ mod masking;
 mod opened;
 mod origin;
 mod pairs;
+mod parquet_rows;
+mod passages;
+mod prompts;
 mod questions;
 mod reader;
 mod reading;
 mod resample;
+mod retrieval;
 mod settings;
 mod shard;
+mod spoken;
 mod spool;
 mod stream;
 mod table;
@@ -53,6 +66,7 @@ mod vocabulary;
 pub use asked::{AskedEnding, AskedQuestion};
 pub use batches::Batches;
 pub use intake::{Intake, PositionIds, SourceKind, TokenLimits};
+pub use judged::{Relevance, TextQuestion};
 pub use opened::Corpus;
 pub use origin::Total;
 pub use reading::{InputUnit, Reading};
@@ -61,5 +75,6 @@ pub use settings::{
     TextPacking,
 };
 pub use shard::Shard;
+pub use spoken::{Letters, SpeechHead, SpokenTexts, TranscriptRules};
 pub use task_intake::TaskIntake;
 pub use tokenizer::TextTokenizer;

@@ -8,16 +8,21 @@ use std::sync::{Arc, OnceLock};
 use sha2::{Digest, Sha256};
 
 use super::asked::AskedQuestion;
+use super::audio::Recordings;
 use super::images::Images;
 use super::inputs::NamedTensors;
 use super::intake::{Intake, SourceKind};
+use super::judged::{Relevance, TextQuestion};
 use super::labeled::DataFile;
 use super::masking::Hiding;
 use super::origin::{Origin, Total};
 use super::pairs::PairFile;
+use super::prompts::{SentencePrompts, embeds};
+use super::retrieval::RetrievalFolder;
 use super::settings::{BatchOrder, CorpusPart, CorpusSettings, Input, Purpose};
+use super::spoken::SpokenTexts;
 use super::spool::Spool;
-use super::text::TextFile;
+use super::text::{TextFile, usual_length};
 use super::tokenizer::TextTokenizer;
 use super::tokens::TokenLines;
 use crate::error::{Error, Result};
@@ -58,8 +63,8 @@ impl Corpus {
         let text = matches!(input, Input::Text(_) | Input::Pairs { .. } | Input::Data { .. });
         let tokenizer = if text {
             Some(TextTokenizer::load(folder)?)
-        } else if intake.is_masked() {
-            // Token lists need a tokenizer only to know which token is the mask.
+        } else if intake.is_masked() || (matches!(input, Input::Audio { .. }) && intake.target.is_some()) {
+            // Token lists need a tokenizer only to know which token is the mask, recordings only for transcripts.
             TextTokenizer::beside(folder)?
         } else {
             None
@@ -108,8 +113,22 @@ impl Corpus {
                 Arc::new(PairFile::open(path, told, text()?, intake, settings, ticket).map_err(explain)?)
             }
             Input::Data { path, columns } => {
+                let sentences = embeds(folder).then(|| SentencePrompts::read(folder)).transpose()?;
                 let paths = (path.as_path(), named.path());
-                Arc::new(DataFile::open(paths, columns, text()?, intake, settings, ticket).map_err(explain)?)
+                if path.is_dir() {
+                    let sentences = sentences.unwrap_or_default();
+                    let length = usual_length(settings, intake, &*text()?, sentences.length)?;
+                    Arc::new(RetrievalFolder::open(path, text()?, &sentences, intake, length, ticket)?)
+                } else {
+                    let file = DataFile::open(paths, columns, text()?, intake, sentences.as_ref(), settings, ticket);
+                    Arc::new(file.map_err(explain)?)
+                }
+            }
+            Input::Audio { path, language } => {
+                let paths = (path.as_path(), named.path());
+                let language = language.as_deref();
+                let recordings = Recordings::open(paths, language, folder, tokenizer.as_deref(), intake, ticket);
+                Arc::new(recordings.map_err(explain)?)
             }
             Input::Images(images) => Arc::new(Images::open(images, folder, intake, ticket)?),
         };
@@ -117,10 +136,14 @@ impl Corpus {
         if let (SourceKind::Pixels { shape, any_size: true }, Some(image)) = (&mut intake.source, origin.image()) {
             *shape = image;
         }
+        let mut settings = settings.clone();
+        if origin.reads_alone() {
+            settings.batch_size = 1;
+        }
         Ok(Self {
             origin,
             intake: Arc::new(intake),
-            settings: settings.clone(),
+            settings,
             input: named.clone(),
             spool,
             hiding: Arc::new(hiding),
@@ -171,6 +194,9 @@ impl Corpus {
         other.settings.seq_len = self.settings.seq_len;
         other.settings.packing = self.settings.packing;
         other.settings.pack = self.settings.pack;
+        if self.origin.reads_alone() {
+            other.settings.batch_size = 1;
+        }
         other
     }
 
@@ -193,6 +219,26 @@ impl Corpus {
             }
         }
         Ok(Some(found))
+    }
+
+    /// Transcripts of the recordings that are read, where there are some.
+    pub fn spoken(&self) -> Option<&SpokenTexts> {
+        self.origin.spoken()
+    }
+
+    /// Questions that a text answers, with all of their windows in the order of the input.
+    pub fn text_questions(&self) -> Result<Option<Vec<TextQuestion>>> {
+        self.origin.text_questions()?.map(Iterator::collect).transpose()
+    }
+
+    /// How alike people find the two texts of every pair, where sequences are such texts in turns.
+    pub fn likenesses(&self) -> Option<&[f64]> {
+        self.origin.likenesses()
+    }
+
+    /// Which documents answer which queries, where sequences are the documents, then the queries.
+    pub fn relevance(&self) -> Option<&Relevance> {
+        self.origin.relevance()
     }
 
     /// Number of batches in a pass, known or estimated; absent where not even a guess can be made.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use super::asked::AskedQuestion;
 use super::example::Example;
+use super::judged::{Relevance, TextQuestion};
+use super::spoken::SpokenTexts;
 use crate::error::Result;
 
 /// A number that is known, or one that is guessed from a sample.
@@ -33,6 +35,8 @@ impl Total {
 
 pub(super) type Examples = Box<dyn Iterator<Item = Result<Example>> + Send>;
 
+pub(super) type TextQuestions = Box<dyn Iterator<Item = Result<TextQuestion>>>;
+
 pub(super) type AskedQuestions = Box<dyn Iterator<Item = Result<AskedQuestion>>>;
 
 /// Where sequences come from; it can be read again and again.
@@ -59,6 +63,31 @@ pub(super) trait Origin: Send + Sync {
     /// Questions with all of their endings, where sequences are the right ones of such.
     fn questions(&self) -> Result<Option<AskedQuestions>> {
         Ok(None)
+    }
+
+    /// Whether every sequence makes a batch of its own, as what stands beside it would change what the model makes of it.
+    fn reads_alone(&self) -> bool {
+        false
+    }
+
+    /// Transcripts of recordings, where there are some.
+    fn spoken(&self) -> Option<&SpokenTexts> {
+        None
+    }
+
+    /// Questions that a text answers, where sequences are windows of such texts.
+    fn text_questions(&self) -> Result<Option<TextQuestions>> {
+        Ok(None)
+    }
+
+    /// How alike people find the two texts of every pair, where sequences are such texts in turns.
+    fn likenesses(&self) -> Option<&[f64]> {
+        None
+    }
+
+    /// Which documents answer which queries, where sequences are such.
+    fn relevance(&self) -> Option<&Relevance> {
+        None
     }
 
     /// Files read, in order.

@@ -51,6 +51,14 @@ pub enum Input {
         /// Which columns are read.
         columns: DataColumns,
     },
+    /// Recordings of speech: a folder, a WAV, FLAC or MP3 file, or a table of paths and texts.
+    Audio {
+        /// The folder, file or table.
+        path: PathBuf,
+        /// Code of the language that is spoken, such as `en`; what the model takes for usual where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        language: Option<String>,
+    },
     /// Lines of columns between tabs: a source and its target text.
     Pairs {
         /// The file of the pairs.
@@ -69,7 +77,7 @@ impl Input {
     pub fn path(&self) -> &Path {
         match self {
             Self::Text(path) | Self::Tokens(path) | Self::Inputs(path) | Self::Images(path) => path,
-            Self::Pairs { path, .. } | Self::Data { path, .. } => path,
+            Self::Pairs { path, .. } | Self::Data { path, .. } | Self::Audio { path, .. } => path,
         }
     }
 
@@ -82,7 +90,10 @@ impl Input {
     pub fn guess(path: &Path) -> Self {
         let path = path.to_path_buf();
         if path.is_dir() {
-            return Self::Images(path);
+            return if holds_recordings(&path) { Self::Audio { path, language: None } } else { Self::Images(path) };
+        }
+        if is_recording(&path) {
+            return Self::Audio { path, language: None };
         }
         match path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase().as_str() {
             "jsonl" => Self::Tokens(path),
@@ -104,6 +115,7 @@ impl Input {
             Self::Pairs { columns, language, .. } => {
                 Self::Pairs { path, columns: *columns, language: language.clone() }
             }
+            Self::Audio { language, .. } => Self::Audio { path, language: language.clone() },
             Self::Data { columns, .. } => Self::Data { path, columns: columns.clone() },
         }
     }
@@ -115,10 +127,26 @@ impl Input {
             Self::Tokens(_) => "tokens",
             Self::Inputs(_) => "inputs",
             Self::Images(_) => "images",
+            Self::Audio { .. } => "audio",
             Self::Pairs { .. } => "pairs",
             Self::Data { .. } => "data",
         }
     }
+}
+
+/// Endings of recordings that are read.
+pub(super) const RECORDINGS: [&str; 3] = ["wav", "flac", "mp3"];
+
+/// Whether a name is that of a recording.
+pub(super) fn is_recording(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+    RECORDINGS.iter().any(|known| ending == *known)
+}
+
+/// Whether a folder, or one in it, holds recordings.
+fn holds_recordings(folder: &Path) -> bool {
+    let paths = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    paths(folder).any(|path| is_recording(&path) || (path.is_dir() && paths(&path).any(|path| is_recording(&path))))
 }
 
 impl fmt::Display for Input {

@@ -1,4 +1,4 @@
-//! Files with named columns: JSON Lines, CSV, TSV, and tagged words line by line.
+//! Files with named columns: JSON Lines, CSV, TSV, Parquet, and tagged words line by line.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::parquet_rows::ParquetRows;
 use crate::error::{Error, Result};
 
 /// No row of a data set comes near so many bytes.
@@ -29,6 +30,8 @@ enum RowFormat {
     Tabs,
     /// A word and its tag in each line, a blank line between sentences (CoNLL).
     Words,
+    /// Columns of binary values.
+    Parquet,
 }
 
 /// Columns of tagged words.
@@ -41,6 +44,8 @@ pub(super) struct TableReader {
     file: BufReader<File>,
     format: RowFormat,
     columns: Vec<String>,
+    /// The rows themselves, where they are not read line by line.
+    parquet: Option<ParquetRows>,
     line: u64,
 }
 
@@ -58,11 +63,7 @@ impl TableReader {
             "csv" => RowFormat::Commas,
             "tsv" | "tab" => RowFormat::Tabs,
             "conll" | "iob" | "bio" => RowFormat::Words,
-            "parquet" => {
-                return Err(Error::new("Parquet is not read")
-                    .at(named)
-                    .hint("write it as JSON Lines (.jsonl), CSV or TSV"));
-            }
+            "parquet" => RowFormat::Parquet,
             "json" => {
                 return Err(Error::new("one JSON document is not read")
                     .at(named)
@@ -70,12 +71,15 @@ impl TableReader {
             }
             other => {
                 let what = format!("'.{other}' says of no table how it is written");
-                return Err(Error::new(what).at(named).hint("give .jsonl, .csv, .tsv or .conll"));
+                return Err(Error::new(what).at(named).hint("give .jsonl, .csv, .tsv, .parquet or .conll"));
             }
         };
         let file = File::open(path).map_err(|e| Error::from(e).at(path))?;
         let file = BufReader::with_capacity(1 << 18, file);
-        let mut reader = Self { path: path.to_path_buf(), file, format, columns: Vec::new(), line: 0 };
+        let parquet = (format == RowFormat::Parquet).then(|| ParquetRows::open(path)).transpose();
+        let parquet = parquet.map_err(|e| e.at(path))?;
+        let columns = parquet.as_ref().map(|rows| rows.columns.clone()).unwrap_or_default();
+        let mut reader = Self { path: path.to_path_buf(), file, format, columns, parquet, line: 0 };
         if has_header && matches!(format, RowFormat::Commas | RowFormat::Tabs) {
             let header = reader.cells()?.ok_or_else(|| Error::new("the file is empty").at(path))?;
             reader.columns = header.into_iter().map(|name| name.trim().to_owned()).collect();
@@ -86,6 +90,11 @@ impl TableReader {
     /// Names of the columns, where the file begins with them.
     pub(super) fn columns(&self) -> &[String] {
         &self.columns
+    }
+
+    /// What the numbers of a column of classes are called, where the file says so.
+    pub(super) fn class_names(&self, column: &str) -> Option<&[String]> {
+        self.parquet.as_ref()?.classes.get(column).map(Vec::as_slice)
     }
 
     /// The next line without its end; `None` at the end of the file.
@@ -156,6 +165,11 @@ impl TableReader {
 
     fn row(&mut self) -> Result<Option<Row>> {
         match self.format {
+            RowFormat::Parquet => {
+                let Some(rows) = &mut self.parquet else { return Ok(None) };
+                self.line += 1;
+                Ok(rows.read()?.map(|cells| Row { number: self.line, cells }))
+            }
             RowFormat::JsonLines => self.object(),
             RowFormat::Words => self.sentence(),
             RowFormat::Commas | RowFormat::Tabs => {
@@ -247,13 +261,46 @@ mod tests {
     }
 
     #[test]
+    fn parquet_gives_what_was_written() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/parquet");
+        for name in ["rows.parquet", "rows.gzip.parquet"] {
+            let path = folder.join(name);
+            let mut reader = TableReader::open(&path, &path, true).unwrap();
+            assert_eq!(reader.columns(), ["text", "label", "score", "tokens", "answers"]);
+            assert_eq!(reader.class_names("label"), Some(&["neg".to_owned(), "pos".to_owned()][..]));
+            assert_eq!(reader.class_names("tags"), None);
+            let rows: Vec<Row> = reader.by_ref().collect::<Result<_>>().unwrap();
+            let lines = std::fs::read_to_string(folder.join("rows.jsonl")).unwrap();
+            let want: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert_eq!(rows.len(), want.len());
+            for (row, want) in rows.into_iter().zip(want) {
+                assert_eq!(Value::Object(row.cells), want, "{name}");
+            }
+        }
+        // Every cut, and every tenth byte changed, is an error or other rows, and no more.
+        let whole = std::fs::read(folder.join("rows.parquet")).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("a.parquet");
+        for at in (0..whole.len()).step_by(10) {
+            let mut changed = whole.clone();
+            changed[at] ^= 0x55;
+            for bytes in [&whole[..at], &changed] {
+                std::fs::write(&path, bytes).unwrap();
+                if let Ok(reader) = TableReader::open(&path, &path, true) {
+                    let _ = reader.take(100).count();
+                }
+            }
+        }
+    }
+
+    #[test]
     fn bad_rows_are_named_by_their_number() {
         let fault = |name: &str, text: &str| rows(name, text).unwrap_err().to_string();
         assert!(fault("a.csv", "a,b\n1,2\n3\n").contains("row 3 has 1 cells, the first row 2"));
         assert!(fault("a.csv", "a,b\n1,\"2\n3\n").contains("a quote of line 2 is not closed"));
         assert!(fault("a.jsonl", "{\"a\": 1}\n{\"a\": }\n").contains("row 2:"));
         assert!(fault("a.conll", "EU O\nword\n").contains("line 2 holds 'word' without a tag"));
-        assert!(fault("a.parquet", "PAR1").contains("Parquet is not read"));
+        assert!(fault("a.parquet", "PAR1").contains("not a Parquet file"));
         assert!(fault("a.docx", "x").contains("'.docx'"));
     }
 }

@@ -17,6 +17,16 @@ const USUAL_LENGTH: usize = 512;
 
 /// The length that text is packed or cut to; an error where it does not fit the model or leaves no room for text.
 pub(super) fn sequence_length(settings: &CorpusSettings, intake: &Intake, tokenizer: &TextTokenizer) -> Result<usize> {
+    usual_length(settings, intake, tokenizer, None)
+}
+
+/// [`sequence_length`], which is `usual`, where that is known and nothing else is asked for.
+pub(super) fn usual_length(
+    settings: &CorpusSettings,
+    intake: &Intake,
+    tokenizer: &TextTokenizer,
+    usual: Option<usize>,
+) -> Result<usize> {
     let limits = intake.source_tokens()?;
     check_ids(&tokenizer.wrap(&[]), limits)?;
     let source = limits.max_length;
@@ -29,7 +39,10 @@ pub(super) fn sequence_length(settings: &CorpusSettings, intake: &Intake, tokeni
             return Err(Error::usage(what).hint(format!("use --seq-len {longest} or less")));
         }
         (Some(wanted), _) => wanted,
-        (None, longest) => longest.unwrap_or(USUAL_LENGTH).min(USUAL_LENGTH),
+        (None, longest) => {
+            let usual = usual.unwrap_or(USUAL_LENGTH);
+            longest.unwrap_or(usual).min(usual)
+        }
     };
     let least = tokenizer.added() + 2;
     if length < least {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use tokenizers::{Encoding, PostProcessor, PreTokenizerWrapper, Token, Tokenizer};
 
+use super::judged::TextWindow;
 use super::tokenizer_files::{has_tokenizer, read};
 use super::vocabulary::NumberedPieces;
 use crate::checkpoint::lfs_pointer;
@@ -154,6 +155,11 @@ impl TextTokenizer {
         self.numbered.as_ref().map_or_else(|| self.inner.get_vocab_size(true), |numbered| numbered.len())
     }
 
+    /// The id of a token by its spelling.
+    pub(super) fn id(&self, token: &str) -> Option<u32> {
+        self.numbered.as_ref().map_or_else(|| self.inner.token_to_id(token), |numbered| numbered.id(token))
+    }
+
     /// The token with this id as the vocabulary spells it.
     pub fn token(&self, id: u32) -> Option<String> {
         match &self.numbered {
@@ -225,6 +231,44 @@ impl TextTokenizer {
         }
         let whole = self.inner.post_process(a, b, true).map_err(broken)?;
         Ok(TokenPair { ids: self.ids(&whole), types: whole.get_type_ids().to_vec(), is_cut })
+    }
+
+    /// Windows of `second` behind `first` with special tokens, each of at most `length` tokens; neighbors share `stride`
+    /// tokens.
+    ///
+    /// # Errors
+    /// Where `first` leaves no room.
+    pub(super) fn text_windows(
+        &self,
+        first: &str,
+        second: &str,
+        length: usize,
+        stride: usize,
+    ) -> Result<Vec<TextWindow>> {
+        let broken = |e: tokenizers::Error| Error::new(format!("cannot tokenise: {e}"));
+        let encode = |text: &str| self.inner.encode(text, false).map_err(broken);
+        let (first, mut second) = (encode(first)?, encode(second)?);
+        let added = self.inner.get_post_processor().map_or(0, |processor| processor.added_tokens(true));
+        let room = length.saturating_sub(added + first.len());
+        if room <= stride {
+            return Err(Error::new(format!("the question leaves {room} of {length} tokens to its text"))
+                .hint("shorten it, or give a larger --seq-len"));
+        }
+        second.truncate(room, stride, tokenizers::TruncationDirection::Right);
+        let rest = second.take_overflowing();
+        let mut windows = Vec::with_capacity(1 + rest.len());
+        for part in std::iter::once(second).chain(rest) {
+            let whole = self.inner.post_process(first.clone(), Some(part), true).map_err(broken)?;
+            let of_text = whole.get_sequence_ids().into_iter().map(|id| id == Some(1));
+            let special = whole.get_special_tokens_mask().iter().map(|special| *special == 0);
+            let places = whole.get_offsets().iter().zip(of_text.zip(special));
+            windows.push(TextWindow {
+                ids: self.ids(&whole),
+                types: whole.get_type_ids().to_vec(),
+                places: places.map(|(place, (of_text, plain))| (of_text && plain).then_some(*place)).collect(),
+            });
+        }
+        Ok(windows)
     }
 
     /// Words as one sequence of at most `length` tokens with special tokens, and for each token the word that begins with it.

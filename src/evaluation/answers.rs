@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
+use super::edits::Edits;
 use crate::error::{Error, Result};
 use crate::network::{Batch, Hidden, ProblemType, TaskHead, TaskKind};
 use crate::tensor::RowScore;
@@ -39,6 +40,22 @@ pub enum Answer {
         said: (u32, u32),
         /// By the label; absent where it lies behind the text.
         right: Option<(u32, u32)>,
+    },
+    /// How far a transcript is from what was said.
+    Transcript(Edits),
+    /// A part of a text beside the right ones.
+    Extract {
+        /// 1 where it is one of them.
+        exact: f64,
+        /// Overlap of words with the nearest.
+        f1: f64,
+    },
+    /// Documents in the order of their likeness to a query.
+    Ranked {
+        /// Of the first ten.
+        ndcg: f64,
+        /// Shares of the right ones among the first 10 and 100.
+        recall: [f64; 2],
     },
 }
 

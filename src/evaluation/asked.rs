@@ -2,31 +2,34 @@
 
 use super::answers::Answer;
 use super::metrics::{TaskMetric, accuracy};
-use super::quality::{Candidate, Quality, QualitySums};
-use super::spent::QualityChange;
+use super::quality::{Candidate, QualitySums};
 use crate::corpus::{AskedEnding, AskedQuestion};
 use crate::error::Result;
 use crate::network::{Batch, Items, Source, Tokens};
 use crate::task::Ticket;
 
-/// What a model chooses, question by question.
-#[derive(Clone, Debug)]
-pub struct Choices {
-    /// The likeliest endings, and the likeliest for each of their characters.
-    answers: [Vec<Answer>; 2],
+/// Names of the shares of right choices, the one that stands for the questions first.
+pub const CHOICE_METRICS: [&str; 2] = ["acc", "acc_norm"];
+
+/// Shares of right choices: by likelihood, and by that for each character.
+pub(super) fn choice_metrics() -> Vec<TaskMetric> {
+    let likely = "lm-eval's acc: share of questions whose likeliest ending is the right one, log-likelihoods summed";
+    let per_char = "lm-eval's acc_norm: the same with log-likelihoods for each character of the ending";
+    let [acc, acc_norm] = CHOICE_METRICS;
+    vec![TaskMetric::new(acc, likely, accuracy), TaskMetric::new(acc_norm, per_char, accuracy)]
 }
 
-/// Scores every ending of `questions`, `size` sequences at a time, shorter ones filled up with the id `pad`.
+/// The likeliest endings, and the likeliest for each of their characters. Scores every ending of `questions`, `size` sequences at a time, shorter ones filled up with the id `pad`.
 ///
 /// # Errors
 /// Where a result is not finite, or the work is cancelled.
-pub fn choose(
+pub(super) fn choose(
     candidate: Candidate<'_>,
     questions: &[AskedQuestion],
     size: usize,
     pad: u32,
     ticket: &Ticket,
-) -> Result<Choices> {
+) -> Result<Vec<Vec<Answer>>> {
     let endings: Vec<&AskedEnding> = questions.iter().flat_map(|question| &question.endings).collect();
     let device = candidate.network.device();
     let mut sums = QualitySums::default();
@@ -54,7 +57,7 @@ pub fn choose(
             answers.push(answer(&scores, question.right));
         }
     }
-    Ok(Choices { answers })
+    Ok(answers.to_vec())
 }
 
 fn answer(scores: &[f64], right: u32) -> Answer {
@@ -63,47 +66,6 @@ fn answer(scores: &[f64], right: u32) -> Answer {
     let own = scores.get(right as usize).copied().unwrap_or(f64::NAN);
     let above = scores.iter().filter(|score| **score > own).count() as u32;
     Answer::Class { said: said as u32, right, above }
-}
-
-impl Choices {
-    /// Names of the shares of right choices, the one that stands for the questions first.
-    pub const NAMES: [&str; 2] = ["acc", "acc_norm"];
-
-    fn metrics() -> [TaskMetric; 2] {
-        let likely =
-            "lm-eval's acc: share of questions whose likeliest ending is the right one, log-likelihoods summed";
-        let per_char = "lm-eval's acc_norm: the same with log-likelihoods for each character of the ending";
-        let [acc, acc_norm] = Self::NAMES;
-        [TaskMetric::new(acc, likely, accuracy), TaskMetric::new(acc_norm, per_char, accuracy)]
-    }
-
-    /// Adds the shares of right choices to the measures of a quality.
-    pub fn record(&self, quality: &mut Quality) {
-        for (metric, answers) in Self::metrics().iter().zip(&self.answers) {
-            let answers: Vec<&Answer> = answers.iter().collect();
-            quality.metrics.extend(metric.estimate(&answers).map(|found| (metric.name.to_owned(), found)));
-        }
-    }
-
-    /// One of [`Choices::NAMES`] of these choices and of those of `after`, with what changed.
-    pub(super) fn quality_change(&self, after: &Self, name: &str) -> Option<QualityChange> {
-        let metrics = Self::metrics();
-        let (metric, answers) =
-            metrics.iter().zip(self.answers.iter().zip(&after.answers)).find(|(m, _)| m.name == name)?;
-        let (before, after): (Vec<&Answer>, Vec<&Answer>) = (answers.0.iter().collect(), answers.1.iter().collect());
-        metric.quality_change(&before, &after)
-    }
-
-    /// What changed from these choices to those of `after`, by name.
-    pub fn changes(&self, after: &Self) -> Vec<(String, super::Estimate)> {
-        let metrics = Self::metrics();
-        let all = metrics.iter().zip(self.answers.iter().zip(&after.answers));
-        all.filter_map(|(metric, (before, after))| {
-            let (before, after): (Vec<&Answer>, Vec<&Answer>) = (before.iter().collect(), after.iter().collect());
-            Some((metric.name.to_owned(), metric.change(&before, &after)?))
-        })
-        .collect()
-    }
 }
 
 #[cfg(test)]

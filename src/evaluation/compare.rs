@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::asked::Choices;
+use super::asked::CHOICE_METRICS;
+use super::benchmark::Benchmark;
 use super::interval::{Estimate, Interval};
 use super::metrics::is_better_high;
 use super::quality::{Candidate, Quality, QualitySums, SCORED_COPIES, SequenceScore};
@@ -35,7 +36,7 @@ impl Comparison {
         let before = &self.before;
         let loss = before.loss_per_token.map(|_| LOSS.to_owned());
         let first = before.main_metric.clone();
-        let asked = Choices::NAMES.iter().filter(|name| before.metrics.contains_key(**name)).map(|n| (*n).to_owned());
+        let asked = CHOICE_METRICS.iter().filter(|name| before.metrics.contains_key(**name)).map(|n| (*n).to_owned());
         let accuracy = before.accuracy.map(|_| "accuracy".to_owned());
         let others = before.metrics.keys().filter(|name| is_better_high(name)).cloned();
         let all = first.into_iter().chain(asked).chain(accuracy).chain(others).chain([COSINE.to_owned()]);
@@ -55,7 +56,7 @@ impl Comparison {
         if measure == COSINE {
             // The whole model's is 1.
             let change = ends(self.change.get(COSINE)).map(|i| Interval { low: i.low - 1.0, high: i.high - 1.0 });
-            return Some(QualityChange { whole: 1.0, now: self.similarity.mean_cosine, change });
+            return Some(QualityChange { whole: 1.0, now: self.similarity.mean_cosine, change, falls: false });
         }
         let value = |quality: &Quality| match measure {
             LOSS => quality.loss_per_token,
@@ -67,7 +68,20 @@ impl Comparison {
             LOSS => self.change.get("loss_per_token").or_else(|| self.change.get(LOSS)),
             name => self.change.get(name),
         };
-        Some(QualityChange { whole: value(before)?, now: value(after)?, change: ends(change) })
+        let falls = !is_better_high(measure);
+        Some(QualityChange { whole: value(before)?, now: value(after)?, change: ends(change), falls })
+    }
+
+    /// Asks both candidates what `benchmark` asks, and records their answers and what changed.
+    ///
+    /// # Errors
+    /// As [`Benchmark::ask`].
+    pub fn ask(&mut self, benchmark: &Benchmark, [before, after]: [Candidate<'_>; 2], ticket: &Ticket) -> Result<()> {
+        let (first, second) = (benchmark.ask(before, ticket)?, benchmark.ask(after, ticket)?);
+        first.record(&mut self.before);
+        second.record(&mut self.after);
+        self.change.extend(first.changes(&second));
+        Ok(())
     }
 
     /// What changed, by name, in words with its interval: `0.0071, with 95 % between 0.0033 and 0.0147, 48 sequences`.
@@ -78,7 +92,7 @@ impl Comparison {
             known.map_or_else(|| format!("{name} plus"), |(_, words)| (*words).to_owned())
         };
         // A task and questions have measures of their own.
-        let is_task = self.before.task.is_some() || self.change.contains_key("acc");
+        let is_task = self.before.task_metric().is_some();
         let wanted = |name: &&str| is_task || of_text.iter().any(|(known, _)| known == name);
         // Those of text in their order, then those of a task.
         let own = self.change.keys().map(String::as_str).filter(|name| of_text.iter().all(|(known, _)| known != name));

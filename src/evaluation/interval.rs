@@ -32,6 +32,9 @@ pub struct Estimate {
     pub low: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub high: Option<f64>,
+    /// Whether more is better; absent in records of earlier releases, and of changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rises: Option<bool>,
     /// Sequences it is from.
     pub n: u64,
     /// How it is formed.
@@ -41,7 +44,28 @@ pub struct Estimate {
 impl Estimate {
     /// A number with what is known of it.
     pub(super) fn with(value: f64, interval: Option<Interval>, n: usize, convention: String) -> Self {
-        Self { value, low: interval.map(|i| i.low), high: interval.map(|i| i.high), n: n as u64, convention }
+        Self {
+            value,
+            low: interval.map(|i| i.low),
+            high: interval.map(|i| i.high),
+            rises: None,
+            n: n as u64,
+            convention,
+        }
+    }
+
+    /// The same, with the direction in which it is better.
+    pub(super) fn directed(self, rises: bool) -> Self {
+        Self { rises: Some(rises), ..self }
+    }
+
+    /// In which direction it is better, in words; nothing where that is not known.
+    pub fn direction(&self) -> &'static str {
+        match self.rises {
+            Some(true) => "higher is better",
+            Some(false) => "lower is better",
+            None => "",
+        }
     }
 
     /// `of` the sums of `sequences`, with its interval.

@@ -38,12 +38,18 @@ impl TaskMetric {
         Self { name, convention: convention.into(), rises: true, of: Box::new(of) }
     }
 
+    /// A number of which less is better.
+    pub(super) fn falling(self) -> Self {
+        Self { rises: false, ..self }
+    }
+
     /// The number with its 95 % interval over items; `None` where it is not defined.
     pub(super) fn estimate(&self, answers: &[&Answer]) -> Option<Estimate> {
         let all: Vec<usize> = (0..answers.len()).collect();
         let value = (self.of)(answers, &all);
         let interval = bootstrap_of(answers.len(), |draw| (self.of)(answers, draw));
-        value.is_finite().then(|| Estimate::with(value, interval, answers.len(), self.convention.clone()))
+        let found = || Estimate::with(value, interval, answers.len(), self.convention.clone()).directed(self.rises);
+        value.is_finite().then(found)
     }
 
     /// It before and after, with what changed.
@@ -51,7 +57,8 @@ impl TaskMetric {
         let change = self.change(before, after)?;
         let all: Vec<usize> = (0..before.len()).collect();
         let interval = change.low.zip(change.high).map(|(low, high)| Interval { low, high });
-        Some(QualityChange { whole: (self.of)(before, &all), now: (self.of)(after, &all), change: interval })
+        let (whole, now) = ((self.of)(before, &all), (self.of)(after, &all));
+        Some(QualityChange { whole, now, change: interval, falls: !self.rises })
     }
 
     /// After minus before, on the same items, with its paired interval.
@@ -68,12 +75,12 @@ impl TaskMetric {
     }
 }
 
-/// The name of a metric of which less is better.
+/// The name of a metric of regression of which less is better.
 const SQUARED_ERROR: &str = "mean_squared_error";
 
 /// Whether more of the measure of this name, in [`super::Quality::metrics`], is better.
 pub(super) fn is_better_high(name: &str) -> bool {
-    ![SQUARED_ERROR, "loss", "loss_per_token", "perplexity"].contains(&name)
+    ![SQUARED_ERROR, "wer", "cer", "loss", "loss_per_token", "perplexity"].contains(&name)
 }
 
 /// The metrics of a task, the one that stands for it first.
@@ -98,13 +105,11 @@ pub fn task_metrics(task: &TaskHeadSpec) -> Vec<TaskMetric> {
                 |a, d| spearman(&pairs(a, d)),
             ),
             TaskMetric::new("pearson", "Pearson's correlation with the labels", |a, d| pearson(&pairs(a, d))),
-            TaskMetric {
-                rises: false,
-                ..TaskMetric::new(SQUARED_ERROR, "mean squared difference to the labels", |a, d| {
-                    let pairs = pairs(a, d);
-                    pairs.iter().map(|(x, y)| (x - y) * (x - y)).sum::<f64>() / pairs.len() as f64
-                })
-            },
+            TaskMetric::new(SQUARED_ERROR, "mean squared difference to the labels", |a, d| {
+                let pairs = pairs(a, d);
+                pairs.iter().map(|(x, y)| (x - y) * (x - y)).sum::<f64>() / pairs.len() as f64
+            })
+            .falling(),
         ],
         (_, ProblemType::MultiLabel) => vec![
             TaskMetric::new(
@@ -223,7 +228,7 @@ fn tagged<'a>(answers: &'a [&Answer], draw: &'a [usize]) -> impl Iterator<Item =
 }
 
 /// Mean over the items that have the number.
-fn mean(answers: &[&Answer], draw: &[usize], of: impl Fn(&Answer) -> Option<f64>) -> f64 {
+pub(super) fn mean(answers: &[&Answer], draw: &[usize], of: impl Fn(&Answer) -> Option<f64>) -> f64 {
     let numbers = draw.iter().filter_map(|i| of(answers.get(*i)?));
     let (sum, count) = numbers.fold((0.0, 0usize), |(sum, n), x| (sum + x, n + 1));
     sum / count as f64
@@ -332,7 +337,7 @@ fn micro(answers: &[&Answer], draw: &[usize]) -> f64 {
 }
 
 /// What was said and what is right of each item with one number.
-fn pairs(answers: &[&Answer], draw: &[usize]) -> Vec<(f64, f64)> {
+pub(super) fn pairs(answers: &[&Answer], draw: &[usize]) -> Vec<(f64, f64)> {
     let all = draw.iter().filter_map(|i| match answers.get(*i)? {
         Answer::Numbers { said, right } => Some(said.iter().copied().zip(right.iter().copied())),
         _ => None,

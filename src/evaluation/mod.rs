@@ -6,9 +6,13 @@
 
 mod answers;
 mod asked;
+mod benchmark;
 mod compare;
 pub mod curve;
+mod edits;
+mod embeddings;
 mod entities;
+mod extraction;
 pub mod generation;
 mod interval;
 mod measured;
@@ -16,13 +20,15 @@ mod mend;
 mod metrics;
 mod quality;
 mod similarity;
+mod speech;
 mod speed;
 mod spent;
 mod verdict;
 mod within;
 
 pub use answers::Answer;
-pub use asked::{Choices, choose};
+pub use asked::CHOICE_METRICS;
+pub use benchmark::{Benchmark, BenchmarkResult};
 pub use compare::{COMPARED_COPIES, Comparison, compare};
 pub use interval::{Estimate, Interval};
 pub use measured::Measured;
@@ -30,6 +36,7 @@ pub use mend::{Calibration, Mender, RepairRequest};
 pub use metrics::{TaskMetric, task_metrics};
 pub use quality::{Candidate, Quality, SCORED_COPIES, evaluate, is_finite};
 pub use similarity::{HiddenSimilarity, pooled};
+pub use speech::TranscriptNormalizer;
 pub use speed::{Speed, Speeds, Timing, speed, speeds};
 pub use spent::{COSINE, LOSS};
 pub use verdict::{BudgetGrade, Verdict};

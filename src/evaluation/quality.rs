@@ -224,7 +224,7 @@ impl QualitySums {
             let (metrics, answers) = self.answered();
             let own = metrics.iter().filter_map(|m| Some((m.name.to_owned(), m.estimate(&answers)?)));
             let loss = Estimate::of(&losses, "mean loss per label, as the model is trained by", mean);
-            return own.chain([("loss".to_owned(), loss)]).collect();
+            return own.chain([("loss".to_owned(), loss.directed(false))]).collect();
         }
         [
             ("loss_per_token", Estimate::of(&losses, "mean cross-entropy per scored token, nats", mean)),
@@ -232,7 +232,7 @@ impl QualitySums {
             ("accuracy", Estimate::of(&right, "share of scored tokens whose largest logit was the right one", mean)),
         ]
         .into_iter()
-        .map(|(name, estimate)| (name.to_owned(), estimate))
+        .map(|(name, estimate)| (name.to_owned(), estimate.directed(name == "accuracy")))
         .collect()
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct QualityChange {
     pub now: f64,
     /// 95 % interval of `now - whole`.
     pub change: Option<Interval>,
+    /// Whether less of a metric is better, so that its rise is what is spent.
+    pub falls: bool,
 }
 
 /// What a choice of heads spends, in the budget's own unit.
@@ -31,9 +33,11 @@ pub(super) struct Spent {
 impl Spent {
     /// `None` where it is not finite, or the whole model has nothing of which a share could be spent.
     pub(super) fn of(budget: QualityBudget, found: QualityChange) -> Option<Self> {
-        let QualityChange { whole, now, change } = found;
-        let spent = budget.spent(whole, now - whole).filter(|spent| spent.is_finite())?;
-        let ends = change.and_then(|c| Some((budget.spent(whole, c.low)?, budget.spent(whole, c.high)?)));
+        let QualityChange { whole, now, change, falls } = found;
+        // A budget of a loss counts its rise itself.
+        let sign = if falls && matches!(budget, QualityBudget::MetricDrop(_)) { -1.0 } else { 1.0 };
+        let spent = budget.spent(whole, sign * (now - whole)).filter(|spent| spent.is_finite())?;
+        let ends = change.and_then(|c| Some((budget.spent(whole, sign * c.low)?, budget.spent(whole, sign * c.high)?)));
         Some(Self { whole, now, spent, interval: ends.map(|(a, b)| (a.min(b), a.max(b))) })
     }
 }
@@ -72,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_fall_of_a_metric_and_a_rise_of_the_loss_are_spent() {
-        let found = QualityChange { whole: 0.8, now: 0.76, change: Some(Interval { low: -0.08, high: 0.008 }) };
+        let found = QualityChange { whole: 0.8, now: 0.76, change: Some(Interval { low: -0.08, high: 0.008 }), falls: false };
         let spent = Spent::of(QualityBudget::MetricDrop(0.01), found).unwrap();
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
         near(spent.spent, 0.05);
@@ -80,13 +84,13 @@ mod tests {
         let (low, high) = spent.interval.unwrap();
         near(low, -0.01);
         near(high, 0.1);
-        let found = QualityChange { whole: 4.0, now: 4.1, change: Some(Interval { low: 0.02, high: 0.2 }) };
+        let found = QualityChange { whole: 4.0, now: 4.1, change: Some(Interval { low: 0.02, high: 0.2 }), falls: false };
         let spent = Spent::of(QualityBudget::LossShare(0.01), found).unwrap();
         near(spent.spent, 0.025);
         near(spent.interval.unwrap().0, 0.005);
         near(Spent::of(QualityBudget::LossNats(0.01), found).unwrap().spent, 0.1);
         // A correlation that is not positive has no share to lose.
-        let none = QualityChange { whole: -0.2, now: -0.3, change: None };
+        let none = QualityChange { whole: -0.2, now: -0.3, change: None, falls: false };
         assert_eq!(Spent::of(QualityBudget::MetricDrop(0.01), none), None);
     }
 

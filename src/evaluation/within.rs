@@ -2,13 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::asked::{Choices, choose};
 use super::curve::{Subject, Yardstick, repaired};
-use super::quality::Candidate;
 use super::spent::{COSINE, LOSS, QualityChange, Spent, measure_of};
-use crate::corpus::AskedQuestion;
 use crate::error::{Error, Result};
-use crate::network::{Gates, Head, Kept, Network};
+use crate::network::{Head, Kept};
 use crate::plan::{
     Amount, BudgetRecord, BudgetStep, Plan, PlanRequest, QualityBudget, Ranking, Shape, SiteShape, evidence_notes, pin,
     snap,
@@ -58,15 +55,8 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
     let most = EVALUATIONS + FURTHER * (wanted.rankings.len() - 1);
     let batches = subject.corpus.total().map(|t| t.value() * most as u64);
     ticket.stage(format!("search for {}", wanted.budget), batches, "batches");
-    let (yardstick, _, quality) = Yardstick::new(subject.network, subject.corpus, ticket)?;
-    let asked = Asked::of(subject, ticket)?;
-    let mut given = yardstick.measures();
-    if asked.is_some() {
-        // Right choices stand for questions, before right tokens.
-        let at = given.iter().position(|name| name != LOSS).unwrap_or(given.len());
-        drop(given.splice(at..at, Choices::NAMES.map(str::to_owned)));
-    }
-    let (budget, measure, mut said) = measure_of(wanted.budget, wanted.metric.as_deref(), &given)?;
+    let (yardstick, _, quality) = Yardstick::new(subject, ticket)?;
+    let (budget, measure, mut said) = measure_of(wanted.budget, wanted.metric.as_deref(), &yardstick.measures())?;
     let is_task = subject.network.spec().task.is_some();
     if is_task && measure == COSINE && said.is_none() && wanted.metric.is_none() {
         said = Some(
@@ -74,7 +64,6 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
                 .to_owned(),
         );
     }
-    let asked = asked.filter(|_| Choices::NAMES.contains(&measure.as_str()));
     let shape = Shape::from(subject.analysis);
     let classes = shape.shared();
     let heads = classes.iter().filter_map(|class| class.first()).map(|s| s.heads).sum();
@@ -105,10 +94,7 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
             true => None,
             false => repaired(subject, kept, wanted.repair, ticket)?,
         };
-        match &asked {
-            Some(asked) => asked.change(&measure, subject, (network.as_ref(), kept), ticket),
-            None => yardstick.change(&measure, (network.as_ref(), kept), ticket),
-        }
+        yardstick.change(&measure, (network.as_ref(), kept), ticket)
     };
     let mut measured =
         |kept: &Kept| -> Result<Option<Spent>> { Ok(change(kept)?.and_then(|change| Spent::of(budget, change))) };
@@ -184,46 +170,6 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
     plan.notes.extend(record.doubt());
     plan.budget = Some(record);
     Ok(plan)
-}
-
-/// What the whole model chooses, where the input is one of questions.
-struct Asked {
-    questions: Vec<AskedQuestion>,
-    whole: Choices,
-}
-
-impl Asked {
-    /// `None` where the input is none of questions.
-    fn of(subject: &Subject<'_>, ticket: &Ticket) -> Result<Option<Self>> {
-        let Some(questions) = subject.corpus.questions(ticket)? else { return Ok(None) };
-        let whole = Self::choices(&questions, subject, (None, &Kept::all()), ticket)?;
-        Ok(Some(Self { questions, whole }))
-    }
-
-    /// What the model, or another with the same heads, chooses with all of them masked but `kept`.
-    fn choices(
-        questions: &[AskedQuestion],
-        subject: &Subject<'_>,
-        (other, kept): (Option<&Network>, &Kept),
-        ticket: &Ticket,
-    ) -> Result<Choices> {
-        let network = other.unwrap_or(subject.network);
-        let gates = Gates::keep(network.spec(), kept, network.dtype(), network.device())?;
-        let (size, pad) = (subject.corpus.settings().batch_size, subject.corpus.intake().pad);
-        // Progress is that of the search.
-        choose(Candidate { network, gates: &gates }, questions, size, pad, &ticket.silent())
-    }
-
-    fn change(
-        &self,
-        measure: &str,
-        subject: &Subject<'_>,
-        masked: (Option<&Network>, &Kept),
-        ticket: &Ticket,
-    ) -> Result<Option<QualityChange>> {
-        let less = Self::choices(&self.questions, subject, masked, ticket)?;
-        Ok(self.whole.quality_change(&less, measure))
-    }
 }
 
 /// What to say where the search measured on what the analysis read.

@@ -6,10 +6,13 @@ use crate::pruning::Reference;
 /// Flags that hints of the library name, and the controls that stand for them here.
 const CONTROLS: &[(&str, &str)] = &[
     ("--allow-empty", "layers without heads"),
+    ("--audio", "recordings"),
     ("--batch-size", "Batch size"),
+    ("--batches", "Batches"),
     ("--device", "Device"),
     ("--dtype", "Compute in"),
     ("--force", "Replace an earlier export"),
+    ("--held-out-every", "Held out"),
     ("--images", "images"),
     ("--inputs", "a file of inputs"),
     ("--keep", "a number per layer"),

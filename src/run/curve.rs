@@ -90,6 +90,7 @@ impl Checked {
         let needs = Needs { copies: SCORED_COPIES, ..Needs::ONE };
         let (corpus, network) = self.scoring(needs, ticket)?;
         let weights = model.weights(network.device(), network.dtype());
+        let benchmark = self.benchmark(&corpus, ticket)?;
         let subject = Subject {
             network: &network,
             weights: wanted.speed.then_some(&weights as &dyn Weights),
@@ -97,6 +98,7 @@ impl Checked {
             corpus: &corpus,
             moments,
             model: Some(model),
+            benchmark: benchmark.as_ref(),
         };
         let mut rankings = wanted.rankings.clone();
         if rankings.is_empty() {

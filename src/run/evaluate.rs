@@ -6,9 +6,7 @@ use super::Checked;
 use crate::corpus::{Corpus, Input, Purpose, Reading, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::{TranslationScore, translate};
-use crate::evaluation::{
-    COMPARED_COPIES, Candidate, Choices, Measured, Quality, SCORED_COPIES, choose, compare, evaluate,
-};
+use crate::evaluation::{Benchmark, COMPARED_COPIES, Candidate, Measured, Quality, SCORED_COPIES, compare, evaluate};
 use crate::model::Needs;
 use crate::network::{Gates, Kept, Network};
 use crate::plan::Plan;
@@ -55,8 +53,8 @@ impl Checked {
         let total = corpus.total().map(|t| t.value());
         let mut quality = evaluate(&network, &open, corpus.batches(network.device()), total, ticket)?;
         self.name_convention(&mut quality);
-        if let Some(choices) = self.chosen(&corpus, &[Candidate { network: &network, gates: &open }], ticket)?.first() {
-            choices.record(&mut quality);
+        if let Some(benchmark) = self.benchmark(&corpus, ticket)? {
+            benchmark.ask(Candidate { network: &network, gates: &open }, ticket)?.record(&mut quality);
         }
         quality.translation = self.translated(&network, &open, &corpus, ticket)?;
         let dtype = network.dtype().as_str().to_owned();
@@ -94,10 +92,8 @@ impl Checked {
         let mut comparison = compare(before, after, corpus.batches(network.device()), total, ticket)?;
         self.name_convention(&mut comparison.before);
         self.name_convention(&mut comparison.after);
-        if let [whole, less] = self.chosen(&corpus, &[before, after], ticket)?.as_slice() {
-            whole.record(&mut comparison.before);
-            less.record(&mut comparison.after);
-            comparison.change.extend(whole.changes(less));
+        if let Some(benchmark) = self.benchmark(&corpus, ticket)? {
+            comparison.ask(&benchmark, [before, after], ticket)?;
         }
         comparison.before.translation = self.translated(&network, &open, &corpus, ticket)?;
         comparison.after.translation = self.translated(after.network, &masked, &corpus, ticket)?;
@@ -127,11 +123,9 @@ impl Checked {
         })
     }
 
-    /// What each candidate chooses, where the input is one of questions for models that predict the next token.
-    fn chosen(&self, corpus: &Corpus, candidates: &[Candidate<'_>], ticket: &Ticket) -> Result<Vec<Choices>> {
-        let Some(questions) = corpus.questions(ticket)? else { return Ok(Vec::new()) };
-        let (size, pad) = (corpus.settings().batch_size, corpus.intake().pad);
-        candidates.iter().map(|candidate| choose(*candidate, &questions, size, pad, ticket)).collect()
+    /// What the input asks besides the loss, where it asks something.
+    pub(super) fn benchmark(&self, corpus: &Corpus, ticket: &Ticket) -> Result<Option<Benchmark>> {
+        Benchmark::of(corpus, self.model().checkpoint().folder(), self.spec().beams, ticket)
     }
 
     /// Says of a perplexity that it is formed by a published convention.

@@ -262,13 +262,13 @@ impl Checked {
         ticket: &Ticket,
     ) -> Result<Measured> {
         let open = Gates::open();
-        let comparison = compare(
-            Candidate { network: before, gates: &open },
-            Candidate { network: after, gates: &open },
-            corpus.batches(before.device()),
-            corpus.total().map(|t| t.value()),
-            ticket,
-        )?;
+        let [before_pruning, after_pruning] = [before, after].map(|network| Candidate { network, gates: &open });
+        let total = corpus.total().map(|t| t.value());
+        let batches = corpus.batches(before.device());
+        let mut comparison = compare(before_pruning, after_pruning, batches, total, ticket)?;
+        if let Some(benchmark) = self.benchmark(corpus, ticket)? {
+            comparison.ask(&benchmark, [before_pruning, after_pruning], ticket)?;
+        }
         Ok(Measured {
             name: String::new(),
             kept: plan.kept.clone(),

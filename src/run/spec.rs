@@ -69,6 +69,8 @@ pub struct Spec {
     /// Whether and how pairs are translated where quality is measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub translation: Option<Translation>,
+    /// Hypotheses that are followed where transcripts are written; one is greedy search.
+    pub beams: usize,
     /// Seed of everything random.
     pub seed: u64,
     /// The device to compute on.
@@ -104,6 +106,7 @@ impl Default for Spec {
             kinds: true,
             evidence: true,
             translation: None,
+            beams: 1,
             seed: 0,
             device: DeviceChoice::Auto,
             precision: Precision::F32,
@@ -242,11 +245,13 @@ pub(super) fn kind_fault(input: &Input, intake: &Intake) -> Option<Error> {
         SourceKind::Pixels { .. } if words => {
             Some(Error::usage("this model reads images").hint("give a folder of them, or tensors"))
         }
-        SourceKind::Samples { .. } if !matches!(input, Input::Inputs(_)) => Some(
-            Error::usage("this model reads samples of sound").hint("give tensors (.safetensors) with input_values"),
-        ),
-        SourceKind::Frames { .. } if !matches!(input, Input::Inputs(_)) => {
-            Some(Error::usage("this model reads spectrograms").hint("give tensors (.safetensors)"))
+        SourceKind::Tokens(_) | SourceKind::Pixels { .. } if matches!(input, Input::Audio { .. }) => {
+            Some(Error::usage("recordings are for models of speech, which this is not"))
+        }
+        SourceKind::Samples { .. } | SourceKind::Frames { .. }
+            if !matches!(input, Input::Inputs(_) | Input::Audio { .. }) =>
+        {
+            Some(Error::usage("this model reads recordings").hint("give them, or tensors (.safetensors)"))
         }
         _ => None,
     }

@@ -118,7 +118,10 @@ impl Checked {
         let (open, total) = (Gates::open(), corpus.total().map(|t| t.value()));
         let candidate = |network| Candidate { network, gates: &open };
         let batches = corpus.batches(first.device());
-        let comparison = compare(candidate(&first), candidate(&second), batches, total, ticket)?;
+        let mut comparison = compare(candidate(&first), candidate(&second), batches, total, ticket)?;
+        if let Some(benchmark) = self.benchmark(&corpus, ticket)? {
+            comparison.ask(&benchmark, [candidate(&first), candidate(&second)], ticket)?;
+        }
         // The input as it stands: what is scored may be masked.
         let batch_size = corpus.settings().batch_size;
         let seen = corpus.with(|s| *s = CorpusSettings { batch_size, ..self.spec().reading(Purpose::Observe) });

@@ -5,7 +5,7 @@ use crate::analysis::{Analysis, HeadKind, Moments};
 use crate::corpus::Input;
 use crate::error::{Error, Result};
 use crate::evaluation::curve::Subject;
-use crate::evaluation::{BudgetRequest, COSINE, Choices, LOSS, SCORED_COPIES, plan_within, task_metrics};
+use crate::evaluation::{BudgetRequest, CHOICE_METRICS, COSINE, LOSS, SCORED_COPIES, plan_within, task_metrics};
 use crate::model::Needs;
 use crate::plan::{Method, Plan, QualityBudget, Ranking, heads_of_kinds, record_kinds};
 use crate::repair::{Basis, RefitRequest, Repair, RepairMode, Ridge, refit};
@@ -80,7 +80,7 @@ impl Checked {
             }
             None if spec.predicts_tokens() => {
                 all.push(LOSS);
-                all.extend(Choices::NAMES.iter().filter(|_| matches!(input, Some(Input::Data { .. }))));
+                all.extend(CHOICE_METRICS.iter().filter(|_| matches!(input, Some(Input::Data { .. }))));
                 all.push("accuracy");
             }
             _ => {}
@@ -114,8 +114,16 @@ impl Checked {
         }
         let networks = if wanted.repair.repairs() { 2 } else { 1 };
         let (corpus, network) = self.scoring(Needs { copies: SCORED_COPIES, networks, ..Needs::ONE }, ticket)?;
-        let subject =
-            Subject { network: &network, weights: None, analysis, corpus: &corpus, moments, model: Some(model) };
+        let benchmark = self.benchmark(&corpus, ticket)?;
+        let subject = Subject {
+            network: &network,
+            weights: None,
+            analysis,
+            corpus: &corpus,
+            moments,
+            model: Some(model),
+            benchmark: benchmark.as_ref(),
+        };
         let rankings = match wanted.rankings.as_slice() {
             [] => BudgetSpec::every_method(analysis, moments.is_some()),
             named => named.to_vec(),

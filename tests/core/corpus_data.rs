@@ -11,10 +11,15 @@ use crate::common::test_data;
 
 /// A fixture with a tokenizer of whole words beside it: `w10` is id 10; `[CLS]`, `[SEP]` are 1 and 2; `un` and `##do` are
 /// pieces of one word.
-fn model(task: &str) -> (tempfile::TempDir, Model) {
+pub(crate) fn model(task: &str) -> (tempfile::TempDir, Model) {
+    model_of(&test_data().join("tasks").join(task))
+}
+
+/// The same for the model in a folder.
+pub(crate) fn model_of(source: &Path) -> (tempfile::TempDir, Model) {
     let folder = tempfile::tempdir().unwrap();
     for file in ["config.json", "model.safetensors"] {
-        std::fs::copy(test_data().join("tasks").join(task).join(file), folder.path().join(file)).unwrap();
+        std::fs::copy(source.join(file), folder.path().join(file)).unwrap();
     }
     let mut vocabulary = serde_json::json!({"[PAD]": 0, "[CLS]": 1, "[SEP]": 2, "[UNK]": 3, "un": 4, "##do": 5});
     for id in 6..90 {
@@ -154,7 +159,60 @@ fn bad_rows_end_in_one_line_with_their_number() {
         let error = fault("a.csv", text, columns);
         assert!(error.contains(what) && error.contains(hint), "{error}");
     }
-    assert!(fault("a.parquet", "PAR1", usual()).contains("Parquet is not read"));
+    assert!(fault("a.parquet", "PAR1", usual()).contains("not a Parquet file that can be read"));
+}
+
+#[test]
+fn parquet_labels_go_by_their_names() {
+    let (folder, model) = model("bertforsequenceclassification");
+    let path = folder.path().join("rows.parquet");
+    std::fs::copy(test_data().join("parquet/rows.parquet"), &path).unwrap();
+    let named = DataColumns { text: Some("text".to_owned()), ..columns("text", "label") };
+    // The third row is empty; the model knows neither 'neg' nor 'pos', so that numbers are its own.
+    let error = open(&model, path.clone(), named.clone(), None).unwrap_err().to_string();
+    assert!(error.contains("row ") && error.contains("'text' is empty"), "{error}");
+    let config = std::fs::read_to_string(folder.path().join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    config["id2label"] = serde_json::json!({"0": "pos", "1": "neg", "2": "other"});
+    config["label2id"] = serde_json::json!({"pos": 0, "neg": 1, "other": 2});
+    write(folder.path(), "config.json", &config.to_string());
+    let model = Model::open(folder.path()).unwrap();
+    let words = DataColumns { text: Some("score".to_owned()), ..named };
+    let error = open(&model, path, words, None).unwrap_err().to_string();
+    assert!(error.contains("row ") && error.contains("'score' is no text"), "{error}");
+}
+
+#[test]
+fn answers_are_sought_in_windows_of_their_text() {
+    let (folder, model) = model("bertforquestionanswering");
+    // 30 words of text: windows of 16 tokens leave 10 behind a question of 3 words, and neighbors share 5.
+    let text: Vec<String> = (10..40).map(|n| format!("w{n}")).collect();
+    let text = text.join(" ");
+    let start = text.find("w24").unwrap();
+    let row = |answers: serde_json::Value| {
+        serde_json::json!({"id": "a", "question": " w6 w7 w8", "context": text, "answers": answers}).to_string()
+    };
+    let right = serde_json::json!({"text": ["w24 w25", "w25"], "answer_start": [start, start + 4]});
+    let rows = [row(right), row(serde_json::json!({"text": [], "answer_start": []}))].join("\n");
+    let path = write(folder.path(), "a.jsonl", &rows);
+    let corpus = open(&model, path.clone(), DataColumns::default(), Some(16)).unwrap();
+    let questions = corpus.text_questions().unwrap().unwrap();
+    assert_eq!(questions.iter().map(|q| q.windows.len()).collect::<Vec<_>>(), [5, 5]);
+    let batch = read(&corpus);
+    let (ids, labels) = (ids(&batch), batch.labels.clone().unwrap());
+    assert_eq!(ids[0], [1, 6, 7, 8, 2, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 2]);
+    assert_eq!(ids[1][5..8], [15, 16, 17]);
+    // The answer begins with the last token of the second window and ends behind it; the third holds it whole.
+    let ends: Vec<_> = labels.chunks(2).take(4).map(|ends| (ends[0].unwrap(), ends[1].unwrap())).collect();
+    assert_eq!(ends, [(0, 0), (0, 0), (9, 10), (0, 0)]);
+    let window = &questions[0].windows[2];
+    assert_eq!(&questions[0].text[window[9].unwrap().0..window[10].unwrap().1], "w24 w25");
+    assert!(window[..5].iter().all(Option::is_none) && window.last().unwrap().is_none());
+    assert_eq!(types(&batch).unwrap()[..16], [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+    let wrong = row(serde_json::json!({"text": ["w24"], "answer_start": [0]}));
+    let path = write(folder.path(), "b.jsonl", &wrong);
+    let error = open(&model, path, DataColumns::default(), Some(16)).unwrap_err().to_string();
+    assert!(error.contains("row 1") && error.contains("does not stand where answer_start says"), "{error}");
 }
 
 #[test]

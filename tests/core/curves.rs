@@ -68,6 +68,7 @@ impl Bench {
             corpus: &self.corpus,
             moments: None,
             model: None,
+            benchmark: None,
         }
     }
 

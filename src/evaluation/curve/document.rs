@@ -25,9 +25,12 @@ pub struct Effect {
     /// Share of scored tokens whose largest logit is that of the whole model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<f64>,
-    /// The metric that stands for the labeled task.
+    /// The metric that stands for the labeled task, or for what the input asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<f64>,
+    /// Whether less of it is better.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub metric_falls: bool,
     /// 95 % interval of how much more it is than that of the whole model on the same items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric_change: Option<Interval>,

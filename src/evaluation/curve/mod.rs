@@ -4,6 +4,7 @@
 //! | module | job |
 //! | --- | --- |
 //! | `document` | what was measured, as it is kept in a file |
+//! | `subject` | what is measured |
 //! | `yardstick` | one mask against the whole model |
 //! | `run` | which points to measure, and which were measured before |
 //! | `summary` | means and spreads, and what nothing beats |
@@ -11,11 +12,13 @@
 
 mod document;
 mod run;
+mod subject;
 mod summary;
 mod yardstick;
 
 pub use document::{Curves, Effect, MeasuredPoint, Whole};
 pub(super) use run::repaired;
-pub use run::{Subject, Wanted, curves};
+pub use run::{Wanted, curves};
+pub use subject::Subject;
 pub use summary::{CurveRow, CurveSeries, DrawSpread, Gauge};
 pub(super) use yardstick::Yardstick;

@@ -6,31 +6,16 @@ use candle_core::{DType, Device};
 use sha2::{Digest, Sha256};
 
 use super::document::{Curves, Effect, MeasuredPoint, Whole};
+use super::subject::Subject;
 use super::yardstick::Yardstick;
-use crate::analysis::{Analysis, Document, Moments};
-use crate::corpus::Corpus;
+use crate::analysis::Document;
 use crate::error::{Error, Result};
 use crate::evaluation::{Timing, speed};
-use crate::model::{Model, NarrowedWeights, apply_kept, removable};
-use crate::network::{Gates, Kept, Network, Site, Weights};
+use crate::model::{NarrowedWeights, apply_kept, removable};
+use crate::network::{Gates, Kept, Network, Site};
 use crate::plan::{Amount, Cost, Method, Plan, PlanRequest, Ranking, apply, snap};
 use crate::repair::{Basis, RefitRequest, RepairMode, Ridge, propose, refit};
 use crate::task::Ticket;
-
-#[derive(Clone, Copy)]
-pub struct Subject<'a> {
-    pub network: &'a Network,
-    /// Its weights, where speed is to be measured on smaller models.
-    pub weights: Option<&'a dyn Weights>,
-    /// Where the choices come from.
-    pub analysis: &'a Analysis,
-    /// What quality is measured on: text that the analysis did not read.
-    pub corpus: &'a Corpus,
-    /// What reconstruction and repair rest on, where they are wanted.
-    pub moments: Option<&'a Moments>,
-    /// The model that the network is of, where repair is wanted.
-    pub model: Option<&'a Model>,
-}
 
 /// Which points are wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,7 +96,7 @@ pub fn curves(
     let mut gauge = None;
     if passes > 0 || found.whole.is_none() {
         ticket.stage("measure", batches.map(|b| b * (passes + 1)), "batches");
-        let (yardstick, effect, quality) = Yardstick::new(network, corpus, ticket)?;
+        let (yardstick, effect, quality) = Yardstick::new(subject, ticket)?;
         found.whole = Some(Whole {
             effect,
             cost: Cost::of(network.spec(), wanted.length),

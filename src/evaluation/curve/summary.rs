@@ -21,6 +21,9 @@ pub enum Gauge {
     Accuracy,
     /// What stands for a labeled task: accuracy, F1, rank correlation.
     Metric,
+    /// What stands for a task of which less is better: word errors.
+    #[strum(serialize = "error-rate")]
+    ErrorRate,
     /// Share of tokens whose largest logit is the whole model's.
     Agreement,
     /// Mean cosine of embeddings to the whole model's.
@@ -42,6 +45,7 @@ impl Gauge {
             Self::Perplexity => "Perplexity (lower is better)",
             Self::Accuracy => "Top-1 accuracy (higher is better)",
             Self::Metric => "The task's metric (higher is better)",
+            Self::ErrorRate => "The task's error rate (lower is better)",
             Self::Agreement => "Same top token as the whole model (higher is better)",
             Self::Cosine => "Cosine to the whole model's embeddings (higher is better)",
         }
@@ -63,7 +67,8 @@ impl Gauge {
             Self::Loss => effect.loss_per_token,
             Self::Perplexity => effect.perplexity,
             Self::Accuracy => effect.accuracy,
-            Self::Metric => effect.metric,
+            Self::Metric => effect.metric.filter(|_| !effect.metric_falls),
+            Self::ErrorRate => effect.metric.filter(|_| effect.metric_falls),
             Self::Agreement => effect.agreement,
             Self::Cosine => Some(effect.cosine),
         }
@@ -163,11 +168,11 @@ impl fmt::Display for CurveSeries {
 }
 
 impl Curves {
-    /// The usual measure: perplexity where the model predicts tokens, the metric of a labeled task, otherwise the cosine of
-    /// embeddings.
+    /// The usual measure: the metric of a labeled task, or of what the input asks; perplexity where the model predicts tokens;
+    /// otherwise the cosine of embeddings.
     pub fn gauge(&self) -> Gauge {
         let has = |gauge: &Gauge| self.whole.is_some_and(|w| gauge.of(&w.effect).is_some());
-        [Gauge::Perplexity, Gauge::Metric, Gauge::Loss].into_iter().find(has).unwrap_or(Gauge::Cosine)
+        [Gauge::Metric, Gauge::ErrorRate, Gauge::Perplexity, Gauge::Loss].into_iter().find(has).unwrap_or(Gauge::Cosine)
     }
 
     /// What "random" is here, in words: [`CONTROL`], the same as beside a single plan, unless heads of the whole model were

@@ -1,6 +1,7 @@
 //! One mask against the whole model.
 
 use super::document::Effect;
+use super::subject::Subject;
 use crate::corpus::Corpus;
 use crate::error::Result;
 use crate::evaluation::answers::Answer;
@@ -9,7 +10,7 @@ use crate::evaluation::metrics::{TaskMetric, task_metrics};
 use crate::evaluation::quality::{Quality, QualitySums, SequenceScore};
 use crate::evaluation::similarity::{cosine, embeddings};
 use crate::evaluation::spent::{COSINE, LOSS, QualityChange};
-use crate::evaluation::{Candidate, SCORED_COPIES};
+use crate::evaluation::{Benchmark, BenchmarkResult, Candidate, SCORED_COPIES};
 use crate::network::{Gates, Kept, Network};
 use crate::task::Ticket;
 
@@ -21,6 +22,8 @@ const ACCURACY: &str = "accuracy";
 pub(in crate::evaluation) struct Yardstick<'a> {
     network: &'a Network,
     corpus: &'a Corpus,
+    /// What the input asks besides the loss, and what the whole model answers.
+    benchmark: Option<(&'a Benchmark, BenchmarkResult)>,
     embeddings: Vec<Vec<f32>>,
     tops: Vec<u32>,
     scores: Vec<SequenceScore>,
@@ -30,22 +33,36 @@ pub(in crate::evaluation) struct Yardstick<'a> {
 
 impl<'a> Yardstick<'a> {
     /// Runs the whole model.
-    pub(in crate::evaluation) fn new(
-        network: &'a Network,
-        corpus: &'a Corpus,
-        ticket: &Ticket,
-    ) -> Result<(Self, Effect, Quality)> {
-        let mut own =
-            Self { network, corpus, embeddings: Vec::new(), tops: Vec::new(), scores: Vec::new(), answers: Vec::new() };
+    pub(in crate::evaluation) fn new(subject: &Subject<'a>, ticket: &Ticket) -> Result<(Self, Effect, Quality)> {
+        let Subject { network, corpus, benchmark, .. } = *subject;
+        let open = Gates::open();
+        let benchmark = benchmark.map(|asks| -> Result<_> {
+            // Its progress would hide that of the points.
+            let answered = asks.ask(Candidate { network, gates: &open }, &ticket.silent())?;
+            Ok((asks, answered))
+        });
+        let mut own = Self {
+            network,
+            corpus,
+            benchmark: benchmark.transpose()?,
+            embeddings: Vec::new(),
+            tops: Vec::new(),
+            scores: Vec::new(),
+            answers: Vec::new(),
+        };
         let (mut all, mut tops) = (Vec::new(), Vec::new());
-        let (quality, sums) = own.pass(network, &Gates::open(), ticket, |embeddings, best| {
+        let (mut quality, sums) = own.pass(network, &open, ticket, |embeddings, best| {
             all.extend(embeddings);
             tops.extend(best);
         })?;
         (own.embeddings, own.tops, own.scores) = (all, tops, sums.by_sequence().to_vec());
         own.answers = sums.answered().1.into_iter().cloned().collect();
         let agreement = (!own.tops.is_empty()).then_some(1.0);
-        let effect = effect(&quality, agreement, 1.0);
+        if let Some((_, answered)) = &own.benchmark {
+            answered.record(&mut quality);
+        }
+        let falls = own.falls(sums.answered().0.first().is_some_and(|metric| !metric.rises));
+        let effect = Effect { metric_falls: falls, ..effect(&quality, agreement, 1.0) };
         Ok((own, effect, quality))
     }
 
@@ -56,7 +73,9 @@ impl<'a> Yardstick<'a> {
         let has_loss = self.scores.iter().any(|score| score.scored > 0.0);
         let of_task = self.task_metrics().into_iter().filter(|metric| metric.rises).map(|metric| metric.name);
         let of_text = (has_loss && !is_task).then_some(ACCURACY);
-        let all = has_loss.then_some(LOSS).into_iter().chain(of_task).chain(of_text).chain([COSINE]);
+        // What the input asks stands before right tokens.
+        let asked = self.benchmark.iter().flat_map(|(_, answered)| answered.names());
+        let all = has_loss.then_some(LOSS).into_iter().chain(asked).chain(of_task).chain(of_text).chain([COSINE]);
         all.map(str::to_owned).collect()
     }
 
@@ -72,11 +91,17 @@ impl<'a> Yardstick<'a> {
         kept: &Kept,
         ticket: &Ticket,
     ) -> Result<Effect> {
-        let Beside { quality, sums, alike, agreement } = self.beside(other, kept, ticket)?;
+        let Beside { mut quality, sums, alike, agreement } = self.beside(other, kept, ticket)?;
         let whole = mean_of(&alike);
         let ((metrics, answers), before) = (sums.answered(), self.answers.iter().collect::<Vec<_>>());
-        let change = metrics.first().and_then(|metric| metric.change(&before, &answers));
+        let mut change = metrics.first().and_then(|metric| metric.change(&before, &answers));
+        if let Some((asks, whole)) = &self.benchmark {
+            let answered = self.ask(asks, (other, kept), ticket)?;
+            answered.record(&mut quality);
+            change = whole.changes(&answered).into_iter().map(|(_, change)| change).next();
+        }
         Ok(Effect {
+            metric_falls: self.falls(metrics.first().is_some_and(|metric| !metric.rises)),
             metric_change: change.and_then(|c| Some(Interval { low: c.low?, high: c.high? })),
             loss_increase: quality.loss_per_token.and_then(|_| self.changed(&sums, |s| s.loss)),
             cosine_interval: bootstrap(&alike, |[sum, n]: [f64; 2]| sum / n),
@@ -91,6 +116,12 @@ impl<'a> Yardstick<'a> {
         (other, kept): (Option<&Network>, &Kept),
         ticket: &Ticket,
     ) -> Result<Option<QualityChange>> {
+        if let Some((asks, whole)) = &self.benchmark
+            && whole.names().any(|name| name == measure)
+        {
+            let answered = self.ask(asks, (other, kept), ticket)?;
+            return Ok(whole.quality_change(&answered, measure));
+        }
         let Beside { sums, alike, .. } = self.beside(other, kept, ticket)?;
         let mean = |of: fn(&SequenceScore) -> f64, scores: &[SequenceScore]| {
             scores.iter().map(of).sum::<f64>() / scores.iter().map(|s| s.scored).sum::<f64>()
@@ -99,6 +130,7 @@ impl<'a> Yardstick<'a> {
             whole: mean(of, &self.scores),
             now: mean(of, sums.by_sequence()),
             change: self.changed(&sums, of),
+            falls: false,
         };
         if let Some(metric) = self.task_metrics().iter().find(|metric| metric.name == measure) {
             let before: Vec<&Answer> = self.answers.iter().collect();
@@ -109,10 +141,22 @@ impl<'a> Yardstick<'a> {
             ACCURACY => Some(of_scores(|s| s.right)),
             COSINE => {
                 let interval = bootstrap(&alike, |[sum, n]: [f64; 2]| sum / n - 1.0);
-                Some(QualityChange { whole: 1.0, now: mean_of(&alike), change: interval })
+                Some(QualityChange { whole: 1.0, now: mean_of(&alike), change: interval, falls: false })
             }
             _ => None,
         })
+    }
+
+    /// What the masked model, or another with the same heads, answers; progress is that of the points.
+    fn ask(
+        &self,
+        asks: &Benchmark,
+        (other, kept): (Option<&Network>, &Kept),
+        ticket: &Ticket,
+    ) -> Result<BenchmarkResult> {
+        let network = other.unwrap_or(self.network);
+        let gates = Gates::keep(network.spec(), kept, network.dtype(), network.device())?;
+        asks.ask(Candidate { network, gates: &gates }, &ticket.silent())
     }
 
     /// The interval of what changed, for each scored token, on the same sequences.
@@ -138,6 +182,11 @@ impl<'a> Yardstick<'a> {
             }
         })?;
         Ok(Beside { quality, sums, alike, agreement: (scored > 0).then(|| agreed as f64 / scored as f64) })
+    }
+
+    /// Whether less of the metric that stands for quality is better; `own` says so of that of a head of a task.
+    fn falls(&self, own: bool) -> bool {
+        self.benchmark.as_ref().map_or(own, |(_, answered)| answered.falls())
     }
 
     /// One pass over the input; `see` gets the embeddings of a batch and the largest logit of its scored positions.
@@ -182,6 +231,7 @@ fn effect(quality: &Quality, agreement: Option<f64>, cosine: f64) -> Effect {
         perplexity: finite(quality.perplexity),
         accuracy: quality.accuracy,
         metric: quality.task_metric().map(|(_, metric)| metric.value),
+        metric_falls: false,
         metric_change: None,
         agreement,
         cosine: if cosine.is_finite() { cosine } else { 0.0 },

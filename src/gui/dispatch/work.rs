@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::repair::RepairOrder;
 use crate::analysis::{Analysis, Points};
 use crate::chart::Unit;
-use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
+use crate::evaluation::{Measured, Quality};
 use crate::gui::app::App;
 use crate::gui::jobs::{Ended, JobKind, JobOutcome, MOST_PATTERNS};
 use crate::gui::messages::sentence;
@@ -307,6 +307,13 @@ impl App {
     fn adopt_measured(&mut self, measured: Measured) {
         let (before, after) = (&measured.comparison.before, &measured.comparison.after);
         let text = match (before.perplexity, after.perplexity) {
+            _ if before.task_metric().is_some() => {
+                let told = |q: &Quality| {
+                    q.task_metric().map_or_else(String::new, |(_, metric)| format!("{:.4}", metric.value))
+                };
+                let name = before.task_metric().map_or("", |(name, _)| name);
+                format!("{name} {} to {}", told(before), told(after))
+            }
             (Some(before), Some(after)) => {
                 format!("perplexity {} to {}", Unit::Plain.format(before), Unit::Plain.format(after))
             }

@@ -196,7 +196,9 @@ fn words(purpose: PathPurpose) -> (&'static str, &'static str, &'static str) {
     match purpose {
         PathPurpose::Open => ("Open a path", "Open", "Model folder, OWNER/NAME, workspace, plan or analysis"),
         PathPurpose::OpenFile => ("Open a file", "Open", "Workspace, plan or analysis"),
-        PathPurpose::Input => ("What the model reads", "Use", "Text, .jsonl, .safetensors, .tsv or a folder of images"),
+        PathPurpose::Input => {
+            ("What the model reads", "Use", "Text, .jsonl, .safetensors, .tsv, a recording or a folder of images")
+        }
         PathPurpose::Images => ("Folder of images", "Use", "Folder with PNG or JPEG files"),
         PathPurpose::Relocate => ("Where the model went", "Open", "Model folder"),
         PathPurpose::SaveWorkspace => ("Save the workspace", "Save", "File name, .pillars is added"),

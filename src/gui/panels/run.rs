@@ -75,6 +75,7 @@ fn input(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
             ("Tensors", Input::Inputs(path.clone())),
             ("Pairs", Input::Pairs { path: path.clone(), columns: None, language: None }),
             ("Labeled rows", Input::Data { path: path.clone(), columns: DataColumns::default() }),
+            ("Recordings", Input::Audio { path: path.clone(), language: None }),
             ("Images", Input::Images(path)),
         ];
         let now = kinds.iter().find(|(_, k)| k.kind() == input.kind()).map_or("", |(name, _)| name);

@@ -5,7 +5,7 @@ use eframe::egui::{self, Grid, RichText, ScrollArea, Ui, vec2};
 use super::progress::progress;
 use crate::chart::{Picture, Unit};
 use crate::corpus::Reading;
-use crate::evaluation::{Measured, Quality};
+use crate::evaluation::{Estimate, Measured, Quality};
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
@@ -114,6 +114,7 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
             });
         });
     });
+    metrics(ui, cx, measured);
     let similarity = &comparison.similarity;
     let mut text = format!("Embeddings keep a mean cosine of {}", Unit::Plain.format(similarity.mean_cosine));
     if let Some(agreement) = comparison.agreement {
@@ -123,6 +124,43 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     for (name, change) in comparison.changes() {
         note(ui, theme, format!("{} {change}", sentence(&name)));
     }
+}
+
+/// Metrics of a task, or of what the input asks, each with its direction, its interval and the items that it is from.
+fn metrics(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
+    let (theme, comparison) = (cx.theme, &measured.comparison);
+    // What the table above says.
+    let shown_above = |name: &str| ["loss", "loss_per_token", "perplexity"].contains(&name);
+    let is_token_share = |name: &str| name == "accuracy" && comparison.before.task.is_none();
+    let own: Vec<_> =
+        comparison.before.metrics.iter().filter(|(name, _)| !shown_above(name) && !is_token_share(name)).collect();
+    if own.is_empty() {
+        return;
+    }
+    let words = |found: Option<&Estimate>| match found.map(|found| (found, found.low.zip(found.high))) {
+        Some((found, Some((low, high)))) => format!("{:.4} ({low:.4} to {high:.4})", found.value),
+        Some((found, None)) => format!("{:.4}", found.value),
+        None => "–".to_owned(),
+    };
+    let plan = if measured.is_repaired() { REPAIRED } else { MASKED };
+    ui.push_id((&measured.name, &measured.kept, measured.repair, "metrics"), |ui| {
+        Grid::new("task metrics").num_columns(5).spacing([16.0, 3.0]).show(ui, |ui| {
+            for title in ["", "whole model (95 %)", plan, CONTROL, "items"] {
+                ui.label(RichText::new(title).small().color(theme.muted));
+            }
+            ui.end_row();
+            for (name, found) in own {
+                let direction = found.direction();
+                ui.label(RichText::new(format!("{name}, {direction}")).color(theme.muted))
+                    .on_hover_text(sentence(&found.convention));
+                ui.label(words(Some(found)));
+                ui.label(RichText::new(words(comparison.after.metrics.get(name))).strong());
+                ui.label(words(measured.random.as_ref().and_then(|random| random.metrics.get(name))));
+                ui.label(Unit::Count.format(found.n as f64));
+                ui.end_row();
+            }
+        });
+    });
 }
 
 fn row(ui: &mut Ui, quality: &Quality, predicts: bool) {
