@@ -21,7 +21,6 @@ const TEXTS: &[(&str, &[&str])] = &[
     ("review", &[]),
     ("title", &[]),
 ];
-/// Columns of labels.
 const LABELS: &[&str] = &[
     "label",
     "labels",
@@ -40,14 +39,13 @@ const TOKEN_TAGS: &[&str] = &["ner_tags", TAGS, "labels", "pos_tags", "chunk_tag
 /// Columns of endings that stand apart, as SWAG has them, or as one list.
 const ENDINGS: &[&str] = &["endings", "choices", "options"];
 
-/// Where everything stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// A text, or two.
     Texts { text: String, pair: Option<String> },
     /// Two texts that are read apart, to be told how alike they are.
     Sentences { first: String, second: String },
-    /// Words.
+    /// Sentences as lists of words.
     Words { words: String },
     /// A question that a text answers, and the answers.
     Answers { question: String, text: String, answers: String },

@@ -12,9 +12,9 @@ use crate::error::Result;
 pub(super) struct SentencePrompts {
     /// Before a sentence that is compared with another.
     pub(super) sentence: String,
-    /// Before a query.
+    /// Before a query of a retrieval.
     pub(super) query: String,
-    /// Before a document.
+    /// Before a document of a retrieval.
     pub(super) document: String,
     /// Most tokens of a text.
     pub(super) length: Option<usize>,

@@ -22,7 +22,7 @@ use crate::words::counted;
 /// Texts that are tokenized together, on all cores.
 const BLOCK: usize = 256;
 
-/// Documents and queries.
+/// Documents and queries of a folder, all of their texts held.
 pub(super) struct RetrievalFolder {
     files: Vec<PathBuf>,
     texts: Arc<Vec<String>>,

@@ -33,7 +33,7 @@ enum Asks {
     Likeness { said: Vec<f64>, pooling: SentencePooling },
     /// Which documents answer a query.
     Retrieval { relevance: Relevance, pooling: SentencePooling },
-    /// What is said.
+    /// What is said in recordings.
     Speech { spoken: SpokenTexts, tokenizer: Option<TextTokenizer>, normalizer: TranscriptNormalizer, beams: usize },
 }
 
@@ -69,7 +69,7 @@ impl Benchmark {
         Ok(Some(Self { corpus: corpus.clone(), asks }))
     }
 
-    /// Asks a candidate.
+    /// Asks a candidate everything, and keeps its answers with their metrics.
     ///
     /// # Errors
     /// Where a result is not finite, or the work is cancelled.

@@ -16,7 +16,7 @@ const LEAST_VARIANCE: f64 = 1e-7;
 /// From samples to what the first stack reads.
 #[derive(Clone, Debug)]
 pub(super) struct Extractor {
-    /// Samples a second.
+    /// How many samples there are in a second.
     pub(super) rate: u32,
     /// Samples of a window.
     pub(super) window: usize,

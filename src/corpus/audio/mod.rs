@@ -41,7 +41,7 @@ const GROUP: usize = 16;
 /// Recordings; every one was decoded once.
 pub(super) struct Recordings {
     files: Arc<Vec<Recording>>,
-    /// Windows of each.
+    /// How many windows each file is cut into.
     windows: Arc<Vec<usize>>,
     extractor: Arc<Extractor>,
     targets: Arc<Targets>,
