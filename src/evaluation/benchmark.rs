@@ -34,7 +34,12 @@ enum Asks {
     /// Which documents answer a query.
     Retrieval { relevance: Relevance, pooling: SentencePooling },
     /// What is said in recordings.
-    Speech { spoken: SpokenTexts, tokenizer: Option<TextTokenizer>, normalizer: TranscriptNormalizer, beams: usize },
+    Speech {
+        spoken: SpokenTexts,
+        tokenizer: Option<Box<TextTokenizer>>,
+        normalizer: TranscriptNormalizer,
+        beams: usize,
+    },
 }
 
 /// What a candidate answered.
@@ -61,7 +66,7 @@ impl Benchmark {
         } else if let Some(spoken) = corpus.spoken() {
             let is_written = matches!(spoken.head, SpeechHead::Writer(_));
             let normalizer = TranscriptNormalizer::of(spoken.language.as_deref(), folder)?;
-            let tokenizer = is_written.then(|| TextTokenizer::load(folder)).transpose()?;
+            let tokenizer = is_written.then(|| TextTokenizer::load(folder).map(Box::new)).transpose()?;
             Asks::Speech { spoken: spoken.clone(), tokenizer, normalizer, beams }
         } else {
             return Ok(None);
@@ -88,7 +93,7 @@ impl Benchmark {
                 vec![retrieve(candidate, corpus, relevance, pooling, ticket)?; metrics.len()]
             }
             Asks::Speech { spoken, tokenizer, normalizer, beams } => {
-                let how = (tokenizer.as_ref(), *beams);
+                let how = (tokenizer.as_deref(), *beams);
                 vec![transcribe(candidate, corpus, spoken, how, normalizer, ticket)?; metrics.len()]
             }
         };

@@ -112,7 +112,7 @@ fn whisper_reads_windows_and_is_scored_on_transcripts() {
     let mut read = vec![1u32, 4];
     while read.len() < 12 {
         let mask = pillars::network::TokenMask::full(1, read.len());
-        let ids = candle_core::Tensor::new(&[read.as_slice()], &Device::Cpu).unwrap();
+        let ids = candle_core::Tensor::new(read.as_slice(), &Device::Cpu).unwrap().unsqueeze(0).unwrap();
         let batch = Batch::new(source.clone(), Some(pillars::network::Tokens::new(ids, mask)));
         let logits = network.forward(&batch, &Gates::open(), &mut NoProbe).unwrap();
         let rows: Vec<Vec<Vec<f32>>> = logits.to_vec3().unwrap();

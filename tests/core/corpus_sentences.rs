@@ -40,7 +40,10 @@ fn model() -> (tempfile::TempDir, Model) {
 fn embedding(model: &Model, words: &[u32]) -> Vec<f32> {
     let network = model.network(&Device::Cpu, candle_core::DType::F32).unwrap();
     let ids: Vec<u32> = [&[1], words, &[2]].concat();
-    let tokens = Tokens::new(Tensor::new(&[ids.as_slice()], &Device::Cpu).unwrap(), TokenMask::full(1, ids.len()));
+    let tokens = Tokens::new(
+        Tensor::new(ids.as_slice(), &Device::Cpu).unwrap().unsqueeze(0).unwrap(),
+        TokenMask::full(1, ids.len()),
+    );
     let batch = Batch::new(Source::Tokens(tokens), None);
     let hidden = network.hidden(&batch, &pillars::network::Gates::open(), &mut pillars::network::NoProbe).unwrap();
     let first: Vec<f32> = hidden.states.i((0, 0)).unwrap().to_vec1().unwrap();
