@@ -184,11 +184,16 @@ impl Recordings {
                 let mut own = tokenizer.encode(&format!(" {}", text.trim()))?;
                 check_ids(&own, limits)?;
                 own.push(rules.end);
-                if *windows > 1 || own.len() > room {
+                // The decoder does not read the end that it is to write.
+                if *windows > 1 || own.len() > room + 1 {
                     left += 1;
                 } else {
                     *ids = Some(own);
                 }
+            }
+            if left == texts.len() {
+                let what = "every recording is longer than the model reads, or its transcript than it writes, at once";
+                return Err(Error::new(what).hint("give some that are shorter, such as sentences"));
             }
             if left > 0 {
                 self.notes.push(format!(
