@@ -9,6 +9,7 @@ use crate::corpus::intake::Intake;
 use crate::corpus::spoken::TranscriptRules;
 use crate::corpus::tokenizer::TextTokenizer;
 use crate::error::{Error, Result};
+use crate::model::DecoderStart;
 
 /// Vocabularies of so many tokens and more know languages, as Whisper's own code has it.
 const MULTILINGUAL: usize = 51_865;
@@ -38,7 +39,11 @@ impl Prompting {
         let config = if path.is_file() { Config::read(&path)? } else { Config::new(&path, Map::new()) };
         let limits = intake.target.as_ref().ok_or_else(|| Error::usage("this model writes no transcripts"))?;
         let end = intake.end.ok_or_else(|| Error::new("the model's configuration names no eos_token_id"))?;
-        let mut prompt = vec![intake.decoder_start.unwrap_or(intake.pad)];
+        let start = match intake.decoder_start {
+            Some(DecoderStart::Id(id)) => id,
+            Some(DecoderStart::LastLabel) | None => intake.pad,
+        };
+        let mut prompt = vec![start];
         let id = |name: &str| tokenizer.and_then(|tokenizer| tokenizer.id(name));
         let knows_languages = match config.get("is_multilingual").and_then(|v| v.as_bool()) {
             Some(yes) => yes,
