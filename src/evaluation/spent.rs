@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_fall_of_a_metric_and_a_rise_of_the_loss_are_spent() {
-        let found = QualityChange { whole: 0.8, now: 0.76, change: Some(Interval { low: -0.08, high: 0.008 }), falls: false };
+        let found =
+            QualityChange { whole: 0.8, now: 0.76, change: Some(Interval { low: -0.08, high: 0.008 }), falls: false };
         let spent = Spent::of(QualityBudget::MetricDrop(0.01), found).unwrap();
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
         near(spent.spent, 0.05);
@@ -84,7 +85,8 @@ mod tests {
         let (low, high) = spent.interval.unwrap();
         near(low, -0.01);
         near(high, 0.1);
-        let found = QualityChange { whole: 4.0, now: 4.1, change: Some(Interval { low: 0.02, high: 0.2 }), falls: false };
+        let found =
+            QualityChange { whole: 4.0, now: 4.1, change: Some(Interval { low: 0.02, high: 0.2 }), falls: false };
         let spent = Spent::of(QualityBudget::LossShare(0.01), found).unwrap();
         near(spent.spent, 0.025);
         near(spent.interval.unwrap().0, 0.005);

@@ -1,5 +1,7 @@
 //! Text from an encoder-decoder model: greedy and beam search.
 
+use std::collections::BTreeSet;
+
 use candle_core::{DType, Tensor};
 
 use crate::error::{Error, Result};
@@ -14,6 +16,10 @@ pub struct Search {
     pub begin: Vec<u32>,
     /// Id that ends a sequence.
     pub end: u32,
+    /// Ids that are never written.
+    pub suppressed: BTreeSet<u32>,
+    /// Ids that are not written first.
+    pub suppressed_first: BTreeSet<u32>,
     /// Most ids of a result, the end included.
     pub longest: usize,
     /// Hypotheses that are followed; one is greedy search.
@@ -25,7 +31,8 @@ pub struct Search {
 impl Search {
     /// The likeliest id each time.
     pub fn greedy(begin: Vec<u32>, end: u32, longest: usize) -> Self {
-        Self { begin, end, longest, beams: 1, length_penalty: 1.0 }
+        let (suppressed, suppressed_first) = (BTreeSet::new(), BTreeSet::new());
+        Self { begin, end, suppressed, suppressed_first, longest, beams: 1, length_penalty: 1.0 }
     }
 }
 
@@ -128,7 +135,9 @@ fn advance(beams: &[Beam], scores: &[Vec<f32>], ended: &mut Vec<Found>, search: 
     let mut candidates: Vec<(f64, usize, u32)> = Vec::new();
     for (index, (beam, row)) in beams.iter().zip(scores).enumerate() {
         let of = |(id, score): (usize, &f32)| (beam.log_probability + f64::from(*score), index, id as u32);
-        candidates.extend(row.iter().enumerate().map(of));
+        let is_first = beam.ids.len() == search.begin.len();
+        let may = |id: u32| !search.suppressed.contains(&id) && !(is_first && search.suppressed_first.contains(&id));
+        candidates.extend(row.iter().enumerate().filter(|(id, _)| may(*id as u32)).map(of));
     }
     // Twice as many as beams: even if every other one ends, as many go on. Ties go to the earlier beam and lower id.
     let wanted = (2 * search.beams).min(candidates.len());

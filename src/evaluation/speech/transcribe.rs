@@ -37,8 +37,8 @@ pub(in crate::evaluation) fn transcribe(
                 let tokenizer = tokenizer.ok_or_else(|| Error::new("transcripts need a tokenizer"))?;
                 let search = Search {
                     beams,
-                    suppressed: rules.suppressed.clone(),
-                    suppressed_first: rules.suppressed_first.clone(),
+                    suppressed: rules.suppressed.iter().copied().collect(),
+                    suppressed_first: rules.suppressed_first.iter().copied().collect(),
                     ..Search::greedy(rules.prompt.clone(), rules.end, rules.longest - rules.prompt.len())
                 };
                 let found = decode(candidate.network, &batch.source, candidate.gates, &search, ticket)?;

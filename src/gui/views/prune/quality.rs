@@ -143,9 +143,10 @@ fn metrics(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
         None => "–".to_owned(),
     };
     let plan = if measured.is_repaired() { REPAIRED } else { MASKED };
+    let control = format!("random heads{}", measured.random_repair_words());
     ui.push_id((&measured.name, &measured.kept, measured.repair, "metrics"), |ui| {
         Grid::new("task metrics").num_columns(5).spacing([16.0, 3.0]).show(ui, |ui| {
-            for title in ["", "whole model (95 %)", plan, CONTROL, "items"] {
+            for title in ["", "whole model (95 %)", plan, &control, "items"] {
                 ui.label(RichText::new(title).small().color(theme.muted));
             }
             ui.end_row();
