@@ -75,6 +75,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_rise_of_an_error_rate_is_spent() {
+        let change = Some(Interval { low: -0.01, high: 0.05 });
+        let found = QualityChange { whole: 0.2, now: 0.21, change, falls: true };
+        let spent = Spent::of(QualityBudget::MetricDrop(0.01), found).unwrap();
+        let (low, high) = spent.interval.unwrap();
+        for (got, want) in [(spent.spent, 0.05), (low, -0.05), (high, 0.25)] {
+            assert!((got - want).abs() < 1e-12, "{got} {want}");
+        }
+        // Nothing is a share of no errors.
+        assert!(Spent::of(QualityBudget::MetricDrop(0.01), QualityChange { whole: 0.0, ..found }).is_none());
+    }
+
+    #[test]
     fn a_fall_of_a_metric_and_a_rise_of_the_loss_are_spent() {
         let found =
             QualityChange { whole: 0.8, now: 0.76, change: Some(Interval { low: -0.08, high: 0.008 }), falls: false };

@@ -52,7 +52,7 @@ impl Verdict {
         let amount = |value: f64| budget.amount(value);
         // A budget is of what gets worse; what got better is said so, without a minus.
         let is_better = spent.spent < 0.0;
-        let way = if is_better == found.is_loss { "lower" } else { "higher" };
+        let way = if is_better == found.rises { "lower" } else { "higher" };
         let turned = spent.interval.map(|(low, high)| if is_better { (-high, -low) } else { (low, high) });
         let interval = turned.map_or_else(String::new, |(low, high)| {
             format!(", with 95 % between {} and {}", amount(low), amount(high))
@@ -81,6 +81,8 @@ struct Spending {
     spent: Spent,
     /// Whether it is of the loss, which some positions alone take part in.
     is_loss: bool,
+    /// Whether what it spends is a rise.
+    rises: bool,
 }
 
 impl Spending {
@@ -88,8 +90,9 @@ impl Spending {
     fn of(measured: &Measured, budget: QualityBudget, named: Option<&str>) -> Option<Self> {
         let comparison = &measured.comparison;
         let (budget, what, _) = measure_of(budget, named, &comparison.measures()).ok()?;
-        let spent = Spent::of(budget, comparison.quality_change(&what)?)?;
-        Some(Self { budget, is_loss: what == LOSS, what, spent })
+        let change = comparison.quality_change(&what)?;
+        let (is_loss, spent) = (what == LOSS, Spent::of(budget, change)?);
+        Some(Self { budget, is_loss, rises: is_loss || change.falls, what, spent })
     }
 }
 
