@@ -32,6 +32,7 @@ mod masked_fit;
 mod names;
 mod opening;
 mod parity;
+mod patience;
 mod pickled;
 mod precision;
 mod pretrained;

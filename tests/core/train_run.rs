@@ -27,12 +27,12 @@ fn text() -> String {
     (0..600).map(line).collect()
 }
 
-struct Place {
+pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("text.txt"), text()).unwrap();
         std::fs::write(folder.path().join("llama.json"), ARCHITECTURE).unwrap();
@@ -43,7 +43,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    fn request(&self, out: &str) -> TrainingRun {
+    pub(crate) fn request(&self, out: &str) -> TrainingRun {
         request(self.folder.path(), out)
     }
 }
@@ -72,12 +72,12 @@ fn request(folder: &Path, out: &str) -> TrainingRun {
     }
 }
 
-fn run(request: &TrainingRun) -> pillars::Result<TrainingSummary> {
+pub(crate) fn run(request: &TrainingRun) -> pillars::Result<TrainingSummary> {
     let options = RunOptions { resume: true, device: device(), ..RunOptions::default() };
     train(request, &options, &Control::default(), &mut |_| {}, &Ticket::default())
 }
 
-fn weights(out: &Path) -> Vec<u8> {
+pub(crate) fn weights(out: &Path) -> Vec<u8> {
     std::fs::read(out.join("model.safetensors")).unwrap()
 }
 

@@ -178,9 +178,11 @@ impl<'a> ActiveRun<'a> {
         Ok((loss, metric.map(|(_, value)| value)))
     }
 
-    /// Notes how good a look was, and keeps the weights of the best; true where patience is at its end.
-    fn is_stale(&mut self, (loss, metric): (f64, Option<f64>)) -> Result<bool> {
-        let Some(patience) = self.settings().patience else { return Ok(false) };
+    /// Notes how good a look was, and keeps the weights of the best.
+    fn judge(&mut self, (loss, metric): (f64, Option<f64>)) -> Result<()> {
+        if self.settings().patience.is_none() {
+            return Ok(());
+        }
         // The metrics that stand for labeled tasks all rise.
         let good = metric.unwrap_or(-loss);
         if self.standing.best.is_none_or(|(best, _)| good > best) {
@@ -190,7 +192,15 @@ impl<'a> ActiveRun<'a> {
         } else {
             self.standing.stale_looks += 1;
         }
-        Ok(self.standing.stale_looks >= patience)
+        Ok(())
+    }
+
+    /// Whether the looks so far end the stage: patience is at its end, or, where that counts, hidden units are calm. It is
+    /// read from what is saved, so that a run that was cancelled at this very step ends the stage too.
+    fn is_over(&self, until_calm: bool) -> bool {
+        let RunState { stale_looks, calm_looks, .. } = &self.standing;
+        let stale = self.settings().patience.is_some_and(|patience| *stale_looks >= patience);
+        stale || (until_calm && *calm_looks >= CALM)
     }
 
     /// Puts the weights of the stage's best look back.
@@ -234,7 +244,13 @@ impl<'a> ActiveRun<'a> {
         (self.standing.best, self.standing.stale_looks) = (None, 0);
         let text = format!("{}\n", serde_json::to_string_pretty(&self.summary)?);
         crate::checkpoint::write_atomically(&self.folder.inside("summary.json"), text.as_bytes())?;
-        self.save()
+        self.save()?;
+        // The saved state no longer asks for them.
+        let best = self.folder.inside(BEST);
+        if best.exists() {
+            std::fs::remove_file(&best).map_err(|e| Error::from(e).at(&best))?;
+        }
+        Ok(())
     }
 
     /// Steps up to the `last` of this stage. `constraint` is part of the loss where it has a weight, and measured
@@ -253,7 +269,7 @@ impl<'a> ActiveRun<'a> {
         self.ticket.stage_from(stage.name(), self.standing.step, Some(last), "steps");
         let mut feed = Feed::new(&self.training, &self.device, self.standing.position);
         self.clock = Instant::now();
-        while self.standing.step < last {
+        while self.standing.step < last && !self.is_over(until_calm) {
             if let Err(cancelled) = self.control.wait(self.ticket) {
                 self.save()?;
                 return Err(cancelled);
@@ -279,17 +295,15 @@ impl<'a> ActiveRun<'a> {
             )?;
             self.standing.position = feed.position();
             self.count(&step);
-            let (mut calm, mut stale) = (false, false);
             if records {
                 let mut record = self.record(&step, rate, last);
                 if looks {
                     let found = self.held_out(gates)?;
                     (record.validation_loss, record.metric) = (Some(found.0), found.1);
                     record.metric_name = self.summary.metric_name.clone().filter(|_| found.1.is_some());
-                    stale = self.is_stale(found)?;
+                    self.judge(found)?;
                     record.translation = self.translated(gates)?;
                     record.movement = if constraint.is_some() { self.look()? } else { None };
-                    calm = until_calm && self.standing.calm_looks >= CALM;
                 }
                 self.standing.since_record = RunningSums::default();
                 self.log.append(&record)?;
@@ -300,19 +314,17 @@ impl<'a> ActiveRun<'a> {
             // Progress is reported after the step is complete, so that a cancel here loses nothing.
             let cancelled = self.ticket.advance(1);
             let vote = self.control.take_vote() && stage == Stage::Constrained;
-            if cancelled.is_err()
-                || calm
-                || stale
-                || vote
-                || self.standing.total_steps.is_multiple_of(settings.save_every)
-            {
+            let saves = self.is_over(until_calm) || self.standing.total_steps.is_multiple_of(settings.save_every);
+            if cancelled.is_err() || vote || saves {
                 self.save()?;
             }
             cancelled?;
-            if calm || vote || stale {
-                self.summary.converged = calm;
+            if vote {
                 break;
             }
+        }
+        if until_calm {
+            self.summary.converged = self.standing.calm_looks >= CALM;
         }
         self.take_best()?;
         Ok(End::Finished)
