@@ -1,6 +1,7 @@
 //! The command line as a script sees it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod books;
 mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
