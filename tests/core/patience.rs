@@ -14,7 +14,7 @@ fn restless(place: &Place, out: &str, patience: Option<u64>) -> TrainingRun {
     (settings.record_every, settings.look_every, settings.save_every) = (1, 2, 7);
     settings.patience = patience;
     if let Some(voting) = &mut settings.voting {
-        voting.finetune_steps = 40;
+        (voting.finetune_rate, voting.finetune_steps) = (Some(0.3), 60);
     }
     request
 }
@@ -56,7 +56,7 @@ fn patience_ends_each_stage_behind_its_best_look_and_goes_on_with_that() {
     assert!(own.last().unwrap().validation_loss.unwrap() > loss);
     // Fine-tuning counts anew.
     let (last, best, loss) = ends(&log(&early, Stage::FineTuning));
-    assert!(best < last && last < 40, "{best} {last}");
+    assert!(best < last && last < 60, "{best} {last}");
     assert_eq!((found.finetune_steps, log(&early, Stage::FineTuning).len() as u64), (last, last));
     assert!((found.final_loss.unwrap() - loss).abs() < 1e-9, "{found:?} {loss}");
     assert!(!early.out.join("training").join(BEST).exists());

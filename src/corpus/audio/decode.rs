@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use rubato::WindowFunction::BlackmanHarris2;
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler};
 use symphonia::core::codecs::audio::AudioDecoderOptions;
@@ -24,8 +25,8 @@ const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 const MOST_CHANNELS: usize = 64;
 /// Bytes of tags and pictures that are looked at, all the others being passed over.
 const TAG_BYTES: usize = 1 << 16;
-/// Samples that are resampled at a time.
-const CHUNK: usize = 1024;
+/// Fewest samples that are resampled at a time.
+const CHUNK: u32 = 1024;
 
 fn unreadable(error: impl std::fmt::Display, file: &Path) -> Error {
     Error::new(format!("cannot read the recording: {error}")).at(file).hint("convert it to WAV, FLAC or MP3")
@@ -122,11 +123,20 @@ fn resampled(samples: Vec<f32>, from: u32, to: u32) -> Result<Vec<f32>> {
         return Ok(samples);
     }
     let failed = |e: &dyn std::fmt::Display| Error::new(format!("cannot change the rate from {from} to {to}: {e}"));
+    // Blocks are whole periods of both rates. An even number of them puts the middle of the filter on a sample of either
+    // side; else all would be late by a part of one.
+    let period = from / greatest_common_divisor(from, to);
+    let chunk = CHUNK.div_ceil(2 * period) * 2 * period;
     let mut resampler =
-        Fft::<f32>::new(from as usize, to as usize, CHUNK, 1, FixedSync::Input).map_err(|e| failed(&e))?;
+        Fft::<f32>::new_custom(from as usize, to as usize, chunk as usize, 1, 1, BlackmanHarris2, FixedSync::Input)
+            .map_err(|e| failed(&e))?;
     let count = samples.len();
     let input = InterleavedSlice::new(&samples, 1, count).map_err(|e| failed(&e))?;
     Ok(resampler.process_all(&input, count, None).map_err(|e| failed(&e))?.take_data())
+}
+
+fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 #[cfg(test)]
@@ -171,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_tone_stays_the_same_tone_at_another_rate() {
-        for rate in [8_000u32, 22_050, 44_100, 48_000] {
+        for rate in [8_000u32, 11_025, 22_050, 44_100, 47_999, 48_000] {
             let samples = tone(rate, 440.0, 1.0);
             let (_folder, path) = written("a.wav", &wav(rate, 1, &samples, samples.len() as u32 * 2));
             let got = decode(&path, 16_000).unwrap();
