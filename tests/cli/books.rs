@@ -27,7 +27,7 @@ fn a_classifier_is_pruned_repaired_and_exported_within_a_point_of_accuracy() {
     let heads: usize = plan["kept"].as_object().unwrap().values().map(|kept| kept.as_array().unwrap().len()).sum();
     assert!(heads < 24, "{plan}");
     let prune =
-        ["prune", &model, "--plan", &p, "--data", &test, "--format", "native", "--out", &out, "--json", "--quiet"];
+        ["prune", &model, "--plan", &p, "--data", &test, "--format", "compact", "--out", &out, "--json", "--quiet"];
     let report = json(&good(&prune));
     assert!(report["agreement"]["compared"] == "logits", "{report}");
     let smaller = json(&good(&["evaluate", &out, "--data", &test, "--json", "--quiet"]));

@@ -136,8 +136,8 @@ fn advance(beams: &[Beam], scores: &[Vec<f32>], ended: &mut Vec<Found>, search: 
     for (index, (beam, row)) in beams.iter().zip(scores).enumerate() {
         let of = |(id, score): (usize, &f32)| (beam.log_probability + f64::from(*score), index, id as u32);
         let is_first = beam.ids.len() == search.begin.len();
-        let may = |id: u32| !search.suppressed.contains(&id) && !(is_first && search.suppressed_first.contains(&id));
-        candidates.extend(row.iter().enumerate().filter(|(id, _)| may(*id as u32)).map(of));
+        let barred = |id: u32| search.suppressed.contains(&id) || is_first && search.suppressed_first.contains(&id);
+        candidates.extend(row.iter().enumerate().filter(|(id, _)| !barred(*id as u32)).map(of));
     }
     // Twice as many as beams: even if every other one ends, as many go on. Ties go to the earlier beam and lower id.
     let wanted = (2 * search.beams).min(candidates.len());
