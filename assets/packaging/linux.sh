@@ -42,6 +42,8 @@ if command -v dpkg-deb >/dev/null; then
   mkdir -p "$deb/DEBIAN"
   cp -R "$tree" "$deb/usr"
   gzip -9n "$deb"/usr/share/man/man1/*.1
+  # The oldest C library that has every symbol which the program asks for.
+  glibc=$(grep -ao 'GLIBC_2\.[0-9]*' "$program" | sort -Vu | tail -n 1 | cut -d _ -f 2)
   cat > "$deb/DEBIAN/control" <<CONTROL
 Package: pillars
 Version: $version
@@ -50,7 +52,7 @@ Section: science
 Priority: optional
 Maintainer: The Pillars developers <pillars@localhost>
 Installed-Size: $(du -sk "$deb/usr" | cut -f 1)
-Depends: libc6, libgcc-s1
+Depends: libc6 (>= ${glibc:-2.17}), libgcc-s1
 Recommends: libgl1, libxkbcommon-x11-0 | libwayland-client0, xdg-desktop-portal
 Description: see which attention heads carry a transformer, and prune the rest
  Groups the attention heads of transformer checkpoints by what they compute,

@@ -1,11 +1,12 @@
 //! Files and folders under way: hidden until they have their name, and swept where a killed process left them.
 
 use std::fs::{self, File, Permissions};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use super::{cannot_make, folder_of};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Begin of every name under which something waits that has no name of its own yet.
 pub(super) const HIDDEN: &str = ".pillars-";
@@ -45,12 +46,32 @@ pub(super) fn folder_beside(path: &Path) -> Result<(tempfile::TempDir, Option<Fi
     Ok((made, lock))
 }
 
+/// Gives what is in a file from [`file_beside`] its name, once it is on the disk, and makes the name last too.
+///
+/// # Errors
+/// Where the disk is full, or the name cannot be given.
+pub(super) fn finish_file(file: &File, hidden: tempfile::TempPath, path: &Path) -> Result<()> {
+    let place = |e: io::Error| Error::from(e).at(path);
+    file.sync_all().map_err(place)?;
+    hidden.persist(path).map_err(|e| place(e.error))?;
+    sync_folder(folder_of(path)).map_err(place)
+}
+
+/// Makes new names in `folder` last.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
 /// A private copy of something that is read more than once, in the system's folder for such files. It goes with its last
 /// use; copies that killed processes left go first.
 ///
 /// # Errors
 /// Where that folder cannot be written.
-pub(crate) fn copy_file() -> std::io::Result<tempfile::NamedTempFile> {
+pub(crate) fn copy_file() -> io::Result<tempfile::NamedTempFile> {
     const COPY: &str = "pillars-input-";
     sweep_names(&std::env::temp_dir(), |name| name.starts_with(COPY));
     let made = tempfile::Builder::new().prefix(COPY).tempfile()?;

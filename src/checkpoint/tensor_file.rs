@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 
-use super::hidden::file_beside;
+use super::hidden::{file_beside, finish_file};
 use super::{Stored, TensorPlan, folder_of, safetensors_header};
 use crate::error::{Error, Result};
 use crate::words::bytes_in_words;
@@ -101,14 +101,11 @@ impl TensorFile {
     /// # Errors
     /// Where rows are missing.
     pub fn finish(self) -> Result<()> {
-        let place = |e: std::io::Error| Error::from(e).at(&self.path);
         if let Some((name, _)) = self.tensors.iter().find(|(_, t)| t.shape.first().is_some_and(|all| t.rows < *all)) {
             return Err(Error::new(format!("tensor '{name}' was not written to its end")).at(&self.path));
         }
-        self.file.as_file().sync_all().map_err(place)?;
-        let path = &self.path;
-        self.file.persist(path).map_err(|e| Error::from(e.error).at(path))?;
-        Ok(())
+        let (file, hidden) = self.file.into_parts();
+        finish_file(&file, hidden, &self.path)
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Map, Value, json};
 
-use super::hidden::file_beside;
+use super::hidden::{file_beside, finish_file};
 use super::{Checkpoint, Stored};
 use crate::error::{Error, Result};
 
@@ -24,9 +24,7 @@ pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) ->
     let mut writer = BufWriter::with_capacity(1 << 20, file);
     fill(&mut writer).map_err(place)?;
     let file = writer.into_inner().map_err(|e| place(e.into_error().into()))?;
-    file.sync_all().map_err(|e| place(e.into()))?;
-    temporary.persist(path).map_err(|e| place(e.error.into()))?;
-    Ok(())
+    finish_file(&file, temporary, path)
 }
 
 /// Name, type and shape of a tensor that is going to be written.
