@@ -9,6 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::elsewhere::{file_elsewhere, folder_elsewhere};
 use super::header::{TensorEntry, read_header};
 use super::pickle::read_pickle_header;
 use super::{Config, GgufTensors, Stored};
@@ -23,7 +24,7 @@ const INDEX: [&str; 2] = ["model.safetensors.index.json", "pytorch_model.bin.ind
 pub struct TensorInfo {
     pub stored: Stored,
     pub shape: Vec<usize>,
-    /// Bytes in the file.
+    /// Bytes in the type in which it is read: those in the file, but for quantized tensors.
     pub bytes: usize,
     begin: u64,
     shard: usize,
@@ -82,7 +83,12 @@ impl Checkpoint {
         let folder = folder.as_ref();
         if !folder.is_dir() {
             let hint = "give a folder that holds config.json and model.safetensors";
-            return Err(Error::new("no such model folder").at(folder).hint(hint));
+            return Err(file_elsewhere(folder)
+                .unwrap_or_else(|| Error::new("no such model folder").hint(hint))
+                .at(folder));
+        }
+        if let Some(error) = shard_names(folder).err().and_then(|_| folder_elsewhere(folder)) {
+            return Err(error);
         }
         Self::open_with(folder, Config::read(&folder.join("config.json"))?)
     }
@@ -184,8 +190,19 @@ impl Checkpoint {
         self.tensors.get(name)
     }
 
-    /// Bytes of all tensors together.
+    /// Bytes that all tensors together take in the files: of quantized ones in their blocks.
     pub fn bytes(&self) -> u64 {
+        self.order.iter().map(|name| self.bytes_in_file(name)).sum()
+    }
+
+    /// Bytes that a tensor takes in its file, fewer than [`TensorInfo::bytes`] where it is quantized; 0 where it is not there.
+    pub fn bytes_in_file(&self, name: &str) -> u64 {
+        let read = self.tensors.get(name).map_or(0, |info| info.bytes as u64);
+        self.made.as_ref().and_then(|made| made.tensors.bytes_in_file(name).ok()).unwrap_or(read)
+    }
+
+    /// Bytes of all tensors together in the types in which they are read.
+    pub fn read_bytes(&self) -> u64 {
         self.tensors.values().map(|t| t.bytes as u64).sum()
     }
 

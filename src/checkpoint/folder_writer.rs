@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::folder_of;
+use super::foreign::{files_in, listed_files, refuse_foreign};
 use super::hidden::{folder_beside, sync_folder};
 use crate::error::{Error, Result};
 
@@ -20,8 +21,8 @@ pub struct FolderWriter {
 }
 
 impl FolderWriter {
-    /// Begins a folder. An existing `target` is refused unless it is empty, or `replace` is set and it holds
-    /// `marker`, the file by which this program knows its own results.
+    /// Begins a folder. An existing `target` is refused unless it is empty, or `replace` is set, it holds `marker`, the file
+    /// by which this program knows its own results, and no file that this does not list under `files`.
     pub fn new(target: &Path, replace: bool, marker: &str) -> Result<Self> {
         let occupied = match fs::read_dir(target) {
             Ok(mut entries) => entries.next().is_some(),
@@ -33,10 +34,9 @@ impl FolderWriter {
                 .at(target)
                 .hint("choose another, or give --force"));
         }
-        if occupied && !target.join(marker).is_file() {
-            return Err(Error::new("the folder was not written by pillars, so it is not replaced")
-                .at(target)
-                .hint("choose another"));
+        if occupied {
+            let listed = listed_files(&target.join(marker));
+            refuse_foreign(target, |file| file == Path::new(marker) || listed.contains(file))?;
         }
         let (work, lock) = folder_beside(target)?;
         Ok(Self { target: target.to_path_buf(), work, replace: occupied, _lock: lock })
@@ -44,6 +44,15 @@ impl FolderWriter {
 
     pub fn path(&self) -> &Path {
         self.work.path()
+    }
+
+    /// Every file that is in it so far, in subfolders too, by its path from it.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    pub fn files(&self) -> Result<Vec<String>> {
+        let files = files_in(self.path(), &|_| false).map_err(|e| Error::from(e).at(&self.target))?;
+        Ok(files.iter().map(|file| file.to_string_lossy().replace('\\', "/")).collect())
     }
 
     /// Puts the folder in place. The folder that it replaces is deleted only once the new one has its name; where that
@@ -114,6 +123,9 @@ fn exchange(_: &Path, _: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    /// A record of what lies beside it.
+    const OLD: &str = r#"{"files": ["part/config.json"]}"#;
+
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<String> =
             fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
@@ -125,7 +137,9 @@ mod tests {
     fn ready(parent: &Path) -> FolderWriter {
         let out = parent.join("out");
         fs::create_dir(&out).unwrap();
-        fs::write(out.join("pillars.json"), "old").unwrap();
+        fs::write(out.join("pillars.json"), OLD).unwrap();
+        fs::create_dir(out.join("part")).unwrap();
+        fs::write(out.join("part/config.json"), "{}").unwrap();
         let writer = FolderWriter::new(&out, true, "pillars.json").unwrap();
         fs::write(writer.path().join("pillars.json"), "new").unwrap();
         writer
@@ -162,7 +176,7 @@ mod tests {
             };
             let error = ready(parent.path()).finish_by(cannot, rename).unwrap_err();
             assert!(error.to_string().starts_with("no: "), "{error}");
-            assert_eq!(fs::read(parent.path().join("out/pillars.json")).unwrap(), b"old", "{failing}");
+            assert_eq!(fs::read(parent.path().join("out/pillars.json")).unwrap(), OLD.as_bytes(), "{failing}");
             assert_eq!(names(parent.path()), ["out"], "{failing}");
         }
         // Where it cannot come back either, the error says where it is.
@@ -174,14 +188,36 @@ mod tests {
         };
         let error = ready(parent.path()).finish_by(cannot, rename).unwrap_err().to_string();
         let (_, old) = error.split_once("is now ").unwrap();
-        assert_eq!(fs::read(Path::new(old).join("pillars.json")).unwrap(), b"old");
+        assert_eq!(fs::read(Path::new(old).join("pillars.json")).unwrap(), OLD.as_bytes());
+    }
+
+    #[test]
+    fn what_somebody_else_put_there_stays_and_is_named() {
+        for (name, hidden) in
+            [("notes.txt", false), ("part/weights.bin", false), (".git/HEAD", false), (".pillars-x", true)]
+        {
+            let parent = tempfile::tempdir().unwrap();
+            drop(ready(parent.path()));
+            let (out, file) = (parent.path().join("out"), parent.path().join("out").join(name));
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, "mine").unwrap();
+            let error = FolderWriter::new(&out, true, "pillars.json").map(drop).map_err(|e| e.to_string());
+            assert_eq!(error.is_ok(), hidden, "{name}: {error:?}");
+            if let Err(error) = error {
+                assert!(error.contains(name) && error.contains("did not write"), "{error}");
+                // Without its record a folder is nobody's.
+                fs::remove_file(out.join("pillars.json")).unwrap();
+                assert!(FolderWriter::new(&out, true, "pillars.json").is_err());
+            }
+            assert_eq!(fs::read(&file).unwrap(), b"mine");
+        }
     }
 
     #[test]
     fn unfinished_it_leaves_nothing() {
         let parent = tempfile::tempdir().unwrap();
         drop(ready(parent.path()));
-        assert_eq!(fs::read(parent.path().join("out/pillars.json")).unwrap(), b"old");
+        assert_eq!(fs::read(parent.path().join("out/pillars.json")).unwrap(), OLD.as_bytes());
         assert_eq!(names(parent.path()), ["out"]);
     }
 }

@@ -97,6 +97,17 @@ impl GgufTensors {
         Ok((stored(dtype), shape, self.file.begin(&part.tensor).unwrap_or(0)))
     }
 
+    /// Bytes that a tensor takes in the file, its share of one that holds several.
+    ///
+    /// # Errors
+    /// As of [`GgufTensors::info`].
+    pub(super) fn bytes_in_file(&self, name: &str) -> Result<u64> {
+        let (_, shape, _) = self.info(name)?;
+        let (_, _, dtype) = self.part(name)?;
+        let numbers = shape.iter().map(|d| *d as u64).product::<u64>();
+        Ok(numbers * dtype.type_size() as u64 / dtype.block_size().max(1) as u64)
+    }
+
     /// Fills `bytes` with those of a tensor from byte `from` on, in the type that [`GgufTensors::info`] says.
     pub(super) fn read_into(&self, name: &str, from: usize, bytes: &mut [u8]) -> Result<()> {
         let (part, shape, dtype) = self.part(name)?;

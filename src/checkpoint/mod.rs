@@ -4,9 +4,11 @@
 //! file before memory is asked for; nothing is executed; no name leads out of the folder.
 
 mod config;
+mod elsewhere;
 mod floats;
 mod folder;
 mod folder_writer;
+mod foreign;
 mod gguf;
 mod gguf_file;
 mod gguf_names;
@@ -17,6 +19,7 @@ mod lock;
 mod out_file;
 pub(crate) mod path_text;
 mod pickle;
+mod piece_merges;
 mod record_file;
 mod snapshot;
 mod tensor_file;
@@ -41,6 +44,7 @@ pub use header::{Stored, TensorEntry, lfs_pointer, read_header};
 pub(crate) use hidden::copy_file;
 pub use lock::Lock;
 pub use out_file::{FileKind, MARKER, OutFile, real_path};
+pub(crate) use piece_merges::piece_merges;
 pub use record_file::RecordFile;
 pub(crate) use snapshot::{MODELS, Snapshot, model_name};
 pub use tensor_file::TensorFile;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::foreign::{listed_files, refuse_foreign};
 use super::hidden::HIDDEN;
 use super::{Lock, make_folders};
 use crate::error::{Error, Result};
@@ -16,8 +17,10 @@ pub struct Taking<'a> {
     pub noun: &'a str,
     /// The file, named from the folder, that shows work of this kind, which can be gone on with.
     pub begun: &'a str,
-    /// Other files that show a folder of this program.
-    pub markers: &'a [&'a str],
+    /// Files and folders of such work, by their paths from the folder.
+    pub owns: fn(&Path) -> bool,
+    /// The record that lists the files of its result under `files`, where it has one.
+    pub record: Option<&'a str>,
     /// Go on with what was begun there.
     pub resume: bool,
     /// Replace what this program wrote there.
@@ -66,11 +69,12 @@ impl WorkFolder {
             let hint = format!("choose another, give --resume to go on with the {} in it, or --force", how.noun);
             return Err(Error::new("the folder exists and is not empty").at(path).hint(hint));
         }
-        if !has_begun && !how.markers.iter().any(|marker| path.join(marker).is_file()) {
-            return Err(Error::new("the folder was not written by pillars, so it is not replaced")
-                .at(path)
-                .hint("choose another"));
-        }
+        // A record without the work that it came of is another command's.
+        let record = how.record.filter(|_| has_begun);
+        let listed = record.map(|record| listed_files(&path.join(record))).unwrap_or_default();
+        refuse_foreign(path, |file| {
+            has_begun && ((how.owns)(file) || record.is_some_and(|r| file == Path::new(r)) || listed.contains(file))
+        })?;
         let aside = tempfile::Builder::new().prefix(".pillars-before-").tempdir_in(path).map_err(place)?.keep();
         folder.before = Some(aside.clone());
         for entry in contents {
@@ -151,8 +155,14 @@ fn remove_unfinished(folder: &Path) {
 mod tests {
     use super::*;
 
-    const FRESH: Taking<'static> =
-        Taking { noun: "run", begun: "inside/run.json", markers: &["pillars.json"], resume: false, force: false };
+    const FRESH: Taking<'static> = Taking {
+        noun: "run",
+        begun: "inside/run.json",
+        owns: |file| file.starts_with("inside"),
+        record: Some("pillars.json"),
+        resume: false,
+        force: false,
+    };
 
     fn begin(path: &Path) {
         fs::create_dir_all(path.join("inside")).unwrap();
@@ -214,8 +224,23 @@ mod tests {
         drop(folder);
         assert_eq!(files(&path), [path.join("new")]);
         // A folder of another process is left alone.
-        assert!(WorkFolder::take(&path, forced).unwrap_err().to_string().contains("not written by pillars"));
+        assert!(
+            WorkFolder::take(&path, forced)
+                .unwrap_err()
+                .to_string()
+                .contains("holds 'new', which this command did not")
+        );
         assert_eq!(files(&path), [path.join("new")]);
+        // Neither is an export, which is another command's, nor what a person put beside the result of such work.
+        fs::rename(path.join("new"), path.join("model.bin")).unwrap();
+        fs::write(path.join("pillars.json"), r#"{"files": ["model.bin"]}"#).unwrap();
+        assert!(WorkFolder::take(&path, forced).unwrap_err().to_string().contains("holds 'model.bin'"));
+        begin(&path);
+        fs::write(path.join("notes.txt"), "mine").unwrap();
+        assert!(WorkFolder::take(&path, forced).unwrap_err().to_string().contains("holds 'notes.txt'"));
+        fs::remove_file(path.join("notes.txt")).unwrap();
+        WorkFolder::take(&path, forced).unwrap().settle();
+        assert_eq!(files(&path), [] as [PathBuf; 0]);
         // A folder that was made for work that failed goes again.
         let made = parent.path().join("made");
         let folder = WorkFolder::take(&made, FRESH).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! | path | what |
 //! | --- | --- |
-//! | `experiment.json` | the request |
+//! | `experiment.json`, `architecture.json` | the request; the architecture of every model |
 //! | `origin/` | configuration and tokenizer of every model |
 //! | `seed-S/plain`, `seed-S/constrained` | the models with every head |
 //! | `seed-S/STEM-votes.json` | analysis of a stem: votes and importance |
@@ -36,7 +36,7 @@ impl ExperimentPaths {
     /// unless it is to be resumed, or replaced and holds an experiment.
     pub(super) fn open(request: &ExperimentPlan, resume: bool, force: bool) -> Result<Self> {
         let out = request.out.clone();
-        let taking = Taking { noun: "experiment", begun: REQUEST, markers: &[], resume, force };
+        let taking = Taking { noun: "experiment", begun: REQUEST, owns, record: None, resume, force };
         let place = Self { work: WorkFolder::take(&out, taking)?, out: out.clone() };
         let known = out.join(REQUEST);
         if place.work.goes_on() {
@@ -112,6 +112,14 @@ impl ExperimentPaths {
     pub fn figures(&self, seed: u64, arm: Arm) -> PathBuf {
         self.seed(seed).join(format!("{}.json", arm.name()))
     }
+}
+
+/// Whether a file or folder, named by its path from the folder of an experiment, is one of those above.
+fn owns(file: &Path) -> bool {
+    const FILES: [&str; 8] =
+        [REQUEST, "architecture.json", "table.md", "table.csv", "runs.csv", "results.json", "curves.svg", "curves.csv"];
+    let top = file.iter().next().map(|name| name.to_string_lossy()).unwrap_or_default();
+    FILES.iter().any(|name| file == Path::new(name)) || top == "origin" || top.starts_with("seed-")
 }
 
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {

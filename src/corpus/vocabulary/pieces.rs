@@ -1,6 +1,6 @@
 //! The pieces of a model of sentencepiece as the vocabulary of a class.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -11,6 +11,7 @@ use super::added::{add_all, content};
 use super::builder::{ANOTHER_WAY, TokenizerBuilder, assembled};
 use super::rules::SubwordScheme;
 use super::subwords::{Segmentation, Subword, SubwordModel, SubwordUse};
+use crate::checkpoint::piece_merges;
 use crate::error::{Error, Result};
 
 /// Names of model files, of which a folder has one.
@@ -205,32 +206,14 @@ fn merging(model: &SubwordModel, pieces: &[(String, f64)], has_tab: bool, byte_f
     if let (true, Some(byte)) = (has_tab, ids.get("<0x09>").copied()) {
         ids.entry("\t").or_insert(byte);
     }
-    let scores: HashMap<&str, f64> = pieces.iter().map(|(text, score)| (text.as_str(), *score)).collect();
-    let mut seen = HashSet::new();
-    let mut merges: Vec<(&str, &str, f64)> = Vec::new();
-    for (text, _) in pieces {
-        if !seen.insert(text.as_str()) {
-            continue;
-        }
-        let score = scores.get(text.as_str()).copied().unwrap_or_default();
-        let halves = text.char_indices().skip(1).map(|(at, _)| text.split_at(at));
-        let mut local: Vec<_> = halves
-            .filter_map(|(left, right)| Some(((*ids.get(left)?, *ids.get(right)?), (left, right, score))))
-            .collect();
-        local.sort_by_key(|(order, _)| *order);
-        merges.extend(local.into_iter().map(|(_, merge)| merge));
-    }
-    let length = |text: &str| text.chars().count();
-    merges.sort_by(|(a, b, score), (c, d, other)| {
-        other.total_cmp(score).then_with(|| length(c).cmp(&length(a))).then_with(|| length(d).cmp(&length(b)))
-    });
+    let merges = piece_merges(pieces.iter().map(|(text, score)| (text.as_str(), *score)), &ids);
     let vocabulary: Map<String, Value> =
         pieces.iter().enumerate().map(|(id, (text, _))| (text.clone(), json!(id))).collect();
     // A half that the class has renamed is none of its own pieces.
     let merges: Vec<Value> = merges
         .into_iter()
-        .filter(|(a, b, _)| vocabulary.contains_key(*a) && vocabulary.contains_key(*b))
-        .map(|(a, b, _)| json!([a, b]))
+        .filter(|(a, b)| vocabulary.contains_key(*a) && vocabulary.contains_key(*b))
+        .map(|(a, b)| json!([a, b]))
         .collect();
     json!({
         "type": "BPE", "dropout": null, "unk_token": model.unknown_text, "continuing_subword_prefix": null,

@@ -9,7 +9,7 @@ use candle_core::quantized::gguf_file::Value as Said;
 use serde_json::{Map, Value, json};
 
 use super::keys::{GgufKeys, whole};
-use crate::checkpoint::{GPT2, SPLITS, WHOLE_WORDS, token_type};
+use crate::checkpoint::{GPT2, SPLITS, WHOLE_WORDS, piece_merges, token_type};
 
 /// Other names that llama.cpp knows for ways to split text, and the name that the way has here.
 const OTHER_NAMES: [(&str, &str); 13] = [
@@ -27,9 +27,6 @@ const OTHER_NAMES: [(&str, &str); 13] = [
     ("starcoder", "smollm"),
     ("command-r", "smollm"),
 ];
-
-/// Longest token whose parts are looked for.
-const LONGEST: usize = 512;
 
 /// Files by name.
 type Files = Vec<(&'static str, Value)>;
@@ -212,21 +209,13 @@ fn pieces(keys: &GgufKeys<'_>, vocabulary: &GgufVocabulary<'_>) -> Result<Steps,
     Ok((model, normalizer, Value::Null, json!({"type": "Sequence", "decoders": back})))
 }
 
-/// Every way to put a token together from two others: those of the highest score first, as sentencepiece merges.
+/// The merges that the scores of tokens stand for.
 fn merges(vocabulary: &GgufVocabulary<'_>, scores: &[f32]) -> Vec<Value> {
-    let normal = vocabulary.iter().filter(|(_, _, kind)| *kind == token_type::NORMAL);
-    let ids: HashMap<&str, usize> = normal.map(|(id, text, _)| (text, id)).collect();
-    let mut found = Vec::new();
-    for (text, id) in ids.iter().filter(|(text, _)| text.len() <= LONGEST) {
-        for (at, _) in text.char_indices().skip(1) {
-            let (left, right) = text.split_at(at);
-            if let (Some(a), Some(b)) = (ids.get(left), ids.get(right)) {
-                found.push((scores.get(*id).copied().unwrap_or(0.0), *id, *a, *b, left, right));
-            }
-        }
-    }
-    found.sort_by(|x, y| y.0.total_cmp(&x.0).then((x.1, x.2, x.3).cmp(&(y.1, y.2, y.3))));
-    found.into_iter().map(|(.., left, right)| json!([left, right])).collect()
+    let normal = || vocabulary.iter().filter(|(_, _, kind)| *kind == token_type::NORMAL);
+    let halves: HashMap<&str, usize> = normal().map(|(id, text, _)| (text, id)).collect();
+    let scored: Vec<(&str, f64)> =
+        normal().map(|(id, text, _)| (text, scores.get(id).copied().map_or(0.0, f64::from))).collect();
+    piece_merges(scored.iter().copied(), &halves).into_iter().map(|(left, right)| json!([left, right])).collect()
 }
 
 /// What stands around a text: a token before it, one after it.

@@ -11,6 +11,8 @@ use crate::training::{Beginning, STATE, TrainingRun};
 
 const INSIDE: &str = "training";
 const REQUEST: &str = "run.json";
+/// The folder of the model with every head.
+const FULL: &str = "full";
 
 /// Paths inside the folder of a run.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ pub struct RunFolder {
 /// Whether a training run left `folder`, as its result or as the model with every head beside it.
 pub fn was_trained(folder: &Path) -> bool {
     let has_run = |folder: &Path| folder.join(INSIDE).join(REQUEST).is_file();
-    has_run(folder) || (folder.ends_with("full") && folder.parent().is_some_and(has_run))
+    has_run(folder) || (folder.ends_with(FULL) && folder.parent().is_some_and(has_run))
 }
 
 impl RunFolder {
@@ -33,16 +35,17 @@ impl RunFolder {
     }
 
     /// Makes the folder of `request`, or finds the run in it that is to go on. An occupied folder is refused unless
-    /// it is to be resumed, or replaced and was written by this program.
+    /// it is to be resumed, or replaced and holds nothing but a run.
     pub(super) fn open(request: &TrainingRun, options: &RunOptions) -> Result<Self> {
         let out = &request.out;
         if request.beginning == Beginning::Weights {
             check_apart(out, &request.model)?;
         }
         let begun = format!("{INSIDE}/{REQUEST}");
-        let markers = &[RECORD];
+        let owns = |file: &Path| file.starts_with(INSIDE) || file.starts_with(FULL);
         let (resume, force) = (options.resume, options.force);
-        let work = WorkFolder::take(out, Taking { noun: "run", begun: &begun, markers, resume, force })?;
+        let taking = Taking { noun: "run", begun: &begun, owns, record: Some(RECORD), resume, force };
+        let work = WorkFolder::take(out, taking)?;
         let folder = Self { out: out.clone(), work: Some(work) };
         if folder.goes_on() {
             // Both through JSON, which may round the last digit of a number.
@@ -78,7 +81,7 @@ impl RunFolder {
 
     /// The model with every head, after constrained training.
     pub fn full(&self) -> PathBuf {
-        self.out.join("full")
+        self.out.join(FULL)
     }
 
     /// What the run itself keeps.
