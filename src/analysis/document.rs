@@ -87,6 +87,11 @@ impl Analysis {
     pub fn unit(&self) -> InputUnit {
         self.reading.as_ref().map_or(InputUnit::default(), |reading| reading.unit)
     }
+
+    /// Everything that was read for it; empty in those of earlier releases.
+    pub fn readings(&self) -> impl Iterator<Item = &Reading> {
+        self.reading.iter().chain(&self.merged)
+    }
 }
 
 /// What is known of one attention layer.

@@ -274,11 +274,6 @@ pub fn moments(
     found.ok_or_else(|| Error::new("there was no input to sum moments over"))
 }
 
-/// What an analysis read: by itself, or in the parts that were merged into it.
-fn readings_of(analysis: &Analysis) -> Vec<&Reading> {
-    analysis.reading.iter().chain(&analysis.merged).collect()
-}
-
 /// Which pieces of each input that several processes shared are not among those that were read, in sentences.
 fn missing_pieces(readings: &[Reading]) -> Vec<String> {
     let mut notes = Vec::new();
@@ -354,15 +349,15 @@ pub fn merge(parts: &[Analysis]) -> Result<Analysis> {
         merged.notes.push(format!("part {} is equal to one before it: it was counted twice", index + 1));
     }
     for (index, part) in parts.iter().enumerate() {
-        let own = readings_of(part);
-        let mut before = parts.iter().take(index).filter(|before| *before != part).flat_map(readings_of);
+        let own: Vec<&Reading> = part.readings().collect();
+        let mut before = parts.iter().take(index).filter(|before| *before != part).flat_map(Analysis::readings);
         if before.any(|other| own.iter().any(|own| other.overlaps(own))) {
             merged.notes.push(format!("part {} reads text that one before it read: that counts twice", index + 1));
         }
     }
     // What earlier releases merged says nothing of its parts: then nothing is known of what is missing.
-    if parts.iter().all(|part| !readings_of(part).is_empty()) {
-        merged.merged = parts.iter().flat_map(readings_of).cloned().collect();
+    if parts.iter().all(|part| part.readings().next().is_some()) {
+        merged.merged = parts.iter().flat_map(Analysis::readings).cloned().collect();
         merged.notes.extend(missing_pieces(&merged.merged));
     }
     for note in parts.iter().flat_map(|part| &part.notes).filter(|note| !note.starts_with(MISSING)) {

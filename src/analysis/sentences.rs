@@ -36,9 +36,11 @@ impl Analysis {
         let Some(summary) = &mut self.evidence else { return };
         (summary.layers, summary.judged) = (found, judged.len());
         let [explained, silhouette] = [summary.explained, summary.silhouette];
-        let little = match explained.is_sure() && !explained.matters() {
-            true => ", which is more than chance but too little to be redundancy",
-            false => "",
+        let little = match (explained.is_sure() && !explained.matters(), found) {
+            (true, 0) => ", which is more than chance but too little to be redundancy",
+            // Where some layers show it, all of them together do not deny it.
+            (true, _) => ", which is more than chance, though little over all layers together",
+            (false, _) => "",
         };
         let layers = match judged.len() {
             0 => "too few tokens to tell of any layer".to_owned(),
@@ -86,7 +88,12 @@ impl SiteAnalysis {
             None if !sayable.is_empty() => {
                 let least = sayable.iter().map(|(_, share)| *share).fold(1.0, f64::min);
                 let heads: Vec<usize> = sayable.iter().map(|(head, _)| *head).collect();
-                format!("no two heads compute the same, but others can say {} of {}", share(least), named(&heads))
+                // Two heads may be alike, or opposite, though groups are no clearer than those of chance.
+                let known = match self.features.values().map(most_alike).fold(0.0, f64::max) >= SAME {
+                    true => "groups are no clearer than by chance",
+                    false => "no two heads compute the same",
+                };
+                format!("{known}, but others can say {} of {}", share(least), named(&heads))
             }
             None => format!("no redundancy here: {}", self.instead(weighed.first().copied())),
         };
@@ -168,6 +175,13 @@ fn mean_cosine(feature: &FeatureAnalysis, heads: &[usize]) -> f64 {
     cosines.iter().sum::<f64>() / (cosines.len() as f64).max(1.0)
 }
 
+/// The largest absolute cosine between two heads.
+fn most_alike(feature: &FeatureAnalysis) -> f64 {
+    let heads = feature.groups.len();
+    let pairs = (0..heads).flat_map(|i| (0..i).map(move |j| (i, j)));
+    pairs.filter_map(|(i, j)| feature.gram.cosine(i, j)).map(f64::abs).fold(0.0, f64::max)
+}
+
 fn share(value: f64) -> String {
     format!("{:.0} %", 100.0 * value)
 }
@@ -231,6 +245,10 @@ mod tests {
         assert_eq!(none.sentence, "no redundancy here: heads that read different sequences form groups as clear");
         let said = site(&loud, vec![0, 1, 0], false, Some(vec![0.95, 0.1, 0.93])).concluded().unwrap();
         assert!(said.found);
+        // The two are opposite: one does what the other does.
+        assert_eq!(said.sentence, "groups are no clearer than by chance, but others can say 93 % of heads 0 and 2");
+        let apart: testing::Vectors = vec![vec![1.0, 0.0, 0.0], vec![0.0, 1.0, 0.0], vec![1.0, 1.0, 1.0]];
+        let said = site(&apart, vec![0, 1, 0], false, Some(vec![0.95, 0.1, 0.93])).concluded().unwrap();
         assert_eq!(said.sentence, "no two heads compute the same, but others can say 93 % of heads 0 and 2");
         let mut unweighed = site(&loud, vec![0, 1, 0], false, None);
         unweighed.features.values_mut().for_each(|f| f.evidence = None);

@@ -71,7 +71,7 @@ impl Measure {
                 "How much closer to the hidden unit a winning head was than the runner-up: 0 a tie, 1 no rival"
             }
             Self::Redundancy => {
-                "Largest absolute cosine to another head of its layer: 1 means another head does the same"
+                "Largest absolute cosine to another head of its layer: 1 means another head does the same, or the opposite"
             }
             Self::Silhouette => {
                 "How much closer the head is to its own group than to the next: 1 well placed, below 0 misplaced"

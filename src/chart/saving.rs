@@ -8,9 +8,9 @@ use crate::plan::{Cost, Saving};
 use crate::words::counted;
 
 impl CostBars {
-    /// Sizes before and after a plan, where the weights take `stored` bytes and each number of a head `width` of them.
-    /// `subtitle` names model and plan.
-    pub fn of(saving: &Saving, stored: u64, width: usize, subtitle: impl Into<String>) -> Self {
+    /// Sizes before and after a plan, where the weights take `in_files` bytes as they lie there, `read` as they are written
+    /// again, and each number of a head `width` of these. `subtitle` names model and plan.
+    pub fn of(saving: &Saving, (in_files, read): (u64, u64), width: usize, subtitle: impl Into<String>) -> Self {
         let row = |name: &str, unit, measure: &dyn Fn(&Cost) -> u64, meaning: &str| CostRow {
             least: Some(measure(&saving.least) as f64),
             meaning: meaning.to_owned(),
@@ -29,12 +29,18 @@ impl CostBars {
             ),
             row("Attention parameters", Unit::Count, &|c| c.attention_parameters, "The four projections"),
             row(&flops, Unit::Count, &|c| c.flops_per_token, once),
-            row(
-                "Weights",
-                Unit::Bytes,
-                &|c| saving.stored_bytes(c, stored, width),
-                "All tensors on disk, as compact is written",
-            ),
+            CostRow {
+                least: Some(saving.stored_bytes(&saving.least, read, width) as f64),
+                meaning:
+                    "All tensors: in the files that were opened, and as compact is written, which quantizes nothing"
+                        .to_owned(),
+                ..CostRow::new(
+                    "Weights",
+                    Unit::Bytes,
+                    in_files as f64,
+                    saving.stored_bytes(&saving.after, read, width) as f64,
+                )
+            },
         ];
         if saving.before.cache_per_token > 0 {
             rows.push(row(
@@ -129,7 +135,7 @@ mod tests {
             main_metric: None,
             metrics: Default::default(),
         };
-        let bars = CostBars::of(&saving, saving.before.bytes(2), 2, "gpt2 · votes")
+        let bars = CostBars::of(&saving, (saving.before.bytes(2), saving.before.bytes(2)), 2, "gpt2 · votes")
             .with_quality(&quality(18.6), &quality(19.4));
         let row = |name: &str| bars.rows.iter().find(|r| r.name == name).unwrap();
         let weights = row("Weights");

@@ -9,6 +9,9 @@ use super::table::Table;
 use super::tree::{Tree, grouped};
 use crate::analysis::{Gram, Metric};
 
+/// The heading over heads or pairs that [`Similarity::most_alike`] would put first.
+pub const MOST_ALIKE: &str = "Most alike or opposite";
+
 /// What a number between two heads says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "lowercase")]
@@ -117,13 +120,15 @@ impl Similarity {
         self.kept.as_ref().is_none_or(|kept| kept.contains(&head))
     }
 
-    /// The pairs of heads that are most alike, the most alike first: two heads and the number between them.
+    /// The pairs of heads that are most alike, the most alike first: two heads and the number between them. Opposite heads are
+    /// alike, as [`super::Measure::Redundancy`] counts: one does what the other does, turned round.
     pub fn most_alike(&self, count: usize) -> Vec<(usize, usize, f64)> {
         let heads = self.groups.len();
         let pairs = (0..heads).flat_map(|i| (i + 1..heads).map(move |j| (i, j)));
         let value = |(i, j): (usize, usize)| Some((i, j, self.matrix.get(i, j))).filter(|p| p.2.is_finite());
         let mut pairs: Vec<(usize, usize, f64)> = pairs.filter_map(value).collect();
-        let distance = |pair: &(usize, usize, f64)| self.likeness.distance(pair.2);
+        let size = |value: f64| if self.likeness == Likeness::Cosine { value.abs() } else { value };
+        let distance = |pair: &(usize, usize, f64)| self.likeness.distance(size(pair.2));
         pairs.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
         pairs.truncate(count);
         pairs
@@ -166,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn opposite_heads_are_not_alike() {
+    fn opposite_heads_are_as_telling_as_alike_ones() {
         let cosines = [[1.0, 0.05, -0.9], [0.05, 1.0, -0.1], [-0.9, -0.1, 1.0]];
         let of = |likeness| Similarity {
             caption: Caption::new("", ""),
@@ -178,7 +183,9 @@ mod tests {
             by_index: false,
             tree: None,
         };
-        assert_eq!(of(Likeness::Cosine).most_alike(2), [(0, 1, 0.05), (1, 2, -0.1)]);
+        // As the measure of redundancy counts them; the tree keeps them apart.
+        assert_eq!(of(Likeness::Cosine).most_alike(2), [(0, 2, -0.9), (1, 2, -0.1)]);
         assert_eq!(of(Likeness::Distance).most_alike(1), [(0, 2, -0.9)]);
+        assert!(Likeness::Cosine.distance(-0.9) > Likeness::Cosine.distance(0.05));
     }
 }

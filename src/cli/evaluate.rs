@@ -47,6 +47,9 @@ pub(super) fn table(measured: &Measured) -> String {
         let repaired = measured.random_repair_words();
         text.push_str(&format!("\nrandom: {CONTROL}, as many in each as the plan keeps{repaired}"));
     }
+    if measured.in_sample {
+        text.push_str("\nin-sample: the plan was chosen on this text");
+    }
     text
 }
 

@@ -64,7 +64,8 @@ pub(super) fn repair_beside(path: &Path, plan: &Plan) -> Option<(String, PathBuf
         let repair = report.repair.filter(|repair| repair.mode.repairs())?;
         return Some((repair.mode.to_string(), path.with_file_name(REPAIR)));
     }
-    let searched = plan.budget.as_ref().filter(|found| found.repair != RepairMode::None.name())?;
+    let repairs = |name: &str| name.parse::<RepairMode>().is_ok_and(RepairMode::repairs);
+    let searched = plan.budget.as_ref().filter(|found| repairs(&found.repair))?;
     Some((searched.repair.clone(), Repair::path_beside(path)))
 }
 

@@ -84,12 +84,13 @@ impl Comparison {
         Ok(())
     }
 
-    /// What changed, by name, in words with its interval: `0.0071, with 95 % between 0.0033 and 0.0147, 48 sequences`.
+    /// What changed, by name, in words with its interval, after minus before: `loss change`, `+0.0071, with 95 % between +0.0033
+    /// and +0.0147, 48 sequences`. A perplexity is told as a multiple, and the cosine is that between both.
     pub fn changes(&self) -> Vec<(String, String)> {
-        let of_text = [("loss_per_token", "loss plus"), ("perplexity", "perplexity times"), ("cosine", "cosine")];
+        let of_text = [("loss_per_token", "loss change"), ("perplexity", "perplexity times"), ("cosine", "cosine")];
         let words = |name: &str| {
             let known = of_text.iter().find(|(known, _)| *known == name);
-            known.map_or_else(|| format!("{name} plus"), |(_, words)| (*words).to_owned())
+            known.map_or_else(|| format!("{name} change"), |(_, words)| (*words).to_owned())
         };
         // A task and questions have measures of their own.
         let is_task = self.before.task_metric().is_some();
@@ -105,7 +106,10 @@ impl Comparison {
                 let change = self.change.get(name)?;
                 let (low, high) = change.low.zip(change.high)?;
                 let n = counted(change.n, if name == "cosine" || !is_task { "sequences" } else { "items" });
-                Some((words(name), format!("{:.4}, with 95 % between {low:.4} and {high:.4}, {n}", change.value)))
+                let is_ratio = ["perplexity", "cosine"].contains(&name);
+                let number = |value: f64| if is_ratio { format!("{value:.4}") } else { format!("{value:+.4}") };
+                let [value, low, high] = [change.value, low, high].map(number);
+                Some((words(name), format!("{value}, with 95 % between {low} and {high}, {n}")))
             })
             .collect()
     }

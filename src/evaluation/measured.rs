@@ -7,6 +7,10 @@ use crate::corpus::Reading;
 use crate::network::Kept;
 use crate::repair::RepairMode;
 
+/// What to say of a measurement on the text that a plan was chosen on.
+pub const IN_SAMPLE: &str = "in-sample: the plan was chosen on the text that quality was measured on, so it may do worse on other \
+    text; hold batches out of the analysis, or measure on other text";
+
 /// What a choice of heads does to quality, and on what that was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "WrittenMeasured")]
@@ -29,6 +33,9 @@ pub struct Measured {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random_repair: Option<RepairMode>,
     pub reading: Reading,
+    /// Whether the plan was chosen on what was read, by its analysis or by a search within a budget.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub in_sample: bool,
     /// The type that the passes ran in, e.g. `f32`.
     pub dtype: String,
     /// What a reader should know, in sentences.
@@ -82,6 +89,8 @@ struct WrittenMeasured {
     #[serde(default)]
     reading: Reading,
     #[serde(default)]
+    in_sample: bool,
+    #[serde(default)]
     dtype: String,
     #[serde(default)]
     notes: Vec<String>,
@@ -96,13 +105,24 @@ enum Compared {
 
 impl From<WrittenMeasured> for Measured {
     fn from(written: WrittenMeasured) -> Self {
-        let WrittenMeasured { name, kept, repair, compared, random, random_repair, of, mut reading, dtype, notes } =
-            written;
+        let WrittenMeasured {
+            name,
+            kept,
+            repair,
+            compared,
+            random,
+            random_repair,
+            of,
+            mut reading,
+            in_sample,
+            dtype,
+            notes,
+        } = written;
         let (Compared::Flat(comparison) | Compared::Nested { comparison }) = compared;
         if reading.input.is_empty() {
             reading.input = of;
         }
-        Self { name, kept, repair, comparison: *comparison, random, random_repair, reading, dtype, notes }
+        Self { name, kept, repair, comparison: *comparison, random, random_repair, reading, in_sample, dtype, notes }
     }
 }
 

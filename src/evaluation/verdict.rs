@@ -2,7 +2,7 @@
 
 use super::Measured;
 use super::spent::{COSINE, LOSS, Spent, measure_of};
-use crate::plan::QualityBudget;
+use crate::plan::{QualityBudget, scored_words};
 use crate::words::counted;
 
 /// How a plan stands to a budget.
@@ -49,25 +49,20 @@ impl Verdict {
             _ if spent.spent <= most => (BudgetGrade::Unsure, "Perhaps within the budget"),
             _ => (BudgetGrade::Unsure, "Perhaps over the budget"),
         };
-        let amount = |value: f64| budget.amount(value);
-        // A budget is of what gets worse; what got better is said so, without a minus.
-        let is_better = spent.spent < 0.0;
-        let way = if is_better == found.rises { "lower" } else { "higher" };
-        let turned = spent.interval.map(|(low, high)| if is_better { (-high, -low) } else { (low, high) });
-        let interval = turned.map_or_else(String::new, |(low, high)| {
-            format!(", with 95 % between {} and {}", amount(low), amount(high))
-        });
+        let interval =
+            spent.interval.map_or_else(String::new, |ends| format!(", with {}", budget.interval(ends, found.falls)));
+        let sample = if measured.in_sample { ", in-sample: the plan was chosen on this text" } else { "" };
         let after = &measured.comparison.after;
         let scored = match (after.task, after.scored_tokens) {
             (Some(_), n) if n > 0 && found.what != COSINE => counted(n, "labels"),
-            (None, n) if n > 0 && found.is_loss => counted(n, "scored tokens"),
+            (None, n) if found.is_loss => scored_words(n, after.tokens, measured.reading.unit),
             _ => counted(after.tokens, measured.reading.unit.noun()),
         };
         let sentence = format!(
-            "{words} of {}: {} {way} by {}{interval}; measured on {scored} in {}",
-            amount(most),
+            "{words} of {}: {} {}{interval}; measured on {scored} in {}{sample}",
+            budget.amount(most),
             found.what,
-            amount(spent.spent.abs()),
+            budget.change(spent.spent, found.falls),
             counted(after.sequences, "sequences"),
         );
         Self { grade, sentence }
@@ -81,8 +76,8 @@ struct Spending {
     spent: Spent,
     /// Whether it is of the loss, which some positions alone take part in.
     is_loss: bool,
-    /// Whether what it spends is a rise.
-    rises: bool,
+    /// Whether less of a metric is better, as of an error rate.
+    falls: bool,
 }
 
 impl Spending {
@@ -92,7 +87,7 @@ impl Spending {
         let (budget, what, _) = measure_of(budget, named, &comparison.measures()).ok()?;
         let change = comparison.quality_change(&what)?;
         let (is_loss, spent) = (what == LOSS, Spent::of(budget, change)?);
-        Some(Self { budget, is_loss, rises: is_loss || change.falls, what, spent })
+        Some(Self { budget, is_loss, falls: change.falls && !is_loss, what, spent })
     }
 }
 
@@ -139,8 +134,8 @@ mod tests {
         assert_eq!(within.grade, BudgetGrade::Within);
         assert_eq!(
             within.sentence,
-            "Within the budget of 1.00 %: loss higher by 0.50 %, with 95 % between 0.25 % and 0.75 %; measured on 9 scored tokens in \
-             16 sequences"
+            "Within the budget of 1.00 %: loss +0.50 %, with 95 % between +0.25 % and +0.75 %; measured on 9 scored of 1024 \
+             tokens in 16 sequences"
         );
         assert_eq!(of(4.03, 0.01, 0.05).grade, BudgetGrade::Unsure);
         assert!(of(4.05, 0.03, 0.07).sentence.starts_with("Perhaps over"));
@@ -154,11 +149,7 @@ mod tests {
         assert_eq!(Verdict::of(Some(&found), QualityBudget::LossShare(0.05), None).grade, BudgetGrade::Within);
         let close = Verdict::of(Some(&found), QualityBudget::LossShare(0.03), None);
         assert_eq!(close.grade, BudgetGrade::Unsure);
-        assert!(
-            close.sentence.contains("cosine lower by 3.00 %, with 95 % between 2.00 % and 4.00 %"),
-            "{}",
-            close.sentence
-        );
+        assert!(close.sentence.contains("cosine -3.00 %, with 95 % between -4.00 % and -2.00 %"), "{}", close.sentence);
         assert_eq!(Verdict::of(Some(&found), QualityBudget::LossNats(0.03), None).grade, BudgetGrade::Unmeasured);
     }
 
@@ -181,16 +172,12 @@ mod tests {
         assert_eq!(own.grade, BudgetGrade::Unsure);
         assert_eq!(
             own.sentence,
-            "Perhaps over the budget of 2.00 %: accuracy lower by 5.00 %, with 95 % between 0.00 % and 10.00 %; measured on 9 \
+            "Perhaps over the budget of 2.00 %: accuracy -5.00 %, with 95 % between -10.00 % and 0.00 %; measured on 9 \
              labels in 16 sequences"
         );
         let other = of(Some("f1"));
         assert_eq!(other.grade, BudgetGrade::Within);
-        assert!(
-            other.sentence.contains("f1 higher by 20.00 %, with 95 % between 10.00 % and 30.00 %"),
-            "{}",
-            other.sentence
-        );
+        assert!(other.sentence.contains("f1 +20.00 %, with 95 % between +10.00 % and +30.00 %"), "{}", other.sentence);
         let none = of(Some("acc"));
         assert_eq!(none.grade, BudgetGrade::Unmeasured);
         assert!(none.sentence.starts_with("Not measured by acc"), "{}", none.sentence);

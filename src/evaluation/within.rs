@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::curve::{Subject, Yardstick, repaired};
+use super::metrics::is_better_high;
 use super::spent::{COSINE, LOSS, QualityChange, Spent, measure_of};
 use crate::error::{Error, Result};
 use crate::network::{Head, Kept};
 use crate::plan::{
-    Amount, BudgetRecord, BudgetStep, Plan, PlanRequest, QualityBudget, Ranking, Shape, SiteShape, evidence_notes, pin,
-    snap,
+    Amount, BudgetRecord, BudgetStep, Plan, PlanRequest, QualityBudget, Ranking, Shape, SiteShape, TOKEN_LOSS,
+    evidence_notes, pin_beside, snap,
 };
 use crate::repair::{Reconstruction, RepairMode, propose};
 use crate::task::Ticket;
@@ -73,7 +74,7 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
         Some(moments) => Some(Reconstruction::new(moments, wanted.allow_empty)?),
         None => None,
     };
-    let ask = |ranking: Ranking, number: usize| -> Result<Plan> {
+    let chosen = |ranking: Ranking, number: usize| -> Result<Plan> {
         let request = PlanRequest {
             seed: wanted.seed,
             allow_empty: wanted.allow_empty,
@@ -87,7 +88,19 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
         // Its advice is to measure, which the search does.
         let advice = evidence_notes(subject.analysis, &request);
         plan.notes.retain(|note| !advice.contains(note));
-        if wanted.pinned.is_empty() { Ok(plan) } else { pin(subject.analysis, &plan, &wanted.pinned) }
+        if wanted.pinned.is_empty() { Ok(plan) } else { pin_beside(subject.analysis, &plan, &wanted.pinned) }
+    };
+    // Pinned heads are among the number: the method chooses as many fewer.
+    let ask = |ranking: Ranking, number: usize| -> Result<Plan> {
+        let mut own = number;
+        loop {
+            let plan = chosen(ranking, own)?;
+            let over = stored_heads(&classes, &plan).saturating_sub(number);
+            if over == 0 || own <= least {
+                return Ok(plan);
+            }
+            own = own.saturating_sub(over).max(least);
+        }
     };
     let change = |kept: &Kept| -> Result<Option<QualityChange>> {
         let network = match kept == &Kept::all() {
@@ -152,7 +165,7 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
         budget,
         measure: match measure.as_str() {
             LOSS if is_task => "loss per label".to_owned(),
-            LOSS => "loss per token".to_owned(),
+            LOSS => TOKEN_LOSS.to_owned(),
             _ => measure.clone(),
         },
         whole: spent.whole,
@@ -161,7 +174,10 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
         low: spent.interval.map(|(low, _)| low),
         high: spent.interval.map(|(_, high)| high),
         tokens: quality.tokens,
+        scored: quality.scored_tokens,
         sequences: quality.sequences,
+        falls: measure != LOSS && !is_better_high(&measure),
+        in_sample: true,
         repair: wanted.repair.name().to_owned(),
         reading: subject.corpus.reading(ticket)?,
         evaluations,
@@ -175,8 +191,9 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
 /// What to say where the search measured on what the analysis read.
 fn overlap(subject: &Subject<'_>, ticket: &Ticket) -> Result<Option<String>> {
     let reading = subject.corpus.reading(ticket)?;
-    let same = match &subject.analysis.reading {
-        Some(read) => read.overlaps(&reading),
+    let mut known = subject.analysis.readings().peekable();
+    let same = match known.peek() {
+        Some(_) => known.any(|read| read.overlaps(&reading)),
         None => reading.input == subject.analysis.settings.input,
     };
     Ok(same.then(|| {
@@ -295,7 +312,7 @@ impl BudgetSearch<'_> {
                     continue;
                 }
                 match self.is_within(&plan, true)? {
-                    Some(true) => next = Some(plan),
+                    Some(true) => next = Some(taken_out(plan, &best)),
                     Some(false) => continue,
                     None => return Ok(best),
                 }
@@ -307,6 +324,19 @@ impl BudgetSearch<'_> {
             }
         }
     }
+}
+
+/// `smaller` with the heads that `plan` has more than it recorded as taken out.
+fn taken_out(mut smaller: Plan, plan: &Plan) -> Plan {
+    for (site, kept) in plan.kept.iter() {
+        let left = smaller.kept_at(site, kept.len());
+        let gone: Vec<usize> = kept.iter().copied().filter(|h| !left.contains(h)).collect();
+        if !gone.is_empty() {
+            smaller.chosen.entry(site).or_insert(kept.len());
+            smaller.swapped.entry(site).or_default().extend(gone);
+        }
+    }
+    smaller
 }
 
 /// Every legal plan with one unit less than `plan`: a head, or where key/value heads serve several query heads a whole
@@ -434,6 +464,12 @@ mod tests {
         assert_eq!(heads, 11, "{path:?}");
         assert!(plan.kept.iter().all(|(site, kept)| site.layer == 0 || kept.contains(&6)));
         assert!(path.iter().any(|s| s.swap && s.within));
+        // What the method chose and what was taken out of that are told apart.
+        for (site, gone) in &plan.swapped {
+            assert_eq!(plan.chosen[site], plan.kept_at(*site, 8).len() + gone.len());
+            assert!(gone.iter().all(|h| !plan.kept_at(*site, 8).contains(h)), "{:?}", plan.swapped);
+        }
+        assert!(!plan.swapped.is_empty());
     }
 
     #[test]

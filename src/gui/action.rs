@@ -7,6 +7,7 @@ use super::command::Command;
 use super::jobs::JobKind;
 use super::purpose::PathPurpose;
 use crate::chart::HeadColor;
+use crate::engines::Quantization;
 use crate::network::{FeatureMap, Head, Site};
 use crate::pruning::OutputFormat;
 use crate::repair::RepairMode;
@@ -70,7 +71,9 @@ pub enum Action {
     SetRepair(RepairMode),
     /// How removed heads are written.
     SetExportFormat(OutputFormat),
-    /// Whether an export may replace a folder that this program wrote.
+    /// How the file of an engine stores weights.
+    SetExportQuantization(Option<Quantization>),
+    /// Whether an export may replace a folder that holds nothing but an earlier one.
     SetExportForce(bool),
     /// What the next training is asked to do.
     SetTraining(Box<TrainSettings>),

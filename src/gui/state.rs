@@ -11,6 +11,7 @@ use super::repairing::{FoundMoments, Repairing};
 use super::selection::Selection;
 use crate::analysis::{Analysis, FeatureAnalysis, Grouping, SiteAnalysis};
 use crate::chart::SideBySide;
+use crate::engines::Quantization;
 use crate::error::Error;
 use crate::evaluation::curve::Curves;
 use crate::evaluation::{LOSS, Measured};
@@ -54,12 +55,24 @@ pub struct Results {
 pub struct Export {
     /// How removed heads are written.
     pub format: OutputFormat,
-    /// Whether a folder that this program wrote may be replaced.
+    /// How an engine's file stores weights, where it can; else as [`crate::run::PruneSpec::quantization`] says.
+    pub quantization: Option<Quantization>,
+    /// Whether a folder that holds nothing but an earlier export may be replaced.
     pub force: bool,
     /// The last export of this session.
     pub done: Option<(PathBuf, Report)>,
     /// Why the last export failed.
     pub failure: Option<Error>,
+}
+
+impl Export {
+    /// How `format` stores weights: as was chosen, where it can.
+    pub fn quantization_of(&self, format: OutputFormat) -> Option<Quantization> {
+        match format {
+            OutputFormat::Folder(_) => None,
+            OutputFormat::Engine(engine) => self.quantization.filter(|way| Quantization::of(engine).contains(way)),
+        }
+    }
 }
 
 /// A training run: what it is asked to do, what it tells, what came of it.

@@ -8,8 +8,10 @@ use serde_json::{Map, Value};
 
 use super::{Amount, BudgetRecord, Shape};
 use crate::analysis::{Document, HeadKind};
+use crate::corpus::Reading;
 use crate::error::{Error, Result};
 use crate::network::{Kept, Site};
+use crate::words::counted;
 
 /// The format of the record that an export leaves in its folder.
 const RECIPE: &str = "pillars-export";
@@ -64,6 +66,15 @@ pub struct Plan {
     /// Kinds of heads that were asked to stay whatever they score.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pinned_kinds: Vec<HeadKind>,
+    /// Heads that were asked to stay whatever they score.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pinned: BTreeMap<Site, Vec<usize>>,
+    /// How many heads of a layer the method chose, where pinned heads came beside these, or a search took some out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub chosen: BTreeMap<Site, usize>,
+    /// Heads that the method chose and a search took out one by one, since the budget still held without them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub swapped: BTreeMap<Site, Vec<usize>>,
     /// Layers that keep every head because nothing speaks for redundancy in them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spared: Vec<Site>,
@@ -79,6 +90,9 @@ pub struct Plan {
     /// Whether a layer may lose every head.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_empty: bool,
+    /// What the analysis read by which heads were chosen; all parts of one that was merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chosen_on: Vec<Reading>,
     /// What was changed to make it legal, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -126,6 +140,36 @@ impl Plan {
     /// Heads of `site` that stay, of `heads`.
     pub fn kept_at(&self, site: Site, heads: usize) -> Vec<usize> {
         self.kept.at(site, heads)
+    }
+
+    /// Whether the heads were chosen on some of what `reading` tells of, by the analysis or by a search within a budget.
+    pub fn was_chosen_on(&self, reading: &Reading) -> bool {
+        let searched = self.budget.as_ref().map(|found| &found.reading);
+        self.chosen_on.iter().chain(searched).any(|read| read.overlaps(reading))
+    }
+
+    /// What to say where layers keep every head because nothing speaks for redundancy in them, so that more stay than was asked
+    /// for.
+    pub fn spared_words(&self) -> Option<String> {
+        if self.spared.is_empty() {
+            return None;
+        }
+        let names: Vec<String> = self.spared.iter().map(Site::to_string).collect();
+        let (kept, all) = (self.kept.heads(), self.heads.values().sum::<usize>());
+        let of_others = |what: String| format!(", and {what} of the other layers");
+        let asked = match self.amount {
+            Some(Amount::Ratio(share)) => of_others(format!("{:.0} % of the heads", 100.0 * share)),
+            Some(Amount::LayerRatio(share)) => of_others(format!("{:.0} % of the heads of each", 100.0 * share)),
+            Some(Amount::Keep(number)) => of_others(format!("{number} in each")),
+            Some(Amount::Threshold(_)) | None => String::new(),
+            Some(Amount::Groups) => "; name an amount, or --without-evidence, to prune them too".to_owned(),
+        };
+        Some(format!(
+            "{} keep every head, {} of {}, since nothing speaks for redundancy there: {kept} of {all} heads stay{asked}",
+            names.join(", "),
+            self.spared.len(),
+            counted(self.heads.len(), "layers"),
+        ))
     }
 
     /// What to say where the plan was made for other weights than those with this fingerprint.

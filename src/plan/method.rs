@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use crate::analysis::{Analysis, baseline};
+use crate::corpus::Reading;
 use crate::error::{Error, Result};
 use crate::network::FeatureMap;
 
@@ -89,6 +90,14 @@ impl Method {
     /// True where the choice depends on a seed.
     pub fn is_random(self) -> bool {
         matches!(self, Self::Random | Self::RandomInGroup)
+    }
+
+    /// What was read by which it chooses from `analysis`; nothing where it asks the weights alone, or chance.
+    pub(crate) fn chosen_on(self, analysis: &Analysis) -> Vec<Reading> {
+        match self {
+            Self::Random | Self::Magnitude => Vec::new(),
+            _ => analysis.readings().cloned().collect(),
+        }
     }
 
     /// The word used on the command line and in files.

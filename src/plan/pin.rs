@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Plan, Shape, snap};
+use super::{Plan, Shape, SiteShape, snap};
 use crate::analysis::{Analysis, HeadKind};
 use crate::error::{Error, Result};
-use crate::network::Head;
+use crate::network::{Head, Site};
 use crate::words::counted;
 
 /// Heads of any of `kinds`, by the scores of `analysis`.
@@ -47,28 +47,57 @@ pub fn record_kinds(analysis: &Analysis, plan: &mut Plan, kinds: &[HeadKind]) ->
 
 /// The plan with `heads` among those that stay: each takes the place of the head of its layer that ranks lowest and is not
 /// pinned, so that as many stay as before, as far as surgery allows. Where a layer has more pinned heads than it keeps, all of
-/// these stay.
+/// these stay. Where the head that ranks first has to go, a note says so.
 ///
 /// # Errors
 /// Where the plan is not for layers of this shape.
 pub fn pin(shape: impl Into<Shape>, plan: &Plan, heads: &BTreeSet<Head>) -> Result<Plan> {
-    let shape = shape.into();
+    with_pins(&shape.into(), plan, heads, Room::InPlace)
+}
+
+/// The plan with `heads` beside those that the method chose.
+///
+/// # Errors
+/// As of [`pin`].
+pub fn pin_beside(shape: impl Into<Shape>, plan: &Plan, heads: &BTreeSet<Head>) -> Result<Plan> {
+    with_pins(&shape.into(), plan, heads, Room::Beside)
+}
+
+/// Where pinned heads that the method did not choose find room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// In the places of those that rank lowest.
+    InPlace,
+    /// Beside what was chosen.
+    Beside,
+}
+
+fn with_pins(shape: &Shape, plan: &Plan, heads: &BTreeSet<Head>, room: Room) -> Result<Plan> {
     let mut wanted = plan.clone();
-    let mut added = 0;
+    let mut outranked = Vec::new();
     for class in shape.shared() {
         let Some(site) = class.first() else { continue };
         let pinned: Vec<usize> =
             (0..site.heads).filter(|h| class.iter().any(|pass| heads.contains(&Head::new(pass.site, *h)))).collect();
-        let kept = plan.kept_at(site.site, site.heads);
-        let missing = pinned.iter().filter(|h| !kept.contains(h)).count();
-        if missing == 0 {
+        if pinned.is_empty() {
             continue;
         }
-        added += missing;
+        class.iter().for_each(|pass| drop(wanted.pinned.insert(pass.site, pinned.clone())));
+        let kept = plan.kept_at(site.site, site.heads);
+        if pinned.iter().all(|h| kept.contains(h)) {
+            continue;
+        }
         let score = |h: usize| plan.scores.get(&site.site).and_then(|s| s.get(h)).copied().unwrap_or(0.0);
         let mut others: Vec<usize> = kept.iter().copied().filter(|h| !pinned.contains(h)).collect();
         others.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
-        others.truncate(kept.len().saturating_sub(pinned.len()));
+        if room == Room::InPlace {
+            let first = others.first().copied();
+            others.truncate(kept.len().saturating_sub(pinned.len()));
+            let is_best = |h: &usize| kept.iter().all(|other| score(*other) <= score(*h));
+            outranked.extend(
+                first.filter(|h| others.is_empty() && is_best(h)).map(|h| format!("head {h} of {}", site.site)),
+            );
+        }
         // Whatever surgery makes of it, pinned heads count most.
         let most = (0..site.heads).map(score).fold(1.0, f64::max);
         let ranks: Vec<f64> =
@@ -76,12 +105,27 @@ pub fn pin(shape: impl Into<Shape>, plan: &Plan, heads: &BTreeSet<Head>) -> Resu
         for pass in &class {
             wanted.kept.set(pass.site, pinned.iter().chain(&others).copied());
             wanted.scores.insert(pass.site, ranks.clone());
+            if room == Room::Beside || pinned.len() > kept.len() {
+                wanted.chosen.insert(pass.site, kept.len());
+            }
         }
     }
-    let (mut legal, _) = snap(&shape, &wanted)?;
+    let (mut legal, _) = snap(shape, &wanted)?;
     legal.scores.clone_from(&plan.scores);
+    let added = |site: &SiteShape| {
+        let kept = legal.kept_at(site.site, site.heads).into_iter().filter(|h| legal.pinned_at(site.site).contains(h));
+        kept.filter(|h| !plan.kept_at(site.site, site.heads).contains(h)).count()
+    };
+    let added: usize = shape.shared().iter().filter_map(|class| class.first()).map(added).sum();
     if added > 0 {
-        legal.notes.push(format!("{} stay because they are pinned", counted(added, "more heads")));
+        let stay = if added == 1 { "stays because it is" } else { "stay because they are" };
+        legal.notes.push(format!("{} {stay} pinned, and not by the method", counted(added, "heads")));
+    }
+    if !outranked.is_empty() {
+        legal.notes.push(format!(
+            "{} ranked first and gave way to pinned heads: keep more heads to have both",
+            outranked.join(", ")
+        ));
     }
     let gone = heads.iter().filter(|head| !legal.kept.keeps(**head)).count();
     if gone > 0 {
@@ -93,11 +137,17 @@ pub fn pin(shape: impl Into<Shape>, plan: &Plan, heads: &BTreeSet<Head>) -> Resu
     Ok(legal)
 }
 
+impl Plan {
+    /// Heads of a layer that were asked to stay.
+    pub(super) fn pinned_at(&self, site: Site) -> &[usize] {
+        self.pinned.get(&site).map_or(&[], Vec::as_slice)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Site, SiteKind};
-    use crate::plan::SiteShape;
+    use crate::network::SiteKind;
 
     fn shape(heads: usize, kv_heads: usize) -> Shape {
         [SiteShape { site: Site::new(SiteKind::Decoder, 0), heads, kv_heads, stored: 0 }].into_iter().collect()
@@ -127,5 +177,26 @@ mod tests {
         // Two key/value heads of four: the pair of the pinned head is served as the other.
         let kept = pinned(&shape(8, 2), &plan(&[0, 1, 4, 5], &scores), &[7]);
         assert!(kept.contains(&7) && kept.len() == 4, "{kept:?}");
+    }
+
+    #[test]
+    fn the_head_that_ranks_first_goes_only_where_nothing_else_could_and_that_is_said() {
+        let site = Site::new(SiteKind::Decoder, 0);
+        let one = plan(&[2], &[0.1, 0.2, 0.9, 0.3]);
+        let heads: BTreeSet<Head> = [Head::new(site, 0)].into();
+        let placed = pin(shape(4, 4), &one, &heads).unwrap();
+        assert_eq!(placed.kept_at(site, 4), [0]);
+        let said = |plan: &Plan| plan.notes.iter().any(|note| note.contains("head 2 of decoder.0 ranked first"));
+        assert!(said(&placed), "{:?}", placed.notes);
+        let beside = pin_beside(shape(4, 4), &one, &heads).unwrap();
+        assert_eq!((beside.kept_at(site, 4), beside.chosen[&site]), (vec![0, 2], 1));
+        assert!(
+            !said(&beside) && beside.notes[0].starts_with("1 head stays because it is pinned"),
+            "{:?}",
+            beside.notes
+        );
+        let two = pin(shape(4, 4), &plan(&[2, 3], &[0.1, 0.2, 0.9, 0.3]), &heads).unwrap();
+        assert_eq!(two.kept_at(site, 4), [0, 2]);
+        assert!(!said(&two), "{:?}", two.notes);
     }
 }

@@ -92,6 +92,7 @@ pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
         seed: request.method().is_random().then_some(request.seed),
         fingerprint: Some(analysis.model.fingerprint.clone()),
         allow_empty: request.allow_empty,
+        chosen_on: request.method().chosen_on(analysis),
         notes,
         spared: spared.iter().flat_map(|layer| layer.passes.iter().map(|pass| pass.site)).collect(),
         ..Plan::default()
@@ -108,6 +109,7 @@ pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
             }
         }
     }
+    plan.notes.extend(plan.spared_words());
     Ok(plan)
 }
 

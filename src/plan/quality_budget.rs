@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::corpus::Reading;
+use crate::corpus::{InputUnit, Reading};
 use crate::error::{Error, Result};
+use crate::words::counted;
 
 /// How much quality a plan may cost, measured beside the whole model on the same held-out batches. In JSON `{"loss-share":
 /// 0.01}`, `{"loss-nats": 0.02}`, `{"metric-drop": 0.01}`.
@@ -90,6 +91,29 @@ impl QualityBudget {
         format!("{} {unit}", if is_zero { text.trim_start_matches('-') } else { &text })
     }
 
+    /// What spending so much does to the measure, in words, signed as every change is, after minus before: `+0.72 %` of a loss,
+    /// or of a metric of which less is better, as `falls` says; `-0.72 %` of another metric.
+    pub fn change(self, spent: f64, falls: bool) -> String {
+        let change = if self.is_of_rise(falls) { spent } else { -spent };
+        let text = self.amount(change);
+        let is_zero = text.chars().all(|c| !('1'..='9').contains(&c));
+        if change > 0.0 && !is_zero { format!("+{text}") } else { text }
+    }
+
+    /// The words of an interval of what is spent: `95 % between +0.31 % and +1.20 %`, the lower change first.
+    pub fn interval(self, (low, high): (f64, f64), falls: bool) -> String {
+        let (low, high) = if self.is_of_rise(falls) { (low, high) } else { (high, low) };
+        format!("95 % between {} and {}", self.change(low, falls), self.change(high, falls))
+    }
+
+    /// Whether what is spent is a rise of the measure.
+    fn is_of_rise(self, falls: bool) -> bool {
+        match self {
+            Self::LossShare(_) | Self::LossNats(_) => true,
+            Self::MetricDrop(_) => falls,
+        }
+    }
+
     /// What a `change` of the measure from the whole model's `whole` spends, in the budget's own unit: a rise of the loss, a
     /// fall of the measure. `None` where the whole model has nothing of which a share could be spent.
     pub fn spent(self, whole: f64, change: f64) -> Option<f64> {
@@ -99,6 +123,19 @@ impl QualityBudget {
             Self::MetricDrop(_) => (whole > 0.0).then(|| -change / whole),
         }
     }
+}
+
+fn of_a_search() -> bool {
+    true
+}
+
+/// What is measured of text in [`BudgetRecord::measure`].
+pub const TOKEN_LOSS: &str = "loss per token";
+
+/// On how much a loss was measured: `4064 scored of 4096 tokens`; not every token that is read has an answer.
+pub fn scored_words(scored: u64, read: u64, unit: InputUnit) -> String {
+    let read = counted(read, unit.noun());
+    if scored == 0 { read } else { format!("{scored} scored of {read}") }
 }
 
 fn amount(text: &str) -> Option<f64> {
@@ -137,8 +174,17 @@ pub struct BudgetRecord {
     pub high: Option<f64>,
     /// Tokens (or images, or spectrograms) that it was measured on.
     pub tokens: u64,
+    /// Tokens (or labels) among them whose answer was scored; 0 in records of earlier releases.
+    #[serde(default)]
+    pub scored: u64,
     /// Sequences that it was measured on.
     pub sequences: u64,
+    /// Whether less of the metric is better, as of an error rate, so that a rise is what is spent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub falls: bool,
+    /// Whether that is the text that the plan was chosen on, which that of a search always is.
+    #[serde(default = "of_a_search")]
+    pub in_sample: bool,
     /// How the heads that stay were repaired before every measurement: `none`, `refit`, `scale`.
     pub repair: String,
     /// The part of the input that it was measured on, and how it was read.
@@ -169,26 +215,30 @@ pub struct BudgetStep {
 }
 
 impl BudgetRecord {
-    /// The result in one sentence: `0.72 % spent of 1.00 % (95 % between 0.31 % and 1.20 %), on 4096 tokens in 32 sequences`.
+    /// The result in one sentence: `loss per token 3.1223, whole model 3.1000: +0.72 % (95 % between +0.31 % and +1.20 %) where
+    /// the budget is 1.00 % of the whole model's, on 4064 scored of 4096 tokens in 32 sequences, in-sample: the search chose by them`.
     pub fn sentence(&self) -> String {
-        let words = |spent: f64| self.budget.amount(spent);
         let interval = self.low.zip(self.high).map_or_else(String::new, |(low, high)| {
             let all = if high <= self.budget.most() { ", all of it within" } else { "" };
-            format!(" (95 % between {} and {}{all})", words(low), words(high))
+            format!(" ({}{all})", self.budget.interval((low, high), self.falls))
         });
         let relative = match self.budget {
             QualityBudget::LossNats(_) => "",
             QualityBudget::LossShare(_) | QualityBudget::MetricDrop(_) => " of the whole model's",
         };
         format!(
-            "{} {:.4}, whole model {:.4}: {} spent of {}{relative}{interval}, on {} in {}",
+            "{} {:.4}, whole model {:.4}: {}{interval} where the budget is {}{relative}, on {} in {}{}",
             self.measure,
             self.pruned,
             self.whole,
-            words(self.spent),
-            words(self.budget.most()),
-            crate::words::counted(self.tokens, self.reading.unit.noun()),
-            crate::words::counted(self.sequences, "sequences"),
+            self.budget.change(self.spent, self.falls),
+            self.budget.amount(self.budget.most()),
+            match self.measure == TOKEN_LOSS {
+                true => scored_words(self.scored, self.tokens, self.reading.unit),
+                false => counted(self.tokens, self.reading.unit.noun()),
+            },
+            counted(self.sequences, "sequences"),
+            if self.in_sample { ", in-sample: the search chose by them" } else { "" },
         )
     }
 
@@ -199,7 +249,7 @@ impl BudgetRecord {
         let high = self.high.filter(|high| *high > most)?;
         let (width, room) = (high - self.spent, most - self.spent);
         // What is labeled is counted in items, one a sequence.
-        let is_text = self.measure == "loss per token";
+        let is_text = self.measure == TOKEN_LOSS;
         let read = if is_text { self.tokens } else { self.sequences };
         let noun = if is_text { self.reading.unit.noun() } else { "sequences" };
         let wanted = read as f64 * (width / room).powi(2);
@@ -209,9 +259,9 @@ impl BudgetRecord {
             false => String::new(),
         };
         Some(format!(
-            "the input is too short to tell whether the plan is within the budget: what it spends may be as much as {}, of {} \
-             that may be spent{enough}",
-            self.budget.amount(high),
+            "the input is too short to tell whether the plan is within the budget: the change may be {} where the budget is \
+             {}{enough}",
+            self.budget.change(high, self.falls),
             self.budget.amount(most),
         ))
     }
@@ -219,7 +269,7 @@ impl BudgetRecord {
     /// What was tried, one line each.
     pub fn path_lines(&self) -> Vec<String> {
         let line = |step: &BudgetStep| {
-            let spent = step.spent.map_or_else(|| "not finite".to_owned(), |spent| self.budget.amount(spent));
+            let spent = step.spent.map_or_else(|| "not finite".to_owned(), |spent| self.budget.change(spent, self.falls));
             let how = if step.swap { ", one swapped" } else { "" };
             let verdict = match step.within {
                 true if step.high.is_some_and(|high| high > self.budget.most()) => {
@@ -260,6 +310,17 @@ mod tests {
         assert!((QualityBudget::MetricDrop(0.01).spent(0.5, -0.025).unwrap() - 0.05).abs() < 1e-12);
         assert_eq!(QualityBudget::MetricDrop(0.01).spent(0.0, 0.1), None);
         assert_eq!(QualityBudget::LossNats(0.01).spent(0.0, 0.1), Some(0.1));
+        // A loss that rises and a metric that falls are told by the sign of their change.
+        let (loss, metric) = (QualityBudget::LossShare(0.01), QualityBudget::MetricDrop(0.01));
+        assert_eq!([0.0072, -0.0072, 1e-9].map(|spent| loss.change(spent, false)), ["+0.72 %", "-0.72 %", "0.00 %"]);
+        assert_eq!(
+            [0.0072, -0.0072, 1e-9].map(|spent| metric.change(spent, false)),
+            ["-0.72 %", "+0.72 %", "0.00 %"]
+        );
+        assert_eq!(metric.interval((0.02, 0.04), false), "95 % between -4.00 % and -2.00 %");
+        // An error rate that rises is worse.
+        assert_eq!(metric.change(0.0072, true), "+0.72 %");
+        assert_eq!(metric.interval((0.02, 0.04), true), "95 % between +2.00 % and +4.00 %");
         assert_eq!(QualityBudget::MetricDrop(0.05).to_string(), "quality at most 5.00 % of the whole model's lower");
     }
 
@@ -274,7 +335,10 @@ mod tests {
         .unwrap();
         // 128 (0.187 / 0.0144)^2 = 21586.
         let doubt = record.doubt().unwrap();
-        assert!(doubt.contains("as much as 18.26 %") && doubt.ends_with("about 22000 tokens would do"), "{doubt}");
+        assert!(
+            doubt.contains("the change may be +18.26 %") && doubt.ends_with("about 22000 tokens would do"),
+            "{doubt}"
+        );
         assert_eq!(record.path_lines(), ["5 heads by votes: -0.44 %, within, but too little text to be sure"]);
         record.high = Some(0.01);
         assert_eq!(record.doubt(), None);

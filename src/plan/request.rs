@@ -86,22 +86,14 @@ pub(super) fn lacks_evidence(passes: &[&SiteAnalysis]) -> bool {
     !passes.is_empty() && passes.iter().all(|pass| pass.evidence.as_ref().is_some_and(|e| e.verdict() == Some(false)))
 }
 
-/// What to say of layers without evidence of redundancy, and of those of which nobody knows.
+/// What to say of layers without evidence of redundancy that lose heads all the same, and of those of which nobody knows;
+/// [`super::Plan::spared_words`] tells of the others.
 pub(crate) fn evidence_notes(analysis: &Analysis, request: &PlanRequest) -> Vec<String> {
     let all = counted(analysis.sites.len(), "layers");
-    let lacking: Vec<String> =
-        analysis.sites.iter().filter(|s| lacks_evidence(&[*s])).map(|s| s.site.to_string()).collect();
-    let count = lacking.len();
+    let count = analysis.sites.iter().filter(|s| lacks_evidence(&[*s])).count();
     let mut notes = Vec::new();
-    if count > 0 {
-        notes.push(match request.prunes_unproven() {
-            false => format!(
-                "{} keep every head, {count} of {all}: nothing speaks for redundancy there; name an amount, or \
-                 --without-evidence, to prune them too",
-                lacking.join(", ")
-            ),
-            true => format!("nothing speaks for redundancy in {count} of {all}: measure what the plan costs"),
-        });
+    if count > 0 && request.prunes_unproven() {
+        notes.push(format!("nothing speaks for redundancy in {count} of {all}: measure what the plan costs"));
     }
     // What nobody weighed is not spared, which a plan without an amount has to say.
     let is_unknown = |s: &&SiteAnalysis| s.evidence.as_ref().is_none_or(|e| e.verdict().is_none());

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::network::Site;
 use crate::words::counted;
 
-/// For every head of every layer that the plan names why it stays or goes: `kept: won 19 of 33 votes in group 0, ahead of head 1
+/// For every head of every layer that the plan names why it stays or goes: `kept: won 19 of 33 votes for 2 groups, ahead of head 1 of
 /// by 5; 4 ties of the layer settled by norm`, `removed: others can say 96 %`. Of heads that a person chose nothing more is known
 /// than that.
 ///
@@ -98,6 +98,7 @@ impl LayerReasons<'_> {
                 self.ranked(self.ranking.method.name(), self.plan.scores.get(&self.site))
             }
         };
+        let swapped = self.plan.swapped.get(&self.site).map(Vec::as_slice).unwrap_or_default();
         let line = |(head, reason): (usize, String)| {
             let is_kept = self.kept.contains(&head);
             let said = self.sayable(head).filter(|_| !is_kept);
@@ -106,6 +107,9 @@ impl LayerReasons<'_> {
                 Some(kinds) if is_kept => format!("kept: pinned ({kinds})"),
                 Some(kinds) => {
                     format!("removed: pinned ({kinds}), but key/value heads that stay serve equally many{said}")
+                }
+                None if swapped.contains(&head) => {
+                    format!("removed: taken out by the search, which the budget still allowed; {reason}{said}")
                 }
                 None => format!("{}: {reason}{}{said}", verb(self.kept, head), self.yielded(head, &pinned)),
             }
@@ -125,13 +129,20 @@ impl LayerReasons<'_> {
         is_shared && self.ranking.method.compares_layers()
     }
 
-    /// The kinds for which a head is pinned.
+    /// As many heads as the method chose, before pinned ones came beside them or a search took some out.
+    fn number(&self) -> usize {
+        self.plan.chosen.get(&self.site).copied().unwrap_or(self.kept.len()).max(1)
+    }
+
+    /// What a head is pinned for, empty where it is not: the kinds, or that it was named.
     fn kinds(&self, head: usize) -> String {
         let is_of = |kind: &&HeadKind| {
             let reaches = |scores: &[f64]| scores.get(head).is_some_and(|score| *score >= kind.threshold());
             self.layer.passes.iter().any(|pass| pass.kind_scores(**kind).is_some_and(reaches))
         };
-        self.plan.pinned_kinds.iter().filter(is_of).map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+        let kinds = self.plan.pinned_kinds.iter().filter(is_of).map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+        let is_named = kinds.is_empty() && self.plan.pinned_at(self.site).contains(&head);
+        if is_named { "named".to_owned() } else { kinds }
     }
 
     /// What to say of a head that goes though it ranks above one that is pinned.
@@ -157,7 +168,7 @@ impl LayerReasons<'_> {
     /// Votes for as many groups as heads stay, over the maps that count.
     fn votes(&self) -> Result<Vec<String>> {
         let heads = self.layer.heads();
-        let number = self.kept.len().max(1);
+        let number = self.number();
         let mut sum = Ballot::zeros(heads);
         for map in self.layer.maps() {
             sum.add(&ballot(map, number));
@@ -181,11 +192,16 @@ impl LayerReasons<'_> {
             };
             let ties = match sum.tied {
                 tied if tied > 0 && votes(head) > 0 => {
-                    format!("; {} of the layer settled by norm", counted(tied, "ties"))
+                    format!("; {tied} of the layer's votes were tied and went to the larger norm")
                 }
                 _ => String::new(),
             };
-            format!("won {} of {} in group {group}{beside}{ties}", votes(head), counted(cast, "votes"))
+            format!(
+                "won {} of {} for {}, in group {group}{beside}{ties}",
+                votes(head),
+                counted(cast, "votes"),
+                counted(number, "groups")
+            )
         };
         Ok((0..heads).map(reason).collect())
     }
@@ -193,7 +209,7 @@ impl LayerReasons<'_> {
     /// Mean cosine to the center of the group.
     fn cosines(&self) -> Result<Vec<String>> {
         let mut rng = Xoshiro256Plus::seed_from_u64(0);
-        let ranks = self.layer.ranks(self.kept.len().max(1), &mut rng)?;
+        let ranks = self.layer.ranks(self.number(), &mut rng)?;
         let scores: Vec<f64> = ranks.iter().map(|r| r.score).collect();
         Ok(self.ranked("mean cosine to the center of its group", Some(&scores)))
     }
@@ -272,13 +288,17 @@ mod tests {
         let found = reasons(Method::Votes, Amount::Keep(2));
         assert_eq!(
             found[1],
-            "kept: won 19 of 33 votes in group 0, ahead of head 0 by 10; 4 ties of the layer settled by norm"
+            "kept: won 19 of 33 votes for 2 groups, in group 0, ahead of head 0 by 10; 4 of the layer's votes were tied and went to the larger norm"
         );
         assert_eq!(
             found[0],
-            "removed: won 9 of 33 votes in group 0, behind head 1 by 10; 4 ties of the layer settled by norm; others can say 96 %"
+            "removed: won 9 of 33 votes for 2 groups, in group 0, behind head 1 by 10; 4 of the layer's votes were tied and went to the larger norm; others can say 96 %"
         );
-        assert!(found[4].starts_with("kept: won 21 of 33 votes in group 1, ahead of head 3 by 9"), "{}", found[4]);
+        assert!(
+            found[4].starts_with("kept: won 21 of 33 votes for 2 groups, in group 1, ahead of head 3 by 9"),
+            "{}",
+            found[4]
+        );
     }
 
     #[test]

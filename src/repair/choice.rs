@@ -128,6 +128,7 @@ impl Reconstruction {
             amount: Some(request.amount),
             fingerprint: Some(analysis.model.fingerprint.clone()),
             allow_empty: *allow_empty,
+            chosen_on: request.ranking.method.chosen_on(analysis),
             ..Plan::default()
         };
         let is_global = matches!(request.amount, Amount::Ratio(_));
@@ -159,6 +160,7 @@ impl Reconstruction {
             RiseUnit::Share => "of the mean square that the layer adds",
         };
         plan.scores_in = Some(what.to_owned());
+        plan.notes.extend(plan.spared_words());
         if *unit == RiseUnit::Loss && lost.is_finite() {
             plan.notes.push(format!("expected to cost {lost:.4} {what} if the plan is refitted, to second order"));
         }

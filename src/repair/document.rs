@@ -68,6 +68,9 @@ impl RepairMode {
         self.into()
     }
 
+    /// What to say of a repair by no way, which came of a choice among all of them.
+    pub const LEFT: &str = "left as it is: no way of repair did better on held-out batches than none";
+
     /// Whether it changes any weight.
     pub fn repairs(self) -> bool {
         self != Self::None

@@ -6,7 +6,9 @@ use super::Checked;
 use crate::corpus::{Corpus, Input, Purpose, Reading, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::{TranslationScore, translate};
-use crate::evaluation::{Benchmark, COMPARED_COPIES, Candidate, Measured, Quality, SCORED_COPIES, compare, evaluate};
+use crate::evaluation::{
+    Benchmark, COMPARED_COPIES, Candidate, IN_SAMPLE, Measured, Quality, SCORED_COPIES, compare, evaluate,
+};
 use crate::model::Needs;
 use crate::network::{Gates, Kept, Network};
 use crate::plan::Plan;
@@ -110,6 +112,10 @@ impl Checked {
         if repair.is_some_and(RepairMode::repairs) && random_repair.is_none() {
             notes.push(MASKED_CONTROL.to_owned());
         }
+        notes.extend(plan.spared_words());
+        let reading = corpus.reading(ticket)?;
+        let in_sample = plan.was_chosen_on(&reading);
+        notes.extend(in_sample.then(|| IN_SAMPLE.to_owned()));
         Ok(Measured {
             name: name.to_owned(),
             kept: plan.kept.clone(),
@@ -117,7 +123,8 @@ impl Checked {
             comparison,
             random: Some(random),
             random_repair: random_repair.map(|repair| repair.record.mode),
-            reading: corpus.reading(ticket)?,
+            reading,
+            in_sample,
             dtype: network.dtype().as_str().to_owned(),
             notes,
         })

@@ -45,8 +45,10 @@ pub struct ModelFacts {
     pub width: usize,
     /// Parameters that the network reads.
     pub parameters: u64,
-    /// Bytes of the weights on disk.
+    /// Bytes of the weights in the files.
     pub bytes: u64,
+    /// The same in the types in which they are read and written again: more where they are quantized.
+    pub read_bytes: u64,
     /// Element type of most weights.
     pub dtype: &'static str,
     /// Bytes of one number of that type.
@@ -84,6 +86,7 @@ impl Opened {
             width: spec.last_stack().map_or(0, |s| s.width),
             parameters: model.parameters(),
             bytes: model.checkpoint().bytes(),
+            read_bytes: model.checkpoint().read_bytes(),
             dtype: model.stored().name(),
             stored_width: model.stored().bytes(),
             unused: model.unused().len(),

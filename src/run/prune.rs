@@ -12,7 +12,7 @@ use crate::corpus::{BatchOrder, Corpus, Purpose};
 use crate::engines::Quantization;
 use crate::engines::{self, EngineDraft, EngineOptions};
 use crate::error::{Error, Result};
-use crate::evaluation::{COMPARED_COPIES, Candidate, Measured, Timing, compare};
+use crate::evaluation::{COMPARED_COPIES, Candidate, IN_SAMPLE, Measured, Timing, compare};
 use crate::model::{Model, Needs};
 use crate::network::{Gates, Network};
 use crate::plan::Plan;
@@ -269,6 +269,9 @@ impl Checked {
         if let Some(benchmark) = self.benchmark(corpus, ticket)? {
             comparison.ask(&benchmark, [before_pruning, after_pruning], ticket)?;
         }
+        let reading = corpus.reading(ticket)?;
+        let in_sample = plan.was_chosen_on(&reading);
+        let notes = self.notes(corpus).into_iter().chain(in_sample.then(|| IN_SAMPLE.to_owned())).collect();
         Ok(Measured {
             name: String::new(),
             kept: plan.kept.clone(),
@@ -276,9 +279,10 @@ impl Checked {
             comparison,
             random: None,
             random_repair: None,
-            reading: corpus.reading(ticket)?,
+            reading,
+            in_sample,
             dtype: before.dtype().as_str().to_owned(),
-            notes: self.notes(corpus),
+            notes,
         })
     }
 }

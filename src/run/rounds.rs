@@ -86,6 +86,7 @@ impl Rounds<'_> {
             fingerprint: Some(first.model.fingerprint.clone()),
             heads: spec.sites().iter().map(|(site, a)| (*site, a.heads)).collect(),
             rounds: Some(self.count),
+            chosen_on: self.request.ranking.method.chosen_on(first),
             notes: path,
             kept,
             ..Plan::default()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::network::{Head, Site};
+use crate::network::{Head, Kept, Site};
 use crate::plan::{Amount, Method, Plan, PlanRequest, Shape, SiteShape};
 
 /// What a method is asked to propose.
@@ -60,6 +60,9 @@ impl Proposal {
     }
 }
 
+/// What stands behind the name of a plan whose heads are others than those that it was named for.
+const EDITED: &str = ", edited";
+
 /// A plan under a name. A pinned head stays or goes whatever the proposal says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -72,6 +75,9 @@ pub struct NamedPlan {
     pub base: Plan,
     /// Heads that a person fixed: true stays, false goes.
     pub pins: BTreeMap<Site, BTreeMap<usize, bool>>,
+    /// The heads that the name tells of, where the program gave it: those that a search found, or a point of a curve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub named_for: Option<Kept>,
 }
 
 /// What a plan says of one layer.
@@ -97,6 +103,18 @@ impl NamedPlan {
     /// A plan that keeps every head.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
+    }
+
+    /// A plan of just these heads, by what the program calls it.
+    pub fn of(name: impl Into<String>, base: Plan) -> Self {
+        Self { named_for: Some(base.kept.clone()), base, ..Self::new(name) }
+    }
+
+    /// The name, and that the heads are others by now where it told of them.
+    pub fn title(&self) -> String {
+        let is_other = |named: &Kept| !self.pins.is_empty() || *named != self.base.kept;
+        let edited = if self.named_for.as_ref().is_some_and(is_other) { EDITED } else { "" };
+        format!("{}{edited}", self.name)
     }
 
     /// Whether `head` is pinned, and to what.
@@ -148,8 +166,14 @@ impl NamedPlan {
             // What a method knew of its own choice is not known of another.
             plan.explained.clear();
             plan.method = "manual".to_owned();
-            // What was measured was another choice of heads.
-            plan.budget = None;
+            // What was measured was another choice of heads, most of which were chosen by it all the same.
+            plan.chosen_on.extend(plan.budget.take().map(|found| found.reading));
+        }
+        for site in self.pins.keys() {
+            // Of the other heads of the layer it is known which the method chose.
+            if let (false, Some(kept)) = (plan.chosen.contains_key(site), self.base.kept.get(*site)) {
+                plan.chosen.insert(*site, kept.len());
+            }
         }
         plan
     }
@@ -252,6 +276,7 @@ impl Draft {
         let free = self.free_name(name);
         if let Some(plan) = self.plans.get_mut(index) {
             plan.name = free;
+            plan.named_for = None;
         }
     }
 
@@ -298,6 +323,24 @@ mod tests {
         plan.set_pin(Head::new(site, 2), None);
         assert_eq!((plan.plan(&shape).kept.get(site).unwrap(), plan.pinned()), (&[0, 2][..], 0));
         assert_eq!(plan.kept_at(&shape.sites()[0]), 2);
+    }
+
+    #[test]
+    fn a_name_that_tells_of_heads_says_when_they_are_others() {
+        let site: Site = "encoder.0".parse().unwrap();
+        let mut draft = Draft::default();
+        draft.add(NamedPlan::of("Within 1.00 %", Plan::from_mask([(site, vec![0, 2])].into_iter().collect())));
+        assert_eq!(draft.active().title(), "Within 1.00 %");
+        draft.active_mut().set_pin(Head::new(site, 1), Some(true));
+        assert_eq!(draft.active().title(), "Within 1.00 %, edited");
+        draft.active_mut().set_pin(Head::new(site, 1), None);
+        assert_eq!(draft.active().title(), "Within 1.00 %");
+        draft.active_mut().base.kept.set(site, [0]);
+        let written: Draft = serde_json::from_str(&serde_json::to_string(&draft).unwrap()).unwrap();
+        assert_eq!(written.active().title(), "Within 1.00 %, edited");
+        // A person's own name stays.
+        draft.rename(1, "mine");
+        assert_eq!(draft.active().title(), "mine");
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn a_masked_network_is_compared_with_its_original_on_the_same_batches() {
     assert!((found.change["cosine"].value - found.similarity.mean_cosine).abs() < 1e-12);
     assert_eq!(
         found.changes().iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
-        ["loss plus", "perplexity times", "cosine"]
+        ["loss change", "perplexity times", "cosine"]
     );
     let top = |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
     let same = labels.iter().filter(|(n, t, _)| top(&original[*n][*t]) == top(&masked[*n][*t])).count();

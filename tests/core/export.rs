@@ -454,6 +454,7 @@ fn given_input_is_proven_on_and_its_labels_give_losses() {
         random: None,
         random_repair: None,
         reading,
+        in_sample: false,
         dtype: "f32".to_owned(),
         notes: vec!["read with care".to_owned()],
     };

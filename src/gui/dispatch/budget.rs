@@ -44,7 +44,7 @@ impl App {
             self.state.messages.warn(sentence(note));
         }
         let name = format!("Within {}", Share.format(found.budget.most()));
-        let plan = NamedPlan { base: plan, ..NamedPlan::new(name) };
+        let plan = NamedPlan::of(name, plan);
         self.edit_plans("find a plan within a budget", |draft| draft.add(plan));
         self.measure(self.state.draft.now().active_index());
     }
@@ -60,13 +60,15 @@ impl App {
             amount: Some(point.amount),
             seed: point.seed,
             fingerprint: Some(curves.model.fingerprint.clone()),
+            // Whoever takes a point of a curve chooses by what was measured there.
+            chosen_on: vec![curves.reading.clone()],
             ..Plan::default()
         };
         if let Err(error) = plan.validate(&model.facts.shape) {
             self.state.messages.fail(&format!("Plan {name}"), &error);
             return;
         }
-        let plan = NamedPlan { base: plan, ..NamedPlan::new(name) };
+        let plan = NamedPlan::of(name, plan);
         self.edit_plans("take a point of the curve", |draft| draft.add(plan));
     }
 

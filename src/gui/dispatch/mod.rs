@@ -87,6 +87,7 @@ impl App {
             Action::RenamePlan(index, name) => self.edit_plans("rename the plan", |draft| draft.rename(index, &name)),
             Action::SetRepair(mode) => self.set_repair(mode),
             Action::SetExportFormat(format) => self.state.export.format = format,
+            Action::SetExportQuantization(way) => self.state.export.quantization = way,
             Action::SetExportForce(force) => self.state.export.force = force,
             Action::SetTraining(settings) => self.state.training.settings = *settings,
             Action::SetTrainingStart(from_scratch, resume) => {

@@ -129,7 +129,7 @@ impl App {
             self.state.messages.warn(format!("{name}: {note}"));
         }
         self.state.messages.info(format!("Plan {name} opened"));
-        let plan = NamedPlan { base: plan, ..NamedPlan::new(name) };
+        let plan = NamedPlan::of(name, plan);
         self.edit_plans("open a plan", |draft| draft.add(plan));
     }
 

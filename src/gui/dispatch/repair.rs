@@ -69,7 +69,7 @@ impl App {
     pub(super) fn repair(&mut self) {
         let Some(plan) = self.state.legal_plan().cloned() else { return };
         let Some(order) = RepairOrder::of(&self.state, &plan) else { return };
-        let name = self.state.draft.now().active().name.clone();
+        let name = self.state.draft.now().active().title();
         self.state.jobs.start(JobKind::Repair, format!("Repair {name}"), move |ticket| {
             Ok(JobOutcome::Repaired(Box::new(order.carry_out(&plan, ticket)?)))
         });
@@ -92,7 +92,7 @@ impl App {
             return;
         }
         self.state.messages.info(match record.mode {
-            RepairMode::None => "Repair: no way of repair did better on held-out batches than none".to_owned(),
+            RepairMode::None => format!("Repair: {}", RepairMode::LEFT),
             mode => format!("Repaired by {mode} on {} tokens of {}", record.tokens, record.input),
         });
         for note in &record.notes {

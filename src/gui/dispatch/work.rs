@@ -58,9 +58,9 @@ impl App {
         let (Some(Ok(run)), Some(compared)) = (&self.state.checked, self.state.compared.get(index)) else { return };
         let plan = match &compared.outlook {
             Ok(outlook) => outlook.legal.clone(),
-            Err(error) => return self.state.messages.fail(&format!("Measure {}", compared.plan.name), error),
+            Err(error) => return self.state.messages.fail(&format!("Measure {}", compared.plan.title()), error),
         };
-        let (run, name) = (run.clone(), compared.plan.name.clone());
+        let (run, name) = (run.clone(), compared.plan.title());
         let order = RepairOrder::of(&self.state, &plan);
         // Beside a repair the masked model is measured too, once.
         let is_masked_known = order.is_some() && self.state.measured_as(&plan, false).is_some();
@@ -115,6 +115,7 @@ impl App {
         let wanted = PruneSpec {
             out: out.clone(),
             format: self.state.export.format,
+            quantization: self.state.export.quantization_of(self.state.export.format),
             force: self.state.export.force,
             ..PruneSpec::default()
         };

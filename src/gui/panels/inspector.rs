@@ -3,6 +3,7 @@
 use eframe::egui::{RichText, TextEdit, Ui};
 
 use crate::analysis::{SiteAnalysis, baseline};
+use crate::chart::similarity::MOST_ALIKE;
 use crate::chart::{Measure, Unit};
 use crate::gui::action::Action;
 use crate::gui::command::Command;
@@ -119,17 +120,17 @@ fn replaceability(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis) {
     }
 }
 
-/// The heads of the layer that are most like this one.
+/// The heads of the layer that are most like this one, or its opposite, which says as much.
 fn neighbors(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis, map: FeatureMap) {
     let Some(feature) = site.features.get(&map) else { return };
     let theme: &WindowTheme = cx.theme;
     let others = (0..site.heads).filter(|h| *h != head.head);
     let mut alike: Vec<(usize, f64)> = others.filter_map(|h| Some((h, feature.gram.cosine(head.head, h)?))).collect();
-    alike.sort_by(|a, b| b.1.total_cmp(&a.1));
+    alike.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
     if alike.is_empty() {
         return;
     }
-    heading(ui, theme, "Most alike");
+    heading(ui, theme, MOST_ALIKE);
     for (other, cosine) in alike.into_iter().take(4) {
         ui.horizontal(|ui| {
             let group = feature.groups.get(other).copied().unwrap_or(0);

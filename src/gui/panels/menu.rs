@@ -24,7 +24,7 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
             }
             if let Some(model) = &cx.state.model {
                 let (kept, all) = cx.state.kept_heads();
-                let plan = &cx.state.draft.now().active().name;
+                let plan = &cx.state.draft.now().active().title();
                 let text = format!("{}   {plan}: {kept} of {} kept", model.facts.name, counted(all, "heads"));
                 ui.add(egui::Label::new(RichText::new(text).color(cx.theme.muted)).truncate());
             }

@@ -107,7 +107,7 @@ fn amount(typed: &str, state: &State) -> Option<PaletteLine> {
 
 fn plans(state: &State) -> Vec<(String, &'static str, Vec<Action>)> {
     let plans = state.draft.now().plans().iter().enumerate();
-    plans.map(|(index, plan)| (format!("Edit {}", plan.name), "plan", vec![Action::ActivatePlan(index)])).collect()
+    plans.map(|(index, plan)| (format!("Edit {}", plan.title()), "plan", vec![Action::ActivatePlan(index)])).collect()
 }
 
 fn layers(state: &State) -> Vec<(String, &'static str, Vec<Action>)> {

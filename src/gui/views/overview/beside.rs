@@ -124,11 +124,9 @@ fn table(ui: &mut Ui, cx: Cx<'_>, found: &SideBySide) {
             }
             ui.label(number(*cosine));
             if has_least {
-                ui.label(
-                    least.map_or_else(String::new, |(head, cosine)| {
-                        format!("head {head}, {}", Unit::Plain.format(cosine))
-                    }),
-                );
+                ui.label(least.map_or_else(String::new, |(head, cosine)| {
+                    format!("head {head} by a cosine of {}", Unit::Plain.format(cosine))
+                }));
             }
             ui.end_row();
         }

@@ -35,7 +35,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
         headers(ui, theme, &titles);
         for (index, compared) in state.compared.iter().enumerate() {
             let is_active = index == state.draft.now().active_index();
-            let name = Button::selectable(is_active, compared.plan.name.as_str());
+            let name = Button::selectable(is_active, compared.plan.title());
             if ui.add(name).on_hover_text("Edit this plan").clicked() {
                 cx.send(Action::ActivatePlan(index));
             }
@@ -100,7 +100,7 @@ fn measure_button(ui: &mut Ui, cx: Cx<'_>, index: usize, compared: &ComparedPlan
         && compared.outlook.is_ok()
         && cx.state.jobs.get(JobKind::Measure).is_none();
     let button = ui.add_enabled(is_ready, Button::new("Measure").small());
-    ui.ctx().accesskit_node_builder(button.id, |node| node.set_label(format!("Measure {}", compared.plan.name)));
+    ui.ctx().accesskit_node_builder(button.id, |node| node.set_label(format!("Measure {}", compared.plan.title())));
     let button = button.on_disabled_hover_text("Not now: a measurement is under way, or the settings need attention");
     if button.clicked() {
         cx.send(Action::MeasurePlan(index));
@@ -123,7 +123,7 @@ fn beaten(plans: &[ComparedPlan], measured: &[Option<&Measured>]) -> Vec<Option<
         .iter()
         .map(|point| {
             let better = points.iter().position(|other| other.zip(*point).is_some_and(|(a, b)| beats(a, b)))?;
-            plans.get(better).map(|plan| plan.plan.name.clone())
+            plans.get(better).map(|plan| plan.plan.title())
         })
         .collect()
 }

@@ -10,8 +10,8 @@ use crate::gui::widgets::{headers, heading, note};
 /// What the plan being edited saves, where it can be carried out.
 pub(super) fn bars(state: &State) -> Option<CostBars> {
     let (model, outlook) = (state.model.as_ref()?, state.outlook.as_ref()?.as_ref().ok()?);
-    let subtitle = format!("{} · {}", model.facts.name, state.draft.now().active().name);
-    Some(CostBars::of(&outlook.saving, model.facts.bytes, model.facts.stored_width, subtitle))
+    let subtitle = format!("{} · {}", model.facts.name, state.draft.now().active().title());
+    Some(CostBars::of(&outlook.saving, (model.facts.bytes, model.facts.read_bytes), model.facts.stored_width, subtitle))
 }
 
 pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {

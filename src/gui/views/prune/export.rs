@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use eframe::egui::{Button, Grid, RichText, Ui};
+use eframe::egui::{Button, ComboBox, Grid, RichText, Ui};
 
 use crate::chart::Unit;
+use crate::engines::Quantization;
 use crate::error::Result;
 use crate::gui::action::Action;
 use crate::gui::command::Command;
@@ -13,7 +14,7 @@ use crate::gui::jobs::JobKind;
 use crate::gui::purpose::PathPurpose;
 use crate::gui::widgets::{Background, command_button, fact, facts, folder_field, headers, note};
 use crate::gui::wording::{compared_with, worded};
-use crate::pruning::{Counts, Forecast, InputKind, OutputFormat, Report};
+use crate::pruning::{Counts, Engine, Forecast, InputKind, OutputFormat, Report};
 use crate::run::{PruneSpec, Spec};
 
 /// What every format would give.
@@ -23,8 +24,9 @@ type Forecasts = Vec<(OutputFormat, Result<Forecast>)>;
 #[derive(Default)]
 pub(super) struct ExportPanel {
     folder: String,
-    /// For the plan of this revision, repaired or not; a format that is impossible says why in one line.
-    told: Background<(u64, bool), Forecasts>,
+    /// For the plan of this revision, repaired or not, and weights stored so; a format that is impossible says why in one
+    /// line.
+    told: Background<(u64, bool, Option<Quantization>), Forecasts>,
 }
 
 /// Up to so many layers, what formats give is told within a small part of a frame.
@@ -69,7 +71,7 @@ impl ExportPanel {
                 return;
             }
             let mut force = cx.state.export.force;
-            let hover = "Only a folder that this program wrote is ever replaced";
+            let hover = "Only a folder that holds nothing but an earlier export is ever replaced";
             if ui.checkbox(&mut force, "Replace an earlier export").on_hover_text(hover).changed() {
                 cx.send(Action::SetExportForce(force));
             }
@@ -79,20 +81,48 @@ impl ExportPanel {
     /// Works out what every format would give where the plan changed.
     fn forecast(&mut self, ui: &Ui, cx: Cx<'_>) {
         let (Some(opened), Some(plan)) = (&cx.state.model, cx.state.legal_plan()) else { return };
-        let key = (cx.state.plan_revision, cx.state.repairing.is_on());
+        let key = (cx.state.plan_revision, cx.state.repairing.is_on(), cx.state.export.quantization);
         if self.told.is_asked(&key) {
             return;
         }
         let (opened, plan) = (opened.clone(), plan.clone());
         let is_quick = opened.facts.shape.sites().len() <= QUICK;
         let is_repaired = cx.state.repairing.is_on();
+        let wanted: Vec<PruneSpec> = OutputFormat::all()
+            .map(|format| {
+                let quantization = cx.state.export.quantization_of(format);
+                PruneSpec { format, quantization, ..PruneSpec::default() }
+            })
+            .collect();
         let make = move || {
             let checked = Spec::default().check_without_input(&opened).map_err(crate::run::refusal)?;
-            let tell = |format| checked.forecast(&plan, is_repaired, &PruneSpec { format, ..PruneSpec::default() });
-            Ok(OutputFormat::all().map(|format| (format, tell(format))).collect())
+            let tell = |wanted: &PruneSpec| (wanted.format, checked.forecast(&plan, is_repaired, wanted));
+            Ok(wanted.iter().map(tell).collect())
         };
         self.told.get_keyed(ui.ctx(), key, is_quick, make);
     }
+}
+
+/// How the file of an engine stores weights.
+fn storing(ui: &mut Ui, cx: Cx<'_>, engine: Engine) {
+    // Where nothing is chosen: as exports without a word do.
+    let usual = if engine == Engine::Onnx { "f32" } else { "as they are" };
+    let now = cx.state.export.quantization_of(OutputFormat::Engine(engine));
+    ui.horizontal_wrapped(|ui| {
+        let label = ui.label(RichText::new("Store weights").color(cx.theme.muted));
+        let text = now.map_or_else(|| usual.to_owned(), |way| way.to_string());
+        let combo = ComboBox::from_id_salt("quantization").selected_text(text).width(90.0).show_ui(ui, |ui| {
+            if ui.selectable_label(now.is_none(), usual).clicked() {
+                cx.send(Action::SetExportQuantization(None));
+            }
+            for way in Quantization::of(engine) {
+                if ui.selectable_label(now == Some(*way), way.to_string()).on_hover_text(way.meaning()).clicked() {
+                    cx.send(Action::SetExportQuantization(Some(*way)));
+                }
+            }
+        });
+        combo.response.labelled_by(label.id);
+    });
 }
 
 /// What every format would give, format by format, and of the chosen one what opens it.
@@ -123,6 +153,9 @@ fn formats(ui: &mut Ui, cx: Cx<'_>, now: OutputFormat, told: &[(OutputFormat, Re
         }
     });
     note(ui, theme, now.meaning());
+    if let OutputFormat::Engine(engine) = now {
+        storing(ui, cx, engine);
+    }
     match of(now) {
         Some(Ok(told)) => {
             note(ui, theme, format!("Opens in: {}", told.opens_in.join(" · ")));

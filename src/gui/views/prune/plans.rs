@@ -64,7 +64,7 @@ impl Plans {
                 continue;
             }
             ui.horizontal_wrapped(|ui| {
-                if ui.radio(index == draft.active_index(), plan.name.as_str()).clicked() {
+                if ui.radio(index == draft.active_index(), plan.title()).clicked() {
                     cx.send(Action::ActivatePlan(index));
                 }
                 let mut words = plan.proposal.as_ref().map_or_else(String::new, |p| p.method.name().to_owned());

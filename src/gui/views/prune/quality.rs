@@ -5,7 +5,7 @@ use eframe::egui::{self, Grid, RichText, ScrollArea, Ui, vec2};
 use super::progress::progress;
 use crate::chart::{Picture, Unit};
 use crate::corpus::Reading;
-use crate::evaluation::{Estimate, Measured, Quality};
+use crate::evaluation::{Estimate, IN_SAMPLE, Measured, Quality};
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
@@ -121,6 +121,9 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
         text = format!("{text}; the same token is first in {}", Unit::Share.format(agreement));
     }
     note(ui, theme, format!("{text}. Speed is that of masked heads, not of the exported model"));
+    if measured.in_sample {
+        note(ui, theme, sentence(IN_SAMPLE));
+    }
     for (name, change) in comparison.changes() {
         note(ui, theme, format!("{} {change}", sentence(&name)));
     }

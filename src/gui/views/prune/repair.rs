@@ -61,7 +61,9 @@ pub(super) fn choice_ui(ui: &mut Ui, cx: Cx<'_>) {
                     cx.send(Action::Cancel(JobKind::Repair));
                 }
             }
-            (None, Some(_)) => note(ui, theme, "done"),
+            (None, Some(repair)) => {
+                note(ui, theme, if repair.record.mode.repairs() { "done" } else { RepairMode::LEFT });
+            }
             (None, None) => {
                 command_button(ui, cx, Command::Repair, "Repair now");
             }
@@ -85,7 +87,7 @@ pub(super) fn result_ui(ui: &mut Ui, cx: Cx<'_>) {
 fn made_ui(ui: &mut Ui, cx: Cx<'_>, repair: &Repair) {
     let (record, theme) = (&repair.record, cx.theme);
     let text = match record.mode {
-        RepairMode::None => "Left as it is: no way of repair did better on held-out batches".to_owned(),
+        RepairMode::None => sentence(RepairMode::LEFT),
         mode => format!("By {mode}, on {} tokens of {}", Unit::Count.format(record.tokens as f64), record.input),
     };
     ui.label(RichText::new(text).color(theme.ink));
@@ -175,7 +177,7 @@ pub(super) fn picture(state: &State) -> Result<Draw> {
     let moments = state.results.as_ref().and_then(|results| results.moments.as_ref()).ok_or_else(missing)?;
     let (moments, plan) = (Arc::clone(&moments.moments), state.legal_plan().ok_or_else(missing)?.clone());
     let model = state.model.as_ref().map(|m| m.facts.name.clone()).unwrap_or_default();
-    let subtitle = format!("{model} · {} · {}", state.draft.now().active().name, moments.input);
+    let subtitle = format!("{model} · {} · {}", state.draft.now().active().title(), moments.input);
     Ok(Box::new(move || {
         let found = explained(&moments, &plan, &Ticket::default())?;
         Ok(Picture::Repair(RepairBars::predicted(subtitle, &found, &plan.kept)))

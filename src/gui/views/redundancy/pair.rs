@@ -3,7 +3,7 @@
 use eframe::egui::{self, Align2, FontId, Grid, Label, Rect, RichText, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 use super::matrix::Drawing;
-use crate::chart::similarity::distance;
+use crate::chart::similarity::{MOST_ALIKE, distance};
 use crate::chart::{GroupStyle, Unit};
 use crate::gui::action::Action;
 use crate::gui::theme::color;
@@ -79,7 +79,7 @@ impl Drawing<'_> {
         if pairs.is_empty() {
             return;
         }
-        heading(ui, theme, "Most alike");
+        heading(ui, theme, MOST_ALIKE);
         // Bars of all layers end at the same value, so that they can be compared.
         let longest = self.similarity.scale().high.abs().max(f64::MIN_POSITIVE);
         for &(i, j, value) in pairs {
@@ -104,8 +104,8 @@ impl Drawing<'_> {
             let room = Rect::from_x_y_ranges(left..=rect.right() - 60.0, rect.center().y - 3.0..=rect.center().y + 3.0);
             if room.is_positive() {
                 painter.rect_filled(room, 3.0, theme.track);
-                // Opposite heads have a cosine below 0, and no bar.
-                let share = (value.max(0.0) / longest).min(1.0) as f32;
+                // Opposite heads, whose cosine is below 0, are as alike.
+                let share = (value.abs() / longest).min(1.0) as f32;
                 painter.rect_filled(Rect::from_min_size(room.min, room.size() * vec2(share, 1.0)), 3.0, theme.kept);
             }
             let text = Unit::Plain.format(value);

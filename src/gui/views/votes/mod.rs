@@ -62,5 +62,10 @@ fn summary(cx: Cx<'_>, site: &SiteAnalysis) -> String {
     let cast: u64 = site.votes.iter().sum();
     let maps: Vec<&str> = site.features.keys().map(|m| m.name()).collect();
     let (cast, batches) = (counted(cast, "votes"), counted(batches, "batches"));
-    format!("{cast} from {batches} on {}, {tied} of them tied", maps.join(", "))
+    let groups = site.features.values().flat_map(|f| &f.groups).max().map_or(0, |last| last + 1);
+    let groups = counted(groups, "groups");
+    format!(
+        "{cast} from {batches} on {} for {groups}, {tied} of them tied and given to the larger norm",
+        maps.join(", ")
+    )
 }
