@@ -22,7 +22,7 @@ use crate::tensor::{DeviceChoice, Precision};
 
 #[derive(Debug, Args)]
 pub(super) struct InspectArgs {
-    /// Folder in Hugging Face layout, or OWNER/NAME as it lies in the hub's cache
+    /// Folder in Hugging Face layout, GGUF file, or OWNER/NAME as it lies in the hub's cache
     pub model: PathBuf,
     /// Print one JSON document
     #[arg(long)]
@@ -31,7 +31,7 @@ pub(super) struct InspectArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct FeaturesArgs {
-    /// Folder in Hugging Face layout, or OWNER/NAME as it lies in the hub's cache
+    /// Folder in Hugging Face layout, GGUF file, or OWNER/NAME as it lies in the hub's cache
     pub model: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,
@@ -53,7 +53,7 @@ pub(super) struct FeaturesArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct AnalyzeArgs {
-    /// Folder in Hugging Face layout, or OWNER/NAME as it lies in the hub's cache
+    /// Folder in Hugging Face layout, GGUF file, or OWNER/NAME as it lies in the hub's cache
     pub model: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,
@@ -217,7 +217,7 @@ pub(super) struct AmountArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct EvaluateArgs {
-    /// Folder in Hugging Face layout, or OWNER/NAME as it lies in the hub's cache
+    /// Folder in Hugging Face layout, GGUF file, or OWNER/NAME as it lies in the hub's cache
     pub model: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,
@@ -245,7 +245,7 @@ pub(super) struct EvaluateArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct PruneArgs {
-    /// Folder in Hugging Face layout, or OWNER/NAME as it lies in the hub's cache
+    /// Folder in Hugging Face layout, GGUF file, or OWNER/NAME as it lies in the hub's cache
     pub model: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,
@@ -274,10 +274,10 @@ pub(super) struct PruneArgs {
     /// the plan or pillars.json was measured with, from beside it. none leaves it out
     #[arg(long, value_name = "R.safetensors|MODE")]
     pub repair: Option<RepairSource>,
-    /// Say what each format would give, and write nothing
+    /// Say what each format that is named would give, without a name every one, and write nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Replace a folder that pillars wrote
+    /// Replace a folder that holds nothing but what this command wrote
     #[arg(long)]
     pub force: bool,
 }

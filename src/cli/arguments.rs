@@ -24,7 +24,7 @@ use super::train::TrainArgs;
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub command: Option<CliCommand>,
-    /// Model folder or workspace file to open in the window; without it the last workspace, or the bundled sample
+    /// Model folder, GGUF file or workspace file to open in the window; without it the last workspace, or the bundled sample
     pub model: Option<PathBuf>,
 }
 
@@ -122,6 +122,7 @@ impl Arguments {
             Some(CliCommand::Prune(a)) => a.common.quiet,
             Some(CliCommand::Train(a)) => a.common.quiet,
             Some(CliCommand::Plan(a)) => a.common.quiet,
+            Some(CliCommand::Convert(a)) => a.quiet,
             Some(CliCommand::Experiment(a)) => a.quiet,
             Some(CliCommand::Download(a)) => a.quiet,
             Some(
@@ -129,7 +130,6 @@ impl Arguments {
                 | CliCommand::Models(_)
                 | CliCommand::Merge(_)
                 | CliCommand::Figure(_)
-                | CliCommand::Convert(_)
                 | CliCommand::Completions(_)
                 | CliCommand::Man(_),
             )

@@ -19,7 +19,7 @@ use crate::task::Ticket;
   pillars compare monday.json tuesday.json
   pillars compare MODEL MODEL/smaller --text corpus.txt")]
 pub(super) struct CompareArgs {
-    /// An analysis, or a model folder
+    /// An analysis, or a model: a folder in Hugging Face layout, a GGUF file, or OWNER/NAME as it lies in the hub's cache
     pub first: PathBuf,
     /// Another of the same kind
     pub second: PathBuf,

@@ -25,7 +25,7 @@ use crate::task::Ticket;
   pillars convert MODEL --to ct2 --quantize int8 --out DIR
   pillars convert MODEL --to onnx --plan plan.json --quantize f16 --out DIR")]
 pub(super) struct ConvertArgs {
-    /// Folder in Hugging Face layout
+    /// Folder in Hugging Face layout, GGUF file, or OWNER/NAME as it lies in the hub's cache
     pub model: PathBuf,
     /// The engine to write for: onnx, gguf, ct2
     #[arg(long, value_parser = Engine::from_str)]
@@ -42,7 +42,7 @@ pub(super) struct ConvertArgs {
     pub repair: Option<RepairSource>,
     #[command(flatten)]
     pub storing: StoringArgs,
-    /// Replace a folder that this program wrote
+    /// Replace a folder that holds nothing but what this command wrote
     #[arg(long)]
     pub force: bool,
     /// Seed of the random input of the proof
@@ -51,6 +51,9 @@ pub(super) struct ConvertArgs {
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
+    /// No progress, no warnings
+    #[arg(long)]
+    pub quiet: bool,
 }
 
 pub(super) fn run(args: &ConvertArgs, console: &Console) -> Result<()> {

@@ -18,7 +18,7 @@ use crate::words::counted;
 
 #[derive(Debug, Args)]
 pub(super) struct CurveArgs {
-    /// Folder in Hugging Face layout
+    /// Folder in Hugging Face layout, GGUF file, or OWNER/NAME as it lies in the hub's cache
     pub model: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,

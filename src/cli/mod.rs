@@ -25,6 +25,7 @@ mod repair;
 mod shell;
 mod train;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::error::{Error, ErrorKind};
@@ -72,7 +73,12 @@ fn dispatch(mut arguments: Arguments, console: &Console) -> crate::Result<()> {
         *model = located.path;
     }
     match arguments.command {
-        None => window(arguments.model),
+        None => {
+            if let Some(model) = &arguments.model {
+                check_there(model)?;
+            }
+            window(arguments.model)
+        }
         Some(CliCommand::Inspect(args)) => inspect::run(&args, console),
         Some(CliCommand::Models(args)) => models::run(&args, console),
         Some(CliCommand::Download(args)) => models::download(&args, console),
@@ -92,6 +98,39 @@ fn dispatch(mut arguments: Arguments, console: &Console) -> crate::Result<()> {
         Some(CliCommand::Train(args)) => train::run(&args, console),
         Some(CliCommand::Experiment(args)) => experiment::run(&args, console),
     }
+}
+
+/// Refuses what the window could not open because there is nothing of that name: most often a command that was mistyped.
+fn check_there(model: &Path) -> crate::Result<()> {
+    if locate(model, &HubCache::of_user())?.path.exists() {
+        return Ok(());
+    }
+    let typed = model.display().to_string();
+    let whole = Arguments::whole();
+    let near = whole.get_subcommands().map(|command| command.get_name()).find(|name| is_near(name, &typed));
+    let hint = near.map_or_else(
+        || "pillars --help lists the commands".to_owned(),
+        |name| format!("did you mean 'pillars {name}'? pillars --help lists the commands"),
+    );
+    Err(Error::usage(format!("'{typed}' is no command, and there is no such file or folder")).hint(hint))
+}
+
+/// Whether two words are the same but for two letters, changed, left out or put in.
+fn is_near(word: &str, other: &str) -> bool {
+    const FAR: usize = 2;
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (i, a) in word.chars().enumerate() {
+        let mut before = i;
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+        for (j, b) in other.chars().enumerate() {
+            let [left, above] = [row[j], row[j + 1]];
+            row[j + 1] = (before + usize::from(a != b)).min(left + 1).min(above + 1);
+            before = above;
+        }
+    }
+    row.last().is_some_and(|apart| *apart <= FAR)
 }
 
 #[cfg(feature = "gui")]

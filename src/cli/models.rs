@@ -7,7 +7,8 @@ use super::console::Console;
 use crate::checkpoint::Config;
 use crate::error::Result;
 use crate::hub::{CachedModel, HubCache, fetch};
-use crate::words::bytes_in_words;
+use crate::model::Model;
+use crate::words::{bytes_in_words, counted};
 
 pub(super) fn run(args: &ModelsArgs, console: &Console) -> Result<()> {
     let cache = HubCache::of_user();
@@ -20,13 +21,54 @@ pub(super) fn run(args: &ModelsArgs, console: &Console) -> Result<()> {
         console.warn(&format!("no model lies in the hub's cache: {}", cache.root().display()));
         return Ok(());
     }
-    let widest = models.iter().map(|model| model.name.len()).max().unwrap_or_default();
-    let line = |model: &CachedModel| {
-        let kind = model_type(model).unwrap_or_default();
-        let state = model.state().map_or(String::new(), |state| format!("  {state}"));
-        format!("{:<widest$}  {:>8}  {kind}{state}", model.name, bytes_in_words(model.bytes)).trim_end().to_owned()
+    const TYPE: &str = "type";
+    let found: Vec<(&CachedModel, Found)> = models.iter().map(|model| (model, Found::of(model))).collect();
+    let width =
+        |of: &dyn Fn(&(&CachedModel, Found)) -> usize, least: usize| found.iter().map(of).fold(least, usize::max);
+    let (name, kind) = (width(&|(model, _)| model.name.len(), 4), width(&|(_, found)| found.kind().len(), TYPE.len()));
+    let line = |(model, found): &(&CachedModel, Found)| {
+        let state = found.state(model);
+        format!("{:<name$}  {:>8}  {:<kind$}  {state}", model.name, bytes_in_words(model.bytes), found.kind())
     };
-    console.print(&models.iter().map(line).collect::<Vec<_>>().join("\n"))
+    let head = format!("{:<name$}  {:>8}  {TYPE:<kind$}  opens", "name", "size");
+    console.print(&std::iter::once(head).chain(found.iter().map(line)).collect::<Vec<_>>().join("\n"))
+}
+
+/// What comes of opening a model: its headers are read, no weights.
+struct Found {
+    model_type: Option<String>,
+    opened: Result<Model>,
+}
+
+impl Found {
+    fn of(cached: &CachedModel) -> Self {
+        let opened = Model::open(&cached.place);
+        let known = opened.as_ref().ok().map(|model| model.family().model_type.to_owned());
+        Self { model_type: known.or_else(|| model_type(cached)), opened }
+    }
+
+    /// `model_type` in the list.
+    fn kind(&self) -> &str {
+        self.model_type.as_deref().unwrap_or("-")
+    }
+
+    /// Whether it opens: as what, or why not.
+    fn state(&self, cached: &CachedModel) -> String {
+        let state = match (&cached.missing, &self.opened) {
+            (Some(missing), _) => format!("no: {missing}"),
+            (None, Err(error)) => format!("no: {error}"),
+            (None, Ok(model)) => {
+                let spec = model.spec();
+                let heads: usize = spec.sites().iter().map(|(_, attention)| attention.heads).sum();
+                let layers = counted(spec.sites().len(), "attention layers");
+                format!("yes: {}, {layers}, {heads} heads, {}", model.family().title, model.stored().name())
+            }
+        };
+        match cached.is_unfinished {
+            true => format!("{state}; the download of a file was not finished"),
+            false => state,
+        }
+    }
 }
 
 /// `pillars download`.
@@ -38,8 +80,14 @@ pub(super) fn download(args: &DownloadArgs, console: &Console) -> Result<()> {
 
 fn document(model: &CachedModel) -> Value {
     let CachedModel { name, place, bytes, missing, is_unfinished } = model;
-    let kind = model_type(model);
-    json!({"name": name, "path": place, "bytes": bytes, "model_type": kind, "missing": missing, "unfinished": is_unfinished})
+    let found = Found::of(model);
+    let opened = found.opened.as_ref().ok().filter(|_| missing.is_none());
+    let refused = found.opened.as_ref().err().filter(|_| missing.is_none()).map(ToString::to_string);
+    json!({
+        "name": name, "path": place, "bytes": bytes, "model_type": found.model_type, "missing": missing,
+        "unfinished": is_unfinished, "opens": opened.is_some(), "refused": refused,
+        "family": opened.map(|model| model.family().title), "dtype": opened.map(|model| model.stored().name()),
+    })
 }
 
 /// `model_type` of its configuration, where that is there.

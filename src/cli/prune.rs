@@ -11,7 +11,7 @@ use super::open::{obtain_repair, read_plan};
 use crate::analysis::Document;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
-use crate::pruning::{OutputFormat, Report};
+use crate::pruning::{BYTES, Counts, OutputFormat, Report};
 use crate::repair::{RepairMode, RepairSource};
 use crate::run::{Checked, Opened, PruneSpec, Spec, refusal};
 use crate::task::Ticket;
@@ -19,9 +19,12 @@ use crate::task::Ticket;
 pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     let formats = formats(args)?;
     let wanted = PruneSpec { force: args.force, ..PruneSpec::default() };
-    // A forecast tells of every format.
-    let of_all: Vec<OutputFormat> = OutputFormat::all().collect();
-    let wanted = args.storing.add_to(wanted, if args.dry_run { &of_all } else { &formats })?;
+    // A forecast tells of the formats that are named, and else of every one.
+    let told: Vec<OutputFormat> = match args.dry_run && args.format.is_empty() {
+        true => OutputFormat::all().collect(),
+        false => formats.clone(),
+    };
+    let wanted = args.storing.add_to(wanted, &told)?;
     let spec = Spec { held_out_every: args.held_out_every, ..args.common.spec(&args.input, args.memory.memory) };
     let opened = Opened::open(&args.model, &Ticket::default())?;
     let checked = spec.check_without_input(&opened).map_err(refusal)?;
@@ -29,7 +32,9 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     if args.dry_run {
         let repair = planned_repair(args, &plan, &checked, console)?;
         console.warn_all(plan.foreign_to(&opened.facts.fingerprint).as_slice());
-        return forecast_all(&checked, (&plan, repair), &wanted, args.common.json, console);
+        let refused = forecast_formats(&checked, (&plan, repair), (&told, &wanted), args.common.json, console)?;
+        // What is named and cannot be written would fail.
+        return refused.filter(|_| !args.format.is_empty()).map_or(Ok(()), Err);
     }
     let out = args.out.clone().ok_or_else(|| Error::usage("name the folder to write with --out"))?;
     let wanted = PruneSpec { out: out.clone(), ..wanted };
@@ -102,50 +107,65 @@ fn planned_repair(args: &PruneArgs, plan: &Plan, checked: &Checked, console: &Co
     })
 }
 
-/// What every format would give; nothing is written.
-fn forecast_all(
+/// Says what each of `formats` would give; nothing is written. Gives why the first of those that cannot be written cannot.
+fn forecast_formats(
     checked: &Checked,
     (plan, repair): (&Plan, Option<RepairMode>),
-    wanted: &PruneSpec,
+    (formats, wanted): (&[OutputFormat], &PruneSpec),
     as_json: bool,
     console: &Console,
-) -> Result<()> {
-    let tell = |format| checked.forecast(plan, repair.is_some(), &PruneSpec { format, ..wanted.clone() });
-    let told: Vec<_> = OutputFormat::all().map(|format| (format, tell(format))).collect();
+) -> Result<Option<Error>> {
+    let tell = |format: &OutputFormat| {
+        let told = checked.forecast(plan, repair.is_some(), &PruneSpec { format: *format, ..wanted.clone() });
+        (*format, told)
+    };
+    let told: Vec<_> = formats.iter().map(tell).collect();
     if as_json {
-        let formats = told.into_iter().map(|(format, told)| match told {
+        let documents = told.iter().map(|(format, told)| match told {
             Ok(forecast) => Ok(serde_json::to_value(forecast)?),
             Err(error) => Ok(json!({"format": format, "refused": error.to_string()})),
         });
-        let formats = formats.collect::<Result<Vec<Value>>>()?;
+        let formats = documents.collect::<Result<Vec<Value>>>()?;
         let notes = plan.foreign_to(&checked.opened().facts.fingerprint).into_iter().collect::<Vec<_>>();
-        return console.print_json(&json!({"formats": formats, "repair": repair, "notes": notes}));
+        console.print_json(&json!({"formats": formats, "repair": repair, "notes": notes}))?;
+        return Ok(first_refusal(told));
     }
-    let mut lines = vec![format!("{:<10} {:>14} {:>14} {:>16}  opens in", "", "parameters", "bytes", "cache B/token")];
+    let mut lines = vec![format!("{:<10} {:>14} {BYTES} {:>16}  opens in", "", "parameters", "cache B/token")];
     let row = |name: &str, [parameters, bytes, cache]: [u64; 3], opens: &str| {
-        format!("{name:<10} {parameters:>14} {bytes:>14} {cache:>16}  {opens}")
+        format!("{name:<10} {parameters:>14} {bytes:>16} {cache:>16}  {opens}")
     };
-    if let Some(Ok(first)) = told.iter().map(|(_, told)| told).find(|told| told.is_ok()) {
-        let before = [first.parameters.before, first.bytes.before, first.cache_bytes_per_token.before];
-        lines.push(row("original", before, "-"));
-    }
     let mut remarks: Vec<String> = repair
         .map(|mode| {
             format!("repaired by {mode}: sizes are the same, the output projections of the heads that stay are new")
         })
         .into_iter()
         .collect();
+    let mut originals: Vec<[u64; 3]> = Vec::new();
     for (format, told) in &told {
         match told {
             Ok(told) => {
-                let after = [told.parameters.after, told.bytes.after, told.cache_bytes_per_token.after];
+                let sizes =
+                    |of: fn(&Counts) -> u64| [of(&told.parameters), of(&told.bytes), of(&told.cache_bytes_per_token)];
+                let (before, after) = (sizes(|c| c.before), sizes(|c| c.after));
+                // What formats replace: a folder all of its files, an engine's file what the network reads of them.
+                if !originals.contains(&before) {
+                    let name = if originals.is_empty() { "original" } else { "as read" };
+                    lines.push(row(name, before, "-"));
+                    originals.push(before);
+                }
                 lines.push(row(format.name(), after, &told.opens_in.join("; ")));
                 remarks.extend(told.notes.iter().map(|note| format!("{format}: {note}")));
             }
             Err(error) => remarks.push(format!("{format}: {error}")),
         }
     }
-    console.print(&lines.into_iter().chain(remarks).collect::<Vec<_>>().join("\n"))
+    console.print(&lines.into_iter().chain(remarks).collect::<Vec<_>>().join("\n"))?;
+    Ok(first_refusal(told))
+}
+
+/// Why the first format that cannot be written cannot.
+fn first_refusal<T>(told: Vec<(OutputFormat, Result<T>)>) -> Option<Error> {
+    told.into_iter().find_map(|(format, told)| told.err().map(|error| error.within(format)))
 }
 
 pub(super) fn summary(out: &Path, report: &Report) -> String {
@@ -163,7 +183,7 @@ pub(super) fn summary(out: &Path, report: &Report) -> String {
             change(report.parameters.before, report.parameters.after)
         ),
         format!(
-            "bytes            {} -> {} ({:+.1} %)",
+            "{BYTES} {} -> {} ({:+.1} %)",
             report.bytes.before,
             report.bytes.after,
             change(report.bytes.before, report.bytes.after)
@@ -184,7 +204,7 @@ pub(super) fn summary(out: &Path, report: &Report) -> String {
     }
     if let Some(repair) = &report.repair {
         lines.push(match repair.mode {
-            RepairMode::None => "repaired         not: of all modes none did best on held-out batches".to_owned(),
+            RepairMode::None => format!("repaired         {}", RepairMode::LEFT),
             mode => format!("repaired         by {mode} on {} tokens", repair.tokens),
         });
     }

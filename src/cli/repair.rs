@@ -18,7 +18,7 @@ use crate::task::Ticket;
 
 #[derive(Debug, Args)]
 pub(super) struct RepairArgs {
-    /// Folder in Hugging Face layout; with --original a folder that pillars pruned
+    /// Folder in Hugging Face layout, GGUF file, or OWNER/NAME as it lies in the hub's cache; with --original a folder that pillars pruned
     pub model: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,
@@ -33,7 +33,7 @@ pub(super) struct RepairArgs {
     /// format of the one that is mended
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["plan", "moments", "choose"])]
     pub original: Option<PathBuf>,
-    /// Replace a folder that pillars wrote
+    /// Replace a folder that holds nothing but what this command wrote
     #[arg(long, requires = "original")]
     pub force: bool,
     /// Second moments of an analysis instead of input: enough for refit

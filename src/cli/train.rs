@@ -25,7 +25,7 @@ use crate::training::{
 
 #[derive(Debug, Args)]
 pub(super) struct TrainArgs {
-    /// Folder in Hugging Face layout; with --from-scratch a config.json or its folder is enough
+    /// Folder in Hugging Face layout, GGUF file, or OWNER/NAME as it lies in the hub's cache; with --from-scratch a config.json or its folder is enough
     pub model: PathBuf,
     #[command(flatten)]
     pub input: InputArgs,
@@ -43,7 +43,7 @@ pub(super) struct TrainArgs {
     /// Go on with the run in --out
     #[arg(long)]
     pub resume: bool,
-    /// Replace a folder that pillars wrote
+    /// Replace a folder that holds nothing but what this command wrote
     #[arg(long)]
     pub force: bool,
     #[command(flatten)]

@@ -15,7 +15,7 @@ use crate::checkpoint::{FolderWriter, GgufFile, model_name, write_atomically};
 use crate::error::{Error, Result};
 use crate::evaluation::Measured;
 use crate::model::{Model, Repaired};
-use crate::network::{Batch, Gates, Network, NetworkSpec, Source};
+use crate::network::{Batch, Gates, Network, NetworkSpec, Source, Weights};
 use crate::plan::{Cost, Plan};
 use crate::pruning::{
     AGREEMENT, Agreement, CardHead, Change, Counts, Engine, Forecast, InputKind, RECORD, Reference, Remainder, Report,
@@ -26,6 +26,9 @@ use crate::task::Ticket;
 
 /// Largest difference that weights in 16 bits explain, as a share of the largest value.
 const HALF: f64 = 2e-2;
+
+/// Times as wide as before that numbers are called wider; less is factors and tables of an engine's own.
+const WIDER: f64 = 1.05;
 
 /// How to write for an engine.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +73,23 @@ enum Way {
 
 impl EngineOutlook {
     fn new(engine: Engine, model: &Model, plan: &Plan, options: &EngineOptions) -> Result<Self> {
+        let mut outlook = Self::of_file(engine, model, plan, options)?;
+        outlook.notes.extend(model.left_out());
+        let before = model.bytes();
+        let width = |bytes: u64, numbers: u64| bytes as f64 / numbers as f64;
+        let is_wider = width(outlook.bytes, outlook.parameters) > WIDER * width(before, model.parameters());
+        if is_wider && outlook.bytes > before {
+            let types = options.quantization.map_or_else(|| "wider types".to_owned(), |way| way.to_string());
+            outlook.notes.push(format!(
+                "the weights take more room than in the files that were opened, {} bytes instead of {before}, since their numbers \
+                 are written in {types}",
+                outlook.bytes
+            ));
+        }
+        Ok(outlook)
+    }
+
+    fn of_file(engine: Engine, model: &Model, plan: &Plan, options: &EngineOptions) -> Result<Self> {
         match engine {
             Engine::Onnx => {
                 let half = match options.quantization {
@@ -124,10 +144,12 @@ impl EngineOutlook {
         (counts(|c| c.cache_per_token), counts(|c| c.cache_per_source_token))
     }
 
-    fn before(model: &Model) -> (u64, u64) {
-        let checkpoint = model.checkpoint();
-        let parameters = checkpoint.names().iter().filter_map(|n| checkpoint.info(n)).map(|i| i.elements()).sum();
-        (parameters, checkpoint.bytes())
+    /// Parameters that the network reads, before and after, and the bytes of their weights in the files.
+    fn sizes(&self, model: &Model) -> [Counts; 2] {
+        [
+            Counts { before: model.parameters(), after: self.parameters },
+            Counts { before: model.bytes(), after: self.bytes },
+        ]
     }
 }
 
@@ -136,12 +158,12 @@ impl EngineOutlook {
 pub fn forecast(engine: Engine, model: &Model, plan: &Plan, options: &EngineOptions) -> Result<Forecast> {
     let outlook = EngineOutlook::new(engine, model, plan, options)?;
     let (cache_bytes_per_token, cache_bytes_per_source_token) = outlook.cache(model);
-    let (parameters, bytes) = EngineOutlook::before(model);
+    let [parameters, bytes] = outlook.sizes(model);
     Ok(Forecast {
         format: crate::pruning::OutputFormat::Engine(engine),
         opens_in: outlook.opens_in.iter().map(|&name| name.to_owned()).collect(),
-        parameters: Counts { before: parameters, after: outlook.parameters },
-        bytes: Counts { before: bytes, after: outlook.bytes },
+        parameters,
+        bytes,
         cache_bytes_per_token,
         cache_bytes_per_source_token,
         zero_heads: outlook.remainder.zero_heads(),
@@ -175,12 +197,12 @@ pub fn write(
     let whole = Repaired::new(model.reader(&Device::Cpu, DType::F32), model.spec(), outputs);
     let mut notes = outlook.notes.clone();
     let mut files = Vec::new();
-    let (bytes, allowed, written) = match &outlook.way {
+    let (allowed, written) = match &outlook.way {
         Way::Onnx { half } => {
             let spec = outlook.remainder.spec();
             let weights = outlook.remainder.weights(&whole);
             let file = writer.path().join(onnx::FILE);
-            let bytes = onnx::write_file(&file, spec, &weights, *half, ticket)?;
+            onnx::write_file(&file, spec, &weights, *half, ticket)?;
             files.push(onnx::FILE.to_owned());
             files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
             notes.extend(outlook.remainder.renumber(writer.path())?);
@@ -188,19 +210,19 @@ pub fn write(
             let pretty = serde_json::to_string_pretty(model.config().value())? + "\n";
             write_atomically(&writer.path().join("config.json"), pretty.as_bytes())?;
             files.push("config.json".to_owned());
-            (bytes, if *half { HALF } else { AGREEMENT }, None)
+            (if *half { HALF } else { AGREEMENT }, None)
         }
         Way::Gguf(prepared) => {
             let file = writer.path().join(gguf::FILE);
-            let bytes = prepared.write(&file, &whole, ticket)?;
+            prepared.write(&file, &whole, ticket)?;
             files.push(gguf::FILE.to_owned());
             let weights = prepared.read_back(&file, &whole)?;
             let written = WrittenNetwork { spec: prepared.spec().clone(), weights };
-            (bytes, prepared.quantization.allowed(), Some(written))
+            (prepared.quantization.allowed(), Some(written))
         }
         Way::Ct2(prepared) => {
             let file = writer.path().join(ct2::FILE);
-            let bytes = prepared.write(&file, &whole, ticket)?;
+            prepared.write(&file, &whole, ticket)?;
             files.push(ct2::FILE.to_owned());
             files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
             notes.extend(outlook.remainder.renumber(writer.path())?);
@@ -209,7 +231,7 @@ pub fn write(
             notes.extend(told);
             let weights = prepared.read_back(&file, &whole)?;
             let written = WrittenNetwork { spec: prepared.spec().clone(), weights };
-            (bytes, prepared.quantization.allowed(), Some(written))
+            (prepared.quantization.allowed(), Some(written))
         }
     };
     ticket.stage("prove", None, "batches");
@@ -227,11 +249,20 @@ pub fn write(
         }
     };
     let (agreement, change) = compare(model, plan, options, &batches, &got, ticket)?;
-    agreement.check(allowed)?;
+    if let Err(error) = agreement.check(allowed) {
+        let Way::Onnx { half: true } = outlook.way else { return Err(error) };
+        prove_half(&outlook.remainder, &whole, &batches, &got, ticket).map_err(|_| error)?;
+        notes.push(format!(
+            "rounded to 16 bits the model computes something else: its {} differ by {:.1e} of the largest on random input, as \
+             where a router chooses other experts; the file computes exactly what the rounded weights say, so measure it, or \
+             write f32",
+            agreement.compared, agreement.relative
+        ));
+    }
+    notes.extend(plan.spared_words());
     notes.extend(plan.foreign_to(&fingerprint));
-    let (parameters, before) = EngineOutlook::before(model);
-    files.extend(["README.md", RECORD].map(str::to_owned));
-    let report = Report {
+    let [parameters, bytes] = outlook.sizes(model);
+    let mut report = Report {
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         export_format: crate::pruning::OutputFormat::Engine(engine),
         family: model.family().model_type.to_owned(),
@@ -239,10 +270,11 @@ pub fn write(
         fingerprint,
         plan: plan.clone(),
         kept: outlook.remainder.kept(),
+        places: outlook.remainder.places(),
         heads: heads(model.spec(), plan),
         zero_heads: outlook.remainder.zero_heads(),
-        parameters: Counts { before: parameters, after: outlook.parameters },
-        bytes: Counts { before, after: bytes },
+        parameters,
+        bytes,
         cache_bytes_per_token: outlook.cache(model).0,
         opens_in: outlook.opens_in.iter().map(|&name| name.to_owned()).collect(),
         agreement,
@@ -254,6 +286,7 @@ pub fn write(
         files,
         notes,
     };
+    report.list_files(&writer, &["README.md", RECORD])?;
     Ok(EngineDraft { head: CardHead::of(model, &report), writer, report, written })
 }
 
@@ -320,6 +353,24 @@ fn of_graph(file: &Path, batch: &Batch) -> Result<RunOutputs> {
             RunOutputs::of(&rows.unsqueeze(0)?, &vec![true; rows.dim(0)?])
         }
     }
+}
+
+/// Holds what a file in 16 bits computes against the network of the same weights after the same rounding.
+///
+/// # Errors
+/// Where they differ.
+fn prove_half(
+    remainder: &Remainder,
+    whole: &dyn Weights,
+    batches: &[Batch],
+    got: &[RunOutputs],
+    ticket: &Ticket,
+) -> Result<()> {
+    let weights = remainder.weights(whole);
+    let network = Network::load(remainder.spec(), &onnx::HalfWeights(&weights))?;
+    let want = run(&network, batches, &Gates::open(), usize::MAX, ticket)?;
+    let logits = remainder.spec().predicts();
+    Agreement::of(got, &want, logits, InputKind::Random, Reference::Masked)?.check(AGREEMENT)
 }
 
 /// How far results are from those of the masked model, and those from the whole model's.

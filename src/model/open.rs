@@ -155,6 +155,25 @@ impl Model {
         self.checkpoint.names().iter().map(String::as_str).filter(|n| !used.contains(n)).collect()
     }
 
+    /// Bytes that the parameters which the network reads take in the files.
+    pub fn bytes(&self) -> u64 {
+        let names: HashSet<&str> = self.places.values().map(|p| p.name.as_str()).collect();
+        names.into_iter().map(|name| self.checkpoint.bytes_in_file(name)).sum()
+    }
+
+    /// What a file that holds nothing but the network leaves out, in a sentence.
+    pub fn left_out(&self) -> Option<String> {
+        let unused = self.unused();
+        let first = unused.first()?;
+        let numbers: u64 =
+            unused.iter().filter_map(|name| self.checkpoint.info(name)).map(|info| info.elements()).sum();
+        Some(format!(
+            "left out: {} with {} that this network does not read, e.g. '{first}'",
+            counted(unused.len(), "tensors"),
+            counted(numbers, "numbers")
+        ))
+    }
+
     /// Every role with where it is stored.
     pub(super) fn places(&self) -> impl Iterator<Item = (Role, StoredRole)> {
         self.places.iter().map(|(role, place)| (*role, place.clone()))

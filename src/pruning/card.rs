@@ -7,7 +7,7 @@ use crate::checkpoint::Snapshot;
 use crate::corpus::InputUnit;
 use crate::evaluation::{Comparison, Measured, Speed};
 use crate::model::Model;
-use crate::repair::SiteRepair;
+use crate::repair::{RepairMode, SiteRepair};
 use crate::words::counted;
 
 /// Keys of the source's card that stay true of the pruned model.
@@ -25,11 +25,12 @@ impl CardHead {
     pub(crate) fn of(model: &Model, report: &Report) -> Self {
         let mut text = String::new();
         // Writing to a String cannot fail.
+        let is_converted = report.is_whole() && matches!(report.export_format, OutputFormat::Engine(_));
         let library = match report.export_format {
             OutputFormat::Folder(_) => "transformers",
             OutputFormat::Engine(engine) => engine.name(),
         };
-        let _ = front_matter(&mut text, model, library);
+        let _ = front_matter(&mut text, model, library, is_converted);
         let title = base_model(model).unwrap_or_else(|| report.source.clone());
         Self { front_matter: text, title }
     }
@@ -41,12 +42,17 @@ pub(crate) fn card(head: &CardHead, report: &Report) -> String {
     let Counts { before: all, after: heads } = report.heads;
     let what = match report.export_format {
         OutputFormat::Folder(ExportFormat::Gqa) => "key/value heads averaged".to_owned(),
+        OutputFormat::Engine(engine) if report.is_whole() => format!("for {engine}"),
         _ => format!("{heads} of {all} attention heads"),
     };
     let method = if report.plan.method.is_empty() { "hand" } else { report.plan.method.as_str() };
+    let (how, choice) = match report.is_whole() {
+        true => ("Converted", "every head".to_owned()),
+        false => ("Pruned", format!("heads chosen by `{method}`")),
+    };
     let mut text = format!(
         "---\n{front_matter}---\n\n# {title}, {what}\n\n\
-         Pruned with [Pillars](https://arxiv.org/abs/2305.14380) {} (format `{}`, heads chosen by `{method}`). `{}` \
+         {how} with [Pillars](https://arxiv.org/abs/2305.14380) {} (format `{}`, {choice}). `{}` \
          records the plan and the proof, and replays: `pillars prune ORIGINAL --plan {} --out DIR`.\n\n\
          | | before | after |\n| --- | --- | --- |\n",
         report.tool,
@@ -58,9 +64,7 @@ pub(crate) fn card(head: &CardHead, report: &Report) -> String {
         let _ = writeln!(text, "| {name} | {before} | {after} |");
     }
     if report.repair.as_ref().is_some_and(|repair| !repair.mode.repairs()) {
-        text.push_str(
-            "\nOf all ways of repair none did better on held-out batches: the heads that stay are as they were.\n",
-        );
+        let _ = writeln!(text, "\nThe model is {}.", RepairMode::LEFT);
     }
     if let Some(repair) = report.repair.as_ref().filter(|repair| !repair.sites.is_empty()) {
         let mean =
@@ -134,7 +138,7 @@ fn rows(report: &Report) -> Vec<(&str, String, String)> {
     let mut rows = vec![
         counts("attention heads", report.heads),
         counts("parameters", report.parameters),
-        counts("bytes of weights", report.bytes),
+        counts(super::report::BYTES, report.bytes),
     ];
     if report.cache_bytes_per_token.before > 0 {
         rows.push(counts("KV-cache bytes per token", report.cache_bytes_per_token));
@@ -167,18 +171,20 @@ fn rows(report: &Report) -> Vec<(&str, String, String)> {
     rows
 }
 
-fn front_matter(text: &mut String, model: &Model, library: &str) -> std::fmt::Result {
+fn front_matter(text: &mut String, model: &Model, library: &str, is_converted: bool) -> std::fmt::Result {
     let folder = model.checkpoint().folder();
     if let Some(base) = base_model(model) {
         writeln!(text, "base_model: {}", scalar(&base))?;
-        writeln!(text, "base_model_relation: finetune")?;
+        // The hub's word for other files of the same weights.
+        writeln!(text, "base_model_relation: {}", if is_converted { "quantized" } else { "finetune" })?;
     }
     writeln!(text, "library_name: {library}")?;
     let source = std::fs::read_to_string(folder.join("README.md")).unwrap_or_default();
     for (key, value) in top_level(&source).filter(|(key, _)| CARRIED.contains(key)) {
         writeln!(text, "{key}: {}", scalar(value))?;
     }
-    writeln!(text, "tags:\n- pillars\n- pruned\n- attention-head-pruning\n- {}", scalar(model.family().model_type))
+    let tags = if is_converted { "" } else { "- pruned\n- attention-head-pruning\n" };
+    writeln!(text, "tags:\n- pillars\n{tags}- {}", scalar(model.family().model_type))
 }
 
 /// The hub name of the source, where its configuration or its place in a download cache tells it.

@@ -12,6 +12,7 @@ use super::files::copy_side_files;
 use super::gqa::pooled;
 use super::mended::Mended;
 use super::shards::write_weights;
+use super::slots;
 use super::surgery::Surgery;
 use super::target::check_apart;
 use super::{
@@ -139,7 +140,8 @@ fn write_watched(
     let (parameters, bytes) = (surgery.parameters(model), surgery.bytes(checkpoint));
     let (cache_bytes_per_token, _) = surgery.cache(model);
     let zero_heads = surgery.zero_heads();
-    let Surgery { slots, cuts, tensors, modules, config, kept, opens_in, mut notes, .. } = surgery;
+    let places = slots::places(model.spec(), &surgery.slots);
+    let Surgery { slots: written_slots, cuts, tensors, modules, config, kept, opens_in, mut notes, .. } = surgery;
     ticket.stage("write weights", Some(tensors.len() as u64), "tensors");
     let mut files = write_weights(writer.path(), tensors, options.shard_bytes, |tensor| {
         watch(tensor)?;
@@ -153,7 +155,7 @@ fn write_watched(
         Ok(content)
     })?;
     files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
-    notes.extend(renumber_alignment(writer.path(), &slots)?);
+    notes.extend(renumber_alignment(writer.path(), &written_slots)?);
     if let Some(repair) = options.new_outputs() {
         repair.write(&writer.path().join(REPAIR))?;
         files.push(REPAIR.to_owned());
@@ -169,6 +171,7 @@ fn write_watched(
     let Proof { agreement, change, speed } = prove(model, plan, format, &written, &mended, options, input, ticket)?;
 
     let fingerprint = checkpoint.fingerprint()?;
+    notes.extend(plan.spared_words());
     notes.extend(plan.foreign_to(&fingerprint));
     let mut report = Report {
         tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -179,6 +182,7 @@ fn write_watched(
         fingerprint,
         plan: plan.clone(),
         kept,
+        places,
         heads: heads(model, plan, format),
         zero_heads,
         parameters,
@@ -193,7 +197,7 @@ fn write_watched(
         measured: None,
         files,
     };
-    report.files.extend(["config.json", "README.md", RECORD].map(str::to_owned));
+    report.list_files(&writer, &["config.json", "README.md", RECORD])?;
     Ok(ExportDraft { head: CardHead::of(model, &report), writer, model: written, config, report })
 }
 

@@ -16,9 +16,9 @@ use crate::plan::Plan;
 pub struct Forecast {
     pub format: OutputFormat,
     pub opens_in: Vec<String>,
-    /// Parameters of all stored tensors.
+    /// Parameters that the network reads.
     pub parameters: Counts,
-    /// Bytes of all stored tensors.
+    /// Bytes of weights, as [`super::Report::bytes`] counts them.
     pub bytes: Counts,
     /// Bytes of keys and values that every generated token leaves behind, at the type of the weights; 0 without a
     /// decoder.

@@ -101,6 +101,12 @@ impl Remainder {
         slots::origins(&self.whole, &self.slots)
     }
 
+    /// The original head of every head, none where it is there for the shape alone, of every layer where these are not simply
+    /// all heads of the original.
+    pub fn places(&self) -> BTreeMap<Site, Vec<Option<usize>>> {
+        slots::places(&self.whole, &self.slots)
+    }
+
     /// Gives the heads that side files in `folder` name by number those that they have here; says what changed.
     ///
     /// # Errors

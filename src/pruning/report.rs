@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Agreement, Change, OutputFormat};
+use super::{Agreement, Change, ExportFormat, OutputFormat};
 use crate::analysis::Document;
+use crate::checkpoint::FolderWriter;
 use crate::error::Result;
 use crate::evaluation::{Measured, Speeds};
 use crate::network::{Kept, Site};
@@ -48,15 +49,20 @@ pub struct Report {
     pub plan: Plan,
     /// Heads of the original model that the written layers have, where they are fewer than it had.
     pub kept: Kept,
+    /// The original head of every written head, `null` where one is there for the shape alone, by site; sites that have all
+    /// heads of the original are not named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: BTreeMap<Site, Vec<Option<usize>>>,
     /// Heads of all attention layers: of the original model, and those that do something in the export.
     #[serde(default)]
     pub heads: Counts,
     /// Heads that are there for the shape alone and add nothing, by site.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub zero_heads: BTreeMap<Site, usize>,
-    /// Parameters of all stored tensors.
+    /// Parameters that the network reads.
     pub parameters: Counts,
-    /// Bytes of all stored tensors.
+    /// Bytes of weights: of the tensors of the model as they lie in its files, and of those that are written. A folder takes
+    /// over what the network does not read; an engine's file has no place for it, so that it is in neither number.
     pub bytes: Counts,
     /// Bytes of keys and values that every generated token leaves behind, at the type of the weights.
     #[serde(default)]
@@ -80,11 +86,35 @@ pub struct Report {
     /// Quality before and after, and on what it was measured, where the caller did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
-    /// Files of the folder, weights first.
+    /// All files of the folder, weights first; by them a folder that holds anything else is never replaced.
     pub files: Vec<String>,
     /// What a reader should know, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// What [`Report::bytes`] counts, in words.
+pub(crate) const BYTES: &str = "bytes of weights";
+
+impl Report {
+    /// Whether nothing was removed, averaged or repaired: the same model in other files.
+    pub fn is_whole(&self) -> bool {
+        let keeps_all = self.plan.kept.is_empty() || self.heads.before == self.heads.after;
+        keeps_all && self.repair.is_none() && self.export_format != ExportFormat::Gqa.into()
+    }
+
+    /// Lists what `written` holds and the list does not name yet, and the files that come `last`.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    pub(crate) fn list_files(&mut self, written: &FolderWriter, last: &[&str]) -> Result<()> {
+        for file in written.files()?.into_iter().chain(last.iter().map(|&name| name.to_owned())) {
+            if !self.files.contains(&file) {
+                self.files.push(file);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Document for Report {

@@ -122,6 +122,24 @@ pub(super) fn origins(spec: &NetworkSpec, slots: &Slots) -> Kept {
     kept
 }
 
+/// The original head of every written head, none where a head is there for the shape alone, of every site where these are
+/// not simply all heads of the original.
+pub(super) fn places(spec: &NetworkSpec, slots: &Slots) -> BTreeMap<Site, Vec<Option<usize>>> {
+    let mut places = BTreeMap::new();
+    for (site, attention) in spec.sites() {
+        let place = |slot: &Slot| match slot {
+            Slot::Keep(head) => attention.origin.get(*head).copied(),
+            Slot::Zero(_) | Slot::Mean(_) => None,
+        };
+        let Some(slots) = slots.get(&site) else { continue };
+        let heads: Vec<Option<usize>> = slots.queries.iter().map(place).collect();
+        if !heads.iter().copied().eq((0..attention.origin_heads).map(Some)) {
+            places.insert(site, heads);
+        }
+    }
+    places
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

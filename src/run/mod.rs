@@ -11,7 +11,7 @@
 //! | module | job |
 //! | --- | --- |
 //! | `spec`, `differences` | settings as chosen; how they differ from those of a result |
-//! | `opened`, `loaded` | a model with what its headers tell; its weights, loaded once |
+//! | `opened`, `loaded`, `origins` | a model with what its headers tell; its weights, loaded once; its heads in the numbers of the original |
 //! | `checked` | settings that fit the model; input and network within the bound on memory |
 //! | `analyze`, `estimate`, `evaluate`, `curve`, `repair`, `prune`, `train`, `experiment`, `twins`, `rounds`, `within`, `attention`, `batch_choices` | one kind of work each |
 
@@ -26,6 +26,7 @@ mod evaluate;
 mod experiment;
 mod loaded;
 mod opened;
+mod origins;
 mod prune;
 mod repair;
 mod rounds;

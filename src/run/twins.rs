@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Tensor};
 use serde::Serialize;
 
+use super::origins::Origins;
 use super::{Checked, Opened};
 use crate::chart::{AgreementRow, Caption, ColorMap, Overview, OverviewRow, Paint, Scale, SideBySide, Unit};
 use crate::corpus::{CorpusSettings, Purpose, Reading};
@@ -13,6 +14,7 @@ use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, compare};
 use crate::model::Needs;
 use crate::network::{FeatureMap, Gates, Network, Probe, Site, SiteMaps};
 use crate::task::Ticket;
+use crate::words::counted;
 
 /// What two models do differently on the same input.
 #[derive(Clone, Debug, Serialize)]
@@ -126,29 +128,34 @@ impl Checked {
         let batch_size = corpus.settings().batch_size;
         let seen = corpus.with(|s| *s = CorpusSettings { batch_size, ..self.spec().reading(Purpose::Observe) });
         ticket.stage("compare heads", seen.total().map(|t| t.value()), "batches");
+        let origins = Origins::of_both(self.opened(), other);
         let mut sums: BTreeMap<(Site, usize), [f64; 3]> = BTreeMap::new();
         for batch in seen.batches(first.device()) {
             let batch = batch?;
-            let read = |network: &Network| -> Result<Outputs> {
-                let mut outputs = Outputs::default();
+            let read = |network: &Network, of: &Origins| -> Result<Added> {
+                let mut outputs = Outputs { of, found: BTreeMap::new() };
                 network.run_probe(std::slice::from_ref(&batch), &open, &mut outputs, ticket)?;
-                Ok(outputs)
+                Ok(outputs.found)
             };
-            read(&first)?.meet(&read(&second)?, &mut sums)?;
+            meet(&read(&first, &origins[0])?, &read(&second, &origins[1])?, &mut sums)?;
             ticket.advance(1)?;
         }
         let mut sites = Vec::new();
-        for (site, a) in ours.sites() {
-            let Some(b) = theirs.attention(site) else { continue };
+        for (site, _) in ours.sites() {
+            if theirs.attention(site).is_none() {
+                continue;
+            }
             let cosine = |head: &usize| {
                 let [product, x, y] = sums.get(&(site, *head))?;
                 let norm = (x * y).sqrt();
                 Some((*head, if norm > 0.0 { product / norm } else { 0.0 }))
             };
-            let cosines = a.origin.iter().filter_map(cosine).collect();
-            sites.push(SiteTwins { site, heads: [a.origin.clone(), b.origin.clone()], cosines });
+            let heads = [origins[0].heads(site), origins[1].heads(site)];
+            let cosines = heads[0].iter().filter_map(cosine).collect();
+            sites.push(SiteTwins { site, heads, cosines });
         }
         let mut notes = self.notes(&corpus);
+        notes.extend(unnumbered(self.opened(), other, &sites));
         if sites.iter().all(|s| s.cosines.is_empty()) {
             notes.push("the two models have no attention layer of the same width in common".to_owned());
         }
@@ -156,12 +163,34 @@ impl Checked {
     }
 }
 
-/// What every head adds to the residual stream, over one batch: kept factored, `[tokens, d]` and `[d, D]`, since the
-/// product of all heads at once would outweigh the network.
-#[derive(Default)]
-struct Outputs(BTreeMap<(Site, usize), [Tensor; 2]>);
+/// What to say where one model has fewer heads than the other and nothing tells which of them these are.
+fn unnumbered(one: &Opened, other: &Opened, sites: &[SiteTwins]) -> Option<String> {
+    let fewest =
+        |which: usize| sites.iter().find(|s| s.heads[which].len() < s.heads[1 - which].len()).map(|s| (s, which));
+    let (site, which) = fewest(0).or_else(|| fewest(1))?;
+    let heads = &site.heads[which];
+    let opened = [one, other][which];
+    // What a GGUF file itself says is how many heads its layers have.
+    let is_told = opened.facts.is_pruned && opened.model.checkpoint().place().is_dir();
+    (!is_told && Origins::is_silent(opened)).then(|| {
+        format!(
+            "{} has {} at {}, and no pillars.json beside it says which ones of the other model these are: they are numbered as \
+             they lie",
+            opened.facts.name,
+            counted(heads.len(), "heads"),
+            site.site
+        )
+    })
+}
 
-impl Probe for Outputs {
+/// What every head of the original adds to the residual stream, over one batch: kept factored, `[tokens, d]` and `[d, D]`,
+/// since the product of all heads at once would outweigh the network.
+struct Outputs<'a> {
+    of: &'a Origins,
+    found: Added,
+}
+
+impl Probe for Outputs<'_> {
     fn wants_attention(&self, _site: Site) -> bool {
         false
     }
@@ -171,32 +200,33 @@ impl Probe for Outputs {
         let real = Tensor::new(real, maps.output.device())?;
         let weights = maps.output_by_head()?.to_dtype(DType::F32)?;
         let output = maps.map(FeatureMap::Output)?.to_dtype(DType::F32)?;
-        for (slot, head) in maps.spec.origin.iter().enumerate() {
+        for (slot, head) in self.of.at(maps.site).iter().enumerate() {
+            let Some(head) = head else { continue };
             let tokens = output.narrow(1, slot, 1)?.flatten_to(2)?.index_select(&real, 0)?;
-            self.0.insert((maps.site, *head), [tokens, weights.get(slot)?.contiguous()?]);
+            self.found.insert((maps.site, *head), [tokens, weights.get(slot)?.contiguous()?]);
         }
         Ok(())
     }
 }
 
-impl Outputs {
-    /// Adds inner products and squared norms of the heads of both to `sums`.
-    fn meet(&self, other: &Self, sums: &mut BTreeMap<(Site, usize), [f64; 3]>) -> Result<()> {
-        for (key, [tokens, weight]) in &self.0 {
-            let Some([theirs, their_weight]) = other.0.get(key) else { continue };
-            let (a, b) = (tokens.matmul(weight)?, theirs.matmul(their_weight)?);
-            if a.dims() != b.dims() {
-                continue;
-            }
-            let sum =
-                |x: &Tensor, y: &Tensor| -> Result<f64> { Ok(f64::from((x * y)?.sum_all()?.to_scalar::<f32>()?)) };
-            let found = [sum(&a, &b)?, sum(&a, &a)?, sum(&b, &b)?];
-            for (total, more) in sums.entry(*key).or_default().iter_mut().zip(found) {
-                *total += more;
-            }
+/// What heads add in one model and in the other, by site and head of the original, as [`Outputs`] holds it.
+type Added = BTreeMap<(Site, usize), [Tensor; 2]>;
+
+/// Adds inner products and squared norms of the heads of both to `sums`.
+fn meet(one: &Added, other: &Added, sums: &mut BTreeMap<(Site, usize), [f64; 3]>) -> Result<()> {
+    for (key, [tokens, weight]) in one {
+        let Some([theirs, their_weight]) = other.get(key) else { continue };
+        let (a, b) = (tokens.matmul(weight)?, theirs.matmul(their_weight)?);
+        if a.dims() != b.dims() {
+            continue;
         }
-        Ok(())
+        let sum = |x: &Tensor, y: &Tensor| -> Result<f64> { Ok(f64::from((x * y)?.sum_all()?.to_scalar::<f32>()?)) };
+        let found = [sum(&a, &b)?, sum(&a, &a)?, sum(&b, &b)?];
+        for (total, more) in sums.entry(*key).or_default().iter_mut().zip(found) {
+            *total += more;
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -205,8 +235,50 @@ mod tests {
 
     use super::*;
     use crate::plan::Plan;
-    use crate::pruning::{ExportFormat, ExportOptions, export};
-    use crate::run::Spec;
+    use crate::pruning::{ExportFormat, ExportOptions, OutputFormat, export};
+    use crate::run::{PruneSpec, Spec};
+
+    #[test]
+    fn heads_of_an_export_are_those_of_the_original_in_every_format() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama");
+        let scratch = tempfile::tempdir().unwrap();
+        let opened = Opened::open(&folder, &Ticket::default()).unwrap();
+        let rows = scratch.path().join("rows.jsonl");
+        std::fs::write(&rows, "{\"input_ids\": [1, 2, 3, 4, 5, 6]}\n").unwrap();
+        let spec = Spec { input: Some(crate::corpus::Input::Tokens(rows)), ..Spec::default() };
+        let checked = spec.check(&opened).unwrap();
+        let unread = Spec::default().check_without_input(&opened).unwrap();
+        // Even layers, and one that a shape of equal layers fills with a zero head before the one that stays.
+        for (number, mask) in
+            [r#"{"decoder.0": [2, 3], "decoder.1": [0, 1]}"#, r#"{"decoder.0": [3], "decoder.1": [0, 1]}"#]
+                .iter()
+                .enumerate()
+        {
+            let plan = Plan::parse_any(mask).unwrap();
+            for format in ["compact", "native", "masked", "gguf"] {
+                let format: OutputFormat = format.parse().unwrap();
+                let out = scratch.path().join(format!("{format}{number}"));
+                let wanted = PruneSpec { out: out.clone(), format, ..PruneSpec::default() };
+                unread.prune(&plan, None, &wanted, &Ticket::default()).unwrap();
+                let file = out.join("model.gguf");
+                let other = Opened::open(if file.is_file() { &file } else { &out }, &Ticket::default()).unwrap();
+                let twins = checked.compare_models(&other, &Ticket::default()).unwrap();
+                let first = &twins.sites[0];
+                let kept = plan.kept_at(first.site, 4);
+                assert_eq!(first.heads[1], kept, "{format} {mask}");
+                assert_eq!(first.cosines.keys().copied().collect::<Vec<_>>(), kept, "{format} {mask}");
+                assert!(first.cosines.values().all(|c| (c - 1.0).abs() < 1e-5), "{format} {mask}: {first:?}");
+                assert_eq!(twins.sites[1].heads[1], [0, 1], "{format} {mask}");
+                // The same from the other side, and without the record what is not known is said.
+                let back = spec.check(&other).unwrap().compare_models(&opened, &Ticket::default()).unwrap();
+                assert_eq!(back.sites[0].heads[0], kept, "{format} {mask}");
+                std::fs::remove_file(out.join("pillars.json")).unwrap();
+                let twins = checked.compare_models(&other, &Ticket::default()).unwrap();
+                let is_said = twins.notes.iter().any(|note| note.contains("no pillars.json beside it"));
+                assert_eq!(is_said, ["native", "gguf"].contains(&format.name()), "{format} {mask}: {:?}", twins.notes);
+            }
+        }
+    }
 
     #[test]
     fn a_model_and_its_export_share_the_heads_of_the_first_layer_exactly() {
@@ -234,7 +306,7 @@ mod tests {
         assert_eq!(found.rows.len(), found.sides[0].rows.len());
         assert_eq!(found.rows[0].in_both(), first.heads[1].len());
         assert!(found.sides[1].rows[0].keeps(first.heads[1][0]) && found.rows[0].least.unwrap().1 > 0.9999);
-        assert!(found.caption.notes[0].starts_with("loss plus"), "{:?}", found.caption.notes);
+        assert!(found.caption.notes[0].starts_with("loss change"), "{:?}", found.caption.notes);
         assert!(found.table().to_csv().lines().next().unwrap().contains("kept_in_both"));
         let same = checked.compare_models(&opened, &Ticket::default()).unwrap();
         assert!(same.sites.iter().flat_map(|s| s.cosines.values()).all(|c| (c - 1.0).abs() < 1e-5));

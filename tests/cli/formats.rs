@@ -44,11 +44,18 @@ fn one_plan_is_written_in_several_formats_at_once_or_in_none() {
     let dry = json(&pillars(&["prune", text(&llama), "--plan", text(&path("p.json")), "--dry-run", "--json"]));
     for told in dry["formats"].as_array().unwrap() {
         let Some(export) = exports.iter().find(|e| e["export_format"] == told["format"]) else { continue };
-        let (want, got) = (told["bytes"]["after"].as_u64().unwrap(), export["bytes"]["after"].as_u64().unwrap());
-        // A file for an engine has a header and a graph too.
-        let header = if ["onnx", "gguf"].contains(&told["format"].as_str().unwrap()) { 20_000 } else { 0 };
-        assert!((want..=want + header).contains(&got), "{told}");
+        assert_eq!((&told["bytes"], &told["parameters"]), (&export["bytes"], &export["parameters"]), "{told}");
     }
+    // Of formats that are named it tells of those alone, and fails where one of them would.
+    let named = |formats: &str, more: &[&str]| {
+        let words = ["prune", text(&llama), "--plan", text(&path("p.json")), "--dry-run", "--format", formats];
+        pillars(&[&words, more].concat())
+    };
+    let dry = json(&named("gguf,native", &["--json"]));
+    let formats: Vec<&str> = dry["formats"].as_array().unwrap().iter().map(|f| f["format"].as_str().unwrap()).collect();
+    assert_eq!(formats, ["gguf", "native"]);
+    let refused = named("native", &["--quantize", "f16"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
     // One that cannot be written keeps all from being.
     let twice = prune("compact,compact", "none", &[]);
     assert_eq!(twice.status.code(), Some(2), "{}", String::from_utf8_lossy(&twice.stderr));
@@ -63,6 +70,10 @@ fn one_plan_is_written_in_several_formats_at_once_or_in_none() {
         "{said}"
     );
     assert!(!path("none").exists());
+    let refused = pillars(&[&words[..6], &["--dry-run"]].concat());
+    let (said, told) = (String::from_utf8_lossy(&refused.stderr), String::from_utf8_lossy(&refused.stdout));
+    assert!(refused.status.code() == Some(1) && said.contains("gguf: no architecture"), "{said}");
+    assert!(told.lines().any(|line| line.starts_with("compact ")) && !told.contains("native"), "{told}");
     // A folder that is not empty is refused, and replaced where pillars wrote what is in it.
     assert_eq!(prune("compact,onnx", "out", &[]).status.code(), Some(1));
     json(&prune("compact,onnx", "out", &["--force"]));
@@ -138,4 +149,33 @@ fn a_whole_model_is_converted_with_its_tokenizer_or_that_of_another_file() {
     let said = String::from_utf8_lossy(&small.stderr).into_owned();
     assert!(small.status.code() == Some(1) && said.contains("tokens, the model 96"), "{said}");
     assert!(!path("c").exists());
+}
+
+#[test]
+fn a_conversion_has_one_baseline_and_says_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let convert = |model: &Path, to: &str, out: &str, more: &[&str]| {
+        let out = path(out);
+        pillars(&[&["convert", text(model), "--to", to, "--out", text(&out), "--json"], more].concat())
+    };
+    let llama = fixtures().join("llama");
+    let whole = json(&convert(&llama, "gguf", "q", &["--quantize", "q8_0"]));
+    assert_eq!(whole["parameters"]["before"], whole["parameters"]["after"], "{whole}");
+    assert!(whole["bytes"]["after"].as_u64() < whole["bytes"]["before"].as_u64(), "{whole}");
+    let card = std::fs::read_to_string(path("q/README.md")).unwrap();
+    assert!(card.contains("# llama, for gguf\n\nConverted with [Pillars]") && !card.contains("runed"), "{card}");
+    // A quantized file that is written wider grows, and that is no saving.
+    let wide = json(&convert(&path("q/model.gguf"), "gguf", "w", &["--quantize", "f32"]));
+    assert_eq!(wide["bytes"]["before"], whole["bytes"]["after"], "{wide}");
+    assert!(wide["bytes"]["after"].as_u64() > wide["bytes"]["before"].as_u64(), "{wide}");
+    let notes = wide["notes"].to_string();
+    assert!(notes.contains("take more room than in the files that were opened"), "{notes}");
+    // What is left out is said, and in neither number.
+    let vision = json(&convert(&fixtures().join("clip"), "onnx", "v", &[]));
+    assert_eq!(vision["parameters"]["before"], vision["parameters"]["after"], "{vision}");
+    assert!(vision["notes"].to_string().contains("left out: ") && vision["notes"].to_string().contains("text_model"));
+    // Nothing is said where nothing is to be said.
+    let quiet = convert(&path("q/model.gguf"), "gguf", "quiet", &["--quiet"]);
+    assert!(quiet.status.success() && quiet.stderr.is_empty(), "{}", String::from_utf8_lossy(&quiet.stderr));
 }

@@ -29,7 +29,12 @@ fn every_command_takes_the_name_of_a_model_in_the_cache() {
     let input = snapshot.join("reference.safetensors");
     let input = input.to_str().unwrap();
     let listed = good(&folder, &["models"]).0;
-    assert!(listed.starts_with("owner/tiny  ") && listed.contains("llama") && !listed.contains(COMMIT), "{listed}");
+    assert!(
+        listed.lines().nth(1).is_some_and(|line| line.starts_with("owner/tiny  ") && line.contains("yes: "))
+            && listed.contains("llama")
+            && !listed.contains(COMMIT),
+        "{listed}"
+    );
     let document = json(&good(&folder, &["models", "--json"]).0);
     assert_eq!(document["models"][0]["path"], snapshot.canonicalize().unwrap().to_str().unwrap());
     let shown = good(&folder, &["inspect", "owner/tiny"]).0;

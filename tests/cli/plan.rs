@@ -65,7 +65,80 @@ fn the_smallest_plan_within_a_budget_is_found_and_says_how() {
     let none = search(&["--max-loss-increase", "0%"], "votes");
     assert!(none["budget"]["spent"].as_f64().unwrap() <= 0.0, "{none}");
     let text = good(&["plan", &a, &model, "--text", &text, "--max-loss-increase", "2%", "--out", &p, "--quiet"]);
-    assert!(text.contains("spent of 2.00 %") && text.contains("tried "), "{text}");
+    assert!(text.contains("where the budget is 2.00 %") && text.contains("tried "), "{text}");
+}
+
+#[test]
+fn pinned_heads_come_beside_those_of_the_method_and_every_reason_is_that_of_the_plan() {
+    let folder = Folder::new();
+    let (model, text, a) = analyzed(&folder, &[]);
+    let p = folder.name("p.json");
+    for (method, kinds) in [("votes", "first-token,separator"), ("magnitude", "previous-token,first-token,separator")] {
+        let start = ["plan", &a, &model, "--text", &text, "--batches", "6", "--method", method, "--pin-kind", kinds];
+        let more = ["--max-loss-increase", "2%", "--out", &p, "--json", "--quiet"];
+        let found = json(&good(&[&start[..], &more].concat()));
+        let pinned = found["pinned"].as_object().unwrap();
+        let list = |of: &Value| -> Vec<u64> {
+            of.as_array().map_or(Vec::new(), |l| l.iter().filter_map(Value::as_u64).collect())
+        };
+        assert!(!pinned.is_empty(), "{found}");
+        let mut beside = 0;
+        for (site, reasons) in found["why"].as_object().unwrap() {
+            let (kept, held) = (list(&found["kept"][site]), pinned.get(site).map_or(Vec::new(), list));
+            let swapped = list(&found["swapped"][site]);
+            assert!(held.iter().all(|head| kept.contains(head)), "{site}: {held:?} {kept:?}");
+            let chosen = found["chosen"][site].as_u64().map_or(kept.len(), |n| n as usize);
+            let added = kept.len() + swapped.len() - chosen;
+            assert!(added <= held.len(), "{site}: {added} {held:?}");
+            beside += added;
+            for (head, line) in (0u64..).zip(reasons.as_array().unwrap()) {
+                let line = line.as_str().unwrap();
+                assert_eq!(line.starts_with("kept"), kept.contains(&head), "{site} {head}: {line}");
+                assert_eq!(line.contains("taken out by the search"), swapped.contains(&head), "{site} {head}: {line}");
+                if kept.len() < reasons.as_array().unwrap().len() {
+                    assert_eq!(line.starts_with("kept: pinned"), held.contains(&head), "{site} {head}: {line}");
+                }
+                // What the method says is of as many groups as it chose heads for.
+                if line.contains(" won ") {
+                    assert!(line.contains(&format!(" votes for {chosen} group")), "{site} {head}: {line}");
+                }
+            }
+        }
+        let notes = found["notes"].to_string();
+        let said = if beside == 1 { "1 head stays".to_owned() } else { format!("{beside} heads stay") };
+        assert_eq!(notes.contains(&format!("{said} because")), beside > 0, "{method} {beside}: {notes}");
+        assert!(found["budget"]["spent"].as_f64().unwrap() <= 0.02);
+    }
+}
+
+#[test]
+fn quality_on_the_text_that_chose_the_plan_is_told_apart() {
+    let folder = Folder::new();
+    let (model, text, a) = analyzed(&folder, &[]);
+    let p = folder.name("p.json");
+    good(&["plan", &a, "--keep", "2", "--out", &p, "--quiet"]);
+    let measured = |more: &[&str]| {
+        let start = ["evaluate", &model, "--text", &text, "--plan", &p, "--json", "--quiet"];
+        json(&good(&[&start[..], &LITTLE[..], more].concat()))
+    };
+    let said = |found: &Value| {
+        (found["in_sample"] == true, found["notes"].to_string().contains("in-sample: the plan was chosen"))
+    };
+    assert_eq!(said(&measured(&["--held-out-every", "3"])), (false, false));
+    assert_eq!(said(&measured(&[])), (true, true));
+    // What a search measured it chose by.
+    let search = ["plan", &a, &model, "--text", &text, "--batches", "6", "--max-loss-increase", "5%", "--out", &p];
+    assert!(good(&[&search[..], &["--quiet"]].concat()).contains("in-sample: the search chose by them"));
+    assert_eq!(said(&measured(&["--held-out-every", "3"])), (true, true));
+    // The record of an export says so too.
+    let (rows, out) = (fixture("llama", "reference.safetensors"), folder.name("out"));
+    let llama = rows.trim_end_matches("/reference.safetensors").to_owned();
+    good(&["analyze", &llama, "--inputs", &rows, "--out", &a, "--quiet"]);
+    good(&["plan", &a, "--keep", "2", "--out", &p, "--quiet"]);
+    good(&["prune", &llama, "--plan", &p, "--inputs", &rows, "--out", &out, "--quiet"]);
+    let record = json(&std::fs::read_to_string(folder.path("out/pillars.json")).unwrap());
+    assert_eq!(record["measured"]["in_sample"], true);
+    assert!(std::fs::read_to_string(folder.path("out/README.md")).unwrap().contains("- in-sample: "));
 }
 
 #[test]
@@ -98,7 +171,7 @@ fn a_budget_is_of_the_metric_of_the_task() {
     }
     let text = good(&[&start[..], &["--max-metric-drop", "20%"]].concat());
     assert!(
-        text.contains("accuracy 0.") && text.contains("spent of 20.00 % of the whole model's (95 % between"),
+        text.contains("accuracy 0.") && text.contains("where the budget is 20.00 % of the whole model's"),
         "{text}"
     );
     // The loss of its labels, and the likeness of embeddings.
@@ -238,7 +311,7 @@ fn an_analysis_says_what_heads_do_whether_they_are_redundant_and_a_plan_says_why
     // Why, head by head, in JSON and as text.
     let why = found["why"].as_object().unwrap();
     assert!(why.values().all(|lines| lines.as_array().unwrap().len() == 8));
-    assert!(why["decoder.0"][0].as_str().unwrap().contains("votes in group"), "{}", why["decoder.0"]);
+    assert!(why["decoder.0"][0].as_str().unwrap().contains("votes for"), "{}", why["decoder.0"]);
     let text = good(&["plan", &a, "--keep", "3", "--why", "--out", &p, "--quiet"]);
     assert_eq!(
         text.lines().filter(|line| line.starts_with("decoder.") && line.contains(" head ")).count(),

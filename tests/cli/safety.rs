@@ -340,3 +340,52 @@ fn features_are_written_map_by_map_and_attention_may_stay_away() {
     assert_eq!(short.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap(), 0.0);
     assert!(less.keys().all(|name| !name.starts_with("attn")) && less.contains_key("out.decoder.1"));
 }
+
+#[test]
+fn force_replaces_nothing_that_somebody_else_put_there() {
+    let desk = Desk::new();
+    std::fs::write(desk.path("p.json"), r#"{"decoder.0": [0, 1]}"#).unwrap();
+    for format in ["compact", "onnx", "gguf", "ct2"] {
+        let line = format!("prune @m --plan @p.json --format {format} --out @{format} --force");
+        // Whatever an export wrote is its own.
+        desk.good(&line);
+        desk.good(&line);
+        std::fs::write(desk.path(format).join("thesis.txt"), "years of work").unwrap();
+        let before = contents(&desk.path(format));
+        let said = desk.bad(&line);
+        assert!(said.contains("holds 'thesis.txt', which this command did not write"), "{said}");
+        assert_eq!(contents(&desk.path(format)), before);
+        assert!(desk.bad(&format!("convert @m --to onnx --out @{format} --force")).contains("thesis.txt"));
+    }
+    // Another command's result, and a folder of nobody.
+    let train = "train @m --tokens @t.jsonl --batch-size 1 --steps 1 --held-out-every 2 --held-out-batches 1 --keep 2 --out @run --force";
+    desk.good(train);
+    assert!(desk.bad("prune @m --plan @p.json --out @run --force").contains("which this command did not write"));
+    desk.good("prune @m --plan @p.json --out @export");
+    let said = desk.bad(&train.replace("@run", "@export"));
+    assert!(said.contains("which this command did not write"), "{said}");
+    desk.good(train);
+}
+
+#[test]
+fn a_word_that_is_no_command_and_no_folder_is_told_so() {
+    let desk = Desk::new();
+    for (word, part) in [
+        ("analyse", "did you mean 'pillars analyze'?"),
+        ("prnue", "did you mean 'pillars prune'?"),
+        ("no-such-model", "pillars --help lists the commands"),
+    ] {
+        let output = desk.run(word);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(&format!("'{word}' is no command, and there is no such file or folder")), "{said}");
+        assert!(output.status.code() == Some(2) && said.contains(part), "{said}");
+    }
+    std::fs::write(desk.path("p.json"), r#"{"decoder.0": [0, 1]}"#).unwrap();
+    for (format, part) in
+        [("onnx", "is for ONNX Runtime"), ("ct2", "is for CTranslate2"), ("gguf", "open the file itself: ")]
+    {
+        desk.good(&format!("prune @m --plan @p.json --format {format} --out @{format}"));
+        let said = desk.bad(&format!("inspect @{format}"));
+        assert!(said.contains(part), "{format}: {said}");
+    }
+}

@@ -178,8 +178,8 @@ impl Ct2Prepared {
         }
     }
 
-    /// Writes the file at `path` from the weights of the whole model. Gives its bytes.
-    pub(super) fn write(&self, path: &Path, whole: &dyn Weights, ticket: &Ticket) -> Result<u64> {
+    /// Writes the file at `path` from the weights of the whole model.
+    pub(super) fn write(&self, path: &Path, whole: &dyn Weights, ticket: &Ticket) -> Result<()> {
         let remaining = self.remainder.weights(whole);
         let converted = self.converted(&remaining);
         let head = self.head();

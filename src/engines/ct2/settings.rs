@@ -201,13 +201,16 @@ struct TokenTexts {
 
 impl TokenTexts {
     fn of(folder: &Path, notes: &mut Vec<String>) -> Result<Self> {
-        if folder.join("tokenizer.json").is_file() {
+        if TextTokenizer::is_in(folder) {
             let tokenizer = TextTokenizer::load(folder)?;
             // An id may be missing among those that are there.
             let most = tokenizer.added_tokens().last().map_or(0, |(id, _)| *id as usize + 1);
             let count = tokenizer.vocabulary().max(most);
             let known = (0..count).map(|id| u32::try_from(id).ok().and_then(|id| tokenizer.token(id))).collect();
-            return Ok(Self { known, unknown: tokenizer.json()?["model"]["unk_token"].as_str().map(str::to_owned) });
+            // A list of its own numbers has no model whose word for what is unknown could be asked.
+            let model = tokenizer.json().ok().and_then(|mut file| file.get_mut("model").map(serde_json::Value::take));
+            let unknown = model.and_then(|model| model["unk_token"].as_str().map(str::to_owned));
+            return Ok(Self { known, unknown });
         }
         let path = folder.join("vocab.json");
         if let Ok(bytes) = std::fs::read(&path) {

@@ -121,8 +121,8 @@ impl Prepared {
         &self.conversion.spec
     }
 
-    /// Writes the file at `path` from the weights of the whole model. Gives its bytes.
-    pub(super) fn write(&self, path: &Path, whole: &dyn Weights, ticket: &Ticket) -> Result<u64> {
+    /// Writes the file at `path` from the weights of the whole model.
+    pub(super) fn write(&self, path: &Path, whole: &dyn Weights, ticket: &Ticket) -> Result<()> {
         let remaining = self.remainder.weights(whole);
         let converted = self.converted(&remaining);
         ticket.stage("write weights", Some(self.tensors.len() as u64), "tensors");
@@ -131,7 +131,8 @@ impl Prepared {
             let content = self.tensors[index].content(&converted)?;
             ticket.advance(1)?;
             Ok(content)
-        })
+        })?;
+        Ok(())
     }
 
     fn converted<'a>(&'a self, remaining: &'a dyn Weights) -> Converted<'a> {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::wire::WireMessage;
-use crate::network::Role;
+use crate::network::{Module, Role};
 
 /// Element types of ONNX that are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,15 @@ pub(super) struct Initializer {
     pub dims: Vec<usize>,
     /// Whether the two axes of the stored tensor are swapped.
     pub transposed: bool,
+    /// The type of its numbers in the file.
+    pub stored: ElementType,
+}
+
+impl Initializer {
+    /// Bytes of its numbers.
+    pub(super) fn bytes(&self) -> u64 {
+        self.dims.iter().map(|d| *d as u64).product::<u64>() * self.stored.bytes()
+    }
 }
 
 /// An axis of an input or output: a number, or a name for any.
@@ -74,7 +83,7 @@ pub(super) enum Attribute<'a> {
 /// A graph under construction. Every value has a name; operations give the name of their result.
 #[derive(Debug)]
 pub(super) struct Graph {
-    /// The type in which weights are stored; they are computed in f32.
+    /// The type in which large weights are stored; they are computed in f32.
     stored: ElementType,
     nodes: Vec<WireMessage>,
     constants: Vec<WireMessage>,
@@ -124,23 +133,20 @@ impl Graph {
     /// The tensor with `role`, of shape `dims` in the graph, as f32.
     pub(super) fn weight(&mut self, role: Role, dims: &[usize], transposed: bool) -> String {
         let name = if transposed { format!("{role}.transposed") } else { role.to_string() };
+        let stored = if is_exact(role, dims) { ElementType::Float } else { self.stored };
+        let wide = if stored == ElementType::Float16 { format!("{name}.f32") } else { name.clone() };
         if self.names.insert(name.clone()) {
-            let weight = Initializer { name: name.clone(), role, dims: dims.to_vec(), transposed };
+            let weight = Initializer { name: name.clone(), role, dims: dims.to_vec(), transposed, stored };
             self.weights.push(weight);
-            if self.stored == ElementType::Float16 {
+            if stored == ElementType::Float16 {
                 // Runtimes fold this once when they open the file: storage is halved, arithmetic is not.
-                let wide = self.wide_name(&name);
                 let mut node = WireMessage::default();
                 node.bytes(1, name.as_bytes()).bytes(2, wide.as_bytes()).bytes(3, wide.as_bytes()).bytes(4, b"Cast");
                 node.message(5, &attribute(&Attribute::Int("to", ElementType::Float.code())));
                 self.nodes.push(node);
             }
         }
-        self.wide_name(&name)
-    }
-
-    fn wide_name(&self, name: &str) -> String {
-        if self.stored == ElementType::Float16 { format!("{name}.f32") } else { name.to_owned() }
+        wide
     }
 
     /// A constant of integers; no `dims` make a scalar.
@@ -204,7 +210,7 @@ impl Graph {
     }
 
     /// What the writer needs: everything but the weights as one run of bytes of a `GraphProto`, and the weights.
-    pub(super) fn finish(self, name: &str) -> (WireMessage, Vec<Initializer>, ElementType) {
+    pub(super) fn finish(self, name: &str) -> (WireMessage, Vec<Initializer>) {
         let mut graph = WireMessage::default();
         for node in &self.nodes {
             graph.message(1, node);
@@ -219,8 +225,14 @@ impl Graph {
         for output in &self.outputs {
             graph.message(12, &value_info(output));
         }
-        (graph, self.weights, self.stored)
+        (graph, self.weights)
     }
+}
+
+/// Whether the weight with `role` keeps its 32 bits: vectors, which are small, and routers, which may choose other experts
+/// where their numbers are rounded.
+pub(super) fn is_exact(role: Role, dims: &[usize]) -> bool {
+    dims.iter().filter(|dim| **dim != 1).count() < 2 || matches!(role.module, Module::Router(..))
 }
 
 /// The beginning of a `TensorProto`: dimensions, type and name.

@@ -33,9 +33,9 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
-use self::graph::ElementType;
+use self::graph::{ElementType, Initializer};
 use crate::error::{Error, Result};
-use crate::network::{Batch, NetworkSpec, Source, Tokens, Weights};
+use crate::network::{Batch, NetworkSpec, Role, Source, Tokens, Weights};
 use crate::task::Ticket;
 
 pub(super) use self::tokenizer::complete;
@@ -57,11 +57,10 @@ fn stored(half: bool) -> ElementType {
 pub(super) fn outlook(spec: &NetworkSpec, half: bool) -> Result<(u64, u64, Vec<String>)> {
     let (graph, notes) = network::build(spec, stored(half))?;
     let parameters: u64 = graph.weights().iter().map(|w| w.dims.iter().map(|d| *d as u64).product::<u64>()).sum();
-    Ok((parameters, parameters * stored(half).bytes(), notes))
+    Ok((parameters, graph.weights().iter().map(Initializer::bytes).sum(), notes))
 }
 
-/// Writes the graph of `spec` to `path`, in 16 bits where `half` is set; they are computed with in 32. Gives the bytes of
-/// all files.
+/// Writes the graph of `spec` to `path`, in 16 bits where `half` is set; they are computed with in 32.
 ///
 /// # Errors
 /// Where the network has something that the graph cannot compute, or the disk fails.
@@ -71,12 +70,25 @@ pub(super) fn write_file(
     weights: &dyn Weights,
     half: bool,
     ticket: &Ticket,
-) -> Result<u64> {
+) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|e| Error::from(e).at(folder))?;
     }
     let (graph, _) = network::build(spec, stored(half))?;
     write::write(path, graph, weights, None, ticket)
+}
+
+/// Weights as a file in 16 bits holds them.
+pub(super) struct HalfWeights<'a>(pub &'a dyn Weights);
+
+impl Weights for HalfWeights<'_> {
+    fn get(&self, role: Role) -> Result<Tensor> {
+        let tensor = self.0.get(role)?;
+        if graph::is_exact(role, tensor.dims()) {
+            return Ok(tensor);
+        }
+        Ok(tensor.to_dtype(DType::F16)?.to_dtype(DType::F32)?)
+    }
 }
 
 /// Reads the file at `path` back and computes what it says of a batch: `[N, T, V or D]`, or the answers of the
@@ -126,6 +138,7 @@ mod tests {
     use crate::engines::{EngineOptions, export};
     use crate::model::{Model, families};
     use crate::network::{Gates, InputSpec};
+    use crate::plan::Plan;
     use crate::pruning::{self, AGREEMENT, Agreement, Engine, InputKind, Reference, RunOutputs, sample_batches};
 
     #[test]
@@ -177,6 +190,25 @@ mod tests {
             }
         }
         assert_eq!(written, 38);
+    }
+
+    #[test]
+    fn sixteen_bits_are_written_where_rounding_alone_is_what_changes_an_answer() {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+        let options = EngineOptions { quantization: Some(Quantization::F16), ..EngineOptions::default() };
+        for name in ["fixtures/mixtral", "fixtures/qwen3_moe", "data/tasks/t5forsequenceclassification"] {
+            let model = Model::open(tests.join(name)).unwrap();
+            let mask = Plan::read_any(&tests.join(name).join("mask.json"));
+            for plan in std::iter::once(whole()).chain(mask) {
+                let folder = tempfile::tempdir().unwrap();
+                let out = folder.path().join("out");
+                let written = export(Engine::Onnx, &model, &plan, &out, &options, &Ticket::default());
+                let written = written.unwrap_or_else(|e| panic!("{name} {:?}: {e}", plan.kept));
+                let is_said = written.notes.iter().any(|note| note.contains("rounded to 16 bits"));
+                assert_eq!(is_said, written.agreement.relative > 2e-2, "{name}: {}", written.agreement.relative);
+                assert!(written.bytes.after < written.bytes.before * 6 / 10, "{name}: {:?}", written.bytes);
+            }
+        }
     }
 
     #[test]

@@ -25,16 +25,16 @@ const ALIGNMENT: u64 = 4096;
 const IR_VERSION: i64 = 8;
 
 /// Writes `graph` with the weights that `weights` hands out to `path`. Where the file would be too long for the format,
-/// the weights go to a file beside it with `_data` behind its name. Gives the bytes of all files.
+/// the weights go to a file beside it with `_data` behind its name.
 pub(super) fn write(
     path: &Path,
     graph: Graph,
     weights: &dyn Weights,
     largest: Option<u64>,
     ticket: &Ticket,
-) -> Result<u64> {
-    let (base, list, stored) = graph.finish("pillars");
-    let inline: u64 = list.iter().map(|w| field_length(5, tensor_length(w, stored))).sum();
+) -> Result<()> {
+    let (base, list) = graph.finish("pillars");
+    let inline: u64 = list.iter().map(|w| field_length(5, tensor_length(w))).sum();
     ticket.stage("write weights", Some(list.len() as u64), "tensors");
     if base.as_bytes().len() as u64 + inline <= largest.unwrap_or(LARGEST_MESSAGE) {
         let (head, tail) = (model_head(base.as_bytes().len() as u64 + inline), model_tail());
@@ -42,19 +42,19 @@ pub(super) fn write(
             file.write_all(head.as_bytes())?;
             file.write_all(base.as_bytes())?;
             for weight in &list {
-                let mut tensor = tensor_header(&weight.name, stored, &weight.dims);
-                tensor.announce(9, data_bytes(weight, stored));
+                let mut tensor = tensor_header(&weight.name, weight.stored, &weight.dims);
+                tensor.announce(9, weight.bytes());
                 let mut field = WireMessage::default();
-                field.announce(5, tensor_length(weight, stored));
+                field.announce(5, tensor_length(weight));
                 file.write_all(field.as_bytes())?;
                 file.write_all(tensor.as_bytes())?;
-                file.write_all(&data(weights, weight, stored)?)?;
+                file.write_all(&data(weights, weight)?)?;
                 ticket.advance(1)?;
             }
             file.write_all(tail.as_bytes())?;
             Ok(())
         })?;
-        return Ok(std::fs::metadata(path)?.len());
+        return Ok(());
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned() + "_data";
     let beside = path.with_file_name(&name);
@@ -64,9 +64,9 @@ pub(super) fn write(
         for weight in &list {
             let begin = at.next_multiple_of(ALIGNMENT);
             file.write_all(&vec![0; usize::try_from(begin - at).unwrap_or(0)])?;
-            file.write_all(&data(weights, weight, stored)?)?;
-            at = begin + data_bytes(weight, stored);
-            tensors.push(external(weight, stored, &name, begin));
+            file.write_all(&data(weights, weight)?)?;
+            at = begin + weight.bytes();
+            tensors.push(external(weight, &name, begin));
             ticket.advance(1)?;
         }
         Ok(())
@@ -81,8 +81,7 @@ pub(super) fn write(
             file.write_all(part.as_bytes())?;
         }
         Ok(())
-    })?;
-    Ok(std::fs::metadata(path)?.len() + at)
+    })
 }
 
 /// What stands before the graph of a `ModelProto`: version, producer, and the key and length of the graph.
@@ -101,15 +100,10 @@ fn model_tail() -> WireMessage {
     tail
 }
 
-/// Bytes of the elements of a tensor.
-fn data_bytes(weight: &Initializer, stored: ElementType) -> u64 {
-    weight.dims.iter().map(|d| *d as u64).product::<u64>() * stored.bytes()
-}
-
 /// Bytes of its whole `TensorProto`.
-fn tensor_length(weight: &Initializer, stored: ElementType) -> u64 {
-    let header = tensor_header(&weight.name, stored, &weight.dims).as_bytes().len() as u64;
-    header + field_length(9, data_bytes(weight, stored))
+fn tensor_length(weight: &Initializer) -> u64 {
+    let header = tensor_header(&weight.name, weight.stored, &weight.dims).as_bytes().len() as u64;
+    header + field_length(9, weight.bytes())
 }
 
 /// Bytes of a field with `length` bytes of content.
@@ -120,9 +114,9 @@ fn field_length(field: u32, length: u64) -> u64 {
 }
 
 /// A tensor whose bytes lie in the file `name` from `begin` on.
-fn external(weight: &Initializer, stored: ElementType, name: &str, begin: u64) -> WireMessage {
-    let mut tensor = tensor_header(&weight.name, stored, &weight.dims);
-    let length = data_bytes(weight, stored);
+fn external(weight: &Initializer, name: &str, begin: u64) -> WireMessage {
+    let mut tensor = tensor_header(&weight.name, weight.stored, &weight.dims);
+    let length = weight.bytes();
     for (key, value) in [("location", name.to_owned()), ("offset", begin.to_string()), ("length", length.to_string())] {
         let mut entry = WireMessage::default();
         entry.bytes(1, key.as_bytes()).bytes(2, value.as_bytes());
@@ -133,14 +127,14 @@ fn external(weight: &Initializer, stored: ElementType, name: &str, begin: u64) -
 }
 
 /// The elements of a weight as they are stored.
-fn data(weights: &dyn Weights, weight: &Initializer, stored: ElementType) -> Result<Vec<u8>> {
+fn data(weights: &dyn Weights, weight: &Initializer) -> Result<Vec<u8>> {
     let mut tensor = weights.get(weight.role)?;
     if weight.transposed {
         tensor = tensor.t()?;
     }
-    let dtype = if stored == ElementType::Float16 { DType::F16 } else { DType::F32 };
+    let dtype = if weight.stored == ElementType::Float16 { DType::F16 } else { DType::F32 };
     let bytes = tensor_bytes(&tensor.to_dtype(dtype)?.contiguous()?)?;
-    if bytes.len() as u64 != data_bytes(weight, stored) {
+    if bytes.len() as u64 != weight.bytes() {
         return Err(Error::new(format!("'{}' came as {:?}, not {:?}", weight.role, tensor.dims(), weight.dims)));
     }
     Ok(bytes)
