@@ -278,6 +278,7 @@ impl Checked {
             repair: repair.map(|repair| repair.record.mode),
             comparison,
             random: None,
+            random_similarity: None,
             random_repair: None,
             reading,
             in_sample,
