@@ -269,7 +269,8 @@ impl BudgetRecord {
     /// What was tried, one line each.
     pub fn path_lines(&self) -> Vec<String> {
         let line = |step: &BudgetStep| {
-            let spent = step.spent.map_or_else(|| "not finite".to_owned(), |spent| self.budget.change(spent, self.falls));
+            let spent =
+                step.spent.map_or_else(|| "not finite".to_owned(), |spent| self.budget.change(spent, self.falls));
             let how = if step.swap { ", one swapped" } else { "" };
             let verdict = match step.within {
                 true if step.high.is_some_and(|high| high > self.budget.most()) => {
@@ -313,10 +314,7 @@ mod tests {
         // A loss that rises and a metric that falls are told by the sign of their change.
         let (loss, metric) = (QualityBudget::LossShare(0.01), QualityBudget::MetricDrop(0.01));
         assert_eq!([0.0072, -0.0072, 1e-9].map(|spent| loss.change(spent, false)), ["+0.72 %", "-0.72 %", "0.00 %"]);
-        assert_eq!(
-            [0.0072, -0.0072, 1e-9].map(|spent| metric.change(spent, false)),
-            ["-0.72 %", "+0.72 %", "0.00 %"]
-        );
+        assert_eq!([0.0072, -0.0072, 1e-9].map(|spent| metric.change(spent, false)), ["-0.72 %", "+0.72 %", "0.00 %"]);
         assert_eq!(metric.interval((0.02, 0.04), false), "95 % between -4.00 % and -2.00 %");
         // An error rate that rises is worse.
         assert_eq!(metric.change(0.0072, true), "+0.72 %");

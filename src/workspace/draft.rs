@@ -112,7 +112,12 @@ impl NamedPlan {
 
     /// The name, and that the heads are others by now where it told of them.
     pub fn title(&self) -> String {
-        let is_other = |named: &Kept| !self.pins.is_empty() || *named != self.base.kept;
+        let mut pins = self
+            .pins
+            .iter()
+            .flat_map(|(site, pins)| pins.iter().map(|(head, stays)| (Head::new(*site, *head), *stays)));
+        let is_pinned_otherwise = pins.any(|(head, stays)| self.base.kept.keeps(head) != stays);
+        let is_other = |named: &Kept| is_pinned_otherwise || *named != self.base.kept;
         let edited = if self.named_for.as_ref().is_some_and(is_other) { EDITED } else { "" };
         format!("{}{edited}", self.name)
     }

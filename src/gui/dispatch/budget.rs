@@ -61,7 +61,9 @@ impl App {
             self.state.messages.warn(sentence(note));
         }
         let name = format!("Within {}", Share.format(found.budget.most()));
-        let plan = NamedPlan::of(name, plan);
+        // Heads that were pinned to stay are so in what was found.
+        let pins = self.state.draft.now().active().pins_to_stay(&plan);
+        let plan = NamedPlan { pins, ..NamedPlan::of(name, plan) };
         self.edit_plans("find a plan within a budget", |draft| draft.add(plan));
         self.measure(self.state.draft.now().active_index());
     }
