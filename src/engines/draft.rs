@@ -253,9 +253,8 @@ pub fn write(
         let Way::Onnx { half: true } = outlook.way else { return Err(error) };
         prove_half(&outlook.remainder, &whole, &batches, &got, ticket).map_err(|_| error)?;
         notes.push(format!(
-            "rounded to 16 bits the model computes something else: its {} differ by {:.1e} of the largest on random input, as \
-             where a router chooses other experts; the file computes exactly what the rounded weights say, so measure it, or \
-             write f32",
+            "rounded to 16 bits the model computes something else: its {} differ by {:.1e} of the largest on random input; that comes \
+             of rounding alone, for the file computes what the rounded weights say: measure it, or write f32",
             agreement.compared, agreement.relative
         ));
     }

@@ -48,7 +48,8 @@ fn one_plan_is_written_in_several_formats_at_once_or_in_none() {
     }
     // Of formats that are named it tells of those alone, and fails where one of them would.
     let named = |formats: &str, more: &[&str]| {
-        let words = ["prune", text(&llama), "--plan", text(&path("p.json")), "--dry-run", "--format", formats];
+        let plan = path("p.json");
+        let words = ["prune", text(&llama), "--plan", text(&plan), "--dry-run", "--format", formats];
         pillars(&[&words, more].concat())
     };
     let dry = json(&named("gguf,native", &["--json"]));
@@ -174,7 +175,7 @@ fn a_conversion_has_one_baseline_and_says_what_it_is() {
     // What is left out is said, and in neither number.
     let vision = json(&convert(&fixtures().join("clip"), "onnx", "v", &[]));
     assert_eq!(vision["parameters"]["before"], vision["parameters"]["after"], "{vision}");
-    assert!(vision["notes"].to_string().contains("left out: ") && vision["notes"].to_string().contains("text_model"));
+    assert!(vision["notes"].to_string().contains("left out: 41 tensors"), "{vision}");
     // Nothing is said where nothing is to be said.
     let quiet = convert(&path("q/model.gguf"), "gguf", "quiet", &["--quiet"]);
     assert!(quiet.status.success() && quiet.stderr.is_empty(), "{}", String::from_utf8_lossy(&quiet.stderr));

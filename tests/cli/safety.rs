@@ -371,7 +371,7 @@ fn force_replaces_nothing_that_somebody_else_put_there() {
 fn a_word_that_is_no_command_and_no_folder_is_told_so() {
     let desk = Desk::new();
     for (word, part) in [
-        ("analyse", "did you mean 'pillars analyze'?"),
+        ("annalyze", "did you mean 'pillars analyze'?"),
         ("prnue", "did you mean 'pillars prune'?"),
         ("no-such-model", "pillars --help lists the commands"),
     ] {
