@@ -131,7 +131,9 @@ impl InputPreview {
     }
 
     fn of_images(folder: &Path, intake: &Intake, count: usize) -> Result<Option<Self>> {
-        let (files, classes) = files_in(folder, &ENDINGS)?;
+        let (mut files, mut classes) = files_in(folder, &ENDINGS)?;
+        files.sort();
+        classes.sort();
         let labels = |class: &Path| intake.task.as_ref().and_then(|task| class_of(task, class));
         let has_labels = classes.iter().any(|class| labels(class).is_some());
         let mut rows: Vec<Vec<String>> = files.iter().take(count).map(|file| vec![name(file), String::new()]).collect();
@@ -142,7 +144,9 @@ impl InputPreview {
                 Some(label) => format!("{} (class {label})", name(class)),
                 None => name(class),
             };
-            rows.extend(files_in(class, &ENDINGS)?.0.iter().take(each).map(|file| vec![name(file), said.clone()]));
+            let mut files = files_in(class, &ENDINGS)?.0;
+            files.sort();
+            rows.extend(files.iter().take(each).map(|file| vec![name(file), said.clone()]));
             if rows.len() >= count {
                 break;
             }

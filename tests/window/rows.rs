@@ -16,7 +16,8 @@ fn rows_are_seen_and_columns_chosen_before_anything_runs() {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models/books/classifier");
     let mut desk = Desk::start(Some(model));
     let path = desk.folder.path().join("rows.csv");
-    std::fs::write(&path, "words,which\nHe walked.,Emma\nShe spoke.,Pride and Prejudice\n").unwrap();
+    let rows = "He walked.,Emma\nShe spoke.,Pride and Prejudice\n".repeat(10);
+    std::fs::write(&path, format!("words,which\n{rows}")).unwrap();
     desk.type_path(INPUT, &path);
     // No column is known: what is there can be chosen.
     assert!(
@@ -44,7 +45,7 @@ fn rows_are_seen_and_columns_chosen_before_anything_runs() {
     desk.press(Key::F6);
     desk.settle();
     let measured = desk.state().measured.first().unwrap_or_else(|| panic!("{}", desk.messages()));
-    assert_eq!(measured.comparison.before.metrics["accuracy"].n, 2);
+    assert_eq!(measured.comparison.before.metrics["accuracy"].n, 20);
 }
 
 #[test]
