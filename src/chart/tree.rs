@@ -35,8 +35,9 @@ impl Tree {
     /// What must be said of joins that are not where likeness alone would put them.
     pub fn caution(&self) -> Option<String> {
         let joins = crate::words::counted(self.raised, "joins");
+        let stand = if self.raised == 1 { "stands" } else { "stand" };
         let text = format!(
-            "Heads of a group are joined first: {joins} of the tree stand higher than the distance alone would put them."
+            "Heads of a group are joined first: {joins} of the tree {stand} higher than the distance alone would put them."
         );
         (self.raised > 0).then_some(text)
     }

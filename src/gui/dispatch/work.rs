@@ -96,7 +96,15 @@ impl App {
             if !is_masked_known {
                 measured.push(run.compare(&name, &plan, None, &of_masked)?);
             }
-            let made = order.map(|order| order.carry_out_controlled(&plan, &of_repair)).transpose()?;
+            let made = order.map(|order| order.carry_out_controlled(&plan, &of_repair)).transpose();
+            let made = match (made, measured.last_mut()) {
+                // What is known of the masked plan is not lost with its repair.
+                (Err(error), Some(masked)) if !error.is_cancelled() => {
+                    masked.notes.push(format!("the plan was measured without repair: {error}"));
+                    None
+                }
+                (made, _) => made?,
+            };
             if let Some(made) = &made {
                 let repair = MeasuredRepair { plan: &made.repair, control: made.control.as_deref() };
                 measured.push(run.compare(&name, &plan, Some(repair), &of_repaired)?);

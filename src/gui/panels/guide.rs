@@ -66,15 +66,18 @@ const STEPS: [GuideStep; 6] = [
 
 /// Width from which the steps stand well apart.
 const ROOMY: f32 = 560.0;
-/// Below this width their title is short.
+/// Below this width they stand without title and numbers.
 const NARROW: f32 = 480.0;
 
 /// Draws the steps and the next one.
 pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     let next = STEPS.iter().find(|step| !(step.is_done)(cx.state));
     ui.horizontal(|ui| {
-        let title = if ui.available_width() < NARROW { "Steps" } else { "First steps" };
-        ui.label(RichText::new(title).strong().color(cx.theme.ink));
+        // Where there is little room, the steps stand for themselves.
+        let is_narrow = ui.available_width() < NARROW;
+        if !is_narrow {
+            ui.label(RichText::new("First steps").strong().color(cx.theme.ink));
+        }
         // The steps and the button that hides them stand in one line, however little room there is.
         ui.spacing_mut().item_spacing.x = if ui.available_width() < ROOMY { 5.0 } else { 14.0 };
         for (place, step) in STEPS.iter().enumerate() {
@@ -84,8 +87,12 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
                 _ if is_done => cx.theme.good,
                 _ => cx.theme.muted,
             };
-            let mark = if is_done { "\u{2713}".to_owned() } else { (place + 1).to_string() };
-            let label = ui.label(RichText::new(format!("{mark} {}", step.name)).color(color));
+            let mark = match is_done {
+                true => "\u{2713} ".to_owned(),
+                false if is_narrow => String::new(),
+                false => format!("{} ", place + 1),
+            };
+            let label = ui.label(RichText::new(format!("{mark}{}", step.name)).color(color));
             label.on_hover_text(step.text);
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

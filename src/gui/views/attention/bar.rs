@@ -89,6 +89,15 @@ impl Attention {
         if count < LONG {
             return;
         }
+        // Both ends stand in one line.
+        if ui.available_size_before_wrap().x < TOKENS {
+            ui.end_row();
+        }
+        ui.horizontal(|ui| self.ends_ui(ui, cx, count));
+    }
+
+    /// The first and the last token that are shown.
+    fn ends_ui(&mut self, ui: &mut Ui, cx: Cx<'_>, count: usize) {
         let label = ui.label(RichText::new("Tokens").color(cx.theme.muted));
         let (first, last) = self.part.unwrap_or((0, count - 1));
         let (mut from, mut to) = (first, last.min(count - 1));
@@ -146,6 +155,8 @@ impl Attention {
     }
 }
 
+/// Width of the choice of tokens.
+const TOKENS: f32 = 210.0;
 /// From so many tokens on, a part of them can be chosen.
 const LONG: usize = 8;
 
