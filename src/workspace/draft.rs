@@ -112,12 +112,12 @@ impl NamedPlan {
 
     /// The name, and that the heads are others by now where it told of them.
     pub fn title(&self) -> String {
-        let mut pins = self
-            .pins
-            .iter()
-            .flat_map(|(site, pins)| pins.iter().map(|(head, stays)| (Head::new(*site, *head), *stays)));
-        let is_pinned_otherwise = pins.any(|(head, stays)| self.base.kept.keeps(head) != stays);
-        let is_other = |named: &Kept| is_pinned_otherwise || *named != self.base.kept;
+        let pins = || {
+            self.pins.iter().flat_map(|(site, pins)| pins.iter().map(move |(h, stays)| (Head::new(*site, *h), *stays)))
+        };
+        // A pin that holds what was there already changes nothing.
+        let is_other =
+            |named: &Kept| *named != self.base.kept || pins().any(|(head, stays)| named.keeps(head) != stays);
         let edited = if self.named_for.as_ref().is_some_and(is_other) { EDITED } else { "" };
         format!("{}{edited}", self.name)
     }
@@ -353,6 +353,7 @@ mod tests {
         let site: Site = "encoder.0".parse().unwrap();
         let mut draft = Draft::default();
         draft.add(NamedPlan::of("Within 1.00 %", Plan::from_mask([(site, vec![0, 2])].into_iter().collect())));
+        draft.active_mut().set_pin(Head::new(site, 0), Some(true));
         assert_eq!(draft.active().title(), "Within 1.00 %");
         draft.active_mut().set_pin(Head::new(site, 1), Some(true));
         assert_eq!(draft.active().title(), "Within 1.00 %, edited");
