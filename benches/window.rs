@@ -51,7 +51,23 @@ fn frames(c: &mut Criterion) {
     let (small, large) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut group = c.benchmark_group("frame of the sample");
     group.sample_size(30).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(300));
-    views(&mut group, &mut open_sample(small.path()));
+    let mut window = open_sample(small.path());
+    views(&mut group, &mut window);
+    // What is drawn once more was measured: the curve of every method, a table, the palette over all of it.
+    window.press(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::M);
+    window.settle();
+    window.press(Modifiers::COMMAND, Key::Num5);
+    window.settle();
+    assert!(window.app.state().curves.is_some(), "{}", window.app.state().messages.text());
+    group.bench_function("prune with its curve", |b| b.iter(|| black_box(window.hover())));
+    window.press(Modifiers::COMMAND, Key::Num1);
+    window.press(Modifiers::COMMAND, Key::T);
+    window.settle();
+    group.bench_function("overview as a table", |b| b.iter(|| black_box(window.hover())));
+    window.press(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::P);
+    window.settle();
+    group.bench_function("palette", |b| b.iter(|| black_box(window.hover())));
+    drop(window);
     group.finish();
     let mut group = c.benchmark_group("frame of 128 layers x 128 heads");
     group.sample_size(30).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(300));

@@ -78,7 +78,9 @@ impl Measure {
             }
             Self::Energy => "Share of the layer's squared norm that the head's map carries",
             Self::Baseline(name) => match name.as_str() {
-                "importance" => "Mean absolute derivative of the loss by the head's gate (Michel et al. 2019)",
+                "importance" => {
+                    "Mean absolute derivative of the loss with respect to the head's gate (Michel et al. 2019)"
+                }
                 "confidence" => "Mean largest attention weight (Voita et al. 2019)",
                 "magnitude" => "Norm of the head's weights",
                 baseline::REPLACEABILITY => {

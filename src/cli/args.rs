@@ -119,7 +119,7 @@ pub(super) enum WithoutEvidenceArg {
 /// Scores of heads that do not come from votes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ScoreArg {
-    /// Mean absolute derivative of the loss by the head's gate (Michel et al. 2019); without a language-model head, of
+    /// Mean absolute derivative of the loss with respect to the head's gate (Michel et al. 2019); without a language-model head, of
     /// random projections of the embeddings
     Importance,
     /// Norm of the head's weights
@@ -172,7 +172,7 @@ pub(super) struct PlanArgs {
     #[arg(long, value_delimiter = ',', value_name = "KIND,..")]
     pub pin_kind: Vec<HeadKind>,
     /// The heads stay that the model's generation_config.json names to tell when a word was said (Whisper)
-    #[arg(long, conflicts_with_all = ["max_loss_increase", "max_metric_drop"])]
+    #[arg(long)]
     pub pin_alignment: bool,
     /// Say for every head why it stays or goes
     #[arg(long)]

@@ -1,5 +1,6 @@
 //! `pillars plan` within a budget of quality.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::args::PlanArgs;
@@ -9,6 +10,8 @@ use super::open::{open, warn_of_fallback};
 use crate::analysis::{Analysis, Moments};
 use crate::checkpoint::OutFile;
 use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::network::Head;
 use crate::plan::{Plan, QualityBudget};
 use crate::repair::{Repair, RepairMode};
 use crate::run::{BudgetSpec, Spec};
@@ -21,6 +24,17 @@ pub(super) fn claim_repair(args: &PlanArgs, inputs: &[&Path]) -> Result<Option<O
             .hint("run pillars repair with the plan, or give --max-loss-increase")),
         _ => Repair::claim(&Repair::path_beside(&args.out), inputs).map(Some),
     }
+}
+
+/// The heads that the model of the analysis names to tell when a word was said.
+pub(super) fn alignment_heads(args: &PlanArgs, analysis: &Analysis) -> Result<BTreeSet<Head>> {
+    let folder = args.folder().unwrap_or_else(|| analysis.model.path.clone().into());
+    let heads = Model::open(&folder)?.alignment_heads();
+    if heads.is_empty() {
+        let what = "generation_config.json names no alignment_heads of this model";
+        return Err(Error::new(what).at(folder).hint("leave out --pin-alignment"));
+    }
+    Ok(heads)
 }
 
 /// The smallest plan within the budget.
@@ -54,6 +68,8 @@ pub(super) fn within(
         repair: args.budget.repair,
         allow_empty: args.allow_empty,
         pinned: args.pin_kind.clone(),
+        heads: if args.pin_alignment { alignment_heads(args, analysis)? } else { BTreeSet::new() },
+        without_evidence: args.prunes_unproven(),
     };
     let found = console.watch(|ticket| checked.plan_within((analysis, moments), &wanted, ticket))?;
     warn_of_fallback(&checked, console);

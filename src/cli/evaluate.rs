@@ -43,6 +43,12 @@ pub(super) fn table(measured: &Measured) -> String {
     let mut columns = vec![("before", &comparison.before), ("after", &comparison.after)];
     columns.extend(measured.random.as_ref().map(|random| ("random", random)));
     let mut text = compared(comparison, &columns, measured.reading.unit);
+    if let Some(likeness) = &measured.random_similarity {
+        text.push_str(&format!(
+            "\nof random heads     {:.5} mean, {:.5} least",
+            likeness.mean_cosine, likeness.least_cosine
+        ));
+    }
     if measured.random.is_some() {
         let repaired = measured.random_repair_words();
         text.push_str(&format!("\nrandom: {CONTROL}, as many in each as the plan keeps{repaired}"));

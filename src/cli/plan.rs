@@ -1,20 +1,17 @@
 //! `pillars plan`.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use super::analyze::list;
 use super::args::{AmountArgs, PlanArgs, WithoutEvidenceArg};
-use super::budget::{claim_repair, within};
+use super::budget::{alignment_heads, claim_repair, within};
 use super::console::Console;
 use super::open::{open, warn_of_fallback};
 use super::repair::SHARES;
 use crate::analysis::{Analysis, Document, Moments};
 use crate::error::{Error, Result};
-use crate::model::Model;
-use crate::network::Head;
 use crate::plan::{Amount, Explained, Plan, PlanRequest, heads_of_kinds, pin, record_kinds, snap, why};
 use crate::repair::{explained, propose, shares};
 use crate::run::Checked;
@@ -67,17 +64,6 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
         }
     }
     console.print(&lines.join("\n"))
-}
-
-/// The heads that the model of the analysis names to tell when a word was said.
-fn alignment_heads(args: &PlanArgs, analysis: &Analysis) -> Result<BTreeSet<Head>> {
-    let folder = args.folder().unwrap_or_else(|| analysis.model.path.clone().into());
-    let heads = Model::open(&folder)?.alignment_heads();
-    if heads.is_empty() {
-        let what = "generation_config.json names no alignment_heads of this model";
-        return Err(Error::new(what).at(folder).hint("leave out --pin-alignment"));
-    }
-    Ok(heads)
 }
 
 /// A plan of a given size.
@@ -154,8 +140,13 @@ impl PlanArgs {
             amount: self.amount.amount(),
             seed: self.common.seed,
             allow_empty: self.allow_empty,
-            without_evidence: self.without_evidence.map(|asked| asked == WithoutEvidenceArg::Prune),
+            without_evidence: self.prunes_unproven(),
         })
+    }
+
+    /// Whether layers in which nothing speaks for redundancy lose heads too, where that was said.
+    pub(super) fn prunes_unproven(&self) -> Option<bool> {
+        self.without_evidence.map(|asked| asked == WithoutEvidenceArg::Prune)
     }
 
     /// The model that was named, behind the analysis or by `--model`.

@@ -68,6 +68,7 @@ pub use batches::Batches;
 pub use intake::{Intake, PositionIds, SourceKind, TokenLimits};
 pub use judged::{Relevance, TextQuestion};
 pub use opened::Corpus;
+pub(crate) use opened::fingerprint_of;
 pub use origin::Total;
 pub use reading::{InputUnit, Reading};
 pub use settings::{

@@ -291,23 +291,27 @@ impl Corpus {
         if let Some(known) = self.fingerprint.get() {
             return Ok(known.clone());
         }
-        let files = self.origin.files();
-        let mut hash = Sha256::new();
-        let mut buffer = vec![0u8; 1 << 20];
-        for path in &files {
-            let mut file = std::fs::File::open(path).map_err(|e| Error::from(e).at(path))?;
-            if files.len() > 1 {
-                hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
-            }
-            loop {
-                ticket.check()?;
-                match std::io::Read::read(&mut file, &mut buffer).map_err(|e| Error::from(e).at(path))? {
-                    0 => break,
-                    n => hash.update(buffer.get(..n).unwrap_or(&[])),
-                }
-            }
-        }
-        let text: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = fingerprint_of(&self.origin.files(), ticket)?;
         Ok(self.fingerprint.get_or_init(|| text).clone())
     }
+}
+
+/// SHA-256 (hexadecimal) over the bytes of `files`, in order, with the names of several.
+pub(crate) fn fingerprint_of<P: AsRef<Path>>(files: &[P], ticket: &Ticket) -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0u8; 1 << 20];
+    for path in files.iter().map(AsRef::as_ref) {
+        let mut file = std::fs::File::open(path).map_err(|e| Error::from(e).at(path))?;
+        if files.len() > 1 {
+            hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        }
+        loop {
+            ticket.check()?;
+            match std::io::Read::read(&mut file, &mut buffer).map_err(|e| Error::from(e).at(path))? {
+                0 => break,
+                n => hash.update(buffer.get(..n).unwrap_or(&[])),
+            }
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

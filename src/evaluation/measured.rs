@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::similarity::HiddenSimilarity;
 use super::{Comparison, Quality};
 use crate::corpus::Reading;
 use crate::network::Kept;
@@ -25,6 +26,9 @@ pub struct Measured {
     /// The control: as many heads in every layer, drawn at random.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random: Option<Quality>,
+    /// Likeness of the control to the whole model, where nothing is predicted that it could be told by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random_similarity: Option<HiddenSimilarity>,
     /// How the heads of the control came to speak for the others, where they do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random_repair: Option<RepairMode>,
@@ -75,6 +79,8 @@ struct WrittenMeasured {
     #[serde(default)]
     random: Option<Quality>,
     #[serde(default)]
+    random_similarity: Option<HiddenSimilarity>,
+    #[serde(default)]
     random_repair: Option<RepairMode>,
     /// What was read, in words.
     #[serde(default)]
@@ -96,13 +102,23 @@ enum Compared {
 
 impl From<WrittenMeasured> for Measured {
     fn from(written: WrittenMeasured) -> Self {
-        let WrittenMeasured { name, kept, repair, compared, random, random_repair, of, mut reading, dtype, notes } =
-            written;
-        let (Compared::Flat(comparison) | Compared::Nested { comparison }) = compared;
+        let (Compared::Flat(comparison) | Compared::Nested { comparison }) = written.compared;
+        let mut reading = written.reading;
         if reading.input.is_empty() {
-            reading.input = of;
+            reading.input = written.of;
         }
-        Self { name, kept, repair, comparison: *comparison, random, random_repair, reading, dtype, notes }
+        Self {
+            name: written.name,
+            kept: written.kept,
+            repair: written.repair,
+            comparison: *comparison,
+            random: written.random,
+            random_similarity: written.random_similarity,
+            random_repair: written.random_repair,
+            reading,
+            dtype: written.dtype,
+            notes: written.notes,
+        }
     }
 }
 

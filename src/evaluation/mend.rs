@@ -123,18 +123,22 @@ impl<'a> Mender<'a> {
     fn best(&mut self, request: &RepairRequest<'_>, ticket: &Ticket) -> Result<Repair> {
         let shared = crate::plan::Shape::from(self.calibration.network.spec()).shared();
         let one_by_one = shared.iter().all(|class| class.len() == 1);
-        let modes = [RepairMode::None, RepairMode::Refit, RepairMode::Stream]
-            .into_iter()
-            .filter(|m| one_by_one || *m != RepairMode::Stream);
+        let modes = [RepairMode::None, RepairMode::Refit, RepairMode::Stream];
+        // Every way is made and judged, and the best is made again.
+        let [none, refit, stream, last] = ticket.parts([1.0, 2.0, if one_by_one { 3.0 } else { 0.0 }, 1.0]);
         let mut measured = Vec::new();
-        for mode in modes {
-            let tried = self.by(request, mode, Basis::Even, ticket)?;
-            measured.push(self.judge(&tried, ticket)?);
+        for (mode, ticket) in modes.into_iter().zip([none, refit, stream]) {
+            if mode == RepairMode::Stream && !one_by_one {
+                continue;
+            }
+            let [made, judged] = ticket.parts([f64::from(mode.repairs()), 1.0]);
+            let tried = self.by(request, mode, Basis::Even, &made)?;
+            measured.push(self.judge(&tried, &judged)?);
         }
         // Of equals the simpler, which comes first.
         let worse = |m: &Tried| m.loss.unwrap_or(-m.cosine);
         let best = measured.iter().min_by(|a, b| worse(a).total_cmp(&worse(b))).map_or(RepairMode::None, |m| m.mode);
-        let mut repair = self.by(request, best, Basis::All, ticket)?;
+        let mut repair = self.by(request, best, Basis::All, &last)?;
         repair.record.measured = measured;
         if !one_by_one {
             repair.record.notes.push("layers share their weights, so repair in the stream was not tried".to_owned());
@@ -152,10 +156,11 @@ impl<'a> Mender<'a> {
         let gates = Gates::keep(network.spec(), &tried.record.kept, network.dtype(), network.device())?;
         let open = Gates::open();
         let scored = corpus.with(|s| s.purpose = Purpose::Score);
+        let half = scored.total().map(|total| total.value() / 2);
         let odd = scored.batches(network.device()).enumerate().filter(|(i, _)| i % 2 == 1).map(|(_, batch)| batch);
         let before = Candidate { network, gates: &open };
         let after = Candidate { network: &repaired, gates: &gates };
-        let found: Comparison = compare(before, after, odd, None, ticket).map_err(|e| {
+        let found: Comparison = compare(before, after, odd, half, ticket).map_err(|e| {
             e.hint("auto needs two batches or more: one to fit on and one to judge by; smaller batches make more")
         })?;
         Ok(Tried {

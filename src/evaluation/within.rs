@@ -34,6 +34,10 @@ pub struct BudgetRequest {
     pub seed: u64,
     /// Whether a layer may lose every head.
     pub allow_empty: bool,
+    /// Whether layers in which nothing speaks for redundancy lose heads too; a budget is meant for every layer where nobody
+    /// says otherwise.
+    pub without_evidence: Option<bool>,
+    /// Heads that stay.
     pub pinned: BTreeSet<Head>,
 }
 
@@ -45,9 +49,9 @@ pub struct BudgetRequest {
 /// # Errors
 /// Where the analysis lacks what a method needs, the input is empty or the model cannot be bounded by the budget.
 pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticket) -> Result<Plan> {
-    if wanted.rankings.is_empty() {
+    let Some(first) = wanted.rankings.first().copied() else {
         return Err(Error::usage("no method is given").hint("name at least one"));
-    }
+    };
     if !matches!(wanted.repair, RepairMode::None | RepairMode::Refit | RepairMode::Scale) {
         return Err(Error::usage(format!("plans are not searched with repair by {}", wanted.repair))
             .hint("choose none, refit or scale"));
@@ -67,18 +71,32 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
     let shape = Shape::from(subject.analysis);
     let classes = shape.shared();
     let heads = classes.iter().filter_map(|class| class.first()).map(|s| s.heads).sum();
-    let least = if wanted.allow_empty { 0 } else { classes.len() };
+    let base = PlanRequest {
+        seed: wanted.seed,
+        allow_empty: wanted.allow_empty,
+        without_evidence: wanted.without_evidence,
+        ..PlanRequest::new(first, Amount::Ratio(1.0))
+    };
+    // Layers that are left alone keep every head, and shares are those of the others.
+    let is_spared = |class: &&Vec<SiteShape>| {
+        let passes: Option<Vec<_>> = class.iter().map(|pass| subject.analysis.site(pass.site)).collect();
+        passes.is_some_and(|passes| base.spares(&passes))
+    };
+    let left_alone: Vec<&Vec<SiteShape>> = classes.iter().filter(is_spared).collect();
+    let alone: usize = left_alone.iter().filter_map(|class| class.first()).map(|s| s.heads).sum();
+    let others = classes.len() - left_alone.len();
+    let least = alone + if wanted.allow_empty { 0 } else { others };
     // The orders of reconstruction are made once.
     let orders = match subject.moments.filter(|_| wanted.rankings.iter().any(|r| r.method.needs_moments())) {
         Some(moments) => Some(Reconstruction::new(moments, wanted.allow_empty)?),
         None => None,
     };
     let ask = |ranking: Ranking, number: usize| -> Result<Plan> {
-        let request = PlanRequest {
-            seed: wanted.seed,
-            allow_empty: wanted.allow_empty,
-            ..PlanRequest::new(ranking, Amount::Ratio(number as f64 / heads as f64))
+        let share = match heads - alone {
+            0 => 1.0,
+            free => number.saturating_sub(alone) as f64 / free as f64,
         };
+        let request = PlanRequest { ranking, amount: Amount::Ratio(share), ..base };
         let plan = match orders.as_ref().filter(|_| ranking.method.needs_moments()) {
             Some(orders) => orders.propose(subject.analysis, &request)?,
             None => propose(subject.analysis, subject.moments, &request)?,
@@ -121,9 +139,12 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
     let mut plan = match best {
         Some(plan) => search.swap(plan)?,
         None => {
-            let first = wanted.rankings.first().copied().ok_or_else(|| Error::usage("no method is given"))?;
             let mut plan = ask(first, heads)?;
-            plan.notes.push(format!("no plan with fewer heads stays within the budget ({budget})"));
+            plan.notes.push(match others {
+                0 => "every layer is left alone, since nothing speaks for redundancy in any: no plan was tried"
+                    .to_owned(),
+                _ => format!("no plan with fewer heads stays within the budget ({budget})"),
+            });
             plan
         }
     };
@@ -314,7 +335,7 @@ impl BudgetSearch<'_> {
 fn without_one(shape: &Shape, plan: &Plan) -> Vec<Plan> {
     let mut all: Vec<(f64, Plan)> = Vec::new();
     for class in shape.shared() {
-        let Some(site) = class.first() else { continue };
+        let Some(site) = class.first().filter(|site| !plan.spared.contains(&site.site)) else { continue };
         let kept = plan.kept_at(site.site, site.heads);
         let score = |h: &usize| plan.scores.get(&site.site).and_then(|s| s.get(*h)).copied().unwrap_or(0.0);
         let groups: Vec<&[usize]> =

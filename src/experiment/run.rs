@@ -311,7 +311,7 @@ impl ActiveExperiment<'_> {
                 observe(ExperimentEvent::Record(name, record));
             }
             training::TrainingEvent::Note(note) => observe(ExperimentEvent::Note(note)),
-            training::TrainingEvent::Stage(_) => {}
+            training::TrainingEvent::Stage(_) | training::TrainingEvent::Earlier(_) => {}
         };
         training::train(wanted, &options, &Control::default(), &mut hear, &silent)
     }

@@ -23,6 +23,8 @@ pub enum PathPurpose {
     SaveAnalysis,
     /// An analysis or a model to set beside what is open.
     Compare,
+    /// A model folder to set beside what is open.
+    CompareModel,
     /// The folder of the pruned checkpoint.
     Export,
     /// The folder of a training run.

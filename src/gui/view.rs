@@ -42,12 +42,12 @@ impl View {
     pub fn tooltip(self) -> &'static str {
         match self {
             Self::Overview => "Every head of the model as a cell",
-            Self::Redundancy => "How alike the heads of a layer are, under their tree",
+            Self::Redundancy => "How alike the heads of a layer are, with their dendrogram",
             Self::Groups => "Map and silhouettes of a layer's groups; change their number",
             Self::Votes => "Votes of a layer with a threshold to drag",
             Self::Prune => "Which heads stay, what that saves, how good it is, and the export",
             Self::Attention => "Where heads look, over the tokens of an input",
-            Self::Training => "Losses and silhouettes as they happen",
+            Self::Training => "Losses and silhouettes as training goes on",
         }
     }
 

@@ -18,19 +18,31 @@ const CONTROLS: &[(&str, &str)] = &[
     ("--keep", "a number per layer"),
     ("--layer-ratio", "a share of every layer"),
     ("--lr", "Learning rate"),
-    ("--max-metric-drop", "Keep until quality falls by"),
+    ("--max-metric-drop", "Prune until quality falls by"),
     ("--memory", "Memory limit"),
     ("--moments", "Second moments"),
     ("--out", "name"),
     ("--pairs", "sentence pairs"),
     ("--ratio", "a share of all heads"),
     ("--repair", "Repair"),
-    ("--resume", "Go on with the run in the folder"),
+    ("--resume", "Resume the run in the folder"),
     ("--seq-len", "Sequence length"),
     ("--steps", "Steps"),
     ("--text", "a text"),
+    ("--tokens", "a file of token ids"),
     ("--vote-at", "Vote"),
-    ("--without-evidence", "switch the layers on in which nothing speaks for redundancy"),
+    ("--without-evidence", "Prune layers without evidence"),
+];
+
+/// What commands are told, where a control in place of a flag alone would read oddly: switches are switched on, and an
+/// analysis is a run.
+const PHRASES: &[(&str, &str)] = &[
+    ("analyze again with --moments", "run again with Second moments"),
+    ("analyze again", "run again"),
+    ("give --force", "switch Replace an earlier export on"),
+    ("or --force", "or switch Replace an earlier export on"),
+    ("give --resume", "switch Resume the run in the folder on"),
+    ("go on with --resume", "switch Resume the run in the folder on"),
 ];
 
 /// The line of `error`, with controls in place of flags.
@@ -40,8 +52,9 @@ pub(crate) fn worded(error: &Error) -> String {
 
 /// `text` with controls in place of flags.
 pub(crate) fn in_controls(text: &str) -> String {
-    let mut words = String::with_capacity(text.len());
-    let mut rest = text;
+    let told = PHRASES.iter().fold(text.to_owned(), |text, (phrase, words)| text.replace(phrase, words));
+    let mut words = String::with_capacity(told.len());
+    let mut rest = told.as_str();
     while let Some(at) = rest.find("--") {
         let (before, flag) = rest.split_at(at);
         let end = flag.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(flag.len());
@@ -73,6 +86,8 @@ mod tests {
     fn flags_become_controls() {
         let error = Error::new("it is full").hint("lower --lr, or --batch-size and --seq-len");
         assert_eq!(worded(&error), "it is full; lower Learning rate, or Batch size and Sequence length");
+        let error = Error::new("the folder is not empty").hint("choose another, or give --force");
+        assert_eq!(worded(&error), "the folder is not empty; choose another, or switch Replace an earlier export on");
         // What is no flag stays.
         assert_eq!(worded(&Error::new("a -- b --nothing-like-it")), "a -- b --nothing-like-it");
     }
@@ -92,14 +107,13 @@ mod tests {
     #[test]
     fn every_flag_that_a_hint_names_has_a_control() {
         // Hints that only commands can lead to.
-        const OF_COMMANDS: [&str; 13] = [
+        const OF_COMMANDS: [&str; 12] = [
             "--help",
             "--no-kinds",
             "--rounds",
             "--plan",
             "--original",
             "--speed",
-            "--tokens",
             "--method",
             "--text-column",
             "--pair-column",

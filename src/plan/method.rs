@@ -34,7 +34,7 @@ pub enum Method {
     PerGroup,
     /// Largest summed cosine to the center of the group.
     Score,
-    /// Mean absolute derivative of the loss by the head's gate (Michel et al. 2019).
+    /// Mean absolute derivative of the loss with respect to the head's gate (Michel et al. 2019).
     Importance,
     /// The same, divided by the layer's Euclidean norm.
     #[serde(alias = "importance-normalised")]

@@ -89,21 +89,35 @@ impl Checked {
         };
         let with_repair = repaired(repair.map(|found| found.plan), plan)?;
         let after = Candidate { network: with_repair.as_ref().unwrap_or(&network), gates: &masked };
-        let mut comparison = compare(before, after, corpus.batches(network.device()), total, ticket)?;
+        // Two passes, and one or two for the control.
+        let [both, rest] = ticket.parts([2.0, 1.0]);
+        let mut comparison = compare(before, after, corpus.batches(network.device()), total, &both)?;
         self.name_convention(&mut comparison.before);
         self.name_convention(&mut comparison.after);
-        if let Some(benchmark) = self.benchmark(&corpus, ticket)? {
-            comparison.ask(&benchmark, [before, after], ticket)?;
+        let benchmark = self.benchmark(&corpus, &both)?;
+        if let Some(benchmark) = &benchmark {
+            comparison.ask(benchmark, [before, after], &both)?;
         }
-        comparison.before.translation = self.translated(&network, &open, &corpus, ticket)?;
-        comparison.after.translation = self.translated(after.network, &masked, &corpus, ticket)?;
+        comparison.before.translation = self.translated(&network, &open, &corpus, &both)?;
+        comparison.after.translation = self.translated(after.network, &masked, &corpus, &both)?;
         // One network beside the whole one at a time.
         drop(with_repair);
         let control = self.control(plan);
         let random_repair = repair.and_then(|found| found.control);
         let with_repair = repaired(random_repair, &control)?;
-        let random = with_repair.as_ref().unwrap_or(&network);
-        let random = evaluate(random, &gates(&control.kept)?, corpus.batches(network.device()), total, ticket)?;
+        let random = Candidate { network: with_repair.as_ref().unwrap_or(&network), gates: &gates(&control.kept)? };
+        let batches = corpus.batches(network.device());
+        let (mut quality, random_similarity) = match comparison.before.loss_per_token {
+            Some(_) => (evaluate(random.network, random.gates, batches, total, &rest)?, None),
+            // What predicts nothing is told by its likeness to the whole model, the control too.
+            None => {
+                let found = compare(before, random, batches, total, &rest)?;
+                (found.after, Some(found.similarity))
+            }
+        };
+        if let Some(benchmark) = &benchmark {
+            benchmark.ask(random, &rest)?.record(&mut quality);
+        }
         let mut notes: Vec<String> =
             plan.foreign_to(&self.opened().facts.fingerprint).into_iter().chain(self.notes(&corpus)).collect();
         let repair = repair.map(|found| found.plan.record.mode);
@@ -115,7 +129,8 @@ impl Checked {
             kept: plan.kept.clone(),
             repair,
             comparison,
-            random: Some(random),
+            random: Some(quality),
+            random_similarity,
             random_repair: random_repair.map(|repair| repair.record.mode),
             reading: corpus.reading(ticket)?,
             dtype: network.dtype().as_str().to_owned(),

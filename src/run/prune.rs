@@ -275,6 +275,7 @@ impl Checked {
             repair: repair.map(|repair| repair.record.mode),
             comparison,
             random: None,
+            random_similarity: None,
             random_repair: None,
             reading: corpus.reading(ticket)?,
             dtype: before.dtype().as_str().to_owned(),

@@ -131,11 +131,20 @@ impl Watched {
         let mut progress = self.progress();
         match event {
             TrainingEvent::Stage(stage) => {
-                let at = progress.records.last().map_or(0, |r| r.total_steps);
+                let last = progress.records.last();
+                let (at, goes_on) = last.map_or((0, false), |record| (record.total_steps, record.stage == stage));
                 progress.stage = stage;
-                progress.stages.push((at, stage));
+                // A resumed stage began where its first record says.
+                if !goes_on {
+                    progress.stages.push((at, stage));
+                }
             }
             TrainingEvent::Record(record) => progress.records.push(record.clone()),
+            TrainingEvent::Earlier(records) => {
+                let changes = records.windows(2).filter(|pair| pair[0].stage != pair[1].stage);
+                progress.stages = changes.map(|pair| (pair[0].total_steps, pair[1].stage)).collect();
+                progress.records = records.to_vec();
+            }
             TrainingEvent::Note(note) => progress.notes.push(note.to_owned()),
         }
     }

@@ -1,5 +1,7 @@
 //! The smallest plan within a budget of quality.
 
+use std::collections::BTreeSet;
+
 use super::Checked;
 use crate::analysis::{Analysis, HeadKind, Moments};
 use crate::corpus::Input;
@@ -7,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::curve::Subject;
 use crate::evaluation::{BudgetRequest, CHOICE_METRICS, COSINE, LOSS, SCORED_COPIES, plan_within, task_metrics};
 use crate::model::Needs;
+use crate::network::Head;
 use crate::plan::{Method, Plan, QualityBudget, Ranking, heads_of_kinds, record_kinds};
 use crate::repair::{Basis, RefitRequest, Repair, RepairMode, Ridge, refit};
 use crate::task::Ticket;
@@ -26,6 +29,10 @@ pub struct BudgetSpec {
     pub allow_empty: bool,
     /// Kinds of heads that stay.
     pub pinned: Vec<HeadKind>,
+    /// Heads that stay.
+    pub heads: BTreeSet<Head>,
+    /// Whether layers in which nothing speaks for redundancy lose heads too; they do where nobody says otherwise.
+    pub without_evidence: Option<bool>,
 }
 
 impl Default for BudgetSpec {
@@ -37,6 +44,8 @@ impl Default for BudgetSpec {
             repair: RepairMode::None,
             allow_empty: false,
             pinned: Vec::new(),
+            heads: BTreeSet::new(),
+            without_evidence: None,
         }
     }
 }
@@ -128,6 +137,8 @@ impl Checked {
             [] => BudgetSpec::every_method(analysis, moments.is_some()),
             named => named.to_vec(),
         };
+        let mut pinned = heads_of_kinds(analysis, &wanted.pinned)?;
+        pinned.extend(&wanted.heads);
         let request = BudgetRequest {
             rankings,
             budget: wanted.budget,
@@ -135,7 +146,8 @@ impl Checked {
             repair: wanted.repair,
             seed: self.spec().seed,
             allow_empty: wanted.allow_empty,
-            pinned: heads_of_kinds(analysis, &wanted.pinned)?,
+            without_evidence: wanted.without_evidence,
+            pinned,
         };
         let mut plan = plan_within(&subject, &request, ticket)?;
         record_kinds(analysis, &mut plan, &wanted.pinned)?;

@@ -39,20 +39,35 @@ pub struct Progress {
     pub begun_at: u64,
     /// Seconds since the stage began.
     pub elapsed_secs: f64,
+    /// The shares of the whole work at which this stage begins and ends, where it is one of several.
+    pub part: Option<[f64; 2]>,
 }
 
 impl Progress {
-    /// Share done in `0..=1`, where the total is known.
+    /// Share done in `0..=1` of the whole work, or of this stage where it is all that is known of.
     pub fn fraction(&self) -> Option<f64> {
+        match self.part {
+            Some([from, to]) => Some(from + (to - from) * self.of_stage().unwrap_or(0.0)),
+            None => self.of_stage(),
+        }
+    }
+
+    /// Share done of this stage, where its total is known.
+    fn of_stage(&self) -> Option<f64> {
         self.total.filter(|t| *t > 0).map(|t| ((self.done as f64 + self.underway) / t as f64).min(1.0))
     }
 
-    /// Expected seconds to the end of this stage, where they can be told.
+    /// Expected seconds to the end of the whole work, or of this stage where it is all that is known of; `None` where
+    /// nothing is done yet by which they could be told.
     pub fn remaining_secs(&self) -> Option<f64> {
         let total = self.total?;
         let done = self.done.saturating_sub(self.begun_at) as f64 + self.underway;
         let left = (total.saturating_sub(self.done) as f64 - self.underway).max(0.0);
-        (done > 0.0).then(|| self.elapsed_secs * left / done)
+        let of_stage = (done > 0.0).then(|| self.elapsed_secs * left / done)?;
+        let Some([from, to]) = self.part else { return Some(of_stage) };
+        // What comes after this stage is foretold by its pace.
+        let whole_stage = self.elapsed_secs * total as f64 / done;
+        (to > from).then(|| of_stage + whole_stage * (1.0 - to).max(0.0) / (to - from))
     }
 }
 
@@ -70,6 +85,8 @@ pub struct Ticket {
     cancel: CancelToken,
     cell: Arc<Mutex<ProgressCell>>,
     waker: Waker,
+    /// The share of the whole that stages of this ticket fill, where it is for a part.
+    part: Option<[f64; 2]>,
 }
 
 /// Wakes are throttled to this distance so that a fast loop cannot flood the window.
@@ -84,8 +101,23 @@ impl Default for Ticket {
 impl Ticket {
     /// A ticket that calls `waker` (at most 20 times a second) when progress moves.
     pub fn new(cancel: CancelToken, waker: impl Fn() + Send + Sync + 'static) -> Self {
-        let cell = ProgressCell { progress: Progress::default(), stage_began: Instant::now(), last_wake: None };
-        Self { cancel, cell: Arc::new(Mutex::new(cell)), waker: Arc::new(waker) }
+        let (progress, stage_began) = (Progress::default(), Instant::now());
+        let cell = ProgressCell { progress, stage_began, last_wake: None };
+        Self { cancel, cell: Arc::new(Mutex::new(cell)), waker: Arc::new(waker), part: None }
+    }
+
+    /// Tickets for parts of this work that follow each other and take such shares of its time: one bar for all of them.
+    #[must_use]
+    pub fn parts<const N: usize>(&self, weights: [f64; N]) -> [Self; N] {
+        let whole: f64 = weights.iter().sum();
+        let [from, to] = self.part.unwrap_or([0.0, 1.0]);
+        let mut before = 0.0;
+        weights.map(|weight| {
+            let at = |share: f64| if whole > 0.0 { from + (to - from) * (share / whole).min(1.0) } else { to };
+            let part = [at(before), at(before + weight)];
+            before += weight;
+            Self { part: Some(part), ..self.clone() }
+        })
     }
 
     /// A ticket for a part whose progress is not shown, but which stops with the whole.
@@ -112,7 +144,11 @@ impl Ticket {
     /// Goes on with a stage of which `done` units were finished earlier.
     pub fn stage_from(&self, stage: impl Into<String>, done: u64, total: Option<u64>, unit: &'static str) {
         let mut cell = self.lock();
-        cell.progress = Progress { stage: stage.into(), done, total, unit, begun_at: done, ..Progress::default() };
+        // A part may have several stages, of which nobody knows the lengths: each fills what is left of it.
+        let reached = cell.progress.fraction().filter(|_| cell.progress.part.is_some()).unwrap_or(0.0);
+        let part = self.part.map(|[from, to]| [from.max(reached).min(to), to]);
+        let (stage, begun_at) = (stage.into(), done);
+        cell.progress = Progress { stage, done, total, unit, begun_at, part, ..Progress::default() };
         cell.stage_began = Instant::now();
         cell.last_wake = None;
         drop(cell);
@@ -160,5 +196,53 @@ impl Ticket {
             drop(cell);
             (self.waker)();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_fill_one_bar_that_never_goes_back() {
+        let ticket = Ticket::default();
+        let [first, second] = ticket.parts([2.0, 1.0]);
+        first.stage("compare", Some(4), "batches");
+        first.advance(2).unwrap();
+        let near = |share: f64| {
+            let found = ticket.progress().fraction().unwrap();
+            assert!((found - share).abs() < 1e-12, "{found}, not {share}");
+        };
+        near(1.0 / 3.0);
+        first.advance(2).unwrap();
+        // Parts of a part.
+        let [a, b] = second.parts([1.0, 1.0]);
+        a.stage("read", None, "lines");
+        near(2.0 / 3.0);
+        a.stage("sum", Some(10), "batches");
+        a.advance(10).unwrap();
+        near(5.0 / 6.0);
+        // Of another stage of the same part only what is left of it is filled.
+        a.stage("refit", Some(10), "layers");
+        a.advance(5).unwrap();
+        near(5.0 / 6.0);
+        b.stage("evaluate", Some(2), "batches");
+        b.advance(1).unwrap();
+        near(11.0 / 12.0);
+        b.advance(1).unwrap();
+        near(1.0);
+        // Stages of no part are told by themselves.
+        ticket.stage("write", Some(2), "tensors");
+        near(0.0);
+    }
+
+    #[test]
+    fn the_time_to_the_end_covers_the_parts_that_follow() {
+        let progress = |part| Progress { done: 1, total: Some(4), elapsed_secs: 2.0, part, ..Progress::default() };
+        assert_eq!(progress(None).remaining_secs(), Some(6.0));
+        // A stage of 8 seconds is half of the whole, so that another 8 follow.
+        assert_eq!(progress(Some([0.0, 0.5])).remaining_secs(), Some(14.0));
+        assert_eq!(progress(Some([0.5, 1.0])).remaining_secs(), Some(6.0));
+        assert_eq!(progress(Some([1.0, 1.0])).remaining_secs(), None);
     }
 }

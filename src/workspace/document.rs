@@ -60,6 +60,9 @@ pub struct Workspace {
     /// Its second moments, which lie in a file beside the document.
     #[serde(skip)]
     pub moments: Option<Arc<Moments>>,
+    /// Where the input was found when the workspace was opened, where it had been moved.
+    #[serde(skip)]
+    pub moved_input: Option<PathBuf>,
 }
 
 impl Workspace {
@@ -67,6 +70,23 @@ impl Workspace {
     pub fn is_empty(&self) -> bool {
         let has_results = self.analysis.is_some() || !self.measured.is_empty() || self.curves.is_some();
         !has_results && self.notes.is_empty() && self.draft == Draft::default()
+    }
+}
+
+impl Workspace {
+    /// What a person did: without where it lies, what is looked at, and results, which are large.
+    pub(super) fn work_alone(&self) -> Self {
+        Self {
+            model: None,
+            file: None,
+            site: None,
+            feature: None,
+            view: Value::Null,
+            analysis: None,
+            moments: None,
+            moved_input: None,
+            ..self.clone()
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Plans being edited: what a method proposes, overlaid by the heads that a person has fixed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -144,7 +144,9 @@ impl NamedPlan {
         });
         let mut plan = Plan { kept: kept.collect(), ..self.base.clone() };
         plan.heads = shape.sites().iter().map(|s| (s.site, s.heads)).collect();
-        if !self.pins.is_empty() || plan.method.is_empty() {
+        let is_changed =
+            shape.sites().iter().any(|s| plan.kept.at(s.site, s.heads) != self.base.kept.at(s.site, s.heads));
+        if is_changed || plan.method.is_empty() {
             // What a method knew of its own choice is not known of another.
             plan.explained.clear();
             plan.method = "manual".to_owned();
@@ -152,6 +154,22 @@ impl NamedPlan {
             plan.budget = None;
         }
         plan
+    }
+
+    /// The heads that are pinned to stay, and how many are pinned to go.
+    pub fn pinned_heads(&self) -> (BTreeSet<Head>, usize) {
+        let all = || self.pins.iter().flat_map(|(site, pins)| pins.iter().map(move |(h, stays)| (*site, *h, *stays)));
+        let stay = all().filter(|(.., stays)| *stays).map(|(site, head, _)| Head::new(site, head)).collect();
+        (stay, all().filter(|(.., stays)| !stays).count())
+    }
+
+    /// The pins of heads that stay, as far as `plan` keeps them.
+    pub fn pins_to_stay(&self, plan: &Plan) -> BTreeMap<Site, BTreeMap<usize, bool>> {
+        let mut pins: BTreeMap<Site, BTreeMap<usize, bool>> = BTreeMap::new();
+        for head in self.pinned_heads().0.into_iter().filter(|head| plan.kept.keeps(*head)) {
+            pins.entry(head.site).or_default().insert(head.head, true);
+        }
+        pins
     }
 
     /// Number of heads that are pinned.

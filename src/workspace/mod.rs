@@ -6,6 +6,7 @@
 //! | `document` | the saved document |
 //! | `draft` | named plans, pinned heads |
 //! | `history` | undo and redo with names |
+//! | `moved` | an input that was moved with its workspace or its model |
 //! | `outlook` | what a plan would do |
 //! | `settings` | theme, zoom, recent models; survives a bad field |
 //! | `store` | where settings and the autosaved workspace lie |
@@ -18,6 +19,7 @@ mod beside;
 mod document;
 mod draft;
 mod history;
+mod moved;
 mod open;
 mod outlook;
 mod sample;

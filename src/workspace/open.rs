@@ -89,6 +89,7 @@ pub fn open_workspace(mut workspace: Workspace, ticket: &Ticket) -> Result<Opene
         let error = Error::new("the workspace names no model").hint("open a model folder");
         return Ok(OpenedPath::Workspace(Box::new(workspace), Err(error)));
     };
+    let before = model.folder.clone();
     let mut opened = Opened::open(&model.folder, ticket);
     if opened.is_err()
         && let Some(folder) = beside(model, workspace.file.as_deref())
@@ -100,6 +101,9 @@ pub fn open_workspace(mut workspace: Workspace, ticket: &Ticket) -> Result<Opene
     }
     if opened.as_ref().is_err_and(Error::is_cancelled) {
         return Err(Error::cancelled());
+    }
+    if opened.is_ok() {
+        workspace.follow_input(&before, ticket)?;
     }
     Ok(OpenedPath::Workspace(Box::new(workspace), opened.map(Box::new)))
 }
@@ -166,6 +170,14 @@ mod tests {
         let found = open_place(&path, &Ticket::default()).unwrap();
         let OpenedPath::Workspace(workspace, Ok(opened)) = found else { panic!("no workspace with its model") };
         assert_eq!((&opened.facts.folder, &workspace.model.unwrap().folder), (&here, &here));
+        // A text that was carried along is found too.
+        std::fs::write(scratch.path().join("a.txt"), "text").unwrap();
+        let model = Some(ModelRef { folder: "/elsewhere/bert".into(), fingerprint: fingerprint.clone() });
+        let run = crate::run::Spec { input: Some(Input::Text("/elsewhere/a.txt".into())), ..Default::default() };
+        Workspace { model, run, ..Workspace::default() }.write(&path).unwrap();
+        let OpenedPath::Workspace(workspace, Ok(_)) = open_place(&path, &Ticket::default()).unwrap() else { panic!() };
+        let there = scratch.path().join("a.txt");
+        assert_eq!((workspace.run.input, workspace.moved_input), (Some(Input::Text(there.clone())), Some(there)));
         // Another model of the same name is not taken for it.
         save("0123456789abcdef");
         assert!(matches!(open_place(&path, &Ticket::default()), Ok(OpenedPath::Workspace(_, Err(_)))));

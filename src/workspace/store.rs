@@ -1,6 +1,7 @@
 //! Where the program keeps what it remembers.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::beside::{remove_moments, write_moments};
 use super::{ProgramSettings, Stamps, Workspace};
@@ -14,6 +15,8 @@ use crate::error::{Error, Result};
 pub struct Store {
     folder: PathBuf,
     stamps: Stamps,
+    /// The key of the model whose work was read or written last, and that work without what is large.
+    held: Arc<Mutex<Option<(String, Workspace)>>>,
 }
 
 /// A workspace that was read back.
@@ -30,7 +33,7 @@ const LAST: &str = "last";
 impl Store {
     /// Keeps everything in `folder`, which need not exist yet.
     pub fn at(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), stamps: Stamps::default() }
+        Self { folder: folder.into(), stamps: Stamps::default(), held: Arc::default() }
     }
 
     /// The user's own place: `PILLARS_HOME` where it is set, else the configuration folder of the system.
@@ -100,14 +103,17 @@ impl Store {
     /// Writes the workspace of a model; its analysis, with its second moments, only where `with_analysis` says that it changed. A workspace
     /// without a model is not worth a file: the last one stays.
     ///
-    /// Where another window wrote its own work on the model since this one last looked, that work is put into a file
-    /// beside, and the path of that file is returned.
+    /// Where another window wrote its own work on the model since this one last looked, and it is not what this one did or
+    /// knew, that work is put into a file beside, and the path of that file is returned.
     pub fn save_workspace(&self, workspace: &Workspace, with_analysis: bool) -> Result<Option<PathBuf>> {
         let Some(key) = workspace.model.as_ref().and_then(|m| key(&m.fingerprint)) else { return Ok(None) };
         let path = self.workspace_path(&key);
         make_folder(path.parent().unwrap_or(&self.folder))?;
         let is_changed = self.stamps.is_changed(&path);
-        let other = if is_changed { self.copy_of(&key, "other")? } else { None };
+        let other = match is_changed && self.would_be_missed(&key, workspace)? {
+            true => self.copy_of(&key, "other")?,
+            false => None,
+        };
         if with_analysis || is_changed {
             let path = self.analysis_path(&key);
             match &workspace.analysis {
@@ -126,13 +132,30 @@ impl Store {
                     }
                 }
             }
+            self.stamps.note(&path);
         }
         Workspace { analysis: None, moments: None, ..workspace.clone() }.write(&path)?;
         self.stamps.note(&path);
+        self.hold(&key, workspace);
         if self.last().as_ref() != Some(&key) {
             write_atomically(&self.folder.join(LAST), key.as_bytes())?;
         }
         Ok(other)
+    }
+
+    /// Whether what lies under `key` is work that neither `mine` holds nor this window saw before.
+    fn would_be_missed(&self, key: &str, mine: &Workspace) -> Result<bool> {
+        let knows_analysis = !self.stamps.is_changed(&self.analysis_path(key));
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(Restored { workspace: theirs, .. }) = self.read(key)? else { return Ok(false) };
+        let work = theirs.work_alone();
+        let knows_work = work == mine.work_alone() || held.is_some_and(|(of, held)| of == key && held == work);
+        Ok(!(knows_work && (knows_analysis || theirs.analysis == mine.analysis)))
+    }
+
+    fn hold(&self, key: &str, workspace: &Workspace) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = Some((key.to_owned(), workspace.work_alone()));
     }
 
     /// The workspace under `key`. A file that cannot be read is put aside, so that no later save writes over it. An
@@ -149,6 +172,7 @@ impl Store {
         })?;
         let mut warnings = Vec::new();
         let path = self.analysis_path(key);
+        self.stamps.note(&path);
         if path.is_file() {
             match Analysis::read(&path) {
                 Ok(analysis) => {
@@ -165,6 +189,7 @@ impl Store {
                 }
             }
         }
+        self.hold(key, &workspace);
         Ok(Some(Restored { workspace, warnings }))
     }
 
@@ -336,6 +361,35 @@ mod tests {
         // The latest of each is always there.
         assert_eq!(first.save_workspace(&work("of the first again"), false).unwrap(), Some(other.clone()));
         assert_eq!(Workspace::read(&other).unwrap(), work("of the second"));
+    }
+
+    #[test]
+    fn two_windows_with_the_same_work_are_no_news() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (Store::at(folder.path()), Store::at(folder.path()));
+        let analysis = Arc::new(analysis());
+        let model = Some(ModelRef { folder: "/m".into(), fingerprint: "a".to_owned() });
+        let work = |notes: &str, analysis: &Arc<Analysis>, site: &str| Workspace {
+            model: model.clone(),
+            notes: notes.to_owned(),
+            site: site.parse().ok(),
+            analysis: Some(Arc::clone(analysis)),
+            ..Workspace::default()
+        };
+        assert_eq!(first.save_workspace(&work("one", &analysis, "encoder.0"), true).unwrap(), None);
+        // The second window opens what the first one saved, and looks at another layer.
+        let opened = second.workspace_of("a").unwrap().unwrap().workspace;
+        assert_eq!(second.save_workspace(&Workspace { site: "encoder.1".parse().ok(), ..opened }, true).unwrap(), None);
+        // What the first did before is known to it; it goes on.
+        assert_eq!(first.save_workspace(&work("further", &analysis, "encoder.0"), false).unwrap(), None);
+        // The same work in both, results included, made apart from each other.
+        assert_eq!(second.save_workspace(&work("further", &analysis, "encoder.11"), true).unwrap(), None);
+        // Other results are news.
+        let mut other = Arc::unwrap_or_clone(Arc::clone(&analysis));
+        other.batches += 1000;
+        first.save_workspace(&work("further", &Arc::new(other), "encoder.0"), true).unwrap();
+        let kept = second.save_workspace(&work("further", &analysis, "encoder.11"), false).unwrap().unwrap();
+        assert_eq!(Workspace::read(&kept).unwrap().analysis.unwrap().batches, analysis.batches + 1000);
     }
 
     #[test]

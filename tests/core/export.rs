@@ -452,6 +452,7 @@ fn given_input_is_proven_on_and_its_labels_give_losses() {
         repair: None,
         comparison,
         random: None,
+        random_similarity: None,
         random_repair: None,
         reading,
         dtype: "f32".to_owned(),

@@ -90,7 +90,7 @@ fn a_run_trains_votes_fine_tunes_and_writes_what_opens() {
     let mut watch = |event: TrainingEvent<'_>| match event {
         TrainingEvent::Stage(stage) => stages.push(stage),
         TrainingEvent::Record(_) => records += 1,
-        TrainingEvent::Note(_) => {}
+        TrainingEvent::Note(_) | TrainingEvent::Earlier(_) => {}
     };
     let summary = train(
         &request,

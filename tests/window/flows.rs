@@ -352,7 +352,7 @@ fn a_training_run_is_watched_paused_and_opened() {
     desk.wait("the pause", |state| state.training.watched.as_ref().unwrap().1.control.is_paused());
     // The vote ends the first stage long before its last step.
     desk.click("Vote now");
-    desk.click("Go on");
+    desk.click("Resume");
     desk.settle();
     assert!(desk.shows("after fine-tuning"), "{}", desk.messages());
     let asked = pillars::training::request_of(&out).unwrap();

@@ -1,4 +1,4 @@
-//! Every view of the bundled sample in both themes and two sizes, to be looked at. Set `PILLARS_GALLERY` to a folder.
+//! Every view of the bundled sample in both themes and several sizes, to be looked at. Set `PILLARS_GALLERY` to a folder.
 
 use std::path::{Path, PathBuf};
 
@@ -66,15 +66,16 @@ fn every_view_can_be_looked_at() {
     for (theme, words) in [(ThemeChoice::Light, "light theme"), (ThemeChoice::Dark, "dark theme")] {
         desk.command(words);
         assert_eq!(desk.state().settings.theme, theme);
-        for size in [vec2(1280.0, 720.0), vec2(1920.0, 1080.0)] {
+        for size in [vec2(1000.0, 640.0), vec2(1440.0, 900.0), vec2(1920.0, 1080.0)] {
             desk.harness.set_size(size);
             desk.harness.run_ok();
             views(&mut desk, &folder, &format!("{}-{}", &words[..words.len() - 6], size.y));
         }
     }
-    views(&mut sample(1.0, 3.0, [1280.0, 720.0]), &folder, "zoom-3");
-    views(&mut sample(1.0, 0.5, [1280.0, 720.0]), &folder, "zoom-half");
-    views(&mut sample(2.0, 1.0, [1280.0, 720.0]), &folder, "two-pixels-to-a-point");
+    for (zoom, name) in [(2.0, "zoom-2"), (3.0, "zoom-3"), (0.5, "zoom-half")] {
+        views(&mut sample(1.0, zoom, [1920.0, 1080.0]), &folder, name);
+    }
+    views(&mut sample(2.0, 1.0, [1920.0, 1080.0]), &folder, "two-pixels-to-a-point");
 }
 
 #[test]

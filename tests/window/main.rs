@@ -13,6 +13,7 @@ mod keyboard;
 #[path = "../common/large.rs"]
 mod large;
 mod layers;
+mod legible;
 mod paths;
 mod pictures;
 mod repair;
@@ -23,6 +24,7 @@ mod scale;
 mod settings;
 mod sizes;
 mod spoken;
+mod steady;
 mod tabs;
 mod understood;
 mod workspaces;

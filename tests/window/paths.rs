@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use eframe::egui::accesskit::Role;
-use eframe::egui::{DroppedFile, Key, Modifiers};
+use eframe::egui::{self, DroppedFile, Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 
 use crate::desk::{Desk, fixture, tokens};
@@ -120,6 +120,32 @@ fn folders_masks_and_inputs_can_be_dropped_on_the_window() {
     let input = crate::desk::tokens(desk.folder.path(), 3, 5);
     drop(&mut desk, input.clone());
     assert_eq!(desk.state().run.input.as_ref().unwrap().path(), input);
+    let text = desk.folder.path().join("a.txt");
+    std::fs::write(&text, "a text").unwrap();
+    drop(&mut desk, text.clone());
+    assert_eq!(desk.state().run.input, Some(pillars::corpus::Input::Text(text)));
+    // A workspace brings its model with it.
+    let (workspace, notes) = (desk.folder.path().join("w.pillars"), "dropped".to_owned());
+    let fingerprint = {
+        let opened = Desk::start(Some(fixture("gpt2")));
+        opened.state().model.as_ref().unwrap().facts.fingerprint.clone()
+    };
+    let model = Some(pillars::workspace::ModelRef { folder: fixture("gpt2"), fingerprint });
+    let saved = pillars::workspace::Workspace { model, notes, ..Default::default() };
+    pillars::analysis::Document::write(&saved, &workspace).unwrap();
+    drop(&mut desk, workspace);
+    assert_eq!(
+        (desk.state().model.as_ref().unwrap().facts.name.as_str(), desk.state().notes.as_str()),
+        ("gpt2", "dropped")
+    );
+    // While files hang over the window, it says what a drop does.
+    let hovered = egui::HoveredFile { path: Some(fixture("bert")), ..Default::default() };
+    desk.harness.input_mut().hovered_files.push(hovered);
+    desk.harness.step();
+    let said = desk.harness.output().shapes.iter().any(|shape| {
+        matches!(&shape.shape, egui::Shape::Text(text) if text.galley.text().starts_with("Drop a model folder"))
+    });
+    assert!(said, "nothing is said of the drop");
 }
 
 #[test]
@@ -147,7 +173,7 @@ fn a_saved_workspace_finds_its_model_again() {
     assert!(desk.messages().contains("Results and plans are back"), "{}", desk.messages());
     desk.command("start afresh");
     desk.settle();
-    assert!(desk.messages().contains("The work before is kept"), "{}", desk.messages());
+    assert!(desk.messages().contains("The earlier work is kept"), "{}", desk.messages());
     assert!(desk.state().results.is_none() && desk.kept() == 8);
     desk.click_head(desk.head("encoder.0", 3), Modifiers::NONE);
     let file = desk.folder.path().join("work");

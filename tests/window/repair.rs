@@ -79,7 +79,7 @@ fn every_head_says_how_much_the_others_can_say_for_it() {
     desk.click_head(head, Modifiers::NONE);
     let found = &desk.state().results.as_ref().unwrap().analysis;
     let share = found.site(head.site).unwrap().baselines[baseline::REPLACEABILITY].values[2];
-    let text = format!("The other heads of this layer can say {}", pillars::chart::Unit::Share.format(share));
+    let text = format!("The other heads of this layer can make up for {}", pillars::chart::Unit::Share.format(share));
     assert!(desk.shows(&text), "{text}");
 }
 

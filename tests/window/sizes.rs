@@ -82,7 +82,7 @@ fn sentences_of_the_prune_view_end_before_the_inspector() {
     desk.chord(Modifiers::COMMAND, Key::Num5);
     desk.settle();
     let side = desk.harness.get_by_label("Selection").rect().left();
-    for words in ["no plan that leaves every layer a head", "plans stand here beside each other"] {
+    for words in ["no plan that leaves every layer a head", "change the copy to see both side by side"] {
         let sentence = desk.harness.get_by_label_contains(words).rect();
         assert!(sentence.right() < side, "{words}: {sentence} reaches beyond {side}");
     }

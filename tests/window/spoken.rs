@@ -72,6 +72,20 @@ fn every_control_has_a_name() {
         desk.press(Key::Escape);
         assert!(desk.state().overlay.is_none(), "Escape closes the {place}");
     }
+    for (place, words) in [
+        ("downloaded models", "open downloaded model"),
+        ("the program", "about pillars"),
+        ("comparison", "compare with"),
+        ("picture", "save picture"),
+        ("saved plan", "save plan"),
+    ] {
+        desk.command(words);
+        desk.settle();
+        assert!(desk.state().overlay.is_some(), "{place}: {}", desk.messages());
+        check(&desk, place);
+        desk.press(Key::Escape);
+        assert!(desk.state().overlay.is_none(), "Escape closes the {place}");
+    }
     for menu in ["File", "Edit", "Run", "View", "Help"] {
         desk.harness.get_all_by_role_and_label(Role::Button, menu).next().unwrap().click();
         desk.harness.run();

@@ -114,7 +114,7 @@ fn a_run_does_not_outlive_its_model() {
     desk.wait("the other model", |state| state.model.as_ref().is_some_and(|m| m.facts.name == "gpt2"));
     desk.settle();
     assert!(desk.state().results.is_none());
-    assert!(desk.messages().contains("Run: cancelled, for its model was closed"), "{}", desk.messages());
+    assert!(desk.messages().contains("Run: cancelled, because its model was closed"), "{}", desk.messages());
 }
 
 #[test]

@@ -122,9 +122,8 @@ impl Overview {
                     (swatch, format!("{} ({})", kind.label(), kind.letters()))
                 })
                 .collect();
-            entries.extend(
-                has_other.then(|| (LegendSwatch::Cell(theme.missing.into()), "nothing that has a name".to_owned())),
-            );
+            entries
+                .extend(has_other.then(|| (LegendSwatch::Cell(theme.missing.into()), "no known pattern".to_owned())));
         }
         if self.rows.iter().any(|r| r.kept.is_some()) {
             entries.push((LegendSwatch::Cell(theme.axis.into()), "kept".to_owned()));

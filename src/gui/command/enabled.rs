@@ -23,7 +23,7 @@ impl Command {
             None => Err("open a model first"),
             Some(Err(_)) => Err("the plan cannot be carried out as it is"),
         };
-        let idle = |kind| if state.jobs.get(kind).is_some() { Err("it is under way") } else { Ok(()) };
+        let idle = |kind| if state.jobs.get(kind).is_some() { Err("it is running already") } else { Ok(()) };
         let results = || if state.results.is_some() { Ok(()) } else { Err("run the model first") };
         match self {
             Self::OpenModel
@@ -45,7 +45,7 @@ impl Command {
             Self::Redo if state.draft.redo_name().is_none() => Err("there is nothing to redo"),
             Self::KeepHeads | Self::PruneHeads | Self::FlipHeads | Self::PinHeads | Self::UnpinHeads => heads(),
             Self::PinAlignment if state.model.as_ref().is_none_or(|model| model.facts.alignment.is_empty()) => {
-                Err("no model is open that names such heads")
+                Err("no model is open that names alignment heads")
             }
             Self::UnpinAll if state.draft.now().active().pinned() == 0 => Err("no head is pinned"),
             Self::Run => ready().and(idle(JobKind::Analyze)),
@@ -65,7 +65,7 @@ impl Command {
             Self::Export => legal().and(idle(JobKind::Export)),
             Self::Train => ready().and(idle(JobKind::Train)),
             Self::PauseTraining | Self::StopTraining | Self::VoteNow if state.jobs.get(JobKind::Train).is_none() => {
-                Err("no training is under way")
+                Err("no training is running")
             }
             Self::SaveAnalysis | Self::SavePicture => results(),
             Self::ChooseInput
@@ -90,8 +90,8 @@ impl Command {
             | Self::NextSite
             | Self::PreviousSite
             | Self::Show(_) => model(),
-            Self::Cancel if state.jobs.shown().next().is_none() => Err("nothing is under way"),
-            Self::CopyMessages | Self::ClearMessages if state.messages.all().is_empty() => Err("there are none"),
+            Self::Cancel if state.jobs.shown().next().is_none() => Err("nothing is running"),
+            Self::CopyMessages | Self::ClearMessages if state.messages.all().is_empty() => Err("there are no messages"),
             Self::TypePath
             | Self::OpenCached
             | Self::OpenModel

@@ -34,21 +34,28 @@ fn spec(command: Command) -> CommandSpec {
             vec![ctrl(Key::L)],
         ),
         Command::OpenSample => {
-            (File, "Open the bundled sample", "A small BERT of chemical reactions, with text", none())
+            (File, "Open the bundled sample", "A small BERT trained on chemical reactions, with text to read", none())
         }
         Command::ChooseInput => {
             (File, "Choose input…", "A file that the model reads: text, tokens, tensors or pairs", vec![ctrl(Key::I)])
         }
         Command::TypeInput => (File, "Input path…", "Type the path of what the model reads", vec![ctrl_shift(Key::I)]),
         Command::ChooseImages => (File, "Choose images…", "A folder of PNG and JPEG files for a vision model", none()),
-        Command::SaveWorkspace => {
-            (File, "Save workspace", "One file with the model's place, the results and the plans", vec![ctrl(Key::S)])
-        }
+        Command::SaveWorkspace => (
+            File,
+            "Save workspace",
+            "One file with the location of the model, the results and the plans",
+            vec![ctrl(Key::S)],
+        ),
         Command::SaveWorkspaceAs => {
             (File, "Save workspace as…", "The same under another name", vec![ctrl_shift(Key::S)])
         }
-        Command::SavePlan => (File, "Save plan…", "Which heads stay, for the command line and for others", none()),
-        Command::SaveAnalysis => (File, "Save analysis…", "What the last run found out, for the command line", none()),
+        Command::SavePlan => {
+            (File, "Save plan…", "Which heads stay, as a file for the command line or for others", none())
+        }
+        Command::SaveAnalysis => {
+            (File, "Save analysis…", "The results of the last run, as a file for the command line", none())
+        }
         Command::SavePicture => (File, "Save picture…", "The view in front as SVG, PNG or CSV", vec![ctrl(Key::P)]),
         Command::StartAfresh => {
             (File, "Start afresh", "Forget the results, plans and notes of this model; the model stays open", none())
@@ -56,22 +63,25 @@ fn spec(command: Command) -> CommandSpec {
         Command::CloseModel => (File, "Close model", "Back to the welcome screen", vec![ctrl(Key::W)]),
         Command::Quit => (File, "Quit", "Close the window; the workspace is kept", vec![ctrl(Key::Q)]),
         Command::Undo => (Edit, "Undo", "Take back the last change of the plan", vec![ctrl(Key::Z)]),
-        Command::Redo => (Edit, "Redo", "Do the undone change again", vec![ctrl_shift(Key::Z), ctrl(Key::Y)]),
+        Command::Redo => (Edit, "Redo", "Repeat the change that was undone", vec![ctrl_shift(Key::Z), ctrl(Key::Y)]),
         Command::NewPlan => (Edit, "New plan", "A plan that keeps every head", vec![ctrl(Key::N)]),
         Command::DuplicatePlan => (Edit, "Duplicate plan", "A copy to change", vec![ctrl(Key::D)]),
         Command::DeletePlan => (Edit, "Delete plan", "Undo brings it back", none()),
-        Command::KeepHeads => (Edit, "Keep selected heads", "Fix the selected heads to stay", vec![key(Key::K)]),
+        Command::KeepHeads => (Edit, "Keep selected heads", "Pin the selected heads as kept", vec![key(Key::K)]),
         Command::PruneHeads => {
-            (Edit, "Prune selected heads", "Fix the selected heads to go", vec![key(Key::X), key(Key::Delete)])
+            (Edit, "Prune selected heads", "Pin the selected heads as pruned", vec![key(Key::X), key(Key::Delete)])
         }
         Command::FlipHeads => {
-            (Edit, "Flip selected heads", "Keep what would go, prune what would stay", vec![key(Key::F)])
+            (Edit, "Flip selected heads", "Keep those that are pruned, prune those that are kept", vec![key(Key::F)])
         }
-        Command::PinHeads => {
-            (Edit, "Pin selected heads", "Hold them as they are when a threshold moves", vec![key(Key::P)])
-        }
+        Command::PinHeads => (
+            Edit,
+            "Pin selected heads",
+            "Leave them as they are when the method or its amount changes",
+            vec![key(Key::P)],
+        ),
         Command::PinAlignment => {
-            (Edit, "Pin alignment heads", "Hold the heads by which Whisper tells when a word was said", none())
+            (Edit, "Pin alignment heads", "Keep the heads by which Whisper tells when a word was said", none())
         }
         Command::UnpinHeads => {
             (Edit, "Unpin selected heads", "Let the method decide about them again", vec![key(Key::U)])
@@ -88,64 +98,70 @@ fn spec(command: Command) -> CommandSpec {
             "Read the input, group the heads of every layer, let them vote",
             vec![ctrl(Key::R), key(Key::F5)],
         ),
-        Command::Estimate => (
-            Run,
-            "Estimate the run",
-            "How many tokens the run reads and how long it takes: one batch is measured",
-            none(),
-        ),
+        Command::Estimate => {
+            (Run, "Estimate the run", "How much the run reads and how long it takes, told from one batch", none())
+        }
         Command::Measure => (
             Run,
             "Measure quality",
-            "The plan beside the whole model and a random control",
+            "Measure the plan beside the whole model and random heads",
             vec![ctrl(Key::M), key(Key::F6)],
         ),
         Command::MeasureCurves => (
             Run,
             "Measure the quality curve",
-            "Every method beside random draws, from all heads down to a quarter",
+            "Measure every method beside random heads, from all heads down to a quarter",
             vec![ctrl_shift(Key::M)],
         ),
         Command::Repair => (
             Run,
             "Repair the plan",
-            "New output projections, with which the heads that stay say what the others added",
+            "Compute new output projections, with which the kept heads make up for the removed ones",
             none(),
         ),
         Command::FindPlan => (
             Run,
             "Find the smallest plan",
-            "By its method, the fewest heads with which quality falls by no more than the budget in Prune",
+            "Find the fewest heads, chosen by the plan's method, that keep quality within the budget in Prune",
             none(),
         ),
         Command::WithoutEvidence => (
             Edit,
             "Prune layers without evidence",
-            "Let layers lose heads too in which nothing speaks for redundancy, or no longer",
+            "Prune also the layers in which nothing speaks for redundancy, or leave them alone again",
             none(),
         ),
         Command::CompareWith => {
             (Run, "Compare with…", "Another analysis beside these results, or another model on the same input", none())
         }
-        Command::Export => {
-            (Run, "Export pruned model…", "Write the smaller checkpoint, reopen it, prove it", vec![ctrl(Key::E)])
-        }
-        Command::Train => {
-            (Run, "Train…", "Make heads of a group alike, vote, fine-tune and remove; into a folder of its own", none())
-        }
-        Command::PauseTraining => (Run, "Pause training", "Halt after the step under way, or go on", none()),
+        Command::Export => (
+            Run,
+            "Export pruned model…",
+            "Write the smaller checkpoint, reopen it and compare it with the masked model",
+            vec![ctrl(Key::E)],
+        ),
+        Command::Train => (
+            Run,
+            "Train…",
+            "Train with the group constraint, vote, remove heads and fine-tune, in a folder of its own",
+            none(),
+        ),
+        Command::PauseTraining => (Run, "Pause training", "Pause after the current step, or resume", none()),
         Command::StopTraining => {
-            (Run, "Stop training", "Save the state after the step under way; it can go on later", none())
+            (Run, "Stop training", "Stop after the current step and save the state; the run can be resumed", none())
         }
-        Command::VoteNow => (Run, "Vote now", "End constrained training after the step under way and vote", none()),
-        Command::Cancel => (Run, "Cancel", "Stop the work under way at its next safe point", vec![ctrl(Key::Period)]),
+        Command::VoteNow => (Run, "Vote now", "End constrained training after the current step and vote", none()),
+        Command::Cancel => (Run, "Cancel", "Stop what is running at its next safe point", vec![ctrl(Key::Period)]),
         Command::Show(view) => (View, view.title(), view.tooltip(), vec![ctrl(view.key())]),
         Command::NextView => {
             (View, "Next view", "Bring the next tab of the row to the front", vec![ctrl(Key::Tab), ctrl(Key::PageDown)])
         }
-        Command::PreviousView => {
-            (View, "Previous view", "Bring the tab before to the front", vec![ctrl_shift(Key::Tab), ctrl(Key::PageUp)])
-        }
+        Command::PreviousView => (
+            View,
+            "Previous view",
+            "Bring the previous tab of the row to the front",
+            vec![ctrl_shift(Key::Tab), ctrl(Key::PageUp)],
+        ),
         Command::ToggleTable => (
             View,
             "Picture or table",
@@ -163,7 +179,7 @@ fn spec(command: Command) -> CommandSpec {
         }
         Command::NextSite => (View, "Next layer", "Show the next attention layer", vec![key(Key::CloseBracket)]),
         Command::PreviousSite => {
-            (View, "Previous layer", "Show the attention layer before", vec![key(Key::OpenBracket)])
+            (View, "Previous layer", "Show the previous attention layer", vec![key(Key::OpenBracket)])
         }
         Command::ToggleModel => (View, "Model panel", "Show or hide the panel on the left", vec![ctrl(Key::B)]),
         Command::ToggleInspector => {
@@ -173,7 +189,7 @@ fn spec(command: Command) -> CommandSpec {
             (View, "Tasks and messages", "Show or hide the panel at the bottom", vec![ctrl(Key::J)])
         }
         Command::ResetLayout => (View, "Reset the layout", "All views in one row of tabs, all panels open", none()),
-        Command::Theme(ThemeChoice::System) => (View, "Theme of the system", "Light or dark as the desktop is", none()),
+        Command::Theme(ThemeChoice::System) => (View, "System theme", "Light or dark, as the desktop is", none()),
         Command::Theme(ThemeChoice::Light) => (View, "Light theme", "Dark on light", none()),
         Command::Theme(ThemeChoice::Dark) => (View, "Dark theme", "Light on dark", none()),
         Command::ZoomIn => {
@@ -181,14 +197,17 @@ fn spec(command: Command) -> CommandSpec {
         }
         Command::ZoomOut => (View, "Zoom out", "Everything smaller, down to 50 %", vec![ctrl(Key::Minus)]),
         Command::ZoomReset => (View, "Actual size", "Zoom 100 %", vec![ctrl(Key::Num0)]),
-        Command::Palette => {
-            (Help, "Command palette…", "Find any command by its name", vec![ctrl_shift(Key::P), ctrl(Key::K)])
-        }
-        Command::Guide => (Help, "First steps", "Show or hide the way from a model to a smaller one", none()),
+        Command::Palette => (
+            Help,
+            "Command palette…",
+            "Find commands, layers, heads, colors, plans and recent models",
+            vec![ctrl_shift(Key::P), ctrl(Key::K)],
+        ),
+        Command::Guide => (Help, "First steps", "Show or hide the steps from a model to a smaller one", none()),
         Command::Shortcuts => (Help, "Keyboard shortcuts", "Every command with its keys", vec![key(Key::F1)]),
         Command::About => (Help, "About Pillars", "Version, license, method", none()),
-        Command::CopyMessages => (Help, "Copy all messages", "Put the messages into the clipboard", none()),
-        Command::ClearMessages => (Help, "Clear messages", "Forget the messages", none()),
+        Command::CopyMessages => (Help, "Copy all messages", "Copy the messages to the clipboard", none()),
+        Command::ClearMessages => (Help, "Clear messages", "Remove all messages", none()),
     };
     CommandSpec { menu, text, tooltip, keys }
 }

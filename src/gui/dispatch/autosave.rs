@@ -60,7 +60,7 @@ impl App {
     pub(super) fn flush(&mut self) {
         self.autosave.changed_at = None;
         if let Some(write) = self.what_to_save() {
-            self.state.jobs.start(JobKind::Autosave, "Save by itself", move |_| Ok(JobOutcome::Autosaved(write()?)));
+            self.state.jobs.start(JobKind::Autosave, "Autosave", move |_| Ok(JobOutcome::Autosaved(write()?)));
         }
     }
 

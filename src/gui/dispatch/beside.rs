@@ -30,7 +30,7 @@ impl App {
             let (Some(Ok(run)), Some(model)) = (&self.state.checked, &self.state.model) else {
                 return self.state.messages.fail(
                     "Compare",
-                    &Error::usage("two models are compared on something that both read").hint("choose an input first"),
+                    &Error::usage("two models are compared on an input that both read").hint("choose an input first"),
                 );
             };
             let (run, folder) = (run.clone(), model.facts.folder.clone());
@@ -44,7 +44,7 @@ impl App {
         let Some(results) = &self.state.results else {
             return self.state.messages.fail(
                 "Compare",
-                &Error::usage("there are no results that an analysis could stand beside").hint("run the model first"),
+                &Error::usage("there are no results to compare an analysis with").hint("run the model first"),
             );
         };
         let (analysis, feature) = (Arc::clone(&results.analysis), self.state.feature());

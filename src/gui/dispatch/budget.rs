@@ -9,6 +9,7 @@ use crate::gui::messages::sentence;
 use crate::plan::Plan;
 use crate::repair::RepairMode;
 use crate::run::BudgetSpec;
+use crate::words::counted;
 use crate::workspace::{NamedPlan, Proposal};
 
 impl App {
@@ -28,8 +29,24 @@ impl App {
             // What takes a pass over the text is too much for every plan that is tried.
             RepairMode::Refit | RepairMode::Stream | RepairMode::Auto => RepairMode::Refit,
         };
-        let wanted =
-            BudgetSpec { rankings: rankings.into_iter().collect(), budget, metric, repair, ..BudgetSpec::default() };
+        let plan = self.state.draft.now().active();
+        // A budget is meant for every layer, as every amount is, unless a person left some alone.
+        let is_own = proposal.is_some_and(|p| *p != self.state.first_proposal());
+        let without_evidence = proposal.filter(|_| is_own).map(Proposal::prunes_unproven);
+        let (heads, free) = plan.pinned_heads();
+        if free > 0 {
+            let heads = counted(free, "heads");
+            self.state.messages.info(format!("Find: {heads} that are pinned to go may stay in the plan that is found"));
+        }
+        let wanted = BudgetSpec {
+            rankings: rankings.into_iter().collect(),
+            budget,
+            metric,
+            repair,
+            heads,
+            without_evidence,
+            ..BudgetSpec::default()
+        };
         self.state.jobs.start(JobKind::FindPlan, format!("Find the smallest plan: {budget}"), move |ticket| {
             let (plan, _) = run.plan_within((&analysis, moments.as_deref()), &wanted, ticket)?;
             Ok(JobOutcome::FoundPlan(Box::new(plan)))
@@ -44,7 +61,9 @@ impl App {
             self.state.messages.warn(sentence(note));
         }
         let name = format!("Within {}", Share.format(found.budget.most()));
-        let plan = NamedPlan { base: plan, ..NamedPlan::new(name) };
+        // Heads that were pinned to stay are so in what was found.
+        let pins = self.state.draft.now().active().pins_to_stay(&plan);
+        let plan = NamedPlan { base: plan, pins, ..NamedPlan::new(name) };
         self.edit_plans("find a plan within a budget", |draft| draft.add(plan));
         self.measure(self.state.draft.now().active_index());
     }

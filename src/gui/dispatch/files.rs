@@ -71,7 +71,7 @@ impl App {
                     });
                 }
             }
-            PathPurpose::Compare => self.compare_with(path),
+            PathPurpose::Compare | PathPurpose::CompareModel => self.compare_with(path),
             PathPurpose::Export => self.export(path),
             PathPurpose::Train => self.train(path),
             PathPurpose::Picture(view) => self.write_picture(view, with_extension(path, "svg")),
@@ -93,12 +93,13 @@ impl App {
                 dialog = dialog.set_directory(folder);
             }
             let chosen = match purpose {
-                PathPurpose::Open | PathPurpose::Images | PathPurpose::Relocate => dialog.pick_folder(),
+                PathPurpose::Open | PathPurpose::Images | PathPurpose::Relocate | PathPurpose::CompareModel => {
+                    dialog.pick_folder()
+                }
                 PathPurpose::Input => dialog.pick_file(),
                 PathPurpose::OpenFile => dialog
                     .add_filter("Workspaces, plans, analyses, GGUF models", &["pillars", "json", "gguf"])
                     .pick_file(),
-                // A folder is typed: dialogs choose one or the other.
                 PathPurpose::Compare => dialog.add_filter("Analyses", &["json"]).pick_file(),
                 PathPurpose::SaveWorkspace => dialog.set_file_name(format!("{name}.pillars")).save_file(),
                 PathPurpose::SavePlan => dialog.set_file_name("plan.json").save_file(),
@@ -164,6 +165,7 @@ fn title(purpose: PathPurpose) -> &'static str {
         PathPurpose::SavePlan => "Save the plan",
         PathPurpose::SaveAnalysis => "Save the analysis",
         PathPurpose::Compare => "An analysis to compare with",
+        PathPurpose::CompareModel => "A model folder to compare with",
         PathPurpose::Export => "Folder of the pruned checkpoint",
         PathPurpose::Train => "Folder of the trained model",
         PathPurpose::Picture(_) => "Save the picture (.svg, .png or .csv)",

@@ -34,7 +34,7 @@ const OF_ONE_MODEL: [JobKind; 11] = [
 
 /// Where the work went that something else took the place of.
 fn kept_in(path: &Path) -> String {
-    format!("The work before is kept: open {} to go back to it", path.display())
+    format!("The earlier work is kept: open {} to go back to it", path.display())
 }
 
 /// Where the work of another window went that saved on the same model.
@@ -54,7 +54,7 @@ impl App {
         self.state.overlay = Some(Overlay::Cached);
         let cache = self.state.cache.clone();
         let look = move |_: &crate::task::Ticket| Ok(JobOutcome::Cached(cache.models()));
-        self.state.jobs.start(JobKind::Cached, "Look into the hub's cache", look);
+        self.state.jobs.start(JobKind::Cached, "Read the hub's cache", look);
     }
 
     /// Downloads the model that somebody named.
@@ -85,9 +85,7 @@ impl App {
         let Some(Lost { workspace, .. }) = &self.state.lost else { return };
         let mut workspace = workspace.clone();
         let open = move |folder, ticket: &crate::task::Ticket| {
-            if let Some(model) = &mut workspace.model {
-                model.folder = folder;
-            }
+            workspace.move_model(folder, ticket)?;
             open_workspace(workspace, ticket)
         };
         self.open_with("Open the workspace".to_owned(), folder, open, false);
@@ -171,7 +169,7 @@ impl App {
                 }
             }
             OpenedPath::Input(input) if self.state.model.is_some() => self.set_input(input),
-            OpenedPath::Input(_) => self.state.messages.warn("Open a model before what it reads"),
+            OpenedPath::Input(_) => self.state.messages.warn("Open a model before its input"),
         }
         for warning in warnings {
             self.state.messages.warn(warning);
@@ -212,6 +210,9 @@ impl App {
         let text = sample_at(&opened.facts.folder).and_then(|sample| sample.text).map(Input::Text);
         self.adopt_model(opened);
         let state = &mut self.state;
+        if let Some(path) = &workspace.moved_input {
+            state.messages.info(format!("The input was not where it had been; it was found at {}", path.display()));
+        }
         state.run = Spec { input: workspace.run.input.or(text), ..workspace.run };
         state.training.settings = workspace.training;
         if let Some(mode) = workspace.repair {
@@ -237,11 +238,11 @@ impl App {
         state.beside = None;
         if let Some(analysis) = workspace.analysis {
             self.adopt_analysis(analysis, workspace.moments.map(FoundMoments::new));
-            self.state.messages.info("Results and plans are back; File, Start afresh begins anew");
+            self.state.messages.info("Results and plans are back; Start afresh in the File menu clears them");
             if lacks_moments {
                 self.state.messages.warn(
                     "The second moments of the last run are not there: they were too large to keep, or their file is gone. \
-                     Run again before heads are chosen by reconstruction",
+                     Run again to choose heads by reconstruction",
                 );
             }
         }
@@ -284,7 +285,7 @@ impl App {
         self.flush();
         let dropped = self.state.jobs.abandon(&OF_ONE_MODEL);
         for title in dropped {
-            self.state.messages.info(format!("{title}: cancelled, for its model was closed"));
+            self.state.messages.info(format!("{title}: cancelled, because its model was closed"));
         }
         let state = &mut self.state;
         state.lost = None;
@@ -344,6 +345,7 @@ impl App {
             curves: state.curves.clone(),
             analysis: state.results.as_ref().map(|r| Arc::clone(&r.analysis)),
             moments: state.results.as_ref().and_then(|r| r.moments.as_ref()).and_then(FoundMoments::kept),
+            moved_input: None,
         }
     }
 }

@@ -38,7 +38,7 @@ impl App {
         let name = format!("{} by {}", amount_words(&proposal), proposal.method);
         // A slider passes many values in one step, so its step is named after what it sets.
         let adjusted = match proposal.amount {
-            Amount::Groups => "draw anew",
+            Amount::Groups => "draw again",
             Amount::Keep(_) => "change the heads per layer",
             Amount::Ratio(_) => "change the share of all heads",
             Amount::LayerRatio(_) => "change the share of each layer",
@@ -182,6 +182,6 @@ fn amount_words(proposal: &Proposal) -> String {
         Amount::Keep(n) => format!("keep {} per layer", counted(n, "heads")),
         Amount::Ratio(ratio) => format!("keep {} of the heads", Share.format(ratio)),
         Amount::LayerRatio(ratio) => format!("keep {} of the heads of every layer", Share.format(ratio)),
-        Amount::Threshold(least) => format!("keep from {}", Share.format(least)),
+        Amount::Threshold(least) => format!("keep heads from {}", Share.format(least)),
     }
 }

@@ -39,6 +39,11 @@ impl RepairOrder {
         })
     }
 
+    /// Whether the repair and that of the random heads beside it are there already.
+    pub(super) fn is_known(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.control.is_some())
+    }
+
     /// The repair, made where it is not known.
     pub(super) fn carry_out(&self, plan: &Plan, ticket: &Ticket) -> Result<MadeRepair> {
         if let Some(known) = &self.known {
@@ -50,10 +55,11 @@ impl RepairOrder {
 
     /// [`RepairOrder::carry_out`] with that of the random heads which the plan is held against.
     pub(super) fn carry_out_controlled(&self, plan: &Plan, ticket: &Ticket) -> Result<MadeRepair> {
-        let found = self.carry_out(plan, ticket)?;
+        let [own, held_against] = ticket.parts([1.0, 1.0]);
+        let found = self.carry_out(plan, &own)?;
         let control = match found.control {
             Some(known) => known,
-            None => self.made(&self.run.control(plan), ticket)?,
+            None => self.made(&self.run.control(plan), &held_against)?,
         };
         Ok(MadeRepair { control: Some(control), ..found })
     }
@@ -92,7 +98,7 @@ impl App {
             return;
         }
         self.state.messages.info(match record.mode {
-            RepairMode::None => "Repair: no way of repair did better on held-out batches than none".to_owned(),
+            RepairMode::None => "Repair: no kind of repair did better on held-out batches than none".to_owned(),
             mode => format!("Repaired by {mode} on {} tokens of {}", record.tokens, record.input),
         });
         for note in &record.notes {

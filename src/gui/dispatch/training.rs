@@ -40,7 +40,7 @@ impl App {
         let loss = |l: Option<f64>| l.map_or_else(|| "unknown".to_owned(), |l| Unit::Plain.format(l));
         let text = match summary.outcome {
             End::Done => format!("Trained: loss per token {}, written to {}", loss(summary.final_loss), out.display()),
-            End::Stopped => format!("Training stopped; it can go on from {}", out.display()),
+            End::Stopped => format!("Training stopped; it can be resumed from {}", out.display()),
         };
         self.state.messages.info(text);
         self.state.training.summary = Some(summary);

@@ -65,14 +65,21 @@ impl App {
         // Beside a repair the masked model is measured too, once.
         let is_masked_known = order.is_some() && self.state.measured_as(&plan, false).is_some();
         self.state.jobs.start(JobKind::Measure, format!("Measure {name}"), move |ticket| {
+            // Passes of each part, that of a repair being a guess.
+            let repairs = order.as_ref().map_or(0.0, |order| if order.is_known() { 0.0 } else { 6.0 });
+            let [of_masked, of_repair, of_repaired] = ticket.parts([
+                if is_masked_known { 0.0 } else { 3.0 },
+                repairs,
+                if order.is_some() { 3.0 } else { 0.0 },
+            ]);
             let mut measured = Vec::new();
             if !is_masked_known {
-                measured.push(run.compare(&name, &plan, None, ticket)?);
+                measured.push(run.compare(&name, &plan, None, &of_masked)?);
             }
-            let made = order.map(|order| order.carry_out_controlled(&plan, ticket)).transpose()?;
+            let made = order.map(|order| order.carry_out_controlled(&plan, &of_repair)).transpose()?;
             if let Some(made) = &made {
                 let repair = MeasuredRepair { plan: &made.repair, control: made.control.as_deref() };
-                measured.push(run.compare(&name, &plan, Some(repair), ticket)?);
+                measured.push(run.compare(&name, &plan, Some(repair), &of_repaired)?);
             }
             Ok(JobOutcome::Measured(measured, made.map(Box::new)))
         });
@@ -239,7 +246,7 @@ impl App {
             JobOutcome::Curves(curves, is_whole) => {
                 self.state.messages.info(match is_whole {
                     true => "Quality curve measured",
-                    false => "Stopped: measure the curve again to go on where it stopped",
+                    false => "Stopped: measure the curve again to go on from there",
                 });
                 for note in &curves.notes {
                     self.state.messages.warn(sentence(note));

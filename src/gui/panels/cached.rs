@@ -15,12 +15,12 @@ use crate::words::bytes_in_words;
 pub(super) fn cached(ui: &mut Ui, cx: Cx<'_>, height: f32, name: &mut String) {
     heading(ui, cx.theme, "Downloaded models");
     match &cx.state.cached {
-        None => note(ui, cx.theme, "Looking into the hub's cache \u{2026}"),
+        None => note(ui, cx.theme, "Reading the hub's cache …"),
         Some(Err(error)) => {
             ui.add(egui::Label::new(RichText::new(worded(error)).color(cx.theme.danger)).wrap().selectable(true));
         }
         Some(Ok(models)) if models.is_empty() => {
-            note(ui, cx.theme, format!("None lies in the hub's cache, {}", cx.state.cache.root().display()));
+            note(ui, cx.theme, format!("The hub's cache holds no models: {}", cx.state.cache.root().display()));
         }
         Some(Ok(models)) => {
             ScrollArea::vertical()
@@ -69,6 +69,10 @@ fn row(ui: &mut Ui, cx: Cx<'_>, model: &CachedModel) {
     let button = ui.add_enabled(is_whole, button);
     // The size beside it is no part of what the button is called.
     button.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Button, is_whole, &model.name));
+    // Enter opens the first, where nothing else has the keyboard.
+    if is_whole && ui.memory(|m| m.focused().is_none()) {
+        button.request_focus();
+    }
     if button.clicked() {
         cx.send(Action::Path(PathPurpose::Open, model.place.clone()));
     }

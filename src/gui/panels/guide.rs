@@ -95,7 +95,7 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     ui.horizontal(|ui| match next {
         Some(step) => {
             if cx.state.jobs.shown().any(|job| is_of(step, job.kind)) {
-                note(ui, cx.theme, "Under way: its progress is below");
+                note(ui, cx.theme, "Running: its progress is below");
             } else {
                 command_button(ui, cx, step.command, step.verb);
                 ui.add(egui::Label::new(RichText::new(step.text).small().color(cx.theme.muted)).truncate())
@@ -104,7 +104,7 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
         }
         None => {
             command_button(ui, cx, Command::SaveWorkspace, "Save workspace");
-            note(ui, cx.theme, "That is all. Try another method or threshold beside this plan, or train first");
+            note(ui, cx.theme, "That is all. Try another method or amount, or train the model first");
         }
     });
 }

@@ -22,7 +22,7 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
 fn notes(ui: &mut Ui, cx: Cx<'_>) {
     heading(ui, cx.theme, "Notes");
     let mut text = cx.state.notes.clone();
-    let field = TextEdit::multiline(&mut text).hint_text("What you find out; it is saved with the workspace");
+    let field = TextEdit::multiline(&mut text).hint_text("Your notes, saved with the workspace");
     let field = ui.add(field.desired_width(f32::INFINITY).desired_rows(4));
     ui.ctx().accesskit_node_builder(field.id, |node| node.set_label("Notes"));
     if field.changed() {
@@ -34,7 +34,7 @@ fn selection(ui: &mut Ui, cx: Cx<'_>) {
     let (state, theme) = (cx.state, cx.theme);
     heading(ui, theme, "Selection");
     let Some(head) = state.selection.cursor else {
-        note(ui, theme, "Click a head, drag over several, or walk with the arrow keys");
+        note(ui, theme, "Click a head, drag over several, or move with the arrow keys");
         layer(ui, cx);
         return;
     };
@@ -88,7 +88,7 @@ fn own(ui: &mut Ui, cx: Cx<'_>, head: Head) {
 fn numbers(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis, map: FeatureMap) {
     let theme = cx.theme;
     let Some(results) = &cx.state.results else { return };
-    heading(ui, theme, &format!("On {map}"));
+    heading(ui, theme, &format!("By its {map} map"));
     let group = site.features.get(&map).and_then(|f| f.groups.get(head.head).copied());
     if let Some(group) = group {
         ui.horizontal(|ui| {
@@ -115,7 +115,7 @@ fn replaceability(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis) {
     let found = site.baselines.get(baseline::REPLACEABILITY).and_then(|b| b.values.get(head.head));
     if let Some(share) = found {
         let share = Unit::Share.format(*share);
-        note(ui, cx.theme, format!("The other heads of this layer can say {share} of what this head adds"));
+        note(ui, cx.theme, format!("The other heads of this layer can make up for {share} of what this head adds"));
     }
 }
 

@@ -44,9 +44,9 @@ impl Overlays {
                 Overlay::Palette => self.palette(ui, cx, fresh),
                 Overlay::Path(purpose) => self.path(ui, cx, purpose, fresh),
                 Overlay::Cached => cached(ui, cx, left_of(ui, 380.0, 104.0), &mut self.text),
-                Overlay::Shortcuts => shortcuts(ui, cx),
-                Overlay::About => about(ui, cx),
-                Overlay::Quit => quit(ui, cx),
+                Overlay::Shortcuts => shortcuts(ui, cx, fresh),
+                Overlay::About => about(ui, cx, fresh),
+                Overlay::Quit => quit(ui, cx, fresh),
             }
         });
         if modal.should_close() {
@@ -114,7 +114,7 @@ impl Overlays {
             field.request_focus();
         }
         let enter = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
-        note(ui, cx.theme, "A path from the root or from where the program was started; ~ is your home folder");
+        note(ui, cx.theme, "An absolute path, or one from where the program was started; ~ is your home folder");
         if let PathPurpose::Picture(_) = purpose {
             picture_look(ui, cx);
         }
@@ -125,13 +125,22 @@ impl Overlays {
             if !path.is_empty() && (open.clicked() || enter) {
                 cx.send(Action::Path(purpose, path.into()));
             }
-            if matches!(purpose, PathPurpose::Picture(_)) && ui.button("Browse…").clicked() {
-                cx.send(Action::CloseOverlay);
-                cx.send(Action::AskPath(purpose));
+            // A dialog of the system chooses files or folders.
+            let dialogs = match purpose {
+                PathPurpose::Picture(_) => vec![(purpose, "Browse…")],
+                PathPurpose::Compare => vec![
+                    (PathPurpose::Compare, "Browse for an analysis…"),
+                    (PathPurpose::CompareModel, "Browse for a model folder…"),
+                ],
+                _ => Vec::new(),
+            };
+            for (purpose, text) in dialogs {
+                if ui.button(text).clicked() {
+                    cx.send(Action::CloseOverlay);
+                    cx.send(Action::AskPath(purpose));
+                }
             }
-            if ui.button("Close").clicked() {
-                cx.send(Action::CloseOverlay);
-            }
+            close(ui, cx, "Close");
         });
     }
 }
@@ -143,7 +152,7 @@ fn picture_look(ui: &mut Ui, cx: Cx<'_>) {
     ui.add_space(4.0);
     ui.horizontal_wrapped(|ui| {
         let colors = [
-            (PictureColors::Window, "As here", "The colors of the window"),
+            (PictureColors::Window, "As shown", "The colors of the window"),
             (PictureColors::Light, "Light", "Dark on light, for print"),
             (PictureColors::Dark, "Dark", "Light on dark, for slides"),
         ];
@@ -158,12 +167,12 @@ fn picture_look(ui: &mut Ui, cx: Cx<'_>) {
             (PictureSize::Screen, "Screen", "As on the screen; a PNG with two pixels to a point"),
             (PictureSize::Column, "Column", "85 mm wide, a column of a paper; a PNG with 300 pixels to an inch"),
             (PictureSize::Page, "Page", "170 mm wide, the text of a page; a PNG with 300 pixels to an inch"),
-            (PictureSize::Text(points), "By its text", "As large as its labels need to have so many points"),
+            (PictureSize::Text(points), "By its labels", "As large as it takes for labels to have this size"),
         ];
         choice(ui, cx, "Size", &mut look.size, &sizes);
         if let PictureSize::Text(points) = &mut look.size {
             let field = ui.add(egui::DragValue::new(points).range(4.0..=24.0).speed(0.1).suffix(" pt"));
-            named(field, "Points of labels");
+            named(field, "Size of labels");
         }
     });
     if look != before {
@@ -204,7 +213,8 @@ fn words(purpose: PathPurpose) -> (&'static str, &'static str, &'static str) {
         PathPurpose::SaveWorkspace => ("Save the workspace", "Save", "File name, .pillars is added"),
         PathPurpose::SavePlan => ("Save the plan", "Save", "File name, .json is added"),
         PathPurpose::SaveAnalysis => ("Save the analysis", "Save", "File name, .json is added"),
-        PathPurpose::Compare => ("Compare with", "Compare", "An analysis (.json), or a model folder"),
+        PathPurpose::Compare => ("Compare with", "Compare", "Analysis (.json) or model folder"),
+        PathPurpose::CompareModel => ("Compare with a model", "Compare", "Model folder"),
         PathPurpose::Export => ("Export the pruned model", "Export", "New folder"),
         PathPurpose::Train => ("Train the model", "Train", "New folder for the trained model"),
         PathPurpose::Picture(_) => ("Save the picture", "Save", "File name that ends in .svg, .png or .csv"),
@@ -235,6 +245,15 @@ fn line(ui: &mut Ui, cx: Cx<'_>, find: &PaletteLine, is_chosen: bool) -> (egui::
     }
 }
 
+/// A button that closes the box; it has the keyboard where there is nothing else to do.
+fn close(ui: &mut Ui, cx: Cx<'_>, text: &str) -> egui::Response {
+    let button = ui.button(text);
+    if button.clicked() {
+        cx.send(Action::CloseOverlay);
+    }
+    button
+}
+
 /// A field that has no label beside it.
 fn named(field: egui::Response, name: &str) -> egui::Response {
     field.ctx.accesskit_node_builder(field.id, |node| node.set_label(name));
@@ -242,19 +261,20 @@ fn named(field: egui::Response, name: &str) -> egui::Response {
 }
 
 /// What would be thrown away by leaving now.
-fn quit(ui: &mut Ui, cx: Cx<'_>) {
+fn quit(ui: &mut Ui, cx: Cx<'_>, fresh: bool) {
     heading(ui, cx.theme, "Work is under way");
     for job in cx.state.jobs.shown() {
         ui.label(&job.title);
         note(ui, cx.theme, job.words());
     }
     if cx.state.jobs.get(JobKind::Train).is_some() {
-        note(ui, cx.theme, "Training goes on later from its last saved state; stop it first to lose no step");
+        note(ui, cx.theme, "Training can be resumed from its last saved state; stop it first to lose no step");
     }
     ui.add_space(6.0);
     ui.horizontal(|ui| {
-        if ui.button("Stay").clicked() {
-            cx.send(Action::CloseOverlay);
+        let stay = close(ui, cx, "Stay");
+        if fresh {
+            stay.request_focus();
         }
         if ui.button("Quit anyway").clicked() {
             cx.send(Action::QuitAnyway);
@@ -272,7 +292,7 @@ fn left_of(ui: &Ui, wanted: f32, below: f32) -> f32 {
     (ui.ctx().content_rect().bottom() - ui.cursor().top() - below).clamp(80.0, wanted)
 }
 
-fn shortcuts(ui: &mut Ui, cx: Cx<'_>) {
+fn shortcuts(ui: &mut Ui, cx: Cx<'_>, fresh: bool) {
     heading(ui, cx.theme, "Keyboard shortcuts");
     let height = left_of(ui, 420.0, 64.0);
     ScrollArea::vertical().min_scrolled_height(height).max_height(height).show(ui, |ui| {
@@ -299,12 +319,13 @@ fn shortcuts(ui: &mut Ui, cx: Cx<'_>) {
             }
         });
     });
-    if ui.button("Close").clicked() {
-        cx.send(Action::CloseOverlay);
+    let close = close(ui, cx, "Close");
+    if fresh {
+        close.request_focus();
     }
 }
 
-fn about(ui: &mut Ui, cx: Cx<'_>) {
+fn about(ui: &mut Ui, cx: Cx<'_>, fresh: bool) {
     heading(ui, cx.theme, &format!("Pillars {}", env!("CARGO_PKG_VERSION")));
     ui.label(env!("CARGO_PKG_DESCRIPTION"));
     note(ui, cx.theme, format!("License: {}", env!("CARGO_PKG_LICENSE")));
@@ -315,7 +336,8 @@ fn about(ui: &mut Ui, cx: Cx<'_>) {
     );
     note(ui, cx.theme, format!("Settings and the autosaved workspace: {}", cx.state.store.folder().display()));
     ui.add_space(6.0);
-    if ui.button("Close").clicked() {
-        cx.send(Action::CloseOverlay);
+    let close = close(ui, cx, "Close");
+    if fresh {
+        close.request_focus();
     }
 }

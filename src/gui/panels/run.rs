@@ -36,16 +36,16 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
         let predicts = cx.state.model.as_ref().is_some_and(|m| m.model.spec().is_scored());
         let importance = egui::Checkbox::new(&mut run.importance, "Importance");
         ui.add_enabled(predicts, importance)
-            .on_hover_text("Derivative of the loss by each head (Michel et al. 2019); a second pass with gradients")
+            .on_hover_text("Derivative of the loss with respect to each head (Michel et al. 2019); a second pass with gradients")
             .on_disabled_hover_text("This checkpoint predicts nothing, so it has no loss");
         ui.checkbox(&mut run.magnitude, "Magnitude").on_hover_text("Norm of each head's weights");
         ui.checkbox(&mut run.confidence, "Confidence").on_hover_text(
             "Mean largest attention weight of each head; forms whole attention matrices, which takes memory",
         );
         ui.checkbox(&mut run.cka, "Linear CKA")
-            .on_hover_text("Likeness up to rotation and scale; costs one more product of the size of a projection");
+            .on_hover_text("Likeness up to rotation and scale; costs one more product the size of a projection");
         ui.checkbox(&mut run.moments, "Second moments").on_hover_text(
-            "What the method reconstruction and repair rest on; a second pass with gradients says how the loss depends on \
+            "What reconstruction and repair are computed from; a second pass with gradients tells how the loss depends on \
              each layer, unless there is a memory limit",
         );
     });
@@ -119,7 +119,7 @@ fn maps(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     });
     let shared = cx.state.model.as_ref().is_some_and(|m| m.facts.is_grouped());
     if shared && run.features.iter().any(|m| m.is_shared_in_kv_group()) {
-        note(ui, cx.theme, "Keys and values are the same for heads that share a key/value head; that is no redundancy");
+        note(ui, cx.theme, "Heads that share a key/value head have the same keys and values; that is no redundancy");
     }
 }
 
@@ -127,7 +127,7 @@ fn meaning(map: FeatureMap) -> &'static str {
     match map {
         FeatureMap::Query => "What the head asks for.",
         FeatureMap::Key => "What positions offer to the head.",
-        FeatureMap::Value => "What positions hand over; the paper's V.",
+        FeatureMap::Value => "What positions pass on; the paper's V.",
         FeatureMap::Attention => "Where the head looks; the paper's A.",
         FeatureMap::Output => "Weights times values, before the output projection; the paper's default.",
         FeatureMap::Residual => "What the head adds to the residual stream.",
@@ -168,7 +168,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     combo.response.labelled_by(label.id);
     ui.end_row();
     let label = name(ui, "Order").on_hover_text(
-        "by-length: sequences of like length share a batch, which spares work on padding; votes differ by it",
+        "by-length: sequences of similar length share a batch, which saves work on padding; votes may differ",
     );
     let combo = ComboBox::from_id_salt("order").selected_text(run.order.name()).show_ui(ui, |ui| {
         for order in [BatchOrder::AsRead, BatchOrder::ByLength] {
@@ -191,7 +191,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     let label = name(ui, "Batch size");
     ui.horizontal(|ui| {
         let mut auto = run.batch_size.is_none();
-        let hover = format!("{BATCH_SIZE}, or as many of 4, 2 and 1 as the memory limit has room for");
+        let hover = format!("{BATCH_SIZE}, or the largest of 4, 2 and 1 for which the memory limit has room");
         if ui.checkbox(&mut auto, "auto").on_hover_text(hover).changed() {
             run.batch_size = (!auto).then_some(BATCH_SIZE);
         }
@@ -231,7 +231,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
         ui.end_row();
     }
     let label = name(ui, "Compute in")
-        .on_hover_text("Type of weights and activations as they compute; weights that training moves stay f32");
+        .on_hover_text("Number type of weights and activations; weights that are trained stay f32");
     let combo = ComboBox::from_id_salt("precision").selected_text(run.precision.name()).show_ui(ui, |ui| {
         for &precision in Precision::ALL {
             ui.selectable_value(&mut run.precision, precision, precision.name());

@@ -28,7 +28,7 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
         .stick_to_bottom(true)
         .show(ui, |ui| {
             if cx.state.messages.all().is_empty() && cx.state.jobs.shown().next().is_none() {
-                ui.label(RichText::new("Nothing under way").color(cx.theme.muted));
+                ui.label(RichText::new("Nothing is running").color(cx.theme.muted));
             }
             for message in cx.state.messages.all() {
                 let (mark, color) = match message.level {

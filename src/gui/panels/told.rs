@@ -16,7 +16,7 @@ use crate::plan::why_at;
 const WORTH_TELLING: f64 = 0.15;
 
 /// What shares of several kinds are to each other.
-const OVERLAP: &str = "Each share is told on its own: kinds overlap, so that those of a head need not sum to 100 %";
+const OVERLAP: &str = "Kinds overlap, so the shares of a head need not sum to 100 %";
 
 /// What the head does, and by how much.
 pub(super) fn kind(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis) {
@@ -27,7 +27,7 @@ pub(super) fn kind(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis) {
     facts(ui, "head kind", |ui| {
         let (word, meaning) = match site.kind(head.head) {
             Some((kind, score)) => (format!("{} ({})", kind.label(), Unit::Share.format(score)), kind.meaning()),
-            None => ("nothing that has a name".to_owned(), "No kind reaches its threshold; several may be mixed"),
+            None => ("no known pattern".to_owned(), "No kind reaches its threshold; several may be mixed"),
         };
         let hover = format!("{meaning}. {OVERLAP}");
         fact(ui, theme, "Does", word).on_hover_text(hover);
@@ -49,7 +49,7 @@ pub(super) fn kind(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis) {
 pub(super) fn reason(ui: &mut Ui, cx: Cx<'_>, head: Head) {
     let (Some(results), Some(plan)) = (&cx.state.results, cx.state.legal_plan()) else { return };
     if let Some(stays) = cx.state.draft.now().active().pin(head) {
-        note(ui, cx.theme, if stays { "Kept: pinned by hand" } else { "Removed: pinned by hand" });
+        note(ui, cx.theme, if stays { "Kept: pinned by hand" } else { "Pruned: pinned by hand" });
         return;
     }
     // Groups are made anew for the reasons of a layer, which is too much for every frame.

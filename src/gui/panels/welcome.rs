@@ -42,7 +42,7 @@ impl Welcome {
         lost(ui, cx);
         failed(ui, cx);
         heading(ui, theme, "Begin with a sample");
-        note(ui, theme, "A small BERT of chemical reactions, with text for it to read: everything is ready to run");
+        note(ui, theme, "A small BERT trained on chemical reactions, with text to read: ready to run");
         command_button(ui, cx, Command::OpenSample, "Open the sample");
         for sample in samples().iter().skip(1) {
             if ui.button(sample.about).clicked() {
@@ -102,7 +102,7 @@ fn failed(ui: &mut Ui, cx: Cx<'_>) {
             if ui.button("Copy the message").clicked() {
                 cx.send(Action::Copy(worded(error)));
             }
-            if cx.state.settings.recent.contains(path) && ui.button("Take it off the list").clicked() {
+            if cx.state.settings.recent.contains(path) && ui.button("Remove it from the list").clicked() {
                 cx.send(Action::Forget(path.clone()));
             }
         });
@@ -127,7 +127,7 @@ fn lost(ui: &mut Ui, cx: Cx<'_>) {
     notice(ui, cx, |ui| {
         ui.label(RichText::new("The model of this workspace is not where it was").color(cx.theme.warning));
         ui.add(egui::Label::new(worded(&lost.error)).wrap().selectable(true));
-        ui.label("Say where it went; plans and results are kept. Or drop its folder here");
+        ui.label("Choose where it went, or drop its folder here; plans and results are kept");
         ui.horizontal(|ui| {
             if ui.button("Choose its folder…").clicked() {
                 cx.send(Action::AskPath(PathPurpose::Relocate));
@@ -159,7 +159,7 @@ fn recent(ui: &mut Ui, cx: Cx<'_>) {
             if ui.link(name.as_str()).on_hover_text(whole.as_str()).clicked() {
                 cx.send(Action::Path(PathPurpose::Open, path.clone()));
             }
-            let forget = ui.small_button("Forget").on_hover_text("Take it off this list");
+            let forget = ui.small_button("Forget").on_hover_text("Remove it from this list");
             ui.ctx().accesskit_node_builder(forget.id, |node| node.set_label(format!("Forget {name}")));
             if forget.clicked() {
                 cx.send(Action::Forget(path.clone()));

@@ -1,4 +1,4 @@
-//! The numbers of a view as rows and columns: what its picture shows, for those who cannot see it or want to read it. TableRows are
+//! The numbers of a view as rows and columns: what its picture shows, for those who cannot see it or want to read it. Rows are
 //! sorted by a click on a name, filtered, selected and copied.
 
 use std::collections::BTreeSet;
@@ -45,11 +45,11 @@ struct TableRows {
 
 /// Height of a row.
 const ROW: f32 = 20.0;
-/// TableRows of a page. The place of a row many millions of points down could no longer be told from that of its neighbor.
+/// Rows of a page. The place of a row many millions of points down could no longer be told from that of its neighbor.
 const PAGE: usize = 100_000;
 /// Up to so many rows, they are sorted within a part of a frame.
 const QUICK: usize = 2_000;
-/// TableRows that are copied at most: what takes them has its own limits.
+/// Rows that are copied at most: what takes them has its own limits.
 const MOST_COPIED: usize = 1_000_000;
 
 impl TableView {
@@ -118,14 +118,14 @@ impl TableView {
             let hint = "words, or votes>0.2";
             let field = ui.add(TextEdit::singleline(&mut self.sift.wanted).hint_text(hint).desired_width(200.0));
             let field = field.labelled_by(label.id);
-            let hover = "TableRows that hold every word; a column is compared with >, <, >=, <=, = and !=";
+            let hover = "Rows that hold every word; compare a column with >, <, >=, <=, = or !=";
             if field.on_hover_text(hover).changed() {
                 self.rows.page = 0;
                 self.rows.anchor = None;
             }
             let selected = self.rows.selected.len();
             let text = if selected > 0 { "Copy selected rows" } else { "Copy all rows" };
-            let hover = "Into the clipboard with every digit, parted by tabs: paste them into a spreadsheet";
+            let hover = "To the clipboard with every digit, separated by tabs, for a spreadsheet";
             let wants =
                 !ui.ctx().text_edit_focused() && ui.input(|i| i.events.iter().any(|e| matches!(e, Event::Copy)));
             if ui.button(text).on_hover_text(hover).clicked() || wants {

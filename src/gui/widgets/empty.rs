@@ -24,12 +24,12 @@ pub(crate) fn empty(ui: &mut Ui, cx: Cx<'_>, title: &str, text: &str, command: O
 pub(crate) fn needs_run(ui: &mut Ui, cx: Cx<'_>, what: &str) {
     let running = cx.state.jobs.get(JobKind::Analyze).is_some();
     if running {
-        empty(ui, cx, "The run is under way", &format!("{what} appear when it is done"), None);
+        empty(ui, cx, "The run is not finished", &format!("{what} appear when it is done"), None);
     } else {
         empty(
             ui,
             cx,
-            "Nothing was run yet",
+            "Nothing has been run yet",
             &format!("{what} come from a run over some input: choose it on the left"),
             Some((Command::Run, "Run")),
         );

@@ -9,6 +9,8 @@ use crate::training::{Record, Stage};
 pub enum TrainingEvent<'a> {
     Stage(Stage),
     Record(&'a Record),
+    /// What the run recorded before it was resumed, oldest first.
+    Earlier(&'a [Record]),
     /// Something a person should know.
     Note(&'a str),
 }

@@ -129,6 +129,9 @@ impl<'a> ActiveRun<'a> {
             (standing, centers) = state::load(&path, &mut learner, &device)?;
         }
         let log = MetricsLog::open(&folder.metrics(), standing.total_steps)?;
+        if folder.has_state() {
+            observe(TrainingEvent::Earlier(&MetricsLog::read(&folder.metrics())?));
+        }
         let summary = match std::fs::read(folder.inside("summary.json")) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
             Err(_) => TrainingSummary { parameters_before: learner.parameters().count(), ..TrainingSummary::default() },

@@ -47,7 +47,7 @@ impl Attention {
         ];
         choice(ui, cx, "Colors", &mut self.range, &ranges);
         let tones = [
-            (Tone::Linear, "Even", "Colors are spread evenly over the weights"),
+            (Tone::Linear, "Linear", "Colors are spread evenly over the weights"),
             (Tone::Root, "Root", "Colors follow the square root of the weights: small ones can be told apart"),
             (Tone::Log, "Log", "Colors follow the logarithm of the weights, down to a ten-thousandth of the largest"),
         ];

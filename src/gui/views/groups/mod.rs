@@ -89,7 +89,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
             let size = vec2(map_width, ui.available_height() - 22.0);
             plots::map_ui(ui, cx, site.site, map, size);
             let text = format!(
-                "Classical scaling to a plane: it keeps {} of the squared distances. Lines lead to the group's mean.",
+                "Classical scaling to a plane: it keeps {} of the squared distances; lines lead to the group's mean",
                 Unit::Share.format(map.share_kept)
             );
             note(ui, cx.theme, text);

@@ -92,12 +92,12 @@ fn kinds(analysis: &Analysis) -> Option<String> {
     let found = counts.iter().filter(|(_, count)| *count > 0);
     let words: Vec<String> = found.map(|(kind, count)| format!("{count} {}", kind.label().to_lowercase())).collect();
     let rest = match all - named {
-        1 => "1 head does".to_owned(),
-        count => format!("{count} heads do"),
+        1 => "1 head shows".to_owned(),
+        count => format!("{count} heads show"),
     };
     Some(match words.is_empty() {
-        true => format!("What heads do: nothing that has a name in any of {all}"),
-        false => format!("What heads do: {}; {rest} nothing that has a name", words.join(", ")),
+        true => format!("What heads do: no known pattern in any of {all}"),
+        false => format!("What heads do: {}; {rest} no known pattern", words.join(", ")),
     })
 }
 

@@ -200,7 +200,7 @@ impl OverviewView {
                     Measure::available(&results.analysis).into_iter().partition(Measure::is_kind);
                 if !kinds.is_empty() {
                     ui.selectable_value(&mut self.paint, HeadColor::Kind, WHAT_IT_DOES)
-                        .on_hover_text("The kind that each head is of: previous token, induction, ..");
+                        .on_hover_text("The kind of each head: previous token, induction, …");
                 }
                 for measure in others {
                     let (meaning, text) = (measure.meaning(), measure.label());
@@ -278,7 +278,7 @@ fn legend(ui: &mut Ui, cx: Cx<'_>, drawn: Option<&Drawn>) {
                 }
             }
             if has_other {
-                swatch(ui, theme, theme.missing, "nothing that has a name");
+                swatch(ui, theme, theme.missing, "no known pattern");
             }
         }
         Paint::Groups => {

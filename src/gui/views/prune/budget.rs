@@ -23,7 +23,7 @@ pub(super) fn search(ui: &mut Ui, cx: Cx<'_>) {
     let theme = cx.theme;
     ui.add_space(4.0);
     ui.horizontal_wrapped(|ui| {
-        let label = ui.label(RichText::new("Keep until quality falls by").color(theme.muted));
+        let label = ui.label(RichText::new("Prune until quality falls by").color(theme.muted));
         let mut percent = cx.state.settings.quality_budget * 100.0;
         let field = DragValue::new(&mut percent).range(0.0..=100.0).speed(0.1).max_decimals(2).suffix(" %");
         let hover = "The loss may rise by this share of the whole model's, or another measure fall by it";
@@ -61,7 +61,7 @@ fn measure(ui: &mut Ui, cx: Cx<'_>) {
     combo
         .response
         .labelled_by(label.id)
-        .on_hover_text("What quality is measured by: what this input and this model give");
+        .on_hover_text("What quality is measured by, of what this input and this model offer");
 }
 
 /// Whether layers without evidence lose heads too.
@@ -77,9 +77,9 @@ pub(super) fn without_evidence(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
         return;
     }
     let mut wanted = proposal.prunes_unproven();
-    let text = format!("Also the {} in which nothing speaks for redundancy", counted(lacking, "layers"));
-    let hover = "Their groups are no clearer than those of heads that read different sequences. A plan that nobody gave a size \
-                 leaves them alone; a size that you name is for every layer";
+    let text = format!("Also prune the {} in which nothing speaks for redundancy", counted(lacking, "layers"));
+    let hover = "Their groups are no clearer than those of heads that read different sequences. The first plan leaves \
+                 them alone; an amount that you choose is for every layer";
     if ui.checkbox(&mut wanted, text).on_hover_text(hover).changed() {
         cx.send(Action::Propose(Proposal { without_evidence: Some(wanted), ..proposal.clone() }));
     }

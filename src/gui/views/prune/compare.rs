@@ -18,7 +18,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     if state.compared.len() < 2 {
         ui.horizontal_wrapped(|ui| {
             command_button(ui, cx, Command::DuplicatePlan, "Copy the plan");
-            note(ui, theme, "and change the copy: plans stand here beside each other");
+            note(ui, theme, "and change the copy to see both side by side");
         });
         return;
     }
@@ -29,7 +29,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     let beaten = beaten(&state.compared, &measured);
     let mut titles = vec!["plan", "heads", "parameters", "FLOPs per token"];
     titles.extend(has_cache.then_some("KV cache"));
-    titles.push(if predicts { "perplexity" } else { "cosine" });
+    titles.push(if predicts { "perplexity" } else { "cosine of embeddings" });
     let table = Grid::new("plans side by side").num_columns(titles.len() + 1).spacing([14.0, 4.0]);
     let rows = |ui: &mut Ui| {
         headers(ui, theme, &titles);
@@ -54,7 +54,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
             }
             if let Some(better) = beaten.get(index).and_then(|b| b.as_deref()) {
                 ui.label(RichText::new(format!("beaten by {better}")).small().color(theme.warning))
-                    .on_hover_text("It has no more parameters and is no worse, and is better in one of both");
+                    .on_hover_text("It has no more parameters, is no worse, and is better in one of the two");
             }
             ui.end_row();
         }
@@ -90,7 +90,9 @@ fn quality(ui: &mut Ui, cx: Cx<'_>, measured: &Measured, predicts: bool) {
         let random = measured.random.as_ref().map(|random| format!(", random {}", of(random))).unwrap_or_default();
         format!("{}  whole {}{random}", of(&comparison.after), of(&comparison.before))
     } else {
-        Unit::Plain.format(comparison.similarity.mean_cosine)
+        let random = measured.random_similarity.as_ref().map(|found| Unit::Plain.format(found.mean_cosine));
+        let random = random.map(|random| format!(", random {random}")).unwrap_or_default();
+        format!("{}{random}", Unit::Plain.format(comparison.similarity.mean_cosine))
     };
     ui.label(RichText::new(text).color(cx.theme.ink)).on_hover_text(format!("Measured on {}", measured.reading.input));
 }
@@ -101,7 +103,7 @@ fn measure_button(ui: &mut Ui, cx: Cx<'_>, index: usize, compared: &ComparedPlan
         && cx.state.jobs.get(JobKind::Measure).is_none();
     let button = ui.add_enabled(is_ready, Button::new("Measure").small());
     ui.ctx().accesskit_node_builder(button.id, |node| node.set_label(format!("Measure {}", compared.plan.name)));
-    let button = button.on_disabled_hover_text("Not now: a measurement is under way, or the settings need attention");
+    let button = button.on_disabled_hover_text("Not now: a measurement is running, or the settings need attention");
     if button.clicked() {
         cx.send(Action::MeasurePlan(index));
     }

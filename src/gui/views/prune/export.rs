@@ -53,14 +53,14 @@ impl ExportPanel {
     /// Draws the folder and the button.
     pub(super) fn write_ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         let theme = cx.theme;
-        folder_field(ui, cx, &mut self.folder, PathPurpose::Export);
+        let entered = folder_field(ui, cx, &mut self.folder, PathPurpose::Export);
         let path = self.folder.trim();
         let enabled = Command::Export.enabled(cx.state);
         ui.horizontal_wrapped(|ui| {
             let ready = enabled.is_ok() && !path.is_empty();
             let button = ui.add_enabled(ready, Button::new("Export"));
             let reason = enabled.err().unwrap_or("name a folder first");
-            if button.on_disabled_hover_text(format!("Not now: {reason}")).clicked() {
+            if button.on_disabled_hover_text(format!("Not now: {reason}")).clicked() || (ready && entered) {
                 cx.send(Action::Path(PathPurpose::Export, PathBuf::from(path)));
             }
             if cx.state.jobs.get(JobKind::Export).is_some() {

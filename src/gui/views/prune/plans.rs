@@ -273,11 +273,13 @@ fn meaning(method: Method) -> &'static str {
         Method::Votes => "Most votes of the layer (the authors' code); two of the most voted may sit in one group",
         Method::PerGroup => "Most votes of each group: no group is lost",
         Method::Score => "Largest summed cosine to the center of the group",
-        Method::Importance => "Mean absolute derivative of the loss by the head's gate (Michel et al. 2019)",
+        Method::Importance => {
+            "Mean absolute derivative of the loss with respect to the head's gate (Michel et al. 2019)"
+        }
         Method::ImportanceNormalized => "The same, divided by the layer's norm",
         Method::Magnitude => "Norm of the head's weights",
         Method::Confidence => "Mean largest attention weight (Voita et al. 2019)",
-        Method::Reconstruction => "The others can best say what the removed heads added",
+        Method::Reconstruction => "Heads go first whose contribution the others can best make up for",
         Method::Random => "Heads drawn at random: the control that a method has to beat",
         Method::RandomInGroup => "A random member of each group",
     }

@@ -28,7 +28,7 @@ pub(super) fn measure_ui(ui: &mut Ui, cx: Cx<'_>) {
         progress(ui, cx, kind);
     }
     if cx.state.curves.is_none() && cx.state.jobs.get(JobKind::Curves).is_none() {
-        note(ui, cx.theme, "The curve holds every method against random heads, from all heads down to a quarter");
+        note(ui, cx.theme, "The curve compares every method with random heads, from all heads down to a quarter");
     }
 }
 
@@ -93,13 +93,22 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     let plan = if measured.is_repaired() { REPAIRED } else { MASKED };
     let candidates = [("whole model", &comparison.before), (plan, &comparison.after)];
     let predicts = comparison.before.perplexity.is_some();
+    // What predicts nothing is told by its likeness to the whole model.
+    let cosine = |name: &str| match name {
+        _ if name == control => measured.random_similarity.as_ref().map(|found| found.mean_cosine),
+        MASKED | REPAIRED => Some(comparison.similarity.mean_cosine),
+        _ => Some(1.0),
+    };
     ui.push_id((&measured.name, &measured.reading.input, &measured.kept, measured.repair), |ui| {
         // A table wider than its column would push what stands below it out of sight.
         ScrollArea::horizontal().auto_shrink([false, true]).show(ui, |ui| {
             Grid::new("quality").num_columns(5).spacing([12.0, 3.0]).show(ui, |ui| {
                 let rate = format!("{}/s", measured.reading.unit.noun());
-                let titles: &[&str] =
-                    if predicts { &["", "loss per token", "perplexity", "accuracy", &rate] } else { &["", &rate] };
+                let titles: &[&str] = if predicts {
+                    &["", "loss per token", "perplexity", "accuracy", &rate]
+                } else {
+                    &["", "cosine of embeddings", &rate]
+                };
                 headers(ui, theme, titles);
                 for (name, quality) in candidates.into_iter().chain(random) {
                     ui.label(RichText::new(name).color(theme.muted)).on_hover_text(match name {
@@ -108,7 +117,7 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
                         REPAIRED => "The pruned heads masked, the others with new output projections",
                         _ => "As it was opened",
                     });
-                    row(ui, quality, predicts);
+                    row(ui, quality, (!predicts).then(|| cosine(name)));
                     ui.end_row();
                 }
             });
@@ -146,10 +155,7 @@ fn metrics(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     let control = format!("random heads{}", measured.random_repair_words());
     ui.push_id((&measured.name, &measured.kept, measured.repair, "metrics"), |ui| {
         Grid::new("task metrics").num_columns(5).spacing([16.0, 3.0]).show(ui, |ui| {
-            for title in ["", "whole model (95 %)", plan, &control, "items"] {
-                ui.label(RichText::new(title).small().color(theme.muted));
-            }
-            ui.end_row();
+            headers(ui, theme, ["", "whole model (95 %)", plan, &control, "items"]);
             for (name, found) in own {
                 let direction = found.direction();
                 ui.label(RichText::new(format!("{name}, {direction}")).color(theme.muted))
@@ -164,12 +170,16 @@ fn metrics(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     });
 }
 
-fn row(ui: &mut Ui, quality: &Quality, predicts: bool) {
+/// The numbers of a row; where nothing is predicted, the `likeness` to the whole model.
+fn row(ui: &mut Ui, quality: &Quality, likeness: Option<Option<f64>>) {
     let number = |v: Option<f64>, format: &dyn Fn(f64) -> String| v.map_or_else(|| "–".to_owned(), format);
-    if predicts {
-        ui.label(number(quality.loss_per_token, &five_digits));
-        ui.label(RichText::new(number(quality.perplexity, &five_digits)).strong());
-        ui.label(number(quality.accuracy, &|share| Unit::Share.format(share)));
+    match likeness {
+        Some(cosine) => _ = ui.label(RichText::new(number(cosine, &five_digits)).strong()),
+        None => {
+            ui.label(number(quality.loss_per_token, &five_digits));
+            ui.label(RichText::new(number(quality.perplexity, &five_digits)).strong());
+            ui.label(number(quality.accuracy, &|share| Unit::Share.format(share)));
+        }
     }
     ui.label(Unit::Count.format(quality.tokens_per_sec.round()));
 }

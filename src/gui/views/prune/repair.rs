@@ -18,16 +18,15 @@ use crate::gui::widgets::{PlotView, command_button, five_digits, headers, headin
 use crate::repair::{Repair, RepairMode, explained};
 use crate::task::Ticket;
 
-const MEANING: &str =
-    "The heads that stay get new output projections that say what the others added; nothing is trained";
+const MEANING: &str = "The kept heads get new output projections that make up for the removed ones; nothing is trained";
 
 /// Ways to repair that can be chosen, with what they do.
 const MODES: [(RepairMode, &str); 4] = [
     (RepairMode::Auto, "Whichever of none, refit and stream does best on held-out batches"),
-    (RepairMode::Refit, "Least squares of every layer by itself, on what it puts out in the whole model"),
+    (RepairMode::Refit, "Least squares for every layer by itself, on its output in the whole model"),
     (
         RepairMode::Stream,
-        "Layer after layer on what the pruned model hands it, so that later ones mend what earlier ones lost",
+        "Layer after layer on what the pruned model passes on, so that later ones mend what earlier ones lost",
     ),
     (RepairMode::Scale, "One factor for each kept head"),
 ];
@@ -85,14 +84,18 @@ pub(super) fn result_ui(ui: &mut Ui, cx: Cx<'_>) {
 fn made_ui(ui: &mut Ui, cx: Cx<'_>, repair: &Repair) {
     let (record, theme) = (&repair.record, cx.theme);
     let text = match record.mode {
-        RepairMode::None => "Left as it is: no way of repair did better on held-out batches".to_owned(),
+        RepairMode::None => "Left as it is: no kind of repair did better on held-out batches".to_owned(),
         mode => format!("By {mode}, on {} tokens of {}", Unit::Count.format(record.tokens as f64), record.input),
     };
     ui.label(RichText::new(text).color(theme.ink));
     if !record.measured.is_empty() {
         Grid::new("tried").num_columns(3).spacing([14.0, 2.0]).show(ui, |ui| {
             let has_loss = record.measured.iter().any(|tried| tried.loss.is_some());
-            headers(ui, theme, ["on held-out batches", if has_loss { "loss per token" } else { "" }, "cosine"]);
+            headers(
+                ui,
+                theme,
+                ["on held-out batches", if has_loss { "loss per token" } else { "" }, "cosine of embeddings"],
+            );
             for tried in &record.measured {
                 let is_best = tried.mode == record.mode;
                 let write = |text: String| if is_best { RichText::new(text).strong() } else { RichText::new(text) };
@@ -118,7 +121,11 @@ pub(super) fn quality_ui(ui: &mut Ui, cx: Cx<'_>) {
     heading(ui, theme, "With repair and without");
     let predicts = masked.comparison.before.perplexity.is_some();
     Grid::new("with and without").num_columns(4).spacing([16.0, 3.0]).show(ui, |ui| {
-        let titles: &[&str] = if predicts { &["", "loss per token", "perplexity", "cosine"] } else { &["", "cosine"] };
+        let titles: &[&str] = if predicts {
+            &["", "loss per token", "perplexity", "cosine of embeddings"]
+        } else {
+            &["", "cosine of embeddings"]
+        };
         headers(ui, theme, titles);
         let mut row = |name: &str, quality: &Quality, cosine: f64| {
             let number = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), five_digits);

@@ -178,7 +178,7 @@ fn about(ui: &mut Ui, cx: Cx<'_>, map: FeatureMap, feature: Option<&FeatureAnaly
         note(ui, cx.theme, basis_note(cx));
     }
     if feature.is_some_and(|f| f.kv_shared) {
-        note(ui, cx.theme, "Heads that share a key/value head have this map in common by construction.");
+        note(ui, cx.theme, "Heads that share a key/value head have this map in common by construction");
     }
 }
 
@@ -186,6 +186,6 @@ fn about(ui: &mut Ui, cx: Cx<'_>, map: FeatureMap, feature: Option<&FeatureAnaly
 pub(super) fn basis_note(cx: Cx<'_>) -> String {
     let map = cx.state.feature().map_or("these", FeatureMap::name);
     format!(
-        "The likeness of {map} maps depends on a basis that each head is free to choose; attention and residual maps do not."
+        "The likeness of {map} maps depends on a basis that each head is free to choose; attention and residual maps do not"
     )
 }

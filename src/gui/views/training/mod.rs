@@ -74,12 +74,12 @@ impl TrainingView {
 
     fn start_ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         let theme = cx.theme;
-        folder_field(ui, cx, &mut self.folder, PathPurpose::Train);
+        let entered = folder_field(ui, cx, &mut self.folder, PathPurpose::Train);
         let training = &cx.state.training;
         let (mut scratch, mut resume) = (training.from_scratch, training.resume);
         ui.checkbox(&mut scratch, "From fresh weights")
             .on_hover_text("Begin with random weights; only config.json of the model is used");
-        ui.checkbox(&mut resume, "Go on with the run in the folder");
+        ui.checkbox(&mut resume, "Resume the run in the folder");
         if (scratch, resume) != (training.from_scratch, training.resume) {
             cx.send(Action::SetTrainingStart(scratch, resume));
         }
@@ -92,7 +92,7 @@ impl TrainingView {
                 ui.add(ProgressBar::new(share).desired_height(10.0).fill(theme.accent));
             });
             ui.horizontal_wrapped(|ui| {
-                command_button(ui, cx, Command::PauseTraining, if paused { "Go on" } else { "Pause" });
+                command_button(ui, cx, Command::PauseTraining, if paused { "Resume" } else { "Pause" });
                 command_button(ui, cx, Command::VoteNow, "Vote now");
                 command_button(ui, cx, Command::StopTraining, "Stop");
             });
@@ -106,7 +106,7 @@ impl TrainingView {
         let text = RichText::new("Train").strong().color(theme.on_accent);
         let size = vec2(ui.available_width(), START);
         let button = ui.add_enabled_ui(ready, |ui| ui.add_sized(size, Button::new(text).fill(theme.accent))).inner;
-        if button.on_disabled_hover_text(format!("Not now: {reason}")).clicked() {
+        if button.on_disabled_hover_text(format!("Not now: {reason}")).clicked() || (ready && entered) {
             cx.send(Action::Path(PathPurpose::Train, PathBuf::from(path)));
         }
         if let Some(fault) = &fault {

@@ -1,0 +1,146 @@
+//! Words in the window: none is cut at its sides, none covers another, in every view and at every size.
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{self, Key, Modifiers, Rect, Shape};
+use egui_kittest::Harness;
+use egui_kittest::kittest::NodeT;
+use pillars::workspace::ProgramSettings;
+
+use crate::desk::Desk;
+
+/// What stands somewhere in the window.
+struct Word {
+    text: String,
+    /// Where its letters are.
+    rect: Rect,
+    /// What of it could be seen.
+    clip: Rect,
+}
+
+/// How far letters may reach beyond their place, in points: half a pixel of smoothing on each side, and a hanging letter.
+const SLACK: f32 = 1.5;
+
+fn collect(shape: &Shape, clip: Rect, words: &mut Vec<Word>) {
+    match shape {
+        Shape::Text(shape) => {
+            let rect = shape.visual_bounding_rect();
+            let text = shape.galley.text().trim().to_owned();
+            if !text.is_empty() && rect.is_positive() {
+                words.push(Word { text, rect, clip });
+            }
+        }
+        Shape::Vec(shapes) => shapes.iter().for_each(|shape| collect(shape, clip, words)),
+        _ => {}
+    }
+}
+
+impl Desk {
+    fn words(&self) -> Vec<Word> {
+        let mut words = Vec::new();
+        for shape in &self.harness.output().shapes {
+            collect(&shape.shape, shape.clip_rect, &mut words);
+        }
+        // What is typed may be longer than its field.
+        let root = self.harness.root();
+        let is_field = |role| matches!(role, Role::TextInput | Role::MultilineTextInput | Role::SpinButton);
+        let fields: Vec<Rect> =
+            root.children_recursive().filter(|n| is_field(n.accesskit_node().role())).map(|n| n.rect()).collect();
+        words.retain(|word| {
+            let seen = word.rect.intersect(word.clip);
+            seen.is_positive() && !fields.iter().any(|field| field.expand(4.0).contains_rect(seen))
+        });
+        words
+    }
+
+    /// Words that are cut at a side or lie on each other.
+    fn illegible(&self) -> Vec<String> {
+        let words = self.words();
+        assert!(words.len() > 20, "only {} words were found", words.len());
+        let mut faults = Vec::new();
+        let window = self.harness.ctx.content_rect();
+        let is_scrolled = window.width() < 720.0;
+        for word in &words {
+            // What is cut above or below is scrolled there, and so is a window that is too small for all of it.
+            let [left, right] = [word.clip.left() - word.rect.left(), word.rect.right() - word.clip.right()];
+            let left = if is_scrolled && word.clip.left() < 1.0 { 0.0 } else { left };
+            let right = if is_scrolled && word.clip.right() > window.right() - 1.0 { 0.0 } else { right };
+            // Where little room is left, the strip of tabs is scrolled too.
+            let is_tab = VIEWS.iter().any(|(_, view)| word.text.eq_ignore_ascii_case(view));
+            if (left > SLACK || right > SLACK) && !is_tab {
+                faults.push(format!("'{}' is cut by {:.0} and {:.0}", word.text, left.max(0.0), right.max(0.0)));
+            }
+        }
+        for (place, a) in words.iter().enumerate() {
+            for b in &words[..place] {
+                let both = a.rect.intersect(a.clip).intersect(b.rect.intersect(b.clip));
+                if both.width() > SLACK && both.height() > SLACK {
+                    faults.push(format!("'{}' and '{}' lie on each other at {:?}", a.text, b.text, both));
+                }
+            }
+        }
+        faults
+    }
+}
+
+const VIEWS: [(Key, &str); 7] = [
+    (Key::Num1, "overview"),
+    (Key::Num2, "redundancy"),
+    (Key::Num3, "groups"),
+    (Key::Num4, "votes"),
+    (Key::Num5, "prune"),
+    (Key::Num6, "attention"),
+    (Key::Num7, "training"),
+];
+
+/// Pixels of the window, and how much larger everything in it is.
+const SIZES: [([f32; 2], f32); 5] = [
+    ([1000.0, 640.0], 1.0),
+    ([1440.0, 900.0], 1.0),
+    ([1920.0, 1080.0], 1.0),
+    ([1920.0, 1080.0], 2.0),
+    ([1920.0, 1080.0], 3.0),
+];
+
+impl Desk {
+    /// Words of every view that cannot be read, in windows of every size.
+    fn illegible_views(&mut self, theme: &str) -> Vec<String> {
+        self.command(theme);
+        let mut faults = Vec::new();
+        for (size, zoom) in SIZES {
+            self.command("actual size");
+            for _ in 0..((zoom - 1.0) * 10.0) as usize {
+                self.chord(Modifiers::COMMAND, Key::Plus);
+            }
+            assert_eq!(self.state().settings.zoom, zoom);
+            self.harness.set_size(egui::Vec2::from(size) / zoom);
+            self.harness.run_ok();
+            for (key, view) in VIEWS {
+                self.chord(Modifiers::COMMAND, key);
+                self.settle();
+                self.rest();
+                let place = format!("{view} at {} x {} zoom {zoom}, {theme}", size[0], size[1]);
+                faults.extend(self.illegible().into_iter().map(|fault| format!("{place}: {fault}")));
+            }
+        }
+        faults
+    }
+}
+
+#[test]
+fn words_are_whole_and_apart_in_every_view() {
+    let builder = Harness::builder().with_size([1440.0, 900.0]).with_max_steps(16);
+    let mut desk = Desk::with_results_in(builder, ProgramSettings::default());
+    desk.press(Key::F6);
+    desk.settle();
+    desk.command("measure the quality curve");
+    desk.settle();
+    desk.command("duplicate plan");
+    let head = desk.head("encoder.0", 1);
+    desk.chord(Modifiers::COMMAND, Key::Num1);
+    desk.click_head(head, Modifiers::NONE);
+    let mut faults: Vec<String> =
+        ["light theme", "dark theme"].into_iter().flat_map(|theme| desk.illegible_views(theme)).collect();
+    faults.sort();
+    faults.dedup();
+    assert!(faults.is_empty(), "{} faults: {faults:#?}", faults.len());
+}
