@@ -21,7 +21,7 @@ use crate::words::counted;
 const GROUP: usize = 16;
 
 /// Endings of images that are read.
-const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
+pub(super) const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
 
 /// The files of a folder, in the order of their names.
 pub(super) struct Images {
@@ -104,6 +104,12 @@ impl Origin for Images {
     }
 }
 
+/// The class that a folder is named after, where the model has it.
+pub(super) fn class_of(task: &TaskIntake, folder: &Path) -> Option<u32> {
+    let name = folder.file_name()?.to_string_lossy();
+    task.labels.find(&name).or_else(|| task.labels.find(&name.replace('_', " ")))
+}
+
 /// The class of each file by the name of its folder, and what to say of that. Where no folder is named after a class there are
 /// no labels, as for a model without classes.
 fn labels(
@@ -115,10 +121,7 @@ fn labels(
     let one = |task: &&TaskIntake| task.problem == ProblemType::SingleLabel;
     let Some(task) = intake.task.as_ref().filter(one) else { return Ok((None, Vec::new())) };
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let class = |path: &Path| {
-        let name = name(path);
-        task.labels.find(&name).or_else(|| task.labels.find(&name.replace('_', " ")))
-    };
+    let class = |path: &Path| class_of(task, path);
     if !classes.iter().any(|path| class(path).is_some()) {
         let known = task.labels.names().iter().take(4).map(String::as_str).collect::<Vec<_>>().join(", ");
         let note = format!("no folder is named after a class of the model ({known}, ..), so nothing is scored");

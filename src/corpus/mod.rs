@@ -23,6 +23,7 @@
 //! | `questions`, `asked` | multiple choice for models that predict the next token |
 //! | `table`, `parquet_rows`, `columns`, `labeled` | files with named columns, which of them hold what; their rows as examples of a task |
 //! | `passages` | questions that a text answers, in windows |
+//! | `preview` | the first rows of an input, and what its columns are read as |
 //! | `prompts`, `retrieval` | sentence embeddings: what stands before texts; documents and queries |
 //! | `task_intake`, `labels` | what a task asks; its labels, as written and as scored |
 
@@ -44,6 +45,7 @@ mod origin;
 mod pairs;
 mod parquet_rows;
 mod passages;
+mod preview;
 mod prompts;
 mod questions;
 mod reader;
@@ -70,6 +72,7 @@ pub use judged::{Relevance, TextQuestion};
 pub use opened::Corpus;
 pub(crate) use opened::fingerprint_of;
 pub use origin::Total;
+pub use preview::{InputPreview, PreviewColumn};
 pub use reading::{InputUnit, Reading};
 pub use settings::{
     BatchOrder, CorpusPart, CorpusSettings, DataColumns, Input, MaskRule, Masking, PerplexityPreset, Purpose,

@@ -95,7 +95,7 @@ impl Origin for PairFile {
 }
 
 /// Columns counted from 0: those asked for, else the last two.
-fn choose(line: &str, wanted: Option<(usize, usize)>) -> Result<(usize, usize)> {
+pub(super) fn choose(line: &str, wanted: Option<(usize, usize)>) -> Result<(usize, usize)> {
     let count = line.split('\t').count();
     match wanted {
         Some((source, target)) if source > 0 && target > 0 => Ok((source - 1, target - 1)),

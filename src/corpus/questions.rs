@@ -40,6 +40,11 @@ impl QuestionSet {
         SETS.iter().find(|(_, columns)| columns.iter().all(has)).map(|(layout, _)| *layout)
     }
 
+    /// The columns that it is known by.
+    pub(super) fn columns(self) -> &'static [&'static str] {
+        SETS.iter().find(|(set, _)| *set == self).map_or(&[], |(_, columns)| *columns)
+    }
+
     /// The name of the set.
     pub(super) fn name(self) -> &'static str {
         match self {

@@ -88,6 +88,8 @@ pub enum Action {
     Cancel(JobKind),
     /// Leave, whatever is under way.
     QuitAnyway,
+    /// Show the first rows of the input.
+    ShowRows,
     /// Close the box over the window.
     CloseOverlay,
     /// How pictures are saved.

@@ -7,6 +7,7 @@ use super::purpose::PathPurpose;
 use super::repairing::{FoundMoments, MadeRepair};
 use crate::analysis::{Analysis, Grouping};
 use crate::chart::SideBySide;
+use crate::corpus::{Input, InputPreview};
 use crate::error::Result;
 use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
@@ -33,6 +34,8 @@ pub enum JobKind {
     Analyze,
     /// How long a run will take.
     Estimate,
+    /// The first rows of the input.
+    Rows,
     /// Quality of one plan.
     Measure,
     /// The smallest plan within a budget of quality.
@@ -75,6 +78,7 @@ impl JobKind {
         !matches!(
             self,
             Self::Devices
+                | Self::Rows
                 | Self::Cached
                 | Self::Tidy
                 | Self::Dialog
@@ -93,6 +97,8 @@ pub enum JobOutcome {
     Opened(OpenedPath, Vec<String>),
     /// What a run found out.
     Analyzed(Arc<Analysis>, Option<FoundMoments>),
+    /// The first rows of an input, where it has some.
+    Previewed(Input, Result<Option<InputPreview>>),
     /// What a run with these settings will read, and how long it takes.
     Estimated(Box<Spec>, RunEstimate),
     /// Quality of one plan, masked and as it is repaired, with the repair.

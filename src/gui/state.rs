@@ -11,6 +11,7 @@ use super::repairing::{FoundMoments, Repairing};
 use super::selection::Selection;
 use crate::analysis::{Analysis, FeatureAnalysis, Grouping, SiteAnalysis};
 use crate::chart::SideBySide;
+use crate::corpus::{Input, InputPreview};
 use crate::error::Error;
 use crate::evaluation::curve::Curves;
 use crate::evaluation::{LOSS, Measured};
@@ -33,6 +34,8 @@ pub enum Overlay {
     Shortcuts,
     /// Models of the hub's cache to choose from.
     Cached,
+    /// The first rows of the input.
+    Rows,
     /// What this program is.
     About,
     /// Whether to leave while work is under way.
@@ -112,6 +115,8 @@ pub struct State {
     pub placed: Option<Placed>,
     /// What the next run is asked to do.
     pub run: Spec,
+    /// The first rows of an input, and how they are read by its columns; for the panel on the left.
+    pub rows: Option<(Input, Result<Option<InputPreview>, Error>)>,
     /// Those settings checked against the model; `None` without one.
     pub checked: Option<Result<Checked, Vec<Fault>>>,
     /// What a run with these settings will read, and how long it takes; from one batch of it.
@@ -181,6 +186,7 @@ impl State {
             devices: vec![DeviceChoice::Auto, DeviceChoice::Cpu],
             placed: None,
             run: Spec::default(),
+            rows: None,
             checked: None,
             estimate: None,
             run_began: None,
@@ -265,6 +271,13 @@ impl State {
         let is_now = |m: &&Measured| self.run.reading_differences(&m.reading, &m.dtype).is_empty();
         let of_plan = self.measured.iter().rev().filter(|m| m.kept == plan.kept && m.repair.is_some() == is_repaired);
         of_plan.into_iter().find(is_now)
+    }
+
+    /// The first rows of the input that is chosen now. While other columns of it are looked at, those before stay.
+    pub fn first_rows(&self) -> Option<&Result<Option<InputPreview>, Error>> {
+        let (of, rows) = self.rows.as_ref()?;
+        let now = self.run.input.as_ref()?;
+        (of.path() == now.path() && of.kind() == now.kind()).then_some(rows)
     }
 
     /// The measures of quality that this input gives: those that were measured, or those that are known before.

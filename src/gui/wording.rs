@@ -16,12 +16,14 @@ const CONTROLS: &[(&str, &str)] = &[
     ("--images", "images"),
     ("--inputs", "a file of inputs"),
     ("--keep", "a number per layer"),
+    ("--label-column", "Label column"),
     ("--layer-ratio", "a share of every layer"),
     ("--lr", "Learning rate"),
     ("--max-metric-drop", "Prune until quality falls by"),
     ("--memory", "Memory limit"),
     ("--moments", "Second moments"),
     ("--out", "name"),
+    ("--pair-column", "Pair column"),
     ("--pairs", "sentence pairs"),
     ("--ratio", "a share of all heads"),
     ("--repair", "Repair"),
@@ -29,6 +31,7 @@ const CONTROLS: &[(&str, &str)] = &[
     ("--seq-len", "Sequence length"),
     ("--steps", "Steps"),
     ("--text", "a text"),
+    ("--text-column", "Text column"),
     ("--tokens", "a file of token ids"),
     ("--vote-at", "Vote"),
     ("--without-evidence", "Prune layers without evidence"),
@@ -37,6 +40,7 @@ const CONTROLS: &[(&str, &str)] = &[
 /// What commands are told, where a control in place of a flag alone would read oddly: switches are switched on, and an
 /// analysis is a run.
 const PHRASES: &[(&str, &str)] = &[
+    ("name an amount, or --without-evidence, to prune", "choose an amount, or tick the box for such layers, to prune"),
     ("analyze again with --moments", "run again with Second moments"),
     ("analyze again", "run again"),
     ("give --force", "switch Replace an earlier export on"),
@@ -107,7 +111,7 @@ mod tests {
     #[test]
     fn every_flag_that_a_hint_names_has_a_control() {
         // Hints that only commands can lead to.
-        const OF_COMMANDS: [&str; 12] = [
+        const OF_COMMANDS: [&str; 9] = [
             "--help",
             "--no-kinds",
             "--rounds",
@@ -115,9 +119,6 @@ mod tests {
             "--original",
             "--speed",
             "--method",
-            "--text-column",
-            "--pair-column",
-            "--label-column",
             "--target-language",
             // Of llama.cpp.
             "--merge",

@@ -95,11 +95,14 @@ pub(crate) fn evidence_notes(analysis: &Analysis, request: &PlanRequest) -> Vec<
     let mut notes = Vec::new();
     if count > 0 {
         notes.push(match request.prunes_unproven() {
-            false => format!(
-                "{} keep every head, {count} of {all}: nothing speaks for redundancy there; name an amount, or \
-                 --without-evidence, to prune them too",
-                lacking.join(", ")
-            ),
+            false => {
+                let (keep, them) = if count == 1 { ("keeps", "it") } else { ("keep", "them") };
+                format!(
+                    "{count} of {all} {keep} every head: nothing speaks for redundancy in {}; name an amount, or \
+                     --without-evidence, to prune {them} too",
+                    lacking.join(", ")
+                )
+            }
             true => format!("nothing speaks for redundancy in {count} of {all}: measure what the plan costs"),
         });
     }

@@ -4,14 +4,17 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::Opened;
 use crate::analysis::{self, Clustering, Groups, Metric};
 use crate::corpus::{
-    self, BatchOrder, CorpusPart, Input, Intake, PerplexityPreset, Purpose, Shard, SourceKind, TextTokenizer,
+    self, BatchOrder, CorpusPart, Input, InputPreview, Intake, PerplexityPreset, Purpose, Shard, SourceKind,
+    TextTokenizer,
 };
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::generation::Translation;
 use crate::model::MemoryLimit;
 use crate::network::FeatureMap;
+use crate::task::Ticket;
 use crate::tensor::{DeviceChoice, Precision};
 
 /// Sequences per batch where nothing else is asked for and memory allows it.
@@ -154,6 +157,17 @@ pub fn refusal(mut faults: Vec<Fault>) -> Error {
 }
 
 impl Spec {
+    /// The first `count` rows of the input, and what the model makes of their columns; `None` where there is no input, or none
+    /// of rows.
+    ///
+    /// # Errors
+    /// Where the input cannot be read at all.
+    pub fn preview(&self, opened: &Opened, count: usize, ticket: &Ticket) -> Result<Option<InputPreview>> {
+        let Some(input) = self.input.as_ref().filter(|input| !input.is_standard_input()) else { return Ok(None) };
+        let intake = Intake::of(&opened.model)?;
+        InputPreview::of(input, opened.model.checkpoint().folder(), &intake, count, ticket)
+    }
+
     /// Tokens of each input for which costs are counted.
     pub fn cost_length(&self) -> usize {
         // Settings that were not checked yet are asked too.

@@ -18,6 +18,7 @@ mod paths;
 mod pictures;
 mod repair;
 mod rest;
+mod rows;
 mod same;
 mod same_job;
 mod scale;

@@ -12,19 +12,19 @@ const TEXTS: [&str; 6] = ["text", "sentence", "transcription", "transcript", "la
 
 /// A recording, and what is said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Recording {
-    pub(super) file: PathBuf,
+pub(in crate::corpus) struct Recording {
+    pub(in crate::corpus) file: PathBuf,
     /// What the table says of it: its transcript, or its class.
-    pub(super) text: Option<String>,
+    pub(in crate::corpus) text: Option<String>,
     /// The name of the folder that it lies in, within the one that was named.
-    pub(super) class: Option<String>,
+    pub(in crate::corpus) class: Option<String>,
 }
 
 /// Recordings of a folder, and of the folders in it, named after those; one recording; or those that a table names.
 ///
 /// # Errors
 /// Where there is none, or the table is none of paths and texts.
-pub(super) fn recordings(path: &Path, named: &Path) -> Result<Vec<Recording>> {
+pub(in crate::corpus) fn recordings(path: &Path, named: &Path) -> Result<Vec<Recording>> {
     let found = if path.is_dir() {
         of_folder(path)?
     } else if is_recording(named) {

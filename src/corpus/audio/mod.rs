@@ -21,7 +21,7 @@ use rayon::prelude::*;
 
 use self::extractor::Extractor;
 use self::letters::read_letters;
-use self::list::{Recording, recordings};
+pub(in crate::corpus) use self::list::{Recording, recordings};
 use self::prompt::Prompting;
 use super::example::{Example, TokenRow};
 use super::intake::{Intake, SourceKind};

@@ -101,6 +101,7 @@ impl App {
                 self.may_quit = true;
                 ctx.send_viewport_cmd(ViewportCommand::Close);
             }
+            Action::ShowRows => self.state.overlay = Some(Overlay::Rows),
             Action::CloseOverlay => self.state.overlay = None,
             Action::Copy(text) => ctx.copy_text(text),
         }

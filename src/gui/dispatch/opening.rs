@@ -18,9 +18,10 @@ use crate::words::counted;
 use crate::workspace::{Draft, History, ModelRef, OpenedPath, Workspace, open_place, open_workspace, sample_at};
 
 /// What is found out about one model and means nothing for another.
-const OF_ONE_MODEL: [JobKind; 11] = [
+const OF_ONE_MODEL: [JobKind; 12] = [
     JobKind::Analyze,
     JobKind::Estimate,
+    JobKind::Rows,
     JobKind::Measure,
     JobKind::FindPlan,
     JobKind::Compare,
@@ -295,6 +296,7 @@ impl App {
         state.placed = None;
         state.results = None;
         state.estimate = None;
+        state.rows = None;
         state.last_run_secs = None;
         state.differences.clear();
         state.selection = Selection::default();

@@ -18,6 +18,9 @@ use crate::repair::RepairMode;
 use crate::run::{Analyzed, CurveSpec, MeasuredRepair, PruneSpec, attention, refusal};
 use crate::words::{counted, noun};
 
+/// Rows that are shown before anything is computed.
+const FIRST_ROWS: usize = 20;
+
 impl App {
     /// Checks the settings of the next run against the model.
     pub(super) fn check_run(&mut self) {
@@ -27,6 +30,23 @@ impl App {
         self.state.patterns = None;
         self.state.pattern_fault = None;
         self.asked_patterns = None;
+        self.look_at_rows();
+    }
+
+    /// Reads the first rows of an input that is another than before, or is read by other columns.
+    fn look_at_rows(&mut self) {
+        let (Some(opened), Some(input)) = (self.state.model.clone(), self.state.run.input.clone()) else {
+            self.state.rows = None;
+            return;
+        };
+        if self.state.rows.as_ref().is_some_and(|(known, _)| *known == input) {
+            return;
+        }
+        let spec = self.state.run.clone();
+        self.state.jobs.start(JobKind::Rows, "Look at the first rows", move |ticket| {
+            let rows = spec.preview(&opened, FIRST_ROWS, ticket);
+            Ok(JobOutcome::Previewed(input, rows))
+        });
     }
 
     /// Reads the input, groups the heads of every layer, lets them vote.
@@ -231,6 +251,7 @@ impl App {
                 self.state.last_run_secs = self.state.run_began.take().map(|began| began.elapsed().as_secs_f64());
                 self.adopt_analysis(analysis, moments);
             }
+            JobOutcome::Previewed(input, rows) => self.state.rows = Some((input, rows)),
             JobOutcome::Estimated(spec, found) => self.state.estimate = Some((*spec, found)),
             JobOutcome::Measured(measured, made) => {
                 if let Some(made) = made {

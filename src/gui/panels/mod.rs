@@ -1,6 +1,7 @@
 //! What surrounds the tabs.
 
 mod cached;
+mod data;
 mod focus;
 mod guide;
 mod inspector;

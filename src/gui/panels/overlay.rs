@@ -5,6 +5,7 @@ use eframe::egui::text_edit::TextEditState;
 use eframe::egui::{self, Align2, Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui};
 
 use super::cached::cached;
+use super::data::rows;
 use crate::figure::PictureSize;
 use crate::gui::action::Action;
 use crate::gui::command::{Command, caps};
@@ -44,6 +45,13 @@ impl Overlays {
                 Overlay::Palette => self.palette(ui, cx, fresh),
                 Overlay::Path(purpose) => self.path(ui, cx, purpose, fresh),
                 Overlay::Cached => cached(ui, cx, left_of(ui, 380.0, 104.0), &mut self.text),
+                Overlay::Rows => {
+                    rows(ui, cx, left_of(ui, 420.0, 110.0));
+                    let close = close(ui, cx, "Close");
+                    if fresh {
+                        close.request_focus();
+                    }
+                }
                 Overlay::Shortcuts => shortcuts(ui, cx, fresh),
                 Overlay::About => about(ui, cx, fresh),
                 Overlay::Quit => quit(ui, cx, fresh),

@@ -23,6 +23,7 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     let mut run = cx.state.run.clone();
     heading(ui, cx.theme, "Input");
     input(ui, cx, &mut run);
+    super::data::show(ui, cx, &mut run);
     faults(ui, cx, Field::Input);
     heading(ui, cx.theme, "Feature maps that vote");
     maps(ui, cx, &mut run);

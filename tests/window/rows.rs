@@ -1,0 +1,55 @@
+//! Rows of an input, looked at before anything runs.
+
+use std::path::Path;
+
+use eframe::egui::accesskit::Role;
+use eframe::egui::{Key, Modifiers};
+use egui_kittest::kittest::Queryable;
+use pillars::corpus::Input;
+
+use crate::desk::Desk;
+
+const INPUT: (Modifiers, Key) = (Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I);
+
+#[test]
+fn rows_are_seen_and_columns_chosen_before_anything_runs() {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models/books/classifier");
+    let mut desk = Desk::start(Some(model));
+    let path = desk.folder.path().join("rows.csv");
+    let rows = "He walked.,Emma\nShe spoke.,Pride and Prejudice\n".repeat(10);
+    std::fs::write(&path, format!("words,which\n{rows}")).unwrap();
+    desk.type_path(INPUT, &path);
+    // No column is known: what is there can be chosen.
+    assert!(
+        desk.shows("no column of texts is known") || desk.shows("No column of texts is known"),
+        "{}",
+        desk.messages()
+    );
+    desk.pick("Text column", "words");
+    desk.settle();
+    assert!(desk.shows("Each row is read as a text"), "{}", desk.messages());
+    assert!(!desk.shows("Each row is read as a text with a label"));
+    desk.pick("Label column", "which");
+    desk.settle();
+    assert!(desk.shows("Each row is read as a text with a label"), "{}", desk.messages());
+    assert!(desk.shows("Quality is measured by loss, accuracy"));
+    let Some(Input::Data { columns, .. }) = &desk.state().run.input else { panic!("labeled rows") };
+    assert_eq!((columns.text.as_deref(), columns.label.as_deref()), (Some("words"), Some("which")));
+    desk.click("First rows…");
+    for text in ["He walked.", "Pride and Prejudice", "label", "text"] {
+        assert!(desk.shows(text), "{text}");
+    }
+    desk.press(Key::Enter);
+    assert!(desk.state().overlay.is_none());
+    // It is what the run reads.
+    desk.press(Key::F6);
+    desk.settle();
+    let measured = desk.state().measured.first().unwrap_or_else(|| panic!("{}", desk.messages()));
+    assert_eq!(measured.comparison.before.metrics["accuracy"].n, 20);
+}
+
+#[test]
+fn texts_have_no_rows_to_look_at() {
+    let desk = Desk::with_input("bert");
+    assert!(desk.harness.query_by_role_and_label(Role::Button, "First rows…").is_none());
+}
