@@ -1,6 +1,7 @@
 //! Second moments of head outputs by attention layer: all that repair and the choice by reconstruction need
 //! ([method](crate::method), section 9). Sums, so that passes over parts of a corpus add.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::ModelInfo;
@@ -58,6 +59,25 @@ impl Symmetric {
     pub fn get(&self, i: usize, j: usize) -> f64 {
         let (low, high) = (i.min(j), i.max(j));
         self.row(low)[high - low]
+    }
+
+    /// `tr(A B)`, the sum of products of entries; of matrices of the same size.
+    pub(crate) fn inner(&self, other: &Self) -> f64 {
+        let row = |i: usize| -> f64 {
+            let products = || self.row(i).iter().zip(other.row(i)).map(|(a, b)| a * b);
+            // Entries beside the diagonal stand for two.
+            products().take(1).sum::<f64>() + 2.0 * products().skip(1).sum::<f64>()
+        };
+        (0..self.dim).map(row).sum()
+    }
+
+    /// The quadratic form `x^T A x`; `x` has as many numbers as there are rows.
+    pub(crate) fn form(&self, x: &[f64]) -> f64 {
+        let row = |i: usize| -> f64 {
+            let terms = || self.row(i).iter().zip(&x[i..]).map(|(a, x)| a * x);
+            x[i] * (terms().take(1).sum::<f64>() + 2.0 * terms().skip(1).sum::<f64>())
+        };
+        (0..self.dim).map(row).sum()
     }
 
     /// Adds another matrix of the same size.
@@ -190,11 +210,11 @@ pub struct Moments {
 
 /// Attention layers that read one stored layer's weights, and the sum over their passes.
 #[derive(Clone, Debug)]
-pub struct SharedMoments {
+pub struct SharedMoments<'a> {
     /// The passes that share the weights.
     pub sites: Vec<Site>,
-    /// The sum of their moments.
-    pub moments: SiteMoments,
+    /// The sum of their moments; those of a single pass are not copied.
+    pub moments: Cow<'a, SiteMoments>,
 }
 
 /// Bytes that the moments of a layer of `dim` outputs take.
@@ -241,16 +261,16 @@ impl Moments {
     }
 
     /// Layers by the weights they read, the moments of their passes added.
-    pub fn shared(&self) -> Result<Vec<SharedMoments>> {
-        let mut classes: Vec<((SiteKind, usize), SharedMoments)> = Vec::new();
+    pub fn shared(&self) -> Result<Vec<SharedMoments<'_>>> {
+        let mut classes: Vec<((SiteKind, usize), SharedMoments<'_>)> = Vec::new();
         for (site, moments) in &self.sites {
             let key = (site.kind, moments.stored_layer);
             match classes.iter_mut().find(|(k, _)| *k == key) {
                 Some((_, class)) => {
                     class.sites.push(*site);
-                    class.moments.add(moments)?;
+                    class.moments.to_mut().add(moments)?;
                 }
-                None => classes.push((key, SharedMoments { sites: vec![*site], moments: moments.clone() })),
+                None => classes.push((key, SharedMoments { sites: vec![*site], moments: Cow::Borrowed(moments) })),
             }
         }
         Ok(classes.into_iter().map(|(_, class)| class).collect())

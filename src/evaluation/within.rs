@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::curve::{Subject, Yardstick, repaired};
+use candle_core::{DType, Device};
+
+use super::curve::{Subject, Yardstick, refitter, repaired};
 use super::metrics::is_better_high;
 use super::spent::{COSINE, LOSS, QualityChange, Spent, measure_of};
 use crate::error::{Error, Result};
@@ -11,7 +13,7 @@ use crate::plan::{
     Amount, BudgetRecord, BudgetStep, Plan, PlanRequest, QualityBudget, Ranking, Shape, SiteShape, TOKEN_LOSS,
     evidence_notes, pin_beside, snap,
 };
-use crate::repair::{Reconstruction, RepairMode, propose};
+use crate::repair::{Basis, Reconstruction, RefitRequest, Repair, RepairMode, Ridge, propose};
 use crate::task::Ticket;
 use crate::words::counted;
 
@@ -45,11 +47,11 @@ pub struct BudgetRequest {
 /// The plan with the fewest heads that was found within the budget, measured on the corpus of `subject`. Each method's
 /// plans are halved by the number of heads that stay, as if quality fell with every head; a further method is first tried
 /// with one head less than the best so far. Then heads of the best plan go one by one, those that rank lowest first, other
-/// ones than the method itself would take: a swap.
+/// ones than the method itself would take: a swap. The repair that the plan was measured with comes with it.
 ///
 /// # Errors
 /// Where the analysis lacks what a method needs, the input is empty or the model cannot be bounded by the budget.
-pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticket) -> Result<Plan> {
+pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticket) -> Result<(Plan, Option<Repair>)> {
     let Some(first) = wanted.rankings.first().copied() else {
         return Err(Error::usage("no method is given").hint("name at least one"));
     };
@@ -120,10 +122,12 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
             own = own.saturating_sub(over).max(least);
         }
     };
+    let reader = subject.model.map(|model| model.reader(&Device::Cpu, DType::F32));
+    let refitter = refitter(subject, reader.as_ref(), wanted.repair.repairs())?;
     let change = |kept: &Kept| -> Result<Option<QualityChange>> {
         let network = match kept == &Kept::all() {
             true => None,
-            false => repaired(subject, kept, wanted.repair, ticket)?,
+            false => repaired(subject, refitter.as_ref(), kept, wanted.repair, ticket)?,
         };
         yardstick.change(&measure, (network.as_ref(), kept), ticket)
     };
@@ -206,7 +210,14 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
     };
     plan.notes.extend(record.doubt());
     plan.budget = Some(record);
-    Ok(plan)
+    let repair = match &refitter {
+        Some(refitter) => {
+            let request = RefitRequest { plan: &plan, mode: wanted.repair, ridge: Ridge::Auto, basis: Basis::All };
+            Some(refitter.refit(&request, ticket)?)
+        }
+        None => None,
+    };
+    Ok((plan, repair))
 }
 
 /// What to say where the search measured on what the analysis read.

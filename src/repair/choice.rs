@@ -1,6 +1,7 @@
 //! The method `reconstruction`: which heads stay so that, after a refit, as little as possible is lost.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use faer::Mat;
 use rayon::prelude::*;
@@ -43,18 +44,21 @@ enum RiseUnit {
 
 /// Layers that read the same weights.
 struct ChoiceLayer {
-    shared: SharedMoments,
+    sites: Vec<Site>,
+    heads: usize,
+    kv_heads: usize,
     whole: Sweep,
+    /// What stays of it, for every number of heads.
     stays: Vec<Stay>,
+    /// The same after exchanges, those of them that a plan asked for.
+    improved: Vec<OnceLock<Stay>>,
+    /// By how much the error rises without each head alone.
+    missed: Vec<f64>,
 }
 
 impl ChoiceLayer {
     fn passes<'a>(&self, analysis: &'a Analysis) -> Vec<&'a SiteAnalysis> {
-        self.shared.sites.iter().filter_map(|site| analysis.site(*site)).collect()
-    }
-
-    fn heads(&self) -> usize {
-        self.shared.moments.heads
+        self.sites.iter().filter_map(|site| analysis.site(*site)).collect()
     }
 
     /// Whether it keeps every head because nothing speaks for redundancy in it.
@@ -67,6 +71,18 @@ impl ChoiceLayer {
         let legal: Vec<usize> = self.stays.iter().rev().map(|stay| stay.kept.len()).collect();
         let number = plan::nearest(&legal, wanted);
         self.stays.iter().position(|stay| stay.kept.len() == number).unwrap_or(0)
+    }
+
+    /// The one of its `stays` at `index`, with the best exchanges; none where there is no such.
+    fn improved(&self, index: usize) -> Result<Stay> {
+        let (Some(stay), Some(known)) = (self.stays.get(index), self.improved.get(index)) else {
+            return Ok(Stay { kept: Vec::new(), error: 0.0 });
+        };
+        if let Some(known) = known.get() {
+            return Ok(known.clone());
+        }
+        let found = improve(&self.whole, self.kv_heads, stay.clone())?;
+        Ok(known.get_or_init(|| found).clone())
     }
 }
 
@@ -95,10 +111,13 @@ impl Reconstruction {
             true => RiseUnit::Loss,
             false => RiseUnit::Share,
         };
-        let layer = |shared: SharedMoments| -> Result<ChoiceLayer> {
+        let layer = |shared: SharedMoments<'_>| -> Result<ChoiceLayer> {
             let whole = sweep(&shared, unit)?;
-            let stays = stays(&whole, shared.moments.kv_heads, allow_empty)?;
-            Ok(ChoiceLayer { shared, whole, stays })
+            let SiteMoments { heads, kv_heads, .. } = *shared.moments;
+            let stays = stays(&whole, kv_heads, allow_empty)?;
+            let missed = whole.heads().iter().map(|h| whole.rise(&[*h])).collect::<Result<_>>()?;
+            let improved = stays.iter().map(|_| OnceLock::new()).collect();
+            Ok(ChoiceLayer { sites: shared.sites, heads, kv_heads, whole, stays, improved, missed })
         };
         let layers = moments.shared()?.into_par_iter().map(layer).collect::<Result<_>>()?;
         Ok(Self { unit, layers, allow_empty, fingerprint: moments.model.fingerprint.clone() })
@@ -116,13 +135,8 @@ impl Reconstruction {
         plan::check_amount(analysis.sites.iter().map(|s| s.heads), request)?;
         let Self { unit, layers, allow_empty, .. } = self;
         let chosen = numbers(layers, analysis, request)?;
-        let finish = |(layer, index): (&ChoiceLayer, usize)| -> Result<(Stay, Vec<f64>)> {
-            let kv_heads = layer.shared.moments.kv_heads;
-            let stay = layer.stays.get(index).cloned().unwrap_or(Stay { kept: Vec::new(), error: 0.0 });
-            let missed = layer.whole.heads().iter().map(|h| layer.whole.rise(&[*h])).collect::<Result<_>>()?;
-            Ok((improve(&layer.whole, kv_heads, stay)?, missed))
-        };
-        let found: Vec<_> = layers.par_iter().zip(chosen).map(finish).collect::<Result<_>>()?;
+        let found: Vec<Stay> =
+            layers.par_iter().zip(chosen).map(|(layer, index)| layer.improved(index)).collect::<Result<_>>()?;
         let mut plan = Plan {
             method: request.ranking.to_string(),
             amount: Some(request.amount),
@@ -140,15 +154,15 @@ impl Reconstruction {
             );
         }
         let mut lost = 0.0;
-        for (layer, (stay, missed)) in layers.iter().zip(found) {
+        for (layer, stay) in layers.iter().zip(found) {
             lost += stay.error;
             if layer.is_spared(analysis, request) {
-                plan.spared.extend(layer.shared.sites.iter().copied());
+                plan.spared.extend(layer.sites.iter().copied());
             }
-            for site in &layer.shared.sites {
+            for site in &layer.sites {
                 plan.kept.set(*site, stay.kept.iter().copied());
-                plan.heads.insert(*site, layer.shared.moments.heads);
-                plan.scores.insert(*site, missed.clone());
+                plan.heads.insert(*site, layer.heads);
+                plan.scores.insert(*site, layer.missed.clone());
                 if let Some(map) = analysis.site(*site).and_then(|s| s.features.values().next()) {
                     plan.groups.insert(*site, map.groups.clone());
                 }
@@ -176,10 +190,10 @@ fn numbers(layers: &[ChoiceLayer], analysis: &Analysis, request: &PlanRequest) -
         |wanted: &dyn Fn(&ChoiceLayer) -> f64| open.iter().map(|l| layers[*l].near(wanted(&layers[*l]))).collect();
     let chosen: Vec<usize> = match request.amount {
         Amount::Keep(number) => each(&|_| number as f64),
-        Amount::LayerRatio(ratio) => each(&|l| ratio * l.heads() as f64),
+        Amount::LayerRatio(ratio) => each(&|l| ratio * l.heads as f64),
         Amount::Groups => each(&|l| l.passes(analysis).iter().map(|s| s.kept.len()).max().unwrap_or(1) as f64),
         Amount::Ratio(ratio) => {
-            let heads: usize = open.iter().map(|l| layers[*l].heads()).sum();
+            let heads: usize = open.iter().map(|l| layers[*l].heads).sum();
             let stays: Vec<Vec<Stay>> = open.iter().map(|l| layers[*l].stays.clone()).collect();
             allocate(&stays, (ratio * heads as f64).round() as usize)
         }
@@ -190,7 +204,7 @@ fn numbers(layers: &[ChoiceLayer], analysis: &Analysis, request: &PlanRequest) -
             .hint("give a number of heads or a ratio"));
         }
     };
-    let whole = spared.iter().map(|l| (*l, layers[*l].near(layers[*l].heads() as f64)));
+    let whole = spared.iter().map(|l| (*l, layers[*l].near(layers[*l].heads as f64)));
     let numbers: BTreeMap<usize, usize> = open.iter().copied().zip(chosen).chain(whole).collect();
     Ok(numbers.into_values().collect())
 }
@@ -211,7 +225,7 @@ fn covariance(moments: &SiteMoments) -> Result<(Mat<f64>, f64)> {
     Ok((c, pull))
 }
 
-fn sweep(shared: &SharedMoments, unit: RiseUnit) -> Result<Sweep> {
+fn sweep(shared: &SharedMoments<'_>, unit: RiseUnit) -> Result<Sweep> {
     let SharedMoments { sites, moments } = shared;
     let (mut a, pull) = covariance(moments)?;
     let v = match (&moments.sensitivity, unit) {
@@ -233,8 +247,8 @@ fn sweep(shared: &SharedMoments, unit: RiseUnit) -> Result<Sweep> {
 /// How much of what each head adds the other heads of its layer can say, `0..=1`: 1 where it is not missed at all. `1 -
 /// E_h / tr(W_h^T C_hh W_h)`, `E_h` the least squares error without it; 1 for a head that adds nothing.
 pub fn replaceability(moments: &Moments) -> Result<BTreeMap<Site, Baseline>> {
-    let of = |shared: SharedMoments| -> Result<Vec<(Site, Baseline)>> {
-        let moments = &shared.moments;
+    let of = |shared: SharedMoments<'_>| -> Result<Vec<(Site, Baseline)>> {
+        let moments = &*shared.moments;
         let (mut a, pull) = covariance(moments)?;
         for i in 0..a.nrows() {
             a[(i, i)] += pull;

@@ -18,6 +18,11 @@ pub(super) fn dense(symmetric: &Symmetric, scale: f64) -> Mat<f64> {
     Mat::from_fn(dim, dim, |i, j| scale * symmetric.get(i, j))
 }
 
+/// The rows and columns named of a symmetric matrix.
+pub(super) fn part(symmetric: &Symmetric, rows: &[usize], columns: &[usize]) -> Mat<f64> {
+    Mat::from_fn(rows.len(), columns.len(), |i, j| symmetric.get(rows[i], columns[j]))
+}
+
 /// The rows and columns named.
 pub(super) fn block(a: MatRef<'_, f64>, rows: &[usize], columns: &[usize]) -> Mat<f64> {
     Mat::from_fn(rows.len(), columns.len(), |i, j| a[(rows[i], columns[j])])
@@ -56,6 +61,33 @@ pub(super) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
         matmul(part, Accum::Replace, a, right, 1.0, Par::Seq);
     });
     result
+}
+
+/// Adds `a^T b` to `sum`.
+pub(super) fn add_products(sum: &mut Mat<f64>, a: MatRef<'_, f64>, b: MatRef<'_, f64>) {
+    parts(sum.as_mut()).into_par_iter().enumerate().for_each(|(index, part)| {
+        let right = b.subcols(index * COLUMNS, part.ncols());
+        matmul(part, Accum::Add, a.transpose(), right, 1.0, Par::Seq);
+    });
+}
+
+/// Adds `a^T a` to `sum`, of which what lies above the diagonal is left to [`mirror`].
+pub(super) fn add_square(sum: &mut Mat<f64>, a: MatRef<'_, f64>) {
+    parts(sum.as_mut()).into_par_iter().enumerate().for_each(|(index, part)| {
+        let first = index * COLUMNS;
+        let right = a.subcols(first, part.ncols());
+        let (_, below) = part.split_at_row_mut(first);
+        matmul(below, Accum::Add, a.subcols(first, a.ncols() - first).transpose(), right, 1.0, Par::Seq);
+    });
+}
+
+/// Writes what lies below the diagonal above it too.
+pub(super) fn mirror(symmetric: &mut Mat<f64>) {
+    for j in 1..symmetric.ncols() {
+        for i in 0..j {
+            symmetric[(i, j)] = symmetric[(j, i)];
+        }
+    }
 }
 
 /// A positive definite matrix, factored.

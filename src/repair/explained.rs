@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use faer::{Mat, Side};
 use rayon::prelude::*;
 
-use super::dense::dense;
 use super::document::SiteRepair;
-use super::projection::{Basis, OutputProjection, Ridge, UNTRIED};
-use super::refit::refit_site;
-use crate::analysis::{Moments, SharedMoments, SiteMoments};
+use super::projection::{Basis, Ridge, UNTRIED};
+use super::refit::regress;
+use crate::analysis::{Moments, SharedMoments};
 use crate::error::{Error, Result};
 use crate::network::Site;
 use crate::plan::{Explained, Plan};
@@ -23,7 +21,7 @@ use crate::task::Ticket;
 /// The plan names heads that the layers do not have, or the work is cancelled.
 pub fn explained(moments: &Moments, plan: &Plan, ticket: &Ticket) -> Result<BTreeMap<Site, SiteRepair>> {
     let classes = moments.shared()?;
-    let of = |class: &SharedMoments| -> Result<Vec<(Site, SiteRepair)>> {
+    let of = |class: &SharedMoments<'_>| -> Result<Vec<(Site, SiteRepair)>> {
         ticket.check()?;
         let own = &class.moments;
         let Some(first) = class.sites.first().copied() else { return Ok(Vec::new()) };
@@ -34,8 +32,7 @@ pub fn explained(moments: &Moments, plan: &Plan, ticket: &Ticket) -> Result<BTre
         if let Some(head) = kept.iter().find(|head| **head >= own.heads) {
             return Err(Error::new(format!("{first} has no head {head}")));
         }
-        let (_, report) =
-            refit_site(own, &stand_in(own)?, &kept, Ridge::Fixed(UNTRIED), Basis::Even).map_err(|e| e.within(first))?;
+        let (_, report) = regress(own, &kept, Ridge::Fixed(UNTRIED), Basis::Even).map_err(|e| e.within(first))?;
         Ok(class.sites.iter().map(|site| (*site, report)).collect())
     };
     let found: Vec<_> = classes.par_iter().map(of).collect::<Result<_>>()?;
@@ -52,37 +49,12 @@ pub fn shares(sites: &BTreeMap<Site, SiteRepair>) -> BTreeMap<Site, Explained> {
     sites.iter().map(|(site, report)| (*site, of(report))).collect()
 }
 
-/// Room for what rounding makes negative of products that are zero or nearly so, as shares of their mean diagonal: the
-/// least that will do. Products are summed in f32 where the weights are.
-const ROOM: [f64; 5] = [1e-10, 1e-8, 1e-6, 1e-5, 1e-4];
-
-/// A projection with the same products `L L^T = W W^T`: all errors under it are those under `W`.
-fn stand_in(moments: &SiteMoments) -> Result<OutputProjection> {
-    let mut products = dense(&moments.output, 1.0);
-    let dim = products.nrows();
-    let mean = (0..dim).map(|i| products[(i, i)]).sum::<f64>() / dim as f64;
-    let unit = if mean > 0.0 { mean } else { 1.0 };
-    let mut given = 0.0;
-    for room in ROOM {
-        for i in 0..dim {
-            products[(i, i)] += (room - given) * unit;
-        }
-        given = room;
-        if let Ok(factor) = products.llt(Side::Lower) {
-            let lower = factor.L();
-            return Ok(OutputProjection {
-                weight: Mat::from_fn(dim, dim, |i, j| if j <= i { lower[(i, j)] } else { 0.0 }),
-                bias: moments.output_bias.then(|| vec![0.0; dim]),
-                head_dim: moments.head_dim,
-                kv_heads: moments.kv_heads,
-            });
-        }
-    }
-    Err(Error::new("the products of the output projection are none: they hold numbers that are not finite"))
-}
-
 #[cfg(test)]
 mod tests {
+    use faer::Mat;
+
+    use super::super::projection::OutputProjection;
+    use super::super::refit::refit_site;
     use super::super::testing::TestSite;
     use super::*;
     use crate::analysis::ModelInfo;

@@ -48,7 +48,7 @@ pub use choice::{Reconstruction, propose, replaceability};
 pub use document::{Repair, RepairMode, RepairRecord, SiteRepair, Tried};
 pub use explained::{explained, shares};
 pub use projection::{Basis, Ridge};
-pub use refit::{RefitRequest, refit};
+pub use refit::{RefitRequest, Refitter, refit};
 pub(crate) use regression::least_squares;
 pub use source::RepairSource;
 pub use stream::{StreamRequest, held_bytes, plan_of, stream};

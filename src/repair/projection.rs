@@ -87,7 +87,7 @@ struct Trial {
 }
 
 /// Fits on `even` under the ridge that is asked for, or the one that does best on `odd`.
-fn trial(even: &Regression, odd: Option<&Regression>, prior: &Mat<f64>, ridge: Ridge) -> Result<Trial> {
+fn trial(even: &Regression<'_>, odd: Option<&Regression<'_>>, prior: &Mat<f64>, ridge: Ridge) -> Result<Trial> {
     let ridges = match (ridge, odd) {
         (Ridge::Fixed(ridge), _) => vec![ridge],
         (Ridge::Auto, Some(_)) => RIDGES.to_vec(),
@@ -107,11 +107,11 @@ fn trial(even: &Regression, odd: Option<&Regression>, prior: &Mat<f64>, ridge: R
 /// Solves for the projection that replaces `prior [k, D_model]`, the rows of the kept heads, and tells how well it does:
 /// `masked` is the error on the held-out half (else on all) of leaving the rows as they are.
 pub(super) fn fit_and_judge(
-    halves: &[Regression; 2],
+    halves: &[Regression<'_>; 2],
     prior: &Mat<f64>,
     ridge: Ridge,
     basis: Basis,
-    masked: &dyn Fn(&Regression) -> f64,
+    masked: &dyn Fn(&Regression<'_>) -> f64,
 ) -> Result<(Fit, SiteRepair)> {
     let [even, odd] = halves;
     let split = even.tokens > 0.0 && odd.tokens > 0.0;
@@ -120,7 +120,7 @@ pub(super) fn fit_and_judge(
     let (first, second) = if split { (even, Some(odd)) } else { (&all, None) };
     let trial = trial(first, second, prior, ridge)?;
     let judge = second.unwrap_or(first);
-    let share = |error: f64, of: &Regression| if of.power() > 0.0 { error / of.power() } else { 0.0 };
+    let share = |error: f64, of: &Regression<'_>| if of.power() > 0.0 { error / of.power() } else { 0.0 };
     let report = SiteRepair {
         tokens: all.tokens as u64,
         ridge: trial.ridge,

@@ -1,37 +1,25 @@
 //! New output projections from second moments alone, one closed form per layer.
+//!
+//! The heads `R` that go are regressed on the heads `K` that stay, `o_R = o_K Z + z`: the branch `o W` then is `o_K (W_K + Z
+//! W_R) + z W_R`, its least squares over `o_K` for whatever `W`, and with the ridge pulled towards the old rows `W_K`.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use faer::Mat;
 use rayon::prelude::*;
 
-use super::dense::{block, dense, inner, product, rows};
+use super::dense::{inner, part, product, rows};
 use super::document::{Repair, RepairMode, RepairRecord, SiteRepair};
 use super::projection::{Basis, OutputProjection, Ridge, fit_and_judge, new_output};
-use super::regression::{Fit, Regression};
+use super::regression::{Fit, RegressedHeads, Regression};
 use super::scale::scale_site;
 use crate::analysis::{Moments, SecondMoment, SharedMoments, SiteMoments};
 use crate::error::{Error, Result};
+use crate::model::NewOutput;
 use crate::network::{NetworkSpec, Site, Weights};
 use crate::plan::Plan;
 use crate::task::Ticket;
-
-/// Least squares of the whole branch `o W` over the outputs of the heads at `columns`.
-fn regression(half: &SecondMoment, moments: &SiteMoments, weight: &Mat<f64>, columns: &[usize]) -> Regression {
-    let square = dense(&half.square, 1.0);
-    let products = dense(&moments.output, 1.0);
-    let across = rows(square.as_ref(), columns);
-    let y = (0..weight.ncols()).map(|j| (0..half.sum.len()).map(|i| half.sum[i] * weight[(i, j)]).sum());
-    Regression {
-        tokens: half.tokens as f64,
-        with_bias: moments.output_bias,
-        x: columns.iter().map(|c| half.sum[*c]).collect(),
-        y: y.collect(),
-        xx: block(square.as_ref(), columns, columns),
-        xy: product(across.as_ref(), weight.as_ref()),
-        yy: inner(square.as_ref(), products.as_ref()),
-    }
-}
 
 /// What a repair from second moments is asked to do.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +31,129 @@ pub struct RefitRequest<'a> {
     pub ridge: Ridge,
     /// Which batches a fit rests on.
     pub basis: Basis,
+}
+
+/// Choices of heads of one layer whose fits are remembered: those at both ends of a bisection, and the one before.
+const REMEMBERED: usize = 3;
+
+/// Refits plans of one model from the same moments: a layer in which the same heads stay as under one of the last plans is
+/// not fitted again.
+pub struct Refitter<'a> {
+    spec: &'a NetworkSpec,
+    weights: &'a (dyn Weights + Sync),
+    moments: &'a Moments,
+    classes: Vec<SharedMoments<'a>>,
+    memory: Mutex<FitMemory>,
+}
+
+/// What a [`Refitter`] remembers.
+#[derive(Default)]
+struct FitMemory {
+    /// By layer, the latest last.
+    known: BTreeMap<Site, Vec<KnownFit>>,
+    fits: usize,
+}
+
+/// A fit of one layer, and of what.
+#[derive(Clone)]
+struct KnownFit {
+    asked: (RepairMode, Ridge, Basis),
+    output: NewOutput,
+    report: SiteRepair,
+}
+
+impl std::fmt::Debug for Refitter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Refitter").field("input", &self.moments.input).field("fits", &self.fits()).finish()
+    }
+}
+
+impl<'a> Refitter<'a> {
+    /// Of the model of `spec` and `weights`.
+    ///
+    /// # Errors
+    ///
+    /// The moments are of another model.
+    pub fn new(spec: &'a NetworkSpec, weights: &'a (dyn Weights + Sync), moments: &'a Moments) -> Result<Self> {
+        check(spec, moments)?;
+        Ok(Self { spec, weights, moments, classes: moments.shared()?, memory: Mutex::default() })
+    }
+
+    /// How many layers were fitted so far, each as often as other heads stayed in it.
+    pub fn fits(&self) -> usize {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).fits
+    }
+
+    /// Refits the output projection of every layer that loses heads.
+    ///
+    /// # Errors
+    ///
+    /// The plan does not fit the model, or the mode needs more than moments.
+    pub fn refit(&self, request: &RefitRequest<'_>, ticket: &Ticket) -> Result<Repair> {
+        let RefitRequest { plan, mode, .. } = *request;
+        if !matches!(mode, RepairMode::Refit | RepairMode::Scale) {
+            return Err(Error::usage(format!("second moments alone are not enough for {mode}"))
+                .hint("give an input, or the mode refit"));
+        }
+        plan.validate(self.spec)?;
+        let losing = |class: &SharedMoments<'_>| {
+            let heads = class.moments.heads;
+            let site = class.sites.first().copied()?;
+            let kept = plan.kept_at(site, heads);
+            (kept.len() < heads).then_some((site, kept))
+        };
+        let wanted: Vec<_> = self.classes.iter().filter_map(|class| Some((class, losing(class)?))).collect();
+        ticket.stage("refit", Some(wanted.len() as u64), "layers");
+        let one = |(class, (site, kept)): &(&SharedMoments<'_>, (Site, Vec<usize>))| -> Result<(Site, KnownFit)> {
+            ticket.check()?;
+            let found = self.fit(&class.moments, *site, kept, request)?;
+            ticket.advance(1)?;
+            Ok((*site, found))
+        };
+        let found: Vec<_> = wanted.par_iter().map(one).collect::<Result<_>>()?;
+        let moments = self.moments;
+        let mut repair = Repair::new(RepairRecord {
+            mode,
+            model: moments.model.clone(),
+            input: moments.input.clone(),
+            tokens: moments.sites.values().map(SiteMoments::tokens).max().unwrap_or(0),
+            kept: plan.kept.clone(),
+            method: plan.method.clone(),
+            sites: BTreeMap::new(),
+            measured: Vec::new(),
+            notes: moments.shortage().into_iter().collect(),
+        });
+        for (site, KnownFit { output, report, .. }) in found {
+            repair.record.sites.insert(site, report);
+            repair.outputs.insert(site, output);
+        }
+        Ok(repair)
+    }
+
+    /// The fit of one layer, from memory where it is known.
+    fn fit(&self, moments: &SiteMoments, site: Site, kept: &[usize], request: &RefitRequest<'_>) -> Result<KnownFit> {
+        let asked = (request.mode, request.ridge, request.basis);
+        let lock = || self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().known.get_mut(&site)
+            && let Some(at) = known.iter().position(|fit| fit.asked == asked && fit.output.kept == kept)
+        {
+            let fit = known.remove(at);
+            known.push(fit.clone());
+            return Ok(fit);
+        }
+        let old = OutputProjection::read(self.spec, self.weights, site)?;
+        let fit_site = if request.mode == RepairMode::Scale { scale_site } else { refit_site };
+        let (fit, report) = fit_site(moments, &old, kept, request.ridge, request.basis).map_err(|e| e.within(site))?;
+        let found = KnownFit { asked, output: new_output(kept, &fit, &old)?, report };
+        let mut memory = lock();
+        memory.fits += 1;
+        let known = memory.known.entry(site).or_default();
+        if known.len() == REMEMBERED {
+            known.remove(0);
+        }
+        known.push(found.clone());
+        Ok(found)
+    }
 }
 
 /// Refits the output projection of every layer that loses heads, from `moments` of the model of `spec` and `weights`.
@@ -57,50 +168,7 @@ pub fn refit(
     request: &RefitRequest<'_>,
     ticket: &Ticket,
 ) -> Result<Repair> {
-    let RefitRequest { plan, mode, ridge, basis } = *request;
-    let fit_site = match mode {
-        RepairMode::Refit => refit_site,
-        RepairMode::Scale => scale_site,
-        other => {
-            return Err(Error::usage(format!("second moments alone are not enough for {other}"))
-                .hint("give an input, or the mode refit"));
-        }
-    };
-    plan.validate(spec)?;
-    check(spec, moments)?;
-    let classes = moments.shared()?;
-    let losing = |class: &SharedMoments| {
-        let heads = class.moments.heads;
-        let site = class.sites.first().copied()?;
-        let kept = plan.kept_at(site, heads);
-        (kept.len() < heads).then_some((site, kept))
-    };
-    let wanted: Vec<_> = classes.iter().filter_map(|class| Some((class, losing(class)?))).collect();
-    ticket.stage("refit", Some(wanted.len() as u64), "layers");
-    let one = |(class, (site, kept)): &(&SharedMoments, (Site, Vec<usize>))| -> Result<_> {
-        ticket.check()?;
-        let old = OutputProjection::read(spec, weights, *site)?;
-        let (fit, report) = fit_site(&class.moments, &old, kept, ridge, basis).map_err(|e| e.within(site))?;
-        ticket.advance(1)?;
-        Ok((*site, new_output(kept, &fit, &old)?, report))
-    };
-    let found: Vec<_> = wanted.par_iter().map(one).collect::<Result<_>>()?;
-    let mut repair = Repair::new(RepairRecord {
-        mode,
-        model: moments.model.clone(),
-        input: moments.input.clone(),
-        tokens: moments.sites.values().map(SiteMoments::tokens).max().unwrap_or(0),
-        kept: plan.kept.clone(),
-        method: plan.method.clone(),
-        sites: BTreeMap::new(),
-        measured: Vec::new(),
-        notes: moments.shortage().into_iter().collect(),
-    });
-    for (site, output, report) in found {
-        repair.record.sites.insert(site, report);
-        repair.outputs.insert(site, output);
-    }
-    Ok(repair)
+    Refitter::new(spec, weights, moments)?.refit(request, ticket)
 }
 
 /// [`refit`] of one layer.
@@ -111,13 +179,50 @@ pub(super) fn refit_site(
     ridge: Ridge,
     basis: Basis,
 ) -> Result<(Fit, SiteRepair)> {
+    let (said, report) = regress(moments, kept, ridge, basis)?;
+    let [stay, go] = columns(moments, kept);
+    let gone = rows(old.weight.as_ref(), &go);
+    let constant = Mat::from_fn(1, said.bias.len(), |_, j| said.bias[j]);
+    let constant = product(constant.as_ref(), gone.as_ref());
+    let mut weight = rows(old.weight.as_ref(), &stay);
+    weight += product(said.weight.as_ref(), gone.as_ref());
+    Ok((Fit { weight, bias: (0..constant.ncols()).map(|j| constant[(0, j)]).collect() }, report))
+}
+
+/// Numbers of the outputs of the heads that stay and of those that go.
+fn columns(moments: &SiteMoments, kept: &[usize]) -> [Vec<usize>; 2] {
     let d = moments.head_dim;
-    let columns: Vec<usize> = kept.iter().flat_map(|h| h * d..(h + 1) * d).collect();
-    let halves = [0, 1].map(|half| regression(&moments.halves[half], moments, &old.weight, &columns));
-    let prior = rows(old.weight.as_ref(), &columns);
-    // Rows as they are, no constant: what masking does.
-    let as_it_is = Fit { weight: prior.clone(), bias: vec![0.0; prior.ncols()] };
-    fit_and_judge(&halves, &prior, ridge, basis, &|half| half.error(&as_it_is))
+    let (stay, go): (Vec<usize>, Vec<usize>) =
+        (0..moments.dim()).partition(|column| kept.binary_search(&(column / d)).is_ok());
+    [stay, go]
+}
+
+/// What the heads in `kept`, ascending, can say of the outputs of the others, and what that leaves of the branch.
+pub(super) fn regress(moments: &SiteMoments, kept: &[usize], ridge: Ridge, basis: Basis) -> Result<(Fit, SiteRepair)> {
+    let [stay, go] = columns(moments, kept);
+    let metric = Arc::new(part(&moments.output, &go, &go));
+    let of = |half: &SecondMoment| -> Regression<'_> {
+        let among = part(&half.square, &go, &go);
+        Regression {
+            tokens: half.tokens as f64,
+            with_bias: moments.output_bias,
+            x: stay.iter().map(|c| half.sum[*c]).collect(),
+            y: go.iter().map(|c| half.sum[*c]).collect(),
+            xx: part(&half.square, &stay, &stay),
+            xy: part(&half.square, &stay, &go),
+            yy: inner(among.as_ref(), metric.as_ref().as_ref()),
+            branch: Some(RegressedHeads {
+                products: &moments.output,
+                metric: Arc::clone(&metric),
+                sum: half.sum.clone(),
+                square: half.square.inner(&moments.output),
+            }),
+        }
+    };
+    let [even, odd] = &moments.halves;
+    // Nothing said of the others: what masking does.
+    let nothing = Fit { weight: Mat::zeros(stay.len(), go.len()), bias: vec![0.0; go.len()] };
+    fit_and_judge(&[of(even), of(odd)], &nothing.weight, ridge, basis, &|half| half.error(&nothing))
 }
 
 fn check(spec: &NetworkSpec, moments: &Moments) -> Result<()> {

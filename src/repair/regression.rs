@@ -1,13 +1,16 @@
 //! Least squares from sums alone: `y` of width `m` from `x` of width `k`, both seen once and not kept.
 
-use faer::Mat;
+use std::sync::Arc;
+
+use faer::{Mat, MatRef};
 
 use super::dense::{Factor, inner, product};
+use crate::analysis::Symmetric;
 use crate::error::{Error, Result};
 
 /// Sums over tokens of regressors `x [k]` and targets `y [m]`.
 #[derive(Clone, Debug)]
-pub(super) struct Regression {
+pub(super) struct Regression<'a> {
     pub tokens: f64,
     /// Whether a constant is fitted too.
     pub with_bias: bool,
@@ -21,6 +24,22 @@ pub(super) struct Regression {
     pub xy: Mat<f64>,
     /// The sum of `|y|^2` over positions.
     pub yy: f64,
+    /// Where `y` are outputs of heads: what a branch makes of them. Every `|y|^2` is then that of the branch.
+    pub branch: Option<RegressedHeads<'a>>,
+}
+
+/// A branch that adds `o W` of the outputs `o` of all its heads, when those of some are regressed on the others': an error
+/// `e` of theirs is one of `e W`, whose square needs no more than `W W^T`.
+#[derive(Clone, Debug)]
+pub(super) struct RegressedHeads<'a> {
+    /// `W W^T` of all heads, `[D, D]`.
+    pub products: &'a Symmetric,
+    /// The same of those that are regressed, `[m, m]`.
+    pub metric: Arc<Mat<f64>>,
+    /// The sum of outputs of all heads, `[D]`.
+    pub sum: Vec<f64>,
+    /// The sum of squares of what all heads add.
+    pub square: f64,
 }
 
 /// `y = x W + b`.
@@ -32,9 +51,9 @@ pub(super) struct Fit {
     pub bias: Vec<f64>,
 }
 
-impl Regression {
-    /// Adds the sums over further tokens.
-    pub(super) fn add(&mut self, other: &Self) {
+impl Regression<'_> {
+    /// Adds the sums over further tokens of the same regressors and targets.
+    pub(super) fn add(&mut self, other: &Regression<'_>) {
         let add = |sums: &mut [f64], more: &[f64]| sums.iter_mut().zip(more).for_each(|(s, x)| *s += x);
         self.tokens += other.tokens;
         add(&mut self.x, &other.x);
@@ -42,6 +61,10 @@ impl Regression {
         self.xx += &other.xx;
         self.xy += &other.xy;
         self.yy += other.yy;
+        if let (Some(own), Some(more)) = (&mut self.branch, &other.branch) {
+            add(&mut own.sum, &more.sum);
+            own.square += more.square;
+        }
     }
 
     /// `(C_xx, C_xy)`: covariances where a constant is fitted, else mean products.
@@ -56,11 +79,15 @@ impl Regression {
         )
     }
 
-    /// Mean of `|y|^2`, about the mean of `y` where a constant is fitted: the error of saying nothing.
+    /// Mean of `|y|^2`, or of what the whole branch adds, about its mean where a constant is fitted: the error of saying
+    /// nothing.
     pub(super) fn power(&self) -> f64 {
         let n = self.tokens.max(1.0);
-        let mean = if self.with_bias { self.y.iter().map(|y| (y / n).powi(2)).sum::<f64>() } else { 0.0 };
-        self.yy / n - mean
+        let (square, mean) = match &self.branch {
+            Some(branch) => (branch.square, branch.products.form(&branch.sum)),
+            None => (self.yy, self.y.iter().map(|y| y.powi(2)).sum()),
+        };
+        square / n - if self.with_bias { mean / (n * n) } else { 0.0 }
     }
 
     /// The least squares, pulled towards `prior [k, m]` by `ridge` times the mean diagonal of `C_xx`.
@@ -92,14 +119,25 @@ impl Regression {
     pub(super) fn error(&self, fit: &Fit) -> f64 {
         let n = self.tokens.max(1.0);
         let Fit { weight, bias } = fit;
-        let spread = inner(weight.as_ref(), product(self.xx.as_ref(), weight.as_ref()).as_ref());
-        let shared = inner(weight.as_ref(), self.xy.as_ref());
+        let weighed = self.weighed(weight.as_ref());
+        let spread = inner(weighed.as_ref(), product(self.xx.as_ref(), weight.as_ref()).as_ref());
+        let shared = inner(weighed.as_ref(), self.xy.as_ref());
+        let constants = Mat::from_fn(1, bias.len(), |_, j| bias[j]);
+        let weighed = self.weighed(constants.as_ref());
         let mut constant = 0.0;
-        for (j, b) in bias.iter().enumerate().filter(|(_, b)| **b != 0.0) {
+        for (j, b) in bias.iter().enumerate().filter(|(j, _)| weighed[(0, *j)] != 0.0) {
             let said: f64 = (0..self.x.len()).map(|i| self.x[i] * weight[(i, j)]).sum();
-            constant += b * (n * b - 2.0 * self.y[j] + 2.0 * said);
+            constant += weighed[(0, j)] * (n * b - 2.0 * self.y[j] + 2.0 * said);
         }
         ((self.yy - 2.0 * shared + spread + constant) / n).max(0.0)
+    }
+
+    /// `rows [k, m]` times the metric of the targets: products with it are those of what the branch makes of `rows`.
+    fn weighed(&self, rows: MatRef<'_, f64>) -> Mat<f64> {
+        match &self.branch {
+            Some(branch) => product(rows, branch.metric.as_ref().as_ref()),
+            None => rows.to_owned(),
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn scale_site(
     Ok((Fit { bias: vec![0.0; weight.ncols()], weight }, report))
 }
 
-fn regression(half: &SecondMoment, moments: &SiteMoments, kept: &[usize]) -> Regression {
+fn regression(half: &SecondMoment, moments: &SiteMoments, kept: &[usize]) -> Regression<'static> {
     let gram = residual_gram(half, moments);
     let all: Vec<f64> = (0..moments.heads).map(|i| (0..moments.heads).map(|j| gram[(i, j)]).sum()).collect();
     Regression {
@@ -39,6 +39,7 @@ fn regression(half: &SecondMoment, moments: &SiteMoments, kept: &[usize]) -> Reg
         xx: block(gram.as_ref(), kept, kept),
         xy: Mat::from_fn(kept.len(), 1, |i, _| all[kept[i]]),
         yy: all.iter().sum(),
+        branch: None,
     }
 }
 

@@ -9,9 +9,9 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
-use faer::Mat;
+use faer::{Mat, MatRef};
 
-use super::dense::{Factor, block, product, rows};
+use super::dense::{Factor, add_products, add_square, block, mirror, product, rows};
 use super::document::{Repair, RepairMode, RepairRecord};
 use super::order::{improve, stays};
 use super::projection::{Basis, OutputProjection, Ridge, fit_and_judge, new_output};
@@ -23,7 +23,7 @@ use crate::model::NewOutput;
 use crate::network::{Batch, Network, SiteState, Walk, WalkStep, Weights};
 use crate::plan::Plan;
 use crate::task::Ticket;
-use crate::tensor::{linear, to_f64};
+use crate::tensor::{doubles, linear};
 
 /// The ridge under which heads are chosen in the stream.
 const RIDGE: f64 = 1e-4;
@@ -142,6 +142,7 @@ fn pass(
             outputs.push(pruned.heads);
         }
     }
+    halves.iter_mut().for_each(|half| mirror(&mut half.xx));
     // What is not held is computed again.
     let finish = |walk: &mut Walk<'_>, project: &dyn Fn(&Walk<'_>, &Tensor) -> Result<Tensor>| -> Result<()> {
         for at in 0..count {
@@ -198,7 +199,7 @@ fn apply(new: &NewOutput, heads: &Tensor, columns: &[usize]) -> Result<Tensor> {
     Ok(linear(&read, &new.weight.to_dtype(dtype)?.to_device(device)?, bias.as_ref())?)
 }
 
-fn nothing(width: usize, old: &OutputProjection) -> Regression {
+fn nothing(width: usize, old: &OutputProjection) -> Regression<'static> {
     let m = old.weight.ncols();
     Regression {
         tokens: 0.0,
@@ -208,59 +209,61 @@ fn nothing(width: usize, old: &OutputProjection) -> Regression {
         xx: Mat::zeros(width, width),
         xy: Mat::zeros(width, m),
         yy: 0.0,
+        branch: None,
     }
 }
 
 /// Adds the real positions of one batch; `target` holds the old bias, which is no part of a fit. Where `weigh` is given,
 /// positions count by the inverse of its mean square, as the norm that reads the stream next has it.
 fn add(
-    sums: &mut Regression,
+    sums: &mut Regression<'_>,
     seen: &SiteState,
     target: &Tensor,
     weigh: Option<&Tensor>,
     old: &OutputProjection,
 ) -> Result<()> {
-    let real = |x: &Tensor| -> Result<Tensor> {
+    let real = |x: &Tensor| -> Result<Vec<f64>> {
         Ok(match &seen.real {
-            Some(rows) => to_f64(&x.index_select(rows, 0)?)?,
-            None => to_f64(x)?,
+            Some(rows) => doubles(&x.index_select(rows, 0)?)?,
+            None => doubles(x)?,
         })
     };
     let (mut x, mut y) = (real(&seen.heads)?, real(target)?);
-    if let Some(bias) = &old.bias {
-        y = y.broadcast_sub(&Tensor::new(bias.as_slice(), y.device())?)?;
-    }
-    let weights = match weigh {
+    let (width, m) = (sums.x.len(), sums.y.len());
+    let count = x.len() / width;
+    let bias = old.bias.as_deref().unwrap_or_default();
+    y.chunks_exact_mut(m).for_each(|y| y.iter_mut().zip(bias).for_each(|(y, b)| *y -= b));
+    let weights: Vec<f64> = match weigh {
         Some(stream) => {
-            let square = real(stream)?.sqr()?.mean_keepdim(1)?;
-            (square + f64::MIN_POSITIVE)?.sqrt()?.recip()?
+            let inverse = |x: &[f64]| {
+                let square = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
+                (square + f64::MIN_POSITIVE).sqrt().recip()
+            };
+            real(stream)?.chunks_exact(m).map(inverse).collect()
         }
-        None => Tensor::ones((x.dim(0)?, 1), DType::F64, x.device())?,
+        None => vec![1.0; count],
     };
-    if weigh.is_some() {
-        (x, y) = (x.broadcast_mul(&weights)?, y.broadcast_mul(&weights)?);
+    for (at, w) in weights.iter().enumerate() {
+        let (x, y) = (&mut x[at * width..(at + 1) * width], &mut y[at * m..(at + 1) * m]);
+        for (sum, x) in sums.x.iter_mut().zip(x) {
+            *x *= w;
+            *sum += w * *x;
+        }
+        for (sum, y) in sums.y.iter_mut().zip(y) {
+            *y *= w;
+            *sum += w * *y;
+            sums.yy += *y * *y;
+        }
+        sums.tokens += w * w;
     }
-    let turned = x.t()?;
-    let matrix = |t: &Tensor| -> Result<Mat<f64>> {
-        let values: Vec<Vec<f64>> = t.to_vec2()?;
-        let columns = values.first().map_or(0, Vec::len);
-        Ok(Mat::from_fn(values.len(), columns, |i, j| values[i][j]))
-    };
-    let sum = |t: &Tensor| -> Result<Vec<f64>> { Ok(t.broadcast_mul(&weights)?.sum(0)?.to_vec1()?) };
-    sums.add(&Regression {
-        tokens: weights.sqr()?.sum_all()?.to_scalar()?,
-        with_bias: sums.with_bias,
-        x: sum(&x)?,
-        y: sum(&y)?,
-        xx: matrix(&turned.matmul(&x)?)?,
-        xy: matrix(&turned.matmul(&y)?)?,
-        yy: y.sqr()?.sum_all()?.to_scalar()?,
-    });
+    let x = MatRef::from_row_major_slice(&x, count, width);
+    add_square(&mut sums.xx, x);
+    add_products(&mut sums.xy, x, MatRef::from_row_major_slice(&y, count, m));
     Ok(())
 }
 
 /// The `number` heads, or fewer where key/value groups ask for it, that can say most of the target.
-fn choose(halves: &[Regression; 2], old: &OutputProjection, number: usize) -> Result<Vec<usize>> {
+fn choose(halves: &[Regression<'_>; 2], old: &OutputProjection, number: usize) -> Result<Vec<usize>> {
     let mut all = halves[0].clone();
     all.add(&halves[1]);
     let (mut a, mut xy) = all.moments();
@@ -282,7 +285,7 @@ fn choose(halves: &[Regression; 2], old: &OutputProjection, number: usize) -> Re
     Ok(improve(&whole, old.kv_heads, stay)?.kept)
 }
 
-impl Regression {
+impl Regression<'static> {
     /// With the regressors at `columns` alone.
     fn columns(&self, columns: &[usize]) -> Self {
         Self {
@@ -293,6 +296,7 @@ impl Regression {
             xx: block(self.xx.as_ref(), columns, columns),
             xy: rows(self.xy.as_ref(), columns),
             yy: self.yy,
+            branch: None,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::evaluation::{BudgetRequest, CHOICE_METRICS, COSINE, LOSS, SCORED_COPI
 use crate::model::Needs;
 use crate::network::Head;
 use crate::plan::{Method, Plan, QualityBudget, Ranking, heads_of_kinds, record_kinds};
-use crate::repair::{Basis, RefitRequest, Repair, RepairMode, Ridge, refit};
+use crate::repair::{Repair, RepairMode};
 use crate::task::Ticket;
 
 /// What a search within a budget is asked for.
@@ -149,17 +149,9 @@ impl Checked {
             without_evidence: wanted.without_evidence,
             pinned,
         };
-        let mut plan = plan_within(&subject, &request, ticket)?;
+        let (mut plan, repair) = plan_within(&subject, &request, ticket)?;
         record_kinds(analysis, &mut plan, &wanted.pinned)?;
         plan.notes.extend(self.notes(&corpus));
-        let repair = match (wanted.repair, moments) {
-            (RepairMode::None, _) | (_, None) => None,
-            (mode, Some(moments)) => {
-                let reader = model.reader(&candle_core::Device::Cpu, candle_core::DType::F32);
-                let request = RefitRequest { plan: &plan, mode, ridge: Ridge::Auto, basis: Basis::All };
-                Some(refit(model.spec(), &reader, moments, &request, ticket)?)
-            }
-        };
         Ok((plan, repair))
     }
 }

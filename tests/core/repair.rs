@@ -13,7 +13,7 @@ use pillars::network::{
     SiteKind, Tokens, Weights, Wiring,
 };
 use pillars::plan::Plan;
-use pillars::repair::{Basis, RefitRequest, Repair, RepairMode, Ridge, StreamRequest, refit, stream};
+use pillars::repair::{Basis, RefitRequest, Refitter, Repair, RepairMode, Ridge, StreamRequest, refit, stream};
 use pillars::task::Ticket;
 
 pub(crate) fn sum(model: &Model, network: &Network, batches: &[Batch]) -> Moments {
@@ -245,6 +245,40 @@ pub(crate) fn branch(x: &Vectors, weight: &Mat<f64>) -> Vectors {
 fn new_bias(repair: &Repair, site: Site, width: usize) -> Vec<f64> {
     let bias = repair.outputs[&site].bias.as_ref();
     bias.map_or(vec![0.0; width], |b| b.to_dtype(DType::F64).unwrap().to_vec1().unwrap())
+}
+
+#[test]
+fn a_layer_that_keeps_the_same_heads_is_fitted_once() {
+    let (model, network, _) = open("bert", DType::F32);
+    let moments = sum(&model, &network, &random_batches(model.spec(), 6, 12));
+    let (reader, ticket) = (model.reader(&Device::Cpu, DType::F32), Ticket::default());
+    let refitter = Refitter::new(model.spec(), &reader, &moments).unwrap();
+    let sites: Vec<Site> = model.spec().sites().iter().map(|(site, _)| *site).collect();
+    let first = plan(&model);
+    let mut other = first.clone();
+    other.kept.set(sites[0], [1]);
+    let mut fits = 0;
+    for (plan, mode, more) in [
+        (&first, RepairMode::Refit, sites.len()),
+        (&first, RepairMode::Refit, 0),
+        // Another choice in one layer, and back.
+        (&other, RepairMode::Refit, 1),
+        (&first, RepairMode::Refit, 0),
+        (&first, RepairMode::Scale, sites.len()),
+        (&Plan::default(), RepairMode::Refit, 0),
+    ] {
+        let request = RefitRequest { plan, mode, ridge: Ridge::Auto, basis: Basis::All };
+        let found = refitter.refit(&request, &ticket).unwrap();
+        fits += more;
+        assert_eq!(refitter.fits(), fits, "{mode}");
+        // What is remembered is what is fitted anew.
+        let anew = refit(model.spec(), &reader, &moments, &request, &ticket).unwrap();
+        assert_eq!(found.record, anew.record);
+        for (site, output) in &anew.outputs {
+            let values = |t: &Tensor| t.to_vec2::<f32>().unwrap();
+            assert_eq!(values(&output.weight), values(&found.outputs[site].weight));
+        }
+    }
 }
 
 #[test]

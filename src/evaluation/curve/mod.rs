@@ -17,8 +17,8 @@ mod summary;
 mod yardstick;
 
 pub use document::{Curves, Effect, MeasuredPoint, Whole};
-pub(super) use run::repaired;
 pub use run::{Wanted, curves};
+pub(super) use run::{refitter, repaired};
 pub use subject::Subject;
 pub use summary::{CurveRow, CurveSeries, DrawSpread, Gauge};
 pub(super) use yardstick::Yardstick;

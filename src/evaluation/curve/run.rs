@@ -11,10 +11,10 @@ use super::yardstick::Yardstick;
 use crate::analysis::Document;
 use crate::error::{Error, Result};
 use crate::evaluation::{Timing, speed};
-use crate::model::{NarrowedWeights, apply_kept, removable};
+use crate::model::{NarrowedWeights, Reader, apply_kept, removable};
 use crate::network::{Gates, Kept, Network, Site};
 use crate::plan::{Amount, Cost, Method, Plan, PlanRequest, Ranking, apply, snap};
-use crate::repair::{Basis, RefitRequest, RepairMode, Ridge, propose, refit};
+use crate::repair::{Basis, RefitRequest, Refitter, RepairMode, Ridge, propose};
 use crate::task::Ticket;
 
 /// Which points are wanted.
@@ -107,6 +107,8 @@ pub fn curves(
         });
         gauge = Some(yardstick);
     }
+    let reader = subject.model.map(|model| model.reader(&Device::Cpu, DType::F32));
+    let refitter = refitter(subject, reader.as_ref(), wanted.repairs.iter().any(|mode| mode.repairs()))?;
     let mut clock = Clock::new(subject);
     if let Some(whole) = found.whole.as_mut().filter(|w| w.tokens_per_sec.is_none()) {
         whole.tokens_per_sec = clock.measure(&Kept::all(), ticket)?;
@@ -118,7 +120,7 @@ pub fn curves(
         let (effect, speed) = match (known.get(&key), &gauge) {
             (Some(known), _) => *known,
             (None, Some(gauge)) => {
-                let repaired = repaired(subject, &kept, repair, ticket)?;
+                let repaired = repaired(subject, refitter.as_ref(), &kept, repair, ticket)?;
                 (gauge.measure(repaired.as_ref(), &kept, ticket)?, None)
             }
             (None, None) => unreachable!("points that are not known were counted before, and made a yardstick"),
@@ -151,24 +153,34 @@ pub fn curves(
     Ok(found)
 }
 
+/// What refits the plans of `subject` with the weights of its model, where any is to be repaired.
+pub(in crate::evaluation) fn refitter<'a>(
+    subject: &Subject<'a>,
+    weights: Option<&'a Reader>,
+    is_wanted: bool,
+) -> Result<Option<Refitter<'a>>> {
+    if !is_wanted {
+        return Ok(None);
+    }
+    let Some(((moments, model), weights)) = subject.moments.zip(subject.model).zip(weights) else {
+        return Err(Error::usage("repair needs second moments").hint("analyze again with --moments"));
+    };
+    Refitter::new(model.spec(), weights, moments).map(Some)
+}
+
 /// The network whose kept heads speak for the others; `None` where it is the network itself.
 pub(in crate::evaluation) fn repaired(
     subject: &Subject<'_>,
+    refitter: Option<&Refitter<'_>>,
     kept: &Kept,
     mode: RepairMode,
     ticket: &Ticket,
 ) -> Result<Option<Network>> {
-    if !mode.repairs() {
-        return Ok(None);
-    }
-    let Some((moments, model)) = subject.moments.zip(subject.model) else {
-        return Err(Error::usage("repair needs second moments").hint("analyze again with --moments"));
-    };
-    let reader = model.reader(&Device::Cpu, DType::F32);
+    let Some((refitter, model)) = refitter.zip(subject.model).filter(|_| mode.repairs()) else { return Ok(None) };
     let plan = Plan::from_mask(kept.clone());
-    // Progress is that of the points.
     let request = RefitRequest { plan: &plan, mode, ridge: Ridge::Auto, basis: Basis::All };
-    let repair = refit(model.spec(), &reader, moments, &request, &ticket.silent())?;
+    // Progress is that of the points.
+    let repair = refitter.refit(&request, &ticket.silent())?;
     model.repaired_network(subject.network, &repair.outputs).map(Some)
 }
 
