@@ -5,6 +5,7 @@ use super::console::Console;
 use super::open::{obtain_repair, open, read_plan};
 use crate::corpus::InputUnit;
 use crate::error::{Error, Result};
+use crate::evaluation::curve::DrawSpread;
 use crate::evaluation::{Comparison, Measured, Quality};
 use crate::plan::CONTROL;
 use crate::run::Spec;
@@ -51,12 +52,32 @@ pub(super) fn table(measured: &Measured) -> String {
     }
     if measured.random.is_some() {
         let repaired = measured.random_repair_words();
-        text.push_str(&format!("\nrandom: {CONTROL}, as many in each as the plan keeps{repaired}"));
+        let draws = measured.random_spread.values().map(|spread| spread.count).max().unwrap_or(1);
+        let first = if draws > 1 { "the first of " } else { "" };
+        let drawn = counted(draws, "draws");
+        text.push_str(&format!("\nrandom: {first}{drawn} of {CONTROL}, as many in each as the plan keeps{repaired}"));
+        if draws > 1 {
+            text.push_str(&format!("\nrandom, mean and standard deviation of {drawn}: {}", spreads(measured)));
+        }
     }
     if measured.in_sample {
         text.push_str("\nin-sample: the plan was chosen on this text");
     }
     text
+}
+
+/// What the draws of the control gave together: `loss 4.9131 ± 0.0211, perplexity 136.1 ± 2.9`.
+fn spreads(measured: &Measured) -> String {
+    let words = |name: &str| match name {
+        "loss_per_token" => "loss".to_owned(),
+        other => other.replace('_', " "),
+    };
+    let digits = |name: &str| if name == "perplexity" { 3 } else { 4 };
+    let one = |(name, spread): (&String, &DrawSpread)| {
+        let digits = digits(name);
+        format!("{} {:.digits$} ± {:.digits$}", words(name), spread.mean, spread.deviation)
+    };
+    measured.random_spread.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// Two candidates under these names.

@@ -1,7 +1,10 @@
 //! A comparison with everything that says what it is a comparison of: what files, records and windows hold.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::curve::DrawSpread;
 use super::similarity::HiddenSimilarity;
 use super::{Comparison, Quality};
 use crate::corpus::Reading;
@@ -27,12 +30,16 @@ pub struct Measured {
     /// The whole model beside the one without the other heads, on the same batches.
     #[serde(flatten)]
     pub comparison: Comparison,
-    /// The control: as many heads in every layer, drawn at random.
+    /// The control: as many heads in every layer, drawn at random; the first of its draws.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random: Option<Quality>,
     /// Likeness of the control to the whole model, where nothing is predicted that it could be told by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random_similarity: Option<HiddenSimilarity>,
+    /// What all draws of the control gave, by measure: `loss_per_token`, `perplexity`, `accuracy`, those of a task, `cosine`
+    /// where nothing is predicted.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub random_spread: BTreeMap<String, DrawSpread>,
     /// How the heads of the control came to speak for the others, where they do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random_repair: Option<RepairMode>,
@@ -64,6 +71,26 @@ impl Measured {
     }
 }
 
+/// Mean and spread of every measure over draws, each a quality with the mean cosine to the whole model's embeddings where
+/// that is what counts.
+pub(crate) fn spread(draws: &[(Quality, Option<f64>)]) -> BTreeMap<String, DrawSpread> {
+    let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for (quality, cosine) in draws {
+        let of_text = [
+            ("loss_per_token", quality.loss_per_token),
+            ("perplexity", quality.perplexity),
+            ("accuracy", quality.accuracy),
+            ("cosine", *cosine),
+        ];
+        let named = of_text.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let others = quality.metrics.iter().map(|(name, found)| (name.clone(), found.value));
+        // What stands in both is the same.
+        let all: BTreeMap<String, f64> = others.chain(named).collect();
+        all.into_iter().for_each(|(name, value)| values.entry(name).or_default().push(value));
+    }
+    values.into_iter().filter_map(|(name, values)| Some((name, DrawSpread::of(&values)?))).collect()
+}
+
 fn in_words(repair: Option<RepairMode>) -> &'static str {
     match repair {
         None => "",
@@ -87,6 +114,7 @@ struct WrittenMeasured {
     random: Option<Quality>,
     #[serde(default)]
     random_similarity: Option<HiddenSimilarity>,
+    random_spread: BTreeMap<String, DrawSpread>,
     #[serde(default)]
     random_repair: Option<RepairMode>,
     /// What was read, in words.
@@ -123,6 +151,7 @@ impl From<WrittenMeasured> for Measured {
             comparison: *comparison,
             random: written.random,
             random_similarity: written.random_similarity,
+            random_spread: written.random_spread,
             random_repair: written.random_repair,
             reading,
             in_sample: written.in_sample,
@@ -136,6 +165,25 @@ impl From<WrittenMeasured> for Measured {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn draws_give_a_mean_and_a_spread_of_every_measure() {
+        let quality = |loss: f64, f1: f64| -> Quality {
+            serde_json::from_value(json!({
+                "loss_per_token": loss, "perplexity": null, "accuracy": null, "scored_tokens": 8, "tokens": 9, "sequences": 2,
+                "batches": 1, "secs": 0.5, "tokens_per_sec": 18.0,
+                "metrics": {"f1": {"value": f1, "n": 8, "convention": ""}},
+            }))
+            .unwrap()
+        };
+        let found = spread(&[(quality(1.0, 0.5), Some(0.25)), (quality(3.0, 0.5), Some(0.75))]);
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["cosine", "f1", "loss_per_token"]);
+        let loss = &found["loss_per_token"];
+        // Of two numbers the sample's deviation is their distance by the root of two.
+        assert_eq!((loss.count, loss.mean, loss.low, loss.high), (2, 2.0, 1.0, 3.0));
+        assert!((loss.deviation - 2f64.sqrt()).abs() < 1e-12);
+        assert_eq!((found["f1"].mean, found["f1"].deviation, found["cosine"].mean), (0.5, 0.0, 0.5));
+    }
 
     #[test]
     fn what_earlier_releases_wrote_is_read() {

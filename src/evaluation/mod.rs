@@ -32,6 +32,7 @@ pub use benchmark::{Benchmark, BenchmarkResult};
 pub use compare::{COMPARED_COPIES, Comparison, compare};
 pub use interval::{Estimate, Interval};
 pub use measured::{IN_SAMPLE, Measured};
+pub(crate) use measured::spread;
 pub use mend::{Calibration, Mender, RepairRequest};
 pub use metrics::{TaskMetric, task_metrics};
 pub use quality::{Candidate, Quality, SCORED_COPIES, evaluate, is_finite};

@@ -56,8 +56,8 @@ impl FoundMoments {
 #[derive(Clone, Debug)]
 pub struct MadeRepair {
     pub repair: Arc<Repair>,
-    /// One made in the same way of the random heads beside the plan, where it was measured.
-    pub control: Option<Arc<Repair>>,
+    /// Those made in the same way of the random heads beside the plan, where it was measured.
+    pub controls: Vec<Arc<Repair>>,
     /// The mode that was asked for; what `auto` chose is in the record.
     pub asked: RepairMode,
     /// What it was calibrated on.
@@ -125,7 +125,7 @@ mod tests {
             measured: Vec::new(),
             notes: Vec::new(),
         };
-        MadeRepair { repair: Arc::new(Repair::new(record)), control: None, asked, run: run.clone() }
+        MadeRepair { repair: Arc::new(Repair::new(record)), controls: Vec::new(), asked, run: run.clone() }
     }
 
     #[test]

@@ -10,6 +10,9 @@ use crate::network::Kept;
 /// The control of a plan, in words.
 pub const CONTROL: &str = "random heads of every layer";
 
+/// Draws of the control that a plan is held against: few enough to wait for, enough for a spread.
+pub const CONTROL_DRAWS: u64 = 5;
+
 /// The control of a plan, [`CONTROL`]: as many heads as it keeps in every layer, drawn at random. Layers that share weights get the
 /// same. A method is worth its name where it beats this.
 pub fn random_like(shape: &Shape, plan: &Plan, seed: u64) -> Kept {

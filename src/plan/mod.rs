@@ -15,7 +15,7 @@ mod snap;
 mod why;
 
 pub(crate) use budget::nearest;
-pub use control::{CONTROL, random_like};
+pub use control::{CONTROL, CONTROL_DRAWS, random_like};
 pub use cost::{Cost, Saving, apply, smallest};
 pub use document::{Explained, Plan};
 pub use method::{Amount, Method, Ranking};

@@ -7,7 +7,7 @@ use crate::corpus::{Corpus, Input, Purpose, Reading, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::{TranslationScore, translate};
 use crate::evaluation::{
-    Benchmark, COMPARED_COPIES, Candidate, IN_SAMPLE, Measured, Quality, SCORED_COPIES, compare, evaluate,
+    Benchmark, COMPARED_COPIES, Candidate, IN_SAMPLE, Measured, Quality, SCORED_COPIES, compare, evaluate, spread,
 };
 use crate::model::Needs;
 use crate::network::{Gates, Kept, Network};
@@ -35,12 +35,12 @@ const MASKED_CONTROL: &str = "the random heads beside the plan are masked, not r
     --repair auto, or pillars curve repairs both";
 
 /// Output projections that a plan is measured with, and those of the random heads beside it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct MeasuredRepair<'a> {
     /// Those of the plan.
     pub plan: &'a Repair,
-    /// Those of [`Checked::control`]; without them its heads are masked alone.
-    pub control: Option<&'a Repair>,
+    /// Those of [`Checked::controls`]; without them their heads are masked alone.
+    pub controls: Vec<&'a Repair>,
 }
 
 impl Checked {
@@ -89,7 +89,7 @@ impl Checked {
             repair.check(self.model().spec(), &self.opened().facts.fingerprint, plan)?;
             self.model().repaired_network(&network, &repair.outputs).map(Some)
         };
-        let with_repair = repaired(repair.map(|found| found.plan), plan)?;
+        let with_repair = repaired(repair.as_ref().map(|found| found.plan), plan)?;
         let after = Candidate { network: with_repair.as_ref().unwrap_or(&network), gates: &masked };
         // Two passes, and one or two for the control.
         let [both, rest] = ticket.parts([2.0, 1.0]);
@@ -104,25 +104,33 @@ impl Checked {
         comparison.after.translation = self.translated(after.network, &masked, &corpus, &both)?;
         // One network beside the whole one at a time.
         drop(with_repair);
-        let control = self.control(plan);
-        let random_repair = repair.and_then(|found| found.control);
-        let with_repair = repaired(random_repair, &control)?;
-        let random = Candidate { network: with_repair.as_ref().unwrap_or(&network), gates: &gates(&control.kept)? };
-        let batches = corpus.batches(network.device());
-        let (mut quality, random_similarity) = match comparison.before.loss_per_token {
-            Some(_) => (evaluate(random.network, random.gates, batches, total, &rest)?, None),
-            // What predicts nothing is told by its likeness to the whole model, the control too.
-            None => {
-                let found = compare(before, random, batches, total, &rest)?;
-                (found.after, Some(found.similarity))
+        let mut draws = Vec::new();
+        let mut random_similarity = None;
+        let random_repairs = repair.as_ref().map_or(&[][..], |found| &found.controls);
+        for (draw, control) in self.controls(plan).iter().enumerate() {
+            let with_repair = repaired(random_repairs.get(draw).copied(), control)?;
+            let gates = gates(&control.kept)?;
+            let random = Candidate { network: with_repair.as_ref().unwrap_or(&network), gates: &gates };
+            let batches = corpus.batches(network.device());
+            let (mut quality, similarity) = match comparison.before.loss_per_token {
+                Some(_) => (evaluate(random.network, random.gates, batches, total, &rest)?, None),
+                // What predicts nothing is told by its likeness to the whole model, the control too.
+                None => {
+                    let found = compare(before, random, batches, total, &rest)?;
+                    (found.after, Some(found.similarity))
+                }
+            };
+            if let Some(benchmark) = &benchmark {
+                benchmark.ask(random, &rest)?.record(&mut quality);
             }
-        };
-        if let Some(benchmark) = &benchmark {
-            benchmark.ask(random, &rest)?.record(&mut quality);
+            draws.push((quality, similarity.as_ref().map(|found| found.mean_cosine)));
+            random_similarity = random_similarity.or(similarity);
         }
+        let random_spread = spread(&draws);
         let mut notes: Vec<String> =
             plan.foreign_to(&self.opened().facts.fingerprint).into_iter().chain(self.notes(&corpus)).collect();
-        let repair = repair.map(|found| found.plan.record.mode);
+        let random_repair = random_repairs.first().map(|repair| repair.record.mode);
+        let repair = repair.as_ref().map(|found| found.plan.record.mode);
         if repair.is_some_and(RepairMode::repairs) && random_repair.is_none() {
             notes.push(MASKED_CONTROL.to_owned());
         }
@@ -135,9 +143,10 @@ impl Checked {
             kept: plan.kept.clone(),
             repair,
             comparison,
-            random: Some(quality),
+            random: draws.into_iter().next().map(|(quality, _)| quality),
             random_similarity,
-            random_repair: random_repair.map(|repair| repair.record.mode),
+            random_spread,
+            random_repair,
             reading,
             in_sample,
             dtype: network.dtype().as_str().to_owned(),

@@ -225,7 +225,7 @@ impl Checked {
                 }
                 None => {
                     if known.is_none() {
-                        let repair = repair.map(|plan| MeasuredRepair { plan, control: None });
+                        let repair = repair.map(|plan| MeasuredRepair { plan, controls: Vec::new() });
                         *known = Some(Measured { name: String::new(), ..self.compare("", plan, repair, ticket)? });
                     }
                     Ok(known.clone())
@@ -279,6 +279,7 @@ impl Checked {
             comparison,
             random: None,
             random_similarity: None,
+            random_spread: Default::default(),
             random_repair: None,
             reading,
             in_sample,

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::{COMPARED_COPIES, Calibration, Mender, RepairRequest};
 use crate::model::{Model, Needs};
 use crate::network::{Gates, NoProbe};
-use crate::plan::{Plan, Shape, random_like};
+use crate::plan::{CONTROL_DRAWS, Plan, Shape, random_like};
 use crate::pruning::{OutputFormat, RECORD, Report, check_repairable, sample_batches};
 use crate::repair::{Repair, RepairMode, RepairSource, Ridge};
 use crate::task::Ticket;
@@ -33,18 +33,18 @@ impl Default for RepairSpec {
     }
 }
 
-/// A repair of a plan, with one made in the same way of the random heads that its quality is held against.
+/// A repair of a plan, with those made in the same way of the random heads that its quality is held against.
 #[derive(Clone, Debug)]
 pub struct ControlledRepair {
     /// That of the plan.
     pub repair: Repair,
-    /// That of [`Checked::control`]; absent where nothing is there to calibrate it on.
-    pub control: Option<Repair>,
+    /// Those of [`Checked::controls`]; none where nothing is there to calibrate them on.
+    pub controls: Vec<Repair>,
 }
 
 impl<'a> From<&'a ControlledRepair> for MeasuredRepair<'a> {
     fn from(found: &'a ControlledRepair) -> Self {
-        Self { plan: &found.repair, control: found.control.as_ref() }
+        Self { plan: &found.repair, controls: found.controls.iter().collect() }
     }
 }
 
@@ -68,18 +68,20 @@ impl Checked {
         wanted: &RepairSpec,
         ticket: &Ticket,
     ) -> Result<Repair> {
-        Ok(self.repair_plans((plan, None), moments, wanted, ticket)?.repair)
+        Ok(self.repair_plans((plan, &[]), moments, wanted, ticket)?.repair)
     }
 
-    /// As many heads as `plan` keeps in every layer, drawn at random: what its quality is held against.
-    pub fn control(&self, plan: &Plan) -> Plan {
-        Plan { kept: random_like(&Shape::from(self.model().spec()), plan, self.spec().seed), ..Plan::default() }
+    /// As many heads as `plan` keeps in every layer, drawn at random some times: what its quality is held against.
+    pub fn controls(&self, plan: &Plan) -> Vec<Plan> {
+        let shape = Shape::from(self.model().spec());
+        let seeds = (0..CONTROL_DRAWS).map(|draw| self.spec().seed.wrapping_add(draw));
+        seeds.map(|seed| Plan { kept: random_like(&shape, plan, seed), ..Plan::default() }).collect()
     }
 
-    /// [`Checked::repair`], and the same for the heads that `control` keeps, which are never chosen anew.
+    /// [`Checked::repair`], and in the way that was taken for `plan` that of the heads which each of `controls` keeps.
     fn repair_plans(
         &self,
-        (plan, control): (&Plan, Option<&Plan>),
+        (plan, controls): (&Plan, &[Plan]),
         moments: Option<&Moments>,
         wanted: &RepairSpec,
         ticket: &Ticket,
@@ -102,9 +104,10 @@ impl Checked {
         let mut repair = mender.repair(&RepairRequest { plan, mode, ridge, choose }, ticket)?;
         repair.record.notes.extend(self.notes(&corpus));
         repair.record.notes.extend(plan.foreign_to(&self.opened().facts.fingerprint));
+        let mode = repair.record.mode;
         let request = |plan| RepairRequest { plan, mode, ridge, choose: false };
-        let control = control.map(|control| mender.repair(&request(control), ticket)).transpose()?;
-        Ok(ControlledRepair { repair, control })
+        let controls = controls.iter().map(|control| mender.repair(&request(control), ticket));
+        Ok(ControlledRepair { controls: controls.collect::<Result<_>>()?, repair })
     }
 
     /// The repair of `plan` that `source` names: read and checked against the model, or made in place on the part of the
@@ -125,14 +128,14 @@ impl Checked {
                 let repair = RepairSource::read(path)?;
                 let opened = self.opened();
                 repair.check(opened.model.spec(), &opened.facts.fingerprint, plan).map_err(|e| e.at(path))?;
-                Ok(Some(ControlledRepair { repair, control: None }))
+                Ok(Some(ControlledRepair { repair, controls: Vec::new() }))
             }
             RepairSource::Made(RepairMode::None) => Ok(None),
             RepairSource::Made(mode) => {
                 self.check_calibration(*mode)?;
                 let wanted = RepairSpec { mode: *mode, ..RepairSpec::default() };
-                let control = is_held_against.then(|| self.control(plan));
-                let mut made = self.repair_plans((plan, control.as_ref()), None, &wanted, ticket)?;
+                let controls = if is_held_against { self.controls(plan) } else { Vec::new() };
+                let mut made = self.repair_plans((plan, &controls), None, &wanted, ticket)?;
                 if self.spec().held_out_every.is_none() {
                     made.repair.record.notes.push(SAME_TEXT.to_owned());
                 }

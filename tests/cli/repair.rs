@@ -81,6 +81,14 @@ fn a_repaired_plan_loses_less_and_is_written_proven_and_repeated() {
     let random = |found: &Value| found["random"]["loss_per_token"].as_f64().unwrap();
     assert_eq!((&made["random_repair"], &read["random_repair"]), (&"refit".into(), &Value::Null));
     assert!(random(&made) < random(&read), "{} {}", random(&made), random(&read));
+    // Of five draws, the first among them.
+    for found in [&made, &read] {
+        let spread = &found["random_spread"]["loss_per_token"];
+        assert_eq!(spread["count"], 5);
+        let [low, mean, high] = ["low", "mean", "high"].map(|name| spread[name].as_f64().unwrap());
+        assert!(low < mean && mean < high && (low..=high).contains(&random(found)), "{spread}");
+        assert!(spread["deviation"].as_f64().unwrap() > 0.0);
+    }
     assert!(read["notes"].to_string().contains("random heads beside the plan are masked"), "{}", read["notes"]);
     assert!(!made["notes"].to_string().contains("random heads"), "{}", made["notes"]);
     // Curves with and without.

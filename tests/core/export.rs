@@ -453,6 +453,7 @@ fn given_input_is_proven_on_and_its_labels_give_losses() {
         comparison,
         random: None,
         random_similarity: None,
+        random_spread: Default::default(),
         random_repair: None,
         reading,
         in_sample: false,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use super::document::{Curves, Effect, MeasuredPoint, Whole};
@@ -80,7 +81,7 @@ fn unknown_gauge(text: &str) -> Error {
 }
 
 /// Mean and spread of several numbers.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DrawSpread {
     pub count: usize,
     pub mean: f64,

@@ -41,7 +41,7 @@ impl RepairOrder {
 
     /// Whether the repair and that of the random heads beside it are there already.
     pub(super) fn is_known(&self) -> bool {
-        self.known.as_ref().is_some_and(|known| known.control.is_some())
+        self.known.as_ref().is_some_and(|known| !known.controls.is_empty())
     }
 
     /// The repair, made where it is not known.
@@ -49,23 +49,27 @@ impl RepairOrder {
         if let Some(known) = &self.known {
             return Ok(known.clone());
         }
-        let repair = self.made(plan, ticket)?;
-        Ok(MadeRepair { repair, control: None, asked: self.mode, run: self.run.spec().clone() })
+        let repair = self.made(plan, self.mode, ticket)?;
+        Ok(MadeRepair { repair, controls: Vec::new(), asked: self.mode, run: self.run.spec().clone() })
     }
 
     /// [`RepairOrder::carry_out`] with that of the random heads which the plan is held against.
     pub(super) fn carry_out_controlled(&self, plan: &Plan, ticket: &Ticket) -> Result<MadeRepair> {
         let [own, held_against] = ticket.parts([1.0, 1.0]);
         let found = self.carry_out(plan, &own)?;
-        let control = match found.control {
-            Some(known) => known,
-            None => self.made(&self.run.control(plan), &held_against)?,
-        };
-        Ok(MadeRepair { control: Some(control), ..found })
+        let mut controls = found.controls;
+        if controls.is_empty() {
+            // In the way that was taken for the plan.
+            let mode = found.repair.record.mode;
+            for control in self.run.controls(plan) {
+                controls.push(self.made(&control, mode, &held_against)?);
+            }
+        }
+        Ok(MadeRepair { controls, ..found })
     }
 
-    fn made(&self, plan: &Plan, ticket: &Ticket) -> Result<Arc<Repair>> {
-        let wanted = RepairSpec { mode: self.mode, ..RepairSpec::default() };
+    fn made(&self, plan: &Plan, mode: RepairMode, ticket: &Ticket) -> Result<Arc<Repair>> {
+        let wanted = RepairSpec { mode, ..RepairSpec::default() };
         self.run.repair(plan, self.moments.as_deref(), &wanted, ticket).map(Arc::new)
     }
 }
@@ -92,7 +96,7 @@ impl App {
         let record = &made.repair.record;
         let known = self.state.repairing.of(&record.kept, &made.run);
         if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.repair, &made.repair)) {
-            if known.control.is_none() && made.control.is_some() {
+            if known.controls.is_empty() && !made.controls.is_empty() {
                 self.state.repairing.add(made);
             }
             return;

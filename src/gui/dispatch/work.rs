@@ -106,7 +106,8 @@ impl App {
                 (made, _) => made?,
             };
             if let Some(made) = &made {
-                let repair = MeasuredRepair { plan: &made.repair, control: made.control.as_deref() };
+                let controls = made.controls.iter().map(|control| &**control).collect();
+                let repair = MeasuredRepair { plan: &made.repair, controls };
                 measured.push(run.compare(&name, &plan, Some(repair), &of_repaired)?);
             }
             Ok(JobOutcome::Measured(measured, made.map(Box::new)))

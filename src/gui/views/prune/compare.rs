@@ -3,6 +3,7 @@
 use eframe::egui::{Button, Grid, RichText, ScrollArea, Ui};
 
 use crate::chart::Unit;
+use crate::evaluation::curve::DrawSpread;
 use crate::evaluation::{Measured, Quality};
 use crate::gui::action::Action;
 use crate::gui::command::Command;
@@ -87,7 +88,11 @@ fn quality(ui: &mut Ui, cx: Cx<'_>, measured: &Measured, predicts: bool) {
     let comparison = &measured.comparison;
     let text = if predicts {
         let of = |q: &Quality| Unit::Plain.format(q.perplexity.unwrap_or(f64::NAN));
-        let random = measured.random.as_ref().map(|random| format!(", random {}", of(random))).unwrap_or_default();
+        let words = |spread: &DrawSpread| {
+            format!(", random {} ± {}", Unit::Plain.format(spread.mean), Unit::Plain.format(spread.deviation))
+        };
+        let of_one = || measured.random.as_ref().map(|random| format!(", random {}", of(random)));
+        let random = measured.random_spread.get("perplexity").map(words).or_else(of_one).unwrap_or_default();
         format!("{}  whole {}{random}", of(&comparison.after), of(&comparison.before))
     } else {
         let random = measured.random_similarity.as_ref().map(|found| Unit::Plain.format(found.mean_cosine));

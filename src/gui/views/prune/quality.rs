@@ -1,10 +1,13 @@
 //! Quality of the plan beside the whole model and a random control, and the curve of every method.
 
+use std::collections::BTreeMap;
+
 use eframe::egui::{self, Grid, RichText, ScrollArea, Ui, vec2};
 
 use super::progress::progress;
 use crate::chart::{Picture, Unit};
 use crate::corpus::Reading;
+use crate::evaluation::curve::DrawSpread;
 use crate::evaluation::{Estimate, IN_SAMPLE, Measured, Quality};
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
@@ -15,7 +18,8 @@ use crate::gui::widgets::{PlotView, command_button, five_digits, headers, headin
 /// Names of the plan in the table.
 const MASKED: &str = "this plan";
 /// What the last row is.
-const HELD_AGAINST: &str = "As many heads in every layer, drawn at random: a method has to beat this";
+const HELD_AGAINST: &str =
+    "As many heads in every layer, drawn at random five times, mean and standard deviation: a method has to beat this";
 const REPAIRED: &str = "this plan, repaired";
 
 /// Draws what measures, and how far it is.
@@ -117,7 +121,8 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
                         REPAIRED => "The pruned heads masked, the others with new output projections",
                         _ => "As it was opened",
                     });
-                    row(ui, quality, (!predicts).then(|| cosine(name)));
+                    let spread = if name == control { Some(&measured.random_spread) } else { None };
+                    row(ui, quality, (!predicts).then(|| cosine(name)), spread);
                     ui.end_row();
                 }
             });
@@ -165,7 +170,10 @@ fn metrics(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
                     .on_hover_text(sentence(&found.convention));
                 ui.label(words(Some(found)));
                 ui.label(RichText::new(words(comparison.after.metrics.get(name))).strong());
-                ui.label(words(measured.random.as_ref().and_then(|random| random.metrics.get(name))));
+                ui.label(match measured.random_spread.get(name).filter(|spread| spread.count > 1) {
+                    Some(drawn) => format!("{:.4} ± {:.4}", drawn.mean, drawn.deviation),
+                    None => words(measured.random.as_ref().and_then(|random| random.metrics.get(name))),
+                });
                 ui.label(Unit::Count.format(found.n as f64));
                 ui.end_row();
             }
@@ -173,15 +181,22 @@ fn metrics(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     });
 }
 
-/// The numbers of a row; where nothing is predicted, the `likeness` to the whole model.
-fn row(ui: &mut Ui, quality: &Quality, likeness: Option<Option<f64>>) {
-    let number = |v: Option<f64>, format: &dyn Fn(f64) -> String| v.map_or_else(|| "–".to_owned(), format);
+/// The numbers of a row; where nothing is predicted, the `likeness` to the whole model. Of what was drawn several times the
+/// mean and standard deviation of its draws.
+fn row(ui: &mut Ui, quality: &Quality, likeness: Option<Option<f64>>, spread: Option<&BTreeMap<String, DrawSpread>>) {
+    let number = |name: &str, value: Option<f64>, format: &dyn Fn(f64) -> String| {
+        let drawn = spread.and_then(|spread| spread.get(name)).filter(|spread| spread.count > 1);
+        match drawn {
+            Some(drawn) => format!("{} ± {}", format(drawn.mean), format(drawn.deviation)),
+            None => value.map_or_else(|| "–".to_owned(), format),
+        }
+    };
     match likeness {
-        Some(cosine) => _ = ui.label(RichText::new(number(cosine, &five_digits)).strong()),
+        Some(cosine) => _ = ui.label(RichText::new(number("cosine", cosine, &five_digits)).strong()),
         None => {
-            ui.label(number(quality.loss_per_token, &five_digits));
-            ui.label(RichText::new(number(quality.perplexity, &five_digits)).strong());
-            ui.label(number(quality.accuracy, &|share| Unit::Share.format(share)));
+            ui.label(number("loss_per_token", quality.loss_per_token, &five_digits));
+            ui.label(RichText::new(number("perplexity", quality.perplexity, &five_digits)).strong());
+            ui.label(number("accuracy", quality.accuracy, &|share| Unit::Share.format(share)));
         }
     }
     ui.label(Unit::Count.format(quality.tokens_per_sec.round()));
