@@ -50,7 +50,7 @@ special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 tokenizer.train_from_iterator([s for s, _ in train], trainers.WordPieceTrainer(vocab_size=2048, special_tokens=special))
 tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
 folder = HERE / "classifier"
-fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]", model_max_length=LENGTH)
+fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]", model_max_length=64)
 fast.save_pretrained(folder)
 config = BertConfig(
     vocab_size=2048, hidden_size=64, num_hidden_layers=3, num_attention_heads=8, intermediate_size=128, max_position_embeddings=64,

@@ -345,8 +345,9 @@ pub(super) struct InputArgs {
     /// Language of the targets of --pairs, for models that are told it: de_DE of mBART, de of M2M100, deu_Latn of NLLB
     #[arg(long, value_name = "LANGUAGE", requires = "pairs")]
     pub target_language: Option<String>,
-    /// JSON Lines, CSV, TSV (.tsv, quotes are letters) or CoNLL (.conll) with columns of texts and labels; those of GLUE, CoNLL
-    /// and SWAG are recognized. Labels by the model's names, or by its numbers
+    /// JSON Lines, CSV, TSV (.tsv, quotes are letters), Parquet or CoNLL (.conll) with columns of texts and labels; those of GLUE,
+    /// SQuAD (a question in each row), CoNLL, SWAG and of multiple choice are recognized; or a folder of corpus.jsonl,
+    /// queries.jsonl and qrels.tsv. Labels by the model's names, or by its numbers
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     #[command(flatten)]

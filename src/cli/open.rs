@@ -82,11 +82,8 @@ pub(super) fn obtain_repair(
         let Some((mode, file)) = repair_beside(path, plan) else { return Ok(None) };
         let shown = file.display();
         if !file.is_file() {
-            console.warn(&format!(
-                "the plan was measured with a repair by {mode} that is not there, so nothing is repaired: {shown}; name \
-                 another with --repair"
-            ));
-            return Ok(None);
+            let what = format!("the plan was measured with a repair by {mode} that is not there: {shown}");
+            return Err(Error::usage(what).hint("name another with --repair, or leave it out with --repair none"));
         }
         console.warn(&format!(
             "the plan was measured with the repair in {shown}, which is used; --repair none leaves it out"

@@ -160,7 +160,7 @@ impl ConstraintArgs {
 #[command(next_help_heading = "Vote and removal")]
 pub(super) struct VoteArgs {
     /// Only train: no vote, no removal
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["vote_at", "vote_batches", "method", "keep", "ratio", "layer_ratio", "threshold"])]
     pub no_vote: bool,
     /// Step at which the heads are voted on, or converged; the last step without it
     #[arg(long, value_name = "N|converged")]

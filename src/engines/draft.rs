@@ -106,7 +106,7 @@ impl EngineOutlook {
                 if zeros > 0 {
                     notes.push(format!("{zeros} zero heads let every key/value head serve as many query heads"));
                 }
-                let opens_in = onnx::OPENS_IN.to_vec();
+                let opens_in = onnx::opens_in(remainder.spec());
                 Ok(Self { remainder, parameters, bytes, opens_in, notes, way: Way::Onnx { half } })
             }
             Engine::Gguf => {
@@ -138,7 +138,8 @@ impl EngineOutlook {
     /// Bytes of keys and values that a generated token and a source token leave behind, before and after, at the type of
     /// the weights.
     fn cache(&self, model: &Model) -> (Counts, Counts) {
-        let width = model.stored().bytes() as u64;
+        // A graph computes whole sequences and keeps nothing of them.
+        let width = if matches!(self.way, Way::Onnx { .. }) { 0 } else { model.stored().bytes() as u64 };
         let (before, after) = (Cost::of(model.spec(), 1), Cost::of(self.remainder.spec(), 1));
         let counts = |of: fn(&Cost) -> u64| Counts { before: width * of(&before), after: width * of(&after) };
         (counts(|c| c.cache_per_token), counts(|c| c.cache_per_source_token))

@@ -67,7 +67,11 @@ impl Measured {
 
     /// [`Measured::repair_words`] of the control.
     pub fn random_repair_words(&self) -> &'static str {
-        in_words(self.random_repair)
+        match (self.random_repair, self.repair) {
+            // A repair that was read from a file is of the plan's heads alone.
+            (None, Some(repair)) if repair.repairs() => ", not repaired",
+            (own, _) => in_words(own),
+        }
     }
 }
 
@@ -114,6 +118,7 @@ struct WrittenMeasured {
     random: Option<Quality>,
     #[serde(default)]
     random_similarity: Option<HiddenSimilarity>,
+    #[serde(default)]
     random_spread: BTreeMap<String, DrawSpread>,
     #[serde(default)]
     random_repair: Option<RepairMode>,

@@ -215,8 +215,10 @@ fn a_budget_is_met_with_repair_and_the_repair_lies_beside_the_plan() {
     assert!(mode == "refit" && said.contains("p.repair.safetensors, which is used"), "{mode} {said}");
     assert_eq!(foretold(&["--repair", "none"]).0, Value::Null);
     std::fs::remove_file(&r).unwrap();
-    let (mode, said) = foretold(&[]);
-    assert!(mode.is_null() && said.contains("that is not there") && said.contains(&r), "{mode} {said}");
+    let refused = pillars(&["prune", &model, "--plan", &p, "--dry-run", "--json"]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && said.contains("that is not there") && said.contains(&r), "{said}");
+    assert_eq!(foretold(&["--repair", "none"]).0, Value::Null);
 }
 
 #[test]

@@ -3,9 +3,8 @@
 use std::fs::File;
 use std::path::Path;
 
-use rubato::WindowFunction::BlackmanHarris2;
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{Fft, FixedSync, Resampler};
+use rubato::{Async, FixedAsync, Resampler, SincInterpolationParameters, WindowFunction};
 use symphonia::core::codecs::audio::AudioDecoderOptions;
 use symphonia::core::common::Limit;
 use symphonia::core::errors::Error as SymphoniaError;
@@ -25,8 +24,10 @@ const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 const MOST_CHANNELS: usize = 64;
 /// Bytes of tags and pictures that are looked at, all the others being passed over.
 const TAG_BYTES: usize = 1 << 16;
-/// Fewest samples that are resampled at a time.
-const CHUNK: u32 = 1024;
+/// Samples that are resampled at a time.
+const CHUNK: usize = 1024;
+/// Samples of the input that an output is formed of.
+const TAPS: usize = 256;
 
 fn unreadable(error: impl std::fmt::Display, file: &Path) -> Error {
     Error::new(format!("cannot read the recording: {error}")).at(file).hint("convert it to WAV, FLAC or MP3")
@@ -123,16 +124,26 @@ fn resampled(samples: Vec<f32>, from: u32, to: u32) -> Result<Vec<f32>> {
         return Ok(samples);
     }
     let failed = |e: &dyn std::fmt::Display| Error::new(format!("cannot change the rate from {from} to {to}: {e}"));
-    // Blocks are whole periods of both rates. An even number of them puts the middle of the filter on a sample of either
-    // side; else all would be late by a part of one.
-    let period = from / greatest_common_divisor(from, to);
-    let chunk = CHUNK.div_ceil(2 * period) * 2 * period;
-    let mut resampler =
-        Fft::<f32>::new_custom(from as usize, to as usize, chunk as usize, 1, 1, BlackmanHarris2, FixedSync::Input)
-            .map_err(|e| failed(&e))?;
-    let count = samples.len();
-    let input = InterleavedSlice::new(&samples, 1, count).map_err(|e| failed(&e))?;
-    Ok(resampler.process_all(&input, count, None).map_err(|e| failed(&e))?.take_data())
+    let defaults = SincInterpolationParameters::new(TAPS, WindowFunction::BlackmanHarris2);
+    // Between its points the filter is late by half a step.
+    let parameters = SincInterpolationParameters { oversampling_factor: 1024, ..defaults };
+    let ratio = f64::from(to) / f64::from(from);
+    let mut resampler = Async::<f32>::new_sinc(ratio, 1.0, &parameters, CHUNK, 1, FixedAsync::Input);
+    let resampler = resampler.as_mut().map_err(|e| failed(e))?;
+    // The output for the moment `t` of the input, in samples, is number `(t + late) * ratio - 1`. Silence in front makes that
+    // a whole number for the first sample; else all would be late by a part of one.
+    let late = TAPS / 2;
+    let period = (from / greatest_common_divisor(from, to)) as usize;
+    let ahead = TAPS.next_multiple_of(period) + period - late % period;
+    let before = ((ahead + late) * to as usize / from as usize).saturating_sub(1 + resampler.output_delay());
+    let silence = std::iter::repeat_n(0.0, ahead);
+    let padded: Vec<f32> = silence.chain(samples.iter().copied()).collect();
+    let input = InterleavedSlice::new(&padded, 1, padded.len()).map_err(|e| failed(&e))?;
+    let mut all = resampler.process_all(&input, padded.len(), None).map_err(|e| failed(&e))?.take_data();
+    let count = (samples.len() as u64 * u64::from(to)).div_ceil(u64::from(from)) as usize;
+    all.drain(..before.min(all.len()));
+    all.resize(count, 0.0);
+    Ok(all)
 }
 
 fn greatest_common_divisor(a: u32, b: u32) -> u32 {

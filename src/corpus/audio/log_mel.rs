@@ -1,8 +1,6 @@
 //! Log-mel spectrograms as `WhisperFeatureExtractor` of transformers makes them.
 
-use std::sync::Arc;
-
-use realfft::{RealFftPlanner, RealToComplex};
+use candle_core::{Device, Tensor};
 
 use crate::error::{Error, Result};
 
@@ -12,24 +10,16 @@ const FLOOR: f64 = 1e-10;
 const HIGHEST: f64 = 8000.0;
 
 /// What makes spectrograms of samples.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct LogMel {
     /// Samples of a window, and from one to the next.
     length: usize,
     hop: usize,
-    window: Vec<f64>,
     /// For each band the first bin that counts and the weights from there on.
     filters: Vec<(usize, Vec<f64>)>,
-    transform: Arc<dyn RealToComplex<f64>>,
-}
-
-impl std::fmt::Debug for LogMel {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LogMel")
-            .field("length", &self.length)
-            .field("bands", &self.filters.len())
-            .finish_non_exhaustive()
-    }
+    /// Cosines and then sines of every bin, under the window: `[length, 2 * bins]` in 64 bits. Windows are short, so that one
+    /// product with it is as quick as need be, and a fast transform would be the longest part of the program to compile.
+    transform: Tensor,
 }
 
 /// Slaney's mel scale: linear below 1000 Hz, logarithmic above.
@@ -64,20 +54,21 @@ impl LogMel {
     /// # Errors
     /// Where no spectrum has these numbers.
     pub(super) fn new(bands: usize, length: usize, hop: usize, rate: u32) -> Result<Self> {
-        const MOST: usize = 1 << 14;
+        const MOST: usize = 1 << 11;
         if !(2..=MOST).contains(&length) || !(1..=MOST).contains(&hop) || !(1..=MOST).contains(&bands) {
             return Err(Error::new(format!(
                 "no spectrogram has {bands} bands of windows of {length} samples every {hop}"
             )));
         }
         let window = |n: usize| 0.5 - 0.5 * (std::f64::consts::TAU * n as f64 / length as f64).cos();
-        Ok(Self {
-            length,
-            hop,
-            window: (0..length).map(window).collect(),
-            filters: filters(bands, length / 2 + 1, rate),
-            transform: RealFftPlanner::new().plan_fft_forward(length),
-        })
+        let bins = length / 2 + 1;
+        let angle = |place: usize| std::f64::consts::TAU * (place % length) as f64 / length as f64;
+        let waves = (0..length).flat_map(|n| {
+            let cosines = (0..bins).map(move |bin| angle(n * bin).cos() * window(n));
+            cosines.chain((0..bins).map(move |bin| angle(n * bin).sin() * window(n)))
+        });
+        let transform = Tensor::from_vec(waves.collect::<Vec<f64>>(), (length, 2 * bins), &Device::Cpu)?;
+        Ok(Self { length, hop, filters: filters(bands, bins, rate), transform })
     }
 
     /// Row-major `[bands, frames]` of `samples`, filled up with silence, or cut, to `frames` windows.
@@ -102,18 +93,16 @@ impl LogMel {
             samples.get(mirrored).copied().map_or(0.0, f64::from)
         };
         let mut logs = vec![0f64; self.filters.len() * frames];
-        let (mut frame, mut spectrum) = (self.transform.make_input_vec(), self.transform.make_output_vec());
-        let mut scratch = self.transform.make_scratch_vec();
+        let windows = (0..frames).flat_map(|index| (0..self.length).map(move |n| at(index * self.hop + n)));
+        let windows = Tensor::from_vec(windows.collect::<Vec<f64>>(), (frames, self.length), &Device::Cpu)?;
+        let spectra: Vec<Vec<f64>> = windows.matmul(&self.transform)?.to_vec2()?;
         let mut most = f64::NEG_INFINITY;
-        for index in 0..frames {
-            for (n, (value, window)) in frame.iter_mut().zip(&self.window).enumerate() {
-                *value = at(index * self.hop + n) * window;
-            }
-            let done = self.transform.process_with_scratch(&mut frame, &mut spectrum, &mut scratch);
-            done.map_err(|e| Error::new(format!("cannot transform a window: {e}")))?;
+        for (index, spectrum) in spectra.iter().enumerate() {
+            let (cosines, sines) = spectrum.split_at(spectrum.len() / 2);
             // The reference keeps spectra in 32 bits.
-            let power: Vec<f64> =
-                spectrum.iter().map(|x| f64::from(x.re as f32).powi(2) + f64::from(x.im as f32).powi(2)).collect();
+            let energy =
+                |(cosine, sine): (&f64, &f64)| f64::from(*cosine as f32).powi(2) + f64::from(*sine as f32).powi(2);
+            let power: Vec<f64> = cosines.iter().zip(sines).map(energy).collect();
             for (band, (first, weights)) in self.filters.iter().enumerate() {
                 let energy: f64 = weights.iter().zip(&power[*first..]).map(|(weight, power)| weight * power).sum();
                 let log = energy.max(FLOOR).log10();

@@ -35,7 +35,7 @@ use candle_core::{DType, Device, Tensor};
 
 use self::graph::{ElementType, Initializer};
 use crate::error::{Error, Result};
-use crate::network::{Batch, NetworkSpec, Role, Source, Tokens, Weights};
+use crate::network::{Batch, InputSpec, NetworkSpec, Role, Source, Tokens, Weights};
 use crate::task::Ticket;
 
 pub(super) use self::tokenizer::complete;
@@ -43,8 +43,17 @@ pub(super) use self::tokenizer::complete;
 /// The file in the folder.
 pub(super) const FILE: &str = "onnx/model.onnx";
 
-pub(super) const OPENS_IN: [&str; 4] =
-    ["ONNX Runtime", "sentence-transformers (backend=\"onnx\")", "transformers.js", "Optimum"];
+/// What opens the file. Whoever asks for `model.onnx` of an encoder finds it; of decoders others expect graphs that keep keys and
+/// values, and sentence-transformers reads the states of an encoder of words.
+pub(super) fn opens_in(spec: &NetworkSpec) -> Vec<&'static str> {
+    let mut all = vec!["ONNX Runtime"];
+    if spec.decoder.is_none() {
+        let reads_words = spec.encoder.as_ref().is_some_and(|stack| matches!(stack.input, InputSpec::Tokens(_)));
+        all.extend((reads_words && !spec.predicts()).then_some("sentence-transformers (backend=\"onnx\")"));
+        all.extend(["transformers.js", "Optimum"]);
+    }
+    all
+}
 
 fn stored(half: bool) -> ElementType {
     if half { ElementType::Float16 } else { ElementType::Float }
