@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::corpus::Input;
+use crate::corpus::{DataColumns, Input};
 use crate::error::Error;
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
@@ -12,6 +12,7 @@ use crate::gui::selection::Selection;
 use crate::gui::state::{Lost, Overlay};
 use crate::gui::wording::worded;
 use crate::hub::{HubName, fetch, locate, short_name};
+use crate::network::SiteKind;
 use crate::repair::RepairMode;
 use crate::run::{AttentionInput, Opened, Spec};
 use crate::words::counted;
@@ -268,7 +269,16 @@ impl App {
     }
 
     pub(super) fn set_input(&mut self, input: Input) {
-        self.state.run.input = Some(input);
+        let is_translator = self
+            .state
+            .model
+            .as_ref()
+            .is_some_and(|model| model.facts.shape.sites().iter().any(|site| site.site.kind == SiteKind::Cross));
+        self.state.run.input = Some(match input {
+            // Pairs of a source and its target are for models with two stacks; for others such rows are labeled ones.
+            Input::Pairs { path, .. } if !is_translator => Input::Data { path, columns: DataColumns::default() },
+            input => input,
+        });
         self.check_run();
     }
 

@@ -48,6 +48,9 @@ impl ExportPanel {
             ui.label(RichText::new(worded(error)).color(cx.theme.danger));
         }
         if let Some((path, report)) = &cx.state.export.done {
+            if cx.state.legal_plan().is_some_and(|plan| plan.kept != report.plan.kept) {
+                note(ui, cx.theme, "What was written last is of other heads than those that stay now:");
+            }
             proof(ui, cx, path, report);
         }
     }

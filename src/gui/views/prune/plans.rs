@@ -91,7 +91,8 @@ fn method_ui(ui: &mut Ui, cx: Cx<'_>) {
     let mut method = now.as_ref().map(|p| p.method);
     ui.horizontal_wrapped(|ui| {
         let label = ui.label(RichText::new("Chosen by").color(cx.theme.muted));
-        let text = method.map_or("hand", Method::name);
+        let searched = plan.base.budget.is_some().then_some(plan.base.method.as_str());
+        let text = method.map_or_else(|| searched.unwrap_or("hand").to_owned(), |method| method.name().to_owned());
         let combo = ComboBox::from_id_salt("method").selected_text(text).width(170.0).show_ui(ui, |ui| {
             for &option in Method::ALL {
                 let lacks = |n| results.analysis.sites.iter().any(|s| !s.baselines.contains_key(n));
@@ -115,7 +116,14 @@ fn method_ui(ui: &mut Ui, cx: Cx<'_>) {
         }
     }
     let Some(method) = method else {
-        note(ui, cx.theme, "Every head stays but those you prune; choose a method to start from");
+        note(
+            ui,
+            cx.theme,
+            match &plan.base.budget {
+                Some(_) => "Found within a budget; heads that you prune or keep change it",
+                None => "Every head stays but those you prune; choose a method to start from",
+            },
+        );
         return;
     };
     let proposal = now.unwrap_or(Proposal { method, ..Proposal::first() });
