@@ -22,11 +22,13 @@ pub(super) fn run(args: &ModelsArgs, console: &Console) -> Result<()> {
         return Ok(());
     }
     const TYPE: &str = "type";
-    let found: Vec<(&CachedModel, Found)> = models.iter().map(|model| (model, Found::of(model))).collect();
-    let width =
-        |of: &dyn Fn(&(&CachedModel, Found)) -> usize, least: usize| found.iter().map(of).fold(least, usize::max);
+    let found: Vec<(&CachedModel, CachedOutlook)> =
+        models.iter().map(|model| (model, CachedOutlook::of(model))).collect();
+    let width = |of: &dyn Fn(&(&CachedModel, CachedOutlook)) -> usize, least: usize| {
+        found.iter().map(of).fold(least, usize::max)
+    };
     let (name, kind) = (width(&|(model, _)| model.name.len(), 4), width(&|(_, found)| found.kind().len(), TYPE.len()));
-    let line = |(model, found): &(&CachedModel, Found)| {
+    let line = |(model, found): &(&CachedModel, CachedOutlook)| {
         let state = found.state(model);
         format!("{:<name$}  {:>8}  {:<kind$}  {state}", model.name, bytes_in_words(model.bytes), found.kind())
     };
@@ -35,12 +37,12 @@ pub(super) fn run(args: &ModelsArgs, console: &Console) -> Result<()> {
 }
 
 /// What comes of opening a model: its headers are read, no weights.
-struct Found {
+struct CachedOutlook {
     model_type: Option<String>,
     opened: Result<Model>,
 }
 
-impl Found {
+impl CachedOutlook {
     fn of(cached: &CachedModel) -> Self {
         let opened = Model::open(&cached.place);
         let known = opened.as_ref().ok().map(|model| model.family().model_type.to_owned());
@@ -80,7 +82,7 @@ pub(super) fn download(args: &DownloadArgs, console: &Console) -> Result<()> {
 
 fn document(model: &CachedModel) -> Value {
     let CachedModel { name, place, bytes, missing, is_unfinished } = model;
-    let found = Found::of(model);
+    let found = CachedOutlook::of(model);
     let opened = found.opened.as_ref().ok().filter(|_| missing.is_none());
     let refused = found.opened.as_ref().err().filter(|_| missing.is_none()).map(ToString::to_string);
     json!({

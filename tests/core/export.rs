@@ -356,9 +356,11 @@ fn only_what_pillars_wrote_is_replaced() {
     to(&out, false).unwrap();
     // Ours, but force was not asked for; then it was.
     assert!(to(&out, false).unwrap_err().to_string().contains("--force"));
-    fs::write(out.join("stale.txt"), "x").unwrap();
+    // A file that somebody put there is not deleted.
+    fs::write(out.join("notes.txt"), "x").unwrap();
+    assert!(to(&out, true).unwrap_err().to_string().contains("notes.txt"));
+    fs::remove_file(out.join("notes.txt")).unwrap();
     to(&out, true).unwrap();
-    assert!(!out.join("stale.txt").exists());
     // Somebody else's folder, and a file.
     let other = folder.path().join("other");
     fs::create_dir(&other).unwrap();

@@ -41,7 +41,7 @@ fn quality_is_told_by_the_measure_that_is_chosen() {
     let found = desk.state().draft.now().active().base.budget.clone().expect("the plan says what it cost");
     assert_eq!((found.measure.as_str(), found.whole), ("cosine", 1.0));
     assert!(desk.state().measured_now().is_some());
-    assert!(desk.shows("budget of 1.00 %: cosine -"), "{}", desk.messages());
+    assert!(desk.shows("budget of 1.00 %: cosine "), "{}", desk.messages());
     // It is a setting of the program.
     let mut desk = desk.reopen();
     desk.settle();
