@@ -11,7 +11,7 @@ use crate::evaluation::{
 };
 use crate::model::Needs;
 use crate::network::{Gates, Kept, Network};
-use crate::plan::Plan;
+use crate::plan::{CONTROL_DRAWS, Plan};
 use crate::repair::{Repair, RepairMode};
 use crate::task::Ticket;
 
@@ -91,8 +91,9 @@ impl Checked {
         };
         let with_repair = repaired(repair.as_ref().map(|found| found.plan), plan)?;
         let after = Candidate { network: with_repair.as_ref().unwrap_or(&network), gates: &masked };
-        // Two passes, and one or two for the control.
-        let [both, rest] = ticket.parts([2.0, 1.0]);
+        // Two passes, and one or two for each draw of the control.
+        let passes = if network.spec().predicts() { 1.0 } else { 2.0 };
+        let [both, rest] = ticket.parts([2.0, passes * CONTROL_DRAWS as f64]);
         let mut comparison = compare(before, after, corpus.batches(network.device()), total, &both)?;
         self.name_convention(&mut comparison.before);
         self.name_convention(&mut comparison.after);
@@ -107,7 +108,8 @@ impl Checked {
         let mut draws = Vec::new();
         let mut random_similarity = None;
         let random_repairs = repair.as_ref().map_or(&[][..], |found| &found.controls);
-        for (draw, control) in self.controls(plan).iter().enumerate() {
+        let parts = rest.parts([1.0; CONTROL_DRAWS as usize]);
+        for (draw, (control, rest)) in self.controls(plan).iter().zip(parts).enumerate() {
             let with_repair = repaired(random_repairs.get(draw).copied(), control)?;
             let gates = gates(&control.kept)?;
             let random = Candidate { network: with_repair.as_ref().unwrap_or(&network), gates: &gates };

@@ -1,8 +1,6 @@
 //! Training with patience ends each stage where held-out data says, and goes on with the best weights.
-use crate::common::device;
-use crate::train_run::{Place, run, weights};
-use pillars::task::{CancelToken, Ticket};
-use pillars::training::{BEST, Control, MetricsLog, Record, RunOptions, Stage, TrainingEvent, TrainingRun, train};
+use crate::train_run::{Place, cancelled_at, run, weights};
+use pillars::training::{BEST, MetricsLog, Record, Stage, TrainingRun};
 
 const PATIENCE: u64 = 2;
 
@@ -75,18 +73,7 @@ fn a_cancelled_run_with_patience_goes_on_to_the_same_end() {
     let (first, second) = (expected.constrained_steps, expected.finetune_steps);
     // Among others at the very step that ends a stage, and at the one behind its best look.
     let behind = ends(&log(&whole, Stage::Constrained)).1 + 1;
-    for at in [3, behind, first, first + 3, first + second] {
-        let cancel = CancelToken::default();
-        let ticket = Ticket::new(cancel.clone(), || {});
-        let mut watch = |event: TrainingEvent<'_>| {
-            if matches!(event, TrainingEvent::Record(r) if r.total_steps >= at) {
-                cancel.cancel();
-            }
-        };
-        let options = RunOptions { resume: true, device: device(), ..RunOptions::default() };
-        let error = train(&broken, &options, &Control::default(), &mut watch, &ticket).unwrap_err();
-        assert!(error.is_cancelled() && !broken.out.join("config.json").exists());
-    }
+    cancelled_at(&broken, &[3, behind, first, first + 3, first + second]);
     let got = run(&broken).unwrap();
     assert_eq!((got.constrained_steps, got.finetune_steps), (first, second));
     assert_eq!(weights(&whole.out), weights(&broken.out));

@@ -77,6 +77,22 @@ pub(crate) fn run(request: &TrainingRun) -> pillars::Result<TrainingSummary> {
     train(request, &options, &Control::default(), &mut |_| {}, &Ticket::default())
 }
 
+/// Runs `request` again and again, each time up to the record of one of these steps.
+pub(crate) fn cancelled_at(request: &TrainingRun, steps: &[u64]) {
+    for &at in steps {
+        let cancel = CancelToken::default();
+        let ticket = Ticket::new(cancel.clone(), || {});
+        let mut watch = |event: TrainingEvent<'_>| {
+            if matches!(event, TrainingEvent::Record(r) if r.total_steps >= at) {
+                cancel.cancel();
+            }
+        };
+        let options = RunOptions { resume: true, device: device(), ..RunOptions::default() };
+        let error = train(request, &options, &Control::default(), &mut watch, &ticket).unwrap_err();
+        assert!(error.is_cancelled() && !request.out.join("config.json").exists());
+    }
+}
+
 pub(crate) fn weights(out: &Path) -> Vec<u8> {
     std::fs::read(out.join("model.safetensors")).unwrap()
 }
@@ -151,18 +167,7 @@ fn a_cancelled_run_goes_on_to_the_same_weights() {
     let expected = run(&whole).unwrap();
     let broken = place.request("broken");
     // Cancelled in each stage of steps, at a record that is not at a saved state.
-    for at in [5, 9, 27] {
-        let cancel = CancelToken::default();
-        let ticket = Ticket::new(cancel.clone(), || {});
-        let mut watch = |event: TrainingEvent<'_>| {
-            if matches!(event, TrainingEvent::Record(r) if r.total_steps >= at) {
-                cancel.cancel();
-            }
-        };
-        let options = RunOptions { resume: true, device: device(), ..RunOptions::default() };
-        let error = train(&broken, &options, &Control::default(), &mut watch, &ticket).unwrap_err();
-        assert!(error.is_cancelled() && !broken.out.join("config.json").exists());
-    }
+    cancelled_at(&broken, &[5, 9, 27]);
     let got = run(&broken).unwrap();
     assert_eq!(weights(&whole.out), weights(&broken.out));
     assert_eq!(weights(&whole.out.join("full")), weights(&broken.out.join("full")));

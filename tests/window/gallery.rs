@@ -9,7 +9,7 @@ use pillars::workspace::{ProgramSettings, Store, ThemeChoice};
 
 use crate::desk::Desk;
 
-const VIEWS: [(Key, &str); 7] = [
+pub(crate) const VIEWS: [(Key, &str); 7] = [
     (Key::Num1, "overview"),
     (Key::Num2, "redundancy"),
     (Key::Num3, "groups"),

@@ -7,6 +7,7 @@ use egui_kittest::kittest::NodeT;
 use pillars::workspace::ProgramSettings;
 
 use crate::desk::Desk;
+use crate::gallery::VIEWS;
 
 /// What stands somewhere in the window.
 struct Word {
@@ -81,16 +82,6 @@ impl Desk {
         faults
     }
 }
-
-const VIEWS: [(Key, &str); 7] = [
-    (Key::Num1, "overview"),
-    (Key::Num2, "redundancy"),
-    (Key::Num3, "groups"),
-    (Key::Num4, "votes"),
-    (Key::Num5, "prune"),
-    (Key::Num6, "attention"),
-    (Key::Num7, "training"),
-];
 
 /// Pixels of the window, and how much larger everything in it is.
 const SIZES: [([f32; 2], f32); 5] = [
