@@ -1,7 +1,8 @@
 //! Pillars shows which attention heads carry a transformer and prunes the rest with open eyes.
 //!
-//! Whole jobs, as they are typed, are on the page [`guide`]; what is computed, exactly, is on the page [`method`]; what is
-//! promised about files from elsewhere and machines that fail is on the page [`threats`].
+//! Whole jobs, as they are typed, are on the page [`guide`]; every command with its options is on the page [`mod@reference`];
+//! what is computed, exactly, is on the page [`method`]; what is promised about files from elsewhere and machines that fail is
+//! on the page [`threats`].
 //!
 //! The whole job, from a checkpoint and a text to a smaller checkpoint that is proven:
 //!
@@ -111,6 +112,9 @@ pub mod method {}
 
 #[doc = include_str!("guide.md")]
 pub mod guide {}
+
+#[doc = include_str!("reference.md")]
+pub mod reference {}
 
 #[doc = include_str!("threats.md")]
 pub mod threats {}

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::ModelInfo;
 use super::weighed::enough;
+use crate::corpus::Reading;
 use crate::error::{Error, Result};
 use crate::network::{NetworkSpec, Site, SiteKind};
 
@@ -202,6 +203,8 @@ pub struct Moments {
     pub model: ModelInfo,
     /// What was read, in words.
     pub input: String,
+    /// What was read and how, part by part; empty where an earlier release wrote them.
+    pub readings: Vec<Reading>,
     /// How many batches were read.
     pub batches: u64,
     /// By layer, whether or not it shares weights with another.
@@ -254,6 +257,7 @@ impl Moments {
             }
         }
         self.batches += other.batches;
+        self.readings.extend(other.readings.iter().cloned());
         if !self.input.split(" + ").any(|known| known == other.input) {
             self.input = format!("{} + {}", self.input, other.input);
         }

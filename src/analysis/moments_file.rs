@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Analysis, ModelInfo, Moments, SecondMoment, Sensitivity, SiteMoments, Symmetric};
 use crate::checkpoint::{FileKind, OutFile, RecordFile};
+use crate::corpus::Reading;
 use crate::error::{Error, Result};
 use crate::network::Site;
 
@@ -27,6 +28,8 @@ const HALVES: [&str; 2] = ["even", "odd"];
 struct MomentsHeader {
     model: ModelInfo,
     input: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    readings: Vec<Reading>,
     batches: u64,
     sites: BTreeMap<Site, SiteMomentsHeader>,
 }
@@ -71,7 +74,8 @@ impl Moments {
             Ok(file.tensor(&name, &[numbers], DType::F64)?.to_vec1()?)
         };
         let mut sites = BTreeMap::new();
-        for (site, found) in record.sites {
+        let MomentsHeader { model, input, readings, batches, sites: headers } = record;
+        for (site, found) in headers {
             let SiteMomentsHeader { heads, kv_heads, head_dim, stored_layer, output_bias, tokens, scored } = found;
             let wrong = || Error::new(format!("{site} has impossible sizes")).at(path);
             let dim = heads.checked_mul(head_dim).filter(|d| *d > 0 && *d < 1 << 24).ok_or_else(wrong)?;
@@ -102,7 +106,7 @@ impl Moments {
             };
             sites.insert(site, moments);
         }
-        Ok(Self { model: record.model, input: record.input, batches: record.batches, sites })
+        Ok(Self { model, input, readings, batches, sites })
     }
 
     /// The moments beside `analysis`, which lies at `at`.
@@ -158,6 +162,7 @@ impl Moments {
         let record = MomentsHeader {
             model: self.model.clone(),
             input: self.input.clone(),
+            readings: self.readings.clone(),
             batches: self.batches,
             sites: self.sites.iter().map(|(name, s)| (*name, site(s))).collect(),
         };

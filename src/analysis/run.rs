@@ -247,7 +247,8 @@ fn moments_of(
             sites.insert(site, moments);
         }
     }
-    let moments = Moments { model: model.clone(), input: input.to_owned(), batches, sites };
+    let (model, input) = (model.clone(), input.to_owned());
+    let moments = Moments { model, input, readings: Vec::new(), batches, sites };
     Ok((!moments.sites.is_empty()).then_some(moments))
 }
 

@@ -60,8 +60,8 @@ pub(super) fn table(measured: &Measured) -> String {
             text.push_str(&format!("\nrandom, mean and standard deviation of {drawn}: {}", spreads(measured)));
         }
     }
-    if measured.in_sample {
-        text.push_str("\nin-sample: the plan was chosen on this text");
+    if let Some(words) = measured.in_sample_words() {
+        text.push_str(&format!("\n{words}"));
     }
     text
 }

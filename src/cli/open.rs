@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::args::{CommonArgs, InputArgs};
 use super::console::Console;
-use crate::analysis::Document;
 use crate::corpus::{DataColumns, Input};
 use crate::error::{Error, Result};
 use crate::model::MemoryLimit;
 use crate::plan::{Plan, Shape};
-use crate::pruning::{REPAIR, Report};
-use crate::repair::{Repair, RepairMode, RepairSource};
-use crate::run::{Checked, ControlledRepair, Opened, Spec, refusal};
+use crate::repair::RepairSource;
+use crate::run::{Checked, ControlledRepair, Opened, OwnRepair, Spec, refusal};
 use crate::task::Ticket;
 
 impl CommonArgs {
@@ -56,19 +54,6 @@ pub(super) fn read_plan(path: &Path, checked: &Checked) -> Result<Plan> {
     Ok(plan)
 }
 
-/// How the heads that stay were repaired where the plan at `path` was measured, and the file beside it that holds the repair:
-/// of the record of an export, or of a plan that was searched for with repair.
-pub(super) fn repair_beside(path: &Path, plan: &Plan) -> Option<(String, PathBuf)> {
-    if let Ok(report) = Report::read(path) {
-        // Where of all ways none did best, no file was written.
-        let repair = report.repair.filter(|repair| repair.mode.repairs())?;
-        return Some((repair.mode.to_string(), path.with_file_name(REPAIR)));
-    }
-    let repairs = |name: &str| name.parse::<RepairMode>().is_ok_and(RepairMode::repairs);
-    let searched = plan.budget.as_ref().filter(|found| repairs(&found.repair))?;
-    Some((searched.repair.clone(), Repair::path_beside(path)))
-}
-
 /// Reads or makes the repair that was named, else reads the one beside the plan, and says so; what is made comes with that
 /// of random heads where `is_held_against` says so.
 pub(super) fn obtain_repair(
@@ -79,16 +64,14 @@ pub(super) fn obtain_repair(
     console: &Console,
 ) -> Result<Option<ControlledRepair>> {
     let Some(source) = named else {
-        let Some((mode, file)) = repair_beside(path, plan) else { return Ok(None) };
-        let shown = file.display();
-        if !file.is_file() {
-            let what = format!("the plan was measured with a repair by {mode} that is not there: {shown}");
-            return Err(Error::usage(what).hint("name another with --repair, or leave it out with --repair none"));
-        }
+        let Some(own) = OwnRepair::of(path, plan) else { return Ok(None) };
+        let file = own.found()?;
         console.warn(&format!(
-            "the plan was measured with the repair in {shown}, which is used; --repair none leaves it out"
+            "the plan was measured with the repair in {}, which is used; --repair none leaves it out",
+            file.display()
         ));
-        let found = checked.repair_from(&RepairSource::File(file), plan, false, &Ticket::default());
+        let source = RepairSource::File(file.to_path_buf());
+        let found = checked.repair_from(&source, plan, false, &Ticket::default());
         return found.map_err(|error| error.hint("--repair none leaves it out"));
     };
     if source.path().is_some() {

@@ -8,14 +8,13 @@ use super::analyze::list;
 use super::args::{AmountArgs, CommonArgs, InputArgs, TranslationArgs};
 use super::console::Console;
 use super::numbers::{at_least_zero, finite, positive, share, whole};
-use super::open::repair_beside;
 use crate::analysis::{Groups, Metric};
 use crate::error::Result;
 use crate::network::FeatureMap;
 use crate::plan::{Method, Plan};
 use crate::pruning::ExportFormat;
 use crate::repair::RepairSource;
-use crate::run::{Spec, TrainSpec, train};
+use crate::run::{OwnRepair, Spec, TrainSpec, train};
 use crate::tensor::Precision;
 use crate::training::constraint::{Constraint, Diversity, Homogeneity, Reduction};
 use crate::training::{
@@ -195,7 +194,7 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<()> {
     let wanted = wanted(args)?;
     let voting = wanted.settings.voting.as_ref().filter(|voting| voting.repair.is_none());
     let planned = args.vote.plan.as_deref().zip(voting.and_then(|voting| voting.plan.as_ref()));
-    if let Some((mode, _)) = planned.and_then(|(path, plan)| repair_beside(path, plan)) {
+    if let Some(OwnRepair { mode, .. }) = planned.and_then(|(path, plan)| OwnRepair::of(path, plan)) {
         console.warn(&format!(
             "the plan was measured with a repair by {mode}, which training leaves out; --repair {mode} makes one anew"
         ));

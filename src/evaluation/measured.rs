@@ -47,6 +47,9 @@ pub struct Measured {
     /// Whether the plan was chosen on what was read, by its analysis or by a search within a budget.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub in_sample: bool,
+    /// Whether the repair was calibrated on what was read.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub repair_in_sample: bool,
     /// The type that the passes ran in, e.g. `f32`.
     pub dtype: String,
     /// What a reader should know, in sentences.
@@ -63,6 +66,16 @@ impl Measured {
     /// How the heads that stay were repaired, behind a name: `, repaired`, or that no way of repair did better than none.
     pub fn repair_words(&self) -> &'static str {
         in_words(self.repair)
+    }
+
+    /// What of the plan came of the text that it was measured on, so that it may do worse on other text.
+    pub fn in_sample_words(&self) -> Option<&'static str> {
+        match (self.in_sample, self.repair_in_sample) {
+            (true, true) => Some("in-sample: the plan was chosen and its repair calibrated on this text"),
+            (true, false) => Some("in-sample: the plan was chosen on this text"),
+            (false, true) => Some("in-sample: the repair was calibrated on this text"),
+            (false, false) => None,
+        }
     }
 
     /// [`Measured::repair_words`] of the control.
@@ -130,6 +143,8 @@ struct WrittenMeasured {
     #[serde(default)]
     in_sample: bool,
     #[serde(default)]
+    repair_in_sample: bool,
+    #[serde(default)]
     dtype: String,
     #[serde(default)]
     notes: Vec<String>,
@@ -160,6 +175,7 @@ impl From<WrittenMeasured> for Measured {
             random_repair: written.random_repair,
             reading,
             in_sample: written.in_sample,
+            repair_in_sample: written.repair_in_sample,
             dtype: written.dtype,
             notes: written.notes,
         }

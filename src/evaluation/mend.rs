@@ -83,6 +83,7 @@ impl<'a> Mender<'a> {
                 mode,
                 model: self.info()?,
                 input: corpus.describe(),
+                readings: Vec::new(),
                 tokens: 0,
                 kept: plan.kept.clone(),
                 method: plan.method.clone(),
@@ -98,7 +99,9 @@ impl<'a> Mender<'a> {
                     (None, empty) => {
                         let total = corpus.total().map(|t| t.value());
                         let batches = corpus.batches(network.device());
-                        empty.insert(moments(network, info, batches, total, &corpus.describe(), ticket)?)
+                        let mut found = moments(network, info, batches, total, &corpus.describe(), ticket)?;
+                        found.readings.push(corpus.reading(ticket)?);
+                        empty.insert(found)
                     }
                 };
                 refit(model.spec(), &reader, known, &RefitRequest { plan, mode, ridge, basis }, ticket)
@@ -114,7 +117,9 @@ impl<'a> Mender<'a> {
                     None => false,
                 };
                 let request = StreamRequest { plan, choose, ridge, basis, spills };
-                stream(network, &reader, info, batches, &corpus.describe(), &request, ticket)
+                let mut repair = stream(network, &reader, info, batches, &corpus.describe(), &request, ticket)?;
+                repair.record.readings.push(corpus.reading(ticket)?);
+                Ok(repair)
             }
             RepairMode::Auto => Err(Error::usage("auto is no mode by itself")),
         }

@@ -51,7 +51,7 @@ impl Verdict {
         };
         let interval =
             spent.interval.map_or_else(String::new, |ends| format!(", with {}", budget.interval(ends, found.falls)));
-        let sample = if measured.in_sample { ", in-sample: the plan was chosen on this text" } else { "" };
+        let sample = measured.in_sample_words().map(|words| format!(", {words}")).unwrap_or_default();
         let after = &measured.comparison.after;
         let scored = match (after.task, after.scored_tokens) {
             (Some(_), n) if n > 0 && found.what != COSINE => counted(n, "labels"),

@@ -15,6 +15,7 @@ use crate::hub::{CachedModel, HubName};
 use crate::network::{FeatureMap, Head, Site};
 use crate::plan::Plan;
 use crate::pruning::Report;
+use crate::repair::Repair;
 use crate::run::{AttentionInput, Patterns, RunEstimate, Spec};
 use crate::task::{Progress, Runner, Task, TaskState, Ticket};
 use crate::tensor::DeviceChoice;
@@ -38,7 +39,7 @@ pub enum JobKind {
     Rows,
     /// Quality of one plan.
     Measure,
-    /// The smallest plan within a budget of quality.
+    /// The smallest plan within a budget of quality, with the repair that it was measured with.
     FindPlan,
     /// Quality against the share of heads kept.
     Curves,
@@ -109,8 +110,8 @@ pub enum JobOutcome {
     Proposed(u64, Vec<(Proposal, Result<Plan>)>),
     /// What the plans of this revision would do, in their order.
     Compared(u64, Vec<ComparedPlan>),
-    /// The smallest plan within a budget of quality.
-    FoundPlan(Box<Plan>),
+    /// The smallest plan within a budget of quality, with the repair that it was measured with.
+    FoundPlan(Box<Plan>, Option<Box<Repair>>),
     /// Another analysis or model beside what is open.
     SideBySide(Box<SideBySide>),
     /// Quality against the share of heads kept, and whether all of it was measured.

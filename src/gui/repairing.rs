@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 use crate::analysis::Moments;
 use crate::error::Result;
 use crate::network::{Kept, NetworkSpec};
+use crate::plan::Plan;
 use crate::repair::{Reconstruction, Repair, RepairMode};
-use crate::run::Spec;
+use crate::run::searched_with;
 
 /// Repairs that are held; the oldest are made anew where they are asked for again.
 const HELD: usize = 8;
@@ -60,8 +61,8 @@ pub struct MadeRepair {
     pub controls: Vec<Arc<Repair>>,
     /// The mode that was asked for; what `auto` chose is in the record.
     pub asked: RepairMode,
-    /// What it was calibrated on.
-    pub run: Spec,
+    /// Whether it came with its plan, from a file or a search, so that no other run makes it out of date.
+    pub is_own: bool,
 }
 
 /// How plans are repaired, and the repairs that were made.
@@ -80,12 +81,34 @@ impl Repairing {
         self.mode.repairs()
     }
 
-    /// The repair for exactly these heads, as it would be made now under `run`.
-    pub fn of(&self, kept: &Kept, run: &Spec) -> Option<&MadeRepair> {
-        let is_asked = |made: &&MadeRepair| {
-            made.asked == self.mode && made.repair.record.kept == *kept && run.differences(&made.run).is_empty()
-        };
-        self.made.iter().rev().find(is_asked)
+    /// The repair for exactly these heads. It stays when another text is read: then quality is told of text that the repair
+    /// has not seen.
+    pub fn of(&self, kept: &Kept) -> Option<&MadeRepair> {
+        self.made.iter().rev().find(|made| made.asked == self.mode && made.repair.record.kept == *kept)
+    }
+
+    /// How `plan` is repaired: as the search did that found it, unless another way was chosen.
+    pub fn way(&self, plan: &Plan) -> RepairMode {
+        match self.mode {
+            RepairMode::Auto => searched_with(plan).unwrap_or(RepairMode::Auto),
+            chosen => chosen,
+        }
+    }
+
+    /// Takes in the repair that came with `plan`, which names every layer; repair is switched on where it was off.
+    pub fn take(&mut self, mut repair: Repair, plan: &Plan) {
+        if !self.is_on() {
+            self.mode = RepairMode::Auto;
+        }
+        // A file may leave out layers that keep every head.
+        repair.record.kept = plan.kept.clone();
+        self.add(MadeRepair { repair: Arc::new(repair), controls: Vec::new(), asked: self.mode, is_own: true });
+    }
+
+    /// Forgets what was calibrated on an earlier run.
+    pub fn begin_run(&mut self) {
+        self.made.retain(|made| made.is_own);
+        self.revision += 1;
     }
 
     pub fn add(&mut self, made: MadeRepair) {
@@ -112,12 +135,13 @@ mod tests {
     use crate::analysis::ModelInfo;
     use crate::repair::RepairRecord;
 
-    fn made(head: usize, asked: RepairMode, run: &Spec) -> MadeRepair {
+    fn made(head: usize, asked: RepairMode) -> MadeRepair {
         let kept: Kept = [("encoder.0".parse().unwrap(), vec![head])].into_iter().collect();
         let record = RepairRecord {
             mode: RepairMode::Refit,
             model: ModelInfo::default(),
             input: String::new(),
+            readings: Vec::new(),
             tokens: 0,
             kept,
             method: String::new(),
@@ -125,23 +149,34 @@ mod tests {
             measured: Vec::new(),
             notes: Vec::new(),
         };
-        MadeRepair { repair: Arc::new(Repair::new(record)), controls: Vec::new(), asked, run: run.clone() }
+        MadeRepair { repair: Arc::new(Repair::new(record)), controls: Vec::new(), asked, is_own: false }
     }
 
     #[test]
-    fn a_repair_is_that_of_its_heads_its_mode_and_its_text() {
-        let run = Spec::default();
+    fn a_repair_is_that_of_its_heads_and_its_mode() {
         let mut held = Repairing { mode: RepairMode::Auto, ..Repairing::default() };
         for head in 0..12 {
-            held.add(made(head, RepairMode::Auto, &run));
+            held.add(made(head, RepairMode::Auto));
         }
-        let kept = |head| made(head, RepairMode::Auto, &run).repair.record.kept.clone();
-        assert!(held.of(&kept(0), &run).is_none() && held.of(&kept(11), &run).is_some());
-        assert!(held.of(&kept(11), &Spec { batches: Some(3), ..Spec::default() }).is_none());
+        let kept = |head| made(head, RepairMode::Auto).repair.record.kept.clone();
+        assert!(held.of(&kept(0)).is_none() && held.of(&kept(11)).is_some());
         held.mode = RepairMode::Stream;
-        assert!(held.of(&kept(11), &run).is_none());
+        assert!(held.of(&kept(11)).is_none());
         let before = held.revision;
         held.begin(RepairMode::Auto);
-        assert!(held.of(&kept(11), &run).is_none() && held.revision > before);
+        assert!(held.of(&kept(11)).is_none() && held.revision > before);
+    }
+
+    #[test]
+    fn another_run_leaves_the_repairs_that_came_with_plans() {
+        let mut held = Repairing::default();
+        let own = Arc::unwrap_or_clone(made(1, RepairMode::Refit).repair);
+        let plan = Plan { kept: own.record.kept.clone(), ..Plan::default() };
+        held.take(own, &plan);
+        assert_eq!(held.mode, RepairMode::Auto);
+        held.add(made(2, RepairMode::Auto));
+        held.begin_run();
+        let kept = |head| made(head, RepairMode::Auto).repair.record.kept.clone();
+        assert!(held.of(&kept(1)).is_some_and(|made| made.is_own) && held.of(&kept(2)).is_none());
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::jobs::{AttentionKey, Jobs, RegroupKey};
 use super::messages::Messages;
 use super::purpose::PathPurpose;
-use super::repairing::{FoundMoments, Repairing};
+use super::repairing::{FoundMoments, MadeRepair, Repairing};
 use super::selection::Selection;
 use crate::analysis::{Analysis, FeatureAnalysis, Grouping, SiteAnalysis};
 use crate::chart::SideBySide;
@@ -312,9 +312,14 @@ impl State {
         }
     }
 
-    /// The repair of the plan being edited, as it would be made now.
+    /// The repair of the plan being edited.
     pub fn repair_now(&self) -> Option<&Arc<Repair>> {
-        self.repairing.of(&self.legal_plan()?.kept, &self.run).map(|made| &made.repair)
+        self.made_repair().map(|made| &made.repair)
+    }
+
+    /// That with how it came to be asked for.
+    pub fn made_repair(&self) -> Option<&MadeRepair> {
+        self.repairing.of(&self.legal_plan()?.kept)
     }
 
     /// The layer shown by views of one layer.

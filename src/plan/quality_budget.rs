@@ -227,7 +227,7 @@ impl BudgetRecord {
             QualityBudget::LossShare(_) | QualityBudget::MetricDrop(_) => " of the whole model's",
         };
         format!(
-            "{} {:.4}, whole model {:.4}: {}{interval} where the budget is {}{relative}, on {} in {}{}",
+            "{} {:.4}, whole model {:.4}: {}{interval} where the budget is {}{relative}, on {} in {}{}{}",
             self.measure,
             self.pruned,
             self.whole,
@@ -239,6 +239,10 @@ impl BudgetRecord {
             },
             counted(self.sequences, "sequences"),
             if self.in_sample { ", in-sample: the search chose by them" } else { "" },
+            match self.repair.as_str() {
+                "" | "none" => String::new(),
+                mode => format!(", every plan repaired by {mode}"),
+            },
         )
     }
 

@@ -16,6 +16,7 @@ use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
 use crate::analysis::ModelInfo;
 use crate::checkpoint::{FileKind, OutFile, RecordFile};
+use crate::corpus::Reading;
 use crate::error::{Error, Result};
 use crate::model::NewOutput;
 use crate::network::{Kept, NetworkSpec, Site, StackKind};
@@ -126,6 +127,9 @@ pub struct RepairRecord {
     pub model: ModelInfo,
     /// What was read, in words.
     pub input: String,
+    /// What was read and how, part by part; empty in files of earlier releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<Reading>,
     pub tokens: u64,
     /// The heads that stay, by site.
     pub kept: Kept,
@@ -140,6 +144,17 @@ pub struct RepairRecord {
     /// What a reader should know, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+impl RepairRecord {
+    /// What to say of quality that was measured on the text of the calibration.
+    pub const SAME_TEXT: &str = "the repair was calibrated on the text that quality is measured on: hold batches out of it to \
+        measure on others";
+
+    /// Whether some of what `reading` tells of was read to calibrate.
+    pub fn was_calibrated_on(&self, reading: &Reading) -> bool {
+        self.mode.repairs() && self.readings.iter().any(|read| read.overlaps(reading))
+    }
 }
 
 /// New output projections for the heads that stay.

@@ -72,6 +72,7 @@ mod tests {
         let moments = Moments {
             model: ModelInfo::default(),
             input: String::new(),
+            readings: Vec::new(),
             batches: 2,
             sites: BTreeMap::from([(site, own)]),
         };
@@ -89,6 +90,7 @@ mod tests {
             let moments = Moments {
                 model: ModelInfo::default(),
                 input: String::new(),
+                readings: Vec::new(),
                 batches: 2,
                 sites: BTreeMap::from([(site, case.moments())]),
             };

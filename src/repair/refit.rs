@@ -116,6 +116,7 @@ impl<'a> Refitter<'a> {
             mode,
             model: moments.model.clone(),
             input: moments.input.clone(),
+            readings: moments.readings.clone(),
             tokens: moments.sites.values().map(SiteMoments::tokens).max().unwrap_or(0),
             kept: plan.kept.clone(),
             method: plan.method.clone(),

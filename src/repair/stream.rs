@@ -82,6 +82,7 @@ pub fn stream(
         mode: RepairMode::Stream,
         model,
         input: input.to_owned(),
+        readings: Vec::new(),
         tokens: batches.iter().map(|b| Ok(b.token_count()? as u64)).sum::<Result<u64>>()?,
         kept: request.plan.kept.clone(),
         method: request.plan.method.clone(),

@@ -106,7 +106,11 @@ impl Checked {
             }
         }
         analysis.conclude();
-        analysis.reading = Some(corpus.reading(ticket)?);
+        let reading = corpus.reading(ticket)?;
+        if let Some(moments) = &mut moments {
+            moments.readings.push(reading.clone());
+        }
+        analysis.reading = Some(reading);
         analysis.notes.extend(self.notes(&corpus));
         Ok(Analyzed { analysis, moments, timings })
     }

@@ -12,7 +12,7 @@ use crate::evaluation::{
 use crate::model::Needs;
 use crate::network::{Gates, Kept, Network};
 use crate::plan::{CONTROL_DRAWS, Plan};
-use crate::repair::{Repair, RepairMode};
+use crate::repair::{Repair, RepairMode, RepairRecord};
 use crate::task::Ticket;
 
 /// Quality of the whole model, and on what it was measured.
@@ -132,14 +132,17 @@ impl Checked {
         let mut notes: Vec<String> =
             plan.foreign_to(&self.opened().facts.fingerprint).into_iter().chain(self.notes(&corpus)).collect();
         let random_repair = random_repairs.first().map(|repair| repair.record.mode);
-        let repair = repair.as_ref().map(|found| found.plan.record.mode);
+        let record = repair.as_ref().map(|found| &found.plan.record);
+        let repair = record.map(|record| record.mode);
         if repair.is_some_and(RepairMode::repairs) && random_repair.is_none() {
             notes.push(MASKED_CONTROL.to_owned());
         }
         notes.extend(plan.spared_words());
         let reading = corpus.reading(ticket)?;
         let in_sample = plan.was_chosen_on(&reading);
+        let repair_in_sample = record.is_some_and(|record| record.was_calibrated_on(&reading));
         notes.extend(in_sample.then(|| IN_SAMPLE.to_owned()));
+        notes.extend(repair_in_sample.then(|| RepairRecord::SAME_TEXT.to_owned()));
         Ok(Measured {
             name: name.to_owned(),
             kept: plan.kept.clone(),
@@ -151,6 +154,7 @@ impl Checked {
             random_repair,
             reading,
             in_sample,
+            repair_in_sample,
             dtype: network.dtype().as_str().to_owned(),
             notes,
         })

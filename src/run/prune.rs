@@ -17,7 +17,7 @@ use crate::model::{Model, Needs};
 use crate::network::{Gates, Network};
 use crate::plan::Plan;
 use crate::pruning::{self, ExportDraft, ExportFormat, ExportOptions, Forecast, OutputFormat, Report};
-use crate::repair::Repair;
+use crate::repair::{Repair, RepairRecord};
 use crate::task::Ticket;
 
 /// What is written where.
@@ -271,7 +271,10 @@ impl Checked {
         }
         let reading = corpus.reading(ticket)?;
         let in_sample = plan.was_chosen_on(&reading);
-        let notes = self.notes(corpus).into_iter().chain(in_sample.then(|| IN_SAMPLE.to_owned())).collect();
+        let repair_in_sample = repair.is_some_and(|repair| repair.record.was_calibrated_on(&reading));
+        let mut notes = self.notes(corpus);
+        notes.extend(in_sample.then(|| IN_SAMPLE.to_owned()));
+        notes.extend(repair_in_sample.then(|| RepairRecord::SAME_TEXT.to_owned()));
         Ok(Measured {
             name: String::new(),
             kept: plan.kept.clone(),
@@ -283,6 +286,7 @@ impl Checked {
             random_repair: None,
             reading,
             in_sample,
+            repair_in_sample,
             dtype: before.dtype().as_str().to_owned(),
             notes,
         })

@@ -12,7 +12,8 @@ use crate::checkpoint::is_gguf;
 use crate::corpus::Input;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
-use crate::run::Opened;
+use crate::repair::Repair;
+use crate::run::{Opened, OwnRepair};
 use crate::task::Ticket;
 
 /// What was found at a path.
@@ -21,8 +22,8 @@ pub enum OpenedPath {
     Model(Box<Opened>),
     /// A workspace with its model, or why that cannot be opened.
     Workspace(Box<Workspace>, Result<Box<Opened>>),
-    /// A plan or mask under the name of its file.
-    Plan(String, Box<Plan>),
+    /// A plan or mask under the name of its file, with the repair that it was measured with, or why that cannot be read.
+    Plan(String, Box<Plan>, Option<Result<Box<Repair>>>),
     /// An analysis, with the second moments that lie beside it.
     Analysis(Box<Analysis>, Option<Arc<Moments>>),
     /// Something that a model may read.
@@ -78,7 +79,11 @@ pub fn open_place(path: &Path, ticket: &Ticket) -> Result<OpenedPath> {
             let moments = moments_of(path, &analysis);
             Ok(OpenedPath::Analysis(Box::new(analysis), moments))
         }
-        _ => Ok(OpenedPath::Plan(stem, Box::new(Plan::parse_any(&text).map_err(|e| e.at(path))?))),
+        _ => {
+            let plan = Plan::parse_any(&text).map_err(|e| e.at(path))?;
+            let own = OwnRepair::of(path, &plan).map(|own| Ok(Box::new(Repair::read(own.found()?)?)));
+            Ok(OpenedPath::Plan(stem, Box::new(plan), own))
+        }
     }
 }
 
@@ -139,7 +144,9 @@ mod tests {
             open(&fixture("bert").join("reference.safetensors")),
             Ok(OpenedPath::Input(Input::Inputs(_)))
         ));
-        assert!(matches!(open(&fixture("bert").join("mask.json")), Ok(OpenedPath::Plan(name, _)) if name == "mask"));
+        assert!(
+            matches!(open(&fixture("bert").join("mask.json")), Ok(OpenedPath::Plan(name, _, None)) if name == "mask")
+        );
         assert!(open(Path::new("/no/such/place")).is_err());
         let scratch = tempfile::tempdir().unwrap();
         let empty = open(scratch.path()).unwrap_err().to_string();

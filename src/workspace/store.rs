@@ -296,6 +296,7 @@ mod tests {
         let moments = Moments {
             model,
             input: "text a.txt".to_owned(),
+            readings: Vec::new(),
             batches: 2,
             sites: [("encoder.0".parse().unwrap(), site)].into_iter().collect(),
         };

@@ -13,6 +13,7 @@ mod guide;
 mod hub;
 mod plan;
 mod readme;
+mod reference;
 mod repair;
 mod safety;
 mod threads;

@@ -459,6 +459,7 @@ fn given_input_is_proven_on_and_its_labels_give_losses() {
         random_repair: None,
         reading,
         in_sample: false,
+        repair_in_sample: false,
         dtype: "f32".to_owned(),
         notes: vec!["read with care".to_owned()],
     };

@@ -11,7 +11,7 @@ use pillars::pruning::{RECORD, Report};
 use pillars::repair::{Repair, RepairMode};
 use pillars::workspace::Proposal;
 
-use crate::desk::Desk;
+use crate::desk::{Desk, tokens};
 
 impl Desk {
     /// Opens a list and chooses an entry of it.
@@ -123,7 +123,9 @@ fn quality_is_told_with_repair_and_without() {
     assert!(masked.random_repair.is_none() && mended.random_repair.is_some(), "{:?}", mended.random_repair);
     // The fixture has no tokenizer, and its plan was chosen on the same text; nothing else is said of either.
     let is_known = |note: &String| {
-        ["no mask token is known", "in-sample: "].iter().any(|begin| note.starts_with(begin))
+        ["no mask token is known", "in-sample: ", "the repair was calibrated on the text"]
+            .iter()
+            .any(|begin| note.starts_with(begin))
             || note.contains("nothing speaks for redundancy")
     };
     assert!(mended.notes.iter().all(is_known), "{:?}", mended.notes);
@@ -183,4 +185,66 @@ fn work_comes_back_with_the_way_of_repair() {
     desk.chord(Modifiers::COMMAND, Key::Num5);
     assert!(desk.state().results.as_ref().unwrap().moments.is_some());
     assert_eq!(desk.state().plan().unwrap().method, "reconstruction");
+}
+
+#[test]
+fn a_repair_stays_when_other_text_is_read_and_says_where_it_saw_the_text() {
+    let mut desk = repaired();
+    let record = desk.state().repair_now().unwrap().record.clone();
+    desk.press(Key::F6);
+    desk.settle();
+    let measured = desk.state().measured_now().unwrap();
+    assert_eq!((measured.repair, measured.repair_in_sample), (Some(RepairMode::Refit), true));
+    assert!(desk.shows("in-sample: the plan was chosen and its repair calibrated on this text"));
+    // Text that neither saw: measured as it is, not calibrated anew.
+    let folder = desk.folder.path().join("other");
+    std::fs::create_dir(&folder).unwrap();
+    let other = tokens(&folder, 9, 13);
+    desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &other);
+    assert_eq!(desk.state().repair_now().unwrap().record, record);
+    desk.press(Key::F6);
+    desk.settle();
+    let measured = desk.state().measured_now().unwrap();
+    assert_eq!(
+        (measured.repair, measured.in_sample, measured.repair_in_sample),
+        (Some(RepairMode::Refit), false, false)
+    );
+    assert_eq!(desk.state().repair_now().unwrap().record, record);
+    // Who asks for it has it made of what is read now.
+    desk.click("Repair again");
+    desk.settle();
+    assert_eq!(desk.state().repair_now().unwrap().record.mode, RepairMode::Refit);
+    desk.press(Key::F5);
+    desk.settle();
+    assert!(desk.state().repair_now().is_none(), "another run, another calibration");
+}
+
+#[test]
+fn a_plan_found_with_repair_keeps_it_through_files() {
+    let mut desk = Desk::with_results("llama");
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    assert_eq!(desk.state().repairing.mode, RepairMode::Auto);
+    desk.click("Find");
+    desk.settle();
+    let found = desk.state().draft.now().active().base.budget.clone().unwrap();
+    assert_eq!(found.repair, "refit");
+    let made = desk.state().made_repair().expect("what the search measured with").clone();
+    assert!(made.is_own && made.repair.record.mode == RepairMode::Refit);
+    let measured = desk.state().measured_now().unwrap().clone();
+    assert_eq!(measured.repair, Some(RepairMode::Refit));
+    assert!((measured.comparison.after.loss_per_token.unwrap() - found.pruned).abs() < 1e-9);
+    // Saved as the command line saves it, and opened with it.
+    let path = desk.folder.path().join("found.json");
+    desk.command("save plan");
+    desk.type_text(path.to_str().unwrap());
+    desk.press(Key::Enter);
+    desk.settle();
+    let written = Repair::read(&Repair::path_beside(&path)).unwrap_or_else(|e| panic!("{e}: {}", desk.messages()));
+    assert_eq!(written.record.sites, made.repair.record.sites);
+    let mut desk = Desk::with_input("llama");
+    let keys = (Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::O);
+    desk.type_path(keys, &path);
+    assert!(desk.messages().contains("with the repair by refit that it was measured with"), "{}", desk.messages());
+    let own = desk.state().made_repair().unwrap();
+    assert_eq!((own.is_own, &own.repair.record.sites), (true, &made.repair.record.sites));
 }

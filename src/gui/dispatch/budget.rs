@@ -7,7 +7,7 @@ use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::messages::sentence;
 use crate::plan::Plan;
-use crate::repair::RepairMode;
+use crate::repair::{Repair, RepairMode};
 use crate::run::BudgetSpec;
 use crate::words::counted;
 use crate::workspace::{NamedPlan, Proposal};
@@ -48,13 +48,13 @@ impl App {
             ..BudgetSpec::default()
         };
         self.state.jobs.start(JobKind::FindPlan, format!("Find the smallest plan: {budget}"), move |ticket| {
-            let (plan, _) = run.plan_within((&analysis, moments.as_deref()), &wanted, ticket)?;
-            Ok(JobOutcome::FoundPlan(Box::new(plan)))
+            let (plan, repair) = run.plan_within((&analysis, moments.as_deref()), &wanted, ticket)?;
+            Ok(JobOutcome::FoundPlan(Box::new(plan), repair.map(Box::new)))
         });
     }
 
-    /// Adds the plan that a search found, and measures it beside the random control.
-    pub(super) fn adopt_found(&mut self, plan: Plan) {
+    /// Adds the plan that a search found with the repair that it was measured with, and measures it beside the random control.
+    pub(super) fn adopt_found(&mut self, plan: Plan, repair: Option<Repair>) {
         let Some(found) = &plan.budget else { return };
         self.state.messages.info(format!("Found by {}: {}", plan.method, found.sentence()));
         for note in &plan.notes {
@@ -64,6 +64,9 @@ impl App {
         // Heads that were pinned to stay are so in what was found.
         let pins = self.state.draft.now().active().pins_to_stay(&plan);
         let plan = NamedPlan { pins, ..NamedPlan::of(name, plan) };
+        if let (Some(repair), Some(model)) = (repair, &self.state.model) {
+            self.state.repairing.take(repair, &plan.plan(&model.facts.shape));
+        }
         self.edit_plans("find a plan within a budget", |draft| draft.add(plan));
         self.measure(self.state.draft.now().active_index());
     }

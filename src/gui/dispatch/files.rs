@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::repair::RepairOrder;
 use crate::analysis::Document;
 use crate::chart::Theme;
 use crate::corpus::Input;
@@ -15,6 +16,9 @@ use crate::gui::purpose::PathPurpose;
 use crate::gui::state::Overlay;
 use crate::gui::view::View;
 use crate::hub::HubName;
+use crate::repair::Repair;
+use crate::run::searched_with;
+use crate::task::Ticket;
 use crate::workspace::{PictureColors, Workspace, write_moments};
 
 /// A dialog that closes sooner than this was never seen: the desktop has no file portal. A busy machine needs a while to
@@ -56,7 +60,15 @@ impl App {
             }
             PathPurpose::SavePlan => {
                 if let Some(plan) = self.state.shown_plan() {
-                    self.write(with_extension(path, "json"), move |path| plan.write(path));
+                    // What it was measured with lies beside it, as the command line writes it.
+                    let order = searched_with(&plan).and_then(|_| RepairOrder::of(&self.state, &plan));
+                    self.write(with_extension(path, "json"), move |path| {
+                        if let Some(order) = order {
+                            let out = Repair::claim::<&Path>(&Repair::path_beside(path), &[])?;
+                            order.carry_out(&plan, &Ticket::default())?.repair.write(out.path())?;
+                        }
+                        plan.write(path)
+                    });
                 }
             }
             PathPurpose::SaveAnalysis => {

@@ -159,7 +159,7 @@ impl App {
                 self.close();
                 self.state.lost = Some(Lost { workspace: *workspace, error });
             }
-            OpenedPath::Plan(name, plan) => self.import_plan(name, *plan),
+            OpenedPath::Plan(name, plan, own) => self.import_plan(name, *plan, own.map(|own| own.map(|own| *own))),
             OpenedPath::Analysis(analysis, moments) => {
                 let fits = |m: &Opened| m.facts.fingerprint == analysis.model.fingerprint;
                 if self.state.model.as_ref().is_some_and(fits) {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::error::Result;
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::network::Head;
-use crate::plan::{Amount, propose};
+use crate::plan::{Amount, Plan, propose};
+use crate::repair::Repair;
 use crate::words::counted;
 use crate::workspace::{ComparedPlan, Draft, NamedPlan, Outlook, Proposal};
 
@@ -96,7 +98,7 @@ impl App {
     }
 
     /// What a method proposes; a fault is kept for the view to show.
-    fn proposed(&mut self, proposal: &Proposal) -> Option<crate::plan::Plan> {
+    fn proposed(&mut self, proposal: &Proposal) -> Option<Plan> {
         if self.is_choosing(Some(proposal)).is_some() {
             // A worker brings it.
             self.state.proposal_fault = None;
@@ -115,8 +117,8 @@ impl App {
         }
     }
 
-    /// Adds a plan that came from a file.
-    pub(super) fn import_plan(&mut self, name: String, plan: crate::plan::Plan) {
+    /// Adds a plan that came from a file, with the repair that it was measured with.
+    pub(super) fn import_plan(&mut self, name: String, plan: Plan, own: Option<Result<Repair>>) {
         let Some(model) = &self.state.model else {
             self.state.messages.warn("Open a model before its plan");
             return;
@@ -128,8 +130,26 @@ impl App {
         if let Some(note) = plan.foreign_to(&model.facts.fingerprint) {
             self.state.messages.warn(format!("{name}: {note}"));
         }
-        self.state.messages.info(format!("Plan {name} opened"));
+        let repair = own.map(|own| {
+            let repair = own?;
+            repair.check(model.model.spec(), &model.facts.fingerprint, &plan)?;
+            Ok(repair)
+        });
+        let opened = format!("Plan {name} opened");
+        let failed = format!("Repair of plan {name}");
         let plan = NamedPlan::of(name, plan);
+        match repair {
+            Some(Ok(repair)) => {
+                let mode = repair.record.mode;
+                self.state.repairing.take(repair, &plan.plan(&model.facts.shape));
+                self.state.messages.info(format!("{opened} with the repair by {mode} that it was measured with"));
+            }
+            Some(Err(error)) => {
+                self.state.messages.info(opened);
+                self.state.messages.fail(&failed, &error);
+            }
+            None => self.state.messages.info(opened),
+        }
         self.edit_plans("open a plan", |draft| draft.add(plan));
     }
 

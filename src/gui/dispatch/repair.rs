@@ -17,6 +17,8 @@ use crate::workspace::Proposal;
 /// What a worker needs to repair a plan: the repair where it is known, else how to make it.
 pub(super) struct RepairOrder {
     run: Checked,
+    /// The way that is chosen in the view, and the one that this plan is repaired in.
+    asked: RepairMode,
     mode: RepairMode,
     known: Option<MadeRepair>,
     moments: Option<Arc<crate::analysis::Moments>>,
@@ -29,12 +31,15 @@ impl RepairOrder {
         if !state.repairing.is_on() {
             return None;
         }
-        // Second moments are those of the results; other settings would be other text.
-        let results = state.results.as_ref().filter(|_| state.differences.is_empty());
+        let mode = state.repairing.way(plan);
+        // What reads the text besides needs the moments of that text; a refit is calibrated where the heads were analyzed.
+        let is_same_text = matches!(mode, RepairMode::Refit | RepairMode::Scale) || state.differences.is_empty();
+        let results = state.results.as_ref().filter(|_| is_same_text);
         Some(Self {
             run: run.clone(),
-            mode: state.repairing.mode,
-            known: state.repairing.of(&plan.kept, &state.run).cloned(),
+            asked: state.repairing.mode,
+            mode,
+            known: state.repairing.of(&plan.kept).cloned(),
             moments: results.and_then(|results| results.moments.as_ref()).map(|found| Arc::clone(&found.moments)),
         })
     }
@@ -50,7 +55,7 @@ impl RepairOrder {
             return Ok(known.clone());
         }
         let repair = self.made(plan, self.mode, ticket)?;
-        Ok(MadeRepair { repair, controls: Vec::new(), asked: self.mode, run: self.run.spec().clone() })
+        Ok(MadeRepair { repair, controls: Vec::new(), asked: self.asked, is_own: false })
     }
 
     /// [`RepairOrder::carry_out`] with that of the random heads which the plan is held against.
@@ -79,6 +84,8 @@ impl App {
     pub(super) fn repair(&mut self) {
         let Some(plan) = self.state.legal_plan().cloned() else { return };
         let Some(order) = RepairOrder::of(&self.state, &plan) else { return };
+        // Who asks for it again wants it of what is read now.
+        let order = RepairOrder { known: None, ..order };
         let name = self.state.draft.now().active().title();
         self.state.jobs.start(JobKind::Repair, format!("Repair {name}"), move |ticket| {
             Ok(JobOutcome::Repaired(Box::new(order.carry_out(&plan, ticket)?)))
@@ -94,7 +101,7 @@ impl App {
     /// Takes in a repair.
     pub(super) fn adopt_repair(&mut self, made: MadeRepair) {
         let record = &made.repair.record;
-        let known = self.state.repairing.of(&record.kept, &made.run);
+        let known = self.state.repairing.of(&record.kept);
         if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.repair, &made.repair)) {
             if known.controls.is_empty() && !made.controls.is_empty() {
                 self.state.repairing.add(made);

@@ -273,7 +273,7 @@ impl App {
             JobOutcome::Proposed(revision, found) => self.adopt_proposed(revision, found),
             JobOutcome::Compared(revision, compared) => self.adopt_compared(revision, compared),
             JobOutcome::SideBySide(found) => self.adopt_comparison(*found),
-            JobOutcome::FoundPlan(plan) => self.adopt_found(*plan),
+            JobOutcome::FoundPlan(plan, repair) => self.adopt_found(*plan, repair.map(|repair| *repair)),
             JobOutcome::Curves(curves, is_whole) => {
                 self.state.messages.info(match is_whole {
                     true => "Quality curve measured",
@@ -335,6 +335,7 @@ impl App {
     pub(super) fn adopt_analysis(&mut self, analysis: Arc<Analysis>, moments: Option<FoundMoments>) {
         let revision = self.next_revision();
         self.state.results = Some(Results { analysis, moments, revision });
+        self.state.repairing.begin_run();
         self.state.compare_settings();
         self.state.regrouped = None;
         self.state.what_if = None;

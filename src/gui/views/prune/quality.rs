@@ -8,7 +8,7 @@ use super::progress::progress;
 use crate::chart::{Picture, Unit};
 use crate::corpus::Reading;
 use crate::evaluation::curve::DrawSpread;
-use crate::evaluation::{Estimate, IN_SAMPLE, Measured, Quality};
+use crate::evaluation::{Estimate, Measured, Quality};
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
@@ -135,8 +135,8 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
         text = format!("{text}; the same token is first in {}", Unit::Share.format(agreement));
     }
     note(ui, theme, format!("{text}. Speed is that of masked heads, not of the exported model"));
-    if measured.in_sample {
-        note(ui, theme, sentence(IN_SAMPLE));
+    if let Some(words) = measured.in_sample_words() {
+        note(ui, theme, sentence(words));
     }
     for (name, change) in comparison.changes() {
         note(ui, theme, format!("{} {change}", sentence(&name)));

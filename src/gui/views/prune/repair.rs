@@ -12,10 +12,11 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
+use crate::gui::repairing::MadeRepair;
 use crate::gui::state::State;
 use crate::gui::views::shown::Draw;
 use crate::gui::widgets::{PlotView, command_button, five_digits, headers, heading, note};
-use crate::repair::{Repair, RepairMode, explained};
+use crate::repair::{RepairMode, explained};
 use crate::task::Ticket;
 
 const MEANING: &str = "The kept heads get new output projections that make up for the removed ones; nothing is trained";
@@ -62,6 +63,7 @@ pub(super) fn choice_ui(ui: &mut Ui, cx: Cx<'_>) {
             }
             (None, Some(repair)) => {
                 note(ui, theme, if repair.record.mode.repairs() { "done" } else { RepairMode::LEFT });
+                command_button(ui, cx, Command::Repair, "Repair again");
             }
             (None, None) => {
                 command_button(ui, cx, Command::Repair, "Repair now");
@@ -76,20 +78,23 @@ pub(super) fn choice_ui(ui: &mut Ui, cx: Cx<'_>) {
 
 /// What came of it, where the plan was repaired.
 pub(super) fn result_ui(ui: &mut Ui, cx: Cx<'_>) {
-    if let Some(repair) = cx.state.repair_now().filter(|_| cx.state.repairing.is_on()) {
+    if let Some(made) = cx.state.made_repair().filter(|_| cx.state.repairing.is_on()) {
         heading(ui, cx.theme, "Repair");
-        made_ui(ui, cx, repair);
+        made_ui(ui, cx, made);
     }
 }
 
 /// What a repair came to.
-fn made_ui(ui: &mut Ui, cx: Cx<'_>, repair: &Repair) {
+fn made_ui(ui: &mut Ui, cx: Cx<'_>, MadeRepair { repair, is_own, .. }: &MadeRepair) {
     let (record, theme) = (&repair.record, cx.theme);
     let text = match record.mode {
         RepairMode::None => sentence(RepairMode::LEFT),
         mode => format!("By {mode}, on {} tokens of {}", Unit::Count.format(record.tokens as f64), record.input),
     };
     ui.label(RichText::new(text).color(theme.ink));
+    if *is_own {
+        note(ui, theme, "It came with the plan, which was measured with it");
+    }
     if !record.measured.is_empty() {
         Grid::new("tried").num_columns(3).spacing([14.0, 2.0]).show(ui, |ui| {
             let has_loss = record.measured.iter().any(|tried| tried.loss.is_some());
