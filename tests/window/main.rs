@@ -24,6 +24,7 @@ mod same_job;
 mod scale;
 mod settings;
 mod sizes;
+mod soak;
 mod spoken;
 mod steady;
 mod tabs;
