@@ -64,10 +64,14 @@ impl<'a> Mender<'a> {
                 Error::usage(format!("repair by {} does not choose heads", request.mode)).hint("use the mode stream")
             );
         }
-        match request.mode {
+        let mut made = match request.mode {
             RepairMode::Auto => self.best(request, ticket),
             mode => self.by(request, mode, Basis::All, ticket),
+        }?;
+        if made.record.mode.repairs() && self.calibration.moments.is_none() {
+            made.record.reading = Some(self.calibration.corpus.reading(ticket)?);
         }
+        Ok(made)
     }
 
     fn info(&self) -> Result<ModelInfo> {
@@ -82,6 +86,7 @@ impl<'a> Mender<'a> {
             RepairMode::None => Ok(Repair::new(RepairRecord {
                 mode,
                 model: self.info()?,
+                reading: None,
                 input: corpus.describe(),
                 tokens: 0,
                 kept: plan.kept.clone(),

@@ -117,6 +117,7 @@ mod tests {
         let record = RepairRecord {
             mode: RepairMode::Refit,
             model: ModelInfo::default(),
+            reading: None,
             input: String::new(),
             tokens: 0,
             kept,

@@ -51,10 +51,6 @@ impl<'a> From<&'a ControlledRepair> for MeasuredRepair<'a> {
 /// Share of the largest value by which an export may differ from the masked model: rounding, and weights stored in 16 bits.
 const UNTOUCHED: f32 = 1e-3;
 
-/// What a reader should know of quality beside a repair that was made in place.
-const SAME_TEXT: &str = "the repair was calibrated on the text that quality is measured on: hold batches out of it to \
-    measure on others";
-
 impl Checked {
     /// Lets the heads that `plan` keeps speak for the others, calibrated on the part of the input that is analyzed;
     /// `moments` are those over it, where they are known already.
@@ -135,11 +131,7 @@ impl Checked {
                 self.check_calibration(*mode)?;
                 let wanted = RepairSpec { mode: *mode, ..RepairSpec::default() };
                 let controls = if is_held_against { self.controls(plan) } else { Vec::new() };
-                let mut made = self.repair_plans((plan, &controls), None, &wanted, ticket)?;
-                if self.spec().held_out_every.is_none() {
-                    made.repair.record.notes.push(SAME_TEXT.to_owned());
-                }
-                Ok(Some(made))
+                self.repair_plans((plan, &controls), None, &wanted, ticket).map(Some)
             }
         }
     }
