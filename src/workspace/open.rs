@@ -78,6 +78,8 @@ pub fn open_place(path: &Path, ticket: &Ticket) -> Result<OpenedPath> {
             let moments = moments_of(path, &analysis);
             Ok(OpenedPath::Analysis(Box::new(analysis), moments))
         }
+        // SQuAD as it is published.
+        None if fields.get("data").is_some_and(Value::is_array) => Ok(OpenedPath::Input(Input::guess(path))),
         _ => Ok(OpenedPath::Plan(stem, Box::new(Plan::parse_any(&text).map_err(|e| e.at(path))?))),
     }
 }
