@@ -271,7 +271,10 @@ impl Checked {
         }
         let reading = corpus.reading(ticket)?;
         let in_sample = plan.was_chosen_on(&reading);
-        let notes = self.notes(corpus).into_iter().chain(in_sample.then(|| IN_SAMPLE.to_owned())).collect();
+        let mut notes = self.notes(corpus);
+        notes.extend(in_sample.then(|| IN_SAMPLE.to_owned()));
+        notes.extend(self.unmeasured(&comparison.before));
+        notes.extend(repair.map_or(Vec::new(), |repair| repair.record.notes_of(&reading, &notes)));
         Ok(Measured {
             name: String::new(),
             kept: plan.kept.clone(),
