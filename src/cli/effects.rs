@@ -19,7 +19,7 @@ const IDLE_WITHOUT_INPUT: &[&str] = &["plan", "repair", "compare"];
 
 /// What an option that cannot have an effect is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum IdleVerdict {
     /// Wrong usage: it says something of an input that is not there.
     Refused,
     /// Worth a word: scripts give what all commands take to every one of them.
@@ -27,26 +27,30 @@ enum Verdict {
 }
 
 /// That an option has an effect beside certain others alone.
-struct Effect {
+struct OptionRule {
     /// Its name, as clap has it.
     option: &'static str,
     /// Others of which one is needed.
     beside: &'static [&'static str],
     /// The commands in which it is so; all that have the option where none is named.
     commands: &'static [&'static str],
-    verdict: Verdict,
+    verdict: IdleVerdict,
 }
 
-const fn refused(option: &'static str, beside: &'static [&'static str], commands: &'static [&'static str]) -> Effect {
-    Effect { option, beside, commands, verdict: Verdict::Refused }
+const fn refused(
+    option: &'static str,
+    beside: &'static [&'static str],
+    commands: &'static [&'static str],
+) -> OptionRule {
+    OptionRule { option, beside, commands, verdict: IdleVerdict::Refused }
 }
 
-const fn told(option: &'static str, beside: &'static [&'static str], commands: &'static [&'static str]) -> Effect {
-    Effect { option, beside, commands, verdict: Verdict::Told }
+const fn told(option: &'static str, beside: &'static [&'static str], commands: &'static [&'static str]) -> OptionRule {
+    OptionRule { option, beside, commands, verdict: IdleVerdict::Told }
 }
 
 /// Of rules for one option in one command the first that is broken counts.
-const EFFECTS: &[Effect] = &[
+const EFFECTS: &[OptionRule] = &[
     refused("language", &["audio"], &[]),
     refused("target_language", &["pairs"], &[]),
     refused("text_column", &["data"], &[]),
@@ -76,7 +80,7 @@ fn flag(option: &str) -> String {
     format!("--{}", option.replace('_', "-"))
 }
 
-impl Effect {
+impl OptionRule {
     /// Whether it is broken by what was typed for `command`.
     fn is_broken(&self, command: &str, matches: &ArgMatches) -> bool {
         let is_typed = |option: &str| {
@@ -123,8 +127,8 @@ impl Idle {
             }
             options.push(effect.option);
             match effect.verdict {
-                Verdict::Refused => found.refused = found.refused.or_else(|| Some(effect.words())),
-                Verdict::Told => found.told.push(effect.words()),
+                IdleVerdict::Refused => found.refused = found.refused.or_else(|| Some(effect.words())),
+                IdleVerdict::Told => found.told.push(effect.words()),
             }
         }
         found
@@ -156,7 +160,7 @@ mod tests {
     #[test]
     fn every_rule_is_of_options_that_there_are() {
         let whole = Arguments::whole();
-        for Effect { option, beside, commands, .. } in EFFECTS {
+        for OptionRule { option, beside, commands, .. } in EFFECTS {
             let mut found = 0;
             for command in whole.get_subcommands() {
                 let has = |name: &str| command.get_arguments().any(|a| a.get_id() == name);
