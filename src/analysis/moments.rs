@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::ModelInfo;
-use super::weighed::enough;
+use super::weighed::{TOKENS_PER_NUMBER, enough};
 use crate::corpus::Reading;
 use crate::error::{Error, Result};
 use crate::network::{NetworkSpec, Site, SiteKind};
+use crate::words::counted;
 
 /// A symmetric matrix; the upper triangle is stored row by row.
 #[derive(Clone, Debug, PartialEq)]
@@ -220,6 +221,42 @@ pub struct SharedMoments<'a> {
     pub moments: Cow<'a, SiteMoments>,
 }
 
+/// What a layer's output projection is fitted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FittedLayer {
+    /// The numbers `D = H d` that its heads put out.
+    pub outputs: usize,
+    /// Real tokens, of all batches.
+    pub tokens: u64,
+    /// Whether a part of them is held out to judge the fit by.
+    pub is_judged: bool,
+}
+
+/// What speaks against trusting fits of `layers`, in sentences: too few tokens, and nothing held out.
+pub fn doubts(layers: &[FittedLayer]) -> Vec<String> {
+    let mut found = Vec::new();
+    let scarce: Vec<&FittedLayer> = layers.iter().filter(|layer| layer.tokens < enough(layer.outputs)).collect();
+    let share = |layer: &&&FittedLayer| layer.tokens as f64 / layer.outputs as f64;
+    if let Some(least) = scarce.iter().min_by(|a, b| share(a).total_cmp(&share(b))) {
+        found.push(format!(
+            "too few tokens to fit on in {} of {}: {}, where {} would do, {TOKENS_PER_NUMBER} for each number that the heads \
+             put out; what such a fit says may not hold on other text",
+            scarce.len(),
+            counted(layers.len(), "layers"),
+            least.tokens,
+            enough(least.outputs)
+        ));
+    }
+    if layers.iter().any(|layer| !layer.is_judged) {
+        found.push(
+            "nothing was held out of the fit, since there is no second batch: what it says of other text is not known, and it may \
+             do worse than none; smaller batches or more text hold some out"
+                .to_owned(),
+        );
+    }
+    found
+}
+
 /// Bytes that the moments of a layer of `dim` outputs take.
 fn bytes_of_layer(dim: usize) -> u64 {
     // Two halves, the products of the projection, how the loss depends on it.
@@ -280,23 +317,18 @@ impl Moments {
         Ok(classes.into_iter().map(|(_, class)| class).collect())
     }
 
-    /// Fewest tokens that a layer's moments should be made of: eight for each of its `D` outputs.
-    pub fn needed_tokens(&self) -> u64 {
-        self.sites.values().map(|s| 8 * s.dim() as u64).max().unwrap_or(0)
+    /// What speaks against trusting a fit on these moments, in sentences.
+    pub fn doubts(&self) -> Vec<String> {
+        let of = |site: &SiteMoments| FittedLayer {
+            outputs: site.dim(),
+            tokens: site.tokens(),
+            is_judged: site.halves.iter().all(|half| half.tokens > 0),
+        };
+        doubts(&self.sites.values().map(of).collect::<Vec<_>>())
     }
 
-    /// A sentence where there are fewer tokens than a fit should rest on.
-    pub fn shortage(&self) -> Option<String> {
-        let scarce = self.sites.iter().filter(|(_, s)| s.tokens() < enough(s.dim()));
-        let (site, moments) = scarce.min_by(|a, b| {
-            let share = |s: &SiteMoments| s.tokens() as f64 / s.dim() as f64;
-            share(a.1).total_cmp(&share(b.1))
-        })?;
-        Some(format!(
-            "{site} has {} tokens for {} outputs: a fit should rest on {} tokens or more",
-            moments.tokens(),
-            moments.dim(),
-            enough(moments.dim())
-        ))
+    /// Fewest tokens that a layer's moments should be made of: eight for each of its `D` outputs.
+    pub fn needed_tokens(&self) -> u64 {
+        self.sites.values().map(|s| enough(s.dim())).max().unwrap_or(0)
     }
 }

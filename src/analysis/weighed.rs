@@ -11,10 +11,10 @@ const EXCESS: f64 = 0.1;
 /// Least agreement of the groups of single batches with those of the whole input.
 const STABLE: f64 = 0.25;
 /// Tokens for each number that a statement rests on: with fewer, it tells of the sample alone.
-const TOKENS_PER_NUMBER: u64 = 8;
+pub(super) const TOKENS_PER_NUMBER: u64 = 8;
 
 /// The tokens from which something can be said of vectors of so many numbers.
-pub(super) fn enough(numbers: usize) -> u64 {
+pub(crate) fn enough(numbers: usize) -> u64 {
     TOKENS_PER_NUMBER * numbers as u64
 }
 

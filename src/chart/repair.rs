@@ -18,7 +18,7 @@ const NAMED: usize = 12;
 const FITTED: &str = "on the text it was fitted on";
 
 /// An error of a layer.
-type SiteError = fn(&SiteRepair) -> f64;
+type SiteError = fn(&SiteRepair) -> Option<f64>;
 
 /// One layer that loses heads.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +74,8 @@ impl RepairBars {
 
     /// The bars of every layer: masked, repaired, and what the fit gives on the text that it read.
     pub fn plot(&self) -> Plot {
-        let high = self.rows.iter().flat_map(|r| [r.found.masked, r.found.error()]).filter(|v| v.is_finite());
+        let high = self.rows.iter().flat_map(|r| [r.found.masked, r.found.held_out.unwrap_or(r.found.fitted)]);
+        let high = high.filter(|v| v.is_finite());
         let y = Axis::linear(
             "Lost of what the attention of the layer adds",
             Unit::Share,
@@ -84,16 +85,20 @@ impl RepairBars {
         let mut plot = Plot::new("What each layer loses", self.axis(), y);
         let places = || self.rows.iter().enumerate().map(|(place, row)| (place as f64, &row.found));
         let is_judged = self.rows.iter().any(|row| row.found.held_out.is_some());
-        let mut kinds: Vec<(&str, Ink, SiteError)> =
-            vec![("masked", Ink::Before, |f| f.masked), (&self.after, Ink::Kept, SiteRepair::error)];
+        let mut kinds: Vec<(&str, Ink, SiteError)> = vec![("masked", Ink::Before, |f| Some(f.masked))];
         if is_judged {
-            kinds.push((FITTED, Ink::Muted, |f| f.fitted));
+            kinds.push((&self.after, Ink::Kept, |f| f.held_out));
         }
+        // What a fit gives on its own text is no measure of it.
+        kinds.push((FITTED, Ink::Muted, |f| Some(f.fitted)));
         let lanes = kinds.len();
         for (lane, (name, ink, of)) in kinds.into_iter().enumerate() {
             plot.bars.push(Bars {
                 name: name.to_owned(),
-                bars: places().map(|(place, found)| [place, of(found)]).filter(|bar| bar[1].is_finite()).collect(),
+                bars: places()
+                    .filter_map(|(place, found)| Some([place, of(found)?]))
+                    .filter(|bar| bar[1].is_finite())
+                    .collect(),
                 ink,
                 is_horizontal: false,
                 lane: (lane, lanes),
@@ -126,7 +131,7 @@ impl RepairBars {
                 site.to_string().into(),
                 (*kept).into(),
                 found.masked.into(),
-                found.error().into(),
+                found.held_out.into(),
                 found.fitted.into(),
                 found.held_out.into(),
                 found.explained().into(),
@@ -145,16 +150,16 @@ impl RepairBars {
             return None;
         }
         let mean = |of: fn(&SiteRepair) -> f64| self.rows.iter().map(|r| of(&r.found)).sum::<f64>() / count as f64;
-        let (masked, after) = (mean(|f| f.masked), mean(SiteRepair::error));
+        let (masked, fitted) = (mean(|f| f.masked), mean(|f| f.fitted));
         let write = |x: f64| Unit::Share.format(x);
-        let mut text = format!(
-            "Layers that lose heads lose {} of what they add when masked, {} {}",
-            write(masked),
-            write(after),
-            self.after
-        );
-        let fitted = mean(|f| f.fitted);
-        if self.rows.iter().all(|r| r.found.held_out.is_some()) && after > 2.0 * fitted && after > fitted + 0.05 {
+        let text = format!("Layers that lose heads lose {} of what they add when masked", write(masked));
+        if self.rows.iter().any(|r| r.found.held_out.is_none()) {
+            let after = &self.after;
+            return Some(format!("{text}; what they lose {after} is not known, since no text was held out of the fit"));
+        }
+        let after = mean(|f| f.held_out.unwrap_or(f.fitted));
+        let mut text = format!("{text}, {} {}", write(after), self.after);
+        if after > 2.0 * fitted && after > fitted + 0.05 {
             text = format!(
                 "{text}; on the text that it was fitted on {}: more text would make it hold elsewhere",
                 write(fitted)
@@ -207,6 +212,13 @@ mod tests {
         let text = RepairBars::predicted(String::new(), &few, &Kept::default()).summary().unwrap();
         assert!(text.contains("fitted on 1 %"), "{text}");
         assert_eq!(RepairBars::predicted(String::new(), &BTreeMap::new(), &Kept::default()).summary(), None);
+        // Where nothing was held out there is no bar, no share and no number that reads as success.
+        few.values_mut().for_each(|site| site.held_out = None);
+        let bars = RepairBars::predicted(String::new(), &few, &Kept::default());
+        let names: Vec<String> = bars.plot().bars.into_iter().map(|b| b.name).collect();
+        assert_eq!(names, ["masked", FITTED]);
+        let text = bars.summary().unwrap();
+        assert!(text.contains("not known") && !text.contains("1 %"), "{text}");
         // Many layers: some names are left out.
         let many = RepairBars::predicted(String::new(), &sites(40), &Kept::default()).plot();
         assert_eq!((many.x.ticks.len(), many.x.names.len()), (10, 40));

@@ -334,20 +334,20 @@ pub(super) struct InputArgs {
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
     /// Recordings: a WAV, FLAC or MP3 file, a folder of them (folders in it are labels), or a TSV of paths beside it and texts
-    #[arg(long, value_name = "DIR|FILE", group = "written")]
+    #[arg(long, value_name = "DIR|FILE")]
     pub audio: Option<PathBuf>,
     /// Language spoken in --audio, by its code: en compares transcripts as Whisper does, others in small letters
-    #[arg(long, value_name = "CODE", requires = "audio")]
+    #[arg(long, value_name = "CODE")]
     pub language: Option<String>,
     /// Source TAB target text, for encoder-decoder models
     #[arg(long, value_name = "FILE")]
     pub pairs: Option<PathBuf>,
     /// Language of the targets of --pairs, for models that are told it: de_DE of mBART, de of M2M100, deu_Latn of NLLB
-    #[arg(long, value_name = "LANGUAGE", requires = "pairs")]
+    #[arg(long, value_name = "LANGUAGE")]
     pub target_language: Option<String>,
     /// JSON Lines, CSV, TSV (.tsv, quotes are letters), Parquet or CoNLL (.conll) with columns of texts and labels; those of GLUE,
-    /// SQuAD (a question in each row), CoNLL, SWAG and of multiple choice are recognized; or a folder of corpus.jsonl,
-    /// queries.jsonl and qrels.tsv. Labels by the model's names, or by its numbers
+    /// SQuAD (a question in each row, or its own .json), CoNLL, SWAG and of multiple choice are recognized; or a folder of
+    /// corpus.jsonl, queries.jsonl and qrels.tsv. Labels by the model's names, or by its numbers
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     #[command(flatten)]
@@ -358,13 +358,13 @@ pub(super) struct InputArgs {
 #[derive(Clone, Debug, Args)]
 pub(super) struct ColumnArgs {
     /// Column of --data with texts, or words; a number, counted from 1, where the file does not begin with names
-    #[arg(long, value_name = "NAME", requires = "data")]
+    #[arg(long, value_name = "NAME")]
     pub text_column: Option<String>,
     /// Column of --data with the second texts of pairs
-    #[arg(long, value_name = "NAME", requires = "data")]
+    #[arg(long, value_name = "NAME")]
     pub pair_column: Option<String>,
     /// Column of --data with labels
-    #[arg(long, value_name = "NAME", requires = "data")]
+    #[arg(long, value_name = "NAME")]
     pub label_column: Option<String>,
 }
 
@@ -380,10 +380,10 @@ pub(super) struct MemoryArgs {
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct TranslationArgs {
     /// Translate so many pairs and report BLEU and ROUGE; encoder-decoders alone
-    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..), requires = "pairs", group = "written")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..))]
     pub translate: Option<u32>,
     /// Beams of translations, and of transcripts of --audio; 1 is greedy
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u32>(1..=1000), requires = "written")]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u32>(1..=1000))]
     pub beams: u32,
 }
 
@@ -407,7 +407,8 @@ pub(super) struct CommonArgs {
     /// batches, so they depend on it
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=65536))]
     pub batch_size: Option<u32>,
-    /// Longest sequence in tokens; without it the model's own limit, 512 at most for text
+    /// Longest sequence in tokens; without it the model's own limit or that of its tokenizer (model_max_length), 512 at most
+    /// for text
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=1_000_000))]
     pub seq_len: Option<u32>,
     /// Read --text by a published convention. wikitext2: lines joined by empty ones, tokenized at once, windows of 2048 tokens

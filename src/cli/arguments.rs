@@ -12,6 +12,7 @@ use super::args::{
 use super::compare::CompareArgs;
 use super::convert::ConvertArgs;
 use super::curve::CurveArgs;
+use super::effects::Idle;
 use super::examples::with_examples;
 use super::experiment::ExperimentArgs;
 use super::figure::FigureArgs;
@@ -26,6 +27,9 @@ pub(super) struct Arguments {
     pub command: Option<CliCommand>,
     /// Model folder, GGUF file or workspace file to open in the window; without it the last workspace, or the bundled sample
     pub model: Option<PathBuf>,
+    /// What was typed without an effect.
+    #[arg(skip)]
+    pub idle: Idle,
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,7 +83,8 @@ impl Arguments {
     pub(super) fn typed(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let mut command = Self::whole();
         let matches = command.try_get_matches_from_mut(words)?;
-        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+        let typed = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        Ok(Self { idle: Idle::of(&matches), ..typed })
     }
 
     /// Every model that is named.

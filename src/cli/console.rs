@@ -1,9 +1,10 @@
 //! stdout for results, stderr for progress, warnings and failures.
 #![allow(clippy::print_stdout, reason = "results of the command line belong on stdout")]
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,12 +22,14 @@ const POLL_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Console {
     quiet: bool,
     cancel: CancelToken,
+    /// Notes that were said: one may come with a repair and again with what was measured with it.
+    said: Mutex<BTreeSet<String>>,
 }
 
 impl Console {
     /// Leaves the interrupt signal as it is.
     pub(super) fn new(quiet: bool) -> Self {
-        Self { quiet, cancel: CancelToken::default() }
+        Self { quiet, cancel: CancelToken::default(), said: Mutex::default() }
     }
 
     /// Takes over the signals that ask to stop: the first asks the work to stop, the second ends the process. One that
@@ -69,9 +72,12 @@ impl Console {
         }
     }
 
-    /// Says several things that are not the result.
+    /// Says several things that are not the result, each once however often it comes.
     pub(super) fn warn_all(&self, texts: &[String]) {
-        texts.iter().for_each(|text| self.warn(text));
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        for text in texts.iter().filter(|text| said.insert((*text).clone())) {
+            self.warn(text);
+        }
     }
 
     /// Says why the command failed.

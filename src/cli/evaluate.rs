@@ -133,6 +133,9 @@ fn rows(columns: &[(&str, &Quality)], unit: InputUnit) -> String {
         }
     }
     lines.extend(task_metrics(columns));
+    if columns.iter().all(|(_, q)| q.is_unlabeled()) {
+        lines.push("not measured    loss and metrics of the task: the input has no labels".to_owned());
+    }
     lines.join("\n")
 }
 

@@ -137,7 +137,7 @@ pub(super) struct EffortArgs {
     #[arg(long, value_name = "N", value_parser = whole::<u64>(1..))]
     pub vote_batches: Option<u64>,
     /// Without --held-out, hold out every N-th block of one batch
-    #[arg(long, value_name = "N", value_parser = whole::<u64>(2..))]
+    #[arg(long, value_name = "N", conflicts_with = "held_out", value_parser = whole::<u64>(2..))]
     pub held_out_every: Option<u64>,
     /// Batches of held-out data to measure
     #[arg(long, value_name = "N", value_parser = whole::<u64>(1..))]

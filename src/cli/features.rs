@@ -25,6 +25,9 @@ const KIND: &str = "features";
 type Shapes = BTreeMap<String, Vec<usize>>;
 
 pub(super) fn run(args: &FeaturesArgs, console: &Console) -> Result<()> {
+    if args.no_attention && args.features.contains(&FeatureMap::Attention) {
+        return Err(Error::usage("--no-attention leaves out what --features asks for").hint("leave out one of them"));
+    }
     let mask = args.mask.as_deref();
     let inputs: Vec<&Path> = args.input.path().into_iter().chain(mask).chain([args.model.as_path()]).collect();
     let out = OutFile::claim(&args.out, FileKind::Tensors(KIND), &inputs)?;

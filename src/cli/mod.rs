@@ -10,6 +10,7 @@ mod compare;
 mod console;
 mod convert;
 mod curve;
+mod effects;
 mod evaluate;
 mod examples;
 mod experiment;
@@ -67,6 +68,7 @@ fn status(error: &Error) -> u8 {
 }
 
 fn dispatch(mut arguments: Arguments, console: &Console) -> crate::Result<()> {
+    arguments.idle.judge(console)?;
     for model in arguments.models() {
         let located = locate(model, &HubCache::of_user())?;
         located.note.iter().for_each(|note| console.warn(note));

@@ -13,7 +13,7 @@ use super::repair::SHARES;
 use crate::analysis::{Analysis, Document, Moments};
 use crate::error::{Error, Result};
 use crate::plan::{Amount, Explained, Plan, PlanRequest, heads_of_kinds, pin, record_kinds, snap, why};
-use crate::repair::{explained, propose, shares};
+use crate::repair::{explain, propose};
 use crate::run::Checked;
 use crate::words::counted;
 
@@ -43,7 +43,7 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
         by_batches(args, known, &mut plan, console)?;
     }
     if let Some(moments) = &moments {
-        plan.explained = shares(&console.watch(|ticket| explained(moments, &plan, ticket))?);
+        console.watch(|ticket| explain(&mut plan, moments, ticket))?;
     }
     let reasons = why(&analysis, &plan)?;
     if let Some((repair, beside)) = repair.zip(beside) {
@@ -71,7 +71,8 @@ fn sized(args: &PlanArgs, known: (&Analysis, Option<&Moments>), console: &Consol
     let (analysis, moments) = known;
     let request = args.request()?;
     match args.rounds {
-        1 if !args.per_batch && (args.input.is_given() || args.folder().is_some()) => {
+        // The model is asked for the heads that stay to tell when a word was said.
+        1 if !args.per_batch && (args.input.is_given() || (args.folder().is_some() && !args.pin_alignment)) => {
             Err(Error::usage("a plan in one round reads no input")
                 .hint("give --rounds, --per-batch or --max-loss-increase, or leave the input out"))
         }
@@ -190,6 +191,6 @@ fn explained_words(found: &Explained) -> String {
     let share = |x: f64| format!("{:.1} %", 100.0 * x);
     let lost = |said: f64| share(1.0 - said);
     let held_out = found.held_out.map(|x| format!(", held out {}", lost(x))).unwrap_or_default();
-    let explained = share(found.held_out.unwrap_or(found.calibration));
+    let explained = found.held_out.map_or_else(|| "not known".to_owned(), share);
     format!("  masked {}, fitted {}{held_out}, explained {explained}", lost(found.masked), lost(found.calibration))
 }

@@ -34,7 +34,7 @@ pub(super) struct RepairArgs {
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["plan", "moments", "choose"])]
     pub original: Option<PathBuf>,
     /// Replace a folder that holds nothing but what this command wrote
-    #[arg(long, requires = "original")]
+    #[arg(long)]
     pub force: bool,
     /// Second moments of an analysis instead of input: enough for refit
     #[arg(long, value_name = "A.moments.safetensors")]
@@ -114,7 +114,7 @@ fn of_plan(args: &RepairArgs, plan_path: &Path, console: &Console) -> Result<()>
 /// What the numbers of layers are, under every table that holds them.
 pub(super) const SHARES: &str = "Shares of what the attention of a layer adds, as mean squares. Lost: masked, with the other heads \
     masked and nothing refitted; fitted, after the refit on the batches that it read; held out, on batches that it did not \
-    read. Explained: what is not lost after the refit, held out where there is held-out text.";
+    read. Explained: what is not lost there; not known where nothing was held out.";
 
 /// A table of the layers: what is lost without and with the repair.
 fn summary(repair: &Repair) -> String {
@@ -136,7 +136,7 @@ fn summary(repair: &Repair) -> String {
             share(found.masked),
             share(found.fitted),
             found.held_out.map_or("-".to_owned(), share),
-            share(found.explained()),
+            found.explained().map_or("-".to_owned(), share),
         ));
     }
     for tried in &record.measured {

@@ -55,7 +55,7 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "FILE", visible_alias = "held-out-data")]
     pub held_out: Option<PathBuf>,
     /// Without --held-out, hold out every N-th block of one batch
-    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().held_out_every, value_parser = whole::<u64>(2..))]
+    #[arg(long, value_name = "N", default_value_t = TrainSettings::default().held_out_every, conflicts_with = "held_out", value_parser = whole::<u64>(2..))]
     pub held_out_every: u64,
     /// Batches of held-out data to measure
     #[arg(long, value_name = "N", default_value_t = TrainSettings::default().held_out_batches, value_parser = whole::<u64>(1..))]
@@ -159,7 +159,7 @@ impl ConstraintArgs {
 #[command(next_help_heading = "Vote and removal")]
 pub(super) struct VoteArgs {
     /// Only train: no vote, no removal
-    #[arg(long, conflicts_with_all = ["vote_at", "vote_batches", "method", "keep", "ratio", "layer_ratio", "threshold"])]
+    #[arg(long, conflicts_with_all = ["vote_at", "vote_batches", "method", "keep", "ratio", "layer_ratio", "threshold", "finetune_steps", "finetune_lr", "format"])]
     pub no_vote: bool,
     /// Step at which the heads are voted on, or converged; the last step without it
     #[arg(long, value_name = "N|converged")]
@@ -294,7 +294,8 @@ fn table(summary: &TrainingSummary) -> String {
     // Of labels there is no perplexity, but a metric.
     let is_text = summary.unigram_loss.is_some();
     let title = if is_text { "perplexity" } else { summary.metric_name.as_deref().unwrap_or_default() };
-    let mut lines = vec![format!("{:<34}{:>12}{title:>12}", "held-out", "loss")];
+    let measured = if summary.in_sample { "in-sample" } else { "held-out" };
+    let mut lines = vec![format!("{measured:<34}{:>12}{title:>12}", "loss")];
     for (name, loss, metric) in [
         ("unigram model", summary.unigram_loss, None),
         ("every head", summary.full_loss, summary.full_metric),

@@ -55,6 +55,22 @@ pub(super) enum Form {
     Choices { beginning: String, middle: Option<String>, endings: Vec<String> },
 }
 
+impl Form {
+    /// Whether a column is read for what the model takes in.
+    fn reads(&self, name: &String) -> bool {
+        match self {
+            Self::Texts { text, pair } => name == text || pair.as_ref() == Some(name),
+            Self::Sentences { first, second } => [first, second].contains(&name),
+            Self::Words { words } => name == words,
+            Self::Answers { question, text, answers } => [question, text, answers].contains(&name),
+            Self::Asked(set) => set.columns().contains(&name.as_str()),
+            Self::Choices { beginning, middle, endings } => {
+                name == beginning || middle.as_ref() == Some(name) || endings.contains(name)
+            }
+        }
+    }
+}
+
 /// Names of columns, those that were asked for, and what the model does with them.
 pub(super) struct TableColumns<'a> {
     pub(super) names: &'a [String],
@@ -138,6 +154,20 @@ impl TableColumns<'_> {
         let (text, pairs) = known.ok_or_else(|| self.missing("no column of texts is known (--text-column)"))?;
         let pair = pair.or_else(|| self.first(pairs));
         Ok(Form::Texts { text: (*text).to_owned(), pair })
+    }
+
+    /// Refuses a column that was asked for and that nothing reads in rows of this `form` with this `label`.
+    pub(super) fn check_asked(&self, form: &Form, label: Option<&String>) -> Result<()> {
+        let DataColumns { text, pair, label: wanted } = self.asked;
+        for (flag, asked) in [("--text-column", text), ("--pair-column", pair), ("--label-column", wanted)] {
+            let Some(name) = asked.as_ref().filter(|name| label != Some(*name) && !form.reads(name)) else { continue };
+            let why = match flag {
+                "--label-column" => "the model says nothing that labels could be held against",
+                _ => "the model reads other columns of such rows",
+            };
+            return Err(Error::usage(format!("the column '{name}' ({flag}) is not read: {why}")).hint("leave it out"));
+        }
+        Ok(())
     }
 
     /// The column of what is to be said of the rows, where the model says something.

@@ -218,6 +218,11 @@ impl Example {
         }
     }
 
+    /// Whether anything that is said of it is held against a label of its own.
+    pub(super) fn is_scored(&self) -> bool {
+        self.wanted.is_some() || self.labels.iter().flatten().any(Option::is_some)
+    }
+
     /// Tokens of the longest part, by which sequences of alike length are found.
     pub(super) fn length(&self) -> usize {
         let source = match &self.content {

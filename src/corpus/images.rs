@@ -57,7 +57,8 @@ impl Images {
             }
             ticket.advance(1)?;
         }
-        let (labels, notes) = labels(&files, folder, &classes, intake)?;
+        let (labels, mut notes) = labels(&files, folder, &classes, intake)?;
+        notes.extend(left_out(folder, &classes, &ENDINGS)?);
         Ok(Self { files, processor, labels, notes })
     }
 }
@@ -154,6 +155,31 @@ pub(super) fn files_in(folder: &Path, endings: &[&str]) -> Result<(Vec<PathBuf>,
         }
     }
     Ok((files, folders))
+}
+
+/// What to say of files in `folder` and its folders that have none of these endings: what a person may take to be read.
+pub(super) fn left_out(folder: &Path, classes: &[PathBuf], endings: &[&str]) -> Result<Option<String>> {
+    let (mut count, mut first) = (0u64, None);
+    for place in std::iter::once(folder).chain(classes.iter().map(PathBuf::as_path)) {
+        let named = |e: std::io::Error| Error::from(e).at(place);
+        for entry in std::fs::read_dir(place).map_err(named)? {
+            let path = entry.map_err(named)?.path();
+            let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+            let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            // Folders within those of classes are not entered.
+            let is_read = if path.is_dir() { place == folder } else { endings.iter().any(|known| ending == *known) };
+            if is_hidden || is_read {
+                continue;
+            }
+            count += 1;
+            let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+            first = Some(first.map_or(name.clone(), |known: String| known.min(name)));
+        }
+    }
+    Ok(first.map(|first| {
+        let more = if count > 1 { ", .." } else { "" };
+        format!("{} of other endings than {} not read ({first}{more})", counted(count, "files"), endings.join(", "))
+    }))
 }
 
 /// Whether a JPEG goes on to its end marker. Decoders fill what is missing with grey.

@@ -19,7 +19,7 @@ use super::questions::QuestionSet;
 use super::settings::{CorpusSettings, DataColumns};
 use super::table::{Row, TableReader};
 use super::task_intake::IGNORED;
-use super::text::{check_ids, usual_length};
+use super::text::{UsualLength, check_ids, usual_length};
 use super::tokenizer::TextTokenizer;
 use crate::error::{Error, Result};
 use crate::network::{ProblemType, TaskKind};
@@ -81,10 +81,11 @@ impl DataFile {
         let found = TableColumns { names: &names, asked: columns, intake, embeds: sentences.is_some() };
         let form = found.form().map_err(|e| e.at(named))?;
         let label = found.label(&form).map_err(|e| e.at(named))?;
-        let usual = match (&form, sentences) {
-            (Form::Answers { .. }, _) => Some(LENGTH),
-            (Form::Sentences { .. }, Some(sentences)) => sentences.length,
-            _ => None,
+        found.check_asked(&form, label.as_ref()).map_err(|e| e.at(named))?;
+        let usual = match (&form, sentences.and_then(|sentences| sentences.length)) {
+            (Form::Answers { .. }, _) => UsualLength::AtMost(LENGTH),
+            (Form::Sentences { .. }, Some(length)) => UsualLength::Named(length),
+            _ => UsualLength::OfText,
         };
         let length = usual_length(settings, intake, &tokenizer, usual)?;
         let prompt = sentences.map(|sentences| sentences.sentence.clone()).unwrap_or_default();
@@ -109,13 +110,14 @@ impl DataFile {
         };
         ticket.stage("check data", None, "rows");
         let (mut rows, mut choices, mut cut, mut numbers, mut longest) = (0, 1, 0u64, false, None);
-        let (mut sequences, mut likenesses) = (0, Vec::new());
+        let (mut sequences, mut likenesses, mut scored) = (0, Vec::new(), false);
         let mut blocks = RowBlocks::open(&reader)?;
         while let Some(block) = blocks.read()? {
             for read in reader.examples(&block)? {
                 choices = choices.max(read.choices());
                 cut += u64::from(read.is_cut);
                 longest = longest.max(read.longest);
+                scored |= read.example.is_scored();
                 sequences += 1;
             }
             if matches!(reader.form, Form::Sentences { .. }) && reader.label.is_some() {
@@ -140,7 +142,13 @@ impl DataFile {
         }
         if let Some(task) = &reader.intake.task {
             match &reader.label {
-                None => notes.push("no column holds labels, so nothing is scored".to_owned()),
+                None => notes.push(format!(
+                    "no column of labels is known (--label-column) among {}, so nothing is scored",
+                    names.join(", ")
+                )),
+                Some(label) if !scored => {
+                    notes.push(format!("'{label}' has no label in any row, so nothing is scored"));
+                }
                 Some(label) => {
                     let asks = [TaskKind::MultipleChoice, TaskKind::QuestionAnswering].contains(&task.kind);
                     let is_class = task.problem != ProblemType::Regression && !asks;
@@ -157,7 +165,10 @@ impl DataFile {
         }
         let likenesses = Some(likenesses).filter(|all| !all.is_empty());
         if matches!(reader.form, Form::Sentences { .. }) && likenesses.is_none() {
-            notes.push("no column holds scores of likeness, so nothing is scored".to_owned());
+            notes.push(format!(
+                "no column of scores of likeness is known (--label-column) among {}, so nothing is scored",
+                names.join(", ")
+            ));
         }
         Ok(Self { reader, rows, sequences, choices, likenesses, notes })
     }

@@ -1,5 +1,6 @@
 //! Tokenizers that mark the language of a text, as those of mBART, M2M100 and NLLB do.
 
+use super::settings::Input;
 use super::tokenizer::TextTokenizer;
 use crate::error::{Error, Result};
 
@@ -18,6 +19,17 @@ fn language(token: &str) -> Option<&str> {
 }
 
 impl TextTokenizer {
+    /// The tokenizer of texts that a model writes for `input`: in the language of its targets, where that is named.
+    ///
+    /// # Errors
+    /// As [`TextTokenizer::writing`].
+    pub fn writing_for(self, input: &Input) -> Result<Self> {
+        match input {
+            Input::Pairs { language, .. } => Ok(self.writing(language.as_deref())?.unwrap_or(self)),
+            _ => Ok(self),
+        }
+    }
+
     /// The tokenizer of texts that a model writes in the language `wanted`: the mark of a language around a text is that of
     /// this one. Nothing where no language is wanted.
     ///

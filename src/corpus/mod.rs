@@ -21,7 +21,7 @@
 //! | `images`, `resample` | a folder of images; resizing to the last bit as image processors do |
 //! | `masking` | hiding tokens that a masked-language model has to find |
 //! | `questions`, `asked` | multiple choice for models that predict the next token |
-//! | `table`, `parquet_rows`, `columns`, `labeled` | files with named columns, which of them hold what; their rows as examples of a task |
+//! | `table`, `parquet_rows`, `squad`, `columns`, `labeled` | files with named columns, which of them hold what; their rows as examples of a task |
 //! | `passages` | questions that a text answers, in windows |
 //! | `preview` | the first rows of an input, and what its columns are read as |
 //! | `prompts`, `retrieval` | sentence embeddings: what stands before texts; documents and queries |
@@ -56,6 +56,7 @@ mod settings;
 mod shard;
 mod spoken;
 mod spool;
+mod squad;
 mod stream;
 mod table;
 mod task_intake;

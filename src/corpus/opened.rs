@@ -19,10 +19,10 @@ use super::origin::{Origin, Total};
 use super::pairs::PairFile;
 use super::prompts::{SentencePrompts, embeds};
 use super::retrieval::RetrievalFolder;
-use super::settings::{BatchOrder, CorpusPart, CorpusSettings, Input, Purpose};
+use super::settings::{BatchOrder, CorpusPart, CorpusSettings, DataColumns, Input, Purpose};
 use super::spoken::SpokenTexts;
 use super::spool::Spool;
-use super::text::{TextFile, usual_length};
+use super::text::{TextFile, UsualLength, length_note, usual_length};
 use super::tokenizer::TextTokenizer;
 use super::tokens::TokenLines;
 use crate::error::{Error, Result};
@@ -42,6 +42,8 @@ pub struct Corpus {
     /// Sequences counted by a pass that reached the end, plus one; 0 before that.
     pub(super) counted: Arc<AtomicU64>,
     fingerprint: Arc<OnceLock<String>>,
+    /// What to say of the length of its sequences.
+    length_note: Option<String>,
 }
 
 impl fmt::Debug for Corpus {
@@ -116,8 +118,14 @@ impl Corpus {
                 let sentences = embeds(folder).then(|| SentencePrompts::read(folder)).transpose()?;
                 let paths = (path.as_path(), named.path());
                 if path.is_dir() {
+                    if *columns != DataColumns::default() {
+                        return Err(Error::usage("a folder of retrieval has no columns to choose")
+                            .at(path)
+                            .hint("leave them out"));
+                    }
                     let sentences = sentences.unwrap_or_default();
-                    let length = usual_length(settings, intake, &*text()?, sentences.length)?;
+                    let usual = sentences.length.map_or(UsualLength::OfText, UsualLength::Named);
+                    let length = usual_length(settings, intake, &*text()?, usual)?;
                     Arc::new(RetrievalFolder::open(path, text()?, &sentences, intake, length, ticket)?)
                 } else {
                     let file = DataFile::open(paths, columns, text()?, intake, sentences.as_ref(), settings, ticket);
@@ -132,6 +140,9 @@ impl Corpus {
             }
             Input::Images(images) => Arc::new(Images::open(images, folder, intake, ticket)?),
         };
+        let reads_text = matches!(input, Input::Text(_) | Input::Pairs { .. } | Input::Data { .. });
+        let said = tokenizer.as_deref().filter(|_| reads_text);
+        let length_note = said.and_then(|own| length_note(settings, intake, own, origin.longest()));
         let mut intake = intake.clone();
         if let (SourceKind::Pixels { shape, any_size: true }, Some(image)) = (&mut intake.source, origin.image()) {
             *shape = image;
@@ -149,12 +160,14 @@ impl Corpus {
             hiding: Arc::new(hiding),
             counted: Arc::default(),
             fingerprint: Arc::default(),
+            length_note,
         })
     }
 
     /// What a person should know before trusting numbers from these batches.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = self.origin.notes();
+        notes.extend(self.length_note.clone());
         if self.intake.is_masked() && self.settings.purpose == Purpose::Score && self.hiding.mask.is_none() {
             notes.push("no mask token is known: tokens without labels are scored where they stand".to_owned());
         }
@@ -251,6 +264,11 @@ impl Corpus {
         let all = sequences.map(|n| settings.count(n.div_ceil(settings.batch_size as u64)));
         let limit = settings.batches.unwrap_or(u64::MAX);
         Some(all.map(|n| n.min(limit)))
+    }
+
+    /// Tokens that no sequence has more of; what was longer was cut.
+    pub fn longest(&self) -> usize {
+        self.origin.longest()
     }
 
     /// The largest batch that may come, for a network of `spec`.

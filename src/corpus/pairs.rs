@@ -12,11 +12,14 @@ use super::text::{check_ids, sequence_length};
 use super::tokenizer::TextTokenizer;
 use crate::error::{Error, Result};
 use crate::task::Ticket;
+use crate::words::counted;
 
 /// A file of pairs; every line was seen to have its columns.
 pub(super) struct PairFile {
     reader: PairReader,
     pairs: u64,
+    /// Lines of which a side is empty.
+    halves: u64,
 }
 
 #[derive(Clone)]
@@ -47,14 +50,17 @@ impl PairFile {
         let length = sequence_length(settings, intake, &tokenizer)?;
         let mut blocks = LineBlocks::open(path)?;
         ticket.stage("check pairs", None, "lines");
-        let (mut chosen, mut pairs) = (None, 0);
+        let (mut chosen, mut pairs, mut halves) = (None, 0, 0);
         while let Some(block) = blocks.read()? {
             for (number, line) in block.iter().filter(|(_, line)| !line.trim().is_empty()) {
                 let columns = match chosen {
                     Some(columns) => columns,
                     None => *chosen.insert(choose(line, columns).map_err(|e| e.at(path))?),
                 };
-                pairs += u64::from(cells(*number, line, columns).map_err(|e| e.at(path))?.is_some());
+                match cells(*number, line, columns).map_err(|e| e.at(path))? {
+                    Some(_) => pairs += 1,
+                    None => halves += 1,
+                }
             }
             ticket.advance(block.len() as u64)?;
         }
@@ -65,7 +71,7 @@ impl PairFile {
         let target = Arc::new(writer.writing(language)?.unwrap_or_else(|| writer.clone()));
         let reader =
             PairReader { path: path.to_path_buf(), columns, tokenizer, target, intake: intake.clone(), length };
-        Ok(Self { reader, pairs })
+        Ok(Self { reader, pairs, halves })
     }
 }
 
@@ -85,6 +91,12 @@ impl Origin for PairFile {
 
     fn files(&self) -> Vec<PathBuf> {
         vec![self.reader.path.clone()]
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let halves = (self.halves > 0)
+            .then(|| format!("{} without a source or a target left out", counted(self.halves, "lines")));
+        halves.into_iter().collect()
     }
 
     fn describe(&self) -> String {

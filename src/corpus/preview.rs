@@ -78,7 +78,11 @@ impl InputPreview {
             known => known.to_vec(),
         };
         let known = TableColumns { names: &names, asked, intake, embeds: embeds(folder) };
-        let found = known.form().and_then(|form| Ok((known.label(&form)?, form)));
+        let found = known.form().and_then(|form| {
+            let label = known.label(&form)?;
+            known.check_asked(&form, label.as_ref())?;
+            Ok((label, form))
+        });
         let (label, form, fault) = match found {
             Ok((label, form)) => (label, Some(form), None),
             Err(error) => (None, None, Some(error)),

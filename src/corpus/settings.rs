@@ -45,7 +45,7 @@ pub enum Input {
     Images(#[serde(with = "path_text")] PathBuf),
     /// Rows with named columns: texts and what is to be said of them.
     Data {
-        /// JSON Lines, CSV, TSV or CoNLL, by its ending.
+        /// JSON Lines, CSV, TSV, Parquet, CoNLL or SQuAD's own JSON, by its ending.
         #[serde(with = "path_text")]
         path: PathBuf,
         /// Which columns are read.
@@ -99,7 +99,9 @@ impl Input {
             "jsonl" => Self::Tokens(path),
             "safetensors" => Self::Inputs(path),
             "tsv" => Self::Pairs { path, columns: None, language: None },
-            "csv" | "conll" | "iob" | "bio" => Self::Data { path, columns: DataColumns::default() },
+            "csv" | "conll" | "iob" | "bio" | "ndjson" | "parquet" | "json" => {
+                Self::Data { path, columns: DataColumns::default() }
+            }
             _ => Self::Text(path),
         }
     }

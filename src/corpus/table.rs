@@ -1,4 +1,4 @@
-//! Files with named columns: JSON Lines, CSV, TSV, Parquet, and tagged words line by line.
+//! Files with named columns: JSON Lines, CSV, TSV, Parquet, SQuAD's own JSON, and tagged words line by line.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::parquet_rows::ParquetRows;
+use super::squad::SquadRows;
 use crate::error::{Error, Result};
 
 /// No row of a data set comes near so many bytes.
@@ -32,6 +33,8 @@ enum RowFormat {
     Words,
     /// Columns of binary values.
     Parquet,
+    /// One document of articles with questions.
+    Squad,
 }
 
 /// Columns of tagged words.
@@ -46,6 +49,7 @@ pub(super) struct TableReader {
     columns: Vec<String>,
     /// The rows themselves, where they are not read line by line.
     parquet: Option<ParquetRows>,
+    squad: Option<SquadRows>,
     line: u64,
 }
 
@@ -64,11 +68,7 @@ impl TableReader {
             "tsv" | "tab" => RowFormat::Tabs,
             "conll" | "iob" | "bio" => RowFormat::Words,
             "parquet" => RowFormat::Parquet,
-            "json" => {
-                return Err(Error::new("one JSON document is not read")
-                    .at(named)
-                    .hint("write an object in each line (.jsonl)"));
-            }
+            "json" => RowFormat::Squad,
             other => {
                 let what = format!("'.{other}' says of no table how it is written");
                 return Err(Error::new(what).at(named).hint("give .jsonl, .csv, .tsv, .parquet or .conll"));
@@ -78,8 +78,12 @@ impl TableReader {
         let file = BufReader::with_capacity(1 << 18, file);
         let parquet = (format == RowFormat::Parquet).then(|| ParquetRows::open(path)).transpose();
         let parquet = parquet.map_err(|e| e.at(path))?;
-        let columns = parquet.as_ref().map(|rows| rows.columns.clone()).unwrap_or_default();
-        let mut reader = Self { path: path.to_path_buf(), file, format, columns, parquet, line: 0 };
+        let squad = (format == RowFormat::Squad).then(|| SquadRows::open(path, named)).transpose()?;
+        let columns = match &parquet {
+            Some(rows) => rows.columns.clone(),
+            None => squad.as_ref().map(|_| SquadRows::columns()).unwrap_or_default(),
+        };
+        let mut reader = Self { path: path.to_path_buf(), file, format, columns, parquet, squad, line: 0 };
         if has_header && matches!(format, RowFormat::Commas | RowFormat::Tabs) {
             let header = reader.cells()?.ok_or_else(|| Error::new("the file is empty").at(path))?;
             reader.columns = header.into_iter().map(|name| name.trim().to_owned()).collect();
@@ -169,6 +173,12 @@ impl TableReader {
                 let Some(rows) = &mut self.parquet else { return Ok(None) };
                 self.line += 1;
                 Ok(rows.read()?.map(|cells| Row { number: self.line, cells }))
+            }
+            RowFormat::Squad => {
+                let Some(rows) = &mut self.squad else { return Ok(None) };
+                self.line += 1;
+                let row = rows.read().map_err(|e| e.within(format_args!("row {}", self.line)))?;
+                Ok(row.map(|cells| Row { number: self.line, cells }))
             }
             RowFormat::JsonLines => self.object(),
             RowFormat::Words => self.sentence(),
@@ -302,5 +312,36 @@ mod tests {
         assert!(fault("a.conll", "EU O\nword\n").contains("line 2 holds 'word' without a tag"));
         assert!(fault("a.parquet", "PAR1").contains("not a Parquet file"));
         assert!(fault("a.docx", "x").contains("'.docx'"));
+        for other in ["{\"data\": [{\"text\": \"a\"}]}", "[{\"text\": \"a\"}]", "{\"data\"", ""] {
+            let error = fault("a.json", other);
+            assert!(error.contains("SQuAD's alone") && error.contains("a.json") && error.contains(".jsonl"), "{error}");
+        }
+    }
+
+    #[test]
+    fn squad_as_it_is_published_has_the_rows_of_its_columns() {
+        let document = serde_json::json!({"version": "v2.0", "data": [
+            {"title": "A", "paragraphs": [
+                {"context": "one two", "qas": [
+                    {"id": "1", "question": "Which?", "answers": [{"text": "two", "answer_start": 4}], "is_impossible": false},
+                    {"id": "2", "question": "Why?", "answers": [], "is_impossible": true,
+                     "plausible_answers": [{"text": "one", "answer_start": 0}]}]},
+                {"context": "unasked", "qas": []}]},
+            {"title": "B", "paragraphs": [
+                {"context": "three", "qas": [{"id": "3", "question": "What?", "answers": [{"text": "three", "answer_start": 0}]}]}]}]});
+        let row = |id: &str, title: &str, context: &str, question: &str, answers: Value| serde_json::json!({"id": id, "title": title, "context": context, "question": question, "answers": answers});
+        let want = [
+            row("1", "A", "one two", "Which?", serde_json::json!({"text": ["two"], "answer_start": [4]})),
+            row("2", "A", "one two", "Why?", serde_json::json!({"text": [], "answer_start": []})),
+            row("3", "B", "three", "What?", serde_json::json!({"text": ["three"], "answer_start": [0]})),
+        ];
+        let found = rows("dev-v2.0.json", &document.to_string()).unwrap();
+        assert_eq!(found.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2, 3]);
+        assert!(found.into_iter().map(|(_, row)| row).eq(want));
+        // A question that is neither answered nor said to have no answer.
+        let mut silent = document;
+        silent["data"][1]["paragraphs"][0]["qas"][0]["answers"] = serde_json::json!([]);
+        let error = rows("dev.json", &silent.to_string()).unwrap_err().to_string();
+        assert!(error.contains("row 3: the question 'What?' has no answers"), "{error}");
     }
 }

@@ -17,15 +17,46 @@ const USUAL_LENGTH: usize = 512;
 
 /// The length that text is packed or cut to; an error where it does not fit the model or leaves no room for text.
 pub(super) fn sequence_length(settings: &CorpusSettings, intake: &Intake, tokenizer: &TextTokenizer) -> Result<usize> {
-    usual_length(settings, intake, tokenizer, None)
+    usual_length(settings, intake, tokenizer, UsualLength::OfText)
 }
 
-/// [`sequence_length`], which is `usual`, where that is known and nothing else is asked for.
+/// The length where none is asked for; never more than the model reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UsualLength {
+    /// That of text; less where the tokenizer's configuration says so.
+    OfText,
+    /// That of a convention; less where the tokenizer's configuration says so.
+    AtMost(usize),
+    /// What the model's own files say of such texts, whatever the tokenizer's do, as in sentence-transformers.
+    Named(usize),
+}
+
+/// What a person should know of the length of `longest` tokens: that the tokenizer's configuration sets it, where the model
+/// has more positions and nothing was asked for.
+pub(super) fn length_note(
+    settings: &CorpusSettings,
+    intake: &Intake,
+    tokenizer: &TextTokenizer,
+    longest: usize,
+) -> Option<String> {
+    let own = tokenizer.longest().filter(|own| *own == longest && *own < USUAL_LENGTH)?;
+    let positions = intake.source_tokens().ok()?.max_length;
+    let is_usual = settings.seq_len.is_none() && settings.preset.is_none();
+    (is_usual && positions.is_none_or(|positions| own < positions)).then(|| {
+        let more = positions.map(|positions| format!(", fewer than the model's {positions} positions"));
+        format!(
+            "sequences have up to {own} tokens, the model_max_length of tokenizer_config.json{} (--seq-len sets another)",
+            more.unwrap_or_default()
+        )
+    })
+}
+
+/// [`sequence_length`], which is the `usual` one where nothing else is asked for.
 pub(super) fn usual_length(
     settings: &CorpusSettings,
     intake: &Intake,
     tokenizer: &TextTokenizer,
-    usual: Option<usize>,
+    usual: UsualLength,
 ) -> Result<usize> {
     let limits = intake.source_tokens()?;
     check_ids(&tokenizer.wrap(&[]), limits)?;
@@ -40,7 +71,11 @@ pub(super) fn usual_length(
         }
         (Some(wanted), _) => wanted,
         (None, longest) => {
-            let usual = usual.unwrap_or(USUAL_LENGTH);
+            let usual = match usual {
+                UsualLength::OfText => USUAL_LENGTH.min(tokenizer.longest().unwrap_or(USUAL_LENGTH)),
+                UsualLength::AtMost(most) => most.min(tokenizer.longest().unwrap_or(most)),
+                UsualLength::Named(length) => length,
+            };
             longest.unwrap_or(usual).min(usual)
         }
     };

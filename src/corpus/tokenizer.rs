@@ -27,6 +27,8 @@ pub struct TextTokenizer {
     numbered: Option<Arc<NumberedPieces>>,
     /// The tokenizer of texts to be written, where it is another.
     target: Option<Box<TextTokenizer>>,
+    /// Most tokens of a sequence by its configuration.
+    longest: Option<usize>,
 }
 
 /// A text, or two, with special tokens.
@@ -67,7 +69,7 @@ impl TextTokenizer {
         let numbered = found.numbered.map(Arc::new);
         let wrap = |tokenizer| Self::of(tokenizer, found.mask.as_deref(), numbered.clone()).map_err(|e| e.at(folder));
         let target = found.target.map(wrap).transpose()?.map(Box::new);
-        Ok(Self { target, ..wrap(found.tokenizer)? })
+        Ok(Self { target, longest: found.longest, ..wrap(found.tokenizer)? })
     }
 
     /// The tokenizer of a model folder for work that needs none: nothing where there is none, or none that can be built.
@@ -111,6 +113,7 @@ impl TextTokenizer {
             special,
             numbered,
             target: None,
+            longest: None,
             inner,
         })
     }
@@ -123,6 +126,11 @@ impl TextTokenizer {
     /// The tokenizer of texts that the model writes: another one where the model has two.
     pub fn target(&self) -> &Self {
         self.target.as_deref().unwrap_or(self)
+    }
+
+    /// Most tokens of a sequence by its configuration, where that names a number.
+    pub(super) fn longest(&self) -> Option<usize> {
+        self.longest
     }
 
     /// The ids of an encoding.

@@ -24,6 +24,8 @@ pub(super) struct FolderTokenizer {
     pub(super) numbered: Option<NumberedPieces>,
     /// The tokenizer of texts to be written, where it is another.
     pub(super) target: Option<Tokenizer>,
+    /// Most tokens of a sequence, where a number is given.
+    pub(super) longest: Option<usize>,
 }
 
 /// Whether `folder` holds a tokenizer, as far as the names of its files tell.
@@ -66,7 +68,15 @@ pub(super) fn read(folder: &Path) -> Result<FolderTokenizer> {
         heed_switches(&mut read.tokenizer, settings())?;
     }
     let mask = [&config, &special].into_iter().find_map(|keys| content(keys.get("mask_token")?));
-    Ok(FolderTokenizer { tokenizer: read.tokenizer, mask, numbered: read.numbered, target: read.target })
+    let longest = longest(&config);
+    Ok(FolderTokenizer { tokenizer: read.tokenizer, mask, numbered: read.numbered, target: read.target, longest })
+}
+
+/// `model_max_length`, to which transformers cuts sequences; where nothing is known it writes a number that no sequence has.
+fn longest(config: &Map<String, Value>) -> Option<usize> {
+    const UNKNOWN: u64 = 100_000_000;
+    let given = config.get("model_max_length")?.as_u64().filter(|length| (1..UNKNOWN).contains(length))?;
+    usize::try_from(given).ok()
 }
 
 /// What `tokenizer.json` says, where `config` says nothing else of how text is prepared.

@@ -61,6 +61,11 @@ pub struct Quality {
 }
 
 impl Quality {
+    /// Whether the model is for a labeled task and nothing was there to hold its answers against.
+    pub fn is_unlabeled(&self) -> bool {
+        self.task.is_some() && self.scored_tokens == 0 && self.metrics.is_empty()
+    }
+
     /// The metric that stands for the labeled task, with its name; `None` without labels of one.
     pub fn task_metric(&self) -> Option<(&str, &Estimate)> {
         let name = self.main_metric.as_deref()?;

@@ -363,7 +363,7 @@ fn finished(folder: &std::path::Path) -> Option<TrainingSummary> {
 
 /// Share of what the removed heads added that the others can say, on held-out batches, as a mean over layers.
 fn explained_of_removed(repair: &RepairRecord) -> Option<f64> {
-    let of = |site: &SiteRepair| (site.masked > 0.0).then(|| 1.0 - site.error() / site.masked);
+    let of = |site: &SiteRepair| site.held_out.filter(|_| site.masked > 0.0).map(|error| 1.0 - error / site.masked);
     MeanDeviation::of(repair.sites.values().filter_map(of)).map(|spread| spread.mean)
 }
 

@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn every_flag_that_a_hint_names_has_a_control() {
         // Hints that only commands can lead to.
-        const OF_COMMANDS: [&str; 9] = [
+        const OF_COMMANDS: [&str; 10] = [
             "--help",
             "--no-kinds",
             "--rounds",
@@ -120,6 +120,7 @@ mod tests {
             "--speed",
             "--method",
             "--target-language",
+            "--language",
             // Of llama.cpp.
             "--merge",
         ];

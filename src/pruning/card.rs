@@ -69,18 +69,25 @@ pub(crate) fn card(head: &CardHead, report: &Report) -> String {
     if let Some(repair) = report.repair.as_ref().filter(|repair| !repair.sites.is_empty()) {
         let mean =
             |of: fn(&SiteRepair) -> f64| 100.0 * repair.sites.values().map(of).sum::<f64>() / repair.sites.len() as f64;
+        let is_judged = repair.sites.values().all(|site| site.held_out.is_some());
         let _ = write!(
             text,
-            "\nRepaired by `{}` on {} of {}: new output projections let the kept heads say what the removed ones added. \
-             What they cannot say is {:.1} % of what a layer's attention adds, on text that was held out (mean over {}), \
-             {:.1} % without the repair.\n",
+            "\nRepaired by `{}` on {} of {}: new output projections let the kept heads say what the removed ones added. ",
             repair.mode,
             counted(repair.tokens, "tokens"),
             repair.input,
-            mean(SiteRepair::error),
-            counted(repair.sites.len() as u64, "layers"),
-            mean(|site| site.masked),
         );
+        let _ = match is_judged {
+            true => writeln!(
+                text,
+                "What they cannot say is {:.1} % of what a layer's attention adds, on text that was held out (mean over \
+                 {}), {:.1} % without the repair.",
+                mean(|site| site.held_out.unwrap_or(site.fitted)),
+                counted(repair.sites.len() as u64, "layers"),
+                mean(|site| site.masked),
+            ),
+            false => writeln!(text, "How much of it they say on other text is not known: none was held out."),
+        };
     }
     let _ = write!(
         text,
@@ -99,10 +106,11 @@ pub(crate) fn card(head: &CardHead, report: &Report) -> String {
     if let Some(measured) = &report.measured {
         text.push_str(&quality(measured));
     }
-    for note in &report.notes {
+    let notes = || report.notes.iter().chain(report.repair.iter().flat_map(|repair| &repair.notes));
+    for note in notes() {
         let _ = write!(text, "\n- {note}");
     }
-    if !report.notes.is_empty() {
+    if notes().next().is_some() {
         text.push('\n');
     }
     text

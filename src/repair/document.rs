@@ -14,7 +14,7 @@ use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
-use crate::analysis::ModelInfo;
+use crate::analysis::{FittedLayer, ModelInfo};
 use crate::checkpoint::{FileKind, OutFile, RecordFile};
 use crate::corpus::Reading;
 use crate::error::{Error, Result};
@@ -96,14 +96,15 @@ pub struct SiteRepair {
 }
 
 impl SiteRepair {
-    /// The error that counts: the held-out one, where there is one.
-    pub fn error(&self) -> f64 {
-        self.held_out.unwrap_or(self.fitted)
+    /// The share of what the branch adds that the kept heads can say; not known where nothing was held out, since a fit says
+    /// nearly all of the few tokens that it read, whatever it is worth.
+    pub fn explained(&self) -> Option<f64> {
+        self.held_out.map(|error| 1.0 - error)
     }
 
-    /// The share of what the branch adds that the kept heads can say.
-    pub fn explained(&self) -> f64 {
-        1.0 - self.error()
+    /// What a layer of so many outputs was fitted on.
+    pub(super) fn of_layer(&self, outputs: usize) -> FittedLayer {
+        FittedLayer { outputs, tokens: self.tokens, is_judged: self.held_out.is_some() }
     }
 }
 
@@ -146,14 +147,25 @@ pub struct RepairRecord {
     pub notes: Vec<String>,
 }
 
-impl RepairRecord {
-    /// What to say of quality that was measured on the text of the calibration.
-    pub const SAME_TEXT: &str = "the repair was calibrated on the text that quality is measured on: hold batches out of it to \
-        measure on others";
+/// What a reader should know of quality beside a repair that was made on the same text.
+const SAME_TEXT: &str = "the repair was calibrated on the text that quality is measured on: hold batches out of it to \
+    measure on others";
 
+impl RepairRecord {
     /// Whether some of what `reading` tells of was read to calibrate.
     pub fn was_calibrated_on(&self, reading: &Reading) -> bool {
         self.mode.repairs() && self.readings.iter().any(|read| read.overlaps(reading))
+    }
+
+    /// What to say of quality that was measured on `reading` with this repair, beside `others`.
+    pub fn notes_of(&self, reading: &Reading, others: &[String]) -> Vec<String> {
+        let is_same = self.was_calibrated_on(reading);
+        self.notes_beside(others).into_iter().chain(is_same.then(|| SAME_TEXT.to_owned())).collect()
+    }
+
+    /// Its notes, as they stand beside those of what it was used for.
+    fn notes_beside(&self, others: &[String]) -> Vec<String> {
+        self.notes.iter().filter(|note| !others.contains(note)).cloned().collect()
     }
 }
 

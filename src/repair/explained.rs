@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::document::SiteRepair;
 use super::projection::{Basis, Ridge, UNTRIED};
 use super::refit::regress;
-use crate::analysis::{Moments, SharedMoments};
+use crate::analysis::{Moments, SharedMoments, SiteMoments, enough};
 use crate::error::{Error, Result};
 use crate::network::Site;
 use crate::plan::{Explained, Plan};
@@ -32,15 +32,33 @@ pub fn explained(moments: &Moments, plan: &Plan, ticket: &Ticket) -> Result<BTre
         if let Some(head) = kept.iter().find(|head| **head >= own.heads) {
             return Err(Error::new(format!("{first} has no head {head}")));
         }
-        let (_, report) = regress(own, &kept, Ridge::Fixed(UNTRIED), Basis::Even).map_err(|e| e.within(first))?;
+        let (_, report) = regress(own, &kept, ridge(own, &kept), Basis::Even).map_err(|e| e.within(first))?;
         Ok(class.sites.iter().map(|site| (*site, report)).collect())
     };
     let found: Vec<_> = classes.par_iter().map(of).collect::<Result<_>>()?;
     Ok(found.into_iter().flatten().collect())
 }
 
+/// The ridge of a forecast: one for all, since it matters little, unless there are so few tokens that it does.
+fn ridge(own: &SiteMoments, kept: &[usize]) -> Ridge {
+    let is_scarce = own.halves.iter().any(|half| half.tokens < enough(kept.len() * own.head_dim));
+    if is_scarce { Ridge::Auto } else { Ridge::Fixed(UNTRIED) }
+}
+
+/// Lets `plan` tell what a refit from `moments` would say of every layer that loses heads, and what speaks against it.
+///
+/// # Errors
+///
+/// As [`explained`].
+pub fn explain(plan: &mut Plan, moments: &Moments, ticket: &Ticket) -> Result<()> {
+    plan.explained = shares(&explained(moments, plan, ticket)?);
+    let new = if plan.explained.is_empty() { Vec::new() } else { moments.doubts() };
+    plan.notes.extend(new.into_iter().filter(|note| !plan.notes.contains(note)).collect::<Vec<_>>());
+    Ok(())
+}
+
 /// The shares that a plan tells of: see [`explained`].
-pub fn shares(sites: &BTreeMap<Site, SiteRepair>) -> BTreeMap<Site, Explained> {
+fn shares(sites: &BTreeMap<Site, SiteRepair>) -> BTreeMap<Site, Explained> {
     let of = |site: &SiteRepair| Explained {
         masked: 1.0 - site.masked,
         calibration: 1.0 - site.fitted,
@@ -68,7 +86,7 @@ mod tests {
         let mut own = case.moments();
         own.output = super::super::testing::symmetric(12, |i, j| f64::from(own.output.get(i, j) as f32));
         let old = OutputProjection { weight: case.weight.clone(), bias: Some(vec![0.0; 3]), head_dim: 3, kv_heads: 4 };
-        let (_, expected) = refit_site(&own, &old, &[1, 3], Ridge::Fixed(UNTRIED), Basis::Even).unwrap();
+        let (_, expected) = refit_site(&own, &old, &[1, 3], ridge(&own, &[1, 3]), Basis::Even).unwrap();
         let moments = Moments {
             model: ModelInfo::default(),
             input: String::new(),
@@ -79,7 +97,8 @@ mod tests {
         let mut plan = Plan::default();
         plan.kept.set(site, [1, 3]);
         let found = explained(&moments, &plan, &Ticket::default()).unwrap()[&site];
-        assert!((found.explained() - expected.explained()).abs() < 1e-4, "{found:?} {expected:?}");
+        let [told, expected] = [found, expected].map(|site| site.explained().unwrap());
+        assert!((told - expected).abs() < 1e-4, "{told} {expected}");
     }
 
     #[test]
@@ -104,14 +123,14 @@ mod tests {
                 let mut plan = Plan::default();
                 plan.kept.set(site, kept.iter().copied());
                 let found = explained(&moments, &plan, &Ticket::default()).unwrap()[&site];
-                let (_, expected) =
-                    refit_site(&case.moments(), &old, &kept, Ridge::Fixed(UNTRIED), Basis::Even).unwrap();
+                let own = case.moments();
+                let (_, expected) = refit_site(&own, &old, &kept, ridge(&own, &kept), Basis::Even).unwrap();
                 let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{kept:?}: {a} {b}");
                 close(found.masked, expected.masked);
                 close(found.fitted, expected.fitted);
                 close(found.held_out.unwrap(), expected.held_out.unwrap());
                 let told = shares(&BTreeMap::from([(site, found)]))[&site];
-                assert_eq!(told.held_out, Some(found.explained()));
+                assert_eq!(told.held_out, found.explained());
             }
             // A layer that keeps every head has nothing to explain.
             assert!(explained(&moments, &Plan::default(), &Ticket::default()).unwrap().is_empty());

@@ -46,7 +46,7 @@ mod testing;
 
 pub use choice::{Reconstruction, propose, replaceability};
 pub use document::{Repair, RepairMode, RepairRecord, SiteRepair, Tried};
-pub use explained::{explained, shares};
+pub use explained::{explain, explained};
 pub use projection::{Basis, Ridge};
 pub use refit::{RefitRequest, Refitter, refit};
 pub(crate) use regression::least_squares;

@@ -5,6 +5,7 @@ use faer::Mat;
 
 use super::document::SiteRepair;
 use super::regression::{Fit, Regression};
+use crate::analysis::enough;
 use crate::error::{Error, Result};
 use crate::model::{NewOutput, output_module};
 use crate::network::{NetworkSpec, Site, Weights};
@@ -13,7 +14,10 @@ use crate::tensor::to_f64;
 /// Ridges that are tried, as shares of the mean diagonal.
 pub(super) const RIDGES: [f64; 5] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1];
 
-/// Where there is no other half to try ridges on.
+/// Further ones, where so few tokens are fitted on that the old rows may say more than any fit.
+const STIFF: [f64; 3] = [1.0, 1e1, 1e2];
+
+/// Where there is no other half to try ridges on: the least, of plenty of tokens.
 pub(super) const UNTRIED: f64 = 1e-3;
 
 /// How the ridge of a layer is found.
@@ -86,12 +90,20 @@ struct Trial {
     held_out: Option<f64>,
 }
 
+/// The ridge where nothing is held out to choose it by. Covariances of `k` numbers over `n` tokens are wrong by about `k / n`
+/// of their mean diagonal, so that a smaller ridge would fit what these tokens alone have: with fewer tokens than numbers the
+/// fit would go through every one of them.
+pub(super) fn untried(regressors: usize, positions: u64) -> f64 {
+    (regressors as f64 / positions.max(1) as f64).max(UNTRIED)
+}
+
 /// Fits on `even` under the ridge that is asked for, or the one that does best on `odd`.
 fn trial(even: &Regression<'_>, odd: Option<&Regression<'_>>, prior: &Mat<f64>, ridge: Ridge) -> Result<Trial> {
     let ridges = match (ridge, odd) {
         (Ridge::Fixed(ridge), _) => vec![ridge],
+        (Ridge::Auto, Some(_)) if even.positions < enough(even.xx.nrows()) => [&RIDGES[..], &STIFF].concat(),
         (Ridge::Auto, Some(_)) => RIDGES.to_vec(),
-        (Ridge::Auto, None) => vec![UNTRIED],
+        (Ridge::Auto, None) => vec![untried(even.xx.nrows(), even.positions)],
     };
     let mut best: Option<Trial> = None;
     for ridge in ridges {
@@ -104,16 +116,17 @@ fn trial(even: &Regression<'_>, odd: Option<&Regression<'_>>, prior: &Mat<f64>, 
     best.ok_or_else(|| Error::new("no ridge was given"))
 }
 
-/// Solves for the projection that replaces `prior [k, D_model]`, the rows of the kept heads, and tells how well it does:
-/// `masked` is the error on the held-out half (else on all) of leaving the rows as they are.
+/// Solves for the projection that replaces `as_it_is`, the rows of the kept heads `[k, D_model]`, and tells how well it does
+/// on the held-out half, else on all. Where it `gives_way`, rows that do better there as they are stay.
 pub(super) fn fit_and_judge(
     halves: &[Regression<'_>; 2],
-    prior: &Mat<f64>,
+    as_it_is: &Fit,
     ridge: Ridge,
     basis: Basis,
-    masked: &dyn Fn(&Regression<'_>) -> f64,
+    gives_way: bool,
 ) -> Result<(Fit, SiteRepair)> {
     let [even, odd] = halves;
+    let prior = &as_it_is.weight;
     let split = even.tokens > 0.0 && odd.tokens > 0.0;
     let mut all = even.clone();
     all.add(odd);
@@ -121,14 +134,17 @@ pub(super) fn fit_and_judge(
     let trial = trial(first, second, prior, ridge)?;
     let judge = second.unwrap_or(first);
     let share = |error: f64, of: &Regression<'_>| if of.power() > 0.0 { error / of.power() } else { 0.0 };
+    let masked = judge.error(as_it_is);
+    let stays = gives_way && trial.held_out.unwrap_or(trial.fitted) > masked;
     let report = SiteRepair {
-        tokens: all.tokens as u64,
+        tokens: all.positions,
         ridge: trial.ridge,
-        masked: share(masked(judge), judge),
-        fitted: share(trial.fitted, first),
-        held_out: trial.held_out.map(|error| share(error, judge)),
+        masked: share(masked, judge),
+        fitted: share(if stays { first.error(as_it_is) } else { trial.fitted }, first),
+        held_out: trial.held_out.map(|error| share(if stays { masked } else { error }, judge)),
     };
     let fit = match basis {
+        _ if stays => as_it_is.clone(),
         Basis::Even => trial.fit,
         Basis::All if split => all.solve(trial.ridge, prior)?,
         Basis::All => trial.fit,

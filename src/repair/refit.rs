@@ -122,7 +122,7 @@ impl<'a> Refitter<'a> {
             method: plan.method.clone(),
             sites: BTreeMap::new(),
             measured: Vec::new(),
-            notes: moments.shortage().into_iter().collect(),
+            notes: moments.doubts(),
         });
         for (site, KnownFit { output, report, .. }) in found {
             repair.record.sites.insert(site, report);
@@ -206,6 +206,7 @@ pub(super) fn regress(moments: &SiteMoments, kept: &[usize], ridge: Ridge, basis
         let among = part(&half.square, &go, &go);
         Regression {
             tokens: half.tokens as f64,
+            positions: half.tokens,
             with_bias: moments.output_bias,
             x: stay.iter().map(|c| half.sum[*c]).collect(),
             y: go.iter().map(|c| half.sum[*c]).collect(),
@@ -223,7 +224,8 @@ pub(super) fn regress(moments: &SiteMoments, kept: &[usize], ridge: Ridge, basis
     let [even, odd] = &moments.halves;
     // Nothing said of the others: what masking does.
     let nothing = Fit { weight: Mat::zeros(stay.len(), go.len()), bias: vec![0.0; go.len()] };
-    fit_and_judge(&[of(even), of(odd)], &nothing.weight, ridge, basis, &|half| half.error(&nothing))
+    // A ridge that was named is followed as it is.
+    fit_and_judge(&[of(even), of(odd)], &nothing, ridge, basis, ridge == Ridge::Auto)
 }
 
 fn check(spec: &NetworkSpec, moments: &Moments) -> Result<()> {
@@ -238,7 +240,7 @@ fn check(spec: &NetworkSpec, moments: &Moments) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::projection::{RIDGES, UNTRIED};
+    use super::super::projection::{RIDGES, untried};
     use super::super::testing::TestSite;
     use super::*;
 
@@ -315,10 +317,70 @@ mod tests {
         let prior = rows(case.weight.as_ref(), &case.columns(&kept));
         let (stiff, _) = of(Ridge::Fixed(1e9));
         assert!((&stiff.weight - &prior).norm_max() < 1e-6 * prior.norm_max());
-        // One batch: nothing is left to judge by.
+        // One batch: nothing is left to judge by, and nothing is said to be explained.
         let mut moments = case.moments();
         moments.halves[1] = SecondMoment::zeros(moments.dim());
         let (_, alone) = refit_site(&moments, &output(&case), &kept, Ridge::Auto, Basis::All).unwrap();
-        assert_eq!((alone.held_out, alone.ridge), (None, UNTRIED));
+        assert_eq!((alone.held_out, alone.explained()), (None, None));
+        assert_eq!(alone.ridge, untried(case.columns(&kept).len(), alone.tokens));
+    }
+
+    /// The part of `case` that consists of these tokens.
+    fn tokens_of(case: &TestSite, from: usize, count: usize) -> TestSite {
+        let outputs = Mat::from_fn(count, case.outputs.ncols(), |t, j| case.outputs[(from + t, j)]);
+        TestSite { outputs, weight: case.weight.clone(), ..*case }
+    }
+
+    #[test]
+    fn fewer_tokens_than_numbers_do_no_more_harm_than_masking() {
+        for (with_bias, seed) in [(false, 11), (true, 12), (false, 13), (true, 14)] {
+            let case = TestSite::new(8, 8, with_bias, seed);
+            let kept = [0, 1, 2, 4, 6];
+            // Of other tokens than were fitted.
+            let others = tokens_of(&case, 40, 120).moments();
+            let nothing = Fit { weight: rows(case.weight.as_ref(), &case.columns(&kept)), bias: vec![0.0; 65] };
+            let error = |fit: &Fit| {
+                let [even, odd] = [0, 1].map(|half| whole_regression(&others, half, &case, &kept));
+                even.error(fit) + odd.error(fit)
+            };
+            // Forty numbers of thirty tokens, of one batch and of two.
+            let few = tokens_of(&case, 0, 30).moments();
+            let mut one = few.clone();
+            let [even, odd] = &mut one.halves;
+            even.add(odd).unwrap();
+            *odd = SecondMoment::zeros(case.heads * case.dim);
+            for moments in [few, one] {
+                let (fit, report) = refit_site(&moments, &output(&case), &kept, Ridge::Auto, Basis::All).unwrap();
+                let (repaired, masked) = (error(&fit), error(&nothing));
+                assert!(repaired < masked, "{with_bias} {seed}: {repaired} {masked}, ridge {}", report.ridge);
+                // A ridge that is meant for plenty of tokens does worse than that.
+                let (plain, _) = refit_site(&moments, &output(&case), &kept, Ridge::Fixed(1e-3), Basis::All).unwrap();
+                assert!(error(&plain) > repaired, "{with_bias} {seed}");
+            }
+        }
+    }
+
+    /// What the whole branch adds, from the outputs of the heads that stay.
+    fn whole_regression(moments: &SiteMoments, half: usize, case: &TestSite, kept: &[usize]) -> Regression<'static> {
+        let half = &moments.halves[half];
+        let (width, columns) = (case.heads * case.dim, case.columns(kept));
+        let square = Mat::from_fn(width, width, |i, j| half.square.get(i, j));
+        let products = product(square.as_ref(), case.weight.as_ref());
+        let sums = Mat::from_fn(1, width, |_, i| half.sum[i]);
+        let y = product(sums.as_ref(), case.weight.as_ref());
+        let yy = (0..case.weight.ncols())
+            .map(|j| (0..width).map(|i| case.weight[(i, j)] * products[(i, j)]).sum::<f64>())
+            .sum();
+        Regression {
+            tokens: half.tokens as f64,
+            positions: half.tokens,
+            with_bias: case.with_bias,
+            x: columns.iter().map(|c| half.sum[*c]).collect(),
+            y: (0..y.ncols()).map(|j| y[(0, j)]).collect(),
+            xx: Mat::from_fn(columns.len(), columns.len(), |i, j| square[(columns[i], columns[j])]),
+            xy: Mat::from_fn(columns.len(), y.ncols(), |i, j| products[(columns[i], j)]),
+            yy,
+            branch: None,
+        }
     }
 }

@@ -11,7 +11,10 @@ use crate::error::{Error, Result};
 /// Sums over tokens of regressors `x [k]` and targets `y [m]`.
 #[derive(Clone, Debug)]
 pub(super) struct Regression<'a> {
+    /// What divides the sums: tokens, each as often as it counts.
     pub tokens: f64,
+    /// How many tokens, however much each counts.
+    pub positions: u64,
     /// Whether a constant is fitted too.
     pub with_bias: bool,
     /// The sum of regressors `x`.
@@ -56,6 +59,7 @@ impl Regression<'_> {
     pub(super) fn add(&mut self, other: &Regression<'_>) {
         let add = |sums: &mut [f64], more: &[f64]| sums.iter_mut().zip(more).for_each(|(s, x)| *s += x);
         self.tokens += other.tokens;
+        self.positions += other.positions;
         add(&mut self.x, &other.x);
         add(&mut self.y, &other.y);
         self.xx += &other.xx;

@@ -19,8 +19,8 @@ pub(super) fn scale_site(
 ) -> Result<(Fit, SiteRepair)> {
     let halves = [0, 1].map(|half| regression(&moments.halves[half], moments, kept));
     let ones = Mat::from_fn(kept.len(), 1, |_, _| 1.0);
-    let as_it_is = Fit { weight: ones.clone(), bias: vec![0.0] };
-    let (fit, report) = fit_and_judge(&halves, &ones, ridge, basis, &|half| half.error(&as_it_is))?;
+    let as_it_is = Fit { weight: ones, bias: vec![0.0] };
+    let (fit, report) = fit_and_judge(&halves, &as_it_is, ridge, basis, ridge == Ridge::Auto)?;
     let d = moments.head_dim;
     let columns: Vec<usize> = kept.iter().flat_map(|h| h * d..(h + 1) * d).collect();
     let own = rows(old.weight.as_ref(), &columns);
@@ -33,6 +33,7 @@ fn regression(half: &SecondMoment, moments: &SiteMoments, kept: &[usize]) -> Reg
     let all: Vec<f64> = (0..moments.heads).map(|i| (0..moments.heads).map(|j| gram[(i, j)]).sum()).collect();
     Regression {
         tokens: half.tokens as f64,
+        positions: half.tokens,
         with_bias: false,
         x: vec![0.0; kept.len()],
         y: vec![0.0],

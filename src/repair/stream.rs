@@ -17,10 +17,10 @@ use super::order::{improve, stays};
 use super::projection::{Basis, OutputProjection, Ridge, fit_and_judge, new_output};
 use super::regression::{Fit, Regression, pull};
 use super::sweep::Sweep;
-use crate::analysis::ModelInfo;
+use crate::analysis::{FittedLayer, ModelInfo, doubts};
 use crate::error::{Error, Result};
 use crate::model::NewOutput;
-use crate::network::{Batch, Network, SiteState, Walk, WalkStep, Weights};
+use crate::network::{Batch, Network, Site, SiteState, Walk, WalkStep, Weights};
 use crate::plan::Plan;
 use crate::task::Ticket;
 use crate::tensor::{doubles, linear};
@@ -105,6 +105,10 @@ pub fn stream(
             WalkStep::Done(_) => break,
         }
     }
+    let outputs = |site: &Site| spec.attention(*site).map_or(0, |a| a.heads * a.head_dim);
+    let read: Vec<FittedLayer> =
+        repair.record.sites.iter().map(|(site, found)| found.of_layer(outputs(site))).collect();
+    repair.record.notes.extend(doubts(&read));
     Ok(repair)
 }
 
@@ -123,7 +127,7 @@ fn pass(
     let planned = request.plan.kept_at(site, heads);
     let mut halves = [0, 1].map(|_| nothing(width, old));
     let mut outputs = Vec::with_capacity(count);
-    let (mut drifted, mut tokens) = (false, 0);
+    let mut drifted = false;
     for at in 0..count {
         ticket.check()?;
         let (whole, pruned) = (walk.look(at)?, walk.look(count + at)?);
@@ -136,7 +140,6 @@ fn pass(
             None => y.clone(),
         };
         let weigh = if drifted && walk.normalizes_later()? { Some((&whole.stream + &y)?) } else { None };
-        tokens += pruned.real.as_ref().map_or(pruned.heads.dim(0)?, Tensor::elem_count);
         add(&mut halves[at % 2], &pruned, &target, weigh.as_ref(), old)?;
         walk.join(at, &y)?;
         if !request.spills {
@@ -164,14 +167,9 @@ fn pass(
     let columns: Vec<usize> = kept.iter().flat_map(|h| h * d..(h + 1) * d).collect();
     let halves = halves.map(|half| half.columns(&columns));
     let prior = rows(old.weight.as_ref(), &columns);
-    let as_it_is = Fit { weight: prior.clone(), bias: vec![0.0; prior.ncols()] };
-    let judged = fit_and_judge(&halves, &prior, request.ridge, request.basis, &|half| half.error(&as_it_is));
-    let (mut fit, mut report) = judged.map_err(|e| e.within(site))?;
-    if report.error() > report.masked {
-        // The old rows do better on what was left out.
-        (fit, report.fitted, report.held_out) = (as_it_is, report.masked, report.held_out.map(|_| report.masked));
-    }
-    report.tokens = tokens as u64;
+    let as_it_is = Fit { bias: vec![0.0; prior.ncols()], weight: prior };
+    let judged = fit_and_judge(&halves, &as_it_is, request.ridge, request.basis, true);
+    let (fit, report) = judged.map_err(|e| e.within(site))?;
     let new = new_output(&kept, &fit, old)?;
     finish(walk, &|_, heads| apply(&new, heads, &columns))?;
     repair.record.kept.set(site, kept);
@@ -204,6 +202,7 @@ fn nothing(width: usize, old: &OutputProjection) -> Regression<'static> {
     let m = old.weight.ncols();
     Regression {
         tokens: 0.0,
+        positions: 0,
         with_bias: old.bias.is_some(),
         x: vec![0.0; width],
         y: vec![0.0; m],
@@ -257,6 +256,7 @@ fn add(
         }
         sums.tokens += w * w;
     }
+    sums.positions += count as u64;
     let x = MatRef::from_row_major_slice(&x, count, width);
     add_square(&mut sums.xx, x);
     add_products(&mut sums.xy, x, MatRef::from_row_major_slice(&y, count, m));
@@ -291,6 +291,7 @@ impl Regression<'static> {
     fn columns(&self, columns: &[usize]) -> Self {
         Self {
             tokens: self.tokens,
+            positions: self.positions,
             with_bias: self.with_bias,
             x: columns.iter().map(|c| self.x[*c]).collect(),
             y: self.y.clone(),

@@ -95,7 +95,7 @@ impl Checked {
             gate_importance(&network, scored.batches(network.device()), spec.seed, ticket)?.record(&mut analysis)?;
         }
         if let Some(moments) = &mut moments {
-            analysis.notes.extend(moments.shortage());
+            analysis.notes.extend(moments.doubts());
             analysis.set_baseline(baseline::REPLACEABILITY, replaceability(moments)?)?;
             if spec.memory.is_some() {
                 analysis.notes.push(WITHOUT_GRADIENTS.to_owned());

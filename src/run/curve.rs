@@ -115,16 +115,14 @@ impl Checked {
             anew: wanted.anew,
         };
         let fallback = self.opened().loaded.placed().and_then(|placed| placed.fallback);
-        let mut add = |found: &Curves| match &fallback {
-            Some(note) if !found.notes.contains(note) => {
-                let mut found = found.clone();
-                found.notes.push(note.clone());
-                keep(&found)
-            }
-            _ => keep(found),
+        let is_repaired = wanted.repairs.iter().any(|mode| mode.repairs());
+        let doubts = moments.filter(|_| is_repaired).map(Moments::doubts);
+        let notes: Vec<String> = fallback.into_iter().chain(doubts.into_iter().flatten()).collect();
+        let with_notes = |mut found: Curves| {
+            found.notes.extend(notes.iter().filter(|note| !found.notes.contains(note)).cloned().collect::<Vec<_>>());
+            found
         };
-        let mut found = curves(&subject, &points, before, &mut add, ticket)?;
-        found.notes.extend(fallback.filter(|note| !found.notes.contains(note)));
-        Ok(found)
+        let mut add = |found: &Curves| keep(&with_notes(found.clone()));
+        curves(&subject, &points, before, &mut add, ticket).map(with_notes)
     }
 }

@@ -7,12 +7,13 @@ use crate::corpus::{Corpus, Input, Purpose, Reading, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::{TranslationScore, translate};
 use crate::evaluation::{
-    Benchmark, COMPARED_COPIES, Candidate, IN_SAMPLE, Measured, Quality, SCORED_COPIES, compare, evaluate, spread,
+    Benchmark, COMPARED_COPIES, Candidate, IN_SAMPLE, LOSS, Measured, Quality, SCORED_COPIES, compare, evaluate,
+    spread, task_metrics,
 };
 use crate::model::Needs;
 use crate::network::{Gates, Kept, Network};
 use crate::plan::{CONTROL_DRAWS, Plan};
-use crate::repair::{Repair, RepairMode, RepairRecord};
+use crate::repair::{Repair, RepairMode};
 use crate::task::Ticket;
 
 /// Quality of the whole model, and on what it was measured.
@@ -58,9 +59,11 @@ impl Checked {
         if let Some(benchmark) = self.benchmark(&corpus, ticket)? {
             benchmark.ask(Candidate { network: &network, gates: &open }, ticket)?.record(&mut quality);
         }
-        quality.translation = self.translated(&network, &open, &corpus, ticket)?;
+        let (translation, passed) = self.translated(&network, &open, &corpus, ticket)?;
+        quality.translation = translation;
         let dtype = network.dtype().as_str().to_owned();
-        Ok(Scored { quality, reading: corpus.reading(ticket)?, dtype, notes: self.notes(&corpus) })
+        let notes = self.notes(&corpus).into_iter().chain(self.unmeasured(&quality)).chain(passed).collect();
+        Ok(Scored { quality, reading: corpus.reading(ticket)?, dtype, notes })
     }
 
     /// Masks the heads that `plan` removes and measures the model beside the whole one and beside as many random heads in
@@ -101,8 +104,9 @@ impl Checked {
         if let Some(benchmark) = &benchmark {
             comparison.ask(benchmark, [before, after], &both)?;
         }
-        comparison.before.translation = self.translated(&network, &open, &corpus, &both)?;
-        comparison.after.translation = self.translated(after.network, &masked, &corpus, &both)?;
+        let (translation, passed) = self.translated(&network, &open, &corpus, &both)?;
+        comparison.before.translation = translation;
+        comparison.after.translation = self.translated(after.network, &masked, &corpus, &both)?.0;
         // One network beside the whole one at a time.
         drop(with_repair);
         let mut draws = Vec::new();
@@ -132,17 +136,18 @@ impl Checked {
         let mut notes: Vec<String> =
             plan.foreign_to(&self.opened().facts.fingerprint).into_iter().chain(self.notes(&corpus)).collect();
         let random_repair = random_repairs.first().map(|repair| repair.record.mode);
+        notes.extend(self.unmeasured(&comparison.before).into_iter().chain(passed));
+        let reading = corpus.reading(ticket)?;
         let record = repair.as_ref().map(|found| &found.plan.record);
+        notes.extend(record.map_or(Vec::new(), |record| record.notes_of(&reading, &notes)));
         let repair = record.map(|record| record.mode);
         if repair.is_some_and(RepairMode::repairs) && random_repair.is_none() {
             notes.push(MASKED_CONTROL.to_owned());
         }
         notes.extend(plan.spared_words());
-        let reading = corpus.reading(ticket)?;
         let in_sample = plan.was_chosen_on(&reading);
         let repair_in_sample = record.is_some_and(|record| record.was_calibrated_on(&reading));
         notes.extend(in_sample.then(|| IN_SAMPLE.to_owned()));
-        notes.extend(repair_in_sample.then(|| RepairRecord::SAME_TEXT.to_owned()));
         Ok(Measured {
             name: name.to_owned(),
             kept: plan.kept.clone(),
@@ -158,6 +163,13 @@ impl Checked {
             dtype: network.dtype().as_str().to_owned(),
             notes,
         })
+    }
+
+    /// What to say where the model is for a labeled task and the input has no labels.
+    pub(super) fn unmeasured(&self, quality: &Quality) -> Option<String> {
+        let task = self.model().spec().task.as_ref().filter(|_| quality.is_unlabeled())?;
+        let names = [LOSS].into_iter().chain(task_metrics(task).into_iter().map(|metric| metric.name));
+        Some(format!("the input has no labels: {} are not measured", names.collect::<Vec<_>>().join(", ")))
     }
 
     /// What the input asks besides the loss, where it asks something.
@@ -197,20 +209,17 @@ impl Checked {
         TextTokenizer::load(self.model().checkpoint().folder()).map(drop)
     }
 
-    /// How good translations of the input's pairs are, where that was asked for.
+    /// How good translations of the input's pairs are, where that was asked for, and what to say of pairs without one.
     fn translated(
         &self,
         network: &Network,
         gates: &Gates,
         corpus: &Corpus,
         ticket: &Ticket,
-    ) -> Result<Option<TranslationScore>> {
-        let Some(wanted) = self.spec().translation else { return Ok(None) };
-        let tokenizer = TextTokenizer::load(self.model().checkpoint().folder())?;
-        let tokenizer = match self.input()? {
-            Input::Pairs { language, .. } => tokenizer.writing(language.as_deref())?.unwrap_or(tokenizer),
-            _ => tokenizer,
-        };
-        Ok(translate(network, gates, &tokenizer, corpus, wanted, ticket)?.score())
+    ) -> Result<(Option<TranslationScore>, Option<String>)> {
+        let Some(wanted) = self.spec().translation else { return Ok((None, None)) };
+        let tokenizer = TextTokenizer::load(self.model().checkpoint().folder())?.writing_for(self.input()?)?;
+        let found = translate(network, gates, &tokenizer, corpus, wanted, ticket)?;
+        Ok((found.score(), found.note()))
     }
 }

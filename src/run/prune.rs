@@ -17,7 +17,7 @@ use crate::model::{Model, Needs};
 use crate::network::{Gates, Network};
 use crate::plan::Plan;
 use crate::pruning::{self, ExportDraft, ExportFormat, ExportOptions, Forecast, OutputFormat, Report};
-use crate::repair::{Repair, RepairRecord};
+use crate::repair::Repair;
 use crate::task::Ticket;
 
 /// What is written where.
@@ -274,7 +274,8 @@ impl Checked {
         let repair_in_sample = repair.is_some_and(|repair| repair.record.was_calibrated_on(&reading));
         let mut notes = self.notes(corpus);
         notes.extend(in_sample.then(|| IN_SAMPLE.to_owned()));
-        notes.extend(repair_in_sample.then(|| RepairRecord::SAME_TEXT.to_owned()));
+        notes.extend(self.unmeasured(&comparison.before));
+        notes.extend(repair.map_or(Vec::new(), |repair| repair.record.notes_of(&reading, &notes)));
         Ok(Measured {
             name: String::new(),
             kept: plan.kept.clone(),

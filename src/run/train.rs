@@ -64,6 +64,8 @@ impl TrainSpec {
                 batch_size: spec.batch_size.unwrap_or(BATCH_SIZE),
                 seq_len: spec.seq_len,
                 batches: spec.batches,
+                pack: spec.pack,
+                preset: spec.preset,
                 seed: spec.seed,
                 ..corpus::CorpusSettings::default()
             },

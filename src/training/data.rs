@@ -5,13 +5,15 @@ use crate::corpus::{BatchOrder, Corpus, CorpusPart, Intake, Purpose};
 use crate::error::Result;
 use crate::task::Ticket;
 
-/// Two corpora that share no sequence.
+/// Two corpora, which share no sequence unless `in_sample` says so.
 #[derive(Clone, Debug)]
 pub struct Data {
     /// Shuffled, pass after pass in another order.
     pub training: Corpus,
     /// As it stands, as many batches as are to be measured.
     pub held_out: Corpus,
+    /// Whether what is measured is learned too: the data named for it is that of training.
+    pub in_sample: bool,
 }
 
 impl Data {
@@ -31,7 +33,12 @@ impl Data {
                 whole.with(|s| s.part = CorpusPart::HeldOut { every }),
             ),
         };
+        let in_sample = match &request.held_out {
+            Some(_) => training.reading(ticket)?.overlaps(&held_out.reading(ticket)?),
+            None => false,
+        };
         Ok(Self {
+            in_sample,
             training: training.with(|s| s.order = BatchOrder::Shuffled),
             held_out: held_out.with(|s| {
                 s.order = BatchOrder::AsRead;

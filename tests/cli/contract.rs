@@ -157,6 +157,31 @@ fn wrong_usage_is_status_two() {
 }
 
 #[test]
+fn options_without_an_effect_are_refused_or_told() {
+    let (model, text) = (sample("austen-plain"), sample("austen.txt"));
+    let refused = bad(&["evaluate", &model, "--text", &text, "--language", "en", "--quiet"], 2);
+    assert!(refused.contains("--language has no effect without --audio"), "{refused}");
+    let folder = Folder::new();
+    let [a, p] = ["a.json", "p.json"].map(|name| folder.name(name));
+    good(&["analyze", &model, "--text", &text, "--batches", "1", "--groups", "2", "--out", &a, "--quiet"]);
+    let output = pillars(&["plan", &a, "--batch-size", "3", "--out", &p]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("--batch-size has no effect without an input"), "{said}");
+}
+
+#[test]
+fn a_task_without_labels_is_said_to_be_unmeasured() {
+    let folder = Folder::new();
+    let data = folder.name("unlabeled.csv");
+    std::fs::write(&data, "id,text\n1,a fine day it was\n2,and a sad one\n").unwrap();
+    let evaluate = ["evaluate", &sample("books/classifier"), "--data", &data, "--quiet"];
+    let text = good(&evaluate);
+    assert!(text.contains("not measured"), "{text}");
+    let notes = json(&good(&[&evaluate[..], &["--json"]].concat()))["notes"].to_string();
+    assert!(notes.contains("among id, text") && notes.contains("loss, accuracy"), "{notes}");
+}
+
+#[test]
 fn a_command_without_input_names_the_options() {
     assert!(bad(&["evaluate", &fixture("bert", ""), "--quiet"], 2).contains("give --text, --tokens"));
 }

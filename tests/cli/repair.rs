@@ -184,6 +184,48 @@ fn every_mode_is_told_and_auto_measures() {
 }
 
 #[test]
+fn a_fit_on_too_few_tokens_is_told_as_one_wherever_it_is_used() {
+    let folder = Folder::new();
+    let (model, text) = (sample("austen-grouped"), sample("austen.txt"));
+    let input = ["--text", &text, "--seq-len", "32", "--batches", "1", "--batch-size", "2", "--quiet"];
+    let [a, p, r, out] = ["a.json", "p.json", "r.safetensors", "smaller"].map(|name| folder.name(name));
+    good(&[&["analyze", &model, "--moments", "--groups", "2", "--out", &a][..], &input].concat());
+    let plan = ["plan", &a, "--method", "reconstruction", "--keep", "4", "--out", &p, "--quiet"];
+    let told = good(&plan);
+    assert!(told.contains("explained not known") && !told.contains("explained 100"), "{told}");
+    let doubts = |notes: &Value| {
+        let notes = notes.to_string();
+        // 64 tokens for the 128 numbers that the heads of each of the four layers put out.
+        assert!(notes.contains("too few tokens to fit on in 4 of 4 layers: 64, where 1024 would do"), "{notes}");
+        assert!(notes.contains("nothing was held out of the fit"), "{notes}");
+    };
+    doubts(&json(&std::fs::read_to_string(&p).unwrap())["notes"]);
+    let repair = ["repair", &model, "--plan", &p, "--out", &r, "--mode"];
+    for mode in ["stream", "refit"] {
+        let told = good(&[&repair[..], &[mode], &input].concat());
+        assert!(told.contains("explained") && !told.contains("100.0 %"), "{told}");
+        let record = json(&good(&[&repair[..], &[mode, "--json"], &input].concat()));
+        doubts(&record["notes"]);
+        assert!(record["sites"].as_object().unwrap().values().all(|site| site["held_out"].is_null()), "{record}");
+    }
+    let evaluate = ["evaluate", &model, "--plan", &p, "--json", "--repair"];
+    for source in [r.as_str(), "refit"] {
+        let notes = json(&good(&[&evaluate[..], &[source], &input].concat()))["notes"].clone();
+        doubts(&notes);
+        assert!(notes.to_string().contains("calibrated on the text that quality is measured on"), "{notes}");
+    }
+    // Nothing is held out that could say which way is best.
+    let refused = bad(&[&evaluate[..], &["auto"], &input].concat(), 1);
+    assert!(refused.contains("auto needs two batches"), "{refused}");
+    let prune = ["prune", &model, "--plan", &p, "--repair", &r, "--out", &out, "--json"];
+    let report = json(&good(&[&prune[..], &input].concat()));
+    doubts(&report["repair"]["notes"]);
+    doubts(&report["measured"]["notes"]);
+    let card = std::fs::read_to_string(folder.path("smaller/README.md")).unwrap();
+    assert!(card.contains("none was held out") && card.contains("too few tokens"), "{card}");
+}
+
+#[test]
 fn what_is_missing_or_does_not_fit_is_one_clear_line() {
     let folder = Folder::new();
     let (model, inputs) = (fixture("llama", ""), fixture("llama", "reference.safetensors"));

@@ -190,6 +190,42 @@ fn letters_of_frames_become_words() {
 }
 
 #[test]
+fn languages_that_are_none_are_refused_with_those_that_are_known() {
+    let mut tokenizer: serde_json::Value = serde_json::from_str(&words()).unwrap();
+    for (id, name) in [(10, "<|en|>"), (11, "<|de|>"), (12, "<|transcribe|>")] {
+        tokenizer["model"]["vocab"][name] = id.into();
+        let special = serde_json::json!({"id": id, "content": name, "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false});
+        tokenizer["added_tokens"].as_array_mut().unwrap().push(special);
+        tokenizer["model"]["vocab"].as_object_mut().unwrap().remove(&format!("w{id}"));
+    }
+    let knows = serde_json::json!({"is_multilingual": true}).to_string();
+    let multilingual = [("tokenizer.json", tokenizer.to_string()), ("generation_config.json", knows)];
+    let multilingual: Vec<(&str, &str)> = multilingual.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let refused = |source: &Path, files: &[(&str, &str)], language: &str| {
+        let folder = model(source, files);
+        cut(&folder.path().join("one.wav"), 3000);
+        std::fs::write(folder.path().join("said.tsv"), "one.wav\tw20 w21\n").unwrap();
+        evaluated(folder.path(), folder.path().join("said.tsv"), Some(language)).map_err(|e| e.to_string())
+    };
+    let whisper = fixtures().join("whisper");
+    let error = refused(&whisper, &multilingual, "zz").unwrap_err();
+    assert!(error.contains("knows no language 'zz'") && error.contains("en, de"), "{error}");
+    // A mark of another kind is no language.
+    assert!(refused(&whisper, &multilingual, "transcribe").unwrap_err().contains("'transcribe'"));
+    assert!(refused(&whisper, &multilingual, "DE").is_ok());
+    // By its code it is told whether texts are compared as English.
+    let words = words();
+    for name in ["zz", "english", "eng"] {
+        let error = refused(&whisper, &[("tokenizer.json", &words)], name).unwrap_err();
+        assert!(error.contains("is no code of a language") && error.contains("en, zh, de"), "{error}");
+    }
+    // What says classes writes nothing.
+    let classes = test_data().join("tasks/wav2vec2forsequenceclassification");
+    let error = refused(&classes, &[], "en").unwrap_err();
+    assert!(error.contains("does not write") && error.contains("--language"), "{error}");
+}
+
+#[test]
 fn classes_of_recordings_are_folders_or_a_column() {
     let folder = model(&test_data().join("tasks/wav2vec2forsequenceclassification"), &[]);
     for name in ["yes/a.wav", "down/b.wav", "no/c.wav"] {

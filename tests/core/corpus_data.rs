@@ -209,10 +209,71 @@ fn answers_are_sought_in_windows_of_their_text() {
     assert_eq!(&questions[0].text[window[9].unwrap().0..window[10].unwrap().1], "w24 w25");
     assert!(window[..5].iter().all(Option::is_none) && window.last().unwrap().is_none());
     assert_eq!(types(&batch).unwrap()[..16], [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+    // The same questions as SQuAD itself is written, for the same sequences.
+    let spans: Vec<_> = [("w24 w25", start), ("w25", start + 4)]
+        .map(|(text, at)| serde_json::json!({"text": text, "answer_start": at}))
+        .to_vec();
+    let none = serde_json::json!({"question": " w6 w7 w8", "id": "a", "answers": [], "is_impossible": true});
+    let asked = serde_json::json!({"question": " w6 w7 w8", "id": "a", "answers": spans});
+    let paragraph = serde_json::json!({"context": text, "qas": [asked, none]});
+    let nested = serde_json::json!({"version": "v2.0", "data": [{"title": "t", "paragraphs": [paragraph]}]});
+    let nested = write(folder.path(), "dev-v2.0.json", &nested.to_string());
+    let nested = open(&model, nested, DataColumns::default(), Some(16)).unwrap();
+    let same = read(&nested);
+    assert_eq!((self::ids(&same), &same.labels, types(&same)), (ids, &batch.labels, types(&batch)));
+    let answers = |corpus: &Corpus| -> Vec<_> {
+        let all = corpus.text_questions().unwrap().unwrap();
+        all.into_iter().map(|q| (q.text, q.answers, q.windows)).collect()
+    };
+    assert_eq!(answers(&nested), answers(&corpus));
     let wrong = row(serde_json::json!({"text": ["w24"], "answer_start": [0]}));
     let path = write(folder.path(), "b.jsonl", &wrong);
     let error = open(&model, path, DataColumns::default(), Some(16)).unwrap_err().to_string();
     assert!(error.contains("row 1") && error.contains("does not stand where answer_start says"), "{error}");
+}
+
+#[test]
+fn columns_that_nothing_reads_are_refused_and_labels_that_are_missed_are_told() {
+    let (folder, model) = model("bertforsequenceclassification");
+    let unlabeled = write(folder.path(), "a.csv", "id,text\n1,w10 w11\n2,w12\n");
+    let corpus = open(&model, unlabeled.clone(), DataColumns::default(), None).unwrap();
+    let notes = corpus.notes().join("; ");
+    assert!(notes.contains("no column of labels is known (--label-column) among id, text"), "{notes}");
+    let ignored = write(folder.path(), "b.jsonl", "{\"text\": \"w10\", \"label\": -100}\n");
+    let notes = open(&model, ignored, DataColumns::default(), None).unwrap().notes().join("; ");
+    assert!(notes.contains("'label' has no label in any row, so nothing is scored"), "{notes}");
+    let labeled = write(folder.path(), "c.csv", "text,label,more\nw10 w11,positive,w12\n");
+    let refused = |model: &Model, path: &Path, columns: DataColumns| {
+        open(model, path.to_path_buf(), columns, None).unwrap_err().to_string()
+    };
+    // Without a head that says labels; and words have no second text.
+    let (_plain_folder, plain) = model_of(&crate::common::fixtures().join("bert"));
+    let error = refused(&plain, &labeled, columns("text", "label"));
+    assert!(error.contains("'label' (--label-column) is not read") && error.contains("c.csv"), "{error}");
+    let (tags_folder, tags) = self::model("bertfortokenclassification");
+    let lists = write(tags_folder.path(), "a.jsonl", "{\"tokens\": [\"w10\"], \"ner_tags\": [3], \"more\": \"w11\"}\n");
+    let pair = DataColumns { pair: Some("more".to_owned()), ..DataColumns::default() };
+    let error = refused(&tags, &lists, pair);
+    assert!(error.contains("'more' (--pair-column) is not read"), "{error}");
+}
+
+#[test]
+fn the_tokenizer_may_set_a_shorter_length_than_the_model_has_positions() {
+    let (folder, model) = model("bertforsequenceclassification");
+    let text = format!("text,label\n{},positive\n", (10..24).map(|n| format!("w{n}")).collect::<Vec<_>>().join(" "));
+    let path = write(folder.path(), "a.csv", &text);
+    let length = |config: &str, seq_len: Option<usize>| {
+        write(folder.path(), "tokenizer_config.json", config);
+        let corpus = open(&model, path.clone(), DataColumns::default(), seq_len).unwrap();
+        let said = corpus.notes().iter().any(|note| note.contains("model_max_length") && note.contains("--seq-len"));
+        (ids(&read(&corpus))[0].len(), said)
+    };
+    assert_eq!(length("{}", None), (16, false));
+    assert_eq!(length(r#"{"model_max_length": 8}"#, None), (8, true));
+    assert_eq!(length(r#"{"model_max_length": 8}"#, Some(12)), (12, false));
+    // What transformers writes where nothing is known, and more than the model has.
+    assert_eq!(length(r#"{"model_max_length": 1000000000000000019884624838656}"#, None), (16, false));
+    assert_eq!(length(r#"{"model_max_length": 100000}"#, None), (16, false));
 }
 
 #[test]
@@ -232,6 +293,11 @@ fn folders_of_images_are_classes() {
         Corpus::open(&input, model.checkpoint().folder(), &Intake::of(&model).unwrap(), &settings, &Ticket::default())
     };
     assert_eq!(read(&open().unwrap()).labels, Some(vec![Some(0), Some(0), Some(2)]));
+    // What is no image is counted.
+    assert_eq!(open().unwrap().notes().iter().filter(|note| note.contains("not read")).count(), 0);
+    std::fs::write(folder.path().join("cat/3.webp"), "RIFF").unwrap();
+    let notes = open().unwrap().notes().join("; ");
+    assert!(notes.contains("1 file of other endings than png, jpg, jpeg not read (cat/3.webp)"), "{notes}");
     picture(folder.path().join("zebra/1.png"));
     let error = open().unwrap_err().to_string();
     assert!(error.contains("the model has no label 'zebra'"), "{error}");

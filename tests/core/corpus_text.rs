@@ -209,6 +209,7 @@ fn pairs_are_taught_by_force() {
     let input = |columns| Input::Pairs { path: write(&temporary, text), columns, language: None };
     let corpus = open(&input(None), &encoder_decoder(), &settings(64)).unwrap();
     assert_eq!(corpus.describe(), "pairs text.txt, 2 pairs of columns 2 and 3, cut at 64 tokens");
+    assert_eq!(corpus.notes(), ["1 line without a source or a target left out"]);
     let batch = &batches(&corpus)[0];
     let Source::Tokens(source) = &batch.source else { panic!("not tokens") };
     assert_eq!(source.ids.to_vec2::<u32>().unwrap(), [[12, 16, 16, 13], [12, 16, 13, 0]]);

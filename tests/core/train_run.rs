@@ -357,6 +357,28 @@ fn a_run_that_fails_at_once_leaves_nothing() {
 }
 
 #[test]
+fn held_out_data_that_is_learned_is_said_to_be() {
+    let place = Place::new();
+    let other = place.path("other.txt");
+    std::fs::write(&other, text().repeat(2)).unwrap();
+    for (held_out, want) in [(place.path("text.txt"), true), (other, false)] {
+        let mut request = place.request(if want { "same" } else { "other" });
+        request.held_out = Some(Input::Text(held_out));
+        request.settings = TrainSettings { steps: 2, look_every: 2, voting: None, ..request.settings };
+        let mut notes = Vec::new();
+        let mut watch = |event: TrainingEvent<'_>| {
+            if let TrainingEvent::Note(note) = event {
+                notes.push(note.to_owned());
+            }
+        };
+        let options = RunOptions { device: device(), ..RunOptions::default() };
+        let summary = train(&request, &options, &Control::default(), &mut watch, &Ticket::default()).unwrap();
+        assert_eq!(summary.in_sample, want);
+        assert_eq!(notes.iter().any(|note| note.contains("in-sample")), want, "{notes:?}");
+    }
+}
+
+#[test]
 fn a_checkpoint_goes_on_training_and_keeps_its_names() {
     let place = Place::new();
     let source = crate::common::fixtures().join("bert");

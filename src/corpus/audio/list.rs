@@ -38,6 +38,14 @@ pub(in crate::corpus) fn recordings(path: &Path, named: &Path) -> Result<Vec<Rec
     Ok(found)
 }
 
+/// What to say of files beside the recordings of a folder that are none.
+pub(super) fn beside_recordings(path: &Path) -> Result<Option<String>> {
+    if !path.is_dir() {
+        return Ok(None);
+    }
+    crate::corpus::images::left_out(path, &files_in(path)?.1, &RECORDINGS)
+}
+
 fn of_folder(folder: &Path) -> Result<Vec<Recording>> {
     let (files, folders) = files_in(folder)?;
     let mut found: Vec<Recording> = files.into_iter().map(|file| Recording { file, text: None, class: None }).collect();

@@ -6,7 +6,9 @@
 //! | `decode` | WAV, FLAC and MP3 to samples of one channel at one rate |
 //! | `extractor`, `log_mel` | samples to normalized samples or log-mel spectrograms |
 //! | `prompt`, `letters` | how a decoder writes a transcript, and how a CTC head spells it |
+//! | `codes` | languages by their codes |
 
+mod codes;
 mod decode;
 mod extractor;
 mod letters;
@@ -77,6 +79,11 @@ impl Recordings {
         intake: &Intake,
         ticket: &Ticket,
     ) -> Result<Self> {
+        let writes = intake.task.is_none() && (intake.target.is_some() || intake.objective == Some(Objective::Ctc));
+        if !writes && language.is_some() {
+            return Err(Error::usage("a language is that of transcripts, which this model does not write")
+                .hint("leave out --language"));
+        }
         let extractor = Extractor::read(folder, intake)?;
         let files = recordings(path, named)?;
         let counts = counts(&files, &extractor, ticket)?;
@@ -91,7 +98,7 @@ impl Recordings {
             _ => counts.iter().map(|samples| samples.div_ceil(extractor.window)).collect(),
         };
         let seconds = extractor.window as f64 / f64::from(extractor.rate);
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = list::beside_recordings(path)?.into_iter().collect();
         if extractor.is_default {
             notes.push(
                 "the model has no preprocessor_config.json: samples are taken as its family usually does".to_owned(),
@@ -213,10 +220,13 @@ impl Recordings {
     }
 
     fn set_letters(&mut self, folder: &Path, language: Option<&str>, intake: &Intake) -> Result<()> {
-        let Some(texts) = self.transcripts() else { return Ok(()) };
+        let language = language.map(codes::code).transpose()?;
+        let Some(texts) = self.transcripts() else {
+            self.notes.extend(language.map(|_| "there are no transcripts, so the language is not used".to_owned()));
+            return Ok(());
+        };
         let config = Config::read(&folder.join("config.json"))?;
         let letters = read_letters(folder, &config, intake.classes)?;
-        let language = language.map(str::to_lowercase);
         self.spoken =
             Some(SpokenTexts { texts, recordings: self.owners(), head: SpeechHead::Letters(letters), language });
         Ok(())

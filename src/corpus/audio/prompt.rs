@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Map;
 
+use super::codes;
 use crate::checkpoint::Config;
 use crate::corpus::intake::Intake;
 use crate::corpus::spoken::TranscriptRules;
@@ -56,11 +57,7 @@ impl Prompting {
                 note = Some(format!("no language is named, so '{USUAL_LANGUAGE}' is taken (--language)"));
             }
             let name = language.map(str::to_lowercase).or(own).unwrap_or_else(|| USUAL_LANGUAGE.to_owned());
-            let known = id(&format!("<|{name}|>")).ok_or_else(|| {
-                Error::usage(format!("the model knows no language '{name}'"))
-                    .hint("name it by its code, such as en or de")
-            })?;
-            prompt.push(known);
+            prompt.push(codes::mark(tokenizer, &name)?);
             prompt.extend(id("<|transcribe|>"));
             spoken = Some(name);
         } else if language.is_some_and(|name| name.to_lowercase() != USUAL_LANGUAGE)
@@ -68,7 +65,7 @@ impl Prompting {
         {
             return Err(Error::usage("the model transcribes English alone"));
         } else if let Some(name) = language {
-            spoken = Some(name.to_lowercase());
+            spoken = Some(codes::code(name)?);
         }
         prompt.extend(config.token_opt("no_timestamps_token_id").or_else(|| id("<|notimestamps|>")));
         let ids = |key: &str| -> Vec<u32> {

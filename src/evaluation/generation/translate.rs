@@ -7,6 +7,7 @@ use crate::corpus::{Corpus, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::network::{Batch, Gates, Network, Source};
 use crate::task::Ticket;
+use crate::words::counted;
 
 /// How translations (or summaries) are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +48,13 @@ impl Translations {
         (sentences > 0).then(|| TranslationScore { bleu: self.bleu().score, rouge: self.rouge(), sentences })
     }
 
+    /// What to say of pairs that were passed over.
+    pub fn note(&self) -> Option<String> {
+        (self.cut > 0).then(|| {
+            format!("{} too long to be read whole, and passed over in translating", counted(self.cut, "pairs"))
+        })
+    }
+
     pub fn rouge(&self) -> Rouge {
         mean_rouge(self.texts())
     }
@@ -76,8 +84,8 @@ pub fn translate(
     let end = intake.end.ok_or_else(|| Error::new("the model's configuration names no eos_token_id"))?;
     let begin: Vec<u32> =
         std::iter::once(intake.first_of(&tokenizer.wrap(&[]))).chain(tokenizer.prefix().iter().copied()).collect();
-    // Sequences are cut to the length that was asked for; the target leaves a place for its start.
-    let most = corpus.settings().seq_len.unwrap_or(usize::MAX);
+    // Sequences are cut to it; the target leaves a place for its start.
+    let most = corpus.longest();
     let mut found = Translations::default();
     ticket.stage("translate", Some(sentences as u64), "sentences");
     for batch in corpus.batches(network.device()) {

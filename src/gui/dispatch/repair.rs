@@ -9,7 +9,7 @@ use crate::gui::messages::sentence;
 use crate::gui::repairing::MadeRepair;
 use crate::gui::state::State;
 use crate::plan::Plan;
-use crate::repair::{Repair, RepairMode, explained, shares};
+use crate::repair::{Repair, RepairMode, explain};
 use crate::run::{Checked, RepairSpec};
 use crate::task::Ticket;
 use crate::workspace::Proposal;
@@ -133,7 +133,7 @@ impl App {
                 let orders = found.reconstruction();
                 let plan =
                     orders.and_then(|orders| orders.propose(&analysis, &proposal.request())).and_then(|mut plan| {
-                        plan.explained = shares(&explained(&found.moments, &plan, ticket)?);
+                        explain(&mut plan, &found.moments, ticket)?;
                         Ok(plan)
                     });
                 plans.push((proposal, plan));

@@ -27,6 +27,9 @@ pub struct TrainingSummary {
     /// Whether it ended because hidden units hardly moved any more.
     pub converged: bool,
     pub finetune_steps: u64,
+    /// Whether the held-out data is what was learned from, so that no quality here is that of other data.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub in_sample: bool,
     /// Loss of a model that knows only how often each token stands in the training data: what any model must beat.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unigram_loss: Option<f64>,

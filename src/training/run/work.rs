@@ -26,6 +26,10 @@ use crate::training::{
 /// Looks in a row below the threshold after which hidden units count as converged.
 const CALM: u64 = 2;
 
+/// What to say where held-out data is the training data.
+const IN_SAMPLE: &str = "in-sample: the held-out data is the data that is learned from, so that what is measured on it says \
+    nothing of other data; name other data, or none to hold out a part";
+
 /// Batches that a unigram model counts at most: frequencies are long settled by then.
 const UNIGRAM_BATCHES: u64 = 4096;
 
@@ -110,10 +114,13 @@ impl<'a> ActiveRun<'a> {
             }
         };
         check_choice(settings, &blueprint)?;
-        let Data { training, held_out } = Data::open(request, &blueprint, ticket)?;
+        let Data { training, held_out, in_sample } = Data::open(request, &blueprint, ticket)?;
+        if in_sample {
+            observe(TrainingEvent::Note(IN_SAMPLE));
+        }
         let pairs = match settings.translation {
             Some(how) => {
-                let tokenizer = TextTokenizer::load(blueprint.side())?;
+                let tokenizer = TextTokenizer::load(blueprint.side())?.writing_for(held_out.input())?;
                 // As many as are to be translated, however many batches are measured otherwise.
                 Some(HeldOutPairs { how, tokenizer, corpus: held_out.with(|s| s.batches = None) })
             }
@@ -132,10 +139,11 @@ impl<'a> ActiveRun<'a> {
         if folder.has_state() {
             observe(TrainingEvent::Earlier(&MetricsLog::read(&folder.metrics())?));
         }
-        let summary = match std::fs::read(folder.inside("summary.json")) {
+        let mut summary: TrainingSummary = match std::fs::read(folder.inside("summary.json")) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
             Err(_) => TrainingSummary { parameters_before: learner.parameters().count(), ..TrainingSummary::default() },
         };
+        summary.in_sample = in_sample;
         let frozen = learner.frozen()?;
         Ok(Self {
             request,
