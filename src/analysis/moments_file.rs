@@ -116,7 +116,12 @@ impl Moments {
     /// They are not there, cannot be read, or are not those of this analysis: another model, input or number of batches.
     pub fn read_beside(at: &Path, analysis: &Analysis) -> Result<Self> {
         let path = Self::path_beside(at);
-        if !path.is_file() || !analysis.settings.moments {
+        if path.is_file() && !analysis.settings.moments {
+            return Err(Error::new("these second moments are of an earlier run: that of the analysis gathered none")
+                .at(path)
+                .hint("analyze again with --moments"));
+        }
+        if !path.is_file() {
             return Err(Error::new("the second moments of this analysis are not there")
                 .at(path)
                 .hint("analyze again with --moments"));

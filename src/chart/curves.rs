@@ -9,6 +9,7 @@ use super::number::Unit;
 use super::picture::Picture;
 use super::quality::{FrontPoint, MethodCurve, QualityCurves, RandomPoint};
 use super::tradeoff::TradeOff;
+use crate::corpus::InputUnit;
 use crate::error::{Error, Result};
 use crate::evaluation::curve::{CurveRow, CurveSeries, Curves, Gauge};
 use crate::plan::{Cost, Method, Ranking};
@@ -32,11 +33,14 @@ impl Price {
         self.into()
     }
 
-    fn label(self, length: usize) -> String {
-        match self {
-            Self::Parameters => "Parameters (fewer is better)".to_owned(),
-            Self::Flops => format!("FLOPs per token at length {length} (fewer is better)"),
-            Self::Speed => "Tokens per second, measured (more is better)".to_owned(),
+    fn label(self, unit: InputUnit, length: usize) -> String {
+        match (self, unit) {
+            (Self::Parameters, _) => "Parameters (fewer is better)".to_owned(),
+            (Self::Flops, InputUnit::Tokens) => format!("FLOPs per token at length {length} (fewer is better)"),
+            // Images have a length of their own.
+            (Self::Flops, InputUnit::Images) => "FLOPs per patch (fewer is better)".to_owned(),
+            (Self::Flops, _) => "FLOPs per position (fewer is better)".to_owned(),
+            (Self::Speed, _) => format!("{} per second, measured (more is better)", sentence_case(unit.noun())),
         }
     }
 
@@ -162,11 +166,13 @@ fn caption(curves: &Curves, title: &str) -> Caption {
         }
         false => caption,
     };
-    curves.notes.iter().fold(caption, |caption, note| {
-        let mut letters = note.chars();
-        let first = letters.next().map(char::to_uppercase).into_iter().flatten();
-        caption.note(format!("{}.", first.chain(letters).collect::<String>()))
-    })
+    curves.notes.iter().fold(caption, |caption, note| caption.note(format!("{}.", sentence_case(note))))
+}
+
+/// `text` with a capital first letter.
+fn sentence_case(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(char::to_uppercase).into_iter().flatten().chain(letters).collect()
 }
 
 impl QualityCurves {
@@ -194,7 +200,7 @@ impl QualityCurves {
         };
         Ok(Self {
             caption: caption(curves, "Quality against heads kept"),
-            measure: gauge.label().to_owned(),
+            measure: curves.label(gauge),
             column: gauge.name().to_owned(),
             unit: unit(gauge),
             curves: methods.collect(),
@@ -242,9 +248,9 @@ impl TradeOff {
         let note = "The line joins what no other point beats in both; random draws take part in it.";
         Ok(Self {
             caption: caption(curves, "What quality costs").note(note),
-            price: price.label(curves.length),
+            price: price.label(curves.reading.unit, curves.length),
             columns: [price.name().to_owned(), gauge.name().to_owned()],
-            measure: gauge.label().to_owned(),
+            measure: curves.label(gauge),
             unit: unit(gauge),
             methods,
             whole: curves.whole.and_then(whole),

@@ -142,11 +142,15 @@ impl GroupMap {
 
     /// Every number of the picture: a row for each head, then one for each number of groups.
     pub fn table(&self) -> Table {
-        let columns = ["site", "head", "group", "x", "y", "silhouette", "kept", "groups", "mean_silhouette", "dunn"];
-        let mut table = Table::new(columns);
+        Table::joined(self.tables().into_iter().map(|(_, table)| table))
+    }
+
+    /// The same as tables of one thing each: heads, and how good groupings into other numbers of groups are.
+    pub fn tables(&self) -> Vec<(&'static str, Table)> {
+        let mut heads = Table::new(["site", "head", "group", "x", "y", "silhouette", "kept"]);
         for (head, group) in self.groups.iter().enumerate() {
             let [x, y] = self.points.get(head).copied().unwrap_or([f64::NAN; 2]);
-            table.push([
+            heads.push([
                 self.site.as_str().into(),
                 head.into(),
                 (*group).into(),
@@ -156,18 +160,17 @@ impl GroupMap {
                 self.kept.as_ref().map(|k| k.contains(&head)).into(),
             ]);
         }
-        let row = |groups: usize, mean: Option<f64>, dunn: Option<f64>| {
-            let blank = std::iter::repeat_n(Cell::Empty, 6);
-            let site = std::iter::once(Cell::from(self.site.as_str()));
-            site.chain(blank).chain([groups.into(), mean.into(), dunn.into()])
+        let mut numbers = Table::new(["site", "groups", "mean_silhouette", "dunn"]);
+        let mut push = |groups: usize, mean: Option<f64>, dunn: Option<f64>| {
+            numbers.push([self.site.as_str().into(), groups.into(), mean.into(), Cell::from(dunn)]);
         };
         let (shown, mean, dunn) = (self.group_count(), self.mean_silhouette, self.dunn);
         if !self.curve.iter().any(|p| (p.groups, p.mean_silhouette, p.dunn) == (shown, mean, dunn)) {
-            table.push(row(shown, mean, dunn));
+            push(shown, mean, dunn);
         }
         for p in &self.curve {
-            table.push(row(p.groups, p.mean_silhouette, p.dunn));
+            push(p.groups, p.mean_silhouette, p.dunn);
         }
-        table
+        vec![("Heads", heads), ("Numbers of groups", numbers)]
     }
 }

@@ -3,7 +3,7 @@
 use super::caption::Caption;
 use super::groups::GroupMap;
 use super::layers::LayerBars;
-use super::measure::Measure;
+use super::measure::{Measure, mean_margin};
 use super::number::Unit;
 use super::overview::{Overview, OverviewRow, Paint};
 use super::raster::Grid;
@@ -282,9 +282,9 @@ impl<'a> Lens<'a> {
             let per_map = site.features.values().filter(|f| f.margins.len() == site.heads);
             per_map.fold((0.0, 0), |(sum, votes), f| (sum + f.margins[h], votes + f.votes[h]))
         };
-        let mean = |h: usize| match sums(h) {
-            (_, 0) => f64::NAN,
-            (sum, votes) => sum / votes as f64,
+        let mean = |h: usize| {
+            let (sum, votes) = sums(h);
+            mean_margin(sum, votes)
         };
         let maps: Vec<&str> = site.features.keys().map(|m| m.name()).collect();
         let ties: u64 = site.features.values().map(|f| f.tied_votes).sum();

@@ -147,10 +147,7 @@ impl Measure {
         match self {
             Self::VoteShare => site.vote_shares(batches),
             Self::Margin => feature.filter(|f| f.margins.len() == site.heads).map_or_else(missing, |f| {
-                // What is left of a tie by rounding is a tie.
-                let clear = |margin: f64| if margin.abs() < 1e-9 { 0.0 } else { margin };
-                let mean = |(sum, votes): (&f64, &u64)| if *votes > 0 { clear(sum / *votes as f64) } else { f64::NAN };
-                f.margins.iter().zip(&f.votes).map(mean).collect()
+                f.margins.iter().zip(&f.votes).map(|(sum, votes)| mean_margin(*sum, *votes)).collect()
             }),
             Self::Redundancy => feature.map_or_else(missing, |f| redundancy(&f.gram)),
             Self::Silhouette => feature.map_or_else(missing, |f| {
@@ -166,6 +163,15 @@ impl Measure {
     /// The measure for every head of the model.
     pub fn of_model(&self, analysis: &Analysis, map: FeatureMap) -> Vec<(Site, Vec<f64>)> {
         analysis.sites.iter().map(|s| (s.site, self.values(s, map, analysis.batches))).collect()
+    }
+}
+
+/// The mean of margins that sum to `sum` over so many votes; NaN without one. What is left of a tie by rounding is a tie.
+pub(super) fn mean_margin(sum: f64, votes: u64) -> f64 {
+    match sum / votes as f64 {
+        _ if votes == 0 => f64::NAN,
+        mean if mean.abs() < 1e-9 => 0.0,
+        mean => mean,
     }
 }
 

@@ -110,6 +110,19 @@ impl Picture {
         }
     }
 
+    /// The same numbers as tables of one thing each, with what it is, for those who read them on a screen.
+    pub fn tables(&self) -> Vec<(&'static str, Table)> {
+        let mut tables = match self {
+            Self::Groups(view) => view.tables(),
+            Self::Votes(view) => view.tables(),
+            _ => vec![("", self.table())],
+        };
+        if tables.len() > 1 {
+            tables.retain(|(_, table)| !table.is_empty());
+        }
+        tables
+    }
+
     /// Every plot with axes in it.
     pub fn plots(&self) -> Vec<Plot> {
         let votes = |view: &VoteBars| {

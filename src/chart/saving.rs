@@ -4,19 +4,32 @@ use super::caption::Caption;
 use super::cost::{CostBars, CostRow};
 use super::number::Unit;
 use crate::evaluation::{Quality, Speed};
+use crate::network::InputSpec;
 use crate::plan::{Cost, Saving};
 use crate::words::counted;
 
 impl CostBars {
     /// Sizes before and after a plan, where the weights take `in_files` bytes as they lie there, `read` as they are written
-    /// again, and each number of a head `width` of these. `subtitle` names model and plan.
-    pub fn of(saving: &Saving, (in_files, read): (u64, u64), width: usize, subtitle: impl Into<String>) -> Self {
+    /// again, and each number of a head `width` of these; FLOPs are by position of `input`. `subtitle` names model and plan.
+    pub fn of(
+        saving: &Saving,
+        input: Option<&InputSpec>,
+        (in_files, read): (u64, u64),
+        width: usize,
+        subtitle: impl Into<String>,
+    ) -> Self {
         let row = |name: &str, unit, measure: &dyn Fn(&Cost) -> u64, meaning: &str| CostRow {
             least: Some(measure(&saving.least) as f64),
             meaning: meaning.to_owned(),
             ..CostRow::new(name, unit, measure(&saving.before) as f64, measure(&saving.after) as f64)
         };
-        let flops = format!("FLOPs per token at length {}", saving.before.length);
+        let flops = match input {
+            Some(input) if !input.has_length() => format!("FLOPs per {}", input.position()),
+            input => {
+                let position = input.map_or("token", InputSpec::position);
+                format!("FLOPs per {position} at length {}", saving.before.length)
+            }
+        };
         let once = "One forward pass; a multiply-add counts once";
         let mut rows = vec![
             row("Heads", Unit::Count, &|c| c.heads, "Query heads; layers that share weights count once"),
@@ -68,7 +81,11 @@ impl CostBars {
     /// Adds measured speed, of one batch on one device.
     #[must_use]
     pub fn with_speed(mut self, before: &Speed, after: &Speed) -> Self {
-        let row = CostRow::new("Tokens per second", Unit::Count, before.tokens_per_sec, after.tokens_per_sec);
+        let mut name = format!("{} per second", after.unit.noun());
+        if let Some(first) = name.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        let row = CostRow::new(name, Unit::Count, before.tokens_per_sec, after.tokens_per_sec);
         self.rows.push(row.more_is_better());
         self.caption = self.caption.note(format!(
             "Speed is the median of {} on {} with {} in a batch.",
@@ -88,8 +105,9 @@ impl CostBars {
         self.rows.extend(pair("Perplexity", Unit::Plain, &|q| q.perplexity));
         self.rows.extend(pair("Accuracy", Unit::Share, &|q| q.accuracy).map(CostRow::more_is_better));
         self.caption = self.caption.note(format!(
-            "Quality is measured on {} scored tokens, the same before and after.",
-            Unit::Count.format(after.scored_tokens as f64)
+            "Quality is measured on {} scored {}, the same before and after.",
+            Unit::Count.format(after.scored_tokens as f64),
+            if after.task.is_some() { "labels" } else { "tokens" }
         ));
         self
     }
@@ -135,7 +153,7 @@ mod tests {
             main_metric: None,
             metrics: Default::default(),
         };
-        let bars = CostBars::of(&saving, (saving.before.bytes(2), saving.before.bytes(2)), 2, "gpt2 · votes")
+        let bars = CostBars::of(&saving, None, (saving.before.bytes(2), saving.before.bytes(2)), 2, "gpt2 · votes")
             .with_quality(&quality(18.6), &quality(19.4));
         let row = |name: &str| bars.rows.iter().find(|r| r.name == name).unwrap();
         let weights = row("Weights");

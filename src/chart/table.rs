@@ -128,6 +128,29 @@ impl Table {
         }
     }
 
+    /// Tables of different things as one, for a file that holds every number: all of their columns, in which a row leaves
+    /// empty what its own table does not have.
+    #[must_use]
+    pub fn joined(parts: impl IntoIterator<Item = Self>) -> Self {
+        let parts: Vec<Self> = parts.into_iter().collect();
+        let mut columns: Vec<String> = Vec::new();
+        for name in parts.iter().flat_map(|part| &part.columns) {
+            if !columns.contains(name) {
+                columns.push(name.clone());
+            }
+        }
+        let mut whole = Self::new(columns);
+        for part in &parts {
+            let own: Vec<Option<usize>> =
+                whole.columns.iter().map(|name| part.columns.iter().position(|own| own == name)).collect();
+            for row in part.rows() {
+                let cell = |place: &Option<usize>| place.and_then(|at| row.get(at).cloned()).unwrap_or(Cell::Empty);
+                whole.push(own.iter().map(cell).collect::<Vec<_>>());
+            }
+        }
+        whole
+    }
+
     /// Names of the columns.
     pub fn columns(&self) -> &[String] {
         &self.columns
@@ -225,6 +248,16 @@ mod tests {
         assert_eq!(all, (0..9).map(|n: usize| Cell::from(n)).collect::<Vec<_>>());
         assert_eq!((table.len(), table.row(9)), (9, None));
         assert_eq!((Table::default().len(), Table::default().row(0)), (0, None));
+    }
+
+    #[test]
+    fn joined_tables_share_the_columns_of_one_name() {
+        let mut heads = Table::new(["site", "head"]);
+        heads.push(["a".into(), Cell::from(1usize)]);
+        let mut batches = Table::new(["site", "batches"]);
+        batches.push(["all".into(), Cell::from(7usize)]);
+        let whole = Table::joined([heads, batches]);
+        assert_eq!(whole.to_csv(), "site,head,batches\r\na,1,\r\nall,,7\r\n");
     }
 
     #[test]

@@ -98,9 +98,18 @@ const TERMS: &[(&str, &str)] = &[
     ("agreement", "Share of positions at which the same token has the highest probability as in the whole model"),
     ("accuracy", "Share of tokens or labels that are predicted right; more is better"),
     ("cosine of embeddings", "Mean cosine between the embeddings of the plan and of the whole model: 1 the same"),
+    ("same answer", "Share of inputs to which the model gives the same answer as before pruning"),
     ("same first token", "Share of positions at which the same token has the highest probability as before pruning"),
     ("tokens/s", "Tokens computed in a second of one forward pass with masked heads; an exported model is faster"),
     ("images/s", "Images computed in a second of one forward pass with masked heads; an exported model is faster"),
+    (
+        "spectrograms/s",
+        "Spectrograms computed in a second of one forward pass with masked heads; an exported model is faster",
+    ),
+    (
+        "recordings/s",
+        "Recordings computed in a second of one forward pass with masked heads; an exported model is faster",
+    ),
     ("pareto front", "Whether no other point is both smaller and better: 1 none is, 0 some is"),
     ("method", "How the heads that stay were chosen"),
     ("plan", "Name of the plan; click to edit it"),
@@ -117,6 +126,8 @@ const TERMS: &[(&str, &str)] = &[
     ("parameters without embeddings", "Every number of the model but those of its embeddings, as the paper counts"),
     ("flops", "Multiply-adds of one forward pass for each token; one multiply-add counts once"),
     ("flops per token", "Multiply-adds of one forward pass for each token; one multiply-add counts once"),
+    ("flops per patch", "Multiply-adds of one forward pass for each patch of the image; one multiply-add counts once"),
+    ("flops per frame", "Multiply-adds of one forward pass for each frame of sound; one multiply-add counts once"),
     ("kv cache", "Keys and values that every generated token leaves behind, in bytes"),
     ("cache per token", "Keys and values that every generated token leaves behind, in bytes"),
     ("weights", "All tensors on disk, in bytes"),
@@ -129,9 +140,15 @@ const TERMS: &[(&str, &str)] = &[
     // Repair.
     ("masked", "Share of the layer's output that is lost where heads are masked: 0 nothing, 1 all"),
     ("repaired", "Share of the layer's output that is lost after repair: 0 nothing, 1 all"),
-    ("fitted", "The same on the batches that the repair was fitted to"),
-    ("held out", "The same on batches that the repair did not read"),
-    ("explained", "Share of what the removed heads added that the others can say: 1 all of it"),
+    (
+        "fitted",
+        "Share of the layer's output that is lost after repair, on the batches that it was fitted to: 0 nothing, 1 all",
+    ),
+    (
+        "held out",
+        "Share of the layer's output that is lost after repair, on batches that the fit did not read: 0 nothing, 1 all",
+    ),
+    ("explained", "Share of the layer's output that the heads that stay can say after repair: 1 all of it"),
     ("ridge", "How strongly new output projections are held near the old ones; 0 not at all"),
     ("tokens", "Tokens that the numbers rest on"),
     // Training.
@@ -163,9 +180,10 @@ const ENDS: &[(&str, &str)] = &[
 pub fn meaning(word: &str) -> Option<String> {
     // Behind a bracket or a comma stands the unit, or which way is better.
     let word = word.split([',', '(']).next().unwrap_or_default();
-    let name = word.trim().replace('_', " ").to_lowercase();
+    let name = word.trim().replace(['_', '\n'], " ").to_lowercase();
     let of = |name: &str| TERMS.iter().find(|(term, _)| *term == name).map(|(_, meaning)| (*meaning).to_owned());
-    if let Some(found) = of(&name) {
+    // Some write a hyphen where others write a space.
+    if let Some(found) = of(&name).or_else(|| of(&name.replace('-', " "))) {
         return Some(found);
     }
     if let Some(measure) = measure_named(&name) {
@@ -207,6 +225,8 @@ mod tests {
     #[test]
     fn words_are_found_however_they_are_written() {
         assert_eq!(meaning("KV_head"), meaning("kv head"));
+        assert_eq!(meaning("held-out"), meaning("held_out"));
+        assert!(meaning("held_out").unwrap().contains("Share of the layer's output"), "a meaning stands alone");
         assert_eq!(meaning("redundancy").unwrap(), Measure::Redundancy.meaning());
         assert_eq!(meaning("Winning margin").unwrap(), Measure::Margin.meaning());
         assert_eq!(meaning("importance").unwrap(), Measure::named("importance").meaning());

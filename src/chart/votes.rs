@@ -83,11 +83,14 @@ impl VoteBars {
 
     /// Every number of the picture: a row for each head, then one for each number of batches.
     pub fn table(&self) -> Table {
-        let columns =
-            ["site", "head", "vote_share", "mean_margin", "kept", "chance", "threshold", "batches", "settled_share"];
-        let mut table = Table::new(columns);
+        Table::joined(self.tables().into_iter().map(|(_, table)| table))
+    }
+
+    /// The same as tables of one thing each: heads, and how soon the vote settled.
+    pub fn tables(&self) -> Vec<(&'static str, Table)> {
+        let mut heads = Table::new(["site", "head", "vote_share", "mean_margin", "kept", "chance", "threshold"]);
         for (head, share) in self.shares.iter().enumerate() {
-            table.push([
+            heads.push([
                 self.site.as_str().into(),
                 head.into(),
                 (*share).into(),
@@ -97,10 +100,10 @@ impl VoteBars {
                 self.threshold.into(),
             ]);
         }
-        for [batches, share] in &self.settled {
-            let blank = std::iter::repeat_n(Cell::Empty, 6);
-            table.push(std::iter::once(Cell::from("all")).chain(blank).chain([(*batches).into(), (*share).into()]));
+        let mut batches = Table::new(["site", "batches", "settled_share"]);
+        for [count, share] in &self.settled {
+            batches.push(["all".into(), (*count).into(), Cell::from(*share)]);
         }
-        table
+        vec![("Heads", heads), ("Batches", batches)]
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::intake::SourceKind;
 use super::{BatchOrder, Corpus, CorpusPart, Input, PerplexityPreset, Shard};
 use crate::error::Result;
-use crate::network::Source;
+use crate::network::{InputSpec, NetworkSpec, Source};
 use crate::task::Ticket;
 
 /// What was read and how. Numbers of equal readings compare.
@@ -66,6 +66,16 @@ impl InputUnit {
             Source::Pixels(_) => Self::Images,
             Source::Frames(_) => Self::Spectrograms,
             Source::Samples(_) => Self::Recordings,
+        }
+    }
+
+    /// What a model of this kind takes in one by one.
+    pub fn of_model(spec: &NetworkSpec) -> Self {
+        match spec.encoder.as_ref().or(spec.decoder.as_ref()).map(|stack| &stack.input) {
+            Some(InputSpec::Patches(_)) => Self::Images,
+            Some(InputSpec::Frames(_)) => Self::Spectrograms,
+            Some(InputSpec::Samples(_)) => Self::Recordings,
+            Some(InputSpec::Tokens(_)) | None => Self::Tokens,
         }
     }
 

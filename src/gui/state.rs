@@ -11,13 +11,13 @@ use super::repairing::{FoundMoments, MadeRepair, Repairing};
 use super::selection::Selection;
 use crate::analysis::{Analysis, FeatureAnalysis, Grouping, SiteAnalysis};
 use crate::chart::SideBySide;
-use crate::corpus::{Input, InputPreview};
+use crate::corpus::{Input, InputPreview, InputUnit};
 use crate::engines::Quantization;
 use crate::error::Error;
 use crate::evaluation::curve::Curves;
 use crate::evaluation::{LOSS, Measured};
 use crate::hub::{CachedModel, HubCache};
-use crate::network::{FeatureMap, Head, Site};
+use crate::network::{FeatureMap, Head, InputSpec, Site, SiteKind};
 use crate::plan::{Plan, QualityBudget, SiteShape};
 use crate::pruning::{OutputFormat, Report};
 use crate::repair::Repair;
@@ -351,6 +351,31 @@ impl State {
         let of_site = site().filter(|_| selected.is_empty());
         let whole = of_site.into_iter().flat_map(|s| (0..s.heads).map(move |h| Head::new(s.site, h)));
         selected.iter().copied().chain(whole)
+    }
+
+    /// What the model takes in one by one.
+    pub fn unit(&self) -> InputUnit {
+        self.model.as_ref().map_or(InputUnit::Tokens, |model| InputUnit::of_model(model.model.spec()))
+    }
+
+    /// Whether some stack of the model reads tokens, which can be cut.
+    pub fn reads_tokens(&self) -> bool {
+        let Some(spec) = self.model.as_ref().map(|model| model.model.spec()) else { return true };
+        spec.encoder.iter().chain(&spec.decoder).any(|stack| matches!(stack.input, InputSpec::Tokens(_)))
+    }
+
+    /// What stands at one position of the layer that is shown, in a word.
+    pub fn position(&self) -> &'static str {
+        let stack = || {
+            let (spec, site) = (self.model.as_ref()?.model.spec(), self.site()?);
+            if site.kind == SiteKind::Encoder { spec.encoder.as_ref() } else { spec.decoder.as_ref() }
+        };
+        stack().map_or("token", |stack| stack.input.position())
+    }
+
+    /// Whether the model answers a labeled task in place of saying which token comes.
+    pub fn has_task(&self) -> bool {
+        self.model.as_ref().is_some_and(|model| model.model.spec().task.is_some())
     }
 
     /// Heads that stay and heads in all.

@@ -52,6 +52,22 @@ pub enum InputSpec {
     Samples(SampleInputSpec),
 }
 
+impl InputSpec {
+    /// What stands at one position of its stack, in a word.
+    pub fn position(&self) -> &'static str {
+        match self {
+            Self::Tokens(_) => "token",
+            Self::Patches(_) => "patch",
+            Self::Frames(_) | Self::Samples(_) => "frame",
+        }
+    }
+
+    /// Whether inputs are as long as they are; those of a kind that is always whole have one length.
+    pub fn has_length(&self) -> bool {
+        matches!(self, Self::Tokens(_) | Self::Samples(_))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TokenInputSpec {
     /// Rows of the table.

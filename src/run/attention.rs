@@ -26,6 +26,8 @@ pub struct Patterns {
     pub weights: BTreeMap<Head, Grid>,
     /// The image that was read, where the tokens are patches of one.
     pub image: Option<PatchImage>,
+    /// Tokens of a typed text that are left out, because the run reads no more at a time.
+    pub left_out: usize,
 }
 
 impl Patterns {
@@ -71,6 +73,7 @@ pub fn attention(run: &Checked, shown: &AttentionInput, heads: &[Head], ticket: 
         None => run.opened().loaded.get(model, device, precision, None, ticket)?,
     };
     ticket.stage("attention", None, "inputs");
+    let mut left_out = 0;
     let batch = match shown {
         AttentionInput::Text(text) => {
             let tokenizer = tokenizer
@@ -78,6 +81,7 @@ pub fn attention(run: &Checked, shown: &AttentionInput, heads: &[Head], ticket: 
                 .ok_or_else(|| Error::new("text needs a tokenizer").at(folder).hint("step through the run's input"))?;
             let mut ids = tokenizer.wrap(&tokenizer.encode(text)?);
             if let Some(longest) = intake.source_tokens()?.max_length {
+                left_out = ids.len().saturating_sub(longest);
                 ids.truncate(longest);
             }
             if ids.is_empty() {
@@ -119,17 +123,25 @@ pub fn attention(run: &Checked, shown: &AttentionInput, heads: &[Head], ticket: 
         keys: label(probe.keys, &|s| matches!(s.kind, Encoder | Cross) || decoder_only),
         weights: probe.weights,
         image,
+        left_out,
     })
 }
 
 /// One input of the run, alone in a batch.
 fn nth(corpus: &Corpus, index: u64, device: &candle_core::Device, ticket: &Ticket) -> Result<Batch> {
-    let mut last = None;
+    let (mut last, mut count) = (None, 0);
     for batch in corpus.with(|s| s.batches = Some(index + 1)).batches(device) {
         ticket.check()?;
         last = Some(batch?);
+        count += 1;
     }
-    last.ok_or_else(|| Error::new("the input holds nothing to read").at(corpus.input().path()))
+    let last = last.ok_or_else(|| Error::new("the input holds nothing to read").at(corpus.input().path()))?;
+    if count <= index {
+        return Err(Error::usage(format!("there is no input {}: the file holds {count}", index + 1))
+            .at(corpus.input().path())
+            .hint(format!("choose 1 to {count}")));
+    }
+    Ok(last)
 }
 
 /// Tokens as the vocabulary spells them, or ids; images and spectrograms have positions.

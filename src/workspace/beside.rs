@@ -20,9 +20,15 @@ impl Workspace {
         self.write(path)
     }
 
-    /// Takes in the second moments beside the document at `path`, where they can be read and are those of the analysis.
+    /// Takes in the second moments beside the document at `path`, where they can be read and are those of the analysis; notes
+    /// why not where some lie there that cannot be used.
     pub(super) fn take_moments(&mut self, path: &Path) {
-        self.moments = self.analysis.as_deref().and_then(|analysis| moments_of(&whole_name(path), analysis));
+        let found = self.analysis.as_deref().map(|analysis| moments_of(&whole_name(path), analysis));
+        (self.moments, self.moments_fault) = match found {
+            None => (None, None),
+            Some(Ok(moments)) => (moments, None),
+            Some(Err(error)) => (None, Some(error.to_string())),
+        };
     }
 
     /// Whether the run gathered second moments that are not here: they were too large to keep, or lie beside no longer.
@@ -49,9 +55,16 @@ pub fn write_moments(moments: &Moments, path: &Path) -> Result<()> {
     moments.write(claimed.path())
 }
 
-/// The moments beside the document at `path`, which holds `analysis`, where they can be read and are of that run.
-pub(super) fn moments_of(path: &Path, analysis: &Analysis) -> Option<Arc<Moments>> {
-    Moments::read_beside(path, analysis).ok().map(Arc::new)
+/// The moments beside the document at `path`, which holds `analysis`; `None` where none lie there.
+///
+/// # Errors
+///
+/// Those that lie there cannot be read, or are of another run.
+pub(super) fn moments_of(path: &Path, analysis: &Analysis) -> Result<Option<Arc<Moments>>> {
+    if !Moments::path_beside(path).is_file() {
+        return Ok(None);
+    }
+    Moments::read_beside(path, analysis).map(|moments| Some(Arc::new(moments)))
 }
 
 /// Removes the moments beside `path`, where there are any.

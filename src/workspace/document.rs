@@ -60,6 +60,9 @@ pub struct Workspace {
     /// Its second moments, which lie in a file beside the document.
     #[serde(skip)]
     pub moments: Option<Arc<Moments>>,
+    /// Why the second moments that lie there are not taken in, in one line.
+    #[serde(skip)]
+    pub moments_fault: Option<String>,
     /// Where the input was found when the workspace was opened, where it had been moved.
     #[serde(skip)]
     pub moved_input: Option<PathBuf>,
@@ -84,6 +87,7 @@ impl Workspace {
             view: Value::Null,
             analysis: None,
             moments: None,
+            moments_fault: None,
             moved_input: None,
             ..self.clone()
         }
@@ -200,6 +204,7 @@ mod tests {
             analyzed: "text a.txt".to_owned(),
             reading: Reading::default(),
             length: 128,
+            metric: None,
             whole: None,
             points: Vec::new(),
             notes: Vec::new(),

@@ -24,8 +24,8 @@ pub enum OpenedPath {
     Workspace(Box<Workspace>, Result<Box<Opened>>),
     /// A plan or mask under the name of its file, with the repair that it was measured with, or why that cannot be read.
     Plan(String, Box<Plan>, Option<Result<Box<Repair>>>),
-    /// An analysis, with the second moments that lie beside it.
-    Analysis(Box<Analysis>, Option<Arc<Moments>>),
+    /// An analysis, with the second moments that lie beside it, or why those there are not of it.
+    Analysis(Box<Analysis>, Result<Option<Arc<Moments>>>),
     /// Something that a model may read.
     Input(Input),
 }

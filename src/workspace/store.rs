@@ -325,6 +325,7 @@ mod tests {
         analysis.batches = 3;
         of(&analysis, None).analysis.unwrap().write(&store.analysis_path("a")).unwrap();
         assert!(back(&store).moments.is_none() && back(&store).lacks_moments());
+        assert!(back(&store).moments_fault.unwrap().contains("of another run than the analysis"));
         store.save_workspace(&of(&analysis, None), true).unwrap();
         assert!(!Moments::path_beside(&store.analysis_path("a")).exists());
     }

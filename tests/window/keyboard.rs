@@ -138,3 +138,77 @@ fn keys_act_on_the_cursor_and_drags_begin_where_they_were_pressed() {
     let selected: Vec<usize> = desk.state().selection.heads.iter().map(|head| head.head).collect();
     assert_eq!(selected, [1, 2, 3]);
 }
+
+#[test]
+fn the_key_of_a_view_gives_it_the_keyboard() {
+    let mut desk = Desk::with_results("bert");
+    // From whatever had it before.
+    desk.chord(Modifiers::COMMAND, Key::Num7);
+    desk.harness.get_by_role_and_label(Role::TextInput, "Folder").focus();
+    desk.harness.run();
+    desk.chord(Modifiers::COMMAND, Key::Num1);
+    desk.press(Key::ArrowDown);
+    let first = desk.state().selection.cursor.expect("arrow keys walk over the heads");
+    desk.press(Key::ArrowRight);
+    assert_eq!(desk.state().selection.cursor, Some(Head::new(first.site, first.head + 1)));
+    // A view without heads has it as a whole: Tab comes to what is in it, not to the menu.
+    desk.chord(Modifiers::COMMAND, Key::Num3);
+    desk.settle();
+    desk.press(Key::Tab);
+    let picker = desk.harness.get_by_role_and_label(Role::ComboBox, "Layer");
+    assert!(picker.accesskit_node().is_focused());
+}
+
+#[test]
+fn enter_in_a_box_does_what_it_is_for_and_escape_closes_it() {
+    let mut desk = Desk::with_results("bert");
+    let path = desk.folder.path().join("heads.svg");
+    let saved = |desk: &mut Desk| {
+        desk.settle();
+        assert!(desk.state().overlay.is_none(), "{}", desk.messages());
+        assert!(path.is_file(), "{}", desk.messages());
+        std::fs::remove_file(&path).unwrap();
+    };
+    // With the keyboard in the field.
+    desk.chord(Modifiers::COMMAND, Key::P);
+    desk.type_text(path.to_str().unwrap());
+    desk.press(Key::Enter);
+    saved(&mut desk);
+    // After a click on one of the colors, which has no action of its own.
+    desk.click("Save picture…");
+    desk.type_text(path.to_str().unwrap());
+    desk.choose("Light");
+    desk.press(Key::Enter);
+    saved(&mut desk);
+    // With the keyboard on one of them, which Enter leaves as it is.
+    desk.chord(Modifiers::COMMAND, Key::P);
+    desk.type_text(path.to_str().unwrap());
+    desk.harness.get_by_role_and_label(Role::RadioButton, "Dark").focus();
+    desk.harness.run();
+    desk.press(Key::Enter);
+    saved(&mut desk);
+    assert_eq!(desk.state().settings.picture.colors, pillars::workspace::PictureColors::Light);
+    // On a button of its own, Enter presses that.
+    desk.chord(Modifiers::COMMAND, Key::P);
+    desk.type_text(path.to_str().unwrap());
+    desk.harness.get_by_role_and_label(Role::Button, "Close").focus();
+    desk.harness.run();
+    desk.press(Key::Enter);
+    assert!(desk.state().overlay.is_none());
+    desk.settle();
+    assert!(!path.exists());
+    for keys in [(Modifiers::COMMAND, Key::P), (SHIFTED, Key::P), (SHIFTED, Key::I), (Modifiers::NONE, Key::F1)] {
+        desk.chord(keys.0, keys.1);
+        assert!(desk.state().overlay.is_some(), "{keys:?}");
+        desk.press(Key::Escape);
+        assert!(desk.state().overlay.is_none(), "{keys:?}");
+    }
+    // A name that is given up stays.
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.settle();
+    let before = desk.state().draft.now().active().name.clone();
+    desk.scroll_and_click("Rename");
+    desk.type_text("another");
+    desk.press(Key::Escape);
+    assert_eq!(desk.state().draft.now().active().name, before);
+}

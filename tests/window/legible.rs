@@ -3,7 +3,7 @@
 use eframe::egui::accesskit::Role;
 use eframe::egui::{self, Key, Modifiers, Rect, Shape};
 use egui_kittest::Harness;
-use egui_kittest::kittest::NodeT;
+use egui_kittest::kittest::{NodeT, Queryable};
 use pillars::workspace::ProgramSettings;
 
 use crate::desk::Desk;
@@ -65,8 +65,8 @@ impl Desk {
             let [left, right] = [word.clip.left() - word.rect.left(), word.rect.right() - word.clip.right()];
             let left = if is_scrolled && word.clip.left() < 1.0 { 0.0 } else { left };
             let right = if is_scrolled && word.clip.right() > window.right() - 1.0 { 0.0 } else { right };
-            // Where little room is left, the strip of tabs is scrolled too.
-            let is_tab = VIEWS.iter().any(|(_, view)| word.text.eq_ignore_ascii_case(view));
+            // In a window that is scrolled as a whole, the strip of tabs may be scrolled too.
+            let is_tab = is_scrolled && VIEWS.iter().any(|(_, view)| word.text.eq_ignore_ascii_case(view));
             if (left > SLACK || right > SLACK) && !is_tab {
                 faults.push(format!("'{}' is cut by {:.0} and {:.0}", word.text, left.max(0.0), right.max(0.0)));
             }
@@ -134,4 +134,58 @@ fn words_are_whole_and_apart_in_every_view() {
     faults.sort();
     faults.dedup();
     assert!(faults.is_empty(), "{} faults: {faults:#?}", faults.len());
+}
+
+/// Windows in which nothing that is needed may lie beyond an edge.
+const ROOMY: [[f32; 2]; 3] = [[1000.0, 640.0], [1280.0, 800.0], [1440.0, 900.0]];
+
+impl Desk {
+    /// The words of this role that lie beyond the sides of the views, which end at the inspector.
+    fn beyond(&self, role: Role, names: &[&str]) -> Vec<String> {
+        let end = self.harness.get_by_label("Selection").rect().left() - 6.0;
+        let mut beyond = Vec::new();
+        for name in names {
+            let mut nodes = self.harness.query_all_by_role_and_label(role, name).peekable();
+            if nodes.peek().is_none() {
+                beyond.push(format!("{name} is not there"));
+            }
+            beyond.extend(nodes.filter(|n| n.rect().right() > end).map(|n| format!("{name} at {:?}", n.rect())));
+        }
+        beyond
+    }
+}
+
+#[test]
+fn tabs_tools_and_columns_are_in_sight_in_a_small_window() {
+    let builder = Harness::builder().with_size([1440.0, 900.0]).with_max_steps(16);
+    let mut desk = Desk::with_results_in(builder, ProgramSettings::default());
+    desk.press(Key::F6);
+    desk.settle();
+    desk.command("duplicate plan");
+    let mut faults = Vec::new();
+    for size in ROOMY {
+        desk.harness.set_size(egui::Vec2::from(size));
+        desk.harness.run_ok();
+        desk.chord(Modifiers::COMMAND, Key::Num5);
+        desk.settle();
+        desk.rest();
+        let tabs = ["Overview", "Redundancy", "Groups", "Votes", "Prune", "Attention", "Training"];
+        faults.extend(desk.beyond(Role::Button, &tabs).into_iter().map(|fault| format!("{size:?}: {fault}")));
+        // What can be done with a view stands beside its tabs, or in a menu there.
+        if desk.harness.query_by_role_and_label(Role::Button, "More").is_some() {
+            desk.click("More");
+            desk.harness.run_ok();
+        }
+        for tool in ["Save picture…", "Table"] {
+            let place = desk.harness.query_by_role_and_label(Role::Button, tool).map(|node| node.rect());
+            if place.is_none_or(|rect| rect.right() > size[0]) {
+                faults.push(format!("{size:?}: {tool} at {place:?}"));
+            }
+        }
+        desk.press(Key::Escape);
+        // Columns of the plans side by side.
+        let columns = ["perplexity", "heads", "parameters", "FLOPs\nper token"];
+        faults.extend(desk.beyond(Role::Label, &columns).into_iter().map(|fault| format!("{size:?}: {fault}")));
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
 }

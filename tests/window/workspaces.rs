@@ -50,9 +50,24 @@ fn a_reopened_window_knows_the_second_moments_of_its_run() {
     desk.settle();
     assert_eq!((desk.kept(), desk.state().plan().unwrap().method.as_str()), (before, "reconstruction"));
     assert!(!desk.messages().contains("second moments"), "{}", desk.messages());
-    // Where they are gone, the window says so.
+    // Those of another run are not taken for them, and the window says so.
     let Desk { folder, harness } = desk;
     drop(harness);
+    let held = |end: &str| {
+        let all = std::fs::read_dir(folder.path().join("remembered/workspaces")).unwrap();
+        all.map(|entry| entry.unwrap().path()).find(|path| path.to_str().unwrap().ends_with(end)).unwrap()
+    };
+    let (analysis, whole) = (held("-analysis.json"), std::fs::read_to_string(held("-analysis.json")).unwrap());
+    let mut other: serde_json::Value = serde_json::from_str(&whole).unwrap();
+    other["settings"]["input"] = "text other.txt".into();
+    std::fs::write(&analysis, other.to_string()).unwrap();
+    let again = Desk::start_in(folder, None);
+    assert!(moments(&again).is_none());
+    assert!(again.messages().contains("are of another run than the analysis"), "{}", again.messages());
+    let Desk { folder, harness } = again;
+    std::mem::forget(harness);
+    std::fs::write(&analysis, whole).unwrap();
+    // Where they are gone, it says so too.
     for entry in std::fs::read_dir(folder.path().join("remembered/workspaces")).unwrap() {
         let path = entry.unwrap().path();
         if path.to_str().unwrap().ends_with(".moments.safetensors") {

@@ -100,6 +100,10 @@ pub struct Curves {
     pub reading: Reading,
     /// Tokens of each input for which FLOPs hold.
     pub length: usize,
+    /// The name of the metric that stands for the task, or for what the input asks; absent without one, and in records of
+    /// earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
     /// The model with every head.
     pub whole: Option<Whole>,
     pub points: Vec<MeasuredPoint>,

@@ -74,6 +74,7 @@ pub fn curves(
     let before = before.filter(|b| found.measured_unlike(b).is_none());
     if let Some(before) = before {
         found.whole = before.whole;
+        found.metric.clone_from(&before.metric);
         if difference.is_none() {
             found.points.clone_from(&before.points);
         }
@@ -97,6 +98,7 @@ pub fn curves(
     if passes > 0 || found.whole.is_none() {
         ticket.stage("measure", batches.map(|b| b * (passes + 1)), "batches");
         let (yardstick, effect, quality) = Yardstick::new(subject, ticket)?;
+        found.metric.clone_from(&quality.main_metric);
         found.whole = Some(Whole {
             effect,
             cost: Cost::of(network.spec(), wanted.length),
@@ -244,6 +246,7 @@ fn empty(subject: &Subject<'_>, wanted: &Wanted, ticket: &Ticket) -> Result<Curv
         analyzed: analysis.settings.input.clone(),
         reading,
         length: wanted.length,
+        metric: None,
         whole: None,
         points: Vec::new(),
         notes,

@@ -176,6 +176,22 @@ impl Curves {
         [Gauge::Metric, Gauge::ErrorRate, Gauge::Perplexity, Gauge::Loss].into_iter().find(has).unwrap_or(Gauge::Cosine)
     }
 
+    /// What `gauge` is of these, with its direction: the metric of a task under its own name.
+    pub fn label(&self, gauge: Gauge) -> String {
+        let Some(name) = &self.metric else { return gauge.label().to_owned() };
+        let direction = if gauge.rises() { "higher is better" } else { "lower is better" };
+        let mut letters = name.chars();
+        let first = letters.next().map(char::to_uppercase).into_iter().flatten();
+        match gauge {
+            Gauge::Metric | Gauge::ErrorRate => format!("{} ({direction})", first.chain(letters).collect::<String>()),
+            // The loss of a task is that of its labels; what is read as text besides has a perplexity too.
+            Gauge::Loss if self.whole.is_some_and(|w| w.effect.perplexity.is_none()) => {
+                format!("Loss per label ({direction})")
+            }
+            _ => gauge.label().to_owned(),
+        }
+    }
+
     /// What "random" is here, in words: [`CONTROL`], the same as beside a single plan, unless heads of the whole model were
     /// drawn.
     pub fn control(&self) -> &'static str {

@@ -3,6 +3,7 @@
 //! | module | job |
 //! | --- | --- |
 //! | `opening` | opening and closing models and workspaces |
+//! | `forgetting` | what goes with a model when another takes its place |
 //! | `files` | dialogs, what a path is used for, writing files |
 //! | `budget` | plans that come from what they cost |
 //! | `plans` | proposals, pins, named plans |
@@ -15,6 +16,7 @@ mod autosave;
 mod beside;
 mod budget;
 mod files;
+mod forgetting;
 mod opening;
 mod plans;
 mod repair;

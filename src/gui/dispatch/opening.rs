@@ -8,35 +8,23 @@ use crate::error::Error;
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::repairing::FoundMoments;
-use crate::gui::selection::Selection;
 use crate::gui::state::{Lost, Overlay};
-use crate::gui::wording::worded;
+use crate::gui::wording::{in_controls, worded};
 use crate::hub::{HubName, fetch, locate, short_name};
 use crate::network::SiteKind;
 use crate::repair::RepairMode;
-use crate::run::{AttentionInput, Opened, Spec};
+use crate::run::{Opened, Spec};
 use crate::words::counted;
-use crate::workspace::{Draft, History, ModelRef, OpenedPath, Workspace, open_place, open_workspace, sample_at};
-
-/// What is found out about one model and means nothing for another.
-const OF_ONE_MODEL: [JobKind; 12] = [
-    JobKind::Analyze,
-    JobKind::Estimate,
-    JobKind::Rows,
-    JobKind::Measure,
-    JobKind::FindPlan,
-    JobKind::Compare,
-    JobKind::Curves,
-    JobKind::Repair,
-    JobKind::Propose,
-    JobKind::Cost,
-    JobKind::Attention,
-    JobKind::Regroup,
-];
+use crate::workspace::{History, ModelRef, OpenedPath, Workspace, open_place, open_workspace, sample_at};
 
 /// Where the work went that something else took the place of.
 fn kept_in(path: &Path) -> String {
     format!("The earlier work is kept: open {} to go back to it", path.display())
+}
+
+/// That second moments which lie beside an analysis are not used, and why.
+fn left_out(why: &str) -> String {
+    format!("The second moments beside the analysis are left out: {why}")
 }
 
 /// Where the work of another window went that saved on the same model.
@@ -164,6 +152,10 @@ impl App {
                 let fits = |m: &Opened| m.facts.fingerprint == analysis.model.fingerprint;
                 if self.state.model.as_ref().is_some_and(fits) {
                     self.state.messages.info("Analysis opened");
+                    let moments = moments.unwrap_or_else(|error| {
+                        self.state.messages.warn(left_out(&worded(&error)));
+                        None
+                    });
                     self.adopt_analysis(Arc::from(analysis), moments.map(FoundMoments::new));
                 } else {
                     let text = format!("This analysis is of {}: open that model first", analysis.model.path);
@@ -188,7 +180,8 @@ impl App {
             counted(layers, "attention layers"),
             counted(facts.heads(), "heads")
         ));
-        self.forget_model();
+        let is_anew = self.state.model.as_ref().is_some_and(|m| m.facts.fingerprint == facts.fingerprint);
+        self.forget_model(is_anew);
         if let Some(first) = facts.shape.sites().first() {
             self.state.selection.show_site(first.site);
         }
@@ -241,7 +234,9 @@ impl App {
         if let Some(analysis) = workspace.analysis {
             self.adopt_analysis(analysis, workspace.moments.map(FoundMoments::new));
             self.state.messages.info("Results and plans are back; Start afresh in the File menu clears them");
-            if lacks_moments {
+            if let Some(fault) = workspace.moments_fault {
+                self.state.messages.warn(left_out(&in_controls(&fault)));
+            } else if lacks_moments {
                 self.state.messages.warn(
                     "The second moments of the last run are not there: they were too large to keep, or their file is gone. \
                      Run again to choose heads by reconstruction",
@@ -285,54 +280,8 @@ impl App {
     /// Back to the welcome screen.
     pub(super) fn close(&mut self) {
         self.state.jobs.cancel_all();
-        self.forget_model();
+        self.forget_model(false);
         self.state.model = None;
-        self.state.checked = None;
-        self.state.outlook = None;
-    }
-
-    /// Forgets everything that belongs to one model, and drops the work on it that is under way.
-    fn forget_model(&mut self) {
-        self.flush();
-        let dropped = self.state.jobs.abandon(&OF_ONE_MODEL);
-        for title in dropped {
-            self.state.messages.info(format!("{title}: cancelled, because its model was closed"));
-        }
-        let state = &mut self.state;
-        state.lost = None;
-        state.file = None;
-        state.notes.clear();
-        state.has_looked = false;
-        state.placed = None;
-        state.results = None;
-        state.estimate = None;
-        state.rows = None;
-        state.last_run_secs = None;
-        state.differences.clear();
-        state.selection = Selection::default();
-        state.draft = History::new(Draft::default());
-        state.measured.clear();
-        state.curves = None;
-        state.measured_revision += 1;
-        state.beside = None;
-        state.shown = AttentionInput::Nth(0);
-        state.patterns = None;
-        state.pattern_fault = None;
-        state.regrouped = None;
-        state.what_if = None;
-        state.export.done = None;
-        state.export.failure = None;
-        // A run goes on; what one came to belongs to its model.
-        if state.jobs.get(JobKind::Train).is_none() {
-            state.training.watched = None;
-            state.training.summary = None;
-            state.training.failure = None;
-        }
-        state.compared.clear();
-        state.plan_revision += 1;
-        self.asked_patterns = None;
-        self.asked_grouping = None;
-        self.layout.forget_model();
     }
 
     /// Everything that would be saved.
@@ -357,6 +306,7 @@ impl App {
             curves: state.curves.clone(),
             analysis: state.results.as_ref().map(|r| Arc::clone(&r.analysis)),
             moments: state.results.as_ref().and_then(|r| r.moments.as_ref()).and_then(FoundMoments::kept),
+            moments_fault: None,
             moved_input: None,
         }
     }

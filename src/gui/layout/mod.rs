@@ -30,6 +30,8 @@ pub(super) struct ViewLayout {
     tree: Tree<View>,
     views: Views,
     front: View,
+    /// The view that was just asked for: it takes the keyboard once it is drawn, and its tab is scrolled to.
+    asked: Option<View>,
     /// The tab that was moved last.
     dragged: Option<TileId>,
     /// The colors of the last frame, in which pictures are saved.
@@ -52,6 +54,7 @@ impl Default for ViewLayout {
             tree: all_tabs(),
             views: Views::default(),
             front: View::Overview,
+            asked: None,
             dragged: None,
             theme: &Theme::LIGHT,
             seen: None,
@@ -65,9 +68,10 @@ fn all_tabs() -> Tree<View> {
 }
 
 impl ViewLayout {
-    /// Brings a view to the front, wherever it stands.
+    /// Brings a view to the front, wherever it stands, and gives it the keyboard.
     pub(super) fn show(&mut self, view: View) {
         self.front = view;
+        self.asked = Some(view);
         self.tree.make_active(|_, tile| matches!(tile, Tile::Pane(pane) if *pane == view));
     }
 
@@ -206,7 +210,8 @@ impl ViewLayout {
     pub(super) fn ui(&mut self, ui: &mut egui::Ui, cx: Cx<'_>) {
         self.theme = cx.theme.figure;
         let is_split = self.rows().len() > 1;
-        let mut panes = Panes { cx, views: &mut self.views, front: &mut self.front, is_split };
+        let asked = self.asked.take();
+        let mut panes = Panes::new(cx, &mut self.views, &mut self.front, is_split, asked);
         self.tree.ui(&mut panes, ui);
         match self.tree.dragged_id(ui.ctx()) {
             Some(dragged) => self.dragged = Some(dragged),

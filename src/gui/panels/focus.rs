@@ -3,6 +3,7 @@
 use eframe::egui::{Context, Event, Id, Key, Rect, Stroke, StrokeKind, Ui};
 
 use crate::gui::theme::WindowTheme;
+use crate::gui::view::View;
 
 /// How long a control is followed after the keyboard came to it.
 const FOLLOWED_SECS: f64 = 3.0;
@@ -39,6 +40,12 @@ impl FocusRing {
             for event in &input.events {
                 match event {
                     Event::Key { key: Key::Tab, pressed: true, .. } => self.by_keys = true,
+                    // The key of a view gives it the keyboard.
+                    Event::Key { key, pressed: true, modifiers, .. }
+                        if modifiers.command && View::ALL.iter().any(|view| view.key() == *key) =>
+                    {
+                        self.by_keys = true;
+                    }
                     Event::PointerButton { pressed: true, .. } => self.by_keys = false,
                     _ => {}
                 }

@@ -2,7 +2,7 @@
 
 use eframe::egui::text::CCursorRange;
 use eframe::egui::text_edit::TextEditState;
-use eframe::egui::{self, Align2, Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui};
+use eframe::egui::{self, Align2, Event, Id, Key, Modal, Modifiers, RichText, ScrollArea, TextEdit, Ui};
 
 use super::cached::cached;
 use super::data::rows;
@@ -11,7 +11,7 @@ use crate::gui::action::Action;
 use crate::gui::command::{Command, caps};
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
-use crate::gui::panels::palette::{PaletteLine, found};
+use crate::gui::panels::palette::{PaletteLine, found, nothing_found};
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::Overlay;
 use crate::gui::widgets::{choice, heading, note};
@@ -23,6 +23,9 @@ pub(super) struct Overlays {
     open: Option<Overlay>,
     text: String,
     chosen: usize,
+    /// Buttons of the box that is open which do something else than its button of the left; with the keyboard on one of
+    /// them, Enter presses that one.
+    others: Vec<Id>,
 }
 
 impl Overlays {
@@ -33,6 +36,7 @@ impl Overlays {
         if fresh {
             self.text = first_text(&now, cx);
             self.chosen = 0;
+            self.others.clear();
             self.open.clone_from(&now);
         }
         let Some(overlay) = now else { return };
@@ -80,7 +84,7 @@ impl Overlays {
         self.chosen = self.chosen.saturating_sub(usize::from(up)).min(found.len().saturating_sub(1));
         ui.separator();
         if found.is_empty() {
-            note(ui, cx.theme, "Nothing matches. Try the name of a command, a layer, a color, or: keep 70 %");
+            note(ui, cx.theme, nothing_found(&self.text));
         }
         let height = left_of(ui, 360.0, 24.0);
         ScrollArea::vertical().min_scrolled_height(height).max_height(height).auto_shrink([false, true]).show(
@@ -108,6 +112,12 @@ impl Overlays {
 
     fn path(&mut self, ui: &mut Ui, cx: Cx<'_>, purpose: PathPurpose, fresh: bool) {
         let (title, verb, hint) = words(purpose);
+        // Wherever the keyboard is in the box, among colors and sizes too, Enter does what the box is for; a key that
+        // is still held from opening it does nothing.
+        let is_elsewhere = ui.memory(|m| m.focused()).is_some_and(|id| self.others.contains(&id));
+        let is_pressed = |e: &Event| matches!(e, Event::Key { key: Key::Enter, pressed: true, repeat: false, .. });
+        let press = || ui.input_mut(|i| i.events.iter().any(is_pressed) && i.consume_key(Modifiers::NONE, Key::Enter));
+        let enter = !fresh && !is_elsewhere && press();
         heading(ui, cx.theme, title);
         let field = TextEdit::singleline(&mut self.text).hint_text(hint).desired_width(f32::INFINITY);
         let field = named(ui.add(field), title);
@@ -117,11 +127,10 @@ impl Overlays {
             let mut state = TextEditState::load(ui.ctx(), field.id).unwrap_or_default();
             state.cursor.set_char_range(Some(CCursorRange::select_all_str(&self.text)));
             state.store(ui.ctx(), field.id);
-        } else if ui.memory(|m| m.focused().is_none()) && !ui.input(|i| i.key_down(Key::Enter)) {
+        } else if ui.memory(|m| m.focused().is_none()) {
             // A path that was refused is typed on.
             field.request_focus();
         }
-        let enter = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
         note(ui, cx.theme, "An absolute path, or one from where the program was started; ~ is your home folder");
         if let PathPurpose::Picture(_) = purpose {
             picture_look(ui, cx);
@@ -142,13 +151,16 @@ impl Overlays {
                 ],
                 _ => Vec::new(),
             };
+            self.others.clear();
             for (purpose, text) in dialogs {
-                if ui.button(text).clicked() {
+                let button = ui.button(text);
+                self.others.push(button.id);
+                if button.clicked() {
                     cx.send(Action::CloseOverlay);
                     cx.send(Action::AskPath(purpose));
                 }
             }
-            close(ui, cx, "Close");
+            self.others.push(close(ui, cx, "Close").id);
         });
     }
 }

@@ -35,6 +35,16 @@ pub(super) fn found(typed: &str, state: &State) -> Vec<PaletteLine> {
     near.chain(things(&typed, state)).chain(far).collect()
 }
 
+/// What is said where nothing matches.
+pub(super) fn nothing_found(typed: &str) -> &'static str {
+    match typed.trim().to_lowercase().starts_with("keep") {
+        true => {
+            "No such amount: keep more than 0 % and at most 100 % of the heads, or from 1 head in every layer up to all"
+        }
+        false => "Nothing matches. Try the name of a command, a layer, a color, or: keep 70 %",
+    }
+}
+
 /// Commands whose words hold all letters of `typed` in order, with whether they hold them as they are. Those that can be
 /// carried out come first.
 fn matches(typed: &str, is_enabled: impl Fn(Command) -> bool) -> Vec<(bool, Command)> {
@@ -91,7 +101,8 @@ fn amount(typed: &str, state: &State) -> Option<PaletteLine> {
     state.results.as_ref()?;
     let largest = state.model.as_ref()?.facts.shape.sites().iter().map(|site| site.heads).max()?;
     let (amount, text) = match is_share {
-        true if !(0.0..=100.0).contains(&number) => return None,
+        // A share of nothing keeps no head, and none is more than all.
+        true if !(number > 0.0 && number <= 100.0) => return None,
         true if every_layer => {
             (Amount::LayerRatio(number / 100.0), format!("Keep {number} % of the heads of every layer"))
         }

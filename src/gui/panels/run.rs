@@ -4,7 +4,7 @@ use eframe::egui::{self, ComboBox, DragValue, ProgressBar, RichText, Ui};
 
 use crate::analysis::{Clustering, Groups, Metric};
 use crate::chart::Unit;
-use crate::corpus::{BatchOrder, DataColumns, Input};
+use crate::corpus::{BatchOrder, DataColumns, Input, InputUnit};
 use crate::gui::action::Action;
 use crate::gui::command::{Command, caps};
 use crate::gui::context::Cx;
@@ -178,17 +178,11 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     });
     combo.response.labelled_by(label.id);
     ui.end_row();
-    let label = name(ui, "Sequence length").on_hover_text("Longest sequence in tokens");
-    ui.horizontal(|ui| {
-        let mut auto = run.seq_len.is_none();
-        if ui.checkbox(&mut auto, "auto").on_hover_text("The model's own limit, 128 at most for text").changed() {
-            run.seq_len = (!auto).then_some(128);
-        }
-        if let Some(length) = &mut run.seq_len {
-            ui.add(DragValue::new(length).range(1..=131_072).suffix(" tokens")).labelled_by(label.id);
-        }
-    });
-    ui.end_row();
+    let unit = cx.state.unit();
+    if cx.state.reads_tokens() {
+        sequence_length(ui, cx, run);
+        ui.end_row();
+    }
     let label = name(ui, "Batch size");
     ui.horizontal(|ui| {
         let mut auto = run.batch_size.is_none();
@@ -197,7 +191,8 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
             run.batch_size = (!auto).then_some(BATCH_SIZE);
         }
         if let Some(size) = &mut run.batch_size {
-            ui.add(DragValue::new(size).range(1..=4096).suffix(" sequences")).labelled_by(label.id);
+            let each = if unit == InputUnit::Tokens { "sequences" } else { unit.noun() };
+            ui.add(DragValue::new(size).range(1..=4096).suffix(format!(" {each}"))).labelled_by(label.id);
         }
     });
     ui.end_row();
@@ -245,6 +240,21 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     let label = name(ui, "Seed");
     ui.add(DragValue::new(&mut run.seed)).labelled_by(label.id);
     ui.end_row();
+}
+
+/// The longest sequence, for models that read tokens: others read things that are always whole.
+fn sequence_length(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
+    let label = ui.label(RichText::new("Sequence length").color(cx.theme.muted));
+    let label = label.on_hover_text("Longest sequence in tokens");
+    ui.horizontal(|ui| {
+        let mut auto = run.seq_len.is_none();
+        if ui.checkbox(&mut auto, "auto").on_hover_text("The model's own limit, 128 at most for text").changed() {
+            run.seq_len = (!auto).then_some(128);
+        }
+        if let Some(length) = &mut run.seq_len {
+            ui.add(DragValue::new(length).range(1..=131_072).suffix(" tokens")).labelled_by(label.id);
+        }
+    });
 }
 
 /// What the run leaves out, so that quality is measured on text that chose nothing.
@@ -298,10 +308,7 @@ fn ahead(ui: &mut Ui, cx: Cx<'_>) {
     if !matches!(cx.state.checked, Some(Ok(_))) {
         return;
     }
-    let unit = |count: u64| match &cx.state.results {
-        Some(results) => noun(count, results.analysis.unit().noun()),
-        None => noun(count, "tokens"),
-    };
+    let unit = |count: u64| noun(count, cx.state.unit().noun());
     let read = |tokens: u64, batches: u64| {
         format!("{} {} in {}", Unit::Count.format(tokens as f64), unit(tokens), counted(batches, "batches"))
     };

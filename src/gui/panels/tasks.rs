@@ -45,15 +45,31 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
 
 fn job_row(ui: &mut Ui, cx: Cx<'_>, job: &Job) {
     ui.horizontal(|ui| {
-        ui.label(RichText::new(&job.title).color(cx.theme.ink));
+        // A title with a long path leaves room for how far it is; all of it stands under the pointer, as does what is done.
+        let widest = (ui.available_width() * 0.4).max(120.0);
+        let title = RichText::new(&job.title).color(cx.theme.ink);
+        let galley = egui::WidgetText::from(title.clone()).into_galley(
+            ui,
+            Some(egui::TextWrapMode::Extend),
+            f32::INFINITY,
+            egui::TextStyle::Body,
+        );
+        let size = egui::vec2(galley.size().x.min(widest), ui.spacing().interact_size.y);
+        ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
+            ui.add(egui::Label::new(title).truncate());
+        });
         let bar = ProgressBar::new(job.progress.fraction().unwrap_or(0.0) as f32);
-        ui.add(bar.desired_width(220.0).desired_height(12.0).fill(cx.theme.accent));
+        ui.add(
+            bar.desired_width((ui.available_width() * 0.3).clamp(60.0, 220.0))
+                .desired_height(12.0)
+                .fill(cx.theme.accent),
+        );
         let stop = ui.add_enabled(!job.is_cancelling(), egui::Button::new("Cancel").small());
         let name = format!("Cancel: {}", job.title);
         ui.ctx().accesskit_node_builder(stop.id, |node| node.set_label(name.as_str()));
         if stop.on_hover_text(name).clicked() {
             cx.send(Action::Cancel(job.kind));
         }
-        ui.label(RichText::new(job.words()).color(cx.theme.muted));
+        ui.add(egui::Label::new(RichText::new(job.words()).color(cx.theme.muted)).truncate());
     });
 }

@@ -71,6 +71,7 @@ impl Views {
 
     /// Empties the fields whose texts belong to one model.
     pub(super) fn forget_model(&mut self) {
+        self.overview.forget_model();
         self.attention.forget_model();
         self.prune.forget_model();
         self.training.forget_model();
@@ -95,7 +96,8 @@ impl Views {
         self.overview.color_by(color);
     }
 
-    pub(super) fn ui(&mut self, which: View, ui: &mut Ui, cx: Cx<'_>) {
+    /// Draws a view; one that `is_asked` for gives the keyboard to its heads, where it shows them as cells.
+    pub(super) fn ui(&mut self, which: View, ui: &mut Ui, cx: Cx<'_>, is_asked: bool) {
         other_settings(ui, cx, which);
         let key = self.key(which, cx.state);
         if self.is_table(which) {
@@ -117,7 +119,7 @@ impl Views {
         let made = made.filter(|(key, _)| key.results == results).and_then(|(_, made)| made.as_ref().ok());
         let picture = made.map(|made| &**made);
         match which {
-            View::Overview => self.overview.ui(ui, cx, picture),
+            View::Overview => self.overview.ui(ui, cx, picture, is_asked),
             View::Redundancy => self.redundancy.ui(ui, cx, made),
             View::Groups => groups::ui(ui, cx, picture),
             View::Votes => votes::ui(ui, cx, picture),

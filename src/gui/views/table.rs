@@ -15,14 +15,19 @@ use crate::error::Result;
 use crate::gui::action::Action;
 use crate::gui::context::Cx;
 use crate::gui::view::View;
-use crate::gui::widgets::{Background, explained, note};
+use crate::gui::widgets::{Background, choice, explained, note};
 use crate::gui::wording::worded;
 use crate::words::counted;
+
+/// Tables of one thing each, with what it is.
+type Tables = Vec<(&'static str, Arc<Table>)>;
 
 /// The table of one view, made anew when what it shows changes.
 #[derive(Default)]
 pub(super) struct TableView {
-    made: Background<PictureKey, Arc<Table>>,
+    made: Background<PictureKey, Arc<Tables>>,
+    /// Which of several tables is shown.
+    part: &'static str,
     /// How many tables were made, by which orders know theirs.
     revision: u64,
     held: Option<Arc<Table>>,
@@ -64,19 +69,30 @@ impl TableView {
     ) {
         if !self.made.is_asked(&key) {
             match picture() {
-                Ok(draw) => self.made.ask(ui.ctx(), key, move || Ok(Arc::new(draw()?.table()))),
+                Ok(draw) => self.made.ask(ui.ctx(), key, move || {
+                    let tables = draw()?.tables().into_iter();
+                    Ok(Arc::new(tables.map(|(name, table)| (name, Arc::new(table))).collect()))
+                }),
                 Err(error) => return note(ui, cx.theme, worded(&error)),
             }
         }
-        let table = match self.made.made() {
+        let tables = match self.made.made() {
             None => return note(ui, cx.theme, "Collecting the numbers …"),
             Some(Err(error)) => {
                 ui.label(RichText::new(worded(error)).color(cx.theme.danger));
                 return;
             }
-            Some(Ok(table)) => Arc::clone(table),
+            Some(Ok(tables)) => Arc::clone(tables),
         };
+        let shown = tables.iter().find(|(name, _)| *name == self.part).or_else(|| tables.first());
+        let Some((name, table)) = shown.cloned() else { return note(ui, cx.theme, "There are no numbers to show") };
+        self.part = name;
         self.hold(&table);
+        if tables.len() > 1 {
+            let options: Vec<_> =
+                tables.iter().map(|(name, _)| (*name, *name, "Every number of the view about these")).collect();
+            ui.horizontal_wrapped(|ui| choice(ui, cx, "Table of", &mut self.part, &options));
+        }
         self.bar(ui, cx, view, &table);
         let (revision, sift, of) = (self.revision, self.sift.clone(), Arc::clone(&table));
         let asked = (revision, sift.clone());
@@ -115,11 +131,19 @@ impl TableView {
         note(ui, cx.theme, format!("{} as a table of {rows}; saved as .csv it has every digit", view.title()));
         ui.horizontal_wrapped(|ui| {
             let label = ui.label(RichText::new("Filter").color(cx.theme.muted));
-            let hint = "words, or votes>0.2";
-            let field = ui.add(TextEdit::singleline(&mut self.sift.wanted).hint_text(hint).desired_width(200.0));
+            let hint = format!("words, or {}", example(table));
+            let field = ui.add(TextEdit::singleline(&mut self.sift.wanted).hint_text(hint).desired_width(230.0));
             let field = field.labelled_by(label.id);
-            let hover = "Rows that hold every word; compare a column with >, <, >=, <=, = or !=";
-            if field.on_hover_text(hover).changed() {
+            let hover = || {
+                format!(
+                    "Rows that hold every word that stands here. Compare a column with >, <, >=, <=, = or != and no space, \
+                     such as {}; a % divides by 100. Columns: {}",
+                    example(table),
+                    table.columns().join(", ")
+                )
+            };
+            let field = if field.hovered() { field.on_hover_text(hover()) } else { field };
+            if field.changed() {
                 self.rows.page = 0;
                 self.rows.anchor = None;
             }
@@ -221,6 +245,19 @@ impl TableRows {
     }
 }
 
+/// A comparison that this table can answer: of its first column of measurements, else of its last.
+fn example(table: &Table) -> String {
+    let row = table.row(0).unwrap_or_default();
+    let measured = row.iter().position(|cell| matches!(cell, Cell::Number(_)));
+    let counted = row.iter().rposition(|cell| matches!(cell, Cell::Count(_)));
+    let named = |at: Option<usize>| table.columns().get(at?);
+    match (named(measured), named(counted), table.columns().last()) {
+        (Some(column), ..) => format!("{column}>0.2"),
+        (None, Some(column), _) => format!("{column}>0"),
+        (None, None, column) => format!("{}=word", column.map_or("", String::as_str)),
+    }
+}
+
 /// The name of a column: a click sorts by it, another turns the order, a third goes back to the order of the picture.
 fn header(ui: &mut Ui, cx: Cx<'_>, column: usize, name: &str, sift: &mut Sift) {
     let sign = match sift.by {
@@ -266,6 +303,20 @@ fn written(cell: &Cell) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_example_of_a_filter_is_one_that_the_table_answers() {
+        let mut table = Table::new(["site", "head", "vote_share"]);
+        table.push([Cell::from("encoder.0"), Cell::from(1usize), Cell::from(0.5)]);
+        assert_eq!(example(&table), "vote_share>0.2");
+        let mut words = Table::new(["site", "kind"]);
+        words.push([Cell::from("encoder.0"), Cell::from("induction")]);
+        assert_eq!(example(&words), "kind=word");
+        for table in [table, words] {
+            let sift = Sift { by: None, wanted: example(&table) };
+            assert!(table.sifted(&sift).is_ok());
+        }
+    }
 
     #[test]
     fn rows_are_selected_alone_in_ranges_and_beside_others() {

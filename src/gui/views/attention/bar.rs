@@ -7,8 +7,10 @@ use crate::chart::{AttentionMaps, ColorRange, Tone, Unit};
 use crate::gui::action::Action;
 use crate::gui::context::Cx;
 use crate::gui::jobs::MOST_PATTERNS;
+use crate::gui::messages::sentence;
 use crate::gui::widgets::{Swatch, choice, color_bar, note, swatch};
 use crate::run::AttentionInput;
+use crate::words::counted;
 
 impl Attention {
     pub(super) fn toolbar(&mut self, ui: &mut Ui, cx: Cx<'_>) {
@@ -21,9 +23,22 @@ impl Attention {
             let hint = "Type a text and press Enter";
             let field = ui.add(TextEdit::singleline(&mut self.text).hint_text(hint).desired_width(190.0));
             let field = field.labelled_by(label.id);
-            if field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter)) && !self.text.trim().is_empty() {
+            if field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter)) {
                 self.forget_input();
-                cx.send(Action::ShowInput(AttentionInput::Text(self.text.clone())));
+                // Without a text the input of the run is shown again.
+                let shown = match self.text.trim().is_empty() {
+                    true => AttentionInput::Nth(self.last),
+                    false => AttentionInput::Text(self.text.clone()),
+                };
+                cx.send(Action::ShowInput(shown));
+            }
+            if matches!(cx.state.shown, AttentionInput::Text(_)) {
+                let hover = "Leave the text and show the input of the run again";
+                if ui.button("Back to the input").on_hover_text(hover).clicked() {
+                    self.text.clear();
+                    self.forget_input();
+                    cx.send(Action::ShowInput(AttentionInput::Nth(self.last)));
+                }
             }
         }
         let shows =
@@ -64,14 +79,15 @@ impl Attention {
             AttentionInput::Text(_) => None,
         };
         let label = ui.label(RichText::new("Input").color(cx.theme.muted));
-        let now = index.unwrap_or(0);
+        self.last = index.unwrap_or(self.last);
+        let now = self.last;
         let mut wanted = None;
         if ui.add_enabled(now > 0, egui::Button::new("Previous")).clicked() {
-            wanted = Some(now - 1);
+            wanted = now.checked_sub(1);
         }
         let mut number = now + 1;
         if ui.add(DragValue::new(&mut number).range(1..=1_000_000)).labelled_by(label.id).changed() {
-            wanted = Some(number - 1);
+            wanted = number.checked_sub(1);
         }
         if ui.button("Next").clicked() {
             wanted = Some(now + 1);
@@ -98,18 +114,19 @@ impl Attention {
 
     /// The first and the last token that are shown.
     fn ends_ui(&mut self, ui: &mut Ui, cx: Cx<'_>, count: usize) {
-        let label = ui.label(RichText::new("Tokens").color(cx.theme.muted));
+        let many = positions(cx);
+        let label = ui.label(RichText::new(sentence(many)).color(cx.theme.muted));
         let (first, last) = self.part.unwrap_or((0, count - 1));
         let (mut from, mut to) = (first, last.min(count - 1));
-        let hover = "Drag or type; only these tokens are shown, and saved";
-        ui.add(DragValue::new(&mut from).range(0..=to)).labelled_by(label.id).on_hover_text(hover);
+        let hover = format!("Drag or type; only these {many} are shown, and saved");
+        ui.add(DragValue::new(&mut from).range(0..=to)).labelled_by(label.id).on_hover_text(hover.as_str());
         let until = ui.label(RichText::new("to").color(cx.theme.muted));
         ui.add(DragValue::new(&mut to).range(from..=count - 1)).labelled_by(until.id).on_hover_text(hover);
         if (from, to) != (first, last) {
             self.part = Some((from, to));
         }
         let is_part = self.part.is_some();
-        if ui.add_enabled(is_part, egui::Button::new("All")).on_hover_text("Show every token").clicked() {
+        if ui.add_enabled(is_part, egui::Button::new("All")).on_hover_text("Show all of them").clicked() {
             self.part = None;
         }
     }
@@ -143,8 +160,16 @@ impl Attention {
             }
         }
         if let Some(panel) = maps.panels.iter().max_by_key(|p| p.block()).filter(|p| p.block() != [1, 1]) {
-            let ([down, across], tokens) = (panel.block(), panel.queries.len().max(panel.keys.len()));
-            note(ui, theme, format!("{tokens} tokens: each cell is the largest weight of {down} x {across}"));
+            let ([down, across], count) = (panel.block(), panel.queries.len().max(panel.keys.len()));
+            note(ui, theme, format!("{count} {}: each cell is the largest weight of {down} x {across}", positions(cx)));
+        }
+        let left_out = cx.state.patterns.as_ref().map_or(0, |(_, patterns)| patterns.left_out);
+        if left_out > 0 {
+            let text = format!(
+                "The text is cut: its last {} are left out. A longer Sequence length on the left reads more",
+                counted(left_out, "tokens")
+            );
+            ui.label(RichText::new(text).small().color(theme.warning));
         }
         let wanted = cx.state.attention_heads().count();
         if wanted > MOST_PATTERNS {
@@ -152,6 +177,15 @@ impl Attention {
         } else if cx.state.selection.heads.is_empty() {
             note(ui, theme, "All heads of the layer; select some in the overview to see only those");
         }
+    }
+}
+
+/// What stands at the positions of the layer that is shown, as the noun for many.
+fn positions(cx: Cx<'_>) -> &'static str {
+    match cx.state.position() {
+        "patch" => "patches",
+        "frame" => "frames",
+        _ => "tokens",
     }
 }
 
@@ -165,7 +199,7 @@ fn layer(ui: &mut Ui, cx: Cx<'_>) {
     let (Some(model), Some(now)) = (&cx.state.model, cx.state.site()) else { return };
     let selected = cx.state.selection.heads.len();
     let label = ui.label(RichText::new("Layer").color(cx.theme.muted)).on_hover_text("[ and ] step through the layers");
-    let text = if selected == 0 { now.to_string() } else { crate::words::counted(selected, "selected heads") };
+    let text = if selected == 0 { now.to_string() } else { counted(selected, "selected heads") };
     let combo = ComboBox::from_id_salt("attention layer").selected_text(text).width(110.0).show_ui(ui, |ui| {
         for site in model.facts.shape.sites() {
             let is_on = selected == 0 && site.site == now;

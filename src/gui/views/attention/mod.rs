@@ -56,6 +56,9 @@ pub(super) struct Attention {
     /// The query whose weights lie over an image.
     #[serde(skip)]
     query: usize,
+    /// The input of the run that was shown last, to go back to from a text.
+    #[serde(skip)]
+    last: u64,
     /// Places of the first and the last token that are shown; `None` of all.
     #[serde(skip)]
     part: Option<(usize, usize)>,
@@ -79,6 +82,7 @@ impl Default for Attention {
             show: Show::default(),
             over: Over::default(),
             query: 0,
+            last: 0,
             part: None,
             held: None,
             hovered: None,
@@ -94,6 +98,7 @@ impl Attention {
     /// A text of one model may hold what another cannot read.
     pub(super) fn forget_model(&mut self) {
         self.text.clear();
+        self.last = 0;
         self.forget_input();
     }
 
@@ -127,8 +132,9 @@ impl Attention {
     /// What makes its picture.
     pub(super) fn picture(&self, state: &State) -> Result<Draw> {
         let nothing = || Error::new("no attention is shown").hint("open the attention view and choose an input");
-        let (_, patterns) = state.patterns.as_ref().ok_or_else(nothing)?;
-        let (patterns, shown) = (Arc::clone(patterns), input_words(&state.shown));
+        // What is told of them is what they are of: another input may have been asked for since.
+        let ((of, _), patterns) = state.patterns.as_ref().ok_or_else(nothing)?;
+        let (patterns, shown) = (Arc::clone(patterns), input_words(of));
         let analysis = state.results.as_ref().map(|results| Arc::clone(&results.analysis));
         let (show, over, query, part) = (self.show, self.over, self.query, self.part);
         let (range, tone) = (self.range, self.tone);

@@ -86,6 +86,14 @@ impl OverviewView {
         (self.paint.clone(), self.sort, self.click)
     }
 
+    /// A measure of one model may be missing in the next; where a drag began, a head may be.
+    pub(super) fn forget_model(&mut self) {
+        if matches!(self.paint, HeadColor::Measure(_)) {
+            self.paint = HeadColor::default();
+        }
+        self.drag_from = None;
+    }
+
     /// What the color of a head says.
     pub(super) fn color_by(&mut self, color: HeadColor) {
         self.paint = color;
@@ -123,8 +131,8 @@ impl OverviewView {
     }
 
     /// Draws the overview. Colors, numbers and order are those of the picture; what stays and what is pinned is the plan's,
-    /// so that a click shows at once.
-    pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
+    /// so that a click shows at once. One that `is_asked` for has the keyboard, so that arrow keys walk over the heads.
+    pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>, is_asked: bool) {
         let (state, theme) = (cx.state, cx.theme);
         let Some(model) = &state.model else { return };
         if let Some(found) = &state.beside {
@@ -181,6 +189,9 @@ impl OverviewView {
             };
             grid.show(ui, theme, row, |head, room| label(drawn, head, room), |head| words(cx, drawn, head))
         });
+        if is_asked {
+            pointed.inner.response.request_focus();
+        }
         self.react(ui, cx, drawn, &pointed.inner);
     }
 

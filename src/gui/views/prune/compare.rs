@@ -1,17 +1,17 @@
 //! Every plan beside the others: what it saves, how good it is, and whether another is better at both.
 
-use eframe::egui::{Button, Grid, RichText, ScrollArea, Ui};
+use eframe::egui::{Button, Grid, Label, RichText, ScrollArea, Ui};
 
 use crate::chart::Unit;
-use crate::evaluation::curve::DrawSpread;
-use crate::evaluation::{Measured, Quality};
+use crate::evaluation::{COSINE, Measured, Quality};
 use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::widgets::{command_button, headers, heading, note};
 use crate::gui::wording::worded;
-use crate::workspace::{ComparedPlan, Outlook};
+use crate::plan::Cost;
+use crate::workspace::ComparedPlan;
 
 pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     let (state, theme) = (cx.state, cx.theme);
@@ -24,38 +24,39 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
         return;
     }
     let Some(model) = &state.model else { return };
-    let predicts = model.model.spec().is_scored();
-    let has_cache = state.compared.iter().any(|c| c.outlook.as_ref().is_ok_and(|o| o.before().cache_per_token > 0));
     let measured: Vec<Option<&Measured>> = state.compared.iter().map(|c| measured(cx, c)).collect();
-    let beaten = beaten(&state.compared, &measured);
-    let mut titles = vec!["plan", "heads", "parameters", "FLOPs per token"];
-    titles.extend(has_cache.then_some("KV cache"));
-    titles.push(if predicts { "perplexity" } else { "cosine of embeddings" });
-    let table = Grid::new("plans side by side").num_columns(titles.len() + 1).spacing([14.0, 4.0]);
+    let gauge = PlanGauge::of(cx, measured.iter().copied().flatten());
+    let has_cache = state.compared.iter().any(|c| c.outlook.as_ref().is_ok_and(|o| o.before().cache_per_token > 0));
+    let width = has_cache.then_some(model.facts.stored_width);
+    let beaten = beaten(&state.compared, &measured, &gauge);
+    let flops = model.model.spec().last_stack().map_or("token", |stack| stack.input.position());
+    let flops = format!("FLOPs\nper {flops}");
+    // Quality stands beside the name: where the view is narrow, what has to be scrolled to is what matters least.
+    let mut titles = vec!["plan", gauge.title(), "heads", "parameters", flops.as_str()];
+    titles.extend(has_cache.then_some("cache\nper token"));
+    let table = Grid::new("plans side by side").num_columns(titles.len()).spacing([10.0, 4.0]);
     let rows = |ui: &mut Ui| {
         headers(ui, theme, &titles);
+        let whole = state.compared.iter().find_map(|c| c.outlook.as_ref().ok());
+        if let Some(outlook) = whole {
+            ui.label(RichText::new("whole model").color(theme.muted));
+            let before = measured.iter().copied().flatten().next().and_then(|m| gauge.before(m));
+            ui.label(before.map_or_else(|| "–".to_owned(), |value| Unit::Plain.format(value)));
+            costs(ui, cx, (outlook.before(), outlook.before()), width);
+            ui.end_row();
+        }
         for (index, compared) in state.compared.iter().enumerate() {
-            let is_active = index == state.draft.now().active_index();
-            let name = Button::selectable(is_active, compared.plan.title());
-            if ui.add(name).on_hover_text("Edit this plan").clicked() {
-                cx.send(Action::ActivatePlan(index));
-            }
-            match &compared.outlook {
-                Ok(outlook) => costs(ui, outlook, has_cache.then_some(model.facts.stored_width)),
-                Err(error) => {
-                    ui.label(RichText::new("impossible").color(theme.danger)).on_hover_text(worded(error));
-                    for _ in 1..titles.len() - 2 {
-                        ui.label("");
-                    }
-                }
-            }
+            let better = beaten.get(index).and_then(|b| b.as_deref());
+            name(ui, cx, index, compared, better);
             match measured.get(index).copied().flatten() {
-                Some(measured) => quality(ui, cx, measured, predicts),
+                Some(measured) => quality(ui, cx, measured, &gauge),
                 None => measure_button(ui, cx, index, compared),
             }
-            if let Some(better) = beaten.get(index).and_then(|b| b.as_deref()) {
-                ui.label(RichText::new(format!("beaten by {better}")).small().color(theme.warning))
-                    .on_hover_text("It has no more parameters, is no worse, and is better in one of the two");
+            match &compared.outlook {
+                Ok(outlook) => costs(ui, cx, (outlook.before(), outlook.after()), width),
+                Err(error) => {
+                    ui.label(RichText::new("impossible").color(theme.danger)).on_hover_text(worded(error));
+                }
             }
             ui.end_row();
         }
@@ -63,18 +64,123 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     ScrollArea::horizontal().id_salt("plans scroll").show(ui, |ui| table.show(ui, rows));
 }
 
+/// Widest that the name of a plan may be; all of it stands under the pointer.
+const NAME: f32 = 110.0;
+
+/// The name of a plan, which edits it, and below whether another beats it.
+fn name(ui: &mut Ui, cx: Cx<'_>, index: usize, compared: &ComparedPlan, better: Option<&str>) {
+    let is_active = index == cx.state.draft.now().active_index();
+    ui.vertical(|ui| {
+        ui.set_max_width(NAME);
+        let title = compared.plan.title();
+        let button = ui.add(Button::selectable(is_active, title.as_str()).truncate());
+        if button.on_hover_text(format!("Edit {title}")).clicked() {
+            cx.send(Action::ActivatePlan(index));
+        }
+        if let Some(better) = better {
+            let text = RichText::new(format!("beaten by {better}")).small().color(cx.theme.warning);
+            ui.add(Label::new(text).truncate()).on_hover_text(format!(
+                "{better} has no more parameters, is no worse, and is better in one of the two"
+            ));
+        }
+    });
+}
+
 /// The quality of a plan where it was measured on this input.
 fn measured<'a>(cx: Cx<'a>, compared: &ComparedPlan) -> Option<&'a Measured> {
     cx.state.measured_of(&compared.outlook.as_ref().ok()?.legal)
 }
 
-/// `cache` is the width of a cached number, where there is a cache.
-fn costs(ui: &mut Ui, outlook: &Outlook, cache: Option<usize>) {
-    let (before, after) = (outlook.before(), outlook.after());
+/// By what plans are compared: what this model and this input can be measured by.
+enum PlanGauge {
+    Perplexity,
+    /// The metric that stands for a task, and whether more of it is better.
+    Task(String, bool),
+    Cosine,
+}
+
+impl PlanGauge {
+    fn of<'a>(cx: Cx<'_>, mut measured: impl Iterator<Item = &'a Measured>) -> Self {
+        if let Some(first) = measured.next() {
+            let before = &first.comparison.before;
+            return match before.task_metric() {
+                _ if before.perplexity.is_some() => Self::Perplexity,
+                Some((name, found)) => Self::Task(name.to_owned(), found.rises.unwrap_or(true)),
+                None => Self::Cosine,
+            };
+        }
+        // Before anything is measured: what it will be, as far as the input says.
+        let all = cx.state.quality_measures();
+        match all.get(1).filter(|_| cx.state.has_task()) {
+            Some(name) if name != COSINE => Self::Task(name.clone(), true),
+            Some(_) => Self::Cosine,
+            None if cx.state.model.as_ref().is_some_and(|m| m.model.spec().predicts_tokens()) => Self::Perplexity,
+            None => Self::Cosine,
+        }
+    }
+
+    fn title(&self) -> &str {
+        match self {
+            Self::Perplexity => "perplexity",
+            Self::Task(name, _) => name,
+            Self::Cosine => "cosine of\nembeddings",
+        }
+    }
+
+    fn of_quality(&self, quality: &Quality) -> Option<f64> {
+        match self {
+            Self::Perplexity => quality.perplexity,
+            Self::Task(name, _) => quality.metrics.get(name).map(|found| found.value),
+            Self::Cosine => None,
+        }
+    }
+
+    /// Of the whole model.
+    fn before(&self, measured: &Measured) -> Option<f64> {
+        match self {
+            Self::Cosine => Some(1.0),
+            _ => self.of_quality(&measured.comparison.before),
+        }
+    }
+
+    /// Of the plan.
+    fn after(&self, measured: &Measured) -> Option<f64> {
+        match self {
+            Self::Cosine => Some(measured.comparison.similarity.mean_cosine),
+            _ => self.of_quality(&measured.comparison.after),
+        }
+    }
+
+    /// Of the random heads beside the plan, in words: mean and standard deviation of several draws.
+    fn random(&self, measured: &Measured) -> Option<String> {
+        let (name, one) = match self {
+            Self::Perplexity => ("perplexity", measured.random.as_ref().and_then(|random| self.of_quality(random))),
+            Self::Task(name, _) => (name.as_str(), measured.random.as_ref().and_then(|r| self.of_quality(r))),
+            Self::Cosine => ("cosine", measured.random_similarity.as_ref().map(|found| found.mean_cosine)),
+        };
+        let number = |value: f64| Unit::Plain.format(value);
+        match measured.random_spread.get(name).filter(|spread| spread.count > 1) {
+            Some(spread) => Some(format!("{} ± {}", number(spread.mean), number(spread.deviation))),
+            None => one.map(number),
+        }
+    }
+
+    /// So that less is better.
+    fn loss(&self, measured: &Measured) -> Option<f64> {
+        let value = self.after(measured)?;
+        Some(if matches!(self, Self::Perplexity | Self::Task(_, false)) { value } else { -value })
+    }
+}
+
+/// What is left, and below how much less that is. `cache` is the width of a cached number, where there is a cache.
+fn costs(ui: &mut Ui, cx: Cx<'_>, (before, after): (&Cost, &Cost), cache: Option<usize>) {
     let mut cell = |before: u64, after: u64, unit: Unit| {
-        let change = Unit::change(before as f64, after as f64).filter(|_| before != after);
-        let text = unit.format(after as f64);
-        ui.label(change.map_or_else(|| text.clone(), |change| format!("{text}  {change}")));
+        ui.vertical(|ui| {
+            ui.label(unit.format(after as f64));
+            if let Some(change) = Unit::change(before as f64, after as f64).filter(|_| before != after) {
+                note(ui, cx.theme, change);
+            }
+        });
     };
     cell(before.heads, after.heads, Unit::Count);
     cell(before.parameters, after.parameters, Unit::Count);
@@ -84,22 +190,18 @@ fn costs(ui: &mut Ui, outlook: &Outlook, cache: Option<usize>) {
     }
 }
 
-fn quality(ui: &mut Ui, cx: Cx<'_>, measured: &Measured, predicts: bool) {
-    let comparison = &measured.comparison;
-    let text = if predicts {
-        let of = |q: &Quality| Unit::Plain.format(q.perplexity.unwrap_or(f64::NAN));
-        let words = |spread: &DrawSpread| {
-            format!(", random {} ± {}", Unit::Plain.format(spread.mean), Unit::Plain.format(spread.deviation))
-        };
-        let of_one = || measured.random.as_ref().map(|random| format!(", random {}", of(random)));
-        let random = measured.random_spread.get("perplexity").map(words).or_else(of_one).unwrap_or_default();
-        format!("{}  whole {}{random}", of(&comparison.after), of(&comparison.before))
-    } else {
-        let random = measured.random_similarity.as_ref().map(|found| Unit::Plain.format(found.mean_cosine));
-        let random = random.map(|random| format!(", random {random}")).unwrap_or_default();
-        format!("{}{random}", Unit::Plain.format(comparison.similarity.mean_cosine))
-    };
-    ui.label(RichText::new(text).color(cx.theme.ink)).on_hover_text(format!("Measured on {}", measured.reading.input));
+/// How good a plan is, and below how good as many random heads are.
+fn quality(ui: &mut Ui, cx: Cx<'_>, measured: &Measured, gauge: &PlanGauge) {
+    ui.vertical(|ui| {
+        let text = gauge.after(measured).map_or_else(|| "–".to_owned(), |value| Unit::Plain.format(value));
+        ui.label(RichText::new(text).strong().color(cx.theme.ink))
+            .on_hover_text(format!("Measured on {}", measured.reading.input));
+        if let Some(random) = gauge.random(measured) {
+            ui.label(RichText::new(format!("random {random}")).small().color(cx.theme.muted)).on_hover_text(
+                "As many heads in every layer, drawn at random: mean and standard deviation of the draws",
+            );
+        }
+    });
 }
 
 fn measure_button(ui: &mut Ui, cx: Cx<'_>, index: usize, compared: &ComparedPlan) {
@@ -115,14 +217,13 @@ fn measure_button(ui: &mut Ui, cx: Cx<'_>, index: usize, compared: &ComparedPlan
 }
 
 /// For every plan the name of one that is at least as small and as good, and better at one of both.
-fn beaten(plans: &[ComparedPlan], measured: &[Option<&Measured>]) -> Vec<Option<String>> {
+fn beaten(plans: &[ComparedPlan], measured: &[Option<&Measured>], gauge: &PlanGauge) -> Vec<Option<String>> {
     let points: Vec<Option<(u64, f64)>> = plans
         .iter()
         .zip(measured)
         .map(|(plan, measured)| {
             let size = plan.outlook.as_ref().ok()?.after().parameters;
-            let comparison = &(*measured)?.comparison;
-            Some((size, comparison.after.perplexity.unwrap_or(1.0 - comparison.similarity.mean_cosine)))
+            Some((size, gauge.loss((*measured)?)?))
         })
         .collect();
     let beats = |a: (u64, f64), b: (u64, f64)| a.0 <= b.0 && a.1 <= b.1 && a != b;

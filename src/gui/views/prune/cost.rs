@@ -11,7 +11,14 @@ use crate::gui::widgets::{headers, heading, note};
 pub(super) fn bars(state: &State) -> Option<CostBars> {
     let (model, outlook) = (state.model.as_ref()?, state.outlook.as_ref()?.as_ref().ok()?);
     let subtitle = format!("{} · {}", model.facts.name, state.draft.now().active().title());
-    Some(CostBars::of(&outlook.saving, (model.facts.bytes, model.facts.read_bytes), model.facts.stored_width, subtitle))
+    let input = model.model.spec().last_stack().map(|stack| &stack.input);
+    Some(CostBars::of(
+        &outlook.saving,
+        input,
+        (model.facts.bytes, model.facts.read_bytes),
+        model.facts.stored_width,
+        subtitle,
+    ))
 }
 
 pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {

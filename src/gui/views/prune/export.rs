@@ -33,11 +33,6 @@ pub(super) struct ExportPanel {
 const QUICK: usize = 8;
 
 impl ExportPanel {
-    /// What was typed for another model is not written over by this one.
-    pub(super) fn forget_model(&mut self) {
-        self.folder.clear();
-    }
-
     /// Draws the formats, and what the last export came to.
     pub(super) fn formats_ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         let now = cx.state.export.format;
@@ -205,10 +200,12 @@ fn proof(ui: &mut Ui, cx: Cx<'_>, path: &std::path::Path, report: &Report) {
         };
         // Measured on the whole input where there is one; the proof reads the first batches alone.
         if let Some(share) = measured.map_or(report.change.top1, |measured| measured.comparison.agreement) {
-            fact(ui, theme, "Same first token", Unit::Share.format(share)).on_hover_text(&on);
+            let name = if cx.state.has_task() { "Same answer" } else { "Same first token" };
+            fact(ui, theme, name, Unit::Share.format(share)).on_hover_text(&on);
         }
         if let Some(loss) = measured.and_then(|m| m.comparison.after.loss_per_token) {
-            fact(ui, theme, "Loss per token", plain(loss)).on_hover_text(on);
+            let name = if cx.state.has_task() { "Loss" } else { "Loss per token" };
+            fact(ui, theme, name, plain(loss)).on_hover_text(on);
         }
     });
     for text in &report.notes {

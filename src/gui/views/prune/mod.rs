@@ -11,11 +11,12 @@ mod repair;
 
 use std::sync::Arc;
 
-use eframe::egui::{Button, CentralPanel, Frame, Margin, Panel, ScrollArea, Ui};
+use eframe::egui::{Align, Button, CentralPanel, Frame, Margin, Panel, ScrollArea, Ui};
 
 use super::shown::{Draw, PictureKey};
 use crate::chart::{Picture, QualityCurves};
 use crate::error::{Error, Result};
+use crate::evaluation::curve::Curves;
 use crate::gui::context::Cx;
 use crate::gui::state::State;
 use crate::gui::widgets::heading;
@@ -48,11 +49,31 @@ pub(super) struct Prune {
     export: export::ExportPanel,
     /// What a person chose to see.
     chosen: Option<Shows>,
+    /// Whether the picture is to be scrolled to.
+    is_fresh: bool,
+    /// The curve that was there in the last frame: one that was measured since comes to the front.
+    seen: Option<Arc<Curves>>,
 }
 
 impl Prune {
+    /// Names, folders and pictures are those of one model.
     pub(super) fn forget_model(&mut self) {
-        self.export.forget_model();
+        *self = Self::default();
+    }
+
+    /// Whether a curve came since the last frame, which is shown whatever was chosen before.
+    fn takes_curve(&mut self, state: &State) -> bool {
+        let is_seen = match (&self.seen, &state.curves) {
+            (Some(seen), Some(now)) => Arc::ptr_eq(seen, now),
+            (None, None) => true,
+            _ => false,
+        };
+        if is_seen {
+            return false;
+        }
+        self.seen = state.curves.clone();
+        self.chosen = state.curves.is_some().then_some(Shows::Curve);
+        state.curves.is_some()
     }
 
     /// The picture that is shown: the chosen one where there is such a thing.
@@ -98,6 +119,10 @@ impl Prune {
 
     /// Draws the view: side by side where there is room, else one below the other.
     pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
+        if self.takes_curve(cx.state) {
+            self.is_fresh = true;
+            ui.ctx().request_repaint();
+        }
         let room = ui.available_size();
         if room.x < TWO_COLUMNS || room.y < PINNED {
             ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
@@ -160,6 +185,10 @@ impl Prune {
 
     /// What comes of it: the picture first, `tall` points of the view in all.
     fn effect(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>, tall: f32) {
+        // Where the view is one column, a curve lies far below the button that measures it.
+        if std::mem::take(&mut self.is_fresh) {
+            ui.scroll_to_cursor(Some(Align::TOP));
+        }
         let now = self.shows(cx.state);
         let has_curve = cx.state.curves.is_some();
         if has_curve || repair::has_bars(cx.state) {

@@ -1,6 +1,6 @@
 //! Named plans, the method behind the one being edited, and how many heads it keeps.
 
-use eframe::egui::{ComboBox, DragValue, RichText, Slider, TextEdit, Ui};
+use eframe::egui::{ComboBox, DragValue, Key, RichText, Slider, TextEdit, Ui};
 
 use crate::chart::Unit;
 use crate::gui::action::Action;
@@ -18,6 +18,9 @@ use crate::workspace::Proposal;
 pub(super) struct Plans {
     renaming: Option<(usize, String)>,
 }
+
+/// The least share of heads that can be kept, in percent: none at all is no model.
+const LEAST: f64 = 1.0;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
@@ -58,7 +61,10 @@ impl Plans {
                     field.request_focus();
                 }
                 if field.lost_focus() {
-                    cx.send(Action::RenamePlan(index, name.clone()));
+                    // Escape leaves the name as it was.
+                    if !ui.input(|i| i.key_pressed(Key::Escape)) {
+                        cx.send(Action::RenamePlan(index, name.clone()));
+                    }
                     done = true;
                 }
                 continue;
@@ -195,7 +201,7 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
         }
         Amount::Ratio(ratio) | Amount::LayerRatio(ratio) => {
             let mut percent = ratio * 100.0;
-            let slider = Slider::new(&mut percent, 0.0..=100.0).suffix(" %").max_decimals(0).text("of heads");
+            let slider = Slider::new(&mut percent, LEAST..=100.0).suffix(" %").max_decimals(0).text("of heads");
             if slide(ui, cx.theme, slider).changed() {
                 let ratio = percent / 100.0;
                 adjust(if mode == Mode::Ratio { Amount::Ratio(ratio) } else { Amount::LayerRatio(ratio) });

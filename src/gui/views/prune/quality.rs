@@ -97,7 +97,8 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     let plan = if measured.is_repaired() { REPAIRED } else { MASKED };
     let candidates = [("whole model", &comparison.before), (plan, &comparison.after)];
     let predicts = comparison.before.perplexity.is_some();
-    // What predicts nothing is told by its likeness to the whole model.
+    // The loss of a task is that of its labels; what predicts nothing is told by its likeness to the whole model alone.
+    let has_loss = !predicts && comparison.before.loss_per_token.is_some();
     let cosine = |name: &str| match name {
         _ if name == control => measured.random_similarity.as_ref().map(|found| found.mean_cosine),
         MASKED | REPAIRED => Some(comparison.similarity.mean_cosine),
@@ -108,10 +109,10 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
         ScrollArea::horizontal().auto_shrink([false, true]).show(ui, |ui| {
             Grid::new("quality").num_columns(5).spacing([12.0, 3.0]).show(ui, |ui| {
                 let rate = format!("{}/s", measured.reading.unit.noun());
-                let titles: &[&str] = if predicts {
-                    &["", "loss per token", "perplexity", "accuracy", &rate]
-                } else {
-                    &["", "cosine of embeddings", &rate]
+                let titles: &[&str] = match (predicts, has_loss) {
+                    (true, _) => &["", "loss per token", "perplexity", "accuracy", &rate],
+                    (false, true) => &["", "loss", "cosine of embeddings", &rate],
+                    (false, false) => &["", "cosine of embeddings", &rate],
                 };
                 headers(ui, theme, titles);
                 for (name, quality) in candidates.into_iter().chain(random) {
@@ -122,7 +123,7 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
                         _ => "As it was opened",
                     });
                     let spread = if name == control { Some(&measured.random_spread) } else { None };
-                    row(ui, quality, (!predicts).then(|| cosine(name)), spread);
+                    row(ui, quality, (!predicts).then(|| (has_loss, cosine(name))), spread);
                     ui.end_row();
                 }
             });
@@ -132,7 +133,11 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     let similarity = &comparison.similarity;
     let mut text = format!("Embeddings keep a mean cosine of {}", Unit::Plain.format(similarity.mean_cosine));
     if let Some(agreement) = comparison.agreement {
-        text = format!("{text}; the same token is first in {}", Unit::Share.format(agreement));
+        let share = Unit::Share.format(agreement);
+        text = match comparison.before.task {
+            Some(_) => format!("{text}; {share} of the answers are the same"),
+            None => format!("{text}; the same token is first in {share}"),
+        };
     }
     note(ui, theme, format!("{text}. Speed is that of masked heads, not of the exported model"));
     if let Some(words) = measured.in_sample_words() {
@@ -181,9 +186,14 @@ fn metrics(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     });
 }
 
-/// The numbers of a row; where nothing is predicted, the `likeness` to the whole model. Of what was drawn several times the
-/// mean and standard deviation of its draws.
-fn row(ui: &mut Ui, quality: &Quality, likeness: Option<Option<f64>>, spread: Option<&BTreeMap<String, DrawSpread>>) {
+/// The numbers of a row; where no tokens are predicted, the `likeness` to the whole model, and whether there is a loss before
+/// it. Of what was drawn several times the mean and standard deviation of its draws.
+fn row(
+    ui: &mut Ui,
+    quality: &Quality,
+    likeness: Option<(bool, Option<f64>)>,
+    spread: Option<&BTreeMap<String, DrawSpread>>,
+) {
     let number = |name: &str, value: Option<f64>, format: &dyn Fn(f64) -> String| {
         let drawn = spread.and_then(|spread| spread.get(name)).filter(|spread| spread.count > 1);
         match drawn {
@@ -192,7 +202,12 @@ fn row(ui: &mut Ui, quality: &Quality, likeness: Option<Option<f64>>, spread: Op
         }
     };
     match likeness {
-        Some(cosine) => _ = ui.label(RichText::new(number("cosine", cosine, &five_digits)).strong()),
+        Some((has_loss, cosine)) => {
+            if has_loss {
+                ui.label(number("loss_per_token", quality.loss_per_token, &five_digits));
+            }
+            ui.label(RichText::new(number("cosine", cosine, &five_digits)).strong());
+        }
         None => {
             ui.label(number("loss_per_token", quality.loss_per_token, &five_digits));
             ui.label(RichText::new(number("perplexity", quality.perplexity, &five_digits)).strong());

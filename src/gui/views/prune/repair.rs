@@ -5,6 +5,7 @@ use std::sync::Arc;
 use eframe::egui::{ComboBox, Grid, ProgressBar, RichText, Ui, vec2};
 
 use crate::chart::{Picture, RepairBars, Unit};
+use crate::corpus::InputUnit;
 use crate::error::{Error, Result};
 use crate::evaluation::Quality;
 use crate::gui::action::Action;
@@ -89,7 +90,11 @@ fn made_ui(ui: &mut Ui, cx: Cx<'_>, MadeRepair { repair, is_own, .. }: &MadeRepa
     let (record, theme) = (&repair.record, cx.theme);
     let text = match record.mode {
         RepairMode::None => sentence(RepairMode::LEFT),
-        mode => format!("By {mode}, on {} tokens of {}", Unit::Count.format(record.tokens as f64), record.input),
+        mode => {
+            // Second moments are sums over positions, of which an image has many.
+            let of = if cx.state.unit() == InputUnit::Tokens { "tokens" } else { "positions" };
+            format!("By {mode}, on {} {of} of {}", Unit::Count.format(record.tokens as f64), record.input)
+        }
     };
     ui.label(RichText::new(text).color(theme.ink));
     if *is_own {
@@ -97,12 +102,9 @@ fn made_ui(ui: &mut Ui, cx: Cx<'_>, MadeRepair { repair, is_own, .. }: &MadeRepa
     }
     if !record.measured.is_empty() {
         Grid::new("tried").num_columns(3).spacing([14.0, 2.0]).show(ui, |ui| {
+            let loss = if cx.state.has_task() { "loss" } else { "loss per token" };
             let has_loss = record.measured.iter().any(|tried| tried.loss.is_some());
-            headers(
-                ui,
-                theme,
-                ["on held-out batches", if has_loss { "loss per token" } else { "" }, "cosine of embeddings"],
-            );
+            headers(ui, theme, ["on held-out batches", if has_loss { loss } else { "" }, "cosine of embeddings"]);
             for tried in &record.measured {
                 let is_best = tried.mode == record.mode;
                 let write = |text: String| if is_best { RichText::new(text).strong() } else { RichText::new(text) };
@@ -127,12 +129,13 @@ pub(super) fn quality_ui(ui: &mut Ui, cx: Cx<'_>) {
     };
     heading(ui, theme, "With repair and without");
     let predicts = masked.comparison.before.perplexity.is_some();
+    // What a labeled task is measured by has a name of its own.
+    let task = masked.comparison.before.task_metric().map(|(name, _)| name).filter(|_| !predicts);
     Grid::new("with and without").num_columns(4).spacing([16.0, 3.0]).show(ui, |ui| {
-        let titles: &[&str] = if predicts {
-            &["", "loss per token", "perplexity", "cosine of embeddings"]
-        } else {
-            &["", "cosine of embeddings"]
-        };
+        let mut titles = vec![""];
+        titles.extend(predicts.then_some(["loss per token", "perplexity"]).into_iter().flatten());
+        titles.extend(task);
+        titles.push("cosine of embeddings");
         headers(ui, theme, titles);
         let mut row = |name: &str, quality: &Quality, cosine: f64| {
             let number = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), five_digits);
@@ -140,6 +143,9 @@ pub(super) fn quality_ui(ui: &mut Ui, cx: Cx<'_>) {
             if predicts {
                 ui.label(number(quality.loss_per_token));
                 ui.label(RichText::new(number(quality.perplexity)).strong());
+            }
+            if task.is_some() {
+                ui.label(RichText::new(number(quality.task_metric().map(|(_, found)| found.value))).strong());
             }
             ui.label(five_digits(cosine));
             ui.end_row();

@@ -143,7 +143,7 @@ fn right(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         let speed = Unit::Count.format(last.tokens_per_second.round());
         let angle = angle(last, &training.settings.constraint)
             .map_or_else(String::new, |angle| format!(", hidden units at {angle:.0}° to each other"));
-        note(ui, cx.theme, format!("Step {} of this stage, {speed} tokens/s{angle}", last.step));
+        note(ui, cx.theme, format!("Step {} of this stage, {speed} {}/s{angle}", last.step, cx.state.unit().noun()));
     } else if cx.state.jobs.get(JobKind::Train).is_some() {
         note(ui, cx.theme, "The first record comes after a few steps");
     }

@@ -1,0 +1,129 @@
+//! What goes with a model when another takes its place.
+
+use crate::gui::app::App;
+use crate::gui::jobs::{JobKind, Jobs};
+use crate::gui::state::{Export, State};
+use crate::repair::RepairMode;
+use crate::run::Spec;
+use crate::workspace::ProgramSettings;
+
+/// What is found out about one model and means nothing for another.
+const OF_ONE_MODEL: [JobKind; 12] = [
+    JobKind::Analyze,
+    JobKind::Estimate,
+    JobKind::Rows,
+    JobKind::Measure,
+    JobKind::FindPlan,
+    JobKind::Compare,
+    JobKind::Curves,
+    JobKind::Repair,
+    JobKind::Propose,
+    JobKind::Cost,
+    JobKind::Attention,
+    JobKind::Regroup,
+];
+
+impl App {
+    /// Forgets everything that belongs to one model, and drops the work on it that is under way. Where the same model comes
+    /// back `anew`, what it is asked to do next stays.
+    pub(super) fn forget_model(&mut self, is_anew: bool) {
+        self.flush();
+        let dropped = self.state.jobs.abandon(&OF_ONE_MODEL);
+        for title in dropped {
+            self.state.messages.info(format!("{title}: cancelled, because its model was closed"));
+        }
+        self.forget_findings();
+        if !is_anew {
+            self.forget_wishes();
+        }
+        self.asked_patterns = None;
+        self.asked_grouping = None;
+        self.layout.forget_model();
+    }
+
+    /// Forgets what was found out about a model, chosen in it and made of it. Every field of the state is named, so that a new
+    /// one has to be put on one side or the other.
+    fn forget_findings(&mut self) {
+        let state = &mut self.state;
+        let first = State::new(state.store.clone(), ProgramSettings::default(), Jobs::new(|| {}));
+        let State {
+            // Of the program, and of this machine.
+            store: _,
+            settings: _,
+            opening: _,
+            open_failure: _,
+            devices: _,
+            jobs: _,
+            messages: _,
+            cache: _,
+            cached: _,
+            overlay: _,
+            comparisons: _,
+            // The model itself goes with whoever closes it or takes another.
+            model: _,
+            // What it is asked to do next: see `forget_wishes`.
+            run: _,
+            repairing: _,
+            export,
+            training,
+            // What is worked out anew from the rest.
+            measured_revision,
+            plan_revision,
+            lost,
+            file,
+            notes,
+            has_looked,
+            placed,
+            rows,
+            checked,
+            estimate,
+            run_began,
+            last_run_secs,
+            results,
+            differences,
+            draft,
+            outlook,
+            compared,
+            proposal_fault,
+            measured,
+            curves,
+            beside,
+            shown,
+            patterns,
+            pattern_fault,
+            regrouped,
+            what_if,
+            selection,
+        } = state;
+        (*lost, *file, *notes, *has_looked, *placed) =
+            (first.lost, first.file, first.notes, first.has_looked, first.placed);
+        (*rows, *checked, *estimate, *run_began) = (first.rows, first.checked, first.estimate, first.run_began);
+        (*last_run_secs, *results, *differences) = (first.last_run_secs, first.results, first.differences);
+        (*draft, *outlook, *compared) = (first.draft, first.outlook, first.compared);
+        (*proposal_fault, *measured, *curves) = (first.proposal_fault, first.measured, first.curves);
+        (*beside, *shown, *patterns) = (first.beside, first.shown, first.patterns);
+        (*pattern_fault, *regrouped) = (first.pattern_fault, first.regrouped);
+        (*what_if, *selection) = (first.what_if, first.selection);
+        (export.done, export.failure) = (None, None);
+        // A run goes on; what one came to belongs to its model.
+        if state.jobs.get(JobKind::Train).is_none() {
+            (training.watched, training.summary, training.failure) = (None, None, None);
+        }
+        *measured_revision += 1;
+        *plan_revision += 1;
+    }
+
+    /// Forgets what a model is asked to do: its input, how it is exported, repaired and trained, what a plan may cost by which
+    /// of its measures. Where it computes and with how much memory is a matter of this machine.
+    fn forget_wishes(&mut self) {
+        let state = &mut self.state;
+        let Spec { device, memory, .. } = state.run;
+        state.run = Spec { device, memory, ..Spec::default() };
+        state.repairing.begin(RepairMode::None);
+        state.export = Export::default();
+        (state.training.settings, state.training.from_scratch, state.training.resume) = Default::default();
+        if state.model.is_some() {
+            state.settings.quality_measure = None;
+        }
+    }
+}
