@@ -139,7 +139,7 @@ impl Desk {
             assert!(began.elapsed() < Duration::from_secs(600), "a worker does not end: {}", self.messages());
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.harness.run();
+        self.harness.run_ok();
     }
 
     /// Waits until `done`, letting workers go on.
@@ -162,12 +162,12 @@ impl Desk {
 
     pub fn chord(&mut self, modifiers: Modifiers, key: Key) {
         self.harness.key_press_modifiers(modifiers, key);
-        self.harness.run();
+        self.harness.run_ok();
     }
 
     pub fn type_text(&mut self, text: &str) {
         self.harness.event(egui::Event::Text(text.to_owned()));
-        self.harness.run();
+        self.harness.run_ok();
     }
 
     /// Opens the box of a path with its keys, types the path, presses Enter.
@@ -202,7 +202,7 @@ impl Desk {
 
     pub fn click_head(&mut self, head: Head, modifiers: Modifiers) {
         self.harness.get_by_role_and_label(Role::Cell, &head.to_string()).click_modifiers(modifiers);
-        self.harness.run();
+        self.harness.run_ok();
     }
 
     /// What a screen reader says of a head.
