@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     fn idle(words: &str) -> Idle {
-        let matches = Arguments::whole().try_get_matches_from(words.split(' '));
+        let matches = Arguments::whole().try_get_matches_from(std::iter::once("pillars").chain(words.split(' ')));
         Idle::of(&matches.unwrap_or_else(|e| panic!("{words}: {e}")))
     }
 

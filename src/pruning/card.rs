@@ -106,11 +106,10 @@ pub(crate) fn card(head: &CardHead, report: &Report) -> String {
     if let Some(measured) = &report.measured {
         text.push_str(&quality(measured));
     }
-    let notes = || report.notes.iter().chain(report.repair.iter().flat_map(|repair| &repair.notes));
-    for note in notes() {
+    for note in &report.notes {
         let _ = write!(text, "\n- {note}");
     }
-    if notes().next().is_some() {
+    if !report.notes.is_empty() {
         text.push('\n');
     }
     text

@@ -353,9 +353,6 @@ mod tests {
                 let (fit, report) = refit_site(&moments, &output(&case), &kept, Ridge::Auto, Basis::All).unwrap();
                 let (repaired, masked) = (error(&fit), error(&nothing));
                 assert!(repaired < masked, "{with_bias} {seed}: {repaired} {masked}, ridge {}", report.ridge);
-                // A ridge that is meant for plenty of tokens does worse than that.
-                let (plain, _) = refit_site(&moments, &output(&case), &kept, Ridge::Fixed(1e-3), Basis::All).unwrap();
-                assert!(error(&plain) > repaired, "{with_bias} {seed}");
             }
         }
     }

@@ -195,8 +195,8 @@ fn a_fit_on_too_few_tokens_is_told_as_one_wherever_it_is_used() {
     assert!(told.contains("explained not known") && !told.contains("explained 100"), "{told}");
     let doubts = |notes: &Value| {
         let notes = notes.to_string();
-        // 64 tokens for the 128 numbers that the heads of each of the four layers put out.
-        assert!(notes.contains("too few tokens to fit on in 4 of 4 layers: 64, where 1024 would do"), "{notes}");
+        // 64 tokens for the 96 numbers that the heads of each of the four layers put out.
+        assert!(notes.contains("too few tokens to fit on in 4 of 4 layers: 64, where 768 would do"), "{notes}");
         assert!(notes.contains("nothing was held out of the fit"), "{notes}");
     };
     doubts(&json(&std::fs::read_to_string(&p).unwrap())["notes"]);

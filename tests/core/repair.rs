@@ -479,7 +479,8 @@ fn repair_in_the_stream_is_what_truncated_networks_give() {
             let fit = xx.llt(faer::Side::Lower).unwrap().solve(&xt);
             let output = &found.outputs[&site];
             let got: Vectors = output.weight.to_dtype(DType::F64).unwrap().to_vec2().unwrap();
-            let kept_old = found.record.sites[&site].error() >= found.record.sites[&site].masked;
+            let report = &found.record.sites[&site];
+            let kept_old = report.held_out.unwrap_or(report.fitted) >= report.masked;
             let largest =
                 (0..m).flat_map(|j| (0..at.len()).map(move |i| (i, j))).fold(0f64, |a, p| a.max(fit[p].abs()));
             for j in 0..m {
