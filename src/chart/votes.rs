@@ -102,7 +102,7 @@ impl VoteBars {
         }
         let mut batches = Table::new(["site", "batches", "settled_share"]);
         for [count, share] in &self.settled {
-            batches.push(["all".into(), (*count).into(), Cell::from(*share)]);
+            batches.push(["all".into(), Cell::Count(*count as u64), (*share).into()]);
         }
         vec![("Heads", heads), ("Batches", batches)]
     }

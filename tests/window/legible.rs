@@ -142,7 +142,9 @@ const ROOMY: [[f32; 2]; 3] = [[1000.0, 640.0], [1280.0, 800.0], [1440.0, 900.0]]
 impl Desk {
     /// The words of this role that lie beyond the sides of the views, which end at the inspector.
     fn beyond(&self, role: Role, names: &[&str]) -> Vec<String> {
-        let end = self.harness.get_by_label("Selection").rect().left() - 6.0;
+        // In a small window the inspector stands at the left too.
+        let (inspector, window) = (self.harness.get_by_label("Selection").rect(), self.harness.ctx.content_rect());
+        let end = if inspector.left() > window.center().x { inspector.left() - 6.0 } else { window.right() };
         let mut beyond = Vec::new();
         for name in names {
             let mut nodes = self.harness.query_all_by_role_and_label(role, name).peekable();
@@ -170,7 +172,9 @@ fn tabs_tools_and_columns_are_in_sight_in_a_small_window() {
         desk.settle();
         desk.rest();
         let tabs = ["Overview", "Redundancy", "Groups", "Votes", "Prune", "Attention", "Training"];
-        faults.extend(desk.beyond(Role::Button, &tabs).into_iter().map(|fault| format!("{size:?}: {fault}")));
+        let words = desk.words();
+        let is_whole = |tab: &str| words.iter().any(|w| w.text == tab && w.clip.expand(SLACK).contains_rect(w.rect));
+        faults.extend(tabs.into_iter().filter(|tab| !is_whole(tab)).map(|tab| format!("{size:?}: tab {tab}")));
         // What can be done with a view stands beside its tabs, or in a menu there.
         if desk.harness.query_by_role_and_label(Role::Button, "More").is_some() {
             desk.click("More");

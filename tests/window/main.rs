@@ -13,6 +13,7 @@ mod keyboard;
 #[path = "../common/large.rs"]
 mod large;
 mod layers;
+mod leaks;
 mod legible;
 mod paths;
 mod pictures;

@@ -29,8 +29,9 @@ pub(super) struct Buffers {
 
 /// The least room in which everything can be used; with very large letters or in a very small window it is scrolled.
 const LEAST: Vec2 = vec2(720.0, 520.0);
-/// Narrower than this, the inspector stands below the model, so that the views keep most of the width.
-const TWO_SIDES: f32 = 900.0;
+/// Narrower than this, the inspector stands below the model, so that the views keep most of the width: all tabs, what can be
+/// done with a view, and two columns where a view has them.
+const TWO_SIDES: f32 = 1150.0;
 
 /// Draws the whole window.
 pub(super) fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut ViewLayout, buffers: &mut Buffers) {

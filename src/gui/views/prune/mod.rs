@@ -27,6 +27,11 @@ const TWO_COLUMNS: f32 = 620.0;
 const PINNED: f32 = 360.0;
 /// Room between them.
 const GAP: f32 = 12.0;
+/// Narrower than this, a legend takes several lines, of this height together.
+const NARROW: f32 = 500.0;
+const LINES: f32 = 120.0;
+/// Frames until what stands above a picture that came has its height.
+const SETTLES: u8 = 3;
 /// Least and largest height of a picture with its legend.
 const SMALLEST: f32 = 240.0;
 const TALLEST: f32 = 520.0;
@@ -49,8 +54,8 @@ pub(super) struct Prune {
     export: export::ExportPanel,
     /// What a person chose to see.
     chosen: Option<Shows>,
-    /// Whether the picture is to be scrolled to.
-    is_fresh: bool,
+    /// Frames in which the picture is still scrolled to.
+    fresh: u8,
     /// The curve that was there in the last frame: one that was measured since comes to the front.
     seen: Option<Arc<Curves>>,
 }
@@ -120,8 +125,7 @@ impl Prune {
     /// Draws the view: side by side where there is room, else one below the other.
     pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         if self.takes_curve(cx.state) {
-            self.is_fresh = true;
-            ui.ctx().request_repaint();
+            self.fresh = SETTLES;
         }
         let room = ui.available_size();
         if room.x < TWO_COLUMNS || room.y < PINNED {
@@ -186,8 +190,10 @@ impl Prune {
     /// What comes of it: the picture first, `tall` points of the view in all.
     fn effect(&mut self, ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>, tall: f32) {
         // Where the view is one column, a curve lies far below the button that measures it.
-        if std::mem::take(&mut self.is_fresh) {
+        if self.fresh > 0 {
+            self.fresh -= 1;
             ui.scroll_to_cursor(Some(Align::TOP));
+            ui.ctx().request_repaint();
         }
         let now = self.shows(cx.state);
         let has_curve = cx.state.curves.is_some();
@@ -205,7 +211,9 @@ impl Prune {
                 }
             });
         }
-        let height = (tall * 0.56).clamp(SMALLEST, TALLEST);
+        // Where the column is narrow, the legend stands in several lines.
+        let least = if ui.available_width() < NARROW { SMALLEST + LINES } else { SMALLEST };
+        let height = (tall * 0.56).clamp(least, TALLEST);
         match now {
             Shows::Curve => quality::curve_ui(ui, cx, picture, height),
             Shows::Layers => repair::bars_ui(ui, cx, picture, height),

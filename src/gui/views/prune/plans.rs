@@ -1,6 +1,6 @@
 //! Named plans, the method behind the one being edited, and how many heads it keeps.
 
-use eframe::egui::{ComboBox, DragValue, Key, RichText, Slider, TextEdit, Ui};
+use eframe::egui::{ComboBox, DragValue, InputState, Key, RichText, Slider, TextEdit, Ui};
 
 use crate::chart::Unit;
 use crate::gui::action::Action;
@@ -61,8 +61,11 @@ impl Plans {
                     field.request_focus();
                 }
                 if field.lost_focus() {
-                    // Escape leaves the name as it was.
-                    if !ui.input(|i| i.key_pressed(Key::Escape)) {
+                    // Escape leaves the name as it was; the key is taken by a command before it comes here.
+                    let goes_on = |i: &InputState| {
+                        i.key_pressed(Key::Enter) || i.key_pressed(Key::Tab) || i.pointer.any_pressed()
+                    };
+                    if ui.input(goes_on) {
                         cx.send(Action::RenamePlan(index, name.clone()));
                     }
                     done = true;
