@@ -9,6 +9,9 @@ use super::weighed::enough;
 use crate::error::{Error, Result};
 use crate::network::{NetworkSpec, Site, SiteKind};
 
+/// What a note on too few tokens says.
+const REST_ON: &str = "a fit should rest on";
+
 /// A symmetric matrix; the upper triangle is stored row by row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Symmetric {
@@ -289,10 +292,15 @@ impl Moments {
             share(a.1).total_cmp(&share(b.1))
         })?;
         Some(format!(
-            "{site} has {} tokens for {} outputs: a fit should rest on {} tokens or more",
+            "{site} has {} tokens for {} outputs: {REST_ON} {} tokens or more",
             moments.tokens(),
             moments.dim(),
             enough(moments.dim())
         ))
+    }
+
+    /// Whether a note is a [`Moments::shortage`], which says of a part what may not hold of a whole.
+    pub(crate) fn is_shortage(note: &str) -> bool {
+        note.contains(REST_ON)
     }
 }

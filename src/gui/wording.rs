@@ -9,8 +9,10 @@ const CONTROLS: &[(&str, &str)] = &[
     ("--audio", "recordings"),
     ("--batch-size", "Batch size"),
     ("--batches", "Batches"),
+    ("--cka", "Linear CKA"),
     ("--device", "Device"),
     ("--dtype", "Compute in"),
+    ("--feature", "Feature maps that vote:"),
     ("--force", "Replace an earlier export"),
     ("--held-out-every", "Held out"),
     ("--images", "images"),
@@ -28,6 +30,7 @@ const CONTROLS: &[(&str, &str)] = &[
     ("--ratio", "a share of all heads"),
     ("--repair", "Repair"),
     ("--resume", "Resume the run in the folder"),
+    ("--scores", "More measures:"),
     ("--seq-len", "Sequence length"),
     ("--steps", "Steps"),
     ("--text", "a text"),
@@ -42,6 +45,8 @@ const CONTROLS: &[(&str, &str)] = &[
 const PHRASES: &[(&str, &str)] = &[
     ("name an amount, or --without-evidence, to prune", "choose an amount, or tick the box for such layers, to prune"),
     ("analyze again with --moments", "run again with Second moments"),
+    // The window always measures what heads do.
+    ("analyze again without --no-kinds", "run again"),
     ("analyze again", "run again"),
     ("give --force", "switch Replace an earlier export on"),
     ("or --force", "or switch Replace an earlier export on"),
@@ -111,12 +116,13 @@ mod tests {
     #[test]
     fn every_flag_that_a_hint_names_has_a_control() {
         // Hints that only commands can lead to.
-        const OF_COMMANDS: [&str; 9] = [
+        const OF_COMMANDS: [&str; 10] = [
             "--help",
             "--no-kinds",
             "--rounds",
             "--plan",
             "--original",
+            "--shard",
             "--speed",
             "--method",
             "--target-language",
