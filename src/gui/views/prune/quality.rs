@@ -134,7 +134,13 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     if let Some(agreement) = comparison.agreement {
         text = format!("{text}; the same token is first in {}", Unit::Share.format(agreement));
     }
-    note(ui, theme, format!("{text}. Speed is that of masked heads, not of the exported model"));
+    note(
+        ui,
+        theme,
+        format!(
+            "{text}. Speed is of the median batch, scoring included and heads masked; an export tells that of the smaller model"
+        ),
+    );
     if measured.in_sample {
         note(ui, theme, sentence(IN_SAMPLE));
     }
