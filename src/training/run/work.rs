@@ -110,6 +110,12 @@ impl<'a> ActiveRun<'a> {
             }
         };
         check_choice(settings, &blueprint)?;
+        let chosen = settings.voting.as_ref().and_then(|voting| voting.plan.as_ref());
+        if let Some((plan, base)) = chosen.zip(blueprint.base())
+            && let Some(note) = plan.foreign_to(&base.checkpoint().fingerprint()?)
+        {
+            observe(TrainingEvent::Note(&note));
+        }
         let Data { training, held_out } = Data::open(request, &blueprint, ticket)?;
         let pairs = match settings.translation {
             Some(how) => {
