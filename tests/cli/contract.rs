@@ -208,11 +208,12 @@ fn the_main_job_runs_from_text_to_a_proven_checkpoint() {
     assert!(bad(&["prune", &model, "--plan", &p, "--out", &out, "--quiet"], 1).contains("smaller"));
     bad(&["prune", &model, "--plan", &p, "--out", &model, "--force", "--quiet"], 1);
     let masked = ["prune", &model, "--plan", &p, "--out", &out, "--force", "--quiet", "--format", "masked"];
-    let told = good(&[&masked[..], &common[..4]].concat());
+    let few = ["--text", &text, "--batches", "1", "--batch-size", "2"];
+    let told = good(&[&masked[..], &few].concat());
     // One speed, measured side by side, and none of the passes that measured quality.
     assert_eq!(told.lines().filter(|line| line.contains("per sec") || line.contains("/s ")).count(), 1, "{told}");
     assert!(told.contains("run against run") && !told.contains("scoring included"), "{told}");
-    let told = good(&[&["evaluate", &model, "--plan", &p][..], &common[..]].concat());
+    let told = good(&[&["evaluate", &model, "--plan", &p, "--quiet"][..], &few].concat());
     assert!(told.contains("of the median batch, scoring included") && told.contains("heads that are masked"), "{told}");
 }
 
