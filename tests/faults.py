@@ -37,12 +37,18 @@ class Bench:
         self.text = home / "text.txt"
         self.text.write_bytes((SAMPLES / "austen.txt").read_bytes()[:60_000])
         self.analysis, self.plan = home / "a.json", home / "p.json"
+        self.parts = [home / "part1.json", home / "part2.json"]
         self.repair, self.curve = home / "r.safetensors", home / "c.json"
+        for number, part in enumerate(self.parts, 1):
+            self.make("analyze", [*COMMANDS["analyze"](self, part), "--shard", f"{number}/2"])
         for name in ("analyze", "plan", "repair", "curve"):
             out = {"analyze": self.analysis, "plan": self.plan, "repair": self.repair, "curve": self.curve}[name]
-            done = self.run(COMMANDS[name](self, out))
-            if done.returncode:
-                sys.exit(f"{name} fails without any fault: {done.stderr.decode(errors='replace')}")
+            self.make(name, COMMANDS[name](self, out))
+
+    def make(self, name, args):
+        done = self.run(args)
+        if done.returncode:
+            sys.exit(f"{name} fails without any fault: {done.stderr.decode(errors='replace')}")
 
     def argv(self, args):
         return [os.fsencode(self.program), *(os.fsencode(a) if isinstance(a, os.PathLike) else
@@ -59,7 +65,7 @@ class Bench:
 COMMANDS = {
     "features": lambda b, out: ["features", b.model, "--text", b.text, *FEW, "--out", out],
     "analyze": lambda b, out: ["analyze", b.model, "--text", b.text, *FEW, "--moments", "--out", out],
-    "merge": lambda b, out: ["merge", b.analysis, b.analysis, "--out", out],
+    "merge": lambda b, out: ["merge", *b.parts, "--out", out],
     "plan": lambda b, out: ["plan", b.analysis, "--layer-ratio", "0.5", "--out", out],
     "repair": lambda b, out: ["repair", b.model, "--plan", b.plan, "--text", b.text, *FEW, "--mode", "refit", "--out", out],
     "curve": lambda b, out: ["curve", b.model, "--text", b.text, *FEW, "--analysis", b.analysis, "--layer-ratio", "0.5",

@@ -77,6 +77,9 @@ pub struct Analysis {
     /// What speaks for redundancy in the whole model, beside chance; absent in merged analyses whose first part is too small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<EvidenceSummary>,
+    /// Why groups of some layers were not compared with chance, where this is a merged analysis that lost the comparison.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_compared: Option<String>,
     /// What a reader should know, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -271,6 +274,20 @@ impl Analysis {
     /// The entry of the layer `site`.
     pub fn site(&self, site: Site) -> Option<&SiteAnalysis> {
         self.sites.iter().find(|s| s.site == site)
+    }
+}
+
+impl FeatureAnalysis {
+    /// Groups of heads that have a signal.
+    pub(super) fn live_groups(&self) -> usize {
+        let groups = self.groups.iter().max().map_or(0, |last| last + 1);
+        groups.saturating_sub(self.dead.len())
+    }
+
+    /// The same where they can be compared with chance: one group, or one for every head, explains the same of any heads.
+    pub(super) fn comparable_groups(&self) -> Option<usize> {
+        let (groups, live) = (self.live_groups(), self.groups.len().saturating_sub(self.dead.len()));
+        (groups >= 2 && groups < live).then_some(groups)
     }
 }
 

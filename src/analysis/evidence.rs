@@ -14,13 +14,11 @@ use rand_xoshiro::Xoshiro256Plus;
 use rayon::prelude::*;
 
 use super::accumulate::{Reach, gram_of};
-use super::sample::{SAMPLE, sample};
+use super::sample::sample;
 use super::{Analysis, AnalysisSettings, EvidenceSummary, Gram, MapEvidence, NullComparison, Points};
-use crate::corpus::BatchOrder;
 use crate::error::Result;
 use crate::network::{Batch, FeatureMap, Gates, Network, Probe, Site, SiteMaps, TokenMask};
 use crate::task::Ticket;
-use crate::words::counted;
 
 /// Draws of the null: the least share that they can tell is one in forty.
 pub const DRAWS: usize = 39;
@@ -66,58 +64,12 @@ pub fn weigh_evidence(
         let column = |k: usize| draws.iter().map(|draw| draw[k]).collect::<Vec<f64>>();
         let compared = NullComparison::of(*silhouette, &column(0)).zip(NullComparison::of(*explained, &column(1)));
         let Some((silhouette, explained)) = compared else { continue };
-        let groups = live_groups(&feature.groups, &feature.dead);
+        let groups = feature.live_groups();
         let evidence = MapEvidence { groups, silhouette, explained, found: false, positions: *positions };
         feature.evidence = Some(evidence.judge(feature.stability));
     }
     analysis.evidence = summary(analysis, &nulls, sequences);
     Ok(())
-}
-
-/// Keeps in `merged`, which sums several parts, what the first of them found beside chance, as far as an analysis of the whole
-/// would find the same: the comparison reads the first sequences of the input alone, and depends on the number of groups. What
-/// is not known of the whole stays absent, and a note says why.
-pub(super) fn carry_evidence(merged: &mut Analysis, first: &Analysis) {
-    let Some(summary) = &first.evidence else {
-        merged.notes.push(
-            "the first part does not say whether groups are more than chance, so neither does the whole".to_owned(),
-        );
-        return;
-    };
-    let mut lacking = None;
-    if summary.sequences < SAMPLE.0 {
-        let read = counted(summary.sequences, "sequences");
-        lacking = Some(format!("the first part has {read}, and the comparison takes {}", SAMPLE.0));
-    } else if first.settings.order != BatchOrder::AsRead {
-        lacking = Some("batches do not follow the input, so the whole begins with other sequences".to_owned());
-    }
-    let mut layers = 0;
-    for site in &mut merged.sites {
-        let of_site = first.site(site.site);
-        let mut is_lost = false;
-        for (map, feature) in &mut site.features {
-            let groups = live_groups(&feature.groups, &feature.dead);
-            let found = of_site.and_then(|s| s.features.get(map)).and_then(|f| f.evidence);
-            feature.evidence =
-                found.filter(|e| lacking.is_none() && e.groups == groups).map(|e| e.judge(feature.stability));
-            let live = site.heads - feature.dead.len().min(site.heads);
-            is_lost |= feature.evidence.is_none() && groups >= 2 && groups < live;
-        }
-        layers += usize::from(is_lost);
-    }
-    if layers == 0 {
-        merged.evidence = Some(summary.clone());
-        return;
-    }
-    let why = lacking.unwrap_or_else(|| "they have other numbers of groups than in the first part".to_owned());
-    merged.notes.push(format!(
-        "whether groups are more than chance is not known of {layers} of {}: {why}; analyze the whole corpus at once to know",
-        counted(merged.sites.len(), "layers")
-    ));
-}
-
-fn live_groups(labels: &[usize], dead: &[usize]) -> usize {
-    labels.iter().max().map_or(0, |last| last + 1) - dead.len().min(labels.len())
 }
 
 /// Over all layers: the mean of every draw beside the mean that is seen.
@@ -160,12 +112,7 @@ impl Probe for NullProbe<'_> {
     fn see(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
         let Some(site) = self.analysis.site(maps.site) else { return Ok(()) };
         for (map, feature) in &site.features {
-            let groups = live_groups(&feature.groups, &feature.dead);
-            let live = site.heads - feature.dead.len().min(site.heads);
-            // One group, or one for every head, explains the same of any heads.
-            if groups < 2 || groups >= live {
-                continue;
-            }
+            let Some(groups) = feature.comparable_groups() else { continue };
             let shared = if map.is_shared_in_kv_group() { maps.spec.queries_per_kv() } else { 1 };
             let rows = HeadRows::of(maps, *map)?;
             if rows.sequences.len() < 2 {

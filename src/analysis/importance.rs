@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor, Var};
 
-use super::{Analysis, Baseline};
+use super::{Analysis, Baseline, HeadKind};
 use crate::error::{Error, Result};
 use crate::network::{Batch, Gates, Module, Network, NetworkSpec, Projection, Site, Weights};
 use crate::task::Ticket;
@@ -13,6 +13,8 @@ use crate::words::counted;
 
 /// Names under which [`Analysis::set_baseline`] keeps these scores.
 pub mod baseline {
+    use super::HeadKind;
+
     /// Mean absolute derivative of the loss by the head's gate (Michel et al. 2019, equation 2).
     pub const IMPORTANCE: &str = "importance";
     /// Norm of the head's weights.
@@ -23,6 +25,17 @@ pub mod baseline {
     pub const ENTROPY: &str = "entropy";
     /// Share of what the head adds that the other heads of its layer can say; measured with second moments.
     pub const REPLACEABILITY: &str = "replaceability";
+
+    /// How an analysis gets the score of this name; `None` where there is no such score.
+    pub fn rerun(name: &str) -> Option<String> {
+        Some(match name {
+            IMPORTANCE | MAGNITUDE | CONFIDENCE => format!("analyze again with --scores {name}"),
+            ENTROPY => "analyze again with --feature attention".to_owned(),
+            REPLACEABILITY => "analyze again with --moments".to_owned(),
+            kind if HeadKind::named(kind).is_some() => "analyze again without --no-kinds".to_owned(),
+            _ => return None,
+        })
+    }
 }
 
 /// How much depends on each head, and what to know of the numbers.

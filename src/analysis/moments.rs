@@ -11,6 +11,11 @@ use crate::error::{Error, Result};
 use crate::network::{NetworkSpec, Site, SiteKind};
 use crate::words::counted;
 
+/// Begin of the note on too few tokens.
+const TOO_FEW: &str = "too few tokens to fit on in ";
+/// Begin of the note on a fit that nothing was held out of.
+const NOTHING_HELD_OUT: &str = "nothing was held out of the fit";
+
 /// A symmetric matrix; the upper triangle is stored row by row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Symmetric {
@@ -239,7 +244,7 @@ pub fn doubts(layers: &[FittedLayer]) -> Vec<String> {
     let share = |layer: &&&FittedLayer| layer.tokens as f64 / layer.outputs as f64;
     if let Some(least) = scarce.iter().min_by(|a, b| share(a).total_cmp(&share(b))) {
         found.push(format!(
-            "too few tokens to fit on in {} of {}: {}, where {} would do, {TOKENS_PER_NUMBER} for each number that the heads \
+            "{TOO_FEW}{} of {}: {}, where {} would do, {TOKENS_PER_NUMBER} for each number that the heads \
              put out; what such a fit says may not hold on other text",
             scarce.len(),
             counted(layers.len(), "layers"),
@@ -248,11 +253,10 @@ pub fn doubts(layers: &[FittedLayer]) -> Vec<String> {
         ));
     }
     if layers.iter().any(|layer| !layer.is_judged) {
-        found.push(
-            "nothing was held out of the fit, since there is no second batch: what it says of other text is not known, and it may \
-             do worse than none; smaller batches or more text hold some out"
-                .to_owned(),
-        );
+        found.push(format!(
+            "{NOTHING_HELD_OUT}, since there is no second batch: what it says of other text is not known, and it may do worse than \
+             none; smaller batches or more text hold some out"
+        ));
     }
     found
 }
@@ -330,5 +334,10 @@ impl Moments {
     /// Fewest tokens that a layer's moments should be made of: eight for each of its `D` outputs.
     pub fn needed_tokens(&self) -> u64 {
         self.sites.values().map(|s| enough(s.dim())).max().unwrap_or(0)
+    }
+
+    /// Whether a note is one of [`Moments::doubts`], which says of a part what may not hold of a whole.
+    pub(crate) fn is_doubt(note: &str) -> bool {
+        note.starts_with(TOO_FEW) || note.starts_with(NOTHING_HELD_OUT)
     }
 }

@@ -1,14 +1,12 @@
-//! One pass over a corpus, and the merging of such passes.
+//! One pass over a corpus.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Moments;
 use super::document::{Analysis, Baseline, ModelInfo};
-use super::evidence::carry_evidence;
-use super::tally::{Tally, join_baselines, site_names};
+use super::tally::Tally;
 use super::{AnalysisSettings, GramProbe, KindProbe, baseline};
-use crate::corpus::{Reading, Shard};
 use crate::error::{Error, Result};
 use crate::model::Needs;
 use crate::network::{AttentionSpec, Batch, FeatureMap, Gates, Network, NetworkSpec, Probe, Site, SiteMaps};
@@ -273,121 +271,4 @@ pub fn moments(
     }
     let found = moments_of(&probe, network.spec(), &model, input, count)?;
     found.ok_or_else(|| Error::new("there was no input to sum moments over"))
-}
-
-/// Which pieces of each input that several processes shared are not among those that were read, in sentences.
-fn missing_pieces(readings: &[Reading]) -> Vec<String> {
-    let mut notes = Vec::new();
-    for (place, first) in readings.iter().enumerate() {
-        let is_first = readings.iter().take(place).all(|before| before.fingerprint != first.fingerprint);
-        let own = readings.iter().filter(|reading| reading.fingerprint == first.fingerprint);
-        let Some(read) = own.map(|reading| reading.shard).collect::<Option<Vec<_>>>().filter(|_| is_first) else {
-            continue;
-        };
-        let of = read.iter().map(|shard| shard.of()).max().unwrap_or_default();
-        let mut missing: Vec<String> = (0..of)
-            .filter_map(|index| Shard::new(index, of))
-            .filter(|shard| !read.contains(shard))
-            .take(SHOWN + 1)
-            .map(|shard| shard.to_string())
-            .collect();
-        if missing.is_empty() {
-            continue;
-        }
-        let (word, verb) = if missing.len() == 1 { ("part", "is") } else { ("parts", "are") };
-        if missing.len() > SHOWN {
-            missing.truncate(SHOWN);
-            missing.push("and more".to_owned());
-        }
-        let of = first.source.as_ref().and_then(|input| input.path().file_name()).unwrap_or_default().to_string_lossy();
-        notes.push(format!("{MISSING}{word} {} of {of} {verb} not here", missing.join(", ")));
-    }
-    notes
-}
-
-/// Begin of the note on missing pieces, which is told anew where more parts come.
-const MISSING: &str = "incomplete: ";
-
-/// Missing pieces that are named.
-const SHOWN: usize = 8;
-
-/// Adds analyses of different parts of a corpus, in the order given: the same as one analysis of the whole. Another
-/// model or other settings are refused. Whether groups are more than chance is known of the whole where the first part was large
-/// enough to tell; else a note says why not.
-pub fn merge(parts: &[Analysis]) -> Result<Analysis> {
-    let Some((first, rest)) = parts.split_first() else {
-        return Err(Error::usage("there is nothing to merge"));
-    };
-    let mut tally = Tally::of(first)?;
-    let mut inputs = vec![first.settings.input.clone()];
-    let mut baselines: Vec<_> = first.sites.iter().map(|s| s.baselines.clone()).collect();
-    for (index, part) in rest.iter().enumerate() {
-        let refuse = |what: String| {
-            Err(Error::new(format!("analysis {} is of {what} than analysis 1", index + 2))
-                .hint("merge analyses of parts of one corpus, made with the same model and settings"))
-        };
-        let (model, other) = (&first.model, &part.model);
-        if model.fingerprint != other.fingerprint || site_names(first) != site_names(part) {
-            return refuse(format!("another model ({})", other.path));
-        }
-        if model.dtype != other.dtype {
-            return refuse(format!("a model run in another type ({})", other.dtype));
-        }
-        if let Some(setting) = first.settings.conflict(&part.settings) {
-            return refuse(format!("other settings ({setting})"));
-        }
-        tally.add(&Tally::of(part)?)?;
-        if !inputs.contains(&part.settings.input) {
-            inputs.push(part.settings.input.clone());
-        }
-        for (sum, site) in baselines.iter_mut().zip(&part.sites) {
-            *sum = join_baselines(sum, &site.baselines);
-        }
-    }
-    let twice = parts.iter().enumerate().find(|(index, part)| parts[..*index].contains(part));
-    let mut merged = tally.finish(&first.model)?;
-    if let Some((index, _)) = twice {
-        merged.notes.push(format!("part {} is equal to one before it: it was counted twice", index + 1));
-    }
-    for (index, part) in parts.iter().enumerate() {
-        let own: Vec<&Reading> = part.readings().collect();
-        let mut before = parts.iter().take(index).filter(|before| *before != part).flat_map(Analysis::readings);
-        if before.any(|other| own.iter().any(|own| other.overlaps(own))) {
-            merged.notes.push(format!("part {} reads text that one before it read: that counts twice", index + 1));
-        }
-    }
-    // What earlier releases merged says nothing of its parts: then nothing is known of what is missing.
-    if parts.iter().all(|part| part.readings().next().is_some()) {
-        merged.merged = parts.iter().flat_map(Analysis::readings).cloned().collect();
-        merged.notes.extend(missing_pieces(&merged.merged));
-    }
-    for note in parts.iter().flat_map(|part| &part.notes).filter(|note| !note.starts_with(MISSING)) {
-        if !merged.notes.contains(note) {
-            merged.notes.push(note.clone());
-        }
-    }
-    merged.settings.input = inputs.join(" + ");
-    for (site, baselines) in merged.sites.iter_mut().zip(baselines) {
-        site.baselines = baselines;
-    }
-    if rest.is_empty() {
-        for (site, original) in merged.sites.iter_mut().zip(&first.sites) {
-            site.cka = original.cka.clone();
-            site.evidence.clone_from(&original.evidence);
-            for (map, feature) in &mut site.features {
-                feature.evidence = original.features.get(map).and_then(|f| f.evidence);
-            }
-        }
-        merged.evidence.clone_from(&first.evidence);
-    }
-    if !rest.is_empty() && parts.iter().any(|part| part.evidence.is_some()) {
-        carry_evidence(&mut merged, first);
-    }
-    if !rest.is_empty() {
-        merged.conclude();
-    }
-    if !rest.is_empty() && first.settings.cka {
-        merged.notes.push("linear CKA does not add over parts; analyze the whole corpus to get it".to_owned());
-    }
-    Ok(merged)
 }

@@ -1,7 +1,7 @@
 //! What was found out about redundancy, in words.
 
 use super::weighed::enough;
-use super::{Analysis, Baseline, FeatureAnalysis, SiteAnalysis, SiteEvidence, baseline};
+use super::{Analysis, Baseline, FeatureAnalysis, MapEvidence, SiteAnalysis, SiteEvidence, baseline};
 use crate::words::counted;
 
 /// Heads of which others can say so much are redundant, whatever their groups look like.
@@ -13,41 +13,70 @@ const ALIKE: f64 = 0.4;
 /// A head alone in its group is loud where its norm is so many times the mean of the others.
 const LOUD: f64 = 2.0;
 
+/// Begin of the note on layers with too few tokens.
+const TOO_FEW: &str = "too few tokens to tell whether heads are redundant in ";
+/// Begin of the note on layers whose groups were not compared.
+const NOT_KNOWN: &str = "whether heads are redundant is not known of ";
+
+/// Whether a note is one of [`Analysis::conclude`], which says of a part what may not hold of the whole.
+pub(super) fn is_told_anew(note: &str) -> bool {
+    note.starts_with(TOO_FEW) || note.starts_with(NOT_KNOWN)
+}
+
 impl Analysis {
     /// Says for every layer, and for all of them, what speaks for redundant heads: what [`super::weigh_evidence`] found and, where
-    /// second moments were summed, what other heads can say. Layers of which neither is known stay without a sentence.
+    /// second moments were summed, what other heads can say. Layers of which neither is known stay without a sentence. The
+    /// sentence of all, and the notes on what is not known, count the verdicts of the layers and nothing else.
     pub fn conclude(&mut self) {
         for site in &mut self.sites {
             site.evidence = site.concluded();
         }
-        let weighed: Vec<&SiteEvidence> = self.sites.iter().filter_map(|s| s.evidence.as_ref()).collect();
-        let judged: Vec<bool> = weighed.iter().filter_map(|e| e.verdict()).collect();
-        let found = judged.iter().filter(|found| **found).count();
-        if judged.len() < weighed.len() {
-            let note = format!(
-                "too few tokens to tell whether heads are redundant in {} of {}",
-                weighed.len() - judged.len(),
-                counted(weighed.len(), "layers")
-            );
-            if !self.notes.contains(&note) {
-                self.notes.push(note);
-            }
+        self.notes.retain(|note| !is_told_anew(note));
+        let layers = counted(self.sites.len(), "layers");
+        let too_few = self.sites.iter().filter(|s| s.evidence.as_ref().is_some_and(|e| e.too_few)).count();
+        if too_few > 0 {
+            self.notes.push(format!("{TOO_FEW}{too_few} of {layers}"));
         }
-        let Some(summary) = &mut self.evidence else { return };
-        (summary.layers, summary.judged) = (found, judged.len());
-        let [explained, silhouette] = [summary.explained, summary.silhouette];
-        let little = match (explained.is_sure() && !explained.matters(), found) {
-            (true, 0) => ", which is more than chance but too little to be redundancy",
-            // Where some layers show it, all of them together do not deny it.
-            (true, _) => ", which is more than chance, though little over all layers together",
-            (false, _) => "",
+        let is_open = |s: &&SiteAnalysis| match &s.evidence {
+            Some(evidence) => evidence.not_compared,
+            None => s.lacks_comparison(),
         };
-        let layers = match judged.len() {
-            0 => "too few tokens to tell of any layer".to_owned(),
-            count => format!("{found} of {} show redundancy", counted(count, "layers")),
+        let open = self.sites.iter().filter(is_open).count();
+        if let Some(why) = self.not_compared.as_ref().filter(|_| open > 0) {
+            self.notes.push(format!("{NOT_KNOWN}{open} of {layers}: {why}; analyze the whole corpus at once to know"));
+        }
+        let verdicts: Vec<bool> = self.sites.iter().filter_map(|s| s.evidence.as_ref()?.verdict()).collect();
+        let found = verdicts.iter().filter(|found| **found).count();
+        let by_groups = self.sites.iter().filter(|s| s.clearest().is_some()).count();
+        let Some(summary) = &mut self.evidence else { return };
+        (summary.layers, summary.judged) = (found, verdicts.len());
+        let [explained, silhouette] = [summary.explained, summary.silhouette];
+        let little = match (explained.is_sure(), explained.matters(), found) {
+            (true, false, 0) => ", which is more than chance but too little to be redundancy",
+            // Where some layers show it, all of them together do not deny it.
+            (true, false, _) => ", which is more than chance, though little over all layers together",
+            // Layers are judged one by one, and a mean of them may show what none does for certain.
+            (true, true, 0) => ", which no layer shows for certain by itself",
+            _ => "",
+        };
+        let said = match found - by_groups.min(found) {
+            0 => String::new(),
+            all if all == found => ", by what heads together can say of others".to_owned(),
+            some => format!(", {some} of them by what heads together can say of others"),
+        };
+        let words = match (verdicts.len(), self.sites.len() - verdicts.len()) {
+            (0, open) if open == too_few => "too few tokens to tell of any layer".to_owned(),
+            (0, _) => "redundancy is not known of any layer".to_owned(),
+            (judged, 0) => format!("{found} of {} show redundancy{said}", counted(judged, "layers")),
+            (judged, open) => {
+                format!(
+                    "{found} of {} show redundancy{said}, and of {open} more it is not known",
+                    counted(judged, "layers")
+                )
+            }
         };
         summary.sentence = format!(
-            "{layers}; as a mean over all, groups explain {}{little}; silhouette {}; {} of {}",
+            "{words}; as a mean over all, groups explain {}{little}; silhouette {}; {} of {}",
             explained.sentence(summary.draws),
             silhouette.sentence(summary.draws),
             counted(summary.draws, "draws"),
@@ -64,40 +93,68 @@ impl SiteAnalysis {
         (found.samples == 0 || found.samples >= enough(numbers)).then_some(found)
     }
 
-    /// What speaks for redundant heads; `None` where nothing was weighed.
+    /// Whether groups of some map could have been compared with chance and were not.
+    fn lacks_comparison(&self) -> bool {
+        self.features.values().any(|f| f.evidence.is_none() && f.comparable_groups().is_some())
+    }
+
+    /// The maps whose groups were compared with chance on enough tokens.
+    fn weighed(&self) -> impl Iterator<Item = (&FeatureAnalysis, MapEvidence)> {
+        let evidence = |f: &FeatureAnalysis| f.evidence.filter(|e| e.suffices(self.head_dim));
+        self.features.values().filter_map(move |f| Some((f, evidence(f)?)))
+    }
+
+    /// The map whose groups exceed those of chance most, of those that speak for redundancy.
+    fn clearest(&self) -> Option<&FeatureAnalysis> {
+        let found = self.weighed().filter(|(_, e)| e.found);
+        found.max_by(|a, b| a.1.excess().total_cmp(&b.1.excess())).map(|(feature, _)| feature)
+    }
+
+    /// What speaks for redundant heads; `None` where nothing was weighed. Groups that are more than chance, or heads that
+    /// others can say, speak for it; against it speaks only that no map whose groups can be compared does.
     fn concluded(&self) -> Option<SiteEvidence> {
-        let compared = || self.features.values().filter(|f| f.evidence.is_some());
-        let suffices = |f: &&FeatureAnalysis| f.evidence.is_some_and(|e| e.suffices(self.head_dim));
-        let weighed: Vec<&FeatureAnalysis> = compared().filter(suffices).collect();
+        let compared = || self.features.values().filter_map(|f| f.evidence);
         let said = self.replaceability().map(|b| b.values.as_slice());
-        if weighed.is_empty() && said.is_none() {
-            let is_measured = compared().next().is_some() || self.baselines.contains_key(baseline::REPLACEABILITY);
-            return is_measured.then(|| SiteEvidence { found: false, too_few: true, sentence: self.too_few() });
+        if compared().next().is_none() && !self.baselines.contains_key(baseline::REPLACEABILITY) {
+            return None;
         }
-        let is_found = |f: &&&FeatureAnalysis| f.evidence.is_some_and(|e| e.found);
-        let clearest = weighed.iter().filter(is_found).max_by(|a, b| excess(a).total_cmp(&excess(b)));
-        let sayable: Vec<(usize, f64)> = said
-            .unwrap_or_default()
-            .iter()
-            .enumerate()
-            .filter(|(_, share)| **share >= SAYABLE)
-            .map(|(head, share)| (head, *share))
-            .collect();
-        let sentence = match clearest {
-            Some(feature) => self.alike(feature, said),
-            None if !sayable.is_empty() => {
-                let least = sayable.iter().map(|(_, share)| *share).fold(1.0, f64::min);
-                let heads: Vec<usize> = sayable.iter().map(|(head, _)| *head).collect();
-                // Two heads may be alike, or opposite, though groups are no clearer than those of chance.
-                let known = match self.features.values().map(most_alike).fold(0.0, f64::max) >= SAME {
-                    true => "groups are no clearer than by chance",
-                    false => "no two heads compute the same",
-                };
-                format!("{known}, but others can say {} of {}", share(least), named(&heads))
-            }
-            None => format!("no redundancy here: {}", self.instead(weighed.first().copied())),
-        };
-        Some(SiteEvidence { found: clearest.is_some() || !sayable.is_empty(), too_few: false, sentence })
+        let found = |sentence: String| Some(SiteEvidence { found: true, sentence, ..SiteEvidence::default() });
+        if let Some(feature) = self.clearest() {
+            return found(self.alike(feature, said));
+        }
+        let sayable = |share: f64| share >= SAYABLE;
+        let heads: Vec<usize> =
+            said.unwrap_or_default().iter().enumerate().filter(|(_, s)| sayable(**s)).map(|(head, _)| head).collect();
+        let best = self.weighed().max_by(|a, b| a.1.excess().total_cmp(&b.1.excess()));
+        if !heads.is_empty() {
+            let least = said.unwrap_or_default().iter().copied().filter(|s| sayable(*s)).fold(1.0, f64::min);
+            // Two heads may be alike, or opposite, though groups are no clearer than those of chance.
+            let though = match best.filter(|_| !self.lacks_comparison()) {
+                Some((feature, evidence)) => match self.features.values().map(most_alike).fold(0.0, f64::max) >= SAME {
+                    true => format!(", though {}", lacking(feature, &evidence)),
+                    false => ", though no other head alone computes the same".to_owned(),
+                },
+                None => String::new(),
+            };
+            return found(format!("others together can say {} of {}{though}", share(least), named(&heads)));
+        }
+        let most = said.map(|said| said.iter().copied().fold(0.0, f64::max));
+        let most = most.map(|most| format!("others can say at most {} of a head", share(most)));
+        let too_few = compared().any(|e| !e.suffices(self.head_dim)) || (best.is_none() && most.is_none());
+        let joined = |first: String| most.iter().fold(first, |all, most| format!("{all}; {most}"));
+        Some(if too_few {
+            SiteEvidence { too_few, sentence: joined(self.too_few()), ..SiteEvidence::default() }
+        } else if self.lacks_comparison() {
+            let sentence = joined("not known: groups were not compared with chance".to_owned());
+            SiteEvidence { not_compared: true, sentence, ..SiteEvidence::default() }
+        } else {
+            let sentence = match (best, most) {
+                (Some((feature, evidence)), None) => instead(feature, &evidence),
+                (Some((feature, evidence)), Some(most)) => format!("{}; {most}", instead(feature, &evidence)),
+                (None, most) => most.unwrap_or_default(),
+            };
+            SiteEvidence { sentence: format!("no redundancy here: {sentence}"), ..SiteEvidence::default() }
+        })
     }
 
     /// How many tokens would tell.
@@ -131,30 +188,34 @@ impl SiteAnalysis {
         });
         words.collect::<Vec<_>>().join("; ")
     }
+}
 
-    /// What groups are where they are not redundancy.
-    fn instead(&self, feature: Option<&FeatureAnalysis>) -> String {
-        let Some(feature) = feature else { return "no head can be said by the others".to_owned() };
-        let groups = members(feature);
-        let (alone, together): (Vec<_>, Vec<_>) = groups.iter().partition(|heads| heads.len() == 1);
-        let norm = |head: usize| feature.gram.norm2(head).sqrt();
-        let rest: Vec<f64> = together.iter().flat_map(|heads| heads.iter().map(|h| norm(*h))).collect();
-        let mean = rest.iter().sum::<f64>() / (rest.len() as f64).max(1.0);
-        let loud = alone.iter().filter(|heads| heads.iter().all(|h| norm(*h) > LOUD * mean)).count();
-        match (together.len(), alone.len()) {
-            (1, n) if n > 0 && loud == n => {
-                let which = if n == 1 { "one loud head".to_owned() } else { format!("{n} loud heads, each alone") };
-                format!("groups are {which} against the rest")
-            }
-            (1, 1) => "groups are one head against the rest".to_owned(),
-            (1, n) if n > 0 => format!("groups are {n} heads, each alone, against the rest"),
-            _ => "heads that read different sequences form groups as clear".to_owned(),
-        }
+/// Why groups that were compared do not speak for redundancy.
+fn lacking(feature: &FeatureAnalysis, evidence: &MapEvidence) -> &'static str {
+    match (evidence.silhouette.is_sure() || evidence.explained.is_sure(), evidence.explained.matters()) {
+        (true, true) if feature.stability.is_some() => "groups change from batch to batch",
+        (true, false) => "groups explain little more than those of chance",
+        _ => "groups are no clearer than by chance",
     }
 }
 
-fn excess(feature: &FeatureAnalysis) -> f64 {
-    feature.evidence.map_or(f64::NEG_INFINITY, |e| e.excess())
+/// What groups are where they are not redundancy.
+fn instead(feature: &FeatureAnalysis, evidence: &MapEvidence) -> String {
+    let groups = members(feature);
+    let (alone, together): (Vec<_>, Vec<_>) = groups.iter().partition(|heads| heads.len() == 1);
+    let norm = |head: usize| feature.gram.norm2(head).sqrt();
+    let rest: Vec<f64> = together.iter().flat_map(|heads| heads.iter().map(|h| norm(*h))).collect();
+    let mean = rest.iter().sum::<f64>() / (rest.len() as f64).max(1.0);
+    let loud = alone.iter().filter(|heads| heads.iter().all(|h| norm(*h) > LOUD * mean)).count();
+    match (together.len(), alone.len()) {
+        (1, n) if n > 0 && loud == n => {
+            let which = if n == 1 { "one loud head".to_owned() } else { format!("{n} loud heads, each alone") };
+            format!("groups are {which} against the rest")
+        }
+        (1, 1) => "groups are one head against the rest".to_owned(),
+        (1, n) if n > 0 => format!("groups are {n} heads, each alone, against the rest"),
+        _ => lacking(feature, evidence).to_owned(),
+    }
 }
 
 /// Heads of every group that have a signal.
@@ -182,8 +243,9 @@ fn most_alike(feature: &FeatureAnalysis) -> f64 {
     pairs.filter_map(|(i, j)| feature.gram.cosine(i, j)).map(f64::abs).fold(0.0, f64::max)
 }
 
+/// In whole percent that are never more than there is: what falls short of a bound does not read like it.
 fn share(value: f64) -> String {
-    format!("{:.0} %", 100.0 * value)
+    format!("{:.0} %", (100.0 * value.max(0.0) + 1e-9).floor())
 }
 
 /// `heads 2, 5 and 7`, `head 3`.
@@ -200,12 +262,15 @@ fn named(heads: &[usize]) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::{Baseline, Gram, MapEvidence, NullComparison, testing};
+    use rand::Rng;
+
+    use super::super::{EvidenceSummary, Gram, NullComparison, testing};
     use super::*;
     use crate::network::FeatureMap;
 
     fn site(vectors: &testing::Vectors, groups: Vec<usize>, found: bool, said: Option<Vec<f64>>) -> SiteAnalysis {
-        let compared = NullComparison { observed: 0.9, null_mean: 0.3, null_deviation: 0.1, p: 0.025 };
+        let p = if found { 0.025 } else { 0.5 };
+        let compared = NullComparison { observed: 0.9, null_mean: 0.3, null_deviation: 0.1, p };
         let gram: Gram = testing::gram(vectors);
         let heads = groups.len();
         let json = serde_json::json!({
@@ -242,14 +307,23 @@ mod tests {
         assert!(!none.found);
         assert_eq!(none.sentence, "no redundancy here: groups are one loud head against the rest");
         let none = site(&alike, groups, false, Some(vec![0.3; 5])).concluded().unwrap();
-        assert_eq!(none.sentence, "no redundancy here: heads that read different sequences form groups as clear");
+        assert_eq!(
+            none.sentence,
+            "no redundancy here: groups are no clearer than by chance; others can say at most 30 % of a head"
+        );
         let said = site(&loud, vec![0, 1, 0], false, Some(vec![0.95, 0.1, 0.93])).concluded().unwrap();
         assert!(said.found);
         // The two are opposite: one does what the other does.
-        assert_eq!(said.sentence, "groups are no clearer than by chance, but others can say 93 % of heads 0 and 2");
+        assert_eq!(
+            said.sentence,
+            "others together can say 93 % of heads 0 and 2, though groups are no clearer than by chance"
+        );
         let apart: testing::Vectors = vec![vec![1.0, 0.0, 0.0], vec![0.0, 1.0, 0.0], vec![1.0, 1.0, 1.0]];
         let said = site(&apart, vec![0, 1, 0], false, Some(vec![0.95, 0.1, 0.93])).concluded().unwrap();
-        assert_eq!(said.sentence, "no two heads compute the same, but others can say 93 % of heads 0 and 2");
+        assert_eq!(
+            said.sentence,
+            "others together can say 93 % of heads 0 and 2, though no other head alone computes the same"
+        );
         let mut unweighed = site(&loud, vec![0, 1, 0], false, None);
         unweighed.features.values_mut().for_each(|f| f.evidence = None);
         assert_eq!(unweighed.concluded(), None);
@@ -274,5 +348,135 @@ mod tests {
             assert!(!read(&mut few, 32, 95).sentence.contains("can say"));
             assert_eq!(read(&mut few, 31, 96).verdict(), Some(true));
         }
+    }
+
+    /// A layer of any kind: groups of two maps that were compared with chance or not, on many tokens or few; what others can
+    /// say, from many tokens or few, or not at all.
+    fn drawn(rng: &mut impl Rng) -> SiteAnalysis {
+        let heads = rng.gen_range(2..=5);
+        let mut map = || {
+            let vectors: testing::Vectors =
+                (0..heads).map(|_| (0..3).map(|_| testing::normal(rng)).collect()).collect();
+            let count = [1, 2, heads][rng.gen_range(0..3)];
+            let groups = (0..heads).map(|head| if head < count { head } else { rng.gen_range(0..count) }).collect();
+            let mut of = site(&vectors, groups, false, None);
+            let mut feature = of.features.remove(&FeatureMap::Output).unwrap();
+            feature.stability = [None, Some(0.1), Some(0.9)][rng.gen_range(0..3)];
+            let mut number = || NullComparison {
+                observed: rng.gen_range(0.0..1.0),
+                null_mean: rng.gen_range(0.0..1.0),
+                null_deviation: 0.1,
+                p: [0.025, 0.05, 0.5][rng.gen_range(0..3)],
+            };
+            let (silhouette, explained) = (number(), number());
+            let positions = [0, 5, 100][rng.gen_range(0..3)];
+            let evidence = feature.comparable_groups().map(|groups| {
+                MapEvidence { groups, silhouette, explained, found: false, positions }.judge(feature.stability)
+            });
+            feature.evidence = evidence.filter(|_| rng.gen_bool(0.7));
+            (of, feature)
+        };
+        let ((mut of, output), (_, value)) = (map(), map());
+        of.features = [(FeatureMap::Output, output), (FeatureMap::Value, value)].into();
+        of.head_dim = 2;
+        if rng.gen_bool(0.5) {
+            let most = [0.5, 0.8999, 1.0][rng.gen_range(0..3)];
+            let values = (0..heads).map(|_| rng.gen_range(-0.01..most)).collect();
+            let baseline = Baseline { samples: [0, 10, 1000][rng.gen_range(0..3)], ..Baseline::exact(values) };
+            of.baselines.insert(baseline::REPLACEABILITY.to_owned(), baseline);
+        }
+        of
+    }
+
+    #[test]
+    fn layers_summary_and_notes_never_contradict_each_other() {
+        let mut rng = testing::rng(11);
+        let mut seen = BTreeMap::<String, usize>::new();
+        for _ in 0..2000 {
+            let count = rng.gen_range(1..5);
+            let json = serde_json::json!({
+                "model": {"path": "", "family": "", "fingerprint": "", "dtype": "f32"}, "tokens": 1, "batches": 1, "sites": [],
+                "settings": super::super::AnalysisSettings::default(),
+            });
+            let mut all: Analysis = serde_json::from_value(json).unwrap();
+            all.sites = (0..count).map(|_| drawn(&mut rng)).collect();
+            let number = NullComparison {
+                observed: rng.gen_range(0.0..1.0),
+                null_mean: 0.4,
+                null_deviation: 0.1,
+                p: [0.025, 0.5][rng.gen_range(0..2)],
+            };
+            let (map, draws) = (FeatureMap::Output, 39);
+            let summary = EvidenceSummary {
+                map,
+                draws,
+                seed: 0,
+                sequences: 8,
+                silhouette: number,
+                explained: number,
+                layers: 0,
+                judged: 0,
+                sentence: String::new(),
+            };
+            all.evidence = Some(summary);
+            all.not_compared = Some("nobody looked".to_owned());
+            all.notes.push("too few tokens to tell whether heads are redundant in 9 of 9 layers".to_owned());
+            all.conclude();
+            let once = all.clone();
+            all.conclude();
+            assert_eq!(all, once, "nothing is left of what was said before");
+            for site in &all.sites {
+                let is_sayable = site.replaceability().is_some_and(|b| b.values.iter().any(|s| *s >= SAYABLE));
+                let Some(evidence) = &site.evidence else {
+                    assert!(!is_sayable && site.weighed().next().is_none());
+                    continue;
+                };
+                let said = &evidence.sentence;
+                let begins = ["no redundancy here", "too few tokens", "not known"].map(|words| said.starts_with(words));
+                let by_groups = site.weighed().any(|(_, e)| e.found);
+                let expected = match evidence.verdict() {
+                    Some(true) => [false, false, false],
+                    Some(false) => [true, false, false],
+                    None => [false, evidence.too_few, evidence.not_compared],
+                };
+                assert_eq!(begins, expected, "{said}");
+                assert_eq!(evidence.verdict() == Some(true), is_sayable || by_groups, "{said}");
+                // What is open is not denied.
+                let is_open = site.lacks_comparison()
+                    || site.features.values().any(|f| f.evidence.is_some_and(|e| !e.suffices(site.head_dim)));
+                assert!(evidence.verdict() != Some(false) || !is_open, "{said}");
+                assert!(evidence.verdict() == Some(true) || !said.contains("compute"), "{said}");
+                if let Some((_, rest)) = said.split_once("at most ") {
+                    let most: f64 = rest.split(' ').next().unwrap().parse().unwrap();
+                    assert!(most < 100.0 * SAYABLE && !is_sayable, "{said}");
+                }
+                *seen
+                    .entry(said.split([':', '(', ',', '0', '1', '2', '3', '4']).next().unwrap().to_owned())
+                    .or_default() += 1;
+            }
+            let counts = |verdict| {
+                all.sites.iter().filter(|s| s.evidence.as_ref().and_then(SiteEvidence::verdict) == verdict).count()
+            };
+            let (found, none, open) = (counts(Some(true)), counts(Some(false)), counts(None));
+            let summary = all.evidence.as_ref().unwrap();
+            assert_eq!((summary.layers, summary.judged), (found, found + none));
+            let told = &summary.sentence;
+            let words = format!("{found} of {} show redundancy", counted(found + none, "layers"));
+            assert_eq!(told.starts_with(&words), found + none > 0, "{told}");
+            assert_eq!(told.contains("not known") || told.contains("too few"), open > 0, "{told}");
+            let denies = told.contains("too little to be redundancy") || told.contains("no layer shows");
+            assert!(found == 0 || !denies, "{told}");
+            // Notes tell of layers without a verdict, and of no other.
+            let told = |begin: &str| -> usize {
+                let note = all.notes.iter().find_map(|note| note.strip_prefix(begin));
+                note.map_or(0, |rest| rest.split(' ').next().unwrap().parse().unwrap())
+            };
+            assert!(told(TOO_FEW) + told(NOT_KNOWN) <= open, "{:?}", all.notes);
+            assert_eq!(
+                all.notes.iter().filter(|n| is_told_anew(n)).count(),
+                usize::from(told(TOO_FEW) > 0) + usize::from(told(NOT_KNOWN) > 0)
+            );
+        }
+        assert!(seen.len() > 5, "{seen:?}");
     }
 }

@@ -275,6 +275,7 @@ impl Tally {
             sites,
             checkpoints: self.checkpoints,
             evidence: None,
+            not_compared: None,
             notes: Vec::new(),
         })
     }

@@ -131,21 +131,24 @@ pub struct EvidenceSummary {
 }
 
 /// Whether a layer has redundant heads.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SiteEvidence {
     /// Whether anything speaks for it: groups that are more than chance, or heads that others can speak for.
     pub found: bool,
     /// Whether too few tokens were read to tell; nothing is found then, and nothing excluded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub too_few: bool,
+    /// Whether groups were not compared with chance, as of some merged parts; nothing is found then, and nothing excluded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_compared: bool,
     /// What, in one sentence without its full stop.
     pub sentence: String,
 }
 
 impl SiteEvidence {
-    /// Whether the layer has redundant heads; `None` where too few tokens were read to tell.
+    /// Whether the layer has redundant heads; `None` where too few tokens were read, or too little was compared, to tell.
     pub fn verdict(&self) -> Option<bool> {
-        (!self.too_few).then_some(self.found)
+        (!self.too_few && !self.not_compared).then_some(self.found)
     }
 }
 

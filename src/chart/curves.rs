@@ -137,7 +137,10 @@ fn gauge(curves: &Curves, wanted: Option<Gauge>) -> Result<Gauge> {
     }
     let is_there = curves.points.iter().any(|p| gauge.of(&p.effect).is_some());
     is_there.then_some(gauge).ok_or_else(|| {
-        Error::usage(format!("these curves hold no {gauge}")).hint("this model predicts no tokens: look at cosine")
+        let held = Gauge::ALL.iter().filter(|g| curves.points.iter().any(|p| g.of(&p.effect).is_some()));
+        let held: Vec<String> = held.map(|gauge| gauge.to_string()).collect();
+        Error::new(format!("these curves hold no {gauge}"))
+            .hint(format!("look at one that they hold: {}", held.join(", ")))
     })
 }
 
@@ -239,7 +242,7 @@ impl TradeOff {
         });
         let methods: Vec<MethodCurve> = methods.filter(|m| !m.points.is_empty()).collect();
         if methods.is_empty() {
-            return Err(Error::usage(format!("these curves hold no {}", price.name()))
+            return Err(Error::new(format!("these curves hold no {}", price.name()))
                 .hint("measure again with pillars curve --speed"));
         }
         let front = curves.front(gauge, |cost, speed| price.of(cost, speed), price == Price::Speed);

@@ -33,8 +33,7 @@ impl<'a> Lens<'a> {
     /// Looks through `feature`, or through `output` where it was analyzed, or through the first map that was.
     ///
     /// # Errors
-    /// A wrong request where the analysis does not hold the map; otherwise where it holds none at all, or where the
-    /// plan is for other layers.
+    /// Where the analysis does not hold the map, or none at all, or where the plan is for other layers.
     pub fn new(analysis: &'a Analysis, feature: Option<FeatureMap>, plan: Option<&'a Plan>) -> Result<Self> {
         let held: Vec<FeatureMap> = FeatureMap::ALL
             .iter()
@@ -46,8 +45,10 @@ impl<'a> Lens<'a> {
         let feature = feature.unwrap_or(usual);
         if !held.contains(&feature) {
             let names: Vec<&str> = held.iter().map(|m| m.name()).collect();
-            return Err(Error::usage(format!("this analysis does not hold the feature map {feature}"))
-                .hint(format!("it holds {}", names.join(", "))));
+            return Err(Error::new(format!("this analysis does not hold the feature map {feature}")).hint(format!(
+                "analyze again with --feature {feature}, or choose another: it holds {}",
+                names.join(", ")
+            )));
         }
         if let Some(plan) = plan {
             plan.validate(analysis)?;
@@ -183,7 +184,7 @@ impl<'a> Lens<'a> {
         let matrix = match likeness {
             Likeness::Cka => {
                 let cka = site.cka.as_ref().ok_or_else(|| {
-                    Error::new("this analysis holds no CKA").hint("analyze again and ask for CKA, or look at cosines")
+                    Error::new("this analysis holds no CKA").hint("analyze again with --cka, or look at cosines")
                 })?;
                 Grid::from_rows(cka)
             }
@@ -292,6 +293,10 @@ impl<'a> Lens<'a> {
         let mut caption = Caption::new(
             format!("Votes for the heads of {}", site.site),
             self.subtitle(&[maps.join(", "), self.metric().to_owned()]),
+        )
+        .note(
+            "A share is of the votes that the head could win, one of each batch and feature map. Every group of a batch has a vote, so \
+             the shares of a layer sum to its number of groups, not to 100 %.",
         );
         if ties > 0 && all > 0 {
             let share = Unit::Share.format(ties as f64 / all as f64);

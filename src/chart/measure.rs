@@ -66,7 +66,10 @@ impl Measure {
     /// What the number says, as a sentence without its full stop.
     pub fn meaning(&self) -> &'static str {
         match self {
-            Self::VoteShare => "Votes of the head as a share of all it could win: one per batch and feature map",
+            Self::VoteShare => {
+                "Votes of the head as a share of all it could win: one per batch and feature map. Those of a layer sum to its number \
+                 of groups"
+            }
             Self::Margin => {
                 "How much closer to the hidden unit a winning head was than the runner-up: 0 a tie, 1 no rival"
             }

@@ -76,5 +76,5 @@ pub use theme::Theme;
 pub use tradeoff::TradeOff;
 pub use training::{TrainingCurves, TrainingPlot};
 pub use tree::Tree;
-pub use view::{AnalysisView, HeadColor};
+pub use view::{ANALYSIS_VIEWS, AnalysisView, HeadColor};
 pub use votes::VoteBars;

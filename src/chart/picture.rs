@@ -5,7 +5,6 @@ use super::caption::Caption;
 use super::cost::CostBars;
 use super::groups::GroupMap;
 use super::lens::Lens;
-use super::measure::Measure;
 use super::overview::{Order, Overview};
 use super::plot::Plot;
 use super::quality::QualityCurves;
@@ -17,7 +16,7 @@ use super::similarity::Similarity;
 use super::table::Table;
 use super::tradeoff::TradeOff;
 use super::training::TrainingCurves;
-use super::view::{AnalysisView, HeadColor};
+use super::view::AnalysisView;
 use super::votes::VoteBars;
 use crate::analysis::{Analysis, SiteAnalysis};
 use crate::error::{Error, Result};
@@ -180,20 +179,14 @@ impl Request<'_> {
 /// What a picture of `analysis` shows.
 ///
 /// # Errors
-/// A wrong request where the analysis lacks the layer, feature map or measure; otherwise where the plan does not fit.
+/// A wrong request where the analysis is of no such layer, or there is no such measure; otherwise where the analysis lacks what is to
+/// be shown, or the plan does not fit.
 pub fn build(analysis: &Analysis, request: &Request<'_>) -> Result<Picture> {
+    request.view.check(analysis)?;
     let lens = Lens::new(analysis, request.feature, request.plan)?;
     let sites = chosen(analysis, request.site)?;
     match &request.view {
         AnalysisView::Overview(color) => {
-            if let HeadColor::Measure(measure) = color {
-                known(analysis, measure)?;
-            }
-            if *color == HeadColor::Kind && !analysis.sites.iter().any(SiteAnalysis::has_kinds) {
-                return Err(
-                    Error::usage("this analysis does not say what heads do").hint("analyze again without --no-kinds")
-                );
-            }
             let mut overview = lens.overview(color);
             overview.sort(request.order.unwrap_or(Order::Index));
             if let Some(site) = request.site {
@@ -264,15 +257,6 @@ fn chosen(analysis: &Analysis, site: Option<Site>) -> Result<Vec<&SiteAnalysis>>
         Error::usage(format!("this analysis has no layer {site}")).hint(format!("it has {list}"))
     })?;
     Ok(vec![found])
-}
-
-fn known(analysis: &Analysis, measure: &Measure) -> Result<()> {
-    let available = Measure::available(analysis);
-    if available.contains(measure) {
-        return Ok(());
-    }
-    let names: Vec<&str> = available.iter().map(Measure::name).collect();
-    Err(Error::usage(format!("this analysis has no measure '{measure}'")).hint(format!("it has {}", names.join(", "))))
 }
 
 /// The words for all layers at once: notes that hold for every one of them, and what their subtitles agree in.

@@ -61,13 +61,16 @@ const TERMS: &[(&str, &str)] = &[
         "votes",
         "Votes that the head won: one per batch and feature map, to the head nearest to the hidden unit of its group",
     ),
-    ("vote share", "Votes of the head as a share of all it could win: one per batch and feature map"),
+    (
+        "vote share",
+        "Votes of the head as a share of all it could win: one per batch and feature map. Those of a layer sum to its number of groups",
+    ),
     ("vote margin", "Votes between the weakest kept head and the strongest other one"),
     (
         "mean margin",
         "How much closer to the hidden unit the head was than the runner-up when it won: 0 a tie, 1 no rival",
     ),
-    ("threshold", "Share of votes from which a head stays"),
+    ("threshold", "Share of the votes it could win from which a head stays"),
     ("chance", "What every head would get if votes were drawn by lot"),
     ("batches", "Batches read so far"),
     ("settled share", "Share of layers whose kept heads are the final ones after so many batches"),

@@ -7,8 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::measure::Measure;
 use super::similarity::Likeness;
-use crate::analysis::{Analysis, SiteAnalysis};
+use crate::analysis::{Analysis, SiteAnalysis, baseline};
 use crate::error::{Error, Result};
+
+/// The names of all views of an analysis. Not every analysis can fill each of them.
+pub const ANALYSIS_VIEWS: &str = "overview, overview-kept, overview-kinds, overview-MEASURE (MEASURE being votes, margin, redundancy, \
+    silhouette, energy, importance, magnitude, confidence, entropy, replaceability or a kind of head), redundancy, redundancy-distance, \
+    redundancy-cka, groups, scores, votes, settling";
 
 /// What the color of a head says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,6 +61,30 @@ impl AnalysisView {
             .chain(likenesses.map(Self::Redundancy))
             .chain([Self::Groups, Self::Scores, Self::Votes, Self::Settling])
             .collect()
+    }
+
+    /// Refuses a view that `analysis` cannot fill, with how it could and those that it can.
+    ///
+    /// # Errors
+    /// A wrong request where no analysis has such a measure; otherwise where this one lacks it.
+    pub(super) fn check(&self, analysis: &Analysis) -> Result<()> {
+        let available = Self::available(analysis);
+        if available.contains(self) {
+            return Ok(());
+        }
+        let can = format!("this one can show {}", available.iter().map(Self::to_string).collect::<Vec<_>>().join(", "));
+        let rerun = match self {
+            Self::Overview(HeadColor::Kind) => Some("analyze again without --no-kinds".to_owned()),
+            Self::Overview(HeadColor::Measure(measure)) => baseline::rerun(measure.name()),
+            Self::Redundancy(Likeness::Cka) => Some("analyze again with --cka".to_owned()),
+            _ => None,
+        };
+        Err(match rerun {
+            Some(rerun) => {
+                Error::new(format!("this analysis does not hold what {self} shows")).hint(format!("{rerun}; {can}"))
+            }
+            None => Error::usage(format!("no analysis has what '{self}' names")).hint(can),
+        })
     }
 
     /// True where the picture is of one layer, or small ones of all.
@@ -106,8 +135,5 @@ impl FromStr for AnalysisView {
 }
 
 fn unknown(text: &str) -> Error {
-    Error::usage(format!("'{text}' is no view")).hint(
-        "choose overview, overview-kept, overview-kinds, overview-MEASURE (votes, margin, redundancy, silhouette, energy, importance, ..), redundancy, \
-         redundancy-distance, redundancy-cka, groups, scores, votes or settling",
-    )
+    Error::usage(format!("'{text}' is no view")).hint(format!("choose from {ANALYSIS_VIEWS}"))
 }

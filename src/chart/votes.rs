@@ -14,7 +14,8 @@ pub struct VoteBars {
     pub caption: Caption,
     /// `encoder.0` and so on, for the table.
     pub site: String,
-    /// Votes of each head as a share of all that it could win, 0 to 1.
+    /// Votes of each head as a share of all that it could win, 0 to 1: those of a layer sum to the number of votes of a batch and
+    /// map, which is that of groups.
     pub shares: Vec<f64>,
     /// Mean margin of each head's wins, 0 (tied) to 1 (no rival), NaN without wins; may be empty.
     pub margins: Vec<f64>,
@@ -32,7 +33,7 @@ impl VoteBars {
     /// does not move what it is held against.
     pub fn shares_plot(&self) -> Plot {
         let high = self.shares.iter().chain(&self.chance).copied().filter(|v| v.is_finite()).fold(0.02, f64::max);
-        let y = Axis::linear("Share of votes", Unit::Share, (0.0, high.min(1.0)), 5);
+        let y = Axis::linear("Votes won of those possible", Unit::Share, (0.0, high.min(1.0)), 5);
         let mut plot = self.bars(format!("Votes of {}", self.site), &self.shares, y);
         let limit = |name: &str, value: f64, ink, line| Limit {
             name: format!("{name} {}", Unit::Share.format(value)),

@@ -9,8 +9,8 @@ use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::elsewhere::{file_elsewhere, folder_elsewhere};
 use super::header::{TensorEntry, read_header};
+use super::no_checkpoint::{explain_file, explain_folder};
 use super::pickle::read_pickle_header;
 use super::{Config, GgufTensors, Stored};
 use crate::error::{Error, Result};
@@ -83,11 +83,11 @@ impl Checkpoint {
         let folder = folder.as_ref();
         if !folder.is_dir() {
             let hint = "give a folder that holds config.json and model.safetensors";
-            return Err(file_elsewhere(folder)
+            return Err(explain_file(folder)
                 .unwrap_or_else(|| Error::new("no such model folder").hint(hint))
                 .at(folder));
         }
-        if let Some(error) = shard_names(folder).err().and_then(|_| folder_elsewhere(folder)) {
+        if let Some(error) = shard_names(folder).err().and_then(|_| explain_folder(folder)) {
             return Err(error);
         }
         Self::open_with(folder, Config::read(&folder.join("config.json"))?)

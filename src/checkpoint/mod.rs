@@ -4,7 +4,6 @@
 //! file before memory is asked for; nothing is executed; no name leads out of the folder.
 
 mod config;
-mod elsewhere;
 mod floats;
 mod folder;
 mod folder_writer;
@@ -16,6 +15,7 @@ mod gguf_tensors;
 mod header;
 mod hidden;
 mod lock;
+mod no_checkpoint;
 mod out_file;
 pub(crate) mod path_text;
 mod pickle;

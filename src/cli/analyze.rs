@@ -59,7 +59,8 @@ pub(super) fn merge(args: &MergeArgs, console: &Console) -> Result<()> {
     let inputs: Vec<&Path> = args.analyses.iter().map(PathBuf::as_path).collect();
     let out = Analysis::claim(&args.out, &inputs)?;
     let parts = args.analyses.iter().map(|path| Analysis::read(path)).collect::<Result<Vec<_>>>()?;
-    let mut merged = analysis::merge(&parts)?;
+    let name = |index: usize| args.analyses.get(index).map_or_else(String::new, |path| path.display().to_string());
+    let mut merged = analysis::merge_named(&parts, &name)?;
     if merged.settings.moments {
         let read = |(path, part): (&PathBuf, &Analysis)| Moments::read_beside(path, part);
         let mut parts = args.analyses.iter().zip(&parts).map(read);
@@ -69,6 +70,8 @@ pub(super) fn merge(args: &MergeArgs, console: &Console) -> Result<()> {
             }
             merged.set_baseline(baseline::REPLACEABILITY, replaceability(&sum)?)?;
             merged.conclude();
+            merged.notes.retain(|note| !Moments::is_doubt(note));
+            merged.notes.extend(sum.doubts());
             let beside = Moments::claim_beside(&args.out, &inputs)?;
             sum.write(beside.path())?;
         }

@@ -132,7 +132,7 @@ pub(super) enum ScoreArg {
 
 #[derive(Debug, Args)]
 pub(super) struct MergeArgs {
-    /// Analyses of one model with equal settings
+    /// Analyses of different parts of the input, of one model with equal settings; what was read twice is refused
     #[arg(required = true, num_args = 2.., value_name = "A.json")]
     pub analyses: Vec<PathBuf>,
     /// The file to write

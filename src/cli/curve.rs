@@ -72,6 +72,8 @@ pub(super) fn run(args: &CurveArgs, console: &Console) -> Result<()> {
     let inputs: Vec<&Path> =
         args.input.path().into_iter().chain([args.model.as_path(), args.analysis.as_path()]).collect();
     let out = Curves::claim(&args.out, &inputs)?;
+    let wanted = wanted(args, &analysis);
+    wanted.rankings.iter().try_for_each(|ranking| ranking.check(&analysis)).map_err(|e| e.at(&args.analysis))?;
     let before = match args.out.exists() {
         true => Some(Curves::read(out.path()).map_err(|e| e.hint("give another --out"))?),
         false => None,
@@ -82,7 +84,6 @@ pub(super) fn run(args: &CurveArgs, console: &Console) -> Result<()> {
         return Err(Error::usage(format!("this model has no head that predicts, so it has no {gauge}"))
             .hint("its quality is the cosine of embeddings: leave out --show"));
     }
-    let wanted = wanted(args, &analysis);
     let moments =
         match wanted.needs_moments() || (analysis.settings.moments && Moments::path_beside(&args.analysis).is_file()) {
             true => Some(Moments::read_beside(&args.analysis, &analysis)?),

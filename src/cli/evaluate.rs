@@ -27,7 +27,7 @@ pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
         console.warn_all(&scored.notes);
         return match args.common.json {
             true => console.print_json(&scored),
-            false => console.print(&rows(&[("", &scored.quality)], scored.reading.unit)),
+            false => console.print(&rows(&[("", &scored.quality)], scored.reading.unit, true)),
         };
     };
     let plan = read_plan(path, &checked)?;
@@ -35,15 +35,20 @@ pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
     let repair = obtain_repair(args.repair.as_ref(), (path, &plan), true, &checked, console)?;
     let measured = console.watch(|ticket| checked.compare(&name, &plan, repair.as_ref().map(Into::into), ticket))?;
     console.warn_all(&measured.notes);
-    if args.common.json { console.print_json(&measured) } else { console.print(&table(&measured)) }
+    if args.common.json { console.print_json(&measured) } else { console.print(&table(&measured, true)) }
 }
 
-/// Before and after, with what only a comparison can tell.
-pub(super) fn table(measured: &Measured) -> String {
+/// What a rate is that was measured on the way.
+const MASKED_RATE: &str =
+    "heads that are masked still take their time: pillars prune measures how much faster the smaller model is";
+
+/// Before and after, with what only a comparison can tell. Rates are left out where a speed was measured by itself, so that
+/// nobody is told two.
+pub(super) fn table(measured: &Measured, with_rate: bool) -> String {
     let comparison = &measured.comparison;
     let mut columns = vec![("before", &comparison.before), ("after", &comparison.after)];
     columns.extend(measured.random.as_ref().map(|random| ("random", random)));
-    let mut text = compared(comparison, &columns, measured.reading.unit);
+    let mut text = compared(comparison, &columns, measured.reading.unit, with_rate);
     if let Some(likeness) = &measured.random_similarity {
         text.push_str(&format!(
             "\nof random heads     {:.5} mean, {:.5} least",
@@ -59,6 +64,12 @@ pub(super) fn table(measured: &Measured) -> String {
         if draws > 1 {
             text.push_str(&format!("\nrandom, mean and standard deviation of {drawn}: {}", spreads(measured)));
         }
+    }
+    if let Some((measure, words)) = measured.no_better_than_random() {
+        text.push_str(&format!("\nby {measure} this plan is {words}"));
+    }
+    if with_rate {
+        text.push_str(&format!("\n{MASKED_RATE}"));
     }
     if let Some(words) = measured.in_sample_words() {
         text.push_str(&format!("\n{words}"));
@@ -82,11 +93,11 @@ fn spreads(measured: &Measured) -> String {
 
 /// Two candidates under these names.
 pub(super) fn side_by_side(comparison: &Comparison, unit: InputUnit, [first, second]: [&str; 2]) -> String {
-    compared(comparison, &[(first, &comparison.before), (second, &comparison.after)], unit)
+    compared(comparison, &[(first, &comparison.before), (second, &comparison.after)], unit, true)
 }
 
-fn compared(comparison: &Comparison, columns: &[(&str, &Quality)], unit: InputUnit) -> String {
-    let mut text = rows(columns, unit);
+fn compared(comparison: &Comparison, columns: &[(&str, &Quality)], unit: InputUnit, with_rate: bool) -> String {
+    let mut text = rows(columns, unit, with_rate);
     if let Some(agreement) = comparison.agreement {
         let what = if comparison.before.task.is_some() { "same answer" } else { "same top token" };
         text.push_str(&format!("\n{what:<20}{:.2} %", 100.0 * agreement));
@@ -102,7 +113,7 @@ fn compared(comparison: &Comparison, columns: &[(&str, &Quality)], unit: InputUn
     text
 }
 
-fn rows(columns: &[(&str, &Quality)], unit: InputUnit) -> String {
+fn rows(columns: &[(&str, &Quality)], unit: InputUnit, with_rate: bool) -> String {
     type MeasureText = fn(&Quality) -> Option<String>;
     let (read, rate) = (format!("{} read", unit.noun()), format!("{}/s", unit.noun()));
     let is_task = columns.iter().any(|(_, q)| q.task.is_some());
@@ -125,11 +136,12 @@ fn rows(columns: &[(&str, &Quality)], unit: InputUnit) -> String {
         let heads: String = columns.iter().map(|(name, _)| format!("{name:>14}")).collect();
         lines.push(format!("{:<16}{heads}", ""));
     }
-    for (name, cell) in measures {
+    for (name, cell) in measures.into_iter().filter(|(name, _)| with_rate || *name != rate) {
         let cells: Vec<Option<String>> = columns.iter().map(|(_, q)| cell(q)).collect();
         if cells.first().is_some_and(Option::is_some) {
             let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| "-".to_owned())).collect::<Vec<_>>();
-            lines.push(format!("{name:<16}{}", cells.iter().map(|c| format!("{c:>14}")).collect::<String>()));
+            let what = if name == rate { "  of the median batch, scoring included" } else { "" };
+            lines.push(format!("{name:<16}{}{what}", cells.iter().map(|c| format!("{c:>14}")).collect::<String>()));
         }
     }
     lines.extend(task_metrics(columns));

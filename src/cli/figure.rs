@@ -9,7 +9,7 @@ use clap::Args;
 use super::console::Console;
 use super::numbers::positive;
 use crate::analysis::{Analysis, Document, Moments};
-use crate::chart::{AnalysisView, CurveView, Picture, RepairBars, Request, Theme, build};
+use crate::chart::{ANALYSIS_VIEWS, AnalysisView, CurveView, Picture, RepairBars, Request, Theme, build};
 use crate::error::{Error, Result};
 use crate::evaluation::curve::Curves;
 use crate::figure::{DEFAULT_SCALE, claim, write};
@@ -65,11 +65,7 @@ pub(super) struct FigureArgs {
     /// Analysis, quality curves or repair to draw
     #[arg(value_name = "FILE")]
     pub document: PathBuf,
-    /// Of an analysis: overview, overview-MEASURE, redundancy, redundancy-distance, redundancy-cka, groups, scores,
-    /// votes, settling; with --plan and second moments beside it explained, what a refit would leave of every layer.
-    /// Of quality curves: quality, pareto-parameters, pareto-flops, pareto-speed, each with -loss, -perplexity, -accuracy,
-    /// -agreement or -cosine behind it for a measure other than the usual one. Of a repair: repair
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help = view_help())]
     pub view: AnyView,
     /// Attention layer, e.g. encoder.3; without it all
     #[arg(long, value_name = "SITE")]
@@ -91,6 +87,16 @@ pub(super) struct FigureArgs {
     pub out: PathBuf,
 }
 
+/// The views of every kind of file.
+fn view_help() -> String {
+    format!(
+        "What to draw. Of an analysis: {ANALYSIS_VIEWS}; where it lacks what a view shows, the error lists those that it can fill. With \
+         --plan and second moments beside it {EXPLAINED}, what a refit would leave of every layer. Of quality curves: quality, \
+         pareto-parameters, pareto-flops, pareto-speed, each with -loss, -perplexity, -accuracy, -agreement or -cosine behind it for a \
+         measure other than the usual one. Of a repair: {REPAIR}"
+    )
+}
+
 pub(super) fn run(args: &FigureArgs, console: &Console) -> Result<()> {
     let theme = if args.dark { &Theme::DARK } else { &Theme::LIGHT };
     let picture = match &args.view {
@@ -99,7 +105,7 @@ pub(super) fn run(args: &FigureArgs, console: &Console) -> Result<()> {
             of_whole_model(args)?;
             let curves = Curves::read(&args.document)
                 .map_err(|e| e.hint(format!("{view} shows what pillars curve wrote; other views show an analysis")))?;
-            view.picture(&curves)?
+            view.picture(&curves).map_err(|e| e.at(&args.document))?
         }
         AnyView::Repair => {
             of_whole_model(args)?;
@@ -145,5 +151,5 @@ fn of_analysis(args: &FigureArgs, view: &AnalysisView) -> Result<Picture> {
     let analysis = Analysis::read(&args.document)?;
     let plan = args.plan.as_deref().map(Plan::read_any).transpose()?;
     let request = Request { site: args.site, feature: args.feature, plan: plan.as_ref(), ..Request::new(view.clone()) };
-    build(&analysis, &request)
+    build(&analysis, &request).map_err(|e| e.at(&args.document))
 }

@@ -70,6 +70,7 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
 fn sized(args: &PlanArgs, known: (&Analysis, Option<&Moments>), console: &Console) -> Result<Plan> {
     let (analysis, moments) = known;
     let request = args.request()?;
+    request.ranking.check(analysis).map_err(|e| e.at(&args.analysis))?;
     match args.rounds {
         // The model is asked for the heads that stay to tell when a word was said.
         1 if !args.per_batch && (args.input.is_given() || (args.folder().is_some() && !args.pin_alignment)) => {

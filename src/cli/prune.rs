@@ -216,6 +216,6 @@ pub(super) fn summary(out: &Path, report: &Report) -> String {
         report.agreement.reference.name(),
         report.agreement.positions
     ));
-    lines.extend(report.measured.as_ref().map(table));
+    lines.extend(report.measured.as_ref().map(|measured| table(measured, report.speed.is_none())));
     lines.join("\n")
 }

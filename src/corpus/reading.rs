@@ -98,9 +98,15 @@ impl Reading {
         let is_apart = match (self.part, other.part) {
             (CorpusPart::Training { every: a }, CorpusPart::HeldOut { every: b })
             | (CorpusPart::HeldOut { every: a }, CorpusPart::Training { every: b }) => a == b,
-            (a, b) => a == b && self.shard.zip(other.shard).is_some_and(|(a, b)| a.of() == b.of() && a != b),
+            (a, b) => a == b && self.shard.zip(other.shard).is_some_and(|(a, b)| a.is_apart(b)),
         } && is_alike;
         !self.fingerprint.is_empty() && self.fingerprint == other.fingerprint && !is_apart
+    }
+
+    /// True where some batch of one is a batch of the other: [`Reading::overlaps`], and the input was cut in one way.
+    pub fn shares_batches(&self, other: &Self) -> bool {
+        let cut = |r: &Self| (r.batch_size, r.seq_len, r.pack, r.preset, r.order, r.unit);
+        cut(self) == cut(other) && self.overlaps(other)
     }
 }
 
@@ -150,6 +156,10 @@ mod tests {
         assert!(!piece(0, 3).overlaps(&piece(2, 3)));
         assert!(piece(0, 3).overlaps(&piece(0, 3)) && piece(0, 3).overlaps(&piece(1, 2)));
         assert!(piece(0, 3).overlaps(&part(training, 8)) && !piece(0, 3).overlaps(&part(held_out, 8)));
+        // Every second of all, and some of the others.
+        assert!(!piece(0, 2).overlaps(&piece(1, 4)) && piece(1, 2).overlaps(&piece(1, 4)));
+        assert!(piece(1, 4).shares_batches(&piece(1, 2)));
+        assert!(!Reading { pack: true, ..piece(1, 4) }.shares_batches(&piece(1, 2)), "cut in other ways");
         // Blocks of other sizes lie elsewhere.
         assert!(part(training, 8).overlaps(&part(held_out, 4)));
         assert!(part(CorpusPart::All, 8).overlaps(&part(held_out, 8)));

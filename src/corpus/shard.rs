@@ -32,6 +32,16 @@ impl Shard {
         self.of
     }
 
+    /// Whether no block is in both pieces, however many blocks there are.
+    pub(super) fn is_apart(self, other: Self) -> bool {
+        let (mut common, mut rest) = (self.of, other.of);
+        while rest > 0 {
+            (common, rest) = (rest, common % rest);
+        }
+        // By the Chinese remainder theorem; `of` is never 0.
+        self.index % common != other.index % common
+    }
+
     /// Whether a block is in this piece that comes after `before` others which take part.
     pub(super) fn has(self, before: u64) -> bool {
         before % self.of == self.index
@@ -95,6 +105,16 @@ mod tests {
                     mine.iter().for_each(|block| pieces[*block as usize] += 1);
                 }
                 assert!((0..blocks as u64).all(|b| pieces[b as usize] == u64::from(part.has(b))), "{part:?} {of}");
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_are_apart_where_no_block_is_in_both() {
+        let pieces = || (1..=6).flat_map(|of| (0..of).filter_map(move |index| Shard::new(index, of)));
+        for a in pieces() {
+            for b in pieces() {
+                assert_eq!(a.is_apart(b), (0..60).all(|block| !(a.has(block) && b.has(block))), "{a} {b}");
             }
         }
     }

@@ -11,9 +11,10 @@ use super::metrics::is_better_high;
 use super::quality::{Candidate, Quality, QualitySums, SCORED_COPIES, SequenceScore};
 use super::similarity::{HiddenSimilarity, SimilaritySums};
 use super::spent::{COSINE, LOSS, QualityChange};
-use crate::error::Result;
-use crate::network::Batch;
+use crate::error::{Error, Result};
+use crate::network::{Batch, Hidden};
 use crate::task::Ticket;
+use crate::tensor::RowScore;
 use crate::words::counted;
 
 /// What changed between two candidates that read the same batches.
@@ -127,32 +128,74 @@ pub fn compare(
     total: Option<u64>,
     ticket: &Ticket,
 ) -> Result<Comparison> {
+    let mut all = compare_each(before, &[after], batches, total, ticket)?;
+    all.pop().ok_or_else(|| Error::new("there is nothing to compare with"))
+}
+
+/// [`compare`] of `before` with every one of `afters`: it runs once over each batch, whatever their number. No more than two of
+/// them hold results at a time.
+pub fn compare_each(
+    before: Candidate<'_>,
+    afters: &[Candidate<'_>],
+    batches: impl IntoIterator<Item = Result<Batch>>,
+    total: Option<u64>,
+    ticket: &Ticket,
+) -> Result<Vec<Comparison>> {
     ticket.stage("compare", total, "batches");
-    let (mut first, mut second, mut likeness) =
-        (QualitySums::default(), QualitySums::default(), SimilaritySums::default());
-    let (mut agreed, mut scored) = (0u64, 0u64);
+    let mut first = QualitySums::default();
+    let mut others: Vec<BesideSums> = afters.iter().map(|_| BesideSums::default()).collect();
     for group in before.network.groups(batches.into_iter(), COMPARED_COPIES, 0) {
         let group = group?;
         let ours = first.group(before, &group, ticket)?;
-        let theirs = second.group(after, &group, ticket)?;
-        for ((hidden, scores), (other_hidden, other_scores)) in ours.iter().zip(&theirs) {
-            likeness.batch(before.network.spec(), hidden, other_hidden)?;
-            agreed += scores.iter().zip(other_scores).filter(|(a, b)| a.top == b.top).count() as u64;
-            scored += scores.len() as u64;
+        for (after, other) in afters.iter().zip(&mut others) {
+            ticket.check()?;
+            other.group((before, &ours), *after, &group, ticket)?;
         }
         ticket.advance(group.len() as u64)?;
     }
-    let mut change = changes(first.by_sequence(), second.by_sequence(), before.network.spec().task.is_some());
-    let ((metrics, ours), (_, theirs)) = (first.answered(), second.answered());
-    change.extend(metrics.iter().filter_map(|m| Some((m.name.to_owned(), m.change(&ours, &theirs)?))));
-    change.insert("cosine".to_owned(), likeness.estimate());
-    Ok(Comparison {
-        change,
-        before: first.quality()?,
-        after: second.quality()?,
-        agreement: (scored > 0).then(|| agreed as f64 / scored as f64),
-        similarity: likeness.similarity()?,
-    })
+    others.into_iter().map(|other| other.finish(&first, before.network.spec().task.is_some())).collect()
+}
+
+/// What one candidate gave beside another.
+#[derive(Default)]
+struct BesideSums {
+    sums: QualitySums,
+    likeness: SimilaritySums,
+    agreed: u64,
+    scored: u64,
+}
+
+impl BesideSums {
+    /// Runs batches that `before` gave `ours` on.
+    fn group(
+        &mut self,
+        (before, ours): (Candidate<'_>, &[(Hidden, Vec<RowScore>)]),
+        after: Candidate<'_>,
+        group: &[Batch],
+        ticket: &Ticket,
+    ) -> Result<()> {
+        let theirs = self.sums.group(after, group, ticket)?;
+        for ((hidden, scores), (other_hidden, other_scores)) in ours.iter().zip(&theirs) {
+            self.likeness.batch(before.network.spec(), hidden, other_hidden)?;
+            self.agreed += scores.iter().zip(other_scores).filter(|(a, b)| a.top == b.top).count() as u64;
+            self.scored += scores.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn finish(self, first: &QualitySums, is_task: bool) -> Result<Comparison> {
+        let mut change = changes(first.by_sequence(), self.sums.by_sequence(), is_task);
+        let ((metrics, ours), (_, theirs)) = (first.answered(), self.sums.answered());
+        change.extend(metrics.iter().filter_map(|m| Some((m.name.to_owned(), m.change(&ours, &theirs)?))));
+        change.insert("cosine".to_owned(), self.likeness.estimate());
+        Ok(Comparison {
+            change,
+            before: first.quality()?,
+            after: self.sums.quality()?,
+            agreement: (self.scored > 0).then(|| self.agreed as f64 / self.scored as f64),
+            similarity: self.likeness.similarity()?,
+        })
+    }
 }
 
 /// How scores changed on the same sequences.

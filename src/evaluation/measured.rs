@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::curve::DrawSpread;
 use super::similarity::HiddenSimilarity;
+use super::spent::LOSS;
 use super::{Comparison, Quality};
 use crate::corpus::Reading;
 use crate::network::Kept;
@@ -76,6 +77,36 @@ impl Measured {
             (false, true) => Some("in-sample: the repair was calibrated on this text"),
             (false, false) => None,
         }
+    }
+
+    /// That the plan does no better than heads drawn at random, by the measure that stands for the input, with its name.
+    pub fn no_better_than_random(&self) -> Option<(String, String)> {
+        let measures = self.comparison.measures();
+        let main = self.comparison.before.main_metric.clone().filter(|main| measures.contains(main));
+        let measure = main.or_else(|| measures.into_iter().next())?;
+        self.no_better_than_random_by(&measure).map(|words| (measure, words))
+    }
+
+    /// That the plan does no better by `measure` than heads drawn at random: `no better than random heads (0.81 to 0.84)`, the
+    /// worst and the best draw. `None` where it beats every draw, where none was measured, and where nothing is lost.
+    pub(super) fn no_better_than_random_by(&self, measure: &str) -> Option<String> {
+        let drawn = self.random_spread.get(measure).or_else(|| match measure {
+            LOSS => self.random_spread.get("loss_per_token"),
+            _ => None,
+        })?;
+        let found = self.comparison.quality_change(measure)?;
+        let is_less_better = found.falls || measure == LOSS;
+        let best = if is_less_better { drawn.low } else { drawn.high };
+        let beats = if is_less_better { found.now < best } else { found.now > best };
+        // A plan that keeps every head is its own control.
+        let is_whole = drawn.low == drawn.high && found.whole == drawn.low && found.now == drawn.low;
+        if beats || is_whole || !found.now.is_finite() {
+            return None;
+        }
+        let written = |digits: usize| [drawn.low, drawn.high].map(|x| format!("{x:.digits$}"));
+        let [low, high] = (2..5).map(written).find(|[low, high]| low != high).unwrap_or_else(|| written(4));
+        let range = if low == high { low } else { format!("{low} to {high}") };
+        Some(format!("no better than random heads{} ({range})", self.random_repair_words()))
     }
 
     /// [`Measured::repair_words`] of the control.

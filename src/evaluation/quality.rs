@@ -47,7 +47,8 @@ pub struct Quality {
     pub batches: u64,
     /// Seconds in the network, without reading the input.
     pub secs: f64,
-    /// `tokens / secs`, without warming up: see [`super::speed()`] for a measurement to rely on.
+    /// Tokens per second of the median batch, scoring included and the first one, which warms up, left out where there are others.
+    /// Heads that are masked save no time: see [`super::speeds()`] for how much faster a smaller model is.
     pub tokens_per_sec: f64,
     /// How good its translations are, where an encoder-decoder was asked for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,6 +84,8 @@ pub(super) struct QualitySums {
     sequences: u64,
     batches: u64,
     time: Duration,
+    /// Tokens per second of the batches that advanced together, in the order read.
+    rates: Vec<f64>,
     has_head: bool,
     task: Option<TaskHeadSpec>,
     /// What each sequence gave, in the order read.
@@ -128,7 +131,10 @@ impl QualitySums {
             }
         }
         network.device().synchronize()?;
-        self.time += began.elapsed();
+        let took = began.elapsed();
+        self.time += took;
+        let tokens = batches.iter().map(Batch::token_count).sum::<Result<usize>>()?;
+        self.rates.push(tokens as f64 / took.as_secs_f64().max(f64::MIN_POSITIVE));
         let mut all = Vec::with_capacity(batches.len());
         for ((hidden, scored), batch) in hidden.into_iter().zip(scored).zip(batches) {
             let BatchAnswers { scores, right, owners, items } = scored;
@@ -197,7 +203,7 @@ impl QualitySums {
             sequences: self.sequences,
             batches: self.batches,
             secs,
-            tokens_per_sec: self.tokens as f64 / secs.max(f64::MIN_POSITIVE),
+            tokens_per_sec: steady_rate(&self.rates),
             translation: None,
             main_metric: self.answered().0.first().map(|metric| metric.name.to_owned()),
             metrics,
@@ -240,6 +246,13 @@ impl QualitySums {
         .map(|(name, estimate)| (name.to_owned(), estimate.directed(name == "accuracy")))
         .collect()
     }
+}
+
+/// The median, without the first where there are others.
+fn steady_rate(rates: &[f64]) -> f64 {
+    let mut steady = rates.get(usize::from(rates.len() > 1)..).unwrap_or_default().to_vec();
+    steady.sort_by(f64::total_cmp);
+    steady.get(steady.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// The hidden states with zeros at padding, which may hold anything.
@@ -332,4 +345,17 @@ fn score(network: &Network, hidden: &[Hidden], wanted: &[(Vec<u32>, Vec<u32>)]) 
 /// Positions whose logits of so many classes fit the bound on memory.
 pub(super) fn rows_at_once(classes: usize) -> usize {
     (LOGITS / classes).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::steady_rate;
+
+    #[test]
+    fn the_rate_is_that_of_the_median_batch_behind_the_first() {
+        assert_eq!(steady_rate(&[]), 0.0);
+        assert_eq!(steady_rate(&[3.0]), 3.0);
+        // One that warms up and one that something else disturbed.
+        assert_eq!(steady_rate(&[1.0, 10.0, 11.0, 2.0, 12.0, 9.0]), 10.0);
+    }
 }

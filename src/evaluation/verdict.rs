@@ -11,6 +11,8 @@ pub enum BudgetGrade {
     Unmeasured,
     /// Within it, as far as can be told.
     Within,
+    /// Within it, and so are as many heads drawn at random: the choice of heads is no merit.
+    WithinByChance,
     /// The interval of what was measured holds the budget: more text would tell.
     Unsure,
     Over,
@@ -58,8 +60,14 @@ impl Verdict {
             (None, n) if found.is_loss => scored_words(n, after.tokens, measured.reading.unit),
             _ => counted(after.tokens, measured.reading.unit.noun()),
         };
+        let chance = measured.no_better_than_random_by(&found.what);
+        let grade = match grade {
+            BudgetGrade::Within if chance.is_some() => BudgetGrade::WithinByChance,
+            grade => grade,
+        };
+        let chance = chance.map_or_else(String::new, |words| format!("; {words}"));
         let sentence = format!(
-            "{words} of {}: {} {}{interval}; measured on {scored} in {}{sample}",
+            "{words} of {}: {} {}{interval}{chance}; measured on {scored} in {}{sample}",
             budget.amount(most),
             found.what,
             budget.change(spent.spent, found.falls),
@@ -96,6 +104,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::evaluation::curve::DrawSpread;
 
     fn measured(before: Value, after: Value, change: Value) -> Measured {
         let quality = |of: Value| {
@@ -141,6 +150,30 @@ mod tests {
         assert!(of(4.05, 0.03, 0.07).sentence.starts_with("Perhaps over"));
         assert_eq!(of(4.2, 0.1, 0.3).grade, BudgetGrade::Over);
         assert_eq!(Verdict::of(None, budget, None).grade, BudgetGrade::Unmeasured);
+    }
+
+    #[test]
+    fn a_plan_that_does_no_better_than_random_heads_is_not_called_good() {
+        let budget = QualityBudget::LossShare(0.01);
+        let of = |after: f64, low: f64, high: f64| {
+            let change = change("loss_per_token", 0.01, 0.03);
+            let mut found = measured(json!({"loss_per_token": 4.0}), json!({"loss_per_token": after}), change);
+            let drawn = DrawSpread { count: 5, mean: (low + high) / 2.0, deviation: 0.01, low, high };
+            found.random_spread.insert("loss_per_token".to_owned(), drawn);
+            Verdict::of(Some(&found), budget, None)
+        };
+        let better = of(4.02, 4.03, 4.08);
+        assert_eq!(better.grade, BudgetGrade::Within);
+        assert!(!better.sentence.contains("random"), "{}", better.sentence);
+        for now in [4.02, 4.03] {
+            let chance = of(now, 4.01, 4.08);
+            assert_eq!(chance.grade, BudgetGrade::WithinByChance);
+            let said = "Within the budget of 1.00 %: loss +";
+            assert!(chance.sentence.starts_with(said), "{}", chance.sentence);
+            assert!(chance.sentence.contains("; no better than random heads (4.01 to 4.08); "), "{}", chance.sentence);
+        }
+        // A plan that loses nothing is its own control.
+        assert_eq!(of(4.0, 4.0, 4.0).grade, BudgetGrade::Within);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::analysis::{
 };
 use crate::chart::table::Cell;
 use crate::chart::*;
+use crate::error::ErrorKind;
 use crate::network::{FeatureMap, Site, SiteKind};
 use crate::plan::Plan;
 
@@ -111,6 +112,7 @@ fn analysis() -> Analysis {
         checkpoints: vec![1, 40],
         settled: vec![0.25, 1.0],
         evidence: None,
+        not_compared: None,
         notes: Vec::new(),
     }
 }
@@ -231,18 +233,27 @@ fn a_plan_decides_what_is_kept() {
 fn wrong_requests_say_what_there_is() {
     let analysis = analysis();
     let fails = |request: Request<'_>| build(&analysis, &request).unwrap_err();
-    for (error, part) in [
+    let (usage, failed) = (ErrorKind::Usage, ErrorKind::Failed);
+    for (error, kind, part) in [
         (
             fails(Request { site: "decoder.9".parse().ok(), ..Request::new(AnalysisView::Votes) }),
+            usage,
             "it has encoder.0, encoder.1",
         ),
+        // Another analysis could have it.
         (
             fails(Request { feature: Some(FeatureMap::Key), ..Request::new(AnalysisView::Groups) }),
-            "it holds value, output",
+            failed,
+            "--feature key, or choose another: it holds value, output",
         ),
-        (fails(Request::new("overview-luck".parse().unwrap())), "importance"),
+        (
+            fails(Request::new("overview-induction".parse().unwrap())),
+            failed,
+            "again without --no-kinds; this one can show",
+        ),
+        (fails(Request::new("overview-luck".parse().unwrap())), usage, "importance"),
     ] {
-        assert!(error.kind() == crate::error::ErrorKind::Usage && error.to_string().contains(part), "{error}");
+        assert!(error.kind() == kind && error.to_string().contains(part), "{error}");
     }
     let mut bare = analysis.clone();
     bare.sites[1].cka = None;

@@ -132,7 +132,7 @@ pub struct State {
     pub rows: Option<(Input, Result<Option<InputPreview>, Error>)>,
     /// Those settings checked against the model; `None` without one.
     pub checked: Option<Result<Checked, Vec<Fault>>>,
-    /// What a run with these settings will read, and how long it takes; from one batch of it.
+    /// What a run with these settings will read, and how long it takes; from a few batches of it.
     pub estimate: Option<(Spec, RunEstimate)>,
     /// When the run under way began, and seconds that the last one took.
     pub run_began: Option<Instant>,

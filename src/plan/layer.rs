@@ -4,6 +4,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 use super::budget::{Share, legal_numbers};
+use super::method::lacks_score;
 use super::{Method, PlanRequest, Ranking, SiteShape};
 use crate::analysis::{
     Analysis, Ballot, FeatureAnalysis, Gram, Grouping, Points, Rank, SiteAnalysis, best_of_groups, norm_shares,
@@ -41,11 +42,7 @@ impl<'a> PlanLayer<'a> {
             if pass.heads != shape.heads {
                 return Err(Error::new(format!("{} shares weights with a layer of other size", pass.site)));
             }
-            if let Some(map) = ranking.map.filter(|map| !pass.features.contains_key(map)) {
-                let held: Vec<&str> = pass.features.keys().map(|m| m.name()).collect();
-                return Err(Error::usage(format!("this analysis does not hold the feature map {map}"))
-                    .hint(format!("it holds {}", held.join(", "))));
-            }
+            ranking.check_layer(pass)?;
         }
         let kept = |p: &&SiteAnalysis| match ranking.map {
             Some(_) => maps(p, ranking).map(|f| f.kept.len()).max().unwrap_or(1),
@@ -246,10 +243,7 @@ fn fixed_scores(passes: &[&SiteAnalysis], heads: usize, method: Method) -> Resul
     let Some(name) = method.baseline() else { return Ok(None) };
     let mut sums = vec![0.0; heads];
     for pass in passes {
-        let values = pass.baselines.get(name).map(|b| b.values.clone()).ok_or_else(|| {
-            Error::usage(format!("this analysis holds no {name} of heads"))
-                .hint(format!("analyze the model again with {name}, or choose another method"))
-        })?;
+        let values = pass.baselines.get(name).map(|b| b.values.clone()).ok_or_else(|| lacks_score(name))?;
         let values = if method == Method::ImportanceNormalized { normalized_by_layer(&values) } else { values };
         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value / passes.len() as f64);
     }

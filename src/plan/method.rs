@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
-use crate::analysis::{Analysis, baseline};
+use crate::analysis::{Analysis, SiteAnalysis, baseline};
 use crate::corpus::Reading;
 use crate::error::{Error, Result};
 use crate::network::FeatureMap;
@@ -140,6 +140,34 @@ impl Ranking {
         }
         all
     }
+
+    /// Refuses an analysis that does not hold what this ranks by, with how to get one that does. Second moments are beside an
+    /// analysis, not in it.
+    ///
+    /// # Errors
+    /// Where it lacks the feature map or the score.
+    pub fn check(self, analysis: &Analysis) -> Result<()> {
+        analysis.sites.iter().try_for_each(|site| self.check_layer(site))
+    }
+
+    /// [`Ranking::check`] of one layer.
+    pub(super) fn check_layer(self, site: &SiteAnalysis) -> Result<()> {
+        if let Some(map) = self.map.filter(|map| !site.features.contains_key(map)) {
+            let held: Vec<&str> = site.features.keys().map(|m| m.name()).collect();
+            return Err(Error::new(format!("this analysis does not hold the feature map {map}"))
+                .hint(format!("analyze again with --feature {map}, or choose another: it holds {}", held.join(", "))));
+        }
+        match self.method.baseline().filter(|name| !site.baselines.contains_key(*name)) {
+            Some(name) => Err(lacks_score(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What to say where an analysis does not hold a score of heads.
+pub(super) fn lacks_score(name: &str) -> Error {
+    let rerun = baseline::rerun(name).unwrap_or_else(|| format!("analyze the model again with {name}"));
+    Error::new(format!("this analysis holds no {name} of heads")).hint(format!("{rerun}, or choose another method"))
 }
 
 impl From<Method> for Ranking {

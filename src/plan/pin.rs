@@ -16,7 +16,7 @@ pub fn heads_of_kinds(analysis: &Analysis, kinds: &[HeadKind]) -> Result<BTreeSe
     let mut found = BTreeSet::new();
     for kind in kinds {
         if analysis.sites.iter().all(|site| site.kind_scores(*kind).is_none()) {
-            return Err(Error::usage(format!("this analysis does not say which heads are of the kind {kind}"))
+            return Err(Error::new(format!("this analysis does not say which heads are of the kind {kind}"))
                 .hint("analyze again without --no-kinds, on input in which the kind can be told"));
         }
         for site in &analysis.sites {

@@ -22,7 +22,7 @@ use crate::words::counted;
 pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
     check_amount(analysis.sites.iter().map(|s| s.heads), request)?;
     if request.method().needs_moments() {
-        return Err(Error::usage(format!("{} needs the second moments beside the analysis", request.ranking))
+        return Err(Error::new(format!("{} needs the second moments beside the analysis", request.ranking))
             .hint("analyze again with --moments"));
     }
     let mut rng = Xoshiro256Plus::seed_from_u64(request.seed);
@@ -269,6 +269,7 @@ mod tests {
             checkpoints: Vec::new(),
             settled: Vec::new(),
             evidence: None,
+            not_compared: None,
             notes: Vec::new(),
         }
     }

@@ -99,7 +99,8 @@ pub(crate) fn evidence_notes(analysis: &Analysis, request: &PlanRequest) -> Vec<
     let is_unknown = |s: &&SiteAnalysis| s.evidence.as_ref().is_none_or(|e| e.verdict().is_none());
     let unknown = analysis.sites.iter().filter(is_unknown).count();
     if unknown > 0 && request.amount == Amount::Groups && !request.prunes_unproven() {
-        let read_too_little = analysis.sites.iter().filter(is_unknown).all(|s| s.evidence.is_some());
+        let read_too_little =
+            analysis.sites.iter().filter(is_unknown).all(|s| s.evidence.as_ref().is_some_and(|e| e.too_few));
         let why = if read_too_little { "too few tokens were read" } else { "the analysis does not say" };
         notes.push(format!(
             "whether heads are redundant is not known of {unknown} of {all}, since {why}: they keep as many heads as they have \

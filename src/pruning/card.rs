@@ -129,6 +129,9 @@ fn quality(measured: &Measured) -> String {
     if let Some(agreement) = comparison.agreement {
         let _ = write!(text, " Both models rank the same token first in {:.1} % of the places.", 100.0 * agreement);
     }
+    if let Some((measure, words)) = measured.no_better_than_random() {
+        let _ = write!(text, " By {measure} it is {words}.");
+    }
     text.push('\n');
     for note in notes {
         let _ = write!(text, "\n- {note}");

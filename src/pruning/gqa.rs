@@ -51,11 +51,14 @@ pub(super) fn gqa(model: &Model, plan: &Plan) -> Result<Gqa> {
         return Err(Error::new(what).hint("merge the heads of the original model"));
     }
     let merged = merged(spec, plan);
+    let left = merged.values().map(Vec::len).max().unwrap_or(first.kv_heads);
+    if left == first.kv_heads {
+        return Err(nothing_merges(spec, plan, first, hint));
+    }
     let slots = sites
         .iter()
         .map(|(site, attention)| (*site, slots(attention, merged.get(site).map_or(&[][..], Vec::as_slice))))
         .collect();
-    let left = merged.values().map(Vec::len).max().unwrap_or(first.kv_heads);
     let mut config = source_config(model.config())?;
     forget_pruning(&mut config);
     state_heads(&mut config, &uniform, (first.heads, left, first.head_dim));
@@ -106,10 +109,26 @@ fn slots(attention: &AttentionSpec, merged: &[Vec<usize>]) -> SiteSlots {
     SiteSlots { queries, keys: keys.collect() }
 }
 
+/// Why `plan` leaves nothing to average, and what would.
+fn nothing_merges(spec: &NetworkSpec, plan: &Plan, first: &AttentionSpec, otherwise: &str) -> Error {
+    let all = first.kv_heads;
+    let Some(most) = (1..all).rev().find(|n| all.is_multiple_of(*n)) else {
+        return Error::new("the gqa format has nothing to average: a layer has one key/value head already")
+            .hint(otherwise);
+    };
+    let sites = spec.sites().into_iter().map(|(site, a)| (least(a, &plan.kept_at(site, a.heads)).0, site));
+    // Of equals the first.
+    let (kept, site) =
+        sites.fold((0, None), |(kept, at), (n, site)| if n > kept { (n, Some(site)) } else { (kept, at) });
+    let site = site.map_or_else(String::new, |site| format!(" in {site}"));
+    Error::new(format!(
+        "the gqa format has nothing to average: the plan keeps {kept} of {all} key/value heads{site}, and groups of one size take {most} \
+         or fewer in every layer"
+    ))
+    .hint(format!("make a plan that keeps {most} or fewer of them in every layer, or {otherwise}"))
+}
+
 fn notes(plan: &Plan, spec: &NetworkSpec, left: usize, first: &AttentionSpec) -> Vec<String> {
-    if left == first.kv_heads {
-        return vec!["no key/value heads merge: the plan keeps too many of a layer".to_owned()];
-    }
     let mut notes = vec![format!(
         "{} key/value heads of a layer become {left} by averaging, and every query head stays: not the masked model; train it further",
         first.kv_heads

@@ -28,7 +28,7 @@ pub fn propose(analysis: &Analysis, moments: Option<&Moments>, request: &PlanReq
         return plan::propose(analysis, request);
     }
     let moments = moments.ok_or_else(|| {
-        Error::usage("the method reconstruction needs second moments").hint("analyze again with --moments")
+        Error::new("the method reconstruction needs second moments").hint("analyze again with --moments")
     })?;
     Reconstruction::new(moments, request.allow_empty)?.propose(analysis, request)
 }

@@ -1,18 +1,19 @@
-//! How long a run will take, from one batch of it.
-
-use std::time::Instant;
+//! How long a run will take, from a few batches of it.
 
 use super::{Checked, Spec, refusal};
-use crate::corpus::Purpose;
+use crate::corpus::{Purpose, Total};
 use crate::error::Result;
-use crate::task::Ticket;
+use crate::task::{StageTime, Ticket};
+
+/// Batches that are run: the first warms up, the others are measured.
+const MEASURED: u64 = 4;
 
 /// What a run will read and about how long that takes here.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RunEstimate {
     /// Batches of the whole run.
     pub batches: u64,
-    /// What the first batch held, times as many batches: tokens, or images, or spectrograms.
+    /// What the measured batches held, times as many batches: tokens, or images, or spectrograms.
     pub tokens: u64,
     /// Whether the number of batches is known, not guessed from the size of a file.
     pub is_exact: bool,
@@ -20,35 +21,41 @@ pub struct RunEstimate {
     pub seconds: f64,
 }
 
-impl RunEstimate {
-    /// From seconds of one batch, and of what is done once whatever the number of batches.
-    fn of(batches: u64, is_exact: bool, tokens_per_batch: u64, each: f64, once: f64) -> Self {
-        let batches = batches.max(1);
-        let tokens = tokens_per_batch.saturating_mul(batches);
-        Self { batches, tokens, is_exact, seconds: once.max(0.0) + each.max(0.0) * batches as f64 }
-    }
+/// Seconds of a run over `batches`, from the stages of one over a few: what counts batches takes as long for each of them, without
+/// the first; the rest is done once. Weights that stay loaded are loaded already.
+fn foretold(stages: &[StageTime], batches: u64, loads: bool) -> f64 {
+    let of = |stage: &StageTime| match (stage.unit, stage.done) {
+        ("batches", done @ 1..) => {
+            let each = stage.each_secs.unwrap_or((stage.secs - stage.tail_secs) / done as f64);
+            each * batches as f64 + stage.tail_secs
+        }
+        ("tensors", _) if !loads => 0.0,
+        _ => stage.secs,
+    };
+    stages.iter().map(of).sum()
 }
 
 impl Checked {
-    /// Measures one batch of the run, with what is done once and without, and counts the others.
+    /// Runs a few batches and foretells the others from their stages.
     ///
     /// # Errors
     /// As for [`Checked::analyze`].
     pub fn estimate(&self, ticket: &Ticket) -> Result<RunEstimate> {
         let total = self.corpus(Purpose::Observe, ticket)?.total();
-        let one = Spec { batches: Some(1), ..self.spec().clone() };
-        let timed = |spec: &Spec| -> Result<(f64, u64)> {
-            let run = spec.check(self.opened()).map_err(refusal)?;
-            let began = Instant::now();
-            let tokens = run.analyze(ticket)?.analysis.tokens;
-            Ok((began.elapsed().as_secs_f64(), tokens))
-        };
-        // The first time weights are read, and groups are compared with chance: both are done once.
-        let (first, tokens) = timed(&one)?;
-        let (each, _) = timed(&Spec { evidence: false, ..one })?;
-        let batches = total.map_or(1, |total| total.value());
-        let is_exact = matches!(total, Some(crate::corpus::Total::Exact(_)));
-        Ok(RunEstimate::of(batches, is_exact, tokens, each, first - each))
+        let few =
+            Spec { batches: Some(self.spec().batches.map_or(MEASURED, |n| n.min(MEASURED))), ..self.spec().clone() };
+        let run = few.check(self.opened()).map_err(refusal)?;
+        let (found, stages) = ticket.record(|ticket| run.analyze(ticket))?;
+        let read = found.analysis.batches.max(1);
+        // Where the number is not known, those that were read are all that is certain.
+        let batches = total.map_or(read, Total::value).max(1);
+        let tokens = u128::from(found.analysis.tokens) * u128::from(batches) / u128::from(read);
+        Ok(RunEstimate {
+            batches,
+            tokens: u64::try_from(tokens).unwrap_or(u64::MAX),
+            is_exact: matches!(total, Some(Total::Exact(_))),
+            seconds: foretold(&stages, batches, self.spec().memory.is_some()),
+        })
     }
 }
 
@@ -57,11 +64,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_done_once_counts_once() {
-        let estimate = RunEstimate::of(10, true, 256, 0.5, 3.0);
-        assert_eq!((estimate.tokens, estimate.seconds), (2560, 8.0));
-        // Noise of the clock is no time, and no run has no batch.
-        let least = RunEstimate::of(0, false, 7, 0.5, -0.1);
-        assert_eq!((least.batches, least.tokens, least.seconds), (1, 7, 0.5));
+    fn what_is_done_once_counts_once_and_warming_up_not_at_all() {
+        let stage = |unit, done, secs, tail_secs, each_secs| {
+            let stage = String::new();
+            StageTime { stage, unit, done, secs, tail_secs, each_secs }
+        };
+        let stages = [
+            stage("lines", 0, 0.25, 0.25, None),
+            stage("tensors", 0, 8.0, 8.0, None),
+            // 5 seconds for the first, 0.5 for each of the others, and 2 behind them.
+            stage("batches", 4, 8.5, 2.0, Some(0.5)),
+            stage("layers", 3, 1.0, 0.25, Some(0.25)),
+        ];
+        assert_eq!(foretold(&stages, 10, false), 0.25 + 5.0 + 2.0 + 1.0);
+        assert_eq!(foretold(&stages, 10, true), 0.25 + 8.0 + 5.0 + 2.0 + 1.0);
+        // One batch is all that there is.
+        assert_eq!(foretold(&[stage("batches", 1, 3.0, 1.0, None)], 1, false), 3.0);
     }
 }

@@ -7,8 +7,8 @@ use crate::corpus::{Corpus, Input, Purpose, Reading, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::{TranslationScore, translate};
 use crate::evaluation::{
-    Benchmark, COMPARED_COPIES, Candidate, IN_SAMPLE, LOSS, Measured, Quality, SCORED_COPIES, compare, evaluate,
-    spread, task_metrics,
+    Benchmark, COMPARED_COPIES, Candidate, HiddenSimilarity, IN_SAMPLE, LOSS, Measured, Quality, SCORED_COPIES,
+    compare, compare_each, evaluate, spread, task_metrics,
 };
 use crate::model::Needs;
 use crate::network::{Gates, Kept, Network};
@@ -94,9 +94,16 @@ impl Checked {
         };
         let with_repair = repaired(repair.as_ref().map(|found| found.plan), plan)?;
         let after = Candidate { network: with_repair.as_ref().unwrap_or(&network), gates: &masked };
-        // Two passes, and one or two for each draw of the control.
-        let passes = if network.spec().predicts() { 1.0 } else { 2.0 };
-        let [both, rest] = ticket.parts([2.0, passes * CONTROL_DRAWS as f64]);
+        // Two passes, and those over random heads: one for each draw, and one of the whole model more where they are told by
+        // their likeness to it, or where each draw has a network of its own, one more for each.
+        let random_repairs = repair.as_ref().map_or(&[][..], |found| &found.controls);
+        let draws = CONTROL_DRAWS as f64;
+        let passes = match (network.spec().predicts(), random_repairs.is_empty()) {
+            (true, _) => draws,
+            (false, true) => draws + 1.0,
+            (false, false) => 2.0 * draws,
+        };
+        let [both, rest] = ticket.parts([2.0, passes]);
         let mut comparison = compare(before, after, corpus.batches(network.device()), total, &both)?;
         self.name_convention(&mut comparison.before);
         self.name_convention(&mut comparison.after);
@@ -109,29 +116,43 @@ impl Checked {
         comparison.after.translation = self.translated(after.network, &masked, &corpus, &both)?.0;
         // One network beside the whole one at a time.
         drop(with_repair);
-        let mut draws = Vec::new();
-        let mut random_similarity = None;
-        let random_repairs = repair.as_ref().map_or(&[][..], |found| &found.controls);
-        let parts = rest.parts([1.0; CONTROL_DRAWS as usize]);
-        for (draw, (control, rest)) in self.controls(plan).iter().zip(parts).enumerate() {
-            let with_repair = repaired(random_repairs.get(draw).copied(), control)?;
-            let gates = gates(&control.kept)?;
-            let random = Candidate { network: with_repair.as_ref().unwrap_or(&network), gates: &gates };
-            let batches = corpus.batches(network.device());
-            let (mut quality, similarity) = match comparison.before.loss_per_token {
-                Some(_) => (evaluate(random.network, random.gates, batches, total, &rest)?, None),
-                // What predicts nothing is told by its likeness to the whole model, the control too.
-                None => {
-                    let found = compare(before, random, batches, total, &rest)?;
-                    (found.after, Some(found.similarity))
+        let controls = self.controls(plan);
+        let masks = controls.iter().map(|control| gates(&control.kept)).collect::<Result<Vec<_>>>()?;
+        let mut draws: Vec<(Quality, Option<HiddenSimilarity>)> = Vec::new();
+        // What predicts nothing is told by its likeness to the whole model, the control too.
+        let by_likeness = comparison.before.loss_per_token.is_none();
+        if by_likeness && random_repairs.is_empty() {
+            let [compared, asked] = rest.parts([passes, if benchmark.is_some() { passes } else { 0.0 }]);
+            let candidates: Vec<_> = masks.iter().map(|gates| Candidate { network: &network, gates }).collect();
+            let found = compare_each(before, &candidates, corpus.batches(network.device()), total, &compared)?;
+            for (random, found) in candidates.iter().zip(found) {
+                let mut quality = found.after;
+                if let Some(benchmark) = &benchmark {
+                    benchmark.ask(*random, &asked)?.record(&mut quality);
                 }
-            };
-            if let Some(benchmark) = &benchmark {
-                benchmark.ask(random, &rest)?.record(&mut quality);
+                draws.push((quality, Some(found.similarity)));
             }
-            draws.push((quality, similarity.as_ref().map(|found| found.mean_cosine)));
-            random_similarity = random_similarity.or(similarity);
+        } else {
+            let parts = rest.parts([1.0; CONTROL_DRAWS as usize]);
+            for (draw, ((control, gates), rest)) in controls.iter().zip(&masks).zip(parts).enumerate() {
+                let with_repair = repaired(random_repairs.get(draw).copied(), control)?;
+                let random = Candidate { network: with_repair.as_ref().unwrap_or(&network), gates };
+                let batches = corpus.batches(network.device());
+                let (mut quality, similarity) = match by_likeness {
+                    false => (evaluate(random.network, random.gates, batches, total, &rest)?, None),
+                    true => {
+                        let found = compare(before, random, batches, total, &rest)?;
+                        (found.after, Some(found.similarity))
+                    }
+                };
+                if let Some(benchmark) = &benchmark {
+                    benchmark.ask(random, &rest)?.record(&mut quality);
+                }
+                draws.push((quality, similarity));
+            }
         }
+        let random_similarity = draws.first().and_then(|(_, similarity)| similarity.clone());
+        let draws: Vec<_> = draws.into_iter().map(|(q, s)| (q, s.map(|found| found.mean_cosine))).collect();
         let random_spread = spread(&draws);
         let mut notes: Vec<String> =
             plan.foreign_to(&self.opened().facts.fingerprint).into_iter().chain(self.notes(&corpus)).collect();

@@ -118,7 +118,7 @@ impl Checked {
         }
         if wanted.needs_moments() && moments.is_none() {
             return Err(
-                Error::usage("reconstruction and repair need second moments").hint("analyze again with --moments")
+                Error::new("reconstruction and repair need second moments").hint("analyze again with --moments")
             );
         }
         let networks = if wanted.repair.repairs() { 2 } else { 1 };

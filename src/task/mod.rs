@@ -5,12 +5,14 @@
 
 mod available;
 mod memory;
+mod pace;
 mod progress;
 mod runner;
 mod workers;
 
 pub use available::available_bytes;
 pub use memory::{on_release, release_memory};
+pub use pace::StageTime;
 pub use progress::{CancelToken, Progress, Ticket};
 pub use runner::{Runner, Task, TaskState};
 pub use workers::on_workers;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::pace::{Pace, StageTime};
 use crate::error::{Error, Result};
 
 /// A cloneable wish to stop, polled by the work at every batch.
@@ -39,6 +40,8 @@ pub struct Progress {
     pub begun_at: u64,
     /// Seconds since the stage began.
     pub elapsed_secs: f64,
+    /// Seconds that a unit of this stage takes now, where that is known better than by their mean: without the first ones.
+    pub pace_secs: Option<f64>,
     /// The shares of the whole work at which this stage begins and ends, where it is one of several.
     pub part: Option<[f64; 2]>,
 }
@@ -63,10 +66,11 @@ impl Progress {
         let total = self.total?;
         let done = self.done.saturating_sub(self.begun_at) as f64 + self.underway;
         let left = (total.saturating_sub(self.done) as f64 - self.underway).max(0.0);
-        let of_stage = (done > 0.0).then(|| self.elapsed_secs * left / done)?;
+        let pace = self.pace_secs.or((done > 0.0).then(|| self.elapsed_secs / done))?;
+        let of_stage = pace * left;
         let Some([from, to]) = self.part else { return Some(of_stage) };
         // What comes after this stage is foretold by its pace.
-        let whole_stage = self.elapsed_secs * total as f64 / done;
+        let whole_stage = pace * total as f64;
         (to > from).then(|| of_stage + whole_stage * (1.0 - to).max(0.0) / (to - from))
     }
 }
@@ -76,7 +80,34 @@ type Waker = Arc<dyn Fn() + Send + Sync>;
 struct ProgressCell {
     progress: Progress,
     stage_began: Instant,
+    /// When the last unit was finished, or the stage began.
+    last_step: Instant,
+    pace: Pace,
     last_wake: Option<Instant>,
+    /// The stages that ended, where they are recorded.
+    record: Option<Vec<StageTime>>,
+}
+
+impl ProgressCell {
+    /// Keeps what the stage under way took.
+    fn end_stage(&mut self) {
+        let Some(record) = &mut self.record else { return };
+        let Progress { stage, unit, done, begun_at, .. } = &self.progress;
+        record.push(StageTime {
+            stage: stage.clone(),
+            unit: *unit,
+            done: done.saturating_sub(*begun_at),
+            secs: self.stage_began.elapsed().as_secs_f64(),
+            tail_secs: self.last_step.elapsed().as_secs_f64(),
+            each_secs: self.pace.each(),
+        });
+    }
+
+    fn begin(&mut self, progress: Progress) {
+        self.progress = progress;
+        (self.stage_began, self.last_step) = (Instant::now(), Instant::now());
+        (self.pace, self.last_wake) = (Pace::default(), None);
+    }
 }
 
 /// What work holds while it runs: it says how far it is and asks whether to go on.
@@ -102,7 +133,8 @@ impl Ticket {
     /// A ticket that calls `waker` (at most 20 times a second) when progress moves.
     pub fn new(cancel: CancelToken, waker: impl Fn() + Send + Sync + 'static) -> Self {
         let (progress, stage_began) = (Progress::default(), Instant::now());
-        let cell = ProgressCell { progress, stage_began, last_wake: None };
+        let (last_step, pace) = (stage_began, Pace::default());
+        let cell = ProgressCell { progress, stage_began, last_step, pace, last_wake: None, record: None };
         Self { cancel, cell: Arc::new(Mutex::new(cell)), waker: Arc::new(waker), part: None }
     }
 
@@ -148,9 +180,8 @@ impl Ticket {
         let reached = cell.progress.fraction().filter(|_| cell.progress.part.is_some()).unwrap_or(0.0);
         let part = self.part.map(|[from, to]| [from.max(reached).min(to), to]);
         let (stage, begun_at) = (stage.into(), done);
-        cell.progress = Progress { stage, done, total, unit, begun_at, part, ..Progress::default() };
-        cell.stage_began = Instant::now();
-        cell.last_wake = None;
+        cell.end_stage();
+        cell.begin(Progress { stage, done, total, unit, begun_at, part, ..Progress::default() });
         drop(cell);
         self.wake();
     }
@@ -165,6 +196,9 @@ impl Ticket {
     pub fn advance(&self, units: u64) -> Result<()> {
         {
             let mut cell = self.lock();
+            let secs = cell.last_step.elapsed().as_secs_f64();
+            cell.pace.step(units, secs);
+            cell.last_step = Instant::now();
             cell.progress.done += units;
             cell.progress.underway = 0.0;
         }
@@ -181,7 +215,22 @@ impl Ticket {
     /// A copy of the state now.
     pub fn progress(&self) -> Progress {
         let cell = self.lock();
-        Progress { elapsed_secs: cell.stage_began.elapsed().as_secs_f64(), ..cell.progress.clone() }
+        let pace_secs = cell.pace.now(cell.last_step.elapsed().as_secs_f64());
+        Progress { elapsed_secs: cell.stage_began.elapsed().as_secs_f64(), pace_secs, ..cell.progress.clone() }
+    }
+
+    /// Runs `work` and tells what each of its stages took; what comes before the first is none.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn record<T>(&self, work: impl FnOnce(&Self) -> Result<T>) -> Result<(T, Vec<StageTime>)> {
+        self.lock().record = Some(Vec::new());
+        let done = work(self);
+        let mut cell = self.lock();
+        cell.end_stage();
+        let stages = cell.record.take().unwrap_or_default();
+        // The stage that was under way before is none of them.
+        Ok((done?, stages.into_iter().skip(1).collect()))
     }
 
     fn lock(&self) -> MutexGuard<'_, ProgressCell> {
@@ -234,6 +283,34 @@ mod tests {
         // Stages of no part are told by themselves.
         ticket.stage("write", Some(2), "tensors");
         near(0.0);
+    }
+
+    #[test]
+    fn the_time_to_the_end_follows_the_speed_of_now() {
+        // The first of four took 17 of 20 seconds, the second 3: six seconds are left, not twenty.
+        let warm = Progress { done: 2, total: Some(4), elapsed_secs: 20.0, ..Progress::default() };
+        assert_eq!(warm.remaining_secs(), Some(20.0));
+        assert_eq!(Progress { pace_secs: Some(3.0), ..warm }.remaining_secs(), Some(6.0));
+    }
+
+    #[test]
+    fn stages_are_recorded_with_what_a_unit_took() {
+        let ticket = Ticket::default();
+        ticket.stage("before", None, "lines");
+        let work = |ticket: &Ticket| {
+            ticket.stage("load", None, "tensors");
+            ticket.stage("sum", Some(3), "batches");
+            for wait in [30, 5, 5] {
+                std::thread::sleep(Duration::from_millis(wait));
+                ticket.advance(1)?;
+            }
+            Ok(7)
+        };
+        let (found, stages) = ticket.record(work).unwrap();
+        assert_eq!((found, stages.iter().map(|s| s.stage.as_str()).collect::<Vec<_>>()), (7, vec!["load", "sum"]));
+        assert_eq!((stages[0].done, stages[0].each_secs), (0, None));
+        let each = stages[1].each_secs.unwrap();
+        assert!(each >= 0.005 && stages[1].secs >= 0.030 + 2.0 * each && stages[1].done == 3, "{stages:?}");
     }
 
     #[test]

@@ -232,7 +232,14 @@ fn the_main_job_runs_from_text_to_a_proven_checkpoint() {
     // The folder is there now: refused without --force, as is the model itself.
     assert!(bad(&["prune", &model, "--plan", &p, "--out", &out, "--quiet"], 1).contains("smaller"));
     bad(&["prune", &model, "--plan", &p, "--out", &model, "--force", "--quiet"], 1);
-    good(&["prune", &model, "--plan", &p, "--out", &out, "--force", "--quiet", "--format", "masked"]);
+    let masked = ["prune", &model, "--plan", &p, "--out", &out, "--force", "--quiet", "--format", "masked"];
+    let few = ["--text", &text, "--batches", "1", "--batch-size", "2"];
+    let told = good(&[&masked[..], &few].concat());
+    // One speed, measured side by side, and none of the passes that measured quality.
+    assert_eq!(told.lines().filter(|line| line.contains("per sec") || line.contains("/s ")).count(), 1, "{told}");
+    assert!(told.contains("run against run") && !told.contains("scoring included"), "{told}");
+    let told = good(&[&["evaluate", &model, "--plan", &p, "--quiet"][..], &few].concat());
+    assert!(told.contains("of the median batch, scoring included") && told.contains("heads that are masked"), "{told}");
 }
 
 #[test]
@@ -304,6 +311,25 @@ fn what_speaks_for_redundancy_merges_where_the_first_part_is_large_enough() {
     assert!(found["notes"].to_string().contains("the first part has 16 sequences, and the comparison takes 32"));
     let plan = good(&["plan", &folder.name("merged.json"), "--out", &folder.name("p.json"), "--json", "--quiet"]);
     assert!(plan.contains("whether heads are redundant is not known of 2 of 2 layers"), "{plan}");
+    // What other heads can say is known of a sum of moments; that it is little does not deny what was not compared.
+    for (name, range) in [("small", 0..16), ("more", 16..48)] {
+        std::fs::write(folder.path("part.jsonl"), lines[range].join("\n")).unwrap();
+        let (tokens, out) = (folder.name("part.jsonl"), folder.name(&format!("{name}.json")));
+        good(&["analyze", &model, "--tokens", &tokens, "--groups", "2", "--moments", "--out", &out, "--quiet"]);
+    }
+    let found = merged("small", "more");
+    let told = found["notes"].to_string();
+    let sites = found["sites"].as_array().unwrap();
+    let unknown = sites.iter().filter(|site| site["evidence"]["not_compared"] == true).count();
+    for sentence in sites.iter().map(|site| site["evidence"]["sentence"].as_str().unwrap()) {
+        assert!(!sentence.starts_with("no redundancy"), "{sentence}");
+    }
+    assert_eq!(
+        told.contains(&format!("not known of {unknown} of 2 layers: the first part has 16")),
+        unknown > 0,
+        "{told}"
+    );
+    assert!(!told.contains("too few tokens"), "{told}");
 }
 
 #[test]

@@ -242,6 +242,51 @@ fn a_model_without_a_loss_is_bounded_by_its_cosine() {
 }
 
 #[test]
+fn what_an_analysis_does_not_hold_is_a_failure_that_says_how_to_get_it() {
+    let folder = Folder::new();
+    let (model, text, a) = analyzed(&folder, &["--no-kinds", "--scores", "none"]);
+    let out = |name: &str| folder.name(name);
+    let (p, c, f, input) = (out("p.json"), out("c.json"), out("f.svg"), ["--text", &text, "--batches", "1"]);
+    let owned = |parts: &[&[&str]]| parts.concat().into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let plan = |more: &[&str]| owned(&[&["plan", &a, "--out", &p, "--quiet"], more]);
+    let curve = |more: &[&str]| owned(&[&["curve", &model, "--analysis", &a, "--out", &c, "--quiet"], &input, more]);
+    let figure = |more: &[&str]| owned(&[&["figure", &a, "--out", &f, "--view"], more]);
+    let refused = |arguments: &[String], status| bad(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), status);
+    for (arguments, hint) in [
+        (plan(&["--keep", "2", "--method", "importance"]), "--scores importance"),
+        (plan(&["--keep", "2", "--method", "votes:value"]), "--feature value"),
+        (plan(&["--keep", "2", "--method", "reconstruction"]), "--moments"),
+        (curve(&["--methods", "importance"]), "--scores importance"),
+        (curve(&["--methods", "votes", "--repair", "refit"]), "--moments"),
+        (
+            figure(&["overview-importance"]),
+            "--scores importance; this one can show overview, overview-kept, overview-votes",
+        ),
+        (figure(&["overview-kinds"]), "without --no-kinds; this one can show overview"),
+        (figure(&["overview-replaceability"]), "--moments; this one can show overview"),
+        (figure(&["redundancy-cka"]), "--cka; this one can show overview"),
+        (figure(&["groups", "--feature", "value"]), "--feature value"),
+    ] {
+        let line = refused(&arguments, 1);
+        assert!(line.contains(hint) && line.contains("/a."), "{arguments:?}: {line}");
+    }
+    // What no analysis has is a wrong request.
+    let line = refused(&figure(&["overview-luck"]), 2);
+    assert!(line.contains("no analysis has") && line.contains("this one can show overview"), "{line}");
+    assert!(refused(&figure(&["overviews"]), 2).contains("overview-kept"));
+    // The help names every view, and every one that this file can show is drawn.
+    let help = good(&["figure", "--help"]);
+    for view in ["overview-kept", "overview-kinds", "redundancy-cka", "settling", "explained", "pareto-speed", "repair"]
+    {
+        assert!(help.contains(view), "{help}");
+    }
+    let (_, list) = line.split_once("this one can show ").unwrap();
+    for view in list.trim().trim_end_matches(')').split(", ") {
+        good(&figure(&[view]).iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn what_cannot_be_planned_is_refused_in_one_line() {
     let folder = Folder::new();
     let (model, text, a) = analyzed(&folder, &["--moments"]);

@@ -264,13 +264,13 @@ fn what_is_missing_or_does_not_fit_is_one_clear_line() {
     assert!(refused.contains("an analysis, not a file of second moments"), "{refused}");
     assert!(!folder.path("out").exists());
     // An analysis with moments in two parts, and their sum.
-    let part = |name: &str| {
+    let part = |name: &str, shard: &str| {
         let out = folder.name(name);
-        let base = ["analyze", &model, "--inputs", &inputs, "--groups", "2", "--batch-size", "1", "--batches", "1"];
+        let base = ["analyze", &model, "--inputs", &inputs, "--groups", "2", "--batch-size", "1", "--shard", shard];
         good(&[&base[..], &["--moments", "--out", &out, "--quiet"]].concat());
         out
     };
-    let (one, two, both) = (part("one.json"), part("two.json"), folder.name("both.json"));
+    let (one, two, both) = (part("one.json", "1/2"), part("two.json", "2/2"), folder.name("both.json"));
     good(&["merge", &one, &two, "--out", &both]);
     assert!(folder.path("both.moments.safetensors").is_file());
     good(&["plan", &both, "--method", "reconstruction", "--ratio", "0.5", "--out", &folder.name("q.json"), "--quiet"]);

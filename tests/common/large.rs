@@ -252,6 +252,7 @@ fn analysis(model: &Model) -> Analysis {
         checkpoints: (1..=batches).collect(),
         settled: (1..=batches).map(|b| b as f64 / batches as f64).collect(),
         evidence: None,
+        not_compared: None,
         notes: Vec::new(),
     }
 }

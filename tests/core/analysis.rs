@@ -183,6 +183,8 @@ fn what_does_not_belong_together_is_not_merged() {
     let mut other = one.clone();
     other.settings.order = pillars::corpus::BatchOrder::ByLength;
     assert!(refused(&other).contains("other settings (order)"));
+    // Nothing is known of what was read, and every number is equal.
+    assert!(refused(&one.clone()).contains("analysis 1 and analysis 2 read the same batches"));
     assert!(merge(&[]).is_err());
     assert_eq!(merge(std::slice::from_ref(&one)).unwrap(), one);
     // A file that says something impossible.

@@ -66,8 +66,29 @@ fn forecasts_are_what_is_then_written() {
     let uniform = families.iter().filter(|f| matches!(f.stock, StockHeads::Uniform(_))).count();
     let grouped = families.iter().filter(|f| matches!(f.stock, StockHeads::Uniform(u) if u.kv_heads.is_some())).count();
     assert!(uniform >= 19 && grouped >= 15, "{uniform} {grouped}");
+    // Averaging is refused where it would average nothing.
+    let takes_groups = |f: &&&'static Family| matches!(f.stock, StockHeads::Uniform(u) if u.kv_heads.is_some());
+    let averages = |model: &Model, plan: &Plan| {
+        let kept = model.spec().sites().into_iter().map(|(site, a)| {
+            let shared =
+                plan.kept_at(site, a.heads).iter().map(|h| h / (a.heads / a.kv_heads)).collect::<BTreeSet<_>>();
+            (a.kv_heads, shared.len())
+        });
+        let (all, most) = kept.max_by_key(|(_, kept)| *kept).unwrap();
+        (most.max(1)..all).any(|left| all.is_multiple_of(left))
+    };
+    let averaged: usize = families
+        .iter()
+        .filter(takes_groups)
+        .map(|family| {
+            let model = opened(&family);
+            plans(&model).iter().filter(|(_, plan)| averages(&model, plan)).count()
+        })
+        .sum();
+    assert!(averaged >= 10, "{averaged}");
     let all = families.len();
-    assert_eq!((written, refused), (3 * (2 * all + uniform + grouped), 3 * (2 * all - uniform - grouped)));
+    let written_ones = 3 * (2 * all + uniform) + averaged;
+    assert_eq!((written, refused), (written_ones, 3 * 4 * all - written_ones));
 }
 
 /// Exports a family under every plan in every format, as foretold. How many there were, and how many were refused.
@@ -130,7 +151,12 @@ fn what_stock_transformers_cannot_open_is_refused_in_one_line_that_names_the_oth
         for (format, reason) in [(ExportFormat::Native, " / "), (ExportFormat::Gqa, "its own keys")] {
             if let Err(error) = forecast(&model, &plan, format) {
                 let text = error.to_string();
-                for part in [family.title, format.name(), "compact", "masked", reason] {
+                // A model whose heads share one key/value head has none to average.
+                let (title, reason) = match text.contains("nothing to average") {
+                    true => ("", "one key/value head"),
+                    false => (family.title, reason),
+                };
+                for part in [title, format.name(), "compact", "masked", reason] {
                     assert!(text.contains(part), "{text}");
                 }
                 assert!(!text.contains('\n'), "{text}");
@@ -332,6 +358,16 @@ fn merging_asks_for_groups_of_one_size_and_for_whole_models() {
     let cut = Model::open(&out).unwrap();
     let error = forecast(&cut, &plan(r#"{"decoder.1": [0, 5]}"#), ExportFormat::Gqa).unwrap_err().to_string();
     assert!(error.contains("lost heads already"), "{error}");
+    // Five of eight leave no groups of one size: nothing would be averaged, and nothing is written.
+    let most = plan(r#"{"decoder.0": [0], "decoder.1": [0, 1, 2, 5, 6]}"#);
+    let told = forecast(&model, &most, ExportFormat::Gqa).unwrap_err().to_string();
+    assert!(
+        told.contains("keeps 5 of 8 key/value heads in decoder.1") && told.contains("keeps 4 or fewer of them"),
+        "{told}"
+    );
+    let out = folder.path().join("nothing");
+    assert_eq!(export(&model, &most, ExportFormat::Gqa, &out).unwrap_err().to_string(), told);
+    assert!(!out.exists());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::common::{batch, device, fixture_folders, mask, reference};
 use candle_core::{DType, Device, Tensor};
 use pillars::analysis::{AnalysisSettings, Analyzer, Groups, ModelInfo, analyze};
-use pillars::evaluation::{COMPARED_COPIES, Candidate, compare, evaluate};
+use pillars::evaluation::{COMPARED_COPIES, Candidate, compare, compare_each, evaluate};
 use pillars::model::{MemoryLimit, MemoryPlan, Model, Needs, Reader};
 use pillars::network::{
     Activation, AttentionSpec, Batch, EmbedModule, Extent, FeatureMap, Gates, Hidden, InputSpec, LayerSpec, MlpSpec,
@@ -272,7 +272,26 @@ fn an_evaluation_within_little_memory_is_the_same() {
         let least = model.network_within(&device(), DType::F32, &room).unwrap();
         assert!(least.waiting().is_some(), "{family}");
         assert_eq!(run(&least), want, "{family}");
-        assert_eq!(run(&Network::stream(model.spec(), Counted::new(&model), 1 << 30).unwrap()), want, "{family}");
+        let counted = Counted::new(&model);
+        let streamed = Network::stream(model.spec(), counted.clone(), 1 << 30).unwrap();
+        assert_eq!(run(&streamed), want, "{family}");
+        // Beside three others the whole model runs once, not three times: every layer is read for it and for each of them.
+        counted.take();
+        let network = &streamed;
+        let [before, after] = [&open, &gates].map(|gates| Candidate { network, gates });
+        let all = batches.iter().cloned().map(Ok);
+        let found = compare_each(before, &[after, before, after], all, None, &Ticket::default()).unwrap();
+        let is_layer = |role: &str| role.split('.').nth(1).is_some_and(|part| part.parse::<usize>().is_ok());
+        for (role, count) in counted.take().iter().filter(|(role, _)| is_layer(role)) {
+            assert_eq!(*count, 4, "{family}: {role}");
+        }
+        for (mut found, is_whole) in found.into_iter().zip([false, true, false]) {
+            for quality in [&mut found.before, &mut found.after] {
+                (quality.secs, quality.tokens_per_sec) = (0.0, 0.0);
+            }
+            assert_eq!(found == want, !is_whole, "{family}");
+            assert_eq!(found.before == found.after, is_whole, "{family}");
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use candle_core::DType;
 use pillars::corpus::{self, Input};
 use pillars::evaluation::evaluate;
 use pillars::model::Model;
-use pillars::network::Gates;
+use pillars::network::{Gates, Kept};
+use pillars::plan::Plan;
 use pillars::task::{CancelToken, Ticket};
 use pillars::tensor::Precision;
 use pillars::training::constraint::Constraint;
@@ -189,6 +190,29 @@ fn a_cancelled_run_goes_on_to_the_same_weights() {
     let mut other = place.request("broken");
     other.settings.rate = 1e-3;
     assert!(run(&other).unwrap_err().to_string().contains("other settings"));
+}
+
+#[test]
+fn a_plan_of_another_model_is_told_before_the_first_step() {
+    let place = Place::new();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models/austen-plain");
+    let own = Model::open(&model).unwrap().checkpoint().fingerprint().unwrap();
+    for (made_for, is_told) in [(own.as_str(), false), ("another", true)] {
+        let mut request =
+            TrainingRun { model: model.clone(), beginning: Beginning::Weights, ..place.request(made_for) };
+        let plan = Plan { fingerprint: Some(made_for.to_owned()), ..Plan::from_mask(Kept::all()) };
+        request.settings.voting = Some(Voting { plan: Some(plan), ..Voting::default() });
+        let cancel = CancelToken::default();
+        let mut notes = Vec::new();
+        let mut watch = |event: TrainingEvent<'_>| match event {
+            TrainingEvent::Note(note) => notes.push(note.to_owned()),
+            _ => cancel.cancel(),
+        };
+        let options = RunOptions { device: device(), ..RunOptions::default() };
+        let ticket = Ticket::new(cancel.clone(), || {});
+        assert!(train(&request, &options, &Control::default(), &mut watch, &ticket).unwrap_err().is_cancelled());
+        assert_eq!(notes.iter().any(|note| note.contains("another fingerprint")), is_told, "{notes:?}");
+    }
 }
 
 #[test]

@@ -165,7 +165,7 @@ pub(in crate::evaluation) fn refitter<'a>(
         return Ok(None);
     }
     let Some(((moments, model), weights)) = subject.moments.zip(subject.model).zip(weights) else {
-        return Err(Error::usage("repair needs second moments").hint("analyze again with --moments"));
+        return Err(Error::new("repair needs second moments").hint("analyze again with --moments"));
     };
     Refitter::new(model.spec(), weights, moments).map(Some)
 }

@@ -99,7 +99,7 @@ fn spec(command: Command) -> CommandSpec {
             vec![ctrl(Key::R), key(Key::F5)],
         ),
         Command::Estimate => {
-            (Run, "Estimate the run", "How much the run reads and how long it takes, told from one batch", none())
+            (Run, "Estimate the run", "How much the run reads and how long it takes, told from a few batches", none())
         }
         Command::Measure => (
             Run,

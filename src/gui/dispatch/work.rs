@@ -64,7 +64,7 @@ impl App {
         });
     }
 
-    /// Measures one batch of the run, to tell how long all of it takes.
+    /// Measures a few batches of the run, to tell how long all of it takes.
     pub(super) fn estimate(&mut self) {
         let Some(Ok(run)) = self.state.checked.clone() else { return };
         self.state.jobs.start(JobKind::Estimate, "Estimate the run", move |ticket| {
@@ -258,6 +258,8 @@ impl App {
                 for note in &analysis.notes {
                     self.state.messages.warn(sentence(note));
                 }
+                // What was foretold is known now.
+                self.state.estimate = None;
                 self.state.last_run_secs = self.state.run_began.take().map(|began| began.elapsed().as_secs_f64());
                 self.adopt_analysis(analysis, moments);
             }

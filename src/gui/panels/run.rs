@@ -300,10 +300,10 @@ fn faults(ui: &mut Ui, cx: Cx<'_>, field: Field) {
     }
 }
 
-/// What the run will read and how long it takes: from one batch of it where that was measured, else from the last run.
+/// What the run will read and how long it takes: from a few batches of it where these were measured, else from the last run.
 fn ahead(ui: &mut Ui, cx: Cx<'_>) {
     if let Some(job) = cx.state.jobs.get(JobKind::Estimate) {
-        return note(ui, cx.theme, format!("Measuring one batch: {}", job.words()));
+        return note(ui, cx.theme, format!("Measuring a few batches: {}", job.words()));
     }
     if !matches!(cx.state.checked, Some(Ok(_))) {
         return;

@@ -76,7 +76,11 @@ pub(super) fn reason(ui: &mut Ui, cx: Cx<'_>, head: Head) {
 pub(in crate::gui) fn evidence(ui: &mut Ui, cx: Cx<'_>, site: &SiteAnalysis, feature: &FeatureAnalysis) {
     let theme = cx.theme;
     let Some(evidence) = &site.evidence else { return };
-    let color = if evidence.found { theme.good } else { theme.warning };
+    let color = match evidence.verdict() {
+        Some(true) => theme.good,
+        Some(false) => theme.warning,
+        None => theme.muted,
+    };
     ui.label(RichText::new(sentence(&evidence.sentence)).small().color(color));
     let mut words = Vec::new();
     if let Some(found) = &feature.evidence {

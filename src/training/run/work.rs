@@ -114,6 +114,12 @@ impl<'a> ActiveRun<'a> {
             }
         };
         check_choice(settings, &blueprint)?;
+        let chosen = settings.voting.as_ref().and_then(|voting| voting.plan.as_ref());
+        if let Some((plan, base)) = chosen.zip(blueprint.base())
+            && let Some(note) = plan.foreign_to(&base.checkpoint().fingerprint()?)
+        {
+            observe(TrainingEvent::Note(&note));
+        }
         let Data { training, held_out, in_sample } = Data::open(request, &blueprint, ticket)?;
         if in_sample {
             observe(TrainingEvent::Note(IN_SAMPLE));

@@ -96,7 +96,7 @@ pub(super) fn verdict(ui: &mut Ui, cx: Cx<'_>) {
     let color = match verdict.grade {
         BudgetGrade::Unmeasured => theme.warning,
         BudgetGrade::Within => theme.good,
-        BudgetGrade::Unsure => theme.warning,
+        BudgetGrade::Unsure | BudgetGrade::WithinByChance => theme.warning,
         BudgetGrade::Over => theme.danger,
     };
     ui.label(RichText::new(verdict.sentence).color(color));

@@ -139,7 +139,13 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
             None => format!("{text}; the same token is first in {share}"),
         };
     }
-    note(ui, theme, format!("{text}. Speed is that of masked heads, not of the exported model"));
+    note(
+        ui,
+        theme,
+        format!(
+            "{text}. Speed is of the median batch, scoring included and heads masked; an export tells that of the smaller model"
+        ),
+    );
     if let Some(words) = measured.in_sample_words() {
         note(ui, theme, sentence(words));
     }

@@ -1,4 +1,4 @@
-//! Models that other programs read: what they are called, and what to open instead.
+//! Folders and files that are no checkpoint: what they are, and what to open instead.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ const FORMATS: [(&str, &str); 8] = [
 const CT2: &str = "model.bin";
 
 /// What a folder without weights that are read here is, where that can be told by its files.
-pub(super) fn folder_elsewhere(folder: &Path) -> Option<Error> {
+pub(super) fn explain_folder(folder: &Path) -> Option<Error> {
     let mut files = names(folder);
     files.extend(names(&folder.join("onnx")));
     let ggufs: Vec<&PathBuf> = files.iter().filter(|file| is_gguf(file)).collect();
@@ -36,16 +36,16 @@ pub(super) fn folder_elsewhere(folder: &Path) -> Option<Error> {
     }
     let name = files.iter().find_map(|file| format_of(file));
     let name = name.or_else(|| folder.join(CT2).is_file().then_some("CTranslate2"))?;
-    Some(elsewhere("folder", name).at(folder))
+    Some(for_other_program("folder", name).at(folder))
 }
 
 /// What a file that is no folder and no GGUF file is.
-pub(super) fn file_elsewhere(file: &Path) -> Option<Error> {
+pub(super) fn explain_file(file: &Path) -> Option<Error> {
     if !file.is_file() {
         return None;
     }
     if let Some(name) = format_of(file) {
-        return Some(elsewhere("file", name));
+        return Some(for_other_program("file", name));
     }
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let what = "this is a file, not a model folder or GGUF file";
@@ -55,7 +55,7 @@ pub(super) fn file_elsewhere(file: &Path) -> Option<Error> {
     }))
 }
 
-fn elsewhere(kind: &str, program: &str) -> Error {
+fn for_other_program(kind: &str, program: &str) -> Error {
     Error::new(format!("the {kind} is for {program}, which is written here and not read"))
         .hint("open the checkpoint that it was made from, in Hugging Face layout or as GGUF")
 }
