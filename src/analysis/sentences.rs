@@ -59,7 +59,10 @@ impl Analysis {
             (true, true, 0) => ", which no layer shows for certain by itself",
             _ => "",
         };
+        let is_said = self.sites.iter().any(|s| s.baselines.contains_key(baseline::REPLACEABILITY));
         let said = match found - by_groups.min(found) {
+            // The same input tells of more layers where second moments are summed.
+            0 if !is_said => " by their groups (what heads together can say of others takes second moments)".to_owned(),
             0 => String::new(),
             all if all == found => ", by what heads together can say of others".to_owned(),
             some => format!(", {some} of them by what heads together can say of others"),
