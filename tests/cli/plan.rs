@@ -273,7 +273,12 @@ fn what_an_analysis_does_not_hold_is_a_failure_that_says_how_to_get_it() {
     // What no analysis has is a wrong request.
     let line = refused(&figure(&["overview-luck"]), 2);
     assert!(line.contains("no analysis has") && line.contains("this one can show overview"), "{line}");
-    assert!(refused(&figure(&["overviews"]), 2).contains("overview-kept"));
+    let unknown = pillars(&["figure", &a, "--out", &f, "--view", "overviews"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(
+        String::from_utf8_lossy(&unknown.stderr).contains("overview, overview-kept, overview-kinds"),
+        "{unknown:?}"
+    );
     // The help names every view, and every one that this file can show is drawn.
     let help = good(&["figure", "--help"]);
     for view in ["overview-kept", "overview-kinds", "redundancy-cka", "settling", "explained", "pareto-speed", "repair"]
