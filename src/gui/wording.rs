@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn every_flag_that_a_hint_names_has_a_control() {
         // Hints that only commands can lead to.
-        const OF_COMMANDS: [&str; 10] = [
+        const OF_COMMANDS: [&str; 11] = [
             "--help",
             "--no-kinds",
             "--rounds",
