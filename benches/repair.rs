@@ -272,6 +272,7 @@ fn wide(dim: usize) {
     let moments = Moments {
         model: ModelInfo::default(),
         input: "random".to_owned(),
+        readings: Vec::new(),
         batches: 2,
         sites: BTreeMap::from([(site, found)]),
     };

@@ -95,7 +95,7 @@ impl ProgressCell {
         let Progress { stage, unit, done, begun_at, .. } = &self.progress;
         record.push(StageTime {
             stage: stage.clone(),
-            unit: *unit,
+            unit,
             done: done.saturating_sub(*begun_at),
             secs: self.stage_began.elapsed().as_secs_f64(),
             tail_secs: self.last_step.elapsed().as_secs_f64(),

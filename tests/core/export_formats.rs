@@ -81,7 +81,7 @@ fn forecasts_are_what_is_then_written() {
         .iter()
         .filter(takes_groups)
         .map(|family| {
-            let model = opened(&family);
+            let model = opened(family);
             plans(&model).iter().filter(|(_, plan)| averages(&model, plan)).count()
         })
         .sum();

@@ -116,7 +116,7 @@ fn a_window_that_is_used_for_long_loses_nothing() {
     let Soak { cancels, exports, .. } = soak;
     let mib = |bytes: f64| bytes / f64::from(1 << 20);
     if let (Some(_), Some(level), Some(now)) = (minutes, level, resident()) {
-        println!(
+        eprintln!(
             "{rounds} rounds, {cancels} cancels, {exports} exports: {:.0} MiB, then {:.0} MiB",
             mib(level),
             mib(now)
