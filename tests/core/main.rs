@@ -14,6 +14,7 @@ mod corpus_images;
 mod corpus_sentences;
 mod corpus_text;
 mod corpus_tokens;
+mod costs;
 mod curves;
 mod decoder_starts;
 mod dependencies;
