@@ -36,7 +36,9 @@ fn read(folder: &Path, processor: Option<&Value>, intake: &Intake) -> pillars::R
     let input = Input::Images(folder.to_path_buf());
     let settings = CorpusSettings { batch_size: 3, ..CorpusSettings::default() };
     let corpus = Corpus::open(&input, model.path(), intake, &settings, &Ticket::default())?;
-    assert_eq!(corpus.notes().len(), usize::from(processor.is_none()));
+    // The references lie beside the images, and are not read as such.
+    let notes = corpus.notes().iter().filter(|note| !note.contains("of other endings")).count();
+    assert_eq!(notes, usize::from(processor.is_none()));
     let mut parts = Vec::new();
     for batch in corpus.batches(&Device::Cpu) {
         let Source::Pixels(pixels) = batch?.source else { panic!("not pixels") };
