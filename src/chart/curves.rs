@@ -12,7 +12,7 @@ use super::tradeoff::TradeOff;
 use crate::corpus::InputUnit;
 use crate::error::{Error, Result};
 use crate::evaluation::curve::{CurveRow, CurveSeries, Curves, Gauge};
-use crate::plan::{Cost, Method, Ranking};
+use crate::plan::{Amount, Cost, Method, Ranking};
 use crate::words::{counted, noun};
 
 /// What a trade-off sets quality against.
@@ -162,6 +162,12 @@ fn caption(curves: &Curves, title: &str) -> Caption {
     }
     let caption = Caption::new(title, parts.join(" · "))
         .note("Every point is the model itself with the other heads masked, on the same input.");
+    let is_layerwise = |amount: &Amount| matches!(amount, Amount::LayerRatio(_) | Amount::Keep(_));
+    let caption = match curves.amounts().iter().all(is_layerwise) {
+        true => caption.note("Every layer keeps the same share of its heads."),
+        false => caption
+            .note("Shares are of all heads: methods whose scores compare layers spend them where heads score highest."),
+    };
     let is_repaired = curves.points.iter().any(|p| p.repair.repairs());
     let caption = match is_repaired {
         true => {

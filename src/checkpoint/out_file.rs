@@ -104,6 +104,11 @@ impl OutFile {
         let Some(name) = path.file_name() else {
             return refused("this names no file".to_owned());
         };
+        if path == Path::new("-") {
+            return Err(Error::new("results are written to files, not to standard output")
+                .at(path)
+                .hint("name a file; --json prints the document"));
+        }
         if !folder.is_dir() {
             let what = format!("the folder {} does not exist", folder.display());
             return Err(Error::new(what).at(path).hint("make it, or choose another --out"));

@@ -150,6 +150,9 @@ fn of_plan(args: &FigureArgs) -> Result<Picture> {
 fn of_analysis(args: &FigureArgs, view: &AnalysisView) -> Result<Picture> {
     let analysis = Analysis::read(&args.document)?;
     let plan = args.plan.as_deref().map(Plan::read_any).transpose()?;
+    if let (Some(plan), Some(path)) = (&plan, &args.plan) {
+        plan.validate(&analysis).map_err(|e| e.at(path))?;
+    }
     let request = Request { site: args.site, feature: args.feature, plan: plan.as_ref(), ..Request::new(view.clone()) };
     build(&analysis, &request).map_err(|e| e.at(&args.document))
 }

@@ -182,7 +182,9 @@ fn summary(plan: &Plan) -> String {
         lines.push(format!("{:<12} {:>3} of {heads:<3} {}{told}", site.to_string(), kept.len(), list(kept)));
     }
     if !plan.explained.is_empty() {
-        lines.push(format!("What a refit would do. {SHARES}"));
+        lines.push(format!(
+            "What a refit by one ridge for all layers would do; pillars repair finds one for each. {SHARES}"
+        ));
     }
     lines.join("\n")
 }

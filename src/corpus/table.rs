@@ -87,6 +87,12 @@ impl TableReader {
         if has_header && matches!(format, RowFormat::Commas | RowFormat::Tabs) {
             let header = reader.cells()?.ok_or_else(|| Error::new("the file is empty").at(path))?;
             reader.columns = header.into_iter().map(|name| name.trim().to_owned()).collect();
+            let twice =
+                |at: &usize| !reader.columns[*at].is_empty() && reader.columns[..*at].contains(&reader.columns[*at]);
+            if let Some(at) = (0..reader.columns.len()).find(twice) {
+                let what = format!("two columns have the name '{}'", reader.columns[at]);
+                return Err(Error::new(what).at(path).hint("rename one of them"));
+            }
         }
         Ok(reader)
     }
@@ -307,6 +313,8 @@ mod tests {
     fn bad_rows_are_named_by_their_number() {
         let fault = |name: &str, text: &str| rows(name, text).unwrap_err().to_string();
         assert!(fault("a.csv", "a,b\n1,2\n3\n").contains("row 3 has 1 cells, the first row 2"));
+        // The last of two would win without a word.
+        assert!(fault("a.csv", "a,b,b\n1,2,3\n").contains("two columns have the name 'b'"));
         assert!(fault("a.csv", "a,b\n1,\"2\n3\n").contains("a quote of line 2 is not closed"));
         assert!(fault("a.jsonl", "{\"a\": 1}\n{\"a\": }\n").contains("row 2:"));
         assert!(fault("a.conll", "EU O\nword\n").contains("line 2 holds 'word' without a tag"));

@@ -176,7 +176,8 @@ impl Reconstruction {
         plan.scores_in = Some(what.to_owned());
         plan.notes.extend(plan.spared_words());
         if *unit == RiseUnit::Loss && lost.is_finite() {
-            plan.notes.push(format!("expected to cost {lost:.4} {what} if the plan is refitted, to second order"));
+            plan.notes.push(format!("expected to cost {lost:.4} {what} if the plan is refitted, to second order: of small cuts a forecast, of large ones \
+                 several times too little"));
         }
         Ok(plan)
     }

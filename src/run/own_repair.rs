@@ -18,13 +18,17 @@ pub struct OwnRepair {
 }
 
 impl OwnRepair {
-    /// That of the plan at `path`, which is the record of an export or a plan that was searched for with repair. `None` where
-    /// the plan was measured without one.
+    /// That of the plan at `path`: of the record of an export, of a plan that was searched for with repair, or of one that was
+    /// saved with its repair beside it. `None` where there is none.
     pub fn of(path: &Path, plan: &Plan) -> Option<Self> {
         let (mode, file) = match Report::read(path) {
             // Where of all ways none did best, no file was written.
             Ok(report) => (report.repair?.mode, path.with_file_name(REPAIR)),
-            Err(_) => (searched_with(plan)?, Repair::path_beside(path)),
+            Err(_) => {
+                let file = Repair::path_beside(path);
+                let saved = || Some(Repair::read(&file).ok()?.record.mode);
+                (searched_with(plan).or_else(saved)?, file)
+            }
         };
         mode.repairs().then_some(Self { mode, file })
     }

@@ -32,6 +32,12 @@ fn a_broken_model_says_what_is_wrong_and_what_to_do() {
     desk.type_path((Modifiers::COMMAND, Key::L), Path::new("/no/such/place"));
     assert!(desk.messages().contains("nothing is there"));
     assert!(desk.state().model.is_some());
+    // The path can be mended where it stands: nothing that is typed on reaches the plan.
+    assert!(desk.state().overlay.is_some());
+    desk.type_text("kpu");
+    assert_eq!(desk.state().draft.now().active().pinned(), 0);
+    desk.press(Key::Escape);
+    assert!(desk.state().overlay.is_none());
 }
 
 #[test]

@@ -6,9 +6,10 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use pillars::analysis::{Document, baseline};
 use pillars::chart::Picture;
 use pillars::gui::View;
-use pillars::plan::Method;
+use pillars::plan::{Method, Plan};
 use pillars::pruning::{RECORD, Report};
 use pillars::repair::{Repair, RepairMode};
+use pillars::run::OwnRepair;
 use pillars::workspace::Proposal;
 
 use crate::desk::{Desk, tokens};
@@ -247,4 +248,19 @@ fn a_plan_found_with_repair_keeps_it_through_files() {
     assert!(desk.messages().contains("with the repair by refit that it was measured with"), "{}", desk.messages());
     let own = desk.state().made_repair().unwrap();
     assert_eq!((own.is_own, &own.repair.record.sites), (true, &made.repair.record.sites));
+}
+
+#[test]
+fn a_repaired_plan_is_saved_with_its_repair() {
+    let mut desk = repaired();
+    let record = desk.state().repair_now().unwrap().record.clone();
+    let path = desk.folder.path().join("plan.json");
+    desk.command("save plan");
+    desk.type_text(path.to_str().unwrap());
+    desk.press(Key::Enter);
+    desk.settle();
+    let plan = Plan::read_any(&path).unwrap();
+    let own = OwnRepair::of(&path, &plan).expect("the repair lies beside the plan");
+    assert_eq!(own.mode, RepairMode::Refit);
+    assert_eq!(Repair::read(own.found().unwrap()).unwrap().record.sites, record.sites);
 }

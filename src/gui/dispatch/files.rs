@@ -8,7 +8,7 @@ use super::repair::RepairOrder;
 use crate::analysis::Document;
 use crate::chart::Theme;
 use crate::corpus::Input;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::figure::{FigureFormat, claim, write};
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
@@ -34,11 +34,16 @@ impl App {
         {
             return self.state.messages.fail("Save the picture", &error);
         }
-        self.state.overlay = None;
         let path = match purpose {
             PathPurpose::Open | PathPurpose::Relocate if is_hub_name(path) => path.to_path_buf(),
             _ => whole(path),
         };
+        // What is not there can be mended where it was typed, too: whoever types on must not type into the plan.
+        if matches!(purpose, PathPurpose::Open | PathPurpose::OpenFile) && !path.exists() && !is_hub_name(&path) {
+            let error = Error::new("nothing is there").at(&path).hint("check the path");
+            return self.state.messages.fail("Open", &error);
+        }
+        self.state.overlay = None;
         match purpose {
             PathPurpose::Open | PathPurpose::OpenFile => self.open(path),
             PathPurpose::Input => self.set_input(Input::guess(&path)),
@@ -61,11 +66,15 @@ impl App {
             PathPurpose::SavePlan => {
                 if let Some(plan) = self.state.shown_plan() {
                     // What it was measured with lies beside it, as the command line writes it.
-                    let order = searched_with(&plan).and_then(|_| RepairOrder::of(&self.state, &plan));
+                    let is_repaired = searched_with(&plan).is_some() || self.state.repairing.of(&plan.kept).is_some();
+                    let order = RepairOrder::of(&self.state, &plan).filter(|_| is_repaired);
                     self.write(with_extension(path, "json"), move |path| {
                         if let Some(order) = order {
                             let out = Repair::claim::<&Path>(&Repair::path_beside(path), &[])?;
-                            order.carry_out(&plan, &Ticket::default())?.repair.write(out.path())?;
+                            let made = order.carry_out(&plan, &Ticket::default())?.repair;
+                            if made.record.mode.repairs() {
+                                made.write(out.path())?;
+                            }
                         }
                         plan.write(path)
                     });

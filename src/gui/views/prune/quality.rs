@@ -52,12 +52,13 @@ pub(super) fn result_ui(ui: &mut Ui, cx: Cx<'_>) {
     let others: Vec<&Measured> = cx.state.measured.iter().filter(|m| Some(*m) != cx.state.measured_now()).collect();
     if !others.is_empty() {
         egui::CollapsingHeader::new("Plans measured before").show(ui, |ui| {
-            for measured in others {
+            for (at, measured) in others.into_iter().enumerate() {
                 let repaired = measured.repair_words();
                 let text = format!("{}{repaired}, on {}", measured.name, measured.reading.input);
                 ui.label(RichText::new(text).small().color(theme.muted));
                 differences(ui, cx, &measured.reading, &measured.dtype);
-                table(ui, cx, measured);
+                // The same heads may be measured on two parts of one input.
+                ui.push_id(at, |ui| table(ui, cx, measured));
             }
         });
     }
