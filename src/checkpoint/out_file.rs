@@ -107,7 +107,7 @@ impl OutFile {
         if path == Path::new("-") {
             return Err(Error::new("results are written to files, not to standard output")
                 .at(path)
-                .hint("name a file; --json prints the document"));
+                .hint("name a file"));
         }
         if !folder.is_dir() {
             let what = format!("the folder {} does not exist", folder.display());
