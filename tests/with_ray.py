@@ -32,7 +32,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         os.symlink(ROOT / "sample_models/austen-plain", "decoder")
-        text = (ROOT / "sample_models/austen.txt").read_text()[:60_000]
+        # Enough for every part to have a batch.
+        text = (ROOT / "sample_models/austen.txt").read_text() * 8
         pathlib.Path("novel.txt").write_text(text)
         # Two of its tasks at once, wherever Ray starts them.
         ray.init(num_cpus=8, include_dashboard=False, runtime_env={"env_vars": {"PATH": os.environ["PATH"]}})

@@ -178,6 +178,8 @@ fn trouble_shows_where_the_messages_are_closed() {
     desk.chord(Modifiers::COMMAND, Key::J);
     assert!(!desk.shows("Tasks and messages"));
     desk.type_path((Modifiers::COMMAND, Key::L), std::path::Path::new("/no/such/place"));
+    // The box stays for the path to be mended.
+    desk.press(Key::Escape);
     let trouble = desk.messages().lines().last().unwrap().trim_start_matches("error: ")[..20].to_owned();
     desk.harness.get_by(|n| n.role() == Role::Button && n.label().is_some_and(|l| l.starts_with(&trouble))).click();
     desk.harness.run();
