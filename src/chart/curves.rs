@@ -12,8 +12,8 @@ use super::tradeoff::TradeOff;
 use crate::corpus::InputUnit;
 use crate::error::{Error, Result};
 use crate::evaluation::curve::{CurveRow, CurveSeries, Curves, Gauge};
-use crate::plan::{Amount, Cost, Method, Ranking};
-use crate::words::{counted, noun};
+use crate::plan::{Cost, Method, Ranking};
+use crate::words::{counted, noun, sentence_case};
 
 /// What a trade-off sets quality against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
@@ -162,8 +162,7 @@ fn caption(curves: &Curves, title: &str) -> Caption {
     }
     let caption = Caption::new(title, parts.join(" · "))
         .note("Every point is the model itself with the other heads masked, on the same input.");
-    let is_layerwise = |amount: &Amount| matches!(amount, Amount::LayerRatio(_) | Amount::Keep(_));
-    let caption = match curves.amounts().iter().all(is_layerwise) {
+    let caption = match curves.is_layerwise() {
         true => caption.note("Every layer keeps the same share of its heads."),
         false => caption
             .note("Shares are of all heads: methods whose scores compare layers spend them where heads score highest."),
@@ -176,12 +175,6 @@ fn caption(curves: &Curves, title: &str) -> Caption {
         false => caption,
     };
     curves.notes.iter().fold(caption, |caption, note| caption.note(format!("{}.", sentence_case(note))))
-}
-
-/// `text` with a capital first letter.
-fn sentence_case(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(char::to_uppercase).into_iter().flatten().chain(letters).collect()
 }
 
 impl QualityCurves {

@@ -9,6 +9,7 @@ use super::palette::ColorMap;
 use super::raster::Scale;
 use crate::analysis::{Analysis, Gram, HeadKind, SiteAnalysis, baseline};
 use crate::network::{FeatureMap, Site};
+use crate::words::sentence_case;
 
 /// A number per head.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,10 +57,7 @@ impl Measure {
             Self::Energy => "Share of norm".to_owned(),
             Self::Baseline(name) if name == baseline::ENTROPY => "Attention entropy".to_owned(),
             Self::Baseline(name) if let Some(kind) = HeadKind::named(name) => kind.label().to_owned(),
-            Self::Baseline(name) => {
-                let mut chars = name.chars();
-                chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
-            }
+            Self::Baseline(name) => sentence_case(name),
         }
     }
 

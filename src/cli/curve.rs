@@ -126,9 +126,10 @@ fn table(found: &Curves, show: Option<Gauge>) -> String {
         Gauge::Cosine | Gauge::Metric | Gauge::ErrorRate => format!("{value:.4}"),
     };
     let amounts = found.amounts();
-    let is_layerwise = amounts.iter().all(|amount| matches!(amount, Amount::LayerRatio(_) | Amount::Keep(_)));
-    let whose =
-        if is_layerwise { "by the share of heads kept in every layer" } else { "by the share of all heads kept" };
+    let whose = match found.is_layerwise() {
+        true => "by the share of heads kept in every layer",
+        false => "by the share of all heads kept",
+    };
     let mut rows = vec![vec![format!("{}, {whose}", gauge.label())]];
     rows[0].extend(amounts.iter().map(|amount| {
         let share = found.points.iter().filter(|p| p.amount == *amount).map(|p| p.kept_share);

@@ -90,11 +90,8 @@ impl Messages {
     }
 }
 
-/// `text` with a capital first letter.
-pub(super) fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
+/// A line for a person begins with a capital.
+pub(super) use crate::words::sentence_case as sentence;
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@ use super::document::{Curves, Effect, MeasuredPoint, Whole};
 use crate::error::Error;
 use crate::plan::{Amount, CONTROL, Method, Ranking};
 use crate::repair::RepairMode;
+use crate::words::sentence_case;
 
 /// Which number quality is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
@@ -180,10 +181,8 @@ impl Curves {
     pub fn label(&self, gauge: Gauge) -> String {
         let Some(name) = &self.metric else { return gauge.label().to_owned() };
         let direction = if gauge.rises() { "higher is better" } else { "lower is better" };
-        let mut letters = name.chars();
-        let first = letters.next().map(char::to_uppercase).into_iter().flatten();
         match gauge {
-            Gauge::Metric | Gauge::ErrorRate => format!("{} ({direction})", first.chain(letters).collect::<String>()),
+            Gauge::Metric | Gauge::ErrorRate => format!("{} ({direction})", sentence_case(name)),
             // The loss of a task is that of its labels; what is read as text besides has a perplexity too.
             Gauge::Loss if self.whole.is_some_and(|w| w.effect.perplexity.is_none()) => {
                 format!("Loss per label ({direction})")
@@ -217,6 +216,11 @@ impl Curves {
             }
         }
         all
+    }
+
+    /// Whether every layer keeps the same share of its heads at every point.
+    pub fn is_layerwise(&self) -> bool {
+        self.points.iter().all(|point| matches!(point.amount, Amount::LayerRatio(_) | Amount::Keep(_)))
     }
 
     /// Amounts, most heads first.
