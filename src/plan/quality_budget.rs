@@ -246,20 +246,22 @@ impl BudgetRecord {
         )
     }
 
-    /// What to say where the interval of what is spent reaches beyond the budget: about how much text would tell, for an
-    /// interval shrinks with the square root of it.
+    /// What to say where the interval of what is spent reaches beyond the budget, with about how much text makes half of the
+    /// interval as narrow as the budget, for it shrinks with the square root of the text. What it would take to bring this
+    /// interval within the budget cannot be told: plans end close to the budget, and the room that is left is as uncertain
+    /// as the change itself.
     pub fn doubt(&self) -> Option<String> {
         let most = self.budget.most();
         let high = self.high.filter(|high| *high > most)?;
-        let (width, room) = (high - self.spent, most - self.spent);
+        let width = high - self.spent;
         // What is labeled is counted in items, one a sequence.
         let is_text = self.measure == TOKEN_LOSS;
         let read = if is_text { self.tokens } else { self.sequences };
         let noun = if is_text { self.reading.unit.noun() } else { "sequences" };
-        let wanted = read as f64 * (width / room).powi(2);
-        // Beyond this no text is at hand.
-        let enough = match room > 0.0 && wanted.is_finite() && wanted < 1e12 {
-            true => format!(": about {} {noun} would do", rounded_up(wanted)),
+        let wanted = read as f64 * (width / most).powi(2);
+        // Beyond the upper bound no text is at hand; at least as narrow as the budget, only the change itself is too large.
+        let enough = match wanted.is_finite() && wanted < 1e12 && width > most {
+            true => format!("; about {} {noun} would make the interval as narrow as the budget", rounded_up(wanted)),
             false => String::new(),
         };
         Some(format!(
@@ -335,17 +337,25 @@ mod tests {
             "path": [{"method": "votes", "heads": 5, "spent": -0.0044, "within": true, "high": 0.1826}],
         }))
         .unwrap();
-        // 128 (0.187 / 0.0144)^2 = 21586.
-        let doubt = record.doubt().unwrap();
-        assert!(
-            doubt.contains("the change may be +18.26 %") && doubt.ends_with("about 22000 tokens would do"),
-            "{doubt}"
-        );
+        // 128 (0.187 / 0.01)^2 = 44760, and the same where the change itself is closer to the budget.
+        for spent in [-0.0044, 0.0096] {
+            (record.spent, record.high) = (spent, Some(spent + 0.187));
+            let doubt = record.doubt().unwrap();
+            assert!(
+                doubt.ends_with(
+                    "the budget is 1.00 %; about 45000 tokens would make the interval as narrow as the budget"
+                ),
+                "{doubt}"
+            );
+        }
+        record.high = Some(0.1826);
+        assert!(record.doubt().unwrap().contains("the change may be +18.26 %"));
+        record.spent = -0.0044;
         assert_eq!(record.path_lines(), ["5 heads by votes: -0.44 %, within, but too little text to be sure"]);
         record.high = Some(0.01);
         assert_eq!(record.doubt(), None);
-        (record.high, record.spent) = (Some(0.02), 0.01);
-        assert!(!record.doubt().unwrap().contains("would do"));
+        (record.high, record.spent) = (Some(0.019), 0.0095);
+        assert!(!record.doubt().unwrap().contains("would make"));
     }
 
     #[test]

@@ -75,3 +75,34 @@ fn every_dependency_comes_from_the_registry_in_a_version_that_is_named() {
     let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
     assert!(!manifest.contains("= \"*\"") && !manifest.contains("git ="), "a dependency without a version");
 }
+
+#[test]
+fn the_package_holds_what_its_source_embeds_and_a_sample_to_open() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output =
+        Command::new(env!("CARGO")).args(["package", "--list", "--allow-dirty"]).current_dir(root).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let listed = String::from_utf8(output.stdout).unwrap();
+    let packaged: Vec<&str> = listed.lines().collect();
+    let mut wanted: Vec<String> = ["config.json", "model.safetensors", "tokenizer.json"]
+        .map(|name| format!("sample_models/austen-plain/{name}"))
+        .to_vec();
+    wanted.push("sample_models/austen.txt".to_owned());
+    for file in packaged.iter().filter(|p| p.starts_with("src/") && p.ends_with(".rs")) {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        // What only tests embed comes after them.
+        let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        for path in ["include_str!(\"", "include_bytes!(\""].iter().flat_map(|open| text.split(open).skip(1)) {
+            let path = root.join(file).parent().unwrap().join(path.split('"').next().unwrap());
+            let inside = path.canonicalize().unwrap();
+            wanted.push(inside.strip_prefix(root.canonicalize().unwrap()).unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    assert!(wanted.len() > 12, "{wanted:?}");
+    for path in &wanted {
+        assert!(packaged.contains(&path.as_str()), "{path}");
+    }
+    // A registry takes packages of 10 MB; weights compress badly, text and code well.
+    let bytes: u64 = packaged.iter().filter_map(|p| std::fs::metadata(root.join(p)).ok()).map(|m| m.len()).sum();
+    assert!(bytes < 20_000_000, "{bytes}");
+}
