@@ -136,7 +136,7 @@ pub fn order_by_group(groups: &[usize]) -> Vec<usize> {
 /// How colors are spread over an interval of values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Tone {
-    /// Evenly.
+    /// In proportion to the value.
     #[default]
     Linear,
     /// By the square root: small values are told apart.

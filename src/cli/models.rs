@@ -73,7 +73,7 @@ impl CachedOutlook {
     }
 }
 
-/// `pillars download`.
+/// Runs `pillars download`.
 pub(super) fn download(args: &DownloadArgs, console: &Console) -> Result<()> {
     let cache = HubCache::of_user();
     let place = console.watch(|ticket| fetch(&args.name, &cache, ticket))?;

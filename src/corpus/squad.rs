@@ -49,7 +49,7 @@ struct AskedOfText {
 #[derive(Deserialize)]
 struct SpanOfText {
     text: String,
-    /// Characters before it.
+    /// Characters of the context before the answer.
     answer_start: u64,
 }
 

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 /// Where a tokenizer is whole.
 const FILE: &str = "tokenizer.json";
 
-/// A folder's tokenizer.
+/// The tokenizer of a folder, with what the files beside it say over it.
 pub(super) struct FolderTokenizer {
     pub(super) tokenizer: Tokenizer,
     /// The name of its mask token, where one is given.

@@ -28,7 +28,7 @@ impl SpecialTokens {
         self.files.iter().flatten().find_map(list).unwrap_or_default().iter().filter_map(content).collect()
     }
 
-    /// `tokenizer_config.json`.
+    /// What `tokenizer_config.json` holds, where there is one.
     pub(super) fn tokenizer_config(&self) -> Option<&Value> {
         self.files.first()?.as_ref()
     }

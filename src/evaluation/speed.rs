@@ -48,7 +48,7 @@ pub struct Speed {
     pub secs: [f64; 3],
     /// Sequences in the batch.
     pub sequences: usize,
-    /// What is counted.
+    /// What a second is counted in: tokens, images, frames.
     #[serde(default)]
     pub unit: InputUnit,
     /// Longest sequence in tokens; absent for inputs of another kind.

@@ -40,7 +40,7 @@ pub struct BudgetRequest {
     /// Whether layers in which nothing speaks for redundancy lose heads too; a budget is meant for every layer where nobody
     /// says otherwise.
     pub without_evidence: Option<bool>,
-    /// Heads that stay.
+    /// Heads that no search may remove.
     pub pinned: BTreeSet<Head>,
 }
 

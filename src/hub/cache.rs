@@ -59,7 +59,7 @@ impl HubCache {
         Self { root: root.into() }
     }
 
-    /// Its folder.
+    /// The folder of the cache.
     pub fn root(&self) -> &Path {
         &self.root
     }

@@ -33,7 +33,7 @@ const UNIT: u64 = 1_000_000;
 /// A model that was downloaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Downloaded {
-    /// What to open.
+    /// The folder to open as a model.
     pub place: PathBuf,
     /// Files of the model that are there now.
     pub files: usize,

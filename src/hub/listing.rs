@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// What the hub says of a commit of a model.
 #[derive(Debug, Deserialize)]
 pub(super) struct Listing {
-    /// The commit.
+    /// The commit that the revision stands for.
     pub(super) sha: String,
     #[serde(default)]
     pub(super) siblings: Vec<HubFile>,

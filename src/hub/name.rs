@@ -16,7 +16,7 @@ pub struct HubName {
 }
 
 impl HubName {
-    /// `OWNER/NAME`.
+    /// The repository as `OWNER/NAME`, without revision.
     pub fn repository(&self) -> &str {
         &self.repository
     }

@@ -84,7 +84,7 @@ impl Hub {
         Ok(Self { agent: agent.build().into(), base, token })
     }
 
-    /// Its address.
+    /// The address that requests go to, without a slash at its end.
     pub(super) fn base(&self) -> &str {
         &self.base
     }

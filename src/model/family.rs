@@ -38,7 +38,7 @@ pub struct Family {
 /// What the decoder of an encoder-decoder reads first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecoderStart {
-    /// This id.
+    /// A token that the configuration names.
     Id(u32),
     /// The last id of what it is to write, which says the language (mBART).
     LastLabel,

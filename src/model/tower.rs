@@ -17,7 +17,7 @@ const MODEL_TYPES: [&str; 2] = ["clip", "siglip"];
 /// One of two encoders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tower {
-    /// Reads texts.
+    /// The encoder that reads texts.
     Text,
     /// Reads images; the one that is opened where nothing is said.
     Vision,

@@ -29,7 +29,7 @@ pub struct BudgetSpec {
     pub allow_empty: bool,
     /// Kinds of heads that stay.
     pub pinned: Vec<HeadKind>,
-    /// Heads that stay.
+    /// Heads that no search may remove.
     pub heads: BTreeSet<Head>,
     /// Whether layers in which nothing speaks for redundancy lose heads too; they do where nobody says otherwise.
     pub without_evidence: Option<bool>,

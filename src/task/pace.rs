@@ -46,7 +46,7 @@ impl Pace {
 pub struct StageTime {
     /// The name of the stage.
     pub stage: String,
-    /// What it counted.
+    /// What the stage counted: batches, layers, plans.
     pub unit: &'static str,
     /// Units that were finished.
     pub done: u64,

@@ -16,9 +16,9 @@ pub(in crate::corpus) const ANOTHER_WAY: &str =
 /// What a folder says of its tokenizer beside the vocabulary.
 pub(in crate::corpus) struct TokenizerSettings<'a> {
     pub(in crate::corpus) folder: &'a Path,
-    /// `tokenizer_config.json`.
+    /// What `tokenizer_config.json` holds.
     pub(in crate::corpus) config: &'a Map<String, Value>,
-    /// `special_tokens_map.json`.
+    /// What `special_tokens_map.json` holds.
     pub(in crate::corpus) special: &'a Map<String, Value>,
 }
 

@@ -12,7 +12,7 @@ const CLIP: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 const QWEN2: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// BPE over bytes.
+/// Builds byte-level BPE from vocabulary and merges.
 pub(super) fn byte_pairs(builder: &TokenizerBuilder<'_>, split: ByteSplit) -> Result<Tokenizer> {
     let merges_path = builder.file(&["merges.txt"])?;
     let path = builder.file(&["vocab.json"])?;

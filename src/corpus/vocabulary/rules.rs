@@ -25,7 +25,7 @@ pub(super) enum VocabularySource {
     WordPieces,
     /// `vocab.txt`, tokens that are found anywhere in text.
     Residues,
-    /// `vocab.json` and `merges.txt`.
+    /// Byte-level BPE of `vocab.json` and `merges.txt`.
     BytePairs(ByteSplit),
     /// A model of sentencepiece.
     Subwords(SubwordScheme),
@@ -40,7 +40,7 @@ pub(super) enum VocabularySource {
 /// How text is split before bytes are merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ByteSplit {
-    /// As GPT-2 does.
+    /// By GPT-2's pattern of words, numbers and signs.
     Gpt2,
     /// As GPT-2 does, behind NFC.
     Composed,
@@ -89,7 +89,7 @@ pub(super) enum TextFrame {
 /// A class of tokenizers, or several that are the same.
 #[derive(Debug)]
 pub(super) struct TokenizerRule {
-    /// Names without `Fast`.
+    /// Class names in `tokenizer_class`, without `Fast`.
     pub(super) classes: &'static [&'static str],
     /// Kinds of models that have it where no file names a class.
     pub(super) model_types: &'static [&'static str],

@@ -18,7 +18,7 @@ pub(super) enum SubwordUse {
     Control,
     /// Found in text whole, before all others.
     UserDefined,
-    /// Never used.
+    /// Stands in the file, and text never becomes it.
     Unused,
     /// Stands for a byte of a character that no piece stands for.
     Byte,
@@ -44,7 +44,7 @@ pub(super) enum Segmentation {
 /// A model of sentencepiece.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SubwordModel {
-    /// By id.
+    /// All pieces; their position is their id.
     pub(super) pieces: Vec<Subword>,
     pub(super) segmentation: Segmentation,
     pub(super) unknown: usize,

@@ -37,7 +37,6 @@ impl Ct2Class {
         }
     }
 
-    /// What opens it.
     pub(super) fn opens_in(self) -> &'static [&'static str] {
         match self {
             Self::EncoderDecoder => &["CTranslate2 (Translator)"],

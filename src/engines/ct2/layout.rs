@@ -60,7 +60,7 @@ pub(super) enum Ct2Content {
     Setting(Setting),
 }
 
-/// A variable.
+/// One tensor of `model.bin`: its name, type and where its values come from.
 #[derive(Clone, Debug)]
 pub(super) struct Ct2Variable {
     pub name: String,
@@ -119,7 +119,7 @@ impl Setting {
 /// The variables of a file, and other names of some.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layout {
-    /// Ascending by name.
+    /// In ascending order of names, as the converter writes them.
     pub variables: Vec<Ct2Variable>,
     pub aliases: Vec<(String, String)>,
 }

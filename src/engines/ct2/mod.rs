@@ -93,7 +93,6 @@ impl Ct2Prepared {
         Ok(prepared)
     }
 
-    /// What opens it.
     pub(super) fn opens_in(&self) -> Vec<&'static str> {
         self.conversion.class.opens_in().to_vec()
     }

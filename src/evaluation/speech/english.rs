@@ -20,7 +20,7 @@ pub enum TranscriptNormalizer {
         /// British spellings and their American ones.
         spelling: HashMap<String, String>,
     },
-    /// Small letters.
+    /// Turns capitals into small letters and leaves words as they are.
     LowerCase,
 }
 

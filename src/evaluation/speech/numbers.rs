@@ -60,7 +60,7 @@ enum NumberWord {
     Per,
     Percent,
     And,
-    /// Double and triple.
+    /// "double" and "triple": how often the next digit is said.
     Times(usize),
     Point,
 }

@@ -159,7 +159,6 @@ pub(super) fn siglip(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     tower(reading, [(json!({"vocab_size": 32_000}), texts), (json!({"image_size": 224}), siglip_vision)])
 }
 
-/// Reads an encoder.
 type ReadEncoder = fn(&ConfigReader<'_>) -> Result<NetworkSpec>;
 
 /// Reads the encoder of texts or that of images, each with the defaults that it has beside those of both.

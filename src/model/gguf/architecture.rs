@@ -11,7 +11,7 @@ pub(super) const OUTSIDE: [&str; 3] = ["rope_freqs.weight", "rope_factors_long.w
 /// What an architecture holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct GgufFamily {
-    /// The architecture.
+    /// What `general.architecture` says.
     pub(super) name: &'static str,
     /// `model_type` of the family.
     pub(super) model_type: &'static str,

@@ -77,7 +77,7 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// Rotary positions.
+/// What the configuration says of rotary positions.
 fn positions(keys: &GgufKeys<'_>, family: &GgufFamily, shape: &GgufShape) -> Result<Map<String, Value>> {
     let mut config = Map::new();
     let mut put = |key: &str, value: Value| config.insert(key.to_owned(), value);
@@ -200,7 +200,7 @@ fn windows(keys: &GgufKeys<'_>, family: &GgufFamily, layers: usize) -> Result<Ma
     Ok(object(json!({"sliding_window": window, "layer_types": types})))
 }
 
-/// Factors and caps.
+/// Factors on embeddings, residuals and logits, and caps on scores.
 fn factors(
     keys: &GgufKeys<'_>,
     family: &GgufFamily,

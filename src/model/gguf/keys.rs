@@ -24,7 +24,7 @@ impl<'a> GgufKeys<'a> {
         Ok(Self { file, architecture: architecture.clone() })
     }
 
-    /// The architecture.
+    /// What `general.architecture` says.
     pub(super) fn name(&self) -> &str {
         &self.architecture
     }

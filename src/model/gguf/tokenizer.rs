@@ -28,7 +28,6 @@ const OTHER_NAMES: [(&str, &str); 13] = [
     ("command-r", "smollm"),
 ];
 
-/// Files by name.
 type Files = Vec<(&'static str, Value)>;
 
 /// The tokens of a file.

@@ -143,7 +143,6 @@ impl PlanGauge {
         }
     }
 
-    /// Of the plan.
     fn after(&self, measured: &Measured) -> Option<f64> {
         match self {
             Self::Cosine => Some(measured.comparison.similarity.mean_cosine),

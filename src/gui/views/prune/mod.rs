@@ -25,7 +25,7 @@ use crate::gui::widgets::heading;
 const TWO_COLUMNS: f32 = 620.0;
 /// Height from which they are scrolled apart.
 const PINNED: f32 = 360.0;
-/// Room between them.
+/// Room between two columns.
 const GAP: f32 = 12.0;
 /// Narrower than this, a legend takes several lines, of this height together.
 const NARROW: f32 = 500.0;

@@ -64,7 +64,6 @@ pub(super) fn result_ui(ui: &mut Ui, cx: Cx<'_>) {
     }
 }
 
-/// Draws the curve.
 pub(super) fn curve_ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>, height: f32) {
     let theme = cx.theme;
     if let Some(curves) = &cx.state.curves {
