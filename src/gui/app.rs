@@ -231,7 +231,10 @@ impl eframe::App for App {
         }
         self.note_device();
         let layers = [View::Redundancy, View::Groups, View::Votes];
-        self.state.has_looked |= self.state.results.is_some() && layers.contains(&self.layout.front());
+        if self.state.results.is_some() {
+            self.state.has_looked |= layers.contains(&self.layout.front());
+            self.state.has_seen_plan |= self.layout.front() == View::Prune;
+        }
         self.guard_exit(ctx);
         self.read_input(ctx);
         // A drag of a slider is one step in the history; it ends with the mouse button.

@@ -122,6 +122,8 @@ pub struct State {
     pub notes: String,
     /// Whether results were looked at in the views of one layer.
     pub has_looked: bool,
+    /// Whether the plan that results propose was seen in Prune.
+    pub has_seen_plan: bool,
     /// Where this machine can compute.
     pub devices: Vec<DeviceChoice>,
     /// Where the model computes, once something ran.
@@ -196,6 +198,7 @@ impl State {
             file: None,
             notes: String::new(),
             has_looked: false,
+            has_seen_plan: false,
             devices: vec![DeviceChoice::Auto, DeviceChoice::Cpu],
             placed: None,
             run: Spec::default(),

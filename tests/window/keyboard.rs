@@ -92,6 +92,18 @@ fn a_model_is_pruned_from_the_keyboard_alone() {
 }
 
 #[test]
+fn who_skips_a_step_is_led_on_from_where_they_are() {
+    let mut desk = Desk::with_results("bert");
+    assert!(desk.harness.query_by_role_and_label(Role::Button, "Show redundancy").is_some());
+    // Nobody looked at redundancy, and the plan is left as it was proposed.
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    for over in ["Show redundancy", "Show the plan"] {
+        assert!(desk.harness.query_by_role_and_label(Role::Button, over).is_none(), "{over}");
+    }
+    assert!(desk.shows("\u{2713} Look") && desk.shows("\u{2713} Choose") && !desk.shows("\u{2713} Measure"));
+}
+
+#[test]
 fn the_palette_puts_last_what_cannot_be_done_and_says_why() {
     let mut desk = Desk::start(Some(fixture("bert")));
     desk.chord(SHIFTED, Key::P);

@@ -73,6 +73,7 @@ impl App {
             file,
             notes,
             has_looked,
+            has_seen_plan,
             placed,
             rows,
             checked,
@@ -95,8 +96,8 @@ impl App {
             what_if,
             selection,
         } = state;
-        (*lost, *file, *notes, *has_looked, *placed) =
-            (first.lost, first.file, first.notes, first.has_looked, first.placed);
+        (*lost, *file, *notes, *placed) = (first.lost, first.file, first.notes, first.placed);
+        (*has_looked, *has_seen_plan) = (first.has_looked, first.has_seen_plan);
         (*rows, *checked, *estimate, *run_began) = (first.rows, first.checked, first.estimate, first.run_began);
         (*last_run_secs, *results, *differences) = (first.last_run_secs, first.results, first.differences);
         (*draft, *outlook, *compared) = (first.draft, first.outlook, first.compared);

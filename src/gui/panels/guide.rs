@@ -42,8 +42,8 @@ const STEPS: [GuideStep; 6] = [
     },
     GuideStep {
         name: "Choose",
-        // Who measures or exports a proposal has accepted it.
-        is_done: |state| state.has_chosen() || state.measured_now().is_some() || state.export.done.is_some(),
+        // Who saw the proposal and left it as it is has accepted it.
+        is_done: |state| state.has_chosen() || state.has_seen_plan,
         text: "A plan is proposed. Change its method or amount in Prune, or click heads in the overview; undo takes it back",
         command: Command::Show(View::Prune),
         verb: "Show the plan",
@@ -71,7 +71,9 @@ const NARROW: f32 = 480.0;
 
 /// Draws the steps and the next one.
 pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
-    let next = STEPS.iter().find(|step| !(step.is_done)(cx.state));
+    // Who goes on without a step has no need of it.
+    let passed = STEPS.iter().rposition(|step| (step.is_done)(cx.state)).map_or(0, |last| last + 1);
+    let next = STEPS.get(passed);
     ui.horizontal(|ui| {
         // Where there is little room, the steps stand for themselves.
         let is_narrow = ui.available_width() < NARROW;
@@ -81,7 +83,7 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
         // The steps and the button that hides them stand in one line, however little room there is.
         ui.spacing_mut().item_spacing.x = if ui.available_width() < ROOMY { 5.0 } else { 14.0 };
         for (place, step) in STEPS.iter().enumerate() {
-            let is_done = (step.is_done)(cx.state);
+            let is_done = place < passed;
             let color = match next {
                 Some(next) if next.name == step.name => cx.theme.accent,
                 _ if is_done => cx.theme.good,
