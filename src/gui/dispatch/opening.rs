@@ -243,6 +243,8 @@ impl App {
                 );
             }
         }
+        // After the results, which make repairs out of date that were calibrated on others.
+        self.bring_back_repairs(&workspace.repairs, &workspace.repair_faults);
         self.layout.restore(&workspace.view);
         self.check_run();
         self.plan_changed();
@@ -303,6 +305,8 @@ impl App {
             feature: state.selection.feature,
             view: self.layout.save(),
             measured: state.measured.clone(),
+            repairs: state.repairing.kept(),
+            repair_faults: Vec::new(),
             curves: state.curves.clone(),
             analysis: state.results.as_ref().map(|r| Arc::clone(&r.analysis)),
             moments: state.results.as_ref().and_then(|r| r.moments.as_ref()).and_then(FoundMoments::kept),

@@ -8,11 +8,12 @@ use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::messages::sentence;
 use crate::gui::repairing::MadeRepair;
 use crate::gui::state::State;
+use crate::gui::wording::in_controls;
 use crate::plan::Plan;
 use crate::repair::{Repair, RepairMode, explain};
 use crate::run::{Checked, RepairSpec};
 use crate::task::Ticket;
-use crate::workspace::Proposal;
+use crate::workspace::{KeptRepair, NamedPlan, Proposal};
 
 /// What a worker needs to repair a plan: the repair where it is known, else how to make it.
 pub(super) struct RepairOrder {
@@ -119,6 +120,37 @@ impl App {
         self.state.measured.retain(|m| m.repair.is_none() || m.kept != record.kept);
         self.state.measured_revision += 1;
         self.state.repairing.add(made);
+    }
+
+    /// Takes back the repairs that were kept with the work, and says which plans were measured with others.
+    pub(super) fn bring_back_repairs(&mut self, kept: &[KeptRepair], faults: &[String]) {
+        let state = &mut self.state;
+        let Some(model) = &state.model else { return };
+        let mut faults = faults.to_vec();
+        for kept in kept {
+            let Some(repair) = &kept.repair else { continue };
+            let plan = Plan { kept: repair.record.kept.clone(), ..Plan::default() };
+            match repair.check(model.model.spec(), &model.facts.fingerprint, &plan) {
+                Ok(()) => state.repairing.restore(kept),
+                Err(error) => faults.push(error.to_string()),
+            }
+        }
+        for fault in faults {
+            state.messages.warn(format!("A repair that was kept with the work is left out: {}", in_controls(&fault)));
+        }
+        let lacks = |plan: &&NamedPlan| {
+            let kept = plan.plan(&model.facts.shape).kept;
+            let is_measured = state.measured.iter().any(|m| m.kept == kept && m.is_repaired());
+            is_measured && !state.repairing.holds(&kept)
+        };
+        let lacking: Vec<String> = state.draft.now().plans().iter().filter(lacks).map(NamedPlan::title).collect();
+        if !lacking.is_empty() {
+            state.messages.warn(format!(
+                "The repair that {} was measured with is not there: it is made anew where it is needed, which may come to \
+                 other numbers",
+                lacking.join(", ")
+            ));
+        }
     }
 
     /// Lets a worker choose the heads of plans by reconstruction.
