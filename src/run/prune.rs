@@ -280,6 +280,7 @@ impl Checked {
             name: String::new(),
             kept: plan.kept.clone(),
             repair: repair.map(|repair| repair.record.mode),
+            unrepaired: None,
             comparison,
             random: None,
             random_similarity: None,

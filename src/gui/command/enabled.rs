@@ -56,6 +56,9 @@ impl Command {
             Self::WithoutEvidence => results(),
             Self::CompareWith => model().and(idle(JobKind::Compare)),
             Self::Repair if !state.repairing.is_on() => Err("switch repair on first"),
+            Self::Repair if state.legal_plan().is_some_and(|plan| state.keeps_all(plan)) => {
+                Err("every head stays: there is nothing to repair")
+            }
             Self::Repair => ready().and(legal()).and(idle(JobKind::Repair)),
             Self::Export
                 if state.repairing.is_on() && !matches!(state.checked, Some(Ok(_))) && state.model.is_some() =>

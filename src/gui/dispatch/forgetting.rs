@@ -69,6 +69,7 @@ impl App {
             // What is worked out anew from the rest.
             measured_revision,
             plan_revision,
+            measuring: _,
             lost,
             file,
             notes,

@@ -13,7 +13,7 @@ use crate::gui::jobs::{Ended, JobKind, JobOutcome, MOST_PATTERNS};
 use crate::gui::messages::sentence;
 use crate::gui::repairing::FoundMoments;
 use crate::gui::state::{Overlay, Results};
-use crate::gui::wording::compared_with;
+use crate::gui::wording::{compared_with, in_controls};
 use crate::repair::RepairMode;
 use crate::run::{Analyzed, CurveSpec, MeasuredRepair, PruneSpec, attention, refusal};
 use crate::words::{counted, noun};
@@ -75,36 +75,40 @@ impl App {
 
     /// Measures the quality of one plan.
     pub(super) fn measure(&mut self, index: usize) {
-        let (Some(Ok(run)), Some(compared)) = (&self.state.checked, self.state.compared.get(index)) else { return };
+        let (Some(run), Some(compared)) = (self.state.measuring_run(), self.state.compared.get(index)) else { return };
         let plan = match &compared.outlook {
             Ok(outlook) => outlook.legal.clone(),
             Err(error) => return self.state.messages.fail(&format!("Measure {}", compared.plan.title()), error),
         };
-        let (run, name) = (run.clone(), compared.plan.title());
+        let name = compared.plan.title();
         let order = RepairOrder::of(&self.state, &plan);
         // Beside a repair the masked model is measured too, once.
-        let is_masked_known = order.is_some() && self.state.measured_as(&plan, false).is_some();
+        let masked = self.state.measured_as(&plan, false).filter(|_| order.is_some()).cloned();
         self.state.jobs.start(JobKind::Measure, format!("Measure {name}"), move |ticket| {
             // Passes of each part, that of a repair being a guess.
             let repairs = order.as_ref().map_or(0.0, |order| if order.is_known() { 0.0 } else { 6.0 });
             let [of_masked, of_repair, of_repaired] = ticket.parts([
-                if is_masked_known { 0.0 } else { 3.0 },
+                if masked.is_some() { 0.0 } else { 3.0 },
                 repairs,
                 if order.is_some() { 3.0 } else { 0.0 },
             ]);
-            let mut measured = Vec::new();
-            if !is_masked_known {
-                measured.push(run.compare(&name, &plan, None, &of_masked)?);
-            }
-            let made = order.map(|order| order.carry_out_controlled(&plan, &of_repair)).transpose();
-            let made = match (made, measured.last_mut()) {
+            let is_masked_known = masked.is_some();
+            let mut masked = match masked {
+                Some(masked) => masked,
+                None => run.compare(&name, &plan, None, &of_masked)?,
+            };
+            let made = match order.map(|order| order.carry_out_controlled(&plan, &of_repair)).transpose() {
                 // What is known of the masked plan is not lost with its repair.
-                (Err(error), Some(masked)) if !error.is_cancelled() => {
-                    masked.notes.push(format!("the plan was measured without repair: {error}"));
+                Err(error) if !error.is_cancelled() => {
+                    masked.unrepaired = Some(error.to_string());
                     None
                 }
-                (made, _) => made?,
+                made => made?,
             };
+            let mut measured = Vec::new();
+            if !is_masked_known || masked.unrepaired.is_some() {
+                measured.push(masked);
+            }
             if let Some(made) = &made {
                 let controls = made.controls.iter().map(|control| &**control).collect();
                 let repair = MeasuredRepair { plan: &made.repair, controls };
@@ -365,8 +369,9 @@ impl App {
         };
         let repaired = measured.repair_words();
         self.state.messages.info(format!("Measured {}{repaired}: {text}", measured.name));
-        for note in &measured.notes {
-            self.state.messages.warn(sentence(note));
+        let unrepaired = measured.unrepaired.iter().map(|why| format!("the plan was measured without repair: {why}"));
+        for note in measured.notes.iter().cloned().chain(unrepaired) {
+            self.state.messages.warn(sentence(&in_controls(&note)));
         }
         let same = |m: &Measured| {
             (&m.kept, m.repair.is_some(), &m.reading, &m.dtype)

@@ -49,7 +49,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
             let better = beaten.get(index).and_then(|b| b.as_deref());
             name(ui, cx, index, compared, better);
             match measured.get(index).copied().flatten() {
-                Some(measured) => quality(ui, cx, measured, &gauge),
+                Some(measured) => quality(ui, cx, compared, measured, &gauge),
                 None => measure_button(ui, cx, index, compared),
             }
             match &compared.outlook {
@@ -191,11 +191,16 @@ fn costs(ui: &mut Ui, cx: Cx<'_>, (before, after): (&Cost, &Cost), cache: Option
 }
 
 /// How good a plan is, and below how good as many random heads are.
-fn quality(ui: &mut Ui, cx: Cx<'_>, measured: &Measured, gauge: &PlanGauge) {
+fn quality(ui: &mut Ui, cx: Cx<'_>, compared: &ComparedPlan, measured: &Measured, gauge: &PlanGauge) {
+    let legal = compared.outlook.as_ref().ok().map(|outlook| &outlook.legal);
     ui.vertical(|ui| {
         let text = gauge.after(measured).map_or_else(|| "–".to_owned(), |value| Unit::Plain.format(value));
         ui.label(RichText::new(text).strong().color(cx.theme.ink))
             .on_hover_text(format!("Measured on {}", measured.reading.input));
+        let is_to_repair = cx.state.repairing.is_on() && legal.is_some_and(|plan| !cx.state.keeps_all(plan));
+        if is_to_repair && measured.repair.is_none() {
+            ui.label(RichText::new("not repaired").small().color(cx.theme.warning));
+        }
         if let Some(random) = gauge.random(measured) {
             ui.label(RichText::new(format!("random {random}")).small().color(cx.theme.muted)).on_hover_text(
                 "As many heads in every layer, drawn at random: mean and standard deviation of the draws",
