@@ -120,8 +120,8 @@ impl App {
 
     /// Measures quality against the share of heads kept.
     pub(super) fn measure_curves(&mut self) {
-        let (Some(Ok(run)), Some(results)) = (&self.state.checked, &self.state.results) else { return };
-        let (run, analysis) = (run.clone(), Arc::clone(&results.analysis));
+        let (Some(run), Some(results)) = (self.state.measuring_run(), &self.state.results) else { return };
+        let analysis = Arc::clone(&results.analysis);
         let moments = results.moments.as_ref().map(|found| Arc::clone(&found.moments));
         let with_repair = self.state.repairing.is_on() && moments.is_some();
         let repairs = if with_repair { vec![RepairMode::None, RepairMode::Refit] } else { vec![RepairMode::None] };
@@ -148,7 +148,7 @@ impl App {
     /// Writes the pruned checkpoint into `out`.
     pub(super) fn export(&mut self, out: PathBuf) {
         let (Some(opened), Some(plan)) = (&self.state.model, self.state.legal_plan().cloned()) else { return };
-        let run = match self.state.run.check_without_input(opened) {
+        let run = match self.state.measuring.check_without_input(opened) {
             Ok(run) => run,
             Err(faults) => return self.state.messages.fail("Export", &refusal(faults)),
         };

@@ -28,6 +28,9 @@ pub(super) fn measure_ui(ui: &mut Ui, cx: Cx<'_>) {
         command_button(ui, cx, Command::Measure, "Measure this plan");
         command_button(ui, cx, Command::MeasureCurves, "Measure the curve");
     });
+    if let Some(part) = cx.state.measured_part() {
+        note(ui, cx.theme, part);
+    }
     for kind in [JobKind::Measure, JobKind::Curves] {
         progress(ui, cx, kind);
     }
@@ -85,7 +88,7 @@ pub(super) fn curve_ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>, heigh
 
 /// What would be read otherwise now than for a measurement.
 fn differences(ui: &mut Ui, cx: Cx<'_>, reading: &Reading, dtype: &str) {
-    for text in cx.state.run.reading_differences(reading, dtype) {
+    for text in cx.state.measuring.reading_differences(reading, dtype) {
         ui.label(RichText::new(text).small().color(cx.theme.warning));
     }
 }
