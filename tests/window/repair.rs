@@ -60,6 +60,13 @@ fn a_model_that_was_not_trained_here_is_planned_by_reconstruction_with_votes_one
     desk.prune_everywhere();
     assert_eq!(spared(&desk), 0);
     assert!(desk.kept() as f64 <= 0.7 * whole as f64 + 0.5 && desk.kept() > 0, "{}", desk.kept());
+    // What a plan costs that costs nothing is not told to four digits.
+    assert!(desk.shows("xpected to cost"));
+    desk.command("keep 100 %");
+    desk.settle();
+    assert!(desk.kept() == whole && !desk.shows("xpected to cost"));
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    desk.settle();
     // Nobody had a hand in it yet.
     assert!(!desk.state().has_chosen());
     desk.chord(Modifiers::COMMAND, Key::Num5);
@@ -109,6 +116,7 @@ fn a_repair_shows_what_each_layer_loses_and_saves_the_same() {
 #[test]
 fn quality_is_told_with_repair_and_without() {
     let mut desk = Desk::with_results("bert");
+    desk.prune_everywhere();
     desk.chord(Modifiers::COMMAND, Key::Num5);
     desk.press(Key::F6);
     desk.settle();

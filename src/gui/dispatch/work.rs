@@ -162,7 +162,10 @@ impl App {
         let order = RepairOrder::of(&self.state, &plan);
         self.state.export.done = None;
         self.state.export.failure = None;
-        self.state.jobs.start(JobKind::Export, format!("Export to {}", out.display()), move |ticket| {
+        let title = format!("Export {} to {}", opened.facts.name, out.display());
+        self.state.jobs.start(JobKind::Export, title, move |ticket| {
+            // Before a repair, which takes long.
+            run.check_export(&plan, order.is_some(), &[wanted.format], &wanted)?;
             let made = order.map(|order| order.carry_out(&plan, ticket)).transpose()?;
             let report = run.prune(&plan, made.as_ref().map(|made| &*made.repair), &wanted, ticket)?;
             Ok(JobOutcome::Exported(wanted.out, Box::new(report), made.map(Box::new)))
