@@ -66,6 +66,9 @@ impl Command {
                 Err("repair needs something to read: choose an input, or switch repair off")
             }
             Self::Export => legal().and(idle(JobKind::Export)),
+            Self::Train if state.jobs.is_elsewhere(JobKind::Train) => {
+                Err("another model is being trained: wait for it, or cancel it among the tasks")
+            }
             Self::Train => ready().and(idle(JobKind::Train)),
             Self::PauseTraining | Self::StopTraining | Self::VoteNow if state.jobs.get(JobKind::Train).is_none() => {
                 Err("no training is running")

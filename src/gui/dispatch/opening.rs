@@ -191,6 +191,7 @@ impl App {
         // Heads that were trained to be alike are what the paper's votes are for.
         self.state.repairing.begin(if facts.was_trained_here { RepairMode::None } else { RepairMode::Auto });
         self.state.run.moments = FoundMoments::are_cheap(opened.model.spec());
+        self.state.jobs.set_model(Some(opened.facts.fingerprint.clone()));
         self.state.model = Some(opened);
         self.check_run();
         self.plan_changed();
@@ -284,6 +285,7 @@ impl App {
         self.state.jobs.cancel_all();
         self.forget_model(false);
         self.state.model = None;
+        self.state.jobs.set_model(None);
     }
 
     /// Everything that would be saved.

@@ -227,13 +227,15 @@ impl App {
 
     /// Takes in what a worker brought.
     pub(in super::super) fn finish(&mut self, ended: Ended) {
-        let Ended { kind, title, result } = ended;
+        let Ended { kind, title, is_here, result } = ended;
         match result {
             Ok(outcome) => self.take_in(outcome),
             Err(error) => {
                 match kind {
                     JobKind::Open => self.open_failed(&error),
-                    JobKind::Export if !error.is_cancelled() => self.state.export.failure = Some(error.clone()),
+                    JobKind::Export if is_here && !error.is_cancelled() => {
+                        self.state.export.failure = Some(error.clone())
+                    }
                     JobKind::Propose | JobKind::Cost if error.is_cancelled() => return,
                     JobKind::Train if !error.is_cancelled() => self.state.training.failure = Some(error.clone()),
                     JobKind::Attention => {
