@@ -223,7 +223,10 @@ impl App {
         }
         state.file = workspace.file;
         state.notes = workspace.notes;
-        state.draft = History::new(workspace.draft);
+        state.draft = match &state.model {
+            Some(model) => self.closed.reopen(&model.facts.fingerprint, workspace.draft),
+            None => History::new(workspace.draft),
+        };
         let has =
             |site: &crate::network::Site| state.model.as_ref().is_some_and(|m| m.facts.shape.get(*site).is_some());
         state.selection.site = workspace.site.filter(has).or(state.selection.site);
