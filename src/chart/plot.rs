@@ -22,9 +22,11 @@ impl Line {
         Self { width, is_dashed: true }
     }
 
-    /// The line of the `n`-th of several series: dashed in every other round of the colors, which repeat.
+    /// The line of the `n`-th of several series: dashed where its color is near that of a solid one. In every other round of
+    /// the colors, which repeat, it is the other way round.
     pub const fn nth(n: usize, width: f64) -> Self {
-        Self { width, is_dashed: (n / GROUP_COLORS) % 2 == 1 }
+        let is_near = matches!(n % GROUP_COLORS, 3 | 5 | 6 | 8 | 9);
+        Self { width, is_dashed: is_near != ((n / GROUP_COLORS) % 2 == 1) }
     }
 }
 
@@ -302,6 +304,22 @@ mod tests {
         let drawn = |n: usize| (Ink::Nth(n).color(theme), Line::nth(n, 1.0).is_dashed);
         for n in 0..2 * GROUP_COLORS {
             assert!((0..n).all(|other| drawn(other) != drawn(n)), "{n}");
+        }
+    }
+
+    #[test]
+    fn lines_of_colors_that_resemble_each_other_differ() {
+        // Twice what tells two groups apart, whose cells are larger than a line.
+        const AT_ONCE: f64 = 0.12;
+        for theme in Theme::ALL {
+            let color = |n: usize| Ink::Nth(n).color(theme);
+            for n in 0..GROUP_COLORS {
+                for other in 0..n {
+                    let is_apart = color(n).distance(color(other)) > AT_ONCE;
+                    let differs = Line::nth(n, 1.0).is_dashed != Line::nth(other, 1.0).is_dashed;
+                    assert!(is_apart || differs, "{} series {other} and {n}", theme.name);
+                }
+            }
         }
     }
 

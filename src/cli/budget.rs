@@ -49,9 +49,10 @@ pub(super) fn within(
     }
     let folder = args.folder().unwrap_or_else(|| analysis.model.path.clone().into());
     let common = args.common.spec(&args.input, None);
-    // Batches that were held out are those of the same cut of the input.
+    // Batches that were held out are those of the same cut of the same input.
+    let left_out = analysis.settings.held_out_every.filter(|_| !common.reads_other_than(analysis));
     let spec = Spec {
-        held_out_every: args.budget.held_out_every.or(analysis.settings.held_out_every),
+        held_out_every: args.budget.held_out_every.or(left_out),
         batch_size: common.batch_size.or(analysis.settings.batch_size),
         seq_len: common.seq_len.or(analysis.settings.seq_len),
         ..common

@@ -64,7 +64,7 @@ pub(super) fn obtain_repair(
     console: &Console,
 ) -> Result<Option<ControlledRepair>> {
     let Some(source) = named else {
-        let Some(own) = OwnRepair::of(path, plan) else { return Ok(None) };
+        let Some(own) = OwnRepair::of(path, plan)? else { return Ok(None) };
         let file = own.found()?;
         console.warn(&format!(
             "the plan was measured with the repair in {}, which is used; --repair none leaves it out",

@@ -38,6 +38,13 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     }
     let out = args.out.clone().ok_or_else(|| Error::usage("name the folder to write with --out"))?;
     let wanted = PruneSpec { out: out.clone(), ..wanted };
+    // Making a repair may be hours of work.
+    if let Some(RepairSource::Made(mode)) = &args.repair
+        && mode.repairs()
+    {
+        checked.check_calibration(*mode)?;
+        checked.check_export(&plan, true, &formats, &wanted)?;
+    }
     let repair =
         obtain_repair(args.repair.as_ref(), (&args.plan, &plan), false, &checked, console)?.map(|found| found.repair);
     let reports = console.watch(|ticket| match formats.as_slice() {

@@ -194,10 +194,12 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<()> {
     let wanted = wanted(args)?;
     let voting = wanted.settings.voting.as_ref().filter(|voting| voting.repair.is_none());
     let planned = args.vote.plan.as_deref().zip(voting.and_then(|voting| voting.plan.as_ref()));
-    if let Some(OwnRepair { mode, .. }) = planned.and_then(|(path, plan)| OwnRepair::of(path, plan)) {
-        console.warn(&format!(
+    match planned.map_or(Ok(None), |(path, plan)| OwnRepair::of(path, plan)) {
+        Ok(None) => {}
+        Ok(Some(OwnRepair { mode, .. })) => console.warn(&format!(
             "the plan was measured with a repair by {mode}, which training leaves out; --repair {mode} makes one anew"
-        ));
+        )),
+        Err(error) => console.warn(&format!("what lies beside the plan is left out: {error}")),
     }
     let summary = console.watch(|ticket| {
         let mut notes = |event: TrainingEvent<'_>| match event {

@@ -28,6 +28,9 @@ pub struct Measured {
     /// How the heads that stayed came to speak for the others, where they do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repair: Option<RepairMode>,
+    /// Why they do not, where a repair was asked for and could not be made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unrepaired: Option<String>,
     /// The whole model beside the one without the other heads, on the same batches.
     #[serde(flatten)]
     pub comparison: Comparison,
@@ -156,6 +159,8 @@ struct WrittenMeasured {
     kept: Kept,
     #[serde(default)]
     repair: Option<RepairMode>,
+    #[serde(default)]
+    unrepaired: Option<String>,
     #[serde(flatten)]
     compared: Compared,
     #[serde(default)]
@@ -199,6 +204,7 @@ impl From<WrittenMeasured> for Measured {
             name: written.name,
             kept: written.kept,
             repair: written.repair,
+            unrepaired: written.unrepaired,
             comparison: *comparison,
             random: written.random,
             random_similarity: written.random_similarity,

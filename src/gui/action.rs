@@ -89,6 +89,8 @@ pub enum Action {
     MeasurePlan(usize),
     /// Stop one piece of work.
     Cancel(JobKind),
+    /// Stop the task of this number, whichever model it is on.
+    CancelTask(u64),
     /// Leave, whatever is under way.
     QuitAnyway,
     /// Show the first rows of the input.

@@ -21,7 +21,7 @@ use crate::gui::view::View;
 use crate::hub::HubCache;
 use crate::task::CancelToken;
 use crate::tensor::DeviceChoice;
-use crate::workspace::{ProgramSettings, Store, ThemeChoice, sample};
+use crate::workspace::{ClosedHistories, Draft, ProgramSettings, Store, ThemeChoice, sample};
 
 pub struct App {
     pub(super) state: State,
@@ -30,6 +30,10 @@ pub struct App {
     /// What was asked for last, so that a failure is not asked for again.
     pub(super) asked_patterns: Option<AttentionKey>,
     pub(super) asked_grouping: Option<RegroupKey>,
+    /// The plans of models that were open before, with their histories.
+    pub(super) closed: ClosedHistories<Draft>,
+    /// The widget that had the keyboard in the last frame.
+    focus: Option<egui::Id>,
     revisions: u64,
     /// Whether paths may be asked for with dialogs of the system.
     pub(super) has_dialogs: bool,
@@ -53,6 +57,8 @@ impl App {
             autosave: Autosave::default(),
             asked_patterns: None,
             asked_grouping: None,
+            closed: ClosedHistories::default(),
+            focus: None,
             revisions: 0,
             has_dialogs: true,
             title: String::new(),
@@ -237,12 +243,16 @@ impl eframe::App for App {
         }
         self.guard_exit(ctx);
         self.read_input(ctx);
-        // A drag of a slider is one step in the history; it ends with the mouse button.
-        if !ctx.input(|i| i.pointer.any_down()) {
-            self.state.draft.finish();
-        }
         for action in self.out.take() {
             self.apply(ctx, action);
+        }
+        // A drag of a slider is one step in the history, and so is what is typed into one field: it ends with the mouse
+        // button, or where the field is left.
+        let focus = ctx.memory(|memory| memory.focused());
+        let is_typing = ctx.text_edit_focused() && focus == self.focus;
+        self.focus = focus;
+        if !is_typing && !ctx.input(|i| i.pointer.any_down()) {
+            self.state.draft.finish();
         }
         self.fetch();
         self.autosave(ctx);

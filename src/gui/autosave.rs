@@ -62,6 +62,7 @@ pub(super) struct Work {
     pub run: crate::run::Spec,
     pub training: crate::training::TrainSettings,
     pub repair: crate::repair::RepairMode,
+    pub repairs: u64,
     pub notes: String,
     pub plan_revision: u64,
     pub results: u64,

@@ -1,4 +1,5 @@
-//! Workers under way: at most one of each kind, polled once per frame.
+//! Workers under way: at most one of each kind, polled once per frame. An export goes on when another model is opened, as
+//! work on the model that it was begun for: there may be one for each model.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -148,8 +149,12 @@ pub(super) type RegroupKey = (u64, Site, FeatureMap, usize);
 
 /// A worker as the task list shows it.
 pub struct Job {
+    /// A number that no other has.
+    pub id: u64,
     /// What it is for.
     pub kind: JobKind,
+    /// Fingerprint of the model that was open when it began.
+    model: Option<String>,
     /// What it does, for a person.
     pub title: String,
     /// How far it is.
@@ -174,6 +179,8 @@ pub struct Ended {
     /// What it was for.
     pub kind: JobKind,
     pub title: String,
+    /// Whether the model that it began with is open still.
+    pub is_here: bool,
     pub result: Result<JobOutcome>,
 }
 
@@ -181,12 +188,30 @@ pub struct Ended {
 pub struct Jobs {
     runner: Runner,
     running: Vec<Job>,
+    /// Fingerprint of the model that is open.
+    model: Option<String>,
+    begun: u64,
 }
 
 impl Jobs {
     /// No workers; later ones wake the window through `waker`.
     pub fn new(waker: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { runner: Runner::new(waker), running: Vec::new() }
+        Self { runner: Runner::new(waker), running: Vec::new(), model: None, begun: 0 }
+    }
+
+    /// Another model is open from now on, or none.
+    pub fn set_model(&mut self, fingerprint: Option<String>) {
+        self.model = fingerprint;
+    }
+
+    /// Whether a worker has to do with what is open.
+    fn is_here(&self, job: &Job) -> bool {
+        job.kind != JobKind::Export || job.model == self.model
+    }
+
+    /// Whether a worker of a kind is at work on another model than the one that is open.
+    pub fn is_elsewhere(&self, kind: JobKind) -> bool {
+        self.running.iter().any(|job| job.kind == kind && job.model != self.model)
     }
 
     /// Starts a worker. One of the same kind is canceled and its result is dropped.
@@ -197,15 +222,23 @@ impl Jobs {
         work: impl FnOnce(&Ticket) -> Result<JobOutcome> + Send + 'static,
     ) {
         self.cancel(kind);
-        self.running.retain(|job| job.kind != kind);
+        let running = std::mem::take(&mut self.running);
+        self.running = running.into_iter().filter(|job| job.kind != kind || !self.is_here(job)).collect();
         let title = title.into();
         let task = self.runner.spawn(title.clone(), work);
-        self.running.push(Job { kind, title, progress: Progress::default(), task });
+        self.begun += 1;
+        let model = self.model.clone();
+        self.running.push(Job { id: self.begun, kind, model, title, progress: Progress::default(), task });
     }
 
     /// Asks the worker of a kind to stop.
     pub fn cancel(&self, kind: JobKind) {
-        self.running.iter().filter(|job| job.kind == kind).for_each(|job| job.task.cancel());
+        self.running.iter().filter(|job| job.kind == kind && self.is_here(job)).for_each(|job| job.task.cancel());
+    }
+
+    /// Asks the worker with this number to stop.
+    pub fn cancel_one(&self, id: u64) {
+        self.running.iter().filter(|job| job.id == id).for_each(|job| job.task.cancel());
     }
 
     /// Asks the workers of these kinds to stop and drops what they would bring; names those that a person could see.
@@ -228,7 +261,7 @@ impl Jobs {
 
     /// The worker of a kind.
     pub fn get(&self, kind: JobKind) -> Option<&Job> {
-        self.running.iter().find(|job| job.kind == kind)
+        self.running.iter().find(|job| job.kind == kind && self.is_here(job))
     }
 
     /// Workers that a person can see.
@@ -238,14 +271,15 @@ impl Jobs {
 
     /// Looks at every worker without waiting and takes out those that ended.
     pub fn poll(&mut self) -> Vec<Ended> {
-        let mut ended = Vec::new();
+        let (mut ended, model) = (Vec::new(), &self.model);
         self.running.retain_mut(|job| match job.task.poll() {
             TaskState::Running(progress) => {
                 job.progress = progress;
                 true
             }
             TaskState::Ended(result) => {
-                ended.push(Ended { kind: job.kind, title: std::mem::take(&mut job.title), result });
+                let (title, is_here) = (std::mem::take(&mut job.title), job.model == *model);
+                ended.push(Ended { kind: job.kind, title, is_here, result });
                 false
             }
         });

@@ -8,6 +8,7 @@ use crate::network::{Kept, NetworkSpec};
 use crate::plan::Plan;
 use crate::repair::{Reconstruction, Repair, RepairMode};
 use crate::run::searched_with;
+use crate::workspace::KeptRepair;
 
 /// Repairs that are held; the oldest are made anew where they are asked for again.
 const HELD: usize = 8;
@@ -20,7 +21,8 @@ pub struct FoundMoments {
     reconstruction: Arc<OnceLock<Reconstruction>>,
 }
 
-/// Bytes of second moments up to which a run gathers them, and a workspace keeps them, without being asked.
+/// Bytes of second moments up to which a run gathers them, and a workspace keeps them, without being asked; so many of
+/// repairs it keeps, too.
 const UNASKED: u64 = 1 << 30;
 
 impl FoundMoments {
@@ -87,6 +89,11 @@ impl Repairing {
         self.made.iter().rev().find(|made| made.asked == self.mode && made.repair.record.kept == *kept)
     }
 
+    /// Whether there is any repair for exactly these heads.
+    pub fn holds(&self, kept: &Kept) -> bool {
+        self.made.iter().any(|made| made.repair.record.kept == *kept)
+    }
+
     /// How `plan` is repaired: as the search did that found it, unless another way was chosen.
     pub fn way(&self, plan: &Plan) -> RepairMode {
         match self.mode {
@@ -103,6 +110,29 @@ impl Repairing {
         // A file may leave out layers that keep every head.
         repair.record.kept = plan.kept.clone();
         self.add(MadeRepair { repair: Arc::new(repair), controls: Vec::new(), asked: self.mode, is_own: true });
+    }
+
+    /// The repairs, the oldest first, to be kept with the work: the latest of them, where all are too large.
+    pub fn kept(&self) -> Vec<KeptRepair> {
+        let mut room = UNASKED;
+        let fits = |made: &&MadeRepair| {
+            let left = room.checked_sub(made.repair.bytes());
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        let latest = self.made.iter().rev().take_while(fits);
+        let mut kept: Vec<_> =
+            latest.filter_map(|made| KeptRepair::new(Arc::clone(&made.repair), made.asked, made.is_own).ok()).collect();
+        kept.reverse();
+        kept
+    }
+
+    /// Takes back a repair that was kept with the work.
+    pub fn restore(&mut self, kept: &KeptRepair) {
+        if let Some(repair) = &kept.repair {
+            let KeptRepair { asked, is_own, .. } = *kept;
+            self.add(MadeRepair { repair: Arc::clone(repair), controls: Vec::new(), asked, is_own });
+        }
     }
 
     /// Forgets what was calibrated on an earlier run.

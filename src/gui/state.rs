@@ -9,6 +9,7 @@ use super::messages::Messages;
 use super::purpose::PathPurpose;
 use super::repairing::{FoundMoments, MadeRepair, Repairing};
 use super::selection::Selection;
+use super::wording::in_controls;
 use crate::analysis::{Analysis, FeatureAnalysis, Grouping, SiteAnalysis};
 use crate::chart::SideBySide;
 use crate::corpus::{Input, InputPreview, InputUnit};
@@ -16,7 +17,7 @@ use crate::engines::Quantization;
 use crate::error::Error;
 use crate::evaluation::curve::Curves;
 use crate::evaluation::{LOSS, Measured};
-use crate::hub::{CachedModel, HubCache};
+use crate::hub::{CachedModel, HubCache, short_name};
 use crate::network::{FeatureMap, Head, InputSpec, Site, SiteKind};
 use crate::plan::{Plan, QualityBudget, SiteShape};
 use crate::pruning::{OutputFormat, Report};
@@ -132,6 +133,8 @@ pub struct State {
     pub run: Spec,
     /// The first rows of an input, and how they are read by its columns; for the panel on the left.
     pub rows: Option<(Input, Result<Option<InputPreview>, Error>)>,
+    /// The same for measuring quality, which what the run left out of another input does not narrow.
+    pub measuring: Spec,
     /// Those settings checked against the model; `None` without one.
     pub checked: Option<Result<Checked, Vec<Fault>>>,
     /// What a run with these settings will read, and how long it takes; from a few batches of it.
@@ -203,6 +206,7 @@ impl State {
             placed: None,
             run: Spec::default(),
             rows: None,
+            measuring: Spec::default(),
             checked: None,
             estimate: None,
             run_began: None,
@@ -272,19 +276,45 @@ impl State {
         Some(&self.outlook.as_ref()?.as_ref().ok()?.legal)
     }
 
-    /// The quality that was measured for exactly the heads that stay now, repaired where plans are.
+    /// The quality that was measured for exactly the heads that stay now.
     pub fn measured_now(&self) -> Option<&Measured> {
         self.measured_of(self.legal_plan()?)
     }
 
-    /// The quality that was measured on this input for exactly the heads that `plan` keeps, repaired where plans are.
+    /// The quality that was measured on this input for exactly the heads that `plan` keeps: repaired where plans are, or of
+    /// the masked plan alone, where nothing else was measured.
     pub fn measured_of(&self, plan: &Plan) -> Option<&Measured> {
-        self.measured_as(plan, self.repairing.is_on())
+        let repaired = self.measured_as(plan, true).filter(|_| self.repairing.is_on());
+        repaired.or_else(|| self.measured_as(plan, false))
     }
 
-    /// The same with repair or without.
+    /// What a measurement of `plan` is of where the plan was not repaired, and why it was not.
+    pub fn unrepaired_words(&self, plan: &Plan, measured: &Measured) -> Option<String> {
+        if measured.repair.is_some() {
+            return None;
+        }
+        let why = match &measured.unrepaired {
+            _ if self.keeps_all(plan) => {
+                return Some("Every head stays: there is nothing to mask or to repair".to_owned());
+            }
+            Some(why) => in_controls(why),
+            None if self.repairing.is_on() => {
+                "it was measured before Repair was switched on; measure it again".to_owned()
+            }
+            None => "Repair is switched off".to_owned(),
+        };
+        Some(format!("Measured with the pruned heads masked, not repaired: {why}"))
+    }
+
+    /// Whether `plan` keeps every head of the model.
+    pub fn keeps_all(&self, plan: &Plan) -> bool {
+        let keeps = |site: &SiteShape| plan.kept.at(site.site, site.heads).len() == site.heads;
+        self.model.as_ref().is_some_and(|model| model.facts.shape.sites().iter().all(keeps))
+    }
+
+    /// The quality that was measured on this input for exactly the heads that `plan` keeps, with repair or without.
     pub fn measured_as(&self, plan: &Plan, is_repaired: bool) -> Option<&Measured> {
-        let is_now = |m: &&Measured| self.run.reading_differences(&m.reading, &m.dtype).is_empty();
+        let is_now = |m: &&Measured| self.measuring.reading_differences(&m.reading, &m.dtype).is_empty();
         let of_plan = self.measured.iter().rev().filter(|m| m.kept == plan.kept && m.repair.is_some() == is_repaired);
         of_plan.into_iter().find(is_now)
     }
@@ -400,8 +430,31 @@ impl State {
         self.legal_plan().cloned().or_else(|| self.plan())
     }
 
+    /// What quality is measured by, checked against the model; `None` where a run could not be made either.
+    pub fn measuring_run(&self) -> Option<Checked> {
+        let run = self.checked.as_ref()?.as_ref().ok()?;
+        if self.measuring == self.run { Some(run.clone()) } else { self.measuring.check(run.opened()).ok() }
+    }
+
+    /// On which part of the input quality is measured, where a part is held out or the results are of another input.
+    pub fn measured_part(&self) -> Option<String> {
+        let input = short_name(self.run.input.as_ref()?.path());
+        let analysis = self.results.as_ref().map(|results| &results.analysis);
+        let other = analysis.filter(|analysis| self.run.reads_other_than(analysis)).and_then(|a| a.reading.as_ref());
+        match (other.and_then(|reading| reading.source.as_ref()), self.run.held_out_every) {
+            (Some(read), _) => {
+                Some(format!("Quality is measured on all of {input}; the run read {}", short_name(read.path())))
+            }
+            (None, Some(every)) => {
+                Some(format!("Quality is measured on 1 batch in {every} of {input}, which the run leaves out"))
+            }
+            (None, None) => None,
+        }
+    }
+
     /// Looks anew at how the settings on the left differ from those of the results.
     pub(super) fn compare_settings(&mut self) {
+        self.measuring = self.run.measuring(self.results.as_ref().map(|results| &*results.analysis));
         let of = |results: &Results| self.run.analysis_differences(&results.analysis);
         self.differences = self.results.as_ref().map(of).unwrap_or_default();
     }

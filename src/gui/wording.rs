@@ -44,6 +44,7 @@ const CONTROLS: &[(&str, &str)] = &[
 /// analysis is a run.
 const PHRASES: &[(&str, &str)] = &[
     ("name an amount, or --without-evidence, to prune", "choose an amount, or tick the box for such layers, to prune"),
+    ("give --without-evidence to prune", "tick the box for such layers to prune"),
     ("analyze again with --moments", "run again with Second moments"),
     // The window always measures what heads do.
     ("analyze again without --no-kinds", "run again"),

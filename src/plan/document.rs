@@ -158,11 +158,13 @@ impl Plan {
         let (kept, all) = (self.kept.heads(), self.heads.values().sum::<usize>());
         let of_others = |what: String| format!(", and {what} of the other layers");
         let asked = match self.amount {
+            Some(Amount::Groups) => "; name an amount, or --without-evidence, to prune them too".to_owned(),
+            // There are no others.
+            _ if self.spared.len() == self.heads.len() => "; give --without-evidence to prune them".to_owned(),
             Some(Amount::Ratio(share)) => of_others(format!("{:.0} % of the heads", 100.0 * share)),
             Some(Amount::LayerRatio(share)) => of_others(format!("{:.0} % of the heads of each", 100.0 * share)),
             Some(Amount::Keep(number)) => of_others(format!("{number} in each")),
             Some(Amount::Threshold(_)) | None => String::new(),
-            Some(Amount::Groups) => "; name an amount, or --without-evidence, to prune them too".to_owned(),
         };
         Some(format!(
             "{} keep every head, {} of {}, since nothing speaks for redundancy there: {kept} of {all} heads stay{asked}",
@@ -259,6 +261,19 @@ mod tests {
         assert!(plan.foreign_to("abd").unwrap().contains("another fingerprint"));
         // Nothing but the plan is left in the folder.
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_plan_that_spares_every_layer_speaks_of_no_others() {
+        let (first, second) = (site("encoder.0"), site("encoder.1"));
+        let mut plan = Plan::from_mask(Kept::from_iter([(first, [0, 1]), (second, [0, 1])]));
+        (plan.heads, plan.amount) = ([(first, 2), (second, 2)].into_iter().collect(), Some(Amount::Ratio(0.7)));
+        plan.spared.push(first);
+        let told = plan.spared_words().unwrap();
+        assert!(told.ends_with("4 of 4 heads stay, and 70 % of the heads of the other layers"), "{told}");
+        plan.spared.push(second);
+        let told = plan.spared_words().unwrap();
+        assert!(told.ends_with("4 of 4 heads stay; give --without-evidence to prune them"), "{told}");
     }
 
     #[test]

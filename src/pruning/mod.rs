@@ -38,4 +38,4 @@ pub(crate) use report::BYTES;
 pub use report::{Counts, RECORD, REPAIR, Report};
 pub use sample::sample_batches;
 pub use shards::{SHARD_BYTES, write_weights};
-pub use target::check_apart;
+pub use target::{check_apart, check_free};

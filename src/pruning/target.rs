@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::checkpoint::real_path;
+use super::RECORD;
+use crate::checkpoint::{FolderWriter, real_path};
 use crate::error::{Error, Result};
 
 /// Refuses `out` where it is the model at `source`, holds it, or lies inside it.
@@ -18,6 +19,17 @@ pub fn check_apart(out: &Path, source: &Path) -> Result<()> {
         return Ok(());
     };
     Err(Error::new(what).at(out).hint("choose another folder"))
+}
+
+/// Finds out whether an export of the model at `source` may and can be written to `out`, before work is done for it. What is
+/// made to find out is gone again.
+///
+/// # Errors
+/// Those of the export itself: the folder holds something, or holds what `force` does not replace; it is, holds or lies in the
+/// model; nothing can be written there.
+pub fn check_free(out: &Path, source: &Path, force: bool) -> Result<()> {
+    check_apart(out, source)?;
+    FolderWriter::new(out, force, RECORD).map(drop)
 }
 
 #[cfg(test)]

@@ -175,8 +175,11 @@ impl Reconstruction {
         };
         plan.scores_in = Some(what.to_owned());
         plan.notes.extend(plan.spared_words());
-        if *unit == RiseUnit::Loss && lost.is_finite() {
-            plan.notes.push(format!("expected to cost {lost:.4} {what} if the plan is refitted, to second order: of small cuts a forecast, of large ones \
+        let is_smaller = plan.kept.heads() < plan.heads.values().sum();
+        if *unit == RiseUnit::Loss && lost.is_finite() && is_smaller {
+            const LEAST: f64 = 1e-4;
+            let lost = if lost < LEAST { format!("less than {LEAST}") } else { format!("{lost:.4}") };
+            plan.notes.push(format!("expected to cost {lost} {what} if the plan is refitted, to second order: of small cuts a forecast, of large ones \
                  several times too little"));
         }
         Ok(plan)

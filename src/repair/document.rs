@@ -228,19 +228,41 @@ impl Repair {
         OutFile::claim(path, FileKind::Tensors(FORMAT), inputs)
     }
 
-    /// Reads the repair at `path`.
-    ///
-    /// # Errors
-    ///
-    /// The file is missing, broken, or of another kind.
-    pub fn read(path: &Path) -> Result<Self> {
+    /// Opens the file of a repair: what it says of itself, and where its tensors lie.
+    fn open(path: &Path) -> Result<(RecordFile, RepairRecord)> {
         if !path.exists() {
             return Err(Error::new("there is no repair of this name")
                 .at(path)
                 .hint("check the path; pillars repair writes one"));
         }
         let file = RecordFile::open(path, FORMAT, VERSION, NOUN)?;
-        let record: RepairRecord = file.record()?;
+        let record = file.record()?;
+        Ok((file, record))
+    }
+
+    /// How the repair at `path` came to be; its tensors are not read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Repair::read`].
+    pub fn record_at(path: &Path) -> Result<RepairRecord> {
+        Ok(Self::open(path)?.1)
+    }
+
+    /// Bytes that its tensors take in a file.
+    pub fn bytes(&self) -> u64 {
+        let numbers = |tensor: &Tensor| tensor.elem_count() as u64;
+        let of = |output: &NewOutput| numbers(&output.weight) + output.bias.as_ref().map_or(0, numbers);
+        self.outputs.values().map(of).sum::<u64>() * DType::F32.size_in_bytes() as u64
+    }
+
+    /// Reads the repair at `path`.
+    ///
+    /// # Errors
+    ///
+    /// The file is missing, broken, or of another kind.
+    pub fn read(path: &Path) -> Result<Self> {
+        let (file, record) = Self::open(path)?;
         let mut outputs = BTreeMap::new();
         for site in record.sites.keys() {
             let kept = record.kept.get(*site).map(<[usize]>::to_vec);

@@ -2,6 +2,7 @@
 
 use super::{BATCH_SIZE, Spec};
 use crate::analysis::{Analysis, baseline};
+use crate::checkpoint::real_path;
 use crate::corpus::{CorpusPart, Input, Reading};
 
 /// Which settings a result depends on.
@@ -28,6 +29,31 @@ impl Spec {
     /// How what was read for a measurement in `dtype` differs from what would be read now. Empty where it would be the same.
     pub fn reading_differences(&self, reading: &Reading, dtype: &str) -> Vec<String> {
         self.differ(&self.of_reading(reading, dtype), Scope::Reading)
+    }
+
+    /// Whether another file is read than `analysis` read; `false` where it does not say which that was.
+    pub fn reads_other_than(&self, analysis: &Analysis) -> bool {
+        let Some((now, was)) = self.input.as_ref().zip(analysis.reading.as_ref().and_then(|r| r.source.as_ref()))
+        else {
+            return false;
+        };
+        now.path() != was.path() && real_path(now.path()) != real_path(was.path())
+    }
+
+    /// These settings for measuring the quality of what `analysis` chose: batches were held out of its own input alone, so of
+    /// another all is measured.
+    #[must_use]
+    pub fn measuring(&self, analysis: Option<&Analysis>) -> Self {
+        let is_other = analysis.is_some_and(|analysis| self.reads_other_than(analysis));
+        Self { held_out_every: self.held_out_every.filter(|_| !is_other), ..self.clone() }
+    }
+
+    /// These settings, but reading what `analysis` read: what repairs of its plans are calibrated on where quality is measured
+    /// on another input. `None` where it is not said what that was.
+    pub fn calibrating(&self, analysis: &Analysis) -> Option<Self> {
+        let reading = analysis.reading.as_ref().filter(|reading| reading.source.is_some())?;
+        let Self { seed, precision, .. } = *self;
+        Some(Self { seed, precision, ..self.of_reading(reading, &analysis.model.dtype) })
     }
 
     /// These settings, but for those that `analysis` records.

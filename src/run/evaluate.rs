@@ -173,6 +173,7 @@ impl Checked {
             name: name.to_owned(),
             kept: plan.kept.clone(),
             repair,
+            unrepaired: None,
             comparison,
             random: draws.into_iter().next().map(|(quality, _)| quality),
             random_similarity,

@@ -11,7 +11,7 @@ use crate::checkpoint::path_text;
 use crate::corpus::{BatchOrder, Corpus, Purpose};
 use crate::engines::Quantization;
 use crate::engines::{self, EngineDraft, EngineOptions};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::evaluation::{COMPARED_COPIES, Candidate, IN_SAMPLE, Measured, Timing, compare};
 use crate::model::{Model, Needs};
 use crate::network::{Gates, Network};
@@ -84,24 +84,16 @@ impl Checked {
         wanted: &PruneSpec,
         ticket: &Ticket,
     ) -> Result<Vec<Report>> {
-        let place = |e: std::io::Error| Error::from(e).at(&wanted.out);
         let of = |format: &OutputFormat| PruneSpec {
             out: wanted.out.join(format.name()),
             format: *format,
             ..wanted.clone()
         };
         // What no format can be is told before anything is written.
-        for format in formats {
-            self.forecast(plan, repair.is_some(), &of(format)).map_err(|e| e.within(format))?;
-        }
-        pruning::check_apart(&wanted.out, self.model().checkpoint().place())?;
+        self.check_export(plan, repair.is_some(), formats, wanted)?;
         let is_new = !wanted.out.exists();
         if is_new {
             make_folder(&wanted.out)?;
-        } else if !wanted.force && std::fs::read_dir(&wanted.out).map_err(place)?.next().is_some() {
-            return Err(Error::new("the folder exists and is not empty")
-                .at(&wanted.out)
-                .hint("choose another, or give --force"));
         }
         let written: Result<Vec<Report>> = (|| {
             let corpus = self.measured_corpus(ticket)?;
@@ -120,6 +112,31 @@ impl Checked {
             let _ = std::fs::remove_dir(&wanted.out);
         }
         written
+    }
+
+    /// Whether `plan`, repaired or not, can be written as `wanted` in each of `formats`: what can be known before any work. The
+    /// same is found out when it is written.
+    ///
+    /// # Errors
+    /// As of [`Checked::prune`], where the format cannot hold the plan or the folder is not free.
+    pub fn check_export(
+        &self,
+        plan: &Plan,
+        is_repaired: bool,
+        formats: &[OutputFormat],
+        wanted: &PruneSpec,
+    ) -> Result<()> {
+        for format in formats {
+            let told = self.forecast(plan, is_repaired, &PruneSpec { format: *format, ..wanted.clone() });
+            told.map_err(|error| if formats.len() > 1 { error.within(format) } else { error })?;
+        }
+        let source = self.model().checkpoint().place();
+        match formats {
+            several if several.len() > 1 && wanted.force && wanted.out.is_dir() => several
+                .iter()
+                .try_for_each(|format| pruning::check_free(&wanted.out.join(format.name()), source, wanted.force)),
+            several => pruning::check_free(&wanted.out, source, wanted.force && several.len() == 1),
+        }
     }
 
     /// What writing as `wanted` says would give, with other output projections or not; an error says in one line why there
@@ -280,6 +297,7 @@ impl Checked {
             name: String::new(),
             kept: plan.kept.clone(),
             repair: repair.map(|repair| repair.record.mode),
+            unrepaired: None,
             comparison,
             random: None,
             random_similarity: None,

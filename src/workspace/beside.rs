@@ -8,16 +8,19 @@ use crate::analysis::{Analysis, Document, Moments};
 use crate::error::{Error, Result};
 
 impl Workspace {
-    /// Writes the workspace to `path`, and its second moments beside.
+    /// Writes the workspace to `path`, and its second moments and repairs beside.
     ///
     /// # Errors
     ///
-    /// Either cannot be written, or something else lies where the moments go.
+    /// One cannot be written, or something else lies where it goes.
     pub fn write_whole(&self, path: &Path) -> Result<()> {
         if let Some(moments) = &self.moments {
             write_moments(moments, &whole_name(path))?;
         }
-        self.write(path)
+        self.write_repairs(path)?;
+        self.write(path)?;
+        self.remove_other_repairs(path);
+        Ok(())
     }
 
     /// Takes in the second moments beside the document at `path`, where they can be read and are those of the analysis; notes

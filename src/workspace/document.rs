@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Draft;
+use super::{Draft, KeptRepair};
 use crate::analysis::{Analysis, Document, Moments};
 use crate::checkpoint::path_text;
 use crate::error::Result;
@@ -51,6 +51,12 @@ pub struct Workspace {
     /// Where the views stand and what they show; only the window understands it.
     pub view: Value,
     pub measured: Vec<Measured>,
+    /// The repairs that plans were measured with, which lie in files beside the document.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub repairs: Vec<KeptRepair>,
+    /// Why repairs that are named are not taken in, each in one line.
+    #[serde(skip)]
+    pub repair_faults: Vec<String>,
     /// Quality against the share of heads kept. Until version 2 it was called `sweep` and held what was drawn beside it.
     #[serde(alias = "sweep", serialize_with = "shared::serialize", deserialize_with = "earlier::curves")]
     pub curves: Option<Arc<Curves>>,
@@ -89,6 +95,8 @@ impl Workspace {
             moments: None,
             moments_fault: None,
             moved_input: None,
+            repairs: self.repairs.iter().map(|kept| KeptRepair { repair: None, ..kept.clone() }).collect(),
+            repair_faults: Vec::new(),
             ..self.clone()
         }
     }

@@ -98,6 +98,40 @@ impl<T: Clone + PartialEq> History<T> {
     }
 }
 
+/// The histories of workspaces that were closed, by what names them, the latest last.
+#[derive(Clone, Debug)]
+pub struct ClosedHistories<T> {
+    held: Vec<(String, History<T>)>,
+}
+
+/// Workspaces whose histories are held before that of the oldest is forgotten.
+const HELD: usize = 8;
+
+impl<T> Default for ClosedHistories<T> {
+    fn default() -> Self {
+        Self { held: Vec::new() }
+    }
+}
+
+impl<T: Clone + PartialEq> ClosedHistories<T> {
+    /// Holds the history of a workspace that is closed.
+    pub fn hold(&mut self, name: &str, mut history: History<T>) {
+        history.finish();
+        self.held.retain(|(held, _)| held != name);
+        self.held.push((name.to_owned(), history));
+        if self.held.len() > HELD {
+            self.held.remove(0);
+        }
+    }
+
+    /// The history of a workspace that is opened and stands at `now`: the one that was held, where it ended there, else one
+    /// that begins here.
+    pub fn reopen(&mut self, name: &str, now: T) -> History<T> {
+        let place = self.held.iter().position(|(held, history)| held == name && *history.now() == now);
+        place.map_or_else(|| History::new(now), |place| self.held.remove(place).1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +168,30 @@ mod tests {
         assert_eq!(*history.now(), 5);
         history.undo();
         assert_eq!((*history.now(), history.undo()), (0, None));
+    }
+
+    #[test]
+    fn a_closed_history_goes_on_where_it_ended_and_nowhere_else() {
+        let mut closed = ClosedHistories::default();
+        let history = || {
+            let mut history = History::new(1);
+            history.edit("double", |v| *v *= 2);
+            // A drag that was not let go of.
+            history.adjust("drag", |v| *v += 1);
+            history
+        };
+        closed.hold("a", history());
+        let mut other = closed.reopen("b", 3);
+        assert_eq!(other.undo(), None);
+        let mut again = closed.reopen("a", 3);
+        assert_eq!((again.undo().as_deref(), again.undo().as_deref(), *again.now()), (Some("drag"), Some("double"), 1));
+        // Something else wrote the workspace meanwhile.
+        closed.hold("a", history());
+        assert_eq!(closed.reopen("a", 7).undo(), None);
+        for name in 0..HELD {
+            closed.hold(&name.to_string(), history());
+        }
+        assert_eq!(closed.reopen("a", 3).undo(), None, "the oldest is forgotten");
     }
 
     #[test]

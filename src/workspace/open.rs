@@ -72,6 +72,7 @@ pub fn open_place(path: &Path, ticket: &Ticket) -> Result<OpenedPath> {
             let workspace = Workspace::from_fields(fields).map_err(|e| e.at(path))?;
             let mut workspace = Workspace { file: Some(path.to_path_buf()), ..workspace };
             workspace.take_moments(path);
+            workspace.take_repairs(path);
             open_workspace(workspace, ticket)
         }
         Some(Analysis::FORMAT) => {
@@ -83,7 +84,8 @@ pub fn open_place(path: &Path, ticket: &Ticket) -> Result<OpenedPath> {
         None if fields.get("data").is_some_and(Value::is_array) => Ok(OpenedPath::Input(Input::guess(path))),
         _ => {
             let plan = Plan::parse_any(&text).map_err(|e| e.at(path))?;
-            let own = OwnRepair::of(path, &plan).map(|own| Ok(Box::new(Repair::read(own.found()?)?)));
+            let own = OwnRepair::of(path, &plan).transpose();
+            let own = own.map(|own| Ok(Box::new(Repair::read(own?.found()?)?)));
             Ok(OpenedPath::Plan(stem, Box::new(plan), own))
         }
     }

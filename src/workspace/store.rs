@@ -134,7 +134,9 @@ impl Store {
             }
             self.stamps.note(&path);
         }
+        workspace.write_repairs(&path)?;
         Workspace { analysis: None, moments: None, ..workspace.clone() }.write(&path)?;
+        workspace.remove_other_repairs(&path);
         self.stamps.note(&path);
         self.hold(&key, workspace);
         if self.last().as_ref() != Some(&key) {
@@ -170,6 +172,7 @@ impl Store {
             Some(aside) => error.hint(format!("nothing is lost: it was put aside as {}", aside.display())),
             None => error,
         })?;
+        workspace.take_repairs(&path);
         let mut warnings = Vec::new();
         let path = self.analysis_path(key);
         self.stamps.note(&path);

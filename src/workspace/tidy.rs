@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::repairs::document_of;
 use super::{Store, Workspace};
 use crate::analysis::Document;
 
@@ -22,7 +23,7 @@ impl Store {
         let last = self.last();
         let mut gone: Vec<PathBuf> = Vec::new();
         let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|p| p.is_file()).collect();
-        // Workspaces before their analyses, and those before their moments, which go with them.
+        // Workspaces before their analyses and repairs, and analyses before their moments, which go with them.
         files.sort_by_key(|path| depth(path));
         for path in files {
             let Some(age) = age(&path, now) else { continue };
@@ -46,6 +47,9 @@ fn patience(path: &Path) -> Duration {
     let is_there = |name: String| path.with_file_name(name).is_file();
     if let Some(key) = name.strip_suffix("-analysis.json") {
         return with(is_there(format!("{key}.pillars")));
+    }
+    if let Some(document) = document_of(&name) {
+        return with(is_there(document.to_owned()));
     }
     if let Some(stem) = name.strip_suffix(".moments.safetensors") {
         return with(is_there(format!("{stem}.json")) || is_there(stem.to_owned()));
@@ -101,6 +105,8 @@ mod tests {
             "moved-analysis.moments.safetensors",
             "gone-analysis.moments.safetensors",
             "stays-other.pillars.moments.safetensors",
+            "stays.pillars.0123456789abcdef.repair.safetensors",
+            "lost.pillars.0123456789abcdef.repair.safetensors",
         ] {
             std::fs::write(place.join(name), "{}").unwrap();
         }
@@ -114,13 +120,15 @@ mod tests {
             names
         };
         assert_eq!(after(0), [] as [&str; 0]);
-        assert_eq!(after(2), [".pillars-x", "gone-analysis.moments.safetensors", "lost-analysis.json"]);
+        let lost = "lost.pillars.0123456789abcdef.repair.safetensors";
+        assert_eq!(after(2), [".pillars-x", "gone-analysis.moments.safetensors", "lost-analysis.json", lost]);
         let moved = ["moved-analysis.json", "moved-analysis.moments.safetensors", "moved.pillars"];
         assert_eq!(
             after(100),
             [&moved[..], &["stays-other.pillars", "stays-other.pillars.moments.safetensors"]].concat()
         );
-        let stays = ["stays-analysis.json", "stays-analysis.moments.safetensors", "stays.pillars"];
+        let repair = "stays.pillars.0123456789abcdef.repair.safetensors";
+        let stays = ["stays-analysis.json", "stays-analysis.moments.safetensors", "stays.pillars", repair];
         assert_eq!(after(400), stays);
         assert_eq!(store.workspace().unwrap().workspace.notes, "open", "the last one is never removed");
     }

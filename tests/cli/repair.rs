@@ -304,6 +304,14 @@ fn repairs_are_made_in_place_and_earlier_folders_are_mended() {
     assert!(refused.contains("calibrate"), "{refused}");
     let refused = bad(&["prune", &model, "--plan", &p, "--repair", "refti", "--out", &r, "--quiet"], 2);
     assert!(refused.contains("'refti'"), "{refused}");
+    // A folder that is not free is told before a repair is made, which of one batch it could not be.
+    let taken = folder.name("taken");
+    std::fs::create_dir(&taken).unwrap();
+    std::fs::write(folder.path("taken").join("thesis.txt"), "mine").unwrap();
+    let one = ["--text", &text, "--seq-len", "64", "--batches", "1", "--batch-size", "4", "--repair", "auto"];
+    let prune = ["prune", &model, "--plan", &p, "--quiet", "--out", &taken];
+    let refused = bad(&[&prune[..], &one].concat(), 1);
+    assert!(refused.contains("exists and is not empty"), "{refused}");
     // What an export would be, with a repair: the format that it is not for says so.
     let dry = json(&good(&["prune", &model, "--plan", &p, "--repair", &r, "--dry-run", "--json"]));
     assert_eq!(dry["repair"], "refit");

@@ -452,6 +452,7 @@ fn given_input_is_proven_on_and_its_labels_give_losses() {
         name: String::new(),
         kept: plan.kept.clone(),
         repair: None,
+        unrepaired: None,
         comparison,
         random: None,
         random_similarity: None,

@@ -16,6 +16,22 @@ struct Word {
     rect: Rect,
     /// What of it could be seen.
     clip: Rect,
+    /// Whether a line ends within a number.
+    is_broken: bool,
+}
+
+/// Whether a line of the text ends within a number, which goes on in the next.
+fn breaks_a_number(galley: &egui::Galley) -> bool {
+    let line = |row: &egui::epaint::text::PlacedRow| row.glyphs.iter().map(|glyph| glyph.chr).collect::<String>();
+    let is_of_number = |c: char| c.is_ascii_digit() || ".,+-\u{2212}".contains(c);
+    let ends_in_number = |line: &str| {
+        let word = line.rsplit(char::is_whitespace).next().unwrap_or_default();
+        !word.is_empty() && word.chars().all(is_of_number)
+    };
+    galley.rows.windows(2).any(|rows| {
+        let [above, below] = [&rows[0], &rows[1]].map(line);
+        !rows[0].ends_with_newline && ends_in_number(&above) && below.starts_with(is_of_number)
+    })
 }
 
 /// How far letters may reach beyond their place, in points: half a pixel of smoothing on each side, and a hanging letter.
@@ -27,7 +43,7 @@ fn collect(shape: &Shape, clip: Rect, words: &mut Vec<Word>) {
             let rect = shape.visual_bounding_rect();
             let text = shape.galley.text().trim().to_owned();
             if !text.is_empty() && rect.is_positive() {
-                words.push(Word { text, rect, clip });
+                words.push(Word { text, rect, clip, is_broken: breaks_a_number(&shape.galley) });
             }
         }
         Shape::Vec(shapes) => shapes.iter().for_each(|shape| collect(shape, clip, words)),
@@ -61,6 +77,9 @@ impl Desk {
         let window = self.harness.ctx.content_rect();
         let is_scrolled = window.width() < 720.0;
         for word in &words {
+            if word.is_broken {
+                faults.push(format!("'{}' is broken within a number", word.text));
+            }
             // What is cut above or below is scrolled there, and so is a window that is too small for all of it.
             let [left, right] = [word.clip.left() - word.rect.left(), word.rect.right() - word.clip.right()];
             let left = if is_scrolled && word.clip.left() < 1.0 { 0.0 } else { left };

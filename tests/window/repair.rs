@@ -12,7 +12,7 @@ use pillars::repair::{Repair, RepairMode};
 use pillars::run::OwnRepair;
 use pillars::workspace::Proposal;
 
-use crate::desk::{Desk, tokens};
+use crate::desk::{Desk, fixture, tokens};
 
 impl Desk {
     /// Opens a list and chooses an entry of it.
@@ -60,6 +60,13 @@ fn a_model_that_was_not_trained_here_is_planned_by_reconstruction_with_votes_one
     desk.prune_everywhere();
     assert_eq!(spared(&desk), 0);
     assert!(desk.kept() as f64 <= 0.7 * whole as f64 + 0.5 && desk.kept() > 0, "{}", desk.kept());
+    // What a plan costs that costs nothing is not told to four digits.
+    assert!(desk.shows("xpected to cost"));
+    desk.command("keep 100 %");
+    desk.settle();
+    assert!(desk.kept() == whole && !desk.shows("xpected to cost"));
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    desk.settle();
     // Nobody had a hand in it yet.
     assert!(!desk.state().has_chosen());
     desk.chord(Modifiers::COMMAND, Key::Num5);
@@ -109,6 +116,7 @@ fn a_repair_shows_what_each_layer_loses_and_saves_the_same() {
 #[test]
 fn quality_is_told_with_repair_and_without() {
     let mut desk = Desk::with_results("bert");
+    desk.prune_everywhere();
     desk.chord(Modifiers::COMMAND, Key::Num5);
     desk.press(Key::F6);
     desk.settle();
@@ -188,6 +196,112 @@ fn work_comes_back_with_the_way_of_repair() {
     assert_eq!(desk.state().plan().unwrap().method, "reconstruction");
 }
 
+/// What lies beside the workspaces that the window keeps by itself.
+fn kept_repairs(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let all = std::fs::read_dir(folder.join("remembered/workspaces")).unwrap().map(|entry| entry.unwrap().path());
+    all.filter(|path| path.to_str().unwrap().ends_with(".repair.safetensors")).collect()
+}
+
+#[test]
+fn the_repair_that_a_plan_was_measured_with_comes_back_and_is_exported() {
+    let mut desk = repaired();
+    desk.press(Key::F6);
+    desk.settle();
+    let record = desk.state().repair_now().unwrap().record.clone();
+    let measured = desk.state().measured_now().unwrap().clone();
+    assert_eq!(measured.repair, Some(RepairMode::Refit));
+    let mut desk = desk.reopen();
+    assert_eq!(desk.state().repair_now().expect("the repair is back").record, record, "{}", desk.messages());
+    let out = desk.folder.path().join("smaller");
+    desk.type_path((Modifiers::COMMAND, Key::E), &out);
+    desk.settle();
+    let report = Report::read(&out.join(RECORD)).unwrap_or_else(|e| panic!("{e}: {}", desk.messages()));
+    assert_eq!(report.repair.unwrap().sites, record.sites);
+    assert!(!desk.messages().contains("Repaired by"), "it is made anew: {}", desk.messages());
+    assert_eq!(desk.state().measured_now(), Some(&measured), "what was measured holds for what was written");
+    // The model is closed and opened, within one window.
+    desk.command("close model");
+    desk.type_path((Modifiers::COMMAND, Key::L), &fixture("bert"));
+    assert_eq!(desk.state().repair_now().expect("the repair is back").record, record, "{}", desk.messages());
+    // What is not there, or is another's, is told.
+    let Desk { folder, harness } = desk;
+    drop(harness);
+    let [file] = &kept_repairs(folder.path())[..] else { panic!("one repair is kept") };
+    std::fs::remove_file(file).unwrap();
+    let desk = Desk::start_in(folder, None);
+    assert!(desk.state().repair_now().is_none());
+    for told in ["A repair that was kept with the work is left out", "was measured with is not there"] {
+        assert!(desk.messages().contains(told), "{told}: {}", desk.messages());
+    }
+}
+
+/// After a run over one batch: there is nothing left to judge a way of repair by.
+fn with_one_batch() -> Desk {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    let input = tokens(desk.folder.path(), 6, 10);
+    desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
+    desk.press(Key::F5);
+    desk.settle();
+    desk.prune_everywhere();
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    assert_eq!(desk.state().repairing.mode, RepairMode::Auto);
+    desk
+}
+
+#[test]
+fn a_plan_that_was_not_repaired_is_judged_as_it_was_measured() {
+    let mut desk = with_one_batch();
+    assert!(desk.shows("Not measured"));
+    desk.press(Key::F6);
+    desk.settle();
+    let measured = desk.state().measured_now().unwrap_or_else(|| panic!("{}", desk.messages())).clone();
+    assert!(measured.repair.is_none() && measured.unrepaired.as_ref().unwrap().contains("two batches"));
+    let judged = |desk: &Desk, why: &str| {
+        let words = format!("Measured with the pruned heads masked, not repaired: {why}");
+        assert!(desk.shows(&words) && !desk.shows("Not measured:"), "{words}");
+    };
+    judged(&desk, "");
+    assert!(desk.shows("auto needs two batches or more"));
+    let mut desk = desk.reopen();
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    assert_eq!(desk.state().measured_now(), Some(&measured));
+    judged(&desk, "");
+    // Nobody asked for a repair.
+    desk.harness.get_by_role_and_label(Role::CheckBox, "Repair").click();
+    desk.harness.run_ok();
+    desk.chord(Modifiers::COMMAND, Key::D);
+    let head = desk.head("encoder.1", 0);
+    desk.chord(Modifiers::COMMAND, Key::Num1);
+    desk.click_head(head, Modifiers::NONE);
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.press(Key::F6);
+    desk.settle();
+    judged(&desk, "Repair is switched off");
+    desk.harness.get_by_role_and_label(Role::CheckBox, "Repair").click();
+    desk.harness.run_ok();
+    judged(&desk, "it was measured before Repair was switched on");
+    // There is nothing to repair.
+    desk.chord(Modifiers::COMMAND, Key::N);
+    desk.press(Key::F6);
+    desk.settle();
+    assert!(desk.shows("Every head stays: there is nothing to mask or to repair"), "{}", desk.messages());
+    assert!(!desk.shows("Not measured:"));
+}
+
+#[test]
+fn a_folder_that_is_not_free_is_refused_before_a_repair_is_made() {
+    let mut desk = with_one_batch();
+    let out = desk.folder.path().join("taken");
+    std::fs::create_dir(&out).unwrap();
+    std::fs::write(out.join("thesis.txt"), "mine").unwrap();
+    desk.type_path((Modifiers::COMMAND, Key::E), &out);
+    let failure = desk.state().export.failure.as_ref().expect("it is refused").to_string();
+    assert!(failure.contains("the folder exists and is not empty"), "{failure}");
+    desk.type_path((Modifiers::COMMAND, Key::E), &desk.folder.path().join("no/such/place").clone());
+    let failure = desk.state().export.failure.as_ref().expect("it is refused").to_string();
+    assert!(failure.contains("no/such"), "{failure}");
+}
+
 #[test]
 fn a_repair_stays_when_other_text_is_read_and_says_where_it_saw_the_text() {
     let mut desk = repaired();
@@ -260,7 +374,7 @@ fn a_repaired_plan_is_saved_with_its_repair() {
     desk.press(Key::Enter);
     desk.settle();
     let plan = Plan::read_any(&path).unwrap();
-    let own = OwnRepair::of(&path, &plan).expect("the repair lies beside the plan");
+    let own = OwnRepair::of(&path, &plan).unwrap().expect("the repair lies beside the plan");
     assert_eq!(own.mode, RepairMode::Refit);
     assert_eq!(Repair::read(own.found().unwrap()).unwrap().record.sites, record.sites);
 }

@@ -53,6 +53,41 @@ fn quality_is_measured_on_what_the_run_left_out() {
 }
 
 #[test]
+fn of_a_file_of_its_own_quality_is_measured_on_every_row() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    desk.type_path((SHIFTED, Key::I), &tokens(desk.folder.path(), 40, 10));
+    desk.toggle("none");
+    desk.press(Key::F5);
+    desk.settle();
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    assert!(desk.shows("Quality is measured on 1 batch in 5 of tokens.jsonl"));
+    desk.prune_everywhere();
+    // The run never read these: nothing of them is held out of it.
+    let folder = desk.folder.path().join("test");
+    std::fs::create_dir(&folder).unwrap();
+    let path = tokens(&folder, 30, 13);
+    let test = folder.join("test.jsonl");
+    std::fs::rename(path, &test).unwrap();
+    desk.type_path((SHIFTED, Key::I), &test);
+    assert_eq!(desk.state().run.held_out_every, Some(5));
+    assert!(desk.shows("Quality is measured on all of test.jsonl"));
+    desk.press(Key::F6);
+    desk.settle();
+    let measured = desk.state().measured_now().unwrap_or_else(|| panic!("{}", desk.messages()));
+    assert_eq!(measured.comparison.before.sequences, 30);
+    assert!(measured.repair.is_some() && !measured.repair_in_sample, "calibrated on what the run read");
+    desk.chord(SHIFTED, Key::M);
+    desk.settle();
+    assert_eq!(desk.state().curves.as_ref().unwrap().whole.unwrap().tokens, 30 * 13);
+    // An export tells the same.
+    let out = desk.folder.path().join("smaller");
+    desk.type_path((Modifiers::COMMAND, Key::E), &out);
+    desk.settle();
+    let (_, report) = desk.state().export.done.as_ref().unwrap_or_else(|| panic!("{}", desk.messages()));
+    assert_eq!(report.measured.as_ref().unwrap().comparison.before.sequences, 30);
+}
+
+#[test]
 fn memory_is_bounded_where_a_person_says_so() {
     let mut desk = Desk::with_results("bert");
     let whole = desk.state().results.as_ref().unwrap().analysis.clone();

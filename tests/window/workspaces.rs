@@ -225,6 +225,83 @@ fn leaving_asks_before_it_throws_work_away() {
 }
 
 #[test]
+fn undo_goes_on_where_a_model_was_left() {
+    let mut desk = Desk::with_results("bert");
+    let before = desk.state().plan();
+    desk.click_head(desk.head("encoder.1", 0), Modifiers::NONE);
+    let (after, name) = (desk.state().plan(), desk.state().draft.undo_name().map(str::to_owned));
+    assert!(before != after && name.is_some());
+    desk.type_path((Modifiers::COMMAND, Key::L), &fixture("llama"));
+    assert_eq!(desk.state().draft.undo_name(), None);
+    desk.type_path((Modifiers::COMMAND, Key::L), &fixture("bert"));
+    assert_eq!((desk.state().plan(), desk.state().draft.undo_name()), (after.clone(), name.as_deref()));
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    assert_eq!(desk.state().plan(), before);
+    desk.chord(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::Z);
+    assert_eq!(desk.state().plan(), after);
+}
+
+#[test]
+fn what_is_typed_into_one_field_is_one_step() {
+    let mut desk = Desk::with_results("bert");
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.harness.get_by_role_and_label(Role::ComboBox, "Chosen by").click();
+    desk.harness.run();
+    desk.harness.get_by_role_and_label(Role::Button, "random").click_accesskit();
+    desk.harness.run_ok();
+    desk.settle();
+    let seed = |desk: &Desk| desk.state().draft.now().active().proposal.as_ref().unwrap().seed;
+    let before = seed(&desk);
+    desk.harness.get_by_role_and_label(Role::SpinButton, "Draw").focus();
+    desk.harness.run_ok();
+    for digit in ["7", "1", "3"] {
+        desk.type_text(digit);
+    }
+    desk.press(Key::Enter);
+    desk.settle();
+    assert_eq!(seed(&desk), 713);
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    assert_eq!(seed(&desk), before, "{}", desk.messages());
+}
+
+#[test]
+fn an_export_goes_on_beside_another_model_and_leaves_it_alone() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    let input = tokens(desk.folder.path(), 60_000, 12);
+    desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
+    let type_path = |desk: &mut Desk, key: Key, path: &std::path::Path| {
+        desk.chord(Modifiers::COMMAND, key);
+        desk.type_text(path.to_str().unwrap());
+        desk.harness.key_press(Key::Enter);
+        desk.harness.step();
+    };
+    let first = desk.folder.path().join("first");
+    type_path(&mut desk, Key::E, &first);
+    let is_of_bert =
+        |state: &pillars::gui::State| state.jobs.shown().any(|job| job.title.starts_with("Export bert to"));
+    assert!(is_of_bert(desk.state()), "{}", desk.messages());
+    type_path(&mut desk, Key::L, &fixture("llama"));
+    desk.wait("the other model", |state| state.model.as_ref().is_some_and(|model| model.facts.name == "llama"));
+    assert!(is_of_bert(desk.state()), "the task says whose it is");
+    desk.harness.step();
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    assert!(!desk.shows("Writing and proving"));
+    desk.harness.get_by_role_and_label(Role::CheckBox, "Repair").click();
+    desk.harness.step();
+    desk.harness.step();
+    let second = desk.folder.path().join("second");
+    type_path(&mut desk, Key::E, &second);
+    desk.wait("the second export", |state| state.export.done.is_some() || state.export.failure.is_some());
+    assert!(desk.state().export.done.is_some() && second.join("config.json").is_file(), "{}", desk.messages());
+    assert!(is_of_bert(desk.state()), "the first goes on");
+    let label = format!("Cancel: Export bert to {}", first.display());
+    desk.harness.get_by_role_and_label(Role::Button, &label).click();
+    desk.settle();
+    assert!(desk.messages().contains("Export bert to") && !first.exists(), "{}", desk.messages());
+    assert!(desk.state().export.done.is_some() && desk.state().export.failure.is_none());
+}
+
+#[test]
 fn another_window_on_the_same_model_loses_nothing() {
     use pillars::analysis::Document;
     use pillars::workspace::{Store, Workspace};

@@ -56,6 +56,9 @@ impl Command {
             Self::WithoutEvidence => results(),
             Self::CompareWith => model().and(idle(JobKind::Compare)),
             Self::Repair if !state.repairing.is_on() => Err("switch repair on first"),
+            Self::Repair if state.legal_plan().is_some_and(|plan| state.keeps_all(plan)) => {
+                Err("every head stays: there is nothing to repair")
+            }
             Self::Repair => ready().and(legal()).and(idle(JobKind::Repair)),
             Self::Export
                 if state.repairing.is_on() && !matches!(state.checked, Some(Ok(_))) && state.model.is_some() =>
@@ -63,6 +66,9 @@ impl Command {
                 Err("repair needs something to read: choose an input, or switch repair off")
             }
             Self::Export => legal().and(idle(JobKind::Export)),
+            Self::Train if state.jobs.is_elsewhere(JobKind::Train) => {
+                Err("another model is being trained: wait for it, or cancel it among the tasks")
+            }
             Self::Train => ready().and(idle(JobKind::Train)),
             Self::PauseTraining | Self::StopTraining | Self::VoteNow if state.jobs.get(JobKind::Train).is_none() => {
                 Err("no training is running")

@@ -25,6 +25,7 @@ impl App {
                 run: state.run.clone(),
                 training: state.training.settings.clone(),
                 repair: state.repairing.mode,
+                repairs: state.repairing.revision,
                 notes: state.notes.clone(),
                 plan_revision: state.plan_revision,
                 results: state.results.as_ref().map_or(0, |r| r.revision),

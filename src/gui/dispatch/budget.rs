@@ -16,8 +16,8 @@ impl App {
     /// Searches for the smallest plan within the budget, by the method of the plan being edited; where that was chosen by
     /// hand, by every method.
     pub(super) fn find_plan(&mut self) {
-        let (Some(Ok(run)), Some(results)) = (&self.state.checked, &self.state.results) else { return };
-        let (run, analysis) = (run.clone(), Arc::clone(&results.analysis));
+        let (Some(run), Some(results)) = (self.state.measuring_run(), &self.state.results) else { return };
+        let analysis = Arc::clone(&results.analysis);
         let (budget, metric) = self.state.quality_budget();
         let proposal = self.state.draft.now().active().proposal.as_ref();
         let rankings = proposal.map(|p| p.method.into());

@@ -5,7 +5,7 @@ use crate::gui::jobs::{JobKind, Jobs};
 use crate::gui::state::{Export, State};
 use crate::repair::RepairMode;
 use crate::run::Spec;
-use crate::workspace::ProgramSettings;
+use crate::workspace::{Draft, History, ProgramSettings};
 
 /// What is found out about one model and means nothing for another.
 const OF_ONE_MODEL: [JobKind; 12] = [
@@ -31,6 +31,10 @@ impl App {
         let dropped = self.state.jobs.abandon(&OF_ONE_MODEL);
         for title in dropped {
             self.state.messages.info(format!("{title}: cancelled, because its model was closed"));
+        }
+        if let Some(model) = &self.state.model {
+            let draft = std::mem::replace(&mut self.state.draft, History::new(Draft::default()));
+            self.closed.hold(&model.facts.fingerprint, draft);
         }
         self.forget_findings();
         if !is_anew {
@@ -69,6 +73,7 @@ impl App {
             // What is worked out anew from the rest.
             measured_revision,
             plan_revision,
+            measuring: _,
             lost,
             file,
             notes,

@@ -100,6 +100,7 @@ impl App {
             Action::SetNotes(notes) => self.state.notes = notes,
             Action::MeasurePlan(index) => self.measure(index),
             Action::Cancel(kind) => self.state.jobs.cancel(kind),
+            Action::CancelTask(id) => self.state.jobs.cancel_one(id),
             Action::QuitAnyway => {
                 self.may_quit = true;
                 ctx.send_viewport_cmd(ViewportCommand::Close);

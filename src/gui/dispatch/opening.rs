@@ -191,6 +191,7 @@ impl App {
         // Heads that were trained to be alike are what the paper's votes are for.
         self.state.repairing.begin(if facts.was_trained_here { RepairMode::None } else { RepairMode::Auto });
         self.state.run.moments = FoundMoments::are_cheap(opened.model.spec());
+        self.state.jobs.set_model(Some(opened.facts.fingerprint.clone()));
         self.state.model = Some(opened);
         self.check_run();
         self.plan_changed();
@@ -222,7 +223,10 @@ impl App {
         }
         state.file = workspace.file;
         state.notes = workspace.notes;
-        state.draft = History::new(workspace.draft);
+        state.draft = match &state.model {
+            Some(model) => self.closed.reopen(&model.facts.fingerprint, workspace.draft),
+            None => History::new(workspace.draft),
+        };
         let has =
             |site: &crate::network::Site| state.model.as_ref().is_some_and(|m| m.facts.shape.get(*site).is_some());
         state.selection.site = workspace.site.filter(has).or(state.selection.site);
@@ -243,6 +247,8 @@ impl App {
                 );
             }
         }
+        // After the results, which make repairs out of date that were calibrated on others.
+        self.bring_back_repairs(&workspace.repairs, &workspace.repair_faults);
         self.layout.restore(&workspace.view);
         self.check_run();
         self.plan_changed();
@@ -282,6 +288,7 @@ impl App {
         self.state.jobs.cancel_all();
         self.forget_model(false);
         self.state.model = None;
+        self.state.jobs.set_model(None);
     }
 
     /// Everything that would be saved.
@@ -303,6 +310,8 @@ impl App {
             feature: state.selection.feature,
             view: self.layout.save(),
             measured: state.measured.clone(),
+            repairs: state.repairing.kept(),
+            repair_faults: Vec::new(),
             curves: state.curves.clone(),
             analysis: state.results.as_ref().map(|r| Arc::clone(&r.analysis)),
             moments: state.results.as_ref().and_then(|r| r.moments.as_ref()).and_then(FoundMoments::kept),

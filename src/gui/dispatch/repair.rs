@@ -8,11 +8,12 @@ use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::messages::sentence;
 use crate::gui::repairing::MadeRepair;
 use crate::gui::state::State;
+use crate::gui::wording::in_controls;
 use crate::plan::Plan;
 use crate::repair::{Repair, RepairMode, explain};
 use crate::run::{Checked, RepairSpec};
 use crate::task::Ticket;
-use crate::workspace::Proposal;
+use crate::workspace::{KeptRepair, NamedPlan, Proposal};
 
 /// What a worker needs to repair a plan: the repair where it is known, else how to make it.
 pub(super) struct RepairOrder {
@@ -25,18 +26,36 @@ pub(super) struct RepairOrder {
 }
 
 impl RepairOrder {
-    /// For `plan` as things stand; `None` where plans are not repaired, or nothing is there to calibrate on.
+    /// For `plan` as things stand; `None` where plans are not repaired, there is nothing in this one to repair, or nothing is
+    /// there to calibrate on. Where quality is measured on another input than the heads were analyzed on, the repair is
+    /// calibrated on that of the analysis, so that what is measured on has no part in it.
     pub(super) fn of(state: &State, plan: &Plan) -> Option<Self> {
         let Some(Ok(run)) = &state.checked else { return None };
-        if !state.repairing.is_on() {
+        let analysis = state.results.as_ref().map(|results| &results.analysis);
+        let other = analysis.filter(|analysis| state.run.reads_other_than(analysis));
+        let before = other.and_then(|analysis| state.run.calibrating(analysis)?.check(run.opened()).ok());
+        let is_before = before.is_some();
+        Self::on(state, plan, before.unwrap_or_else(|| run.clone()), is_before || state.differences.is_empty())
+    }
+
+    /// For `plan`, calibrated on what is read now.
+    fn on_what_is_read(state: &State, plan: &Plan) -> Option<Self> {
+        let Some(Ok(run)) = &state.checked else { return None };
+        let order = Self::on(state, plan, run.clone(), state.differences.is_empty())?;
+        Some(Self { known: None, ..order })
+    }
+
+    /// Calibrated on what `run` reads, which is what was analyzed where `is_analyzed` says so.
+    fn on(state: &State, plan: &Plan, run: Checked, is_analyzed: bool) -> Option<Self> {
+        if !state.repairing.is_on() || state.keeps_all(plan) {
             return None;
         }
         let mode = state.repairing.way(plan);
         // What reads the text besides needs the moments of that text; a refit is calibrated where the heads were analyzed.
-        let is_same_text = matches!(mode, RepairMode::Refit | RepairMode::Scale) || state.differences.is_empty();
+        let is_same_text = matches!(mode, RepairMode::Refit | RepairMode::Scale) || is_analyzed;
         let results = state.results.as_ref().filter(|_| is_same_text);
         Some(Self {
-            run: run.clone(),
+            run,
             asked: state.repairing.mode,
             mode,
             known: state.repairing.of(&plan.kept).cloned(),
@@ -83,9 +102,8 @@ impl App {
     /// Repairs the plan being edited.
     pub(super) fn repair(&mut self) {
         let Some(plan) = self.state.legal_plan().cloned() else { return };
-        let Some(order) = RepairOrder::of(&self.state, &plan) else { return };
         // Who asks for it again wants it of what is read now.
-        let order = RepairOrder { known: None, ..order };
+        let Some(order) = RepairOrder::on_what_is_read(&self.state, &plan) else { return };
         let name = self.state.draft.now().active().title();
         self.state.jobs.start(JobKind::Repair, format!("Repair {name}"), move |ticket| {
             Ok(JobOutcome::Repaired(Box::new(order.carry_out(&plan, ticket)?)))
@@ -119,6 +137,37 @@ impl App {
         self.state.measured.retain(|m| m.repair.is_none() || m.kept != record.kept);
         self.state.measured_revision += 1;
         self.state.repairing.add(made);
+    }
+
+    /// Takes back the repairs that were kept with the work, and says which plans were measured with others.
+    pub(super) fn bring_back_repairs(&mut self, kept: &[KeptRepair], faults: &[String]) {
+        let state = &mut self.state;
+        let Some(model) = &state.model else { return };
+        let mut faults = faults.to_vec();
+        for kept in kept {
+            let Some(repair) = &kept.repair else { continue };
+            let plan = Plan { kept: repair.record.kept.clone(), ..Plan::default() };
+            match repair.check(model.model.spec(), &model.facts.fingerprint, &plan) {
+                Ok(()) => state.repairing.restore(kept),
+                Err(error) => faults.push(error.to_string()),
+            }
+        }
+        for fault in faults {
+            state.messages.warn(format!("A repair that was kept with the work is left out: {}", in_controls(&fault)));
+        }
+        let lacks = |plan: &&NamedPlan| {
+            let kept = plan.plan(&model.facts.shape).kept;
+            let is_measured = state.measured.iter().any(|m| m.kept == kept && m.is_repaired());
+            is_measured && !state.repairing.holds(&kept)
+        };
+        let lacking: Vec<String> = state.draft.now().plans().iter().filter(lacks).map(NamedPlan::title).collect();
+        if !lacking.is_empty() {
+            state.messages.warn(format!(
+                "The repair that {} was measured with is not there: it is made anew where it is needed, which may come to \
+                 other numbers",
+                lacking.join(", ")
+            ));
+        }
     }
 
     /// Lets a worker choose the heads of plans by reconstruction.

@@ -22,10 +22,14 @@ impl App {
         training.watched = Some((out.clone(), watched.clone()));
         training.summary = None;
         training.failure = None;
-        self.state.jobs.start(JobKind::Train, format!("Train into {}", out.display()), move |ticket| {
-            let summary = run::train(&wanted, &watched.control, &mut |event| watched.record(event), ticket)?;
-            Ok(JobOutcome::Trained(wanted.out, Box::new(summary)))
-        });
+        self.state.jobs.start(
+            JobKind::Train,
+            format!("Train {} into {}", checked.opened().facts.name, out.display()),
+            move |ticket| {
+                let summary = run::train(&wanted, &watched.control, &mut |event| watched.record(event), ticket)?;
+                Ok(JobOutcome::Trained(wanted.out, Box::new(summary)))
+            },
+        );
     }
 
     /// Pauses, stops or goes on to the vote.

@@ -13,7 +13,7 @@ use crate::gui::jobs::{Ended, JobKind, JobOutcome, MOST_PATTERNS};
 use crate::gui::messages::sentence;
 use crate::gui::repairing::FoundMoments;
 use crate::gui::state::{Overlay, Results};
-use crate::gui::wording::compared_with;
+use crate::gui::wording::{compared_with, in_controls};
 use crate::repair::RepairMode;
 use crate::run::{Analyzed, CurveSpec, MeasuredRepair, PruneSpec, attention, refusal};
 use crate::words::{counted, noun};
@@ -75,36 +75,40 @@ impl App {
 
     /// Measures the quality of one plan.
     pub(super) fn measure(&mut self, index: usize) {
-        let (Some(Ok(run)), Some(compared)) = (&self.state.checked, self.state.compared.get(index)) else { return };
+        let (Some(run), Some(compared)) = (self.state.measuring_run(), self.state.compared.get(index)) else { return };
         let plan = match &compared.outlook {
             Ok(outlook) => outlook.legal.clone(),
             Err(error) => return self.state.messages.fail(&format!("Measure {}", compared.plan.title()), error),
         };
-        let (run, name) = (run.clone(), compared.plan.title());
+        let name = compared.plan.title();
         let order = RepairOrder::of(&self.state, &plan);
         // Beside a repair the masked model is measured too, once.
-        let is_masked_known = order.is_some() && self.state.measured_as(&plan, false).is_some();
+        let masked = self.state.measured_as(&plan, false).filter(|_| order.is_some()).cloned();
         self.state.jobs.start(JobKind::Measure, format!("Measure {name}"), move |ticket| {
             // Passes of each part, that of a repair being a guess.
             let repairs = order.as_ref().map_or(0.0, |order| if order.is_known() { 0.0 } else { 6.0 });
             let [of_masked, of_repair, of_repaired] = ticket.parts([
-                if is_masked_known { 0.0 } else { 3.0 },
+                if masked.is_some() { 0.0 } else { 3.0 },
                 repairs,
                 if order.is_some() { 3.0 } else { 0.0 },
             ]);
-            let mut measured = Vec::new();
-            if !is_masked_known {
-                measured.push(run.compare(&name, &plan, None, &of_masked)?);
-            }
-            let made = order.map(|order| order.carry_out_controlled(&plan, &of_repair)).transpose();
-            let made = match (made, measured.last_mut()) {
+            let is_masked_known = masked.is_some();
+            let mut masked = match masked {
+                Some(masked) => masked,
+                None => run.compare(&name, &plan, None, &of_masked)?,
+            };
+            let made = match order.map(|order| order.carry_out_controlled(&plan, &of_repair)).transpose() {
                 // What is known of the masked plan is not lost with its repair.
-                (Err(error), Some(masked)) if !error.is_cancelled() => {
-                    masked.notes.push(format!("the plan was measured without repair: {error}"));
+                Err(error) if !error.is_cancelled() => {
+                    masked.unrepaired = Some(error.to_string());
                     None
                 }
-                (made, _) => made?,
+                made => made?,
             };
+            let mut measured = Vec::new();
+            if !is_masked_known || masked.unrepaired.is_some() {
+                measured.push(masked);
+            }
             if let Some(made) = &made {
                 let controls = made.controls.iter().map(|control| &**control).collect();
                 let repair = MeasuredRepair { plan: &made.repair, controls };
@@ -116,8 +120,8 @@ impl App {
 
     /// Measures quality against the share of heads kept.
     pub(super) fn measure_curves(&mut self) {
-        let (Some(Ok(run)), Some(results)) = (&self.state.checked, &self.state.results) else { return };
-        let (run, analysis) = (run.clone(), Arc::clone(&results.analysis));
+        let (Some(run), Some(results)) = (self.state.measuring_run(), &self.state.results) else { return };
+        let analysis = Arc::clone(&results.analysis);
         let moments = results.moments.as_ref().map(|found| Arc::clone(&found.moments));
         let with_repair = self.state.repairing.is_on() && moments.is_some();
         let repairs = if with_repair { vec![RepairMode::None, RepairMode::Refit] } else { vec![RepairMode::None] };
@@ -144,7 +148,7 @@ impl App {
     /// Writes the pruned checkpoint into `out`.
     pub(super) fn export(&mut self, out: PathBuf) {
         let (Some(opened), Some(plan)) = (&self.state.model, self.state.legal_plan().cloned()) else { return };
-        let run = match self.state.run.check_without_input(opened) {
+        let run = match self.state.measuring.check_without_input(opened) {
             Ok(run) => run,
             Err(faults) => return self.state.messages.fail("Export", &refusal(faults)),
         };
@@ -158,7 +162,10 @@ impl App {
         let order = RepairOrder::of(&self.state, &plan);
         self.state.export.done = None;
         self.state.export.failure = None;
-        self.state.jobs.start(JobKind::Export, format!("Export to {}", out.display()), move |ticket| {
+        let title = format!("Export {} to {}", opened.facts.name, out.display());
+        self.state.jobs.start(JobKind::Export, title, move |ticket| {
+            // Before a repair, which takes long.
+            run.check_export(&plan, order.is_some(), &[wanted.format], &wanted)?;
             let made = order.map(|order| order.carry_out(&plan, ticket)).transpose()?;
             let report = run.prune(&plan, made.as_ref().map(|made| &*made.repair), &wanted, ticket)?;
             Ok(JobOutcome::Exported(wanted.out, Box::new(report), made.map(Box::new)))
@@ -220,13 +227,15 @@ impl App {
 
     /// Takes in what a worker brought.
     pub(in super::super) fn finish(&mut self, ended: Ended) {
-        let Ended { kind, title, result } = ended;
+        let Ended { kind, title, is_here, result } = ended;
         match result {
             Ok(outcome) => self.take_in(outcome),
             Err(error) => {
                 match kind {
                     JobKind::Open => self.open_failed(&error),
-                    JobKind::Export if !error.is_cancelled() => self.state.export.failure = Some(error.clone()),
+                    JobKind::Export if is_here && !error.is_cancelled() => {
+                        self.state.export.failure = Some(error.clone())
+                    }
                     JobKind::Propose | JobKind::Cost if error.is_cancelled() => return,
                     JobKind::Train if !error.is_cancelled() => self.state.training.failure = Some(error.clone()),
                     JobKind::Attention => {
@@ -365,8 +374,9 @@ impl App {
         };
         let repaired = measured.repair_words();
         self.state.messages.info(format!("Measured {}{repaired}: {text}", measured.name));
-        for note in &measured.notes {
-            self.state.messages.warn(sentence(note));
+        let unrepaired = measured.unrepaired.iter().map(|why| format!("the plan was measured without repair: {why}"));
+        for note in measured.notes.iter().cloned().chain(unrepaired) {
+            self.state.messages.warn(sentence(&in_controls(&note)));
         }
         let same = |m: &Measured| {
             (&m.kept, m.repair.is_some(), &m.reading, &m.dtype)

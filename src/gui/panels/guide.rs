@@ -103,7 +103,7 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     });
     ui.horizontal(|ui| match next {
         Some(step) => {
-            if cx.state.jobs.shown().any(|job| is_of(step, job.kind)) {
+            if work_of(step).is_some_and(|kind| cx.state.jobs.get(kind).is_some()) {
                 note(ui, cx.theme, "Running: its progress is below");
             } else {
                 command_button(ui, cx, step.command, step.verb);
@@ -118,12 +118,12 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     });
 }
 
-fn is_of(step: &GuideStep, kind: JobKind) -> bool {
-    let own = match step.command {
-        Command::Run => JobKind::Analyze,
-        Command::Measure => JobKind::Measure,
-        Command::Export => JobKind::Export,
-        _ => return false,
-    };
-    own == kind
+/// The work that does a step.
+fn work_of(step: &GuideStep) -> Option<JobKind> {
+    match step.command {
+        Command::Run => Some(JobKind::Analyze),
+        Command::Measure => Some(JobKind::Measure),
+        Command::Export => Some(JobKind::Export),
+        _ => None,
+    }
 }

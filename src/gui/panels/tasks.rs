@@ -68,7 +68,7 @@ fn job_row(ui: &mut Ui, cx: Cx<'_>, job: &Job) {
         let name = format!("Cancel: {}", job.title);
         ui.ctx().accesskit_node_builder(stop.id, |node| node.set_label(name.as_str()));
         if stop.on_hover_text(name).clicked() {
-            cx.send(Action::Cancel(job.kind));
+            cx.send(Action::CancelTask(job.id));
         }
         ui.add(egui::Label::new(RichText::new(job.words()).color(cx.theme.muted)).truncate());
     });

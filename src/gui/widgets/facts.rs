@@ -1,6 +1,6 @@
 //! Names with values, headings, notes.
 
-use eframe::egui::{self, RichText, Ui};
+use eframe::egui::{self, RichText, ScrollArea, TextWrapMode, Ui};
 
 use crate::chart::terms;
 use crate::gui::theme::{STRONG, WindowTheme};
@@ -27,6 +27,14 @@ pub(crate) fn five_digits(value: f64) -> String {
 /// A table of names and values; fill it with [`fact`].
 pub(crate) fn facts(ui: &mut Ui, id: &str, add: impl FnOnce(&mut Ui)) {
     egui::Grid::new(id).num_columns(2).spacing([10.0, 3.0]).show(ui, add);
+}
+
+/// A table of numbers, none of which is broken into two lines: where it is wider than its column, it is scrolled.
+pub(crate) fn number_table(ui: &mut Ui, id: &str, columns: usize, apart: f32, rows: impl FnOnce(&mut Ui)) {
+    ScrollArea::horizontal().id_salt((id, "scroll")).auto_shrink([false, true]).show(ui, |ui| {
+        ui.style_mut().wrap_mode = Some(TextWrapMode::Extend);
+        egui::Grid::new(id).num_columns(columns).spacing([apart, 3.0]).show(ui, rows);
+    });
 }
 
 /// One name with its value.

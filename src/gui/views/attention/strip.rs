@@ -55,8 +55,12 @@ impl Attention {
         });
         let text = match (lit, self.held) {
             (None, _) => "Point at a word to see what it looks at, as the mean of the heads shown; click to hold it",
-            (Some(_), Some(_)) => "The darker a word, the more the outlined one looks at it; click it again to let go",
-            (Some(_), None) => "The darker a word, the more the outlined one looks at it; click to hold it",
+            (Some(_), Some(_)) => {
+                "The stronger the color of a word, the more the outlined one looks at it; click it again to let go"
+            }
+            (Some(_), None) => {
+                "The stronger the color of a word, the more the outlined one looks at it; click to hold it"
+            }
         };
         note(ui, theme, text);
         if let Some(query) = clicked {

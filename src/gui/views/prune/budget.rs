@@ -88,11 +88,10 @@ pub(super) fn without_evidence(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
 /// Whether the plan is worth exporting, in words.
 pub(super) fn verdict(ui: &mut Ui, cx: Cx<'_>) {
     let theme = cx.theme;
-    if cx.state.legal_plan().is_none() {
-        return;
-    }
+    let Some(plan) = cx.state.legal_plan() else { return };
     let (budget, metric) = cx.state.quality_budget();
-    let verdict = Verdict::of(cx.state.measured_now(), budget, metric.as_deref());
+    let measured = cx.state.measured_now();
+    let verdict = Verdict::of(measured, budget, metric.as_deref());
     let color = match verdict.grade {
         BudgetGrade::Unmeasured => theme.warning,
         BudgetGrade::Within => theme.good,
@@ -100,7 +99,14 @@ pub(super) fn verdict(ui: &mut Ui, cx: Cx<'_>) {
         BudgetGrade::Over => theme.danger,
     };
     ui.label(RichText::new(verdict.sentence).color(color));
-    if verdict.grade == BudgetGrade::Unmeasured {
+    let unrepaired = measured.and_then(|measured| cx.state.unrepaired_words(plan, measured));
+    if let Some(words) = &unrepaired {
+        ui.label(RichText::new(words).small().color(theme.warning));
+    }
+    // A repaired plan is what an export would write.
+    let could_be = cx.state.repairing.is_on() && !cx.state.keeps_all(plan);
+    let is_to_measure = could_be && measured.is_some_and(|m| m.repair.is_none() && m.unrepaired.is_none());
+    if verdict.grade == BudgetGrade::Unmeasured || is_to_measure {
         command_button(ui, cx, Command::Measure, "Measure this plan");
     }
 }

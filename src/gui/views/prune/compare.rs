@@ -1,6 +1,6 @@
 //! Every plan beside the others: what it saves, how good it is, and whether another is better at both.
 
-use eframe::egui::{Button, Grid, Label, RichText, ScrollArea, Ui};
+use eframe::egui::{Button, Grid, Label, RichText, ScrollArea, TextWrapMode, Ui};
 
 use crate::chart::Unit;
 use crate::evaluation::{COSINE, Measured, Quality};
@@ -36,6 +36,8 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     titles.extend(has_cache.then_some("cache\nper token"));
     let table = Grid::new("plans side by side").num_columns(titles.len()).spacing([10.0, 4.0]);
     let rows = |ui: &mut Ui| {
+        // Of names there may be several lines, a number is never broken.
+        ui.style_mut().wrap_mode = Some(TextWrapMode::Extend);
         headers(ui, theme, &titles);
         let whole = state.compared.iter().find_map(|c| c.outlook.as_ref().ok());
         if let Some(outlook) = whole {
@@ -49,7 +51,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
             let better = beaten.get(index).and_then(|b| b.as_deref());
             name(ui, cx, index, compared, better);
             match measured.get(index).copied().flatten() {
-                Some(measured) => quality(ui, cx, measured, &gauge),
+                Some(measured) => quality(ui, cx, compared, measured, &gauge),
                 None => measure_button(ui, cx, index, compared),
             }
             match &compared.outlook {
@@ -64,8 +66,8 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     ScrollArea::horizontal().id_salt("plans scroll").show(ui, |ui| table.show(ui, rows));
 }
 
-/// Widest that the name of a plan may be; all of it stands under the pointer.
-const NAME: f32 = 110.0;
+/// Widest that the name of a plan may be before it is broken into lines.
+const NAME: f32 = 130.0;
 
 /// The name of a plan, which edits it, and below whether another beats it.
 fn name(ui: &mut Ui, cx: Cx<'_>, index: usize, compared: &ComparedPlan, better: Option<&str>) {
@@ -73,7 +75,7 @@ fn name(ui: &mut Ui, cx: Cx<'_>, index: usize, compared: &ComparedPlan, better: 
     ui.vertical(|ui| {
         ui.set_max_width(NAME);
         let title = compared.plan.title();
-        let button = ui.add(Button::selectable(is_active, title.as_str()).truncate());
+        let button = ui.add(Button::selectable(is_active, title.as_str()).wrap());
         if button.on_hover_text(format!("Edit {title}")).clicked() {
             cx.send(Action::ActivatePlan(index));
         }
@@ -190,11 +192,16 @@ fn costs(ui: &mut Ui, cx: Cx<'_>, (before, after): (&Cost, &Cost), cache: Option
 }
 
 /// How good a plan is, and below how good as many random heads are.
-fn quality(ui: &mut Ui, cx: Cx<'_>, measured: &Measured, gauge: &PlanGauge) {
+fn quality(ui: &mut Ui, cx: Cx<'_>, compared: &ComparedPlan, measured: &Measured, gauge: &PlanGauge) {
+    let legal = compared.outlook.as_ref().ok().map(|outlook| &outlook.legal);
     ui.vertical(|ui| {
         let text = gauge.after(measured).map_or_else(|| "–".to_owned(), |value| Unit::Plain.format(value));
         ui.label(RichText::new(text).strong().color(cx.theme.ink))
             .on_hover_text(format!("Measured on {}", measured.reading.input));
+        let is_to_repair = cx.state.repairing.is_on() && legal.is_some_and(|plan| !cx.state.keeps_all(plan));
+        if is_to_repair && measured.repair.is_none() {
+            ui.label(RichText::new("not repaired").small().color(cx.theme.warning));
+        }
         if let Some(random) = gauge.random(measured) {
             ui.label(RichText::new(format!("random {random}")).small().color(cx.theme.muted)).on_hover_text(
                 "As many heads in every layer, drawn at random: mean and standard deviation of the draws",

@@ -12,7 +12,7 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::purpose::PathPurpose;
-use crate::gui::widgets::{Background, command_button, fact, facts, folder_field, headers, note};
+use crate::gui::widgets::{Background, fact, facts, folder_field, headers, note};
 use crate::gui::wording::{compared_with, worded};
 use crate::pruning::{Counts, Engine, Forecast, InputKind, OutputFormat, Report};
 use crate::run::{PruneSpec, Spec};
@@ -64,7 +64,9 @@ impl ExportPanel {
                 cx.send(Action::Path(PathPurpose::Export, PathBuf::from(path)));
             }
             if cx.state.jobs.get(JobKind::Export).is_some() {
-                command_button(ui, cx, Command::Cancel, "Cancel");
+                if ui.button("Cancel").clicked() {
+                    cx.send(Action::Cancel(JobKind::Export));
+                }
                 note(ui, theme, "Writing and proving");
                 return;
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use eframe::egui::{self, Grid, RichText, ScrollArea, Ui, vec2};
+use eframe::egui::{self, RichText, Ui, vec2};
 
 use super::progress::progress;
 use crate::chart::{Picture, Unit};
@@ -13,7 +13,7 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{PlotView, command_button, five_digits, headers, heading, note};
+use crate::gui::widgets::{PlotView, command_button, five_digits, headers, heading, note, number_table};
 
 /// Names of the plan in the table.
 const MASKED: &str = "this plan";
@@ -28,6 +28,9 @@ pub(super) fn measure_ui(ui: &mut Ui, cx: Cx<'_>) {
         command_button(ui, cx, Command::Measure, "Measure this plan");
         command_button(ui, cx, Command::MeasureCurves, "Measure the curve");
     });
+    if let Some(part) = cx.state.measured_part() {
+        note(ui, cx.theme, part);
+    }
     for kind in [JobKind::Measure, JobKind::Curves] {
         progress(ui, cx, kind);
     }
@@ -84,7 +87,7 @@ pub(super) fn curve_ui(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>, heigh
 
 /// What would be read otherwise now than for a measurement.
 fn differences(ui: &mut Ui, cx: Cx<'_>, reading: &Reading, dtype: &str) {
-    for text in cx.state.run.reading_differences(reading, dtype) {
+    for text in cx.state.measuring.reading_differences(reading, dtype) {
         ui.label(RichText::new(text).small().color(cx.theme.warning));
     }
 }
@@ -106,27 +109,25 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     };
     ui.push_id((&measured.name, &measured.reading.input, &measured.kept, measured.repair), |ui| {
         // A table wider than its column would push what stands below it out of sight.
-        ScrollArea::horizontal().auto_shrink([false, true]).show(ui, |ui| {
-            Grid::new("quality").num_columns(5).spacing([12.0, 3.0]).show(ui, |ui| {
-                let rate = format!("{}/s", measured.reading.unit.noun());
-                let titles: &[&str] = match (predicts, has_loss) {
-                    (true, _) => &["", "loss per token", "perplexity", "accuracy", &rate],
-                    (false, true) => &["", "loss", "cosine of embeddings", &rate],
-                    (false, false) => &["", "cosine of embeddings", &rate],
-                };
-                headers(ui, theme, titles);
-                for (name, quality) in candidates.into_iter().chain(random) {
-                    ui.label(RichText::new(name).color(theme.muted)).on_hover_text(match name {
-                        _ if name == control => HELD_AGAINST,
-                        MASKED => "The same weights with the pruned heads masked",
-                        REPAIRED => "The pruned heads masked, the others with new output projections",
-                        _ => "As it was opened",
-                    });
-                    let spread = if name == control { Some(&measured.random_spread) } else { None };
-                    row(ui, quality, (!predicts).then(|| (has_loss, cosine(name))), spread);
-                    ui.end_row();
-                }
-            });
+        number_table(ui, "quality", 5, 12.0, |ui| {
+            let rate = format!("{}/s", measured.reading.unit.noun());
+            let titles: &[&str] = match (predicts, has_loss) {
+                (true, _) => &["", "loss per token", "perplexity", "accuracy", &rate],
+                (false, true) => &["", "loss", "cosine of embeddings", &rate],
+                (false, false) => &["", "cosine of embeddings", &rate],
+            };
+            headers(ui, theme, titles);
+            for (name, quality) in candidates.into_iter().chain(random) {
+                ui.label(RichText::new(name).color(theme.muted)).on_hover_text(match name {
+                    _ if name == control => HELD_AGAINST,
+                    MASKED => "The same weights with the pruned heads masked",
+                    REPAIRED => "The pruned heads masked, the others with new output projections",
+                    _ => "As it was opened",
+                });
+                let spread = if name == control { Some(&measured.random_spread) } else { None };
+                row(ui, quality, (!predicts).then(|| (has_loss, cosine(name))), spread);
+                ui.end_row();
+            }
         });
     });
     metrics(ui, cx, measured);
@@ -173,7 +174,7 @@ fn metrics(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     let plan = if measured.is_repaired() { REPAIRED } else { MASKED };
     let control = format!("random heads{}", measured.random_repair_words());
     ui.push_id((&measured.name, &measured.kept, measured.repair, "metrics"), |ui| {
-        Grid::new("task metrics").num_columns(5).spacing([16.0, 3.0]).show(ui, |ui| {
+        number_table(ui, "task metrics", 5, 16.0, |ui| {
             headers(ui, theme, ["", "whole model (95 %)", plan, &control, "items"]);
             for (name, found) in own {
                 let direction = found.direction();

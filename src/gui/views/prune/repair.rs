@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eframe::egui::{ComboBox, Grid, ProgressBar, RichText, Ui, vec2};
+use eframe::egui::{ComboBox, ProgressBar, RichText, Ui, vec2};
 
 use crate::chart::{Picture, RepairBars, Unit};
 use crate::corpus::InputUnit;
@@ -16,7 +16,7 @@ use crate::gui::messages::sentence;
 use crate::gui::repairing::MadeRepair;
 use crate::gui::state::State;
 use crate::gui::views::shown::Draw;
-use crate::gui::widgets::{PlotView, command_button, five_digits, headers, heading, note};
+use crate::gui::widgets::{PlotView, command_button, five_digits, headers, heading, note, number_table};
 use crate::repair::{RepairMode, explained};
 use crate::task::Ticket;
 
@@ -101,7 +101,7 @@ fn made_ui(ui: &mut Ui, cx: Cx<'_>, MadeRepair { repair, is_own, .. }: &MadeRepa
         note(ui, theme, "It came with the plan, which was measured with it");
     }
     if !record.measured.is_empty() {
-        Grid::new("tried").num_columns(3).spacing([14.0, 2.0]).show(ui, |ui| {
+        number_table(ui, "tried", 3, 14.0, |ui| {
             let loss = if cx.state.has_task() { "loss" } else { "loss per token" };
             let has_loss = record.measured.iter().any(|tried| tried.loss.is_some());
             headers(ui, theme, ["on held-out batches", if has_loss { loss } else { "" }, "cosine of embeddings"]);
@@ -131,7 +131,7 @@ pub(super) fn quality_ui(ui: &mut Ui, cx: Cx<'_>) {
     let predicts = masked.comparison.before.perplexity.is_some();
     // What a labeled task is measured by has a name of its own.
     let task = masked.comparison.before.task_metric().map(|(name, _)| name).filter(|_| !predicts);
-    Grid::new("with and without").num_columns(4).spacing([16.0, 3.0]).show(ui, |ui| {
+    number_table(ui, "with and without", 4, 16.0, |ui| {
         let mut titles = vec![""];
         titles.extend(predicts.then_some(["loss per token", "perplexity"]).into_iter().flatten());
         titles.extend(task);

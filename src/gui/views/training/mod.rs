@@ -97,6 +97,9 @@ impl TrainingView {
                 command_button(ui, cx, Command::StopTraining, "Stop");
             });
             note(ui, theme, if paused { "Paused; nothing is computed".to_owned() } else { job.words() });
+            if cx.state.jobs.is_elsewhere(JobKind::Train) {
+                note(ui, theme, format!("This is work on another model, which goes on: {}", job.title));
+            }
             return;
         }
         let (path, enabled) = (self.folder.trim(), Command::Train.enabled(cx.state));

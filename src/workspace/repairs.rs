@@ -1,0 +1,237 @@
+//! Repairs that plans were measured with, each in a file of its own beside the document: large, binary, and never quite the
+//! same where another text makes them anew.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Workspace;
+use crate::error::{Error, Result};
+use crate::repair::{Repair, RepairMode, RepairRecord};
+
+/// A repair that is kept with the work. The document names it, its tensors lie in a file beside.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeptRepair {
+    /// Digest of its record, by which its file is named and known.
+    pub digest: String,
+    /// The mode that was asked for; what came of it is in the record.
+    pub asked: RepairMode,
+    /// Whether it came with its plan, so that no other run makes it out of date.
+    #[serde(default)]
+    pub is_own: bool,
+    /// The repair itself, where it was read.
+    #[serde(skip)]
+    pub repair: Option<Arc<Repair>>,
+}
+
+/// Two of one record are the same repair, read or not.
+impl PartialEq for KeptRepair {
+    fn eq(&self, other: &Self) -> bool {
+        let name = |kept: &Self| (kept.digest.clone(), kept.asked, kept.is_own);
+        name(self) == name(other)
+    }
+}
+
+impl KeptRepair {
+    /// A repair that was made, to be kept.
+    ///
+    /// # Errors
+    /// Its record cannot be written.
+    pub fn new(repair: Arc<Repair>, asked: RepairMode, is_own: bool) -> Result<Self> {
+        Ok(Self { digest: digest(&repair.record)?, asked, is_own, repair: Some(repair) })
+    }
+
+    /// Its file beside the document at `path`.
+    fn path_beside(&self, path: &Path) -> PathBuf {
+        path.with_file_name(format!("{}.{}{ENDING}", name_of(path), self.digest))
+    }
+
+    /// Writes it beside the document at `path`, unless it lies there already.
+    fn write_beside(&self, path: &Path) -> Result<()> {
+        let Some(repair) = &self.repair else { return Ok(()) };
+        let path = self.path_beside(path);
+        if Repair::record_at(&path).and_then(|record| digest(&record)).is_ok_and(|found| found == self.digest) {
+            return Ok(());
+        }
+        // Nothing else has such a name: what lies there is a torn or foreign copy of it, which this mends.
+        repair.write(&path)
+    }
+
+    /// Reads it from beside the document at `path`.
+    fn read_beside(&self, path: &Path) -> Result<Arc<Repair>> {
+        // The document may come from anywhere.
+        if !is_digest(&self.digest) {
+            return Err(Error::new(format!("'{}' is no name of a repair", self.digest)).at(path));
+        }
+        let path = self.path_beside(path);
+        let repair = Repair::read(&path)?;
+        if digest(&repair.record)? != self.digest {
+            return Err(Error::new("this is another repair than the workspace names").at(path));
+        }
+        Ok(Arc::new(repair))
+    }
+}
+
+/// How names of their files end, behind that of the document and the digest.
+const ENDING: &str = ".repair.safetensors";
+
+/// The document beside which a file of this name would hold a repair, where it may be the name of one.
+pub(super) fn document_of(name: &str) -> Option<&str> {
+    let (document, digest) = name.strip_suffix(ENDING)?.rsplit_once('.')?;
+    is_digest(digest).then_some(document)
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+const DIGITS: usize = 16;
+
+fn digest(record: &RepairRecord) -> Result<String> {
+    let digest = Sha256::digest(serde_json::to_vec(record)?);
+    Ok(digest.iter().take(DIGITS / 2).map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+impl Workspace {
+    /// Writes the repairs beside the document at `path` that do not lie there yet.
+    ///
+    /// # Errors
+    /// One cannot be written, or something else lies where it goes.
+    pub(super) fn write_repairs(&self, path: &Path) -> Result<()> {
+        self.repairs.iter().try_for_each(|kept| kept.write_beside(path))
+    }
+
+    /// Removes repairs beside the document at `path` that it no longer names; the document was written before.
+    pub(super) fn remove_other_repairs(&self, path: &Path) {
+        let (name, named) = (name_of(path), self.repairs.iter().map(|kept| kept.path_beside(path)).collect::<Vec<_>>());
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let Ok(entries) = std::fs::read_dir(folder) else { return };
+        for file in entries.flatten().map(|entry| entry.path()) {
+            let is_named = named.iter().any(|path| path.file_name() == file.file_name());
+            if document_of(&name_of(&file)) == Some(name.as_str()) && !is_named {
+                // What cannot be removed does no harm: nothing names it.
+                let _ = std::fs::remove_file(file);
+            }
+        }
+    }
+
+    /// Takes in the repairs beside the document at `path`. One that is missing, cannot be read or is another than the one that
+    /// the document names is left out, and noted.
+    pub(super) fn take_repairs(&mut self, path: &Path) {
+        let mut faults = Vec::new();
+        self.repairs.retain_mut(|kept| match kept.read_beside(path) {
+            Ok(repair) => {
+                kept.repair = Some(repair);
+                true
+            }
+            Err(error) => {
+                faults.push(error.to_string());
+                false
+            }
+        });
+        self.repair_faults = faults;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::{Document, ModelInfo};
+    use crate::workspace::{ModelRef, Store};
+
+    fn repair(head: usize) -> Arc<Repair> {
+        Arc::new(Repair::new(RepairRecord {
+            mode: RepairMode::Refit,
+            model: ModelInfo::default(),
+            input: "text a.txt".to_owned(),
+            readings: Vec::new(),
+            tokens: 12,
+            kept: [("encoder.0".parse().unwrap(), vec![head])].into_iter().collect(),
+            method: String::new(),
+            sites: Default::default(),
+            measured: Vec::new(),
+            notes: Vec::new(),
+        }))
+    }
+
+    fn workspace(heads: &[usize]) -> Workspace {
+        let kept = |head: &usize| KeptRepair::new(repair(*head), RepairMode::Auto, false).unwrap();
+        Workspace {
+            model: Some(ModelRef { folder: "/m".into(), fingerprint: "a".to_owned() }),
+            repairs: heads.iter().map(kept).collect(),
+            ..Workspace::default()
+        }
+    }
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let all = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut found: Vec<_> = all.filter(|path| document_of(&name_of(path)).is_some()).collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn repairs_come_back_with_the_work_and_go_with_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let store = Store::at(scratch.path());
+        store.save_workspace(&workspace(&[0, 1]), false).unwrap();
+        let back = || store.workspace().unwrap().workspace;
+        let heads = |found: &Workspace| -> Vec<_> {
+            found.repairs.iter().map(|kept| kept.repair.as_ref().unwrap().record.kept.clone()).collect()
+        };
+        assert_eq!(heads(&back()), heads(&workspace(&[0, 1])));
+        assert_eq!(files(&scratch.path().join("workspaces")).len(), 2);
+        // What is there is not written again, what is named no longer goes.
+        let [first, _] = &files(&scratch.path().join("workspaces"))[..] else { panic!() };
+        let written = || std::fs::metadata(first).and_then(|found| found.modified()).ok();
+        let before = written();
+        store.save_workspace(&workspace(&[0, 1]), false).unwrap();
+        assert_eq!(written(), before);
+        store.save_workspace(&workspace(&[1]), false).unwrap();
+        assert_eq!(heads(&back()), heads(&workspace(&[1])));
+        assert_eq!(files(&scratch.path().join("workspaces")).len(), 1);
+        // A file of its own takes them along, and leaves those of others alone.
+        let path = scratch.path().join("w.pillars");
+        let strange = scratch.path().join("v.pillars.0123456789abcdef.repair.safetensors");
+        std::fs::write(&strange, "").unwrap();
+        workspace(&[2]).write_whole(&path).unwrap();
+        let mut again = Workspace::read(&path).unwrap();
+        again.take_repairs(&path);
+        assert_eq!((heads(&again), strange.exists()), (heads(&workspace(&[2])), true));
+    }
+
+    #[test]
+    fn a_repair_that_is_gone_damaged_or_another_is_left_out_and_told() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("w.pillars");
+        let whole = workspace(&[0]);
+        let file = whole.repairs[0].path_beside(&path);
+        for (damage, told) in [
+            (None, "there is no repair of this name"),
+            (Some("other"), "another repair than the workspace names"),
+            (Some("torn"), "w.pillars"),
+        ] {
+            whole.write_whole(&path).unwrap();
+            match damage {
+                None => std::fs::remove_file(&file).unwrap(),
+                Some("other") => repair(3).write(&file).unwrap(),
+                Some(_) => std::fs::write(&file, "torn").unwrap(),
+            }
+            let mut found = Workspace::read(&path).unwrap();
+            found.take_repairs(&path);
+            assert!(found.repairs.is_empty());
+            assert!(found.repair_faults.concat().contains(told), "{:?}", found.repair_faults);
+            let _ = std::fs::remove_file(&file);
+        }
+        let mut hostile = whole;
+        hostile.repairs[0].digest = "/../../0123456789".to_owned();
+        hostile.take_repairs(&path);
+        assert!(hostile.repair_faults.concat().contains("no name of a repair"), "{:?}", hostile.repair_faults);
+    }
+}
