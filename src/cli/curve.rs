@@ -130,7 +130,7 @@ fn table(found: &Curves, show: Option<Gauge>) -> String {
         true => "by the share of heads kept in every layer",
         false => "by the share of all heads kept",
     };
-    let mut rows = vec![vec![format!("{}, {whose}", gauge.label())]];
+    let mut rows = vec![vec![format!("{}, {whose}", found.label(gauge))]];
     rows[0].extend(amounts.iter().map(|amount| {
         let share = found.points.iter().filter(|p| p.amount == *amount).map(|p| p.kept_share);
         let (sum, count) = share.fold((0.0, 0), |(sum, n), share| (sum + share, n + 1));

@@ -88,7 +88,7 @@ fn of_plan(args: &RepairArgs, plan_path: &Path, console: &Console) -> Result<()>
     let spec = Spec { held_out_every: args.held_out_every, ..args.common.spec(&args.input, args.memory.memory) };
     let opened = Opened::open(&args.model, &Ticket::default())?;
     let checked = spec.check_without_input(&opened).map_err(refusal)?;
-    let plan = read_plan(plan_path, &checked)?;
+    let plan = read_plan(plan_path, &checked, console)?;
     let wanted = RepairSpec { mode: args.mode, ridge: args.ridge, choose: args.choose.is_some() };
     let found = match &args.moments {
         Some(_) if args.input.is_given() => return Err(Error::usage("give an input or --moments, not both")),

@@ -96,7 +96,7 @@ impl App {
             if !is_masked_known {
                 measured.push(run.compare(&name, &plan, None, &of_masked)?);
             }
-            let made = order.map(|order| order.carry_out_controlled(&plan, &of_repair)).transpose();
+            let made = order.as_ref().map(|order| order.carry_out(&plan, &of_repair)).transpose();
             let made = match (made, measured.last_mut()) {
                 // What is known of the masked plan is not lost with its repair.
                 (Err(error), Some(masked)) if !error.is_cancelled() => {
@@ -106,8 +106,8 @@ impl App {
                 (made, _) => made?,
             };
             if let Some(made) = &made {
-                let controls = made.controls.iter().map(|control| &**control).collect();
-                let repair = MeasuredRepair { plan: &made.repair, controls };
+                let moments = order.as_ref().and_then(RepairOrder::moments);
+                let repair = MeasuredRepair { plan: &made.repair, moments };
                 measured.push(run.compare(&name, &plan, Some(repair), &of_repaired)?);
             }
             Ok(JobOutcome::Measured(measured, made.map(Box::new)))
