@@ -70,6 +70,7 @@ pub(super) fn run(args: &ConvertArgs, console: &Console) -> Result<()> {
         None => None,
     };
     let report = console.watch(|ticket| checked.prune(&plan, repair.as_ref(), &wanted, ticket))?;
+    console.wrote(&args.out);
     console.warn_all(&report.notes);
     if args.json {
         console.print_json(&report_of(&args.out, &report)?)

@@ -92,6 +92,7 @@ pub(super) fn run(args: &CurveArgs, console: &Console) -> Result<()> {
     let mut keep = |found: &Curves| found.write(out.path());
     let found = console
         .watch(|ticket| checked.curve(&analysis, moments.as_ref(), &wanted, before.as_ref(), &mut keep, ticket))?;
+    console.wrote(out.path());
     console.warn_all(&found.notes);
     if args.common.json { console.print(&found.to_json()?) } else { console.print(&table(&found, args.show)) }
 }

@@ -41,6 +41,7 @@ pub(super) fn run(args: &FeaturesArgs, console: &Console) -> Result<()> {
         None => Kept::all(),
     };
     let (shapes, notes) = console.watch(|ticket| write(&checked, args, &kept, &out, ticket))?;
+    console.wrote(out.path());
     console.warn_all(&notes);
     warn_of_fallback(&checked, console);
     if args.common.json {

@@ -51,6 +51,7 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
         }
     })?;
     for (out, report) in &reports {
+        console.wrote(out);
         console.warn_all(&report.notes);
     }
     // What was measured on one input has the same notes in every format.
