@@ -23,6 +23,7 @@ mod similarity;
 mod speech;
 mod speed;
 mod spent;
+mod steady;
 mod verdict;
 mod within;
 

@@ -10,7 +10,7 @@ use super::answers::{Answer, BatchAnswers, answers};
 use super::generation::TranslationScore;
 use super::interval::Estimate;
 use super::metrics::{TaskMetric, task_metrics};
-use super::speed::tells_speed;
+use super::steady::tells_speed;
 use crate::error::{Error, Result};
 use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Probe, Site, SiteMaps, TaskHeadSpec, TaskKind};
 use crate::task::Ticket;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::quality::rows_at_once;
+use super::steady::{LONG, SEVERAL};
 use crate::corpus::InputUnit;
 use crate::error::{Error, Result};
 use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Source};
@@ -21,17 +22,6 @@ pub struct Timing {
     /// Seconds that the counted runs take together, at least.
     #[serde(default)]
     pub least_secs: f64,
-}
-
-/// Runs that are enough to tell a speed, however short they are.
-const SEVERAL: usize = 7;
-/// Seconds of runs that are enough to tell a speed, however few they are.
-const LONG: f64 = 1.0;
-
-/// Whether so many runs that took `secs` together are enough to tell a speed: a single short one tells what else the machine
-/// did.
-pub(super) fn tells_speed(runs: u64, secs: f64) -> bool {
-    secs >= LONG || runs >= SEVERAL as u64
 }
 
 impl Timing {

@@ -60,7 +60,7 @@ impl OutputDraft {
 }
 
 /// What is written: the heads of a plan with their output projections.
-struct Choice<'a> {
+struct WrittenChoice<'a> {
     plan: &'a Plan,
     repair: Option<&'a Repair>,
     /// Whether a file that can hold quantized weights does.
@@ -88,7 +88,7 @@ impl Checked {
     pub fn prune(&self, plan: &Plan, repair: Option<&Repair>, wanted: &PruneSpec, ticket: &Ticket) -> Result<Report> {
         let corpus = self.measured_corpus(ticket)?;
         let draft = self.draft(plan, repair, wanted, corpus.as_ref(), ticket)?;
-        let choice = Choice { plan, repair, quantized: wanted.quantization.is_some() };
+        let choice = WrittenChoice { plan, repair, quantized: wanted.quantization.is_some() };
         let measured = self.measure(&draft, &choice, corpus.as_ref(), &mut Known::default(), ticket)?;
         draft.finish(measured)
     }
@@ -127,7 +127,7 @@ impl Checked {
         let written: Result<Vec<Report>> = (|| {
             let corpus = self.measured_corpus(ticket)?;
             let mut known = Known::default();
-            let choice = Choice { plan, repair, quantized: wanted.quantization.is_some() };
+            let choice = WrittenChoice { plan, repair, quantized: wanted.quantization.is_some() };
             let mut drafts = Vec::with_capacity(formats.len());
             for format in formats {
                 let draft = self.draft(plan, repair, &of(format), corpus.as_ref(), ticket)?;
@@ -222,13 +222,13 @@ impl Checked {
     fn measure(
         &self,
         draft: &OutputDraft,
-        choice: &Choice<'_>,
+        choice: &WrittenChoice<'_>,
         corpus: Option<&Corpus>,
         known: &mut Known,
         ticket: &Ticket,
     ) -> Result<Option<Measured>> {
         let Some(corpus) = corpus else { return Ok(None) };
-        let Choice { plan, repair, quantized } = *choice;
+        let WrittenChoice { plan, repair, quantized } = *choice;
         let alike = || self.random_heads(plan, repair.map(MeasuredRepair::from), ticket);
         match draft {
             OutputDraft::Folder(draft) if draft.report().export_format == ExportFormat::Gqa.into() => {
@@ -271,7 +271,7 @@ impl Checked {
     fn measure_written(
         &self,
         written: &Model,
-        choice: &Choice<'_>,
+        choice: &WrittenChoice<'_>,
         random: &RandomHeads,
         corpus: &Corpus,
         shared: &mut Option<RandomQuality>,
@@ -290,7 +290,7 @@ impl Checked {
     fn measured(
         &self,
         [before, after]: [Arc<Network>; 2],
-        choice: &Choice<'_>,
+        choice: &WrittenChoice<'_>,
         random: &RandomHeads,
         corpus: &Corpus,
         shared: &mut Option<RandomQuality>,

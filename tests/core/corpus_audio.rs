@@ -127,7 +127,8 @@ fn whisper_reads_windows_and_is_scored_on_transcripts() {
     cut(&folder.path().join("one.wav"), 3000);
     let opened = Model::open(folder.path()).unwrap();
     let network = opened.network(&Device::Cpu, DType::F32).unwrap();
-    let corpus = open(folder.path(), folder.path().join("one.wav"), 1).unwrap();
+    std::fs::write(folder.path().join("said.tsv"), "one.wav\tw20\n").unwrap();
+    let corpus = open(folder.path(), folder.path().join("said.tsv"), 1).unwrap();
     let source = batches(&corpus).remove(0).source;
     let mut read = vec![1u32, 4];
     while read.len() < 12 {
