@@ -146,9 +146,19 @@ impl From<candle_core::Error> for Error {
 
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
-        let is_full = matches!(error.kind(), ErrorKindOfSystem::StorageFull | ErrorKindOfSystem::QuotaExceeded);
-        let error = Self::new(error.to_string()).caused_by(error);
-        if is_full { error.hint(MAKE_ROOM) } else { error }
+        use ErrorKindOfSystem::{IsADirectory, NotADirectory, PermissionDenied, QuotaExceeded, StorageFull};
+        let (what, hint) = match error.kind() {
+            StorageFull | QuotaExceeded => (error.to_string(), Some(MAKE_ROOM)),
+            IsADirectory => ("this is a folder, not a file".to_owned(), Some("name a file")),
+            NotADirectory => ("a part of this path is a file, not a folder".to_owned(), Some("check the path")),
+            PermissionDenied => ("permission denied".to_owned(), Some("check who may read and write there")),
+            _ => (error.to_string(), None),
+        };
+        let error = Self::new(what).caused_by(error);
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
     }
 }
 
@@ -166,6 +176,15 @@ mod tests {
     fn one_line_what_path_hint() {
         let error = Error::new("a\n  b").at("x.json").at("y.json").hint("do c").hint("do d");
         assert_eq!(error.to_string(), "a b: x.json; do c");
+    }
+
+    #[test]
+    fn what_a_system_says_comes_with_advice() {
+        let of = |kind: std::io::ErrorKind| Error::from(std::io::Error::from(kind)).at("a").to_string();
+        assert_eq!(of(std::io::ErrorKind::IsADirectory), "this is a folder, not a file: a; name a file");
+        assert!(of(std::io::ErrorKind::NotADirectory).ends_with("a file, not a folder: a; check the path"));
+        assert!(of(std::io::ErrorKind::PermissionDenied).ends_with(": a; check who may read and write there"));
+        assert!(of(std::io::ErrorKind::StorageFull).ends_with(MAKE_ROOM));
     }
 
     #[test]

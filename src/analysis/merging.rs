@@ -11,11 +11,15 @@ use crate::words::counted;
 /// Begin of the note on missing pieces, which is told anew where more parts come.
 const MISSING: &str = "incomplete: ";
 
+/// Begin of the note on parts of different texts, which is told anew too.
+const DIFFERENT: &str = "parts of different texts are added: ";
+
 /// Missing pieces that are named.
 const SHOWN: usize = 8;
 
 /// Adds analyses of different parts of a corpus, in the order given: the same as one analysis of the whole. Another
-/// model, other settings and batches that a part before has read are refused. Whether groups are more than chance is known of the
+/// model, other settings, batches that a part before has read and pieces by `--shard` of different texts that are not there
+/// whole are refused. Whether groups are more than chance is known of the
 /// whole where the first part was large enough to tell; else a note says why not.
 ///
 /// # Errors
@@ -59,6 +63,7 @@ pub fn merge_named(parts: &[Analysis], name: &dyn Fn(usize) -> String) -> Result
             *sum = join_baselines(sum, &site.baselines);
         }
     }
+    check_pieces(parts, name)?;
     if rest.is_empty() {
         let mut only = first.clone();
         only.notes.retain(|note| !note.starts_with(MISSING));
@@ -76,10 +81,12 @@ pub fn merge_named(parts: &[Analysis], name: &dyn Fn(usize) -> String) -> Result
     // What earlier releases merged says nothing of its parts: then nothing is known of what is missing.
     if parts.iter().all(|part| part.readings().next().is_some()) {
         merged.merged = parts.iter().flat_map(Analysis::readings).cloned().collect();
+        merged.notes.extend(different_texts(&merged.merged));
         merged.notes.extend(missing_pieces(&merged.merged));
     }
     // What was too little of a part may be enough of the whole.
-    let stays = |note: &&String| !note.starts_with(MISSING) && !is_told_anew(note);
+    let is_told = |note: &String| note.starts_with(MISSING) || note.starts_with(DIFFERENT) || is_told_anew(note);
+    let stays = |note: &&String| !is_told(note);
     for note in parts.iter().flat_map(|part| &part.notes).filter(stays) {
         if !merged.notes.contains(note) {
             merged.notes.push(note.clone());
@@ -124,6 +131,53 @@ fn file_of(reading: &Reading) -> String {
     name.unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// Which texts were read, in the order of their first parts: readings of each.
+fn by_text(readings: &[Reading]) -> Vec<Vec<&Reading>> {
+    let mut texts: Vec<Vec<&Reading>> = Vec::new();
+    for reading in readings.iter().filter(|reading| !reading.fingerprint.is_empty()) {
+        let own = texts.iter_mut().find(|text| text.iter().any(|known| known.fingerprint == reading.fingerprint));
+        match own {
+            Some(text) => text.push(reading),
+            None => texts.push(vec![reading]),
+        }
+    }
+    texts
+}
+
+/// Refuses pieces by `--shard` of several texts where one of these is not whole: they are pieces of no one corpus, though their
+/// numbers may look so.
+fn check_pieces(parts: &[Analysis], name: &dyn Fn(usize) -> String) -> Result<()> {
+    let all: Vec<(usize, &Reading)> = parts
+        .iter()
+        .enumerate()
+        .flat_map(|(index, part)| part.readings().map(move |reading| (index, reading)))
+        .collect();
+    let pieces: Vec<Reading> =
+        all.iter().map(|(_, reading)| (*reading).clone()).filter(|r| r.shard.is_some()).collect();
+    let texts = by_text(&pieces);
+    let is_part = |text: &&Vec<&Reading>| {
+        let own: Vec<Reading> = text.iter().map(|reading| (*reading).clone()).collect();
+        !missing_pieces(&own).is_empty()
+    };
+    let Some(part) = texts.iter().find(is_part).filter(|_| texts.len() > 1) else { return Ok(()) };
+    let other = texts.iter().find(|text| text.first() != part.first());
+    let (Some(one), Some(other)) = (part.first(), other.and_then(|text| text.first())) else { return Ok(()) };
+    let words = |reading: &Reading| {
+        let index = all.iter().find(|(_, known)| *known == reading).map_or(0, |(index, _)| *index);
+        let shard = reading.shard.map_or_else(String::new, |shard| format!("part {shard} of "));
+        format!("{} is {shard}{}", name(index), file_of(reading))
+    };
+    Err(Error::new(format!("{} and {}, which is another text", words(one), words(other)))
+        .hint("merge all parts of each text, or analyze the other part of the same file"))
+}
+
+/// That several texts were read, where there were.
+fn different_texts(readings: &[Reading]) -> Option<String> {
+    let texts = by_text(readings);
+    let names: Vec<String> = texts.iter().filter_map(|text| text.first()).map(|reading| file_of(reading)).collect();
+    (names.len() > 1).then(|| format!("{DIFFERENT}{}", names.join(", ")))
+}
+
 /// Which pieces of each input that several processes shared are not among those that were read, in sentences.
 fn missing_pieces(readings: &[Reading]) -> Vec<String> {
     let mut notes = Vec::new();
@@ -153,6 +207,12 @@ fn missing_pieces(readings: &[Reading]) -> Vec<String> {
     notes
 }
 
+/// Whether the first `sequences` of an analysis are not those of the whole that it is a part of: batches of others lie between.
+fn begins_elsewhere(first: &Analysis, sequences: usize) -> bool {
+    let piece = first.readings().next().and_then(|reading| Some((reading, reading.shard?)));
+    piece.is_some_and(|(reading, shard)| shard.of() > 1 && (shard.index() > 0 || sequences > reading.batch_size))
+}
+
 /// Keeps in `merged`, which sums several parts, what the first of them found beside chance, as far as an analysis of the whole
 /// would find the same: the comparison reads the first sequences of the input alone, and depends on the number of groups. What
 /// is not known of the whole stays absent, and [`Analysis::not_compared`] says why.
@@ -162,6 +222,9 @@ fn carry_evidence(merged: &mut Analysis, first: &Analysis) {
         Some(summary) if summary.sequences < SAMPLE.0 => {
             let read = counted(summary.sequences, "sequences");
             Some(format!("the first part has {read}, and the comparison takes {}", SAMPLE.0))
+        }
+        Some(summary) if begins_elsewhere(first, summary.sequences) => {
+            Some("the first part was read by --shard, so the whole begins with other sequences".to_owned())
         }
         Some(_) if first.settings.order != BatchOrder::AsRead => {
             Some("batches do not follow the input, so the whole begins with other sequences".to_owned())

@@ -3,10 +3,9 @@
 use super::caption::Caption;
 use super::cost::{CostBars, CostRow};
 use super::number::Unit;
-use crate::evaluation::{Quality, Speed};
+use crate::evaluation::Quality;
 use crate::network::InputSpec;
 use crate::plan::{Cost, Saving};
-use crate::words::counted;
 
 impl CostBars {
     /// Sizes before and after a plan, where the weights take `in_files` bytes as they lie there, `read` as they are written
@@ -76,24 +75,6 @@ impl CostBars {
             caption = caption.note("The cache shrinks only where a key/value head goes with all of its query heads.");
         }
         Self { caption, rows }
-    }
-
-    /// Adds measured speed, of one batch on one device.
-    #[must_use]
-    pub fn with_speed(mut self, before: &Speed, after: &Speed) -> Self {
-        let mut name = format!("{} per second", after.unit.noun());
-        if let Some(first) = name.get_mut(..1) {
-            first.make_ascii_uppercase();
-        }
-        let row = CostRow::new(name, Unit::Count, before.tokens_per_sec, after.tokens_per_sec);
-        self.rows.push(row.more_is_better());
-        self.caption = self.caption.note(format!(
-            "Speed is the median of {} on {} with {} in a batch.",
-            counted(after.repetitions, "runs"),
-            after.device,
-            counted(after.sequences, "sequences")
-        ));
-        self
     }
 
     /// Adds measured quality, both on the same input.

@@ -26,7 +26,9 @@ impl FolderWriter {
     pub fn new(target: &Path, replace: bool, marker: &str) -> Result<Self> {
         let occupied = match fs::read_dir(target) {
             Ok(mut entries) => entries.next().is_some(),
-            Err(_) if target.exists() => return Err(Error::new("this is a file, not a folder").at(target)),
+            Err(_) if target.exists() => {
+                return Err(Error::new("this is a file, not a folder").at(target).hint("choose another --out"));
+            }
             Err(_) => false,
         };
         if occupied && !replace {

@@ -177,7 +177,11 @@ pub fn lfs_pointer(path: &Path) -> Option<Error> {
 
 fn read_unplaced(path: &Path) -> Result<(Vec<TensorEntry>, HashMap<String, String>)> {
     let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
+    let about = file.metadata()?;
+    if about.is_dir() {
+        return Err(std::io::Error::from(std::io::ErrorKind::IsADirectory).into());
+    }
+    let length = about.len();
     let broken = |why: String| Error::new(format!("not a readable safetensors file ({why})")).hint("download it again");
     let mut prefix = [0u8; 8];
     file.read_exact(&mut prefix).map_err(|_| broken(format!("{length} bytes are no header")))?;

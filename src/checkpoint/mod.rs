@@ -64,12 +64,14 @@ fn cannot_make(error: std::io::Error, path: &Path) -> Error {
     let why = match error.kind() {
         ErrorKind::NotFound => "the folder above does not exist".to_owned(),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "the folder above cannot be written".to_owned(),
-        ErrorKind::NotADirectory => "what is above is no folder".to_owned(),
+        ErrorKind::NotADirectory => "what is above is a file, not a folder".to_owned(),
+        ErrorKind::AlreadyExists => "a file is there".to_owned(),
         // The temporary file's own name follows the words.
         _ => error.to_string().split(" at path ").next().unwrap_or_default().to_owned(),
     };
     let hint = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => crate::error::MAKE_ROOM,
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => "choose another place",
         _ => "the folder above must exist and be writable",
     };
     Error::new(why).caused_by(error).at(path).hint(hint)

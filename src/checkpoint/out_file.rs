@@ -109,6 +109,9 @@ impl OutFile {
                 .at(path)
                 .hint("name a file"));
         }
+        if let Some(file) = folder.ancestors().find(|place| place.is_file()) {
+            return refused(format!("{} is a file, not a folder", file.display()));
+        }
         if !folder.is_dir() {
             let what = format!("the folder {} does not exist", folder.display());
             return Err(Error::new(what).at(path).hint("make it, or choose another --out"));
@@ -206,6 +209,11 @@ mod tests {
         let missing = refusal(&folder.path().join("missing/p.json"), PLAN, NONE);
         assert!(missing.contains("missing does not exist: ") && missing.contains("make it"), "{missing}");
         let path = folder.path().join("p.json");
+        fs::write(folder.path().join("text"), "words").unwrap();
+        for inside in ["text/p.json", "text/deep/p.json"] {
+            let below = refusal(&folder.path().join(inside), PLAN, NONE);
+            assert!(below.contains("text is a file, not a folder: "), "{below}");
+        }
         let held = OutFile::claim(&path, PLAN, &[&model]).unwrap();
         assert!(refusal(&path, PLAN, NONE).contains("works here"));
         drop(held);

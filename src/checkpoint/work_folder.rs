@@ -49,7 +49,7 @@ impl WorkFolder {
     pub fn take(path: &Path, how: Taking<'_>) -> Result<Self> {
         let place = |e: std::io::Error| Error::from(e).at(path);
         if path.exists() && !path.is_dir() {
-            return Err(Error::new("this is a file, not a folder").at(path));
+            return Err(Error::new("this is a file, not a folder").at(path).hint("choose another --out"));
         }
         let made = !path.exists();
         make_folders(path)?;

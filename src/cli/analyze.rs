@@ -22,8 +22,10 @@ pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
     let Analyzed { analysis, moments, timings } = console.watch(|ticket| checked.analyze(ticket))?;
     if let Some((moments, beside)) = moments.zip(beside) {
         moments.write(beside.path())?;
+        console.wrote(beside.path());
     }
     analysis.write(out.path())?;
+    console.wrote(out.path());
     console.warn_all(&analysis.notes);
     console.warn(&timings.to_string());
     if args.common.json { console.print(&analysis.to_json()?) } else { console.print(&summary(&analysis)) }
@@ -74,9 +76,11 @@ pub(super) fn merge(args: &MergeArgs, console: &Console) -> Result<()> {
             merged.notes.extend(sum.doubts());
             let beside = Moments::claim_beside(&args.out, &inputs)?;
             sum.write(beside.path())?;
+            console.wrote(beside.path());
         }
     }
     merged.write(out.path())?;
+    console.wrote(out.path());
     console.warn_all(&merged.notes);
     if args.json { console.print(&merged.to_json()?) } else { console.print(&summary(&merged)) }
 }

@@ -3,16 +3,18 @@
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::task::{CancelToken, Progress, Ticket};
+use crate::words::bytes_in_words;
 
 /// How often plain progress lines appear where stderr is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -24,12 +26,21 @@ pub(super) struct Console {
     cancel: CancelToken,
     /// Notes that were said: one may come with a repair and again with what was measured with it.
     said: Mutex<BTreeSet<String>>,
+    began: Instant,
+    /// What the command wrote.
+    written: Mutex<Vec<PathBuf>>,
 }
 
 impl Console {
     /// Leaves the interrupt signal as it is.
     pub(super) fn new(quiet: bool) -> Self {
-        Self { quiet, cancel: CancelToken::default(), said: Mutex::default() }
+        Self {
+            quiet,
+            cancel: CancelToken::default(),
+            said: Mutex::default(),
+            began: Instant::now(),
+            written: Mutex::default(),
+        }
     }
 
     /// Takes over the signals that ask to stop: the first asks the work to stop, the second ends the process. One that
@@ -80,6 +91,21 @@ impl Console {
         }
     }
 
+    /// Remembers a file or folder that the command wrote, for [`Console::close`].
+    pub(super) fn wrote(&self, path: &Path) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_path_buf());
+    }
+
+    /// Says in one line what the command wrote, and how long it took, where it wrote something.
+    pub(super) fn close(&self) {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = |path: &PathBuf| format!("{} ({})", path.display(), bytes_in_words(bytes_of(path)));
+        let all: Vec<String> = written.iter().map(told).collect();
+        if !all.is_empty() {
+            self.warn(&format!("wrote {} in {}", all.join(", "), seconds_in_words(self.began.elapsed())));
+        }
+    }
+
     /// Says why the command failed.
     pub(super) fn fail(&self, error: &Error) {
         eprintln!("pillars: {error}");
@@ -90,6 +116,25 @@ impl Console {
         let ticket = Ticket::new(self.cancel.clone(), || {});
         let _reporter = (!self.quiet).then(|| Reporter::start(ticket.clone()));
         work(&ticket)
+    }
+}
+
+/// Bytes of a file, or of all files of a folder and those below.
+fn bytes_of(path: &Path) -> u64 {
+    let inside = || std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| bytes_of(&entry.path())).sum();
+    match std::fs::symlink_metadata(path) {
+        Ok(about) if about.is_dir() => inside(),
+        Ok(about) => about.len(),
+        Err(_) => 0,
+    }
+}
+
+/// `0.4 s`, `34 s`, `12 min 5 s`.
+fn seconds_in_words(took: Duration) -> String {
+    match took.as_secs() {
+        0..10 => format!("{:.1} s", took.as_secs_f64()),
+        secs @ 10..120 => format!("{secs} s"),
+        secs => format!("{} min {} s", secs / 60, secs % 60),
     }
 }
 
@@ -181,7 +226,7 @@ fn show_bar(ticket: &Ticket, stop: &AtomicBool) {
 }
 
 fn show_lines(ticket: &Ticket, stop: &AtomicBool) {
-    let mut last: Option<(std::time::Instant, String)> = None;
+    let mut last: Option<(Instant, String)> = None;
     while !stop.load(Ordering::Relaxed) {
         let now = ticket.progress();
         let due = match &last {
@@ -190,7 +235,7 @@ fn show_lines(ticket: &Ticket, stop: &AtomicBool) {
         };
         if due {
             eprintln!("pillars: {}", line(&now));
-            last = Some((std::time::Instant::now(), now.stage));
+            last = Some((Instant::now(), now.stage));
         }
         std::thread::park_timeout(POLL_EVERY);
     }

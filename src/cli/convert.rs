@@ -63,14 +63,14 @@ pub(super) fn run(args: &ConvertArgs, console: &Console) -> Result<()> {
     let opened = Opened::open(&args.model, &Ticket::default())?;
     let spec = Spec { seed: args.seed, ..Spec::default() };
     let checked = spec.check_without_input(&opened).map_err(refusal)?;
-    let plan = args.plan.as_deref().map(|path| read_plan(path, &checked)).transpose()?;
+    let plan = args.plan.as_deref().map(|path| read_plan(path, &checked, console)).transpose()?;
     let plan = plan.unwrap_or_else(|| Plan::from_mask(Kept::all()));
     let repair = match &args.plan {
-        Some(path) => obtain_repair(args.repair.as_ref(), (path, &plan), false, &checked, console)?,
+        Some(path) => obtain_repair(args.repair.as_ref(), (path, &plan), &checked, console)?,
         None => None,
     };
-    let report =
-        console.watch(|ticket| checked.prune(&plan, repair.as_ref().map(|found| &found.repair), &wanted, ticket))?;
+    let report = console.watch(|ticket| checked.prune(&plan, repair.as_ref(), &wanted, ticket))?;
+    console.wrote(&args.out);
     console.warn_all(&report.notes);
     if args.json {
         console.print_json(&report_of(&args.out, &report)?)

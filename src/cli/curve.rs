@@ -92,6 +92,7 @@ pub(super) fn run(args: &CurveArgs, console: &Console) -> Result<()> {
     let mut keep = |found: &Curves| found.write(out.path());
     let found = console
         .watch(|ticket| checked.curve(&analysis, moments.as_ref(), &wanted, before.as_ref(), &mut keep, ticket))?;
+    console.wrote(out.path());
     console.warn_all(&found.notes);
     if args.common.json { console.print(&found.to_json()?) } else { console.print(&table(&found, args.show)) }
 }
@@ -130,7 +131,7 @@ fn table(found: &Curves, show: Option<Gauge>) -> String {
         true => "by the share of heads kept in every layer",
         false => "by the share of all heads kept",
     };
-    let mut rows = vec![vec![format!("{}, {whose}", gauge.label())]];
+    let mut rows = vec![vec![format!("{}, {whose}", found.label(gauge))]];
     rows[0].extend(amounts.iter().map(|amount| {
         let share = found.points.iter().filter(|p| p.amount == *amount).map(|p| p.kept_share);
         let (sum, count) = share.fold((0.0, 0), |(sum, n), share| (sum + share, n + 1));

@@ -168,6 +168,7 @@ pub(super) fn run(args: &ExperimentArgs, console: &Console) -> Result<()> {
         };
         run::experiment(&wanted, &mut notes, ticket)
     })?;
+    console.wrote(&args.out);
     if args.json { console.print_json(&report) } else { console.print(&report.to_markdown()) }
 }
 

@@ -34,13 +34,14 @@ pub(super) fn run(args: &FeaturesArgs, console: &Console) -> Result<()> {
     let checked = open(&args.model, &args.common.spec(&args.input, None))?;
     let kept = match mask {
         Some(path) => {
-            let plan = read_plan(path, &checked)?;
+            let plan = read_plan(path, &checked, console)?;
             console.warn_all(plan.foreign_to(&checked.opened().facts.fingerprint).as_slice());
             plan.kept
         }
         None => Kept::all(),
     };
     let (shapes, notes) = console.watch(|ticket| write(&checked, args, &kept, &out, ticket))?;
+    console.wrote(out.path());
     console.warn_all(&notes);
     warn_of_fallback(&checked, console);
     if args.common.json {

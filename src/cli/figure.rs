@@ -119,6 +119,7 @@ pub(super) fn run(args: &FigureArgs, console: &Console) -> Result<()> {
     let inputs: Vec<&Path> = args.plan.as_deref().into_iter().chain([args.document.as_path()]).collect();
     let out = claim(&figure, &args.out, &inputs)?;
     write(&figure, out.path(), args.scale)?;
+    console.wrote(out.path());
     console.print(&format!("{} of {} in {}", args.view, args.document.display(), args.out.display()))
 }
 

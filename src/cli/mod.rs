@@ -50,7 +50,10 @@ pub fn run() -> ExitCode {
         console.take_interrupts();
     }
     match dispatch(arguments, &console) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            console.close();
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             console.fail(&error);
             ExitCode::from(status(&error))

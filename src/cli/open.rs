@@ -7,9 +7,9 @@ use super::console::Console;
 use crate::corpus::{DataColumns, Input};
 use crate::error::{Error, Result};
 use crate::model::MemoryLimit;
-use crate::plan::{Plan, Shape};
-use crate::repair::RepairSource;
-use crate::run::{Checked, ControlledRepair, Opened, OwnRepair, Spec, refusal};
+use crate::plan::Plan;
+use crate::repair::{Repair, RepairSource};
+use crate::run::{Checked, Opened, OwnRepair, Spec, refusal};
 use crate::task::Ticket;
 
 impl CommonArgs {
@@ -47,22 +47,24 @@ pub(super) fn warn_of_fallback(checked: &Checked, console: &Console) {
     }
 }
 
-/// Reads a plan or mask and checks it against the model.
-pub(super) fn read_plan(path: &Path, checked: &Checked) -> Result<Plan> {
+/// Reads a plan or mask, checks it against the model, and says how many layers it leaves unnamed.
+pub(super) fn read_plan(path: &Path, checked: &Checked, console: &Console) -> Result<Plan> {
     let plan = Plan::read_any(path)?;
-    plan.validate(Shape::from(checked.opened().model.spec())).map_err(|e| e.at(path))?;
+    let spec = checked.opened().model.spec();
+    plan.validate(spec).map_err(|e| e.at(path))?;
+    if let Some(words) = plan.unnamed_words(spec) {
+        console.warn(&format!("{}: {words}", path.display()));
+    }
     Ok(plan)
 }
 
-/// Reads or makes the repair that was named, else reads the one beside the plan, and says so; what is made comes with that
-/// of random heads where `is_held_against` says so.
+/// Reads or makes the repair that was named, else reads the one beside the plan, and says so.
 pub(super) fn obtain_repair(
     named: Option<&RepairSource>,
     (path, plan): (&Path, &Plan),
-    is_held_against: bool,
     checked: &Checked,
     console: &Console,
-) -> Result<Option<ControlledRepair>> {
+) -> Result<Option<Repair>> {
     let Some(source) = named else {
         let Some(own) = OwnRepair::of(path, plan)? else { return Ok(None) };
         let file = own.found()?;
@@ -71,14 +73,14 @@ pub(super) fn obtain_repair(
             file.display()
         ));
         let source = RepairSource::File(file.to_path_buf());
-        let found = checked.repair_from(&source, plan, false, &Ticket::default());
+        let found = checked.repair_from(&source, plan, &Ticket::default());
         return found.map_err(|error| error.hint("--repair none leaves it out"));
     };
     if source.path().is_some() {
-        return checked.repair_from(source, plan, false, &Ticket::default());
+        return checked.repair_from(source, plan, &Ticket::default());
     }
-    let repair = console.watch(|ticket| checked.repair_from(source, plan, is_held_against, ticket))?;
-    console.warn_all(repair.as_ref().map_or(&[], |made| &made.repair.record.notes));
+    let repair = console.watch(|ticket| checked.repair_from(source, plan, ticket))?;
+    console.warn_all(repair.as_ref().map_or(&[], |made| &made.record.notes));
     Ok(repair)
 }
 

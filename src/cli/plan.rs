@@ -48,8 +48,10 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
     let reasons = why(&analysis, &plan)?;
     if let Some((repair, beside)) = repair.zip(beside) {
         repair.write(beside.path())?;
+        console.wrote(beside.path());
     }
     plan.write(out.path())?;
+    console.wrote(out.path());
     console.warn_all(&plan.notes);
     if args.common.json {
         // What the file holds, and why.

@@ -9,6 +9,7 @@ use super::console::Console;
 use super::evaluate::table;
 use super::open::{obtain_repair, read_plan};
 use crate::analysis::Document;
+use crate::chart::Unit;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::pruning::{BYTES, Counts, OutputFormat, Report};
@@ -28,7 +29,7 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     let spec = Spec { held_out_every: args.held_out_every, ..args.common.spec(&args.input, args.memory.memory) };
     let opened = Opened::open(&args.model, &Ticket::default())?;
     let checked = spec.check_without_input(&opened).map_err(refusal)?;
-    let plan = read_plan(&args.plan, &checked)?;
+    let plan = read_plan(&args.plan, &checked, console)?;
     if args.dry_run {
         let repair = planned_repair(args, &plan, &checked, console)?;
         console.warn_all(plan.foreign_to(&opened.facts.fingerprint).as_slice());
@@ -45,8 +46,7 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
         checked.check_calibration(*mode)?;
         checked.check_export(&plan, true, &formats, &wanted)?;
     }
-    let repair =
-        obtain_repair(args.repair.as_ref(), (&args.plan, &plan), false, &checked, console)?.map(|found| found.repair);
+    let repair = obtain_repair(args.repair.as_ref(), (&args.plan, &plan), &checked, console)?;
     let reports = console.watch(|ticket| match formats.as_slice() {
         [format] => {
             let wanted = PruneSpec { format: *format, ..wanted.clone() };
@@ -57,7 +57,8 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
             Ok(reports.into_iter().map(|report| (out.join(report.export_format.name()), report)).collect())
         }
     })?;
-    for (_, report) in &reports {
+    for (out, report) in &reports {
+        console.wrote(out);
         console.warn_all(&report.notes);
     }
     // What was measured on one input has the same notes in every format.
@@ -108,8 +109,7 @@ fn planned_repair(args: &PruneArgs, plan: &Plan, checked: &Checked, console: &Co
             Some(mode)
         }
         Some(RepairSource::File(_)) | None => {
-            obtain_repair(args.repair.as_ref(), (&args.plan, plan), false, checked, console)?
-                .map(|found| found.repair.record.mode)
+            obtain_repair(args.repair.as_ref(), (&args.plan, plan), checked, console)?.map(|found| found.record.mode)
         }
     })
 }
@@ -176,7 +176,8 @@ fn first_refusal<T>(told: Vec<(OutputFormat, Result<T>)>) -> Option<Error> {
 }
 
 pub(super) fn summary(out: &Path, report: &Report) -> String {
-    let change = |before: u64, after: u64| 100.0 * (after as f64 / before as f64 - 1.0);
+    let change =
+        |before: u64, after: u64| Unit::change(before as f64, after as f64).unwrap_or_else(|| "no change".to_owned());
     let mut lines = vec![
         match report.export_format {
             OutputFormat::Folder(format) => format!("{format} checkpoint in {}", out.display()),
@@ -184,13 +185,13 @@ pub(super) fn summary(out: &Path, report: &Report) -> String {
         },
         format!("heads kept       {} of {}", report.heads.after, report.heads.before),
         format!(
-            "parameters       {} -> {} ({:+.1} %)",
+            "parameters       {} -> {} ({})",
             report.parameters.before,
             report.parameters.after,
             change(report.parameters.before, report.parameters.after)
         ),
         format!(
-            "{BYTES} {} -> {} ({:+.1} %)",
+            "{BYTES} {} -> {} ({})",
             report.bytes.before,
             report.bytes.after,
             change(report.bytes.before, report.bytes.after)
@@ -199,15 +200,12 @@ pub(super) fn summary(out: &Path, report: &Report) -> String {
     let cache = report.cache_bytes_per_token;
     if cache.before > 0 {
         let change = change(cache.before, cache.after);
-        lines.push(format!("cache per token  {} -> {} bytes ({change:+.1} %)", cache.before, cache.after));
+        lines.push(format!("cache per token  {} -> {} bytes ({change})", cache.before, cache.after));
     }
     if let Some(speeds) = &report.speed {
-        let (before, after) = (speeds.before.tokens_per_sec, speeds.after.tokens_per_sec);
+        let [before, after] = speeds.rates();
         let name = format!("{} per sec", speeds.before.unit.noun());
-        lines.push(format!(
-            "{name:<16} {before:.1} -> {after:.1} by the median runs; run against run {}",
-            speeds.change()
-        ));
+        lines.push(format!("{name:<16} {before:.1} -> {after:.1}; run against run {}", speeds.change()));
     }
     if let Some(repair) = &report.repair {
         lines.push(match repair.mode {

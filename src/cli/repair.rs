@@ -72,6 +72,7 @@ fn mend(args: &RepairArgs, original: &Path, console: &Console) -> Result<()> {
     let wanted = PruneSpec { out: args.out.clone(), force: args.force, ..PruneSpec::default() };
     let repair = RepairSpec { mode: args.mode, ridge: args.ridge, choose: false };
     let (report, found) = console.watch(|ticket| checked.mend(&args.model, &wanted, &repair, ticket))?;
+    console.wrote(&args.out);
     console.warn_all(&found.record.notes);
     console.warn_all(&report.notes);
     if args.common.json {
@@ -88,7 +89,7 @@ fn of_plan(args: &RepairArgs, plan_path: &Path, console: &Console) -> Result<()>
     let spec = Spec { held_out_every: args.held_out_every, ..args.common.spec(&args.input, args.memory.memory) };
     let opened = Opened::open(&args.model, &Ticket::default())?;
     let checked = spec.check_without_input(&opened).map_err(refusal)?;
-    let plan = read_plan(plan_path, &checked)?;
+    let plan = read_plan(plan_path, &checked, console)?;
     let wanted = RepairSpec { mode: args.mode, ridge: args.ridge, choose: args.choose.is_some() };
     let found = match &args.moments {
         Some(_) if args.input.is_given() => return Err(Error::usage("give an input or --moments, not both")),
@@ -104,8 +105,10 @@ fn of_plan(args: &RepairArgs, plan_path: &Path, console: &Console) -> Result<()>
         None => console.watch(|ticket| checked.repair(&plan, None, &wanted, ticket))?,
     };
     found.write(out.path())?;
+    console.wrote(out.path());
     if let Some(out) = &chosen {
         plan_of(&found, &plan).write(out.path())?;
+        console.wrote(out.path());
     }
     console.warn_all(&found.record.notes);
     if args.common.json { console.print_json(&found.record) } else { console.print(&summary(&found)) }

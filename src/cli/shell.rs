@@ -28,6 +28,7 @@ pub(super) fn man(args: &ManArgs, console: &Console) -> Result<()> {
         let name = format!("pillars-{}", sub.get_name());
         write(&name, &page(sub, &name)?)?;
     }
+    console.wrote(folder);
     Ok(())
 }
 

@@ -209,6 +209,7 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<()> {
         };
         train(&wanted, &Control::default(), &mut notes, ticket)
     })?;
+    console.wrote(&args.out);
     if args.common.json { console.print_json(&summary) } else { console.print(&table(&summary)) }
 }
 

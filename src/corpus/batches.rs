@@ -124,6 +124,10 @@ impl Producer<'_> {
             let path = self.corpus.input().path();
             return Err(if index == 0 {
                 Error::new("the input holds no sequence").at(path)
+            } else if let Some(shard) = settings.shard.filter(|_| settings.part.count(index.div_ceil(size as u64)) > 0)
+            {
+                let what = format!("part {shard} holds no batch: the input has fewer batches than there are parts");
+                Error::new(what).at(path).hint("cut it into fewer parts, or give more of it or smaller batches")
             } else {
                 Error::new("the input is too short to leave a part of it out")
                     .at(path)

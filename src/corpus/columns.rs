@@ -170,6 +170,13 @@ impl TableColumns<'_> {
         Ok(())
     }
 
+    /// What to say of labels that rows of this `form` have and that are of no use, as `label`, the column that is read, is not
+    /// theirs.
+    pub(super) fn unused_labels(&self, form: &Form, label: Option<&String>) -> Option<String> {
+        let own = self.first(LABELS).filter(|own| label != Some(own) && !form.reads(own))?;
+        self.intake.unlabeled().map(|why| format!("the labels in '{own}' are not used: {why}"))
+    }
+
     /// The column of what is to be said of the rows, where the model says something.
     pub(super) fn label(&self, form: &Form) -> Result<Option<String>> {
         if let Form::Answers { answers, .. } = form {

@@ -119,6 +119,9 @@ fn labels(
     classes: &[PathBuf],
     intake: &Intake,
 ) -> Result<(Option<Vec<u32>>, Vec<String>)> {
+    if let Some(why) = intake.unlabeled().filter(|_| !classes.is_empty()) {
+        return Ok((None, vec![format!("the names of folders are not used as labels: {why}")]));
+    }
     let one = |task: &&TaskIntake| task.problem == ProblemType::SingleLabel;
     let Some(task) = intake.task.as_ref().filter(one) else { return Ok((None, Vec::new())) };
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();

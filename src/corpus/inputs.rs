@@ -158,8 +158,7 @@ impl NamedEntries {
         let mut layout = layout;
         let used: Vec<&String> = layout.rows().map(|entry| &entry.name).chain([&layout.source.name]).collect();
         let unused = entries.iter().map(|entry| &entry.name).filter(|name| !used.contains(name));
-        // A model without a language-model head has no use for labels, as for those of its task.
-        layout.unused = unused.filter(|name| intake.objective.is_some() || *name != "labels").cloned().collect();
+        layout.unused = unused.cloned().collect();
         if layout.source.shape.contains(&0) {
             return Err(Error::new(format!("{name} holds no sequence")));
         }

@@ -80,6 +80,21 @@ pub struct Intake {
 }
 
 impl Intake {
+    /// Why labels of whole texts or images are of no use; `None` where the model has a head that says such.
+    pub(super) fn unlabeled(&self) -> Option<&'static str> {
+        match (&self.task, self.objective) {
+            (Some(_), _) => None,
+            (None, Some(Objective::Causal)) => {
+                Some("the model predicts the next token and has no head that says labels")
+            }
+            (None, Some(Objective::Masked)) => {
+                Some("the model predicts masked tokens and has no head that says labels")
+            }
+            (None, Some(Objective::Ctc)) => Some("the model spells what it hears and has no head that says labels"),
+            (None, None) => Some("the model has no head that says labels"),
+        }
+    }
+
     /// What `model` can read.
     pub fn of(model: &Model) -> Result<Self> {
         Self::new(model.spec(), model.config())

@@ -82,6 +82,7 @@ impl DataFile {
         let form = found.form().map_err(|e| e.at(named))?;
         let label = found.label(&form).map_err(|e| e.at(named))?;
         found.check_asked(&form, label.as_ref()).map_err(|e| e.at(named))?;
+        let unused_labels = found.unused_labels(&form, label.as_ref());
         let usual = match (&form, sentences.and_then(|sentences| sentences.length)) {
             (Form::Answers { .. }, _) => UsualLength::AtMost(LENGTH),
             (Form::Sentences { .. }, Some(length)) => UsualLength::Named(length),
@@ -136,7 +137,7 @@ impl DataFile {
         // Questions are as long as the model reads, and what they need counts.
         reader.length = longest.unwrap_or(length);
         let length = reader.length;
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = unused_labels.into_iter().collect();
         if cut > 0 {
             notes.push(format!("{} cut to {length} tokens", counted(cut, "rows")));
         }

@@ -64,6 +64,7 @@ mod text;
 mod tokenizer;
 mod tokenizer_files;
 mod tokens;
+mod unique_keys;
 mod vocabulary;
 
 pub use asked::{AskedEnding, AskedQuestion};

@@ -135,7 +135,8 @@ impl Corpus {
             Input::Audio { path, language } => {
                 let paths = (path.as_path(), named.path());
                 let language = language.as_deref();
-                let recordings = Recordings::open(paths, language, folder, tokenizer.as_deref(), intake, ticket);
+                let recordings =
+                    Recordings::open(paths, language, folder, tokenizer.as_deref(), (intake, settings.purpose), ticket);
                 Arc::new(recordings.map_err(explain)?)
             }
             Input::Images(images) => Arc::new(Images::open(images, folder, intake, ticket)?),

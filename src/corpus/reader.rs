@@ -53,6 +53,11 @@ impl TextReader {
                 let fault = error.error_len().is_some() || self.ended;
                 if fault {
                     let at = self.consumed + error.valid_up_to() as u64;
+                    if let Some(kind) = kind_of(&self.path) {
+                        return Err(Error::new(format!("this is {kind}, not text"))
+                            .at(&self.path)
+                            .hint("name a text file"));
+                    }
                     let what = format!("byte {at} is not UTF-8");
                     return Err(Error::new(what).at(&self.path).hint("convert it, e.g. with iconv -t utf-8"));
                 }
@@ -79,6 +84,33 @@ impl TextReader {
         self.held = bytes.split_off(taken);
         Ok(!self.ended || taken > 0)
     }
+}
+
+/// What a file that is no text is, by its first bytes, where these are known.
+fn kind_of(path: &Path) -> Option<&'static str> {
+    let mut first = Vec::new();
+    File::open(path).ok()?.take(512).read_to_end(&mut first).ok()?;
+    let is = |mark: &[u8]| first.starts_with(mark);
+    // WAV and WebP are both RIFF.
+    let form = if is(b"RIFF") { first.get(8..12) } else { None };
+    Some(match form {
+        Some(b"WAVE") => "a WAV recording",
+        Some(b"WEBP") => "a WebP image",
+        _ if is(b"\x89PNG") => "a PNG image",
+        _ if is(b"\xff\xd8\xff") => "a JPEG image",
+        _ if is(b"GIF8") => "a GIF image",
+        _ if is(b"%PDF") => "a PDF document",
+        _ if is(b"PK\x03\x04") => "a ZIP archive, as Word and PyTorch files are too",
+        _ if is(b"PAR1") => "a Parquet table, which --data reads",
+        _ if is(b"BZh") => "compressed by bzip2",
+        _ if is(b"\x28\xb5\x2f\xfd") => "compressed by zstd",
+        _ if is(b"\xfd7zXZ") => "compressed by xz",
+        _ if is(b"fLaC") => "a FLAC recording",
+        _ if is(b"ID3") || is(b"\xff\xfb") => "an MP3 recording",
+        _ if is(b"GGUF") => "a GGUF model",
+        _ if is(b"\x7fELF") || is(b"MZ") => "a program",
+        _ => return None,
+    })
 }
 
 /// Blocks of whole lines with their numbers, counted from 1.
@@ -158,6 +190,9 @@ mod tests {
     fn what_is_not_utf8_is_named_by_its_byte() {
         let error = whole(b"abc\xff\xfe").unwrap_err().to_string();
         assert!(error.contains("byte 3 is not UTF-8") && error.contains("text.txt"), "{error}");
+        let png = whole(b"\x89PNG\r\n\x1a\n").unwrap_err().to_string();
+        assert!(png.contains("this is a PNG image, not text: ") && !png.contains("iconv"), "{png}");
+        assert!(whole(b"PK\x03\x04\xff\xff").unwrap_err().to_string().contains("a ZIP archive"));
         let mut cut = vec![b'a'; BLOCK];
         cut.extend_from_slice(&"é".as_bytes()[..1]);
         assert!(whole(&cut).unwrap_err().to_string().contains(&format!("byte {BLOCK} ")));

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::parquet_rows::ParquetRows;
 use super::squad::SquadRows;
+use super::unique_keys::UniqueKeys;
 use crate::error::{Error, Result};
 
 /// No row of a data set comes near so many bytes.
@@ -25,7 +26,7 @@ pub(super) struct Row {
 enum RowFormat {
     /// An object in each line.
     JsonLines,
-    /// Commas between cells, which quotes may surround.
+    /// Commas or semicolons between cells, which quotes may surround.
     Commas,
     /// Tabs between cells; quotes are letters like any other, as in GLUE's files.
     Tabs,
@@ -37,6 +38,9 @@ enum RowFormat {
     Squad,
 }
 
+/// Endings of the files that are read.
+const ENDINGS: &str = ".jsonl, .csv, .tsv, .parquet, .conll, or .json as SQuAD is published";
+
 /// Columns of tagged words.
 pub(super) const WORDS: &str = "tokens";
 pub(super) const TAGS: &str = "tags";
@@ -46,6 +50,8 @@ pub(super) struct TableReader {
     path: PathBuf,
     file: BufReader<File>,
     format: RowFormat,
+    /// What stands between cells that quotes may surround.
+    separator: char,
     columns: Vec<String>,
     /// The rows themselves, where they are not read line by line.
     parquet: Option<ParquetRows>,
@@ -71,7 +77,7 @@ impl TableReader {
             "json" => RowFormat::Squad,
             other => {
                 let what = format!("'.{other}' says of no table how it is written");
-                return Err(Error::new(what).at(named).hint("give .jsonl, .csv, .tsv, .parquet or .conll"));
+                return Err(Error::new(what).at(named).hint(format!("give {ENDINGS}")));
             }
         };
         let file = File::open(path).map_err(|e| Error::from(e).at(path))?;
@@ -83,7 +89,8 @@ impl TableReader {
             Some(rows) => rows.columns.clone(),
             None => squad.as_ref().map(|_| SquadRows::columns()).unwrap_or_default(),
         };
-        let mut reader = Self { path: path.to_path_buf(), file, format, columns, parquet, squad, line: 0 };
+        let mut reader =
+            Self { path: path.to_path_buf(), file, format, separator: ',', columns, parquet, squad, line: 0 };
         if has_header && matches!(format, RowFormat::Commas | RowFormat::Tabs) {
             let header = reader.cells()?.ok_or_else(|| Error::new("the file is empty").at(path))?;
             reader.columns = header.into_iter().map(|name| name.trim().to_owned()).collect();
@@ -137,13 +144,19 @@ impl TableReader {
                 continue;
             }
             return Ok(Some(match self.format {
-                RowFormat::Commas => self.quoted(line)?,
+                RowFormat::Commas => {
+                    // Programs write semicolons where numbers have commas.
+                    if self.line == 1 && !line.contains(',') && line.contains(';') {
+                        self.separator = ';';
+                    }
+                    self.quoted(line)?
+                }
                 _ => line.split('\t').map(str::to_owned).collect(),
             }));
         }
     }
 
-    /// Cells between commas; what quotes surround may hold commas and ends of lines, and quotes twice.
+    /// Cells between separators; what quotes surround may hold separators and ends of lines, and quotes twice.
     fn quoted(&mut self, mut line: String) -> Result<Vec<String>> {
         let first = self.line;
         while line.matches('"').count() % 2 == 1 {
@@ -165,7 +178,7 @@ impl TableReader {
                 }
                 '"' if inside => inside = false,
                 '"' if cell.is_empty() => inside = true,
-                ',' if !inside => cells.push(std::mem::take(&mut cell)),
+                c if c == self.separator && !inside => cells.push(std::mem::take(&mut cell)),
                 c => cell.push(c),
             }
         }
@@ -209,7 +222,8 @@ impl TableReader {
                 continue;
             }
             let number = self.line;
-            let cells = serde_json::from_str(&line).map_err(|error| {
+            let read = serde_json::from_str(&line).map(|UniqueKeys(cells)| cells);
+            let cells = read.map_err(|error| {
                 let text = error.to_string().replace(" at line 1 column", " at column");
                 Error::new(format!("row {number}: {text}"))
                     .hint("each line is an object like {\"text\": \"..\", \"label\": 1}")
@@ -267,6 +281,9 @@ mod tests {
         let csv = "\u{feff}text,label\r\n\"one, \"\"two\"\"\",yes\r\n\r\n\"three\nfour\",no\n";
         let found = rows("a.csv", csv).unwrap();
         assert_eq!((&found[0], &found[1].1), (&want[0], &want[1].1));
+        // As programs write it where numbers have commas.
+        let semicolons = "text;label\n\"one, \"\"two\"\"\";yes\n";
+        assert_eq!(rows("a.csv", semicolons).unwrap()[0].1, want[0].1);
         assert_eq!(rows("a.tsv", "text\tlabel\none, \"two\"\tyes\n").unwrap(), want[..1]);
         let line = format!("\n{}\n", want[0].1);
         assert_eq!(rows("a.jsonl", &line).unwrap(), want[..1]);
@@ -317,9 +334,11 @@ mod tests {
         assert!(fault("a.csv", "a,b,b\n1,2,3\n").contains("two columns have the name 'b'"));
         assert!(fault("a.csv", "a,b\n1,\"2\n3\n").contains("a quote of line 2 is not closed"));
         assert!(fault("a.jsonl", "{\"a\": 1}\n{\"a\": }\n").contains("row 2:"));
+        assert!(fault("a.jsonl", "{\"a\": 1, \"b\": 2, \"a\": 3}\n").contains("row 1: the key 'a' stands twice"));
         assert!(fault("a.conll", "EU O\nword\n").contains("line 2 holds 'word' without a tag"));
         assert!(fault("a.parquet", "PAR1").contains("not a Parquet file"));
-        assert!(fault("a.docx", "x").contains("'.docx'"));
+        let docx = fault("a.docx", "x");
+        assert!(docx.contains("'.docx'") && docx.contains(".json as SQuAD"), "{docx}");
         for other in ["{\"data\": [{\"text\": \"a\"}]}", "[{\"text\": \"a\"}]", "{\"data\"", ""] {
             let error = fault("a.json", other);
             assert!(error.contains("SQuAD's alone") && error.contains("a.json") && error.contains(".jsonl"), "{error}");

@@ -13,6 +13,7 @@ use super::example::{Example, SourceContent, TokenRow};
 use super::intake::Intake;
 use super::labels::GivenLabel;
 use super::origin::{Examples, Origin, Total};
+use super::unique_keys::twice;
 use crate::error::{Error, Result};
 use crate::network::TaskKind;
 use crate::task::Ticket;
@@ -49,7 +50,11 @@ impl<'de> Deserialize<'de> for TokenLine {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TokenLine, A::Error> {
                 let (mut line, mut ids) = (TokenLine::default(), None);
+                let mut seen = BTreeSet::new();
                 while let Some(key) = map.next_key::<String>()? {
+                    if !seen.insert(key.clone()) {
+                        return Err(de::Error::custom(twice(&key)));
+                    }
                     match key.as_str() {
                         "input_ids" => ids = Some(map.next_value()?),
                         "attention_mask" => line.attention_mask = map.next_value()?,
@@ -196,6 +201,9 @@ fn read(line: &[u8], intake: &Intake, unused: &mut BTreeSet<String>) -> Result<E
     unused.extend(source.take(line.token_type_ids.as_deref(), line.position_ids.as_deref(), intake)?);
     unused.extend(line.others);
     // A model without a language-model head has no use for ids.
+    if intake.objective.is_none() && intake.task.is_none() && line.labels.is_some() {
+        unused.insert("labels".to_owned());
+    }
     let labels = line.labels.as_ref().filter(|_| intake.objective.is_some()).map(|labels| {
         labels.ids().ok_or_else(|| {
             Error::new("labels is no list of token ids, but this model predicts a token at every position")

@@ -128,35 +128,57 @@ pub fn compare(
     total: Option<u64>,
     ticket: &Ticket,
 ) -> Result<Comparison> {
-    let mut all = compare_each(before, &[after], batches, total, ticket)?;
-    all.pop().ok_or_else(|| Error::new("there is nothing to compare with"))
+    ticket.stage("compare", total, "batches");
+    let (first, mut others) = sums_of(Some(before), &[after], batches, ticket)?;
+    let other = others.pop().ok_or_else(|| Error::new("there is nothing to compare with"))?;
+    other.finish(&first, before.network.spec().task.is_some())
 }
 
-/// [`compare`] of `before` with every one of `afters`: it runs once over each batch, whatever their number. No more than two of
-/// them hold results at a time.
-pub fn compare_each(
-    before: Candidate<'_>,
-    afters: &[Candidate<'_>],
+/// Quality of each of `candidates`, which read every batch together, and, where one is to run `beside` them, likeness of each
+/// to that one: it runs once over each batch, whatever their number. No more than two of them hold results at a time.
+pub fn score_each(
+    beside: Option<Candidate<'_>>,
+    candidates: &[Candidate<'_>],
     batches: impl IntoIterator<Item = Result<Batch>>,
     total: Option<u64>,
     ticket: &Ticket,
-) -> Result<Vec<Comparison>> {
-    ticket.stage("compare", total, "batches");
+) -> Result<Vec<(Quality, Option<HiddenSimilarity>)>> {
+    ticket.stage("evaluate", total, "batches");
+    let (_, found) = sums_of(beside, candidates, batches, ticket)?;
+    let of = |found: BesideSums| {
+        let likeness = beside.map(|_| found.likeness.similarity()).transpose()?;
+        Ok((found.sums.quality()?, likeness))
+    };
+    found.into_iter().map(of).collect()
+}
+
+/// Runs `before`, where there is one, and every one of `afters` over each batch.
+fn sums_of(
+    before: Option<Candidate<'_>>,
+    afters: &[Candidate<'_>],
+    batches: impl IntoIterator<Item = Result<Batch>>,
+    ticket: &Ticket,
+) -> Result<(QualitySums, Vec<BesideSums>)> {
     let mut first = QualitySums::default();
     let mut others: Vec<BesideSums> = afters.iter().map(|_| BesideSums::default()).collect();
-    for group in before.network.groups(batches.into_iter(), COMPARED_COPIES, 0) {
+    let Some(leader) = before.as_ref().or(afters.first()) else { return Ok((first, others)) };
+    for group in leader.network.groups(batches.into_iter(), COMPARED_COPIES, 0) {
         let group = group?;
-        let ours = first.group(before, &group, ticket)?;
+        let run = |before| -> Result<Ran<'_>> { Ok((before, first.group(before, &group, ticket)?)) };
+        let ours = before.map(run).transpose()?;
         for (after, other) in afters.iter().zip(&mut others) {
             ticket.check()?;
-            other.group((before, &ours), *after, &group, ticket)?;
+            other.group(ours.as_ref(), *after, &group, ticket)?;
         }
         ticket.advance(group.len() as u64)?;
     }
-    others.into_iter().map(|other| other.finish(&first, before.network.spec().task.is_some())).collect()
+    Ok((first, others))
 }
 
-/// What one candidate gave beside another.
+/// A candidate with what batches gave of it.
+type Ran<'a> = (Candidate<'a>, Vec<(Hidden, Vec<RowScore>)>);
+
+/// What one candidate gave, and beside another.
 #[derive(Default)]
 struct BesideSums {
     sums: QualitySums,
@@ -166,15 +188,16 @@ struct BesideSums {
 }
 
 impl BesideSums {
-    /// Runs batches that `before` gave `ours` on.
+    /// Runs batches, and holds what they give against what another gave on them.
     fn group(
         &mut self,
-        (before, ours): (Candidate<'_>, &[(Hidden, Vec<RowScore>)]),
+        beside: Option<&Ran<'_>>,
         after: Candidate<'_>,
         group: &[Batch],
         ticket: &Ticket,
     ) -> Result<()> {
         let theirs = self.sums.group(after, group, ticket)?;
+        let Some((before, ours)) = beside else { return Ok(()) };
         for ((hidden, scores), (other_hidden, other_scores)) in ours.iter().zip(&theirs) {
             self.likeness.batch(before.network.spec(), hidden, other_hidden)?;
             self.agreed += scores.iter().zip(other_scores).filter(|(a, b)| a.top == b.top).count() as u64;

@@ -44,9 +44,12 @@ pub struct Measured {
     /// where nothing is predicted.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub random_spread: BTreeMap<String, DrawSpread>,
-    /// How the heads of the control came to speak for the others, where they do.
+    /// How the heads of the control came to speak for the others, where they do: as those of the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random_repair: Option<RepairMode>,
+    /// Why there is no control, where none was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random_missing: Option<String>,
     pub reading: Reading,
     /// Whether the plan was chosen on what was read, by its analysis or by a search within a budget.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -112,13 +115,27 @@ impl Measured {
         Some(format!("no better than random heads{} ({range})", self.random_repair_words()))
     }
 
+    /// That there is no control, and why: `not held against random heads: ..`.
+    pub fn random_missing_words(&self) -> Option<String> {
+        self.random_missing.as_ref().map(|why| format!("not held against random heads: {why}"))
+    }
+
     /// [`Measured::repair_words`] of the control.
     pub fn random_repair_words(&self) -> &'static str {
-        match (self.random_repair, self.repair) {
-            // A repair that was read from a file is of the plan's heads alone.
-            (None, Some(repair)) if repair.repairs() => ", not repaired",
-            (own, _) => in_words(own),
+        in_words(self.random_repair)
+    }
+
+    /// Takes out a control that is not repaired beside a plan that is, as earlier releases measured it: that would be no
+    /// comparison of choices of heads.
+    fn drop_unfair_control(&mut self) {
+        let is_fair = !self.is_repaired() || self.random_repair.is_some_and(RepairMode::repairs);
+        if self.random.is_none() || is_fair {
+            return;
         }
+        (self.random, self.random_similarity, self.random_repair) = (None, None, None);
+        self.random_spread.clear();
+        self.random_missing =
+            Some("an earlier release measured them without the repair; measure the plan again".to_owned());
     }
 }
 
@@ -171,6 +188,8 @@ struct WrittenMeasured {
     random_spread: BTreeMap<String, DrawSpread>,
     #[serde(default)]
     random_repair: Option<RepairMode>,
+    #[serde(default)]
+    random_missing: Option<String>,
     /// What was read, in words.
     #[serde(default)]
     of: String,
@@ -200,7 +219,7 @@ impl From<WrittenMeasured> for Measured {
         if reading.input.is_empty() {
             reading.input = written.of;
         }
-        Self {
+        let mut found = Self {
             name: written.name,
             kept: written.kept,
             repair: written.repair,
@@ -210,12 +229,15 @@ impl From<WrittenMeasured> for Measured {
             random_similarity: written.random_similarity,
             random_spread: written.random_spread,
             random_repair: written.random_repair,
+            random_missing: written.random_missing,
             reading,
             in_sample: written.in_sample,
             repair_in_sample: written.repair_in_sample,
             dtype: written.dtype,
             notes: written.notes,
-        }
+        };
+        found.drop_unfair_control();
+        found
     }
 }
 
@@ -258,9 +280,15 @@ mod tests {
         let of_workspace = json!({
             "name": "Plan 1", "of": "/x/a.txt", "kept": {"encoder.0": [1]}, "comparison": comparison, "random": quality,
         });
-        let measured: Measured = serde_json::from_value(of_workspace).unwrap();
+        let measured: Measured = serde_json::from_value(of_workspace.clone()).unwrap();
         assert_eq!((measured.name.as_str(), measured.reading.input.as_str()), ("Plan 1", "/x/a.txt"));
         assert_eq!(measured.comparison, record.comparison);
+        assert!(measured.random.is_some() && measured.random_missing.is_none());
+        // A repaired plan beside random heads that are not repaired is no comparison.
+        let mut unfair = of_workspace.clone();
+        unfair["repair"] = "refit".into();
+        let unfair: Measured = serde_json::from_value(unfair).unwrap();
+        assert!(unfair.random.is_none() && unfair.random_missing_words().unwrap().contains("without the repair"));
         let written = serde_json::to_value(&measured).unwrap();
         assert_eq!(written["before"], quality, "keys of a comparison stand at the top");
         assert_eq!(serde_json::from_value::<Measured>(written).unwrap(), measured);

@@ -23,13 +23,14 @@ mod similarity;
 mod speech;
 mod speed;
 mod spent;
+mod steady;
 mod verdict;
 mod within;
 
 pub use answers::Answer;
 pub use asked::CHOICE_METRICS;
 pub use benchmark::{Benchmark, BenchmarkResult};
-pub use compare::{COMPARED_COPIES, Comparison, compare, compare_each};
+pub use compare::{COMPARED_COPIES, Comparison, compare, score_each};
 pub use interval::{Estimate, Interval};
 pub(crate) use measured::spread;
 pub use measured::{IN_SAMPLE, Measured};

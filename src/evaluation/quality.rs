@@ -10,6 +10,7 @@ use super::answers::{Answer, BatchAnswers, answers};
 use super::generation::TranslationScore;
 use super::interval::Estimate;
 use super::metrics::{TaskMetric, task_metrics};
+use super::steady::tells_speed;
 use crate::error::{Error, Result};
 use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Probe, Site, SiteMaps, TaskHeadSpec, TaskKind};
 use crate::task::Ticket;
@@ -48,7 +49,7 @@ pub struct Quality {
     /// Seconds in the network, without reading the input.
     pub secs: f64,
     /// Tokens per second of the median batch, scoring included and the first one, which warms up, left out where there are others.
-    /// Heads that are masked save no time: see [`super::speeds()`] for how much faster a smaller model is.
+    /// What rests on little is told nowhere: see [`Quality::rate`]. Heads that are masked save no time: see [`super::speeds()`] for how much faster a smaller model is.
     pub tokens_per_sec: f64,
     /// How good its translations are, where an encoder-decoder was asked for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,6 +66,11 @@ impl Quality {
     /// Whether the model is for a labeled task and nothing was there to hold its answers against.
     pub fn is_unlabeled(&self) -> bool {
         self.task.is_some() && self.scored_tokens == 0 && self.metrics.is_empty()
+    }
+
+    /// Tokens per second of the median batch, where there were enough batches, or they took long enough, to tell a speed.
+    pub fn rate(&self) -> Option<f64> {
+        tells_speed(self.batches, self.secs).then_some(self.tokens_per_sec)
     }
 
     /// The metric that stands for the labeled task, with its name; `None` without labels of one.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::quality::rows_at_once;
+use super::steady::{LONG, SEVERAL};
 use crate::corpus::InputUnit;
 use crate::error::{Error, Result};
 use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Source};
@@ -25,7 +26,7 @@ pub struct Timing {
 
 impl Timing {
     /// Enough to tell a faster model from a slower one on a machine that does other work too.
-    pub const THOROUGH: Self = Self { warm_up: 2, repetitions: 11, least_secs: 1.0 };
+    pub const THOROUGH: Self = Self { warm_up: 2, repetitions: 11, least_secs: LONG };
 
     /// Whether so many runs that took `secs` are enough.
     fn is_met(&self, secs: &[f64]) -> bool {
@@ -35,7 +36,7 @@ impl Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { warm_up: 2, repetitions: 7, least_secs: 0.0 }
+        Self { warm_up: 2, repetitions: SEVERAL, least_secs: 0.0 }
     }
 }
 
@@ -103,6 +104,13 @@ impl Speeds {
             after: Speed::of(after, models[1], batch)?,
             ratio: Some([0.25, 0.5, 0.75].map(|share| quantile(&ratios, share))),
         })
+    }
+
+    /// Tokens per second of both: of the first by its median run, of the second as many times that as it was as fast run against
+    /// run, so that both numbers and [`Speeds::change`] tell one thing.
+    pub fn rates(&self) -> [f64; 2] {
+        let before = self.before.tokens_per_sec;
+        [before, self.ratio.map_or(self.after.tokens_per_sec, |[_, median, _]| before * median)]
     }
 
     /// How many times as fast the second model is, where that can be told: half of the runs in the middle agree which is
@@ -239,6 +247,10 @@ mod tests {
         let same = speeds(&[1.0, 1.1, 1.6, 1.0, 1.05], &[1.02, 1.0, 1.1, 1.5, 1.04]);
         assert_eq!(same.measurable(), None);
         assert!(same.change().starts_with("no measurable difference ("), "{}", same.change());
+        // The rates that are told differ by what is told of the runs.
+        let [before, after] = same.rates();
+        let [low, _, high] = same.ratio.unwrap();
+        assert!((low..=high).contains(&(after / before)), "{before} {after}");
         // Twice as fast, disturbed as much.
         let faster = speeds(&[1.0, 1.1, 1.6, 1.0, 1.05], &[0.5, 0.5, 0.6, 0.75, 0.52]);
         assert_eq!(faster.measurable(), Some(1.05 / 0.52));

@@ -65,6 +65,7 @@ impl Verdict {
             BudgetGrade::Within if chance.is_some() => BudgetGrade::WithinByChance,
             grade => grade,
         };
+        let chance = chance.or_else(|| measured.random_missing_words());
         let chance = chance.map_or_else(String::new, |words| format!("; {words}"));
         let sentence = format!(
             "{words} of {}: {} {}{interval}{chance}; measured on {scored} in {}{sample}",
@@ -174,6 +175,13 @@ mod tests {
         }
         // A plan that loses nothing is its own control.
         assert_eq!(of(4.0, 4.0, 4.0).grade, BudgetGrade::Within);
+        // Where there is no fair control, it says why.
+        let change = change("loss_per_token", 0.01, 0.03);
+        let mut alone = measured(json!({"loss_per_token": 4.0}), json!({"loss_per_token": 4.02}), change);
+        alone.random_missing = Some("the text is gone".to_owned());
+        let alone = Verdict::of(Some(&alone), budget, None);
+        assert_eq!(alone.grade, BudgetGrade::Within);
+        assert!(alone.sentence.contains("; not held against random heads: the text is gone; "), "{}", alone.sentence);
     }
 
     #[test]

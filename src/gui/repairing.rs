@@ -59,8 +59,6 @@ impl FoundMoments {
 #[derive(Clone, Debug)]
 pub struct MadeRepair {
     pub repair: Arc<Repair>,
-    /// Those made in the same way of the random heads beside the plan, where it was measured.
-    pub controls: Vec<Arc<Repair>>,
     /// The mode that was asked for; what `auto` chose is in the record.
     pub asked: RepairMode,
     /// Whether it came with its plan, from a file or a search, so that no other run makes it out of date.
@@ -109,7 +107,7 @@ impl Repairing {
         }
         // A file may leave out layers that keep every head.
         repair.record.kept = plan.kept.clone();
-        self.add(MadeRepair { repair: Arc::new(repair), controls: Vec::new(), asked: self.mode, is_own: true });
+        self.add(MadeRepair { repair: Arc::new(repair), asked: self.mode, is_own: true });
     }
 
     /// The repairs, the oldest first, to be kept with the work: the latest of them, where all are too large.
@@ -179,7 +177,7 @@ mod tests {
             measured: Vec::new(),
             notes: Vec::new(),
         };
-        MadeRepair { repair: Arc::new(Repair::new(record)), controls: Vec::new(), asked, is_own: false }
+        MadeRepair { repair: Arc::new(Repair::new(record)), asked, is_own: false }
     }
 
     #[test]

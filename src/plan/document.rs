@@ -174,6 +174,15 @@ impl Plan {
         ))
     }
 
+    /// What to say where layers of the model are not named, which keep every head then.
+    pub fn unnamed_words(&self, shape: impl Into<Shape>) -> Option<String> {
+        let shape = shape.into();
+        let all = shape.sites().len();
+        let unnamed = shape.sites().iter().filter(|site| self.kept.get(site.site).is_none()).count();
+        (unnamed > 0)
+            .then(|| format!("it names {} of {}: the others keep every head", all - unnamed, counted(all, "layers")))
+    }
+
     /// What to say where the plan was made for other weights than those with this fingerprint.
     pub fn foreign_to(&self, fingerprint: &str) -> Option<String> {
         let made_for = self.fingerprint.as_deref()?;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{Counts, ExportFormat, InputKind, OutputFormat, Report};
 use crate::checkpoint::Snapshot;
 use crate::corpus::InputUnit;
-use crate::evaluation::{Comparison, Measured, Speed};
+use crate::evaluation::{Comparison, Measured};
 use crate::model::Model;
 use crate::repair::{RepairMode, SiteRepair};
 use crate::words::counted;
@@ -132,6 +132,9 @@ fn quality(measured: &Measured) -> String {
     if let Some((measure, words)) = measured.no_better_than_random() {
         let _ = write!(text, " By {measure} it is {words}.");
     }
+    if let Some(words) = measured.random_missing_words() {
+        let _ = write!(text, " It was {words}.");
+    }
     text.push('\n');
     for note in notes {
         let _ = write!(text, "\n- {note}");
@@ -175,8 +178,8 @@ fn rows(report: &Report) -> Vec<(&str, String, String)> {
             InputUnit::Spectrograms => "spectrograms per second",
             InputUnit::Recordings => "recordings per second",
         };
-        let rate = |speed: &Speed| format!("{:.0}", speed.tokens_per_sec);
-        rows.push((name, rate(&speed.before), format!("{}, {}", rate(&speed.after), speed.change())));
+        let [before, after] = speed.rates();
+        rows.push((name, format!("{before:.0}"), format!("{after:.0}, {}", speed.change())));
     }
     rows
 }

@@ -112,6 +112,11 @@ impl Spec {
         }
     }
 
+    /// Settings that read `input` as `reading` tells; where and in how much memory stays as it is here.
+    pub(super) fn read_again(&self, reading: &Reading, input: &Input) -> Self {
+        Self { input: Some(input.clone()), ..self.of_reading(reading, &self.precision.to_string()) }
+    }
+
     fn differ(&self, was: &Self, scope: Scope) -> Vec<String> {
         let mut found = Vec::new();
         let mut compare = |name: &str, was: String, now: String| {

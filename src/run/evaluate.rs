@@ -1,19 +1,20 @@
 //! Quality of the whole model, and of a plan beside it and a random control.
 
+use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
-use super::Checked;
+use super::{Checked, MeasuredRepair};
 use crate::corpus::{Corpus, Input, Purpose, Reading, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::{TranslationScore, translate};
 use crate::evaluation::{
-    Benchmark, COMPARED_COPIES, Candidate, HiddenSimilarity, IN_SAMPLE, LOSS, Measured, Quality, SCORED_COPIES,
-    compare, compare_each, evaluate, spread, task_metrics,
+    Benchmark, COMPARED_COPIES, Candidate, Comparison, IN_SAMPLE, LOSS, Measured, Quality, SCORED_COPIES, compare,
+    evaluate, task_metrics,
 };
 use crate::model::Needs;
-use crate::network::{Gates, Kept, Network};
-use crate::plan::{CONTROL_DRAWS, Plan};
-use crate::repair::{Repair, RepairMode};
+use crate::network::{Gates, Network};
+use crate::plan::Plan;
+use crate::repair::Repair;
 use crate::task::Ticket;
 
 /// Quality of the whole model, and on what it was measured.
@@ -29,19 +30,6 @@ pub struct Scored {
     /// What a reader should know, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-}
-
-/// What a reader should know of random heads beside a repair that came from a file.
-const MASKED_CONTROL: &str = "the random heads beside the plan are masked, not repaired: a repair that is made here, as by \
-    --repair auto, or pillars curve repairs both";
-
-/// Output projections that a plan is measured with, and those of the random heads beside it.
-#[derive(Clone, Debug)]
-pub struct MeasuredRepair<'a> {
-    /// Those of the plan.
-    pub plan: &'a Repair,
-    /// Those of [`Checked::controls`]; without them their heads are masked alone.
-    pub controls: Vec<&'a Repair>,
 }
 
 impl Checked {
@@ -68,7 +56,7 @@ impl Checked {
 
     /// Masks the heads that `plan` removes and measures the model beside the whole one and beside as many random heads in
     /// every layer. `name` is the plan's, for a person. With a `repair` the heads that stay have its output projections, and
-    /// the random heads theirs.
+    /// the random heads those made in the same way on the same text; where that is not at hand, they are not measured.
     ///
     /// # Errors
     /// As [`Checked::evaluate`], and where the plan does not fit the model.
@@ -79,31 +67,25 @@ impl Checked {
         repair: Option<MeasuredRepair<'_>>,
         ticket: &Ticket,
     ) -> Result<Measured> {
-        plan.validate(self.model().spec())?;
-        let networks = if repair.is_some() { 2 } else { 1 };
+        let spec = self.model().spec();
+        plan.validate(spec)?;
+        let own = repair.map(|found| found.plan);
+        if let Some(own) = own {
+            own.check(spec, &self.opened().facts.fingerprint, plan)?;
+        }
+        let [of_repair, rest] = ticket.parts([if own.is_some() { 2.0 } else { 0.0 }, 5.0]);
+        // Before the network is there that they are measured with: memory may be bounded.
+        let random = self.random_heads(plan, repair, &of_repair)?;
+        let networks = if own.is_some() { 2 } else { 1 };
         let needs = Needs { copies: COMPARED_COPIES, networks, ..Needs::ONE };
-        let (corpus, network) = self.scoring(needs, ticket)?;
+        let (corpus, network) = self.scoring(needs, &rest)?;
         let total = corpus.total().map(|t| t.value());
-        let gates = |kept: &Kept| Gates::keep(network.spec(), kept, network.dtype(), network.device());
-        let (open, masked) = (Gates::open(), gates(&plan.kept)?);
+        let open = Gates::open();
+        let masked = Gates::keep(network.spec(), &plan.kept, network.dtype(), network.device())?;
         let before = Candidate { network: &network, gates: &open };
-        let repaired = |repair: Option<&Repair>, plan: &Plan| -> Result<Option<Network>> {
-            let Some(repair) = repair else { return Ok(None) };
-            repair.check(self.model().spec(), &self.opened().facts.fingerprint, plan)?;
-            self.model().repaired_network(&network, &repair.outputs).map(Some)
-        };
-        let with_repair = repaired(repair.as_ref().map(|found| found.plan), plan)?;
-        let after = Candidate { network: with_repair.as_ref().unwrap_or(&network), gates: &masked };
-        // Two passes, and those over random heads: one for each draw, and one of the whole model more where they are told by
-        // their likeness to it, or where each draw has a network of its own, one more for each.
-        let random_repairs = repair.as_ref().map_or(&[][..], |found| &found.controls);
-        let draws = CONTROL_DRAWS as f64;
-        let passes = match (network.spec().predicts(), random_repairs.is_empty()) {
-            (true, _) => draws,
-            (false, true) => draws + 1.0,
-            (false, false) => 2.0 * draws,
-        };
-        let [both, rest] = ticket.parts([2.0, passes]);
+        let repaired = own.map(|own| self.model().repaired_network(&network, &own.outputs)).transpose()?;
+        let after = Candidate { network: repaired.as_ref().unwrap_or(&network), gates: &masked };
+        let [both, rest] = rest.parts([2.0, random.passes(!network.spec().predicts())]);
         let mut comparison = compare(before, after, corpus.batches(network.device()), total, &both)?;
         self.name_convention(&mut comparison.before);
         self.name_convention(&mut comparison.after);
@@ -115,74 +97,49 @@ impl Checked {
         comparison.before.translation = translation;
         comparison.after.translation = self.translated(after.network, &masked, &corpus, &both)?.0;
         // One network beside the whole one at a time.
-        drop(with_repair);
-        let controls = self.controls(plan);
-        let masks = controls.iter().map(|control| gates(&control.kept)).collect::<Result<Vec<_>>>()?;
-        let mut draws: Vec<(Quality, Option<HiddenSimilarity>)> = Vec::new();
-        // What predicts nothing is told by its likeness to the whole model, the control too.
+        drop(repaired);
         let by_likeness = comparison.before.loss_per_token.is_none();
-        if by_likeness && random_repairs.is_empty() {
-            let [compared, asked] = rest.parts([passes, if benchmark.is_some() { passes } else { 0.0 }]);
-            let candidates: Vec<_> = masks.iter().map(|gates| Candidate { network: &network, gates }).collect();
-            let found = compare_each(before, &candidates, corpus.batches(network.device()), total, &compared)?;
-            for (random, found) in candidates.iter().zip(found) {
-                let mut quality = found.after;
-                if let Some(benchmark) = &benchmark {
-                    benchmark.ask(*random, &asked)?.record(&mut quality);
-                }
-                draws.push((quality, Some(found.similarity)));
-            }
-        } else {
-            let parts = rest.parts([1.0; CONTROL_DRAWS as usize]);
-            for (draw, ((control, gates), rest)) in controls.iter().zip(&masks).zip(parts).enumerate() {
-                let with_repair = repaired(random_repairs.get(draw).copied(), control)?;
-                let random = Candidate { network: with_repair.as_ref().unwrap_or(&network), gates };
-                let batches = corpus.batches(network.device());
-                let (mut quality, similarity) = match by_likeness {
-                    false => (evaluate(random.network, random.gates, batches, total, &rest)?, None),
-                    true => {
-                        let found = compare(before, random, batches, total, &rest)?;
-                        (found.after, Some(found.similarity))
-                    }
-                };
-                if let Some(benchmark) = &benchmark {
-                    benchmark.ask(random, &rest)?.record(&mut quality);
-                }
-                draws.push((quality, similarity));
-            }
-        }
-        let random_similarity = draws.first().and_then(|(_, similarity)| similarity.clone());
-        let draws: Vec<_> = draws.into_iter().map(|(q, s)| (q, s.map(|found| found.mean_cosine))).collect();
-        let random_spread = spread(&draws);
-        let mut notes: Vec<String> =
-            plan.foreign_to(&self.opened().facts.fingerprint).into_iter().chain(self.notes(&corpus)).collect();
-        let random_repair = random_repairs.first().map(|repair| repair.record.mode);
-        notes.extend(self.unmeasured(&comparison.before).into_iter().chain(passed));
+        let random = self.measure_random(&network, &corpus, &random, (by_likeness, benchmark.as_ref()), &rest)?;
+        let foreign = plan.foreign_to(&self.opened().facts.fingerprint);
+        let mut measured = self.told(comparison, (plan, own), (&corpus, foreign), network.dtype(), ticket)?;
+        measured.name = name.to_owned();
+        measured.notes.extend(passed.into_iter().chain(plan.spared_words()));
+        random.record(&mut measured);
+        Ok(measured)
+    }
+
+    /// `comparison` with everything that says of what it is: of `plan` and its repair, on `corpus`, computed in `dtype`. Notes
+    /// begin with `first`.
+    pub(super) fn told(
+        &self,
+        comparison: Comparison,
+        (plan, repair): (&Plan, Option<&Repair>),
+        (corpus, first): (&Corpus, Option<String>),
+        dtype: DType,
+        ticket: &Ticket,
+    ) -> Result<Measured> {
         let reading = corpus.reading(ticket)?;
-        let record = repair.as_ref().map(|found| &found.plan.record);
-        notes.extend(record.map_or(Vec::new(), |record| record.notes_of(&reading, &notes)));
-        let repair = record.map(|record| record.mode);
-        if repair.is_some_and(RepairMode::repairs) && random_repair.is_none() {
-            notes.push(MASKED_CONTROL.to_owned());
-        }
-        notes.extend(plan.spared_words());
+        let record = repair.map(|repair| &repair.record);
         let in_sample = plan.was_chosen_on(&reading);
-        let repair_in_sample = record.is_some_and(|record| record.was_calibrated_on(&reading));
+        let mut notes: Vec<String> = first.into_iter().chain(self.notes(corpus)).collect();
+        notes.extend(self.unmeasured(&comparison.before));
+        notes.extend(record.map_or(Vec::new(), |record| record.notes_of(&reading, &notes)));
         notes.extend(in_sample.then(|| IN_SAMPLE.to_owned()));
         Ok(Measured {
-            name: name.to_owned(),
+            name: String::new(),
             kept: plan.kept.clone(),
-            repair,
+            repair: record.map(|record| record.mode),
             unrepaired: None,
             comparison,
-            random: draws.into_iter().next().map(|(quality, _)| quality),
-            random_similarity,
-            random_spread,
-            random_repair,
-            reading,
+            random: None,
+            random_similarity: None,
+            random_spread: Default::default(),
+            random_repair: None,
+            random_missing: None,
             in_sample,
-            repair_in_sample,
-            dtype: network.dtype().as_str().to_owned(),
+            repair_in_sample: record.is_some_and(|record| record.was_calibrated_on(&reading)),
+            reading,
+            dtype: dtype.as_str().to_owned(),
             notes,
         })
     }

@@ -13,18 +13,21 @@
 //! | `spec`, `differences` | settings as chosen; how they differ from those of a result |
 //! | `opened`, `loaded`, `origins` | a model with what its headers tell; its weights, loaded once; its heads in the numbers of the original |
 //! | `checked` | settings that fit the model; input and network within the bound on memory |
-//! | `analyze`, `estimate`, `evaluate`, `curve`, `repair`, `prune`, `train`, `experiment`, `twins`, `rounds`, `within`, `attention`, `batch_choices` | one kind of work each |
+//! | `control` | the random heads that a plan is held against |
+//! | `analyze`, `estimate`, `evaluate`, `curve`, `repair`, `mend`, `prune`, `train`, `experiment`, `twins`, `rounds`, `within`, `attention`, `batch_choices` | one kind of work each |
 
 mod analyze;
 mod attention;
 mod batch_choices;
 mod checked;
+mod control;
 mod curve;
 mod differences;
 mod estimate;
 mod evaluate;
 mod experiment;
 mod loaded;
+mod mend;
 mod opened;
 mod origins;
 mod own_repair;
@@ -40,15 +43,16 @@ pub use analyze::Analyzed;
 pub use attention::{AttentionInput, Patterns, attention};
 pub use batch_choices::BatchChoices;
 pub use checked::Checked;
+pub use control::MeasuredRepair;
 pub use curve::CurveSpec;
 pub use estimate::RunEstimate;
-pub use evaluate::{MeasuredRepair, Scored};
+pub use evaluate::Scored;
 pub use experiment::{ExperimentSpec, experiment};
 pub use loaded::{LoadedNetwork, Placed};
 pub use opened::{ModelFacts, Opened};
 pub use own_repair::{OwnRepair, searched_with};
 pub use prune::PruneSpec;
-pub use repair::{ControlledRepair, RepairSpec};
+pub use repair::RepairSpec;
 pub use rounds::Rounds;
 pub use spec::{BATCH_SIZE, Fault, Field, Spec, refusal};
 pub use train::{TrainSpec, TrainingProgress, Watched, train};

@@ -1,10 +1,12 @@
 //! Writing what a plan leaves, in one format or several, with its proof and its quality.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
+use super::control::{RandomHeads, RandomQuality};
 use super::{Checked, MeasuredRepair};
 use crate::checkpoint::make_folder;
 use crate::checkpoint::path_text;
@@ -12,7 +14,7 @@ use crate::corpus::{BatchOrder, Corpus, Purpose};
 use crate::engines::Quantization;
 use crate::engines::{self, EngineDraft, EngineOptions};
 use crate::error::Result;
-use crate::evaluation::{COMPARED_COPIES, Candidate, IN_SAMPLE, Measured, Timing, compare};
+use crate::evaluation::{COMPARED_COPIES, Candidate, Measured, Timing, compare};
 use crate::model::{Model, Needs};
 use crate::network::{Gates, Network};
 use crate::plan::Plan;
@@ -57,6 +59,24 @@ impl OutputDraft {
     }
 }
 
+/// What is written: the heads of a plan with their output projections.
+struct WrittenChoice<'a> {
+    plan: &'a Plan,
+    repair: Option<&'a Repair>,
+    /// Whether a file that can hold quantized weights does.
+    quantized: bool,
+}
+
+/// What several formats share, once it is measured.
+#[derive(Default)]
+struct Known {
+    measured: Option<Measured>,
+    random: Option<RandomQuality>,
+}
+
+/// Why there are no random heads beside weights that are not those of the original.
+const OTHER_WEIGHTS: &str = "the written weights are averaged or quantized, and theirs are not";
+
 impl Checked {
     /// Writes the model without the heads that `plan` removes, with the output projections of `repair`, reopens it and
     /// compares it with the masked model: a folder on the input where there is one, an engine's file on random input. With
@@ -68,7 +88,8 @@ impl Checked {
     pub fn prune(&self, plan: &Plan, repair: Option<&Repair>, wanted: &PruneSpec, ticket: &Ticket) -> Result<Report> {
         let corpus = self.measured_corpus(ticket)?;
         let draft = self.draft(plan, repair, wanted, corpus.as_ref(), ticket)?;
-        let measured = self.measure(&draft, plan, repair, corpus.as_ref(), &mut None, ticket)?;
+        let choice = WrittenChoice { plan, repair, quantized: wanted.quantization.is_some() };
+        let measured = self.measure(&draft, &choice, corpus.as_ref(), &mut Known::default(), ticket)?;
         draft.finish(measured)
     }
 
@@ -97,11 +118,12 @@ impl Checked {
         }
         let written: Result<Vec<Report>> = (|| {
             let corpus = self.measured_corpus(ticket)?;
-            let mut known = None;
+            let mut known = Known::default();
+            let choice = WrittenChoice { plan, repair, quantized: wanted.quantization.is_some() };
             let mut drafts = Vec::with_capacity(formats.len());
             for format in formats {
                 let draft = self.draft(plan, repair, &of(format), corpus.as_ref(), ticket)?;
-                let measured = self.measure(&draft, plan, repair, corpus.as_ref(), &mut known, ticket)?;
+                let measured = self.measure(&draft, &choice, corpus.as_ref(), &mut known, ticket)?;
                 drafts.push((draft, measured));
             }
             // Names are given once everything is there.
@@ -212,40 +234,51 @@ impl Checked {
         Ok(OutputDraft::Folder(Box::new(draft)))
     }
 
-    /// Quality of the original and of what was written on the whole input. What computes the same has the same quality: it
-    /// is measured once, and `known` from then on.
+    /// Quality of the original, of what was written and of random heads on the whole input. What computes the same has the
+    /// same quality: it is measured once, and `known` from then on.
     fn measure(
         &self,
         draft: &OutputDraft,
-        plan: &Plan,
-        repair: Option<&Repair>,
+        choice: &WrittenChoice<'_>,
         corpus: Option<&Corpus>,
-        known: &mut Option<Measured>,
+        known: &mut Known,
         ticket: &Ticket,
     ) -> Result<Option<Measured>> {
         let Some(corpus) = corpus else { return Ok(None) };
+        let WrittenChoice { plan, repair, quantized } = *choice;
+        let alike = || self.random_heads(plan, repair.map(MeasuredRepair::from), ticket);
         match draft {
             OutputDraft::Folder(draft) if draft.report().export_format == ExportFormat::Gqa.into() => {
-                self.measure_written(draft.model(), plan, repair, corpus, ticket).map(Some)
+                let random = RandomHeads::missing(OTHER_WEIGHTS);
+                self.measure_written(draft.model(), choice, &random, corpus, &mut None, ticket).map(Some)
             }
             OutputDraft::Folder(draft) => {
-                if known.is_none() {
-                    *known = Some(self.measure_written(draft.model(), plan, repair, corpus, ticket)?);
+                if known.measured.is_none() {
+                    let random = alike()?;
+                    let found =
+                        self.measure_written(draft.model(), choice, &random, corpus, &mut known.random, ticket)?;
+                    known.measured = Some(found);
                 }
-                Ok(known.clone())
+                Ok(known.measured.clone())
             }
             OutputDraft::File(draft) => match draft.network()? {
                 // With the precision of the file.
-                Some(network) => {
-                    let before = self.model().network(network.device(), DType::F32)?;
-                    self.measured(&before, &network, plan, repair, corpus, ticket).map(Some)
+                Some(after) => {
+                    let random = match (quantized, &known.random) {
+                        (true, _) => RandomHeads::missing(OTHER_WEIGHTS),
+                        (false, Some(_)) => RandomHeads::default(),
+                        (false, None) => alike()?,
+                    };
+                    let shared = if quantized { &mut None } else { &mut known.random };
+                    let before = self.model().network(after.device(), DType::F32)?;
+                    self.measured([before.into(), after.into()], choice, &random, corpus, shared, ticket).map(Some)
                 }
                 None => {
-                    if known.is_none() {
-                        let repair = repair.map(|plan| MeasuredRepair { plan, controls: Vec::new() });
-                        *known = Some(Measured { name: String::new(), ..self.compare("", plan, repair, ticket)? });
+                    if known.measured.is_none() {
+                        let repair = repair.map(MeasuredRepair::from);
+                        known.measured = Some(self.compare("", plan, repair, ticket)?);
                     }
-                    Ok(known.clone())
+                    Ok(known.measured.clone())
                 }
             },
         }
@@ -255,9 +288,10 @@ impl Checked {
     fn measure_written(
         &self,
         written: &Model,
-        plan: &Plan,
-        repair: Option<&Repair>,
+        choice: &WrittenChoice<'_>,
+        random: &RandomHeads,
         corpus: &Corpus,
+        shared: &mut Option<RandomQuality>,
         ticket: &Ticket,
     ) -> Result<Measured> {
         let before = self.network(corpus, MEASURING, ticket)?;
@@ -266,48 +300,39 @@ impl Checked {
             Some(room) => written.network_within(device, dtype, &room)?,
             None => written.network(device, dtype)?,
         };
-        self.measured(&before, &after, plan, repair, corpus, ticket)
+        self.measured([before, Arc::new(after)], choice, random, corpus, shared, ticket)
     }
 
+    /// Quality of the original and of what was written, beside `random` heads of the original, or what is `shared` of such.
     fn measured(
         &self,
-        before: &Network,
-        after: &Network,
-        plan: &Plan,
-        repair: Option<&Repair>,
+        [before, after]: [Arc<Network>; 2],
+        choice: &WrittenChoice<'_>,
+        random: &RandomHeads,
         corpus: &Corpus,
+        shared: &mut Option<RandomQuality>,
         ticket: &Ticket,
     ) -> Result<Measured> {
         let open = Gates::open();
-        let [before_pruning, after_pruning] = [before, after].map(|network| Candidate { network, gates: &open });
+        let both = [&*before, &*after].map(|network| Candidate { network, gates: &open });
         let total = corpus.total().map(|t| t.value());
-        let batches = corpus.batches(before.device());
-        let mut comparison = compare(before_pruning, after_pruning, batches, total, ticket)?;
-        if let Some(benchmark) = self.benchmark(corpus, ticket)? {
-            comparison.ask(&benchmark, [before_pruning, after_pruning], ticket)?;
+        let mut comparison = compare(both[0], both[1], corpus.batches(before.device()), total, ticket)?;
+        let benchmark = self.benchmark(corpus, ticket)?;
+        if let Some(benchmark) = &benchmark {
+            comparison.ask(benchmark, both, ticket)?;
         }
-        let reading = corpus.reading(ticket)?;
-        let in_sample = plan.was_chosen_on(&reading);
-        let repair_in_sample = repair.is_some_and(|repair| repair.record.was_calibrated_on(&reading));
-        let mut notes = self.notes(corpus);
-        notes.extend(in_sample.then(|| IN_SAMPLE.to_owned()));
-        notes.extend(self.unmeasured(&comparison.before));
-        notes.extend(repair.map_or(Vec::new(), |repair| repair.record.notes_of(&reading, &notes)));
-        Ok(Measured {
-            name: String::new(),
-            kept: plan.kept.clone(),
-            repair: repair.map(|repair| repair.record.mode),
-            unrepaired: None,
-            comparison,
-            random: None,
-            random_similarity: None,
-            random_spread: Default::default(),
-            random_repair: None,
-            reading,
-            in_sample,
-            repair_in_sample,
-            dtype: before.dtype().as_str().to_owned(),
-            notes,
-        })
+        // One network beside the whole one at a time.
+        drop(after);
+        let random = match shared {
+            Some(known) => &*known,
+            empty => {
+                let how = (comparison.before.loss_per_token.is_none(), benchmark.as_ref());
+                &*empty.insert(self.measure_random(&before, corpus, random, how, ticket)?)
+            }
+        };
+        let mut measured =
+            self.told(comparison, (choice.plan, choice.repair), (corpus, None), before.dtype(), ticket)?;
+        random.clone().record(&mut measured);
+        Ok(measured)
     }
 }

@@ -5,13 +5,45 @@ use std::process::{Command, Stdio};
 use pillars::analysis::Moments;
 use serde_json::Value;
 
-use crate::contract::{Folder, bad, good, json, pillars, sample};
+use crate::contract::{Folder, bad, fixture, good, json, pillars, sample};
 
 fn numbers(value: &Value) -> Vec<f64> {
     match value {
         Value::Array(items) => items.iter().flat_map(numbers).collect(),
         other => other.as_f64().into_iter().collect(),
     }
+}
+
+#[test]
+fn pieces_of_different_texts_do_not_merge_and_what_a_piece_found_beside_chance_is_not_carried() {
+    let folder = Folder::new();
+    let model = fixture("bert", "");
+    let line =
+        |n: usize| format!("{{\"input_ids\": [{}, {}, {}, {}]}}\n", 5 + n % 90, 6 + n % 7, 9 + n % 31, 5 + n % 13);
+    let piece = |text: &str, shard: &str| -> String {
+        let out = folder.name(&format!("{text}-{}.json", shard.replace('/', "-")));
+        let tokens = folder.name(&format!("{text}.jsonl"));
+        let (start, end) = if text == "one" { (0, 160) } else { (160, 400) };
+        std::fs::write(&tokens, (start..end).map(line).collect::<String>()).unwrap();
+        let base = ["analyze", &model, "--tokens", &tokens, "--groups", "2", "--shard", shard, "--out", &out];
+        good(&[&base[..], &["--no-kinds", "--quiet"]].concat());
+        out
+    };
+    let [first, second] = ["1/2", "2/2"].map(|shard| piece("one", shard));
+    let [other, rest] = ["2/2", "1/2"].map(|shard| piece("two", shard));
+    let out = folder.name("whole.json");
+    let refused = bad(&["merge", &first, &other, "--out", &out], 1);
+    let both = format!("{first} is part 1/2 of one.jsonl and {other} is part 2/2 of two.jsonl, which is another text");
+    assert!(refused.contains(&both) && refused.contains("the other part of the same file"), "{refused}");
+    assert!(!folder.path("whole.json").exists());
+    // Whole texts add up, which is said; so do all pieces of one, where what the first found of other sequences is dropped.
+    let told = json(&good(&["merge", &first, &other, &second, &rest, "--out", &out, "--json"]));
+    assert!(told["notes"].to_string().contains("parts of different texts are added: one.jsonl, two.jsonl"), "{told}");
+    let told = json(&good(&["merge", &first, &second, "--out", &out, "--json"]));
+    assert!(!told["notes"].to_string().contains("different texts"), "{told}");
+    let alone = json(&std::fs::read_to_string(&first).unwrap());
+    assert!(alone["evidence"]["sequences"] == 32 && told.get("evidence").is_none(), "{}", alone["evidence"]);
+    assert!(told["notes"].to_string().contains("read by --shard, so the whole begins with other"), "{}", told["notes"]);
 }
 
 #[test]
@@ -82,6 +114,9 @@ fn shards_read_at_once_add_up_to_the_whole() {
         assert!(!folder.path("twice.json").exists());
     }
     let never = folder.name("never.json");
+    let many = ["analyze", &model, "--text", &short, "--shard", "400/400", "--out", &never, "--quiet"];
+    let refused = String::from_utf8(pillars(&many).stderr).unwrap();
+    assert!(refused.contains("part 400/400 holds no batch") && refused.contains("fewer parts"), "{refused}");
     let refused = pillars(&["analyze", &model, "--text", &short, "--shard", "4/3", "--out", &never, "--quiet"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("as in 2/8"), "{refused:?}");

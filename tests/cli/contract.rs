@@ -238,7 +238,10 @@ fn the_main_job_runs_from_text_to_a_proven_checkpoint() {
     // One speed, measured side by side, and none of the passes that measured quality.
     assert_eq!(told.lines().filter(|line| line.contains("per sec") || line.contains("/s ")).count(), 1, "{told}");
     assert!(told.contains("run against run") && !told.contains("scoring included"), "{told}");
-    let told = good(&[&["evaluate", &model, "--plan", &p, "--quiet"][..], &few].concat());
+    // Random heads stand beside what was written as well.
+    assert!(told.contains("random, 5 draws"), "{told}");
+    let several = ["--text", &text, "--batches", "8", "--batch-size", "1"];
+    let told = good(&[&["evaluate", &model, "--plan", &p, "--quiet"][..], &several].concat());
     assert!(told.contains("of the median batch, scoring included") && told.contains("heads that are masked"), "{told}");
 }
 

@@ -57,6 +57,50 @@ impl Desk {
     }
 }
 
+#[test]
+fn what_was_written_and_what_a_mask_leaves_out_is_told_in_one_line() {
+    let desk = Desk::new();
+    let said = |line: &str| {
+        let output = desk.run(line);
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let told = said("analyze @m --tokens @t.jsonl --groups 2 --moments --out @a.json");
+    let last = told.lines().last().unwrap();
+    let files = [desk.name("a.moments.safetensors"), desk.name("a.json")];
+    assert!(last.starts_with(&format!("pillars: wrote {} (", files[0])) && last.contains(&files[1]), "{told}");
+    assert!(last.ends_with(" s") && last.contains("B)") && last.contains(" in "), "{last}");
+    let mask = format!("{{{:?}: [0, 1]}}", "decoder.0");
+    std::fs::write(desk.path("mask.json"), mask).unwrap();
+    let told = said("prune @m --plan @mask.json --out @smaller");
+    assert!(told.contains("mask.json: it names 1 of 2 layers: the others keep every head"), "{told}");
+    assert!(told.lines().last().unwrap().contains("smaller ("), "{told}");
+    // Nothing is written, nothing is said; nor where it is not to be.
+    assert!(!said("evaluate @m --tokens @t.jsonl").contains("wrote"));
+    assert!(!said("prune @m --plan @mask.json --dry-run").contains("wrote"));
+    assert_eq!(said("analyze @m --tokens @t.jsonl --groups 2 --out @a.json --quiet"), "");
+}
+
+#[test]
+fn a_folder_in_the_place_of_a_file_is_called_one() {
+    let desk = Desk::new();
+    for line in [
+        "evaluate @m --tokens @m",
+        "evaluate @m --inputs @m",
+        "evaluate @m --tokens @t.jsonl --plan @m",
+        "evaluate @m --tokens @t.jsonl --repair @m --plan @m",
+        "plan @m --keep 1 --out @p.json",
+        "merge @m @m --out @p.json",
+        "analyze @m --tokens @t.jsonl --out @.",
+        "figure @m --view votes --out @f.svg",
+    ] {
+        let said = desk.bad(line);
+        assert!(said.contains("this is a folder, not a file: ") && said.contains("; "), "{line}: {said}");
+    }
+    let said = desk.bad("analyze @m --tokens @t.jsonl --out @t.jsonl/a.json");
+    assert!(said.contains("t.jsonl is a file, not a folder: "), "{said}");
+}
+
 /// Every file below a folder with its contents.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut all = Vec::new();

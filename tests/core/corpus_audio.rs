@@ -73,6 +73,26 @@ fn words() -> String {
 }
 
 #[test]
+fn recordings_without_transcripts_or_sound_are_told() {
+    let folder = model(&fixtures().join("whisper"), &[("tokenizer.json", &words())]);
+    cut(&folder.path().join("a/one.wav"), 3000);
+    for path in ["a", "a/one.wav"] {
+        let error = open(folder.path(), folder.path().join(path), 8).unwrap_err().to_string();
+        assert!(error.contains("no transcripts beside the recordings") && error.contains(".tsv"), "{error}");
+    }
+    let mut silence = std::fs::read(folder.path().join("a/one.wav")).unwrap();
+    let at = silence.windows(4).position(|four| four == b"data").unwrap() + 8;
+    silence[at..].fill(0);
+    std::fs::write(folder.path().join("a/two.wav"), silence).unwrap();
+    std::fs::write(folder.path().join("said.tsv"), "a/one.wav\tw20 w21\na/two.wav\tw20\n").unwrap();
+    let notes = open(folder.path(), folder.path().join("said.tsv"), 8).unwrap().notes().join("; ");
+    assert!(
+        notes.contains("1 recording silent, from the first sample to the last: ") && notes.contains("two.wav"),
+        "{notes}"
+    );
+}
+
+#[test]
 fn whisper_reads_windows_and_is_scored_on_transcripts() {
     // 24 frames of 160 samples: a window is 0.24 s.
     let folder = model(&fixtures().join("whisper"), &[("tokenizer.json", &words())]);
@@ -107,7 +127,8 @@ fn whisper_reads_windows_and_is_scored_on_transcripts() {
     cut(&folder.path().join("one.wav"), 3000);
     let opened = Model::open(folder.path()).unwrap();
     let network = opened.network(&Device::Cpu, DType::F32).unwrap();
-    let corpus = open(folder.path(), folder.path().join("one.wav"), 1).unwrap();
+    std::fs::write(folder.path().join("said.tsv"), "one.wav\tw20\n").unwrap();
+    let corpus = open(folder.path(), folder.path().join("said.tsv"), 1).unwrap();
     let source = batches(&corpus).remove(0).source;
     let mut read = vec![1u32, 4];
     while read.len() < 12 {
@@ -139,7 +160,7 @@ fn whisper_reads_windows_and_is_scored_on_transcripts() {
     assert!((other.metrics["wer"].value - want).abs() < 1e-12, "{:?}", other.metrics["wer"]);
     // Without transcripts nothing is scored, and that is said.
     let error = evaluated(folder.path(), folder.path().join("one.wav"), None).unwrap_err().to_string();
-    assert!(error.contains("no position of the input has a label"), "{error}");
+    assert!(error.contains("no transcripts beside the recordings"), "{error}");
 }
 
 #[test]

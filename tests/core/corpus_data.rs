@@ -248,6 +248,9 @@ fn columns_that_nothing_reads_are_refused_and_labels_that_are_missed_are_told() 
     };
     // Without a head that says labels; and words have no second text.
     let (_plain_folder, plain) = model_of(&crate::common::fixtures().join("bert"));
+    let notes = open(&plain, labeled.clone(), DataColumns::default(), None).unwrap().notes().join("; ");
+    assert!(notes.contains("the labels in 'label' are not used: the model "), "{notes}");
+    assert!(notes.contains("has no head that says labels"), "{notes}");
     let error = refused(&plain, &labeled, columns("text", "label"));
     assert!(error.contains("'label' (--label-column) is not read") && error.contains("c.csv"), "{error}");
     let (tags_folder, tags) = self::model("bertfortokenclassification");

@@ -390,8 +390,9 @@ fn labels_of_whole_sequences_hinder_no_model_that_predicts_no_tokens() {
     for labels in ["1", "0.5", "[0.0, 1.0]", "null", "\"positive\""] {
         let text = format!("{{\"input_ids\": [1, 2], \"labels\": {labels}}}\n");
         let input = Input::Tokens(write(folder.path(), &text));
-        let batches = read(&open(&input, &headless, &score()).unwrap());
-        assert_eq!(batches[0].labels, None, "{labels}");
+        let corpus = open(&input, &headless, &score()).unwrap();
+        assert_eq!(read(&corpus)[0].labels, None, "{labels}");
+        assert_eq!(unused(&corpus).join("").ends_with("read it: labels"), labels != "null", "{labels}");
         if labels != "null" {
             assert!(fault(&input, &causal()).contains("labels is no list of token ids"), "{labels}");
         }

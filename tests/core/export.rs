@@ -458,6 +458,7 @@ fn given_input_is_proven_on_and_its_labels_give_losses() {
         random_similarity: None,
         random_spread: Default::default(),
         random_repair: None,
+        random_missing: None,
         reading,
         in_sample: false,
         repair_in_sample: false,

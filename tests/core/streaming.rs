@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::common::{batch, device, fixture_folders, mask, reference};
 use candle_core::{DType, Device, Tensor};
 use pillars::analysis::{AnalysisSettings, Analyzer, Groups, ModelInfo, analyze};
-use pillars::evaluation::{COMPARED_COPIES, Candidate, compare, compare_each, evaluate};
+use pillars::evaluation::{COMPARED_COPIES, Candidate, compare, evaluate, score_each};
 use pillars::model::{MemoryLimit, MemoryPlan, Model, Needs, Reader};
 use pillars::network::{
     Activation, AttentionSpec, Batch, EmbedModule, Extent, FeatureMap, Gates, Hidden, InputSpec, LayerSpec, MlpSpec,
@@ -280,17 +280,22 @@ fn an_evaluation_within_little_memory_is_the_same() {
         let network = &streamed;
         let [before, after] = [&open, &gates].map(|gates| Candidate { network, gates });
         let all = batches.iter().cloned().map(Ok);
-        let found = compare_each(before, &[after, before, after], all, None, &Ticket::default()).unwrap();
+        let found = score_each(Some(before), &[after, before, after], all, None, &Ticket::default()).unwrap();
         let is_layer = |role: &str| role.split('.').nth(1).is_some_and(|part| part.parse::<usize>().is_ok());
         for (role, count) in counted.take().iter().filter(|(role, _)| is_layer(role)) {
             assert_eq!(*count, 4, "{family}: {role}");
         }
-        for (mut found, is_whole) in found.into_iter().zip([false, true, false]) {
-            for quality in [&mut found.before, &mut found.after] {
-                (quality.secs, quality.tokens_per_sec) = (0.0, 0.0);
+        // Alone they are the same, without likeness to anything.
+        let alone =
+            score_each(None, &[after, before], batches.iter().cloned().map(Ok), None, &Ticket::default()).unwrap();
+        assert!(alone.iter().all(|(_, likeness)| likeness.is_none()), "{family}");
+        for ((mut quality, likeness), is_whole) in found.into_iter().chain(alone).zip([false, true, false, false, true])
+        {
+            (quality.secs, quality.tokens_per_sec) = (0.0, 0.0);
+            assert_eq!(&quality, if is_whole { &want.before } else { &want.after }, "{family}");
+            if let Some(likeness) = likeness {
+                assert_eq!(likeness == want.similarity, !is_whole, "{family}");
             }
-            assert_eq!(found == want, !is_whole, "{family}");
-            assert_eq!(found.before == found.after, is_whole, "{family}");
         }
     }
 }

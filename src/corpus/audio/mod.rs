@@ -28,6 +28,7 @@ use self::prompt::Prompting;
 use super::example::{Example, TokenRow};
 use super::intake::{Intake, SourceKind};
 use super::origin::{Examples, Origin, Total};
+use super::settings::Purpose;
 use super::spoken::{SpeechHead, SpokenTexts};
 use super::text::check_ids;
 use super::tokenizer::TextTokenizer;
@@ -66,6 +67,9 @@ enum Targets {
     },
 }
 
+/// Where transcripts of recordings stand.
+const TABLE: &str = "a table of path, tab, text (.tsv)";
+
 impl Recordings {
     /// Finds the recordings and decodes each, so that a fault in the last one is found before the work begins.
     ///
@@ -76,7 +80,7 @@ impl Recordings {
         language: Option<&str>,
         folder: &Path,
         tokenizer: Option<&TextTokenizer>,
-        intake: &Intake,
+        (intake, purpose): (&Intake, Purpose),
         ticket: &Ticket,
     ) -> Result<Self> {
         let writes = intake.task.is_none() && (intake.target.is_some() || intake.objective == Some(Objective::Ctc));
@@ -86,7 +90,7 @@ impl Recordings {
         }
         let extractor = Extractor::read(folder, intake)?;
         let files = recordings(path, named)?;
-        let counts = counts(&files, &extractor, ticket)?;
+        let (counts, silent): (Vec<usize>, Vec<bool>) = counts(&files, &extractor, ticket)?.into_iter().unzip();
         let cut = if intake.task.is_some() {
             counts.iter().filter(|samples| **samples > extractor.window).count()
         } else {
@@ -103,6 +107,11 @@ impl Recordings {
             notes.push(
                 "the model has no preprocessor_config.json: samples are taken as its family usually does".to_owned(),
             );
+        }
+        let first = files.iter().zip(&silent).find_map(|(recording, silent)| silent.then_some(&recording.file));
+        if let Some(first) = first {
+            let silent = counted(silent.iter().filter(|silent| **silent).count(), "recordings");
+            notes.push(format!("{silent} silent, from the first sample to the last: {}", first.display()));
         }
         if cut > 0 {
             notes.push(format!("{} cut to {seconds} seconds", counted(cut, "recordings")));
@@ -131,8 +140,15 @@ impl Recordings {
             own.set_classes(intake)?;
         } else if intake.target.is_some() {
             own.set_transcripts(folder, language, tokenizer, intake)?;
+            if own.spoken.is_none() && purpose == Purpose::Score {
+                let what = "there are no transcripts beside the recordings, so nothing can be scored";
+                return Err(Error::new(what).at(named).hint(format!("give {TABLE}")));
+            }
         } else if intake.objective == Some(Objective::Ctc) {
             own.set_letters(folder, language, intake)?;
+            if own.spoken.is_none() && purpose == Purpose::Score {
+                own.notes.push(format!("there are no transcripts ({TABLE}), so no errors are counted"));
+            }
         }
         Ok(own)
     }
@@ -233,18 +249,19 @@ impl Recordings {
     }
 }
 
-/// Samples of every recording.
-fn counts(files: &[Recording], extractor: &Extractor, ticket: &Ticket) -> Result<Vec<usize>> {
+/// Samples of every recording, and whether all of them are zero.
+fn counts(files: &[Recording], extractor: &Extractor, ticket: &Ticket) -> Result<Vec<(usize, bool)>> {
     ticket.stage("check recordings", Some(files.len() as u64), "recordings");
-    let count = |recording: &Recording| -> Result<usize> {
+    let count = |recording: &Recording| -> Result<(usize, bool)> {
         ticket.check()?;
-        let samples = decode::decode(&recording.file, extractor.rate)?.len();
+        let wave = decode::decode(&recording.file, extractor.rate)?;
+        let (samples, is_silent) = (wave.len(), wave.iter().all(|sample| *sample == 0.0));
         if samples < extractor.fewest {
             let what = format!("{samples} samples are too few for a frame, which takes {}", extractor.fewest);
             return Err(Error::new(what).at(&recording.file));
         }
         ticket.advance(1)?;
-        Ok(samples)
+        Ok((samples, is_silent))
     };
     files.par_iter().map(count).collect()
 }

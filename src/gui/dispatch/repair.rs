@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::analysis::Moments;
 use crate::error::Result;
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
@@ -10,7 +11,7 @@ use crate::gui::repairing::MadeRepair;
 use crate::gui::state::State;
 use crate::gui::wording::in_controls;
 use crate::plan::Plan;
-use crate::repair::{Repair, RepairMode, explain};
+use crate::repair::{RepairMode, explain};
 use crate::run::{Checked, RepairSpec};
 use crate::task::Ticket;
 use crate::workspace::{KeptRepair, NamedPlan, Proposal};
@@ -22,7 +23,7 @@ pub(super) struct RepairOrder {
     asked: RepairMode,
     mode: RepairMode,
     known: Option<MadeRepair>,
-    moments: Option<Arc<crate::analysis::Moments>>,
+    moments: Option<Arc<Moments>>,
 }
 
 impl RepairOrder {
@@ -63,9 +64,14 @@ impl RepairOrder {
         })
     }
 
-    /// Whether the repair and that of the random heads beside it are there already.
+    /// Whether the repair is there already.
     pub(super) fn is_known(&self) -> bool {
-        self.known.as_ref().is_some_and(|known| !known.controls.is_empty())
+        self.known.is_some()
+    }
+
+    /// Second moments that it may rest on.
+    pub(super) fn moments(&self) -> Option<&Moments> {
+        self.moments.as_deref()
     }
 
     /// The repair, made where it is not known.
@@ -73,28 +79,9 @@ impl RepairOrder {
         if let Some(known) = &self.known {
             return Ok(known.clone());
         }
-        let repair = self.made(plan, self.mode, ticket)?;
-        Ok(MadeRepair { repair, controls: Vec::new(), asked: self.asked, is_own: false })
-    }
-
-    /// [`RepairOrder::carry_out`] with that of the random heads which the plan is held against.
-    pub(super) fn carry_out_controlled(&self, plan: &Plan, ticket: &Ticket) -> Result<MadeRepair> {
-        let [own, held_against] = ticket.parts([1.0, 1.0]);
-        let found = self.carry_out(plan, &own)?;
-        let mut controls = found.controls;
-        if controls.is_empty() {
-            // In the way that was taken for the plan.
-            let mode = found.repair.record.mode;
-            for control in self.run.controls(plan) {
-                controls.push(self.made(&control, mode, &held_against)?);
-            }
-        }
-        Ok(MadeRepair { controls, ..found })
-    }
-
-    fn made(&self, plan: &Plan, mode: RepairMode, ticket: &Ticket) -> Result<Arc<Repair>> {
-        let wanted = RepairSpec { mode, ..RepairSpec::default() };
-        self.run.repair(plan, self.moments.as_deref(), &wanted, ticket).map(Arc::new)
+        let wanted = RepairSpec { mode: self.mode, ..RepairSpec::default() };
+        let repair = Arc::new(self.run.repair(plan, self.moments(), &wanted, ticket)?);
+        Ok(MadeRepair { repair, asked: self.asked, is_own: false })
     }
 }
 
@@ -120,10 +107,7 @@ impl App {
     pub(super) fn adopt_repair(&mut self, made: MadeRepair) {
         let record = &made.repair.record;
         let known = self.state.repairing.of(&record.kept);
-        if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.repair, &made.repair)) {
-            if known.controls.is_empty() && !made.controls.is_empty() {
-                self.state.repairing.add(made);
-            }
+        if known.is_some_and(|known| Arc::ptr_eq(&known.repair, &made.repair)) {
             return;
         }
         self.state.messages.info(match record.mode {

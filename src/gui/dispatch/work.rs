@@ -97,7 +97,7 @@ impl App {
                 Some(masked) => masked,
                 None => run.compare(&name, &plan, None, &of_masked)?,
             };
-            let made = match order.map(|order| order.carry_out_controlled(&plan, &of_repair)).transpose() {
+            let made = match order.as_ref().map(|order| order.carry_out(&plan, &of_repair)).transpose() {
                 // What is known of the masked plan is not lost with its repair.
                 Err(error) if !error.is_cancelled() => {
                     masked.unrepaired = Some(error.to_string());
@@ -110,8 +110,8 @@ impl App {
                 measured.push(masked);
             }
             if let Some(made) = &made {
-                let controls = made.controls.iter().map(|control| &**control).collect();
-                let repair = MeasuredRepair { plan: &made.repair, controls };
+                let moments = order.as_ref().and_then(RepairOrder::moments);
+                let repair = MeasuredRepair { plan: &made.repair, moments };
                 measured.push(run.compare(&name, &plan, Some(repair), &of_repaired)?);
             }
             Ok(JobOutcome::Measured(measured, made.map(Box::new)))

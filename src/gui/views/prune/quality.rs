@@ -150,6 +150,9 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     if let Some(words) = measured.in_sample_words() {
         note(ui, theme, sentence(words));
     }
+    if let Some(words) = measured.random_missing_words() {
+        note(ui, theme, sentence(&words));
+    }
     for (name, change) in comparison.changes() {
         note(ui, theme, format!("{} {change}", sentence(&name)));
     }
@@ -221,5 +224,5 @@ fn row(
             ui.label(number("accuracy", quality.accuracy, &|share| Unit::Share.format(share)));
         }
     }
-    ui.label(Unit::Count.format(quality.tokens_per_sec.round()));
+    ui.label(quality.rate().map_or_else(|| "–".to_owned(), |rate| Unit::Count.format(rate.round())));
 }
