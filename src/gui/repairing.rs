@@ -129,7 +129,7 @@ impl Repairing {
     pub fn restore(&mut self, kept: &KeptRepair) {
         if let Some(repair) = &kept.repair {
             let KeptRepair { asked, is_own, .. } = *kept;
-            self.add(MadeRepair { repair: Arc::clone(repair), controls: Vec::new(), asked, is_own });
+            self.add(MadeRepair { repair: Arc::clone(repair), asked, is_own });
         }
     }
 
