@@ -1,9 +1,11 @@
-//! Second moments beside the document that holds the analysis they are of: large, binary, and a second pass to make anew.
+//! Second moments beside the document that holds the analysis they are of, and repairs beside the workspace that names them:
+//! large, binary, and a second pass to make anew.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Workspace;
+use super::repairs::{document_of, name_of};
 use crate::analysis::{Analysis, Document, Moments};
 use crate::error::{Error, Result};
 
@@ -21,6 +23,45 @@ impl Workspace {
         self.write(path)?;
         self.remove_other_repairs(path);
         Ok(())
+    }
+
+    /// Writes the repairs beside the document at `path` that do not lie there yet.
+    ///
+    /// # Errors
+    /// One cannot be written, or something else lies where it goes.
+    pub(super) fn write_repairs(&self, path: &Path) -> Result<()> {
+        self.repairs.iter().try_for_each(|kept| kept.write_beside(path))
+    }
+
+    /// Removes repairs beside the document at `path` that it no longer names; the document was written before.
+    pub(super) fn remove_other_repairs(&self, path: &Path) {
+        let (name, named) = (name_of(path), self.repairs.iter().map(|kept| kept.path_beside(path)).collect::<Vec<_>>());
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let Ok(entries) = std::fs::read_dir(folder) else { return };
+        for file in entries.flatten().map(|entry| entry.path()) {
+            let is_named = named.iter().any(|path| path.file_name() == file.file_name());
+            if document_of(&name_of(&file)) == Some(name.as_str()) && !is_named {
+                // What cannot be removed does no harm: nothing names it.
+                let _ = std::fs::remove_file(file);
+            }
+        }
+    }
+
+    /// Takes in the repairs beside the document at `path`. One that is missing, cannot be read or is another than the one that
+    /// the document names is left out, and noted.
+    pub(super) fn take_repairs(&mut self, path: &Path) {
+        let mut faults = Vec::new();
+        self.repairs.retain_mut(|kept| match kept.read_beside(path) {
+            Ok(repair) => {
+                kept.repair = Some(repair);
+                true
+            }
+            Err(error) => {
+                faults.push(error.to_string());
+                false
+            }
+        });
+        self.repair_faults = faults;
     }
 
     /// Takes in the second moments beside the document at `path`, where they can be read and are those of the analysis; notes

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Workspace;
 use crate::error::{Error, Result};
 use crate::repair::{Repair, RepairMode, RepairRecord};
 
@@ -44,12 +43,12 @@ impl KeptRepair {
     }
 
     /// Its file beside the document at `path`.
-    fn path_beside(&self, path: &Path) -> PathBuf {
+    pub(super) fn path_beside(&self, path: &Path) -> PathBuf {
         path.with_file_name(format!("{}.{}{ENDING}", name_of(path), self.digest))
     }
 
     /// Writes it beside the document at `path`, unless it lies there already.
-    fn write_beside(&self, path: &Path) -> Result<()> {
+    pub(super) fn write_beside(&self, path: &Path) -> Result<()> {
         let Some(repair) = &self.repair else { return Ok(()) };
         let path = self.path_beside(path);
         if Repair::record_at(&path).and_then(|record| digest(&record)).is_ok_and(|found| found == self.digest) {
@@ -60,7 +59,7 @@ impl KeptRepair {
     }
 
     /// Reads it from beside the document at `path`.
-    fn read_beside(&self, path: &Path) -> Result<Arc<Repair>> {
+    pub(super) fn read_beside(&self, path: &Path) -> Result<Arc<Repair>> {
         // The document may come from anywhere.
         if !is_digest(&self.digest) {
             return Err(Error::new(format!("'{}' is no name of a repair", self.digest)).at(path));
@@ -94,56 +93,15 @@ fn digest(record: &RepairRecord) -> Result<String> {
     Ok(digest.iter().take(DIGITS / 2).map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn name_of(path: &Path) -> String {
+pub(super) fn name_of(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-impl Workspace {
-    /// Writes the repairs beside the document at `path` that do not lie there yet.
-    ///
-    /// # Errors
-    /// One cannot be written, or something else lies where it goes.
-    pub(super) fn write_repairs(&self, path: &Path) -> Result<()> {
-        self.repairs.iter().try_for_each(|kept| kept.write_beside(path))
-    }
-
-    /// Removes repairs beside the document at `path` that it no longer names; the document was written before.
-    pub(super) fn remove_other_repairs(&self, path: &Path) {
-        let (name, named) = (name_of(path), self.repairs.iter().map(|kept| kept.path_beside(path)).collect::<Vec<_>>());
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let Ok(entries) = std::fs::read_dir(folder) else { return };
-        for file in entries.flatten().map(|entry| entry.path()) {
-            let is_named = named.iter().any(|path| path.file_name() == file.file_name());
-            if document_of(&name_of(&file)) == Some(name.as_str()) && !is_named {
-                // What cannot be removed does no harm: nothing names it.
-                let _ = std::fs::remove_file(file);
-            }
-        }
-    }
-
-    /// Takes in the repairs beside the document at `path`. One that is missing, cannot be read or is another than the one that
-    /// the document names is left out, and noted.
-    pub(super) fn take_repairs(&mut self, path: &Path) {
-        let mut faults = Vec::new();
-        self.repairs.retain_mut(|kept| match kept.read_beside(path) {
-            Ok(repair) => {
-                kept.repair = Some(repair);
-                true
-            }
-            Err(error) => {
-                faults.push(error.to_string());
-                false
-            }
-        });
-        self.repair_faults = faults;
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::analysis::{Document, ModelInfo};
-    use crate::workspace::{ModelRef, Store};
+    use crate::workspace::{ModelRef, Store, Workspace};
 
     fn repair(head: usize) -> Arc<Repair> {
         Arc::new(Repair::new(RepairRecord {
