@@ -245,10 +245,26 @@ fn line(progress: &Progress) -> String {
     let Progress { stage, done, total, unit, .. } = progress;
     let mut text = match total {
         Some(total) => format!("{stage}: {done}/{total} {unit}"),
+        // Nothing is counted yet, and what will be depends on the input: no image is a line.
+        None if *done == 0 => stage.clone(),
         None => format!("{stage}: {done} {unit}"),
     };
     if let Some(left) = progress.remaining_secs() {
         text.push_str(&format!(", {left:.0} s left"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_that_has_counted_nothing_names_no_unit() {
+        let read =
+            |done, total| Progress { stage: "read".to_owned(), unit: "lines", done, total, ..Progress::default() };
+        assert_eq!(line(&read(0, None)), "read");
+        assert_eq!(line(&read(3, None)), "read: 3 lines");
+        assert_eq!(line(&read(0, Some(4))), "read: 0/4 lines");
+    }
 }

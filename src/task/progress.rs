@@ -196,10 +196,13 @@ impl Ticket {
     pub fn advance(&self, units: u64) -> Result<()> {
         {
             let mut cell = self.lock();
-            let secs = cell.last_step.elapsed().as_secs_f64();
-            cell.pace.step(units, secs);
-            cell.last_step = Instant::now();
-            cell.progress.done += units;
+            // Where no unit was finished, the time goes on to the one under way: of a download, pieces of a megabyte.
+            if units > 0 {
+                let secs = cell.last_step.elapsed().as_secs_f64();
+                cell.pace.step(units, secs);
+                cell.last_step = Instant::now();
+                cell.progress.done += units;
+            }
             cell.progress.underway = 0.0;
         }
         self.wake();
@@ -291,6 +294,20 @@ mod tests {
         let warm = Progress { done: 2, total: Some(4), elapsed_secs: 20.0, ..Progress::default() };
         assert_eq!(warm.remaining_secs(), Some(20.0));
         assert_eq!(Progress { pace_secs: Some(3.0), ..warm }.remaining_secs(), Some(6.0));
+    }
+
+    #[test]
+    fn a_unit_that_comes_in_pieces_takes_the_time_of_all_of_them() {
+        let ticket = Ticket::default();
+        ticket.stage("download", Some(9), "MB");
+        for _ in 0..2 {
+            for units in [0, 0, 0, 1] {
+                std::thread::sleep(Duration::from_millis(10));
+                ticket.advance(units).unwrap();
+            }
+        }
+        let left = ticket.progress().remaining_secs().unwrap();
+        assert!(left >= 7.0 * 0.040, "{left}");
     }
 
     #[test]

@@ -172,11 +172,16 @@ impl Desk {
 
     /// Opens the box of a path with its keys, types the path, presses Enter.
     pub fn type_path(&mut self, keys: (Modifiers, Key), path: &Path) {
+        self.begin_with(keys, path);
+        self.settle();
+    }
+
+    /// The same, without waiting for the work that it begins.
+    pub fn begin_with(&mut self, keys: (Modifiers, Key), path: &Path) {
         self.chord(keys.0, keys.1);
         self.type_text(path.to_str().unwrap());
         self.harness.key_press(Key::Enter);
         self.harness.run_ok();
-        self.settle();
     }
 
     pub fn click(&mut self, label: &str) {

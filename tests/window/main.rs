@@ -31,3 +31,7 @@ mod steady;
 mod tabs;
 mod understood;
 mod workspaces;
+
+/// That of the program, so that what a long use holds is what it would hold there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
