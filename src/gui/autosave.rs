@@ -58,7 +58,7 @@ pub(super) struct Fingerprint {
 
 /// What would be missed.
 #[derive(Clone, PartialEq)]
-pub(super) struct Work {
+pub struct Work {
     pub run: crate::run::Spec,
     pub training: crate::training::TrainSettings,
     pub repair: crate::repair::RepairMode,

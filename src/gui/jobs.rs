@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::autosave::Work;
 use super::purpose::PathPurpose;
 use super::repairing::{FoundMoments, MadeRepair};
 use crate::analysis::{Analysis, Grouping};
@@ -135,6 +136,8 @@ pub enum JobOutcome {
     Chosen(PathPurpose, Option<PathBuf>, bool),
     /// A file that a person asked for was written.
     Written(PathBuf),
+    /// A workspace was written, with the work as it stood then.
+    Saved(PathBuf, Option<Box<Work>>),
     /// Settings and workspace were written; where the work of another window on the same model is kept.
     Autosaved(Option<PathBuf>),
     /// Old autosaves were removed.

@@ -241,6 +241,22 @@ fn pictures_plans_and_analyses_are_written() {
         save_to(&mut desk, &out.join(name));
         assert!(out.join(name).is_file(), "{}", desk.messages());
     }
+    // What this program did not write is not replaced, whatever is saved; the file of the work stays the one it was.
+    let foreign = out.join("thesis.json");
+    std::fs::write(&foreign, r#"{"mine": 1}"#).unwrap();
+    let picture = out.join("drawing.svg");
+    std::fs::write(&picture, "<svg>mine</svg>").unwrap();
+    for (said, words) in ["save plan", "save analysis", "save workspace as", "save picture"].into_iter().enumerate() {
+        let path = if words == "save picture" { &picture } else { &foreign };
+        desk.command(words);
+        desk.settle();
+        save_to(&mut desk, path);
+        let refused = desk.messages().matches("did not write, so it is not replaced").count();
+        assert_eq!(refused, said + 1, "{words}: {}", desk.messages());
+    }
+    assert_eq!(std::fs::read_to_string(&foreign).unwrap(), r#"{"mine": 1}"#);
+    assert_eq!(std::fs::read_to_string(&picture).unwrap(), "<svg>mine</svg>");
+    assert_eq!(desk.state().file, None);
     // Both open again.
     desk.type_path((Modifiers::COMMAND, Key::L), &out.join("p.json"));
     assert_eq!(desk.state().draft.now().plans().len(), 2);

@@ -348,15 +348,16 @@ fn a_named_file_that_somebody_else_wrote_is_not_written_over_unasked() {
     desk.chord(Modifiers::COMMAND, Key::S);
     desk.settle();
     assert!(desk.state().overlay.is_none(), "its own file it may write: {}", desk.messages());
-    std::fs::write(&file, "theirs").unwrap();
+    let theirs = r#"{"format": "pillars-workspace", "version": 2, "notes": "theirs"}"#;
+    std::fs::write(&file, theirs).unwrap();
     desk.click_head(desk.head("encoder.0", 0), Modifiers::NONE);
     desk.chord(Modifiers::COMMAND, Key::S);
     assert!(desk.state().overlay.is_some() && desk.messages().contains("was written by something else"));
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), "theirs");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), theirs);
     // The box offers the same name; taken, it is meant.
     desk.press(Key::Enter);
     desk.settle();
-    assert!(std::fs::read_to_string(&file).unwrap().contains("pillars-workspace"), "{}", desk.messages());
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("theirs"), "{}", desk.messages());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::repair::RepairOrder;
-use crate::analysis::Document;
+use crate::analysis::{Analysis, Document};
 use crate::chart::Theme;
 use crate::corpus::Input;
 use crate::error::{Error, Result};
@@ -16,6 +16,7 @@ use crate::gui::purpose::PathPurpose;
 use crate::gui::state::Overlay;
 use crate::gui::view::View;
 use crate::hub::HubName;
+use crate::plan::Plan;
 use crate::repair::Repair;
 use crate::run::searched_with;
 use crate::task::Ticket;
@@ -51,16 +52,15 @@ impl App {
             PathPurpose::Relocate => self.relocate(path),
             PathPurpose::SaveWorkspace => {
                 let path = with_extension(path, "pillars");
-                self.state.settings.remember(&path);
                 // The file does not name itself: it may be moved.
                 let workspace = Workspace { file: None, ..self.workspace() };
-                self.state.file = Some(path.clone());
-                self.autosave.mark_written();
+                let work = self.autosave.seen.as_ref().map(|seen| Box::new(seen.work.clone()));
                 let stamps = self.state.store.stamps().clone();
-                self.write(path, move |path| {
-                    workspace.write_whole(path)?;
-                    stamps.note(path);
-                    Ok(())
+                self.state.jobs.start(JobKind::Save, format!("Write {}", path.display()), move |_| {
+                    let out = Workspace::claim(&path, &[])?;
+                    workspace.write_whole(out.path())?;
+                    stamps.note(&path);
+                    Ok(JobOutcome::Saved(path, work))
                 });
             }
             PathPurpose::SavePlan => {
@@ -69,6 +69,7 @@ impl App {
                     let is_repaired = searched_with(&plan).is_some() || self.state.repairing.of(&plan.kept).is_some();
                     let order = RepairOrder::of(&self.state, &plan).filter(|_| is_repaired);
                     self.write(with_extension(path, "json"), move |path| {
+                        let _claimed = Plan::claim(path, &[])?;
                         if let Some(order) = order {
                             let out = Repair::claim::<&Path>(&Repair::path_beside(path), &[])?;
                             let made = order.carry_out(&plan, &Ticket::default())?.repair;
@@ -85,6 +86,7 @@ impl App {
                     let analysis = Arc::clone(&results.analysis);
                     let moments = results.moments.as_ref().map(|found| Arc::clone(&found.moments));
                     self.write(with_extension(path, "json"), move |path| {
+                        let _claimed = Analysis::claim(path, &[])?;
                         if let Some(moments) = moments {
                             write_moments(&moments, path)?;
                         }
@@ -146,7 +148,7 @@ impl App {
         }
     }
 
-    /// Writes a file on a worker.
+    /// Writes a file on a worker, which claims it: what this program did not write is not replaced.
     fn write(&mut self, path: PathBuf, write: impl FnOnce(&Path) -> Result<()> + Send + 'static) {
         self.state.jobs.start(JobKind::Save, format!("Write {}", path.display()), move |_| {
             write(&path)?;

@@ -332,6 +332,12 @@ impl App {
             JobOutcome::Chosen(purpose, Some(path), _) => self.use_path(purpose, &path),
             JobOutcome::Chosen(purpose, None, unseen) => self.dialog_closed(purpose, unseen),
             JobOutcome::Written(path) => self.state.messages.info(format!("Written {}", path.display())),
+            JobOutcome::Saved(path, work) => {
+                self.state.messages.info(format!("Written {}", path.display()));
+                self.state.settings.remember(&path);
+                self.state.file = Some(path);
+                self.autosave.in_file = work.map(|work| *work);
+            }
             JobOutcome::Autosaved(other) => self.note_other_window(other),
             JobOutcome::Tidied(gone) if gone.is_empty() => {}
             JobOutcome::Tidied(gone) => {
