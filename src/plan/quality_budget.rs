@@ -146,9 +146,9 @@ impl fmt::Display for QualityBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let most = self.amount(self.most());
         match self {
-            Self::LossShare(_) => write!(f, "loss at most {most} of the whole model's higher"),
-            Self::LossNats(_) => write!(f, "loss at most {most} higher"),
-            Self::MetricDrop(_) => write!(f, "quality at most {most} of the whole model's lower"),
+            Self::LossShare(_) => write!(f, "a loss at most {most} above the whole model's"),
+            Self::LossNats(_) => write!(f, "a loss at most {most} above the whole model's"),
+            Self::MetricDrop(_) => write!(f, "quality at most {most} below the whole model's"),
         }
     }
 }
@@ -219,7 +219,7 @@ impl BudgetRecord {
     /// the budget is 1.00 % of the whole model's, on 4064 scored of 4096 tokens in 32 sequences, in-sample: the search chose by them`.
     pub fn sentence(&self) -> String {
         let interval = self.low.zip(self.high).map_or_else(String::new, |(low, high)| {
-            let all = if high <= self.budget.most() { ", all of it within" } else { "" };
+            let all = if high <= self.budget.most() && self.doubt().is_none() { ", all of it within" } else { "" };
             format!(" ({}{all})", self.budget.interval((low, high), self.falls))
         });
         let relative = match self.budget {
@@ -246,12 +246,31 @@ impl BudgetRecord {
         )
     }
 
+    /// The largest share of changed answers that is likely (95 %) where not one of those that were read changed: drawing from
+    /// them again gives an interval without width, however few they are. `None` where something changed, or a loss is bounded.
+    fn unseen_change(&self) -> Option<f64> {
+        let is_share = matches!(self.budget, QualityBudget::MetricDrop(_)) && self.budget.most() > 0.0;
+        let (low, high) = self.low.zip(self.high)?;
+        (is_share && self.sequences > 0 && low == high && self.spent == 0.0)
+            .then(|| (RULE_OF_THREE / self.sequences as f64).min(1.0))
+    }
+
     /// What to say where the interval of what is spent reaches beyond the budget, with about how much text makes half of the
     /// interval as narrow as the budget, for it shrinks with the square root of the text. What it would take to bring this
     /// interval within the budget cannot be told: plans end close to the budget, and the room that is left is as uncertain
     /// as the change itself.
     pub fn doubt(&self) -> Option<String> {
         let most = self.budget.most();
+        if let Some(share) = self.unseen_change().filter(|share| *share > most) {
+            return Some(format!(
+                "the input is too short to tell whether the plan is within the budget: none of {} changed, which leaves room \
+                 for {} where the budget is {}; about {} would tell",
+                counted(self.sequences, "sequences"),
+                self.budget.change(share, self.falls),
+                self.budget.amount(most),
+                rounded_up(RULE_OF_THREE / most),
+            ));
+        }
         let high = self.high.filter(|high| *high > most)?;
         let width = high - self.spent;
         // What is labeled is counted in items, one a sequence.
@@ -291,6 +310,9 @@ impl BudgetRecord {
     }
 }
 
+/// Of n answers none changed: with 95 % at most 3 / n of all do (Hanley and Lippman-Hand 1983).
+const RULE_OF_THREE: f64 = 3.0;
+
 /// A number in two digits, not below it.
 fn rounded_up(value: f64) -> u64 {
     let step = 10f64.powf((value.max(1.0).log10().floor() - 1.0).max(0.0));
@@ -325,7 +347,22 @@ mod tests {
         // An error rate that rises is worse.
         assert_eq!(metric.change(0.0072, true), "+0.72 %");
         assert_eq!(metric.interval((0.02, 0.04), true), "95 % between +2.00 % and +4.00 %");
-        assert_eq!(QualityBudget::MetricDrop(0.05).to_string(), "quality at most 5.00 % of the whole model's lower");
+        assert_eq!(QualityBudget::MetricDrop(0.05).to_string(), "quality at most 5.00 % below the whole model's");
+    }
+
+    #[test]
+    fn few_answers_of_which_none_changed_are_no_certainty() {
+        let mut record: BudgetRecord = serde_json::from_value(serde_json::json!({
+            "budget": {"metric-drop": 0.01}, "measure": "accuracy", "whole": 0.8, "pruned": 0.8, "spent": 0.0,
+            "low": 0.0, "high": 0.0, "tokens": 5, "sequences": 5, "repair": "none", "evaluations": 2,
+            "reading": Reading::default(), "path": [],
+        }))
+        .unwrap();
+        let doubt = record.doubt().unwrap();
+        assert!(doubt.contains("none of 5 sequences changed, which leaves room for -60.00 %"), "{doubt}");
+        assert!(doubt.ends_with("about 300 would tell") && !record.sentence().contains("all of it within"), "{doubt}");
+        record.sequences = 1000;
+        assert!(record.doubt().is_none() && record.sentence().contains("all of it within"));
     }
 
     #[test]

@@ -127,7 +127,11 @@ fn quality(measured: &Measured) -> String {
     }
     text.push_str(").");
     if let Some(agreement) = comparison.agreement {
-        let _ = write!(text, " Both models rank the same token first in {:.1} % of the places.", 100.0 * agreement);
+        let share = 100.0 * agreement;
+        let _ = match comparison.before.task {
+            Some(_) => write!(text, " Both models give the same answer in {share:.1} % of the cases."),
+            None => write!(text, " Both models rank the same token first in {share:.1} % of the places."),
+        };
     }
     if let Some((measure, words)) = measured.no_better_than_random() {
         let _ = write!(text, " By {measure} it is {words}.");
@@ -136,6 +140,13 @@ fn quality(measured: &Measured) -> String {
         let _ = write!(text, " It was {words}.");
     }
     text.push('\n');
+    let changes = comparison.changes();
+    for (name, change) in &changes {
+        let _ = write!(text, "\n- {name}: {change}");
+    }
+    if !changes.is_empty() {
+        text.push('\n');
+    }
     for note in notes {
         let _ = write!(text, "\n- {note}");
     }

@@ -22,7 +22,7 @@ const STEPS: [GuideStep; 6] = [
     GuideStep {
         name: "Load",
         is_done: |state| matches!(&state.checked, Some(Ok(_))),
-        text: "The model is open; choose what it reads: a text file, token ids or tensors",
+        text: "The model is open; choose what it reads: text, images, recordings, labeled rows, token ids or tensors",
         command: Command::ChooseInput,
         verb: "Choose input…",
     },

@@ -1,6 +1,6 @@
 //! The menu bar.
 
-use eframe::egui::{self, Align, Layout, RichText, Ui};
+use eframe::egui::{self, Align, Layout, RichText, ScrollArea, Ui};
 
 use crate::gui::action::Action;
 use crate::gui::command::{Command, Menu};
@@ -11,11 +11,19 @@ use crate::gui::widgets::{command_button, command_item};
 use crate::hub::short_name;
 use crate::words::counted;
 
+/// Height of the window that a menu leaves for the bar that it hangs from and its own frame.
+const BESIDE_MENU: f32 = 60.0;
+const LEAST_MENU: f32 = 120.0;
+
 /// Menus on the left, what is open and the palette on the right.
 pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     egui::MenuBar::new().ui(ui, |ui| {
         for &menu in Menu::ALL {
-            ui.menu_button(menu.title(), |ui| menu_items(ui, cx, menu));
+            ui.menu_button(menu.title(), |ui| {
+                // A menu that is longer than the window is scrolled.
+                let most = (ui.ctx().content_rect().height() - BESIDE_MENU).max(LEAST_MENU);
+                ScrollArea::vertical().max_height(most).show(ui, |ui| menu_items(ui, cx, menu));
+            });
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             command_button(ui, cx, Command::Palette, "Commands");

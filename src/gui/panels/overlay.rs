@@ -84,7 +84,7 @@ impl Overlays {
         self.chosen = self.chosen.saturating_sub(usize::from(up)).min(found.len().saturating_sub(1));
         ui.separator();
         if found.is_empty() {
-            note(ui, cx.theme, nothing_found(&self.text));
+            note(ui, cx.theme, nothing_found(&self.text, cx.state));
         }
         let height = left_of(ui, 360.0, 24.0);
         ScrollArea::vertical().min_scrolled_height(height).max_height(height).auto_shrink([false, true]).show(

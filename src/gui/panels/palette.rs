@@ -36,8 +36,9 @@ pub(super) fn found(typed: &str, state: &State) -> Vec<PaletteLine> {
 }
 
 /// What is said where nothing matches.
-pub(super) fn nothing_found(typed: &str) -> &'static str {
+pub(super) fn nothing_found(typed: &str, state: &State) -> &'static str {
     match typed.trim().to_lowercase().starts_with("keep") {
+        true if state.results.is_none() => "Heads are chosen by what a run found: run the model first",
         true => {
             "No such amount: keep more than 0 % and at most 100 % of the heads, or from 1 head in every layer up to all"
         }

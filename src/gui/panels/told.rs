@@ -11,6 +11,7 @@ use crate::gui::messages::sentence;
 use crate::gui::widgets::{fact, facts, note};
 use crate::network::Head;
 use crate::plan::why_at;
+use crate::words::counted;
 
 /// Scores below this are not worth a line.
 const WORTH_TELLING: f64 = 0.15;
@@ -86,6 +87,9 @@ pub(in crate::gui) fn evidence(ui: &mut Ui, cx: Cx<'_>, site: &SiteAnalysis, fea
     if let Some(found) = &feature.evidence {
         words.push(format!("groups explain {}", found.explained.sentence(DRAWS)));
         words.push(format!("silhouette {}", found.silhouette.sentence(DRAWS)));
+        // The numbers of the layer are of all that was read.
+        let sample = cx.state.results.as_ref().and_then(|results| results.analysis.evidence.as_ref());
+        words.extend(sample.map(|sample| format!("both on {}", counted(sample.sequences, "sequences"))));
     }
     if let Some(stability) = feature.stability {
         words.push(format!("groups of single batches agree by {} (adjusted Rand)", Unit::Plain.format(stability)));
