@@ -32,6 +32,7 @@ AUTO = [
     ("ForMaskedLM", "AutoModelForMaskedLM"),
     ("ForConditionalGeneration", "AutoModelForSeq2SeqLM"),
     ("MTModel", "AutoModelForSeq2SeqLM"),
+    ("ForCTC", "AutoModelForCTC"),
     ("Model", "AutoModel"),
 ]
 
@@ -94,7 +95,7 @@ def open_model(folder, attention, remote, lacks=None):
 
 
 def inputs(reference):
-    names = ["input_ids", "attention_mask", "decoder_input_ids", "pixel_values", "input_features"]
+    names = ["input_ids", "attention_mask", "decoder_input_ids", "pixel_values", "input_features", "input_values"]
     return {name: reference[name] for name in names if name in reference}
 
 
