@@ -68,7 +68,7 @@ def auto_class(config):
     if config["model_type"] == "whisper":
         return transformers.AutoModelForSpeechSeq2Seq
     # Models of several parts have no automatic class of their own.
-    if "text_config" in config:
+    if "text_config" in config or "vision_config" in config:
         return getattr(transformers, architecture)
     for ending, name in AUTO:
         if architecture.endswith(ending):
