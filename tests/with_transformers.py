@@ -32,6 +32,7 @@ AUTO = [
     ("ForMaskedLM", "AutoModelForMaskedLM"),
     ("ForConditionalGeneration", "AutoModelForSeq2SeqLM"),
     ("MTModel", "AutoModelForSeq2SeqLM"),
+    ("ForCTC", "AutoModelForCTC"),
     ("Model", "AutoModel"),
 ]
 
@@ -67,7 +68,7 @@ def auto_class(config):
     if config["model_type"] == "whisper":
         return transformers.AutoModelForSpeechSeq2Seq
     # Models of several parts have no automatic class of their own.
-    if "text_config" in config:
+    if "text_config" in config or "vision_config" in config:
         return getattr(transformers, architecture)
     for ending, name in AUTO:
         if architecture.endswith(ending):
@@ -94,7 +95,7 @@ def open_model(folder, attention, remote, lacks=None):
 
 
 def inputs(reference):
-    names = ["input_ids", "attention_mask", "decoder_input_ids", "pixel_values", "input_features"]
+    names = ["input_ids", "attention_mask", "decoder_input_ids", "pixel_values", "input_features", "input_values"]
     return {name: reference[name] for name in names if name in reference}
 
 

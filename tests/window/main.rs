@@ -9,6 +9,7 @@ mod flows;
 mod gallery;
 #[path = "../common/hub.rs"]
 mod hub;
+mod in_use;
 mod keyboard;
 #[path = "../common/large.rs"]
 mod large;
@@ -32,6 +33,5 @@ mod tabs;
 mod understood;
 mod workspaces;
 
-/// That of the program, so that what a long use holds is what it would hold there.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: in_use::CountedSystem = in_use::CountedSystem;

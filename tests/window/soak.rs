@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 
 use crate::desk::{Desk, fixture, tokens};
+use crate::in_use::in_use;
 
 /// Rounds where no time is given.
 const ROUNDS: usize = 2;
@@ -47,6 +48,11 @@ impl Soak {
     fn round(&mut self, number: usize) {
         let family = FAMILIES[number % FAMILIES.len()];
         self.desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::O), &fixture(family));
+        // Every search leaves a plan; a second visit begins anew, so that what people would keep does not pile up.
+        if number / FAMILIES.len() % 2 == 1 {
+            self.desk.command("start afresh");
+            self.desk.settle();
+        }
         let input = tokens(self.desk.folder.path(), 12, 10);
         self.desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
         self.work(|desk| desk.press(Key::F5));
@@ -92,15 +98,6 @@ impl Soak {
     }
 }
 
-/// Bytes of memory that this process holds and no file backs, where the system tells: pages of the program itself come and
-/// go as the system likes.
-fn held() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let mut pages = text.split_whitespace().skip(1).map(|word| word.parse::<f64>().ok());
-    let (resident, of_files) = (pages.next()??, pages.next()??);
-    Some((resident - of_files) * 4096.0)
-}
-
 #[test]
 fn a_window_that_is_used_for_long_loses_nothing() {
     let minutes: Option<f64> = std::env::var("PILLARS_SOAK").ok().and_then(|text| text.parse().ok());
@@ -111,7 +108,7 @@ fn a_window_that_is_used_for_long_loses_nothing() {
     let mut settled = None;
     while after.len() < ROUNDS || began.elapsed() < span {
         soak.round(after.len());
-        after.push(held());
+        after.push(in_use());
         if after.len() % 2 == 0 {
             soak = soak.reopen();
         }
@@ -121,15 +118,14 @@ fn a_window_that_is_used_for_long_loses_nothing() {
     }
     let Soak { cancels, exports, .. } = soak;
     // The least of some rounds in which every family comes twice: what is kept for a while is no growth.
-    let least = |rounds: &[Option<f64>]| rounds.iter().flatten().copied().reduce(f64::min);
     let some = 2 * FAMILIES.len();
     let Some(from) = settled.filter(|from| from + 2 * some <= after.len()) else {
         assert!(minutes.is_none(), "too few rounds to tell: {}", after.len());
         return;
     };
-    if let (Some(level), Some(now)) = (least(&after[from..from + some]), least(&after[after.len() - some..])) {
-        let words = [level, now].map(|bytes| format!("{:.1} MiB", bytes / f64::from(1 << 20))).join(", then ");
-        eprintln!("{} rounds, {cancels} cancels, {exports} exports: {words}", after.len());
-        assert!(now <= LEVEL * level, "memory grew: {words}");
-    }
+    let least = |rounds: &[usize]| rounds.iter().copied().min().unwrap() as f64;
+    let (level, now) = (least(&after[from..from + some]), least(&after[after.len() - some..]));
+    let words = [level, now].map(|bytes| format!("{:.2} MiB", bytes / f64::from(1 << 20))).join(", then ");
+    eprintln!("{} rounds, {cancels} cancels, {exports} exports: {words} in use", after.len());
+    assert!(now <= LEVEL * level, "memory grew: {words}");
 }
