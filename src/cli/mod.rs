@@ -31,6 +31,7 @@ use std::process::ExitCode;
 
 use crate::error::{Error, ErrorKind};
 use crate::hub::{HubCache, locate};
+use crate::task::caught;
 use arguments::{Arguments, CliCommand};
 use console::Console;
 
@@ -49,7 +50,7 @@ pub fn run() -> ExitCode {
     if arguments.command.is_some() {
         console.take_interrupts();
     }
-    match dispatch(arguments, &console) {
+    match caught(|| dispatch(arguments, &console)) {
         Ok(()) => {
             console.close();
             ExitCode::SUCCESS

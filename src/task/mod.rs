@@ -14,5 +14,5 @@ pub use available::available_bytes;
 pub use memory::{on_release, release_memory};
 pub use pace::StageTime;
 pub use progress::{CancelToken, Progress, Ticket};
-pub use runner::{Runner, Task, TaskState};
+pub use runner::{Runner, Task, TaskState, caught};
 pub use workers::on_workers;

@@ -32,14 +32,7 @@ impl Runner {
         let inner = ticket.clone();
         let wake_at_end = Arc::clone(&self.waker);
         let spawned = std::thread::Builder::new().name(name.clone()).spawn(move || {
-            let result = catch_unwind(AssertUnwindSafe(|| work(&inner))).unwrap_or_else(|panic| {
-                let text = panic
-                    .downcast_ref::<&str>()
-                    .map(|s| (*s).to_owned())
-                    .or_else(|| panic.downcast_ref::<String>().cloned())
-                    .unwrap_or_else(|| "unknown cause".to_owned());
-                Err(Error::new(format!("internal fault: {text}")).hint("please report it with what you did"))
-            });
+            let result = caught(|| work(&inner));
             // The receiver may be gone: then the result is dropped.
             let _ = send.send(result);
             wake_at_end();
@@ -47,6 +40,22 @@ impl Runner {
         let failed = spawned.err().map(|e| Error::new(format!("cannot start a thread: {e}")));
         Task { name, ticket, receive, failed }
     }
+}
+
+/// Does `work`, and turns a panic in it into an error: of this program, or of a library that panics where the system has no
+/// more threads or memory to give.
+///
+/// # Errors
+/// As `work`, and where it panics.
+pub fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<&str>()
+            .map(|s| (*s).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "unknown cause".to_owned());
+        Err(Error::new(format!("internal fault: {text}")).hint("please report it with what you did"))
+    })
 }
 
 /// What became of a [`Task`] when asked.
