@@ -3,12 +3,13 @@ for it needs PyTorch and transformers; run it once with each version:
 
     cargo build && python3 -m venv target/venv && target/venv/bin/pip install torch transformers==5.23.0 && target/venv/bin/python tests/with_transformers.py
 
-Every family's fixture is exported under a uniform and a ragged plan in every format that Pillars writes of it. A folder
-passes if it opens with no missing, unexpected or mismatched keys, both with eager and sdpa attention, and computes what
-the masked export computes when stock transformers opens that one (1e-4 of the largest value, at real positions), whose
-values must be those of the fixture where its own mask is the plan. For causal models greedy generation with a cache
-must give the same tokens too, and for Llama the same as Pillars' own network gives one by one. Exports with merged
-key/value heads (`gqa`) must compute what Pillars computes on them. Prints a table in Markdown: the largest difference, or "-" for what nobody promised.
+Every family's fixture, and those of labeled tasks, are exported under a uniform and a ragged plan in every format
+that Pillars writes of it. A folder passes if it opens with no missing, unexpected or mismatched keys, both with eager
+and sdpa attention, and computes what the masked export computes when stock transformers opens that one (1e-4 of the
+largest value, at real positions), whose values must be those of the fixture where its own mask is the plan. For
+causal models greedy generation with a cache must give the same tokens too, and for Llama the same as Pillars' own
+network gives one by one. Exports with merged key/value heads (`gqa`) must compute what Pillars computes on them.
+Prints a table in Markdown: the largest difference, or "-" for what nobody promised.
 """
 
 import argparse
@@ -33,6 +34,12 @@ AUTO = [
     ("ForConditionalGeneration", "AutoModelForSeq2SeqLM"),
     ("MTModel", "AutoModelForSeq2SeqLM"),
     ("ForCTC", "AutoModelForCTC"),
+    ("ForSequenceClassification", "AutoModelForSequenceClassification"),
+    ("ForTokenClassification", "AutoModelForTokenClassification"),
+    ("ForQuestionAnswering", "AutoModelForQuestionAnswering"),
+    ("ForMultipleChoice", "AutoModelForMultipleChoice"),
+    ("ForImageClassification", "AutoModelForImageClassification"),
+    ("ForImageClassificationWithTeacher", "AutoModelForImageClassification"),
     ("Model", "AutoModel"),
 ]
 
@@ -67,6 +74,8 @@ def auto_class(config):
     architecture = config["architectures"][0]
     if config["model_type"] == "whisper":
         return transformers.AutoModelForSpeechSeq2Seq
+    if config["model_type"] in ("wav2vec2", "hubert") and architecture.endswith("ForSequenceClassification"):
+        return transformers.AutoModelForAudioClassification
     # Models of several parts have no automatic class of their own.
     if "text_config" in config or "vision_config" in config:
         return getattr(transformers, architecture)
@@ -95,7 +104,7 @@ def open_model(folder, attention, remote, lacks=None):
 
 
 def inputs(reference):
-    names = ["input_ids", "attention_mask", "decoder_input_ids", "pixel_values", "input_features", "input_values"]
+    names = ["input_ids", "attention_mask", "token_type_ids", "decoder_input_ids", "pixel_values", "input_features", "input_values"]
     return {name: reference[name] for name in names if name in reference}
 
 
@@ -105,6 +114,8 @@ def values(model, given):
         model = model.vision_model if "pixel_values" in given else model.text_model
     with torch.no_grad():
         output = model(**given)
+    if "start_logits" in output:
+        return torch.stack([output.start_logits, output.end_logits], -1)
     return output.logits if "logits" in output else output.last_hidden_state
 
 
@@ -188,7 +199,8 @@ def main():
     arguments = parser.parse_args()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    fixtures = sorted(p for p in (ROOT / "tests/fixtures").iterdir() if p.is_dir())
+    folders = [*(ROOT / "tests/fixtures").iterdir(), *(ROOT / "tests/data/tasks").iterdir()]
+    fixtures = sorted((p for p in folders if p.is_dir()), key=lambda p: ("tasks" in p.parts, p.name))
     version = transformers.__version__
     print(f"transformers {version}, torch {torch.__version__}\n")
     print("| family | plan | native | compact, remote code | compact, stock | gqa |\n| --- | --- | --- | --- | --- | --- |")
