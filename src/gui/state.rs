@@ -131,6 +131,8 @@ pub struct State {
     pub placed: Option<Placed>,
     /// What the next run is asked to do.
     pub run: Spec,
+    /// The measure that the budget of quality is of, where the input gives it; without it the first that the input gives.
+    pub quality_measure: Option<String>,
     /// The first rows of an input, and how they are read by its columns; for the panel on the left.
     pub rows: Option<(Input, Result<Option<InputPreview>, Error>)>,
     /// The same for measuring quality, which what the run left out of another input does not narrow.
@@ -205,6 +207,7 @@ impl State {
             devices: vec![DeviceChoice::Auto, DeviceChoice::Cpu],
             placed: None,
             run: Spec::default(),
+            quality_measure: None,
             rows: None,
             measuring: Spec::default(),
             checked: None,
@@ -338,7 +341,7 @@ impl State {
     /// What a plan may cost, and the metric that this is of, where it is of one.
     pub fn quality_budget(&self) -> (QualityBudget, Option<String>) {
         let (share, measures) = (self.settings.quality_budget, self.quality_measures());
-        let chosen = self.settings.quality_measure.as_ref().filter(|name| measures.contains(name));
+        let chosen = self.quality_measure.as_ref().filter(|name| measures.contains(name));
         match chosen.or(measures.first()) {
             Some(name) if name != LOSS => (QualityBudget::MetricDrop(share), Some(name.clone())),
             _ => (QualityBudget::LossShare(share), None),

@@ -211,6 +211,7 @@ impl App {
         }
         state.run = Spec { input: workspace.run.input.or(text), ..workspace.run };
         state.training.settings = workspace.training;
+        state.quality_measure = workspace.quality_measure;
         if let Some(mode) = workspace.repair {
             state.repairing.mode = mode;
         }
@@ -320,3 +321,4 @@ impl App {
         }
     }
 }
+            quality_measure: state.quality_measure.clone(),
