@@ -182,11 +182,11 @@ fn what_is_missing_or_of_another_kind_is_said_with_what_to_do() {
     desk.good("analyze @m --tokens @t.jsonl --moments --out @a.json");
     desk.good("plan @a.json --keep 2 --out @p.json");
     for (line, parts) in [
-        ("prune @m --plan @p.json --out @none/o", ["none/o; the folder above must exist", "does not exist"]),
-        ("convert @m --to onnx --out @none/o", ["none/o; the folder above must exist", "does not exist"]),
+        ("prune @m --plan @p.json --out @none/o", ["the folder does not exist: ", "none; make it, or choose another"]),
+        ("convert @m --to onnx --out @none/o", ["the folder does not exist: ", "none; make it, or choose another"]),
         (
             "prune @m --plan @p.json --format masked,compact --out @none/o",
-            ["none/o; the folder above must", "not exist"],
+            ["the folder does not exist: ", "none; make it, or choose another"],
         ),
         ("prune @m --plan @none.json --out @o", ["there is no plan of this name", "pillars plan writes one"]),
         ("plan @none.json --out @q.json", ["there is no analysis of this name", "pillars analyze writes one"]),
