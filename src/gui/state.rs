@@ -19,7 +19,7 @@ use crate::evaluation::curve::Curves;
 use crate::evaluation::{LOSS, Measured};
 use crate::hub::{CachedModel, HubCache, short_name};
 use crate::network::{FeatureMap, Head, InputSpec, Site, SiteKind};
-use crate::plan::{Plan, QualityBudget, SiteShape};
+use crate::plan::{BudgetRecord, Plan, QualityBudget, SiteShape};
 use crate::pruning::{OutputFormat, Report};
 use crate::repair::Repair;
 use crate::run::{AttentionInput, Checked, Fault, Opened, Patterns, Placed, RunEstimate, Spec, Watched};
@@ -282,6 +282,12 @@ impl State {
     /// The quality that was measured for exactly the heads that stay now.
     pub fn measured_now(&self) -> Option<&Measured> {
         self.measured_of(self.legal_plan()?)
+    }
+
+    /// What a search measured of exactly the heads that stay now.
+    pub fn searched_now(&self) -> Option<&BudgetRecord> {
+        let (legal, plan) = (self.legal_plan()?, self.plan()?);
+        legal.budget.as_ref().filter(|_| plan.budget.is_some() && plan.kept == legal.kept)
     }
 
     /// The quality that was measured on this input for exactly the heads that `plan` keeps: repaired where plans are, or of

@@ -48,8 +48,16 @@ pub(super) fn result_ui(ui: &mut Ui, cx: Cx<'_>) {
         None => note(
             ui,
             theme,
-            "This plan was not measured on this input yet. Without the paper's training the loss can be large; \
-             measure before you export",
+            match cx.state.searched_now() {
+                Some(_) => {
+                    "The search measured this plan, as the verdict says; measure it to see it by every measure and beside random \
+                 heads"
+                }
+                None => {
+                    "This plan was not measured on this input yet. Without the paper's training the loss can be large; \
+                 measure before you export"
+                }
+            },
         ),
     }
     let others: Vec<&Measured> = cx.state.measured.iter().filter(|m| Some(*m) != cx.state.measured_now()).collect();
