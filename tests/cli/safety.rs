@@ -227,6 +227,26 @@ fn standard_input_is_read_as_often_as_needed() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_folder_that_is_there_and_takes_nothing_is_told_from_a_missing_one() {
+    let desk = Desk::new();
+    std::fs::write(desk.path("p.json"), r#"{"encoder.0": [0, 1], "encoder.1": [0, 1]}"#).unwrap();
+    let said = desk.bad("prune @m --plan @p.json --out /proc/o");
+    assert!(said.contains("the folder cannot be written: /proc; choose another place"), "{said}");
+}
+
+#[test]
+fn going_on_where_nothing_was_saved_is_told() {
+    let desk = Desk::new();
+    let said = desk.run(
+        "train @m --out @tr --resume --tokens @t.jsonl --steps 1 --finetune-steps 1 --batch-size 1 --held-out-every 2 \
+         --held-out-batches 1",
+    );
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("nothing was saved there yet to go on with"), "{said}");
+}
+
+#[test]
 fn two_processes_do_not_work_in_one_place() {
     let desk = Desk::new();
     desk.good("analyze @m --tokens @t.jsonl --out @a.json");

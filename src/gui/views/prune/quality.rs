@@ -178,7 +178,7 @@ fn metrics(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
         return;
     }
     let words = |found: Option<&Estimate>| match found.map(|found| (found, found.low.zip(found.high))) {
-        Some((found, Some((low, high)))) => format!("{:.4} ({low:.4} to {high:.4})", found.value),
+        Some((found, Some((low, high)))) => format!("{:.4}\n({low:.4} to {high:.4})", found.value),
         Some((found, None)) => format!("{:.4}", found.value),
         None => "–".to_owned(),
     };
