@@ -10,6 +10,7 @@ use crate::corpus::{InputUnit, Reading};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::network::{FeatureMap, Site};
+use crate::words::counted;
 
 /// Which model was analyzed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -292,6 +293,32 @@ impl FeatureAnalysis {
 }
 
 impl SiteAnalysis {
+    /// Into how many groups the batches were cut that voted, in words: `2 groups`; where every batch chose its own number, how
+    /// often which, as far as the batches are known one by one.
+    pub fn voting_groups(&self, batches: u64) -> String {
+        let cast: u64 = self.votes.iter().sum();
+        let (maps, ballots) = (self.features.values(), batches * self.features.len() as u64);
+        let mut numbers: BTreeMap<usize, u64> = BTreeMap::new();
+        for map in maps.clone() {
+            for labels in &map.partitions {
+                let groups = labels.iter().max().map_or(0, |last| last + 1).saturating_sub(map.dead.len());
+                *numbers.entry(groups).or_default() += 1;
+            }
+        }
+        let is_whole = numbers.values().sum::<u64>() == ballots
+            && numbers.iter().map(|(groups, times)| *groups as u64 * times).sum::<u64>() == cast;
+        let most = maps.map(FeatureAnalysis::live_groups).max().unwrap_or(0);
+        match numbers.len() {
+            1 if is_whole => counted(numbers.keys().next().copied().unwrap_or(most), "groups"),
+            _ if is_whole => {
+                let each: Vec<String> = numbers.iter().map(|(groups, times)| format!("{groups} in {times}")).collect();
+                format!("each batch's own number of groups: {}", each.join(", "))
+            }
+            _ if cast == most as u64 * ballots => counted(most, "groups"),
+            _ => format!("each batch's own number of groups: {:.1} on average", cast as f64 / ballots.max(1) as f64),
+        }
+    }
+
     /// Votes of each head as a share of all that it could win: one per batch and feature map, `0..=1`.
     pub fn vote_shares(&self, batches: u64) -> Vec<f64> {
         let most = (batches * self.features.len() as u64) as f64;
@@ -376,5 +403,35 @@ impl Document for Analysis {
             return Err(Error::new("the history of this analysis does not match its checkpoints"));
         }
         self.sites.iter().try_for_each(SiteAnalysis::check)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_that_chose_their_own_number_of_groups_are_told_so() {
+        let text = include_str!("../../tests/data/workspace-1.pillars");
+        let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).unwrap();
+        let held: Analysis = serde_json::from_value(fields["analysis"].take()).unwrap();
+        let mut site = held.sites[0].clone();
+        let map = *site.features.keys().next().unwrap();
+        site.features.retain(|name, _| *name == map);
+        let heads = site.heads;
+        let groups = |of: usize| -> Vec<usize> { (0..heads).map(|head| head.min(of - 1)).collect() };
+        let feature = site.features.get_mut(&map).unwrap();
+        (feature.groups, feature.dead) = (groups(2), Vec::new());
+        let mut of = |numbers: &[usize], cast: u64| {
+            site.features.get_mut(&map).unwrap().partitions = numbers.iter().map(|n| groups(*n)).collect();
+            site.votes = vec![0; heads];
+            site.votes[0] = cast;
+            site.voting_groups(3)
+        };
+        assert_eq!(of(&[2, 2, 2], 6), "2 groups");
+        assert_eq!(of(&[2, 3, 2], 7), "each batch's own number of groups: 2 in 2, 3 in 1");
+        // Where not every batch is known by itself.
+        assert_eq!(of(&[2], 6), "2 groups");
+        assert_eq!(of(&[2], 7), "each batch's own number of groups: 2.3 on average");
     }
 }

@@ -296,7 +296,7 @@ impl<'a> Lens<'a> {
         )
         .note(
             "A share is of the votes that the head could win, one of each batch and feature map. Every group of a batch has a vote, so \
-             the shares of a layer sum to its number of groups, not to 100 %.",
+             the shares of a layer sum to the mean number of groups of its batches, not to 100 %.",
         );
         if ties > 0 && all > 0 {
             let share = Unit::Share.format(ties as f64 / all as f64);

@@ -61,20 +61,27 @@ fn folder_of(path: &Path) -> &Path {
 
 /// Why nothing could be made at `path`, in words that name what the user named and not what is hidden beside it.
 fn cannot_make(error: std::io::Error, path: &Path) -> Error {
-    let why = match error.kind() {
-        ErrorKind::NotFound => "the folder above does not exist".to_owned(),
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "the folder above cannot be written".to_owned(),
-        ErrorKind::NotADirectory => "what is above is a file, not a folder".to_owned(),
-        ErrorKind::AlreadyExists => "a file is there".to_owned(),
-        // The temporary file's own name follows the words.
-        _ => error.to_string().split(" at path ").next().unwrap_or_default().to_owned(),
+    let above = folder_of(path);
+    let there = above.ancestors().find(|folder| folder.exists()).unwrap_or(above);
+    let no_place = "make it, or choose another place";
+    let elsewhere = "choose another place";
+    let (why, place, hint) = match error.kind() {
+        ErrorKind::NotFound if !above.exists() => ("the folder does not exist", above, no_place),
+        // Folders of the system answer that nothing is there when something is to be made in them.
+        ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            ("the folder cannot be written", there, elsewhere)
+        }
+        ErrorKind::NotADirectory => ("what is above is a file, not a folder", there, elsewhere),
+        ErrorKind::AlreadyExists => ("a file is there", path, elsewhere),
+        kind => {
+            let is_full = matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+            let hint = if is_full { crate::error::MAKE_ROOM } else { "the folder above must exist and be writable" };
+            // The temporary file's own name follows the words.
+            let words = error.to_string().split(" at path ").next().unwrap_or_default().to_owned();
+            return Error::new(words).caused_by(error).at(path).hint(hint);
+        }
     };
-    let hint = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => crate::error::MAKE_ROOM,
-        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => "choose another place",
-        _ => "the folder above must exist and be writable",
-    };
-    Error::new(why).caused_by(error).at(path).hint(hint)
+    Error::new(why).caused_by(error).at(place).hint(hint)
 }
 
 /// Makes the folder `path`, and what is missing above it.

@@ -2,7 +2,7 @@
 
 use super::Measured;
 use super::spent::{COSINE, LOSS, Spent, measure_of};
-use crate::plan::{QualityBudget, scored_words};
+use crate::plan::{BudgetRecord, QualityBudget, scored_words};
 use crate::words::counted;
 
 /// How a plan stands to a budget.
@@ -44,13 +44,7 @@ impl Verdict {
         };
         let (budget, spent) = (found.budget, found.spent);
         let most = budget.most();
-        let (low, high) = spent.interval.unwrap_or((spent.spent, spent.spent));
-        let (grade, words) = match (low <= most, high <= most) {
-            (true, true) => (BudgetGrade::Within, "Within the budget"),
-            (false, false) => (BudgetGrade::Over, "Over the budget"),
-            _ if spent.spent <= most => (BudgetGrade::Unsure, "Perhaps within the budget"),
-            _ => (BudgetGrade::Unsure, "Perhaps over the budget"),
-        };
+        let (grade, words) = grade(spent.spent, spent.interval, most);
         let interval =
             spent.interval.map_or_else(String::new, |ends| format!(", with {}", budget.interval(ends, found.falls)));
         let sample = measured.in_sample_words().map(|words| format!(", {words}")).unwrap_or_default();
@@ -75,6 +69,44 @@ impl Verdict {
             counted(after.sequences, "sequences"),
         );
         Self { grade, sentence }
+    }
+
+    /// Of a plan that nothing but the search measured that found it. Where `budget` is of another kind than that of the
+    /// search, the plan is held to that of the search.
+    pub fn of_search(found: &BudgetRecord, budget: QualityBudget) -> Self {
+        let is_same_kind = std::mem::discriminant(&budget) == std::mem::discriminant(&found.budget);
+        let budget = if is_same_kind { budget } else { found.budget };
+        let interval = found.low.zip(found.high);
+        let (grade, words) = grade(found.spent, interval, budget.most());
+        let interval =
+            interval.map_or_else(String::new, |ends| format!(", with {}", budget.interval(ends, found.falls)));
+        let repaired = match found.repair.as_str() {
+            "" | "none" => String::new(),
+            mode => format!(", repaired by {mode}"),
+        };
+        let sentence = format!(
+            "{words} of {}: {} {}{interval}{repaired}; measured by the search that found it, on {} in {} of {}{}, and not yet held \
+             against random heads",
+            budget.amount(budget.most()),
+            found.measure,
+            budget.change(found.spent, found.falls),
+            counted(found.tokens, found.reading.unit.noun()),
+            counted(found.sequences, "sequences"),
+            found.reading.input,
+            if found.in_sample { " by which it chose" } else { "" },
+        );
+        Self { grade, sentence }
+    }
+}
+
+/// How what is spent stands to a budget of `most`, by its interval, and that in words.
+fn grade(spent: f64, interval: Option<(f64, f64)>, most: f64) -> (BudgetGrade, &'static str) {
+    let (low, high) = interval.unwrap_or((spent, spent));
+    match (low <= most, high <= most) {
+        (true, true) => (BudgetGrade::Within, "Within the budget"),
+        (false, false) => (BudgetGrade::Over, "Over the budget"),
+        _ if spent <= most => (BudgetGrade::Unsure, "Perhaps within the budget"),
+        _ => (BudgetGrade::Unsure, "Perhaps over the budget"),
     }
 }
 
@@ -192,6 +224,27 @@ mod tests {
         assert_eq!(close.grade, BudgetGrade::Unsure);
         assert!(close.sentence.contains("cosine -3.00 %, with 95 % between -4.00 % and -2.00 %"), "{}", close.sentence);
         assert_eq!(Verdict::of(Some(&found), QualityBudget::LossNats(0.03), None).grade, BudgetGrade::Unmeasured);
+    }
+
+    #[test]
+    fn what_a_search_measured_is_a_measurement() {
+        let found: BudgetRecord = serde_json::from_value(json!({
+            "budget": QualityBudget::MetricDrop(0.01), "measure": "cosine", "whole": 1.0, "pruned": 0.9905, "spent": 0.0095,
+            "low": 0.008, "high": 0.011, "tokens": 1024, "sequences": 16, "repair": "refit", "reading": {"input": "a.txt"},
+            "evaluations": 3, "path": [],
+        }))
+        .unwrap();
+        let own = Verdict::of_search(&found, QualityBudget::MetricDrop(0.01));
+        assert_eq!(own.grade, BudgetGrade::Unsure);
+        assert_eq!(
+            own.sentence,
+            "Perhaps within the budget of 1.00 %: cosine -0.95 %, with 95 % between -1.10 % and -0.80 %, repaired by refit; \
+             measured by the search that found it, on 1024 tokens in 16 sequences of a.txt by which it chose, and not yet held \
+             against random heads"
+        );
+        assert_eq!(Verdict::of_search(&found, QualityBudget::MetricDrop(0.02)).grade, BudgetGrade::Within);
+        // Held to another measure's budget it is judged by its own.
+        assert_eq!(Verdict::of_search(&found, QualityBudget::LossShare(0.5)).grade, BudgetGrade::Unsure);
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub struct Work {
     pub training: crate::training::TrainSettings,
     pub repair: crate::repair::RepairMode,
     pub repairs: u64,
+    pub quality_measure: Option<String>,
     pub notes: String,
     pub plan_revision: u64,
     pub results: u64,

@@ -19,7 +19,7 @@ use crate::evaluation::curve::Curves;
 use crate::evaluation::{LOSS, Measured};
 use crate::hub::{CachedModel, HubCache, short_name};
 use crate::network::{FeatureMap, Head, InputSpec, Site, SiteKind};
-use crate::plan::{Plan, QualityBudget, SiteShape};
+use crate::plan::{BudgetRecord, Plan, QualityBudget, SiteShape};
 use crate::pruning::{OutputFormat, Report};
 use crate::repair::Repair;
 use crate::run::{AttentionInput, Checked, Fault, Opened, Patterns, Placed, RunEstimate, Spec, Watched};
@@ -131,6 +131,8 @@ pub struct State {
     pub placed: Option<Placed>,
     /// What the next run is asked to do.
     pub run: Spec,
+    /// The measure that the budget of quality is of, where the input gives it; without it the first that the input gives.
+    pub quality_measure: Option<String>,
     /// The first rows of an input, and how they are read by its columns; for the panel on the left.
     pub rows: Option<(Input, Result<Option<InputPreview>, Error>)>,
     /// The same for measuring quality, which what the run left out of another input does not narrow.
@@ -205,6 +207,7 @@ impl State {
             devices: vec![DeviceChoice::Auto, DeviceChoice::Cpu],
             placed: None,
             run: Spec::default(),
+            quality_measure: None,
             rows: None,
             measuring: Spec::default(),
             checked: None,
@@ -281,6 +284,12 @@ impl State {
         self.measured_of(self.legal_plan()?)
     }
 
+    /// What a search measured of exactly the heads that stay now.
+    pub fn searched_now(&self) -> Option<&BudgetRecord> {
+        let (legal, plan) = (self.legal_plan()?, self.plan()?);
+        legal.budget.as_ref().filter(|_| plan.budget.is_some() && plan.kept == legal.kept)
+    }
+
     /// The quality that was measured on this input for exactly the heads that `plan` keeps: repaired where plans are, or of
     /// the masked plan alone, where nothing else was measured.
     pub fn measured_of(&self, plan: &Plan) -> Option<&Measured> {
@@ -338,7 +347,7 @@ impl State {
     /// What a plan may cost, and the metric that this is of, where it is of one.
     pub fn quality_budget(&self) -> (QualityBudget, Option<String>) {
         let (share, measures) = (self.settings.quality_budget, self.quality_measures());
-        let chosen = self.settings.quality_measure.as_ref().filter(|name| measures.contains(name));
+        let chosen = self.quality_measure.as_ref().filter(|name| measures.contains(name));
         match chosen.or(measures.first()) {
             Some(name) if name != LOSS => (QualityBudget::MetricDrop(share), Some(name.clone())),
             _ => (QualityBudget::LossShare(share), None),

@@ -44,6 +44,9 @@ pub struct Workspace {
     /// How plans are repaired; absent in earlier versions, which did not repair.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repair: Option<RepairMode>,
+    /// The measure that the budget of quality is of, where the input gives it; without it the first that the input gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality_measure: Option<String>,
     pub draft: Draft,
     pub site: Option<Site>,
     /// The feature map shown.

@@ -60,8 +60,8 @@ impl Proposal {
     }
 }
 
-/// What stands behind the name of a plan whose heads are others than those that it was named for.
-const EDITED: &str = ", edited";
+/// What stands before the name of a plan whose heads are others than those that it was named for.
+const EDITED: &str = "Edited from ";
 
 /// A plan under a name. A pinned head stays or goes whatever the proposal says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -119,7 +119,7 @@ impl NamedPlan {
         let is_other =
             |named: &Kept| *named != self.base.kept || pins().any(|(head, stays)| named.keeps(head) != stays);
         let edited = if self.named_for.as_ref().is_some_and(is_other) { EDITED } else { "" };
-        format!("{}{edited}", self.name)
+        format!("{edited}{}", self.name)
     }
 
     /// Whether `head` is pinned, and to what.
@@ -172,6 +172,9 @@ impl NamedPlan {
         if is_changed || plan.method.is_empty() {
             // What a method knew of its own choice is not known of another.
             plan.explained.clear();
+            if is_changed {
+                plan.notes.clear();
+            }
             plan.method = "manual".to_owned();
             // What was measured was another choice of heads, most of which were chosen by it all the same.
             plan.chosen_on.extend(plan.budget.take().map(|found| found.reading));
@@ -340,6 +343,10 @@ mod tests {
         plan.set_pin(Head::new(site, 3), Some(true));
         assert_eq!(plan.plan(&shape).kept.get(site).unwrap(), [0, 1, 3]);
         assert_eq!(shape.sites().iter().map(|s| plan.kept_at(s)).collect::<Vec<_>>(), [3, 4]);
+        // What was said of the choice that the method made goes with the first edit, and comes back with the choice.
+        plan.base.notes = vec!["expected to cost 0.02".to_owned()];
+        let as_proposed = NamedPlan { pins: BTreeMap::new(), ..plan.clone() };
+        assert_eq!((plan.plan(&shape).notes, as_proposed.plan(&shape).notes), (Vec::new(), plan.base.notes.clone()));
         plan.set_pin(Head::new(site, 3), None);
         assert_eq!(plan.plan(&shape).kept.get(shape.sites()[1].site).unwrap(), [0, 1, 2, 3]);
         plan.set_pin(Head::new(site, 1), None);
@@ -356,12 +363,12 @@ mod tests {
         draft.active_mut().set_pin(Head::new(site, 0), Some(true));
         assert_eq!(draft.active().title(), "Within 1.00 %");
         draft.active_mut().set_pin(Head::new(site, 1), Some(true));
-        assert_eq!(draft.active().title(), "Within 1.00 %, edited");
+        assert_eq!(draft.active().title(), "Edited from Within 1.00 %");
         draft.active_mut().set_pin(Head::new(site, 1), None);
         assert_eq!(draft.active().title(), "Within 1.00 %");
         draft.active_mut().base.kept.set(site, [0]);
         let written: Draft = serde_json::from_str(&serde_json::to_string(&draft).unwrap()).unwrap();
-        assert_eq!(written.active().title(), "Within 1.00 %, edited");
+        assert_eq!(written.active().title(), "Edited from Within 1.00 %");
         // A person's own name stays.
         draft.rename(1, "mine");
         assert_eq!(draft.active().title(), "mine");

@@ -62,8 +62,6 @@ pub struct ProgramSettings {
     pub show_guide: bool,
     /// By what share the loss may rise, or another measure fall, for a plan to be worth having.
     pub quality_budget: f64,
-    /// The measure that this is of, where the input gives it; without it the first that the input gives.
-    pub quality_measure: Option<String>,
     /// How pictures are saved.
     pub picture: PictureLook,
     /// Size of the window in points.
@@ -81,7 +79,6 @@ impl Default for ProgramSettings {
             show_tasks: true,
             show_guide: true,
             quality_budget: 0.01,
-            quality_measure: None,
             picture: PictureLook::default(),
             window: [1280.0, 800.0],
         }
@@ -109,7 +106,6 @@ impl ProgramSettings {
         read(&fields, "show_tasks", &mut settings.show_tasks, &mut warn);
         read(&fields, "show_guide", &mut settings.show_guide, &mut warn);
         read(&fields, "quality_budget", &mut settings.quality_budget, &mut warn);
-        read(&fields, "quality_measure", &mut settings.quality_measure, &mut warn);
         read(&fields, "picture", &mut settings.picture, &mut warn);
         read(&fields, "window", &mut settings.window, &mut warn);
         settings.set_quality_budget(settings.quality_budget);

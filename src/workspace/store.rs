@@ -30,6 +30,16 @@ pub struct Restored {
 /// Name of the file that says which workspace was open last.
 const LAST: &str = "last";
 
+/// What follows the key in names of work that something else took the place of, before its number.
+const EARLIER: &str = "-earlier";
+
+/// Whether a file of this name holds work that something else took the place of.
+pub(super) fn is_earlier(name: &str) -> bool {
+    let stem = name.strip_suffix(".pillars").unwrap_or_default();
+    let unnumbered = stem.rsplit_once('-').filter(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    stem.ends_with(EARLIER) || unnumbered.is_some_and(|(stem, _)| stem.ends_with(EARLIER))
+}
+
 impl Store {
     /// Keeps everything in `folder`, which need not exist yet.
     pub fn at(folder: impl Into<PathBuf>) -> Self {
@@ -84,20 +94,29 @@ impl Store {
     }
 
     /// Copies what was saved for a model into a file of its own, because something else is about to take its place.
-    /// Says where, if there was anything that a person would miss.
+    /// Says where, if there was anything that a person would miss. What was kept before stays under its own name.
     pub fn keep_earlier(&self, fingerprint: &str) -> Result<Option<PathBuf>> {
-        key(fingerprint).map_or(Ok(None), |key| self.copy_of(&key, "earlier"))
-    }
-
-    /// Copies what was saved under `key` into a file beside; `None` where there is nothing that a person would miss.
-    fn copy_of(&self, key: &str, what: &str) -> Result<Option<PathBuf>> {
-        let Some(Restored { workspace, .. }) = self.read(key)? else { return Ok(None) };
-        if workspace.is_empty() {
-            return Ok(None);
-        }
-        let path = self.workspace_path(&format!("{key}-{what}"));
+        let Some(key) = key(fingerprint) else { return Ok(None) };
+        let Some(workspace) = self.missed(&key)? else { return Ok(None) };
+        let names = (1..).map(|n: u32| if n == 1 { format!("{key}{EARLIER}") } else { format!("{key}{EARLIER}-{n}") });
+        let mut free = names.map(|name| self.workspace_path(&name)).filter(|path| !path.exists());
+        let path = free.next().ok_or_else(|| Error::new("no name is free").at(&self.folder))?;
         workspace.write_whole(&path)?;
         Ok(Some(path))
+    }
+
+    /// Copies what another window saved under `key` into a file beside, of which there is one; `None` where there is nothing
+    /// that a person would miss.
+    fn copy_of_other(&self, key: &str) -> Result<Option<PathBuf>> {
+        let Some(workspace) = self.missed(key)? else { return Ok(None) };
+        let path = self.workspace_path(&format!("{key}-other"));
+        workspace.write_whole(&path)?;
+        Ok(Some(path))
+    }
+
+    /// What was saved under `key`, where a person would miss it.
+    fn missed(&self, key: &str) -> Result<Option<Workspace>> {
+        Ok(self.read(key)?.map(|restored| restored.workspace).filter(|workspace| !workspace.is_empty()))
     }
 
     /// Writes the workspace of a model; its analysis, with its second moments, only where `with_analysis` says that it changed. A workspace
@@ -111,7 +130,7 @@ impl Store {
         make_folder(path.parent().unwrap_or(&self.folder))?;
         let is_changed = self.stamps.is_changed(&path);
         let other = match is_changed && self.would_be_missed(&key, workspace)? {
-            true => self.copy_of(&key, "other")?,
+            true => self.copy_of_other(&key)?,
             false => None,
         };
         if with_analysis || is_changed {
@@ -346,6 +365,16 @@ mod tests {
         store.save_workspace(&workspace, true).unwrap();
         let kept = store.keep_earlier("a").unwrap().unwrap();
         assert_eq!(Workspace::read(&kept).unwrap(), workspace);
+        // What was kept before is not written over.
+        let first = workspace.clone();
+        workspace.notes = "as dear".to_owned();
+        store.save_workspace(&workspace, true).unwrap();
+        let second = store.keep_earlier("a").unwrap().unwrap();
+        assert_eq!(Workspace::read(&kept).unwrap(), first);
+        assert_eq!(Workspace::read(&second).unwrap(), workspace);
+        let names = [&kept, &second].map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+        assert_eq!(names, ["a-earlier.pillars", "a-earlier-2.pillars"]);
+        assert!(names.iter().all(|name| is_earlier(name)) && !is_earlier("a-2.pillars") && !is_earlier("a.pillars"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::repairs::document_of;
+use super::store::is_earlier;
 use super::{Store, Workspace};
 use crate::analysis::Document;
 
@@ -54,7 +55,7 @@ fn patience(path: &Path) -> Duration {
     if let Some(stem) = name.strip_suffix(".moments.safetensors") {
         return with(is_there(format!("{stem}.json")) || is_there(stem.to_owned()));
     }
-    if name.starts_with("unreadable-") || name.ends_with("-earlier.pillars") || name.ends_with("-other.pillars") {
+    if name.starts_with("unreadable-") || is_earlier(&name) || name.ends_with("-other.pillars") {
         return UNUSED;
     }
     if !name.ends_with(".pillars") {

@@ -182,11 +182,11 @@ fn what_is_missing_or_of_another_kind_is_said_with_what_to_do() {
     desk.good("analyze @m --tokens @t.jsonl --moments --out @a.json");
     desk.good("plan @a.json --keep 2 --out @p.json");
     for (line, parts) in [
-        ("prune @m --plan @p.json --out @none/o", ["none/o; the folder above must exist", "does not exist"]),
-        ("convert @m --to onnx --out @none/o", ["none/o; the folder above must exist", "does not exist"]),
+        ("prune @m --plan @p.json --out @none/o", ["the folder does not exist: ", "none; make it, or choose another"]),
+        ("convert @m --to onnx --out @none/o", ["the folder does not exist: ", "none; make it, or choose another"]),
         (
             "prune @m --plan @p.json --format masked,compact --out @none/o",
-            ["none/o; the folder above must", "not exist"],
+            ["the folder does not exist: ", "none; make it, or choose another"],
         ),
         ("prune @m --plan @none.json --out @o", ["there is no plan of this name", "pillars plan writes one"]),
         ("plan @none.json --out @q.json", ["there is no analysis of this name", "pillars analyze writes one"]),
@@ -224,6 +224,26 @@ fn standard_input_is_read_as_often_as_needed() {
     std::fs::write(desk.path("p.json"), r#"{"decoder.0": [0, 1]}"#).unwrap();
     let file = std::fs::File::open(desk.path("t.jsonl")).unwrap();
     assert_eq!(read(file.into(), "-"), read(Stdio::null(), &desk.name("t.jsonl")));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_folder_that_is_there_and_takes_nothing_is_told_from_a_missing_one() {
+    let desk = Desk::new();
+    std::fs::write(desk.path("p.json"), r#"{"encoder.0": [0, 1], "encoder.1": [0, 1]}"#).unwrap();
+    let said = desk.bad("prune @m --plan @p.json --out /proc/o");
+    assert!(said.contains("the folder cannot be written: /proc; choose another place"), "{said}");
+}
+
+#[test]
+fn going_on_where_nothing_was_saved_is_told() {
+    let desk = Desk::new();
+    let said = desk.run(
+        "train @m --out @tr --resume --tokens @t.jsonl --steps 1 --finetune-steps 1 --batch-size 1 --held-out-every 2 \
+         --held-out-batches 1",
+    );
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("nothing was saved there yet to go on with"), "{said}");
 }
 
 #[test]

@@ -42,10 +42,12 @@ fn quality_is_told_by_the_measure_that_is_chosen() {
     assert_eq!((found.measure.as_str(), found.whole), ("cosine", 1.0));
     assert!(desk.state().measured_now().is_some());
     assert!(desk.shows("budget of 1.00 %: cosine "), "{}", desk.messages());
-    // It is a setting of the program.
+    // It comes back with the work.
     let mut desk = desk.reopen();
     desk.settle();
-    assert_eq!(desk.state().settings.quality_measure.as_deref(), Some("cosine"));
+    assert_eq!(desk.state().quality_measure.as_deref(), Some("cosine"));
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    assert!(desk.shows("budget of 1.00 %: cosine "), "{}", desk.messages());
 }
 
 #[test]

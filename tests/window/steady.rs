@@ -13,7 +13,7 @@ impl Desk {
     }
 
     /// Types into the field of a folder and presses Enter in it.
-    fn enter_folder(&mut self, folder: &std::path::Path) {
+    pub fn enter_folder(&mut self, folder: &std::path::Path) {
         self.harness.get_by_role_and_label(Role::TextInput, "Folder").focus();
         self.harness.run_ok();
         self.type_text(folder.to_str().unwrap());

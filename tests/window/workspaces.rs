@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use eframe::egui::accesskit::Role;
 use eframe::egui::{self, Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
+use pillars::analysis::Document;
+use pillars::workspace::Workspace;
 
 use crate::desk::{Desk, fixture, tokens};
 
@@ -203,6 +205,98 @@ fn notes_and_the_layout_come_back() {
 }
 
 #[test]
+fn starting_afresh_again_keeps_what_was_kept_before() {
+    let mut desk = Desk::with_results("bert");
+    for head in 0..2 {
+        desk.click_head(desk.head("encoder.0", head), Modifiers::NONE);
+        desk.command("start afresh");
+        desk.settle();
+    }
+    let mut files = kept(&desk, "-earlier.pillars");
+    files.extend(kept(&desk, "-earlier-2.pillars"));
+    let works: Vec<Workspace> = files.iter().map(|file| Workspace::read(file).unwrap()).collect();
+    let [first, second] = &works[..] else { panic!("{files:?}") };
+    let pin = |work: &Workspace, head: usize| work.draft.active().pin(desk.head("encoder.0", head));
+    assert!(
+        first.analysis.is_some() && pin(first, 0).is_some() && pin(second, 1).is_some() && pin(second, 0).is_none()
+    );
+    for file in &files {
+        assert!(desk.messages().contains(file.to_str().unwrap()), "{}", desk.messages());
+    }
+}
+
+#[test]
+fn a_plan_from_a_file_says_what_chose_it() {
+    let mut desk = Desk::with_results("bert");
+    let file = desk.folder.path().join("quarter.json");
+    let plan = r#"{"format": "pillars-plan", "version": 1, "method": "reconstruction", "kept": {"encoder.0": [0], "encoder.1": [1, 2]},
+                   "notes": ["expected to cost 0.0204 nats"]}"#;
+    std::fs::write(&file, plan).unwrap();
+    desk.type_path((Modifiers::COMMAND, Key::L), &file);
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.settle();
+    assert!(desk.shows("Heads as reconstruction chose them before"), "{}", desk.messages());
+    assert!(!desk.shows("Every head stays but those you prune"));
+    // What is said of its choice goes with the first edit.
+    assert!(desk.shows("xpected to cost 0.0204"));
+    desk.chord(Modifiers::COMMAND, Key::Num1);
+    desk.click_head(desk.head("encoder.0", 3), Modifiers::NONE);
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.settle();
+    assert!(!desk.shows("xpected to cost 0.0204") && desk.shows("Edited from quarter"));
+}
+
+#[test]
+fn what_is_taken_as_input_is_told_and_images_are_no_input_of_a_model_that_reads_text() {
+    let mut desk = Desk::with_input("bert");
+    let before = desk.state().run.input.clone().unwrap();
+    let photos = desk.folder.path().join("photos");
+    std::fs::create_dir(&photos).unwrap();
+    std::fs::write(photos.join("a.png"), "no matter").unwrap();
+    desk.type_path((Modifiers::COMMAND, Key::L), &photos);
+    assert_eq!(desk.state().run.input.as_ref(), Some(&before));
+    assert!(desk.messages().contains("which this model does not read: the input stays"), "{}", desk.messages());
+    let text = desk.folder.path().join("a.txt");
+    std::fs::write(&text, "A text.\n").unwrap();
+    desk.type_path((Modifiers::COMMAND, Key::L), &text);
+    let told = format!("Input: text {} (it was {before})", text.display());
+    assert!(desk.messages().contains(&told), "{}", desk.messages());
+}
+
+#[test]
+fn leaving_says_whether_a_training_was_saved() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    let input = tokens(desk.folder.path(), 400, 10);
+    desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
+    desk.chord(Modifiers::COMMAND, Key::Num7);
+    desk.harness.get_by_role_and_label(Role::SpinButton, "Steps").set_value_accesskit(100_000.0);
+    desk.harness.run_ok();
+    desk.enter_folder(&desk.folder.path().join("trained"));
+    desk.wait("a record", |state| {
+        state.training.watched.as_ref().is_some_and(|(_, watched)| !watched.progress().records.is_empty())
+    });
+    desk.click("Pause");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let state = desk.folder.path().join("trained/training/state.safetensors");
+    // However far it came by now.
+    let _ = std::fs::remove_file(&state);
+    let root = desk.harness.input_mut().viewports.get_mut(&egui::ViewportId::ROOT).unwrap();
+    root.events.push(egui::ViewportEvent::Close);
+    desk.harness.step();
+    desk.harness.step();
+    assert!(desk.shows("Nothing of the training was saved yet"));
+    std::fs::write(&state, "a state").unwrap();
+    desk.harness.step();
+    assert!(desk.shows("can be resumed from its last saved state"));
+    std::fs::remove_file(&state).unwrap();
+    desk.harness.get_by_role_and_label(Role::Button, "Stay").click();
+    desk.harness.step();
+    desk.harness.step();
+    desk.click("Stop");
+    desk.settle();
+}
+
+#[test]
 fn leaving_asks_before_it_throws_work_away() {
     let mut desk = Desk::start(Some(fixture("bert")));
     let input = tokens(desk.folder.path(), 30_000, 12);
@@ -303,8 +397,7 @@ fn an_export_goes_on_beside_another_model_and_leaves_it_alone() {
 
 #[test]
 fn another_window_on_the_same_model_loses_nothing() {
-    use pillars::analysis::Document;
-    use pillars::workspace::{Store, Workspace};
+    use pillars::workspace::Store;
     let mut desk = Desk::with_results("bert");
     let rest = |desk: &mut Desk| {
         std::thread::sleep(std::time::Duration::from_millis(1600));

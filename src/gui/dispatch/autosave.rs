@@ -26,6 +26,7 @@ impl App {
                 training: state.training.settings.clone(),
                 repair: state.repairing.mode,
                 repairs: state.repairing.revision,
+                quality_measure: state.quality_measure.clone(),
                 notes: state.notes.clone(),
                 plan_revision: state.plan_revision,
                 results: state.results.as_ref().map_or(0, |r| r.revision),

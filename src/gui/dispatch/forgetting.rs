@@ -67,6 +67,7 @@ impl App {
             model: _,
             // What it is asked to do next: see `forget_wishes`.
             run: _,
+            quality_measure: _,
             repairing: _,
             export,
             training,
@@ -120,16 +121,13 @@ impl App {
     }
 
     /// Forgets what a model is asked to do: its input, how it is exported, repaired and trained, what a plan may cost by which
-    /// of its measures. Where it computes and with how much memory is a matter of this machine.
+    /// of its measures, with how much memory. Where it computes is a matter of this machine.
     fn forget_wishes(&mut self) {
         let state = &mut self.state;
-        let Spec { device, memory, .. } = state.run;
-        state.run = Spec { device, memory, ..Spec::default() };
+        state.run = Spec { device: state.run.device, ..Spec::default() };
         state.repairing.begin(RepairMode::None);
         state.export = Export::default();
         (state.training.settings, state.training.from_scratch, state.training.resume) = Default::default();
-        if state.model.is_some() {
-            state.settings.quality_measure = None;
-        }
+        state.quality_measure = None;
     }
 }

@@ -82,7 +82,7 @@ impl App {
             Action::AdjustProposal(proposal) => self.propose(proposal, true),
             Action::SetPicture(look) => self.change_settings(|s| s.set_picture(look)),
             Action::SetQualityBudget(share) => self.change_settings(|s| s.set_quality_budget(share)),
-            Action::SetQualityMeasure(name) => self.change_settings(|s| s.quality_measure = Some(name)),
+            Action::SetQualityMeasure(name) => self.state.quality_measure = Some(name),
             Action::CloseComparison => self.state.beside = None,
             Action::TakePoint(index) => self.take_point(index),
             Action::ActivatePlan(index) => self.edit_plans("change to another plan", |draft| draft.activate(index)),

@@ -11,7 +11,7 @@ use crate::gui::repairing::FoundMoments;
 use crate::gui::state::{Lost, Overlay};
 use crate::gui::wording::{in_controls, worded};
 use crate::hub::{HubName, fetch, locate, short_name};
-use crate::network::SiteKind;
+use crate::network::{InputSpec, SiteKind, StackSpec};
 use crate::repair::RepairMode;
 use crate::run::{Opened, Spec};
 use crate::words::counted;
@@ -162,7 +162,7 @@ impl App {
                     self.state.messages.warn(text);
                 }
             }
-            OpenedPath::Input(input) if self.state.model.is_some() => self.set_input(input),
+            OpenedPath::Input(input) if self.state.model.is_some() => self.take_input(input),
             OpenedPath::Input(_) => self.state.messages.warn("Open a model before its input"),
         }
         for warning in warnings {
@@ -211,6 +211,7 @@ impl App {
         }
         state.run = Spec { input: workspace.run.input.or(text), ..workspace.run };
         state.training.settings = workspace.training;
+        state.quality_measure = workspace.quality_measure;
         if let Some(mode) = workspace.repair {
             state.repairing.mode = mode;
         }
@@ -269,6 +270,28 @@ impl App {
         });
     }
 
+    /// Takes what was opened as input, and says so with what was there before. Images that the model does not read leave the
+    /// input as it is.
+    fn take_input(&mut self, input: Input) {
+        let is_image_stack = |stack: &StackSpec| matches!(stack.input, InputSpec::Patches(_));
+        let reads_images = self.state.model.as_ref().is_some_and(|opened| {
+            let spec = opened.model.spec();
+            spec.encoder.iter().chain(&spec.decoder).any(is_image_stack)
+        });
+        if let (Input::Images(path), false) = (&input, reads_images) {
+            let text = format!("{} is no model and holds images, which this model does not read", path.display());
+            return self.state.messages.warn(format!("{text}: the input stays as it was"));
+        }
+        let told = |input: Option<&Input>| input.map(ToString::to_string);
+        let before = told(self.state.run.input.as_ref());
+        self.set_input(input);
+        let now = told(self.state.run.input.as_ref()).unwrap_or_default();
+        self.state.messages.info(match before.filter(|before| *before != now) {
+            Some(before) => format!("Input: {now} (it was {before})"),
+            None => format!("Input: {now}"),
+        });
+    }
+
     pub(super) fn set_input(&mut self, input: Input) {
         let is_translator = self
             .state
@@ -305,6 +328,7 @@ impl App {
             run: state.run.clone(),
             training: state.training.settings.clone(),
             repair: Some(state.repairing.mode),
+            quality_measure: state.quality_measure.clone(),
             draft: state.draft.now().clone(),
             site: state.selection.site,
             feature: state.selection.feature,

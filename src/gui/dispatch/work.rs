@@ -17,6 +17,7 @@ use crate::gui::wording::{compared_with, in_controls};
 use crate::repair::RepairMode;
 use crate::run::{Analyzed, CurveSpec, MeasuredRepair, PruneSpec, attention, refusal};
 use crate::words::{counted, noun};
+use crate::workspace::Outlook;
 
 /// Rows that are shown before anything is computed.
 const FIRST_ROWS: usize = 20;
@@ -75,12 +76,19 @@ impl App {
 
     /// Measures the quality of one plan.
     pub(super) fn measure(&mut self, index: usize) {
-        let (Some(run), Some(compared)) = (self.state.measuring_run(), self.state.compared.get(index)) else { return };
-        let plan = match &compared.outlook {
-            Ok(outlook) => outlook.legal.clone(),
-            Err(error) => return self.state.messages.fail(&format!("Measure {}", compared.plan.title()), error),
+        let (Some(run), Some(model)) = (self.state.measuring_run(), &self.state.model) else { return };
+        let Some(named) = self.state.draft.now().plans().get(index) else { return };
+        let name = named.title();
+        // Of a large model a worker may still count what the plan saves.
+        let known = self.state.compared.get(index).filter(|compared| compared.plan == *named);
+        let outlook = known.map_or_else(
+            || Outlook::of(&model.model, &named.plan(&model.facts.shape), self.state.run.cost_length()),
+            |compared| compared.outlook.clone(),
+        );
+        let plan = match outlook {
+            Ok(outlook) => outlook.legal,
+            Err(error) => return self.state.messages.fail(&format!("Measure {name}"), &error),
         };
-        let name = compared.plan.title();
         let order = RepairOrder::of(&self.state, &plan);
         // Beside a repair the masked model is measured too, once.
         let masked = self.state.measured_as(&plan, false).filter(|_| order.is_some()).cloned();

@@ -15,6 +15,7 @@ use crate::gui::panels::palette::{PaletteLine, found, nothing_found};
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::Overlay;
 use crate::gui::widgets::{choice, heading, note};
+use crate::training::RunFolder;
 use crate::workspace::PictureColors;
 
 /// What was typed into the boxes.
@@ -288,7 +289,17 @@ fn quit(ui: &mut Ui, cx: Cx<'_>, fresh: bool) {
         note(ui, cx.theme, job.words());
     }
     if cx.state.jobs.get(JobKind::Train).is_some() {
-        note(ui, cx.theme, "Training can be resumed from its last saved state; stop it first to lose no step");
+        let has_saved = cx.state.training.watched.as_ref().is_some_and(|(out, _)| RunFolder::at(out).has_state());
+        note(
+            ui,
+            cx.theme,
+            match has_saved {
+                true => "Training can be resumed from its last saved state; stop it first to lose no step",
+                false => {
+                    "Nothing of the training was saved yet, so that all of it would be lost; stop it first to save it"
+                }
+            },
+        );
     }
     ui.add_space(6.0);
     ui.horizontal(|ui| {

@@ -31,6 +31,14 @@ pub(crate) fn facts(ui: &mut Ui, id: &str, add: impl FnOnce(&mut Ui)) {
 
 /// A table of numbers, none of which is broken into two lines: where it is wider than its column, it is scrolled.
 pub(crate) fn number_table(ui: &mut Ui, id: &str, columns: usize, apart: f32, rows: impl FnOnce(&mut Ui)) {
+    // What lies beyond the edge shows itself by a bar that is there before the pointer is.
+    ui.scope(|ui| {
+        ui.spacing_mut().scroll = egui::style::ScrollStyle::solid();
+        rows_ui(ui, id, columns, apart, rows);
+    });
+}
+
+fn rows_ui(ui: &mut Ui, id: &str, columns: usize, apart: f32, rows: impl FnOnce(&mut Ui)) {
     ScrollArea::horizontal().id_salt((id, "scroll")).auto_shrink([false, true]).show(ui, |ui| {
         ui.style_mut().wrap_mode = Some(TextWrapMode::Extend);
         egui::Grid::new(id).num_columns(columns).spacing([apart, 3.0]).show(ui, rows);

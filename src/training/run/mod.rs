@@ -43,6 +43,9 @@ pub fn train(
 ) -> Result<TrainingSummary> {
     request.settings.check()?;
     let folder = RunFolder::open(request, options)?;
+    if options.resume && !folder.has_state() {
+        observe(TrainingEvent::Note("nothing was saved there yet to go on with: training begins at its first step"));
+    }
     let begun = ActiveRun::open(request, &folder, options, control, observe, ticket);
     let end = begun.and_then(ActiveRun::carry_out);
     if end.is_ok() || folder.has_state() {

@@ -91,7 +91,11 @@ pub(super) fn verdict(ui: &mut Ui, cx: Cx<'_>) {
     let Some(plan) = cx.state.legal_plan() else { return };
     let (budget, metric) = cx.state.quality_budget();
     let measured = cx.state.measured_now();
-    let verdict = Verdict::of(measured, budget, metric.as_deref());
+    let searched = cx.state.searched_now().filter(|_| measured.is_none());
+    let verdict = match searched {
+        Some(found) => Verdict::of_search(found, budget),
+        None => Verdict::of(measured, budget, metric.as_deref()),
+    };
     let color = match verdict.grade {
         BudgetGrade::Unmeasured => theme.warning,
         BudgetGrade::Within => theme.good,
@@ -106,7 +110,7 @@ pub(super) fn verdict(ui: &mut Ui, cx: Cx<'_>) {
     // A repaired plan is what an export would write.
     let could_be = cx.state.repairing.is_on() && !cx.state.keeps_all(plan);
     let is_to_measure = could_be && measured.is_some_and(|m| m.repair.is_none() && m.unrepaired.is_none());
-    if verdict.grade == BudgetGrade::Unmeasured || is_to_measure {
+    if measured.is_none() || verdict.grade == BudgetGrade::Unmeasured || is_to_measure {
         command_button(ui, cx, Command::Measure, "Measure this plan");
     }
 }

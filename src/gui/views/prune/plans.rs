@@ -11,7 +11,7 @@ use crate::gui::widgets::{command_button, note, slide};
 use crate::gui::wording::{in_controls, worded};
 use crate::plan::{Amount, Method};
 use crate::words::counted;
-use crate::workspace::Proposal;
+use crate::workspace::{NamedPlan, Proposal};
 
 /// The name being typed.
 #[derive(Default)]
@@ -100,8 +100,7 @@ fn method_ui(ui: &mut Ui, cx: Cx<'_>) {
     let mut method = now.as_ref().map(|p| p.method);
     ui.horizontal_wrapped(|ui| {
         let label = ui.label(RichText::new("Chosen by").color(cx.theme.muted));
-        let searched = plan.base.budget.is_some().then_some(plan.base.method.as_str());
-        let text = method.map_or_else(|| searched.unwrap_or("hand").to_owned(), |method| method.name().to_owned());
+        let text = method.map_or_else(|| chooser(plan).unwrap_or("hand").to_owned(), |method| method.name().to_owned());
         let combo = ComboBox::from_id_salt("method").selected_text(text).width(170.0).show_ui(ui, |ui| {
             for &option in Method::ALL {
                 let lacks = |n| results.analysis.sites.iter().any(|s| !s.baselines.contains_key(n));
@@ -128,9 +127,15 @@ fn method_ui(ui: &mut Ui, cx: Cx<'_>) {
         note(
             ui,
             cx.theme,
-            match &plan.base.budget {
-                Some(_) => "Found within a budget; heads that you prune or keep change it",
-                None => "Every head stays but those you prune; choose a method to start from",
+            match (&plan.base.budget, chooser(plan)) {
+                (Some(_), _) => "Found within a budget; heads that you prune or keep change it".to_owned(),
+                (None, Some(method)) => {
+                    format!("Heads as {method} chose them before; those that you prune or keep change it")
+                }
+                (None, None) if !plan.base.kept.is_empty() => {
+                    "Heads as they were given; those that you prune or keep change it".to_owned()
+                }
+                (None, None) => "Every head stays but those you prune; choose a method to start from".to_owned(),
             },
         );
         return;
@@ -151,6 +156,11 @@ fn method_ui(ui: &mut Ui, cx: Cx<'_>) {
     if let Some(error) = &cx.state.proposal_fault {
         ui.label(RichText::new(worded(error)).small().color(cx.theme.danger));
     }
+}
+
+/// What chose the heads of a plan that came as it is: from a search, a point of a curve, or a file.
+fn chooser(plan: &NamedPlan) -> Option<&str> {
+    Some(plan.base.method.as_str()).filter(|name| !matches!(*name, "" | "manual" | "mask"))
 }
 
 fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
@@ -254,7 +264,9 @@ fn legality(ui: &mut Ui, cx: Cx<'_>) {
         }
         Some(Ok(outlook)) => {
             const SHOWN: usize = 4;
-            for text in plan.base.notes.iter().chain(&outlook.notes).take(SHOWN) {
+            // An edited plan is not the one that its notes are of.
+            let own = cx.state.plan().map(|plan| plan.notes).unwrap_or_default();
+            for text in own.iter().chain(&outlook.notes).take(SHOWN) {
                 ui.label(RichText::new(sentence(&in_controls(text))).small().color(theme.warning));
             }
             if outlook.notes.len() > SHOWN {

@@ -48,8 +48,16 @@ pub(super) fn result_ui(ui: &mut Ui, cx: Cx<'_>) {
         None => note(
             ui,
             theme,
-            "This plan was not measured on this input yet. Without the paper's training the loss can be large; \
-             measure before you export",
+            match cx.state.searched_now() {
+                Some(_) => {
+                    "The search measured this plan, as the verdict says; measure it to see it by every measure and beside random \
+                 heads"
+                }
+                None => {
+                    "This plan was not measured on this input yet. Without the paper's training the loss can be large; \
+                 measure before you export"
+                }
+            },
         ),
     }
     let others: Vec<&Measured> = cx.state.measured.iter().filter(|m| Some(*m) != cx.state.measured_now()).collect();
@@ -170,7 +178,7 @@ fn metrics(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
         return;
     }
     let words = |found: Option<&Estimate>| match found.map(|found| (found, found.low.zip(found.high))) {
-        Some((found, Some((low, high)))) => format!("{:.4} ({low:.4} to {high:.4})", found.value),
+        Some((found, Some((low, high)))) => format!("{:.4}\n({low:.4} to {high:.4})", found.value),
         Some((found, None)) => format!("{:.4}", found.value),
         None => "–".to_owned(),
     };

@@ -61,11 +61,10 @@ fn summary(cx: Cx<'_>, site: &SiteAnalysis) -> String {
     let tied: u64 = site.features.values().map(|f| f.tied_votes).sum();
     let cast: u64 = site.votes.iter().sum();
     let maps: Vec<&str> = site.features.keys().map(|m| m.name()).collect();
+    let groups = site.voting_groups(batches);
     let (cast, batches) = (counted(cast, "votes"), counted(batches, "batches"));
-    let groups = site.features.values().flat_map(|f| &f.groups).max().map_or(0, |last| last + 1);
-    let groups = counted(groups, "groups");
     format!(
-        "{cast} from {batches} on {} for {groups}, {tied} of them tied and given to the larger norm",
+        "{cast} from {batches} on {} for {groups}; {tied} of the votes tied and given to the larger norm",
         maps.join(", ")
     )
 }
