@@ -1,5 +1,7 @@
 //! Numbers and what they count, in words that agree.
 
+use serde_json::Value;
+
 /// `noun`, given as for many, as it is written behind `count`: `batches`, but 1 `batch`.
 pub fn noun(count: impl TryInto<u64>, noun: &str) -> String {
     if number(count) != 1 {
@@ -19,6 +21,21 @@ pub fn noun(count: impl TryInto<u64>, noun: &str) -> String {
 pub fn counted(count: impl TryInto<u64>, many: &str) -> String {
     let count = number(count);
     format!("{count} {}", noun(count, many))
+}
+
+/// The first setting in which two records differ, by its place in them: `settings.rate 0.001 instead of 0.0005`.
+pub fn first_difference(before: &Value, now: &Value) -> Option<String> {
+    fn find(place: &str, before: &Value, now: &Value) -> Option<String> {
+        let (Value::Object(ours), Value::Object(theirs)) = (before, now) else {
+            return (before != now).then(|| format!("{place} {before} instead of {now}"));
+        };
+        let keys = ours.keys().chain(theirs.keys().filter(|key| !ours.contains_key(*key)));
+        keys.filter(|key| ours.get(*key) != theirs.get(*key)).find_map(|key| {
+            let inner = if place.is_empty() { key.clone() } else { format!("{place}.{key}") };
+            find(&inner, ours.get(key).unwrap_or(&Value::Null), theirs.get(key).unwrap_or(&Value::Null))
+        })
+    }
+    find("", before, now)
 }
 
 /// An amount of memory or disk: `72.5 GB`.

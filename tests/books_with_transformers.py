@@ -1,11 +1,15 @@
 """Opens the pruned classifier of the README's story with transformers and holds its accuracy against what `pillars evaluate`
 says of it. Not part of `cargo test`, for it needs PyTorch and transformers:
 
-    python tests/books_with_transformers.py smaller sample_models/books/test.tsv
+    python tests/books_with_transformers.py smaller sample_models/books/test.tsv [PILLARS]
+
+The program is the third argument, the variable PILLARS, the one on the path, or what cargo built here.
 """
 
 import json
+import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -14,7 +18,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 folder, data = sys.argv[1:3]
-pillars = sys.argv[3] if len(sys.argv) > 3 else ROOT / "target/debug/pillars"
+built = [ROOT / "target" / kind / "pillars" for kind in ("release", "debug")]
+named = [*sys.argv[3:4], os.environ.get("PILLARS"), shutil.which("pillars"), *filter(pathlib.Path.exists, built)]
+pillars = next(filter(None, named), None)
+if pillars is None:
+    sys.exit("pillars is not on the path and not built here; name it behind the data, or in the variable PILLARS")
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True).float().eval()
 rows = [line.split("\t") for line in pathlib.Path(data).read_text(encoding="utf-8").splitlines()[1:]]

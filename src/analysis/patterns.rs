@@ -58,6 +58,14 @@ struct KindSums {
     positions: u64,
 }
 
+/// What batches that are too large leave out.
+const TOO_LARGE: &str = "what heads do was not measured: the attention weights of a batch would take more than 512 MiB a layer; \
+    smaller or shorter batches tell";
+
+/// What inputs of one token leave out.
+const TOO_SHORT: &str = "what heads do was not measured: no sequence that was read is longer than one token, so that there is \
+    nothing to attend to; give longer ones";
+
 /// Measures what heads do, on the first batches that pass.
 #[derive(Clone, Debug, Default)]
 pub struct KindProbe {
@@ -67,6 +75,8 @@ pub struct KindProbe {
     decoder_only: bool,
     repeats: Option<Repeats>,
     batches: Vec<BatchFacts>,
+    /// Whether batches were passed over for the size of their attention weights.
+    is_large: bool,
     /// Batches that passed each layer.
     seen: BTreeMap<Site, usize>,
     sums: BTreeMap<(Site, HeadKind), KindSums>,
@@ -97,7 +107,11 @@ impl KindProbe {
             Ok(sequences.saturating_mul(heads).saturating_mul(length).saturating_mul(length) > WEIGHTS)
         };
         // Those that advance together show their weights or none does.
-        if self.is_done() || batches.iter().map(is_large).collect::<Result<Vec<_>>>()?.contains(&true) {
+        if self.is_done() {
+            return Ok(());
+        }
+        if batches.iter().map(is_large).collect::<Result<Vec<_>>>()?.contains(&true) {
+            self.is_large = true;
             return Ok(());
         }
         self.batches = batches.iter().map(|batch| self.positions(batch)).collect::<Result<_>>()?;
@@ -132,6 +146,12 @@ impl KindProbe {
             None => source.clone(),
         };
         Ok(BatchFacts { source, target })
+    }
+
+    /// Why nothing was measured, where that is so.
+    pub(super) fn missing(&self) -> Option<&'static str> {
+        let is_told = self.sums.iter().any(|((_, kind), found)| *kind == HeadKind::Broad && found.positions > 0);
+        (!is_told).then_some(if self.is_large { TOO_LARGE } else { TOO_SHORT })
     }
 
     /// The scores of a layer by kind, with the number of query positions.

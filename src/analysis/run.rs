@@ -169,6 +169,8 @@ impl Analyzer {
                 site.baselines.insert(kind.name().to_owned(), scores);
             }
         }
+        let missing = self.kinds.iter().filter(|_| self.batches() > 0).filter_map(KindProbe::missing);
+        analysis.notes.extend(missing.map(str::to_owned));
         Ok(analysis)
     }
 }

@@ -253,7 +253,8 @@ pub(super) struct PruneArgs {
     pub common: CommonArgs,
     #[command(flatten)]
     pub memory: MemoryArgs,
-    /// Heads that stay: a plan, a mask, or the pillars.json of an export, which is then repeated
+    /// Heads that stay: a plan, a mask, or the pillars.json of an export, which is then repeated; of a model that was trained
+    /// it gives the heads, not the weights
     #[arg(long, value_name = "P.json")]
     pub plan: PathBuf,
     /// The folder to write

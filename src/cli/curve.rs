@@ -94,6 +94,9 @@ pub(super) fn run(args: &CurveArgs, console: &Console) -> Result<()> {
         .watch(|ticket| checked.curve(&analysis, moments.as_ref(), &wanted, before.as_ref(), &mut keep, ticket))?;
     console.wrote(out.path());
     console.warn_all(&found.notes);
+    if let Some(words) = besides(&found, &wanted.rankings) {
+        console.warn(&format!("{}: {words}", out.path().display()));
+    }
     if args.common.json { console.print(&found.to_json()?) } else { console.print(&table(&found, args.show)) }
 }
 
@@ -114,6 +117,14 @@ fn wanted(args: &CurveArgs, analysis: &Analysis) -> CurveSpec {
         speed: args.speed,
         anew: args.force,
     }
+}
+
+/// What the file holds besides the methods that were named, where some were: they are shown too.
+fn besides(found: &Curves, named: &[Ranking]) -> Option<String> {
+    let others = found.series().into_iter().filter(|series| !named.contains(&series.ranking));
+    let others: Vec<String> = others.map(|series| series.to_string()).collect();
+    let is_more = !named.is_empty() && !others.is_empty();
+    is_more.then(|| format!("it holds besides, from earlier: {}; they are shown too", others.join(", ")))
 }
 
 /// A table in Markdown: methods down, amounts across.

@@ -176,7 +176,12 @@ fn rows(columns: &[Column<'_>], unit: InputUnit, with_rate: bool) -> String {
         let found: Vec<Option<String>> = columns.iter().map(cell).collect();
         if found.first().is_some_and(Option::is_some) {
             let cells = columns.iter().zip(&found).map(|(column, text)| column.cell(text.as_deref().unwrap_or("-")));
-            let what = if name == rate { "  of the median batch, scoring included" } else { "" };
+            let what = match columns {
+                _ if name == rate => "  of the median batch, scoring included".to_owned(),
+                // Beside another candidate it is the change that has an interval.
+                [only] => interval_words(only.quality, name),
+                _ => String::new(),
+            };
             lines.push(format!("{name:<16}{}{what}", cells.collect::<String>()));
         }
     }
@@ -185,6 +190,23 @@ fn rows(columns: &[Column<'_>], unit: InputUnit, with_rate: bool) -> String {
         lines.push("not measured    loss and metrics of the task: the input has no labels".to_owned());
     }
     lines.join("\n")
+}
+
+/// The interval of a measure of text, as its row names it: `  95 % 4.2100 to 4.6300; 64 sequences`.
+fn interval_words(quality: &Quality, row: &str) -> String {
+    let (name, scale) = match row {
+        // Of labels it has another name.
+        "loss per token" => ("loss_per_token", 1.0),
+        "loss per label" => ("loss", 1.0),
+        "perplexity" => ("perplexity", 1.0),
+        "top-1 accuracy" => ("accuracy", 100.0),
+        _ => return String::new(),
+    };
+    let ends = quality.metrics.get(name).and_then(|found| Some((found.low? * scale, found.high? * scale, found.n)));
+    ends.map_or_else(String::new, |(low, high, n)| {
+        let digits = if scale == 1.0 { 4 } else { 2 };
+        format!("  95 % {low:.digits$} to {high:.digits$}; {}", counted(n, "sequences"))
+    })
 }
 
 /// Metrics of a labeled task, or of questions, each with its interval and how it is formed.

@@ -54,8 +54,10 @@ fn text(model: &Model) -> String {
     let size = model.checkpoint().bytes() as f64 / 1e6;
     let files = counted(files, "files");
     lines.push(format!(
-        "parameters   {}, {size:.1} MB in {files}, {}",
+        "parameters   {}{}, {size:.1} MB in {files}, {}",
         grouped(model.parameters()),
+        // The files hold more then.
+        if model.unused().is_empty() { "" } else { " that the network reads" },
         model.stored().name()
     ));
     let head = match &spec.output {

@@ -69,7 +69,7 @@ pub(super) fn obtain_repair(
         let Some(own) = OwnRepair::of(path, plan)? else { return Ok(None) };
         let file = own.found()?;
         console.warn(&format!(
-            "the plan was measured with the repair in {}, which is used; --repair none leaves it out",
+            "a repair lies beside the plan ({}), which is used; --repair none leaves it out",
             file.display()
         ));
         let source = RepairSource::File(file.to_path_buf());

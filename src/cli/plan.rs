@@ -76,8 +76,9 @@ fn sized(args: &PlanArgs, known: (&Analysis, Option<&Moments>), console: &Consol
     match args.rounds {
         // The model is asked for the heads that stay to tell when a word was said.
         1 if !args.per_batch && (args.input.is_given() || (args.folder().is_some() && !args.pin_alignment)) => {
-            Err(Error::usage("a plan in one round reads no input")
-                .hint("give --rounds, --per-batch or --max-loss-increase, or leave the input out"))
+            let what = if args.input.is_given() { "the input" } else { "the model" };
+            Err(Error::usage(format!("a plan in one round comes from the analysis alone and does not read {what}"))
+                .hint(format!("give --rounds, --per-batch or --max-loss-increase, or leave {what} out")))
         }
         // Its notes are in the plan already.
         1 => Ok(snap(analysis, &propose(analysis, moments, &request)?)?.0),

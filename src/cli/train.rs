@@ -12,7 +12,7 @@ use crate::analysis::{Groups, Metric};
 use crate::error::Result;
 use crate::network::FeatureMap;
 use crate::plan::{Method, Plan};
-use crate::pruning::ExportFormat;
+use crate::pruning::{ExportFormat, StageQuality};
 use crate::repair::RepairSource;
 use crate::run::{OwnRepair, Spec, TrainSpec, train};
 use crate::tensor::Precision;
@@ -294,26 +294,15 @@ fn table(summary: &TrainingSummary) -> String {
     if summary.outcome == TrainingEnd::Stopped {
         return "stopped; go on with --resume".to_owned();
     }
-    // Of labels there is no perplexity, but a metric.
-    let is_text = summary.unigram_loss.is_some();
-    let title = if is_text { "perplexity" } else { summary.metric_name.as_deref().unwrap_or_default() };
-    let measured = if summary.in_sample { "in-sample" } else { "held-out" };
+    let (title, measured) = (summary.beside(), if summary.in_sample { "in-sample" } else { "held-out" });
     let mut lines = vec![format!("{measured:<34}{:>12}{title:>12}", "loss")];
-    for (name, loss, metric) in [
-        ("unigram model", summary.unigram_loss, None),
-        ("every head", summary.full_loss, summary.full_metric),
-        ("kept heads, before fine-tuning", summary.masked_loss, summary.masked_metric),
-        ("kept heads, repaired", summary.repaired_loss, summary.repaired_metric),
-        ("result", summary.final_loss, summary.final_metric),
-    ] {
-        if let Some(loss) = loss {
-            let beside = match metric {
-                _ if is_text => format!("{:>12.2}", loss.exp()),
-                Some(metric) => format!("{metric:>12.4}"),
-                None => String::new(),
-            };
-            lines.push(format!("{name:<34}{loss:>12.4}{beside}"));
-        }
+    for StageQuality { name, loss, beside } in summary.stages() {
+        let beside = match beside {
+            Some(perplexity) if summary.unigram_loss.is_some() => format!("{perplexity:>12.2}"),
+            Some(metric) => format!("{metric:>12.4}"),
+            None => String::new(),
+        };
+        lines.push(format!("{name:<34}{loss:>12.4}{beside}"));
     }
     if let Some(score) = summary.final_translation {
         lines.push(format!("BLEU {:.2}, ROUGE-L {:.3}, {} pairs", score.bleu, score.rouge.longest, score.sentences));

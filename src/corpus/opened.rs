@@ -172,6 +172,9 @@ impl Corpus {
         if self.intake.is_masked() && self.settings.purpose == Purpose::Score && self.hiding.mask.is_none() {
             notes.push("no mask token is known: tokens without labels are scored where they stand".to_owned());
         }
+        if self.intake.decoder_only && self.settings.pack && matches!(self.input, Input::Text(_)) {
+            notes.push("to pack has no effect here: what a decoder reads is running text anyway".to_owned());
+        }
         if self.intake.target.is_some() && matches!(self.input, Input::Text(_)) {
             notes.push("the decoder reads the same lines as the encoder; give --pairs for a real task".to_owned());
         }

@@ -53,13 +53,7 @@ impl TextReader {
                 let fault = error.error_len().is_some() || self.ended;
                 if fault {
                     let at = self.consumed + error.valid_up_to() as u64;
-                    if let Some(kind) = kind_of(&self.path) {
-                        return Err(Error::new(format!("this is {kind}, not text"))
-                            .at(&self.path)
-                            .hint("name a text file"));
-                    }
-                    let what = format!("byte {at} is not UTF-8");
-                    return Err(Error::new(what).at(&self.path).hint("convert it, e.g. with iconv -t utf-8"));
+                    return Err(not_utf8(&self.path, format!("byte {at} is not UTF-8")));
                 }
                 let good = bytes.get(..error.valid_up_to()).unwrap_or(&[]);
                 std::str::from_utf8(good).unwrap_or_default()
@@ -84,6 +78,20 @@ impl TextReader {
         self.held = bytes.split_off(taken);
         Ok(!self.ended || taken > 0)
     }
+}
+
+/// The error of a file that is no UTF-8 text: what it is, where its first bytes tell, else `what`.
+pub(super) fn not_utf8(path: &Path, what: String) -> Error {
+    let mut first = Vec::new();
+    let _ = File::open(path).and_then(|file| file.take(2).read_to_end(&mut first));
+    let error = match kind_of(path) {
+        _ if [b"\xff\xfe", b"\xfe\xff"].iter().any(|mark| first.starts_with(*mark)) => {
+            Error::new("this is text in UTF-16, not in UTF-8").hint("convert it, e.g. with iconv -f utf-16 -t utf-8")
+        }
+        Some(kind) => Error::new(format!("this is {kind}, not text")).hint("name a text file"),
+        None => Error::new(what).hint("convert it, e.g. with iconv -t utf-8"),
+    };
+    error.at(path)
 }
 
 /// What a file that is no text is, by its first bytes, where these are known.

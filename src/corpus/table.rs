@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::parquet_rows::ParquetRows;
+use super::reader::not_utf8;
 use super::squad::SquadRows;
 use super::unique_keys::UniqueKeys;
 use crate::error::{Error, Result};
@@ -76,7 +77,10 @@ impl TableReader {
             "parquet" => RowFormat::Parquet,
             "json" => RowFormat::Squad,
             other => {
-                let what = format!("'.{other}' says of no table how it is written");
+                let what = match other {
+                    "" => "a table says by the ending of its name how it is written, and this name has none".to_owned(),
+                    _ => format!("'.{other}' says of no table how it is written"),
+                };
                 return Err(Error::new(what).at(named).hint(format!("give {ENDINGS}")));
             }
         };
@@ -126,7 +130,7 @@ impl TableReader {
             return Err(Error::new(format!("line {} is too long to be a row", self.line)));
         }
         let text = String::from_utf8(bytes);
-        let mut text = text.map_err(|_| Error::new(format!("line {} is not UTF-8", self.line)))?;
+        let mut text = text.map_err(|_| not_utf8(&self.path, format!("line {} is not UTF-8", self.line)))?;
         text.truncate(text.trim_end_matches(['\n', '\r']).len());
         if self.line == 1
             && let Some(rest) = text.strip_prefix('\u{feff}')

@@ -147,7 +147,7 @@ impl TextFile {
             }
         }
         if sample.trim().is_empty() && !read {
-            return Err(Error::new("the file holds no text").at(path));
+            return Err(Error::new("the input holds no text").at(path));
         }
         // A cut last character or word changes a guess by nothing that matters.
         let found = source.count(&sample).map_err(|e| e.at(path))?;

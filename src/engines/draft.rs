@@ -281,6 +281,7 @@ pub fn write(
         change,
         repair: options.repair.as_ref().map(|repair| repair.record.clone()),
         recipe: None,
+        trained: None,
         speed: None,
         measured: None,
         files,

@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use super::{Arm, ExperimentPlan, Stem};
 use crate::checkpoint::{Taking, WorkFolder, write_atomically};
 use crate::error::{Error, Result};
+use crate::words::first_difference;
 
 const REQUEST: &str = "experiment.json";
 
@@ -43,8 +44,10 @@ impl ExperimentPaths {
             let before: ExperimentPlan = read(&known)?;
             // Both through JSON, which may round the last digit of a number.
             let asked: ExperimentPlan = serde_json::from_str(&serde_json::to_string(request)?)?;
-            if (ExperimentPlan { out: PathBuf::new(), ..before }) != (ExperimentPlan { out: PathBuf::new(), ..asked }) {
-                return Err(Error::usage("the experiment in this folder was begun with other settings")
+            let of = |plan: ExperimentPlan| serde_json::to_value(ExperimentPlan { out: PathBuf::new(), ..plan });
+            if let Some(difference) = first_difference(&of(before)?, &of(asked)?) {
+                let what = format!("the experiment in this folder was begun with other settings ({difference})");
+                return Err(Error::usage(what)
                     .at(&out)
                     .hint("repeat the command it was begun with, or choose another folder"));
             }

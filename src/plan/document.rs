@@ -87,6 +87,10 @@ pub struct Plan {
     /// By layer, for every head: batches that would keep it if each chose by itself, where they were asked.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kept_by_batches: BTreeMap<Site, Vec<u64>>,
+    /// Whether the record that it stands in is that of a model whose weights were trained: of other weights it leaves another
+    /// model.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trained: bool,
     /// Whether a layer may lose every head.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_empty: bool,
@@ -186,7 +190,15 @@ impl Plan {
     /// What to say where the plan was made for other weights than those with this fingerprint.
     pub fn foreign_to(&self, fingerprint: &str) -> Option<String> {
         let made_for = self.fingerprint.as_deref()?;
-        (made_for != fingerprint).then(|| "the plan was made for a model with another fingerprint: its head numbers may mean other heads here; plan anew for this model".to_owned())
+        let words = match self.trained {
+            true => {
+                "the plan is of a model whose weights were trained: heads are removed from this one as it is, which gives neither that model nor its quality"
+            }
+            false => {
+                "the plan was made for a model with another fingerprint: its head numbers may mean other heads here; plan anew for this model"
+            }
+        };
+        (made_for != fingerprint).then(|| words.to_owned())
     }
 
     /// Checks the plan against a model: its sites and heads exist, no layer loses every head unless that is

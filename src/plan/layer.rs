@@ -30,6 +30,8 @@ pub(super) struct PlanLayer<'a> {
 pub(super) struct LayerChoice {
     pub kept: Vec<usize>,
     pub ranks: Vec<Rank>,
+    /// Whether no head reached the threshold that was asked for.
+    pub is_below: bool,
 }
 
 impl<'a> PlanLayer<'a> {
@@ -112,7 +114,7 @@ impl<'a> PlanLayer<'a> {
             // Those that stand for a group go before all others.
             winners.into_iter().for_each(|h| ranks[h].class += 1);
         }
-        Ok(LayerChoice { kept: self.best_set(&ranks, number), ranks })
+        Ok(LayerChoice { kept: self.best_set(&ranks, number), ranks, is_below: false })
     }
 
     /// Heads at or above a threshold, at least the best one.
@@ -125,10 +127,11 @@ impl<'a> PlanLayer<'a> {
         let scale = if is_relative && largest > 0.0 { largest } else { 1.0 };
         let mut kept: Vec<usize> =
             (0..self.heads()).filter(|h| ranks[*h].class == 0 && ranks[*h].score / scale >= least).collect();
-        if kept.is_empty() {
+        let is_below = kept.is_empty();
+        if is_below {
             kept = self.best_set(&ranks, self.legal.first().copied().unwrap_or(0));
         }
-        Ok(LayerChoice { kept, ranks })
+        Ok(LayerChoice { kept, ranks, is_below })
     }
 
     /// How the heads stand where `number` of them stay: votes and cosines are those for as many groups.

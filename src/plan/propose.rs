@@ -77,7 +77,22 @@ pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
             ));
         }
     }
-    notes.extend(evidence_notes(analysis, request));
+    if request.least() == 1 && matches!(request.amount, Amount::LayerRatio(_) | Amount::Threshold(_)) {
+        let raised = match request.amount {
+            // Half a head rounds up.
+            Amount::LayerRatio(ratio) => layers.iter().filter(|l| ratio * (l.heads() as f64) < 0.5).count(),
+            Amount::Threshold(_) => chosen.iter().filter(|c| c.is_below).count(),
+            _ => 0,
+        };
+        if raised > 0 {
+            let all = counted(layers.len(), "layers");
+            notes.push(format!("in {raised} of {all} no head would stay: every layer keeps at least one"));
+        }
+    }
+    // Where nothing is removed, nothing is to be doubted.
+    if layers.iter().zip(&chosen).any(|(layer, choice)| choice.kept.len() < layer.heads()) {
+        notes.extend(evidence_notes(analysis, request));
+    }
     notes.extend(ties(&chosen));
     if layers.iter().zip(&chosen).any(|(l, c)| l.lacks_votes(c.kept.len())) {
         notes.push(
@@ -99,7 +114,7 @@ pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
     };
     let whole = spared.iter().map(|l| l.choose(l.heads(), &mut rng)).collect::<Result<Vec<_>>>()?;
     let chosen = layers.iter().zip(chosen).chain(spared.iter().zip(whole));
-    for (layer, LayerChoice { kept, ranks }) in chosen {
+    for (layer, LayerChoice { kept, ranks, .. }) in chosen {
         for pass in &layer.passes {
             plan.kept.set(pass.site, kept.iter().copied());
             plan.heads.insert(pass.site, layer.heads());
@@ -134,6 +149,7 @@ fn spend(layers: &[PlanLayer<'_>], total: usize, rng: &mut impl Rng) -> Result<V
     let choose = |((layer, ranks), n): ((&PlanLayer<'_>, Vec<Rank>), usize)| LayerChoice {
         kept: layer.best_set(&ranks, n),
         ranks,
+        is_below: false,
     };
     Ok(layers.iter().zip(ranks).zip(numbers).map(choose).collect())
 }
@@ -161,7 +177,7 @@ fn highest(layers: &[PlanLayer<'_>], ranks: &[Vec<Rank>], total: usize) -> Vec<u
 /// In words, how often equal scores stood at the cut, and what settled it.
 fn ties(chosen: &[LayerChoice]) -> Option<String> {
     let (mut layers, mut by) = (0, [0usize; 3]);
-    for LayerChoice { kept, ranks } in chosen {
+    for LayerChoice { kept, ranks, .. } in chosen {
         let dropped = || (0..ranks.len()).filter(|h| !kept.contains(h));
         let equal =
             |h: usize, other: usize| ranks[h].class == ranks[other].class && ranks[h].score == ranks[other].score;

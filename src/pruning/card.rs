@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Counts, ExportFormat, InputKind, OutputFormat, Report};
+use super::{Counts, ExportFormat, InputKind, OutputFormat, Report, StageQuality, TrainedRecord};
 use crate::checkpoint::Snapshot;
 use crate::corpus::InputUnit;
 use crate::evaluation::{Comparison, Measured};
@@ -50,18 +50,29 @@ pub(crate) fn card(head: &CardHead, report: &Report) -> String {
         true => ("Converted", "every head".to_owned()),
         false => ("Pruned", format!("heads chosen by `{method}`")),
     };
+    let how = if report.trained.is_some() { "Trained and pruned" } else { how };
+    let record = super::RECORD;
+    let replay = match report.trained {
+        // No plan gives trained weights again.
+        Some(_) => format!(
+            "`{record}` records the plan, the training and the proof. The plan alone does not give this model: its weights \
+             were trained."
+        ),
+        None => format!(
+            "`{record}` records the plan and the proof, and replays: `pillars prune ORIGINAL --plan {record} --out DIR`."
+        ),
+    };
     let mut text = format!(
         "---\n{front_matter}---\n\n# {title}, {what}\n\n\
-         {how} with [Pillars](https://arxiv.org/abs/2305.14380) {} (format `{}`, {choice}). `{}` \
-         records the plan and the proof, and replays: `pillars prune ORIGINAL --plan {} --out DIR`.\n\n\
+         {how} with [Pillars](https://arxiv.org/abs/2305.14380) {} (format `{}`, {choice}). {replay}\n\n\
          | | before | after |\n| --- | --- | --- |\n",
-        report.tool,
-        report.export_format,
-        super::RECORD,
-        super::RECORD,
+        report.tool, report.export_format,
     );
     for (name, before, after) in rows(report) {
         let _ = writeln!(text, "| {name} | {before} | {after} |");
+    }
+    if let Some(trained) = &report.trained {
+        text.push_str(&training(trained));
     }
     if report.repair.as_ref().is_some_and(|repair| !repair.mode.repairs()) {
         let _ = writeln!(text, "\nThe model is {}.", RepairMode::LEFT);
@@ -89,6 +100,13 @@ pub(crate) fn card(head: &CardHead, report: &Report) -> String {
             false => writeln!(text, "How much of it they say on other text is not known: none was held out."),
         };
     }
+    if report.files.iter().any(|file| file == super::REPAIR) {
+        let _ = writeln!(
+            text,
+            "\n`{}` is there to repeat the export; no model needs it, and the sizes above leave it out.",
+            super::REPAIR
+        );
+    }
     let _ = write!(
         text,
         "\nOpens in {}.\n\nThe written folder was opened again and compared with the {} on {} {} input batches: the {} \
@@ -111,6 +129,17 @@ pub(crate) fn card(head: &CardHead, report: &Report) -> String {
     }
     if !report.notes.is_empty() {
         text.push('\n');
+    }
+    text
+}
+
+/// What was trained, and the quality of each stage.
+fn training(trained: &TrainedRecord) -> String {
+    let TrainedRecord { told, measured_on, beside, stages, .. } = trained;
+    let mut text = format!("\n{told} Quality on {measured_on}:\n\n| | loss | {beside} |\n| --- | --- | --- |\n");
+    for StageQuality { name, loss, beside: value } in stages {
+        let value = value.map(|x| if beside == "perplexity" { format!("{x:.2}") } else { format!("{x:.4}") });
+        let _ = writeln!(text, "| {name} | {loss:.4} | {} |", value.unwrap_or_default());
     }
     text
 }
@@ -161,7 +190,7 @@ fn rows(report: &Report) -> Vec<(&str, String, String)> {
     let counts = |name, counts: Counts| (name, counts.before.to_string(), counts.after.to_string());
     let mut rows = vec![
         counts("attention heads", report.heads),
-        counts("parameters", report.parameters),
+        counts("parameters that the network reads", report.parameters),
         counts(super::report::BYTES, report.bytes),
     ];
     if report.cache_bytes_per_token.before > 0 {
@@ -177,7 +206,8 @@ fn rows(report: &Report) -> Vec<(&str, String, String)> {
     }
     let is_text = comparison.is_none_or(|c| c.before.task.is_none());
     let measured = comparison.and_then(|c| Some((c.before.loss_per_token?, c.after.loss_per_token?)));
-    let measured = measured.or(report.change.loss).filter(|_| is_text);
+    // The quality of a trained model is told by stage, on all of what is held out.
+    let measured = measured.or(report.change.loss).filter(|_| is_text && report.trained.is_none());
     if let Some((before, after)) = measured {
         rows.push(("loss per token", format!("{before:.4}"), format!("{after:.4}")));
         rows.push(("perplexity", format!("{:.3}", before.exp()), format!("{:.3}", after.exp())));

@@ -17,7 +17,7 @@ use super::surgery::Surgery;
 use super::target::check_apart;
 use super::{
     AGREEMENT, Agreement, Change, Counts, ExportFormat, InputKind, RECORD, REPAIR, Reference, Report, SHARD_BYTES,
-    sample_batches,
+    TrainedRecord, sample_batches,
 };
 use crate::analysis::Document;
 use crate::checkpoint::{Checkpoint, Config, Content, FolderWriter, TensorPlan, model_name, write_atomically};
@@ -53,8 +53,10 @@ pub struct ExportOptions {
     pub timing: Option<Timing>,
     /// New output projections for the heads that stay, of the plan that is carried out.
     pub repair: Option<Repair>,
-    /// How the model was trained, for the record.
+    /// Settings and summary of the training that the weights come from, for the record.
     pub recipe: Option<Value>,
+    /// What that came to, where they were trained.
+    pub trained: Option<TrainedRecord>,
 }
 
 impl ExportOptions {
@@ -76,6 +78,7 @@ impl Default for ExportOptions {
             timing: Some(TIMING),
             repair: None,
             recipe: None,
+            trained: None,
         }
     }
 }
@@ -177,7 +180,10 @@ fn write_watched(
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         export_format: format.into(),
         family: model.family().model_type.to_owned(),
-        source: model_name(checkpoint.place()),
+        source: match &options.trained {
+            Some(trained) => trained.origin.clone(),
+            None => model_name(checkpoint.place()),
+        },
         notes,
         fingerprint,
         plan: plan.clone(),
@@ -193,6 +199,7 @@ fn write_watched(
         change,
         repair: options.repair.as_ref().map(|repair| repair.record.clone()),
         recipe: options.recipe.clone(),
+        trained: options.trained.clone(),
         speed,
         measured: None,
         files,

@@ -35,7 +35,7 @@ pub use format::{Engine, ExportFormat, OutputFormat};
 pub use mended::check_repairable;
 pub use remainder::{Remainder, RemainingWeights};
 pub(crate) use report::BYTES;
-pub use report::{Counts, RECORD, REPAIR, Report};
+pub use report::{Counts, RECORD, REPAIR, Report, StageQuality, TrainedRecord};
 pub use sample::sample_batches;
 pub use shards::{SHARD_BYTES, write_weights};
 pub use target::{check_apart, check_free};

@@ -33,6 +33,33 @@ impl Counts {
     }
 }
 
+/// Quality of a model at a stage of its training.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageQuality {
+    /// The stage, for a person.
+    pub name: String,
+    /// Mean loss per predicted token, or label.
+    pub loss: f64,
+    /// What [`TrainedRecord::beside`] names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<f64>,
+}
+
+/// That weights were trained before they were written, so that the plan alone leaves them of no other model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrainedRecord {
+    /// Name of the model that training began with.
+    pub origin: String,
+    /// What was trained on what, in sentences.
+    pub told: String,
+    /// What quality was measured on.
+    pub measured_on: String,
+    /// What stands beside a loss: `perplexity`, or the metric of a labeled task.
+    pub beside: String,
+    /// Quality before, during and after training.
+    pub stages: Vec<StageQuality>,
+}
+
 /// How an exported checkpoint came to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -77,9 +104,12 @@ pub struct Report {
     /// How the kept heads came to speak for the removed ones, where they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repair: Option<repair::RepairRecord>,
-    /// How it was trained, where the caller says.
+    /// Settings and summary of its training, where it was trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Value>,
+    /// That its weights were trained, and what that came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained: Option<TrainedRecord>,
     /// Speed before and after, on the first batch of the proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speed: Option<Speeds>,

@@ -2,8 +2,8 @@
 
 use super::Checked;
 use crate::analysis::{
-    Analysis, Analyzer, HeadKind, KindProbe, ModelInfo, Moments, RepeatedTokens, SAMPLE, Timings, TokenMarks,
-    analyze_timed, baseline, is_punctuation, magnitude, measure_repeats, moments as sum_moments, weigh_evidence,
+    Analysis, Analyzer, KindProbe, ModelInfo, Moments, RepeatedTokens, SAMPLE, Timings, TokenMarks, analyze_timed,
+    baseline, is_punctuation, magnitude, measure_repeats, moments as sum_moments, weigh_evidence,
 };
 use crate::corpus::{Purpose, SourceKind, TextTokenizer};
 use crate::error::Result;
@@ -30,10 +30,6 @@ const WITHOUT_GRADIENTS: &str = "the moments do not say how the loss depends on 
 /// What a bound on memory leaves out.
 const WITHOUT_ATTENTION: &str = "what heads do and whether groups are more than chance was not measured: attention weights \
     and samples need memory beyond the bound";
-
-/// What batches that are too large leave out.
-const TOO_LARGE: &str = "what heads do was not measured: the attention weights of a batch would take more than 512 MiB a layer; \
-    smaller or shorter batches tell";
 
 impl Checked {
     /// Runs the model over its input: features, groups and votes of every layer, and the scores beside votes that were
@@ -78,10 +74,6 @@ impl Checked {
         }
         if spec.evidence && looks_closer {
             weigh_evidence(&network, corpus.batches(network.device()), &mut analysis, ticket)?;
-        }
-        let is_told = analysis.sites.iter().any(|site| site.kind_scores(HeadKind::Broad).is_some());
-        if marks.is_some() && !is_told {
-            analysis.notes.push(TOO_LARGE.to_owned());
         }
         if !looks_closer && (spec.kinds || spec.evidence) {
             analysis.notes.push(WITHOUT_ATTENTION.to_owned());

@@ -32,6 +32,12 @@ pub struct Scored {
     pub notes: Vec<String>,
 }
 
+/// What to say where one sequence is all that was scored.
+fn lone_words(quality: &Quality) -> Option<String> {
+    let is_lone = quality.sequences == 1 && !quality.metrics.is_empty();
+    is_lone.then(|| "one sequence was scored: no number has an interval, and none says much of the model".to_owned())
+}
+
 impl Checked {
     /// Quality of the whole model on the part of the input that the analysis leaves out, or on all of it.
     ///
@@ -50,7 +56,8 @@ impl Checked {
         let (translation, passed) = self.translated(&network, &open, &corpus, ticket)?;
         quality.translation = translation;
         let dtype = network.dtype().as_str().to_owned();
-        let notes = self.notes(&corpus).into_iter().chain(self.unmeasured(&quality)).chain(passed).collect();
+        let own = self.unmeasured(&quality).into_iter().chain(lone_words(&quality));
+        let notes = self.notes(&corpus).into_iter().chain(own).chain(passed).collect();
         Ok(Scored { quality, reading: corpus.reading(ticket)?, dtype, notes })
     }
 
@@ -123,6 +130,7 @@ impl Checked {
         let in_sample = plan.was_chosen_on(&reading);
         let mut notes: Vec<String> = first.into_iter().chain(self.notes(corpus)).collect();
         notes.extend(self.unmeasured(&comparison.before));
+        notes.extend(lone_words(&comparison.before));
         notes.extend(record.map_or(Vec::new(), |record| record.notes_of(&reading, &notes)));
         notes.extend(in_sample.then(|| IN_SAMPLE.to_owned()));
         Ok(Measured {

@@ -17,3 +17,4 @@ mod reference;
 mod repair;
 mod safety;
 mod threads;
+mod told;

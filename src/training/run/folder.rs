@@ -8,6 +8,7 @@ use crate::checkpoint::{Taking, WorkFolder, write_atomically};
 use crate::error::{Error, Result};
 use crate::pruning::{RECORD, check_apart};
 use crate::training::{Beginning, STATE, TrainingRun};
+use crate::words::first_difference;
 
 const INSIDE: &str = "training";
 const REQUEST: &str = "run.json";
@@ -50,10 +51,13 @@ impl RunFolder {
         if folder.goes_on() {
             // Both through JSON, which may round the last digit of a number.
             let asked: TrainingRun = serde_json::from_str(&serde_json::to_string(request)?)?;
-            if folder.request()?.without_place() != asked.without_place() {
-                return Err(Error::usage("the run in this folder was begun with other settings")
-                    .at(out)
-                    .hint("repeat the command it was begun with, or choose another folder"));
+            let [begun, asked] = [folder.request()?, asked].map(|run| serde_json::to_value(run.without_place()));
+            if let Some(difference) = first_difference(&begun?, &asked?) {
+                return Err(Error::usage(format!(
+                    "the run in this folder was begun with other settings ({difference})"
+                ))
+                .at(out)
+                .hint("repeat the command it was begun with, or choose another folder"));
             }
             return Ok(folder);
         }

@@ -13,7 +13,7 @@ use crate::model::Model;
 use crate::network::Gates;
 use crate::plan::{self, Plan};
 use crate::pruning::{ExportOptions, export};
-use crate::training::{AdamW, Stage, VoteAt, Voting, vote};
+use crate::training::{AdamW, Beginning, Stage, VoteAt, Voting, vote};
 
 impl ActiveRun<'_> {
     /// Does what is left of the run.
@@ -49,6 +49,12 @@ impl ActiveRun<'_> {
 
     fn constrained(&mut self) -> Result<End> {
         let settings = self.settings();
+        let begins = self.standing.total_steps == 0 && self.summary.given_loss.is_none();
+        if begins && self.request.beginning == Beginning::Weights {
+            let (loss, metric) = self.held_out(&Gates::open())?;
+            (self.summary.given_loss, self.summary.given_metric) = (Some(loss), metric);
+            self.write_summary()?;
+        }
         let until_calm = settings.voting.as_ref().is_some_and(|v| v.at == VoteAt::Converged);
         let end = self.steps(
             settings.first_steps(),
@@ -62,6 +68,7 @@ impl ActiveRun<'_> {
             let (loss, metric) = self.held_out(&Gates::open())?;
             (self.summary.full_loss, self.summary.full_metric) = (Some(loss), metric);
             self.summary.unigram_loss = self.unigram_loss()?;
+            self.warn_of_harm(self.summary.given_loss.or(self.summary.unigram_loss), loss);
             if self.voting().is_none() {
                 self.summary.final_translation = self.translated(&Gates::open())?;
             }
@@ -131,6 +138,7 @@ impl ActiveRun<'_> {
             self.summary.finetune_steps = self.standing.step;
             let (loss, metric) = self.held_out(&gates)?;
             (self.summary.final_loss, self.summary.final_metric) = (Some(loss), metric);
+            self.warn_of_harm(self.summary.repaired_loss.or(self.summary.masked_loss), loss);
             self.summary.final_translation = self.translated(&gates)?;
             self.enter(Stage::Writing)?;
         }
@@ -160,10 +168,12 @@ impl ActiveRun<'_> {
                     device: self.device.clone(),
                     seed: settings.seed,
                     recipe: Some(recipe),
+                    trained: Some(self.trained()?),
                     ..ExportOptions::default()
                 };
                 let model = Model::open(&weights)?;
                 // The heads are those that were voted on; only their weights moved since.
+                plan.trained = true;
                 plan.fingerprint = Some(model.checkpoint().fingerprint()?);
                 let format = self.voting().map_or_else(Default::default, |v| v.format);
                 let mut input = self.held_out.iter().cloned().map(Ok);

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evaluation::generation::TranslationScore;
 use crate::network::Kept;
+use crate::pruning::StageQuality;
 use crate::repair::RepairRecord;
 
 /// How a run ended.
@@ -33,13 +34,18 @@ pub struct TrainingSummary {
     /// Loss of a model that knows only how often each token stands in the training data: what any model must beat.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unigram_loss: Option<f64>,
-    /// Loss of the model with every head.
+    /// Loss of the model as it was given, before the first step; of one from scratch it says nothing and is not measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given_loss: Option<f64>,
+    /// Loss of the model with every head, after constrained training.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub full_loss: Option<f64>,
-    /// The metric that stands for a labeled task, by name, on the same data: with every head, right after masking, after repair
-    /// and of the result.
+    /// The metric that stands for a labeled task, by name, on the same data: as given, with every head, right after masking,
+    /// after repair and of the result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given_metric: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub full_metric: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,4 +76,33 @@ pub struct TrainingSummary {
     /// Parameters of the result.
     pub parameters_after: u64,
     pub seconds: f64,
+}
+
+impl TrainingSummary {
+    /// What stands beside a loss: of labels there is no perplexity, but a metric.
+    pub fn beside(&self) -> &str {
+        match self.unigram_loss {
+            Some(_) => "perplexity",
+            None => self.metric_name.as_deref().unwrap_or_default(),
+        }
+    }
+
+    /// Quality at every stage that was measured, in order.
+    pub fn stages(&self) -> Vec<StageQuality> {
+        let is_text = self.unigram_loss.is_some();
+        let stages = [
+            ("unigram model", self.unigram_loss, None),
+            ("as given", self.given_loss, self.given_metric),
+            ("every head, trained", self.full_loss, self.full_metric),
+            ("kept heads, before fine-tuning", self.masked_loss, self.masked_metric),
+            ("kept heads, repaired", self.repaired_loss, self.repaired_metric),
+            ("result", self.final_loss, self.final_metric),
+        ];
+        let measured = stages.into_iter().filter_map(|(name, loss, metric)| {
+            let loss = loss?;
+            let beside = if is_text { Some(loss.exp()) } else { metric };
+            Some(StageQuality { name: name.to_owned(), loss, beside })
+        });
+        measured.collect()
+    }
 }

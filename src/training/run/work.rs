@@ -8,13 +8,15 @@ use super::folder::RunFolder;
 use super::options::{RunOptions, TrainingEvent};
 use super::summary::TrainingSummary;
 use crate::analysis::{Distances, Metric};
-use crate::corpus::{BatchOrder, Corpus, TextTokenizer};
+use crate::checkpoint::{model_name, write_atomically};
+use crate::corpus::{BatchOrder, Corpus, CorpusPart, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::{Translation, TranslationScore, translate};
 use crate::evaluation::{Quality, evaluate};
 use crate::model::Model;
 use crate::network::{Batch, Gates, Network};
 use crate::plan::{PlanRequest, check_amount};
+use crate::pruning::TrainedRecord;
 use crate::task::Ticket;
 use crate::training::constraint::Constraint;
 use crate::training::{
@@ -22,6 +24,7 @@ use crate::training::{
     STATE, Schedule, SiteRecord, Stage, StepResult, StepSettings, TrainSettings, TrainingRun, centers, movement,
     prepare, state, unigram_loss,
 };
+use crate::words::counted;
 
 /// Looks in a row below the threshold after which hidden units count as converged.
 const CALM: u64 = 2;
@@ -32,6 +35,9 @@ const IN_SAMPLE: &str = "in-sample: the held-out data is the data that is learne
 
 /// Batches that a unigram model counts at most: frequencies are long settled by then.
 const UNIGRAM_BATCHES: u64 = 4096;
+
+/// How much a stage may add to the loss, in nats, before that is said: here the perplexity doubles.
+const HARM: f64 = std::f64::consts::LN_2;
 
 /// Why a stretch of steps ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +62,8 @@ pub(super) struct ActiveRun<'a> {
     pub frozen: Network,
     pub training: Corpus,
     pub held_out: Vec<Batch>,
+    /// Where these are from.
+    measured: Corpus,
     /// What is translated at every look, where that was asked for.
     pairs: Option<HeldOutPairs>,
     pub standing: RunState,
@@ -132,7 +140,8 @@ impl<'a> ActiveRun<'a> {
             }
             None => None,
         };
-        let held_out = held_out.batches(&device).collect::<Result<Vec<_>>>()?;
+        let measured = held_out;
+        let held_out = measured.batches(&device).collect::<Result<Vec<_>>>()?;
         let parameters = blueprint.parameters(settings.seed, &device)?;
         let learner = Learner::new(blueprint.spec(), parameters, settings.adam)?;
         let mut learner = learner.computing_in(settings.precision);
@@ -163,6 +172,7 @@ impl<'a> ActiveRun<'a> {
             frozen,
             training,
             held_out,
+            measured,
             pairs,
             standing,
             centers,
@@ -192,7 +202,53 @@ impl<'a> ActiveRun<'a> {
         }
         let loss = quality.loss_per_token;
         let loss = loss.ok_or_else(|| Error::new("this model predicts nothing, so there is nothing to train it on"))?;
+        if !loss.is_finite() {
+            return Err(Error::new("training diverged: the loss on held-out data is not finite")
+                .hint("lower --lr, or warm up longer"));
+        }
         Ok((loss, metric.map(|(_, value)| value)))
+    }
+
+    /// Says where a stage of steps left the model far worse on held-out data than it found it.
+    pub(super) fn warn_of_harm(&mut self, before: Option<f64>, after: f64) {
+        if let Some(before) = before.filter(|before| after > before + HARM && self.standing.step > 0) {
+            let stage = self.standing.stage.name();
+            (self.observe)(TrainingEvent::Note(&format!(
+                "{stage} did harm: the loss on held-out data is {after:.4} after it and was {before:.4} before; try a lower \
+                 learning rate, or a longer warm-up"
+            )));
+        }
+    }
+
+    /// That the weights were trained, on what, and what it came to.
+    pub(super) fn trained(&self) -> Result<TrainedRecord> {
+        let (settings, summary) = (self.settings(), &self.summary);
+        let reading = self.measured.reading(self.ticket)?;
+        let learned = self.training.reading(self.ticket)?.input;
+        let constrained = if settings.constraint.is_idle() { "" } else { " with the group constraint" };
+        let mut told = format!(
+            "Trained for {}{constrained} at a learning rate of at most {} on {learned}.",
+            counted(summary.constrained_steps, "steps"),
+            settings.rate
+        );
+        if summary.finetune_steps > 0 {
+            told.push_str(&format!(
+                " Fine-tuned for {} without the removed heads.",
+                counted(summary.finetune_steps, "steps")
+            ));
+        }
+        let labels: usize = self.held_out.iter().map(Batch::label_count).sum();
+        let held = if matches!(reading.part, CorpusPart::HeldOut { .. }) { "held out of" } else { "of" };
+        let same = if summary.in_sample { ", which is what was learned from" } else { "" };
+        let batches = counted(self.held_out.len() as u64, "batches");
+        let labels = counted(labels as u64, "predictions");
+        Ok(TrainedRecord {
+            origin: model_name(&self.request.model),
+            told,
+            measured_on: format!("{labels} in {batches} {held} {}{same}", reading.input),
+            beside: summary.beside().to_owned(),
+            stages: summary.stages(),
+        })
     }
 
     /// Notes how good a look was, and keeps the weights of the best.
@@ -253,14 +309,19 @@ impl<'a> ActiveRun<'a> {
         state::save(&self.folder.inside(STATE), &self.learner, &self.standing, self.centers.as_ref())
     }
 
+    /// Writes what is known of the quality so far.
+    pub(super) fn write_summary(&self) -> Result<()> {
+        let text = format!("{}\n", serde_json::to_string_pretty(&self.summary)?);
+        write_atomically(&self.folder.inside("summary.json"), text.as_bytes())
+    }
+
     /// Goes on to `stage` and saves.
     pub(super) fn enter(&mut self, stage: Stage) -> Result<()> {
         self.standing.stage = stage;
         self.standing.step = 0;
         self.standing.since_record = RunningSums::default();
         (self.standing.best, self.standing.stale_looks) = (None, 0);
-        let text = format!("{}\n", serde_json::to_string_pretty(&self.summary)?);
-        crate::checkpoint::write_atomically(&self.folder.inside("summary.json"), text.as_bytes())?;
+        self.write_summary()?;
         self.save()?;
         // The saved state no longer asks for them.
         let best = self.folder.inside(BEST);

@@ -175,6 +175,9 @@ fn summary_ui(ui: &mut Ui, cx: Cx<'_>, out: &std::path::Path, summary: &Training
     let theme = cx.theme;
     let number = |v: Option<f64>| Unit::Plain.format(v.map_or(f64::NAN, f64::exp));
     facts(ui, "summary", |ui| {
+        if summary.given_loss.is_some() {
+            fact(ui, theme, "Perplexity as given", number(summary.given_loss));
+        }
         fact(ui, theme, "Perplexity, all heads", number(summary.full_loss));
         fact(ui, theme, "after masking", number(summary.masked_loss));
         fact(ui, theme, "after fine-tuning", number(summary.final_loss));

@@ -1,0 +1,141 @@
+//! What commands say is true of what they did, and nothing that was asked is dropped without a word.
+use crate::contract::{Folder, bad, fixture, good, json, pillars, sample};
+
+/// Runs a command that must succeed; gives its stdout and what it says besides.
+fn both(arguments: &[&str]) -> (String, String) {
+    let output = pillars(arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{arguments:?} failed: {said}");
+    (String::from_utf8(output.stdout).unwrap(), said)
+}
+
+#[test]
+fn training_tells_where_it_began_and_its_record_promises_no_replay() {
+    let folder = Folder::new();
+    let (model, text, out) = (sample("austen-grouped"), sample("austen.txt"), folder.name("out"));
+    let mask = folder.name("mask.json");
+    let sites = (0..4).map(|l| format!("\"decoder.{l}\": [0, 3, 6]")).collect::<Vec<_>>().join(", ");
+    std::fs::write(&mask, format!("{{{sites}}}")).unwrap();
+    let length = ["--seq-len", "64", "--batch-size", "2"];
+    let train = ["train", &model, "--text", &text, "--out", &out, "--plan", &mask, "--steps", "2", "--lr", "0.0005"];
+    let rest = ["--finetune-steps", "1", "--held-out-every", "4", "--held-out-batches", "3"];
+    let (table, _) = both(&[&train[..], &length, &rest].concat());
+    // As evaluate measures MODEL on what was held out.
+    let held = ["--held-out-every", "4", "--batches", "3", "--json", "--quiet"];
+    let whole = json(&good(&[&["evaluate", &model, "--text", &text], &length[..], &held].concat()));
+    let given = format!("{:.4}", whole["loss_per_token"].as_f64().unwrap());
+    let row = table.lines().find(|line| line.starts_with("as given")).unwrap_or_else(|| panic!("{table}"));
+    assert!(row.contains(&given), "{row} {given}");
+    // The card tells the table's numbers.
+    let card = std::fs::read_to_string(folder.path("out/README.md")).unwrap();
+    for name in ["as given", "every head, trained", "kept heads, before fine-tuning", "result"] {
+        let line = table.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {table}"));
+        let numbers: Vec<&str> = line[name.len()..].split_whitespace().collect();
+        assert!(card.contains(&format!("| {name} | {} |", numbers.join(" | "))), "{line}\n{card}");
+    }
+    assert!(card.contains("austen.txt") && card.contains("Trained for 2 steps"), "{card}");
+    assert!(card.contains("Fine-tuned for 1 step "), "{card}");
+    assert!(card.contains("weights were trained") && !card.contains("replays"), "{card}");
+    assert!(card.contains("# austen-grouped"), "{card}");
+    let path = folder.name("out/pillars.json");
+    let record = json(&std::fs::read_to_string(&path).unwrap());
+    assert_eq!(record["trained"]["origin"], "austen-grouped");
+    assert_eq!(record["plan"]["trained"], true);
+    // Its heads can be taken out of the original, which is another model.
+    let again = folder.name("again");
+    let (_, said) = both(&["prune", &model, "--plan", &path, "--out", &again]);
+    assert!(said.contains("a model whose weights were trained"), "{said}");
+    let told = json(&std::fs::read_to_string(folder.path("again/pillars.json")).unwrap());
+    assert!(told["notes"].to_string().contains("a model whose weights were trained"), "{told}");
+    // The command it was begun with is asked for, and what is another about this one is said.
+    let train = ["train", &model, "--text", &text, "--out", &out, "--plan", &mask, "--steps", "2", "--lr", "0.25"];
+    let refused = bad(&[&train[..], &length, &rest, &["--resume"]].concat(), 2);
+    assert!(refused.contains("(settings.rate 0.0005 instead of 0.25)"), "{refused}");
+}
+
+#[test]
+fn training_that_does_harm_says_so() {
+    let folder = Folder::new();
+    let (model, text, out) = (sample("austen-grouped"), sample("austen.txt"), folder.name("out"));
+    let train = ["train", &model, "--text", &text, "--out", &out, "--no-vote", "--steps", "3", "--lr", "10"];
+    let rest = ["--seq-len", "32", "--batch-size", "2", "--held-out-every", "4", "--held-out-batches", "2"];
+    let output = pillars(&[&train[..], &rest].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("did harm: the loss on held-out data is"), "{said}");
+}
+
+#[test]
+fn amounts_that_leave_no_head_and_plans_that_remove_none_say_what_is_so() {
+    let folder = Folder::new();
+    let (a, p) = (folder.name("a.json"), folder.name("p.json"));
+    let (model, reference) = (fixture("bert", ""), fixture("bert", "reference.safetensors"));
+    good(&["analyze", &model, "--inputs", &reference, "--groups", "2", "--out", &a, "--quiet"]);
+    let plan = |amount: &[&str]| {
+        let (out, said) = both(&[&["plan", &a], amount, &["--out", &p]].concat());
+        format!("{out}{said}")
+    };
+    for amount in [["--layer-ratio", "0"], ["--threshold", "2"]] {
+        let told = plan(&amount);
+        assert!(told.contains("in 2 of 2 layers no head would stay: every layer keeps at least one"), "{told}");
+    }
+    for amount in [["--layer-ratio", "1"], ["--ratio", "1"], ["--keep", "4"]] {
+        let told = plan(&amount);
+        assert!(!told.contains("measure what the plan costs") && !told.contains("no head would"), "{told}");
+    }
+    // What is left out of a plan in one round is what was named.
+    let refused = bad(&["plan", &a, &model, "--keep", "2", "--out", &p], 2);
+    assert!(refused.contains("does not read the model") && refused.contains("leave the model out"), "{refused}");
+}
+
+#[test]
+fn input_that_tells_little_is_told_for_what_it_is() {
+    let folder = Folder::new();
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(folder.path(name), bytes).unwrap();
+        folder.name(name)
+    };
+    let classifier = sample("books/classifier");
+    let wide =
+        |text: &str| [&b"\xff\xfe"[..], &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat();
+    let table = write("wide.tsv", &wide("sentence\tlabel\nmy dear\tAusten\n"));
+    let refused = bad(&["evaluate", &classifier, "--data", &table], 1);
+    assert!(refused.contains("in UTF-16") && refused.contains("wide.tsv") && refused.contains("iconv"), "{refused}");
+    let text = write("wide.txt", &wide("my dear\n"));
+    let refused = bad(&["evaluate", &sample("austen-grouped"), "--text", &text], 1);
+    assert!(refused.contains("in UTF-16") && refused.contains("wide.txt"), "{refused}");
+    let all = std::fs::read_to_string(sample("books/test.tsv")).unwrap();
+    let one = write("one.tsv", all.lines().take(2).map(|line| format!("{line}\n")).collect::<String>().as_bytes());
+    let (_, said) = both(&["evaluate", &classifier, "--data", &one]);
+    assert!(said.contains("one sequence was scored"), "{said}");
+    // One token has nothing to attend to.
+    let ids = write("ids.jsonl", b"{\"input_ids\": [5]}\n");
+    let a = folder.name("a.json");
+    good(&["analyze", &sample("austen-grouped"), "--tokens", &ids, "--out", &a, "--quiet"]);
+    let notes = json(&std::fs::read_to_string(&a).unwrap())["notes"].to_string();
+    assert!(notes.contains("longer than one token") && !notes.contains("512 MiB"), "{notes}");
+    // Numbers of a model alone have their intervals, and a wish without effect is told.
+    let text = sample("austen.txt");
+    let little = ["--seq-len", "32", "--batches", "3", "--batch-size", "2", "--pack"];
+    let (table, said) = both(&[&["evaluate", &sample("austen-grouped"), "--text", &text], &little[..]].concat());
+    for name in ["loss per token", "perplexity", "top-1 accuracy"] {
+        let row = table.lines().find(|line| line.starts_with(name)).unwrap();
+        assert!(row.contains("  95 % ") && row.ends_with("; 6 sequences"), "{table}");
+    }
+    assert!(said.contains("to pack has no effect here"), "{said}");
+}
+
+#[test]
+fn a_file_of_curves_says_what_it_holds_besides() {
+    let folder = Folder::new();
+    let (a, c) = (folder.name("a.json"), folder.name("c.json"));
+    let (model, text) = (sample("austen-grouped"), sample("austen.txt"));
+    let input = ["--text", &text, "--seq-len", "32", "--batches", "2", "--batch-size", "2"];
+    good(&[&["analyze", &model], &input[..], &["--groups", "2", "--out", &a, "--quiet"]].concat());
+    let curve = |methods: &str| {
+        let base = ["curve", &model, "--analysis", &a, "--out", &c, "--layer-ratio", "0.5", "--methods", methods];
+        both(&[&base[..], &input].concat()).1
+    };
+    assert!(!curve("votes").contains("holds besides"));
+    let said = curve("magnitude");
+    assert!(said.contains("it holds besides, from earlier: votes; they are shown too"), "{said}");
+}
