@@ -80,6 +80,9 @@ pub(super) fn obtain_repair(
         return checked.repair_from(source, plan, &Ticket::default());
     }
     let repair = console.watch(|ticket| checked.repair_from(source, plan, ticket))?;
+    if repair.is_none() && matches!(source, RepairSource::Made(mode) if mode.repairs()) {
+        console.warn("every head stays, so there is nothing to repair");
+    }
     console.warn_all(repair.as_ref().map_or(&[], |made| &made.record.notes));
     Ok(repair)
 }

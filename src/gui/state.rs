@@ -317,8 +317,7 @@ impl State {
 
     /// Whether `plan` keeps every head of the model.
     pub fn keeps_all(&self, plan: &Plan) -> bool {
-        let keeps = |site: &SiteShape| plan.kept.at(site.site, site.heads).len() == site.heads;
-        self.model.as_ref().is_some_and(|model| model.facts.shape.sites().iter().all(keeps))
+        self.model.as_ref().is_some_and(|model| plan.keeps_all(&model.facts.shape))
     }
 
     /// The quality that was measured on this input for exactly the heads that `plan` keeps, with repair or without.

@@ -108,6 +108,11 @@ impl Plan {
         Self { kept, method: "mask".to_owned(), ..Self::default() }
     }
 
+    /// Whether every head of a model of this shape stays; layers that are not named keep theirs.
+    pub fn keeps_all(&self, shape: &Shape) -> bool {
+        shape.sites().iter().all(|site| self.kept.at(site.site, site.heads).len() == site.heads)
+    }
+
     /// Reads a plan, a bare mask `{"encoder.0": [kept heads], ..}`, or the plan in the record of an export.
     pub fn read_any(path: &Path) -> Result<Self> {
         Self::parse_any(&Self::text_of(path)?).map_err(|e| e.at(path))

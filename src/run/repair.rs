@@ -79,7 +79,7 @@ impl Checked {
     }
 
     /// The repair of `plan` that `source` names: read and checked against the model, or made in place on the part of the
-    /// input that is analyzed. `None` where the source is not to repair.
+    /// input that is analyzed. `None` where the source is not to repair, and where one would be made though every head stays.
     ///
     /// # Errors
     /// As [`Checked::repair`]; where the file is not one for this model and plan; where there is nothing to calibrate on.
@@ -92,6 +92,8 @@ impl Checked {
                 Ok(Some(repair))
             }
             RepairSource::Made(RepairMode::None) => Ok(None),
+            // Nothing went that others could speak for.
+            RepairSource::Made(_) if plan.keeps_all(&self.opened().facts.shape) => Ok(None),
             RepairSource::Made(mode) => {
                 self.check_calibration(*mode)?;
                 let wanted = RepairSpec { mode: *mode, ..RepairSpec::default() };
