@@ -98,10 +98,10 @@ fn input_that_tells_little_is_told_for_what_it_is() {
     let wide =
         |text: &str| [&b"\xff\xfe"[..], &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat();
     let table = write("wide.tsv", &wide("sentence\tlabel\nmy dear\tAusten\n"));
-    let refused = bad(&["evaluate", &classifier, "--data", &table], 1);
+    let refused = bad(&["evaluate", &classifier, "--data", &table, "--quiet"], 1);
     assert!(refused.contains("in UTF-16") && refused.contains("wide.tsv") && refused.contains("iconv"), "{refused}");
     let text = write("wide.txt", &wide("my dear\n"));
-    let refused = bad(&["evaluate", &sample("austen-grouped"), "--text", &text], 1);
+    let refused = bad(&["evaluate", &sample("austen-grouped"), "--text", &text, "--quiet"], 1);
     assert!(refused.contains("in UTF-16") && refused.contains("wide.txt"), "{refused}");
     let all = std::fs::read_to_string(sample("books/test.tsv")).unwrap();
     let one = write("one.tsv", all.lines().take(2).map(|line| format!("{line}\n")).collect::<String>().as_bytes());
