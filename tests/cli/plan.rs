@@ -212,7 +212,8 @@ fn a_budget_is_met_with_repair_and_the_repair_lies_beside_the_plan() {
         (json(&String::from_utf8(output.stdout).unwrap())["repair"].clone(), String::from_utf8(output.stderr).unwrap())
     };
     let (mode, said) = foretold(&[]);
-    assert!(mode == "refit" && said.contains("p.repair.safetensors, which is used"), "{mode} {said}");
+    assert!(mode == "refit" && said.contains("p.repair.safetensors), which is used"), "{mode} {said}");
+    assert!(said.contains("a repair lies beside the plan (") && !said.contains("measured with"), "{said}");
     assert_eq!(foretold(&["--repair", "none"]).0, Value::Null);
     std::fs::remove_file(&r).unwrap();
     let refused = pillars(&["prune", &model, "--plan", &p, "--dry-run", "--json"]);
