@@ -230,7 +230,7 @@ fn standard_input_is_read_as_often_as_needed() {
 #[cfg(target_os = "linux")]
 fn a_folder_that_is_there_and_takes_nothing_is_told_from_a_missing_one() {
     let desk = Desk::new();
-    std::fs::write(desk.path("p.json"), r#"{"encoder.0": [0, 1], "encoder.1": [0, 1]}"#).unwrap();
+    std::fs::write(desk.path("p.json"), r#"{"decoder.0": [0, 1]}"#).unwrap();
     let said = desk.bad("prune @m --plan @p.json --out /proc/o");
     assert!(said.contains("the folder cannot be written: /proc; choose another place"), "{said}");
 }
