@@ -280,6 +280,15 @@ impl Draft {
         self.active = self.plans.len() - 1;
     }
 
+    /// Adds a plan that was found; one that is there already, under whatever name, is edited next instead.
+    pub fn add_found(&mut self, plan: NamedPlan) {
+        let is_same = |known: &NamedPlan| NamedPlan { name: known.name.clone(), ..plan.clone() } == *known;
+        match self.plans.iter().position(is_same) {
+            Some(index) => self.active = index,
+            None => self.add(plan),
+        }
+    }
+
     /// Removes plan `index`; the last one is replaced by an empty plan.
     pub fn remove(&mut self, index: usize) {
         if index >= self.plans.len() {
@@ -372,6 +381,26 @@ mod tests {
         // A person's own name stays.
         draft.rename(1, "mine");
         assert_eq!(draft.active().title(), "mine");
+    }
+
+    #[test]
+    fn a_plan_that_is_found_again_is_there_once() {
+        let found = |kept: usize| {
+            NamedPlan::of(
+                "Within 1.00 %",
+                Plan::from_mask([("encoder.0".parse().unwrap(), vec![kept])].into_iter().collect()),
+            )
+        };
+        let mut draft = Draft::default();
+        draft.add_found(found(0));
+        draft.add_found(found(1));
+        assert_eq!((draft.plans().len(), draft.active().name.as_str()), (3, "Within 1.00 % 2"));
+        draft.add_found(found(0));
+        assert_eq!((draft.plans().len(), draft.active_index()), (3, 1));
+        draft.add_found(found(1));
+        assert_eq!((draft.plans().len(), draft.active_index()), (3, 2));
+        draft.add_found(found(2));
+        assert_eq!(draft.plans().len(), 4);
     }
 
     #[test]

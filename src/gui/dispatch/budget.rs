@@ -67,7 +67,7 @@ impl App {
         if let (Some(repair), Some(model)) = (repair, &self.state.model) {
             self.state.repairing.take(repair, &plan.plan(&model.facts.shape));
         }
-        self.edit_plans("find a plan within a budget", |draft| draft.add(plan));
+        self.edit_plans("find a plan within a budget", |draft| draft.add_found(plan));
         self.measure(self.state.draft.now().active_index());
     }
 
@@ -91,7 +91,7 @@ impl App {
             return;
         }
         let plan = NamedPlan::of(name, plan);
-        self.edit_plans("take a point of the curve", |draft| draft.add(plan));
+        self.edit_plans("take a point of the curve", |draft| draft.add_found(plan));
     }
 
     /// Lets layers without evidence lose heads too, or no longer.
