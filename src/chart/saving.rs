@@ -131,6 +131,7 @@ mod tests {
             secs: 1.0,
             tokens_per_sec: 4100.0,
             translation: None,
+            written_per_sec: None,
             main_metric: None,
             metrics: Default::default(),
         };

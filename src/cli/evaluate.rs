@@ -151,7 +151,7 @@ fn rows(columns: &[Column<'_>], unit: InputUnit, with_rate: bool) -> String {
     let (read, rate) = (format!("{} read", unit.noun()), format!("{}/s", unit.noun()));
     let is_task = columns.iter().any(|column| column.quality.task.is_some());
     let loss = if is_task { "loss per label" } else { "loss per token" };
-    let measures: [(&str, MeasureText); 8] = [
+    let measures: [(&str, MeasureText); 9] = [
         (loss, |c| c.number("loss_per_token", c.quality.loss_per_token, |x| format!("{x:.4}"), "")),
         ("perplexity", |c| c.number("perplexity", c.quality.perplexity, |x| format!("{x:.3}"), "")),
         ("top-1 accuracy", |c| {
@@ -163,6 +163,7 @@ fn rows(columns: &[Column<'_>], unit: InputUnit, with_rate: bool) -> String {
             let rouge = c.quality.translation?.rouge;
             Some([rouge.one, rouge.two, rouge.longest].map(|x| format!("{:.1}", 100.0 * x)).join("/"))
         }),
+        ("written tokens/s", |c| Some(format!("{:.0}", c.quality.written_per_sec?))),
         (&read, |c| Some(c.quality.tokens.to_string())),
         ("sequences", |c| Some(c.quality.sequences.to_string())),
         (&rate, |c| Some(format!("{:.0}", c.quality.rate()?))),

@@ -54,6 +54,9 @@ pub struct Quality {
     /// How good its translations are, where an encoder-decoder was asked for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub translation: Option<TranslationScore>,
+    /// Tokens that it wrote in a second while it translated; absent where too little was written to tell a speed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_per_sec: Option<f64>,
     /// The name of the metric that stands for the labeled task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub main_metric: Option<String>,
@@ -211,6 +214,7 @@ impl QualitySums {
             secs,
             tokens_per_sec: steady_rate(&self.rates),
             translation: None,
+            written_per_sec: None,
             main_metric: self.answered().0.first().map(|metric| metric.name.to_owned()),
             metrics,
         })

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Checked, MeasuredRepair};
 use crate::corpus::{Corpus, Input, Purpose, Reading, TextTokenizer};
 use crate::error::{Error, Result};
-use crate::evaluation::generation::{TranslationScore, translate};
+use crate::evaluation::generation::translate;
 use crate::evaluation::{
     Benchmark, COMPARED_COPIES, Candidate, Comparison, IN_SAMPLE, LOSS, Measured, Quality, SCORED_COPIES, compare,
     evaluate, task_metrics,
@@ -53,8 +53,7 @@ impl Checked {
         if let Some(benchmark) = self.benchmark(&corpus, ticket)? {
             benchmark.ask(Candidate { network: &network, gates: &open }, ticket)?.record(&mut quality);
         }
-        let (translation, passed) = self.translated(&network, &open, &corpus, ticket)?;
-        quality.translation = translation;
+        let passed = self.translated(&network, &open, &corpus, &mut quality, ticket)?;
         let dtype = network.dtype().as_str().to_owned();
         let own = self.unmeasured(&quality).into_iter().chain(lone_words(&quality));
         let notes = self.notes(&corpus).into_iter().chain(own).chain(passed).collect();
@@ -100,9 +99,8 @@ impl Checked {
         if let Some(benchmark) = &benchmark {
             comparison.ask(benchmark, [before, after], &both)?;
         }
-        let (translation, passed) = self.translated(&network, &open, &corpus, &both)?;
-        comparison.before.translation = translation;
-        comparison.after.translation = self.translated(after.network, &masked, &corpus, &both)?.0;
+        let passed = self.translated(&network, &open, &corpus, &mut comparison.before, &both)?;
+        self.translated(after.network, &masked, &corpus, &mut comparison.after, &both)?;
         // One network beside the whole one at a time.
         drop(repaired);
         let by_likeness = comparison.before.loss_per_token.is_none();
@@ -196,17 +194,20 @@ impl Checked {
         TextTokenizer::load(self.model().checkpoint().folder()).map(drop)
     }
 
-    /// How good translations of the input's pairs are, where that was asked for, and what to say of pairs without one.
+    /// Adds to `quality` how good translations of the input's pairs are and how fast they are written, where that was asked
+    /// for; returns what to say of pairs without one.
     fn translated(
         &self,
         network: &Network,
         gates: &Gates,
         corpus: &Corpus,
+        quality: &mut Quality,
         ticket: &Ticket,
-    ) -> Result<(Option<TranslationScore>, Option<String>)> {
-        let Some(wanted) = self.spec().translation else { return Ok((None, None)) };
+    ) -> Result<Option<String>> {
+        let Some(wanted) = self.spec().translation else { return Ok(None) };
         let tokenizer = TextTokenizer::load(self.model().checkpoint().folder())?.writing_for(self.input()?)?;
         let found = translate(network, gates, &tokenizer, corpus, wanted, ticket)?;
-        Ok((found.score(), found.note()))
+        (quality.translation, quality.written_per_sec) = (found.score(), found.rate());
+        Ok(found.note())
     }
 }

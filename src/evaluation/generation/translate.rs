@@ -1,10 +1,13 @@
 //! What an encoder-decoder model makes of the source side of pairs, beside the target side.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Bleu, Rouge, Search, bleu, decode, mean_rouge};
 use crate::corpus::{Corpus, TextTokenizer};
 use crate::error::{Error, Result};
+use crate::evaluation::steady::tells_speed;
 use crate::network::{Batch, Gates, Network, Source};
 use crate::task::Ticket;
 use crate::words::counted;
@@ -29,15 +32,26 @@ pub struct TranslationScore {
 }
 
 /// Texts that a model wrote, each beside its reference.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Translations {
     /// The model's text and the reference.
     pub pairs: Vec<(String, String)>,
     /// Pairs that were passed over because they were cut to the longest sequence: their references are not whole.
     pub cut: usize,
+    /// Tokens that were written, in all batches.
+    pub written: u64,
+    /// Seconds in which they were, encoders and beams included.
+    pub secs: f64,
+    /// Batches that were decoded.
+    pub batches: u64,
 }
 
 impl Translations {
+    /// Tokens written in a second, where there were enough batches, or they took long enough, to tell a speed.
+    pub fn rate(&self) -> Option<f64> {
+        tells_speed(self.batches, self.secs).then(|| self.written as f64 / self.secs)
+    }
+
     pub fn bleu(&self) -> Bleu {
         bleu(self.texts())
     }
@@ -94,7 +108,11 @@ pub fn translate(
         let longest = sources.iter().copied().max().unwrap_or(0);
         let longest = (longest + longest / 2 + 10).min(limits.max_length.unwrap_or(usize::MAX));
         let search = Search { beams, ..Search::greedy(begin.clone(), end, longest) };
+        let began = Instant::now();
         let systems = decode(network, &batch.source, gates, &search, ticket)?;
+        found.secs += began.elapsed().as_secs_f64();
+        found.written += systems.iter().map(|system| system.ids.len() as u64).sum::<u64>();
+        found.batches += 1;
         let labels = batch.labels.as_deref().ok_or_else(|| Error::new("the pairs carry no labels"))?;
         let width = labels.len() / sources.len();
         for ((system, source), labels) in systems.iter().zip(sources).zip(labels.chunks(width)) {
@@ -121,5 +139,18 @@ fn source_lengths(batch: &Batch) -> Result<Vec<usize>> {
             Ok((0..mask.sequences()).map(|n| mask.row(n).iter().filter(|real| **real).count()).collect())
         }
         _ => Err(Error::usage("only sentence pairs can be translated").hint("give --pairs")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_speed_is_told_of_seven_batches_or_a_second() {
+        let written = |batches, secs| Translations { written: 120, secs, batches, ..Translations::default() }.rate();
+        assert_eq!([written(1, 0.5), written(6, 0.9)], [None, None]);
+        assert_eq!([written(1, 2.0), written(7, 0.5)], [Some(60.0), Some(240.0)]);
+        assert_eq!(Translations::default().rate(), None);
     }
 }
