@@ -38,6 +38,11 @@ pub fn first_difference(before: &Value, now: &Value) -> Option<String> {
     find("", before, now)
 }
 
+/// Bytes of a digest in hexadecimal digits, two for each.
+pub fn hexadecimal<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> String {
+    bytes.into_iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// An amount of memory or disk: `72.5 GB`.
 pub fn bytes_in_words(bytes: u64) -> String {
     let mut value = bytes as f64;

@@ -14,6 +14,7 @@ use super::no_checkpoint::{explain_file, explain_folder};
 use super::pickle::read_pickle_header;
 use super::{Config, GgufTensors, Stored};
 use crate::error::{Error, Result};
+use crate::words::hexadecimal;
 
 /// Files that hold all weights, and those that list the files that do, in the order in which they are looked for.
 const SINGLE: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
@@ -275,7 +276,7 @@ impl Checkpoint {
             let length = info.bytes.min(SAMPLE);
             hash.update(self.read_range(name, (info.bytes - length) / 2, length)?);
         }
-        Ok(hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect())
+        Ok(hexadecimal(hash.finalize().iter().take(8)))
     }
 
     /// [`Checkpoint::info`] of a tensor that has to be there.

@@ -55,7 +55,7 @@ pub(crate) use write::write_with;
 pub use write::{Content, TensorPlan, safetensors_header, tensor_bytes, write_atomically, write_safetensors};
 
 /// The folder that holds `path`.
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

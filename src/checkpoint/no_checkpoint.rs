@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::is_gguf;
+use super::{folder_of, is_gguf};
 use crate::error::Error;
 
 /// Files by which the formats of other programs are known, with their names.
@@ -47,7 +47,7 @@ pub(super) fn explain_file(file: &Path) -> Option<Error> {
     if let Some(name) = format_of(file) {
         return Some(for_other_program("file", name));
     }
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(file);
     let what = "this is a file, not a model folder or GGUF file";
     Some(Error::new(what).hint(match folder.join("config.json").is_file() {
         true => format!("give the folder that it lies in: {}", folder.display()),

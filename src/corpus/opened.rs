@@ -28,6 +28,7 @@ use super::tokens::TokenLines;
 use crate::error::{Error, Result};
 use crate::network::{Extent, NetworkSpec};
 use crate::task::Ticket;
+use crate::words::hexadecimal;
 
 /// An input with its settings: it hands out batches, any number of times.
 #[derive(Clone)]
@@ -335,5 +336,5 @@ pub(crate) fn fingerprint_of<P: AsRef<Path>>(files: &[P], ticket: &Ticket) -> Re
             }
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(&hash.finalize()))
 }

@@ -19,7 +19,7 @@ use super::{Hub, HubCache, HubName};
 use crate::checkpoint::{Lock, free_bytes, make_folders, write_atomically};
 use crate::error::{Error, Result};
 use crate::task::Ticket;
-use crate::words::{bytes_in_words, counted};
+use crate::words::{bytes_in_words, counted, hexadecimal};
 
 /// Attempts after which a file that comes no further is given up.
 const ATTEMPTS: u32 = 4;
@@ -303,7 +303,6 @@ fn hash_of(path: &Path, digits: usize, size: u64, ticket: &Ticket) -> Result<Str
             _ => short.update(bytes),
         }
     }
-    let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     Ok(if digits == 64 { hexadecimal(&long.finalize()) } else { hexadecimal(&short.finalize()) })
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Workspace;
 use super::repairs::{document_of, name_of};
 use crate::analysis::{Analysis, Document, Moments};
+use crate::checkpoint::folder_of;
 use crate::error::{Error, Result};
 
 impl Workspace {
@@ -36,7 +37,7 @@ impl Workspace {
     /// Removes repairs beside the document at `path` that it no longer names; the document was written before.
     pub(super) fn remove_other_repairs(&self, path: &Path) {
         let (name, named) = (name_of(path), self.repairs.iter().map(|kept| kept.path_beside(path)).collect::<Vec<_>>());
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(path);
         let Ok(entries) = std::fs::read_dir(folder) else { return };
         for file in entries.flatten().map(|entry| entry.path()) {
             let is_named = named.iter().any(|path| path.file_name() == file.file_name());

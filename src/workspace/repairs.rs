@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::repair::{Repair, RepairMode, RepairRecord};
+use crate::words::hexadecimal;
 
 /// A repair that is kept with the work. The document names it, its tensors lie in a file beside.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,7 +91,7 @@ const DIGITS: usize = 16;
 
 fn digest(record: &RepairRecord) -> Result<String> {
     let digest = Sha256::digest(serde_json::to_vec(record)?);
-    Ok(digest.iter().take(DIGITS / 2).map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(digest.iter().take(DIGITS / 2)))
 }
 
 pub(super) fn name_of(path: &Path) -> String {

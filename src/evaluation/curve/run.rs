@@ -16,6 +16,7 @@ use crate::network::{Gates, Kept, Network, Site};
 use crate::plan::{Amount, Cost, Method, Plan, PlanRequest, Ranking, apply, snap};
 use crate::repair::{Basis, RefitRequest, Refitter, RepairMode, Ridge, propose};
 use crate::task::Ticket;
+use crate::words::hexadecimal;
 
 /// Which points are wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -242,7 +243,7 @@ fn empty(subject: &Subject<'_>, wanted: &Wanted, ticket: &Ticket) -> Result<Curv
     let digest = Sha256::digest(analysis.to_json()?.as_bytes());
     Ok(Curves {
         model: crate::analysis::ModelInfo { dtype: network.dtype().as_str().to_owned(), ..analysis.model.clone() },
-        analysis: digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
+        analysis: hexadecimal(digest.iter().take(8)),
         analyzed: analysis.settings.input.clone(),
         reading,
         length: wanted.length,
