@@ -2,7 +2,7 @@
 //!
 //! - `cargo bench --bench parts -- analysis MODEL TEXT`: seconds of opening, tokenising, the forward pass alone, and an
 //!   analysis: its pass as far as it goes, its Gram matrices, its groups and votes (feature `output`, 4 groups, batch
-//!   8, length 128).
+//!   8, length 128); and of the matrix products of the pass alone, by candle, in f32 on the processor.
 //! - `cargo bench --bench parts -- training MODEL STEPS`: processor and wall seconds of a step on random tokens, batch
 //!   16 x 128.
 //!
@@ -10,14 +10,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 #![allow(clippy::print_stdout)]
 
+use std::collections::HashMap;
+use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use pillars::analysis::{AnalysisSettings, Groups, ModelInfo, Timings, analyze_timed};
 use pillars::corpus::{self, Corpus, Input, Intake};
 use pillars::model::Model;
-use pillars::network::{Batch, Gates, NoProbe, Tokens};
+use pillars::network::{Batch, Gates, NoProbe, Source, StackSpec, Tokens};
 use pillars::task::Ticket;
 use pillars::tensor::{DeviceChoice, Precision};
 use pillars::training::{AdamSettings, Learner, Parameters, StepSettings};
@@ -86,10 +88,15 @@ fn analysis(folder: &Path, text: &Path, OpenedPath { device, precision }: &Opene
     // Alternately, and the best of each: a machine with other work slows both.
     let (mut forward, mut forward_cpu, mut tokens) = (f64::INFINITY, f64::INFINITY, 0);
     let mut best = Timings { forward: Duration::MAX, ..Timings::default() };
+    let stack = model.spec().encoder.as_ref().or(model.spec().decoder.as_ref()).unwrap();
+    let mut alone = [f64::INFINITY; 2];
     for _ in 0..3 {
         let before = processor_secs();
         forward = forward.min(timed(pass).1);
         forward_cpu = forward_cpu.min(processor_secs() - before);
+        for (best, secs) in alone.iter_mut().zip(products(stack, &batches)) {
+            *best = best.min(secs);
+        }
         let (found, _, timings) = whole();
         tokens = found.tokens;
         if timings.total() < best.total() {
@@ -103,9 +110,57 @@ fn analysis(folder: &Path, text: &Path, OpenedPath { device, precision }: &Opene
             "tokens": tokens, "batches": batches, "open": open, "tokenise": tokenise,
             "forward": forward, "forward_cpu": forward_cpu, "analysis": best.total().as_secs_f64(),
             "watched": best.forward.as_secs_f64(), "gram": best.gram.as_secs_f64(),
-            "grouping": best.grouping.as_secs_f64(),
+            "grouping": best.grouping.as_secs_f64(), "affine_products": alone[0], "attention_products": alone[1],
         })
     );
+}
+
+/// A matrix of `rows` and `columns` with numbers that are neither zero nor large.
+fn matrix(rows: usize, columns: usize) -> Tensor {
+    let numbers = (0..rows * columns).map(|n| (n % 97) as f32 / 97.0 - 0.5).collect::<Vec<_>>();
+    Tensor::from_vec(numbers, (rows, columns), &Device::Cpu).unwrap()
+}
+
+/// Seconds of the matrix products of a pass over `batches`, and nothing else: the affine maps of every layer over the tokens
+/// that are there, the scores and mixtures of every head over each sequence. Operands are made beforehand, once a shape.
+fn products(stack: &StackSpec, batches: &[Batch]) -> [f64; 2] {
+    let mut made: HashMap<(usize, usize), Tensor> = HashMap::new();
+    let mut of = |rows, columns| made.entry((rows, columns)).or_insert_with(|| matrix(rows, columns)).clone();
+    let (mut affine, mut attention) = (Vec::new(), Vec::new());
+    for batch in batches {
+        let Source::Tokens(tokens) = &batch.source else { panic!("this reads tokens") };
+        let mask = &tokens.mask;
+        let lengths: Vec<usize> =
+            (0..mask.sequences()).map(|row| mask.row(row).iter().filter(|is_real| **is_real).count()).collect();
+        let count = lengths.iter().sum();
+        for layer in &stack.layers {
+            let (width, heads) = (stack.width, &layer.attention);
+            let (queries, keys) = (heads.heads * heads.head_dim, heads.kv_heads * heads.head_dim);
+            let ups = if layer.mlp.gated { 2 } else { 1 };
+            for (from, to, times) in
+                [(width, queries, 1), (width, keys, 2), (queries, width, 1), (width, layer.mlp.width, ups), (layer.mlp.width, width, 1)]
+            {
+                for _ in 0..times {
+                    affine.push((of(count, from), of(from, to)));
+                }
+            }
+            for length in &lengths {
+                for _ in 0..heads.heads {
+                    attention.push((of(*length, heads.head_dim), of(heads.head_dim, *length)));
+                    attention.push((of(*length, *length), of(*length, heads.head_dim)));
+                }
+            }
+        }
+    }
+    let run = |pairs: &[(Tensor, Tensor)]| {
+        timed(|| {
+            for (left, right) in pairs {
+                black_box(left.matmul(right).unwrap());
+            }
+        })
+        .1
+    };
+    [run(&affine), run(&attention)]
 }
 
 fn training(folder: &Path, steps: u32, OpenedPath { device, precision }: &OpenedPath) {
