@@ -346,9 +346,10 @@ impl State {
     /// What a plan may cost, and the metric that this is of, where it is of one.
     pub fn quality_budget(&self) -> (QualityBudget, Option<String>) {
         let (share, measures) = (self.settings.quality_budget, self.quality_measures());
-        let chosen = self.quality_measure.as_ref().filter(|name| measures.contains(name));
-        match chosen.or(measures.first()) {
-            Some(name) if name != LOSS => (QualityBudget::MetricDrop(share), Some(name.clone())),
+        let usual = self.checked.as_ref().and_then(|run| run.as_ref().ok()?.usual_quality_measure());
+        let chosen = [self.quality_measure.clone(), usual].into_iter().flatten().find(|name| measures.contains(name));
+        match chosen.or_else(|| measures.first().cloned()) {
+            Some(name) if name != LOSS => (QualityBudget::MetricDrop(share), Some(name)),
             _ => (QualityBudget::LossShare(share), None),
         }
     }

@@ -98,6 +98,16 @@ impl Checked {
         all.into_iter().map(str::to_owned).collect()
     }
 
+    /// That of [`Self::quality_measures`] by which a budget is told where nobody chose: the metric that the task is known
+    /// by, where rows carry its labels.
+    pub fn usual_quality_measure(&self) -> Option<String> {
+        let measures = self.quality_measures();
+        let of_task =
+            |task| task_metrics(task).into_iter().find(|metric| metric.rises).map(|metric| metric.name.to_owned());
+        let usual = self.model().spec().task.as_ref().and_then(of_task);
+        usual.filter(|name| measures.contains(name)).or_else(|| measures.into_iter().next())
+    }
+
     /// The plan with the fewest heads that stays within a budget of quality on the held-out part of the input, in about the
     /// time of twelve evaluations for one method; with the repair that it was measured with. `moments` are those of the
     /// analysis.

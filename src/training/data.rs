@@ -1,5 +1,7 @@
 //! What a run learns from, and what it is measured on.
 
+use candle_core::Device;
+
 use super::{Blueprint, TrainingRun};
 use crate::corpus::{BatchOrder, Corpus, CorpusPart, Intake, Purpose};
 use crate::error::Result;
@@ -14,6 +16,8 @@ pub struct Data {
     pub held_out: Corpus,
     /// Whether what is measured is learned too: the data named for it is that of training.
     pub in_sample: bool,
+    /// What a person should know of how it was divided.
+    pub note: Option<String>,
 }
 
 impl Data {
@@ -25,7 +29,8 @@ impl Data {
         reading.purpose = Purpose::Score;
         let open = |input, reading: &_| Corpus::open(input, blueprint.side(), &intake, reading, ticket);
         let whole = open(&request.input, &reading)?;
-        let every = settings.held_out_every;
+        let asked = settings.held_out_every;
+        let every = if request.held_out.is_some() { asked } else { within(&whole, asked)? };
         let (training, held_out) = match &request.held_out {
             Some(input) => (whole, open(input, &reading)?),
             None => (
@@ -39,6 +44,9 @@ impl Data {
         };
         Ok(Self {
             in_sample,
+            note: (every < asked).then(|| {
+                format!("the input has {every} batches: one of them is held out, where one in {asked} was to be")
+            }),
             training: training.with(|s| s.order = BatchOrder::Shuffled),
             held_out: held_out.with(|s| {
                 s.order = BatchOrder::AsRead;
@@ -46,4 +54,19 @@ impl Data {
             }),
         })
     }
+}
+
+/// The distance between blocks that are held out: as `asked`, or all blocks that `whole` has where that would leave none.
+fn within(whole: &Corpus, asked: u64) -> Result<u64> {
+    let first = whole.with(|s| {
+        s.order = BatchOrder::AsRead;
+        s.batches = Some(s.batches.map_or(asked, |limit| limit.min(asked)));
+    });
+    let mut blocks = 0;
+    for batch in first.batches(&Device::Cpu) {
+        batch?;
+        blocks += 1;
+    }
+    // A single block cannot be divided, which is said where it is read.
+    Ok(if (2..asked).contains(&blocks) { blocks } else { asked })
 }

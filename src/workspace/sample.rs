@@ -3,11 +3,44 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Folder, text and description of every sample; the first is the one that a first start opens.
-const SAMPLES: [(&str, &str, &str); 3] = [
-    ("rxnfp-bert-pretrained", "reactions.txt", "BERT of chemical reactions, 12 layers of 4 heads"),
-    ("austen-plain", "austen.txt", "English decoder, 4 layers of 8 heads, trained plainly"),
-    ("austen-grouped", "austen.txt", "Its twin, trained with the group constraint"),
+use crate::corpus::{DataColumns, Input};
+use crate::run::Spec;
+
+/// A bundled model and what it reads, as they lie under the folder of samples.
+struct Row {
+    model: &'static str,
+    input: &'static str,
+    about: &'static str,
+    /// One batch in so many is left for measuring.
+    held_out_every: Option<u64>,
+}
+
+/// Every sample; the first is the one that a first start opens.
+const SAMPLES: [Row; 4] = [
+    Row {
+        model: "books/classifier",
+        input: "books/unseen.tsv",
+        about: "Classifier of sentences, 3 layers of 8 heads",
+        held_out_every: Some(2),
+    },
+    Row {
+        model: "rxnfp-bert-pretrained",
+        input: "reactions.txt",
+        about: "BERT of chemical reactions, 12 layers of 4 heads",
+        held_out_every: None,
+    },
+    Row {
+        model: "austen-plain",
+        input: "austen.txt",
+        about: "English decoder, 4 layers of 8 heads, trained plainly",
+        held_out_every: None,
+    },
+    Row {
+        model: "austen-grouped",
+        input: "austen.txt",
+        about: "Its twin, trained with the group constraint",
+        held_out_every: None,
+    },
 ];
 
 /// A model and something for it to read.
@@ -16,8 +49,20 @@ pub struct Sample {
     /// What it is, for a person.
     pub about: &'static str,
     pub model: PathBuf,
-    /// Text that the model understands.
-    pub text: Option<PathBuf>,
+    /// What the model understands.
+    pub input: Option<Input>,
+    /// One batch in so many is left for measuring; `None` where all are read.
+    pub held_out_every: Option<u64>,
+}
+
+impl Sample {
+    /// Fills in what a run is to read, where nothing was chosen yet.
+    pub fn prepare(&self, run: &mut Spec) {
+        if run.input.is_none() {
+            run.input.clone_from(&self.input);
+            run.held_out_every = self.held_out_every;
+        }
+    }
 }
 
 /// The bundled sample that a first start opens.
@@ -35,23 +80,35 @@ pub fn samples() -> &'static [Sample] {
 /// The sample whose model lies in `folder`, wherever that is: beside the program or in a copy of its own.
 pub fn sample_at(folder: &Path) -> Option<Sample> {
     let folder = folder.canonicalize().ok()?;
-    samples_in(folder.parent()?).into_iter().find(|sample| sample.model == folder)
+    folder.ancestors().skip(1).take(2).flat_map(samples_in).find(|sample| sample.model == folder)
+}
+
+/// Where samples may lie, seen from the program: beside it, as in an archive; above it, as under `target`; under `share` or
+/// `lib` of its prefix, as packages of Linux and AppImages have it; in the resources of a bundle of macOS.
+fn places(program: &Path) -> Vec<PathBuf> {
+    let above = |levels: usize| program.ancestors().nth(levels);
+    let beside = [above(1), above(2)].into_iter().flatten().map(|folder| folder.join("sample_models"));
+    let prefixed = ["share/pillars/sample_models", "lib/pillars/sample_models", "Resources/sample_models"];
+    beside.chain(above(2).into_iter().flat_map(|prefix| prefixed.map(|place| prefix.join(place)))).collect()
 }
 
 fn find() -> Vec<Sample> {
     let program = std::env::current_exe().ok();
-    let beside = program.iter().flat_map(|p| p.ancestors().skip(1).take(2).map(|d| d.join("sample_models")));
-    let shared = program.iter().flat_map(|p| p.ancestors().nth(2).map(|d| d.join("share/pillars/sample_models")));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models");
-    let folders = beside.chain(shared).chain([source]);
+    let folders = program.iter().flat_map(|program| places(program)).chain([source]);
     folders.map(|folder| samples_in(&folder)).find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 fn samples_in(folder: &Path) -> Vec<Sample> {
-    let of = |&(name, text, about): &(&str, &str, &'static str)| {
-        let model = folder.join(name);
-        let text = [folder.join(text), model.join(text)].into_iter().find(|p| p.is_file());
-        model.join("config.json").is_file().then_some(Sample { about, model, text })
+    let of = |row: &Row| {
+        let model = folder.join(row.model);
+        let input = Some(folder.join(row.input)).filter(|path| path.is_file()).map(|path| match path.extension() {
+            // Rows with labels, where a table alone would be taken for pairs of texts.
+            Some(extension) if extension == "tsv" => Input::Data { path, columns: DataColumns::default() },
+            _ => Input::guess(&path),
+        });
+        let found = Sample { about: row.about, model, input, held_out_every: row.held_out_every };
+        found.model.join("config.json").is_file().then_some(found)
     };
     SAMPLES.iter().filter_map(of).collect()
 }
@@ -65,18 +122,18 @@ mod tests {
     fn a_sample_needs_its_model() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(samples_in(folder.path()), []);
-        let (name, text, _) = SAMPLES[1];
+        let Row { model: name, input: text, .. } = SAMPLES[2];
         let model = folder.path().join(name);
         std::fs::create_dir(&model).unwrap();
         std::fs::write(model.join("config.json"), "{}").unwrap();
         let found = samples_in(folder.path());
-        assert_eq!(found.iter().map(|s| (&s.model, &s.text)).collect::<Vec<_>>(), [(&model, &None)]);
+        assert_eq!(found.iter().map(|s| (&s.model, &s.input)).collect::<Vec<_>>(), [(&model, &None)]);
         std::fs::write(folder.path().join(text), "It is a truth").unwrap();
-        assert_eq!(samples_in(folder.path())[0].text, Some(folder.path().join(text)));
+        assert_eq!(samples_in(folder.path())[0].input, Some(Input::Text(folder.path().join(text))));
         // As it may be named on the command line.
         let roundabout = model.join("../austen-plain/.");
         let found = sample_at(&roundabout).unwrap();
-        assert_eq!(found.text.unwrap().canonicalize().unwrap(), folder.path().join(text).canonicalize().unwrap());
+        assert_eq!(found.input, Some(Input::Text(folder.path().canonicalize().unwrap().join(text))));
         assert_eq!(sample_at(folder.path()), None);
     }
 
@@ -88,9 +145,25 @@ mod tests {
         let mut bytes = 0;
         for sample in &samples {
             let model = Model::open(&sample.model).unwrap();
-            assert!(sample.text.is_some(), "{}", sample.about);
+            assert!(sample.input.is_some(), "{}", sample.about);
             bytes += std::fs::metadata(model.checkpoint().folder().join("model.safetensors")).unwrap().len();
         }
         assert!(bytes < 20_000_000, "{bytes}");
+    }
+
+    #[test]
+    fn packages_of_every_system_hold_samples_where_they_are_looked_for() {
+        for (program, samples) in [
+            ("/opt/pillars/pillars", "/opt/pillars/sample_models"),
+            ("/usr/bin/pillars", "/usr/share/pillars/sample_models"),
+            ("/tmp/.mount/usr/bin/pillars", "/tmp/.mount/usr/lib/pillars/sample_models"),
+            (
+                "/Applications/Pillars.app/Contents/MacOS/pillars",
+                "/Applications/Pillars.app/Contents/Resources/sample_models",
+            ),
+            ("/venv/bin/pillars", "/venv/share/pillars/sample_models"),
+        ] {
+            assert!(places(Path::new(program)).contains(&PathBuf::from(samples)), "{program}");
+        }
     }
 }

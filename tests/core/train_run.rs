@@ -216,6 +216,32 @@ fn a_plan_of_another_model_is_told_before_the_first_step() {
 }
 
 #[test]
+fn a_short_text_is_divided_all_the_same() {
+    let place = Place::new();
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models");
+    // As the window and the command line begin: nothing is set but what there is.
+    let request = TrainingRun {
+        model: samples.join("austen-plain"),
+        beginning: Beginning::Weights,
+        input: Input::Text(samples.join("austen.txt")),
+        reading: corpus::CorpusSettings::default(),
+        settings: TrainSettings::default(),
+        ..place.request("short")
+    };
+    let cancel = CancelToken::default();
+    let mut notes = Vec::new();
+    let mut watch = |event: TrainingEvent<'_>| match event {
+        TrainingEvent::Note(note) => notes.push(note.to_owned()),
+        _ => cancel.cancel(),
+    };
+    let options = RunOptions { device: device(), ..RunOptions::default() };
+    let ticket = Ticket::new(cancel.clone(), || {});
+    let ended = train(&request, &options, &Control::default(), &mut watch, &ticket);
+    assert!(ended.unwrap_err().is_cancelled());
+    assert!(notes.iter().any(|note| note.ends_with("one of them is held out, where one in 20 was to be")), "{notes:?}");
+}
+
+#[test]
 fn runs_in_16_bits_write_weights_of_32_and_go_on_to_the_same() {
     let place = Place::new();
     let plain = place.request("plain");

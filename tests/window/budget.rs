@@ -30,6 +30,27 @@ fn the_smallest_plan_within_a_budget_is_found_measured_and_judged() {
 }
 
 #[test]
+fn a_first_start_ends_in_a_verdict_on_what_the_model_is_for() {
+    let sample = pillars::workspace::sample().expect("the bundled sample");
+    let mut desk = Desk::start(Some(sample.model));
+    assert_eq!(desk.state().run.input, sample.input);
+    desk.toggle("all");
+    desk.set("Batches", 40.0);
+    desk.press(Key::F5);
+    desk.settle();
+    assert!(desk.shows("of 3 layers show redundancy"), "{}", desk.messages());
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.click("Find");
+    desk.settle();
+    // Half of the batches were left out of the run, and quality is told of those alone, in the metric of the task.
+    assert_eq!(desk.state().run.held_out_every, Some(2));
+    let found = desk.state().draft.now().active().base.budget.clone().expect("the plan says what it cost");
+    assert_eq!(found.measure, "accuracy");
+    assert!(desk.kept() <= 12, "{}", desk.kept());
+    assert!(desk.shows("budget of 1.00 %: accuracy "), "{}", desk.messages());
+}
+
+#[test]
 fn quality_is_told_by_the_measure_that_is_chosen() {
     let mut desk = Desk::with_results("llama");
     desk.chord(Modifiers::COMMAND, Key::Num5);

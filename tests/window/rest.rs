@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::{Key, Modifiers, ViewportId};
 use pillars::analysis::{Document, ModelInfo};
-use pillars::corpus::Input;
 use pillars::model::Model;
 use pillars::run::Spec;
 use pillars::workspace::{ModelRef, Workspace, sample};
@@ -19,7 +18,7 @@ impl Desk {
         let sample = sample().expect("the bundled sample");
         let model = Model::open(&sample.model).unwrap();
         let fingerprint = ModelInfo::of(&model, candle_core::DType::F32).unwrap().fingerprint;
-        let run = Spec { input: sample.text.as_deref().map(Input::guess), batches: Some(1), ..Spec::default() };
+        let run = Spec { input: sample.input, batches: Some(1), ..Spec::default() };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sample.pillars");
         let model = Some(ModelRef { folder: sample.model, fingerprint });

@@ -7,7 +7,8 @@ use eframe::egui::accesskit::Role;
 use eframe::egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 use pillars::analysis::Document;
-use pillars::workspace::sample;
+use pillars::corpus::Input;
+use pillars::workspace::samples;
 use serde_json::{Map, Value, json};
 
 use crate::desk::Desk;
@@ -75,10 +76,10 @@ impl Desk {
 
 #[test]
 fn both_front_ends_do_the_same_job() {
-    let sample = sample().unwrap();
+    let sample = samples().iter().find(|sample| sample.model.ends_with("rxnfp-bert-pretrained")).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let at = |name: &str| -> PathBuf { scratch.path().join(name) };
-    let text = sample.text.unwrap();
+    let Some(Input::Text(text)) = &sample.input else { panic!("{sample:?}") };
     let (model, text) = (sample.model.to_str().unwrap(), text.to_str().unwrap());
 
     let mut desk = Desk::start(Some(sample.model.clone()));

@@ -111,11 +111,11 @@ fn memory_is_bounded_where_a_person_says_so() {
 
 #[test]
 fn a_sample_named_on_the_command_line_comes_with_its_text() {
-    let sample = pillars::workspace::sample().expect("the bundled sample");
-    let twin = sample.model.with_file_name("austen-plain");
+    let samples = pillars::workspace::samples();
+    let twin = samples.iter().find(|sample| sample.model.ends_with("austen-plain")).unwrap().model.clone();
     // In the words of somebody who stands elsewhere.
     let desk = Desk::start(Some(twin.join("../austen-plain")));
-    let text = sample.model.with_file_name("austen.txt");
+    let text = twin.with_file_name("austen.txt");
     let input = desk.state().run.input.clone().unwrap();
     assert!(matches!(&input, Input::Text(path) if path.canonicalize().unwrap() == text.canonicalize().unwrap()));
     assert!(desk.state().checked.as_ref().unwrap().is_ok());

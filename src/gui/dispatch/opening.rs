@@ -13,7 +13,7 @@ use crate::gui::wording::{in_controls, worded};
 use crate::hub::{HubName, fetch, locate, short_name};
 use crate::network::{InputSpec, SiteKind, StackSpec};
 use crate::repair::RepairMode;
-use crate::run::{Opened, Spec};
+use crate::run::Opened;
 use crate::words::counted;
 use crate::workspace::{History, ModelRef, OpenedPath, Workspace, open_place, open_workspace, sample_at};
 
@@ -186,7 +186,7 @@ impl App {
             self.state.selection.show_site(first.site);
         }
         if let Some(sample) = sample_at(&facts.folder) {
-            self.state.run.input = sample.text.map(Input::Text);
+            sample.prepare(&mut self.state.run);
         }
         // Heads that were trained to be alike are what the paper's votes are for.
         self.state.repairing.begin(if facts.was_trained_here { RepairMode::None } else { RepairMode::Auto });
@@ -203,13 +203,16 @@ impl App {
         let place = workspace.file.as_deref().filter(|_| same).unwrap_or(&opened.facts.folder);
         self.state.settings.remember(place);
         // Where nothing was chosen to read the last time, a sample still has its own text.
-        let text = sample_at(&opened.facts.folder).and_then(|sample| sample.text).map(Input::Text);
+        let sample = sample_at(&opened.facts.folder);
         self.adopt_model(opened);
         let state = &mut self.state;
         if let Some(path) = &workspace.moved_input {
             state.messages.info(format!("The input was not where it had been; it was found at {}", path.display()));
         }
-        state.run = Spec { input: workspace.run.input.or(text), ..workspace.run };
+        state.run = workspace.run;
+        if let Some(sample) = sample {
+            sample.prepare(&mut state.run);
+        }
         state.training.settings = workspace.training;
         state.quality_measure = workspace.quality_measure;
         if let Some(mode) = workspace.repair {

@@ -42,7 +42,11 @@ impl Welcome {
         lost(ui, cx);
         failed(ui, cx);
         heading(ui, theme, "Begin with a sample");
-        note(ui, theme, "A small BERT trained on chemical reactions, with text to read: ready to run");
+        note(
+            ui,
+            theme,
+            "A small BERT that tells sentences of Emma from those of Pride and Prejudice, with sentences to read: ready to run",
+        );
         command_button(ui, cx, Command::OpenSample, "Open the sample");
         for sample in samples().iter().skip(1) {
             if ui.button(sample.about).clicked() {

@@ -128,7 +128,10 @@ impl<'a> ActiveRun<'a> {
         {
             observe(TrainingEvent::Note(&note));
         }
-        let Data { training, held_out, in_sample } = Data::open(request, &blueprint, ticket)?;
+        let Data { training, held_out, in_sample, note } = Data::open(request, &blueprint, ticket)?;
+        if let Some(note) = &note {
+            observe(TrainingEvent::Note(note));
+        }
         if in_sample {
             observe(TrainingEvent::Note(IN_SAMPLE));
         }
