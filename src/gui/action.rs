@@ -91,6 +91,8 @@ pub enum Action {
     Cancel(JobKind),
     /// Stop the task of this number, whichever model it is on.
     CancelTask(u64),
+    /// Stop the work on the model that is open and do what that stands in the way of.
+    StopAndGoOn,
     /// Leave, whatever is under way.
     QuitAnyway,
     /// Show the first rows of the input.

@@ -8,7 +8,8 @@ use crate::analysis::{Analysis, Points};
 use crate::chart::Unit;
 use crate::evaluation::curve::Curves;
 use crate::evaluation::{Measured, Quality};
-use crate::gui::app::App;
+use crate::gui::app::{App, Waiting};
+use crate::gui::findings::{Findings, is_of_same};
 use crate::gui::jobs::{Ended, JobKind, JobOutcome, MOST_PATTERNS};
 use crate::gui::messages::sentence;
 use crate::gui::repairing::FoundMoments;
@@ -19,6 +20,8 @@ use crate::run::{Analyzed, CurveSpec, MeasuredRepair, PruneSpec, attention, refu
 use crate::words::{counted, noun};
 use crate::workspace::Outlook;
 
+/// What a run is called among the steps that undo takes back.
+const RUN: &str = "run";
 /// Rows that are shown before anything is computed.
 const FIRST_ROWS: usize = 20;
 
@@ -264,7 +267,7 @@ impl App {
 
     fn take_in(&mut self, outcome: JobOutcome) {
         match outcome {
-            JobOutcome::Opened(place, warnings) => self.adopt(place, warnings),
+            JobOutcome::Opened(place, warnings) => self.ask_before(Waiting::Open(Box::new(place), warnings)),
             JobOutcome::Analyzed(analysis, moments) => {
                 self.state.messages.info(format!(
                     "Run finished: {} {} in {}",
@@ -278,7 +281,7 @@ impl App {
                 // What was foretold is known now.
                 self.state.estimate = None;
                 self.state.last_run_secs = self.state.run_began.take().map(|began| began.elapsed().as_secs_f64());
-                self.adopt_analysis(analysis, moments);
+                self.adopt_analysis(RUN, analysis, moments);
             }
             JobOutcome::Previewed(input, rows) => self.state.rows = Some((input, rows)),
             JobOutcome::Estimated(spec, found) => self.state.estimate = Some((*spec, found)),
@@ -356,15 +359,20 @@ impl App {
         }
     }
 
-    /// Shows another result; proposals are made anew from it.
-    pub(super) fn adopt_analysis(&mut self, analysis: Arc<Analysis>, moments: Option<FoundMoments>) {
+    /// Shows another result; proposals are made anew from it. The earlier one comes back by undo, under `name`.
+    pub(super) fn adopt_analysis(&mut self, name: &str, analysis: Arc<Analysis>, moments: Option<FoundMoments>) {
         let revision = self.next_revision();
+        let earlier = Findings::shown(&self.state);
+        let before = self.state.draft.now().clone();
         self.state.results = Some(Results { analysis, moments, revision });
         self.state.repairing.begin_run();
         self.state.compare_settings();
         self.state.regrouped = None;
         self.state.what_if = None;
         self.propose_again();
+        if let Some(earlier) = earlier {
+            self.state.draft.note(name, before, earlier);
+        }
         self.propose_first();
     }
 
@@ -392,11 +400,7 @@ impl App {
         for note in measured.notes.iter().cloned().chain(unrepaired) {
             self.state.messages.warn(sentence(&in_controls(&note)));
         }
-        let same = |m: &Measured| {
-            (&m.kept, m.repair.is_some(), &m.reading, &m.dtype)
-                == (&measured.kept, measured.repair.is_some(), &measured.reading, &measured.dtype)
-        };
-        self.state.measured.retain(|m| !same(m));
+        self.state.measured.retain(|m| !is_of_same(m, &measured));
         self.state.measured.push(measured);
         self.state.measured_revision += 1;
     }
