@@ -291,6 +291,7 @@ impl BudgetSearch<'_> {
             spent: spent.map(|s| s.spent),
             within: spent.is_some_and(|s| s.spent <= self.budget.most()),
             high: spent.and_then(|s| s.interval).map(|(_, high)| high),
+            low: spent.and_then(|s| s.interval).map(|(low, _)| low),
         };
         self.path.push(step);
     }

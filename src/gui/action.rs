@@ -59,6 +59,8 @@ pub enum Action {
     ActivatePlan(usize),
     /// By what share quality may fall.
     SetQualityBudget(f64),
+    /// Whether a search tries every method.
+    SetEveryMethod(bool),
     /// By which measure quality is told.
     SetQualityMeasure(String),
     /// Show the overview again in place of a comparison.

@@ -84,6 +84,7 @@ impl App {
             Action::AdjustProposal(proposal) => self.propose(proposal, true),
             Action::SetPicture(look) => self.change_settings(|s| s.set_picture(look)),
             Action::SetQualityBudget(share) => self.change_settings(|s| s.set_quality_budget(share)),
+            Action::SetEveryMethod(wanted) => self.change_settings(|s| s.every_method = wanted),
             Action::SetQualityMeasure(name) => self.state.quality_measure = Some(name),
             Action::CloseComparison => self.state.beside = None,
             Action::TakePoint(index) => self.take_point(index),
