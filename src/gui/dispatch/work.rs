@@ -57,11 +57,15 @@ impl App {
     pub(super) fn run(&mut self) {
         let Some(Ok(run)) = self.state.checked.clone() else { return };
         self.state.run_began = Some(std::time::Instant::now());
+        let estimate = self.state.estimate.as_ref().filter(|(spec, _)| spec == run.spec()).map(|(_, found)| *found);
         self.state.jobs.start(JobKind::Analyze, "Run", move |ticket| {
-            let Analyzed { analysis, moments, .. } = run.analyze(ticket)?;
+            let run = estimate.iter().fold(run, |run, estimate| run.estimated(estimate));
+            let orders = if run.spec().moments { 0.04 } else { 0.0 };
+            let [of_run, of_order] = ticket.parts([1.0, orders]);
+            let Analyzed { analysis, moments, .. } = run.analyze(&of_run)?;
             let moments = moments.map(|moments| FoundMoments::new(Arc::new(moments)));
             if let Some(moments) = &moments {
-                ticket.stage("order heads by reconstruction", None, "layers");
+                of_order.stage("order heads by reconstruction", None, "layers");
                 moments.reconstruction()?;
             }
             Ok(JobOutcome::Analyzed(Arc::new(analysis), moments))
@@ -177,8 +181,10 @@ impl App {
         self.state.jobs.start(JobKind::Export, title, move |ticket| {
             // Before a repair, which takes long.
             run.check_export(&plan, order.is_some(), &[wanted.format], &wanted)?;
-            let made = order.map(|order| order.carry_out(&plan, ticket)).transpose()?;
-            let report = run.prune(&plan, made.as_ref().map(|made| &*made.repair), &wanted, ticket)?;
+            let repairs = order.as_ref().map_or(0.0, |order| if order.is_known() { 0.0 } else { 1.0 });
+            let [of_repair, rest] = ticket.parts([repairs, 1.0]);
+            let made = order.map(|order| order.carry_out(&plan, &of_repair)).transpose()?;
+            let report = run.prune(&plan, made.as_ref().map(|made| &*made.repair), &wanted, &rest)?;
             Ok(JobOutcome::Exported(wanted.out, Box::new(report), made.map(Box::new)))
         });
     }
