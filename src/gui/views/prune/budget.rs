@@ -154,6 +154,12 @@ pub(super) fn verdict(ui: &mut Ui, cx: Cx<'_>) {
         BudgetGrade::Over => theme.danger,
     };
     ui.label(RichText::new(verdict.sentence).color(color));
+    let is_within = matches!(verdict.grade, BudgetGrade::Within | BudgetGrade::WithinByChance);
+    let what = metric.as_deref().unwrap_or(LOSS);
+    let analysis = cx.state.results.as_ref().filter(|_| is_within).map(|results| &results.analysis);
+    if let Some(words) = analysis.and_then(|analysis| analysis.beyond_redundancy(&plan.kept, what)) {
+        note(ui, theme, words);
+    }
     let unrepaired = measured.and_then(|measured| cx.state.unrepaired_words(plan, measured));
     if let Some(words) = &unrepaired {
         ui.label(RichText::new(words).small().color(theme.warning));
