@@ -2,6 +2,7 @@
 
 use super::weighed::enough;
 use super::{Analysis, Baseline, FeatureAnalysis, MapEvidence, SiteAnalysis, SiteEvidence, baseline};
+use crate::network::Kept;
 use crate::words::counted;
 
 /// Heads of which others can say so much are redundant, whatever their groups look like.
@@ -85,6 +86,25 @@ impl Analysis {
             counted(summary.draws, "draws"),
             counted(summary.sequences, "sequences"),
         );
+    }
+}
+
+impl Analysis {
+    /// Why heads may go within a budget of quality, of which `measure` tells, though their layers show no redundancy: both are
+    /// true of different questions. `None` where `kept` takes no head out of such a layer.
+    pub fn beyond_redundancy(&self, kept: &Kept, measure: &str) -> Option<String> {
+        let lacks = |s: &&SiteAnalysis| s.evidence.as_ref().and_then(SiteEvidence::verdict) == Some(false);
+        let gone = |s: &SiteAnalysis| s.heads - kept.at(s.site, s.heads).len().min(s.heads);
+        let layers = self.sites.iter().filter(lacks).filter(|s| gone(s) > 0);
+        let (layers, heads) = layers.fold((0, 0), |(layers, heads), s| (layers + 1, heads + gone(s)));
+        (heads > 0).then(|| {
+            format!(
+                "{} go where nothing speaks for redundancy ({}): no head repeats what others compute there, but those that go add \
+                 little to the {measure}",
+                counted(heads, "heads"),
+                counted(layers, "layers"),
+            )
+        })
     }
 }
 
@@ -291,6 +311,28 @@ mod tests {
             site.baselines.insert(baseline::REPLACEABILITY.to_owned(), Baseline::exact(values));
         }
         site
+    }
+
+    #[test]
+    fn heads_that_go_without_redundancy_are_told_beside_the_budget() {
+        let mut all: Analysis = serde_json::from_value(serde_json::json!({
+            "model": {"path": "", "family": "", "fingerprint": "", "dtype": "f32"}, "tokens": 1, "batches": 1, "sites": [],
+            "settings": super::super::AnalysisSettings::default(),
+        }))
+        .unwrap();
+        let vectors: testing::Vectors = vec![vec![1.0, 0.0], vec![0.0, 1.0], vec![1.0, 1.0]];
+        all.sites = vec![site(&vectors, vec![0, 1, 2], false, None)];
+        let (site, heads) = (all.sites[0].site, all.sites[0].heads);
+        let verdict = |found: bool| Some(SiteEvidence { found, sentence: String::new(), ..SiteEvidence::default() });
+        let kept: Kept = [(site, vec![0])].into_iter().collect();
+        all.sites[0].evidence = verdict(false);
+        let told = all.beyond_redundancy(&kept, "loss").unwrap();
+        let words = format!("{} go where nothing speaks for redundancy (1 layer)", counted(heads - 1, "heads"));
+        assert!(told.starts_with(&words) && told.ends_with("add little to the loss"), "{told}");
+        assert_eq!(all.beyond_redundancy(&Kept::all(), "loss"), None);
+        // What repeats others may go.
+        all.sites[0].evidence = verdict(true);
+        assert_eq!(all.beyond_redundancy(&kept, "loss"), None);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
         fields.insert("why".to_owned(), serde_json::to_value(&reasons)?);
         return console.print(&Value::Object(fields).to_string());
     }
-    let mut lines = vec![summary(&plan)];
+    let mut lines = vec![summary(&plan, &analysis)];
     if args.why {
         for (site, reasons) in &reasons {
             lines.extend(reasons.iter().enumerate().map(|(head, reason)| format!("{site} head {head:<3} {reason}")));
@@ -170,13 +170,14 @@ impl AmountArgs {
     }
 }
 
-fn summary(plan: &Plan) -> String {
+fn summary(plan: &Plan, analysis: &Analysis) -> String {
     let kept = plan.kept.heads();
     let heads: usize = plan.heads.values().sum();
     let rounds = plan.rounds.map(|n| format!(" in {n} rounds")).unwrap_or_default();
     let mut lines = vec![format!("{kept} of {heads} heads stay, by {}{rounds}", plan.method)];
     if let Some(found) = &plan.budget {
         lines.push(found.sentence());
+        lines.extend(analysis.beyond_redundancy(&plan.kept, &found.measure).map(|words| format!("  {words}")));
         lines.extend(found.path_lines().into_iter().map(|line| format!("  tried {line}")));
     }
     for (site, kept) in plan.kept.iter() {

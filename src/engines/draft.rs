@@ -198,12 +198,13 @@ pub fn write(
     let whole = Repaired::new(model.reader(&Device::Cpu, DType::F32), model.spec(), outputs);
     let mut notes = outlook.notes.clone();
     let mut files = Vec::new();
+    let [of_weights, of_proof] = ticket.parts([1.0, 2.0]);
     let (allowed, written) = match &outlook.way {
         Way::Onnx { half } => {
             let spec = outlook.remainder.spec();
             let weights = outlook.remainder.weights(&whole);
             let file = writer.path().join(onnx::FILE);
-            onnx::write_file(&file, spec, &weights, *half, ticket)?;
+            onnx::write_file(&file, spec, &weights, *half, &of_weights)?;
             files.push(onnx::FILE.to_owned());
             files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
             notes.extend(outlook.remainder.renumber(writer.path())?);
@@ -215,7 +216,7 @@ pub fn write(
         }
         Way::Gguf(prepared) => {
             let file = writer.path().join(gguf::FILE);
-            prepared.write(&file, &whole, ticket)?;
+            prepared.write(&file, &whole, &of_weights)?;
             files.push(gguf::FILE.to_owned());
             let weights = prepared.read_back(&file, &whole)?;
             let written = WrittenNetwork { spec: prepared.spec().clone(), weights };
@@ -223,7 +224,7 @@ pub fn write(
         }
         Way::Ct2(prepared) => {
             let file = writer.path().join(ct2::FILE);
-            prepared.write(&file, &whole, ticket)?;
+            prepared.write(&file, &whole, &of_weights)?;
             files.push(ct2::FILE.to_owned());
             files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
             notes.extend(outlook.remainder.renumber(writer.path())?);
@@ -235,6 +236,7 @@ pub fn write(
             (prepared.quantization.allowed(), Some(written))
         }
     };
+    let ticket = &of_proof;
     ticket.stage("prove", None, "batches");
     let spec = match &outlook.way {
         Way::Onnx { .. } => model.spec(),

@@ -78,7 +78,8 @@ impl Comparison {
     /// # Errors
     /// As [`Benchmark::ask`].
     pub fn ask(&mut self, benchmark: &Benchmark, [before, after]: [Candidate<'_>; 2], ticket: &Ticket) -> Result<()> {
-        let (first, second) = (benchmark.ask(before, ticket)?, benchmark.ask(after, ticket)?);
+        let [of_first, of_second] = ticket.parts([1.0; 2]);
+        let (first, second) = (benchmark.ask(before, &of_first)?, benchmark.ask(after, &of_second)?);
         first.record(&mut self.before);
         second.record(&mut self.after);
         self.change.extend(first.changes(&second));

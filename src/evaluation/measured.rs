@@ -96,10 +96,7 @@ impl Measured {
     /// That the plan does no better by `measure` than heads drawn at random: `no better than random heads (0.81 to 0.84)`, the
     /// worst and the best draw. `None` where it beats every draw, where none was measured, and where nothing is lost.
     pub(super) fn no_better_than_random_by(&self, measure: &str) -> Option<String> {
-        let drawn = self.random_spread.get(measure).or_else(|| match measure {
-            LOSS => self.random_spread.get("loss_per_token"),
-            _ => None,
-        })?;
+        let drawn = self.random_by(measure)?;
         let found = self.comparison.quality_change(measure)?;
         let is_less_better = found.falls || measure == LOSS;
         let best = if is_less_better { drawn.low } else { drawn.high };
@@ -113,6 +110,14 @@ impl Measured {
         let [low, high] = (2..5).map(written).find(|[low, high]| low != high).unwrap_or_else(|| written(4));
         let range = if low == high { low } else { format!("{low} to {high}") };
         Some(format!("no better than random heads{} ({range})", self.random_repair_words()))
+    }
+
+    /// What the draws of the control gave by one of the measures that a budget can be of.
+    pub(super) fn random_by(&self, measure: &str) -> Option<&DrawSpread> {
+        self.random_spread.get(measure).or_else(|| match measure {
+            LOSS => self.random_spread.get("loss_per_token"),
+            _ => None,
+        })
     }
 
     /// That there is no control, and why: `not held against random heads: ..`.

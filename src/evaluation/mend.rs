@@ -93,18 +93,20 @@ impl<'a> Mender<'a> {
             })),
             RepairMode::Refit | RepairMode::Scale => {
                 let info = self.info()?;
+                let is_known = self.calibration.moments.is_some() || self.moments.is_some();
+                let [of_moments, of_fit] = ticket.parts([if is_known { 0.0 } else { 3.0 }, 1.0]);
                 let known = match (self.calibration.moments, &mut self.moments) {
                     (Some(known), _) => known,
                     (None, Some(known)) => &*known,
                     (None, empty) => {
                         let total = corpus.total().map(|t| t.value());
                         let batches = corpus.batches(network.device());
-                        let mut found = moments(network, info, batches, total, &corpus.describe(), ticket)?;
+                        let mut found = moments(network, info, batches, total, &corpus.describe(), &of_moments)?;
                         found.readings.push(corpus.reading(ticket)?);
                         empty.insert(found)
                     }
                 };
-                refit(model.spec(), &reader, known, &RefitRequest { plan, mode, ridge, basis }, ticket)
+                refit(model.spec(), &reader, known, &RefitRequest { plan, mode, ridge, basis }, &of_fit)
             }
             RepairMode::Stream => {
                 let info = self.info()?;

@@ -41,5 +41,5 @@ pub use similarity::{HiddenSimilarity, pooled};
 pub use speech::TranscriptNormalizer;
 pub use speed::{Speed, Speeds, Timing, speed, speeds};
 pub use spent::{COSINE, LOSS};
-pub use verdict::{BudgetGrade, Verdict};
+pub use verdict::{BudgetGrade, Standing, Verdict};
 pub use within::{BudgetRequest, plan_within};

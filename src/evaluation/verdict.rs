@@ -1,6 +1,7 @@
 //! Whether a plan is worth exporting: what was measured of it, beside what a person is ready to spend.
 
 use super::Measured;
+use super::curve::DrawSpread;
 use super::spent::{COSINE, LOSS, Spent, measure_of};
 use crate::plan::{BudgetRecord, QualityBudget, scored_words};
 use crate::words::counted;
@@ -24,6 +25,41 @@ pub struct Verdict {
     pub grade: BudgetGrade,
     /// The same with what was measured on how much, as a sentence without its full stop.
     pub sentence: String,
+}
+
+/// The numbers behind a [`Verdict`] on a plan that was measured, one by one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// What the budget is of: `loss`, `cosine`, or the name of a metric.
+    pub measure: String,
+    /// It on the whole model.
+    pub whole: f64,
+    /// It on what the plan leaves.
+    pub now: f64,
+    /// What the plan changes of it, in the words of the verdict: `+0.72 %`.
+    pub change: String,
+    /// The ends of the 95 % interval of that, the lower first.
+    pub interval: Option<(String, String)>,
+    /// What as many heads drawn at random came to.
+    pub random: Option<DrawSpread>,
+    /// Whether less of it is better.
+    pub is_less_better: bool,
+}
+
+impl Standing {
+    /// Of `measured` by what a budget is of, as for [`Verdict::of`]; `None` where that was not measured.
+    pub fn of(measured: &Measured, budget: QualityBudget, named: Option<&str>) -> Option<Self> {
+        let Spending { budget, what, spent, is_loss, falls } = Spending::of(measured, budget, named)?;
+        Some(Self {
+            whole: spent.whole,
+            now: spent.now,
+            change: budget.change(spent.spent, falls),
+            interval: spent.interval.map(|ends| budget.ends(ends, falls)),
+            random: measured.random_by(&what).cloned(),
+            is_less_better: falls || is_loss,
+            measure: what,
+        })
+    }
 }
 
 impl Verdict {
@@ -137,7 +173,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::evaluation::curve::DrawSpread;
 
     fn measured(before: Value, after: Value, change: Value) -> Measured {
         let quality = |of: Value| {
@@ -193,7 +228,14 @@ mod tests {
             let mut found = measured(json!({"loss_per_token": 4.0}), json!({"loss_per_token": after}), change);
             let drawn = DrawSpread { count: 5, mean: (low + high) / 2.0, deviation: 0.01, low, high };
             found.random_spread.insert("loss_per_token".to_owned(), drawn);
-            Verdict::of(Some(&found), budget, None)
+            // The numbers one by one are those of the verdict.
+            let (verdict, standing) =
+                (Verdict::of(Some(&found), budget, None), Standing::of(&found, budget, None).unwrap());
+            assert!(verdict.sentence.contains(&format!("{} {}, with 95 % between", standing.measure, standing.change)));
+            let (first, last) = standing.interval.unwrap();
+            assert!(verdict.sentence.contains(&format!("between {first} and {last}")), "{}", verdict.sentence);
+            assert_eq!((standing.whole, standing.now, standing.random.unwrap().count), (4.0, after, 5));
+            verdict
         };
         let better = of(4.02, 4.03, 4.08);
         assert_eq!(better.grade, BudgetGrade::Within);

@@ -62,6 +62,8 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
     }
     let most = EVALUATIONS + FURTHER * (wanted.rankings.len() - 1);
     let batches = subject.corpus.total().map(|t| t.value() * most as u64);
+    let [of_passes, of_fit] = ticket.parts([0.95, if wanted.repair.repairs() { 0.05 } else { 0.0 }]);
+    let ticket = &of_passes;
     ticket.stage(format!("search for {}", wanted.budget), batches, "batches");
     let (yardstick, _, quality) = Yardstick::new(subject, ticket)?;
     let (budget, measure, mut said) = measure_of(wanted.budget, wanted.metric.as_deref(), &yardstick.measures())?;
@@ -214,7 +216,7 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
     let repair = match &refitter {
         Some(refitter) => {
             let request = RefitRequest { plan: &plan, mode: wanted.repair, ridge: Ridge::Auto, basis: Basis::All };
-            Some(refitter.refit(&request, ticket)?)
+            Some(refitter.refit(&request, &of_fit)?)
         }
         None => None,
     };
@@ -291,6 +293,7 @@ impl BudgetSearch<'_> {
             spent: spent.map(|s| s.spent),
             within: spent.is_some_and(|s| s.spent <= self.budget.most()),
             high: spent.and_then(|s| s.interval).map(|(_, high)| high),
+            low: spent.and_then(|s| s.interval).map(|(low, _)| low),
         };
         self.path.push(step);
     }

@@ -59,6 +59,8 @@ pub enum Action {
     ActivatePlan(usize),
     /// By what share quality may fall.
     SetQualityBudget(f64),
+    /// Whether a search tries every method.
+    SetEveryMethod(bool),
     /// By which measure quality is told.
     SetQualityMeasure(String),
     /// Show the overview again in place of a comparison.
@@ -91,6 +93,8 @@ pub enum Action {
     Cancel(JobKind),
     /// Stop the task of this number, whichever model it is on.
     CancelTask(u64),
+    /// Stop the work on the model that is open and do what that stands in the way of.
+    StopAndGoOn,
     /// Leave, whatever is under way.
     QuitAnyway,
     /// Show the first rows of the input.

@@ -8,6 +8,7 @@ use super::action::{Action, Outbox};
 use super::autosave::Autosave;
 use super::command::{Command, by_keys};
 use super::context::Cx;
+use super::findings::Findings;
 use super::jobs::{AttentionKey, JobKind, JobOutcome, Jobs, RegroupKey};
 use super::layout::ViewLayout;
 use super::messages::sentence;
@@ -21,7 +22,15 @@ use crate::gui::view::View;
 use crate::hub::HubCache;
 use crate::task::CancelToken;
 use crate::tensor::DeviceChoice;
-use crate::workspace::{ClosedHistories, Draft, ProgramSettings, Store, ThemeChoice, sample};
+use crate::workspace::{ClosedHistories, Draft, OpenedPath, ProgramSettings, Store, ThemeChoice, sample};
+
+/// What stops the work on a model, with what it takes to go on.
+pub(super) enum Waiting {
+    /// What was opened, with what could not be brought back.
+    Open(Box<OpenedPath>, Vec<String>),
+    Close,
+    StartAfresh,
+}
 
 pub struct App {
     pub(super) state: State,
@@ -31,7 +40,7 @@ pub struct App {
     pub(super) asked_patterns: Option<AttentionKey>,
     pub(super) asked_grouping: Option<RegroupKey>,
     /// The plans of models that were open before, with their histories.
-    pub(super) closed: ClosedHistories<Draft>,
+    pub(super) closed: ClosedHistories<Draft, Findings>,
     /// The widget that had the keyboard in the last frame.
     focus: Option<egui::Id>,
     revisions: u64,
@@ -40,6 +49,8 @@ pub struct App {
     title: String,
     /// A person was asked about the work under way and wants to leave.
     pub(super) may_quit: bool,
+    /// What waits for a person to say whether work is to be stopped for it.
+    pub(super) waiting: Option<Waiting>,
     quit: CancelToken,
     buffers: Buffers,
     out: Outbox,
@@ -63,6 +74,7 @@ impl App {
             has_dialogs: true,
             title: String::new(),
             may_quit: false,
+            waiting: None,
             quit: CancelToken::default(),
             buffers: Buffers::default(),
             out: Outbox::default(),
@@ -235,6 +247,7 @@ impl eframe::App for App {
         for ended in self.state.jobs.poll() {
             self.finish(ended);
         }
+        self.mind_waiting();
         self.note_device();
         let layers = [View::Redundancy, View::Groups, View::Votes];
         if self.state.results.is_some() {

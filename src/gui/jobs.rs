@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::autosave::Work;
 use super::purpose::PathPurpose;
@@ -24,6 +25,29 @@ use crate::tensor::DeviceChoice;
 use crate::training::TrainingSummary;
 use crate::words::counted;
 use crate::workspace::{ComparedPlan, OpenedPath, Proposal};
+
+/// Work that went on for less is begun again as soon as it was begun.
+const MISSED_FROM: Duration = Duration::from_secs(5);
+
+/// What stops the work on the model that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextStep {
+    /// Opening another model, or the same one anew.
+    Open,
+    Close,
+    StartAfresh,
+}
+
+impl NextStep {
+    /// As a verb behind *Stop and*.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Close => "close",
+            Self::StartAfresh => "start afresh",
+        }
+    }
+}
 
 /// Heads whose patterns are computed at once.
 pub(super) const MOST_PATTERNS: usize = 16;
@@ -76,6 +100,26 @@ pub enum JobKind {
 }
 
 impl JobKind {
+    /// Whether it is of no use once another model is open. Exports and training go on: what they write is something for
+    /// another.
+    pub fn is_of_one_model(self) -> bool {
+        matches!(
+            self,
+            Self::Analyze
+                | Self::Estimate
+                | Self::Rows
+                | Self::Measure
+                | Self::FindPlan
+                | Self::Compare
+                | Self::Curves
+                | Self::Repair
+                | Self::Propose
+                | Self::Cost
+                | Self::Attention
+                | Self::Regroup
+        )
+    }
+
     /// False for work that is over before a person could want to watch it.
     pub fn is_shown(self) -> bool {
         !matches!(
@@ -162,6 +206,7 @@ pub struct Job {
     pub title: String,
     /// How far it is.
     pub progress: Progress,
+    began: Instant,
     task: Task<JobOutcome>,
 }
 
@@ -231,7 +276,8 @@ impl Jobs {
         let task = self.runner.spawn(title.clone(), work);
         self.begun += 1;
         let model = self.model.clone();
-        self.running.push(Job { id: self.begun, kind, model, title, progress: Progress::default(), task });
+        let (progress, began) = (Progress::default(), Instant::now());
+        self.running.push(Job { id: self.begun, kind, model, title, progress, began, task });
     }
 
     /// Asks the worker of a kind to stop.
@@ -244,10 +290,10 @@ impl Jobs {
         self.running.iter().filter(|job| job.id == id).for_each(|job| job.task.cancel());
     }
 
-    /// Asks the workers of these kinds to stop and drops what they would bring; names those that a person could see.
-    pub fn abandon(&mut self, kinds: &[JobKind]) -> Vec<String> {
+    /// Asks the workers on one model to stop and drops what they would bring; names those that a person could see.
+    pub fn abandon_model(&mut self) -> Vec<String> {
         let (gone, stay): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.running).into_iter().partition(|job| kinds.contains(&job.kind));
+            std::mem::take(&mut self.running).into_iter().partition(|job| job.kind.is_of_one_model());
         self.running = stay;
         gone.iter().for_each(|job| job.task.cancel());
         gone.into_iter().filter(|job| job.kind.is_shown()).map(|job| job.title).collect()
@@ -270,6 +316,14 @@ impl Jobs {
     /// Workers that a person can see.
     pub fn shown(&self) -> impl Iterator<Item = &Job> {
         self.running.iter().filter(|job| job.kind.is_shown())
+    }
+
+    /// Work that would be missed if `step` were taken: it stops what has gone on for a while.
+    pub fn missed_by(&self, step: NextStep) -> impl Iterator<Item = &Job> {
+        let is_stopped = move |job: &&Job| step == NextStep::Close || job.kind.is_of_one_model();
+        self.shown()
+            .filter(|job| job.kind != JobKind::Open && !job.is_cancelling() && job.began.elapsed() >= MISSED_FROM)
+            .filter(is_stopped)
     }
 
     /// Looks at every worker without waiting and takes out those that ended.

@@ -21,6 +21,7 @@ mod autosave;
 mod command;
 mod context;
 mod dispatch;
+mod findings;
 mod jobs;
 mod layout;
 mod messages;

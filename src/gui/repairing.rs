@@ -133,6 +133,17 @@ impl Repairing {
         }
     }
 
+    /// Every repair that is held, the oldest first.
+    pub fn made(&self) -> &[MadeRepair] {
+        &self.made
+    }
+
+    /// Holds others in place of those that are held.
+    pub fn exchange(&mut self, others: &mut Vec<MadeRepair>) {
+        std::mem::swap(&mut self.made, others);
+        self.revision += 1;
+    }
+
     /// Forgets what was calibrated on an earlier run.
     pub fn begin_run(&mut self) {
         self.made.retain(|made| made.is_own);

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::jobs::{AttentionKey, Jobs, RegroupKey};
+use super::findings::Findings;
+use super::jobs::{AttentionKey, Jobs, NextStep, RegroupKey};
 use super::messages::Messages;
 use super::purpose::PathPurpose;
 use super::repairing::{FoundMoments, MadeRepair, Repairing};
@@ -42,6 +43,8 @@ pub enum Overlay {
     About,
     /// Whether to leave while work is under way.
     Quit,
+    /// Whether to stop the work on the model that is open, for this.
+    Stop(NextStep),
 }
 
 /// What a run found out.
@@ -148,8 +151,8 @@ pub struct State {
     pub results: Option<Results>,
     /// How the settings of the next run differ from those of the results, in words.
     pub differences: Vec<String>,
-    /// The plans being edited, with their history.
-    pub draft: History<Draft>,
+    /// The plans being edited, with their history, a step of which is the last run.
+    pub draft: History<Draft, Findings>,
     /// What the plan being edited would do; `None` without a model.
     pub outlook: Option<Result<Outlook, Error>>,
     /// The same for every plan, in their order.

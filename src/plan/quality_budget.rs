@@ -101,9 +101,15 @@ impl QualityBudget {
     }
 
     /// The words of an interval of what is spent: `95 % between +0.31 % and +1.20 %`, the lower change first.
-    pub fn interval(self, (low, high): (f64, f64), falls: bool) -> String {
+    pub fn interval(self, ends: (f64, f64), falls: bool) -> String {
+        let (low, high) = self.ends(ends, falls);
+        format!("95 % between {low} and {high}")
+    }
+
+    /// The ends of an interval of what is spent as changes in words, the lower change first.
+    pub fn ends(self, (low, high): (f64, f64), falls: bool) -> (String, String) {
         let (low, high) = if self.is_of_rise(falls) { (low, high) } else { (high, low) };
-        format!("95 % between {} and {}", self.change(low, falls), self.change(high, falls))
+        (self.change(low, falls), self.change(high, falls))
     }
 
     /// Whether what is spent is a rise of the measure.
@@ -212,6 +218,9 @@ pub struct BudgetStep {
     /// The upper end of the 95 % interval of what it spends, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub high: Option<f64>,
+    /// The lower end of the same interval; absent in records of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low: Option<f64>,
 }
 
 impl BudgetRecord {
@@ -289,6 +298,25 @@ impl BudgetRecord {
             self.budget.change(high, self.falls),
             self.budget.amount(most),
         ))
+    }
+
+    /// What each method came to, in the order in which they were tried: its smallest choice of heads within the budget, or,
+    /// where none was, the largest that was over it.
+    pub fn by_method(&self) -> Vec<&BudgetStep> {
+        let mut best: Vec<&BudgetStep> = Vec::new();
+        let is_better = |step: &BudgetStep, known: &BudgetStep| match (step.within, known.within) {
+            (true, true) => step.heads < known.heads,
+            (false, false) => step.heads > known.heads,
+            (is_within, _) => is_within,
+        };
+        for step in &self.path {
+            match best.iter_mut().find(|known| known.method == step.method) {
+                Some(known) if is_better(step, known) => *known = step,
+                Some(_) => {}
+                None => best.push(step),
+            }
+        }
+        best
     }
 
     /// What was tried, one line each.
@@ -393,6 +421,20 @@ mod tests {
         assert_eq!(record.doubt(), None);
         (record.high, record.spent) = (Some(0.019), 0.0095);
         assert!(!record.doubt().unwrap().contains("would make"));
+    }
+
+    #[test]
+    fn each_method_is_told_by_its_smallest_choice_within_or_the_largest_over() {
+        let step = |method: &str, heads: usize, within: bool| serde_json::json!({"method": method, "heads": heads, "spent": 0.0, "within": within});
+        let record: BudgetRecord = serde_json::from_value(serde_json::json!({
+            "budget": {"loss-share": 0.01}, "measure": "loss per token", "whole": 2.0, "pruned": 2.0, "spent": 0.0,
+            "tokens": 128, "sequences": 2, "repair": "none", "evaluations": 2, "reading": Reading::default(),
+            "path": [step("votes", 12, true), step("votes", 6, false), step("votes", 9, true),
+                     step("score", 4, false), step("score", 8, false), step("importance", 8, true)],
+        }))
+        .unwrap();
+        let told: Vec<_> = record.by_method().iter().map(|s| (s.method.as_str(), s.heads, s.within)).collect();
+        assert_eq!(told, [("votes", 9, true), ("score", 8, false), ("importance", 8, true)]);
     }
 
     #[test]

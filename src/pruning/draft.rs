@@ -145,7 +145,8 @@ fn write_watched(
     let zero_heads = surgery.zero_heads();
     let places = slots::places(model.spec(), &surgery.slots);
     let Surgery { slots: written_slots, cuts, tensors, modules, config, kept, opens_in, mut notes, .. } = surgery;
-    ticket.stage("write weights", Some(tensors.len() as u64), "tensors");
+    let [of_weights, of_proof] = ticket.parts([1.0, 2.0]);
+    of_weights.stage("write weights", Some(tensors.len() as u64), "tensors");
     let mut files = write_weights(writer.path(), tensors, options.shard_bytes, |tensor| {
         watch(tensor)?;
         let content = match (cuts.get(&tensor.name), mended.bytes(&tensor.name)?) {
@@ -154,7 +155,7 @@ fn write_watched(
             (None, Some(new)) => Content::Bytes(new),
             (None, None) => Content::Stored(checkpoint, tensor.name.clone()),
         };
-        ticket.advance(1)?;
+        of_weights.advance(1)?;
         Ok(content)
     })?;
     files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
@@ -171,7 +172,7 @@ fn write_watched(
     // The configuration reaches the folder last: without it, what a killed export leaves behind opens nowhere.
     let config_file = Config::new(writer.path().join("config.json"), config.clone());
     let written = Model::new(Checkpoint::open_with(writer.path(), config_file)?)?;
-    let Proof { agreement, change, speed } = prove(model, plan, format, &written, &mended, options, input, ticket)?;
+    let Proof { agreement, change, speed } = prove(model, plan, format, &written, &mended, options, input, &of_proof)?;
 
     let fingerprint = checkpoint.fingerprint()?;
     notes.extend(plan.spared_words());
@@ -280,6 +281,8 @@ fn prove(
         Some(room) => model.network_within(device, DType::F32, room),
         None => model.network(device, DType::F32),
     };
+    let [of_proof, of_speed] = ticket.parts([2.0, if options.timing.is_some() { 1.0 } else { 0.0 }]);
+    let ticket = &of_proof;
     ticket.stage("prove", Some(3 * batches.len() as u64), "batches");
     let network = open(model)?;
     let before = run(&network, &batches, &Gates::open(), most, ticket)?;
@@ -306,8 +309,7 @@ fn prove(
     let speed = match options.timing.as_ref().filter(|_| options.memory.is_none()).zip(batches.first()) {
         Some((timing, batch)) => {
             let original = original.map_or_else(|| open(model), Ok)?;
-            // The stage under way is the proof's, which goes on.
-            Some(speeds(&original, &network, batch, timing, &ticket.silent())?)
+            Some(speeds(&original, &network, batch, timing, &of_speed)?)
         }
         None => None,
     };

@@ -1,6 +1,7 @@
 //! Features, groups and votes of every layer.
 
 use super::Checked;
+use super::phases::{HasPhases, first_share, other_weights};
 use crate::analysis::{
     Analysis, Analyzer, KindProbe, ModelInfo, Moments, RepeatedTokens, SAMPLE, Timings, TokenMarks, analyze_timed,
     baseline, is_punctuation, magnitude, measure_repeats, moments as sum_moments, weigh_evidence,
@@ -39,7 +40,9 @@ impl Checked {
     /// Where the input cannot be read or is empty, memory does not suffice, or the work is cancelled.
     pub fn analyze(&self, ticket: &Ticket) -> Result<Analyzed> {
         let spec = self.spec();
-        let corpus = self.corpus(Purpose::Observe, ticket)?;
+        let first = first_share(self.foretold);
+        let [of_input, rest] = ticket.parts([first, 1.0 - first]);
+        let corpus = self.corpus(Purpose::Observe, &of_input)?;
         let mut settings = spec.analysis();
         let mut needs = Analyzer::needs(self.model().spec(), &settings);
         let corpus = self.fit(corpus, needs)?;
@@ -52,7 +55,7 @@ impl Checked {
         if looks_closer && (spec.kinds || spec.evidence) {
             needs = wide;
         }
-        let network = self.network(&corpus, needs, ticket)?;
+        let network = self.network(&corpus, needs, &of_input)?;
         settings = settings.reading(&corpus);
         let info = ModelInfo::of(self.model(), network.dtype())?;
         let (batches, total) = (corpus.batches(network.device()), corpus.total().map(|t| t.value()));
@@ -61,19 +64,28 @@ impl Checked {
         // Moments of a masked-language model are those of the masked input that it is scored on.
         let fitted = corpus.fitted_on();
         let apart = settings.moments && fitted.settings().purpose != corpus.settings().purpose;
+        let has = HasPhases {
+            apart,
+            repeats: marks.as_ref().is_some_and(|(_, repeated)| repeated.is_some()),
+            chance: spec.evidence && looks_closer,
+            importance: spec.importance,
+            sensitivity: settings.moments && spec.memory.is_none(),
+        };
+        let [of_passes, of_moments, of_repeats, of_chance, of_importance, of_sensitivity] =
+            rest.parts(other_weights(self.foretold, total, has));
         settings.moments &= !apart;
         let (mut analysis, mut moments, timings) =
-            analyze_timed(&network, info.clone(), batches, total, &settings, kinds, ticket)?;
+            analyze_timed(&network, info.clone(), batches, total, &settings, kinds, &of_passes)?;
         if apart {
             let batches = fitted.batches(network.device());
-            moments = Some(sum_moments(&network, info, batches, total, &settings.input, ticket)?);
+            moments = Some(sum_moments(&network, info, batches, total, &settings.input, &of_moments)?);
             analysis.settings.moments = true;
         }
         if let Some((_, Some(repeated))) = &marks {
-            measure_repeats(&network, repeated, &mut analysis, ticket)?;
+            measure_repeats(&network, repeated, &mut analysis, &of_repeats)?;
         }
         if spec.evidence && looks_closer {
-            weigh_evidence(&network, corpus.batches(network.device()), &mut analysis, ticket)?;
+            weigh_evidence(&network, corpus.batches(network.device()), &mut analysis, &of_chance)?;
         }
         if !looks_closer && (spec.kinds || spec.evidence) {
             analysis.notes.push(WITHOUT_ATTENTION.to_owned());
@@ -84,7 +96,8 @@ impl Checked {
         }
         if spec.importance {
             let scored = corpus.with(|s| s.purpose = Purpose::Score);
-            gate_importance(&network, scored.batches(network.device()), spec.seed, ticket)?.record(&mut analysis)?;
+            gate_importance(&network, scored.batches(network.device()), spec.seed, &of_importance)?
+                .record(&mut analysis)?;
         }
         if let Some(moments) = &mut moments {
             analysis.notes.extend(moments.doubts());
@@ -94,7 +107,7 @@ impl Checked {
             } else {
                 let scored = corpus.with(|s| s.purpose = Purpose::Score);
                 let (batches, total) = (scored.batches(network.device()), scored.total().map(|t| t.value()));
-                moments.set_sensitivity(output_sensitivity(&network, batches, total, spec.seed, ticket)?)?;
+                moments.set_sensitivity(output_sensitivity(&network, batches, total, spec.seed, &of_sensitivity)?)?;
             }
         }
         analysis.conclude();
@@ -104,6 +117,7 @@ impl Checked {
         }
         analysis.reading = Some(reading);
         analysis.notes.extend(self.notes(&corpus));
+        ticket.over();
         Ok(Analyzed { analysis, moments, timings })
     }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use candle_core::Device;
 
+use super::phases::PHASES;
 use super::spec::{Fault, Field, kind_fault, path_fault};
-use super::{Opened, Spec};
+use super::{Opened, RunEstimate, Spec};
 use crate::corpus::{Corpus, Input, Intake, Purpose};
 use crate::error::{Error, Result};
 use crate::model::{MemoryPlan, Model, Needs};
@@ -18,11 +19,19 @@ pub struct Checked {
     spec: Spec,
     opened: Opened,
     intake: Intake,
+    /// Seconds of the phases of a run, where it was estimated.
+    pub(super) foretold: Option<[f64; PHASES]>,
 }
 
 impl Checked {
     pub(super) fn new(spec: Spec, opened: Opened, intake: Intake) -> Self {
-        Self { spec, opened, intake }
+        Self { spec, opened, intake, foretold: None }
+    }
+
+    /// The same, whose run tells how far it is by what was found to take how long.
+    #[must_use]
+    pub fn estimated(self, estimate: &RunEstimate) -> Self {
+        Self { foretold: Some(estimate.phases), ..self }
     }
 
     /// What was asked for.

@@ -57,10 +57,11 @@ impl RandomHeads {
         Self { plans: Vec::new(), repairs: Vec::new(), mode: None, missing: Some(why.into()) }
     }
 
-    /// How many passes over the input they take; `by_likeness` where the whole model runs beside them.
-    pub(super) fn passes(&self, by_likeness: bool) -> f64 {
+    /// How many passes over the input they take; `by_likeness` where the whole model runs beside them, and one more each
+    /// where the input asks something.
+    pub(super) fn passes(&self, by_likeness: bool, asks: bool) -> f64 {
         let beside = if by_likeness { self.plans.len().div_ceil(self.at_once().max(1)) } else { 0 };
-        (self.plans.len() + beside) as f64
+        (self.plans.len() * (1 + usize::from(asks)) + beside) as f64
     }
 
     /// How many read a batch together: one network beside the whole one at a time.
@@ -126,8 +127,10 @@ impl Checked {
     fn refitted(&self, plans: &[Plan], moments: &Moments, mode: RepairMode, ticket: &Ticket) -> Result<Vec<Repair>> {
         let reader = self.model().reader(&Device::Cpu, DType::F32);
         let refitter = Refitter::new(self.model().spec(), &reader, moments)?;
-        let one = |plan| refitter.refit(&RefitRequest { plan, mode, ridge: Ridge::Auto, basis: Basis::All }, ticket);
-        plans.iter().map(one).collect()
+        let one = |(plan, ticket): (&Plan, Ticket)| {
+            refitter.refit(&RefitRequest { plan, mode, ridge: Ridge::Auto, basis: Basis::All }, &ticket)
+        };
+        plans.iter().zip(ticket.parts_of(&vec![1.0; plans.len()])).map(one).collect()
     }
 
     /// Repairs of `plans` by the way and on the text of `record`.
@@ -187,7 +190,9 @@ impl Checked {
         let repairs = random.repairs.iter().map(Some).chain(std::iter::repeat(None));
         let all: Vec<_> = masks.iter().zip(repairs).collect();
         let mut found = Vec::with_capacity(all.len());
-        for draws in all.chunks(random.at_once().max(1)) {
+        let chunks = all.chunks(random.at_once().max(1));
+        let parts = ticket.parts_of(&vec![1.0; chunks.len()]);
+        for (draws, ticket) in chunks.zip(parts) {
             let own = match draws {
                 [(_, Some(repair))] => Some(self.model().repaired_network(network, &repair.outputs)?),
                 _ => None,
@@ -195,10 +200,13 @@ impl Checked {
             let network = own.as_ref().unwrap_or(network);
             let candidates: Vec<_> = draws.iter().map(|(gates, _)| Candidate { network, gates }).collect();
             let batches = corpus.batches(network.device());
-            let scored = score_each(beside, &candidates, batches, total, ticket)?;
-            for (candidate, (mut quality, likeness)) in candidates.into_iter().zip(scored) {
+            let asked = if benchmark.is_some() { candidates.len() as f64 } else { 0.0 };
+            let [of_scores, of_asked] = ticket.parts([candidates.len() as f64, asked]);
+            let scored = score_each(beside, &candidates, batches, total, &of_scores)?;
+            let each = of_asked.parts_of(&vec![1.0; candidates.len()]);
+            for ((candidate, (mut quality, likeness)), ticket) in candidates.into_iter().zip(scored).zip(each) {
                 if let Some(benchmark) = benchmark {
-                    benchmark.ask(candidate, ticket)?.record(&mut quality);
+                    benchmark.ask(candidate, &ticket)?.record(&mut quality);
                 }
                 found.push((quality, likeness));
             }

@@ -88,9 +88,10 @@ impl Checked {
             return Err(Error::usage("speed is that of a model in memory").hint("leave out speed or the memory limit"));
         }
         let needs = Needs { copies: SCORED_COPIES, ..Needs::ONE };
-        let (corpus, network) = self.scoring(needs, ticket)?;
+        let [of_input, of_points] = ticket.parts([0.02, 0.98]);
+        let (corpus, network) = self.scoring(needs, &of_input)?;
         let weights = model.weights(network.device(), network.dtype());
-        let benchmark = self.benchmark(&corpus, ticket)?;
+        let benchmark = self.benchmark(&corpus, &of_input)?;
         let subject = Subject {
             network: &network,
             weights: wanted.speed.then_some(&weights as &dyn Weights),
@@ -123,6 +124,8 @@ impl Checked {
             found
         };
         let mut add = |found: &Curves| keep(&with_notes(found.clone()));
-        curves(&subject, &points, before, &mut add, ticket).map(with_notes)
+        let found = curves(&subject, &points, before, &mut add, &of_points).map(with_notes)?;
+        ticket.over();
+        Ok(found)
     }
 }

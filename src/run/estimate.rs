@@ -1,5 +1,6 @@
 //! How long a run will take, from a few batches of it.
 
+use super::phases::{PHASES, phase_secs};
 use super::{Checked, Spec, refusal};
 use crate::corpus::{Purpose, Total};
 use crate::error::Result;
@@ -19,11 +20,13 @@ pub struct RunEstimate {
     pub is_exact: bool,
     /// Seconds from the beginning to the end.
     pub seconds: f64,
+    /// Seconds of each phase.
+    pub(super) phases: [f64; PHASES],
 }
 
-/// Seconds of a run over `batches`, from the stages of one over a few: what counts batches takes as long for each of them, without
+/// Seconds of the phases of a run over `batches`, from the stages of one over a few: what counts batches takes as long for each of them, without
 /// the first; the rest is done once. Weights that stay loaded are loaded already.
-fn foretold(stages: &[StageTime], batches: u64, loads: bool) -> f64 {
+fn foretold(stages: &[StageTime], batches: u64, loads: bool) -> [f64; PHASES] {
     let of = |stage: &StageTime| match (stage.unit, stage.done) {
         ("batches", done @ 1..) => {
             let each = stage.each_secs.unwrap_or((stage.secs - stage.tail_secs) / done as f64);
@@ -32,7 +35,7 @@ fn foretold(stages: &[StageTime], batches: u64, loads: bool) -> f64 {
         ("tensors", _) if !loads => 0.0,
         _ => stage.secs,
     };
-    stages.iter().map(of).sum()
+    phase_secs(stages, of)
 }
 
 impl Checked {
@@ -50,11 +53,13 @@ impl Checked {
         // Where the number is not known, those that were read are all that is certain.
         let batches = total.map_or(read, Total::value).max(1);
         let tokens = u128::from(found.analysis.tokens) * u128::from(batches) / u128::from(read);
+        let phases = foretold(&stages, batches, self.spec().memory.is_some());
         Ok(RunEstimate {
             batches,
             tokens: u64::try_from(tokens).unwrap_or(u64::MAX),
             is_exact: matches!(total, Some(Total::Exact(_))),
-            seconds: foretold(&stages, batches, self.spec().memory.is_some()),
+            seconds: phases.iter().sum(),
+            phases,
         })
     }
 }
@@ -76,9 +81,10 @@ mod tests {
             stage("batches", 4, 8.5, 2.0, Some(0.5)),
             stage("layers", 3, 1.0, 0.25, Some(0.25)),
         ];
-        assert_eq!(foretold(&stages, 10, false), 0.25 + 5.0 + 2.0 + 1.0);
-        assert_eq!(foretold(&stages, 10, true), 0.25 + 8.0 + 5.0 + 2.0 + 1.0);
+        let seconds = |stages: &[StageTime], batches, loads| foretold(stages, batches, loads).iter().sum::<f64>();
+        assert_eq!(seconds(&stages, 10, false), 0.25 + 5.0 + 2.0 + 1.0);
+        assert_eq!(seconds(&stages, 10, true), 0.25 + 8.0 + 5.0 + 2.0 + 1.0);
         // One batch is all that there is.
-        assert_eq!(foretold(&[stage("batches", 1, 3.0, 1.0, None)], 1, false), 3.0);
+        assert_eq!(seconds(&[stage("batches", 1, 3.0, 1.0, None)], 1, false), 3.0);
     }
 }

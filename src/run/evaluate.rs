@@ -38,6 +38,9 @@ fn lone_words(quality: &Quality) -> Option<String> {
     is_lone.then(|| "one sequence was scored: no number has an interval, and none says much of the model".to_owned())
 }
 
+/// Passes over the input in whose time its pairs are translated, more or less.
+const WRITING: f64 = 20.0;
+
 impl Checked {
     /// Quality of the whole model on the part of the input that the analysis leaves out, or on all of it.
     ///
@@ -79,28 +82,32 @@ impl Checked {
         if let Some(own) = own {
             own.check(spec, &self.opened().facts.fingerprint, plan)?;
         }
-        let [of_repair, rest] = ticket.parts([if own.is_some() { 2.0 } else { 0.0 }, 5.0]);
+        let [of_repair, of_input, rest] = ticket.parts([if own.is_some() { 2.0 } else { 0.0 }, 0.2, 5.0]);
         // Before the network is there that they are measured with: memory may be bounded.
         let random = self.random_heads(plan, repair, &of_repair)?;
         let networks = if own.is_some() { 2 } else { 1 };
         let needs = Needs { copies: COMPARED_COPIES, networks, ..Needs::ONE };
-        let (corpus, network) = self.scoring(needs, &rest)?;
+        let (corpus, network) = self.scoring(needs, &of_input)?;
+        let benchmark = self.benchmark(&corpus, &of_input)?;
         let total = corpus.total().map(|t| t.value());
         let open = Gates::open();
         let masked = Gates::keep(network.spec(), &plan.kept, network.dtype(), network.device())?;
         let before = Candidate { network: &network, gates: &open };
         let repaired = own.map(|own| self.model().repaired_network(&network, &own.outputs)).transpose()?;
         let after = Candidate { network: repaired.as_ref().unwrap_or(&network), gates: &masked };
-        let [both, rest] = rest.parts([2.0, random.passes(!network.spec().predicts())]);
+        let asked = if benchmark.is_some() { 2.0 } else { 0.0 };
+        // Every token that is written takes a pass of its own.
+        let written = if self.spec().translation.is_some() { WRITING } else { 0.0 };
+        let draws = random.passes(!network.spec().predicts(), benchmark.is_some());
+        let [both, of_asked, of_before, of_after, rest] = rest.parts([2.0, asked, written, written, draws]);
         let mut comparison = compare(before, after, corpus.batches(network.device()), total, &both)?;
         self.name_convention(&mut comparison.before);
         self.name_convention(&mut comparison.after);
-        let benchmark = self.benchmark(&corpus, &both)?;
         if let Some(benchmark) = &benchmark {
-            comparison.ask(benchmark, [before, after], &both)?;
+            comparison.ask(benchmark, [before, after], &of_asked)?;
         }
-        let passed = self.translated(&network, &open, &corpus, &mut comparison.before, &both)?;
-        self.translated(after.network, &masked, &corpus, &mut comparison.after, &both)?;
+        let passed = self.translated(&network, &open, &corpus, &mut comparison.before, &of_before)?;
+        self.translated(after.network, &masked, &corpus, &mut comparison.after, &of_after)?;
         // One network beside the whole one at a time.
         drop(repaired);
         let by_likeness = comparison.before.loss_per_token.is_none();
@@ -110,6 +117,7 @@ impl Checked {
         measured.name = name.to_owned();
         measured.notes.extend(passed.into_iter().chain(plan.spared_words()));
         random.record(&mut measured);
+        ticket.over();
         Ok(measured)
     }
 

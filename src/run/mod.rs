@@ -31,6 +31,7 @@ mod mend;
 mod opened;
 mod origins;
 mod own_repair;
+mod phases;
 mod prune;
 mod repair;
 mod rounds;

@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::evaluation::{COMPARED_COPIES, Candidate, Measured, Timing, compare};
 use crate::model::{Model, Needs};
 use crate::network::{Gates, Network};
-use crate::plan::Plan;
+use crate::plan::{CONTROL_DRAWS, Plan};
 use crate::pruning::{self, ExportDraft, ExportFormat, ExportOptions, Forecast, OutputFormat, Report};
 use crate::repair::Repair;
 use crate::task::Ticket;
@@ -77,6 +77,18 @@ struct Known {
 /// Why there are no random heads beside weights that are not those of the original.
 const OTHER_WEIGHTS: &str = "the written weights are averaged or quantized, and theirs are not";
 
+/// Batches in whose time a checkpoint is written and proven, more or less: the proof reads a few of them three times.
+const WRITING: f64 = 20.0;
+
+/// Batches that quality beside an export takes: of the model before and after, and of the random heads.
+fn quality_batches(corpus: Option<&Corpus>) -> f64 {
+    let batches = corpus.map_or(0, |corpus| corpus.total().map_or(UNKNOWN, |total| total.value()));
+    (2 + CONTROL_DRAWS) as f64 * batches as f64
+}
+
+/// Batches of an input that does not tell their number.
+const UNKNOWN: u64 = 64;
+
 impl Checked {
     /// Writes the model without the heads that `plan` removes, with the output projections of `repair`, reopens it and
     /// compares it with the masked model: a folder on the input where there is one, an engine's file on random input. With
@@ -86,10 +98,13 @@ impl Checked {
     /// Where the plan does not fit the model, the folder is not free, the written model does not compute what it must, or
     /// memory does not suffice; then nothing is left behind.
     pub fn prune(&self, plan: &Plan, repair: Option<&Repair>, wanted: &PruneSpec, ticket: &Ticket) -> Result<Report> {
-        let corpus = self.measured_corpus(ticket)?;
-        let draft = self.draft(plan, repair, wanted, corpus.as_ref(), ticket)?;
+        let [of_input, rest] = ticket.parts([0.02, 0.98]);
+        let corpus = self.measured_corpus(&of_input)?;
+        let [of_draft, of_quality] = rest.parts([WRITING, quality_batches(corpus.as_ref())]);
+        let draft = self.draft(plan, repair, wanted, corpus.as_ref(), &of_draft)?;
         let choice = WrittenChoice { plan, repair, quantized: wanted.quantization.is_some() };
-        let measured = self.measure(&draft, &choice, corpus.as_ref(), &mut Known::default(), ticket)?;
+        let measured = self.measure(&draft, &choice, corpus.as_ref(), &mut Known::default(), &of_quality)?;
+        ticket.over();
         draft.finish(measured)
     }
 
@@ -117,13 +132,20 @@ impl Checked {
             make_folder(&wanted.out)?;
         }
         let written: Result<Vec<Report>> = (|| {
-            let corpus = self.measured_corpus(ticket)?;
+            let [of_input, rest] = ticket.parts([0.02, 0.98]);
+            let corpus = self.measured_corpus(&of_input)?;
+            let quality = quality_batches(corpus.as_ref());
+            // What computes the same as the first is not measured again.
+            let weights =
+                formats.iter().enumerate().flat_map(|(place, _)| [WRITING, if place == 0 { quality } else { 1.0 }]);
+            let parts = rest.parts_of(&weights.collect::<Vec<_>>());
             let mut known = Known::default();
             let choice = WrittenChoice { plan, repair, quantized: wanted.quantization.is_some() };
             let mut drafts = Vec::with_capacity(formats.len());
-            for format in formats {
-                let draft = self.draft(plan, repair, &of(format), corpus.as_ref(), ticket)?;
-                let measured = self.measure(&draft, &choice, corpus.as_ref(), &mut known, ticket)?;
+            for (format, parts) in formats.iter().zip(parts.chunks(2)) {
+                let [of_draft, of_quality] = parts else { continue };
+                let draft = self.draft(plan, repair, &of(format), corpus.as_ref(), of_draft)?;
+                let measured = self.measure(&draft, &choice, corpus.as_ref(), &mut known, of_quality)?;
                 drafts.push((draft, measured));
             }
             // Names are given once everything is there.
@@ -246,7 +268,9 @@ impl Checked {
     ) -> Result<Option<Measured>> {
         let Some(corpus) = corpus else { return Ok(None) };
         let WrittenChoice { plan, repair, quantized } = *choice;
-        let alike = || self.random_heads(plan, repair.map(MeasuredRepair::from), ticket);
+        let [of_random, rest] = ticket.parts([if repair.is_some() { 2.0 } else { 0.0 }, 7.0]);
+        let ticket = &rest;
+        let alike = || self.random_heads(plan, repair.map(MeasuredRepair::from), &of_random);
         match draft {
             OutputDraft::Folder(draft) if draft.report().export_format == ExportFormat::Gqa.into() => {
                 let random = RandomHeads::missing(OTHER_WEIGHTS);
@@ -316,10 +340,13 @@ impl Checked {
         let open = Gates::open();
         let both = [&*before, &*after].map(|network| Candidate { network, gates: &open });
         let total = corpus.total().map(|t| t.value());
-        let mut comparison = compare(both[0], both[1], corpus.batches(before.device()), total, ticket)?;
         let benchmark = self.benchmark(corpus, ticket)?;
+        let draws = random.passes(!before.spec().predicts(), benchmark.is_some());
+        let asked = if benchmark.is_some() { 2.0 } else { 0.0 };
+        let [of_both, of_asked, of_random] = ticket.parts([2.0, asked, if shared.is_some() { 0.0 } else { draws }]);
+        let mut comparison = compare(both[0], both[1], corpus.batches(before.device()), total, &of_both)?;
         if let Some(benchmark) = &benchmark {
-            comparison.ask(benchmark, both, ticket)?;
+            comparison.ask(benchmark, both, &of_asked)?;
         }
         // One network beside the whole one at a time.
         drop(after);
@@ -327,7 +354,7 @@ impl Checked {
             Some(known) => &*known,
             empty => {
                 let how = (comparison.before.loss_per_token.is_none(), benchmark.as_ref());
-                &*empty.insert(self.measure_random(&before, corpus, random, how, ticket)?)
+                &*empty.insert(self.measure_random(&before, corpus, random, how, &of_random)?)
             }
         };
         let mut measured =

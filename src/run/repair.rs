@@ -40,8 +40,10 @@ impl Checked {
         wanted: &RepairSpec,
         ticket: &Ticket,
     ) -> Result<Repair> {
-        let corpus = self.corpus(Purpose::Observe, ticket)?;
-        let mut found = self.repair_each(corpus, std::slice::from_ref(plan), moments, wanted, ticket)?;
+        let [of_input, rest] = ticket.parts([0.05, 0.95]);
+        let corpus = self.corpus(Purpose::Observe, &of_input)?;
+        let mut found = self.repair_each(corpus, std::slice::from_ref(plan), moments, wanted, &rest)?;
+        ticket.over();
         found.pop().ok_or_else(|| Error::new("there is no plan to repair"))
     }
 
@@ -57,7 +59,8 @@ impl Checked {
         // A network and one with other output projections; both results, and what a head reads.
         let needs = Needs { networks: 2, copies: COMPARED_COPIES, ..Needs::ONE };
         let corpus = self.fit(corpus.fitted_on(), needs)?;
-        let network = self.network(&corpus, needs, ticket)?;
+        let [of_weights, rest] = ticket.parts([0.05, 0.95]);
+        let network = self.network(&corpus, needs, &of_weights)?;
         let hold = match self.room(&corpus, needs) {
             // What the passes leave of the bound.
             Some(room) => {
@@ -69,13 +72,15 @@ impl Checked {
         let calibration = Calibration { model: self.model(), network: &network, corpus: &corpus, moments, hold };
         let RepairSpec { mode, ridge, choose } = *wanted;
         let mut mender = Mender::new(calibration);
-        let one = |plan: &Plan| -> Result<Repair> {
-            let mut repair = mender.repair(&RepairRequest { plan, mode, ridge, choose }, ticket)?;
+        // What is read for the first serves the others.
+        let weights: Vec<f64> = (0..plans.len()).map(|place| if place == 0 { 2.0 } else { 1.0 }).collect();
+        let one = |(plan, ticket): (&Plan, Ticket)| -> Result<Repair> {
+            let mut repair = mender.repair(&RepairRequest { plan, mode, ridge, choose }, &ticket)?;
             repair.record.notes.extend(self.notes(&corpus));
             repair.record.notes.extend(plan.foreign_to(&self.opened().facts.fingerprint));
             Ok(repair)
         };
-        plans.iter().map(one).collect()
+        plans.iter().zip(rest.parts_of(&weights)).map(one).collect()
     }
 
     /// The repair of `plan` that `source` names: read and checked against the model, or made in place on the part of the

@@ -132,8 +132,9 @@ impl Checked {
             );
         }
         let networks = if wanted.repair.repairs() { 2 } else { 1 };
-        let (corpus, network) = self.scoring(Needs { copies: SCORED_COPIES, networks, ..Needs::ONE }, ticket)?;
-        let benchmark = self.benchmark(&corpus, ticket)?;
+        let [of_input, of_search] = ticket.parts([0.02, 0.98]);
+        let (corpus, network) = self.scoring(Needs { copies: SCORED_COPIES, networks, ..Needs::ONE }, &of_input)?;
+        let benchmark = self.benchmark(&corpus, &of_input)?;
         let subject = Subject {
             network: &network,
             weights: None,
@@ -159,7 +160,8 @@ impl Checked {
             without_evidence: wanted.without_evidence,
             pinned,
         };
-        let (mut plan, repair) = plan_within(&subject, &request, ticket)?;
+        let (mut plan, repair) = plan_within(&subject, &request, &of_search)?;
+        ticket.over();
         record_kinds(analysis, &mut plan, &wanted.pinned)?;
         plan.notes.extend(self.notes(&corpus));
         Ok((plan, repair))

@@ -44,6 +44,8 @@ pub struct Progress {
     pub pace_secs: Option<f64>,
     /// The shares of the whole work at which this stage begins and ends, where it is one of several.
     pub part: Option<[f64; 2]>,
+    /// The share of the whole that was done before this stage, and the seconds that it took; an earlier attempt's is none.
+    pub before: (f64, f64),
 }
 
 impl Progress {
@@ -61,17 +63,28 @@ impl Progress {
     }
 
     /// Expected seconds to the end of the whole work, or of this stage where it is all that is known of; `None` where
-    /// nothing is done yet by which they could be told.
+    /// nothing is done yet by which they could be told. What comes after this stage is foretold by the pace of all that was
+    /// done, so that a stage that takes longer than was thought moves it little.
     pub fn remaining_secs(&self) -> Option<f64> {
+        let of_stage = self.stage_secs();
+        let Some([from, to]) = self.part else { return of_stage.map(|(left, _)| left) };
+        let (share, secs) = self.before;
+        match of_stage {
+            // All of the stage takes its whole part.
+            Some((left, whole)) if to > from => Some(left + (secs + whole) * (1.0 - to).max(0.0) / (share + to - from)),
+            // Of a stage that does not count, or has counted nothing yet, what went before tells.
+            None if share > 0.0 => Some((secs * (1.0 - from).max(0.0) / share - self.elapsed_secs).max(0.0)),
+            _ => None,
+        }
+    }
+
+    /// Seconds to the end of this stage, and those of all of it.
+    fn stage_secs(&self) -> Option<(f64, f64)> {
         let total = self.total?;
         let done = self.done.saturating_sub(self.begun_at) as f64 + self.underway;
         let left = (total.saturating_sub(self.done) as f64 - self.underway).max(0.0);
         let pace = self.pace_secs.or((done > 0.0).then(|| self.elapsed_secs / done))?;
-        let of_stage = pace * left;
-        let Some([from, to]) = self.part else { return Some(of_stage) };
-        // What comes after this stage is foretold by its pace.
-        let whole_stage = pace * total as f64;
-        (to > from).then(|| of_stage + whole_stage * (1.0 - to).max(0.0) / (to - from))
+        Some((pace * left, pace * total as f64))
     }
 }
 
@@ -84,6 +97,8 @@ struct ProgressCell {
     last_step: Instant,
     pace: Pace,
     last_wake: Option<Instant>,
+    /// When the first stage began that is a part of a whole, and the share at which it did.
+    whole_began: Option<(Instant, f64)>,
     /// The stages that ended, where they are recorded.
     record: Option<Vec<StageTime>>,
 }
@@ -101,6 +116,16 @@ impl ProgressCell {
             tail_secs: self.last_step.elapsed().as_secs_f64(),
             each_secs: self.pace.each(),
         });
+    }
+
+    /// What was done of the whole before a stage that fills `part` of it. A stage of no part begins anew.
+    fn before(&mut self, part: Option<[f64; 2]>) -> (f64, f64) {
+        let Some([from, _]) = part else {
+            self.whole_began = None;
+            return (0.0, 0.0);
+        };
+        let (began, share) = *self.whole_began.get_or_insert_with(|| (Instant::now(), from));
+        (from - share, began.elapsed().as_secs_f64())
     }
 
     fn begin(&mut self, progress: Progress) {
@@ -134,22 +159,44 @@ impl Ticket {
     pub fn new(cancel: CancelToken, waker: impl Fn() + Send + Sync + 'static) -> Self {
         let (progress, stage_began) = (Progress::default(), Instant::now());
         let (last_step, pace) = (stage_began, Pace::default());
-        let cell = ProgressCell { progress, stage_began, last_step, pace, last_wake: None, record: None };
+        let (last_wake, whole_began, record) = (None, None, None);
+        let cell = ProgressCell { progress, stage_began, last_step, pace, last_wake, whole_began, record };
         Self { cancel, cell: Arc::new(Mutex::new(cell)), waker: Arc::new(waker), part: None }
     }
 
     /// Tickets for parts of this work that follow each other and take such shares of its time: one bar for all of them.
     #[must_use]
     pub fn parts<const N: usize>(&self, weights: [f64; N]) -> [Self; N] {
+        let mut parts = self.parts_of(&weights).into_iter();
+        weights.map(|_| parts.next().unwrap_or_else(|| self.clone()))
+    }
+
+    /// [`Ticket::parts`] of as many as there are weights.
+    #[must_use]
+    pub fn parts_of(&self, weights: &[f64]) -> Vec<Self> {
         let whole: f64 = weights.iter().sum();
         let [from, to] = self.part.unwrap_or([0.0, 1.0]);
+        let at = |share: f64| if whole > 0.0 { from + (to - from) * (share / whole).min(1.0) } else { to };
         let mut before = 0.0;
-        weights.map(|weight| {
-            let at = |share: f64| if whole > 0.0 { from + (to - from) * (share / whole).min(1.0) } else { to };
+        let part = |weight: &f64| {
             let part = [at(before), at(before + weight)];
             before += weight;
             Self { part: Some(part), ..self.clone() }
-        })
+        };
+        weights.iter().map(part).collect()
+    }
+
+    /// Everything of this part is done, however many units it took: what ends before its last unit leaves no gap.
+    pub fn over(&self) {
+        let to = self.part.map_or(1.0, |[_, to]| to);
+        let mut cell = self.lock();
+        if cell.progress.part.is_none() {
+            return;
+        }
+        let reached = cell.progress.fraction().unwrap_or(0.0);
+        cell.progress.part = Some([to.max(reached); 2]);
+        drop(cell);
+        self.wake();
     }
 
     /// A ticket for a part whose progress is not shown, but which stops with the whole.
@@ -178,10 +225,11 @@ impl Ticket {
         let mut cell = self.lock();
         // A part may have several stages, of which nobody knows the lengths: each fills what is left of it.
         let reached = cell.progress.fraction().filter(|_| cell.progress.part.is_some()).unwrap_or(0.0);
-        let part = self.part.map(|[from, to]| [from.max(reached).min(to), to]);
+        let part = self.part.map(|[from, to]| [from.max(reached), to.max(reached)]);
         let (stage, begun_at) = (stage.into(), done);
         cell.end_stage();
-        cell.begin(Progress { stage, done, total, unit, begun_at, part, ..Progress::default() });
+        let before = cell.before(part);
+        cell.begin(Progress { stage, done, total, unit, begun_at, part, before, ..Progress::default() });
         drop(cell);
         self.wake();
     }
@@ -289,6 +337,32 @@ mod tests {
     }
 
     #[test]
+    fn what_ends_early_leaves_no_gap_and_what_comes_late_does_not_go_back() {
+        let ticket = Ticket::default();
+        let shown = || ticket.progress().fraction().unwrap();
+        let [search, rest] = ticket.parts([3.0, 1.0]);
+        let all = search.parts_of(&[1.0; 6]);
+        all[5].stage("search", Some(8), "batches");
+        all[5].advance(8).unwrap();
+        // A part before it.
+        all[1].stage("refit", Some(2), "layers");
+        assert!((shown() - 0.75).abs() < 1e-12);
+        rest.stage("fit", Some(4), "layers");
+        rest.advance(1).unwrap();
+        rest.over();
+        assert_eq!((shown(), ticket.progress().remaining_secs()), (1.0, None));
+        // Where parts were told of, all of them are over with the whole.
+        let [first, _] = ticket.parts([1.0, 1.0]);
+        first.stage("read", None, "lines");
+        ticket.over();
+        assert_eq!(shown(), 1.0);
+        // Of no part there is nothing to end.
+        ticket.stage("write", Some(2), "tensors");
+        ticket.over();
+        assert_eq!(shown(), 0.0);
+    }
+
+    #[test]
     fn the_time_to_the_end_follows_the_speed_of_now() {
         // The first of four took 17 of 20 seconds, the second 3: six seconds are left, not twenty.
         let warm = Progress { done: 2, total: Some(4), elapsed_secs: 20.0, ..Progress::default() };
@@ -338,5 +412,10 @@ mod tests {
         assert_eq!(progress(Some([0.0, 0.5])).remaining_secs(), Some(14.0));
         assert_eq!(progress(Some([0.5, 1.0])).remaining_secs(), Some(6.0));
         assert_eq!(progress(Some([1.0, 1.0])).remaining_secs(), None);
+        // Half of the whole took 40 seconds; this quarter takes 8, so that the last one is taken to be 16.
+        let later = Progress { before: (0.5, 40.0), ..progress(Some([0.5, 0.75])) };
+        assert_eq!(later.remaining_secs(), Some(6.0 + 16.0));
+        // A stage that does not count goes by what was: 40 seconds are left, of which 2 are over.
+        assert_eq!(Progress { total: None, done: 0, ..later }.remaining_secs(), Some(38.0));
     }
 }

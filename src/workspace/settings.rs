@@ -62,6 +62,8 @@ pub struct ProgramSettings {
     pub show_guide: bool,
     /// By what share the loss may rise, or another measure fall, for a plan to be worth having.
     pub quality_budget: f64,
+    /// Whether a search within that budget tries every method, or that of the plan alone.
+    pub every_method: bool,
     /// How pictures are saved.
     pub picture: PictureLook,
     /// Size of the window in points.
@@ -79,6 +81,7 @@ impl Default for ProgramSettings {
             show_tasks: true,
             show_guide: true,
             quality_budget: 0.01,
+            every_method: false,
             picture: PictureLook::default(),
             window: [1280.0, 800.0],
         }
@@ -106,6 +109,7 @@ impl ProgramSettings {
         read(&fields, "show_tasks", &mut settings.show_tasks, &mut warn);
         read(&fields, "show_guide", &mut settings.show_guide, &mut warn);
         read(&fields, "quality_budget", &mut settings.quality_budget, &mut warn);
+        read(&fields, "every_method", &mut settings.every_method, &mut warn);
         read(&fields, "picture", &mut settings.picture, &mut warn);
         read(&fields, "window", &mut settings.window, &mut warn);
         settings.set_quality_budget(settings.quality_budget);

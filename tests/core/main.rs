@@ -37,6 +37,7 @@ mod patience;
 mod pickled;
 mod precision;
 mod pretrained;
+mod progress;
 mod published;
 mod repair;
 mod repair_reference;

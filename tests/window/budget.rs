@@ -1,5 +1,6 @@
 //! Plans by what they cost: the search within a budget, the verdict above the export, reasons in the inspector.
 
+use eframe::egui::accesskit::Role;
 use eframe::egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 use pillars::chart::{Paint, Picture};
@@ -48,6 +49,36 @@ fn a_first_start_ends_in_a_verdict_on_what_the_model_is_for() {
     assert_eq!(found.measure, "accuracy");
     assert!(desk.kept() <= 12, "{}", desk.kept());
     assert!(desk.shows("budget of 1.00 %: accuracy "), "{}", desk.messages());
+}
+
+#[test]
+fn every_method_is_searched_and_the_best_plan_is_taken() {
+    let mut desk = Desk::with_results("llama");
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.click("Find");
+    desk.settle();
+    let one = desk.state().draft.now().active().base.budget.clone().unwrap();
+    assert_eq!(one.by_method().len(), 1);
+    assert!(!desk.shows("Each method by its smallest plan"));
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    desk.harness.get_by_role_and_label(Role::CheckBox, "Every method").click();
+    // Nothing may be lost, so that the first method does not come down to the least there can be.
+    desk.harness.get_by_role_and_label(Role::SpinButton, "Prune until quality falls by").set_value_accesskit(0.0);
+    desk.harness.run_ok();
+    desk.click("Find");
+    desk.settle();
+    let all = desk.state().draft.now().active().base.budget.clone().unwrap();
+    let told = all.by_method();
+    assert!(told.len() > 1, "{:?}", all.path);
+    assert!(desk.shows("Each method by its smallest plan"));
+    for step in &told {
+        assert!(desk.shows(&step.method), "{}", step.method);
+    }
+    // The best is taken: no method came to fewer heads.
+    let kept = desk.kept();
+    assert!(told.iter().filter(|step| step.within).all(|step| step.heads >= kept), "{told:?} but {kept}");
+    // The wish is kept with the settings.
+    assert!(desk.reopen().state().settings.every_method);
 }
 
 #[test]

@@ -29,8 +29,10 @@ mod sizes;
 mod soak;
 mod spoken;
 mod steady;
+mod stopping;
 mod tabs;
 mod understood;
+mod undone;
 mod workspaces;
 
 #[global_allocator]

@@ -62,7 +62,7 @@ fn spec(command: Command) -> CommandSpec {
         }
         Command::CloseModel => (File, "Close model", "Back to the welcome screen", vec![ctrl(Key::W)]),
         Command::Quit => (File, "Quit", "Close the window; the workspace is kept", vec![ctrl(Key::Q)]),
-        Command::Undo => (Edit, "Undo", "Take back the last change of the plan", vec![ctrl(Key::Z)]),
+        Command::Undo => (Edit, "Undo", "Take back the last change of the plan, or the last run", vec![ctrl(Key::Z)]),
         Command::Redo => (Edit, "Redo", "Repeat the change that was undone", vec![ctrl_shift(Key::Z), ctrl(Key::Y)]),
         Command::NewPlan => (Edit, "New plan", "A plan that keeps every head", vec![ctrl(Key::N)]),
         Command::DuplicatePlan => (Edit, "Duplicate plan", "A copy to change", vec![ctrl(Key::D)]),

@@ -14,13 +14,13 @@ use crate::workspace::{NamedPlan, Proposal};
 
 impl App {
     /// Searches for the smallest plan within the budget, by the method of the plan being edited; where that was chosen by
-    /// hand, by every method.
+    /// hand, or every method is wanted, by all of them.
     pub(super) fn find_plan(&mut self) {
         let (Some(run), Some(results)) = (self.state.measuring_run(), &self.state.results) else { return };
         let analysis = Arc::clone(&results.analysis);
         let (budget, metric) = self.state.quality_budget();
         let proposal = self.state.draft.now().active().proposal.as_ref();
-        let rankings = proposal.map(|p| p.method.into());
+        let rankings = proposal.filter(|_| !self.state.settings.every_method).map(|p| p.method.into());
         let moments = results.moments.as_ref().map(|found| Arc::clone(&found.moments));
         let repair = match self.state.repairing.mode {
             RepairMode::None => RepairMode::None,

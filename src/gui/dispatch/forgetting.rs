@@ -7,31 +7,12 @@ use crate::repair::RepairMode;
 use crate::run::Spec;
 use crate::workspace::{Draft, History, ProgramSettings};
 
-/// What is found out about one model and means nothing for another.
-const OF_ONE_MODEL: [JobKind; 12] = [
-    JobKind::Analyze,
-    JobKind::Estimate,
-    JobKind::Rows,
-    JobKind::Measure,
-    JobKind::FindPlan,
-    JobKind::Compare,
-    JobKind::Curves,
-    JobKind::Repair,
-    JobKind::Propose,
-    JobKind::Cost,
-    JobKind::Attention,
-    JobKind::Regroup,
-];
-
 impl App {
     /// Forgets everything that belongs to one model, and drops the work on it that is under way. Where the same model comes
     /// back `anew`, what it is asked to do next stays.
     pub(super) fn forget_model(&mut self, is_anew: bool) {
         self.flush();
-        let dropped = self.state.jobs.abandon(&OF_ONE_MODEL);
-        for title in dropped {
-            self.state.messages.info(format!("{title}: cancelled, because its model was closed"));
-        }
+        self.drop_work();
         if let Some(model) = &self.state.model {
             let draft = std::mem::replace(&mut self.state.draft, History::new(Draft::default()));
             self.closed.hold(&model.facts.fingerprint, draft);
@@ -43,6 +24,13 @@ impl App {
         self.asked_patterns = None;
         self.asked_grouping = None;
         self.layout.forget_model();
+    }
+
+    /// Stops the work on the model that is open, and says so.
+    pub(super) fn drop_work(&mut self) {
+        for title in self.state.jobs.abandon_model() {
+            self.state.messages.info(format!("{title}: cancelled, because its model was closed"));
+        }
     }
 
     /// Forgets what was found out about a model, chosen in it and made of it. Every field of the state is named, so that a new

@@ -8,6 +8,7 @@
 //! | `budget` | plans that come from what they cost |
 //! | `plans` | proposals, pins, named plans |
 //! | `repair` | repairs, the choice by reconstruction |
+//! | `stopping` | asking before work on a model is stopped |
 //! | `training` | a training run |
 //! | `work` | runs, measurements, exports; what workers bring |
 //! | `autosave` | settings and workspace, by themselves |
@@ -20,6 +21,7 @@ mod forgetting;
 mod opening;
 mod plans;
 mod repair;
+mod stopping;
 mod training;
 mod work;
 
@@ -27,13 +29,13 @@ use eframe::egui::{self, ViewportCommand};
 use egui_tiles::LinearDir;
 
 use super::action::Action;
-use super::app::App;
+use super::app::{App, Waiting};
 use super::command::Command;
 use super::purpose::PathPurpose;
 use super::state::Overlay;
 use crate::network::Head;
 use crate::training::Control;
-use crate::workspace::{NamedPlan, ProgramSettings, sample};
+use crate::workspace::{History, NamedPlan, ProgramSettings, sample};
 
 impl App {
     /// Carries out one wish.
@@ -82,6 +84,7 @@ impl App {
             Action::AdjustProposal(proposal) => self.propose(proposal, true),
             Action::SetPicture(look) => self.change_settings(|s| s.set_picture(look)),
             Action::SetQualityBudget(share) => self.change_settings(|s| s.set_quality_budget(share)),
+            Action::SetEveryMethod(wanted) => self.change_settings(|s| s.every_method = wanted),
             Action::SetQualityMeasure(name) => self.state.quality_measure = Some(name),
             Action::CloseComparison => self.state.beside = None,
             Action::TakePoint(index) => self.take_point(index),
@@ -101,6 +104,7 @@ impl App {
             Action::MeasurePlan(index) => self.measure(index),
             Action::Cancel(kind) => self.state.jobs.cancel(kind),
             Action::CancelTask(id) => self.state.jobs.cancel_one(id),
+            Action::StopAndGoOn => self.go_on(),
             Action::QuitAnyway => {
                 self.may_quit = true;
                 ctx.send_viewport_cmd(ViewportCommand::Close);
@@ -150,21 +154,11 @@ impl App {
                 let view = self.layout.front();
                 self.state.overlay = Some(Overlay::Path(PathPurpose::Picture(view)));
             }
-            Command::StartAfresh => self.start_afresh(),
-            Command::CloseModel => self.close(),
+            Command::StartAfresh => self.ask_before(Waiting::StartAfresh),
+            Command::CloseModel => self.ask_before(Waiting::Close),
             Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
-            Command::Undo => {
-                if let Some(name) = self.state.draft.undo() {
-                    self.state.messages.info(format!("Undone: {name}"));
-                    self.plan_changed();
-                }
-            }
-            Command::Redo => {
-                if let Some(name) = self.state.draft.redo() {
-                    self.state.messages.info(format!("Done again: {name}"));
-                    self.plan_changed();
-                }
-            }
+            Command::Undo => self.step_history("Undone", History::undo),
+            Command::Redo => self.step_history("Done again", History::redo),
             Command::KeepHeads => self.apply(ctx, Action::SetKept(selected, true)),
             Command::PruneHeads => self.apply(ctx, Action::SetKept(selected, false)),
             Command::FlipHeads => {

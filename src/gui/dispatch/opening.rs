@@ -156,7 +156,7 @@ impl App {
                         self.state.messages.warn(left_out(&worded(&error)));
                         None
                     });
-                    self.adopt_analysis(Arc::from(analysis), moments.map(FoundMoments::new));
+                    self.adopt_analysis("open an analysis", Arc::from(analysis), moments.map(FoundMoments::new));
                 } else {
                     let text = format!("This analysis is of {}: open that model first", analysis.model.path);
                     self.state.messages.warn(text);
@@ -240,7 +240,7 @@ impl App {
         state.measured_revision += 1;
         state.beside = None;
         if let Some(analysis) = workspace.analysis {
-            self.adopt_analysis(analysis, workspace.moments.map(FoundMoments::new));
+            self.adopt_analysis("open the workspace", analysis, workspace.moments.map(FoundMoments::new));
             self.state.messages.info("Results and plans are back; Start afresh in the File menu clears them");
             if let Some(fault) = workspace.moments_fault {
                 self.state.messages.warn(left_out(&in_controls(&fault)));

@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::gui::app::App;
+use crate::gui::findings::Findings;
 use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::network::Head;
 use crate::plan::{Amount, Plan, propose};
 use crate::repair::Repair;
 use crate::words::counted;
-use crate::workspace::{ComparedPlan, Draft, NamedPlan, Outlook, Proposal};
+use crate::workspace::{ComparedPlan, Draft, History, NamedPlan, Outlook, Proposal};
 
 /// Heads of a model whose plans are snapped and counted between two frames; those of larger ones wait for a worker.
 const AT_ONCE: usize = 512;
+
+/// One step of the history, back or forth.
+type HistoryMove = fn(&mut History<Draft, Findings>, &mut dyn FnMut(&mut Findings)) -> Option<String>;
 
 impl App {
     /// Fixes heads, or hands them back where `to` says `None`.
@@ -33,6 +37,31 @@ impl App {
     pub(super) fn edit_plans(&mut self, name: &str, change: impl FnOnce(&mut Draft)) {
         self.state.draft.edit(name, change);
         self.plan_changed();
+    }
+
+    /// Takes the last step of the history back, or does it again, and says which. Where that is a run, the results of the
+    /// other side are shown, with what was made of them.
+    pub(super) fn step_history(&mut self, said: &str, step: HistoryMove) {
+        let mut draft = std::mem::replace(&mut self.state.draft, History::new(Draft::default()));
+        let mut is_run = false;
+        let name = step(&mut draft, &mut |held| {
+            held.exchange(&mut self.state);
+            is_run = true;
+        });
+        self.state.draft = draft;
+        let Some(name) = name else { return };
+        let results = self.state.results.as_ref().filter(|_| is_run);
+        let shown = results.map(|results| {
+            let batches = counted(results.analysis.batches, "batches");
+            format!(", and shown are the results of {batches} of {}", results.analysis.settings.input)
+        });
+        self.state.messages.info(format!("{said}: {name}{}", shown.unwrap_or_default()));
+        if is_run {
+            // Reconstruction may still have been choosing when the other run came.
+            self.propose_again();
+        } else {
+            self.plan_changed();
+        }
     }
 
     /// Lets a method propose the plan being edited; `is_adjustment` joins steps until the mouse is let go.

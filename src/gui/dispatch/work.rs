@@ -8,7 +8,8 @@ use crate::analysis::{Analysis, Points};
 use crate::chart::Unit;
 use crate::evaluation::curve::Curves;
 use crate::evaluation::{Measured, Quality};
-use crate::gui::app::App;
+use crate::gui::app::{App, Waiting};
+use crate::gui::findings::{Findings, is_of_same};
 use crate::gui::jobs::{Ended, JobKind, JobOutcome, MOST_PATTERNS};
 use crate::gui::messages::sentence;
 use crate::gui::repairing::FoundMoments;
@@ -19,6 +20,8 @@ use crate::run::{Analyzed, CurveSpec, MeasuredRepair, PruneSpec, attention, refu
 use crate::words::{counted, noun};
 use crate::workspace::Outlook;
 
+/// What a run is called among the steps that undo takes back.
+const RUN: &str = "run";
 /// Rows that are shown before anything is computed.
 const FIRST_ROWS: usize = 20;
 
@@ -54,11 +57,15 @@ impl App {
     pub(super) fn run(&mut self) {
         let Some(Ok(run)) = self.state.checked.clone() else { return };
         self.state.run_began = Some(std::time::Instant::now());
+        let estimate = self.state.estimate.as_ref().filter(|(spec, _)| spec == run.spec()).map(|(_, found)| *found);
         self.state.jobs.start(JobKind::Analyze, "Run", move |ticket| {
-            let Analyzed { analysis, moments, .. } = run.analyze(ticket)?;
+            let run = estimate.iter().fold(run, |run, estimate| run.estimated(estimate));
+            let orders = if run.spec().moments { 0.04 } else { 0.0 };
+            let [of_run, of_order] = ticket.parts([1.0, orders]);
+            let Analyzed { analysis, moments, .. } = run.analyze(&of_run)?;
             let moments = moments.map(|moments| FoundMoments::new(Arc::new(moments)));
             if let Some(moments) = &moments {
-                ticket.stage("order heads by reconstruction", None, "layers");
+                of_order.stage("order heads by reconstruction", None, "layers");
                 moments.reconstruction()?;
             }
             Ok(JobOutcome::Analyzed(Arc::new(analysis), moments))
@@ -174,8 +181,10 @@ impl App {
         self.state.jobs.start(JobKind::Export, title, move |ticket| {
             // Before a repair, which takes long.
             run.check_export(&plan, order.is_some(), &[wanted.format], &wanted)?;
-            let made = order.map(|order| order.carry_out(&plan, ticket)).transpose()?;
-            let report = run.prune(&plan, made.as_ref().map(|made| &*made.repair), &wanted, ticket)?;
+            let repairs = order.as_ref().map_or(0.0, |order| if order.is_known() { 0.0 } else { 1.0 });
+            let [of_repair, rest] = ticket.parts([repairs, 1.0]);
+            let made = order.map(|order| order.carry_out(&plan, &of_repair)).transpose()?;
+            let report = run.prune(&plan, made.as_ref().map(|made| &*made.repair), &wanted, &rest)?;
             Ok(JobOutcome::Exported(wanted.out, Box::new(report), made.map(Box::new)))
         });
     }
@@ -264,7 +273,7 @@ impl App {
 
     fn take_in(&mut self, outcome: JobOutcome) {
         match outcome {
-            JobOutcome::Opened(place, warnings) => self.adopt(place, warnings),
+            JobOutcome::Opened(place, warnings) => self.ask_before(Waiting::Open(Box::new(place), warnings)),
             JobOutcome::Analyzed(analysis, moments) => {
                 self.state.messages.info(format!(
                     "Run finished: {} {} in {}",
@@ -278,7 +287,7 @@ impl App {
                 // What was foretold is known now.
                 self.state.estimate = None;
                 self.state.last_run_secs = self.state.run_began.take().map(|began| began.elapsed().as_secs_f64());
-                self.adopt_analysis(analysis, moments);
+                self.adopt_analysis(RUN, analysis, moments);
             }
             JobOutcome::Previewed(input, rows) => self.state.rows = Some((input, rows)),
             JobOutcome::Estimated(spec, found) => self.state.estimate = Some((*spec, found)),
@@ -356,15 +365,20 @@ impl App {
         }
     }
 
-    /// Shows another result; proposals are made anew from it.
-    pub(super) fn adopt_analysis(&mut self, analysis: Arc<Analysis>, moments: Option<FoundMoments>) {
+    /// Shows another result; proposals are made anew from it. The earlier one comes back by undo, under `name`.
+    pub(super) fn adopt_analysis(&mut self, name: &str, analysis: Arc<Analysis>, moments: Option<FoundMoments>) {
         let revision = self.next_revision();
+        let earlier = Findings::shown(&self.state);
+        let before = self.state.draft.now().clone();
         self.state.results = Some(Results { analysis, moments, revision });
         self.state.repairing.begin_run();
         self.state.compare_settings();
         self.state.regrouped = None;
         self.state.what_if = None;
         self.propose_again();
+        if let Some(earlier) = earlier {
+            self.state.draft.note(name, before, earlier);
+        }
         self.propose_first();
     }
 
@@ -392,11 +406,7 @@ impl App {
         for note in measured.notes.iter().cloned().chain(unrepaired) {
             self.state.messages.warn(sentence(&in_controls(&note)));
         }
-        let same = |m: &Measured| {
-            (&m.kept, m.repair.is_some(), &m.reading, &m.dtype)
-                == (&measured.kept, measured.repair.is_some(), &measured.reading, &measured.dtype)
-        };
-        self.state.measured.retain(|m| !same(m));
+        self.state.measured.retain(|m| !is_of_same(m, &measured));
         self.state.measured.push(measured);
         self.state.measured_revision += 1;
     }

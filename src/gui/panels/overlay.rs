@@ -10,7 +10,7 @@ use crate::figure::PictureSize;
 use crate::gui::action::Action;
 use crate::gui::command::{Command, caps};
 use crate::gui::context::Cx;
-use crate::gui::jobs::JobKind;
+use crate::gui::jobs::{Job, JobKind, NextStep};
 use crate::gui::panels::palette::{PaletteLine, found, nothing_found};
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::Overlay;
@@ -60,6 +60,7 @@ impl Overlays {
                 Overlay::Shortcuts => shortcuts(ui, cx, fresh),
                 Overlay::About => about(ui, cx, fresh),
                 Overlay::Quit => quit(ui, cx, fresh),
+                Overlay::Stop(step) => stop(ui, cx, step, fresh),
             }
         });
         if modal.should_close() {
@@ -311,6 +312,49 @@ fn quit(ui: &mut Ui, cx: Cx<'_>, fresh: bool) {
             cx.send(Action::QuitAnyway);
         }
     });
+}
+
+/// What would be lost by opening something else now.
+fn stop(ui: &mut Ui, cx: Cx<'_>, step: NextStep, fresh: bool) {
+    let name = cx.state.model.as_ref().map_or("the model", |model| model.facts.name.as_str());
+    let jobs: Vec<&Job> = cx.state.jobs.missed_by(step).collect();
+    heading(ui, cx.theme, &stop_title(&jobs, name));
+    for job in &jobs {
+        if jobs.len() > 1 {
+            ui.label(&job.title);
+        }
+        note(ui, cx.theme, job.words());
+    }
+    let kept = match jobs.iter().any(|job| job.kind == JobKind::Analyze) && cx.state.results.is_some() {
+        true => "The results that are shown are kept with the work on this model; what is under way is not",
+        false => "Work that is under way is not kept",
+    };
+    note(ui, cx.theme, kept);
+    ui.add_space(6.0);
+    ui.horizontal(|ui| {
+        let keep = close(ui, cx, "Keep running");
+        if fresh {
+            keep.request_focus();
+        }
+        if ui.button(format!("Stop and {}", step.verb())).clicked() {
+            cx.send(Action::StopAndGoOn);
+        }
+    });
+}
+
+/// The question, with how far the work is.
+fn stop_title(jobs: &[&Job], name: &str) -> String {
+    match jobs {
+        [job] => {
+            let what = match job.kind {
+                JobKind::Analyze => format!("the run of {name}"),
+                _ => format!("“{}” on {name}", job.title),
+            };
+            let done = job.progress.fraction().map(|share| format!(", {:.0} % done", 100.0 * share));
+            format!("Stop {what}{}?", done.unwrap_or_default())
+        }
+        _ => format!("Stop the work on {name}?"),
+    }
 }
 
 /// How far below the upper edge boxes hang; little where letters are large and the window is small.

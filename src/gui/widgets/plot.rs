@@ -4,11 +4,12 @@
 use std::collections::HashSet;
 
 use eframe::egui::{
-    Align2, Color32, FontId, Pos2, Rangef, Rect, Response, RichText, Role, Stroke, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Align2, Color32, FontId, LayerId, Order, Pos2, Rangef, Rect, Response, RichText, Role, Stroke, StrokeKind, Ui,
+    Vec2, WidgetInfo, pos2, vec2,
 };
 use egui_plot::{
-    AxisHints, Bar, BarChart, FilledArea, GridInput, GridMark, HLine, HoverPosition, Line, LineStyle, MarkerShape,
-    PlotBounds, PlotPoint, PlotTransform, PlotUi, Points, VLine,
+    AxisHints, Bar, BarChart, FilledArea, GridInput, GridMark, HLine, Line, LineStyle, MarkerShape, PlotBounds,
+    PlotPoint, PlotTransform, PlotUi, Points, VLine,
 };
 
 use super::facts::explained;
@@ -120,17 +121,18 @@ impl<'a> PlotView<'a> {
         if !plot.is_map && ends_before.is_some_and(|before| before != ends_now) {
             drawn = drawn.reset();
         }
-        if self.has_values && plot.bars.is_empty() && !plot.is_map {
-            drawn = drawn.label_formatter(move |at| {
-                let (HoverPosition::NearDataPoint { position, .. } | HoverPosition::Elsewhere { position }) = at;
-                let words = plot.words_at(if plot.x.is_log { 10f64.powf(position.x) } else { position.x });
-                (!words.is_empty()).then(|| words.join("\n"))
-            });
+        let tells = self.has_values && plot.bars.is_empty() && !plot.is_map;
+        if tells {
+            // Told beside the pointer, not over what it points at.
+            drawn = drawn.label_formatter(|_| None);
         }
         let columns = f64::from(size.x) / (x.1 - x.0);
         let shown = drawn.show(ui, |area| items(area, plot, &hidden, columns as f32, theme));
         let painted = Painted { response: shown.response, transform: shown.transform, is_log };
         painted.overlay(ui, plot, &hidden, theme);
+        if tells {
+            painted.tell(ui, plot, theme);
+        }
         painted.response.widget_info(|| {
             let mut info = WidgetInfo::labeled(Role::Image, true, plot.title.as_str());
             info.current_text_value = Some(plot.spoken()).filter(|words| !words.is_empty());
@@ -175,6 +177,21 @@ impl Painted {
             let most = rect.width().min(WIDEST);
             Rect::from_center_size(rect.center(), vec2(most, rect.height()))
         }
+    }
+
+    /// The values at the pointer, in a box that leaves what lies around the pointer in sight.
+    fn tell(&self, ui: &Ui, plot: &Plot, theme: &WindowTheme) {
+        let Some(pointer) = self.response.hover_pos().filter(|at| self.rect().contains(*at)) else { return };
+        let words = plot.words_at(self.values_at(pointer)[0]);
+        if words.is_empty() {
+            return;
+        }
+        let layer = LayerId::new(Order::Tooltip, self.response.id.with("values"));
+        let painter = ui.ctx().layer_painter(layer);
+        let galley = painter.layout_no_wrap(words.join("\n"), FontId::proportional(SMALL), theme.ink);
+        let place = beside(pointer, galley.size() + Vec2::splat(2.0 * PADDING), ui.ctx().content_rect());
+        painter.rect(place, 4.0, theme.canvas, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
+        painter.galley(place.min + Vec2::splat(PADDING), galley, theme.ink);
     }
 
     /// The base line, and the words beside limits, points and bars.
@@ -252,6 +269,23 @@ impl Painted {
             }
         }
     }
+}
+
+/// Room between the words at the pointer and the edge of their box.
+const PADDING: f32 = 6.0;
+/// Distance of the box from the pointer, across and down.
+const AWAY: f32 = 22.0;
+
+/// Where a box of `size` stands beside the pointer within `room`: to the right and below, or on the other side where it would
+/// not fit there.
+fn beside(pointer: Pos2, size: Vec2, room: Rect) -> Rect {
+    let place = |at: f32, size: f32, (low, high): (f32, f32)| match at + AWAY + size <= high {
+        true => at + AWAY,
+        false => (at - AWAY - size).max(low),
+    };
+    let x = place(pointer.x, size.x, (room.left(), room.right()));
+    let y = place(pointer.y, size.y, (room.top(), room.bottom()));
+    Rect::from_min_size(pos2(x, y), size)
 }
 
 /// Where a limit is drawn: at the end of its axis where it lies beyond.
@@ -430,5 +464,23 @@ fn shape(marker: Marker) -> MarkerShape {
         Marker::Diamond => MarkerShape::Diamond,
         Marker::Triangle => MarkerShape::Up,
         Marker::Wedge => MarkerShape::Down,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_values_stand_beside_what_the_pointer_points_at() {
+        let room = Rect::from_min_size(Pos2::ZERO, vec2(1000.0, 640.0));
+        for size in [vec2(180.0, 40.0), vec2(420.0, 260.0)] {
+            for at in [[5.0, 5.0], [500.0, 300.0], [990.0, 10.0], [10.0, 630.0], [995.0, 635.0]] {
+                let place = beside(pos2(at[0], at[1]), size, room);
+                assert!(room.contains_rect(place), "{at:?} {place:?}");
+                let near = Rect::from_center_size(pos2(at[0], at[1]), Vec2::splat(2.0 * AWAY - 1.0));
+                assert!(!place.intersects(near), "{at:?} {place:?}");
+            }
+        }
     }
 }

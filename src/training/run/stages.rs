@@ -19,6 +19,7 @@ impl ActiveRun<'_> {
     /// Does what is left of the run.
     pub(super) fn carry_out(mut self) -> Result<TrainingSummary> {
         loop {
+            self.take_part();
             match self.standing.stage {
                 Stage::Constrained => {
                     if self.constrained()? == End::Stopped {
@@ -32,7 +33,10 @@ impl ActiveRun<'_> {
                     }
                 }
                 Stage::Writing => self.write()?,
-                Stage::Done => return Ok(self.summary),
+                Stage::Done => {
+                    self.ticket.over();
+                    return Ok(self.summary);
+                }
             }
         }
     }
@@ -104,7 +108,7 @@ impl ActiveRun<'_> {
     fn propose(&self, voting: &Voting) -> Result<Plan> {
         let settings = self.settings();
         let model = Model::open(self.folder.full())?;
-        let found = vote(&self.frozen, &model, &self.training, settings, voting, &[voting.method], self.ticket)?;
+        let found = vote(&self.frozen, &model, &self.training, settings, voting, &[voting.method], &self.ticket)?;
         found.write(&self.folder.inside("votes.json"))?;
         let asked = plan::PlanRequest { seed: settings.seed, ..plan::PlanRequest::new(voting.method, voting.amount) };
         plan::propose(&found, &asked)
@@ -177,7 +181,7 @@ impl ActiveRun<'_> {
                 plan.fingerprint = Some(model.checkpoint().fingerprint()?);
                 let format = self.voting().map_or_else(Default::default, |v| v.format);
                 let mut input = self.held_out.iter().cloned().map(Ok);
-                let report = export(&model, &plan, format, &result, &options, Some(&mut input), self.ticket)?;
+                let report = export(&model, &plan, format, &result, &options, Some(&mut input), &self.ticket)?;
                 drop(model);
                 self.summary.parameters_after = Model::open(&result)?.parameters();
                 for note in &report.notes {

@@ -54,7 +54,10 @@ pub(super) struct ActiveRun<'a> {
     pub folder: &'a RunFolder,
     pub control: &'a Control,
     pub observe: &'a mut dyn FnMut(TrainingEvent<'_>),
-    pub ticket: &'a Ticket,
+    /// Of the stage under way.
+    pub ticket: Ticket,
+    /// Those of training, voting, fine-tuning and writing: one bar for all of them.
+    parts: [Ticket; 4],
     pub device: Device,
     pub blueprint: Blueprint,
     pub learner: Learner,
@@ -97,6 +100,15 @@ struct HeldOutPairs {
     corpus: Corpus,
 }
 
+/// What the stages of a run take beside each other, in steps. A vote reads about as much as a tenth of them, forward alone;
+/// writing reads a few batches.
+fn stage_weights(settings: &TrainSettings) -> [f64; 4] {
+    let (first, voting) = (settings.first_steps() as f64, settings.voting.as_ref());
+    let tuning = voting.map_or(0.0, |voting| voting.finetune_steps as f64);
+    let votes = if voting.is_some() { 0.05 * first } else { 0.0 };
+    [first, votes, tuning, 0.03 * (first + tuning)]
+}
+
 impl<'a> ActiveRun<'a> {
     /// Opens model and data, and puts a saved state back where there is one.
     pub(super) fn open(
@@ -108,6 +120,8 @@ impl<'a> ActiveRun<'a> {
         ticket: &'a Ticket,
     ) -> Result<Self> {
         let settings = &request.settings;
+        let [of_data, rest] = ticket.parts([0.02, 0.98]);
+        let ticket = &of_data;
         let device = options.device.clone();
         let blueprint = match &request.beginning {
             Beginning::Weights => Blueprint::of_model(&Model::open(&request.model)?)?,
@@ -168,7 +182,8 @@ impl<'a> ActiveRun<'a> {
             folder,
             control,
             observe,
-            ticket,
+            ticket: of_data,
+            parts: rest.parts(stage_weights(settings)),
             device,
             blueprint,
             learner,
@@ -187,6 +202,18 @@ impl<'a> ActiveRun<'a> {
 
     pub(super) fn settings(&self) -> &'a TrainSettings {
         &self.request.settings
+    }
+
+    /// From here on progress is that of the stage that is reached.
+    pub(super) fn take_part(&mut self) {
+        let [train, vote, tune, write] = &self.parts;
+        let part = match self.standing.stage {
+            Stage::Constrained => train,
+            Stage::Voting => vote,
+            Stage::FineTuning => tune,
+            Stage::Writing | Stage::Done => write,
+        };
+        self.ticket = part.clone();
     }
 
     /// Quality on the held-out data.
@@ -226,8 +253,8 @@ impl<'a> ActiveRun<'a> {
     /// That the weights were trained, on what, and what it came to.
     pub(super) fn trained(&self) -> Result<TrainedRecord> {
         let (settings, summary) = (self.settings(), &self.summary);
-        let reading = self.measured.reading(self.ticket)?;
-        let learned = self.training.reading(self.ticket)?.input;
+        let reading = self.measured.reading(&self.ticket)?;
+        let learned = self.training.reading(&self.ticket)?.input;
         let constrained = if settings.constraint.is_idle() { "" } else { " with the group constraint" };
         let mut told = format!(
             "Trained for {}{constrained} at a learning rate of at most {} on {learned}.",
@@ -302,7 +329,7 @@ impl<'a> ActiveRun<'a> {
             s.order = BatchOrder::AsRead;
             s.batches = Some(s.batches.unwrap_or(UNIGRAM_BATCHES).min(UNIGRAM_BATCHES));
         });
-        unigram_loss(training.batches(&Device::Cpu), &self.held_out, output.vocabulary, self.ticket)
+        unigram_loss(training.batches(&Device::Cpu), &self.held_out, output.vocabulary, &self.ticket)
     }
 
     /// Writes everything that a resumption needs.
@@ -351,7 +378,7 @@ impl<'a> ActiveRun<'a> {
         let mut feed = Feed::new(&self.training, &self.device, self.standing.position);
         self.clock = Instant::now();
         while self.standing.step < last && !self.is_over(until_calm) {
-            if let Err(cancelled) = self.control.wait(self.ticket) {
+            if let Err(cancelled) = self.control.wait(&self.ticket) {
                 self.save()?;
                 return Err(cancelled);
             }

@@ -1,7 +1,7 @@
 //! How much quality a plan may cost: the search for the smallest one, the verdict above the export, and points of the quality
 //! curve as plans.
 
-use eframe::egui::{CollapsingHeader, ComboBox, CursorIcon, DragValue, RichText, Stroke, Ui};
+use eframe::egui::{Checkbox, CollapsingHeader, ComboBox, CursorIcon, DragValue, RichText, Stroke, Ui};
 
 use super::progress::progress;
 use crate::evaluation::curve::Curves;
@@ -11,7 +11,8 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{Painted, command_button, note};
+use crate::gui::widgets::{Painted, command_button, headers, note, number_table};
+use crate::plan::{BudgetRecord, BudgetStep};
 use crate::words::counted;
 use crate::workspace::Proposal;
 
@@ -32,15 +33,65 @@ pub(super) fn search(ui: &mut Ui, cx: Cx<'_>) {
         }
         measure(ui, cx);
         command_button(ui, cx, Command::FindPlan, "Find");
+        every_method(ui, cx);
     });
     progress(ui, cx, JobKind::FindPlan);
     let Some(found) = cx.state.plan().and_then(|plan| plan.budget) else { return };
     note(ui, theme, sentence(&found.sentence()));
+    methods_ui(ui, cx, &found);
     CollapsingHeader::new("What was tried").show(ui, |ui| {
         for line in found.path_lines() {
             note(ui, theme, line);
         }
     });
+}
+
+/// Whether the search tries every method; of a plan that no method filled it does in any case.
+fn every_method(ui: &mut Ui, cx: Cx<'_>) {
+    let is_by_hand = cx.state.draft.now().active().proposal.is_none();
+    let mut wanted = is_by_hand || cx.state.settings.every_method;
+    let hover = "Search by every method that the run can serve and keep the best plan. About three more passes over the text \
+                 for each method, beside twelve for the first";
+    let field = ui.add_enabled(!is_by_hand, Checkbox::new(&mut wanted, "Every method")).on_hover_text(hover);
+    if field.on_disabled_hover_text("No method fills this plan, so that every one is tried").changed() {
+        cx.send(Action::SetEveryMethod(wanted));
+    }
+}
+
+/// What each of several methods came to, the one that was taken in strong letters.
+fn methods_ui(ui: &mut Ui, cx: Cx<'_>, found: &BudgetRecord) {
+    let (theme, steps) = (cx.theme, found.by_method());
+    if steps.len() < 2 {
+        return;
+    }
+    let best = steps.iter().filter(|step| step.within).map(|step| step.heads).min();
+    let fewest = |step: &&&BudgetStep| step.within && Some(step.heads) == best;
+    // Of equals the first: a later one has to be smaller.
+    let taken = steps.iter().find(fewest).map(|step| step.method.as_str());
+    number_table(ui, "methods tried", 4, 12.0, |ui| {
+        let change = format!("{} change", found.measure);
+        headers(ui, theme, ["method", "heads kept", change.as_str(), "95 % interval"]);
+        for step in &steps {
+            let is_taken = taken == Some(step.method.as_str());
+            let color = match (is_taken, step.within) {
+                (true, _) => theme.ink,
+                (false, true) => theme.muted,
+                (false, false) => theme.warning,
+            };
+            let text =
+                |text: String| if is_taken { RichText::new(text).strong() } else { RichText::new(text) }.color(color);
+            let swapped = if step.swap { " and swaps" } else { "" };
+            ui.label(text(format!("{}{swapped}", step.method)));
+            ui.label(text(step.heads.to_string()));
+            let over = if step.within { "" } else { ", over" };
+            let spent = step.spent.map(|spent| found.budget.change(spent, found.falls));
+            ui.label(text(format!("{}{over}", spent.unwrap_or_else(|| "not finite".to_owned()))));
+            let ends = step.low.zip(step.high).map(|ends| found.budget.ends(ends, found.falls));
+            ui.label(text(ends.map_or_else(|| "–".to_owned(), |(low, high)| format!("{low} to {high}"))));
+            ui.end_row();
+        }
+    });
+    note(ui, theme, "Each method by its smallest plan within the budget; over it, by the largest that it tried");
 }
 
 /// By which of the measures that the input gives quality is told.
@@ -103,6 +154,12 @@ pub(super) fn verdict(ui: &mut Ui, cx: Cx<'_>) {
         BudgetGrade::Over => theme.danger,
     };
     ui.label(RichText::new(verdict.sentence).color(color));
+    let is_within = matches!(verdict.grade, BudgetGrade::Within | BudgetGrade::WithinByChance);
+    let what = metric.as_deref().unwrap_or(LOSS);
+    let analysis = cx.state.results.as_ref().filter(|_| is_within).map(|results| &results.analysis);
+    if let Some(words) = analysis.and_then(|analysis| analysis.beyond_redundancy(&plan.kept, what)) {
+        note(ui, theme, words);
+    }
     let unrepaired = measured.and_then(|measured| cx.state.unrepaired_words(plan, measured));
     if let Some(words) = &unrepaired {
         ui.label(RichText::new(words).small().color(theme.warning));

@@ -1,16 +1,17 @@
 //! Every plan beside the others: what it saves, how good it is, and whether another is better at both.
 
-use eframe::egui::{Button, Grid, Label, RichText, ScrollArea, TextWrapMode, Ui};
+use eframe::egui::{Button, Label, RichText, Ui};
 
 use crate::chart::Unit;
-use crate::evaluation::{COSINE, Measured, Quality};
+use crate::evaluation::{LOSS, Measured, Standing};
 use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
-use crate::gui::widgets::{command_button, headers, heading, note};
+use crate::gui::messages::sentence;
+use crate::gui::widgets::{command_button, five_digits, headers, heading, note, number_table};
 use crate::gui::wording::worded;
-use crate::plan::Cost;
+use crate::plan::{Cost, Plan};
 use crate::workspace::ComparedPlan;
 
 pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
@@ -25,45 +26,59 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     }
     let Some(model) = &state.model else { return };
     let measured: Vec<Option<&Measured>> = state.compared.iter().map(|c| measured(cx, c)).collect();
-    let gauge = PlanGauge::of(cx, measured.iter().copied().flatten());
+    let (budget, metric) = state.quality_budget();
+    let of = |m: &Option<&Measured>| m.and_then(|m| Standing::of(m, budget, metric.as_deref()));
+    let standings: Vec<Option<Standing>> = measured.iter().map(of).collect();
     let has_cache = state.compared.iter().any(|c| c.outlook.as_ref().is_ok_and(|o| o.before().cache_per_token > 0));
     let width = has_cache.then_some(model.facts.stored_width);
-    let beaten = beaten(&state.compared, &measured, &gauge);
+    let beaten = beaten(&state.compared, &standings);
     let flops = model.model.spec().last_stack().map_or("token", |stack| stack.input.position());
     let flops = format!("FLOPs\nper {flops}");
+    let rate = format!("{}/s", state.unit().noun());
+    let measure = measure(cx, &standings);
     // Quality stands beside the name: where the view is narrow, what has to be scrolled to is what matters least.
-    let mut titles = vec!["plan", gauge.title(), "heads", "parameters", flops.as_str()];
+    let mut titles =
+        vec!["plan", measure.as_str(), "random\nheads", "heads", "parameters", rate.as_str(), flops.as_str()];
     titles.extend(has_cache.then_some("cache\nper token"));
-    let table = Grid::new("plans side by side").num_columns(titles.len()).spacing([10.0, 4.0]);
-    let rows = |ui: &mut Ui| {
-        // Of names there may be several lines, a number is never broken.
-        ui.style_mut().wrap_mode = Some(TextWrapMode::Extend);
+    number_table(ui, "plans side by side", titles.len(), 10.0, |ui| {
         headers(ui, theme, &titles);
         let whole = state.compared.iter().find_map(|c| c.outlook.as_ref().ok());
         if let Some(outlook) = whole {
-            ui.label(RichText::new("whole model").color(theme.muted));
-            let before = measured.iter().copied().flatten().next().and_then(|m| gauge.before(m));
-            ui.label(before.map_or_else(|| "–".to_owned(), |value| Unit::Plain.format(value)));
-            costs(ui, cx, (outlook.before(), outlook.before()), width);
+            let first = measured.iter().copied().flatten().next();
+            let before = standings.iter().flatten().next().map_or_else(|| "–".to_owned(), |s| five_digits(s.whole));
+            let rate = first.and_then(|measured| measured.comparison.before.rate());
+            for text in [RichText::new("whole model").color(theme.muted), RichText::new(before), RichText::new("–")] {
+                ui.vertical(|ui| ui.label(text));
+            }
+            costs(ui, cx, (outlook.before(), outlook.before()), width, |ui| {
+                ui.vertical(|ui| {
+                    ui.label(rate.map_or_else(|| "–".to_owned(), |rate| Unit::Count.format(rate.round())))
+                });
+            });
             ui.end_row();
         }
         for (index, compared) in state.compared.iter().enumerate() {
             let better = beaten.get(index).and_then(|b| b.as_deref());
             name(ui, cx, index, compared, better);
-            match measured.get(index).copied().flatten() {
-                Some(measured) => quality(ui, cx, compared, measured, &gauge),
-                None => measure_button(ui, cx, index, compared),
+            let found = measured.get(index).copied().flatten();
+            match found {
+                Some(measured) => quality(ui, cx, compared, measured, standings.get(index).and_then(Option::as_ref)),
+                None => {
+                    ui.vertical(|ui| measure_button(ui, cx, index, compared));
+                    ui.vertical(|ui| ui.label("–"));
+                }
             }
             match &compared.outlook {
-                Ok(outlook) => costs(ui, cx, (outlook.before(), outlook.after()), width),
+                Ok(outlook) => costs(ui, cx, (outlook.before(), outlook.after()), width, |ui| {
+                    speed(ui, cx, &outlook.legal, found);
+                }),
                 Err(error) => {
                     ui.label(RichText::new("impossible").color(theme.danger)).on_hover_text(worded(error));
                 }
             }
             ui.end_row();
         }
-    };
-    ScrollArea::horizontal().id_salt("plans scroll").show(ui, |ui| table.show(ui, rows));
+    });
 }
 
 /// Widest that the name of a plan may be before it is broken into lines.
@@ -93,89 +108,17 @@ fn measured<'a>(cx: Cx<'a>, compared: &ComparedPlan) -> Option<&'a Measured> {
     cx.state.measured_of(&compared.outlook.as_ref().ok()?.legal)
 }
 
-/// By what plans are compared: what this model and this input can be measured by.
-enum PlanGauge {
-    Perplexity,
-    /// The metric that stands for a task, and whether more of it is better.
-    Task(String, bool),
-    Cosine,
+/// By what plans are compared, in a word: what the verdict is of, or will be once something is measured.
+fn measure(cx: Cx<'_>, standings: &[Option<Standing>]) -> String {
+    let known = standings.iter().flatten().next().map(|standing| standing.measure.clone());
+    let chosen = || cx.state.quality_budget().1.or_else(|| cx.state.quality_measures().into_iter().next());
+    known.or_else(chosen).unwrap_or_else(|| LOSS.to_owned())
 }
 
-impl PlanGauge {
-    fn of<'a>(cx: Cx<'_>, mut measured: impl Iterator<Item = &'a Measured>) -> Self {
-        if let Some(first) = measured.next() {
-            let before = &first.comparison.before;
-            return match before.task_metric() {
-                _ if before.perplexity.is_some() => Self::Perplexity,
-                Some((name, found)) => Self::Task(name.to_owned(), found.rises.unwrap_or(true)),
-                None => Self::Cosine,
-            };
-        }
-        // Before anything is measured: what it will be, as far as the input says.
-        let all = cx.state.quality_measures();
-        match all.get(1).filter(|_| cx.state.has_task()) {
-            Some(name) if name != COSINE => Self::Task(name.clone(), true),
-            Some(_) => Self::Cosine,
-            None if cx.state.model.as_ref().is_some_and(|m| m.model.spec().predicts_tokens()) => Self::Perplexity,
-            None => Self::Cosine,
-        }
-    }
-
-    fn title(&self) -> &str {
-        match self {
-            Self::Perplexity => "perplexity",
-            Self::Task(name, _) => name,
-            Self::Cosine => "cosine of\nembeddings",
-        }
-    }
-
-    fn of_quality(&self, quality: &Quality) -> Option<f64> {
-        match self {
-            Self::Perplexity => quality.perplexity,
-            Self::Task(name, _) => quality.metrics.get(name).map(|found| found.value),
-            Self::Cosine => None,
-        }
-    }
-
-    /// Of the whole model.
-    fn before(&self, measured: &Measured) -> Option<f64> {
-        match self {
-            Self::Cosine => Some(1.0),
-            _ => self.of_quality(&measured.comparison.before),
-        }
-    }
-
-    fn after(&self, measured: &Measured) -> Option<f64> {
-        match self {
-            Self::Cosine => Some(measured.comparison.similarity.mean_cosine),
-            _ => self.of_quality(&measured.comparison.after),
-        }
-    }
-
-    /// Of the random heads beside the plan, in words: mean and standard deviation of several draws.
-    fn random(&self, measured: &Measured) -> Option<String> {
-        let (name, one) = match self {
-            Self::Perplexity => ("perplexity", measured.random.as_ref().and_then(|random| self.of_quality(random))),
-            Self::Task(name, _) => (name.as_str(), measured.random.as_ref().and_then(|r| self.of_quality(r))),
-            Self::Cosine => ("cosine", measured.random_similarity.as_ref().map(|found| found.mean_cosine)),
-        };
-        let number = |value: f64| Unit::Plain.format(value);
-        match measured.random_spread.get(name).filter(|spread| spread.count > 1) {
-            Some(spread) => Some(format!("{} ± {}", number(spread.mean), number(spread.deviation))),
-            None => one.map(number),
-        }
-    }
-
-    /// So that less is better.
-    fn loss(&self, measured: &Measured) -> Option<f64> {
-        let value = self.after(measured)?;
-        Some(if matches!(self, Self::Perplexity | Self::Task(_, false)) { value } else { -value })
-    }
-}
-
-/// What is left, and below how much less that is. `cache` is the width of a cached number, where there is a cache.
-fn costs(ui: &mut Ui, cx: Cx<'_>, (before, after): (&Cost, &Cost), cache: Option<usize>) {
-    let mut cell = |before: u64, after: u64, unit: Unit| {
+/// What is left, and below how much less that is; `speed` stands between what is stored and what is computed. `cache` is the
+/// width of a cached number, where there is a cache.
+fn costs(ui: &mut Ui, cx: Cx<'_>, (before, after): (&Cost, &Cost), cache: Option<usize>, speed: impl FnOnce(&mut Ui)) {
+    let cell = |ui: &mut Ui, before: u64, after: u64, unit: Unit| {
         ui.vertical(|ui| {
             ui.label(unit.format(after as f64));
             if let Some(change) = Unit::change(before as f64, after as f64).filter(|_| before != after) {
@@ -183,29 +126,67 @@ fn costs(ui: &mut Ui, cx: Cx<'_>, (before, after): (&Cost, &Cost), cache: Option
             }
         });
     };
-    cell(before.heads, after.heads, Unit::Count);
-    cell(before.parameters, after.parameters, Unit::Count);
-    cell(before.flops_per_token, after.flops_per_token, Unit::Count);
+    cell(ui, before.heads, after.heads, Unit::Count);
+    cell(ui, before.parameters, after.parameters, Unit::Count);
+    speed(ui);
+    cell(ui, before.flops_per_token, after.flops_per_token, Unit::Count);
     if let Some(width) = cache {
-        cell(before.cache_bytes_per_token(width), after.cache_bytes_per_token(width), Unit::Bytes);
+        cell(ui, before.cache_bytes_per_token(width), after.cache_bytes_per_token(width), Unit::Bytes);
     }
 }
 
-/// How good a plan is, and below how good as many random heads are.
-fn quality(ui: &mut Ui, cx: Cx<'_>, compared: &ComparedPlan, measured: &Measured, gauge: &PlanGauge) {
+/// How good a plan is, below that what it changes with its interval, and beside it how good as many random heads are: the
+/// numbers of the verdict.
+fn quality(ui: &mut Ui, cx: Cx<'_>, compared: &ComparedPlan, measured: &Measured, standing: Option<&Standing>) {
     let legal = compared.outlook.as_ref().ok().map(|outlook| &outlook.legal);
     ui.vertical(|ui| {
-        let text = gauge.after(measured).map_or_else(|| "–".to_owned(), |value| Unit::Plain.format(value));
-        ui.label(RichText::new(text).strong().color(cx.theme.ink))
-            .on_hover_text(format!("Measured on {}", measured.reading.input));
+        let text = standing.map_or_else(|| "–".to_owned(), |standing| five_digits(standing.now));
+        ui.label(RichText::new(text).strong().color(cx.theme.ink)).on_hover_text(format!(
+            "Measured on {}; below what changed, and its 95 % interval",
+            measured.reading.input
+        ));
+        for line in standing.iter().flat_map(|standing| change_lines(standing)) {
+            note(ui, cx.theme, line);
+        }
         let is_to_repair = cx.state.repairing.is_on() && legal.is_some_and(|plan| !cx.state.keeps_all(plan));
         if is_to_repair && measured.repair.is_none() {
             ui.label(RichText::new("not repaired").small().color(cx.theme.warning));
         }
-        if let Some(random) = gauge.random(measured) {
-            ui.label(RichText::new(format!("random {random}")).small().color(cx.theme.muted)).on_hover_text(
-                "As many heads in every layer, drawn at random: mean and standard deviation of the draws",
-            );
+    });
+    ui.vertical(|ui| match standing.and_then(|standing| standing.random.as_ref()) {
+        Some(drawn) => {
+            let meaning = "As many heads in every layer, drawn at random: mean and standard deviation of the draws";
+            ui.label(five_digits(drawn.mean)).on_hover_text(meaning);
+            note(ui, cx.theme, format!("± {}", five_digits(drawn.deviation)));
+        }
+        None => {
+            let why = measured.random_missing_words().unwrap_or_else(|| "not measured".to_owned());
+            ui.label("–").on_hover_text(sentence(&why));
+        }
+    });
+}
+
+/// What a plan changes, and the ends of its interval in a line of their own.
+fn change_lines(standing: &Standing) -> Vec<String> {
+    let interval = standing.interval.as_ref().map(|(low, high)| format!("{low} to {high}"));
+    std::iter::once(standing.change.clone()).chain(interval).collect()
+}
+
+/// How fast the masked model was, and how much faster the plan was as it was exported.
+fn speed(ui: &mut Ui, cx: Cx<'_>, legal: &Plan, measured: Option<&Measured>) {
+    let rate = measured.and_then(|measured| measured.comparison.after.rate());
+    ui.vertical(|ui| {
+        ui.label(rate.map_or_else(|| "–".to_owned(), |rate| Unit::Count.format(rate.round())));
+        let exported = cx.state.export.done.as_ref().filter(|(_, report)| report.plan.kept == legal.kept);
+        match exported.and_then(|(_, report)| report.speed.as_ref()) {
+            Some(speeds) => {
+                let times = speeds.measurable().map(|times| format!("{times:.2} times"));
+                let text = RichText::new(times.unwrap_or_else(|| "the same".to_owned())).small().color(cx.theme.muted);
+                ui.label(text)
+                    .on_hover_text(format!("As it was exported, beside the whole model: {}", speeds.change()));
+            }
+            None if rate.is_some() => note(ui, cx.theme, "masked"),
+            None => {}
         }
     });
 }
@@ -223,13 +204,13 @@ fn measure_button(ui: &mut Ui, cx: Cx<'_>, index: usize, compared: &ComparedPlan
 }
 
 /// For every plan the name of one that is at least as small and as good, and better at one of both.
-fn beaten(plans: &[ComparedPlan], measured: &[Option<&Measured>], gauge: &PlanGauge) -> Vec<Option<String>> {
+fn beaten(plans: &[ComparedPlan], standings: &[Option<Standing>]) -> Vec<Option<String>> {
     let points: Vec<Option<(u64, f64)>> = plans
         .iter()
-        .zip(measured)
-        .map(|(plan, measured)| {
-            let size = plan.outlook.as_ref().ok()?.after().parameters;
-            Some((size, gauge.loss((*measured)?)?))
+        .zip(standings)
+        .map(|(plan, standing)| {
+            let (size, standing) = (plan.outlook.as_ref().ok()?.after().parameters, standing.as_ref()?);
+            Some((size, if standing.is_less_better { standing.now } else { -standing.now }))
         })
         .collect();
     let beats = |a: (u64, f64), b: (u64, f64)| a.0 <= b.0 && a.1 <= b.1 && a != b;

@@ -215,7 +215,8 @@ fn row(
     let number = |name: &str, value: Option<f64>, format: &dyn Fn(f64) -> String| {
         let drawn = spread.and_then(|spread| spread.get(name)).filter(|spread| spread.count > 1);
         match drawn {
-            Some(drawn) => format!("{} ± {}", format(drawn.mean), format(drawn.deviation)),
+            // In two lines, so that the columns are as narrow as those of one number.
+            Some(drawn) => format!("{}\n± {}", format(drawn.mean), format(drawn.deviation)),
             None => value.map_or_else(|| "–".to_owned(), format),
         }
     };
