@@ -3,9 +3,14 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::cannot_make;
+use super::hidden::has_ended;
 use crate::error::{Error, Result};
+
+/// How often a lock is tried that is held though the process that it names has ended.
+const TRIES: u32 = 20;
 
 /// Held by the one process that works on something. The system frees it when the process ends, however it ends.
 ///
@@ -22,6 +27,7 @@ impl Lock {
     /// # Errors
     /// Where another process, or another part of this one, holds it; where the file cannot be made.
     pub fn take(path: &Path, what: &Path) -> Result<Self> {
+        let mut tries = 0;
         loop {
             let mut file = OpenOptions::new()
                 .read(true)
@@ -36,6 +42,12 @@ impl Lock {
                     let mut holder = String::new();
                     // A holder that has not yet written its number is no less there.
                     let _ = file.read_to_string(&mut holder);
+                    // Who sweeps the folder holds what a killed process left for a moment.
+                    if holder.trim().parse().is_ok_and(has_ended) && tries < TRIES {
+                        tries += 1;
+                        std::thread::sleep(Duration::from_millis(5));
+                        continue;
+                    }
                     let holder = match holder.trim().parse::<u32>() {
                         Ok(number) => format!("another pillars (process {number}) works here"),
                         Err(_) => "another pillars works here".to_owned(),
