@@ -96,7 +96,7 @@ fn sweep_names(folder: &Path, is_ours: impl Fn(&str) -> bool) {
             .to_str()
             .is_some_and(|name| is_ours(name) && (about.is_file() || (about.is_dir() && name.starts_with(PARTIAL))));
         let age = about.modified().ok().and_then(|at| at.elapsed().ok());
-        let is_settled = || age.is_some_and(|age| age > SETTLED) || maker(&entry.path()).is_some_and(has_ended);
+        let is_settled = || age.is_some_and(|age| age > SETTLED) || is_left(&entry.path());
         if !is_named || !is_settled() {
             continue;
         }
@@ -107,25 +107,44 @@ fn sweep_names(folder: &Path, is_ours: impl Fn(&str) -> bool) {
     }
 }
 
-/// What begins the names that this process gives under `kind`: with its number, so that others can tell when it has ended.
-fn own(kind: &str) -> String {
-    format!("{kind}{}-", std::process::id())
+/// This process, as its hidden names and locks tell of it: its number, and behind a point which start of which machine that
+/// is a number of, as far as that is known. Folders are shared by machines.
+pub(super) fn own_tag() -> String {
+    format!("{}.{}", std::process::id(), machine())
 }
 
-/// The process that made something hidden, by its name, or by what is in it where it is a lock; `None` where neither tells.
-fn maker(path: &Path) -> Option<u32> {
-    let name = path.file_name()?.to_str()?;
+/// What tells this start of this machine from others; empty where nothing does.
+fn machine() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.chars().take_while(char::is_ascii_hexdigit).collect()
+}
+
+/// What begins the names that this process gives under `kind`.
+fn own(kind: &str) -> String {
+    format!("{kind}{}-", own_tag())
+}
+
+/// Whether the process that made something hidden has ended, by its name, or by what is in it where it is a lock. Of processes of
+/// other machines nothing is known.
+fn is_left(path: &Path) -> bool {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     if name.ends_with(".lock") {
-        return fs::read_to_string(path).ok()?.trim().parse().ok();
+        return fs::read_to_string(path).is_ok_and(|tag| has_ended(&tag));
     }
-    let rest = [PARTIAL, COPY, HIDDEN].iter().find_map(|kind| name.strip_prefix(kind))?;
-    rest.split_once('-')?.0.parse().ok()
+    let rest = [PARTIAL, COPY, HIDDEN].iter().find_map(|kind| name.strip_prefix(kind));
+    rest.and_then(|rest| rest.split_once('-')).is_some_and(|(tag, _)| has_ended(tag))
+}
+
+/// Whether the process of a tag was one of this machine and has ended.
+pub(super) fn has_ended(tag: &str) -> bool {
+    let Some((number, of)) = tag.trim().split_once('.') else { return false };
+    !of.is_empty() && of == machine() && number.parse().is_ok_and(is_gone)
 }
 
 /// Whether no process of this number is there.
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "no safe interface asks for a process")]
-pub(super) fn has_ended(process: u32) -> bool {
+fn is_gone(process: u32) -> bool {
     let Ok(number) = libc::pid_t::try_from(process) else { return false };
     // SAFETY: signal 0 is sent to nobody; it asks whether the process is there.
     let is_refused = number > 0 && unsafe { libc::kill(number, 0) } != 0;
@@ -134,7 +153,7 @@ pub(super) fn has_ended(process: u32) -> bool {
 
 /// Nobody can tell.
 #[cfg(not(unix))]
-pub(super) fn has_ended(_: u32) -> bool {
+fn is_gone(_: u32) -> bool {
     false
 }
 
@@ -207,18 +226,20 @@ mod tests {
         assert!(file.path().exists() && folder.path().exists() && !files[3].exists() && !folders[2].exists());
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn what_an_ended_process_left_is_removed_at_once() {
         // A process that has ended and was waited for has a number that nobody has, for a while.
         let mut ended = std::process::Command::new("true").spawn().unwrap();
-        let gone = ended.id();
+        let gone = format!("{}.{}", ended.id(), machine());
         ended.wait().unwrap();
-        let (parent, own) = (tempfile::tempdir().unwrap(), std::process::id());
+        let elsewhere = format!("{}.0123abcd", ended.id());
+        let (parent, own) = (tempfile::tempdir().unwrap(), own_tag());
         let at = |name: String| parent.path().join(name);
         let (lock, foreign) = (at(".pillars-a.json.lock".to_owned()), at(".pillars-b.json.lock".to_owned()));
-        fs::write(&lock, gone.to_string()).unwrap();
-        fs::write(&foreign, own.to_string()).unwrap();
-        for process in [gone, own] {
+        fs::write(&lock, &gone).unwrap();
+        fs::write(&foreign, &own).unwrap();
+        for process in [&gone, &own, &elsewhere] {
             fs::write(at(format!(".pillars-{process}-AbCdEf")), "half").unwrap();
             fs::create_dir_all(at(format!(".pillars-partial-{process}-x/inside"))).unwrap();
         }
@@ -228,8 +249,10 @@ mod tests {
         sweep(parent.path());
         let mut left: Vec<_> = fs::read_dir(parent.path()).unwrap().map(|e| e.unwrap().path()).collect();
         left.sort();
-        let mut expected =
-            [foreign, claimed, at(format!(".pillars-{own}-AbCdEf")), at(format!(".pillars-partial-{own}-x"))];
+        let mut expected = vec![foreign, claimed];
+        for process in [&own, &elsewhere] {
+            expected.extend([at(format!(".pillars-{process}-AbCdEf")), at(format!(".pillars-partial-{process}-x"))]);
+        }
         expected.sort();
         assert_eq!(left, expected);
     }
