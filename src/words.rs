@@ -61,6 +61,17 @@ pub fn bytes_in_words(bytes: u64) -> String {
     }
 }
 
+/// How long something took or will take: `0.4 s`, `34 s`, `12 min 05 s`, `2 h 02 min`.
+pub fn duration_in_words(secs: f64) -> String {
+    let secs = secs.max(0.0);
+    match secs.round() as u64 {
+        _ if secs < 0.95 => format!("{secs:.1} s"),
+        whole @ ..60 => format!("{whole} s"),
+        whole @ 60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        whole => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
 fn number(count: impl TryInto<u64>) -> u64 {
     count.try_into().unwrap_or(u64::MAX)
 }
@@ -79,6 +90,14 @@ mod tests {
     fn amounts_have_three_digits() {
         let amounts = [1, 999, 1000, 72_480_000_000, 999_000_000_000_000, u64::MAX].map(bytes_in_words);
         assert_eq!(amounts, ["1 byte", "999 bytes", "1.00 kB", "72.5 GB", "999 TB", "18447 PB"]);
+    }
+
+    #[test]
+    fn durations_are_told_in_one_form() {
+        let told = [0.0, 0.44, 0.96, 9.4, 59.4, 59.6, 95.0, 725.0, 7322.0].map(duration_in_words);
+        let expected =
+            ["0.0 s", "0.4 s", "1 s", "9 s", "59 s", "1 min 00 s", "1 min 35 s", "12 min 05 s", "2 h 02 min"];
+        assert_eq!(told, expected);
     }
 
     #[test]

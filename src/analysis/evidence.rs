@@ -90,6 +90,7 @@ fn summary(analysis: &Analysis, nulls: &Nulls, sequences: usize) -> Option<Evide
         draws: DRAWS,
         seed: analysis.settings.seed,
         sequences,
+        of_whole: false,
         silhouette: compared(0)?,
         explained: compared(1)?,
         layers: 0,

@@ -217,16 +217,20 @@ fn begins_elsewhere(first: &Analysis, sequences: usize) -> bool {
 /// would find the same: the comparison reads the first sequences of the input alone, and depends on the number of groups. What
 /// is not known of the whole stays absent, and [`Analysis::not_compared`] says why.
 fn carry_evidence(merged: &mut Analysis, first: &Analysis) {
+    // Parts of one input by --shard looked at its first sequences, all that there were of them.
+    let is_whole =
+        first.evidence.as_ref().is_some_and(|summary| summary.of_whole) && by_text(&merged.merged).len() == 1;
     let lacking = match &first.evidence {
+        Some(_) if is_whole => None,
         None => Some(first.not_compared.clone().unwrap_or_else(|| "the first part does not say".to_owned())),
         Some(summary) if summary.sequences < SAMPLE.0 => {
             let read = counted(summary.sequences, "sequences");
             Some(format!("the first part has {read}, and the comparison takes {}", SAMPLE.0))
         }
-        Some(summary) if begins_elsewhere(first, summary.sequences) => {
+        Some(summary) if !summary.of_whole && begins_elsewhere(first, summary.sequences) => {
             Some("the first part was read by --shard, so the whole begins with other sequences".to_owned())
         }
-        Some(_) if first.settings.order != BatchOrder::AsRead => {
+        Some(summary) if !summary.of_whole && first.settings.order != BatchOrder::AsRead => {
             Some("batches do not follow the input, so the whole begins with other sequences".to_owned())
         }
         Some(_) => None,

@@ -457,6 +457,7 @@ mod tests {
                 draws,
                 seed: 0,
                 sequences: 8,
+                of_whole: false,
                 silhouette: number,
                 explained: number,
                 layers: 0,

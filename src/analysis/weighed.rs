@@ -118,6 +118,9 @@ pub struct EvidenceSummary {
     pub seed: u64,
     /// Sequences of the sample.
     pub sequences: usize,
+    /// Whether they are the first of the whole input, of which the analysis read one part of several (`--shard`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_whole: bool,
     /// Mean silhouette over the layers.
     pub silhouette: NullComparison,
     /// Mean explained share over the layers.

@@ -14,7 +14,11 @@ pub(super) const HIDDEN: &str = ".pillars-";
 /// Begin of the names of folders under way. Hidden folders of other names hold what was moved aside.
 const PARTIAL: &str = ".pillars-partial-";
 
-/// How old something hidden must be before it can be taken for rubbish: its maker has locked it by then.
+/// Begin of the names of private copies.
+const COPY: &str = "pillars-input-";
+
+/// How old something hidden must be before it can be taken for rubbish where its maker is not known to have ended: it has
+/// locked it by then.
 const SETTLED: Duration = Duration::from_secs(60);
 
 /// A new file beside `path`, to be renamed to it. It has the permissions that the process gives new files, and is locked
@@ -23,8 +27,8 @@ const SETTLED: Duration = Duration::from_secs(60);
 /// # Errors
 /// Where the folder does not exist or cannot be written.
 pub(super) fn file_beside(path: &Path) -> Result<tempfile::NamedTempFile> {
-    let mut named = tempfile::Builder::new();
-    let made = with_permissions(&mut named, 0o666).prefix(HIDDEN).tempfile_in(folder_of(path));
+    let (kind, mut named) = (own(HIDDEN), tempfile::Builder::new());
+    let made = with_permissions(&mut named, 0o666).prefix(&kind).tempfile_in(folder_of(path));
     let made = made.map_err(|error| cannot_make(error, path))?;
     hold(made.as_file());
     Ok(made)
@@ -38,8 +42,8 @@ pub(super) fn file_beside(path: &Path) -> Result<tempfile::NamedTempFile> {
 pub(super) fn folder_beside(path: &Path) -> Result<(tempfile::TempDir, Option<File>)> {
     let parent = folder_of(path);
     sweep(parent);
-    let mut named = tempfile::Builder::new();
-    let made = with_permissions(&mut named, 0o777).prefix(PARTIAL).tempdir_in(parent);
+    let (kind, mut named) = (own(PARTIAL), tempfile::Builder::new());
+    let made = with_permissions(&mut named, 0o777).prefix(&kind).tempdir_in(parent);
     let made = made.map_err(|error| cannot_make(error, path))?;
     // File systems that know no locks, and systems that open no folders, go without.
     let lock = File::open(made.path()).ok().filter(|folder| folder.try_lock().is_ok());
@@ -72,9 +76,8 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
 /// # Errors
 /// Where that folder cannot be written.
 pub(crate) fn copy_file() -> io::Result<tempfile::NamedTempFile> {
-    const COPY: &str = "pillars-input-";
     sweep_names(&std::env::temp_dir(), |name| name.starts_with(COPY));
-    let made = tempfile::Builder::new().prefix(COPY).tempfile()?;
+    let made = tempfile::Builder::new().prefix(&own(COPY)).tempfile()?;
     hold(made.as_file());
     Ok(made)
 }
@@ -93,7 +96,8 @@ fn sweep_names(folder: &Path, is_ours: impl Fn(&str) -> bool) {
             .to_str()
             .is_some_and(|name| is_ours(name) && (about.is_file() || (about.is_dir() && name.starts_with(PARTIAL))));
         let age = about.modified().ok().and_then(|at| at.elapsed().ok());
-        if !is_named || age.is_none_or(|age| age <= SETTLED) {
+        let is_settled = || age.is_some_and(|age| age > SETTLED) || is_left(&entry.path());
+        if !is_named || !is_settled() {
             continue;
         }
         if (about.is_dir() || cfg!(unix)) && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
@@ -101,6 +105,56 @@ fn sweep_names(folder: &Path, is_ours: impl Fn(&str) -> bool) {
             let _ = if about.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
         }
     }
+}
+
+/// This process, as its hidden names and locks tell of it: its number, and behind a point which start of which machine that
+/// is a number of, as far as that is known. Folders are shared by machines.
+pub(super) fn own_tag() -> String {
+    format!("{}.{}", std::process::id(), machine())
+}
+
+/// What tells this start of this machine from others; empty where nothing does.
+fn machine() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.chars().take_while(char::is_ascii_hexdigit).collect()
+}
+
+/// What begins the names that this process gives under `kind`.
+fn own(kind: &str) -> String {
+    format!("{kind}{}-", own_tag())
+}
+
+/// Whether the process that made something hidden has ended, by its name, or by what is in it where it is a lock. Of processes of
+/// other machines nothing is known.
+fn is_left(path: &Path) -> bool {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
+    if name.ends_with(".lock") {
+        return fs::read_to_string(path).is_ok_and(|tag| has_ended(&tag));
+    }
+    let rest = [PARTIAL, COPY, HIDDEN].iter().find_map(|kind| name.strip_prefix(kind));
+    rest.and_then(|rest| rest.split_once('-')).is_some_and(|(tag, _)| has_ended(tag))
+}
+
+/// Whether the process of a tag was one of this machine and has ended.
+pub(super) fn has_ended(tag: &str) -> bool {
+    let Some((number, of)) = tag.trim().split_once('.') else { return false };
+    !of.is_empty() && of == machine() && number.parse().is_ok_and(is_gone)
+}
+
+/// Whether no process of this number is there.
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "no safe interface asks for a process")]
+fn is_gone(process: u32) -> bool {
+    let Ok(number) = libc::pid_t::try_from(process) else { return false };
+    // SAFETY: signal 0 is sent to nobody; it asks whether the process is there.
+    let is_refused = number > 0 && unsafe { libc::kill(number, 0) } != 0;
+    is_refused && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
+}
+
+/// Nobody can tell.
+#[cfg(not(unix))]
+fn is_gone(_: u32) -> bool {
+    false
 }
 
 /// Locks a file for as long as it is open. Elsewhere locks keep a file's own readers out, so that files are not swept there.
@@ -113,19 +167,19 @@ fn hold(file: &File) {
 
 /// Temporary files are private by default; results follow the process's mask.
 #[cfg(unix)]
-fn with_permissions<'a>(
-    named: &'a mut tempfile::Builder<'static, 'static>,
+fn with_permissions<'a, 'b>(
+    named: &'a mut tempfile::Builder<'b, 'static>,
     mode: u32,
-) -> &'a mut tempfile::Builder<'static, 'static> {
+) -> &'a mut tempfile::Builder<'b, 'static> {
     use std::os::unix::fs::PermissionsExt;
     named.permissions(Permissions::from_mode(mode))
 }
 
 #[cfg(not(unix))]
-fn with_permissions<'a>(
-    named: &'a mut tempfile::Builder<'static, 'static>,
+fn with_permissions<'a, 'b>(
+    named: &'a mut tempfile::Builder<'b, 'static>,
     _: u32,
-) -> &'a mut tempfile::Builder<'static, 'static> {
+) -> &'a mut tempfile::Builder<'b, 'static> {
     named
 }
 
@@ -170,6 +224,37 @@ mod tests {
         age(folder.path());
         sweep(parent.path());
         assert!(file.path().exists() && folder.path().exists() && !files[3].exists() && !folders[2].exists());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_an_ended_process_left_is_removed_at_once() {
+        // A process that has ended and was waited for has a number that nobody has, for a while.
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        let gone = format!("{}.{}", ended.id(), machine());
+        ended.wait().unwrap();
+        let elsewhere = format!("{}.0123abcd", ended.id());
+        let (parent, own) = (tempfile::tempdir().unwrap(), own_tag());
+        let at = |name: String| parent.path().join(name);
+        let (lock, foreign) = (at(".pillars-a.json.lock".to_owned()), at(".pillars-b.json.lock".to_owned()));
+        fs::write(&lock, &gone).unwrap();
+        fs::write(&foreign, &own).unwrap();
+        for process in [&gone, &own, &elsewhere] {
+            fs::write(at(format!(".pillars-{process}-AbCdEf")), "half").unwrap();
+            fs::create_dir_all(at(format!(".pillars-partial-{process}-x/inside"))).unwrap();
+        }
+        // A file that is to have such a name, claimed a moment ago: its number is not yet in it.
+        let claimed = at(format!(".pillars-{gone}-mine.json.lock"));
+        fs::write(&claimed, "").unwrap();
+        sweep(parent.path());
+        let mut left: Vec<_> = fs::read_dir(parent.path()).unwrap().map(|e| e.unwrap().path()).collect();
+        left.sort();
+        let mut expected = vec![foreign, claimed];
+        for process in [&own, &elsewhere] {
+            expected.extend([at(format!(".pillars-{process}-AbCdEf")), at(format!(".pillars-partial-{process}-x"))]);
+        }
+        expected.sort();
+        assert_eq!(left, expected);
     }
 
     #[test]

@@ -3,9 +3,14 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::cannot_make;
+use super::hidden::{has_ended, own_tag};
 use crate::error::{Error, Result};
+
+/// How often a lock is tried that is held though the process that it names has ended.
+const TRIES: u32 = 20;
 
 /// Held by the one process that works on something. The system frees it when the process ends, however it ends.
 ///
@@ -22,6 +27,7 @@ impl Lock {
     /// # Errors
     /// Where another process, or another part of this one, holds it; where the file cannot be made.
     pub fn take(path: &Path, what: &Path) -> Result<Self> {
+        let mut tries = 0;
         loop {
             let mut file = OpenOptions::new()
                 .read(true)
@@ -36,7 +42,13 @@ impl Lock {
                     let mut holder = String::new();
                     // A holder that has not yet written its number is no less there.
                     let _ = file.read_to_string(&mut holder);
-                    let holder = match holder.trim().parse::<u32>() {
+                    // Who sweeps the folder holds what a killed process left for a moment.
+                    if has_ended(&holder) && tries < TRIES {
+                        tries += 1;
+                        std::thread::sleep(Duration::from_millis(5));
+                        continue;
+                    }
+                    let holder = match holder.split('.').next().unwrap_or_default().trim().parse::<u32>() {
                         Ok(number) => format!("another pillars (process {number}) works here"),
                         Err(_) => "another pillars works here".to_owned(),
                     };
@@ -48,8 +60,7 @@ impl Lock {
                 continue;
             }
             let mut lock = Self { path: path.to_path_buf(), file: None };
-            let number =
-                file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
+            let number = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", own_tag()));
             lock.file = Some(file);
             // A full disk has room for the name and not for the number: dropped here, the lock leaves neither.
             number.map_err(|error| cannot_make(error, what))?;
@@ -98,7 +109,7 @@ mod tests {
         // What a killed process leaves is taken over.
         fs::write(&path, "4194304").unwrap();
         let held = Lock::take(&path, folder.path()).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), std::process::id().to_string());
+        assert!(fs::read_to_string(&path).unwrap().starts_with(&format!("{}.", std::process::id())));
         drop(held);
         assert!(!path.exists());
     }

@@ -141,11 +141,14 @@ pub(super) struct MergeArgs {
     /// Print the merged analysis too
     #[arg(long)]
     pub json: bool,
+    /// No warnings
+    #[arg(long)]
+    pub quiet: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
-    /// Analysis to plan from
+    /// Analysis to plan from, as pillars analyze writes it
     #[arg(value_name = "A.json")]
     pub analysis: PathBuf,
     /// Model that is measured or analyzed anew, for --max-loss-increase, --rounds and --per-batch; without it the folder that was analyzed
@@ -163,8 +166,10 @@ pub(super) struct PlanArgs {
     /// Let a layer lose every head
     #[arg(long)]
     pub allow_empty: bool,
-    /// Where no amount is named, prune layers too in which nothing speaks for redundant heads; with =keep leave them alone
-    /// where one is named, a share of all heads being then one of the other layers'
+    /// What becomes of layers without evidence of redundant heads. prune (also without a value): they lose heads as the
+    /// others do; keep: they keep every head, those too of which too few tokens were read to tell, and a share of all heads is
+    /// one of the other layers'. Without this option they lose heads where an amount is named (--keep, --ratio, ..); where none
+    /// is, layers in which nothing speaks for redundancy keep every head
     #[arg(long, value_name = "prune|keep", num_args = 0..=1, require_equals = true, default_missing_value = "prune")]
     pub without_evidence: Option<WithoutEvidenceArg>,
     /// Heads of these kinds stay: induction, duplicate-token, previous-token, next-token, same-token, first-token, separator,
@@ -200,8 +205,9 @@ pub(super) struct PlanArgs {
 #[derive(Clone, Debug, Args)]
 #[group(multiple = false)]
 pub(super) struct AmountArgs {
-    /// Heads that stay in every layer
-    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=65536))]
+    /// Heads that stay in every layer. Where neither this nor --ratio, --layer-ratio or --threshold is given, as many as the
+    /// layer has groups
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(0..=65536))]
     pub keep: Option<u32>,
     /// Share of all heads of the model that stays, wherever the highest scores are; votes, per-group, score and
     /// random-in-group, which compare heads of one layer only, spend it as the same share of every layer
@@ -210,7 +216,8 @@ pub(super) struct AmountArgs {
     /// Share of the heads of every layer that stays, rounded to what its key/value heads allow
     #[arg(long, value_name = "R", value_parser = share)]
     pub layer_ratio: Option<f64>,
-    /// Heads whose share of the votes (or rank value) is at least this stay
+    /// Heads stay whose share of the votes is at least this, or whose score by --method; of importance and magnitude as a
+    /// share of the largest in the layer
     #[arg(long, value_name = "S", value_parser = finite)]
     pub threshold: Option<f64>,
 }
@@ -225,15 +232,15 @@ pub(super) struct EvaluateArgs {
     pub common: CommonArgs,
     #[command(flatten)]
     pub memory: MemoryArgs,
-    /// Heads that stay: a plan
+    /// Heads that stay: a plan, which is measured beside the whole model and random heads
     #[arg(long, value_name = "P.json", conflicts_with = "mask")]
     pub plan: Option<PathBuf>,
-    /// Heads that stay: a mask
+    /// The same of a mask: {"encoder.0": [kept heads], ..}
     #[arg(long, value_name = "MASK.json")]
     pub mask: Option<PathBuf>,
     /// New output projections for the heads that stay: the file of the command repair, or a way to make them here, auto,
-    /// refit, stream or scale, calibrated on what --held-out-every leaves; without it the one that the plan was measured with,
-    /// from beside it. none leaves it out
+    /// refit, stream or scale, calibrated on the batches that --held-out-every does not measure; without it the one that the
+    /// plan was measured with, from beside it. none leaves it out
     #[arg(long, value_name = "R.safetensors|MODE")]
     pub repair: Option<RepairSource>,
     /// Read only every N-th batch: those that analyze leaves out under the same option and batch size
@@ -260,9 +267,11 @@ pub(super) struct PruneArgs {
     /// The folder to write
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     pub out: Option<PathBuf>,
-    /// native: equal layers, opens in stock transformers; compact: real removal, smallest; masked: original shapes; gqa:
+    /// native: equal layers, opens in stock transformers; compact: real removal, smallest, of many families opened by
+    /// transformers with trust_remote_code (--dry-run says); masked: original shapes; gqa:
     /// key/value heads averaged instead of removed; onnx, gguf, ct2: files for ONNX Runtime, llama.cpp and CTranslate2.
-    /// Several at once go to a folder each under --out. Without it compact, or that of the pillars.json
+    /// Several at once go to a folder each under --out. Without it that of the pillars.json, or compact; native where that
+    /// is as small and transformers would not open compact
     #[arg(long, value_name = "FORMAT,..", value_delimiter = ',')]
     pub format: Vec<OutputFormat>,
     #[command(flatten)]
@@ -275,7 +284,7 @@ pub(super) struct PruneArgs {
     /// the plan or pillars.json was measured with, from beside it. none leaves it out
     #[arg(long, value_name = "R.safetensors|MODE")]
     pub repair: Option<RepairSource>,
-    /// Say what each format that is named would give, without a name every one, and write nothing
+    /// Say what each format that is named would give, and what opens it; without a name every one. Nothing is written
     #[arg(long)]
     pub dry_run: bool,
     /// Replace a folder that holds nothing but what this command wrote
@@ -322,16 +331,18 @@ impl StoringArgs {
 #[derive(Clone, Debug, Args)]
 #[group(multiple = false, args = ["text", "tokens", "inputs", "images", "audio", "pairs", "data"])]
 pub(super) struct InputArgs {
-    /// UTF-8 text, tokenised with the model's tokenizer.json; of files, - is standard input
+    /// UTF-8 text, cut into tokens by the model's tokenizer: running text for decoders, a line each for encoders; - instead of
+    /// any file is standard input
     #[arg(long, value_name = "FILE")]
     pub text: Option<PathBuf>,
-    /// JSON Lines of token ids
+    /// JSON Lines, a sequence each: {"input_ids": [..]}, with attention_mask, decoder_input_ids, labels, .. as the model
+    /// takes them
     #[arg(long, value_name = "FILE")]
     pub tokens: Option<PathBuf>,
     /// safetensors that holds the model's inputs by name
     #[arg(long, value_name = "FILE")]
     pub inputs: Option<PathBuf>,
-    /// Folder of PNG or JPEG images
+    /// Folder of PNG or JPEG images; folders in it are classes
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
     /// Recordings: a WAV, FLAC or MP3 file, a folder of them (folders in it are labels), or a TSV of paths beside it and texts

@@ -46,9 +46,9 @@ pub(super) enum CliCommand {
     Analyze(Box<AnalyzeArgs>),
     /// Add analyses of different parts of a corpus
     Merge(MergeArgs),
-    /// Choose which heads stay
+    /// Choose which heads stay: from an analysis alone, or with a model and an input within a budget of quality
     Plan(Box<PlanArgs>),
-    /// Measure loss, perplexity, accuracy and speed; with a plan, before and after
+    /// Measure loss, perplexity, accuracy and speed; with a plan, before and after, and of random heads
     Evaluate(Box<EvaluateArgs>),
     /// Set two analyses side by side, or two models on the same input
     Compare(Box<CompareArgs>),
@@ -64,7 +64,7 @@ pub(super) enum CliCommand {
     Figure(FigureArgs),
     /// Let the heads that stay speak for the others: new output projections for a plan
     Repair(Box<RepairArgs>),
-    /// Write the smaller checkpoint, reopen it, and prove it equal to the masked model
+    /// Write the smaller checkpoint, reopen it, and prove it equal to the masked model; with an input, measure its quality
     Prune(Box<PruneArgs>),
     /// Train with the group constraint, vote, fine-tune, and remove the heads that lost
     Train(Box<TrainArgs>),
@@ -127,13 +127,13 @@ impl Arguments {
             Some(CliCommand::Prune(a)) => a.common.quiet,
             Some(CliCommand::Train(a)) => a.common.quiet,
             Some(CliCommand::Plan(a)) => a.common.quiet,
+            Some(CliCommand::Merge(a)) => a.quiet,
             Some(CliCommand::Convert(a)) => a.quiet,
             Some(CliCommand::Experiment(a)) => a.quiet,
             Some(CliCommand::Download(a)) => a.quiet,
             Some(
                 CliCommand::Inspect(_)
                 | CliCommand::Models(_)
-                | CliCommand::Merge(_)
                 | CliCommand::Figure(_)
                 | CliCommand::Completions(_)
                 | CliCommand::Man(_),
@@ -172,7 +172,7 @@ mod tests {
         }
         assert!(asked > 300, "{asked}");
         for words in [
-            ["pillars", "plan", "--keep", "-1", "from 1 to 65536"],
+            ["pillars", "plan", "--keep", "-1", "from 0 to 65536"],
             ["pillars", "plan", "--ratio", "-0.1", "from 0 to 1"],
             ["pillars", "plan", "--max-loss-increase", "-1%", "no rise of the loss"],
             ["pillars", "train", "--lr", "-1", "above 0"],

@@ -24,11 +24,11 @@ pub(super) struct BudgetArgs {
     /// The metric that may fall, in place of the one that stands for the task: f1, matthews, accuracy, acc_norm, cosine, ..
     #[arg(long, value_name = "NAME", requires = "max_metric_drop", conflicts_with = "max_loss_increase")]
     pub quality_metric: Option<String>,
-    /// Measure with the heads that stay repaired, none, refit or scale, from the second moments beside A.json; the repair is
-    /// written beside P.json
+    /// In a search within a budget: repair the heads that stay of every plan that is tried, by none, refit or scale, from the
+    /// second moments beside A.json (analyze --moments); the repair is written beside P.json
     #[arg(long, default_value = "none", value_name = "MODE")]
     pub repair: RepairMode,
-    /// Measure on every N-th batch alone; without it those that A.json left out, else the whole input
+    /// In a search within a budget: measure on every N-th batch alone; without it those that A.json left out, else the whole input
     #[arg(long, value_name = "N", value_parser = whole::<u64>(2..))]
     pub held_out_every: Option<u64>,
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::task::{CancelToken, Progress, Ticket};
-use crate::words::bytes_in_words;
+use crate::words::{bytes_in_words, duration_in_words};
 
 /// How often plain progress lines appear where stderr is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -102,7 +102,11 @@ impl Console {
         let told = |path: &PathBuf| format!("{} ({})", path.display(), bytes_in_words(bytes_of(path)));
         let all: Vec<String> = written.iter().map(told).collect();
         if !all.is_empty() {
-            self.warn(&format!("wrote {} in {}", all.join(", "), seconds_in_words(self.began.elapsed())));
+            self.warn(&format!(
+                "wrote {} in {}",
+                all.join(", "),
+                duration_in_words(self.began.elapsed().as_secs_f64())
+            ));
         }
     }
 
@@ -126,15 +130,6 @@ fn bytes_of(path: &Path) -> u64 {
         Ok(about) if about.is_dir() => inside(),
         Ok(about) => about.len(),
         Err(_) => 0,
-    }
-}
-
-/// `0.4 s`, `34 s`, `12 min 5 s`.
-fn seconds_in_words(took: Duration) -> String {
-    match took.as_secs() {
-        0..10 => format!("{:.1} s", took.as_secs_f64()),
-        secs @ 10..120 => format!("{secs} s"),
-        secs => format!("{} min {} s", secs / 60, secs % 60),
     }
 }
 
@@ -250,7 +245,7 @@ fn line(progress: &Progress) -> String {
         None => format!("{stage}: {done} {unit}"),
     };
     if let Some(left) = progress.remaining_secs() {
-        text.push_str(&format!(", {left:.0} s left"));
+        text.push_str(&format!(", {} left", duration_in_words(left)));
     }
     text
 }

@@ -26,12 +26,14 @@ enum IdleVerdict {
     Told,
 }
 
-/// That an option has an effect beside certain others alone.
+/// That an option has an effect beside certain others alone, or none beside one.
 struct OptionRule {
     /// Its name, as clap has it.
     option: &'static str,
-    /// Others of which one is needed.
+    /// Others of which one is needed; any will do where none is named.
     beside: &'static [&'static str],
+    /// One beside which it has none.
+    against: Option<&'static str>,
     /// The commands in which it is so; all that have the option where none is named.
     commands: &'static [&'static str],
     verdict: IdleVerdict,
@@ -42,11 +44,15 @@ const fn refused(
     beside: &'static [&'static str],
     commands: &'static [&'static str],
 ) -> OptionRule {
-    OptionRule { option, beside, commands, verdict: IdleVerdict::Refused }
+    OptionRule { option, beside, against: None, commands, verdict: IdleVerdict::Refused }
 }
 
 const fn told(option: &'static str, beside: &'static [&'static str], commands: &'static [&'static str]) -> OptionRule {
-    OptionRule { option, beside, commands, verdict: IdleVerdict::Told }
+    OptionRule { option, beside, against: None, commands, verdict: IdleVerdict::Told }
+}
+
+const fn idle_with(option: &'static str, other: &'static str, commands: &'static [&'static str]) -> OptionRule {
+    OptionRule { option, beside: &[], against: Some(other), commands, verdict: IdleVerdict::Told }
 }
 
 /// Of rules for one option in one command the first that is broken counts.
@@ -74,6 +80,11 @@ const EFFECTS: &[OptionRule] = &[
     told("device", INPUT, IDLE_WITHOUT_INPUT),
     told("dtype", INPUT, IDLE_WITHOUT_INPUT),
     told("seed", INPUT, &["repair", "compare"]),
+    idle_with("out", "dry_run", &["prune"]),
+    idle_with("force", "dry_run", &["prune"]),
+    idle_with("device", "dry_run", &["prune"]),
+    idle_with("dtype", "dry_run", &["prune"]),
+    idle_with("why", "json", &["plan"]),
 ];
 
 /// An option as it is typed.
@@ -91,11 +102,17 @@ impl OptionRule {
         };
         (self.commands.is_empty() || self.commands.contains(&command))
             && is_typed(self.option)
-            && !self.beside.iter().any(|other| is_typed(other))
+            && match self.against {
+                Some(other) => is_typed(other),
+                None => !self.beside.iter().any(|other| is_typed(other)),
+            }
     }
 
     fn words(&self) -> String {
         let option = flag(self.option);
+        if let Some(other) = self.against {
+            return format!("{option} has no effect with {}", flag(other));
+        }
         if self.beside == INPUT {
             return format!("{option} has no effect without an input");
         }
@@ -161,7 +178,7 @@ mod tests {
     #[test]
     fn every_rule_is_of_options_that_there_are() {
         let whole = Arguments::whole();
-        for OptionRule { option, beside, commands, .. } in EFFECTS {
+        for OptionRule { option, beside, against, commands, .. } in EFFECTS {
             let mut found = 0;
             for command in whole.get_subcommands() {
                 let has = |name: &str| command.get_arguments().any(|a| a.get_id() == name);
@@ -169,7 +186,8 @@ mod tests {
                 assert!(!is_named || has(option), "{} has no {option}", command.get_name());
                 if is_named || (commands.is_empty() && has(option)) {
                     found += 1;
-                    assert!(beside.iter().any(|other| has(other)), "{} {option}", command.get_name());
+                    let mut others = beside.iter().chain(against);
+                    assert!(others.any(|other| has(other)), "{} {option}", command.get_name());
                 }
             }
             assert!(found > 0, "{option}");
@@ -222,5 +240,10 @@ mod tests {
             ["--seq-len has no effect without --text, --pairs or --data".to_owned()]
         );
         assert_eq!(idle("compare a b --seed 3").refused, None);
+        assert_eq!(
+            told("prune m --plan p --dry-run --out o --force"),
+            ["--out has no effect with --dry-run".to_owned(), "--force has no effect with --dry-run".to_owned()]
+        );
+        assert_eq!(told("prune m --plan p --dry-run"), [] as [String; 0]);
     }
 }

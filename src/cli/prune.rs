@@ -12,13 +12,13 @@ use crate::analysis::Document;
 use crate::chart::Unit;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
-use crate::pruning::{BYTES, Counts, OutputFormat, Report};
+use crate::pruning::{BYTES, Counts, OutputFormat, Report, opens_in_words};
 use crate::repair::{RepairMode, RepairSource};
 use crate::run::{Checked, Opened, PruneSpec, Spec, refusal};
 use crate::task::Ticket;
 
 pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
-    let formats = formats(args)?;
+    let mut formats = formats(args)?;
     let wanted = PruneSpec { force: args.force, ..PruneSpec::default() };
     // A forecast tells of the formats that are named, and else of every one.
     let told: Vec<OutputFormat> = match args.dry_run && args.format.is_empty() {
@@ -36,6 +36,9 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
         let refused = forecast_formats(&checked, (&plan, repair), (&told, &wanted), args.common.json, console)?;
         // What is named and cannot be written would fail.
         return refused.filter(|_| !args.format.is_empty()).map_or(Ok(()), Err);
+    }
+    if args.format.is_empty() && recorded_format(args).is_none() {
+        formats = vec![checked.usual_format(&plan)];
     }
     let out = args.out.clone().ok_or_else(|| Error::usage("name the folder to write with --out"))?;
     let wanted = PruneSpec { out: out.clone(), ..wanted };
@@ -94,10 +97,14 @@ fn formats(args: &PruneArgs) -> Result<Vec<OutputFormat>> {
         formats.push(*format);
     }
     if formats.is_empty() {
-        let recorded = Report::read(&args.plan).ok().map(|report| report.export_format);
-        formats.push(recorded.unwrap_or_default());
+        formats.push(recorded_format(args).unwrap_or_default());
     }
     Ok(formats)
+}
+
+/// The format of the record that the plan comes from, where it comes from one.
+fn recorded_format(args: &PruneArgs) -> Option<OutputFormat> {
+    Report::read(&args.plan).ok().map(|report| report.export_format)
 }
 
 /// The way of repair that an export would take, after everything about it that can be known was checked.
@@ -137,30 +144,45 @@ fn forecast_formats(
         console.print_json(&json!({"formats": formats, "repair": repair, "notes": notes}))?;
         return Ok(first_refusal(told));
     }
-    let mut lines = vec![format!("{:<10} {:>14} {BYTES} {:>16}  opens in", "", "parameters", "cache B/token")];
-    let row = |name: &str, [parameters, bytes, cache]: [u64; 3], opens: &str| {
-        format!("{name:<10} {parameters:>14} {bytes:>16} {cache:>16}  {opens}")
+    let title = ["parameters", "", BYTES, "", "cache B/token"];
+    let line = |name: &str, [a, b, c, d, e]: [&str; 5], opens: &str| {
+        format!("{name:<10} {a:>14} {b:>9} {c:>16} {d:>9} {e:>16}  {opens}")
     };
+    let row = |name: &str, of: [Counts; 3], is_after: bool, opens: &str| {
+        let cell = |counts: Counts| (if is_after { counts.after } else { counts.before }).to_string();
+        let share = |counts: Counts| if is_after { change(counts) } else { String::new() };
+        let [parameters, bytes, cache] = of;
+        line(name, [&cell(parameters), &share(parameters), &cell(bytes), &share(bytes), &cell(cache)], opens)
+    };
+    let mut lines = vec![line("", title, "opens in")];
+    let counted = told.iter().filter_map(|(_, told)| told.as_ref().ok()).find(|t| t.attention_parameters.before > 0);
+    let counted = counted.map(|told| {
+        format!(
+            "parameters are {WHOLE_MODEL}; {} has {} of them in its attention layers",
+            told.format,
+            before_after(told.attention_parameters)
+        )
+    });
     let mut remarks: Vec<String> = repair
         .map(|mode| {
             format!("repaired by {mode}: sizes are the same, the output projections of the heads that stay are new")
         })
         .into_iter()
+        .chain(counted)
         .collect();
     let mut originals: Vec<[u64; 3]> = Vec::new();
     for (format, told) in &told {
         match told {
             Ok(told) => {
-                let sizes =
-                    |of: fn(&Counts) -> u64| [of(&told.parameters), of(&told.bytes), of(&told.cache_bytes_per_token)];
-                let (before, after) = (sizes(|c| c.before), sizes(|c| c.after));
+                let sizes = [told.parameters, told.bytes, told.cache_bytes_per_token];
+                let before = sizes.map(|counts| counts.before);
                 // What formats replace: a folder all of its files, an engine's file what the network reads of them.
                 if !originals.contains(&before) {
                     let name = if originals.is_empty() { "original" } else { "as read" };
-                    lines.push(row(name, before, "-"));
+                    lines.push(row(name, sizes, false, "-"));
                     originals.push(before);
                 }
-                lines.push(row(format.name(), after, &told.opens_in.join("; ")));
+                lines.push(row(format.name(), sizes, true, &opens_in_words(&told.opens_in)));
                 remarks.extend(told.notes.iter().map(|note| format!("{format}: {note}")));
             }
             Err(error) => remarks.push(format!("{format}: {error}")),
@@ -175,31 +197,35 @@ fn first_refusal<T>(told: Vec<(OutputFormat, Result<T>)>) -> Option<Error> {
     told.into_iter().find_map(|(format, told)| told.err().map(|error| error.within(format)))
 }
 
+/// What parameters are of.
+pub(super) const WHOLE_MODEL: &str = "those of the whole model";
+
+/// By what share a number changed: `−12.9 %`.
+fn change(counts: Counts) -> String {
+    Unit::change(counts.before as f64, counts.after as f64).unwrap_or_else(|| "no change".to_owned())
+}
+
+/// `100 -> 80 (−20 %)`.
+pub(super) fn before_after(counts: Counts) -> String {
+    format!("{} -> {} ({})", counts.before, counts.after, change(counts))
+}
+
 pub(super) fn summary(out: &Path, report: &Report) -> String {
-    let change =
-        |before: u64, after: u64| Unit::change(before as f64, after as f64).unwrap_or_else(|| "no change".to_owned());
     let mut lines = vec![
         match report.export_format {
             OutputFormat::Folder(format) => format!("{format} checkpoint in {}", out.display()),
             OutputFormat::Engine(engine) => format!("{engine} file in {}", out.display()),
         },
         format!("heads kept       {} of {}", report.heads.after, report.heads.before),
-        format!(
-            "parameters       {} -> {} ({})",
-            report.parameters.before,
-            report.parameters.after,
-            change(report.parameters.before, report.parameters.after)
-        ),
-        format!(
-            "{BYTES} {} -> {} ({})",
-            report.bytes.before,
-            report.bytes.after,
-            change(report.bytes.before, report.bytes.after)
-        ),
+        format!("parameters       {} of the whole model", before_after(report.parameters)),
     ];
+    if report.attention_parameters.before > 0 {
+        lines.push(format!("                 {} of attention", before_after(report.attention_parameters)));
+    }
+    lines.push(format!("{BYTES} {}", before_after(report.bytes)));
     let cache = report.cache_bytes_per_token;
     if cache.before > 0 {
-        let change = change(cache.before, cache.after);
+        let change = change(cache);
         lines.push(format!("cache per token  {} -> {} bytes ({change})", cache.before, cache.after));
     }
     if let Some(speeds) = &report.speed {
@@ -213,7 +239,7 @@ pub(super) fn summary(out: &Path, report: &Report) -> String {
             mode => format!("repaired         by {mode} on {} tokens", repair.tokens),
         });
     }
-    lines.push(format!("opens in         {}", report.opens_in.join("; ")));
+    lines.push(format!("opens in         {}", opens_in_words(&report.opens_in)));
     lines.push(format!(
         "agreement        {:.1e} of the largest {} of the {}, over {} positions",
         report.agreement.relative,

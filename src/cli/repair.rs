@@ -36,11 +36,12 @@ pub(super) struct RepairArgs {
     /// Replace a folder that holds nothing but what this command wrote
     #[arg(long)]
     pub force: bool,
-    /// Second moments of an analysis instead of input: enough for refit
+    /// Second moments of an analysis (analyze --moments) instead of input: enough for --mode refit or scale, one of which is
+    /// then to be named
     #[arg(long, value_name = "A.moments.safetensors")]
     pub moments: Option<PathBuf>,
-    /// refit: least squares of every layer by itself. stream: layer after layer on what the pruned model hands it. auto:
-    /// whichever of none, refit and stream does best on held-out batches
+    /// refit: least squares of every layer by itself. stream: layer after layer on what the pruned model hands it. scale:
+    /// one factor for every head. auto: whichever of none, refit and stream does best on held-out batches
     #[arg(long, default_value = "auto", value_name = "MODE")]
     pub mode: RepairMode,
     /// How much the old weights count: auto tries a few values on held-out batches, layer by layer

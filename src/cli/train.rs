@@ -8,18 +8,19 @@ use super::analyze::list;
 use super::args::{AmountArgs, CommonArgs, InputArgs, TranslationArgs};
 use super::console::Console;
 use super::numbers::{at_least_zero, finite, positive, share, whole};
+use super::prune::before_after;
 use crate::analysis::{Groups, Metric};
 use crate::error::Result;
 use crate::network::FeatureMap;
 use crate::plan::{Method, Plan};
-use crate::pruning::{ExportFormat, StageQuality};
+use crate::pruning::{Counts, ExportFormat, StageQuality};
 use crate::repair::RepairSource;
 use crate::run::{OwnRepair, Spec, TrainSpec, train};
 use crate::tensor::Precision;
 use crate::training::constraint::{Constraint, Diversity, Homogeneity, Reduction};
 use crate::training::{
-    AdamSettings, Beginning, Control, Decay, Record, TrainSettings, TrainingEnd, TrainingEvent, TrainingSummary,
-    VoteAt, Voting,
+    AdamSettings, Beginning, Control, Decay, HeldOut, Record, TrainSettings, TrainingEnd, TrainingEvent,
+    TrainingSummary, VoteAt, Voting,
 };
 
 #[derive(Debug, Args)]
@@ -57,12 +58,12 @@ pub(super) struct TrainArgs {
     /// Without --held-out, hold out every N-th block of one batch
     #[arg(long, value_name = "N", default_value_t = TrainSettings::default().held_out_every, conflicts_with = "held_out", value_parser = whole::<u64>(2..))]
     pub held_out_every: u64,
-    /// Batches of held-out data to measure
+    /// Batches of held-out data to measure, from its beginning; what they leave out is told
     #[arg(long, value_name = "N", default_value_t = TrainSettings::default().held_out_batches, value_parser = whole::<u64>(1..))]
     pub held_out_batches: u64,
     #[command(flatten)]
     pub translation: TranslationArgs,
-    /// Steps from one record to the next
+    /// Steps from one line of training/metrics.csv to the next
     #[arg(long, value_name = "N", default_value_t = TrainSettings::default().record_every, value_parser = whole::<u64>(1..))]
     pub record_every: u64,
     /// Steps between measurements on held-out data
@@ -116,13 +117,13 @@ pub(super) struct ConstraintArgs {
     /// Groups per layer: a number, auto, or numbers by kind of layer (encoder=4,decoder=2,cross=3)
     #[arg(long, value_name = "C", default_value_t = Constraint::default().groups)]
     pub groups: Groups,
-    /// Weight of homogenization; with --beta 0 plain training
+    /// Weight of homogenization, which makes the heads of a group alike; 0 here and in --beta is plain training
     #[arg(long, value_name = "A", default_value_t = Constraint::default().alpha, value_parser = finite)]
     pub alpha: f64,
-    /// Weight of diversification in the loss
+    /// Weight of diversification, which moves groups apart
     #[arg(long, value_name = "B", default_value_t = Constraint::default().beta, value_parser = finite)]
     pub beta: f64,
-    /// Map whose likeness counts
+    /// Feature map by which heads are grouped and made alike: query, key, value, attention, output or residual
     #[arg(long, value_name = "F", default_value_t = Constraint::default().feature)]
     pub feature: FeatureMap,
     /// Distance by which heads are grouped: euclidean or cosine
@@ -185,7 +186,7 @@ pub(super) struct VoteArgs {
     /// data, or the file of the command repair for --plan where no step comes before the vote (--vote-at 0)
     #[arg(long, value_name = "R.safetensors|MODE", conflicts_with = "no_vote")]
     pub repair: Option<RepairSource>,
-    /// How the result is written
+    /// Format of the result, as of pillars prune: compact, native, masked or gqa
     #[arg(long, value_name = "FORMAT", default_value_t)]
     pub format: ExportFormat,
 }
@@ -201,6 +202,7 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<()> {
         )),
         Err(error) => console.warn(&format!("what lies beside the plan is left out: {error}")),
     }
+    console.warn_all(&idle(args));
     let summary = console.watch(|ticket| {
         let mut notes = |event: TrainingEvent<'_>| match event {
             TrainingEvent::Record(record) if record.validation_loss.is_some() => console.warn(&line(record)),
@@ -211,6 +213,20 @@ pub(super) fn run(args: &TrainArgs, console: &Console) -> Result<()> {
     })?;
     console.wrote(&args.out);
     if args.common.json { console.print_json(&summary) } else { console.print(&table(&summary)) }
+}
+
+/// What was set without an effect, since another setting leaves it nothing to do.
+fn idle(args: &TrainArgs) -> Vec<String> {
+    let (usual, constraint) = (Constraint::default(), &args.constraint);
+    let [attracts, repels] = [constraint.alpha, constraint.beta].map(|weight| weight != 0.0);
+    let checks = [
+        (args.vote.finetune_lr.is_some() && args.vote.finetune_steps == 0, "--finetune-lr", "--finetune-steps 0"),
+        (constraint.homogeneity != usual.homogeneity && !attracts, "--homogeneity", "--alpha 0"),
+        (constraint.diversity != usual.diversity && !repels, "--diversity", "--beta 0"),
+        (constraint.reduction != usual.reduction && !attracts && !repels, "--reduction", "--alpha 0 and --beta 0"),
+    ];
+    let broken = checks.iter().filter(|(is_broken, ..)| *is_broken);
+    broken.map(|(_, option, other)| format!("{option} has no effect with {other}")).collect()
 }
 
 /// What the arguments ask for.
@@ -307,8 +323,9 @@ fn table(summary: &TrainingSummary) -> String {
     if let Some(score) = summary.final_translation {
         lines.push(format!("BLEU {:.2}, ROUGE-L {:.3}, {} pairs", score.bleu, score.rouge.longest, score.sentences));
     }
-    let (before, after) = (summary.parameters_before, summary.parameters_after);
-    lines.push(format!("parameters {before} -> {after}"));
+    lines.extend(summary.held_out.and_then(HeldOut::sentence));
+    let parameters = Counts { before: summary.parameters_before, after: summary.parameters_after };
+    lines.push(format!("parameters {} of the whole model", before_after(parameters)));
     for (site, heads) in summary.kept.iter() {
         lines.push(format!("{:<12} {:>3} stay  {}", site.to_string(), heads.len(), list(heads)));
     }

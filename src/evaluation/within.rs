@@ -161,7 +161,8 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
         None => {
             let mut plan = ask(first, heads)?;
             plan.notes.push(match others {
-                0 => "every layer is left alone, since nothing speaks for redundancy in any: no plan was tried"
+                0 => "every layer is left alone, since nothing speaks for redundancy in any, or too little was read to tell: no \
+                      plan was tried"
                     .to_owned(),
                 _ => format!("no plan with fewer heads stays within the budget ({budget})"),
             });

@@ -23,7 +23,7 @@ use crate::run::{AttentionInput, Patterns, RunEstimate, Spec};
 use crate::task::{Progress, Runner, Task, TaskState, Ticket};
 use crate::tensor::DeviceChoice;
 use crate::training::TrainingSummary;
-use crate::words::counted;
+use crate::words::{counted, duration_in_words};
 use crate::workspace::{ComparedPlan, OpenedPath, Proposal};
 
 /// Work that went on for less is begun again as soon as it was begun.
@@ -353,19 +353,9 @@ fn words(progress: &Progress) -> String {
         None => {}
     }
     if let Some(left) = progress.remaining_secs().filter(|_| progress.elapsed_secs > 1.0) {
-        text.push_str(&format!("  {} left", duration(left)));
+        text.push_str(&format!("  {} left", duration_in_words(left)));
     }
     text
-}
-
-/// Seconds as a person tells them: `1 min 20 s`.
-pub(super) fn duration(secs: f64) -> String {
-    let secs = secs.round().max(0.0) as u64;
-    match secs {
-        0..60 => format!("{secs} s"),
-        60..3600 => format!("{} min {:02} s", secs / 60, secs % 60),
-        _ => format!("{} h {:02} min", secs / 3600, secs % 3600 / 60),
-    }
 }
 
 #[cfg(test)]
@@ -384,6 +374,5 @@ mod tests {
         };
         assert_eq!(words(&progress), "analyzing  30 of 40 batches  30 s left");
         assert_eq!(words(&Progress { total: None, ..progress }), "analyzing  30 batches");
-        assert_eq!([59.4, 61.0, 7322.0].map(duration), ["59 s", "1 min 01 s", "2 h 02 min"]);
     }
 }

@@ -78,6 +78,9 @@ pub struct Plan {
     /// Layers that keep every head because nothing speaks for redundancy in them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spared: Vec<Site>,
+    /// Those of [`Plan::spared`] of which nobody knows: too few tokens were read, or too little was compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untold: Vec<Site>,
     /// The group of every head, by site, where it comes from an analysis; merged heads are of one group.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<Site, Vec<usize>>,
@@ -166,6 +169,13 @@ impl Plan {
         let names: Vec<String> = self.spared.iter().map(Site::to_string).collect();
         let (kept, all) = (self.kept.heads(), self.heads.values().sum::<usize>());
         let of_others = |what: String| format!(", and {what} of the other layers");
+        let untold = self.spared.iter().filter(|site| self.untold.contains(site)).count();
+        let why = match self.spared.len() - untold {
+            0 => "too little was read or compared to tell whether heads are redundant there".to_owned(),
+            _ if untold == 0 => "nothing speaks for redundancy there".to_owned(),
+            _ => format!("nothing speaks for redundancy there, or too little was read to tell ({untold} of them)"),
+        };
+        let more = if untold > 0 { "; analyze more text to know" } else { "" };
         let asked = match self.amount {
             Some(Amount::Groups) => "; name an amount, or --without-evidence, to prune them too".to_owned(),
             // There are no others.
@@ -176,7 +186,7 @@ impl Plan {
             Some(Amount::Threshold(_)) | None => String::new(),
         };
         Some(format!(
-            "{} keep every head, {} of {}, since nothing speaks for redundancy there: {kept} of {all} heads stay{asked}",
+            "{} keep every head, {} of {}, since {why}: {kept} of {all} heads stay{more}{asked}",
             names.join(", "),
             self.spared.len(),
             counted(self.heads.len(), "layers"),
@@ -300,6 +310,20 @@ mod tests {
         plan.spared.push(second);
         let told = plan.spared_words().unwrap();
         assert!(told.ends_with("4 of 4 heads stay; give --without-evidence to prune them"), "{told}");
+        assert!(told.contains("since nothing speaks for redundancy there: "), "{told}");
+        plan.untold.push(second);
+        let told = plan.spared_words().unwrap();
+        assert!(
+            told.contains("nothing speaks for redundancy there, or too little was read to tell (1 of them)"),
+            "{told}"
+        );
+        plan.untold.push(first);
+        let told = plan.spared_words().unwrap();
+        assert!(
+            told.contains("since too little was read or compared to tell whether heads are redundant there"),
+            "{told}"
+        );
+        assert!(told.ends_with("; analyze more text to know; give --without-evidence to prune them"), "{told}");
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub use pin::{heads_of_kinds, pin, pin_beside, record_kinds};
 pub use propose::propose;
 pub use quality_budget::{BudgetRecord, BudgetStep, QualityBudget, TOKEN_LOSS, scored_words};
 pub use request::PlanRequest;
-pub(crate) use request::{check_amount, evidence_notes};
+pub(crate) use request::{check_amount, evidence_notes, is_unknown};
 pub use shape::{Shape, SiteShape};
 pub use snap::snap;
 pub use why::{why, why_at};

@@ -7,10 +7,11 @@ use rand_xoshiro::Xoshiro256Plus;
 
 use super::budget::{Share, equal_shares, most_valuable, nearest};
 use super::layer::{LayerChoice, PlanLayer};
-use super::request::{check_amount, evidence_notes};
+use super::request::{check_amount, evidence_notes, is_unknown};
 use super::{Amount, Plan, PlanRequest, Shape};
 use crate::analysis::{Analysis, Rank};
 use crate::error::{Error, Result};
+use crate::network::Site;
 use crate::words::counted;
 
 /// Which heads stay, by one method. Layers that share weights get the same heads, and every layer a number that
@@ -109,7 +110,8 @@ pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
         allow_empty: request.allow_empty,
         chosen_on: request.method().chosen_on(analysis),
         notes,
-        spared: spared.iter().flat_map(|layer| layer.passes.iter().map(|pass| pass.site)).collect(),
+        spared: sites_of(&spared, |_| true),
+        untold: sites_of(&spared, |layer| is_unknown(&layer.passes)),
         ..Plan::default()
     };
     let whole = spared.iter().map(|l| l.choose(l.heads(), &mut rng)).collect::<Result<Vec<_>>>()?;
@@ -126,6 +128,11 @@ pub fn propose(analysis: &Analysis, request: &PlanRequest) -> Result<Plan> {
     }
     plan.notes.extend(plan.spared_words());
     Ok(plan)
+}
+
+/// The layers of those classes of `layers` that `are` so.
+fn sites_of(layers: &[PlanLayer<'_>], are: impl Fn(&PlanLayer<'_>) -> bool) -> Vec<Site> {
+    layers.iter().filter(|layer| are(layer)).flat_map(|layer| layer.passes.iter().map(|pass| pass.site)).collect()
 }
 
 /// Heads of the whole model that a share is.
@@ -221,7 +228,7 @@ mod tests {
     use crate::analysis::{
         AnalysisSettings, Ballot, Baseline, FeatureAnalysis, Gram, Metric, ModelInfo, Points, SiteAnalysis,
     };
-    use crate::network::{FeatureMap, Site};
+    use crate::network::FeatureMap;
 
     fn site(name: &str) -> Site {
         name.parse().unwrap()

@@ -1,7 +1,7 @@
 //! What a plan is to be.
 
 use super::{Amount, Method, Ranking};
-use crate::analysis::{Analysis, SiteAnalysis};
+use crate::analysis::{Analysis, SiteAnalysis, SiteEvidence};
 use crate::error::{Error, Result};
 use crate::words::counted;
 
@@ -16,8 +16,9 @@ pub struct PlanRequest {
     pub seed: u64,
     /// Whether a layer may lose every head.
     pub allow_empty: bool,
-    /// Whether layers in which nothing speaks for redundancy lose heads too; without a word they do where an amount is named, and
-    /// keep every head where none is ([`Amount::Groups`]).
+    /// Whether layers without evidence of redundancy lose heads too. `Some(false)` spares those in which none was found and those
+    /// of which nobody knows. Without a word they all lose heads where an amount is named; where none is ([`Amount::Groups`]),
+    /// those keep every head in which none was found, and the others as many as they have groups (METHOD 6, top-c).
     pub without_evidence: Option<bool>,
 }
 
@@ -36,7 +37,8 @@ impl PlanRequest {
     /// Whether a layer keeps every head because nothing speaks for redundancy in it. A share of all heads is then one of the
     /// other layers'.
     pub(crate) fn spares(&self, passes: &[&SiteAnalysis]) -> bool {
-        !self.prunes_unproven() && lacks_evidence(passes)
+        let is_unknown = || self.without_evidence == Some(false) && is_unknown(passes);
+        !self.prunes_unproven() && (lacks_evidence(passes) || is_unknown())
     }
 
     pub(super) fn method(&self) -> Method {
@@ -64,9 +66,8 @@ pub(crate) fn check_amount(heads: impl IntoIterator<Item = usize>, request: &Pla
             Err(Error::usage(format!("a layer cannot keep {n} heads: no layer has more than {most}"))
                 .hint(format!("keep at most {most}")))
         }
-        Amount::Keep(0) if !request.allow_empty => {
-            Err(Error::usage("a layer cannot keep 0 heads").hint("keep at least 1, or allow empty layers"))
-        }
+        Amount::Keep(0) if !request.allow_empty => Err(Error::usage("a layer cannot keep 0 heads")
+            .hint("keep at least 1, or let layers lose every head with --allow-empty")),
         Amount::Ratio(ratio) | Amount::LayerRatio(ratio) if !(0.0..=1.0).contains(&ratio) => {
             Err(Error::usage(format!("{ratio} is no share of heads")).hint("give a number from 0 to 1"))
         }
@@ -86,6 +87,13 @@ pub(super) fn lacks_evidence(passes: &[&SiteAnalysis]) -> bool {
     !passes.is_empty() && passes.iter().all(|pass| pass.evidence.as_ref().is_some_and(|e| e.verdict() == Some(false)))
 }
 
+/// Whether nobody knows of a layer whether its heads are redundant: too few tokens were read, or too little was compared, and no
+/// pass shows that they are.
+pub(crate) fn is_unknown(passes: &[&SiteAnalysis]) -> bool {
+    let verdict = |pass: &&SiteAnalysis| pass.evidence.as_ref().and_then(SiteEvidence::verdict);
+    passes.iter().any(|pass| verdict(pass).is_none()) && passes.iter().all(|pass| verdict(pass) != Some(true))
+}
+
 /// What to say of layers without evidence of redundancy that lose heads all the same, and of those of which nobody knows;
 /// [`super::Plan::spared_words`] tells of the others.
 pub(crate) fn evidence_notes(analysis: &Analysis, request: &PlanRequest) -> Vec<String> {
@@ -95,17 +103,22 @@ pub(crate) fn evidence_notes(analysis: &Analysis, request: &PlanRequest) -> Vec<
     if count > 0 && request.prunes_unproven() {
         notes.push(format!("nothing speaks for redundancy in {count} of {all}: measure what the plan costs"));
     }
-    // What nobody weighed is not spared, which a plan without an amount has to say.
-    let is_unknown = |s: &&SiteAnalysis| s.evidence.as_ref().is_none_or(|e| e.verdict().is_none());
-    let unknown = analysis.sites.iter().filter(is_unknown).count();
-    if unknown > 0 && request.amount == Amount::Groups && !request.prunes_unproven() {
-        let read_too_little =
-            analysis.sites.iter().filter(is_unknown).all(|s| s.evidence.as_ref().is_some_and(|e| e.too_few));
+    let unknown: Vec<&SiteAnalysis> =
+        analysis.sites.iter().filter(|s| is_unknown(&[*s]) && !request.spares(&[*s])).collect();
+    let read_too_little = unknown.iter().all(|s| s.evidence.as_ref().is_some_and(|e| e.too_few));
+    let is_named = request.amount != Amount::Groups || request.prunes_unproven();
+    // Who names an amount for what was never weighed has decided.
+    if !unknown.is_empty() && (read_too_little || !is_named) {
         let why = if read_too_little { "too few tokens were read" } else { "the analysis does not say" };
-        notes.push(format!(
-            "whether heads are redundant is not known of {unknown} of {all}, since {why}: they keep as many heads as they have \
-             groups all the same; measure what the plan costs"
-        ));
+        let told = format!("whether heads are redundant is not known of {} of {all}, since {why}", unknown.len());
+        let more = if read_too_little { "analyze more text, " } else { "" };
+        notes.push(match is_named {
+            true => format!("{told}: measure what the plan costs"),
+            false => format!(
+                "{told}: they keep as many heads as they have groups all the same; {more}name an amount, or leave them \
+                 alone with --without-evidence=keep, and measure what the plan costs"
+            ),
+        });
     }
     notes
 }

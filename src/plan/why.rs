@@ -85,7 +85,13 @@ impl LayerReasons<'_> {
         if self.kept.len() == heads && (!self.competes() || self.is_spared()) {
             // What the plan spared, and not what would have stayed anyway.
             let spared = self.is_spared() && self.layer.passes.iter().any(|pass| pass.kept.len() < heads);
-            let because = if spared { ": nothing speaks for redundancy there" } else { "" };
+            let because = match spared {
+                true if self.plan.untold.contains(&self.site) => {
+                    ": too little was read or compared to tell whether heads are redundant there"
+                }
+                true => ": nothing speaks for redundancy there",
+                false => "",
+            };
             return Ok(vec![format!("kept: every head of the layer stays{because}"); heads]);
         }
         let reasons = match self.ranking.method {

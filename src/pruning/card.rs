@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Counts, ExportFormat, InputKind, OutputFormat, Report, StageQuality, TrainedRecord};
+use super::{Counts, ExportFormat, InputKind, OutputFormat, Report, StageQuality, TrainedRecord, opens_in_words};
 use crate::checkpoint::Snapshot;
 use crate::corpus::InputUnit;
 use crate::evaluation::{Comparison, Measured};
@@ -111,7 +111,7 @@ pub(crate) fn card(head: &CardHead, report: &Report) -> String {
         text,
         "\nOpens in {}.\n\nThe written folder was opened again and compared with the {} on {} {} input batches: the {} \
          differ by {:.1e} of the largest.\n",
-        report.opens_in.join("; "),
+        opens_in_words(&report.opens_in),
         report.agreement.reference.name(),
         report.agreement.batches,
         match report.agreement.input {

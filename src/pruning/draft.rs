@@ -142,6 +142,7 @@ fn write_watched(
     let writer = FolderWriter::new(out, options.force, RECORD)?;
     let (parameters, bytes) = (surgery.parameters(model), surgery.bytes(checkpoint));
     let (cache_bytes_per_token, _) = surgery.cache(model);
+    let attention_parameters = surgery.attention_parameters(model);
     let zero_heads = surgery.zero_heads();
     let places = slots::places(model.spec(), &surgery.slots);
     let Surgery { slots: written_slots, cuts, tensors, modules, config, kept, opens_in, mut notes, .. } = surgery;
@@ -193,6 +194,7 @@ fn write_watched(
         heads: heads(model, plan, format),
         zero_heads,
         parameters,
+        attention_parameters,
         bytes,
         cache_bytes_per_token,
         opens_in,

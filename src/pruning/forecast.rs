@@ -18,6 +18,8 @@ pub struct Forecast {
     pub opens_in: Vec<String>,
     /// Parameters that the network reads.
     pub parameters: Counts,
+    /// Those of them in the projections of attention layers; 0 where it is not counted, as of files for engines.
+    pub attention_parameters: Counts,
     /// Bytes of weights, as [`super::Report::bytes`] counts them.
     pub bytes: Counts,
     /// Bytes of keys and values that every generated token leaves behind, at the type of the weights; 0 without a
@@ -38,6 +40,7 @@ pub fn forecast(model: &Model, plan: &Plan, format: ExportFormat) -> Result<Fore
     Ok(Forecast {
         format: format.into(),
         parameters: surgery.parameters(model),
+        attention_parameters: surgery.attention_parameters(model),
         bytes: surgery.bytes(model.checkpoint()),
         cache_bytes_per_token,
         cache_bytes_per_source_token,

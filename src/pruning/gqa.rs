@@ -65,7 +65,7 @@ pub(super) fn gqa(model: &Model, plan: &Plan) -> Result<Gqa> {
     Ok(Gqa {
         slots,
         config,
-        opens_in: vec!["Pillars".to_owned(), "transformers 4.57 and 5".to_owned()],
+        opens_in: vec![super::report::SELF.to_owned(), "transformers 4.57 and 5".to_owned()],
         notes: notes(plan, spec, left, first),
     })
 }

@@ -34,7 +34,7 @@ pub use forecast::{Forecast, forecast};
 pub use format::{Engine, ExportFormat, OutputFormat};
 pub use mended::check_repairable;
 pub use remainder::{Remainder, RemainingWeights};
-pub(crate) use report::BYTES;
+pub(crate) use report::{BYTES, opens_alone, opens_in_words};
 pub use report::{Counts, RECORD, REPAIR, Report, StageQuality, TrainedRecord};
 pub use sample::sample_batches;
 pub use shards::{SHARD_BYTES, write_weights};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::remote;
+use super::report::SELF;
 use super::slots::{SiteSlots, Slot, Slots, each_site, least};
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
@@ -59,7 +60,7 @@ pub(super) fn native(model: &Model, plan: &Plan) -> Result<Native> {
     }
     let notes = notes(spec, needed, shape, rename.map(|twin| (family.model_type, twin)));
     let versions = if uniform.opens_in_4 { "transformers 4.57 and 5" } else { "transformers 5" };
-    let mut opens_in = vec!["Pillars".to_owned(), versions.to_owned()];
+    let mut opens_in = vec![SELF.to_owned(), versions.to_owned()];
     // It knows the base of rotary positions by its old name alone. A twin is one that it opens too.
     let knows_base = model.config().get("rope_theta").is_some() || model.config().get("rope_parameters").is_none();
     if family.mlx.is_some_and(|layers| layers.reads_width) && knows_base {

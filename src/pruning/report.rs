@@ -88,6 +88,9 @@ pub struct Report {
     pub zero_heads: BTreeMap<Site, usize>,
     /// Parameters that the network reads.
     pub parameters: Counts,
+    /// Those of them in the projections of attention layers; 0 where it was not counted, as of files for engines.
+    #[serde(default)]
+    pub attention_parameters: Counts,
     /// Bytes of weights: of the tensors of the model as they lie in its files, and of those that are written. A folder takes
     /// over what the network does not read; an engine's file has no place for it, so that it is in neither number.
     pub bytes: Counts,
@@ -121,6 +124,19 @@ pub struct Report {
     /// What a reader should know, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// The name of this program among what opens an export.
+pub(super) const SELF: &str = "Pillars";
+
+/// Whether nothing but this program opens what such names tell of.
+pub(crate) fn opens_alone(opens_in: &[String]) -> bool {
+    matches!(opens_in, [only] if only == SELF)
+}
+
+/// What opens an export, for a person.
+pub(crate) fn opens_in_words(opens_in: &[String]) -> String {
+    if opens_alone(opens_in) { format!("{SELF} alone, not in transformers") } else { opens_in.join("; ") }
 }
 
 /// What [`Report::bytes`] counts, in words.

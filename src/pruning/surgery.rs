@@ -8,11 +8,12 @@ use super::cut::Cut;
 use super::gqa::{Gqa, gqa};
 use super::native::{self, native, source_config};
 use super::remote;
+use super::report::{SELF, opens_alone};
 use super::slots::{self, Slots};
 use super::{Counts, ExportFormat};
 use crate::checkpoint::{Checkpoint, TensorPlan};
 use crate::error::{Error, Result};
-use crate::model::{KEPT_KEY, Model};
+use crate::model::{KEPT_KEY, Model, StockHeads};
 use crate::network::{AttentionSpec, Kept, Module, NetworkSpec, Site};
 use crate::plan::{Cost, Plan};
 
@@ -54,13 +55,14 @@ impl Surgery {
                 let kept = slots::origins(spec, &slots);
                 let config = compact_config(model, &kept)?;
                 let opens_in = compact_opens_in(model, &kept);
-                (slots, kept, config, opens_in, Vec::new())
+                let notes = if opens_alone(&opens_in) { vec![alone(model)] } else { Vec::new() };
+                (slots, kept, config, opens_in, notes)
             }
             ExportFormat::Masked => {
                 let slots = slots::masked(spec, plan);
                 let kept = slots::origins(spec, &slots);
                 // Shapes stay, and with them whatever the source says of earlier pruning.
-                let opens_in = vec!["Pillars".to_owned(), "whatever opens the original".to_owned()];
+                let opens_in = vec![SELF.to_owned(), "whatever opens the original".to_owned()];
                 (slots, kept, source_config(model.config())?, opens_in, Vec::new())
             }
             ExportFormat::Gqa => {
@@ -105,6 +107,12 @@ impl Surgery {
         let read = self.tensors.iter().filter(|tensor| !unused.contains(tensor.name.as_str()));
         let count = |tensor: &TensorPlan| tensor.shape.iter().map(|d| *d as u64).product::<u64>();
         Counts { before: model.parameters(), after: read.map(count).sum() }
+    }
+
+    /// Those of them in the projections of attention layers.
+    pub(super) fn attention_parameters(&self, model: &Model) -> Counts {
+        let of = |spec: &NetworkSpec| Cost::of(spec, 1).attention_parameters;
+        Counts { before: of(model.spec()), after: of(&self.narrowed(model.spec())) }
     }
 
     /// Bytes of all tensors before and after.
@@ -191,7 +199,7 @@ fn compact_config(model: &Model, kept: &Kept) -> Result<Map<String, Value>> {
 }
 
 fn compact_opens_in(model: &Model, kept: &Kept) -> Vec<String> {
-    let mut opens_in = vec!["Pillars".to_owned()];
+    let mut opens_in = vec![SELF.to_owned()];
     if kept.is_empty() {
         opens_in.push("whatever opens the original".to_owned());
         return opens_in;
@@ -206,6 +214,16 @@ fn compact_opens_in(model: &Model, kept: &Kept) -> Vec<String> {
         opens_in.push("transformers 4.57 without remote code (version 5 reads no pruned heads)".to_owned());
     }
     opens_in
+}
+
+/// Which other format opens elsewhere, where compact does not.
+fn alone(model: &Model) -> String {
+    let title = model.family().title;
+    let other = match model.family().stock {
+        StockHeads::Uniform(_) => "transformers opens native, which fills uneven layers up with zero heads",
+        StockHeads::Never { .. } => "masked opens wherever the original does, at its size",
+    };
+    format!("no other program has layers of {title} that lost heads, so nothing but Pillars opens this folder; {other}")
 }
 
 /// `{"layer": [removed heads]}`, as transformers 4.x writes it.

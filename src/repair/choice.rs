@@ -158,6 +158,9 @@ impl Reconstruction {
             lost += stay.error;
             if layer.is_spared(analysis, request) {
                 plan.spared.extend(layer.sites.iter().copied());
+                if plan::is_unknown(&layer.passes(analysis)) {
+                    plan.untold.extend(layer.sites.iter().copied());
+                }
             }
             for site in &layer.sites {
                 plan.kept.set(*site, stay.kept.iter().copied());

@@ -6,7 +6,7 @@ use crate::analysis::{
     Analysis, Analyzer, KindProbe, ModelInfo, Moments, RepeatedTokens, SAMPLE, Timings, TokenMarks, analyze_timed,
     baseline, is_punctuation, magnitude, measure_repeats, moments as sum_moments, weigh_evidence,
 };
-use crate::corpus::{Purpose, SourceKind, TextTokenizer};
+use crate::corpus::{Purpose, Shard, SourceKind, TextTokenizer};
 use crate::error::Result;
 use crate::model::Needs;
 use crate::repair::replaceability;
@@ -85,7 +85,15 @@ impl Checked {
             measure_repeats(&network, repeated, &mut analysis, &of_repeats)?;
         }
         if spec.evidence && looks_closer {
-            weigh_evidence(&network, corpus.batches(network.device()), &mut analysis, &of_chance)?;
+            // Every part by --shard looks at the same sequences, so that what it finds is what the whole would.
+            let whole = corpus.with(|s| {
+                let parts = s.shard.take().map_or(1, Shard::of);
+                s.batches = s.batches.map(|most| most.saturating_mul(parts));
+            });
+            weigh_evidence(&network, whole.batches(network.device()), &mut analysis, &of_chance)?;
+            if let Some(summary) = &mut analysis.evidence {
+                summary.of_whole = corpus.settings().shard.is_some();
+            }
         }
         if !looks_closer && (spec.kinds || spec.evidence) {
             analysis.notes.push(WITHOUT_ATTENTION.to_owned());

@@ -18,7 +18,7 @@ use crate::evaluation::{COMPARED_COPIES, Candidate, Measured, Timing, compare};
 use crate::model::{Model, Needs};
 use crate::network::{Gates, Network};
 use crate::plan::{CONTROL_DRAWS, Plan};
-use crate::pruning::{self, ExportDraft, ExportFormat, ExportOptions, Forecast, OutputFormat, Report};
+use crate::pruning::{self, ExportDraft, ExportFormat, ExportOptions, Forecast, OutputFormat, Report, opens_alone};
 use crate::repair::Repair;
 use crate::task::Ticket;
 
@@ -181,6 +181,17 @@ impl Checked {
                 .try_for_each(|format| pruning::check_free(&wanted.out.join(format.name()), source, wanted.force)),
             several => pruning::check_free(&wanted.out, source, wanted.force && several.len() == 1),
         }
+    }
+
+    /// The format of an export where nobody names one: compact, the smallest; native where that is as small and nothing but this
+    /// program would open the other.
+    pub fn usual_format(&self, plan: &Plan) -> OutputFormat {
+        let told = |format| pruning::forecast(self.model(), plan, format).ok();
+        let [compact, native] = [ExportFormat::Compact, ExportFormat::Native].map(told);
+        let is_better = compact.zip(native).is_some_and(|(compact, native)| {
+            opens_alone(&compact.opens_in) && native.bytes == compact.bytes && native.notes.is_empty()
+        });
+        if is_better { ExportFormat::Native.into() } else { OutputFormat::default() }
     }
 
     /// What writing as `wanted` says would give, with other output projections or not; an error says in one line why there

@@ -10,7 +10,7 @@ use crate::corpus::{Corpus, Purpose};
 use crate::error::{Error, Result};
 use crate::model::{Model, NarrowedWeights, apply_kept};
 use crate::network::{Kept, Network, NetworkSpec};
-use crate::plan::{Amount, Plan, PlanRequest, propose, snap};
+use crate::plan::{Amount, Plan, PlanRequest, SiteShape, propose, snap};
 use crate::task::Ticket;
 use crate::training::gate_importance;
 use crate::words::counted;
@@ -65,6 +65,7 @@ impl Rounds<'_> {
         let mut analysis = first.clone();
         let mut kept: Kept = spec.sites().iter().map(|(site, a)| (*site, 0..a.heads)).collect();
         let mut path = Vec::new();
+        let mut spared = Plan::default();
         for round in 1..=self.count {
             let amount = self.amount(first, &analysis, round)?;
             let (plan, _) = snap(&analysis, &propose(&analysis, &PlanRequest { amount, ..self.request })?)?;
@@ -74,12 +75,13 @@ impl Rounds<'_> {
                 (site, stay.into_iter().filter_map(|h| heads.get(h).copied()).collect::<Vec<_>>())
             });
             kept = left.collect();
+            (spared.spared, spared.untold) = (plan.spared, plan.untold);
             path.push(format!("round {round} of {}: {} stay", self.count, counted(kept.heads(), "heads")));
             if round < self.count {
                 analysis = self.analyze(first, &kept, &weights, round, ticket)?;
             }
         }
-        let plan = Plan {
+        let mut plan = Plan {
             method: self.request.ranking.to_string(),
             amount: Some(self.request.amount),
             seed: self.request.ranking.method.is_random().then_some(self.request.seed),
@@ -89,8 +91,9 @@ impl Rounds<'_> {
             chosen_on: self.request.ranking.method.chosen_on(first),
             notes: path,
             kept,
-            ..Plan::default()
+            ..spared
         };
+        plan.notes.extend(plan.spared_words());
         plan.validate(spec)?;
         Ok(plan)
     }
@@ -124,9 +127,16 @@ impl Rounds<'_> {
             let rest = heads.saturating_sub(least) * (count - round);
             Amount::Keep(least.min(heads) + rest.div_ceil(count))
         };
+        // Shares are those of the layers that are not left alone.
         let heads = |analysis: &Analysis| {
             let shape = crate::plan::Shape::from(analysis);
-            shape.shared().iter().filter_map(|class| class.first()).map(|s| s.heads).sum::<usize>()
+            let is_spared = |class: &[SiteShape]| {
+                let passes: Vec<_> = class.iter().filter_map(|pass| analysis.site(pass.site)).collect();
+                self.request.spares(&passes)
+            };
+            let all = shape.shared();
+            let open = all.iter().filter(|class| !is_spared(class)).filter_map(|class| class.first());
+            open.map(|s| s.heads).sum::<usize>().max(1)
         };
         let largest = first.sites.iter().map(|s| s.heads).max().unwrap_or(0);
         match self.request.amount {
@@ -174,6 +184,10 @@ impl Rounds<'_> {
         let (batches, total) = (self.corpus.batches(self.device), self.corpus.total().map(|t| t.value()));
         ticket.stage(format!("round {} of {}", round + 1, self.count), total, "batches");
         let mut found = analyze(&network, info, batches, total, &settings, ticket)?;
+        // Which layers are left alone was found out of the whole model.
+        for site in &mut found.sites {
+            site.evidence = first.site(site.site).and_then(|known| known.evidence.clone());
+        }
         match wanted {
             Some(baseline::IMPORTANCE) => {
                 let scored = self.corpus.with(|s| s.purpose = Purpose::Score);

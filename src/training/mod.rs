@@ -48,7 +48,9 @@ pub use metrics::{MetricsLog, Record, SiteRecord};
 pub use movement::{Centers, centers, movement};
 pub use optimizer::{AdamSettings, AdamW};
 pub use parameters::{Parameter, Parameters, Rounded};
-pub use run::{RunFolder, RunOptions, TrainingEnd, TrainingEvent, TrainingSummary, request_of, train, was_trained};
+pub use run::{
+    HeldOut, RunFolder, RunOptions, TrainingEnd, TrainingEvent, TrainingSummary, request_of, train, was_trained,
+};
 pub use schedule::{Decay, Schedule};
 pub use scratch::prepare;
 pub use settings::{Beginning, TrainSettings, TrainingRun, VoteAt, Voting};

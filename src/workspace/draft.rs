@@ -16,28 +16,23 @@ pub struct Proposal {
     /// Seed of the random methods.
     #[serde(default)]
     pub seed: u64,
-    /// Whether layers in which nothing speaks for redundancy lose heads too; without a word they do where a person named the
-    /// amount ([`Amount::prunes_unproven`]).
+    /// Whether layers in which nothing speaks for redundancy, or of which nobody knows, lose heads too; without a word they do
+    /// where a person named the amount ([`Amount::prunes_unproven`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without_evidence: Option<bool>,
 }
 
 impl Proposal {
-    /// What fills a plan that was not edited: as many of the most voted heads as a layer has groups.
+    /// What fills a plan that was not edited: as many of the most voted heads as a layer has groups. What the program proposes by
+    /// itself takes nothing of layers in which nothing speaks for redundancy, or of which nobody knows.
     pub fn first() -> Self {
-        Self { method: Method::Votes, amount: Amount::Groups, seed: 0, without_evidence: None }
+        Self { method: Method::Votes, amount: Amount::Groups, seed: 0, without_evidence: Some(false) }
     }
 
     /// The same for a model that was not trained for its heads to be alike: one budget over the whole model, for the heads
-    /// that the others can least speak for. The amount is the program's own, so layers in which nothing speaks for redundancy
-    /// are left alone.
+    /// that the others can least speak for.
     pub fn untrained() -> Self {
-        Self {
-            method: Method::Reconstruction,
-            amount: Amount::Ratio(0.7),
-            without_evidence: Some(false),
-            ..Self::first()
-        }
+        Self { method: Method::Reconstruction, amount: Amount::Ratio(0.7), ..Self::first() }
     }
 
     /// The same with an amount that a person names: it is meant for every layer.
@@ -54,7 +49,7 @@ impl Proposal {
         }
     }
 
-    /// Whether layers in which nothing speaks for redundancy lose heads too.
+    /// Whether layers without evidence of redundancy lose heads too.
     pub fn prunes_unproven(&self) -> bool {
         self.amount.prunes_unproven(self.without_evidence)
     }

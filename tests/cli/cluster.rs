@@ -15,7 +15,7 @@ fn numbers(value: &Value) -> Vec<f64> {
 }
 
 #[test]
-fn pieces_of_different_texts_do_not_merge_and_what_a_piece_found_beside_chance_is_not_carried() {
+fn pieces_of_different_texts_do_not_merge_and_those_of_one_find_beside_chance_what_the_whole_does() {
     let folder = Folder::new();
     let model = fixture("bert", "");
     let line =
@@ -36,14 +36,35 @@ fn pieces_of_different_texts_do_not_merge_and_what_a_piece_found_beside_chance_i
     let both = format!("{first} is part 1/2 of one.jsonl and {other} is part 2/2 of two.jsonl, which is another text");
     assert!(refused.contains(&both) && refused.contains("the other part of the same file"), "{refused}");
     assert!(!folder.path("whole.json").exists());
-    // Whole texts add up, which is said; so do all pieces of one, where what the first found of other sequences is dropped.
+    // Whole texts add up, which is said; so do all pieces of one, each of which looked at the first sequences of the whole.
     let told = json(&good(&["merge", &first, &other, &second, &rest, "--out", &out, "--json"]));
     assert!(told["notes"].to_string().contains("parts of different texts are added: one.jsonl, two.jsonl"), "{told}");
     let told = json(&good(&["merge", &first, &second, "--out", &out, "--json"]));
     assert!(!told["notes"].to_string().contains("different texts"), "{told}");
-    let alone = json(&std::fs::read_to_string(&first).unwrap());
-    assert!(alone["evidence"]["sequences"] == 32 && told.get("evidence").is_none(), "{}", alone["evidence"]);
-    assert!(told["notes"].to_string().contains("read by --shard, so the whole begins with other"), "{}", told["notes"]);
+    let (all, tokens) = (folder.name("all.json"), folder.name("one.jsonl"));
+    good(&["analyze", &model, "--tokens", &tokens, "--groups", "2", "--out", &all, "--no-kinds", "--quiet"]);
+    let all = json(&std::fs::read_to_string(&all).unwrap());
+    let reversed = json(&good(&["merge", &second, &first, "--out", &folder.name("reversed.json"), "--json"]));
+    assert_eq!(all["evidence"]["sequences"], 32);
+    for merged in [&told, &reversed] {
+        for number in ["silhouette", "explained", "layers", "judged", "sentence"] {
+            assert_eq!(merged["evidence"][number], all["evidence"][number]);
+        }
+        for (one, sum) in all["sites"].as_array().unwrap().iter().zip(merged["sites"].as_array().unwrap()) {
+            assert_eq!(one["evidence"], sum["evidence"]);
+            assert_eq!(one["features"]["output"]["evidence"], sum["features"]["output"]["evidence"]);
+        }
+    }
+    // Of a text that is too short for the comparison, all of it was looked at.
+    std::fs::write(&tokens, (0..20).map(line).collect::<String>()).unwrap();
+    let base = ["analyze", &model, "--tokens", &tokens, "--groups", "2", "--no-kinds", "--quiet", "--out"];
+    let parts = ["1/2", "2/2"].map(|shard| {
+        let out = folder.name(&format!("short-{}.json", shard.replace('/', "-")));
+        good(&[&base[..], &[&out, "--shard", shard]].concat());
+        out
+    });
+    let told = json(&good(&["merge", &parts[0], &parts[1], "--out", &out, "--json"]));
+    assert_eq!(told["evidence"]["sequences"], 20, "{}", told["notes"]);
 }
 
 #[test]

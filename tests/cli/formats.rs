@@ -180,3 +180,44 @@ fn a_conversion_has_one_baseline_and_says_what_it_is() {
     let quiet = convert(&path("q/model.gguf"), "gguf", "quiet", &["--quiet"]);
     assert!(quiet.status.success() && quiet.stderr.is_empty(), "{}", String::from_utf8_lossy(&quiet.stderr));
 }
+
+#[test]
+fn what_opens_in_this_program_alone_is_told_and_avoided_where_another_format_is_as_small() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let even = r#"{"decoder.0": [0, 1], "decoder.1": [0, 1]}"#;
+    let uneven = r#"{"decoder.0": [0, 1], "decoder.1": [0, 1, 2, 3]}"#;
+    for (number, (family, plan, format, part)) in [
+        // transformers opens equal layers of this family, which take no more room than compact.
+        ("gpt_oss", even, "native", "transformers"),
+        ("gpt_oss", uneven, "compact", "transformers opens native"),
+        ("falcon", even, "compact", "masked opens wherever the original does"),
+        ("llama", even, "compact", "trust_remote_code"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (model, plan_file, out) = (fixtures().join(family), path("p.json"), path(&format!("out{number}")));
+        std::fs::write(&plan_file, plan).unwrap();
+        let words = ["prune", text(&model), "--plan", text(&plan_file), "--out", text(&out)];
+        let output = pillars(&words);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = [&output.stdout, &output.stderr].map(|stream| String::from_utf8_lossy(stream).into_owned());
+        let record: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(out.join("pillars.json")).unwrap()).unwrap();
+        assert_eq!(record["export_format"], format, "{family}: {record}");
+        assert!(said.concat().contains(part), "{family}: {said:?}");
+        let opens = said[0].lines().find(|line| line.starts_with("opens in")).unwrap();
+        let is_alone = format == "compact" && family != "llama";
+        assert_eq!(opens.contains("Pillars alone, not in transformers"), is_alone, "{family}: {opens}");
+        // Sizes say of what they are.
+        assert!(said[0].contains("of the whole model") && said[0].contains("of attention"), "{said:?}");
+        let dry = pillars(&[&words[..4], &["--dry-run"]].concat());
+        let dry = String::from_utf8_lossy(&dry.stdout).into_owned();
+        assert!(dry.contains("parameters are those of the whole model; "), "{dry}");
+        assert!(
+            dry.lines().any(|line| line.starts_with("compact ") && line.contains('−') && line.contains('%')),
+            "{dry}"
+        );
+    }
+}

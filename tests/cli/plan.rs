@@ -392,3 +392,58 @@ fn an_analysis_says_what_heads_do_whether_they_are_redundant_and_a_plan_says_why
     let bare = json(&std::fs::read_to_string(&b).unwrap());
     assert!(bare["sites"][0]["baselines"].get("induction").is_none() && bare.get("evidence").is_none());
 }
+
+#[test]
+fn what_too_few_tokens_do_not_tell_is_said_and_spared_on_request() {
+    let folder = Folder::new();
+    let [tokens, a, p] = ["few.jsonl", "a.json", "p.json"].map(|name| folder.name(name));
+    let line = |n: usize| serde_json::json!({"input_ids": [5 + n, 9, 7 + n, 11]}).to_string();
+    std::fs::write(&tokens, (0..3).map(line).collect::<Vec<_>>().join("\n")).unwrap();
+    let model = fixture("bert", "");
+    good(&["analyze", &model, "--tokens", &tokens, "--groups", "2", "--moments", "--out", &a, "--quiet"]);
+    let analysis = json(&std::fs::read_to_string(&a).unwrap());
+    assert!(analysis["sites"].as_array().unwrap().iter().all(|site| site["evidence"]["too_few"] == true), "{analysis}");
+    let plan = |more: &[&str]| {
+        let found = json(&good(&[&["plan", &a, "--out", &p, "--json", "--quiet"], more].concat()));
+        let kept: Vec<usize> =
+            found["kept"].as_object().unwrap().values().map(|kept| kept.as_array().unwrap().len()).collect();
+        (kept, found["notes"].to_string(), found["why"]["encoder.0"][0].to_string())
+    };
+    let (kept, notes, _) = plan(&[]);
+    assert_eq!(kept, [2, 2]);
+    assert!(
+        notes.contains("too few tokens were read") && notes.contains("analyze more text, name an amount"),
+        "{notes}"
+    );
+    assert!(notes.contains("--without-evidence=keep"), "{notes}");
+    for method in ["votes", "reconstruction"] {
+        let (kept, notes, why) = plan(&["--without-evidence=keep", "--method", method]);
+        assert_eq!(kept, [4, 4], "{method}");
+        assert!(notes.contains("too little was read or compared to tell whether heads are redundant there"), "{notes}");
+        assert!(notes.contains("analyze more text to know; name an amount"), "{notes}");
+        assert!(why.contains("too little was read"), "{why}");
+        // An amount is kept to, and its doubt told.
+        let (kept, notes, _) = plan(&["--keep", "3", "--method", method]);
+        assert_eq!(kept, [3, 3], "{method}");
+        assert!(notes.contains("since too few tokens were read: measure what the plan costs"), "{notes}");
+        let (kept, ..) = plan(&["--keep", "3", "--method", method, "--without-evidence=keep"]);
+        assert_eq!(kept, [4, 4], "{method}");
+    }
+}
+
+#[test]
+fn no_head_at_all_may_stay_by_every_amount() {
+    let folder = Folder::new();
+    let [a, p] = ["a.json", "p.json"].map(|name| folder.name(name));
+    let (model, reference) = (fixture("bert", ""), fixture("bert", "reference.safetensors"));
+    good(&["analyze", &model, "--inputs", &reference, "--groups", "2", "--moments", "--out", &a, "--quiet"]);
+    for method in ["votes", "reconstruction", "magnitude", "random"] {
+        for amount in [["--keep", "0"], ["--ratio", "0"], ["--layer-ratio", "0"]] {
+            let plan = ["plan", &a, "--method", method, "--allow-empty", "--out", &p, "--json", "--quiet"];
+            let found = json(&good(&[&plan[..], &amount].concat()));
+            assert!(found["kept"].as_object().unwrap().values().all(|kept| kept == &json("[]")), "{method}: {found}");
+        }
+    }
+    let refused = bad(&["plan", &a, "--keep", "0", "--out", &p, "--quiet"], 2);
+    assert!(refused.contains("a layer cannot keep 0 heads") && refused.contains("--allow-empty"), "{refused}");
+}

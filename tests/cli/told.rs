@@ -139,3 +139,28 @@ fn a_file_of_curves_says_what_it_holds_besides() {
     let said = curve("magnitude");
     assert!(said.contains("it holds besides, from earlier: votes; they are shown too"), "{said}");
 }
+
+#[test]
+fn training_tells_what_has_no_effect_and_how_much_of_the_held_out_data_it_measures() {
+    let folder = Folder::new();
+    let (model, text) = (sample("austen-grouped"), sample("austen.txt"));
+    let base = ["--seq-len", "32", "--batch-size", "2", "--no-vote", "--steps", "1", "--batches", "24"];
+    let train = |out: &str, more: &[&str]| {
+        let out = folder.name(out);
+        both(&[&["train", &model, "--text", &text, "--out", &out], &base[..], more].concat())
+    };
+    let (table, said) = train(
+        "some",
+        &["--held-out-every", "4", "--held-out-batches", "2", "--pack", "--alpha", "0", "--homogeneity", "linear"],
+    );
+    assert!(said.contains("to pack has no effect here"), "{said}");
+    assert!(said.contains("--homogeneity has no effect with --alpha 0"), "{said}");
+    for told in [&table, &said] {
+        assert!(told.contains("measured on 4 sequences, the first 2 of 12 batches of the held-out data"), "{told}");
+        assert!(told.contains("--held-out-batches 12 measures all"), "{told}");
+    }
+    assert!(table.contains("of the whole model"), "{table}");
+    let (table, said) = train("all", &["--held-out-every", "4", "--held-out-batches", "12", "--json"]);
+    assert!(!said.contains("no effect") && !said.contains("--held-out-batches"), "{said}");
+    assert_eq!(json(&table)["held_out"], json(r#"{"batches": 12, "of_batches": 12, "sequences": 24}"#));
+}

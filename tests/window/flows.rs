@@ -398,3 +398,26 @@ fn every_view_has_its_numbers_as_a_table_and_rests() {
         desk.harness.run();
     }
 }
+
+#[test]
+fn the_first_plan_takes_nothing_of_layers_that_too_few_tokens_tell_nothing_of() {
+    for line in [2, 1] {
+        let mut desk = Desk::start(Some(fixture("bert")));
+        let input = tokens(desk.folder.path(), line, 4);
+        desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
+        desk.press(Key::F5);
+        desk.settle();
+        let (kept, all) = desk.state().kept_heads();
+        assert_eq!(kept, all, "{}", desk.messages());
+        desk.chord(Modifiers::COMMAND, Key::Num5);
+        desk.settle();
+        assert!(desk.shows("too little was read or compared to tell"), "{}", desk.messages());
+        // By the votes neither.
+        desk.votes();
+        assert_eq!(desk.kept(), all, "{}", desk.messages());
+        // An amount that is chosen is kept to.
+        desk.command("keep 50 %");
+        desk.settle();
+        assert!(desk.kept() < all, "{}", desk.messages());
+    }
+}

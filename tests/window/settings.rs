@@ -159,3 +159,14 @@ fn a_command_that_cannot_be_carried_out_says_why_under_the_pointer() {
     desk.harness.run_steps(40);
     assert!(desk.shows("Not now: run the model first"));
 }
+
+#[test]
+fn a_seed_is_what_its_field_shows() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    for (typed, used) in [(7.0, 7), (2f64.powi(53), 1 << 53), (2f64.powi(64), 1 << 53), (1e30, 1 << 53), (-1.0, 0)] {
+        desk.set("Seed", typed);
+        assert_eq!(desk.state().run.seed, used, "{typed}");
+        let field = desk.harness.get_by_role_and_label(Role::SpinButton, "Seed");
+        assert_eq!(field.value().as_deref(), Some(used.to_string().as_str()), "{typed}");
+    }
+}

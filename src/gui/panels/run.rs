@@ -8,15 +8,15 @@ use crate::corpus::{BatchOrder, DataColumns, Input, InputUnit};
 use crate::gui::action::Action;
 use crate::gui::command::{Command, caps};
 use crate::gui::context::Cx;
-use crate::gui::jobs::{JobKind, duration};
+use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{command_button, heading, note};
+use crate::gui::widgets::{command_button, heading, note, seed_field};
 use crate::gui::wording::worded;
 use crate::model::MemoryLimit;
 use crate::network::{FeatureMap, SiteKind};
 use crate::run::{BATCH_SIZE, Field, Spec};
 use crate::tensor::Precision;
-use crate::words::{counted, noun};
+use crate::words::{counted, duration_in_words, noun};
 
 /// Input and settings of the run.
 pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
@@ -238,7 +238,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     memory(ui, cx, run);
     ui.end_row();
     let label = name(ui, "Seed");
-    ui.add(DragValue::new(&mut run.seed)).labelled_by(label.id);
+    seed_field(ui, &mut run.seed).labelled_by(label.id);
     ui.end_row();
 }
 
@@ -315,13 +315,16 @@ fn ahead(ui: &mut Ui, cx: Cx<'_>) {
     match (&cx.state.estimate, &cx.state.results, cx.state.last_run_secs) {
         (Some((spec, found)), ..) if *spec == cx.state.run => {
             let about = if found.is_exact { "" } else { "about " };
-            let text =
-                format!("{about}{}: about {}", read(found.tokens, found.batches), duration(found.seconds.max(1.0)));
+            let text = format!(
+                "{about}{}: about {}",
+                read(found.tokens, found.batches),
+                duration_in_words(found.seconds.max(1.0))
+            );
             note(ui, cx.theme, sentence(&text));
         }
         (_, Some(results), Some(seconds)) if cx.state.differences.is_empty() => {
             let analysis = &results.analysis;
-            let text = format!("Last run: {}, {}", read(analysis.tokens, analysis.batches), duration(seconds));
+            let text = format!("Last run: {}, {}", read(analysis.tokens, analysis.batches), duration_in_words(seconds));
             note(ui, cx.theme, text);
         }
         _ => {

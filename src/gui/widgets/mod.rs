@@ -11,6 +11,7 @@ mod legend;
 mod matrix;
 mod pickers;
 mod plot;
+mod seed;
 mod slide;
 
 pub(super) use background::Background;
@@ -24,4 +25,5 @@ pub(super) use legend::{Swatch, group_legend, swatch};
 pub(super) use matrix::{MatrixTexture, cell_at, paint_texture};
 pub(super) use pickers::{choice, feature_picker, site_picker};
 pub(super) use plot::{Painted, PlotView};
+pub(super) use seed::seed_field;
 pub(super) use slide::slide;

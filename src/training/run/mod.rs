@@ -23,7 +23,7 @@ use std::path::Path;
 
 pub use folder::{RunFolder, was_trained};
 pub use options::{RunOptions, TrainingEvent};
-pub use summary::{TrainingEnd, TrainingSummary};
+pub use summary::{HeldOut, TrainingEnd, TrainingSummary};
 
 use super::{Control, TrainingRun};
 use crate::error::Result;

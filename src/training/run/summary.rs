@@ -6,6 +6,7 @@ use crate::evaluation::generation::TranslationScore;
 use crate::network::Kept;
 use crate::pruning::StageQuality;
 use crate::repair::RepairRecord;
+use crate::words::counted;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +17,45 @@ pub enum TrainingEnd {
     Done,
     /// Stopped on request; it can be resumed.
     Stopped,
+}
+
+/// How much of the held-out data every measurement reads, from its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldOut {
+    /// Batches that are measured.
+    pub batches: u64,
+    /// Batches that there are; absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_batches: Option<u64>,
+    /// Whether their number is a guess from the size of the file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_estimate: bool,
+    /// Sequences that are measured.
+    pub sequences: u64,
+}
+
+impl HeldOut {
+    /// `20 of 38 batches`, `20 batches` where that is all of them.
+    pub fn batches_in_words(&self) -> String {
+        let about = if self.is_estimate { "about " } else { "" };
+        match self.of_batches.filter(|all| *all > self.batches) {
+            Some(all) => format!("the first {} of {about}{all} batches", self.batches),
+            None => counted(self.batches, "batches"),
+        }
+    }
+
+    /// What is left out, and how to read it too; `None` where nothing is.
+    pub fn sentence(self) -> Option<String> {
+        self.of_batches.filter(|all| *all > self.batches).map(|all| {
+            let sequences = counted(self.sequences, "sequences");
+            let words = self.batches_in_words();
+            let more = match self.is_estimate {
+                true => "a larger --held-out-batches measures more".to_owned(),
+                false => format!("--held-out-batches {all} measures all"),
+            };
+            format!("measured on {sequences}, {words} of the held-out data; {more}")
+        })
+    }
 }
 
 /// What a run came to. Losses are means per predicted token on the held-out data.
@@ -31,6 +71,9 @@ pub struct TrainingSummary {
     /// Whether the held-out data is what was learned from, so that no quality here is that of other data.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub in_sample: bool,
+    /// How much of the held-out data was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
     /// Loss of a model that knows only how often each token stands in the training data: what any model must beat.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unigram_loss: Option<f64>,

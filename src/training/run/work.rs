@@ -1,15 +1,16 @@
 //! A run under way: opening it, one stretch of steps, looking, saving.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use candle_core::Device;
 
 use super::folder::RunFolder;
 use super::options::{RunOptions, TrainingEvent};
-use super::summary::TrainingSummary;
+use super::summary::{HeldOut, TrainingSummary};
 use crate::analysis::{Distances, Metric};
 use crate::checkpoint::{model_name, write_atomically};
-use crate::corpus::{BatchOrder, Corpus, CorpusPart, TextTokenizer};
+use crate::corpus::{BatchOrder, Corpus, CorpusPart, TextTokenizer, Total};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::{Translation, TranslationScore, translate};
 use crate::evaluation::{Quality, evaluate};
@@ -93,6 +94,18 @@ fn check_choice(settings: &TrainSettings, blueprint: &Blueprint) -> Result<()> {
     }
 }
 
+/// How much of the held-out data `batches` are.
+fn extent(measured: &Corpus, batches: &[Batch]) -> Result<HeldOut> {
+    let all = measured.with(|s| s.batches = None).total();
+    let sequences = batches.iter().map(|batch| batch.source.sequences()).sum::<Result<usize>>()?;
+    Ok(HeldOut {
+        batches: batches.len() as u64,
+        of_batches: all.map(Total::value),
+        is_estimate: matches!(all, Some(Total::Estimate(_))),
+        sequences: sequences as u64,
+    })
+}
+
 /// Held-out pairs and how they are translated.
 struct HeldOutPairs {
     how: Translation,
@@ -159,6 +172,10 @@ impl<'a> ActiveRun<'a> {
         };
         let measured = held_out;
         let held_out = measured.batches(&device).collect::<Result<Vec<_>>>()?;
+        let extent = extent(&measured, &held_out)?;
+        let told: BTreeSet<String> =
+            training.notes().into_iter().chain(measured.notes()).chain(extent.sentence()).collect();
+        told.iter().for_each(|note| observe(TrainingEvent::Note(note)));
         let parameters = blueprint.parameters(settings.seed, &device)?;
         let learner = Learner::new(blueprint.spec(), parameters, settings.adam)?;
         let mut learner = learner.computing_in(settings.precision);
@@ -175,7 +192,7 @@ impl<'a> ActiveRun<'a> {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
             Err(_) => TrainingSummary { parameters_before: learner.parameters().count(), ..TrainingSummary::default() },
         };
-        summary.in_sample = in_sample;
+        (summary.in_sample, summary.held_out) = (in_sample, Some(extent));
         let frozen = learner.frozen()?;
         Ok(Self {
             request,
@@ -270,7 +287,7 @@ impl<'a> ActiveRun<'a> {
         let labels: usize = self.held_out.iter().map(Batch::label_count).sum();
         let held = if matches!(reading.part, CorpusPart::HeldOut { .. }) { "held out of" } else { "of" };
         let same = if summary.in_sample { ", which is what was learned from" } else { "" };
-        let batches = counted(self.held_out.len() as u64, "batches");
+        let batches = summary.held_out.unwrap_or_default().batches_in_words();
         let labels = counted(labels as u64, "predictions");
         Ok(TrainedRecord {
             origin: model_name(&self.request.model),

@@ -4,6 +4,7 @@
 use eframe::egui::{Checkbox, CollapsingHeader, ComboBox, CursorIcon, DragValue, RichText, Stroke, Ui};
 
 use super::progress::progress;
+use crate::analysis::SiteEvidence;
 use crate::evaluation::curve::Curves;
 use crate::evaluation::{BudgetGrade, LOSS, Verdict};
 use crate::gui::action::Action;
@@ -122,15 +123,15 @@ pub(super) fn without_evidence(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
         .analysis
         .sites
         .iter()
-        .filter(|s| s.evidence.as_ref().is_some_and(|e| e.verdict() == Some(false)))
+        .filter(|s| s.evidence.as_ref().and_then(SiteEvidence::verdict) != Some(true))
         .count();
     if lacking == 0 {
         return;
     }
     let mut wanted = proposal.prunes_unproven();
     let text = format!("Also prune the {} in which nothing speaks for redundancy", counted(lacking, "layers"));
-    let hover = "Their groups are no clearer than those of heads that read different sequences. The first plan leaves \
-                 them alone; an amount that you choose is for every layer";
+    let hover = "Their groups are no clearer than those of heads that read different sequences, or too little was read to \
+                 tell. The first plan leaves them alone; an amount that you choose is for every layer";
     if ui.checkbox(&mut wanted, text).on_hover_text(hover).changed() {
         cx.send(Action::Propose(Proposal { without_evidence: Some(wanted), ..proposal.clone() }));
     }

@@ -1,13 +1,13 @@
 //! Named plans, the method behind the one being edited, and how many heads it keeps.
 
-use eframe::egui::{ComboBox, DragValue, InputState, Key, RichText, Slider, TextEdit, Ui};
+use eframe::egui::{ComboBox, InputState, Key, RichText, Slider, TextEdit, Ui};
 
 use crate::chart::Unit;
 use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{command_button, note, slide};
+use crate::gui::widgets::{command_button, note, seed_field, slide};
 use crate::gui::wording::{in_controls, worded};
 use crate::plan::{Amount, Method};
 use crate::words::counted;
@@ -234,7 +234,7 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
         ui.horizontal_wrapped(|ui| {
             let label = ui.label(RichText::new("Draw").color(cx.theme.muted));
             let mut seed = proposal.seed;
-            if ui.add(DragValue::new(&mut seed)).labelled_by(label.id).changed() {
+            if seed_field(ui, &mut seed).labelled_by(label.id).changed() {
                 cx.send(Action::AdjustProposal(Proposal { seed, ..proposal.clone() }));
             }
         });

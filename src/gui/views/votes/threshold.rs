@@ -34,7 +34,11 @@ pub(super) fn threshold_ui(ui: &Ui, cx: Cx<'_>, plot: &Plot, painted: &Painted) 
     let set = |value: f64| {
         let amount = Amount::Threshold(value.clamp(0.0, 1.0));
         let seed = proposal.as_ref().map_or(0, |p| p.seed);
-        cx.send(Action::AdjustProposal(Proposal { method: Method::Votes, amount, seed, ..Proposal::first() }));
+        cx.send(Action::AdjustProposal(Proposal {
+            method: Method::Votes,
+            seed,
+            ..Proposal::first().of_amount(amount)
+        }));
     };
     if let Some(at) = response.interact_pointer_pos().filter(|_| response.dragged()) {
         set(painted.values_at(at)[1]);

@@ -1,0 +1,15 @@
+//! A seed as a person types it.
+
+use eframe::egui::{DragValue, Response, Ui};
+
+/// The largest seed that can be typed: the field computes in floats of 64 bits, which hold every whole number up to here.
+const LARGEST_SEED: u64 = 1 << 53;
+
+/// A field for `seed`. What is typed above [`LARGEST_SEED`] becomes it, so that what is shown is what is used; a larger one from
+/// elsewhere stays as it is.
+pub(in crate::gui) fn seed_field(ui: &mut Ui, seed: &mut u64) -> Response {
+    let now = *seed;
+    let exact = move |shown: f64, _| if shown == now as f64 { now.to_string() } else { format!("{shown:.0}") };
+    let field = DragValue::new(seed).range(0..=LARGEST_SEED).clamp_existing_to_range(false).custom_formatter(exact);
+    ui.add(field)
+}
