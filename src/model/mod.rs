@@ -12,6 +12,7 @@ mod activation;
 mod alignment;
 pub mod families;
 mod family;
+mod finding;
 mod gguf;
 mod kept;
 mod layout;
@@ -23,6 +24,7 @@ mod rope;
 mod stock;
 mod storage;
 mod stored;
+mod tied;
 mod tower;
 mod weights;
 

@@ -5,15 +5,15 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::family::spec_of;
+use super::finding::{find, stored_name};
 use super::kept::{apply_kept, read_kept};
 use super::stored::{StoredRole, attention_of_role, stored_shape};
+use super::tied::TiedPlaces;
 use super::tower::Tower;
 use super::{ConfigReader, Family, Part, TensorLayout, gguf};
 use crate::checkpoint::{Checkpoint, Config, Stored, is_gguf};
 use crate::error::{Error, Result};
-use crate::network::{
-    AttentionModule, EmbedModule, HeadAxis, Module, NetworkSpec, Projection, Role, Site, StackKind, TaskModule, roles,
-};
+use crate::network::{AttentionModule, HeadAxis, Module, NetworkSpec, Projection, Role, Site, TaskModule, roles};
 use crate::words::counted;
 
 /// A checkpoint folder whose configuration and tensor shapes are known to fit each other.
@@ -95,11 +95,11 @@ impl Model {
             let what = "only the language model is read, and text by it: what reads images is left as it is";
             notes.push(what.to_owned());
         }
-        settle_head(&checkpoint, family, &mut spec, &mut notes)?;
+        let tied = TiedPlaces::settle(&checkpoint, family, &mut spec, &mut notes)?;
         settle_task(&checkpoint, family, &mut spec, &mut notes);
         let kept = read_kept(checkpoint.config(), &spec)?;
         apply_kept(&mut spec, &kept).map_err(|e| e.at(checkpoint.config().path()))?;
-        let places = places(&checkpoint, family, &spec).map_err(|e| if_quantized(&checkpoint, e))?;
+        let places = places(&checkpoint, family, &spec, &tied).map_err(|e| if_quantized(&checkpoint, e))?;
         if checkpoint.config().get("quantization_config").is_some() {
             let what = "config.json has a 'quantization_config', but the weights are floats: the key is ignored";
             notes.push(what.to_owned());
@@ -228,23 +228,6 @@ impl Model {
     }
 }
 
-/// The name under which the checkpoint holds `name`: behind the family's prefix, as the bare model writes it, or with
-/// the spelling of norms in the oldest checkpoints.
-fn stored_name(checkpoint: &Checkpoint, family: &Family, name: &str) -> Option<String> {
-    let prefixed = family.prefixes.iter().map(|prefix| format!("{prefix}{name}"));
-    for base in prefixed.chain([name.to_owned()]) {
-        let old = match base.rsplit_once('.') {
-            Some((stem, "weight")) => Some(format!("{stem}.gamma")),
-            Some((stem, "bias")) => Some(format!("{stem}.beta")),
-            _ => None,
-        };
-        if let Some(found) = std::iter::once(base).chain(old).find(|n| checkpoint.info(n).is_some()) {
-            return Some(found);
-        }
-    }
-    None
-}
-
 /// Refuses what no family here can have, whatever its other keys say.
 fn check_supported(config: &Config) -> Result<()> {
     if config.flag_or("add_cross_attention", false)? {
@@ -255,38 +238,9 @@ fn check_supported(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Compares what the configuration says of the language-model head with what is in the files, as transformers 5 does:
-/// tables that differ are not tied whatever the configuration says, and without a head the stack is whole.
-fn settle_head(
-    checkpoint: &Checkpoint,
-    family: &Family,
-    spec: &mut NetworkSpec,
-    notes: &mut Vec<String>,
-) -> Result<()> {
-    let stack = if spec.decoder.is_some() { StackKind::Decoder } else { StackKind::Encoder };
-    let Some(output) = &mut spec.output else { return Ok(()) };
-    let head = find(checkpoint, family, Module::Output.weight()).ok();
-    let table = find(checkpoint, family, Module::Embed(stack, EmbedModule::Tokens).weight()).ok();
-    match (head, table) {
-        (Some((head, _)), Some((table, _))) if output.tied && head != table && differ(checkpoint, &head, &table)? => {
-            output.tied = false;
-            notes.push(format!(
-                "config.json ties the language-model head to the token table, but '{head}' and '{table}' differ: each is read \
-                 for what it is"
-            ));
-        }
-        (None, Some(_)) if !output.tied => {
-            spec.output = None;
-            notes.push("the files hold no language-model head, so the model is read without one".to_owned());
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
 /// A file of the bare model under the configuration of a class for a labeled task is read without that head.
 fn settle_task(checkpoint: &Checkpoint, family: &Family, spec: &mut NetworkSpec, notes: &mut Vec<String>) {
-    let missing = |module: TaskModule| find(checkpoint, family, Module::Task(module).weight()).is_err();
+    let missing = |module: TaskModule| find(checkpoint, family, Module::Task(module).weight(), |_| true).is_err();
     if let Some(task) = spec.task.as_ref().filter(|_| missing(TaskModule::Output)) {
         let kind = task.kind.name();
         notes.push(format!(
@@ -294,24 +248,6 @@ fn settle_task(checkpoint: &Checkpoint, family: &Family, spec: &mut NetworkSpec,
         ));
         spec.task = None;
     }
-}
-
-/// Whether two tensors differ in shape, type or, as far as samples of their bytes tell, numbers.
-fn differ(checkpoint: &Checkpoint, one: &str, other: &str) -> Result<bool> {
-    const SAMPLES: usize = 32;
-    const LENGTH: usize = 4096;
-    let (Some(a), Some(b)) = (checkpoint.info(one), checkpoint.info(other)) else { return Ok(false) };
-    if a.shape != b.shape || a.stored != b.stored {
-        return Ok(true);
-    }
-    let length = a.bytes.min(LENGTH);
-    for sample in 0..SAMPLES {
-        let from = (a.bytes - length) / (SAMPLES - 1) * sample;
-        if checkpoint.read_range(one, from, length)? != checkpoint.read_range(other, from, length)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// What is wrong with weights that are quantized, which their shapes and types alone do not say.
@@ -331,16 +267,18 @@ fn if_quantized(checkpoint: &Checkpoint, error: Error) -> Error {
 }
 
 /// Finds every role in the checkpoint and checks its shape.
-fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Result<HashMap<Role, StoredRole>> {
+fn places(
+    checkpoint: &Checkpoint,
+    family: &Family,
+    spec: &NetworkSpec,
+    tied: &TiedPlaces,
+) -> Result<HashMap<Role, StoredRole>> {
     let mut places = HashMap::new();
     for (role, shape) in roles::tensors(spec) {
-        let (name, layout) = find(checkpoint, family, role).or_else(|error| {
-            // Of tensors that are one, a file may hold any name.
-            let is_table = matches!(role.module, Module::Embed(_, EmbedModule::Tokens));
-            let tied = spec.output.as_ref().is_none_or(|output| output.tied);
-            let head = if is_table && tied { find(checkpoint, family, Module::Output.weight()).ok() } else { None };
-            head.ok_or(error)
-        })?;
+        let (name, layout) = match tied.get(role) {
+            Some(place) => place.clone(),
+            None => find(checkpoint, family, role, |_| true)?,
+        };
         let info = checkpoint.required(&name)?;
         let expected = stored_shape(spec, role, &shape, layout);
         let count = shape.iter().try_fold(1u64, |n, d| n.checked_mul(*d as u64));
@@ -363,20 +301,4 @@ fn places(checkpoint: &Checkpoint, family: &Family, spec: &NetworkSpec) -> Resul
         places.insert(role, StoredRole::new(spec, role, shape, name, layout));
     }
     Ok(places)
-}
-
-/// The stored tensor of a role.
-fn find(checkpoint: &Checkpoint, family: &Family, role: Role) -> Result<(String, TensorLayout)> {
-    let mut wanted = None;
-    for (name, layout) in family.names_of(checkpoint.config(), role) {
-        if let Some(stored) = stored_name(checkpoint, family, &name) {
-            return Ok((stored, layout));
-        }
-        wanted.get_or_insert(name);
-    }
-    let wanted =
-        wanted.ok_or_else(|| Error::new(format!("the {} family has no name for '{role}'", family.model_type)))?;
-    Err(Error::new(format!("tensor '{wanted}' is missing"))
-        .at(checkpoint.place())
-        .hint("the checkpoint is incomplete, or its config.json belongs to another"))
 }

@@ -45,6 +45,7 @@ mod rounds;
 mod spelling;
 mod streaming;
 mod tasks;
+mod tied;
 mod tokenizers;
 mod towers;
 mod train_run;

@@ -41,10 +41,16 @@ pub(super) const NAMES: &[Name] = &[
     ("decoder.norm", "decoder.layer_norm", TensorLayout::PLAIN),
 ];
 
-/// One token table for both stacks.
+/// One token table for both stacks and the head, under any of the names of those; the order is that of transformers.
 pub(super) const SHARED_TABLE: &[Name] = &[
     ("encoder.embed.tokens", "shared.weight", TensorLayout::PLAIN),
+    ("encoder.embed.tokens", "lm_head.weight", TensorLayout::PLAIN),
+    ("encoder.embed.tokens", "decoder.embed_tokens.weight", TensorLayout::PLAIN),
+    ("encoder.embed.tokens", "encoder.embed_tokens.weight", TensorLayout::PLAIN),
     ("decoder.embed.tokens", "shared.weight", TensorLayout::PLAIN),
+    ("decoder.embed.tokens", "lm_head.weight", TensorLayout::PLAIN),
+    ("decoder.embed.tokens", "decoder.embed_tokens.weight", TensorLayout::PLAIN),
+    ("decoder.embed.tokens", "encoder.embed_tokens.weight", TensorLayout::PLAIN),
 ];
 
 /// A token table for each stack, as files hold it where the tables differ and old ones also where not; the head.

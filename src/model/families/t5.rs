@@ -14,6 +14,8 @@ use crate::network::{
 pub(super) const NAMES: &[Name] = &[
     ("encoder.embed.tokens", "shared.weight", TensorLayout::PLAIN),
     ("encoder.embed.tokens", "encoder.embed_tokens.weight", TensorLayout::PLAIN),
+    ("encoder.embed.tokens", "decoder.embed_tokens.weight", TensorLayout::PLAIN),
+    ("encoder.embed.tokens", "lm_head.weight", TensorLayout::PLAIN),
     ("encoder.relative", "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", TensorLayout::PLAIN),
     ("encoder.{i}.attention.norm", "encoder.block.{i}.layer.0.layer_norm", TensorLayout::PLAIN),
     ("encoder.{i}.attention.query", "encoder.block.{i}.layer.0.SelfAttention.q", TensorLayout::PLAIN),
@@ -24,7 +26,9 @@ pub(super) const NAMES: &[Name] = &[
     ("encoder.{i}.mlp.down", "encoder.block.{i}.layer.1.DenseReluDense.wo", TensorLayout::PLAIN),
     ("encoder.norm", "encoder.final_layer_norm", TensorLayout::PLAIN),
     ("decoder.embed.tokens", "shared.weight", TensorLayout::PLAIN),
+    ("decoder.embed.tokens", "encoder.embed_tokens.weight", TensorLayout::PLAIN),
     ("decoder.embed.tokens", "decoder.embed_tokens.weight", TensorLayout::PLAIN),
+    ("decoder.embed.tokens", "lm_head.weight", TensorLayout::PLAIN),
     ("decoder.relative", "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", TensorLayout::PLAIN),
     ("decoder.{i}.attention.norm", "decoder.block.{i}.layer.0.layer_norm", TensorLayout::PLAIN),
     ("decoder.{i}.attention.query", "decoder.block.{i}.layer.0.SelfAttention.q", TensorLayout::PLAIN),
