@@ -19,6 +19,7 @@
 //! | `audio`, `spoken` | recordings of speech as samples or spectrograms; what is said in them |
 //! | `judged` | which part of a text answers a question, which document a query |
 //! | `images`, `resample` | a folder of images; resizing to the last bit as image processors do |
+//! | `guard` | others' readers that may panic |
 //! | `masking` | hiding tokens that a masked-language model has to find |
 //! | `questions`, `asked` | multiple choice for models that predict the next token |
 //! | `table`, `parquet_rows`, `squad`, `columns`, `labeled` | files with named columns, which of them hold what; their rows as examples of a task |
@@ -32,6 +33,7 @@ mod audio;
 mod batches;
 mod columns;
 mod example;
+mod guard;
 mod images;
 mod inputs;
 mod intake;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -10,6 +9,7 @@ use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row};
 use serde_json::{Map, Number, Value};
 
+use super::guard::guarded;
 use crate::error::{Error, Result};
 
 /// Most bytes of a column of one row group, which is unpacked at once.
@@ -30,11 +30,6 @@ fn unreadable(error: impl std::fmt::Display) -> Error {
         .hint("write it as JSON Lines (.jsonl), CSV or TSV")
 }
 
-/// Does what may panic on a file that contradicts itself.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(unreadable("it contradicts itself")))
-}
-
 impl ParquetRows {
     /// Opens a file and holds what it claims against its size.
     ///
@@ -43,25 +38,28 @@ impl ParquetRows {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::from(e).at(path))?;
         let size = i64::try_from(file.metadata()?.len()).unwrap_or(i64::MAX);
-        guarded(|| {
-            let reader = SerializedFileReader::new(file).map_err(unreadable)?;
-            let about = reader.metadata();
-            let chunks = about.row_groups().iter().flat_map(|group| group.columns());
-            for chunk in chunks {
-                let (packed, whole) = (chunk.compressed_size(), chunk.uncompressed_size());
-                if !(0..=size).contains(&packed) || !(0..=LARGEST_COLUMN).contains(&whole) {
-                    return Err(unreadable(format!("it claims a column of {packed} bytes, {whole} unpacked")));
+        guarded(
+            |why| unreadable(why),
+            || {
+                let reader = SerializedFileReader::new(file).map_err(unreadable)?;
+                let about = reader.metadata();
+                let chunks = about.row_groups().iter().flat_map(|group| group.columns());
+                for chunk in chunks {
+                    let (packed, whole) = (chunk.compressed_size(), chunk.uncompressed_size());
+                    if !(0..=size).contains(&packed) || !(0..=LARGEST_COLUMN).contains(&whole) {
+                        return Err(unreadable(format!("it claims a column of {packed} bytes, {whole} unpacked")));
+                    }
                 }
-            }
-            let root = about.file_metadata().schema_descr().root_schema();
-            let columns = root.get_fields().iter().map(|field| field.name().to_owned()).collect();
-            let notes = about.file_metadata().key_value_metadata();
-            let note = notes.into_iter().flatten().find(|note| note.key == "huggingface");
-            let features = note.and_then(|note| serde_json::from_str::<Value>(note.value.as_deref()?).ok());
-            let classes = features.as_ref().and_then(|f| f.pointer("/info/features")?.as_object()).map(class_names);
-            let rows = RowIter::from_file_into(Box::new(reader));
-            Ok(Self { rows, columns, classes: classes.unwrap_or_default(), is_broken: false })
-        })
+                let root = about.file_metadata().schema_descr().root_schema();
+                let columns = root.get_fields().iter().map(|field| field.name().to_owned()).collect();
+                let notes = about.file_metadata().key_value_metadata();
+                let note = notes.into_iter().flatten().find(|note| note.key == "huggingface");
+                let features = note.and_then(|note| serde_json::from_str::<Value>(note.value.as_deref()?).ok());
+                let classes = features.as_ref().and_then(|f| f.pointer("/info/features")?.as_object()).map(class_names);
+                let rows = RowIter::from_file_into(Box::new(reader));
+                Ok(Self { rows, columns, classes: classes.unwrap_or_default(), is_broken: false })
+            },
+        )
     }
 
     /// The cells of the next row; `None` at the end of the file.
@@ -69,7 +67,7 @@ impl ParquetRows {
         if self.is_broken {
             return Ok(None);
         }
-        let row = guarded(|| self.rows.next().transpose().map_err(unreadable));
+        let row = guarded(|why| unreadable(why), || self.rows.next().transpose().map_err(unreadable));
         self.is_broken = row.is_err();
         Ok(row?.map(cells))
     }

@@ -3,6 +3,7 @@
 
 pub mod heads;
 pub mod hub;
+pub mod words;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

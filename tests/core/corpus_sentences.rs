@@ -8,8 +8,8 @@ use pillars::model::Model;
 use pillars::network::{Batch, Source, TokenMask, Tokens};
 use pillars::run::{Opened, Spec};
 
-use super::corpus_data::model_of;
 use crate::common::fixtures;
+use crate::common::words::model_of;
 
 fn write(folder: &Path, name: &str, text: &str) {
     let path = folder.join(name);

@@ -18,6 +18,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{DType, Device};
 use common::{batch, fixture_folders, fixtures, reference};
@@ -33,13 +34,25 @@ thread_local! {
     static LARGEST: Cell<usize> = const { Cell::new(0) };
 }
 
+/// The same over all threads, for blocks that are worth a look.
+static LARGEST_ANYWHERE: AtomicUsize = AtomicUsize::new(0);
+const WORTH_A_LOOK: usize = 1 << 20;
+
 fn note(size: usize) {
+    if size > WORTH_A_LOOK {
+        LARGEST_ANYWHERE.fetch_max(size, Ordering::Relaxed);
+    }
     let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
 }
 
 /// The largest block since the last call.
 fn largest() -> usize {
     LARGEST.replace(0)
+}
+
+/// The largest block of any thread since the last call, 0 where none was large.
+fn largest_anywhere() -> usize {
+    LARGEST_ANYWHERE.swap(0, Ordering::Relaxed)
 }
 
 // SAFETY: every call goes to the system's allocator unchanged.

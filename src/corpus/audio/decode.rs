@@ -14,6 +14,7 @@ use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
 
+use crate::corpus::guard::guarded;
 use crate::error::{Error, Result};
 
 /// Longest recording that is read, in seconds: more is no sentence, talk or lecture.
@@ -38,7 +39,7 @@ fn unreadable(error: impl std::fmt::Display, file: &Path) -> Error {
 /// # Errors
 /// Where it is no WAV, FLAC or MP3 file, is cut short, or claims to be longer than [`LONGEST`].
 pub(super) fn decode(file: &Path, rate: u32) -> Result<Vec<f32>> {
-    let (samples, own) = mixed(file)?;
+    let (samples, own) = guarded(|why| unreadable(why, file), || mixed(file))?;
     if samples.iter().any(|x| !x.is_finite()) {
         return Err(unreadable("it holds a sample that is not finite", file));
     }
@@ -246,5 +247,9 @@ mod tests {
         assert!(fault("a.wav", &wav(16_000, 1, &[], 0)).contains("no sample"));
         assert!(fault("a.wav", b"RIFF").contains("cannot read the recording"));
         assert!(fault("a.mp3", &[0; 4000]).contains("cannot read the recording"));
+        // More channels than a product of them with bytes can be.
+        let mut many = wav(16_000, 1, &[1, 2], 4);
+        many[22..24].copy_from_slice(&0x9101u16.to_le_bytes());
+        assert!(fault("a.wav", &many).contains("cannot read the recording"));
     }
 }

@@ -101,11 +101,11 @@ impl Weights for HalfWeights<'_> {
 }
 
 /// Reads the file at `path` back and computes what it says of a batch: `[N, T, V or D]`, or the answers of the
-/// head of a task.
+/// head of a task, f32.
 ///
 /// # Errors
-/// Where the file is none that [`write_file`] makes.
-pub(super) fn run_file(path: &Path, batch: &Batch) -> Result<Tensor> {
+/// Where the file is none that [`export`](crate::engines::export) makes, or the batch is not what it reads.
+pub fn run_file(path: &Path, batch: &Batch) -> Result<Tensor> {
     let loaded = read::Loaded::open(path)?;
     let got = run::run(&loaded, &inputs(batch)?)?;
     let result = task::result(&got, &loaded.outputs)?;

@@ -1,0 +1,77 @@
+//! Round trips: what is written of a damaged model that still opens computes what that model computes.
+
+use std::fs;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use pillars::Ticket;
+use pillars::engines::{EngineOptions, Quantization, export, onnx};
+use pillars::model::Model;
+use pillars::network::Batch;
+use pillars::plan::Plan;
+use pillars::pruning::Engine;
+
+use super::{MODERATE_BYTES, copied, fuzz};
+use crate::common::{batch, fixtures, reference};
+
+/// The input of a fixture's reference without padding, where answers mean nothing.
+fn full_input(fixture: &Path) -> Batch {
+    let mut reference = reference(&fixture.join("reference.safetensors"));
+    reference.retain(|name, _| !name.ends_with("attention_mask"));
+    batch(&reference)
+}
+
+fn computed(place: &Path, input: &Batch) -> pillars::Result<Tensor> {
+    Model::open(place)?.network(&Device::Cpu, DType::F32)?.run(input)
+}
+
+/// Panics unless two answers are alike; numbers of no meaning are like each other.
+fn assert_alike(got: &Tensor, want: &Tensor) {
+    let numbers = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(got.dims(), want.dims());
+    let (got, want) = (numbers(got), numbers(want));
+    let largest = want.iter().fold(0f32, |most, x| most.max(x.abs()));
+    if want.iter().all(|x| x.is_finite()) && largest < 1e10 {
+        let worst = got.iter().zip(&want).map(|(g, w)| (g - w).abs()).fold(0f32, f32::max);
+        assert!(worst <= 1e-2 * largest.max(1e-3), "{worst} of {largest}");
+    }
+}
+
+/// Damages `file` of a fixture, writes the model for `engine` where it still opens, and lets `again` compute it.
+fn round_trip(engine: Engine, family: &str, file: &str, again: impl Fn(&Path, &Batch) -> pillars::Result<Tensor>) {
+    let source = fixtures().join(family);
+    let (folder, input) = (copied(&source), full_input(&source));
+    let place = tempfile::tempdir().unwrap();
+    let (path, out) = (folder.path().join(file), place.path().join("out"));
+    let seed = fs::read(&path).unwrap();
+    let options = EngineOptions { quantization: Some(Quantization::F32), ..EngineOptions::default() };
+    let target = format!("{family} to {engine}, {file} damaged");
+    fuzz(&target, &[seed], &path, MODERATE_BYTES, || {
+        let model = Model::open(folder.path())?;
+        let want = computed(folder.path(), &input)?;
+        if out.exists() {
+            fs::remove_dir_all(&out).unwrap();
+        }
+        export(engine, &model, &Plan::default(), &out, &options, &Ticket::default())?;
+        assert_alike(&again(&out, &input).unwrap(), &want);
+        Ok(())
+    });
+}
+
+#[test]
+fn onnx_round_trips() {
+    let again = |out: &Path, input: &Batch| onnx::run_file(&out.join("onnx/model.onnx"), input);
+    for family in ["bert", "llama", "t5"] {
+        round_trip(Engine::Onnx, family, "config.json", again);
+        round_trip(Engine::Onnx, family, "model.safetensors", again);
+    }
+}
+
+#[test]
+fn gguf_round_trips() {
+    let again = |out: &Path, input: &Batch| computed(&out.join("model.gguf"), input);
+    for family in ["llama", "qwen2"] {
+        round_trip(Engine::Gguf, family, "config.json", again);
+        round_trip(Engine::Gguf, family, "model.safetensors", again);
+    }
+}
