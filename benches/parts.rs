@@ -137,9 +137,13 @@ fn products(stack: &StackSpec, batches: &[Batch]) -> [f64; 2] {
             let (width, heads) = (stack.width, &layer.attention);
             let (queries, keys) = (heads.heads * heads.head_dim, heads.kv_heads * heads.head_dim);
             let ups = if layer.mlp.gated { 2 } else { 1 };
-            for (from, to, times) in
-                [(width, queries, 1), (width, keys, 2), (queries, width, 1), (width, layer.mlp.width, ups), (layer.mlp.width, width, 1)]
-            {
+            for (from, to, times) in [
+                (width, queries, 1),
+                (width, keys, 2),
+                (queries, width, 1),
+                (width, layer.mlp.width, ups),
+                (layer.mlp.width, width, 1),
+            ] {
                 for _ in 0..times {
                     affine.push((of(count, from), of(from, to)));
                 }
