@@ -165,11 +165,13 @@ fn sums_of(
     let Some(leader) = before.as_ref().or(afters.first()) else { return Ok((first, others)) };
     for group in leader.network.groups(batches.into_iter(), COMPARED_COPIES, 0) {
         let group = group?;
-        let run = |before| -> Result<Ran<'_>> { Ok((before, first.group(before, &group, ticket)?)) };
+        let leading = usize::from(before.is_some());
+        let lap = |lap: usize| ticket.lap(lap, leading + afters.len(), group.len());
+        let run = |before| -> Result<Ran<'_>> { Ok((before, first.group(before, &group, &lap(0))?)) };
         let ours = before.map(run).transpose()?;
-        for (after, other) in afters.iter().zip(&mut others) {
+        for (place, (after, other)) in afters.iter().zip(&mut others).enumerate() {
             ticket.check()?;
-            other.group(ours.as_ref(), *after, &group, ticket)?;
+            other.group(ours.as_ref(), *after, &group, &lap(leading + place))?;
         }
         ticket.advance(group.len() as u64)?;
     }

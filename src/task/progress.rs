@@ -143,6 +143,8 @@ pub struct Ticket {
     waker: Waker,
     /// The share of the whole that stages of this ticket fill, where it is for a part.
     part: Option<[f64; 2]>,
+    /// Units' worth of work that earlier rounds over those under way did, and the share that this one does.
+    lap: (f64, f64),
 }
 
 /// Wakes are throttled to this distance so that a fast loop cannot flood the window.
@@ -161,7 +163,7 @@ impl Ticket {
         let (last_step, pace) = (stage_began, Pace::default());
         let (last_wake, whole_began, record) = (None, None, None);
         let cell = ProgressCell { progress, stage_began, last_step, pace, last_wake, whole_began, record };
-        Self { cancel, cell: Arc::new(Mutex::new(cell)), waker: Arc::new(waker), part: None }
+        Self { cancel, cell: Arc::new(Mutex::new(cell)), waker: Arc::new(waker), part: None, lap: (0.0, 1.0) }
     }
 
     /// Tickets for parts of this work that follow each other and take such shares of its time: one bar for all of them.
@@ -197,6 +199,13 @@ impl Ticket {
         cell.progress.part = Some([to.max(reached); 2]);
         drop(cell);
         self.wake();
+    }
+
+    /// A ticket for the `lap`-th of `laps` rounds over the same `units`, which are finished together: each does its share.
+    #[must_use]
+    pub fn lap(&self, lap: usize, laps: usize, units: usize) -> Self {
+        let share = 1.0 / laps.max(1) as f64;
+        Self { lap: (share * (lap * units) as f64, share), ..self.clone() }
     }
 
     /// A ticket for a part whose progress is not shown, but which stops with the whole.
@@ -259,7 +268,8 @@ impl Ticket {
 
     /// Says how many units' worth of work is done on those not yet finished; [`Ticket::advance`] takes it back.
     pub fn underway(&self, units: f64) {
-        self.lock().progress.underway = units;
+        let (before, share) = self.lap;
+        self.lock().progress.underway = before + share * units;
         self.wake();
     }
 
@@ -360,6 +370,23 @@ mod tests {
         ticket.stage("write", Some(2), "tensors");
         ticket.over();
         assert_eq!(shown(), 0.0);
+    }
+
+    #[test]
+    fn rounds_over_the_same_units_each_do_a_share_of_them() {
+        let ticket = Ticket::default();
+        ticket.stage("compare", Some(8), "batches");
+        let mut seen = Vec::new();
+        for lap in 0..2 {
+            let round = ticket.lap(lap, 2, 4);
+            for batches in [0.0, 2.0, 4.0] {
+                round.underway(batches);
+                seen.push(ticket.progress().fraction().unwrap());
+            }
+        }
+        ticket.advance(4).unwrap();
+        seen.push(ticket.progress().fraction().unwrap());
+        assert_eq!(seen, [0.0, 0.125, 0.25, 0.25, 0.375, 0.5, 0.5]);
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use eframe::egui::accesskit::Role;
 use eframe::egui::{Key, Modifiers, vec2};
 use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
 use pillars::gui::App;
 use pillars::workspace::{ProgramSettings, Store, ThemeChoice};
 
@@ -99,10 +101,25 @@ fn verdicts_kinds_and_comparisons_can_be_looked_at() {
     desk.chord(Modifiers::COMMAND, Key::Num5);
     desk.settle();
     write(&mut desk, &folder.join("first-plan.png"));
+    desk.harness.get_by_role_and_label(Role::CheckBox, "Every method").click();
+    desk.harness.run_ok();
+    desk.press(Key::F6);
+    desk.settle();
     desk.click("Find");
     desk.settle();
     desk.rest();
     write(&mut desk, &folder.join("verdict.png"));
+    for (theme, size) in [("light", [1440.0, 900.0]), ("dark", [1440.0, 900.0]), ("light", [1000.0, 640.0])] {
+        desk.command(&format!("{theme} theme"));
+        desk.harness.set_size(size.into());
+        desk.harness.run_ok();
+        desk.harness.get_by_label("Plans side by side").scroll_to_me();
+        desk.settle();
+        desk.rest();
+        write(&mut desk, &folder.join(format!("plans-{theme}-{}.png", size[1])));
+    }
+    desk.harness.set_size(vec2(1440.0, 900.0));
+    desk.command("dark theme");
     let analysis = desk.state().results.as_ref().unwrap().analysis.clone();
     let path = desk.folder.path().join("before.json");
     pillars::analysis::Document::write(&*analysis, &path).unwrap();
