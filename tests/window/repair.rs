@@ -273,8 +273,7 @@ fn a_plan_that_was_not_repaired_is_judged_as_it_was_measured() {
     assert_eq!(desk.state().measured_now(), Some(&measured));
     judged(&desk, "");
     // Nobody asked for a repair.
-    desk.harness.get_by_role_and_label(Role::CheckBox, "Repair").click();
-    desk.harness.run_ok();
+    desk.toggle("Repair");
     desk.chord(Modifiers::COMMAND, Key::D);
     let head = desk.head("encoder.1", 0);
     desk.chord(Modifiers::COMMAND, Key::Num1);
@@ -283,8 +282,7 @@ fn a_plan_that_was_not_repaired_is_judged_as_it_was_measured() {
     desk.press(Key::F6);
     desk.settle();
     judged(&desk, "Repair is switched off");
-    desk.harness.get_by_role_and_label(Role::CheckBox, "Repair").click();
-    desk.harness.run_ok();
+    desk.toggle("Repair");
     judged(&desk, "it was measured before Repair was switched on");
     // There is nothing to repair.
     desk.chord(Modifiers::COMMAND, Key::N);

@@ -11,5 +11,10 @@ pub(in crate::gui) fn seed_field(ui: &mut Ui, seed: &mut u64) -> Response {
     let now = *seed;
     let exact = move |shown: f64, _| if shown == now as f64 { now.to_string() } else { format!("{shown:.0}") };
     let field = DragValue::new(seed).range(0..=LARGEST_SEED).clamp_existing_to_range(false).custom_formatter(exact);
-    ui.add(field)
+    let response = ui.add(field);
+    // Assistive technology sets numbers without the bounds of the field.
+    if *seed != now {
+        *seed = (*seed).min(LARGEST_SEED);
+    }
+    response
 }
