@@ -4,7 +4,9 @@ use super::task_intake::TaskIntake;
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 use crate::model::{DecoderStart, Family, Model};
-use crate::network::{Counting, InputSpec, NetworkSpec, Objective, PositionSpec, SampleNorm, StackSpec};
+use crate::network::{
+    Beyond, Counting, InputSpec, LayerSpec, NetworkSpec, Objective, PositionSpec, SampleNorm, StackSpec,
+};
 
 /// Bounds on the tokens that one stack reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +73,8 @@ pub struct Intake {
     pub types: usize,
     /// What the model does with positions that are given.
     pub positions: PositionIds,
+    /// Whether documents that share a row are kept apart where positions begin anew: in causal models.
+    pub keeps_apart: bool,
     /// Id that fills up short sequences.
     pub pad: u32,
     /// What the decoder of an encoder-decoder model reads first.
@@ -121,6 +125,20 @@ impl Intake {
         };
         let is_alone = spec.encoder.is_none() || spec.decoder.is_none();
         let turns = first.layers.iter().any(|layer| layer.attention.rotary.is_some());
+        // How far positions are stretched would depend on the longest document of a batch.
+        let is_plain = |layer: &LayerSpec| {
+            layer.attention.causal && layer.attention.rotary.as_ref().is_none_or(|rotary| rotary.beyond == Beyond::Same)
+        };
+        // OPT and XGLM read positions, but not where they begin anew.
+        let looks = match &first.input {
+            InputSpec::Tokens(input) => match input.positions {
+                PositionSpec::Table { counting, .. } => counting == Counting::Every,
+                PositionSpec::None => true,
+                PositionSpec::Sinusoidal { .. } => false,
+            },
+            _ => false,
+        };
+        let keeps_apart = looks && spec.encoder.is_none() && first.layers.iter().all(is_plain);
         let (types, positions) = match &first.input {
             InputSpec::Tokens(input) => {
                 let positions = match &input.positions {
@@ -170,6 +188,7 @@ impl Intake {
             task: spec.task.as_ref().map(TaskIntake::from),
             types,
             positions,
+            keeps_apart,
             source,
             target,
             pad,

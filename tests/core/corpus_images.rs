@@ -21,6 +21,7 @@ fn intake(height: usize, width: usize) -> Intake {
         task: None,
         types: 0,
         positions: pillars::corpus::PositionIds::Unused,
+        keeps_apart: false,
         pad: 0,
         decoder_start: None,
         end: None,
