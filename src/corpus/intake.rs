@@ -26,8 +26,8 @@ pub enum SourceKind {
     Pixels {
         /// Channels, height and width in pixels.
         shape: [usize; 3],
-        /// Whether the model reads images of any size: then the input decides, and `shape` is what it was made for.
-        any_size: bool,
+        /// Which others the model reads: then the input decides, and `shape` is what it was made for.
+        sizes: ImageSizes,
     },
     /// Log-mel spectrograms of a fixed length.
     Frames {
@@ -41,6 +41,17 @@ pub enum SourceKind {
         /// Whether what stands behind a recording in a batch changes what the model makes of it: it normalizes over time.
         over_time: bool,
     },
+}
+
+/// Which sizes of images a model reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageSizes {
+    /// That which it was made for.
+    One,
+    /// Also others, for which its positions are interpolated, which transformers does where it is asked to.
+    Stretched,
+    /// Any, as a matter of course, so that the preprocessor alone decides.
+    Any,
 }
 
 /// What a model does with `position_ids`.
@@ -115,7 +126,12 @@ impl Intake {
         let source = match &first.input {
             InputSpec::Tokens(_) => SourceKind::Tokens(limits(first)?),
             InputSpec::Patches(p) => {
-                SourceKind::Pixels { shape: [p.channels, p.image.0, p.image.1], any_size: p.resampling.is_some() }
+                let sizes = match (p.resampling, p.any_size) {
+                    (None, _) => ImageSizes::One,
+                    (Some(_), false) => ImageSizes::Stretched,
+                    (Some(_), true) => ImageSizes::Any,
+                };
+                SourceKind::Pixels { shape: [p.channels, p.image.0, p.image.1], sizes }
             }
             InputSpec::Frames(f) => SourceKind::Frames { shape: [f.bands, 2 * f.positions] },
             InputSpec::Samples(s) => {

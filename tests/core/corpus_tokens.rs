@@ -241,7 +241,7 @@ fn named_tensors_of_pixels_and_frames() {
     let path = folder.path().join("inputs.safetensors");
     let input = Input::Inputs(path.clone());
     let vision = Intake {
-        source: SourceKind::Pixels { shape: [3, 2, 2], any_size: false },
+        source: SourceKind::Pixels { shape: [3, 2, 2], sizes: pillars::corpus::ImageSizes::One },
         objective: None,
         classes: 0,
         task: None,
@@ -258,7 +258,7 @@ fn named_tensors_of_pixels_and_frames() {
         assert_eq!((batches.len(), &batches[1].labels), (2, &None));
     }
     let large = Intake {
-        source: SourceKind::Pixels { shape: [3, 4, 4], any_size: false },
+        source: SourceKind::Pixels { shape: [3, 4, 4], sizes: pillars::corpus::ImageSizes::One },
         ..vision.clone()
     };
     let error = fault(&input, &large);
@@ -454,6 +454,24 @@ fn labels_of_whole_sequences_hinder_no_model_that_predicts_no_tokens() {
         if labels != "null" {
             assert!(fault(&input, &causal()).contains("labels is no list of token ids"), "{labels}");
         }
+    }
+}
+
+#[test]
+fn positions_of_images_of_other_sizes_are_those_of_transformers() {
+    for family in ["vit", "deit", "clip_vision_model", "siglip_vision_model", "dinov2", "dinov2_with_registers"] {
+        let (model, intake) = fixture(family);
+        let path = crate::common::test_data().join(format!("resized/{family}.safetensors"));
+        let wanted = &crate::common::reference(&path)["last_hidden_state"];
+        let network = model.network(&Device::Cpu, DType::F32).unwrap();
+        let mut states = Vec::new();
+        for batch in read(&open(&Input::Inputs(path), &intake, &CorpusSettings::default()).unwrap()) {
+            let gates = pillars::network::Gates::open();
+            states.push(network.hidden(&batch, &gates, &mut pillars::network::NoProbe).unwrap().states);
+        }
+        let got = Tensor::cat(&states, 0).unwrap();
+        let most = |x: &Tensor| x.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!(most(&(&got - wanted).unwrap()) < 1e-4 * most(wanted), "{family}");
     }
 }
 
