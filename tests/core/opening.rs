@@ -229,6 +229,22 @@ fn decoders_that_are_not_causal_attend_both_ways() {
 }
 
 #[test]
+fn what_gemma_calls_attending_both_ways_is_that_of_every_decoder() {
+    for (family, key, value) in [("gemma", "use_bidirectional_attention", true), ("llama", "is_causal", false)] {
+        let (_folder, model) = renamed(family, json!({key: value}), |n| Some(n.to_owned()));
+        assert!(model.spec().sites().iter().all(|(_, attention)| !attention.causal), "{family}");
+        assert!(model.notes().is_empty(), "{:?}", model.notes());
+    }
+    // The window is that of both sides together.
+    let (_folder, model) =
+        renamed("gemma3_text", json!({"use_bidirectional_attention": true, "sliding_window": 512}), |n| {
+            Some(n.to_owned())
+        });
+    let windows: Vec<_> = model.spec().sites().iter().filter_map(|(_, attention)| attention.window).collect();
+    assert!(!windows.is_empty() && windows.iter().all(|window| *window == 256), "{windows:?}");
+}
+
+#[test]
 fn a_compact_export_opens_as_the_class_that_the_source_names() {
     let teacher = json!({"architectures": ["DeiTForImageClassificationWithTeacher"]});
     let (_folder, model) = renamed("deit", teacher, |n| Some(n.to_owned()));

@@ -306,7 +306,6 @@ pub(super) const LAYER_NORM: LlamaVariant = LlamaVariant {
 /// The network of a configuration.
 pub(super) fn decoder(reading: &ConfigReader<'_>, variant: &LlamaVariant) -> Result<NetworkSpec> {
     let config = reading.config;
-    reading.refuse("use_bidirectional_attention")?;
     let width = reading.width()?;
     let heads = reading.heads()?;
     let kv_heads = reading.kv_heads(heads)?;
