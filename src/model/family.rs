@@ -92,7 +92,7 @@ impl ConfigReader<'_> {
         for (key, value) in defaults.as_object().into_iter().flatten() {
             keys.entry(key.clone()).or_insert_with(|| value.clone());
         }
-        read(&ConfigReader { config: &Config::new(self.config.path(), keys), has: self.has, tensors: self.tensors })
+        read(&ConfigReader { config: &self.config.with_keys(keys), has: self.has, tensors: self.tensors })
     }
 
     /// Calls `read` with what `section` of the configuration says, or all of it where there is no such section (as before
@@ -115,7 +115,7 @@ impl ConfigReader<'_> {
                 keys.insert(key.to_owned(), value);
             }
         }
-        let config = Config::new(self.config.path(), keys);
+        let config = inner.with_keys(keys);
         ConfigReader { config: &config, has: self.has, tensors: self.tensors }.with_defaults(defaults, read)
     }
 

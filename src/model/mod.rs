@@ -10,6 +10,7 @@
 
 mod activation;
 mod alignment;
+mod config_keys;
 pub mod families;
 mod family;
 mod finding;
@@ -29,6 +30,7 @@ mod tower;
 mod weights;
 
 pub(crate) use alignment::{ALIGNMENT_FILE, ALIGNMENT_KEY};
+pub use config_keys::{has_no_effect, unread_keys};
 pub use family::{ConfigReader, DecoderStart, Family, TaskClass};
 pub use kept::{KEPT_KEY, apply_kept, removable};
 pub use layout::{Part, TensorLayout};

@@ -10,7 +10,7 @@ use super::kept::{apply_kept, read_kept};
 use super::stored::{StoredRole, attention_of_role, stored_shape};
 use super::tied::TiedPlaces;
 use super::tower::Tower;
-use super::{ConfigReader, Family, Part, TensorLayout, gguf};
+use super::{ConfigReader, Family, Part, TensorLayout, config_keys, gguf};
 use crate::checkpoint::{Checkpoint, Config, Stored, is_gguf};
 use crate::error::{Error, Result};
 use crate::network::{AttentionModule, HeadAxis, Module, NetworkSpec, Projection, Role, Site, TaskModule, roles};
@@ -104,6 +104,7 @@ impl Model {
             let what = "config.json has a 'quantization_config', but the weights are floats: the key is ignored";
             notes.push(what.to_owned());
         }
+        notes.extend(config_keys::note(checkpoint.config()));
         Ok(Self { checkpoint, family, spec, places, notes })
     }
 

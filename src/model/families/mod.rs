@@ -110,9 +110,12 @@ impl Family {
 /// Refuses models some of whose layers have no attention, and names these.
 fn refuse_other_layers(config: &Config) -> Result<()> {
     const MOST_NAMED: usize = 8;
-    let text = config.section("text_config");
+    const KINDS: [&str; 4] = ["layer_types", "layers_block_type", "block_types", "_block_types"];
+    // Apart, so that the section does not count as read.
+    let text = config.section("text_config").and_then(|text| text.value().as_object().cloned());
+    let text = text.map(|keys| Config::new(config.path(), keys));
     for config in std::iter::once(config).chain(&text) {
-        for key in ["layer_types", "layers_block_type", "block_types", "_block_types"] {
+        for key in KINDS {
             let Some(kinds) = config.get(key).and_then(Value::as_array) else { continue };
             let kinds = kinds.iter().map(|kind| kind.as_str().unwrap_or_default());
             // What is linear in the length of a sequence has no weights of one position by another.
