@@ -313,22 +313,6 @@ fn names_head(architecture: &str) -> bool {
     HEADS.iter().any(|head| architecture.contains(head))
 }
 
-/// Levenshtein distance, on bytes.
-pub(super) fn edit_distance(a: &str, b: &str) -> usize {
-    let b = b.as_bytes();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 /// The network that a configuration describes.
 pub(super) fn spec_of(family: &Family, reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     let config = reading.config;
@@ -403,16 +387,4 @@ fn check_sizes(spec: &NetworkSpec, config: &Config) -> Result<()> {
         return Err(config.unsupported(format!("{role} would have the shape {shape:?}")));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn edit_distances() {
-        assert_eq!(edit_distance("kitten", "sitting"), 3);
-        assert_eq!(edit_distance("", "abc"), 3);
-        assert_eq!(edit_distance("llama", "llama"), 0);
-    }
 }

@@ -9,6 +9,7 @@
 //! are read at a position and not mapped, so what is resident is what is held.
 
 mod activation;
+mod adapter;
 mod alignment;
 mod config_keys;
 pub mod families;
@@ -20,6 +21,7 @@ mod layout;
 mod memory;
 mod narrowed;
 mod open;
+mod quantized;
 mod repaired;
 mod rope;
 mod stock;

@@ -54,6 +54,7 @@ mod llama;
 mod mixture;
 mod modernbert;
 mod multimodal;
+mod nearest;
 mod rms_norm_decoders;
 mod speech_encoders;
 mod t5;
@@ -65,7 +66,6 @@ mod wav2vec;
 use serde_json::Value;
 
 use super::Family;
-use super::family::edit_distance;
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 
@@ -83,7 +83,7 @@ pub fn all() -> impl Iterator<Item = &'static Family> {
 }
 
 impl Family {
-    /// The family of a configuration; an unknown one is answered with the nearest names.
+    /// The family of a configuration; an unknown one is answered with its nearest kin.
     pub fn of(config: &Config) -> Result<&'static Self> {
         refuse_other_layers(config)?;
         let Some(model_type) = config.text_opt("model_type")? else {
@@ -96,13 +96,9 @@ impl Family {
         };
         all().find(|f| f.model_type == model_type).ok_or_else(|| {
             let shown: String = model_type.chars().take(60).collect();
-            let mut near: Vec<_> = all().map(|f| f.model_type).collect();
-            let variant = |name: &str| name.starts_with(&shown) || shown.starts_with(name);
-            near.sort_by_key(|name| (!variant(name), edit_distance(name, &shown), *name));
-            near.truncate(3);
             Error::new(format!("model_type '{shown}' is not supported"))
                 .at(config.path())
-                .hint(format!("the nearest supported families are {}", near.join(", ")))
+                .hint(nearest::advice(config, model_type))
         })
     }
 }
